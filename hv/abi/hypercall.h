@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The one door into the core: the table of hypercalls (abi/hypercall.c) and the privilege table (abi/privilege.c). */
+#pragma once
+#include <bulkhead.h>
+#include "lib/types.h"
+#include "sched/vcpu.h"
+
+/* Called by the vendor exit handler with rip already past the instruction in *next_rip form: sets regs.rax, or leaves
+ * rip on the instruction (HC_AGAIN). 64-bit callers only, CPL 0 only (else -EPERM); GRUB's 32-bit layouts: abi/compat.c later. */
+void hypercall(struct vcpu *v, unsigned insn_len);
+
+long do_control_op(uint64_t op, gaddr_t arg);    /* abi/control.c */
+long do_service_op(uint64_t op, gaddr_t arg);    /* abi/service.c */
+long do_memory_op(uint64_t cmd, gaddr_t arg);
+long do_sched_op(uint64_t cmd, gaddr_t arg);
+long do_vcpu_op(uint64_t cmd, uint64_t vcpu, gaddr_t arg);
+long do_hvm_op(uint64_t cmd, gaddr_t arg);
+long do_xen_version(uint64_t cmd, gaddr_t arg);
+long do_console_io(uint64_t cmd, uint64_t count, gaddr_t buf);
+
+/* Privilege classes: columns of the table; zero means nobody. */
+enum priv {
+    PRIV_NONE = 0,       /* open to all */
+    PRIV_CREATE, PRIV_DESTROY, PRIV_PAUSE, PRIV_BUILD, PRIV_INFO, PRIV_RESTART, PRIV_CRASH,
+    PRIV_ASSIGN, PRIV_PCI_INFO, PRIV_PCI_CFG, PRIV_CONSOLE, PRIV_LOG, PRIV_MACHINE, PRIV_SCHED,
+    PRIV_SERVICE,        /* the private service operations */
+    PRIV_GLOBAL_VIRQ,    /* bind VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CONSOLE */
+    NR_PRIV
+};
+bool priv_allows(enum bh_role role, enum priv p);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bulkhead's private ABI: what the core offers beyond Xen's public ABI (<xen/xen.h>).
+ *
+ * Two hypercalls in Xen's arch range. Both take (op, pointer to the op's struct) in rdi, rsi and
+ * return 0, a positive count, or a negative Xen errno. Layouts are fixed, 64-bit, no padding holes.
+ * Any call may be interrupted: the core then leaves rip on the VMMCALL and the call is executed again,
+ * so a caller never sees it.
+ */
+#pragma once
+#include <stdint.h>
+
+#define BH_HYPERCALL_CONTROL 48 /* __HYPERVISOR_arch_0: every op has its own privilege */
+#define BH_HYPERCALL_SERVICE 49 /* __HYPERVISOR_arch_1: any domain but a plain guest */
+
+/* --- domids -------------------------------------------------------------------------------------
+ * 0..15 are service slots, fixed by the control domain and restartable in place with the same domid.
+ * Guests count up from BH_FIRST_GUEST and are never reused within a boot. */
+#define BH_DOMID_CONTROL 0
+#define BH_DOMID_STORE   1
+#define BH_DOMID_PCIBACK 2
+#define BH_FIRST_DRIVER  3
+#define BH_FIRST_GUEST   16
+#define BH_DOMID_ANY     0x7ff4 /* create: the core picks the next guest domid */
+
+#define BH_MAX_VCPUS     32 /* a domain's vCPUs (shared_info holds 32) */
+#define BH_NAME_LEN      32
+#define BH_KEEP_MAX      64 /* keep pages of a slot */
+
+/* --- roles: the rows of the privilege table (hv/abi/privilege.c) --------------------------------- */
+enum bh_role {
+    BH_ROLE_GUEST = 0,
+    BH_ROLE_CONTROL,
+    BH_ROLE_STORE,
+    BH_ROLE_PCIBACK,
+    BH_ROLE_DRIVER,
+    BH_NR_ROLES
+};
+
+/* --- control operations ------------------------------------------------------------------------- */
+enum bh_control_op {
+    BH_CTL_CREATE = 0,   /* struct bh_create */
+    BH_CTL_DESTROY,      /* struct bh_domid; never waits, see bh_dominfo.state DYING */
+    BH_CTL_PAUSE,        /* struct bh_domid; counts, -EINVAL past 255 */
+    BH_CTL_UNPAUSE,      /* struct bh_domid; the first one seals */
+    BH_CTL_POPULATE,     /* struct bh_populate; only under construction */
+    BH_CTL_WRITE,        /* struct bh_write; only under construction; returns bytes done (may be short) */
+    BH_CTL_SETUP_RINGS,  /* struct bh_setup_rings; once, under construction */
+    BH_CTL_SET_ENTRY,    /* struct bh_entry; only under construction */
+    BH_CTL_INFO,         /* struct bh_dominfo: in: domid; out: the domain with the lowest domid >= it */
+    BH_CTL_RESTART,      /* struct bh_restart */
+    BH_CTL_CRASH,        /* struct bh_crash */
+    BH_CTL_REPORT,       /* struct bh_report: the last crash report of a slot or guest */
+    BH_CTL_PCI_INFO,     /* struct bh_pci_info: enumerate by index */
+    BH_CTL_ASSIGN,       /* struct bh_assign */
+    BH_CTL_DEASSIGN,     /* struct bh_assign */
+    BH_CTL_PCI_CFG,      /* struct bh_pci_cfg: pciback only */
+    BH_CTL_LOG,          /* struct bh_log: read the core's log ring */
+    BH_CTL_CONSOLE,      /* struct bh_console: claim or release the physical console */
+    BH_CTL_SYSINFO,      /* struct bh_sysinfo */
+    BH_CTL_MACHINE,      /* struct bh_machine: power off, reboot */
+    BH_CTL_SCHED,        /* struct bh_sched: weight, cap, affinity (reserved: -ENOSYS for now) */
+    BH_NR_CTL_OPS
+};
+
+struct bh_domid {
+    uint16_t domid;
+    uint16_t pad[3];
+};
+
+#define BH_CREATE_RESTARTABLE 1u /* may be restarted; has keep pages */
+
+struct bh_create {
+    uint16_t domid;   /* in: a free service slot (0..15), or BH_DOMID_ANY; out: the domid */
+    uint8_t  role;    /* enum bh_role; not CONTROL */
+    uint8_t  nr_vcpus;
+    uint32_t flags;   /* BH_CREATE_* */
+    uint64_t max_pages;               /* limit of frames it may own */
+    uint64_t keep_gfn;                /* keep pages: first gfn, 0 if none */
+    uint32_t nr_keep;                 /* <= BH_KEEP_MAX; only with RESTARTABLE */
+    uint32_t pad;
+    char     name[BH_NAME_LEN];       /* NUL-terminated: for logs and reports only */
+};
+
+/* Gives zeroed RAM at [gfn, gfn + nr). 2 MiB mappings where aligned. Out: `done` frames; the call
+ * returns -ENOMEM (machine) or -EDQUOT-like -E2BIG (limit) with `done` telling how far it came. */
+struct bh_populate {
+    uint16_t domid;
+    uint16_t pad[3];
+    uint64_t gfn, nr, done;
+};
+
+/* Copies len bytes from the caller's memory into the domain under construction. A restartable domain's
+ * keep pages are never covered after its first unpause (-EACCES). */
+struct bh_write {
+    uint16_t domid;
+    uint16_t pad[3];
+    uint64_t gpa;     /* destination, guest-physical, RAM */
+    uint64_t src;     /* caller's address */
+    uint64_t len;
+};
+
+/* Slot pages. The core seeds grant entries 0 (console page, to console_domid) and 1 (xenstore page, to
+ * store_domid), allocates one unbound port each for them and sets HVM_PARAM_{CONSOLE,STORE}_{PFN,EVTCHN}.
+ * Both pages must be populated RAM. */
+struct bh_setup_rings {
+    uint16_t domid;
+    uint16_t console_domid;
+    uint16_t store_domid;
+    uint16_t pad;
+    uint64_t console_gfn, store_gfn;
+    uint32_t console_port, store_port; /* out: ports of the domain */
+};
+
+/* State of vCPU 0 at its first instruction: PVH entry (linux-pvh D1): 32-bit, paging off. */
+struct bh_entry {
+    uint16_t domid;
+    uint16_t pad[3];
+    uint64_t eip;
+    uint64_t ebx; /* guest-physical address of hvm_start_info */
+};
+
+enum bh_domstate {
+    BH_DOM_BUILDING = 0, /* under construction */
+    BH_DOM_RUNNING,      /* sealed; may be paused, see flags */
+    BH_DOM_SHUTDOWN,     /* said SCHEDOP_shutdown: see reason */
+    BH_DOM_CRASHED,      /* by itself or by the core: see report */
+    BH_DOM_DYING         /* destroyed, frames still referenced by others */
+};
+#define BH_DI_PAUSED      1u
+#define BH_DI_BLOCKED     2u /* every vCPU waits */
+#define BH_DI_RUNNING     4u /* a vCPU is on a CPU now */
+#define BH_DI_RESTARTABLE 8u
+#define BH_DI_ADOPTED    16u /* this instance said BH_SVC_ADOPTED */
+#define BH_DI_RINGS      32u /* SETUP_RINGS was done */
+
+struct bh_dominfo {
+    uint16_t domid; /* in/out */
+    uint8_t  role, state;
+    uint32_t flags; /* BH_DI_* */
+    uint32_t shutdown_reason; /* SHUTDOWN_* */
+    uint32_t nr_vcpus;
+    uint64_t tot_pages, max_pages;
+    uint64_t cpu_ns;          /* CPU time of all vCPUs, over all instances */
+    uint64_t instance;        /* number of restarts */
+    uint64_t crash_ns;        /* system time of the last crash (0: none) */
+    uint64_t restart_ns;      /* system time when the last fence was complete */
+    uint64_t unpause_ns;      /* system time of the last unpause from construction */
+    uint64_t dma_ns;          /* system time of the last dev_dma_enable */
+    uint64_t adopted_ns;      /* system time of BH_SVC_ADOPTED of this instance */
+    char     name[BH_NAME_LEN];
+    uint32_t console_port, store_port;
+    uint64_t deadlines_missed;
+};
+
+/* Fence the domain (restart.md section 2) and put it under construction again with the same domid, the same
+ * RAM extents (fresh zeroed frames), slot pages zeroed and keep pages as they were. The caller then
+ * writes the image, sets the entry and unpauses. Only RESTARTABLE, never the caller itself (-EINVAL). */
+struct bh_restart {
+    uint16_t domid;
+    uint16_t pad[3];
+};
+
+#define BH_CRASH_INJECT 1u /* at a random instruction within the next milliseconds; else at once */
+#define BH_CRASH_HANG   2u /* stop giving it CPU time, so that its deadline is missed */
+struct bh_crash {
+    uint16_t domid;
+    uint16_t pad;
+    uint32_t how;
+};
+
+enum bh_crash_cause {
+    BH_CAUSE_NONE = 0,
+    BH_CAUSE_TRIPLE_FAULT,
+    BH_CAUSE_SHUTDOWN_CRASH, /* SCHEDOP_shutdown(SHUTDOWN_crash) */
+    BH_CAUSE_DEADLINE,
+    BH_CAUSE_NPF,            /* nested page fault */
+    BH_CAUSE_INJECTED,
+    BH_CAUSE_VMENTRY,        /* invalid guest state */
+    BH_CAUSE_OTHER
+};
+
+#define BH_REPORT_STACK 32
+struct bh_report {
+    uint16_t domid; /* in */
+    uint16_t vcpu;
+    uint32_t cause;
+    uint64_t when_ns, instance;
+    uint64_t exit_code, info1, info2;
+    uint64_t rip;
+    /* The following are zero for a domain that is not restartable (a guest's registers are its own). */
+    uint64_t rsp, rflags, cr0, cr2, cr3, cr4;
+    uint64_t gpr[16]; /* rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
+    uint64_t stack[BH_REPORT_STACK];
+    uint32_t nr_stack, pad;
+    char     why[96];
+};
+
+/* PCI ------------------------------------------------------------------------------------------- */
+#define BH_SBDF(seg, bus, dev, fn) \
+    (((uint32_t)(seg) << 16) | ((uint32_t)(bus) << 8) | ((uint32_t)(dev) << 3) | (uint32_t)(fn))
+
+enum bh_pci_state { BH_PCI_PLATFORM = 0, BH_PCI_ASSIGNABLE, BH_PCI_ASSIGNED };
+#define BH_PCI_HIDDEN   1u
+#define BH_PCI_BRIDGE   2u
+#define BH_PCI_IOMMU    4u  /* covered by an IOMMU */
+#define BH_PCI_FLR      8u
+#define BH_PCI_DMA     16u  /* dev_dma_enable was done */
+#define BH_PCI_MSIX    32u
+
+struct bh_pci_bar {
+    uint64_t base;  /* machine address; 0 = absent */
+    uint64_t size;  /* bytes */
+    uint64_t gpa;   /* where it is mapped in the owner, 0 if not assigned */
+    uint32_t flags; /* 1 memory, 2 64-bit, 4 prefetchable, 8 I/O */
+    uint32_t pad;
+};
+struct bh_pci_info {
+    uint32_t index; /* in: 0.. ; -ENOENT past the last */
+    uint32_t sbdf;
+    uint16_t vendor, device, domid, irqs; /* domid: owner if ASSIGNED; irqs: MSI-X vectors */
+    uint32_t class_rev;
+    uint8_t  state, group; /* group: IOMMU group number */
+    uint16_t flags;        /* BH_PCI_* */
+    uint32_t pad;
+    struct bh_pci_bar bar[6];
+    uint64_t dma_faults;
+};
+struct bh_assign {
+    uint32_t sbdf;
+    uint16_t domid;
+    uint16_t pad;
+    uint64_t gpa; /* assign: first BAR's guest-physical address, 0 = core's choice (above 0xe0000000) */
+};
+/* Refusals: -ENOENT no such device, -EACCES not hidden, -EBUSY assigned already, -ENODEV no IOMMU over it,
+ * -EXDEV its IOMMU group has other devices that are not going with it, -EOPNOTSUPP no reset method. */
+struct bh_pci_cfg {
+    uint32_t sbdf;
+    uint16_t off;
+    uint8_t  size;  /* 1, 2, 4 */
+    uint8_t  write; /* 0 read, 1 write */
+    uint32_t value;
+    uint32_t pad;
+};
+
+/* Machine --------------------------------------------------------------------------------------- */
+struct bh_log {
+    uint64_t from; /* in: absolute byte position wanted; out: position of the first byte returned */
+    uint64_t buf;  /* caller's buffer */
+    uint64_t len;  /* in: its size; out: bytes written */
+};
+#define BH_CONSOLE_CLAIM 1u   /* core lines go to the log ring and VIRQ_CON_RING instead of the wire */
+#define BH_CONSOLE_RELEASE 0u
+struct bh_console { uint32_t mode, pad; };
+
+struct bh_sysinfo {
+    uint32_t nr_cpus, tsc_khz;
+    uint64_t total_pages, free_pages, dirty_pages, core_pages;
+    uint64_t boot_ns;   /* system time now */
+    uint64_t wallclock; /* seconds since the epoch at system time 0 */
+    uint32_t features;  /* BH_SYS_* */
+    uint32_t nr_pci;
+    char     version[32];
+    char     cmdline[512];
+};
+#define BH_SYS_NRIP   1u
+#define BH_SYS_IOMMU  2u
+#define BH_SYS_SMEP   4u
+#define BH_SYS_SMAP   8u
+#define BH_SYS_INTREMAP 16u
+
+#define BH_MACHINE_POWEROFF 0u
+#define BH_MACHINE_REBOOT   1u
+struct bh_machine { uint32_t how, pad; };
+
+/* --- service operations (own domain only) --------------------------------------------------------- */
+enum bh_service_op {
+    BH_SVC_BATCH = 0,   /* struct bh_batch */
+    BH_SVC_DMA_ENABLE,  /* struct bh_dma_enable; only the device's owner */
+    BH_SVC_DEADLINE,    /* struct bh_deadline */
+    BH_SVC_WAIT,        /* struct bh_wait */
+    BH_SVC_ADOPTED,     /* no argument (0): this instance serves; resets the supervisor's back-off */
+    BH_SVC_PTR_MODE,    /* struct bh_ptr_mode */
+    BH_SVC_DEVICES,     /* struct bh_pci_info: like BH_CTL_PCI_INFO, own devices only */
+    BH_NR_SVC_OPS
+};
+
+/* Grant copies and event sends in one exit. Every copy gets its own status (GNTST_*); every send is done
+ * after all copies. Returns 0, or -EFAULT/-E2BIG before anything was done. */
+#define BH_BATCH_COPIES 256
+#define BH_BATCH_SENDS  64
+struct bh_batch {
+    uint64_t copies;    /* struct gnttab_copy[nr_copies] (<xen/grant_table.h>), statuses written back */
+    uint64_t sends;     /* uint32_t port[nr_sends] */
+    uint32_t nr_copies, nr_sends;
+};
+struct bh_dma_enable { uint32_t sbdf; uint32_t enable; };
+/* The deadline runs while the domain is runnable with an event pending and has had CPU time. 0 = off.
+ * Every call kicks it. Missing it is a crash with cause BH_CAUSE_DEADLINE. */
+struct bh_deadline { uint64_t ms; };
+/* Blocks until an event is pending (evtchn_upcall_pending) or system time reaches `until_ns` (0: never).
+ * Returns 0 (event) or -ETIME (time-out). Does not touch evtchn_upcall_mask. */
+struct bh_wait { uint64_t until_ns; };
+/* 1: every pointer this domain hands to any hypercall is guest-physical (no page walk). */
+struct bh_ptr_mode { uint64_t physical; };
+
+/* --- start of a service domain ---------------------------------------------------------------------
+ * hvm_start_info (PVH) whose command line holds space-separated words: `domid=N keep=GFN:N name=NAME
+ * ram=BYTES boot=INSTANCE` and what the configuration says. The control domain's own modules: 0 = the boot bundle, read-only,
+ * mapped above its RAM. */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Event channels, 2-level ABI (<xen/event_channel.h>): 4096 ports a domain, pending and mask bits in shared_info.
+ *
+ * Sending takes no domain-wide lock: it reads the channel under its own bit lock (struct evtchn.lock), then the peer's bits are
+ * set with atomics. State changes take the table locks of both domains, lower domid first, then the channel locks.
+ */
+#pragma once
+#include <xen/xen.h>
+#include <xen/event_channel.h>
+#include "lib/lock.h"
+#include "lib/types.h"
+
+struct domain;
+struct vcpu;
+#define EVTCHN_PORTS      4096
+#define EVTCHN_PER_BUCKET 64
+
+enum evtchn_state { ECS_FREE, ECS_RESERVED, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_PIRQ, ECS_VIRQ, ECS_IPI };
+
+struct evtchn {
+    struct spinlock lock;
+    uint8_t state;
+    bool slot;              /* console or xenstore port of a slot: survives restart */
+    uint16_t vcpu;          /* notify */
+    uint16_t remote_domid;  /* UNBOUND, INTERDOMAIN */
+    uint16_t virq;
+    uint32_t remote_port;   /* INTERDOMAIN */
+    uint32_t pirq;
+};
+struct evtchn_table {
+    struct spinlock lock;
+    struct evtchn *bucket[EVTCHN_PORTS / EVTCHN_PER_BUCKET]; /* allocated on demand; never freed before the domain */
+    uint32_t nr_free_hint;
+    uint16_t global_virq_port[NR_VIRQS];
+};
+
+long do_event_channel_op(uint64_t cmd, gaddr_t arg);
+
+int evtchn_send(struct domain *d, uint32_t port);                 /* EVTCHNOP_send by d; 0 or -errno */
+int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port) __must_check;
+void evtchn_set_pending(struct domain *d, uint32_t port);         /* marks, and kicks the notify vCPU */
+void evtchn_virq(struct vcpu *v, uint32_t virq);                  /* per-vCPU VIRQ (timer, debug) */
+void evtchn_global_virq(struct domain *d, uint32_t virq);         /* VIRQ_DOM_EXC, CON_RING, CONSOLE */
+void evtchn_pirq(struct domain *d, uint32_t port);                /* a physical interrupt arrived for the port */
+bool evtchn_upcall_pending(const struct vcpu *v);                 /* unmasked upcall wanted */
+/* Fence (restart.md 2.4): closes every port but slot ports; interdomain peers become UNBOUND(d) and keep pending,
+ * mask and notify vCPU. Slot ports: pending and mask cleared. Returns true when done; *cursor counts ports. */
+bool evtchn_fence(struct domain *d, uint32_t *cursor, unsigned budget);
+/* Destroy: closes all; a peer's end becomes UNBOUND(domid), which nobody can bind again (domids are not reused). */
+bool evtchn_destroy(struct domain *d, uint32_t *cursor, unsigned budget);
+void evtchn_free(struct domain *d);                               /* the buckets */
+/* vCPU registered its vcpu_info: re-raises the upcall so that nothing is lost. */
+void evtchn_info_moved(struct vcpu *v);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Machine frames: who owns each, how many references it has, and the heaps of free ones.
+ *
+ * Every RAM frame has a struct frame. Owner DOMID_CORE: page tables, structures. A domain's frame carries one
+ * reference for its place in the owner's p2m and one for every grant mapping, IOMMU entry and copy in
+ * flight; the last put frees it to the dirty heap and takes it off the owner's count. Frames leave the
+ * allocator zeroed: from the clean heap, else scrubbed on the way; idle CPUs scrub dirty blocks.
+ * Locks: the heap lock inside; reference counts are atomic.
+ */
+#pragma once
+#include "lib/list.h"
+#include "lib/types.h"
+
+#define DOMID_CORE  0x7fff
+#define DOMID_NONE  0x7ffe /* free */
+#define MAX_ORDER   10     /* largest block: 2^10 frames = 4 MiB; ORDER_2M = 9 */
+#define ORDER_2M    9
+
+struct domain;
+struct frame {
+    struct list node;        /* free lists; free for the owner's use while allocated */
+    volatile uint32_t refs;  /* atomic */
+    uint16_t owner;          /* domid */
+    uint8_t  order;          /* of a free block (first frame of it) */
+    uint8_t  flags;          /* FRAME_* */
+};
+#define FRAME_FREE  1u
+#define FRAME_DIRTY 2u
+#define FRAME_RAM   4u       /* exists; frames of holes have refs 0 and no flags */
+
+#define DIRECTMAP_BASE 0xffff800000000000ull
+#ifndef UNIT_TEST
+static inline void *maddr_to_virt(maddr_t m) { return (void *)(DIRECTMAP_BASE + m.v); }
+static inline maddr_t virt_to_maddr(const void *p) { return MADDR((uint64_t)p - DIRECTMAP_BASE); }
+#else
+void *maddr_to_virt(maddr_t m);
+maddr_t virt_to_maddr(const void *p);
+#endif
+static inline void *mfn_to_virt(mfn_t m) { return maddr_to_virt(MADDR(m.v << PAGE_SHIFT)); }
+static inline mfn_t virt_to_mfn(const void *p) { return MFN(virt_to_maddr(p).v >> PAGE_SHIFT); }
+
+/* Start-up: the frame table covers [0, max_mfn); then each usable range is freed into the heap. */
+void frame_init(struct frame *table, uint64_t max_mfn);
+void frame_add_range(mfn_t start, uint64_t nr);
+
+struct frame *mfn_to_frame(mfn_t m);     /* NULL outside the table */
+mfn_t frame_to_mfn(const struct frame *f);
+
+/* 2^order contiguous zeroed frames for the core (owner DOMID_CORE, one reference each), or NULL/INVALID. */
+void *core_alloc(unsigned order) __must_check;
+void core_free(void *p, unsigned order);
+
+/* 2^order contiguous zeroed frames owned by d, one reference each; counted against d->max_pages.
+ * Errors: INVALID_MFN when the machine or the limit has no room. */
+mfn_t frame_alloc(struct domain *d, unsigned order) __must_check;
+
+/* Takes a reference if the frame is owned by `owner` and has one (so it cannot be resurrected). */
+bool frame_get(mfn_t m, uint16_t owner) __must_check;
+void frame_get_held(mfn_t m); /* one more, by somebody who holds one already */
+void frame_put(mfn_t m);      /* the last one frees */
+
+/* One unit of idle work (at most ~100 us): scrubs a dirty block. False when nothing is dirty. */
+bool frame_scrub_some(void);
+
+struct frame_stats { uint64_t total, free, dirty, core; };
+void frame_get_stats(struct frame_stats *s);
+extern mfn_t zero_mfn; /* a zero frame of the core that redirected foreign mappings read */
+
+/* Small core objects, zeroed, up to PAGE_SIZE (slab of powers of two from 32). */
+void *kmalloc(size_t n) __must_check;
+void kfree(void *p, size_t n);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A domain's physical-to-machine map (p2m) as nested page tables (AMD APM vol. 2, 15.25): 4 levels, 4 KiB and
+ * 2 MiB leaves, U/A/D set on every leaf. Each present leaf that maps domain RAM or a granted frame holds one reference
+ * on each of its frames. What a leaf is lies in software bits 9..11.
+ *
+ * Order of removal: whole entry replaced, then npt_flush (ASIDs shot down), then references dropped.
+ * Locks: d->p2m.lock inside; p2m_lookup is lock-free for readers (tables are freed only with the domain).
+ */
+#pragma once
+#include "lib/lock.h"
+#include "lib/types.h"
+
+struct domain;
+enum p2m_type {
+    P2M_NONE = 0,
+    P2M_RAM,        /* owned by the domain, RWX */
+    P2M_RAM_RO,     /* bundle: core-owned, read-only, no reference counting */
+    P2M_GRANT_RW,   /* foreign frame mapped by a grant */
+    P2M_GRANT_RO,
+    P2M_MMIO,       /* BAR: uncached, no frame */
+    P2M_SHARED      /* core-owned page of this domain (shared_info, grant table): RW, NX */
+};
+
+struct p2m {
+    struct spinlock lock;
+    uint64_t *root;             /* level 4 */
+    maddr_t  root_maddr;
+    volatile uint64_t gen;      /* raised by npt_flush: a vCPU that enters with an older one flushes its ASID */
+    uint64_t nr_tables;
+    uint64_t max_gfn;           /* exclusive bound of gfns accepted: 1 << (physaddr bits - 12) */
+};
+
+int p2m_init(struct domain *d) __must_check;
+void p2m_free(struct domain *d); /* tables only; leaves must be gone */
+
+/* Sets one leaf of 2^order frames (order 0 or ORDER_2M); the slot must be empty (-EEXIST). The caller hands over its
+ * references. Allocates tables first, so a failure (-ENOMEM, -EINVAL gfn) changes nothing. */
+int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t) __must_check;
+/* Clears one 4 KiB place (splitting a 2 MiB leaf if needed) and returns what was there; the caller flushes,
+ * then drops the reference. -ENOENT if nothing was mapped. */
+int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t) __must_check;
+/* Replaces the frame under an existing 4 KiB leaf (redirect to the zero frame); same flush rule. */
+int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old) __must_check;
+/* Looks one gfn up. *t = P2M_NONE if nothing. Does not take a reference. */
+mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t);
+/* Looks up and pins: takes a reference on RAM/GRANT frames so they cannot be reused. INVALID_MFN if nothing. */
+mfn_t p2m_get(struct domain *d, gfn_t g, enum p2m_type *t) __must_check;
+/* Clears up to `budget` leaves of any kind from *cursor on, calling `drop` (after flushing) for each; returns true when the
+ * end was reached. For teardown and restart. `keep(g)` true leaves a leaf alone (may be NULL). */
+bool p2m_teardown(struct domain *d, uint64_t *cursor, unsigned budget,
+                  bool (*keep)(struct domain *d, gfn_t g));
+/* Raises gen, kicks every CPU that runs a vCPU of d, returns when none runs on an older generation. Bounded: it
+ * waits only for CPUs in guest mode, never for one in the core. */
+void npt_flush(struct domain *d);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* The core's own page tables: W^X, NX, direct map of RAM (RW, without the image's own frames), MMIO and
+ * guarded-stack windows. Boot CPU only, except paging_load. */
+#pragma once
+#include "lib/types.h"
+
+void paging_init(void);               /* builds and loads the final tables */
+void paging_load(void);               /* on each CPU: CR3, CR0.WP, CR4.SMEP/SMAP, EFER.NXE */
+/* Maps machine MMIO [m, m+len) uncached; never unmapped. NULL if the window is full. Any CPU, own lock. */
+void *mmio_map(maddr_t m, uint64_t len) __must_check;
+/* A stack with an unmapped guard page below it; returns its top. */
+void *stack_alloc(unsigned pages) __must_check;

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PCI: enumeration (MCFG, port fallback), BAR sizing, capabilities, hiding, assignment. State machine of a device:
+ * platform -> (pciback.hide at boot) assignable -> assigned (DMA blocked) -> DMA enabled -> ... -> assignable.
+ * pci_lock guards every field that is not constant after enumeration.
+ */
+#pragma once
+#include <bulkhead.h>
+#include "lib/lock.h"
+#include "lib/types.h"
+
+struct domain;
+struct pirq_route {
+    uint8_t vector;    /* host vector, 0 = none */
+    uint8_t bound;
+    uint16_t irte;     /* index in the device's remapping table */
+    uint32_t pirq;     /* number in the owner's space */
+    uint32_t port;     /* event channel, when bound */
+    struct pci_dev *dev;
+};
+struct pci_dev {
+    struct pci_dev *next;
+    struct pci_dev *next_owned;
+    uint32_t sbdf;
+    uint16_t vendor, device;
+    uint32_t class_rev;
+    uint8_t header, group;
+    bool bridge, hidden, has_flr, pcie, dma_on;
+    uint16_t cap_msix, cap_msi, cap_pm, cap_pcie, cap_af;
+    struct bh_pci_bar bar[6];
+    uint16_t msix_count;
+    uint8_t msix_bar, pba_bar;
+    uint32_t msix_off, pba_off;
+    volatile uint32_t *msix_table;   /* core mapping */
+    uint8_t *ecam;                   /* core mapping of its configuration space (4 KiB), NULL: ports */
+    enum bh_pci_state state;
+    domid_t owner;
+    struct iommu *iommu;             /* NULL: not covered */
+    void *irt;                       /* interrupt remapping table of this device */
+    struct pirq_route route[64];
+    uint64_t dma_faults;
+};
+extern struct spinlock pci_lock;
+extern struct pci_dev *pci_devices;
+
+void pci_init(void);            /* enumerates, sizes, takes bus mastering away, hides per command line */
+uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size);
+void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v);
+struct pci_dev *pci_find(uint32_t sbdf);
+int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa) __must_check;  /* domain under construction or control-paused */
+int pci_deassign(struct domain *d, uint32_t sbdf) __must_check;
+int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on) __must_check;
+/* Fence (restart.md 2.2), in this order: bus mastering off and read back, device entry blocked, device entry + pages +
+ * interrupt table invalidated, completion waited for. BARs stay mapped. */
+void pci_fence(struct domain *d);
+/* Restart, after the new frames are in the p2m: rebuilds the IOMMU table of d (DMA stays blocked). 0 or -ENOMEM. */
+int pci_refill(struct domain *d) __must_check;
+void pci_release_all(struct domain *d);   /* destroy: fence, FLR, back to assignable, IOMMU table freed */
+int pci_info(uint32_t index, struct domain *owner, struct bh_pci_info *out) __must_check; /* owner NULL: all */
+int pci_config_access(struct bh_pci_cfg *c) __must_check; /* pciback: hidden devices only, filtered */
+/* p2m changes of RAM in a domain with devices (balloon); no-ops without. Same flush-before-put rule. */
+void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A domain: the one kind of compartment. Found by domid; kept alive by references (domain_get/put).
+ *
+ * Fields: L: d->lock; E: d->evtchn.lock; G: d->grant.lock; a: atomic; c: constant after create
+ */
+#pragma once
+#include <xen/xen.h>
+#include <bulkhead.h>
+#include "irq/evtchn.h"
+#include "lib/lock.h"
+#include "mem/frame.h"
+#include "mem/grant.h"
+#include "mem/npt.h"
+#include "sched/vcpu.h"
+
+#define MAX_EXTENTS 8
+
+struct domain {
+    struct domain *next;            /* domain list */
+    domid_t id;                     /* c */
+    uint8_t role;                   /* c: enum bh_role */
+    uint8_t flags;                  /* c: BH_CREATE_* */
+    volatile uint8_t state;         /* L: enum bh_domstate */
+    volatile uint32_t refs;         /* a */
+    struct spinlock lock;
+    char name[BH_NAME_LEN];         /* c */
+
+    uint32_t nr_vcpus;              /* c */
+    struct vcpu *vcpu[BH_MAX_VCPUS];
+
+    /* Memory */
+    struct p2m p2m;
+    volatile uint64_t tot_pages;    /* a: frames owned */
+    uint64_t max_pages;             /* L */
+    struct { uint64_t gfn, nr; } extent[MAX_EXTENTS]; /* L: what POPULATE gave, for restart */
+    uint32_t nr_extents;
+    uint64_t keep_gfn;              /* c */
+    uint32_t nr_keep;               /* c */
+    struct shared_info *shared;     /* c: core page, P2M_SHARED where the guest puts it */
+    uint64_t shared_gfn;            /* L: ~0ull if nowhere */
+
+    struct grant_table grant;
+    struct evtchn_table evtchn;
+
+    /* Slot pages (SETUP_RINGS) */
+    bool rings;                     /* L */
+    uint64_t console_gfn, store_gfn;
+    uint16_t console_domid, store_domid;
+    uint32_t console_port, store_port;
+    uint64_t hvm_param[64];         /* L: by HVM_PARAM_* below 64 */
+    uint8_t callback_vector;        /* L: from HVM_PARAM_CALLBACK_IRQ */
+
+    /* Life */
+    bool paused_by_ctl;             /* L: counts below */
+    uint32_t pause_count;           /* L: BH_CTL_PAUSE */
+    bool once_sealed;               /* L: keep pages may not be written any more */
+    uint32_t shutdown_reason;       /* L */
+    struct bh_report report;        /* L */
+    uint64_t instance, crash_ns, restart_ns, unpause_ns, dma_ns, adopted_ns; /* L */
+    bool adopted;
+    uint32_t op_stage;              /* L: where a restart or destroy stands (HC_AGAIN) */
+    uint64_t op_cursor;
+
+    /* Hang deadline (BH_SVC_DEADLINE): see sched/deadline.c */
+    uint64_t deadline_ms;           /* 0 = off */
+    uint64_t deadline_missed;
+    struct timer deadline_timer;
+    uint64_t deadline_cpu_ns;       /* CPU time at the last kick */
+
+    struct timer inject_timer;      /* BH_CRASH_INJECT */
+    volatile uint32_t inject;       /* a: 1 armed, 2 crash at the next exit */
+    volatile uint32_t hang;         /* a: BH_CRASH_HANG */
+
+    struct pci_dev *devices;        /* pci lock: assigned devices, pci_dev.next_owned */
+    struct iommu_domain *iommu;     /* pci lock: IOMMU table, NULL without devices */
+    uint64_t console_budget;        /* console_io rate limit */
+    uint64_t console_window_ns;
+};
+
+extern struct domain *control_domain;
+
+/* Looks up and takes a reference; NULL if there is none. */
+struct domain *domain_get(domid_t id) __must_check;
+struct domain *domain_get_next(domid_t from) __must_check; /* lowest domid >= from */
+void domain_put(struct domain *d);
+static inline struct domain *current_domain(void) { return this_cpu()->current->domain; }
+
+int domain_create(const struct bh_create *c, struct domain **out) __must_check;
+/* The domain did it: marks it crashed (first one wins), stops its vCPUs, fills the report from v (may be NULL), tells
+ * the control domain (VIRQ_DOM_EXC). When it is the control domain itself: panic, for now. Any context, no locks held. */
+void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
+    __printf(4, 5);
+void domain_shutdown(struct domain *d, uint32_t reason); /* SCHEDOP_shutdown */
+void domain_pause(struct domain *d);    /* all vCPUs; does not wait */
+void domain_unpause(struct domain *d);
+bool domain_stopped(struct domain *d);  /* no vCPU in guest or core */
+void notify_control(uint32_t virq);     /* VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CONSOLE to the holder */
+
+int domain_populate(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
+int domain_restart(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */
+int domain_destroy(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */

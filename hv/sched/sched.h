@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler: per-CPU round robin with wake preemption, tickless; an idle CPU takes a waiting vCPU from the longest
+ * queue. One stack per CPU: sched_loop() picks a vCPU, enters it, handles its exit, and looks again. Nothing in the core
+ * sleeps: an operation that must wait returns HC_AGAIN or blocks its vCPU.
+ * (Weights, caps and affinity will live in sched_pick and in struct vcpu.)
+ */
+#pragma once
+#include "lib/cpu.h"
+#include "sched/vcpu.h"
+
+#define SLICE_NS        (10 * NS_PER_MS)
+#define WAKE_PREEMPT_NS (200 * NS_PER_US)
+
+void sched_init_cpu(struct cpu *c);
+void sched_loop(void) __noreturn;
+void vcpu_wake(struct vcpu *v);       /* BLOCKED -> RUNNABLE; any CPU; kicks a CPU if that helps */
+void vcpu_block(struct vcpu *v);      /* current vCPU only; unless an event is already pending (no lost wake) */
+void vcpu_kick(struct vcpu *v);       /* wake it if blocked, make it exit if in guest: it has news */
+void vcpu_pause(struct vcpu *v);      /* raises pause_count and kicks; does not wait */
+void vcpu_unpause(struct vcpu *v);
+bool vcpu_stopped(const struct vcpu *v); /* out of the guest and of the core (acquire) */
+void vcpu_set_online(struct vcpu *v); /* OFFLINE -> RUNNABLE */
+void sched_yield(void);               /* current goes to the queue's end */
+bool must_yield(void);                /* long operations: time to return HC_AGAIN? (IRQ, wake, slice) */

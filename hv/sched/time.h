@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* System time (nanoseconds since the core started, from the calibrated TSC), wall clock, pvclock, and
+ * per-CPU one-shot timers on the local APIC timer. */
+#pragma once
+#include "lib/list.h"
+#include "lib/types.h"
+
+void time_init(void);              /* boot CPU: calibrates against HPET, else ACPI PM timer, else PIT */
+uint64_t now_ns(void);
+uint64_t tsc_to_ns(uint64_t tsc);
+extern uint32_t tsc_khz;
+extern uint32_t pvclock_mul;       /* tsc_to_system_mul / shift of struct vcpu_time_info */
+extern int8_t pvclock_shift;
+extern uint64_t tsc_boot;          /* TSC at system time 0 */
+extern uint64_t wallclock_sec;     /* seconds since the epoch at system time 0, CMOS read once */
+void udelay(uint32_t us);          /* short bounded waits at boot and in device resets */
+
+struct cpu;
+struct timer {
+    struct list node;
+    uint64_t expires;              /* ns */
+    void (*fn)(struct timer *t);   /* on the CPU it was armed on, interrupts off, no locks held */
+    struct cpu *cpu;               /* armed on, or NULL */
+};
+void timer_setup(struct timer *t, void (*fn)(struct timer *));
+void timer_set(struct timer *t, uint64_t expires_ns); /* (re)arms on this CPU, moving it if needed */
+void timer_cancel(struct timer *t);  /* any CPU; returns when fn is not running (unless called by fn) */
+void timer_run(void);                /* from the run loop and the timer interrupt's tail: fires what is due */
+void timer_program(void);            /* sets the local APIC timer to the earliest expiry of this CPU */
+uint64_t random_u64(void);           /* RDRAND or mixed TSC: for injection delays, never for secrets */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A virtual CPU: scheduling state, guest registers, and what Xen's ABI attaches to it. Vendor state is behind `vmx`/`svm`
+ * of struct virt_ops (virt/virt.h).
+ *
+ * Run states change under the run-queue lock of v->cpu (take it, re-check v->cpu, go on).
+ * Fields: q: that lock; o: only the CPU that runs it (v->running) or with the vCPU stopped; a: atomic; d: d->lock
+ */
+#pragma once
+#include <xen/xen.h>
+#include "lib/cpu.h"
+#include "sched/time.h"
+
+struct domain;
+
+enum vcpu_state { VCPU_OFFLINE, VCPU_RUNNABLE, VCPU_BLOCKED };
+
+struct regs { /* order of bh_report.gpr */
+    uint64_t rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t rip, rflags;
+};
+
+struct vlapic { /* x2APIC only */
+    uint32_t svr, tpr, esr, lvt[7], icr_hi, timer_dcr;
+    uint32_t irr[8];               /* a: posted by others */
+    uint32_t isr[8];
+};
+
+struct vcpu {
+    struct domain *domain;
+    uint32_t id;
+    struct cpu *cpu;               /* q: whose run queue it is or was on */
+    struct list rq_node;           /* q */
+    enum vcpu_state state;         /* q */
+    uint32_t pause_count;          /* q: not run while > 0 */
+    volatile uint32_t running;     /* q to set; cleared (release) when out of the guest and of the core */
+    volatile uint32_t in_guest;    /* a: between VM entry and exit */
+    volatile uint32_t wait_sipi;   /* a: after INIT */
+    volatile uint32_t sipi_vector; /* a: 0x100 | vector when one arrived */
+    volatile uint32_t kicked;      /* a: something to look at before the next entry */
+    volatile uint32_t nmi_pending; /* a */
+    bool phys_ptr;                 /* o: BH_SVC_PTR_MODE */
+    bool yielded;                  /* q */
+    bool initialised;              /* has register state */
+
+    struct regs regs;              /* o: loaded/stored around every entry */
+    void *arch;                    /* vendor part */
+    uint64_t npt_gen;              /* o: last generation flushed, see npt.h */
+    struct vlapic apic;
+
+    /* Event delivery. vcpu_info lies in shared_info until registered elsewhere. */
+    struct vcpu_info *info;        /* core address of it, NULL when none; d */
+    mfn_t info_mfn;                /* pinned frame when registered, else INVALID_MFN */
+    mfn_t time_mfn;                /* register_vcpu_time_memory_area: pinned, else INVALID_MFN */
+    struct vcpu_time_info *time;
+    uint8_t upcall_vector;         /* HVMOP_set_evtchn_upcall_vector, 0 = domain-wide callback */
+
+    struct timer singleshot;       /* VCPUOP_set_singleshot_timer -> VIRQ_TIMER */
+    struct timer poll_timer;       /* SCHEDOP_poll, BH_SVC_WAIT time-outs */
+    bool poll_timed_out;           /* o */
+    volatile uint32_t poll_port;   /* SCHEDOP_poll: waited-for port, ~0u = several/any, 0 = not polling */
+    bool waiting;                  /* inside BH_SVC_WAIT or SCHEDOP_poll: re-executed hypercall resumes */
+    uint64_t wait_until;
+
+    uint16_t virq_port[NR_VIRQS];  /* evtchn lock */
+    uint64_t cpu_ns;               /* o: CPU time */
+    uint64_t exits[16];            /* o: by class, for `info` */
+    uint64_t ready_since;          /* q */
+};
+
+int vcpu_create(struct domain *d, uint32_t id) __must_check;
+void vcpu_free(struct vcpu *v);
+/* Back to the state after creation: timers off, registrations dropped, offline. The vCPU is stopped. */
+void vcpu_reset(struct vcpu *v);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The vCPU container: vendor operations behind one struct, and the vendor-independent halves (CPUID, MSRs, x2APIC, ports). */
+#pragma once
+#include <bulkhead.h>
+#include "sched/vcpu.h"
+
+struct virt_ops {
+    const char *name;
+    int (*cpu_init)(struct cpu *c);              /* turns virtualisation on; -ENODEV with a log line that names what is missing */
+    int (*vcpu_init)(struct vcpu *v);
+    void (*vcpu_free)(struct vcpu *v);
+    void (*set_pvh_entry)(struct vcpu *v, uint64_t eip, uint64_t ebx); /* linux-pvh D1 */
+    void (*set_sipi)(struct vcpu *v, uint8_t vector);                  /* real mode at vector << 12 */
+    void (*run)(struct vcpu *v);                 /* one entry, one exit, handled; returns with interrupts off */
+    void (*switch_from)(struct vcpu *v);         /* v leaves this CPU: FPU state saved */
+    uint64_t (*get_cr)(const struct vcpu *v, unsigned n);  /* 0 2 3 4; 8 = EFER */
+    unsigned (*cpl)(const struct vcpu *v);
+    void (*exit_info)(const struct vcpu *v, uint64_t *code, uint64_t *info1, uint64_t *info2);
+};
+extern const struct virt_ops *virt;
+extern uint32_t virt_features;                   /* BH_SYS_NRIP ... */
+void virt_init(void);                            /* picks svm (or vmx later), panics with one clear line */
+
+/* vendor-independent halves, called by svm.c/vmx.c */
+void virt_cpuid(struct vcpu *v);                 /* leaf in regs.rax/rcx, result in rax..rdx */
+int virt_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *val);  /* 0, or -1: #GP */
+int virt_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val);
+uint32_t virt_port_in(struct vcpu *v, uint16_t port, unsigned size);
+void virt_port_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t val);
+/* Next interrupt vector to inject (event upcall first, then the APIC's highest), or -1. */
+int virt_pending_vector(struct vcpu *v);
+void virt_vector_injected(struct vcpu *v, int vector);

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""One QEMU machine under test, driven over its serial line. Every wait is bounded; a failure shows the last lines."""
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import pexpect
+import pexpect.fdpexpect
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BH_BUILD", ROOT / "build")).resolve()
+LOGS = BUILD / "test-logs"
+CMDLINE = "console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)"
+PROMPT = r"\nbh> "
+# Software emulation on a shared machine: bounds are for hangs, not for speed.
+BOOT = 120
+
+
+class Failed(Exception):
+    pass
+
+
+def qemu_command(iso, serial, cpus=2, mem=2048, uefi=False, cpu="max,-smap", iommu=True, nics=True, qemu_log=None,
+                 www=None, extra=()):
+    """The machine of the README: q35, SVM in software, an emulated IOMMU, two NICs on QEMU's user network."""
+    cmd = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(cpus),
+           "-m", str(mem), "-nodefaults", "-display", "none", "-no-reboot"]
+    if iommu:
+        cmd += ["-device", "amd-iommu,intremap=on"]
+    cmd += serial
+    if uefi:
+        cmd += ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"]
+    cmd += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,file={iso}", "-device", "ide-cd,drive=cd"]
+    if nics:
+        platform = "on" if iommu else "off"
+        fwd = f",guestfwd=tcp:10.0.2.100:80-cmd:busybox httpd -i -h {www}" if www else ""
+        cmd += ["-netdev", f"user,id=n0{fwd}",
+                "-device", f"virtio-net-pci,netdev=n0,addr=3,romfile=,disable-legacy=on,iommu_platform={platform},"
+                           "mac=52:54:00:12:34:56",
+                "-netdev", "user,id=n1",
+                "-device", f"virtio-net-pci,netdev=n1,addr=4,romfile=,disable-legacy=on,iommu_platform={platform},"
+                           "mac=52:54:00:12:34:57"]
+    if qemu_log:
+        cmd += ["-d", "guest_errors", "-D", str(qemu_log)]
+    return cmd + list(extra)
+
+
+def make_iso(name, cmdline=CMDLINE, control=None, bundle=None):
+    """A variant of the ISO with its own command line, control domain or bundle ("none" leaves the module out)."""
+    out = LOGS / f"{name}.iso"
+    LOGS.mkdir(parents=True, exist_ok=True)
+    control = control or BUILD / "control.elf"
+    bundle = bundle or BUILD / "bundle.itb"
+    subprocess.run([str(ROOT / "tests/system/mkiso.sh"), str(out), cmdline, str(control), str(bundle)], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
+    return out
+
+
+def make_www():
+    """A directory with a 10 MB file that does not compress, and its checksum."""
+    www = BUILD / "www"
+    www.mkdir(parents=True, exist_ok=True)
+    big = www / "10mb.bin"
+    if not big.exists() or big.stat().st_size != 10_000_000:
+        big.write_bytes(os.urandom(10_000_000))
+    digest = subprocess.run(["sha256sum", str(big)], capture_output=True, text=True, check=True).stdout.split()[0]
+    return www, digest
+
+
+class Machine:
+    def __init__(self, name, iso=None, **kw):
+        self.name = name
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bh-"))
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.iso = iso or BUILD / "bulkhead.iso"
+        self.kw = kw
+        self.proc = None
+        self.sp = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def start(self):
+        path = self.dir / "serial"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(path))
+        listener.listen(1)
+        listener.settimeout(30)
+        serial = ["-chardev", f"socket,id=ser,path={path}", "-serial", "chardev:ser"]
+        self.qemu_log = LOGS / f"{self.name}.qemu.log"
+        self.log = open(LOGS / f"{self.name}.serial.log", "w", encoding="utf-8", errors="replace")
+        self.proc = subprocess.Popen(qemu_command(self.iso, serial, qemu_log=self.qemu_log, **self.kw),
+                                     stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+                                     stdout=open(LOGS / f"{self.name}.out.log", "w"))
+        self.sock, _ = listener.accept()
+        listener.close()
+        self.sp = pexpect.fdpexpect.fdspawn(self.sock, timeout=30, encoding="utf-8", codec_errors="replace",
+                                            maxread=65536)
+        self.sp.logfile_read = self.log
+        self.sp.delaybeforesend = None
+
+    def stop(self):
+        if self.proc:
+            self.proc.kill()
+            self.proc.wait()
+            self.proc = None
+        if self.sp:
+            self.sock.close()
+            self.sp = None
+        self.log.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def expect(self, pattern, timeout=30):
+        """Waits for a regular expression (or the first of a list) and returns the match."""
+        try:
+            self.sp.expect(pattern, timeout=timeout)
+        except (pexpect.TIMEOUT, pexpect.EOF) as e:
+            what = "time-out" if isinstance(e, pexpect.TIMEOUT) else "the machine ended"
+            raise Failed(f"{what} waiting for {pattern!r}\n{self.tail()}") from None
+        return self.sp.match
+
+    def tail(self, lines=40):
+        self.log.flush()
+        out = []
+        for f in (LOGS / f"{self.name}.serial.log", self.qemu_log, LOGS / f"{self.name}.out.log"):
+            if f.exists():
+                text = f.read_text(errors="replace").splitlines()[-lines:]
+                out += [f"  --- {f.name}"] + ["  | " + re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", x) for x in text]
+        return "\n".join(out)
+
+    def send(self, text):
+        self.sock.sendall(text.encode())
+
+    def prompt(self, timeout=30):
+        self.expect(PROMPT, timeout)
+
+    def boot(self, timeout=BOOT):
+        self.prompt(timeout)
+
+    def cmd(self, line, timeout=30):
+        """One shell command; returns what it printed, without escape sequences."""
+        self.send(line + "\r")
+        self.expect(re.escape(line), 10)
+        self.prompt(timeout)
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.sp.before).replace("\r", "")
+
+    # --- the guest's console -----------------------------------------------------------------------------------
+    def console(self, name):
+        self.send(f"console {name}\r")
+        self.send("\r")
+        self.expect(r"guest# ", 60)
+
+    def leave(self):
+        self.send("\x1d")
+        self.prompt()
+
+    def guest(self, line, timeout=60):
+        """One command in the guest's shell (its console is attached); returns its output and status."""
+        mark = f"end{time.monotonic_ns() % 1000000}"
+        self.send(f"{line}; echo {mark[:3]}''{mark[3:]}=$?\r")
+        m = self.expect(rf"{mark}=(\d+)", timeout)
+        text = self.sp.before.replace("\r", "")
+        status = int(m.group(1))
+        self.expect(r"guest# ", 20)
+        return text.split("\n", 1)[-1], status
+
+
+def check(cond, what):
+    if not cond:
+        raise Failed(what)
+
+
+def run(cases):
+    """Runs (name, function) pairs, prints ok/not ok lines, exits 1 if any failed."""
+    failed = 0
+    only = sys.argv[1:]
+    for name, fn in cases:
+        if only and name not in only:
+            continue
+        start = time.monotonic()
+        try:
+            fn()
+        except Failed as e:
+            failed += 1
+            print(f"not ok {name} ({time.monotonic() - start:.0f} s): {e}", flush=True)
+        except Exception as e:  # a broken test is a failed test
+            failed += 1
+            print(f"not ok {name}: {type(e).__name__}: {e}", flush=True)
+        else:
+            print(f"ok {name} ({time.monotonic() - start:.0f} s)", flush=True)
+    sys.exit(1 if failed else 0)

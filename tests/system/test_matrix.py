@@ -1,0 +1,29 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""BIOS and UEFI with 1, 2 and 4 CPUs: boot, five restarts under traffic, the guest goes on."""
+from machine import Machine, check, make_www, run
+
+
+def case(uefi, cpus):
+    www, digest = make_www()
+    with Machine(f"{'uefi' if uefi else 'bios'}-{cpus}", uefi=uefi, cpus=cpus, www=www) as m:
+        m.boot(240 if uefi else 180)
+        m.console("debian")
+        m.guest("ping -i 0.2 10.0.2.2 > /tmp/ping.log 2>&1 &")
+        m.leave()
+        for i in range(1, 6):
+            m.send("crash --inject net0\r")
+            got = m.expect(r"net0: crashed[^\n]*restarted in [\d.]+ ms[^\n]*restart (\d+)", 60)
+            check(int(got.group(1)) == i, f"restart count {got.group(1)}, expected {i}")
+            m.prompt()
+        m.console("debian")
+        out, status = m.guest("ping -c 3 -i 0.2 10.0.2.2")
+        check(status == 0 and " 0% packet loss" in out, f"ping: {out}")
+        out, _ = m.guest("wget -q -O - http://10.0.2.100/10mb.bin | sha256sum", 240)
+        check(digest in out, f"checksum: {out}")
+        m.leave()
+
+
+if __name__ == "__main__":
+    run([(f"matrix-{'uefi' if uefi else 'bios'}-{cpus}cpu", lambda u=uefi, c=cpus: case(u, c))
+         for uefi in (False, True) for cpus in (1, 2, 4)])

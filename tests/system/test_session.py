@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The session of the README, in full: BIOS, 2 CPUs. Crashes go on under traffic; the guest must not notice."""
+import re
+import time
+
+from machine import Machine, check, make_www, run
+
+CRASHES = 100
+DOWNLOADER = (
+    "while [ ! -e /tmp/stop ]; do wget -q -T 60 -O - http://10.0.2.100/10mb.bin | sha256sum | cut -d' ' -f1 >> /tmp/sums;"
+    " done >/dev/null 2>&1 &"
+)
+
+
+def rows(listing):
+    """`list` as {name: [columns]}; the header is checked."""
+    lines = [x for x in listing.split("\n") if x.strip()]
+    head = next((i for i, x in enumerate(lines) if x.startswith("Name ")), None)
+    check(head is not None, f"no header in list:\n{listing}")
+    check(lines[head].split()[:6] == ["Name", "ID", "Mem", "VCPUs", "State", "Time(s)"], f"columns: {lines[head]!r}")
+    return {x.split()[0]: x.split() for x in lines[head + 1:]}
+
+
+def session():
+    www, digest = make_www()
+    with Machine("session", www=www) as m:
+        m.boot()
+        listing = rows(m.cmd("list"))
+        for name in ("control", "store", "pciback", "net0", "debian"):
+            check(name in listing, f"{name} is not in list: {listing}")
+        check(rows(m.cmd("xl list")).keys() == listing.keys(), "a leading xl changes the answer")
+
+        out = m.cmd("pci-assignable-list")
+        check(re.search(r"0000:00:03\.0.*net0", out), f"hidden NIC and its owner not shown: {out}")
+        check("00:04.0" not in out, f"platform NIC listed as assignable: {out}")
+        out = m.cmd("pci-attach debian 00:04.0")
+        check("not hidden" in out or "pciback.hide" in out, f"refusal does not say why: {out}")
+        out = m.cmd("pci-list net0")
+        check("0000:00:03.0" in out, f"pci-list net0: {out}")
+
+        m.console("debian")
+        out, status = m.guest("ping -c 3 -i 0.2 10.0.2.2")
+        check(status == 0 and " 0% packet loss" in out, f"ping: {out}")
+        out, status = m.guest("wget -q -O - http://10.0.2.100/10mb.bin | sha256sum", 120)
+        check(digest in out, f"download has the wrong checksum: {out}")
+        m.guest("dmesg > /tmp/dmesg0; rm -f /tmp/sums /tmp/stop")
+        before, _ = m.guest("cut -d. -f1 /proc/uptime")
+        m.guest("ping -i 0.2 10.0.2.2 > /tmp/ping.log 2>&1 &")
+        m.guest(DOWNLOADER)
+        m.leave()
+
+        domid = listing["net0"][1]
+        for i in range(1, CRASHES + 1):
+            m.send("crash --inject net0\r")
+            got = m.expect(r"net0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)", 30)
+            check(int(got.group(2)) == i, f"restart count {got.group(2)}, expected {i}")
+            m.prompt()
+            time.sleep(0.2)
+        row = rows(m.cmd("list"))["net0"]
+        check(row[1] == domid, f"domid changed from {domid} to {row[1]}")
+        check(row[-1] == str(CRASHES), f"restart count in list: {row}")
+
+        m.console("debian")
+        m.guest("touch /tmp/stop; kill %1; kill -INT $(pidof ping); sleep 3", 90)
+        for _ in range(30):
+            out, _ = m.guest("pidof wget >/dev/null && echo busy || echo idle")
+            if "idle" in out:
+                break
+            time.sleep(1)
+        out, _ = m.guest("sort /tmp/sums | uniq -c")
+        sums = out.split()
+        check(len(sums) == 2 and sums[1] == digest, f"downloads across crashes: {out}")
+        check(int(sums[0]) >= 2, f"too few downloads to say anything: {out}")
+        out, _ = m.guest("dmesg > /tmp/dmesg1; diff /tmp/dmesg0 /tmp/dmesg1 && echo same")
+        check("same" in out, f"the guest's kernel log has news: {out}")
+        out, _ = m.guest("tail -n 3 /tmp/ping.log")
+        check("packets transmitted" in out, f"ping stopped early: {out}")
+        after, _ = m.guest("cut -d. -f1 /proc/uptime")
+        check(int(after.split()[0]) >= int(before.split()[0]), "uptime went back")
+        out, status = m.guest("ping -c 3 -i 0.2 10.0.2.2")
+        check(status == 0 and " 0% packet loss" in out, f"ping afterwards: {out}")
+        m.leave()
+
+
+if __name__ == "__main__":
+    run([("session", session)])

@@ -2,8 +2,7 @@
 /* Privileged instructions, and the per-CPU structure (GS base points at it). Host unit tests replace this
  * header by tests/unit/shim/lib/cpu.h. */
 #pragma once
-#include "lib/list.h"
-#include "lib/lock.h"
+#include "lib/percpu.h"
 #include "lib/types.h"
 
 static inline uint64_t rdmsr(uint32_t msr)
@@ -32,6 +31,7 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
 static inline void outb(uint16_t p, uint8_t v) { __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(p)); }
 static inline uint8_t inb(uint16_t p) { uint8_t v; __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(p)); return v; }
 static inline void outw(uint16_t p, uint16_t v) { __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(p)); }
+static inline uint16_t inw(uint16_t p) { uint16_t v; __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(p)); return v; }
 static inline void outl(uint16_t p, uint32_t v) { __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(p)); }
 static inline uint32_t inl(uint16_t p) { uint32_t v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(p)); return v; }
 static inline uint64_t read_cr0(void) { uint64_t v; __asm__ volatile("mov %%cr0, %0" : "=r"(v)); return v; }
@@ -46,34 +46,6 @@ static inline void mb(void) { __asm__ volatile("mfence" ::: "memory"); }
 static inline void irq_on(void) { __asm__ volatile("sti" ::: "memory"); }
 static inline void irq_off(void) { __asm__ volatile("cli" ::: "memory"); }
 
-struct vcpu;
-struct timer;
-
-/* One per CPU. Fields without a letter are touched by their own CPU alone.
- * r: under `rq_lock`   t: under `timer_lock`   a: atomic */
-struct cpu {
-    struct cpu *self;            /* %gs:0 */
-    uint32_t id;                 /* 0..nr_cpus-1 */
-    uint32_t apic_id;
-    uint64_t stack_top;
-    struct vcpu *current;        /* vCPU being run or whose hypercall is served; 0 = idle (others: read only) */
-    volatile uint32_t need_resched; /* a */
-    volatile uint32_t idle;         /* a: halted or about to; a wake must send an IPI */
-    struct spinlock rq_lock;
-    struct list rq;              /* r: runnable vCPUs, vcpu.rq_node */
-    uint32_t rq_len;             /* r */
-    uint64_t slice_start_ns;     /* when `current` was put on */
-    struct spinlock timer_lock;
-    struct list timers;          /* t: struct timer, sorted by expiry */
-    void *virt;                  /* vendor state (VMCB host save area, ASID generation) */
-    void *tss;
-    struct vcpu *fpu_owner;      /* whose FPU state is loaded */
-    uint64_t idle_ns;
-    uint64_t last_scrub_ns;
-};
-
-extern struct cpu *cpus[MAX_CPUS];
-extern uint32_t nr_cpus;         /* online */
 static inline struct cpu *this_cpu(void)
 {
     struct cpu *c;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The per-CPU structure, apart from lib/cpu.h so that the unit tests' replacement of that header shares it. */
+#pragma once
+#include "lib/list.h"
+#include "lib/lock.h"
+#include "lib/types.h"
+
+struct vcpu;
+struct timer;
+
+/* One per CPU. Fields without a letter are touched by their own CPU alone.
+ * r: under `rq_lock`   t: under `timer_lock`   a: atomic */
+struct cpu {
+    struct cpu *self;            /* %gs:0 */
+    uint32_t id;                 /* 0..nr_cpus-1 */
+    uint32_t apic_id;
+    uint64_t stack_top;
+    struct vcpu *current;        /* vCPU being run or whose hypercall is served; 0 = idle (others: read only) */
+    volatile uint32_t need_resched; /* a */
+    volatile uint32_t idle;         /* a: halted or about to; a wake must send an IPI */
+    struct spinlock rq_lock;
+    struct list rq;              /* r: runnable vCPUs, vcpu.rq_node */
+    uint32_t rq_len;             /* r */
+    uint64_t slice_start_ns;     /* when `current` was put on */
+    struct spinlock timer_lock;
+    struct list timers;          /* t: struct timer, sorted by expiry */
+    struct timer *timer_running; /* t: whose function runs now */
+    uint64_t timer_armed_ns;     /* expiry programmed into the local APIC, 0 = none */
+    void *virt;                  /* vendor state (VMCB host save area, ASID generation) */
+    void *tss;
+    struct vcpu *fpu_owner;      /* whose FPU state is loaded */
+    uint64_t idle_ns;
+    uint64_t last_scrub_ns;
+    uint64_t stack_bottom;       /* of the main stack, above its guard page */
+};
+
+extern struct cpu *cpus[MAX_CPUS];
+extern uint32_t nr_cpus;         /* online */

@@ -46,9 +46,26 @@ void evtchn_pirq(struct domain *d, uint32_t port);                /* a physical 
 bool evtchn_upcall_pending(const struct vcpu *v);                 /* unmasked upcall wanted */
 /* Fence (restart.md 2.4): closes every port but slot ports; interdomain peers become UNBOUND(d) and keep pending,
  * mask and notify vCPU. Slot ports: pending and mask cleared. Returns true when done; *cursor counts ports. */
-bool evtchn_fence(struct domain *d, uint32_t *cursor, unsigned budget);
+bool evtchn_fence(struct domain *d, uint64_t *cursor, unsigned budget);
 /* Destroy: closes all; a peer's end becomes UNBOUND(domid), which nobody can bind again (domids are not reused). */
-bool evtchn_destroy(struct domain *d, uint32_t *cursor, unsigned budget);
+bool evtchn_destroy(struct domain *d, uint64_t *cursor, unsigned budget);
 void evtchn_free(struct domain *d);                               /* the buckets */
+
+/* Shared by evtchn.c (ports, delivery, closing) and evtchn_op.c (the hypercall). */
+struct evtchn *evtchn_chan(struct domain *d, uint32_t port);      /* NULL if there is no such port */
+int evtchn_alloc(struct domain *d, uint32_t *port) __must_check;  /* RESERVED port; table lock held */
+void evtchn_set_state(struct evtchn *c, enum evtchn_state s);     /* under the channel lock; table lock held */
+void evtchn_lock_two(struct domain *a, struct domain *b);         /* both table locks, lower domid first */
+void evtchn_unlock_two(struct domain *a, struct domain *b);
+void evtchn_raise(struct domain *d, struct vcpu *v, uint32_t port); /* selector, upcall, kick */
+int evtchn_close(struct domain *d, uint32_t port);                /* EVTCHNOP_close by d */
+int evtchn_unmask(struct domain *d, uint32_t port) __must_check;
+/* Restart, before vcpu_reset: vcpu_info lies in shared_info again and the registered frame is let go. v is stopped. */
+void evtchn_info_drop(struct vcpu *v);
+/* Console or xenstore port: alloc_unbound that survives restarts (SETUP_RINGS); close gives it up for good. */
+int evtchn_alloc_slot(struct domain *d, domid_t remote, uint32_t *port) __must_check;
+int evtchn_close_slot(struct domain *d, uint32_t port);
+/* Restart, after shared_info was cleaned: a slot port that got an event meanwhile raises its upcall again. */
+void evtchn_raise_slots(struct domain *d);
 /* vCPU registered its vcpu_info: re-raises the upcall so that nothing is lost. */
 void evtchn_info_moved(struct vcpu *v);

@@ -23,15 +23,20 @@ struct grant_active {
     uint32_t pins_ro, pins_rw; /* mappings and copies in flight */
     mfn_t mfn;                 /* valid while pinned */
     uint16_t domid;            /* grantee while pinned */
-    bool redirected;           /* the granter was restarted: mappings show the zero frame */
 };
 struct maptrack {
     uint32_t ref;
     uint16_t domid;            /* granter */
-    uint8_t  flags;            /* 1 used, 2 read-only */
+    uint8_t  flags;            /* MT_* */
     uint8_t  pad;
-    uint64_t gfn;              /* where it is in the mapper's p2m */
+    uint64_t gfn;              /* where it is in the mapper's p2m; free: the next free handle */
 };
+#define MT_USED     1u
+#define MT_RO       2u
+#define MT_CLEARING 4u         /* unmap under way: the leaf is gone, the pins are not */
+#define MT_DETACHED 8u         /* the granter was restarted: shows a frame of the core, pins nothing */
+#define MAPTRACK_PER_PAGE 256u
+#define MAPTRACK_NONE (~0ull)
 struct grant_table {
     struct spinlock lock;
     uint32_t nr_frames;
@@ -40,7 +45,8 @@ struct grant_table {
     uint64_t frame_gfn[GRANT_MAX_FRAMES];
     struct spinlock maptrack_lock;
     struct maptrack *maptrack[256]; /* pages of maptrack records, on demand: bounded */
-    uint32_t nr_maptrack, free_hint;
+    uint32_t nr_maptrack;           /* handles made so far */
+    uint64_t free_handle;           /* first free one, MAPTRACK_NONE if none */
 };
 
 long do_grant_table_op(uint64_t cmd, gaddr_t arg, uint64_t count);
@@ -52,7 +58,22 @@ void grant_seed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn);  /* S
 /* One copy; fills op->status. Current domain acts. */
 void grant_copy_one(struct gnttab_copy *op);
 /* Fence: unmaps everything d has mapped (drops its pins, clears GTF flags with the last); true when done. */
-bool grant_unmap_all(struct domain *d, uint32_t *cursor, unsigned budget);
-/* Fence: redirects foreign mappings of d's frames (slot refs 0 and 1 aside) to zero_mfn and clears d's entries but those
- * two; true when done. Destroy uses it with `all`. */
-bool grant_redirect(struct domain *d, uint32_t *cursor, unsigned budget, bool all);
+bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget);
+/* Fence: clears d's entries but 0 and 1, then gives every foreign mapping of d's frames (those two aside) a frame of the
+ * core instead: the common zero frame for read-only ones, a zeroed page of its own for writable ones. Handles stay valid.
+ * True when done. */
+bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget);
+/* Destroy: clears every entry, so that nothing more is mapped or copied; what is mapped stays until its holder unmaps. */
+void grant_revoke(struct domain *d, uint32_t keep);
+
+/* Shared by grant.c (tables, entries, pins), grant_map.c (mappings) and grant_op.c (the hypercall). */
+#define GRANT_BATCH 32u        /* operations between two looks at the clock, mappings per flush */
+/* Pins the frame of entry `ref` of rd for `ld`: checks and marks the entry, takes one frame reference. GNTST_*. */
+int16_t grant_pin(struct domain *rd, uint32_t ref, domid_t ld, bool ro, mfn_t *m) __must_check;
+/* Undoes one pin; the caller has dropped the frame reference. */
+void grant_unpin(struct domain *rd, uint32_t ref, bool ro);
+struct grant_active *grant_active(struct domain *d, uint32_t ref); /* NULL: no such entry, or no memory */
+grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref);     /* NULL: no such entry */
+void grant_map_one(struct domain *ld, struct gnttab_map_grant_ref *op);
+/* n <= GRANT_BATCH unmaps with one flush. */
+void grant_unmap_batch(struct domain *ld, struct gnttab_unmap_grant_ref *op, unsigned n);

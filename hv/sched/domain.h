@@ -59,7 +59,8 @@ struct domain {
     struct bh_report report;        /* L */
     uint64_t instance, crash_ns, restart_ns, unpause_ns, dma_ns, adopted_ns; /* L */
     bool adopted;
-    uint32_t op_stage;              /* L: where a restart or destroy stands (HC_AGAIN) */
+    struct spinlock op_lock;        /* only tried, never waited for: one control operation at a time; outside the order */
+    uint32_t op_stage;              /* op_lock: where a restart or destroy stands (HC_AGAIN), 0 = none under way */
     uint64_t op_cursor;
 
     /* Hang deadline (BH_SVC_DEADLINE): see sched/deadline.c */

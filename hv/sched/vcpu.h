@@ -62,6 +62,11 @@ struct vcpu {
     bool waiting;                  /* inside BH_SVC_WAIT or SCHEDOP_poll: re-executed hypercall resumes */
     uint64_t wait_until;
 
+    struct spinlock info_lock;     /* senders hold it while they touch *info; evtchn_info_drop takes info away under it */
+
+    /* Progress of a long hypercall that is executed again (HC_AGAIN): valid while op and argument are the same. o */
+    uint64_t hc_op, hc_arg, hc_done;
+
     uint16_t virq_port[NR_VIRQS];  /* evtchn lock */
     uint64_t cpu_ns;               /* o: CPU time */
     uint64_t exits[16];            /* o: by class, for `info` */

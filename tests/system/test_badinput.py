@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Bad input: each gets one clear line that names the thing, nothing half-built stays behind, the prompt comes back."""
+import re
+
+from machine import BUILD, CMDLINE, LOGS, Machine, check, make_iso, run
+
+
+def free_pages(m):
+    out = m.cmd("info")
+    got = re.search(r"free_memory\s*:\s*(\d+)", out)
+    check(got, f"info shows no free_memory: {out}")
+    return int(got.group(1))
+
+
+def shell():
+    with Machine("bad-shell") as m:
+        m.boot()
+        names = m.cmd("list")
+        m.cmd("create debian name=warm memory=64")      # tables and pools grow once
+        m.cmd("destroy warm")
+        before = free_pages(m)
+        for line, pattern in [
+                ("create debian", r"debian.*(already|exists)"),
+                ("create debian name=u1 colour=red", r"colour"),
+                ("create debian name=u2 memory=99999", r"memory|MiB"),
+                ("create debian name=u3 kernel=debian-ramdisk", r"debian-ramdisk.*(PVH|ELF)"),
+                ("create debian name=u4 pci=['00:03.0']", r"00:03\.0.*net0"),
+                ("create debian name=u5 pci=['00:04.0']", r"00:04\.0.*hid"),
+                ("create debian name=u6 pci=['07:1f.5']", r"07:1f\.5"),
+                ("create debian name=u7 vcpus=0", r"vcpus"),
+                ("create debian name=u8 vif=['bridge=nobody']", r"nobody"),
+                ("create nosuch", r"nosuch"),
+                ("destroy nosuch", r"nosuch"),
+                ("console nosuch", r"nosuch"),
+                ("restart debian", r"debian.*restart"),
+                ("crash nosuch", r"nosuch"),
+                ("pause", r"pause"),
+                ("frobnicate", r"frobnicate"),
+                ("x" * 3000, r"x{20}"),
+                ("create debian name='", r"quote|'"),
+        ]:
+            out = m.cmd(line) if len(line) < 70 else long_line(m, line)
+            said = [x for x in out.split("\n") if x.strip()]
+            check(said and re.search(pattern, out), f"{line[:60]!r} answered {out!r}")
+            check(len(said) <= 3, f"{line[:60]!r} answered {len(said)} lines: {out!r}")
+        check(names.split() and re.sub(r"[\d.]+\s*\n|[rb]-|-[rb]", "", m.cmd("list")).count("\n")
+              == re.sub(r"[\d.]+\s*\n|[rb]-|-[rb]", "", names).count("\n"), "a half-built domain stayed in list")
+        after = free_pages(m)
+        check(after == before, f"free memory went from {before} to {after} MiB")
+
+
+def long_line(m, line):
+    m.send(line + "\r")
+    m.prompt()
+    return m.sp.before.replace("\r", "")
+
+
+def boot_line(name, pattern, prompt=False, **kw):
+    iso_kw = {k: kw.pop(k) for k in ("cmdline", "control", "bundle") if k in kw}
+    iso = make_iso(name, **iso_kw) if iso_kw else None
+    with Machine(name, iso=iso, **kw) as m:
+        m.expect(pattern, 120)
+        if prompt:
+            m.prompt(120)
+
+
+def no_module():
+    boot_line("bad-nomodule", r"no control domain", control="none", bundle="none")
+
+
+def no_bundle():
+    boot_line("bad-nobundle", r"bundle", prompt=True, bundle="none")
+
+
+def broken_bundle(name, change, pattern):
+    data = bytearray((BUILD / "bundle.itb").read_bytes())
+    LOGS.mkdir(parents=True, exist_ok=True)
+    path = LOGS / f"{name}.itb"
+    path.write_bytes(change(data))
+    boot_line(name, pattern, prompt=True, bundle=path)
+
+
+def flip(data):
+    data[len(data) // 2] ^= 0x20
+    return data
+
+
+def hide_garbage():
+    boot_line("bad-hide", r"pciback\.hide.*zz", prompt=True,
+              cmdline=CMDLINE.replace("(00:03.0)", "(00:03.0)(zz:03.0)(00:1e.7)"))
+
+
+def no_iommu():
+    with Machine("bad-noiommu", iommu=False) as m:
+        m.expect(r"net0.*IOMMU", 120)
+        m.prompt(120)
+        check("debian" in m.cmd("list"), "the guest did not start without the NIC")
+
+
+if __name__ == "__main__":
+    run([("bad-shell", shell), ("bad-no-module", no_module), ("bad-no-bundle", no_bundle),
+         ("bad-bundle-truncated", lambda: broken_bundle("bad-truncated", lambda d: d[:len(d) // 3], r"bundle")),
+         ("bad-bundle-corrupt", lambda: broken_bundle("bad-corrupt", flip, r"hash mismatch")),
+         ("bad-hide-garbage", hide_garbage),
+         ("bad-no-svm", lambda: boot_line("bad-nosvm", r"SVM", cpu="max,-smap,-svm")),
+         ("bad-no-npt", lambda: boot_line("bad-nonpt", r"nested paging", cpu="max,-smap,-npt")),
+         ("bad-no-iommu", no_iommu)])

@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""`make bench`: figures of one run on this machine, printed and written to build/bench.txt.
+
+Outage: the guest pings at 5 ms while its NIC driver domain is crashed again and again. The outage of one crash is the longest
+gap between two replies around it, less the interval; the same gaps without crashes stand beside it, since a shared machine
+has pauses of its own.
+"""
+import os
+import pathlib
+import re
+import statistics
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+from machine import BUILD, Machine, check, make_www  # noqa: E402
+
+INTERVAL_MS = 5.0
+CRASHES = int(os.environ.get("CRASHES", "50"))
+HANGS = int(os.environ.get("HANGS", "5"))
+LINES = []
+
+
+def say(text):
+    print(text, flush=True)
+    LINES.append(text)
+
+
+def quantile(values, q):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(q * len(values)))]
+
+
+def start_ping(m):
+    m.guest(f"ping -D -i {INTERVAL_MS / 1000} 10.0.2.2 > /tmp/p.log 2>&1 &")
+
+
+def gaps(m, most):
+    """The `most` longest gaps between replies, in ms, longest first."""
+    m.guest("kill -INT $(pidof ping); sleep 1")
+    out, _ = m.guest("awk -F'[][]' '/bytes from/ { if (l) printf \"%.2f\\n\", ($2 - l) * 1000; l = $2 }' /tmp/p.log"
+                     f" | sort -rn | head -n {most}", 120)
+    return [float(x) for x in re.findall(r"^\d+\.\d+$", out, re.M)]
+
+
+def outage(m, how, count, pause):
+    """Crashes net0 `count` times; returns (gaps, supervisor's parts)."""
+    m.console("debian")
+    start_ping(m)
+    m.leave()
+    parts = []
+    for _ in range(count):
+        m.send(f"crash --{how} net0\r")
+        got = m.expect(r"net0: crashed[^\n]*restarted in ([\d.]+) ms \(([^)]*)\)", 60)
+        part = {k: float(v) for k, v in re.findall(r"(\w+) ([\d.]+)", got.group(2))}
+        part["total"] = float(got.group(1))
+        parts.append(part)
+        m.prompt()
+        time.sleep(pause)
+    m.console("debian")
+    longest = gaps(m, count)
+    m.leave()
+    return longest, parts
+
+
+def report(what, longest, parts):
+    lost = [max(0.0, g - INTERVAL_MS) for g in longest]
+    say(f"outage, {what}, as the guest sees it (ms, {len(lost)} times): p50 {statistics.median(lost):.1f}  "
+        f"p99 {quantile(lost, 0.99):.1f}  max {max(lost):.1f}")
+    for key in parts[0]:
+        vals = [p[key] for p in parts if key in p]
+        say(f"  supervisor, {key:8s} p50 {statistics.median(vals):7.2f}  p99 {quantile(vals, 0.99):7.2f}  "
+            f"max {max(vals):7.2f}")
+
+
+def main():
+    www, _ = make_www()
+    start = time.monotonic()
+    with Machine("bench", www=www) as m:
+        m.expect(r"\(BH\) Bulkhead", 120)
+        first = time.monotonic()
+        m.boot()
+        say(f"QEMU start to the core's first line {first - start:.2f} s, first line to the prompt "
+            f"{time.monotonic() - first:.2f} s")
+        m.expect(r"", 1)
+        begin = time.monotonic()
+        m.send("create debian name=second vif=[]\r")
+        m.prompt(120)
+        built = time.monotonic() - begin
+        m.send("console second\r")
+        m.expect(r"guest# ", 120)
+        say(f"create to the Debian guest's shell {time.monotonic() - begin:.2f} s, of which building it {built:.2f} s")
+        m.leave()
+        m.cmd("destroy second")
+
+        m.console("debian")
+        start_ping(m)
+        time.sleep(10)
+        quiet = gaps(m, CRASHES)
+        m.leave()
+        say(f"longest gaps without a crash in 10 s (ms over the interval): "
+            f"{', '.join(f'{g - INTERVAL_MS:.1f}' for g in quiet[:5])}")
+        report("crash", *outage(m, "inject", CRASHES, 0.4))
+        report("hang (deadline in the configuration)", *outage(m, "hang", HANGS, 0.5))
+
+        m.cmd("create microbench", 60)
+        m.send("console microbench\r")
+        m.expect(r"microbench: done", 120)
+        for line in re.findall(r"microbench: ([^\r\n]*us[^\r\n]*)", m.sp.before):
+            say(line)
+        m.leave()
+    BUILD.joinpath("bench.txt").write_text("\n".join(LINES) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,8 @@
 #define MAX_EXTENTS 8
 
 struct domain {
-    struct domain *next;            /* domain list */
+    struct domain *next;            /* list lock: sorted by domid */
+    struct domain *hash_next;       /* list lock */
     domid_t id;                     /* c */
     uint8_t role;                   /* c: enum bh_role */
     uint8_t flags;                  /* c: BH_CREATE_* */
@@ -68,15 +69,20 @@ struct domain {
     uint64_t deadline_missed;
     struct timer deadline_timer;
     uint64_t deadline_cpu_ns;       /* CPU time at the last kick */
+    uint32_t deadline_ticks;        /* a: quarters of the deadline that passed without a kick but with an event pending */
+    struct timer watchdog[2];       /* SCHEDOP_watchdog */
 
     struct timer inject_timer;      /* BH_CRASH_INJECT */
-    volatile uint32_t inject;       /* a: 1 armed, 2 crash at the next exit */
+    volatile uint32_t inject;       /* a: enum inject_state of sched/deadline.c */
+    uint64_t inject_until;          /* crash it by then, blocked or not */
     volatile uint32_t hang;         /* a: BH_CRASH_HANG */
 
     struct pci_dev *devices;        /* pci lock: assigned devices, pci_dev.next_owned */
     struct iommu_domain *iommu;     /* pci lock: IOMMU table, NULL without devices */
-    uint64_t console_budget;        /* console_io rate limit */
+    uint64_t console_budget;        /* L: console_io and port 0xE9 of a domain without the physical console: bytes left */
     uint64_t console_window_ns;
+    char console_line[100];         /* L: collected up to the end of the line */
+    uint32_t console_len;
 };
 
 extern struct domain *control_domain;
@@ -93,6 +99,11 @@ int domain_create(const struct bh_create *c, struct domain **out) __must_check;
 void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
     __printf(4, 5);
 void domain_shutdown(struct domain *d, uint32_t reason); /* SCHEDOP_shutdown */
+/* BUILDING -> RUNNING (seals): vCPU 0 goes online. Its entry state must be set. Takes d->lock. -EINVAL otherwise. */
+int domain_start(struct domain *d) __must_check;
+void domain_recheck(struct domain *d);  /* d->state or d->hang changed: vcpu_recheck of each vCPU */
+void domain_say(struct domain *d, const char *text, size_t n); /* guest output to the core's log, limited in rate */
+uint64_t domain_cpu_ns(struct domain *d);
 void domain_pause(struct domain *d);    /* all vCPUs; does not wait */
 void domain_unpause(struct domain *d);
 bool domain_stopped(struct domain *d);  /* no vCPU in guest or core */

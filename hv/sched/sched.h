@@ -23,3 +23,20 @@ bool vcpu_stopped(const struct vcpu *v); /* out of the guest and of the core (ac
 void vcpu_set_online(struct vcpu *v); /* OFFLINE -> RUNNABLE */
 void sched_yield(void);               /* current goes to the queue's end */
 bool must_yield(void);                /* long operations: time to return HC_AGAIN? (IRQ, wake, slice) */
+
+/* A vCPU is run while its state is RUNNABLE, nobody paused it, and its domain is RUNNING and not made to hang. Whoever
+ * changes one of these calls vcpu_recheck: it queues the vCPU, takes it off its queue, or makes it leave the guest. */
+void vcpu_recheck(struct vcpu *v);
+
+/* Blocks the current vCPU until an event is pending (0) or system time reaches until_ns (-ETIME; 0: never): call it again
+ * each time it says HC_AGAIN. BH_SVC_WAIT. */
+long vcpu_wait(struct vcpu *v, uint64_t until_ns);
+/* The same for a condition of the caller's: `ready` says what the caller saw after it set up whatever wakes the vCPU. */
+long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool ready);
+
+/* Hang deadline (BH_SVC_DEADLINE): arms and kicks it; 0 = off. */
+void deadline_kick(struct domain *d, uint64_t ms);
+/* A crash out of the blue, for tests of recovery (BH_CTL_CRASH). */
+void sched_inject_crash(struct domain *d); /* at a random instruction within some milliseconds */
+void sched_hang(struct domain *d);         /* no CPU time from now on */
+void sched_timers_cancel(struct domain *d); /* restart, destroy: deadline, watchdog, injection, hang are off */

@@ -59,6 +59,7 @@ struct vcpu {
     struct timer poll_timer;       /* SCHEDOP_poll, BH_SVC_WAIT time-outs */
     bool poll_timed_out;           /* o */
     volatile uint32_t poll_port;   /* SCHEDOP_poll: waited-for port, ~0u = several/any, 0 = not polling */
+    uint8_t redo_len;              /* o: a hypercall said HC_AGAIN: length of its instruction, served before the next entry */
     bool waiting;                  /* inside BH_SVC_WAIT or SCHEDOP_poll: re-executed hypercall resumes */
     uint64_t wait_until;
 
@@ -75,5 +76,9 @@ struct vcpu {
 
 int vcpu_create(struct domain *d, uint32_t id) __must_check;
 void vcpu_free(struct vcpu *v);
+uint64_t vcpu_cpu_ns(const struct vcpu *v); /* CPU time, the running slice included */
+/* Interrupts, NMI, start-up: something that ends HLT, SCHEDOP_block and the like. */
+bool vcpu_has_work(const struct vcpu *v);
+void vcpu_publish_time(struct vcpu_time_info *t); /* the constant pvclock record */
 /* Back to the state after creation: timers off, registrations dropped, offline. The vCPU is stopped. */
 void vcpu_reset(struct vcpu *v);

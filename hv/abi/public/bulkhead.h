@@ -27,6 +27,10 @@
 #define BH_NAME_LEN      32
 #define BH_KEEP_MAX      64 /* keep pages of a slot */
 
+/* What the builder's ACPI tables must agree with. */
+#define BH_APIC_ID(vcpu) (2u * (vcpu)) /* x2APIC id of a vCPU; its ACPI processor UID is the vcpu id itself */
+#define BH_PORT_SLEEP    0xb004        /* sleep control register (I/O, one byte): any write with SLP_EN (0x20) powers off */
+
 /* --- roles: the rows of the privilege table (hv/abi/privilege.c) --------------------------------- */
 enum bh_role {
     BH_ROLE_GUEST = 0,

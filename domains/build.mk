@@ -13,7 +13,7 @@ DOM_CFLAGS := $(FREE) $(WARN) -O2 -m64 -march=x86-64 -mno-avx -mno-80387 -mno-mm
   -fstack-protector-strong -ffunction-sections -fdata-sections -fno-strict-aliasing -fwrapv \
   -nostdinc -Idomains/include -Idomains/libc/include -Ihv/abi/public \
   -isystem $(shell $(CC) -print-file-name=include) -isystem $(DOM_SYSINC) \
-  -D__XEN_INTERFACE_VERSION__=0x00041100
+  -D__XEN_INTERFACE_VERSION__=0x00040e00
 DOM_ASFLAGS := $(DOM_CFLAGS) -D__ASSEMBLY__
 DOM_LDFLAGS := -nostdlib -static -m elf_x86_64 -T domains/domain.lds -z noexecstack -z max-page-size=0x1000 \
   --build-id=none --gc-sections --orphan-handling=error

@@ -3,7 +3,7 @@
 HV_SRC   := $(sort $(shell find hv -name '*.c'))
 HV_ASM   := $(sort $(shell find hv -name '*.S'))
 HV_OBJ   := $(HV_SRC:%.c=$(B)/%.o) $(HV_ASM:%.S=$(B)/%.S.o)
-HV_INC   := -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00041100
+HV_INC   := -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00040e00
 HV_FLAGS := $(FREE) $(WARN) $(HV_INC) -O2 -m64 -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
             -fno-omit-frame-pointer -fno-strict-aliasing -fcf-protection=none -fno-jump-tables
 # These folders are clean under -Wconversion.

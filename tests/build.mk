@@ -5,7 +5,7 @@
 UNIT      := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN  := $(UNIT:tests/unit/%.c=$(B)/unit/%)
 UNIT_WARN := $(filter-out -Wmissing-prototypes,$(WARN)) -Wno-unused-parameter
-UNIT_INC  := -Itests/unit/shim -Itests/unit -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00041100
+UNIT_INC  := -Itests/unit/shim -Itests/unit -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00040e00
 
 $(B)/unit/%: tests/unit/%.c tests/unit/shim/shim.c
 	@mkdir -p $(@D)

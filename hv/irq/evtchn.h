@@ -6,6 +6,7 @@
  * set with atomics. State changes take the table locks of both domains, lower domid first, then the channel locks.
  */
 #pragma once
+#include <stdint.h>
 #include <xen/xen.h>
 #include <xen/event_channel.h>
 #include "lib/lock.h"
@@ -59,6 +60,7 @@ void evtchn_lock_two(struct domain *a, struct domain *b);         /* both table 
 void evtchn_unlock_two(struct domain *a, struct domain *b);
 void evtchn_raise(struct domain *d, struct vcpu *v, uint32_t port); /* selector, upcall, kick */
 int evtchn_close(struct domain *d, uint32_t port);                /* EVTCHNOP_close by d */
+void evtchn_abandon(struct domain *d, uint32_t port);             /* bind_pirq failed: the port is free again */
 int evtchn_unmask(struct domain *d, uint32_t port) __must_check;
 /* Restart, before vcpu_reset: vcpu_info lies in shared_info again and the registered frame is let go. v is stopped. */
 void evtchn_info_drop(struct vcpu *v);

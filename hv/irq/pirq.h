@@ -5,6 +5,7 @@
  * Lock: pci_lock.
  */
 #pragma once
+#include <stdint.h>
 #include <xen/xen.h>
 #include <xen/physdev.h>
 #include "lib/types.h"

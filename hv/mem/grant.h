@@ -8,6 +8,7 @@
  * Copies run with both frames pinned and no lock held. GTF_reading/GTF_writing are cleared with the last pin.
  */
 #pragma once
+#include <stdint.h>
 #include <xen/xen.h>
 #include <xen/grant_table.h>
 #include "lib/lock.h"

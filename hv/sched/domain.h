@@ -5,6 +5,7 @@
  * Fields: L: d->lock; E: d->evtchn.lock; G: d->grant.lock; a: atomic; c: constant after create
  */
 #pragma once
+#include <stdint.h>
 #include <xen/xen.h>
 #include <bulkhead.h>
 #include "irq/evtchn.h"

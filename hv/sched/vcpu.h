@@ -7,6 +7,7 @@
  * Fields: q: that lock; o: only the CPU that runs it (v->running) or with the vCPU stopped; a: atomic; d: d->lock
  */
 #pragma once
+#include <stdint.h>
 #include <xen/xen.h>
 #include "lib/cpu.h"
 #include "sched/time.h"

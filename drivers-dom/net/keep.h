@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Keep records: what the next instance of this domain needs to go on (restart.md 4). Page 0 holds the device, page 1 + n
+ * the vif on switch port 1 + n.
+ *
+ * A dead instance may have stopped at any store and may have written rubbish before it died. So every field that is believed
+ * carries a check that detects at least any one damaged byte: heads have a CRC-32, ring indices are stored with their
+ * complement in one 64-bit store, and each copied request carries a check word that also covers its ring index (a stale entry is not
+ * taken for a fresh one). A record is valid from the store of its magic to the clearing of it.
+ */
+#pragma once
+#include <bh.h>
+#include "shared.h"
+
+#define KEEP_NIC_MAGIC 0x4943494eu
+#define KEEP_VIF_MAGIC 0x46495642u
+#define KEEP_VERSION   1u
+#define KEEP_RING      256u /* entries of a one-page ring, Tx as Rx */
+#define KEEP_VIFS      15u  /* switch ports 1..15 */
+
+/* Where the registers of the NIC are: lets a restart do without the store and pciback. */
+struct keep_nic {
+    uint32_t magic;
+    uint32_t crc;     /* of all that follows */
+    uint32_t version;
+    uint32_t sbdf;
+    uint64_t common, notify, devcfg; /* guest-physical addresses of the virtio structures */
+    uint32_t notify_len, notify_mult;
+    uint32_t devcfg_len, pad;
+};
+_Static_assert(sizeof(struct keep_nic) == 56, "keep record layout");
+_Static_assert(offsetof(struct keep_nic, common) == 16, "keep record layout");
+
+#define KEEP_F_SG    1u /* the front-end takes packets in several slots */
+#define KEEP_F_CSUM4 2u /* ... and IPv4 packets without checksum */
+#define KEEP_F_CSUM6 4u
+#define KEEP_F_SPLIT 8u /* separate Tx and Rx event channels */
+#define KEEP_F_MAC  16u /* mac is set and enforced */
+
+#define KEEP_PATH 80
+
+struct keep_vif_head {
+    uint32_t magic;
+    uint32_t crc; /* of all that follows */
+    uint32_t version;
+    uint16_t domid, devid;
+    uint32_t tx_ref, rx_ref;   /* grants of the ring pages */
+    uint32_t tx_port, rx_port; /* the front-end's ports; equal unless KEEP_F_SPLIT */
+    uint32_t features;         /* KEEP_F_* */
+    uint8_t  mac[6];
+    uint16_t pad;
+    char     fe_path[KEEP_PATH]; /* the front-end's store path */
+    uint32_t pad2;
+};
+_Static_assert(sizeof(struct keep_vif_head) == 128, "keep record layout");
+_Static_assert(offsetof(struct keep_vif_head, fe_path) == 44, "keep record layout");
+
+/* Per ring: rsp_next is stored before the ring's rsp_prod, rsp_pub after it; so rsp_prod equals one of them. */
+struct keep_ring {
+    uint64_t req_cons; /* requests before it are consumed and copied below */
+    uint64_t rsp_next;
+    uint64_t rsp_pub;
+    uint64_t pad;
+};
+
+struct keep_vif {
+    struct keep_vif_head head;
+    struct keep_ring tx, rx;
+    uint32_t tx_copy[KEEP_RING]; /* keep_tx() */
+    uint64_t rx_copy[KEEP_RING]; /* keep_rx() */
+};
+_Static_assert(sizeof(struct keep_vif) == 128 + 64 + 1024 + 2048, "keep record layout");
+_Static_assert(sizeof(struct keep_vif) <= PAGE_SIZE, "one vif, one keep page");
+
+/* --- ring indices --- */
+static inline uint64_t keep_idx(uint32_t i) { return i | (uint64_t)~i << 32; }
+static inline bool keep_idx_ok(uint64_t v) { return (uint32_t)v == (uint32_t)~(v >> 32); }
+
+/* --- copied requests ---
+ * The check is a sum without carry over 16-bit words: a damaged byte changes exactly one of them. */
+#define KEEP_TX_SLOT  0x5ac3u
+#define KEEP_TX_EXTRA 0xa53cu /* differs from KEEP_TX_SLOT in both bytes: one damaged byte cannot turn one into the other */
+#define KEEP_RX_SLOT  0x3c5au
+_Static_assert(((KEEP_TX_SLOT ^ KEEP_TX_EXTRA) & 0xff) && ((KEEP_TX_SLOT ^ KEEP_TX_EXTRA) >> 8), "two bytes apart");
+
+static inline uint16_t keep_fold(uint32_t v) { return (uint16_t)(v ^ v >> 16); }
+
+static inline uint32_t keep_tx(uint32_t index, uint16_t id, bool extra)
+{
+    uint16_t c = (uint16_t)(keep_fold(index) ^ id ^ (extra ? KEEP_TX_EXTRA : KEEP_TX_SLOT));
+    return id | (uint32_t)c << 16;
+}
+/* 0: slot of a packet, 1: extra info, -1: damaged or not of this index */
+static inline int keep_tx_kind(uint32_t index, uint32_t e)
+{
+    if (e == keep_tx(index, (uint16_t)e, false))
+        return 0;
+    return e == keep_tx(index, (uint16_t)e, true) ? 1 : -1;
+}
+
+static inline uint64_t keep_rx(uint32_t index, uint16_t id, uint32_t gref)
+{
+    uint16_t c = (uint16_t)(keep_fold(index) ^ id ^ keep_fold(gref) ^ KEEP_RX_SLOT);
+    return gref | (uint64_t)id << 32 | (uint64_t)c << 48;
+}
+static inline uint16_t keep_rx_id(uint64_t e) { return (uint16_t)(e >> 32); }
+static inline uint32_t keep_rx_gref(uint64_t e) { return (uint32_t)e; }
+static inline bool keep_rx_ok(uint32_t index, uint64_t e)
+{
+    return e == keep_rx(index, keep_rx_id(e), keep_rx_gref(e));
+}
+
+/* --- records (adopt.c) --- */
+uint32_t keep_crc(const void *p, size_t n);
+bool keep_nic_valid(const struct keep_nic *k);
+void keep_nic_save(struct keep_nic *k, const struct keep_nic *from); /* magic, version and crc are filled in */
+void keep_nic_clear(struct keep_nic *k);
+
+enum keep_state { KEEP_EMPTY, KEEP_VALID, KEEP_DAMAGED };
+enum keep_state keep_vif_state(const struct keep_vif *k);
+/* Makes the record valid for rings whose responses start at tx and rx; from->magic, version and crc are filled in. */
+void keep_vif_open(struct keep_vif *k, const struct keep_vif_head *from, uint32_t tx, uint32_t rx);
+void keep_vif_close(struct keep_vif *k);

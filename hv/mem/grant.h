@@ -71,10 +71,11 @@ void grant_revoke(struct domain *d, uint32_t keep);
 #define GRANT_BATCH 32u        /* operations between two looks at the clock, mappings per flush */
 /* Pins the frame of entry `ref` of rd for `ld`: checks and marks the entry, takes one frame reference. GNTST_*. */
 int16_t grant_pin(struct domain *rd, uint32_t ref, domid_t ld, bool ro, mfn_t *m) __must_check;
-/* Undoes one pin; the caller has dropped the frame reference. */
+/* Undoes one pin: drops its frame reference, then clears the entry's marks with the last. */
 void grant_unpin(struct domain *rd, uint32_t ref, bool ro);
 struct grant_active *grant_active(struct domain *d, uint32_t ref); /* NULL: no such entry, or no memory */
 grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref);     /* NULL: no such entry */
+bool grant_idle(struct domain *d, uint32_t keep);  /* no entry from `keep` on is pinned */
 void grant_map_one(struct domain *ld, struct gnttab_map_grant_ref *op);
 /* n <= GRANT_BATCH unmaps with one flush. */
 void grant_unmap_batch(struct domain *ld, struct gnttab_unmap_grant_ref *op, unsigned n);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GRANT_TABLE_OP for version 1 tables. Arrays are served in batches; between two batches the call may be preempted: then
+ * the guest's own registers say where it goes on. Every operation has its own status.
+ */
+#include "lib/print.h"
+#include "lib/string.h"
+#include "mem/frame.h"
+#include "mem/gcopy.h"
+#include "mem/grant.h"
+#include "mem/npt.h"
+#include "sched/domain.h"
+#include "sched/sched.h"
+
+_Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 && sizeof(struct gnttab_unmap_grant_ref) == 24 &&
+               sizeof(struct gnttab_copy) == 40, "Xen's layouts");
+
+static bool is_self(domid_t id) { return id == DOMID_SELF || id == current_domain()->id; }
+
+/* --- copy ----------------------------------------------------------------------------------------------- */
+struct side {
+    struct domain *rd;  /* granter, NULL: own memory by frame number */
+    uint32_t ref;
+    bool ro;
+    mfn_t m;
+};
+
+static int16_t own_frame(struct side *s, uint64_t gfn)
+{
+    struct domain *d = current_domain();
+    enum p2m_type t = P2M_NONE;
+
+    if (gfn >= d->p2m.max_gfn)
+        return GNTST_bad_page;
+    s->m = p2m_get(d, GFN(gfn), &t);
+    if (s->m.v == INVALID_MFN.v)
+        return GNTST_bad_page;
+    if (t == P2M_RAM)
+        return GNTST_okay;
+    if (t == P2M_GRANT_RW || t == P2M_GRANT_RO)
+        frame_put(s->m);
+    return GNTST_bad_page;
+}
+
+static int16_t side_get(struct side *s, const struct gnttab_copy_ptr *p, bool gref, bool ro)
+{
+    *s = (struct side){ .ro = ro, .ref = p->u.ref };
+    if (!gref)
+        return is_self(p->domid) ? own_frame(s, p->u.gmfn) : GNTST_permission_denied;
+    s->rd = domain_get(p->domid == DOMID_SELF ? current_domain()->id : p->domid);
+    int16_t st = !s->rd || s->rd->state == BH_DOM_DYING ? GNTST_bad_domain
+                                                        : grant_pin(s->rd, s->ref, current_domain()->id, ro, &s->m);
+    if (st != GNTST_okay && s->rd)
+        domain_put(s->rd);
+    return st;
+}
+
+static void side_put(struct side *s)
+{
+    if (s->rd) {
+        grant_unpin(s->rd, s->ref, s->ro);
+        domain_put(s->rd);
+    } else {
+        frame_put(s->m);
+    }
+}
+
+static int16_t copy(const struct gnttab_copy *op)
+{
+    struct side src, dst;
+
+    if ((op->flags & ~(GNTCOPY_source_gref | GNTCOPY_dest_gref)) ||
+        (uint32_t)op->source.offset + op->len > PAGE_SIZE || (uint32_t)op->dest.offset + op->len > PAGE_SIZE)
+        return GNTST_bad_copy_arg;
+    int16_t st = side_get(&src, &op->source, op->flags & GNTCOPY_source_gref, true);
+    if (st != GNTST_okay)
+        return st;
+    st = side_get(&dst, &op->dest, op->flags & GNTCOPY_dest_gref, false);
+    if (st == GNTST_okay) {
+        memmove((char *)mfn_to_virt(dst.m) + op->dest.offset, (char *)mfn_to_virt(src.m) + op->source.offset, op->len);
+        side_put(&dst);
+    }
+    side_put(&src);
+    return st;
+}
+
+void grant_copy_one(struct gnttab_copy *op)
+{
+    op->status = copy(op);
+}
+
+/* --- arrays ----------------------------------------------------------------------------------------------- */
+union batch {
+    struct gnttab_map_grant_ref map[GRANT_BATCH];
+    struct gnttab_unmap_grant_ref unmap[GRANT_BATCH];
+    struct gnttab_copy copy[GRANT_BATCH];
+};
+
+static void batch_map(union batch *b, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        grant_map_one(current_domain(), &b->map[i]);
+}
+static void batch_unmap(union batch *b, unsigned n) { grant_unmap_batch(current_domain(), b->unmap, n); }
+static void batch_copy(union batch *b, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        grant_copy_one(&b->copy[i]);
+}
+
+static long array_op(gaddr_t arg, uint32_t count, size_t size, void (*fn)(union batch *b, unsigned n))
+{
+    struct vcpu *v = this_cpu()->current;
+    union batch b;
+
+    while (count) {
+        unsigned n = MIN(count, GRANT_BATCH);
+        if (copy_from_guest(&b, arg, n * size))
+            return -EFAULT;
+        fn(&b, n);
+        if (copy_to_guest(arg, &b, n * size))
+            return -EFAULT;
+        arg = gaddr_add(arg, n * size);
+        count -= n;
+        if (count && must_yield()) {
+            v->regs.rsi = arg.v;
+            v->regs.rdx = count;
+            return HC_AGAIN;
+        }
+    }
+    return 0;
+}
+
+/* --- single operations -------------------------------------------------------------------------------------- */
+static long query_size(gaddr_t arg)
+{
+    struct gnttab_query_size q;
+
+    if (copy_from_guest(&q, arg, sizeof q))
+        return -EFAULT;
+    if (is_self(q.dom)) {
+        q.nr_frames = current_domain()->grant.nr_frames;
+        q.max_nr_frames = GRANT_MAX_FRAMES;
+        q.status = GNTST_okay;
+    } else {
+        q.status = GNTST_permission_denied;
+    }
+    return copy_to_guest(arg, &q, sizeof q);
+}
+
+static long set_version(gaddr_t arg)
+{
+    struct gnttab_set_version s;
+
+    if (copy_from_guest(&s, arg, sizeof s))
+        return -EFAULT;
+    long rc = s.version == 1 ? 0 : s.version == 2 ? -ENOSYS : -EINVAL;
+    s.version = 1;
+    return copy_to_guest(arg, &s, sizeof s) ? -EFAULT : rc;
+}
+
+static long get_version(gaddr_t arg)
+{
+    struct gnttab_get_version g;
+
+    if (copy_from_guest(&g, arg, sizeof g))
+        return -EFAULT;
+    if (!is_self(g.dom))
+        return -EPERM;
+    g.version = 1;
+    return copy_to_guest(arg, &g, sizeof g);
+}
+
+static int16_t swap(struct domain *d, uint32_t ra, uint32_t rb)
+{
+    grant_entry_v1_t *a = grant_entry(d, ra), *b = grant_entry(d, rb);
+
+    if (!a || !b)
+        return GNTST_bad_gntref;
+    if (a == b)
+        return GNTST_okay;
+    struct grant_active *first = grant_active(d, MIN(ra, rb)), *second = grant_active(d, MAX(ra, rb));
+    if (!first || !second)
+        return GNTST_no_space;
+    int16_t st = GNTST_eagain;
+    spin_lock(&first->lock);
+    spin_lock(&second->lock);
+    if (!first->pins_ro && !first->pins_rw && !second->pins_ro && !second->pins_rw) {
+        uint64_t x = READ_ONCE(*(uint64_t *)a), y = READ_ONCE(*(uint64_t *)b);
+        WRITE_ONCE(*(uint64_t *)a, y);
+        WRITE_ONCE(*(uint64_t *)b, x);
+        st = GNTST_okay;
+    }
+    spin_unlock(&second->lock);
+    spin_unlock(&first->lock);
+    return st;
+}
+
+static long swap_refs(gaddr_t arg, uint32_t count)
+{
+    struct vcpu *v = this_cpu()->current;
+    struct gnttab_swap_grant_ref s;
+
+    while (count) {
+        if (copy_from_guest(&s, arg, sizeof s))
+            return -EFAULT;
+        s.status = swap(current_domain(), s.ref_a, s.ref_b);
+        if (copy_to_guest(arg, &s, sizeof s))
+            return -EFAULT;
+        arg = gaddr_add(arg, sizeof s);
+        if (--count && must_yield()) {
+            v->regs.rsi = arg.v;
+            v->regs.rdx = count;
+            return HC_AGAIN;
+        }
+    }
+    return 0;
+}
+
+/* What is not here (setup_table, transfer, version 2's frames, ...) is -ENOSYS: an HVM guest places its table with
+ * XENMEM_add_to_physmap. */
+long do_grant_table_op(uint64_t cmd, gaddr_t arg, uint64_t count)
+{
+    uint32_t n = (uint32_t)count;
+
+    if ((int32_t)n < 0)
+        return -EINVAL;
+    switch (cmd) {
+    case GNTTABOP_map_grant_ref:
+        return array_op(arg, n, sizeof(struct gnttab_map_grant_ref), batch_map);
+    case GNTTABOP_unmap_grant_ref:
+        return array_op(arg, n, sizeof(struct gnttab_unmap_grant_ref), batch_unmap);
+    case GNTTABOP_copy:
+        return array_op(arg, n, sizeof(struct gnttab_copy), batch_copy);
+    case GNTTABOP_swap_grant_ref:
+        return swap_refs(arg, n);
+    case GNTTABOP_query_size:
+        return n == 1 ? query_size(arg) : -EINVAL;
+    case GNTTABOP_set_version:
+        return n == 1 ? set_version(arg) : -EINVAL;
+    case GNTTABOP_get_version:
+        return n == 1 ? get_version(arg) : -EINVAL;
+    default:
+        return -ENOSYS;
+    }
+}

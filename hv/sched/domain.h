@@ -113,3 +113,8 @@ void notify_control(uint32_t virq);     /* VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CON
 int domain_populate(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
 int domain_restart(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */
 int domain_destroy(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */
+/* Destroyed domains whose last frame came back leave the list; the control operations call it. sched/restart.c */
+void domain_reap(void);
+/* Off the list, and drops the list's own reference: the last domain_put frees vCPUs, p2m tables, grant table, event
+ * channels and shared_info. sched/domain.c; once a domain, by domain_reap alone. */
+void domain_unlist(struct domain *d);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nested page tables: see npt.h. An entry is written whole, with one store; readers take no lock.
+ * Invariants: a table once linked stays linked until p2m_free; a 2 MiB leaf is only ever split or cleared as a whole.
+ */
+#include "mem/npt.h"
+#include "irq/irq.h"
+#include "lib/cpu.h"
+#include "lib/print.h"
+#include "mem/frame.h"
+#include "sched/domain.h"
+
+#define NPTE_P   (1ull << 0)
+#define NPTE_RW  (1ull << 1)
+#define NPTE_US  (1ull << 2) /* nested accesses count as user accesses: APM2 15.25.5 */
+#define NPTE_PWT (1ull << 3)
+#define NPTE_PCD (1ull << 4)
+#define NPTE_A   (1ull << 5)
+#define NPTE_D   (1ull << 6)
+#define NPTE_PS  (1ull << 7)
+#define NPTE_NX  (1ull << 63)
+#define NPTE_ADDR 0x000ffffffffff000ull
+#define NPTE_TYPE(e) ((enum p2m_type)(((e) >> 9) & 7))
+#define NPTE_TABLE (NPTE_P | NPTE_RW | NPTE_US | NPTE_A)
+#define ENTRIES 512u
+#define FRAMES_2M (1ull << ORDER_2M)
+#define TEARDOWN_BATCH 64u
+#define COST_2M 32u /* of a 2 MiB leaf in a teardown budget: its 512 frames are put one by one */
+
+static const uint64_t leaf_flags[] = {
+    [P2M_RAM]      = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D,
+    [P2M_RAM_RO]   = NPTE_P | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
+    [P2M_GRANT_RW] = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
+    [P2M_GRANT_RO] = NPTE_P | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
+    [P2M_MMIO]     = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX | NPTE_PCD | NPTE_PWT,
+    [P2M_SHARED]   = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
+};
+
+static uint64_t make_leaf(mfn_t m, enum p2m_type t, unsigned order)
+{
+    return (m.v << PAGE_SHIFT) | leaf_flags[t] | ((uint64_t)t << 9) | (order ? NPTE_PS : 0);
+}
+static unsigned index_at(uint64_t gfn, unsigned level) { return (unsigned)(gfn >> (9 * (level - 1))) & (ENTRIES - 1); }
+static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & NPTE_ADDR)); }
+static mfn_t leaf_mfn(uint64_t e) { return MFN((e & NPTE_ADDR) >> PAGE_SHIFT); }
+static bool counted(enum p2m_type t) { return t == P2M_RAM || t == P2M_GRANT_RW || t == P2M_GRANT_RO; }
+
+int p2m_init(struct domain *d)
+{
+    struct cpuid_regs r = cpuid(0x80000000, 0);
+    unsigned bits = 40;
+    if (r.eax >= 0x80000008)
+        bits = cpuid(0x80000008, 0).eax & 0xff;
+    d->p2m.max_gfn = 1ull << ((bits > 48 ? 48 : bits) - PAGE_SHIFT);
+    d->p2m.root = core_alloc(0);
+    if (!d->p2m.root)
+        return -ENOMEM;
+    d->p2m.root_maddr = virt_to_maddr(d->p2m.root);
+    d->p2m.nr_tables = 1;
+    d->p2m.gen = 1;
+    return 0;
+}
+
+static void free_table(uint64_t *t, unsigned level)
+{
+    for (unsigned i = 0; level > 1 && i < ENTRIES; i++)
+        if ((t[i] & NPTE_P) && !(t[i] & NPTE_PS))
+            free_table(table_of(t[i]), level - 1);
+    core_free(t, 0);
+}
+
+void p2m_free(struct domain *d)
+{
+    if (d->p2m.root)
+        free_table(d->p2m.root, 4);
+    d->p2m.root = NULL;
+}
+
+/* The entry for gfn at `level` (1: 4 KiB, 2: 2 MiB), tables above it made when `make`; NULL: missing, or a bigger leaf above
+ * it (*leaf says so). p2m.lock held when making. */
+static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, bool make, uint64_t **leaf)
+{
+    uint64_t *t = d->p2m.root;
+    for (unsigned l = 4; l > level; l--) {
+        uint64_t *e = &t[index_at(gfn, l)];
+        uint64_t v = READ_ONCE(*e);
+        if (!(v & NPTE_P)) {
+            void *n = make ? core_alloc(0) : NULL;
+            if (!n)
+                return NULL;
+            d->p2m.nr_tables++;
+            v = virt_to_maddr(n).v | NPTE_TABLE;
+            __atomic_store_n(e, v, __ATOMIC_RELEASE); /* the zeroed table is visible before it is linked */
+        } else if (v & NPTE_PS) {
+            if (leaf)
+                *leaf = e;
+            return NULL;
+        }
+        t = table_of(v);
+    }
+    return &t[index_at(gfn, level)];
+}
+
+int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
+{
+    uint64_t n = 1ull << order, *leaf = NULL;
+    if (g.v >= d->p2m.max_gfn || (order && order != ORDER_2M) || ((g.v | m.v) & (n - 1)) || t == P2M_NONE ||
+        t > P2M_SHARED)
+        return -EINVAL;
+    spin_lock(&d->p2m.lock);
+    uint64_t *e = walk(d, g.v, order ? 2 : 1, true, &leaf);
+    int rc = 0;
+    if (!e)
+        rc = leaf ? -EEXIST : -ENOMEM;
+    else if (*e & NPTE_P)
+        rc = -EEXIST;
+    else
+        __atomic_store_n(e, make_leaf(m, t, order), __ATOMIC_RELEASE);
+    spin_unlock(&d->p2m.lock);
+    return rc;
+}
+
+/* A 2 MiB leaf becomes a table of 512 leaves that map the same: no flush is needed for that. */
+static int split(struct domain *d, uint64_t *e)
+{
+    uint64_t *t = core_alloc(0), v = *e;
+    if (!t)
+        return -ENOMEM;
+    for (unsigned i = 0; i < ENTRIES; i++)
+        t[i] = make_leaf(MFN(leaf_mfn(v).v + i), NPTE_TYPE(v), 0);
+    d->p2m.nr_tables++;
+    __atomic_store_n(e, virt_to_maddr(t).v | NPTE_TABLE, __ATOMIC_RELEASE);
+    return 0;
+}
+
+/* The present 4 KiB entry of gfn, after splitting what is above it; p2m.lock held. */
+static int find_small(struct domain *d, gfn_t g, uint64_t **out)
+{
+    uint64_t *leaf = NULL;
+    if (g.v >= d->p2m.max_gfn)
+        return -ENOENT;
+    uint64_t *e = walk(d, g.v, 1, false, &leaf);
+    if (!e && leaf) {
+        int rc = split(d, leaf);
+        if (rc)
+            return rc;
+        e = walk(d, g.v, 1, false, NULL);
+    }
+    if (!e || !(*e & NPTE_P))
+        return -ENOENT;
+    *out = e;
+    return 0;
+}
+
+int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t)
+{
+    uint64_t *e;
+    spin_lock(&d->p2m.lock);
+    int rc = find_small(d, g, &e);
+    if (!rc) {
+        *m = leaf_mfn(*e);
+        *t = NPTE_TYPE(*e);
+        __atomic_store_n(e, 0, __ATOMIC_RELEASE);
+    }
+    spin_unlock(&d->p2m.lock);
+    return rc;
+}
+
+int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old)
+{
+    uint64_t *e;
+    spin_lock(&d->p2m.lock);
+    int rc = find_small(d, g, &e);
+    if (!rc) {
+        *old = leaf_mfn(*e);
+        __atomic_store_n(e, make_leaf(m, t, 0), __ATOMIC_RELEASE);
+    }
+    spin_unlock(&d->p2m.lock);
+    return rc;
+}
+
+mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
+{
+    uint64_t *leaf = NULL;
+    *t = P2M_NONE;
+    if (g.v >= d->p2m.max_gfn)
+        return INVALID_MFN;
+    uint64_t *e = walk(d, g.v, 1, false, &leaf);
+    uint64_t v = e ? READ_ONCE(*e) : leaf ? READ_ONCE(*leaf) : 0;
+    if (!(v & NPTE_P))
+        return INVALID_MFN;
+    if (!e && !(v & NPTE_PS)) /* split meanwhile */
+        return p2m_lookup(d, g, t);
+    *t = NPTE_TYPE(v);
+    return MFN(leaf_mfn(v).v + (e ? 0 : (g.v & (FRAMES_2M - 1))));
+}
+
+mfn_t p2m_get(struct domain *d, gfn_t g, enum p2m_type *t)
+{
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        mfn_t m = p2m_lookup(d, g, t);
+        if (*t == P2M_NONE || !counted(*t))
+            return m;
+        struct frame *f = mfn_to_frame(m);
+        if (!f)
+            return INVALID_MFN;
+        if (frame_get(m, *t == P2M_RAM ? d->id : READ_ONCE(f->owner))) {
+            /* The frame was alive; that it still is the one meant, only a second look tells. */
+            enum p2m_type t2;
+            mfn_t m2 = p2m_lookup(d, g, &t2);
+            if (m2.v == m.v && t2 == *t)
+                return m;
+            frame_put(m);
+        }
+        cpu_relax();
+    }
+    *t = P2M_NONE; /* somebody changes this place all the time: for the caller it is not there */
+    return INVALID_MFN;
+}
+
+/* --- teardown -------------------------------------------------------------------------------------- */
+
+struct cleared { mfn_t m; uint8_t order, type; };
+
+static void drop_cleared(struct domain *d, const struct cleared *c, unsigned n)
+{
+    if (!n)
+        return;
+    npt_flush(d);
+    for (unsigned i = 0; i < n; i++)
+        for (uint64_t k = 0; counted((enum p2m_type)c[i].type) && k < 1ull << c[i].order; k++)
+            frame_put(MFN(c[i].m.v + k));
+}
+
+static bool any_kept(struct domain *d, uint64_t gfn, bool (*keep)(struct domain *d, gfn_t g))
+{
+    for (uint64_t i = 0; keep && i < FRAMES_2M; i++)
+        if (keep(d, GFN(gfn + i)))
+            return true;
+    return false;
+}
+
+/* Finds the next present leaf at or after *gfn; false when there is none. p2m.lock held. */
+static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t **e, unsigned *order)
+{
+    while (*gfn < d->p2m.max_gfn) {
+        uint64_t *t = d->p2m.root;
+        unsigned l = 4;
+        for (;; l--) {
+            *e = &t[index_at(*gfn, l)];
+            if (!(**e & NPTE_P))
+                break;
+            if (l == 1 || (**e & NPTE_PS)) {
+                *order = 9 * (l - 1);
+                return true;
+            }
+            t = table_of(**e);
+        }
+        *gfn = ((*gfn >> (9 * (l - 1))) + 1) << (9 * (l - 1));
+    }
+    return false;
+}
+
+/* Clears leaves into c[] until it is full or the budget is spent; true at the end of the tables. p2m.lock held. */
+static bool clear_some(struct domain *d, uint64_t *cursor, unsigned *budget, struct cleared *c, unsigned *n,
+                       bool (*keep)(struct domain *d, gfn_t g))
+{
+    uint64_t *e;
+    unsigned order;
+    while (*n < TEARDOWN_BATCH && *budget) {
+        if (!next_leaf(d, cursor, &e, &order))
+            return true;
+        bool kept = false;
+        if (order && any_kept(d, *cursor, keep)) {
+            if (split(d, e) == 0)
+                continue;
+            kept = true; /* no memory for the split: the leaf stays, and the caller sees its pages */
+        } else if (!order) {
+            kept = keep && keep(d, GFN(*cursor));
+        }
+        if (!kept) {
+            c[(*n)++] = (struct cleared){ leaf_mfn(*e), (uint8_t)order, (uint8_t)NPTE_TYPE(*e) };
+            __atomic_store_n(e, 0, __ATOMIC_RELEASE);
+        }
+        *cursor += 1ull << order;
+        *budget -= MIN(*budget, order ? COST_2M : 1u);
+    }
+    return false;
+}
+
+bool p2m_teardown(struct domain *d, uint64_t *cursor, unsigned budget,
+                  bool (*keep)(struct domain *d, gfn_t g))
+{
+    struct cleared c[TEARDOWN_BATCH];
+    bool end = false;
+    while (budget && !end) {
+        unsigned n = 0;
+        spin_lock(&d->p2m.lock);
+        end = clear_some(d, cursor, &budget, c, &n, keep);
+        spin_unlock(&d->p2m.lock);
+        drop_cleared(d, c, n);
+    }
+    return end;
+}
+
+/* --- shoot-down ------------------------------------------------------------------------------------- */
+
+/* A vCPU on its way into the guest raises in_guest, then reads gen (svm_run); here gen is raised, then in_guest is read.
+ * Both sides have a full barrier between: either it sees the new generation or we see it in the guest. */
+void npt_flush(struct domain *d)
+{
+    uint64_t gen = __atomic_add_fetch(&d->p2m.gen, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        struct vcpu *v = d->vcpu[i];
+        if (!v || !v->in_guest || READ_ONCE(v->npt_gen) >= gen)
+            continue;
+        v->kicked = 1;
+        apic_send_ipi(v->cpu->id, VEC_KICK);
+    }
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        struct vcpu *v = d->vcpu[i];
+        while (v && v->in_guest && READ_ONCE(v->npt_gen) < gen)
+            cpu_relax();
+    }
+}

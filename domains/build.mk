@@ -11,12 +11,13 @@ DOM_HEADERS := xen libfdt.h libfdt_env.h fdt.h zlib.h zconf.h
 # SSE is on from the entry code: Debian's libfdt.a and libz.a use it, as any x86-64 code does.
 DOM_CFLAGS := $(FREE) $(WARN) -O2 -m64 -march=x86-64 -mno-avx -mno-80387 -mno-mmx -mcmodel=small \
   -fstack-protector-strong -ffunction-sections -fdata-sections -fno-strict-aliasing -fwrapv \
+  -fno-tree-loop-distribute-patterns \
   -nostdinc -Idomains/include -Idomains/libc/include -Ihv/abi/public \
   -isystem $(shell $(CC) -print-file-name=include) -isystem $(DOM_SYSINC) \
   -D__XEN_INTERFACE_VERSION__=0x00040e00
 DOM_ASFLAGS := $(DOM_CFLAGS) -D__ASSEMBLY__
 DOM_LDFLAGS := -nostdlib -static -m elf_x86_64 -T domains/domain.lds -z noexecstack -z max-page-size=0x1000 \
-  --build-id=none --gc-sections --orphan-handling=error
+  --build-id=none --gc-sections
 DOM_LIBDIR  := $(dir $(shell $(CC) -print-file-name=libfdt.a))
 
 $(DOM_SYSINC)/.done:

@@ -43,6 +43,7 @@ struct bh_self {
     unsigned nr_keep;      /* pages */
     uint64_t instance;     /* 0: first life */
     char cmdline[1024];
+    bool guest;            /* plain guest: no BH_HYPERCALL_SERVICE (events then wait by SCHEDOP_poll) */
     const void *module;    /* first module of the start info, or NULL */
     uint64_t module_len;
 };
@@ -57,6 +58,14 @@ static inline long bh_control(unsigned op, void *arg) { return hypercall(BH_HYPE
 static inline long bh_service(unsigned op, void *arg) { return hypercall(BH_HYPERCALL_SERVICE, op, (uint64_t)arg, 0, 0); }
 void domain_exit(unsigned reason) __attribute__((noreturn)); /* SHUTDOWN_* */
 void bh_panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2))); /* report, then crash */
+
+/* --- exceptions: for test programs; libbh itself reports and crashes -------------------------------------- */
+struct bh_regs {
+    uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t vector, error, rip, cs, rflags, rsp, ss;
+};
+/* True: the registers were put right (rip moved on), continue. */
+extern bool (*exception_hook)(struct bh_regs *r);
 
 /* --- events ---------------------------------------------------------------------------------------------- */
 typedef void (*event_fn)(uint32_t port, void *arg);
@@ -134,6 +143,12 @@ int xs_watch(const char *path, watch_fn fn, void *arg); /* fires once at once; c
 int xs_unwatch(const char *path, watch_fn fn, void *arg);
 int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply, uint32_t *reply_len); /* INTRODUCE, ... */
 extern int xs_error;
+/* For the control domain, which has no ring in its start info: talks to the store over `page` (own memory, zeroed) and `port`
+ * (own, bound or unbound). */
+int xs_attach(void *page, uint32_t port);
 
 /* --- console ------------------------------------------------------------------------------------------------ */
 int printf(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* console ring; never blocks: drops and counts */
+void console_write(const char *s, size_t n);  /* the same way; \n becomes \r\n by the reader, not here */
+size_t console_read(char *buf, size_t n);     /* what has come in on the ring; 0: nothing */
+extern uint64_t console_dropped;              /* bytes that found the ring full */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of libbh share among themselves and with entry.S. Programs include bh.h. */
+#pragma once
+
+#define SEL_CODE 0x08
+#define SEL_DATA 0x10
+#define SEL_TSS  0x18
+
+#define PTE_P   1
+#define PTE_W   2
+#define PTE_PWT 8
+#define PTE_PCD 16
+#define PTE_PS  128
+
+#define CR0_PE 0x1
+#define CR0_MP 0x2
+#define CR0_ET 0x10
+#define CR0_NE 0x20
+#define CR0_WP 0x10000
+#define CR0_PG 0x80000000
+#define CR4_PAE        0x20
+#define CR4_OSFXSR     0x200
+#define CR4_OSXMMEXCPT 0x400
+#define MSR_EFER    0xc0000080
+#define MSR_FS_BASE 0xc0000100
+#define EFER_LME 0x100
+#define EFER_NXE 0x800
+
+#define STACK_SIZE 0x10000
+#define IST_SIZE   0x4000
+
+/* The window of gfns without RAM: shared_info, grant table frames and foreign grants go here. It lies above every domain's
+ * RAM and above the control domain's bundle (at 1 GiB and up), and below the BARs (0xe0000000 and up). */
+#define WINDOW_BASE  0xc0000000
+#define WINDOW_PAGES 8192
+
+#ifndef __ASSEMBLER__
+#include "bh.h"
+#include <xen/arch-x86/hvm/start_info.h>
+
+/* init.c */
+void start_domain(const struct hvm_start_info *si) __attribute__((noreturn));
+long get_param(unsigned which, uint64_t *value);
+
+/* exceptions.c */
+void exceptions_init(void);
+void exception_entry(struct bh_regs *r);
+
+/* memory.c */
+void paging_init(void);
+void pages_init(const struct hvm_start_info *si);
+void page_reserve(uint64_t start, uint64_t len); /* before the first page_alloc: takes [start, start+len) out */
+
+/* event.c */
+void event_init(void);
+/* Waits for `port` alone: true if its event came (and was taken). May return false early; other events stay pending. */
+bool event_wait_port(uint32_t port, uint64_t until_ns);
+
+/* time.c */
+uint64_t timers_next(void); /* system time of the earliest timer, 0 if none */
+unsigned timers_run(void);
+
+/* grant.c */
+void grant_init(void);
+
+/* console.c */
+void console_init(void);
+void console_emergency(const char *s, size_t n); /* by CONSOLEIO_write too: for reports of a dying domain */
+
+/* xenbus.c */
+bool xs_run_watches(void); /* calls the handlers of queued watch events: true if there were any */
+
+/* cmdline.c */
+bool cmdline_find(const char *text, const char *key, char *buf, size_t n);
+#endif

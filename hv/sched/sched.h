@@ -31,12 +31,17 @@ void vcpu_recheck(struct vcpu *v);
 /* Blocks the current vCPU until an event is pending (0) or system time reaches until_ns (-ETIME; 0: never): call it again
  * each time it says HC_AGAIN. BH_SVC_WAIT. */
 long vcpu_wait(struct vcpu *v, uint64_t until_ns);
-/* The same for a condition of the caller's: `ready` says what the caller saw after it set up whatever wakes the vCPU. */
-long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool ready);
+/* The same for a condition of the caller's. It is looked at after the vCPU is marked blocked, so a sender that makes it true
+ * and then calls vcpu_kick or vcpu_wake is never missed. */
+long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg), void *arg);
+void sched_begin_op(void);   /* the door: must_yield counts from here */
 
 /* Hang deadline (BH_SVC_DEADLINE): arms and kicks it; 0 = off. */
 void deadline_kick(struct domain *d, uint64_t ms);
 /* A crash out of the blue, for tests of recovery (BH_CTL_CRASH). */
 void sched_inject_crash(struct domain *d); /* at a random instruction within some milliseconds */
 void sched_hang(struct domain *d);         /* no CPU time from now on */
+void sched_inject_entry(struct vcpu *v); /* the run loop, before each entry: an injected crash is due? */
+void sched_domain_init(struct domain *d);  /* the timers of a new domain */
+int watchdog_set(struct domain *d, uint32_t id, uint32_t seconds); /* SCHEDOP_watchdog; id 0: a new one. Its id or -errno */
 void sched_timers_cancel(struct domain *d); /* restart, destroy: deadline, watchdog, injection, hang are off */

@@ -61,6 +61,7 @@ struct vcpu {
     bool poll_timed_out;           /* o */
     volatile uint32_t poll_port;   /* SCHEDOP_poll: waited-for port, ~0u = several/any, 0 = not polling */
     uint8_t redo_len;              /* o: a hypercall said HC_AGAIN: length of its instruction, served before the next entry */
+    bool halted;                   /* o: executed HLT: enters the guest again only with something to deliver */
     bool waiting;                  /* inside BH_SVC_WAIT or SCHEDOP_poll: re-executed hypercall resumes */
     uint64_t wait_until;
 

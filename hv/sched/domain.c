@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/* Domains: the list, making them, memory, crash and shutdown. Restart and destroy are in restart.c. */
+#include "sched/domain.h"
+#include <xen/sched.h>
+#include "boot/boot.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "mem/gcopy.h"
+#include "sched/sched.h"
+#include "virt/virt.h"
+
+#define MAX_GUESTS   200u
+#define HASH         64u
+#define SAY_BYTES    8192u /* guest output to the core's log a second */
+
+struct domain *control_domain;
+
+/* Leaf lock: nothing else is taken under it. */
+static struct spinlock list_lock;
+static struct domain *domains, *hash[HASH];
+static uint32_t nr_guests;
+static uint32_t next_guest = BH_FIRST_GUEST;
+
+static unsigned struct_order(void)
+{
+    unsigned o = 0;
+    while ((PAGE_SIZE << o) < sizeof(struct domain))
+        o++;
+    return o;
+}
+
+/* --- list and references ------------------------------------------------------------------------------------ */
+
+/* Only while somebody holds one: zero is final. */
+static bool try_ref(struct domain *d)
+{
+    uint32_t r = d->refs;
+    while (r)
+        if (__atomic_compare_exchange_n(&d->refs, &r, r + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+struct domain *domain_get(domid_t id)
+{
+    spin_lock(&list_lock);
+    struct domain *d = hash[id % HASH];
+    while (d && d->id != id)
+        d = d->hash_next;
+    if (d && !try_ref(d))
+        d = NULL;
+    spin_unlock(&list_lock);
+    return d;
+}
+
+struct domain *domain_get_next(domid_t from)
+{
+    spin_lock(&list_lock);
+    struct domain *d = domains;
+    while (d && (d->id < from || !try_ref(d)))
+        d = d->next;
+    spin_unlock(&list_lock);
+    return d;
+}
+
+static void domain_free(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        if (d->vcpu[i])
+            vcpu_free(d->vcpu[i]);
+    evtchn_free(d);
+    grant_free(d);
+    p2m_free(d);
+    if (d->shared)
+        core_free(d->shared, 0);
+    core_free(d, struct_order());
+}
+
+void domain_put(struct domain *d)
+{
+    if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        domain_free(d);
+}
+
+void domain_unlist(struct domain *d)
+{
+    spin_lock(&list_lock);
+    for (struct domain **p = &domains; *p; p = &(*p)->next)
+        if (*p == d) {
+            *p = d->next;
+            break;
+        }
+    for (struct domain **p = &hash[d->id % HASH]; *p; p = &(*p)->hash_next)
+        if (*p == d) {
+            *p = d->hash_next;
+            break;
+        }
+    if (d->id >= BH_FIRST_GUEST)
+        nr_guests--;
+    spin_unlock(&list_lock);
+    domain_put(d);
+}
+
+/* Gives the domain its number and puts it on the list; from here others find it. */
+static int domain_list(struct domain *d, domid_t want)
+{
+    int rc = 0;
+    spin_lock(&list_lock);
+    if (want == BH_DOMID_ANY) {
+        if (nr_guests >= MAX_GUESTS || next_guest >= BH_DOMID_ANY)
+            rc = -ENOSPC;
+        d->id = (domid_t)next_guest;
+    } else {
+        for (struct domain *o = hash[want % HASH]; o; o = o->hash_next)
+            if (o->id == want)
+                rc = -EEXIST;
+        d->id = want;
+    }
+    if (!rc) {
+        if (want == BH_DOMID_ANY) {
+            next_guest++; /* never again within this boot */
+            nr_guests++;
+        }
+        struct domain **p = &domains;
+        while (*p && (*p)->id < d->id)
+            p = &(*p)->next;
+        d->next = *p;
+        *p = d;
+        d->hash_next = hash[d->id % HASH];
+        hash[d->id % HASH] = d;
+    }
+    spin_unlock(&list_lock);
+    return rc;
+}
+
+/* --- making ----------------------------------------------------------------------------------------------------- */
+
+static int check_create(const struct bh_create *c)
+{
+    bool slot = c->domid < BH_FIRST_GUEST;
+    bool first = !control_domain && c->domid == BH_DOMID_CONTROL;
+    if (!slot && c->domid != BH_DOMID_ANY)
+        return -EINVAL;
+    if (c->role >= BH_NR_ROLES || (c->role == BH_ROLE_CONTROL) != first)
+        return -EINVAL;
+    if ((c->role == BH_ROLE_GUEST) == slot)
+        return -EINVAL; /* service domains live in slots, guests do not */
+    if (!c->nr_vcpus || c->nr_vcpus > BH_MAX_VCPUS || (c->flags & ~BH_CREATE_RESTARTABLE))
+        return -EINVAL;
+    if ((c->flags & BH_CREATE_RESTARTABLE) && !slot)
+        return -EINVAL; /* restarting a guest would be a way to read it */
+    if (c->nr_keep && (!(c->flags & BH_CREATE_RESTARTABLE) || c->nr_keep > BH_KEEP_MAX))
+        return -EINVAL;
+    return strnlen(c->name, BH_NAME_LEN) < BH_NAME_LEN && c->name[0] ? 0 : -EINVAL;
+}
+
+static int make_parts(struct domain *d)
+{
+    d->shared = core_alloc(0);
+    if (!d->shared)
+        return -ENOMEM;
+    d->shared->wc_version = 2;
+    d->shared->wc_sec = (uint32_t)wallclock_sec;
+    d->shared->wc_sec_hi = (uint32_t)(wallclock_sec >> 32);
+    int rc = p2m_init(d);
+    if (!rc)
+        rc = grant_init(d);
+    for (uint32_t i = 0; !rc && i < d->nr_vcpus; i++)
+        rc = vcpu_create(d, i);
+    return rc;
+}
+
+int domain_create(const struct bh_create *c, struct domain **out)
+{
+    int rc = check_create(c);
+    if (rc)
+        return rc;
+    struct domain *d = core_alloc(struct_order());
+    if (!d)
+        return -ENOMEM;
+    d->id = c->domid;
+    d->refs = 1;
+    d->role = c->role;
+    d->flags = (uint8_t)c->flags;
+    d->state = BH_DOM_BUILDING;
+    d->nr_vcpus = c->nr_vcpus;
+    d->max_pages = c->max_pages;
+    d->keep_gfn = c->keep_gfn;
+    d->nr_keep = c->nr_keep;
+    d->shared_gfn = ~0ull;
+    memcpy(d->name, c->name, BH_NAME_LEN);
+    sched_domain_init(d);
+    rc = make_parts(d);
+    if (!rc)
+        rc = domain_list(d, c->domid);
+    if (rc) {
+        domain_put(d);
+        return rc;
+    }
+    if (d->role == BH_ROLE_CONTROL)
+        control_domain = d;
+    *out = d;
+    return 0;
+}
+
+int domain_start(struct domain *d)
+{
+    spin_lock(&d->lock);
+    bool ok = d->state == BH_DOM_BUILDING && d->vcpu[0]->initialised;
+    if (ok) {
+        d->once_sealed = true;
+        d->unpause_ns = now_ns();
+        d->adopted = false;
+        d->state = BH_DOM_RUNNING;
+    }
+    spin_unlock(&d->lock);
+    if (!ok)
+        return -EINVAL;
+    vcpu_set_online(d->vcpu[0]);
+    return 0;
+}
+
+/* --- memory --------------------------------------------------------------------------------------------------------- */
+
+/* Remembers [gfn, gfn + nr) for restart, joined to its neighbour where it can be. False: no room. d->lock held. */
+static bool extent_add(struct domain *d, uint64_t gfn, uint64_t nr)
+{
+    for (uint32_t i = 0; i < d->nr_extents; i++) {
+        uint64_t s = d->extent[i].gfn, e = s + d->extent[i].nr;
+        if (gfn >= s && gfn + nr <= e)
+            return true;
+        if (gfn >= s && gfn <= e) {
+            d->extent[i].nr = gfn + nr - s;
+            return true;
+        }
+    }
+    if (d->nr_extents == MAX_EXTENTS)
+        return false;
+    d->extent[d->nr_extents].gfn = gfn;
+    d->extent[d->nr_extents++].nr = nr;
+    return true;
+}
+
+/* One step at gfn: a 2 MiB frame where it fits, else 4 KiB. RAM that is there already is left (a call executed again).
+ * Returns frames done or -errno. */
+static int64_t populate_step(struct domain *d, uint64_t gfn, uint64_t left)
+{
+    enum p2m_type t;
+    unsigned orders[2] = { ORDER_2M, 0 };
+    (void)p2m_lookup(d, GFN(gfn), &t);
+    if (t == P2M_RAM)
+        return 1;
+    if (t != P2M_NONE)
+        return -EEXIST;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t n = 1ull << orders[i];
+        if ((gfn & (n - 1)) || n > left || d->tot_pages + n > d->max_pages)
+            continue;
+        mfn_t m = frame_alloc(d, orders[i]);
+        if (m.v == INVALID_MFN.v)
+            continue;
+        int rc = p2m_set(d, GFN(gfn), m, orders[i], P2M_RAM);
+        if (!rc)
+            return (int64_t)n;
+        for (uint64_t k = 0; k < n; k++)
+            frame_put(MFN(m.v + k));
+        if (!(orders[i] && rc == -EEXIST)) /* a table is in the way of a big leaf: small ones fit */
+            return rc;
+    }
+    return d->tot_pages >= d->max_pages ? -E2BIG : -ENOMEM;
+}
+
+int domain_populate(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done)
+{
+    if (gfn >= d->p2m.max_gfn || nr > d->p2m.max_gfn - gfn || *done > nr)
+        return -EINVAL;
+    spin_lock(&d->lock);
+    bool room = extent_add(d, gfn, nr);
+    spin_unlock(&d->lock);
+    if (!room)
+        return -ENOSPC;
+    while (*done < nr) {
+        int64_t n = populate_step(d, gfn + *done, nr - *done);
+        if (n < 0)
+            return (int)n;
+        *done += (uint64_t)n;
+        if (*done < nr && must_yield())
+            return HC_AGAIN;
+    }
+    return 0;
+}
+
+/* --- pause and stop -------------------------------------------------------------------------------------------------- */
+
+void domain_recheck(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        vcpu_recheck(d->vcpu[i]);
+}
+void domain_pause(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        vcpu_pause(d->vcpu[i]);
+}
+void domain_unpause(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        vcpu_unpause(d->vcpu[i]);
+}
+bool domain_stopped(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        if (!vcpu_stopped(d->vcpu[i]))
+            return false;
+    return true;
+}
+uint64_t domain_cpu_ns(struct domain *d)
+{
+    uint64_t ns = 0;
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        ns += vcpu_cpu_ns(d->vcpu[i]);
+    return ns;
+}
+
+void notify_control(uint32_t virq)
+{
+    if (control_domain)
+        evtchn_global_virq(control_domain, virq);
+}
+
+/* --- crash and shutdown ------------------------------------------------------------------------------------------------ */
+
+/* A guest's registers are its own: they are in no report (restart.md 1). */
+static void report_fill(struct domain *d, struct vcpu *v)
+{
+    struct bh_report *r = &d->report;
+    r->vcpu = (uint16_t)v->id;
+    virt->exit_info(v, &r->exit_code, &r->info1, &r->info2);
+    r->rip = v->regs.rip;
+    if (!(d->flags & BH_CREATE_RESTARTABLE))
+        return;
+    r->rsp = v->regs.rsp;
+    r->rflags = v->regs.rflags;
+    r->cr0 = virt->get_cr(v, 0);
+    r->cr2 = virt->get_cr(v, 2);
+    r->cr3 = virt->get_cr(v, 3);
+    r->cr4 = virt->get_cr(v, 4);
+    memcpy(r->gpr, &v->regs.rax, sizeof r->gpr);
+    /* Service domains are identity-mapped: the stack pointer is a guest-physical address. */
+    for (; r->nr_stack < BH_REPORT_STACK; r->nr_stack++)
+        if (gphys_read(d, &r->stack[r->nr_stack], r->rsp + 8ull * r->nr_stack, 8))
+            break;
+}
+
+void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
+{
+    __builtin_va_list ap;
+    char why[sizeof d->report.why];
+    __builtin_va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    __builtin_va_end(ap);
+
+    spin_lock(&d->lock);
+    if (d->state != BH_DOM_RUNNING) {
+        spin_unlock(&d->lock);
+        return;
+    }
+    d->state = BH_DOM_CRASHED;
+    d->shutdown_reason = SHUTDOWN_crash;
+    d->crash_ns = now_ns();
+    memset(&d->report, 0, sizeof d->report);
+    d->report.domid = d->id;
+    d->report.cause = cause;
+    d->report.when_ns = d->crash_ns;
+    d->report.instance = d->instance;
+    memcpy(d->report.why, why, sizeof why);
+    if (v)
+        report_fill(d, v);
+    spin_unlock(&d->lock);
+
+    domain_recheck(d);
+    log_err("d%u (%s) crashed: %s; rip %lx, exit code %lx, info %lx %lx\n", d->id, d->name, why,
+            (unsigned long)d->report.rip, (unsigned long)d->report.exit_code, (unsigned long)d->report.info1,
+            (unsigned long)d->report.info2);
+    if (d == control_domain)
+        panic("the control domain is dead: %s", why);
+    notify_control(VIRQ_DOM_EXC);
+}
+
+void domain_shutdown(struct domain *d, uint32_t reason)
+{
+    if (reason == SHUTDOWN_crash) {
+        struct vcpu *v = this_cpu()->current;
+        domain_crash(d, v && v->domain == d ? v : NULL, BH_CAUSE_SHUTDOWN_CRASH, "said it crashed");
+        return;
+    }
+    if (d == control_domain) {
+        log_info("the control domain ends the session (reason %u)\n", reason);
+        if (reason == SHUTDOWN_reboot)
+            machine_reboot();
+        machine_poweroff();
+    }
+    spin_lock(&d->lock);
+    bool first = d->state == BH_DOM_RUNNING;
+    if (first) {
+        d->state = BH_DOM_SHUTDOWN;
+        d->shutdown_reason = reason;
+    }
+    spin_unlock(&d->lock);
+    if (!first)
+        return;
+    domain_recheck(d);
+    notify_control(VIRQ_DOM_EXC);
+}
+
+/* --- output -------------------------------------------------------------------------------------------------------------- */
+
+void domain_say(struct domain *d, const char *text, size_t n)
+{
+    char line[sizeof d->console_line + 1];
+    uint64_t now = now_ns();
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        spin_lock(&d->lock);
+        if (now - d->console_window_ns > NS_PER_S) {
+            d->console_window_ns = now;
+            d->console_budget = SAY_BYTES;
+        }
+        bool full = d->console_len == sizeof d->console_line, out = c == '\n' || full;
+        if (c >= ' ' && c < 0x7f && d->console_budget && !full) {
+            d->console_line[d->console_len++] = c;
+            d->console_budget--;
+        }
+        uint32_t len = 0;
+        if (out) {
+            len = d->console_len;
+            memcpy(line, d->console_line, len);
+            d->console_len = 0;
+        }
+        spin_unlock(&d->lock);
+        line[len] = 0;
+        if (len)
+            log_info("d%u: %s\n", d->id, line);
+    }
+}

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler: see sched.h.
+ *
+ * Invariants, under the run-queue lock of v->cpu: a vCPU is queued at most once; a queued vCPU is not running; v->cpu changes
+ * only while it is taken off a queue by a thief, under the old CPU's lock.
+ */
+#include "sched/sched.h"
+#include "abi/hypercall.h"
+#include "boot/boot.h"
+#include "irq/irq.h"
+#include "mem/frame.h"
+#include "pci/iommu.h"
+#include "sched/domain.h"
+#include "virt/virt.h"
+
+#define OP_NS      (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
+#define FAULTS_NS  (100 * NS_PER_MS) /* between two looks at the IOMMU's log by an idle CPU */
+
+static struct sched_cpu {
+    struct timer slice;
+    volatile uint64_t slice_end; /* when `slice` fires, 0: not armed; others read it to spare an IPI */
+    struct list woken;           /* rq lock: those just woken, served before cpu.rq; rq_len counts both */
+    uint64_t op_start;
+} sched_cpus[MAX_CPUS];
+
+static struct sched_cpu *of(const struct cpu *c) { return &sched_cpus[c->id]; }
+
+static uint64_t wake_preempt_ns(void)
+{
+    return cmdline.wake_preempt_us ? cmdline.wake_preempt_us * NS_PER_US : WAKE_PREEMPT_NS;
+}
+
+static void slice_over(struct timer *t)
+{
+    struct sched_cpu *s = container_of(t, struct sched_cpu, slice);
+    s->slice_end = 0;
+    this_cpu()->need_resched = 1;
+}
+
+void sched_init_cpu(struct cpu *c)
+{
+    list_init(&c->rq);
+    list_init(&of(c)->woken);
+    c->rq_len = 0;
+    timer_setup(&of(c)->slice, slice_over);
+}
+
+/* --- queues -------------------------------------------------------------------------------------------- */
+
+static bool runnable(const struct vcpu *v)
+{
+    const struct domain *d = v->domain;
+    return READ_ONCE(v->state) == VCPU_RUNNABLE && !READ_ONCE(v->pause_count) && d->state == BH_DOM_RUNNING &&
+           !d->hang;
+}
+static bool queued(const struct vcpu *v) { return !list_empty(&v->rq_node); }
+
+static struct cpu *rq_lock(const struct vcpu *v)
+{
+    for (;;) {
+        struct cpu *c = READ_ONCE(v->cpu);
+        spin_lock(&c->rq_lock);
+        if (v->cpu == c)
+            return c;
+        spin_unlock(&c->rq_lock);
+    }
+}
+
+static void enqueue(struct cpu *c, struct vcpu *v, bool woken)
+{
+    v->ready_since = now_ns();
+    list_insert(woken ? &of(c)->woken : &c->rq, &v->rq_node);
+    c->rq_len++;
+}
+static void dequeue(struct cpu *c, struct vcpu *v)
+{
+    list_del(&v->rq_node);
+    c->rq_len--;
+}
+
+static void ring(struct cpu *c)
+{
+    c->need_resched = 1;
+    if (c != this_cpu())
+        apic_send_ipi(c->id, VEC_KICK);
+}
+
+static struct cpu *idle_cpu(void)
+{
+    for (uint32_t i = 0; i < nr_cpus; i++)
+        if (cpus[i]->idle)
+            return cpus[i];
+    return NULL;
+}
+
+/* A vCPU became ready on c's queue: its own CPU if that is idle, else an idle one that will take it, else c if what runs
+ * there has had its time. One IPI at most. */
+static void poke(struct cpu *c)
+{
+    struct cpu *other = c->idle ? c : idle_cpu();
+    if (other) {
+        ring(other);
+        return;
+    }
+    uint64_t due = READ_ONCE(c->slice_start_ns) + wake_preempt_ns();
+    uint64_t armed = of(c)->slice_end;
+    if (now_ns() >= due)
+        ring(c);
+    else if (c != this_cpu() && (!armed || armed > due))
+        apic_send_ipi(c->id, VEC_KICK); /* it arms its slice timer for `due` before it enters again */
+}
+
+/* Those just woken go first; but who has waited a whole slice is not passed over any longer. */
+static struct vcpu *first_ready(struct cpu *c)
+{
+    struct list *woken = &of(c)->woken;
+    struct vcpu *v = list_empty(&c->rq) ? NULL : list_entry(c->rq.next, struct vcpu, rq_node);
+    if (list_empty(woken) || (v && v->ready_since + SLICE_NS < now_ns()))
+        return v;
+    return list_entry(woken->next, struct vcpu, rq_node);
+}
+
+static struct vcpu *take(struct cpu *from, struct cpu *to)
+{
+    spin_lock(&from->rq_lock);
+    struct vcpu *v = first_ready(from);
+    if (v) {
+        dequeue(from, v);
+        v->cpu = to;
+        v->running = 1;
+        v->yielded = false;
+    }
+    spin_unlock(&from->rq_lock);
+    return v;
+}
+
+static struct vcpu *pick(struct cpu *c)
+{
+    c->need_resched = 0;
+    if (c->rq_len) {
+        struct vcpu *v = take(c, c);
+        if (v)
+            return v;
+    }
+    struct cpu *longest = NULL;
+    for (uint32_t i = 0; i < nr_cpus; i++)
+        if (cpus[i] != c && READ_ONCE(cpus[i]->rq_len) && (!longest || cpus[i]->rq_len > longest->rq_len))
+            longest = cpus[i];
+    return longest ? take(longest, c) : NULL;
+}
+
+/* --- state changes ---------------------------------------------------------------------------------------- */
+
+static void leave_guest(struct vcpu *v)
+{
+    v->kicked = 1;
+    mb(); /* against svm_run, which raises in_guest and then reads kicked */
+    if (v->in_guest)
+        apic_send_ipi(v->cpu->id, VEC_KICK);
+}
+
+static void recheck_locked(struct cpu *c, struct vcpu *v, bool woken)
+{
+    bool run = runnable(v), added = false;
+    if (run && !v->running && !queued(v)) {
+        enqueue(c, v, woken);
+        added = true;
+    } else if (!run && queued(v)) {
+        dequeue(c, v);
+    }
+    bool out = !run && v->running;
+    spin_unlock(&c->rq_lock);
+    if (added)
+        poke(c);
+    if (out)
+        leave_guest(v);
+}
+
+void vcpu_recheck(struct vcpu *v) { recheck_locked(rq_lock(v), v, false); }
+
+void vcpu_wake(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    if (v->state == VCPU_BLOCKED) {
+        v->state = VCPU_RUNNABLE;
+        recheck_locked(c, v, true);
+    } else {
+        spin_unlock(&c->rq_lock);
+    }
+}
+
+/* Blocked is set first, then the reason to go on is looked for; who makes news sets it first and then looks at the state
+ * (vcpu_kick). With a full barrier on both sides one of the two sees the other. */
+static void mark_blocked(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    if (v->state == VCPU_RUNNABLE)
+        v->state = VCPU_BLOCKED;
+    spin_unlock(&c->rq_lock);
+    mb();
+}
+void vcpu_block(struct vcpu *v)
+{
+    mark_blocked(v);
+    if (vcpu_has_work(v))
+        vcpu_wake(v);
+}
+
+void vcpu_kick(struct vcpu *v)
+{
+    v->kicked = 1;
+    mb();
+    if (READ_ONCE(v->state) == VCPU_BLOCKED)
+        vcpu_wake(v);
+    if (v->in_guest && v != this_cpu()->current)
+        apic_send_ipi(v->cpu->id, VEC_KICK);
+}
+
+void vcpu_pause(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    v->pause_count++;
+    recheck_locked(c, v, false);
+}
+void vcpu_unpause(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    if (v->pause_count)
+        v->pause_count--;
+    recheck_locked(c, v, false);
+}
+bool vcpu_stopped(const struct vcpu *v) { return !__atomic_load_n(&v->running, __ATOMIC_ACQUIRE); }
+
+void vcpu_set_online(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    if (v->state == VCPU_OFFLINE)
+        v->state = VCPU_RUNNABLE;
+    recheck_locked(c, v, false);
+}
+
+void sched_yield(void)
+{
+    struct cpu *c = this_cpu();
+    if (c->current)
+        c->current->yielded = true;
+    c->need_resched = 1;
+}
+
+void sched_begin_op(void) { of(this_cpu())->op_start = now_ns(); }
+bool must_yield(void)
+{
+    struct cpu *c = this_cpu();
+    return c->current && (c->need_resched || now_ns() - of(c)->op_start > OP_NS);
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------ */
+
+static long wait_over(struct vcpu *v, long rc)
+{
+    if (v->waiting && v->wait_until)
+        timer_cancel(&v->poll_timer);
+    v->waiting = false;
+    v->poll_port = 0;
+    vcpu_wake(v); /* it may be marked blocked */
+    return rc;
+}
+
+long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg), void *arg)
+{
+    if (!v->waiting) {
+        if (ready(v, arg))
+            return 0;
+        v->waiting = true;
+        v->wait_until = until_ns;
+        v->poll_timed_out = false;
+        if (until_ns)
+            timer_set(&v->poll_timer, until_ns);
+    }
+    mark_blocked(v);
+    if (ready(v, arg))
+        return wait_over(v, 0);
+    if (v->poll_timed_out || (v->wait_until && now_ns() >= v->wait_until))
+        return wait_over(v, -ETIME);
+    if (v->nmi_pending || v->wait_sipi)
+        return wait_over(v, 0); /* a handler may come here again: it must not find us waiting */
+    return HC_AGAIN;
+}
+
+static bool event_ready(struct vcpu *v, void *arg)
+{
+    (void)arg;
+    return v->info && v->info->evtchn_upcall_pending;
+}
+long vcpu_wait(struct vcpu *v, uint64_t until_ns)
+{
+    long rc = vcpu_wait_for(v, until_ns, event_ready, NULL);
+    if (rc == HC_AGAIN)
+        v->domain->deadline_ticks = 0; /* who blocks found nothing to do: it is not hung */
+    return rc;
+}
+
+/* --- running --------------------------------------------------------------------------------------------------- */
+
+/* Slice timer of the vCPU on c: only while somebody else waits here. */
+static void slice_update(struct cpu *c)
+{
+    struct sched_cpu *s = of(c);
+    if (!READ_ONCE(c->rq_len))
+        return;
+    uint64_t end = c->slice_start_ns + (!list_empty(&s->woken) ? wake_preempt_ns() : SLICE_NS);
+    if (s->slice_end && s->slice_end <= end)
+        return;
+    s->slice_end = end;
+    timer_set(&s->slice, end);
+}
+static void slice_stop(struct cpu *c)
+{
+    if (!of(c)->slice_end)
+        return;
+    timer_cancel(&of(c)->slice);
+    of(c)->slice_end = 0;
+}
+
+static void irq_window(void)
+{
+    __asm__ volatile("sti; nop; cli" ::: "memory");
+}
+
+/* INIT took the vCPU away: it waits for a SIPI. Under the lock, so that a SIPI that came meanwhile is not lost. */
+static void go_offline(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    if (v->wait_sipi)
+        v->state = VCPU_OFFLINE;
+    spin_unlock(&c->rq_lock);
+}
+
+/* What the vCPU's own CPU does before an entry. False: no entry this time. */
+static bool prepare(struct vcpu *v)
+{
+    if (v->wait_sipi) {
+        go_offline(v);
+        return false;
+    }
+    uint32_t sipi = __atomic_exchange_n(&v->sipi_vector, 0, __ATOMIC_ACQ_REL);
+    if (sipi) {
+        virt->set_sipi(v, (uint8_t)sipi);
+        v->redo_len = 0;
+        v->halted = v->waiting = false;
+    }
+    if (v->domain->inject) {
+        sched_inject_entry(v);
+        if (!runnable(v))
+            return false;
+    }
+    if (v->halted) {
+        if (!vcpu_has_work(v)) {
+            vcpu_block(v);
+            return false;
+        }
+        v->halted = false;
+    }
+    return true;
+}
+
+static void run_once(struct cpu *c, struct vcpu *v)
+{
+    slice_update(c);
+    if (!prepare(v))
+        return;
+    if (v->redo_len) {
+        unsigned len = v->redo_len;
+        v->redo_len = 0;
+        bool deliver = v->nmi_pending || ((v->regs.rflags & 0x200) && virt_pending_vector(v) >= 0);
+        if (!deliver) {
+            hypercall(v, len);
+            irq_window();
+            return;
+        }
+    }
+    timer_program();
+    virt->run(v);
+    irq_window();
+}
+
+static void put(struct cpu *c, struct vcpu *v)
+{
+    virt->switch_from(v);
+    slice_stop(c);
+    v->cpu_ns += now_ns() - c->slice_start_ns;
+    c->current = NULL;
+    spin_lock(&c->rq_lock);
+    bool more = runnable(v);
+    if (more)
+        enqueue(c, v, false);
+    bool surplus = c->rq_len > 1;
+    __atomic_store_n(&v->running, 0, __ATOMIC_RELEASE);
+    spin_unlock(&c->rq_lock);
+    struct cpu *other = surplus ? idle_cpu() : NULL;
+    if (other)
+        ring(other);
+}
+
+static bool anything_queued(void)
+{
+    for (uint32_t i = 0; i < nr_cpus; i++)
+        if (READ_ONCE(cpus[i]->rq_len))
+            return true;
+    return false;
+}
+
+static void idle(struct cpu *c)
+{
+    static uint64_t faults_seen;
+    uint64_t start = now_ns();
+    c->idle = 1;
+    mb(); /* idle is visible before the queues are looked at: a waker queues first and then reads idle */
+    if (!anything_queued() && !frame_scrub_some()) {
+        if (c->id == 0 && iommu_ops && iommu_ops->poll_faults && start - faults_seen > FAULTS_NS) {
+            faults_seen = start;
+            iommu_ops->poll_faults();
+        }
+        timer_program();
+        if (!anything_queued() && !c->need_resched)
+            __asm__ volatile("sti; hlt; cli" ::: "memory"); /* an IPI sent since comes in at hlt */
+    }
+    irq_window();
+    c->idle = 0;
+    c->idle_ns += now_ns() - start;
+}
+
+void sched_loop(void)
+{
+    struct cpu *c = this_cpu();
+    for (;;) {
+        timer_run();
+        struct vcpu *v = pick(c);
+        if (!v) {
+            idle(c);
+            continue;
+        }
+        c->slice_start_ns = now_ns();
+        c->current = v;
+        while (!c->need_resched && runnable(v))
+            run_once(c, v);
+        put(c, v);
+    }
+}

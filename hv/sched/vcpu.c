@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* vCPUs: making, resetting, freeing, and what is published to them. Their scheduling is in sched.c. */
+#include "sched/vcpu.h"
+#include "irq/evtchn.h"
+#include "lib/string.h"
+#include "mem/frame.h"
+#include "sched/domain.h"
+#include "sched/sched.h"
+#include "virt/virt.h"
+
+/* pvclock.h of the ABI's users: time does not depend on which CPU reads it. */
+#define PVCLOCK_TSC_STABLE 1
+
+static void singleshot_fired(struct timer *t)
+{
+    evtchn_virq(container_of(t, struct vcpu, singleshot), VIRQ_TIMER);
+}
+static void poll_fired(struct timer *t)
+{
+    struct vcpu *v = container_of(t, struct vcpu, poll_timer);
+    v->poll_timed_out = true;
+    vcpu_kick(v);
+}
+
+/* TSC rate and origin never change, so the record is written once and its version stays even. */
+void vcpu_publish_time(struct vcpu_time_info *t)
+{
+    t->version = 2;
+    t->tsc_timestamp = tsc_boot;
+    t->system_time = 0;
+    t->tsc_to_system_mul = pvclock_mul;
+    t->tsc_shift = pvclock_shift;
+    t->flags = PVCLOCK_TSC_STABLE;
+}
+
+static void to_start(struct vcpu *v)
+{
+    v->state = VCPU_OFFLINE;
+    v->wait_sipi = v->id != 0;
+    v->info_mfn = v->time_mfn = INVALID_MFN;
+    v->info = v->id < ARRAY_SIZE(v->domain->shared->vcpu_info) ? &v->domain->shared->vcpu_info[v->id] : NULL;
+    if (v->info)
+        vcpu_publish_time(&v->info->time);
+}
+
+int vcpu_create(struct domain *d, uint32_t id)
+{
+    static uint32_t next_cpu;
+    struct vcpu *v = kmalloc(sizeof *v);
+    if (!v)
+        return -ENOMEM;
+    v->domain = d;
+    v->id = id;
+    v->cpu = cpus[__atomic_fetch_add(&next_cpu, 1, __ATOMIC_RELAXED) % nr_cpus];
+    list_init(&v->rq_node);
+    timer_setup(&v->singleshot, singleshot_fired);
+    timer_setup(&v->poll_timer, poll_fired);
+    to_start(v);
+    int rc = virt->vcpu_init(v);
+    if (rc) {
+        kfree(v, sizeof *v);
+        return rc;
+    }
+    d->vcpu[id] = v;
+    return 0;
+}
+
+void vcpu_free(struct vcpu *v)
+{
+    timer_cancel(&v->singleshot);
+    timer_cancel(&v->poll_timer);
+    evtchn_info_drop(v);
+    virt->vcpu_free(v);
+    kfree(v, sizeof *v);
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+    timer_cancel(&v->singleshot);
+    timer_cancel(&v->poll_timer);
+    evtchn_info_drop(v);
+    v->sipi_vector = v->kicked = v->nmi_pending = v->poll_port = 0;
+    v->phys_ptr = v->initialised = v->waiting = v->halted = v->poll_timed_out = false;
+    v->redo_len = v->upcall_vector = 0;
+    v->hc_op = v->hc_arg = v->hc_done = 0;
+    v->npt_gen = 0;
+    memset(&v->regs, 0, sizeof v->regs);
+    memset(&v->apic, 0, sizeof v->apic);
+    to_start(v);
+}
+
+uint64_t vcpu_cpu_ns(const struct vcpu *v)
+{
+    uint64_t ns = v->cpu_ns;
+    const struct cpu *c = v->cpu;
+    if (v->running && c->current == v) {
+        uint64_t start = READ_ONCE(c->slice_start_ns), now = now_ns();
+        ns += now > start ? now - start : 0;
+    }
+    return ns;
+}
+
+bool vcpu_has_work(const struct vcpu *v)
+{
+    if (v->nmi_pending || v->sipi_vector || v->wait_sipi)
+        return true;
+    if (v->waiting)
+        return v->info && v->info->evtchn_upcall_pending;
+    return (v->regs.rflags & (1u << 9)) && virt_pending_vector((struct vcpu *)(uintptr_t)v) >= 0;
+}

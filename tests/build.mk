@@ -27,3 +27,11 @@ run:
 	tests/system/run-qemu.sh
 
 .SECONDARY:
+
+bench: all
+	tests/setup.sh
+	tests/bench/bench.py
+
+measurements:
+	tests/bench/figures.py
+.PHONY: measurements

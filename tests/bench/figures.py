@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""`make measurements`: writes docs/measurements.md from the tree, the images in build/ and build/bench.txt (make bench)."""
+import pathlib
+import re
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+XEN = """| what | Xen 4.17, same QEMU |
+|---|---|
+| exit round trip | 25 us |
+| hypercall | 27 us |
+| event-channel ping-pong between two domains | 200 us |
+| QEMU start to `xl list` | 9 to 10 s |
+| `xl create` to a Debian guest's shell | 9.4 s |
+| network outage when a Linux driver domain is restarted | 7.5 to 12 s, and the guest sets its interface up again |
+"""
+
+
+def code_lines(paths):
+    """Lines that are neither blank nor only comment."""
+    count = 0
+    for path in paths:
+        text = re.sub(r"/\*.*?\*/", lambda m: "\n" * m.group().count("\n"), path.read_text(), flags=re.S)
+        text = re.sub(r"//[^\n]*", "", text)
+        count += sum(1 for line in text.splitlines() if line.strip())
+    return count
+
+
+def sources(folder):
+    out = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / x for x in out.split() if x.endswith((".c", ".h", ".S"))]
+
+
+def loaded(elf):
+    """(bytes in the file, bytes in memory) of an ELF's load segments."""
+    out = subprocess.run(["readelf", "-lW", str(elf)], capture_output=True, text=True, check=True).stdout
+    rows = [x.split() for x in out.splitlines() if x.strip().startswith("LOAD")]
+    return sum(int(r[4], 16) for r in rows), sum(int(r[5], 16) for r in rows)
+
+
+def main():
+    lines = ["# Measurements", "",
+             "Made by `make bench && make measurements` on a shared machine with two cores, in QEMU's software emulation. Times",
+             "there vary from run to run by tens of per cent; compare within one run.", "",
+             "## Size", "", "| image | file | loaded, KiB | in memory, KiB | limit |", "|---|---|---|---|---|"]
+    for name, limit in (("bulkhead", "512 KiB"), ("control", "1 MiB"), ("store", "1 MiB"), ("pciback", "1 MiB"),
+                        ("net", "1 MiB")):
+        elf = BUILD / f"{name}.elf"
+        if elf.exists():
+            file, mem = loaded(elf)
+            lines.append(f"| {name} | {elf.stat().st_size // 1024} KiB | {file // 1024} | {mem // 1024} | {limit} |")
+    lines += ["", "| part | code lines |", "|---|---|"]
+    for folder in ("hv", "domains", "xenstore-lite", "ctl-dom", "pciback", "drivers-dom/net", "tests"):
+        lines.append(f"| {folder}/ | {code_lines(sources(folder))} |")
+    bench = BUILD / "bench.txt"
+    lines += ["", "## Time", ""]
+    lines += ["    " + x for x in bench.read_text().splitlines()] if bench.exists() else ["(no bench run yet)"]
+    lines += ["", "For comparison:", "", XEN]
+    (ROOT / "docs/measurements.md").write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

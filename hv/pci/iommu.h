@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * IOMMU drivers behind one struct (AMD-Vi now, VT-d later). Early boot: everything blocked, faults reported
- * with device and address, rate-limited. One table per assigned domain, holding only RAM that the domain owns.
+ * with device and address, rate-limited. One table per assigned domain, holding only RAM that the domain owns; every frame
+ * in it carries one reference.
+ *
+ * Locks: attach, block, claim, irq_*, clear run under pci_lock. map, unmap and flush take dom->lock, which comes after p2m;
+ * the queue of a unit has a lock of its own, inside that.
  */
 #pragma once
 #include "lib/lock.h"
@@ -11,25 +15,41 @@ struct domain;
 struct pci_dev;
 struct iommu;
 struct iommu_domain {
-    struct spinlock lock;
-    uint16_t id;            /* IOMMU domain id: domid + 1 */
+    struct spinlock lock;   /* tables */
+    uint16_t id;            /* IOMMU domain id: domid + 1; 0 is the blocked one */
     uint64_t *root;
     struct domain *domain;
 };
 struct iommu_ops {
     const char *name;
     int (*attach)(struct pci_dev *p, struct iommu_domain *dom);  /* device entry -> dom's table, remapping on */
-    void (*block)(struct pci_dev *p);                            /* device entry -> blocked; invalidated, waited */
-    int (*map)(struct iommu_domain *dom, gfn_t g, mfn_t m, unsigned order); /* order 0 or ORDER_2M */
-    void (*unmap)(struct iommu_domain *dom, gfn_t g, unsigned order);
+    void (*block)(struct pci_dev *p, struct iommu_domain *dom);  /* device entry -> blocked; invalidated with dom's pages, waited */
+    /* Order 0 or ORDER_2M. Takes a reference on each frame. -EEXIST, -EINVAL (gfn too large), -ENOMEM. */
+    int (*map)(struct iommu_domain *dom, gfn_t g, mfn_t m, unsigned order);
+    /* Drops no reference: the caller flushes, then puts. True if there was a mapping. A 2 MiB entry is split; if there is
+     * no memory for that it goes whole, in `whole`, and all its frames are the caller's to put. */
+    bool (*unmap)(struct iommu_domain *dom, gfn_t g, mfn_t *m, bool *whole);
     void (*flush)(struct iommu_domain *dom);                     /* all pages of the id; waits for completion */
-    void (*clear)(struct iommu_domain *dom);                     /* frees every table below the root */
+    void (*clear)(struct iommu_domain *dom);                     /* no device attached, flushed: puts all frames, frees tables */
+    int (*init_domain)(struct iommu_domain *dom);
+    void (*free_domain)(struct iommu_domain *dom);
     /* Interrupt remapping: entry `idx` of the device -> (vector, cpu apic id); returns the MSI message. */
     int (*irq_route)(struct pci_dev *p, unsigned idx, uint8_t vector, uint32_t apic, uint64_t *addr, uint32_t *data);
     void (*irq_mask)(struct pci_dev *p, unsigned idx);
-    void (*poll_faults)(void);                                   /* event log; called from its interrupt and the idle loop */
+    void (*irq_mask_all)(struct pci_dev *p);
+    void (*poll_faults)(void);                                   /* event log; any CPU, interrupts off */
+    bool (*owns)(uint64_t base, uint64_t size);                  /* its own registers lie in there */
+    void (*claim)(struct pci_dev *p);                            /* sets p->iommu if p may be assigned */
 };
 extern const struct iommu_ops *iommu_ops;   /* NULL: no IOMMU, every assignment is refused */
 void iommu_init_early(void);   /* before any device may DMA: finds IVRS, blocks all */
+void iommu_claim(struct pci_dev *p);
 struct iommu_domain *iommu_domain_create(struct domain *d);
-void iommu_domain_free(struct iommu_domain *dom);
+void iommu_domain_free(struct iommu_domain *dom);   /* cleared already */
+/* Maps all RAM of d (its extents) with references. 0 or -ENOMEM, then nothing is mapped. */
+int iommu_fill(struct iommu_domain *dom) __must_check;
+/* The event log is polled some times a second while a device is assigned; starts that on this CPU. */
+void iommu_watch(void);
+/* A reported fault: counted, and said if not too often. addr is meaningful only with has_addr. */
+void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *what);
+/* The device entry of each IO-APIC passes interrupts unchanged (only the core programs it), all others' are remapped. */

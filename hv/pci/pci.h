@@ -2,9 +2,12 @@
 /*
  * PCI: enumeration (MCFG, port fallback), BAR sizing, capabilities, hiding, assignment. State machine of a device:
  * platform -> (pciback.hide at boot) assignable -> assigned (DMA blocked) -> DMA enabled -> ... -> assignable.
- * pci_lock guards every field that is not constant after enumeration.
+ * pci_lock guards every field that is not constant after enumeration. It comes after the evtchn locks (pirq_bind is
+ * called with them) and before p2m; interrupt handlers take no lock.
  */
 #pragma once
+#include <stdint.h>
+#include <xen/xen.h>
 #include <bulkhead.h>
 #include "lib/lock.h"
 #include "lib/types.h"
@@ -13,32 +16,51 @@ struct domain;
 struct pirq_route {
     uint8_t vector;    /* host vector, 0 = none */
     uint8_t bound;
-    uint16_t irte;     /* index in the device's remapping table */
+    uint8_t mapped;    /* PHYSDEVOP_map_pirq was done */
+    uint8_t pad;
+    uint16_t irte;     /* index in the device's remapping table = MSI-X entry */
     uint32_t pirq;     /* number in the owner's space */
     uint32_t port;     /* event channel, when bound */
     struct pci_dev *dev;
 };
+/* How a device is brought back to a known state before a new owner sees it; in order of preference. */
+enum pci_reset { PCI_RESET_NONE, PCI_RESET_FLR, PCI_RESET_AF, PCI_RESET_PM, PCI_RESET_BUS, PCI_RESET_VIRTIO };
+#define PCI_MAX_VCAPS 16
+struct pci_vcap { uint8_t off, len, id; }; /* a capability that the virtual configuration space shows */
 struct pci_dev {
     struct pci_dev *next;
     struct pci_dev *next_owned;
+    struct pci_dev *parent;          /* bridge above it, NULL on a root bus */
     uint32_t sbdf;
     uint16_t vendor, device;
     uint32_t class_rev;
     uint8_t header, group;
+    uint8_t secondary;               /* of a bridge: bus number below it */
+    uint8_t port_type;               /* PCIe device/port type */
     bool bridge, hidden, has_flr, pcie, dma_on;
+    bool acs;                        /* ACS found and switched on */
     uint16_t cap_msix, cap_msi, cap_pm, cap_pcie, cap_af;
     struct bh_pci_bar bar[6];
-    uint16_t msix_count;
+    uint16_t msix_count, msix_total; /* used: at most 64; in the table */
     uint8_t msix_bar, pba_bar;
     uint32_t msix_off, pba_off;
-    volatile uint32_t *msix_table;   /* core mapping */
-    uint8_t *ecam;                   /* core mapping of its configuration space (4 KiB), NULL: ports */
+    volatile uint32_t *msix_table;   /* core mapping; hidden devices only */
+    bool virtio;                     /* has a common configuration structure, here: */
+    uint32_t soft_bar, soft_off;
+    volatile uint8_t *soft_regs;     /* core mapping of that */
+    uint8_t nr_vcaps;
+    struct pci_vcap vcap[PCI_MAX_VCAPS];
+    enum pci_reset reset;
+    uint16_t devctl;                 /* PCIe device control as firmware set it: payload sizes must fit the port */
+    uint8_t reset_stage;             /* 0: none in progress */
+    uint64_t reset_until;            /* ns */
     enum bh_pci_state state;
     domid_t owner;
-    struct iommu *iommu;             /* NULL: not covered */
+    uint32_t pirq_base;              /* first pirq of it in the owner's space */
+    struct iommu *iommu;             /* NULL: not covered, or not to be assigned */
     void *irt;                       /* interrupt remapping table of this device */
     struct pirq_route route[64];
-    uint64_t dma_faults;
+    uint64_t dma_faults;             /* a */
 };
 extern struct spinlock pci_lock;
 extern struct pci_dev *pci_devices;
@@ -47,6 +69,8 @@ void pci_init(void);            /* enumerates, sizes, takes bus mastering away, 
 uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size);
 void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v);
 struct pci_dev *pci_find(uint32_t sbdf);
+/* 0, HC_AGAIN while a reset takes its time, -EINVAL (d runs, or gpa), -ENOSPC (no address space or no BAR to map),
+ * -EIO (did not come back from reset), -ENOMEM, or the refusals of struct bh_assign. */
 int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa) __must_check;  /* domain under construction or control-paused */
 int pci_deassign(struct domain *d, uint32_t sbdf) __must_check;
 int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on) __must_check;

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Enumeration: walks the buses as firmware numbered them, and reads what each function says of itself. Nothing that
+ * configuration space contains is believed without a bound: buses are visited once, capability lists end after 48 steps,
+ * a BAR must be a power of two that is aligned and ends below 2^52. Boot CPU only.
+ */
+#include "pci/pci.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "mem/frame.h"
+#include "pci/pci_int.h"
+
+#define MAX_DEVICES 512
+#define MAX_CAPS    48 /* 192 bytes of 4: no list without a loop is longer */
+
+_Static_assert(sizeof(struct pci_dev) <= PAGE_SIZE, "kmalloc serves at most a page");
+
+static struct pci_dev **tail = &pci_devices;
+static unsigned nr_devices, nr_queued;
+static struct { uint8_t bus; struct pci_dev *parent; } queue[256];
+static uint8_t visited[256 / 8];
+
+bool pci_is_platform_core(const struct pci_dev *p)
+{
+    uint8_t base = (uint8_t)(p->class_rev >> 24);
+    return p->header || base == 0x06 || base == 0x08; /* bridges; IOMMU, HPET, PIC and the like */
+}
+
+static void queue_bus(uint8_t bus, struct pci_dev *parent)
+{
+    if (visited[bus / 8] & (1u << bus % 8))
+        return;
+    visited[bus / 8] |= (uint8_t)(1u << bus % 8);
+    queue[nr_queued].bus = bus;
+    queue[nr_queued++].parent = parent;
+}
+
+/* One BAR pair. Returns how many registers it took. PCI 3.0 6.2.5.1 */
+static unsigned size_bar(struct pci_dev *p, unsigned i)
+{
+    unsigned off = PCI_BAR0 + 4 * i, n = 1;
+    uint32_t lo = pci_read(p, off, 4), hi = 0, slo, shi = ~0u;
+    struct bh_pci_bar *b = &p->bar[i];
+    uint64_t size, base, mask;
+
+    pci_write(p, off, 4, ~0u);
+    slo = pci_read(p, off, 4);
+    pci_write(p, off, 4, lo);
+    if (!(lo & 1) && (lo & 6) == 4 && i < 5) {
+        hi = pci_read(p, off + 4, 4);
+        pci_write(p, off + 4, 4, ~0u);
+        shi = pci_read(p, off + 4, 4);
+        pci_write(p, off + 4, 4, hi);
+        n = 2;
+    }
+    if (!slo && (n == 1 || !shi))
+        return n;
+    mask = lo & 1 ? 3 : 15;
+    base = ((uint64_t)hi << 32 | lo) & ~mask;
+    size = ((uint64_t)shi << 32 | slo) & ~mask;
+    if (lo & 1)
+        size |= 0xffffffffffff0000ull; /* I/O BARs may decode 16 bits only */
+    size = ~size + 1;
+    if (!size || (size & (size - 1)) || (base & (size - 1)) || base + size < base || (base + size) >> 52) {
+        log_warn("PCI: " PCI_FMT ": BAR %u makes no sense, ignored\n", PCI_ARGS(p->sbdf), i);
+        return n;
+    }
+    b->base = base;
+    b->size = size;
+    b->flags = lo & 1 ? BAR_IO : BAR_MEM | (n == 2 ? BAR_64 : 0) | (lo & 8 ? BAR_PREF : 0);
+    return n;
+}
+
+void pci_size_bars(struct pci_dev *p)
+{
+    uint32_t cmd = pci_read(p, PCI_COMMAND, 2);
+
+    if (pci_is_platform_core(p))
+        return;
+    /* Decoding off, or the probe values would answer to addresses that are somebody else's. */
+    pci_write(p, PCI_COMMAND, 2, cmd & ~(PCI_CMD_IO | PCI_CMD_MEM | PCI_CMD_MASTER));
+    for (unsigned i = 0; i < 6;)
+        i += size_bar(p, i);
+    /* Firmware's drivers are gone: nobody waits for what the device would still write. */
+    pci_write(p, PCI_COMMAND, 2, cmd & ~PCI_CMD_MASTER);
+}
+
+static bool msix_sane(const struct pci_dev *p, uint8_t bar, uint32_t off, uint32_t len)
+{
+    return bar < 6 && (p->bar[bar].flags & BAR_MEM) && p->bar[bar].base && off < p->bar[bar].size &&
+           len <= p->bar[bar].size - off;
+}
+static void read_msix(struct pci_dev *p, unsigned cap)
+{
+    uint32_t table = pci_read(p, cap + MSIX_TABLE, 4), pba = pci_read(p, cap + MSIX_PBA, 4);
+    uint16_t count = (uint16_t)((pci_read(p, cap + MSIX_CTL, 2) & 0x7ff) + 1);
+
+    if (pci_is_platform_core(p))
+        return;
+    if (!msix_sane(p, table & 7, table & ~7u, count * 16u) || !msix_sane(p, pba & 7, pba & ~7u, (count + 63u) / 64 * 8)) {
+        log_warn("PCI: " PCI_FMT ": MSI-X table outside its BAR, ignored\n", PCI_ARGS(p->sbdf));
+        return;
+    }
+    p->cap_msix = (uint16_t)cap;
+    p->msix_total = count;
+    p->msix_count = (uint16_t)MIN(count, ARRAY_SIZE(p->route));
+    p->msix_bar = table & 7;
+    p->msix_off = table & ~7u;
+    p->pba_bar = pba & 7;
+    p->pba_off = pba & ~7u;
+    pci_write(p, cap + MSIX_CTL, 2, MSIX_CTL_MASKALL);
+}
+
+/* What of a capability may be seen through the filter; 0: nothing of it. */
+static unsigned visible_len(struct pci_dev *p, unsigned cap, uint8_t id)
+{
+    unsigned len = 0;
+
+    if (id == PCI_CAP_PM)
+        len = 8;
+    else if (id == PCI_CAP_MSIX && p->cap_msix == cap)
+        len = 12;
+    else if (id == PCI_CAP_PCIE)
+        len = (pci_read(p, cap + 2, 1) & 15) >= 2 ? 0x3c : 0x14;
+    else if (id == PCI_CAP_VENDOR)
+        len = pci_read(p, cap + 2, 1);
+    /* virtio's window from configuration space into the BARs (virtio 1.1, 4.1.4.7) would be a way round them */
+    if (id == PCI_CAP_VENDOR && p->vendor == 0x1af4 && pci_read(p, cap + 3, 1) == 5)
+        len = 0;
+    return cap + len <= 256 ? len : 0;
+}
+
+static void one_cap(struct pci_dev *p, unsigned cap, uint8_t id)
+{
+    unsigned len;
+
+    if (id == PCI_CAP_PM)
+        p->cap_pm = (uint16_t)cap;
+    else if (id == PCI_CAP_MSI) {
+        p->cap_msi = (uint16_t)cap;
+        if (!pci_is_platform_core(p)) /* firmware's interrupts end with firmware */
+            pci_write(p, cap + 2, 2, pci_read(p, cap + 2, 2) & ~1u);
+    } else if (id == PCI_CAP_MSIX)
+        read_msix(p, cap);
+    else if (id == PCI_CAP_AF)
+        p->cap_af = (uint16_t)cap;
+    else if (id == PCI_CAP_PCIE) {
+        p->cap_pcie = (uint16_t)cap;
+        p->pcie = true;
+        p->port_type = (uint8_t)(pci_read(p, cap + 2, 1) >> 4);
+    } else if (id == PCI_CAP_VENDOR && p->vendor == 0x1af4 && pci_read(p, cap + 3, 1) == 1 && !p->virtio) {
+        p->virtio = true;
+        p->soft_bar = pci_read(p, cap + 4, 1);
+        p->soft_off = pci_read(p, cap + 8, 4);
+    }
+    len = visible_len(p, cap, id);
+    if (len >= 4 && p->nr_vcaps < PCI_MAX_VCAPS)
+        p->vcap[p->nr_vcaps++] = (struct pci_vcap){ (uint8_t)cap, (uint8_t)len, id };
+}
+
+void pci_read_caps(struct pci_dev *p)
+{
+    uint64_t seen = 0;
+    unsigned cap;
+
+    if (!(pci_read(p, PCI_STATUS, 2) & PCI_STATUS_CAPS) || p->header > 1)
+        return;
+    cap = pci_read(p, PCI_CAP_PTR, 1) & ~3u;
+    for (unsigned n = 0; cap >= 0x40 && n < MAX_CAPS; n++) {
+        uint32_t head = pci_read(p, cap, 4);
+        if ((seen >> cap / 4 & 1) || (head & 0xff) == 0xff) {
+            log_warn("PCI: " PCI_FMT ": broken capability list\n", PCI_ARGS(p->sbdf));
+            break;
+        }
+        seen |= 1ull << cap / 4;
+        one_cap(p, cap, (uint8_t)head);
+        cap = head >> 8 & 0xfc;
+    }
+}
+
+static void add_function(uint32_t sbdf, struct pci_dev *parent)
+{
+    struct pci_dev *p;
+
+    if (nr_devices == MAX_DEVICES || !(p = kmalloc(sizeof(*p)))) {
+        log_warn("PCI: too many devices, " PCI_FMT " ignored\n", PCI_ARGS(sbdf));
+        return;
+    }
+    p->sbdf = sbdf;
+    p->parent = parent;
+    p->vendor = (uint16_t)pci_read(p, PCI_VENDOR, 2);
+    p->device = (uint16_t)pci_read(p, PCI_VENDOR + 2, 2);
+    p->class_rev = pci_read(p, PCI_CLASS_REV, 4);
+    p->header = pci_read(p, PCI_HEADER, 1) & 0x7f;
+    p->bridge = p->header != 0;
+    p->owner = DOMID_NONE;
+    for (unsigned i = 0; i < ARRAY_SIZE(p->route); i++) {
+        p->route[i].irte = (uint16_t)i;
+        p->route[i].dev = p;
+    }
+    nr_devices++;
+    *tail = p;
+    tail = &p->next;
+    pci_size_bars(p);
+    pci_read_caps(p);
+    if (p->header == 1) {
+        p->secondary = (uint8_t)pci_read(p, PCI_SECONDARY, 1);
+        if (p->secondary)
+            queue_bus(p->secondary, p);
+    }
+}
+
+static void scan_bus(uint8_t bus, struct pci_dev *parent)
+{
+    for (unsigned slot = 0; slot < 32; slot++) {
+        unsigned functions = 1;
+        for (unsigned fn = 0; fn < functions; fn++) {
+            uint32_t sbdf = BH_SBDF(0, bus, slot, fn), id = pci_hw->read(sbdf, PCI_VENDOR, 4);
+            if ((id & 0xffff) == 0xffff || !(id & 0xffff))
+                continue;
+            if (!fn && (pci_hw->read(sbdf, PCI_HEADER, 1) & 0x80))
+                functions = 8;
+            add_function(sbdf, parent);
+        }
+    }
+}
+
+void pci_scan(void)
+{
+    queue_bus(0, NULL);
+    for (unsigned i = 0; i < nr_queued; i++)
+        scan_bus(queue[i].bus, queue[i].parent);
+    log_info("PCI: %u functions on %u buses, by %s\n", nr_devices, nr_queued, pci_hw->name);
+}

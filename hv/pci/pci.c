@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of functions, made once at boot and never changed: pci_init is the table of contents. Who hides what, and
+ * what pci-assignable-list and BH_SVC_DEVICES read.
+ */
+#include "pci/pci.h"
+#include "boot/boot.h"
+#include "lib/print.h"
+#include "mem/paging.h"
+#include "pci/iommu.h"
+#include "pci/pci_int.h"
+#include "sched/domain.h"
+
+struct spinlock pci_lock = SPINLOCK_INIT;
+struct pci_dev *pci_devices;
+
+struct pci_dev *pci_find(uint32_t sbdf)
+{
+    for (struct pci_dev *p = pci_devices; p; p = p->next)
+        if (p->sbdf == sbdf)
+            return p;
+    return NULL;
+}
+
+static void hide(uint32_t sbdf)
+{
+    struct pci_dev *p = pci_find(sbdf);
+
+    if (!p) {
+        log_warn("pciback.hide: (%04x:" PCI_FMT "): no such device\n", sbdf >> 16, PCI_ARGS(sbdf));
+        return;
+    }
+    if (pci_is_platform_core(p)) {
+        log_warn("pciback.hide: (" PCI_FMT "): a bridge or part of the platform, not hidden\n", PCI_ARGS(sbdf));
+        return;
+    }
+    if (p->hidden)
+        return;
+    p->hidden = true;
+    p->state = BH_PCI_ASSIGNABLE;
+    pci_reset_choose(p);
+    if (p->cap_msix) {
+        p->msix_table = mmio_map(MADDR(p->bar[p->msix_bar].base + p->msix_off), p->msix_count * 16u);
+        if (!p->msix_table)
+            p->msix_count = 0;
+    }
+    pci_restore(p);
+    log_info("PCI: " PCI_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s\n", PCI_ARGS(sbdf),
+             p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count, pci_reset_name(p->reset),
+             p->iommu ? "" : ", not behind an IOMMU: not assignable");
+}
+
+void pci_init(void)
+{
+    pci_hw_init();
+    pci_scan();
+    pci_make_groups();
+    for (struct pci_dev *p = pci_devices; p; p = p->next) {
+        iommu_claim(p);
+        log_debug("PCI: " PCI_FMT " %04x:%04x class %06x group %u%s\n", PCI_ARGS(p->sbdf), p->vendor, p->device,
+                  p->class_rev >> 8, p->group, p->bridge ? ", bridge" : "");
+    }
+    for (unsigned i = 0; i < cmdline.nr_hide; i++)
+        hide(cmdline.hide[i]);
+}
+
+static void fill_info(const struct pci_dev *p, struct bh_pci_info *out)
+{
+    out->sbdf = p->sbdf;
+    out->vendor = p->vendor;
+    out->device = p->device;
+    out->domid = p->owner;
+    out->irqs = p->msix_count;
+    out->class_rev = p->class_rev;
+    out->state = (uint8_t)p->state;
+    out->group = p->group;
+    out->flags = (uint16_t)((p->hidden ? BH_PCI_HIDDEN : 0) | (p->bridge ? BH_PCI_BRIDGE : 0) |
+                            (p->iommu ? BH_PCI_IOMMU : 0) | (p->has_flr ? BH_PCI_FLR : 0) |
+                            (p->dma_on ? BH_PCI_DMA : 0) | (p->msix_count ? BH_PCI_MSIX : 0));
+    for (unsigned i = 0; i < 6; i++)
+        out->bar[i] = p->bar[i];
+    out->dma_faults = p->dma_faults;
+}
+
+int pci_info(uint32_t index, struct domain *owner, struct bh_pci_info *out)
+{
+    int rc = -ENOENT;
+
+    *out = (struct bh_pci_info){ .index = index };
+    spin_lock(&pci_lock);
+    for (struct pci_dev *p = owner ? owner->devices : pci_devices; p; p = owner ? p->next_owned : p->next) {
+        if (index--)
+            continue;
+        fill_info(p, out);
+        rc = 0;
+        break;
+    }
+    spin_unlock(&pci_lock);
+    return rc;
+}

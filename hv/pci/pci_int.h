@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared inside hv/pci and hv/irq/pirq.c: register numbers (PCI 3.0 ch. 6, PCIe 4.0 ch. 7) and the steps of pci_init. */
+#pragma once
+#include "pci/pci.h"
+
+#define PCI_VENDOR      0x00
+#define PCI_COMMAND     0x04
+#define PCI_CMD_IO      0x001u
+#define PCI_CMD_MEM     0x002u
+#define PCI_CMD_MASTER  0x004u
+#define PCI_CMD_INTX_OFF 0x400u
+#define PCI_STATUS      0x06
+#define PCI_STATUS_CAPS 0x10u
+#define PCI_CLASS_REV   0x08
+#define PCI_HEADER      0x0e
+#define PCI_BAR0        0x10
+#define PCI_SECONDARY   0x19
+#define PCI_CAP_PTR     0x34
+#define PCI_INT_LINE    0x3c
+#define PCI_BRIDGE_CTL  0x3e
+#define PCI_BRIDGE_RESET 0x40u
+
+#define PCI_CAP_PM      0x01
+#define PCI_CAP_MSI     0x05
+#define PCI_CAP_VENDOR  0x09
+#define PCI_CAP_PCIE    0x10
+#define PCI_CAP_MSIX    0x11
+#define PCI_CAP_AF      0x13
+#define PCI_XCAP_ACS    0x0d
+
+#define MSIX_CTL         2     /* offsets in the capability */
+#define MSIX_TABLE       4
+#define MSIX_PBA         8
+#define MSIX_CTL_ENABLE  0x8000u
+#define MSIX_CTL_MASKALL 0x4000u
+#define MSIX_ENTRY_MASK  1u    /* vector control, fourth word of an entry */
+
+#define BAR_MEM   1u /* bh_pci_bar.flags */
+#define BAR_64    2u
+#define BAR_PREF  4u
+#define BAR_IO    8u
+
+#define PCI_BUS(sbdf)  (((sbdf) >> 8) & 0xff)
+#define PCI_SLOT(sbdf) (((sbdf) >> 3) & 0x1f)
+#define PCI_FN(sbdf)   ((sbdf) & 7)
+#define PCI_FMT        "%02x:%02x.%x"
+#define PCI_ARGS(sbdf) PCI_BUS(sbdf), PCI_SLOT(sbdf), PCI_FN(sbdf)
+
+/* Configuration space by hardware: ECAM or ports; a unit test puts its own here. Offsets are aligned to size (1, 2, 4). */
+struct pci_hw {
+    const char *name;
+    uint32_t (*read)(uint32_t sbdf, unsigned off, unsigned size);
+    void (*write)(uint32_t sbdf, unsigned off, unsigned size, uint32_t v);
+    unsigned space; /* 256 or 4096 */
+};
+extern const struct pci_hw *pci_hw;
+void pci_hw_init(void);                         /* config.c: ECAM if it agrees with the ports, else the ports */
+
+void pci_scan(void);                            /* enum.c: fills pci_devices */
+void pci_size_bars(struct pci_dev *p);
+void pci_read_caps(struct pci_dev *p);
+void pci_make_groups(void);                     /* group.c */
+bool pci_is_platform_core(const struct pci_dev *p); /* host bridge, LPC, IOMMU...: never touched, never hidden */
+
+void pci_reset_choose(struct pci_dev *p);       /* reset.c: sets p->reset */
+int pci_reset_step(struct pci_dev *p) __must_check; /* 0 done, HC_AGAIN, -EIO, -EOPNOTSUPP */
+void pci_restore(struct pci_dev *p);            /* BARs and command (memory on, bus master and INTx off) */
+const char *pci_reset_name(enum pci_reset r);
+void pci_set_master(struct pci_dev *p, bool on); /* and reads back, so that posted DMA is behind us */
+
+void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: disabled and all masked */
+void pirq_program(struct pci_dev *p);           /* (re)writes the MSI-X entries that are bound */
+void pirq_release(struct pci_dev *p);           /* deassign: unbinds, gives vectors and numbers back */

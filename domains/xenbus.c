@@ -39,7 +39,7 @@ static size_t got;
 /* The reply to the request that waits. */
 static struct { uint32_t req_id, type, len; char *body; bool done; } reply;
 
-static int fail(int err)
+static int set_error(int err)
 {
     xs_error = -err;
     return err;
@@ -311,10 +311,10 @@ static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n,
     int rc = usable();
 
     if (rc)
-        return fail(rc);
+        return set_error(rc);
     for (unsigned i = 0; i < n; i++) {
         if (parts[i].len > XENSTORE_PAYLOAD_MAX - hdr.len)
-            return fail(-E2BIG);
+            return set_error(-E2BIG);
         hdr.len += (uint32_t)parts[i].len;
     }
     hdr.req_id = ++next_req;
@@ -334,7 +334,7 @@ static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n,
         if (out_len)
             *out_len = reply.len;
     }
-    return rc ? fail(rc) : 0;
+    return rc ? set_error(rc) : 0;
 }
 
 /* --- the connection --- */
@@ -344,7 +344,7 @@ int xs_attach(void *page, uint32_t port)
     int rc = event_adopt(port, on_event, NULL);
 
     if (rc)
-        return fail(rc);
+        return set_error(rc);
     ring = page;
     ring_port = port;
     broken = false;
@@ -357,7 +357,7 @@ int xs_init(void)
     uint64_t pfn, port;
 
     if (get_param(HVM_PARAM_STORE_PFN, &pfn) || !pfn || !~pfn || get_param(HVM_PARAM_STORE_EVTCHN, &port) || !port)
-        return fail(-ENOTCONN);
+        return set_error(-ENOTCONN);
     return xs_attach((void *)(pfn << PAGE_SHIFT), (uint32_t)port);
 }
 
@@ -389,7 +389,7 @@ int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
     if (!s)
         return -xs_error;
     *v = strtoull(s, &end, 0);
-    int rc = end == s || *end ? fail(-EINVAL) : 0;
+    int rc = end == s || *end ? set_error(-EINVAL) : 0;
     free(s);
     return rc;
 }
@@ -407,7 +407,7 @@ int xs_printf(uint32_t tx, const char *path, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(val, sizeof(val), fmt, ap);
     va_end(ap);
-    return n < 0 || n >= (int)sizeof(val) ? fail(-E2BIG) : xs_write(tx, path, val);
+    return n < 0 || n >= (int)sizeof(val) ? set_error(-E2BIG) : xs_write(tx, path, val);
 }
 
 int xs_mkdir(uint32_t tx, const char *path) { return simple(XS_MKDIR, tx, path); }
@@ -490,7 +490,7 @@ char **xs_ls(uint32_t tx, const char *path, unsigned *n)
     }
     free(all);
     if (rc)
-        fail(rc);
+        set_error(rc);
     return v;
 }
 
@@ -500,7 +500,7 @@ int xs_set_perms(uint32_t tx, const char *path, const char *perms)
     size_t len = strlcpy(words, perms, sizeof(words));
 
     if (len >= sizeof(words))
-        return fail(-E2BIG);
+        return set_error(-E2BIG);
     for (size_t i = 0; i < len; i++)
         if (words[i] == ' ')
             words[i] = '\0';
@@ -516,7 +516,7 @@ int xs_tx_start(uint32_t *tx)
         return rc;
     *tx = (uint32_t)strtoul(id, NULL, 10);
     free(id);
-    return *tx ? 0 : fail(-EPROTO);
+    return *tx ? 0 : set_error(-EPROTO);
 }
 
 int xs_tx_end(uint32_t tx, bool commit)
@@ -559,10 +559,10 @@ int xs_watch(const char *path, watch_fn fn, void *arg)
     char token[12];
 
     if (find_watch(path, fn, arg))
-        return fail(-EEXIST);
+        return set_error(-EEXIST);
     struct watch *w = malloc(sizeof(*w) + len);
     if (!w)
-        return fail(-ENOMEM);
+        return set_error(-ENOMEM);
     *w = (struct watch){ .next = watches, .fn = fn, .arg = arg, .id = ++next_watch };
     memcpy(w->path, path, len);
     watches = w; /* before the request: the first event may come before the reply */
@@ -579,7 +579,7 @@ int xs_unwatch(const char *path, watch_fn fn, void *arg)
     char token[12];
 
     if (!at)
-        return fail(-ENOENT);
+        return set_error(-ENOENT);
     snprintf(token, sizeof(token), "%x", (*at)->id);
     int rc = rpc(XS_UNWATCH, 0, (struct part[]){ text(path), text(token) }, 2, NULL, NULL);
     at = find_watch(path, fn, arg);

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers, sorting, errno, and what fortified code of static archives (libfdt.a, libz.a) calls. */
-#include <assert.h>
+/* Numbers and sorting. */
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <bh.h>
 
 static int digit(char c)
 {
@@ -19,16 +14,18 @@ static int digit(char c)
     return isalpha(c) ? tolower(c) - 'a' + 10 : 99;
 }
 
-unsigned long long strtoull(const char *s, char **end, int base)
+/* The magnitude; *over if it does not fit. */
+static unsigned long long parse(const char *s, char **end, int base, bool *neg, bool *over)
 {
     const char *at = s;
     unsigned long long v = 0;
-    bool neg = false, any = false, over = false;
+    bool any = false;
 
+    *neg = *over = false;
     while (isspace(*at))
         at++;
     if (*at == '-' || *at == '+')
-        neg = *at++ == '-';
+        *neg = *at++ == '-';
     if ((base == 0 || base == 16) && at[0] == '0' && (at[1] | 0x20) == 'x' && digit(at[2]) < 16) {
         at += 2;
         base = 16;
@@ -36,9 +33,17 @@ unsigned long long strtoull(const char *s, char **end, int base)
     if (base == 0)
         base = *at == '0' ? 8 : 10;
     for (; digit(*at) < base; at++, any = true)
-        over |= __builtin_mul_overflow(v, (unsigned)base, &v) | __builtin_add_overflow(v, (unsigned)digit(*at), &v);
+        *over |= __builtin_mul_overflow(v, (unsigned)base, &v) | __builtin_add_overflow(v, (unsigned)digit(*at), &v);
     if (end)
         *end = (char *)(uintptr_t)(any ? at : s);
+    return v;
+}
+
+unsigned long long strtoull(const char *s, char **end, int base)
+{
+    bool neg, over;
+    unsigned long long v = parse(s, end, base, &neg, &over);
+
     if (over) {
         errno = ERANGE;
         return ULLONG_MAX;
@@ -48,19 +53,14 @@ unsigned long long strtoull(const char *s, char **end, int base)
 
 long long strtoll(const char *s, char **end, int base)
 {
-    const char *at = s;
+    bool neg, over;
+    unsigned long long v = parse(s, end, base, &neg, &over);
 
-    while (isspace(*at))
-        at++;
-    bool neg = *at == '-';
-    unsigned long long v = strtoull(s, end, base);
-    unsigned long long mag = neg && v != ULLONG_MAX ? -v : v;
-
-    if (mag > (unsigned long long)LLONG_MAX + neg) {
+    if (over || v > (unsigned long long)LLONG_MAX + neg) {
         errno = ERANGE;
         return neg ? LLONG_MIN : LLONG_MAX;
     }
-    return (long long)v;
+    return (long long)(neg ? -v : v);
 }
 
 unsigned long strtoul(const char *s, char **end, int base) { return strtoull(s, end, base); }
@@ -99,80 +99,4 @@ void qsort(void *base, size_t n, size_t size, int (*cmp)(const void *, const voi
         swap(v, v + i * size, size);
         sift(v, 0, i, size, cmp);
     }
-}
-
-int *__errno_location(void)
-{
-    static int e;
-
-    return &e;
-}
-
-void abort(void) { bh_panic("abort"); }
-void assert_failed(const char *what, const char *file, int line) { bh_panic("%s:%d: %s does not hold", file, line, what); }
-
-/* What GCC and glibc's headers emit; the archives were compiled with -fstack-protector-strong -D_FORTIFY_SOURCE=2. */
-void __stack_chk_fail(void) __attribute__((noreturn));
-void __stack_chk_fail(void) { bh_panic("a stack buffer was overrun"); }
-
-#define FORTIFIED(name, type, ...) type __##name##_chk(__VA_ARGS__); type __##name##_chk(__VA_ARGS__)
-static void within(size_t n, size_t room)
-{
-    if (n > room)
-        bh_panic("a buffer of %lu bytes would be overrun by %lu", room, n);
-}
-
-FORTIFIED(memcpy, void *, void *d, const void *s, size_t n, size_t room)
-{
-    within(n, room);
-    return memcpy(d, s, n);
-}
-
-FORTIFIED(memmove, void *, void *d, const void *s, size_t n, size_t room)
-{
-    within(n, room);
-    return memmove(d, s, n);
-}
-
-FORTIFIED(memset, void *, void *d, int c, size_t n, size_t room)
-{
-    within(n, room);
-    return memset(d, c, n);
-}
-
-FORTIFIED(strcpy, char *, char *d, const char *s, size_t room)
-{
-    within(strlen(s) + 1, room);
-    return strcpy(d, s);
-}
-
-FORTIFIED(strcat, char *, char *d, const char *s, size_t room)
-{
-    within(strlen(d) + strlen(s) + 1, room);
-    return strcat(d, s);
-}
-
-FORTIFIED(strncpy, char *, char *d, const char *s, size_t n, size_t room)
-{
-    within(n, room);
-    return strncpy(d, s, n);
-}
-
-FORTIFIED(vsnprintf, int, char *d, size_t n, int flag, size_t room, const char *fmt, va_list ap)
-{
-    (void)flag;
-    within(n, room);
-    return vsnprintf(d, n, fmt, ap);
-}
-
-FORTIFIED(snprintf, int, char *d, size_t n, int flag, size_t room, const char *fmt, ...)
-{
-    va_list ap;
-
-    (void)flag;
-    within(n, room);
-    va_start(ap, fmt);
-    int len = vsnprintf(d, n, fmt, ap);
-    va_end(ap);
-    return len;
 }

@@ -13,7 +13,7 @@ VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 COMPONENTS += $(B)/bulkhead.elf
 
 $(filter $(HV_CONV),$(HV_OBJ)): HV_EXTRA := -Wconversion -Wno-sign-conversion
-$(B)/hv/boot/main.o: HV_EXTRA += -DBH_VERSION='"$(VERSION)"'
+$(B)/hv/boot/main.o $(B)/hv/abi/control_info.o: HV_EXTRA += -DBH_VERSION='"$(VERSION)"'
 
 $(B)/hv/%.o: hv/%.c
 	@mkdir -p $(@D)

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Control operations that tell, and those on the machine: info, report, log, console, sysinfo, power. */
+#include "abi/control.h"
+#include "boot/boot.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "mem/frame.h"
+#include "mem/gcopy.h"
+#include "pci/iommu.h"
+#include "pci/pci.h"
+#include "sched/domain.h"
+#include "sched/sched.h"
+#include "virt/virt.h"
+
+#define LOG_BUDGET (64u << 10) /* bytes a BH_CTL_LOG hands out at most */
+
+static uint32_t info_flags(const struct domain *d)
+{
+    uint32_t flags = (d->pause_count ? BH_DI_PAUSED : 0) | (d->adopted ? BH_DI_ADOPTED : 0) |
+                     (d->rings ? BH_DI_RINGS : 0) | (d->flags & BH_CREATE_RESTARTABLE ? BH_DI_RESTARTABLE : 0);
+    bool blocked = true;
+
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        if (d->vcpu[i]->running)
+            flags |= BH_DI_RUNNING;
+        if (READ_ONCE(d->vcpu[i]->state) == VCPU_RUNNABLE)
+            blocked = false;
+    }
+    return flags | (blocked ? BH_DI_BLOCKED : 0);
+}
+
+long control_info(union control_arg *a, gaddr_t arg)
+{
+    (void)arg;
+    domain_reap();
+    struct domain *d = domain_get_next(a->info.domid);
+    if (!d)
+        return -ENOENT;
+    uint64_t cpu_ns = domain_cpu_ns(d);
+    spin_lock(&d->lock);
+    a->info = (struct bh_dominfo){
+        .domid = d->id, .role = d->role, .state = d->state, .flags = info_flags(d),
+        .shutdown_reason = d->shutdown_reason, .nr_vcpus = d->nr_vcpus,
+        .tot_pages = d->tot_pages, .max_pages = d->max_pages, .cpu_ns = cpu_ns,
+        .instance = d->instance, .crash_ns = d->crash_ns, .restart_ns = d->restart_ns,
+        .unpause_ns = d->unpause_ns, .dma_ns = d->dma_ns, .adopted_ns = d->adopted_ns,
+        .console_port = d->console_port, .store_port = d->store_port, .deadlines_missed = d->deadline_missed,
+    };
+    memcpy(a->info.name, d->name, sizeof a->info.name);
+    spin_unlock(&d->lock);
+    domain_put(d);
+    return 0;
+}
+
+long control_report(union control_arg *a, gaddr_t arg)
+{
+    (void)arg;
+    struct domain *d = domain_get(a->report.domid);
+    if (!d)
+        return -ESRCH;
+    spin_lock(&d->lock);
+    a->report = d->report;
+    spin_unlock(&d->lock);
+    domain_put(d);
+    return a->report.cause == BH_CAUSE_NONE ? -ENOENT : 0;
+}
+
+long control_log(union control_arg *a, gaddr_t arg)
+{
+    uint64_t len = MIN(a->log.len, (uint64_t)LOG_BUDGET), done = 0, at = a->log.from;
+    char buf[512];
+
+    (void)arg;
+    while (done < len) {
+        uint64_t pos = at;
+        size_t n = log_read(&pos, buf, MIN(sizeof buf, len - done));
+        if (!n || (done && pos != at)) /* the end, or overtaken by new lines: the caller reads on from there */
+            break;
+        if (!done)
+            a->log.from = pos;
+        if (copy_to_guest(GADDR(a->log.buf + done), buf, n))
+            return -EFAULT;
+        done += n;
+        at = pos + n;
+        if (must_yield())
+            break;
+    }
+    a->log.len = done;
+    return 0;
+}
+
+long control_console(union control_arg *a, gaddr_t arg)
+{
+    (void)arg;
+    if (a->console.mode != BH_CONSOLE_CLAIM && a->console.mode != BH_CONSOLE_RELEASE)
+        return -EINVAL;
+    console_claim(a->console.mode == BH_CONSOLE_CLAIM);
+    return 0;
+}
+
+static uint32_t features(void)
+{
+    uint64_t cr4 = read_cr4();
+
+    return virt_features | (iommu_ops ? BH_SYS_IOMMU | BH_SYS_INTREMAP : 0) | (cr4 & (1ull << 20) ? BH_SYS_SMEP : 0) |
+           (cr4 & (1ull << 21) ? BH_SYS_SMAP : 0);
+}
+
+long control_sysinfo(union control_arg *a, gaddr_t arg)
+{
+    struct frame_stats f;
+
+    (void)arg;
+    frame_get_stats(&f);
+    a->sysinfo = (struct bh_sysinfo){
+        .nr_cpus = nr_cpus, .tsc_khz = tsc_khz, .total_pages = f.total, .free_pages = f.free, .dirty_pages = f.dirty,
+        .core_pages = f.core, .boot_ns = now_ns(), .wallclock = wallclock_sec, .features = features(),
+    };
+    for (struct pci_dev *p = pci_devices; p; p = p->next)
+        a->sysinfo.nr_pci++;
+    memcpy(a->sysinfo.version, BH_VERSION, MIN(sizeof BH_VERSION, sizeof a->sysinfo.version) - 1);
+    memcpy(a->sysinfo.cmdline, boot_info.cmdline, strnlen(boot_info.cmdline, sizeof a->sysinfo.cmdline - 1));
+    return 0;
+}
+
+long control_machine(union control_arg *a, gaddr_t arg)
+{
+    (void)arg;
+    switch (a->machine.how) {
+    case BH_MACHINE_POWEROFF:
+        machine_poweroff();
+    case BH_MACHINE_REBOOT:
+        machine_reboot();
+    default:
+        return -EINVAL;
+    }
+}

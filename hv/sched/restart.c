@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Restart in place and destroy: both are lists of stages, walked under d->op_lock (held by the caller), resumed by HC_AGAIN
+ * at d->op_stage and d->op_cursor. Restart leaves the slot as docs say: domid, limits, devices, slot pages and ports, grant
+ * entries 0 and 1, keep pages, accounting; everything else is new. A destroy takes over a restart that has begun.
+ *
+ * From the first stage on the state is not RUNNING, so no vCPU is entered, and a crash is not taken notice of any more.
+ */
+#include "lib/types.h"
+#include <xen/hvm/params.h>
+#include "irq/evtchn.h"
+#include "irq/pirq.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "mem/frame.h"
+#include "pci/pci.h"
+#include "sched/domain.h"
+#include "sched/sched.h"
+
+#define BUDGET     256u   /* ports, handles, leaves between two looks at must_yield */
+#define STAGE_GONE 0xffffu
+
+struct stage {
+    const char *name;
+    int (*fn)(struct domain *d, uint64_t *cursor); /* 0: done; HC_AGAIN: call again; or an error that leaves it here */
+};
+
+/* --- stages of both ----------------------------------------------------------------------------------- */
+static int stage_stop(struct domain *d, uint64_t *cursor)
+{
+    (void)cursor;
+    return domain_stopped(d) ? 0 : HC_AGAIN; /* kicked by domain_recheck; soon out of guest and core */
+}
+
+static void forget_vcpus(struct domain *d)
+{
+    sched_timers_cancel(d);
+    if (d->pause_count) {
+        d->pause_count = 0;
+        domain_unpause(d);
+    }
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        vcpu_reset(d->vcpu[i]);
+    d->callback_vector = 0;
+}
+
+static int stage_unmap(struct domain *d, uint64_t *cursor)
+{
+    return grant_unmap_all(d, cursor, BUDGET) ? 0 : HC_AGAIN;
+}
+
+/* --- restart ------------------------------------------------------------------------------------------- */
+static bool is_slot_page(const struct domain *d, uint64_t gfn)
+{
+    return (d->rings && (gfn == d->console_gfn || gfn == d->store_gfn)) ||
+           (d->nr_keep && gfn - d->keep_gfn < d->nr_keep);
+}
+
+static bool in_extent(const struct domain *d, uint64_t gfn)
+{
+    for (uint32_t i = 0; i < d->nr_extents; i++)
+        if (gfn - d->extent[i].gfn < d->extent[i].nr)
+            return true;
+    return false;
+}
+
+/* What a restart leaves in the p2m: slot and keep pages, and the BARs of its devices. */
+static bool keep_leaf(struct domain *d, gfn_t g)
+{
+    enum p2m_type t;
+
+    if (in_extent(d, g.v))
+        return is_slot_page(d, g.v);
+    (void)p2m_lookup(d, g, &t);
+    return t == P2M_MMIO || t == P2M_RAM_RO;
+}
+
+/* DMA is off and its completion waited for before any mapping or frame goes. */
+static int stage_fence(struct domain *d, uint64_t *cursor)
+{
+    (void)cursor;
+    pci_fence(d);
+    pirq_fence(d);
+    forget_vcpus(d);
+    return 0;
+}
+
+static int stage_events(struct domain *d, uint64_t *cursor)
+{
+    return evtchn_fence(d, cursor, BUDGET) ? 0 : HC_AGAIN;
+}
+
+static int stage_redirect(struct domain *d, uint64_t *cursor)
+{
+    return grant_redirect(d, cursor, 4 * BUDGET) ? 0 : HC_AGAIN;
+}
+
+static int stage_clear(struct domain *d, uint64_t *cursor)
+{
+    d->shared_gfn = ~0ull;
+    for (unsigned i = 0; i < GRANT_MAX_FRAMES; i++)
+        d->grant.frame_gfn[i] = ~0ull;
+    return p2m_teardown(d, cursor, BUDGET, keep_leaf) ? 0 : HC_AGAIN;
+}
+
+/* Puts frames at gfn.., as many as one block gives, at most n. Places that kept their leaf for want of memory to split it
+ * are zeroed. Returns how many places are done, or -ENOMEM. */
+static int fill_some(struct domain *d, uint64_t gfn, uint64_t n)
+{
+    enum p2m_type t;
+    mfn_t m = p2m_lookup(d, GFN(gfn), &t);
+
+    if (t != P2M_NONE) {
+        if (t == P2M_RAM)
+            memset(mfn_to_virt(m), 0, PAGE_SIZE);
+        return 1;
+    }
+    unsigned order = ORDER_2M;
+    while (order && (n >> order == 0 || gfn & ((1ull << order) - 1)))
+        order--;
+    for (m = frame_alloc(d, order); m.v == INVALID_MFN.v && order; m = frame_alloc(d, order))
+        order--;
+    if (m.v == INVALID_MFN.v)
+        return -ENOMEM;
+    /* -EEXIST: a table is there since some leaf below was split; small leaves then. */
+    if (order == ORDER_2M && p2m_set(d, GFN(gfn), m, order, P2M_RAM) == 0)
+        return 1 << order;
+    for (uint64_t i = 0; i < 1ull << order; i++) {
+        int rc = p2m_set(d, GFN(gfn + i), MFN(m.v + i), 0, P2M_RAM);
+        if (rc) {
+            for (uint64_t k = i; k < 1ull << order; k++)
+                frame_put(MFN(m.v + k));
+            return i ? (int)i : rc == -EEXIST ? 1 : -ENOMEM;
+        }
+    }
+    return 1 << order;
+}
+
+/* First page of a slot in [gfn, end), or end. */
+static uint64_t run_end(const struct domain *d, uint64_t gfn, uint64_t end)
+{
+    if (d->rings && d->console_gfn >= gfn)
+        end = MIN(end, d->console_gfn);
+    if (d->rings && d->store_gfn >= gfn)
+        end = MIN(end, d->store_gfn);
+    if (d->nr_keep && d->keep_gfn >= gfn)
+        end = MIN(end, d->keep_gfn);
+    return end;
+}
+
+/* Cursor: extent << 48 | pages of it that are done. */
+static int stage_fill(struct domain *d, uint64_t *cursor)
+{
+    for (;;) {
+        uint32_t e = (uint32_t)(*cursor >> 48);
+        if (e >= d->nr_extents)
+            return 0;
+        uint64_t done = *cursor & ((1ull << 48) - 1), gfn = d->extent[e].gfn + done;
+        uint64_t end = d->extent[e].gfn + d->extent[e].nr;
+        int n = 1;
+        if (gfn >= end) {
+            *cursor = (uint64_t)(e + 1) << 48;
+            continue;
+        }
+        if (!is_slot_page(d, gfn))
+            n = fill_some(d, gfn, run_end(d, gfn, end) - gfn);
+        if (n < 0)
+            return n;
+        *cursor += (unsigned)n;
+        if (must_yield())
+            return HC_AGAIN;
+    }
+}
+
+static void zero_slot_page(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t;
+    mfn_t m = p2m_lookup(d, GFN(gfn), &t);
+
+    if (t == P2M_RAM)
+        memset(mfn_to_virt(m), 0, PAGE_SIZE);
+}
+
+/* The new instance finds shared_info as after creation, but for the clock and for events of slot ports that came since. */
+static void clean_shared_info(struct domain *d)
+{
+    struct shared_info *s = d->shared;
+    uint32_t ports[2] = { d->rings ? d->console_port : 0, d->rings ? d->store_port : 0 };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(s->vcpu_info); i++) {
+        struct vcpu_info *v = &s->vcpu_info[i];
+        memset(v, 0, offsetof(struct vcpu_info, time));
+        if (i < d->nr_vcpus)
+            vcpu_publish_time(&v->time);
+    }
+    for (unsigned w = 0; w < ARRAY_SIZE(s->evtchn_pending); w++) {
+        xen_ulong_t slots = 0;
+        for (unsigned i = 0; i < ARRAY_SIZE(ports); i++)
+            if (ports[i] / 64 == w)
+                slots |= 1ul << (ports[i] % 64);
+        __atomic_fetch_and(&s->evtchn_pending[w], slots & ~(w ? 0ul : 1ul), __ATOMIC_SEQ_CST);
+        s->evtchn_mask[w] = 0;
+    }
+    memset(&s->arch, 0, sizeof s->arch);
+    memset((char *)s + sizeof *s, 0, PAGE_SIZE - sizeof *s);
+    evtchn_raise_slots(d);
+}
+
+static int stage_finish(struct domain *d, uint64_t *cursor)
+{
+    (void)cursor;
+    int rc = pci_refill(d);
+    if (rc)
+        return rc;
+    if (d->rings) {
+        zero_slot_page(d, d->console_gfn);
+        zero_slot_page(d, d->store_gfn);
+    }
+    clean_shared_info(d);
+    for (unsigned i = 0; i < ARRAY_SIZE(d->hvm_param); i++)
+        if (i != HVM_PARAM_STORE_PFN && i != HVM_PARAM_STORE_EVTCHN && i != HVM_PARAM_CONSOLE_PFN &&
+            i != HVM_PARAM_CONSOLE_EVTCHN)
+            d->hvm_param[i] = 0;
+    spin_lock(&d->lock);
+    d->instance++;
+    d->adopted = false;
+    d->adopted_ns = d->dma_ns = 0;
+    d->restart_ns = now_ns();
+    spin_unlock(&d->lock);
+    return 0;
+}
+
+static const struct stage restart_stages[] = {
+    { "stop", stage_stop },         { "fence", stage_fence }, { "events", stage_events }, { "unmap", stage_unmap },
+    { "redirect", stage_redirect }, { "clear", stage_clear }, { "fill", stage_fill },     { "finish", stage_finish },
+};
+
+/* --- destroy --------------------------------------------------------------------------------------------- */
+static int stage_release(struct domain *d, uint64_t *cursor)
+{
+    (void)cursor;
+    pci_release_all(d);
+    forget_vcpus(d);
+    return 0;
+}
+
+static int stage_close(struct domain *d, uint64_t *cursor)
+{
+    return evtchn_destroy(d, cursor, BUDGET) ? 0 : HC_AGAIN;
+}
+
+static int stage_revoke(struct domain *d, uint64_t *cursor)
+{
+    (void)cursor;
+    grant_revoke(d, 0);
+    return 0;
+}
+
+static int stage_free(struct domain *d, uint64_t *cursor)
+{
+    return p2m_teardown(d, cursor, BUDGET, NULL) ? 0 : HC_AGAIN;
+}
+
+static const struct stage destroy_stages[] = {
+    { "stop", stage_stop },   { "release", stage_release }, { "close", stage_close },
+    { "unmap", stage_unmap }, { "revoke", stage_revoke },   { "free", stage_free },
+};
+
+/* --- walking them ------------------------------------------------------------------------------------------ */
+static int walk(struct domain *d, const struct stage *s, unsigned n)
+{
+    while (d->op_stage <= n) {
+        int rc = s[d->op_stage - 1].fn(d, &d->op_cursor);
+        if (rc && rc != HC_AGAIN)
+            log_err("%s: %s: error %d\n", d->name, s[d->op_stage - 1].name, -rc);
+        if (rc && (rc != HC_AGAIN || d->op_stage == 1 || must_yield()))
+            return rc;
+        if (rc)
+            continue;
+        d->op_stage++;
+        d->op_cursor = 0;
+    }
+    return 0;
+}
+
+static int restart_begin(struct domain *d)
+{
+    int rc = 0;
+
+    spin_lock(&d->lock);
+    if (d->state == BH_DOM_DYING)
+        rc = -ESRCH;
+    else if (!(d->flags & BH_CREATE_RESTARTABLE) || (d->state == BH_DOM_BUILDING && !d->once_sealed))
+        rc = -EINVAL;
+    else if (!d->op_stage) {
+        d->state = BH_DOM_BUILDING;
+        d->op_cursor = 0;
+        d->op_stage = 1;
+    }
+    spin_unlock(&d->lock);
+    if (!rc)
+        domain_recheck(d);
+    return rc;
+}
+
+int domain_restart(struct domain *d)
+{
+    int rc = restart_begin(d);
+
+    if (!rc)
+        rc = walk(d, restart_stages, ARRAY_SIZE(restart_stages));
+    if (!rc)
+        d->op_stage = 0;
+    return rc;
+}
+
+int domain_destroy(struct domain *d)
+{
+    spin_lock(&d->lock);
+    if (d->state != BH_DOM_DYING) {
+        d->state = BH_DOM_DYING;
+        d->op_cursor = 0;
+        d->op_stage = 1; /* of a restart the beginning is done again: every stage may be repeated */
+    }
+    spin_unlock(&d->lock);
+    domain_recheck(d);
+    return walk(d, destroy_stages, ARRAY_SIZE(destroy_stages));
+}
+
+/* Gone when nothing of it is referenced; until then it is listed as dying. */
+static void reap(struct domain *d)
+{
+    if (d->state != BH_DOM_DYING || d->tot_pages || !spin_trylock(&d->op_lock))
+        return;
+    bool gone = d->op_stage == ARRAY_SIZE(destroy_stages) + 1 && !d->tot_pages;
+    if (gone)
+        d->op_stage = STAGE_GONE;
+    spin_unlock(&d->op_lock);
+    if (gone)
+        domain_unlist(d);
+}
+
+void domain_reap(void)
+{
+    struct domain *d;
+
+    for (uint32_t id = 0; id <= 0xffff && (d = domain_get_next((domid_t)id)) != NULL; ) {
+        id = d->id + 1u;
+        reap(d);
+        domain_put(d);
+    }
+}

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+# The PCI back-end domain.
+$(eval $(call service_domain,pciback,$(wildcard pciback/*.c)))

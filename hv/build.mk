@@ -17,16 +17,19 @@ $(B)/hv/boot/main.o $(B)/hv/abi/control_info.o: HV_EXTRA += -DBH_VERSION='"$(VER
 
 $(B)/hv/%.o: hv/%.c
 	@mkdir -p $(@D)
-	$(CC) $(HV_FLAGS) $(HV_EXTRA) -c -o $@ $<
+	@echo '  CC  $<'
+	@$(CC) $(HV_FLAGS) $(HV_EXTRA) -c -o $@ $<
 
 $(B)/hv/%.S.o: hv/%.S
 	@mkdir -p $(@D)
-	$(CC) $(HV_FLAGS) -D__ASSEMBLY__ -c -o $@ $<
+	@echo '  AS  $<'
+	@$(CC) $(HV_FLAGS) -D__ASSEMBLY__ -c -o $@ $<
 
 $(B)/bulkhead.elf: $(HV_OBJ) hv/hv.lds
-	$(LD) -nostdlib -static --no-dynamic-linker -z max-page-size=0x1000 -z noexecstack -z norelro --build-id=none \
+	@echo '  LD  $@'
+	@$(LD) -nostdlib -static --no-dynamic-linker -z max-page-size=0x1000 -z noexecstack -z norelro --build-id=none \
 	    --no-warn-rwx-segments -T hv/hv.lds -o $@.dbg $(HV_OBJ)
-	$(OBJCOPY) --strip-debug $@.dbg $@
+	@$(OBJCOPY) --strip-debug $@.dbg $@
 
 # The boot image. Variants: make iso HV_CMDLINE='...', or tests/system/mkiso.sh directly.
 HV_CMDLINE ?= console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)

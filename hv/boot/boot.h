@@ -10,11 +10,16 @@ struct boot_info {
     unsigned nr_ram;
     struct boot_range module[2];              /* control ELF, bundle (0,0 if absent); relocated above the image if needed */
     unsigned nr_modules;
+    char module_args[2][256];                 /* the words after each module's name */
     uint64_t rsdp;                            /* 0: search 0xE0000..0xFFFFF */
+    uint8_t rsdp_copy[36];                    /* what the loader handed over; rsdp_len 0: nothing */
+    unsigned rsdp_len;
     char cmdline[1024];
     struct boot_range image;                  /* the core's own frames */
 };
 extern struct boot_info boot_info;
+/* Reads what the loader left (boot/multiboot.c). Panics if it is no Multiboot loader. */
+void boot_info_init(uint32_t magic, uint32_t info);
 
 /* ACPI facts (boot/acpi.c) */
 struct acpi_info {
@@ -28,6 +33,8 @@ struct acpi_info {
     uint64_t hpet_base;
     uint32_t pm_timer_port;
     uint32_t pm1a_cnt, pm1b_cnt; uint8_t slp_typ_s5; bool has_s5;
+    uint32_t smi_cmd; uint8_t acpi_enable;    /* to leave the firmware's legacy mode before sleeping */
+    uint8_t century;                          /* CMOS index of the century, 0 = none */
     struct { uint64_t addr; uint8_t space; uint8_t value; bool ok; } reset_reg;
     const void *ivrs; const void *dmar;       /* mapped tables, or NULL */
 };
@@ -42,11 +49,14 @@ struct cmdline {
     int loglvl;                               /* enum loglevel */
     bool iommu_off;                           /* iommu=off|no|0 */
     uint32_t hide[64]; unsigned nr_hide;      /* BH_SBDF */
-    uint32_t wake_preempt_us;
+    uint32_t wake_preempt_us;                 /* sched_ratelimit_us= */
+    uint64_t ctl_mem;                         /* RAM of the control domain, bytes, multiple of 2 MiB */
 };
 extern struct cmdline cmdline;
 /* Fills *c from text; calls report(bad-part, why) for each malformed piece. Pure. */
 void cmdline_parse(struct cmdline *c, const char *text, void (*report)(const char *part, const char *why));
+
+void cmdline_init(void);        /* parses boot_info.cmdline into `cmdline`; cmdline_report says what was wrong, later */
 
 void machine_reboot(void) __noreturn;
 void machine_poweroff(void) __noreturn;

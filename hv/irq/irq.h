@@ -10,6 +10,8 @@
 #define VEC_TIMER     0xf3
 #define VEC_SPURIOUS  0xff
 
+void irq_init(void);                       /* vectors; the old interrupt controllers are silenced */
+void irq_init(void);                       /* the old interrupt controllers are silenced */
 void apic_init_bsp(void);
 void apic_init_ap(void);
 uint32_t apic_id(void);

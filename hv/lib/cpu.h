@@ -43,7 +43,8 @@ static inline void write_cr3(uint64_t v) { __asm__ volatile("mov %0, %%cr3" ::"r
 static inline void write_cr4(uint64_t v) { __asm__ volatile("mov %0, %%cr4" ::"r"(v) : "memory"); }
 static inline void invlpg(const void *p) { __asm__ volatile("invlpg (%0)" ::"r"(p) : "memory"); }
 static inline void mb(void) { __asm__ volatile("mfence" ::: "memory"); }
-static inline void irq_on(void) { __asm__ volatile("sti" ::: "memory"); }
+/* The nop: an interrupt is taken no sooner than after the instruction that follows sti. */
+static inline void irq_on(void) { __asm__ volatile("sti; nop" ::: "memory"); }
 static inline void irq_off(void) { __asm__ volatile("cli" ::: "memory"); }
 
 static inline struct cpu *this_cpu(void)
@@ -51,4 +52,22 @@ static inline struct cpu *this_cpu(void)
     struct cpu *c;
     __asm__("mov %%gs:0, %0" : "=r"(c));
     return c;
+}
+
+/* An instruction that may fault with #GP: 0, or -1 when it did (boot/trap.c looks the table up). */
+#define EX_TABLE(at, fixup) ".pushsection .ex_table, \"a\"; .quad " #at ", " #fixup "; .popsection\n"
+static inline int rdmsr_safe(uint32_t msr, uint64_t *v)
+{
+    uint32_t lo = 0, hi = 0;
+    int bad = -1;
+    __asm__ volatile("1: rdmsr; xorl %0, %0; 2:\n" EX_TABLE(1b, 2b) : "+r"(bad), "+a"(lo), "+d"(hi) : "c"(msr));
+    *v = ((uint64_t)hi << 32) | lo;
+    return bad;
+}
+static inline int wrmsr_safe(uint32_t msr, uint64_t v)
+{
+    int bad = -1;
+    __asm__ volatile("1: wrmsr; xorl %0, %0; 2:\n" EX_TABLE(1b, 2b)
+                     : "+r"(bad) : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+    return bad;
 }

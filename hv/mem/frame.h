@@ -24,15 +24,23 @@ struct frame {
     uint16_t owner;          /* domid */
     uint8_t  order;          /* of a free block (first frame of it) */
     uint8_t  flags;          /* FRAME_* */
+    uint16_t slab_free, slab_used; /* pages of small objects: first free object, objects in use */
+    uint32_t pad;
 };
+_Static_assert(sizeof(struct frame) == 32, "0.8 % of RAM");
 #define FRAME_FREE  1u
 #define FRAME_DIRTY 2u
 #define FRAME_RAM   4u       /* exists; frames of holes have refs 0 and no flags */
 
 #define DIRECTMAP_BASE 0xffff800000000000ull
+#define IMAGE_BASE     0xffffffff80000000ull
 #ifndef UNIT_TEST
 static inline void *maddr_to_virt(maddr_t m) { return (void *)(DIRECTMAP_BASE + m.v); }
-static inline maddr_t virt_to_maddr(const void *p) { return MADDR((uint64_t)p - DIRECTMAP_BASE); }
+/* Direct map, or the core's image (which is mapped at IMAGE_BASE + its machine address). */
+static inline maddr_t virt_to_maddr(const void *p)
+{
+    return MADDR((uint64_t)p - ((uint64_t)p >= IMAGE_BASE ? IMAGE_BASE : DIRECTMAP_BASE));
+}
 #else
 void *maddr_to_virt(maddr_t m);
 maddr_t virt_to_maddr(const void *p);
@@ -43,6 +51,8 @@ static inline mfn_t virt_to_mfn(const void *p) { return MFN(virt_to_maddr(p).v >
 /* Start-up: the frame table covers [0, max_mfn); then each usable range is freed into the heap. */
 void frame_init(struct frame *table, uint64_t max_mfn);
 void frame_add_range(mfn_t start, uint64_t nr);
+void frame_mark_core(mfn_t start, uint64_t nr); /* image, modules, tables: the core's for ever */
+void frame_setup(void);                  /* start-up as main.c does it: table, ranges, zero_mfn */
 
 struct frame *mfn_to_frame(mfn_t m);     /* NULL outside the table */
 mfn_t frame_to_mfn(const struct frame *f);

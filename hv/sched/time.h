@@ -15,6 +15,8 @@ extern uint64_t tsc_boot;          /* TSC at system time 0 */
 extern uint64_t wallclock_sec;     /* seconds since the epoch at system time 0, CMOS read once */
 void udelay(uint32_t us);          /* short bounded waits at boot and in device resets */
 
+void pvclock_scale(uint64_t khz, uint32_t *mul, int8_t *shift);
+
 struct cpu;
 struct timer {
     struct list node;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line's effect on the console, which has to be up before the command line's mistakes can be told. */
+#include "boot/boot.h"
+#include "lib/print_internal.h"
+#include "lib/serial.h"
+
+struct cmdline cmdline;
+
+static void quiet(const char *part, const char *why)
+{
+    (void)part;
+    (void)why;
+}
+
+static void tell(const char *part, const char *why) { log_warn("command line: '%s': %s", part, why); }
+
+void cmdline_init(void)
+{
+    cmdline_parse(&cmdline, boot_info.cmdline, quiet);
+    serial_init(cmdline.com1_port, cmdline.com1_baud);
+    print_set(cmdline.loglvl, cmdline.console_com1);
+    cmdline_parse(&cmdline, boot_info.cmdline, tell);
+}

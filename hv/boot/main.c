@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* The core's start, in order. */
+#include "boot/acpi.h"
+#include "boot/boot.h"
+#include "boot/machine.h"
+#include "boot/smp.h"
+#include "boot/trap.h"
+#include "irq/irq.h"
+#include "lib/cpu.h"
+#include "lib/print_internal.h"
+#include "lib/serial.h"
+#include "mem/frame.h"
+#include "mem/paging.h"
+#include "pci/iommu.h"
+#include "pci/pci.h"
+#include "sched/sched.h"
+#include "sched/time.h"
+#include "virt/virt.h"
+
+void core_main(uint32_t magic, uint32_t info);
+static void core_main_guarded(void) __noreturn;
+
+void core_main(uint32_t magic, uint32_t info)
+{
+    percpu_init_boot();
+    trap_init_early();
+    boot_info_init(magic, info);
+    cmdline_init();
+    log_info("Bulkhead " BH_VERSION ", command line: %s", boot_info.cmdline);
+    paging_init();
+    frame_setup();
+    stack_switch(boot_cpu_stack(), core_main_guarded);
+}
+
+/* From here on this CPU's stack has a guard page. */
+static void core_main_guarded(void)
+{
+    trap_init_cpu(this_cpu());
+    trap_load(this_cpu());
+    acpi_init();
+    time_init();
+    irq_init();
+    apic_init_bsp();
+    ioapic_init();
+    serial_irq_init();
+    iommu_init_early();
+    virt_init();
+    pci_init();
+    sched_init_cpu(this_cpu());
+    smp_boot();
+    if (control_domain_build() < 0)
+        machine_stop();
+    sched_loop();
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The frame allocator: a buddy system with two sets of free lists, clean (zeroed) and dirty. Blocks merge within their
+ * set alone; the idle loop moves dirty blocks over (frame_scrub_some). Everything that leaves is zero.
+ * Locks: heap_lock guards the lists, `order`, `flags` and `node` of free blocks, and the statistics; innermost but the console.
+ * References: atomic. A frame with none is never revived (frame_get starts from one), and its owner is read after
+ * the reference is held, so that a frame that changed owner meanwhile is given back.
+ */
+#include "mem/frame.h"
+#include "boot/boot.h"
+#include "lib/cpu.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "mem/bootmem.h"
+#include "mem/paging.h"
+#include "sched/domain.h"
+
+enum { CLEAN, DIRTY, NR_HEAPS };
+#define SCRUB_FRAMES 16u /* a unit of idle work: some 64 KiB */
+
+static struct frame *table;
+static uint64_t nr_frames;
+static struct spinlock heap_lock;
+static struct list heap[NR_HEAPS][MAX_ORDER + 1];
+static uint64_t heap_frames[NR_HEAPS];
+static uint64_t total_frames, core_frames; /* core_frames: atomic */
+mfn_t zero_mfn;
+
+/* Whose count a frame comes off: the domain of a domid as of its last allocation. A domain is freed only when it owns
+ * no frame, so an entry that a frame leads to is alive. */
+#define OWNERS_PER_PAGE (PAGE_SIZE / sizeof(struct domain *))
+static struct domain **owners[32768 / OWNERS_PER_PAGE];
+
+struct frame *mfn_to_frame(mfn_t m) { return m.v < nr_frames ? &table[m.v] : NULL; }
+mfn_t frame_to_mfn(const struct frame *f) { return MFN((uint64_t)(f - table)); }
+
+void frame_init(struct frame *t, uint64_t max_mfn)
+{
+    table = t;
+    nr_frames = max_mfn;
+    memset(table, 0, max_mfn * sizeof *table);
+    for (uint64_t i = 0; i < max_mfn; i++)
+        table[i].owner = DOMID_NONE;
+    for (unsigned h = 0; h < NR_HEAPS; h++)
+        for (unsigned o = 0; o <= MAX_ORDER; o++)
+            list_init(&heap[h][o]);
+    heap_frames[CLEAN] = heap_frames[DIRTY] = total_frames = core_frames = 0;
+    memset(owners, 0, sizeof owners);
+}
+
+/* --- the heaps: heap_lock is held --------------------------------------------------------------------- */
+static void heap_insert(struct frame *f, unsigned order, unsigned h)
+{
+    f->order = (uint8_t)order;
+    f->flags = (uint8_t)(FRAME_RAM | FRAME_FREE | (h == DIRTY ? FRAME_DIRTY : 0));
+    list_insert(heap[h][order].next, &f->node); /* at the head: warm memory first */
+}
+
+static void heap_remove(struct frame *f)
+{
+    list_del(&f->node);
+    f->flags = FRAME_RAM;
+}
+
+static void heap_free(struct frame *f, unsigned order, unsigned h)
+{
+    uint64_t at = frame_to_mfn(f).v;
+    unsigned want = FRAME_RAM | FRAME_FREE | (h == DIRTY ? FRAME_DIRTY : 0);
+    heap_frames[h] += 1ull << order;
+    for (; order < MAX_ORDER; order++) {
+        struct frame *buddy = mfn_to_frame(MFN(at ^ 1ull << order));
+        if (!buddy || buddy->flags != want || buddy->order != order)
+            break;
+        heap_remove(buddy);
+        at &= ~(1ull << order);
+    }
+    heap_insert(&table[at], order, h);
+}
+
+/* Takes a block of the order or splits a larger one; NULL if the heap has none. */
+static struct frame *heap_take(unsigned order, unsigned h)
+{
+    unsigned o = order;
+    while (o <= MAX_ORDER && list_empty(&heap[h][o]))
+        o++;
+    if (o > MAX_ORDER)
+        return NULL;
+    struct frame *f = list_entry(heap[h][o].next, struct frame, node);
+    heap_remove(f);
+    heap_frames[h] -= 1ull << order;
+    while (o-- > order)
+        heap_insert(f + (1ull << o), o, h);
+    return f;
+}
+
+/* --- scrubbing ------------------------------------------------------------------------------------------ */
+/* Looks before it writes: much memory was never used, and reading is the cheaper half. */
+static void scrub(struct frame *f, uint64_t nr)
+{
+    for (uint64_t i = 0; i < nr; i++) {
+        uint64_t *w = mfn_to_virt(frame_to_mfn(f + i));
+        for (unsigned j = 0; j < PAGE_SIZE / 8; j += 8)
+            if (w[j] | w[j + 1] | w[j + 2] | w[j + 3] | w[j + 4] | w[j + 5] | w[j + 6] | w[j + 7]) {
+                memset(w + j, 0, PAGE_SIZE - j * 8);
+                break;
+            }
+    }
+}
+
+bool frame_scrub_some(void)
+{
+    if (!READ_ONCE(heap_frames[DIRTY]))
+        return false;
+    for (unsigned done = 0; done < SCRUB_FRAMES;) {
+        unsigned order = 0;
+        spin_lock(&heap_lock);
+        /* The smallest block first: what was begun is finished, so that whole large blocks become clean. */
+        while (order <= MAX_ORDER && list_empty(&heap[DIRTY][order]))
+            order++;
+        order = MIN(order, 4u);
+        struct frame *f = heap_take(order, DIRTY);
+        spin_unlock(&heap_lock);
+        if (!f)
+            break;
+        scrub(f, 1ull << order);
+        spin_lock(&heap_lock);
+        heap_free(f, order, CLEAN);
+        spin_unlock(&heap_lock);
+        done += 1u << order;
+    }
+    return true;
+}
+
+/* --- allocation ------------------------------------------------------------------------------------------ */
+static struct frame *alloc(unsigned order, uint16_t owner)
+{
+    bool dirty = false;
+    if (order > MAX_ORDER)
+        return NULL;
+    spin_lock(&heap_lock);
+    struct frame *f = heap_take(order, CLEAN);
+    if (!f) {
+        f = heap_take(order, DIRTY);
+        dirty = true;
+    }
+    spin_unlock(&heap_lock);
+    if (!f)
+        return NULL;
+    if (dirty)
+        scrub(f, 1ull << order);
+    for (uint64_t i = 0; i < 1ull << order; i++) {
+        list_init(&f[i].node);
+        f[i].flags = FRAME_RAM;
+        f[i].owner = owner;
+        f[i].slab_free = f[i].slab_used = 0;
+        __atomic_store_n(&f[i].refs, 1, __ATOMIC_RELEASE); /* the owner is visible first */
+    }
+    return f;
+}
+
+/* All frames of the block are without references. */
+static void release(struct frame *f, unsigned order)
+{
+    for (uint64_t i = 0; i < 1ull << order; i++)
+        f[i].owner = DOMID_NONE;
+    spin_lock(&heap_lock);
+    heap_free(f, order, DIRTY);
+    spin_unlock(&heap_lock);
+}
+
+void *core_alloc(unsigned order)
+{
+    struct frame *f = alloc(order, DOMID_CORE);
+    if (!f)
+        return NULL;
+    __atomic_add_fetch(&core_frames, 1ull << order, __ATOMIC_RELAXED);
+    return mfn_to_virt(frame_to_mfn(f));
+}
+
+void core_free(void *p, unsigned order)
+{
+    if (!p)
+        return;
+    struct frame *f = mfn_to_frame(virt_to_mfn(p));
+    BUG_ON(!f);
+    for (uint64_t i = 0; i < 1ull << order; i++) {
+        BUG_ON(f[i].owner != DOMID_CORE || f[i].refs != 1);
+        f[i].refs = 0;
+    }
+    __atomic_sub_fetch(&core_frames, 1ull << order, __ATOMIC_RELAXED);
+    release(f, order);
+}
+
+static bool owner_set(struct domain *d)
+{
+    struct domain ***page = &owners[d->id / OWNERS_PER_PAGE];
+    if (!READ_ONCE(*page)) {
+        struct domain **fresh = core_alloc(0), **none = NULL;
+        if (!fresh)
+            return false;
+        if (!__atomic_compare_exchange_n(page, &none, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            core_free(fresh, 0);
+    }
+    WRITE_ONCE((*page)[d->id % OWNERS_PER_PAGE], d);
+    return true;
+}
+
+mfn_t frame_alloc(struct domain *d, unsigned order)
+{
+    uint64_t n = 1ull << order;
+    if (d->id >= 32768 || !owner_set(d))
+        return INVALID_MFN;
+    if (__atomic_add_fetch(&d->tot_pages, n, __ATOMIC_ACQ_REL) > READ_ONCE(d->max_pages))
+        goto undo;
+    struct frame *f = alloc(order, d->id);
+    if (f)
+        return frame_to_mfn(f);
+undo:
+    __atomic_sub_fetch(&d->tot_pages, n, __ATOMIC_ACQ_REL);
+    return INVALID_MFN;
+}
+
+/* --- references -------------------------------------------------------------------------------------------- */
+bool frame_get(mfn_t m, uint16_t owner)
+{
+    struct frame *f = mfn_to_frame(m);
+    if (!f || f->owner != owner)
+        return false;
+    uint32_t refs = READ_ONCE(f->refs);
+    do {
+        if (!refs || refs >= UINT32_MAX / 2)
+            return false;
+    } while (!__atomic_compare_exchange_n(&f->refs, &refs, refs + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    if (READ_ONCE(f->owner) == owner)
+        return true;
+    frame_put(m);
+    return false;
+}
+
+void frame_get_held(mfn_t m)
+{
+    struct frame *f = mfn_to_frame(m);
+    BUG_ON(!f || !f->refs);
+    BUG_ON(__atomic_add_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) == 0);
+}
+
+void frame_put(mfn_t m)
+{
+    struct frame *f = mfn_to_frame(m);
+    BUG_ON(!f);
+    uint16_t owner = f->owner; /* stable while the reference is held */
+    uint32_t left = __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL);
+    BUG_ON(left == UINT32_MAX);
+    if (left)
+        return;
+    release(f, 0);
+    if (owner == DOMID_CORE) {
+        __atomic_sub_fetch(&core_frames, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    BUG_ON(owner >= 32768 || !owners[owner / OWNERS_PER_PAGE]);
+    struct domain *d = owners[owner / OWNERS_PER_PAGE][owner % OWNERS_PER_PAGE];
+    /* Last touch of d: whoever sees zero may free it. */
+    __atomic_sub_fetch(&d->tot_pages, 1, __ATOMIC_ACQ_REL);
+}
+
+/* --- start-up ------------------------------------------------------------------------------------------------ */
+void frame_add_range(mfn_t start, uint64_t nr)
+{
+    uint64_t at = start.v, end = MIN(start.v + nr, nr_frames);
+    for (; at < end;) {
+        unsigned order = 0;
+        while (order < MAX_ORDER && !(at & ((2ull << order) - 1)) && at + (2ull << order) <= end)
+            order++;
+        for (uint64_t i = 0; i < 1ull << order; i++) {
+            struct frame *f = &table[at + i];
+            if (f->flags & FRAME_RAM)
+                core_frames -= f->owner == DOMID_CORE;
+            else
+                total_frames++;
+            f->flags = FRAME_RAM;
+            f->refs = 0;
+            f->owner = DOMID_NONE;
+        }
+        spin_lock(&heap_lock);
+        heap_free(&table[at], order, DIRTY);
+        spin_unlock(&heap_lock);
+        at += 1ull << order;
+    }
+}
+
+void frame_mark_core(mfn_t start, uint64_t nr)
+{
+    for (uint64_t i = start.v; i < MIN(start.v + nr, nr_frames); i++) {
+        table[i].flags = FRAME_RAM;
+        table[i].refs = 1;
+        table[i].owner = DOMID_CORE;
+        list_init(&table[i].node);
+        total_frames++;
+        core_frames++;
+    }
+}
+
+void frame_get_stats(struct frame_stats *s)
+{
+    spin_lock(&heap_lock);
+    s->total = total_frames;
+    s->dirty = heap_frames[DIRTY];
+    s->free = heap_frames[CLEAN] + s->dirty;
+    s->core = READ_ONCE(core_frames);
+    spin_unlock(&heap_lock);
+}

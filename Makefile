@@ -2,6 +2,9 @@
 # The one entry: make, make iso, make run, make test, make bench, make clean. Each folder's build.mk says how it is built.
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
+ifndef V
+.SILENT: # make V=1 shows the commands
+endif
 B     := build
 CC    := gcc
 LD    := ld

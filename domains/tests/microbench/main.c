@@ -72,7 +72,7 @@ static void ping_pong(void)
     report("event-channel ping-pong, both waiting,");
 }
 
-static int peer(void)
+static void __attribute__((noreturn)) peer(void)
 {
     for (uint32_t port = 1; ; port = port % 16 + 1) {
         int mine = event_bind_interdomain((domid_t)(self.domid - 1), port, answer, NULL);
@@ -90,7 +90,7 @@ int main(void)
 {
     char word[4];
     if (cmdline_get("peer", word, sizeof(word)))
-        return peer();
+        peer();
     time_it("CPUID exit", one_cpuid);
     time_it("hypercall (xen_version)", one_hypercall);
     ping_pong();

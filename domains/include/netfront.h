@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A network front-end: one queue, one event channel, frames of at most one page (no scatter-gather, no offloads asked for).
+ *
+ * Responses are held to the rules that Linux's front-end enforces (ids in range and pending, indices that neither leave
+ * the ring nor go back, grants given back). Linux switches the device off at the first violation; this one says
+ * `netfront: BROKEN ...`, counts it and goes on, so that a test sees them all.
+ *
+ * A restart of the back-end in place is invisible: nothing here reacts to it. Closing and Closed are answered by Closed.
+ */
+#pragma once
+#include <bh.h>
+#include <xen/io/netif.h>
+
+#define NETFRONT_SLOTS 64  /* requests in flight, each way */
+#define NETFRONT_FRAME 1514
+
+struct netfront;
+typedef void (*netfront_rx_fn)(struct netfront *nf, const uint8_t *frame, unsigned len, void *arg);
+
+struct netfront_slot { uint8_t *page; uint32_t ref; bool pending; };
+struct netfront {
+    unsigned devid;
+    char path[40], backend[80];   /* own and the other end's directory */
+    domid_t backend_id;
+    uint8_t mac[6];
+    bool connected;
+    int port;
+    netif_tx_front_ring_t tx;
+    netif_rx_front_ring_t rx;
+    struct netfront_slot tx_slot[NETFRONT_SLOTS], rx_slot[NETFRONT_SLOTS]; /* tx: by id; rx: by request index */
+    uint32_t tx_seen, rx_seen;    /* highest producer index that the back-end showed */
+    netfront_rx_fn fn;
+    void *arg;
+    bool rx_skip;                 /* inside a packet of several slots, which was not asked for */
+    uint64_t sent, received, tx_errors, rx_errors, tx_full, violations;
+};
+
+/* Finds device/vif/<devid> in the store and watches its back-end; connects when that is ready. 0 or -errno. */
+int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *arg);
+/* Copies the frame out. -ENOTCONN, -EAGAIN (ring full), -EMSGSIZE. */
+int netfront_send(struct netfront *nf, const void *frame, unsigned len);

@@ -95,7 +95,7 @@ static void opt_console(struct cmdline *c, struct word *w)
         if (!strcmp(s, "com1"))
             c->console_com1 = true;
         else if (strcmp(s, "none") && strcmp(s, "vga")) /* vga is Xen's default: accepted, not served */
-            w->report(s, "unknown console");
+            bad(w, "unknown console");
     }
 }
 
@@ -218,10 +218,12 @@ static void opt_hide(struct cmdline *c, struct word *w)
             snprintf(inner, sizeof inner, "%.*s", (int)n - 2, s + 1);
             why = parse_sbdf(inner, &sbdf);
         }
+        char whole[80];
+        snprintf(whole, sizeof whole, "%s=%s", w->key, part);
         if (why)
-            w->report(part, why);
+            w->report(whole, why);
         else
-            add_hidden(c, w, part, sbdf);
+            add_hidden(c, w, whole, sbdf);
         s += n;
     }
 }

@@ -3,6 +3,7 @@
 #include "boot/boot.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
+#include "lib/muldiv.h"
 #include "lib/print.h"
 #include "mem/paging.h"
 #include "sched/time.h"
@@ -108,11 +109,11 @@ void apic_timer_set_ns(uint64_t delta_ns)
     if (!up)
         return;
     if (deadline) {
-        uint64_t ticks = (uint64_t)((unsigned __int128)delta_ns * tsc_khz / 1000000);
+        uint64_t ticks = mul_div(delta_ns, tsc_khz, 1000000);
         wrmsr(MSR_TSC_DEADLINE, delta_ns ? rdtsc() + MAX(ticks, 1) : 0);
         return;
     }
-    unsigned __int128 ticks = (unsigned __int128)delta_ns * timer_khz / 1000000;
+    uint64_t ticks = mul_div(delta_ns, timer_khz, 1000000);
     if (delta_ns && !ticks)
         ticks = 1;
     write_reg(APIC_TIMER_INIT, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
@@ -149,7 +150,7 @@ static void calibrate_timer(void)
     uint64_t spent = rdtsc() - start;
     write_reg(APIC_TIMER_INIT, 0);
     write_reg(APIC_LVT_TIMER, VEC_TIMER);
-    timer_khz = (uint64_t)((unsigned __int128)(UINT32_MAX - left) * tsc_khz / spent);
+    timer_khz = mul_div(UINT32_MAX - left, tsc_khz, spent);
     if (!timer_khz)
         panic("the local APIC timer does not count");
 }

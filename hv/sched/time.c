@@ -6,6 +6,7 @@
 #include "sched/time.h"
 #include "boot/boot.h"
 #include "lib/cpu.h"
+#include "lib/muldiv.h"
 #include "lib/print.h"
 #include "mem/paging.h"
 #include "sched/calendar.h"
@@ -42,10 +43,9 @@ void pvclock_scale(uint64_t khz, uint32_t *mul, int8_t *shift)
         hz <<= 1;
         s++;
     }
-    /* From the unrounded frequency: the loop above dropped bits of it. */
-    unsigned __int128 scaled = (unsigned __int128)NS_PER_S << 32;
+    /* mul = 10^9 * 2^32 / (f * 2^s), from the unrounded frequency: the loop above dropped bits of it. */
     uint64_t f = khz * 1000;
-    *mul = (uint32_t)(s >= 0 ? scaled / ((unsigned __int128)f << s) : (scaled << -s) / f);
+    *mul = (uint32_t)(s >= 0 ? mul_div(NS_PER_S, 1ull << 32, f << s) : mul_div(NS_PER_S, 1ull << (32 - s), f));
     *shift = s;
 }
 
@@ -125,13 +125,13 @@ static void read_pair(const struct reference *r, uint64_t *count, uint64_t *tsc)
 static uint64_t calibrate(const struct reference *r)
 {
     uint64_t c0, c1, t0, t1, ns;
-    uint64_t window = MIN(CALIBRATE_NS, (unsigned __int128)r->mask * r->period_fs / FS_PER_NS / 2);
+    uint64_t window = MIN(CALIBRATE_NS, mul_div(r->mask, r->period_fs, FS_PER_NS) / 2);
     read_pair(r, &c0, &t0);
     do {
         read_pair(r, &c1, &t1);
-        ns = (uint64_t)((unsigned __int128)((c1 - c0) & r->mask) * r->period_fs / FS_PER_NS);
+        ns = mul_div((c1 - c0) & r->mask, r->period_fs, FS_PER_NS);
     } while (ns < window);
-    return (uint64_t)((unsigned __int128)(t1 - t0) * 1000000 / ns); /* kHz */
+    return mul_div(t1 - t0, 1000000, ns); /* kHz */
 }
 
 /* --- CMOS clock (MC146818) ----------------------------------------------------------------------------- */

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests about domains and about the store itself; all but two are the control domain's. */
+#include "xs.h"
+#include <stdio.h>
+#include <string.h>
+#include "mem.h"
+
+#define DOMID_LAST 0x7fefu
+#define SELF_ID    0x7ff0u
+
+/* The first nr strings of the payload as numbers. */
+static int numbers(const struct req *r, uint32_t *v, unsigned nr)
+{
+    const char *s[3];
+    uint32_t rest;
+    if (req_strings(r, s, nr, &rest) != nr)
+        return XE_EINVAL;
+    for (unsigned i = 0; i < nr; i++)
+        if (!parse_u32(s[i], UINT32_MAX, &v[i]))
+            return XE_EINVAL;
+    return XE_OK;
+}
+
+/* domid, gfn, port. A domain that is known already was rebuilt in place: its connection starts afresh, its nodes stay,
+ * and nobody is told (restart.md, section 1). */
+int op_introduce(struct req *r)
+{
+    uint32_t v[3];
+    int err = numbers(r, v, 3);
+    if (err || v[0] > DOMID_LAST || !v[2])
+        return XE_EINVAL;
+    struct conn *c = conn_find(r->xs, (uint16_t)v[0]);
+    if (c == r->conn)
+        return XE_EINVAL;
+    if (c) {
+        conn_reset(c);
+        return r->xs->ops->reattach(c, v[1], v[2]) ? XE_EIO : XE_OK;
+    }
+    c = conn_new(r->xs, (uint16_t)v[0], false);
+    if (!c)
+        return XE_ENOMEM;
+    if (r->xs->ops->attach(c, v[1], v[2])) {
+        conn_free(r->xs, c);
+        return XE_EIO;
+    }
+    r->special = special_name(0);
+    return XE_OK;
+}
+
+struct owned {
+    uint16_t domid;
+    struct change *copy; /* to remove the node that was found; NULL: no memory */
+};
+
+/* The top node of a stretch that belongs to the domain. */
+static int find_owned(const struct node *n, const struct node *parent, const char *path, void *arg)
+{
+    struct owned *o = arg;
+    if (n->perms->p[0].domid != o->domid || !parent || parent->perms->p[0].domid == o->domid)
+        return 0;
+    o->copy = change_copy(&(struct change){ .op = CH_RM, .path = path });
+    return 1;
+}
+
+/* Nodes of a domain that is gone would stay for ever: nobody else may have the right, or the wish, to remove them. */
+static int remove_owned(struct req *r, uint16_t domid)
+{
+    struct change **tail = &r->log;
+    int err = edit_fork(&r->edit, &r->xs->main);
+    if (err)
+        return err;
+    r->edited = r->own_log = true;
+    for (;;) {
+        struct owned o = { .domid = domid };
+        if (!tree_walk(r->edit.root, NULL, "/", find_owned, &o))
+            break;
+        if (!o.copy)
+            return XE_ENOMEM;
+        *tail = o.copy;
+        tail = &o.copy->next;
+        err = edit_rm(&r->edit, o.copy->path);
+        if (err)
+            return err;
+    }
+    return xs_usage_reserve(r->xs, &r->edit);
+}
+
+int op_release(struct req *r)
+{
+    uint32_t v[1];
+    int err = numbers(r, v, 1);
+    if (err || v[0] > DOMID_LAST)
+        return XE_EINVAL;
+    struct conn *c = conn_find(r->xs, (uint16_t)v[0]);
+    if (!c)
+        return XE_ENOENT;
+    if (c->privileged)
+        return XE_EINVAL;
+    err = remove_owned(r, c->domid);
+    if (err)
+        return err;
+    r->release = c;
+    r->special = special_name(1);
+    return XE_OK;
+}
+
+int op_is_introduced(struct req *r)
+{
+    uint32_t v[1];
+    if (numbers(r, v, 1))
+        return XE_EINVAL;
+    bool yes = v[0] == SELF_ID || (v[0] <= DOMID_LAST && conn_find(r->xs, (uint16_t)v[0]));
+    req_reply(r, yes ? "T" : "F", 2);
+    return XE_OK;
+}
+
+int op_get_domain_path(struct req *r)
+{
+    uint32_t v[1];
+    char buf[32];
+    if (numbers(r, v, 1) || (v[0] > DOMID_LAST && v[0] != SELF_ID))
+        return XE_EINVAL;
+    uint32_t id = v[0] == SELF_ID ? r->conn->domid : v[0];
+    req_reply(r, buf, (uint32_t)snprintf(buf, sizeof buf, "/local/domain/%u", id) + 1);
+    return XE_OK;
+}
+
+/* Nothing is kept about a domain that has shut down, so there is nothing to take back. */
+int op_resume(struct req *r)
+{
+    uint32_t v[1];
+    if (numbers(r, v, 1) || v[0] > DOMID_LAST)
+        return XE_EINVAL;
+    return conn_find(r->xs, (uint16_t)v[0]) ? XE_OK : XE_ENOENT;
+}
+
+int op_set_target(struct req *r)
+{
+    uint32_t v[2];
+    if (numbers(r, v, 2) || v[0] > DOMID_LAST || v[1] > DOMID_LAST)
+        return XE_EINVAL;
+    struct conn *c = conn_find(r->xs, (uint16_t)v[0]);
+    if (!c || !conn_find(r->xs, (uint16_t)v[1]))
+        return XE_ENOENT;
+    c->target = (int32_t)v[1];
+    return XE_OK;
+}
+
+/* "stats": figures. "check": recounts every account. "help". */
+int op_control(struct req *r)
+{
+    const char *v[1];
+    uint32_t rest;
+    char buf[160];
+    if (req_strings(r, v, 1, &rest) != 1)
+        return XE_EINVAL;
+    if (!strcmp(v[0], "help")) {
+        req_reply(r, "check|help|stats", 17);
+    } else if (!strcmp(v[0], "check")) {
+        if (xs_check(r->xs))
+            return XE_EIO;
+        req_reply(r, "OK", 3);
+    } else if (!strcmp(v[0], "stats")) {
+        int nodes = 0;
+        for (unsigned i = 0; i < r->xs->nr_usage; i++)
+            nodes += r->xs->usage[i].nodes;
+        snprintf(buf, sizeof buf, "requests %lu\nconnections %u\nnodes %d\nmemory %lu of %lu\n",
+                 (unsigned long)r->xs->nr_requests, r->xs->nr_conns, nodes, (unsigned long)xs_mem.used,
+                 (unsigned long)xs_mem.limit);
+        req_reply(r, buf, (uint32_t)strlen(buf) + 1);
+    } else {
+        return XE_EINVAL;
+    }
+    return XE_OK;
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections as this domain has them: a mapped ring page and a bound event channel each. */
+#pragma once
+#include "xs.h"
+
+extern const struct xs_ops conn_ops;
+/* The control domain's own ring, whose grant and port came with the command line. */
+struct conn *conn_privileged(struct xs *xs, uint16_t domid, uint32_t ref, uint32_t port);
+/* One turn for every connection that has something to do. True: there is more. */
+bool conn_turns(struct xs *xs);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The store domain. Peers and rights:
+ *   control domain (the role, told by the command line: ctl_ref=, ctl_port=, ctl_domid= if it is not 0): its ring is the
+ *     privileged connection; it introduces and releases the others;
+ *   every other domain: its ring page (its grant reference 1, mapped read-write, nothing else of it) and one event channel.
+ * It owns no device, may build nobody and needs no privileged operation of the core.
+ */
+#include <bh.h>
+#include <stdlib.h>
+#include <string.h>
+#include "conn.h"
+#include "mem.h"
+
+static struct xs xs;
+
+static uint64_t option(const char *key, uint64_t otherwise)
+{
+    char buf[32];
+    return cmdline_get(key, buf, sizeof buf) && buf[0] ? strtoul(buf, NULL, 0) : otherwise;
+}
+
+/* Kicks the hang deadline once in a while: every loop would cost an exit. */
+static void alive(uint64_t ms)
+{
+    static uint64_t next;
+    uint64_t now = ms ? now_ns() : 0;
+    if (ms && now >= next) {
+        deadline_kick(ms);
+        next = now + ms * 1000000 / 8;
+    }
+}
+
+int main(void)
+{
+    uint64_t ref = option("ctl_ref", 0), port = option("ctl_port", 0), deadline = option("deadline", 0);
+    /* All memory that is left but a little for the library and for what malloc loses. */
+    uint64_t avail = page_avail() * PAGE_SIZE;
+    xs_mem.limit = avail - avail / 8;
+    if (!port || store_init(&xs, &conn_ops))
+        bh_panic("store: no control connection (ctl_ref=, ctl_port=) or no memory (%lu KiB)", (unsigned long)(avail / 1024));
+    if (!conn_privileged(&xs, (uint16_t)option("ctl_domid", BH_DOMID_CONTROL), (uint32_t)ref, (uint32_t)port))
+        bh_panic("store: the control connection (grant %lu, port %lu) does not come up", (unsigned long)ref,
+                 (unsigned long)port);
+    printf("store: up, %lu KiB for nodes\n", (unsigned long)(xs_mem.limit / 1024));
+    bh_service(BH_SVC_ADOPTED, NULL);
+    for (;;) {
+        alive(deadline);
+        if (conn_turns(&xs))
+            event_poll();
+        else
+            event_wait(0);
+    }
+}

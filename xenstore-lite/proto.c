@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests: the table of operations, the two halves of serving one, and the parsing of payloads. */
+#include "xs.h"
+#include <string.h>
+#include "mem.h"
+
+const char *const xs_err_name[XE_NR] = {
+    [XE_OK] = "OK",
+    [XE_EINVAL] = "EINVAL", [XE_EACCES] = "EACCES", [XE_EEXIST] = "EEXIST", [XE_EISDIR] = "EISDIR",
+    [XE_ENOENT] = "ENOENT", [XE_ENOMEM] = "ENOMEM", [XE_ENOSPC] = "ENOSPC", [XE_EIO] = "EIO",
+    [XE_ENOTEMPTY] = "ENOTEMPTY", [XE_ENOSYS] = "ENOSYS", [XE_EROFS] = "EROFS", [XE_EBUSY] = "EBUSY",
+    [XE_EAGAIN] = "EAGAIN", [XE_EISCONN] = "EISCONN", [XE_E2BIG] = "E2BIG", [XE_EPERM] = "EPERM",
+};
+
+#define OP_PRIV 1u /* only for a privileged connection */
+#define OP_NOTX 2u /* has nothing to do with transactions: the id in the header is ignored */
+#define OP_DATA 4u /* success without text is an empty reply, not "OK" */
+
+static const struct op {
+    xs_handler fn;
+    unsigned flags;
+} ops[XS_TYPE_COUNT] = {
+    [XS_CONTROL] = { op_control, OP_PRIV | OP_NOTX | OP_DATA },
+    [XS_DIRECTORY] = { op_directory, OP_DATA },
+    [XS_READ] = { op_read, OP_DATA },
+    [XS_GET_PERMS] = { op_get_perms, OP_DATA },
+    [XS_WATCH] = { op_watch, OP_NOTX },
+    [XS_UNWATCH] = { op_unwatch, OP_NOTX },
+    [XS_TRANSACTION_START] = { op_transaction_start, OP_DATA },
+    [XS_TRANSACTION_END] = { op_transaction_end, 0 },
+    [XS_INTRODUCE] = { op_introduce, OP_PRIV | OP_NOTX },
+    [XS_RELEASE] = { op_release, OP_PRIV | OP_NOTX },
+    [XS_GET_DOMAIN_PATH] = { op_get_domain_path, OP_NOTX | OP_DATA },
+    [XS_WRITE] = { op_write, 0 },
+    [XS_MKDIR] = { op_mkdir, 0 },
+    [XS_RM] = { op_rm, 0 },
+    [XS_SET_PERMS] = { op_set_perms, 0 },
+    [XS_IS_DOMAIN_INTRODUCED] = { op_is_introduced, OP_NOTX | OP_DATA },
+    [XS_RESUME] = { op_resume, OP_PRIV | OP_NOTX },
+    [XS_SET_TARGET] = { op_set_target, OP_PRIV | OP_NOTX },
+    [XS_RESET_WATCHES] = { op_reset_watches, OP_NOTX },
+    [XS_DIRECTORY_PART] = { op_directory_part, OP_DATA },
+};
+
+char xs_reply_buf[XENSTORE_PAYLOAD_MAX];
+
+void req_reply(struct req *r, const void *data, uint32_t len)
+{
+    if (len > sizeof xs_reply_buf - r->out_len)
+        len = (uint32_t)sizeof xs_reply_buf - r->out_len; /* callers have checked; never write beyond */
+    memcpy(xs_reply_buf + r->out_len, data, len);
+    r->out_len += len;
+}
+
+unsigned req_strings(const struct req *r, const char **v, unsigned max, uint32_t *rest)
+{
+    uint32_t at = 0;
+    unsigned n = 0;
+    while (n < max && at < r->hdr.len) {
+        const char *end = memchr(r->in + at, 0, r->hdr.len - at);
+        if (!end)
+            break;
+        v[n++] = r->in + at;
+        at = (uint32_t)(end - r->in) + 1;
+    }
+    *rest = at;
+    return n;
+}
+
+const char *req_string(const struct req *r)
+{
+    const char *s;
+    uint32_t rest;
+    return req_strings(r, &s, 1, &rest) == 1 && rest == r->hdr.len ? s : NULL;
+}
+
+bool parse_u32(const char *s, uint32_t max, uint32_t *v)
+{
+    uint64_t n = 0;
+    if (!*s)
+        return false;
+    for (; *s; s++) {
+        if (*s < '0' || *s > '9')
+            return false;
+        n = n * 10 + (uint64_t)(*s - '0');
+        if (n > max)
+            return false;
+    }
+    *v = (uint32_t)n;
+    return true;
+}
+
+/* --- first half ------------------------------------------------------------------------------------------------- */
+static void req_start(struct req *r, struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload)
+{
+    memset(r, 0, sizeof *r);
+    r->xs = xs;
+    r->conn = c;
+    r->hdr = *hdr;
+    r->in = payload;
+}
+
+static int dispatch(struct req *r)
+{
+    const struct op *op = r->hdr.type < XS_TYPE_COUNT ? &ops[r->hdr.type] : NULL;
+    if (!op || !op->fn)
+        return XE_ENOSYS;
+    if (op->flags & OP_PRIV && !r->conn->privileged)
+        return XE_EACCES;
+    if (r->hdr.tx_id && !(op->flags & OP_NOTX)) {
+        r->tx = tx_find(r->conn, r->hdr.tx_id);
+        if (!r->tx)
+            return XE_ENOENT;
+        if (r->tx->dead && r->hdr.type != XS_TRANSACTION_END)
+            return XE_ENOMEM;
+    }
+    int err = op->fn(r);
+    if (!err && !(op->flags & OP_DATA))
+        req_reply(r, "OK", 3);
+    return err;
+}
+
+/* Drops what a failed request had prepared; that a transaction ends stays. */
+static void req_abandon(struct req *r)
+{
+    if (r->edited)
+        edit_drop(&r->edit);
+    if (r->own_log)
+        changes_free(r->log);
+    xs_free(r->add_watch);
+    if (r->new_tx)
+        tx_free(r->conn, r->new_tx);
+    r->edited = r->own_log = r->reset = false;
+    r->log = NULL;
+    r->add_watch = NULL;
+    r->drop_watch = NULL;
+    r->new_tx = NULL;
+    r->release = NULL;
+    r->special = NULL;
+}
+
+/* --- second half ------------------------------------------------------------------------------------------------ */
+static void commit_tree(struct req *r)
+{
+    struct xs *xs = r->xs;
+    struct node *before = xs->main.root;
+    xs->main.root = r->edit.root;
+    for (unsigned i = 0; i < r->edit.nr; i++) {
+        struct usage *u = xs_usage(xs, r->edit.delta[i].domid, false); /* made by xs_usage_reserve */
+        u->nodes += r->edit.delta[i].nodes;
+        u->bytes += r->edit.delta[i].bytes;
+    }
+    xs_free(r->edit.delta);
+    for (const struct change *c = r->log; c; c = c->next)
+        watch_fire(xs, c, before, xs->main.root);
+    if (r->own_log)
+        changes_free(r->log);
+    node_put(before);
+}
+
+static void commit_tx_change(struct req *r)
+{
+    edit_drop(&r->tx->edit);
+    r->tx->edit = r->edit;
+    tx_append(r->conn, r->tx, r->log);
+}
+
+void xs_commit(struct req *r)
+{
+    struct conn *c = r->conn;
+    if (r->edited && r->tx)
+        commit_tx_change(r);
+    else if (r->edited)
+        commit_tree(r);
+    if (r->end_tx)
+        tx_free(c, r->end_tx);
+    if (r->new_tx) {
+        r->new_tx->next = c->txs;
+        c->txs = r->new_tx;
+        c->nr_txs++;
+        c->next_tx = r->new_tx->id + 1;
+    }
+    if (r->add_watch)
+        watch_add(c, r->add_watch);
+    if (r->drop_watch)
+        watch_drop(c, r->drop_watch);
+    if (r->reset) {
+        watches_drop(c);
+        txs_drop(c);
+    }
+    if (r->release)
+        conn_free(r->xs, r->release);
+    if (r->special)
+        watch_fire_special(r->xs, r->special);
+}
+
+/* --- both ------------------------------------------------------------------------------------------------------- */
+void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr, int err)
+{
+    struct xsd_sockmsg h = *hdr;
+    struct outmsg *m = &c->spare.m;
+    size_t n = strlen(xs_err_name[err]) + 1;
+    h.type = XS_ERROR;
+    h.len = (uint32_t)n;
+    m->off = 0;
+    m->len = (uint32_t)(sizeof h + n);
+    memcpy(m->b, &h, sizeof h);
+    memcpy(m->b + sizeof h, xs_err_name[err], n);
+    c->spare_used = true;
+    out_push(c, m);
+}
+
+/* The reply goes out before the events of the request. m has room for any reply of a request that changes something;
+ * only a long answer to a question may have to be given up here. */
+static void send_reply(struct req *r, struct outmsg *m, int err)
+{
+    struct xsd_sockmsg hdr = r->hdr;
+    if (!err && r->out_len > ACK_PAYLOAD) {
+        struct outmsg *big = out_new(&hdr, r->out_len);
+        if (big) {
+            xs_free(m);
+            m = big;
+        } else {
+            err = XE_ENOMEM;
+        }
+    }
+    if (err) {
+        r->out_len = 0;
+        req_reply(r, xs_err_name[err], (uint32_t)strlen(xs_err_name[err]) + 1);
+        hdr.type = XS_ERROR;
+    }
+    hdr.len = r->out_len;
+    memcpy(m->b, &hdr, sizeof hdr);
+    memcpy(m->b + sizeof hdr, xs_reply_buf, r->out_len);
+    m->len = (uint32_t)sizeof hdr + r->out_len;
+    out_push(r->conn, m);
+}
+
+void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload)
+{
+    struct req r;
+    xs->nr_requests++;
+    xs_mem.reserve = c->privileged ? 0 : PRIV_RESERVE;
+    struct outmsg *m = out_new(hdr, ACK_PAYLOAD);
+    if (!m && c->privileged && tx_reclaim(xs))
+        m = out_new(hdr, ACK_PAYLOAD);
+    if (!m) {
+        xs_mem.reserve = 0;
+        xs_refuse(c, hdr, XE_ENOMEM);
+        return;
+    }
+    req_start(&r, xs, c, hdr, payload);
+    int err = dispatch(&r);
+    if (err == XE_ENOMEM && c->privileged && tx_reclaim(xs)) {
+        req_abandon(&r);
+        req_start(&r, xs, c, hdr, payload);
+        err = dispatch(&r);
+    }
+    if (err)
+        req_abandon(&r);
+    send_reply(&r, m, err);
+    xs_commit(&r);
+    xs_mem.reserve = 0;
+}

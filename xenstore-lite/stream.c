@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes between a ring page and the requests. The page belongs to the client, who may write anything into it at any time: every
+ * index is read once, checked and masked, and every request is copied out before it is looked at. What arrives is taken at
+ * once, also half a request: Linux notifies only when it sees that the reader had caught up with it. The
+ * consumer index moves after the request's effect, the reply is published after that.
+ */
+#include "xs.h"
+#include <string.h>
+#include "mem.h"
+
+#define mem_barrier()  __asm__ volatile("mfence" ::: "memory")
+#define comp_barrier() __asm__ volatile("" ::: "memory") /* enough between two loads or two stores on x86 */
+
+#define REQUEST_CHARGE 112 /* what a request costs of a turn's budget beyond its bytes */
+
+static uint32_t load(const uint32_t *p)
+{
+    return *(const volatile uint32_t *)p;
+}
+
+static void store(uint32_t *p, uint32_t v)
+{
+    *(volatile uint32_t *)p = v;
+}
+
+/* --- output ----------------------------------------------------------------------------------------------------- */
+struct outmsg *out_new(const struct xsd_sockmsg *hdr, uint32_t payload_room)
+{
+    struct outmsg *m = xs_alloc(sizeof *m + sizeof *hdr + payload_room);
+    if (!m)
+        return NULL;
+    m->len = (uint32_t)sizeof *hdr + payload_room;
+    memcpy(m->b, hdr, sizeof *hdr);
+    return m;
+}
+
+void out_push(struct conn *c, struct outmsg *m)
+{
+    m->next = NULL;
+    *c->out_tail = m;
+    c->out_tail = &m->next;
+    c->out_bytes += m->len;
+}
+
+static void out_pop(struct conn *c)
+{
+    struct outmsg *m = c->out;
+    c->out = m->next;
+    if (!c->out)
+        c->out_tail = &c->out;
+    c->out_bytes -= m->len;
+    if (m == &c->spare.m)
+        c->spare_used = false;
+    else
+        xs_free(m);
+}
+
+/* One pass over the queue: fills the ring as far as it goes. True if something was written. */
+static bool flush_once(struct conn *c)
+{
+    struct xenstore_domain_interface *r = c->ring;
+    uint32_t cons = load(&r->rsp_cons), prod = load(&r->rsp_prod), start = prod;
+    if (prod - cons > XENSTORE_RING_SIZE) {
+        c->bad = CONN_BAD_INDEX;
+        return false;
+    }
+    mem_barrier(); /* the client has read what we are about to overwrite */
+    while (c->out && prod - cons < XENSTORE_RING_SIZE) {
+        struct outmsg *m = c->out;
+        uint32_t at = MASK_XENSTORE_IDX(prod), n = m->len - m->off;
+        if (n > XENSTORE_RING_SIZE - (prod - cons))
+            n = XENSTORE_RING_SIZE - (prod - cons);
+        if (n > XENSTORE_RING_SIZE - at)
+            n = XENSTORE_RING_SIZE - at;
+        memcpy(r->rsp + at, m->b + m->off, n);
+        prod += n;
+        m->off += n;
+        if (m->off == m->len)
+            out_pop(c);
+    }
+    if (prod == start)
+        return false;
+    comp_barrier(); /* the bytes are there before the index says so */
+    store(&r->rsp_prod, prod);
+    mem_barrier();  /* and the client's index is looked at again only after that: see flush */
+    return true;
+}
+
+/* Until the queue is empty or the ring was seen full after the last index was published: in the latter case the client,
+ * too, will see a full ring, and notify when it makes room. */
+static bool flush(struct conn *c)
+{
+    bool any = false;
+    while (!c->bad && c->out && flush_once(c))
+        any = true;
+    return any;
+}
+
+/* --- input ------------------------------------------------------------------------------------------------------ */
+static void ring_copy(const struct xenstore_domain_interface *r, uint32_t cons, void *to, uint32_t n)
+{
+    uint32_t at = MASK_XENSTORE_IDX(cons), first = n < XENSTORE_RING_SIZE - at ? n : XENSTORE_RING_SIZE - at;
+    memcpy(to, r->req + at, first);
+    memcpy((char *)to + first, r->req, n - first);
+}
+
+static void request_done(struct xs *xs, struct conn *c, const void *body)
+{
+    struct xsd_sockmsg hdr = c->hdr;
+    if (hdr.len && !body)
+        xs_refuse(c, &hdr, XE_ENOMEM);
+    else
+        xs_handle(xs, c, &hdr, body ? body : "");
+    xs_free(c->body);
+    c->body = NULL;
+    c->hdr_got = c->body_got = 0;
+}
+
+/* Takes from avail bytes at cons what belongs to the current request; returns how much. */
+static uint32_t take_body(struct xs *xs, struct conn *c, uint32_t cons, uint32_t avail)
+{
+    static char whole[XENSTORE_PAYLOAD_MAX];
+    uint32_t left = c->hdr.len - c->body_got, n = left < avail ? left : avail;
+    if (c->body_got == 0 && n == left) { /* the common case needs no memory */
+        ring_copy(c->ring, cons, whole, n);
+        request_done(xs, c, whole);
+        return n;
+    }
+    if (n == 0)
+        return 0;
+    if (c->body_got == 0) {
+        /* Without memory the rest of the request is read past, and answered with ENOMEM. */
+        xs_mem.reserve = c->privileged ? 0 : PRIV_RESERVE;
+        c->body = xs_alloc(c->hdr.len);
+        xs_mem.reserve = 0;
+    }
+    if (c->body)
+        ring_copy(c->ring, cons, c->body + c->body_got, n);
+    c->body_got += n;
+    if (c->body_got == c->hdr.len)
+        request_done(xs, c, c->body);
+    return n;
+}
+
+/* One step of input: a header, or a body, or as much of either as there is. Returns the cost; 0: nothing there, or bad. */
+static uint32_t take(struct xs *xs, struct conn *c)
+{
+    struct xenstore_domain_interface *r = c->ring;
+    uint32_t cons = load(&r->req_cons), avail = load(&r->req_prod) - cons, n = 0;
+    if (avail > XENSTORE_RING_SIZE) {
+        c->bad = CONN_BAD_INDEX;
+        return 0;
+    }
+    comp_barrier(); /* bytes are read after the index that covers them */
+    if (c->hdr_got < sizeof c->hdr) {
+        n = (uint32_t)sizeof c->hdr - c->hdr_got;
+        n = n < avail ? n : avail;
+        ring_copy(r, cons, (char *)&c->hdr + c->hdr_got, n);
+        c->hdr_got += n;
+    }
+    if (c->hdr_got == sizeof c->hdr) {
+        if (c->hdr.len > XENSTORE_PAYLOAD_MAX) {
+            c->bad = CONN_BAD_LENGTH;
+            return 0;
+        }
+        n += take_body(xs, c, cons + n, avail - n);
+    }
+    if (!n)
+        return 0;
+    comp_barrier(); /* the bytes have been read before the client may overwrite them */
+    store(&r->req_cons, cons + n);
+    mem_barrier();  /* and its producer index is looked at again only after that */
+    return n + (c->hdr_got ? 0 : REQUEST_CHARGE);
+}
+
+static bool may_take(const struct conn *c)
+{
+    return !c->spare_used && c->out_bytes <= OUT_HIGH;
+}
+
+struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
+{
+    struct served s = { false, false };
+    uint32_t used = 0;
+    if (!c->ring || c->bad)
+        return s;
+    for (;;) {
+        s.notify |= flush(c);
+        if (c->bad || !may_take(c))
+            break;
+        if (used >= budget) {
+            s.more = true;
+            break;
+        }
+        uint32_t n = take(xs, c);
+        if (!n)
+            break;
+        s.notify = true;
+        used += n;
+    }
+    if (!c->bad)
+        s.notify |= flush(c);
+    return s;
+}
+
+void stream_init_page(struct xenstore_domain_interface *r, bool zero)
+{
+    if (zero) {
+        store(&r->req_cons, 0);
+        store(&r->req_prod, 0);
+        store(&r->rsp_cons, 0);
+        store(&r->rsp_prod, 0);
+    }
+    store(&r->server_features, 0);
+    store(&r->error, XENSTORE_ERROR_NONE);
+    comp_barrier();
+    store(&r->connection, XENSTORE_CONNECTED); /* the last: a booting client may be waiting for it */
+}

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/* The persistent tree: see tree.h. Nothing here recurses: a path may be 1,536 components deep and the stack is small. */
+#include "tree.h"
+#include "mem.h"
+#include <string.h>
+
+/* The way from the root down to where a change happens: node and the index of the child that was taken. */
+static struct step {
+    struct node *n;
+    unsigned at;
+} chain[XS_MAX_DEPTH];
+
+struct text *text_new(const void *s, size_t n)
+{
+    struct text *t = xs_alloc(sizeof *t + n + 1);
+    if (!t)
+        return NULL;
+    t->refs = 1;
+    t->len = (uint32_t)n;
+    if (n)
+        memcpy(t->s, s, n);
+    return t;
+}
+
+void text_put(struct text *t)
+{
+    if (t && --t->refs == 0)
+        xs_free(t);
+}
+
+struct permset *permset_new(unsigned n)
+{
+    struct permset *p = xs_alloc(sizeof *p + n * sizeof p->p[0]);
+    if (!p)
+        return NULL;
+    p->refs = 1;
+    p->n = n;
+    return p;
+}
+
+void permset_put(struct permset *p)
+{
+    if (p && --p->refs == 0)
+        xs_free(p);
+}
+
+/* Dead nodes wait in a list instead of on the stack. */
+void node_put(struct node *n)
+{
+    struct node *dead = NULL;
+    if (n && --n->refs == 0) {
+        n->next_dead = NULL;
+        dead = n;
+    }
+    while (dead) {
+        n = dead;
+        dead = n->next_dead;
+        for (unsigned i = 0; i < n->nr; i++) {
+            struct node *c = n->child[i];
+            if (c && --c->refs == 0) {
+                c->next_dead = dead;
+                dead = c;
+            }
+        }
+        text_put(n->name);
+        text_put(n->data);
+        permset_put(n->perms);
+        xs_free(n);
+    }
+}
+
+static struct node *node_alloc(unsigned nr)
+{
+    struct node *n = xs_alloc(sizeof *n + nr * sizeof n->child[0]);
+    if (n) {
+        n->refs = 1;
+        n->nr = nr;
+    }
+    return n;
+}
+
+/* A fresh node; takes one reference of perms for itself. */
+static struct node *node_new(uint64_t *gen, const char *name, size_t name_len, struct permset *perms,
+                             const void *data, size_t len, unsigned nr)
+{
+    struct node *n = node_alloc(nr);
+    if (!n)
+        return NULL;
+    n->gen = n->cgen = ++*gen;
+    n->perms = permset_get(perms);
+    n->name = text_new(name, name_len);
+    if (len)
+        n->data = text_new(data, len);
+    if (!n->name || (len && !n->data)) {
+        node_put(n);
+        return NULL;
+    }
+    return n;
+}
+
+enum copy_how { COPY_SAME, COPY_INSERT, COPY_REMOVE };
+
+/* A copy that shares data, permissions and children. INSERT leaves child[at] empty, REMOVE leaves the one at `at` out. */
+static struct node *node_copy(struct node *n, enum copy_how how, unsigned at)
+{
+    unsigned nr = how == COPY_INSERT ? n->nr + 1 : how == COPY_REMOVE ? n->nr - 1 : n->nr;
+    struct node *c = node_alloc(nr);
+    if (!c)
+        return NULL;
+    c->gen = n->gen;
+    c->cgen = n->cgen;
+    n->name->refs++;
+    c->name = n->name;
+    if (n->data)
+        n->data->refs++;
+    c->data = n->data;
+    c->perms = permset_get(n->perms);
+    for (unsigned i = 0, j = 0; i < n->nr; i++) {
+        if (how == COPY_REMOVE && i == at)
+            continue;
+        if (how == COPY_INSERT && i == at)
+            j++;
+        c->child[j++] = node_get(n->child[i]);
+    }
+    return c;
+}
+
+struct node *tree_new(uint64_t *gen, uint16_t owner)
+{
+    struct permset *p = permset_new(1);
+    if (!p)
+        return NULL;
+    p->p[0].domid = owner;
+    struct node *n = node_new(gen, "", 0, p, NULL, 0, 0);
+    permset_put(p);
+    return n;
+}
+
+static bool child_find(const struct node *n, const char *s, size_t len, unsigned *at)
+{
+    unsigned lo = 0, hi = n->nr;
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        const struct text *t = n->child[mid]->name;
+        int c = memcmp(s, t->s, len < t->len ? len : t->len);
+        if (!c)
+            c = len < t->len ? -1 : len > t->len;
+        if (!c) {
+            *at = mid;
+            return true;
+        }
+        if (c < 0)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    *at = lo;
+    return false;
+}
+
+/* Fills chain[0..d] as far as the path exists and returns d. *rest is what is left of the path ("" when all of it
+ * exists), without a leading slash; chain[d].at then is the place where its first component belongs. */
+static unsigned chain_walk_n(struct node *root, const char *path, size_t n, const char **rest)
+{
+    unsigned d = 0;
+    const char *p = path + 1, *end = path + n;
+    chain[0].n = root;
+    while (p < end) {
+        const char *slash = memchr(p, '/', (size_t)(end - p));
+        size_t len = (size_t)((slash ? slash : end) - p);
+        struct step *s = &chain[d];
+        if (!child_find(s->n, p, len, &s->at))
+            break;
+        chain[++d].n = s->n->child[s->at];
+        p = slash ? slash + 1 : end;
+    }
+    *rest = p;
+    return d;
+}
+
+static unsigned chain_walk(struct node *root, const char *path, const char **rest)
+{
+    return chain_walk_n(root, path, strlen(path), rest);
+}
+
+struct node *tree_find_n(struct node *root, const char *path, size_t len)
+{
+    const char *rest;
+    unsigned d = chain_walk_n(root, path, len, &rest);
+    return rest < path + len ? NULL : chain[d].n;
+}
+
+struct node *tree_find(struct node *root, const char *path)
+{
+    return tree_find_n(root, path, strlen(path));
+}
+
+size_t path_parent_len(const char *path)
+{
+    size_t n = (size_t)(strrchr(path, '/') - path);
+    return n ? n : 1;
+}
+
+struct node *tree_nearest(struct node *root, const char *path, size_t len, size_t *used)
+{
+    const char *rest;
+    unsigned d = chain_walk_n(root, path, len, &rest);
+    size_t n = (size_t)(rest - path);
+    *used = n < len && n > 1 ? n - 1 : n; /* not the slash before what is missing */
+    return chain[d].n;
+}
+
+uint32_t node_names_len(const struct node *n)
+{
+    uint32_t len = 0;
+    for (unsigned i = 0; i < n->nr; i++)
+        len += n->child[i]->name->len + 1;
+    return len;
+}
+
+uint32_t node_size(const struct node *n)
+{
+    return 24 + n->perms->n * (uint32_t)sizeof(struct perm) + (n->data ? n->data->len : 0) + node_names_len(n);
+}
+
+uint32_t node_cost(const struct node *n)
+{
+    /* The blocks of a node: itself with its slot in the parent, its name, its data, its permissions, each with a header. */
+    return (uint32_t)sizeof *n + 8 + 4 * 32 + n->name->len + (n->data ? n->data->len : 0) + n->perms->n * 4;
+}
+
+int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn, void *arg)
+{
+    static struct {
+        const struct node *n;
+        unsigned i, len;
+    } st[XS_MAX_DEPTH];
+    static char at[XS_PATH_MAX + 2];
+    unsigned d = 0, len = path[1] ? (unsigned)strlen(path) : 0;
+    memcpy(at, path, len);
+    st[0].n = top;
+    st[0].i = 0;
+    st[0].len = len;
+    for (;;) {
+        if (st[d].i < st[d].n->nr) {
+            const struct node *c = st[d].n->child[st[d].i++];
+            len = st[d].len;
+            at[len] = '/';
+            memcpy(at + len + 1, c->name->s, c->name->len);
+            d++;
+            st[d].n = c;
+            st[d].i = 0;
+            st[d].len = len + 1 + c->name->len;
+            continue;
+        }
+        if (st[d].len == 0)
+            at[0] = '/';
+        at[st[d].len ? st[d].len : 1] = 0;
+        int rc = fn(st[d].n, d ? st[d - 1].n : parent, at, arg);
+        if (rc || d == 0)
+            return rc;
+        d--;
+    }
+}
+
+/* --- edits ------------------------------------------------------------------------------------------------ */
+void edit_begin(struct edit *e, struct node *root, uint64_t *gen)
+{
+    memset(e, 0, sizeof *e);
+    e->root = node_get(root);
+    e->gen = gen;
+}
+
+int edit_fork(struct edit *e, const struct edit *from)
+{
+    edit_begin(e, from->root, from->gen);
+    if (!from->nr)
+        return XE_OK;
+    e->delta = xs_alloc(from->nr * sizeof e->delta[0]);
+    if (!e->delta) {
+        edit_drop(e);
+        return XE_ENOMEM;
+    }
+    memcpy(e->delta, from->delta, from->nr * sizeof e->delta[0]);
+    e->nr = e->cap = from->nr;
+    return XE_OK;
+}
+
+void edit_drop(struct edit *e)
+{
+    node_put(e->root);
+    xs_free(e->delta);
+    memset(e, 0, sizeof *e);
+}
+
+const struct usage *edit_delta(const struct edit *e, uint16_t domid)
+{
+    for (unsigned i = 0; i < e->nr; i++)
+        if (e->delta[i].domid == domid)
+            return &e->delta[i];
+    return NULL;
+}
+
+static int edit_charge(struct edit *e, const struct node *n, int sign)
+{
+    uint16_t domid = n->perms->p[0].domid;
+    struct usage *u = (struct usage *)edit_delta(e, domid);
+    if (!u && e->nr == e->cap) {
+        unsigned cap = e->cap ? 2 * e->cap : 4;
+        struct usage *d = xs_alloc(cap * sizeof *d);
+        if (!d)
+            return XE_ENOMEM;
+        if (e->nr)
+            memcpy(d, e->delta, e->nr * sizeof *d);
+        xs_free(e->delta);
+        e->delta = d;
+        e->cap = cap;
+    }
+    if (!u) {
+        u = &e->delta[e->nr++];
+        u->domid = domid;
+        u->nodes = u->bytes = 0;
+    }
+    u->nodes += sign;
+    u->bytes += sign * (int)node_cost(n);
+    return XE_OK;
+}
+
+/* Puts n (whose reference it takes) in the place of chain[d].n and copies everything above. Ends the use of chain. */
+static int rebuild(struct edit *e, unsigned d, struct node *n)
+{
+    while (d-- > 0) {
+        struct node *p = node_copy(chain[d].n, COPY_SAME, 0);
+        if (!p) {
+            node_put(n);
+            return XE_ENOMEM;
+        }
+        node_put(p->child[chain[d].at]);
+        p->child[chain[d].at] = n;
+        n = p;
+    }
+    node_put(e->root);
+    e->root = n;
+    return XE_OK;
+}
+
+/* Replaces a node by n, a changed copy of it. */
+static int replace(struct edit *e, unsigned d, struct node *n)
+{
+    int err = edit_charge(e, chain[d].n, -1);
+    if (!err)
+        err = edit_charge(e, n, 1);
+    if (err) {
+        node_put(n);
+        return err;
+    }
+    n->gen = ++*e->gen;
+    return rebuild(e, d, n);
+}
+
+int edit_set_data(struct edit *e, const char *path, const void *data, size_t len)
+{
+    const char *rest;
+    unsigned d = chain_walk(e->root, path, &rest);
+    if (*rest)
+        return XE_ENOENT;
+    struct text *t = len ? text_new(data, len) : NULL;
+    if (len && !t)
+        return XE_ENOMEM;
+    struct node *n = node_copy(chain[d].n, COPY_SAME, 0);
+    if (!n) {
+        text_put(t);
+        return XE_ENOMEM;
+    }
+    text_put(n->data);
+    n->data = t;
+    return replace(e, d, n);
+}
+
+int edit_set_perms(struct edit *e, const char *path, struct permset *perms)
+{
+    const char *rest;
+    unsigned d = chain_walk(e->root, path, &rest);
+    if (*rest)
+        return XE_ENOENT;
+    struct node *n = node_copy(chain[d].n, COPY_SAME, 0);
+    if (!n)
+        return XE_ENOMEM;
+    permset_put(n->perms);
+    n->perms = permset_get(perms);
+    return replace(e, d, n);
+}
+
+static struct permset *inherited(struct permset *from, int owner)
+{
+    if (owner == OWNER_KEEP || from->p[0].domid == owner)
+        return permset_get(from);
+    struct permset *p = permset_new(from->n);
+    if (!p)
+        return NULL;
+    memcpy(p->p, from->p, from->n * sizeof p->p[0]);
+    p->p[0].domid = (uint16_t)owner;
+    return p;
+}
+
+/* Makes the nodes of `rest` ("b/c/d") from the last to the first; returns the first. */
+static struct node *build_branch(struct edit *e, const char *rest, struct permset *perms, const void *data, size_t len)
+{
+    struct node *below = NULL;
+    const char *end = rest + strlen(rest);
+    while (end > rest) {
+        const char *s = end;
+        while (s > rest && s[-1] != '/')
+            s--;
+        struct node *n = node_new(e->gen, s, (size_t)(end - s), perms, below ? NULL : data, below ? 0 : len, below ? 1 : 0);
+        if (n && below)
+            n->child[0] = below; /* from here on it goes with n */
+        else if (!n)
+            node_put(below);
+        if (n && edit_charge(e, n, 1)) {
+            node_put(n);
+            n = NULL;
+        }
+        if (!n)
+            return NULL;
+        below = n;
+        end = s > rest ? s - 1 : s;
+    }
+    return below;
+}
+
+int edit_create(struct edit *e, const char *path, const void *data, size_t len, int owner)
+{
+    const char *rest;
+    unsigned d = chain_walk(e->root, path, &rest);
+    if (!*rest)
+        return XE_EEXIST;
+    struct permset *perms = inherited(chain[d].n->perms, owner);
+    if (!perms)
+        return XE_ENOMEM;
+    struct node *branch = build_branch(e, rest, perms, data, len);
+    permset_put(perms);
+    if (!branch)
+        return XE_ENOMEM;
+    struct node *n = node_copy(chain[d].n, COPY_INSERT, chain[d].at);
+    if (!n) {
+        node_put(branch);
+        return XE_ENOMEM;
+    }
+    n->child[chain[d].at] = branch;
+    n->cgen = ++*e->gen;
+    return rebuild(e, d, n);
+}
+
+static int uncharge(const struct node *n, const struct node *parent, const char *path, void *arg)
+{
+    (void)parent;
+    (void)path;
+    return edit_charge(arg, n, -1);
+}
+
+int edit_rm(struct edit *e, const char *path)
+{
+    const char *rest;
+    unsigned d = chain_walk(e->root, path, &rest);
+    if (*rest)
+        return XE_ENOENT;
+    if (d == 0)
+        return XE_EINVAL;
+    int err = tree_walk(chain[d].n, chain[d - 1].n, path, uncharge, e);
+    if (err)
+        return err;
+    d--;
+    struct node *n = node_copy(chain[d].n, COPY_REMOVE, chain[d].at);
+    if (!n)
+        return XE_ENOMEM;
+    n->cgen = ++*e->gen;
+    return rebuild(e, d, n);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tree of nodes: persistent (in the sense of functional programming). A node never changes once it is reachable; a
+ * change copies the nodes on the way up to the root and shares everything else. So a transaction's snapshot is one pointer,
+ * a request that fails half-way leaves nothing behind, "did anything below this change?" is one comparison, and a
+ * change becomes visible by the assignment of one root.
+ *
+ * Every node carries two generations: `gen` moves when the node is made or its data or permissions change, `cgen` when
+ * its list of children does.
+ *
+ * A change is prepared in an edit: a root, and what the change adds to or takes from each owner's account. An edit that
+ * returned an error must be dropped.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define XS_PATH_MAX  3072 /* XENSTORE_ABS_PATH_MAX */
+#define XS_MAX_DEPTH (XS_PATH_MAX / 2 + 2)
+
+/* Errors of requests. The wire carries their names. */
+enum xs_err {
+    XE_OK = 0,
+    XE_EINVAL, XE_EACCES, XE_EEXIST, XE_EISDIR, XE_ENOENT, XE_ENOMEM, XE_ENOSPC, XE_EIO, XE_ENOTEMPTY, XE_ENOSYS,
+    XE_EROFS, XE_EBUSY, XE_EAGAIN, XE_EISCONN, XE_E2BIG, XE_EPERM,
+    XE_NR
+};
+
+#define PERM_READ  1u
+#define PERM_WRITE 2u
+#define PERM_OWNER 4u /* never stored: what perms_for() answers to the owner */
+
+struct perm {
+    uint16_t domid;
+    uint8_t bits; /* PERM_READ, PERM_WRITE */
+    uint8_t pad;
+};
+
+/* Immutable and counted: shared among the versions of a node. The first entry names the owner, its bits are for
+ * everybody that no other entry names. */
+struct permset {
+    uint32_t refs, n;
+    struct perm p[];
+};
+
+struct text {
+    uint32_t refs, len;
+    char s[]; /* NUL-terminated beyond len */
+};
+
+struct node {
+    uint32_t refs, nr;
+    union {
+        uint64_t gen;
+        struct node *next_dead; /* while being freed */
+    };
+    uint64_t cgen;
+    struct text *name;
+    struct text *data; /* NULL: empty */
+    struct permset *perms;
+    struct node *child[]; /* nr, sorted by name */
+};
+
+struct usage {
+    uint16_t domid;
+    int nodes, bytes;
+};
+
+struct edit {
+    struct node *root;  /* a reference */
+    uint64_t *gen;      /* the store's one counter */
+    struct usage *delta;
+    unsigned nr, cap;
+};
+
+struct text *text_new(const void *s, size_t n);
+void text_put(struct text *t);
+struct permset *permset_new(unsigned n);
+static inline struct permset *permset_get(struct permset *p) { p->refs++; return p; }
+void permset_put(struct permset *p);
+
+static inline struct node *node_get(struct node *n) { n->refs++; return n; }
+void node_put(struct node *n);
+struct node *tree_new(uint64_t *gen, uint16_t owner); /* a root, nothing for others */
+/* Paths here are valid ones (xs_path_valid): "/" or "/a/b". */
+struct node *tree_find(struct node *root, const char *path);
+struct node *tree_find_n(struct node *root, const char *path, size_t len); /* of its first len characters */
+size_t path_parent_len(const char *path); /* how many of them name the parent; the root's is itself */
+/* The deepest node that exists on the way to there (itself included); *used = how much of the path that is. */
+struct node *tree_nearest(struct node *root, const char *path, size_t len, size_t *used);
+uint32_t node_names_len(const struct node *n); /* all child names, each with its NUL */
+uint32_t node_size(const struct node *n);      /* for the node size quota */
+uint32_t node_cost(const struct node *n);      /* for the owner's memory quota */
+
+/* Calls fn for everything below and at top, children before parents, until it returns non-zero. Not re-entrant. */
+typedef int (*walk_fn)(const struct node *n, const struct node *parent, const char *path, void *arg);
+int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn, void *arg);
+
+void edit_begin(struct edit *e, struct node *root, uint64_t *gen);
+int edit_fork(struct edit *e, const struct edit *from);
+void edit_drop(struct edit *e);
+#define OWNER_KEEP (-1)
+int edit_set_data(struct edit *e, const char *path, const void *data, size_t len);
+int edit_set_perms(struct edit *e, const char *path, struct permset *perms);
+/* Makes path and what is missing above it. Permissions come from the nearest node there is; the owner in them becomes
+ * `owner` unless that is OWNER_KEEP. */
+int edit_create(struct edit *e, const char *path, const void *data, size_t len, int owner);
+int edit_rm(struct edit *e, const char *path); /* with all below; not the root */
+const struct usage *edit_delta(const struct edit *e, uint16_t domid); /* or NULL */

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Watches and their events. An event names the changed node in the form in which the watch was set: a watch on a relative
+ * path gets relative paths. It goes only to clients that may read the node, could read it before its permissions changed, or
+ * may read its parent. An event that is still queued, unsent, is not queued again: a client learns that something
+ * changed, not how often.
+ */
+#include "xs.h"
+#include <string.h>
+#include "mem.h"
+
+static uint32_t watch_bytes(const struct watch *w)
+{
+    return (uint32_t)(sizeof *w + w->path_len + strlen(w->token) + 32);
+}
+
+static struct watch **watch_find(struct conn *c, const char *path, const char *token)
+{
+    for (struct watch **at = &c->watches; *at; at = &(*at)->next)
+        if (!strcmp((*at)->path, path) && !strcmp((*at)->token, token))
+            return at;
+    return NULL;
+}
+
+/* path and token of a watch or unwatch request; r->path is set. */
+static int watch_args(struct req *r, const char **token)
+{
+    const char *v[2];
+    uint32_t rest;
+    if (req_strings(r, v, 2, &rest) != 2)
+        return XE_EINVAL;
+    *token = v[1];
+    return req_path(r, v[0], true);
+}
+
+int op_watch(struct req *r)
+{
+    struct conn *c = r->conn;
+    const char *token;
+    int err = watch_args(r, &token);
+    if (err)
+        return err;
+    if (watch_find(c, r->path, token))
+        return XE_EEXIST;
+    size_t path = strlen(r->path) + 1, tok = strlen(token) + 1;
+    if (!c->privileged && (c->nr_watches >= QUOTA_WATCHES ||
+                           c->work_bytes + sizeof(struct watch) + path + tok + 32 > QUOTA_WORK_MEM))
+        return XE_E2BIG;
+    struct watch *w = xs_alloc(sizeof *w + path + tok);
+    if (!w)
+        return XE_ENOMEM;
+    memcpy(w->path, r->path, path);
+    w->token = memcpy(w->path + path, token, tok);
+    w->path_len = (uint32_t)path - 1;
+    w->rel = (uint16_t)r->path_rel;
+    r->add_watch = w;
+    return XE_OK;
+}
+
+int op_unwatch(struct req *r)
+{
+    const char *token;
+    int err = watch_args(r, &token);
+    if (err)
+        return err;
+    r->drop_watch = watch_find(r->conn, r->path, token);
+    return r->drop_watch ? XE_OK : XE_ENOENT;
+}
+
+int op_reset_watches(struct req *r)
+{
+    r->reset = true;
+    return XE_OK;
+}
+
+void watch_drop(struct conn *c, struct watch **at)
+{
+    struct watch *w = *at;
+    *at = w->next;
+    if (!*at)
+        c->watch_tail = at;
+    c->nr_watches--;
+    c->work_bytes -= watch_bytes(w);
+    xs_free(w);
+}
+
+void watches_drop(struct conn *c)
+{
+    while (c->watches)
+        watch_drop(c, &c->watches);
+}
+
+/* --- events ----------------------------------------------------------------------------------------------------- */
+static bool queued_already(const struct conn *c, const struct outmsg *m)
+{
+    for (const struct outmsg *o = c->out; o; o = o->next)
+        if (o->off == 0 && o->len == m->len && !memcmp(o->b, m->b, m->len))
+            return true;
+    return false;
+}
+
+static void event_add(struct conn *c, const struct watch *w, const char *path)
+{
+    size_t n = strlen(path) + 1 - w->rel, t = strlen(w->token) + 1, reserve = xs_mem.reserve;
+    struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT, .len = (uint32_t)(n + t) };
+    if (n + t > XENSTORE_PAYLOAD_MAX)
+        return;
+    if (c->bad || c->out_bytes + sizeof hdr + n + t > (c->privileged ? PRIV_OUT : QUOTA_OUT)) {
+        c->lost_events++;
+        return;
+    }
+    xs_mem.reserve = c->privileged ? 0 : PRIV_RESERVE; /* it is the receiver's memory, not the requester's */
+    struct outmsg *m = out_new(&hdr, hdr.len);
+    xs_mem.reserve = reserve;
+    if (!m) {
+        c->lost_events++;
+        return;
+    }
+    memcpy(m->b + sizeof hdr, path + w->rel, n);
+    memcpy(m->b + sizeof hdr + n, w->token, t);
+    if (queued_already(c, m))
+        xs_free(m);
+    else
+        out_push(c, m);
+}
+
+void watch_add(struct conn *c, struct watch *w)
+{
+    *c->watch_tail = w;
+    c->watch_tail = &w->next;
+    c->nr_watches++;
+    c->work_bytes += watch_bytes(w);
+    event_add(c, w, w->path);
+}
+
+static bool matches(const struct watch *w, const char *path, bool exact)
+{
+    if (w->path[0] == '@')
+        return false;
+    if (!w->path[1])
+        return !exact || !path[1]; /* a watch on the root */
+    if (strncmp(w->path, path, w->path_len))
+        return false;
+    return !path[w->path_len] || (!exact && path[w->path_len] == '/');
+}
+
+struct firing {
+    struct xs *xs;
+    const char *top;
+    const struct permset *old;
+};
+
+/* exact: only watches on this very node, for what went away together with the node that the request named. */
+static void fire(const struct firing *f, const char *path, const struct node *n, const struct node *parent, bool exact)
+{
+    for (struct conn *c = f->xs->conns; c; c = c->next) {
+        bool known = false;
+        for (struct watch *w = c->watches; w; w = w->next) {
+            if (!matches(w, path, exact))
+                continue;
+            known = known || perms_for(n->perms, c) & PERM_READ || (f->old && perms_for(f->old, c) & PERM_READ) ||
+                    (parent && perms_for(parent->perms, c) & PERM_READ);
+            if (!known)
+                break;
+            event_add(c, w, path);
+        }
+    }
+}
+
+static int fire_removed(const struct node *n, const struct node *parent, const char *path, void *arg)
+{
+    const struct firing *f = arg;
+    fire(f, path, n, parent, strcmp(path, f->top) != 0);
+    return 0;
+}
+
+static struct node *find_parent(struct node *root, const char *path)
+{
+    return path[1] ? tree_find_n(root, path, path_parent_len(path)) : NULL;
+}
+
+void watch_fire(struct xs *xs, const struct change *c, struct node *before, struct node *after)
+{
+    struct firing f = { .xs = xs, .top = c->path };
+    struct node *was = tree_find(before, c->path), *is = tree_find(after, c->path);
+    if (c->op == CH_RM) {
+        if (was)
+            tree_walk(was, find_parent(before, c->path), c->path, fire_removed, &f);
+        return;
+    }
+    if (!is)
+        return; /* removed again in the same transaction */
+    if (c->op == CH_PERMS && was)
+        f.old = was->perms;
+    fire(&f, c->path, is, find_parent(after, c->path), false);
+}
+
+void watch_fire_special(struct xs *xs, const char *name)
+{
+    const struct permset *p = xs->special[special_index(name)];
+    for (struct conn *c = xs->conns; c; c = c->next)
+        for (struct watch *w = perms_for(p, c) & PERM_READ ? c->watches : NULL; w; w = w->next)
+            if (!strcmp(w->path, name))
+                event_add(c, w, name);
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The store without its domain: connections, watches, transactions and requests over the tree (tree.h). Nothing in here
+ * makes a hypercall, so the native tests and the fuzzer link all of it; conn.c and main.c are the glue.
+ *
+ * A request is served in two halves. The first half (the handlers in ops.c, admin.c, tx.c) looks at the state and
+ * fills a struct req: the reply, and the change it wants as a list, a prepared edit, a watch to add or to drop,
+ * a transaction to open or to end. It allocates all that the change needs and alters nothing. The second half
+ * (xs_commit) cannot fail. What a journal of a restartable store has to write is therefore one struct req plus the
+ * number of bytes that were taken from the ring. Exceptions, all the control domain's: introduce and set-target act on
+ * the connection that they name at once (the outside world may refuse), and so do permissions of a special name.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <xen/io/xs_wire.h>
+#include "tree.h"
+
+/* Limits of one unprivileged domain. A privileged one has none but memory. */
+#define QUOTA_NODES       1000
+#define QUOTA_NODE_SIZE   2048
+#define QUOTA_NODE_MEM    (128 * 1024) /* of all nodes it owns, by node_cost() */
+#define QUOTA_WATCHES     128
+#define QUOTA_TX          10
+#define QUOTA_TX_OPS      512  /* changes and looked-at paths in one transaction, each */
+#define QUOTA_WORK_MEM    (96 * 1024) /* of its watches and transactions */
+#define QUOTA_PERMS       5    /* entries in one node's list */
+#define QUOTA_OUT         (32 * 1024) /* queued replies and events; events beyond are dropped */
+#define OUT_HIGH          4096 /* with more than this queued, no further request is taken */
+#define PRIV_OUT          (256 * 1024)
+#define PRIV_RESERVE      (384 * 1024) /* memory that only privileged requests may use */
+
+/* --- connections --------------------------------------------------------------------------------------------- */
+struct outmsg {
+    struct outmsg *next;
+    uint32_t len, off;  /* off: how much is in the ring already */
+    unsigned char b[];  /* header and payload */
+};
+#define ACK_PAYLOAD 48 /* every reply that comes with a change fits into this */
+
+struct watch {
+    struct watch *next;
+    uint16_t rel;      /* leading characters that its owner does not see */
+    uint32_t path_len;
+    const char *token; /* behind path */
+    char path[];
+};
+
+enum change_op { CH_WRITE, CH_MKDIR, CH_RM, CH_PERMS };
+struct change {
+    struct change *next;
+    enum change_op op;
+    uint32_t len;
+    const char *path;
+    const void *data;
+    struct permset *perms;
+};
+
+#define ACC_SELF     1u /* existence, data, permissions */
+#define ACC_CHILDREN 2u /* the list of children */
+#define ACC_TREE     4u /* anything at or below */
+struct access {
+    struct access *next;
+    unsigned kind;
+    char path[];
+};
+
+struct tx {
+    struct tx *next;
+    uint32_t id;
+    bool dead;         /* its snapshot was taken away for want of memory: can only end, with EAGAIN */
+    struct node *base; /* the tree when it began */
+    struct edit edit;  /* what its owner sees */
+    struct change *log, **log_tail;
+    struct access *acc;
+    unsigned nr_log, nr_acc;
+    uint32_t bytes;
+};
+
+enum conn_bad { CONN_OK = 0, CONN_BAD_INDEX, CONN_BAD_LENGTH };
+
+struct conn {
+    struct conn *next;
+    uint16_t domid;
+    int32_t target;      /* a domid whose rights it has too, or -1 */
+    bool privileged;
+    enum conn_bad bad;   /* ignored until introduced again */
+    struct watch *watches, **watch_tail;
+    unsigned nr_watches;
+    struct tx *txs;
+    unsigned nr_txs;
+    uint32_t next_tx;
+    uint32_t work_bytes; /* watches and transactions */
+    struct outmsg *out, **out_tail;
+    uint32_t out_bytes;
+    uint32_t lost_events;
+    struct {             /* a reply that must not need memory */
+        struct outmsg m;
+        unsigned char b[sizeof(struct xsd_sockmsg) + 16];
+    } spare;
+    bool spare_used;
+    /* The request on its way in: stream.c */
+    struct xenstore_domain_interface *ring;
+    struct xsd_sockmsg hdr;
+    uint32_t hdr_got, body_got;
+    unsigned char *body; /* NULL while none is needed, or none was to be had */
+    void *glue;          /* conn.c's */
+};
+
+/* What the domain around does. Each returns 0, or fails without a trace. */
+struct xs_ops {
+    int (*attach)(struct conn *c, uint64_t gfn, uint32_t port); /* a new connection: sets c->ring */
+    int (*reattach)(struct conn *c, uint64_t gfn, uint32_t port); /* introduced again */
+    void (*detach)(struct conn *c);
+};
+
+struct xs {
+    struct edit main;      /* the tree; its delta is unused */
+    uint64_t gen;
+    struct usage *usage;   /* per owner, sorted by nothing */
+    unsigned nr_usage, cap_usage;
+    struct conn *conns, **conn_tail;
+    unsigned nr_conns;
+    struct permset *special[2]; /* @introduceDomain, @releaseDomain */
+    const struct xs_ops *ops;
+    uint64_t nr_requests;
+};
+
+/* --- one request --------------------------------------------------------------------------------------------- */
+struct req {
+    struct xs *xs;
+    struct conn *conn;
+    struct xsd_sockmsg hdr;
+    const char *in;        /* hdr.len bytes */
+    struct tx *tx;         /* the request's transaction, or NULL */
+    const char *path;      /* in xs-wide scratch: the canonical path of the request */
+    uint32_t path_rel;     /* how much of it was prepended */
+    /* the effect */
+    struct edit edit;
+    bool edited;           /* edit is to become the tree, or the transaction's view */
+    struct tx *end_tx;     /* also when the answer is an error */
+    struct change one;     /* the change of a request outside a transaction; log points to it */
+    struct change *log;    /* what to announce; in a transaction: what to append */
+    bool own_log;          /* log was made for this request */
+    struct watch *add_watch, **drop_watch;
+    struct tx *new_tx;
+    bool reset;            /* XS_RESET_WATCHES */
+    struct conn *release;
+    const char *special;   /* path to announce */
+    uint32_t out_len;      /* reply payload, in xs_reply_buf */
+};
+
+extern char xs_reply_buf[XENSTORE_PAYLOAD_MAX];
+typedef int (*xs_handler)(struct req *r);
+
+/* xs.c: state */
+int store_init(struct xs *xs, const struct xs_ops *ops);
+void store_fini(struct xs *xs);
+struct conn *conn_new(struct xs *xs, uint16_t domid, bool privileged);
+struct conn *conn_find(struct xs *xs, uint16_t domid);
+void conn_reset(struct conn *c); /* forgets partial message, watches, transactions, output */
+void conn_free(struct xs *xs, struct conn *c);
+struct conn *conn_rotate(struct xs *xs); /* the first one, which becomes the last */
+struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create);
+int xs_usage_reserve(struct xs *xs, const struct edit *e);
+int xs_check(struct xs *xs); /* recounts all accounts; 0 if they agree */
+
+/* proto.c: requests */
+extern const char *const xs_err_name[XE_NR];
+void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload);
+void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr, int err); /* an error reply out of the spare */
+void xs_commit(struct req *r);
+void req_reply(struct req *r, const void *data, uint32_t len);
+/* NUL-terminated strings at the start of the payload, at most max; *rest = what follows them. */
+unsigned req_strings(const struct req *r, const char **v, unsigned max, uint32_t *rest);
+/* The one string that is the whole payload, or NULL. */
+const char *req_string(const struct req *r);
+bool parse_u32(const char *s, uint32_t max, uint32_t *v);
+
+/* path.c */
+bool xs_path_valid(const char *p);
+/* Sets r->path; special: @introduceDomain and @releaseDomain are names too. XE_EINVAL for anything malformed. */
+int req_path(struct req *r, const char *name, bool special);
+const char *special_name(unsigned i);
+int special_index(const char *path); /* 0, 1 or -1 */
+
+/* perms.c */
+unsigned perms_for(const struct permset *p, const struct conn *c);
+int perms_parse(const char *s, uint32_t len, struct permset **out); /* "n0\0r5\0" */
+uint32_t perms_format(const struct permset *p, char *buf, uint32_t n); /* 0: does not fit */
+
+/* ops.c: nodes */
+int op_directory(struct req *r);
+int op_directory_part(struct req *r);
+int op_read(struct req *r);
+int op_write(struct req *r);
+int op_mkdir(struct req *r);
+int op_rm(struct req *r);
+int op_get_perms(struct req *r);
+int op_set_perms(struct req *r);
+int check_domain_quota(struct req *r, const struct edit *e);
+int change_apply(struct edit *e, const struct change *c, int owner);
+int change_owner(const struct conn *c);
+
+/* tx.c: transactions */
+int op_transaction_start(struct req *r);
+int op_transaction_end(struct req *r);
+struct tx *tx_find(const struct conn *c, uint32_t id);
+int tx_access(struct req *r, const char *path, size_t len, unsigned kind);
+uint32_t change_cost(const struct change *c);
+struct change *change_copy(const struct change *c);
+void tx_append(struct conn *c, struct tx *tx, struct change *ch);
+void tx_free(struct conn *c, struct tx *tx);
+void txs_drop(struct conn *c);
+bool tx_reclaim(struct xs *xs); /* takes the snapshots of unprivileged transactions away; false if there were none */
+void changes_free(struct change *c);
+
+/* watch.c */
+int op_watch(struct req *r);
+int op_unwatch(struct req *r);
+int op_reset_watches(struct req *r);
+void watch_add(struct conn *c, struct watch *w); /* and its first event */
+void watches_drop(struct conn *c);
+void watch_drop(struct conn *c, struct watch **at);
+void watch_fire(struct xs *xs, const struct change *c, struct node *before, struct node *after);
+void watch_fire_special(struct xs *xs, const char *name);
+
+/* admin.c: connections and control */
+int op_introduce(struct req *r);
+int op_release(struct req *r);
+int op_is_introduced(struct req *r);
+int op_get_domain_path(struct req *r);
+int op_resume(struct req *r);
+int op_set_target(struct req *r);
+int op_control(struct req *r);
+
+/* stream.c: bytes in, bytes out */
+struct outmsg *out_new(const struct xsd_sockmsg *hdr, uint32_t payload_room);
+void out_push(struct conn *c, struct outmsg *m);
+struct served {
+    bool notify; /* an index moved */
+    bool more;   /* the budget ran out with work left */
+};
+/* Takes at most about `budget` bytes of requests from the ring and answers them; sends what fits. */
+struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget);
+void stream_init_page(struct xenstore_domain_interface *r, bool zero);

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net: a net driver domain. Peers and rights:
+ *   front-ends    their Tx and Rx rings are mapped, packets move by grant copy; hostile
+ *   the NIC       own device behind the IOMMU (dev_dma_enable, one interrupt); its DMA reaches this domain's memory only
+ *   the store     own back-end directories; read: the front-ends' ones and pciback's snapshot of the NIC; may be away
+ * It may be killed at any instruction: keep.h and adopt.c. It works in rounds (netback.h), one exit each while there is work.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "net.h"
+#include "vif.h"
+
+#define POLL_NS   50000ull   /* look again that long after the last packet before asking for events */
+#define SERVE_NS  2000000ull /* then timers and the store get their turn */
+#define UPLINK_WAIT_NS 5000000000ull
+
+struct net net;
+static struct pkt pkts[PKT_NR];
+static uint64_t deadline_ms = 2000, last_kick;
+
+/* --- frames ----------------------------------------------------------------------------------------------- */
+
+static void forward(void *arg, struct pkt *p)
+{
+    unsigned from = (unsigned)(uintptr_t)arg;
+    uint32_t to = switch_route(&net.sw, from, p->data, p->len, last_kick);
+
+    if (to & 1u << SW_UPLINK)
+        vnet_send(&net.uplink, p);
+    for (to &= ~(1u << SW_UPLINK); to; to &= to - 1)
+        vif_offer(&vifs[__builtin_ctz(to)], p);
+}
+
+#define EACH_CONNECTED(v) \
+    for (struct vif *v = vifs + 1; v < vifs + SW_PORTS; v++) \
+        if (v->connected)
+
+/* One round; true if anything moved. */
+static bool serve_round(void)
+{
+    struct batch *b = &net.batch;
+    unsigned work = vnet_receive(&net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
+
+    EACH_CONNECTED(v)
+        work += nb_collect_tx(&v->nb, b);
+    EACH_CONNECTED(v)
+        work += nb_collect_rx(&v->nb, b);
+    work += b->nr_sends;
+    if (b->nr_copies || b->nr_sends)
+        batch_flush(b);
+    EACH_CONNECTED(v) {
+        nb_finish_tx(&v->nb, b, forward, (void *)(uintptr_t)(v - vifs));
+        nb_finish_rx(&v->nb, b);
+        nb_push(&v->nb, b);
+    }
+    vnet_kick(&net.uplink);
+    return work != 0;
+}
+
+static bool arm(void)
+{
+    bool again = vnet_arm(&net.uplink);
+
+    EACH_CONNECTED(v)
+        again |= nb_arm(&v->nb);
+    return again;
+}
+
+/* Called after a round that did something, or one that found nothing to do: either way this instance is well. */
+static void kick(uint64_t now)
+{
+    if (last_kick && now - last_kick < deadline_ms * (1000000 / 8))
+        return;
+    last_kick = now;
+    if (deadline_ms)
+        deadline_kick(deadline_ms);
+    if (!vnet_sane(&net.uplink))
+        bh_panic("the NIC asks for a reset");
+}
+
+/* Works until nothing is left and everybody will send an event with the next packet: true. false: time for others. */
+static bool serve(void)
+{
+    uint64_t start = now_ns(), now = start, worked = 0;
+
+    for (;;) {
+        bool work = serve_round();
+        now = now_ns();
+        kick(now);
+        if (work)
+            worked = now;
+        if (now - start > SERVE_NS)
+            return false;
+        if (work)
+            continue;
+        if (worked && now - worked < POLL_NS) {
+            __builtin_ia32_pause();
+            continue;
+        }
+        if (!arm())
+            return true;
+        /* Requests wait and there is no buffer: they come back from the NIC, which does not say when. */
+        if (!net.pool.free)
+            return true;
+    }
+}
+
+static void idle(void) { (void)serve(); }
+
+/* --- the uplink ----------------------------------------------------------------------------------------------- */
+
+enum { UPLINK_NONE, UPLINK_WAITING, UPLINK_UP, UPLINK_REFUSED };
+static int uplink;
+static struct bh_pci_info nic;
+static struct keep_nic *keep_nic;
+static uint64_t uplink_since, uplink_next;
+static struct dtimer uplink_timer;
+static bool adopted;
+
+/* As pciback shows it: the text in the store, read once, says where the registers are. */
+static bool cfg_from_text(const char *s, uint8_t *cfg)
+{
+    char two[3] = {0};
+    unsigned n = 0, half = 0;
+
+    for (; *s && n < 256; s++) {
+        if (!strchr("0123456789abcdefABCDEF", *s))
+            continue;
+        two[half++] = *s;
+        if (half == 2) {
+            cfg[n++] = (uint8_t)strtoul(two, NULL, 16);
+            half = 0;
+        }
+    }
+    return n == 256;
+}
+
+static void nic_irq(uint32_t port, void *arg)
+{
+    (void)port, (void)arg; /* the next round looks */
+}
+
+static void uplink_start(const struct keep_nic *k)
+{
+    const char *why = vnet_start(&net.uplink, k, &net.pool, nic_irq, NULL);
+
+    uplink = why ? UPLINK_REFUSED : UPLINK_UP;
+    if (!why) {
+        switch_port_up(&net.sw, SW_UPLINK, NULL);
+        return;
+    }
+    printf("%s: NIC %04x:%02x:%02x.%x refused: %s\n", self.name, nic.sbdf >> 16, nic.sbdf >> 8 & 0xff, nic.sbdf >> 3 & 0x1f,
+           nic.sbdf & 7, why);
+}
+
+static void uplink_find(void)
+{
+    nic.index = 0;
+    if (bh_service(BH_SVC_DEVICES, &nic))
+        return; /* an internal switch */
+    if (keep_nic_valid(keep_nic) && virtio_pci_matches(keep_nic, &nic)) {
+        uplink_start(keep_nic);
+        return;
+    }
+    uplink = UPLINK_WAITING;
+    uplink_since = now_ns();
+}
+
+static void uplink_again(struct dtimer *t) { (void)t; }
+
+/* pciback's directory: the entry dev-N that is our device, once its state is Connected (4). NULL: not there yet. */
+static char *uplink_cfg(void)
+{
+    char path[80], want[16], *dev, *cfg = NULL;
+    uint64_t state = 0, n = 0;
+
+    snprintf(want, sizeof(want), "%04x:%02x:%02x.%x", nic.sbdf >> 16, nic.sbdf >> 8 & 0xff, nic.sbdf >> 3 & 0x1f, nic.sbdf & 7);
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/state", BH_DOMID_PCIBACK, self.domid);
+    if (xs_read_uint(0, path, &state) || state != 4)
+        return NULL;
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/num_devs", BH_DOMID_PCIBACK, self.domid);
+    if (xs_read_uint(0, path, &n))
+        return NULL;
+    for (unsigned i = 0; i < n && i < 32 && !cfg; i++) {
+        snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/dev-%u", BH_DOMID_PCIBACK, self.domid, i);
+        dev = xs_read(0, path);
+        if (dev && !strcmp(dev, want)) {
+            snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/cfg-%u", BH_DOMID_PCIBACK, self.domid, i);
+            cfg = xs_read(0, path);
+        }
+        free(dev);
+    }
+    return cfg;
+}
+
+static void uplink_work(void)
+{
+    uint8_t cfg[256];
+    struct keep_nic k;
+    const char *why = NULL;
+
+    if (uplink != UPLINK_WAITING || now_ns() < uplink_next)
+        return;
+    char *text = uplink_cfg();
+    if (!text) {
+        uplink_next = now_ns() + 20000000;
+        uplink_timer.fn = uplink_again;
+        dtimer_set(&uplink_timer, uplink_next);
+        return;
+    }
+    if (bh_service(BH_SVC_DEVICES, &nic)) /* BARs may have been mapped since */
+        why = "it is gone";
+    else if (!cfg_from_text(text, cfg))
+        why = "pciback's text of its configuration space is cut off";
+    else
+        why = virtio_pci_parse(cfg, &nic, &k);
+    free(text);
+    if (why) {
+        uplink = UPLINK_REFUSED;
+        printf("%s: NIC %04x:%02x:%02x.%x refused: %s\n", self.name, nic.sbdf >> 16, nic.sbdf >> 8 & 0xff,
+               nic.sbdf >> 3 & 0x1f, nic.sbdf & 7, why);
+        return;
+    }
+    uplink_start(&k);
+    if (uplink == UPLINK_UP)
+        keep_nic_save(keep_nic, &k);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+static struct keep_vif *keep_page(unsigned port) { return (struct keep_vif *)((uint8_t *)keep_nic + port * PAGE_SIZE); }
+
+static void memory_init(void)
+{
+    uint8_t *mem = page_alloc(PKT_NR * PKT_BUF / PAGE_SIZE);
+
+    if (!mem)
+        bh_panic("no memory for packets: ram= is too small");
+    pkt_pool_init(&net.pool, pkts, mem, PKT_NR);
+    keep_nic = (struct keep_nic *)self.keep;
+    if (self.nr_keep < SW_PORTS) {
+        printf("%s: %u keep pages, %u are needed: a restart will find nothing\n", self.name, self.nr_keep, SW_PORTS);
+        keep_nic = page_alloc(SW_PORTS);
+    }
+    if (!keep_nic)
+        bh_panic("no memory for keep records");
+}
+
+static void say_adopted(unsigned vifs_kept, uint64_t start)
+{
+    if (adopted || (uplink == UPLINK_WAITING && now_ns() - uplink_since < UPLINK_WAIT_NS))
+        return;
+    adopted = true;
+    bh_service(BH_SVC_ADOPTED, NULL);
+    printf("%s: up, uplink %s%s, %u vifs adopted, %lu us\n", self.name,
+           uplink == UPLINK_UP ? "virtio-net" : uplink == UPLINK_NONE ? "none" : "not there",
+           uplink == UPLINK_UP && (net.uplink.dev.features & VIRTIO_NET_F_CSUM) ? " (checksum offload)" : "", vifs_kept,
+           (now_ns() - start) / 1000);
+}
+
+int main(void)
+{
+    uint64_t start = now_ns();
+    char word[16];
+
+    if (cmdline_get("deadline", word, sizeof(word)))
+        deadline_ms = strtoul(word, NULL, 10);
+    kick(start);
+    memory_init();
+    uplink_find();
+    unsigned n = vifs_adopt(keep_page);
+    for (;;) {
+        bool quiet = serve();
+        say_adopted(n, start);
+        xs_idle = idle;
+        uplink_work();
+        vifs_store_work();
+        /* Calls to the store may have left work behind: look once more before sleeping. */
+        if (net.batch.nr_sends || (arm() && net.pool.free))
+            quiet = false;
+        event_wait(quiet ? net.pool.free ? 0 : now_ns() + 1000000 : 1);
+    }
+}

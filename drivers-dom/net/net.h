@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the net driver domain share at run time: one pool, one switch, one uplink, one batch. */
+#pragma once
+#include <bh.h>
+#include "pkt.h"
+#include "switch.h"
+#include "virtio_net.h"
+
+struct net {
+    struct pkt_pool pool;
+    struct sw sw;
+    struct vnet uplink;
+    struct batch batch; /* empty whenever a store call may block, but for sends */
+};
+extern struct net net;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The vifs: xenbus glue around netback.h. vif n lives on switch port n and in keep page n, in this life and the next.
+ *
+ * States (<xen/io/xenbus.h>): we advertise and go to InitWait; on the front-end's Connected we map its rings and go to
+ * Connected; on its Closing, Closed or a detach we unmap and follow; on its Initialising we are at InitWait again. A crash of this
+ * domain moves no state: the next life maps the same rings from the keep record and asks the store afterwards.
+ */
+#pragma once
+#include <bh.h>
+#include "keep.h"
+#include "netback.h"
+#include "switch.h"
+
+struct vif {
+    bool used;        /* it has a back-end directory, or a keep record */
+    bool connected;   /* rings are mapped: nb works */
+    bool dirty;       /* look at the store again */
+    bool watched;     /* a watch is on the front-end's state */
+    bool told, asked; /* its protocol error was printed; its replacement was asked for */
+    domid_t dom;
+    uint16_t devid;
+    int state;        /* ours in the store; 0: not known in this life */
+    uint8_t mac[6];
+    bool has_mac;
+    char fe_path[KEEP_PATH];
+    struct grant_map map;
+    struct keep_vif *keep;
+    struct nb nb;
+};
+
+extern struct vif vifs[SW_PORTS]; /* [0] is the uplink's place and unused */
+
+/* Takes over the rings of the last life: no store access. Returns how many. keep: page 1 of the keep pages. */
+unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port));
+/* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. */
+void vifs_store_work(void);
+/* Puts a frame on the vif's queue, with its checksum filled in if the front-end wants that. */
+void vif_offer(struct vif *v, struct pkt *p);

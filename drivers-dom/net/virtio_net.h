@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * virtio-net as the uplink: one receive and one transmit queue of 256, buffers from the pool, no completion interrupts for
+ * transmission. DMA is identity-mapped own memory behind the IOMMU and never remapped.
+ *
+ * The device is trusted with frames only: indices and lengths that it writes are checked, and nonsense ends this instance, because
+ * restart is the one way back that is tested.
+ */
+#pragma once
+#include <bh.h>
+#include "pkt.h"
+#include "virtio.h"
+
+struct vq {
+    struct vring_desc *desc;
+    volatile struct vring_avail *avail;
+    volatile struct vring_used *used;
+    volatile uint16_t *notify;
+    uint16_t index, avail_idx, used_idx, kicked;
+    struct pkt *pkt[VQ_SIZE];        /* by descriptor */
+    uint16_t free[VQ_SIZE], nr_free; /* Tx descriptors */
+};
+
+struct vnet {
+    struct virtio_dev dev;
+    struct pkt_pool *pool;
+    struct vq rx, tx;
+    uint32_t sbdf;
+    bool up;
+    uint64_t rx_packets, rx_dropped, tx_packets, tx_dropped;
+};
+
+/* Device reset, then DMA, then queues (restart.md 3). NULL, or why the device cannot be used. */
+const char *vnet_start(struct vnet *n, const struct keep_nic *k, struct pkt_pool *pool, event_fn irq, void *arg);
+/* Frames that came in, at most `budget`; each is the callee's only for the call (pkt_get to keep it). Returns how many. */
+unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p), void *arg);
+void vnet_send(struct vnet *n, struct pkt *p); /* takes a reference of its own; drops when the queue is full */
+void vnet_kick(struct vnet *n);                /* once a round: gives buffers back, tells the device what it waits for */
+bool vnet_arm(struct vnet *n);                 /* asks for an interrupt with the next frame; true: there is one already */
+bool vnet_sane(const struct vnet *n);          /* the device does not ask for a reset */
+static inline unsigned vnet_in_flight(const struct vnet *n) { return n->up ? VQ_SIZE - n->tx.nr_free : 0; }

@@ -1,0 +1,701 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/net/pkt.c
+// FLAGS: -Idomains/include -Idrivers-dom/net
+/*
+ * Death of netback at every single store. A scripted front-end (a model of Linux's xen-netfront and its checks) exchanges
+ * packets with the back-end's ring code. Every store to ring or keep memory, every grant copy and every send is a point at
+ * which the instance dies: all of its private memory is lost, a fresh one adopts rings and record, the script goes on, and at its
+ * end everything must have been answered exactly once and traffic must flow. Pairs of deaths follow, then damaged records.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "netback.h"
+
+enum { RING = 256, BUF = 4096, NGRANT = 1024, MAXPKT = 256, POOL = 48, START = 0xfffffff0 - 40 };
+#define MASK (RING - 1)
+
+/* --- what survives: guest, rings, keep page ------------------------------------------------------------- */
+
+struct grant {
+    uint32_t ref;
+    int kind; /* 0 none, 1 Tx, 2 Rx */
+    unsigned off, len;
+    uint8_t *buf;
+};
+
+static _Alignas(4096) uint8_t tx_page[4096], rx_page[4096], keep_page[4096];
+#define TXS ((netif_tx_sring_t *)tx_page)
+#define RXS ((netif_rx_sring_t *)rx_page)
+#define KEEP ((struct keep_vif *)keep_page)
+
+static struct fe {
+    struct grant grant[NGRANT];
+    uint8_t mem[2][RING][BUF]; /* [Tx/Rx][slot] */
+    uint32_t next_ref;
+    uint32_t tx_prod, tx_rsp_cons, rx_prod, rx_rsp_cons;
+    uint32_t tx_ref[RING];     /* by slot; 0 for an extra slot */
+    uint16_t tx_id[RING];
+    bool tx_extra[RING], tx_end[RING];
+    uint8_t pending[65536];    /* Tx ids in flight */
+    uint16_t next_id;
+    uint32_t rx_ref[RING];
+    uint16_t rx_id[RING];
+    bool event;                /* the back-end sent */
+    uint32_t tx_seq, rx_seq;   /* last packet number delivered each way */
+    unsigned sends, spurious;
+    bool eager;                /* looks at the rings after every store, as a polling NAPI may; else only on events */
+} fe;
+
+static bool be_event;   /* the front-end notified the back-end */
+static uint32_t host_seq, guest_seq;
+static unsigned pkt_len[MAXPKT]; /* host -> guest, by number */
+static unsigned guest_len[MAXPKT];
+static bool guest_bad[MAXPKT];
+
+/* --- crash points ---------------------------------------------------------------------------------------- */
+
+static jmp_buf crash_env;
+static long countdown, points;
+static bool armed;
+
+static void fe_look(void);
+
+static void crash_point(void)
+{
+    points++;
+    if (armed && countdown-- == 0) {
+        armed = false;
+        longjmp(crash_env, 1);
+    }
+}
+
+static void check_published(void)
+{
+    uint32_t tx = TXS->rsp_prod, rx = RXS->rsp_prod;
+
+    if (tx - fe.tx_rsp_cons > fe.tx_prod - fe.tx_rsp_cons)
+        fail_msg("illegal number of Tx responses");
+    if (rx - fe.rx_rsp_cons > fe.rx_prod - fe.rx_rsp_cons)
+        fail_msg("illegal number of Rx responses");
+    if (tx != fe.tx_rsp_cons && !fe.tx_end[(tx - 1) & MASK])
+        fail_msg("Tx responses end inside a packet");
+    if (rx != fe.rx_rsp_cons && (RXS->ring[(rx - 1) & MASK].rsp.flags & NETRXF_more_data))
+        fail_msg("Rx responses end inside a packet");
+}
+
+void shared_stored(void)
+{
+    check_published();
+    if (fe.eager)
+        fe_look();
+    crash_point();
+}
+
+/* --- grants and the batch ----------------------------------------------------------------------------- */
+
+static void *own[BH_BATCH_COPIES];
+static const void *own_src[BH_BATCH_COPIES];
+
+static struct grant *grant_of(uint32_t ref)
+{
+    struct grant *g = &fe.grant[ref % NGRANT];
+    return g->kind && g->ref == ref ? g : NULL;
+}
+
+static uint32_t grant_new(int kind, uint8_t *buf, unsigned off, unsigned len)
+{
+    while (fe.grant[fe.next_ref % NGRANT].kind || !fe.next_ref)
+        fe.next_ref++;
+    fe.grant[fe.next_ref % NGRANT] = (struct grant){fe.next_ref, kind, off, len, buf};
+    return fe.next_ref++;
+}
+
+int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
+{
+    if (b->nr_copies == BH_BATCH_COPIES)
+        return -1;
+    struct gnttab_copy *c = &b->copy[b->nr_copies];
+    memset(c, 0, sizeof(*c));
+    c->source.u.ref = ref;
+    c->source.offset = (uint16_t)off;
+    c->len = (uint16_t)len;
+    c->flags = GNTCOPY_source_gref;
+    own[b->nr_copies] = dst;
+    return (int)b->nr_copies++;
+}
+
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len)
+{
+    if (b->nr_copies == BH_BATCH_COPIES)
+        return -1;
+    struct gnttab_copy *c = &b->copy[b->nr_copies];
+    memset(c, 0, sizeof(*c));
+    c->dest.u.ref = ref;
+    c->dest.offset = (uint16_t)off;
+    c->len = (uint16_t)len;
+    c->flags = GNTCOPY_dest_gref;
+    own_src[b->nr_copies] = src;
+    return (int)b->nr_copies++;
+}
+
+void batch_send(struct batch *b, uint32_t port)
+{
+    for (unsigned i = 0; i < b->nr_sends; i++) {
+        if (b->send[i] == port)
+            return;
+    }
+    b->send[b->nr_sends++] = port;
+}
+
+static void fe_send_arrived(void)
+{
+    fe.sends++;
+    if (TXS->rsp_prod == fe.tx_rsp_cons && RXS->rsp_prod == fe.rx_rsp_cons)
+        fe.spurious++;
+    fe.event = true;
+}
+
+int batch_flush(struct batch *b)
+{
+    for (unsigned i = 0; i < b->nr_copies; i++) {
+        struct gnttab_copy *c = &b->copy[i];
+        bool from = c->flags & GNTCOPY_source_gref;
+        struct grant *g = grant_of(from ? c->source.u.ref : c->dest.u.ref);
+        unsigned off = from ? c->source.offset : c->dest.offset;
+        if (!g || g->kind != (from ? 1 : 2))
+            fail_msg("copy %s grant %u, which is not offered for it", from ? "from" : "to",
+                     from ? c->source.u.ref : c->dest.u.ref);
+        if (off < g->off || off + c->len > g->off + g->len)
+            fail_msg("copy outside of what the slot names");
+        if (from)
+            memcpy(own[i], g->buf + off, c->len);
+        else
+            memcpy(g->buf + off, own_src[i], c->len);
+        c->status = GNTST_okay;
+        crash_point();
+    }
+    b->nr_copies = 0;
+    for (unsigned i = 0; i < b->nr_sends; i++) {
+        fe_send_arrived();
+        crash_point();
+    }
+    b->nr_sends = 0;
+    return 0;
+}
+
+/* --- the front-end ------------------------------------------------------------------------------------------ */
+
+static uint8_t pattern(uint32_t seq, unsigned i, bool host)
+{
+    return (uint8_t)(seq * 31 + i * 7 + i / 251 + (host ? 0x80 : 0));
+}
+
+static void fe_push_tx(void)
+{
+    uint32_t old = TXS->req_prod;
+    TXS->req_prod = fe.tx_prod;
+    if (fe.tx_prod - TXS->req_event < fe.tx_prod - old)
+        be_event = true;
+}
+
+static uint16_t fe_id(void)
+{
+    do
+        fe.next_id = (uint16_t)(fe.next_id * 5 + 77);
+    while (fe.pending[fe.next_id]);
+    return fe.next_id;
+}
+
+static void fe_slot(unsigned size_field, unsigned off, unsigned len, unsigned flags, bool last)
+{
+    unsigned s = fe.tx_prod & MASK;
+    uint8_t *buf = fe.mem[0][s];
+
+    fe.tx_extra[s] = false;
+    fe.tx_end[s] = last;
+    fe.tx_id[s] = fe_id();
+    fe.pending[fe.tx_id[s]] = 1;
+    fe.tx_ref[s] = grant_new(1, buf, off, len);
+    TXS->ring[s].req = (struct netif_tx_request){fe.tx_ref[s], (uint16_t)off, (uint16_t)flags, fe.tx_id[s],
+                                                 (uint16_t)size_field};
+    fe.tx_prod++;
+}
+
+/* A packet of `frags` slots and `extras` extra infos; bad: sizes that make no sense. */
+static void guest_sends(unsigned len, unsigned frags, unsigned extras, bool bad)
+{
+    unsigned seq = ++guest_seq, each = len / frags, at = 0;
+
+    if (fe.tx_prod - fe.tx_rsp_cons + frags + extras > RING)
+        fail_msg("script overfills the ring");
+    guest_len[seq] = len;
+    guest_bad[seq] = bad || extras;
+    for (unsigned f = 0; f < frags; f++) {
+        unsigned n = f + 1 < frags ? each : len - at, off = 16 * f + 4, slot = fe.tx_prod & MASK;
+        unsigned flags = (f + 1 < frags ? NETTXF_more_data : 0) | (!f && extras ? NETTXF_extra_info : 0);
+        fe_slot(f ? n : bad ? 5 : len, off, n, flags, f + 1 == frags && !extras);
+        for (unsigned i = 0; i < n; i++)
+            fe.mem[0][slot][off + i] = at + i < 4 ? (uint8_t)(seq >> (8 * (at + i))) : pattern(seq, at + i, false);
+        at += n;
+        for (unsigned e = 0; !f && e < extras; e++) {
+            unsigned s = fe.tx_prod++ & MASK;
+            memset(&TXS->ring[s], 0, sizeof(TXS->ring[s]));
+            struct netif_extra_info *x = (struct netif_extra_info *)&TXS->ring[s];
+            x->type = XEN_NETIF_EXTRA_TYPE_GSO;
+            x->flags = e + 1 < extras ? XEN_NETIF_EXTRA_FLAG_MORE : 0;
+            fe.tx_extra[s] = true;
+            fe.tx_ref[s] = 0;
+            fe.tx_end[s] = frags == 1 && e + 1 == extras;
+        }
+    }
+    if (extras)
+        fe.tx_end[(fe.tx_prod - 1) & MASK] = true;
+    fe_push_tx();
+}
+
+static void guest_posts(unsigned n)
+{
+    uint32_t old = fe.rx_prod;
+
+    while (n--) {
+        unsigned s = fe.rx_prod & MASK;
+        memset(fe.mem[1][s], 0xee, BUF);
+        fe.rx_id[s] = (uint16_t)(fe.rx_prod * 3 + 11);
+        fe.rx_ref[s] = grant_new(2, fe.mem[1][s], 0, BUF);
+        RXS->ring[s].req = (struct netif_rx_request){fe.rx_id[s], 0, fe.rx_ref[s]};
+        fe.rx_prod++;
+    }
+    RXS->req_prod = fe.rx_prod;
+    if (fe.rx_prod - RXS->req_event < fe.rx_prod - old)
+        be_event = true;
+}
+
+/* xennet_tx_buf_gc: each id once, its grant free. */
+static void fe_tx_responses(void)
+{
+    uint32_t prod = TXS->rsp_prod;
+
+    check_published();
+    for (; fe.tx_rsp_cons != prod; fe.tx_rsp_cons++) {
+        unsigned s = fe.tx_rsp_cons & MASK;
+        struct netif_tx_response r = TXS->ring[s].rsp;
+        if ((r.status == NETIF_RSP_NULL) != fe.tx_extra[s])
+            fail_msg("extra slot and its response do not match");
+        if (r.status == NETIF_RSP_NULL)
+            continue;
+        if (!fe.pending[r.id] || r.id != fe.tx_id[s])
+            fail_msg("response for id %u, which is not pending here", r.id);
+        fe.pending[r.id] = 0;
+        grant_of(fe.tx_ref[s])->kind = 0;
+    }
+    TXS->rsp_event = prod + 1;
+}
+
+static void fe_rx_packet(const uint8_t *data, unsigned len)
+{
+    uint32_t seq = (uint32_t)(data[0] | data[1] << 8);
+
+    if (len < 4 || seq == 0 || seq >= MAXPKT || len != pkt_len[seq])
+        fail_msg("received something that nobody sent");
+    for (unsigned i = 4; i < len; i++) {
+        if (data[i] != pattern(seq, i, true))
+            fail_msg("payload of packet %u is wrong at %u", seq, i);
+    }
+    if (seq <= fe.rx_seq)
+        fail_msg("packet %u twice or out of order", seq);
+    fe.rx_seq = seq;
+}
+
+/* xennet_get_responses: id and buffer by position, whole packets. */
+static void fe_rx_responses(void)
+{
+    static uint8_t data[18 * BUF];
+    uint32_t prod = RXS->rsp_prod;
+    unsigned len = 0;
+
+    check_published();
+    for (; fe.rx_rsp_cons != prod; fe.rx_rsp_cons++) {
+        unsigned s = fe.rx_rsp_cons & MASK;
+        struct netif_rx_response r = RXS->ring[s].rsp;
+        if (r.id != fe.rx_id[s] || r.status < 0 || r.offset + r.status > BUF)
+            fail_msg("Rx response with id %u, status %d", r.id, r.status);
+        memcpy(data + len, fe.mem[1][s] + r.offset, (unsigned)r.status);
+        len += (unsigned)r.status;
+        grant_of(fe.rx_ref[s])->kind = 0;
+        if (!(r.flags & NETRXF_more_data)) {
+            fe_rx_packet(data, len);
+            len = 0;
+        }
+    }
+    RXS->rsp_event = prod + 1;
+}
+
+static void fe_look(void)
+{
+    uint32_t before = fe.rx_rsp_cons;
+
+    if (TXS->rsp_prod != fe.tx_rsp_cons)
+        fe_tx_responses();
+    if (RXS->rsp_prod != fe.rx_rsp_cons)
+        fe_rx_responses();
+    if (fe.eager && fe.rx_rsp_cons != before) /* refill at once: late bodies would land on requests */
+        guest_posts(fe.rx_rsp_cons - before);
+}
+
+static void fe_handle_event(void)
+{
+    if (!fe.event)
+        return;
+    fe.event = false;
+    fe_look();
+}
+
+/* --- the back-end: one instance -------------------------------------------------------------------------------- */
+
+static struct nb nb;
+static struct batch batch;
+static struct pkt_pool pool;
+static struct pkt pkts[POOL];
+static uint8_t pool_mem[POOL * PKT_BUF];
+static struct pkt big[8]; /* longer than a pool buffer: several Rx slots */
+static uint8_t big_mem[8][3 * BUF];
+static unsigned nbig;
+
+static void be_deliver(void *arg, struct pkt *p)
+{
+    uint32_t seq = (uint32_t)(p->data[0] | p->data[1] << 8);
+
+    if (seq == 0 || seq >= MAXPKT || p->len != guest_len[seq] || guest_bad[seq])
+        fail_msg("sent something that the guest did not send");
+    for (unsigned i = 4; i < p->len; i++) {
+        if (p->data[i] != pattern(seq, i, false))
+            fail_msg("packet %u to the wire is wrong at %u", seq, i);
+    }
+    if (seq <= fe.tx_seq)
+        fail_msg("packet %u to the wire twice", seq);
+    fe.tx_seq = seq;
+}
+
+static unsigned be_round(void)
+{
+    unsigned work = nb_collect_tx(&nb, &batch) + nb_collect_rx(&nb, &batch) + batch.nr_sends;
+
+    batch_flush(&batch);
+    nb_finish_tx(&nb, &batch, be_deliver, NULL);
+    nb_finish_rx(&nb, &batch);
+    nb_push(&nb, &batch);
+    return work;
+}
+
+/* Runs until it would sleep. */
+static void be_run(void)
+{
+    do {
+        while (be_round() || batch.nr_sends)
+            ;
+    } while (nb_arm(&nb));
+    if (nb.broken)
+        fail_msg("back-end gave up: %s", nb.broken);
+}
+
+static void be_fresh(void)
+{
+    memset(&nb, 0, sizeof(nb));
+    memset(&batch, 0, sizeof(batch));
+    memset(pool_mem, 0xdd, sizeof(pool_mem));
+    pkt_pool_init(&pool, pkts, pool_mem, POOL);
+    nbig = 0;
+    nb.txs = TXS;
+    nb.rxs = RXS;
+    nb.keep = KEEP;
+    nb.pool = &pool;
+    nb.dom = 16;
+    nb.tx_port = 1;
+    nb.rx_port = 2;
+}
+
+/* 0, or -1: the record is unsound and the vif would be plugged again. */
+static int be_start(void)
+{
+    static const struct keep_vif_head head = {.domid = 16, .features = KEEP_F_SG, .fe_path = "/local/domain/16/device/vif/0"};
+    const char *why;
+
+    be_fresh();
+    if (keep_vif_state(KEEP) == KEEP_EMPTY) /* the store still says InitWait: an ordinary connection */
+        return nb_attach(&nb, &head);
+    return nb_adopt(&nb, &batch, &why);
+}
+
+static void host_sends(unsigned len)
+{
+    struct pkt *p = &big[nbig % 8];
+
+    pkt_len[++host_seq] = len;
+    *p = (struct pkt){.data = big_mem[nbig++ % 8], .len = (uint16_t)len, .refs = 100};
+    for (unsigned i = 0; i < len; i++)
+        p->data[i] = i < 4 ? (uint8_t)(host_seq >> (8 * i)) : pattern(host_seq, i, true);
+    nb_queue_rx(&nb, p);
+}
+
+/* --- the script ------------------------------------------------------------------------------------------- */
+
+enum op { SEND, SENDX, BAD, POST, HOST, RUN, LOOK, END };
+struct step { enum op op; unsigned a, b, c; };
+
+static const struct step script[] = {
+    {POST, 3, 0, 0},    {RUN, 0, 0, 0},      {SEND, 60, 1, 0},   {RUN, 0, 0, 0},      {LOOK, 0, 0, 0},
+    {SEND, 1514, 3, 0}, {SENDX, 900, 2, 2},  {SEND, 80, 1, 0},   {HOST, 100, 0, 0},   {RUN, 0, 0, 0},
+    {HOST, 5000, 0, 0}, {HOST, 64, 0, 0},    {RUN, 0, 0, 0},     {LOOK, 0, 0, 0},     {POST, 1, 0, 0},
+    {RUN, 0, 0, 0},     {SENDX, 300, 1, 1},  {BAD, 400, 3, 0},   {SEND, 1000, 18, 0}, {RUN, 0, 0, 0},
+    {POST, 4, 0, 0},    {HOST, 9000, 0, 0},  {HOST, 1514, 0, 0}, {SEND, 70, 2, 0},    {RUN, 0, 0, 0},
+    {LOOK, 0, 0, 0},    {BAD, 700, 19, 0},   {SEND, 333, 4, 0},  {SEND, 334, 1, 0},   {POST, 2, 0, 0},
+    {RUN, 0, 0, 0},     {LOOK, 0, 0, 0},     {HOST, 4096, 0, 0}, {HOST, 4097, 0, 0},  {POST, 6, 0, 0},
+    {RUN, 0, 0, 0},     {SEND, 1514, 2, 0},  {LOOK, 0, 0, 0},    {RUN, 0, 0, 0},      {END, 0, 0, 0},
+};
+
+static void world_init(bool eager)
+{
+    memset(&fe, 0, sizeof(fe));
+    memset(tx_page, 0, sizeof(tx_page));
+    memset(rx_page, 0, sizeof(rx_page));
+    memset(keep_page, 0, sizeof(keep_page));
+    fe.eager = eager;
+    fe.next_ref = 8;
+    fe.tx_prod = fe.tx_rsp_cons = fe.rx_prod = fe.rx_rsp_cons = START;
+    TXS->req_prod = TXS->rsp_prod = RXS->req_prod = RXS->rsp_prod = START;
+    TXS->req_event = TXS->rsp_event = RXS->req_event = RXS->rsp_event = START + 1;
+    host_seq = guest_seq = 0;
+    be_event = true;
+    armed = false;
+    points = 0;
+}
+
+static void step_run(const struct step *s)
+{
+    switch (s->op) {
+    case SEND: guest_sends(s->a, s->b, 0, false); break;
+    case SENDX: guest_sends(s->a, s->b, s->c, false); break;
+    case BAD: guest_sends(s->a, s->b, 0, true); break;
+    case POST: guest_posts(s->a); break;
+    case HOST: host_sends(s->a); break;
+    case RUN:
+        /* Asleep unless notified: a notification that req_event should have asked for and did not would hang the script.
+         * New work from the uplink wakes it as well. */
+        if (be_event || nb.rxq_head != nb.rxq_tail) {
+            be_event = false;
+            be_run();
+        }
+        break;
+    case LOOK: fe_handle_event(); break;
+    case END: break;
+    }
+}
+
+static volatile unsigned pc;
+static volatile int deaths;
+static long second; /* the second death, this many points after the first; -1: none */
+static volatile bool lost;
+static void (*at_death)(void);
+
+/* Runs the script with a death after `first` crash points (-1: none). lost: the record was refused. */
+static void play(long first)
+{
+    pc = 0;
+    deaths = 0;
+    lost = false;
+    countdown = first;
+    armed = first >= 0;
+    if (setjmp(crash_env)) {
+        /* dead: everything private is gone */
+        deaths++;
+        if (at_death && deaths == 1)
+            at_death();
+        be_fresh();
+        if (deaths == 1 && second >= 0) {
+            countdown = second;
+            armed = true;
+        }
+    }
+    if (be_start() < 0) {
+        lost = true;
+        armed = false;
+        return;
+    }
+    be_event = false; /* binding the port sets it pending: run */
+    be_run();
+    for (; script[pc].op != END; pc++)
+        step_run(&script[pc]);
+    armed = false;
+}
+
+/* Quiet: what was published was also announced, everything is answered, and traffic flows both ways. */
+static void finish(void)
+{
+    for (int i = 0; i < 4; i++) {
+        fe_handle_event();
+        be_run();
+    }
+    fe_handle_event();
+    if (TXS->rsp_prod != fe.tx_rsp_cons || RXS->rsp_prod != fe.rx_rsp_cons)
+        fail_msg("responses were published and never announced");
+    if (fe.tx_rsp_cons != fe.tx_prod)
+        fail_msg("%u Tx slots were never answered", fe.tx_prod - fe.tx_rsp_cons);
+    uint32_t tx = fe.tx_seq, rx = fe.rx_seq;
+    guest_posts(3);
+    guest_sends(200, 2, 0, false);
+    host_sends(6000);
+    be_run();
+    fe_handle_event();
+    if (fe.tx_seq != guest_seq || fe.rx_seq != host_seq || fe.tx_seq == tx || fe.rx_seq == rx)
+        fail_msg("traffic does not flow at the end");
+}
+
+static long count_points(bool eager)
+{
+    second = -1;
+    world_init(eager);
+    play(-1);
+    assert_int_equal(deaths, 0);
+    long n = points;
+    finish();
+    return n;
+}
+
+static void test_no_crash(void **state)
+{
+    assert_true(count_points(false) > 200);
+    assert_int_equal(fe.spurious, 0);
+    assert_int_equal(fe.tx_seq, guest_seq);
+    assert_int_equal(fe.rx_seq, host_seq);
+    assert_true(count_points(true) > 200);
+}
+
+static void test_every_store(void **state)
+{
+    for (int eager = 0; eager < 2; eager++) {
+        long n = count_points(eager);
+        for (long i = 0; i < n; i++) {
+            world_init(eager);
+            play(i);
+            assert_int_equal(deaths, 1);
+            assert_false(lost);
+            finish();
+        }
+        print_message("%ld single deaths, %s front-end\n", n, eager ? "polling" : "sleeping");
+    }
+}
+
+static void test_every_pair(void **state)
+{
+    long runs = 0;
+
+    for (int eager = 0; eager < 2; eager++) {
+        long n = count_points(eager);
+        for (long i = 0; i < n; i++) {
+            for (long j = 0; j < 40; j++, runs++) {
+                world_init(eager);
+                second = j;
+                play(i);
+                assert_false(lost);
+                finish();
+            }
+        }
+    }
+    second = -1;
+    print_message("%ld pairs of deaths\n", runs);
+}
+
+/* --- damaged records ----------------------------------------------------------------------------------------- */
+
+static unsigned damage_at;
+static uint8_t damage_by;
+static uint8_t tx_before[4096], rx_before[4096];
+
+static void damage(void)
+{
+    keep_page[damage_at] ^= damage_by;
+    memcpy(tx_before, tx_page, sizeof(tx_page));
+    memcpy(rx_before, rx_page, sizeof(rx_page));
+}
+
+/* One damaged byte anywhere in the record: either it made no difference, or nothing was touched and the vif is plugged again. */
+static void damage_one(long when, unsigned at, uint8_t by, unsigned *refused)
+{
+    world_init(false);
+    damage_at = at;
+    damage_by = by;
+    play(when);
+    if (lost) {
+        (*refused)++;
+        assert_memory_equal(tx_before, tx_page, sizeof(tx_page));
+        assert_memory_equal(rx_before, rx_page, sizeof(rx_page));
+    } else {
+        finish();
+    }
+}
+
+static void test_damaged_record(void **state)
+{
+    long n = count_points(false), runs = 0;
+    unsigned refused = 0;
+
+    at_death = damage;
+    for (long when = 40; when < n; when += n / 9) {
+        for (unsigned at = 0; at < sizeof(struct keep_vif); at++, runs++)
+            damage_one(when, at, (uint8_t)(1 + (at * 37 + (unsigned)when) % 255), &refused);
+    }
+    at_death = NULL;
+    assert_true(refused > 0 && refused < runs);
+    print_message("%ld damaged records, %u refused\n", runs, refused);
+}
+
+/* Every value of every byte that a request in flight depends on. */
+static void test_damage_detected(void **state)
+{
+    for (uint32_t index = 250; index < 260; index++) {
+        uint16_t id = (uint16_t)(index * 4099);
+        uint32_t tx = keep_tx(index, id, index & 1), gref = index * 0x01020305;
+        uint64_t rx = keep_rx(index, id, gref), ix = keep_idx(index * 0x10307);
+        assert_int_equal(keep_tx_kind(index, tx), index & 1);
+        assert_int_equal(keep_tx_kind(index + 256, tx), -1);
+        assert_false(keep_rx_ok(index + 256, rx));
+        for (unsigned byte = 0; byte < 8; byte++) {
+            for (uint64_t v = 1; v < 256; v++) {
+                uint64_t x = v << (8 * byte);
+                if (byte < 4)
+                    assert_int_equal(keep_tx_kind(index, tx ^ (uint32_t)x), -1);
+                assert_false(keep_rx_ok(index, rx ^ x));
+                assert_false(keep_idx_ok(ix ^ x));
+            }
+        }
+    }
+}
+
+static void test_tampered_rsp_prod(void **state)
+{
+    const char *why = NULL;
+
+    for (uint32_t by = 1; by < 600; by++) {
+        world_init(false);
+        play(-1);
+        (by & 1 ? &TXS->rsp_prod : &RXS->rsp_prod)[0] += by;
+        be_fresh();
+        assert_int_equal(nb_adopt(&nb, &batch, &why), -22);
+        assert_non_null(why);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_crash),        cmocka_unit_test(test_every_store),
+        cmocka_unit_test(test_every_pair),      cmocka_unit_test(test_damaged_record),
+        cmocka_unit_test(test_damage_detected), cmocka_unit_test(test_tampered_rsp_prod),
+    };
+    return cmocka_run_group_tests_name("net_adopt", tests, NULL, NULL);
+}

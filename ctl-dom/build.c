@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The builder: one domain from its configuration, in the order create, memory, program, rings, entry, devices, store, console,
+ * unpause. Everything before the unpause is undone by ending the domain, which the core does whatever state it is in; the nodes
+ * in the store go with it. From the unpause on nothing of the domain's memory can be reached from here.
+ */
+#include "ctl.h"
+#include "acpi.h"
+#include "elf.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xen/xen.h>
+
+int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
+{
+    struct bh_write w = { .domid = id, .gpa = gpa, .src = (uint64_t)src, .len = len };
+
+    while (w.len) {
+        long done = bh_control(BH_CTL_WRITE, &w);
+        if (done <= 0)
+            return done ? (int)done : -EFAULT;
+        w.gpa += (uint64_t)done;
+        w.src += (uint64_t)done;
+        w.len -= (uint64_t)done;
+    }
+    return 0;
+}
+
+static bool all_zero(const uint8_t *p, size_t len)
+{
+    while (len >= 8) {
+        uint64_t v;
+        memcpy(&v, p, 8);
+        if (v)
+            return false;
+        p += 8;
+        len -= 8;
+    }
+    while (len--)
+        if (*p++)
+            return false;
+    return true;
+}
+
+/* Populated RAM is zeroed, so a block of zeroes needs no copy: a third of a kernel's file is its bss. */
+int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len)
+{
+    const uint8_t *p = src;
+    size_t pending = 0; /* bytes before p + at that are to be written */
+
+    for (size_t at = 0; at < len;) {
+        size_t block = len - at < PAGE_SIZE ? len - at : PAGE_SIZE;
+        if (!all_zero(p + at, block)) {
+            pending += block;
+        } else if (pending) {
+            int rc = guest_write(id, gpa + at - pending, p + at - pending, pending);
+            if (rc)
+                return rc;
+            pending = 0;
+        }
+        at += block;
+    }
+    return pending ? guest_write(id, gpa + len - pending, p + len - pending, pending) : 0;
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------------- */
+static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf *e)
+{
+    struct bh_populate p = { .domid = d->id, .gfn = from >> PAGE_SHIFT, .nr = bytes >> PAGE_SHIFT };
+
+    if (!bytes)
+        return 0;
+    long rc = bh_control(BH_CTL_POPULATE, &p);
+    return rc < 0 ? fail(e, (int)rc, "%s: no memory: %s after %lu of %lu MiB", d->cfg.name, errno_text((int)rc),
+                         p.done >> 8, p.nr >> 8)
+                  : 0;
+}
+
+static int check_memory(const struct domcfg *cfg, struct errbuf *e)
+{
+    struct bh_sysinfo si = { 0 };
+
+    if (bh_control(BH_CTL_SYSINFO, &si) == 0 && (uint64_t)cfg->memory_mb > (si.free_pages + si.dirty_pages) >> 8)
+        return fail(e, -ENOMEM, "%s: memory: %u MiB wanted, %lu MiB free", cfg->name, cfg->memory_mb,
+                    (si.free_pages + si.dirty_pages) >> 8);
+    return 0;
+}
+
+/* --- a service domain: the standard layout of bulkhead.h and docs --------------------------------------------------------- */
+static int build_service(struct dom *d, struct errbuf *e)
+{
+    struct boot_map map = { .ram_bytes = d->cfg.memory_mb * MIB };
+    uint64_t top = map.ram_bytes >> PAGE_SHIFT;
+    char cmdline[1300];
+
+    if (d->img->high > (top - 2 - d->cfg.keep) << PAGE_SHIFT)
+        return fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name, d->img->name,
+                    d->cfg.memory_mb);
+    d->store_gfn = top - 1;
+    d->console_gfn = top - 2;
+    int at = snprintf(d->words, sizeof(d->words), "domid=%u name=%s ram=%lu", d->id, d->cfg.name, map.ram_bytes);
+    if (d->cfg.keep)
+        at += snprintf(d->words + at, sizeof(d->words) - (size_t)at, " keep=%lu:%u", top - 2 - d->cfg.keep, d->cfg.keep);
+    if (d->cfg.deadline_ms)
+        snprintf(d->words + at, sizeof(d->words) - (size_t)at, " deadline=%u", d->cfg.deadline_ms);
+    int rc = populate(d, 0, map.ram_bytes, e);
+    if (rc)
+        return rc;
+    if (d->cfg.role == BH_ROLE_STORE && (rc = store_prepare(d, e)))
+        return rc;
+    d->boot_block = malloc(BOOT_BLOCK);
+    if (!d->boot_block)
+        return fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
+    service_cmdline(d, cmdline, sizeof(cmdline));
+    boot_block_fill(d->boot_block, &map, cmdline);
+    rc = guest_write(d->id, BOOT_GPA, d->boot_block, BOOT_BLOCK);
+    for (unsigned i = 0; !rc && i < d->img->nr_segs; i++)
+        rc = guest_write(d->id, d->img->seg[i].gpa, d->img->seg[i].src, d->img->seg[i].len);
+    return rc ? fail(e, rc, "%s: cannot be written: %s", d->cfg.name, errno_text(rc)) : 0;
+}
+
+/* --- a guest ----------------------------------------------------------------------------------------------------------------- */
+struct load {
+    struct dom *d;
+    struct elf_stream *elf;
+    uint64_t gpa;  /* ramdisk: where the next piece goes */
+    uint64_t left; /* ramdisk: room */
+};
+
+static int write_segment(void *arg, uint64_t gpa, const void *src, size_t len)
+{
+    return guest_write_sparse(((struct dom *)arg)->id, gpa, src, len);
+}
+
+static int kernel_sink(void *arg, const void *data, size_t len)
+{
+    struct load *l = arg;
+
+    event_poll(); /* a driver domain that crashes meanwhile is restarted meanwhile */
+    return elf_feed(l->elf, data, len);
+}
+
+static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t *high, struct errbuf *e)
+{
+    struct load l = { .d = d, .elf = malloc(sizeof(*l.elf)) };
+    struct image *img = bundle_find(&bundle, d->cfg.kernel);
+    int rc;
+
+    e->s[0] = '\0';
+    if (!img) {
+        rc = fail(e, -ENOENT, "%s: kernel '%s' is not in the bundle", d->cfg.name, d->cfg.kernel);
+    } else if (!l.elf) {
+        rc = fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
+    } else {
+        elf_begin(l.elf, write_segment, d, limit);
+        rc = image_stream(&bundle, img, kernel_sink, &l, e->s, sizeof(e->s));
+        if (!rc)
+            rc = elf_end(l.elf);
+        if (rc && l.elf->why)
+            fail(e, rc, "%s: kernel '%s' %s", d->cfg.name, d->cfg.kernel, l.elf->why);
+        else if (rc && !e->s[0])
+            fail(e, rc, "%s: kernel '%s': %s", d->cfg.name, d->cfg.kernel, errno_text(rc));
+        *entry = l.elf->entry;
+        *high = l.elf->high;
+    }
+    free(l.elf);
+    return rc;
+}
+
+static int ramdisk_sink(void *arg, const void *data, size_t len)
+{
+    struct load *l = arg;
+
+    event_poll();
+    if (len > l->left)
+        return -E2BIG;
+    int rc = guest_write_sparse(l->d->id, l->gpa, data, len);
+    l->gpa += len;
+    l->left -= len;
+    return rc;
+}
+
+static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot_map *map, struct errbuf *e)
+{
+    struct image *img = bundle_find(&bundle, d->cfg.ramdisk);
+
+    e->s[0] = '\0';
+    if (!img)
+        return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name, d->cfg.ramdisk);
+    uint64_t room = top > above ? top - above : 0, size = (img->full_len + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+    if (size > room)
+        return fail(e, -ENOMEM, "%s: memory: ramdisk '%s' does not fit into %u MiB", d->cfg.name, d->cfg.ramdisk,
+                    d->cfg.memory_mb);
+    struct load l = { .d = d, .gpa = top - size, .left = img->full_len };
+    map->module_gpa = top - size;
+    map->module_len = img->full_len;
+    int rc = image_stream(&bundle, img, ramdisk_sink, &l, e->s, sizeof(e->s));
+    if (!rc && l.left)
+        rc = -EBADMSG;
+    if (rc && !e->s[0])
+        fail(e, rc, "%s: ramdisk '%s': %s", d->cfg.name, d->cfg.ramdisk, errno_text(rc));
+    return rc;
+}
+
+static int build_guest(struct dom *d, uint64_t *entry, struct errbuf *e)
+{
+    struct boot_map map = { .guest = true, .ram_bytes = d->cfg.memory_mb * MIB, .rsdp = SPECIAL_GPA };
+    uint64_t low = map.ram_bytes < LOW_RAM_END ? map.ram_bytes : LOW_RAM_END, high = 0;
+    uint8_t *buf = malloc(ACPI_PAGES * PAGE_SIZE);
+    int rc;
+
+    if (!buf)
+        return fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
+    d->console_gfn = CONSOLE_GPA >> PAGE_SHIFT;
+    d->store_gfn = XENSTORE_GPA >> PAGE_SHIFT;
+    rc = populate(d, 0, low, e);
+    if (!rc)
+        rc = populate(d, SPECIAL_GPA, SPECIAL_PAGES * PAGE_SIZE, e);
+    if (!rc)
+        rc = populate(d, 1ul << 32, map.ram_bytes - low, e);
+    if (!rc)
+        rc = load_kernel(d, low, entry, &high, e);
+    /* Linux reads the ramdisk's place from low memory; the top of it is what nothing else wants at boot. */
+    if (!rc && d->cfg.ramdisk[0])
+        rc = load_ramdisk(d, high, low, &map, e);
+    if (!rc) {
+        size_t len = acpi_build(buf, ACPI_PAGES * PAGE_SIZE, SPECIAL_GPA, d->cfg.vcpus);
+        rc = guest_write(d->id, SPECIAL_GPA, buf, len);
+        boot_block_fill(buf, &map, d->cfg.cmdline);
+        if (!rc)
+            rc = guest_write(d->id, BOOT_GPA, buf, BOOT_BLOCK);
+        if (rc)
+            fail(e, rc, "%s: cannot be written: %s", d->cfg.name, errno_text(rc));
+    }
+    free(buf);
+    return rc;
+}
+
+/* --- the order of it all -------------------------------------------------------------------------------------------------------- */
+static int setup_rings(struct dom *d, struct errbuf *e)
+{
+    struct bh_setup_rings r = {
+        .domid = d->id, .console_domid = BH_DOMID_CONTROL, .store_domid = BH_DOMID_STORE,
+        .console_gfn = d->console_gfn, .store_gfn = d->store_gfn,
+    };
+    long rc = bh_control(BH_CTL_SETUP_RINGS, &r);
+
+    d->console_port = r.console_port;
+    d->store_port = r.store_port;
+    return rc ? fail(e, (int)rc, "%s: rings: %s", d->cfg.name, errno_text((int)rc)) : 0;
+}
+
+static int attach_devices(struct dom *d, bool lenient, struct errbuf *e)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
+        int rc = pci_attach(d, d->cfg.pci[i], e);
+        if (rc && !lenient)
+            return rc;
+        if (rc)
+            say("%s; it starts without", e->s);
+        else
+            d->cfg.pci[kept++] = d->cfg.pci[i];
+    }
+    d->cfg.nr_pci = kept;
+    return 0;
+}
+
+static int connect_and_start(struct dom *d, struct errbuf *e)
+{
+    struct bh_domid id = { .domid = d->id };
+    int rc = 0;
+
+    if (d->cfg.role != BH_ROLE_STORE) {
+        rc = store_add_domain(d, e);
+        if (!rc && (rc = store_introduce(d)))
+            fail(e, rc, "%s: the store refuses it: %s", d->cfg.name, errno_text(rc));
+        d->introduced = !rc;
+    }
+    if (!rc)
+        rc = domcon_connect(d, e);
+    if (!rc && d->cfg.nr_vifs)
+        rc = store_wait_backends(d, e);
+    if (rc)
+        return rc;
+    supervisor_watch(d);
+    long urc = bh_control(BH_CTL_UNPAUSE, &id);
+    return urc ? fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc)) : 0;
+}
+
+static int check(const struct domcfg *cfg, const struct svc_image **img, struct errbuf *e)
+{
+    struct dom *other = dom_by_name(cfg->name);
+
+    if (other || !strcmp(cfg->name, "control"))
+        return fail(e, -EEXIST, "%s: exists already, domain %u", cfg->name, other ? other->id : 0);
+    if (cfg->role != BH_ROLE_STORE && !store_up)
+        return fail(e, -EIO, "%s: cannot be created, the store is not running", cfg->name);
+    if (cfg->image[0] && !(*img = svc_image_get(cfg->image, e))) {
+        struct errbuf why = *e;
+        return fail(e, -ENOENT, "%s: %.200s", cfg->name, why.s);
+    }
+    return check_memory(cfg, e);
+}
+
+static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
+{
+    struct bh_create c = { .domid = slot_for(cfg), .role = (uint8_t)cfg->role, .nr_vcpus = (uint8_t)cfg->vcpus };
+    uint64_t ram = cfg->memory_mb * MIB >> PAGE_SHIFT;
+
+    if (c.domid == DOMID_INVALID)
+        return fail(e, -ENOSPC, "%s: every slot for service domains has another name", cfg->name);
+    c.max_pages = ram + (cfg->kernel[0] ? SPECIAL_PAGES : 0);
+    if (cfg->role != BH_ROLE_GUEST) {
+        c.flags = BH_CREATE_RESTARTABLE;
+        c.nr_keep = cfg->keep;
+        c.keep_gfn = cfg->keep ? ram - 2 - cfg->keep : 0;
+    }
+    memcpy(c.name, cfg->name, sizeof(c.name));
+    long rc = bh_control(BH_CTL_CREATE, &c);
+    if (rc)
+        return fail(e, (int)rc, "%s: the core refuses it: %s", cfg->name, errno_text((int)rc));
+    *out = dom_new(c.domid, cfg);
+    if (*out) {
+        (*out)->slot = c.flags & BH_CREATE_RESTARTABLE;
+        return 0;
+    }
+    struct bh_domid id = { .domid = c.domid };
+    bh_control(BH_CTL_DESTROY, &id);
+    return fail(e, -ENOMEM, "%s: out of memory", cfg->name);
+}
+
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
+{
+    const struct svc_image *img = NULL;
+    struct bh_entry entry = { .ebx = BOOT_GPA };
+    struct errbuf ignored;
+    struct dom *d;
+    int rc = check(cfg, &img, e);
+
+    if (!rc)
+        rc = core_create(cfg, &d, e);
+    if (rc)
+        return rc;
+    d->img = img;
+    entry.domid = d->id;
+    entry.eip = img ? img->entry : 0;
+    rc = attach_devices(d, lenient, e);
+    if (!rc)
+        rc = img ? build_service(d, e) : build_guest(d, &entry.eip, e);
+    if (!rc)
+        rc = setup_rings(d, e);
+    if (!rc && (rc = (int)bh_control(BH_CTL_SET_ENTRY, &entry)))
+        fail(e, rc, "%s: entry: %s", cfg->name, errno_text(rc));
+    if (!rc)
+        rc = connect_and_start(d, e);
+    if (!rc) {
+        *out = d;
+        return 0;
+    }
+    dom_destroy(d, &ignored);
+    if (strncmp(e->s, cfg->name, strlen(cfg->name)) != 0) { /* a line of the bundle's */
+        struct errbuf why = *e;
+        fail(e, rc, "%s: %.200s", cfg->name, why.s);
+    }
+    return rc;
+}
+
+int dom_destroy(struct dom *d, struct errbuf *e)
+{
+    struct bh_domid id = { .domid = d->id };
+
+    domcon_drain(d);
+    /* First it stops; then the others let go of its pages; its name is free at once, its frames when the last one did. */
+    pci_detach_all(d);
+    domcon_disconnect(d);
+    long rc = bh_control(BH_CTL_DESTROY, &id);
+    if (rc)
+        fail(e, (int)rc, "%s: %s", d->cfg.name, errno_text((int)rc));
+    store_remove_domain(d);
+    dom_forget(d);
+    return (int)rc;
+}

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# The control domain, the guest's files and the boot bundle.
+$(eval $(call service_domain,control,$(wildcard ctl-dom/*.c),-lfdt -lz,-Ictl-dom))
+
+# --- Debian's kernel and the guest's ramdisk ---
+GUEST := $(B)/guest
+$(GUEST)/vmlinux: ctl-dom/guest/fetch-kernel.sh
+	ctl-dom/guest/fetch-kernel.sh $(GUEST)
+$(GUEST)/ramdisk.cpio: $(GUEST)/vmlinux ctl-dom/guest/mkramdisk.sh ctl-dom/guest/init
+	ctl-dom/guest/mkramdisk.sh $(GUEST)/modules ctl-dom/guest/init $@
+
+# --- the bundle: NAME=FILE for each image; configurations go in as they are ---
+BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf net=$(B)/net.elf \
+  $(foreach t,$(notdir $(wildcard domains/tests/*)),$(t)=$(B)/$(t).elf) \
+  debian-kernel=$(GUEST)/vmlinux debian-ramdisk=$(GUEST)/ramdisk.cpio
+BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg))
+
+$(B)/bundle.itb: ctl-dom/bundle/mkbundle $(BUNDLE_CFGS) $(foreach i,$(BUNDLE_IMAGES),$(lastword $(subst =, ,$(i))))
+	ctl-dom/bundle/mkbundle $@ $(BUNDLE_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
+
+COMPONENTS += $(B)/bundle.itb

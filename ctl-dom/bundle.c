@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads the boot bundle: structure by libfdt, data by zlib. Node and property names are U-Boot's FIT format. */
+#include "bundle.h"
+#include "sha256.h"
+#include <errno.h>
+#include <libfdt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#define CHUNK (64u * 1024)
+
+static const char *prop_str(const void *fdt, int node, const char *prop)
+{
+    int len;
+    const char *s = fdt_getprop(fdt, node, prop, &len);
+    return s && len > 0 && s[len - 1] == '\0' ? s : NULL;
+}
+
+static int add_image(struct bundle *b, int images, const char *name, char *err, size_t n)
+{
+    struct image *img = &b->image[b->nr_images];
+    int len;
+
+    if (b->nr_images == BUNDLE_MAX_IMAGES) {
+        snprintf(err, n, "bundle: more than %d images", BUNDLE_MAX_IMAGES);
+        return -E2BIG;
+    }
+    int node = fdt_subnode_offset(b->fdt, images, name);
+    if (node < 0) {
+        snprintf(err, n, "bundle: image '%s' of the default configuration is missing", name);
+        return -ENOENT;
+    }
+    img->data = fdt_getprop(b->fdt, node, "data", &len);
+    const char *compression = prop_str(b->fdt, node, "compression");
+    if (!img->data || len < 0 || !compression ||
+        (strcmp(compression, "gzip") && strcmp(compression, "none"))) {
+        snprintf(err, n, "bundle: image '%s' has no data or an unknown compression", name);
+        return -EINVAL;
+    }
+    img->name = name;
+    img->len = img->full_len = (size_t)len;
+    img->gzip = !strcmp(compression, "gzip");
+    img->node = node;
+    if (img->gzip && img->len >= 18) { /* RFC 1952: the last four bytes are the size, little-endian */
+        uint32_t size;
+        memcpy(&size, (const uint8_t *)img->data + img->len - 4, 4);
+        img->full_len = size;
+    }
+    b->nr_images++;
+    return 0;
+}
+
+int bundle_open(struct bundle *b, const void *data, size_t len, char *err, size_t n)
+{
+    memset(b, 0, sizeof(*b));
+    err[0] = '\0';
+    if (!data || !len) {
+        snprintf(err, n, "bundle: the loader gave none (module 1)");
+        return -ENOENT;
+    }
+    if (len < sizeof(struct fdt_header) || fdt_magic(data) != FDT_MAGIC) {
+        snprintf(err, n, "bundle: no FIT image (bad magic)");
+        return -EINVAL;
+    }
+    if (fdt_totalsize(data) > len) {
+        snprintf(err, n, "bundle: truncated, %zu of %u bytes", len, fdt_totalsize(data));
+        return -EINVAL;
+    }
+    if (fdt_check_full(data, len) != 0) {
+        snprintf(err, n, "bundle: its tree is damaged");
+        return -EINVAL;
+    }
+    int images = fdt_path_offset(data, "/images");
+    int confs = fdt_path_offset(data, "/configurations");
+    const char *def = confs < 0 ? NULL : prop_str(data, confs, "default");
+    int conf = def ? fdt_subnode_offset(data, confs, def) : -1;
+    int list_len = 0;
+    const char *list = conf < 0 ? NULL : fdt_getprop(data, conf, "loadables", &list_len);
+    if (images < 0 || !list || list_len <= 0 || list[list_len - 1]) {
+        snprintf(err, n, "bundle: no default configuration");
+        return -EINVAL;
+    }
+    b->fdt = data;
+    b->len = len;
+    /* One bad entry does not cost the others: its message stays, the rest is usable. */
+    int rc = 0;
+    for (const char *p = list; p < list + list_len; p += strlen(p) + 1) {
+        int one = add_image(b, images, p, err, n);
+        rc = rc ? rc : one;
+    }
+    return rc;
+}
+
+struct image *bundle_find(struct bundle *b, const char *name)
+{
+    for (unsigned i = 0; b->fdt && i < b->nr_images; i++)
+        if (!strcmp(b->image[i].name, name))
+            return &b->image[i];
+    return NULL;
+}
+
+/* 1: matches, 0: does not, negative: a node that cannot be checked. */
+static int check_hash(const struct bundle *b, const struct image *img, int node)
+{
+    int len;
+    const char *algo = prop_str(b->fdt, node, "algo");
+    const uint8_t *value = fdt_getprop(b->fdt, node, "value", &len);
+
+    if (!algo || !value)
+        return -EINVAL;
+    if (!strcmp(algo, "sha256") && len == 32) {
+        uint8_t digest[32];
+        sha256(img->data, img->len, digest);
+        return !memcmp(digest, value, 32);
+    }
+    if (!strcmp(algo, "crc32") && len == 4) {
+        uint32_t crc = __builtin_bswap32((uint32_t)crc32(0, img->data, (uInt)img->len));
+        return !memcmp(&crc, value, 4);
+    }
+    return -EINVAL;
+}
+
+int image_verify(struct bundle *b, struct image *img, char *err, size_t n)
+{
+    int node, found = 0, rc = 1;
+
+    if (img->verified)
+        return 0;
+    if (!img->bad) {
+        fdt_for_each_subnode(node, b->fdt, img->node) {
+            const char *name = fdt_get_name(b->fdt, node, NULL);
+            if (!name || strncmp(name, "hash", 4) != 0)
+                continue;
+            found++;
+            rc = check_hash(b, img, node);
+            if (rc != 1)
+                break;
+        }
+        img->verified = found && rc == 1;
+        img->bad = found && rc == 0;
+    }
+    if (img->verified)
+        return 0;
+    if (img->bad)
+        snprintf(err, n, "bundle: image '%s': hash mismatch", img->name);
+    else
+        snprintf(err, n, "bundle: image '%s': no usable hash", img->name);
+    return -EBADMSG;
+}
+
+static int inflate_all(const struct image *img, sink_fn sink, void *arg, uint8_t *buf, char *err, size_t n)
+{
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)img->data, .avail_in = (uInt)img->len };
+    int rc, zrc;
+
+    if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK) {
+        snprintf(err, n, "bundle: image '%s': out of memory", img->name);
+        return -ENOMEM;
+    }
+    do {
+        z.next_out = buf;
+        z.avail_out = CHUNK;
+        zrc = inflate(&z, Z_NO_FLUSH);
+        if (zrc != Z_OK && zrc != Z_STREAM_END) {
+            snprintf(err, n, "bundle: image '%s': bad compressed data", img->name);
+            rc = -EBADMSG;
+            break;
+        }
+        rc = CHUNK - z.avail_out ? sink(arg, buf, CHUNK - z.avail_out) : 0;
+    } while (!rc && zrc != Z_STREAM_END);
+    inflateEnd(&z);
+    return rc;
+}
+
+int image_stream(struct bundle *b, struct image *img, sink_fn sink, void *arg, char *err, size_t n)
+{
+    int rc = image_verify(b, img, err, n);
+    if (rc)
+        return rc;
+    if (!img->gzip)
+        return sink(arg, img->data, img->len);
+    uint8_t *buf = malloc(CHUNK);
+    if (!buf) {
+        snprintf(err, n, "bundle: image '%s': out of memory", img->name);
+        return -ENOMEM;
+    }
+    rc = inflate_all(img, sink, arg, buf, err, n);
+    free(buf);
+    return rc;
+}
+
+struct load {
+    uint8_t *p;
+    size_t len, max;
+};
+
+static int load_sink(void *arg, const void *data, size_t len)
+{
+    struct load *l = arg;
+    if (len > l->max - l->len)
+        return -E2BIG;
+    memcpy(l->p + l->len, data, len);
+    l->len += len;
+    return 0;
+}
+
+int image_load(struct bundle *b, struct image *img, void **out, size_t *len, size_t max, char *err, size_t n)
+{
+    struct load l = { .max = img->full_len };
+
+    if (img->full_len > max) {
+        snprintf(err, n, "bundle: image '%s': %zu bytes, at most %zu are accepted", img->name, img->full_len, max);
+        return -E2BIG;
+    }
+    int rc = image_verify(b, img, err, n);
+    if (rc)
+        return rc;
+    l.p = malloc(img->full_len + 1);
+    if (!l.p) {
+        snprintf(err, n, "bundle: image '%s': out of memory", img->name);
+        return -ENOMEM;
+    }
+    rc = image_stream(b, img, load_sink, &l, err, n);
+    if (!rc && l.len != img->full_len)
+        rc = -EBADMSG;
+    if (rc) {
+        if (rc == -E2BIG || l.len != img->full_len)
+            snprintf(err, n, "bundle: image '%s': bad compressed data", img->name);
+        free(l.p);
+        return rc;
+    }
+    l.p[l.len] = 0;
+    *out = l.p;
+    *len = l.len;
+    return 0;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* The shell's commands: one row each at the end of this file. info.c has those that only look. */
+#include "ctl.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void cmd_help(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    for (unsigned i = 0; i < nr_commands; i++) {
+        char left[48];
+        snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].args);
+        out("  %-34s %s\n", left, commands[i].help);
+    }
+}
+
+static void cmd_create(int argc, char **argv)
+{
+    static struct domcfg cfg;
+    struct errbuf e;
+    struct dom *d;
+    uint64_t start = now_ns();
+    int rc = config_load(&cfg, argv[1], &e);
+
+    for (int i = 2; i < argc && !rc; i++)
+        rc = config_override(&cfg, argv[i], e.s, sizeof(e.s));
+    if (!rc)
+        rc = config_check(&cfg, argv[1], e.s, sizeof(e.s));
+    if (!rc)
+        rc = dom_create(&cfg, false, &d, &e);
+    if (rc)
+        out("%s\n", e.s);
+    else
+        out("%s: created as domain %u (%lu ms)\n", cfg.name, d->id, (now_ns() - start) / 1000000);
+}
+
+static void cmd_destroy(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(argv[1], &e);
+
+    (void)argc;
+    if (!d)
+        out("%s\n", e.s);
+    else if (d->id == BH_DOMID_STORE)
+        out("%s: every other domain needs it, it stays\n", d->cfg.name);
+    else if (dom_destroy(d, &e))
+        out("%s\n", e.s);
+}
+
+static void on_domid(const char *name, unsigned op, const char *what)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(name, &e);
+    struct bh_domid id = { .domid = d ? d->id : 0 };
+
+    if (!d) {
+        out("%s\n", e.s);
+        return;
+    }
+    struct bh_dominfo di = { .domid = d->id };
+    if (op == BH_CTL_UNPAUSE && !bh_control(BH_CTL_INFO, &di) && !(di.flags & BH_DI_PAUSED)) {
+        out("%s: is not paused\n", d->cfg.name);
+        return;
+    }
+    long rc = bh_control(op, &id);
+    if (rc)
+        out("%s: cannot be %s: %s\n", d->cfg.name, what, errno_text((int)rc));
+}
+
+static void cmd_pause(int argc, char **argv)
+{
+    (void)argc;
+    on_domid(argv[1], BH_CTL_PAUSE, "paused");
+}
+
+static void cmd_unpause(int argc, char **argv)
+{
+    (void)argc;
+    on_domid(argv[1], BH_CTL_UNPAUSE, "unpaused");
+}
+
+static void cmd_console(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(argv[1], &e);
+
+    (void)argc;
+    if (d)
+        domcon_attach(d);
+    else
+        out("%s\n", e.s);
+}
+
+static void cmd_dmesg(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    dmesg();
+}
+
+static void cmd_restart(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(argv[1], &e);
+
+    (void)argc;
+    if (!d || supervisor_restart(d, &e))
+        out("%s\n", e.s);
+}
+
+static void cmd_crash(int argc, char **argv)
+{
+    struct errbuf e;
+    struct bh_crash c = { 0 };
+    const char *name = NULL;
+
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--inject"))
+            c.how |= BH_CRASH_INJECT;
+        else if (!strcmp(argv[i], "--hang"))
+            c.how |= BH_CRASH_HANG;
+        else if (argv[i][0] == '-' || name) {
+            out("crash: unknown word '%s'\n", argv[i]);
+            return;
+        } else
+            name = argv[i];
+    }
+    if (!name || c.how == (BH_CRASH_INJECT | BH_CRASH_HANG)) {
+        out("usage: crash NAME [--inject | --hang]\n");
+        return;
+    }
+    struct dom *d = dom_find(name, &e);
+    if (!d) {
+        out("%s\n", e.s);
+        return;
+    }
+    c.domid = d->id;
+    long rc = bh_control(BH_CTL_CRASH, &c);
+    if (rc)
+        out("%s: cannot be crashed: %s\n", d->cfg.name, errno_text((int)rc));
+}
+
+static void cmd_crashes(int argc, char **argv)
+{
+    supervisor_list_crashes(argc > 1 ? argv[1] : NULL);
+}
+
+static void machine(unsigned how, const char *name, const char *what)
+{
+    struct bh_machine m = { .how = how };
+    struct errbuf e;
+
+    if (!name) {
+        long rc = bh_control(BH_CTL_MACHINE, &m);
+        out("%s: %s\n", what, errno_text((int)rc));
+        return;
+    }
+    struct dom *d = dom_find(name, &e);
+    if (!d)
+        out("%s\n", e.s);
+    else if (d->cfg.role != BH_ROLE_GUEST)
+        out("%s: is a service domain: restart or destroy it\n", d->cfg.name);
+    else if (!store_up || store_control(d, what))
+        out("%s: the store does not take the request\n", d->cfg.name);
+}
+
+static void cmd_shutdown(int argc, char **argv)
+{
+    machine(BH_MACHINE_POWEROFF, argc > 1 ? argv[1] : NULL, "poweroff");
+}
+
+static void cmd_reboot(int argc, char **argv)
+{
+    machine(BH_MACHINE_REBOOT, argc > 1 ? argv[1] : NULL, "reboot");
+}
+
+const struct command commands[] = {
+    { "help", "", "this list", 0, 0, cmd_help },
+    { "list", "[NAME]", "domains", 0, 1, cmd_list },
+    { "create", "FILE|NAME [KEY=VALUE ...]", "build and start a domain of the bundle", 1, MAX_ARGS, cmd_create },
+    { "destroy", "NAME", "end a domain at once", 1, 1, cmd_destroy },
+    { "pause", "NAME", "take its CPUs away", 1, 1, cmd_pause },
+    { "unpause", "NAME", "give them back", 1, 1, cmd_unpause },
+    { "console", "NAME", "its console; Ctrl-] leaves", 1, 1, cmd_console },
+    { "dmesg", "", "the core's log", 0, 0, cmd_dmesg },
+    { "info", "", "the machine", 0, 0, cmd_info },
+    { "pci-assignable-list", "", "hidden devices and who has them", 0, 0, cmd_pci_assignable_list },
+    { "pci-list", "NAME", "devices of a domain", 1, 1, cmd_pci_list },
+    { "pci-attach", "NAME DEVICE", "give a device, or say why not", 2, 2, cmd_pci_attach },
+    { "restart", "NAME", "a service domain, in place", 1, 1, cmd_restart },
+    { "crash", "NAME [--inject | --hang]", "at once, at a random instruction, or by hanging", 1, 2, cmd_crash },
+    { "crashes", "[NAME]", "crash reports", 0, 1, cmd_crashes },
+    { "shutdown", "[NAME]", "a guest, or the machine", 0, 1, cmd_shutdown },
+    { "reboot", "[NAME]", "a guest, or the machine", 0, 1, cmd_reboot },
+};
+const unsigned nr_commands = ARRAY_SIZE(commands);

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT */
+/* The configuration parser: text to key and list of strings (xl's values all are strings in the end), then one row per key. */
+#include "config.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ITEMS 16
+
+struct parser {
+    struct domcfg *c;
+    const char *file;
+    const char *p, *end;
+    unsigned line;
+    char *err;
+    size_t err_len;
+    /* the assignment at hand */
+    char key[32];
+    unsigned key_line, nr_items;
+    bool is_list;
+    char item[MAX_ITEMS][1024];
+};
+
+__attribute__((format(printf, 2, 3))) static int fail(struct parser *ps, const char *fmt, ...)
+{
+    __builtin_va_list ap;
+    int at = ps->line ? snprintf(ps->err, ps->err_len, "%s:%u: ", ps->file, ps->line)
+                      : snprintf(ps->err, ps->err_len, "%s: ", ps->file);
+    __builtin_va_start(ap, fmt);
+    if (at >= 0 && (size_t)at < ps->err_len)
+        vsnprintf(ps->err + at, ps->err_len - (size_t)at, fmt, ap);
+    __builtin_va_end(ap);
+    return -EINVAL;
+}
+
+/* --- text ------------------------------------------------------------------------------------------------------ */
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.' || c == '/' || c == ':';
+}
+
+/* Blanks and comments; newlines too when `lines`. */
+static void skip(struct parser *ps, bool lines)
+{
+    while (ps->p < ps->end) {
+        char c = *ps->p;
+        if (c == '#') {
+            while (ps->p < ps->end && *ps->p != '\n')
+                ps->p++;
+        } else if (c == ' ' || c == '\t' || c == '\r' || (lines && (c == '\n' || c == ';'))) {
+            ps->line += c == '\n';
+            ps->p++;
+        } else {
+            break;
+        }
+    }
+}
+
+static int atom(struct parser *ps)
+{
+    if (ps->nr_items == MAX_ITEMS)
+        return fail(ps, "%s: more than %d entries", ps->key, MAX_ITEMS);
+    char *out = ps->item[ps->nr_items];
+    size_t len = 0, max = sizeof(ps->item[0]) - 1;
+    char quote = ps->p < ps->end && (*ps->p == '"' || *ps->p == '\'') ? *ps->p++ : 0;
+
+    if (!quote && (ps->p == ps->end || !is_word(*ps->p)))
+        return fail(ps, "%s: a value is missing", ps->key);
+    while (ps->p < ps->end && (quote ? *ps->p != quote && *ps->p != '\n' : is_word(*ps->p))) {
+        if (len == max)
+            return fail(ps, "%s: longer than %zu characters", ps->key, max);
+        out[len++] = *ps->p++;
+    }
+    if (quote && (ps->p == ps->end || *ps->p++ != quote))
+        return fail(ps, "%s: the closing quote is missing", ps->key);
+    out[len] = '\0';
+    ps->nr_items++;
+    return 0;
+}
+
+static int list(struct parser *ps)
+{
+    ps->p++;
+    ps->is_list = true;
+    for (;;) {
+        skip(ps, true);
+        if (ps->p == ps->end)
+            return fail(ps, "%s: the closing ] is missing", ps->key);
+        if (*ps->p == ']') {
+            ps->p++;
+            return 0;
+        }
+        int rc = atom(ps);
+        if (rc)
+            return rc;
+        skip(ps, true);
+        if (ps->p < ps->end && *ps->p == ',')
+            ps->p++;
+        else if (ps->p == ps->end || *ps->p != ']')
+            return fail(ps, "%s: expected , or ]", ps->key);
+    }
+}
+
+/* --- values ----------------------------------------------------------------------------------------------------- */
+static int one(struct parser *ps)
+{
+    return ps->is_list || ps->nr_items != 1 ? fail(ps, "%s: expected one value, not a list", ps->key) : 0;
+}
+
+static int text_value(struct parser *ps, char *out, size_t n)
+{
+    int rc = one(ps);
+    if (rc)
+        return rc;
+    size_t len = strlen(ps->item[0]);
+    if (len >= n)
+        return fail(ps, "%s: longer than %zu characters", ps->key, n - 1);
+    memcpy(out, ps->item[0], len + 1);
+    return 0;
+}
+
+static int number(struct parser *ps, uint32_t min, uint32_t max, uint32_t *out)
+{
+    char *end;
+    int rc = one(ps);
+    if (rc)
+        return rc;
+    unsigned long v = strtoul(ps->item[0], &end, 0);
+    if (end == ps->item[0] || *end || ps->item[0][0] == '-')
+        return fail(ps, "%s: '%s' is no number", ps->key, ps->item[0]);
+    if (v < min || v > max)
+        return fail(ps, "%s: %lu is not between %u and %u", ps->key, v, min, max);
+    *out = (uint32_t)v;
+    return 0;
+}
+
+static int choice(struct parser *ps, const char *const *names, unsigned n, unsigned *out)
+{
+    int rc = one(ps);
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < n; i++)
+        if (names[i] && !strcmp(names[i], ps->item[0])) {
+            *out = i;
+            return 0;
+        }
+    return fail(ps, "%s: unknown value '%s'", ps->key, ps->item[0]);
+}
+
+static int hex(const char **p, unsigned digits, uint32_t *out)
+{
+    uint32_t v = 0;
+    for (unsigned i = 0; i < digits; i++, (*p)++) {
+        char c = **p;
+        uint32_t d = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a' + 10) : 16;
+        if (d > 15)
+            return -1;
+        v = v << 4 | d;
+    }
+    *out = v;
+    return 0;
+}
+
+bool config_sbdf(const char *text, uint32_t *sbdf)
+{
+    uint32_t seg = 0, bus, dev, fn;
+    const char *p = text;
+
+    if (strlen(text) == 12) {
+        if (hex(&p, 4, &seg) || *p++ != ':')
+            return false;
+    } else if (strlen(text) != 7) {
+        return false;
+    }
+    if (hex(&p, 2, &bus) || *p++ != ':' || hex(&p, 2, &dev) || *p++ != '.' || hex(&p, 1, &fn) || dev > 31 || fn > 7)
+        return false;
+    *sbdf = BH_SBDF(seg, bus, dev, fn);
+    return true;
+}
+
+static bool parse_mac(const char *p, uint8_t mac[6])
+{
+    for (unsigned i = 0; i < 6; i++) {
+        uint32_t v;
+        if (hex(&p, 2, &v) || *p != (i < 5 ? ':' : '\0'))
+            return false;
+        p++;
+        mac[i] = (uint8_t)v;
+    }
+    return !(mac[0] & 1); /* a station's address, not a group's */
+}
+
+static int copy_name(struct parser *ps, char *out, const char *opt, const char *val)
+{
+    if (!*val || strlen(val) >= BH_NAME_LEN)
+        return fail(ps, "%s: bad %s '%s'", ps->key, opt, val);
+    memcpy(out, val, strlen(val) + 1);
+    return 0;
+}
+
+static int one_vif(struct parser *ps, char *spec)
+{
+    struct cfg_vif *v = &ps->c->vif[ps->c->nr_vifs];
+    int rc = 0;
+
+    memset(v, 0, sizeof(*v));
+    for (char *opt = spec, *next; opt && *opt && !rc; opt = next) {
+        next = strchr(opt, ',');
+        if (next)
+            *next++ = '\0';
+        while (*opt == ' ')
+            opt++;
+        char *val = strchr(opt, '=');
+        if (!val)
+            return fail(ps, "vif: expected option=value, got '%s'", opt);
+        *val++ = '\0';
+        if (!strcmp(opt, "mac")) {
+            v->has_mac = parse_mac(val, v->mac);
+            rc = v->has_mac ? 0 : fail(ps, "vif: bad mac '%s'", val);
+        } else if (!strcmp(opt, "bridge")) {
+            rc = copy_name(ps, v->bridge, opt, val);
+        } else if (!strcmp(opt, "backend")) {
+            rc = copy_name(ps, v->backend, opt, val);
+        } else if (!strcmp(opt, "type") && (!strcmp(val, "vif") || !strcmp(val, "pv"))) {
+            continue; /* the only type that there is */
+        } else {
+            rc = fail(ps, "vif: unknown option '%s'", opt);
+        }
+    }
+    if (!rc)
+        ps->c->nr_vifs++;
+    return rc;
+}
+
+/* --- one function per key ------------------------------------------------------------------------------------------- */
+static int k_name(struct parser *ps)
+{
+    int rc = text_value(ps, ps->c->name, sizeof(ps->c->name));
+    for (const char *p = ps->c->name; !rc && *p; p++)
+        if (!is_word(*p) || *p == '/')
+            rc = fail(ps, "name: '%s' has a character that is not allowed", ps->c->name);
+    return rc;
+}
+static int k_kernel(struct parser *ps) { return text_value(ps, ps->c->kernel, sizeof(ps->c->kernel)); }
+static int k_ramdisk(struct parser *ps) { return text_value(ps, ps->c->ramdisk, sizeof(ps->c->ramdisk)); }
+static int k_image(struct parser *ps) { return text_value(ps, ps->c->image, sizeof(ps->c->image)); }
+static int k_extra(struct parser *ps) { return text_value(ps, ps->c->cmdline, sizeof(ps->c->cmdline)); }
+static int k_memory(struct parser *ps) { return number(ps, 1, 1u << 20, &ps->c->memory_mb); }
+static int k_vcpus(struct parser *ps) { return number(ps, 1, BH_MAX_VCPUS, &ps->c->vcpus); }
+static int k_keep(struct parser *ps) { return number(ps, 0, BH_KEEP_MAX, &ps->c->keep); }
+static int k_deadline(struct parser *ps) { return number(ps, 0, 600000, &ps->c->deadline_ms); }
+
+static int k_autostart(struct parser *ps)
+{
+    uint32_t v = 0;
+    int rc = number(ps, 0, 1, &v);
+    ps->c->autostart = v;
+    return rc;
+}
+
+static int k_role(struct parser *ps)
+{
+    static const char *const names[] = {
+        [BH_ROLE_GUEST] = "guest", [BH_ROLE_STORE] = "store", [BH_ROLE_PCIBACK] = "pciback", [BH_ROLE_DRIVER] = "driver",
+    };
+    unsigned v = 0;
+    int rc = choice(ps, names, sizeof(names) / sizeof(names[0]), &v);
+    ps->c->role = (enum bh_role)v;
+    return rc;
+}
+
+static int action(struct parser *ps, enum cfg_action *out)
+{
+    static const char *const names[] = { "destroy", "restart", "preserve" };
+    unsigned v = 0;
+    int rc = choice(ps, names, 3, &v);
+    *out = (enum cfg_action)v;
+    return rc;
+}
+static int k_on_poweroff(struct parser *ps) { return action(ps, &ps->c->on_poweroff); }
+static int k_on_reboot(struct parser *ps) { return action(ps, &ps->c->on_reboot); }
+static int k_on_crash(struct parser *ps) { return action(ps, &ps->c->on_crash); }
+
+static int k_type(struct parser *ps)
+{
+    static const char *const names[] = { "pvh" };
+    unsigned v;
+    return choice(ps, names, 1, &v);
+}
+
+static int k_vif(struct parser *ps)
+{
+    ps->c->nr_vifs = 0;
+    for (unsigned i = 0; i < ps->nr_items; i++) {
+        if (ps->c->nr_vifs == CFG_MAX_VIFS)
+            return fail(ps, "vif: more than %d", CFG_MAX_VIFS);
+        int rc = one_vif(ps, ps->item[i]);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int k_pci(struct parser *ps)
+{
+    ps->c->nr_pci = 0;
+    for (unsigned i = 0; i < ps->nr_items; i++) {
+        if (ps->c->nr_pci == CFG_MAX_PCI)
+            return fail(ps, "pci: more than %d", CFG_MAX_PCI);
+        if (!config_sbdf(ps->item[i], &ps->c->pci[ps->c->nr_pci]))
+            return fail(ps, "pci: bad device '%s' (bus:slot.function or domain:bus:slot.function)", ps->item[i]);
+        ps->c->nr_pci++;
+    }
+    return 0;
+}
+
+static int k_disk(struct parser *ps)
+{
+    return ps->nr_items ? fail(ps, "disk: '%s': there is no block driver domain", ps->item[0]) : 0;
+}
+
+static const struct key {
+    const char *name;
+    int (*set)(struct parser *ps);
+} keys[] = {
+    { "name", k_name },             { "type", k_type },           { "kernel", k_kernel },
+    { "ramdisk", k_ramdisk },       { "memory", k_memory },       { "vcpus", k_vcpus },
+    { "extra", k_extra },           { "cmdline", k_extra },       { "vif", k_vif },
+    { "disk", k_disk },             { "pci", k_pci },             { "on_crash", k_on_crash },
+    { "on_poweroff", k_on_poweroff }, { "on_reboot", k_on_reboot }, { "role", k_role },
+    { "image", k_image },           { "keep", k_keep },           { "autostart", k_autostart },
+    { "deadline", k_deadline },
+};
+
+static int assignment(struct parser *ps)
+{
+    size_t len = 0;
+
+    ps->key[0] = '\0';
+    ps->nr_items = 0;
+    ps->is_list = false;
+    const char *start = ps->p;
+    while (ps->p < ps->end && is_word(*ps->p))
+        ps->p++;
+    len = (size_t)(ps->p - start);
+    if (!len)
+        return fail(ps, "expected key = value at '%.*s'", ps->end - start > 10 ? 10 : (int)(ps->end - start), start);
+    snprintf(ps->key, sizeof(ps->key), "%.*s", (int)len, start);
+    skip(ps, false);
+    if (ps->p == ps->end || *ps->p != '=')
+        return fail(ps, "expected = after '%s'", ps->key);
+    ps->p++;
+    skip(ps, false);
+    unsigned at = ps->line;
+    int rc = ps->p < ps->end && *ps->p == '[' ? list(ps) : atom(ps);
+    if (rc)
+        return rc;
+    ps->line = at; /* errors of a list name the line where it starts */
+    for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (!strcmp(keys[i].name, ps->key))
+            return keys[i].set(ps);
+    return fail(ps, "unknown key '%s'", ps->key);
+}
+
+static struct parser *parser_new(struct domcfg *c, const char *file, char *err, size_t n)
+{
+    struct parser *ps = calloc(1, sizeof(*ps));
+    if (!ps) {
+        snprintf(err, n, "%s: out of memory", file);
+        return NULL;
+    }
+    ps->c = c;
+    ps->file = file;
+    ps->err = err;
+    ps->err_len = n;
+    return ps;
+}
+
+int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err, size_t n)
+{
+    memset(c, 0, sizeof(*c));
+    c->vcpus = 1;
+    c->on_reboot = ACTION_RESTART;
+    struct parser *ps = parser_new(c, file, err, n);
+    if (!ps)
+        return -ENOMEM;
+    ps->p = text;
+    ps->end = text + len;
+    ps->line = 1;
+    int rc = 0;
+    while (!rc) {
+        skip(ps, true);
+        if (ps->p == ps->end)
+            break;
+        unsigned from = ps->line;
+        const char *at = ps->p;
+        rc = assignment(ps);
+        if (rc)
+            break;
+        ps->line = from;
+        for (const char *p = at; p < ps->p; p++)
+            ps->line += *p == '\n';
+        skip(ps, false);
+        if (ps->p < ps->end && *ps->p != '\n' && *ps->p != ';')
+            rc = fail(ps, "%s: unexpected text after the value", ps->key);
+    }
+    free(ps);
+    return rc;
+}
+
+/* A shell word: key=value, where the value may go without quotes even if it has blanks (the shell took them off). */
+int config_override(struct domcfg *c, const char *text, char *err, size_t n)
+{
+    const char *eq = strchr(text, '=');
+    struct parser *ps = parser_new(c, text, err, n);
+    if (!ps)
+        return -ENOMEM;
+    int rc;
+    if (!eq || eq == text) {
+        rc = fail(ps, "expected key=value");
+    } else if (eq[1] == '[' || eq[1] == '"' || eq[1] == '\'') {
+        ps->p = text;
+        ps->end = text + strlen(text);
+        rc = assignment(ps);
+        if (!rc && ps->p != ps->end)
+            rc = fail(ps, "unexpected text after the value");
+    } else {
+        rc = -EINVAL;
+        snprintf(ps->key, sizeof(ps->key), "%.*s", (int)(eq - text), text);
+        snprintf(ps->item[0], sizeof(ps->item[0]), "%s", eq + 1);
+        ps->nr_items = 1;
+        unsigned i;
+        for (i = 0; i < sizeof(keys) / sizeof(keys[0]) && strcmp(keys[i].name, ps->key) != 0; i++)
+            ;
+        rc = i < sizeof(keys) / sizeof(keys[0]) ? keys[i].set(ps) : fail(ps, "unknown key '%s'", ps->key);
+    }
+    free(ps);
+    return rc;
+}
+
+int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
+{
+    const char *why = NULL;
+
+    if (!c->name[0])
+        why = "name is missing";
+    else if (!c->memory_mb)
+        why = "memory is missing";
+    else if (!c->kernel[0] && !c->image[0])
+        why = "kernel (of a guest) or image (of a service domain) is missing";
+    else if (c->kernel[0] && c->image[0])
+        why = "kernel and image exclude each other";
+    else if (c->kernel[0] && c->role != BH_ROLE_GUEST)
+        why = "a kernel is for role guest only";
+    else if (c->ramdisk[0] && !c->kernel[0])
+        why = "ramdisk without a kernel";
+    else if (c->image[0] && c->vcpus != 1)
+        why = "a service domain has one vCPU";
+    else if (c->keep && c->role != BH_ROLE_DRIVER)
+        why = "keep pages are for role driver only";
+    else if (c->image[0] && c->keep * 4 + 2048 > c->memory_mb * 1024)
+        why = "keep pages leave no room for the program";
+    else if (c->nr_pci && c->role != BH_ROLE_DRIVER)
+        why = "pci: devices go to driver domains only (role = \"driver\")";
+    else if (c->kernel[0] && c->memory_mb < 64)
+        why = "a guest needs at least 64 MiB";
+    if (!why)
+        return 0;
+    snprintf(err, n, "%s: %s", file, why);
+    return -EINVAL;
+}

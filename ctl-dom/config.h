@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Domain configurations in xl's syntax (`key = "text"`, `key = number`, `key = [ "a", "b" ]`, # comments) and the few keys of
+ * our own: role, image, keep, autostart, deadline. An unknown key or device option is an error that names it with file and line.
+ *
+ * Pure: no hypercalls.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <bulkhead.h>
+
+#define CFG_MAX_VIFS 8
+#define CFG_MAX_PCI  8
+
+enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE };
+
+struct cfg_vif {
+    uint8_t mac[6];
+    bool has_mac;
+    char bridge[BH_NAME_LEN];
+    char backend[BH_NAME_LEN]; /* "": the first driver domain that runs `image = "net"` */
+};
+
+struct domcfg {
+    char name[BH_NAME_LEN];
+    char kernel[64], ramdisk[64]; /* guests: images of the bundle */
+    char image[64];               /* service domains (and small test guests) */
+    char cmdline[1024];           /* extra= or cmdline= */
+    enum bh_role role;
+    uint32_t memory_mb, vcpus, keep, deadline_ms;
+    bool autostart;
+    enum cfg_action on_poweroff, on_reboot, on_crash;
+    struct cfg_vif vif[CFG_MAX_VIFS];
+    unsigned nr_vifs;
+    uint32_t pci[CFG_MAX_PCI];
+    unsigned nr_pci;
+};
+
+/* Both fill c (override: change it) and return 0, or -EINVAL with one line in err. */
+int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err, size_t n);
+int config_override(struct domcfg *c, const char *assignment, char *err, size_t n);
+/* What must hold between the keys. */
+int config_check(const struct domcfg *c, const char *file, char *err, size_t n);
+
+/* "bb:dd.f" or "ssss:bb:dd.f" to BH_SBDF; false if it is neither. */
+bool config_sbdf(const char *text, uint32_t *sbdf);

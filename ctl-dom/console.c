@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* The physical console: bytes in and out, and lines that come from behind the scenes. */
+#include "ctl.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "edit.h"
+#include "shell.h"
+
+#define INPUT_SIZE 4096u
+#define HELD_SIZE  8192u
+#define WRITE_MAX  1024u
+
+static enum con_mode mode = CON_PLAIN;
+static uint8_t input[INPUT_SIZE];
+static uint32_t in_head, in_tail; /* free running */
+static char held[HELD_SIZE];
+static size_t held_len;
+static bool log_waiting;
+static uint64_t log_pos;
+
+void con_write(const char *s, size_t len)
+{
+    while (len) {
+        size_t n = len < WRITE_MAX ? len : WRITE_MAX;
+        hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, n, (uint64_t)s, 0);
+        s += n;
+        len -= n;
+    }
+}
+
+void out(const char *fmt, ...)
+{
+    static char line[2048];
+    va_list ap;
+
+    va_start(ap, fmt);
+    int n = vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    con_write(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
+static void line_out(const char *line, size_t len)
+{
+    switch (mode) {
+    case CON_HELD:
+        if (len > HELD_SIZE - held_len) /* the newest are dropped: the first ones say what began it */
+            return;
+        memcpy(held + held_len, line, len);
+        held_len += len;
+        break;
+    case CON_EDITING:
+        edit_hide(shell_edit());
+        con_write(line, len);
+        edit_show(shell_edit());
+        break;
+    case CON_PLAIN:
+        con_write(line, len);
+        break;
+    }
+}
+
+void say(const char *fmt, ...)
+{
+    static char line[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    int n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
+    va_end(ap);
+    size_t len = n < (int)sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2;
+    line[len++] = '\n';
+    line_out(line, len);
+}
+
+void con_set_mode(enum con_mode m)
+{
+    mode = m;
+    if (m != CON_HELD && held_len) {
+        size_t len = held_len;
+        held_len = 0;
+        line_out(held, len);
+    }
+}
+
+/* --- input ------------------------------------------------------------------------------------------------------------------ */
+static void fill_input(void)
+{
+    char buf[256];
+
+    for (;;) {
+        uint32_t room = INPUT_SIZE - (in_head - in_tail);
+        if (!room) /* the rest stays in the core until somebody reads */
+            return;
+        long n = hypercall(__HYPERVISOR_console_io, CONSOLEIO_read, room < sizeof(buf) ? room : sizeof(buf), (uint64_t)buf, 0);
+        if (n <= 0)
+            return;
+        for (long i = 0; i < n; i++)
+            input[in_head++ % INPUT_SIZE] = (uint8_t)buf[i];
+    }
+}
+
+static void on_input(uint32_t port, void *arg)
+{
+    (void)port, (void)arg;
+    fill_input();
+}
+
+int con_peek(void)
+{
+    return in_head == in_tail ? -1 : input[in_tail % INPUT_SIZE];
+}
+
+void con_getc(void)
+{
+    in_tail++;
+    if (in_head == in_tail)
+        fill_input();
+}
+
+bool con_skip_to(unsigned char c)
+{
+    for (uint32_t at = in_tail; at != in_head; at++)
+        if (input[at % INPUT_SIZE] == c) {
+            in_tail = at;
+            return true;
+        }
+    return false;
+}
+
+/* --- the core's log ------------------------------------------------------------------------------------------------------------ */
+static void on_log(uint32_t port, void *arg)
+{
+    (void)port, (void)arg;
+    log_waiting = true;
+}
+
+static size_t log_read(char *buf, size_t n, uint64_t *pos)
+{
+    struct bh_log l = { .from = *pos, .buf = (uint64_t)buf, .len = n };
+
+    if (bh_control(BH_CTL_LOG, &l) || !l.len)
+        return 0;
+    *pos = l.from + l.len;
+    return l.len;
+}
+
+void con_core_log(void)
+{
+    static char buf[1024], line[320];
+    static size_t len;
+    size_t n;
+
+    if (!log_waiting)
+        return;
+    log_waiting = false;
+    while ((n = log_read(buf, sizeof(buf), &log_pos)))
+        for (size_t i = 0; i < n; i++) {
+            if (buf[i] != '\n' && len < sizeof(line) - 1) {
+                line[len++] = buf[i];
+                continue;
+            }
+            line[len] = '\0';
+            say("%s%s", strncmp(line, "(BH)", 4) ? "(BH) " : "", line);
+            len = 0;
+        }
+}
+
+void dmesg(void)
+{
+    static char buf[1024];
+    uint64_t pos = 0;
+    size_t n;
+    char last = '\n';
+
+    while ((n = log_read(buf, sizeof(buf), &pos))) {
+        con_write(buf, n);
+        last = buf[n - 1];
+    }
+    if (last != '\n')
+        con_write("\n", 1);
+}
+
+void console_open(void)
+{
+    static char skip[1024];
+    struct bh_console c = { .mode = BH_CONSOLE_CLAIM };
+
+    bh_control(BH_CTL_CONSOLE, &c);
+    while (log_read(skip, sizeof(skip), &log_pos)) /* these lines were on the wire already */
+        ;
+    if (event_bind_virq(VIRQ_CONSOLE, on_input, NULL) < 0 || event_bind_virq(VIRQ_CON_RING, on_log, NULL) < 0)
+        say("console: no input");
+    fill_input();
+}

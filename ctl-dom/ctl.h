@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the control domain share: the table of domains, and each file's interface. */
+#pragma once
+#include <bh.h>
+#include <bulkhead.h>
+#include "bundle.h"
+#include "config.h"
+
+#define MIB (1024ul * 1024)
+
+/* --- errors: one line for the user, filled where it is known best ---------------------------------------------------- */
+struct errbuf { char s[256]; };
+int fail(struct errbuf *e, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4))); /* returns rc */
+const char *errno_text(int rc);
+
+/* --- domains (dom.c) -------------------------------------------------------------------------------------------------------- */
+#define BACKLOG_SIZE 16384u
+
+struct domcon {                  /* domcon.c */
+    struct grant_map map;
+    struct xencons_interface *ring; /* NULL: not connected */
+    uint32_t port;
+    char *log;                   /* the last BACKLOG_SIZE bytes of output */
+    uint64_t written;            /* bytes ever written there */
+    uint64_t budget, budget_at;  /* limit of output per time */
+    bool cr;                     /* a carriage return waits for its newline */
+};
+
+enum life { LIFE_NEW = 0, LIFE_STARTING, LIFE_UP, LIFE_WAITING, LIFE_DEAD };
+
+struct svc_seg { uint64_t gpa; const void *src; size_t len; };
+struct svc_image {               /* an inflated image, kept for restarts and shared by all domains that run it */
+    char name[64];
+    void *file;
+    struct svc_seg seg[16]; /* ELF_SEGMENTS */
+    unsigned nr_segs;
+    uint64_t entry, high;
+    struct svc_image *next;
+};
+
+struct dom {
+    struct dom *next;            /* in the order of domids */
+    domid_t id;
+    struct domcfg cfg;
+    bool slot;                   /* restartable */
+    bool in_store;               /* has nodes there */
+    bool introduced;
+    uint64_t console_gfn, store_gfn;
+    uint32_t console_port, store_port;
+    struct domcon con;
+
+    /* restart: all that it needs is here before it happens */
+    const struct svc_image *img;
+    uint8_t *boot_block;         /* start info, memory map, command line */
+    char words[256];             /* the builder's words of the command line, less boot= */
+    uint64_t instance;
+
+    /* supervisor.c */
+    enum life life;
+    unsigned deaths;             /* in a row, before it served 100 ms */
+    uint64_t started_ns, noticed_ns, crash_ns, retry_ns, report_by_ns;
+    struct bh_report report;
+    bool reported;               /* the end of this guest was dealt with */
+    bool asked;                  /* the restart was a command */
+};
+
+extern struct dom *doms;
+struct dom *dom_by_id(domid_t id);
+struct dom *dom_by_name(const char *name);       /* name or domid in digits */
+struct dom *dom_find(const char *name, struct errbuf *e); /* the same, with the error line */
+struct dom *dom_new(domid_t id, const struct domcfg *cfg);
+void dom_forget(struct dom *d);
+domid_t slot_for(const struct domcfg *cfg);      /* BH_DOMID_ANY for guests; DOMID_INVALID when slots are out */
+struct dom *first_net_backend(void);
+
+/* --- the bundle and configurations (load.c) ------------------------------------------------------------------------------------- */
+extern struct bundle bundle;
+int config_load(struct domcfg *c, const char *name, struct errbuf *e); /* NAME or NAME.cfg of the bundle, not checked yet */
+struct svc_image *svc_image_get(const char *name, struct errbuf *e);
+
+/* --- builder (build.c, start_info.c) ------------------------------------------------------------------------------------------- */
+/* Builds, connects and starts a domain; on failure nothing of it stays. lenient: a driver domain goes on without a device that it
+ * cannot have (said on the console). */
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e);
+/* Ends a domain of ours, with its nodes, rings and devices. */
+int dom_destroy(struct dom *d, struct errbuf *e);
+int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len);
+int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len); /* leaves out pages of zeroes */
+
+#define BOOT_GPA       0x1000ul /* start info, module list, memory map; a page further the command line */
+#define BOOT_BLOCK     0x2000ul
+#define IMAGE_GPA      0x100000ul
+#define SPECIAL_GPA    0xfc000000ul /* guests: ACPI tables, then console and xenstore page */
+#define SPECIAL_PAGES  16
+#define ACPI_PAGES     8
+#define CONSOLE_GPA    (SPECIAL_GPA + ACPI_PAGES * PAGE_SIZE)
+#define XENSTORE_GPA   (CONSOLE_GPA + PAGE_SIZE)
+#define LOW_RAM_END    0xc0000000ul /* RAM of a guest below 4 GiB ends here at most */
+
+struct boot_map {
+    uint64_t ram_bytes;
+    bool guest;
+    uint64_t rsdp, module_gpa, module_len;
+};
+/* Fills the block of BOOT_BLOCK bytes that lies at BOOT_GPA. */
+void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmdline);
+void service_cmdline(const struct dom *d, char *out, size_t n);
+
+/* --- xenstore layout (store.c) -------------------------------------------------------------------------------------------------- */
+extern bool store_up;
+int store_prepare(struct dom *store, struct errbuf *e); /* control's own ring to the store: page, grant and port */
+int store_connect(void);                                /* once the store runs */
+int store_add_domain(struct dom *d, struct errbuf *e);  /* its directory, its devices, both sides */
+int store_add_pci(struct dom *d, struct errbuf *e);
+int store_introduce(const struct dom *d);
+void store_release(const struct dom *d);
+void store_remove_domain(struct dom *d);
+int store_wait_backends(const struct dom *d, struct errbuf *e);
+int store_control(const struct dom *d, const char *what); /* control/shutdown */
+
+/* --- PCI (pci.c) ---------------------------------------------------------------------------------------------------------------- */
+bool pci_find(uint32_t sbdf, struct bh_pci_info *out);
+bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *out); /* n-th device of id */
+const char *sbdf_text(uint32_t sbdf);
+int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e);
+void pci_detach_all(const struct dom *d);
+
+/* --- physical console (console.c) --------------------------------------------------------------------------------------------- */
+void console_open(void);
+void con_write(const char *s, size_t len);
+void out(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* output of the command that runs */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* a line from behind the scenes: never tears the prompt */
+int con_peek(void);              /* the next byte from the keyboard; -1: none */
+void con_getc(void);             /* takes it */
+bool con_skip_to(unsigned char c); /* drops what comes before the next c; false: there is none, nothing dropped */
+void con_core_log(void);         /* prints new lines of the core's log */
+void dmesg(void);
+/* What say() does now: PLAIN prints, EDITING goes around the prompt, HELD keeps lines until the console is left. */
+enum con_mode { CON_PLAIN, CON_EDITING, CON_HELD };
+void con_set_mode(enum con_mode m);
+
+/* --- consoles of the domains (domcon.c) ---------------------------------------------------------------------------------------- */
+int domcon_connect(struct dom *d, struct errbuf *e);
+void domcon_drain(struct dom *d);
+void domcon_restart(struct dom *d); /* the ring's page was zeroed */
+void domcon_disconnect(struct dom *d);
+void domcon_attach(struct dom *d);  /* prints the backlog; from now on its output goes to the wire */
+struct dom *domcon_attached(void);
+void domcon_leave(void);
+bool domcon_key(unsigned char c);   /* false: no room now, try again */
+void domcon_last_line(const struct dom *d, char *buf, size_t n);
+
+/* --- supervisor (supervisor.c) ------------------------------------------------------------------------------------------------- */
+void supervisor_init(void);
+void supervisor_scan(void);      /* looks at the state of every domain; restarts at once what is to be restarted */
+void supervisor_work(void);      /* what may wait: reports, ends of guests */
+void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
+bool supervisor_all_up(void);
+void supervisor_list_crashes(const char *name);
+int supervisor_restart(struct dom *d, struct errbuf *e);
+/* One turn of everything but the keyboard, for those who wait for something. */
+void turn(uint64_t until_ns);
+
+/* --- shell (shell.c, commands.c, info.c) ---------------------------------------------------------------------------------------- */
+void shell_run(void) __attribute__((noreturn));
+#define MAX_ARGS 16
+struct command {
+    const char *name, *args, *help;
+    int min_args, max_args;
+    void (*run)(int argc, char **argv); /* argv[0]: the command */
+};
+extern const struct command commands[];
+extern const unsigned nr_commands;
+void cmd_list(int argc, char **argv);
+void cmd_info(int argc, char **argv);
+void cmd_pci_assignable_list(int argc, char **argv);
+void cmd_pci_list(int argc, char **argv);
+void cmd_pci_attach(int argc, char **argv);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The consoles of the domains: each one's ring (<xen/io/console.h>, granted by reference 0) is emptied into a backlog and, when
+ * somebody looks at it, onto the wire. The other end writes the ring: indexes are read once and bounded.
+ */
+#include "ctl.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xen/io/console.h>
+
+/* A domain that floods its console takes this much of our time, no more. */
+#define RATE_BYTES  (256u * 1024)
+#define RATE_NS     1000000000ull
+#define RETRY_NS    20000000ull
+
+static struct dom *attached;
+static struct dtimer retry;
+
+static void show(struct dom *d, char c)
+{
+    /* The wire's newline brings its own carriage return. */
+    if (d->con.cr && c != '\n')
+        con_write("\r", 1);
+    d->con.cr = c == '\r';
+    if (!d->con.cr)
+        con_write(&c, 1);
+}
+
+static void show_run(struct dom *d, const char *s, size_t n)
+{
+    while (n) {
+        size_t run = 0;
+        while (run < n && s[run] != '\r')
+            run++;
+        if (run && !d->con.cr) {
+            con_write(s, run);
+        } else {
+            show(d, *s);
+            run = 1;
+        }
+        s += run;
+        n -= run;
+    }
+}
+
+static void store_output(struct dom *d, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        d->con.log[d->con.written++ % BACKLOG_SIZE] = s[i];
+    if (attached == d)
+        show_run(d, s, n);
+}
+
+static bool within_budget(struct domcon *c, size_t n)
+{
+    uint64_t now = now_ns();
+
+    if (now - c->budget_at >= RATE_NS) {
+        c->budget_at = now;
+        c->budget = RATE_BYTES;
+    }
+    if (c->budget < n)
+        return false;
+    c->budget -= n;
+    return true;
+}
+
+void domcon_drain(struct dom *d)
+{
+    struct xencons_interface *r = d->con.ring;
+    char buf[sizeof(r->out)];
+
+    if (!r)
+        return;
+    uint32_t cons = r->out_cons, n = READ_ONCE(r->out_prod) - cons;
+    if (!n)
+        return;
+    if (n > sizeof(r->out))
+        n = sizeof(r->out);
+    if (!within_budget(&d->con, n)) {
+        if (!retry.armed)
+            dtimer_set(&retry, now_ns() + RETRY_NS);
+        return;
+    }
+    rmb();
+    for (uint32_t i = 0; i < n; i++)
+        buf[i] = r->out[MASK_XENCONS_IDX(cons + i, r->out)];
+    mb();
+    WRITE_ONCE(r->out_cons, cons + n);
+    event_send(d->con.port);
+    store_output(d, buf, n);
+}
+
+static void drain_all(struct dtimer *t)
+{
+    (void)t;
+    for (struct dom *d = doms; d; d = d->next)
+        domcon_drain(d);
+}
+
+static void on_event(uint32_t port, void *arg)
+{
+    (void)port;
+    domcon_drain(arg);
+}
+
+int domcon_connect(struct dom *d, struct errbuf *e)
+{
+    const uint32_t ref = 0;
+
+    retry.fn = drain_all;
+    d->con.log = malloc(BACKLOG_SIZE);
+    if (!d->con.log)
+        return fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
+    int rc = grant_map(&d->con.map, d->id, &ref, 1, 0);
+    if (rc)
+        return fail(e, rc, "%s: console: %s", d->cfg.name, errno_text(rc));
+    d->con.ring = d->con.map.va;
+    rc = event_bind_interdomain(d->id, d->console_port, on_event, d);
+    if (rc < 0) {
+        grant_unmap(&d->con.map);
+        d->con.ring = NULL;
+        return fail(e, rc, "%s: console: %s", d->cfg.name, errno_text(rc));
+    }
+    d->con.port = (uint32_t)rc;
+    return 0;
+}
+
+void domcon_restart(struct dom *d)
+{
+    static const char mark[] = "\n--- restarted ---\n";
+
+    if (d->con.log)
+        store_output(d, mark, sizeof(mark) - 1);
+}
+
+void domcon_disconnect(struct dom *d)
+{
+    if (attached == d) {
+        domcon_leave();
+        say("%s: its console is gone", d->cfg.name);
+    }
+    if (!d->con.ring)
+        return;
+    event_close(d->con.port);
+    d->con.ring = NULL;
+    grant_unmap(&d->con.map);
+}
+
+/* --- attached ----------------------------------------------------------------------------------------------------------------- */
+void domcon_attach(struct dom *d)
+{
+    struct domcon *c = &d->con;
+
+    domcon_drain(d);
+    con_set_mode(CON_HELD);
+    uint64_t from = c->written > BACKLOG_SIZE ? c->written - BACKLOG_SIZE : 0;
+    if (from) /* begin with a whole line */
+        while (from < c->written && c->log[from++ % BACKLOG_SIZE] != '\n')
+            ;
+    c->cr = false;
+    attached = d;
+    while (from < c->written) {
+        size_t at = from % BACKLOG_SIZE, n = BACKLOG_SIZE - at;
+        if (n > c->written - from)
+            n = c->written - from;
+        show_run(d, c->log + at, n);
+        from += n;
+    }
+}
+
+struct dom *domcon_attached(void)
+{
+    return attached;
+}
+
+void domcon_leave(void)
+{
+    attached = NULL;
+}
+
+bool domcon_key(unsigned char ch)
+{
+    struct xencons_interface *r = attached->con.ring;
+
+    if (!r)
+        return true;
+    uint32_t prod = r->in_prod, used = prod - READ_ONCE(r->in_cons);
+    if (used >= sizeof(r->in)) {
+        /* A domain that does not read loses the keyboard to nobody but itself: the byte is dropped if it never read. */
+        return used > sizeof(r->in);
+    }
+    r->in[MASK_XENCONS_IDX(prod, r->in)] = (char)ch;
+    wmb();
+    WRITE_ONCE(r->in_prod, prod + 1);
+    event_send(attached->con.port);
+    return true;
+}
+
+void domcon_last_line(const struct dom *d, char *buf, size_t n)
+{
+    const struct domcon *c = &d->con;
+    uint64_t end = c->written, oldest = end > BACKLOG_SIZE ? end - BACKLOG_SIZE : 0;
+    size_t len = 0;
+
+    buf[0] = '\0';
+    if (!c->log)
+        return;
+    while (end > oldest && (c->log[(end - 1) % BACKLOG_SIZE] == '\n' || c->log[(end - 1) % BACKLOG_SIZE] == '\r'))
+        end--;
+    uint64_t from = end;
+    while (from > oldest && c->log[(from - 1) % BACKLOG_SIZE] != '\n')
+        from--;
+    while (from < end && len + 1 < n)
+        buf[len++] = c->log[from++ % BACKLOG_SIZE];
+    buf[len] = '\0';
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Line editing for a VT100-like terminal of 80 columns: arrows, Home, End, Delete, backspace, ^A ^E ^B ^F ^K ^U ^W ^C ^L ^P ^N, history.
+ * A line longer than the screen scrolls sideways. The terminal is reached by one function, so that the unit test
+ * can be the terminal.
+ *
+ * Pure: no hypercalls.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#define EDIT_MAX     512 /* with the NUL */
+#define EDIT_HISTORY 32
+#define EDIT_COLUMNS 80
+
+struct edit {
+    void (*out)(const char *s, size_t len);
+    const char *prompt;
+    char line[EDIT_MAX];
+    size_t len, cur;
+    size_t left;                 /* first character shown */
+    char history[EDIT_HISTORY][EDIT_MAX];
+    unsigned nr_history;         /* entries made so far; slot = number % EDIT_HISTORY */
+    unsigned back;               /* how many entries back the line shown is; 0: the new line */
+    char saved[EDIT_MAX];        /* the new line while history is shown */
+    int esc;                     /* state of an escape sequence */
+    unsigned esc_arg;
+};
+
+void edit_init(struct edit *e, void (*out)(const char *s, size_t len), const char *prompt);
+/* Starts a line: prints the prompt. */
+void edit_start(struct edit *e);
+/* One byte from the keyboard. True when a line is complete: it is in e->line (empty after ^C); call edit_start for the next. */
+bool edit_key(struct edit *e, unsigned char c);
+/* Takes the line off the screen, and puts it back: around output that comes in between. */
+void edit_hide(struct edit *e);
+void edit_show(struct edit *e);

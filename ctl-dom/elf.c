@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* The streaming ELF loader. Layouts are the System V ABI's (ELF-64). */
+#include "elf.h"
+#include <errno.h>
+#include <string.h>
+
+#define EM_X86_64 62
+#define PT_LOAD   1
+#define PT_NOTE   4
+#define XEN_NOTE_PHYS32_ENTRY 18
+
+struct ehdr {
+    uint8_t ident[16];
+    uint16_t type, machine;
+    uint32_t version;
+    uint64_t entry, phoff, shoff;
+    uint32_t flags;
+    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+};
+struct phdr {
+    uint32_t type, flags;
+    uint64_t offset, vaddr, paddr, filesz, memsz, align;
+};
+_Static_assert(sizeof(struct ehdr) == 64 && sizeof(struct phdr) == 56, "ELF-64 layouts");
+
+void elf_begin(struct elf_stream *s, elf_write_fn write, void *arg, uint64_t limit)
+{
+    memset(s, 0, offsetof(struct elf_stream, head));
+    s->write = write;
+    s->arg = arg;
+    s->limit = limit;
+    s->low = ~0ull;
+}
+
+static int bad(struct elf_stream *s, const char *why)
+{
+    s->why = why;
+    return -ENOEXEC;
+}
+
+static int add_load(struct elf_stream *s, const struct phdr *p)
+{
+    if (p->filesz > p->memsz || p->offset + p->filesz < p->offset || p->paddr + p->memsz < p->paddr)
+        return bad(s, "has a segment that makes no sense");
+    if (p->paddr + p->memsz > s->limit)
+        return bad(s, "does not fit into the domain's memory");
+    if (s->nr_loads == ELF_SEGMENTS)
+        return bad(s, "has too many segments");
+    if (p->paddr < s->low)
+        s->low = p->paddr;
+    if (p->paddr + p->memsz > s->high)
+        s->high = p->paddr + p->memsz;
+    if (p->offset + p->filesz > s->file_end)
+        s->file_end = p->offset + p->filesz;
+    s->load[s->nr_loads].off = p->offset;
+    s->load[s->nr_loads].len = p->filesz;
+    s->load[s->nr_loads++].gpa = p->paddr;
+    return 0;
+}
+
+static int add_note(struct elf_stream *s, const struct phdr *p)
+{
+    size_t room = (size_t)((p->filesz + 3) & ~3ull);
+    if (s->nr_notes == sizeof(s->note) / sizeof(s->note[0]) || p->filesz > ELF_NOTES ||
+        room > ELF_NOTES - s->notes_len || p->offset + p->filesz < p->offset)
+        return bad(s, "has too many notes");
+    s->note[s->nr_notes].off = p->offset;
+    s->note[s->nr_notes].len = p->filesz;
+    s->note[s->nr_notes++].at = s->notes_len;
+    memset(s->notes + s->notes_len, 0, room);
+    s->notes_len += room;
+    if (p->offset + p->filesz > s->file_end)
+        s->file_end = p->offset + p->filesz;
+    return 0;
+}
+
+static int parse_head(struct elf_stream *s, size_t have)
+{
+    struct ehdr e;
+    struct phdr p;
+
+    if (have < sizeof(e))
+        return bad(s, "is no ELF file");
+    memcpy(&e, s->head, sizeof(e));
+    if (memcmp(e.ident, "\177ELF", 4) != 0)
+        return bad(s, "is no ELF file");
+    if (e.ident[4] != 2 || e.ident[5] != 1 || e.machine != EM_X86_64)
+        return bad(s, "is no ELF file for x86-64");
+    if (e.phentsize != sizeof(p) || e.phoff > have || e.phnum > (have - e.phoff) / sizeof(p))
+        return bad(s, "has its program headers out of reach");
+    for (unsigned i = 0; i < e.phnum; i++) {
+        int rc = 0;
+        memcpy(&p, s->head + e.phoff + i * sizeof(p), sizeof(p));
+        if (p.type == PT_LOAD && p.memsz)
+            rc = add_load(s, &p);
+        else if (p.type == PT_NOTE && p.filesz)
+            rc = add_note(s, &p);
+        if (rc)
+            return rc;
+    }
+    if (!s->nr_loads)
+        return bad(s, "has nothing to load");
+    s->parsed = true;
+    return 0;
+}
+
+/* The piece [pos, pos + len) of the file: whatever of it belongs to a segment or a note goes there. */
+static int place(struct elf_stream *s, uint64_t pos, const uint8_t *data, size_t len)
+{
+    uint64_t end = pos + len;
+
+    for (unsigned i = 0; i < s->nr_loads; i++) {
+        uint64_t from = s->load[i].off > pos ? s->load[i].off : pos;
+        uint64_t to = s->load[i].off + s->load[i].len < end ? s->load[i].off + s->load[i].len : end;
+        if (from >= to)
+            continue;
+        int rc = s->write(s->arg, s->load[i].gpa + (from - s->load[i].off), data + (from - pos), (size_t)(to - from));
+        if (rc)
+            return rc;
+    }
+    for (unsigned i = 0; i < s->nr_notes; i++) {
+        uint64_t from = s->note[i].off > pos ? s->note[i].off : pos;
+        uint64_t to = s->note[i].off + s->note[i].len < end ? s->note[i].off + s->note[i].len : end;
+        if (from < to)
+            memcpy(s->notes + s->note[i].at + (from - s->note[i].off), data + (from - pos), (size_t)(to - from));
+    }
+    return 0;
+}
+
+int elf_feed(struct elf_stream *s, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+
+    if (!s->parsed) {
+        size_t take = ELF_HEAD - (size_t)s->pos < len ? ELF_HEAD - (size_t)s->pos : len;
+        memcpy(s->head + s->pos, p, take);
+        s->pos += take;
+        p += take;
+        len -= take;
+        if (s->pos < ELF_HEAD)
+            return 0;
+        int rc = parse_head(s, ELF_HEAD);
+        if (!rc)
+            rc = place(s, 0, s->head, ELF_HEAD);
+        if (rc)
+            return rc;
+    }
+    uint64_t at = s->pos;
+    s->pos += len;
+    return len ? place(s, at, p, len) : 0;
+}
+
+static bool find_entry(struct elf_stream *s)
+{
+    size_t at = 0;
+    while (at + 12 <= s->notes_len) {
+        uint32_t h[3]; /* name size, descriptor size, type */
+        memcpy(h, s->notes + at, sizeof(h));
+        size_t name = at + 12, left = s->notes_len - name;
+        size_t namesz = ((size_t)h[0] + 3) & ~(size_t)3, descsz = ((size_t)h[1] + 3) & ~(size_t)3;
+        if (namesz > left || descsz > left - namesz)
+            return false;
+        if (h[0] == 4 && !memcmp(s->notes + name, "Xen", 4) && h[2] == XEN_NOTE_PHYS32_ENTRY && h[1] >= 4) {
+            uint32_t entry;
+            memcpy(&entry, s->notes + name + namesz, 4);
+            s->entry = entry;
+            return true;
+        }
+        at = name + namesz + descsz;
+    }
+    return false;
+}
+
+int elf_end(struct elf_stream *s)
+{
+    if (!s->parsed) { /* a file below 4 KiB */
+        int rc = parse_head(s, (size_t)s->pos);
+        if (!rc)
+            rc = place(s, 0, s->head, (size_t)s->pos);
+        if (rc)
+            return rc;
+    }
+    if (s->pos < s->file_end)
+        return bad(s, "is truncated");
+    if (!find_entry(s))
+        return bad(s, "is no PVH kernel (no Xen note of type 18)");
+    if (s->entry < s->low || s->entry >= s->high)
+        return bad(s, "has its PVH entry outside of its segments");
+    return 0;
+}

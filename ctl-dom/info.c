@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands that only look. */
+#include "ctl.h"
+#include <stdio.h>
+#include <string.h>
+
+static void state_letters(const struct bh_dominfo *di, char s[7])
+{
+    memcpy(s, "------", 7);
+    if (di->flags & BH_DI_RUNNING)
+        s[0] = 'r';
+    if (di->flags & BH_DI_BLOCKED)
+        s[1] = 'b';
+    if (di->flags & BH_DI_PAUSED || di->state == BH_DOM_BUILDING)
+        s[2] = 'p';
+    if (di->state == BH_DOM_SHUTDOWN)
+        s[3] = 's';
+    if (di->state == BH_DOM_CRASHED)
+        s[4] = 'c';
+    if (di->state == BH_DOM_DYING)
+        s[5] = 'd';
+}
+
+void cmd_list(int argc, char **argv)
+{
+    struct bh_dominfo di = { 0 };
+    struct errbuf e;
+    struct dom *only = NULL;
+
+    if (argc > 1 && !(only = dom_find(argv[1], &e))) {
+        out("%s\n", e.s);
+        return;
+    }
+    out("Name                                        ID   Mem VCPUs\tState\tTime(s) Restarts\n");
+    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+        char state[7], restarts[24] = "-";
+        struct dom *d = dom_by_id(di.domid);
+        if (only && only != d)
+            continue;
+        state_letters(&di, state);
+        if (di.flags & BH_DI_RESTARTABLE)
+            snprintf(restarts, sizeof(restarts), "%lu", di.instance);
+        const char *name = d ? d->cfg.name : di.domid == BH_DOMID_CONTROL ? "control" : di.name;
+        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s\n", name, di.domid, di.tot_pages >> 8, di.nr_vcpus, state,
+            di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts);
+    }
+}
+
+void cmd_info(int argc, char **argv)
+{
+    static const struct { uint32_t bit; const char *name; } feature[] = {
+        { BH_SYS_IOMMU, "iommu" }, { BH_SYS_INTREMAP, "intremap" }, { BH_SYS_NRIP, "nrip" },
+        { BH_SYS_SMEP, "smep" },   { BH_SYS_SMAP, "smap" },
+    };
+    static struct bh_sysinfo si;
+
+    (void)argc, (void)argv;
+    long rc = bh_control(BH_CTL_SYSINFO, &si);
+    if (rc) {
+        out("info: %s\n", errno_text((int)rc));
+        return;
+    }
+    out("version                : %s\n", si.version);
+    out("nr_cpus                : %u\n", si.nr_cpus);
+    out("cpu_mhz                : %u.%03u\n", si.tsc_khz / 1000, si.tsc_khz % 1000);
+    out("total_memory           : %lu\n", si.total_pages >> 8);
+    out("free_memory            : %lu\n", (si.free_pages + si.dirty_pages) >> 8);
+    out("core_memory_kib        : %lu\n", si.core_pages * 4);
+    out("control_free_kib       : %lu\n", page_avail() * 4);
+    out("uptime_ms              : %lu\n", si.boot_ns / 1000000);
+    out("virt_caps              :");
+    for (unsigned i = 0; i < ARRAY_SIZE(feature); i++)
+        if (si.features & feature[i].bit)
+            out(" %s", feature[i].name);
+    out("\ncommandline            : %s\n", si.cmdline);
+}
+
+static const char *owner_name(const struct bh_pci_info *info)
+{
+    struct dom *d = dom_by_id(info->domid);
+
+    return info->state != BH_PCI_ASSIGNED ? "nobody" : d ? d->cfg.name : "a domain that is gone";
+}
+
+void cmd_pci_assignable_list(int argc, char **argv)
+{
+    struct bh_pci_info info = { 0 };
+
+    (void)argc, (void)argv;
+    for (uint32_t i = 0;; i++) {
+        memset(&info, 0, sizeof(info));
+        info.index = i;
+        if (bh_control(BH_CTL_PCI_INFO, &info))
+            return;
+        if (info.state != BH_PCI_PLATFORM)
+            out("%s  %04x:%04x class %06x group %u  %s%s\n", sbdf_text(info.sbdf), info.vendor, info.device,
+                info.class_rev >> 8, info.group, owner_name(&info), info.flags & BH_PCI_IOMMU ? "" : "  (no IOMMU)");
+    }
+}
+
+void cmd_pci_list(int argc, char **argv)
+{
+    struct errbuf e;
+    struct bh_pci_info info;
+    struct dom *d = dom_find(argv[1], &e);
+
+    (void)argc;
+    if (!d) {
+        out("%s\n", e.s);
+        return;
+    }
+    for (unsigned i = 0; pci_owned(d->id, i, &info); i++) {
+        if (!i)
+            out("Vdev Device\n");
+        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf), info.vendor, info.device,
+            info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X", info.flags & BH_PCI_DMA ? "on" : "off", info.dma_faults);
+    }
+}
+
+void cmd_pci_attach(int argc, char **argv)
+{
+    struct errbuf e;
+    uint32_t sbdf;
+    struct dom *d = dom_find(argv[1], &e);
+
+    (void)argc;
+    if (!d) {
+        out("%s\n", e.s);
+    } else if (!config_sbdf(argv[2], &sbdf)) {
+        out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n", argv[2]);
+    } else if (d->cfg.nr_pci == CFG_MAX_PCI) {
+        out("%s: has %d devices, no more are possible\n", d->cfg.name, CFG_MAX_PCI);
+    } else if (pci_attach(d, sbdf, &e)) {
+        out("%s\n", e.s);
+    } else {
+        d->cfg.pci[d->cfg.nr_pci++] = sbdf;
+        if (store_up && store_add_pci(d, &e))
+            out("%s\n", e.s);
+    }
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control domain. Its peers and rights:
+ *   core        every control operation but PCI configuration space: it builds, starts and ends all other domains
+ *   store       client of its protocol, with the right to introduce and release domains
+ *   all others  their console rings (grant 0 of each); nothing else of a sealed domain
+ * Start reading here: the order of boot. Then build.c (how a domain is made) and supervisor.c (how one is brought back).
+ */
+#include "ctl.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BOOT_WAIT_NS 10000000000ull
+
+struct bundle bundle;
+int main(void);
+
+static void greet(void)
+{
+    struct bh_sysinfo si = { 0 };
+
+    if (bh_control(BH_CTL_SYSINFO, &si) == 0)
+        say("Bulkhead %s: %u CPUs, %lu MiB, %lu MiB free", si.version, si.nr_cpus, si.total_pages >> 8,
+            (si.free_pages + si.dirty_pages) >> 8);
+    if (!(si.features & BH_SYS_IOMMU))
+        say("no IOMMU: devices cannot be assigned");
+}
+
+/* Starts every configuration of the bundle that has this role and autostart. */
+static void start_role(enum bh_role role)
+{
+    static struct domcfg cfg;
+    struct errbuf e;
+
+    for (unsigned i = 0; i < bundle.nr_images; i++) {
+        const char *name = bundle.image[i].name;
+        size_t len = strlen(name);
+        if (len < 5 || strcmp(name + len - 4, ".cfg") != 0)
+            continue;
+        if (config_load(&cfg, name, &e)) {
+            if (role == BH_ROLE_STORE) /* say it once */
+                say("%s", e.s);
+            continue;
+        }
+        if (cfg.role != role || !cfg.autostart)
+            continue;
+        struct dom *d;
+        uint64_t start = now_ns();
+        if (config_check(&cfg, name, e.s, sizeof(e.s)) || dom_create(&cfg, true, &d, &e))
+            say("%s", e.s);
+        else if (role == BH_ROLE_GUEST)
+            say("%s: created as domain %u (%lu ms)", cfg.name, d->id, (now_ns() - start) / 1000000);
+    }
+}
+
+static void start_store(void)
+{
+    start_role(BH_ROLE_STORE);
+    if (!dom_by_id(BH_DOMID_STORE))
+        say("no store: domains cannot be created");
+    else if (store_connect())
+        say("store: does not answer");
+}
+
+int main(void)
+{
+    struct errbuf e;
+
+    console_open();
+    greet();
+    if (bundle_open(&bundle, self.module, self.module_len, e.s, sizeof(e.s)))
+        say("%s", e.s);
+    supervisor_init();
+    start_store();
+    start_role(BH_ROLE_PCIBACK);
+    start_role(BH_ROLE_DRIVER);
+    start_role(BH_ROLE_GUEST);
+    for (uint64_t end = now_ns() + BOOT_WAIT_NS; !supervisor_all_up() && now_ns() < end;)
+        turn(now_ns() + 10000000);
+    shell_run();
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Devices: who has which, and why one cannot be had. */
+#include "ctl.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+bool pci_find(uint32_t sbdf, struct bh_pci_info *found)
+{
+    for (uint32_t i = 0;; i++) {
+        struct bh_pci_info info = { .index = i };
+        if (bh_control(BH_CTL_PCI_INFO, &info))
+            return false;
+        if (info.sbdf == sbdf) {
+            *found = info;
+            return true;
+        }
+    }
+}
+
+bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *found)
+{
+    for (uint32_t i = 0;; i++) {
+        struct bh_pci_info info = { .index = i };
+        if (bh_control(BH_CTL_PCI_INFO, &info))
+            return false;
+        if (info.state == BH_PCI_ASSIGNED && info.domid == id && !n--) {
+            *found = info;
+            return true;
+        }
+    }
+}
+
+const char *sbdf_text(uint32_t sbdf)
+{
+    static char text[4][16];
+    static unsigned turn_of;
+    char *s = text[turn_of++ % 4];
+
+    snprintf(s, sizeof(text[0]), "%04x:%02x:%02x.%x", sbdf >> 16, sbdf >> 8 & 0xff, sbdf >> 3 & 31, sbdf & 7);
+    return s;
+}
+
+/* One sentence for each refusal of BH_CTL_ASSIGN. */
+static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
+{
+    const char *dev = sbdf_text(sbdf), *who = d->cfg.name;
+    struct bh_pci_info info;
+
+    switch (rc) {
+    case -ENOENT:
+        return fail(e, rc, "%s: %s: there is no such device", who, dev);
+    case -EACCES:
+        return fail(e, rc, "%s: %s belongs to the platform, it is not hidden: name it in pciback.hide= of the core's command line",
+                    who, dev);
+    case -EBUSY: {
+        struct dom *owner = pci_find(sbdf, &info) ? dom_by_id(info.domid) : NULL;
+        return fail(e, rc, "%s: %s is assigned to %s already", who, dev, owner ? owner->cfg.name : "another domain");
+    }
+    case -ENODEV:
+        return fail(e, rc, "%s: %s: no IOMMU covers it, and without one it could reach all memory", who, dev);
+    case -EXDEV:
+        return fail(e, rc, "%s: %s shares its IOMMU group with devices that would not go with it", who, dev);
+    case -EOPNOTSUPP:
+        return fail(e, rc, "%s: %s has no reset that the core could use", who, dev);
+    default:
+        return fail(e, rc, "%s: %s: %s", who, dev, errno_text(rc));
+    }
+}
+
+int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
+{
+    struct bh_assign a = { .sbdf = sbdf, .domid = d->id };
+    struct bh_pci_info info;
+
+    /* What is wrong with the device comes before what is wrong with the domain. */
+    if (!pci_find(sbdf, &info))
+        return refused(d, sbdf, -ENOENT, e);
+    if (info.state == BH_PCI_PLATFORM)
+        return refused(d, sbdf, -EACCES, e);
+    if (info.state == BH_PCI_ASSIGNED)
+        return refused(d, sbdf, -EBUSY, e);
+    if (d->cfg.role != BH_ROLE_DRIVER)
+        return fail(e, -EPERM, "%s: %s: only a driver domain (role = \"driver\") can have a device", d->cfg.name,
+                    sbdf_text(sbdf));
+    long rc = bh_control(BH_CTL_ASSIGN, &a);
+    return rc ? refused(d, sbdf, (int)rc, e) : 0;
+}
+
+void pci_detach_all(const struct dom *d)
+{
+    struct bh_pci_info info;
+
+    /* Each turn takes one away; the bound ends it if the core keeps one. */
+    for (unsigned i = 0; i < CFG_MAX_PCI && pci_owned(d->id, 0, &info); i++) {
+        struct bh_assign a = { .sbdf = info.sbdf, .domid = d->id };
+        if (bh_control(BH_CTL_DEASSIGN, &a))
+            break;
+    }
+}

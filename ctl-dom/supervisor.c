@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The supervisor. The core's VIRQ_DOM_EXC says that some domain changed; its state is a level, so every domain is looked at.
+ * A crashed service domain is brought back before a word is said about it: fence, image, introduction, unpause
+ * (restart.md 2 and 7). What that needs was allocated when the domain was made. Ends of guests may wait for the main loop.
+ */
+#include "ctl.h"
+#include "report.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xen/sched.h>
+
+#define SERVED_NS     100000000ull    /* an instance that lasted this long after adopting ends a row of deaths */
+#define IMMEDIATE     3               /* tries in a row without a pause; then 1, 2, 4 ... 60 s */
+#define MAX_PAUSE_S   60
+#define UP_WITHIN_NS  10000000000ull
+#define POLL_NS       20000000ull
+#define MIN_LIFE_NS   1000000000ull   /* a guest that ends earlier is not started again by itself */
+
+static struct dtimer poll_timer;
+static struct dom *copying;
+static int copy_rc;
+static bool guests_ended;
+
+/* --- bringing a service domain back ------------------------------------------------------------------------------------ */
+static void copy_image(void)
+{
+    struct dom *d = copying;
+
+    if (!d)
+        return;
+    copying = NULL;
+    service_cmdline(d, (char *)d->boot_block + PAGE_SIZE, PAGE_SIZE);
+    copy_rc = guest_write(d->id, BOOT_GPA, d->boot_block, BOOT_BLOCK);
+    for (unsigned i = 0; !copy_rc && i < d->img->nr_segs; i++)
+        copy_rc = guest_write(d->id, d->img->seg[i].gpa, d->img->seg[i].src, d->img->seg[i].len);
+}
+
+static int bring_back(struct dom *d)
+{
+    struct bh_restart r = { .domid = d->id };
+    struct bh_entry entry = { .domid = d->id, .eip = d->img->entry, .ebx = BOOT_GPA };
+    struct bh_domid id = { .domid = d->id };
+
+    domcon_drain(d); /* its last words: the fence zeroes the ring */
+    long rc = bh_control(BH_CTL_RESTART, &r);
+    if (rc)
+        return (int)rc;
+    d->instance++;
+    /* The store resets the connection while the image is copied here. A dead store costs nothing but its part: an
+     * instance that adopts does not need it. */
+    copying = d;
+    xs_idle = copy_image;
+    if (store_up && d->introduced)
+        store_introduce(d);
+    xs_idle = NULL;
+    copy_image();
+    rc = copy_rc ? copy_rc : bh_control(BH_CTL_SET_ENTRY, &entry);
+    return rc ? (int)rc : (int)bh_control(BH_CTL_UNPAUSE, &id);
+}
+
+static void poll_soon(void)
+{
+    if (!poll_timer.armed)
+        dtimer_set(&poll_timer, now_ns() + POLL_NS);
+}
+
+static void try_again(struct dom *d)
+{
+    int rc = bring_back(d);
+
+    if (rc) {
+        d->life = LIFE_DEAD;
+        say("%s: cannot be restarted: %s", d->cfg.name, errno_text(rc));
+        return;
+    }
+    d->life = LIFE_STARTING;
+    d->report_by_ns = now_ns() + UP_WITHIN_NS;
+    domcon_restart(d);
+    poll_soon();
+}
+
+static bool restarts(const struct dom *d)
+{
+    return d->slot && d->img && d->id != BH_DOMID_STORE;
+}
+
+static void service_died(struct dom *d, const struct bh_dominfo *di)
+{
+    bool served = d->life == LIFE_UP && di->adopted_ns && di->crash_ns >= di->adopted_ns + SERVED_NS;
+
+    d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
+    d->deaths = served ? 1 : d->deaths + 1;
+    d->asked = false;
+    if (!restarts(d)) {
+        d->life = LIFE_DEAD;
+        report_take(d);
+        report_death(d, "");
+        if (d->id == BH_DOMID_STORE) {
+            store_up = false;
+            say("store: is not restarted: running domains go on, none can be created");
+        }
+        return;
+    }
+    if (d->deaths <= IMMEDIATE) {
+        try_again(d);
+        report_take(d);
+        return;
+    }
+    unsigned shift = d->deaths - IMMEDIATE - 1;
+    uint64_t pause_s = shift > 5 ? MAX_PAUSE_S : 1ul << shift;
+    d->life = LIFE_WAITING;
+    d->retry_ns = now_ns() + pause_s * 1000000000;
+    report_take(d);
+    char next[64];
+    snprintf(next, sizeof(next), ", %u times in a row, next try in %lu s", d->deaths, pause_s);
+    report_death(d, next);
+    poll_soon();
+}
+
+static void look_at_service(struct dom *d, const struct bh_dominfo *di)
+{
+    uint64_t now;
+
+    if (d->life == LIFE_DEAD)
+        return;
+    if (d->life == LIFE_WAITING) {
+        if (now_ns() >= d->retry_ns)
+            try_again(d);
+        else
+            poll_soon();
+        return;
+    }
+    if (di->state == BH_DOM_CRASHED || di->state == BH_DOM_SHUTDOWN) {
+        service_died(d, di);
+        return;
+    }
+    if (d->life != LIFE_STARTING)
+        return;
+    now = now_ns();
+    if (di->flags & BH_DI_ADOPTED) {
+        d->life = LIFE_UP;
+        if (d->instance)
+            report_restart(d, di);
+        else
+            say("%s: up (%lu ms)", d->cfg.name, (di->adopted_ns - d->started_ns) / 1000000);
+    } else if (now >= d->report_by_ns) {
+        char last[80];
+        d->report_by_ns = ~0ull;
+        domcon_last_line(d, last, sizeof(last));
+        say("%s: runs, but has not said for 10 s that it serves%s%s", d->cfg.name, last[0] ? "; its last line: " : "", last);
+    } else if (d->report_by_ns != ~0ull) {
+        poll_soon();
+    }
+}
+
+void supervisor_scan(void)
+{
+    struct bh_dominfo di = { 0 };
+
+    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+        struct dom *d = dom_by_id(di.domid);
+        if (!d || d->life == LIFE_NEW)
+            continue;
+        d->noticed_ns = now_ns();
+        if (d->cfg.role != BH_ROLE_GUEST)
+            look_at_service(d, &di);
+        else if ((di.state == BH_DOM_CRASHED || di.state == BH_DOM_SHUTDOWN) && !d->reported)
+            guests_ended = true;
+    }
+}
+
+static void on_change(uint32_t port, void *arg)
+{
+    (void)port, (void)arg;
+    supervisor_scan();
+}
+
+static void on_poll(struct dtimer *t)
+{
+    (void)t;
+    supervisor_scan();
+}
+
+void supervisor_watch(struct dom *d)
+{
+    d->started_ns = now_ns();
+    d->report_by_ns = d->started_ns + UP_WITHIN_NS;
+    d->life = d->cfg.role == BH_ROLE_GUEST ? LIFE_UP : LIFE_STARTING;
+    if (d->life == LIFE_STARTING)
+        poll_soon();
+}
+
+bool supervisor_all_up(void)
+{
+    for (struct dom *d = doms; d; d = d->next)
+        if (d->life == LIFE_STARTING && d->report_by_ns != ~0ull)
+            return false;
+    return true;
+}
+
+int supervisor_restart(struct dom *d, struct errbuf *e)
+{
+    if (d->id == BH_DOMID_STORE)
+        return fail(e, -EOPNOTSUPP, "%s: cannot be restarted, it keeps no journal of its tree", d->cfg.name);
+    if (!restarts(d))
+        return fail(e, -EOPNOTSUPP, "%s: only service domains restart in place (destroy and create it)", d->cfg.name);
+    d->crash_ns = d->noticed_ns = now_ns();
+    d->asked = true;
+    d->deaths = 0;
+    int rc = bring_back(d);
+    if (rc)
+        return fail(e, rc, "%s: cannot be restarted: %s", d->cfg.name, errno_text(rc));
+    d->life = LIFE_STARTING;
+    d->report_by_ns = now_ns() + UP_WITHIN_NS;
+    domcon_restart(d);
+    poll_soon();
+    return 0;
+}
+
+/* --- guests that ended ------------------------------------------------------------------------------------------------------ */
+static void start_again(struct dom *d)
+{
+    static struct domcfg cfg;
+    struct errbuf e;
+    struct dom *made;
+
+    cfg = d->cfg;
+    dom_destroy(d, &e);
+    if (dom_create(&cfg, false, &made, &e))
+        say("%s", e.s);
+    else
+        say("%s: started again as domain %u", cfg.name, made->id);
+}
+
+static void guest_ended(struct dom *d, const struct bh_dominfo *di)
+{
+    bool crashed = di->state == BH_DOM_CRASHED || di->shutdown_reason == SHUTDOWN_crash ||
+                   di->shutdown_reason == SHUTDOWN_watchdog;
+    enum cfg_action action = crashed ? d->cfg.on_crash
+                             : di->shutdown_reason == SHUTDOWN_reboot ? d->cfg.on_reboot : d->cfg.on_poweroff;
+    struct errbuf e;
+
+    d->reported = true;
+    d->noticed_ns = now_ns();
+    d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
+    domcon_drain(d);
+    if (action == ACTION_RESTART && now_ns() - d->started_ns < MIN_LIFE_NS)
+        action = ACTION_DESTROY;
+    const char *then = action == ACTION_RESTART ? ", restarting" : action == ACTION_PRESERVE ? ", kept" : ", destroyed";
+    if (crashed) {
+        report_take(d);
+        report_death(d, then);
+    } else {
+        say("%s: %s%s", d->cfg.name, di->shutdown_reason == SHUTDOWN_reboot ? "reboots" : "powered off", then);
+    }
+    if (action == ACTION_RESTART)
+        start_again(d);
+    else if (action == ACTION_DESTROY)
+        dom_destroy(d, &e);
+}
+
+void supervisor_work(void)
+{
+    while (guests_ended) {
+        struct bh_dominfo di = { .domid = BH_FIRST_GUEST };
+
+        guests_ended = false;
+        for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+            struct dom *d = dom_by_id(di.domid);
+            if (d && d->cfg.role == BH_ROLE_GUEST && d->life == LIFE_UP && !d->reported &&
+                (di.state == BH_DOM_CRASHED || di.state == BH_DOM_SHUTDOWN))
+                guest_ended(d, &di);
+        }
+    }
+}
+
+void supervisor_init(void)
+{
+    poll_timer.fn = on_poll;
+    if (event_bind_virq(VIRQ_DOM_EXC, on_change, NULL) < 0)
+        say("supervisor: no notice of crashes");
+}
+
+void turn(uint64_t until_ns)
+{
+    event_wait(until_ns);
+    con_core_log();
+}

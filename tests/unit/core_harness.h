@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What tests of events, grants and restart stand on: the real frames, p2m, domains and vCPU life; pretended are CPUs, the
+ * scheduler, devices and guest pointers (a pointer of the test's own). One test is one program, so this holds the code too.
+ */
+#pragma once
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "abi/hypercall.h"
+#include "boot/boot.h"
+#include "irq/irq.h"
+#include "irq/pirq.h"
+#include "mem/frame.h"
+#include "mem/gcopy.h"
+#include "pci/pci.h"
+#include "sched/domain.h"
+#include "sched/sched.h"
+#include "shim.h"
+#include "virt/virt.h"
+
+#define RAM_FRAMES (SHIM_RAM_BYTES / PAGE_SIZE)
+#define BAD_PTR    0xdead000ull
+
+struct boot_info boot_info;
+uint32_t virt_features, tsc_khz = 1000000, pvclock_mul = 1;
+int8_t pvclock_shift;
+uint64_t tsc_boot, wallclock_sec = 1700000000;
+
+/* --- scheduler ------------------------------------------------------------------------------------------- */
+static unsigned kicks, yields_after = ~0u, rechecks, waits;
+void vcpu_kick(struct vcpu *v) { kicks++; v->kicked = 1; }
+void vcpu_wake(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
+void vcpu_recheck(struct vcpu *v) { (void)v; rechecks++; }
+void vcpu_pause(struct vcpu *v) { v->pause_count++; }
+void vcpu_unpause(struct vcpu *v) { assert_true(v->pause_count > 0); v->pause_count--; }
+bool vcpu_stopped(const struct vcpu *v) { return !v->running; }
+void vcpu_set_online(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
+bool must_yield(void) { return yields_after != ~0u && yields_after-- == 0 ? (yields_after = 0, true) : false; }
+long vcpu_wait(struct vcpu *v, uint64_t until) { (void)v; (void)until; waits++; return HC_AGAIN; }
+void sched_inject_crash(struct domain *d) { d->inject = 1; }
+void sched_hang(struct domain *d) { d->hang = 1; }
+void sched_timers_cancel(struct domain *d) { d->inject = d->hang = 0; d->deadline_ms = 0; }
+void sched_domain_init(struct domain *d) { (void)d; }
+void deadline_kick(struct domain *d, uint64_t ms) { d->deadline_ms = ms; }
+void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)cpu; (void)vector; }
+
+/* --- vendor half ------------------------------------------------------------------------------------------- */
+static int fake_vcpu_init(struct vcpu *v) { (void)v; return 0; }
+static void fake_vcpu_free(struct vcpu *v) { (void)v; }
+static void fake_entry(struct vcpu *v, uint64_t eip, uint64_t ebx) { v->regs.rip = eip; v->regs.rbx = ebx; }
+static uint64_t fake_cr(const struct vcpu *v, unsigned n) { (void)v; (void)n; return 0; }
+static void fake_exit(const struct vcpu *v, uint64_t *c, uint64_t *a, uint64_t *b) { (void)v; *c = *a = *b = 0; }
+static const struct virt_ops fake_virt = {
+    .name = "test", .vcpu_init = fake_vcpu_init, .vcpu_free = fake_vcpu_free, .set_pvh_entry = fake_entry,
+    .get_cr = fake_cr, .exit_info = fake_exit,
+};
+const struct virt_ops *virt = &fake_virt;
+int virt_pending_vector(struct vcpu *v) { (void)v; return -1; }
+void machine_reboot(void) { abort(); }
+void machine_poweroff(void) { abort(); }
+
+/* --- devices ------------------------------------------------------------------------------------------------- */
+static int pirq_rc;
+static unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases;
+int pirq_bind(struct domain *d, uint32_t p, uint32_t port) { (void)d; (void)p; (void)port; pirq_binds++; return pirq_rc; }
+void pirq_unbind(struct domain *d, uint32_t p) { (void)d; (void)p; pirq_unbinds++; }
+void pirq_fence(struct domain *d) { (void)d; }
+void pci_fence(struct domain *d) { (void)d; pci_fences++; }
+int pci_refill(struct domain *d) { (void)d; pci_refills++; return 0; }
+void pci_release_all(struct domain *d) { (void)d; pci_releases++; }
+int pci_assign(struct domain *d, uint32_t s, uint64_t g) { (void)d; (void)s; (void)g; return -ENODEV; }
+int pci_deassign(struct domain *d, uint32_t s) { (void)d; (void)s; return -ENOENT; }
+int pci_dma_enable(struct domain *d, uint32_t s, bool on) { (void)d; (void)s; (void)on; return 0; }
+int pci_info(uint32_t i, struct domain *o, struct bh_pci_info *out) { (void)i; (void)o; (void)out; return -ENOENT; }
+int pci_config_access(struct bh_pci_cfg *c) { (void)c; return 0; }
+
+/* --- guest pointers: the test's own, BAD_PTR faults --------------------------------------------------------------- */
+static unsigned guest_reads;
+int copy_from_guest(void *dst, gaddr_t src, size_t n)
+{
+    guest_reads++;
+    if (src.v < 0x100000 || (src.v >= BAD_PTR && src.v < BAD_PTR + 0x100000))
+        return -EFAULT;
+    memcpy(dst, (void *)src.v, n);
+    return 0;
+}
+int copy_to_guest(gaddr_t dst, const void *src, size_t n)
+{
+    if (dst.v < 0x100000 || (dst.v >= BAD_PTR && dst.v < BAD_PTR + 0x100000))
+        return -EFAULT;
+    memcpy((void *)dst.v, src, n);
+    return 0;
+}
+static void *gpa_ptr(struct domain *d, uint64_t gpa)
+{
+    enum p2m_type t;
+    mfn_t m = p2m_lookup(d, GFN(gpa >> PAGE_SHIFT), &t);
+    return t == P2M_NONE || t == P2M_MMIO ? NULL : (char *)mfn_to_virt(m) + (gpa & (PAGE_SIZE - 1));
+}
+int gphys_read(struct domain *d, void *dst, uint64_t gpa, size_t n)
+{
+    void *p = gpa_ptr(d, gpa);
+    if (!p)
+        return -EFAULT;
+    memcpy(dst, p, n);
+    return 0;
+}
+int gphys_write_from_guest(struct domain *d, uint64_t gpa, gaddr_t src, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char *p = gpa_ptr(d, gpa + i);
+        if (!p)
+            return -EFAULT;
+        *p = ((char *)src.v)[i];
+    }
+    return 0;
+}
+#define PTR(x) GADDR((uint64_t)(x))
+
+/* --- machine and domains --------------------------------------------------------------------------------------------- */
+static struct frame *frame_table;
+static int machine_setup(void **state)
+{
+    (void)state;
+    frame_table = calloc(RAM_FRAMES, sizeof *frame_table);
+    memset(shim_ram(), 0, SHIM_RAM_BYTES);
+    this_cpu();
+    frame_init(frame_table, RAM_FRAMES);
+    frame_add_range(MFN(1), RAM_FRAMES - 1);
+    zero_mfn = virt_to_mfn(core_alloc(0));
+    kicks = rechecks = pci_fences = pci_refills = pci_releases = pirq_binds = pirq_unbinds = 0;
+    yields_after = ~0u;
+    pirq_rc = 0;
+    control_domain = NULL;
+    return 0;
+}
+static int machine_teardown(void **state)
+{
+    (void)state;
+    for (struct domain *d; (d = domain_get_next(0)) != NULL;) {
+        assert_int_equal(domain_destroy(d), 0);
+        domain_put(d);
+        uint16_t id = d->id;
+        domain_reap();
+        d = domain_get(id);
+        assert_null(d); /* nothing holds it */
+    }
+    free(frame_table);
+    this_cpu()->current = NULL;
+    return 0;
+}
+
+/* The vCPU whose hypercalls follow. */
+static void as(struct domain *d) { this_cpu()->current = d->vcpu[0]; }
+
+static struct domain *make(uint16_t id, uint8_t role, uint32_t flags, unsigned vcpus, uint64_t pages)
+{
+    struct bh_create c = { .domid = id, .role = role, .flags = flags, .nr_vcpus = (uint8_t)vcpus, .max_pages = pages + 16,
+                           .name = "test" };
+    struct domain *d;
+    uint64_t done = 0;
+    if (flags & BH_CREATE_RESTARTABLE) {
+        c.keep_gfn = pages - 6;
+        c.nr_keep = 4;
+    }
+    assert_int_equal(domain_create(&c, &d), 0);
+    if (pages)
+        assert_int_equal(domain_populate(d, 0, pages, &done), 0);
+    return d;
+}
+
+static __attribute__((unused)) void start(struct domain *d)
+{
+    d->vcpu[0]->initialised = true;
+    assert_int_equal(domain_start(d), 0);
+}
+
+static bool pending(struct domain *d, uint32_t port)
+{
+    return d->shared->evtchn_pending[port / 64] >> (port % 64) & 1;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The virtual local APIC (SDM3 11.12, APM2 16.9-16.14). It is in x2APIC mode from the first instruction and stays there:
+ * no guest of ours needs the memory-mapped one, which would need an instruction decoder. It has no timer: guests use VIRQ_TIMER.
+ * IRR bits are set by any CPU with atomics; all else belongs to the vCPU's own CPU.
+ */
+#include "virt/lapic.h"
+#include <bulkhead.h>
+#include "sched/domain.h"
+#include "sched/sched.h"
+#include "virt/virt.h"
+
+#define BASE_BSP  (1ull << 8)
+#define BASE_EXTD (1ull << 10)
+#define BASE_EN   (1ull << 11)
+#define BASE_ADDR 0xfee00000ull
+#define SVR_ON    (1u << 8)
+#define VERSION   0x50014u /* 6 LVT entries, as x2APICs have them */
+
+enum reg {
+    R_ID = 0x02, R_VERSION = 0x03, R_TPR = 0x08, R_PPR = 0x0a, R_EOI = 0x0b, R_LDR = 0x0d, R_SVR = 0x0f, R_ISR = 0x10,
+    R_TMR = 0x18, R_IRR = 0x20, R_ESR = 0x28, R_LVT_CMCI = 0x2f, R_ICR = 0x30, R_LVT = 0x32, R_TMICT = 0x38, R_TMCCT = 0x39,
+    R_TDCR = 0x3e, R_SELF_IPI = 0x3f
+};
+enum delivery { DM_FIXED = 0, DM_LOWEST = 1, DM_NMI = 4, DM_INIT = 5, DM_SIPI = 6 };
+
+static uint32_t ldr_of(uint32_t id) { return (id >> 4) << 16 | 1u << (id & 15); }
+
+static int highest(const volatile uint32_t *map)
+{
+    for (int w = 7; w >= 0; w--)
+        if (map[w])
+            return w * 32 + 31 - __builtin_clz(map[w]);
+    return -1;
+}
+
+static uint32_t ppr(const struct vcpu *v)
+{
+    int isr = highest(v->apic.isr);
+    uint32_t tpr = v->apic.tpr & 0xff, in_service = isr < 0 ? 0 : (uint32_t)isr & 0xf0;
+    return (tpr & 0xf0) >= in_service ? tpr : in_service;
+}
+
+int lapic_pending(const struct vcpu *v)
+{
+    int vec = highest(v->apic.irr);
+    if (vec < 0 || !(v->apic.svr & SVR_ON))
+        return -1;
+    return ((uint32_t)vec & 0xf0) > (ppr(v) & 0xf0) ? vec : -1;
+}
+
+void lapic_accept(struct vcpu *v, int vector)
+{
+    uint32_t w = (uint32_t)vector / 32 & 7, bit = 1u << (vector & 31);
+    __atomic_fetch_and(&v->apic.irr[w], ~bit, __ATOMIC_SEQ_CST);
+    v->apic.isr[w] |= bit;
+}
+
+static void post(struct vcpu *v, uint32_t vector)
+{
+    if (vector < 16)
+        return; /* illegal: a real one sets an error bit */
+    __atomic_fetch_or(&v->apic.irr[vector / 32], 1u << (vector % 32), __ATOMIC_SEQ_CST);
+    vcpu_kick(v);
+}
+
+/* --- inter-processor interrupts --------------------------------------------------------------------------------- */
+
+/* INIT stops the target wherever it is; its own CPU takes it offline (sched.c). A SIPI counts only for one that waits. */
+static void deliver(struct vcpu *t, uint32_t mode, uint32_t vector)
+{
+    switch (mode) {
+    case DM_FIXED: case DM_LOWEST:
+        post(t, vector);
+        break;
+    case DM_NMI:
+        t->nmi_pending = 1;
+        vcpu_kick(t);
+        break;
+    case DM_INIT:
+        t->wait_sipi = 1;
+        vcpu_kick(t);
+        break;
+    case DM_SIPI:
+        if (__atomic_exchange_n(&t->wait_sipi, 0, __ATOMIC_ACQ_REL)) {
+            __atomic_store_n(&t->sipi_vector, 0x100 | vector, __ATOMIC_RELEASE);
+            vcpu_set_online(t);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static bool matches(const struct vcpu *t, uint32_t dest, bool logical)
+{
+    uint32_t id = BH_APIC_ID(t->id);
+    if (dest == 0xffffffff)
+        return true;
+    if (!logical)
+        return id == dest;
+    uint32_t ldr = ldr_of(id);
+    return (ldr >> 16) == (dest >> 16) && (ldr & dest & 0xffff);
+}
+
+static void send_ipi(struct vcpu *v, uint64_t icr)
+{
+    struct domain *d = v->domain;
+    uint32_t mode = (icr >> 8) & 7, shorthand = (icr >> 18) & 3, vector = icr & 0xff, dest = (uint32_t)(icr >> 32);
+    bool logical = icr & (1u << 11), deassert = mode == DM_INIT && !(icr & (1u << 14)) && (icr & (1u << 15));
+    if (deassert)
+        return; /* INIT level de-assert: nothing on any CPU since the Pentium 4 */
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        struct vcpu *t = d->vcpu[i];
+        bool self = t == v;
+        bool hit = shorthand == 0 ? matches(t, dest, logical) : shorthand == 1 ? self : shorthand == 2 || !self;
+        if (!hit)
+            continue;
+        deliver(t, mode, vector);
+        if (mode == DM_LOWEST)
+            return; /* one is enough */
+    }
+}
+
+/* --- registers ------------------------------------------------------------------------------------------------------ */
+
+uint64_t lapic_base(const struct vcpu *v) { return BASE_ADDR | BASE_EN | BASE_EXTD | (v->id ? 0 : BASE_BSP); }
+int lapic_set_base(struct vcpu *v, uint64_t x) { return x == lapic_base(v) ? 0 : -1; }
+
+static unsigned lvt_index(uint32_t r) { return r == R_LVT_CMCI ? 6 : r - R_LVT; }
+
+int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
+{
+    uint32_t r = msr - X2APIC_MSR;
+    switch (r) {
+    case R_ID: *x = BH_APIC_ID(v->id); return 0;
+    case R_VERSION: *x = VERSION; return 0;
+    case R_TPR: *x = v->apic.tpr; return 0;
+    case R_PPR: *x = ppr(v); return 0;
+    case R_LDR: *x = ldr_of(BH_APIC_ID(v->id)); return 0;
+    case R_SVR: *x = v->apic.svr; return 0;
+    case R_ISR ... R_ISR + 7: *x = v->apic.isr[r - R_ISR]; return 0;
+    case R_TMR ... R_TMR + 7: *x = 0; return 0; /* nothing is level-triggered */
+    case R_IRR ... R_IRR + 7: *x = v->apic.irr[r - R_IRR]; return 0;
+    case R_ESR: *x = v->apic.esr; return 0;
+    case R_ICR: *x = (uint64_t)v->apic.icr_hi << 32; return 0;
+    case R_LVT_CMCI: case R_LVT ... R_LVT + 5: *x = v->apic.lvt[lvt_index(r)]; return 0;
+    case R_TMICT: case R_TMCCT: *x = 0; return 0;
+    case R_TDCR: *x = v->apic.timer_dcr; return 0;
+    default: return -1;
+    }
+}
+
+static void eoi(struct vcpu *v)
+{
+    int vec = highest(v->apic.isr);
+    if (vec >= 0)
+        v->apic.isr[vec / 32] &= ~(1u << (vec % 32));
+}
+
+int lapic_write(struct vcpu *v, uint32_t msr, uint64_t x)
+{
+    uint32_t r = msr - X2APIC_MSR, lo = (uint32_t)x;
+    if (r != R_ICR && x >> 32)
+        return -1;
+    switch (r) {
+    case R_TPR: v->apic.tpr = lo & 0xff; return x & ~0xffull ? -1 : 0;
+    case R_EOI: eoi(v); return x ? -1 : 0;
+    case R_SVR: v->apic.svr = lo & 0x1ff; return 0;
+    case R_ESR: v->apic.esr = 0; return x ? -1 : 0;
+    case R_ICR: v->apic.icr_hi = (uint32_t)(x >> 32); send_ipi(v, x); return 0;
+    case R_LVT_CMCI: case R_LVT ... R_LVT + 5: v->apic.lvt[lvt_index(r)] = lo; return 0; /* no source ever fires */
+    case R_TMICT: return 0; /* never counts */
+    case R_TDCR: v->apic.timer_dcr = lo & 0xb; return 0;
+    case R_SELF_IPI: post(v, lo & 0xff); return x & ~0xffull ? -1 : 0;
+    default: return -1;
+    }
+}

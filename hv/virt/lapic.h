@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The virtual local APIC: x2APIC mode only, by MSR (0x800..0x8ff), without a timer. */
+#pragma once
+#include "sched/vcpu.h"
+
+#define APIC_BASE_MSR   0x1b
+#define X2APIC_MSR      0x800
+#define X2APIC_MSR_LAST 0x8ff
+
+uint64_t lapic_base(const struct vcpu *v);                       /* value of IA32_APIC_BASE */
+int lapic_set_base(struct vcpu *v, uint64_t x);
+int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x);       /* 0, or -1: #GP */
+int lapic_write(struct vcpu *v, uint32_t msr, uint64_t x);
+int lapic_pending(const struct vcpu *v);                         /* highest deliverable vector, or -1 */
+void lapic_accept(struct vcpu *v, int vector);                   /* IRR -> ISR */

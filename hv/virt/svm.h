@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* AMD SVM: what svm.c (CPUs, vCPUs, entry) and svm_exit.c (exits) share. */
+#pragma once
+#include "sched/vcpu.h"
+#include "virt/vmcb.h"
+
+/* Per CPU (cpu.virt). */
+struct svm_cpu {
+    maddr_t host_vmcb;     /* the host's part of VMSAVE/VMLOAD */
+    uint64_t asid_gen;     /* ASIDs are handed out upwards; when they are used up, a new generation begins with a full flush */
+    uint32_t asid_next, asid_max;
+    bool flush;            /* the next entry flushes every ASID */
+    uint64_t xcr0;         /* what this CPU has loaded */
+    void *hsave;
+};
+
+/* Per vCPU (vcpu.arch). */
+struct svm_vcpu {
+    struct vmcb *vmcb;
+    maddr_t vmcb_maddr;
+    void *xsave;           /* FPU and vector state while not loaded; a page */
+    struct cpu *last_cpu;  /* where it ran last: FPU state there is ours if cpu.fpu_owner says so too */
+    uint64_t asid_gen;     /* valid on last_cpu */
+    uint64_t xcr0;         /* the guest's */
+    uint64_t dr[4];        /* the guest's DR0-3 while not loaded */
+    uint64_t tsc_aux;
+    bool dr_used;          /* DR0-3 are loaded and not intercepted */
+    uint32_t npf_again;    /* faults in a row that found a good mapping */
+    bool nmi_blocked;      /* an NMI handler runs: until IRET */
+};
+
+static inline struct svm_vcpu *svm_of(const struct vcpu *v) { return v->arch; }
+
+extern bool svm_nrip;
+extern uint64_t svm_xcr0_all; /* the host's XCR0: everything a guest may enable */
+
+void svm_enter(struct regs *r, uint64_t guest_vmcb, uint64_t host_vmcb); /* svm_entry.S */
+void svm_handle_exit(struct vcpu *v);
+void svm_use_debug_registers(struct vcpu *v); /* loads DR0-3 and stops intercepting them */
+void svm_forget_asid(struct vcpu *v);         /* nothing cached for it is used any more */
+void svm_inject(struct vcpu *v, unsigned vector, bool has_err, uint32_t err); /* an exception */

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a guest's exit means. Whatever a guest does ends in an answer, an exception for it, or domain_crash.
+ *
+ * The length of an intercepted instruction comes from NRIP save or, without it, from reading the instruction: prefixes, then
+ * the opcode that the exit code promises.
+ */
+#include "abi/hypercall.h"
+#include "lib/print.h"
+#include "mem/gcopy.h"
+#include "mem/npt.h"
+#include "sched/domain.h"
+#include "sched/sched.h"
+#include "virt/svm.h"
+#include "virt/virt.h"
+
+#define MSR_DEBUGCTL 0x1d9
+#define MSR_PAT      0x277
+#define MSR_EFER     0xc0000080
+#define MSR_TSC_AUX  0xc0000103
+#define EFER_SCE     (1ull << 0)
+#define EFER_LME     (1ull << 8)
+#define EFER_LMA     (1ull << 10)
+#define EFER_NXE     (1ull << 11)
+#define EFER_SVME    (1ull << 12)
+#define EFER_FFXSR   (1ull << 14)
+#define CR0_PG       (1ull << 31)
+#define CR4_OSXSAVE  (1ull << 18)
+#define ATTR_L       (1u << 9)
+#define RFLAGS_TF    (1ull << 8)
+#define DR6_BS       (1ull << 14)
+#define NPF_WRITE    (1ull << 1)
+#define NPF_FETCH    (1ull << 4)
+#define NPF_PATIENCE 100u /* faults in a row on a good mapping before we call it broken */
+enum { VEC_DB = 1, VEC_UD = 6, VEC_GP = 13, VEC_AC = 17 };
+
+enum exit_class { CLASS_INTR, CLASS_WINDOW, CLASS_CPUID, CLASS_HLT, CLASS_IO, CLASS_MSR, CLASS_CALL, CLASS_NPF, CLASS_OTHER };
+
+static void inject_gp(struct vcpu *v) { svm_inject(v, VEC_GP, true, 0); }
+static void inject_ud(struct vcpu *v) { svm_inject(v, VEC_UD, false, 0); }
+
+/* --- instruction length ------------------------------------------------------------------------------------- */
+
+static bool is64(const struct vmcb *b) { return (b->efer & EFER_LMA) && (b->cs.attr & ATTR_L); }
+
+static bool is_prefix(uint8_t c, bool long64)
+{
+    switch (c) {
+    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
+        return true;
+    default:
+        return long64 && (c & 0xf0) == 0x40;
+    }
+}
+
+/* Length of the instruction at rip, whose opcode must be op[0..n); 0: it is another, or not readable. */
+static unsigned decode(struct vcpu *v, const uint8_t *op, unsigned n)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+    uint64_t at = is64(b) ? v->regs.rip : (uint32_t)(b->cs.base + v->regs.rip);
+    unsigned i = 0, matched = 0;
+    uint8_t c;
+    gcopy_reset();
+    while (i < 15 && copy_from_guest(&c, GADDR(at + i), 1) == 0) {
+        i++;
+        if (c == op[matched]) {
+            if (++matched == n)
+                return i;
+        } else if (matched || !is_prefix(c, is64(b))) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+static const uint8_t op_cpuid[] = { 0x0f, 0xa2 }, op_rdmsr[] = { 0x0f, 0x32 }, op_wrmsr[] = { 0x0f, 0x30 },
+                     op_hlt[] = { 0xf4 }, op_vmmcall[] = { 0x0f, 0x01, 0xd9 }, op_xsetbv[] = { 0x0f, 0x01, 0xd1 },
+                     op_invd[] = { 0x0f, 0x08 }, op_wbinvd[] = { 0x0f, 0x09 };
+
+/* 0: the domain was crashed. */
+static unsigned insn_len(struct vcpu *v, const uint8_t *op, unsigned n)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+    if (svm_nrip && b->next_rip - v->regs.rip - 1 < 15)
+        return (unsigned)(b->next_rip - v->regs.rip);
+    unsigned len = decode(v, op, n);
+    if (!len)
+        domain_crash(v->domain, v, BH_CAUSE_OTHER, "unreadable instruction at rip %lx (exit %lx)",
+                     (unsigned long)v->regs.rip, (unsigned long)b->exit_code);
+    return len;
+}
+#define INSN_LEN(v, op) insn_len(v, op, sizeof(op))
+
+static void advance_to(struct vcpu *v, uint64_t rip)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+    v->regs.rip = is64(b) ? rip : (uint32_t)rip;
+    b->int_state &= ~1ull;
+    if (v->regs.rflags & RFLAGS_TF) { /* single stepping sees the instruction end */
+        b->dr6 |= DR6_BS;
+        svm_inject(v, VEC_DB, false, 0);
+    }
+}
+static void advance(struct vcpu *v, unsigned len) { advance_to(v, v->regs.rip + len); }
+
+/* --- MSRs that live in the VMCB ------------------------------------------------------------------------------- */
+
+static bool pat_ok(uint64_t p)
+{
+    for (; p; p >>= 8)
+        if ((p & 0xff) > 7 || (p & 0xff) == 2 || (p & 0xff) == 3)
+            return false;
+    return true;
+}
+
+static int write_efer(struct vmcb *b, uint64_t x)
+{
+    uint64_t ok = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR;
+    if ((x & ~ok) || ((x ^ b->efer) & EFER_LME && (b->cr0 & CR0_PG)))
+        return -1;
+    b->efer = (x & ~EFER_LMA) | (b->efer & EFER_LMA) | EFER_SVME; /* VMRUN wants SVME set: APM2 15.5.1 */
+    return 0;
+}
+
+static int msr_write(struct vcpu *v, uint32_t msr, uint64_t x)
+{
+    struct svm_vcpu *a = svm_of(v);
+    switch (msr) {
+    case MSR_EFER:
+        return write_efer(a->vmcb, x);
+    case MSR_PAT:
+        if (!pat_ok(x))
+            return -1;
+        a->vmcb->g_pat = x;
+        return 0;
+    case MSR_TSC_AUX:
+        if (x >> 32)
+            return -1;
+        a->tsc_aux = x;
+        wrmsr(MSR_TSC_AUX, x); /* this CPU runs it; RDTSCP and RDPID read it without an exit */
+        return 0;
+    case MSR_DEBUGCTL: /* accepted, without branch records or branch stepping */
+        return 0;
+    default:
+        return virt_wrmsr(v, msr, x);
+    }
+}
+
+static int msr_read(struct vcpu *v, uint32_t msr, uint64_t *x)
+{
+    struct svm_vcpu *a = svm_of(v);
+    switch (msr) {
+    case MSR_EFER:
+        *x = a->vmcb->efer & ~EFER_SVME;
+        return 0;
+    case MSR_PAT:
+        *x = a->vmcb->g_pat;
+        return 0;
+    case MSR_TSC_AUX:
+        *x = a->tsc_aux;
+        return 0;
+    case MSR_DEBUGCTL:
+        *x = 0;
+        return 0;
+    default:
+        return virt_rdmsr(v, msr, x);
+    }
+}
+
+static void exit_msr(struct vcpu *v)
+{
+    bool wr = svm_of(v)->vmcb->exit_info1 & 1;
+    unsigned len = wr ? INSN_LEN(v, op_wrmsr) : INSN_LEN(v, op_rdmsr);
+    if (!len)
+        return;
+    uint32_t msr = (uint32_t)v->regs.rcx;
+    uint64_t x = (uint32_t)v->regs.rax | v->regs.rdx << 32;
+    int rc = wr ? msr_write(v, msr, x) : msr_read(v, msr, &x);
+    if (rc) {
+        log_debug("d%uv%u: #GP for %s of MSR %x\n", v->domain->id, v->id, wr ? "write" : "read", msr);
+        inject_gp(v);
+        return;
+    }
+    if (!wr) {
+        v->regs.rax = (uint32_t)x;
+        v->regs.rdx = x >> 32;
+    }
+    advance(v, len);
+}
+
+/* --- other instructions ------------------------------------------------------------------------------------------ */
+
+static void exit_cpuid(struct vcpu *v)
+{
+    unsigned len = INSN_LEN(v, op_cpuid);
+    if (!len)
+        return;
+    virt_cpuid(v);
+    advance(v, len);
+}
+
+static void exit_hlt(struct vcpu *v)
+{
+    unsigned len = INSN_LEN(v, op_hlt);
+    if (!len)
+        return;
+    advance(v, len);
+    v->halted = true;
+    vcpu_block(v);
+}
+
+static void exit_skip(struct vcpu *v, const uint8_t *op, unsigned n)
+{
+    unsigned len = insn_len(v, op, n);
+    if (len)
+        advance(v, len);
+}
+
+static void exit_vmmcall(struct vcpu *v)
+{
+    unsigned len = INSN_LEN(v, op_vmmcall);
+    if (!len)
+        return;
+    svm_of(v)->vmcb->int_state &= ~1ull;
+    hypercall(v, len);
+}
+
+/* XCR0: x87 always; AVX needs SSE; the three AVX-512 parts go together and need AVX (SDM1 13.3). */
+static bool xcr0_ok(uint64_t x)
+{
+    uint64_t zmm = x & 0xe0;
+    if (!(x & 1) || (x & ~svm_xcr0_all))
+        return false;
+    if ((x & 4) && !(x & 2))
+        return false;
+    return !zmm || (zmm == 0xe0 && (x & 4));
+}
+
+static void exit_xsetbv(struct vcpu *v)
+{
+    struct svm_vcpu *a = svm_of(v);
+    unsigned len = INSN_LEN(v, op_xsetbv);
+    if (!len)
+        return;
+    uint64_t x = (uint32_t)v->regs.rax | v->regs.rdx << 32;
+    if (!(a->vmcb->cr4 & CR4_OSXSAVE)) {
+        inject_ud(v);
+    } else if (a->vmcb->cpl || (uint32_t)v->regs.rcx || !xcr0_ok(x)) {
+        inject_gp(v);
+    } else {
+        a->xcr0 = x; /* loaded before the next entry */
+        advance(v, len);
+    }
+}
+
+static void exit_io(struct vcpu *v)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+    uint64_t info = b->exit_info1;
+    unsigned size = IOIO_SIZE(info);
+    uint16_t port = IOIO_PORT(info);
+    if ((info & IOIO_STRING) || (size != 1 && size != 2 && size != 4)) {
+        inject_gp(v); /* would need an instruction decoder */
+        return;
+    }
+    uint32_t mask = size == 4 ? ~0u : (1u << (8 * size)) - 1;
+    if (info & IOIO_IN) {
+        uint32_t x = virt_port_in(v, port, size) & mask;
+        v->regs.rax = size == 4 ? x : (v->regs.rax & ~(uint64_t)mask) | x;
+    } else {
+        virt_port_out(v, port, size, (uint32_t)v->regs.rax & mask);
+    }
+    advance_to(v, b->exit_info2);
+}
+
+/* --- faults ---------------------------------------------------------------------------------------------------------- */
+
+static const char *const type_name[] = {
+    [P2M_NONE] = "nothing there", [P2M_RAM] = "RAM", [P2M_RAM_RO] = "read-only RAM", [P2M_GRANT_RW] = "grant",
+    [P2M_GRANT_RO] = "read-only grant", [P2M_MMIO] = "device memory", [P2M_SHARED] = "page of the core",
+};
+
+static bool allowed(enum p2m_type t, uint64_t err)
+{
+    if (t == P2M_NONE)
+        return false;
+    if ((err & NPF_FETCH) && t != P2M_RAM)
+        return false;
+    return !(err & NPF_WRITE) || (t != P2M_RAM_RO && t != P2M_GRANT_RO);
+}
+
+/* The mapping may have changed between the fault and now: then it is tried again. Otherwise nobody can help the guest. */
+static void exit_npf(struct vcpu *v)
+{
+    struct svm_vcpu *a = svm_of(v);
+    uint64_t err = a->vmcb->exit_info1, gpa = a->vmcb->exit_info2;
+    enum p2m_type t;
+    (void)p2m_lookup(v->domain, GFN(gpa >> PAGE_SHIFT), &t);
+    if (allowed(t, err) && ++a->npf_again < NPF_PATIENCE) {
+        svm_forget_asid(v);
+        return;
+    }
+    domain_crash(v->domain, v, BH_CAUSE_NPF, "%s of guest-physical %lx: %s, rip %lx",
+                 err & NPF_FETCH ? "fetch" : err & NPF_WRITE ? "write" : "read", (unsigned long)gpa, type_name[t],
+                 (unsigned long)v->regs.rip);
+}
+
+static void exit_iret(struct vcpu *v)
+{
+    struct svm_vcpu *a = svm_of(v);
+    a->nmi_blocked = false; /* one instruction early: a pending NMI then nests at most once */
+    vmcb_intercept(a->vmcb, INTERCEPT_IRET, false);
+}
+
+/* --- dispatch ------------------------------------------------------------------------------------------------------------ */
+
+static enum exit_class class_of(uint64_t code)
+{
+    switch (code) {
+    case EXIT_INTR: return CLASS_INTR;
+    case EXIT_VINTR: return CLASS_WINDOW;
+    case EXIT_CPUID: return CLASS_CPUID;
+    case EXIT_HLT: return CLASS_HLT;
+    case EXIT_IOIO: return CLASS_IO;
+    case EXIT_MSR: return CLASS_MSR;
+    case EXIT_VMMCALL: return CLASS_CALL;
+    case EXIT_NPF: return CLASS_NPF;
+    default: return CLASS_OTHER;
+    }
+}
+
+static void handle_rare(struct vcpu *v, uint64_t code)
+{
+    switch (code) {
+    case EXIT_DR_READ ... EXIT_DR_WRITE_LAST:
+        svm_use_debug_registers(v);
+        break;
+    case EXIT_EXC_DB:
+        svm_inject(v, VEC_DB, false, 0);
+        break;
+    case EXIT_EXC_AC:
+        svm_inject(v, VEC_AC, true, 0);
+        break;
+    case EXIT_EXC_MC:
+        panic("machine check while d%u ran", v->domain->id);
+    case EXIT_RDPMC:
+        inject_gp(v);
+        break;
+    case EXIT_IRET:
+        exit_iret(v);
+        break;
+    case EXIT_INVD: /* caches are coherent for everybody: nothing to write back, and nothing may be dropped */
+        exit_skip(v, op_invd, sizeof op_invd);
+        break;
+    case EXIT_WBINVD:
+        exit_skip(v, op_wbinvd, sizeof op_wbinvd);
+        break;
+    case EXIT_XSETBV:
+        exit_xsetbv(v);
+        break;
+    case EXIT_RSM: case EXIT_INVLPGA: case EXIT_VMRUN: case EXIT_VMLOAD: case EXIT_VMSAVE: case EXIT_STGI:
+    case EXIT_CLGI: case EXIT_SKINIT: case EXIT_MONITOR: case EXIT_MWAIT: case EXIT_MWAIT_ARMED: case EXIT_RDPRU:
+        inject_ud(v); /* what CPUID does not announce */
+        break;
+    case EXIT_SHUTDOWN:
+        domain_crash(v->domain, v, BH_CAUSE_TRIPLE_FAULT, "triple fault, rip %lx", (unsigned long)v->regs.rip);
+        break;
+    default:
+        if ((uint32_t)code == 0xffffffff)
+            domain_crash(v->domain, v, BH_CAUSE_VMENTRY, "invalid guest state, rip %lx", (unsigned long)v->regs.rip);
+        else
+            domain_crash(v->domain, v, BH_CAUSE_OTHER, "exit %lx", (unsigned long)code);
+    }
+}
+
+void svm_handle_exit(struct vcpu *v)
+{
+    struct svm_vcpu *a = svm_of(v);
+    uint64_t code = a->vmcb->exit_code;
+    v->exits[class_of(code)]++;
+    if (code != EXIT_NPF)
+        a->npf_again = 0;
+    switch (code) {
+    case EXIT_INTR: case EXIT_NMI: case EXIT_SMI: case EXIT_INIT: case EXIT_FERR: case EXIT_VINTR:
+        break; /* the host's business, taken in the window after this; or a window to inject in */
+    case EXIT_CPUID:
+        exit_cpuid(v);
+        break;
+    case EXIT_HLT:
+        exit_hlt(v);
+        break;
+    case EXIT_IOIO:
+        exit_io(v);
+        break;
+    case EXIT_MSR:
+        exit_msr(v);
+        break;
+    case EXIT_VMMCALL:
+        exit_vmmcall(v);
+        break;
+    case EXIT_NPF:
+        exit_npf(v);
+        break;
+    default:
+        handle_rare(v, code);
+    }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Picks the vendor half, and what both halves share about interrupts. */
+#include "virt/virt.h"
+#include "irq/evtchn.h"
+#include "lib/print.h"
+#include "sched/domain.h"
+#include "virt/lapic.h"
+
+extern const struct virt_ops svm_ops;
+const struct virt_ops *virt;
+uint32_t virt_features;
+
+void virt_init(void)
+{
+    virt = &svm_ops;
+    if (virt->cpu_init(this_cpu()))
+        panic("no hardware virtualisation that this core can use (it needs AMD SVM with nested paging)");
+    log_info("%s%s\n", virt->name, virt_features & BH_SYS_NRIP ? ", next rip saved" : ", no next rip");
+}
+
+/* The vector by which the guest hears of events. It is injected as such, without the local APIC (linux-pvh D5). */
+static int upcall_vector(const struct vcpu *v)
+{
+    int vec = v->upcall_vector ? v->upcall_vector : v->domain->callback_vector;
+    return vec && evtchn_upcall_pending(v) ? vec : -1;
+}
+
+int virt_pending_vector(struct vcpu *v)
+{
+    int vec = upcall_vector(v);
+    return vec >= 0 ? vec : lapic_pending(v);
+}
+
+void virt_vector_injected(struct vcpu *v, int vector)
+{
+    if (upcall_vector(v) != vector)
+        lapic_accept(v, vector);
+}

@@ -180,7 +180,7 @@ static __attribute__((unused)) void start(struct domain *d)
     assert_int_equal(domain_start(d), 0);
 }
 
-static bool pending(struct domain *d, uint32_t port)
+static __attribute__((unused)) bool pending(struct domain *d, uint32_t port)
 {
     return d->shared->evtchn_pending[port / 64] >> (port % 64) & 1;
 }

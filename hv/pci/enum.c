@@ -15,7 +15,7 @@
 
 _Static_assert(sizeof(struct pci_dev) <= PAGE_SIZE, "kmalloc serves at most a page");
 
-static struct pci_dev **tail = &pci_devices;
+static struct pci_dev **tail;
 static unsigned nr_devices, nr_queued;
 static struct { uint8_t bus; struct pci_dev *parent; } queue[256];
 static uint8_t visited[256 / 8];
@@ -227,6 +227,9 @@ static void scan_bus(uint8_t bus, struct pci_dev *parent)
 
 void pci_scan(void)
 {
+    tail = &pci_devices;
+    nr_devices = nr_queued = 0;
+    memset(visited, 0, sizeof(visited));
     queue_bus(0, NULL);
     for (unsigned i = 0; i < nr_queued; i++)
         scan_bus(queue[i].bus, queue[i].parent);

@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: hv/pci/pci.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/irq/pirq.c
+/* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "boot/boot.h"
+#include "irq/irq.h"
+#include "irq/pirq.h"
+#include "mem/gcopy.h"
+#include "pci/iommu.h"
+#include "pci/pci_int.h"
+#include "sched/domain.h"
+#include "shim.h"
+
+struct acpi_info acpi_info;
+struct boot_info boot_info;
+struct cmdline cmdline;
+const struct iommu_ops *iommu_ops;
+
+/* --- a simulated bus ---------------------------------------------------------------------------------------------- */
+struct sim { uint32_t sbdf; uint8_t cfg[256], wmask[256]; bool sized_while_decoding, untouchable; };
+static struct sim sims[16];
+static unsigned nr_sims;
+static uint32_t cf8;
+static char trace[4096]; /* what happened, in order: one letter each */
+
+static void note(const char *what) { strncat(trace, what, sizeof(trace) - strlen(trace) - 1); }
+
+static struct sim *sim_at(uint32_t sbdf)
+{
+    for (unsigned i = 0; i < nr_sims; i++)
+        if (sims[i].sbdf == sbdf)
+            return &sims[i];
+    return NULL;
+}
+static struct sim *selected(void) { return cf8 >> 31 ? sim_at(cf8 >> 8 & 0xffff) : NULL; }
+
+static void sim_write(unsigned port, const uint8_t *v, unsigned n)
+{
+    struct sim *s = selected();
+    unsigned off = (cf8 & 0xfc) + (port & 3);
+    uint8_t before;
+
+    if (!s)
+        return;
+    assert_false(s->untouchable);
+    if (off >= 0x10 && off < 0x28 && n == 4 && !memcmp(v, "\xff\xff\xff\xff", 4) && (s->cfg[4] & 3))
+        s->sized_while_decoding = true;
+    before = s->cfg[4];
+    for (unsigned i = 0; i < n; i++)
+        s->cfg[off + i] = (uint8_t)((s->cfg[off + i] & ~s->wmask[off + i]) | (v[i] & s->wmask[off + i]));
+    if ((before ^ s->cfg[4]) & 4)
+        note(s->cfg[4] & 4 ? "M" : "m"); /* bus mastering on, off */
+}
+void outl(uint16_t p, uint32_t v)
+{
+    if (p == 0xcf8)
+        cf8 = v;
+    else if ((p & ~3) == 0xcfc)
+        sim_write(p, (uint8_t *)&v, 4);
+}
+void outw(uint16_t p, uint16_t v) { sim_write(p, (uint8_t *)&v, 2); }
+void outb(uint16_t p, uint8_t v) { sim_write(p, &v, 1); }
+uint32_t inl(uint16_t p)
+{
+    struct sim *s = selected();
+    uint32_t v = ~0u;
+    if (s && p == 0xcfc)
+        memcpy(&v, s->cfg + (cf8 & 0xfc), 4);
+    return v;
+}
+
+static void put32(struct sim *s, unsigned off, uint32_t v) { memcpy(s->cfg + off, &v, 4); }
+static uint32_t get32(struct sim *s, unsigned off)
+{
+    uint32_t v;
+    memcpy(&v, s->cfg + off, 4);
+    return v;
+}
+static void bar(struct sim *s, unsigned i, uint32_t value, uint32_t size)
+{
+    uint32_t mask = ~(size - 1);
+    put32(s, 0x10 + 4 * i, value);
+    memcpy(s->wmask + 0x10 + 4 * i, &mask, 4);
+}
+
+static struct sim *dev(unsigned bus, unsigned slot, unsigned fn, uint32_t id, uint32_t class, uint8_t header)
+{
+    struct sim *s = &sims[nr_sims++];
+    memset(s, 0, sizeof(*s));
+    s->sbdf = BH_SBDF(0, bus, slot, fn);
+    put32(s, 0, id);
+    put32(s, 8, class << 8);
+    s->cfg[0x0e] = header;
+    s->cfg[4] = 7; /* as firmware leaves it: everything on */
+    memcpy(s->wmask + 4, "\xff\x07", 2);
+    s->wmask[0x3c] = 0xff;
+    return s;
+}
+
+/* The demo's NIC: BAR1 holds the MSI-X table alone, BAR4 (64 bit) the virtio structures. */
+static struct sim *nic(unsigned slot)
+{
+    struct sim *s = dev(0, slot, 0, 0x10411af4, 0x020000, 0);
+    uint8_t *c = s->cfg;
+
+    bar(s, 0, 0x0000c041, 0x20);
+    bar(s, 1, 0xfebfd000 + slot * 0x1000, 0x1000);
+    bar(s, 4, 0xc + slot * 0x4000, 0x4000); /* upper half: 8 + slot */
+    bar(s, 5, 8 + slot, 0);
+    memset(s->wmask + 0x24, 0xff, 4);
+    s->wmask[0x10] = 0xe0;
+    c[6] = 0x10;
+    c[0x34] = 0x40;
+    c[0x3d] = 1;
+    memcpy(c + 0x40, "\x11\x50\x02\x00\x01\x00\x00\x00\x01\x08\x00\x00", 12); /* MSI-X: 3 entries, BAR1 */
+    s->wmask[0x43] = 0xc0;
+    memcpy(c + 0x50, "\x09\x60\x10\x01\x04\0\0\0\0\0\0\0\0\x10\0\0", 16);     /* virtio common: BAR4 + 0 */
+    memcpy(c + 0x60, "\x09\x74\x14\x05\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20); /* virtio's window */
+    memcpy(c + 0x74, "\x05\x80\0\0", 4);                                       /* MSI */
+    memcpy(c + 0x80, "\x01\x00\xc3\xff\x08\x00\x00\x00", 8);                   /* PM, no soft reset */
+    return s;
+}
+
+/* --- the rest of the core ----------------------------------------------------------------------------------------- */
+static struct domain dom, other;
+static struct vcpu vcpu = { .domain = &dom };
+static struct { uint64_t g, m; } leaf[4096];
+static unsigned nr_leaves, p2m_fail_after;
+static uint8_t soft_regs[0x1000];
+static uint32_t msix_mem[2048 * 4];
+static unsigned vectors;
+static irq_fn irq_handler;
+static void *irq_arg;
+static uint32_t raised_port;
+
+void *mmio_map(maddr_t m, uint64_t len) { return m.v >> 32 ? (void *)soft_regs : (void *)msix_mem; }
+int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
+{
+    assert_int_equal(t, P2M_MMIO);
+    if (p2m_fail_after && !--p2m_fail_after)
+        return -ENOMEM;
+    for (uint64_t i = 0; i < 1ull << order; i++) {
+        leaf[nr_leaves].g = g.v + i;
+        leaf[nr_leaves++].m = m.v + i;
+    }
+    return 0;
+}
+mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
+{
+    for (unsigned i = 0; i < nr_leaves; i++)
+        if (leaf[i].g == g.v) {
+            *t = P2M_MMIO;
+            return MFN(leaf[i].m);
+        }
+    *t = P2M_NONE;
+    return INVALID_MFN;
+}
+int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t)
+{
+    for (unsigned i = 0; i < nr_leaves; i++)
+        if (leaf[i].g == g.v) {
+            leaf[i] = leaf[--nr_leaves];
+            return 0;
+        }
+    return -ENOENT;
+}
+void npt_flush(struct domain *d) { note("n"); }
+struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
+void domain_put(struct domain *d) {}
+void evtchn_pirq(struct domain *d, uint32_t port) { raised_port = port; }
+int irq_vector_alloc(irq_fn fn, void *arg)
+{
+    irq_handler = fn;
+    irq_arg = arg;
+    vectors++;
+    return 0x40;
+}
+void irq_vector_free(uint8_t v) { vectors--; }
+int copy_from_guest(void *d, gaddr_t s, size_t n) { memcpy(d, (void *)s.v, n); return 0; }
+int copy_to_guest(gaddr_t d, const void *s, size_t n) { memcpy((void *)d.v, s, n); return 0; }
+
+static int t_attach(struct pci_dev *p, struct iommu_domain *dm) { note("A"); return 0; }
+static void t_block(struct pci_dev *p, struct iommu_domain *dm) { note("B"); }
+static void t_flush(struct iommu_domain *dm) { note("F"); }
+static void t_clear(struct iommu_domain *dm) { note("C"); }
+static int t_route(struct pci_dev *p, unsigned i, uint8_t vec, uint32_t apic, uint64_t *a, uint32_t *data)
+{
+    *a = 0xfee00000;
+    *data = i;
+    return 0;
+}
+static void t_mask(struct pci_dev *p, unsigned i) {}
+static void t_mask_all(struct pci_dev *p) {}
+static bool t_owns(uint64_t b, uint64_t s) { return b == 0xfed80000; }
+static const struct iommu_ops ops = {
+    .attach = t_attach, .block = t_block, .flush = t_flush, .clear = t_clear, .irq_route = t_route, .irq_mask = t_mask,
+    .irq_mask_all = t_mask_all, .owns = t_owns,
+};
+static bool fill_fails;
+void iommu_claim(struct pci_dev *p)
+{
+    if (!pci_is_platform_core(p) && p->sbdf != BH_SBDF(0, 0, 7, 0))
+        p->iommu = (struct iommu *)&ops;
+}
+struct iommu_domain *iommu_domain_create(struct domain *d) { return calloc(1, sizeof(struct iommu_domain)); }
+void iommu_domain_free(struct iommu_domain *dm) { free(dm); }
+int iommu_fill(struct iommu_domain *dm) { note("f"); return fill_fails ? -ENOMEM : 0; }
+void iommu_watch(void) {}
+
+/* --- the machine of most tests ------------------------------------------------------------------------------------- */
+#define NIC   BH_SBDF(0, 0, 3, 0)
+#define PLAIN BH_SBDF(0, 0, 4, 0) /* not hidden */
+#define NORST BH_SBDF(0, 0, 5, 0) /* no reset */
+#define MULTI BH_SBDF(0, 0, 6, 0) /* .1 is not hidden */
+#define NOMMU BH_SBDF(0, 0, 7, 0) /* not behind the IOMMU */
+#define ONRAM BH_SBDF(0, 0, 8, 0) /* its BAR lies over RAM */
+
+static void flr(struct sim *s)
+{
+    s->cfg[6] = 0x10;
+    s->cfg[0x34] = 0x40;
+    memcpy(s->cfg + 0x40, "\x10\x00\x02\x00\x00\x00\x00\x10", 8);
+    s->wmask[0x49] = 0x7f; /* bit 15 reads zero */
+}
+
+static int setup(void **state)
+{
+    struct sim *s;
+
+    nr_sims = nr_leaves = vectors = 0;
+    p2m_fail_after = 0;
+    fill_fails = false;
+    trace[0] = 0;
+    shim_log_clear();
+    memset(&dom, 0, sizeof(dom));
+    memset(&other, 0, sizeof(other));
+    memset(&boot_info, 0, sizeof(boot_info));
+    memset(soft_regs, 0, sizeof(soft_regs));
+    memset(msix_mem, 0, sizeof(msix_mem));
+    dom.id = 3;
+    other.id = 4;
+    dom.state = other.state = BH_DOM_BUILDING;
+    this_cpu()->current = &vcpu;
+    vcpu.domain = &dom;
+    iommu_ops = &ops;
+    boot_info.nr_ram = 1;
+    boot_info.ram[0].start = 0x100000;
+    boot_info.ram[0].end = 0x80000000;
+    dev(0, 0, 0, 0x29c08086, 0x060000, 0)->untouchable = true;
+    dev(0, 0x1f, 0, 0x29188086, 0x060100, 0)->untouchable = true;
+    dev(0, 1, 0, 0x00081022, 0x080600, 0)->untouchable = true;
+    nic(3);
+    nic(4);
+    bar(dev(0, 5, 0, 0x11118086, 0x010000, 0), 0, 0xfe000000, 0x1000);
+    s = dev(0, 6, 0, 0x22228086, 0x020000, 0x80);
+    bar(s, 0, 0xfe001000, 0x1000);
+    flr(s);
+    bar(dev(0, 6, 1, 0x22238086, 0x020000, 0x80), 0, 0xfe002000, 0x1000);
+    s = dev(0, 7, 0, 0x33338086, 0x020000, 0);
+    bar(s, 0, 0xfe003000, 0x1000);
+    flr(s);
+    s = dev(0, 8, 0, 0x44448086, 0x020000, 0);
+    bar(s, 0, 0x01000000, 0x1000);
+    flr(s);
+    const uint32_t hide[] = { NIC, NORST, MULTI, NOMMU, ONRAM };
+    memcpy(cmdline.hide, hide, sizeof(hide));
+    cmdline.nr_hide = ARRAY_SIZE(hide);
+    return 0;
+}
+static int teardown(void **state)
+{
+    for (struct pci_dev *p = pci_devices, *n; p; p = n) {
+        n = p->next;
+        free(p);
+    }
+    pci_devices = NULL;
+    return 0;
+}
+
+/* --- enumeration ---------------------------------------------------------------------------------------------------- */
+
+static void finds_and_sizes(void **state)
+{
+    pci_init();
+    struct pci_dev *p = pci_find(NIC);
+    assert_non_null(p);
+    assert_null(pci_find(BH_SBDF(0, 0, 9, 0)));
+    assert_non_null(pci_find(BH_SBDF(0, 0, 6, 1)));
+    assert_int_equal(p->bar[0].flags, BAR_IO);
+    assert_int_equal(p->bar[0].size, 0x20);
+    assert_int_equal(p->bar[1].base, 0xfebfd000 + 0x3000);
+    assert_int_equal(p->bar[1].size, 0x1000);
+    assert_int_equal(p->bar[4].flags, BAR_MEM | BAR_64 | BAR_PREF);
+    assert_int_equal(p->bar[4].base, 0xb0000c000ull);
+    assert_int_equal(p->bar[4].size, 0x4000);
+    assert_int_equal(p->bar[5].size, 0);
+    assert_int_equal(p->msix_count, 3);
+    for (unsigned i = 0; i < nr_sims; i++)
+        assert_false(sims[i].sized_while_decoding);
+    /* values are back, and bus mastering is gone from endpoints only */
+    assert_int_equal(get32(sim_at(NIC), 0x20), 0x0000c00c);
+    assert_int_equal(get32(sim_at(PLAIN), 0x14), 0xfebfd000 + 0x4000);
+    assert_int_equal(sim_at(PLAIN)->cfg[4], 3);
+    assert_int_equal(sim_at(0)->cfg[4], 7);
+}
+
+static void absurd_devices_are_bounded(void **state)
+{
+    struct sim *s = dev(0, 10, 0, 0x55558086, 0x020000, 0);
+    uint32_t holes = 0x00f0f000;
+
+    put32(s, 0x10, 0);
+    memcpy(s->wmask + 0x10, &holes, 4);    /* no power of two */
+    s->cfg[6] = 0x10;
+    s->cfg[0x34] = 0x40;
+    memcpy(s->cfg + 0x40, "\x09\x44\x04\x00\x09\x40\x04\x00", 8); /* a loop */
+    s = dev(0, 11, 0, 0x55558086, 0x060400, 1);  /* bridges: to itself, and to a bus that leads back */
+    s->cfg[0x19] = 0;
+    s = dev(0, 12, 0, 0x55558086, 0x060400, 1);
+    s->cfg[0x19] = 5;
+    s = dev(5, 0, 0, 0x55558086, 0x060400, 1);
+    s->cfg[0x19] = 5;
+    s = dev(0, 13, 0, 0x55558086, 0x020000, 0);  /* MSI-X table beyond its BAR */
+    bar(s, 0, 0xfe010000, 0x1000);
+    s->cfg[6] = 0x10;
+    s->cfg[0x34] = 0x40;
+    memcpy(s->cfg + 0x40, "\x11\x00\xff\x07\x00\x00\x00\x00\x00\x00\x00\x00", 12);
+    pci_init();
+    assert_int_equal(pci_find(BH_SBDF(0, 0, 10, 0))->bar[0].size, 0);
+    assert_non_null(strstr(shim_log, "BAR 0 makes no sense"));
+    assert_non_null(strstr(shim_log, "broken capability list"));
+    assert_non_null(strstr(shim_log, "MSI-X table outside"));
+    assert_int_equal(pci_find(BH_SBDF(0, 0, 13, 0))->msix_count, 0);
+    assert_non_null(pci_find(BH_SBDF(0, 5, 0, 0)));
+}
+
+static void all_ones_everywhere(void **state)
+{
+    struct sim *s = dev(0, 10, 0, 0x55558086, 0x020000, 0);
+    memset(s->cfg + 8, 0xff, 248);
+    memset(s->wmask, 0xff, 256);
+    s->cfg[0x0e] = 0;
+    pci_init();
+    assert_non_null(pci_find(BH_SBDF(0, 0, 10, 0)));
+}
+
+static void hiding(void **state)
+{
+    cmdline.hide[cmdline.nr_hide++] = BH_SBDF(0, 9, 9, 1);
+    cmdline.hide[cmdline.nr_hide++] = BH_SBDF(0, 0, 0x1f, 0);
+    pci_init();
+    assert_non_null(strstr(shim_log, "(0000:09:09.1): no such device"));
+    assert_non_null(strstr(shim_log, "(00:1f.0): a bridge"));
+    assert_non_null(strstr(shim_log, "00:03.0 1af4:1041 class 020000 hidden"));
+    assert_non_null(strstr(shim_log, "reset by virtio"));
+    assert_non_null(strstr(strstr(shim_log, "00:07.0 8086:3333") ?: "", "not behind an IOMMU"));
+    assert_int_equal(pci_find(NIC)->state, BH_PCI_ASSIGNABLE);
+    assert_int_equal(pci_find(PLAIN)->state, BH_PCI_PLATFORM);
+    assert_int_equal(pci_find(BH_SBDF(0, 0, 0x1f, 0))->hidden, false);
+}
+
+static void groups(void **state)
+{
+    struct sim *s = dev(0, 12, 0, 0x55558086, 0x060400, 1); /* conventional bridge */
+    s->cfg[0x19] = 5;
+    dev(5, 0, 0, 0x66668086, 0x020000, 0);
+    dev(5, 1, 0, 0x66668086, 0x020000, 0);
+    pci_init();
+    assert_int_equal(pci_find(MULTI)->group, pci_find(MULTI + 1)->group);
+    assert_int_not_equal(pci_find(MULTI)->group, pci_find(NIC)->group);
+    assert_int_not_equal(pci_find(NIC)->group, pci_find(PLAIN)->group);
+    assert_int_equal(pci_find(BH_SBDF(0, 5, 0, 0))->group, pci_find(BH_SBDF(0, 5, 1, 0))->group);
+    assert_int_equal(pci_find(BH_SBDF(0, 5, 0, 0))->group, pci_find(BH_SBDF(0, 0, 12, 0))->group);
+}
+
+/* --- the filter ------------------------------------------------------------------------------------------------------- */
+
+static int cfg_rd(uint32_t sbdf, unsigned off, unsigned size, uint32_t *v)
+{
+    struct bh_pci_cfg c = { .sbdf = sbdf, .off = (uint16_t)off, .size = (uint8_t)size };
+    int rc = pci_config_access(&c);
+    *v = c.value;
+    return rc;
+}
+static int cfg_wr(uint32_t sbdf, unsigned off, unsigned size, uint32_t v)
+{
+    struct bh_pci_cfg c = { .sbdf = sbdf, .off = (uint16_t)off, .size = (uint8_t)size, .write = 1, .value = v };
+    return pci_config_access(&c);
+}
+
+static void filter_refuses(void **state)
+{
+    uint32_t v;
+    pci_init();
+    assert_int_equal(cfg_rd(BH_SBDF(0, 9, 0, 0), 0, 4, &v), -ENOENT);
+    assert_int_equal(cfg_rd(PLAIN, 0, 4, &v), -EACCES);
+    assert_int_equal(cfg_wr(PLAIN, 4, 2, 7), -EACCES);
+    assert_int_equal(cfg_rd(NIC, 1, 2, &v), -EINVAL);
+    assert_int_equal(cfg_rd(NIC, 2, 4, &v), -EINVAL);
+    assert_int_equal(cfg_rd(NIC, 0, 3, &v), -EINVAL);
+    assert_int_equal(cfg_rd(NIC, 0, 0, &v), -EINVAL);
+    assert_int_equal(cfg_rd(NIC, 256, 4, &v), -EINVAL);
+    assert_int_equal(cfg_rd(NIC, 0xffff, 1, &v), -EINVAL);
+}
+
+static void filter_shows_a_virtual_view(void **state)
+{
+    unsigned seen = 0, at;
+    uint32_t v, cap;
+
+    pci_init();
+    assert_int_equal(cfg_rd(NIC, 0, 4, &v), 0);
+    assert_int_equal(v, 0x10411af4);
+    cfg_rd(NIC, 2, 2, &v);
+    assert_int_equal(v, 0x1041);
+    cfg_rd(NIC, 0x20, 4, &v);
+    assert_int_equal(v, 0xc);          /* no address before it is assigned, but its type */
+    cfg_rd(NIC, 0x3d, 1, &v);
+    assert_int_equal(v, 0);            /* no level interrupt */
+    cfg_rd(NIC, 0x30, 4, &v);
+    assert_int_equal(v, 0);
+    cfg_rd(NIC, 0x34, 1, &at);
+    for (; at; at = cap >> 8 & 0xff) {
+        cfg_rd(NIC, at, 4, &cap);
+        assert_int_not_equal(cap & 0xff, 5);   /* MSI is not shown */
+        assert_int_not_equal(at, 0x60);        /* nor virtio's window */
+        seen++;
+        assert_in_range(seen, 1, 3);
+    }
+    assert_int_equal(seen, 3);
+    cfg_rd(NIC, 0x62, 2, &v);
+    assert_int_equal(v, 0);
+    cfg_rd(NIC, 0x80, 4, &v);
+    assert_int_equal(v >> 16, 3);      /* power: no states, no wake-up */
+    cfg_rd(NIC, 0x84, 4, &v);
+    assert_int_equal(v, 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    cfg_rd(NIC, 0x20, 4, &v);
+    assert_int_equal(v & ~15u, pci_find(NIC)->bar[4].gpa);
+    pci_release_all(&dom);
+}
+
+static void filter_writes_only_what_it_may(void **state)
+{
+    uint8_t before[256];
+    struct sim *s = sim_at(NIC);
+
+    pci_init();
+    memset(s->wmask, 0xff, 256);
+    memcpy(before, s->cfg, 256);
+    for (unsigned off = 0; off < 256; off += 4)
+        assert_int_equal(cfg_wr(NIC, off, 4, ~0u), 0);
+    for (unsigned off = 0; off < 256; off += 2)
+        assert_int_equal(cfg_wr(NIC, off, 2, ~0u), 0);
+    for (unsigned off = 0; off < 256; off++) {
+        bool free_byte = off == 0x0c || off == 0x3c;
+        if (off == 4)
+            assert_int_equal(s->cfg[off] | 0x40, before[off] | 0x40);
+        else if (off == 5)
+            assert_int_equal(s->cfg[off] | 1, before[off] | 1);
+        else if (!free_byte && off != 6 && off != 7) /* status: write 1 to clear */
+            assert_int_equal(s->cfg[off], before[off]);
+    }
+    assert_int_equal(s->cfg[4] & 4, 0);
+    assert_int_equal(cfg_wr(NIC, 0x3c, 1, 0x42), 0);
+    assert_int_equal(s->cfg[0x3c], 0x42);
+}
+
+/* --- assignment ---------------------------------------------------------------------------------------------------------- */
+
+static void refusals_in_order(void **state)
+{
+    pci_init();
+    assert_int_equal(pci_assign(&dom, BH_SBDF(0, 9, 0, 0), 0), -ENOENT);
+    assert_int_equal(pci_assign(&dom, PLAIN, 0), -EACCES);
+    assert_int_equal(pci_assign(&dom, NOMMU, 0), -ENODEV);
+    assert_int_equal(pci_assign(&dom, MULTI, 0), -EXDEV);
+    assert_int_equal(pci_assign(&dom, NORST, 0), -EOPNOTSUPP);
+    assert_int_equal(pci_assign(&dom, ONRAM, 0), -ENOSPC);
+    dom.state = BH_DOM_RUNNING;
+    assert_int_equal(pci_assign(&dom, NIC, 0), -EINVAL);
+    dom.state = BH_DOM_BUILDING;
+    assert_int_equal(pci_assign(&dom, NIC, 0xe0000800), -EINVAL);
+    assert_int_equal(pci_assign(&dom, NIC, 0x1000), -EINVAL);
+    assert_null(dom.devices);
+    assert_null(dom.iommu);
+    assert_int_equal(nr_leaves, 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0), -EBUSY);
+    assert_int_equal(pci_assign(&other, NIC, 0), -EBUSY);
+    iommu_ops = NULL;
+    assert_int_equal(pci_assign(&dom, MULTI, 0), -ENODEV);
+    iommu_ops = &ops;
+    assert_int_equal(pci_deassign(&other, NIC), -ENOENT);
+    assert_int_equal(pci_deassign(&dom, NIC), 0);
+    assert_null(dom.iommu);
+    assert_int_equal(nr_leaves, 0);
+    assert_int_equal(pci_assign(&other, NIC, 0), 0);
+    pci_release_all(&other);
+}
+
+static void failures_leave_nothing(void **state)
+{
+    pci_init();
+    fill_fails = true;
+    assert_int_equal(pci_assign(&dom, NIC, 0), -ENOMEM);
+    fill_fails = false;
+    for (unsigned n = 1; n <= 4; n++) {
+        p2m_fail_after = n;
+        assert_int_equal(pci_assign(&dom, NIC, 0), -ENOMEM);
+        assert_int_equal(nr_leaves, 0);
+        assert_null(dom.devices);
+        assert_null(dom.iommu);
+        assert_int_equal(pci_find(NIC)->bar[4].gpa, 0);
+    }
+    p2m_fail_after = 0;
+    soft_regs[0x14] = 0; /* comes back from its reset */
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    pci_release_all(&dom);
+}
+
+static void maps_registers_but_no_vectors(void **state)
+{
+    struct pci_dev *p;
+
+    pci_init();
+    p = pci_find(NIC);
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(p->bar[1].gpa, 0);            /* the MSI-X table is all that is there */
+    assert_int_equal(nr_leaves, 4);
+    for (unsigned i = 0; i < nr_leaves; i++) {
+        assert_in_range(leaf[i].g, 0xe0000, 0xfebff);
+        assert_in_range(leaf[i].m, 0xb0000c, 0xb0000f);
+    }
+    assert_int_equal(sim_at(NIC)->cfg[4] & 7, 2);  /* decodes memory, masters nothing */
+    pci_release_all(&dom);
+    assert_int_equal(nr_leaves, 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0xf0000000), 0);
+    assert_int_equal(p->bar[4].gpa, 0xf0004000 & ~0x3fffull);
+    pci_release_all(&dom);
+}
+
+static void flr_takes_its_time(void **state)
+{
+    uint64_t start = shim_now_ns;
+
+    sims[nr_sims - 1].cfg[0x13] = 0xfe; /* ONRAM: now a sane BAR */
+    sims[nr_sims - 1].wmask[0x13] = 0xff;
+    sims[nr_sims - 1].cfg[0x12] = 0x10;
+    pci_init();
+    assert_int_equal(pci_assign(&dom, ONRAM, 0), HC_AGAIN);
+    assert_null(dom.devices);
+    assert_int_equal(sim_at(ONRAM)->cfg[4] & 4, 0);
+    shim_now_ns += 50 * NS_PER_MS;
+    assert_int_equal(pci_assign(&dom, ONRAM, 0), HC_AGAIN);
+    memset(sim_at(ONRAM)->cfg + 0x10, 0, 4);       /* a reset forgets its BARs */
+    while (pci_assign(&dom, ONRAM, 0) == HC_AGAIN)
+        shim_now_ns += NS_PER_MS;
+    assert_in_range(shim_now_ns - start, 100 * NS_PER_MS, 110 * NS_PER_MS);
+    assert_int_equal(get32(sim_at(ONRAM), 0x10), 0xfe100000);
+    assert_ptr_equal(dom.devices, pci_find(ONRAM));
+    pci_release_all(&dom);
+}
+
+static void dead_device_is_refused(void **state)
+{
+    pci_init();
+    put32(sim_at(NIC), 0, ~0u);
+    assert_int_equal(pci_assign(&dom, NIC, 0), -EIO);
+    assert_null(dom.iommu);
+}
+
+static void group_goes_together_or_not(void **state)
+{
+    cmdline.hide[cmdline.nr_hide++] = MULTI + 1;
+    flr(sim_at(MULTI + 1));
+    pci_init();
+    while (pci_assign(&dom, MULTI, 0) == HC_AGAIN)
+        shim_now_ns += NS_PER_MS;
+    assert_int_equal(pci_find(MULTI)->owner, 3);
+    assert_int_equal(pci_assign(&other, MULTI + 1, 0), -EXDEV);
+    while (pci_assign(&dom, MULTI + 1, 0) == HC_AGAIN)
+        shim_now_ns += NS_PER_MS;
+    assert_int_equal(pci_find(MULTI + 1)->owner, 3);
+    assert_int_not_equal(pci_find(MULTI + 1)->pirq_base, pci_find(MULTI)->pirq_base);
+    assert_int_not_equal(pci_find(MULTI + 1)->bar[0].gpa, pci_find(MULTI)->bar[0].gpa);
+    pci_release_all(&dom);
+}
+
+static void dma_order(void **state)
+{
+    pci_init();
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(sim_at(NIC)->cfg[4] & 4, 0);  /* assigned, and still silent */
+    assert_int_equal(pci_dma_enable(&other, NIC, true), -ENODEV);
+    assert_int_equal(pci_dma_enable(&dom, PLAIN, true), -ENODEV);
+    trace[0] = 0;
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
+    assert_string_equal(trace, "AM");              /* the table before bus mastering */
+    assert_int_equal(sim_at(NIC)->cfg[0x43] & 0xc0, 0x80);
+    trace[0] = 0;
+    pci_fence(&dom);
+    assert_string_equal(trace, "mBFC");            /* mastering off, blocked, flushed, then references */
+    assert_int_equal(sim_at(NIC)->cfg[0x43] & 0xc0, 0x40);
+    assert_int_equal(nr_leaves, 4);                /* BARs stay */
+    assert_int_equal(pci_find(NIC)->dma_on, false);
+    trace[0] = 0;
+    assert_int_equal(pci_refill(&dom), 0);
+    assert_string_equal(trace, "f");
+    assert_int_equal(sim_at(NIC)->cfg[4] & 4, 0);
+    pci_release_all(&dom);
+}
+
+/* --- interrupts ------------------------------------------------------------------------------------------------------------ */
+
+static long map(int devfn, int entry, int pirq, domid_t domid, int *out)
+{
+    struct physdev_map_pirq m = { .domid = domid, .type = MAP_PIRQ_TYPE_MSI, .pirq = pirq, .devfn = devfn, .entry_nr = entry };
+    long rc = do_physdev_op(PHYSDEVOP_map_pirq, GADDR((uint64_t)&m));
+    *out = m.pirq;
+    return rc;
+}
+
+static void pirqs(void **state)
+{
+    struct physdev_irq_status_query q = { 0 };
+    int pirq, again;
+
+    pci_init();
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(map(3 << 3, 1, -1, DOMID_SELF, &pirq), 0);
+    assert_int_equal(map(3 << 3, 1, -1, 3, &again), 0);
+    assert_int_equal(pirq, again);                 /* a slot's number never changes */
+    assert_int_equal(map(3 << 3, 3, -1, DOMID_SELF, &again), -EINVAL);
+    assert_int_equal(map(3 << 3, -1, -1, DOMID_SELF, &again), -EINVAL);
+    assert_int_equal(map(3 << 3, 0x7fffffff, -1, DOMID_SELF, &again), -EINVAL);
+    assert_int_equal(map(3 << 3, 1, -1, 4, &again), -EPERM);
+    assert_int_equal(map(4 << 3, 1, -1, DOMID_SELF, &again), -ENODEV);
+    assert_int_equal(pirq_bind(&dom, (uint32_t)pirq + 1, 9), -EINVAL); /* not mapped */
+    assert_int_equal(pirq_bind(&other, (uint32_t)pirq, 9), -EINVAL);
+    msix_mem[7] = 1;
+    assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 9), 0);
+    assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 10), -EEXIST);
+    assert_int_equal(msix_mem[4], 0xfee00000);
+    assert_int_equal(msix_mem[6], 1);
+    assert_int_equal(msix_mem[7], 0);
+    irq_handler(irq_arg);
+    assert_int_equal(raised_port, 9);
+    q.irq = (uint32_t)pirq;
+    q.flags = 5;
+    assert_int_equal(do_physdev_op(PHYSDEVOP_irq_status_query, GADDR((uint64_t)&q)), 0);
+    assert_int_equal(q.flags, 0);
+    pirq_fence(&dom);
+    assert_int_equal(msix_mem[7], 1);
+    raised_port = 0;
+    irq_handler(irq_arg);                          /* one that was on its way */
+    assert_int_equal(raised_port, 0);
+    assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 11), 0); /* the next instance, without mapping anew */
+    assert_int_equal(vectors, 1);
+    pirq_unbind(&dom, (uint32_t)pirq);
+    assert_int_equal(msix_mem[7], 1);
+    pirq_unbind(&dom, 0xffffffff);
+    assert_int_equal(do_physdev_op(PHYSDEVOP_apic_write, GADDR((uint64_t)&q)), -ENOSYS);
+    pci_release_all(&dom);
+    assert_int_equal(vectors, 0);
+    assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 9), -EINVAL);
+}
+
+static void info(void **state)
+{
+    struct bh_pci_info i;
+    unsigned n = 0;
+
+    pci_init();
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    while (!pci_info(n, NULL, &i))
+        n++;
+    assert_int_equal(n, nr_sims);
+    assert_int_equal(pci_info(~0u, NULL, &i), -ENOENT);
+    assert_int_equal(pci_info(0, &dom, &i), 0);
+    assert_int_equal(i.sbdf, NIC);
+    assert_int_equal(i.domid, 3);
+    assert_int_equal(i.flags, BH_PCI_HIDDEN | BH_PCI_IOMMU | BH_PCI_MSIX);
+    assert_int_equal(pci_info(1, &dom, &i), -ENOENT);
+    assert_int_equal(pci_info(0, &other, &i), -ENOENT);
+    pci_release_all(&dom);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(finds_and_sizes), T(absurd_devices_are_bounded), T(all_ones_everywhere), T(hiding), T(groups), T(filter_refuses),
+        T(filter_shows_a_virtual_view), T(filter_writes_only_what_it_may), T(refusals_in_order), T(failures_leave_nothing),
+        T(maps_registers_but_no_vectors), T(flr_takes_its_time), T(dead_device_is_refused), T(group_goes_together_or_not),
+        T(dma_order), T(pirqs), T(info),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

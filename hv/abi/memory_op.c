@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memory_op: a domain's view of its own physical address space. Every operation names the caller itself; long ones keep
+ * their place in the upper bits of the command, as Xen's do, and are executed again.
+ *
+ * Whatever leaves the p2m is dropped only after npt_flush (and the IOMMU's flush in pci_p2m_changed).
+ */
+#include "lib/types.h"
+#include <xen/xen.h>
+#include <xen/memory.h>
+#include "abi/hypercall.h"
+#include "lib/string.h"
+#include "mem/frame.h"
+#include "mem/gcopy.h"
+#include "pci/pci.h"
+#include "sched/domain.h"
+#include "sched/sched.h"
+
+#define CMD_BITS  6 /* MEMOP_EXTENT_SHIFT */
+#define CMD_MASK  ((1ull << CMD_BITS) - 1)
+#define MAX_ORDER_GUEST 9u
+#define E820_RAM      1u
+#define E820_RESERVED 2u
+#define LOW_END  0xa0000ull  /* of conventional memory */
+#define HIGH_START 0x100000ull
+
+struct e820 { uint64_t addr, size; uint32_t type; } __packed;
+_Static_assert(sizeof(struct e820) == 20, "E820 entry");
+
+static bool is_self(struct domain *d, domid_t id) { return id == DOMID_SELF || id == d->id; }
+
+static void put_mapped(mfn_t m, enum p2m_type t)
+{
+    if (t == P2M_RAM)
+        frame_put(m);
+}
+
+/* Takes RAM or a page of the core away from gfn. Mappings of grants end by grant operations, devices' memory by deassignment,
+ * the bundle never. Nothing there is fine. */
+static int vacate(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t;
+    mfn_t m;
+    (void)p2m_lookup(d, GFN(gfn), &t);
+    if (t == P2M_NONE)
+        return 0;
+    if (t != P2M_RAM && t != P2M_SHARED)
+        return -EINVAL;
+    int rc = p2m_clear(d, GFN(gfn), &m, &t);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc)
+        return rc;
+    if (t == P2M_RAM)
+        pci_p2m_changed(d, GFN(gfn), m, false);
+    npt_flush(d);
+    put_mapped(m, t);
+    return 0;
+}
+
+/* --- pages of the core ------------------------------------------------------------------------------------------ */
+
+/* Page m appears at gfn and nowhere else: it leaves *where, and what was at gfn is gone. */
+static int move_page(struct domain *d, mfn_t m, uint64_t *where, uint64_t gfn)
+{
+    enum p2m_type t;
+    if (gfn >= d->p2m.max_gfn)
+        return -EINVAL;
+    mfn_t at = p2m_lookup(d, GFN(gfn), &t);
+    if (t == P2M_SHARED && at.v == m.v)
+        return 0;
+    int rc = vacate(d, gfn);
+    if (!rc)
+        rc = p2m_set(d, GFN(gfn), m, 0, P2M_SHARED);
+    if (rc)
+        return rc;
+    uint64_t old = *where;
+    *where = gfn;
+    at = p2m_lookup(d, GFN(old), &t);
+    return old != gfn && t == P2M_SHARED && at.v == m.v ? vacate(d, old) : 0;
+}
+
+static int add_one(struct domain *d, uint32_t space, uint64_t idx, uint64_t gfn)
+{
+    mfn_t m;
+    if (space == XENMAPSPACE_shared_info)
+        return idx ? -EINVAL : move_page(d, virt_to_mfn(d->shared), &d->shared_gfn, gfn);
+    if (space != XENMAPSPACE_grant_table || idx >= GRANT_MAX_FRAMES)
+        return -EINVAL;
+    int rc = grant_frame_mfn(d, (uint32_t)idx, &m);
+    return rc ? rc : move_page(d, m, &d->grant.frame_gfn[clamp_nospec(idx, GRANT_MAX_FRAMES)], gfn);
+}
+
+static long add_to_physmap(struct domain *d, gaddr_t arg)
+{
+    struct xen_add_to_physmap a;
+    if (copy_from_guest(&a, arg, sizeof a))
+        return -EFAULT;
+    return is_self(d, a.domid) ? add_one(d, a.space, a.idx, a.gpfn) : -EPERM;
+}
+
+static long add_to_physmap_batch(struct vcpu *v, gaddr_t arg, uint64_t start)
+{
+    struct domain *d = v->domain;
+    struct xen_add_to_physmap_batch a;
+    if (copy_from_guest(&a, arg, sizeof a))
+        return -EFAULT;
+    if (!is_self(d, a.domid))
+        return -EPERM;
+    for (uint64_t i = start; i < a.size; i++) {
+        xen_ulong_t idx;
+        xen_pfn_t gfn;
+        if (copy_from_guest(&idx, GADDR((uint64_t)a.idxs.p + i * 8), 8) ||
+            copy_from_guest(&gfn, GADDR((uint64_t)a.gpfns.p + i * 8), 8))
+            return -EFAULT;
+        int rc = add_one(d, a.space, idx, gfn);
+        if (copy_to_guest(GADDR((uint64_t)a.errs.p + i * 4), &rc, 4))
+            return -EFAULT;
+        if (i + 1 < a.size && must_yield()) {
+            v->regs.rdi = XENMEM_add_to_physmap_batch | (i + 1) << CMD_BITS;
+            return HC_AGAIN;
+        }
+    }
+    return 0;
+}
+
+static long remove_from_physmap(struct domain *d, gaddr_t arg)
+{
+    struct xen_remove_from_physmap r;
+    enum p2m_type t;
+    if (copy_from_guest(&r, arg, sizeof r))
+        return -EFAULT;
+    if (!is_self(d, r.domid))
+        return -EPERM;
+    (void)p2m_lookup(d, GFN(r.gpfn), &t);
+    return t == P2M_NONE ? -ENOENT : vacate(d, r.gpfn);
+}
+
+/* --- balloon ----------------------------------------------------------------------------------------------------------- */
+
+/* RAM within the domain's limit at gfn; -EEXIST if something is there. */
+static int populate_one(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t;
+    (void)p2m_lookup(d, GFN(gfn), &t);
+    if (t != P2M_NONE)
+        return -EEXIST;
+    mfn_t m = frame_alloc(d, 0);
+    if (m.v == INVALID_MFN.v)
+        return -ENOMEM;
+    int rc = p2m_set(d, GFN(gfn), m, 0, P2M_RAM);
+    if (rc)
+        frame_put(m);
+    else
+        pci_p2m_changed(d, GFN(gfn), m, true);
+    return rc;
+}
+
+static int release_one(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t;
+    (void)p2m_lookup(d, GFN(gfn), &t);
+    return t == P2M_RAM ? vacate(d, gfn) : -EINVAL;
+}
+
+/* populate_physmap and decrease_reservation: as many whole extents as can be done; returns that number. `start` counts
+ * pages done, so that a large extent can be resumed in its middle. */
+static long change_reservation(struct vcpu *v, uint64_t cmd, gaddr_t arg, uint64_t start)
+{
+    struct domain *d = v->domain;
+    struct xen_memory_reservation r;
+    if (copy_from_guest(&r, arg, sizeof r))
+        return -EFAULT;
+    if (!is_self(d, r.domid))
+        return -EPERM;
+    if (r.extent_order > MAX_ORDER_GUEST || r.nr_extents > (1ull << 40))
+        return -EINVAL;
+    uint64_t per = 1ull << r.extent_order, total = (uint64_t)r.nr_extents << r.extent_order;
+    for (uint64_t i = start; i < total; i++) {
+        xen_pfn_t gfn;
+        if (copy_from_guest(&gfn, GADDR((uint64_t)r.extent_start.p + i / per * 8), 8))
+            return -EFAULT;
+        if (gfn >= d->p2m.max_gfn || gfn % per)
+            return (long)(i / per);
+        gfn += i % per;
+        int rc = cmd == XENMEM_populate_physmap ? populate_one(d, gfn) : release_one(d, gfn);
+        if (rc)
+            return (long)(i / per);
+        if (i + 1 < total && must_yield()) {
+            v->regs.rdi = cmd | (i + 1) << CMD_BITS;
+            return HC_AGAIN;
+        }
+    }
+    return (long)r.nr_extents;
+}
+
+static long reservation(struct domain *d, gaddr_t arg, bool maximum)
+{
+    struct xen_memory_domain m;
+    if (copy_from_guest(&m, arg, sizeof m))
+        return -EFAULT;
+    if (!is_self(d, m.domid))
+        return -EPERM;
+    return (long)(maximum ? d->max_pages : d->tot_pages);
+}
+
+/* --- the map -------------------------------------------------------------------------------------------------------------- */
+
+static uint32_t add_range(struct e820 *e, uint32_t n, uint64_t from, uint64_t to, uint32_t type)
+{
+    if (from < to)
+        e[n++] = (struct e820){ from, to - from, type };
+    return n;
+}
+
+/* From what the builder populated; the area between 640 KiB and 1 MiB is RAM, but nobody is to use it (linux-pvh D1). */
+static long memory_map(struct domain *d, gaddr_t arg)
+{
+    struct xen_memory_map mm;
+    struct e820 e[MAX_EXTENTS + 2];
+    uint32_t n = 0;
+    if (copy_from_guest(&mm, arg, sizeof mm))
+        return -EFAULT;
+    spin_lock(&d->lock);
+    for (uint32_t i = 0; i < d->nr_extents; i++) {
+        uint64_t from = d->extent[i].gfn << PAGE_SHIFT, to = from + (d->extent[i].nr << PAGE_SHIFT);
+        if (from < HIGH_START && n + 3 <= ARRAY_SIZE(e)) {
+            n = add_range(e, n, from, MIN(to, LOW_END), E820_RAM);
+            n = add_range(e, n, LOW_END, HIGH_START, E820_RESERVED);
+            from = HIGH_START;
+        }
+        if (n < ARRAY_SIZE(e))
+            n = add_range(e, n, from, to, E820_RAM);
+    }
+    spin_unlock(&d->lock);
+    n = MIN(n, mm.nr_entries);
+    mm.nr_entries = n;
+    if (copy_to_guest(GADDR((uint64_t)mm.buffer.p), e, n * sizeof e[0]))
+        return -EFAULT;
+    return copy_to_guest(arg, &mm, sizeof mm);
+}
+
+static long highest_gfn(struct domain *d)
+{
+    uint64_t top = 0;
+    spin_lock(&d->lock);
+    for (uint32_t i = 0; i < d->nr_extents; i++)
+        top = MAX(top, d->extent[i].gfn + d->extent[i].nr - 1);
+    spin_unlock(&d->lock);
+    return (long)top;
+}
+
+long do_memory_op(uint64_t cmd, gaddr_t arg)
+{
+    struct vcpu *v = this_cpu()->current;
+    struct domain *d = v->domain;
+    uint64_t start = cmd >> CMD_BITS, op = cmd & CMD_MASK;
+    switch (op) {
+    case XENMEM_add_to_physmap:
+        return add_to_physmap(d, arg);
+    case XENMEM_add_to_physmap_batch:
+        return add_to_physmap_batch(v, arg, start);
+    case XENMEM_remove_from_physmap:
+        return remove_from_physmap(d, arg);
+    case XENMEM_populate_physmap:
+    case XENMEM_decrease_reservation:
+        return change_reservation(v, op, arg, start);
+    case XENMEM_current_reservation:
+        return reservation(d, arg, false);
+    case XENMEM_maximum_reservation:
+        return reservation(d, arg, true);
+    case XENMEM_maximum_gpfn:
+        return highest_gfn(d);
+    case XENMEM_memory_map:
+        return memory_map(d, arg);
+    default:
+        return -ENOSYS;
+    }
+}

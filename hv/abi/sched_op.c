@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* sched_op: yield, block, poll, shutdown, watchdog. */
+#include "lib/types.h"
+#include <xen/xen.h>
+#include <xen/sched.h>
+#include "abi/hypercall.h"
+#include "irq/evtchn.h"
+#include "mem/gcopy.h"
+#include "sched/domain.h"
+#include "sched/sched.h"
+#include "virt/virt.h"
+
+#define POLL_PORTS 128u
+#define RFLAGS_IF  (1ull << 9)
+
+static long op_block(struct vcpu *v)
+{
+    if (v->info)
+        v->info->evtchn_upcall_mask = 0;
+    v->halted = true; /* like HLT: until something can be delivered */
+    vcpu_block(v);
+    return 0;
+}
+
+struct poll { uint32_t nr; evtchn_port_t port[POLL_PORTS]; };
+
+/* A pending port, masked or not; or an interrupt that the guest would take. */
+static bool poll_ready(struct vcpu *v, void *arg)
+{
+    const struct poll *p = arg;
+    const struct shared_info *s = v->domain->shared;
+    for (uint32_t i = 0; i < p->nr; i++) {
+        uint32_t port = p->port[i];
+        if (__atomic_load_n(&s->evtchn_pending[port / 64], __ATOMIC_SEQ_CST) & (1ul << (port % 64)))
+            return true;
+    }
+    return (v->regs.rflags & RFLAGS_IF) && virt_pending_vector(v) >= 0;
+}
+
+static long op_poll(struct vcpu *v, gaddr_t arg)
+{
+    struct sched_poll sp;
+    struct poll p;
+    if (copy_from_guest(&sp, arg, sizeof sp))
+        return -EFAULT;
+    if (sp.nr_ports > POLL_PORTS)
+        return -EINVAL;
+    p.nr = sp.nr_ports;
+    if (copy_from_guest(p.port, GADDR((uint64_t)sp.ports.p), p.nr * sizeof p.port[0]))
+        return -EFAULT;
+    for (uint32_t i = 0; i < p.nr; i++)
+        if (p.port[i] >= EVTCHN_PORTS)
+            return -EINVAL;
+    v->poll_port = p.nr == 1 ? p.port[0] : ~0u; /* before the first look: who makes it pending then wakes us */
+    mb();
+    long rc = vcpu_wait_for(v, sp.timeout, poll_ready, &p);
+    if (rc != HC_AGAIN)
+        v->poll_port = 0;
+    return rc == -ETIME ? 0 : rc;
+}
+
+static long op_shutdown(struct domain *d, gaddr_t arg)
+{
+    struct sched_shutdown s;
+    if (copy_from_guest(&s, arg, sizeof s))
+        return -EFAULT;
+    if (s.reason > SHUTDOWN_MAX || s.reason == SHUTDOWN_suspend)
+        return -EINVAL; /* nobody here could resume it */
+    domain_shutdown(d, s.reason);
+    return 0;
+}
+
+static long op_watchdog(struct domain *d, gaddr_t arg)
+{
+    struct sched_watchdog w;
+    if (copy_from_guest(&w, arg, sizeof w))
+        return -EFAULT;
+    return watchdog_set(d, w.id, w.timeout);
+}
+
+long do_sched_op(uint64_t cmd, gaddr_t arg)
+{
+    struct vcpu *v = this_cpu()->current;
+    switch ((uint32_t)cmd) {
+    case SCHEDOP_yield:
+        sched_yield();
+        return 0;
+    case SCHEDOP_block:
+        return op_block(v);
+    case SCHEDOP_poll:
+        return op_poll(v, arg);
+    case SCHEDOP_shutdown:
+        return op_shutdown(v->domain, arg);
+    case SCHEDOP_watchdog:
+        return op_watchdog(v->domain, arg);
+    default:
+        return -ENOSYS;
+    }
+}

@@ -375,11 +375,16 @@ static void vif_replug(struct vif *v)
 
 static void vif_follow(struct vif *v, uint64_t fe, bool online)
 {
+    if (!online) { /* detached: a live front-end follows, a dead one cannot answer */
+        vif_disconnect(v);
+        if (v->state == XenbusStateConnected)
+            set_state(v, XenbusStateClosing);
+        set_state(v, XenbusStateClosed);
+        return;
+    }
     switch (fe) {
     case XenbusStateConnected:
-        if (!online) {
-            set_state(v, XenbusStateClosing);
-        } else if (v->connected) {
+        if (v->connected) {
             set_state(v, XenbusStateConnected);
         } else if (v->state == XenbusStateConnected) {
             vif_replug(v);

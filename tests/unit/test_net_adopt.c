@@ -649,6 +649,14 @@ static void test_damaged_record(void **state)
         for (unsigned at = 0; at < sizeof(struct keep_vif); at++, runs++)
             damage_one(when, at, (uint8_t)(1 + (at * 37 + (unsigned)when) % 255), &refused);
     }
+    /* The indices, at every moment. */
+    for (long when = 0; when < n; when += 2) {
+        for (unsigned i = 0; i < 6; i++) {
+            unsigned at = (unsigned)(i < 3 ? offsetof(struct keep_vif, tx) : offsetof(struct keep_vif, rx)) + i % 3 * 8;
+            for (unsigned by = 1; by < 256; by += 11 + (unsigned)when % 7, runs++)
+                damage_one(when, at + (by & 4 ? 4 : 0), (uint8_t)by, &refused);
+        }
+    }
     at_death = NULL;
     assert_true(refused > 0 && refused < runs);
     print_message("%ld damaged records, %u refused\n", runs, refused);

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/net/pkt.c
+// FLAGS: -Idomains/include -Idrivers-dom/net
+/* Ring handling of netback against a front-end that lies: every malformed packet, indices, failing copies, no buffers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "netback.h"
+
+enum { POOL = 96 };
+static _Alignas(4096) uint8_t tx_page[4096], rx_page[4096], keep_page[4096], guest[4096];
+#define TXS ((netif_tx_sring_t *)tx_page)
+#define RXS ((netif_rx_sring_t *)rx_page)
+
+static struct nb nb;
+static struct batch batch;
+static struct pkt_pool pool;
+static struct pkt pkts[POOL];
+static _Alignas(4096) uint8_t pool_mem[POOL * PKT_BUF];
+static unsigned delivered, last_len, last_flags, sends, fail_ref;
+static void *own[BH_BATCH_COPIES];
+
+void shared_stored(void) {}
+
+static int copy(struct batch *b, uint32_t ref, unsigned off, unsigned len, void *p, uint16_t flags)
+{
+    if (b->nr_copies == BH_BATCH_COPIES)
+        fail_msg("batch overfilled");
+    if (off + len > PAGE_SIZE || !len)
+        fail_msg("copy of %u bytes at %u", len, off);
+    struct gnttab_copy *c = &b->copy[b->nr_copies];
+    memset(c, 0, sizeof(*c));
+    if (flags == GNTCOPY_source_gref)
+        c->source.u.ref = ref, c->source.offset = (uint16_t)off;
+    else
+        c->dest.u.ref = ref, c->dest.offset = (uint16_t)off;
+    c->len = (uint16_t)len;
+    c->flags = flags;
+    own[b->nr_copies] = p;
+    return (int)b->nr_copies++;
+}
+int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
+{
+    /* The destination must lie in one packet buffer, header room excepted. */
+    size_t at = (size_t)((uint8_t *)dst - pool_mem);
+    if (at / PKT_BUF >= POOL || at % PKT_BUF < PKT_HEAD || at % PKT_BUF + len > PKT_BUF)
+        fail_msg("copy past a buffer");
+    return copy(b, ref, off, len, dst, GNTCOPY_source_gref);
+}
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len)
+{
+    return copy(b, ref, off, len, (void *)(uintptr_t)src, GNTCOPY_dest_gref);
+}
+void batch_send(struct batch *b, uint32_t port) { sends++; }
+
+static void flush(void)
+{
+    for (unsigned i = 0; i < batch.nr_copies; i++) {
+        struct gnttab_copy *c = &batch.copy[i];
+        bool from = c->flags & GNTCOPY_source_gref;
+        c->status = (from ? c->source.u.ref : c->dest.u.ref) == fail_ref ? GNTST_bad_gntref : GNTST_okay;
+        if (from)
+            memcpy(own[i], guest + c->source.offset, c->len);
+    }
+    batch.nr_copies = 0;
+}
+
+static void deliver(void *arg, struct pkt *p)
+{
+    delivered++;
+    last_len = p->len;
+    last_flags = p->flags;
+}
+
+static unsigned round_trip(void)
+{
+    unsigned n = nb_collect_tx(&nb, &batch);
+    n += nb_collect_rx(&nb, &batch);
+    flush();
+    nb_finish_tx(&nb, &batch, deliver, NULL);
+    nb_finish_rx(&nb, &batch);
+    nb_push(&nb, &batch);
+    return n;
+}
+
+static int setup(void **state)
+{
+    struct keep_vif_head head = {.domid = 16, .features = KEEP_F_SG};
+
+    memset(tx_page, 0, sizeof(tx_page));
+    memset(rx_page, 0, sizeof(rx_page));
+    memset(keep_page, 0, sizeof(keep_page));
+    memset(&nb, 0, sizeof(nb));
+    memset(&batch, 0, sizeof(batch));
+    for (unsigned i = 0; i < sizeof(guest); i++)
+        guest[i] = (uint8_t)(i * 13 + i / 256);
+    delivered = sends = fail_ref = 0;
+    pkt_pool_init(&pool, pkts, pool_mem, POOL);
+    nb.txs = TXS;
+    nb.rxs = RXS;
+    nb.keep = (void *)keep_page;
+    nb.pool = &pool;
+    nb.tx_port = 1;
+    nb.rx_port = 2;
+    return nb_attach(&nb, &head);
+}
+
+static void slot(uint32_t ref, unsigned off, unsigned flags, unsigned id, unsigned size)
+{
+    TXS->ring[TXS->req_prod++ & 255].req =
+        (struct netif_tx_request){ref, (uint16_t)off, (uint16_t)flags, (uint16_t)id, (uint16_t)size};
+}
+
+static void extra(unsigned type, unsigned flags)
+{
+    struct netif_extra_info *x = (void *)&TXS->ring[TXS->req_prod++ & 255];
+    memset(x, 0xa5, 12);
+    x->type = (uint8_t)type;
+    x->flags = (uint8_t)flags;
+}
+
+static void expect(unsigned i, unsigned id, int status)
+{
+    struct netif_tx_response r = TXS->ring[i & 255].rsp;
+    assert_int_equal(r.status, status);
+    if (status != NETIF_RSP_NULL)
+        assert_int_equal(r.id, id);
+}
+
+#define M NETTXF_more_data
+#define E NETTXF_extra_info
+
+static void test_good_packets(void **state)
+{
+    slot(5, 100, NETTXF_csum_blank | NETTXF_data_validated, 7, 60);
+    assert_int_equal(round_trip(), 1);
+    assert_int_equal(delivered, 1);
+    assert_int_equal(last_len, 60);
+    assert_int_equal(last_flags, PKT_CSUM_BLANK | PKT_CSUM_VALID);
+    assert_int_equal(TXS->rsp_prod, 1);
+    expect(0, 7, NETIF_RSP_OKAY);
+    slot(5, 0, M | NETTXF_data_validated, 8, 1500);
+    assert_int_equal(round_trip(), 0); /* not complete */
+    assert_false(nb_arm(&nb));
+    assert_int_equal(TXS->req_event, 3);
+    slot(6, 4000, M, 9, 96);
+    slot(7, 0, 0, 10, 404);
+    assert_true(nb_arm(&nb));
+    assert_int_equal(round_trip(), 1);
+    assert_int_equal(last_len, 1500);
+    assert_int_equal(last_flags, PKT_CSUM_VALID);
+    expect(1, 8, NETIF_RSP_OKAY);
+    expect(3, 10, NETIF_RSP_OKAY);
+    assert_int_equal(TXS->rsp_prod, 4);
+}
+
+/* One malformed packet, then a good one: the first is answered slot by slot, the second goes. */
+static void answered(unsigned slots, int first_extra, int extras)
+{
+    uint32_t at = TXS->req_prod - slots;
+    unsigned was = delivered;
+
+    slot(9, 0, 0, 77, 64);
+    assert_int_equal(round_trip(), 2);
+    assert_null(nb.broken);
+    assert_int_equal(delivered, was + 1);
+    assert_int_equal(TXS->rsp_prod, at + slots + 1);
+    for (unsigned i = 0; i < slots; i++) {
+        bool x = (int)i >= first_extra && (int)i < first_extra + extras;
+        expect(at + i, 100 + i, x ? NETIF_RSP_NULL : NETIF_RSP_ERROR);
+    }
+    expect(at + slots, 77, NETIF_RSP_OKAY);
+    assert_int_equal(pool.nr_free, POOL);
+}
+
+static void test_malformed(void **state)
+{
+    static const struct { unsigned off, size; } one[] = {{0, 0}, {0, 13}, {0, 1519}, {4090, 60}, {65535, 60}, {4096, 60}, {0, 65535}};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(one); i++) {
+        slot(5, one[i].off, 0, 100, one[i].size);
+        answered(1, 0, 0);
+    }
+    slot(5, 0, M, 100, 100), slot(6, 0, 0, 101, 100); /* the rest is all of it */
+    answered(2, 0, 0);
+    slot(5, 0, M, 100, 100), slot(6, 0, 0, 101, 65535);
+    answered(2, 0, 0);
+    slot(5, 0, M, 100, 200), slot(6, 4095, 0, 101, 2);
+    answered(2, 0, 0);
+    slot(5, 4000, M, 100, 200), slot(6, 0, 0, 101, 50); /* first part crosses the page */
+    answered(2, 0, 0);
+    slot(5, 0, E, 100, 200), extra(XEN_NETIF_EXTRA_TYPE_GSO, 0);
+    answered(2, 1, 1);
+    slot(5, 0, E | M, 100, 200), extra(XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1), extra(0, 1), extra(255, 0xfe), slot(6, 0, 0, 104, 20);
+    answered(5, 1, 3);
+    for (unsigned i = 0; i < 40; i++)
+        slot(5, 0, i < 39 ? M : 0, 100 + i, i ? 10 : 1000);
+    answered(40, 0, 0);
+    assert_int_equal(nb.stats.tx_errors, ARRAY_SIZE(one) + 7);
+}
+
+static void test_eighteen_slots(void **state)
+{
+    for (unsigned i = 0; i < 18; i++)
+        slot(5, 0, i < 17 ? M : 0, i, i ? 50 : 1000);
+    assert_int_equal(round_trip(), 1);
+    assert_int_equal(last_len, 1000);
+    assert_int_equal(delivered, 1);
+}
+
+static void test_endless_packet(void **state)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        assert_int_equal(round_trip(), 0);
+        assert_null(nb.broken);
+        slot(5, 0, M, i, 10);
+    }
+    assert_int_equal(round_trip(), 0);
+    assert_non_null(nb.broken);
+    assert_int_equal(TXS->rsp_prod, 0);
+    setup(state);
+    slot(5, 0, E, 1, 100);
+    for (unsigned i = 0; i < 255; i++)
+        extra(1, 1);
+    assert_int_equal(round_trip(), 0);
+    assert_non_null(nb.broken);
+}
+
+static void test_indices(void **state)
+{
+    static const uint32_t bad[] = {258, 1000, 0x80000000, 0xffffffff, 0xffffff00};
+
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(bad); i++) {
+        setup(state);
+        slot(5, 0, 0, 1, 60);
+        struct pkt *p = pkt_alloc(&pool);
+        p->len = 60;
+        nb_queue_rx(&nb, p);
+        pkt_put(&pool, p);
+        round_trip();
+        (i & 1 ? &TXS->req_prod : &RXS->req_prod)[0] = bad[i / 2];
+        uint8_t before[4096];
+        memcpy(before, tx_page, sizeof(before));
+        round_trip();
+        assert_non_null(nb.broken);
+        assert_false(nb_arm(&nb));
+        assert_memory_equal(before, tx_page, sizeof(before)); /* left alone */
+        nb_detach(&nb);
+        assert_int_equal(pool.nr_free, POOL);
+    }
+    setup(state);
+    TXS->req_prod = 300;
+    struct keep_vif_head head = {.domid = 16};
+    assert_int_not_equal(nb_attach(&nb, &head), 0);
+}
+
+static void test_failing_copies(void **state)
+{
+    fail_ref = 66;
+    slot(5, 0, M, 1, 300), slot(66, 0, 0, 2, 100);
+    slot(5, 0, 0, 3, 60);
+    assert_int_equal(round_trip(), 2);
+    assert_int_equal(delivered, 1);
+    expect(0, 1, NETIF_RSP_ERROR), expect(1, 2, NETIF_RSP_ERROR), expect(2, 3, NETIF_RSP_OKAY);
+    for (unsigned i = 0; i < 2; i++)
+        RXS->ring[RXS->req_prod++].req = (struct netif_rx_request){(uint16_t)(40 + i), 0, i ? 8 : 66};
+    for (unsigned i = 0; i < 2; i++) {
+        struct pkt *p = pkt_alloc(&pool);
+        p->len = 100;
+        p->flags = i ? PKT_CSUM_BLANK : 0;
+        assert_true(nb_queue_rx(&nb, p));
+        pkt_put(&pool, p);
+    }
+    round_trip();
+    assert_int_equal(RXS->rsp_prod, 2);
+    assert_int_equal(RXS->ring[0].rsp.status, NETIF_RSP_ERROR);
+    assert_int_equal(RXS->ring[0].rsp.id, 40);
+    assert_int_equal(RXS->ring[1].rsp.status, 100);
+    assert_int_equal(RXS->ring[1].rsp.flags, NETRXF_csum_blank | NETRXF_data_validated);
+    assert_int_equal(pool.nr_free, POOL);
+}
+
+static void test_no_rx_buffers(void **state)
+{
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < 2 * NB_RXQ; i++) {
+        struct pkt *p = pkt_alloc(&pool);
+        if (!p)
+            break;
+        p->len = 60;
+        taken += nb_queue_rx(&nb, p);
+        pkt_put(&pool, p);
+    }
+    assert_int_equal(taken, NB_RXQ / 4); /* this pool is small: buffers are scarce */
+    assert_int_equal(round_trip(), 0);
+    assert_false(nb_arm(&nb));
+    assert_int_equal(RXS->req_event, 1);
+    RXS->ring[RXS->req_prod++].req = (struct netif_rx_request){1, 0, 8};
+    assert_true(nb_arm(&nb));
+    assert_int_equal(round_trip(), 1);
+    /* no packet buffers: requests wait, nothing is lost */
+    struct pkt *all[POOL];
+    unsigned n = 0;
+    while ((all[n] = pkt_alloc(&pool)))
+        n++;
+    slot(5, 0, 0, 1, 60);
+    assert_int_equal(round_trip(), 0);
+    while (n)
+        pkt_put(&pool, all[--n]);
+    assert_int_equal(round_trip(), 1);
+    assert_int_equal(delivered, 1);
+    nb_detach(&nb);
+    assert_int_equal(pool.nr_free, POOL);
+}
+
+static void test_notifications(void **state)
+{
+    TXS->rsp_event = 2;
+    slot(5, 0, 0, 1, 60);
+    round_trip();
+    assert_int_equal(sends, 0);
+    slot(5, 0, 0, 2, 60);
+    round_trip();
+    assert_int_equal(sends, 1);
+    slot(5, 0, 0, 3, 60);
+    round_trip();
+    assert_int_equal(sends, 1);
+}
+
+/* Random rings: nothing but the sanitizers and the mocks' checks to hold against. */
+static void test_random(void **state)
+{
+    for (unsigned run = 0; run < 3000; run++) {
+        setup(state);
+        TXS->req_prod = RXS->req_prod = 0;
+        for (unsigned step = 0; step < 20; step++) {
+            for (unsigned i = 0; i < sizeof(tx_page) - 64; i++)
+                tx_page[64 + i] = (uint8_t)(rand() % 5 ? rand() & 6 : rand());
+            for (unsigned i = 64; i < sizeof(rx_page); i++)
+                rx_page[i] = (uint8_t)rand();
+            TXS->req_prod += (unsigned)rand() % 40;
+            RXS->req_prod += (unsigned)rand() % 40;
+            TXS->rsp_event = (unsigned)rand();
+            struct pkt *p = pkt_alloc(&pool);
+            if (p) {
+                p->len = (uint16_t)(14 + rand() % 1500);
+                nb_queue_rx(&nb, p);
+                pkt_put(&pool, p);
+            }
+            round_trip();
+            nb_arm(&nb);
+        }
+        nb_detach(&nb);
+        assert_int_equal(pool.nr_free, POOL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_good_packets, setup),   cmocka_unit_test_setup(test_malformed, setup),
+        cmocka_unit_test_setup(test_eighteen_slots, setup), cmocka_unit_test_setup(test_endless_packet, setup),
+        cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_failing_copies, setup),
+        cmocka_unit_test_setup(test_no_rx_buffers, setup),  cmocka_unit_test_setup(test_notifications, setup),
+        cmocka_unit_test_setup(test_random, setup),
+    };
+    return cmocka_run_group_tests_name("netback", tests, NULL, NULL);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: drivers-dom/net/switch.c drivers-dom/net/pkt.c drivers-dom/net/virtio_pci.c
+// FLAGS: -Idomains/include -Idrivers-dom/net
+/* The switch, packet checksums, and the parser of a virtio device's capabilities, whose bytes come from elsewhere. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "pkt.h"
+#include "switch.h"
+#include "virtio.h"
+
+uint64_t now_ns(void) { return 0; }
+volatile void *mmio_map(uint64_t gpa, uint64_t len) { return NULL; }
+void shared_stored(void) {}
+
+static struct sw sw;
+static uint8_t frame[2048];
+static const uint8_t mac_a[6] = {0, 0x16, 0x3e, 0, 0, 1}, mac_b[6] = {0, 0x16, 0x3e, 0, 0, 2};
+static const uint8_t mac_x[6] = {0x52, 0x54, 0, 1, 2, 3}, mac_y[6] = {0x52, 0x54, 0, 1, 2, 4};
+static const uint8_t all[6] = {255, 255, 255, 255, 255, 255};
+
+static int setup(void **state)
+{
+    memset(&sw, 0, sizeof(sw));
+    switch_port_up(&sw, 0, NULL);
+    switch_port_up(&sw, 1, mac_a);
+    switch_port_up(&sw, 2, mac_b);
+    return 0;
+}
+
+static uint32_t pass(unsigned from, const uint8_t *dst, const uint8_t *src, unsigned type, unsigned len, uint64_t now)
+{
+    memcpy(frame, dst, 6);
+    memcpy(frame + 6, src, 6);
+    frame[12] = (uint8_t)(type >> 8);
+    frame[13] = (uint8_t)type;
+    return switch_route(&sw, from, frame, len, now);
+}
+
+static void test_forwarding(void **state)
+{
+    assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, 0), 1 << 2);
+    assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 0), 1 << 0); /* unknown: not to the neighbour */
+    assert_int_equal(pass(0, mac_a, mac_x, 0x800, 60, 0), 1 << 1);
+    assert_int_equal(pass(0, mac_y, mac_x, 0x800, 60, 0), 0);      /* nobody here */
+    assert_int_equal(pass(1, all, mac_a, 0x800, 60, 0), 1 << 0 | 1 << 2);
+    assert_int_equal(pass(0, all, mac_x, 0x800, 60, 0), 1 << 1 | 1 << 2);
+    assert_int_equal(pass(0, mac_x, mac_y, 0x800, 60, 0), 0);      /* no hairpin */
+    assert_int_equal(pass(1, mac_a, mac_a, 0x800, 60, 0), 0);
+    assert_int_equal(pass(3, all, mac_a, 0x800, 60, 0), 0);        /* port that is down */
+}
+
+static void test_lengths(void **state)
+{
+    for (unsigned len = 0; len < 1600; len++)
+        assert_int_equal(pass(1, mac_b, mac_a, 0x800, len, 0), len >= 14 && len <= 1518 ? 1 << 2 : 0);
+    assert_int_equal(sw.port[1].bad_length, 14 + 1600 - 1519);
+}
+
+static void test_spoofing(void **state)
+{
+    assert_int_equal(pass(1, mac_b, mac_x, 0x800, 60, 0), 0);
+    assert_int_equal(pass(1, all, mac_b, 0x800, 60, 0), 0);
+    assert_int_equal(sw.port[1].spoofed, 2);
+    /* ARP: the sender address inside counts as well, behind VLAN tags too */
+    memset(frame, 0, sizeof(frame));
+    memcpy(frame + 22, mac_b, 6);
+    assert_int_equal(pass(1, all, mac_a, 0x806, 60, 0), 0);
+    memcpy(frame + 22, mac_a, 6);
+    assert_int_equal(pass(1, all, mac_a, 0x806, 60, 0), 1 << 0 | 1 << 2);
+    assert_int_equal(pass(1, all, mac_a, 0x806, 41, 0), 0); /* cut off */
+    frame[16] = 8;
+    frame[17] = 6;
+    memcpy(frame + 26, mac_b, 6);
+    assert_int_equal(pass(1, all, mac_a, 0x8100, 64, 0), 0);
+    memcpy(frame + 26, mac_a, 6);
+    assert_int_equal(pass(1, all, mac_a, 0x8100, 64, 0), 1 << 0 | 1 << 2);
+    for (unsigned len = 14; len < 64; len++) /* tags up to the end of a short frame */
+        for (unsigned i = 14; i < 64; i += 2)
+            frame[i] = 0x81, frame[i + 1] = 0, (void)pass(1, all, mac_a, 0x8100, len, 0);
+    /* from outside nobody speaks as one of ours, nor as a group */
+    assert_int_equal(pass(0, mac_b, mac_a, 0x800, 60, 0), 0);
+    assert_int_equal(pass(0, mac_b, all, 0x800, 60, 0), 0);
+    assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, 0), 1 << 2);
+}
+
+static void test_learning(void **state)
+{
+    switch_port_up(&sw, 5, NULL); /* open vif */
+    assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 0), 1 << 0 | 1 << 5);
+    pass(5, mac_a, mac_x, 0x800, 60, 10);
+    assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 20), 1 << 5);
+    pass(0, mac_a, mac_x, 0x800, 60, 30); /* moved */
+    assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 40), 1 << 0);
+    assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 31 + SW_AGE_NS), 1 << 0 | 1 << 5); /* aged */
+    pass(5, mac_a, mac_y, 0x800, 60, 50);
+    switch_port_down(&sw, 5);
+    assert_int_equal(pass(1, mac_y, mac_a, 0x800, 60, 60), 1 << 0);
+    /* many addresses: bounded, and the newest of a set stay */
+    for (uint32_t i = 0; i < 100000; i++) {
+        uint8_t m[6] = {2, 1, (uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 7};
+        pass(0, mac_a, m, 0x800, 60, 100 + i);
+        assert_int_equal(pass(1, m, mac_a, 0x800, 60, 100 + i), 1 << 0);
+    }
+    assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, 0), 1 << 2);
+}
+
+/* --- checksums -------------------------------------------------------------------------------------------------- */
+
+static uint16_t plain_sum(const uint8_t *b, unsigned n, uint32_t sum)
+{
+    for (unsigned i = 0; i < n; i++)
+        sum += i & 1 ? b[i] : (uint32_t)b[i] << 8;
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
+}
+
+/* Builds a frame, fills its checksum in, and adds everything up the slow way. */
+static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, unsigned padding, bool tag)
+{
+    static uint8_t buf[PKT_BUF];
+    struct pkt p = {.data = buf + PKT_HEAD, .flags = PKT_CSUM_BLANK};
+    unsigned at = tag ? 18 : 14, iph = (v6 ? 40 : 20) + options, th = udp ? 8 : 20, seg = th + payload;
+    uint8_t *d = p.data, *ip = d + at, proto = udp ? 17 : 6;
+
+    for (unsigned i = 0; i < PKT_BUF - PKT_HEAD; i++)
+        d[i] = (uint8_t)rand();
+    if (tag)
+        d[12] = 0x81, d[13] = 0;
+    d[at - 2] = v6 ? 0x86 : 8, d[at - 1] = v6 ? 0xdd : 0;
+    if (v6) {
+        unsigned n = options + seg;
+        ip[0] = 0x60, ip[4] = (uint8_t)(n >> 8), ip[5] = (uint8_t)n, ip[6] = options ? 0 : proto;
+        if (options)
+            ip[40] = proto, ip[41] = (uint8_t)(options / 8 - 1);
+    } else {
+        unsigned n = iph + seg;
+        ip[0] = (uint8_t)(0x40 | iph / 4), ip[2] = (uint8_t)(n >> 8), ip[3] = (uint8_t)n, ip[6] = 0x40, ip[7] = 0, ip[9] = proto;
+    }
+    p.len = (uint16_t)(at + iph + seg + padding);
+    assert_true(pkt_csum_fill(&p));
+    assert_int_equal(p.flags, PKT_CSUM_VALID);
+    assert_int_equal(p.csum_start, at + iph);
+    uint32_t pseudo = plain_sum(v6 ? ip + 8 : ip + 12, v6 ? 32 : 8, proto + seg);
+    assert_int_equal(plain_sum(ip + iph, seg, pseudo), 0xffff);
+    if (udp)
+        assert_true(ip[iph + 6] || ip[iph + 7]);
+}
+
+static void test_checksums(void **state)
+{
+    for (unsigned i = 0; i < 4000; i++)
+        check_csum(i & 1, i & 2, (unsigned)rand() % 1300, i & 4 ? (i & 1 ? 16 : 12) : 0, (unsigned)rand() % 20, i & 8);
+}
+
+static void test_checksum_bounds(void **state)
+{
+    uint8_t *buf = malloc(PKT_BUF); /* exact ends, for the sanitizer */
+    struct pkt p = {0};
+    bool v6;
+
+    for (unsigned i = 0; i < 300000; i++) {
+        unsigned len = (unsigned)rand() % 120;
+        p.len = (uint16_t)len;
+        p.data = buf + PKT_BUF - len;
+        for (unsigned k = 0; k < len; k++)
+            p.data[k] = (uint8_t)rand();
+        if (len > 20) {
+            p.data[12] = i & 1 ? 0x86 : 8;
+            p.data[13] = i & 1 ? 0xdd : 0;
+            p.data[14] = i & 1 ? 0x60 : (uint8_t)(0x40 | rand() % 16);
+            p.data[16] = p.data[18] = 0;
+        }
+        p.flags = PKT_CSUM_BLANK;
+        if (pkt_csum_find(&p, &v6))
+            assert_true(p.csum_start + p.csum_offset + 2 <= (int)len);
+        (void)pkt_csum_fill(&p);
+    }
+    free(buf);
+}
+
+/* --- virtio capabilities ------------------------------------------------------------------------------------------ */
+
+static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
+
+static void vcap(uint8_t *cfg, unsigned at, unsigned next, unsigned type, unsigned bar, uint32_t off, uint32_t len, uint32_t mult)
+{
+    cfg[at] = 9, cfg[at + 1] = (uint8_t)next, cfg[at + 2] = mult ? 20 : 16, cfg[at + 3] = (uint8_t)type, cfg[at + 4] = (uint8_t)bar;
+    put32(cfg + at + 8, off);
+    put32(cfg + at + 12, len);
+    if (mult)
+        put32(cfg + at + 16, mult);
+}
+
+static struct bh_pci_info dev = {.sbdf = 0x18, .bar[1] = {.gpa = 0xe0000000, .size = 0x1000, .flags = 1},
+                                 .bar[4] = {.gpa = 0xe0004000, .size = 0x4000, .flags = 7}};
+
+static void good_cfg(uint8_t *cfg)
+{
+    memset(cfg, 0, 256);
+    put32(cfg, 0x10411af4);
+    cfg[6] = 0x10;
+    cfg[0x34] = 0x98;
+    cfg[0x98] = 0x11, cfg[0x99] = 0x84;
+    vcap(cfg, 0x84, 0x70, 5, 0, 0, 0, 0);
+    vcap(cfg, 0x70, 0x60, VIRTIO_CAP_NOTIFY, 4, 0x3000, 0x1000, 4);
+    vcap(cfg, 0x60, 0x50, VIRTIO_CAP_DEVICE, 4, 0x2000, 0x1000, 0);
+    vcap(cfg, 0x50, 0x40, 3, 4, 0x1000, 0x1000, 0);
+    vcap(cfg, 0x40, 0, VIRTIO_CAP_COMMON, 4, 0, 0x1000, 0);
+}
+
+static void test_virtio_caps(void **state)
+{
+    uint8_t cfg[256];
+    struct keep_nic k;
+
+    good_cfg(cfg);
+    assert_null(virtio_pci_parse(cfg, &dev, &k));
+    assert_int_equal(k.common, 0xe0004000);
+    assert_int_equal(k.notify, 0xe0007000);
+    assert_int_equal(k.notify_mult, 4);
+    assert_true(virtio_pci_matches(&k, &dev));
+    k.notify += 0x1000;
+    assert_false(virtio_pci_matches(&k, &dev));
+    cfg[2] = 0x42;
+    assert_non_null(virtio_pci_parse(cfg, &dev, &k));
+    good_cfg(cfg);
+    cfg[0x41] = 0x98; /* a loop */
+    assert_null(virtio_pci_parse(cfg, &dev, &k));
+    cfg[0x44] = 1; /* too long for that BAR */
+    put32(cfg + 0x48, 0xfe0);
+    assert_non_null(virtio_pci_parse(cfg, &dev, &k));
+    cfg[0x44] = 2; /* no such BAR */
+    assert_non_null(virtio_pci_parse(cfg, &dev, &k));
+    cfg[0x44] = 200;
+    assert_non_null(virtio_pci_parse(cfg, &dev, &k));
+}
+
+static void test_virtio_caps_random(void **state)
+{
+    uint8_t cfg[256];
+    struct keep_nic k;
+
+    unsigned good = 0;
+
+    for (unsigned i = 0; i < 200000; i++) {
+        good_cfg(cfg);
+        for (unsigned n = 1 + (unsigned)rand() % 6; n; n--)
+            cfg[0x30 + (unsigned)rand() % 0xd0] = (uint8_t)rand();
+        if (virtio_pci_parse(cfg, &dev, &k))
+            continue;
+        good++;
+        assert_true(virtio_pci_matches(&k, &dev));
+    }
+    assert_true(good > 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_forwarding, setup), cmocka_unit_test_setup(test_lengths, setup),
+        cmocka_unit_test_setup(test_spoofing, setup),   cmocka_unit_test_setup(test_learning, setup),
+        cmocka_unit_test(test_checksums),               cmocka_unit_test(test_checksum_bounds),
+        cmocka_unit_test(test_virtio_caps),             cmocka_unit_test(test_virtio_caps_random),
+    };
+    return cmocka_run_group_tests_name("switch", tests, NULL, NULL);
+}

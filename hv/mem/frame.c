@@ -7,12 +7,9 @@
  * the reference is held, so that a frame that changed owner meanwhile is given back.
  */
 #include "mem/frame.h"
-#include "boot/boot.h"
-#include "lib/cpu.h"
+#include "lib/lock.h"
 #include "lib/print.h"
 #include "lib/string.h"
-#include "mem/bootmem.h"
-#include "mem/paging.h"
 #include "sched/domain.h"
 
 enum { CLEAN, DIRTY, NR_HEAPS };

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// LINK: hv/boot/cmdline.c
+// The command line: every option, and that a malformed piece is reported by name while the rest applies.
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "shim.h"
+#include <cmocka.h>
+#include <bulkhead.h>
+#include "boot/boot.h"
+#include "lib/print.h"
+
+static struct cmdline c;
+static char said[8192];
+static unsigned complaints;
+
+static void report(const char *part, const char *why)
+{
+    size_t n = strlen(said);
+    snprintf(said + n, sizeof said - n, "%s: %s\n", part, why);
+    complaints++;
+}
+static void parse(const char *text)
+{
+    said[0] = 0;
+    complaints = 0;
+    cmdline_parse(&c, text, report);
+}
+
+static void defaults(void **state)
+{
+    (void)state;
+    parse("");
+    assert_int_equal(complaints, 0);
+    assert_int_equal(c.com1_port, 0x3f8);
+    assert_int_equal(c.com1_baud, 115200);
+    assert_true(c.console_com1);
+    assert_false(c.noreboot || c.nosmap || c.nosmep || c.iommu_off);
+    assert_int_equal(c.maxcpus, 0);
+    assert_int_equal(c.loglvl, LOG_INFO);
+    assert_int_equal(c.nr_hide, 0);
+    assert_int_equal(c.ctl_mem, 64u << 20);
+}
+
+static void every_option(void **state)
+{
+    (void)state;
+    parse("  console=com1,vga com1=57600,8n1,0x2f8 noreboot loglvl=all/error maxcpus=3 iommu=off nosmap smep=0"
+          " sched=rr sched_ratelimit_us=500 ctl_mem=96M  ");
+    assert_string_equal(said, "");
+    assert_int_equal(c.com1_baud, 57600);
+    assert_int_equal(c.com1_port, 0x2f8);
+    assert_true(c.console_com1 && c.noreboot && c.nosmap && c.nosmep && c.iommu_off);
+    assert_int_equal(c.loglvl, LOG_DEBUG);
+    assert_int_equal(c.maxcpus, 3);
+    assert_int_equal(c.wake_preempt_us, 500);
+    assert_int_equal(c.ctl_mem, 96u << 20);
+    parse("console=none smap=off noreboot=no loglvl=none ctl_mem=131072 iommu=on smep=yes");
+    assert_int_equal(complaints, 0);
+    assert_true(!c.console_com1 && c.nosmap && !c.noreboot && !c.iommu_off && !c.nosmep);
+    assert_int_equal(c.loglvl, -1);
+    assert_int_equal(c.ctl_mem, 128u << 20);
+}
+
+static void bad_values_are_named(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "com1=fast", "com1=0", "com1=7", "com1=115200,7e1", "com1=9600,8n1,0x10000", "console=tv", "loglvl=loud",
+        "maxcpus=33", "maxcpus=", "maxcpus=-1", "iommu=maybe", "sched=credit", "sched_ratelimit_us=1h", "ctl_mem=",
+        "ctl_mem=1M", "ctl_mem=1T", "ctl_mem=64MB", "ctl_mem=99999999999999999999", "nosmap=2", "frobnicate",
+        "frobnicate=1", "=", "pciback.hide", "pciback.hide=",
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        char text[128];
+        snprintf(text, sizeof text, "%s noreboot", bad[i]);
+        parse(text);
+        assert_int_equal(complaints, 1);
+        assert_ptr_equal(strstr(said, bad[i]), said);
+        assert_true(c.noreboot);
+    }
+}
+
+static void hide_takes_both_forms(void **state)
+{
+    (void)state;
+    parse("pciback.hide=(00:03.0)(0000:00:04.0)(1f:1f.7)(00ab:ff:00.1)(00:03.0)");
+    assert_string_equal(said, "");
+    assert_int_equal(c.nr_hide, 4);
+    assert_int_equal(c.hide[0], BH_SBDF(0, 0, 3, 0));
+    assert_int_equal(c.hide[1], BH_SBDF(0, 0, 4, 0));
+    assert_int_equal(c.hide[2], BH_SBDF(0, 0x1f, 0x1f, 7));
+    assert_int_equal(c.hide[3], BH_SBDF(0xab, 0xff, 0, 1));
+    parse("xen-pciback.hide=(0a:0B.1)");
+    assert_int_equal(c.hide[0], BH_SBDF(0, 10, 11, 1));
+}
+
+static void hide_reports_each_bad_piece(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "(zz:03.0)", "(00:20.0)", "(00:03.8)", "(100:03.0)", "(10000:00:03.0)", "(00:03)", "(00.03:0)", "()", "(", "00:05.0",
+        "(00:03.0", "(0:0:0:0.0)", "(00:03.0.0)", "(00:03.0 )", "(00:03.-1)", "(:03.0)", "(00::3.0)", "(00:*.0)",
+        "((00:03.0)", "(00:03.99999999999999999999)",
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        char text[128];
+        if (strchr(bad[i], ' '))
+            continue;
+        snprintf(text, sizeof text, "pciback.hide=(00:01.0)%s noreboot", bad[i]);
+        parse(text);
+        assert_true(complaints >= 1);
+        assert_non_null(strstr(said, "pciback.hide="));
+        assert_true(c.noreboot);
+        assert_int_equal(c.hide[0], BH_SBDF(0, 0, 1, 0));
+    }
+    parse("pciback.hide=(00:01.0)(zz:03.0)(00:02.0)junk(00:04.0)");
+    assert_int_equal(complaints, 2);
+    assert_non_null(strstr(said, "(zz:03.0)"));
+    assert_non_null(strstr(said, "junk"));
+    assert_int_equal(c.nr_hide, 3);
+}
+
+static void hide_is_bounded(void **state)
+{
+    (void)state;
+    char text[1024] = "pciback.hide=";
+    for (unsigned i = 0; i < 70; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "(%x:%x.0)", i / 8, i % 8);
+    parse(text);
+    assert_int_equal(c.nr_hide, 64);
+    assert_int_equal(complaints, 6);
+}
+
+static void any_text_is_survived(void **state)
+{
+    (void)state;
+    static const char pieces[][20] = { "pciback.hide=", "(", ")", "00:03.0", ":", ".", " ", "=", "com1=", ",", "8n1", "loglvl=",
+                                       "\xff", "maxcpus=", "9999999999999999999", "ctl_mem=", "0x", "G", "/" };
+    srand(1);
+    for (unsigned n = 0; n < 20000; n++) {
+        char text[1500] = "";
+        unsigned k = (unsigned)rand() % 60;
+        while (k--)
+            strcat(text, pieces[(unsigned)rand() % ARRAY_SIZE(pieces)]);
+        parse(text);
+        assert_true(c.nr_hide <= 64 && c.maxcpus <= MAX_CPUS && c.ctl_mem >= 8u << 20);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults), cmocka_unit_test(every_option), cmocka_unit_test(bad_values_are_named),
+        cmocka_unit_test(hide_takes_both_forms), cmocka_unit_test(hide_reports_each_bad_piece),
+        cmocka_unit_test(hide_is_bounded), cmocka_unit_test(any_text_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

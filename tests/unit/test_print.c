@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// LINK: hv/lib/format.c hv/lib/print.c
+// FLAGS: -Dvsnprintf=bh_vsnprintf -Dsnprintf=bh_snprintf
+// Formatting against the C library's, and the log ring with its console rules.
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#undef vsnprintf
+#undef snprintf
+#include <stdio.h>
+#define vsnprintf bh_vsnprintf
+#define snprintf bh_snprintf
+#include "shim.h"
+#include <cmocka.h>
+#include "irq/irq.h"
+#include "lib/print_internal.h"
+#include "lib/serial.h"
+#include "sched/domain.h"
+
+static char wire[262144];
+static size_t wire_len;
+static unsigned ipis, virqs;
+
+void serial_write(const char *s, size_t n)
+{
+    assert_true(wire_len + n < sizeof wire);
+    memcpy(wire + wire_len, s, n);
+    wire_len += n;
+    wire[wire_len] = 0;
+}
+size_t serial_read(char *buf, size_t n) { (void)buf; (void)n; return 0; }
+void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)cpu; assert_int_equal(vector, VEC_KICK); ipis++; }
+void notify_control(uint32_t virq) { assert_int_equal(virq, VIRQ_CON_RING); virqs++; }
+
+#define SAME(...) do { \
+    char a[256], b[256]; \
+    int x = (bh_snprintf)(a, sizeof a, __VA_ARGS__), y = (sprintf)(b, __VA_ARGS__); \
+    assert_string_equal(a, b); \
+    assert_int_equal(x, y); \
+} while (0)
+
+static void formats_like_the_library(void **state)
+{
+    (void)state;
+    SAME("%d %i %u %x %X", -1, 42, 4000000000u, 0xbeefu, 0xbeefu);
+    SAME("%ld %lu %lx %zu %llx", (long)INT64_MIN, ~0ul, ~0ul, (size_t)7, 1ull << 63);
+    SAME("%5d|%-5d|%05d|%05d", 42, 42, 42, -42);
+    SAME("%8x|%-8x|%08x|%016lx", 0xabcu, 0xabcu, 0xabcu, 0xabcul);
+    SAME("%s|%8s|%-8s|%.2s|%.*s", "abc", "abc", "abc", "abc", 1, "abc");
+    SAME("%c%c %% %*d", 'a', 'b', 6, 7);
+    SAME("%p", (void *)0x1234);
+    SAME("%d", INT32_MIN);
+}
+
+static void never_writes_past_the_end(void **state)
+{
+    (void)state;
+    char b[8] = "\x7f\x7f\x7f\x7f\x7f\x7f\x7f";
+    assert_int_equal((bh_snprintf)(b, 4, "%s", "abcdef"), 6);
+    assert_string_equal(b, "abc");
+    assert_int_equal(b[4], 0x7f);
+    assert_int_equal((bh_snprintf)(NULL, 0, "%d", 12345), 5);
+}
+
+static void lines_have_the_prefix_and_one_end(void **state)
+{
+    (void)state;
+    wire_len = 0;
+    printk(LOG_INFO, "one %d\n", 1);
+    printk(LOG_INFO, "two");
+    printk(LOG_DEBUG, "not shown");
+    assert_string_equal(wire, "(BH) one 1\n(BH) two\n");
+    char big[1000];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    wire_len = 0;
+    printk(LOG_INFO, "%s", big);
+    assert_true(wire_len < 330 && wire[wire_len - 1] == '\n');
+}
+
+static void claimed_console(void **state)
+{
+    (void)state;
+    char buf[256];
+    uint64_t pos = ~0ull;
+    assert_int_equal(log_read(&pos, buf, sizeof buf), 0); /* clamped to the end */
+    wire_len = 0;
+    ipis = virqs = 0;
+    console_claim(true);
+    printk(LOG_INFO, "quiet");
+    printk(LOG_INFO, "quiet too");
+    assert_int_equal(wire_len, 0);
+    assert_int_equal(ipis, 1); /* told once for both */
+    print_deferred();
+    print_deferred();
+    assert_int_equal(virqs, 1);
+    console_write("bh> ", 4);
+    assert_int_equal(wire_len, 4);
+    size_t n = log_read(&pos, buf, sizeof buf);
+    assert_int_equal(n, strlen("(BH) quiet\n(BH) quiet too\n"));
+    assert_memory_equal(buf, "(BH) quiet\n(BH) quiet too\n", n);
+    console_claim(false);
+    wire_len = 0;
+    printk(LOG_ERR, "loud");
+    assert_string_equal(wire, "(BH) loud\n");
+}
+
+static void ring_keeps_the_newest(void **state)
+{
+    (void)state;
+    char buf[100];
+    uint64_t pos = 0;
+    wire_len = 0;
+    for (unsigned i = 0; i < 5000; i++)
+        printk(LOG_INFO, "line number %06u", i);
+    size_t got, total = 0;
+    char last[101] = "";
+    while ((got = log_read(&pos, buf, sizeof buf))) {
+        memcpy(last, buf, got);
+        last[got] = 0;
+        pos += got;
+        total += got;
+    }
+    assert_int_equal(total, 65536);
+    assert_non_null(strstr(last, "004999\n"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formats_like_the_library), cmocka_unit_test(never_writes_past_the_end),
+        cmocka_unit_test(lines_have_the_prefix_and_one_end), cmocka_unit_test(claimed_console),
+        cmocka_unit_test(ring_keeps_the_newest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -15,6 +15,8 @@ $(B)/unit/%: tests/unit/%.c tests/unit/shim/shim.c
 	$(CC) -std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	    -DUNIT_TEST $(UNIT_WARN) $$flags $(UNIT_INC) -MMD -MP -MT $@ -o $@ $< $$link tests/unit/shim/shim.c -lcmocka
 
+-include tests/system/hello/build.mk
+
 unit: $(UNIT_BIN)
 	tests/unit.sh $(UNIT_BIN)
 

@@ -63,7 +63,7 @@ void deadline_kick(struct domain *d, uint64_t ms)
 
 static void watchdog_fired(struct domain *d)
 {
-    log_warn("d%u: watchdog expired\n", d->id);
+    log_warn("d%u: watchdog expired", d->id);
     domain_shutdown(d, SHUTDOWN_watchdog);
 }
 static void watchdog0(struct timer *t) { watchdog_fired(container_of(t, struct domain, watchdog[0])); }

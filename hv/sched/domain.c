@@ -379,7 +379,7 @@ void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, c
     spin_unlock(&d->lock);
 
     domain_recheck(d);
-    log_err("d%u (%s) crashed: %s; rip %lx, exit code %lx, info %lx %lx\n", d->id, d->name, why,
+    log_err("d%u (%s) crashed: %s; rip %lx, exit code %lx, info %lx %lx", d->id, d->name, why,
             (unsigned long)d->report.rip, (unsigned long)d->report.exit_code, (unsigned long)d->report.info1,
             (unsigned long)d->report.info2);
     if (d == control_domain)
@@ -395,7 +395,7 @@ void domain_shutdown(struct domain *d, uint32_t reason)
         return;
     }
     if (d == control_domain) {
-        log_info("the control domain ends the session (reason %u)\n", reason);
+        log_info("the control domain ends the session (reason %u)", reason);
         if (reason == SHUTDOWN_reboot)
             machine_reboot();
         machine_poweroff();
@@ -440,6 +440,6 @@ void domain_say(struct domain *d, const char *text, size_t n)
         spin_unlock(&d->lock);
         line[len] = 0;
         if (len)
-            log_info("d%u: %s\n", d->id, line);
+            log_info("d%u: %s", d->id, line);
     }
 }

@@ -80,20 +80,20 @@ static void msr_bitmap_init(void)
 static int svm_detect(void)
 {
     if (cpuid(0x80000000, 0).eax < 0x8000000a || !(cpuid(0x80000001, 0).ecx & (1u << 2))) {
-        log_err("this CPU has no SVM\n");
+        log_err("this CPU has no SVM");
         return -ENODEV;
     }
     if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS) {
-        log_err("SVM is disabled by the firmware\n");
+        log_err("SVM is disabled by the firmware");
         return -ENODEV;
     }
     struct cpuid_regs r = cpuid(0x8000000a, 0);
     if (!(r.edx & 1)) {
-        log_err("this CPU has no nested paging\n");
+        log_err("this CPU has no nested paging");
         return -ENODEV;
     }
     if (!(cpuid(1, 0).ecx & (1u << 26)) || cpuid(0xd, 0).ecx > PAGE_SIZE) {
-        log_err("this CPU has no XSAVE, or a state larger than a page\n");
+        log_err("this CPU has no XSAVE, or a state larger than a page");
         return -ENODEV;
     }
     nr_asids = r.ebx;

@@ -177,7 +177,7 @@ static void exit_msr(struct vcpu *v)
     uint64_t x = (uint32_t)v->regs.rax | v->regs.rdx << 32;
     int rc = wr ? msr_write(v, msr, x) : msr_read(v, msr, &x);
     if (rc) {
-        log_debug("d%uv%u: #GP for %s of MSR %x\n", v->domain->id, v->id, wr ? "write" : "read", msr);
+        log_debug("d%uv%u: #GP for %s of MSR %x", v->domain->id, v->id, wr ? "write" : "read", msr);
         inject_gp(v);
         return;
     }

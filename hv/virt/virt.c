@@ -15,7 +15,7 @@ void virt_init(void)
     virt = &svm_ops;
     if (virt->cpu_init(this_cpu()))
         panic("no hardware virtualisation that this core can use (it needs AMD SVM with nested paging)");
-    log_info("%s%s\n", virt->name, virt_features & BH_SYS_NRIP ? ", next rip saved" : ", no next rip");
+    log_info("%s%s", virt->name, virt_features & BH_SYS_NRIP ? ", next rip saved" : ", no next rip");
 }
 
 /* The vector by which the guest hears of events. It is injected as such, without the local APIC (linux-pvh D5). */

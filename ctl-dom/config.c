@@ -98,7 +98,7 @@ static int list(struct parser *ps)
         skip(ps, true);
         if (ps->p < ps->end && *ps->p == ',')
             ps->p++;
-        else if (ps->p == ps->end || *ps->p != ']')
+        else if (ps->p < ps->end && *ps->p != ']')
             return fail(ps, "%s: expected , or ]", ps->key);
     }
 }
@@ -462,8 +462,6 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
         why = "keep pages are for role driver only";
     else if (c->image[0] && c->keep * 4 + 2048 > c->memory_mb * 1024)
         why = "keep pages leave no room for the program";
-    else if (c->nr_pci && c->role != BH_ROLE_DRIVER)
-        why = "pci: devices go to driver domains only (role = \"driver\")";
     else if (c->kernel[0] && c->memory_mb < 64)
         why = "a guest needs at least 64 MiB";
     if (!why)

@@ -176,7 +176,7 @@ static bool control(struct edit *e, unsigned char c)
     case 3: /* ^C */
         e->line[0] = '\0';
         e->len = e->cur = 0;
-        put(e, "^C\n");
+        put(e, "\n");
         return true;
     case 1: move_to(e, 0); break;
     case 2: final(e, 'D'); break;

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: ctl-dom/config.c ctl-dom/split.c
+// FLAGS: -Ictl-dom
+/* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "config.h"
+#include "split.h"
+
+static struct domcfg cfg;
+static char err[256];
+
+static int parse(const char *text)
+{
+    /* A copy without the NUL, so that the sanitizer sees a read past the end. */
+    size_t len = strlen(text);
+    char *copy = malloc(len + !len);
+    memcpy(copy, text, len);
+    err[0] = '\0';
+    int rc = config_parse(&cfg, "x.cfg", copy, len, err, sizeof(err));
+    free(copy);
+    return rc;
+}
+
+static void whole_file(void **state)
+{
+    assert_int_equal(parse("# a guest\n"
+                           "name = \"debian\"   # its name\n"
+                           "kernel='debian-kernel'; memory = 256\n"
+                           "vcpus=0x2\n"
+                           "vif = [ 'mac=00:16:3e:00:00:01,bridge=net0',\n"
+                           "        \"backend=net1\", ]\n"
+                           "pci=['00:03.0', '0001:02:1f.7']\n"
+                           "on_crash = 'preserve'\n"
+                           "extra = \"console=hvc0 quiet # not a comment\"\n"
+                           "autostart = 1"), 0);
+    assert_string_equal(cfg.name, "debian");
+    assert_string_equal(cfg.kernel, "debian-kernel");
+    assert_int_equal(cfg.memory_mb, 256);
+    assert_int_equal(cfg.vcpus, 2);
+    assert_int_equal(cfg.nr_vifs, 2);
+    assert_int_equal(cfg.vif[0].mac[2], 0x3e);
+    assert_string_equal(cfg.vif[0].bridge, "net0");
+    assert_false(cfg.vif[1].has_mac);
+    assert_string_equal(cfg.vif[1].backend, "net1");
+    assert_int_equal(cfg.nr_pci, 2);
+    assert_int_equal(cfg.pci[0], BH_SBDF(0, 0, 3, 0));
+    assert_int_equal(cfg.pci[1], BH_SBDF(1, 2, 0x1f, 7));
+    assert_int_equal(cfg.on_crash, ACTION_PRESERVE);
+    assert_int_equal(cfg.on_reboot, ACTION_RESTART);
+    assert_string_equal(cfg.cmdline, "console=hvc0 quiet # not a comment");
+    assert_true(cfg.autostart);
+    assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), 0);
+    assert_int_equal(parse(""), 0);
+    assert_int_equal(parse("vif=[]"), 0);
+    assert_int_equal(cfg.nr_vifs, 0);
+}
+
+static void errors_name_the_place(void **state)
+{
+    static const struct { const char *text, *error; } bad[] = {
+        { "name=\"a\"\n\ncolour = \"red\"\n", "x.cfg:3: unknown key 'colour'" },
+        { "memory = lots", "x.cfg:1: memory: 'lots' is no number" },
+        { "memory = [ 1 ]", "x.cfg:1: memory: expected one value, not a list" },
+        { "memory = -1", "x.cfg:1: memory: '-1' is no number" },
+        { "vcpus = 0", "x.cfg:1: vcpus: 0 is not between 1 and 32" },
+        { "vcpus = 33", "x.cfg:1: vcpus: 33 is not between 1 and 32" },
+        { "memory = 99999999999999999999", "x.cfg:1: memory: 18446744073709551615 is not between 1 and 1048576" },
+        { "name = \"a", "x.cfg:1: name: the closing quote is missing" },
+        { "name = 'a\nb'", "x.cfg:1: name: the closing quote is missing" },
+        { "name = \"a b\"", "x.cfg:1: name: 'a b' has a character that is not allowed" },
+        { "\nvif = [ 'mac=00:16:3e:00:00'\n ]", "x.cfg:2: vif: bad mac '00:16:3e:00:00'" },
+        { "vif = [ 'mac=01:16:3e:00:00:01' ]", "x.cfg:1: vif: bad mac '01:16:3e:00:00:01'" },
+        { "vif = [ 'speed=3' ]", "x.cfg:1: vif: unknown option 'speed'" },
+        { "vif = [ 'bridge' ]", "x.cfg:1: vif: expected option=value, got 'bridge'" },
+        { "vif = [ 'bridge=a'", "x.cfg:1: vif: the closing ] is missing" },
+        { "vif = [ 'bridge=a' 'b' ]", "x.cfg:1: vif: expected , or ]" },
+        { "pci = [ '0:3.0' ]", "x.cfg:1: pci: bad device '0:3.0' (bus:slot.function or domain:bus:slot.function)" },
+        { "pci = [ '00:20.0' ]", "x.cfg:1: pci: bad device '00:20.0' (bus:slot.function or domain:bus:slot.function)" },
+        { "disk = [ 'phy:blk0:a,xvda,w' ]", "x.cfg:1: disk: 'phy:blk0:a,xvda,w': there is no block driver domain" },
+        { "on_crash = 'explode'", "x.cfg:1: on_crash: unknown value 'explode'" },
+        { "role = 'control'", "x.cfg:1: role: unknown value 'control'" },
+        { "type = 'hvm'", "x.cfg:1: type: unknown value 'hvm'" },
+        { "name", "x.cfg:1: expected = after 'name'" },
+        { "= 3", "x.cfg:1: expected key = value at '= 3'" },
+        { "memory = 3 4", "x.cfg:1: memory: unexpected text after the value" },
+        { "memory =", "x.cfg:1: memory: a value is missing" },
+    };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_true(parse(bad[i].text) < 0);
+        assert_string_equal(err, bad[i].error);
+    }
+}
+
+static void overrides(void **state)
+{
+    assert_int_equal(parse("name='a'\nkernel='k'\nmemory=64\nvif=['bridge=net0']\n"), 0);
+    assert_int_equal(config_override(&cfg, "memory=512", err, sizeof(err)), 0);
+    assert_int_equal(cfg.memory_mb, 512);
+    assert_int_equal(config_override(&cfg, "extra=a b c", err, sizeof(err)), 0);
+    assert_string_equal(cfg.cmdline, "a b c");
+    assert_int_equal(config_override(&cfg, "extra=\"d e\"", err, sizeof(err)), 0);
+    assert_string_equal(cfg.cmdline, "d e");
+    assert_int_equal(config_override(&cfg, "vif=[]", err, sizeof(err)), 0);
+    assert_int_equal(cfg.nr_vifs, 0);
+    assert_int_equal(config_override(&cfg, "pci=['00:04.0']", err, sizeof(err)), 0);
+    assert_int_equal(cfg.nr_pci, 1);
+    assert_true(config_override(&cfg, "colour=red", err, sizeof(err)) < 0);
+    assert_string_equal(err, "colour=red: unknown key 'colour'");
+    assert_true(config_override(&cfg, "name='", err, sizeof(err)) < 0);
+    assert_true(config_override(&cfg, "=3", err, sizeof(err)) < 0);
+    assert_true(config_override(&cfg, "plain", err, sizeof(err)) < 0);
+    assert_true(config_override(&cfg, "vif=['a=b'", err, sizeof(err)) < 0);
+}
+
+static void checks(void **state)
+{
+    static const struct { const char *text, *error; } bad[] = {
+        { "kernel='k'\nmemory=64", "x.cfg: name is missing" },
+        { "name='a'\nkernel='k'", "x.cfg: memory is missing" },
+        { "name='a'\nmemory=64", "x.cfg: kernel (of a guest) or image (of a service domain) is missing" },
+        { "name='a'\nmemory=64\nkernel='k'\nimage='i'", "x.cfg: kernel and image exclude each other" },
+        { "name='a'\nmemory=32\nkernel='k'", "x.cfg: a guest needs at least 64 MiB" },
+        { "name='a'\nmemory=4\nimage='i'\nvcpus=2", "x.cfg: a service domain has one vCPU" },
+        { "name='a'\nmemory=4\nimage='i'\nkeep=2", "x.cfg: keep pages are for role driver only" },
+        { "name='a'\nmemory=2\nimage='i'\nrole='driver'\nkeep=2", "x.cfg: keep pages leave no room for the program" },
+    };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(parse(bad[i].text), 0);
+        assert_true(config_check(&cfg, "x.cfg", err, sizeof(err)) < 0);
+        assert_string_equal(err, bad[i].error);
+    }
+}
+
+/* No input may read or write out of bounds, whatever it says. */
+static void garbage(void **state)
+{
+    static const char bits[] = "name=\"'[], \n;#vifpci:03.0mac=\\\t\r0x";
+    char text[400];
+
+    srand(7);
+    for (unsigned round = 0; round < 20000; round++) {
+        unsigned len = (unsigned)rand() % (sizeof(text) - 1);
+        for (unsigned i = 0; i < len; i++)
+            text[i] = bits[(unsigned)rand() % (sizeof(bits) - 1)];
+        text[len] = '\0';
+        parse(text);
+        config_override(&cfg, text, err, sizeof(err));
+    }
+}
+
+static void words(void **state)
+{
+    char *argv[4];
+    const char *why = "";
+    char a[] = "  create  debian extra=\"a b\" vif=['x=1', 'y=2'] ";
+    assert_int_equal(shell_split(a, argv, 4, &why), 4);
+    assert_string_equal(argv[0], "create");
+    assert_string_equal(argv[2], "extra=\"a b\"");
+    assert_string_equal(argv[3], "vif=['x=1', 'y=2']");
+    char b[] = "'a b' \"\" c";
+    assert_int_equal(shell_split(b, argv, 4, &why), 3);
+    assert_string_equal(argv[0], "a b");
+    assert_string_equal(argv[1], "");
+    char c[] = "name='";
+    assert_int_equal(shell_split(c, argv, 4, &why), -1);
+    assert_string_equal(why, "the closing quote is missing");
+    char d[] = "vif=[";
+    assert_int_equal(shell_split(d, argv, 4, &why), -1);
+    char e[] = "a b c d e";
+    assert_int_equal(shell_split(e, argv, 4, &why), -1);
+    char f[] = "   ";
+    assert_int_equal(shell_split(f, argv, 4, &why), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_file), cmocka_unit_test(errors_name_the_place), cmocka_unit_test(overrides),
+        cmocka_unit_test(checks),     cmocka_unit_test(garbage),               cmocka_unit_test(words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: ctl-dom/elf.c
+// FLAGS: -Ictl-dom
+/* The streaming ELF loader: any cut of the file gives the same memory; a bad file gives a sentence. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "elf.h"
+
+#define LIMIT 0x40000u
+#define FILE_LEN 0x6000u
+static uint8_t ram[LIMIT], file[FILE_LEN];
+
+struct phdr { uint32_t type, flags; uint64_t offset, vaddr, paddr, filesz, memsz, align; };
+
+static int to_ram(void *arg, uint64_t gpa, const void *src, size_t len)
+{
+    assert_true(gpa + len <= LIMIT);
+    memcpy(ram + gpa, src, len);
+    return 0;
+}
+
+static void phdr(unsigned i, struct phdr p)
+{
+    memcpy(file + 64 + i * sizeof(p), &p, sizeof(p));
+}
+
+/* Two segments (the first holds the header), a note inside the second. */
+static void make_file(void)
+{
+    static const uint32_t notes[] = { 4, 8, 6, 0x006e6558, 0, 0, 4, 4, 18, 0x006e6558, 0x10040 };
+    uint16_t type = 2, machine = 62, phentsize = 56, phnum = 3;
+    uint64_t phoff = 64;
+
+    for (unsigned i = 0; i < FILE_LEN; i++)
+        file[i] = (uint8_t)(i * 7 + (i >> 8));
+    memset(file, 0, 64);
+    memcpy(file, "\177ELF\2\1\1", 7);
+    memcpy(file + 16, &type, 2);
+    memcpy(file + 18, &machine, 2);
+    memcpy(file + 32, &phoff, 8);
+    memcpy(file + 54, &phentsize, 2);
+    memcpy(file + 56, &phnum, 2);
+    phdr(0, (struct phdr){ .type = 1, .offset = 0, .paddr = 0x10000, .filesz = 0x1800, .memsz = 0x2000 });
+    phdr(1, (struct phdr){ .type = 1, .offset = 0x2000, .paddr = 0x20000, .filesz = 0x3000, .memsz = 0x9000 });
+    phdr(2, (struct phdr){ .type = 4, .offset = 0x3ff0, .filesz = sizeof(notes) });
+    memcpy(file + 0x3ff0, notes, sizeof(notes));
+}
+
+static struct elf_stream *s;
+
+static int load(size_t len, size_t step)
+{
+    int rc = 0;
+    memset(ram, 0, sizeof(ram));
+    elf_begin(s, to_ram, NULL, LIMIT);
+    for (size_t at = 0; at < len && !rc; at += step) {
+        size_t n = len - at < step ? len - at : step;
+        uint8_t *piece = malloc(n);
+        memcpy(piece, file + at, n);
+        rc = elf_feed(s, piece, n);
+        free(piece);
+    }
+    return rc ? rc : elf_end(s);
+}
+
+static void any_cut(void **state)
+{
+    static const size_t steps[] = { 1, 7, 64, 1000, 4095, 4096, 4097, 0x2000, FILE_LEN };
+    make_file();
+    for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        assert_int_equal(load(FILE_LEN, steps[i]), 0);
+        assert_int_equal(s->entry, 0x10040);
+        assert_int_equal(s->low, 0x10000);
+        assert_int_equal(s->high, 0x29000);
+        assert_memory_equal(ram + 0x10000, file, 0x1800);
+        assert_memory_equal(ram + 0x20000, file + 0x2000, 0x3000);
+        for (unsigned a = 0x11800; a < 0x20000; a++)
+            assert_int_equal(ram[a], 0);
+    }
+}
+
+static void expect(const char *why)
+{
+    assert_true(load(FILE_LEN, 512) < 0);
+    assert_string_equal(s->why, why);
+}
+
+static void refusals(void **state)
+{
+    make_file();
+    file[0] = 'x';
+    expect("is no ELF file");
+    make_file();
+    file[4] = 1;
+    expect("is no ELF file for x86-64");
+    make_file();
+    file[18] = 3;
+    expect("is no ELF file for x86-64");
+    make_file();
+    file[34] = 1; /* program headers at 64 KiB */
+    expect("has its program headers out of reach");
+    make_file();
+    phdr(1, (struct phdr){ .type = 1, .offset = 0x2000, .paddr = 0x3f000, .filesz = 0x1000, .memsz = 0x2000 });
+    expect("does not fit into the domain's memory");
+    make_file();
+    phdr(1, (struct phdr){ .type = 1, .offset = 0x2000, .paddr = ~0ull - 10, .filesz = 0x1000, .memsz = 0x2000 });
+    expect("has a segment that makes no sense");
+    make_file();
+    phdr(1, (struct phdr){ .type = 1, .offset = 0x2000, .paddr = 0x20000, .filesz = 0x3000, .memsz = 0x2000 });
+    expect("has a segment that makes no sense");
+    make_file();
+    phdr(2, (struct phdr){ .type = 4, .offset = 0x3ff0, .filesz = ELF_NOTES + 1 });
+    expect("has too many notes");
+    make_file();
+    file[0x3ff0 + 32] = 17; /* the note's type */
+    expect("is no PVH kernel (no Xen note of type 18)");
+    make_file();
+    file[0x3ff0 + 42] = 9; /* entry 0x90040 */
+    expect("has its PVH entry outside of its segments");
+    make_file();
+    assert_true(load(0x4800, 512) < 0);
+    assert_string_equal(s->why, "is truncated");
+    assert_true(load(40, 40) < 0);
+    assert_string_equal(s->why, "is no ELF file");
+    assert_true(load(0, 1) < 0);
+}
+
+static void flipped_bits(void **state)
+{
+    srand(3);
+    for (unsigned i = 0; i < 20000; i++) {
+        make_file();
+        for (unsigned k = 0; k < 3; k++) {
+            unsigned at = k < 2 ? (unsigned)rand() % 240 : 0x3ff0 + (unsigned)rand() % 44;
+            file[at] ^= (uint8_t)(1u << rand() % 8);
+        }
+        (void)load(FILE_LEN, 1 + (size_t)rand() % 5000);
+    }
+}
+
+static int setup(void **state)
+{
+    s = malloc(sizeof(*s));
+    return !s;
+}
+
+static int teardown(void **state)
+{
+    free(s);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(any_cut), cmocka_unit_test(refusals), cmocka_unit_test(flipped_bits) };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: ctl-dom/edit.c
+// FLAGS: -Ictl-dom
+/* The line editor against a terminal of 80 columns that knows as much as the editor uses. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "edit.h"
+
+static struct edit e;
+static char screen[EDIT_COLUMNS + 1];
+static unsigned column, newlines;
+static int esc;
+static unsigned arg;
+
+static void terminal(const char *s, size_t len)
+{
+    for (; len; s++, len--) {
+        char c = *s;
+        if (esc == 1) {
+            assert_int_equal(c, '[');
+            esc = 2;
+            arg = 0;
+        } else if (esc == 2 && c >= '0' && c <= '9') {
+            arg = arg * 10 + (unsigned)(c - '0');
+        } else if (esc == 2) {
+            esc = 0;
+            if (c == 'K')
+                memset(screen + column, ' ', EDIT_COLUMNS - column);
+            else if (c == 'C')
+                column += arg ? arg : 1;
+            else
+                fail_msg("unknown sequence %c", c);
+        } else if (c == 27) {
+            esc = 1;
+        } else if (c == '\r') {
+            column = 0;
+        } else if (c == '\n') {
+            column = 0;
+            newlines++;
+            memset(screen, ' ', EDIT_COLUMNS);
+        } else {
+            assert_true(c >= 32 && c < 127);
+            assert_true(column < EDIT_COLUMNS - 1); /* the last column would wrap */
+            screen[column++] = c;
+        }
+    }
+    assert_true(column < EDIT_COLUMNS);
+}
+
+static bool type(const char *s)
+{
+    bool done = false;
+    while (*s)
+        done = edit_key(&e, (unsigned char)*s++);
+    return done;
+}
+
+static void shows(const char *text, unsigned at)
+{
+    char want[EDIT_COLUMNS + 1];
+    snprintf(want, sizeof(want), "%-80s", text);
+    assert_string_equal(screen, want);
+    assert_int_equal(column, at);
+}
+
+static int fresh(void **state)
+{
+    memset(screen, ' ', EDIT_COLUMNS);
+    column = newlines = 0;
+    esc = 0;
+    edit_init(&e, terminal, "bh> ");
+    edit_start(&e);
+    return 0;
+}
+
+static void keys(void **state)
+{
+    type("lost");
+    shows("bh> lost", 8);
+    type("\x1b[D\x1b[D\x7f");
+    shows("bh> lst", 5);
+    type("i");
+    shows("bh> list", 6);
+    type("\x01x");
+    shows("bh> xlist", 5);
+    type("\x05 a");
+    shows("bh> xlist a", 11);
+    type("\x1b[H\x1b[3~");
+    shows("bh> list a", 4);
+    type("\x1b[F\x17");
+    shows("bh> list ", 9);
+    type("\x15");
+    shows("bh> ", 4);
+    type("abc\x1b[1~\x1b[C\x0b");
+    shows("bh> a", 5);
+    type("\x1b[4~\x08\x08\x08");
+    shows("bh> ", 4);
+    type("\x1bOA\x1b[99X\x1b[5~"); /* keys that mean nothing */
+    shows("bh> ", 4);
+    assert_true(type("help\r"));
+    assert_string_equal(e.line, "help");
+    edit_start(&e);
+    assert_true(type("half\x03"));
+    assert_string_equal(e.line, "");
+}
+
+static void history(void **state)
+{
+    type("one\r");
+    edit_start(&e);
+    type("two\r");
+    edit_start(&e);
+    type("two\r"); /* kept once */
+    edit_start(&e);
+    type("new");
+    type("\x1b[A");
+    shows("bh> two", 7);
+    type("\x1b[A");
+    shows("bh> one", 7);
+    type("\x1b[A\x1b[A");
+    shows("bh> one", 7);
+    type("\x1b[B\x1b[B\x1b[B");
+    shows("bh> new", 7);
+    for (unsigned i = 0; i < 3 * EDIT_HISTORY; i++) {
+        char line[16];
+        snprintf(line, sizeof(line), "%u\r", i);
+        type("\x15");
+        type(line);
+        edit_start(&e);
+    }
+    for (unsigned i = 0; i < EDIT_HISTORY + 5; i++)
+        type("\x1b[A");
+    shows("bh> 64", 6);
+}
+
+static void long_line(void **state)
+{
+    for (unsigned i = 0; i < 3000; i++)
+        edit_key(&e, (unsigned char)('a' + i % 26));
+    assert_int_equal(e.len, EDIT_MAX - 1);
+    assert_int_equal(column, EDIT_COLUMNS - 1);
+    type("\x01");
+    assert_memory_equal(screen, "bh> abcdef", 10);
+    assert_int_equal(column, 4);
+    type("\x05");
+    assert_int_equal(column, EDIT_COLUMNS - 1);
+    assert_int_equal(newlines, 0);
+    assert_true(type("\r"));
+}
+
+static void interrupted(void **state)
+{
+    type("list\x1b[D");
+    edit_hide(&e);
+    terminal("net0: up\n", 9);
+    edit_show(&e);
+    shows("bh> list", 7);
+}
+
+/* Whatever is typed: the model above never sees a wrap, and the line keeps its shape. */
+static void noise(void **state)
+{
+    srand(11);
+    for (unsigned i = 0; i < 200000; i++) {
+        unsigned r = (unsigned)rand();
+        unsigned char c = r % 4 ? (unsigned char)(32 + r / 4 % 95) : (unsigned char)(r / 4 % 256);
+        if (edit_key(&e, c))
+            edit_start(&e);
+        assert_true(e.cur <= e.len && e.len < EDIT_MAX && e.left <= e.cur);
+        assert_int_equal(strlen(e.line), e.len);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(keys, fresh),        cmocka_unit_test_setup(history, fresh),
+        cmocka_unit_test_setup(long_line, fresh),   cmocka_unit_test_setup(interrupted, fresh),
+        cmocka_unit_test_setup(noise, fresh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -29,12 +29,20 @@ static void physical_write(const char *s, size_t n)
     hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, n, (uint64_t)s, 0);
 }
 
-/* Returns how many bytes went in. The reader's index is the other domain's: clamped before use. */
+/* The reader's index is the other domain's: clamped before use. */
+size_t console_room(void)
+{
+    if (!ring)
+        return SIZE_MAX;
+    uint32_t used = ring->out_prod - READ_ONCE(ring->out_cons);
+    return used > sizeof(ring->out) ? 0 : sizeof(ring->out) - used;
+}
+
+/* Returns how many bytes went in. */
 static size_t ring_put(const char *s, size_t n)
 {
     uint32_t prod = ring->out_prod;
-    uint32_t used = prod - READ_ONCE(ring->out_cons);
-    size_t room = used > sizeof(ring->out) ? 0 : sizeof(ring->out) - used;
+    size_t room = console_room();
 
     if (n > room)
         n = room;
@@ -54,10 +62,9 @@ void console_write(const char *s, size_t n)
     }
     if (reported != console_dropped) {
         char note[48];
-        uint32_t used = ring->out_prod - READ_ONCE(ring->out_cons);
         size_t len = (size_t)snprintf(note, sizeof(note), "\n[%lu bytes dropped]\n", console_dropped - reported);
 
-        if (used <= sizeof(ring->out) - len - n) {
+        if (console_room() >= len + n) {
             ring_put(note, len);
             reported = console_dropped;
         }

@@ -69,8 +69,10 @@ static bool keep_leaf(struct domain *d, gfn_t g)
 {
     enum p2m_type t;
 
+    if (is_slot_page(d, g.v))
+        return true;
     if (in_extent(d, g.v))
-        return is_slot_page(d, g.v);
+        return false;
     (void)p2m_lookup(d, g, &t);
     return t == P2M_MMIO || t == P2M_RAM_RO;
 }
@@ -136,6 +138,15 @@ static int fill_some(struct domain *d, uint64_t gfn, uint64_t n)
     return 1 << order;
 }
 
+/* A slot page is there unless the dead instance gave it away. */
+static int fill_slot_page(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t;
+
+    (void)p2m_lookup(d, GFN(gfn), &t);
+    return t == P2M_NONE ? fill_some(d, gfn, 1) : 1;
+}
+
 /* First page of a slot in [gfn, end), or end. */
 static uint64_t run_end(const struct domain *d, uint64_t gfn, uint64_t end)
 {
@@ -157,13 +168,11 @@ static int stage_fill(struct domain *d, uint64_t *cursor)
             return 0;
         uint64_t done = *cursor & ((1ull << 48) - 1), gfn = d->extent[e].gfn + done;
         uint64_t end = d->extent[e].gfn + d->extent[e].nr;
-        int n = 1;
         if (gfn >= end) {
             *cursor = (uint64_t)(e + 1) << 48;
             continue;
         }
-        if (!is_slot_page(d, gfn))
-            n = fill_some(d, gfn, run_end(d, gfn, end) - gfn);
+        int n = is_slot_page(d, gfn) ? fill_slot_page(d, gfn) : fill_some(d, gfn, run_end(d, gfn, end) - gfn);
         if (n < 0)
             return n;
         *cursor += (unsigned)n;

@@ -279,6 +279,26 @@ static void test_hundred_restarts(void **s)
     assert_int_equal(svc->nr_extents, 1);
 }
 
+/* An instance gives its keep, ring and other pages away before it dies: the next one finds RAM everywhere. */
+static void test_lost_pages(void **s)
+{
+    (void)s;
+    const uint64_t lost[] = { XS, KEEP, KEEP + 3, 5 };
+    enum p2m_type t;
+    mfn_t f;
+    for (unsigned i = 0; i < ARRAY_SIZE(lost); i++) {
+        assert_int_equal(p2m_clear(svc, GFN(lost[i]), &f, &t), 0);
+        frame_put(f);
+    }
+    assert_int_equal(svc->tot_pages, PAGES - 4);
+    assert_int_equal(restart(svc), 0);
+    assert_int_equal(svc->tot_pages, PAGES);
+    for (uint64_t g = 0; g < PAGES; g++)
+        assert_non_null(gpa_ptr(svc, g << 12));
+    build(svc);
+    assert_int_equal(restart(svc), 0);
+}
+
 static void test_destroy_overtakes_restart(void **s)
 {
     (void)s;
@@ -629,7 +649,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
         T(test_restart), T(test_restart_preempted), T(test_restart_preempted_2), T(test_restart_waits_for_vcpu),
-        T(test_restart_refused), T(test_hundred_restarts), T(test_destroy_overtakes_restart), T(test_counters_return),
+        T(test_restart_refused), T(test_hundred_restarts), T(test_lost_pages),
+        T(test_destroy_overtakes_restart), T(test_counters_return),
         T(test_privilege), T(test_write_and_sealing), T(test_build_ops), T(test_info_report_crash), T(test_batch),
         T(test_service_rest),
     };

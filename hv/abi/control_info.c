@@ -113,7 +113,7 @@ long control_sysinfo(union control_arg *a, gaddr_t arg)
     (void)arg;
     frame_get_stats(&f);
     a->sysinfo = (struct bh_sysinfo){
-        .nr_cpus = nr_cpus, .tsc_khz = tsc_khz, .total_pages = f.total, .free_pages = f.free, .dirty_pages = f.dirty,
+        .nr_cpus = nr_cpus, .tsc_khz = tsc_khz, .total_pages = f.total, .free_pages = f.free - f.dirty, .dirty_pages = f.dirty,
         .core_pages = f.core, .boot_ns = now_ns(), .wallclock = wallclock_sec, .features = features(),
     };
     for (struct pci_dev *p = pci_devices; p; p = p->next)

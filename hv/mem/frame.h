@@ -73,7 +73,7 @@ void frame_put(mfn_t m);      /* the last one frees */
 /* One unit of idle work (at most ~100 us): scrubs a dirty block. False when nothing is dirty. */
 bool frame_scrub_some(void);
 
-struct frame_stats { uint64_t total, free, dirty, core; };
+struct frame_stats { uint64_t total, free, dirty, core; }; /* free: dirty ones too */
 void frame_get_stats(struct frame_stats *s);
 extern mfn_t zero_mfn; /* a zero frame of the core that redirected foreign mappings read */
 

@@ -55,5 +55,6 @@ $(B)/libbh.a: $(call dom_objects,libbh,$(LIBBH_SRC))
 	$(AR) rcs $@ $^
 
 $(eval $(call service_domain,echo,$(wildcard domains/tests/echo/*.c)))
+$(eval $(call service_domain,runner,$(wildcard domains/tests/runner/*.c)))
 $(eval $(call service_domain,hostile,$(wildcard domains/tests/hostile/*.c)))
 $(eval $(call service_domain,microbench,$(wildcard domains/tests/microbench/*.c)))

@@ -118,8 +118,8 @@ static size_t build_madt(struct madt *m, unsigned nr_vcpus)
 
     m->lapic = 0xfee00000;
     for (unsigned i = 0; i < nr_vcpus; i++, e++)
-        /* Linux takes the Xen vCPU id from the processor UID; the APIC id is twice that, as the core's CPUID says. */
-        *e = (struct madt_lapic){ .type = 0, .length = sizeof(*e), .uid = (uint8_t)i, .apic_id = (uint8_t)(2 * i), .flags = 1 };
+        /* Linux takes the Xen vCPU id from the processor UID. */
+        *e = (struct madt_lapic){ .type = 0, .length = sizeof(*e), .uid = (uint8_t)i, .apic_id = (uint8_t)BH_APIC_ID(i), .flags = 1 };
     size_t len = sizeof(*m) + nr_vcpus * sizeof(*e);
     seal(&m->h, "APIC", 4, len);
     return len;

@@ -7,9 +7,10 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <bulkhead.h>
 
 /* Sleep control register of \_S5, in I/O space (ACPI 6.3, 4.8.3.7): the core takes a write with SLP_EN set for a power-off. */
-#define ACPI_SLEEP_PORT 0xb004
+#define ACPI_SLEEP_PORT BH_PORT_SLEEP
 
 /* Builds RSDP (at offset 0), XSDT, FADT, MADT and DSDT as they will lie at gpa. Returns the bytes used, 0 if size is too small. */
 size_t acpi_build(void *buf, size_t size, uint64_t gpa, unsigned nr_vcpus);

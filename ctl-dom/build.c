@@ -311,7 +311,7 @@ static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf
     struct bh_create c = { .domid = slot_for(cfg), .role = (uint8_t)cfg->role, .nr_vcpus = (uint8_t)cfg->vcpus };
     uint64_t ram = cfg->memory_mb * MIB >> PAGE_SHIFT;
 
-    if (c.domid == DOMID_INVALID)
+    if (c.domid == NO_DOMID)
         return fail(e, -ENOSPC, "%s: every slot for service domains has another name", cfg->name);
     c.max_pages = ram + (cfg->kernel[0] ? SPECIAL_PAGES : 0);
     if (cfg->role != BH_ROLE_GUEST) {

@@ -70,7 +70,8 @@ struct dom *dom_by_name(const char *name);       /* name or domid in digits */
 struct dom *dom_find(const char *name, struct errbuf *e); /* the same, with the error line */
 struct dom *dom_new(domid_t id, const struct domcfg *cfg);
 void dom_forget(struct dom *d);
-domid_t slot_for(const struct domcfg *cfg);      /* BH_DOMID_ANY for guests; DOMID_INVALID when slots are out */
+#define NO_DOMID 0xffffu
+domid_t slot_for(const struct domcfg *cfg);      /* BH_DOMID_ANY for guests; NO_DOMID when slots are out */
 struct dom *first_net_backend(void);
 
 /* --- the bundle and configurations (load.c) ------------------------------------------------------------------------------------- */

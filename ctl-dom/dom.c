@@ -111,10 +111,10 @@ domid_t slot_for(const struct domcfg *cfg)
             if (!slot_name[id][0] || !strcmp(slot_name[id], cfg->name))
                 break;
         if (id == BH_FIRST_GUEST)
-            return DOMID_INVALID;
+            return NO_DOMID;
     }
     if (slot_name[id][0] && strcmp(slot_name[id], cfg->name) != 0)
-        return DOMID_INVALID;
+        return NO_DOMID;
     memcpy(slot_name[id], cfg->name, BH_NAME_LEN);
     return id;
 }

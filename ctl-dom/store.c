@@ -145,7 +145,7 @@ static domid_t vif_backend(const struct cfg_vif *v)
     const char *name = v->backend[0] ? v->backend : v->bridge;
     struct dom *b = *name ? dom_by_name(name) : first_net_backend();
 
-    return b && b->cfg.role == BH_ROLE_DRIVER ? b->id : DOMID_INVALID;
+    return b && b->cfg.role == BH_ROLE_DRIVER ? b->id : NO_DOMID;
 }
 
 /* Addresses of the range that Xen's users know (00:16:3e), the rest from the domid, which is never used twice. */
@@ -201,7 +201,7 @@ static int check_vifs(const struct dom *d, struct errbuf *e)
         const struct cfg_vif *v = &d->cfg.vif[i];
         struct dom *b = v->backend[0] ? dom_by_name(v->backend) : NULL;
 
-        if (vif_backend(v) == DOMID_INVALID)
+        if (vif_backend(v) == NO_DOMID)
             return fail(e, -ENOENT, "%s: vif %u: no net driver domain %s", d->cfg.name, i,
                         v->backend[0] ? v->backend : v->bridge[0] ? v->bridge : "runs");
         /* A driver domain has one switch, which bears the domain's name. */
@@ -328,7 +328,7 @@ static void ask_backends_to_close(const struct dom *d)
 
     for (unsigned i = 0; i < d->cfg.nr_vifs; i++) {
         domid_t back = vif_backend(&d->cfg.vif[i]);
-        if (back == DOMID_INVALID || !backend_state(d, "vif", i, back))
+        if (back == NO_DOMID || !backend_state(d, "vif", i, back))
             continue;
         snprintf(path, sizeof(path), "/local/domain/%u/backend/vif/%u/%u/online", back, d->id, i);
         xs_write(0, path, "0");

@@ -35,7 +35,7 @@ uint64_t tsc_boot, wallclock_sec = 1700000000;
 static unsigned kicks, yields_after = ~0u, rechecks, waits;
 void vcpu_kick(struct vcpu *v) { kicks++; v->kicked = 1; }
 void vcpu_wake(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
-void vcpu_recheck(struct vcpu *v) { (void)v; rechecks++; }
+void vcpu_recheck(struct vcpu *v) { (void)v; rechecks++; mb(); }
 void vcpu_pause(struct vcpu *v) { v->pause_count++; }
 void vcpu_unpause(struct vcpu *v) { assert_true(v->pause_count > 0); v->pause_count--; }
 bool vcpu_stopped(const struct vcpu *v) { return !v->running; }
@@ -156,7 +156,7 @@ static int machine_teardown(void **state)
 }
 
 /* The vCPU whose hypercalls follow. */
-static void as(struct domain *d) { this_cpu()->current = d->vcpu[0]; }
+static __attribute__((unused)) void as(struct domain *d) { this_cpu()->current = d->vcpu[0]; }
 
 static struct domain *make(uint16_t id, uint8_t role, uint32_t flags, unsigned vcpus, uint64_t pages)
 {

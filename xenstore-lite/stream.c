@@ -133,6 +133,8 @@ static uint32_t take_body(struct xs *xs, struct conn *c, uint32_t cons, uint32_t
         /* Without memory the rest of the request is read past, and answered with ENOMEM. */
         xs_mem.reserve = c->privileged ? 0 : PRIV_RESERVE;
         c->body = xs_alloc(c->hdr.len);
+        if (!c->body && c->privileged && tx_reclaim(xs))
+            c->body = xs_alloc(c->hdr.len);
         xs_mem.reserve = 0;
     }
     if (c->body)

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
+/* The store's protocol: what each request answers, who may what, connections and broken clients. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "xs_harness.h"
+
+/* --- nodes ------------------------------------------------------------------------------------------------------- */
+static void test_read_write(void **state)
+{
+    OK(&ctl, XS_WRITE, 0, D("/a/b/c\0hello"));
+    WANT(&ctl, XS_READ, 0, S("/a/b/c"), "=hello");
+    WANT(&ctl, XS_READ, 0, S("/a/b"), "="); /* made on the way, empty */
+    OK(&ctl, XS_WRITE, 0, D("/a/b/c\0"));
+    WANT(&ctl, XS_READ, 0, S("/a/b/c"), "=");
+    OK(&ctl, XS_WRITE, 0, D("/a/b/c\0a\0b")); /* data is bytes */
+    assert_int_equal(ask(&ctl, XS_READ, 0, S("/a/b/c"))->hdr.len, 3);
+    assert_memory_equal(ctl.reply.data, "a\0b", 3);
+    WANT(&ctl, XS_READ, 0, S("/a/x"), "ENOENT");
+    WANT(&ctl, XS_READ, 0, S("/tool/xenstored"), "=");
+    OK(&ctl, XS_WRITE, 0, D("/\0rootdata"));
+    WANT(&ctl, XS_READ, 0, S("/"), "=rootdata");
+}
+
+static void test_golden_bytes(void **state)
+{
+    /* What xenstored of Xen sends for these requests, byte for byte. */
+    struct xsd_sockmsg h = { XS_WRITE, 0x11223344, 0, 5 };
+    client_bytes(&ctl, &h, sizeof h);
+    client_bytes(&ctl, "/v\0xy", 5);
+    stream_serve(&store, ctl.c, 4096);
+    static const unsigned char ok[] = { 11, 0, 0, 0, 0x44, 0x33, 0x22, 0x11, 0, 0, 0, 0, 3, 0, 0, 0, 'O', 'K', 0 };
+    uint32_t at = ctl.ring->rsp_cons;
+    assert_int_equal(ctl.ring->rsp_prod - at, sizeof ok);
+    for (unsigned i = 0; i < sizeof ok; i++)
+        assert_int_equal((unsigned char)ctl.ring->rsp[MASK_XENSTORE_IDX(at + i)], ok[i]);
+    ctl.ring->rsp_cons = ctl.ring->rsp_prod;
+    h = (struct xsd_sockmsg){ XS_READ, 7, 9, 3 };
+    client_bytes(&ctl, &h, sizeof h);
+    client_bytes(&ctl, "/v", 3);
+    stream_serve(&store, ctl.c, 4096);
+    static const unsigned char no[] = { 16, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 7, 0, 0, 0, 'E', 'N', 'O', 'E', 'N', 'T', 0 };
+    at = ctl.ring->rsp_cons;
+    assert_int_equal(ctl.ring->rsp_prod - at, sizeof no);
+    for (unsigned i = 0; i < sizeof no; i++)
+        assert_int_equal((unsigned char)ctl.ring->rsp[MASK_XENSTORE_IDX(at + i)], no[i]);
+    ctl.ring->rsp_cons = ctl.ring->rsp_prod;
+}
+
+static void test_relative(void **state)
+{
+    WANT(&g16, XS_READ, 0, S("domid"), "=16");
+    OK(&g16, XS_WRITE, 0, D("device/vif/0/state\0" "3"));
+    WANT(&ctl, XS_READ, 0, S("/local/domain/16/device/vif/0/state"), "=3");
+    OK(&ctl, XS_WRITE, 0, D("mine\0x")); /* the control domain's home is domain 0's */
+    WANT(&ctl, XS_READ, 0, S("/local/domain/0/mine"), "=x");
+}
+
+static void test_names(void **state)
+{
+    static const char *const bad[] = { "", "//", "/a//b", "/a/", "/a b", "/a:b", "/a.b", "a/", "@introduceDomain",
+                                       "@x", "/a\x80", "/a\n", "//a", "/a\\b" };
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_string_equal(said(&ctl, XS_READ, 0, bad[i], (uint32_t)strlen(bad[i]) + 1), "EINVAL");
+    OK(&ctl, XS_MKDIR, 0, S("/Az-09_@x"));
+    char p[XS_PATH_MAX + 8];
+    memset(p, 'a', sizeof p);
+    p[0] = '/';
+    p[3072] = 0;
+    assert_string_equal(said(&ctl, XS_READ, 0, p, 3073), "ENOENT");
+    p[3072] = 'a';
+    p[3073] = 0;
+    assert_string_equal(said(&ctl, XS_READ, 0, p, 3074), "EINVAL");
+    p[0] = 'a';
+    p[2048] = 0;
+    assert_string_equal(said(&ctl, XS_READ, 0, p, 2049), "ENOENT");
+    p[2048] = 'a';
+    p[2049] = 0;
+    assert_string_equal(said(&ctl, XS_READ, 0, p, 2050), "EINVAL");
+}
+
+static void test_malformed(void **state)
+{
+    static const uint32_t one[] = { XS_READ, XS_DIRECTORY, XS_MKDIR, XS_RM, XS_GET_PERMS, XS_TRANSACTION_END, XS_GET_DOMAIN_PATH,
+                                    XS_RELEASE, XS_RESUME, XS_IS_DOMAIN_INTRODUCED, XS_WRITE, XS_WATCH, XS_UNWATCH,
+                                    XS_INTRODUCE, XS_SET_TARGET, XS_SET_PERMS, XS_DIRECTORY_PART, XS_CONTROL };
+    for (unsigned i = 0; i < sizeof one / sizeof *one; i++) {
+        assert_string_equal(said(&ctl, one[i], 0, "", 0), "EINVAL");
+        assert_string_equal(said(&ctl, one[i], 0, "/tool", 5), "EINVAL"); /* no NUL */
+    }
+    WANT(&ctl, XS_READ, 0, S("/tool\0x"), "EINVAL");
+    WANT(&ctl, XS_WATCH, 0, S("/tool"), "EINVAL");
+    WANT(&ctl, XS_SET_PERMS, 0, D("/tool\0n0"), "EINVAL");
+    WANT(&ctl, XS_SET_PERMS, 0, S("/tool"), "EINVAL");
+    WANT(&ctl, XS_SET_PERMS, 0, S("/tool\0q0"), "EINVAL");
+    WANT(&ctl, XS_SET_PERMS, 0, S("/tool\0n"), "EINVAL");
+    WANT(&ctl, XS_SET_PERMS, 0, S("/tool\0n99999"), "EINVAL");
+    WANT(&ctl, XS_SET_PERMS, 0, S("/tool\0n-1"), "EINVAL");
+    WANT(&ctl, 20, 0, S("x"), "ENOSYS");
+    WANT(&ctl, XS_TYPE_COUNT, 0, S("x"), "ENOSYS");
+    WANT(&ctl, XS_INVALID, 0, S("x"), "ENOSYS");
+    WANT(&ctl, XS_ERROR, 0, S("x"), "ENOSYS");
+    WANT(&ctl, XS_WATCH_EVENT, 0, S("x"), "ENOSYS");
+    WANT(&ctl, 0xffffffff, 0, S("x"), "ENOSYS");
+}
+
+static void test_mkdir_rm(void **state)
+{
+    OK(&ctl, XS_MKDIR, 0, S("/d/e/f"));
+    OK(&ctl, XS_WRITE, 0, D("/d/e\0keep"));
+    OK(&ctl, XS_MKDIR, 0, S("/d/e")); /* there already: nothing changes */
+    WANT(&ctl, XS_READ, 0, S("/d/e"), "=keep");
+    OK(&ctl, XS_RM, 0, S("/d/none")); /* parent exists */
+    WANT(&ctl, XS_RM, 0, S("/none/none"), "ENOENT");
+    OK(&ctl, XS_RM, 0, S("/none"));
+    WANT(&ctl, XS_RM, 0, S("/"), "EINVAL");
+    OK(&ctl, XS_RM, 0, S("/d"));
+    WANT(&ctl, XS_READ, 0, S("/d/e/f"), "ENOENT");
+    WANT(&ctl, XS_DIRECTORY, 0, S("/d"), "ENOENT");
+}
+
+static void test_directory(void **state)
+{
+    OK(&ctl, XS_MKDIR, 0, S("/d"));
+    assert_int_equal(ask(&ctl, XS_DIRECTORY, 0, S("/d"))->hdr.len, 0);
+    OK(&ctl, XS_MKDIR, 0, S("/d/zz"));
+    OK(&ctl, XS_MKDIR, 0, S("/d/a"));
+    OK(&ctl, XS_MKDIR, 0, S("/d/ab"));
+    assert_int_equal(ask(&ctl, XS_DIRECTORY, 0, S("/d"))->hdr.len, 8);
+    assert_memory_equal(ctl.reply.data, "a\0ab\0zz", 8);
+}
+
+/* Lists longer than a message come in parts, under a generation that moves when the list does. */
+static void test_directory_part(void **state)
+{
+    char p[64], gen[32] = "";
+    for (int i = 0; i < 600; i++) {
+        snprintf(p, sizeof p, "/big/entry-%04d", i);
+        assert_string_equal(said(&ctl, XS_MKDIR, 0, p, (uint32_t)strlen(p) + 1), "=OK");
+    }
+    WANT(&ctl, XS_DIRECTORY, 0, S("/big"), "E2BIG");
+    unsigned off = 0, seen = 0, parts = 0;
+    for (bool last = false; !last; parts++) {
+        int n = snprintf(p, sizeof p, "/big%c%u", 0, off) + 1;
+        struct msg *m = ask(&ctl, XS_DIRECTORY_PART, 0, p, (uint32_t)n);
+        assert_int_equal(m->hdr.type, XS_DIRECTORY_PART);
+        if (!parts)
+            strcpy(gen, m->data);
+        assert_string_equal(gen, m->data);
+        char *s = m->data + strlen(gen) + 1, *end = m->data + m->hdr.len;
+        for (; s < end && *s; s += strlen(s) + 1) {
+            char want[32];
+            snprintf(want, sizeof want, "entry-%04d", seen++);
+            assert_string_equal(s, want);
+            off += (unsigned)strlen(s) + 1;
+        }
+        last = s < end;
+    }
+    assert_int_equal(seen, 600);
+    assert_int_equal(parts, 2);
+    struct msg *m = ask(&ctl, XS_DIRECTORY_PART, 0, S("/big\0" "999999"));
+    assert_int_equal(m->hdr.len, strlen(gen) + 2); /* behind the list */
+    OK(&ctl, XS_WRITE, 0, D("/big/entry-0000\0x")); /* not the list */
+    assert_string_equal(ask(&ctl, XS_DIRECTORY_PART, 0, S("/big\0" "0"))->data, gen);
+    OK(&ctl, XS_RM, 0, S("/big/entry-0000"));
+    assert_string_not_equal(ask(&ctl, XS_DIRECTORY_PART, 0, S("/big\0" "0"))->data, gen);
+    WANT(&ctl, XS_DIRECTORY_PART, 0, S("/big\0-1"), "EINVAL");
+}
+
+/* --- rights ------------------------------------------------------------------------------------------------------- */
+static void test_perms_matrix(void **state)
+{
+    /* Everybody's letter and domain 17's letter; 17 may read, write? */
+    static const char letters[] = "nrwb";
+    OK(&ctl, XS_WRITE, 0, D("/m\0v"));
+    for (unsigned i = 0; i < 5; i++)
+        for (unsigned j = 0; j < 4; j++) {
+            char p[32];
+            int n = snprintf(p, sizeof p, "/m%cn0", 0) + 1;
+            p[3] = letters[j];
+            unsigned bits = j;
+            if (i < 4) {
+                n += snprintf(p + n, 8, "%c17", letters[i]) + 1;
+                bits = i;
+            }
+            assert_string_equal(said(&ctl, XS_SET_PERMS, 0, p, (uint32_t)n), "=OK");
+            assert_string_equal(said(&g17, XS_READ, 0, S("/m")), bits & PERM_READ ? "=v" : "EACCES");
+            assert_string_equal(said(&g17, XS_WRITE, 0, D("/m\0v")), bits & PERM_WRITE ? "=OK" : "EACCES");
+            OK(&ctl, XS_WRITE, 0, D("/m\0v"));
+            assert_string_equal(said(&g17, XS_SET_PERMS, 0, S("/m\0b17")), "EACCES"); /* never: it is not the owner */
+        }
+}
+
+static void test_perms_owner(void **state)
+{
+    OK(&ctl, XS_WRITE, 0, D("/o\0v"));
+    OK(&ctl, XS_SET_PERMS, 0, S("/o\0n16\0r17"));
+    WANT(&g16, XS_READ, 0, S("/o"), "=v");
+    OK(&g16, XS_WRITE, 0, D("/o\0w"));
+    WANT(&g17, XS_READ, 0, S("/o"), "=w");
+    WANT(&g17, XS_WRITE, 0, D("/o\0x"), "EACCES");
+    assert_int_equal(ask(&g17, XS_GET_PERMS, 0, S("/o"))->hdr.len, 8);
+    assert_memory_equal(g17.reply.data, "n16\0r17", 8);
+    OK(&g16, XS_SET_PERMS, 0, S("/o\0b16\0w17"));
+    WANT(&g17, XS_READ, 0, S("/o"), "EACCES");
+    WANT(&g17, XS_GET_PERMS, 0, S("/o"), "EACCES");
+    OK(&g17, XS_WRITE, 0, D("/o\0x"));
+    WANT(&g16, XS_SET_PERMS, 0, S("/o\0n17"), "EPERM"); /* no gifts */
+    WANT(&g16, XS_SET_PERMS, 0, S("/o\0n16\0n1\0n2\0n3\0n4\0n5"), "ENOSPC");
+    WANT(&g16, XS_SET_PERMS, 0, S("/gone\0n16"), "EACCES");
+}
+
+static void test_perms_inherit(void **state)
+{
+    OK(&ctl, XS_MKDIR, 0, S("/p"));
+    OK(&ctl, XS_SET_PERMS, 0, S("/p\0n0\0b16\0r17"));
+    OK(&g16, XS_WRITE, 0, D("/p/x/y\0v"));
+    ask(&ctl, XS_GET_PERMS, 0, S("/p/x"));
+    assert_int_equal(ctl.reply.hdr.len, 12);
+    assert_memory_equal(ctl.reply.data, "n16\0b16\0r17", 12); /* the owner replaced, the rest as above */
+    ask(&ctl, XS_GET_PERMS, 0, S("/p/x/y"));
+    assert_memory_equal(ctl.reply.data, "n16\0b16\0r17", 12);
+    OK(&ctl, XS_WRITE, 0, D("/p/x/z\0v"));
+    ask(&ctl, XS_GET_PERMS, 0, S("/p/x/z"));
+    assert_memory_equal(ctl.reply.data, "n16\0b16\0r17", 12); /* a privileged client keeps the owner */
+    WANT(&g17, XS_WRITE, 0, D("/p/x/q\0v"), "EACCES");
+    OK(&g16, XS_RM, 0, S("/p/x"));
+    OK(&g16, XS_RM, 0, S("/p")); /* w on the node itself is enough */
+}
+
+/* An error tells nothing about what the client may not see. */
+static void test_perms_hide(void **state)
+{
+    OK(&ctl, XS_WRITE, 0, D("/s/there\0v"));
+    WANT(&g16, XS_READ, 0, S("/s/there"), "EACCES");
+    WANT(&g16, XS_READ, 0, S("/s/not/there"), "EACCES");
+    WANT(&g16, XS_DIRECTORY, 0, S("/local/domain/17/device"), "EACCES");
+    WANT(&g16, XS_READ, 0, S("/local/domain/17/none"), "EACCES");
+    WANT(&g16, XS_READ, 0, S("none"), "ENOENT"); /* its home is readable */
+    WANT(&g16, XS_WRITE, 0, D("none\0v"), "EACCES"); /* but not writable */
+    WANT(&g16, XS_WRITE, 0, D("domid\0" "17"), "EACCES");
+    WANT(&g16, XS_RM, 0, S("none"), "EACCES");
+    WANT(&g16, XS_RM, 0, S("/"), "EACCES");
+    OK(&ctl, XS_WRITE, 0, D("/s/there/deep\0v")); /* let into a node below closed ones */
+    OK(&ctl, XS_SET_PERMS, 0, S("/s/there/deep\0n0\0r16"));
+    WANT(&g16, XS_READ, 0, S("/s/there/deep"), "=v");
+}
+
+static void test_privileged_only(void **state)
+{
+    WANT(&g16, XS_INTRODUCE, 0, S("18\0" "1\0" "1"), "EACCES");
+    WANT(&g16, XS_RELEASE, 0, S("17"), "EACCES");
+    WANT(&g16, XS_RESUME, 0, S("17"), "EACCES");
+    WANT(&g16, XS_SET_TARGET, 0, S("16\0" "17"), "EACCES");
+    WANT(&g16, XS_CONTROL, 0, S("check"), "EACCES");
+    WANT(&g16, XS_SET_PERMS, 0, S("@releaseDomain\0n0\0r16"), "EACCES");
+    WANT(&g16, XS_GET_PERMS, 0, S("@releaseDomain"), "EACCES");
+    WANT(&g16, XS_GET_DOMAIN_PATH, 0, S("17"), "=/local/domain/17");
+    WANT(&g16, XS_IS_DOMAIN_INTRODUCED, 0, S("17"), "=T");
+    WANT(&g16, XS_IS_DOMAIN_INTRODUCED, 0, S("18"), "=F");
+}
+
+static void test_target(void **state)
+{
+    WANT(&g16, XS_READ, 0, S("/local/domain/17/device"), "EACCES");
+    WANT(&ctl, XS_SET_TARGET, 0, S("16\0" "30"), "ENOENT");
+    OK(&ctl, XS_SET_TARGET, 0, S("16\0" "17"));
+    WANT(&g16, XS_READ, 0, S("/local/domain/17/device"), "=");
+    WANT(&g17, XS_READ, 0, S("/local/domain/16/device"), "EACCES"); /* one way */
+    OK(&ctl, XS_RELEASE, 0, S("17"));
+    assert_int_equal(g16.c->target, -1);
+}
+
+/* --- connections --------------------------------------------------------------------------------------------------- */
+static void test_introduce(void **state)
+{
+    struct client g20;
+    WANT(&ctl, XS_INTRODUCE, 0, S("20\0" "1"), "EINVAL");
+    WANT(&ctl, XS_INTRODUCE, 0, S("20\0" "1\0" "0"), "EINVAL");
+    WANT(&ctl, XS_INTRODUCE, 0, S("40000\0" "1\0" "1"), "EINVAL");
+    WANT(&ctl, XS_INTRODUCE, 0, S("x\0" "1\0" "1"), "EINVAL");
+    WANT(&ctl, XS_INTRODUCE, 0, S("0\0" "1\0" "1"), "EINVAL"); /* itself */
+    attach_fails = 1;
+    WANT(&ctl, XS_INTRODUCE, 0, S("20\0" "1\0" "1"), "EIO");
+    attach_fails = 0;
+    WANT(&ctl, XS_IS_DOMAIN_INTRODUCED, 0, S("20"), "=F");
+    introduce(&g20, 20);
+    assert_int_equal(attached, 4);
+    WANT(&ctl, XS_IS_DOMAIN_INTRODUCED, 0, S("20"), "=T");
+    WANT(&ctl, XS_GET_DOMAIN_PATH, 0, S("20"), "=/local/domain/20");
+    OK(&ctl, XS_RESUME, 0, S("20"));
+    WANT(&ctl, XS_RESUME, 0, S("21"), "ENOENT");
+    WANT(&ctl, XS_RELEASE, 0, S("21"), "ENOENT");
+    WANT(&ctl, XS_RELEASE, 0, S("0"), "EINVAL");
+    OK(&ctl, XS_RELEASE, 0, S("20"));
+    WANT(&ctl, XS_RELEASE, 0, S("20"), "ENOENT");
+}
+
+static void test_release_removes_owned(void **state)
+{
+    OK(&g16, XS_WRITE, 0, D("device/vif/0/state\0" "4"));
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/vif/0/backend\0x")); /* in a stretch of the guest's */
+    OK(&ctl, XS_WATCH, 0, S("/local/domain/16/device/vif/0/state\0s"));
+    EVENT(&ctl, "/local/domain/16/device/vif/0/state", "s");
+    OK(&ctl, XS_RELEASE, 0, S("16"));
+    EVENT(&ctl, "/local/domain/16/device/vif/0/state", "s");
+    WANT(&ctl, XS_READ, 0, S("/local/domain/16/device"), "ENOENT");
+    WANT(&ctl, XS_READ, 0, S("/local/domain/16/control"), "=");
+    WANT(&ctl, XS_READ, 0, S("/local/domain/16/control/shutdown"), "ENOENT");
+    WANT(&ctl, XS_READ, 0, S("/local/domain/16/domid"), "=16");
+    WANT(&ctl, XS_READ, 0, S("/local/domain/17/device"), "=");
+    assert_int_equal(xs_usage(&store, 16, false)->nodes, 0);
+    assert_int_equal(xs_check(&store), 0);
+}
+
+/* The domain was rebuilt in place (restart.md, section 1): its connection is as new, its nodes are as they were. */
+static void test_reintroduce(void **state)
+{
+    OK(&g16, XS_WRITE, 0, D("device/kept\0v"));
+    OK(&g16, XS_WATCH, 0, S("device\0t"));
+    EVENT(&g16, "device", "t");
+    uint32_t tx = tx_start(&g16);
+    OK(&g16, XS_WRITE, tx, D("device/lost\0v"));
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/e\0v")); /* an event waits */
+    struct xsd_sockmsg h = { XS_WRITE, 1, 0, 2000 };
+    client_bytes(&g16, &h, sizeof h);
+    client_bytes(&g16, "abc", 3); /* dies in the middle of a request */
+    stream_serve(&store, g16.c, 4096);
+    assert_int_equal(g16.c->body_got, 3);
+    client_drop_events(&g16);
+    introduce(&g16, 16);
+    assert_int_equal(reattached, 1);
+    assert_int_equal(g16.ring->req_prod | g16.ring->req_cons | g16.ring->rsp_prod | g16.ring->rsp_cons, 0);
+    NO_EVENT(&g16);
+    WANT(&g16, XS_READ, 0, S("device/kept"), "=v");
+    WANT(&g16, XS_READ, tx, S("device/kept"), "ENOENT");
+    WANT(&g16, XS_UNWATCH, 0, S("device\0t"), "ENOENT");
+    assert_int_equal(detached, 0);
+}
+
+static void test_control(void **state)
+{
+    WANT(&ctl, XS_CONTROL, 0, S("check"), "=OK");
+    assert_non_null(strstr(said(&ctl, XS_CONTROL, 0, S("stats")), "connections 3\n"));
+    WANT(&ctl, XS_CONTROL, 0, S("nonsense"), "EINVAL");
+}
+
+/* --- rings --------------------------------------------------------------------------------------------------------- */
+static void test_pieces(void **state)
+{
+    /* Requests arrive in pieces of every size, also around the end of the ring, also larger than it. */
+    static char big[4000];
+    int n = snprintf(big, sizeof big, "/big") + 1;
+    for (unsigned i = (unsigned)n; i < sizeof big; i++)
+        big[i] = (char)('a' + i % 26);
+    for (uint32_t piece = 1; piece < 1200; piece = piece * 3 / 2 + 1) {
+        ctl.piece = piece;
+        assert_string_equal(said(&ctl, XS_WRITE, 0, big, sizeof big), "=OK");
+        struct msg *m = ask(&ctl, XS_READ, 0, S("/big"));
+        assert_int_equal(m->hdr.len, sizeof big - (unsigned)n);
+        assert_memory_equal(m->data, big + n, sizeof big - (unsigned)n);
+    }
+}
+
+static void test_bad_index(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        uint32_t *idx = i ? &g16.ring->rsp_cons : &g16.ring->req_prod;
+        *idx += i ? (uint32_t)-5000 : 5000;
+        if (i)
+            OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/x\0v"));
+        struct served s = stream_serve(&store, g16.c, 4096);
+        assert_int_equal(g16.c->bad, CONN_BAD_INDEX);
+        assert_false(s.more);
+        g16.ring->req_prod = g16.ring->req_cons; /* sense again: too late */
+        g16.ring->rsp_cons = g16.ring->rsp_prod;
+        struct xsd_sockmsg h = { XS_READ, 1, 0, 0 };
+        memcpy(g16.ring->req + MASK_XENSTORE_IDX(g16.ring->req_prod), &h, 4);
+        g16.ring->req_prod += 16;
+        s = stream_serve(&store, g16.c, 4096);
+        assert_false(s.notify);
+        introduce(&g16, 16);
+        WANT(&g16, XS_READ, 0, S("domid"), "=16");
+        OK(&g16, XS_WATCH, 0, S("device\0t"));
+        if (!i)
+            EVENT(&g16, "device", "t");
+    }
+    client_drop_events(&g16);
+}
+
+static void test_too_long(void **state)
+{
+    struct xsd_sockmsg h = { XS_WRITE, 1, 0, XENSTORE_PAYLOAD_MAX + 1 };
+    client_bytes(&g16, &h, sizeof h);
+    stream_serve(&store, g16.c, 4096);
+    assert_int_equal(g16.c->bad, CONN_BAD_LENGTH);
+    introduce(&g16, 16);
+    WANT(&g16, XS_READ, 0, S("domid"), "=16");
+}
+
+/* One turn is bounded, however much a client sends. */
+static void test_budget(void **state)
+{
+    struct xsd_sockmsg h = { XS_READ, 1, 0, 0 };
+    for (int i = 0; i < 64; i++)
+        memcpy(g16.ring->req + 16 * i, &h, sizeof h);
+    g16.ring->req_cons = 0;
+    g16.ring->req_prod = 1024;
+    uint64_t before = store.nr_requests;
+    struct served s = stream_serve(&store, g16.c, 1024);
+    assert_true(s.more && s.notify);
+    assert_in_range(store.nr_requests - before, 4, 12);
+    g16.ring->req_cons = g16.ring->req_prod;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_read_write), T(test_golden_bytes), T(test_relative), T(test_names),
+        T(test_malformed), T(test_mkdir_rm), T(test_directory), T(test_directory_part),
+        T(test_perms_matrix), T(test_perms_owner), T(test_perms_inherit), T(test_perms_hide),
+        T(test_privileged_only), T(test_target), T(test_introduce), T(test_release_removes_owned),
+        T(test_reintroduce), T(test_control), T(test_pieces), T(test_bad_index), T(test_too_long),
+        T(test_budget),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
+/* The store's watches and transactions, its limits, and how it lives with little memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "xs_harness.h"
+
+/* --- watches ------------------------------------------------------------------------------------------------------ */
+static void test_watch(void **state)
+{
+    OK(&ctl, XS_WATCH, 0, S("/w\0tok"));
+    EVENT(&ctl, "/w", "tok"); /* once up front, whether the node exists or not */
+    NO_EVENT(&ctl);
+    WANT(&ctl, XS_WATCH, 0, S("/w\0tok"), "EEXIST");
+    OK(&ctl, XS_WATCH, 0, S("/w\0tok2"));
+    EVENT(&ctl, "/w", "tok2");
+    OK(&ctl, XS_WRITE, 0, D("/w/a/b\0v")); /* one event: of the node named, not of those made on the way */
+    EVENT(&ctl, "/w/a/b", "tok");
+    EVENT(&ctl, "/w/a/b", "tok2");
+    NO_EVENT(&ctl);
+    OK(&ctl, XS_UNWATCH, 0, S("/w\0tok"));
+    WANT(&ctl, XS_UNWATCH, 0, S("/w\0tok"), "ENOENT");
+    OK(&ctl, XS_MKDIR, 0, S("/w/c"));
+    EVENT(&ctl, "/w/c", "tok2");
+    OK(&ctl, XS_MKDIR, 0, S("/w/c")); /* nothing changed */
+    OK(&ctl, XS_WRITE, 0, D("/ww\0v")); /* not below */
+    NO_EVENT(&ctl);
+    OK(&ctl, XS_SET_PERMS, 0, S("/w/c\0n0\0r5"));
+    EVENT(&ctl, "/w/c", "tok2");
+    OK(&ctl, XS_WRITE, 0, D("/w\0same")); /* also when the data stays the same */
+    EVENT(&ctl, "/w", "tok2");
+    OK(&ctl, XS_WRITE, 0, D("/w\0same"));
+    EVENT(&ctl, "/w", "tok2");
+    OK(&ctl, XS_RM, 0, S("/w/none"));
+    NO_EVENT(&ctl);
+}
+
+static void test_watch_relative(void **state)
+{
+    OK(&g16, XS_WATCH, 0, S("device\0rel"));
+    EVENT(&g16, "device", "rel");
+    OK(&g16, XS_WATCH, 0, S("/local/domain/16/device\0abs"));
+    EVENT(&g16, "/local/domain/16/device", "abs");
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/vif/0/state\0" "1"));
+    EVENT(&g16, "device/vif/0/state", "rel");
+    EVENT(&g16, "/local/domain/16/device/vif/0/state", "abs");
+    OK(&g16, XS_UNWATCH, 0, S("/local/domain/16/device\0rel")); /* the same node by another name */
+    WANT(&g16, XS_WATCH, 0, S("device\0abs"), "EEXIST");
+    WANT(&g16, XS_WATCH, 0, S("\0x"), "EINVAL");
+}
+
+static void test_watch_removal(void **state)
+{
+    OK(&ctl, XS_WRITE, 0, D("/r/a/b/c\0v"));
+    OK(&ctl, XS_WATCH, 0, S("/r\0top"));
+    OK(&ctl, XS_WATCH, 0, S("/r/a/b\0mid"));
+    OK(&ctl, XS_WATCH, 0, S("/r/a/b/c\0leaf"));
+    OK(&ctl, XS_WATCH, 0, S("/r/a/b/x\0other"));
+    EVENT(&ctl, "/r", "top");
+    EVENT(&ctl, "/r/a/b", "mid");
+    EVENT(&ctl, "/r/a/b/c", "leaf");
+    EVENT(&ctl, "/r/a/b/x", "other");
+    OK(&ctl, XS_RM, 0, S("/r/a"));
+    EVENT(&ctl, "/r/a/b/c", "leaf"); /* what went along: to watches on exactly that */
+    EVENT(&ctl, "/r/a/b", "mid");
+    EVENT(&ctl, "/r/a", "top"); /* what was named: to watches on or above it */
+    NO_EVENT(&ctl);
+}
+
+static void test_watch_rights(void **state)
+{
+    OK(&ctl, XS_WRITE, 0, D("/q/secret/x\0v"));
+    OK(&g16, XS_WATCH, 0, S("/q\0t"));
+    EVENT(&g16, "/q", "t"); /* the first one tells nothing */
+    OK(&ctl, XS_WRITE, 0, D("/q/secret/x\0w"));
+    NO_EVENT(&g16);
+    OK(&ctl, XS_SET_PERMS, 0, S("/q/secret/x\0n0\0r16"));
+    EVENT(&g16, "/q/secret/x", "t");
+    OK(&ctl, XS_SET_PERMS, 0, S("/q/secret/x\0n0")); /* it could read until now, so it hears of it */
+    EVENT(&g16, "/q/secret/x", "t");
+    OK(&ctl, XS_WRITE, 0, D("/q/secret/x\0w"));
+    NO_EVENT(&g16);
+    OK(&ctl, XS_SET_PERMS, 0, S("/q/secret\0n0\0r16"));
+    EVENT(&g16, "/q/secret", "t");
+    OK(&ctl, XS_RM, 0, S("/q/secret/x")); /* a readable parent is enough: its list shows it anyway */
+    EVENT(&g16, "/q/secret/x", "t");
+    OK(&ctl, XS_RM, 0, S("/q/secret"));
+    EVENT(&g16, "/q/secret", "t");
+    NO_EVENT(&g16);
+}
+
+static void test_watch_special(void **state)
+{
+    struct client g20;
+    OK(&ctl, XS_WATCH, 0, S("@introduceDomain\0i"));
+    OK(&ctl, XS_WATCH, 0, S("@releaseDomain\0r"));
+    WANT(&ctl, XS_WATCH, 0, S("@other\0r"), "EINVAL");
+    EVENT(&ctl, "@introduceDomain", "i");
+    EVENT(&ctl, "@releaseDomain", "r");
+    OK(&g16, XS_WATCH, 0, S("@releaseDomain\0r"));
+    OK(&g17, XS_WATCH, 0, S("@releaseDomain\0r"));
+    EVENT(&g16, "@releaseDomain", "r");
+    EVENT(&g17, "@releaseDomain", "r");
+    OK(&ctl, XS_SET_PERMS, 0, S("@releaseDomain\0n0\0r17"));
+    ask(&ctl, XS_GET_PERMS, 0, S("@releaseDomain"));
+    assert_memory_equal(ctl.reply.data, "n0\0r17", 7);
+    introduce(&g20, 20);
+    EVENT(&ctl, "@introduceDomain", "i");
+    introduce(&g20, 20); /* again: rebuilt in place, nobody is told */
+    NO_EVENT(&ctl);
+    OK(&ctl, XS_RELEASE, 0, S("20"));
+    EVENT(&ctl, "@releaseDomain", "r");
+    EVENT(&g17, "@releaseDomain", "r");
+    NO_EVENT(&g16);
+}
+
+static void test_watch_fold(void **state)
+{
+    OK(&g16, XS_WATCH, 0, S("device\0t"));
+    EVENT(&g16, "device", "t");
+    for (int i = 0; i < 1000; i++) {
+        OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/a\0v"));
+        OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/b\0v"));
+    }
+    EVENT(&g16, "device/a", "t"); /* it was not looking: each change is told once */
+    EVENT(&g16, "device/b", "t");
+    NO_EVENT(&g16);
+}
+
+static void test_reset_watches(void **state)
+{
+    OK(&g16, XS_WATCH, 0, S("device\0t"));
+    EVENT(&g16, "device", "t");
+    uint32_t tx = tx_start(&g16);
+    OK(&g16, XS_RESET_WATCHES, 0, S(""));
+    OK(&g16, XS_WRITE, 0, D("device/x\0v"));
+    NO_EVENT(&g16);
+    WANT(&g16, XS_READ, tx, S("domid"), "ENOENT");
+    assert_int_equal(g16.c->work_bytes, 0);
+}
+
+/* --- transactions -------------------------------------------------------------------------------------------------- */
+static void test_tx_own_writes(void **state)
+{
+    uint32_t tx = tx_start(&ctl);
+    OK(&ctl, XS_WATCH, 0, S("/t\0t"));
+    EVENT(&ctl, "/t", "t");
+    OK(&ctl, XS_WRITE, tx, D("/t/a\0one"));
+    WANT(&ctl, XS_READ, tx, S("/t/a"), "=one");
+    WANT(&ctl, XS_READ, 0, S("/t/a"), "ENOENT"); /* nobody else sees it */
+    OK(&ctl, XS_WRITE, tx, D("/t/a\0two"));
+    OK(&ctl, XS_WRITE, tx, D("/t/b\0x"));
+    OK(&ctl, XS_RM, tx, S("/t/b"));
+    WANT(&ctl, XS_READ, tx, S("/t/b"), "ENOENT");
+    assert_int_equal(ask(&ctl, XS_DIRECTORY, tx, S("/t"))->hdr.len, 2);
+    OK(&ctl, XS_SET_PERMS, tx, S("/t/a\0n0\0r9"));
+    WANT(&ctl, XS_TRANSACTION_START, tx, S(""), "EBUSY");
+    NO_EVENT(&ctl);
+    OK(&ctl, XS_TRANSACTION_END, tx, S("T"));
+    EVENT(&ctl, "/t/a", "t");
+    NO_EVENT(&ctl);
+    WANT(&ctl, XS_READ, 0, S("/t/a"), "=two");
+    ask(&ctl, XS_GET_PERMS, 0, S("/t/a"));
+    assert_memory_equal(ctl.reply.data, "n0\0r9", 6);
+    WANT(&ctl, XS_TRANSACTION_END, tx, S("T"), "ENOENT"); /* it is over */
+    WANT(&ctl, XS_TRANSACTION_END, 0, S("T"), "ENOENT");
+}
+
+static void test_tx_abort(void **state)
+{
+    uint32_t tx = tx_start(&ctl);
+    OK(&ctl, XS_WRITE, tx, D("/t\0x"));
+    WANT(&ctl, XS_TRANSACTION_END, tx, S("X"), "EINVAL"); /* still open */
+    WANT(&ctl, XS_TRANSACTION_END, tx, S("TT"), "EINVAL");
+    OK(&ctl, XS_TRANSACTION_END, tx, S("F"));
+    WANT(&ctl, XS_READ, 0, S("/t"), "ENOENT");
+    WANT(&ctl, XS_READ, tx, S("/t"), "ENOENT");
+    assert_int_equal(ctl.c->work_bytes, 0);
+}
+
+/* One row: what the transaction does, what happens meanwhile, and whether it may then succeed. */
+struct race {
+    uint32_t in_type, out_type;
+    const char *in;
+    uint32_t in_len;
+    const char *out;
+    uint32_t out_len;
+    bool ok;
+};
+
+static void test_tx_conflicts(void **state)
+{
+    static const struct race races[] = {
+        { XS_READ, XS_WRITE, S("/c/a"), D("/c/a\0z"), false },
+        { XS_READ, XS_WRITE, S("/c/a"), D("/c/a\0v"), false }, /* the same data, but somebody wrote */
+        { XS_READ, XS_WRITE, S("/c/a"), D("/c/b\0z"), true },
+        { XS_READ, XS_WRITE, S("/c/a"), D("/c/a/x\0z"), true }, /* a child is not the node's data */
+        { XS_READ, XS_RM, S("/c/a"), S("/c/a"), false },
+        { XS_READ, XS_RM, S("/c/a"), S("/c"), false },
+        { XS_READ, XS_SET_PERMS, S("/c/a"), S("/c/a\0n3"), false },
+        { XS_READ, XS_WRITE, S("/c/none"), D("/c/none\0z"), false }, /* it was not there */
+        { XS_READ, XS_WRITE, S("/c/none"), D("/c/none2\0z"), true },
+        { XS_WRITE, XS_WRITE, D("/c/a\0q"), D("/c/a\0z"), false },
+        { XS_WRITE, XS_WRITE, D("/c/new\0q"), D("/c/new2\0z"), true }, /* two children in one directory */
+        { XS_WRITE, XS_WRITE, D("/c/new\0q"), D("/c/new\0z"), false },
+        { XS_WRITE, XS_WRITE, D("/c/p/q/r\0q"), D("/c/p/q/s\0z"), false }, /* the way there appeared */
+        { XS_WRITE, XS_WRITE, D("/c/p/q/r\0q"), D("/c/p\0z"), false },
+        { XS_WRITE, XS_SET_PERMS, D("/c/new\0q"), S("/c\0n5"), false }, /* rights would be inherited anew */
+        { XS_WRITE, XS_RM, D("/c/new\0q"), S("/c"), false },
+        { XS_DIRECTORY, XS_WRITE, S("/c"), D("/c/new\0z"), false },
+        { XS_DIRECTORY, XS_WRITE, S("/c"), D("/c/a/new\0z"), true },
+        { XS_DIRECTORY, XS_RM, S("/c"), S("/c/b"), false },
+        { XS_RM, XS_WRITE, S("/c/a"), D("/c/a/deep/x\0z"), false }, /* something grew below */
+        { XS_RM, XS_WRITE, S("/c/a"), D("/c/b/x\0z"), true },
+        { XS_RM, XS_RM, S("/c/a"), S("/c/a"), false },
+        { XS_RM, XS_WRITE, S("/c/none"), D("/c/none\0z"), false },
+        { XS_MKDIR, XS_WRITE, S("/c/a"), D("/c/b\0z"), true },
+        { XS_GET_PERMS, XS_SET_PERMS, S("/c/a"), S("/c/a\0n3"), false },
+        { XS_READ, XS_WRITE, S("/c/a"), D("/elsewhere\0z"), true },
+    };
+    for (unsigned i = 0; i < sizeof races / sizeof *races; i++) {
+        const struct race *t = &races[i];
+        ask(&ctl, XS_RM, 0, S("/c"));
+        OK(&ctl, XS_WRITE, 0, D("/c/a\0v"));
+        OK(&ctl, XS_WRITE, 0, D("/c/b\0v"));
+        uint32_t tx = tx_start(&ctl);
+        OK(&ctl, XS_WRITE, tx, D("/mark\0x"));
+        said(&ctl, t->in_type, tx, t->in, t->in_len);
+        assert_string_equal(said(&ctl, t->out_type, 0, t->out, t->out_len), "=OK");
+        const char *end = said(&ctl, XS_TRANSACTION_END, tx, S("T"));
+        if (strcmp(end, t->ok ? "=OK" : "EAGAIN"))
+            fail_msg("race %u: %s", i, end);
+        WANT(&ctl, XS_READ, 0, S("/mark"), t->ok ? "=x" : "ENOENT");
+        OK(&ctl, XS_RM, 0, S("/mark"));
+        assert_int_equal(xs_check(&store), 0);
+    }
+}
+
+static void test_tx_many(void **state)
+{
+    /* Linux's netfront writes its ring references in one; two guests do so at once. */
+    uint32_t a = tx_start(&g16), b = tx_start(&g17);
+    for (int i = 0; i < 40; i++) {
+        char p[64];
+        int n = snprintf(p, sizeof p, "device/vif/0/queue-%d/tx-ring-ref", i) + 1;
+        n += snprintf(p + n, 8, "%d", i + 768);
+        assert_string_equal(said(&g16, XS_WRITE, a, p, (uint32_t)n), "=OK");
+        assert_string_equal(said(&g17, XS_WRITE, b, p, (uint32_t)n), "=OK");
+    }
+    OK(&g16, XS_TRANSACTION_END, a, S("T"));
+    OK(&g17, XS_TRANSACTION_END, b, S("T"));
+    WANT(&ctl, XS_READ, 0, S("/local/domain/17/device/vif/0/queue-39/tx-ring-ref"), "=807");
+    assert_int_equal(g16.c->work_bytes, 0);
+    assert_int_equal(xs_check(&store), 0);
+}
+
+static void test_tx_is_the_clients(void **state)
+{
+    uint32_t tx = tx_start(&g16);
+    WANT(&g17, XS_READ, tx, S("domid"), "ENOENT");
+    WANT(&g16, XS_READ, tx + 1, S("domid"), "ENOENT");
+    OK(&g16, XS_WATCH, tx + 77, S("device\0t")); /* has nothing to do with transactions */
+}
+
+static void test_tx_rights(void **state)
+{
+    uint32_t tx = tx_start(&g16);
+    WANT(&g16, XS_WRITE, tx, D("domid\0x"), "EACCES");
+    WANT(&g16, XS_WRITE, tx, D("/local/domain/17/device/x\0x"), "EACCES");
+    OK(&g16, XS_WRITE, tx, D("device/x\0x"));
+    OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/16/device\0n0")); /* the right is taken away meanwhile */
+    WANT(&g16, XS_TRANSACTION_END, tx, S("T"), "EAGAIN");
+}
+
+/* --- limits -------------------------------------------------------------------------------------------------------- */
+static void test_quota_nodes(void **state)
+{
+    char p[64];
+    int made = 0;
+    /* Spread out, so that no list of names reaches the size of a node. */
+    for (int i = 0; i < QUOTA_NODES + 10; i++) {
+        int n = snprintf(p, sizeof p, "device/%d/%d", i / 100, i) + 1;
+        const char *s = said(&g16, XS_MKDIR, 0, p, (uint32_t)n);
+        if (strcmp(s, "=OK")) {
+            assert_string_equal(s, "ENOSPC");
+            break;
+        }
+        made++;
+    }
+    const struct usage *u = xs_usage(&store, 16, false);
+    assert_true(u->nodes <= QUOTA_NODES && u->bytes <= QUOTA_NODE_MEM);
+    assert_true(made > 500);
+    OK(&g17, XS_MKDIR, 0, S("device/x")); /* its neighbour does not notice */
+    OK(&ctl, XS_MKDIR, 0, S("/local/domain/16/device/by-control"));
+    OK(&g16, XS_RM, 0, S("device/1"));
+    OK(&g16, XS_MKDIR, 0, S("device/again"));
+    uint32_t tx = tx_start(&g16); /* the same through a transaction */
+    for (int i = 0; i < QUOTA_NODES; i++) {
+        int n = snprintf(p, sizeof p, "data/%d/%d", i / 100, i) + 1;
+        const char *s = said(&g16, XS_MKDIR, tx, p, (uint32_t)n);
+        if (strcmp(s, "=OK")) {
+            assert_string_equal(s, "ENOSPC");
+            break;
+        }
+        assert_true(i < QUOTA_NODES - 1);
+    }
+    assert_int_equal(xs_check(&store), 0);
+}
+
+static void test_quota_node_size(void **state)
+{
+    char p[3000];
+    int n = snprintf(p, sizeof p, "data/x") + 1;
+    memset(p + n, 'v', sizeof p - (size_t)n);
+    assert_string_equal(said(&g16, XS_WRITE, 0, p, (uint32_t)n + QUOTA_NODE_SIZE), "ENOSPC");
+    assert_string_equal(said(&g16, XS_WRITE, 0, p, (uint32_t)n + QUOTA_NODE_SIZE - 64), "=OK");
+    assert_int_equal(ask(&g16, XS_READ, 0, S("data/x"))->hdr.len, QUOTA_NODE_SIZE - 64);
+    for (int i = 0;; i++) { /* the list of names counts, too */
+        n = snprintf(p, sizeof p, "device/a-rather-long-name-for-a-node-%d", i) + 1;
+        if (strcmp(said(&g16, XS_MKDIR, 0, p, (uint32_t)n), "=OK")) {
+            assert_string_equal(g16.reply.data, "ENOSPC");
+            assert_in_range(i, 40, 70);
+            break;
+        }
+    }
+}
+
+static void test_quota_watches(void **state)
+{
+    char p[32];
+    for (int i = 0; i <= QUOTA_WATCHES; i++) {
+        int n = snprintf(p, sizeof p, "device%c%d", 0, i) + 1;
+        assert_string_equal(said(&g16, XS_WATCH, 0, p, (uint32_t)n), i < QUOTA_WATCHES ? "=OK" : "E2BIG");
+        n = snprintf(p, sizeof p, "/x%c%d", 0, i) + 1;
+        assert_string_equal(said(&ctl, XS_WATCH, 0, p, (uint32_t)n), "=OK");
+    }
+}
+
+static void test_quota_transactions(void **state)
+{
+    uint32_t ids[QUOTA_TX];
+    for (int i = 0; i < QUOTA_TX; i++)
+        ids[i] = tx_start(&g16);
+    WANT(&g16, XS_TRANSACTION_START, 0, S(""), "ENOSPC");
+    OK(&g16, XS_TRANSACTION_END, ids[3], S("T"));
+    tx_start(&g16);
+    tx_start(&ctl);
+}
+
+/* A client that does not read its replies is not served further, and costs a bounded amount of memory. */
+static void test_slow_reader(void **state)
+{
+    struct xenstore_domain_interface *r = g16.ring;
+    OK(&g16, XS_WATCH, 0, S("device\0t"));
+    EVENT(&g16, "device", "t");
+    size_t before = xs_mem.used;
+    for (int round = 0; round < 2000; round++) {
+        struct xsd_sockmsg h = { XS_READ, 1, 0, 6 };
+        if (XENSTORE_RING_SIZE - (r->req_prod - r->req_cons) >= sizeof h + 6) {
+            char m[sizeof h + 6];
+            memcpy(m, &h, sizeof h);
+            memcpy(m + sizeof h, "domid", 6);
+            for (unsigned i = 0; i < sizeof m; i++)
+                r->req[MASK_XENSTORE_IDX(r->req_prod + i)] = m[i];
+            r->req_prod += (uint32_t)sizeof m;
+        }
+        stream_serve(&store, g16.c, 4096);
+        assert_in_range(r->req_prod - r->req_cons, 0, XENSTORE_RING_SIZE);
+    }
+    assert_in_range(g16.c->out_bytes, OUT_HIGH, OUT_HIGH + 2048);
+    char p[64];
+    for (int i = 0; i < 2000; i++) {
+        int n = snprintf(p, sizeof p, "/local/domain/16/device/n%d", i) + 1;
+        assert_string_equal(said(&ctl, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
+    }
+    assert_in_range(g16.c->out_bytes, 1, QUOTA_OUT);
+    assert_true(g16.c->lost_events > 0);
+    OK(&ctl, XS_RM, 0, S("/local/domain/16/device"));
+    assert_true(xs_mem.used < before + 4 * QUOTA_OUT);
+    OK(&g17, XS_WRITE, 0, D("device/x\0v"));
+}
+
+/* --- lack of memory ------------------------------------------------------------------------------------------------ */
+/* Each allocation of each kind of request fails once: the answer is ENOMEM (or the request did not need it), nothing has
+ * changed, nothing leaks, and the next attempt works. */
+static void test_every_allocation_fails(void **state)
+{
+    static const struct { uint32_t type; const char *p; uint32_t len; } reqs[] = {
+        { XS_WRITE, D("/f/a/b/c\0value") }, { XS_WRITE, D("/f/a/b/c\0other") }, { XS_MKDIR, S("/f/a/b/d/e") },
+        { XS_SET_PERMS, S("/f/a\0n0\0b16\0r17") }, { XS_SET_PERMS, S("/f/a/b\0n16\0b17") }, { XS_DIRECTORY, S("/f/a/b") },
+        { XS_GET_PERMS, S("/f/a") }, { XS_WATCH, S("/f\0tok") }, { XS_RM, S("/f/a/b/d") }, { XS_UNWATCH, S("/f\0tok") },
+        { XS_RM, S("/f") },
+    };
+    for (uint32_t with_tx = 0; with_tx < 2; with_tx++)
+        for (unsigned i = 0; i < sizeof reqs / sizeof *reqs; i++) {
+            long k = 1;
+            for (;; k++) {
+                uint32_t tx = with_tx ? tx_start(&ctl) : 0;
+                xs_mem.fail_in = k;
+                const char *s = said(&ctl, reqs[i].type, tx, reqs[i].p, reqs[i].len);
+                bool failed = !strcmp(s, "ENOMEM");
+                if (!failed && s[0] != '=')
+                    assert_string_equal(s, "EEXIST"); /* only the event of a watch was lost */
+                bool hit = xs_mem.fail_in == 0;
+                xs_mem.fail_in = -1;
+                assert_int_equal(xs_check(&store), 0);
+                if (tx) {
+                    xs_mem.fail_in = failed ? -1 : k;
+                    s = said(&ctl, XS_TRANSACTION_END, tx, failed ? "F" : "T", 2);
+                    hit |= xs_mem.fail_in == 0;
+                    failed |= !strcmp(s, "ENOMEM");
+                    xs_mem.fail_in = -1;
+                    if (!strcmp(s, "ENOMEM"))
+                        ask(&ctl, XS_TRANSACTION_END, tx, S("F")); /* open still if even the reply had no memory */
+                    assert_int_equal(xs_check(&store), 0);
+                }
+                if (!hit && !failed)
+                    break;
+                assert_true(k < 200);
+            }
+            client_drop_events(&ctl);
+        }
+    assert_int_equal(ctl.c->work_bytes, 0);
+}
+
+/* Guests fill the memory; the control domain still gets its work done. */
+static void test_reserve(void **state)
+{
+    xs_mem.limit = xs_mem.used + PRIV_RESERVE + 20000;
+    char p[1024];
+    bool full = false;
+    for (int i = 0; i < 400 && !full; i++) {
+        int n = snprintf(p, sizeof p, "device/%d", i) + 1;
+        memset(p + n, 'x', 500);
+        full = !strcmp(said(&g16, XS_WRITE, 0, p, (uint32_t)n + 500), "ENOMEM");
+    }
+    assert_true(full);
+    WANT(&g17, XS_WRITE, 0, D("device/x/y/z/a/b/c/d/e/f/g/h\0v"), "ENOMEM");
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/18/x\0v"));
+    OK(&g16, XS_RM, 0, S("device/1")); /* getting smaller needs little enough */
+    OK(&ctl, XS_RM, 0, S("/local/domain/16/device"));
+    OK(&g17, XS_WRITE, 0, D("device/x\0v"));
+}
+
+/* A guest's open transaction keeps old versions alive; when the control domain runs out, that guest has to try again. */
+static void test_reclaim(void **state)
+{
+    char big[3000];
+    memset(big, 'x', sizeof big);
+    for (char i = '0'; i < '4'; i++) {
+        memcpy(big, (char[]){ '/', 'x', i, 0 }, 4);
+        assert_string_equal(said(&ctl, XS_WRITE, 0, big, sizeof big), "=OK");
+    }
+    uint32_t tx = tx_start(&g16);
+    OK(&g16, XS_WRITE, tx, D("device/y\0v"));
+    for (char i = '0'; i < '4'; i++) /* the old ones stay, in the snapshot */
+        assert_string_equal(said(&ctl, XS_WRITE, 0, (char[]){ '/', 'x', i, 0 }, 4), "=OK");
+    xs_mem.limit = xs_mem.used + 2000;
+    memcpy(big, "/yy", 4);
+    assert_string_equal(said(&ctl, XS_WRITE, 0, big, sizeof big), "=OK");
+    xs_mem.limit = 3 << 20;
+    WANT(&g16, XS_READ, tx, S("domid"), "ENOMEM");
+    WANT(&g16, XS_TRANSACTION_END, tx, S("T"), "EAGAIN");
+    WANT(&g16, XS_TRANSACTION_END, tx, S("T"), "ENOENT");
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_watch), T(test_watch_relative), T(test_watch_removal), T(test_watch_rights),
+        T(test_watch_special), T(test_watch_fold), T(test_reset_watches), T(test_tx_own_writes),
+        T(test_tx_abort), T(test_tx_conflicts), T(test_tx_many), T(test_tx_is_the_clients),
+        T(test_tx_rights), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),
+        T(test_quota_transactions), T(test_slow_reader), T(test_every_allocation_fails),
+        T(test_reserve), T(test_reclaim),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -240,9 +240,14 @@ static long memory_map(struct domain *d, gaddr_t arg)
     return copy_to_guest(arg, &mm, sizeof mm);
 }
 
-static long highest_gfn(struct domain *d)
+static long highest_gfn(struct domain *d, gaddr_t arg)
 {
+    struct xen_memory_domain m;
     uint64_t top = 0;
+    if (copy_from_guest(&m, arg, sizeof m))
+        return -EFAULT;
+    if (!is_self(d, m.domid))
+        return -EPERM;
     spin_lock(&d->lock);
     for (uint32_t i = 0; i < d->nr_extents; i++)
         top = MAX(top, d->extent[i].gfn + d->extent[i].nr - 1);
@@ -270,7 +275,7 @@ long do_memory_op(uint64_t cmd, gaddr_t arg)
     case XENMEM_maximum_reservation:
         return reservation(d, arg, true);
     case XENMEM_maximum_gpfn:
-        return highest_gfn(d);
+        return highest_gfn(d, arg);
     case XENMEM_memory_map:
         return memory_map(d, arg);
     default:

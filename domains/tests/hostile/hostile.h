@@ -9,7 +9,9 @@
 #define HOLE 0xd0000000ul /* in our page tables, but no RAM, nor window, nor BAR is there */
 #define NON_CANONICAL 0x8000000000000000ul
 
-extern uint8_t scratch[4 * 4096]; /* page-aligned: where hostile arguments lie */
+/* Page-aligned: where hostile arguments lie. The last page only takes what is written beyond them. */
+#define SCRATCH_USED (4 * 4096)
+extern uint8_t scratch[SCRATCH_USED + 4096];
 
 void check(const char *name, bool good, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Many tries under one name: the first bad one is told. */

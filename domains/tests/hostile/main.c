@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-uint8_t scratch[4 * 4096] __attribute__((aligned(4096)));
+uint8_t scratch[SCRATCH_USED + 4096] __attribute__((aligned(4096)));
 uint64_t seed;
 static unsigned passed, failed;
 

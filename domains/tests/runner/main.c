@@ -205,7 +205,7 @@ static long build(domid_t *d, uint8_t role, uint64_t ram, const char *words)
         return rc;
     *d = c.domid;
     struct bh_populate p = { .domid = *d, .gfn = 0, .nr = ram / PAGE_SIZE };
-    struct bh_setup_rings r = { .domid = *d, .console_domid = self.domid, .store_domid = BH_DOMID_STORE,
+    struct bh_setup_rings r = { .domid = *d, .console_domid = self.domid, .store_domid = self.domid,
                                 .console_gfn = ram / PAGE_SIZE - 2, .store_gfn = ram / PAGE_SIZE - 1 };
     rc = bh_control(BH_CTL_POPULATE, &p);
     if (!rc)

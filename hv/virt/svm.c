@@ -407,6 +407,15 @@ static void sync_out(struct vcpu *v)
     v->regs.rflags = b->rflags;
 }
 
+/* QEMU's emulator runs XSETBV without looking at the intercept: what is loaded counts. */
+static void sync_xcr0(struct svm_vcpu *a)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    a->xcr0 = cpu_of(this_cpu())->xcr0 = lo | (uint64_t)hi << 32;
+}
+
 static void svm_run(struct vcpu *v)
 {
     struct cpu *c = this_cpu();
@@ -435,6 +444,7 @@ static void svm_run(struct vcpu *v)
     s->flush = false;
     svm_enter(&v->regs, a->vmcb_maddr.v, s->host_vmcb.v);
     v->in_guest = 0;
+    sync_xcr0(a);
     sync_out(v);
     requeue_event(a->vmcb);
     svm_handle_exit(v);

@@ -87,7 +87,10 @@ static const char *num(uint64_t v)
 
 static void domain_nodes(struct txn *t, const struct dom *d)
 {
-    static const char *const own[] = { "control/shutdown", "device/suspend/event-channel", "data", "drivers", "feature", "attr", "error" };
+    static const char *const own[] = {
+        "control/shutdown", "control/sysrq", "control/feature-poweroff", "control/feature-reboot",
+        "device/suspend/event-channel", "data", "drivers", "feature", "attr", "error",
+    };
     char ro[32], rw[32];
     uint64_t kib = (uint64_t)d->cfg.memory_mb * 1024;
 

@@ -62,13 +62,15 @@ struct iommu {
     uint16_t devid;
     struct spinlock lock;     /* command buffer */
     uint64_t *cmd;
-    uint32_t cmd_tail;
+    uint32_t cmd_tail, cmd_pushed; /* commands since the last completion */
     uint64_t seq;
     volatile uint64_t done;   /* written by the unit */
     struct spinlock evt_lock; /* event log; only tried */
     volatile uint64_t *evt;
     uint32_t evt_head;
 };
+
+static void poll_unit(struct iommu *u);
 
 static struct ivrs ivrs;
 static struct iommu *units[IVRS_UNITS];
@@ -85,19 +87,17 @@ static void unit_is_dead(const struct iommu *u)
     panic("IOMMU " PCI_FMT " does not answer: devices can no longer be kept out of memory", PCI_ARGS(u->devid));
 }
 
+static void cmd_complete(struct iommu *u);
+
+/* Everything pushed before was waited for in cmd_complete, so the buffer never needs to be asked for room. */
 static void cmd_push(struct iommu *u, uint64_t q0, uint64_t q1)
 {
-    uint32_t next = (u->cmd_tail + 16) % CMD_BYTES;
-
-    for (unsigned n = 0; (reg_read(u, REG_CMD_HEAD) & (CMD_BYTES - 1)) == next; n++) {
-        if (n == WAIT_SPINS)
-            unit_is_dead(u);
-        reg_write(u, REG_CMD_TAIL, u->cmd_tail);
-        cpu_relax();
-    }
+    if (u->cmd_pushed == CMD_BYTES / 16 - 2)
+        cmd_complete(u);
     u->cmd[u->cmd_tail / 8] = q0;
     u->cmd[u->cmd_tail / 8 + 1] = q1;
-    u->cmd_tail = next;
+    u->cmd_tail = (u->cmd_tail + 16) % CMD_BYTES;
+    u->cmd_pushed++;
 }
 
 /* Runs what was pushed and waits until its effects are complete (2.4.1). */
@@ -105,7 +105,9 @@ static void cmd_complete(struct iommu *u)
 {
     uint64_t seq = ++u->seq;
 
+    u->cmd_pushed = 0;
     cmd_push(u, CMD_WAIT | virt_to_maddr((const void *)&u->done).v | 1, seq);
+    u->cmd_pushed = 0;
     barrier();
     reg_write(u, REG_CMD_TAIL, u->cmd_tail);
     for (unsigned n = 0; u->done != seq; n++) {
@@ -263,6 +265,7 @@ static void amdvi_block(struct pci_dev *p, struct iommu_domain *dom)
 {
     struct dte *e = &devtab[p->sbdf & 0xffff], n;
 
+    poll_unit(p->iommu); /* while it can still be told who did it */
     dte_blocked(&n, virt_to_maddr(empty_root));
     WRITE_ONCE(e->q[0], n.q[0]);
     WRITE_ONCE(e->q[2], n.q[2]);
@@ -297,8 +300,11 @@ static void irt_write(struct pci_dev *p, unsigned idx, uint32_t v)
 {
     WRITE_ONCE(((uint32_t *)p->irt)[idx], v);
 }
+/* A blocked device's interrupts are aborted whatever the table says, and attaching flushes: nothing to do then. */
 static void irt_flush(struct pci_dev *p)
 {
+    if (!(devtab[p->sbdf & 0xffff].q[2] & DTE_INTCTL_REMAP))
+        return;
     spin_lock(&p->iommu->lock);
     cmd_push(p->iommu, CMD_INV_IRT | (p->sbdf & 0xffff), 0);
     cmd_complete(p->iommu);
@@ -336,7 +342,7 @@ static void amdvi_irq_mask_all(struct pci_dev *p)
 
 /* --- event log ----------------------------------------------------------------------------------------------------- */
 
-/* 2.5.1 ff. QEMU 7.2 garbles all but the device id (its type reads 0): such an event is still a blocked access. */
+/* 2.5.1 ff. A type that we do not know is still a blocked access of the device that it names. */
 static void report_event(uint64_t q0, uint64_t q1)
 {
     unsigned type = (unsigned)(q0 >> 60);
@@ -361,12 +367,12 @@ static void evt_restart(struct iommu *u)
     reg_write(u, REG_CONTROL, u->control);
 }
 
-/* Entries are taken while they are not zero, and zeroed: QEMU 7.2 never moves the tail register. */
-static void poll_unit(struct iommu *u)
+static bool take_events(struct iommu *u)
 {
-    unsigned budget = 256;
+    unsigned n = 0;
 
-    for (; budget; budget--) {
+    /* Entries are taken while they are not zero, and zeroed: some units never move the tail register. */
+    for (; n < 256; n++) {
         volatile uint64_t *e = &u->evt[u->evt_head / 8];
         uint64_t q0 = e[0], q1;
         if (!q0)
@@ -377,21 +383,45 @@ static void poll_unit(struct iommu *u)
         u->evt_head = (u->evt_head + 16) % EVT_BYTES;
         report_event(q0, q1);
     }
-    if (budget == 256)
-        return;
+    if (!n)
+        return false;
     reg_write(u, REG_EVT_HEAD, u->evt_head);
-    if (budget && (reg_read(u, REG_STATUS) & STATUS_EVT_OVF))
+    if (n < 256 && (reg_read(u, REG_STATUS) & STATUS_EVT_OVF))
         evt_restart(u);
+    return true;
+}
+
+/* A blocked access also sets "signalled target abort" in the unit's own PCI status. QEMU 7.2 writes no event at all, so this is
+ * all there is; only devices with bus mastering can be meant, and the core took that from all others. */
+static void take_target_abort(struct iommu *u, bool named)
+{
+    struct pci_dev *culprit = NULL;
+    unsigned n = 0;
+
+    if (!pci_hw || !(pci_hw->read(u->devid, PCI_STATUS, 2) & PCI_STATUS_SIG_ABORT))
+        return;
+    pci_hw->write(u->devid, PCI_STATUS, 2, PCI_STATUS_SIG_ABORT);
+    for (struct pci_dev *p = pci_devices; p; p = p->next)
+        if (p->iommu == u && READ_ONCE(p->dma_on)) {
+            culprit = p;
+            n++;
+        }
+    if (!named)
+        iommu_fault(n == 1 ? (uint16_t)culprit->sbdf : u->devid, false, 0, n == 1 ? "DMA" : "a DMA of unknown origin by means");
+}
+
+static void poll_unit(struct iommu *u)
+{
+    if (!spin_trylock(&u->evt_lock))
+        return;
+    take_target_abort(u, take_events(u));
+    spin_unlock(&u->evt_lock);
 }
 
 static void amdvi_poll_faults(void)
 {
-    for (unsigned i = 0; i < ivrs.nr_units; i++) {
-        if (!spin_trylock(&units[i]->evt_lock))
-            continue;
+    for (unsigned i = 0; i < ivrs.nr_units; i++)
         poll_unit(units[i]);
-        spin_unlock(&units[i]->evt_lock);
-    }
 }
 
 const struct iommu_ops amdvi_ops = {

@@ -216,8 +216,7 @@ static void iommu_drop_if_unused(struct domain *d)
     if (d->devices || !dom)
         return;
     d->iommu = NULL;
-    iommu_ops->flush(dom);
-    iommu_ops->clear(dom);
+    iommu_ops->clear(dom); /* every device that used it was blocked, which flushed */
     iommu_domain_free(dom);
 }
 
@@ -351,11 +350,9 @@ void pci_fence(struct domain *d)
     spin_lock(&pci_lock);
     for (struct pci_dev *p = d->devices; p; p = p->next_owned)
         fence_device(d, p);
-    /* Nothing can reach the table any more: its references go, so that the frames can be swapped. */
-    if (d->iommu) {
-        iommu_ops->flush(d->iommu);
+    /* Blocking flushed the domain's pages: nothing can reach the table any more, and the frames can be swapped. */
+    if (d->iommu)
         iommu_ops->clear(d->iommu);
-    }
     spin_unlock(&pci_lock);
 }
 

@@ -11,6 +11,7 @@
 #define PCI_CMD_INTX_OFF 0x400u
 #define PCI_STATUS      0x06
 #define PCI_STATUS_CAPS 0x10u
+#define PCI_STATUS_SIG_ABORT 0x0800u /* write 1 to clear */
 #define PCI_CLASS_REV   0x08
 #define PCI_HEADER      0x0e
 #define PCI_BAR0        0x10

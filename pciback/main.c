@@ -134,6 +134,7 @@ int main(void)
     if (xs_watch(ROOT, scan, NULL))
         bh_panic("no store: %d", xs_error);
     printf("ready\n");
+    bh_service(BH_SVC_ADOPTED, NULL);
     for (;;)
         event_wait(0);
 }

@@ -129,6 +129,39 @@ void grant_revoke(struct domain *d, uint32_t keep)
         if (READ_ONCE(*e))
             __atomic_store_n(e, 0, __ATOMIC_SEQ_CST);
     }
+    /* Further pins of a pinned entry do not read it again, so they are stopped here. */
+    for (uint32_t ref = keep; ref < n; ref++) {
+        struct grant_active *chunk = __atomic_load_n(&d->grant.active[ref / ACTIVE_PER_CHUNK], __ATOMIC_ACQUIRE);
+        if (!chunk) {
+            ref |= ACTIVE_PER_CHUNK - 1;
+            continue;
+        }
+        struct grant_active *a = &chunk[ref % ACTIVE_PER_CHUNK];
+        spin_lock(&a->lock);
+        a->stale = a->pins_ro || a->pins_rw;
+        spin_unlock(&a->lock);
+    }
+}
+
+void grant_reseed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
+{
+    struct grant_active *a = grant_active(d, ref);
+    enum p2m_type t;
+    mfn_t m = p2m_lookup(d, GFN(gfn), &t);
+
+    if (!a) { /* never pinned */
+        grant_seed(d, ref, to, gfn);
+        return;
+    }
+    spin_lock(&a->lock);
+    a->stale = (a->pins_ro || a->pins_rw) && (a->mfn.v != m.v || a->domid != to);
+    grant_entry_v1_t e = { .flags = GTF_permit_access, .domid = to, .frame = (uint32_t)gfn };
+    if (!a->stale && (a->pins_ro || a->pins_rw))
+        e.flags |= (uint16_t)(GTF_reading | (a->pins_rw ? GTF_writing : 0));
+    uint64_t word;
+    memcpy(&word, &e, sizeof word);
+    __atomic_store_n((uint64_t *)grant_entry(d, ref), word, __ATOMIC_SEQ_CST);
+    spin_unlock(&a->lock);
 }
 
 /* --- pins --------------------------------------------------------------------------------------------- */
@@ -180,7 +213,7 @@ static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry
     bool pinned = a->pins_ro || a->pins_rw;
     int16_t st = GNTST_okay;
 
-    if (pinned && a->domid != ld)
+    if (pinned && (a->domid != ld || a->stale))
         return GNTST_general_error;
     if (!pinned || (!ro && !a->pins_rw))
         st = entry_mark(e, ld, ro);
@@ -236,6 +269,7 @@ void grant_unpin(struct domain *rd, uint32_t ref, bool ro)
         a->pins_ro--;
     else
         a->pins_rw--;
+    a->stale = a->stale && (a->pins_ro || a->pins_rw);
     entry_unmark(e, a);
     spin_unlock(&a->lock);
 }
@@ -245,10 +279,9 @@ bool grant_idle(struct domain *d, uint32_t keep)
     for (uint32_t c = 0; c < ARRAY_SIZE(d->grant.active); c++) {
         struct grant_active *chunk = __atomic_load_n(&d->grant.active[c], __ATOMIC_ACQUIRE);
         for (uint32_t i = 0; chunk && i < ACTIVE_PER_CHUNK; i++) {
-            if (c * ACTIVE_PER_CHUNK + i < keep)
-                continue;
             spin_lock(&chunk[i].lock); /* waits for the end of a grant_unpin */
-            bool busy = chunk[i].pins_ro || chunk[i].pins_rw;
+            bool busy = (chunk[i].pins_ro || chunk[i].pins_rw) &&
+                        (c * ACTIVE_PER_CHUNK + i >= keep || chunk[i].stale);
             spin_unlock(&chunk[i].lock);
             if (busy)
                 return false;

@@ -24,6 +24,7 @@ struct grant_active {
     uint32_t pins_ro, pins_rw; /* mappings and copies in flight */
     mfn_t mfn;                 /* valid while pinned */
     uint16_t domid;            /* grantee while pinned */
+    bool stale;                /* pinned when its entry was taken back: no further pins until the last is gone */
 };
 struct maptrack {
     uint32_t ref;
@@ -75,7 +76,9 @@ int16_t grant_pin(struct domain *rd, uint32_t ref, domid_t ld, bool ro, mfn_t *m
 void grant_unpin(struct domain *rd, uint32_t ref, bool ro);
 struct grant_active *grant_active(struct domain *d, uint32_t ref); /* NULL: no such entry, or no memory */
 grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref);     /* NULL: no such entry */
-bool grant_idle(struct domain *d, uint32_t keep);  /* no entry from `keep` on is pinned */
+bool grant_idle(struct domain *d, uint32_t keep);  /* no entry from `keep` on is pinned, and none that is stale */
+/* The slot's entries as SETUP_RINGS made them, whatever the instance wrote there; what was pinned by other means is stale. */
+void grant_reseed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn);
 void grant_map_one(struct domain *ld, struct gnttab_map_grant_ref *op);
 /* n <= GRANT_BATCH unmaps with one flush. */
 void grant_unmap_batch(struct domain *ld, struct gnttab_unmap_grant_ref *op, unsigned n);

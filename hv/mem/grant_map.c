@@ -225,7 +225,8 @@ static bool redirect_some(struct domain *d, struct domain *m, uint32_t *handle, 
     spin_lock(&m->grant.maptrack_lock);
     for (; *handle < m->grant.nr_maptrack && k < GRANT_BATCH && *budget; ++*handle, --*budget) {
         struct maptrack *mt = track(m, *handle);
-        if (!(mt->flags & MT_USED) || (mt->flags & (MT_CLEARING | MT_DETACHED)) || mt->domid != d->id || mt->ref < 2)
+        if (!(mt->flags & MT_USED) || (mt->flags & (MT_CLEARING | MT_DETACHED)) || mt->domid != d->id ||
+            !grant_active(d, mt->ref)->stale)
             continue;
         undo[k].ref = mt->ref;
         undo[k++].ro = mt->flags & MT_RO;
@@ -244,9 +245,14 @@ static bool redirect_some(struct domain *d, struct domain *m, uint32_t *handle, 
 bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget)
 {
     const uint64_t cleared = 1ull << 63, scanned = 1ull << 62;
+    uint32_t slots = d->rings ? 2 : 0;
 
     if (!(*cursor & cleared)) {
-        grant_revoke(d, 2);
+        grant_revoke(d, slots);
+        if (slots) {
+            grant_reseed(d, 0, d->console_domid, d->console_gfn);
+            grant_reseed(d, 1, d->store_domid, d->store_gfn);
+        }
         *cursor = cleared;
     }
     while (!(*cursor & scanned)) {
@@ -266,5 +272,5 @@ bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget)
             return false;
     }
     /* Copies and unmaps on other CPUs that were past the entry before it was cleared: they end by themselves. */
-    return grant_idle(d, 2);
+    return grant_idle(d, slots);
 }

@@ -221,16 +221,17 @@ static int stage_finish(struct domain *d, uint64_t *cursor)
     int rc = pci_refill(d);
     if (rc)
         return rc;
+    clean_shared_info(d);
+    spin_lock(&d->lock);
+    memset(d->hvm_param, 0, sizeof d->hvm_param);
     if (d->rings) {
         zero_slot_page(d, d->console_gfn);
         zero_slot_page(d, d->store_gfn);
+        d->hvm_param[HVM_PARAM_CONSOLE_PFN] = d->console_gfn;
+        d->hvm_param[HVM_PARAM_STORE_PFN] = d->store_gfn;
+        d->hvm_param[HVM_PARAM_CONSOLE_EVTCHN] = d->console_port;
+        d->hvm_param[HVM_PARAM_STORE_EVTCHN] = d->store_port;
     }
-    clean_shared_info(d);
-    for (unsigned i = 0; i < ARRAY_SIZE(d->hvm_param); i++)
-        if (i != HVM_PARAM_STORE_PFN && i != HVM_PARAM_STORE_EVTCHN && i != HVM_PARAM_CONSOLE_PFN &&
-            i != HVM_PARAM_CONSOLE_EVTCHN)
-            d->hvm_param[i] = 0;
-    spin_lock(&d->lock);
     d->instance++;
     d->adopted = false;
     d->adopted_ns = d->dma_ns = 0;

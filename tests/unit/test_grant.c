@@ -316,6 +316,10 @@ static void test_redirect(void **s)
     uint32_t slot, ro, rw, rw2, h;
     enum p2m_type t;
     grant_seed(g, 0, m->id, 20);
+    g->rings = true;
+    g->console_domid = g->store_domid = m->id;
+    g->console_gfn = 20;
+    g->store_gfn = 21;
     give(g, 8, m->id, 5, GTF_permit_access);
     give(g, 9, m->id, 6, GTF_permit_access);
     give(g, 10, x->id, 6, GTF_permit_access);
@@ -359,6 +363,44 @@ static void test_redirect(void **s)
     assert_int_equal(mfn_to_frame(zero_mfn)->refs, 1);
     frame_get_stats(&after);
     assert_true(after.core <= before.core);
+}
+
+/* An instance turns its slot entries to other pages, and a peer keeps mapping through a pin that it holds. */
+static void test_redirect_hostile(void **s)
+{
+    (void)s;
+    uint32_t h0, h1, h8, again;
+    enum p2m_type t;
+    g->rings = true;
+    g->console_domid = m->id;
+    g->store_domid = m->id;
+    g->console_gfn = 20;
+    g->store_gfn = 21;
+    give(g, 0, x->id, 20, GTF_permit_access); /* right page, wrong domain */
+    give(g, 1, m->id, 5, GTF_permit_access);  /* wrong page */
+    give(g, 8, m->id, 6, GTF_permit_access);
+    assert_int_equal(map(x, g->id, 0, WIN, RW, &h0), 0);
+    assert_int_equal(map(m, g->id, 1, WIN, RO, &h1), 0);
+    assert_int_equal(map(m, g->id, 8, WIN + 1, RW, &h8), 0);
+    uint64_t cursor = 0;
+    assert_false(grant_redirect(g, &cursor, 1));
+    assert_int_equal(map(m, g->id, 8, WIN + 2, RW, &again), GNTST_general_error);
+    assert_int_equal(copy(m, copy_op(8, g->id, 3, DOMID_SELF, 8, GNTCOPY_source_gref)), GNTST_general_error);
+    while (!grant_redirect(g, &cursor, 1))
+        ;
+    assert_int_equal(grant_entry(g, 0)->domid, m->id);
+    assert_int_equal(grant_entry(g, 1)->frame, 21);
+    assert_int_equal(flags(g, 0), GTF_permit_access);
+    assert_int_equal(flags(g, 1), GTF_permit_access);
+    assert_int_equal(p2m_lookup(m, GFN(WIN), &t).v, zero_mfn.v);
+    for (uint64_t f = 0; f < 64; f++)
+        assert_int_equal(refs_of(g, f), 1);
+    assert_int_equal(map(m, g->id, 1, WIN + 2, RW, &again), 0);
+    assert_int_equal(refs_of(g, 21), 2);
+    assert_int_equal(unmap(m, again, WIN + 2), 0);
+    assert_int_equal(unmap(x, h0, WIN), 0);
+    assert_int_equal(unmap(m, h1, WIN), 0);
+    assert_int_equal(unmap(m, h8, WIN + 1), 0);
 }
 
 static void test_redirect_waits_for_copies(void **s)
@@ -437,7 +479,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
         T(test_flags_follow_pins), T(test_refusals), T(test_handles), T(test_copy), T(test_batches),
-        T(test_single_ops), T(test_redirect), T(test_redirect_waits_for_copies), T(test_granter_destroyed),
+        T(test_single_ops), T(test_redirect), T(test_redirect_hostile), T(test_redirect_waits_for_copies), T(test_granter_destroyed),
         T(test_mapper_destroyed), T(test_self_mapping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,7 +259,7 @@ struct bh_console { uint32_t mode, pad; };
 
 struct bh_sysinfo {
     uint32_t nr_cpus, tsc_khz;
-    uint64_t total_pages, free_pages, dirty_pages, core_pages;
+    uint64_t total_pages, free_pages, dirty_pages, core_pages; /* free: zeroed; dirty: free too, to be zeroed */
     uint64_t boot_ns;   /* system time now */
     uint64_t wallclock; /* seconds since the epoch at system time 0 */
     uint32_t features;  /* BH_SYS_* */

@@ -2,7 +2,7 @@
 /*
  * In the control domain's place: checks libbh itself on the machine, then runs the one guest whose ELF image is the boot
  * bundle, with its console on ours, until it ends. For tests of the core and of single guests without the toolstack.
- * Command line: [args=A,B,C: the guest's words] [role=N] [ram=MIB]. Then powers the machine off.
+ * Command line: [args=A;B;C: the guest's words] [role=N] [ram=MIB]. Then powers the machine off.
  */
 #include <bh.h>
 #include <errno.h>
@@ -185,7 +185,7 @@ static long start_info(domid_t d, uint64_t ram, const char *words)
 
     strlcpy(b.cmdline, words, sizeof(b.cmdline));
     for (char *c = b.cmdline; *c; c++)
-        if (*c == ',')
+        if (*c == ';')
             *c = ' ';
     return write_to(d, 0x1000, &b, sizeof(b));
 }

@@ -36,7 +36,6 @@ _Static_assert(sizeof(struct dte) == 32, "device table entry, 2.2.2.1");
 #define DTE_IW          (1ull << 62)
 #define DTE_IV          (1ull << 0)   /* q[2] from here */
 #define DTE_INTTABLEN   (11ull << 1)  /* 2048 entries: every index that a message can carry is inside */
-#define DTE_INTCTL_PASS (1ull << 60)
 #define DTE_INTCTL_REMAP (2ull << 60)
 #define IRT_ENTRIES     2048u
 #define IRT_ORDER       1             /* 8 KiB */
@@ -58,6 +57,6 @@ mfn_t amdvi_pt_lookup(const struct iommu_domain *dom, gfn_t g); /* INVALID_MFN i
 /* What a device does that nobody owns: present, translated by an empty table, no permission: blocked and reported;
  * interrupts target-aborted. */
 void dte_blocked(struct dte *e, maddr_t empty_root);
-void dte_pass_interrupts(struct dte *e); /* on top of blocked: for the IO-APIC's id */
+void dte_remap_only(struct dte *e, maddr_t irt); /* on top of blocked: for the IO-APIC's id */
 void dte_attached(struct dte *e, const struct iommu_domain *dom, maddr_t irt);
 uint32_t irte_make(uint8_t vector, uint8_t apic);

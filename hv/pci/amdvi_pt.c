@@ -150,9 +150,9 @@ void dte_blocked(struct dte *e, maddr_t empty_root)
 {
     *e = (struct dte){ { DTE_V | DTE_TV | DTE_MODE_4 | empty_root.v, 0, DTE_IV | DTE_INTTABLEN, 0 } };
 }
-void dte_pass_interrupts(struct dte *e)
+void dte_remap_only(struct dte *e, maddr_t irt)
 {
-    e->q[2] = DTE_IV | DTE_INTTABLEN | DTE_INTCTL_PASS;
+    e->q[2] = DTE_IV | DTE_INTTABLEN | DTE_INTCTL_REMAP | irt.v;
 }
 void dte_attached(struct dte *e, const struct iommu_domain *dom, maddr_t irt)
 {

@@ -273,9 +273,9 @@ int main(void)
     unsigned n = vifs_adopt(keep_page);
     for (;;) {
         bool quiet = serve();
-        say_adopted(n, start);
         xs_idle = idle;
         uplink_work();
+        say_adopted(n, start);
         vifs_store_work();
         /* Calls to the store may have left work behind: look once more before sleeping. */
         if (net.batch.nr_sends || (arm() && net.pool.free))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import pexpect
@@ -104,10 +105,22 @@ class Machine:
                                      stdout=open(LOGS / f"{self.name}.out.log", "w"))
         self.sock, _ = listener.accept()
         listener.close()
-        self.sp = pexpect.fdpexpect.fdspawn(self.sock, timeout=30, encoding="utf-8", codec_errors="replace",
+        # A socket holds few single bytes: what nobody reads at once would stop the machine's UART. A pipe packs them.
+        self.pipe, sink = os.pipe()
+        threading.Thread(target=self.pump, args=(self.sock, sink), daemon=True).start()
+        self.sp = pexpect.fdpexpect.fdspawn(self.pipe, timeout=30, encoding="utf-8", codec_errors="replace",
                                             maxread=65536)
         self.sp.logfile_read = self.log
         self.sp.delaybeforesend = None
+
+    @staticmethod
+    def pump(sock, sink):
+        try:
+            while data := sock.recv(65536):
+                os.write(sink, data)
+        except OSError:
+            pass
+        os.close(sink)
 
     def stop(self):
         if self.proc:
@@ -116,6 +129,7 @@ class Machine:
             self.proc = None
         if self.sp:
             self.sock.close()
+            os.close(self.pipe)
             self.sp = None
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)

@@ -348,9 +348,9 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
     d->img = img;
     entry.domid = d->id;
     entry.eip = img ? img->entry : 0;
-    rc = attach_devices(d, lenient, e);
-    if (!rc)
-        rc = img ? build_service(d, e) : build_guest(d, &entry.eip, e);
+    rc = img ? build_service(d, e) : build_guest(d, &entry.eip, e);
+    if (!rc) /* after its memory is there: assigning puts that into the IOMMU's table */
+        rc = attach_devices(d, lenient, e);
     if (!rc)
         rc = setup_rings(d, e);
     if (!rc && (rc = (int)bh_control(BH_CTL_SET_ENTRY, &entry)))

@@ -135,7 +135,7 @@ void trap_entry(struct trap_frame *f)
         return;
     }
     if (f->vector == VEC_NMI) {
-        if (panic_elsewhere())
+        if (apic_stop_wanted())
             for (;;)
                 __asm__ volatile("cli; hlt");
         log_warn("NMI on CPU %u", this_cpu()->id);

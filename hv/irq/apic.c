@@ -35,6 +35,7 @@ enum {
 static volatile uint32_t *mmio;
 static bool x2apic, deadline, up;
 static uint64_t timer_khz;
+static volatile uint32_t stopper; /* id + 1 of the CPU that stops the others */
 
 static uint32_t read_reg(unsigned reg)
 {
@@ -93,11 +94,18 @@ void apic_send_sipi(uint32_t id, uint8_t page)
     wait_sent();
 }
 
+bool apic_stop_wanted(void)
+{
+    uint32_t s = READ_ONCE(stopper);
+    return s && s != this_cpu()->id + 1;
+}
+
 /* By NMI: the others run with interrupts off for most of their time. */
 void apic_stop_others(void)
 {
     if (!up || nr_cpus < 2)
         return;
+    __atomic_store_n(&stopper, this_cpu()->id + 1, __ATOMIC_SEQ_CST);
     send(0, ICR_OTHERS | ICR_FIXED | VEC_STOP);
     send(0, ICR_OTHERS | ICR_NMI);
     wait_sent();

@@ -20,7 +20,8 @@ void apic_send_ipi(uint32_t cpu, uint8_t vector);
 void apic_send_init(uint32_t apic_id);
 void apic_send_sipi(uint32_t apic_id, uint8_t page);
 void apic_timer_set_ns(uint64_t delta_ns); /* one shot; 0 = stop */
-void apic_stop_others(void);               /* panic: IPI without waiting long */
+void apic_stop_others(void);               /* panic, power-off: IPI and NMI, without waiting long */
+bool apic_stop_wanted(void);               /* another CPU called apic_stop_others: this one must not go on */
 
 typedef void (*irq_fn)(void *arg);
 /* A free device vector bound to fn, or -ENOSPC. */

@@ -9,12 +9,6 @@
 
 static volatile uint32_t panic_cpu; /* id + 1 of the CPU that panics */
 
-bool panic_elsewhere(void)
-{
-    uint32_t p = READ_ONCE(panic_cpu);
-    return p && p != this_cpu()->id + 1;
-}
-
 static void halt_forever(void) __noreturn;
 static void halt_forever(void)
 {

@@ -7,4 +7,3 @@ void print_set(int max, bool to_wire); /* enum loglevel or -1 */
 void print_deferred(void);   /* from the interrupt path, no locks held: tells the console's holder of new lines */
 void print_take_back(void);  /* panic: breaks the lock and takes the console */
 void print_backtrace(uint64_t rbp);
-bool panic_elsewhere(void);  /* another CPU is in panic: this one has to stop */

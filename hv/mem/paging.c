@@ -4,7 +4,7 @@
  * that copies of them (smp.c) never go stale:
  *   DIRECTMAP_BASE   RAM, writable, never executable, without the image's own frames
  *   MMIO_BASE        device memory and firmware tables, uncached, handed out upwards
- *   STACK_BASE       stacks, each with an unmapped page below
+ *   STACK_BASE       stacks, each with unmapped pages below
  *   IMAGE_BASE       the image: text R-X, constants R--, data RW-
  * Nothing is writable and executable, nothing is mapped in the lower half. Lock: `lock` for the windows.
  */
@@ -21,6 +21,7 @@
 #define MMIO_SIZE   (64ull << 30)
 #define STACK_BASE  0xffffd00000000000ull
 #define STACK_SIZE  (1ull << 30)
+#define GUARD_PAGES 16u /* address space costs nothing, and no frame of a function steps over so much */
 
 #define PTE_P    0x001ull
 #define PTE_W    0x002ull
@@ -155,7 +156,7 @@ void *mmio_map(maddr_t m, uint64_t len)
 void *stack_alloc(unsigned pages)
 {
     spin_lock(&lock);
-    uint64_t va = stack_next + PAGE_SIZE; /* the guard page stays unmapped */
+    uint64_t va = stack_next + GUARD_PAGES * PAGE_SIZE; /* stays unmapped */
     uint64_t top = va + pages * PAGE_SIZE;
     void *p = top <= STACK_BASE + STACK_SIZE ? (void *)top : NULL;
     for (; p && va < top; va += PAGE_SIZE) {

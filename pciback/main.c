@@ -135,6 +135,7 @@ int main(void)
         bh_panic("no store: %d", xs_error);
     printf("ready\n");
     bh_service(BH_SVC_ADOPTED, NULL);
+    bh_service(BH_SVC_ADOPTED, NULL);
     for (;;)
         event_wait(0);
 }

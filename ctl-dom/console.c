@@ -65,6 +65,7 @@ void say(const char *fmt, ...)
     static char line[1024];
     va_list ap;
 
+    con_core_log(); /* what the core said before */
     va_start(ap, fmt);
     int n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
     va_end(ap);
@@ -160,8 +161,10 @@ void con_core_log(void)
                 line[len++] = buf[i];
                 continue;
             }
-            line[len] = '\0';
-            say("%s%s", strncmp(line, "(BH)", 4) ? "(BH) " : "", line);
+            if (len && strncmp(line, "(BH)", 4) != 0)
+                line_out("(BH) ", 5);
+            line[len++] = '\n';
+            line_out(line, len);
             len = 0;
         }
 }

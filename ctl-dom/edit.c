@@ -14,7 +14,8 @@ static size_t width(const struct edit *e)
     return EDIT_COLUMNS - 1 - strlen(e->prompt);
 }
 
-static void redraw(struct edit *e)
+/* With the cursor at the start of the screen's line. */
+static void draw(struct edit *e)
 {
     char move[16];
     size_t w = width(e);
@@ -24,7 +25,6 @@ static void redraw(struct edit *e)
     if (e->cur > e->left + w)
         e->left = e->cur - w;
     size_t shown = e->len - e->left < w ? e->len - e->left : w;
-    put(e, "\r");
     put(e, e->prompt);
     e->out(e->line + e->left, shown);
     put(e, "\x1b[K");
@@ -32,6 +32,12 @@ static void redraw(struct edit *e)
         snprintf(move, sizeof(move), "\r\x1b[%uC", (unsigned)(strlen(e->prompt) + e->cur - e->left));
         put(e, move);
     }
+}
+
+static void redraw(struct edit *e)
+{
+    put(e, "\r");
+    draw(e);
 }
 
 void edit_init(struct edit *e, void (*out)(const char *s, size_t len), const char *prompt)
@@ -57,7 +63,7 @@ void edit_hide(struct edit *e)
 
 void edit_show(struct edit *e)
 {
-    redraw(e);
+    draw(e);
 }
 
 static void insert(struct edit *e, char c)

@@ -89,6 +89,7 @@ static void domain_nodes(struct txn *t, const struct dom *d)
 {
     static const char *const own[] = {
         "control/shutdown", "control/sysrq", "control/feature-poweroff", "control/feature-reboot",
+        "control/feature-suspend",
         "device/suspend/event-channel", "data", "drivers", "feature", "attr", "error",
     };
     char ro[32], rw[32];

@@ -91,6 +91,7 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
 {
     bool served = d->life == LIFE_UP && di->adopted_ns && di->crash_ns >= di->adopted_ns + SERVED_NS;
 
+    d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
     d->deaths = served ? 1 : d->deaths + 1;
     d->asked = false;
@@ -164,7 +165,6 @@ void supervisor_scan(void)
         struct dom *d = dom_by_id(di.domid);
         if (!d || d->life == LIFE_NEW)
             continue;
-        d->noticed_ns = now_ns();
         if (d->cfg.role != BH_ROLE_GUEST)
             look_at_service(d, &di);
         else if ((di.state == BH_DOM_CRASHED || di.state == BH_DOM_SHUTDOWN) && !d->reported)

@@ -11,7 +11,8 @@
 
 static const unsigned open_calls[] = {
     __HYPERVISOR_memory_op, __HYPERVISOR_xen_version, __HYPERVISOR_grant_table_op, __HYPERVISOR_vcpu_op, __HYPERVISOR_sched_op,
-    __HYPERVISOR_event_channel_op, __HYPERVISOR_physdev_op, __HYPERVISOR_hvm_op, BH_HYPERCALL_CONTROL, BH_HYPERCALL_SERVICE,
+    __HYPERVISOR_event_channel_op, __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_physdev_op,
+    __HYPERVISOR_hvm_op, BH_HYPERCALL_CONTROL, BH_HYPERCALL_SERVICE,
 };
 
 /* Numbers that are interesting, and never small enough to be a frame of this program (0x9 to 0x3ff). */
@@ -61,11 +62,76 @@ static bool ends_the_test(unsigned nr, uint32_t op, uint64_t a2)
     }
 }
 
+/* Arguments that are right but for one word or two get further than noise does. */
+static long nearly_right(void)
+{
+    domid_t other = rnd() % 3 ? DOMID_SELF : foreign(rnd() % NR_FOREIGN);
+    uint32_t port = 8 + rnd() % 60; /* beyond the slot's ports: made by alloc and bind below */
+    union {
+        struct evtchn_alloc_unbound alloc;
+        struct evtchn_bind_interdomain bind;
+        struct evtchn_bind_virq virq;
+        struct evtchn_bind_ipi ipi;
+        struct evtchn_bind_vcpu vcpu;
+        uint32_t port;
+    } e = { .alloc = { .dom = DOMID_SELF, .remote_dom = other } };
+    unsigned op = rnd() % 10;
+
+    if (op == EVTCHNOP_bind_interdomain)
+        e.bind = (struct evtchn_bind_interdomain){ .remote_dom = other, .remote_port = port };
+    else if (op == EVTCHNOP_bind_virq)
+        e.virq = (struct evtchn_bind_virq){ .virq = rnd() % 26, .vcpu = rnd() % 3 };
+    else if (op == EVTCHNOP_bind_ipi)
+        e.ipi = (struct evtchn_bind_ipi){ .vcpu = rnd() % 3 };
+    else if (op == EVTCHNOP_bind_vcpu)
+        e.vcpu = (struct evtchn_bind_vcpu){ .port = port, .vcpu = rnd() % 3 };
+    else if (op != EVTCHNOP_alloc_unbound)
+        e.port = port;
+    return op == EVTCHNOP_status ? -ENOSYS : hc(__HYPERVISOR_event_channel_op, op, &e, 0);
+}
+
+/* Own pages granted to oneself, mapped in the hole, copied, unmapped and taken back in any order. */
+static long grant_games(void)
+{
+    static int ref = -1;
+    static uint32_t handle;
+    uint64_t host = HOLE + (rnd() % 4) * 4096;
+    struct gnttab_map_grant_ref m = { .host_addr = host, .dom = self.domid, .ref = (uint32_t)ref,
+                                      .flags = GNTMAP_host_map | (rnd() & GNTMAP_readonly) };
+    struct gnttab_unmap_grant_ref u = { .host_addr = host, .handle = rnd() % 4 ? handle : (uint32_t)rnd() % 8 };
+    struct gnttab_copy c = { .len = (uint16_t)(rnd() % 4200), .flags = GNTCOPY_source_gref };
+
+    if (ref < 0)
+        ref = grant_give(self.domid, scratch, rnd() & GRANT_RO);
+    switch (rnd() % 4) {
+    case 0:
+        if (!hc(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &m, 1) && !m.status)
+            handle = m.handle;
+        return m.status;
+    case 1:
+        hc(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, &u, 1);
+        return u.status;
+    case 2:
+        c.source.domid = self.domid;
+        c.source.u.ref = (uint32_t)ref;
+        c.source.offset = (uint16_t)(rnd() % 4200);
+        c.dest.domid = DOMID_SELF;
+        c.dest.u.gmfn = virt_to_gfn(scratch) + 1;
+        hc(__HYPERVISOR_grant_table_op, GNTTABOP_copy, &c, 1);
+        return c.status;
+    default:
+        if (ref >= 0 && !grant_end((uint32_t)ref))
+            ref = -1;
+        return 0;
+    }
+}
+
 /* Those excluded for their frame numbers, with frames that cannot be ours. */
 static long far_frames(void)
 {
     struct xen_add_to_physmap a = {
-        .domid = rnd() % 4 ? DOMID_SELF : (domid_t)rnd(), .size = (uint16_t)rnd(), .space = 1 + rnd() % 7, .idx = odd(), /* not 0: shared_info would move away */
+        .domid = rnd() % 4 ? DOMID_SELF : (domid_t)rnd(), .size = (uint16_t)rnd(),
+        .space = 1 + rnd() % 7, .idx = odd() | 1, /* shared_info and the table's first frame stay where they are */
         .gpfn = (HOLE >> 12) + rnd() % 0x4000,
     };
     struct xen_remove_from_physmap x = { .domid = a.domid, .gpfn = a.gpfn };
@@ -88,8 +154,13 @@ static long one(void)
     uint64_t r = rnd();
     unsigned nr = r % 8 ? open_calls[(r >> 8) % ARRAY_SIZE(open_calls)] : r % 16 ? (unsigned)(r >> 8) % 64 : (unsigned)(r >> 8);
 
-    if (r % 32 == 31)
-        return far_frames();
+    switch (r % 32) {
+    case 31: return far_frames();
+    case 30:
+    case 29: return nearly_right();
+    case 28: return grant_games();
+    default: break;
+    }
     for (unsigned i = 0; i < 16; i++)
         ((uint64_t *)scratch)[rnd() % 256] = odd();
     uint64_t a1 = r >> 40 & 1 ? (r >> 41) % 40 : odd(), a2 = pointer(), a3 = rnd() % 2 ? rnd() % 5 : odd(), a4 = odd();
@@ -118,7 +189,8 @@ void fuzz(unsigned n)
     say("hostile: %u random hypercalls, %u accepted, %lu us\n", done, good, us);
     /* The machine behind it still works: time goes on, a port can be had and used. */
     uint64_t before = now_ns();
-    event_wait(before + 20000000);
+    for (unsigned turns = 0; now_ns() < before + 20000000 && turns < 1000; turns++)
+        event_wait(before + 20000000); /* the console's reader may wake us earlier */
     check("time_goes_on", now_ns() - before >= 15000000, "%lu ns", now_ns() - before);
     struct evtchn_close c = { .port = 0 };
     for (uint32_t p = 8; p < 4096; p++) { /* ports that the random calls made */

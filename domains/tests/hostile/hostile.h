@@ -34,6 +34,9 @@ int try_wrmsr(uint32_t msr, uint64_t v);
 void traps_init(void);
 extern unsigned nmis;
 
+#define NR_FOREIGN 18
+domid_t foreign(unsigned i); /* others that exist, may exist, or cannot; never this domain */
+
 void check_control(void);  /* refuse.c: privileged calls */
 void check_grants(void);   /* refuse.c */
 void check_events(void);   /* refuse.c */

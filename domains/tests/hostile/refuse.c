@@ -3,7 +3,6 @@
 #include "hostile.h"
 #include <xen/hvm/params.h>
 
-static const domid_t foreign[] = { 0, 1, 2, 3, 4, 15, 17, 18, 31, 0x7fef, DOMID_IO, DOMID_XEN, DOMID_COW, DOMID_INVALID, 0xffff };
 
 static void fill_random(void)
 {
@@ -60,15 +59,15 @@ static void map_foreign(void)
 {
     struct tally t = { .name = "grant_map_foreign" };
 
-    for (unsigned d = 0; d < ARRAY_SIZE(foreign); d++)
+    for (unsigned d = 0; d < NR_FOREIGN; d++)
         for (unsigned r = 0; r < 24; r++) {
             uint32_t ref = r < 16 ? r : (uint32_t)rnd();
             struct gnttab_map_grant_ref m = {
-                .host_addr = HOLE, .flags = GNTMAP_host_map | (r & 1 ? GNTMAP_readonly : 0), .ref = ref, .dom = foreign[d],
+                .host_addr = HOLE, .flags = GNTMAP_host_map | (r & 1 ? GNTMAP_readonly : 0), .ref = ref, .dom = foreign(d),
                 .status = 77,
             };
             long rc = hc(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &m, 1);
-            tally(&t, rc < 0 || (m.status < 0), "dom %u ref %u: %ld status %d", foreign[d], ref, rc, m.status);
+            tally(&t, rc < 0 || (m.status < 0), "dom %u ref %u: %ld status %d", foreign(d), ref, rc, m.status);
         }
     tally_done(&t);
 }
@@ -77,14 +76,14 @@ static void copy_foreign(void)
 {
     struct tally t = { .name = "grant_copy_foreign" };
 
-    for (unsigned d = 0; d < ARRAY_SIZE(foreign); d++)
+    for (unsigned d = 0; d < NR_FOREIGN; d++)
         for (unsigned r = 0; r < 32; r++) {
             bool by_frame = r & 1, out = r & 2;
             struct gnttab_copy c = { .len = 64, .status = 77 };
             struct gnttab_copy *p = &c;
 
-            p->source.domid = out ? DOMID_SELF : foreign[d];
-            p->dest.domid = out ? foreign[d] : DOMID_SELF;
+            p->source.domid = out ? DOMID_SELF : foreign(d);
+            p->dest.domid = out ? foreign(d) : DOMID_SELF;
             p->source.u.gmfn = p->dest.u.gmfn = virt_to_gfn(scratch);
             if (!by_frame) {
                 p->flags = out ? GNTCOPY_dest_gref : GNTCOPY_source_gref;
@@ -94,7 +93,7 @@ static void copy_foreign(void)
                     p->source.u.ref = r / 2;
             }
             long rc = hc(__HYPERVISOR_grant_table_op, GNTTABOP_copy, p, 1);
-            tally(&t, rc < 0 || c.status < 0, "dom %u try %u: %ld status %d", foreign[d], r, rc, c.status);
+            tally(&t, rc < 0 || c.status < 0, "dom %u try %u: %ld status %d", foreign(d), r, rc, c.status);
         }
     tally_done(&t);
 }
@@ -137,14 +136,14 @@ static void table_of_others(void)
 {
     struct tally t = { .name = "grant_table_of_others" };
 
-    for (unsigned d = 0; d < ARRAY_SIZE(foreign); d++) {
-        struct gnttab_query_size q = { .dom = foreign[d], .status = 77 };
-        struct gnttab_setup_table s = { .dom = foreign[d], .nr_frames = 1, .status = 77 };
+    for (unsigned d = 0; d < NR_FOREIGN; d++) {
+        struct gnttab_query_size q = { .dom = foreign(d), .status = 77 };
+        struct gnttab_setup_table s = { .dom = foreign(d), .nr_frames = 1, .status = 77 };
         long rc = hc(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, &q, 1);
-        tally(&t, rc < 0 || q.status < 0, "query dom %u: %ld %d", foreign[d], rc, q.status);
+        tally(&t, rc < 0 || q.status < 0, "query dom %u: %ld %d", foreign(d), rc, q.status);
         set_xen_guest_handle(s.frame_list, (xen_pfn_t *)scratch);
         rc = hc(__HYPERVISOR_grant_table_op, GNTTABOP_setup_table, &s, 1);
-        tally(&t, rc < 0 || s.status < 0, "setup dom %u: %ld %d", foreign[d], rc, s.status);
+        tally(&t, rc < 0 || s.status < 0, "setup dom %u: %ld %d", foreign(d), rc, s.status);
     }
     tally_done(&t);
 }
@@ -173,21 +172,21 @@ static void bind_foreign(void)
 {
     struct tally t = { .name = "event_bind_foreign" };
 
-    for (unsigned d = 0; d < ARRAY_SIZE(foreign); d++) {
+    for (unsigned d = 0; d < NR_FOREIGN; d++) {
         for (unsigned p = 0; p < 40; p++) {
-            struct evtchn_bind_interdomain b = { .remote_dom = foreign[d], .remote_port = p < 32 ? p : (uint32_t)rnd() };
+            struct evtchn_bind_interdomain b = { .remote_dom = foreign(d), .remote_port = p < 32 ? p : (uint32_t)rnd() };
             long rc = ev(EVTCHNOP_bind_interdomain, &b);
-            tally(&t, rc < 0, "dom %u port %u: %ld", foreign[d], b.remote_port, rc);
+            tally(&t, rc < 0, "dom %u port %u: %ld", foreign(d), b.remote_port, rc);
         }
-        struct evtchn_alloc_unbound a = { .dom = foreign[d], .remote_dom = self.domid };
+        struct evtchn_alloc_unbound a = { .dom = foreign(d), .remote_dom = self.domid };
         long rc = ev(EVTCHNOP_alloc_unbound, &a);
-        tally(&t, rc < 0, "alloc in dom %u: %ld", foreign[d], rc);
-        struct evtchn_status s = { .dom = foreign[d], .port = 1 };
+        tally(&t, rc < 0, "alloc in dom %u: %ld", foreign(d), rc);
+        struct evtchn_status s = { .dom = foreign(d), .port = 1 };
         rc = ev(EVTCHNOP_status, &s);
-        tally(&t, rc < 0, "status of dom %u: %ld", foreign[d], rc);
-        struct evtchn_reset r = { .dom = foreign[d] };
+        tally(&t, rc < 0, "status of dom %u: %ld", foreign(d), rc);
+        struct evtchn_reset r = { .dom = foreign(d) };
         rc = ev(EVTCHNOP_reset, &r);
-        tally(&t, rc < 0, "reset of dom %u: %ld", foreign[d], rc);
+        tally(&t, rc < 0, "reset of dom %u: %ld", foreign(d), rc);
     }
     tally_done(&t);
 }

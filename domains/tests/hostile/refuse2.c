@@ -9,7 +9,6 @@
 #include <xen/vcpu.h>
 #include <xen/version.h>
 
-static const domid_t foreign[] = { 0, 1, 2, 3, 15, 17, 31, DOMID_IO, DOMID_XEN, DOMID_INVALID };
 static const uint64_t silly_gfn[] = {
     ~0ul, ~0ul >> 12, 1ul << 40, 1ul << 36, 1ul << 52, NON_CANONICAL, NON_CANONICAL >> 12, 0xfffffffffffff000ul,
 };
@@ -21,27 +20,27 @@ static void memory_of_others(void)
     static const unsigned ops[] = { XENMEM_increase_reservation, XENMEM_decrease_reservation, XENMEM_populate_physmap };
     struct tally t = { .name = "memory_of_others" };
 
-    for (unsigned d = 0; d < ARRAY_SIZE(foreign); d++) {
+    for (unsigned d = 0; d < NR_FOREIGN; d++) {
         uint64_t gfn = 0x200;
         for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
-            struct xen_memory_reservation r = { .nr_extents = 1, .domid = foreign[d] };
+            struct xen_memory_reservation r = { .nr_extents = 1, .domid = foreign(d) };
             set_xen_guest_handle(r.extent_start, &gfn);
             long rc = mem(ops[i], &r);
-            tally(&t, rc <= 0, "op %u dom %u: %ld", ops[i], foreign[d], rc);
+            tally(&t, rc <= 0, "op %u dom %u: %ld", ops[i], foreign(d), rc);
         }
-        struct xen_add_to_physmap a = { .domid = foreign[d], .space = XENMAPSPACE_shared_info, .gpfn = HOLE >> 12 };
+        struct xen_add_to_physmap a = { .domid = foreign(d), .space = XENMAPSPACE_shared_info, .gpfn = HOLE >> 12 };
         long rc = mem(XENMEM_add_to_physmap, &a);
-        tally(&t, rc < 0, "add_to_physmap dom %u: %ld", foreign[d], rc);
-        struct xen_remove_from_physmap x = { .domid = foreign[d], .gpfn = 0x200 };
+        tally(&t, rc < 0, "add_to_physmap dom %u: %ld", foreign(d), rc);
+        struct xen_remove_from_physmap x = { .domid = foreign(d), .gpfn = 0x200 };
         rc = mem(XENMEM_remove_from_physmap, &x);
-        tally(&t, rc < 0, "remove dom %u: %ld", foreign[d], rc);
-        struct xen_add_to_physmap f = { .domid = DOMID_SELF, .size = foreign[d], .space = XENMAPSPACE_gmfn_foreign, .idx = 0x100,
+        tally(&t, rc < 0, "remove dom %u: %ld", foreign(d), rc);
+        struct xen_add_to_physmap f = { .domid = DOMID_SELF, .size = foreign(d), .space = XENMAPSPACE_gmfn_foreign, .idx = 0x100,
                                         .gpfn = HOLE >> 12 };
         rc = mem(XENMEM_add_to_physmap, &f);
-        tally(&t, rc < 0, "foreign frame of %u: %ld", foreign[d], rc);
-        domid_t who = foreign[d];
+        tally(&t, rc < 0, "foreign frame of %u: %ld", foreign(d), rc);
+        domid_t who = foreign(d);
         rc = mem(XENMEM_maximum_gpfn, &who);
-        tally(&t, rc < 0, "maximum_gpfn of %u: %ld", foreign[d], rc);
+        tally(&t, rc < 0, "maximum_gpfn of %u: %ld", foreign(d), rc);
     }
     tally_done(&t);
 }
@@ -155,11 +154,11 @@ static void params(void)
 {
     struct tally t = { .name = "params" };
 
-    for (unsigned d = 0; d < ARRAY_SIZE(foreign); d++)
+    for (unsigned d = 0; d < NR_FOREIGN; d++)
         for (unsigned i = 0; i < 40; i++) {
-            struct xen_hvm_param p = { .domid = foreign[d], .index = i, .value = rnd() };
-            tally(&t, hc(__HYPERVISOR_hvm_op, HVMOP_set_param, &p, 0) < 0, "set %u of dom %u", i, foreign[d]);
-            tally(&t, hc(__HYPERVISOR_hvm_op, HVMOP_get_param, &p, 0) < 0, "get %u of dom %u", i, foreign[d]);
+            struct xen_hvm_param p = { .domid = foreign(d), .index = i, .value = rnd() };
+            tally(&t, hc(__HYPERVISOR_hvm_op, HVMOP_set_param, &p, 0) < 0, "set %u of dom %u", i, foreign(d));
+            tally(&t, hc(__HYPERVISOR_hvm_op, HVMOP_get_param, &p, 0) < 0, "get %u of dom %u", i, foreign(d));
         }
     static const uint32_t odd[] = { 64, 65, 1000, 0x7fffffff, 0xffffffff };
     for (unsigned i = 0; i < ARRAY_SIZE(odd); i++) {
@@ -187,10 +186,10 @@ static void vcpus(void)
             tally(&t, rc < 0, "op %u vcpu %lx: %ld", op, who[i], rc);
         }
     tally_done(&t);
-    for (unsigned d = 0; d < ARRAY_SIZE(foreign); d++) {
-        struct sched_remote_shutdown r = { .domain_id = foreign[d], .reason = SHUTDOWN_crash };
+    for (unsigned d = 0; d < NR_FOREIGN; d++) {
+        struct sched_remote_shutdown r = { .domain_id = foreign(d), .reason = SHUTDOWN_crash };
         long rc = hc(__HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, &r, 0);
-        tally(&s, rc < 0, "remote shutdown of %u: %ld", foreign[d], rc);
+        tally(&s, rc < 0, "remote shutdown of %u: %ld", foreign(d), rc);
     }
     struct sched_poll p = { .nr_ports = 0xffffffff };
     set_xen_guest_handle(p.ports, (evtchn_port_t *)scratch);

@@ -20,6 +20,7 @@ static void draw(struct edit *e)
     char move[16];
     size_t w = width(e);
 
+    e->stale = false;
     if (e->cur < e->left)
         e->left = e->cur;
     if (e->cur > e->left + w)
@@ -56,6 +57,12 @@ void edit_start(struct edit *e)
     put(e, e->prompt);
 }
 
+void edit_flush(struct edit *e)
+{
+    if (e->stale)
+        redraw(e);
+}
+
 void edit_hide(struct edit *e)
 {
     put(e, "\r\x1b[K");
@@ -73,10 +80,10 @@ static void insert(struct edit *e, char c)
     memmove(e->line + e->cur + 1, e->line + e->cur, e->len - e->cur + 1);
     e->line[e->cur++] = c;
     e->len++;
-    if (e->cur == e->len && e->len - e->left <= width(e))
+    if (!e->stale && e->cur == e->len && e->len - e->left <= width(e))
         e->out(&c, 1); /* the common case: no redraw */
     else
-        redraw(e);
+        e->stale = true; /* text that is pasted in is drawn once */
 }
 
 static void cut(struct edit *e, size_t from, size_t to)
@@ -177,9 +184,11 @@ static bool control(struct edit *e, unsigned char c)
     case '\r':
     case '\n':
         remember(e);
+        edit_flush(e);
         put(e, "\n");
         return true;
     case 3: /* ^C */
+        edit_flush(e);
         e->line[0] = '\0';
         e->len = e->cur = 0;
         put(e, "\n");

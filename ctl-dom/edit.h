@@ -24,6 +24,7 @@ struct edit {
     unsigned nr_history;         /* entries made so far; slot = number % EDIT_HISTORY */
     unsigned back;               /* how many entries back the line shown is; 0: the new line */
     char saved[EDIT_MAX];        /* the new line while history is shown */
+    bool stale;                  /* the screen is behind the line */
     int esc;                     /* state of an escape sequence */
     unsigned esc_arg;
 };
@@ -33,6 +34,8 @@ void edit_init(struct edit *e, void (*out)(const char *s, size_t len), const cha
 void edit_start(struct edit *e);
 /* One byte from the keyboard. True when a line is complete: it is in e->line (empty after ^C); call edit_start for the next. */
 bool edit_key(struct edit *e, unsigned char c);
+/* To be called when no more keys wait: draws what was put off. */
+void edit_flush(struct edit *e);
 /* Takes the line off the screen, and puts it back: around output that comes in between. */
 void edit_hide(struct edit *e);
 void edit_show(struct edit *e);

@@ -91,6 +91,8 @@ static void feed(void)
             break;
         }
     }
+    if (!domcon_attached())
+        edit_flush(&edit);
 }
 
 void shell_run(void)

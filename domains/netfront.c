@@ -301,7 +301,7 @@ static bool parse_mac(const char *text, uint8_t mac[6])
 
 int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *arg)
 {
-    char path[80];
+    char path[96];
     uint64_t id;
 
     memset(nf, 0, sizeof(*nf));

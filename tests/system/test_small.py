@@ -1,0 +1,38 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The core with the runner in the control domain's place: libbh on the machine, and the hostile guest alone beside it."""
+import os
+import random
+import re
+
+from machine import BUILD, CMDLINE, Machine, check, make_iso, run
+
+
+def small(name, cpus, args, bundle):
+    os.environ["CONTROL_ARGS"] = f"'args={args}'"
+    iso = make_iso(name, CMDLINE, BUILD / "runner.elf", bundle)
+    os.environ.pop("CONTROL_ARGS")
+    with Machine(name, iso=iso, cpus=cpus, mem=512, nics=False) as m:
+        m.expect(r"runner: done, (\d+) of libbh failed", 180)
+        m.log.flush()
+        with open(m.log.name, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+
+def lib():
+    text = small("small-lib", 1, "none", "none")
+    good = re.findall(r"^ok lib_\S+", text, re.M)
+    check(len(good) >= 11 and "not ok" not in text, f"libbh on the machine:\n{text}")
+
+
+def hostile(cpus):
+    seed = random.randrange(1, 1 << 32)
+    text = small(f"small-hostile-{cpus}", cpus, f"seed={seed};calls=100000", BUILD / "hostile.elf")
+    bad = re.findall(r"not ok [^\r\n]*", text)
+    check(re.search(r"hostile: [5-9]\d passed, 0 failed", text) and not bad, f"seed {seed}: {bad or text[-2000:]}")
+    check("hostile: 100000 random hypercalls" in text, f"seed {seed}: the random calls did not end")
+    check(re.search(r"runner: guest ended: state 3 .*nothing there", text), f"seed {seed}: the hole was not caught: {text[-500:]}")
+
+
+if __name__ == "__main__":
+    run([("small-lib", lib), ("small-hostile-1-cpu", lambda: hostile(1)), ("small-hostile-2-cpus", lambda: hostile(2))])

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+// FLAGS: -Idomains/include
+/* The strict front-end notices what it is there to notice: each violation by the back-end is counted, right traffic is not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+size_t strlcpy(char *d, const char *s, size_t n);
+size_t strlcpy(char *d, const char *s, size_t n)
+{
+    snprintf(d, n, "%s", s);
+    return strlen(s);
+}
+
+#include "../../domains/internal.h"
+static int quiet(const char *fmt, ...) { return 0; }
+#define printf(...) quiet(__VA_ARGS__)
+#include "../../domains/netfront.c"
+#undef printf
+
+/* --- doubles --- */
+static const void *granted[4096];
+static bool in_use[4096];
+static int next_ref = 8;
+static char backend_state[4] = "2";
+static watch_fn state_watch;
+static void *state_arg;
+static unsigned sends;
+int xs_error;
+
+void *page_alloc(unsigned n) { return memset(aligned_alloc(PAGE_SIZE, n * PAGE_SIZE), 0, n * PAGE_SIZE); }
+int grant_give(domid_t to, const void *page, unsigned flags)
+{
+    granted[next_ref] = page;
+    return next_ref++;
+}
+int grant_end(uint32_t ref)
+{
+    if (in_use[ref])
+        return -EBUSY;
+    if (!granted[ref])
+        return -EINVAL;
+    granted[ref] = NULL;
+    return 0;
+}
+int event_alloc_unbound(domid_t remote, event_fn fn, void *arg) { return 5; }
+int event_send(uint32_t port) { return sends++, 0; }
+int xs_printf(uint32_t tx, const char *path, const char *fmt, ...) { return 0; }
+int xs_tx_start(uint32_t *tx) { return *tx = 1, 0; }
+int xs_tx_end(uint32_t tx, bool commit) { return 0; }
+char *xs_read(uint32_t tx, const char *path)
+{
+    return strdup(strstr(path, "/mac") ? "00:16:3e:00:00:1e" : "/local/domain/3/backend/vif/17/0");
+}
+int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
+{
+    *v = strstr(path, "state") ? strtoul(backend_state, NULL, 10) : 3;
+    return 0;
+}
+int xs_watch(const char *path, watch_fn fn, void *arg)
+{
+    state_watch = fn;
+    state_arg = arg;
+    fn(path, arg);
+    return 0;
+}
+
+static struct netfront nf;
+static unsigned frames;
+static uint8_t last[4096];
+static void on_frame(struct netfront *n, const uint8_t *f, unsigned len, void *arg)
+{
+    frames++;
+    memcpy(last, f, len);
+}
+
+/* The back-end's side: answers by hand. */
+static netif_tx_sring_t *tx(void) { return nf.tx.sring; }
+static netif_rx_sring_t *rx(void) { return nf.rx.sring; }
+static void tx_answer(uint32_t at, uint16_t id, int16_t status)
+{
+    tx()->ring[at & 255].rsp = (netif_tx_response_t){ .id = id, .status = status };
+    tx()->rsp_prod = at + 1;
+}
+static void rx_answer(uint32_t at, uint16_t id, int16_t status, uint16_t flags)
+{
+    rx()->ring[at & 255].rsp = (netif_rx_response_t){ .id = id, .status = status, .flags = flags };
+    rx()->rsp_prod = at + 1;
+}
+static void ring(void) { on_event(5, &nf); }
+
+static int fresh(void **state)
+{
+    memset(in_use, 0, sizeof(in_use));
+    next_ref = 8;
+    frames = sends = 0;
+    strcpy(backend_state, "2");
+    assert_int_equal(netfront_open(&nf, 0, on_frame, NULL), 0);
+    assert_true(nf.connected);
+    assert_int_equal(rx()->req_prod, NETFRONT_SLOTS);
+    return 0;
+}
+
+static int gone(void **state)
+{
+    for (unsigned i = 0; i < NETFRONT_SLOTS; i++) {
+        free(nf.tx_slot[i].page);
+        free(nf.rx_slot[i].page);
+    }
+    free(nf.tx.sring);
+    free(nf.rx.sring);
+    return 0;
+}
+
+static void right(void **state)
+{
+    char frame[60] = "hello";
+
+    /* Three times round the ring, answered out of order in pairs, now and then with an error. */
+    for (uint32_t i = 0; i < 768; i += 2) {
+        assert_int_equal(netfront_send(&nf, frame, sizeof(frame)), 0);
+        uint16_t a = tx()->ring[i & 255].req.id;
+        assert_int_equal(netfront_send(&nf, frame, sizeof(frame)), 0);
+        uint16_t b = tx()->ring[(i + 1) & 255].req.id;
+        assert_int_not_equal(a, b);
+        tx_answer(i, b, NETIF_RSP_OKAY);
+        tx_answer(i + 1, a, i % 64 ? NETIF_RSP_OKAY : NETIF_RSP_DROPPED);
+        ring();
+        next_ref = 8 + 200 + (int)(i % 100) * 4;
+    }
+    for (uint32_t i = 0; i < 600; i++) {
+        next_ref = 2000 + (int)i;
+        netif_rx_request_t q = rx()->ring[i & 255].req;
+        memcpy((void *)(uintptr_t)granted[q.gref], &i, sizeof(i));
+        rx_answer(i, q.id, 60, 0);
+        ring();
+        assert_memory_equal(last, &i, sizeof(i));
+    }
+    assert_int_equal(frames, 600);
+    assert_int_equal(nf.violations, 0);
+    assert_true(nf.tx_errors > 0);
+}
+
+static void full(void **state)
+{
+    char frame[60] = "x";
+
+    for (unsigned i = 0; i < NETFRONT_SLOTS; i++)
+        assert_int_equal(netfront_send(&nf, frame, sizeof(frame)), 0);
+    assert_int_equal(netfront_send(&nf, frame, sizeof(frame)), -EAGAIN);
+    assert_int_equal(netfront_send(&nf, frame, 5000), -EMSGSIZE);
+    assert_int_equal(nf.violations, 0);
+}
+
+static void tx_twice(void **state)
+{
+    char frame[60] = "x";
+
+    netfront_send(&nf, frame, sizeof(frame));
+    netfront_send(&nf, frame, sizeof(frame));
+    uint16_t id = tx()->ring[0].req.id;
+    tx_answer(0, id, NETIF_RSP_OKAY);
+    tx_answer(1, id, NETIF_RSP_OKAY); /* lies over the second request */
+    ring();
+    assert_int_equal(nf.violations, 1);
+}
+
+static void tx_unknown(void **state)
+{
+    char frame[60] = "x";
+
+    netfront_send(&nf, frame, sizeof(frame));
+    tx_answer(0, 999, NETIF_RSP_OKAY);
+    ring();
+    assert_int_equal(nf.violations, 1);
+}
+
+static void indices(void **state)
+{
+    char frame[60] = "x";
+
+    netfront_send(&nf, frame, sizeof(frame));
+    tx()->rsp_prod = 2;
+    ring();
+    assert_int_equal(nf.violations, 1);
+    tx()->rsp_prod = 0;
+    rx()->rsp_prod = NETFRONT_SLOTS + 1;
+    ring();
+    assert_int_equal(nf.violations, 2);
+    rx()->rsp_prod = 0;
+    tx_answer(0, tx()->ring[0].req.id, NETIF_RSP_OKAY);
+    ring();
+    assert_int_equal(nf.violations, 2);
+    tx()->rsp_prod = 0; /* back behind what was consumed */
+    ring();
+    assert_int_equal(nf.violations, 3);
+    assert_int_equal(frames, 0);
+}
+
+static void grants(void **state)
+{
+    char frame[60] = "x";
+
+    netfront_send(&nf, frame, sizeof(frame));
+    netif_tx_request_t q = tx()->ring[0].req;
+    in_use[q.gref] = true;
+    tx_answer(0, q.id, NETIF_RSP_OKAY);
+    ring();
+    assert_int_equal(nf.violations, 1);
+    free((void *)(uintptr_t)granted[q.gref]);
+}
+
+static void rx_wrong(void **state)
+{
+    netif_rx_request_t q0 = rx()->ring[0].req, q1 = rx()->ring[1].req;
+
+    rx_answer(0, q1.id, 60, 0); /* another's id */
+    ring();
+    assert_int_equal(nf.violations, 1);
+    rx_answer(1, q1.id, 60, 0);
+    ring();
+    assert_int_equal(nf.violations, 1);
+    rx()->ring[2].rsp = (netif_rx_response_t){ .id = 2, .offset = 4000, .status = 200 };
+    rx()->rsp_prod = 3;
+    ring();
+    assert_int_equal(nf.violations, 2);
+    rx_answer(3, 3, 60, NETRXF_more_data); /* scatter-gather was not asked for: both slots */
+    rx_answer(4, 4, 60, 0);
+    ring();
+    assert_int_equal(nf.violations, 4);
+    rx_answer(5, 5, -1, 0); /* an error is no violation */
+    ring();
+    assert_int_equal(nf.violations, 4);
+    assert_int_equal(nf.rx_errors, 2);
+    (void)q0;
+}
+
+static void closing(void **state)
+{
+    strcpy(backend_state, "5");
+    state_watch("x/state", state_arg);
+    assert_false(nf.connected);
+    assert_int_equal(netfront_send(&nf, "x", 1), -ENOTCONN);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
+    const struct CMUnitTest tests[] = {
+        T(right), T(full), T(tx_twice), T(tx_unknown), T(indices), T(grants), T(rx_wrong), T(closing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

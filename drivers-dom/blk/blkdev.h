@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A disk as blkback and the volumes see it, and what a controller's driver offers to main.c.
+ *
+ * The caller fills a struct blk_io and owns it until submit; the driver owns it from a successful submit until it calls done,
+ * which happens only from within poll. Completion in any order. There is no order between requests in flight: who needs one
+ * waits. A completed write is in the device, maybe in its volatile cache; a completed flush covers every write that had completed
+ * when it was submitted. Nothing is cached here.
+ */
+#pragma once
+#include <bh.h>
+
+#define BLK_MAX_SEGS  64u
+#define BLK_SEG_BYTES 4096u
+#define BLK_MAX_BYTES (BLK_MAX_SEGS * BLK_SEG_BYTES)
+
+enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD };
+
+/* Own RAM, identity-mapped: the IOMMU's table holds nothing else. va is page-aligned; every segment but the last is a multiple of
+ * a page long (as NVMe's PRP lists want it, NVMe 1.4, 4.3); neighbours may be adjacent. */
+struct blk_seg {
+    void *va;
+    uint32_t len;
+};
+
+struct blk_io {
+    struct blk_io *next;       /* the owner's, for any list */
+    enum blk_op op;
+    uint64_t sector;           /* in 512-byte units from the device's start, whatever its sector size */
+    uint32_t nr_sectors;       /* ... of the data or the range to discard; 0 for a flush */
+    struct blk_seg seg[BLK_MAX_SEGS];
+    uint32_t nr_segs;          /* 0 for flush and discard */
+    int status;                /* when done: 0, -EIO, -EOPNOTSUPP or another -errno */
+    void (*done)(struct blk_io *io); /* may submit again */
+    void *arg;                 /* the caller's */
+    uint64_t drv[2];           /* the driver's while it owns the request */
+};
+
+struct blkdev;
+struct blkdev_ops {
+    /* 0, or -EBUSY: the queue is full, try again after a completion; nothing was taken. The request was checked by the caller:
+     * it lies on the device, is aligned to its sector size and within max_bytes and max_segs. */
+    int (*submit)(struct blkdev *d, struct blk_io *io);
+    /* Tells the device of what was submitted (one doorbell for many), calls done for what has completed; returns how many. */
+    unsigned (*poll)(struct blkdev *d);
+    /* Asks for an interrupt with the next completion; true: there is one already, poll again. */
+    bool (*arm)(struct blkdev *d);
+};
+
+struct blkdev {
+    const struct blkdev_ops *ops;
+    const char *model;             /* for messages */
+    uint64_t nr_sectors;           /* 512-byte units */
+    uint32_t sector_size;          /* 512 or 4096: alignment of everything */
+    uint32_t physical_sector_size; /* a multiple of it */
+    bool flush;                    /* it has a volatile cache: BLK_FLUSH works and is needed */
+    bool discard;                  /* BLK_DISCARD works */
+    uint32_t max_discard_sectors;  /* 512-byte units a request, 0: no limit of its own */
+    uint32_t discard_granularity;  /* bytes; 0: its sector size */
+    uint32_t max_bytes, max_segs;  /* of one request; at least 64 KiB and 16: a driver whose device does less splits */
+    uint32_t queue_depth;          /* requests that submit takes */
+};
+
+/* --- drivers ---------------------------------------------------------------------------------------------- */
+
+/* Where a controller's registers are: what the next instance needs to start it without the store and pciback. Lives in keep page 0. */
+struct blk_record {
+    uint32_t magic, crc, version; /* main.c's */
+    uint32_t sbdf;
+    uint32_t driver;              /* index in blk_drivers, main.c's */
+    uint32_t pad;
+    uint64_t word[12];            /* the driver's: addresses, lengths */
+};
+_Static_assert(sizeof(struct blk_record) == 120, "keep record layout");
+
+struct blk_driver {
+    const char *name;
+    /* By vendor, device or class in the first 256 bytes of (pciback's) configuration space. */
+    bool (*match)(const uint8_t *cfg);
+    /* Fills out->word. NULL, or why the device is refused. */
+    const char *(*parse)(const uint8_t *cfg, const struct bh_pci_info *pci, struct blk_record *out);
+    /* The record still names memory in this device's BARs. */
+    bool (*valid)(const struct blk_record *rec, const struct bh_pci_info *pci);
+    /* Reset, then DMA (BH_SVC_DMA_ENABLE), then interrupts (irq is called with each) and queues: restart.md 3. Bounded. NULL and
+     * *out, or why not. */
+    const char *(*start)(const struct blk_record *rec, event_fn irq, void *arg, struct blkdev **out);
+};
+extern const struct blk_driver nvme_driver, virtio_blk_driver;

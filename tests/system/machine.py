@@ -181,9 +181,9 @@ class Machine:
     def guest(self, line, timeout=60):
         """One command in the guest's shell (its console is attached); returns its output and status."""
         mark = f"end{time.monotonic_ns() % 1000000}"
-        self.send(f"{line}; echo {mark[:3]}''{mark[3:]}=$?\r")
+        self.send(f"{line}\recho {mark[:3]}''{mark[3:]}=$?\r")
         m = self.expect(rf"{mark}=(\d+)", timeout)
-        text = self.sp.before.replace("\r", "")
+        text = self.sp.before.replace("\r", "").rsplit("guest# echo", 1)[0]
         status = int(m.group(1))
         self.expect(r"guest# ", 20)
         return text.split("\n", 1)[-1], status

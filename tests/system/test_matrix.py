@@ -13,7 +13,7 @@ def case(uefi, cpus):
         m.leave()
         for i in range(1, 6):
             m.send("crash --inject net0\r")
-            got = m.expect(r"net0: crashed[^\n]*restarted in [\d.]+ ms[^\n]*restart (\d+)", 60)
+            got = m.expect(r"net0: crashed[^\n]*restarted in [\d.]+ ms[^\n]*restart (\d+)\r", 60)
             check(int(got.group(1)) == i, f"restart count {got.group(1)}, expected {i}")
             m.prompt()
         m.console("debian")

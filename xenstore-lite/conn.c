@@ -67,11 +67,19 @@ static int attach(struct conn *c, uint64_t gfn, uint32_t port)
     return attach_ref(c, XENSTORE_GRANT, port);
 }
 
-/* The page and its mapping outlive a rebuild of the domain, and so does the channel; only a port that moved is bound again. */
+/* The page and the channel outlive a rebuild of the domain. But the instance that died may have given the page away, and the core
+ * a new one in its place, so it is mapped anew; only a port that moved is bound again. */
 static int reattach(struct conn *c, uint64_t gfn, uint32_t port)
 {
     struct glue *g = c->glue;
+    struct grant_map fresh;
+    const uint32_t ref = XENSTORE_GRANT;
     (void)gfn;
+    if (!grant_map(&fresh, c->domid, &ref, 1, 0)) {
+        grant_unmap(&g->map);
+        g->map = fresh;
+        c->ring = fresh.va;
+    }
     if (port != g->remote_port) {
         event_close((uint32_t)g->port);
         int rc = bind(c, g, port);

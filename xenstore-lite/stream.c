@@ -40,7 +40,7 @@ void out_push(struct conn *c, struct outmsg *m)
     m->next = NULL;
     *c->out_tail = m;
     c->out_tail = &m->next;
-    c->out_bytes += m->len;
+    c->out_bytes += m->len + OUT_OVERHEAD;
 }
 
 static void out_pop(struct conn *c)
@@ -49,7 +49,8 @@ static void out_pop(struct conn *c)
     c->out = m->next;
     if (!c->out)
         c->out_tail = &c->out;
-    c->out_bytes -= m->len;
+    c->out_bytes -= m->len + OUT_OVERHEAD;
+    watch_event_sent(m);
     if (m == &c->spare.m)
         c->spare_used = false;
     else

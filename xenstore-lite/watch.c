@@ -53,6 +53,7 @@ int op_watch(struct req *r)
     w->token = memcpy(w->path + path, token, tok);
     w->path_len = (uint32_t)path - 1;
     w->rel = (uint16_t)r->path_rel;
+    w->queued_tail = &w->queued;
     r->add_watch = w;
     return XE_OK;
 }
@@ -81,6 +82,8 @@ void watch_drop(struct conn *c, struct watch **at)
         c->watch_tail = at;
     c->nr_watches--;
     c->work_bytes -= watch_bytes(w);
+    for (struct outmsg *m = w->queued; m; m = m->next_of_w)
+        m->w = NULL; /* what is queued is still sent */
     xs_free(w);
 }
 
@@ -91,21 +94,33 @@ void watches_drop(struct conn *c)
 }
 
 /* --- events ----------------------------------------------------------------------------------------------------- */
-static bool queued_already(const struct conn *c, const struct outmsg *m)
+/* A change costs a look at each of a client's queued events at most once, because each watch knows its own. */
+static bool queued_already(const struct watch *w, const struct outmsg *m)
 {
-    for (const struct outmsg *o = c->out; o; o = o->next)
+    for (const struct outmsg *o = w->queued; o; o = o->next_of_w)
         if (o->off == 0 && o->len == m->len && !memcmp(o->b, m->b, m->len))
             return true;
     return false;
 }
 
-static void event_add(struct conn *c, const struct watch *w, const char *path)
+/* m leaves its client's queue. Both lists are in order of time, so it is the first of its watch. */
+void watch_event_sent(struct outmsg *m)
+{
+    struct watch *w = m->w;
+    if (!w)
+        return;
+    w->queued = m->next_of_w;
+    if (!w->queued)
+        w->queued_tail = &w->queued;
+}
+
+static void event_add(struct conn *c, struct watch *w, const char *path)
 {
     size_t n = strlen(path) + 1 - w->rel, t = strlen(w->token) + 1, reserve = xs_mem.reserve;
     struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT, .len = (uint32_t)(n + t) };
     if (n + t > XENSTORE_PAYLOAD_MAX)
         return;
-    if (c->bad || c->out_bytes + sizeof hdr + n + t > (c->privileged ? PRIV_OUT : QUOTA_OUT)) {
+    if (c->bad || c->out_bytes + OUT_OVERHEAD + sizeof hdr + n + t > (c->privileged ? PRIV_OUT : QUOTA_OUT)) {
         c->lost_events++;
         return;
     }
@@ -118,10 +133,14 @@ static void event_add(struct conn *c, const struct watch *w, const char *path)
     }
     memcpy(m->b + sizeof hdr, path + w->rel, n);
     memcpy(m->b + sizeof hdr + n, w->token, t);
-    if (queued_already(c, m))
+    if (queued_already(w, m)) {
         xs_free(m);
-    else
-        out_push(c, m);
+        return;
+    }
+    m->w = w;
+    *w->queued_tail = m;
+    w->queued_tail = &m->next_of_w;
+    out_push(c, m);
 }
 
 void watch_add(struct conn *c, struct watch *w)

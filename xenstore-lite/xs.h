@@ -32,15 +32,20 @@
 #define PRIV_RESERVE      (384 * 1024) /* memory that only privileged requests may use */
 
 /* --- connections --------------------------------------------------------------------------------------------- */
+struct watch;
 struct outmsg {
     struct outmsg *next;
-    uint32_t len, off;  /* off: how much is in the ring already */
-    unsigned char b[];  /* header and payload */
+    struct watch *w;          /* the watch whose event it is, while both exist */
+    struct outmsg *next_of_w; /* its next event */
+    uint32_t len, off;        /* off: how much is in the ring already */
+    unsigned char b[];        /* header and payload */
 };
+#define OUT_OVERHEAD ((uint32_t)sizeof(struct outmsg) + 40) /* what a message costs beyond its bytes */
 #define ACK_PAYLOAD 48 /* every reply that comes with a change fits into this */
 
 struct watch {
     struct watch *next;
+    struct outmsg *queued, **queued_tail; /* its events that wait, in order */
     uint16_t rel;      /* leading characters that its owner does not see */
     uint32_t path_len;
     const char *token; /* behind path */
@@ -93,7 +98,7 @@ struct conn {
     uint32_t next_tx;
     uint32_t work_bytes; /* watches and transactions */
     struct outmsg *out, **out_tail;
-    uint32_t out_bytes;
+    uint32_t out_bytes;  /* with OUT_OVERHEAD for each message */
     uint32_t lost_events;
     struct {             /* a reply that must not need memory */
         struct outmsg m;
@@ -223,6 +228,7 @@ int op_reset_watches(struct req *r);
 void watch_add(struct conn *c, struct watch *w); /* and its first event */
 void watches_drop(struct conn *c);
 void watch_drop(struct conn *c, struct watch **at);
+void watch_event_sent(struct outmsg *m);
 void watch_fire(struct xs *xs, const struct change *c, struct node *before, struct node *after);
 void watch_fire_special(struct xs *xs, const char *name);
 

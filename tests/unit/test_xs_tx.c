@@ -379,7 +379,7 @@ static void test_slow_reader(void **state)
     assert_in_range(g16.c->out_bytes, 1, QUOTA_OUT);
     assert_true(g16.c->lost_events > 0);
     OK(&ctl, XS_RM, 0, S("/local/domain/16/device"));
-    assert_true(xs_mem.used < before + 4 * QUOTA_OUT);
+    assert_true(xs_mem.used < before + 2 * QUOTA_OUT);
     OK(&g17, XS_WRITE, 0, D("device/x\0v"));
 }
 

@@ -18,6 +18,8 @@
 
 struct net net;
 static struct pkt pkts[PKT_NR];
+/* In .bss, which is zero frames that nobody has to touch: a restart neither clears nor searches for them. */
+static _Alignas(PAGE_SIZE) uint8_t buffers[PKT_NR][PKT_BUF];
 static uint64_t deadline_ms = 2000, last_kick;
 
 /* --- frames ----------------------------------------------------------------------------------------------- */
@@ -234,11 +236,7 @@ static struct keep_vif *keep_page(unsigned port) { return (struct keep_vif *)((u
 
 static void memory_init(void)
 {
-    uint8_t *mem = page_alloc(PKT_NR * PKT_BUF / PAGE_SIZE);
-
-    if (!mem)
-        bh_panic("no memory for packets: ram= is too small");
-    pkt_pool_init(&net.pool, pkts, mem, PKT_NR);
+    pkt_pool_init(&net.pool, pkts, buffers[0], PKT_NR);
     keep_nic = (struct keep_nic *)self.keep;
     if (self.nr_keep < SW_PORTS) {
         printf("%s: %u keep pages, %u are needed: a restart will find nothing\n", self.name, self.nr_keep, SW_PORTS);
@@ -254,6 +252,7 @@ static void say_adopted(unsigned vifs_kept, uint64_t start)
         return;
     adopted = true;
     bh_service(BH_SVC_ADOPTED, NULL);
+    (void)serve(); /* what waited since the last life goes before words about it */
     printf("%s: up, uplink %s%s, %u vifs adopted, %lu us\n", self.name,
            uplink == UPLINK_UP ? "virtio-net" : uplink == UPLINK_NONE ? "none" : "not there",
            uplink == UPLINK_UP && (net.uplink.dev.features & VIRTIO_NET_F_CSUM) ? " (checksum offload)" : "", vifs_kept,
@@ -271,6 +270,7 @@ int main(void)
     memory_init();
     uplink_find();
     unsigned n = vifs_adopt(keep_page);
+    say_adopted(n, start);
     for (;;) {
         bool quiet = serve();
         xs_idle = idle;

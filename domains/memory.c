@@ -34,10 +34,12 @@ void paging_init(void)
             flags = 0;
         small_pt[a / PAGE_SIZE] = flags ? a | flags : 0;
     }
-    for (unsigned i = 0; i < 4 * 512; i++)
-        boot_pd[i] |= PTE_NX;
+    /* The tables are live, and an exit may empty the TLB between any two stores: at no time may an entry take away the
+     * right to execute this. */
     for (unsigned i = 0; i < SMALL_END >> 21; i++)
-        boot_pd[i] = (uint64_t)&small_pt[i * 512] | PTE_P | PTE_W;
+        WRITE_ONCE(boot_pd[i], (uint64_t)&small_pt[i * 512] | PTE_P | PTE_W);
+    for (unsigned i = SMALL_END >> 21; i < 4 * 512; i++)
+        WRITE_ONCE(boot_pd[i], boot_pd[i] | PTE_NX);
     __asm__ volatile("mov %0, %%cr3" ::"r"(boot_pml4) : "memory");
 }
 

@@ -10,6 +10,7 @@
  */
 #pragma once
 #include <bh.h>
+#include <virtio.h>
 #include "shared.h"
 
 #define KEEP_NIC_MAGIC 0x4943494eu
@@ -24,12 +25,10 @@ struct keep_nic {
     uint32_t crc;     /* of all that follows */
     uint32_t version;
     uint32_t sbdf;
-    uint64_t common, notify, devcfg; /* guest-physical addresses of the virtio structures */
-    uint32_t notify_len, notify_mult;
-    uint32_t devcfg_len, pad;
+    struct virtio_regs regs;
 };
 _Static_assert(sizeof(struct keep_nic) == 56, "keep record layout");
-_Static_assert(offsetof(struct keep_nic, common) == 16, "keep record layout");
+_Static_assert(offsetof(struct keep_nic, regs) == 16, "keep record layout");
 
 #define KEEP_F_SG    1u /* the front-end takes packets in several slots */
 #define KEEP_F_CSUM4 2u /* ... and IPv4 packets without checksum */

@@ -6,6 +6,8 @@
  *   the store     own back-end directories; read: the front-ends' ones and pciback's snapshot of the NIC; may be away
  * It may be killed at any instruction: keep.h and adopt.c. It works in rounds (netback.h), one exit each while there is work.
  */
+#include <errno.h>
+#include <pcicfg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,24 +123,6 @@ static uint64_t uplink_since, uplink_next;
 static struct dtimer uplink_timer;
 static bool adopted;
 
-/* As pciback shows it: the text in the store, read once, says where the registers are. */
-static bool cfg_from_text(const char *s, uint8_t *cfg)
-{
-    char two[3] = {0};
-    unsigned n = 0, half = 0;
-
-    for (; *s && n < 256; s++) {
-        if (!strchr("0123456789abcdefABCDEF", *s))
-            continue;
-        two[half++] = *s;
-        if (half == 2) {
-            cfg[n++] = (uint8_t)strtoul(two, NULL, 16);
-            half = 0;
-        }
-    }
-    return n == 256;
-}
-
 static void nic_irq(uint32_t port, void *arg)
 {
     (void)port, (void)arg; /* the next round looks */
@@ -153,8 +137,7 @@ static void uplink_start(const struct keep_nic *k)
         switch_port_up(&net.sw, SW_UPLINK, NULL);
         return;
     }
-    printf("%s: NIC %04x:%02x:%02x.%x refused: %s\n", self.name, nic.sbdf >> 16, nic.sbdf >> 8 & 0xff, nic.sbdf >> 3 & 0x1f,
-           nic.sbdf & 7, why);
+    printf("%s: NIC " PCI_FMT " refused: %s\n", self.name, PCI_ARGS(nic.sbdf), why);
 }
 
 static void uplink_find(void)
@@ -162,7 +145,7 @@ static void uplink_find(void)
     nic.index = 0;
     if (bh_service(BH_SVC_DEVICES, &nic))
         return; /* an internal switch */
-    if (keep_nic_valid(keep_nic) && virtio_pci_matches(keep_nic, &nic)) {
+    if (keep_nic_valid(keep_nic) && keep_nic->sbdf == nic.sbdf && virtio_pci_matches(&keep_nic->regs, &nic)) {
         uplink_start(keep_nic);
         return;
     }
@@ -172,41 +155,16 @@ static void uplink_find(void)
 
 static void uplink_again(struct dtimer *t) { (void)t; }
 
-/* pciback's directory: the entry dev-N that is our device, once its state is Connected (4). NULL: not there yet. */
-static char *uplink_cfg(void)
-{
-    char path[80], want[16], *dev, *cfg = NULL;
-    uint64_t state = 0, n = 0;
-
-    snprintf(want, sizeof(want), "%04x:%02x:%02x.%x", nic.sbdf >> 16, nic.sbdf >> 8 & 0xff, nic.sbdf >> 3 & 0x1f, nic.sbdf & 7);
-    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/state", BH_DOMID_PCIBACK, self.domid);
-    if (xs_read_uint(0, path, &state) || state != 4)
-        return NULL;
-    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/num_devs", BH_DOMID_PCIBACK, self.domid);
-    if (xs_read_uint(0, path, &n))
-        return NULL;
-    for (unsigned i = 0; i < n && i < 32 && !cfg; i++) {
-        snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/dev-%u", BH_DOMID_PCIBACK, self.domid, i);
-        dev = xs_read(0, path);
-        if (dev && !strcmp(dev, want)) {
-            snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/cfg-%u", BH_DOMID_PCIBACK, self.domid, i);
-            cfg = xs_read(0, path);
-        }
-        free(dev);
-    }
-    return cfg;
-}
-
 static void uplink_work(void)
 {
-    uint8_t cfg[256];
-    struct keep_nic k;
+    uint8_t cfg[PCI_CFG_BYTES];
+    struct keep_nic k = {.sbdf = nic.sbdf};
     const char *why = NULL;
 
     if (uplink != UPLINK_WAITING || now_ns() < uplink_next)
         return;
-    char *text = uplink_cfg();
-    if (!text) {
+    int rc = pci_cfg_snapshot(nic.sbdf, cfg);
+    if (rc == -EAGAIN) {
         uplink_next = now_ns() + 20000000;
         uplink_timer.fn = uplink_again;
         dtimer_set(&uplink_timer, uplink_next);
@@ -214,15 +172,13 @@ static void uplink_work(void)
     }
     if (bh_service(BH_SVC_DEVICES, &nic)) /* BARs may have been mapped since */
         why = "it is gone";
-    else if (!cfg_from_text(text, cfg))
+    else if (rc)
         why = "pciback's text of its configuration space is cut off";
     else
-        why = virtio_pci_parse(cfg, &nic, &k);
-    free(text);
+        why = virtio_pci_parse(cfg, &nic, VIRTIO_TYPE_NET, &k.regs);
     if (why) {
         uplink = UPLINK_REFUSED;
-        printf("%s: NIC %04x:%02x:%02x.%x refused: %s\n", self.name, nic.sbdf >> 16, nic.sbdf >> 8 & 0xff,
-               nic.sbdf >> 3 & 0x1f, nic.sbdf & 7, why);
+        printf("%s: NIC " PCI_FMT " refused: %s\n", self.name, PCI_ARGS(nic.sbdf), why);
         return;
     }
     uplink_start(&k);

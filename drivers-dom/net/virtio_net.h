@@ -8,15 +8,23 @@
  */
 #pragma once
 #include <bh.h>
+#include <virtio.h>
+#include "keep.h"
 #include "pkt.h"
-#include "virtio.h"
+
+/* 5.1.3 feature bits */
+#define VIRTIO_NET_F_CSUM        (1ull << 0)
+#define VIRTIO_NET_F_GUEST_CSUM  (1ull << 1)
+#define VIRTIO_NET_F_MAC         (1ull << 5)
+
+/* 5.1.6: in front of every frame, both ways */
+#define VNET_HDR_NEEDS_CSUM 1u
+#define VNET_HDR_DATA_VALID 2u
+struct virtio_net_hdr { uint8_t flags, gso_type; uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers; };
+_Static_assert(sizeof(struct virtio_net_hdr) == 12, "5.1.6");
 
 struct vq {
-    struct vring_desc *desc;
-    volatile struct vring_avail *avail;
-    volatile struct vring_used *used;
-    volatile uint16_t *notify;
-    uint16_t index, avail_idx, used_idx, kicked;
+    struct vring r;
     struct pkt *pkt[VQ_SIZE];        /* by descriptor */
     uint16_t free[VQ_SIZE], nr_free; /* Tx descriptors */
 };

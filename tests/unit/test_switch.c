@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/switch.c drivers-dom/net/pkt.c drivers-dom/net/virtio_pci.c
+// LINK: drivers-dom/net/switch.c drivers-dom/net/pkt.c domains/virtio_pci.c
 // FLAGS: -Idomains/include -Idrivers-dom/net
 /* The switch, packet checksums, and the parser of a virtio device's capabilities, whose bytes come from elsewhere. */
 #include <setjmp.h>
@@ -11,11 +11,12 @@
 #include <cmocka.h>
 #include "pkt.h"
 #include "switch.h"
-#include "virtio.h"
+#include <virtio.h>
 
 uint64_t now_ns(void) { return 0; }
 volatile void *mmio_map(uint64_t gpa, uint64_t len) { return NULL; }
 void shared_stored(void) {}
+void *page_alloc(unsigned n) { return NULL; }
 
 static struct sw sw;
 static uint8_t frame[2048];
@@ -217,10 +218,10 @@ static void good_cfg(uint8_t *cfg)
 static void test_virtio_caps(void **state)
 {
     uint8_t cfg[256];
-    struct keep_nic k;
+    struct virtio_regs k;
 
     good_cfg(cfg);
-    assert_null(virtio_pci_parse(cfg, &dev, &k));
+    assert_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
     assert_int_equal(k.common, 0xe0004000);
     assert_int_equal(k.notify, 0xe0007000);
     assert_int_equal(k.notify_mult, 4);
@@ -228,23 +229,23 @@ static void test_virtio_caps(void **state)
     k.notify += 0x1000;
     assert_false(virtio_pci_matches(&k, &dev));
     cfg[2] = 0x42;
-    assert_non_null(virtio_pci_parse(cfg, &dev, &k));
+    assert_non_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
     good_cfg(cfg);
     cfg[0x41] = 0x98; /* a loop */
-    assert_null(virtio_pci_parse(cfg, &dev, &k));
+    assert_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
     cfg[0x44] = 1; /* too long for that BAR */
     put32(cfg + 0x48, 0xfe0);
-    assert_non_null(virtio_pci_parse(cfg, &dev, &k));
+    assert_non_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
     cfg[0x44] = 2; /* no such BAR */
-    assert_non_null(virtio_pci_parse(cfg, &dev, &k));
+    assert_non_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
     cfg[0x44] = 200;
-    assert_non_null(virtio_pci_parse(cfg, &dev, &k));
+    assert_non_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
 }
 
 static void test_virtio_caps_random(void **state)
 {
     uint8_t cfg[256];
-    struct keep_nic k;
+    struct virtio_regs k;
 
     unsigned good = 0;
 
@@ -252,7 +253,7 @@ static void test_virtio_caps_random(void **state)
         good_cfg(cfg);
         for (unsigned n = 1 + (unsigned)rand() % 6; n; n--)
             cfg[0x30 + (unsigned)rand() % 0xd0] = (uint8_t)rand();
-        if (virtio_pci_parse(cfg, &dev, &k))
+        if (virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k))
             continue;
         good++;
         assert_true(virtio_pci_matches(&k, &dev));

@@ -3,7 +3,7 @@
  * The PCI transport of a modern virtio device. Configuration space is pciback's: we get a snapshot of it once, as text in the
  * store, and keep what it said; everything else is memory in the device's BARs.
  */
-#include "virtio.h"
+#include <virtio.h>
 #include <string.h>
 
 #define RESET_BOUND_NS 100000000ull
@@ -32,15 +32,14 @@ static uint64_t structure(const uint8_t *cap, const struct bh_pci_info *dev, uin
     return dev->bar[bar].gpa + off;
 }
 
-const char *virtio_pci_parse(const uint8_t *cfg, const struct bh_pci_info *dev, struct keep_nic *out)
+const char *virtio_pci_parse(const uint8_t *cfg, const struct bh_pci_info *dev, unsigned type, struct virtio_regs *out)
 {
-    uint16_t vendor = (uint16_t)(cfg[0] | cfg[1] << 8), device = (uint16_t)(cfg[2] | cfg[3] << 8);
+    unsigned vendor = cfg[0] | cfg[1] << 8, device = cfg[2] | cfg[3] << 8;
     uint32_t len;
 
     memset(out, 0, sizeof(*out));
-    out->sbdf = dev->sbdf;
-    if (vendor != VIRTIO_VENDOR || (device != VIRTIO_DEV_NET && device != VIRTIO_DEV_NET_OLD))
-        return "not a virtio network device";
+    if (vendor != VIRTIO_VENDOR || (device != 0x1040 + type && device != 0x1000 + type - 1))
+        return "not a virtio device of this type";
     if (!(cfg[PCI_STATUS] & 0x10))
         return "no capability list";
     /* A list cannot have more entries than 4-byte places: a loop ends here. */
@@ -74,18 +73,20 @@ static bool in_a_bar(const struct bh_pci_info *dev, uint64_t at, uint64_t len)
     return false;
 }
 
-bool virtio_pci_matches(const struct keep_nic *k, const struct bh_pci_info *dev)
+bool virtio_pci_matches(const struct virtio_regs *r, const struct bh_pci_info *dev)
 {
-    return k->sbdf == dev->sbdf && in_a_bar(dev, k->common, sizeof(struct virtio_common)) &&
-           in_a_bar(dev, k->notify, k->notify_len);
+    return in_a_bar(dev, r->common, sizeof(struct virtio_common)) && in_a_bar(dev, r->notify, r->notify_len) &&
+           (!r->devcfg || in_a_bar(dev, r->devcfg, r->devcfg_len));
 }
 
-bool virtio_pci_map(struct virtio_dev *v, const struct keep_nic *k)
+bool virtio_pci_map(struct virtio_dev *v, const struct virtio_regs *r)
 {
-    v->common = mmio_map(k->common, sizeof(struct virtio_common));
-    v->notify = mmio_map(k->notify, k->notify_len);
-    v->notify_len = k->notify_len;
-    v->notify_mult = k->notify_mult;
+    v->common = mmio_map(r->common, sizeof(struct virtio_common));
+    v->notify = mmio_map(r->notify, r->notify_len);
+    v->devcfg = r->devcfg ? mmio_map(r->devcfg, r->devcfg_len) : NULL;
+    v->notify_len = r->notify_len;
+    v->notify_mult = r->notify_mult;
+    v->devcfg_len = v->devcfg ? r->devcfg_len : 0;
     return v->common && v->notify;
 }
 
@@ -126,4 +127,71 @@ const char *virtio_negotiate(struct virtio_dev *v, uint64_t wanted)
     if (!(c->device_status & VIRTIO_FEATURES_OK))
         return "it refuses the features that it offered";
     return NULL;
+}
+
+/* --- queues ------------------------------------------------------------------------------------------------------- */
+
+static void queue_addresses(volatile struct virtio_common *c, const struct vring *q)
+{
+    c->queue_desc_lo = (uint32_t)(uint64_t)q->desc;
+    c->queue_desc_hi = (uint32_t)((uint64_t)q->desc >> 32);
+    c->queue_driver_lo = (uint32_t)(uint64_t)q->avail;
+    c->queue_driver_hi = (uint32_t)((uint64_t)q->avail >> 32);
+    c->queue_device_lo = (uint32_t)(uint64_t)q->used;
+    c->queue_device_hi = (uint32_t)((uint64_t)q->used >> 32);
+}
+
+const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t index, uint16_t max, uint16_t vector)
+{
+    volatile struct virtio_common *c = v->common;
+    uint8_t *mem = page_alloc(2); /* descriptors; then avail, and used at +1024 */
+
+    if (!mem)
+        return "out of memory";
+    memset(q, 0, sizeof(*q));
+    c->queue_select = index;
+    uint16_t has = c->queue_size; /* the longest it takes, 0: no such queue (4.1.4.3) */
+    q->size = max;
+    while (q->size > has)
+        q->size >>= 1;
+    if (!q->size)
+        return "it has no such queue";
+    q->index = index;
+    q->desc = (struct vring_desc *)mem;
+    q->avail = (struct vring_avail *)(mem + PAGE_SIZE);
+    q->used = (struct vring_used *)(mem + PAGE_SIZE + 1024);
+    q->used_event = &q->avail->ring[q->size];
+    q->avail_event = (volatile uint16_t *)&q->used->ring[q->size];
+    c->queue_size = q->size;
+    c->queue_msix_vector = vector;
+    if (c->queue_msix_vector != vector)
+        return "it has no MSI-X vector for us";
+    uint64_t off = (uint64_t)c->queue_notify_off * v->notify_mult;
+    if (off + 2 > v->notify_len)
+        return "its notify address is out of bounds";
+    q->notify = (volatile uint16_t *)(v->notify + off);
+    queue_addresses(c, q);
+    c->queue_enable = 1;
+    return NULL;
+}
+
+/* The other side asked to be told when the index passes `event` (2.6.7.2). */
+static bool need_event(uint16_t event, uint16_t new, uint16_t old)
+{
+    return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
+}
+
+void vring_kick(const struct virtio_dev *v, struct vring *q)
+{
+    uint16_t old = q->kicked, new = q->avail_idx;
+
+    if (old == new)
+        return;
+    wmb();
+    q->avail->idx = new;
+    q->kicked = new;
+    mb(); /* the device sees idx, or we see its avail_event */
+    bool tell = v->features & VIRTIO_F_EVENT_IDX ? need_event(*q->avail_event, new, old) : !(q->used->flags & VRING_NO_NOTIFY);
+    if (tell)
+        *q->notify = q->index;
 }

@@ -87,8 +87,9 @@ void report_restart(struct dom *d, const struct bh_dominfo *di)
     snprintf(parts, sizeof(parts), "detect %s fence %s rebuild %s reset %s adopt %s", ms(from, d->noticed_ns),
              ms(d->noticed_ns, di->restart_ns), ms(di->restart_ns, di->unpause_ns), ms(di->unpause_ns, reset),
              ms(reset, di->adopted_ns));
-    say("%s: %s%s%s restarted in %s ms (%s), restart %lu", d->cfg.name, d->asked ? "" : "crashed (", d->asked ? "" : text,
-        d->asked ? "on request:" : "),", ms(from, di->adopted_ns), parts, di->instance);
+    char how[160];
+    snprintf(how, sizeof(how), d->asked ? "restarted on request" : "crashed (%s), restarted", text);
+    say("%s: %s in %s ms (%s), restart %lu", d->cfg.name, how, ms(from, di->adopted_ns), parts, di->instance);
 }
 
 static void full(const struct bh_report *r)

@@ -11,7 +11,7 @@ $(B)/unit/%: tests/unit/%.c tests/unit/shim/shim.c
 	@mkdir -p $(@D)
 	@link="$$(sed -n '1,10s,^// LINK:,,p' $<)"; flags="$$(sed -n '1,10s,^// FLAGS:,,p' $<)"; \
 	echo "CC(native) $@"; \
-	{ echo "$@: $$(echo $$link)"; } > $@.link.d; \
+	{ echo "$@: $$(echo $$link)"; for s in $$link; do echo "$$s:"; done; } > $@.link.d; \
 	$(CC) -std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	    -DUNIT_TEST $(UNIT_WARN) $$flags $(UNIT_INC) -MMD -MP -MT $@ -o $@ $< $$link tests/unit/shim/shim.c -lcmocka
 

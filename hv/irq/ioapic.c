@@ -4,8 +4,6 @@
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/lock.h"
-#include "lib/print.h"
-#include "lib/string.h"
 #include "mem/paging.h"
 
 #define REG_VERSION 1u
@@ -61,42 +59,4 @@ int ioapic_route_isa(unsigned isa_irq, uint8_t vector)
         return 0;
     }
     return -ENODEV;
-}
-
-/* AMD I/O virtualization 3.10, 5.2.2.1: device entry 0x48 "special", variety 1 = IO-APIC, inside an IVHD (types
- * 10h, 11h, 40h). Entries are 4, 8, 12 or more bytes by the upper two bits of their type. */
-static uint32_t ivhd_ioapic(const uint8_t *block, uint32_t len)
-{
-    uint32_t off = block[0] == 0x10 ? 24 : 40;
-    while (off + 4 <= len) {
-        const uint8_t *e = block + off;
-        uint32_t size = 4u << (e[0] >> 6);
-        if (e[0] >= 240)
-            size = off + 22 <= len ? 22u + e[21] : len;
-        if (e[0] == 0x48 && off + 8 <= len && e[7] == 1)
-            return e[5] | (uint32_t)e[6] << 8;
-        off += size;
-    }
-    return UINT32_MAX;
-}
-
-uint32_t ioapic_requester_id(void)
-{
-    const uint8_t *t = acpi_info.ivrs;
-    uint32_t len = 0;
-    if (t)
-        memcpy(&len, t + 4, 4);
-    for (uint32_t off = 48; t && off + 24 <= len;) {
-        uint16_t size;
-        memcpy(&size, t + off + 2, 2);
-        if (size < 24 || size > len - off)
-            break;
-        if (t[off] == 0x10 || t[off] == 0x11 || t[off] == 0x40) {
-            uint32_t id = ivhd_ioapic(t + off, size);
-            if (id != UINT32_MAX)
-                return id;
-        }
-        off += size;
-    }
-    return 0x00a0; /* 00:14.0, where chipsets have it */
 }

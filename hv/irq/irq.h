@@ -32,4 +32,3 @@ void irq_dispatch(uint8_t vector);         /* from the IDT entry; does the EOI *
 void ioapic_init(void);                    /* every pin masked */
 /* Routes an ISA irq (overrides of the MADT applied) to a vector on the boot CPU. */
 int ioapic_route_isa(unsigned isa_irq, uint8_t vector) __must_check;
-uint32_t ioapic_requester_id(void);        /* for the IOMMU: from the IVRS special device entry */

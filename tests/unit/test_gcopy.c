@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+// LINK: hv/mem/gcopy.c hv/mem/npt.c
+// The guest page walker in every paging mode, permissions, pieces across pages, hostile tables.
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include "shim.h"
+#include <cmocka.h>
+#include "irq/irq.h"
+#include "lib/cpu.h"
+#include "mem/frame.h"
+#include "mem/gcopy.h"
+#include "mem/npt.h"
+#include "sched/domain.h"
+#include "virt/virt.h"
+
+#define PAGES 2048u /* guest RAM: gfn g is frame g */
+
+static struct frame frames[PAGES];
+static struct domain dom;
+static struct vcpu v;
+static uint64_t cr[9];
+static long pins;
+
+struct frame *mfn_to_frame(mfn_t m) { return m.v < PAGES ? &frames[m.v] : NULL; }
+bool frame_get(mfn_t m, uint16_t owner) { (void)owner; pins++; return m.v < PAGES; }
+void frame_put(mfn_t m) { (void)m; pins--; }
+void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)cpu; (void)vector; }
+static uint64_t get_cr(const struct vcpu *x, unsigned n) { (void)x; return cr[n]; }
+static const struct virt_ops ops = { .get_cr = get_cr };
+const struct virt_ops *virt = &ops;
+
+static uint8_t *ram(uint64_t gpa) { return shim_ram() + gpa; }
+static void put64(uint64_t gpa, uint64_t e) { memcpy(ram(gpa), &e, 8); }
+static void put32(uint64_t gpa, uint32_t e) { memcpy(ram(gpa), &e, 4); }
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(shim_ram(), 0, PAGES * 4096);
+    memset(&dom, 0, sizeof dom);
+    memset(&v, 0, sizeof v);
+    memset(cr, 0, sizeof cr);
+    dom.id = 5;
+    v.domain = &dom;
+    this_cpu()->current = &v;
+    pins = 0;
+    assert_int_equal(p2m_init(&dom), 0);
+    for (uint64_t g = 0; g < PAGES; g++)
+        assert_int_equal(p2m_set(&dom, GFN(g), MFN(g), 0, P2M_RAM), 0);
+    gcopy_reset();
+    return 0;
+}
+static int teardown(void **state)
+{
+    (void)state;
+    assert_int_equal(pins, 0);
+    p2m_free(&dom);
+    return 0;
+}
+
+static int rd(uint64_t lin)
+{
+    uint8_t b;
+    gcopy_reset();
+    int rc = copy_from_guest(&b, GADDR(lin), 1);
+    return rc ? rc : b;
+}
+static int wr(uint64_t lin, uint8_t b)
+{
+    gcopy_reset();
+    return copy_to_guest(GADDR(lin), &b, 1);
+}
+
+#define P 1ull
+#define W 2ull
+#define PS 0x80ull
+#define LIN4K 0xffff888000201234ull /* pml4 273, pdpt 0, pd 1, pt 1 */
+
+/* pml4 at 0x10000, pdpt 0x11000, pd 0x12000, pt 0x13000; 4 KiB page 0x50000; 2 MiB page at 0x400000; 1 GiB page at 0 */
+static void long_mode(void)
+{
+    cr[0] = 0x80010001;
+    cr[3] = 0x10000 | 0xfff; /* PCID bits are not address */
+    cr[4] = 0x20;
+    cr[8] = 0x500;
+    put64(0x10000 + 273 * 8, 0x11000 | P | W);
+    put64(0x11000, 0x12000 | P | W);
+    put64(0x11000 + 8, 0x0 | P | W | PS);
+    put64(0x12000 + 8, 0x13000 | P | W);
+    put64(0x12000 + 16, 0x400000 | P | W | PS);
+    put64(0x13000 + 8, 0x50000 | P | W);
+    put64(0x13000 + 16, 0x51000 | P);
+}
+
+static void walks_long_mode(void **state)
+{
+    (void)state;
+    long_mode();
+    *ram(0x50234) = 0xaa;
+    *ram(0x4abcde) = 0xbb;
+    *ram(0x98765) = 0xcc;
+    assert_int_equal(rd(LIN4K), 0xaa);
+    assert_int_equal(rd(0xffff888000400000ull + 0xabcde), 0xbb);
+    assert_int_equal(rd(0xffff888040000000ull + 0x98765), 0xcc);
+    assert_int_equal(rd(0xffff888000200000ull), -EFAULT);            /* no entry */
+    assert_int_equal(rd(0x0000888000201234ull), -EFAULT);            /* not canonical */
+    assert_int_equal(wr(LIN4K, 1), 0);
+    assert_int_equal(*ram(0x50234), 1);
+    assert_int_equal(wr(LIN4K + 4096, 1), -EFAULT);                  /* read-only, CR0.WP */
+    assert_int_equal(rd(LIN4K + 4096), 0);
+    cr[0] &= ~0x10000ull;
+    assert_int_equal(wr(LIN4K + 4096, 2), 0);                        /* without WP a supervisor writes anywhere */
+    cr[0] |= 0x10000;
+    put64(0x11000, 0x12000 | P);                                     /* read-only further up */
+    assert_int_equal(wr(LIN4K, 1), -EFAULT);
+    put64(0x10000 + 273 * 8, 0x11000 | P | W | PS);                  /* a reserved bit there: no big page */
+    assert_int_equal(rd(LIN4K), 1);
+}
+
+static void walks_five_levels(void **state)
+{
+    (void)state;
+    long_mode();
+    cr[4] |= 1 << 12;
+    cr[3] = 0x14000;
+    put64(0x14000 + 511 * 8, 0x10000 | P | W);
+    *ram(0x50234) = 0xdd;
+    assert_int_equal(rd(LIN4K), 0xdd);
+    assert_int_equal(rd(0x00ff888000201234ull), -EFAULT);
+}
+
+static void walks_pae(void **state)
+{
+    (void)state;
+    cr[0] = 0x80010001;
+    cr[4] = 0x20;
+    cr[3] = 0x10020;                     /* top level: 4 entries, 32-byte aligned */
+    put64(0x10020 + 3 * 8, 0x12000 | P); /* its entries have no write permission */
+    put64(0x12000 + 8, 0x13000 | P | W);
+    put64(0x12000 + 16, 0x400000 | P | W | PS);
+    put64(0x13000 + 8, 0x50000 | P | W);
+    *ram(0x50234) = 1;
+    *ram(0x400010) = 2;
+    assert_int_equal(rd(0xc0201234), 1);
+    assert_int_equal(rd(0xffffffffc0201234ull), 1); /* 32 bits count */
+    assert_int_equal(rd(0xc0400010), 2);
+    assert_int_equal(wr(0xc0201234, 9), 0);
+    assert_int_equal(rd(0x201234), -EFAULT);
+}
+
+static void walks_32bit(void **state)
+{
+    (void)state;
+    cr[0] = 0x80010001;
+    cr[3] = 0x10000;
+    put32(0x10000 + 4, 0x13000 | 3);
+    put32(0x10000 + 8, 0x400000 | 3 | 0x80);
+    put32(0x13000 + 4, 0x50000 | 1);
+    *ram(0x50234) = 1;
+    *ram(0x400010) = 2;
+    assert_int_equal(rd(0x401234), 1);
+    assert_int_equal(wr(0x401234, 1), -EFAULT);
+    assert_int_equal(rd(0x800010), 0); /* PSE off: the entry names a page table, at 0x400000 */
+    cr[4] = 0x10;
+    assert_int_equal(rd(0x800010), 2);
+}
+
+static void without_paging(void **state)
+{
+    (void)state;
+    cr[0] = 1;
+    *ram(0x1234) = 7;
+    assert_int_equal(rd(0x1234), 7);
+    assert_int_equal(rd(0xf00000000ull + 0x1234), 7);
+    assert_int_equal(rd(PAGES * 4096ull), -EFAULT);
+}
+
+static void physical_pointers(void **state)
+{
+    (void)state;
+    long_mode();
+    v.phys_ptr = true;
+    *ram(0x777) = 3;
+    assert_int_equal(rd(0x777), 3);
+    assert_int_equal(rd(LIN4K), -EFAULT);
+}
+
+static void pieces(void **state)
+{
+    (void)state;
+    uint8_t out[8192], in[4 * 4096];
+    long_mode();
+    put64(0x13000 + 16, 0x60000 | P | W); /* neighbours in linear space, not in physical */
+    put64(0x13000 + 24, 0x40000 | P | W);
+    for (unsigned i = 0; i < sizeof out; i++)
+        out[i] = (uint8_t)(i * 7);
+    gcopy_reset();
+    assert_int_equal(copy_to_guest(GADDR(LIN4K), out, sizeof out), 0);
+    assert_memory_equal(ram(0x50234), out, 4096 - 0x234);
+    assert_memory_equal(ram(0x60000), out + 4096 - 0x234, 4096);
+    assert_int_equal(copy_from_guest(in, GADDR(LIN4K), sizeof out), 0);
+    assert_memory_equal(in, out, sizeof out);
+    assert_int_equal(copy_from_guest(in, GADDR(LIN4K), sizeof in), -EFAULT);
+}
+
+/* The remembered translation: one call sees one answer, the next looks again. */
+static void remembers_for_one_call(void **state)
+{
+    (void)state;
+    uint8_t b;
+    long_mode();
+    *ram(0x50234) = 1;
+    *ram(0x60234) = 2;
+    gcopy_reset();
+    assert_int_equal(copy_from_guest(&b, GADDR(LIN4K), 1), 0);
+    put64(0x13000 + 8, 0x60000 | P);
+    assert_int_equal(copy_from_guest(&b, GADDR(LIN4K), 1), 0);
+    assert_int_equal(b, 1);
+    gcopy_reset();
+    assert_int_equal(copy_from_guest(&b, GADDR(LIN4K), 1), 0);
+    assert_int_equal(b, 2);
+    assert_int_equal(copy_to_guest(GADDR(LIN4K), &b, 1), -EFAULT); /* a translation for reading does not serve a write */
+}
+
+static void hostile_tables(void **state)
+{
+    (void)state;
+    enum p2m_type t;
+    mfn_t m;
+    long_mode();
+    put64(0x10000 + 273 * 8, 0x10000 | P | W); /* points at itself: ends after four levels */
+    (void)rd(LIN4K);
+    cr[3] = 0xffffff000; /* no RAM there */
+    assert_int_equal(rd(LIN4K), -EFAULT);
+    long_mode();
+    assert_int_equal(p2m_clear(&dom, GFN(0x50), &m, &t), 0);
+    assert_int_equal(p2m_set(&dom, GFN(0x50), MFN(0xfee00), 0, P2M_MMIO), 0);
+    assert_int_equal(rd(LIN4K), -EFAULT); /* a device's page is no memory */
+    assert_int_equal(p2m_clear(&dom, GFN(0x50), &m, &t), 0);
+    assert_int_equal(p2m_set(&dom, GFN(0x50), MFN(0x50), 0, P2M_RAM_RO), 0);
+    assert_int_equal(rd(LIN4K), 0);
+    assert_int_equal(wr(LIN4K, 1), -EFAULT);
+}
+
+static void physical_access(void **state)
+{
+    (void)state;
+    char text[32];
+    assert_int_equal(gphys_write(&dom, 0x1ff8, "across a page", 14), 0);
+    assert_int_equal(gphys_read(&dom, text, 0x1ff8, 14), 0);
+    assert_string_equal(text, "across a page");
+    assert_int_equal(gphys_read(&dom, text, PAGES * 4096ull - 4, 8), -EFAULT);
+    cr[0] = 1;
+    memcpy(ram(0x5000), "copied", 7);
+    assert_int_equal(gphys_write_from_guest(&dom, 0x2ffd, GADDR(0x5000), 7), 0);
+    assert_memory_equal(ram(0x2ffd), "copied", 3);
+    assert_int_equal(gphys_write_from_guest(&dom, PAGES * 4096ull - 2, GADDR(0x5000), 7), -EFAULT);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(walks_long_mode), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
+        T(pieces), T(remembers_for_one_call), T(hostile_tables), T(physical_access),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+// LINK: hv/mem/npt.c
+// Nested page tables against a flat model: random changes, references, and the order clear - flush - drop.
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include "shim.h"
+#include <cmocka.h>
+#include "irq/irq.h"
+#include "lib/cpu.h"
+#include "lib/print.h"
+#include "mem/frame.h"
+#include "mem/npt.h"
+#include "sched/domain.h"
+
+#define NR_GFN    4096u
+#define FRAMES    8192u /* the lower half of the shim's memory: nobody allocates there */
+#define BIG       512u
+
+static struct frame frames[FRAMES];
+static struct domain dom;
+static struct vcpu vcpu0;
+static uint64_t clear_gen; /* generation when the entry in question was cleared */
+static unsigned nr_puts, ipis;
+
+struct frame *mfn_to_frame(mfn_t m) { return m.v < FRAMES ? &frames[m.v] : NULL; }
+bool frame_get(mfn_t m, uint16_t owner)
+{
+    if (m.v >= FRAMES || !frames[m.v].refs || frames[m.v].owner != owner)
+        return false;
+    frames[m.v].refs++;
+    return true;
+}
+void frame_put(mfn_t m)
+{
+    assert_true(m.v < FRAMES && frames[m.v].refs > 0);
+    assert_true(dom.p2m.gen > clear_gen); /* shot down before it is dropped */
+    frames[m.v].refs--;
+    nr_puts++;
+}
+void apic_send_ipi(uint32_t cpu, uint8_t vector)
+{
+    assert_int_equal(cpu, 0);
+    assert_int_equal(vector, VEC_KICK);
+    vcpu0.in_guest = 0; /* the target leaves the guest */
+    ipis++;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&dom, 0, sizeof dom);
+    memset(&vcpu0, 0, sizeof vcpu0);
+    memset(frames, 0, sizeof frames);
+    vcpu0.cpu = this_cpu();
+    vcpu0.domain = &dom;
+    dom.id = 7;
+    dom.nr_vcpus = 1;
+    dom.vcpu[0] = &vcpu0;
+    nr_puts = ipis = 0;
+    clear_gen = 0;
+    for (unsigned i = 0; i < FRAMES; i++)
+        frames[i] = (struct frame){ .refs = 1, .owner = 7 };
+    return p2m_init(&dom);
+}
+static int teardown(void **state)
+{
+    (void)state;
+    p2m_free(&dom);
+    assert_int_equal(shim_core_pages, 0);
+    return 0;
+}
+
+struct place { uint64_t mfn; enum p2m_type t; };
+static struct place model[NR_GFN];
+
+static void check(uint64_t gfn)
+{
+    enum p2m_type t;
+    mfn_t m = p2m_lookup(&dom, GFN(gfn), &t);
+    assert_int_equal(t, model[gfn].t);
+    if (t != P2M_NONE)
+        assert_int_equal(m.v, model[gfn].mfn);
+}
+
+static void set_random(void)
+{
+    uint64_t gfn = random_u64() % NR_GFN, mfn = random_u64() % (FRAMES - BIG);
+    unsigned order = random_u64() % 4 ? 0 : ORDER_2M;
+    enum p2m_type t = 1 + random_u64() % P2M_SHARED;
+    bool free = true, split = false;
+    if (order) {
+        gfn &= ~(uint64_t)(BIG - 1);
+        mfn &= ~(uint64_t)(BIG - 1);
+    }
+    for (uint64_t i = 0; i < 1u << order; i++)
+        free &= model[gfn + i].t == P2M_NONE;
+    int rc = p2m_set(&dom, GFN(gfn), MFN(mfn), order, t);
+    assert_true(free ? rc == 0 || (order && rc == -EEXIST) : rc == -EEXIST);
+    split = free && rc; /* an empty table is in the way of a big leaf */
+    for (uint64_t i = 0; i < 1u << order && !rc && !split; i++)
+        model[gfn + i] = (struct place){ mfn + i, t };
+}
+
+static void random_against_model(void **state)
+{
+    (void)state;
+    memset(model, 0, sizeof model);
+    for (unsigned n = 0; n < 20000; n++) {
+        uint64_t gfn = random_u64() % NR_GFN;
+        mfn_t m;
+        enum p2m_type t;
+        switch (random_u64() % 3) {
+        case 0:
+            set_random();
+            break;
+        case 1:
+            if (p2m_clear(&dom, GFN(gfn), &m, &t) == 0) {
+                assert_int_equal(m.v, model[gfn].mfn);
+                assert_int_equal(t, model[gfn].t);
+            } else {
+                assert_int_equal(model[gfn].t, P2M_NONE);
+            }
+            model[gfn].t = P2M_NONE;
+            break;
+        default:
+            if (p2m_replace(&dom, GFN(gfn), MFN(gfn), P2M_GRANT_RO, &m) == 0) {
+                assert_int_equal(m.v, model[gfn].mfn);
+                model[gfn] = (struct place){ gfn, P2M_GRANT_RO };
+            } else {
+                assert_int_equal(model[gfn].t, P2M_NONE);
+            }
+        }
+        check(gfn);
+        check(random_u64() % NR_GFN);
+    }
+    for (uint64_t g = 0; g < NR_GFN; g++)
+        check(g);
+}
+
+static void refuses(void **state)
+{
+    (void)state;
+    assert_int_equal(p2m_set(&dom, GFN(dom.p2m.max_gfn), MFN(1), 0, P2M_RAM), -EINVAL);
+    assert_int_equal(p2m_set(&dom, GFN(1), MFN(0), ORDER_2M, P2M_RAM), -EINVAL);
+    assert_int_equal(p2m_set(&dom, GFN(512), MFN(3), ORDER_2M, P2M_RAM), -EINVAL);
+    assert_int_equal(p2m_set(&dom, GFN(0), MFN(0), 3, P2M_RAM), -EINVAL);
+    assert_int_equal(p2m_set(&dom, GFN(0), MFN(0), 0, P2M_NONE), -EINVAL);
+    enum p2m_type t;
+    mfn_t m;
+    assert_int_equal(p2m_clear(&dom, GFN(~0ull), &m, &t), -ENOENT);
+    assert_int_equal(p2m_lookup(&dom, GFN(~0ull), &t).v, INVALID_MFN.v);
+}
+
+/* Entries as the hardware reads them. */
+static uint64_t raw(uint64_t gfn, unsigned level)
+{
+    uint64_t *t = dom.p2m.root;
+    for (unsigned l = 4; l > level; l--)
+        t = maddr_to_virt(MADDR(t[gfn >> 9 * (l - 1) & 511] & 0xffffffffff000ull));
+    return t[gfn >> 9 * (level - 1) & 511];
+}
+static void bits_of_leaves(void **state)
+{
+    (void)state;
+    assert_int_equal(p2m_set(&dom, GFN(0), MFN(5), 0, P2M_RAM), 0);
+    assert_int_equal(p2m_set(&dom, GFN(1), MFN(6), 0, P2M_RAM_RO), 0);
+    assert_int_equal(p2m_set(&dom, GFN(2), MFN(0xfee00), 0, P2M_MMIO), 0);
+    assert_int_equal(p2m_set(&dom, GFN(512), MFN(1024), ORDER_2M, P2M_RAM), 0);
+    assert_true(raw(0, 1) == (0x5000 | 0x67 | P2M_RAM << 9));
+    assert_true(raw(1, 1) == (0x6000 | 0x65 | P2M_RAM_RO << 9 | 1ull << 63));
+    assert_true(raw(2, 1) == (0xfee00000 | 0x7f | (uint64_t)P2M_MMIO << 9 | 1ull << 63));
+    assert_true(raw(512, 2) == (0x400000 | 0xe7 | P2M_RAM << 9));
+}
+
+static void get_pins(void **state)
+{
+    (void)state;
+    enum p2m_type t;
+    frames[9].owner = 3;
+    assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_RAM), 0);
+    assert_int_equal(p2m_set(&dom, GFN(2), MFN(9), 0, P2M_GRANT_RW), 0);
+    assert_int_equal(p2m_set(&dom, GFN(3), MFN(9), 0, P2M_RAM), 0); /* owned by another: never pinned as RAM */
+    assert_int_equal(p2m_get(&dom, GFN(1), &t).v, 8);
+    assert_int_equal(frames[8].refs, 2);
+    assert_int_equal(p2m_get(&dom, GFN(2), &t).v, 9);
+    assert_int_equal(frames[9].refs, 2);
+    assert_int_equal(p2m_get(&dom, GFN(3), &t).v, INVALID_MFN.v);
+    assert_int_equal(t, P2M_NONE);
+}
+
+static bool keep_some(struct domain *d, gfn_t g)
+{
+    (void)d;
+    return g.v == 3 || g.v == 700;
+}
+static void teardown_keeps_and_flushes(void **state)
+{
+    (void)state;
+    uint64_t cursor = 0;
+    unsigned calls = 0;
+    enum p2m_type t;
+    for (uint64_t g = 0; g < 20; g++)
+        assert_int_equal(p2m_set(&dom, GFN(g), MFN(g), 0, P2M_RAM), 0);
+    assert_int_equal(p2m_set(&dom, GFN(512), MFN(512), ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_set(&dom, GFN(1024), MFN(1024), ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_set(&dom, GFN(5000), MFN(77), 0, P2M_SHARED), 0);
+    vcpu0.in_guest = 1;
+    vcpu0.npt_gen = dom.p2m.gen;
+    clear_gen = dom.p2m.gen;
+    while (!p2m_teardown(&dom, &cursor, 8, keep_some))
+        calls++;
+    assert_true(calls > 10);
+    assert_int_equal(ipis, 1); /* out once, and never back in */
+    assert_int_equal(nr_puts, 19 + 511 + 512);
+    assert_int_equal(frames[77].refs, 1); /* not counted */
+    assert_int_equal(p2m_lookup(&dom, GFN(3), &t).v, 3);
+    assert_int_equal(p2m_lookup(&dom, GFN(700), &t).v, 700);
+    assert_int_equal(p2m_lookup(&dom, GFN(701), &t).v, INVALID_MFN.v);
+    assert_int_equal(frames[700].refs, 1);
+}
+
+static void flush_waits_only_for_guests(void **state)
+{
+    (void)state;
+    vcpu0.in_guest = 1;
+    vcpu0.npt_gen = dom.p2m.gen + 1; /* entered after the change */
+    npt_flush(&dom);
+    assert_int_equal(ipis, 0);
+    npt_flush(&dom);
+    assert_int_equal(ipis, 1);
+    npt_flush(&dom); /* not in the guest: nobody to wait for */
+    assert_int_equal(ipis, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(random_against_model, setup, teardown),
+        cmocka_unit_test_setup_teardown(refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(bits_of_leaves, setup, teardown),
+        cmocka_unit_test_setup_teardown(get_pins, setup, teardown),
+        cmocka_unit_test_setup_teardown(teardown_keeps_and_flushes, setup, teardown),
+        cmocka_unit_test_setup_teardown(flush_waits_only_for_guests, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

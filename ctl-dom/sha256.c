@@ -19,26 +19,49 @@ static inline uint32_t rotr(uint32_t x, unsigned n)
     return (x >> n) | (x << (32 - n));
 }
 
-static void block(uint32_t h[8], const uint8_t *p) /* 6.2.2 */
+#define S0(x) (rotr(x, 2) ^ rotr(x, 13) ^ rotr(x, 22))
+#define S1(x) (rotr(x, 6) ^ rotr(x, 11) ^ rotr(x, 25))
+#define W0(x) (rotr(x, 7) ^ rotr(x, 18) ^ ((x) >> 3))
+#define W1(x) (rotr(x, 17) ^ rotr(x, 19) ^ ((x) >> 10))
+/* One round; the caller turns the names instead of moving eight values. */
+#define ROUND(a, b, c, d, e, f, g, h, i)                                           \
+    do {                                                                           \
+        uint32_t t = h + S1(e) + (g ^ (e & (f ^ g))) + k256[i] + w[(i) & 15];      \
+        d += t;                                                                    \
+        h = t + S0(a) + ((a & b) | (c & (a | b)));                                 \
+    } while (0)
+#define EIGHT(i)                                                                   \
+    do {                                                                           \
+        ROUND(a, b, c, d, e, f, g, x, (i));                                        \
+        ROUND(x, a, b, c, d, e, f, g, (i) + 1);                                    \
+        ROUND(g, x, a, b, c, d, e, f, (i) + 2);                                    \
+        ROUND(f, g, x, a, b, c, d, e, (i) + 3);                                    \
+        ROUND(e, f, g, x, a, b, c, d, (i) + 4);                                    \
+        ROUND(d, e, f, g, x, a, b, c, (i) + 5);                                    \
+        ROUND(c, d, e, f, g, x, a, b, (i) + 6);                                    \
+        ROUND(b, c, d, e, f, g, x, a, (i) + 7);                                    \
+    } while (0)
+
+static void block(uint32_t s[8], const uint8_t *p) /* 6.2.2 */
 {
-    uint32_t w[64];
+    uint32_t w[16];
+    uint32_t a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], x = s[7];
+
     for (int i = 0; i < 16; i++) {
         uint32_t v;
         memcpy(&v, p + 4 * i, 4);
         w[i] = __builtin_bswap32(v);
     }
-    for (int i = 16; i < 64; i++) {
-        uint32_t s0 = rotr(w[i - 15], 7) ^ rotr(w[i - 15], 18) ^ (w[i - 15] >> 3);
-        uint32_t s1 = rotr(w[i - 2], 17) ^ rotr(w[i - 2], 19) ^ (w[i - 2] >> 10);
-        w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+    EIGHT(0);
+    EIGHT(8);
+    for (int i = 16; i < 64; i += 16) {
+#pragma GCC unroll 16
+        for (int j = 0; j < 16; j++)
+            w[j] += W0(w[(j + 1) & 15]) + w[(j + 9) & 15] + W1(w[(j + 14) & 15]);
+        EIGHT(i);
+        EIGHT(i + 8);
     }
-    uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f = h[5], g = h[6], x = h[7];
-    for (int i = 0; i < 64; i++) {
-        uint32_t t1 = x + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + ((e & f) ^ (~e & g)) + k256[i] + w[i];
-        uint32_t t2 = (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
-        x = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
-    }
-    h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e, h[5] += f, h[6] += g, h[7] += x;
+    s[0] += a, s[1] += b, s[2] += c, s[3] += d, s[4] += e, s[5] += f, s[6] += g, s[7] += x;
 }
 
 void sha256(const void *data, size_t len, uint8_t digest[32])

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Volumes: the whole disk and the partitions of its GPT, and who uses which part of it.
+ *
+ * A volume is named as in `phy:blk0:data1`, here without the domain's name: "" or "disk" is the whole disk, then a partition's
+ * number, its unique GUID, or its label. In labels everything but letters, digits, "._+-" and characters beyond ASCII counts as "_".
+ *
+ * Users are held against each other by extent, not by name: a partition and its disk overlap. One writer, or any number of
+ * readers; a forced user ("w!", "r!") is let in beside whoever is there, but opens the door to nobody else.
+ *
+ * A guest that has the whole disk can rewrite the table. So a vbd's keep record holds its extent, and adoption claims that
+ * extent again (volume_claim, forced: it was allowed before) without asking the table.
+ */
+#pragma once
+#include <bh.h>
+#include "blkdev.h"
+
+#define VOLUME_MAX   129u /* the disk and 128 partitions */
+#define VOLUME_LABEL 112u /* 36 characters of UTF-16 as UTF-8, and a NUL */
+
+enum volume_mode { VOLUME_READ = 0, VOLUME_WRITE = 1, VOLUME_FORCE = 2 }; /* or'ed: VOLUME_WRITE | VOLUME_FORCE is "w!" */
+
+/* A user of an extent: lives in the vbd, linked while claimed. */
+struct volume_claim {
+    struct volume_claim *next;
+    domid_t domid;
+    unsigned mode;
+    uint64_t first, nr; /* 512-byte sectors */
+    bool claimed;
+};
+
+/* Reads the partition table (blocking, bounded; nothing else may be in flight) and says what it found. Whatever is wrong with the
+ * table, the whole disk is a volume afterwards. */
+void volumes_scan(struct blkdev *d);
+/* The extent of a volume in 512-byte sectors. NULL, or why there is none (a sentence for a message, valid until the next call). */
+const char *volume_find(const char *spec, uint64_t *first, uint64_t *nr);
+/* "r", "w", "r!", "w!" as the store's `mode` has them, also "ro" and "rw". -EINVAL: anything else. */
+int volume_mode_parse(const char *s);
+/* c->domid, mode, first and nr are filled in. NULL and it is in use, or why not. */
+const char *volume_claim(struct volume_claim *c);
+void volume_release(struct volume_claim *c); /* nothing happens if it is not claimed */
+/* Writes what changed to volumes/N = "name bytes users" in our store directory (N: 0 the disk, else the partition's number;
+ * users: "-" or domains with their modes, as 16w,17r). Calls the store; to be called now and then from the main loop. 0 or -errno:
+ * what failed is tried again at the next call. */
+int volumes_publish(void);

@@ -67,10 +67,12 @@ static struct cpu *rq_lock(const struct vcpu *v)
     }
 }
 
-static void enqueue(struct cpu *c, struct vcpu *v, bool woken)
+/* Where a vCPU joins: behind those just woken, at the end, or at the front to finish a slice that a wake cut short. */
+enum place { WOKEN, BACK, FRONT };
+static void enqueue(struct cpu *c, struct vcpu *v, enum place where)
 {
     v->ready_since = now_ns();
-    list_insert(woken ? &of(c)->woken : &c->rq, &v->rq_node);
+    list_insert(where == WOKEN ? &of(c)->woken : where == FRONT ? c->rq.next : &c->rq, &v->rq_node);
     c->rq_len++;
 }
 static void dequeue(struct cpu *c, struct vcpu *v)
@@ -160,11 +162,12 @@ static void leave_guest(struct vcpu *v)
         apic_send_ipi(v->cpu->id, VEC_KICK);
 }
 
-static void recheck_locked(struct cpu *c, struct vcpu *v, bool woken)
+static void recheck_locked(struct cpu *c, struct vcpu *v, enum place where)
 {
     bool run = runnable(v), added = false;
     if (run && !v->running && !queued(v)) {
-        enqueue(c, v, woken);
+        v->slice_used = 0;
+        enqueue(c, v, where);
         added = true;
     } else if (!run && queued(v)) {
         dequeue(c, v);
@@ -177,14 +180,14 @@ static void recheck_locked(struct cpu *c, struct vcpu *v, bool woken)
         leave_guest(v);
 }
 
-void vcpu_recheck(struct vcpu *v) { recheck_locked(rq_lock(v), v, false); }
+void vcpu_recheck(struct vcpu *v) { recheck_locked(rq_lock(v), v, WOKEN); }
 
 void vcpu_wake(struct vcpu *v)
 {
     struct cpu *c = rq_lock(v);
     if (v->state == VCPU_BLOCKED) {
         v->state = VCPU_RUNNABLE;
-        recheck_locked(c, v, true);
+        recheck_locked(c, v, WOKEN);
     } else {
         spin_unlock(&c->rq_lock);
     }
@@ -221,14 +224,14 @@ void vcpu_pause(struct vcpu *v)
 {
     struct cpu *c = rq_lock(v);
     v->pause_count++;
-    recheck_locked(c, v, false);
+    recheck_locked(c, v, WOKEN);
 }
 void vcpu_unpause(struct vcpu *v)
 {
     struct cpu *c = rq_lock(v);
     if (v->pause_count)
         v->pause_count--;
-    recheck_locked(c, v, false);
+    recheck_locked(c, v, WOKEN);
 }
 bool vcpu_stopped(const struct vcpu *v) { return !__atomic_load_n(&v->running, __ATOMIC_ACQUIRE); }
 
@@ -237,7 +240,7 @@ void vcpu_set_online(struct vcpu *v)
     struct cpu *c = rq_lock(v);
     if (v->state == VCPU_OFFLINE)
         v->state = VCPU_RUNNABLE;
-    recheck_locked(c, v, false);
+    recheck_locked(c, v, WOKEN);
 }
 
 void sched_yield(void)
@@ -309,7 +312,7 @@ static void slice_update(struct cpu *c)
     struct sched_cpu *s = of(c);
     if (!READ_ONCE(c->rq_len))
         return;
-    uint64_t end = c->slice_start_ns + (!list_empty(&s->woken) ? wake_preempt_ns() : SLICE_NS);
+    uint64_t end = c->slice_start_ns + (!list_empty(&s->woken) ? wake_preempt_ns() : SLICE_NS - c->current->slice_used);
     if (s->slice_end && s->slice_end <= end)
         return;
     s->slice_end = end;
@@ -325,7 +328,8 @@ static void slice_stop(struct cpu *c)
 
 static void irq_window(void)
 {
-    __asm__ volatile("sti; nop; cli" ::: "memory");
+    irq_on();
+    irq_off();
 }
 
 /* INIT took the vCPU away: it waits for a SIPI. Under the lock, so that a SIPI that came meanwhile is not lost. */
@@ -389,12 +393,17 @@ static void put(struct cpu *c, struct vcpu *v)
 {
     virt->switch_from(v);
     slice_stop(c);
-    v->cpu_ns += now_ns() - c->slice_start_ns;
+    uint64_t ran = now_ns() - c->slice_start_ns;
+    v->cpu_ns += ran;
+    v->slice_used += ran;
     c->current = NULL;
     spin_lock(&c->rq_lock);
     bool more = runnable(v);
+    bool cut_short = more && !v->yielded && v->slice_used < SLICE_NS;
+    if (!cut_short)
+        v->slice_used = 0;
     if (more)
-        enqueue(c, v, false);
+        enqueue(c, v, cut_short ? FRONT : BACK);
     bool surplus = c->rq_len > 1;
     __atomic_store_n(&v->running, 0, __ATOMIC_RELEASE);
     spin_unlock(&c->rq_lock);
@@ -424,27 +433,31 @@ static void idle(struct cpu *c)
         }
         timer_program();
         if (!anything_queued() && !c->need_resched)
-            __asm__ volatile("sti; hlt; cli" ::: "memory"); /* an IPI sent since comes in at hlt */
+            cpu_idle(); /* an IPI sent since comes in at hlt */
     }
     irq_window();
     c->idle = 0;
     c->idle_ns += now_ns() - start;
 }
 
+static void sched_turn(struct cpu *c)
+{
+    timer_run();
+    struct vcpu *v = pick(c);
+    if (!v) {
+        idle(c);
+        return;
+    }
+    c->slice_start_ns = now_ns();
+    c->current = v;
+    while (!c->need_resched && runnable(v))
+        run_once(c, v);
+    put(c, v);
+}
+
 void sched_loop(void)
 {
     struct cpu *c = this_cpu();
-    for (;;) {
-        timer_run();
-        struct vcpu *v = pick(c);
-        if (!v) {
-            idle(c);
-            continue;
-        }
-        c->slice_start_ns = now_ns();
-        c->current = v;
-        while (!c->need_resched && runnable(v))
-            run_once(c, v);
-        put(c, v);
-    }
+    for (;;)
+        sched_turn(c);
 }

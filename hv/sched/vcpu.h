@@ -74,6 +74,7 @@ struct vcpu {
     uint64_t cpu_ns;               /* o: CPU time */
     uint64_t exits[16];            /* o: by class, for `info` */
     uint64_t ready_since;          /* q */
+    uint64_t slice_used;           /* q: ns of its slice that it had before a wake took the CPU from it */
 };
 
 int vcpu_create(struct domain *d, uint32_t id) __must_check;

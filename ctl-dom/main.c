@@ -51,6 +51,7 @@ static void start_role(enum bh_role role)
             say("%s", e.s);
         else if (role == BH_ROLE_GUEST)
             say("%s: created as domain %u (%lu ms)", cfg.name, d->id, (now_ns() - start) / 1000000);
+        turn(now_ns()); /* tells who has come up meanwhile */
     }
 }
 
@@ -61,6 +62,7 @@ static void start_store(void)
         say("no store: domains cannot be created");
     else if (store_connect())
         say("store: does not answer");
+    turn(now_ns());
 }
 
 int main(void)

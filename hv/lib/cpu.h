@@ -45,6 +45,8 @@ static inline void invlpg(const void *p) { __asm__ volatile("invlpg (%0)" ::"r"(
 static inline void mb(void) { __asm__ volatile("mfence" ::: "memory"); }
 /* The nop: an interrupt is taken no sooner than after the instruction that follows sti. */
 static inline void irq_on(void) { __asm__ volatile("sti; nop" ::: "memory"); }
+/* Halts until an interrupt, which cannot come in between sti and hlt; off again afterwards. */
+static inline void cpu_idle(void) { __asm__ volatile("sti; hlt; cli" ::: "memory"); }
 static inline void irq_off(void) { __asm__ volatile("cli" ::: "memory"); }
 
 static inline struct cpu *this_cpu(void)

@@ -17,6 +17,14 @@
 
 static struct vcpu *vcpu0(struct domain *d) { return d->vcpu[0]; }
 
+/* Two CPUs must not arm one timer at once; timer_set alone does not see to that. */
+static void arm(struct domain *d, struct timer *t, uint64_t when)
+{
+    spin_lock(&d->watch_lock);
+    timer_set(t, when);
+    spin_unlock(&d->watch_lock);
+}
+
 static bool suspicious(struct domain *d)
 {
     struct vcpu *v = vcpu0(d);
@@ -42,7 +50,7 @@ static void deadline_look(struct timer *t)
         domain_crash(d, vcpu0(d), BH_CAUSE_DEADLINE, "missed its deadline of %lu ms", (unsigned long)ms);
         return;
     }
-    timer_set(t, now_ns() + ms * NS_PER_MS / LOOKS);
+    arm(d, t, now_ns() + ms * NS_PER_MS / LOOKS);
 }
 
 void deadline_kick(struct domain *d, uint64_t ms)
@@ -54,7 +62,7 @@ void deadline_kick(struct domain *d, uint64_t ms)
         return; /* the timer runs already */
     d->deadline_ms = ms;
     if (ms)
-        timer_set(&d->deadline_timer, now_ns() + ms * NS_PER_MS / LOOKS);
+        arm(d, &d->deadline_timer, now_ns() + ms * NS_PER_MS / LOOKS);
     else
         timer_cancel(&d->deadline_timer);
 }
@@ -69,29 +77,39 @@ static void watchdog_fired(struct domain *d)
 static void watchdog0(struct timer *t) { watchdog_fired(container_of(t, struct domain, watchdog[0])); }
 static void watchdog1(struct timer *t) { watchdog_fired(container_of(t, struct domain, watchdog[1])); }
 
-int watchdog_set(struct domain *d, uint32_t id, uint32_t seconds)
+static bool armed(const struct timer *t) { return !list_empty(&t->node); }
+
+static int watchdog_locked(struct domain *d, uint32_t id, uint32_t seconds)
 {
-    if (id > ARRAY_SIZE(d->watchdog))
-        return -EINVAL;
     uint64_t when = now_ns() + seconds * NS_PER_S;
     if (id == 0) {
         if (!seconds)
             return -EINVAL;
         for (uint32_t i = 0; i < ARRAY_SIZE(d->watchdog); i++)
-            if (!READ_ONCE(d->watchdog[i].cpu)) {
+            if (!armed(&d->watchdog[i])) {
                 timer_set(&d->watchdog[i], when);
                 return (int)i + 1;
             }
         return -ENOSPC;
     }
     struct timer *t = &d->watchdog[clamp_nospec(id - 1, ARRAY_SIZE(d->watchdog))];
-    if (!READ_ONCE(t->cpu))
+    if (!armed(t))
         return -EEXIST; /* Xen's answer for one that is not in use */
     if (seconds)
         timer_set(t, when);
     else
-        timer_cancel(t);
+        timer_cancel(t); /* its function takes other locks than ours */
     return 0;
+}
+
+int watchdog_set(struct domain *d, uint32_t id, uint32_t seconds)
+{
+    if (id > ARRAY_SIZE(d->watchdog))
+        return -EINVAL;
+    spin_lock(&d->watch_lock);
+    int rc = watchdog_locked(d, id, seconds);
+    spin_unlock(&d->watch_lock);
+    return rc;
 }
 
 /* --- injection ---------------------------------------------------------------------------------------------- */
@@ -122,12 +140,12 @@ static void inject_fire(struct timer *t)
     if (v->running) {
         d->inject = INJECT_NOW;
         vcpu_kick(v);
-        timer_set(t, now_ns() + NS_PER_MS); /* if it blocks before its CPU has seen that */
+        arm(d, t, now_ns() + NS_PER_MS); /* if it blocks before its CPU has seen that */
     } else if (now_ns() >= d->inject_until) {
         inject_do(d, v);
     } else {
         d->inject = INJECT_ARMED;
-        timer_set(t, d->inject_until);
+        arm(d, t, d->inject_until);
     }
 }
 
@@ -135,7 +153,7 @@ void sched_inject_crash(struct domain *d)
 {
     d->inject = INJECT_SOON;
     d->inject_until = now_ns() + INJECT_LATEST;
-    timer_set(&d->inject_timer, now_ns() + random_u64() % INJECT_WITHIN);
+    arm(d, &d->inject_timer, now_ns() + random_u64() % INJECT_WITHIN);
 }
 
 void sched_inject_entry(struct vcpu *v)
@@ -145,7 +163,7 @@ void sched_inject_entry(struct vcpu *v)
         inject_do(d, v);
     } else if (d->inject == INJECT_ARMED) {
         d->inject = INJECT_SOON;
-        timer_set(&d->inject_timer, now_ns() + random_u64() % INJECT_BURST);
+        arm(d, &d->inject_timer, now_ns() + random_u64() % INJECT_BURST);
     }
 }
 

@@ -26,4 +26,5 @@ static inline void invlpg(const void *p) { (void)p; }
 static inline void mb(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void irq_on(void) {}
 static inline void irq_off(void) {}
+static inline void cpu_idle(void) {}
 struct cpu *this_cpu(void);

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: MIT
+// LINK: hv/sched/deadline.c hv/sched/timer.c
+// The scheduler on pretended CPUs: turn by turn, with guests that are scripts. Includes sched.c for its single turn.
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include "shim.h"
+#include <cmocka.h>
+#include <xen/sched.h>
+#include "../../hv/sched/sched.c"
+
+#define MS NS_PER_MS
+#define US NS_PER_US
+#define NV 8
+
+struct cmdline cmdline;
+const struct iommu_ops *iommu_ops;
+static struct domain dom[NV];
+static struct vcpu vc[NV];
+static struct shared_info shared[NV];
+static void (*script[NV])(struct vcpu *v);
+static unsigned runs[NV], ipis[4], redone;
+static uint64_t ran_ns[NV];
+static enum bh_crash_cause crash_cause;
+static struct domain *crashed;
+static unsigned trace[4096], traced;
+static uint64_t stop_at;
+
+/* --- the rest of the core -------------------------------------------------------------------------------------- */
+void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)vector; ipis[cpu]++; }
+void apic_timer_set_ns(uint64_t ns) { (void)ns; }
+bool frame_scrub_some(void) { return false; }
+int virt_pending_vector(struct vcpu *v) { return v->info->evtchn_upcall_pending && v->domain->callback_vector ? 0xf3 : -1; }
+bool vcpu_has_work(const struct vcpu *v)
+{
+    if (v->nmi_pending || v->sipi_vector || v->wait_sipi)
+        return true;
+    return v->waiting ? v->info->evtchn_upcall_pending : virt_pending_vector((struct vcpu *)v) >= 0;
+}
+void hypercall(struct vcpu *v, unsigned len) { (void)len; redone++; script[v->id](v); }
+uint64_t domain_cpu_ns(struct domain *d) { return d->vcpu[0]->cpu_ns; }
+void domain_recheck(struct domain *d) { vcpu_recheck(d->vcpu[0]); }
+void domain_shutdown(struct domain *d, uint32_t reason) { d->state = BH_DOM_SHUTDOWN; d->shutdown_reason = reason; }
+void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
+{
+    (void)v; (void)fmt;
+    if (d->state != BH_DOM_RUNNING)
+        return;
+    d->state = BH_DOM_CRASHED;
+    crashed = d;
+    crash_cause = cause;
+    domain_recheck(d);
+}
+
+/* One entry: the script says what the guest does and how long that takes. */
+static void run(struct vcpu *v)
+{
+    uint64_t start = shim_now_ns;
+    runs[v->id]++;
+    if (traced < ARRAY_SIZE(trace) && (!traced || trace[traced - 1] != v->id))
+        trace[traced++] = v->id;
+    v->kicked = 0;
+    script[v->id](v);
+    ran_ns[v->id] += shim_now_ns - start;
+    if (shim_now_ns >= stop_at)
+        this_cpu()->need_resched = 1; /* back to the test */
+    timer_run(); /* what the timer interrupt does in the window after an exit */
+}
+static void set_sipi(struct vcpu *v, uint8_t vector) { v->regs.rip = (uint64_t)vector << 12; }
+static void switch_from(struct vcpu *v) { (void)v; }
+static const struct virt_ops ops = { .run = run, .set_sipi = set_sipi, .switch_from = switch_from };
+const struct virt_ops *virt = &ops;
+
+/* --- scripts ------------------------------------------------------------------------------------------------------ */
+static void hog(struct vcpu *v) { (void)v; shim_now_ns += 50 * US; }
+static void halt(struct vcpu *v) { shim_now_ns += 10 * US; v->halted = true; vcpu_block(v); }
+static void yielder(struct vcpu *v) { (void)v; shim_now_ns += 10 * US; sched_yield(); }
+static long wait_rc;
+static uint64_t wait_until;
+static void waiter(struct vcpu *v)
+{
+    shim_now_ns += US;
+    wait_rc = vcpu_wait(v, wait_until);
+    v->redo_len = wait_rc == HC_AGAIN ? 3 : 0;
+    if (wait_rc != HC_AGAIN) {
+        v->info->evtchn_upcall_pending = 0;
+        if (v->redo_len == 0 && wait_rc == -ETIME)
+            v->pause_count = 1; /* enough for this test */
+    }
+}
+
+static void event(struct vcpu *v)
+{
+    v->info->evtchn_upcall_pending = 1;
+    vcpu_kick(v);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(dom, 0, sizeof dom);
+    memset(vc, 0, sizeof vc);
+    memset(shared, 0, sizeof shared);
+    memset(runs, 0, sizeof runs);
+    memset(ran_ns, 0, sizeof ran_ns);
+    memset(ipis, 0, sizeof ipis);
+    memset(sched_cpus, 0, sizeof sched_cpus);
+    traced = redone = 0;
+    crashed = NULL;
+    shim_now_ns = 1000 * MS;
+    nr_cpus = 1;
+    for (shim_cpu = 4; shim_cpu-- > 0;) {
+        struct cpu *c = this_cpu();
+        sched_init_cpu(c);
+        list_init(&c->timers);
+        c->current = NULL;
+        c->idle = c->need_resched = 0;
+        c->timer_armed_ns = 0;
+    }
+    shim_cpu = 0;
+    for (unsigned i = 0; i < NV; i++) {
+        struct domain *d = &dom[i];
+        d->id = (domid_t)i;
+        d->state = BH_DOM_RUNNING;
+        d->nr_vcpus = 1;
+        d->shared = &shared[i];
+        d->vcpu[0] = &vc[i];
+        vc[i].domain = d;
+        vc[i].id = i; /* of the test: which script */
+        vc[i].cpu = cpus[0];
+        vc[i].info = &shared[i].vcpu_info[0];
+        list_init(&vc[i].rq_node);
+        timer_setup(&vc[i].poll_timer, NULL);
+        sched_domain_init(d);
+        script[i] = hog;
+    }
+    return 0;
+}
+static void poll_fired(struct timer *t)
+{
+    struct vcpu *v = container_of(t, struct vcpu, poll_timer);
+    v->poll_timed_out = true;
+    vcpu_kick(v);
+}
+static void turns(unsigned cpu, unsigned n)
+{
+    shim_cpu = cpu;
+    stop_at = ~0ull;
+    while (n--)
+        sched_turn(this_cpu());
+    shim_cpu = 0;
+}
+/* Turns until the time; an idle CPU sleeps to its next timer. */
+static void until(uint64_t when)
+{
+    stop_at = when;
+    while (shim_now_ns < when) {
+        uint64_t before = shim_now_ns;
+        sched_turn(this_cpu());
+        if (shim_now_ns == before) {
+            struct cpu *c = this_cpu();
+            uint64_t next = list_empty(&c->timers) ? when : list_entry(c->timers.next, struct timer, node)->expires;
+            shim_now_ns = MAX(before + 1, MIN(next, when));
+        }
+    }
+}
+static void online(unsigned first, unsigned last)
+{
+    for (unsigned i = first; i <= last; i++)
+        vcpu_set_online(&vc[i]);
+}
+
+/* --- tests ---------------------------------------------------------------------------------------------------------- */
+static void round_robin_in_slices(void **state)
+{
+    (void)state;
+    online(0, 2);
+    until(shim_now_ns + 300 * MS);
+    for (unsigned i = 0; i < 3; i++)
+        assert_in_range(ran_ns[i], 90 * MS, 110 * MS);
+    assert_in_range(traced, 28, 32); /* a slice each time, no more switches than that */
+    for (unsigned i = 6; i < traced; i++) /* after the start, when each had a first short turn */
+        assert_int_equal(trace[i], trace[i - 3]);
+}
+
+static void alone_runs_without_a_timer(void **state)
+{
+    (void)state;
+    online(0, 0);
+    vc[0].pause_count = 0;
+    cpus[0]->need_resched = 0;
+    struct vcpu *v = pick(cpus[0]);
+    assert_ptr_equal(v, &vc[0]);
+    cpus[0]->current = v;
+    cpus[0]->slice_start_ns = shim_now_ns;
+    for (int i = 0; i < 1000; i++)
+        run_once(cpus[0], v);
+    assert_true(list_empty(&cpus[0]->timers));
+    put(cpus[0], v);
+}
+
+static uint64_t woken_at;
+static void wake_1(struct vcpu *v)
+{
+    (void)v;
+    shim_now_ns += 50 * US;
+    if (!woken_at) {
+        woken_at = shim_now_ns;
+        event(&vc[1]);
+    }
+}
+static void wake_1_late(struct vcpu *v)
+{
+    if (shim_now_ns - v->cpu->slice_start_ns > 300 * US)
+        wake_1(v);
+    else
+        hog(v);
+}
+static uint64_t served_at;
+static void serve(struct vcpu *v)
+{
+    if (woken_at && !served_at)
+        served_at = shim_now_ns;
+    v->info->evtchn_upcall_pending = 0;
+    halt(v);
+}
+static void wake_preempts(void **state)
+{
+    (void)state;
+    woken_at = served_at = 0;
+    dom[1].callback_vector = 0xf3;
+    script[1] = serve;
+    online(1, 1);
+    turns(0, 1); /* sleeps now */
+    assert_int_equal(vc[1].state, VCPU_BLOCKED);
+    script[0] = wake_1;
+    online(0, 0);
+    until(shim_now_ns + 5 * MS);
+    assert_true(served_at != 0);
+    assert_in_range(served_at - woken_at, 100 * US, 250 * US); /* the hog had its 200 us, not a whole slice */
+    woken_at = served_at = 0;
+    script[0] = wake_1_late; /* it has run long: at once */
+    until(shim_now_ns + 1 * MS);
+    assert_true(served_at - woken_at < 60 * US);
+}
+
+/* Two that wake each other all the time do not keep a third from running. */
+static void ping(struct vcpu *v) { v->info->evtchn_upcall_pending = 0; shim_now_ns += 20 * US; event(&vc[2]); v->halted = true; vcpu_block(v); }
+static void pong(struct vcpu *v) { v->info->evtchn_upcall_pending = 0; shim_now_ns += 20 * US; event(&vc[1]); v->halted = true; vcpu_block(v); }
+static void woken_ones_do_not_starve_others(void **state)
+{
+    (void)state;
+    script[1] = ping;
+    script[2] = pong;
+    dom[1].callback_vector = dom[2].callback_vector = 0xf3;
+    online(0, 2);
+    until(shim_now_ns + 1000 * MS);
+    assert_true(runs[1] > 1000 && runs[2] > 1000);
+    assert_true(ran_ns[0] >= 15 * MS);
+}
+
+static void idle_cpu_takes_waiting_work(void **state)
+{
+    (void)state;
+    nr_cpus = 2;
+    cpus[1]->idle = 1;
+    online(0, 1);
+    assert_int_equal(cpus[0]->rq_len, 2);
+    assert_true(ipis[1] >= 1);
+    struct vcpu *a = pick(cpus[0]);
+    shim_cpu = 1;
+    struct vcpu *b = pick(cpus[1]);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_true(a != b);
+    assert_ptr_equal(b->cpu, cpus[1]);
+    cpus[1]->current = b;
+    put(cpus[1], b);
+    assert_int_equal(cpus[1]->rq_len, 1);
+    shim_cpu = 0;
+    cpus[0]->current = a;
+    put(cpus[0], a);
+}
+
+static void one_ipi_and_only_where_it_helps(void **state)
+{
+    (void)state;
+    nr_cpus = 2;
+    dom[1].callback_vector = 0xf3;
+    vc[1].cpu = cpus[1];
+    vc[1].state = VCPU_BLOCKED;
+    cpus[1]->idle = 0;
+    cpus[1]->slice_start_ns = shim_now_ns - 1 * MS; /* preemptible */
+    event(&vc[1]);
+    assert_int_equal(ipis[1], 1);
+    event(&vc[1]); /* ready already */
+    assert_int_equal(ipis[1], 1);
+}
+
+static void no_lost_wake(void **state)
+{
+    (void)state;
+    struct vcpu *v = &vc[0];
+    dom[0].callback_vector = 0xf3;
+    online(0, 0);
+    struct vcpu *p = pick(cpus[0]);
+    assert_ptr_equal(p, v);
+    cpus[0]->current = v;
+    v->regs.rflags = 0x200;
+    v->info->evtchn_upcall_pending = 1; /* came before it blocked */
+    vcpu_block(v);
+    assert_int_equal(v->state, VCPU_RUNNABLE);
+    v->info->evtchn_upcall_pending = 0;
+    vcpu_block(v);
+    assert_int_equal(v->state, VCPU_BLOCKED);
+    event(v); /* came between blocking and leaving the CPU */
+    assert_int_equal(v->state, VCPU_RUNNABLE);
+    assert_int_equal(cpus[0]->rq_len, 0); /* still running */
+    put(cpus[0], v);
+    assert_int_equal(cpus[0]->rq_len, 1);
+    assert_true(vcpu_stopped(v));
+}
+
+static void pause_counts(void **state)
+{
+    (void)state;
+    online(0, 0);
+    assert_int_equal(cpus[0]->rq_len, 1);
+    vcpu_pause(&vc[0]);
+    vcpu_pause(&vc[0]);
+    assert_int_equal(cpus[0]->rq_len, 0);
+    vcpu_unpause(&vc[0]);
+    assert_int_equal(cpus[0]->rq_len, 0);
+    vcpu_unpause(&vc[0]);
+    assert_int_equal(cpus[0]->rq_len, 1);
+    vcpu_unpause(&vc[0]); /* one too many changes nothing */
+    assert_int_equal(cpus[0]->rq_len, 1);
+    dom[0].state = BH_DOM_CRASHED;
+    vcpu_recheck(&vc[0]);
+    assert_int_equal(cpus[0]->rq_len, 0);
+    dom[0].state = BH_DOM_RUNNING;
+    vc[0].state = VCPU_BLOCKED;
+    vcpu_pause(&vc[0]);
+    vcpu_wake(&vc[0]); /* ready, but paused */
+    assert_int_equal(cpus[0]->rq_len, 0);
+    vcpu_unpause(&vc[0]);
+    assert_int_equal(cpus[0]->rq_len, 1);
+}
+
+static void waits_for_event_or_time(void **state)
+{
+    (void)state;
+    vc[0].poll_timer.fn = poll_fired;
+    script[0] = waiter;
+    wait_until = 0;
+    online(0, 0);
+    turns(0, 1);
+    assert_int_equal(wait_rc, HC_AGAIN);
+    assert_int_equal(vc[0].state, VCPU_BLOCKED);
+    vcpu_kick(&vc[0]); /* for nothing: it looks, and sleeps again */
+    turns(0, 1);
+    assert_int_equal(vc[0].state, VCPU_BLOCKED);
+    unsigned entries = runs[0];
+    wait_rc = -1;
+    event(&vc[0]);
+    assert_int_equal(vc[0].state, VCPU_RUNNABLE);
+    wait_until = shim_now_ns + 3 * MS; /* for the wait after this one */
+    until(shim_now_ns + 2 * MS);
+    assert_true(redone >= 2); /* answered without an entry in between */
+    assert_true(runs[0] <= entries + 2);
+    assert_int_equal(wait_rc, HC_AGAIN);
+    until(shim_now_ns + 2 * MS);
+    assert_int_equal(wait_rc, -ETIME);
+    assert_false(vc[0].waiting);
+}
+
+static void yield_lets_others_run(void **state)
+{
+    (void)state;
+    script[0] = script[1] = yielder;
+    online(0, 1);
+    turns(0, 20);
+    assert_int_equal(traced, 20);
+}
+
+static void init_and_sipi(void **state)
+{
+    (void)state;
+    struct vcpu *v = &vc[0];
+    online(0, 0);
+    v->wait_sipi = 1; /* INIT */
+    turns(0, 1);
+    assert_int_equal(v->state, VCPU_OFFLINE);
+    assert_int_equal(runs[0], 0);
+    v->wait_sipi = 0;
+    v->sipi_vector = 0x19a;
+    v->halted = true;
+    vcpu_set_online(v);
+    script[0] = halt;
+    turns(0, 1);
+    assert_int_equal(runs[0], 1);
+    assert_int_equal(v->regs.rip, 0x9a000);
+}
+
+/* --- deadline ------------------------------------------------------------------------------------------------------------ */
+static void deadline_hits_only_the_hung(void **state)
+{
+    (void)state;
+    uint64_t start = shim_now_ns;
+    deadline_kick(&dom[0], 200);
+    online(0, 0);
+    until(start + 1000 * MS); /* busy, but no event waits */
+    assert_null(crashed);
+    vc[0].info->evtchn_upcall_pending = 1;
+    start = shim_now_ns;
+    for (int i = 0; i < 20; i++) { /* works, kicks */
+        until(shim_now_ns + 100 * MS);
+        deadline_kick(&dom[0], 200);
+    }
+    assert_null(crashed);
+    start = shim_now_ns;
+    while (!crashed && shim_now_ns < start + 1000 * MS)
+        until(shim_now_ns + 1 * MS);
+    assert_ptr_equal(crashed, &dom[0]);
+    assert_int_equal(crash_cause, BH_CAUSE_DEADLINE);
+    assert_in_range(shim_now_ns - start, 190 * MS, 260 * MS);
+    assert_int_equal(dom[0].deadline_missed, 1);
+}
+
+static void deadline_spares_idle_paused_and_starved(void **state)
+{
+    (void)state;
+    deadline_kick(&dom[0], 200);
+    vc[0].state = VCPU_RUNNABLE; /* has an event, but never gets on a CPU */
+    vc[0].info->evtchn_upcall_pending = 1;
+    until(shim_now_ns + 1000 * MS);
+    assert_null(crashed);
+    vc[0].pause_count = 1;
+    vc[0].state = VCPU_BLOCKED;
+    until(shim_now_ns + 1000 * MS);
+    assert_null(crashed);
+    deadline_kick(&dom[0], 0);
+    vc[0].pause_count = 0;
+    until(shim_now_ns + 1000 * MS);
+    assert_null(crashed);
+}
+
+static void hang_misses_the_deadline(void **state)
+{
+    (void)state;
+    online(0, 0);
+    deadline_kick(&dom[0], 200);
+    sched_hang(&dom[0]);
+    assert_int_equal(cpus[0]->rq_len, 0);
+    until(shim_now_ns + 500 * MS);
+    assert_null(crashed); /* nothing waits for it */
+    vc[0].info->evtchn_upcall_pending = 1;
+    until(shim_now_ns + 260 * MS);
+    assert_ptr_equal(crashed, &dom[0]);
+}
+
+/* --- injection -------------------------------------------------------------------------------------------------------------- */
+static void injects_while_running_and_while_asleep(void **state)
+{
+    for (unsigned i = 0; i < 200; i++) {
+        setup(state);
+        script[0] = i & 1 ? halt : hog;
+        online(0, 0);
+        uint64_t start = shim_now_ns;
+        sched_inject_crash(&dom[0]);
+        while (!crashed && shim_now_ns < start + 100 * MS)
+            until(shim_now_ns + 10 * US);
+        assert_ptr_equal(crashed, &dom[0]);
+        assert_int_equal(crash_cause, BH_CAUSE_INJECTED);
+        assert_true(shim_now_ns - start <= (i & 1 ? 26 * MS : 6 * MS));
+    }
+}
+
+static void cancel_disarms_everything(void **state)
+{
+    (void)state;
+    script[0] = halt;
+    online(0, 0);
+    deadline_kick(&dom[0], 100);
+    sched_inject_crash(&dom[0]);
+    assert_int_equal(watchdog_set(&dom[0], 0, 1), 1);
+    sched_hang(&dom[0]);
+    sched_timers_cancel(&dom[0]);
+    vc[0].info->evtchn_upcall_pending = 1;
+    until(shim_now_ns + 3000 * MS);
+    assert_null(crashed);
+    assert_int_equal(dom[0].state, BH_DOM_RUNNING);
+    assert_int_equal(dom[0].hang, 0);
+}
+
+static void watchdogs(void **state)
+{
+    (void)state;
+    struct domain *d = &dom[0];
+    assert_int_equal(watchdog_set(d, 3, 1), -EINVAL);
+    assert_int_equal(watchdog_set(d, 0, 0), -EINVAL);
+    assert_int_equal(watchdog_set(d, 1, 1), -EEXIST);
+    assert_int_equal(watchdog_set(d, 0, 2), 1);
+    assert_int_equal(watchdog_set(d, 0, 5), 2);
+    assert_int_equal(watchdog_set(d, 0, 5), -ENOSPC);
+    assert_int_equal(watchdog_set(d, 1, 0), 0); /* off, and free again */
+    assert_int_equal(watchdog_set(d, 0, 2), 1);
+    until(shim_now_ns + 1500 * MS);
+    assert_int_equal(watchdog_set(d, 1, 2), 0); /* patted */
+    until(shim_now_ns + 1500 * MS);
+    assert_int_equal(d->state, BH_DOM_RUNNING);
+    until(shim_now_ns + 1000 * MS);
+    assert_int_equal(d->state, BH_DOM_SHUTDOWN);
+    assert_int_equal(d->shutdown_reason, SHUTDOWN_watchdog);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, setup)
+    const struct CMUnitTest tests[] = {
+        T(round_robin_in_slices), T(alone_runs_without_a_timer), T(wake_preempts), T(woken_ones_do_not_starve_others),
+        T(idle_cpu_takes_waiting_work), T(one_ipi_and_only_where_it_helps), T(no_lost_wake), T(pause_counts),
+        T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(deadline_hits_only_the_hung),
+        T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
+        T(injects_while_running_and_while_asleep), T(cancel_disarms_everything), T(watchdogs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

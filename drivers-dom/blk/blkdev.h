@@ -55,6 +55,7 @@ struct blkdev {
     uint32_t physical_sector_size; /* a multiple of it */
     bool flush;                    /* it has a volatile cache: BLK_FLUSH works and is needed */
     bool discard;                  /* BLK_DISCARD works */
+    bool read_only;                /* writes fail: nobody gets a volume for writing */
     uint32_t max_discard_sectors;  /* 512-byte units a request, 0: no limit of its own */
     uint32_t discard_granularity;  /* bytes; 0: its sector size */
     uint32_t max_bytes, max_segs;  /* of one request; at least 64 KiB and 16: a driver whose device does less splits */

@@ -86,5 +86,6 @@ _Static_assert(sizeof(struct nvme_range) == 16, "6.7");
 #define NVME_IDN_FLBAS  26
 #define NVME_IDN_NPWG   64  /* 16 bits, from 0 */
 #define NVME_IDN_NPDG   68  /* 16 bits, from 0 */
+#define NVME_IDN_NSATTR 99  /* bit 0: write-protected */
 #define NVME_IDN_LBAF   128 /* 16 of: metadata bytes (16 bits), log2 of the block (8), performance (8) */
 #define NVME_NSFEAT_OPTPERF 0x10u

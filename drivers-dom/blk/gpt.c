@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* GUID partition tables: see gpt.h. Section numbers are those of the UEFI Specification 2.8. */
+#include "gpt.h"
+#include <string.h>
+
+#define HEADER_MIN  92u
+#define ENTRY_MIN   128u
+#define ENTRIES_MAX 1024u /* a table of more is no table: bounds the time that checking takes */
+
+/* 5.3.2: the header, by offset; entries at 5.3.3. All little-endian. */
+enum { H_SIZE = 12, H_CRC = 16, H_SELF = 24, H_OTHER = 32, H_FIRST = 40, H_LAST = 48, H_ENTRIES = 72, H_NR = 80, H_ESIZE = 84, H_ECRC = 88 };
+enum { E_TYPE = 0, E_GUID = 16, E_FIRST = 32, E_LAST = 40, E_NAME = 56 };
+
+/* 5.2.1: four records of 16 bytes from 446 on; type at +4. */
+#define MBR_RECORDS    446u
+#define MBR_SIGNATURE  510u
+#define MBR_PROTECTIVE 0xeeu
+
+static uint32_t get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+static uint64_t get64(const uint8_t *p) { return get32(p) | (uint64_t)get32(p + 4) << 32; }
+
+uint32_t gpt_crc(uint32_t crc, const void *p, size_t n)
+{
+    static uint32_t table[256];
+    const uint8_t *b = p;
+
+    if (!table[1])
+        for (uint32_t i = 0; i < 256; i++) {
+            uint32_t c = i;
+            for (unsigned k = 0; k < 8; k++)
+                c = c & 1 ? c >> 1 ^ 0xedb88320u : c >> 1;
+            table[i] = c;
+        }
+    for (crc = ~crc; n; n--)
+        crc = crc >> 8 ^ table[(crc ^ *b++) & 0xff];
+    return ~crc;
+}
+
+/* --- one copy: header, then entries --------------------------------------------------------------------------------- */
+
+struct header {
+    uint64_t self, other, first, last, entries;
+    uint32_t nr, entry, crc;
+};
+
+static uint64_t table_blocks(const struct gpt_source *src, const struct header *h)
+{
+    return ((uint64_t)h->nr * h->entry + src->block - 1) / src->block;
+}
+
+/* What the CRC cannot tell: whether it makes sense on this disk. */
+static const char *header_sane(const struct gpt_source *src, const struct header *h, uint64_t lba)
+{
+    if (h->self != lba)
+        return "its header belongs elsewhere";
+    if (h->nr > ENTRIES_MAX || h->entry < ENTRY_MIN || h->entry > 4096 || (h->entry & (h->entry - 1)))
+        return "its entries have a size that makes no sense";
+    uint64_t n = table_blocks(src, h);
+    if (h->first > h->last || h->last >= src->nr_blocks)
+        return "it is for a larger disk";
+    if (h->entries < 2 || h->entries >= src->nr_blocks || n > src->nr_blocks - h->entries)
+        return "its entries lie outside of the disk";
+    if (h->entries <= h->last && h->entries + n > h->first)
+        return "its entries lie among its partitions";
+    return NULL;
+}
+
+static const char unreadable[] = "its header cannot be read";
+
+/* A header that says so of itself and whose CRC is right; NULL, or what is wrong with it. */
+static const char *read_header(const struct gpt_source *src, uint64_t lba, struct header *h)
+{
+    uint8_t *b = src->buf;
+
+    memset(h, 0, sizeof(*h));
+    if (src->read(src->arg, lba, 1, b))
+        return unreadable;
+    if (memcmp(b, "EFI PART", 8))
+        return "its header is gone";
+    uint32_t size = get32(b + H_SIZE), crc = get32(b + H_CRC);
+    if (size < HEADER_MIN || size > src->block)
+        return "its header has a size that makes no sense";
+    memset(b + H_CRC, 0, 4);
+    if (gpt_crc(0, b, size) != crc)
+        return "its header's CRC is wrong";
+    *h = (struct header){
+        .self = get64(b + H_SELF), .other = get64(b + H_OTHER), .first = get64(b + H_FIRST), .last = get64(b + H_LAST),
+        .entries = get64(b + H_ENTRIES), .nr = get32(b + H_NR), .entry = get32(b + H_ESIZE), .crc = get32(b + H_ECRC),
+    };
+    return header_sane(src, h, lba);
+}
+
+static void take_entry(const struct header *h, uint32_t number, const uint8_t *e, struct gpt *out)
+{
+    static const uint8_t unused[16];
+    uint64_t first = get64(e + E_FIRST), last = get64(e + E_LAST);
+
+    if (!memcmp(e + E_TYPE, unused, 16))
+        return;
+    if (number > GPT_PARTS || first < h->first || last > h->last || first > last) {
+        out->skipped++;
+        return;
+    }
+    struct gpt_part *p = &out->part[out->nr++];
+    p->number = number;
+    p->first = first;
+    p->last = last;
+    memcpy(p->guid, e + E_GUID, 16);
+    for (unsigned i = 0; i < GPT_NAME; i++)
+        p->name[i] = (uint16_t)(e[E_NAME + 2 * i] | e[E_NAME + 2 * i + 1] << 8);
+}
+
+/* Reads the table in pieces that hold whole blocks and whole entries; each piece is taken as it was when its CRC was made. */
+static const char *read_entries(const struct gpt_source *src, const struct header *h, struct gpt *out)
+{
+    uint64_t bytes = (uint64_t)h->nr * h->entry, at = 0;
+    uint32_t crc = 0, number = 1;
+
+    out->nr = out->skipped = 0;
+    while (at < bytes) {
+        uint32_t n = bytes - at < GPT_BUF ? (uint32_t)(bytes - at) : GPT_BUF;
+        if (src->read(src->arg, h->entries + at / src->block, (n + src->block - 1) / src->block, src->buf))
+            return "its entries cannot be read";
+        crc = gpt_crc(crc, src->buf, n);
+        for (uint32_t off = 0; off < n; off += h->entry)
+            take_entry(h, number++, src->buf + off, out);
+        at += n;
+    }
+    return crc == h->crc ? NULL : "its entries' CRC is wrong";
+}
+_Static_assert(GPT_BUF % 4096 == 0 && GPT_NAME * 2 + 56 == ENTRY_MIN, "pieces of the table; 5.3.3");
+
+static const char *read_copy(const struct gpt_source *src, uint64_t lba, struct header *h, struct gpt *out)
+{
+    const char *why = read_header(src, lba, h);
+
+    return why ? why : read_entries(src, h, out);
+}
+
+/* --- the disk -------------------------------------------------------------------------------------------------------- */
+
+enum mbr { MBR_NONE, MBR_TABLE, MBR_GPT, MBR_OTHER, MBR_UNREADABLE };
+
+/* MBR_NONE: nothing at all in block 0; MBR_OTHER: a boot sector without a table, as file systems have. */
+static enum mbr read_mbr(const struct gpt_source *src)
+{
+    const uint8_t *b = src->buf;
+    bool used = false, sane = true;
+
+    if (src->read(src->arg, 0, 1, src->buf))
+        return MBR_UNREADABLE;
+    if (b[MBR_SIGNATURE] != 0x55 || b[MBR_SIGNATURE + 1] != 0xaa)
+        return MBR_NONE;
+    for (unsigned i = 0; i < 4; i++) {
+        const uint8_t *r = b + MBR_RECORDS + 16 * i;
+        if (r[4] == MBR_PROTECTIVE)
+            return MBR_GPT;
+        if (r[0] & 0x7f)
+            sane = false;
+        used |= r[4] && get32(r + 12);
+    }
+    return used && sane ? MBR_TABLE : MBR_OTHER;
+}
+
+/*
+ * The first copy, else the one that its header names (if that much of it is good), else the one in the last block.
+ * Where block 0 holds something else than a protective MBR, an old GPT behind it does not count: it is what a tool
+ * left that knows no GPT. Where block 0 holds nothing, the table may be all that is left.
+ */
+void gpt_read(const struct gpt_source *src, struct gpt *out)
+{
+    struct header h, second;
+    uint64_t at[2];
+
+    memset(out, 0, sizeof(*out));
+    out->state = GPT_NONE;
+    if (src->nr_blocks < 6)
+        return;
+    enum mbr mbr = read_mbr(src);
+    if (mbr == MBR_TABLE || mbr == MBR_OTHER) {
+        out->state = mbr == MBR_TABLE ? GPT_MBR : GPT_NONE;
+        return;
+    }
+    const char *why = read_copy(src, 1, &h, out);
+    if (!why) {
+        out->state = GPT_GOOD;
+        return;
+    }
+    out->why = why;
+    at[0] = h.self == 1 && h.other > 1 && h.other < src->nr_blocks ? h.other : src->nr_blocks - 1;
+    at[1] = src->nr_blocks - 1;
+    for (unsigned i = 0; i < (at[0] == at[1] ? 1 : 2); i++)
+        if (!read_copy(src, at[i], &second, out)) {
+            out->state = GPT_BACKUP;
+            return;
+        }
+    out->nr = out->skipped = 0;
+    out->state = mbr == MBR_GPT ? GPT_DAMAGED : mbr == MBR_UNREADABLE || why == unreadable ? GPT_IO : GPT_NONE;
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/* Volumes and their users: see volume.h. */
+#include "volume.h"
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "gpt.h"
+
+#define READ_NS  10000000000ull /* one block of the table: a disk may have to spin up first */
+#define SPIN_NS  2000000ull
+#define USERS    96u
+
+struct volume {
+    uint32_t number;          /* 0: the disk */
+    uint64_t first, nr;       /* 512-byte sectors */
+    char label[VOLUME_LABEL]; /* "" if it has none */
+    char guid[37];
+    char said[VOLUME_LABEL + 32 + USERS]; /* what the store has of it */
+};
+
+static struct blkdev *disk;
+static struct volume volumes[VOLUME_MAX];
+static unsigned nr_volumes;
+static struct volume_claim *claims;
+static struct gpt gpt;
+static bool listed; /* what former instances left in the store is gone */
+
+/* --- reading the table ---------------------------------------------------------------------------------------------- */
+
+static void read_done(struct blk_io *io) { *(bool *)io->arg = true; }
+
+static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
+{
+    static struct blk_io io;
+    static bool done;
+    uint64_t start = now_ns(), now;
+
+    (void)arg;
+    done = false;
+    io = (struct blk_io){.op = BLK_READ, .sector = lba * (disk->sector_size / 512), .nr_sectors = n * (disk->sector_size / 512),
+                         .seg[0] = {buf, n * disk->sector_size}, .nr_segs = 1, .done = read_done, .arg = &done};
+    if (disk->ops->submit(disk, &io))
+        return -EBUSY;
+    while (disk->ops->poll(disk), !done) {
+        now = now_ns();
+        if (now - start > READ_NS) /* io is the driver's for good: nothing can go on from here */
+            bh_panic("the disk does not answer while its partition table is read");
+        if (now - start < SPIN_NS)
+            __builtin_ia32_pause();
+        else if (!disk->ops->arm(disk))
+            event_wait(now + SPIN_NS);
+    }
+    return io.status;
+}
+
+/* --- names ------------------------------------------------------------------------------------------------------------ */
+
+static bool label_char(unsigned c) { return c >= 0x80 || isalnum((int)c) || (c && strchr("._+-", (int)c)); }
+
+/* UTF-16 to UTF-8 with "_" for what would have to be quoted somewhere. */
+static void set_label(char *to, const uint16_t *name)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < GPT_NAME && name[i]; i++) {
+        uint32_t c = name[i];
+        if (c >= 0xd800 && c < 0xdc00 && i + 1 < GPT_NAME && name[i + 1] >= 0xdc00 && name[i + 1] < 0xe000)
+            c = 0x10000 + ((c - 0xd800) << 10) + (name[++i] - 0xdc00u);
+        if ((c >= 0xd800 && c < 0xe000) || (c >= 0x80 && c < 0xa0) || !label_char(c))
+            c = '_';
+        if (c >= 0x10000) {
+            to[n++] = (char)(0xf0 | c >> 18);
+            to[n++] = (char)(0x80 | (c >> 12 & 0x3f));
+        } else if (c >= 0x800) {
+            to[n++] = (char)(0xe0 | c >> 12);
+        } else if (c >= 0x80) {
+            to[n++] = (char)(0xc0 | c >> 6);
+        }
+        if (c >= 0x800)
+            to[n++] = (char)(0x80 | (c >> 6 & 0x3f));
+        to[n++] = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
+    }
+    to[n] = 0;
+}
+_Static_assert(VOLUME_LABEL > GPT_NAME * 3, "three bytes a UTF-16 unit at most");
+
+/* The first three fields are little-endian numbers (UEFI 2.8, appendix A). */
+static void set_guid(char *to, const uint8_t *g)
+{
+    static const uint8_t order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+
+    for (unsigned i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *to++ = '-';
+        snprintf(to, 3, "%02x", g[order[i]]);
+        to += 2;
+    }
+}
+
+static bool all_digits(const char *s)
+{
+    size_t n = strspn(s, "0123456789");
+
+    return n && !s[n];
+}
+
+/* The one volume of that label, or NULL; *n tells how many there are. */
+static struct volume *by_label(const char *s, unsigned *n)
+{
+    struct volume *found = NULL;
+
+    *n = 0;
+    for (struct volume *v = volumes + 1; v < volumes + nr_volumes; v++)
+        if (v->label[0] && !strcmp(v->label, s)) {
+            found = v;
+            ++*n;
+        }
+    return *n == 1 ? found : NULL;
+}
+
+/* What a user has to write to get it. */
+static const char *shown_name(const struct volume *v, char *number, size_t size)
+{
+    unsigned n;
+
+    if (!v->number)
+        return "disk";
+    if (v->label[0] && !all_digits(v->label) && strcmp(v->label, "disk") && by_label(v->label, &n))
+        return v->label;
+    snprintf(number, size, "%u", v->number);
+    return number;
+}
+
+/* --- the list --------------------------------------------------------------------------------------------------------- */
+
+static void add_partition(const struct gpt_part *p)
+{
+    unsigned per = disk->sector_size / 512;
+    struct volume *v = &volumes[nr_volumes++];
+
+    memset(v, 0, sizeof(*v));
+    v->number = p->number;
+    v->first = p->first * per; /* gpt.c: within the disk, so none of these overflows */
+    v->nr = (p->last - p->first + 1) * per;
+    set_label(v->label, p->name);
+    set_guid(v->guid, p->guid);
+}
+
+static void say_table(void)
+{
+    static const char *const plain[] = {
+        [GPT_NONE] = "no partition table", [GPT_MBR] = "an MBR partition table: only the whole disk is a volume",
+        [GPT_IO] = "its partition table cannot be read"};
+    const char *mib = "MiB";
+
+    printf("%s: %s, %lu %s, %u-byte blocks: ", self.name, disk->model, disk->nr_sectors >> 11, mib, disk->sector_size);
+    if (gpt.state == GPT_GOOD)
+        printf("%u partitions\n", gpt.nr);
+    else if (gpt.state == GPT_BACKUP)
+        printf("%u partitions from the backup GPT, the first one is damaged: %s\n", gpt.nr, gpt.why);
+    else if (gpt.state == GPT_DAMAGED)
+        printf("both copies of its GPT are damaged, the first one: %s\n", gpt.why);
+    else
+        printf("%s\n", plain[gpt.state]);
+    if (gpt.skipped)
+        printf("%s: %u partitions are left out: outside of the disk's usable part, or beyond %u\n", self.name, gpt.skipped,
+               GPT_PARTS);
+}
+
+void volumes_scan(struct blkdev *d)
+{
+    struct gpt_source src = {.read = disk_read, .nr_blocks = d->nr_sectors / (d->sector_size / 512), .block = d->sector_size,
+                             .buf = page_alloc(GPT_BUF / PAGE_SIZE)};
+
+    disk = d;
+    listed = false;
+    memset(&volumes[0], 0, sizeof(volumes[0]));
+    volumes[0].nr = d->nr_sectors;
+    nr_volumes = 1;
+    if (!src.buf) {
+        printf("%s: no memory to read the partition table\n", self.name);
+        return;
+    }
+    gpt_read(&src, &gpt);
+    page_free(src.buf, GPT_BUF / PAGE_SIZE);
+    for (unsigned i = 0; i < gpt.nr && nr_volumes < VOLUME_MAX; i++)
+        add_partition(&gpt.part[i]);
+    say_table();
+}
+
+static const char *find(const char *spec, const struct volume **out)
+{
+    static char why[VOLUME_LABEL + 80];
+    unsigned n;
+
+    if (!disk)
+        return "there is no disk";
+    if (!spec[0] || !strcmp(spec, "disk")) {
+        *out = &volumes[0];
+        return NULL;
+    }
+    for (const struct volume *v = volumes + 1; v < volumes + nr_volumes; v++)
+        if (all_digits(spec) ? v->number == strtoul(spec, NULL, 10) : !strcasecmp(v->guid, spec)) {
+            *out = v;
+            return NULL;
+        }
+    n = 0;
+    *out = all_digits(spec) ? NULL : by_label(spec, &n);
+    if (*out)
+        return NULL;
+    if (n)
+        snprintf(why, sizeof(why), "%u partitions are called '%.100s': name it by its number", n, spec);
+    else if (gpt.state == GPT_MBR)
+        snprintf(why, sizeof(why), "no volume '%.60s': an MBR partition table, only the whole disk is a volume", spec);
+    else
+        snprintf(why, sizeof(why), "no volume '%.100s' on this disk", spec);
+    return why;
+}
+
+const char *volume_find(const char *spec, uint64_t *first, uint64_t *nr)
+{
+    const struct volume *v = NULL;
+    const char *why = find(spec, &v);
+
+    if (!why) {
+        *first = v->first;
+        *nr = v->nr;
+    }
+    return why;
+}
+
+/* --- users ------------------------------------------------------------------------------------------------------------ */
+
+int volume_mode_parse(const char *s)
+{
+    static const struct { const char *word; int mode; } modes[] = {
+        {"r", VOLUME_READ}, {"ro", VOLUME_READ}, {"r!", VOLUME_READ | VOLUME_FORCE},
+        {"w", VOLUME_WRITE}, {"rw", VOLUME_WRITE}, {"w!", VOLUME_WRITE | VOLUME_FORCE}};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++)
+        if (!strcmp(s, modes[i].word))
+            return modes[i].mode;
+    return -EINVAL;
+}
+
+static bool overlap(uint64_t a, uint64_t na, uint64_t b, uint64_t nb) { return a < b + nb && b < a + na; }
+
+const char *volume_claim(struct volume_claim *c)
+{
+    static char why[96];
+
+    if (!disk || !c->nr || c->first >= disk->nr_sectors || c->nr > disk->nr_sectors - c->first)
+        return "it does not lie on the disk";
+    if ((c->mode & VOLUME_WRITE) && disk->read_only)
+        return "the disk is read-only";
+    for (const struct volume_claim *o = claims; o && !(c->mode & VOLUME_FORCE); o = o->next) {
+        if (!overlap(c->first, c->nr, o->first, o->nr) || !((c->mode | o->mode) & VOLUME_WRITE))
+            continue;
+        snprintf(why, sizeof(why), "domain %u %s %s already", o->domid, o->mode & VOLUME_WRITE ? "writes" : "reads",
+                 c->first == o->first && c->nr == o->nr ? "it" : "a part of it or what it is a part of");
+        return why;
+    }
+    c->next = claims;
+    claims = c;
+    c->claimed = true;
+    return NULL;
+}
+
+void volume_release(struct volume_claim *c)
+{
+    struct volume_claim **link = &claims;
+
+    if (!c->claimed)
+        return;
+    while (*link != c)
+        link = &(*link)->next;
+    *link = c->next;
+    c->next = NULL;
+    c->claimed = false;
+}
+
+/* --- the store -------------------------------------------------------------------------------------------------------- */
+
+/* Users of just this extent: whoever has the disk is shown at the disk. */
+static void users_of(const struct volume *v, char *to, size_t size)
+{
+    size_t n = 0;
+
+    for (const struct volume_claim *c = claims; c; c = c->next) {
+        if (c->first != v->first || c->nr != v->nr)
+            continue;
+        int len = snprintf(to + n, size - n, "%s%u%c", n ? "," : "", c->domid, c->mode & VOLUME_WRITE ? 'w' : 'r');
+        if ((size_t)len >= size - n) {
+            snprintf(to + (n < size - 4 ? n : size - 4), 4, "...");
+            return;
+        }
+        n += (size_t)len;
+    }
+    if (!n)
+        snprintf(to, size, "-");
+}
+
+static int publish(struct volume *v)
+{
+    char path[32], text[sizeof(v->said)], users[USERS], number[12];
+
+    users_of(v, users, sizeof(users));
+    snprintf(text, sizeof(text), "%s %lu %s", shown_name(v, number, sizeof(number)), v->nr * 512, users);
+    if (!strcmp(text, v->said))
+        return 0;
+    snprintf(path, sizeof(path), "volumes/%u", v->number);
+    int rc = xs_write(0, path, text);
+    if (!rc)
+        strlcpy(v->said, text, sizeof(v->said));
+    return rc;
+}
+
+static bool is_volume(const char *node)
+{
+    for (const struct volume *v = volumes; v < volumes + nr_volumes; v++)
+        if (all_digits(node) && strtoul(node, NULL, 10) == v->number)
+            return true;
+    return false;
+}
+
+/* Nodes of partitions that a former instance saw and that are gone. */
+static void tidy(void)
+{
+    unsigned n;
+    char path[48], **nodes = xs_ls(0, "volumes", &n);
+
+    for (unsigned i = 0; nodes && i < n; i++) {
+        if (is_volume(nodes[i]))
+            continue;
+        snprintf(path, sizeof(path), "volumes/%.30s", nodes[i]);
+        xs_rm(0, path);
+    }
+    free(nodes);
+}
+
+int volumes_publish(void)
+{
+    int rc = 0;
+
+    if (!disk)
+        return 0;
+    if (!listed)
+        tidy();
+    listed = true;
+    for (struct volume *v = volumes; !rc && v < volumes + nr_volumes; v++)
+        rc = publish(v);
+    return rc;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Keep records: heads, and which pages belong together. A connection's record comes to life with the store of its master page's
+ * magic, after everything else of it, and dies with the clearing of it, before anything else. Pages without their master are free.
+ */
+#include <errno.h>
+#include <string.h>
+#include "journal.h"
+
+/* CRC-32 (IEEE 802.3, reflected), four bits a step: records are small and this runs once for each. */
+uint32_t keep_crc(const void *p, size_t n)
+{
+    static const uint32_t nibble[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
+    const uint8_t *b = p;
+    uint32_t c = 0xffffffffu;
+
+    while (n--) {
+        c ^= *b++;
+        c = c >> 4 ^ nibble[c & 15];
+        c = c >> 4 ^ nibble[c & 15];
+    }
+    return ~c;
+}
+
+/* Both kinds of record start alike: magic, crc of the rest, version. */
+static bool any_valid(const void *rec, uint32_t magic, size_t n)
+{
+    const uint32_t *w = rec;
+
+    return w[0] == magic && w[2] == KEEP_VERSION && w[1] == keep_crc(w + 2, n - 8);
+}
+
+/* magic is cleared first and stored last: a record that was being written is no record. */
+static void any_save(void *rec, const void *from, uint32_t magic, size_t n)
+{
+    uint32_t *to = rec, word[sizeof(struct keep_head) / 4];
+
+    memcpy(word, from, n);
+    word[0] = magic;
+    word[2] = KEEP_VERSION;
+    word[1] = keep_crc(word + 2, n - 8);
+    SHARED_STORE(&to[0], 0u);
+    for (size_t i = 1; i < n / 4; i++)
+        SHARED_STORE(&to[i], word[i]);
+    SHARED_STORE(&to[0], word[0]);
+}
+
+bool keep_dev_valid(const struct blk_record *k) { return any_valid(k, KEEP_DEV_MAGIC, sizeof(*k)); }
+
+void keep_dev_save(struct blk_record *k, const struct blk_record *from) { any_save(k, from, KEEP_DEV_MAGIC, sizeof(*k)); }
+
+void keep_dev_clear(struct blk_record *k) { SHARED_STORE(&k->magic, 0u); }
+
+/* --- connections ------------------------------------------------------------------------------------------- */
+
+void keep_init(struct keep *k, void *pages, unsigned n)
+{
+    memset(k, 0, sizeof(*k));
+    k->page = pages;
+    k->n = n < KEEP_MAX_PAGES ? n : KEEP_MAX_PAGES;
+}
+
+unsigned keep_free_pages(const struct keep *k)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < k->n; i++)
+        n += !k->used[i];
+    return n;
+}
+
+static struct keep_page *page_take(struct keep *k)
+{
+    for (unsigned i = 0; i < k->n; i++) {
+        if (k->used[i])
+            continue;
+        k->used[i] = true;
+        SHARED_STORE(&k->page[i].head.magic, 0u);
+        return &k->page[i];
+    }
+    return NULL;
+}
+
+static void page_save(const struct keep_conn *c, unsigned q, unsigned p)
+{
+    struct keep_head h = c->head;
+
+    h.queue = (uint8_t)q;
+    h.page = (uint8_t)p;
+    h.port = c->q[q].port;
+    memcpy(h.ref, c->q[q].ref, sizeof(h.ref));
+    any_save(&c->q[q].page[p]->head, &h, q || p ? KEEP_PAGE_MAGIC : KEEP_MASTER_MAGIC, sizeof(h));
+}
+
+int keep_open(struct keep *k, struct keep_conn *c)
+{
+    unsigned nq = c->head.nr_queues, np = c->head.nr_pages;
+
+    if (nq * np > keep_free_pages(k))
+        return -ENOSPC;
+    for (unsigned q = 0; q < nq; q++) {
+        struct journal j = {.size = np * KEEP_ENTRIES};
+        for (unsigned p = 0; p < np; p++)
+            j.page[p] = c->q[q].page[p] = page_take(k);
+        journal_open(&j, c->q[q].start);
+    }
+    for (unsigned i = nq * np; i-- > 0;)
+        page_save(c, i / np, i % np);
+    return 0;
+}
+
+void keep_close(struct keep *k, struct keep_conn *c)
+{
+    SHARED_STORE(&c->q[0].page[0]->head.magic, 0u);
+    for (unsigned q = 0; q < c->head.nr_queues; q++) {
+        for (unsigned p = 0; p < c->head.nr_pages; p++) {
+            if (c->q[q].page[p])
+                k->used[c->q[q].page[p] - k->page] = false;
+        }
+    }
+}
+
+/* Sound in itself, and one that keep_open could have written. */
+static bool head_ok(const struct keep_head *h, uint32_t magic)
+{
+    return any_valid(h, magic, sizeof(*h)) && h->nr_queues && h->nr_queues <= KEEP_QUEUES && h->queue < h->nr_queues &&
+           h->nr_pages && h->nr_pages <= KEEP_RING_PAGES && !(h->nr_pages & (h->nr_pages - 1)) && h->page < h->nr_pages &&
+           !h->fe_path[KEEP_PATH - 1] && !h->spec[KEEP_SPEC - 1] && h->proto <= PROTO_X86_32;
+}
+
+/* The pages of the master's generation. false: one is missing or there twice. */
+static bool conn_collect(struct keep *k, struct keep_conn *c, unsigned master)
+{
+    unsigned n = 0;
+
+    memset(c->q, 0, sizeof(c->q));
+    for (unsigned i = 0; i < k->n; i++) {
+        const struct keep_head *h = &k->page[i].head;
+        if (i != master && (!head_ok(h, KEEP_PAGE_MAGIC) || h->gen != c->head.gen || h->domid != c->head.domid ||
+                            h->devid != c->head.devid || h->nr_queues != c->head.nr_queues || h->nr_pages != c->head.nr_pages))
+            continue;
+        struct keep_queue *q = &c->q[h->queue];
+        if (q->page[h->page])
+            return false;
+        k->used[i] = true;
+        q->page[h->page] = &k->page[i];
+        q->port = h->port;
+        memcpy(q->ref, h->ref, sizeof(q->ref));
+        n++;
+    }
+    return n == (unsigned)c->head.nr_queues * c->head.nr_pages;
+}
+
+enum keep_found keep_next(struct keep *k, unsigned *at, struct keep_conn *c)
+{
+    while (*at < k->n) {
+        unsigned i = (*at)++;
+        const struct keep_head *h = &k->page[i].head;
+        if (!h->magic || (h->magic == KEEP_PAGE_MAGIC && head_ok(h, KEEP_PAGE_MAGIC)))
+            continue; /* free, or one that its master speaks for */
+        if (head_ok(h, KEEP_MASTER_MAGIC) && !h->queue && !h->page) {
+            c->head = *h;
+            return conn_collect(k, c, i) ? KEEP_VALID : KEEP_INCOMPLETE;
+        }
+        return KEEP_DAMAGED;
+    }
+    return KEEP_END;
+}

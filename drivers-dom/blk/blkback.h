@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blkback: rings of <xen/io/blkif.h>, in the 64-bit and in the 32-bit layout, to requests of a struct blkdev. Pure: it calls only
+ * the batch functions and the device's operations.
+ *
+ * A request's way (request.c): taken from the ring (copied once, from then on only the copy in the journal counts) -> its indirect
+ * segments are copied in -> its data are copied in (write) -> the device -> its data are copied out (read) -> committed in the
+ * journal, answered -> published with whatever else is ready. All data move by grant copy into pages of a pool, so a front-end cannot
+ * change a write that was submitted, and the device sees nothing but the pool. A round is
+ *
+ *     poll the device | take from the rings | copy what waits for that, with the notifications of the last round: one exit
+ *     | submit | answer, publish
+ *
+ * A request that nothing can be reserved for stays in its ring. The front-end is hostile: a malformed request gets an error response,
+ * a broken ring is not touched any more.
+ *
+ * Order: none is promised but for barriers, which run alone in their ring. A flush goes to the device after it was taken, never
+ * shared with another one, so it covers what was answered before, also by a former instance. After a crash what was taken runs again;
+ * flushes and barriers of it when everything else of that disk has completed; then only comes what is new.
+ */
+#pragma once
+#include <bh.h>
+#include <xen/io/blkif.h>
+#include "blkdev.h"
+#include "journal.h"
+
+#define BB_REQS      128u   /* in flight, all disks */
+#define BB_MAX_PAGES 2048u
+#define BB_MAX_DISKS 16u
+#define BB_ROUND     16u    /* requests of a ring and round: fairness */
+#define BB_DIRECT    11u    /* BLKIF_MAX_SEGMENTS_PER_REQUEST */
+#define BB_RATE_NS   100000000ull /* so much of unused time may be used later */
+
+struct bb_disk;
+
+struct bb_ring {
+    struct bb_disk *disk;
+    uint8_t *sring;          /* NULL: no ring */
+    enum keep_proto proto;
+    uint32_t port;           /* local */
+    struct journal j;
+    unsigned inflight;       /* taken and not answered */
+    bool barrier;            /* one is in flight: alone */
+    bool blocked;            /* what is in it has to wait for something else */
+    const char *broken;      /* why, or NULL */
+    uint8_t replay[JOURNAL_MAX]; /* to run again: data first, flushes and barriers from replay_flush on */
+    unsigned nr_replay, replay_at, replay_flush;
+};
+
+struct bb_rate {
+    uint64_t per_s;          /* 0: no limit */
+    uint64_t next;           /* the time when what was done so far is paid for */
+};
+
+struct bb_stats {
+    uint64_t reads, writes, flushes, discards, read_bytes, write_bytes, errors, malformed, replayed;
+};
+
+struct bb_disk {
+    struct blkdev *dev;
+    uint64_t first, nr_sectors; /* the volume on dev, 512-byte units */
+    uint32_t sector_size;
+    uint32_t unit;           /* 512-byte units in what the front-end calls a sector */
+    uint32_t max_segs;       /* of an indirect request */
+    bool ro, discard;
+    bool closing;            /* nothing new is taken */
+    domid_t dom;
+    unsigned nr_rings;
+    struct bb_ring ring[KEEP_QUEUES];
+    unsigned replays, replays_data; /* not answered yet; of these neither flush nor barrier */
+    unsigned replays_waiting;       /* not even started */
+    struct bb_rate ops, bytes;
+    struct bb_stats stats;
+};
+
+struct bb_seg {
+    uint32_t gref;
+    uint8_t first, last;     /* sectors in the page, front-end's units */
+};
+
+enum bb_phase { BB_INDIRECT, BB_COPY_IN, BB_SUBMIT, BB_DEVICE, BB_COPY_OUT };
+
+struct bb_req {
+    struct blk_io io;        /* first: done gets it back */
+    struct bb_req *next;
+    struct bb_ring *ring;
+    struct keep_entry e;     /* the copy */
+    uint16_t entry;
+    uint8_t phase;
+    uint8_t op;              /* what it does: BLKIF_OP_*, that of an indirect one */
+    bool flush_before, data, flush_after; /* steps left */
+    bool replay;
+    uint32_t nr_segs;
+    uint32_t bytes;
+    uint64_t discard_left;
+    unsigned nr_pages;
+    uint16_t page[BLK_MAX_SEGS + 1];
+    uint16_t copy0, ncopies;
+    struct bb_seg seg[BLK_MAX_SEGS];
+};
+
+struct bb_list {
+    struct bb_req *head, **tail;
+};
+
+struct bb {
+    struct batch *b;
+    uint64_t now;
+    uint64_t retry;          /* a limit gives way then; 0: none waits */
+    uint8_t *pool;
+    uint16_t free_page[BB_MAX_PAGES];
+    unsigned nr_free_pages;
+    struct bb_req req[BB_REQS];
+    struct bb_req *free_req;
+    struct bb_list copy, copying, submit;
+    struct bb_disk *disk[BB_MAX_DISKS];
+    unsigned nr_disks, turn;
+    const struct bb_ring *starving; /* lacks buffers: nobody else takes any before it got them */
+};
+
+void bb_init(struct bb *bb, struct batch *b, void *pool, unsigned pages);
+
+/* Rings of a front-end that just connected or that a dead instance left: dom, dev, volume and ring[].sring, proto, port, j.page, j.size
+ * of nr_rings rings are set. */
+void bb_attach(struct bb *bb, struct bb_disk *d, const struct keep_conn *c);
+/* Checks all rings, then commits; notifications go to the batch. NULL; or why not, and not a byte was stored. */
+const char *bb_adopt(struct bb *bb, struct bb_disk *d, const struct keep_conn *c) __attribute__((warn_unused_result));
+/* Takes nothing new from now on. true: nothing is in flight any more, bb_detach may follow. */
+bool bb_close(struct bb_disk *d);
+void bb_detach(struct bb *bb, struct bb_disk *d);
+
+/* One round; true if anything moved. */
+bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
+/* Asks for events with the next request and completion; true: there is work already. */
+bool bb_arm(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
+
+/* --- shared between blkback.c (rings) and request.c (requests) --- */
+/* BLKIF_RSP_OKAY and how many pages are needed at most, or the status to answer with. */
+int8_t bb_validate(const struct bb_disk *d, const struct keep_entry *e, unsigned *pages);
+bool bb_reserve(const struct bb *bb, unsigned pages); /* a request and so many pages are free */
+void bb_start(struct bb *bb, struct bb_ring *r, unsigned entry, const struct keep_entry *e, unsigned pages, bool replay);
+void bb_answer(struct bb_ring *r, unsigned entry, int8_t status); /* commit and body */
+void bb_copies(struct bb *bb);   /* into the batch, as many as it takes */
+void bb_copied(struct bb *bb);
+unsigned bb_submit(struct bb *bb);
+static inline bool bb_is_flush(const struct keep_entry *e)
+{
+    return e->op == BLKIF_OP_WRITE_BARRIER || e->op == BLKIF_OP_FLUSH_DISKCACHE;
+}

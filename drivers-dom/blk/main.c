@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * blk: a block driver domain. Peers and rights:
+ *   front-ends      their rings are mapped, data move by grant copy; hostile
+ *   the controller  own device behind the IOMMU (dev_dma_enable, interrupts); its DMA reaches this domain's memory only
+ *   the store       own back-end directories; read: the front-ends' ones and pciback's snapshot of the device; may be away
+ * It may be killed at any instruction: keep.h and journal.h. It works in rounds (blkback.h), one exit each while there is work.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vbd.h"
+
+#define POLL_NS  50000ull   /* look again that long after the last request before asking for events */
+#define SERVE_NS 2000000ull /* then timers and the store get their turn */
+#define DEV_WAIT_NS 5000000000ull
+#define PUBLISH_NS 1000000000ull
+#define POOL_MIN 128u       /* pages */
+
+struct blk blk;
+static uint64_t deadline_ms = 2000, last_kick;
+
+/* Called after a round that did something, or one that found nothing to do: either way this instance is well. */
+static void kick(uint64_t now)
+{
+    if (last_kick && now - last_kick < deadline_ms * (1000000 / 8))
+        return;
+    last_kick = now;
+    if (deadline_ms)
+        deadline_kick(deadline_ms);
+}
+
+/* Works until nothing is left and everybody will send an event with what comes next: true. false: time for others. */
+static bool serve(void)
+{
+    uint64_t start = now_ns(), now = start, worked = 0;
+    unsigned nr = blk.dev != NULL;
+
+    for (;;) {
+        blk.bb.now = now;
+        bool work = bb_round(&blk.bb, &blk.dev, nr);
+        now = now_ns();
+        kick(now);
+        if (work)
+            worked = now;
+        if (now - start > SERVE_NS)
+            return false;
+        if (work)
+            continue;
+        if (worked && now - worked < POLL_NS) {
+            __builtin_ia32_pause();
+            continue;
+        }
+        if (!bb_arm(&blk.bb, &blk.dev, nr))
+            return true;
+    }
+}
+
+static void idle(void) { (void)serve(); }
+
+/* --- the controller ------------------------------------------------------------------------------------------- */
+
+enum { DEV_NONE, DEV_WAITING, DEV_UP, DEV_REFUSED };
+static const struct blk_driver *const drivers[] = {&nvme_driver, &virtio_blk_driver};
+static int dev_state;
+static struct bh_pci_info pci;
+static struct blk_record *keep_dev;
+static uint64_t dev_since, dev_next;
+static struct dtimer dev_timer;
+
+static void dev_refuse(const char *why)
+{
+    dev_state = DEV_REFUSED;
+    printf("%s: controller %04x:%02x:%02x.%x refused: %s\n", self.name, pci.sbdf >> 16, pci.sbdf >> 8 & 0xff,
+           pci.sbdf >> 3 & 0x1f, pci.sbdf & 7, why);
+}
+
+static void dev_irq(uint32_t port, void *arg)
+{
+    (void)port, (void)arg; /* the next round looks */
+}
+
+static const char *dev_start(const struct blk_record *rec)
+{
+    struct blkdev *d = NULL;
+    const char *why = drivers[rec->driver]->start(rec, dev_irq, NULL, &d);
+
+    if (why)
+        return why;
+    if (d->max_bytes < 65536 || d->max_segs < 16 || (d->sector_size != 512 && d->sector_size != 4096))
+        return "it cannot do what blkback needs";
+    blk.dev = d;
+    dev_state = DEV_UP;
+    volumes_scan(d);
+    return NULL;
+}
+
+static void dev_find(void)
+{
+    pci.index = 0;
+    if (bh_service(BH_SVC_DEVICES, &pci))
+        return;
+    if (keep_dev_valid(keep_dev) && keep_dev->driver < ARRAY_SIZE(drivers) && keep_dev->sbdf == pci.sbdf &&
+        drivers[keep_dev->driver]->valid(keep_dev, &pci)) {
+        const char *why = dev_start(keep_dev);
+        if (!why)
+            return;
+        /* It worked in the last life. Guests wait for it, and a new attempt is all that there is to do. */
+        bh_panic("the controller does not start again: %s", why);
+    }
+    dev_state = DEV_WAITING;
+    dev_since = now_ns();
+}
+
+/* As pciback shows it: the text in the store, read once, says where the registers are. */
+static bool cfg_from_text(const char *s, uint8_t *cfg)
+{
+    char two[3] = {0};
+    unsigned n = 0, half = 0;
+
+    for (; *s && n < 256; s++) {
+        if (!strchr("0123456789abcdefABCDEF", *s))
+            continue;
+        two[half++] = *s;
+        if (half == 2) {
+            cfg[n++] = (uint8_t)strtoul(two, NULL, 16);
+            half = 0;
+        }
+    }
+    return n == 256;
+}
+
+/* pciback's directory: the entry dev-N that is our device, once its state is Connected (4). NULL: not there yet. */
+static char *dev_cfg(void)
+{
+    char path[80], want[16], *dev, *cfg = NULL;
+    uint64_t state = 0, n = 0;
+
+    snprintf(want, sizeof(want), "%04x:%02x:%02x.%x", pci.sbdf >> 16, pci.sbdf >> 8 & 0xff, pci.sbdf >> 3 & 0x1f, pci.sbdf & 7);
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/state", BH_DOMID_PCIBACK, self.domid);
+    if (xs_read_uint(0, path, &state) || state != 4)
+        return NULL;
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/num_devs", BH_DOMID_PCIBACK, self.domid);
+    if (xs_read_uint(0, path, &n))
+        return NULL;
+    for (unsigned i = 0; i < n && i < 32 && !cfg; i++) {
+        snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/dev-%u", BH_DOMID_PCIBACK, self.domid, i);
+        dev = xs_read(0, path);
+        if (dev && !strcmp(dev, want)) {
+            snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/cfg-%u", BH_DOMID_PCIBACK, self.domid, i);
+            cfg = xs_read(0, path);
+        }
+        free(dev);
+    }
+    return cfg;
+}
+
+static const char *dev_parse(const char *text, struct blk_record *rec)
+{
+    uint8_t cfg[256];
+
+    memset(rec, 0, sizeof(*rec));
+    if (bh_service(BH_SVC_DEVICES, &pci)) /* BARs may have been mapped since */
+        return "it is gone";
+    if (!cfg_from_text(text, cfg))
+        return "pciback's text of its configuration space is cut off";
+    for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++) {
+        if (!drivers[i]->match(cfg))
+            continue;
+        rec->sbdf = pci.sbdf;
+        rec->driver = i;
+        return drivers[i]->parse(cfg, &pci, rec);
+    }
+    return "neither NVMe nor virtio-blk";
+}
+
+static void dev_again(struct dtimer *t) { (void)t; }
+
+static void dev_work(void)
+{
+    struct blk_record rec;
+
+    if (dev_state != DEV_WAITING || now_ns() < dev_next)
+        return;
+    char *text = dev_cfg();
+    if (!text) {
+        dev_next = now_ns() + 20000000;
+        dev_timer.fn = dev_again;
+        dtimer_set(&dev_timer, dev_next);
+        return;
+    }
+    const char *why = dev_parse(text, &rec);
+    free(text);
+    if (!why)
+        why = dev_start(&rec);
+    if (why)
+        dev_refuse(why);
+    else
+        keep_dev_save(keep_dev, &rec);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+static void memory_init(void)
+{
+    unsigned nr_keep = self.nr_keep;
+
+    keep_dev = (struct blk_record *)self.keep;
+    if (nr_keep < 2) {
+        nr_keep = 17;
+        printf("%s: %u keep pages: a restart will find nothing\n", self.name, self.nr_keep);
+        keep_dev = page_alloc(nr_keep);
+    }
+    if (!keep_dev)
+        bh_panic("no memory for keep records");
+    keep_init(&blk.keep, (uint8_t *)keep_dev + PAGE_SIZE, nr_keep - 1);
+}
+
+/* What is left of the memory when the driver has its queues; an eighth stays for the store's answers. */
+static void pool_init(void)
+{
+    uint64_t n = page_avail() - page_avail() / 8;
+    unsigned pages = n < BB_MAX_PAGES ? (unsigned)n : BB_MAX_PAGES;
+    void *mem = pages < POOL_MIN ? NULL : page_alloc(pages);
+
+    if (!mem)
+        bh_panic("no memory for data: ram= is too small");
+    bb_init(&blk.bb, &blk.batch, mem, pages);
+}
+
+/* Once it is known whether there is a disk: adopts, says so. The store is looked at only afterwards. */
+static bool begin(uint64_t start)
+{
+    static bool begun;
+
+    if (begun || (dev_state == DEV_WAITING && now_ns() - dev_since < DEV_WAIT_NS))
+        return begun;
+    begun = true;
+    if (dev_state == DEV_WAITING)
+        dev_refuse("pciback has not set it up");
+    pool_init();
+    unsigned n = vbds_adopt();
+    blk.bb.now = now_ns();
+    (void)bb_round(&blk.bb, &blk.dev, blk.dev != NULL);
+    bh_service(BH_SVC_ADOPTED, NULL);
+    printf("%s: up, %s", self.name, blk.dev ? blk.dev->model : "no disk");
+    if (blk.dev)
+        printf(" of %lu MiB, sectors of %u", blk.dev->nr_sectors >> 11, blk.dev->sector_size);
+    printf(", %u vbds adopted, %lu us\n", n, (now_ns() - start) / 1000);
+    xs_idle = idle;
+    return true;
+}
+
+int main(void)
+{
+    uint64_t start = now_ns(), publish = 0;
+    char word[16];
+
+    if (cmdline_get("deadline", word, sizeof(word)))
+        deadline_ms = strtoul(word, NULL, 10);
+    kick(start);
+    memory_init();
+    dev_find();
+    for (;;) {
+        dev_work();
+        if (!begin(start)) {
+            kick(now_ns());
+            event_wait(now_ns() + 20000000);
+            continue;
+        }
+        bool quiet = serve();
+        vbds_store_work();
+        if (now_ns() > publish) {
+            (void)volumes_publish();
+            publish = now_ns() + PUBLISH_NS;
+        }
+        /* Calls to the store may have left work behind: look once more before sleeping. */
+        if (blk.batch.nr_sends || bb_arm(&blk.bb, &blk.dev, blk.dev != NULL))
+            quiet = false;
+        event_wait(quiet ? blk.bb.retry : 1);
+    }
+}

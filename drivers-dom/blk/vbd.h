@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The vbds: xenbus around blkback.h.
+ *
+ * States (<xen/io/xenbus.h>): we open the volume, advertise and go to InitWait; on the front-end's Initialised or Connected we map its
+ * rings and go to Connected; on its Closing or Closed we finish what is in flight, unmap and follow; on its Initialising we
+ * are at InitWait again. A detach shows Closing and goes on serving until the front-end has closed: its file system may be in use. A
+ * crash of this domain moves no state: the next life maps the same rings from the keep record and asks the store afterwards.
+ *
+ * A vbd whose record is unsound is stalled: nothing of it is touched and `bh-stalled` in its back-end directory says why, until its
+ * front-end closes. What cannot be opened has `bh-error` and stays at Initialising.
+ */
+#pragma once
+#include <bh.h>
+#include "blkback.h"
+#include "keep.h"
+#include "volume.h"
+
+struct vbd {
+    bool used;          /* it has a back-end directory, or a keep record */
+    bool connected;     /* rings are mapped: disk works */
+    bool draining;      /* about to close, requests are in flight */
+    bool dirty;         /* look at the store again */
+    bool watched;       /* a watch is on the front-end's state */
+    bool told, said;    /* its broken ring was printed; bh-stalled was written */
+    const char *stalled;/* why, or NULL */
+    domid_t dom;
+    uint32_t devid;
+    uint32_t error;     /* what bh-error says (its CRC), 0: nothing */
+    int state;          /* ours in the store; 0: not known in this life */
+    char fe_path[KEEP_PATH];
+    char spec[KEEP_SPEC];
+    unsigned mode;      /* VOLUME_* */
+    unsigned queues, order; /* offered; their journal pages are promised */
+    struct volume_claim claim;
+    struct grant_map map[KEEP_QUEUES];
+    struct keep_conn conn;
+    struct bb_disk disk;
+};
+
+/* What the files of the block driver domain share at run time. */
+struct blk {
+    struct bb bb;
+    struct batch batch; /* empty whenever a store call may block, but for sends */
+    struct keep keep;
+    struct blkdev *dev; /* NULL: none */
+};
+extern struct blk blk;
+
+/* Takes over the connections of the last life: no store access. Returns how many. blk.dev has been decided on. */
+unsigned vbds_adopt(void);
+/* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. */
+void vbds_store_work(void);

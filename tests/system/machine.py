@@ -59,6 +59,7 @@ def make_iso(name, cmdline=CMDLINE, control=None, bundle=None):
     control = control or BUILD / "control.elf"
     bundle = bundle or BUILD / "bundle.itb"
     subprocess.run([str(ROOT / "tests/system/mkiso.sh"), str(out), cmdline, str(control), str(bundle)], check=True,
+                   env={**os.environ, "CORE": str(BUILD / "bulkhead.elf")},
                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
     return out
 

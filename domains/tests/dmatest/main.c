@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A driver domain that turns on the others: it brings its NIC up with the net driver domain's own driver, sees an ARP answer arrive, then
+ * points the receive queue at an address outside of its memory and asks again. Nothing may arrive, and the core has to say so.
+ */
+#include <pcicfg.h>
+#include <errno.h>
+#include <string.h>
+#include "virtio_net.h"
+
+#define FOREIGN 0x40000000ul /* no such memory here; on the machine it is somebody's RAM */
+#define NR_PKT  600u
+
+static struct vnet nic;
+static struct pkt_pool pool;
+static struct pkt pkts[NR_PKT];
+static const uint8_t mac[6] = { 0x00, 0x16, 0x3e, 0x00, 0x00, 0x77 };
+static bool answered;
+
+static void irq(uint32_t port, void *arg) { (void)port, (void)arg; }
+
+static void deliver(void *arg, struct pkt *p)
+{
+    (void)arg;
+    /* An ARP reply to us. */
+    if (p->len >= 42 && p->data[12] == 0x08 && p->data[13] == 0x06 && p->data[21] == 2 && !memcmp(p->data, mac, 6))
+        answered = true;
+}
+
+static void ask(void)
+{
+    static const uint8_t arp[42] = {
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x16, 0x3e, 0x00, 0x00, 0x77, 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1,
+        0x00, 0x16, 0x3e, 0x00, 0x00, 0x77, 10, 0, 2, 77, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2,
+    };
+    struct pkt *p = pkt_alloc(&pool);
+
+    if (!p)
+        bh_panic("no packet");
+    memcpy(p->data, arp, sizeof(arp));
+    p->len = sizeof(arp);
+    p->flags = 0;
+    vnet_send(&nic, p);
+    pkt_put(&pool, p);
+    vnet_kick(&nic);
+}
+
+static bool ask_and_wait(void)
+{
+    uint64_t end = now_ns() + 2000000000ull;
+
+    answered = false;
+    ask();
+    while (!answered && now_ns() < end) {
+        vnet_receive(&nic, 64, deliver, NULL);
+        vnet_kick(&nic);
+        if (!vnet_arm(&nic))
+            event_wait(now_ns() + 10000000);
+    }
+    return answered;
+}
+
+static const char *bring_up(void)
+{
+    struct bh_pci_info dev = { .index = 0 };
+    uint8_t cfg[PCI_CFG_BYTES], *mem = page_alloc(NR_PKT * PKT_BUF / PAGE_SIZE);
+    int rc;
+
+    if (!mem)
+        return "no memory";
+    pkt_pool_init(&pool, pkts, mem, NR_PKT);
+    if (bh_service(BH_SVC_DEVICES, &dev))
+        return "no device";
+    while ((rc = pci_cfg_snapshot(dev.sbdf, cfg)) == -EAGAIN)
+        event_wait(now_ns() + 20000000);
+    if (rc)
+        return "no configuration";
+    bh_service(BH_SVC_DEVICES, &dev);
+    struct keep_nic k = { .sbdf = dev.sbdf };
+    const char *why = virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k.regs);
+    return why ? why : vnet_start(&nic, &k, &pool, irq, NULL);
+}
+
+int main(void)
+{
+    const char *why = bring_up();
+
+    bh_service(BH_SVC_ADOPTED, NULL);
+    if (why)
+        bh_panic("dmatest: %s", why);
+    printf("dmatest: own buffer received: %s\n", ask_and_wait() ? "yes" : "no");
+    for (unsigned i = 0; i < VQ_SIZE; i++)
+        nic.rx.r.desc[i].addr = FOREIGN + i * 4096ul;
+    mb();
+    printf("dmatest: foreign buffer received: %s\n", ask_and_wait() ? "yes" : "no");
+    for (;;)
+        event_wait(0);
+}

@@ -313,7 +313,7 @@ static int publish(struct volume *v)
     snprintf(path, sizeof(path), "volumes/%u", v->number);
     int rc = xs_write(0, path, text);
     if (!rc)
-        strlcpy(v->said, text, sizeof(v->said));
+        memcpy(v->said, text, sizeof(v->said));
     return rc;
 }
 

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: drivers-dom/blk/gpt.c drivers-dom/blk/volume.c
+// FLAGS: -Idomains/include -Idrivers-dom/blk
+/*
+ * Partition tables made here, damaged byte by byte, at random, and by somebody who makes the CRCs right again; volumes by number,
+ * name and GUID; who may use what beside whom; what the store is told.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "gpt.h"
+#include "volume.h"
+
+enum { BLOCKS = 400, BUF_END = 0x7e };
+static uint8_t disk[BLOCKS * 4096u];
+static unsigned block = 512, reads;
+static uint64_t bad_from = ~0ull, bad_to;
+static struct gpt g;
+static uint8_t buf[GPT_BUF + 1];
+
+/* --- a disk -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t crc_of(const uint8_t *p, size_t n)
+{
+    uint32_t c = ~0u;
+    for (; n; n--) {
+        c ^= *p++;
+        for (unsigned k = 0; k < 8; k++)
+            c = c >> 1 ^ (c & 1 ? 0xedb88320u : 0);
+    }
+    return ~c;
+}
+static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
+static void put64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
+static uint8_t *at(uint64_t lba) { return disk + lba * block; }
+static unsigned table_len(void) { return 128 * 128 / block; }
+
+static void header_crc(uint8_t *h)
+{
+    put32(h + 16, 0);
+    put32(h + 16, crc_of(h, 92));
+}
+static void header(uint64_t lba, uint64_t other, uint64_t entries)
+{
+    uint8_t *h = at(lba);
+    memcpy(h, "EFI PART", 8);
+    put32(h + 8, 0x10000);
+    put32(h + 12, 92);
+    put64(h + 24, lba);
+    put64(h + 32, other);
+    put64(h + 40, 2 + table_len());
+    put64(h + 48, BLOCKS - 2 - table_len());
+    put64(h + 72, entries);
+    put32(h + 80, 128);
+    put32(h + 84, 128);
+    put32(h + 88, crc_of(at(entries), 128 * 128));
+    header_crc(h);
+}
+static void partition(unsigned number, uint64_t first, uint64_t last, const char *name)
+{
+    uint8_t *e = at(2) + (number - 1) * 128;
+    memset(e, 0, 128);
+    memset(e, 0x77, 16);
+    for (unsigned i = 0; i < 16; i++)
+        e[16 + i] = (uint8_t)(number << 4 | i);
+    put64(e + 32, first);
+    put64(e + 40, last);
+    for (unsigned i = 0; name[i]; i++)
+        e[56 + 2 * i] = (uint8_t)name[i];
+}
+static void seal(void)
+{
+    memcpy(at(BLOCKS - 1 - table_len()), at(2), 128 * 128);
+    header(1, BLOCKS - 1, 2);
+    header(BLOCKS - 1, 1, BLOCKS - 1 - table_len());
+}
+static void mbr(uint8_t type)
+{
+    disk[446 + 4] = type;
+    put32(disk + 446 + 8, 1);
+    put32(disk + 446 + 12, BLOCKS - 1);
+    disk[510] = 0x55, disk[511] = 0xaa;
+}
+static void make(unsigned size)
+{
+    block = size;
+    bad_from = ~0ull, bad_to = 0;
+    memset(disk, 0, sizeof(disk));
+    mbr(0xee);
+    partition(1, 50, 99, "data1");
+    partition(2, 100, 149, "EFI System");
+    partition(3, 150, 159, "twin");
+    partition(4, 160, 169, "twin");
+    partition(7, 170, 170, "1");
+    partition(9, 171, 180, "");
+    seal();
+}
+
+static int src_read(void *arg, uint64_t lba, uint32_t n, void *to)
+{
+    reads++;
+    if (lba >= BLOCKS || n > BLOCKS - lba || !n || n * block > GPT_BUF || to != buf)
+        fail_msg("read of %u blocks at %lu", n, (unsigned long)lba);
+    if (lba < bad_to && lba + n > bad_from)
+        return -EIO;
+    memcpy(to, at(lba), n * block);
+    return 0;
+}
+static enum gpt_state look(void)
+{
+    struct gpt_source s = {.read = src_read, .nr_blocks = BLOCKS, .block = block, .buf = buf};
+    buf[GPT_BUF] = BUF_END;
+    reads = 0;
+    gpt_read(&s, &g);
+    assert_int_equal(buf[GPT_BUF], BUF_END);
+    assert_true(reads < 20);
+    assert_true(g.nr <= GPT_PARTS);
+    for (unsigned i = 0; i < g.nr; i++) {
+        assert_true(g.part[i].first <= g.part[i].last && g.part[i].last < BLOCKS);
+        assert_true(g.part[i].number >= 1 && g.part[i].number <= GPT_PARTS);
+    }
+    return g.state;
+}
+
+/* --- tables ---------------------------------------------------------------------------------------------------------- */
+
+static void test_crc(void **state)
+{
+    assert_int_equal(gpt_crc(0, "123456789", 9), 0xcbf43926);
+    assert_int_equal(gpt_crc(gpt_crc(0, "1234", 4), "56789", 5), 0xcbf43926);
+}
+
+static void test_good(void **state)
+{
+    for (block = 512; block <= 4096; block *= 8) {
+        make(block);
+        assert_int_equal(look(), GPT_GOOD);
+        assert_int_equal(g.nr, 6);
+        assert_int_equal(g.skipped, 0);
+        assert_int_equal(g.part[1].first, 100);
+        assert_int_equal(g.part[1].last, 149);
+        assert_int_equal(g.part[4].number, 7);
+        assert_int_equal(g.part[0].name[4], '1');
+    }
+}
+
+static void test_each_byte(void **state)
+{
+    make(512);
+    for (unsigned i = 0; i < 92 + 128 * 128; i += i < 92 ? 1 : 13) {
+        uint8_t *p = i < 92 ? at(1) + i : at(2) + i - 92;
+        *p ^= (uint8_t)(1u << (i & 7));
+        assert_int_equal(look(), GPT_BACKUP);
+        assert_non_null(g.why);
+        assert_int_equal(g.nr, 6);
+        *p ^= (uint8_t)(1u << (i & 7));
+    }
+    at(1)[20] ^= 1; /* inside of the header, reserved */
+    assert_int_equal(look(), GPT_BACKUP);
+    at(BLOCKS - 1)[40] ^= 1;
+    assert_int_equal(look(), GPT_DAMAGED);
+    assert_int_equal(g.nr, 0);
+    at(1)[20] ^= 1;
+    assert_int_equal(look(), GPT_GOOD); /* nobody looks at a damaged backup */
+}
+
+static void test_elsewhere(void **state)
+{
+    make(512);
+    bad_from = 1, bad_to = 2;
+    assert_int_equal(look(), GPT_BACKUP);
+    bad_from = 2, bad_to = 4;
+    assert_int_equal(look(), GPT_BACKUP);
+    bad_from = 0, bad_to = 1; /* no word about an MBR: the GPT counts */
+    assert_int_equal(look(), GPT_GOOD);
+    bad_from = 0, bad_to = BLOCKS;
+    assert_int_equal(look(), GPT_IO);
+    make(512);
+    memset(disk, 0, 40 * 512); /* the beginning is gone */
+    assert_int_equal(look(), GPT_BACKUP);
+    assert_int_equal(g.nr, 6);
+    memset(disk, 0, sizeof(disk));
+    assert_int_equal(look(), GPT_NONE);
+    mbr(0xee);
+    assert_int_equal(look(), GPT_DAMAGED);
+    make(512);
+    mbr(0x83); /* an old GPT behind a newer MBR */
+    assert_int_equal(look(), GPT_MBR);
+    assert_int_equal(g.nr, 0);
+    memset(disk, 'x', 500); /* a boot sector of a file system */
+    assert_int_equal(look(), GPT_NONE);
+    make(512);
+    /* Grown: the backup is not in the last block, but the first header knows where it is. */
+    uint64_t place = BLOCKS - 50;
+    memcpy(at(place - 32), at(2), 128 * 128);
+    header(1, place, 2);
+    header(place, 1, place - 32);
+    memset(at(BLOCKS - 1), 0, 512);
+    put64(at(1) + 48, place - 33), header_crc(at(1));
+    put64(at(place) + 48, place - 33), header_crc(at(place));
+    assert_int_equal(look(), GPT_GOOD);
+    at(2)[5] ^= 1;
+    assert_int_equal(look(), GPT_BACKUP);
+    assert_int_equal(g.nr, 6);
+}
+
+static void test_bad_entries(void **state)
+{
+    make(512);
+    partition(1, 10, 20, "in the table");
+    partition(2, 100, BLOCKS, "beyond");
+    partition(3, 99, 98, "backwards");
+    partition(4, ~0ull - 4, ~0ull, "wraps");
+    seal();
+    assert_int_equal(look(), GPT_GOOD);
+    assert_int_equal(g.nr, 2);
+    assert_int_equal(g.skipped, 4);
+}
+
+/* Somebody who can make CRCs: any value anywhere, nothing outside of the disk is read or offered. */
+static void test_lies(void **state)
+{
+    static const uint64_t nice[] = {0, 1, 2, 33, 34, 128, 4096, BLOCKS - 2, BLOCKS - 1, BLOCKS, 0x7fffffff, 0xffffffff,
+                                    1ull << 32, 1ull << 61, ~0ull, ~0ull - 33};
+    static const unsigned field[] = {12, 24, 32, 40, 48, 72, 80, 84, 88};
+    unsigned good = 0;
+
+    for (unsigned i = 0; i < 4000; i++) {
+        make(i & 1 ? 512 : 4096);
+        for (unsigned n = 1 + (unsigned)rand() % 3; n; n--) {
+            unsigned f = field[(unsigned)rand() % 9];
+            uint64_t v = nice[(unsigned)rand() % 16];
+            if (f == 12 || f >= 80)
+                put32(at(1) + f, (uint32_t)v);
+            else
+                put64(at(1) + f, v);
+        }
+        uint8_t *e = at(2) + (unsigned)rand() % 128 * 128;
+        put64(e + 32 + ((unsigned)rand() & 8), nice[(unsigned)rand() % 16]);
+        put32(at(1) + 88, crc_of(at(2), 128 * 128));
+        header_crc(at(1));
+        good += look() == GPT_GOOD;
+    }
+    assert_true(good > 100);
+}
+
+/* --- volumes: the disk as a struct blkdev, the store as a list ------------------------------------------------------ */
+
+struct bh_self self = {.name = "blk0", .domid = 4};
+void *page_alloc(unsigned n)
+{
+    assert_int_equal(n, GPT_BUF / 4096);
+    return buf;
+}
+void page_free(void *p, unsigned n) {}
+uint64_t now_ns(void) { return 0; }
+unsigned event_wait(uint64_t until) { return 0; }
+void bh_panic(const char *fmt, ...) { abort(); }
+
+static struct { char path[32], text[128]; } node[40];
+static unsigned nr_nodes, writes;
+static int store_fails;
+
+int xs_write(uint32_t tx, const char *path, const char *val)
+{
+    unsigned i;
+    if (store_fails)
+        return -EIO;
+    for (i = 0; i < nr_nodes && strcmp(node[i].path, path); i++)
+        ;
+    nr_nodes += i == nr_nodes;
+    snprintf(node[i].path, sizeof(node[i].path), "%s", path);
+    snprintf(node[i].text, sizeof(node[i].text), "%s", val);
+    writes++;
+    return 0;
+}
+int xs_rm(uint32_t tx, const char *path)
+{
+    for (unsigned i = 0; i < nr_nodes; i++)
+        if (!strcmp(node[i].path, path))
+            node[i] = node[--nr_nodes];
+    return 0;
+}
+char **xs_ls(uint32_t tx, const char *path, unsigned *n)
+{
+    char **list = malloc(nr_nodes * (sizeof(char *) + 32) + 1), *text = (char *)(list + nr_nodes);
+    assert_string_equal(path, "volumes");
+    for (unsigned i = 0; i < nr_nodes; i++, text += 32)
+        list[i] = strcpy(text, node[i].path + 8);
+    *n = nr_nodes;
+    return list;
+}
+static const char *told(unsigned number)
+{
+    char path[32];
+    snprintf(path, sizeof(path), "volumes/%u", number);
+    for (unsigned i = 0; i < nr_nodes; i++)
+        if (!strcmp(node[i].path, path))
+            return node[i].text;
+    return NULL;
+}
+
+static struct blk_io *out;
+static int dev_submit(struct blkdev *d, struct blk_io *io)
+{
+    assert_null(out);
+    assert_int_equal(io->op, BLK_READ);
+    assert_int_equal(io->nr_segs, 1);
+    assert_int_equal(io->seg[0].len, io->nr_sectors * 512);
+    assert_true((io->sector + io->nr_sectors) * 512 <= BLOCKS * block);
+    out = io;
+    return 0;
+}
+static unsigned dev_poll(struct blkdev *d)
+{
+    struct blk_io *io = out;
+    if (!io)
+        return 0;
+    out = NULL;
+    memcpy(io->seg[0].va, disk + io->sector * 512, io->seg[0].len);
+    io->status = 0;
+    io->done(io);
+    return 1;
+}
+static bool dev_arm(struct blkdev *d) { return true; }
+static const struct blkdev_ops ops = {dev_submit, dev_poll, dev_arm};
+static struct blkdev dev;
+
+static void scan(unsigned size)
+{
+    make(size);
+    dev = (struct blkdev){.ops = &ops, .model = "test", .nr_sectors = BLOCKS * (size / 512), .sector_size = size};
+    volumes_scan(&dev);
+}
+
+static void expect(const char *spec, uint64_t first, uint64_t nr)
+{
+    uint64_t f = 0, n = 0;
+    assert_null(volume_find(spec, &f, &n));
+    assert_int_equal(f, first);
+    assert_int_equal(n, nr);
+}
+static void refuse(const char *spec, const char *word)
+{
+    uint64_t f, n;
+    const char *why = volume_find(spec, &f, &n);
+    assert_non_null(why);
+    assert_non_null(strstr(why, word));
+}
+
+static void test_find(void **state)
+{
+    scan(512);
+    expect("", 0, BLOCKS);
+    expect("disk", 0, BLOCKS);
+    expect("1", 50, 50);
+    expect("data1", 50, 50);
+    expect("EFI_System", 100, 50);
+    expect("7", 170, 1);
+    expect("9", 171, 10);
+    expect("23222120-2524-2726-2829-2a2b2c2d2e2f", 100, 50);
+    expect("23222120-2524-2726-2829-2A2B2C2D2E2F", 100, 50);
+    refuse("twin", "2 partitions");
+    refuse("5", "no volume '5'");
+    refuse("0", "no volume");
+    refuse("4294967297", "no volume");
+    refuse("data", "no volume");
+    refuse("DATA1", "no volume");
+    scan(4096);
+    expect("data1", 400, 400);
+    expect("disk", 0, BLOCKS * 8);
+}
+
+static struct volume_claim claim(const char *spec, unsigned mode, domid_t dom)
+{
+    struct volume_claim c = {.mode = mode, .domid = dom};
+    assert_null(volume_find(spec, &c.first, &c.nr));
+    return c;
+}
+
+static void test_users(void **state)
+{
+    scan(512);
+    for (unsigned a = 0; a < 4; a++)
+        for (unsigned b = 0; b < 4; b++)
+            for (unsigned where = 0; where < 4; where++) {
+                /* the same, part and disk, disk and part, others */
+                struct volume_claim x = claim(where == 2 ? "disk" : "data1", a, 16);
+                struct volume_claim y = claim(where == 1 ? "disk" : where == 3 ? "2" : "data1", b, 17);
+                bool fine = where == 3 || (b & VOLUME_FORCE) || !((a | b) & VOLUME_WRITE);
+                assert_null(volume_claim(&x));
+                assert_int_equal(!volume_claim(&y), fine);
+                volume_release(&y);
+                volume_release(&y);
+                volume_release(&x);
+                assert_null(volume_claim(&y));
+                volume_release(&y);
+            }
+    struct volume_claim w = claim("data1", VOLUME_WRITE, 16), d = claim("disk", VOLUME_READ, 17), off = w;
+    assert_null(volume_claim(&w));
+    assert_non_null(strstr(volume_claim(&d), "domain 16 writes"));
+    off.first = BLOCKS - 1, off.nr = 2;
+    assert_non_null(volume_claim(&off));
+    off.first = ~0ull, off.nr = 2;
+    assert_non_null(volume_claim(&off));
+    volume_release(&w);
+    dev.read_only = true;
+    assert_non_null(strstr(volume_claim(&w), "read-only"));
+    assert_null(volume_claim(&d));
+    volume_release(&d);
+    assert_int_equal(volume_mode_parse("w!"), VOLUME_WRITE | VOLUME_FORCE);
+    assert_int_equal(volume_mode_parse("r"), VOLUME_READ);
+    assert_int_equal(volume_mode_parse("rw"), VOLUME_WRITE);
+    assert_int_equal(volume_mode_parse("x"), -EINVAL);
+}
+
+static void test_publish(void **state)
+{
+    nr_nodes = writes = 0;
+    xs_write(0, "volumes/77", "of a former life");
+    scan(512);
+    assert_int_equal(volumes_publish(), 0);
+    assert_null(told(77));
+    assert_int_equal(nr_nodes, 7);
+    assert_string_equal(told(0), "disk 204800 -");
+    assert_string_equal(told(1), "data1 25600 -");
+    assert_string_equal(told(2), "EFI_System 25600 -");
+    assert_string_equal(told(3), "3 5120 -");
+    assert_string_equal(told(7), "7 512 -");
+    assert_string_equal(told(9), "9 5120 -");
+    struct volume_claim a = claim("2", VOLUME_WRITE, 16), b = claim("2", VOLUME_READ | VOLUME_FORCE, 300), many[40];
+    assert_null(volume_claim(&a));
+    assert_null(volume_claim(&b));
+    writes = 0;
+    store_fails = 1;
+    assert_int_equal(volumes_publish(), -EIO);
+    store_fails = 0;
+    assert_int_equal(volumes_publish(), 0);
+    assert_int_equal(writes, 1);
+    assert_int_equal(volumes_publish(), 0);
+    assert_int_equal(writes, 1);
+    assert_string_equal(told(2), "EFI_System 25600 300r,16w");
+    for (unsigned i = 0; i < 40; i++) {
+        many[i] = claim("2", VOLUME_READ | VOLUME_FORCE, (domid_t)(1000 + i));
+        assert_null(volume_claim(&many[i]));
+    }
+    assert_int_equal(volumes_publish(), 0);
+    assert_non_null(strstr(told(2), "..."));
+    for (unsigned i = 0; i < 40; i++)
+        volume_release(&many[i]);
+    volume_release(&a);
+    volume_release(&b);
+    make(512);
+    mbr(0x83);
+    volumes_scan(&dev);
+    refuse("data1", "MBR");
+    assert_int_equal(volumes_publish(), 0);
+    assert_int_equal(nr_nodes, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_crc),         cmocka_unit_test(test_good), cmocka_unit_test(test_each_byte),
+        cmocka_unit_test(test_elsewhere),   cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_find),        cmocka_unit_test(test_users), cmocka_unit_test(test_publish),
+    };
+    return cmocka_run_group_tests_name("gpt", tests, NULL, NULL);
+}

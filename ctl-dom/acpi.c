@@ -48,18 +48,21 @@ struct fadt { /* 5.2.9 */
     uint16_t arm_boot_arch;
     uint8_t minor;
     uint64_t x_facs, x_dsdt;
-    struct gas x_pm1a_evt, x_pm1b_evt, x_pm1a_cnt, x_pm1b_cnt, x_pm2_cnt, x_pm_timer, x_gpe0, x_gpe1;
+    struct gas x_pm1a_evt, x_pm1b_evt, x_pm1a_cnt, x_pm1b_cnt, x_pm2_cnt, x_pm_timer, x_gpe0,
+        x_gpe1;
     struct gas sleep_control, sleep_status;
     uint64_t hypervisor;
 } __attribute__((packed));
-_Static_assert(sizeof(struct rsdp) == 36 && sizeof(struct header) == 36 && sizeof(struct fadt) == 276, "ACPI 6.3 layouts");
+_Static_assert(sizeof(struct rsdp) == 36 && sizeof(struct header) == 36 &&
+                   sizeof(struct fadt) == 276,
+               "ACPI 6.3 layouts");
 
-#define FADT_WBINVD        (1u << 0)
-#define FADT_PWR_BUTTON    (1u << 4) /* no fixed power button */
-#define FADT_SLP_BUTTON    (1u << 5)
-#define FADT_HW_REDUCED    (1u << 20)
-#define BOOT_NO_VGA        (1u << 2) /* 5.2.9.3 */
-#define BOOT_NO_CMOS_RTC   (1u << 5)
+#define FADT_WBINVD      (1u << 0)
+#define FADT_PWR_BUTTON  (1u << 4) /* no fixed power button */
+#define FADT_SLP_BUTTON  (1u << 5)
+#define FADT_HW_REDUCED  (1u << 20)
+#define BOOT_NO_VGA      (1u << 2) /* 5.2.9.3 */
+#define BOOT_NO_CMOS_RTC (1u << 5)
 
 struct madt { /* 5.2.12 */
     struct header h;
@@ -72,7 +75,8 @@ struct madt_lapic { /* 5.2.12.2 */
     uint32_t flags;
 } __attribute__((packed));
 
-/* Name (\_S5, Package (4) { 5, 5, 0, 0 }) in AML (20.2): SLP_TYP 5 goes into the sleep control register. */
+/* Name (\_S5, Package (4) { 5, 5, 0, 0 }) in AML (20.2): SLP_TYP 5 goes into the sleep control
+ * register. */
 static const uint8_t dsdt_aml[] = {
     0x08, '\\', '_', 'S', '5', '_', 0x12, 0x08, 0x04, 0x0a, 0x05, 0x0a, 0x05, 0x00, 0x00,
 };
@@ -106,8 +110,10 @@ static void build_fadt(struct fadt *f, uint64_t dsdt)
     f->flags = FADT_HW_REDUCED | FADT_WBINVD | FADT_PWR_BUTTON | FADT_SLP_BUTTON;
     f->boot_arch = BOOT_NO_VGA | BOOT_NO_CMOS_RTC;
     f->minor = 3;
-    f->sleep_control = (struct gas){ .space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_PORT };
-    f->sleep_status = (struct gas){ .space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_PORT + 1 };
+    f->sleep_control =
+        (struct gas){ .space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_PORT };
+    f->sleep_status =
+        (struct gas){ .space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_PORT + 1 };
     memcpy(&f->hypervisor, "Bulkhead", 8);
     seal(&f->h, "FACP", 6, sizeof(*f));
 }
@@ -119,7 +125,11 @@ static size_t build_madt(struct madt *m, unsigned nr_vcpus)
     m->lapic = 0xfee00000;
     for (unsigned i = 0; i < nr_vcpus; i++, e++)
         /* Linux takes the Xen vCPU id from the processor UID. */
-        *e = (struct madt_lapic){ .type = 0, .length = sizeof(*e), .uid = (uint8_t)i, .apic_id = (uint8_t)BH_APIC_ID(i), .flags = 1 };
+        *e = (struct madt_lapic){ .type = 0,
+                                  .length = sizeof(*e),
+                                  .uid = (uint8_t)i,
+                                  .apic_id = (uint8_t)BH_APIC_ID(i),
+                                  .flags = 1 };
     size_t len = sizeof(*m) + nr_vcpus * sizeof(*e);
     seal(&m->h, "APIC", 4, len);
     return len;

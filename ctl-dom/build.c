@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The builder: one domain from its configuration, in the order create, memory, program, rings, entry, devices, store, console,
- * unpause. Everything before the unpause is undone by ending the domain, which the core does whatever state it is in; the nodes
- * in the store go with it. From the unpause on nothing of the domain's memory can be reached from here.
+ * The builder: one domain from its configuration, in the order create, memory, program, rings,
+ * entry, devices, store, console, unpause. Everything before the unpause is undone by ending the
+ * domain, which the core does whatever state it is in; the nodes in the store go with it. From the
+ * unpause on nothing of the domain's memory can be reached from here.
  */
 #include "ctl.h"
 #include "acpi.h"
@@ -44,7 +45,8 @@ static bool all_zero(const uint8_t *p, size_t len)
     return true;
 }
 
-/* Populated RAM is zeroed, so a block of zeroes needs no copy: a third of a kernel's file is its bss. */
+/* Populated RAM is zeroed, so a block of zeroes needs no copy: a third of a kernel's file is its
+ * bss. */
 int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len)
 {
     const uint8_t *p = src;
@@ -65,7 +67,7 @@ int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len)
     return pending ? guest_write(id, gpa + len - pending, p + len - pending, pending) : 0;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------- */
+/* --- memory ----------------------------------------------------------------------------------- */
 static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf *e)
 {
     struct bh_populate p = { .domid = d->id, .gfn = from >> PAGE_SHIFT, .nr = bytes >> PAGE_SHIFT };
@@ -73,8 +75,8 @@ static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf 
     if (!bytes)
         return 0;
     long rc = bh_control(BH_CTL_POPULATE, &p);
-    return rc < 0 ? fail(e, (int)rc, "%s: no memory: %s after %lu of %lu MiB", d->cfg.name, errno_text((int)rc),
-                         p.done >> 8, p.nr >> 8)
+    return rc < 0 ? fail(e, (int)rc, "%s: no memory: %s after %lu of %lu MiB", d->cfg.name,
+                         errno_text((int)rc), p.done >> 8, p.nr >> 8)
                   : 0;
 }
 
@@ -82,13 +84,14 @@ static int check_memory(const struct domcfg *cfg, struct errbuf *e)
 {
     struct bh_sysinfo si = { 0 };
 
-    if (bh_control(BH_CTL_SYSINFO, &si) == 0 && (uint64_t)cfg->memory_mb > (si.free_pages + si.dirty_pages) >> 8)
-        return fail(e, -ENOMEM, "%s: memory: %u MiB wanted, %lu MiB free", cfg->name, cfg->memory_mb,
-                    (si.free_pages + si.dirty_pages) >> 8);
+    if (bh_control(BH_CTL_SYSINFO, &si) == 0 &&
+        (uint64_t)cfg->memory_mb > (si.free_pages + si.dirty_pages) >> 8)
+        return fail(e, -ENOMEM, "%s: memory: %u MiB wanted, %lu MiB free", cfg->name,
+                    cfg->memory_mb, (si.free_pages + si.dirty_pages) >> 8);
     return 0;
 }
 
-/* --- a service domain: the standard layout of bulkhead.h and docs --------------------------------------------------------- */
+/* --- a service domain: the standard layout of bulkhead.h and docs ----------------------------- */
 static int build_service(struct dom *d, struct errbuf *e)
 {
     struct boot_map map = { .ram_bytes = d->cfg.memory_mb * MIB };
@@ -96,13 +99,15 @@ static int build_service(struct dom *d, struct errbuf *e)
     char cmdline[1300];
 
     if (d->img->high > (top - 2 - d->cfg.keep) << PAGE_SHIFT)
-        return fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name, d->img->name,
-                    d->cfg.memory_mb);
+        return fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name,
+                    d->img->name, d->cfg.memory_mb);
     d->store_gfn = top - 1;
     d->console_gfn = top - 2;
-    int at = snprintf(d->words, sizeof(d->words), "domid=%u name=%s ram=%lu", d->id, d->cfg.name, map.ram_bytes);
+    int at = snprintf(d->words, sizeof(d->words), "domid=%u name=%s ram=%lu", d->id, d->cfg.name,
+                      map.ram_bytes);
     if (d->cfg.keep)
-        at += snprintf(d->words + at, sizeof(d->words) - (size_t)at, " keep=%lu:%u", top - 2 - d->cfg.keep, d->cfg.keep);
+        at += snprintf(d->words + at, sizeof(d->words) - (size_t)at, " keep=%lu:%u",
+                       top - 2 - d->cfg.keep, d->cfg.keep);
     if (d->cfg.deadline_ms)
         snprintf(d->words + at, sizeof(d->words) - (size_t)at, " deadline=%u", d->cfg.deadline_ms);
     int rc = populate(d, 0, map.ram_bytes, e);
@@ -121,7 +126,7 @@ static int build_service(struct dom *d, struct errbuf *e)
     return rc ? fail(e, rc, "%s: cannot be written: %s", d->cfg.name, errno_text(rc)) : 0;
 }
 
-/* --- a guest ----------------------------------------------------------------------------------------------------------------- */
+/* --- a guest ---------------------------------------------------------------------------------- */
 struct load {
     struct dom *d;
     struct elf_stream *elf;
@@ -142,7 +147,8 @@ static int kernel_sink(void *arg, const void *data, size_t len)
     return elf_feed(l->elf, data, len);
 }
 
-static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t *high, struct errbuf *e)
+static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t *high,
+                       struct errbuf *e)
 {
     struct load l = { .d = d, .elf = malloc(sizeof(*l.elf)) };
     struct image *img = bundle_find(&bundle, d->cfg.kernel);
@@ -182,17 +188,20 @@ static int ramdisk_sink(void *arg, const void *data, size_t len)
     return rc;
 }
 
-static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot_map *map, struct errbuf *e)
+static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot_map *map,
+                        struct errbuf *e)
 {
     struct image *img = bundle_find(&bundle, d->cfg.ramdisk);
 
     e->s[0] = '\0';
     if (!img)
-        return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name, d->cfg.ramdisk);
-    uint64_t room = top > above ? top - above : 0, size = (img->full_len + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+        return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name,
+                    d->cfg.ramdisk);
+    uint64_t room = top > above ? top - above : 0,
+             size = (img->full_len + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
     if (size > room)
-        return fail(e, -ENOMEM, "%s: memory: ramdisk '%s' does not fit into %u MiB", d->cfg.name, d->cfg.ramdisk,
-                    d->cfg.memory_mb);
+        return fail(e, -ENOMEM, "%s: memory: ramdisk '%s' does not fit into %u MiB", d->cfg.name,
+                    d->cfg.ramdisk, d->cfg.memory_mb);
     struct load l = { .d = d, .gpa = top - size, .left = img->full_len };
     map->module_gpa = top - size;
     map->module_len = img->full_len;
@@ -206,7 +215,9 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
 
 static int build_guest(struct dom *d, uint64_t *entry, struct errbuf *e)
 {
-    struct boot_map map = { .guest = true, .ram_bytes = d->cfg.memory_mb * MIB, .rsdp = SPECIAL_GPA };
+    struct boot_map map = { .guest = true,
+                            .ram_bytes = d->cfg.memory_mb * MIB,
+                            .rsdp = SPECIAL_GPA };
     uint64_t low = map.ram_bytes < LOW_RAM_END ? map.ram_bytes : LOW_RAM_END, high = 0;
     uint8_t *buf = malloc(ACPI_PAGES * PAGE_SIZE);
     int rc;
@@ -222,7 +233,8 @@ static int build_guest(struct dom *d, uint64_t *entry, struct errbuf *e)
         rc = populate(d, 1ul << 32, map.ram_bytes - low, e);
     if (!rc)
         rc = load_kernel(d, low, entry, &high, e);
-    /* Linux reads the ramdisk's place from low memory; the top of it is what nothing else wants at boot. */
+    /* Linux reads the ramdisk's place from low memory; the top of it is what nothing else wants at
+     * boot. */
     if (!rc && d->cfg.ramdisk[0])
         rc = load_ramdisk(d, high, low, &map, e);
     if (!rc) {
@@ -238,12 +250,15 @@ static int build_guest(struct dom *d, uint64_t *entry, struct errbuf *e)
     return rc;
 }
 
-/* --- the order of it all -------------------------------------------------------------------------------------------------------- */
+/* --- the order of it all ---------------------------------------------------------------------- */
 static int setup_rings(struct dom *d, struct errbuf *e)
 {
     struct bh_setup_rings r = {
-        .domid = d->id, .console_domid = BH_DOMID_CONTROL, .store_domid = BH_DOMID_STORE,
-        .console_gfn = d->console_gfn, .store_gfn = d->store_gfn,
+        .domid = d->id,
+        .console_domid = BH_DOMID_CONTROL,
+        .store_domid = BH_DOMID_STORE,
+        .console_gfn = d->console_gfn,
+        .store_gfn = d->store_gfn,
     };
     long rc = bh_control(BH_CTL_SETUP_RINGS, &r);
 
@@ -308,7 +323,9 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
 
 static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
 {
-    struct bh_create c = { .domid = slot_for(cfg), .role = (uint8_t)cfg->role, .nr_vcpus = (uint8_t)cfg->vcpus };
+    struct bh_create c = { .domid = slot_for(cfg),
+                           .role = (uint8_t)cfg->role,
+                           .nr_vcpus = (uint8_t)cfg->vcpus };
     uint64_t ram = cfg->memory_mb * MIB >> PAGE_SHIFT;
 
     if (c.domid == NO_DOMID)
@@ -374,7 +391,8 @@ int dom_destroy(struct dom *d, struct errbuf *e)
     struct bh_domid id = { .domid = d->id };
 
     domcon_drain(d);
-    /* First it stops; then the others let go of its pages; its name is free at once, its frames when the last one did. */
+    /* First it stops; then the others let go of its pages; its name is free at once, its frames
+     * when the last one did. */
     pci_detach_all(d);
     domcon_disconnect(d);
     long rc = bh_control(BH_CTL_DESTROY, &id);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads the boot bundle: structure by libfdt, data by zlib. Node and property names are U-Boot's FIT format. */
+/* Reads the boot bundle: structure by libfdt, data by zlib. Node and property names are U-Boot's
+ * FIT format. */
 #include "bundle.h"
 #include "sha256.h"
 #include <errno.h>
@@ -43,7 +44,8 @@ static int add_image(struct bundle *b, int images, const char *name, char *err, 
     img->len = img->full_len = (size_t)len;
     img->gzip = !strcmp(compression, "gzip");
     img->node = node;
-    if (img->gzip && img->len >= 18) { /* RFC 1952: the last four bytes are the size, little-endian */
+    if (img->gzip &&
+        img->len >= 18) { /* RFC 1952: the last four bytes are the size, little-endian */
         uint32_t size;
         memcpy(&size, (const uint8_t *)img->data + img->len - 4, 4);
         img->full_len = size;
@@ -129,7 +131,8 @@ int image_verify(struct bundle *b, struct image *img, char *err, size_t n)
     if (img->verified)
         return 0;
     if (!img->bad) {
-        fdt_for_each_subnode(node, b->fdt, img->node) {
+        fdt_for_each_subnode(node, b->fdt, img->node)
+        {
             const char *name = fdt_get_name(b->fdt, node, NULL);
             if (!name || strncmp(name, "hash", 4) != 0)
                 continue;
@@ -150,7 +153,8 @@ int image_verify(struct bundle *b, struct image *img, char *err, size_t n)
     return -EBADMSG;
 }
 
-static int inflate_all(const struct image *img, sink_fn sink, void *arg, uint8_t *buf, char *err, size_t n)
+static int inflate_all(const struct image *img, sink_fn sink, void *arg, uint8_t *buf, char *err,
+                       size_t n)
 {
     z_stream z = { .next_in = (Bytef *)(uintptr_t)img->data, .avail_in = (uInt)img->len };
     int rc, zrc;
@@ -206,12 +210,14 @@ static int load_sink(void *arg, const void *data, size_t len)
     return 0;
 }
 
-int image_load(struct bundle *b, struct image *img, void **out, size_t *len, size_t max, char *err, size_t n)
+int image_load(struct bundle *b, struct image *img, void **out, size_t *len, size_t max, char *err,
+               size_t n)
 {
     struct load l = { .max = img->full_len };
 
     if (img->full_len > max) {
-        snprintf(err, n, "bundle: image '%s': %zu bytes, at most %zu are accepted", img->name, img->full_len, max);
+        snprintf(err, n, "bundle: image '%s': %zu bytes, at most %zu are accepted", img->name,
+                 img->full_len, max);
         return -E2BIG;
     }
     int rc = image_verify(b, img, err, n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration parser: text to key and list of strings (xl's values all are strings in the end), then one row per key. */
+/* The configuration parser: text to key and list of strings (xl's values all are strings in the
+ * end), then one row per key. */
 #include "config.h"
 #include <errno.h>
 #include <stdio.h>
@@ -34,11 +35,11 @@ __attribute__((format(printf, 2, 3))) static int fail(struct parser *ps, const c
     return -EINVAL;
 }
 
-/* --- text ------------------------------------------------------------------------------------------------------ */
+/* --- text ------------------------------------------------------------------------------------- */
 static bool is_word(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.' || c == '/' || c == ':';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.' || c == '/' || c == ':';
 }
 
 /* Blanks and comments; newlines too when `lines`. */
@@ -103,10 +104,12 @@ static int list(struct parser *ps)
     }
 }
 
-/* --- values ----------------------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 static int one(struct parser *ps)
 {
-    return ps->is_list || ps->nr_items != 1 ? fail(ps, "%s: expected one value, not a list", ps->key) : 0;
+    return ps->is_list || ps->nr_items != 1
+               ? fail(ps, "%s: expected one value, not a list", ps->key)
+               : 0;
 }
 
 static int text_value(struct parser *ps, char *out, size_t n)
@@ -154,7 +157,9 @@ static int hex(const char **p, unsigned digits, uint32_t *out)
     uint32_t v = 0;
     for (unsigned i = 0; i < digits; i++, (*p)++) {
         char c = **p;
-        uint32_t d = c >= '0' && c <= '9' ? (uint32_t)(c - '0') : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a' + 10) : 16;
+        uint32_t d = c >= '0' && c <= '9'                 ? (uint32_t)(c - '0')
+                     : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a' + 10)
+                                                          : 16;
         if (d > 15)
             return -1;
         v = v << 4 | d;
@@ -174,7 +179,8 @@ bool config_sbdf(const char *text, uint32_t *sbdf)
     } else if (strlen(text) != 7) {
         return false;
     }
-    if (hex(&p, 2, &bus) || *p++ != ':' || hex(&p, 2, &dev) || *p++ != '.' || hex(&p, 1, &fn) || dev > 31 || fn > 7)
+    if (hex(&p, 2, &bus) || *p++ != ':' || hex(&p, 2, &dev) || *p++ != '.' || hex(&p, 1, &fn) ||
+        dev > 31 || fn > 7)
         return false;
     *sbdf = BH_SBDF(seg, bus, dev, fn);
     return true;
@@ -234,7 +240,7 @@ static int one_vif(struct parser *ps, char *spec)
     return rc;
 }
 
-/* --- one function per key ------------------------------------------------------------------------------------------- */
+/* --- one function per key --------------------------------------------------------------------- */
 static int k_name(struct parser *ps)
 {
     int rc = text_value(ps, ps->c->name, sizeof(ps->c->name));
@@ -243,10 +249,19 @@ static int k_name(struct parser *ps)
             rc = fail(ps, "name: '%s' has a character that is not allowed", ps->c->name);
     return rc;
 }
-static int k_kernel(struct parser *ps) { return text_value(ps, ps->c->kernel, sizeof(ps->c->kernel)); }
-static int k_ramdisk(struct parser *ps) { return text_value(ps, ps->c->ramdisk, sizeof(ps->c->ramdisk)); }
+static int k_kernel(struct parser *ps)
+{
+    return text_value(ps, ps->c->kernel, sizeof(ps->c->kernel));
+}
+static int k_ramdisk(struct parser *ps)
+{
+    return text_value(ps, ps->c->ramdisk, sizeof(ps->c->ramdisk));
+}
 static int k_image(struct parser *ps) { return text_value(ps, ps->c->image, sizeof(ps->c->image)); }
-static int k_extra(struct parser *ps) { return text_value(ps, ps->c->cmdline, sizeof(ps->c->cmdline)); }
+static int k_extra(struct parser *ps)
+{
+    return text_value(ps, ps->c->cmdline, sizeof(ps->c->cmdline));
+}
 static int k_memory(struct parser *ps) { return number(ps, 1, 1u << 20, &ps->c->memory_mb); }
 static int k_vcpus(struct parser *ps) { return number(ps, 1, BH_MAX_VCPUS, &ps->c->vcpus); }
 static int k_keep(struct parser *ps) { return number(ps, 0, BH_KEEP_MAX, &ps->c->keep); }
@@ -263,7 +278,10 @@ static int k_autostart(struct parser *ps)
 static int k_role(struct parser *ps)
 {
     static const char *const names[] = {
-        [BH_ROLE_GUEST] = "guest", [BH_ROLE_STORE] = "store", [BH_ROLE_PCIBACK] = "pciback", [BH_ROLE_DRIVER] = "driver",
+        [BH_ROLE_GUEST] = "guest",
+        [BH_ROLE_STORE] = "store",
+        [BH_ROLE_PCIBACK] = "pciback",
+        [BH_ROLE_DRIVER] = "driver",
     };
     unsigned v = 0;
     int rc = choice(ps, names, sizeof(names) / sizeof(names[0]), &v);
@@ -310,7 +328,8 @@ static int k_pci(struct parser *ps)
         if (ps->c->nr_pci == CFG_MAX_PCI)
             return fail(ps, "pci: more than %d", CFG_MAX_PCI);
         if (!config_sbdf(ps->item[i], &ps->c->pci[ps->c->nr_pci]))
-            return fail(ps, "pci: bad device '%s' (bus:slot.function or domain:bus:slot.function)", ps->item[i]);
+            return fail(ps, "pci: bad device '%s' (bus:slot.function or domain:bus:slot.function)",
+                        ps->item[i]);
         ps->c->nr_pci++;
     }
     return 0;
@@ -325,12 +344,24 @@ static const struct key {
     const char *name;
     int (*set)(struct parser *ps);
 } keys[] = {
-    { "name", k_name },             { "type", k_type },           { "kernel", k_kernel },
-    { "ramdisk", k_ramdisk },       { "memory", k_memory },       { "vcpus", k_vcpus },
-    { "extra", k_extra },           { "cmdline", k_extra },       { "vif", k_vif },
-    { "disk", k_disk },             { "pci", k_pci },             { "on_crash", k_on_crash },
-    { "on_poweroff", k_on_poweroff }, { "on_reboot", k_on_reboot }, { "role", k_role },
-    { "image", k_image },           { "keep", k_keep },           { "autostart", k_autostart },
+    { "name", k_name },
+    { "type", k_type },
+    { "kernel", k_kernel },
+    { "ramdisk", k_ramdisk },
+    { "memory", k_memory },
+    { "vcpus", k_vcpus },
+    { "extra", k_extra },
+    { "cmdline", k_extra },
+    { "vif", k_vif },
+    { "disk", k_disk },
+    { "pci", k_pci },
+    { "on_crash", k_on_crash },
+    { "on_poweroff", k_on_poweroff },
+    { "on_reboot", k_on_reboot },
+    { "role", k_role },
+    { "image", k_image },
+    { "keep", k_keep },
+    { "autostart", k_autostart },
     { "deadline", k_deadline },
 };
 
@@ -346,7 +377,8 @@ static int assignment(struct parser *ps)
         ps->p++;
     len = (size_t)(ps->p - start);
     if (!len)
-        return fail(ps, "expected key = value at '%.*s'", ps->end - start > 10 ? 10 : (int)(ps->end - start), start);
+        return fail(ps, "expected key = value at '%.*s'",
+                    ps->end - start > 10 ? 10 : (int)(ps->end - start), start);
     snprintf(ps->key, sizeof(ps->key), "%.*s", (int)len, start);
     skip(ps, false);
     if (ps->p == ps->end || *ps->p != '=')
@@ -378,7 +410,8 @@ static struct parser *parser_new(struct domcfg *c, const char *file, char *err, 
     return ps;
 }
 
-int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err, size_t n)
+int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err,
+                 size_t n)
 {
     memset(c, 0, sizeof(*c));
     c->vcpus = 1;
@@ -410,7 +443,8 @@ int config_parse(struct domcfg *c, const char *file, const char *text, size_t le
     return rc;
 }
 
-/* A shell word: key=value, where the value may go without quotes even if it has blanks (the shell took them off). */
+/* A shell word: key=value, where the value may go without quotes even if it has blanks (the shell
+ * took them off). */
 int config_override(struct domcfg *c, const char *text, char *err, size_t n)
 {
     const char *eq = strchr(text, '=');
@@ -434,7 +468,8 @@ int config_override(struct domcfg *c, const char *text, char *err, size_t n)
         unsigned i;
         for (i = 0; i < sizeof(keys) / sizeof(keys[0]) && strcmp(keys[i].name, ps->key) != 0; i++)
             ;
-        rc = i < sizeof(keys) / sizeof(keys[0]) ? keys[i].set(ps) : fail(ps, "unknown key '%s'", ps->key);
+        rc = i < sizeof(keys) / sizeof(keys[0]) ? keys[i].set(ps)
+                                                : fail(ps, "unknown key '%s'", ps->key);
     }
     free(ps);
     return rc;

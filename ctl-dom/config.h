@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Domain configurations in xl's syntax (`key = "text"`, `key = number`, `key = [ "a", "b" ]`, # comments) and the few keys of
- * our own: role, image, keep, autostart, deadline. An unknown key or device option is an error that names it with file and line.
+ * Domain configurations in xl's syntax (`key = "text"`, `key = number`, `key = [ "a", "b" ]`, #
+ * comments) and the few keys of our own: role, image, keep, autostart, deadline. An unknown key or
+ * device option is an error that names it with file and line.
  *
  * Pure: no hypercalls.
  */
@@ -39,7 +40,8 @@ struct domcfg {
 };
 
 /* Both fill c (override: change it) and return 0, or -EINVAL with one line in err. */
-int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err, size_t n);
+int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err,
+                 size_t n);
 int config_override(struct domcfg *c, const char *assignment, char *err, size_t n);
 /* What must hold between the keys. */
 int config_check(const struct domcfg *c, const char *file, char *err, size_t n);

@@ -44,7 +44,8 @@ static void line_out(const char *line, size_t len)
 {
     switch (mode) {
     case CON_HELD:
-        if (len > HELD_SIZE - held_len) /* the newest are dropped: the first ones say what began it */
+        if (len >
+            HELD_SIZE - held_len) /* the newest are dropped: the first ones say what began it */
             return;
         memcpy(held + held_len, line, len);
         held_len += len;
@@ -54,9 +55,7 @@ static void line_out(const char *line, size_t len)
         con_write(line, len);
         edit_show(shell_edit());
         break;
-    case CON_PLAIN:
-        con_write(line, len);
-        break;
+    case CON_PLAIN: con_write(line, len); break;
     }
 }
 
@@ -84,7 +83,7 @@ void con_set_mode(enum con_mode m)
     }
 }
 
-/* --- input ------------------------------------------------------------------------------------------------------------------ */
+/* --- input ------------------------------------------------------------------------------------ */
 static void fill_input(void)
 {
     char buf[256];
@@ -93,7 +92,8 @@ static void fill_input(void)
         uint32_t room = INPUT_SIZE - (in_head - in_tail);
         if (!room) /* the rest stays in the core until somebody reads */
             return;
-        long n = hypercall(__HYPERVISOR_console_io, CONSOLEIO_read, room < sizeof(buf) ? room : sizeof(buf), (uint64_t)buf, 0);
+        long n = hypercall(__HYPERVISOR_console_io, CONSOLEIO_read,
+                           room < sizeof(buf) ? room : sizeof(buf), (uint64_t)buf, 0);
         if (n <= 0)
             return;
         for (long i = 0; i < n; i++)
@@ -107,10 +107,7 @@ static void on_input(uint32_t port, void *arg)
     fill_input();
 }
 
-int con_peek(void)
-{
-    return in_head == in_tail ? -1 : input[in_tail % INPUT_SIZE];
-}
+int con_peek(void) { return in_head == in_tail ? -1 : input[in_tail % INPUT_SIZE]; }
 
 void con_getc(void)
 {
@@ -129,7 +126,7 @@ bool con_skip_to(unsigned char c)
     return false;
 }
 
-/* --- the core's log ------------------------------------------------------------------------------------------------------------ */
+/* --- the core's log --------------------------------------------------------------------------- */
 static void on_log(uint32_t port, void *arg)
 {
     (void)port, (void)arg;
@@ -192,7 +189,8 @@ void console_open(void)
     bh_control(BH_CTL_CONSOLE, &c);
     while (log_read(skip, sizeof(skip), &log_pos)) /* these lines were on the wire already */
         ;
-    if (event_bind_virq(VIRQ_CONSOLE, on_input, NULL) < 0 || event_bind_virq(VIRQ_CON_RING, on_log, NULL) < 0)
+    if (event_bind_virq(VIRQ_CONSOLE, on_input, NULL) < 0 ||
+        event_bind_virq(VIRQ_CON_RING, on_log, NULL) < 0)
         say("console: no input");
     fill_input();
 }

@@ -8,12 +8,13 @@
 
 #define MIB (1024ul * 1024)
 
-/* --- errors: one line for the user, filled where it is known best ---------------------------------------------------- */
+/* --- errors: one line for the user, filled where it is known best ----------------------------- */
 struct errbuf { char s[256]; };
-int fail(struct errbuf *e, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4))); /* returns rc */
+/* returns rc */
+int fail(struct errbuf *e, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 const char *errno_text(int rc);
 
-/* --- domains (dom.c) -------------------------------------------------------------------------------------------------------- */
+/* --- domains (dom.c) -------------------------------------------------------------------------- */
 #define BACKLOG_SIZE 16384u
 
 struct domcon {                  /* domcon.c */
@@ -29,7 +30,8 @@ struct domcon {                  /* domcon.c */
 enum life { LIFE_NEW = 0, LIFE_STARTING, LIFE_UP, LIFE_WAITING, LIFE_DEAD };
 
 struct svc_seg { uint64_t gpa; const void *src; size_t len; };
-struct svc_image {               /* an inflated image, kept for restarts and shared by all domains that run it */
+/* An inflated image, kept for restarts and shared by all domains that run it. */
+struct svc_image {
     char name[64];
     void *file;
     struct svc_seg seg[16]; /* ELF_SEGMENTS */
@@ -71,24 +73,28 @@ struct dom *dom_find(const char *name, struct errbuf *e); /* the same, with the 
 struct dom *dom_new(domid_t id, const struct domcfg *cfg);
 void dom_forget(struct dom *d);
 #define NO_DOMID 0xffffu
-domid_t slot_for(const struct domcfg *cfg);      /* BH_DOMID_ANY for guests; NO_DOMID when slots are out */
+/* BH_DOMID_ANY for guests; NO_DOMID when slots are out */
+domid_t slot_for(const struct domcfg *cfg);
 struct dom *first_net_backend(void);
 
-/* --- the bundle and configurations (load.c) ------------------------------------------------------------------------------------- */
+/* --- the bundle and configurations (load.c) --------------------------------------------------- */
 extern struct bundle bundle;
-int config_load(struct domcfg *c, const char *name, struct errbuf *e); /* NAME or NAME.cfg of the bundle, not checked yet */
+/* NAME or NAME.cfg of the bundle, not checked yet */
+int config_load(struct domcfg *c, const char *name, struct errbuf *e);
 struct svc_image *svc_image_get(const char *name, struct errbuf *e);
 
-/* --- builder (build.c, start_info.c) ------------------------------------------------------------------------------------------- */
-/* Builds, connects and starts a domain; on failure nothing of it stays. lenient: a driver domain goes on without a device that it
- * cannot have (said on the console). */
+/* --- builder (build.c, start_info.c) ---------------------------------------------------------- */
+/* Builds, connects and starts a domain; on failure nothing of it stays. lenient: a driver domain
+ * goes on without a device that it cannot have (said on the console). */
 int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e);
 /* Ends a domain of ours, with its nodes, rings and devices. */
 int dom_destroy(struct dom *d, struct errbuf *e);
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len);
-int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len); /* leaves out pages of zeroes */
+/* leaves out pages of zeroes */
+int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len);
 
-#define BOOT_GPA       0x1000ul /* start info, module list, memory map; a page further the command line */
+/* Start info, module list, memory map; a page further the command line. */
+#define BOOT_GPA       0x1000ul
 #define BOOT_BLOCK     0x2000ul
 #define IMAGE_GPA      0x100000ul
 #define SPECIAL_GPA    0xfc000000ul /* guests: ACPI tables, then console and xenstore page */
@@ -107,9 +113,10 @@ struct boot_map {
 void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmdline);
 void service_cmdline(const struct dom *d, char *out, size_t n);
 
-/* --- xenstore layout (store.c) -------------------------------------------------------------------------------------------------- */
+/* --- xenstore layout (store.c) ---------------------------------------------------------------- */
 extern bool store_up;
-int store_prepare(struct dom *store, struct errbuf *e); /* control's own ring to the store: page, grant and port */
+/* control's own ring to the store: page, grant and port */
+int store_prepare(struct dom *store, struct errbuf *e);
 int store_connect(void);                                /* once the store runs */
 int store_add_domain(struct dom *d, struct errbuf *e);  /* its directory, its devices, both sides */
 int store_add_pci(struct dom *d, struct errbuf *e);
@@ -119,41 +126,47 @@ void store_remove_domain(struct dom *d);
 int store_wait_backends(const struct dom *d, struct errbuf *e);
 int store_control(const struct dom *d, const char *what); /* control/shutdown */
 
-/* --- PCI (pci.c) ---------------------------------------------------------------------------------------------------------------- */
+/* --- PCI (pci.c) ------------------------------------------------------------------------------ */
 bool pci_find(uint32_t sbdf, struct bh_pci_info *out);
 bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *out); /* n-th device of id */
 const char *sbdf_text(uint32_t sbdf);
 int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e);
 void pci_detach_all(const struct dom *d);
 
-/* --- physical console (console.c) --------------------------------------------------------------------------------------------- */
+/* --- physical console (console.c) ------------------------------------------------------------- */
 void console_open(void);
 void con_write(const char *s, size_t len);
-void out(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* output of the command that runs */
-void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* a line from behind the scenes: never tears the prompt */
+/* output of the command that runs */
+void out(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* a line from behind the scenes: never tears the prompt */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int con_peek(void);              /* the next byte from the keyboard; -1: none */
 void con_getc(void);             /* takes it */
-bool con_skip_to(unsigned char c); /* drops what comes before the next c; false: there is none, nothing dropped */
+/* drops what comes before the next c; false: there is none, nothing dropped */
+bool con_skip_to(unsigned char c);
 void con_core_log(void);         /* prints new lines of the core's log */
 void dmesg(void);
-/* What say() does now: PLAIN prints, EDITING goes around the prompt, HELD keeps lines until the console is left. */
+/* What say() does now: PLAIN prints, EDITING goes around the prompt, HELD keeps lines until the
+ * console is left. */
 enum con_mode { CON_PLAIN, CON_EDITING, CON_HELD };
 void con_set_mode(enum con_mode m);
 
-/* --- consoles of the domains (domcon.c) ---------------------------------------------------------------------------------------- */
+/* --- consoles of the domains (domcon.c) ------------------------------------------------------- */
 int domcon_connect(struct dom *d, struct errbuf *e);
 void domcon_drain(struct dom *d);
 void domcon_restart(struct dom *d); /* the ring's page was zeroed */
 void domcon_disconnect(struct dom *d);
-void domcon_attach(struct dom *d);  /* prints the backlog; from now on its output goes to the wire */
+/* prints the backlog; from now on its output goes to the wire */
+void domcon_attach(struct dom *d);
 struct dom *domcon_attached(void);
 void domcon_leave(void);
 bool domcon_key(unsigned char c);   /* false: no room now, try again */
 void domcon_last_line(const struct dom *d, char *buf, size_t n);
 
-/* --- supervisor (supervisor.c) ------------------------------------------------------------------------------------------------- */
+/* --- supervisor (supervisor.c) ---------------------------------------------------------------- */
 void supervisor_init(void);
-void supervisor_scan(void);      /* looks at the state of every domain; restarts at once what is to be restarted */
+/* looks at the state of every domain; restarts at once what is to be restarted */
+void supervisor_scan(void);
 void supervisor_work(void);      /* what may wait: reports, ends of guests */
 void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
 bool supervisor_all_up(void);
@@ -162,7 +175,7 @@ int supervisor_restart(struct dom *d, struct errbuf *e);
 /* One turn of everything but the keyboard, for those who wait for something. */
 void turn(uint64_t until_ns);
 
-/* --- shell (shell.c, commands.c, info.c) ---------------------------------------------------------------------------------------- */
+/* --- shell (shell.c, commands.c, info.c) ------------------------------------------------------ */
 void shell_run(void) __attribute__((noreturn));
 #define MAX_ARGS 16
 struct command {

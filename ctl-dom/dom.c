@@ -9,7 +9,8 @@
 
 struct dom *doms;
 
-/* A slot's domid belongs to one name until the machine ends: peers of the dead one may still hold grants and ports for it. */
+/* A slot's domid belongs to one name until the machine ends: peers of the dead one may still hold
+ * grants and ports for it. */
 static char slot_name[BH_FIRST_GUEST][BH_NAME_LEN] = {
     [BH_DOMID_CONTROL] = "control",
 };
@@ -26,12 +27,27 @@ int fail(struct errbuf *e, int rc, const char *fmt, ...)
 
 const char *errno_text(int rc)
 {
-    static const struct { int e; const char *text; } texts[] = {
-        { EPERM, "not permitted" }, { ENOENT, "not found" }, { ESRCH, "no such domain" }, { EIO, "the connection broke" },
-        { E2BIG, "over its limit" }, { ENOMEM, "out of memory" }, { EACCES, "access denied" }, { EFAULT, "bad address" },
-        { EBUSY, "busy" }, { EEXIST, "exists already" }, { ENODEV, "no such device" }, { EINVAL, "invalid" },
-        { ENOSPC, "no space" }, { ENOSYS, "not offered by the core" }, { ETIME, "no answer in time" },
-        { EXDEV, "shared group" }, { EOPNOTSUPP, "not supported" },
+    static const struct {
+        int e;
+        const char *text;
+    } texts[] = {
+        { EPERM, "not permitted" },
+        { ENOENT, "not found" },
+        { ESRCH, "no such domain" },
+        { EIO, "the connection broke" },
+        { E2BIG, "over its limit" },
+        { ENOMEM, "out of memory" },
+        { EACCES, "access denied" },
+        { EFAULT, "bad address" },
+        { EBUSY, "busy" },
+        { EEXIST, "exists already" },
+        { ENODEV, "no such device" },
+        { EINVAL, "invalid" },
+        { ENOSPC, "no space" },
+        { ENOSYS, "not offered by the core" },
+        { ETIME, "no answer in time" },
+        { EXDEV, "shared group" },
+        { EOPNOTSUPP, "not supported" },
     };
     static char other[24];
 
@@ -58,7 +74,9 @@ struct dom *dom_by_name(const char *name)
     for (struct dom *d = doms; d; d = d->next)
         if (!strcmp(d->cfg.name, name))
             return d;
-    return *name >= '0' && *name <= '9' && !*end && id < DOMID_FIRST_RESERVED ? dom_by_id((domid_t)id) : NULL;
+    return *name >= '0' && *name <= '9' && !*end && id < DOMID_FIRST_RESERVED
+               ? dom_by_id((domid_t)id)
+               : NULL;
 }
 
 struct dom *dom_find(const char *name, struct errbuf *e)
@@ -66,8 +84,11 @@ struct dom *dom_find(const char *name, struct errbuf *e)
     struct dom *d = dom_by_name(name);
 
     if (!d)
-        fail(e, -ESRCH, !strcmp(name, "control") || !strcmp(name, "0") ? "%s: not for the control domain itself"
-                                                                       : "%s: no such domain", name);
+        fail(e, -ESRCH,
+             !strcmp(name, "control") || !strcmp(name, "0")
+                 ? "%s: not for the control domain itself"
+                 : "%s: no such domain",
+             name);
     return d;
 }
 

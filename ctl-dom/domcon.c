@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The consoles of the domains: each one's ring (<xen/io/console.h>, granted by reference 0) is emptied into a backlog and, when
- * somebody looks at it, onto the wire. The other end writes the ring: indexes are read once and bounded.
+ * The consoles of the domains: each one's ring (<xen/io/console.h>, granted by reference 0) is
+ * emptied into a backlog and, when somebody looks at it, onto the wire. The other end writes the
+ * ring: indexes are read once and bounded.
  */
 #include "ctl.h"
 #include <errno.h>
@@ -11,9 +12,9 @@
 #include <xen/io/console.h>
 
 /* A domain that floods its console takes this much of our time, no more. */
-#define RATE_BYTES  (256u * 1024)
-#define RATE_NS     1000000000ull
-#define RETRY_NS    20000000ull
+#define RATE_BYTES (256u * 1024)
+#define RATE_NS    1000000000ull
+#define RETRY_NS   20000000ull
 
 static struct dom *attached;
 static struct dtimer retry;
@@ -149,7 +150,7 @@ void domcon_disconnect(struct dom *d)
     grant_unmap(&d->con.map);
 }
 
-/* --- attached ----------------------------------------------------------------------------------------------------------------- */
+/* --- attached --------------------------------------------------------------------------------- */
 void domcon_attach(struct dom *d)
 {
     struct domcon *c = &d->con;
@@ -171,15 +172,9 @@ void domcon_attach(struct dom *d)
     }
 }
 
-struct dom *domcon_attached(void)
-{
-    return attached;
-}
+struct dom *domcon_attached(void) { return attached; }
 
-void domcon_leave(void)
-{
-    attached = NULL;
-}
+void domcon_leave(void) { attached = NULL; }
 
 bool domcon_key(unsigned char ch)
 {
@@ -189,7 +184,8 @@ bool domcon_key(unsigned char ch)
         return true;
     uint32_t prod = r->in_prod, used = prod - READ_ONCE(r->in_cons);
     if (used >= sizeof(r->in)) {
-        /* A domain that does not read loses the keyboard to nobody but itself: the byte is dropped if it never read. */
+        /* A domain that does not read loses the keyboard to nobody but itself: the byte is dropped
+         * if it never read. */
         return used > sizeof(r->in);
     }
     r->in[MASK_XENCONS_IDX(prod, r->in)] = (char)ch;
@@ -208,7 +204,8 @@ void domcon_last_line(const struct dom *d, char *buf, size_t n)
     buf[0] = '\0';
     if (!c->log)
         return;
-    while (end > oldest && (c->log[(end - 1) % BACKLOG_SIZE] == '\n' || c->log[(end - 1) % BACKLOG_SIZE] == '\r'))
+    while (end > oldest &&
+           (c->log[(end - 1) % BACKLOG_SIZE] == '\n' || c->log[(end - 1) % BACKLOG_SIZE] == '\r'))
         end--;
     uint64_t from = end;
     while (from > oldest && c->log[(from - 1) % BACKLOG_SIZE] != '\n')

@@ -4,15 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put(struct edit *e, const char *s)
-{
-    e->out(s, strlen(s));
-}
+static void put(struct edit *e, const char *s) { e->out(s, strlen(s)); }
 
-static size_t width(const struct edit *e)
-{
-    return EDIT_COLUMNS - 1 - strlen(e->prompt);
-}
+static size_t width(const struct edit *e) { return EDIT_COLUMNS - 1 - strlen(e->prompt); }
 
 /* With the cursor at the start of the screen's line. */
 static void draw(struct edit *e)
@@ -30,7 +24,8 @@ static void draw(struct edit *e)
     e->out(e->line + e->left, shown);
     put(e, "\x1b[K");
     if (e->cur - e->left != shown) {
-        snprintf(move, sizeof(move), "\r\x1b[%uC", (unsigned)(strlen(e->prompt) + e->cur - e->left));
+        snprintf(move, sizeof(move), "\r\x1b[%uC",
+                 (unsigned)(strlen(e->prompt) + e->cur - e->left));
         put(e, move);
     }
 }
@@ -63,15 +58,9 @@ void edit_flush(struct edit *e)
         redraw(e);
 }
 
-void edit_hide(struct edit *e)
-{
-    put(e, "\r\x1b[K");
-}
+void edit_hide(struct edit *e) { put(e, "\r\x1b[K"); }
 
-void edit_show(struct edit *e)
-{
-    draw(e);
-}
+void edit_show(struct edit *e) { draw(e); }
 
 static void insert(struct edit *e, char c)
 {
@@ -118,7 +107,8 @@ static void walk_history(struct edit *e, bool older)
 
 static void remember(struct edit *e)
 {
-    if (!e->len || (e->nr_history && !strcmp(e->history[(e->nr_history - 1) % EDIT_HISTORY], e->line)))
+    if (!e->len ||
+        (e->nr_history && !strcmp(e->history[(e->nr_history - 1) % EDIT_HISTORY], e->line)))
         return;
     memcpy(e->history[e->nr_history++ % EDIT_HISTORY], e->line, EDIT_MAX);
 }
@@ -195,7 +185,10 @@ static bool control(struct edit *e, unsigned char c)
         return true;
     case 1: move_to(e, 0); break;
     case 2: final(e, 'D'); break;
-    case 4: if (e->cur < e->len) cut(e, e->cur, e->cur + 1); break;
+    case 4:
+        if (e->cur < e->len)
+            cut(e, e->cur, e->cur + 1);
+        break;
     case 5: move_to(e, e->len); break;
     case 6: final(e, 'C'); break;
     case 8:

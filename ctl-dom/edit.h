@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Line editing for a VT100-like terminal of 80 columns: arrows, Home, End, Delete, backspace, ^A ^E ^B ^F ^K ^U ^W ^C ^L ^P ^N, history.
- * A line longer than the screen scrolls sideways. The terminal is reached by one function, so that the unit test
- * can be the terminal.
+ * Line editing for a VT100-like terminal of 80 columns: arrows, Home, End, Delete, backspace, ^A ^E
+ * ^B ^F ^K ^U ^W ^C ^L ^P ^N, history. A line longer than the screen scrolls sideways. The terminal
+ * is reached by one function, so that the unit test can be the terminal.
  *
  * Pure: no hypercalls.
  */
@@ -19,20 +19,21 @@ struct edit {
     const char *prompt;
     char line[EDIT_MAX];
     size_t len, cur;
-    size_t left;                 /* first character shown */
+    size_t left; /* first character shown */
     char history[EDIT_HISTORY][EDIT_MAX];
-    unsigned nr_history;         /* entries made so far; slot = number % EDIT_HISTORY */
-    unsigned back;               /* how many entries back the line shown is; 0: the new line */
-    char saved[EDIT_MAX];        /* the new line while history is shown */
-    bool stale;                  /* the screen is behind the line */
-    int esc;                     /* state of an escape sequence */
+    unsigned nr_history;  /* entries made so far; slot = number % EDIT_HISTORY */
+    unsigned back;        /* how many entries back the line shown is; 0: the new line */
+    char saved[EDIT_MAX]; /* the new line while history is shown */
+    bool stale;           /* the screen is behind the line */
+    int esc;              /* state of an escape sequence */
     unsigned esc_arg;
 };
 
 void edit_init(struct edit *e, void (*out)(const char *s, size_t len), const char *prompt);
 /* Starts a line: prints the prompt. */
 void edit_start(struct edit *e);
-/* One byte from the keyboard. True when a line is complete: it is in e->line (empty after ^C); call edit_start for the next. */
+/* One byte from the keyboard. True when a line is complete: it is in e->line (empty after ^C); call
+ * edit_start for the next. */
 bool edit_key(struct edit *e, unsigned char c);
 /* To be called when no more keys wait: draws what was put off. */
 void edit_flush(struct edit *e);

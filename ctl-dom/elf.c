@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define EM_X86_64 62
-#define PT_LOAD   1
-#define PT_NOTE   4
+#define EM_X86_64             62
+#define PT_LOAD               1
+#define PT_NOTE               4
 #define XEN_NOTE_PHYS32_ENTRY 18
 
 struct ehdr {
@@ -104,7 +104,8 @@ static int parse_head(struct elf_stream *s, size_t have)
     return 0;
 }
 
-/* The piece [pos, pos + len) of the file: whatever of it belongs to a segment or a note goes there. */
+/* The piece [pos, pos + len) of the file: whatever of it belongs to a segment or a note goes there.
+ */
 static int place(struct elf_stream *s, uint64_t pos, const uint8_t *data, size_t len)
 {
     uint64_t end = pos + len;
@@ -114,7 +115,8 @@ static int place(struct elf_stream *s, uint64_t pos, const uint8_t *data, size_t
         uint64_t to = s->load[i].off + s->load[i].len < end ? s->load[i].off + s->load[i].len : end;
         if (from >= to)
             continue;
-        int rc = s->write(s->arg, s->load[i].gpa + (from - s->load[i].off), data + (from - pos), (size_t)(to - from));
+        int rc = s->write(s->arg, s->load[i].gpa + (from - s->load[i].off), data + (from - pos),
+                          (size_t)(to - from));
         if (rc)
             return rc;
     }
@@ -122,7 +124,8 @@ static int place(struct elf_stream *s, uint64_t pos, const uint8_t *data, size_t
         uint64_t from = s->note[i].off > pos ? s->note[i].off : pos;
         uint64_t to = s->note[i].off + s->note[i].len < end ? s->note[i].off + s->note[i].len : end;
         if (from < to)
-            memcpy(s->notes + s->note[i].at + (from - s->note[i].off), data + (from - pos), (size_t)(to - from));
+            memcpy(s->notes + s->note[i].at + (from - s->note[i].off), data + (from - pos),
+                   (size_t)(to - from));
     }
     return 0;
 }
@@ -160,7 +163,8 @@ static bool find_entry(struct elf_stream *s)
         size_t namesz = ((size_t)h[0] + 3) & ~(size_t)3, descsz = ((size_t)h[1] + 3) & ~(size_t)3;
         if (namesz > left || descsz > left - namesz)
             return false;
-        if (h[0] == 4 && !memcmp(s->notes + name, "Xen", 4) && h[2] == XEN_NOTE_PHYS32_ENTRY && h[1] >= 4) {
+        if (h[0] == 4 && !memcmp(s->notes + name, "Xen", 4) && h[2] == XEN_NOTE_PHYS32_ENTRY &&
+            h[1] >= 4) {
             uint32_t entry;
             memcpy(&entry, s->notes + name + namesz, 4);
             s->entry = entry;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A streaming ELF loader: the file comes in pieces of any size, in order, and segments go out to their
- * physical addresses as they pass. Needs the header and program headers within the first 4 KiB, and takes the PVH entry
- * from the Xen note of type 18 (XEN_ELFNOTE_PHYS32_ENTRY).
+ * A streaming ELF loader: the file comes in pieces of any size, in order, and segments go out to
+ * their physical addresses as they pass. Needs the header and program headers within the first 4
+ * KiB, and takes the PVH entry from the Xen note of type 18 (XEN_ELFNOTE_PHYS32_ENTRY).
  *
  * Pure: no hypercalls.
  */
@@ -21,15 +21,19 @@ typedef int (*elf_write_fn)(void *arg, uint64_t gpa, const void *src, size_t len
 struct elf_stream {
     elf_write_fn write;
     void *arg;
-    uint64_t limit;      /* segments must end at or below */
-    const char *why;     /* after an error of the file: what is wrong */
-    uint64_t pos;        /* bytes fed so far */
-    uint64_t low, high;  /* extent of the segments in memory */
-    uint64_t file_end;   /* bytes that the file must have */
-    uint64_t entry;      /* PVH entry, valid after elf_end */
+    uint64_t limit;     /* segments must end at or below */
+    const char *why;    /* after an error of the file: what is wrong */
+    uint64_t pos;       /* bytes fed so far */
+    uint64_t low, high; /* extent of the segments in memory */
+    uint64_t file_end;  /* bytes that the file must have */
+    uint64_t entry;     /* PVH entry, valid after elf_end */
     unsigned nr_loads, nr_notes;
-    struct { uint64_t off, len, gpa; } load[ELF_SEGMENTS];
-    struct { uint64_t off, len, at; } note[4]; /* at: place in notes[] */
+    struct {
+        uint64_t off, len, gpa;
+    } load[ELF_SEGMENTS];
+    struct {
+        uint64_t off, len, at;
+    } note[4]; /* at: place in notes[] */
     size_t notes_len;
     bool parsed;
     uint8_t head[ELF_HEAD];

@@ -41,14 +41,17 @@ void cmd_list(int argc, char **argv)
         if (di.flags & BH_DI_RESTARTABLE)
             snprintf(restarts, sizeof(restarts), "%lu", di.instance);
         const char *name = d ? d->cfg.name : di.domid == BH_DOMID_CONTROL ? "control" : di.name;
-        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s\n", name, di.domid, di.tot_pages >> 8, di.nr_vcpus, state,
-            di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts);
+        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s\n", name, di.domid, di.tot_pages >> 8,
+            di.nr_vcpus, state, di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts);
     }
 }
 
 void cmd_info(int argc, char **argv)
 {
-    static const struct { uint32_t bit; const char *name; } feature[] = {
+    static const struct {
+        uint32_t bit;
+        const char *name;
+    } feature[] = {
         { BH_SYS_IOMMU, "iommu" }, { BH_SYS_INTREMAP, "intremap" }, { BH_SYS_NRIP, "nrip" },
         { BH_SYS_SMEP, "smep" },   { BH_SYS_SMAP, "smap" },
     };
@@ -93,8 +96,9 @@ void cmd_pci_assignable_list(int argc, char **argv)
         if (bh_control(BH_CTL_PCI_INFO, &info))
             return;
         if (info.state != BH_PCI_PLATFORM)
-            out("%s  %04x:%04x class %06x group %u  %s%s\n", sbdf_text(info.sbdf), info.vendor, info.device,
-                info.class_rev >> 8, info.group, owner_name(&info), info.flags & BH_PCI_IOMMU ? "" : "  (no IOMMU)");
+            out("%s  %04x:%04x class %06x group %u  %s%s\n", sbdf_text(info.sbdf), info.vendor,
+                info.device, info.class_rev >> 8, info.group, owner_name(&info),
+                info.flags & BH_PCI_IOMMU ? "" : "  (no IOMMU)");
     }
 }
 
@@ -112,8 +116,9 @@ void cmd_pci_list(int argc, char **argv)
     for (unsigned i = 0; pci_owned(d->id, i, &info); i++) {
         if (!i)
             out("Vdev Device\n");
-        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf), info.vendor, info.device,
-            info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X", info.flags & BH_PCI_DMA ? "on" : "off", info.dma_faults);
+        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf), info.vendor,
+            info.device, info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X",
+            info.flags & BH_PCI_DMA ? "on" : "off", info.dma_faults);
     }
 }
 
@@ -127,7 +132,8 @@ void cmd_pci_attach(int argc, char **argv)
     if (!d) {
         out("%s\n", e.s);
     } else if (!config_sbdf(argv[2], &sbdf)) {
-        out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n", argv[2]);
+        out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n",
+            argv[2]);
     } else if (d->cfg.nr_pci == CFG_MAX_PCI) {
         out("%s: has %d devices, no more are possible\n", d->cfg.name, CFG_MAX_PCI);
     } else if (pci_attach(d, sbdf, &e)) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From the bundle to what the builder works with: configurations, and service images that are kept for restarts. */
+/* From the bundle to what the builder works with: configurations, and service images that are kept
+ * for restarts. */
 #include "ctl.h"
 #include "elf.h"
 #include <errno.h>
@@ -61,7 +62,9 @@ static int read_segments(struct svc_image *si, size_t len, struct errbuf *e)
         for (unsigned i = 0; i < s->nr_loads; i++)
             if (s->load[i].len)
                 si->seg[si->nr_segs++] = (struct svc_seg){
-                    s->load[i].gpa, (const uint8_t *)si->file + s->load[i].off, s->load[i].len,
+                    s->load[i].gpa,
+                    (const uint8_t *)si->file + s->load[i].off,
+                    s->load[i].len,
                 };
         si->entry = s->entry;
         si->high = s->high;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control domain. Its peers and rights:
- *   core        every control operation but PCI configuration space: it builds, starts and ends all other domains
- *   store       client of its protocol, with the right to introduce and release domains
+ *   core        every control operation but PCI configuration space: it builds, starts and ends all
+ * other domains store       client of its protocol, with the right to introduce and release domains
  *   all others  their console rings (grant 0 of each); nothing else of a sealed domain
- * Start reading here: the order of boot. Then build.c (how a domain is made) and supervisor.c (how one is brought back).
+ * Start reading here: the order of boot. Then build.c (how a domain is made) and supervisor.c (how
+ * one is brought back).
  */
 #include "ctl.h"
 #include <errno.h>
@@ -21,8 +22,8 @@ static void greet(void)
     struct bh_sysinfo si = { 0 };
 
     if (bh_control(BH_CTL_SYSINFO, &si) == 0)
-        say("Bulkhead %s: %u CPUs, %lu MiB, %lu MiB free", si.version, si.nr_cpus, si.total_pages >> 8,
-            (si.free_pages + si.dirty_pages) >> 8);
+        say("Bulkhead %s: %u CPUs, %lu MiB, %lu MiB free", si.version, si.nr_cpus,
+            si.total_pages >> 8, (si.free_pages + si.dirty_pages) >> 8);
     if (!(si.features & BH_SYS_IOMMU))
         say("no IOMMU: devices cannot be assigned");
 }

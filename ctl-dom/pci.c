@@ -37,7 +37,8 @@ const char *sbdf_text(uint32_t sbdf)
     static unsigned turn_of;
     char *s = text[turn_of++ % 4];
 
-    snprintf(s, sizeof(text[0]), "%04x:%02x:%02x.%x", sbdf >> 16, sbdf >> 8 & 0xff, sbdf >> 3 & 31, sbdf & 7);
+    snprintf(s, sizeof(text[0]), "%04x:%02x:%02x.%x", sbdf >> 16, sbdf >> 8 & 0xff, sbdf >> 3 & 31,
+             sbdf & 7);
     return s;
 }
 
@@ -48,23 +49,25 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
     struct bh_pci_info info;
 
     switch (rc) {
-    case -ENOENT:
-        return fail(e, rc, "%s: %s: there is no such device", who, dev);
+    case -ENOENT: return fail(e, rc, "%s: %s: there is no such device", who, dev);
     case -EACCES:
-        return fail(e, rc, "%s: %s belongs to the platform, it is not hidden: name it in pciback.hide= of the core's command line",
+        return fail(e, rc,
+                    "%s: %s belongs to the platform, it is not hidden: name it in pciback.hide= of "
+                    "the core's command line",
                     who, dev);
     case -EBUSY: {
         struct dom *owner = pci_find(sbdf, &info) ? dom_by_id(info.domid) : NULL;
-        return fail(e, rc, "%s: %s is assigned to %s already", who, dev, owner ? owner->cfg.name : "another domain");
+        return fail(e, rc, "%s: %s is assigned to %s already", who, dev,
+                    owner ? owner->cfg.name : "another domain");
     }
     case -ENODEV:
-        return fail(e, rc, "%s: %s: no IOMMU covers it, and without one it could reach all memory", who, dev);
+        return fail(e, rc, "%s: %s: no IOMMU covers it, and without one it could reach all memory",
+                    who, dev);
     case -EXDEV:
-        return fail(e, rc, "%s: %s shares its IOMMU group with devices that would not go with it", who, dev);
-    case -EOPNOTSUPP:
-        return fail(e, rc, "%s: %s has no reset that the core could use", who, dev);
-    default:
-        return fail(e, rc, "%s: %s: %s", who, dev, errno_text(rc));
+        return fail(e, rc, "%s: %s shares its IOMMU group with devices that would not go with it",
+                    who, dev);
+    case -EOPNOTSUPP: return fail(e, rc, "%s: %s has no reset that the core could use", who, dev);
+    default: return fail(e, rc, "%s: %s: %s", who, dev, errno_text(rc));
     }
 }
 
@@ -81,8 +84,8 @@ int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
     if (info.state == BH_PCI_ASSIGNED)
         return refused(d, sbdf, -EBUSY, e);
     if (d->cfg.role != BH_ROLE_DRIVER)
-        return fail(e, -EPERM, "%s: %s: only a driver domain (role = \"driver\") can have a device", d->cfg.name,
-                    sbdf_text(sbdf));
+        return fail(e, -EPERM, "%s: %s: only a driver domain (role = \"driver\") can have a device",
+                    d->cfg.name, sbdf_text(sbdf));
     long rc = bh_control(BH_CTL_ASSIGN, &a);
     return rc ? refused(d, sbdf, (int)rc, e) : 0;
 }

@@ -16,26 +16,15 @@ static unsigned nr_kept; /* ever; slot = number % KEPT */
 static void why(const struct bh_report *r, char *buf, size_t n)
 {
     switch (r->cause) {
-    case BH_CAUSE_TRIPLE_FAULT:
-        snprintf(buf, n, "triple fault at rip 0x%lx", r->rip);
-        break;
-    case BH_CAUSE_SHUTDOWN_CRASH:
-        snprintf(buf, n, "gave up at rip 0x%lx", r->rip);
-        break;
-    case BH_CAUSE_DEADLINE:
-        snprintf(buf, n, "missed its deadline at rip 0x%lx", r->rip);
-        break;
+    case BH_CAUSE_TRIPLE_FAULT: snprintf(buf, n, "triple fault at rip 0x%lx", r->rip); break;
+    case BH_CAUSE_SHUTDOWN_CRASH: snprintf(buf, n, "gave up at rip 0x%lx", r->rip); break;
+    case BH_CAUSE_DEADLINE: snprintf(buf, n, "missed its deadline at rip 0x%lx", r->rip); break;
     case BH_CAUSE_NPF:
         snprintf(buf, n, "nested page fault at 0x%lx, rip 0x%lx", r->info2, r->rip);
         break;
-    case BH_CAUSE_INJECTED:
-        snprintf(buf, n, "injected at rip 0x%lx", r->rip);
-        break;
-    case BH_CAUSE_VMENTRY:
-        snprintf(buf, n, "invalid processor state");
-        break;
-    default:
-        snprintf(buf, n, "%s", r->why[0] ? r->why : "reason unknown");
+    case BH_CAUSE_INJECTED: snprintf(buf, n, "injected at rip 0x%lx", r->rip); break;
+    case BH_CAUSE_VMENTRY: snprintf(buf, n, "invalid processor state"); break;
+    default: snprintf(buf, n, "%s", r->why[0] ? r->why : "reason unknown");
     }
 }
 
@@ -76,7 +65,8 @@ void report_restart(struct dom *d, const struct bh_dominfo *di)
     uint64_t reset = di->dma_ns >= di->unpause_ns ? di->dma_ns : di->unpause_ns;
     uint64_t from = d->crash_ns;
 
-    for (unsigned i = 0; !d->asked && i < KEPT && i < nr_kept; i++) { /* the newest of this domain */
+    for (unsigned i = 0; !d->asked && i < KEPT && i < nr_kept;
+         i++) { /* the newest of this domain */
         struct crash *c = &kept[(nr_kept - 1 - i) % KEPT];
         if (c->id == d->id) {
             c->outage_ns = di->adopted_ns - from;
@@ -84,12 +74,14 @@ void report_restart(struct dom *d, const struct bh_dominfo *di)
         }
     }
     why(&d->report, text, sizeof(text));
-    snprintf(parts, sizeof(parts), "detect %s fence %s rebuild %s reset %s adopt %s", ms(from, d->noticed_ns),
-             ms(d->noticed_ns, di->restart_ns), ms(di->restart_ns, di->unpause_ns), ms(di->unpause_ns, reset),
+    snprintf(parts, sizeof(parts), "detect %s fence %s rebuild %s reset %s adopt %s",
+             ms(from, d->noticed_ns), ms(d->noticed_ns, di->restart_ns),
+             ms(di->restart_ns, di->unpause_ns), ms(di->unpause_ns, reset),
              ms(reset, di->adopted_ns));
     char how[160];
     snprintf(how, sizeof(how), d->asked ? "restarted on request" : "crashed (%s), restarted", text);
-    say("%s: %s in %s ms (%s), restart %lu", d->cfg.name, how, ms(from, di->adopted_ns), parts, di->instance);
+    say("%s: %s in %s ms (%s), restart %lu", d->cfg.name, how, ms(from, di->adopted_ns), parts,
+        di->instance);
 }
 
 static void full(const struct bh_report *r)
@@ -97,7 +89,8 @@ static void full(const struct bh_report *r)
     static const char *const reg[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                          "r8 ", "r9 ", "r10", "r11", "r12", "r13", "r14", "r15" };
 
-    out("  instance %lu, vCPU %u, exit 0x%lx 0x%lx 0x%lx\n", r->instance, r->vcpu, r->exit_code, r->info1, r->info2);
+    out("  instance %lu, vCPU %u, exit 0x%lx 0x%lx 0x%lx\n", r->instance, r->vcpu, r->exit_code,
+        r->info1, r->info2);
     if (r->why[0])
         out("  %s\n", r->why);
     out("  rip %016lx", r->rip);
@@ -108,9 +101,11 @@ static void full(const struct bh_report *r)
     out("  rsp %016lx  rflags %08lx\n", r->rsp, r->rflags);
     out("  cr0 %08lx  cr2 %016lx  cr3 %08lx  cr4 %08lx\n", r->cr0, r->cr2, r->cr3, r->cr4);
     for (unsigned i = 0; i < 16; i++)
-        out("%s%s %016lx%s", i % 3 ? "  " : "  ", reg[i], r->gpr[i], i % 3 == 2 || i == 15 ? "\n" : "");
+        out("%s%s %016lx%s", i % 3 ? "  " : "  ", reg[i], r->gpr[i],
+            i % 3 == 2 || i == 15 ? "\n" : "");
     for (unsigned i = 0; i < r->nr_stack && i < BH_REPORT_STACK; i++)
-        out("%s%016lx%s", i % 4 ? " " : "  stack ", r->stack[i], i % 4 == 3 || i + 1 == r->nr_stack ? "\n" : "");
+        out("%s%016lx%s", i % 4 ? " " : "  stack ", r->stack[i],
+            i % 4 == 3 || i + 1 == r->nr_stack ? "\n" : "");
 }
 
 void supervisor_list_crashes(const char *name)
@@ -122,8 +117,10 @@ void supervisor_list_crashes(const char *name)
         const struct crash *c = &kept[i % KEPT];
         if (name && strcmp(c->name, name) != 0 && (!d || d->id != c->id))
             continue;
-        out("%10lu.%03lu s  %s (%u)  %s%s%s%s\n", c->when_ns / 1000000000, c->when_ns / 1000000 % 1000, c->name, c->id, c->why,
-            c->outage_ns ? ", back after " : "", c->outage_ns ? ms(0, c->outage_ns) : "", c->outage_ns ? " ms" : "");
+        out("%10lu.%03lu s  %s (%u)  %s%s%s%s\n", c->when_ns / 1000000000,
+            c->when_ns / 1000000 % 1000, c->name, c->id, c->why,
+            c->outage_ns ? ", back after " : "", c->outage_ns ? ms(0, c->outage_ns) : "",
+            c->outage_ns ? " ms" : "");
         shown++;
     }
     if (!shown)

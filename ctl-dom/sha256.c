@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* SHA-256 in one call over one buffer: the bundle lies in memory as a whole. Numbers of sections are FIPS 180-4's. */
+/* SHA-256 in one call over one buffer: the bundle lies in memory as a whole. Numbers of sections
+ * are FIPS 180-4's. */
 #include "sha256.h"
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The shell: its main loop is the control domain's, which serves everything else between two keys. */
+/* The shell: its main loop is the control domain's, which serves everything else between two keys.
+ */
 #include "ctl.h"
 #include "edit.h"
 #include "shell.h"
@@ -11,10 +12,7 @@
 
 static struct edit edit;
 
-struct edit *shell_edit(void)
-{
-    return &edit;
-}
+struct edit *shell_edit(void) { return &edit; }
 
 static const struct command *find(const char *name)
 {
@@ -87,7 +85,8 @@ static void feed(void)
             console_left();
         } else if (domcon_key((unsigned char)c)) {
             con_getc();
-        } else if (!con_skip_to(LEAVE)) { /* a domain that does not read must not keep the user from leaving */
+        } else if (!con_skip_to(LEAVE)) { /* a domain that does not read must not keep the user from
+                                             leaving */
             break;
         }
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A line into words. Quotes around a whole word come off; inside a word (key="a b", vif=['mac=...']) they stay for the parser. */
+/* A line into words. Quotes around a whole word come off; inside a word (key="a b",
+ * vif=['mac=...']) they stay for the parser. */
 #include "split.h"
 #include <stddef.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* Splits a line into words: blanks separate, except inside quotes and brackets. Returns the count, or -1 with a line in *why. */
+/* Splits a line into words: blanks separate, except inside quotes and brackets. Returns the count,
+ * or -1 with a line in *why. */
 int shell_split(char *line, char **argv, int max, const char **why);

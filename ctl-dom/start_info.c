@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a domain finds at its first instruction: hvm_start_info version 1 (<xen/arch-x86/hvm/start_info.h>), module list, memory
- * map, command line. All of it lies below 1 GiB: Linux reads it through its first page tables, which reach no further. */
+/* What a domain finds at its first instruction: hvm_start_info version 1
+ * (<xen/arch-x86/hvm/start_info.h>), module list, memory map, command line. All of it lies below 1
+ * GiB: Linux reads it through its first page tables, which reach no further. */
 #include "ctl.h"
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #define MEMMAP  0x100u
 #define CMDLINE 0x1000u
 
-static unsigned put(struct hvm_memmap_table_entry *e, unsigned n, uint64_t from, uint64_t to, uint32_t type)
+static unsigned put(struct hvm_memmap_table_entry *e, unsigned n, uint64_t from, uint64_t to,
+                    uint32_t type)
 {
     if (from >= to)
         return n;
@@ -30,7 +32,8 @@ static unsigned memory_map(struct hvm_memmap_table_entry *e, const struct boot_m
     n = put(e, n, 0xa0000, 0x100000, XEN_HVM_MEMMAP_TYPE_RESERVED);
     n = put(e, n, 0x100000, low, XEN_HVM_MEMMAP_TYPE_RAM);
     n = put(e, n, SPECIAL_GPA, CONSOLE_GPA, XEN_HVM_MEMMAP_TYPE_ACPI);
-    n = put(e, n, CONSOLE_GPA, SPECIAL_GPA + SPECIAL_PAGES * PAGE_SIZE, XEN_HVM_MEMMAP_TYPE_RESERVED);
+    n = put(e, n, CONSOLE_GPA, SPECIAL_GPA + SPECIAL_PAGES * PAGE_SIZE,
+            XEN_HVM_MEMMAP_TYPE_RESERVED);
     return put(e, n, 1ul << 32, (1ul << 32) + m->ram_bytes - low, XEN_HVM_MEMMAP_TYPE_RAM);
 }
 

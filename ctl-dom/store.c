@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the toolstack writes into the store, in the layout of Xen's: /local/domain/ID for each domain, and both sides of each
- * device. A guest owns its front-end nodes, a driver domain its back-end nodes, each may read the other's.
+ * What the toolstack writes into the store, in the layout of Xen's: /local/domain/ID for each
+ * domain, and both sides of each device. A guest owns its front-end nodes, a driver domain its
+ * back-end nodes, each may read the other's.
  */
 #include "ctl.h"
 #include <errno.h>
@@ -20,7 +21,7 @@ bool store_up;
 static void *ctl_page;
 static int ctl_ref, ctl_port;
 
-/* --- the connection ------------------------------------------------------------------------------------------------------ */
+/* --- the connection --------------------------------------------------------------------------- */
 int store_prepare(struct dom *store, struct errbuf *e)
 {
     ctl_page = page_alloc(1);
@@ -31,7 +32,8 @@ int store_prepare(struct dom *store, struct errbuf *e)
     if (ctl_ref < 0 || ctl_port < 0)
         return fail(e, ctl_ref < 0 ? ctl_ref : ctl_port, "store: no ring to it");
     size_t at = strlen(store->words);
-    snprintf(store->words + at, sizeof(store->words) - at, " ctl_ref=%d ctl_port=%d", ctl_ref, ctl_port);
+    snprintf(store->words + at, sizeof(store->words) - at, " ctl_ref=%d ctl_port=%d", ctl_ref,
+             ctl_port);
     return 0;
 }
 
@@ -40,7 +42,8 @@ int store_connect(void)
     int rc = xs_attach(ctl_page, (uint32_t)ctl_port);
     uint64_t end = now_ns() + CONNECT_WAIT_NS;
 
-    /* The first request waits in the ring until the store has bound its end; nothing is lost before. */
+    /* The first request waits in the ring until the store has bound its end; nothing is lost
+     * before. */
     while (!rc && now_ns() < end) {
         rc = xs_mkdir(0, "/local/domain");
         if (!rc)
@@ -56,11 +59,15 @@ int store_connect(void)
     return rc;
 }
 
-/* --- one node, in a transaction that remembers its first error ----------------------------------------------------------------- */
-struct txn { uint32_t tx; int rc; };
+/* --- one node, in a transaction that remembers its first error -------------------------------- */
+struct txn {
+    uint32_t tx;
+    int rc;
+};
 
 /* perms: NULL leaves what the parent gives. */
-__attribute__((format(printf, 4, 5))) static void node(struct txn *t, const char *val, const char *perms, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static void node(struct txn *t, const char *val,
+                                                       const char *perms, const char *fmt, ...)
 {
     char path[160];
     va_list ap;
@@ -88,9 +95,17 @@ static const char *num(uint64_t v)
 static void domain_nodes(struct txn *t, const struct dom *d)
 {
     static const char *const own[] = {
-        "control/shutdown", "control/sysrq", "control/feature-poweroff", "control/feature-reboot",
+        "control/shutdown",
+        "control/sysrq",
+        "control/feature-poweroff",
+        "control/feature-reboot",
         "control/feature-suspend",
-        "device/suspend/event-channel", "data", "drivers", "feature", "attr", "error",
+        "device/suspend/event-channel",
+        "data",
+        "drivers",
+        "feature",
+        "attr",
+        "error",
     };
     char ro[32], rw[32];
     uint64_t kib = (uint64_t)d->cfg.memory_mb * 1024;
@@ -115,7 +130,8 @@ static void domain_nodes(struct txn *t, const struct dom *d)
 }
 
 /* The back-end and the front-end directory of one device, with what both sides always have. */
-static void device_nodes(struct txn *t, const struct dom *d, const char *type, unsigned devid, domid_t back)
+static void device_nodes(struct txn *t, const struct dom *d, const char *type, unsigned devid,
+                         domid_t back)
 {
     char perms[32], path[96];
 
@@ -124,7 +140,8 @@ static void device_nodes(struct txn *t, const struct dom *d, const char *type, u
     node(t, NULL, perms, "/local/domain/%u/backend/%s/%u", back, type, d->id);
     node(t, NULL, perms, "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
     node(t, path, NULL, "/local/domain/%u/backend/%s/%u/%u/frontend", back, type, d->id, devid);
-    node(t, num(d->id), NULL, "/local/domain/%u/backend/%s/%u/%u/frontend-id", back, type, d->id, devid);
+    node(t, num(d->id), NULL, "/local/domain/%u/backend/%s/%u/%u/frontend-id", back, type, d->id,
+         devid);
     node(t, "1", NULL, "/local/domain/%u/backend/%s/%u/%u/online", back, type, d->id, devid);
     snprintf(perms, sizeof(perms), "n%u r%u", d->id, back);
     node(t, NULL, perms, "%s", path);
@@ -136,12 +153,14 @@ static void device_nodes(struct txn *t, const struct dom *d, const char *type, u
 }
 
 /* The state nodes come last: they are what the two sides act on. */
-static void device_ready(struct txn *t, const struct dom *d, const char *type, unsigned devid, domid_t back)
+static void device_ready(struct txn *t, const struct dom *d, const char *type, unsigned devid,
+                         domid_t back)
 {
     const char *initialising = num(XenbusStateInitialising);
 
     node(t, initialising, NULL, "/local/domain/%u/device/%s/%u/state", d->id, type, devid);
-    node(t, initialising, NULL, "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id, devid);
+    node(t, initialising, NULL, "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id,
+         devid);
 }
 
 static domid_t vif_backend(const struct cfg_vif *v)
@@ -152,13 +171,15 @@ static domid_t vif_backend(const struct cfg_vif *v)
     return b && b->cfg.role == BH_ROLE_DRIVER ? b->id : NO_DOMID;
 }
 
-/* Addresses of the range that Xen's users know (00:16:3e), the rest from the domid, which is never used twice. */
+/* Addresses of the range that Xen's users know (00:16:3e), the rest from the domid, which is never
+ * used twice. */
 static void vif_mac(const struct dom *d, unsigned devid, char *mac, size_t n)
 {
     const struct cfg_vif *v = &d->cfg.vif[devid];
 
     if (v->has_mac)
-        snprintf(mac, n, "%02x:%02x:%02x:%02x:%02x:%02x", v->mac[0], v->mac[1], v->mac[2], v->mac[3], v->mac[4], v->mac[5]);
+        snprintf(mac, n, "%02x:%02x:%02x:%02x:%02x:%02x", v->mac[0], v->mac[1], v->mac[2],
+                 v->mac[3], v->mac[4], v->mac[5]);
     else
         snprintf(mac, n, "00:16:3e:%02x:%02x:%02x", d->id >> 8, d->id & 0xff, devid);
 }
@@ -207,10 +228,13 @@ static int check_vifs(const struct dom *d, struct errbuf *e)
 
         if (vif_backend(v) == NO_DOMID)
             return fail(e, -ENOENT, "%s: vif %u: no net driver domain %s", d->cfg.name, i,
-                        v->backend[0] ? v->backend : v->bridge[0] ? v->bridge : "runs");
+                        v->backend[0]  ? v->backend
+                        : v->bridge[0] ? v->bridge
+                                       : "runs");
         /* A driver domain has one switch, which bears the domain's name. */
         if (b && v->bridge[0] && strcmp(b->cfg.name, v->bridge) != 0)
-            return fail(e, -ENOENT, "%s: vif %u: no bridge %s in %s", d->cfg.name, i, v->bridge, b->cfg.name);
+            return fail(e, -ENOENT, "%s: vif %u: no bridge %s in %s", d->cfg.name, i, v->bridge,
+                        b->cfg.name);
     }
     return 0;
 }
@@ -250,12 +274,9 @@ int store_add_domain(struct dom *d, struct errbuf *e)
     return commit(d, all_nodes, e);
 }
 
-int store_add_pci(struct dom *d, struct errbuf *e)
-{
-    return commit(d, pci_nodes, e);
-}
+int store_add_pci(struct dom *d, struct errbuf *e) { return commit(d, pci_nodes, e); }
 
-/* --- introduce, release, wait ----------------------------------------------------------------------------------------------------- */
+/* --- introduce, release, wait ----------------------------------------------------------------- */
 int store_introduce(const struct dom *d)
 {
     char msg[64];
@@ -280,7 +301,8 @@ static uint64_t backend_state(const struct dom *d, const char *type, unsigned de
     char path[96];
     uint64_t v = 0;
 
-    snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id, devid);
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id,
+             devid);
     return xs_read_uint(0, path, &v) ? 0 : v;
 }
 
@@ -300,7 +322,8 @@ static bool backends_in(const struct dom *d, uint64_t state, unsigned *missing)
     return true;
 }
 
-/* GRUB takes any state but InitWait for an answer, so a guest runs only when every back-end has got there. */
+/* GRUB takes any state but InitWait for an answer, so a guest runs only when every back-end has got
+ * there. */
 int store_wait_backends(const struct dom *d, struct errbuf *e)
 {
     uint64_t end = now_ns() + BACKEND_WAIT_NS;
@@ -309,7 +332,8 @@ int store_wait_backends(const struct dom *d, struct errbuf *e)
     while (!backends_in(d, XenbusStateInitWait, &missing)) {
         if (now_ns() >= end) {
             struct dom *b = dom_by_id(vif_backend(&d->cfg.vif[missing]));
-            return fail(e, -ETIME, "%s: vif %u: %s does not answer", d->cfg.name, missing, b ? b->cfg.name : "its back-end");
+            return fail(e, -ETIME, "%s: vif %u: %s does not answer", d->cfg.name, missing,
+                        b ? b->cfg.name : "its back-end");
         }
         turn(now_ns() + 2000000);
     }
@@ -324,7 +348,7 @@ int store_control(const struct dom *d, const char *what)
     return xs_write(0, path, what);
 }
 
-/* --- the end of a domain --------------------------------------------------------------------------------------------------------------- */
+/* --- the end of a domain ---------------------------------------------------------------------- */
 static void ask_backends_to_close(const struct dom *d)
 {
     char path[96];
@@ -339,7 +363,8 @@ static void ask_backends_to_close(const struct dom *d)
         snprintf(path, sizeof(path), "/local/domain/%u/backend/vif/%u/%u/state", back, d->id, i);
         xs_printf(0, path, "%d", XenbusStateClosing);
     }
-    for (uint64_t end = now_ns() + DETACH_WAIT_NS; now_ns() < end && !backends_in(d, XenbusStateClosed, &missing);)
+    for (uint64_t end = now_ns() + DETACH_WAIT_NS;
+         now_ns() < end && !backends_in(d, XenbusStateClosed, &missing);)
         turn(now_ns() + 2000000);
 }
 
@@ -352,7 +377,8 @@ void store_remove_domain(struct dom *d)
     if (d->introduced)
         ask_backends_to_close(d);
     for (unsigned i = 0; i < d->cfg.nr_vifs; i++) {
-        snprintf(path, sizeof(path), "/local/domain/%u/backend/vif/%u", vif_backend(&d->cfg.vif[i]), d->id);
+        snprintf(path, sizeof(path), "/local/domain/%u/backend/vif/%u", vif_backend(&d->cfg.vif[i]),
+                 d->id);
         xs_rm(0, path);
     }
     if (d->cfg.nr_pci) {

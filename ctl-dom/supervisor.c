@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The supervisor. The core's VIRQ_DOM_EXC says that some domain changed; its state is a level, so every domain is looked at.
- * A crashed service domain is brought back before a word is said about it: fence, image, introduction, unpause
- * (restart.md 2 and 7). What that needs was allocated when the domain was made. Ends of guests may wait for the main loop.
+ * The supervisor. The core's VIRQ_DOM_EXC says that some domain changed; its state is a level, so
+ * every domain is looked at. A crashed service domain is brought back before a word is said about
+ * it: fence, image, introduction, unpause (restart.md 2 and 7). What that needs was allocated when
+ * the domain was made. Ends of guests may wait for the main loop.
  */
 #include "ctl.h"
 #include "report.h"
@@ -12,19 +13,20 @@
 #include <string.h>
 #include <xen/sched.h>
 
-#define SERVED_NS     100000000ull    /* an instance that lasted this long after adopting ends a row of deaths */
-#define IMMEDIATE     3               /* tries in a row without a pause; then 1, 2, 4 ... 60 s */
-#define MAX_PAUSE_S   60
-#define UP_WITHIN_NS  10000000000ull
-#define POLL_NS       20000000ull
-#define MIN_LIFE_NS   1000000000ull   /* a guest that ends earlier is not started again by itself */
+#define SERVED_NS \
+    100000000ull       /* an instance that lasted this long after adopting ends a row of deaths */
+#define IMMEDIATE    3 /* tries in a row without a pause; then 1, 2, 4 ... 60 s */
+#define MAX_PAUSE_S  60
+#define UP_WITHIN_NS 10000000000ull
+#define POLL_NS      20000000ull
+#define MIN_LIFE_NS  1000000000ull /* a guest that ends earlier is not started again by itself */
 
 static struct dtimer poll_timer;
 static struct dom *copying;
 static int copy_rc;
 static bool guests_ended;
 
-/* --- bringing a service domain back ------------------------------------------------------------------------------------ */
+/* --- bringing a service domain back ----------------------------------------------------------- */
 static void copy_image(void)
 {
     struct dom *d = copying;
@@ -49,8 +51,8 @@ static int bring_back(struct dom *d)
     if (rc)
         return (int)rc;
     d->instance++;
-    /* The store resets the connection while the image is copied here. A dead store costs nothing but its part: an
-     * instance that adopts does not need it. */
+    /* The store resets the connection while the image is copied here. A dead store costs nothing
+     * but its part: an instance that adopts does not need it. */
     copying = d;
     xs_idle = copy_image;
     if (store_up && d->introduced)
@@ -82,14 +84,12 @@ static void try_again(struct dom *d)
     poll_soon();
 }
 
-static bool restarts(const struct dom *d)
-{
-    return d->slot && d->img && d->id != BH_DOMID_STORE;
-}
+static bool restarts(const struct dom *d) { return d->slot && d->img && d->id != BH_DOMID_STORE; }
 
 static void service_died(struct dom *d, const struct bh_dominfo *di)
 {
-    bool served = d->life == LIFE_UP && di->adopted_ns && di->crash_ns >= di->adopted_ns + SERVED_NS;
+    bool served = d->life == LIFE_UP && di->adopted_ns &&
+                  di->crash_ns >= di->adopted_ns + SERVED_NS;
 
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
@@ -151,7 +151,8 @@ static void look_at_service(struct dom *d, const struct bh_dominfo *di)
         char last[80];
         d->report_by_ns = ~0ull;
         domcon_last_line(d, last, sizeof(last));
-        say("%s: runs, but has not said for 10 s that it serves%s%s", d->cfg.name, last[0] ? "; its last line: " : "", last);
+        say("%s: runs, but has not said for 10 s that it serves%s%s", d->cfg.name,
+            last[0] ? "; its last line: " : "", last);
     } else if (d->report_by_ns != ~0ull) {
         poll_soon();
     }
@@ -204,9 +205,12 @@ bool supervisor_all_up(void)
 int supervisor_restart(struct dom *d, struct errbuf *e)
 {
     if (d->id == BH_DOMID_STORE)
-        return fail(e, -EOPNOTSUPP, "%s: cannot be restarted, it keeps no journal of its tree", d->cfg.name);
+        return fail(e, -EOPNOTSUPP, "%s: cannot be restarted, it keeps no journal of its tree",
+                    d->cfg.name);
     if (!restarts(d))
-        return fail(e, -EOPNOTSUPP, "%s: only service domains restart in place (destroy and create it)", d->cfg.name);
+        return fail(e, -EOPNOTSUPP,
+                    "%s: only service domains restart in place (destroy and create it)",
+                    d->cfg.name);
     d->crash_ns = d->noticed_ns = now_ns();
     d->asked = true;
     d->deaths = 0;
@@ -220,7 +224,7 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
     return 0;
 }
 
-/* --- guests that ended ------------------------------------------------------------------------------------------------------ */
+/* --- guests that ended ------------------------------------------------------------------------ */
 static void start_again(struct dom *d)
 {
     static struct domcfg cfg;
@@ -239,8 +243,9 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
 {
     bool crashed = di->state == BH_DOM_CRASHED || di->shutdown_reason == SHUTDOWN_crash ||
                    di->shutdown_reason == SHUTDOWN_watchdog;
-    enum cfg_action action = crashed ? d->cfg.on_crash
-                             : di->shutdown_reason == SHUTDOWN_reboot ? d->cfg.on_reboot : d->cfg.on_poweroff;
+    enum cfg_action action = crashed                                  ? d->cfg.on_crash
+                             : di->shutdown_reason == SHUTDOWN_reboot ? d->cfg.on_reboot
+                                                                      : d->cfg.on_poweroff;
     struct errbuf e;
 
     d->reported = true;
@@ -249,12 +254,15 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
     domcon_drain(d);
     if (action == ACTION_RESTART && now_ns() - d->started_ns < MIN_LIFE_NS)
         action = ACTION_DESTROY;
-    const char *then = action == ACTION_RESTART ? ", restarting" : action == ACTION_PRESERVE ? ", kept" : ", destroyed";
+    const char *then = action == ACTION_RESTART    ? ", restarting"
+                       : action == ACTION_PRESERVE ? ", kept"
+                                                   : ", destroyed";
     if (crashed) {
         report_take(d);
         report_death(d, then);
     } else {
-        say("%s: %s%s", d->cfg.name, di->shutdown_reason == SHUTDOWN_reboot ? "reboots" : "powered off", then);
+        say("%s: %s%s", d->cfg.name,
+            di->shutdown_reason == SHUTDOWN_reboot ? "reboots" : "powered off", then);
     }
     if (action == ACTION_RESTART)
         start_again(d);

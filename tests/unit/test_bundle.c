@@ -46,7 +46,8 @@ static void sha(void **state)
     free(a);
 }
 
-static void add(void *fdt, const char *name, const char *compression, const void *data, size_t len, int hash)
+static void add(void *fdt, const char *name, const char *compression, const void *data, size_t len,
+                int hash)
 {
     uint8_t digest[32];
     uint32_t crc;
@@ -93,7 +94,9 @@ static size_t fit_len;
 
 static int setup(void **state)
 {
-    z_stream z = { .next_in = plain, .avail_in = sizeof(plain), .next_out = packed, .avail_out = sizeof(packed) };
+    z_stream z = {
+        .next_in = plain, .avail_in = sizeof(plain), .next_out = packed, .avail_out = sizeof(packed)
+    };
     srand(1);
     for (unsigned i = 0; i < sizeof(plain); i++)
         plain[i] = (uint8_t)(i < 10000 ? 0 : rand() % 16);
@@ -136,7 +139,8 @@ static void good(void **state)
     assert_memory_equal(out, plain, len);
     free(out);
     assert_int_equal(image_load(&b, k, &out, &len, 1000, err, sizeof(err)), -E2BIG);
-    assert_int_equal(image_load(&b, bundle_find(&b, "text.cfg"), &out, &len, 1000, err, sizeof(err)), 0);
+    assert_int_equal(
+        image_load(&b, bundle_find(&b, "text.cfg"), &out, &len, 1000, err, sizeof(err)), 0);
     assert_string_equal(out, "name = 1\n");
     free(out);
     assert_int_equal(image_verify(&b, bundle_find(&b, "crc"), err, sizeof(err)), 0);
@@ -177,8 +181,11 @@ static void flipped_bits(void **state)
     for (unsigned round = 0; round < 3000; round++) {
         struct bundle b;
         uint8_t *p = copy(fit_len);
-        for (unsigned k = 0; k < 4; k++) { /* header, structure (at its end) and strings, less often data */
-            size_t at = k == 0 ? (size_t)rand() % 64 : k < 3 ? fit_len - 1 - (size_t)rand() % 900 : (size_t)rand() % fit_len;
+        for (unsigned k = 0; k < 4;
+             k++) { /* header, structure (at its end) and strings, less often data */
+            size_t at = k == 0  ? (size_t)rand() % 64
+                        : k < 3 ? fit_len - 1 - (size_t)rand() % 900
+                                : (size_t)rand() % fit_len;
             p[at] ^= (uint8_t)(1u << rand() % 8);
         }
         bundle_open(&b, p, fit_len, err, sizeof(err));
@@ -195,7 +202,10 @@ static void flipped_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sha), cmocka_unit_test(good), cmocka_unit_test(damage), cmocka_unit_test(flipped_bits),
+        cmocka_unit_test(sha),
+        cmocka_unit_test(good),
+        cmocka_unit_test(damage),
+        cmocka_unit_test(flipped_bits),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -38,7 +38,8 @@ static void whole_file(void **state)
                            "pci=['00:03.0', '0001:02:1f.7']\n"
                            "on_crash = 'preserve'\n"
                            "extra = \"console=hvc0 quiet # not a comment\"\n"
-                           "autostart = 1"), 0);
+                           "autostart = 1"),
+                     0);
     assert_string_equal(cfg.name, "debian");
     assert_string_equal(cfg.kernel, "debian-kernel");
     assert_int_equal(cfg.memory_mb, 256);
@@ -63,14 +64,17 @@ static void whole_file(void **state)
 
 static void errors_name_the_place(void **state)
 {
-    static const struct { const char *text, *error; } bad[] = {
+    static const struct {
+        const char *text, *error;
+    } bad[] = {
         { "name=\"a\"\n\ncolour = \"red\"\n", "x.cfg:3: unknown key 'colour'" },
         { "memory = lots", "x.cfg:1: memory: 'lots' is no number" },
         { "memory = [ 1 ]", "x.cfg:1: memory: expected one value, not a list" },
         { "memory = -1", "x.cfg:1: memory: '-1' is no number" },
         { "vcpus = 0", "x.cfg:1: vcpus: 0 is not between 1 and 32" },
         { "vcpus = 33", "x.cfg:1: vcpus: 33 is not between 1 and 32" },
-        { "memory = 99999999999999999999", "x.cfg:1: memory: 18446744073709551615 is not between 1 and 1048576" },
+        { "memory = 99999999999999999999",
+          "x.cfg:1: memory: 18446744073709551615 is not between 1 and 1048576" },
         { "name = \"a", "x.cfg:1: name: the closing quote is missing" },
         { "name = 'a\nb'", "x.cfg:1: name: the closing quote is missing" },
         { "name = \"a b\"", "x.cfg:1: name: 'a b' has a character that is not allowed" },
@@ -80,9 +84,12 @@ static void errors_name_the_place(void **state)
         { "vif = [ 'bridge' ]", "x.cfg:1: vif: expected option=value, got 'bridge'" },
         { "vif = [ 'bridge=a'", "x.cfg:1: vif: the closing ] is missing" },
         { "vif = [ 'bridge=a' 'b' ]", "x.cfg:1: vif: expected , or ]" },
-        { "pci = [ '0:3.0' ]", "x.cfg:1: pci: bad device '0:3.0' (bus:slot.function or domain:bus:slot.function)" },
-        { "pci = [ '00:20.0' ]", "x.cfg:1: pci: bad device '00:20.0' (bus:slot.function or domain:bus:slot.function)" },
-        { "disk = [ 'phy:blk0:a,xvda,w' ]", "x.cfg:1: disk: 'phy:blk0:a,xvda,w': there is no block driver domain" },
+        { "pci = [ '0:3.0' ]",
+          "x.cfg:1: pci: bad device '0:3.0' (bus:slot.function or domain:bus:slot.function)" },
+        { "pci = [ '00:20.0' ]",
+          "x.cfg:1: pci: bad device '00:20.0' (bus:slot.function or domain:bus:slot.function)" },
+        { "disk = [ 'phy:blk0:a,xvda,w' ]",
+          "x.cfg:1: disk: 'phy:blk0:a,xvda,w': there is no block driver domain" },
         { "on_crash = 'explode'", "x.cfg:1: on_crash: unknown value 'explode'" },
         { "role = 'control'", "x.cfg:1: role: unknown value 'control'" },
         { "type = 'hvm'", "x.cfg:1: type: unknown value 'hvm'" },
@@ -120,15 +127,20 @@ static void overrides(void **state)
 
 static void checks(void **state)
 {
-    static const struct { const char *text, *error; } bad[] = {
+    static const struct {
+        const char *text, *error;
+    } bad[] = {
         { "kernel='k'\nmemory=64", "x.cfg: name is missing" },
         { "name='a'\nkernel='k'", "x.cfg: memory is missing" },
-        { "name='a'\nmemory=64", "x.cfg: kernel (of a guest) or image (of a service domain) is missing" },
-        { "name='a'\nmemory=64\nkernel='k'\nimage='i'", "x.cfg: kernel and image exclude each other" },
+        { "name='a'\nmemory=64",
+          "x.cfg: kernel (of a guest) or image (of a service domain) is missing" },
+        { "name='a'\nmemory=64\nkernel='k'\nimage='i'",
+          "x.cfg: kernel and image exclude each other" },
         { "name='a'\nmemory=32\nkernel='k'", "x.cfg: a guest needs at least 64 MiB" },
         { "name='a'\nmemory=4\nimage='i'\nvcpus=2", "x.cfg: a service domain has one vCPU" },
         { "name='a'\nmemory=4\nimage='i'\nkeep=2", "x.cfg: keep pages are for role driver only" },
-        { "name='a'\nmemory=2\nimage='i'\nrole='driver'\nkeep=2", "x.cfg: keep pages leave no room for the program" },
+        { "name='a'\nmemory=2\nimage='i'\nrole='driver'\nkeep=2",
+          "x.cfg: keep pages leave no room for the program" },
     };
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(parse(bad[i].text), 0);
@@ -181,8 +193,9 @@ static void words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_file), cmocka_unit_test(errors_name_the_place), cmocka_unit_test(overrides),
-        cmocka_unit_test(checks),     cmocka_unit_test(garbage),               cmocka_unit_test(words),
+        cmocka_unit_test(whole_file), cmocka_unit_test(errors_name_the_place),
+        cmocka_unit_test(overrides),  cmocka_unit_test(checks),
+        cmocka_unit_test(garbage),    cmocka_unit_test(words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

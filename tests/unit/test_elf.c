@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: ctl-dom/elf.c
 // FLAGS: -Ictl-dom
-/* The streaming ELF loader: any cut of the file gives the same memory; a bad file gives a sentence. */
+/* The streaming ELF loader: any cut of the file gives the same memory; a bad file gives a sentence.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,11 +13,14 @@
 #include <cmocka.h>
 #include "elf.h"
 
-#define LIMIT 0x40000u
+#define LIMIT    0x40000u
 #define FILE_LEN 0x6000u
 static uint8_t ram[LIMIT], file[FILE_LEN];
 
-struct phdr { uint32_t type, flags; uint64_t offset, vaddr, paddr, filesz, memsz, align; };
+struct phdr {
+    uint32_t type, flags;
+    uint64_t offset, vaddr, paddr, filesz, memsz, align;
+};
 
 static int to_ram(void *arg, uint64_t gpa, const void *src, size_t len)
 {
@@ -25,10 +29,7 @@ static int to_ram(void *arg, uint64_t gpa, const void *src, size_t len)
     return 0;
 }
 
-static void phdr(unsigned i, struct phdr p)
-{
-    memcpy(file + 64 + i * sizeof(p), &p, sizeof(p));
-}
+static void phdr(unsigned i, struct phdr p) { memcpy(file + 64 + i * sizeof(p), &p, sizeof(p)); }
 
 /* Two segments (the first holds the header), a note inside the second. */
 static void make_file(void)
@@ -46,8 +47,10 @@ static void make_file(void)
     memcpy(file + 32, &phoff, 8);
     memcpy(file + 54, &phentsize, 2);
     memcpy(file + 56, &phnum, 2);
-    phdr(0, (struct phdr){ .type = 1, .offset = 0, .paddr = 0x10000, .filesz = 0x1800, .memsz = 0x2000 });
-    phdr(1, (struct phdr){ .type = 1, .offset = 0x2000, .paddr = 0x20000, .filesz = 0x3000, .memsz = 0x9000 });
+    phdr(0, (struct phdr){
+                .type = 1, .offset = 0, .paddr = 0x10000, .filesz = 0x1800, .memsz = 0x2000 });
+    phdr(1, (struct phdr){
+                .type = 1, .offset = 0x2000, .paddr = 0x20000, .filesz = 0x3000, .memsz = 0x9000 });
     phdr(2, (struct phdr){ .type = 4, .offset = 0x3ff0, .filesz = sizeof(notes) });
     memcpy(file + 0x3ff0, notes, sizeof(notes));
 }
@@ -106,13 +109,17 @@ static void refusals(void **state)
     file[34] = 1; /* program headers at 64 KiB */
     expect("has its program headers out of reach");
     make_file();
-    phdr(1, (struct phdr){ .type = 1, .offset = 0x2000, .paddr = 0x3f000, .filesz = 0x1000, .memsz = 0x2000 });
+    phdr(1, (struct phdr){
+                .type = 1, .offset = 0x2000, .paddr = 0x3f000, .filesz = 0x1000, .memsz = 0x2000 });
     expect("does not fit into the domain's memory");
     make_file();
-    phdr(1, (struct phdr){ .type = 1, .offset = 0x2000, .paddr = ~0ull - 10, .filesz = 0x1000, .memsz = 0x2000 });
+    phdr(1,
+         (struct phdr){
+             .type = 1, .offset = 0x2000, .paddr = ~0ull - 10, .filesz = 0x1000, .memsz = 0x2000 });
     expect("has a segment that makes no sense");
     make_file();
-    phdr(1, (struct phdr){ .type = 1, .offset = 0x2000, .paddr = 0x20000, .filesz = 0x3000, .memsz = 0x2000 });
+    phdr(1, (struct phdr){
+                .type = 1, .offset = 0x2000, .paddr = 0x20000, .filesz = 0x3000, .memsz = 0x2000 });
     expect("has a segment that makes no sense");
     make_file();
     phdr(2, (struct phdr){ .type = 4, .offset = 0x3ff0, .filesz = ELF_NOTES + 1 });
@@ -158,6 +165,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(any_cut), cmocka_unit_test(refusals), cmocka_unit_test(flipped_bits) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(any_cut), cmocka_unit_test(refusals),
+                                        cmocka_unit_test(flipped_bits) };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

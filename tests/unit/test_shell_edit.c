@@ -184,8 +184,8 @@ static void noise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(keys, fresh),        cmocka_unit_test_setup(history, fresh),
-        cmocka_unit_test_setup(long_line, fresh),   cmocka_unit_test_setup(interrupted, fresh),
+        cmocka_unit_test_setup(keys, fresh),      cmocka_unit_test_setup(history, fresh),
+        cmocka_unit_test_setup(long_line, fresh), cmocka_unit_test_setup(interrupted, fresh),
         cmocka_unit_test_setup(noise, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

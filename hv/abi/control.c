@@ -147,12 +147,12 @@ static long op_restart(union control_arg *a, gaddr_t arg)
     struct domain *d;
 
     (void)arg;
-    if (a->restart.domid == current_domain()->id)
+    if (a->restart.domid == current_domain()->id || (a->restart.flags & ~BH_RESTART_FRESH))
         return -EINVAL;
     int rc = target_lock(a->restart.domid, &d);
     if (rc)
         return rc;
-    rc = domain_restart(d);
+    rc = domain_restart(d, a->restart.flags);
     target_unlock(d);
     return rc;
 }
@@ -223,6 +223,24 @@ static long op_write(union control_arg *a, gaddr_t arg)
         rc = gphys_write_from_guest(d, gpa, GADDR(a->write.src), n);
     target_unlock(d);
     return rc ? rc : (long)n;
+}
+
+static long op_protect(union control_arg *a, gaddr_t arg)
+{
+    struct vcpu *v = this_cpu()->current;
+    struct domain *d;
+
+    int rc = target_building(a->protect.domid, &d);
+    if (rc)
+        return rc;
+    uint64_t done = hc_resume(v, BH_HYPERCALL_CONTROL, BH_CTL_PROTECT, arg);
+    rc = domain_protect(d, a->protect.gfn, a->protect.nr, &done);
+    if (rc == HC_AGAIN)
+        hc_pause(v, BH_HYPERCALL_CONTROL, BH_CTL_PROTECT, arg, done);
+    else
+        hc_finish(v);
+    target_unlock(d);
+    return rc;
 }
 
 static int check_ring_page(struct domain *d, uint64_t gfn)
@@ -384,6 +402,7 @@ static const struct control_row {
     [BH_CTL_SYSINFO]     = { "sysinfo", sizeof(struct bh_sysinfo), PRIV_INFO, OUT, control_sysinfo },
     [BH_CTL_MACHINE]     = { "machine", sizeof(struct bh_machine), PRIV_MACHINE, 0, control_machine },
     [BH_CTL_SCHED]       = { "sched", 0, PRIV_SCHED, 0, op_sched },
+    [BH_CTL_PROTECT]     = { "protect", sizeof(struct bh_protect), PRIV_BUILD, 0, op_protect },
 };
 
 long do_control_op(uint64_t op, gaddr_t arg)

@@ -13,6 +13,7 @@ union control_arg {
     struct bh_entry entry;
     struct bh_dominfo info;
     struct bh_restart restart;
+    struct bh_protect protect;
     struct bh_crash crash;
     struct bh_report report;
     struct bh_pci_info pci_info;

@@ -36,7 +36,7 @@ static void put_mapped(mfn_t m, enum p2m_type t)
 }
 
 /* Takes RAM or a page of the core away from gfn. Mappings of grants end by grant operations, devices' memory by deassignment,
- * the bundle never. Nothing there is fine. */
+ * the bundle and immutable pages never. Nothing there is fine. */
 static int vacate(struct domain *d, uint64_t gfn)
 {
     enum p2m_type t;
@@ -44,6 +44,8 @@ static int vacate(struct domain *d, uint64_t gfn)
     (void)p2m_lookup(d, GFN(gfn), &t);
     if (t == P2M_NONE)
         return 0;
+    if (t == P2M_RAM_IMMUTABLE)
+        return -EPERM;
     if (t != P2M_RAM && t != P2M_SHARED)
         return -EINVAL;
     int rc = p2m_clear(d, GFN(gfn), &m, &t);
@@ -160,7 +162,7 @@ static int release_one(struct domain *d, uint64_t gfn)
 {
     enum p2m_type t;
     (void)p2m_lookup(d, GFN(gfn), &t);
-    return t == P2M_RAM ? vacate(d, gfn) : -EINVAL;
+    return t == P2M_RAM || t == P2M_RAM_IMMUTABLE ? vacate(d, gfn) : -EINVAL;
 }
 
 /* populate_physmap and decrease_reservation: as many whole extents as can be done; returns that number. `start` counts

@@ -23,7 +23,7 @@ static long register_info(struct vcpu *v, gaddr_t arg)
         return -EINVAL;
     mfn_t m = p2m_get(d, GFN(r.mfn), &t);
     if (t != P2M_RAM) {
-        if (t == P2M_GRANT_RW || t == P2M_GRANT_RO)
+        if (p2m_counted(t))
             frame_put(m);
         return -EINVAL;
     }

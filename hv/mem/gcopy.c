@@ -34,7 +34,7 @@ static bool is_ram(enum p2m_type t, bool write)
     switch (t) {
     case P2M_RAM: case P2M_GRANT_RW: case P2M_SHARED:
         return true;
-    case P2M_RAM_RO: case P2M_GRANT_RO:
+    case P2M_RAM_RO: case P2M_GRANT_RO: case P2M_RAM_IMMUTABLE:
         return !write;
     default:
         return false;
@@ -42,7 +42,7 @@ static bool is_ram(enum p2m_type t, bool write)
 }
 static void unpin(mfn_t m, enum p2m_type t)
 {
-    if (t == P2M_RAM || t == P2M_GRANT_RW || t == P2M_GRANT_RO)
+    if (p2m_counted(t))
         frame_put(m);
 }
 

@@ -192,8 +192,8 @@ static void entry_unmark(grant_entry_v1_t *e, const struct grant_active *a)
         __atomic_fetch_and(&e->flags, (uint16_t)~GTF_reading, __ATOMIC_SEQ_CST);
 }
 
-/* The frame behind the entry, with a reference: RAM that the granter owns and nothing else. */
-static int16_t entry_frame(struct domain *rd, const grant_entry_v1_t *e, mfn_t *m)
+/* The frame behind the entry, with a reference: RAM that the granter owns and nothing else; if immutable, to read only. */
+static int16_t entry_frame(struct domain *rd, const grant_entry_v1_t *e, bool ro, mfn_t *m, bool *immutable)
 {
     enum p2m_type t = P2M_NONE;
     gfn_t g = GFN(READ_ONCE(e->frame));
@@ -201,11 +201,12 @@ static int16_t entry_frame(struct domain *rd, const grant_entry_v1_t *e, mfn_t *
     *m = p2m_get(rd, g, &t);
     if (m->v == INVALID_MFN.v)
         return GNTST_bad_page;
-    if (t == P2M_RAM)
+    *immutable = t == P2M_RAM_IMMUTABLE;
+    if (t == P2M_RAM || (*immutable && ro))
         return GNTST_okay;
-    if (t == P2M_GRANT_RW || t == P2M_GRANT_RO)
+    if (p2m_counted(t))
         frame_put(*m);
-    return GNTST_bad_page;
+    return *immutable ? GNTST_general_error : GNTST_bad_page;
 }
 
 static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry_v1_t *e, domid_t ld, bool ro)
@@ -213,7 +214,7 @@ static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry
     bool pinned = a->pins_ro || a->pins_rw;
     int16_t st = GNTST_okay;
 
-    if (pinned && (a->domid != ld || a->stale))
+    if (pinned && (a->domid != ld || a->stale || (a->immutable && !ro)))
         return GNTST_general_error;
     if (!pinned || (!ro && !a->pins_rw))
         st = entry_mark(e, ld, ro);
@@ -222,7 +223,7 @@ static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry
     if (pinned) {
         frame_get_held(a->mfn);
     } else {
-        st = entry_frame(rd, e, &a->mfn);
+        st = entry_frame(rd, e, ro, &a->mfn, &a->immutable);
         if (st != GNTST_okay) {
             entry_unmark(e, a);
             return st;

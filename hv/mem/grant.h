@@ -25,6 +25,7 @@ struct grant_active {
     mfn_t mfn;                 /* valid while pinned */
     uint16_t domid;            /* grantee while pinned */
     bool stale;                /* pinned when its entry was taken back: no further pins until the last is gone */
+    bool immutable;            /* the frame may only be read */
 };
 struct maptrack {
     uint32_t ref;

@@ -35,9 +35,9 @@ static int16_t own_frame(struct side *s, uint64_t gfn)
     s->m = p2m_get(d, GFN(gfn), &t);
     if (s->m.v == INVALID_MFN.v)
         return GNTST_bad_page;
-    if (t == P2M_RAM)
+    if (t == P2M_RAM || (t == P2M_RAM_IMMUTABLE && s->ro))
         return GNTST_okay;
-    if (t == P2M_GRANT_RW || t == P2M_GRANT_RO)
+    if (p2m_counted(t))
         frame_put(s->m);
     return GNTST_bad_page;
 }

@@ -34,7 +34,9 @@ static const uint64_t leaf_flags[] = {
     [P2M_GRANT_RO] = NPTE_P | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
     [P2M_MMIO]     = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX | NPTE_PCD | NPTE_PWT,
     [P2M_SHARED]   = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
+    [P2M_RAM_IMMUTABLE] = NPTE_P | NPTE_US | NPTE_A | NPTE_D,
 };
+_Static_assert(sizeof leaf_flags / sizeof leaf_flags[0] <= 8, "a type has three bits of the leaf");
 
 static uint64_t make_leaf(mfn_t m, enum p2m_type t, unsigned order)
 {
@@ -43,7 +45,6 @@ static uint64_t make_leaf(mfn_t m, enum p2m_type t, unsigned order)
 static unsigned index_at(uint64_t gfn, unsigned level) { return (unsigned)(gfn >> (9 * (level - 1))) & (ENTRIES - 1); }
 static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & NPTE_ADDR)); }
 static mfn_t leaf_mfn(uint64_t e) { return MFN((e & NPTE_ADDR) >> PAGE_SHIFT); }
-static bool counted(enum p2m_type t) { return t == P2M_RAM || t == P2M_GRANT_RW || t == P2M_GRANT_RO; }
 
 int p2m_init(struct domain *d)
 {
@@ -105,7 +106,7 @@ int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
 {
     uint64_t n = 1ull << order, *leaf = NULL;
     if (g.v >= d->p2m.max_gfn || (order && order != ORDER_2M) || ((g.v | m.v) & (n - 1)) || t == P2M_NONE ||
-        t > P2M_SHARED)
+        t > P2M_RAM_IMMUTABLE)
         return -EINVAL;
     spin_lock(&d->p2m.lock);
     uint64_t *e = walk(d, g.v, order ? 2 : 1, true, &leaf);
@@ -199,12 +200,13 @@ mfn_t p2m_get(struct domain *d, gfn_t g, enum p2m_type *t)
 {
     for (unsigned tries = 0; tries < 1000; tries++) {
         mfn_t m = p2m_lookup(d, g, t);
-        if (*t == P2M_NONE || !counted(*t))
+        if (!p2m_counted(*t))
             return m;
         struct frame *f = mfn_to_frame(m);
         if (!f)
             return INVALID_MFN;
-        if (frame_get(m, *t == P2M_RAM ? d->id : READ_ONCE(f->owner))) {
+        bool own = *t == P2M_RAM || *t == P2M_RAM_IMMUTABLE;
+        if (frame_get(m, own ? d->id : READ_ONCE(f->owner))) {
             /* The frame was alive; that it still is the one meant, only a second look tells. */
             enum p2m_type t2;
             mfn_t m2 = p2m_lookup(d, g, &t2);
@@ -228,22 +230,23 @@ static void drop_cleared(struct domain *d, const struct cleared *c, unsigned n)
         return;
     npt_flush(d);
     for (unsigned i = 0; i < n; i++)
-        for (uint64_t k = 0; counted((enum p2m_type)c[i].type) && k < 1ull << c[i].order; k++)
+        for (uint64_t k = 0; p2m_counted((enum p2m_type)c[i].type) && k < 1ull << c[i].order; k++)
             frame_put(MFN(c[i].m.v + k));
 }
 
-static bool any_kept(struct domain *d, uint64_t gfn, bool (*keep)(struct domain *d, gfn_t g))
+static bool any_kept(struct domain *d, uint64_t gfn, enum p2m_type t,
+                     bool (*keep)(struct domain *d, gfn_t g, enum p2m_type t))
 {
     for (uint64_t i = 0; keep && i < FRAMES_2M; i++)
-        if (keep(d, GFN(gfn + i)))
+        if (keep(d, GFN(gfn + i), t))
             return true;
     return false;
 }
 
-/* Finds the next present leaf at or after *gfn; false when there is none. p2m.lock held. */
-static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t **e, unsigned *order)
+/* Finds the next present leaf at or after *gfn and below end; false when there is none. p2m.lock held. */
+static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t end, uint64_t **e, unsigned *order)
 {
-    while (*gfn < d->p2m.max_gfn) {
+    while (*gfn < end) {
         uint64_t *t = d->p2m.root;
         unsigned l = 4;
         for (;; l--) {
@@ -261,25 +264,36 @@ static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t **e, unsigned *o
     return false;
 }
 
+uint64_t p2m_next(struct domain *d, uint64_t g, uint64_t end)
+{
+    uint64_t *e;
+    unsigned order;
+    spin_lock(&d->p2m.lock);
+    bool found = next_leaf(d, &g, end, &e, &order);
+    spin_unlock(&d->p2m.lock);
+    return found ? g : end;
+}
+
 /* Clears leaves into c[] until it is full or the budget is spent; true at the end of the tables. p2m.lock held. */
 static bool clear_some(struct domain *d, uint64_t *cursor, unsigned *budget, struct cleared *c, unsigned *n,
-                       bool (*keep)(struct domain *d, gfn_t g))
+                       bool (*keep)(struct domain *d, gfn_t g, enum p2m_type t))
 {
     uint64_t *e;
     unsigned order;
     while (*n < TEARDOWN_BATCH && *budget) {
-        if (!next_leaf(d, cursor, &e, &order))
+        if (!next_leaf(d, cursor, d->p2m.max_gfn, &e, &order))
             return true;
+        enum p2m_type t = NPTE_TYPE(*e);
         bool kept = false;
-        if (order && any_kept(d, *cursor, keep)) {
+        if (order && any_kept(d, *cursor, t, keep)) {
             if (split(d, e) == 0)
                 continue;
             kept = true; /* no memory for the split: the leaf stays, and the caller sees its pages */
         } else if (!order) {
-            kept = keep && keep(d, GFN(*cursor));
+            kept = keep && keep(d, GFN(*cursor), t);
         }
         if (!kept) {
-            c[(*n)++] = (struct cleared){ leaf_mfn(*e), (uint8_t)order, (uint8_t)NPTE_TYPE(*e) };
+            c[(*n)++] = (struct cleared){ leaf_mfn(*e), (uint8_t)order, (uint8_t)t };
             __atomic_store_n(e, 0, __ATOMIC_RELEASE);
         }
         *cursor += 1ull << order;
@@ -289,7 +303,7 @@ static bool clear_some(struct domain *d, uint64_t *cursor, unsigned *budget, str
 }
 
 bool p2m_teardown(struct domain *d, uint64_t *cursor, unsigned budget,
-                  bool (*keep)(struct domain *d, gfn_t g))
+                  bool (*keep)(struct domain *d, gfn_t g, enum p2m_type t))
 {
     struct cleared c[TEARDOWN_BATCH];
     bool end = false;

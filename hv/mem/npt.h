@@ -19,7 +19,8 @@ enum p2m_type {
     P2M_GRANT_RW,   /* foreign frame mapped by a grant */
     P2M_GRANT_RO,
     P2M_MMIO,       /* BAR: uncached, no frame */
-    P2M_SHARED      /* core-owned page of this domain (shared_info, grant table): RW, NX */
+    P2M_SHARED,     /* core-owned page of this domain (shared_info, grant table): RW, NX */
+    P2M_RAM_IMMUTABLE /* owned by the domain like RAM, read and executed only: nobody ever writes it again */
 };
 
 struct p2m {
@@ -46,10 +47,17 @@ int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old)
 mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t);
 /* Looks up and pins: takes a reference on RAM/GRANT frames so they cannot be reused. INVALID_MFN if nothing. */
 mfn_t p2m_get(struct domain *d, gfn_t g, enum p2m_type *t) __must_check;
+/* The first gfn in [g, end) where something is mapped, or end. */
+uint64_t p2m_next(struct domain *d, uint64_t g, uint64_t end);
+/* True for types whose leaf holds a reference on its frame. */
+static inline bool p2m_counted(enum p2m_type t)
+{
+    return t == P2M_RAM || t == P2M_GRANT_RW || t == P2M_GRANT_RO || t == P2M_RAM_IMMUTABLE;
+}
 /* Clears up to `budget` leaves of any kind from *cursor on, calling `drop` (after flushing) for each; returns true when the
- * end was reached. For teardown and restart. `keep(g)` true leaves a leaf alone (may be NULL). */
+ * end was reached. For teardown and restart. `keep(g, type)` true leaves a leaf alone (may be NULL). */
 bool p2m_teardown(struct domain *d, uint64_t *cursor, unsigned budget,
-                  bool (*keep)(struct domain *d, gfn_t g));
+                  bool (*keep)(struct domain *d, gfn_t g, enum p2m_type t));
 /* Raises gen, kicks every CPU that runs a vCPU of d, returns when none runs on an older generation. Bounded: it
  * waits only for CPUs in guest mode, never for one in the core. */
 void npt_flush(struct domain *d);

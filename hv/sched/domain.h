@@ -64,6 +64,7 @@ struct domain {
     struct spinlock op_lock;        /* only tried, never waited for: one control operation at a time; outside the order */
     uint32_t op_stage;              /* op_lock: where a restart or destroy stands (HC_AGAIN), 0 = none under way */
     uint64_t op_cursor;
+    bool restart_fresh;             /* op_lock: this restart replaces immutable pages too */
 
     /* Hang deadline (BH_SVC_DEADLINE): see sched/deadline.c */
     uint64_t deadline_ms;           /* 0 = off */
@@ -112,7 +113,9 @@ bool domain_stopped(struct domain *d);  /* no vCPU in guest or core */
 void notify_control(uint32_t virq);     /* VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CONSOLE to the holder */
 
 int domain_populate(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
-int domain_restart(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */
+/* BH_CTL_PROTECT; *done pages were made before. sched/restart.c; HC_AGAIN until done */
+int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
+int domain_restart(struct domain *d, uint32_t flags) __must_check; /* BH_RESTART_*; sched/restart.c; HC_AGAIN until done */
 int domain_destroy(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */
 /* Destroyed domains whose last frame came back leave the list; the control operations call it. sched/restart.c */
 void domain_reap(void);

@@ -2,7 +2,8 @@
 /*
  * Restart in place and destroy: both are lists of stages, walked under d->op_lock (held by the caller), resumed by HC_AGAIN
  * at d->op_stage and d->op_cursor. Restart leaves the slot as docs say: domid, limits, devices, slot pages and ports, grant
- * entries 0 and 1, keep pages, accounting; everything else is new. A destroy takes over a restart that has begun.
+ * entries 0 and 1, keep pages, accounting, and the immutable pages, in which nothing can have changed; everything else is
+ * new. A destroy takes over a restart that has begun.
  *
  * From the first stage on the state is not RUNNING, so no vCPU is entered, and a crash is not taken notice of any more.
  */
@@ -64,16 +65,15 @@ static bool in_extent(const struct domain *d, uint64_t gfn)
     return false;
 }
 
-/* What a restart leaves in the p2m: slot and keep pages, and the BARs of its devices. */
-static bool keep_leaf(struct domain *d, gfn_t g)
+/* What a restart leaves in the p2m: slot and keep pages, immutable ones, and the BARs of its devices. */
+static bool keep_leaf(struct domain *d, gfn_t g, enum p2m_type t)
 {
-    enum p2m_type t;
-
     if (is_slot_page(d, g.v))
         return true;
+    if (t == P2M_RAM_IMMUTABLE)
+        return !d->restart_fresh;
     if (in_extent(d, g.v))
         return false;
-    (void)p2m_lookup(d, g, &t);
     return t == P2M_MMIO || t == P2M_RAM_RO;
 }
 
@@ -105,8 +105,8 @@ static int stage_clear(struct domain *d, uint64_t *cursor)
     return p2m_teardown(d, cursor, BUDGET, keep_leaf) ? 0 : HC_AGAIN;
 }
 
-/* Puts frames at gfn.., as many as one block gives, at most n. Places that kept their leaf for want of memory to split it
- * are zeroed. Returns how many places are done, or -ENOMEM. */
+/* Puts frames at gfn.., as many as one block gives, at most n. Immutable pages stay; others that kept their leaf for want of
+ * memory to split it are zeroed. Returns how many places are done, or -ENOMEM. */
 static int fill_some(struct domain *d, uint64_t gfn, uint64_t n)
 {
     enum p2m_type t;
@@ -117,6 +117,7 @@ static int fill_some(struct domain *d, uint64_t gfn, uint64_t n)
             memset(mfn_to_virt(m), 0, PAGE_SIZE);
         return 1;
     }
+    n = p2m_next(d, gfn, gfn + n) - gfn;
     unsigned order = ORDER_2M;
     while (order && (n >> order == 0 || gfn & ((1ull << order) - 1)))
         order--;
@@ -240,6 +241,54 @@ static int stage_finish(struct domain *d, uint64_t *cursor)
     return 0;
 }
 
+/* --- immutable pages ---------------------------------------------------------------------------------------- */
+static bool may_protect(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t;
+
+    (void)p2m_lookup(d, GFN(gfn), &t);
+    return (t == P2M_RAM || t == P2M_RAM_IMMUTABLE) && !is_slot_page(d, gfn);
+}
+
+/* Under construction, so no vCPU runs; and whoever mapped or registered a page of the last instance lost it in the fence.
+ * What remains that could write is a device's table. */
+static int protect_one(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t;
+    mfn_t m = p2m_lookup(d, GFN(gfn), &t), old;
+
+    if (t == P2M_RAM_IMMUTABLE)
+        return 0;
+    int rc = p2m_replace(d, GFN(gfn), m, P2M_RAM_IMMUTABLE, &old);
+    if (!rc)
+        pci_p2m_changed(d, GFN(gfn), m, false);
+    return rc;
+}
+
+int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done)
+{
+    if (nr > BH_PROTECT_MAX)
+        return -E2BIG;
+    if (gfn >= d->p2m.max_gfn || nr > d->p2m.max_gfn - gfn || *done > nr)
+        return -EINVAL;
+    for (uint64_t i = *done; i < nr; i++)
+        if (!may_protect(d, gfn + i))
+            return -EINVAL;
+    for (; *done < nr; ++*done) {
+        int rc = protect_one(d, gfn + *done);
+        if (rc) {
+            npt_flush(d);
+            return rc;
+        }
+        if (*done + 1 < nr && must_yield()) {
+            ++*done;
+            return HC_AGAIN;
+        }
+    }
+    npt_flush(d);
+    return 0;
+}
+
 static const struct stage restart_stages[] = {
     { "stop", stage_stop },         { "fence", stage_fence }, { "events", stage_events }, { "unmap", stage_unmap },
     { "redirect", stage_redirect }, { "clear", stage_clear }, { "fill", stage_fill },     { "finish", stage_finish },
@@ -293,7 +342,7 @@ static int walk(struct domain *d, const struct stage *s, unsigned n)
     return 0;
 }
 
-static int restart_begin(struct domain *d)
+static int restart_begin(struct domain *d, bool fresh)
 {
     int rc = 0;
 
@@ -302,8 +351,9 @@ static int restart_begin(struct domain *d)
         rc = -ESRCH;
     else if (!(d->flags & BH_CREATE_RESTARTABLE) || (d->state == BH_DOM_BUILDING && !d->once_sealed))
         rc = -EINVAL;
-    else if (!d->op_stage) {
+    else if (!d->op_stage || (fresh && !d->restart_fresh)) { /* every stage may be repeated: a fresh one begins anew */
         d->state = BH_DOM_BUILDING;
+        d->restart_fresh = fresh;
         d->op_cursor = 0;
         d->op_stage = 1;
     }
@@ -313,9 +363,9 @@ static int restart_begin(struct domain *d)
     return rc;
 }
 
-int domain_restart(struct domain *d)
+int domain_restart(struct domain *d, uint32_t flags)
 {
-    int rc = restart_begin(d);
+    int rc = restart_begin(d, flags & BH_RESTART_FRESH);
 
     if (!rc)
         rc = walk(d, restart_stages, ARRAY_SIZE(restart_stages));

@@ -278,15 +278,16 @@ static void exit_io(struct vcpu *v)
 static const char *const type_name[] = {
     [P2M_NONE] = "nothing there", [P2M_RAM] = "RAM", [P2M_RAM_RO] = "read-only RAM", [P2M_GRANT_RW] = "grant",
     [P2M_GRANT_RO] = "read-only grant", [P2M_MMIO] = "device memory", [P2M_SHARED] = "page of the core",
+    [P2M_RAM_IMMUTABLE] = "page of the image",
 };
 
 static bool allowed(enum p2m_type t, uint64_t err)
 {
     if (t == P2M_NONE)
         return false;
-    if ((err & NPF_FETCH) && t != P2M_RAM)
+    if ((err & NPF_FETCH) && t != P2M_RAM && t != P2M_RAM_IMMUTABLE)
         return false;
-    return !(err & NPF_WRITE) || (t != P2M_RAM_RO && t != P2M_GRANT_RO);
+    return !(err & NPF_WRITE) || (t != P2M_RAM_RO && t != P2M_GRANT_RO && t != P2M_RAM_IMMUTABLE);
 }
 
 /* The mapping may have changed between the fault and now: then it is tried again. Otherwise nobody can help the guest. */

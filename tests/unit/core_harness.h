@@ -66,12 +66,13 @@ void machine_poweroff(void) { abort(); }
 
 /* --- devices ------------------------------------------------------------------------------------------------- */
 static int pirq_rc;
-static unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases;
+static unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases, dma_lost;
 int pirq_bind(struct domain *d, uint32_t p, uint32_t port) { (void)d; (void)p; (void)port; pirq_binds++; return pirq_rc; }
 void pirq_unbind(struct domain *d, uint32_t p) { (void)d; (void)p; pirq_unbinds++; }
 void pirq_fence(struct domain *d) { (void)d; }
 void pci_fence(struct domain *d) { (void)d; pci_fences++; }
 int pci_refill(struct domain *d) { (void)d; pci_refills++; return 0; }
+void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present) { (void)d; (void)g; (void)m; dma_lost += !present; }
 void pci_release_all(struct domain *d) { (void)d; pci_releases++; }
 int pci_assign(struct domain *d, uint32_t s, uint64_t g) { (void)d; (void)s; (void)g; return -ENODEV; }
 int pci_deassign(struct domain *d, uint32_t s) { (void)d; (void)s; return -ENOENT; }
@@ -113,8 +114,10 @@ int gphys_read(struct domain *d, void *dst, uint64_t gpa, size_t n)
 int gphys_write_from_guest(struct domain *d, uint64_t gpa, gaddr_t src, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        enum p2m_type t;
         char *p = gpa_ptr(d, gpa + i);
-        if (!p)
+        (void)p2m_lookup(d, GFN((gpa + i) >> PAGE_SHIFT), &t);
+        if (t != P2M_RAM)
             return -EFAULT;
         *p = ((char *)src.v)[i];
     }
@@ -133,6 +136,7 @@ static int machine_setup(void **state)
     frame_init(frame_table, RAM_FRAMES);
     frame_add_range(MFN(1), RAM_FRAMES - 1);
     zero_mfn = virt_to_mfn(core_alloc(0));
+    dma_lost = 0;
     kicks = rechecks = pci_fences = pci_refills = pci_releases = pirq_binds = pirq_unbinds = 0;
     yields_after = ~0u;
     pirq_rc = 0;

@@ -241,6 +241,30 @@ static void hostile_tables(void **state)
     assert_int_equal(p2m_set(&dom, GFN(0x50), MFN(0x50), 0, P2M_RAM_RO), 0);
     assert_int_equal(rd(LIN4K), 0);
     assert_int_equal(wr(LIN4K, 1), -EFAULT);
+    assert_int_equal(p2m_replace(&dom, GFN(0x50), MFN(0x50), P2M_RAM_IMMUTABLE, &m), 0);
+    assert_int_equal(rd(LIN4K), 0);
+    assert_int_equal(wr(LIN4K, 1), -EFAULT);
+}
+
+static void immutable_pages(void **state)
+{
+    (void)state;
+    char text[8];
+    mfn_t m;
+    cr[0] = 1;
+    memcpy(ram(0x2ffc), "twelve bytes", 12);
+    memcpy(ram(0x5000), "scribble", 8);
+    assert_int_equal(p2m_replace(&dom, GFN(2), MFN(2), P2M_RAM_IMMUTABLE, &m), 0);
+    assert_int_equal(gphys_read(&dom, text, 0x2ffc, 8), 0);
+    assert_memory_equal(text, "twelve b", 8);
+    assert_int_equal(gphys_write(&dom, 0x2ff0, "x", 1), -EFAULT);
+    assert_int_equal(gphys_write_from_guest(&dom, 0x2ff0, GADDR(0x5000), 8), -EFAULT);
+    assert_int_equal(gphys_write_from_guest(&dom, 0x1ffc, GADDR(0x5000), 8), -EFAULT); /* over its start */
+    assert_int_equal(gphys_write_from_guest(&dom, 0x3000, GADDR(0x2ff0), 8), 0);       /* it may be the source */
+    assert_int_equal(gphys_write(&dom, 0x4000, "x", 1), 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(*(char *)ram(0x2ff0 + i), 0);
+    assert_memory_equal(ram(0x2ffc), "twel", 4);
 }
 
 static void physical_access(void **state)
@@ -263,7 +287,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(walks_long_mode), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
-        T(pieces), T(remembers_for_one_call), T(hostile_tables), T(physical_access),
+        T(pieces), T(remembers_for_one_call), T(hostile_tables), T(physical_access), T(immutable_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,11 @@ static int unmap(struct domain *by, uint32_t handle, uint64_t gfn)
     assert_int_equal(do_grant_table_op(GNTTABOP_unmap_grant_ref, PTR(&op), 1), 0);
     return op.status;
 }
+static void protect(struct domain *d, uint64_t gfn)
+{
+    uint64_t done = 0;
+    assert_int_equal(domain_protect(d, gfn, 1, &done), 0);
+}
 #define RW GNTMAP_host_map
 #define RO (GNTMAP_host_map | GNTMAP_readonly)
 
@@ -474,11 +479,48 @@ static void test_self_mapping(void **s)
     assert_null(domain_get(id));
 }
 
+/* Peers read immutable pages and never write them; the first pin's kind does not matter. */
+static void test_immutable(void **s)
+{
+    (void)s;
+    uint32_t h1, h2;
+    const uint16_t S = GNTCOPY_source_gref, D = GNTCOPY_dest_gref;
+    memcpy(gpa_ptr(g, 5 << 12), "pristine", 8);
+    memcpy(gpa_ptr(m, 3 << 12), "scribble", 8);
+    memcpy(gpa_ptr(m, 4 << 12), "constant", 8);
+    give(g, 8, m->id, 5, GTF_permit_access);
+    protect(g, 5);
+    assert_int_equal(map(m, g->id, 8, WIN, RW, &h1), GNTST_general_error);
+    assert_int_equal(flags(g, 8), GTF_permit_access);
+    assert_int_equal(refs_of(g, 5), 1);
+    assert_int_equal(map(m, g->id, 8, WIN, RO, &h1), 0);
+    assert_int_equal(map(m, g->id, 8, WIN + 1, RW, &h2), GNTST_general_error); /* pinned, to read */
+    assert_int_equal(flags(g, 8), GTF_permit_access | GTF_reading);
+    assert_int_equal(copy(m, copy_op(3, DOMID_SELF, 8, g->id, 8, D)), GNTST_general_error);
+    assert_int_equal(unmap(m, h1, WIN), 0);
+    assert_int_equal(copy(m, copy_op(3, DOMID_SELF, 8, g->id, 8, D)), GNTST_general_error);
+    assert_int_equal(copy(m, copy_op(8, g->id, 6, DOMID_SELF, 8, S)), 0);
+    assert_memory_equal(gpa_ptr(m, 6 << 12), "pristine", 8);
+    protect(m, 4);
+    assert_int_equal(copy(m, copy_op(4, DOMID_SELF, 7, DOMID_SELF, 8, 0)), 0);
+    assert_memory_equal(gpa_ptr(m, 7 << 12), "constant", 8);
+    assert_int_equal(copy(m, copy_op(8, g->id, 4, DOMID_SELF, 8, S)), GNTST_bad_page);
+    assert_memory_equal(gpa_ptr(g, 5 << 12), "pristine", 8);
+    assert_memory_equal(gpa_ptr(m, 4 << 12), "constant", 8);
+    assert_int_equal(flags(g, 8), GTF_permit_access);
+    assert_int_equal(refs_of(g, 5), 1);
+    assert_int_equal(refs_of(m, 4), 1);
+    /* an entry that names RAM again is an ordinary one again */
+    give(g, 8, m->id, 6, GTF_permit_access);
+    assert_int_equal(map(m, g->id, 8, WIN, RW, &h1), 0);
+    assert_int_equal(unmap(m, h1, WIN), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_flags_follow_pins), T(test_refusals), T(test_handles), T(test_copy), T(test_batches),
+        T(test_flags_follow_pins), T(test_refusals), T(test_handles), T(test_copy), T(test_immutable), T(test_batches),
         T(test_single_ops), T(test_redirect), T(test_redirect_hostile), T(test_redirect_waits_for_copies), T(test_granter_destroyed),
         T(test_mapper_destroyed), T(test_self_mapping),
     };

@@ -87,7 +87,7 @@ static void set_random(void)
 {
     uint64_t gfn = random_u64() % NR_GFN, mfn = random_u64() % (FRAMES - BIG);
     unsigned order = random_u64() % 4 ? 0 : ORDER_2M;
-    enum p2m_type t = 1 + random_u64() % P2M_SHARED;
+    enum p2m_type t = 1 + random_u64() % P2M_RAM_IMMUTABLE;
     bool free = true, split = false;
     if (order) {
         gfn &= ~(uint64_t)(BIG - 1);
@@ -134,8 +134,15 @@ static void random_against_model(void **state)
         check(gfn);
         check(random_u64() % NR_GFN);
     }
-    for (uint64_t g = 0; g < NR_GFN; g++)
+    uint64_t next = NR_GFN;
+    for (uint64_t g = NR_GFN; g-- > 0;) {
         check(g);
+        if (model[g].t != P2M_NONE)
+            next = g;
+        assert_int_equal(p2m_next(&dom, g, NR_GFN), next);
+        assert_int_equal(p2m_next(&dom, g, g + 1), MIN(next, g + 1));
+        assert_int_equal(p2m_next(&dom, g, g), g);
+    }
 }
 
 static void refuses(void **state)
@@ -166,7 +173,9 @@ static void bits_of_leaves(void **state)
     assert_int_equal(p2m_set(&dom, GFN(0), MFN(5), 0, P2M_RAM), 0);
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(6), 0, P2M_RAM_RO), 0);
     assert_int_equal(p2m_set(&dom, GFN(2), MFN(0xfee00), 0, P2M_MMIO), 0);
+    assert_int_equal(p2m_set(&dom, GFN(3), MFN(7), 0, P2M_RAM_IMMUTABLE), 0);
     assert_int_equal(p2m_set(&dom, GFN(512), MFN(1024), ORDER_2M, P2M_RAM), 0);
+    assert_true(raw(3, 1) == (0x7000 | 0x65 | P2M_RAM_IMMUTABLE << 9)); /* executable, not writable */
     assert_true(raw(0, 1) == (0x5000 | 0x67 | P2M_RAM << 9));
     assert_true(raw(1, 1) == (0x6000 | 0x65 | P2M_RAM_RO << 9 | 1ull << 63));
     assert_true(raw(2, 1) == (0xfee00000 | 0x7f | (uint64_t)P2M_MMIO << 9 | 1ull << 63));
@@ -187,12 +196,18 @@ static void get_pins(void **state)
     assert_int_equal(frames[9].refs, 2);
     assert_int_equal(p2m_get(&dom, GFN(3), &t).v, INVALID_MFN.v);
     assert_int_equal(t, P2M_NONE);
+    assert_int_equal(p2m_set(&dom, GFN(4), MFN(10), 0, P2M_RAM_IMMUTABLE), 0);
+    assert_int_equal(p2m_set(&dom, GFN(5), MFN(9), 0, P2M_RAM_IMMUTABLE), 0); /* another's */
+    assert_int_equal(p2m_get(&dom, GFN(4), &t).v, 10);
+    assert_int_equal(t, P2M_RAM_IMMUTABLE);
+    assert_int_equal(frames[10].refs, 2);
+    assert_int_equal(p2m_get(&dom, GFN(5), &t).v, INVALID_MFN.v);
 }
 
-static bool keep_some(struct domain *d, gfn_t g)
+static bool keep_some(struct domain *d, gfn_t g, enum p2m_type t)
 {
     (void)d;
-    return g.v == 3 || g.v == 700;
+    return g.v == 3 || g.v == 700 || (t == P2M_RAM_IMMUTABLE && g.v != 21);
 }
 static void teardown_keeps_and_flushes(void **state)
 {
@@ -205,6 +220,8 @@ static void teardown_keeps_and_flushes(void **state)
     assert_int_equal(p2m_set(&dom, GFN(512), MFN(512), ORDER_2M, P2M_RAM), 0);
     assert_int_equal(p2m_set(&dom, GFN(1024), MFN(1024), ORDER_2M, P2M_RAM), 0);
     assert_int_equal(p2m_set(&dom, GFN(5000), MFN(77), 0, P2M_SHARED), 0);
+    assert_int_equal(p2m_set(&dom, GFN(20), MFN(20), 0, P2M_RAM_IMMUTABLE), 0);
+    assert_int_equal(p2m_set(&dom, GFN(21), MFN(21), 0, P2M_RAM_IMMUTABLE), 0);
     vcpu0.in_guest = 1;
     vcpu0.npt_gen = dom.p2m.gen;
     clear_gen = dom.p2m.gen;
@@ -212,7 +229,11 @@ static void teardown_keeps_and_flushes(void **state)
         calls++;
     assert_true(calls > 10);
     assert_int_equal(ipis, 1); /* out once, and never back in */
-    assert_int_equal(nr_puts, 19 + 511 + 512);
+    assert_int_equal(nr_puts, 20 + 511 + 512);
+    assert_int_equal(p2m_lookup(&dom, GFN(20), &t).v, 20);
+    assert_int_equal(t, P2M_RAM_IMMUTABLE);
+    assert_int_equal(frames[20].refs, 1);
+    assert_int_equal(frames[21].refs, 0); /* counted like RAM */
     assert_int_equal(frames[77].refs, 1); /* not counted */
     assert_int_equal(p2m_lookup(&dom, GFN(3), &t).v, 3);
     assert_int_equal(p2m_lookup(&dom, GFN(700), &t).v, 700);

@@ -64,6 +64,7 @@ enum bh_control_op {
     BH_CTL_SYSINFO,      /* struct bh_sysinfo */
     BH_CTL_MACHINE,      /* struct bh_machine: power off, reboot */
     BH_CTL_SCHED,        /* struct bh_sched: weight, cap, affinity (reserved: -ENOSYS for now) */
+    BH_CTL_PROTECT,      /* struct bh_protect; only under construction */
     BH_NR_CTL_OPS
 };
 
@@ -158,11 +159,23 @@ struct bh_dominfo {
 };
 
 /* Fence the domain (restart.md section 2) and put it under construction again with the same domid, the same
- * RAM extents (fresh zeroed frames), slot pages zeroed and keep pages as they were. The caller then
- * writes the image, sets the entry and unpauses. Only RESTARTABLE, never the caller itself (-EINVAL). */
+ * RAM extents (fresh zeroed frames), slot pages zeroed, immutable and keep pages as they were. The caller then
+ * writes the rest of the image, sets the entry and unpauses. Only RESTARTABLE, never the caller itself (-EINVAL). */
+#define BH_RESTART_FRESH 1u /* immutable pages are replaced too: another image, or doubt about this one */
 struct bh_restart {
     uint16_t domid;
+    uint16_t pad;
+    uint32_t flags; /* BH_RESTART_* */
+};
+
+/* Makes RAM pages under construction immutable: the domain reads and executes them, nobody writes them any more (not the
+ * domain, its devices, its peers or the builder), and they stay as they are over a restart. Pages that are so already are
+ * fine. -EINVAL for anything but RAM, slot pages and keep pages, -E2BIG above BH_PROTECT_MAX pages; then none is changed. */
+#define BH_PROTECT_MAX 4096u
+struct bh_protect {
+    uint16_t domid;
     uint16_t pad[3];
+    uint64_t gfn, nr;
 };
 
 #define BH_CRASH_INJECT 1u /* at a random instruction within the next milliseconds; else at once */

@@ -393,6 +393,7 @@ int dom_destroy(struct dom *d, struct errbuf *e)
     domcon_drain(d);
     /* First it stops; then the others let go of its pages; its name is free at once, its frames
      * when the last one did. */
+    bh_control(BH_CTL_PAUSE, &id);
     pci_detach_all(d);
     domcon_disconnect(d);
     long rc = bh_control(BH_CTL_DESTROY, &id);

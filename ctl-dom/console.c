@@ -143,6 +143,21 @@ static size_t log_read(char *buf, size_t n, uint64_t *pos)
     return l.len;
 }
 
+/* "dN: text" is what a guest says through its debug port: for dmesg, not for the operator's eyes.
+ */
+static bool said_by_guest(const char *line)
+{
+    const char *p = line;
+
+    if (!strncmp(p, "(BH) ", 5))
+        p += 5;
+    if (*p++ != 'd' || *p < '0' || *p > '9')
+        return false;
+    while (*p >= '0' && *p <= '9')
+        p++;
+    return *p == ':';
+}
+
 void con_core_log(void)
 {
     static char buf[1024], line[320];
@@ -154,14 +169,14 @@ void con_core_log(void)
     log_waiting = false;
     while ((n = log_read(buf, sizeof(buf), &log_pos)))
         for (size_t i = 0; i < n; i++) {
-            if (buf[i] != '\n' && len < sizeof(line) - 1) {
+            if (buf[i] != '\n' && len < sizeof(line) - 2) {
                 line[len++] = buf[i];
                 continue;
             }
-            if (len && strncmp(line, "(BH)", 4) != 0)
-                line_out("(BH) ", 5);
             line[len++] = '\n';
-            line_out(line, len);
+            line[len] = '\0';
+            if (!said_by_guest(line))
+                line_out(line, len);
             len = 0;
         }
 }

@@ -13,7 +13,7 @@
 #include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
 
-#define BACKEND_WAIT_NS 5000000000ull
+#define BACKEND_WAIT_NS 15000000000ull /* a driver domain may be in its back-off */
 #define DETACH_WAIT_NS  500000000ull
 #define CONNECT_WAIT_NS 5000000000ull
 

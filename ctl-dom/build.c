@@ -92,11 +92,50 @@ static int check_memory(const struct domcfg *cfg, struct errbuf *e)
 }
 
 /* --- a service domain: the standard layout of bulkhead.h and docs ----------------------------- */
+static uint64_t seg_end(const struct svc_seg *s)
+{
+    return (s->gpa + s->len + PAGE_SIZE - 1) >> PAGE_SHIFT;
+}
+
+/* Code and constants stay where they are over restarts: nothing to copy, and nobody can have
+ * changed them. False if that is not so, also where a page of them is shared with data. */
+static bool protect(const struct dom *d)
+{
+    const struct svc_image *img = d->img;
+
+    for (unsigned i = 0; i < img->nr_segs; i++) {
+        const struct svc_seg *s = &img->seg[i];
+        struct bh_protect p = { .domid = d->id, .gfn = s->gpa >> PAGE_SHIFT };
+        p.nr = seg_end(s) - p.gfn;
+        for (unsigned j = 0; j < img->nr_segs; j++)
+            if (img->seg[j].writable && img->seg[j].gpa >> PAGE_SHIFT < p.gfn + p.nr &&
+                seg_end(&img->seg[j]) > p.gfn && !s->writable)
+                return false;
+        if (!s->writable && bh_control(BH_CTL_PROTECT, &p))
+            return false;
+    }
+    return true;
+}
+
+int service_write(struct dom *d)
+{
+    service_cmdline(d, (char *)d->boot_block + PAGE_SIZE, PAGE_SIZE);
+    int rc = guest_write(d->id, BOOT_GPA, d->boot_block, BOOT_BLOCK);
+
+    for (unsigned i = 0; !rc && i < d->img->nr_segs; i++) {
+        const struct svc_seg *s = &d->img->seg[i];
+        if (s->writable || !d->kept)
+            rc = guest_write(d->id, s->gpa, s->src, s->len);
+    }
+    if (!rc && !d->kept)
+        d->kept = protect(d);
+    return rc;
+}
+
 static int build_service(struct dom *d, struct errbuf *e)
 {
     struct boot_map map = { .ram_bytes = d->cfg.memory_mb * MIB };
     uint64_t top = map.ram_bytes >> PAGE_SHIFT;
-    char cmdline[1300];
 
     if (d->img->high > (top - 2 - d->cfg.keep) << PAGE_SHIFT)
         return fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name,
@@ -118,11 +157,8 @@ static int build_service(struct dom *d, struct errbuf *e)
     d->boot_block = malloc(BOOT_BLOCK);
     if (!d->boot_block)
         return fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
-    service_cmdline(d, cmdline, sizeof(cmdline));
-    boot_block_fill(d->boot_block, &map, cmdline);
-    rc = guest_write(d->id, BOOT_GPA, d->boot_block, BOOT_BLOCK);
-    for (unsigned i = 0; !rc && i < d->img->nr_segs; i++)
-        rc = guest_write(d->id, d->img->seg[i].gpa, d->img->seg[i].src, d->img->seg[i].len);
+    boot_block_fill(d->boot_block, &map, "");
+    rc = service_write(d);
     return rc ? fail(e, rc, "%s: cannot be written: %s", d->cfg.name, errno_text(rc)) : 0;
 }
 

@@ -29,7 +29,12 @@ struct domcon {                  /* domcon.c */
 
 enum life { LIFE_NEW = 0, LIFE_STARTING, LIFE_UP, LIFE_WAITING, LIFE_DEAD };
 
-struct svc_seg { uint64_t gpa; const void *src; size_t len; };
+struct svc_seg {
+    uint64_t gpa;
+    const void *src;
+    size_t len;
+    bool writable;
+};
 /* An inflated image, kept for restarts and shared by all domains that run it. */
 struct svc_image {
     char name[64];
@@ -53,6 +58,7 @@ struct dom {
 
     /* restart: all that it needs is here before it happens */
     const struct svc_image *img;
+    bool kept;                   /* code and constants are in place, immutable */
     uint8_t *boot_block;         /* start info, memory map, command line */
     char words[256];             /* the builder's words of the command line, less boot= */
     uint64_t instance;
@@ -90,6 +96,8 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
 /* Ends a domain of ours, with its nodes, rings and devices. */
 int dom_destroy(struct dom *d, struct errbuf *e);
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len);
+/* Start info and image into a service domain under construction, less what was kept. */
+int service_write(struct dom *d);
 /* leaves out pages of zeroes */
 int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len);
 

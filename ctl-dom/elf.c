@@ -7,6 +7,7 @@
 #define EM_X86_64             62
 #define PT_LOAD               1
 #define PT_NOTE               4
+#define PF_W                  2
 #define XEN_NOTE_PHYS32_ENTRY 18
 
 struct ehdr {
@@ -54,6 +55,7 @@ static int add_load(struct elf_stream *s, const struct phdr *p)
         s->file_end = p->offset + p->filesz;
     s->load[s->nr_loads].off = p->offset;
     s->load[s->nr_loads].len = p->filesz;
+    s->load[s->nr_loads].writable = p->flags & PF_W;
     s->load[s->nr_loads++].gpa = p->paddr;
     return 0;
 }

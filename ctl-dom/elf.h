@@ -30,6 +30,7 @@ struct elf_stream {
     unsigned nr_loads, nr_notes;
     struct {
         uint64_t off, len, gpa;
+        bool writable;
     } load[ELF_SEGMENTS];
     struct {
         uint64_t off, len, at;

@@ -65,6 +65,7 @@ static int read_segments(struct svc_image *si, size_t len, struct errbuf *e)
                     s->load[i].gpa,
                     (const uint8_t *)si->file + s->load[i].off,
                     s->load[i].len,
+                    s->load[i].writable,
                 };
         si->entry = s->entry;
         si->high = s->high;

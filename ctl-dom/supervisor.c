@@ -34,10 +34,7 @@ static void copy_image(void)
     if (!d)
         return;
     copying = NULL;
-    service_cmdline(d, (char *)d->boot_block + PAGE_SIZE, PAGE_SIZE);
-    copy_rc = guest_write(d->id, BOOT_GPA, d->boot_block, BOOT_BLOCK);
-    for (unsigned i = 0; !copy_rc && i < d->img->nr_segs; i++)
-        copy_rc = guest_write(d->id, d->img->seg[i].gpa, d->img->seg[i].src, d->img->seg[i].len);
+    copy_rc = service_write(d);
 }
 
 static int bring_back(struct dom *d)
@@ -46,6 +43,10 @@ static int bring_back(struct dom *d)
     struct bh_entry entry = { .domid = d->id, .eip = d->img->entry, .ebx = BOOT_GPA };
     struct bh_domid id = { .domid = d->id };
 
+    /* An instance that died before it served makes even pages doubtful that nobody can write. */
+    if (!d->kept || d->deaths > 1)
+        r.flags = BH_RESTART_FRESH;
+    d->kept = !r.flags;
     domcon_drain(d); /* its last words: the fence zeroes the ring */
     long rc = bh_control(BH_CTL_RESTART, &r);
     if (rc)

@@ -49,6 +49,7 @@ def outage(m, how, count, pause):
     m.console("debian")
     start_ping(m)
     m.leave()
+    time.sleep(1)
     parts = []
     for _ in range(count):
         m.send(f"crash --{how} net0\r")
@@ -83,7 +84,6 @@ def main():
         m.boot()
         say(f"QEMU start to the core's first line {first - start:.2f} s, first line to the prompt "
             f"{time.monotonic() - first:.2f} s")
-        m.expect(r"", 1)
         begin = time.monotonic()
         m.send("create debian name=second vif=[]\r")
         m.prompt(120)
@@ -105,6 +105,7 @@ def main():
         report("hang (deadline in the configuration)", *outage(m, "hang", HANGS, 0.5))
 
         m.cmd("create microbench", 60)
+        m.cmd("create microbench name=peer extra=peer", 60)
         m.send("console microbench\r")
         m.expect(r"microbench: done", 120)
         for line in re.findall(r"microbench: ([^\r\n]*us[^\r\n]*)", m.sp.before):

@@ -123,7 +123,7 @@ int watchdog_set(struct domain *d, uint32_t id, uint32_t seconds)
 enum inject_state { INJECT_OFF, INJECT_SOON, INJECT_ARMED, INJECT_NOW };
 #define INJECT_WITHIN (4 * NS_PER_MS)
 #define INJECT_LATEST (20 * NS_PER_MS)
-#define INJECT_BURST  (300 * NS_PER_US)
+#define INJECT_BURST  (100 * NS_PER_US)
 
 static void inject_do(struct domain *d, struct vcpu *v)
 {

@@ -504,7 +504,9 @@ static const char *nvme_start(const struct blk_record *rec, event_fn irq, void *
         return "its registers cannot be mapped";
     const char *why = bring_up(rec->sbdf, irq, arg);
     if (why) {
+        struct bh_dma_enable dma = {.sbdf = rec->sbdf, .enable = 0};
         reg_set(NVME_CC, 0); /* it must not go on with what it was given */
+        bh_service(BH_SVC_DMA_ENABLE, &dma);
         return why;
     }
     stuck_init(&nvme.stuck, nvme.model, nvme_sick);

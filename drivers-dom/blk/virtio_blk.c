@@ -129,13 +129,13 @@ static const char *bring_up(uint32_t sbdf, event_fn irq, void *arg)
     /* Only after it is every DMA of a former instance over. */
     if (!virtio_reset(&vblk.v))
         return "it does not reset";
-    if (bh_service(BH_SVC_DMA_ENABLE, &dma))
-        return "DMA was refused";
     const char *why = virtio_negotiate(&vblk.v, wanted);
     if (!why && !(vblk.v.features & VIRTIO_F_INDIRECT_DESC))
         why = "it has no indirect descriptors";
     if (!why)
         why = read_config();
+    if (!why && bh_service(BH_SVC_DMA_ENABLE, &dma))
+        why = "DMA was refused";
     if (!why)
         why = pci_irq_bind(sbdf, 0, irq, arg);
     vblk.v.common->msix_config = VIRTIO_NO_VECTOR;
@@ -294,7 +294,9 @@ static const char *vblk_start(const struct blk_record *rec, event_fn irq, void *
         return "its registers cannot be mapped";
     const char *why = bring_up(rec->sbdf, irq, arg);
     if (why) {
+        struct bh_dma_enable dma = {.sbdf = rec->sbdf, .enable = 0};
         vblk.v.common->device_status = VIRTIO_FAILED;
+        bh_service(BH_SVC_DMA_ENABLE, &dma);
         return why;
     }
     vblk.v.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK;

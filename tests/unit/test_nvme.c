@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: drivers-dom/blk/nvme.c
+// FLAGS: -Idomains/include -Idrivers-dom/blk
+/*
+ * The NVMe driver against a controller made of memory: its registers are looked at whenever the driver asks for the time, and
+ * between submit and poll. It holds the driver to the rules (reset before DMA, EN and RDY, PRPs, queues), and misbehaves on demand.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "blkdev.h"
+#include "nvme.h"
+
+enum { BAR = 0x4000, BLOCKS = 4096, PAGE = 4096, POOL = 400, MAX = 256 };
+static _Alignas(4096) uint8_t regs[BAR], disk[BLOCKS * 4096u], pool[POOL][PAGE];
+static unsigned pool_used;
+static uint64_t now;
+static jmp_buf crash;
+static char crash_why[160];
+static bool crash_armed;
+
+/* --- the controller --------------------------------------------------------------------------------------------------- */
+
+struct simq {
+    struct nvme_cmd *sq;
+    struct nvme_cqe *cq;
+    unsigned size, sq_head, cq_tail, phase, cq_head;
+};
+static struct {
+    unsigned delay, wait;      /* looks until RDY follows EN */
+    bool never_ready, never_reset, dead, cfs, hang_admin, hang_io;
+    bool dma, was;             /* was: EN at the last look */
+    struct simq q[2];
+    struct nvme_cmd held[MAX]; /* fetched, not completed */
+    unsigned nr_held;
+    bool reverse;
+    unsigned fail_status, fail_times; /* of the next I/O commands */
+    unsigned lbads, mdts, vwc, oncs, vs, mqes, ns_list, meta;
+    uint64_t nsze;
+    uint8_t refuse_admin;      /* this opcode */
+    unsigned flushes, deallocs, reads, writes, done;
+} sim;
+
+static uint32_t reg(unsigned off) { return *(volatile uint32_t *)(regs + off); }
+static void set(unsigned off, uint32_t v) { *(volatile uint32_t *)(regs + off) = v; }
+static void reg64_set(unsigned off, uint64_t v) { memcpy(regs + off, &v, 8); }
+static uint64_t reg64(unsigned off) { return reg(off) | (uint64_t)reg(off + 4) << 32; }
+
+static uint8_t *dma(uint64_t at, unsigned len)
+{
+    uint64_t from = (uint64_t)pool;
+    if (!sim.dma)
+        fail_msg("DMA before it was enabled");
+    if (at < from || at + len > from + sizeof(pool))
+        fail_msg("DMA to %lx", (unsigned long)at);
+    return (uint8_t *)at;
+}
+
+static void answer(struct simq *q, uint16_t cid, unsigned status, uint32_t result)
+{
+    struct nvme_cqe *e = &q->cq[q->cq_tail];
+    dma((uint64_t)e, 16);
+    e->result = result;
+    e->cid = cid;
+    e->status = (uint16_t)(status << 1 | q->phase);
+    q->cq_tail = (q->cq_tail + 1) % q->size;
+    if (!q->cq_tail)
+        q->phase ^= 1;
+    if (q->cq_tail == q->cq_head)
+        fail_msg("completion queue overflow");
+}
+
+static void identify(const struct nvme_cmd *c)
+{
+    uint8_t *p = dma(c->prp1, PAGE);
+    memset(p, 0, PAGE);
+    if (c->cdw10 == NVME_CNS_CONTROLLER) {
+        memcpy(p + NVME_IDC_MODEL, "A disk\001 of memory                       ", 40);
+        p[NVME_IDC_MDTS] = (uint8_t)sim.mdts;
+        p[NVME_IDC_VWC] = (uint8_t)sim.vwc;
+        p[NVME_IDC_ONCS] = (uint8_t)sim.oncs;
+    } else if (c->cdw10 == NVME_CNS_ACTIVE) {
+        memcpy(p, &sim.ns_list, 4);
+    } else {
+        assert_int_equal(c->nsid, sim.ns_list);
+        memcpy(p, &sim.nsze, 8);
+        p[NVME_IDN_FLBAS] = 2;
+        p[NVME_IDN_LBAF + 8] = (uint8_t)sim.meta;
+        p[NVME_IDN_LBAF + 10] = (uint8_t)sim.lbads;
+    }
+}
+
+static void admin(const struct nvme_cmd *c)
+{
+    struct simq *q = &sim.q[1];
+    if (sim.hang_admin)
+        return;
+    if (c->opcode == sim.refuse_admin) {
+        answer(&sim.q[0], c->cid, 0x002, 0);
+        return;
+    }
+    if (c->opcode == NVME_ADM_IDENTIFY) {
+        identify(c);
+    } else if (c->opcode == NVME_ADM_CREATE_CQ) {
+        *q = (struct simq){.cq = (void *)dma(c->prp1, PAGE), .size = (c->cdw10 >> 16) + 1, .phase = 1};
+        assert_true(q->size <= sim.mqes);
+        assert_int_equal(c->cdw10 & 0xffff, 1);
+        assert_int_equal(c->cdw11, 3);
+    } else if (c->opcode == NVME_ADM_CREATE_SQ) {
+        assert_non_null(q->cq);
+        q->sq = (void *)dma(c->prp1, q->size * 64);
+        assert_int_equal(c->cdw11, 0x10001);
+    } else {
+        assert_int_equal(c->opcode, NVME_ADM_SET_FEATURES);
+    }
+    answer(&sim.q[0], c->cid, 0, 0);
+}
+
+/* 4.3: moves the data of one read or write; every page by its PRP. */
+static void transfer(const struct nvme_cmd *c)
+{
+    uint64_t slba = c->cdw10 | (uint64_t)c->cdw11 << 32, bytes = ((uint64_t)(c->cdw12 & 0xffff) + 1) << sim.lbads;
+    uint8_t *at = disk + (slba << sim.lbads);
+    unsigned pages = (unsigned)((bytes + PAGE - 1) / PAGE);
+    const uint64_t *list = pages > 2 ? (void *)dma(c->prp2, (pages - 1) * 8) : &c->prp2;
+
+    assert_true(slba + (bytes >> sim.lbads) <= sim.nsze);
+    if (pages > 2 && (c->prp2 / PAGE != (c->prp2 + (pages - 1) * 8 - 1) / PAGE || c->prp2 % 8))
+        fail_msg("a PRP list across a page");
+    for (unsigned i = 0; i < pages; i++, at += PAGE) {
+        uint64_t prp = i ? list[i - 1] : c->prp1;
+        unsigned n = bytes - i * PAGE < PAGE ? (unsigned)(bytes - i * PAGE) : PAGE;
+        assert_int_equal(prp % PAGE, 0);
+        if (c->opcode == NVME_CMD_READ)
+            memcpy(dma(prp, n), at, n);
+        else
+            memcpy(at, dma(prp, n), n);
+    }
+}
+
+static void finish(const struct nvme_cmd *c)
+{
+    unsigned status = 0;
+    if (sim.fail_times) {
+        sim.fail_times--;
+        status = sim.fail_status;
+    } else if (c->opcode == NVME_CMD_FLUSH) {
+        sim.flushes++;
+    } else if (c->opcode == NVME_CMD_DSM) {
+        struct nvme_range *r = (void *)dma(c->prp1, 16);
+        assert_int_equal(c->cdw10, 0);
+        assert_int_equal(c->cdw11, NVME_DSM_DEALLOCATE);
+        assert_true(r->first + r->blocks <= sim.nsze);
+        memset(disk + (r->first << sim.lbads), 0, (size_t)r->blocks << sim.lbads);
+        sim.deallocs++;
+    } else {
+        transfer(c);
+        sim.reads += c->opcode == NVME_CMD_READ;
+        sim.writes += c->opcode == NVME_CMD_WRITE;
+    }
+    sim.done++;
+    answer(&sim.q[1], c->cid, status, 0);
+}
+
+static void fetch(unsigned id)
+{
+    struct simq *q = &sim.q[id];
+    unsigned tail = reg(NVME_DOORBELLS + 8 * id), head = reg(NVME_DOORBELLS + 8 * id + 4);
+
+    if (!q->sq)
+        return;
+    assert_true(tail < q->size && head < q->size);
+    q->cq_head = head;
+    for (; q->sq_head != tail; q->sq_head = (q->sq_head + 1) % q->size) {
+        struct nvme_cmd *c = (void *)dma((uint64_t)&q->sq[q->sq_head], 64);
+        if (!id) {
+            admin(c);
+            continue;
+        }
+        for (unsigned i = 0; i < sim.nr_held; i++)
+            assert_int_not_equal(sim.held[i].cid, c->cid);
+        assert_int_equal(c->nsid, sim.ns_list);
+        sim.held[sim.nr_held++] = *c;
+    }
+}
+
+/* Completes at most n of what was fetched. */
+static void work(unsigned n)
+{
+    fetch(1);
+    for (; n && sim.nr_held && !sim.hang_io; n--) {
+        unsigned i = sim.reverse ? (unsigned)rand() % sim.nr_held : 0;
+        struct nvme_cmd c = sim.held[i];
+        memmove(&sim.held[i], &sim.held[i + 1], (sim.nr_held - i - 1) * sizeof(c));
+        sim.nr_held--;
+        finish(&c);
+    }
+}
+
+/* 3.1.5, 7.3.2: EN and RDY. */
+static void look(void)
+{
+    bool en = reg(NVME_CC) & NVME_CC_EN, rdy = reg(NVME_CSTS) & NVME_CSTS_RDY;
+
+    if (sim.dead) {
+        memset(regs, 0xff, BAR);
+        return;
+    }
+    if (en != sim.was && en == rdy && !sim.cfs && !sim.never_ready)
+        fail_msg("EN changed while RDY had not followed");
+    sim.was = en;
+    if (sim.cfs)
+        set(NVME_CSTS, reg(NVME_CSTS) | NVME_CSTS_CFS);
+    if (en != rdy) {
+        if ((en && (sim.never_ready || sim.cfs)) || (!en && sim.never_reset))
+            return;
+        if (sim.wait++ < sim.delay)
+            return;
+        sim.wait = 0;
+        set(NVME_CSTS, en);
+        memset(&sim.q, 0, sizeof(sim.q));
+        sim.nr_held = 0;
+        memset(regs + NVME_DOORBELLS, 0, 64);
+        if (en) {
+            assert_int_equal(reg(NVME_CC), NVME_CC_ENTRIES | NVME_CC_EN);
+            sim.q[0] = (struct simq){.sq = (void *)dma(reg64(NVME_ASQ), 64), .cq = (void *)dma(reg64(NVME_ACQ), 16),
+                                     .size = (reg(NVME_AQA) & 0xfff) + 1, .phase = 1};
+        }
+        return;
+    }
+    if (en)
+        fetch(0);
+}
+
+/* --- what the driver stands on ---------------------------------------------------------------------------------------- */
+
+struct bh_self self = {.name = "blk0", .domid = 4};
+static struct dtimer *timer;
+static unsigned irqs_bound;
+
+uint64_t now_ns(void)
+{
+    look();
+    return now += 1000;
+}
+unsigned event_wait(uint64_t until)
+{
+    if (until > now)
+        now = until;
+    look();
+    return 0;
+}
+void dtimer_set(struct dtimer *t, uint64_t when)
+{
+    t->armed = true;
+    t->when = when;
+    timer = t;
+}
+void bh_panic(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(crash_why, sizeof(crash_why), fmt, ap);
+    va_end(ap);
+    if (!crash_armed)
+        fail_msg("%s", crash_why);
+    crash_armed = false;
+    longjmp(crash, 1);
+}
+void *page_alloc(unsigned n)
+{
+    if (pool_used + n > POOL)
+        return NULL;
+    void *p = memset(pool[pool_used], 0, n * PAGE);
+    pool_used += n;
+    return p;
+}
+void page_free(void *p, unsigned n) { memset(p, 0xdd, n * PAGE); }
+volatile void *mmio_map(uint64_t gpa, uint64_t len) { return gpa == 0xe0000000 && len == BAR ? regs : NULL; }
+const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg)
+{
+    irqs_bound++;
+    assert_int_equal(entry, 0);
+    return NULL;
+}
+long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
+{
+    const struct bh_dma_enable *e = (void *)arg;
+    assert_int_equal(op, BH_SVC_DMA_ENABLE);
+    assert_int_equal(e->sbdf, 0x28);
+    if (e->enable && ((reg(NVME_CC) & NVME_CC_EN) || (reg(NVME_CSTS) & NVME_CSTS_RDY)))
+        fail_msg("DMA is enabled while the controller may have old commands");
+    sim.dma = e->enable;
+    return 0;
+}
+
+/* --- start ----------------------------------------------------------------------------------------------------------------- */
+
+static struct bh_pci_info pci = {.sbdf = 0x28, .irqs = 64, .bar[0] = {.gpa = 0xe0000000, .size = BAR, .flags = 7}};
+static struct blk_record rec;
+static struct blkdev *d;
+
+static void irq(uint32_t port, void *arg) {}
+
+static int setup(void **state)
+{
+    memset(&sim, 0, sizeof(sim));
+    memset(regs, 0, sizeof(regs));
+    pool_used = 0;
+    timer = NULL;
+    sim.delay = 3;
+    sim.lbads = 9, sim.mdts = 7, sim.vwc = 1, sim.oncs = 4, sim.vs = 0x10400, sim.mqes = 1024, sim.ns_list = 1;
+    sim.nsze = BLOCKS;
+    look();
+    return 0;
+}
+
+static const char *start(void)
+{
+    uint8_t cfg[256] = {[9] = 2, [10] = 8, [11] = 1};
+    uint64_t cap = (sim.mqes - 1) | 4ull << 24 | NVME_CAP_CSS_NVM;
+
+    memcpy(regs, &cap, 8);
+    set(NVME_VS, sim.vs);
+    assert_true(nvme_driver.match(cfg));
+    rec = (struct blk_record){.sbdf = pci.sbdf};
+    assert_null(nvme_driver.parse(cfg, &pci, &rec));
+    assert_true(nvme_driver.valid(&rec, &pci));
+    return nvme_driver.start(&rec, irq, NULL, &d);
+}
+
+static void refused(const char *word)
+{
+    const char *why = start();
+    assert_non_null(why);
+    if (!strstr(why, word))
+        fail_msg("'%s' instead of '%s'", why, word);
+    assert_false(sim.dma);
+}
+
+static void test_start(void **state)
+{
+    assert_null(start());
+    assert_string_equal(d->model, "A disk  of memory");
+    assert_int_equal(d->nr_sectors, BLOCKS);
+    assert_int_equal(d->sector_size, 512);
+    assert_true(d->flush && d->discard && !d->read_only);
+    assert_int_equal(d->max_segs, 64);
+    assert_int_equal(d->queue_depth, 255);
+    assert_null(start()); /* as after a crash: it is running, with queues of the dead */
+    uint32_t cc = reg(NVME_CC);
+    setup(NULL);
+    set(NVME_CC, cc); /* and as after a crash in the middle of enabling */
+    sim.was = sim.dma = true;
+    sim.delay = 50;
+    reg64_set(NVME_ASQ, (uint64_t)pool[0]), reg64_set(NVME_ACQ, (uint64_t)pool[1]);
+    look();
+    assert_null(start());
+    setup(NULL);
+    sim.lbads = 12, sim.mdts = 4, sim.vwc = 0, sim.oncs = 0, sim.vs = 0x10000, sim.mqes = 64, sim.nsze = 77;
+    assert_null(start());
+    assert_int_equal(d->nr_sectors, 77 * 8);
+    assert_int_equal(d->sector_size, 4096);
+    assert_true(!d->flush && !d->discard);
+    assert_int_equal(d->max_bytes, 65536);
+    assert_int_equal(d->max_segs, 16);
+    assert_int_equal(d->queue_depth, 63);
+}
+
+static void test_refused(void **state)
+{
+    sim.never_ready = true, refused("does not become ready"), setup(NULL);
+    sim.cfs = true, refused("fatal"), setup(NULL);
+    sim.dead = true, refused("do not answer"), setup(NULL);
+    sim.hang_admin = true, refused("identify controller"), setup(NULL);
+    sim.refuse_admin = NVME_ADM_CREATE_SQ, refused("create submission queue"), setup(NULL);
+    sim.lbads = 11, refused("neither 512"), setup(NULL);
+    sim.meta = 8, refused("metadata"), setup(NULL);
+    sim.ns_list = 0, refused("no namespace"), setup(NULL);
+    sim.nsze = 0, refused("size"), setup(NULL);
+    sim.nsze = 1ull << 60, refused("size"), setup(NULL);
+    sim.mdts = 3, refused("64 KiB"), setup(NULL);
+    sim.mqes = 4, refused("too short"), setup(NULL);
+    assert_null(start());
+    sim.never_reset = true, refused("does not reset");
+    struct bh_pci_info p = pci;
+    uint8_t cfg[256] = {0};
+    assert_false(nvme_driver.match(cfg));
+    p.bar[0].size = 0x1000;
+    assert_non_null(nvme_driver.parse(cfg, &p, &rec));
+    p = pci, p.bar[0].gpa += 0x1000;
+    assert_null(nvme_driver.parse(cfg, &pci, &rec));
+    assert_false(nvme_driver.valid(&rec, &p));
+}
+
+/* --- requests ----------------------------------------------------------------------------------------------------------------- */
+
+static struct blk_io io[MAX];
+static bool out[MAX];
+static unsigned completed;
+static uint8_t *data[MAX];
+
+static void done(struct blk_io *r)
+{
+    unsigned i = (unsigned)(r - io);
+    assert_true(out[i]);
+    out[i] = false;
+    completed++;
+}
+
+static int submit(unsigned i, enum blk_op op, uint64_t sector, uint32_t n, unsigned piece)
+{
+    io[i] = (struct blk_io){.op = op, .sector = sector, .nr_sectors = n, .done = done};
+    for (uint32_t at = 0, left = op <= BLK_WRITE ? n * 512 : 0; left;) {
+        uint32_t len = left < piece ? left : piece;
+        io[i].seg[io[i].nr_segs++] = (struct blk_seg){data[i] + at, len};
+        at += len, left -= len;
+    }
+    int rc = d->ops->submit(d, &io[i]);
+    if (!rc)
+        out[i] = true;
+    return rc;
+}
+
+static void all(void)
+{
+    for (unsigned quiet = 0; quiet < 3; quiet = d->ops->poll(d) || sim.nr_held ? 0 : quiet + 1)
+        work(3);
+}
+
+static void buffers(unsigned n, unsigned pages)
+{
+    for (unsigned i = 0; i < n; i++)
+        assert_non_null(data[i] = page_alloc(pages));
+}
+
+static void test_random(void **state)
+{
+    static uint8_t model[BLOCKS * 512];
+    memset(disk, 0, sizeof(disk));
+    memset(model, 0, sizeof(model));
+    assert_null(start());
+    buffers(8, 32);
+    sim.reverse = true;
+    for (unsigned i = 0; i < 8; i++)
+        out[i] = false;
+    for (unsigned round = 0; round < 20000; round++) {
+        unsigned i = (unsigned)rand() % 8; /* each has a part of the disk of its own */
+        if (!out[i]) {
+            uint32_t n = 1 + (unsigned)rand() % 256, at = i * 512 + (unsigned)rand() % (512 - n + 1);
+            unsigned op = (unsigned)rand() % 8;
+            if (io[i].op == BLK_READ && io[i].nr_segs)
+                assert_memory_equal(data[i], model + io[i].sector * 512, io[i].nr_sectors * 512);
+            if (op < 3) {
+                for (unsigned k = 0; k < n * 512; k += 64)
+                    data[i][k] = (uint8_t)rand();
+                memcpy(model + at * 512, data[i], n * 512);
+            } else if (op == 7) {
+                memset(model + at * 512, 0, n * 512);
+            }
+            assert_int_equal(submit(i, op < 3 ? BLK_WRITE : op < 6 ? BLK_READ : op == 6 ? BLK_FLUSH : BLK_DISCARD, at,
+                                    op == 6 ? 0 : n, rand() & 1 ? 4096 : 32768), 0);
+        }
+        if (rand() & 1)
+            d->ops->poll(d);
+        if (rand() & 1)
+            work((unsigned)rand() % 4);
+    }
+    all();
+    assert_memory_equal(disk, model, sizeof(model));
+    assert_true(sim.flushes > 100 && sim.deallocs > 100 && sim.reads > 100 && sim.writes > 100);
+}
+
+static void test_full(void **state)
+{
+    sim.mqes = 32;
+    assert_null(start());
+    buffers(40, 1);
+    for (unsigned round = 0; round < 100; round++) {
+        unsigned taken = 0;
+        completed = 0;
+        while (!submit(taken, BLK_READ, taken, 1, 4096))
+            taken++;
+        assert_int_equal(taken, 31);
+        assert_false(d->ops->arm(d));
+        work(31);
+        assert_true(d->ops->arm(d));
+        assert_int_equal(d->ops->poll(d), 31);
+        assert_int_equal(completed, 31);
+    }
+}
+
+static void test_largest(void **state)
+{
+    assert_null(start());
+    buffers(1, 64);
+    for (unsigned i = 0; i < 300; i++) { /* every command id in turn: each list page */
+        memset(data[0], (int)i, 64 * PAGE);
+        assert_int_equal(submit(0, BLK_WRITE, i, 512, i & 1 ? 4096 : 65536), 0);
+        all();
+        assert_int_equal(io[0].status, 0);
+        assert_int_equal(disk[i * 512], i & 0xff);
+        assert_int_equal(disk[(i + 511) * 512 + 511], i & 0xff);
+    }
+}
+
+static void test_errors(void **state)
+{
+    assert_null(start());
+    buffers(1, 1);
+    static const struct { unsigned status, times; int want; unsigned tries; } cases[] = {
+        {0x281, 3, 0, 4},                 /* comes back with a retry */
+        {0x281, 100, -EIO, 4},            /* does not */
+        {0x281 | 0x4000, 1, -EIO, 1},     /* do not retry */
+        {0x001 | 0x4000, 1, -EOPNOTSUPP, 1},
+        {0x080 | 0x4000, 1, -EIO, 1}, {0x280 | 0x4000, 1, -EIO, 1},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        sim.fail_status = cases[i].status, sim.fail_times = cases[i].times, sim.done = 0;
+        assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+        all();
+        assert_false(out[0]);
+        assert_int_equal(io[0].status, cases[i].want);
+        assert_int_equal(sim.done, cases[i].tries);
+    }
+    sim.fail_times = 0;
+}
+
+#define CRASHES(expr)                                 \
+    do {                                              \
+        crash_armed = true;                           \
+        if (!setjmp(crash)) {                         \
+            expr;                                     \
+            fail_msg("it goes on: %s", #expr);        \
+        }                                             \
+    } while (0)
+
+static void tick(unsigned seconds)
+{
+    for (; seconds && timer->armed; seconds--) {
+        timer->armed = false;
+        now = timer->when;
+        timer->fn(timer);
+    }
+}
+
+static void foreign(uint16_t id)
+{
+    setup(NULL);
+    assert_null(start());
+    buffers(1, 1);
+    assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+    all();
+    fetch(1);
+    answer(&sim.q[1], id, 0, 0); /* nothing of that id is in flight */
+    CRASHES(d->ops->poll(d));
+    assert_non_null(strstr(crash_why, "not there"));
+}
+
+static void test_nonsense(void **state)
+{
+    foreign(3), foreign(255), foreign(256), foreign(0xffff);
+    setup(NULL);
+    assert_null(start());
+    buffers(1, 1);
+    assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+    all();
+    sim.hang_io = true;
+    tick(5);
+    assert_false(timer->armed); /* nothing in flight: silence is fine */
+    out[0] = false;
+    assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+    d->ops->poll(d);
+    tick(20);
+    assert_true(timer->armed);
+    CRASHES(tick(20));
+    assert_non_null(strstr(crash_why, "no answer"));
+    set(NVME_CSTS, NVME_CSTS_RDY | NVME_CSTS_CFS);
+    timer->armed = true;
+    CRASHES(tick(1));
+    assert_non_null(strstr(crash_why, "fatal"));
+    set(NVME_CSTS, ~0u);
+    timer->armed = true;
+    CRASHES(tick(1));
+    assert_non_null(strstr(crash_why, "do not answer"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_start, setup),   cmocka_unit_test_setup(test_refused, setup),
+        cmocka_unit_test_setup(test_random, setup),  cmocka_unit_test_setup(test_full, setup),
+        cmocka_unit_test_setup(test_largest, setup), cmocka_unit_test_setup(test_errors, setup),
+        cmocka_unit_test_setup(test_nonsense, setup),
+    };
+    return cmocka_run_group_tests_name("nvme", tests, NULL, NULL);
+}

@@ -66,6 +66,7 @@ struct dom {
     /* supervisor.c */
     enum life life;
     unsigned deaths;             /* in a row, before it served 100 ms */
+    unsigned stillborn;          /* in a row, before it said that it serves */
     uint64_t started_ns, noticed_ns, crash_ns, retry_ns, report_by_ns;
     struct bh_report report;
     bool reported;               /* the end of this guest was dealt with */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xen/io/xs_wire.h>
 #include <xen/sched.h>
 
 #define SERVED_NS \
@@ -22,19 +23,17 @@
 #define MIN_LIFE_NS  1000000000ull /* a guest that ends earlier is not started again by itself */
 
 static struct dtimer poll_timer;
-static struct dom *copying;
-static int copy_rc;
 static bool guests_ended;
 
 /* --- bringing a service domain back ----------------------------------------------------------- */
-static void copy_image(void)
+/* Marks its store ring, so that the instance does not use it before the store has emptied it. */
+static int mark_ring(const struct dom *d)
 {
-    struct dom *d = copying;
+    const uint32_t state = XENSTORE_RECONNECT;
+    uint64_t at = d->store_gfn << PAGE_SHIFT;
 
-    if (!d)
-        return;
-    copying = NULL;
-    copy_rc = service_write(d);
+    return guest_write(d->id, at + offsetof(struct xenstore_domain_interface, connection), &state,
+                       sizeof(state));
 }
 
 static int bring_back(struct dom *d)
@@ -42,26 +41,32 @@ static int bring_back(struct dom *d)
     struct bh_restart r = { .domid = d->id };
     struct bh_entry entry = { .domid = d->id, .eip = d->img->entry, .ebx = BOOT_GPA };
     struct bh_domid id = { .domid = d->id };
+    bool introduce = store_up && d->introduced;
 
-    /* An instance that died before it served makes even pages doubtful that nobody can write. */
-    if (!d->kept || d->deaths > 1)
+    /* Two that died before they served make even pages doubtful that nobody can write. */
+    if (!d->kept || d->stillborn > 1)
         r.flags = BH_RESTART_FRESH;
     d->kept = !r.flags;
     domcon_drain(d); /* its last words: the fence zeroes the ring */
-    long rc = bh_control(BH_CTL_RESTART, &r);
+    int rc = (int)bh_control(BH_CTL_RESTART, &r);
     if (rc)
-        return (int)rc;
+        return rc;
     d->instance++;
-    /* The store resets the connection while the image is copied here. A dead store costs nothing
-     * but its part: an instance that adopts does not need it. */
-    copying = d;
-    xs_idle = copy_image;
-    if (store_up && d->introduced)
+    rc = service_write(d);
+    if (!rc && introduce)
+        rc = mark_ring(d);
+    if (!rc)
+        rc = (int)bh_control(BH_CTL_SET_ENTRY, &entry);
+    if (!rc)
+        rc = (int)bh_control(BH_CTL_UNPAUSE, &id);
+    if (rc)
+        return rc;
+    /* It runs while the store resets the connection: who adopts does not need it, and a store that
+     * is slow or dead costs nothing but its part. */
+    if (introduce)
         store_introduce(d);
-    xs_idle = NULL;
-    copy_image();
-    rc = copy_rc ? copy_rc : bh_control(BH_CTL_SET_ENTRY, &entry);
-    return rc ? (int)rc : (int)bh_control(BH_CTL_UNPAUSE, &id);
+    domcon_restart(d);
+    return 0;
 }
 
 static void poll_soon(void)
@@ -81,7 +86,6 @@ static void try_again(struct dom *d)
     }
     d->life = LIFE_STARTING;
     d->report_by_ns = now_ns() + UP_WITHIN_NS;
-    domcon_restart(d);
     poll_soon();
 }
 
@@ -95,6 +99,7 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
     d->deaths = served ? 1 : d->deaths + 1;
+    d->stillborn = di->adopted_ns ? 0 : d->stillborn + 1;
     d->asked = false;
     if (!restarts(d)) {
         d->life = LIFE_DEAD;
@@ -220,7 +225,6 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
         return fail(e, rc, "%s: cannot be restarted: %s", d->cfg.name, errno_text(rc));
     d->life = LIFE_STARTING;
     d->report_by_ns = now_ns() + UP_WITHIN_NS;
-    domcon_restart(d);
     poll_soon();
     return 0;
 }

@@ -43,12 +43,21 @@ static void cpuid(uint32_t leaf, uint32_t r[4])
     __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
 }
 
+/* The pages of the slot are asked for twice and never move: an exit less each. */
 long get_param(unsigned which, uint64_t *value)
 {
+    static uint64_t pfn[2];
+    uint64_t *known = which == HVM_PARAM_CONSOLE_PFN ? &pfn[0] : which == HVM_PARAM_STORE_PFN ? &pfn[1] : NULL;
     struct xen_hvm_param p = { .domid = DOMID_SELF, .index = which };
-    long rc = hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (uint64_t)&p, 0, 0);
+    long rc = 0;
 
+    if (known && *known)
+        p.value = *known;
+    else
+        rc = hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, (uint64_t)&p, 0, 0);
     *value = rc ? 0 : p.value;
+    if (known)
+        *known = *value;
     return rc;
 }
 
@@ -71,11 +80,13 @@ static void read_self(const struct hvm_start_info *si)
 
     if (si->cmdline_paddr)
         strlcpy(self.cmdline, (const char *)si->cmdline_paddr, sizeof(self.cmdline));
-    cpuid(0x40000004, r); /* Xen's leaf 4 (<xen/arch-x86/cpuid.h>): ecx = domid if bit 4 of eax is set */
-    if (r[0] & 16)
-        self.domid = (domid_t)r[2];
-    if (cmdline_get("domid", word, sizeof(word)))
+    if (cmdline_get("domid", word, sizeof(word))) {
         self.domid = (domid_t)strtoul(word, NULL, 0);
+    } else {
+        cpuid(0x40000004, r); /* Xen's leaf 4 (<xen/arch-x86/cpuid.h>): ecx = domid if bit 4 of eax is set */
+        if (r[0] & 16)
+            self.domid = (domid_t)r[2];
+    }
     if (!cmdline_get("name", self.name, sizeof(self.name)))
         snprintf(self.name, sizeof(self.name), "dom%u", self.domid);
     if (cmdline_get("boot", word, sizeof(word)))

@@ -289,12 +289,29 @@ static int rewatch(void)
     return rc;
 }
 
+/* A restarted domain runs before the store knows: the control domain marked the ring as reconnecting
+ * (xs_wire.h), and nothing may be written there before the store has emptied it and taken the mark away. */
+static int await_reset(void)
+{
+    uint64_t until = now_ns() + REPLY_TIMEOUT;
+
+    busy = true;
+    while (READ_ONCE(ring->connection) != XENSTORE_CONNECTED && now_ns() < until)
+        pause_for_store(until);
+    busy = false;
+    rmb(); /* the indices after the mark */
+    return READ_ONCE(ring->connection) == XENSTORE_CONNECTED ? 0 : -ETIME;
+}
+
 static int usable(void)
 {
     if (!ring)
         return -ENOTCONN;
     if (busy)
         return -EBUSY; /* from xs_idle, or from a handler inside a blocking call */
+    int rc = await_reset();
+    if (rc)
+        return rc;
     if (broken) {
         if (!store_has_reset())
             return -EIO;

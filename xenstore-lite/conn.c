@@ -92,6 +92,7 @@ static int reattach(struct conn *c, uint64_t gfn, uint32_t port)
     }
     stream_init_page(c->ring, true);
     g->kicked = true;
+    event_send((uint32_t)g->port); /* it may be waiting for that */
     return 0;
 }
 

@@ -380,6 +380,37 @@ static void xs_idle_is_guarded(void **state)
     assert_int_equal(nested, -EBUSY);
 }
 
+/* After a restart nothing is written before the store has taken the mark away. */
+static unsigned turns_to_reset;
+static void store_late_reset(void)
+{
+    if (page.connection == XENSTORE_RECONNECT) {
+        assert_int_equal(page.req_prod, 0);
+        if (turns_to_reset && !--turns_to_reset)
+            page.connection = XENSTORE_CONNECTED;
+        return;
+    }
+    store_good();
+}
+static void xs_waits_for_reset(void **state)
+{
+    store = store_late_reset;
+    page.connection = XENSTORE_RECONNECT;
+    turns_to_reset = 3;
+    char *v = xs_read(0, "x");
+    assert_non_null(v);
+    free(v);
+    page.connection = XENSTORE_RECONNECT; /* for ever: an error after 5 s, the ring untouched */
+    page.req_cons = page.req_prod = page.rsp_cons = page.rsp_prod = 0;
+    assert_null(xs_read(0, "x"));
+    assert_int_equal(xs_error, ETIME);
+    assert_int_equal(page.req_prod, 0);
+    page.connection = XENSTORE_CONNECTED;
+    v = xs_read(0, "x");
+    assert_non_null(v);
+    free(v);
+}
+
 /* Random bytes and indices from the store: no crash, no overrun (the sanitizers watch), an end in bounded time. */
 static unsigned seed = 1;
 static unsigned rnd(void) { return seed = seed * 1103515245 + 12345, seed >> 8; }
@@ -542,7 +573,7 @@ int main(void)
         cmocka_unit_test_setup(xs_plain, fresh), cmocka_unit_test_setup(xs_long, fresh),
         cmocka_unit_test_setup(xs_long_reply, fresh), cmocka_unit_test_setup(xs_watches, fresh),
         cmocka_unit_test_setup(xs_hostile, fresh), cmocka_unit_test_setup(xs_late, fresh),
-        cmocka_unit_test_setup(xs_idle_is_guarded, fresh), cmocka_unit_test_setup(xs_noise, fresh),
+        cmocka_unit_test_setup(xs_idle_is_guarded, fresh), cmocka_unit_test_setup(xs_waits_for_reset, fresh), cmocka_unit_test_setup(xs_noise, fresh),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

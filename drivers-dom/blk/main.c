@@ -6,6 +6,8 @@
  *   the store       own back-end directories; read: the front-ends' ones and pciback's snapshot of the device; may be away
  * It may be killed at any instruction: keep.h and journal.h. It works in rounds (blkback.h), one exit each while there is work.
  */
+#include <errno.h>
+#include <pcicfg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,8 +73,7 @@ static struct dtimer dev_timer;
 static void dev_refuse(const char *why)
 {
     dev_state = DEV_REFUSED;
-    printf("%s: controller %04x:%02x:%02x.%x refused: %s\n", self.name, pci.sbdf >> 16, pci.sbdf >> 8 & 0xff,
-           pci.sbdf >> 3 & 0x1f, pci.sbdf & 7, why);
+    printf("%s: controller " PCI_FMT " refused: %s\n", self.name, PCI_ARGS(pci.sbdf), why);
 }
 
 static void dev_irq(uint32_t port, void *arg)
@@ -112,58 +113,11 @@ static void dev_find(void)
     dev_since = now_ns();
 }
 
-/* As pciback shows it: the text in the store, read once, says where the registers are. */
-static bool cfg_from_text(const char *s, uint8_t *cfg)
+static const char *dev_parse(const uint8_t *cfg, struct blk_record *rec)
 {
-    char two[3] = {0};
-    unsigned n = 0, half = 0;
-
-    for (; *s && n < 256; s++) {
-        if (!strchr("0123456789abcdefABCDEF", *s))
-            continue;
-        two[half++] = *s;
-        if (half == 2) {
-            cfg[n++] = (uint8_t)strtoul(two, NULL, 16);
-            half = 0;
-        }
-    }
-    return n == 256;
-}
-
-/* pciback's directory: the entry dev-N that is our device, once its state is Connected (4). NULL: not there yet. */
-static char *dev_cfg(void)
-{
-    char path[80], want[16], *dev, *cfg = NULL;
-    uint64_t state = 0, n = 0;
-
-    snprintf(want, sizeof(want), "%04x:%02x:%02x.%x", pci.sbdf >> 16, pci.sbdf >> 8 & 0xff, pci.sbdf >> 3 & 0x1f, pci.sbdf & 7);
-    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/state", BH_DOMID_PCIBACK, self.domid);
-    if (xs_read_uint(0, path, &state) || state != 4)
-        return NULL;
-    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/num_devs", BH_DOMID_PCIBACK, self.domid);
-    if (xs_read_uint(0, path, &n))
-        return NULL;
-    for (unsigned i = 0; i < n && i < 32 && !cfg; i++) {
-        snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/dev-%u", BH_DOMID_PCIBACK, self.domid, i);
-        dev = xs_read(0, path);
-        if (dev && !strcmp(dev, want)) {
-            snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/cfg-%u", BH_DOMID_PCIBACK, self.domid, i);
-            cfg = xs_read(0, path);
-        }
-        free(dev);
-    }
-    return cfg;
-}
-
-static const char *dev_parse(const char *text, struct blk_record *rec)
-{
-    uint8_t cfg[256];
-
     memset(rec, 0, sizeof(*rec));
     if (bh_service(BH_SVC_DEVICES, &pci)) /* BARs may have been mapped since */
         return "it is gone";
-    if (!cfg_from_text(text, cfg))
-        return "pciback's text of its configuration space is cut off";
     for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++) {
         if (!drivers[i]->match(cfg))
             continue;
@@ -179,18 +133,18 @@ static void dev_again(struct dtimer *t) { (void)t; }
 static void dev_work(void)
 {
     struct blk_record rec;
+    uint8_t cfg[PCI_CFG_BYTES];
 
     if (dev_state != DEV_WAITING || now_ns() < dev_next)
         return;
-    char *text = dev_cfg();
-    if (!text) {
+    int rc = pci_cfg_snapshot(pci.sbdf, cfg);
+    if (rc == -EAGAIN) {
         dev_next = now_ns() + 20000000;
         dev_timer.fn = dev_again;
         dtimer_set(&dev_timer, dev_next);
         return;
     }
-    const char *why = dev_parse(text, &rec);
-    free(text);
+    const char *why = rc ? "pciback's text of its configuration space is cut off" : dev_parse(cfg, &rec);
     if (!why)
         why = dev_start(&rec);
     if (why)

@@ -337,7 +337,22 @@ static int k_pci(struct parser *ps)
 
 static int k_disk(struct parser *ps)
 {
-    return ps->nr_items ? fail(ps, "disk: '%s': there is no block driver domain", ps->item[0]) : 0;
+    struct domcfg *c = ps->c;
+    char why[160];
+
+    c->nr_disks = 0;
+    for (unsigned i = 0; i < ps->nr_items; i++) {
+        if (c->nr_disks == CFG_MAX_DISKS)
+            return fail(ps, "disk: more than %d", CFG_MAX_DISKS);
+        struct cfg_disk *d = &c->disk[c->nr_disks];
+        if (config_disk(d, ps->item[i], why, sizeof(why)))
+            return fail(ps, "disk: %s", why);
+        for (unsigned k = 0; k < c->nr_disks; k++)
+            if (c->disk[k].devid == d->devid)
+                return fail(ps, "disk: vdev %s is there twice", d->vdev);
+        c->nr_disks++;
+    }
+    return 0;
 }
 
 static const struct key {

@@ -12,8 +12,9 @@
 #include <stdint.h>
 #include <bulkhead.h>
 
-#define CFG_MAX_VIFS 8
-#define CFG_MAX_PCI  8
+#define CFG_MAX_VIFS  8
+#define CFG_MAX_PCI   8
+#define CFG_MAX_DISKS 16
 
 enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE };
 
@@ -22,6 +23,15 @@ struct cfg_vif {
     bool has_mac;
     char bridge[BH_NAME_LEN];
     char backend[BH_NAME_LEN]; /* "": the first driver domain that runs `image = "net"` */
+};
+
+struct cfg_disk {
+    char backend[BH_NAME_LEN]; /* the block driver domain */
+    char volume[112];          /* as it names its volumes; "": the whole disk */
+    char vdev[16];             /* xvda ... */
+    char mode[3];              /* r, w, r!, w! */
+    bool no_discard;
+    uint32_t devid;
 };
 
 struct domcfg {
@@ -35,6 +45,8 @@ struct domcfg {
     enum cfg_action on_poweroff, on_reboot, on_crash;
     struct cfg_vif vif[CFG_MAX_VIFS];
     unsigned nr_vifs;
+    struct cfg_disk disk[CFG_MAX_DISKS];
+    unsigned nr_disks;
     uint32_t pci[CFG_MAX_PCI];
     unsigned nr_pci;
 };
@@ -48,3 +60,7 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n);
 
 /* "bb:dd.f" or "ssss:bb:dd.f" to BH_SBDF; false if it is neither. */
 bool config_sbdf(const char *text, uint32_t *sbdf);
+/* One entry of disk= (config_disk.c): 0, or -EINVAL and why. */
+int config_disk(struct cfg_disk *d, const char *spec, char *err, size_t n);
+/* "xvda", "sdb1", "hdc" to the number of the virtual device; false if it is none of those. */
+bool config_vdev(const char *name, uint32_t *devid);

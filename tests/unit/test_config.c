@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config.c ctl-dom/split.c
+// LINK: ctl-dom/config.c ctl-dom/config_disk.c ctl-dom/split.c
 // FLAGS: -Ictl-dom
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <setjmp.h>
@@ -88,8 +88,31 @@ static void errors_name_the_place(void **state)
           "x.cfg:1: pci: bad device '0:3.0' (bus:slot.function or domain:bus:slot.function)" },
         { "pci = [ '00:20.0' ]",
           "x.cfg:1: pci: bad device '00:20.0' (bus:slot.function or domain:bus:slot.function)" },
-        { "disk = [ 'phy:blk0:a,xvda,w' ]",
-          "x.cfg:1: disk: 'phy:blk0:a,xvda,w': there is no block driver domain" },
+        { "disk = [ 'phy:a,xvda,w' ]",
+          "x.cfg:1: disk: bad target 'a' (DOMAIN:VOLUME, as blk0:data1)" },
+        { "disk = [ 'phy:blk0:a' ]", "x.cfg:1: disk: 'phy:blk0:a': vdev is missing" },
+        { "disk = [ 'vdev=xvda' ]", "x.cfg:1: disk: 'vdev=xvda': target is missing" },
+        { "disk = [ 'phy:blk0:a,vda,w' ]",
+          "x.cfg:1: disk: bad vdev 'vda' (xvda, xvdb1, sda, hda ...)" },
+        { "disk = [ 'phy:blk0:a,xvda,x' ]",
+          "x.cfg:1: disk: bad access 'x' (r, w, r! or w!)" },
+        { "disk = [ 'phy:blk0:a,xvda,w,w' ]", "x.cfg:1: disk: 'w' is one word too many" },
+        { "disk = [ 'file:/a,xvda,w' ]",
+          "x.cfg:1: disk: the prefix 'file:' is not supported, only phy:" },
+        { "disk = [ 'blk0:a,qcow2,xvda,w' ]",
+          "x.cfg:1: disk: format 'qcow2' is not supported, only raw" },
+        { "disk = [ 'vdev=xvda,backendtype=qdisk,target=blk0:a' ]",
+          "x.cfg:1: disk: backendtype 'qdisk' is not supported, only phy" },
+        { "disk = [ 'phy:blk0:a,xvda,w,script=block-x' ]",
+          "x.cfg:1: disk: script 'block-x' is not supported: volumes are there without one" },
+        { "disk = [ 'phy:blk0:a,xvda,w,cdrom' ]",
+          "x.cfg:1: disk: 'cdrom' is not supported, only plain disks" },
+        { "disk = [ 'phy:blk0:a,xvda,w,colour=red' ]",
+          "x.cfg:1: disk: unknown option 'colour'" },
+        { "disk = [ 'phy:blk0:a,xvda,w', 'phy:blk0:b,xvda,w' ]",
+          "x.cfg:1: disk: vdev xvda is there twice" },
+        { "disk = [ 'backend=blk1,vdev=xvda,target=blk0:a' ]",
+          "x.cfg:1: disk: two back-end domains, 'blk1' and 'blk0'" },
         { "on_crash = 'explode'", "x.cfg:1: on_crash: unknown value 'explode'" },
         { "role = 'control'", "x.cfg:1: role: unknown value 'control'" },
         { "type = 'hvm'", "x.cfg:1: type: unknown value 'hvm'" },
@@ -102,6 +125,52 @@ static void errors_name_the_place(void **state)
         assert_true(parse(bad[i].text) < 0);
         assert_string_equal(err, bad[i].error);
     }
+}
+
+static void disks(void **state)
+{
+    static const struct {
+        const char *spec, *backend, *volume, *vdev, *mode;
+        uint32_t devid;
+        bool no_discard;
+    } good[] = {
+        { "phy:blk0:data1,xvda,w", "blk0", "data1", "xvda", "w", 51712, false },
+        { "phy:blk0:data1,xvdb1,r", "blk0", "data1", "xvdb1", "r", 51729, false },
+        { " phy:blk0:,xvdp15 ,w! ", "blk0", "", "xvdp15", "w!", 51967, false },
+        { "blk1:3,raw,sda,ro", "blk1", "3", "sda", "r", 2048, false },
+        { "blk1:3,,sdb2", "blk1", "3", "sdb2", "w", 2066, false },
+        { "phy:blk0:a,hda,rw", "blk0", "a", "hda", "w", 768, false },
+        { "phy:blk0:a,hdd3,r!", "blk0", "a", "hdd3", "r!", 5699, false },
+        { "phy:blk0:a,xvdq,w", "blk0", "a", "xvdq", "w", (1u << 28) + 4096, false },
+        { "phy:blk0:a,xvdaa,w", "blk0", "a", "xvdaa", "w", (1u << 28) + 6656, false },
+        { "phy:blk0:a,xvda16,w", "blk0", "a", "xvda16", "w", (1u << 28) + 16, false },
+        { "format=raw, vdev=xvdc, access=ro, backendtype=phy, no-discard, target=blk0:a,b=c",
+          "blk0", "a,b=c", "xvdc", "r", 51744, true },
+        { "backend=blk2,vdev=xvda,direct-io-safe,target=root", "blk2", "root", "xvda", "w", 51712,
+          false },
+        { "phy:blk0:disk,xvda,,discard", "blk0", "disk", "xvda", "w", 51712, false },
+    };
+    struct cfg_disk d;
+    uint32_t devid;
+
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        err[0] = '\0';
+        int rc = config_disk(&d, good[i].spec, err, sizeof(err));
+        assert_string_equal(err, "");
+        assert_int_equal(rc, 0);
+        assert_string_equal(d.backend, good[i].backend);
+        assert_string_equal(d.volume, good[i].volume);
+        assert_string_equal(d.vdev, good[i].vdev);
+        assert_string_equal(d.mode, good[i].mode);
+        assert_int_equal(d.devid, good[i].devid);
+        assert_int_equal(d.no_discard, good[i].no_discard);
+    }
+    static const char *const bad[] = { "", "xvd", "xvda0", "xvda01", "xvda256", "sdq", "sda16",
+                                       "hde", "hda64", "xvdaaaaa", "xvdA", "x", "xvda 1", "a" };
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(config_vdev(bad[i], &devid));
+    assert_int_equal(parse("disk = [ 'phy:blk0:a,xvda,w',\n 'phy:blk0:b,xvdb,r' ]"), 0);
+    assert_int_equal(cfg.nr_disks, 2);
 }
 
 static void overrides(void **state)
@@ -153,6 +222,7 @@ static void checks(void **state)
 static void garbage(void **state)
 {
     static const char bits[] = "name=\"'[], \n;#vifpci:03.0mac=\\\t\r0x";
+    struct cfg_disk d;
     char text[400];
 
     srand(7);
@@ -163,6 +233,10 @@ static void garbage(void **state)
         text[len] = '\0';
         parse(text);
         config_override(&cfg, text, err, sizeof(err));
+        config_disk(&d, text + len / 2, err, sizeof(err));
+        text[len % 8] = '\0';
+        uint32_t devid;
+        config_vdev(text, &devid);
     }
 }
 
@@ -196,6 +270,7 @@ int main(void)
         cmocka_unit_test(whole_file), cmocka_unit_test(errors_name_the_place),
         cmocka_unit_test(overrides),  cmocka_unit_test(checks),
         cmocka_unit_test(garbage),    cmocka_unit_test(words),
+        cmocka_unit_test(disks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,7 +70,10 @@ int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len)
 /* --- memory ----------------------------------------------------------------------------------- */
 static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf *e)
 {
-    struct bh_populate p = { .domid = d->id, .gfn = from >> PAGE_SHIFT, .nr = bytes >> PAGE_SHIFT };
+    struct bh_populate p = { .domid = d->id,
+                             .flags = from == SPECIAL_GPA ? BH_POPULATE_RESERVED : 0,
+                             .gfn = from >> PAGE_SHIFT,
+                             .nr = bytes >> PAGE_SHIFT };
 
     if (!bytes)
         return 0;

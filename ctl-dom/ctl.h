@@ -106,7 +106,9 @@ int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len);
 #define BOOT_GPA       0x1000ul
 #define BOOT_BLOCK     0x2000ul
 #define IMAGE_GPA      0x100000ul
-#define SPECIAL_GPA    0xfc000000ul /* guests: ACPI tables, then console and xenstore page */
+/* Guests: ACPI tables, then console and xenstore page. The last page is where a PC's firmware has its
+ * reset vector: boot loaders look there for what firmware it is, and find zeroes. */
+#define SPECIAL_GPA    0xffff0000ul
 #define SPECIAL_PAGES  16
 #define ACPI_PAGES     8
 #define CONSOLE_GPA    (SPECIAL_GPA + ACPI_PAGES * PAGE_SIZE)

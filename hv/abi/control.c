@@ -190,7 +190,8 @@ static long op_populate(union control_arg *a, gaddr_t arg)
     if (rc)
         return rc;
     a->populate.done = hc_resume(v, BH_HYPERCALL_CONTROL, BH_CTL_POPULATE, arg);
-    rc = domain_populate(d, a->populate.gfn, a->populate.nr, &a->populate.done);
+    rc = domain_populate_kind(d, a->populate.gfn, a->populate.nr, a->populate.flags & BH_POPULATE_RESERVED,
+                              &a->populate.done);
     if (rc == HC_AGAIN)
         hc_pause(v, BH_HYPERCALL_CONTROL, BH_CTL_POPULATE, arg, a->populate.done);
     else

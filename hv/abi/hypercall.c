@@ -14,8 +14,6 @@
 #include "sched/sched.h"
 #include "virt/virt.h"
 
-#define EFER_LMA (1ull << 10)
-
 typedef uint64_t args[5]; /* rdi rsi rdx r10 r8 */
 
 static long hc_memory_op(const args a) { return do_memory_op(a[0], GADDR(a[1])); }
@@ -54,10 +52,13 @@ static const struct row table[] = {
 static long dispatch(struct vcpu *v)
 {
     uint64_t nr = v->regs.rax;
+    unsigned bits = virt->code_bits(v);
     if (virt->cpl(v) > 0)
         return -EPERM;
-    if (!(virt->get_cr(v, 8) & EFER_LMA) || nr >= ARRAY_SIZE(table))
-        return -ENOSYS; /* 32-bit callers have other structures */
+    if (bits == 32)
+        return hypercall_compat(v);
+    if (bits != 64 || nr >= ARRAY_SIZE(table))
+        return -ENOSYS;
     const struct row *r = &table[clamp_nospec(nr, ARRAY_SIZE(table))];
     if (!r->fn)
         return -ENOSYS;

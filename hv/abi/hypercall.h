@@ -6,8 +6,10 @@
 #include "sched/vcpu.h"
 
 /* Called by the vendor exit handler with rip already past the instruction in *next_rip form: sets regs.rax, or leaves
- * rip on the instruction (HC_AGAIN). 64-bit callers only, CPL 0 only (else -EPERM); GRUB's 32-bit layouts: abi/compat.c later. */
+ * rip on the instruction (HC_AGAIN). CPL 0 only (else -EPERM). 32-bit code is served by abi/compat.c, real mode and 16-bit
+ * code not at all. */
 void hypercall(struct vcpu *v, unsigned insn_len);
+long hypercall_compat(struct vcpu *v); /* abi/compat.c */
 
 long do_control_op(uint64_t op, gaddr_t arg);    /* abi/control.c */
 long do_service_op(uint64_t op, gaddr_t arg);    /* abi/service.c */

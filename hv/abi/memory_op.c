@@ -9,11 +9,11 @@
 #include <xen/xen.h>
 #include <xen/memory.h>
 #include "abi/hypercall.h"
+#include "abi/memory_op.h"
 #include "lib/string.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "pci/pci.h"
-#include "sched/domain.h"
 #include "sched/sched.h"
 
 #define CMD_BITS  6 /* MEMOP_EXTENT_SHIFT */
@@ -23,9 +23,6 @@
 #define E820_RESERVED 2u
 #define LOW_END  0xa0000ull  /* of conventional memory */
 #define HIGH_START 0x100000ull
-
-struct e820 { uint64_t addr, size; uint32_t type; } __packed;
-_Static_assert(sizeof(struct e820) == 20, "E820 entry");
 
 static bool is_self(struct domain *d, domid_t id) { return id == DOMID_SELF || id == d->id; }
 
@@ -82,7 +79,7 @@ static int move_page(struct domain *d, mfn_t m, uint64_t *where, uint64_t gfn)
     return old != gfn && t == P2M_SHARED && at.v == m.v ? vacate(d, old) : 0;
 }
 
-static int add_one(struct domain *d, uint32_t space, uint64_t idx, uint64_t gfn)
+int physmap_add(struct domain *d, uint32_t space, uint64_t idx, uint64_t gfn)
 {
     mfn_t m;
     if (space == XENMAPSPACE_shared_info)
@@ -98,7 +95,7 @@ static long add_to_physmap(struct domain *d, gaddr_t arg)
     struct xen_add_to_physmap a;
     if (copy_from_guest(&a, arg, sizeof a))
         return -EFAULT;
-    return is_self(d, a.domid) ? add_one(d, a.space, a.idx, a.gpfn) : -EPERM;
+    return is_self(d, a.domid) ? physmap_add(d, a.space, a.idx, a.gpfn) : -EPERM;
 }
 
 static long add_to_physmap_batch(struct vcpu *v, gaddr_t arg, uint64_t start)
@@ -115,7 +112,7 @@ static long add_to_physmap_batch(struct vcpu *v, gaddr_t arg, uint64_t start)
         if (copy_from_guest(&idx, GADDR((uint64_t)a.idxs.p + i * 8), 8) ||
             copy_from_guest(&gfn, GADDR((uint64_t)a.gpfns.p + i * 8), 8))
             return -EFAULT;
-        int rc = add_one(d, a.space, idx, gfn);
+        int rc = physmap_add(d, a.space, idx, gfn);
         if (copy_to_guest(GADDR((uint64_t)a.errs.p + i * 4), &rc, 4))
             return -EFAULT;
         if (i + 1 < a.size && must_yield()) {
@@ -216,28 +213,33 @@ static uint32_t add_range(struct e820 *e, uint32_t n, uint64_t from, uint64_t to
 }
 
 /* From what the builder populated; the area between 640 KiB and 1 MiB is RAM, but nobody is to use it (linux-pvh D1). */
-static long memory_map(struct domain *d, gaddr_t arg)
+uint32_t memory_map_of(struct domain *d, struct e820 *e)
 {
-    struct xen_memory_map mm;
-    struct e820 e[MAX_EXTENTS + 2];
     uint32_t n = 0;
-    if (copy_from_guest(&mm, arg, sizeof mm))
-        return -EFAULT;
     spin_lock(&d->lock);
     for (uint32_t i = 0; i < d->nr_extents; i++) {
         uint64_t from = d->extent[i].gfn << PAGE_SHIFT, to = from + (d->extent[i].nr << PAGE_SHIFT);
-        if (from < HIGH_START && n + 3 <= ARRAY_SIZE(e)) {
+        if (from < HIGH_START && n + 3 <= MEMORY_MAP_MAX) {
             n = add_range(e, n, from, MIN(to, LOW_END), E820_RAM);
             n = add_range(e, n, LOW_END, HIGH_START, E820_RESERVED);
             from = HIGH_START;
         }
-        if (n < ARRAY_SIZE(e))
-            n = add_range(e, n, from, to, E820_RAM);
+        if (n < MEMORY_MAP_MAX)
+            n = add_range(e, n, from, to, d->extent[i].reserved ? E820_RESERVED : E820_RAM);
     }
     spin_unlock(&d->lock);
-    n = MIN(n, mm.nr_entries);
-    mm.nr_entries = n;
-    if (copy_to_guest(GADDR((uint64_t)mm.buffer.p), e, n * sizeof e[0]))
+    return n;
+}
+
+static long memory_map(struct domain *d, gaddr_t arg)
+{
+    struct xen_memory_map mm;
+    struct e820 e[MEMORY_MAP_MAX];
+    if (copy_from_guest(&mm, arg, sizeof mm))
+        return -EFAULT;
+    uint32_t n = memory_map_of(d, e);
+    mm.nr_entries = MIN(n, mm.nr_entries);
+    if (copy_to_guest(GADDR((uint64_t)mm.buffer.p), e, mm.nr_entries * sizeof e[0]))
         return -EFAULT;
     return copy_to_guest(arg, &mm, sizeof mm);
 }

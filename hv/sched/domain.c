@@ -222,11 +222,13 @@ int domain_start(struct domain *d)
 
 /* --- memory --------------------------------------------------------------------------------------------------------- */
 
-/* Remembers [gfn, gfn + nr) for restart, joined to its neighbour where it can be. False: no room. d->lock held. */
-static bool extent_add(struct domain *d, uint64_t gfn, uint64_t nr)
+/* Remembers [gfn, gfn + nr) for restart, joined to its neighbour of the same kind. False: no room. d->lock held. */
+static bool extent_add(struct domain *d, uint64_t gfn, uint64_t nr, bool reserved)
 {
     for (uint32_t i = 0; i < d->nr_extents; i++) {
         uint64_t s = d->extent[i].gfn, e = s + d->extent[i].nr;
+        if (d->extent[i].reserved != reserved)
+            continue;
         if (gfn >= s && gfn + nr <= e)
             return true;
         if (gfn >= s && gfn <= e) {
@@ -237,6 +239,7 @@ static bool extent_add(struct domain *d, uint64_t gfn, uint64_t nr)
     if (d->nr_extents == MAX_EXTENTS)
         return false;
     d->extent[d->nr_extents].gfn = gfn;
+    d->extent[d->nr_extents].reserved = reserved;
     d->extent[d->nr_extents++].nr = nr;
     return true;
 }
@@ -270,12 +273,12 @@ static int64_t populate_step(struct domain *d, uint64_t gfn, uint64_t left)
     return d->tot_pages >= d->max_pages ? -E2BIG : -ENOMEM;
 }
 
-int domain_populate(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done)
+int domain_populate_kind(struct domain *d, uint64_t gfn, uint64_t nr, bool reserved, uint64_t *done)
 {
     if (gfn >= d->p2m.max_gfn || nr > d->p2m.max_gfn - gfn || *done > nr)
         return -EINVAL;
     spin_lock(&d->lock);
-    bool room = extent_add(d, gfn, nr);
+    bool room = extent_add(d, gfn, nr, reserved);
     spin_unlock(&d->lock);
     if (!room)
         return -ENOSPC;

@@ -35,7 +35,7 @@ struct domain {
     struct p2m p2m;
     volatile uint64_t tot_pages;    /* a: frames owned */
     uint64_t max_pages;             /* L */
-    struct { uint64_t gfn, nr; } extent[MAX_EXTENTS]; /* L: what POPULATE gave, for restart */
+    struct { uint64_t gfn, nr; bool reserved; } extent[MAX_EXTENTS]; /* L: what POPULATE gave, for restart and memory map */
     uint32_t nr_extents;
     uint64_t keep_gfn;              /* c */
     uint32_t nr_keep;               /* c */
@@ -112,7 +112,12 @@ void domain_unpause(struct domain *d);
 bool domain_stopped(struct domain *d);  /* no vCPU in guest or core */
 void notify_control(uint32_t virq);     /* VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CONSOLE to the holder */
 
-int domain_populate(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
+/* BH_CTL_POPULATE; *done pages were made before. HC_AGAIN until done */
+int domain_populate_kind(struct domain *d, uint64_t gfn, uint64_t nr, bool reserved, uint64_t *done) __must_check;
+static inline __must_check int domain_populate(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done)
+{
+    return domain_populate_kind(d, gfn, nr, false, done);
+}
 /* BH_CTL_PROTECT; *done pages were made before. sched/restart.c; HC_AGAIN until done */
 int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
 int domain_restart(struct domain *d, uint32_t flags) __must_check; /* BH_RESTART_*; sched/restart.c; HC_AGAIN until done */

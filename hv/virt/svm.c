@@ -18,7 +18,9 @@
 #define MSR_TSC_AUX  0xc0000103
 #define MSR_VM_CR    0xc0010114
 #define MSR_HSAVE_PA 0xc0010117
+#define EFER_LMA     (1ull << 10)
 #define EFER_SVME    (1ull << 12)
+#define CR0_PE       (1ull << 0)
 #define VM_CR_SVMDIS (1ull << 4)
 #define CR4_OSFXSR   (1ull << 9)
 #define CR4_OSXMM    (1ull << 10)
@@ -26,6 +28,8 @@
 #define PAT_RESET    0x0007040600070406ull
 #define XCR0_KNOWN   0x2e7ull /* x87, SSE, AVX, AVX-512, PKRU */
 #define RFLAGS_IF    (1ull << 9)
+#define ATTR_L       (1u << 9)
+#define ATTR_DB      (1u << 10)
 #define ATTR_CODE32  0xc9b
 #define ATTR_DATA    0xc93
 #define ATTR_CODE16  0x09b
@@ -465,6 +469,15 @@ static uint64_t svm_get_cr(const struct vcpu *v, unsigned n)
     }
 }
 static unsigned svm_cpl(const struct vcpu *v) { return svm_of(v)->vmcb->cpl; }
+static unsigned svm_code_bits(const struct vcpu *v)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+    if (!(b->cr0 & CR0_PE))
+        return 0;
+    if ((b->efer & EFER_LMA) && (b->cs.attr & ATTR_L))
+        return 64;
+    return b->cs.attr & ATTR_DB ? 32 : 16;
+}
 static void svm_exit_info(const struct vcpu *v, uint64_t *code, uint64_t *info1, uint64_t *info2)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
@@ -484,5 +497,6 @@ const struct virt_ops svm_ops = {
     .switch_from = svm_switch_from,
     .get_cr = svm_get_cr,
     .cpl = svm_cpl,
+    .code_bits = svm_code_bits,
     .exit_info = svm_exit_info,
 };

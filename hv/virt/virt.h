@@ -15,6 +15,7 @@ struct virt_ops {
     void (*switch_from)(struct vcpu *v);         /* v leaves this CPU: FPU state saved */
     uint64_t (*get_cr)(const struct vcpu *v, unsigned n);  /* 0 2 3 4; 8 = EFER */
     unsigned (*cpl)(const struct vcpu *v);
+    unsigned (*code_bits)(const struct vcpu *v);           /* of the code segment: 16, 32 or 64; 0 in real mode */
     void (*exit_info)(const struct vcpu *v, uint64_t *code, uint64_t *info1, uint64_t *info2);
 };
 extern const struct virt_ops *virt;

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include "acpi.h"
 
-#define GPA 0xfc000000ull
+#define GPA 0xffff0000ull
 
 static uint64_t get(const uint8_t *p, unsigned n)
 {

@@ -89,9 +89,11 @@ struct bh_create {
 
 /* Gives zeroed RAM at [gfn, gfn + nr). 2 MiB mappings where aligned. Out: `done` frames; the call
  * returns -ENOMEM (machine) or -EDQUOT-like -E2BIG (limit) with `done` telling how far it came. */
+#define BH_POPULATE_RESERVED 1u /* in the domain's memory map it is reserved: tables, rings */
 struct bh_populate {
     uint16_t domid;
-    uint16_t pad[3];
+    uint16_t flags;
+    uint16_t pad[2];
     uint64_t gfn, nr, done;
 };
 

@@ -9,10 +9,14 @@ $(GUEST)/vmlinux: ctl-dom/guest/fetch-kernel.sh
 $(GUEST)/ramdisk.cpio: $(GUEST)/vmlinux ctl-dom/guest/mkramdisk.sh ctl-dom/guest/init
 	ctl-dom/guest/mkramdisk.sh $(GUEST)/modules ctl-dom/guest/init $@
 
+# Debian's GRUB for PVH guests, packaged as one image: it looks for /boot/grub/grub.cfg on the guest's own disks.
+GRUB_IMAGE := /usr/lib/grub-xen/grub-i386-xen_pvh.bin
+
 # --- the bundle: NAME=FILE for each image; configurations go in as they are ---
 BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf net=$(B)/net.elf \
   $(foreach t,$(notdir $(wildcard domains/tests/*)),$(t)=$(B)/$(t).elf) \
-  debian-kernel=$(GUEST)/vmlinux debian-ramdisk=$(GUEST)/ramdisk.cpio
+  debian-kernel=$(GUEST)/vmlinux debian-ramdisk=$(GUEST)/ramdisk.cpio \
+  grub=$(GRUB_IMAGE)
 BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg))
 
 $(B)/bundle.itb: ctl-dom/bundle/mkbundle $(BUNDLE_CFGS) $(foreach i,$(BUNDLE_IMAGES),$(lastword $(subst =, ,$(i))))

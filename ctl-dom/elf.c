@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The streaming ELF loader. Layouts are the System V ABI's (ELF-64). */
+/* The streaming ELF loader. Layouts are the System V ABI's: ELF-64, and ELF-32 for boot loaders. */
 #include "elf.h"
 #include <errno.h>
 #include <string.h>
 
+#define EM_386                3
 #define EM_X86_64             62
+#define CLASS_32              1
+#define CLASS_64              2
+#define LITTLE_ENDIAN_DATA    1
 #define PT_LOAD               1
 #define PT_NOTE               4
 #define PF_W                  2
@@ -23,6 +27,16 @@ struct phdr {
     uint64_t offset, vaddr, paddr, filesz, memsz, align;
 };
 _Static_assert(sizeof(struct ehdr) == 64 && sizeof(struct phdr) == 56, "ELF-64 layouts");
+struct ehdr32 {
+    uint8_t ident[16];
+    uint16_t type, machine;
+    uint32_t version, entry, phoff, shoff, flags;
+    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+};
+struct phdr32 {
+    uint32_t type, offset, vaddr, paddr, filesz, memsz, flags, align;
+};
+_Static_assert(sizeof(struct ehdr32) == 52 && sizeof(struct phdr32) == 32, "ELF-32 layouts");
 
 void elf_begin(struct elf_stream *s, elf_write_fn write, void *arg, uint64_t limit)
 {
@@ -76,23 +90,63 @@ static int add_note(struct elf_stream *s, const struct phdr *p)
     return 0;
 }
 
-static int parse_head(struct elf_stream *s, size_t have)
+/* Where the program headers are, whichever class the file has. */
+struct table {
+    uint64_t phoff;
+    unsigned phnum;
+    bool wide;
+};
+
+static int read_header(struct elf_stream *s, size_t have, struct table *t)
 {
     struct ehdr e;
-    struct phdr p;
+    struct ehdr32 e32;
 
-    if (have < sizeof(e))
+    if (have < sizeof(e) || memcmp(s->head, "\177ELF", 4) != 0)
         return bad(s, "is no ELF file");
     memcpy(&e, s->head, sizeof(e));
-    if (memcmp(e.ident, "\177ELF", 4) != 0)
-        return bad(s, "is no ELF file");
-    if (e.ident[4] != 2 || e.ident[5] != 1 || e.machine != EM_X86_64)
-        return bad(s, "is no ELF file for x86-64");
-    if (e.phentsize != sizeof(p) || e.phoff > have || e.phnum > (have - e.phoff) / sizeof(p))
+    memcpy(&e32, s->head, sizeof(e32));
+    t->wide = e.ident[4] == CLASS_64;
+    if (e.ident[5] != LITTLE_ENDIAN_DATA ||
+        !(t->wide ? e.machine == EM_X86_64 : e.ident[4] == CLASS_32 && e.machine == EM_386))
+        return bad(s, "is no ELF file for x86");
+    unsigned phentsize = t->wide ? e.phentsize : e32.phentsize;
+    size_t size = t->wide ? sizeof(struct phdr) : sizeof(struct phdr32);
+    t->phoff = t->wide ? e.phoff : e32.phoff;
+    t->phnum = t->wide ? e.phnum : e32.phnum;
+    if (phentsize != size || t->phoff > have || t->phnum > (have - t->phoff) / size)
         return bad(s, "has its program headers out of reach");
-    for (unsigned i = 0; i < e.phnum; i++) {
-        int rc = 0;
-        memcpy(&p, s->head + e.phoff + i * sizeof(p), sizeof(p));
+    return 0;
+}
+
+static struct phdr read_phdr(const struct elf_stream *s, const struct table *t, unsigned i)
+{
+    struct phdr p;
+    struct phdr32 q;
+
+    if (t->wide) {
+        memcpy(&p, s->head + t->phoff + i * sizeof(p), sizeof(p));
+        return p;
+    }
+    memcpy(&q, s->head + t->phoff + i * sizeof(q), sizeof(q));
+    return (struct phdr){ .type = q.type,
+                          .flags = q.flags,
+                          .offset = q.offset,
+                          .paddr = q.paddr,
+                          .filesz = q.filesz,
+                          .memsz = q.memsz };
+}
+
+static int parse_head(struct elf_stream *s, size_t have)
+{
+    struct table t;
+    int rc = read_header(s, have, &t);
+
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < t.phnum; i++) {
+        struct phdr p = read_phdr(s, &t, i);
+        rc = 0;
         if (p.type == PT_LOAD && p.memsz)
             rc = add_load(s, &p);
         else if (p.type == PT_NOTE && p.filesz)

@@ -101,10 +101,10 @@ static void refusals(void **state)
     expect("is no ELF file");
     make_file();
     file[4] = 1;
-    expect("is no ELF file for x86-64");
+    expect("is no ELF file for x86");
     make_file();
     file[18] = 3;
-    expect("is no ELF file for x86-64");
+    expect("is no ELF file for x86");
     make_file();
     file[34] = 1; /* program headers at 64 KiB */
     expect("has its program headers out of reach");

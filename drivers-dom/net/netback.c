@@ -334,6 +334,20 @@ void nb_finish_rx(struct nb *nb, const struct batch *b)
     nb->nr_rx_items = 0;
 }
 
+unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b)
+{
+    static unsigned first;
+    unsigned packets = 0;
+
+    first++;
+    for (unsigned i = 0; i < n; i++) {
+        struct nb *one = nb[(first + i) % n];
+        packets += nb_collect_rx(one, b);
+        packets += nb_collect_tx(one, b);
+    }
+    return packets;
+}
+
 /* --- Publishing ------------------------------------------------------------------------------------- */
 
 static void publish(struct keep_ring *k, RING_IDX *rsp_prod, uint32_t rsp, uint32_t *pub)

@@ -4,7 +4,7 @@
  *
  * Nothing here calls the core: copies and sends are collected in a struct batch, which the caller flushes once a round:
  *
- *     nb_collect_tx, nb_collect_rx   (all vifs)   requests consumed, copies queued
+ *     nb_collect                     (all vifs)   requests consumed, copies queued
  *     batch_flush
  *     nb_finish_tx, nb_finish_rx     (all vifs)   responses written
  *     nb_push                        (all vifs)   responses published, notifications queued for the next flush
@@ -73,6 +73,9 @@ void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *ar
 bool nb_queue_rx(struct nb *nb, struct pkt *p); /* takes a reference of its own; false: full, dropped and counted */
 unsigned nb_collect_rx(struct nb *nb, struct batch *b);
 void nb_finish_rx(struct nb *nb, const struct batch *b);
+/* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 18 copies), so another vif comes
+ * first each time: a flooding front-end leaves the others at least every n-th round. */
+unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b);
 void nb_push(struct nb *nb, struct batch *b);
 /* Asks for an event with the next request that could be served; true: there is work already, go round again. */
 bool nb_arm(struct nb *nb);

@@ -332,6 +332,55 @@ static void test_notifications(void **state)
     assert_int_equal(sends, 1);
 }
 
+/* A front-end that fills the batch with packets of 18 slots, each time anew, and one that wants to send and to receive one
+ * packet: it is the other's turn after two rounds, whatever their order. */
+static void test_flood(void **state)
+{
+    static _Alignas(4096) uint8_t tx2[4096], rx2[4096], keep2[4096];
+    struct keep_vif_head head = {.domid = 17};
+    static struct nb other;
+
+    for (unsigned order = 0; order < 2; order++) {
+        setup(state);
+        memset(&other, 0, sizeof(other));
+        memset(tx2, 0, sizeof(tx2));
+        memset(rx2, 0, sizeof(rx2));
+        other.txs = (void *)tx2;
+        other.rxs = (void *)rx2;
+        other.keep = (void *)keep2;
+        other.pool = &pool;
+        assert_int_equal(nb_attach(&other, &head), 0);
+        other.txs->ring[0].req = (struct netif_tx_request){.gref = 9, .size = 100};
+        other.txs->req_prod = 1;
+        other.rxs->ring[0].req = (struct netif_rx_request){.gref = 10};
+        other.rxs->req_prod = 1;
+        struct pkt *p = pkt_alloc(&pool);
+        p->len = 100;
+        assert_true(nb_queue_rx(&other, p));
+        pkt_put(&pool, p);
+        struct nb *all[2] = {order ? &other : &nb, order ? &nb : &other};
+        for (unsigned round = 0; round < 2; round++) {
+            while (TXS->req_prod - TXS->rsp_prod + 18 <= 256) {
+                slot(5, 0, M, 1, 300);
+                for (unsigned i = 1; i < 18; i++)
+                    slot(5, 0, i < 17 ? M : 0, 1, 10);
+            }
+            nb_collect(all, 2, &batch);
+            flush();
+            for (unsigned i = 0; i < 2; i++) {
+                nb_finish_tx(all[i], &batch, deliver, NULL);
+                nb_finish_rx(all[i], &batch);
+                nb_push(all[i], &batch);
+            }
+        }
+        assert_int_equal(other.stats.tx_packets, 1);
+        assert_int_equal(other.stats.rx_packets, 1);
+        assert_true(nb.stats.tx_packets >= 10);
+        nb_detach(&nb);
+        nb_detach(&other);
+    }
+}
+
 /* Random rings: nothing but the sanitizers and the mocks' checks to hold against. */
 static void test_random(void **state)
 {
@@ -367,7 +416,7 @@ int main(void)
         cmocka_unit_test_setup(test_eighteen_slots, setup), cmocka_unit_test_setup(test_endless_packet, setup),
         cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_failing_copies, setup),
         cmocka_unit_test_setup(test_no_rx_buffers, setup),  cmocka_unit_test_setup(test_notifications, setup),
-        cmocka_unit_test_setup(test_random, setup),
+        cmocka_unit_test_setup(test_flood, setup),          cmocka_unit_test_setup(test_random, setup),
     };
     return cmocka_run_group_tests_name("netback", tests, NULL, NULL);
 }

@@ -73,8 +73,10 @@ def session():
         sums = out.split()
         check(len(sums) == 2 and sums[1] == digest, f"downloads across crashes: {out}")
         check(int(sums[0]) >= 2, f"too few downloads to say anything: {out}")
-        out, _ = m.guest("dmesg > /tmp/dmesg1; diff /tmp/dmesg0 /tmp/dmesg1 && echo same")
-        check("same" in out, f"the guest's kernel log has news: {out}")
+        out, _ = m.guest("dmesg > /tmp/dmesg1; diff /tmp/dmesg0 /tmp/dmesg1 | grep '^+\\['")
+        # A busy host makes the guest's clock complain; nothing else may be new.
+        news = [x for x in out.splitlines() if x.startswith("+[") and not re.search(r"hrtimer: interrupt took|clocksource:", x)]
+        check(not news, f"the guest's kernel log has news: {news}")
         out, _ = m.guest("tail -n 3 /tmp/ping.log")
         check("packets transmitted" in out, f"ping stopped early: {out}")
         after, _ = m.guest("cut -d. -f1 /proc/uptime")

@@ -126,7 +126,7 @@ static bool turn(struct xs *xs, struct conn *c)
     static const char *const why[] = { "", "its ring indices make no sense", "a request is longer than the protocol allows" };
     struct glue *g = c->glue;
     enum conn_bad was = c->bad;
-    if (!g || (!g->kicked && !c->out))
+    if (!g || (!g->kicked && !c->out && !c->nr_missed))
         return false;
     g->kicked = false;
     struct served s = stream_serve(xs, c, TURN_BUDGET);

@@ -50,7 +50,7 @@ static void out_pop(struct conn *c)
     if (!c->out)
         c->out_tail = &c->out;
     c->out_bytes -= m->len + OUT_OVERHEAD;
-    watch_event_sent(m);
+    watch_event_sent(c, m);
     if (m == &c->spare.m)
         c->spare_used = false;
     else
@@ -188,6 +188,7 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
     uint32_t used = 0;
     if (!c->ring || c->bad)
         return s;
+    watch_retry(c);
     for (;;) {
         s.notify |= flush(c);
         if (c->bad || !may_take(c))

@@ -3,7 +3,8 @@
  * Watches and their events. An event names the changed node in the form in which the watch was set: a watch on a relative
  * path gets relative paths. It goes only to clients that may read the node, could read it before its permissions changed, or
  * may read its parent. An event that is still queued, unsent, is not queued again: a client learns that something
- * changed, not how often.
+ * changed, not how often. Nor does a client whose queue is full learn all names: somebody else's nodes may have filled it. But
+ * each watch whose event was left out gets one with the watch's own path, so no flood hides that something changed.
  */
 #include "xs.h"
 #include <string.h>
@@ -81,6 +82,7 @@ void watch_drop(struct conn *c, struct watch **at)
     if (!*at)
         c->watch_tail = at;
     c->nr_watches--;
+    c->nr_missed -= w->missed;
     c->work_bytes -= watch_bytes(w);
     for (struct outmsg *m = w->queued; m; m = m->next_of_w)
         m->w = NULL; /* what is queued is still sent */
@@ -103,32 +105,35 @@ static bool queued_already(const struct watch *w, const struct outmsg *m)
     return false;
 }
 
-/* m leaves its client's queue. Both lists are in order of time, so it is the first of its watch. */
-void watch_event_sent(struct outmsg *m)
+static void event_missed(struct conn *c, struct watch *w)
 {
-    struct watch *w = m->w;
-    if (!w)
-        return;
-    w->queued = m->next_of_w;
-    if (!w->queued)
-        w->queued_tail = &w->queued;
+    c->lost_events++;
+    c->nr_missed += !w->missed;
+    w->missed = true;
 }
 
 static void event_add(struct conn *c, struct watch *w, const char *path)
 {
     size_t n = strlen(path) + 1 - w->rel, t = strlen(w->token) + 1, reserve = xs_mem.reserve;
-    struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT, .len = (uint32_t)(n + t) };
-    if (n + t > XENSTORE_PAYLOAD_MAX)
+    struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT };
+    if (c->bad)
         return;
-    if (c->bad || c->out_bytes + OUT_OVERHEAD + sizeof hdr + n + t > (c->privileged ? PRIV_OUT : QUOTA_OUT)) {
-        c->lost_events++;
-        return;
+    if (n + t > XENSTORE_PAYLOAD_MAX ||
+        c->out_bytes + OUT_OVERHEAD + sizeof hdr + n + t > (c->privileged ? PRIV_OUT : QUOTA_OUT)) {
+        if (w->queued) {
+            event_missed(c, w);
+            return;
+        }
+        /* One event for each watch goes beyond the quota, under the name that its owner paid for. */
+        path = w->path;
+        n = w->path_len + 1 - w->rel;
     }
+    hdr.len = (uint32_t)(n + t);
     xs_mem.reserve = c->privileged ? 0 : PRIV_RESERVE; /* it is the receiver's memory, not the requester's */
     struct outmsg *m = out_new(&hdr, hdr.len);
     xs_mem.reserve = reserve;
     if (!m) {
-        c->lost_events++;
+        event_missed(c, w);
         return;
     }
     memcpy(m->b + sizeof hdr, path + w->rel, n);
@@ -141,6 +146,34 @@ static void event_add(struct conn *c, struct watch *w, const char *path)
     *w->queued_tail = m;
     w->queued_tail = &m->next_of_w;
     out_push(c, m);
+}
+
+static void missed_add(struct conn *c, struct watch *w)
+{
+    w->missed = false;
+    c->nr_missed--;
+    event_add(c, w, w->path);
+}
+
+/* m leaves its client's queue. Both lists are in order of time, so it is the first of its watch. */
+void watch_event_sent(struct conn *c, struct outmsg *m)
+{
+    struct watch *w = m->w;
+    if (!w)
+        return;
+    w->queued = m->next_of_w;
+    if (w->queued)
+        return;
+    w->queued_tail = &w->queued;
+    if (w->missed)
+        missed_add(c, w);
+}
+
+void watch_retry(struct conn *c)
+{
+    for (struct watch *w = c->nr_missed ? c->watches : NULL; w; w = w->next)
+        if (w->missed && !w->queued)
+            missed_add(c, w);
 }
 
 void watch_add(struct conn *c, struct watch *w)

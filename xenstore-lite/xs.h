@@ -26,7 +26,7 @@
 #define QUOTA_TX_OPS      512  /* changes and looked-at paths in one transaction, each */
 #define QUOTA_WORK_MEM    (96 * 1024) /* of its watches and transactions */
 #define QUOTA_PERMS       5    /* entries in one node's list */
-#define QUOTA_OUT         (32 * 1024) /* queued replies and events; events beyond are dropped */
+#define QUOTA_OUT         (32 * 1024) /* queued replies and events; beyond, a watch has one event at a time: "look again" */
 #define OUT_HIGH          4096 /* with more than this queued, no further request is taken */
 #define PRIV_OUT          (256 * 1024)
 #define PRIV_RESERVE      (384 * 1024) /* memory that only privileged requests may use */
@@ -46,6 +46,7 @@ struct outmsg {
 struct watch {
     struct watch *next;
     struct outmsg *queued, **queued_tail; /* its events that wait, in order */
+    bool missed;       /* an event did not go out: one with its own path follows */
     uint16_t rel;      /* leading characters that its owner does not see */
     uint32_t path_len;
     const char *token; /* behind path */
@@ -99,7 +100,8 @@ struct conn {
     uint32_t work_bytes; /* watches and transactions */
     struct outmsg *out, **out_tail;
     uint32_t out_bytes;  /* with OUT_OVERHEAD for each message */
-    uint32_t lost_events;
+    uint32_t lost_events;     /* told by a later event that names the watch only */
+    unsigned nr_missed;       /* watches with `missed` */
     struct {             /* a reply that must not need memory */
         struct outmsg m;
         unsigned char b[sizeof(struct xsd_sockmsg) + 16];
@@ -228,7 +230,8 @@ int op_reset_watches(struct req *r);
 void watch_add(struct conn *c, struct watch *w); /* and its first event */
 void watches_drop(struct conn *c);
 void watch_drop(struct conn *c, struct watch **at);
-void watch_event_sent(struct outmsg *m);
+void watch_event_sent(struct conn *c, struct outmsg *m);
+void watch_retry(struct conn *c); /* events that found no memory */
 void watch_fire(struct xs *xs, const struct change *c, struct node *before, struct node *after);
 void watch_fire_special(struct xs *xs, const char *name);
 

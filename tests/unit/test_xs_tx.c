@@ -383,6 +383,39 @@ static void test_slow_reader(void **state)
     OK(&g17, XS_WRITE, 0, D("device/x\0v"));
 }
 
+/* A neighbour makes events without end, each of another name, for a client that does not read: a driver domain that was just
+ * restarted. The client learns all the same that something else changed, and that there was more. */
+static void test_flood_hides_nothing(void **state)
+{
+    const char *token, *path;
+    unsigned floods = 0, own = 0, again = 0;
+    char p[64];
+
+    OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/16/data\0n16\0r17"));
+    OK(&g17, XS_WATCH, 0, S("/local/domain/16/data\0flood"));
+    EVENT(&g17, "/local/domain/16/data", "flood");
+    OK(&g17, XS_WATCH, 0, S("device\0own"));
+    EVENT(&g17, "device", "own");
+    for (int i = 0; i < 3000; i++) {
+        int n = snprintf(p, sizeof p, "data/n%d", i) + 1;
+        assert_string_equal(said(&g16, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
+        assert_string_equal(said(&g16, XS_RM, 0, p, (uint32_t)n), "=OK");
+    }
+    assert_in_range(g17.c->out_bytes, 1, QUOTA_OUT);
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/17/device/state\0006"));
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/17/device/online\0000"));
+    assert_in_range(g17.c->out_bytes, 1, QUOTA_OUT + 256);
+    while (strcmp(path = event(&g17, &token), "-")) {
+        own += !strcmp(token, "own");
+        floods += !strcmp(token, "flood");
+        again += !strcmp(path, "/local/domain/16/data");
+    }
+    assert_int_equal(own, 2); /* one for what the queue had no room for, one for what came after that */
+    assert_true(floods > 100);
+    assert_int_equal(again, 1);
+    assert_int_equal(g17.c->nr_missed, 0);
+}
+
 /* --- lack of memory ------------------------------------------------------------------------------------------------ */
 /* Each allocation of each kind of request fails once: the answer is ENOMEM (or the request did not need it), nothing has
  * changed, nothing leaks, and the next attempt works. */
@@ -475,7 +508,7 @@ int main(void)
         T(test_watch_special), T(test_watch_fold), T(test_reset_watches), T(test_tx_own_writes),
         T(test_tx_abort), T(test_tx_conflicts), T(test_tx_many), T(test_tx_is_the_clients),
         T(test_tx_rights), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),
-        T(test_quota_transactions), T(test_slow_reader), T(test_every_allocation_fails),
+        T(test_quota_transactions), T(test_slow_reader), T(test_flood_hides_nothing), T(test_every_allocation_fails),
         T(test_reserve), T(test_reclaim),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

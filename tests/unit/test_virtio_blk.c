@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: drivers-dom/blk/virtio_blk.c domains/virtio_pci.c
+// FLAGS: -Idomains/include -Idrivers-dom/blk
+/*
+ * The virtio-blk driver against a device made of memory, which walks every descriptor table as a device would, answers in any
+ * order, and misbehaves on demand. Both halves of the feature word read the same here: bits 0 and 1 are 32 and 33 as well.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <virtio.h>
+#include "blkdev.h"
+#include "virtio_blk.h"
+
+enum { SECTORS = 8192, PAGE = 4096, POOL = 400, MAX = 256 };
+#define FEATURES (3u | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | \
+                  VIRTIO_BLK_F_DISCARD | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX)
+static _Alignas(4096) uint8_t bar[0x4000], disk[SECTORS * 512], pool[POOL][PAGE];
+#define COMMON ((volatile struct virtio_common *)bar)
+static unsigned pool_used, last_table;
+static uint64_t now;
+static bool dma_on, reverse;
+static jmp_buf crash;
+static char crash_why[160];
+static bool crash_armed;
+static uint8_t fail_status;
+static unsigned fail_times, ops_done[16];
+
+/* --- the device -------------------------------------------------------------------------------------------------------- */
+
+static uint16_t held[MAX], seen, size;
+static unsigned nr_held;
+
+static void *dma(uint64_t at, uint64_t len)
+{
+    uint64_t from = (uint64_t)pool;
+    if (!dma_on)
+        fail_msg("DMA before it was enabled");
+    if (!len || at < from || len > sizeof(pool) || at - from > sizeof(pool) - len)
+        fail_msg("DMA to %lx", (unsigned long)at);
+    return (void *)at;
+}
+static uint64_t address(volatile uint32_t *lo) { return lo[0] | (uint64_t)lo[1] << 32; }
+static struct vring_desc *descs(void) { return dma(address(&COMMON->queue_desc_lo), size * 16u); }
+static uint16_t *avail(void) { return dma(address(&COMMON->queue_driver_lo), 6 + 2u * size); }
+static uint16_t *used(void) { return dma(address(&COMMON->queue_device_lo), 6 + 8u * size); }
+
+static void give_back(uint32_t id)
+{
+    struct vring_used_elem *e = (void *)(used() + 2);
+    e[used()[1] % size] = (struct vring_used_elem){id, 1};
+    used()[1]++;
+}
+
+/* 5.2.6: head, data, status, as one indirect table. */
+static void execute(uint16_t id)
+{
+    struct vring_desc d = descs()[id], *t = dma(d.addr, d.len);
+    unsigned n = d.len / 16;
+    uint8_t *status, result = VBLK_S_OK;
+
+    assert_int_equal(d.flags, VRING_DESC_INDIRECT);
+    assert_int_equal(d.len % 16, 0);
+    assert_true(n >= 2 && n <= 66);
+    for (unsigned i = 0; i < n; i++)
+        assert_true(i + 1 == n ? !(t[i].flags & VRING_DESC_NEXT) : (t[i].flags & VRING_DESC_NEXT) && t[i].next == i + 1);
+    const struct vblk_head *h = dma(t[0].addr, 16);
+    assert_int_equal(t[0].flags, VRING_DESC_NEXT);
+    assert_int_equal(t[0].len, 16);
+    assert_int_equal(t[n - 1].flags, VRING_DESC_WRITE);
+    assert_int_equal(t[n - 1].len, 1);
+    status = dma(t[n - 1].addr, 1);
+    uint64_t at = h->sector * 512;
+    if (h->type == VBLK_T_DISCARD) {
+        const struct vblk_discard *r = dma(t[1].addr, 16);
+        assert_true(n == 3 && !h->sector && r->sector + r->nr_sectors <= SECTORS && !r->flags);
+        memset(disk + r->sector * 512, 0, r->nr_sectors * 512);
+    } else if (h->type == VBLK_T_FLUSH) {
+        assert_true(n == 2 && !h->sector);
+    } else {
+        assert_true(n > 2);
+        for (unsigned i = 1; i < n - 1; i++) {
+            assert_true(at + t[i].len <= sizeof(disk));
+            assert_int_equal(t[i].flags, VRING_DESC_NEXT | (h->type == VBLK_T_IN ? VRING_DESC_WRITE : 0));
+            if (fail_times)
+                continue;
+            if (h->type == VBLK_T_IN)
+                memcpy(dma(t[i].addr, t[i].len), disk + at, t[i].len);
+            else
+                memcpy(disk + at, dma(t[i].addr, t[i].len), t[i].len);
+            at += t[i].len;
+        }
+    }
+    if (fail_times) {
+        fail_times--;
+        result = fail_status;
+    }
+    last_table = n;
+    ops_done[h->type]++;
+    *status = result;
+    give_back(id);
+}
+
+static void work(unsigned n)
+{
+    for (; seen != avail()[1]; seen++) {
+        uint16_t id = avail()[2 + seen % size];
+        assert_true(id < size);
+        for (unsigned i = 0; i < nr_held; i++)
+            assert_int_not_equal(held[i], id);
+        held[nr_held++] = id;
+    }
+    for (; n && nr_held; n--) {
+        unsigned i = reverse ? (unsigned)rand() % nr_held : 0;
+        uint16_t id = held[i];
+        memmove(&held[i], &held[i + 1], (nr_held - i - 1) * sizeof(held[0]));
+        nr_held--;
+        execute(id);
+    }
+}
+
+/* --- what the driver stands on --------------------------------------------------------------------------------------------- */
+
+struct bh_self self = {.name = "blk0", .domid = 4};
+uint64_t now_ns(void) { return now += 1000; }
+void dtimer_set(struct dtimer *t, uint64_t when) { t->armed = true; }
+void bh_panic(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(crash_why, sizeof(crash_why), fmt, ap);
+    va_end(ap);
+    if (!crash_armed)
+        fail_msg("%s", crash_why);
+    crash_armed = false;
+    longjmp(crash, 1);
+}
+void *page_alloc(unsigned n)
+{
+    if (pool_used + n > POOL)
+        return NULL;
+    void *p = memset(pool[pool_used], 0, n * PAGE);
+    pool_used += n;
+    return p;
+}
+volatile void *mmio_map(uint64_t gpa, uint64_t len)
+{
+    assert_true(gpa >= 0xe0000000 && gpa + len <= 0xe0000000 + sizeof(bar));
+    return bar + (gpa - 0xe0000000);
+}
+const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg) { return NULL; }
+long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
+{
+    const struct bh_dma_enable *e = (void *)arg;
+    assert_int_equal(op, BH_SVC_DMA_ENABLE);
+    assert_int_equal(e->sbdf, 0x28);
+    assert_int_equal(COMMON->queue_enable, 0);
+    dma_on = e->enable;
+    return 0;
+}
+
+/* --- start --------------------------------------------------------------------------------------------------------------------- */
+
+static struct bh_pci_info pci = {.sbdf = 0x28, .irqs = 2, .bar[4] = {.gpa = 0xe0000000, .size = sizeof(bar), .flags = 7}};
+static uint8_t cfg[256];
+static struct blkdev *d;
+
+static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
+static void vcap(unsigned at, unsigned next, unsigned type, uint32_t off, uint32_t len)
+{
+    cfg[at] = 9, cfg[at + 1] = (uint8_t)next, cfg[at + 2] = 20, cfg[at + 3] = (uint8_t)type, cfg[at + 4] = 4;
+    put32(cfg + at + 8, off);
+    put32(cfg + at + 12, len);
+    put32(cfg + at + 16, 4);
+}
+static void irq(uint32_t port, void *arg) {}
+
+static int setup(void **state)
+{
+    memset(bar, 0, sizeof(bar));
+    memset(cfg, 0, sizeof(cfg));
+    put32(cfg, 0x10421af4);
+    cfg[6] = 0x10;
+    cfg[0x34] = 0x40;
+    vcap(0x40, 0x60, VIRTIO_CAP_COMMON, 0, 0x1000);
+    vcap(0x60, 0x80, VIRTIO_CAP_DEVICE, 0x2000, 0x1000);
+    vcap(0x80, 0, VIRTIO_CAP_NOTIFY, 0x3000, 0x1000);
+    COMMON->device_feature = FEATURES;
+    COMMON->queue_size = 256;
+    put32(bar + 0x2000 + VBLK_CFG_CAPACITY, SECTORS);
+    put32(bar + 0x2000 + VBLK_CFG_SIZE_MAX, 1 << 20);
+    put32(bar + 0x2000 + VBLK_CFG_SEG_MAX, 254);
+    put32(bar + 0x2000 + VBLK_CFG_BLK_SIZE, 512);
+    bar[0x2000 + VBLK_CFG_PHYS_EXP] = 3;
+    put32(bar + 0x2000 + VBLK_CFG_DISCARD_SECTORS, 4096);
+    put32(bar + 0x2000 + VBLK_CFG_DISCARD_ALIGN, 8);
+    pool_used = nr_held = seen = 0;
+    dma_on = reverse = false;
+    fail_times = 0;
+    memset(ops_done, 0, sizeof(ops_done));
+    return 0;
+}
+
+static const char *start(void)
+{
+    struct blk_record rec = {.sbdf = pci.sbdf};
+    assert_true(virtio_blk_driver.match(cfg));
+    const char *why = virtio_blk_driver.parse(cfg, &pci, &rec);
+    if (why)
+        return why;
+    assert_true(virtio_blk_driver.valid(&rec, &pci));
+    why = virtio_blk_driver.start(&rec, irq, NULL, &d);
+    size = COMMON->queue_size;
+    if (!why)
+        assert_int_equal(COMMON->device_status, 15);
+    return why;
+}
+static void refused(const char *word)
+{
+    const char *why = start();
+    assert_non_null(why);
+    if (!strstr(why, word))
+        fail_msg("'%s' instead of '%s'", why, word);
+    assert_false(dma_on);
+    setup(NULL);
+}
+
+static void test_start(void **state)
+{
+    assert_null(start());
+    assert_int_equal(d->nr_sectors, SECTORS);
+    assert_int_equal(d->sector_size, 512);
+    assert_int_equal(d->physical_sector_size, 4096);
+    assert_true(d->flush && d->discard && !d->read_only);
+    assert_int_equal(d->discard_granularity, 4096);
+    assert_int_equal(d->queue_depth, 128);
+    assert_int_equal(d->max_segs, 64);
+    setup(NULL);
+    COMMON->queue_size = 16;
+    COMMON->device_feature = (FEATURES | VIRTIO_BLK_F_RO) & ~(VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_DISCARD);
+    put32(bar + 0x2000 + VBLK_CFG_BLK_SIZE, 4096);
+    put32(bar + 0x2000 + VBLK_CFG_CAPACITY, SECTORS - 3);
+    put32(bar + 0x2000 + VBLK_CFG_SEG_MAX, 20);
+    assert_null(start());
+    assert_int_equal(d->nr_sectors, SECTORS - 8);
+    assert_true(!d->flush && !d->discard && d->read_only);
+    assert_int_equal(d->queue_depth, 16);
+    assert_int_equal(d->max_segs, 20);
+    assert_int_equal(d->max_bytes, 20 * 4096);
+}
+
+static void test_refused(void **state)
+{
+    COMMON->device_feature &= ~1u, refused("VERSION_1");
+    COMMON->device_feature &= ~2u, refused("ACCESS_PLATFORM");
+    COMMON->device_feature &= ~(uint32_t)VIRTIO_F_INDIRECT_DESC, refused("indirect");
+    put32(bar + 0x2000 + VBLK_CFG_BLK_SIZE, 1024), refused("neither 512");
+    put32(bar + 0x2000 + VBLK_CFG_CAPACITY, 0), refused("empty");
+    put32(bar + 0x2000 + VBLK_CFG_CAPACITY + 4, 1 << 30), refused("size");
+    put32(bar + 0x2000 + VBLK_CFG_SEG_MAX, 15), refused("64 KiB");
+    put32(bar + 0x2000 + VBLK_CFG_SIZE_MAX, 512), refused("64 KiB");
+    COMMON->queue_size = 0, refused("queue");
+    COMMON->queue_notify_off = 0x400, refused("notify");
+    vcap(0x60, 0x80, 0, 0, 0), refused("configuration");
+    vcap(0x60, 0x80, VIRTIO_CAP_DEVICE, 0x2000, 6), refused("configuration");
+}
+
+/* --- requests -------------------------------------------------------------------------------------------------------------------- */
+
+static struct blk_io io[MAX];
+static bool out[MAX];
+static unsigned completed;
+static uint8_t *data[MAX];
+
+static void done(struct blk_io *r)
+{
+    assert_true(out[r - io]);
+    out[r - io] = false;
+    completed++;
+}
+static int submit(unsigned i, enum blk_op op, uint64_t sector, uint32_t n, unsigned piece)
+{
+    io[i] = (struct blk_io){.op = op, .sector = sector, .nr_sectors = n, .done = done};
+    for (uint32_t at = 0, left = op <= BLK_WRITE ? n * 512 : 0; left;) {
+        uint32_t len = left < piece ? left : piece;
+        io[i].seg[io[i].nr_segs++] = (struct blk_seg){data[i] + at, len};
+        at += len, left -= len;
+    }
+    int rc = d->ops->submit(d, &io[i]);
+    out[i] = !rc;
+    return rc;
+}
+static void all(void)
+{
+    for (unsigned quiet = 0; quiet < 3; quiet = d->ops->poll(d) || nr_held ? 0 : quiet + 1)
+        work(3);
+}
+static void buffers(unsigned n, unsigned pages)
+{
+    for (unsigned i = 0; i < n; i++)
+        assert_non_null(data[i] = page_alloc(pages));
+}
+
+static void random_io(void)
+{
+    static uint8_t model[SECTORS * 512];
+    memset(disk, 0, sizeof(disk));
+    memset(model, 0, sizeof(model));
+    memset(io, 0, sizeof(io));
+    memset(out, 0, sizeof(out));
+    assert_null(start());
+    buffers(8, 32);
+    reverse = true;
+    for (unsigned round = 0; round < 20000; round++) {
+        unsigned i = (unsigned)rand() % 8; /* each has a part of the disk of its own */
+        if (!out[i]) {
+            uint32_t n = 1 + (unsigned)rand() % 256, at = i * 1024 + (unsigned)rand() % (1024 - n + 1);
+            unsigned op = (unsigned)rand() % 8;
+            assert_int_equal(io[i].status, 0);
+            if (io[i].op == BLK_READ && io[i].nr_segs)
+                assert_memory_equal(data[i], model + io[i].sector * 512, io[i].nr_sectors * 512);
+            if (op < 3) {
+                for (unsigned k = 0; k < n * 512; k += 64)
+                    data[i][k] = (uint8_t)rand();
+                memcpy(model + at * 512, data[i], n * 512);
+            } else if (op == 7) {
+                memset(model + at * 512, 0, n * 512);
+            }
+            assert_int_equal(submit(i, op < 3 ? BLK_WRITE : op < 6 ? BLK_READ : op == 6 ? BLK_FLUSH : BLK_DISCARD, at,
+                                    op == 6 ? 0 : n, rand() & 1 ? 4096 : 32768), 0);
+        }
+        if (rand() & 1)
+            d->ops->poll(d);
+        if (rand() & 1)
+            work((unsigned)rand() % 4);
+    }
+    all();
+    assert_memory_equal(disk, model, sizeof(model));
+    assert_true(ops_done[VBLK_T_IN] > 100 && ops_done[VBLK_T_OUT] > 100 && ops_done[VBLK_T_FLUSH] > 100 &&
+                ops_done[VBLK_T_DISCARD] > 100);
+}
+static void test_random(void **state)
+{
+    random_io();
+    setup(NULL);
+    put32(bar + 0x2000 + VBLK_CFG_SIZE_MAX, 4096); /* nothing may be merged */
+    random_io();
+}
+
+static void test_tables(void **state)
+{
+    assert_null(start());
+    buffers(1, 64);
+    assert_int_equal(submit(0, BLK_WRITE, 0, 512, 4096), 0), all();
+    assert_int_equal(last_table, 3); /* neighbours are one */
+    io[0] = (struct blk_io){.op = BLK_READ, .nr_sectors = 512, .done = done, .nr_segs = 64};
+    for (unsigned i = 0; i < 64; i++)
+        io[0].seg[i] = (struct blk_seg){data[0] + (63 - i) * PAGE, PAGE};
+    out[0] = true;
+    assert_int_equal(d->ops->submit(d, &io[0]), 0), all();
+    assert_int_equal(last_table, 66);
+    assert_false(out[0]);
+}
+
+static void test_full(void **state)
+{
+    COMMON->queue_size = 32;
+    assert_null(start());
+    buffers(40, 1);
+    for (unsigned round = 0; round < 5000; round++) {
+        unsigned taken = 0;
+        completed = 0;
+        while (!submit(taken, BLK_READ, taken, 1, 4096))
+            taken++;
+        assert_int_equal(taken, 32);
+        assert_false(d->ops->arm(d));
+        assert_int_equal(avail()[2 + size], used()[1]); /* used_event: the next one interrupts */
+        work(32);
+        assert_true(d->ops->arm(d));
+        assert_int_equal(d->ops->poll(d), 32);
+        assert_int_equal(completed, 32);
+    }
+}
+
+static void test_errors(void **state)
+{
+    static const struct { uint8_t status; int want; } cases[] = {
+        {VBLK_S_IOERR, -EIO}, {VBLK_S_UNSUPP, -EOPNOTSUPP}, {3, -EIO}, {0xff, -EIO}};
+    assert_null(start());
+    buffers(1, 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        fail_status = cases[i].status, fail_times = 1;
+        assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+        all();
+        assert_false(out[0]);
+        assert_int_equal(io[0].status, cases[i].want);
+    }
+}
+
+static void crashes(const char *word)
+{
+    crash_armed = true;
+    if (!setjmp(crash)) {
+        d->ops->poll(d);
+        fail_msg("it goes on: %s", word);
+    }
+    assert_non_null(strstr(crash_why, word));
+    setup(NULL);
+    assert_null(start());
+}
+
+static void test_nonsense(void **state)
+{
+    assert_null(start());
+    give_back(5), crashes("not there");
+    give_back(128), crashes("descriptor");
+    give_back(~0u), crashes("descriptor");
+    used()[1] = 129, crashes("used index");
+    used()[1] = 0xffff, crashes("used index");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_start, setup),  cmocka_unit_test_setup(test_refused, setup),
+        cmocka_unit_test_setup(test_random, setup), cmocka_unit_test_setup(test_tables, setup),
+        cmocka_unit_test_setup(test_full, setup),   cmocka_unit_test_setup(test_errors, setup),
+        cmocka_unit_test_setup(test_nonsense, setup),
+    };
+    return cmocka_run_group_tests_name("virtio_blk", tests, NULL, NULL);
+}

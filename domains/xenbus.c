@@ -17,10 +17,13 @@
 
 #define REPLY_TIMEOUT 5000000000ull
 #define IDLE_TURN     10000000ull /* with xs_idle set, a wait is cut into turns of at most 10 ms */
-#define MAX_QUEUED    1024
+/* Events of one watch that wait, and the longest path that one keeps. The nodes below a watch may be a stranger's: what goes
+ * beyond is one call with the watch's own path ("look again"), whose room is there already. */
+#define MAX_QUEUED 16
+#define MAX_EVENT  256
 
 struct part { const void *data; size_t len; };
-struct watch { struct watch *next; watch_fn fn; void *arg; uint32_t id; char path[]; };
+struct watch { struct watch *next; watch_fn fn; void *arg; uint32_t id; unsigned nr_queued; bool again; char path[]; };
 struct queued { struct queued *next; struct watch *w; char path[]; };
 
 void (*xs_idle)(void);
@@ -31,7 +34,7 @@ static bool broken, busy, waiting;
 static uint32_t next_req, next_watch;
 static struct watch *watches;
 static struct queued *queue, **queue_tail = &queue;
-static unsigned nr_queued;
+static unsigned nr_queued; /* of all watches */
 
 /* The message that is coming in; complete when `got` is its header and length. One more byte for a NUL. */
 static struct { struct xsd_sockmsg hdr; char body[XENSTORE_PAYLOAD_MAX + 1]; } in;
@@ -66,19 +69,22 @@ static void queue_event(void)
     struct watch *w = watches;
     while (w && w->id != id)
         w = w->next;
-    if (!w || nr_queued == MAX_QUEUED)
+    if (!w)
         return;
     for (struct queued *q = queue; q; q = q->next)
         if (q->w == w && !strcmp(q->path, in.body))
             return; /* a watch says "look again", once is enough */
-    struct queued *q = malloc(sizeof(*q) + plen + 1);
-    if (!q)
+    struct queued *q = w->nr_queued < MAX_QUEUED && plen < MAX_EVENT ? malloc(sizeof(*q) + plen + 1) : NULL;
+    if (!q) {
+        w->again = true;
         return;
+    }
     q->next = NULL;
     q->w = w;
     memcpy(q->path, in.body, plen + 1);
     *queue_tail = q;
     queue_tail = &q->next;
+    w->nr_queued++;
     nr_queued++;
 }
 
@@ -160,6 +166,17 @@ static bool messages_left(void)
     return ring && !broken && READ_ONCE(ring->rsp_prod) != ring->rsp_cons;
 }
 
+/* The watch with the largest number below `id` that is to be called again: handlers may add and drop watches. */
+static struct watch *called_again(uint32_t id)
+{
+    struct watch *found = NULL;
+
+    for (struct watch *w = watches; w; w = w->next)
+        if (w->again && w->id < id && (!found || w->id > found->id))
+            found = w;
+    return found;
+}
+
 bool xs_run_watches(void)
 {
     bool any = false;
@@ -174,8 +191,16 @@ bool xs_run_watches(void)
         if (!queue)
             queue_tail = &queue;
         nr_queued--;
+        q->w->nr_queued--;
         q->w->fn(q->path, q->w->arg);
         free(q);
+        any = true;
+    }
+    uint32_t id = UINT32_MAX;
+    for (struct watch *w = called_again(id); w; w = called_again(id)) {
+        id = w->id;
+        w->again = false;
+        w->fn(w->path, w->arg);
         any = true;
     }
     return any;

@@ -283,6 +283,41 @@ static void xs_watches(void **state)
     assert_int_equal(xs_unwatch("w", on_watch, NULL), -ENOENT);
 }
 
+static void on_other(const char *path, void *arg) { ++*(unsigned *)arg; }
+
+/* Events of ever new names below one watch: no other watch's event is lost, and the flooded one is told that there was more. */
+static void xs_watch_flood(void **state)
+{
+    unsigned other = 0, len;
+    char ev[600], token[12];
+
+    fired = 0;
+    assert_int_equal(xs_watch("fe", on_watch, NULL), 0);
+    assert_int_equal(xs_watch("other", on_other, &other), 0);
+    xs_run_watches();
+    assert_int_equal(other, 1);
+    fired = 0;
+    for (unsigned i = 0; i < 3000; i++) {
+        len = (unsigned)snprintf(ev, sizeof(ev), "fe/%0*u", i % 100 ? 6 : 500, i) + 1;
+        len += (unsigned)snprintf(ev + len, sizeof(ev) - len, "%x", next_watch - 1) + 1;
+        say_msg(XS_WATCH_EVENT, 0, ev, len);
+        push();
+        drain();
+    }
+    len = (unsigned)snprintf(token, sizeof(token), "%x", next_watch) + 1;
+    memcpy(ev, "other/x", 8);
+    memcpy(ev + 8, token, len);
+    say_msg(XS_WATCH_EVENT, 0, ev, 8 + len);
+    push();
+    assert_true(xs_run_watches());
+    assert_int_equal(other, 2);
+    assert_int_equal(fired, MAX_QUEUED + 1);
+    assert_string_equal(fired_path, "fe");
+    assert_false(xs_run_watches());
+    assert_int_equal(xs_unwatch("fe", on_watch, NULL), 0);
+    assert_int_equal(xs_unwatch("other", on_other, &other), 0);
+}
+
 static void store_silent(void) { take_request(); }
 static void store_other_id(void)
 {
@@ -572,6 +607,7 @@ int main(void)
         cmocka_unit_test(heap), cmocka_unit_test(heap_catches),
         cmocka_unit_test_setup(xs_plain, fresh), cmocka_unit_test_setup(xs_long, fresh),
         cmocka_unit_test_setup(xs_long_reply, fresh), cmocka_unit_test_setup(xs_watches, fresh),
+        cmocka_unit_test_setup(xs_watch_flood, fresh),
         cmocka_unit_test_setup(xs_hostile, fresh), cmocka_unit_test_setup(xs_late, fresh),
         cmocka_unit_test_setup(xs_idle_is_guarded, fresh), cmocka_unit_test_setup(xs_waits_for_reset, fresh), cmocka_unit_test_setup(xs_noise, fresh),
     };

@@ -8,7 +8,10 @@
 #define ENTRIES_MAX 1024u /* a table of more is no table: bounds the time that checking takes */
 
 /* 5.3.2: the header, by offset; entries at 5.3.3. All little-endian. */
-enum { H_SIZE = 12, H_CRC = 16, H_SELF = 24, H_OTHER = 32, H_FIRST = 40, H_LAST = 48, H_ENTRIES = 72, H_NR = 80, H_ESIZE = 84, H_ECRC = 88 };
+enum {
+    H_SIZE = 12, H_CRC = 16, H_SELF = 24, H_OTHER = 32, H_FIRST = 40, H_LAST = 48, H_ENTRIES = 72, H_NR = 80, H_ESIZE = 84,
+    H_ECRC = 88
+};
 enum { E_TYPE = 0, E_GUID = 16, E_FIRST = 32, E_LAST = 40, E_NAME = 56 };
 
 /* 5.2.1: four records of 16 bytes from 446 on; type at +4. */

@@ -26,6 +26,7 @@ static unsigned nr_volumes;
 static struct volume_claim *claims;
 static struct gpt gpt;
 static bool listed; /* what former instances left in the store is gone */
+static bool stale;  /* somebody could write the table since it was read */
 
 /* --- reading the table ---------------------------------------------------------------------------------------------- */
 
@@ -175,7 +176,7 @@ void volumes_scan(struct blkdev *d)
                              .buf = page_alloc(GPT_BUF / PAGE_SIZE)};
 
     disk = d;
-    listed = false;
+    listed = stale = false;
     memset(&volumes[0], 0, sizeof(volumes[0]));
     volumes[0].nr = d->nr_sectors;
     nr_volumes = 1;
@@ -190,6 +191,13 @@ void volumes_scan(struct blkdev *d)
     say_table();
 }
 
+/* A guest that had the whole disk may have partitioned it. Without users nothing is in flight, so it can be read again. */
+static void refresh(void)
+{
+    if (stale && !claims)
+        volumes_scan(disk);
+}
+
 static const char *find(const char *spec, const struct volume **out)
 {
     static char why[VOLUME_LABEL + 80];
@@ -197,6 +205,7 @@ static const char *find(const char *spec, const struct volume **out)
 
     if (!disk)
         return "there is no disk";
+    refresh();
     if (!spec[0] || !strcmp(spec, "disk")) {
         *out = &volumes[0];
         return NULL;
@@ -279,6 +288,8 @@ void volume_release(struct volume_claim *c)
     *link = c->next;
     c->next = NULL;
     c->claimed = false;
+    if ((c->mode & VOLUME_WRITE) && !c->first) /* block 0 is in no partition */
+        stale = true;
 }
 
 /* --- the store -------------------------------------------------------------------------------------------------------- */
@@ -346,6 +357,7 @@ int volumes_publish(void)
 
     if (!disk)
         return 0;
+    refresh();
     if (!listed)
         tidy();
     listed = true;

@@ -30,7 +30,8 @@ struct volume_claim {
 };
 
 /* Reads the partition table (blocking, bounded; nothing else may be in flight) and says what it found. Whatever is wrong with the
- * table, the whole disk is a volume afterwards. */
+ * table, the whole disk is a volume afterwards. It is read again, by volume_find and volumes_publish, when a user who could write
+ * it is gone and there is no other. */
 void volumes_scan(struct blkdev *d);
 /* The extent of a volume in 512-byte sectors. NULL, or why there is none (a sentence for a message, valid until the next call). */
 const char *volume_find(const char *spec, uint64_t *first, uint64_t *nr);

@@ -420,6 +420,21 @@ static void test_users(void **state)
     assert_int_equal(volume_mode_parse("x"), -EINVAL);
 }
 
+static void test_again(void **state)
+{
+    scan(512);
+    struct volume_claim w = claim("disk", VOLUME_WRITE, 16), r = claim("disk", VOLUME_READ | VOLUME_FORCE, 17);
+    assert_null(volume_claim(&w));
+    partition(5, 200, 209, "new");
+    seal();
+    refuse("new", "no volume");
+    assert_null(volume_claim(&r));
+    volume_release(&w);
+    refuse("new", "no volume"); /* somebody may have reads in flight */
+    volume_release(&r);
+    expect("new", 200, 10);
+}
+
 static void test_publish(void **state)
 {
     nr_nodes = writes = 0;
@@ -469,7 +484,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crc),         cmocka_unit_test(test_good), cmocka_unit_test(test_each_byte),
         cmocka_unit_test(test_elsewhere),   cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_lies),
-        cmocka_unit_test(test_find),        cmocka_unit_test(test_users), cmocka_unit_test(test_publish),
+        cmocka_unit_test(test_find),        cmocka_unit_test(test_users), cmocka_unit_test(test_again), cmocka_unit_test(test_publish),
     };
     return cmocka_run_group_tests_name("gpt", tests, NULL, NULL);
 }

@@ -54,6 +54,15 @@ static bool group_is_free(const struct pci_dev *p, const struct domain *d)
     return true;
 }
 
+/* The devices' table is made, filled and freed only while no vCPU can change the p2m under it: d neither runs nor is in the
+ * middle of a hypercall. */
+static int check_quiet(struct domain *d)
+{
+    if (d->state == BH_DOM_RUNNING && !d->pause_count)
+        return -EINVAL;
+    return domain_stopped(d) ? 0 : HC_AGAIN; /* kicked when it was paused or crashed: soon */
+}
+
 /* In the order of the refusals in bulkhead.h. */
 static int check_assign(const struct pci_dev *p, struct domain *d)
 {
@@ -71,8 +80,11 @@ static int check_assign(const struct pci_dev *p, struct domain *d)
         return -EXDEV;
     if (p->reset == PCI_RESET_NONE)
         return -EOPNOTSUPP;
-    if (d->state != BH_DOM_BUILDING && !(d->state == BH_DOM_RUNNING && d->pause_count))
+    if (d->state != BH_DOM_BUILDING && d->state != BH_DOM_RUNNING)
         return -EINVAL;
+    int rc = check_quiet(d);
+    if (rc)
+        return rc;
     for (unsigned i = 0; i < 6; i++) {
         if (!(p->bar[i].flags & BAR_MEM) || !p->bar[i].base)
             continue;
@@ -308,16 +320,15 @@ static struct pci_dev *find_owned(struct domain *d, uint32_t sbdf)
 
 int pci_deassign(struct domain *d, uint32_t sbdf)
 {
-    struct pci_dev *p;
-
     spin_lock(&pci_lock);
-    p = find_owned(d, sbdf);
-    if (p) {
+    struct pci_dev *p = find_owned(d, sbdf);
+    int rc = p ? check_quiet(d) : -ENOENT;
+    if (!rc) {
         release_device(d, p);
         iommu_drop_if_unused(d);
     }
     spin_unlock(&pci_lock);
-    return p ? 0 : -ENOENT;
+    return rc;
 }
 
 int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on)

@@ -99,18 +99,21 @@ int iommu_fill(struct iommu_domain *dom)
 
 void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
 {
-    struct iommu_domain *dom = d->iommu; /* set and cleared only while d does not run */
+    struct iommu_domain *dom = d->iommu; /* set and cleared only while no vCPU of d is in the guest or in the core */
     mfn_t old = INVALID_MFN;
     bool whole = false, was = false;
+    enum p2m_type t;
     int rc = 0;
 
     if (!dom)
         return;
     spin_lock(&dom->lock);
-    if (present)
-        rc = iommu_ops->map(dom, g, m, 0);
-    else
+    /* Another vCPU may have taken the page away again. If it is still there now, whoever takes it away comes here, and
+     * waits for this lock, before the frame is let go; if not, the frame may be anybody's by now. */
+    if (!present)
         was = iommu_ops->unmap(dom, g, &old, &whole);
+    else if (p2m_lookup(d, g, &t).v == m.v && t == P2M_RAM)
+        rc = iommu_ops->map(dom, g, m, 0);
     spin_unlock(&dom->lock);
     if (rc)
         log_warn("IOMMU: d%u: page %lx stays unreachable for its devices (%d)\n", d->id, g.v, rc);

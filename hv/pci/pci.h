@@ -69,10 +69,10 @@ void pci_init(void);            /* enumerates, sizes, takes bus mastering away, 
 uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size);
 void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v);
 struct pci_dev *pci_find(uint32_t sbdf);
-/* 0, HC_AGAIN while a reset takes its time, -EINVAL (d runs, or gpa), -ENOSPC (no address space or no BAR to map),
- * -EIO (did not come back from reset), -ENOMEM, or the refusals of struct bh_assign. */
+/* 0, HC_AGAIN while a reset takes its time or a vCPU of d has yet to leave, -EINVAL (d runs, or gpa), -ENOSPC (no address
+ * space or no BAR to map), -EIO (did not come back from reset), -ENOMEM, or the refusals of struct bh_assign. */
 int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa) __must_check;  /* domain under construction or control-paused */
-int pci_deassign(struct domain *d, uint32_t sbdf) __must_check;
+int pci_deassign(struct domain *d, uint32_t sbdf) __must_check; /* not of a running domain (-EINVAL); HC_AGAIN as above */
 int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on) __must_check;
 /* Fence (restart.md 2.2), in this order: bus mastering off and read back, device entry blocked, device entry + pages +
  * interrupt table invalidated, completion waited for. BARs stay mapped. */

@@ -169,6 +169,8 @@ int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t)
     return -ENOENT;
 }
 void npt_flush(struct domain *d) { note("n"); }
+static bool in_core; /* a vCPU of the domain is still inside a hypercall */
+bool domain_stopped(struct domain *d) { return !in_core; }
 struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
 void domain_put(struct domain *d) {}
 void evtchn_pirq(struct domain *d, uint32_t port) { raised_port = port; }
@@ -591,6 +593,28 @@ static void group_goes_together_or_not(void **state)
     pci_release_all(&dom);
 }
 
+/* A paused vCPU may still be inside of a hypercall that changes the p2m: the devices' table waits until it is out. */
+static void table_waits_for_vcpus(void **state)
+{
+    pci_init();
+    in_core = true;
+    assert_int_equal(pci_assign(&dom, NIC, 0), HC_AGAIN);
+    assert_null(dom.iommu);
+    in_core = false;
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    dom.state = BH_DOM_RUNNING;
+    assert_int_equal(pci_deassign(&dom, NIC), -EINVAL);
+    dom.pause_count = 1;
+    in_core = true;
+    assert_int_equal(pci_deassign(&dom, NIC), HC_AGAIN);
+    assert_non_null(dom.iommu);
+    in_core = false;
+    assert_int_equal(pci_deassign(&dom, NIC), 0);
+    assert_null(dom.iommu);
+    dom.pause_count = 0;
+    dom.state = BH_DOM_BUILDING;
+}
+
 static void dma_order(void **state)
 {
     pci_init();
@@ -697,7 +721,7 @@ int main(void)
         T(finds_and_sizes), T(absurd_devices_are_bounded), T(all_ones_everywhere), T(hiding), T(groups), T(filter_refuses),
         T(filter_shows_a_virtual_view), T(filter_writes_only_what_it_may), T(refusals_in_order), T(failures_leave_nothing),
         T(maps_registers_but_no_vectors), T(flr_takes_its_time), T(dead_device_is_refused), T(group_goes_together_or_not),
-        T(dma_order), T(pirqs), T(info),
+        T(table_waits_for_vcpus), T(dma_order), T(pirqs), T(info),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

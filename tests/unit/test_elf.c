@@ -88,6 +88,36 @@ static void any_cut(void **state)
     }
 }
 
+/* A boot loader: ELF-32, a note behind the last segment. */
+static void elf32(void **state)
+{
+    static const uint32_t head[] = { 2 | 3 << 16, 1, 0x10010, 52, 0, 0, 52 | 32 << 16, 3, 0 };
+    static const uint32_t ph[3][8] = {
+        { 1, 0x1000, 0xdead, 0x10000, 0x800, 0x2000, 7, 4 },
+        { 1, 0x1803, 0xdead, 0x12000, 0x1001, 0x1001, 5, 4 },
+        { 4, 0x2804, 0, 0, 20, 0, 4, 4 },
+    };
+    static const uint32_t note[] = { 4, 4, 18, 0x006e6558, 0x10010 };
+    make_file();
+    memset(file, 0, 0x1000);
+    memcpy(file, "\177ELF\1\1\1", 7);
+    memcpy(file + 16, head, sizeof(head));
+    memcpy(file + 52, ph, sizeof(ph));
+    memcpy(file + 0x2804, note, sizeof(note));
+    assert_int_equal(load(0x2818, 777), 0);
+    assert_int_equal(s->entry, 0x10010);
+    assert_int_equal(s->low, 0x10000);
+    assert_int_equal(s->high, 0x13001);
+    assert_true(s->load[0].writable && !!s->load[1].writable == false);
+    assert_memory_equal(ram + 0x10000, file + 0x1000, 0x800);
+    assert_memory_equal(ram + 0x12000, file + 0x1803, 0x1001);
+    file[42] = 56; /* entries of another size */
+    assert_true(load(0x2818, 777) < 0);
+    file[42] = 32;
+    file[18] = 62; /* x32 */
+    assert_true(load(0x2818, 777) < 0);
+}
+
 static void expect(const char *why)
 {
     assert_true(load(FILE_LEN, 512) < 0);
@@ -165,7 +195,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(any_cut), cmocka_unit_test(refusals),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(any_cut), cmocka_unit_test(elf32), cmocka_unit_test(refusals),
                                         cmocka_unit_test(flipped_bits) };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

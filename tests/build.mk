@@ -37,3 +37,7 @@ bench: all
 measurements:
 	tests/bench/figures.py
 .PHONY: measurements
+
+docs:
+	docs/generate.py
+.PHONY: docs

@@ -2,7 +2,7 @@
 /*
  * Spinlocks. The core runs with interrupts off except in the idle loop and one window after each exit,
  * and has one stack per CPU, so a lock needs no IRQ state. Lock order, outermost first:
- *   domain_list > d->lock (two of them: lower domid first) > grant > evtchn (lower domid first) > p2m
+ *   domain_list > d->lock (two of them: lower domid first) > grant > evtchn (lower domid first) > pci > p2m
  *   > iommu > run queue > timer > frame heap > console
  */
 #pragma once

@@ -195,7 +195,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(any_cut), cmocka_unit_test(elf32), cmocka_unit_test(refusals),
-                                        cmocka_unit_test(flipped_bits) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(any_cut), cmocka_unit_test(elf32),
+                                        cmocka_unit_test(refusals), cmocka_unit_test(flipped_bits) };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

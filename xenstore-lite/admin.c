@@ -49,7 +49,7 @@ int op_introduce(struct req *r)
 
 struct owned {
     uint16_t domid;
-    struct change *copy; /* to remove the node that was found; NULL: no memory */
+    struct change **tail; /* where the next removal goes */
 };
 
 /* The top node of a stretch that belongs to the domain. */
@@ -58,31 +58,28 @@ static int find_owned(const struct node *n, const struct node *parent, const cha
     struct owned *o = arg;
     if (n->perms->p[0].domid != o->domid || !parent || parent->perms->p[0].domid == o->domid)
         return 0;
-    o->copy = change_copy(&(struct change){ .op = CH_RM, .path = path });
-    return 1;
+    *o->tail = change_copy(&(struct change){ .op = CH_RM, .path = path });
+    if (!*o->tail)
+        return 1;
+    o->tail = &(*o->tail)->next;
+    return 0;
 }
 
-/* Nodes of a domain that is gone would stay for ever: nobody else may have the right, or the wish, to remove them. */
+/* Nodes of a domain that is gone would stay for ever: nobody else may have the right, or the wish, to remove them. One walk finds
+ * them all, since two domains can give each other many places; deeper ones come first in it, so each still exists when it is
+ * its turn. */
 static int remove_owned(struct req *r, uint16_t domid)
 {
-    struct change **tail = &r->log;
+    struct owned o = { .domid = domid, .tail = &r->log };
     int err = edit_fork(&r->edit, &r->xs->main);
     if (err)
         return err;
     r->edited = r->own_log = true;
-    for (;;) {
-        struct owned o = { .domid = domid };
-        if (!tree_walk(r->edit.root, NULL, "/", find_owned, &o))
-            break;
-        if (!o.copy)
-            return XE_ENOMEM;
-        *tail = o.copy;
-        tail = &o.copy->next;
-        err = edit_rm(&r->edit, o.copy->path);
-        if (err)
-            return err;
-    }
-    return xs_usage_reserve(r->xs, &r->edit);
+    if (tree_walk(r->edit.root, NULL, "/", find_owned, &o))
+        return XE_ENOMEM;
+    for (const struct change *c = r->log; c && !err; c = c->next)
+        err = edit_rm(&r->edit, c->path);
+    return err ? err : xs_usage_reserve(r->xs, &r->edit);
 }
 
 int op_release(struct req *r)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 #include <cmocka.h>
 #include "xs_harness.h"
 
@@ -416,6 +417,53 @@ static void test_flood_hides_nothing(void **state)
     assert_int_equal(g17.c->nr_missed, 0);
 }
 
+static int count_nodes(const struct node *n, const struct node *parent, const char *path, void *arg)
+{
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+/* Two domains give one of them a place in 500 nodes of the other, and more below those. Its release takes them all, in far less
+ * time than as many walks through the tree. */
+static void test_release_many_places(void **state)
+{
+    char p[96];
+    unsigned nodes = 0, at_start = 0;
+
+    tree_walk(store.main.root, NULL, "/", count_nodes, &at_start);
+    for (int i = 0; i < 500; i++) {
+        int n = snprintf(p, sizeof p, "data/%c/%d", 'a' + i % 4, i) + 1;
+        assert_string_equal(said(&g16, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
+        n += snprintf(p + n, 8, "n16") + 1;
+        n += snprintf(p + n, 8, "b17") + 1;
+        assert_string_equal(said(&g16, XS_SET_PERMS, 0, p, (uint32_t)n), "=OK");
+        n = snprintf(p, sizeof p, "/local/domain/16/data/%c/%d/x", 'a' + i % 4, i) + 1;
+        assert_string_equal(said(&g17, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
+        if (i)
+            continue;
+        n += snprintf(p + n, 8, "n17") + 1;
+        n += snprintf(p + n, 8, "b16") + 1;
+        assert_string_equal(said(&g17, XS_SET_PERMS, 0, p, (uint32_t)n), "=OK");
+        OK(&g16, XS_MKDIR, 0, S("/local/domain/16/data/a/0/x/mine"));
+        OK(&g16, XS_SET_PERMS, 0, S("/local/domain/16/data/a/0/x/mine\0n16\0b17"));
+        OK(&g17, XS_MKDIR, 0, S("/local/domain/16/data/a/0/x/mine/yours"));
+    }
+    clock_t walks = clock();
+    for (int i = 0; i < 200; i++)
+        tree_walk(store.main.root, NULL, "/", count_nodes, &nodes);
+    walks = clock() - walks;
+    clock_t release = clock();
+    OK(&ctl, XS_RELEASE, 0, S("17"));
+    release = clock() - release;
+    assert_true(release < walks);
+    OK(&ctl, XS_RM, 0, S("/local/domain/16/data"));
+    nodes = 0;
+    tree_walk(store.main.root, NULL, "/", count_nodes, &nodes);
+    assert_true(nodes < at_start); /* less data, and what 17 had of its home */
+    assert_int_equal(xs_check(&store), 0);
+    client_drop_events(&g17);
+}
+
 /* --- lack of memory ------------------------------------------------------------------------------------------------ */
 /* Each allocation of each kind of request fails once: the answer is ENOMEM (or the request did not need it), nothing has
  * changed, nothing leaks, and the next attempt works. */
@@ -508,7 +556,7 @@ int main(void)
         T(test_watch_special), T(test_watch_fold), T(test_reset_watches), T(test_tx_own_writes),
         T(test_tx_abort), T(test_tx_conflicts), T(test_tx_many), T(test_tx_is_the_clients),
         T(test_tx_rights), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),
-        T(test_quota_transactions), T(test_slow_reader), T(test_flood_hides_nothing), T(test_every_allocation_fails),
+        T(test_quota_transactions), T(test_slow_reader), T(test_flood_hides_nothing), T(test_release_many_places), T(test_every_allocation_fails),
         T(test_reserve), T(test_reclaim),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,12 +145,17 @@ static struct dtimer retry_timer;
 
 static void retry_due(struct dtimer *t) { (void)t; }
 
+static void retry_soon(void)
+{
+    retry_at = now_ns() + 200000000;
+    dtimer_set(&retry_timer, retry_at);
+}
+
 /* A store that does not answer is no reason to change anything: ask again. */
 static void retry_later(struct vif *v)
 {
     v->dirty = true;
-    retry_at = now_ns() + 200000000;
-    dtimer_set(&retry_timer, retry_at);
+    retry_soon();
 }
 
 static void be_key(const struct vif *v, char *buf, size_t n, const char *key)
@@ -484,11 +489,13 @@ static void scan(void)
     for (unsigned i = 1; i < SW_PORTS; i++)
         vifs[i].dirty = vifs[i].used;
     char **doms = xs_ls(0, "backend/vif", &ndoms);
+    bool all = doms || xs_error == ENOENT;
     for (unsigned i = 0; doms && i < ndoms; i++) {
         if (!number(doms[i], DOMID_FIRST_RESERVED - 1, &dom))
             continue;
         snprintf(path, sizeof(path), "backend/vif/%u", dom);
         char **devs = xs_ls(0, path, &ndevs);
+        all = all && (devs || xs_error == ENOENT);
         for (unsigned k = 0; devs && k < ndevs; k++) {
             if (number(devs[k], 0xffff, &devid))
                 vif_found(dom, devid);
@@ -496,6 +503,10 @@ static void scan(void)
         free(devs);
     }
     free(doms);
+    if (all)
+        return;
+    rescan = true; /* the event that said so is gone: nobody will say it again */
+    retry_soon();
 }
 
 /* Something under backend/vif: one vif if the path names it, else all. Our own writes come by here too. */
@@ -532,8 +543,7 @@ void vifs_store_work(void)
     if (!watching) {
         watching = !xs_watch("backend/vif", be_changed, NULL);
         if (!watching) {
-            retry_at = now_ns() + 200000000;
-            dtimer_set(&retry_timer, retry_at);
+            retry_soon();
             return;
         }
     }

@@ -8,6 +8,9 @@
 #include "lib/cpu.h"
 #include "sched/time.h"
 
+/* Guests choose expiries up to 2^64 - 1: as a TSC deadline that would wrap into the past, and fire without an end. */
+#define LONGEST_NS (3600 * NS_PER_S)
+
 void timer_setup(struct timer *t, void (*fn)(struct timer *))
 {
     list_init(&t->node);
@@ -94,5 +97,5 @@ void timer_program(void)
     if (!next || (c->timer_armed_ns && c->timer_armed_ns <= next))
         return;
     c->timer_armed_ns = next;
-    apic_timer_set_ns(next > now ? next - now : 1);
+    apic_timer_set_ns(next > now ? MIN(next - now, LONGEST_NS) : 1);
 }

@@ -113,6 +113,22 @@ static void periodic_from_its_own_function(void **state)
     assert_int_equal(nr_fired, 9);
 }
 
+/* The hardware's deadline is a TSC value: it must not wrap, whatever a guest asks for. */
+static void far_away_is_not_in_the_past(void **state)
+{
+    (void)state;
+    tsc = 5000;
+    timer_set(&t[0], UINT64_MAX);
+    assert_in_range(programmed, NS_PER_S, 86400 * NS_PER_S);
+    this_cpu()->timer_armed_ns = 0; /* it fired early: nothing is due, and it is set again */
+    timer_run();
+    timer_program();
+    assert_int_equal(nr_fired, 0);
+    assert_in_range(programmed, NS_PER_S, 86400 * NS_PER_S);
+    timer_set(&t[1], 6000); /* an earlier one comes to its right */
+    assert_int_equal(programmed, 1000);
+}
+
 static void pvclock_is_precise(void **state)
 {
     (void)state;
@@ -135,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(fire_in_order, setup), cmocka_unit_test_setup(move_cancel_rearm, setup),
         cmocka_unit_test_setup(periodic_from_its_own_function, setup), cmocka_unit_test_setup(pvclock_is_precise, setup),
+        cmocka_unit_test_setup(far_away_is_not_in_the_past, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

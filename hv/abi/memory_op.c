@@ -45,7 +45,8 @@ static int vacate(struct domain *d, uint64_t gfn)
         return -EPERM;
     if (t != P2M_RAM && t != P2M_SHARED)
         return -EINVAL;
-    int rc = p2m_clear(d, GFN(gfn), &m, &t);
+    /* Of these two types even if another vCPU was quicker: a grant's mapping has a record and a pin that go with it. */
+    int rc = p2m_clear_only(d, GFN(gfn), 1u << P2M_RAM | 1u << P2M_SHARED, &m, &t);
     if (rc == -ENOENT)
         return 0;
     if (rc)

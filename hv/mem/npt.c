@@ -77,16 +77,24 @@ void p2m_free(struct domain *d)
     d->p2m.root = NULL;
 }
 
-/* The entry for gfn at `level` (1: 4 KiB, 2: 2 MiB), tables above it made when `make`; NULL: missing, or a bigger leaf above
- * it (*leaf says so). p2m.lock held when making. */
-static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, bool make, uint64_t **leaf)
+/* Tables are never given back before the domain's end, so what a running domain can have made is limited by its size: eight
+ * times what its RAM in one piece takes, and some for grants and holes. What the builder maps is its own affair. */
+static uint64_t max_tables(const struct domain *d, enum p2m_type t)
+{
+    bool own = d->state == BH_DOM_RUNNING && t != P2M_MMIO && t != P2M_RAM_RO;
+    return own ? 128 + d->max_pages / (ENTRIES / 8) : UINT64_MAX;
+}
+
+/* The entry for gfn at `level` (1: 4 KiB, 2: 2 MiB), tables above it made up to a number of `max`; NULL: missing, or a
+ * bigger leaf above it (*leaf says so). p2m.lock held when making. */
+static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, uint64_t max, uint64_t **leaf)
 {
     uint64_t *t = d->p2m.root;
     for (unsigned l = 4; l > level; l--) {
         uint64_t *e = &t[index_at(gfn, l)];
         uint64_t v = READ_ONCE(*e);
         if (!(v & NPTE_P)) {
-            void *n = make ? core_alloc(0) : NULL;
+            void *n = d->p2m.nr_tables < max ? core_alloc(0) : NULL;
             if (!n)
                 return NULL;
             d->p2m.nr_tables++;
@@ -109,7 +117,7 @@ int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
         t > P2M_RAM_IMMUTABLE)
         return -EINVAL;
     spin_lock(&d->p2m.lock);
-    uint64_t *e = walk(d, g.v, order ? 2 : 1, true, &leaf);
+    uint64_t *e = walk(d, g.v, order ? 2 : 1, max_tables(d, t), &leaf);
     int rc = 0;
     if (!e)
         rc = leaf ? -EEXIST : -ENOMEM;
@@ -140,12 +148,12 @@ static int find_small(struct domain *d, gfn_t g, uint64_t **out)
     uint64_t *leaf = NULL;
     if (g.v >= d->p2m.max_gfn)
         return -ENOENT;
-    uint64_t *e = walk(d, g.v, 1, false, &leaf);
+    uint64_t *e = walk(d, g.v, 1, 0, &leaf);
     if (!e && leaf) {
         int rc = split(d, leaf);
         if (rc)
             return rc;
-        e = walk(d, g.v, 1, false, NULL);
+        e = walk(d, g.v, 1, 0, NULL);
     }
     if (!e || !(*e & NPTE_P))
         return -ENOENT;
@@ -153,11 +161,15 @@ static int find_small(struct domain *d, gfn_t g, uint64_t **out)
     return 0;
 }
 
-int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t)
+int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t) { return p2m_clear_only(d, g, ~0u, m, t); }
+
+int p2m_clear_only(struct domain *d, gfn_t g, unsigned types, mfn_t *m, enum p2m_type *t)
 {
     uint64_t *e;
     spin_lock(&d->p2m.lock);
     int rc = find_small(d, g, &e);
+    if (!rc && !(types >> NPTE_TYPE(*e) & 1))
+        rc = -EBUSY;
     if (!rc) {
         *m = leaf_mfn(*e);
         *t = NPTE_TYPE(*e);
@@ -186,7 +198,7 @@ mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
     *t = P2M_NONE;
     if (g.v >= d->p2m.max_gfn)
         return INVALID_MFN;
-    uint64_t *e = walk(d, g.v, 1, false, &leaf);
+    uint64_t *e = walk(d, g.v, 1, 0, &leaf);
     uint64_t v = e ? READ_ONCE(*e) : leaf ? READ_ONCE(*leaf) : 0;
     if (!(v & NPTE_P))
         return INVALID_MFN;

@@ -36,11 +36,15 @@ int p2m_init(struct domain *d) __must_check;
 void p2m_free(struct domain *d); /* tables only; leaves must be gone */
 
 /* Sets one leaf of 2^order frames (order 0 or ORDER_2M); the slot must be empty (-EEXIST). The caller hands over its
- * references. Allocates tables first, so a failure (-ENOMEM, -EINVAL gfn) changes nothing. */
+ * references. Allocates tables first, so a failure (-ENOMEM, -EINVAL gfn) changes nothing. A running domain has a limit
+ * of tables, or it could spread its pages until the core has no memory left. */
 int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t) __must_check;
 /* Clears one 4 KiB place (splitting a 2 MiB leaf if needed) and returns what was there; the caller flushes,
  * then drops the reference. -ENOENT if nothing was mapped. */
 int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t) __must_check;
+/* The same, but only if what is there is of one of `types` (1 << type): looked at and cleared in one step, since another
+ * vCPU may put something else there meanwhile. -EBUSY if it is not. */
+int p2m_clear_only(struct domain *d, gfn_t g, unsigned types, mfn_t *m, enum p2m_type *t) __must_check;
 /* Replaces the frame under an existing 4 KiB leaf (redirect to the zero frame); same flush rule. */
 int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old) __must_check;
 /* Looks one gfn up. *t = P2M_NONE if nothing. Does not take a reference. */

@@ -204,6 +204,44 @@ static void get_pins(void **state)
     assert_int_equal(p2m_get(&dom, GFN(5), &t).v, INVALID_MFN.v);
 }
 
+/* What a hypercall wants to take away may be something else by the time it does so. */
+static void clear_only_what_was_meant(void **state)
+{
+    (void)state;
+    enum p2m_type t = P2M_NONE;
+    mfn_t m;
+    assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_GRANT_RW), 0);
+    assert_int_equal(p2m_clear_only(&dom, GFN(1), 1u << P2M_RAM | 1u << P2M_SHARED, &m, &t), -EBUSY);
+    assert_int_equal(p2m_lookup(&dom, GFN(1), &t).v, 8);
+    assert_int_equal(p2m_clear_only(&dom, GFN(2), 1u << P2M_RAM, &m, &t), -ENOENT);
+    assert_int_equal(p2m_clear_only(&dom, GFN(1), 1u << P2M_GRANT_RW, &m, &t), 0);
+    assert_int_equal(m.v, 8);
+    assert_int_equal(t, P2M_GRANT_RW);
+}
+
+/* A page here and a page there, each let go again: the tables stay, so there is an end to it. */
+static void running_domain_cannot_eat_tables(void **state)
+{
+    (void)state;
+    uint64_t n = 0, gfn = 0;
+    enum p2m_type t;
+    mfn_t m;
+    dom.state = BH_DOM_RUNNING;
+    dom.max_pages = 64 * 100;
+    for (int rc = 0; !rc && n < 1000; n++, gfn += BIG) {
+        rc = p2m_set(&dom, GFN(gfn), MFN(8), 0, P2M_RAM);
+        assert_true(rc == 0 || rc == -ENOMEM);
+        if (!rc)
+            assert_int_equal(p2m_clear(&dom, GFN(gfn), &m, &t), 0);
+    }
+    assert_in_range(n, 200, 230);
+    assert_in_range(shim_core_pages, 200, 230);
+    assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_RAM), 0); /* where there is a table already */
+    assert_int_equal(p2m_set(&dom, GFN(gfn), MFN(8), 0, P2M_MMIO), 0); /* the toolstack's doing */
+    dom.state = BH_DOM_BUILDING;
+    assert_int_equal(p2m_set(&dom, GFN(gfn + BIG), MFN(8), 0, P2M_RAM), 0);
+}
+
 static bool keep_some(struct domain *d, gfn_t g, enum p2m_type t)
 {
     (void)d;
@@ -261,6 +299,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(bits_of_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(get_pins, setup, teardown),
+        cmocka_unit_test_setup_teardown(clear_only_what_was_meant, setup, teardown),
+        cmocka_unit_test_setup_teardown(running_domain_cannot_eat_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(teardown_keeps_and_flushes, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_waits_only_for_guests, setup, teardown),
     };

@@ -180,12 +180,12 @@ void core_free(void *p, unsigned order)
         return;
     struct frame *f = mfn_to_frame(virt_to_mfn(p));
     BUG_ON(!f);
-    for (uint64_t i = 0; i < 1ull << order; i++) {
-        BUG_ON(f[i].owner != DOMID_CORE || f[i].refs != 1);
-        f[i].refs = 0;
-    }
-    __atomic_sub_fetch(&core_frames, 1ull << order, __ATOMIC_RELAXED);
-    release(f, order);
+    for (uint64_t i = 0; i < 1ull << order; i++)
+        BUG_ON(f[i].owner != DOMID_CORE || !f[i].refs);
+    /* A frame_get that meant the frame's owner of before may hold one more reference until it sees the new owner: then it is
+     * that one whose put frees. */
+    for (uint64_t i = 0; i < 1ull << order; i++)
+        frame_put(frame_to_mfn(f + i));
 }
 
 static bool owner_set(struct domain *d)

@@ -160,6 +160,21 @@ static void references(void **state)
     assert_int_equal(other->tot_pages, 1);
 }
 
+/* Somebody looks for a domain's page, finds the frame alive, and takes a reference just when it has become the core's. */
+static void core_pages_survive_a_late_look(void **state)
+{
+    (void)state;
+    uint64_t before = stats().free, core = stats().core;
+    void *p = core_alloc(1);
+    mfn_t m = virt_to_mfn(p);
+    frame_get_held(m);
+    core_free(p, 1);
+    assert_int_equal(stats().free, before - 1);
+    frame_put(m); /* sees the new owner */
+    assert_int_equal(stats().free, before);
+    assert_int_equal(stats().core, core);
+}
+
 static void double_put_is_a_broken_core(void **state)
 {
     (void)state;
@@ -241,6 +256,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(owners_limits_and_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(machine_runs_out, setup, teardown),
         cmocka_unit_test_setup_teardown(references, setup, teardown),
+        cmocka_unit_test_setup_teardown(core_pages_survive_a_late_look, setup, teardown),
         cmocka_unit_test_setup_teardown(double_put_is_a_broken_core, setup, teardown),
         cmocka_unit_test_setup_teardown(random_traffic_keeps_the_books, setup, teardown),
         cmocka_unit_test_setup_teardown(small_objects, setup, teardown),

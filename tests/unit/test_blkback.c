@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: drivers-dom/blk/journal.c drivers-dom/blk/adopt.c drivers-dom/blk/blkback.c drivers-dom/blk/request.c
+// FLAGS: -Idomains/include -Idrivers-dom/blk
+/* blkback against a front-end that lies: every malformed request, indices, failing copies; limits, sector sizes, closing. */
+#include "blk_world.h"
+
+static int setup(void **state)
+{
+    world_init(1, 1, PROTO_NATIVE, false);
+    lax = false;
+    fail_ref = 0;
+    arm_hook = NULL;
+    the_disk.sector_size = 512;
+    the_disk.flush = true;
+    bb.now = 0;
+    assert_true(be_start());
+    bb.now = 1000000000;
+    return 0;
+}
+
+static void settle(void)
+{
+    be_run();
+    fe_look(0);
+}
+
+static uint8_t *last(void) { return (uint8_t *)fe_slot(0, w.fe[0].req_prod - 1); }
+
+/* The request that was just put is answered with this, and a good one goes on. */
+static void refused(struct shadow *s, int status)
+{
+    uint32_t before = w.exec_seq;
+
+    s->expect = status;
+    settle();
+    assert_false(s->pending);
+    assert_int_equal(w.exec_seq, before);
+    fe_request(0, BLKIF_OP_READ, 8, 8, 0, false, 0);
+    settle();
+    be_check_idle();
+}
+
+static struct shadow *raw(uint8_t op, uint32_t sector, uint32_t n, bool indirect)
+{
+    return fe_request(0, op, sector, n, 0, indirect, -1); /* -1: its sectors are not claimed */
+}
+
+static void test_malformed(void **state)
+{
+    struct shadow *s;
+
+    for (unsigned kind = 0; kind < 2; kind++) {
+        uint8_t op = kind ? BLKIF_OP_WRITE : BLKIF_OP_READ;
+        s = raw(op, 0, 8, false), last()[1] = 0, refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 8, false), last()[1] = 12, refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 8, false), last()[1] = 255, refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 8, false), last()[28] = 5, last()[29] = 4, refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 8, false), last()[29] = 8, refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 8, false), last()[28] = last()[29] = 255, refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, SECTORS - 7, 8, false), refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, SECTORS, 1, false), refused(s, BLKIF_RSP_ERROR);
+        for (unsigned i = 1; i < 64; i++)
+            s = raw(op, 0, 8, false), put(last() + 16, ~0ull << i, 8), refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 8, false), put(last() + 16, ~0ull - 3, 8), refused(s, BLKIF_RSP_ERROR);
+    }
+    for (unsigned op = 7; op < 256; op += 31)
+        s = raw(BLKIF_OP_READ, 0, 1, false), last()[0] = s->op = (uint8_t)op, refused(s, BLKIF_RSP_EOPNOTSUPP);
+    s = raw(BLKIF_OP_FLUSH_DISKCACHE, 0, 8, false), last()[29] = 9, refused(s, BLKIF_RSP_ERROR);
+    s = raw(BLKIF_OP_WRITE_BARRIER, SECTORS, 8, false), refused(s, BLKIF_RSP_ERROR);
+    s = raw(BLKIF_OP_DISCARD, 0, 0, false), refused(s, BLKIF_RSP_ERROR);
+    s = raw(BLKIF_OP_DISCARD, 1, SECTORS, false), refused(s, BLKIF_RSP_ERROR);
+    s = raw(BLKIF_OP_DISCARD, 1, 1, false), put(last() + 24, ~0ull, 8), refused(s, BLKIF_RSP_ERROR);
+    s = raw(BLKIF_OP_DISCARD, 1, 1, false), put(last() + 16, 1ull << 63, 8), refused(s, BLKIF_RSP_ERROR);
+    assert_int_equal(disk.stats.errors, 0);
+}
+
+static void test_malformed_indirect(void **state)
+{
+    struct shadow *s;
+
+    for (unsigned kind = 0; kind < 2; kind++) {
+        uint8_t op = kind ? BLKIF_OP_WRITE : BLKIF_OP_READ;
+        s = raw(op, 0, 100, true), put(last() + 2, 0, 2), refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 100, true), put(last() + 2, 33, 2), refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 100, true), put(last() + 2, 65535, 2), refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, SECTORS - 50, 100, true), refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 100, true), put(last() + 16, ~0ull << 3, 8), refused(s, BLKIF_RSP_ERROR);
+        for (unsigned i = 0; i < s->nsegs; i++)
+            s = raw(op, 0, 100, true), w.mem[s->page[s->nsegs]][8 * i + 5] = 8, refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 100, true), w.mem[s->page[s->nsegs]][4] = 9, refused(s, BLKIF_RSP_ERROR);
+        s = raw(op, 0, 100, true), fail_ref = s->ref[s->nsegs], refused(s, BLKIF_RSP_ERROR);
+    }
+    for (unsigned op = 2; op < 256; op += 17)
+        s = raw(BLKIF_OP_READ, 0, 100, true), last()[1] = s->op = (uint8_t)op, refused(s, BLKIF_RSP_ERROR);
+}
+
+static void test_failing_copies(void **state)
+{
+    struct shadow *s = raw(BLKIF_OP_WRITE, 0, 40, false);
+
+    fail_ref = s->ref[2], refused(s, BLKIF_RSP_ERROR);
+    s = fe_request(0, BLKIF_OP_READ, 0, 40, 3, false, 0), fail_ref = s->ref[1], refused(s, BLKIF_RSP_ERROR);
+    fail_ref = 0;
+    assert_int_equal(disk.stats.errors, 2);
+}
+
+static void test_read_only(void **state)
+{
+    disk.ro = true;
+    refused(raw(BLKIF_OP_WRITE, 0, 8, false), BLKIF_RSP_ERROR);
+    refused(raw(BLKIF_OP_WRITE, 0, 100, true), BLKIF_RSP_ERROR);
+    refused(raw(BLKIF_OP_WRITE_BARRIER, 0, 8, false), BLKIF_RSP_ERROR);
+    refused(raw(BLKIF_OP_FLUSH_DISKCACHE, 0, 8, false), BLKIF_RSP_ERROR);
+    refused(raw(BLKIF_OP_DISCARD, 0, 8, false), BLKIF_RSP_ERROR);
+    disk.discard = false;
+    refused(raw(BLKIF_OP_DISCARD, 0, 8, false), BLKIF_RSP_EOPNOTSUPP);
+    fe_request(0, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, false, 0);
+    settle();
+    be_check_idle();
+}
+
+static void test_indices(void **state)
+{
+    static const uint32_t bad[] = {33, 1000, 0x80000000, 0xffffffff, 0xfffffff0};
+    static uint8_t before[sizeof(w.ring)];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        setup(state);
+        fe_request(0, BLKIF_OP_WRITE, 0, 8, 0, false, 0);
+        settle();
+        fe_request(0, BLKIF_OP_READ, 0, 8, 0, false, 0);
+        fe_request(0, BLKIF_OP_READ, 8, 8, 0, false, 0);
+        (void)bb_round(&bb, devs, 1); /* taken and with the device */
+        RING(0)->req_prod = RING(0)->rsp_prod + bad[i];
+        memcpy(before, w.ring, sizeof(before));
+        lax = true;
+        be_run();
+        assert_non_null(disk.ring[0].broken);
+        assert_memory_equal(before, w.ring, sizeof(before)); /* left alone */
+        assert_int_equal(bb.nr_free_pages, POOL);
+        assert_true(bb_close(&disk));
+        keep_close(&keep, &conn);
+        bb_detach(&bb, &disk);
+        assert_int_equal(keep_free_pages(&keep), KPAGES);
+    }
+}
+
+/* A read of which the front-end gives no more: pages run out, others wait their turn, nobody is lost. */
+static void test_scarce(void **state)
+{
+    for (unsigned round = 0; round < 5; round++) {
+        w.slow = 0;
+        for (unsigned i = 0; i < 3; i++)
+            fe_request(0, BLKIF_OP_READ, 0, 250, 0, true, 0);
+        for (unsigned i = 0; i < 6; i++)
+            fe_request(0, BLKIF_OP_READ, 300 + i, 1, 0, false, i ? 0 : BLKIF_RSP_ERROR);
+        be_run();
+        assert_non_null(bb.starving);
+        w.slow = -1;
+        settle();
+        be_check_idle();
+        assert_null(bb.starving);
+    }
+}
+
+static void test_sector_sizes(void **state)
+{
+    the_disk.sector_size = disk.sector_size = 4096;
+    refused(raw(BLKIF_OP_READ, 4, 8, false), BLKIF_RSP_ERROR);
+    refused(raw(BLKIF_OP_READ, 8, 7, false), BLKIF_RSP_ERROR);
+    refused(raw(BLKIF_OP_DISCARD, 8, 4, false), BLKIF_RSP_ERROR);
+    refused(raw(BLKIF_OP_READ, 8, 9, true), BLKIF_RSP_ERROR);
+    fe_request(0, BLKIF_OP_WRITE, 16, 16, 0, false, 0);
+    settle();
+    fe_request(0, BLKIF_OP_READ, 16, 16, 0, false, 0);
+    fe_request(0, BLKIF_OP_READ, 16, 8, 3, false, 0); /* in memory it may lie as it likes */
+    settle();
+    be_check_idle();
+    /* feature-large-sector-size: everything counts in sectors of 4096 */
+    disk.unit = 8;
+    struct shadow *s = fe_request(0, BLKIF_OP_READ, 16, 8, 0, false, 0);
+    put(last() + 16, 2, 8), last()[28] = last()[29] = 0;
+    settle();
+    assert_false(s->pending);
+    s = raw(BLKIF_OP_READ, 16, 8, false), put(last() + 16, 2, 8), last()[29] = 1;
+    s->expect = -1;
+    settle();
+    s = raw(BLKIF_OP_READ, 16, 8, false), put(last() + 16, SECTORS / 8, 8), last()[29] = 0;
+    s->expect = -1;
+    settle();
+    be_check_idle();
+}
+
+static void test_limits(void **state)
+{
+    disk.ops.per_s = 10;
+    for (unsigned i = 0; i < 8; i++)
+        fe_request(0, BLKIF_OP_READ, i, 1, 0, false, 0);
+    settle();
+    unsigned done = w.answers;
+    assert_in_range(done, 1, 2);
+    assert_true(bb.retry > bb.now && bb.retry <= bb.now + 200000000);
+    for (unsigned i = 0; i < 10 && w.answers < 8; i++) {
+        bb.now = bb.retry;
+        settle();
+        assert_int_equal(w.answers, ++done);
+    }
+    assert_int_equal(w.answers, 8);
+    disk.ops.per_s = 0;
+    disk.bytes.per_s = 512 * 100;
+    bb.now += 1000000000;
+    for (unsigned i = 0; i < 20; i++)
+        fe_request(0, BLKIF_OP_READ, 0, 8, 0, false, 0);
+    uint64_t start = bb.now;
+    for (settle(); w.answers < 28; settle()) {
+        assert_true(bb.retry > bb.now);
+        bb.now = bb.retry;
+    }
+    assert_in_range(bb.now - start, 1300000000, 1700000000);
+}
+
+static unsigned hook_runs;
+
+static void hook(void)
+{
+    if (!hook_runs++)
+        fe_request(0, BLKIF_OP_READ, 30, 1, 0, false, 0);
+}
+
+/* A request that comes between the last look and the request for an event, after the ring had been held up by a barrier. */
+static void test_arm_race(void **state)
+{
+    w.slow = 20;
+    fe_request(0, BLKIF_OP_WRITE, 20, 1, 0, false, 0);
+    fe_request(0, BLKIF_OP_WRITE_BARRIER, 24, 1, 0, false, 0);
+    settle();
+    w.slow = -1;
+    hook_runs = 0;
+    arm_hook = hook;
+    settle();
+    arm_hook = NULL;
+    assert_int_equal(w.answers, 3);
+    be_check_idle();
+}
+
+static void test_closing(void **state)
+{
+    w.slow = 20;
+    fe_request(0, BLKIF_OP_WRITE, 20, 1, 0, false, 0);
+    be_run();
+    assert_false(bb_close(&disk));
+    fe_request(0, BLKIF_OP_READ, 40, 1, 0, false, 0); /* too late */
+    be_run();
+    assert_false(bb_close(&disk));
+    w.slow = -1;
+    settle();
+    assert_true(bb_close(&disk));
+    assert_int_equal(w.answers, 1);
+    keep_close(&keep, &conn);
+    unsigned at = 0;
+    assert_int_equal(keep_next(&keep, &at, &conn), KEEP_END);
+    bb_detach(&bb, &disk);
+    assert_int_equal(bb.nr_disks, 0);
+    assert_false(bb_round(&bb, devs, 1));
+}
+
+static void test_no_cache(void **state)
+{
+    the_disk.flush = false;
+    fe_request(0, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, false, 0);
+    fe_request(0, BLKIF_OP_FLUSH_DISKCACHE, 8, 8, 0, false, 0);
+    settle();
+    assert_int_equal(w.answers, 2);
+    assert_int_equal(w.device_flushes, 0);
+    be_check_idle();
+}
+
+static void test_keep_pages_run_out(void **state)
+{
+    struct keep_conn more[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        memset(&more[i], 0, sizeof(more[i]));
+        more[i].head = (struct keep_head){.gen = i, .domid = 17, .devid = i, .nr_queues = 2, .nr_pages = 2};
+        assert_int_equal(keep_open(&keep, &more[i]), i < 2 ? 0 : -ENOSPC);
+    }
+    unsigned at = 0, n = 0;
+    keep_init(&keep, w.keep, KPAGES);
+    while (keep_next(&keep, &at, &conn) == KEEP_VALID)
+        n++;
+    assert_int_equal(n, 3);
+    assert_int_equal(keep_free_pages(&keep), 0);
+    keep_close(&keep, &more[0]);
+    assert_int_equal(keep_free_pages(&keep), 4);
+}
+
+/* Random rings, indirect pages and deaths: nothing but the sanitizers and the mocks' checks to hold against. */
+static void test_random(void **state)
+{
+    srand(7);
+    for (unsigned run = 0; run < 400; run++) {
+        world_init(1 + run % 2, 1 + run / 2 % 2, run / 4 % 2 ? PROTO_X86_32 : PROTO_NATIVE, false);
+        lax = true;
+        for (unsigned i = 0; i < 40; i++) {
+            unsigned p = page_get();
+            for (unsigned k = 0; k < 512; k++)
+                put(w.mem[p] + 8 * k, 8 + (unsigned)rand() % 60 + ((uint64_t)(rand() % 8) << 32) + ((uint64_t)(rand() % 9) << 40), 8);
+            grant_new(p, 0, 4096, rand() % 2);
+        }
+        assert_true(be_start());
+        for (unsigned step = 0; step < 30; step++) {
+            for (unsigned q = 0; q < w.queues; q++) {
+                for (unsigned n = (unsigned)rand() % 12; n > 0; n--) {
+                    uint8_t *r = (uint8_t *)fe_slot(q, RING(q)->req_prod);
+                    unsigned at = w.proto == PROTO_X86_32 ? 4 : 8;
+                    for (unsigned i = 0; i < 108; i++)
+                        r[i] = (uint8_t)(rand() % 4 ? 8 + rand() % 40 : rand());
+                    r[0] = (uint8_t)(rand() % 8);
+                    r[1] = (uint8_t)(r[0] == 6 ? rand() % 3 : rand() % 13);
+                    if (r[0] == 6)
+                        put(r + 2, (unsigned)rand() % 40, 2);
+                    put(r + at + 8, (unsigned)rand() % (SECTORS + 8), 8);
+                    for (unsigned i = 0; i < 11; i++) {
+                        put(r + at + 16 + 8 * i, 8 + (unsigned)rand() % 50, 4);
+                        r[at + 20 + 8 * i] = (uint8_t)(rand() % 8);
+                        r[at + 21 + 8 * i] = (uint8_t)(rand() % 9);
+                    }
+                    if (RING(q)->req_prod - RING(q)->rsp_prod < RSIZE)
+                        RING(q)->req_prod++;
+                }
+                w.fe[q].req_prod = w.fe[q].rsp_cons + RSIZE; /* anything may be answered */
+                w.fe[q].rsp_cons = RING(q)->rsp_prod;
+            }
+            w.connected = false; /* the model's checks do not apply */
+            if (rand() % 5)
+                be_run();
+            else
+                (void)bb_round(&bb, devs, 1);
+            if (rand() % 6 == 0)
+                assert_true(be_start());
+        }
+        be_run();
+        for (unsigned q = 0; q < w.queues; q++)
+            assert_int_equal(RING(q)->rsp_prod, RING(q)->req_prod);
+        be_check_idle();
+    }
+    lax = false;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_malformed, setup),      cmocka_unit_test_setup(test_malformed_indirect, setup),
+        cmocka_unit_test_setup(test_failing_copies, setup), cmocka_unit_test_setup(test_read_only, setup),
+        cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_scarce, setup),
+        cmocka_unit_test_setup(test_sector_sizes, setup),   cmocka_unit_test_setup(test_limits, setup),
+        cmocka_unit_test_setup(test_arm_race, setup),       cmocka_unit_test_setup(test_closing, setup),
+        cmocka_unit_test_setup(test_no_cache, setup),       cmocka_unit_test_setup(test_keep_pages_run_out, setup),
+        cmocka_unit_test_setup(test_random, setup),
+    };
+    return cmocka_run_group_tests_name("blkback", tests, NULL, NULL);
+}

@@ -336,13 +336,17 @@ static int connect_and_start(struct dom *d, struct errbuf *e)
     }
     if (!rc)
         rc = domcon_connect(d, e);
-    if (!rc && d->cfg.nr_vifs)
+    if (!rc)
         rc = store_wait_backends(d, e);
     if (rc)
         return rc;
     supervisor_watch(d);
     long urc = bh_control(BH_CTL_UNPAUSE, &id);
-    return urc ? fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc)) : 0;
+    if (urc)
+        return fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc));
+    if (d->cfg.role == BH_ROLE_DRIVER)
+        devs_driver_up(d);
+    return 0;
 }
 
 static int check(const struct domcfg *cfg, const struct svc_image **img, struct errbuf *e)

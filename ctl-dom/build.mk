@@ -6,14 +6,17 @@ $(eval $(call service_domain,control,$(wildcard ctl-dom/*.c),-lfdt -lz,-Ictl-dom
 GUEST := $(B)/guest
 $(GUEST)/vmlinux: ctl-dom/guest/fetch-kernel.sh
 	ctl-dom/guest/fetch-kernel.sh $(GUEST)
-$(GUEST)/ramdisk.cpio: $(GUEST)/vmlinux ctl-dom/guest/mkramdisk.sh ctl-dom/guest/init
-	ctl-dom/guest/mkramdisk.sh $(GUEST)/modules ctl-dom/guest/init $@
+$(GUEST)/diskcheck: tests/guest/diskcheck.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -s -Wall -Wextra -Werror -pthread -o $@ $<
+$(GUEST)/ramdisk.cpio: $(GUEST)/vmlinux ctl-dom/guest/mkramdisk.sh ctl-dom/guest/init $(GUEST)/diskcheck
+	ctl-dom/guest/mkramdisk.sh $(GUEST)/modules ctl-dom/guest/init $@ $(GUEST)/diskcheck
 
 # Debian's GRUB for PVH guests, packaged as one image: it looks for /boot/grub/grub.cfg on the guest's own disks.
 GRUB_IMAGE := /usr/lib/grub-xen/grub-i386-xen_pvh.bin
 
 # --- the bundle: NAME=FILE for each image; configurations go in as they are ---
-BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf net=$(B)/net.elf \
+BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf net=$(B)/net.elf blk=$(B)/blk.elf \
   $(foreach t,$(notdir $(wildcard domains/tests/*)),$(t)=$(B)/$(t).elf) \
   debian-kernel=$(GUEST)/vmlinux debian-ramdisk=$(GUEST)/ramdisk.cpio \
   grub=$(GRUB_IMAGE)

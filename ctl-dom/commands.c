@@ -38,13 +38,16 @@ static void cmd_create(int argc, char **argv)
 static void cmd_destroy(int argc, char **argv)
 {
     struct errbuf e;
-    struct dom *d = dom_find(argv[1], &e);
+    struct dom *d = dom_find(argv[1], &e), *user = d ? devs_disk_user(d) : NULL;
 
     (void)argc;
     if (!d)
         out("%s\n", e.s);
     else if (d->id == BH_DOMID_STORE)
         out("%s: every other domain needs it, it stays\n", d->cfg.name);
+    else if (user) /* a disk cannot be plugged again under a file system */
+        out("%s: %s has a disk of it: destroy that first, or restart %s\n", d->cfg.name,
+            user->cfg.name, d->cfg.name);
     else if (dom_destroy(d, &e))
         out("%s\n", e.s);
 }
@@ -189,6 +192,9 @@ const struct command commands[] = {
     { "pci-assignable-list", "", "hidden devices and who has them", 0, 0, cmd_pci_assignable_list },
     { "pci-list", "NAME", "devices of a domain", 1, 1, cmd_pci_list },
     { "pci-attach", "NAME DEVICE", "give a device, or say why not", 2, 2, cmd_pci_attach },
+    { "volumes", "", "what disk= can name, and who has it", 0, 0, cmd_volumes },
+    { "block-list", "NAME", "disks of a domain", 1, 1, cmd_block_list },
+    { "network-list", "NAME", "network interfaces of a domain", 1, 1, cmd_network_list },
     { "restart", "NAME", "a service domain, in place", 1, 1, cmd_restart },
     { "crash", "NAME [--inject | --hang]", "at once, at a random instruction, or by hanging", 1, 2,
       cmd_crash },

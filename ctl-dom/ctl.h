@@ -45,6 +45,16 @@ struct svc_image {
     struct svc_image *next;
 };
 
+/* A device that a driver domain serves, as it is plugged now (devices.c). */
+enum dev_kind { DEV_VIF, DEV_VBD };
+struct dom_dev {
+    enum dev_kind kind;
+    unsigned index;              /* of cfg.vif or cfg.disk */
+    uint32_t devid;              /* a vif that is plugged again gets a new one */
+    domid_t back;
+    bool replug, stalled;
+};
+
 struct dom {
     struct dom *next;            /* in the order of domids */
     domid_t id;
@@ -55,6 +65,8 @@ struct dom {
     uint64_t console_gfn, store_gfn;
     uint32_t console_port, store_port;
     struct domcon con;
+    struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
+    unsigned nr_devs, next_vif;
 
     /* restart: all that it needs is here before it happens */
     const struct svc_image *img;
@@ -134,8 +146,22 @@ int store_add_pci(struct dom *d, struct errbuf *e);
 int store_introduce(const struct dom *d);
 void store_release(const struct dom *d);
 void store_remove_domain(struct dom *d);
-int store_wait_backends(const struct dom *d, struct errbuf *e);
 int store_control(const struct dom *d, const char *what); /* control/shutdown */
+
+/* --- devices of driver domains (devices.c) ---------------------------------------------------- */
+#define DEV_PATH 96
+struct txn;
+int devs_resolve(struct dom *d, struct errbuf *e);      /* finds who serves them; fills d->dev */
+void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
+void pci_nodes(struct txn *t, struct dom *d, void *arg);
+void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH]);
+int store_wait_backends(const struct dom *d, struct errbuf *e);
+void devs_close(const struct dom *d);                   /* also takes the back-ends' nodes away */
+struct dom *devs_disk_user(const struct dom *b);
+/* b runs, and is not the instance that its front-ends know: they are plugged again. */
+void devs_driver_up(struct dom *b);
+void devs_driver_gone(struct dom *b);
+void devs_work(void);                                   /* from the main loop */
 
 /* --- PCI (pci.c) ------------------------------------------------------------------------------ */
 bool pci_find(uint32_t sbdf, struct bh_pci_info *out);
@@ -201,3 +227,7 @@ void cmd_info(int argc, char **argv);
 void cmd_pci_assignable_list(int argc, char **argv);
 void cmd_pci_list(int argc, char **argv);
 void cmd_pci_attach(int argc, char **argv);
+/* devinfo.c */
+void cmd_volumes(int argc, char **argv);
+void cmd_block_list(int argc, char **argv);
+void cmd_network_list(int argc, char **argv);

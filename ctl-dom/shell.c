@@ -102,6 +102,7 @@ void shell_run(void)
         feed();
         bool was_attached = domcon_attached() != NULL;
         supervisor_work();
+        devs_work();
         if (was_attached && !domcon_attached())
             console_left();
         if (con_peek() < 0 || domcon_attached())

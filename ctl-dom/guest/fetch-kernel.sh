@@ -22,11 +22,12 @@ fi
 rm -rf "$out/pkg" "$out/modules"
 mkdir -p "$out/pkg" "$out/modules"
 release=${pkg#linux-image-}
-# A .deb is big; only three files of it are needed.
+# A .deb is big; only a few files of it are needed.
 dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$out/pkg" \
     "./boot/vmlinuz-$release" \
-    "./lib/modules/$release/kernel/drivers/net/xen-netfront.ko"
-cp "$out/pkg/lib/modules/$release/kernel/drivers/net/xen-netfront.ko" "$out/modules/"
+    "./lib/modules/$release/kernel/drivers/net/xen-netfront.ko" \
+    "./lib/modules/$release/kernel/drivers/block/xen-blkfront.ko"
+cp "$out/pkg/lib/modules/$release/kernel/drivers"/*/xen-*front.ko "$out/modules/"
 
 # Documentation/x86/boot.rst: setup_sects at 0x1f1, "HdrS" at 0x202, payload_offset and _length at 0x248;
 # the payload counts from the protected-mode code and ends with four bytes of inflated size.

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Makes the Debian guest's ramdisk (an uncompressed cpio: the bundle compresses it) from the machine's own packages.
-# Usage: mkramdisk.sh MODULES INIT OUT.cpio
+# Usage: mkramdisk.sh MODULES INIT OUT.cpio [PROGRAM ...]
 set -eu
 modules=$1 init=$2 out=$3
+shift 3
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 die() { echo "mkramdisk: $*" >&2; exit 1; }
@@ -22,10 +23,12 @@ done
 
 # The full ping: busybox's has no -i below a second and no statistics of duplicates.
 ping=$(command -v ping) || die "ping is missing (package iputils-ping)"
-cp -L "$ping" "$root/bin/ping"
-for lib in $(ldd "$ping" | awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^\//) print $i }'); do
-    mkdir -p "$root$(dirname "$lib")"
-    cp -L "$lib" "$root$lib"
+for program in "$ping" "$@"; do
+    cp -L "$program" "$root/bin/"
+    for lib in $(ldd "$program" | awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^\//) print $i }'); do
+        mkdir -p "$root$(dirname "$lib")"
+        [ -e "$root$lib" ] || cp -L "$lib" "$root$lib"
+    done
 done
 
 cp "$modules"/*.ko "$root/lib/modules/"

@@ -17,7 +17,7 @@ import pexpect.fdpexpect
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BH_BUILD", ROOT / "build")).resolve()
 LOGS = BUILD / "test-logs"
-CMDLINE = "console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)"
+CMDLINE = "console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)(00:05.0)"
 PROMPT = r"\nbh> "
 # Software emulation on a shared machine: bounds are for hangs, not for speed.
 BOOT = 120
@@ -28,7 +28,7 @@ class Failed(Exception):
 
 
 def qemu_command(iso, serial, cpus=2, mem=2048, uefi=False, cpu="max,-smap", iommu=True, nics=True, qemu_log=None,
-                 www=None, extra=()):
+                 www=None, disk=None, extra=()):
     """The machine of the README: q35, SVM in software, an emulated IOMMU, two NICs on QEMU's user network."""
     cmd = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(cpus),
            "-m", str(mem), "-nodefaults", "-display", "none", "-no-reboot"]
@@ -37,7 +37,7 @@ def qemu_command(iso, serial, cpus=2, mem=2048, uefi=False, cpu="max,-smap", iom
     cmd += serial
     if uefi:
         cmd += ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"]
-    cmd += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,file={iso}", "-device", "ide-cd,drive=cd"]
+    cmd += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,file={iso}", "-device", "ide-cd,drive=cd,bootindex=0"]
     if nics:
         platform = "on" if iommu else "off"
         fwd = f",guestfwd=tcp:10.0.2.100:80-cmd:busybox httpd -i -h {www}" if www else ""
@@ -47,6 +47,9 @@ def qemu_command(iso, serial, cpus=2, mem=2048, uefi=False, cpu="max,-smap", iom
                 "-netdev", "user,id=n1",
                 "-device", f"virtio-net-pci,netdev=n1,addr=4,romfile=,disable-legacy=on,iommu_platform={platform},"
                            "mac=52:54:00:12:34:57"]
+    if disk:
+        cmd += ["-drive", f"if=none,id=d0,file={disk},format=raw,cache=writeback",
+                "-device", "nvme,drive=d0,serial=bh0,addr=5"]
     if qemu_log:
         cmd += ["-d", "guest_errors", "-D", str(qemu_log)]
     return cmd + list(extra)
@@ -165,7 +168,8 @@ class Machine:
     def cmd(self, line, timeout=30):
         """One shell command; returns what it printed, without escape sequences."""
         self.send(line + "\r")
-        self.expect(re.escape(line), 10)
+        if len(line) < 70:  # else the editor shows a part of it at a time
+            self.expect(re.escape(line), 10)
         self.prompt(timeout)
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.sp.before).replace("\r", "")
 

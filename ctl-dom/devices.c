@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Devices that another domain serves: vifs and disks of driver domains, what pciback shows. Both
+ * sides' directories are written here, in the layout of Xen's; a back-end owns its side, the
+ * front-end its own, each may read the other's.
+ *
+ * A vif whose connection is lost for good (its keep record was unsound, or its driver domain was
+ * destroyed and made again) is unplugged and plugged again (linux-pvh.md C2 M3) with a new number:
+ * Linux may not have looked before an old one comes back, and then would do nothing.
+ */
+#include "ctl.h"
+#include "storetx.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xen/io/xenbus.h>
+
+#define BACKEND_WAIT_NS 15000000000ull /* a driver domain may be in its back-off */
+#define DETACH_WAIT_NS  3000000000ull  /* a disk finishes what is in flight */
+#define TURN_NS         2000000ull
+
+static bool look_around; /* a back-end asked for something */
+
+static const char *type_of(const struct dom_dev *v) { return v->kind == DEV_VIF ? "vif" : "vbd"; }
+
+void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH])
+{
+    snprintf(be, DEV_PATH, "/local/domain/%u/backend/%s/%u/%u", v->back, type_of(v), d->id,
+             v->devid);
+    snprintf(fe, DEV_PATH, "/local/domain/%u/device/%s/%u", d->id, type_of(v), v->devid);
+}
+
+/* "vif 0" or "disk xvda": how messages name it. */
+static const char *dev_text(const struct dom *d, const struct dom_dev *v)
+{
+    static char text[32];
+
+    if (v->kind == DEV_VIF)
+        snprintf(text, sizeof(text), "vif %u", v->devid);
+    else
+        snprintf(text, sizeof(text), "disk %s", d->cfg.disk[v->index].vdev);
+    return text;
+}
+
+/* --- who serves it ---------------------------------------------------------------------------- */
+static struct dom *driver(const char *name, const char *image)
+{
+    struct dom *b = dom_by_name(name);
+
+    return b && b->cfg.role == BH_ROLE_DRIVER && !strcmp(b->cfg.image, image) ? b : NULL;
+}
+
+static int vif_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
+{
+    const struct cfg_vif *c = &d->cfg.vif[i];
+    const char *name = c->backend[0] ? c->backend : c->bridge;
+    struct dom *b = *name ? driver(name, "net") : first_net_backend();
+
+    if (!b)
+        return fail(e, -ENOENT, "%s: vif %u: no net driver domain %s", d->cfg.name, i,
+                    *name ? name : "runs");
+    /* A driver domain has one switch, which bears the domain's name. */
+    if (c->backend[0] && c->bridge[0] && strcmp(b->cfg.name, c->bridge) != 0)
+        return fail(e, -ENOENT, "%s: vif %u: no bridge %s in %s", d->cfg.name, i, c->bridge,
+                    b->cfg.name);
+    *v = (struct dom_dev){ .kind = DEV_VIF, .index = i, .devid = i, .back = b->id };
+    return 0;
+}
+
+static int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
+{
+    const struct cfg_disk *c = &d->cfg.disk[i];
+    struct dom *b = driver(c->backend, "blk");
+
+    if (!b)
+        return fail(e, -ENOENT, "%s: disk %s: no block driver domain %s", d->cfg.name, c->vdev,
+                    c->backend);
+    *v = (struct dom_dev){ .kind = DEV_VBD, .index = i, .devid = c->devid, .back = b->id };
+    return 0;
+}
+
+int devs_resolve(struct dom *d, struct errbuf *e)
+{
+    int rc = 0;
+
+    d->nr_devs = 0;
+    for (unsigned i = 0; i < d->cfg.nr_vifs && !rc; i++)
+        rc = vif_resolve(d, i, &d->dev[d->nr_devs++], e);
+    d->next_vif = d->cfg.nr_vifs;
+    for (unsigned i = 0; i < d->cfg.nr_disks && !rc; i++)
+        rc = disk_resolve(d, i, &d->dev[d->nr_devs++], e);
+    if (rc)
+        d->nr_devs = 0;
+    return rc;
+}
+
+/* The first domain with a disk that b serves. */
+struct dom *devs_disk_user(const struct dom *b)
+{
+    for (struct dom *d = doms; d; d = d->next)
+        for (unsigned i = 0; i < d->nr_devs; i++)
+            if (d->dev[i].kind == DEV_VBD && d->dev[i].back == b->id)
+                return d;
+    return NULL;
+}
+
+/* --- nodes ------------------------------------------------------------------------------------ */
+/* The back-end and the front-end directory of one device, with what both sides always have. */
+static void device_nodes(struct txn *t, const struct dom *d, const char *type, uint32_t devid,
+                         domid_t back)
+{
+    char perms[32], fe[DEV_PATH], be[DEV_PATH];
+
+    snprintf(fe, sizeof(fe), "/local/domain/%u/device/%s/%u", d->id, type, devid);
+    snprintf(be, sizeof(be), "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
+    snprintf(perms, sizeof(perms), "n%u r%u", back, d->id);
+    node(t, NULL, perms, "/local/domain/%u/backend/%s/%u", back, type, d->id);
+    node(t, NULL, perms, "%s", be);
+    node(t, fe, NULL, "%s/frontend", be);
+    node(t, num(d->id), NULL, "%s/frontend-id", be);
+    node(t, "1", NULL, "%s/online", be);
+    snprintf(perms, sizeof(perms), "n%u r%u", d->id, back);
+    node(t, NULL, perms, "%s", fe);
+    node(t, num(back), NULL, "%s/backend-id", fe);
+    node(t, be, NULL, "%s/backend", fe);
+}
+
+/* The state nodes come last: they are what the two sides act on. */
+static void device_ready(struct txn *t, const struct dom *d, const char *type, uint32_t devid,
+                         domid_t back)
+{
+    const char *initialising = num(XenbusStateInitialising);
+
+    node(t, initialising, NULL, "/local/domain/%u/device/%s/%u/state", d->id, type, devid);
+    node(t, initialising, NULL, "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id,
+         devid);
+}
+
+/* Addresses of the range that Xen's users know (00:16:3e), the rest from the domid, which is never
+ * used twice, and the place in the configuration: a vif that is plugged again keeps its own. */
+static void vif_mac(const struct dom *d, unsigned i, char *mac, size_t n)
+{
+    const struct cfg_vif *v = &d->cfg.vif[i];
+
+    if (v->has_mac)
+        snprintf(mac, n, "%02x:%02x:%02x:%02x:%02x:%02x", v->mac[0], v->mac[1], v->mac[2],
+                 v->mac[3], v->mac[4], v->mac[5]);
+    else
+        snprintf(mac, n, "00:16:3e:%02x:%02x:%02x", d->id >> 8, d->id & 0xff, i);
+}
+
+static void vif_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
+{
+    struct dom *b = dom_by_id(v->back);
+    char mac[24], be[DEV_PATH], fe[DEV_PATH];
+
+    dev_paths(d, v, be, fe);
+    vif_mac(d, v->index, mac, sizeof(mac));
+    node(t, mac, NULL, "%s/mac", be);
+    node(t, num(v->devid), NULL, "%s/handle", be);
+    node(t, b ? b->cfg.name : "", NULL, "%s/bridge", be);
+    node(t, "", NULL, "%s/script", be);
+    node(t, "vif", NULL, "%s/type", be);
+    node(t, mac, NULL, "%s/mac", fe);
+    node(t, num(v->devid), NULL, "%s/handle", fe);
+}
+
+static void disk_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
+{
+    const struct cfg_disk *c = &d->cfg.disk[v->index];
+    char be[DEV_PATH], fe[DEV_PATH];
+
+    dev_paths(d, v, be, fe);
+    node(t, c->volume, NULL, "%s/params", be);
+    node(t, c->mode, NULL, "%s/mode", be);
+    node(t, c->vdev, NULL, "%s/dev", be);
+    node(t, "phy", NULL, "%s/type", be);
+    node(t, "disk", NULL, "%s/device-type", be);
+    node(t, "0", NULL, "%s/removable", be);
+    node(t, v->index ? "0" : "1", NULL, "%s/bootable", be);
+    node(t, c->no_discard ? "0" : "1", NULL, "%s/discard-enable", be);
+    node(t, num(v->devid), NULL, "%s/virtual-device", fe);
+    node(t, "disk", NULL, "%s/device-type", fe);
+}
+
+void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
+{
+    device_nodes(t, d, type_of(v), v->devid, v->back);
+    if (v->kind == DEV_VIF)
+        vif_nodes(t, d, v);
+    else
+        disk_nodes(t, d, v);
+    device_ready(t, d, type_of(v), v->devid, v->back);
+}
+
+/* The pciif layout, with one directory for all devices of the domain. */
+void pci_nodes(struct txn *t, struct dom *d, void *arg)
+{
+    char base[64];
+
+    (void)arg;
+    snprintf(base, sizeof(base), "/local/domain/%u/backend/pci/%u/0", BH_DOMID_PCIBACK, d->id);
+    device_nodes(t, d, "pci", 0, BH_DOMID_PCIBACK);
+    for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
+        node(t, sbdf_text(d->cfg.pci[i]), NULL, "%s/dev-%u", base, i);
+        node(t, num(i << 3), NULL, "%s/vdevfn-%u", base, i);
+    }
+    node(t, num(d->cfg.nr_pci), NULL, "%s/num_devs", base);
+    device_ready(t, d, "pci", 0, BH_DOMID_PCIBACK);
+}
+
+int store_add_pci(struct dom *d, struct errbuf *e) { return commit(d, pci_nodes, NULL, e); }
+
+/* --- waiting for back-ends -------------------------------------------------------------------- */
+static uint64_t backend_state(const struct dom *d, const struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+    uint64_t state = 0;
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/state", be);
+    return xs_read_uint(0, path, &state) ? 0 : state;
+}
+
+/* What a back-end says is wrong with a device, for free(); NULL: nothing. */
+static char *backend_error(const struct dom *d, const struct dom_dev *v)
+{
+    static const char *const keys[] = { "bh-error", "error" };
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], *why = NULL;
+
+    dev_paths(d, v, be, fe);
+    for (unsigned i = 0; i < ARRAY_SIZE(keys) && !why; i++) {
+        snprintf(path, sizeof(path), "%s/%s", be, keys[i]);
+        why = xs_read(0, path);
+    }
+    return why;
+}
+
+/* 0: the guest may run, -EAGAIN: not yet, or the error. */
+static int backend_ready(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
+{
+    uint64_t state = backend_state(d, v);
+
+    if (state == XenbusStateInitWait)
+        return 0;
+    char *why = backend_error(d, v);
+    if (!why && state != XenbusStateClosing && state != XenbusStateClosed)
+        return -EAGAIN;
+    struct dom *b = dom_by_id(v->back);
+    fail(e, -EIO, "%s: %s: %s: %.150s", d->cfg.name, dev_text(d, v),
+         b ? b->cfg.name : "its back-end", why ? why : "closes it");
+    free(why);
+    return -EIO;
+}
+
+/* GRUB takes any state but InitWait for an answer, so a guest runs only when every back-end has got
+ * there. */
+int store_wait_backends(const struct dom *d, struct errbuf *e)
+{
+    uint64_t end = now_ns() + BACKEND_WAIT_NS;
+
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        const struct dom_dev *v = &d->dev[i];
+        int rc;
+        while ((rc = backend_ready(d, v, e)) == -EAGAIN) {
+            struct dom *b = dom_by_id(v->back);
+            if (now_ns() >= end)
+                return fail(e, -ETIME, "%s: %s: %s does not answer", d->cfg.name, dev_text(d, v),
+                            b ? b->cfg.name : "its back-end");
+            turn(now_ns() + TURN_NS);
+        }
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+/* The domain has ended, so its front-ends are closed, and a back-end lets go of what it has. */
+void devs_close(const struct dom *d)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+    uint64_t end = now_ns() + DETACH_WAIT_NS;
+
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        if (!backend_state(d, &d->dev[i]))
+            continue;
+        dev_paths(d, &d->dev[i], be, fe);
+        snprintf(path, sizeof(path), "%s/state", fe);
+        xs_printf(0, path, "%d", XenbusStateClosed);
+        snprintf(path, sizeof(path), "%s/online", be);
+        xs_write(0, path, "0");
+    }
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        uint64_t is;
+        while ((is = backend_state(d, &d->dev[i])) && is != XenbusStateClosed && now_ns() < end)
+            turn(now_ns() + TURN_NS);
+    }
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%u", d->dev[i].back,
+                 type_of(&d->dev[i]), d->id);
+        xs_rm(0, path);
+    }
+}
+
+/* --- plugging again --------------------------------------------------------------------------- */
+static void replug_nodes(struct txn *t, struct dom *d, void *arg)
+{
+    const struct dom_dev *old = arg;
+    struct dom_dev new = *old;
+    char be[DEV_PATH], fe[DEV_PATH];
+
+    /* The back-end's side first: without it a front-end that is removed does not wait for it. */
+    dev_paths(d, old, be, fe);
+    no_node(t, "%s", be);
+    no_node(t, "%s", fe);
+    new.devid = d->next_vif;
+    dev_nodes(t, d, &new);
+}
+
+static void replug(struct dom *d, struct dom_dev *v, const char *why)
+{
+    struct errbuf e;
+
+    v->replug = false;
+    if (commit(d, replug_nodes, v, &e)) {
+        say("%s; %s cannot be plugged again", e.s, dev_text(d, v));
+        return;
+    }
+    say("%s: vif %u plugged again as vif %u: %s", d->cfg.name, v->devid, d->next_vif, why);
+    v->devid = d->next_vif++;
+}
+
+static void look_at(struct dom *d, struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], line[160];
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/%s", be, v->kind == DEV_VIF ? "bh-replug" : "bh-stalled");
+    char *why = xs_read(0, path);
+    if (!why)
+        return;
+    struct dom *b = dom_by_id(v->back);
+    snprintf(line, sizeof(line), "%s: %.100s", b ? b->cfg.name : "its back-end", why);
+    free(why);
+    if (v->kind == DEV_VIF)
+        replug(d, v, line);
+    else if (!v->stalled)
+        say("%s: %s stands still: %s", d->cfg.name, dev_text(d, v), line);
+    v->stalled = v->kind == DEV_VBD;
+}
+
+void devs_work(void)
+{
+    if (!look_around || !store_up)
+        return;
+    look_around = false;
+    for (struct dom *d = doms; d; d = d->next)
+        for (unsigned i = 0; i < d->nr_devs; i++) {
+            struct dom_dev *v = &d->dev[i];
+            struct dom *b = dom_by_id(v->back);
+            char why[BH_NAME_LEN + 16];
+            if (v->replug && b) {
+                snprintf(why, sizeof(why), "%s is a new one", b->cfg.name);
+                replug(d, v, why);
+            } else if (b) {
+                look_at(d, v);
+            }
+        }
+}
+
+static void on_backend(const char *path, void *arg)
+{
+    const char *key = strrchr(path, '/');
+
+    (void)arg;
+    if (key && (!strcmp(key, "/bh-replug") || !strcmp(key, "/bh-stalled")))
+        look_around = true;
+}
+
+static void backend_path(const struct dom *b, char *path, size_t n)
+{
+    snprintf(path, n, "/local/domain/%u/backend", b->id);
+}
+
+void devs_driver_up(struct dom *b)
+{
+    char path[48];
+
+    backend_path(b, path, sizeof(path));
+    if (xs_watch(path, on_backend, NULL))
+        say("%s: its requests to plug a device again will not be seen", b->cfg.name);
+    for (struct dom *d = doms; d; d = d->next)
+        for (unsigned i = 0; i < d->nr_devs; i++)
+            if (d->dev[i].back == b->id && d->dev[i].kind == DEV_VIF)
+                d->dev[i].replug = look_around = true;
+}
+
+void devs_driver_gone(struct dom *b)
+{
+    char path[48];
+
+    backend_path(b, path, sizeof(path));
+    xs_unwatch(path, on_backend, NULL);
+}

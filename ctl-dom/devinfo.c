@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands that look at devices in the store: volumes, block-list, network-list. */
+#include "ctl.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- volumes ---------------------------------------------------------------------------------- */
+/* "16w,17r" as the driver domain has it, with the domains' names: "debian:w,other:r". */
+static void users_text(const char *users, char *to, size_t n)
+{
+    size_t at = 0;
+
+    to[0] = '\0';
+    for (const char *p = users; *p && at < n;) {
+        char *end;
+        unsigned long id = strtoul(p, &end, 10);
+        size_t len = strcspn(p, ",");
+        const struct dom *d = end != p && id < DOMID_FIRST_RESERVED ? dom_by_id((domid_t)id) : NULL;
+        int wrote = d ? snprintf(to + at, n - at, "%s%s:%.*s", at ? "," : "", d->cfg.name,
+                                 (int)(p + len - end), end)
+                      : snprintf(to + at, n - at, "%s%.*s", at ? "," : "", (int)len, p);
+        at += wrote > 0 ? (size_t)wrote : 0;
+        p += len + (p[len] == ',');
+    }
+}
+
+/* text: "name bytes users" */
+static void volume_row(const struct dom *b, char *text)
+{
+    char name[BH_NAME_LEN + 128], users[128], size[24];
+    char *bytes = strchr(text, ' '), *end;
+
+    if (!bytes)
+        return;
+    *bytes++ = '\0';
+    unsigned long n = strtoul(bytes, &end, 10);
+    snprintf(name, sizeof(name), "%s:%s", b->cfg.name, text);
+    if (n >= 10ul << 30)
+        snprintf(size, sizeof(size), "%lu GiB", n >> 30);
+    else if (n >= 10ul << 20)
+        snprintf(size, sizeof(size), "%lu MiB", n >> 20);
+    else
+        snprintf(size, sizeof(size), "%lu KiB", n >> 10);
+    users_text(*end == ' ' ? end + 1 : end, users, sizeof(users));
+    out("%-32s %10s  %s\n", name, size, users);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    unsigned long x = strtoul(*(char *const *)a, NULL, 10), y = strtoul(*(char *const *)b, NULL, 10);
+
+    return x < y ? -1 : x > y;
+}
+
+static void volumes_of(const struct dom *b)
+{
+    char path[64];
+    unsigned n;
+
+    snprintf(path, sizeof(path), "/local/domain/%u/volumes", b->id);
+    char **nodes = xs_ls(0, path, &n);
+    if (nodes)
+        qsort(nodes, n, sizeof(*nodes), by_number);
+    for (unsigned i = 0; nodes && i < n; i++) {
+        snprintf(path, sizeof(path), "/local/domain/%u/volumes/%.24s", b->id, nodes[i]);
+        char *text = xs_read(0, path);
+        if (text)
+            volume_row(b, text);
+        free(text);
+    }
+    free(nodes);
+}
+
+void cmd_volumes(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    out("%-32s %10s  %s\n", "Name", "Size", "Users");
+    for (const struct dom *b = doms; b && store_up; b = b->next)
+        if (b->cfg.role == BH_ROLE_DRIVER)
+            volumes_of(b);
+}
+
+/* --- lists of a domain's devices, with the columns of xl -------------------------------------- */
+/* As xl shows what is not there: -1. */
+static long number_at(const char *dir, const char *key)
+{
+    char path[DEV_PATH + 32];
+    uint64_t v;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, key);
+    return xs_read_uint(0, path, &v) ? -1 : (long)v;
+}
+
+/* In the device's directory, or in that of its first queue. */
+static long queue_number(const char *fe, const char *key, const char *alias)
+{
+    char queue[DEV_PATH + 16];
+
+    snprintf(queue, sizeof(queue), "%s/queue-0", fe);
+    const char *dirs[] = { fe, queue };
+    for (unsigned i = 0; i < 2; i++) {
+        long v = number_at(dirs[i], key);
+        if (v < 0)
+            v = number_at(dirs[i], alias);
+        if (v >= 0)
+            return v;
+    }
+    return -1;
+}
+
+static void block_row(const struct dom *d, const struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH];
+
+    dev_paths(d, v, be, fe);
+    out("%-5u %-3u %-6u %-5ld %-6ld %-8ld %-30s\n", v->devid, v->back, d->id,
+        number_at(fe, "state"), queue_number(fe, "event-channel", "event-channel"),
+        queue_number(fe, "ring-ref", "ring-ref0"), be);
+}
+
+static void network_row(const struct dom *d, const struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/mac", fe);
+    char *mac = xs_read(0, path);
+    out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac ? mac : "?",
+        v->devid, number_at(fe, "state"), queue_number(fe, "event-channel", "event-channel-tx"),
+        queue_number(fe, "tx-ring-ref", "tx-ring-ref"), queue_number(fe, "rx-ring-ref", "rx-ring-ref"),
+        be);
+    free(mac);
+}
+
+static void list(const char *name, enum dev_kind kind)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(name, &e);
+    bool any = false;
+
+    if (!d) {
+        out("%s\n", e.s);
+        return;
+    }
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        if (d->dev[i].kind != kind)
+            continue;
+        if (!any && kind == DEV_VBD)
+            out("%-5s %-3s %-6s %-5s %-6s %-8s %-30s\n", "Vdev", "BE", "handle", "state", "evt-ch",
+                "ring-ref", "BE-path");
+        else if (!any)
+            out("%-3s %-2s %-17s %-6s %-5s %-6s %5s/%-5s %-30s\n", "Idx", "BE", "Mac Addr.",
+                "handle", "state", "evt-ch", "tx-", "rx-ring-ref", "BE-path");
+        any = true;
+        if (kind == DEV_VBD)
+            block_row(d, &d->dev[i]);
+        else
+            network_row(d, &d->dev[i]);
+    }
+}
+
+void cmd_block_list(int argc, char **argv)
+{
+    (void)argc;
+    list(argv[1], DEV_VBD);
+}
+
+void cmd_network_list(int argc, char **argv)
+{
+    (void)argc;
+    list(argv[1], DEV_VIF);
+}

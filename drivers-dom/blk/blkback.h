@@ -25,7 +25,7 @@
 #include "journal.h"
 
 #define BB_REQS      128u   /* in flight, all disks */
-#define BB_MAX_PAGES 2048u
+#define BB_MAX_PAGES 1024u /* zeroed in each life: more would show in the outage */
 #define BB_MAX_DISKS 16u
 #define BB_ROUND     16u    /* requests of a ring and round: fairness */
 #define BB_DIRECT    11u    /* BLKIF_MAX_SEGMENTS_PER_REQUEST */

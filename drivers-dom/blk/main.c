@@ -175,8 +175,10 @@ static void pool_init(void)
 {
     uint64_t n = page_avail() - page_avail() / 8;
     unsigned pages = n < BB_MAX_PAGES ? (unsigned)n : BB_MAX_PAGES;
-    void *mem = pages < POOL_MIN ? NULL : page_alloc(pages);
+    void *mem = NULL;
 
+    for (; !mem && pages >= POOL_MIN; pages -= mem ? 0 : pages / 8)
+        mem = page_alloc(pages);
     if (!mem)
         bh_panic("no memory for data: ram= is too small");
     bb_init(&blk.bb, &blk.batch, mem, pages);

@@ -51,3 +51,22 @@ extern struct blk blk;
 unsigned vbds_adopt(void);
 /* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. */
 void vbds_store_work(void);
+
+/* --- between vbd.c (life) and vbd_store.c (the two directories) --- */
+extern struct vbd vbds[BB_MAX_DISKS];
+#define EACH_VBD(v) for (struct vbd *v = vbds; v < vbds + BB_MAX_DISKS; v++)
+
+/* A store that does not answer is no reason to change anything: v (or NULL) is looked at again a little later. */
+void vbd_retry(struct vbd *v);
+bool vbds_may_try(void); /* it is not too early for that */
+char *vbd_read(const struct vbd *v, const char *key);              /* in our directory; NULL as xs_read */
+bool vbd_write(struct vbd *v, const char *key, const char *val);   /* false: later */
+void vbd_remove(const struct vbd *v, const char *key);
+void vbd_set_state(struct vbd *v, int state);
+/* A number under dir, `absent` if there is no such node; false: the store gave no answer. */
+bool vbd_read_number(const char *dir, const char *key, uint64_t absent, uint64_t *val);
+void vbd_advertise(struct vbd *v); /* opens the volume, says what we offer, goes to InitWait; or bh-error, or later */
+void vbd_reopen(struct vbd *v);    /* a former life did that: what it said holds */
+bool vbd_properties(struct vbd *v, unsigned unit); /* size and sectors; unit: 512-byte units in a sector as the front-end counts */
+/* What the front-end wrote. NULL, or what is wrong with it; *again: the store gave no answer. */
+const char *vbd_read_conn(const struct vbd *v, struct keep_conn *c, bool *again);

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* What a vbd's two directories say, and what we say in ours: opening its volume, advertising, reading the front-end's side. */
+#include "vbd.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xen/io/protocols.h>
+#include <xen/io/xenbus.h>
+
+static uint64_t retry_at; /* a store call failed: again then */
+static struct dtimer retry_timer;
+
+bool vbds_may_try(void)
+{
+    if (retry_at && now_ns() < retry_at)
+        return false;
+    retry_at = 0;
+    return true;
+}
+
+static void retry_due(struct dtimer *t) { (void)t; }
+
+/* A store that does not answer is no reason to change anything: ask again. */
+void vbd_retry(struct vbd *v)
+{
+    if (v)
+        v->dirty = true;
+    retry_at = now_ns() + 200000000;
+    retry_timer.fn = retry_due;
+    dtimer_set(&retry_timer, retry_at);
+}
+
+static void vbd_key(const struct vbd *v, char *buf, size_t n, const char *key)
+{
+    snprintf(buf, n, "backend/vbd/%u/%u/%s", v->dom, v->devid, key);
+}
+
+char *vbd_read(const struct vbd *v, const char *key)
+{
+    char path[96];
+
+    vbd_key(v, path, sizeof(path), key);
+    return xs_read(0, path);
+}
+
+bool vbd_write(struct vbd *v, const char *key, const char *val)
+{
+    char path[96];
+
+    vbd_key(v, path, sizeof(path), key);
+    if (!xs_write(0, path, val))
+        return true;
+    vbd_retry(v);
+    return false;
+}
+
+static bool vbd_number(struct vbd *v, const char *key, uint64_t n)
+{
+    char val[24];
+
+    snprintf(val, sizeof(val), "%lu", n);
+    return vbd_write(v, key, val);
+}
+
+/* A number under dir, `absent` if there is no such node; false: the store gave no answer. */
+bool vbd_read_number(const char *dir, const char *key, uint64_t absent, uint64_t *val)
+{
+    char path[KEEP_PATH + 48];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, key);
+    int rc = xs_read_uint(0, path, val);
+    if (rc == -ENOENT || rc == -EINVAL) {
+        *val = absent;
+        return true;
+    }
+    return rc == 0;
+}
+
+void vbd_set_state(struct vbd *v, int state)
+{
+    if (v->state != state && vbd_number(v, "state", (uint64_t)state))
+        v->state = state;
+}
+
+/* --- opening and advertising ----------------------------------------------------------------------------------- */
+
+/* Said once: whatever touches its directory makes us try again. */
+static void vbd_error(struct vbd *v, const char *why)
+{
+    uint32_t crc = keep_crc(why, strlen(why));
+
+    if (v->error == crc)
+        return;
+    v->error = crc;
+    printf("vbd%u.%u: '%s' not opened: %s\n", v->dom, v->devid, v->spec, why);
+    (void)vbd_write(v, "bh-error", why);
+}
+
+void vbd_remove(const struct vbd *v, const char *key)
+{
+    char path[96];
+
+    vbd_key(v, path, sizeof(path), key);
+    (void)xs_rm(0, path);
+}
+
+/* Finds and claims the volume. false: there is an error in the store, or none and it is tried again. */
+static bool vbd_open(struct vbd *v)
+{
+    const char *why = NULL;
+    uint64_t first, nr;
+
+    if (v->claim.claimed)
+        return true;
+    char *params = vbd_read(v, "params");
+    char *mode = params ? vbd_read(v, "mode") : NULL;
+    if (!params || !mode) {
+        if (xs_error != ENOENT)
+            vbd_retry(v);
+        free(params);
+        return false;
+    }
+    int m = volume_mode_parse(mode);
+    strlcpy(v->spec, params, sizeof(v->spec));
+    if (strlen(params) >= sizeof(v->spec))
+        why = "its name is too long";
+    else if (m < 0)
+        why = "its mode is none of r, w, r!, w!";
+    else if (!blk.dev)
+        why = "this domain has no disk";
+    else
+        why = volume_find(v->spec, &first, &nr);
+    if (!why) {
+        v->mode = (unsigned)m;
+        v->claim = (struct volume_claim){.domid = v->dom, .mode = v->mode, .first = first, .nr = nr};
+        why = volume_claim(&v->claim);
+    }
+    free(params);
+    free(mode);
+    if (why)
+        vbd_error(v, why);
+    return !why;
+}
+
+static unsigned log2_of(unsigned n) { return n < 2 ? 0 : 1 + log2_of(n / 2); }
+
+/* Queues and ring pages that this vbd may have, each of which takes a journal page: generous while there are many, so that there is
+ * always something left for another vbd. */
+static bool vbd_promise(struct vbd *v)
+{
+    unsigned left = keep_free_pages(&blk.keep), q = KEEP_QUEUES, pages = KEEP_RING_PAGES;
+
+    EACH_VBD(o) {
+        if (o != v && !o->connected && !o->stalled)
+            left -= o->queues << o->order;
+    }
+    if ((int)left < 1)
+        return false;
+    while (q * pages > 1 && q * pages > left / 3) {
+        if (pages > 1)
+            pages /= 2;
+        else
+            q /= 2;
+    }
+    v->queues = q;
+    v->order = log2_of(pages);
+    return true;
+}
+
+static unsigned indirect_segs(void)
+{
+    unsigned n = blk.dev->max_segs < BLK_MAX_SEGS ? blk.dev->max_segs : BLK_MAX_SEGS;
+
+    return blk.dev->max_bytes / BLK_SEG_BYTES < n ? blk.dev->max_bytes / BLK_SEG_BYTES : n;
+}
+
+bool vbd_properties(struct vbd *v, unsigned unit)
+{
+    const struct blkdev *dev = blk.dev;
+    unsigned physical = dev->physical_sector_size ? dev->physical_sector_size : dev->sector_size;
+
+    return vbd_number(v, "sectors", v->claim.nr / unit) && vbd_number(v, "sector-size", dev->sector_size) &&
+           vbd_number(v, "physical-sector-size", physical) && vbd_number(v, "info", v->mode & VOLUME_WRITE ? 0 : VDISK_READONLY);
+}
+
+static bool discard_offer(struct vbd *v)
+{
+    const struct blkdev *dev = blk.dev;
+    uint64_t on;
+    char dir[48];
+
+    snprintf(dir, sizeof(dir), "backend/vbd/%u/%u", v->dom, v->devid);
+    if (!vbd_read_number(dir, "discard-enable", 1, &on)) {
+        vbd_retry(v);
+        return false;
+    }
+    if (!dev->discard || !on || !(v->mode & VOLUME_WRITE))
+        return vbd_number(v, "feature-discard", 0);
+    unsigned gran = dev->discard_granularity ? dev->discard_granularity : dev->sector_size;
+    uint64_t align = (gran - v->claim.first * 512 % gran) % gran;
+    return vbd_number(v, "discard-granularity", gran) && vbd_number(v, "discard-alignment", align) &&
+           vbd_number(v, "discard-secure", 0) && vbd_number(v, "feature-discard", 1);
+}
+
+/* InitWait with everything that we offer. Sectors are 512 bytes here, whatever the sector size: that is what Linux means. */
+void vbd_advertise(struct vbd *v)
+{
+    if (!vbd_open(v))
+        return;
+    if (!vbd_promise(v)) {
+        vbd_error(v, "too many vbds: no keep page is left for its journal");
+        volume_release(&v->claim);
+        return;
+    }
+    bool said = vbd_number(v, "feature-flush-cache", 1) && vbd_number(v, "feature-barrier", 1) &&
+                vbd_number(v, "feature-persistent", 0) && vbd_number(v, "feature-max-indirect-segments", indirect_segs()) &&
+                vbd_number(v, "max-ring-page-order", v->order) && vbd_number(v, "max-ring-pages", 1u << v->order) &&
+                vbd_number(v, "multi-queue-max-queues", v->queues) && discard_offer(v) && vbd_properties(v, 1);
+    if (!said)
+        return;
+    if (v->error)
+        vbd_remove(v, "bh-error");
+    v->error = 0;
+    vbd_set_state(v, XenbusStateInitWait);
+}
+
+/* A former life advertised: the front-end may have read that, so it holds. */
+void vbd_reopen(struct vbd *v)
+{
+    uint64_t queues, order;
+    char dir[48];
+
+    snprintf(dir, sizeof(dir), "backend/vbd/%u/%u", v->dom, v->devid);
+    if (!vbd_read_number(dir, "multi-queue-max-queues", 1, &queues) || !vbd_read_number(dir, "max-ring-page-order", 0, &order)) {
+        vbd_retry(v);
+        return;
+    }
+    v->queues = queues && queues < KEEP_QUEUES ? (unsigned)queues : KEEP_QUEUES;
+    v->order = order < 2 ? (unsigned)order : 2;
+    (void)vbd_open(v);
+}
+
+/* --- connecting --------------------------------------------------------------------------------------------- */
+
+struct reader { /* of the front-end's directory */
+    bool again; /* the store gave no answer */
+    char dir[KEEP_PATH + 16];
+};
+
+static uint32_t number_of(struct reader *r, const char *key, uint32_t absent)
+{
+    uint64_t val;
+
+    if (!vbd_read_number(r->dir, key, absent, &val))
+        r->again = true;
+    return r->again || val >> 32 ? absent : (uint32_t)val;
+}
+
+static const char *protocol_of(const struct vbd *v, struct reader *r, uint8_t *proto)
+{
+    char path[KEEP_PATH + 16];
+
+    snprintf(path, sizeof(path), "%s/protocol", v->fe_path);
+    char *p = xs_read(0, path);
+    if (!p && xs_error != ENOENT)
+        r->again = true;
+    bool narrow = p && !strcmp(p, XEN_IO_PROTO_ABI_X86_32), wide = !p || !strcmp(p, XEN_IO_PROTO_ABI_X86_64);
+    free(p);
+    *proto = narrow ? PROTO_X86_32 : PROTO_NATIVE;
+    return narrow || wide ? NULL : "it speaks an unknown protocol";
+}
+
+static const char *queue_read(const struct vbd *v, struct reader *r, struct keep_conn *c, unsigned q)
+{
+    char key[16];
+
+    if (c->head.nr_queues > 1)
+        snprintf(r->dir, sizeof(r->dir), "%s/queue-%u", v->fe_path, q);
+    else
+        snprintf(r->dir, sizeof(r->dir), "%s", v->fe_path);
+    c->q[q].port = number_of(r, "event-channel", 0);
+    c->q[q].ref[0] = c->head.nr_pages == 1 ? number_of(r, "ring-ref", 0) : 0;
+    for (unsigned p = 0; p < c->head.nr_pages; p++) {
+        snprintf(key, sizeof(key), "ring-ref%u", p);
+        if (!c->q[q].ref[p])
+            c->q[q].ref[p] = number_of(r, key, 0);
+        if (!c->q[q].ref[p])
+            return "it names no ring";
+    }
+    return c->q[q].port ? NULL : "it names no event channel";
+}
+
+/* What the front-end wrote. NULL, or what is wrong with it; r->again: the store gave no answer. */
+static const char *conn_read(const struct vbd *v, struct keep_conn *c, struct reader *r)
+{
+    struct keep_head *h = &c->head;
+    const char *why;
+
+    memset(c, 0, sizeof(*c));
+    r->again = false;
+    strlcpy(r->dir, v->fe_path, sizeof(r->dir));
+    uint32_t nq = number_of(r, "multi-queue-num-queues", 1);
+    uint32_t order = number_of(r, "ring-page-order", log2_of(number_of(r, "num-ring-pages", 1)));
+    uint32_t large = number_of(r, "feature-large-sector-size", 0);
+    why = protocol_of(v, r, &h->proto);
+    if (why)
+        return why;
+    if (!nq || nq > v->queues)
+        return "it wants more queues than it may have";
+    if (order > v->order)
+        return "it wants more ring pages than it may have";
+    h->devid = v->devid;
+    h->gen = now_ns() ^ (uint64_t)v->dom << 48;
+    h->domid = v->dom;
+    h->nr_queues = (uint8_t)nq;
+    h->nr_pages = (uint8_t)(1u << order);
+    h->flags = (uint8_t)((v->mode & VOLUME_WRITE ? KEEP_F_WRITE : 0) | (v->mode & VOLUME_FORCE ? KEEP_F_FORCE : 0) |
+                         (large ? KEEP_F_LARGE : 0));
+    h->first = v->claim.first;
+    h->nr_sectors = v->claim.nr;
+    h->sector_size = blk.dev->sector_size;
+    h->max_segs = indirect_segs();
+    memcpy(h->fe_path, v->fe_path, sizeof(h->fe_path));
+    memcpy(h->spec, v->spec, sizeof(h->spec));
+    for (unsigned q = 0; q < nq && !why; q++)
+        why = queue_read(v, r, c, q);
+    return why;
+}
+
+const char *vbd_read_conn(const struct vbd *v, struct keep_conn *c, bool *again)
+{
+    struct reader r;
+    const char *why = conn_read(v, c, &r);
+
+    *again = r.again;
+    return why;
+}

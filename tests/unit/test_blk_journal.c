@@ -166,8 +166,8 @@ static void test_pairs(void **state)
         shape_init(&shapes[i]);
         play(-1, -1);
         long n = points;
-        for (long at = (long)i; at < n; at += 29) {
-            for (long after = 0; after < 60; after++) {
+        for (long at = (long)i; at < n; at += 37) {
+            for (long after = 0; after < 45; after++) {
                 shape_init(&shapes[i]);
                 play(at, after);
             }

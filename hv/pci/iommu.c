@@ -127,6 +127,7 @@ void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
 /* --- faults ----------------------------------------------------------------------------------------------------- */
 
 static struct timer watch_timer;
+static struct spinlock watch_lock = SPINLOCK_INIT; /* arming it: its own function and an assignment on another CPU both do */
 static struct spinlock report_lock = SPINLOCK_INIT; /* window_start, reported, dropped */
 static uint64_t window_start;
 static unsigned reported, dropped;
@@ -166,20 +167,28 @@ void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *w
         log_warn("IOMMU: blocked %s of " PCI_FMT " (address not reported)\n", what, PCI_ARGS(requester));
 }
 
+static void arm_watch(void)
+{
+    spin_lock(&watch_lock);
+    timer_set(&watch_timer, now_ns() + WATCH_NS);
+    spin_unlock(&watch_lock);
+}
+
 static void watch(struct timer *t)
 {
+    (void)t;
     bool any = false;
 
     iommu_ops->poll_faults();
     for (struct pci_dev *p = pci_devices; p && !any; p = p->next)
         any = READ_ONCE(p->state) == BH_PCI_ASSIGNED;
     if (any)
-        timer_set(t, now_ns() + WATCH_NS);
+        arm_watch();
 }
 
 void iommu_watch(void)
 {
     if (!watch_timer.fn)
         timer_setup(&watch_timer, watch);
-    timer_set(&watch_timer, now_ns() + WATCH_NS);
+    arm_watch();
 }

@@ -69,7 +69,7 @@ static bool in_extent(const struct domain *d, uint64_t gfn)
 static bool keep_leaf(struct domain *d, gfn_t g, enum p2m_type t)
 {
     if (is_slot_page(d, g.v))
-        return true;
+        return t == P2M_RAM; /* not a page of the core that the dead instance put in its place: RAM comes there again */
     if (t == P2M_RAM_IMMUTABLE)
         return !d->restart_fresh;
     if (in_extent(d, g.v))

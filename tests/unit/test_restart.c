@@ -299,6 +299,29 @@ static void test_lost_pages(void **s)
     assert_int_equal(restart(svc), 0);
 }
 
+/* Or it puts pages of the core in their place: the next one's ring and keep pages are RAM nevertheless. */
+static void test_displaced_pages(void **s)
+{
+    (void)s;
+    const uint64_t displaced[] = { XS, CON, KEEP + 1 };
+    enum p2m_type t;
+    mfn_t f;
+    for (unsigned i = 0; i < ARRAY_SIZE(displaced); i++) {
+        assert_int_equal(p2m_clear(svc, GFN(displaced[i]), &f, &t), 0);
+        frame_put(f);
+        f = i ? virt_to_mfn(svc->grant.shared[0]) : virt_to_mfn(svc->shared);
+        assert_int_equal(p2m_set(svc, GFN(displaced[i]), f, 0, P2M_SHARED), 0);
+    }
+    assert_int_equal(restart(svc), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(displaced); i++) {
+        (void)p2m_lookup(svc, GFN(displaced[i]), &t);
+        assert_int_equal(t, P2M_RAM);
+    }
+    assert_int_equal(svc->tot_pages, PAGES);
+    build(svc);
+    unmap(store, map(store, svc->id, 1, WIN), WIN); /* the store finds its ring again */
+}
+
 static void test_destroy_overtakes_restart(void **s)
 {
     (void)s;
@@ -649,7 +672,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
         T(test_restart), T(test_restart_preempted), T(test_restart_preempted_2), T(test_restart_waits_for_vcpu),
-        T(test_restart_refused), T(test_hundred_restarts), T(test_lost_pages),
+        T(test_restart_refused), T(test_hundred_restarts), T(test_lost_pages), T(test_displaced_pages),
         T(test_destroy_overtakes_restart), T(test_counters_return),
         T(test_privilege), T(test_write_and_sealing), T(test_build_ops), T(test_info_report_crash), T(test_batch),
         T(test_service_rest),

@@ -429,6 +429,9 @@ static void svm_run(struct vcpu *v)
     if (c->fpu_owner != v || a->last_cpu != c)
         switch_to(c, v);
     set_xcr0(a->xcr0);
+    /* DR7 comes with the VMCB, DR0-3 do not: what its breakpoints compare with must be its own, not what another left. */
+    if (!a->dr_used && (a->vmcb->dr7 & DR7_ENABLED))
+        svm_use_debug_registers(v);
     v->kicked = 0;
     mb(); /* what the kick was for is looked at below, after it was taken */
     sync_in(v);

@@ -1,0 +1,145 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Disks: a volume of blk0's NVMe in a guest, blk0 crashed under verified load; what disk= refuses; vifs plugged again."""
+import os
+import re
+import time
+
+import mkgpt
+from machine import LOGS, Machine, check, run
+
+CRASHES = int(os.environ.get("CRASHES", "10"))
+PARTS = [("data1", 96), ("data2", 32), ("odd", 1)]
+
+
+def disk_image(name):
+    return mkgpt.make(LOGS / f"{name}.img", PARTS)
+
+
+def block_lines(m):
+    out, _ = m.guest("dmesg | grep -c -e xvd -e blkfront -e 'I/O error'")
+    return out.split()[0]
+
+
+def volumes_show(m, pattern):
+    """The driver domain tells the store every second."""
+    for _ in range(10):
+        out = m.cmd("volumes")
+        if re.search(pattern, out, re.M):
+            return out
+        time.sleep(0.5)
+    check(False, f"volumes does not show {pattern!r}: {out}")
+
+
+def lists(m):
+    out = volumes_show(m, r"^blk0:data1 +96 MiB +disked:w")
+    check(re.search(r"^Name +Size +Users", out, re.M), f"columns of volumes: {out}")
+    check(re.search(r"^blk0:disk +13\d MiB +-", out, re.M), f"the whole disk: {out}")
+    check(re.search(r"^blk0:odd +1024 KiB +disked:r", out, re.M), f"a small volume: {out}")
+    out = m.cmd("block-list disked")
+    check(re.search(r"^51712 +\d+ +\d+ +4 .*/backend/vbd/\d+/51712", out, re.M), f"block-list: {out}")
+    out = m.cmd("network-list debian")
+    check(re.search(r"^0 +\d+ +00:16:3e:00:00:01 +0 +4 .*/backend/vif/\d+/0", out, re.M), f"network-list: {out}")
+
+
+def refusals(m):
+    for line, pattern in [
+            ("create debian name=d1 vif=[] disk=['phy:blk0:nosuch,xvda,w']", r"d1: disk xvda: blk0: .*nosuch"),
+            ("create debian name=d1 vif=[] disk=['phy:blk9:data1,xvda,w']", r"d1: disk xvda: no block driver domain blk9"),
+            ("create debian name=d1 vif=[] disk=['phy:net0:data1,xvda,w']", r"no block driver domain net0"),
+            ("create debian name=d1 vif=[] disk=['phy:blk0:data1,xvda,w']", r"d1: disk xvda: blk0: .*writes it"),
+            ("create debian name=d1 vif=[] disk=['phy:blk0:data1,xvda,r']", r"d1: disk xvda: blk0: .*writes it"),
+            ("create debian name=d1 vif=[] disk=['phy:blk0:,xvda,w']", r"d1: disk xvda: blk0: .*(writes|reads) a part"),
+            ("create debian name=d1 disk=['file:/x,xvda,w']", r"'file:'"),
+            ("destroy blk0", r"blk0: disked has a disk"),
+    ]:
+        out = m.cmd(line, 60)
+        check(re.search(pattern, out), f"{line!r} answered {out!r}")
+        check(len([x for x in out.split("\n") if x.strip()]) == 1, f"{line!r} answered {out!r}")
+    check("d1" not in m.cmd("list"), "a domain that was refused stayed")
+
+
+def crash(m, i):
+    m.send("crash --inject blk0\r")
+    got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
+    check(int(got.group(2)) == i, f"restart count {got.group(2)}, expected {i}")
+    m.prompt()
+
+
+def kill_test():
+    with Machine("disk", disk=disk_image("disk")) as m:
+        m.boot()
+        out = m.cmd("create debian name=disked memory=192 vcpus=2 vif=[] "
+                    "disk=['phy:blk0:data1,xvda,w','vdev=xvdb,access=r,target=blk0:odd']", 60)
+        check("created as domain" in out, f"create: {out}")
+        m.console("disked")
+        out, status = m.guest("ls -l /dev/xvda /dev/xvdb && cat /sys/block/xvda/size /sys/block/xvdb/ro")
+        check(status == 0 and out.split()[-2:] == ["196608", "1"], f"disks in the guest: {out}")
+        out, status = m.guest("dd if=/dev/zero of=/dev/xvdb count=1 conv=fsync")
+        check(status != 0, "a read-only disk was written")
+        out, status = m.guest("dd if=/dev/urandom of=/tmp/r bs=64k count=64 2>/dev/null; sha256sum < /tmp/r; "
+                              "dd if=/tmp/r of=/dev/xvda bs=64k conv=fsync 2>/dev/null; echo 3 > /proc/sys/vm/drop_caches; "
+                              "dd if=/dev/xvda bs=64k count=64 2>/dev/null | sha256sum")
+        sums = re.findall(r"[0-9a-f]{64}", out)
+        check(len(sums) == 2 and sums[0] == sums[1], f"what was written is not what is read: {out}")
+        before = block_lines(m)
+        m.guest("rm -f /tmp/stop; (diskcheck /dev/xvda 600 16 32 > /tmp/check.log 2>&1; echo status $? >> /tmp/check.log) &")
+        m.leave()
+        lists(m)
+        refusals(m)
+        for i in range(1, CRASHES + 1):
+            crash(m, i)
+            time.sleep(0.3)
+        m.console("disked")
+        m.guest("touch /tmp/stop")
+        out = ""
+        for _ in range(60):
+            out, _ = m.guest("cat /tmp/check.log")
+            if "status" in out:
+                break
+            time.sleep(1)
+        check("status 0" in out and " 0 errors" in out, f"diskcheck: {out}")
+        got = re.search(r"(\d+) reads, (\d+) writes", out)
+        check(got and int(got.group(1)) > 50 and int(got.group(2)) > 50, f"too little load to say anything: {out}")
+        print("  " + got.string[got.start():].split("\n")[0].strip(), flush=True)
+        after = block_lines(m)
+        check(after == before, f"the guest's kernel log has {after} lines about its disks, it had {before}")
+        m.leave()
+        m.cmd("destroy disked")
+        volumes_show(m, r"^blk0:data1 +96 MiB +-")
+        out = m.cmd("create debian name=again memory=128 vif=[] disk=['phy:blk0:data1,xvda,w']", 60)
+        check("created as domain" in out, f"create after destroy: {out}")
+
+
+def wait_for_net(m):
+    m.console("debian")
+    for _ in range(20):
+        out, status = m.guest("ping -c 1 -W 1 10.0.2.2")
+        if status == 0:
+            break
+        time.sleep(0.5)
+    check(status == 0, f"no network: {out}")
+    out, _ = m.guest("ls /sys/class/net | tr '\\n' ' '")
+    m.leave()
+    check(out.split() == ["eth0", "lo"], f"interfaces: {out}")
+
+
+def replug():
+    with Machine("replug") as m:
+        m.boot()
+        wait_for_net(m)
+        m.cmd("destroy net0")
+        m.send("create net0 extra=damage_keep\r")
+        m.expect(r"debian: vif 0 plugged again as vif 1: net0 is a new one", 60)
+        wait_for_net(m)
+        out = m.cmd("network-list debian")
+        check(re.search(r"^1 +\d+ +00:16:3e:00:00:01 +1 +4 ", out, re.M), f"network-list: {out}")
+        m.send("crash net0\r")
+        m.expect(r"debian: vif 1 plugged again as vif 2: net0: ", 60)
+        wait_for_net(m)
+        out = m.cmd("create debian2 memory=128", 60)
+        check("created as domain" in out, f"a guest after all that: {out}")
+
+
+if __name__ == "__main__":
+    run([("disk-kill", kill_test), ("replug", replug)])

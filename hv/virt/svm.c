@@ -28,6 +28,7 @@
 #define PAT_RESET    0x0007040600070406ull
 #define XCR0_KNOWN   0x2e7ull /* x87, SSE, AVX, AVX-512, PKRU */
 #define RFLAGS_IF    (1ull << 9)
+#define DR7_ENABLED  0xffull
 #define ATTR_L       (1u << 9)
 #define ATTR_DB      (1u << 10)
 #define ATTR_CODE32  0xc9b

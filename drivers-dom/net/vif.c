@@ -118,10 +118,14 @@ static bool vif_adopt(struct vif *v)
 
 unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
 {
+    char word[4];
+    bool damage = cmdline_get("damage_keep", word, sizeof(word)); /* for the test of what follows from that */
     unsigned n = 0;
 
     for (unsigned i = 1; i < SW_PORTS; i++) {
         vifs[i].keep = keep_of(i);
+        if (damage && vifs[i].keep->head.magic)
+            vifs[i].keep->head.crc ^= 1;
         switch (keep_vif_state(vifs[i].keep)) {
         case KEEP_VALID:
             n += vif_adopt(&vifs[i]);

@@ -17,6 +17,7 @@ import pexpect.fdpexpect
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BH_BUILD", ROOT / "build")).resolve()
 LOGS = BUILD / "test-logs"
+DEBIAN_DISK = BUILD / "guest/debian-disk.img"  # what ctl-dom/guest/mkdisk.sh makes
 CMDLINE = "console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)(00:05.0)"
 PROMPT = r"\nbh> "
 # Software emulation on a shared machine: bounds are for hangs, not for speed.

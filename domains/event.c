@@ -127,8 +127,15 @@ static bool take(uint32_t port)
     return __atomic_fetch_and(&shared_info->evtchn_pending[port / 64], ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 
-unsigned event_poll(void)
+bool event_take(uint32_t port)
 {
+    collect();
+    return take(port);
+}
+
+unsigned event_poll_but(uint32_t left_alone)
+{
+    unsigned long again = 0;
     unsigned n = 0;
 
     collect();
@@ -141,6 +148,10 @@ unsigned event_poll(void)
             uint32_t port = w * 64 + (unsigned)__builtin_ctzl(bits);
             struct handler *h = leaves[w] ? &leaves[w][port % LEAF_PORTS] : NULL;
 
+            if (port == left_alone) {
+                again |= 1ul << w;
+                continue;
+            }
             /* A handler before this one may have closed the port, or a nested wait have taken the event. */
             if (!take(port) || !h || !h->fn)
                 continue;
@@ -148,8 +159,11 @@ unsigned event_poll(void)
             n++;
         }
     }
+    stash |= again;
     return n;
 }
+
+unsigned event_poll(void) { return event_poll_but(0); }
 
 /* A plain guest has no BH_SVC_WAIT: SCHEDOP_poll over the ports that it listens to. */
 static void poll_ports(const uint32_t *only, uint64_t until_ns)

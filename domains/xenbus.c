@@ -219,6 +219,8 @@ static void pause_for_store(uint64_t until)
     event_wait_port(ring_port, until);
 }
 
+unsigned xs_idle_events(void) { return event_poll_but(ring_port); }
+
 static int ring_put(const void *data, size_t len, uint64_t until)
 {
     const char *from = data;
@@ -392,6 +394,12 @@ int xs_attach(void *page, uint32_t port)
     broken = false;
     got = 0;
     return 0;
+}
+
+void xs_give_up(void)
+{
+    if (ring)
+        break_connection("the store is gone");
 }
 
 int xs_init(void)

@@ -77,6 +77,8 @@ int event_adopt(uint32_t port, event_fn fn, void *arg);  /* a port that is bound
 void event_close(uint32_t port);
 int event_send(uint32_t port);
 unsigned event_poll(void);   /* dispatches what is pending (bit cleared before the handler); returns how many */
+unsigned event_poll_but(uint32_t port); /* the same, but this one's event stays */
+bool event_take(uint32_t port); /* its event, if there is one; its handler is not called */
 /* One turn of the main loop: due timers, event_poll; if nothing was done, blocks until an event, the next timer, or
  * until_ns (0: no bound). Returns how many handlers ran. */
 unsigned event_wait(uint64_t until_ns);
@@ -127,6 +129,8 @@ int batch_flush(struct batch *b);
 /* Blocking calls wait for the reply while serving nothing but the store's port and, each turn, xs_idle (if set). They give up
  * with -EIO when the connection breaks and -ETIME after 5 s. Strings are NUL-terminated; returned ones are malloc'ed. */
 extern void (*xs_idle)(void);
+/* For an xs_idle whose handlers make no xs_* call: their events, so that the next one wakes the call again. */
+unsigned xs_idle_events(void);
 int xs_init(void);                                   /* start-up calls it when the start info has a store ring */
 char *xs_read(uint32_t tx, const char *path);        /* NULL: no such node (errno in xs_error) */
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v);
@@ -146,6 +150,7 @@ extern int xs_error;
 /* For the control domain, which has no ring in its start info: talks to the store over `page` (own memory, zeroed) and `port`
  * (own, bound or unbound). */
 int xs_attach(void *page, uint32_t port);
+void xs_give_up(void); /* the store is gone: whoever waits for it, also now, gets -EIO at once */
 
 /* --- console ------------------------------------------------------------------------------------------------ */
 int printf(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* console ring; never blocks: drops and counts */

@@ -114,7 +114,11 @@ static bool serve(void)
     }
 }
 
-static void idle(void) { (void)serve(); }
+static void idle(void)
+{
+    xs_idle_events();
+    (void)serve();
+}
 
 /* --- the uplink ----------------------------------------------------------------------------------------------- */
 

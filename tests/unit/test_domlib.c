@@ -101,6 +101,7 @@ static unsigned sends;
 
 uint64_t now_ns(void) { return clock_ns; }
 int event_adopt(uint32_t port, event_fn fn, void *arg) { return 0; }
+unsigned event_poll_but(uint32_t port) { return 0; }
 int event_send(uint32_t port) { return sends++, 0; }
 long get_param(unsigned which, uint64_t *value) { return -1; }
 bool event_wait_port(uint32_t port, uint64_t until_ns)
@@ -285,6 +286,22 @@ static void xs_watches(void **state)
 
 static void on_other(const char *path, void *arg) { ++*(unsigned *)arg; }
 
+static void store_silent(void) { take_request(); }
+static void give_up(void) { xs_give_up(); }
+
+/* Somebody learns, while a call waits, that the store is gone: the call ends, and so do those after it. */
+static void xs_gone(void **state)
+{
+    store = store_silent;
+    xs_idle = give_up;
+    uint64_t start = now_ns();
+    assert_null(xs_read(0, "x"));
+    xs_idle = NULL;
+    assert_int_equal(xs_error, EIO);
+    assert_int_equal(xs_write(0, "x", "v"), -EIO);
+    assert_true(now_ns() - start < REPLY_TIMEOUT);
+}
+
 /* Events of ever new names below one watch: no other watch's event is lost, and the flooded one is told that there was more. */
 static void xs_watch_flood(void **state)
 {
@@ -318,7 +335,6 @@ static void xs_watch_flood(void **state)
     assert_int_equal(xs_unwatch("other", on_other, &other), 0);
 }
 
-static void store_silent(void) { take_request(); }
 static void store_other_id(void)
 {
     if (take_request()) {
@@ -607,7 +623,7 @@ int main(void)
         cmocka_unit_test(heap), cmocka_unit_test(heap_catches),
         cmocka_unit_test_setup(xs_plain, fresh), cmocka_unit_test_setup(xs_long, fresh),
         cmocka_unit_test_setup(xs_long_reply, fresh), cmocka_unit_test_setup(xs_watches, fresh),
-        cmocka_unit_test_setup(xs_watch_flood, fresh),
+        cmocka_unit_test_setup(xs_watch_flood, fresh), cmocka_unit_test_setup(xs_gone, fresh),
         cmocka_unit_test_setup(xs_hostile, fresh), cmocka_unit_test_setup(xs_late, fresh),
         cmocka_unit_test_setup(xs_idle_is_guarded, fresh), cmocka_unit_test_setup(xs_waits_for_reset, fresh), cmocka_unit_test_setup(xs_noise, fresh),
     };

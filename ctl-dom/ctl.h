@@ -83,6 +83,7 @@ struct dom {
     struct bh_report report;
     bool reported;               /* the end of this guest was dealt with */
     bool asked;                  /* the restart was a command */
+    bool introduce;              /* it was brought back, the store is still to be told */
 };
 
 extern struct dom *doms;
@@ -206,6 +207,8 @@ void supervisor_init(void);
 void supervisor_scan(void);
 void supervisor_work(void);      /* what may wait: reports, ends of guests */
 void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
+/* It was destroyed: who served it is to let go of its pages. */
+void supervisor_destroyed(const struct dom *d);
 bool supervisor_all_up(void);
 void supervisor_list_crashes(const char *name);
 int supervisor_restart(struct dom *d, struct errbuf *e);

@@ -375,7 +375,9 @@ static void on_backend(const char *path, void *arg)
     const char *key = strrchr(path, '/');
 
     (void)arg;
-    if (key && (!strcmp(key, "/bh-replug") || !strcmp(key, "/bh-stalled")))
+    /* The watch's own path: there were more events than the queue takes. */
+    if (key && (!strcmp(key, "/bh-replug") || !strcmp(key, "/bh-stalled") ||
+                !strcmp(key, "/backend")))
         look_around = true;
 }
 

@@ -2,8 +2,9 @@
 /*
  * The supervisor. The core's VIRQ_DOM_EXC says that some domain changed; its state is a level, so
  * every domain is looked at. A crashed service domain is brought back before a word is said about
- * it: fence, image, introduction, unpause (restart.md 2 and 7). What that needs was allocated when
- * the domain was made. Ends of guests may wait for the main loop.
+ * it: fence, image, unpause (restart.md 2 and 7). What that needs was allocated when the domain was
+ * made, and the store is not waited for: crashes are seen to also while some call waits for it, and
+ * the introduction comes after. Ends of guests may wait for the main loop.
  */
 #include "ctl.h"
 #include "report.h"
@@ -21,9 +22,20 @@
 #define UP_WITHIN_NS 10000000000ull
 #define POLL_NS      20000000ull
 #define MIN_LIFE_NS  1000000000ull /* a guest that ends earlier is not started again by itself */
+#define LET_GO_NS    5000000000ull /* restart.md 10: then whoever holds pages of a dead guest */
+#define MAX_DYING    16
 
 static struct dtimer poll_timer;
 static bool guests_ended;
+static uint32_t change_port;
+
+/* Guests that are destroyed, and those who served them. */
+static struct dying {
+    domid_t id;
+    uint16_t holders; /* a bit for each service domid; 0: this entry is free */
+    uint64_t until_ns;
+} dying[MAX_DYING];
+static struct dtimer dying_timer;
 
 /* --- bringing a service domain back ----------------------------------------------------------- */
 /* Marks its store ring, so that the instance does not use it before the store has emptied it. */
@@ -63,8 +75,7 @@ static int bring_back(struct dom *d)
         return rc;
     /* It runs while the store resets the connection: who adopts does not need it, and a store that
      * is slow or dead costs nothing but its part. */
-    if (introduce)
-        store_introduce(d);
+    d->introduce = introduce;
     domcon_restart(d);
     return 0;
 }
@@ -75,13 +86,42 @@ static void poll_soon(void)
         dtimer_set(&poll_timer, now_ns() + POLL_NS);
 }
 
+/* For those that were brought back. Never from within a call to the store. */
+static void introduce_all(void)
+{
+    for (struct dom *d = doms; d; d = d->next) {
+        if (!d->introduce || !store_up)
+            continue;
+        d->introduce = false;
+        int rc = store_introduce(d);
+        if (rc && store_up)
+            say("%s: the store does not take it back: %s", d->cfg.name, errno_text(rc));
+    }
+}
+
+static uint64_t pause_s(const struct dom *d)
+{
+    unsigned shift = d->deaths > IMMEDIATE ? d->deaths - IMMEDIATE - 1 : 0;
+
+    return shift > 5 ? MAX_PAUSE_S : 1ul << shift;
+}
+
+static void wait_to_retry(struct dom *d)
+{
+    d->life = LIFE_WAITING;
+    d->retry_ns = now_ns() + pause_s(d) * 1000000000;
+    poll_soon();
+}
+
 static void try_again(struct dom *d)
 {
     int rc = bring_back(d);
 
-    if (rc) {
-        d->life = LIFE_DEAD;
-        say("%s: cannot be restarted: %s", d->cfg.name, errno_text(rc));
+    if (rc) { /* out of memory, perhaps: that may pass */
+        d->deaths++;
+        wait_to_retry(d);
+        say("%s: cannot be restarted: %s, next try in %lu s", d->cfg.name, errno_text(rc),
+            pause_s(d));
         return;
     }
     d->life = LIFE_STARTING;
@@ -107,6 +147,7 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
         report_death(d, "");
         if (d->id == BH_DOMID_STORE) {
             store_up = false;
+            xs_give_up();
             say("store: is not restarted: running domains go on, none can be created");
         }
         return;
@@ -116,15 +157,11 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
         report_take(d);
         return;
     }
-    unsigned shift = d->deaths - IMMEDIATE - 1;
-    uint64_t pause_s = shift > 5 ? MAX_PAUSE_S : 1ul << shift;
-    d->life = LIFE_WAITING;
-    d->retry_ns = now_ns() + pause_s * 1000000000;
+    wait_to_retry(d);
     report_take(d);
     char next[64];
-    snprintf(next, sizeof(next), ", %u times in a row, next try in %lu s", d->deaths, pause_s);
+    snprintf(next, sizeof(next), ", %u times in a row, next try in %lu s", d->deaths, pause_s(d));
     report_death(d, next);
-    poll_soon();
 }
 
 static void look_at_service(struct dom *d, const struct bh_dominfo *di)
@@ -183,12 +220,23 @@ static void on_change(uint32_t port, void *arg)
 {
     (void)port, (void)arg;
     supervisor_scan();
+    introduce_all();
 }
 
 static void on_poll(struct dtimer *t)
 {
     (void)t;
     supervisor_scan();
+    introduce_all();
+}
+
+/* While a call waits for the store. */
+static void during_call(void)
+{
+    if (!event_take(change_port))
+        return;
+    supervisor_scan();
+    poll_soon(); /* introduces whom it brought back */
 }
 
 void supervisor_watch(struct dom *d)
@@ -223,10 +271,60 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
     int rc = bring_back(d);
     if (rc)
         return fail(e, rc, "%s: cannot be restarted: %s", d->cfg.name, errno_text(rc));
+    introduce_all();
     d->life = LIFE_STARTING;
     d->report_by_ns = now_ns() + UP_WITHIN_NS;
     poll_soon();
     return 0;
+}
+
+/* --- guests that were destroyed and still have pages ------------------------------------------- */
+/* The store asked their back-ends to close; one that did not is restarted, which takes everything
+ * from it. The control domain holds nothing, and the store is not restarted. */
+static void take_back(struct dying *g)
+{
+    struct bh_dominfo di = { .domid = g->id };
+    uint16_t holders = g->holders;
+    struct errbuf e;
+
+    g->holders = 0;
+    if (bh_control(BH_CTL_INFO, &di) || di.domid != g->id || di.state != BH_DOM_DYING)
+        return;
+    for (struct dom *d = doms; d; d = d->next) {
+        if (d->id >= BH_FIRST_GUEST || !(holders & 1u << d->id) || d->life != LIFE_UP)
+            continue;
+        say("%s: does not let go of domain %u, restarting", d->cfg.name, g->id);
+        if (supervisor_restart(d, &e))
+            say("%s", e.s);
+    }
+}
+
+static void on_dying(struct dtimer *t)
+{
+    uint64_t next = 0;
+
+    for (struct dying *g = dying; g < dying + MAX_DYING; g++) {
+        if (g->holders && g->until_ns <= now_ns())
+            take_back(g);
+        if (g->holders && (!next || g->until_ns < next))
+            next = g->until_ns;
+    }
+    if (next)
+        dtimer_set(t, next);
+}
+
+void supervisor_destroyed(const struct dom *d)
+{
+    struct dying *g = dying, *at = dying;
+
+    for (; g < dying + MAX_DYING && at->holders; g++)
+        if (!g->holders || g->until_ns < at->until_ns)
+            at = g;
+    *at = (struct dying){ .id = d->id, .until_ns = now_ns() + LET_GO_NS };
+    for (unsigned i = 0; i < d->nr_devs; i++)
+        at->holders |= (uint16_t)(d->dev[i].back < BH_FIRST_GUEST ? 1u << d->dev[i].back : 0);
+    if (!dying_timer.armed)
+        dtimer_set(&dying_timer, at->until_ns);
 }
 
 /* --- guests that ended ------------------------------------------------------------------------ */
@@ -293,8 +391,14 @@ void supervisor_work(void)
 void supervisor_init(void)
 {
     poll_timer.fn = on_poll;
-    if (event_bind_virq(VIRQ_DOM_EXC, on_change, NULL) < 0)
+    dying_timer.fn = on_dying;
+    int port = event_bind_virq(VIRQ_DOM_EXC, on_change, NULL);
+    if (port < 0) {
         say("supervisor: no notice of crashes");
+        return;
+    }
+    change_port = (uint32_t)port;
+    xs_idle = during_call;
 }
 
 void turn(uint64_t until_ns)

@@ -28,7 +28,7 @@
 #define QUOTA_PERMS       5    /* entries in one node's list */
 #define QUOTA_OUT         (32 * 1024) /* queued replies and events; beyond, a watch has one event at a time: "look again" */
 #define OUT_HIGH          4096 /* with more than this queued, no further request is taken */
-#define PRIV_OUT          (256 * 1024)
+#define PRIV_OUT          (64 * 1024) /* replies wait behind events: no longer a queue than a call may take */
 #define PRIV_RESERVE      (384 * 1024) /* memory that only privileged requests may use */
 
 /* --- connections --------------------------------------------------------------------------------------------- */

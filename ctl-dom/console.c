@@ -29,6 +29,15 @@ void con_write(const char *s, size_t len)
     }
 }
 
+/* Words of other domains are in these lines: reasons, errors, the core's log. None of them may move the cursor, colour the
+ * screen or ask the terminal for an answer. */
+static void make_plain(char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((s[i] < ' ' && s[i] != '\n' && s[i] != '\t') || s[i] == 0x7f)
+            s[i] = '?'; /* bytes from 0x80 on are negative, and among them are the C1 controls */
+}
+
 void out(const char *fmt, ...)
 {
     static char line[2048];
@@ -37,7 +46,9 @@ void out(const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
-    con_write(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
+    size_t len = n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1;
+    make_plain(line, len);
+    con_write(line, len);
 }
 
 static void line_out(const char *line, size_t len)
@@ -69,6 +80,9 @@ void say(const char *fmt, ...)
     int n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
     va_end(ap);
     size_t len = n < (int)sizeof(line) - 1 ? (size_t)n : sizeof(line) - 2;
+    for (char *at = line; (at = memchr(at, '\n', len - (size_t)(at - line)));)
+        *at = '?'; /* one line: the next would look like ours */
+    make_plain(line, len);
     line[len++] = '\n';
     line_out(line, len);
 }
@@ -173,6 +187,7 @@ void con_core_log(void)
                 line[len++] = buf[i];
                 continue;
             }
+            make_plain(line, len);
             line[len++] = '\n';
             line[len] = '\0';
             if (!said_by_guest(line))
@@ -189,6 +204,7 @@ void dmesg(void)
     char last = '\n';
 
     while ((n = log_read(buf, sizeof(buf), &pos))) {
+        make_plain(buf, n);
         con_write(buf, n);
         last = buf[n - 1];
     }

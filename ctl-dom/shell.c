@@ -56,8 +56,12 @@ static void begin(void)
 
 static void console_left(void)
 {
+    /* Colours, margins, a hidden cursor, line-drawing letters are the guest's: the soft reset of a
+     * VT220 (DECSTR) ends them. */
+    static const char reset[] = "\x1b[!p\n";
+
     domcon_leave();
-    con_write("\n", 1);
+    con_write(reset, sizeof(reset) - 1);
     begin();
 }
 

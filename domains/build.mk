@@ -56,6 +56,7 @@ $(B)/libbh.a: $(call dom_objects,libbh,$(LIBBH_SRC))
 
 $(eval $(call service_domain,echo,$(wildcard domains/tests/echo/*.c)))
 $(eval $(call service_domain,runner,$(wildcard domains/tests/runner/*.c)))
+$(eval $(call service_domain,flood,$(wildcard domains/tests/flood/*.c)))
 $(eval $(call service_domain,hostile,$(wildcard domains/tests/hostile/*.c)))
 $(eval $(call service_domain,microbench,$(wildcard domains/tests/microbench/*.c)))
 $(eval $(call service_domain,dmatest,$(wildcard domains/tests/dmatest/*.c) $(addprefix drivers-dom/net/,virtio_net.c pkt.c),,-Idrivers-dom/net))

@@ -330,6 +330,27 @@ static enum exit_class class_of(uint64_t code)
     }
 }
 
+/* Whether translation, descriptor tables or the stack were at fault shows only in the state as it was. A guest's state is its
+ * own; a service domain's is for the log. */
+static void exit_shutdown(struct vcpu *v)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+    struct domain *d = v->domain;
+    uint64_t gpa = b->cr3 & 0x000ffffffffff000ull, e[3] = { 0 };
+    unsigned n = 0;
+
+    if (d->flags & BH_CREATE_RESTARTABLE) {
+        /* The entries that translate low addresses, as far down as there are tables; all zero: the tables are gone. */
+        while (n < ARRAY_SIZE(e) && gphys_read(d, &e[n], gpa, sizeof e[n]) == 0 && (e[n] & 1))
+            gpa = e[n++] & 0x000ffffffffff000ull;
+        log_err("d%u: triple fault: cpu %u, cr0 %lx cr2 %lx cr3 %lx cr4 %lx efer %lx", d->id, v->cpu->id, b->cr0, b->cr2, b->cr3,
+                b->cr4, b->efer);
+        log_err("d%u: rsp %lx, idt %lx/%x, gdt %lx/%x, tr %lx, tables %lx %lx %lx", d->id, v->regs.rsp, b->idtr.base,
+                b->idtr.limit, b->gdtr.base, b->gdtr.limit, b->tr.base, e[0], e[1], e[2]);
+    }
+    domain_crash(d, v, BH_CAUSE_TRIPLE_FAULT, "triple fault, rip %lx", (unsigned long)v->regs.rip);
+}
+
 static void handle_rare(struct vcpu *v, uint64_t code)
 {
     switch (code) {
@@ -364,7 +385,7 @@ static void handle_rare(struct vcpu *v, uint64_t code)
         inject_ud(v); /* what CPUID does not announce */
         break;
     case EXIT_SHUTDOWN:
-        domain_crash(v->domain, v, BH_CAUSE_TRIPLE_FAULT, "triple fault, rip %lx", (unsigned long)v->regs.rip);
+        exit_shutdown(v);
         break;
     default:
         if ((uint32_t)code == 0xffffffff)

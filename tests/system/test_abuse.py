@@ -1,0 +1,140 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Guests that take all they can get and service domains that die or stand still at a bad moment: the others do not notice."""
+import re
+import time
+
+from machine import Machine, check, run
+
+
+def free_pages(m):
+    return int(re.search(r"free_memory\s*:\s*(\d+)", m.cmd("info")).group(1))
+
+
+def listed(m, name):
+    row = re.search(rf"^{name} +\d+ .*$", m.cmd("list"), re.M)
+    return row.group(0) if row else None
+
+
+def ping(m, count=20):
+    """Pings the gateway from the guest; returns received, mean round trip in ms."""
+    m.console("debian")
+    out, _ = m.guest(f"ping -c {count} -i 0.2 -W 2 10.0.2.2 | tail -2; echo", 60)
+    m.leave()
+    got = re.search(r"(\d+) received", out)
+    rtt = re.search(r"= [\d.]+/([\d.]+)/", out)
+    return int(got.group(1)) if got else 0, float(rtt.group(1)) if rtt else 1e9
+
+
+def crash(m):
+    """Crashes net0; returns the outage in ms as the supervisor measured it, and how long the word about it took."""
+    start = time.monotonic()
+    m.send("crash net0 --inject\r")
+    took = m.expect(r"net0: crashed[^\n]*restarted in ([\d.]+) ms", 20).group(1)
+    m.prompt()
+    time.sleep(0.3)
+    return float(took), time.monotonic() - start
+
+
+def flood(kind):
+    """A neighbour floods: pings get through, a crash is over soon, a new guest gets its vif."""
+    with Machine(f"flood-{kind}") as m:
+        m.boot()
+        m.console("debian")
+        m.leave()
+        m.cmd("destroy flood")
+        m.cmd(f"create flood extra='flood={kind}'", 60)
+        m.send("console flood\r")
+        m.expect(rf"flood: {kind}", 20)
+        m.leave()
+        received, _ = ping(m)
+        check(received >= 18, f"{received} of 20 pings beside a flood")
+        took, _ = crash(m)
+        check(took < 1500, f"a restart took {took} ms beside a flood")
+        received, _ = ping(m)
+        check(received >= 18, f"{received} of 20 pings after a restart beside a flood")
+        out = m.cmd("create echo", 60)
+        check("created" in out, f"no new guest beside a flood: {out}")
+        m.cmd("destroy flood", 60)
+        m.cmd("destroy echo", 60)
+        check(not listed(m, "flood") and not listed(m, "echo"), f"they did not go: {m.cmd('list')}")
+
+
+def store_stands_still():
+    """Neither a store that hangs nor one that is dead costs a driver domain's restart, or its packets, anything."""
+    with Machine("store-still") as m:
+        m.boot()
+        m.console("debian")
+        m.leave()
+        _, before = ping(m)
+        m.cmd("crash store --hang")
+        # The second comes while control waits for the answer about the first.
+        m.send("crash net0 --inject\r")
+        time.sleep(1)
+        m.send("crash net0 --inject\r")
+        for _ in range(2):
+            took = float(m.expect(r"net0: crashed[^\n]*restarted in ([\d.]+) ms", 20).group(1))
+            check(took < 1000, f"a restart took {took} ms with a store that hangs")
+        m.prompt()
+        m.cmd("crash store", 30)
+        out = m.cmd("create echo", 30)
+        check("store is not running" in out, f"a guest without a store: {out}")
+        took, word = crash(m)
+        check(took < 1000 and word < 3, f"a restart took {took} ms, the word {word:.1f} s, without a store")
+        received, after = ping(m)
+        check(received >= 18 and after < before + 5, f"{received} of 20 pings, {after} ms after {before} ms")
+
+
+def holder_stands_still():
+    """A guest destroyed while its driver domain is paused: the driver domain is restarted, all memory comes back."""
+    with Machine("holder") as m:
+        m.boot()
+        m.cmd("create debian name=warm memory=64", 60)
+        m.cmd("destroy warm", 60)
+        before = free_pages(m)
+        m.cmd("create echo", 60)
+        m.send("console echo\r")
+        m.expect("echo: ready", 20)
+        m.leave()
+        m.cmd("pause net0")
+        m.cmd("destroy echo", 30)
+        check(listed(m, "echo"), "net0 is paused, and still nothing of the guest is left")
+        m.expect(r"net0: does not let go of domain \d+, restarting", 20)
+        m.expect(r"net0: restarted on request", 20)
+        m.send("\r")
+        m.prompt()
+        time.sleep(0.5)
+        check(not listed(m, "echo"), f"the guest is still there: {m.cmd('list')}")
+        check(free_pages(m) == before, f"free memory went from {before} to {free_pages(m)} MiB")
+        received, _ = ping(m)
+        check(received >= 18, f"{received} of 20 pings")
+
+
+def crashes_while_guests_come_and_go():
+    """net0 crashes at any moment of its guests' creation and destruction: everything is as before in the end."""
+    with Machine("abuse-churn") as m:
+        m.boot()
+        m.cmd("create debian name=warm memory=64", 60)
+        m.cmd("destroy warm", 60)
+        before = free_pages(m)
+        for i in range(12):
+            m.send("crash net0 --inject\r" + ("create echo\r" if i % 3 else "create echo\rcrash net0 --inject\r"))
+            m.expect(r"echo: created as domain", 60)
+            m.prompt()
+            time.sleep(0.05 * i)
+            m.send("crash net0 --inject\rdestroy echo\r")
+            m.expect("destroy echo", 30)
+            time.sleep(1)
+            m.send("\r")
+            m.prompt(30)
+        time.sleep(2)
+        check(not listed(m, "echo"), f"a guest stayed: {m.cmd('list')}")
+        check(free_pages(m) == before, f"free memory went from {before} to {free_pages(m)} MiB")
+        received, _ = ping(m)
+        check(received >= 18, f"{received} of 20 pings")
+
+
+if __name__ == "__main__":
+    run([("abuse-flood-net", lambda: flood("net")), ("abuse-flood-store", lambda: flood("store")),
+         ("abuse-flood-state", lambda: flood("state")), ("abuse-store-stands-still", store_stands_still),
+         ("abuse-holder-stands-still", holder_stands_still), ("abuse-churn", crashes_while_guests_come_and_go)])

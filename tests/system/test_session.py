@@ -63,6 +63,11 @@ def session():
         check(row[-1] == str(CRASHES), f"restart count in list: {row}")
 
         m.console("debian")
+        for _ in range(60):  # few crashes are over before the second download is
+            out, _ = m.guest("wc -l /tmp/sums")
+            if re.search(r"^([2-9]|\d\d+) /tmp/sums", out, re.M):
+                break
+            time.sleep(1)
         m.guest("touch /tmp/stop; kill -INT $(pidof ping); sleep 3", 90)
         for _ in range(30):
             out, _ = m.guest("pidof wget >/dev/null && echo busy || echo idle")

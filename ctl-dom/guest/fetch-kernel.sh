@@ -36,7 +36,7 @@ u() { od -An -v -t "u$2" -j "$1" -N "$2" "$bz" | tr -d ' '; }
 [ "$(dd if="$bz" bs=1 skip=514 count=4 2>/dev/null)" = HdrS ] || die "$bz is no bzImage"
 off=$((($(u 497 1) + 1) * 512 + $(u 584 4)))
 len=$(($(u 588 4) - 4))
-tail -c +$((off + 1)) "$bz" | head -c "$len" | xz -dc > "$out/vmlinux.tmp" || die "payload of $bz is not XZ"
+tail -c +$((off + 1)) "$bz" 2> /dev/null | head -c "$len" | xz -dc > "$out/vmlinux.tmp" || die "payload of $bz is not XZ"
 [ "$(head -c 4 "$out/vmlinux.tmp" | tail -c 3)" = ELF ] || die "payload of $bz is no ELF"
 readelf -n "$out/vmlinux.tmp" 2>/dev/null | grep -q 'Xen.*0x00000012' ||
     die "$release carries no PVH entry note"

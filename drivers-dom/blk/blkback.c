@@ -247,15 +247,21 @@ bool bb_arm(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs)
 
 /* --- life of a disk ------------------------------------------------------------------------------------------ */
 
-void bb_init(struct bb *bb, struct batch *b, void *pool, unsigned pages)
+void bb_pool_add(struct bb *bb, void *mem, unsigned pages)
+{
+    unsigned n = bb->nr_pages;
+
+    for (; pages && n < BB_MAX_PAGES; pages--, mem = (uint8_t *)mem + PAGE_SIZE)
+        bb->page[n++] = mem;
+    for (unsigned i = n; i-- > bb->nr_pages;)
+        bb->free_page[bb->nr_free_pages++] = (uint16_t)i;
+    bb->nr_pages = n;
+}
+
+void bb_init(struct bb *bb, struct batch *b)
 {
     memset(bb, 0, sizeof(*bb));
     bb->b = b;
-    bb->pool = pool;
-    if (pages > BB_MAX_PAGES)
-        pages = BB_MAX_PAGES;
-    while (pages--)
-        bb->free_page[bb->nr_free_pages++] = (uint16_t)pages;
     for (unsigned i = 0; i < BB_REQS; i++) {
         bb->req[i].next = bb->free_req;
         bb->free_req = &bb->req[i];

@@ -25,7 +25,7 @@
 #include "journal.h"
 
 #define BB_REQS      128u   /* in flight, all disks */
-#define BB_MAX_PAGES 1024u /* zeroed in each life: more would show in the outage */
+#define BB_MAX_PAGES 2048u
 #define BB_MAX_DISKS 16u
 #define BB_ROUND     16u    /* requests of a ring and round: fairness */
 #define BB_DIRECT    11u    /* BLKIF_MAX_SEGMENTS_PER_REQUEST */
@@ -107,7 +107,8 @@ struct bb {
     struct batch *b;
     uint64_t now;
     uint64_t retry;          /* a limit gives way then; 0: none waits */
-    uint8_t *pool;
+    uint8_t *page[BB_MAX_PAGES]; /* the pool */
+    unsigned nr_pages;
     uint16_t free_page[BB_MAX_PAGES];
     unsigned nr_free_pages;
     struct bb_req req[BB_REQS];
@@ -118,7 +119,8 @@ struct bb {
     const struct bb_ring *starving; /* lacks buffers: nobody else takes any before it got them */
 };
 
-void bb_init(struct bb *bb, struct batch *b, void *pool, unsigned pages);
+void bb_init(struct bb *bb, struct batch *b);
+void bb_pool_add(struct bb *bb, void *mem, unsigned pages); /* beyond BB_MAX_PAGES they are not used */
 
 /* Rings of a front-end that just connected or that a dead instance left: dom, dev, volume and ring[].sring, proto, port, j.page, j.size
  * of nr_rings rings are set. */

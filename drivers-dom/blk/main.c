@@ -16,8 +16,8 @@
 #define POLL_NS  50000ull   /* look again that long after the last request before asking for events */
 #define SERVE_NS 2000000ull /* then timers and the store get their turn */
 #define DEV_WAIT_NS 5000000000ull
-#define PUBLISH_NS 1000000000ull
-#define POOL_MIN 128u       /* pages */
+#define PUBLISH_NS 200000000ull
+#define POOL_STEP 256u /* pages */
 
 struct blk blk;
 static uint64_t deadline_ms = 2000, last_kick;
@@ -32,6 +32,21 @@ static void kick(uint64_t now)
         deadline_kick(deadline_ms);
 }
 
+/* Memory is zeroed when it is allocated, which would show in the outage of a restart: the pool begins small and grows on demand, but
+ * for an eighth of what is free, which the store's answers may need. */
+static void pool_grow(void)
+{
+    unsigned n = POOL_STEP;
+    void *mem = NULL;
+
+    for (; !mem && n; n /= 2) {
+        if (page_avail() > n + n / 8 + 16)
+            mem = page_alloc(n);
+        if (mem)
+            bb_pool_add(&blk.bb, mem, n);
+    }
+}
+
 /* Works until nothing is left and everybody will send an event with what comes next: true. false: time for others. */
 static bool serve(void)
 {
@@ -41,6 +56,8 @@ static bool serve(void)
     for (;;) {
         blk.bb.now = now;
         bool work = bb_round(&blk.bb, &blk.dev, nr);
+        if (blk.bb.starving && blk.bb.nr_pages < BB_MAX_PAGES)
+            pool_grow();
         now = now_ns();
         kick(now);
         if (work)
@@ -170,20 +187,6 @@ static void memory_init(void)
     keep_init(&blk.keep, (uint8_t *)keep_dev + PAGE_SIZE, nr_keep - 1);
 }
 
-/* What is left of the memory when the driver has its queues; an eighth stays for the store's answers. */
-static void pool_init(void)
-{
-    uint64_t n = page_avail() - page_avail() / 8;
-    unsigned pages = n < BB_MAX_PAGES ? (unsigned)n : BB_MAX_PAGES;
-    void *mem = NULL;
-
-    for (; !mem && pages >= POOL_MIN; pages -= mem ? 0 : pages / 8)
-        mem = page_alloc(pages);
-    if (!mem)
-        bh_panic("no memory for data: ram= is too small");
-    bb_init(&blk.bb, &blk.batch, mem, pages);
-}
-
 /* Once it is known whether there is a disk: adopts, says so. The store is looked at only afterwards. */
 static bool begin(uint64_t start)
 {
@@ -194,7 +197,10 @@ static bool begin(uint64_t start)
     begun = true;
     if (dev_state == DEV_WAITING)
         dev_refuse("pciback has not set it up");
-    pool_init();
+    bb_init(&blk.bb, &blk.batch);
+    pool_grow();
+    if (blk.bb.nr_pages <= BLK_MAX_SEGS)
+        bh_panic("no memory for data: ram= is too small");
     unsigned n = vbds_adopt();
     blk.bb.now = now_ns();
     (void)bb_round(&blk.bb, &blk.dev, blk.dev != NULL);
@@ -207,9 +213,23 @@ static bool begin(uint64_t start)
     return true;
 }
 
+/* Tells the store who uses what, when that may have changed. Returns when to try again, 0: nothing to say. */
+static uint64_t publish(bool changed)
+{
+    static bool due = true;
+    static uint64_t next;
+
+    due |= changed;
+    if (due && now_ns() >= next) {
+        due = volumes_publish() != 0;
+        next = now_ns() + PUBLISH_NS;
+    }
+    return due ? next : 0;
+}
+
 int main(void)
 {
-    uint64_t start = now_ns(), publish = 0;
+    uint64_t start = now_ns();
     char word[16];
 
     if (cmdline_get("deadline", word, sizeof(word)))
@@ -225,14 +245,12 @@ int main(void)
             continue;
         }
         bool quiet = serve();
-        vbds_store_work();
-        if (now_ns() > publish) {
-            (void)volumes_publish();
-            publish = now_ns() + PUBLISH_NS;
-        }
+        uint64_t until = publish(vbds_store_work());
         /* Calls to the store may have left work behind: look once more before sleeping. */
         if (blk.batch.nr_sends || bb_arm(&blk.bb, &blk.dev, blk.dev != NULL))
             quiet = false;
-        event_wait(quiet ? blk.bb.retry : 1);
+        if (!until || (blk.bb.retry && blk.bb.retry < until))
+            until = blk.bb.retry;
+        event_wait(quiet ? until : 1);
     }
 }

@@ -28,7 +28,7 @@ bool bb_reserve(const struct bb *bb, unsigned pages) { return bb->free_req && bb
 
 static uint8_t *page_of(const struct bb *bb, const struct bb_req *q, unsigned i)
 {
-    return bb->pool + (size_t)q->page[i] * PAGE_SIZE;
+    return bb->page[q->page[i]];
 }
 
 /* --- checks ------------------------------------------------------------------------------------------------ */

@@ -429,8 +429,10 @@ static void say_broken(struct vbd *v)
     }
 }
 
-void vbds_store_work(void)
+bool vbds_store_work(void)
 {
+    bool looked = false;
+
     EACH_VBD(v) {
         say_broken(v);
         if (v->draining && bb_close(&v->disk)) {
@@ -439,18 +441,21 @@ void vbds_store_work(void)
         }
     }
     if (!vbds_may_try())
-        return;
+        return false;
     if (!watching) {
         watching = !xs_watch("backend/vbd", be_changed, NULL);
         if (!watching) {
             vbd_retry(NULL);
-            return;
+            return false;
         }
     }
     if (rescan)
         scan();
     EACH_VBD(v) {
-        if (v->used && v->dirty)
+        if (v->used && v->dirty) {
             vbd_update(v);
+            looked = true;
+        }
     }
+    return looked;
 }

@@ -49,8 +49,9 @@ extern struct blk blk;
 
 /* Takes over the connections of the last life: no store access. Returns how many. blk.dev has been decided on. */
 unsigned vbds_adopt(void);
-/* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. */
-void vbds_store_work(void);
+/* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. true: who uses what may
+ * have changed. */
+bool vbds_store_work(void);
 
 /* --- between vbd.c (life) and vbd_store.c (the two directories) --- */
 extern struct vbd vbds[BB_MAX_DISKS];

@@ -577,7 +577,9 @@ static void be_fresh(void)
     memset(&disk, 0, sizeof(disk));
     memset(pool, 0xdd, sizeof(pool));
     nr_queued = 0;
-    bb_init(&bb, &batch, pool, POOL);
+    bb_init(&bb, &batch);
+    bb_pool_add(&bb, pool, POOL / 2);
+    bb_pool_add(&bb, pool + POOL / 2 * 4096, POOL / 2);
     keep_init(&keep, w.keep, KPAGES);
     disk.dev = &the_disk;
     disk.first = FIRST;

@@ -12,6 +12,13 @@ $(GUEST)/diskcheck: tests/guest/diskcheck.c
 $(GUEST)/ramdisk.cpio: $(GUEST)/vmlinux ctl-dom/guest/mkramdisk.sh ctl-dom/guest/init $(GUEST)/diskcheck
 	ctl-dom/guest/mkramdisk.sh $(GUEST)/modules ctl-dom/guest/init $@ $(GUEST)/diskcheck
 
+# A whole Debian on a disk: a minute or two of work, so not part of `all`. `make run` and `make test` want it.
+$(GUEST)/debian-disk.img: ctl-dom/guest/mkdisk.sh
+	@echo '  DISK $@'
+	ctl-dom/guest/mkdisk.sh $@
+disk: $(GUEST)/debian-disk.img
+.PHONY: disk
+
 # Debian's GRUB for PVH guests, packaged as one image: it looks for /boot/grub/grub.cfg on the guest's own disks.
 GRUB_IMAGE := /usr/lib/grub-xen/grub-i386-xen_pvh.bin
 

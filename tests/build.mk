@@ -25,7 +25,7 @@ test:
 
 run:
 	tests/setup.sh
-	$(MAKE) all
+	$(MAKE) all disk
 	tests/system/run-qemu.sh
 
 .SECONDARY:

@@ -9,7 +9,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 passed=0 failed=0
 
-make -j"$(nproc)" all || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
+make -j"$(nproc)" all disk || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
 
 make -j"$(nproc)" unit 2>&1 | tee "$log"
 line=$(grep -E '^unit: [0-9]+ passed, [0-9]+ failed$' "$log" | tail -1)

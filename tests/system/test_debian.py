@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""GRUB as a guest, and with it a whole Debian that boots from its own disk: login, network, fio, reboot, power-off."""
+import re
+import time
+
+from machine import BUILD, Failed, Machine, check, run
+
+SHELL = r"root@debian-disk:~# "
+DEBIAN_DISK = BUILD / "guest/debian-disk.img"
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# Two minutes on an idle machine; the bound is for hangs.
+LOGIN = 400
+
+
+def machine(name, **kw):
+    return Machine(name, disk=f"{DEBIAN_DISK},snapshot=on", **kw)
+
+
+def grub_prompt():
+    """Without a disk GRUB comes to its prompt: console, memory map, time, reboot."""
+    with Machine("grub") as m:
+        m.boot()
+        m.cmd("create grubtest", 60)
+        m.send("console grubtest\r")
+        m.expect(r"grub> ", 60)
+        m.send("lsmmap\r")
+        m.expect(r"base_addr = 0x0, length = 0xa0000, available RAM", 20)
+        m.expect(r"base_addr = 0xa0000, length = 0x60000, reserved RAM", 20)
+        m.expect(r"base_addr = 0x100000, length = 0x3f00000, available RAM", 20)
+        m.expect(r"base_addr = 0xffff0000, length = 0x10000, reserved RAM", 20)
+        m.expect(r"grub> ", 20)
+        start = time.monotonic()
+        m.send("sleep 2\r")
+        m.expect(r"grub> ", 30)
+        took = time.monotonic() - start
+        check(took > 1.8, f"two seconds of GRUB took {took:.1f} s")
+        m.send("reboot\r")
+        m.prompt(30)
+        check("grubtest" not in m.cmd("list"), "grubtest is still there")
+        check("no crashes" in m.cmd("crashes"), "something crashed")
+
+
+def login(m):
+    m.expect(r"login: ", LOGIN)
+    m.send("root\r")
+    m.expect(SHELL, 60)
+
+
+def sh(m, line, timeout=60):
+    """One command in the guest; its output, and a failure unless its status is 0."""
+    m.send(f"{line}; echo st''atus=$?\r")
+    status = m.expect(r"status=(\d+)", timeout).group(1)
+    text = ANSI.sub("", m.sp.before).replace("\r", "").split("\n", 1)[-1]
+    m.expect(SHELL, 20)
+    if status != "0":
+        raise Failed(f"{line!r} ended with {status}: {text}")
+    return text
+
+
+def fio(m, name, where, size):
+    return sh(m, f"fio --name={name} {where} --size={size} --rw=randwrite --bs=4k-32k --ioengine=libaio --direct=1 "
+                 "--iodepth=8 --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse > /dev/null", 240)
+
+
+def disk():
+    """Boot through GRUB from a volume; fio on ext4 and on a raw volume; reboot; power-off."""
+    with machine("debian-disk") as m:
+        m.boot()
+        m.cmd("destroy debian")
+        out = m.cmd("create debian-disk disk=['phy:blk0:root,xvda,w','phy:blk0:data1,xvdb,w']", 90)
+        check("created as domain" in out, f"create: {out}")
+        m.send("console debian-disk\r")
+        login(m)
+        check("6.1." in sh(m, "uname -r"), "another kernel")
+        check("/dev/xvda" in sh(m, "findmnt -no SOURCE /"), "the root is not on xvda")
+        sh(m, "ping -c 3 10.0.2.2")
+        fio(m, "ext4", "--filename=/root/fio.bin", "16m")
+        fio(m, "raw", "--filename=/dev/xvdb", "16m")
+        check(sh(m, "dmesg | grep -c -e 'I/O error' -e 'EXT4-fs error' || true").strip() == "0", "errors in the log")
+        sh(m, "echo here > /root/mark")
+        m.send("reboot\r")
+        m.expect(r"debian-disk: reboots, restarting", 120)
+        m.expect(r"debian-disk: started again as domain", 60)
+        m.send("\r")
+        m.prompt()
+        m.send("console debian-disk\r")
+        login(m)
+        check("here" in sh(m, "cat /root/mark"), "what was written before the reboot is gone")
+        m.send("poweroff\r")
+        m.prompt(120)
+        check("debian-disk" not in m.cmd("list"), "it is still there after its power-off")
+        check("no crashes" in m.cmd("crashes"), "something crashed")
+
+
+def whole_disk():
+    """The same Debian from the whole disk: GRUB reads the partition table, Linux finds its root by label."""
+    with machine("debian-whole") as m:
+        m.boot()
+        m.cmd("create debian-disk vif=[] disk=['phy:blk0:,xvda,w']", 90)
+        m.send("console debian-disk\r")
+        login(m)
+        check("/dev/xvda1" in sh(m, "findmnt -no SOURCE /"), "the root is not on xvda1")
+        m.send("poweroff\r")
+        m.prompt(120)
+
+
+if __name__ == "__main__":
+    run([("grub-prompt", grub_prompt), ("debian-disk", disk), ("debian-whole-disk", whole_disk)])

@@ -90,6 +90,9 @@ def kill_test():
         for i in range(1, CRASHES + 1):
             crash(m, i)
             time.sleep(0.3)
+        m.send("crash --hang blk0\r")
+        m.expect(rf"blk0: [^\n]*restarted in[^\n]*restart {CRASHES + 1}\r", 60)
+        m.cmd("list")
         m.console("disked")
         m.guest("touch /tmp/stop")
         out = ""
@@ -105,10 +108,31 @@ def kill_test():
         after = block_lines(m)
         check(after == before, f"the guest's kernel log has {after} lines about its disks, it had {before}")
         m.leave()
-        m.cmd("destroy disked")
-        volumes_show(m, r"^blk0:data1 +96 MiB +-")
-        out = m.cmd("create debian name=again memory=128 vif=[] disk=['phy:blk0:data1,xvda,w']", 60)
-        check("created as domain" in out, f"create after destroy: {out}")
+        again(m)
+
+
+LOAD = "rm -f /tmp/stop; diskcheck /dev/xvda 600 16 32 > /dev/null 2>&1 &"
+
+
+def again(m):
+    """Whoever ends in the middle of his requests leaves the volume to the next one at once."""
+    m.console("disked")
+    m.guest(LOAD)
+    m.leave()
+    m.cmd("destroy disked")
+    out = m.cmd("create debian name=again memory=128 vif=[] disk=['phy:blk0:data1,xvda,w']", 60)
+    check("created as domain" in out, f"create after destroy: {out}")
+    volumes_show(m, r"^blk0:data1 +96 MiB +again:w$")
+    m.console("again")
+    m.guest(LOAD)
+    m.send("reboot -f\r")
+    m.expect(r"again: reboots, restarting", 60)
+    m.expect(r"again: started again as domain \d+", 60)
+    m.prompt()
+    m.console("again")
+    out, status = m.guest("dd if=/dev/xvda of=/dev/null bs=1M count=4")
+    check(status == 0, f"the disk after a reboot: {out}")
+    m.leave()
 
 
 def wait_for_net(m):

@@ -164,6 +164,14 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
     report_death(d, next);
 }
 
+/* Ends an instance as a crash would, so that the ordinary way back is taken. */
+static void give_up(const struct dom *d)
+{
+    struct bh_crash c = { .domid = d->id };
+
+    bh_control(BH_CTL_CRASH, &c);
+}
+
 static void look_at_service(struct dom *d, const struct bh_dominfo *di)
 {
     uint64_t now;
@@ -194,8 +202,10 @@ static void look_at_service(struct dom *d, const struct bh_dominfo *di)
         char last[80];
         d->report_by_ns = ~0ull;
         domcon_last_line(d, last, sizeof(last));
-        say("%s: runs, but has not said for 10 s that it serves%s%s", d->cfg.name,
-            last[0] ? "; its last line: " : "", last);
+        say("%s: runs, but has not said for 10 s that it serves%s%s%s", d->cfg.name,
+            last[0] ? "; its last line: " : "", last, d->instance ? "; it is restarted" : "");
+        if (d->instance) /* hung before it could arm its deadline: whom it served waits for it */
+            give_up(d);
     } else if (d->report_by_ns != ~0ull) {
         poll_soon();
     }

@@ -1,17 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Makes the disk of a whole Debian: mkdisk.sh OUT.img. GPT; partition "root" with ext4 (label "root"), Debian's own kernel,
-# systemd, fio and a grub.cfg of its own; partition "data1", empty. Root logs in on hvc0 without a password.
+# the cloud kernel beside it (key k in GRUB's menu), systemd, fio and a grub.cfg of its own; partition "data1", empty. Root
+# logs in on hvc0 without a password.
 # Packages come from the machine's own Debian sources. Needs root (for owners of files), no loop devices.
 set -eu
 out=$1
 here=$(cd "$(dirname "$0")" && pwd)
 die() { echo "mkdisk: $*" >&2; exit 1; }
-[ "$(id -u)" -eq 0 ] || exec sudo BH_OWNER="$(id -u):$(id -g)" "$here/${0##*/}" "$out"
+[ "$(id -u)" -eq 0 ] || exec sudo env BH_OWNER="$(id -u):$(id -g)" "$here/${0##*/}" "$out"
 
 ROOT_MIB=1400 DATA_MIB=256 START_MIB=1
 ROOT_UUID=b01c4ead-0000-4000-8000-000000000001 DATA_UUID=b01c4ead-0000-4000-8000-000000000002
-packages=linux-image-amd64,initramfs-tools,systemd-sysv,udev,dbus,fio,iproute2,iputils-ping,kmod,wget
+packages=linux-image-amd64,linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus,fio,iproute2,iputils-ping,kmod,wget
 
 mkdir -p "$(dirname "$out")"
 work=$(mktemp -d -p "${TMPDIR:-/var/tmp}" bh-disk.XXXXXX) # not in build/: make looks for *.d there
@@ -53,14 +54,22 @@ IPv6AcceptRA=no
 LinkLocalAddressing=no
 NET
 mkdir -p "$root/boot/grub"
-cat > "$root/boot/grub/grub.cfg" <<'GRUB'
-set timeout=1
-search --no-floppy --label root --set root
-menuentry Debian {
-    linux /vmlinuz root=LABEL=root ro console=hvc0 net.ifnames=0 quiet
-    initrd /initrd.img
+entry() { # TITLE RELEASE OPTIONS
+    cat <<GRUB
+menuentry "$1" $3 {
+    linux /boot/vmlinuz-$2 root=LABEL=root ro console=hvc0 net.ifnames=0 quiet
+    initrd /boot/initrd.img-$2
 }
 GRUB
+    [ -e "$root/boot/vmlinuz-$2" ] && [ -e "$root/boot/initrd.img-$2" ]
+}
+plain=$(cd "$root/lib/modules" && ls | grep -v cloud) cloud=$(cd "$root/lib/modules" && ls | grep cloud)
+{
+    echo 'set timeout=1'
+    echo 'search --no-floppy --label root --set root'
+    entry Debian "$plain" ''
+    entry 'Debian, cloud kernel' "$cloud" '--hotkey=k'
+} > "$root/boot/grub/grub.cfg"
 chroot "$root" passwd -q -d root
 chroot "$root" systemctl -q enable systemd-networkd
 # Nothing of the guest's own accord beside what a test asks of it.
@@ -68,7 +77,6 @@ chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db
     e2scrub_reap.service fstrim.timer systemd-networkd-wait-online.service
 rm -f "$root/etc/machine-id" "$root/var/lib/dbus/machine-id"
 chroot "$root" systemd-machine-id-setup > /dev/null 2>&1
-[ -e "$root/vmlinuz" ] && [ -e "$root/initrd.img" ]
 END
 chmod 755 "$work/early" "$work/late"
 

@@ -94,12 +94,16 @@ def disk():
 
 
 def whole_disk():
-    """The same Debian from the whole disk: GRUB reads the partition table, Linux finds its root by label."""
+    """The whole disk and another kernel: GRUB reads the partition table, Debian's cloud kernel finds its root by label."""
     with machine("debian-whole") as m:
         m.boot()
-        m.cmd("create debian-disk vif=[] disk=['phy:blk0:,xvda,w']", 90)
+        m.cmd("create debian-disk disk=['phy:blk0:,xvda,w']", 90)
         m.send("console debian-disk\r")
+        m.expect(r"will be executed automatically", 60)
+        m.send("k")
         login(m)
+        check("cloud" in sh(m, "uname -r"), "not the cloud kernel")
+        sh(m, "ping -c 3 10.0.2.2")
         check("/dev/xvda1" in sh(m, "findmnt -no SOURCE /"), "the root is not on xvda1")
         m.send("poweroff\r")
         m.prompt(120)

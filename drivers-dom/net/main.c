@@ -18,6 +18,8 @@
 #define SERVE_NS  2000000ull /* then timers and the store get their turn */
 #define UPLINK_WAIT_NS 5000000000ull
 
+_Static_assert(VNET_PORTS == SW_PORTS, "a share for each port");
+
 struct net net;
 static struct pkt pkts[PKT_NR];
 /* In .bss, which is zero frames that nobody has to touch: a restart neither clears nor searches for them. */
@@ -34,6 +36,7 @@ static void forward(void *arg, struct pkt *p)
     /* Each receiver would finish a blank checksum its own way, in the one buffer they share. */
     if ((p->flags & PKT_CSUM_BLANK) && (to & (to - 1)) && !pkt_csum_fill(p))
         return;
+    p->from = (uint8_t)from;
     if (to & 1u << SW_UPLINK)
         vnet_send(&net.uplink, p);
     for (to &= ~(1u << SW_UPLINK); to; to &= to - 1)
@@ -54,6 +57,7 @@ static bool serve_round(void)
     EACH_CONNECTED(v)
         on[nr_on++] = &v->nb;
     work += nb_collect(on, nr_on, b);
+    net.uplink.tx_share = (uint16_t)(nr_on ? VQ_SIZE / nr_on : VQ_SIZE);
     work += b->nr_sends;
     if (b->nr_copies || b->nr_sends)
         batch_flush(b);

@@ -26,7 +26,7 @@ struct pkt *pkt_alloc(struct pkt_pool *pool)
     pool->nr_free--;
     p->next = NULL;
     p->len = 0;
-    p->flags = 0;
+    p->flags = p->from = 0;
     p->refs = 1;
     return p;
 }

@@ -25,6 +25,7 @@ struct pkt {
     uint16_t csum_start, csum_offset; /* set by pkt_csum_find */
     uint8_t refs;
     uint8_t flags;     /* PKT_CSUM_* */
+    uint8_t from;      /* the switch port it came from */
 };
 
 struct pkt_pool {

@@ -83,6 +83,7 @@ const char *vnet_start(struct vnet *n, const struct keep_nic *k, struct pkt_pool
     memset(n, 0, sizeof(*n));
     n->pool = pool;
     n->sbdf = k->sbdf;
+    n->tx_share = VQ_SIZE;
     if (!virtio_pci_map(&n->dev, &k->regs))
         return "its registers cannot be mapped";
     const char *why = start(n, irq, arg);
@@ -133,6 +134,7 @@ static void tx_reclaim(struct vnet *n)
 {
     for (unsigned have = vring_pending(&n->tx.r); have; have--) {
         uint16_t id = (uint16_t)vq_used(&n->tx).id;
+        n->tx_held[n->tx.pkt[id]->from]--;
         pkt_put(n->pool, n->tx.pkt[id]);
         n->tx.pkt[id] = NULL;
         n->tx.free[n->tx.nr_free++] = id;
@@ -145,6 +147,12 @@ void vnet_send(struct vnet *n, struct pkt *p)
 
     if (!n->up)
         return;
+    if (!n->tx.nr_free || n->tx_held[p->from] >= n->tx_share)
+        tx_reclaim(n);
+    if (!n->tx.nr_free || n->tx_held[p->from] >= n->tx_share) {
+        n->tx_dropped++;
+        return;
+    }
     struct virtio_net_hdr *h = (struct virtio_net_hdr *)dma_start(p);
     *h = (struct virtio_net_hdr){.flags = 0};
     if (p->flags & PKT_CSUM_BLANK) {
@@ -156,12 +164,6 @@ void vnet_send(struct vnet *n, struct pkt *p)
         if (offload)
             *h = (struct virtio_net_hdr){.flags = VNET_HDR_NEEDS_CSUM, .csum_start = p->csum_start, .csum_offset = p->csum_offset};
     }
-    if (!n->tx.nr_free)
-        tx_reclaim(n);
-    if (!n->tx.nr_free) {
-        n->tx_dropped++;
-        return;
-    }
     unsigned len = p->len;
     if (len < ETH_MIN) { /* hardware wants whole frames; what lies behind must not be another guest's */
         memset(p->data + len, 0, ETH_MIN - len);
@@ -169,6 +171,7 @@ void vnet_send(struct vnet *n, struct pkt *p)
     }
     uint16_t id = n->tx.free[--n->tx.nr_free];
     n->tx.pkt[id] = pkt_get(p);
+    n->tx_held[p->from]++;
     n->tx.r.desc[id] = (struct vring_desc){(uint64_t)dma_start(p), (uint32_t)(HDR + len), 0, 0};
     vring_post(&n->tx.r, id);
     n->tx_packets++;

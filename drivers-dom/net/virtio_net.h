@@ -23,6 +23,8 @@
 struct virtio_net_hdr { uint8_t flags, gso_type; uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers; };
 _Static_assert(sizeof(struct virtio_net_hdr) == 12, "5.1.6");
 
+#define VNET_PORTS 16
+
 struct vq {
     struct vring r;
     struct pkt *pkt[VQ_SIZE];        /* by descriptor */
@@ -34,6 +36,9 @@ struct vnet {
     struct pkt_pool *pool;
     struct vq rx, tx;
     uint32_t sbdf;
+    /* Tx descriptors of each port, and how many one port may have: a port that sends more than the wire takes finds its own share
+     * full, not that of the others. */
+    uint16_t tx_held[VNET_PORTS], tx_share;
     bool up;
     uint64_t rx_packets, rx_dropped, tx_packets, tx_dropped;
 };
@@ -42,7 +47,7 @@ struct vnet {
 const char *vnet_start(struct vnet *n, const struct keep_nic *k, struct pkt_pool *pool, event_fn irq, void *arg);
 /* Frames that came in, at most `budget`; each is the callee's only for the call (pkt_get to keep it). Returns how many. */
 unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p), void *arg);
-void vnet_send(struct vnet *n, struct pkt *p); /* takes a reference of its own; drops when the queue is full */
+void vnet_send(struct vnet *n, struct pkt *p); /* takes a reference of its own; drops when the queue or p->from's share is full */
 void vnet_kick(struct vnet *n);                /* once a round: gives buffers back, tells the device what it waits for */
 bool vnet_arm(struct vnet *n);                 /* asks for an interrupt with the next frame; true: there is one already */
 bool vnet_sane(const struct vnet *n);          /* the device does not ask for a reset */

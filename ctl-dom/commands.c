@@ -62,6 +62,10 @@ static void on_domid(const char *name, unsigned op, const char *what)
         out("%s\n", e.s);
         return;
     }
+    if (op == BH_CTL_PAUSE && d->id == BH_DOMID_STORE) {
+        out("%s: every other domain needs it, also this one: it goes on\n", d->cfg.name);
+        return;
+    }
     struct bh_dominfo di = { .domid = d->id };
     if (op == BH_CTL_UNPAUSE && !bh_control(BH_CTL_INFO, &di) && !(di.flags & BH_DI_PAUSED)) {
         out("%s: is not paused\n", d->cfg.name);

@@ -36,6 +36,7 @@ def shell():
                 ("restart debian", r"debian.*restart"),
                 ("crash nosuch", r"nosuch"),
                 ("pause", r"pause"),
+                ("pause store", r"store.*needs"),
                 ("frobnicate", r"frobnicate"),
                 ("x" * 3000, r"x{20}"),
                 ("create debian name='", r"quote|'"),

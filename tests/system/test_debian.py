@@ -94,19 +94,31 @@ def disk():
 
 
 def whole_disk():
-    """The whole disk and another kernel: GRUB reads the partition table, Debian's cloud kernel finds its root by label."""
+    """The whole disk and another kernel: GRUB reads the partition table, Debian's cloud kernel finds its root by label.
+    blk0 is crashed all the while: GRUB reading, the hand-over of the vbd, Linux mounting and booting."""
     with machine("debian-whole") as m:
         m.boot()
         m.cmd("create debian-disk disk=['phy:blk0:,xvda,w']", 90)
         m.send("console debian-disk\r")
         m.expect(r"will be executed automatically", 60)
         m.send("k")
+        m.leave()
+        end, crashes = time.monotonic() + 45, 0
+        while time.monotonic() < end:
+            m.cmd("crash --inject blk0")
+            crashes += 1
+            time.sleep(0.5)
+        m.send("console debian-disk\r\r")
         login(m)
+        check(sh(m, "dmesg | grep -c -e 'I/O error' -e 'EXT4-fs error' -e 'blkfront.*broken' || true").strip() == "0",
+              "errors in the log")
         check("cloud" in sh(m, "uname -r"), "not the cloud kernel")
         sh(m, "ping -c 3 10.0.2.2")
         check("/dev/xvda1" in sh(m, "findmnt -no SOURCE /"), "the root is not on xvda1")
         m.send("poweroff\r")
         m.prompt(120)
+        restarts = int(re.search(r"^blk0 .* (\d+)\s*$", m.cmd("list"), re.M).group(1))
+        check(crashes - 3 <= restarts <= crashes, f"{crashes} crashes, {restarts} restarts")
 
 
 if __name__ == "__main__":

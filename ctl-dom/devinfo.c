@@ -48,7 +48,8 @@ static void volume_row(const struct dom *b, char *text)
 
 static int by_number(const void *a, const void *b)
 {
-    unsigned long x = strtoul(*(char *const *)a, NULL, 10), y = strtoul(*(char *const *)b, NULL, 10);
+    unsigned long x = strtoul(*(char *const *)a, NULL, 10);
+    unsigned long y = strtoul(*(char *const *)b, NULL, 10);
 
     return x < y ? -1 : x > y;
 }
@@ -128,8 +129,8 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
     char *mac = xs_read(0, path);
     out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac ? mac : "?",
         v->devid, number_at(fe, "state"), queue_number(fe, "event-channel", "event-channel-tx"),
-        queue_number(fe, "tx-ring-ref", "tx-ring-ref"), queue_number(fe, "rx-ring-ref", "rx-ring-ref"),
-        be);
+        queue_number(fe, "tx-ring-ref", "tx-ring-ref"),
+        queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be);
     free(mac);
 }
 

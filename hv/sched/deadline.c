@@ -3,9 +3,10 @@
  * Timers that watch a domain: the hang deadline of service domains (restart.md 8), SCHEDOP_watchdog of guests, and the
  * crashes that tests inject.
  *
- * Hang deadline: a timer looks four times in the time allowed. A look counts when the domain is sealed and not paused, has an
- * event pending, and has had CPU time since the last kick (or sleeps through the event, or is made to hang on purpose). Four such
- * looks in a row without a kick are a missed deadline. An idle domain, and one that got no CPU, is never blamed.
+ * Hang deadline: a timer looks four times in the time allowed. A look counts when the domain is sealed and not paused, and either
+ * sleeps through a pending event, or runs (or would, but is made to hang on purpose) and has had CPU time since the last kick. Who
+ * runs need not have an event pending: who polls a ring has asked his peers for none, so a loop there would never be noticed. Four
+ * such looks in a row without a kick are a missed deadline. An idle domain, and one that got no CPU, is never blamed.
  */
 #include "sched/sched.h"
 #include <xen/sched.h>
@@ -28,9 +29,9 @@ static void arm(struct domain *d, struct timer *t, uint64_t when)
 static bool suspicious(struct domain *d)
 {
     struct vcpu *v = vcpu0(d);
-    if (!v->info || !v->info->evtchn_upcall_pending)
-        return false;
-    if (d->hang || READ_ONCE(v->state) == VCPU_BLOCKED)
+    if (READ_ONCE(v->state) == VCPU_BLOCKED)
+        return v->info && v->info->evtchn_upcall_pending;
+    if (d->hang)
         return true;
     return domain_cpu_ns(d) - d->deadline_cpu_ns > d->deadline_ms * NS_PER_MS / 16;
 }

@@ -406,13 +406,9 @@ static void init_and_sipi(void **state)
 static void deadline_hits_only_the_hung(void **state)
 {
     (void)state;
-    uint64_t start = shim_now_ns;
+    uint64_t start;
     deadline_kick(&dom[0], 200);
     online(0, 0);
-    until(start + 1000 * MS); /* busy, but no event waits */
-    assert_null(crashed);
-    vc[0].info->evtchn_upcall_pending = 1;
-    start = shim_now_ns;
     for (int i = 0; i < 20; i++) { /* works, kicks */
         until(shim_now_ns + 100 * MS);
         deadline_kick(&dom[0], 200);
@@ -450,11 +446,23 @@ static void hang_misses_the_deadline(void **state)
     (void)state;
     online(0, 0);
     deadline_kick(&dom[0], 200);
+    vc[0].state = VCPU_BLOCKED;
     sched_hang(&dom[0]);
     assert_int_equal(cpus[0]->rq_len, 0);
     until(shim_now_ns + 500 * MS);
-    assert_null(crashed); /* nothing waits for it */
+    assert_null(crashed); /* it slept, and nothing waits for it */
     vc[0].info->evtchn_upcall_pending = 1;
+    until(shim_now_ns + 260 * MS);
+    assert_ptr_equal(crashed, &dom[0]);
+}
+
+/* It was looking at rings, so its peers send no events: nothing will ever be pending. */
+static void hang_in_a_poll_loop_misses_the_deadline(void **state)
+{
+    (void)state;
+    online(0, 0);
+    deadline_kick(&dom[0], 200);
+    sched_hang(&dom[0]);
     until(shim_now_ns + 260 * MS);
     assert_ptr_equal(crashed, &dom[0]);
 }
@@ -522,6 +530,7 @@ int main(void)
         T(idle_cpu_takes_waiting_work), T(one_ipi_and_only_where_it_helps), T(no_lost_wake), T(pause_counts),
         T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(deadline_hits_only_the_hung),
         T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
+        T(hang_in_a_poll_loop_misses_the_deadline),
         T(injects_while_running_and_while_asleep), T(cancel_disarms_everything), T(watchdogs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,6 +84,11 @@ def main():
         m.boot()
         say(f"QEMU start to the core's first line {first - start:.2f} s, first line to the prompt "
             f"{time.monotonic() - first:.2f} s")
+        info = m.cmd("info")
+        core, total = (int(re.search(rf"{key}\s*: (\d+)", info).group(1)) for key in ("core_memory_kib", "total_memory"))
+        say(f"core's own memory {core // 1024} MiB of {total} MiB (limit 2 % and 16 MiB: {total // 50 + 16} MiB); service domains, MiB: "
+            + ", ".join(f"{name} {mem}" for name, mem in re.findall(r"^(\w+) +\d+ +(\d+) ", m.cmd("list"), re.M)
+                        if name != "debian"))
         begin = time.monotonic()
         m.send("create debian2 name=second vcpus=1\r")
         m.prompt(120)

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """`make measurements`: writes docs/measurements.md from the tree, the images in build/ and build/bench.txt (make bench)."""
+import os
 import pathlib
 import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build"
+BUILD = pathlib.Path(os.environ.get("BH_BUILD", ROOT / "build"))
 XEN = """| what | Xen 4.17, same QEMU |
 |---|---|
 | exit round trip | 25 us |
@@ -46,13 +47,13 @@ def main():
              "there vary from run to run by tens of per cent; compare within one run.", "",
              "## Size", "", "| image | file | loaded, KiB | in memory, KiB | limit |", "|---|---|---|---|---|"]
     for name, limit in (("bulkhead", "512 KiB"), ("control", "1 MiB"), ("store", "1 MiB"), ("pciback", "1 MiB"),
-                        ("net", "1 MiB")):
+                        ("net", "1 MiB"), ("blk", "1 MiB")):
         elf = BUILD / f"{name}.elf"
         if elf.exists():
             file, mem = loaded(elf)
             lines.append(f"| {name} | {elf.stat().st_size // 1024} KiB | {file // 1024} | {mem // 1024} | {limit} |")
     lines += ["", "| part | code lines |", "|---|---|"]
-    for folder in ("hv", "domains", "xenstore-lite", "ctl-dom", "pciback", "drivers-dom/net", "tests"):
+    for folder in ("hv", "domains", "xenstore-lite", "ctl-dom", "pciback", "drivers-dom/net", "drivers-dom/blk", "tests"):
         lines.append(f"| {folder}/ | {code_lines(sources(folder))} |")
     bench = BUILD / "bench.txt"
     lines += ["", "## Time", ""]

@@ -56,14 +56,14 @@ def qemu_command(iso, serial, cpus=2, mem=2048, uefi=False, cpu="max,-smap", iom
     return cmd + list(extra)
 
 
-def make_iso(name, cmdline=CMDLINE, control=None, bundle=None):
+def make_iso(name, cmdline=CMDLINE, control=None, bundle=None, multiboot=2):
     """A variant of the ISO with its own command line, control domain or bundle ("none" leaves the module out)."""
     out = LOGS / f"{name}.iso"
     LOGS.mkdir(parents=True, exist_ok=True)
     control = control or BUILD / "control.elf"
     bundle = bundle or BUILD / "bundle.itb"
     subprocess.run([str(ROOT / "tests/system/mkiso.sh"), str(out), cmdline, str(control), str(bundle)], check=True,
-                   env={**os.environ, "CORE": str(BUILD / "bulkhead.elf")},
+                   env={**os.environ, "CORE": str(BUILD / "bulkhead.elf"), "MULTIBOOT": str(multiboot)},
                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
     return out
 
@@ -200,6 +200,21 @@ def check(cond, what):
         raise Failed(what)
 
 
+# docs/known-issues.md, 1: a guest's rip that lies in the core's own image cannot be the guest's doing, nor a test's.
+HOST_STATE_IN_GUEST = re.compile(r"the control domain is dead: [^\n]*rip ffffffff80")
+
+
+def once_more(name, fn):
+    """Runs fn; again, and says so, if the machine died of known issue 1."""
+    try:
+        fn()
+    except Failed as e:
+        if not HOST_STATE_IN_GUEST.search(str(e)):
+            raise
+        print(f"# {name}: met known issue 1 (docs/known-issues.md), tried once more:\n{e}", flush=True)
+        fn()
+
+
 def run(cases):
     """Runs (name, function) pairs, prints ok/not ok lines, exits 1 if any failed."""
     failed = 0
@@ -209,7 +224,7 @@ def run(cases):
             continue
         start = time.monotonic()
         try:
-            fn()
+            once_more(name, fn)
         except Failed as e:
             failed += 1
             print(f"not ok {name} ({time.monotonic() - start:.0f} s): {e}", flush=True)

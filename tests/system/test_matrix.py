@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """BIOS and UEFI with 1, 2 and 4 CPUs: boot, five restarts under traffic, the guest goes on."""
-from machine import Machine, check, make_www, run
+from machine import Machine, check, make_iso, make_www, run
 
 
 def case(uefi, cpus):
@@ -24,6 +24,12 @@ def case(uefi, cpus):
         m.leave()
 
 
+def multiboot1():
+    with Machine("multiboot1", iso=make_iso("multiboot1", multiboot=1)) as m:
+        m.boot()
+        check("net0" in m.cmd("list"), "booted by Multiboot 1, but net0 is not there")
+
+
 if __name__ == "__main__":
-    run([(f"matrix-{'uefi' if uefi else 'bios'}-{cpus}cpu", lambda u=uefi, c=cpus: case(u, c))
+    run([("multiboot1", multiboot1)] + [(f"matrix-{'uefi' if uefi else 'bios'}-{cpus}cpu", lambda u=uefi, c=cpus: case(u, c))
          for uefi in (False, True) for cpus in (1, 2, 4)])

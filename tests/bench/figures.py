@@ -58,7 +58,9 @@ def main():
     bench = BUILD / "bench.txt"
     lines += ["", "## Time", ""]
     lines += ["    " + x for x in bench.read_text().splitlines()] if bench.exists() else ["(no bench run yet)"]
-    lines += ["", "For comparison:", "", XEN]
+    lines += ["", "The outage that the guest sees is the longest silence around a crash less the ping's interval; packets that were in flight are lost,",
+              "so the next round trip counts too, and the pauses of the shared machine (the line without a crash) are in it. From the crash",
+              "to the word `adopted` is the supervisor's total.", "", "For comparison:", "", XEN]
     (ROOT / "docs/measurements.md").write_text("\n".join(lines))
 
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The 16550 UART. Received bytes go to a ring of their own under rx_lock, from the interrupt and from serial_read alike (so
- * that input works, if slower, where the interrupt is lost). A full ring drops the newest bytes.
+ * that input works, if slower, where the interrupt is lost). What a full ring cannot take stays in the UART, whose sender may
+ * wait; serial_read makes room and takes it, so that the line falls and the next byte makes an edge again.
  */
 #include "lib/serial.h"
 #include "irq/irq.h"
@@ -80,10 +81,8 @@ static bool receive(void)
 {
     bool got = false;
     spin_lock(&rx_lock);
-    for (unsigned i = 0; i < 256 && (reg_in(REG_LSR) & LSR_RX); i++) {
-        char c = (char)reg_in(REG_DATA);
-        if (rx_in - rx_out < RX_RING)
-            rx_ring[rx_in++ % RX_RING] = c;
+    for (unsigned i = 0; i < 256 && rx_in - rx_out < RX_RING && (reg_in(REG_LSR) & LSR_RX); i++) {
+        rx_ring[rx_in++ % RX_RING] = (char)reg_in(REG_DATA);
         got = true;
     }
     spin_unlock(&rx_lock);

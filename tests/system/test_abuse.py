@@ -16,10 +16,10 @@ def listed(m, name):
     return row.group(0) if row else None
 
 
-def ping(m, count=20):
-    """Pings the gateway from the guest; returns received, mean round trip in ms."""
+def ping(m, count=20, to="10.0.2.2"):
+    """Pings the gateway, or somebody else, from the guest; returns received, mean round trip in ms."""
     m.console("debian")
-    out, _ = m.guest(f"ping -c {count} -i 0.2 -W 2 10.0.2.2 | tail -2; echo", 60)
+    out, _ = m.guest(f"ping -c {count} -i 0.2 -W 2 {to} | tail -2; echo", 60)
     m.leave()
     got = re.search(r"(\d+) received", out)
     rtt = re.search(r"= [\d.]+/([\d.]+)/", out)
@@ -96,6 +96,7 @@ def holder_stands_still():
         m.send("console echo\r")
         m.expect("echo: ready", 20)
         m.leave()
+        check(any(ping(m, 1, "10.0.2.30")[0] for _ in range(20)), "net0 never connected the guest")  # it holds the rings now
         m.cmd("pause net0")
         m.cmd("destroy echo", 30)
         check(listed(m, "echo"), "net0 is paused, and still nothing of the guest is left")

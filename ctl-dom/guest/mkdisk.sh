@@ -12,7 +12,7 @@ die() { echo "mkdisk: $*" >&2; exit 1; }
 
 ROOT_MIB=1400 DATA_MIB=256 START_MIB=1
 ROOT_UUID=b01c4ead-0000-4000-8000-000000000001 DATA_UUID=b01c4ead-0000-4000-8000-000000000002
-packages=linux-image-amd64,linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus,fio,iproute2,iputils-ping,kmod,wget
+packages=linux-image-amd64,linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus,fio,iproute2,iputils-ping,kmod,wget,kexec-tools
 
 mkdir -p "$(dirname "$out")"
 work=$(mktemp -d -p "${TMPDIR:-/var/tmp}" bh-disk.XXXXXX) # not in build/: make looks for *.d there
@@ -75,6 +75,7 @@ chroot "$root" systemctl -q enable systemd-networkd
 # Nothing of the guest's own accord beside what a test asks of it.
 chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
     e2scrub_reap.service fstrim.timer systemd-networkd-wait-online.service
+echo 'LOAD_KEXEC=false' > "$root/etc/default/kexec" # reboot means reboot; who wants kexec says so
 rm -f "$root/etc/machine-id" "$root/var/lib/dbus/machine-id"
 chroot "$root" systemd-machine-id-setup > /dev/null 2>&1
 END

@@ -158,6 +158,8 @@ void pci_nodes(struct txn *t, struct dom *d, void *arg);
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH]);
 int store_wait_backends(const struct dom *d, struct errbuf *e);
 void devs_close(const struct dom *d);                   /* also takes the back-ends' nodes away */
+/* The same devices again, from the beginning: for the next kernel of a guest that stands still. */
+int devs_renew(struct dom *d, struct errbuf *e);
 struct dom *devs_disk_user(const struct dom *b);
 /* b runs, and is not the instance that its front-ends know: they are plugged again. */
 void devs_driver_up(struct dom *b);

@@ -304,6 +304,28 @@ void devs_close(const struct dom *d)
     }
 }
 
+/* --- the next kernel -------------------------------------------------------------------------- */
+static void renew_nodes(struct txn *t, struct dom *d, void *arg)
+{
+    char be[DEV_PATH], fe[DEV_PATH];
+
+    (void)arg;
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        dev_paths(d, &d->dev[i], be, fe);
+        no_node(t, "%s", be);
+        no_node(t, "%s", fe);
+        dev_nodes(t, d, &d->dev[i]);
+        d->dev[i].replug = d->dev[i].stalled = false;
+    }
+}
+
+int devs_renew(struct dom *d, struct errbuf *e)
+{
+    devs_close(d);
+    int rc = commit(d, renew_nodes, NULL, e);
+    return rc ? rc : store_wait_backends(d, e);
+}
+
 /* --- plugging again --------------------------------------------------------------------------- */
 static void replug_nodes(struct txn *t, struct dom *d, void *arg)
 {

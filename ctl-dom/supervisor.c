@@ -352,6 +352,30 @@ static void start_again(struct dom *d)
         say("%s: started again as domain %u", cfg.name, made->id);
 }
 
+/* kexec. The next kernel finds its devices as the first one did, whatever that left of them. */
+static void next_kernel(struct dom *d)
+{
+    struct bh_domid id = { .domid = d->id };
+    struct errbuf e;
+
+    d->reported = true; /* until it runs again */
+    say("%s: soft reset, its next kernel starts", d->cfg.name);
+    int rc = store_introduce(d); /* watches and transactions of the last kernel */
+    if (rc)
+        fail(&e, rc, "%s: store: %s", d->cfg.name, errno_text(rc));
+    else
+        rc = devs_renew(d, &e);
+    if (rc)
+        say("%s", e.s); /* it has what it can have */
+    d->started_ns = now_ns();
+    d->reported = false;
+    rc = (int)bh_control(BH_CTL_SOFT_RESET, &id);
+    if (!rc)
+        return;
+    say("%s: soft reset: %s, destroyed", d->cfg.name, errno_text(rc));
+    dom_destroy(d, &e);
+}
+
 static void guest_ended(struct dom *d, const struct bh_dominfo *di)
 {
     bool crashed = di->state == BH_DOM_CRASHED || di->shutdown_reason == SHUTDOWN_crash ||
@@ -361,6 +385,11 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
                                                                       : d->cfg.on_poweroff;
     struct errbuf e;
 
+    if (di->state == BH_DOM_SHUTDOWN && di->shutdown_reason == SHUTDOWN_soft_reset &&
+        now_ns() - d->started_ns >= MIN_LIFE_NS) {
+        next_kernel(d);
+        return;
+    }
     d->reported = true;
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;

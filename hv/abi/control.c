@@ -157,6 +157,19 @@ static long op_restart(union control_arg *a, gaddr_t arg)
     return rc;
 }
 
+static long op_soft_reset(union control_arg *a, gaddr_t arg)
+{
+    struct domain *d;
+
+    (void)arg;
+    int rc = target_lock(a->domid.domid, &d);
+    if (rc)
+        return rc;
+    rc = domain_soft_reset(d);
+    target_unlock(d);
+    return rc;
+}
+
 static long op_crash(union control_arg *a, gaddr_t arg)
 {
     struct domain *d;
@@ -404,6 +417,7 @@ static const struct control_row {
     [BH_CTL_MACHINE]     = { "machine", sizeof(struct bh_machine), PRIV_MACHINE, 0, control_machine },
     [BH_CTL_SCHED]       = { "sched", 0, PRIV_SCHED, 0, op_sched },
     [BH_CTL_PROTECT]     = { "protect", sizeof(struct bh_protect), PRIV_BUILD, 0, op_protect },
+    [BH_CTL_SOFT_RESET]  = { "soft_reset", sizeof(struct bh_domid), PRIV_RESTART, 0, op_soft_reset },
 };
 
 long do_control_op(uint64_t op, gaddr_t arg)

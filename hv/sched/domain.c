@@ -392,8 +392,9 @@ void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, c
 
 void domain_shutdown(struct domain *d, uint32_t reason)
 {
+    struct vcpu *v = this_cpu()->current;
+
     if (reason == SHUTDOWN_crash) {
-        struct vcpu *v = this_cpu()->current;
         domain_crash(d, v && v->domain == d ? v : NULL, BH_CAUSE_SHUTDOWN_CRASH, "said it crashed");
         return;
     }
@@ -408,6 +409,7 @@ void domain_shutdown(struct domain *d, uint32_t reason)
     if (first) {
         d->state = BH_DOM_SHUTDOWN;
         d->shutdown_reason = reason;
+        d->shutdown_vcpu = v && v->domain == d ? v->id : 0;
     }
     spin_unlock(&d->lock);
     if (!first)

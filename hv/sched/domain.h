@@ -58,6 +58,7 @@ struct domain {
     uint32_t pause_count;           /* L: BH_CTL_PAUSE */
     bool once_sealed;               /* L: keep pages may not be written any more */
     uint32_t shutdown_reason;       /* L */
+    uint32_t shutdown_vcpu;         /* L: who said it */
     struct bh_report report;        /* L */
     uint64_t instance, crash_ns, restart_ns, unpause_ns, dma_ns, adopted_ns; /* L */
     bool adopted;
@@ -121,6 +122,7 @@ static inline __must_check int domain_populate(struct domain *d, uint64_t gfn, u
 /* BH_CTL_PROTECT; *done pages were made before. sched/restart.c; HC_AGAIN until done */
 int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
 int domain_restart(struct domain *d, uint32_t flags) __must_check; /* BH_RESTART_*; sched/restart.c; HC_AGAIN until done */
+int domain_soft_reset(struct domain *d) __must_check; /* BH_CTL_SOFT_RESET; sched/restart.c; HC_AGAIN until done */
 int domain_destroy(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */
 /* Destroyed domains whose last frame came back leave the list; the control operations call it. sched/restart.c */
 void domain_reap(void);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Restart in place and destroy: both are lists of stages, walked under d->op_lock (held by the caller), resumed by HC_AGAIN
+ * Restart in place, soft reset and destroy: all are lists of stages, walked under d->op_lock (held by the caller), resumed by HC_AGAIN
  * at d->op_stage and d->op_cursor. Restart leaves the slot as docs say: domid, limits, devices, slot pages and ports, grant
  * entries 0 and 1, keep pages, accounting, and the immutable pages, in which nothing can have changed; everything else is
- * new. A destroy takes over a restart that has begun.
+ * new. A soft reset is what a guest's kexec asks for: the same domain and its memory, for the next kernel. A destroy takes over
+ * either that has begun.
  *
  * From the first stage on the state is not RUNNING, so no vCPU is entered, and a crash is not taken notice of any more.
  */
 #include "lib/types.h"
 #include <xen/hvm/params.h>
+#include <xen/sched.h>
 #include "irq/evtchn.h"
 #include "irq/pirq.h"
 #include "lib/print.h"
@@ -26,7 +28,7 @@ struct stage {
     int (*fn)(struct domain *d, uint64_t *cursor); /* 0: done; HC_AGAIN: call again; or an error that leaves it here */
 };
 
-/* --- stages of both ----------------------------------------------------------------------------------- */
+/* --- stages of all ----------------------------------------------------------------------------------- */
 static int stage_stop(struct domain *d, uint64_t *cursor)
 {
     (void)cursor;
@@ -294,6 +296,81 @@ static const struct stage restart_stages[] = {
     { "redirect", stage_redirect }, { "clear", stage_clear }, { "fill", stage_fill },     { "finish", stage_finish },
 };
 
+/* --- soft reset --------------------------------------------------------------------------------------------- */
+/* Who asked goes on where it is; the others are in the old kernel's halt loop, whose memory is the next one's. */
+static int stage_forget(struct domain *d, uint64_t *cursor)
+{
+    (void)cursor;
+    sched_timers_cancel(d);
+    for (uint32_t i = 0; i < d->nr_vcpus; i++) {
+        if (i == d->shutdown_vcpu) {
+            vcpu_unregister(d->vcpu[i]);
+        } else {
+            vcpu_reset(d->vcpu[i]);
+            d->vcpu[i]->wait_sipi = 1;
+        }
+    }
+    return 0;
+}
+
+/* A page of the core leaves the p2m; where the builder had put RAM, there is RAM again. */
+static int take_home(struct domain *d, uint64_t *where)
+{
+    gfn_t g = GFN(*where);
+    enum p2m_type t = P2M_NONE;
+    mfn_t old;
+    int rc;
+
+    if (g.v == ~0ull)
+        return 0;
+    (void)p2m_lookup(d, g, &t);
+    if (t == P2M_SHARED && in_extent(d, g.v)) {
+        mfn_t ram = frame_alloc(d, 0);
+        if (ram.v == INVALID_MFN.v)
+            return -ENOMEM;
+        rc = p2m_replace(d, g, ram, P2M_RAM, &old);
+        if (rc) {
+            frame_put(ram);
+            return rc;
+        }
+        pci_p2m_changed(d, g, ram, true);
+    } else if (t == P2M_SHARED && (rc = p2m_clear_only(d, g, 1u << P2M_SHARED, &old, &t))) {
+        return rc;
+    }
+    *where = ~0ull;
+    npt_flush(d);
+    return 0;
+}
+
+static int stage_home(struct domain *d, uint64_t *cursor)
+{
+    int rc = take_home(d, &d->shared_gfn);
+
+    (void)cursor;
+    for (unsigned i = 0; i < GRANT_MAX_FRAMES && !rc; i++)
+        rc = take_home(d, &d->grant.frame_gfn[i]);
+    return rc;
+}
+
+static int stage_resume(struct domain *d, uint64_t *cursor)
+{
+    (void)cursor;
+    clean_shared_info(d);
+    spin_lock(&d->lock);
+    d->hvm_param[HVM_PARAM_CALLBACK_IRQ] = 0;
+    d->callback_vector = 0;
+    if (d->state == BH_DOM_SHUTDOWN)
+        d->state = BH_DOM_RUNNING;
+    spin_unlock(&d->lock);
+    domain_recheck(d);
+    return 0;
+}
+
+static const struct stage soft_reset_stages[] = {
+    { "stop", stage_stop },         { "forget", stage_forget }, { "events", stage_events }, { "unmap", stage_unmap },
+    { "redirect", stage_redirect }, { "home", stage_home },     { "resume", stage_resume },
+};
+
 /* --- destroy --------------------------------------------------------------------------------------------- */
 static int stage_release(struct domain *d, uint64_t *cursor)
 {
@@ -369,6 +446,23 @@ int domain_restart(struct domain *d, uint32_t flags)
 
     if (!rc)
         rc = walk(d, restart_stages, ARRAY_SIZE(restart_stages));
+    if (!rc)
+        d->op_stage = 0;
+    return rc;
+}
+
+int domain_soft_reset(struct domain *d)
+{
+    bool may;
+
+    spin_lock(&d->lock);
+    may = d->state == BH_DOM_SHUTDOWN && d->shutdown_reason == SHUTDOWN_soft_reset && !(d->flags & BH_CREATE_RESTARTABLE);
+    if (may && !d->op_stage) {
+        d->op_cursor = 0;
+        d->op_stage = 1;
+    }
+    spin_unlock(&d->lock);
+    int rc = may ? walk(d, soft_reset_stages, ARRAY_SIZE(soft_reset_stages)) : -EINVAL;
     if (!rc)
         d->op_stage = 0;
     return rc;

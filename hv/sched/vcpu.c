@@ -74,14 +74,20 @@ void vcpu_free(struct vcpu *v)
     kfree(v, sizeof *v);
 }
 
-void vcpu_reset(struct vcpu *v)
+void vcpu_unregister(struct vcpu *v)
 {
     timer_cancel(&v->singleshot);
     timer_cancel(&v->poll_timer);
     evtchn_info_drop(v);
+    v->upcall_vector = 0;
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+    vcpu_unregister(v);
     v->sipi_vector = v->kicked = v->nmi_pending = v->poll_port = 0;
     v->phys_ptr = v->initialised = v->waiting = v->halted = v->poll_timed_out = false;
-    v->redo_len = v->upcall_vector = 0;
+    v->redo_len = 0;
     v->hc_op = v->hc_arg = v->hc_done = 0;
     v->npt_gen = 0;
     memset(&v->regs, 0, sizeof v->regs);

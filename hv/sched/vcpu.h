@@ -83,5 +83,7 @@ uint64_t vcpu_cpu_ns(const struct vcpu *v); /* CPU time, the running slice inclu
 /* Interrupts, NMI, start-up: something that ends HLT, SCHEDOP_block and the like. */
 bool vcpu_has_work(const struct vcpu *v);
 void vcpu_publish_time(struct vcpu_time_info *t); /* the constant pvclock record */
+/* Timers off, registrations dropped: vcpu_info is in shared_info again. The vCPU is stopped. */
+void vcpu_unregister(struct vcpu *v);
 /* Back to the state after creation: timers off, registrations dropped, offline. The vCPU is stopped. */
 void vcpu_reset(struct vcpu *v);

@@ -65,6 +65,7 @@ enum bh_control_op {
     BH_CTL_MACHINE,      /* struct bh_machine: power off, reboot */
     BH_CTL_SCHED,        /* struct bh_sched: weight, cap, affinity (reserved: -ENOSYS for now) */
     BH_CTL_PROTECT,      /* struct bh_protect; only under construction */
+    BH_CTL_SOFT_RESET,   /* struct bh_domid: see below */
     BH_NR_CTL_OPS
 };
 
@@ -179,6 +180,10 @@ struct bh_protect {
     uint16_t pad[3];
     uint64_t gfn, nr;
 };
+
+/* SOFT_RESET: a guest that said SHUTDOWN_soft_reset (<xen/sched.h>: kexec) runs on, on the vCPU that said it, as if newly made but
+ * for its memory, its slot pages and their ports: other vCPUs wait for INIT and SIPI, ports and registrations are gone, grants
+ * are revoked also from who has them mapped, RAM is where shared_info was. -EINVAL in any other state. */
 
 #define BH_CRASH_INJECT 1u /* at a random instruction within the next milliseconds; else at once */
 #define BH_CRASH_HANG   2u /* stop giving it CPU time, so that its deadline is missed */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The rings: see blkback.h for the round and the order that is kept. */
 #include "blkback.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SLOTS_AT 64u /* behind the indices, DEFINE_RING_TYPES */
@@ -374,4 +376,43 @@ void bb_detach(struct bb *bb, struct bb_disk *d)
     bb->turn = 0;
     memset(d->ring, 0, sizeof(d->ring));
     d->nr_rings = 0;
+}
+
+/* --- counters ---------------------------------------------------------------------------------------------- */
+
+_Static_assert(BB_STATS == 9, "nothing but counters");
+
+void bb_stats_add(struct bb_stats *to, const struct bb_stats *s)
+{
+    for (unsigned i = 0; i < BB_STATS; i++)
+        ((uint64_t *)to)[i] += ((const uint64_t *)s)[i];
+}
+
+uint64_t bb_stats_sum(const struct bb_stats *s)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < BB_STATS; i++)
+        sum += ((const uint64_t *)s)[i];
+    return sum;
+}
+
+void bb_stats_print(const struct bb_stats *s, char text[BB_STATS_TEXT])
+{
+    size_t n = 0;
+
+    for (unsigned i = 0; i < BB_STATS; i++)
+        n += (size_t)snprintf(text + n, BB_STATS_TEXT - n, "%s%lu", i ? " " : "", ((const uint64_t *)s)[i]);
+}
+
+void bb_stats_parse(struct bb_stats *s, const char *text)
+{
+    char *end;
+
+    memset(s, 0, sizeof(*s));
+    for (unsigned i = 0; i < BB_STATS; i++, text = end) {
+        ((uint64_t *)s)[i] = strtoul(text, &end, 10);
+        if (end == text)
+            break;
+    }
 }

@@ -52,9 +52,12 @@ struct bb_rate {
     uint64_t next;           /* the time when what was done so far is paid for */
 };
 
+/* Requests that were done; errors: the device or a grant copy failed; malformed: refused without looking further. */
 struct bb_stats {
     uint64_t reads, writes, flushes, discards, read_bytes, write_bytes, errors, malformed, replayed;
 };
+#define BB_STATS (sizeof(struct bb_stats) / sizeof(uint64_t))
+#define BB_STATS_TEXT (BB_STATS * 21)
 
 struct bb_disk {
     struct blkdev *dev;
@@ -130,6 +133,11 @@ const char *bb_adopt(struct bb *bb, struct bb_disk *d, const struct keep_conn *c
 /* Takes nothing new from now on. true: nothing is in flight any more, bb_detach may follow. */
 bool bb_close(struct bb_disk *d);
 void bb_detach(struct bb *bb, struct bb_disk *d);
+void bb_stats_add(struct bb_stats *to, const struct bb_stats *s);
+uint64_t bb_stats_sum(const struct bb_stats *s); /* grows whenever one of them does */
+/* As numbers in the order above with blanks between; what a text does not have is 0. */
+void bb_stats_print(const struct bb_stats *s, char text[BB_STATS_TEXT]);
+void bb_stats_parse(struct bb_stats *s, const char *text);
 
 /* One round; true if anything moved. */
 bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);

@@ -85,5 +85,7 @@ struct blk_driver {
     /* Reset, then DMA (BH_SVC_DMA_ENABLE), then interrupts (irq is called with each) and queues: restart.md 3. Bounded. NULL and
      * *out, or why not. */
     const char *(*start)(const struct blk_record *rec, event_fn irq, void *arg, struct blkdev **out);
+    /* Ends what start began, for good: no DMA, no more answers. Requests that it has are never done. */
+    void (*stop)(const struct blk_record *rec);
 };
 extern const struct blk_driver nvme_driver, virtio_blk_driver;

@@ -44,6 +44,13 @@ static inline void stuck_init(struct stuck *s, const char *what, const char *(*s
     *s = (struct stuck){.timer.fn = stuck_tick, .what = what, .sick = sick};
 }
 
+/* The controller was stopped: nothing comes back any more. */
+static inline void stuck_stop(struct stuck *s)
+{
+    dtimer_cancel(&s->timer);
+    s->in_flight = 0;
+}
+
 static inline void stuck_submitted(struct stuck *s)
 {
     s->in_flight++;

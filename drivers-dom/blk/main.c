@@ -75,7 +75,13 @@ static bool serve(void)
     }
 }
 
-static void idle(void) { (void)serve(); }
+/* Called while a store call waits. Events are taken too: one that stays pending would look like sleeping through it (the hang
+ * deadline), and the next one could not wake the call again. */
+static void idle(void)
+{
+    xs_idle_events();
+    (void)serve();
+}
 
 /* --- the controller ------------------------------------------------------------------------------------------- */
 
@@ -87,11 +93,16 @@ static struct blk_record *keep_dev;
 static uint64_t dev_since, dev_next;
 static struct dtimer dev_timer;
 
+static char refusal[160];
+
 static void dev_refuse(const char *why)
 {
     dev_state = DEV_REFUSED;
-    printf("%s: controller " PCI_FMT " refused: %s\n", self.name, PCI_ARGS(pci.sbdf), why);
+    snprintf(refusal, sizeof(refusal), "controller " PCI_FMT " refused: %s", PCI_ARGS(pci.sbdf), why);
+    printf("%s: %s\n", self.name, refusal);
 }
+
+const char *dev_problem(void) { return blk.dev ? volumes_problem() : dev_state == DEV_NONE ? "it has no controller" : refusal; }
 
 static void dev_irq(uint32_t port, void *arg)
 {
@@ -106,10 +117,15 @@ static const char *dev_start(const struct blk_record *rec)
     if (why)
         return why;
     if (d->max_bytes < 65536 || d->max_segs < 16 || (d->sector_size != 512 && d->sector_size != 4096))
-        return "it cannot do what blkback needs";
+        why = "it cannot do what blkback needs";
+    else
+        why = volumes_scan(d);
+    if (why) {
+        drivers[rec->driver]->stop(rec);
+        return why;
+    }
     blk.dev = d;
     dev_state = DEV_UP;
-    volumes_scan(d);
     return NULL;
 }
 
@@ -213,7 +229,23 @@ static bool begin(uint64_t start)
     return true;
 }
 
-/* Tells the store who uses what, when that may have changed. Returns when to try again, 0: nothing to say. */
+/* Tells the store what is wrong with our disk: "" if nothing is, which a former instance may have seen otherwise. */
+static int publish_problem(void)
+{
+    static char said[sizeof(refusal)] = "?";
+
+    if (!strcmp(said, dev_problem()))
+        return 0;
+    strlcpy(said, dev_problem(), sizeof(said));
+    int rc = xs_write(0, "error", said);
+    if (rc)
+        said[0] = '?';
+    return rc;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; }
+
+/* Tells the store who uses what, when that may have changed, and who did what. Returns when to come again, 0: nothing to say. */
 static uint64_t publish(bool changed)
 {
     static bool due = true;
@@ -221,10 +253,10 @@ static uint64_t publish(bool changed)
 
     due |= changed;
     if (due && now_ns() >= next) {
-        due = volumes_publish() != 0;
+        due = volumes_publish() || publish_problem();
         next = now_ns() + PUBLISH_NS;
     }
-    return due ? next : 0;
+    return earlier(due ? next : 0, vbds_say_stats());
 }
 
 int main(void)
@@ -249,8 +281,6 @@ int main(void)
         /* Calls to the store may have left work behind: look once more before sleeping. */
         if (blk.batch.nr_sends || bb_arm(&blk.bb, &blk.dev, blk.dev != NULL))
             quiet = false;
-        if (!until || (blk.bb.retry && blk.bb.retry < until))
-            until = blk.bb.retry;
-        event_wait(quiet ? until : 1);
+        event_wait(quiet ? earlier(until, blk.bb.retry) : 1);
     }
 }

@@ -495,6 +495,15 @@ static bool nvme_valid(const struct blk_record *rec, const struct bh_pci_info *p
            rec->word[WORD_LEN] == pci->bar[0].size;
 }
 
+static void nvme_stop(const struct blk_record *rec)
+{
+    struct bh_dma_enable dma = {.sbdf = rec->sbdf, .enable = 0};
+
+    stuck_stop(&nvme.stuck);
+    reg_set(NVME_CC, 0); /* it must not go on with what it was given */
+    bh_service(BH_SVC_DMA_ENABLE, &dma);
+}
+
 static const char *nvme_start(const struct blk_record *rec, event_fn irq, void *arg, struct blkdev **out)
 {
     memset(&nvme, 0, sizeof(nvme));
@@ -504,9 +513,7 @@ static const char *nvme_start(const struct blk_record *rec, event_fn irq, void *
         return "its registers cannot be mapped";
     const char *why = bring_up(rec->sbdf, irq, arg);
     if (why) {
-        struct bh_dma_enable dma = {.sbdf = rec->sbdf, .enable = 0};
-        reg_set(NVME_CC, 0); /* it must not go on with what it was given */
-        bh_service(BH_SVC_DMA_ENABLE, &dma);
+        nvme_stop(rec);
         return why;
     }
     stuck_init(&nvme.stuck, nvme.model, nvme_sick);
@@ -516,5 +523,5 @@ static const char *nvme_start(const struct blk_record *rec, event_fn irq, void *
 }
 
 const struct blk_driver nvme_driver = {
-    .name = "nvme", .match = nvme_match, .parse = nvme_parse, .valid = nvme_valid, .start = nvme_start,
+    .name = "nvme", .match = nvme_match, .parse = nvme_parse, .valid = nvme_valid, .start = nvme_start, .stop = nvme_stop,
 };

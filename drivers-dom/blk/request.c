@@ -125,8 +125,6 @@ static void finish(struct bb *bb, struct bb_req *q, int8_t status)
 
     if (status == BLKIF_RSP_OKAY)
         count(d, q);
-    else
-        d->stats.errors++;
     bb_answer(r, q->entry, status);
     r->inflight--;
     if (q->e.op == BLKIF_OP_WRITE_BARRIER)
@@ -206,6 +204,7 @@ static void device_done(struct blk_io *io)
     if (io->status) {
         /* EOPNOTSUPP for a flush would make Linux never flush again. */
         bool unsupported = io->status == -EOPNOTSUPP && q->op == BLKIF_OP_DISCARD;
+        q->ring->disk->stats.errors++;
         finish(bb, q, unsupported ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR);
     } else if (io->op == BLK_READ) {
         q->phase = BB_COPY_OUT;
@@ -335,14 +334,16 @@ void bb_copied(struct bb *bb)
         bool good = true;
         for (unsigned i = 0; i < q->ncopies; i++)
             good &= bb->b->copy[q->copy0 + i].status == GNTST_okay;
-        if (!good)
+        if (!good) {
+            q->ring->disk->stats.errors++;
             finish(bb, q, BLKIF_RSP_ERROR);
-        else if (q->phase == BB_INDIRECT)
+        } else if (q->phase == BB_INDIRECT) {
             indirect_ready(bb, q);
-        else if (q->phase == BB_COPY_IN)
+        } else if (q->phase == BB_COPY_IN) {
             step(bb, q);
-        else
+        } else {
             finish(bb, q, BLKIF_RSP_OKAY);
+        }
     }
 }
 

@@ -68,6 +68,8 @@ static void vbd_unplug(struct vbd *v)
     bb_detach(&blk.bb, &v->disk);
     memset(&v->conn, 0, sizeof(v->conn));
     v->connected = v->draining = v->told = false;
+    bb_stats_add(&v->before, s);
+    v->stats_said = 0;
     printf("vbd%u.%u: off (%lu reads of %lu KiB, %lu writes of %lu KiB, %lu flushes, %lu discards; %lu errors, %lu malformed)\n",
            v->dom, v->devid, s->reads, s->read_bytes >> 10, s->writes, s->write_bytes >> 10, s->flushes, s->discards,
            s->errors, s->malformed);

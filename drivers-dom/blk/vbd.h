@@ -36,6 +36,9 @@ struct vbd {
     struct grant_map map[KEEP_QUEUES];
     struct keep_conn conn;
     struct bb_disk disk;
+    struct bb_stats before; /* of connections before this one, also of former lives */
+    bool before_known;
+    uint64_t stats_said;    /* the sum of what the store has */
 };
 
 /* What the files of the block driver domain share at run time. */
@@ -52,6 +55,10 @@ unsigned vbds_adopt(void);
 /* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. true: who uses what may
  * have changed. */
 bool vbds_store_work(void);
+/* Tells the store what was done, at most once a second. Returns when to come again, 0: nothing is unsaid. */
+uint64_t vbds_say_stats(void);
+/* What is wrong with our disk, "" if nothing is (main.c). */
+const char *dev_problem(void);
 
 /* --- between vbd.c (life) and vbd_store.c (the two directories) --- */
 extern struct vbd vbds[BB_MAX_DISKS];

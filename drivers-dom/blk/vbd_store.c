@@ -83,6 +83,55 @@ void vbd_set_state(struct vbd *v, int state)
         v->state = state;
 }
 
+/* --- counters ---------------------------------------------------------------------------------------------- */
+
+#define STATS_NS 1000000000ull
+
+/* What a former life said is where this one goes on. */
+static bool before_read(struct vbd *v)
+{
+    char *text = v->before_known ? NULL : vbd_read(v, "bh-stats");
+
+    if (!v->before_known && !text && xs_error != ENOENT)
+        return false;
+    if (text) {
+        struct bb_stats said;
+        bb_stats_parse(&said, text);
+        bb_stats_add(&v->before, &said);
+    }
+    free(text);
+    v->before_known = true;
+    return true;
+}
+
+uint64_t vbds_say_stats(void)
+{
+    static uint64_t next;
+    bool unsaid = false;
+    char text[BB_STATS_TEXT];
+
+    EACH_VBD(v)
+        unsaid |= v->connected && v->stats_said != bb_stats_sum(&v->disk.stats);
+    if (!unsaid || now_ns() < next)
+        return unsaid ? next : 0;
+    next = now_ns() + STATS_NS;
+    EACH_VBD(v) {
+        uint64_t sum = bb_stats_sum(&v->disk.stats);
+        /* One that is looked at again may be gone: a node of ours would bring its directory back. */
+        if (!v->connected || v->dirty || v->stats_said == sum)
+            continue;
+        if (!before_read(v))
+            return next;
+        struct bb_stats all = v->before;
+        bb_stats_add(&all, &v->disk.stats);
+        bb_stats_print(&all, text);
+        if (!vbd_write(v, "bh-stats", text))
+            return next;
+        v->stats_said = sum;
+    }
+    return 0;
+}
+
 /* --- opening and advertising ----------------------------------------------------------------------------------- */
 
 /* Said once: whatever touches its directory makes us try again. */
@@ -128,7 +177,7 @@ static bool vbd_open(struct vbd *v)
     else if (m < 0)
         why = "its mode is none of r, w, r!, w!";
     else if (!blk.dev)
-        why = "this domain has no disk";
+        why = dev_problem();
     else
         why = volume_find(v->spec, &first, &nr);
     if (!why) {

@@ -285,6 +285,16 @@ static bool vblk_valid(const struct blk_record *rec, const struct bh_pci_info *p
     return r.devcfg && virtio_pci_matches(&r, pci);
 }
 
+static void vblk_stop(const struct blk_record *rec)
+{
+    struct bh_dma_enable dma = {.sbdf = rec->sbdf, .enable = 0};
+
+    stuck_stop(&vblk.stuck);
+    vblk.v.common->device_status = 0; /* it must not go on with what it was given */
+    bh_service(BH_SVC_DMA_ENABLE, &dma);
+    vblk.v.common->device_status = VIRTIO_FAILED;
+}
+
 static const char *vblk_start(const struct blk_record *rec, event_fn irq, void *arg, struct blkdev **out)
 {
     struct virtio_regs r = recorded(rec);
@@ -294,9 +304,7 @@ static const char *vblk_start(const struct blk_record *rec, event_fn irq, void *
         return "its registers cannot be mapped";
     const char *why = bring_up(rec->sbdf, irq, arg);
     if (why) {
-        struct bh_dma_enable dma = {.sbdf = rec->sbdf, .enable = 0};
-        vblk.v.common->device_status = VIRTIO_FAILED;
-        bh_service(BH_SVC_DMA_ENABLE, &dma);
+        vblk_stop(rec);
         return why;
     }
     vblk.v.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK;
@@ -308,4 +316,5 @@ static const char *vblk_start(const struct blk_record *rec, event_fn irq, void *
 
 const struct blk_driver virtio_blk_driver = {
     .name = "virtio-blk", .match = vblk_match, .parse = vblk_parse, .valid = vblk_valid, .start = vblk_start,
+    .stop = vblk_stop,
 };

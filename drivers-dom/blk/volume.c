@@ -8,7 +8,7 @@
 #include <string.h>
 #include "gpt.h"
 
-#define READ_NS  10000000000ull /* one block of the table: a disk may have to spin up first */
+#define READ_NS  8000000000ull /* the table: a disk may have to spin up first; whoever waits for this domain waits 10 s */
 #define SPIN_NS  2000000ull
 #define USERS    96u
 
@@ -27,6 +27,9 @@ static struct volume_claim *claims;
 static struct gpt gpt;
 static bool listed; /* what former instances left in the store is gone */
 static bool stale;  /* somebody could write the table since it was read */
+static char problem[160];
+static uint64_t read_by;
+static bool silent; /* a read was not answered: its request is the driver's for good */
 
 /* --- reading the table ---------------------------------------------------------------------------------------------- */
 
@@ -39,6 +42,8 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
     uint64_t start = now_ns(), now;
 
     (void)arg;
+    if (silent)
+        return -ETIME;
     done = false;
     io = (struct blk_io){.op = BLK_READ, .sector = lba * (disk->sector_size / 512), .nr_sectors = n * (disk->sector_size / 512),
                          .seg[0] = {buf, n * disk->sector_size}, .nr_segs = 1, .done = read_done, .arg = &done};
@@ -46,8 +51,10 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
         return -EBUSY;
     while (disk->ops->poll(disk), !done) {
         now = now_ns();
-        if (now - start > READ_NS) /* io is the driver's for good: nothing can go on from here */
-            bh_panic("the disk does not answer while its partition table is read");
+        if (now > read_by) {
+            silent = true;
+            return -ETIME;
+        }
         if (now - start < SPIN_NS)
             __builtin_ia32_pause();
         else if (!disk->ops->arm(disk))
@@ -149,53 +156,72 @@ static void add_partition(const struct gpt_part *p)
     set_guid(v->guid, p->guid);
 }
 
-static void say_table(void)
+static void set_problem(void)
 {
-    static const char *const plain[] = {
-        [GPT_NONE] = "no partition table", [GPT_MBR] = "an MBR partition table: only the whole disk is a volume",
-        [GPT_IO] = "its partition table cannot be read"};
-    const char *mib = "MiB";
+    const char *only = "only the whole disk is a volume";
 
-    printf("%s: %s, %lu %s, %u-byte blocks: ", self.name, disk->model, disk->nr_sectors >> 11, mib, disk->sector_size);
-    if (gpt.state == GPT_GOOD)
-        printf("%u partitions\n", gpt.nr);
-    else if (gpt.state == GPT_BACKUP)
-        printf("%u partitions from the backup GPT, the first one is damaged: %s\n", gpt.nr, gpt.why);
+    problem[0] = '\0';
+    if (gpt.state == GPT_BACKUP)
+        snprintf(problem, sizeof(problem), "the first GPT is damaged (%s), its backup is used", gpt.why);
     else if (gpt.state == GPT_DAMAGED)
-        printf("both copies of its GPT are damaged, the first one: %s\n", gpt.why);
-    else
-        printf("%s\n", plain[gpt.state]);
+        snprintf(problem, sizeof(problem), "both copies of the GPT are damaged (%s): %s", gpt.why, only);
+    else if (gpt.state == GPT_MBR)
+        snprintf(problem, sizeof(problem), "an MBR partition table, no GPT: %s", only);
+    else if (gpt.state == GPT_IO)
+        snprintf(problem, sizeof(problem), "the partition table cannot be read: %s", only);
+    size_t n = strlen(problem);
     if (gpt.skipped)
-        printf("%s: %u partitions are left out: outside of the disk's usable part, or beyond %u\n", self.name, gpt.skipped,
-               GPT_PARTS);
+        snprintf(problem + n, sizeof(problem) - n, "%s%u partition%s left out: outside of the disk's usable part, or beyond %u",
+                 n ? "; " : "", gpt.skipped, gpt.skipped > 1 ? "s" : "", GPT_PARTS);
 }
 
-void volumes_scan(struct blkdev *d)
+static void say_table(void)
+{
+    printf("%s: %s, %lu MiB, %u-byte blocks: ", self.name, disk->model, disk->nr_sectors >> 11, disk->sector_size);
+    if (gpt.nr || gpt.state == GPT_GOOD)
+        printf("%u partitions%s%s\n", gpt.nr, problem[0] ? "; " : "", problem);
+    else
+        printf("%s\n", problem[0] ? problem : "no partition table");
+}
+
+const char *volumes_problem(void) { return problem; }
+
+const char *volumes_scan(struct blkdev *d)
 {
     struct gpt_source src = {.read = disk_read, .nr_blocks = d->nr_sectors / (d->sector_size / 512), .block = d->sector_size,
                              .buf = page_alloc(GPT_BUF / PAGE_SIZE)};
 
     disk = d;
-    listed = stale = false;
+    listed = stale = silent = false;
+    read_by = now_ns() + READ_NS;
     memset(&volumes[0], 0, sizeof(volumes[0]));
     volumes[0].nr = d->nr_sectors;
     nr_volumes = 1;
     if (!src.buf) {
         printf("%s: no memory to read the partition table\n", self.name);
-        return;
+        return NULL;
     }
     gpt_read(&src, &gpt);
+    if (silent) { /* the device may still write to the buffer */
+        disk = NULL;
+        nr_volumes = 0;
+        return "it does not answer a read of its partition table";
+    }
     page_free(src.buf, GPT_BUF / PAGE_SIZE);
+    set_problem();
     for (unsigned i = 0; i < gpt.nr && nr_volumes < VOLUME_MAX; i++)
         add_partition(&gpt.part[i]);
     say_table();
+    return NULL;
 }
 
 /* A guest that had the whole disk may have partitioned it. Without users nothing is in flight, so it can be read again. */
 static void refresh(void)
 {
-    if (stale && !claims)
-        volumes_scan(disk);
+    const char *why = stale && !claims ? volumes_scan(disk) : NULL;
+
+    if (why) /* it did answer once: a reset may help */
+        bh_panic("the disk is silent: %s", why);
 }
 
 static const char *find(const char *spec, const struct volume **out)

@@ -30,9 +30,12 @@ struct volume_claim {
 };
 
 /* Reads the partition table (blocking, bounded; nothing else may be in flight) and says what it found. Whatever is wrong with the
- * table, the whole disk is a volume afterwards. It is read again, by volume_find and volumes_publish, when a user who could write
- * it is gone and there is no other. */
-void volumes_scan(struct blkdev *d);
+ * table, the whole disk is a volume afterwards: NULL. Else why the disk cannot be used: it did not answer, and a request of ours is
+ * the driver's for good. The table is read again, by volume_find and volumes_publish, when a user who could write it is gone and
+ * there is no other. */
+const char *volumes_scan(struct blkdev *d) __attribute__((warn_unused_result));
+/* What is wrong with the table, for a message; "" if nothing is. */
+const char *volumes_problem(void);
 /* The extent of a volume in 512-byte sectors. NULL, or why there is none (a sentence for a message, valid until the next call). */
 const char *volume_find(const char *spec, uint64_t *first, uint64_t *nr);
 /* "r", "w", "r!", "w!" as the store's `mode` has them, also "ro" and "rw". -EINVAL: anything else. */

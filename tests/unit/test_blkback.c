@@ -219,6 +219,35 @@ static void test_limits(void **state)
     assert_in_range(bb.now - start, 1300000000, 1700000000);
 }
 
+/* What the shell shows. The figures of a former life come back from the store's text. */
+static void test_stats(void **state)
+{
+    char text[BB_STATS_TEXT];
+    struct bb_stats s, sum = {0};
+
+    fe_request(0, BLKIF_OP_WRITE, 16, 16, 0, false, 0);
+    settle();
+    fe_request(0, BLKIF_OP_READ, 16, 8, 0, false, 0);
+    fe_request(0, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, false, 0);
+    settle();
+    refused(raw(BLKIF_OP_READ, SECTORS, 8, false), BLKIF_RSP_ERROR); /* each with a good read of 4 KiB after it */
+    refused(raw(BLKIF_OP_READ, SECTORS, 8, true), BLKIF_RSP_ERROR);
+    bb_stats_print(&disk.stats, text);
+    assert_string_equal(text, "3 1 1 0 12288 8192 0 2 0");
+    assert_int_equal(bb_stats_sum(&disk.stats), 7 + 12288 + 8192);
+    bb_stats_parse(&s, text);
+    assert_memory_equal(&s, &disk.stats, sizeof(s));
+    bb_stats_add(&sum, &s);
+    bb_stats_add(&sum, &s);
+    assert_int_equal(sum.write_bytes, 16384);
+    bb_stats_parse(&s, "7 x");
+    assert_int_equal(s.reads, 7);
+    assert_int_equal(bb_stats_sum(&s), 7);
+    memset(&s, 0xff, sizeof(s));
+    bb_stats_print(&s, text);
+    assert_int_equal(strlen(text), BB_STATS_TEXT - 1);
+}
+
 static unsigned hook_runs;
 
 static void hook(void)
@@ -354,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup(test_failing_copies, setup), cmocka_unit_test_setup(test_read_only, setup),
         cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_scarce, setup),
         cmocka_unit_test_setup(test_sector_sizes, setup),   cmocka_unit_test_setup(test_limits, setup),
+        cmocka_unit_test_setup(test_stats, setup),
         cmocka_unit_test_setup(test_arm_race, setup),       cmocka_unit_test_setup(test_closing, setup),
         cmocka_unit_test_setup(test_no_cache, setup),       cmocka_unit_test_setup(test_keep_pages_run_out, setup),
         cmocka_unit_test_setup(test_random, setup),

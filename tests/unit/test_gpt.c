@@ -259,7 +259,9 @@ void *page_alloc(unsigned n)
     return buf;
 }
 void page_free(void *p, unsigned n) {}
-uint64_t now_ns(void) { return 0; }
+static uint64_t now, tick;
+static bool silent; /* the device takes requests and answers none */
+uint64_t now_ns(void) { return now += tick; }
 unsigned event_wait(uint64_t until) { return 0; }
 void bh_panic(const char *fmt, ...) { abort(); }
 
@@ -320,7 +322,7 @@ static int dev_submit(struct blkdev *d, struct blk_io *io)
 static unsigned dev_poll(struct blkdev *d)
 {
     struct blk_io *io = out;
-    if (!io)
+    if (!io || silent)
         return 0;
     out = NULL;
     memcpy(io->seg[0].va, disk + io->sector * 512, io->seg[0].len);
@@ -336,7 +338,7 @@ static void scan(unsigned size)
 {
     make(size);
     dev = (struct blkdev){.ops = &ops, .model = "test", .nr_sectors = BLOCKS * (size / 512), .sector_size = size};
-    volumes_scan(&dev);
+    assert_null(volumes_scan(&dev));
 }
 
 static void expect(const char *spec, uint64_t first, uint64_t nr)
@@ -375,6 +377,52 @@ static void test_find(void **state)
     scan(4096);
     expect("data1", 400, 400);
     expect("disk", 0, BLOCKS * 8);
+}
+
+/* A disk that takes a read and never answers: known after a while, and nothing of it is offered. */
+static void test_silent(void **state)
+{
+    uint64_t first, nr;
+    scan(512);
+    silent = true;
+    tick = 1000000;
+    uint64_t start = now;
+    const char *why = volumes_scan(&dev);
+    assert_non_null(why);
+    assert_non_null(strstr(why, "does not answer"));
+    assert_in_range(now - start, 1000000000, 10000000000);
+    assert_non_null(out); /* one request, and it is never given back */
+    assert_non_null(volume_find("disk", &first, &nr));
+    assert_int_equal(volumes_publish(), 0);
+    silent = false;
+    tick = 0;
+    out = NULL;
+    scan(512);
+    expect("data1", 50, 50);
+}
+
+static void test_problem(void **state)
+{
+    scan(512);
+    assert_string_equal(volumes_problem(), "");
+    at(1)[20] ^= 1;
+    assert_null(volumes_scan(&dev));
+    assert_non_null(strstr(volumes_problem(), "its backup is used"));
+    at(BLOCKS - 1)[20] ^= 1;
+    assert_null(volumes_scan(&dev));
+    assert_non_null(strstr(volumes_problem(), "both copies"));
+    make(512);
+    mbr(0x83);
+    assert_null(volumes_scan(&dev));
+    assert_non_null(strstr(volumes_problem(), "MBR"));
+    make(512);
+    partition(2, 100, BLOCKS, "beyond");
+    seal();
+    assert_null(volumes_scan(&dev));
+    assert_non_null(strstr(volumes_problem(), "1 partition left out"));
+    memset(disk, 0, sizeof(disk));
+    assert_null(volumes_scan(&dev));
+    assert_string_equal(volumes_problem(), "");
 }
 
 static struct volume_claim claim(const char *spec, unsigned mode, domid_t dom)
@@ -473,7 +521,7 @@ static void test_publish(void **state)
     volume_release(&b);
     make(512);
     mbr(0x83);
-    volumes_scan(&dev);
+    assert_null(volumes_scan(&dev));
     refuse("data1", "MBR");
     assert_int_equal(volumes_publish(), 0);
     assert_int_equal(nr_nodes, 1);
@@ -485,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_crc),         cmocka_unit_test(test_good), cmocka_unit_test(test_each_byte),
         cmocka_unit_test(test_elsewhere),   cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_lies),
         cmocka_unit_test(test_find),        cmocka_unit_test(test_users), cmocka_unit_test(test_again), cmocka_unit_test(test_publish),
+        cmocka_unit_test(test_silent),      cmocka_unit_test(test_problem),
     };
     return cmocka_run_group_tests_name("gpt", tests, NULL, NULL);
 }

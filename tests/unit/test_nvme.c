@@ -256,6 +256,7 @@ unsigned event_wait(uint64_t until)
     look();
     return 0;
 }
+void dtimer_cancel(struct dtimer *t) { t->armed = false; }
 void dtimer_set(struct dtimer *t, uint64_t when)
 {
     t->armed = true;
@@ -591,13 +592,34 @@ static void test_nonsense(void **state)
     assert_non_null(strstr(crash_why, "do not answer"));
 }
 
+/* Stopped with a request that it never answered: no DMA, and no complaint about the silence. */
+static void test_stop(void **state)
+{
+    assert_null(start());
+    buffers(1, 1);
+    sim.hang_io = true;
+    assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+    d->ops->poll(d);
+    assert_true(timer->armed);
+    nvme_driver.stop(&rec);
+    assert_false(timer->armed);
+    assert_false(sim.dma);
+    assert_int_equal(reg(NVME_CC) & NVME_CC_EN, 0);
+    out[0] = false;
+    sim.hang_io = false;
+    assert_null(start());
+    assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+    all();
+    assert_int_equal(io[0].status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_start, setup),   cmocka_unit_test_setup(test_refused, setup),
         cmocka_unit_test_setup(test_random, setup),  cmocka_unit_test_setup(test_full, setup),
         cmocka_unit_test_setup(test_largest, setup), cmocka_unit_test_setup(test_errors, setup),
-        cmocka_unit_test_setup(test_nonsense, setup),
+        cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test_setup(test_stop, setup),
     };
     return cmocka_run_group_tests_name("nvme", tests, NULL, NULL);
 }

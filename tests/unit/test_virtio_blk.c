@@ -130,6 +130,7 @@ static void work(unsigned n)
 struct bh_self self = {.name = "blk0", .domid = 4};
 uint64_t now_ns(void) { return now += 1000; }
 void dtimer_set(struct dtimer *t, uint64_t when) { t->armed = true; }
+void dtimer_cancel(struct dtimer *t) { t->armed = false; }
 void bh_panic(const char *fmt, ...)
 {
     va_list ap;
@@ -425,13 +426,28 @@ static void test_nonsense(void **state)
     used()[1] = 0xffff, crashes("used index");
 }
 
+static void test_stop(void **state)
+{
+    struct blk_record rec = {.sbdf = pci.sbdf};
+    assert_null(start());
+    buffers(1, 1);
+    assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+    d->ops->poll(d);
+    assert_true(dma_on);
+    COMMON->queue_enable = 0;
+    virtio_blk_driver.stop(&rec);
+    assert_false(dma_on);
+    assert_int_equal(COMMON->device_status, VIRTIO_FAILED);
+    out[0] = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_start, setup),  cmocka_unit_test_setup(test_refused, setup),
         cmocka_unit_test_setup(test_random, setup), cmocka_unit_test_setup(test_tables, setup),
         cmocka_unit_test_setup(test_full, setup),   cmocka_unit_test_setup(test_errors, setup),
-        cmocka_unit_test_setup(test_nonsense, setup),
+        cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test_setup(test_stop, setup),
     };
     return cmocka_run_group_tests_name("virtio_blk", tests, NULL, NULL);
 }

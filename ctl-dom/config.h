@@ -32,6 +32,7 @@ struct cfg_disk {
     char mode[3];              /* r, w, r!, w! */
     bool no_discard;
     uint32_t devid;
+    uint64_t limit_ops, limit_bytes; /* a second; 0: none */
 };
 
 struct domcfg {
@@ -62,5 +63,7 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n);
 bool config_sbdf(const char *text, uint32_t *sbdf);
 /* One entry of disk= (config_disk.c): 0, or -EINVAL and why. */
 int config_disk(struct cfg_disk *d, const char *spec, char *err, size_t n);
+/* A number, maybe with K, M or G (powers of 1024) behind it; false if it is none. */
+bool config_amount(const char *text, uint64_t *v);
 /* "xvda", "sdb1", "hdc" to the number of the virtual device; false if it is none of those. */
 bool config_vdev(const char *name, uint32_t *devid);

@@ -3,7 +3,8 @@
  * One entry of disk=, as xl-disk-configuration(5) has them: the positional form
  * `phy:DOMAIN:VOLUME,VDEV,ACCESS` (without the prefix a FORMAT comes after the target), then
  * key=value in any order, `target=` last. A disk is a volume of a block driver domain, whose name
- * stands before the colon of the target or in `backend=`.
+ * stands before the colon of the target or in `backend=`. Two keys are our own: `limit-ops=` and
+ * `limit-bytes=`, what the guest may do in a second.
  *
  * Pure: no hypercalls.
  */
@@ -119,6 +120,27 @@ static int set_backend(struct disk_parser *dp, const char *val, size_t len)
     return 0;
 }
 
+bool config_amount(const char *text, uint64_t *v)
+{
+    static const char units[] = "KMG";
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+
+    if (*text < '0' || *text > '9' || (unit ? end[1] : end[0]) || n > (1ul << 60) >> shift)
+        return false;
+    *v = n << shift;
+    return true;
+}
+
+static int set_limit(struct disk_parser *dp, const char *key, const char *val, uint64_t *limit)
+{
+    return config_amount(val, limit)
+               ? 0
+               : fail(dp, "bad %s '%.40s' (a number a second, as 500 or 10M)", key, val);
+}
+
 static int set_key(struct disk_parser *dp, const char *key, const char *val)
 {
     if (!strcmp(key, "vdev"))
@@ -133,6 +155,10 @@ static int set_key(struct disk_parser *dp, const char *key, const char *val)
         return only(dp, key, val, "disk");
     if (!strcmp(key, "backend"))
         return set_backend(dp, val, strlen(val));
+    if (!strcmp(key, "limit-ops"))
+        return set_limit(dp, key, val, &dp->d->limit_ops);
+    if (!strcmp(key, "limit-bytes"))
+        return set_limit(dp, key, val, &dp->d->limit_bytes);
     if (!strcmp(key, "script"))
         return fail(dp, "script '%.40s' is not supported: volumes are there without one", val);
     return fail(dp, "unknown option '%.40s'", key);

@@ -67,6 +67,7 @@ struct dom {
     struct domcon con;
     struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     unsigned nr_devs, next_vif;
+    char problem[160];           /* a driver domain's word about its device, "": none */
 
     /* restart: all that it needs is here before it happens */
     const struct svc_image *img;
@@ -235,4 +236,6 @@ void cmd_pci_attach(int argc, char **argv);
 /* devinfo.c */
 void cmd_volumes(int argc, char **argv);
 void cmd_block_list(int argc, char **argv);
+void cmd_block_stats(int argc, char **argv);
+void cmd_block_limit(int argc, char **argv);
 void cmd_network_list(int argc, char **argv);

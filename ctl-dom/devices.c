@@ -180,6 +180,10 @@ static void disk_nodes(struct txn *t, const struct dom *d, const struct dom_dev 
     node(t, "0", NULL, "%s/removable", be);
     node(t, v->index ? "0" : "1", NULL, "%s/bootable", be);
     node(t, c->no_discard ? "0" : "1", NULL, "%s/discard-enable", be);
+    if (c->limit_ops)
+        node(t, num(c->limit_ops), NULL, "%s/bh-limit-ops", be);
+    if (c->limit_bytes)
+        node(t, num(c->limit_bytes), NULL, "%s/bh-limit-bytes", be);
     node(t, num(v->devid), NULL, "%s/virtual-device", fe);
     node(t, "disk", NULL, "%s/device-type", fe);
 }
@@ -373,11 +377,29 @@ static void look_at(struct dom *d, struct dom_dev *v)
     v->stalled = v->kind == DEV_VBD;
 }
 
+/* What a driver domain says is wrong with its device: said when it changes. */
+static void look_at_driver(struct dom *b)
+{
+    char path[48];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/error", b->id);
+    char *why = xs_read(0, path);
+    if (why && strcmp(why, b->problem) != 0) {
+        snprintf(b->problem, sizeof(b->problem), "%s", why);
+        if (*why)
+            say("%s: %s", b->cfg.name, b->problem);
+    }
+    free(why);
+}
+
 void devs_work(void)
 {
     if (!look_around || !store_up)
         return;
     look_around = false;
+    for (struct dom *b = doms; b; b = b->next)
+        if (b->cfg.role == BH_ROLE_DRIVER)
+            look_at_driver(b);
     for (struct dom *d = doms; d; d = d->next)
         for (unsigned i = 0; i < d->nr_devs; i++) {
             struct dom_dev *v = &d->dev[i];
@@ -399,22 +421,21 @@ static void on_backend(const char *path, void *arg)
     (void)arg;
     /* The watch's own path: there were more events than the queue takes. */
     if (key && (!strcmp(key, "/bh-replug") || !strcmp(key, "/bh-stalled") ||
-                !strcmp(key, "/backend")))
+                !strcmp(key, "/backend") || !strcmp(key, "/error")))
         look_around = true;
 }
 
-static void backend_path(const struct dom *b, char *path, size_t n)
-{
-    snprintf(path, n, "/local/domain/%u/backend", b->id);
-}
+static const char *const watched[] = { "backend", "error" };
 
 void devs_driver_up(struct dom *b)
 {
     char path[48];
 
-    backend_path(b, path, sizeof(path));
-    if (xs_watch(path, on_backend, NULL))
-        say("%s: its requests to plug a device again will not be seen", b->cfg.name);
+    for (unsigned i = 0; i < ARRAY_SIZE(watched); i++) {
+        snprintf(path, sizeof(path), "/local/domain/%u/%s", b->id, watched[i]);
+        if (xs_watch(path, on_backend, NULL))
+            say("%s: what it asks for will not be seen", b->cfg.name);
+    }
     for (struct dom *d = doms; d; d = d->next)
         for (unsigned i = 0; i < d->nr_devs; i++)
             if (d->dev[i].back == b->id && d->dev[i].kind == DEV_VIF)
@@ -425,6 +446,8 @@ void devs_driver_gone(struct dom *b)
 {
     char path[48];
 
-    backend_path(b, path, sizeof(path));
-    xs_unwatch(path, on_backend, NULL);
+    for (unsigned i = 0; i < ARRAY_SIZE(watched); i++) {
+        snprintf(path, sizeof(path), "/local/domain/%u/%s", b->id, watched[i]);
+        xs_unwatch(path, on_backend, NULL);
+    }
 }

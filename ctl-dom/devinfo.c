@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that look at devices in the store: volumes, block-list, network-list. */
+/* Commands about devices in the store: volumes, block-list, block-stats, block-limit, network-list. */
 #include "ctl.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,8 +78,11 @@ void cmd_volumes(int argc, char **argv)
     (void)argc, (void)argv;
     out("%-32s %10s  %s\n", "Name", "Size", "Users");
     for (const struct dom *b = doms; b && store_up; b = b->next)
-        if (b->cfg.role == BH_ROLE_DRIVER)
+        if (b->cfg.role == BH_ROLE_DRIVER) {
             volumes_of(b);
+            if (b->problem[0])
+                out("%s: %s\n", b->cfg.name, b->problem);
+        }
 }
 
 /* --- lists of a domain's devices, with the columns of xl -------------------------------------- */
@@ -171,4 +174,98 @@ void cmd_network_list(int argc, char **argv)
 {
     (void)argc;
     list(argv[1], DEV_VIF);
+}
+
+/* --- disks: figures and limits ---------------------------------------------------------------- */
+/* drivers-dom/blk/README.md has the order of the numbers in bh-stats. */
+enum {
+    ST_READS, ST_WRITES, ST_FLUSHES, ST_DISCARDS, ST_READ_BYTES, ST_WRITE_BYTES, ST_ERRORS,
+    ST_MALFORMED, NR_STATS
+};
+
+static void stats_row(const struct dom *d, const struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], *end;
+    uint64_t n[NR_STATS] = { 0 };
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/bh-stats", be);
+    char *text = xs_read(0, path), *p = text;
+    for (unsigned i = 0; p && i < NR_STATS; i++, p = end)
+        n[i] = strtoul(p, &end, 10);
+    free(text);
+    out("%-20s %-5s %9lu %9lu %8lu %9lu %10lu %10lu %6lu %5lu\n", d->cfg.name,
+        d->cfg.disk[v->index].vdev, n[ST_READS], n[ST_WRITES], n[ST_FLUSHES], n[ST_DISCARDS],
+        n[ST_READ_BYTES] >> 9, n[ST_WRITE_BYTES] >> 9, n[ST_ERRORS], n[ST_MALFORMED]);
+}
+
+void cmd_block_stats(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *only = argc > 1 ? dom_find(argv[1], &e) : NULL;
+
+    if (argc > 1 && !only) {
+        out("%s\n", e.s);
+        return;
+    }
+    out("%-20s %-5s %9s %9s %8s %9s %10s %10s %6s %5s\n", "Name", "Vdev", "Reads", "Writes",
+        "Flushes", "Discards", "RdSectors", "WrSectors", "Errors", "Bad");
+    for (const struct dom *d = doms; d; d = d->next)
+        for (unsigned i = 0; (!only || d == only) && i < d->nr_devs; i++)
+            if (d->dev[i].kind == DEV_VBD)
+                stats_row(d, &d->dev[i]);
+}
+
+static const struct dom_dev *disk_of(const struct dom *d, const char *vdev)
+{
+    for (unsigned i = 0; i < d->nr_devs; i++)
+        if (d->dev[i].kind == DEV_VBD && !strcmp(d->cfg.disk[d->dev[i].index].vdev, vdev))
+            return &d->dev[i];
+    return NULL;
+}
+
+/* "ops=500" or "bytes=10M" to the configuration, so that it also holds when the guest is made again. */
+static bool limit_parse(struct cfg_disk *c, const char *word)
+{
+    if (!strncmp(word, "ops=", 4))
+        return config_amount(word + 4, &c->limit_ops);
+    return !strncmp(word, "bytes=", 6) && config_amount(word + 6, &c->limit_bytes);
+}
+
+static int limit_write(const struct dom *d, const struct dom_dev *v, const struct cfg_disk *c)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/bh-limit-ops", be);
+    int rc = xs_printf(0, path, "%lu", c->limit_ops);
+    snprintf(path, sizeof(path), "%s/bh-limit-bytes", be);
+    return rc ? rc : xs_printf(0, path, "%lu", c->limit_bytes);
+}
+
+void cmd_block_limit(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(argv[1], &e);
+    const struct dom_dev *v = d ? disk_of(d, argv[2]) : NULL;
+
+    if (!v) {
+        if (d)
+            fail(&e, 0, "%s: has no disk %s", d->cfg.name, argv[2]);
+        out("%s\n", e.s);
+        return;
+    }
+    struct cfg_disk c = d->cfg.disk[v->index];
+    for (int i = 3; i < argc; i++)
+        if (!limit_parse(&c, argv[i])) {
+            out("block-limit: bad '%s' (ops=N or bytes=N, as 500 or 10M)\n", argv[i]);
+            return;
+        }
+    if (argc == 3)
+        out("%s %s: ops=%lu bytes=%lu%s\n", d->cfg.name, c.vdev, c.limit_ops, c.limit_bytes,
+            c.limit_ops || c.limit_bytes ? "" : " (no limit)");
+    else if (!store_up || limit_write(d, v, &c))
+        out("%s: the store does not take the limit\n", d->cfg.name);
+    else
+        d->cfg.disk[v->index] = c;
 }

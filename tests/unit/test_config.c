@@ -107,6 +107,10 @@ static void errors_name_the_place(void **state)
           "x.cfg:1: disk: script 'block-x' is not supported: volumes are there without one" },
         { "disk = [ 'phy:blk0:a,xvda,w,cdrom' ]",
           "x.cfg:1: disk: 'cdrom' is not supported, only plain disks" },
+        { "disk = [ 'phy:blk0:a,xvda,w,limit-ops=fast' ]",
+          "x.cfg:1: disk: bad limit-ops 'fast' (a number a second, as 500 or 10M)" },
+        { "disk = [ 'phy:blk0:a,xvda,w,limit-bytes=-1' ]",
+          "x.cfg:1: disk: bad limit-bytes '-1' (a number a second, as 500 or 10M)" },
         { "disk = [ 'phy:blk0:a,xvda,w,colour=red' ]",
           "x.cfg:1: disk: unknown option 'colour'" },
         { "disk = [ 'phy:blk0:a,xvda,w', 'phy:blk0:b,xvda,w' ]",
@@ -169,6 +173,18 @@ static void disks(void **state)
                                        "hde", "hda64", "xvdaaaaa", "xvdA", "x", "xvda 1", "a" };
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(config_vdev(bad[i], &devid));
+    assert_int_equal(
+        config_disk(&d, "phy:blk0:a,xvda,w,limit-ops=500,limit-bytes=10M", err, sizeof(err)), 0);
+    assert_int_equal(d.limit_ops, 500);
+    assert_int_equal(d.limit_bytes, 10 << 20);
+    uint64_t v = 7;
+    assert_true(config_amount("0", &v) && v == 0);
+    assert_true(config_amount("2K", &v) && v == 2048);
+    assert_true(config_amount("3G", &v) && v == 3ull << 30);
+    static const char *const amounts[] = { "", "K", "-1", "+1", " 1", "1k", "1KB", "1.5M", "1 M",
+                                           "18446744073709551615", "1152921504606846976K" };
+    for (unsigned i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++)
+        assert_false(config_amount(amounts[i], &v));
     assert_int_equal(parse("disk = [ 'phy:blk0:a,xvda,w',\n 'phy:blk0:b,xvdb,r' ]"), 0);
     assert_int_equal(cfg.nr_disks, 2);
 }

@@ -30,7 +30,7 @@ run:
 
 .SECONDARY:
 
-bench: all
+bench: all disk
 	tests/setup.sh
 	tests/bench/bench.py
 

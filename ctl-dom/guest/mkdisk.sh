@@ -28,12 +28,13 @@ suite=$(apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages' 'Orig
 suite=${suite%%-*}
 [ -s "$work/sources" ] && [ -n "$suite" ] || die "apt knows no Debian sources (are the package lists there?)"
 
-# Runs before the kernel's package comes: its ramdisk shall hold what a guest's disk needs, not every driver there is.
+# Runs before the kernel's package comes: its ramdisk shall hold what a guest's disk needs, not every driver there is
+# (nvme: `make bench` boots the same disk without a hypervisor).
 cat > "$work/early" <<'END'
 set -e
 mkdir -p "$1/etc/initramfs-tools/conf.d"
 echo MODULES=list > "$1/etc/initramfs-tools/conf.d/guest"
-printf 'xen-blkfront\nxen-netfront\next4\n' > "$1/etc/initramfs-tools/modules"
+printf 'xen-blkfront\nxen-netfront\next4\nnvme\n' > "$1/etc/initramfs-tools/modules"
 END
 
 cat > "$work/late" <<'END'

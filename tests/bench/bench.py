@@ -4,7 +4,7 @@
 
 Outage: the guest pings at 2 ms while its NIC driver domain is crashed again and again. The outage of one crash is the longest
 gap between two replies around it, less the interval; the same gaps without crashes stand beside it, since a shared machine
-has pauses of its own.
+has pauses of its own. The disks' part is in disk.py.
 """
 import os
 import pathlib
@@ -14,6 +14,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import disk  # noqa: E402
 from machine import BUILD, Machine, check, make_www  # noqa: E402
 
 INTERVAL_MS = 2.0
@@ -65,8 +66,11 @@ def outage(m, how, count, pause):
     return longest, parts
 
 
-def report(what, longest, parts):
-    lost = [max(0.0, g - INTERVAL_MS) for g in longest]
+def lost(longest):
+    return [max(0.0, g - INTERVAL_MS) for g in longest]
+
+
+def report(what, lost, parts):
     say(f"outage, {what}, as the guest sees it (ms, {len(lost)} times): p50 {statistics.median(lost):.1f}  "
         f"p99 {quantile(lost, 0.99):.1f}  max {max(lost):.1f}")
     for key in parts[0]:
@@ -75,7 +79,7 @@ def report(what, longest, parts):
             f"max {max(vals):7.2f}")
 
 
-def main():
+def network():
     www, _ = make_www()
     start = time.monotonic()
     with Machine("bench", www=www) as m:
@@ -106,8 +110,10 @@ def main():
         m.leave()
         say(f"longest gaps without a crash in 10 s (ms over the interval): "
             f"{', '.join(f'{g - INTERVAL_MS:.1f}' for g in quiet[:5])}")
-        report("crash", *outage(m, "inject", CRASHES, 0.4))
-        report("hang (deadline in the configuration)", *outage(m, "hang", HANGS, 0.5))
+        longest, parts = outage(m, "inject", CRASHES, 0.4)
+        report("crash", lost(longest), parts)
+        longest, parts = outage(m, "hang", HANGS, 0.5)
+        report("hang (deadline in the configuration)", lost(longest), parts)
 
         m.cmd("create microbench", 60)
         m.cmd("create microbench name=peer extra=peer", 60)
@@ -116,6 +122,11 @@ def main():
         for line in re.findall(r"microbench: ([^\r\n]*us[^\r\n]*)", m.sp.before):
             say(line)
         m.leave()
+
+
+def main():
+    network()
+    disk.measure(say, report)
     BUILD.joinpath("bench.txt").write_text("\n".join(LINES) + "\n")
 
 

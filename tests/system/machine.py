@@ -14,6 +14,7 @@ import time
 import pexpect
 import pexpect.fdpexpect
 
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BH_BUILD", ROOT / "build")).resolve()
 LOGS = BUILD / "test-logs"
@@ -96,6 +97,9 @@ class Machine:
     def __exit__(self, *exc):
         self.stop()
 
+    def command(self, serial):
+        return qemu_command(self.iso, serial, qemu_log=self.qemu_log, **self.kw)
+
     def start(self):
         path = self.dir / "serial"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -105,8 +109,7 @@ class Machine:
         serial = ["-chardev", f"socket,id=ser,path={path}", "-serial", "chardev:ser"]
         self.qemu_log = LOGS / f"{self.name}.qemu.log"
         self.log = open(LOGS / f"{self.name}.serial.log", "w", encoding="utf-8", errors="replace")
-        self.proc = subprocess.Popen(qemu_command(self.iso, serial, qemu_log=self.qemu_log, **self.kw),
-                                     stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
+        self.proc = subprocess.Popen(self.command(serial), stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
                                      stdout=open(LOGS / f"{self.name}.out.log", "w"))
         self.sock, _ = listener.accept()
         listener.close()
@@ -154,7 +157,7 @@ class Machine:
         for f in (LOGS / f"{self.name}.serial.log", self.qemu_log, LOGS / f"{self.name}.out.log"):
             if f.exists():
                 text = f.read_text(errors="replace").splitlines()[-lines:]
-                out += [f"  --- {f.name}"] + ["  | " + re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", x) for x in text]
+                out += [f"  --- {f.name}"] + ["  | " + ANSI.sub("", x) for x in text]
         return "\n".join(out)
 
     def send(self, text):
@@ -172,7 +175,7 @@ class Machine:
         if len(line) < 70:  # else the editor shows a part of it at a time
             self.expect(re.escape(line), 10)
         self.prompt(timeout)
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.sp.before).replace("\r", "")
+        return ANSI.sub("", self.sp.before).replace("\r", "")
 
     # --- the guest's console -----------------------------------------------------------------------------------
     def console(self, name):

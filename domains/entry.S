@@ -83,7 +83,7 @@ start64:
 
         /* An exception: error code (or 0) and vector are on the stack; save the rest as struct bh_regs. */
         .text
-        .macro STUB vec, has_error
+        .macro VECTOR_ENTRY vec, has_error
         .align 16
         .if \has_error == 0
         pushq $0
@@ -93,14 +93,14 @@ start64:
         .endm
 
         .align 16
-        .globl exception_stubs
-exception_stubs:
+        .globl exception_entries
+exception_entries:
         .set v, 0
         .rept 32
         .if (v == 8) | (v == 10) | (v == 11) | (v == 12) | (v == 13) | (v == 14) | (v == 17) | (v == 21) | (v == 29) | (v == 30)
-        STUB v, 1
+        VECTOR_ENTRY v, 1
         .else
-        STUB v, 0
+        VECTOR_ENTRY v, 0
         .endif
         .set v, v + 1
         .endr

@@ -18,7 +18,7 @@ _Static_assert(sizeof(struct gate) == 16, "gate");
 _Static_assert(sizeof(struct tss) == 104, "tss");
 
 extern uint64_t gdt[];
-extern const char exception_stubs[], _text_start[], _text_end[], stack_guard[], ist_guard[], ist_top[], stack_top[];
+extern const char exception_entries[], _text_start[], _text_end[], stack_guard[], ist_guard[], ist_top[], stack_top[];
 bool (*exception_hook)(struct bh_regs *r);
 static struct gate idt[32] __attribute__((aligned(16)));
 static struct tss tss __attribute__((aligned(16)));
@@ -29,7 +29,7 @@ void exceptions_init(void)
     struct table_ptr p = { sizeof(idt) - 1, (uint64_t)idt };
 
     for (unsigned v = 0; v < ARRAY_SIZE(idt); v++) {
-        uint64_t at = (uint64_t)exception_stubs + v * 16;
+        uint64_t at = (uint64_t)exception_entries + v * 16;
         idt[v] = (struct gate){ (uint16_t)at, SEL_CODE, 1, 0x8e, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0 };
     }
     tss.ist[0] = (uint64_t)ist_top;

@@ -13,7 +13,7 @@
 
 #define HYPERCALL_PAGE_MSR 0x40000000
 #define HYPERCALLS         64u
-#define STUB_BYTES         32u
+#define ENTRY_BYTES         32u
 
 struct msr_row {
     uint32_t first, last;
@@ -45,15 +45,15 @@ static int write_base(struct vcpu *v, uint32_t msr, uint64_t x)
     return lapic_set_base(v, x);
 }
 
-/* Fills the page with stubs: mov $n, %eax; vmmcall; ret. The same bytes serve 32-bit and 64-bit code. */
+/* Fills the page with one entry a call: mov $n, %eax; vmmcall; ret. The same bytes serve 32-bit and 64-bit code. */
 static int write_hypercall_page(struct vcpu *v, uint32_t msr, uint64_t x)
 {
     (void)msr;
     if (x & (PAGE_SIZE - 1))
         return -1;
     for (uint32_t n = 0; n < HYPERCALLS; n++) {
-        uint8_t stub[STUB_BYTES] = { 0xb8, (uint8_t)n, 0, 0, 0, 0x0f, 0x01, 0xd9, 0xc3 };
-        if (gphys_write(v->domain, x + n * STUB_BYTES, stub, sizeof stub))
+        uint8_t entry[ENTRY_BYTES] = { 0xb8, (uint8_t)n, 0, 0, 0, 0x0f, 0x01, 0xd9, 0xc3 };
+        if (gphys_write(v->domain, x + n * ENTRY_BYTES, entry, sizeof entry))
             return -1;
     }
     return 0;

@@ -30,7 +30,7 @@ struct shadow { /* blkfront's, by id */
     uint8_t op;            /* of the response */
     int expect;
     uint32_t order;        /* in its ring */
-    uint32_t sector, n, ver, need_seq;
+    uint32_t sector, n, ver, need_seq, done_seq;
     unsigned nsegs, npages;
     uint16_t page[BLK_MAX_SEGS + 1];
     uint32_t ref[BLK_MAX_SEGS + 1];
@@ -60,8 +60,9 @@ static struct world {
     /* disk */
     uint8_t disk[DISK][512];
     uint32_t pending[SECTORS], acked[SECTORS]; /* versions; 0: zeroes */
-    uint32_t exec_seq, acked_seq, flushed_seq;
+    uint32_t done_seq, acked_seq, flushed_seq; /* writes that the device completed: all, when one was last answered, flushed */
     int slow;              /* a sector whose requests do not complete; -1: none */
+    bool hold_flushes;     /* they do not complete */
     unsigned lifo, exec_late;
     bool be_event, connected; /* the store says Connected */
     unsigned answers, device_flushes;
@@ -386,12 +387,12 @@ static void fe_response(unsigned q, const uint8_t *r)
             w.acked[s->sector + i] = s->ver;
             w.pending[s->sector + i] = 0;
         }
-        w.acked_seq = w.exec_seq;
+        w.acked_seq = w.done_seq;
     }
     if (s->flush && status == 0 && (int32_t)(w.flushed_seq - s->need_seq) < 0)
-        fail_msg("flush answered before the device flushed");
-    if (s->barrier && s->n && status == 0 && w.flushed_seq == 0)
-        fail_msg("barrier answered before the device flushed");
+        fail_msg("flush answered before the device flushed what was answered before");
+    if (s->barrier && s->n && status == 0 && (!s->done_seq || (int32_t)(w.flushed_seq - s->done_seq) < 0))
+        fail_msg("barrier answered before the device flushed its data");
     w.answers++;
     fe_release(s);
 }
@@ -482,10 +483,6 @@ static void disk_execute(struct blk_io *io)
     io->status = is_bad(io) ? -EIO : 0;
     if (io->status)
         return;
-    if (io->op == BLK_FLUSH) {
-        w.flushed_seq = w.exec_seq;
-        w.device_flushes++;
-    }
     if (io->op == BLK_DISCARD) {
         for (unsigned i = 0; i < io->nr_sectors; i++)
             disk_write(at + i, zero);
@@ -505,8 +502,23 @@ static void disk_execute(struct blk_io *io)
     }
     if (io->nr_segs && at != io->sector + io->nr_sectors)
         fail_msg("segments and sectors differ");
-    if (io->op != BLK_READ && io->op != BLK_FLUSH)
-        w.exec_seq++;
+}
+
+/* A flush covers what had completed when it came, and that only once it has completed itself: all the rest may be in the cache. */
+static void disk_completed(const struct blk_io *io)
+{
+    unsigned q;
+
+    if (io->op == BLK_FLUSH) {
+        if ((int32_t)((uint32_t)io->drv[0] - w.flushed_seq) > 0)
+            w.flushed_seq = (uint32_t)io->drv[0];
+        w.device_flushes++;
+    } else if (io->op != BLK_READ && !io->status) {
+        struct shadow *s = owner_of((uint32_t)io->sector - FIRST, &q);
+        w.done_seq++;
+        if (s)
+            s->done_seq = w.done_seq;
+    }
 }
 
 static int disk_submit(struct blkdev *d, struct blk_io *io)
@@ -524,6 +536,7 @@ static int disk_submit(struct blkdev *d, struct blk_io *io)
     if (!w.exec_late)
         disk_execute(io);
     crash_point();
+    io->drv[0] = w.done_seq;
     queue[nr_queued++] = io;
     return 0;
 }
@@ -535,13 +548,14 @@ static unsigned disk_poll(struct blkdev *d)
     for (unsigned i = 0; i < nr_queued;) {
         unsigned at = w.lifo ? nr_queued - 1 - i : i;
         struct blk_io *io = queue[at];
-        if (w.slow >= 0 && io->op != BLK_FLUSH && io->sector == (uint64_t)(FIRST + w.slow)) {
+        if (io->op == BLK_FLUSH ? w.hold_flushes : w.slow >= 0 && io->sector == (uint64_t)(FIRST + w.slow)) {
             i++;
             continue;
         }
         memmove(&queue[at], &queue[at + 1], (--nr_queued - at) * sizeof(queue[0]));
         if (w.exec_late)
             disk_execute(io);
+        disk_completed(io);
         crash_point();
         n++;
         io->done(io);

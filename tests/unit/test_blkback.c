@@ -29,12 +29,12 @@ static uint8_t *last(void) { return (uint8_t *)fe_slot(0, w.fe[0].req_prod - 1);
 /* The request that was just put is answered with this, and a good one goes on. */
 static void refused(struct shadow *s, int status)
 {
-    uint32_t before = w.exec_seq;
+    uint32_t before = w.done_seq;
 
     s->expect = status;
     settle();
     assert_false(s->pending);
-    assert_int_equal(w.exec_seq, before);
+    assert_int_equal(w.done_seq, before);
     fe_request(0, BLKIF_OP_READ, 8, 8, 0, false, 0);
     settle();
     be_check_idle();
@@ -293,6 +293,32 @@ static void test_closing(void **state)
     assert_false(bb_round(&bb, devs, 1));
 }
 
+/* A flush is answered after the device's, and covers what was answered before it came: one that comes while another is at the
+ * device needs one of its own. */
+static void test_flush_covers(void **state)
+{
+    struct shadow *first, *second;
+
+    w.hold_flushes = true;
+    fe_request(0, BLKIF_OP_WRITE, 20, 4, 0, false, 0);
+    settle();
+    assert_int_equal(w.answers, 1);
+    first = fe_request(0, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, false, 0);
+    settle();
+    assert_true(first->pending);
+    fe_request(0, BLKIF_OP_WRITE, 40, 4, 0, false, 0);
+    settle();
+    assert_int_equal(w.answers, 2);
+    second = fe_request(0, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, false, 0);
+    settle();
+    assert_true(first->pending && second->pending);
+    w.hold_flushes = false;
+    settle();
+    assert_false(first->pending || second->pending);
+    assert_int_equal(w.device_flushes, 2);
+    be_check_idle();
+}
+
 static void test_no_cache(void **state)
 {
     the_disk.flush = false;
@@ -386,7 +412,7 @@ int main(void)
         cmocka_unit_test_setup(test_stats, setup),
         cmocka_unit_test_setup(test_arm_race, setup),       cmocka_unit_test_setup(test_closing, setup),
         cmocka_unit_test_setup(test_no_cache, setup),       cmocka_unit_test_setup(test_keep_pages_run_out, setup),
-        cmocka_unit_test_setup(test_random, setup),
+        cmocka_unit_test_setup(test_flush_covers, setup),   cmocka_unit_test_setup(test_random, setup),
     };
     return cmocka_run_group_tests_name("blkback", tests, NULL, NULL);
 }

@@ -72,6 +72,15 @@ unsigned keep_free_pages(const struct keep *k)
     return n;
 }
 
+unsigned keep_share(unsigned left, unsigned others)
+{
+    unsigned n = KEEP_QUEUES * KEEP_RING_PAGES;
+
+    while (n > 1 && (n > left / 3 || left < n + others))
+        n /= 2;
+    return n;
+}
+
 static struct keep_page *page_take(struct keep *k)
 {
     for (unsigned i = 0; i < k->n; i++) {

@@ -175,6 +175,9 @@ struct keep_conn {
 
 void keep_init(struct keep *k, void *pages, unsigned n);
 unsigned keep_free_pages(const struct keep *k);
+/* How many of `left` pages one connection may have, a power of two: many while there are many, and what is left does for so many
+ * others with one page each. */
+unsigned keep_share(unsigned left, unsigned others);
 /* Takes pages for a new connection and makes its record valid. conn->head has all but magic, crc, version, queue and page;
  * q[i] ref, port and start. -ENOSPC if there are not enough pages. */
 int keep_open(struct keep *k, struct keep_conn *conn) __attribute__((warn_unused_result));

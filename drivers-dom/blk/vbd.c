@@ -340,25 +340,39 @@ static void vbd_update(struct vbd *v)
     v->disk.bytes.per_s = bytes;
 }
 
-static void vbd_found(unsigned dom, unsigned devid)
+/* false: there is no room for it. */
+static bool vbd_found(unsigned dom, unsigned devid)
 {
     struct vbd *spare = NULL;
 
     EACH_VBD(v) {
         if (v->used && v->dom == dom && v->devid == devid) {
             v->dirty = true;
-            return;
+            return true;
         }
         if (!v->used && !spare)
             spare = v;
     }
-    if (!spare) {
-        printf("vbd%u.%u: more than %u vbds\n", dom, devid, BB_MAX_DISKS);
-        return;
-    }
+    if (!spare)
+        return false;
     spare->used = spare->dirty = true;
     spare->dom = (domid_t)dom;
     spare->devid = devid;
+    return true;
+}
+
+/* Whoever made it waits for an answer. */
+static void vbd_refuse(unsigned dom, unsigned devid)
+{
+    char path[64], why[48];
+
+    snprintf(path, sizeof(path), "backend/vbd/%u/%u/bh-error", dom, devid);
+    snprintf(why, sizeof(why), "it has %u disks already, that is all it can", BB_MAX_DISKS);
+    printf("vbd%u.%u: refused: %s\n", dom, devid, why);
+    if (xs_write(0, path, why)) {
+        rescan = true;
+        vbd_retry(NULL);
+    }
 }
 
 static bool number(const char *s, unsigned max, unsigned *v)
@@ -387,8 +401,8 @@ static void scan(void)
         char **devs = xs_ls(0, path, &ndevs);
         all = all && (devs || xs_error == ENOENT);
         for (unsigned k = 0; devs && k < ndevs; k++) {
-            if (number(devs[k], ~0u, &devid))
-                vbd_found(dom, devid);
+            if (number(devs[k], ~0u, &devid) && !vbd_found(dom, devid))
+                vbd_refuse(dom, devid);
         }
         free(devs);
     }
@@ -416,8 +430,8 @@ static void be_changed(const char *path, void *arg)
     key = strchr(slash + 1, '/');
     for (unsigned i = 0; key && i < ARRAY_SIZE(ours); i++)
         look |= !strcmp(key, ours[i]);
-    if (!key || look)
-        vbd_found(dom, devid);
+    if ((!key || look) && !vbd_found(dom, devid))
+        rescan = true; /* an answer is a call of the store, which is not made from here */
 }
 
 static void say_broken(struct vbd *v)

@@ -194,19 +194,19 @@ static bool vbd_open(struct vbd *v)
 
 static unsigned log2_of(unsigned n) { return n < 2 ? 0 : 1 + log2_of(n / 2); }
 
-/* Queues and ring pages that this vbd may have, each of which takes a journal page: generous while there are many, so that there is
- * always something left for another vbd. */
+/* Queues and ring pages that this vbd may have, each of which takes a journal page. */
 static bool vbd_promise(struct vbd *v)
 {
-    unsigned left = keep_free_pages(&blk.keep), q = KEEP_QUEUES, pages = KEEP_RING_PAGES;
+    unsigned left = keep_free_pages(&blk.keep), q = KEEP_QUEUES, pages = KEEP_RING_PAGES, others = 0;
 
     EACH_VBD(o) {
         if (o != v && !o->connected && !o->stalled)
             left -= o->queues << o->order;
+        others += o != v && !o->connected && !o->stalled && !o->queues;
     }
     if ((int)left < 1)
         return false;
-    while (q * pages > 1 && q * pages > left / 3) {
+    while (q * pages > keep_share(left, others)) {
         if (pages > 1)
             pages /= 2;
         else

@@ -349,6 +349,21 @@ static void test_keep_pages_run_out(void **state)
     assert_int_equal(keep_free_pages(&keep), 4);
 }
 
+/* With the pages of the configuration there is room for every disk that can be, whatever the first ones took. */
+static void test_keep_share(void **state)
+{
+    for (unsigned taken = 1; taken <= 16; taken *= 2) {
+        unsigned left = 63;
+        for (unsigned i = 0; i < BB_MAX_DISKS; i++) {
+            unsigned n = keep_share(left, BB_MAX_DISKS - 1 - i);
+            assert_true(n && n <= left && n <= KEEP_QUEUES * KEEP_RING_PAGES);
+            left -= n < taken ? n : taken;
+        }
+    }
+    assert_int_equal(keep_share(63, 15), 16);
+    assert_int_equal(keep_share(1, 0), 1);
+}
+
 /* Random rings, indirect pages and deaths: nothing but the sanitizers and the mocks' checks to hold against. */
 static void test_random(void **state)
 {
@@ -409,7 +424,7 @@ int main(void)
         cmocka_unit_test_setup(test_failing_copies, setup), cmocka_unit_test_setup(test_read_only, setup),
         cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_scarce, setup),
         cmocka_unit_test_setup(test_sector_sizes, setup),   cmocka_unit_test_setup(test_limits, setup),
-        cmocka_unit_test_setup(test_stats, setup),
+        cmocka_unit_test_setup(test_stats, setup),          cmocka_unit_test(test_keep_share),
         cmocka_unit_test_setup(test_arm_race, setup),       cmocka_unit_test_setup(test_closing, setup),
         cmocka_unit_test_setup(test_no_cache, setup),       cmocka_unit_test_setup(test_keep_pages_run_out, setup),
         cmocka_unit_test_setup(test_flush_covers, setup),   cmocka_unit_test_setup(test_random, setup),

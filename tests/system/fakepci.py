@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""PCI devices that QEMU does not have: controllers that misbehave, made of a few registers in this process.
+
+QEMU's `x-pci-proxy-dev` forwards configuration space and BARs over a socket; the messages are those of QEMU 7.2's
+hw/remote/mpqemu-link.h. A device here has one memory BAR with MSI-X in it and a function level reset, and does no DMA.
+`fakepci.py SOCKET ... -- COMMAND ...` connects to each socket and runs the command with @0@, @1@ ... replaced by the descriptors.
+"""
+import os
+import socket
+import struct
+import sys
+import threading
+
+SYSMEM, RET, CFGWRITE, CFGREAD, BARWRITE, BARREAD, IRQFD, RESET = range(8)
+BAR = 0x8000
+MSIX_TABLE, MSIX_PBA = 0x4000, 0x5000
+MSIX, AF = 0x40, 0x50
+
+
+class Device:
+    """ready(cc) tells CSTS for what was last written to CC (NVM Express 1.4, 3.1)."""
+    def __init__(self, path, ready, dead=False):
+        self.ready, self.dead = ready, dead
+        self.cc = 0
+        self.mem = {}
+        self.cfg = bytearray(256)
+        struct.pack_into("<HHHHBBBB", self.cfg, 0, 0x1b36, 0x0010, 0, 0x10, 2, 2, 8, 1)  # NVMe's class
+        self.cfg[0x34] = MSIX
+        struct.pack_into("<BBHII", self.cfg, MSIX, 0x11, AF, 1, MSIX_TABLE, MSIX_PBA)     # two entries
+        struct.pack_into("<BBBBBB", self.cfg, AF, 0x13, 0, 6, 3, 0, 0)
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(str(path))
+        self.listener.listen(1)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def cfg_write(self, at, val, n):
+        if at == 4:
+            self.cfg[at:at + min(n, 2)] = val.to_bytes(4, "little")[:min(n, 2)]
+        elif at == 0x10:
+            struct.pack_into("<I", self.cfg, at, val & ~(BAR - 1))
+        elif at == MSIX + 2 and n == 2:
+            struct.pack_into("<H", self.cfg, at, 1 | val & 0xc000)
+
+    def read(self, at, n):
+        if self.dead:
+            return (1 << 8 * n) - 1
+        regs = struct.pack("<QIIIIII", 0xff | 1 << 24 | 1 << 37, 0x10400, 0, 0, self.cc, 0, self.ready(self.cc))
+        if at + n <= len(regs):
+            return int.from_bytes(regs[at:at + n], "little")
+        return self.mem.get(at, 0) & (1 << 8 * n) - 1
+
+    def write(self, at, val):
+        if at == 0x14:
+            self.cc = val
+        self.mem[at] = val
+
+    def answer(self, cmd, data):
+        if cmd == CFGREAD:
+            at, _, n = struct.unpack_from("<IIi", data)
+            return int.from_bytes(self.cfg[at:at + n], "little") if at + n <= 256 else 0
+        if cmd == CFGWRITE:
+            self.cfg_write(*struct.unpack_from("<IIi", data))
+        elif cmd == BARREAD:  # the address is that in memory
+            at, _, n = struct.unpack_from("<QQI", data)
+            return self.read(at % BAR, n)
+        elif cmd == BARWRITE:
+            at, val, _ = struct.unpack_from("<QQI", data)
+            self.write(at % BAR, val)
+        return 0
+
+    def serve(self):
+        sock, _ = self.listener.accept()
+        with sock, sock.makefile("rb") as stream:
+            while head := stream.read(16):
+                cmd, size = struct.unpack("<i4xQ", head)
+                data = stream.read(size)
+                if cmd not in (SYSMEM, IRQFD):
+                    sock.sendall(struct.pack("<i4xQQ", RET, 8, self.answer(cmd, data)))
+
+
+def never_ready(path):
+    return Device(path, lambda cc: 0)
+
+
+def never_resets(path):
+    return Device(path, lambda cc: 1)
+
+
+def fatal(path):
+    return Device(path, lambda cc: 2 * (cc & 1))
+
+
+def dead(path):
+    return Device(path, lambda cc: 0, dead=True)
+
+
+def main():
+    split = sys.argv.index("--")
+    command = sys.argv[split + 1:]
+    for i, path in enumerate(sys.argv[1:split]):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        s.connect(path)
+        fd = os.dup(s.fileno())
+        os.set_inheritable(fd, True)
+        command = [word.replace(f"@{i}@", str(fd)) for word in command]
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    main()

@@ -158,6 +158,9 @@ void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
 void pci_nodes(struct txn *t, struct dom *d, void *arg);
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH]);
 int store_wait_backends(const struct dom *d, struct errbuf *e);
+int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e); /* of one device */
+uint64_t backend_state(const struct dom *d, const struct dom_dev *v); /* 0: none */
+int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e);
 void devs_close(const struct dom *d);                   /* also takes the back-ends' nodes away */
 /* The same devices again, from the beginning: for the next kernel of a guest that stands still. */
 int devs_renew(struct dom *d, struct errbuf *e);
@@ -238,4 +241,8 @@ void cmd_volumes(int argc, char **argv);
 void cmd_block_list(int argc, char **argv);
 void cmd_block_stats(int argc, char **argv);
 void cmd_block_limit(int argc, char **argv);
+struct dom_dev *disk_of(struct dom *d, const char *vdev); /* as the configuration names it */
+/* hotplug.c */
+void cmd_block_attach(int argc, char **argv);
+void cmd_block_detach(int argc, char **argv);
 void cmd_network_list(int argc, char **argv);

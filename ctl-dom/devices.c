@@ -68,7 +68,7 @@ static int vif_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struc
     return 0;
 }
 
-static int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
+int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
 {
     const struct cfg_disk *c = &d->cfg.disk[i];
     struct dom *b = driver(c->backend, "blk");
@@ -217,7 +217,7 @@ void pci_nodes(struct txn *t, struct dom *d, void *arg)
 int store_add_pci(struct dom *d, struct errbuf *e) { return commit(d, pci_nodes, NULL, e); }
 
 /* --- waiting for back-ends -------------------------------------------------------------------- */
-static uint64_t backend_state(const struct dom *d, const struct dom_dev *v)
+uint64_t backend_state(const struct dom *d, const struct dom_dev *v)
 {
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
     uint64_t state = 0;
@@ -241,12 +241,12 @@ static char *backend_error(const struct dom *d, const struct dom_dev *v)
     return why;
 }
 
-/* 0: the guest may run, -EAGAIN: not yet, or the error. */
+/* 0: the guest may run, or does and has gone further; -EAGAIN: not yet, or the error. */
 static int backend_ready(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
     uint64_t state = backend_state(d, v);
 
-    if (state == XenbusStateInitWait)
+    if (state >= XenbusStateInitWait && state <= XenbusStateConnected)
         return 0;
     char *why = backend_error(d, v);
     if (!why && state != XenbusStateClosing && state != XenbusStateClosed)
@@ -258,26 +258,30 @@ static int backend_ready(const struct dom *d, const struct dom_dev *v, struct er
     return -EIO;
 }
 
+int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
+{
+    uint64_t end = now_ns() + BACKEND_WAIT_NS;
+    int rc;
+
+    while ((rc = backend_ready(d, v, e)) == -EAGAIN) {
+        struct dom *b = dom_by_id(v->back);
+        if (now_ns() >= end)
+            return fail(e, -ETIME, "%s: %s: %s does not answer", d->cfg.name, dev_text(d, v),
+                        b ? b->cfg.name : "its back-end");
+        turn(now_ns() + TURN_NS);
+    }
+    return rc;
+}
+
 /* GRUB takes any state but InitWait for an answer, so a guest runs only when every back-end has got
  * there. */
 int store_wait_backends(const struct dom *d, struct errbuf *e)
 {
-    uint64_t end = now_ns() + BACKEND_WAIT_NS;
+    int rc = 0;
 
-    for (unsigned i = 0; i < d->nr_devs; i++) {
-        const struct dom_dev *v = &d->dev[i];
-        int rc;
-        while ((rc = backend_ready(d, v, e)) == -EAGAIN) {
-            struct dom *b = dom_by_id(v->back);
-            if (now_ns() >= end)
-                return fail(e, -ETIME, "%s: %s: %s does not answer", d->cfg.name, dev_text(d, v),
-                            b ? b->cfg.name : "its back-end");
-            turn(now_ns() + TURN_NS);
-        }
-        if (rc)
-            return rc;
-    }
-    return 0;
+    for (unsigned i = 0; i < d->nr_devs && !rc; i++)
+        rc = wait_backend(d, &d->dev[i], e);
+    return rc;
 }
 
 /* --- the end ---------------------------------------------------------------------------------- */

@@ -216,7 +216,7 @@ void cmd_block_stats(int argc, char **argv)
                 stats_row(d, &d->dev[i]);
 }
 
-static const struct dom_dev *disk_of(const struct dom *d, const char *vdev)
+struct dom_dev *disk_of(struct dom *d, const char *vdev)
 {
     for (unsigned i = 0; i < d->nr_devs; i++)
         if (d->dev[i].kind == DEV_VBD && !strcmp(d->cfg.disk[d->dev[i].index].vdev, vdev))

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * block-attach and block-detach: disks come and go while a guest runs, by the ordinary closing (restart.md 7). What is attached
+ * belongs to the configuration from then on, so a reboot keeps it.
+ *
+ * It is also how Linux gets a disk back whose driver was unbound: a blkfront that is bound again finds its own state Closed
+ * and waits for ever, the device must be a new one.
+ */
+#include "ctl.h"
+#include "storetx.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <xen/io/xenbus.h>
+
+#define CLOSE_WAIT_NS 10000000000ull
+#define TURN_NS       2000000ull
+
+static void add_nodes(struct txn *t, struct dom *d, void *arg) { dev_nodes(t, d, arg); }
+
+static void remove_nodes(struct txn *t, struct dom *d, void *arg)
+{
+    char be[DEV_PATH], fe[DEV_PATH];
+
+    dev_paths(d, arg, be, fe);
+    no_node(t, "%s", be);
+    no_node(t, "%s", fe);
+}
+
+/* Out of the table of devices and out of the configuration, whose later disks move up. */
+static void forget(struct dom *d, struct dom_dev *v)
+{
+    unsigned disk = v->index, at = (unsigned)(v - d->dev);
+
+    for (unsigned i = disk + 1; i < d->cfg.nr_disks; i++)
+        d->cfg.disk[i - 1] = d->cfg.disk[i];
+    d->cfg.nr_disks--;
+    for (unsigned i = at + 1; i < d->nr_devs; i++)
+        d->dev[i - 1] = d->dev[i];
+    d->nr_devs--;
+    for (unsigned i = 0; i < d->nr_devs; i++)
+        if (d->dev[i].kind == DEV_VBD && d->dev[i].index > disk)
+            d->dev[i].index--;
+}
+
+/* --- attach ------------------------------------------------------------------------------------ */
+static int attach(struct dom *d, const char *spec, struct errbuf *e)
+{
+    struct cfg_disk c;
+    char why[160];
+    unsigned n = d->cfg.nr_disks;
+
+    if (config_disk(&c, spec, why, sizeof(why)))
+        return fail(e, -EINVAL, "%s: disk: %s", d->cfg.name, why);
+    if (n == CFG_MAX_DISKS)
+        return fail(e, -ENOSPC, "%s: disk: more than %d", d->cfg.name, CFG_MAX_DISKS);
+    for (unsigned i = 0; i < n; i++)
+        if (d->cfg.disk[i].devid == c.devid)
+            return fail(e, -EEXIST, "%s: disk %s is there", d->cfg.name, c.vdev);
+    d->cfg.disk[n] = c;
+    struct dom_dev *v = &d->dev[d->nr_devs];
+    int rc = disk_resolve(d, n, v, e);
+    if (rc)
+        return rc;
+    d->cfg.nr_disks++;
+    d->nr_devs++;
+    rc = commit(d, add_nodes, v, e);
+    if (!rc)
+        rc = wait_backend(d, v, e);
+    if (rc) {
+        struct errbuf ignored;
+        (void)commit(d, remove_nodes, v, &ignored);
+        forget(d, v);
+    }
+    return rc;
+}
+
+/* --- detach ------------------------------------------------------------------------------------ */
+static int detach(struct dom *d, struct dom_dev *v, struct errbuf *e)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+    uint64_t end = now_ns() + CLOSE_WAIT_NS, is;
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/online", be);
+    int rc = xs_write(0, path, "0");
+    while (!rc && (is = backend_state(d, v)) && is != XenbusStateClosed) {
+        if (now_ns() >= end)
+            rc = -ETIME;
+        turn(now_ns() + TURN_NS);
+    }
+    if (rc == -ETIME)
+        return fail(e, rc, "%s: disk %s: is being closed, but the guest still has it", d->cfg.name,
+                    d->cfg.disk[v->index].vdev);
+    if (!rc)
+        rc = commit(d, remove_nodes, v, e);
+    else
+        fail(e, rc, "%s: store: %s", d->cfg.name, errno_text(rc));
+    if (!rc)
+        forget(d, v);
+    return rc;
+}
+
+/* --- commands ---------------------------------------------------------------------------------- */
+static struct dom *guest(const char *name)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(name, &e);
+
+    if (d && d->cfg.role != BH_ROLE_GUEST) {
+        fail(&e, 0, "%s: is a service domain", d->cfg.name);
+        d = NULL;
+    } else if (d && !store_up) {
+        fail(&e, 0, "%s: the store is not running", d->cfg.name);
+        d = NULL;
+    }
+    if (!d)
+        out("%s\n", e.s);
+    return d;
+}
+
+void cmd_block_attach(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = guest(argv[1]);
+
+    (void)argc;
+    if (d && attach(d, argv[2], &e))
+        out("%s\n", e.s);
+}
+
+void cmd_block_detach(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = guest(argv[1]);
+    struct dom_dev *v = d ? disk_of(d, argv[2]) : NULL;
+
+    (void)argc;
+    if (d && !v)
+        out("%s: has no disk %s\n", d->cfg.name, argv[2]);
+    else if (d && detach(d, v, &e))
+        out("%s\n", e.s);
+}

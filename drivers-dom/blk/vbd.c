@@ -70,9 +70,9 @@ static void vbd_unplug(struct vbd *v)
     v->connected = v->draining = v->told = false;
     bb_stats_add(&v->before, s);
     v->stats_said = 0;
-    printf("vbd%u.%u: off (%lu reads of %lu KiB, %lu writes of %lu KiB, %lu flushes, %lu discards; %lu errors, %lu malformed)\n",
-           v->dom, v->devid, s->reads, s->read_bytes >> 10, s->writes, s->write_bytes >> 10, s->flushes, s->discards,
-           s->errors, s->malformed);
+    vbd_say(v, &v->comings,
+            "off (%lu reads of %lu KiB, %lu writes of %lu KiB, %lu flushes, %lu discards; %lu errors, %lu malformed)",
+            s->reads, s->read_bytes >> 10, s->writes, s->write_bytes >> 10, s->flushes, s->discards, s->errors, s->malformed);
 }
 
 /* false: requests are in flight, come again. */
@@ -246,14 +246,13 @@ static void vbd_connect(struct vbd *v)
     if (!why)
         why = vbd_plug(v);
     if (why) {
-        printf("vbd%u.%u: not connected: %s\n", v->dom, v->devid, why);
+        vbd_say(v, &v->comings, "not connected: %s", why);
         return;
     }
     vbd_set_state(v, XenbusStateConnected);
-    printf("vbd%u.%u: connected, '%s' %s, %u queue%s of %u page%s%s\n", v->dom, v->devid, v->spec,
-           v->mode & VOLUME_WRITE ? "rw" : "ro", v->conn.head.nr_queues, v->conn.head.nr_queues > 1 ? "s" : "",
-           v->conn.head.nr_pages, v->conn.head.nr_pages > 1 ? "s" : "",
-           v->conn.head.proto == PROTO_X86_32 ? ", 32-bit protocol" : "");
+    vbd_say(v, &v->comings, "connected, '%s' %s, %u queue%s of %u page%s%s", v->spec, v->mode & VOLUME_WRITE ? "rw" : "ro",
+            v->conn.head.nr_queues, v->conn.head.nr_queues > 1 ? "s" : "", v->conn.head.nr_pages,
+            v->conn.head.nr_pages > 1 ? "s" : "", v->conn.head.proto == PROTO_X86_32 ? ", 32-bit protocol" : "");
 }
 
 /* --- following ------------------------------------------------------------------------------------------------ */
@@ -271,6 +270,16 @@ static void vbd_say_stalled(struct vbd *v)
 /* The front-end has rings, or says so. */
 static void vbd_follow_live(struct vbd *v, bool online)
 {
+    int closing = online ? XenbusStateClosing : XenbusStateClosed;
+
+    if (v->draining) { /* it was about to close, and nothing new is taken since: no way back but to connect anew */
+        if (!bb_close(&v->disk))
+            return;
+        vbd_set_state(v, closing);
+        if (v->state != closing)
+            return;
+        (void)vbd_disconnect(v);
+    }
     if (v->connected) {
         vbd_set_state(v, online ? XenbusStateConnected : XenbusStateClosing);
     } else if (v->stalled || v->state == XenbusStateConnected || (v->state == XenbusStateClosing && !online)) {
@@ -440,8 +449,7 @@ static void say_broken(struct vbd *v)
         if (!v->disk.ring[q].broken)
             continue;
         v->told = true;
-        printf("vbd%u.%u: front-end broke the protocol: %s; queue %u is not served any more\n", v->dom, v->devid,
-               v->disk.ring[q].broken, q);
+        vbd_say(v, &v->breaches, "front-end broke the protocol: %s; queue %u is not served any more", v->disk.ring[q].broken, q);
     }
 }
 
@@ -451,10 +459,8 @@ bool vbds_store_work(void)
 
     EACH_VBD(v) {
         say_broken(v);
-        if (v->draining && bb_close(&v->disk)) {
-            v->draining = false;
+        if (v->draining && bb_close(&v->disk))
             v->dirty = true;
-        }
     }
     if (!vbds_may_try())
         return false;

@@ -14,6 +14,7 @@
 #include <bh.h>
 #include "blkback.h"
 #include "keep.h"
+#include "talk.h"
 #include "volume.h"
 
 struct vbd {
@@ -23,6 +24,7 @@ struct vbd {
     bool dirty;         /* look at the store again */
     bool watched;       /* a watch is on the front-end's state */
     bool told, said;    /* its broken ring was printed; bh-stalled was written */
+    struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     const char *stalled;/* why, or NULL */
     domid_t dom;
     uint32_t devid;
@@ -70,6 +72,8 @@ bool vbds_may_try(void); /* it is not too early for that */
 char *vbd_read(const struct vbd *v, const char *key);              /* in our directory; NULL as xs_read */
 bool vbd_write(struct vbd *v, const char *key, const char *val);   /* false: later */
 void vbd_remove(const struct vbd *v, const char *key);
+/* A line about this vbd, unless there were too many of this kind. */
+void vbd_say(const struct vbd *v, struct talk *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void vbd_set_state(struct vbd *v, int state);
 /* A number under dir, `absent` if there is no such node; false: the store gave no answer. */
 bool vbd_read_number(const char *dir, const char *key, uint64_t absent, uint64_t *val);

@@ -2,6 +2,7 @@
 /* What a vbd's two directories say, and what we say in ours: opening its volume, advertising, reading the front-end's side. */
 #include "vbd.h"
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,23 @@ void vbd_retry(struct vbd *v)
     retry_at = now_ns() + 200000000;
     retry_timer.fn = retry_due;
     dtimer_set(&retry_timer, retry_at);
+}
+
+void vbd_say(const struct vbd *v, struct talk *t, const char *fmt, ...)
+{
+    char line[320];
+    unsigned left_out;
+    va_list ap;
+
+    if (!talk_may(t, now_ns(), &left_out))
+        return;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (left_out)
+        printf("vbd%u.%u: %s (%u such lines left out before it)\n", v->dom, v->devid, line, left_out);
+    else
+        printf("vbd%u.%u: %s\n", v->dom, v->devid, line);
 }
 
 static void vbd_key(const struct vbd *v, char *buf, size_t n, const char *key)
@@ -63,14 +81,18 @@ static bool vbd_number(struct vbd *v, const char *key, uint64_t n)
     return vbd_write(v, key, val);
 }
 
-/* A number under dir, `absent` if there is no such node; false: the store gave no answer. */
+/* There is nothing for us to read: no node, nonsense, or its owner, who may be a front-end, keeps it from us. Anything else is the
+ * store's trouble and passes. */
+static bool nothing_there(int rc) { return rc == -ENOENT || rc == -EINVAL || rc == -EACCES; }
+
+/* A number under dir, `absent` if there is nothing to read; false: the store gave no answer. */
 bool vbd_read_number(const char *dir, const char *key, uint64_t absent, uint64_t *val)
 {
     char path[KEEP_PATH + 48];
 
     snprintf(path, sizeof(path), "%s/%s", dir, key);
     int rc = xs_read_uint(0, path, val);
-    if (rc == -ENOENT || rc == -EINVAL) {
+    if (nothing_there(rc)) {
         *val = absent;
         return true;
     }
@@ -312,7 +334,7 @@ static const char *protocol_of(const struct vbd *v, struct reader *r, uint8_t *p
 
     snprintf(path, sizeof(path), "%s/protocol", v->fe_path);
     char *p = xs_read(0, path);
-    if (!p && xs_error != ENOENT)
+    if (!p && !nothing_there(-xs_error))
         r->again = true;
     bool narrow = p && !strcmp(p, XEN_IO_PROTO_ABI_X86_32), wide = !p || !strcmp(p, XEN_IO_PROTO_ABI_X86_64);
     free(p);

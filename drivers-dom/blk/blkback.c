@@ -18,10 +18,17 @@ _Static_assert(sizeof(struct blkif_request_segment) == 8, "segment");
 
 static struct blkif_sring *sring(const struct bb_ring *r) { return (struct blkif_sring *)r->sring; }
 
+/* What it had to run again is not waited for: neither by its disk's other rings nor by who closes it. */
 static void ring_break(struct bb_ring *r, const char *why)
 {
-    if (!r->broken)
-        r->broken = why;
+    if (r->broken)
+        return;
+    r->broken = why;
+    r->disk->replays_waiting -= r->nr_replay - r->replay_at;
+    r->disk->replays -= r->nr_replay - r->replay_at;
+    if (r->replay_at < r->replay_flush)
+        r->disk->replays_data -= r->replay_flush - r->replay_at;
+    r->replay_at = r->nr_replay;
 }
 
 /* Requests in [req_cons, the ring's req_prod), which may not pass what the front-end may have outstanding. */
@@ -171,6 +178,18 @@ static bool ring_take(struct bb *bb, struct bb_ring *r)
     return true;
 }
 
+/* Who starved has been served: the next disk comes first now, and of that disk the next ring. */
+static void turn_pass(struct bb *bb, const struct bb_ring *r)
+{
+    struct bb_disk *d = r->disk;
+
+    d->turn = (unsigned)(r - d->ring) + 1;
+    for (unsigned k = 0; k < bb->nr_disks; k++) {
+        if (bb->disk[k] == d)
+            bb->turn = k + 1;
+    }
+}
+
 static unsigned take(struct bb *bb)
 {
     const struct bb_ring *hungry = bb->starving;
@@ -178,16 +197,20 @@ static unsigned take(struct bb *bb)
 
     bb->retry = 0;
     bb->starving = NULL;
-    if (hungry)
-        n += ring_take(bb, (struct bb_ring *)(uintptr_t)hungry);
+    if (hungry && ring_take(bb, (struct bb_ring *)(uintptr_t)hungry)) {
+        turn_pass(bb, hungry);
+        n++;
+    }
     for (unsigned k = 0; k < bb->nr_disks; k++) {
         struct bb_disk *d = bb->disk[(bb->turn + k) % bb->nr_disks];
         for (unsigned q = 0; q < d->nr_rings; q++) {
-            for (unsigned i = 0; i < BB_ROUND && ring_take(bb, &d->ring[q]); i++)
+            struct bb_ring *r = &d->ring[(d->turn + q) % d->nr_rings];
+            for (unsigned i = 0; i < BB_ROUND && ring_take(bb, r); i++)
                 n++;
         }
     }
-    bb->turn = bb->nr_disks ? (bb->turn + 1) % bb->nr_disks : 0;
+    if (!bb->starving)
+        bb->turn = bb->nr_disks ? (bb->turn + 1) % bb->nr_disks : 0;
     return n;
 }
 
@@ -359,8 +382,9 @@ bool bb_close(struct bb_disk *d)
     for (unsigned q = 0; q < d->nr_rings; q++) {
         struct bb_ring *r = &d->ring[q];
         left += r->inflight;
+        left += r->nr_replay - r->replay_at;
         if (!r->broken)
-            left += r->nr_replay - r->replay_at + (r->j.rsp_next != r->j.rsp_pub);
+            left += r->j.rsp_next != r->j.rsp_pub;
     }
     return !left;
 }

@@ -68,7 +68,7 @@ struct bb_disk {
     bool ro, discard;
     bool closing;            /* nothing new is taken */
     domid_t dom;
-    unsigned nr_rings;
+    unsigned nr_rings, turn; /* turn: the ring that comes first */
     struct bb_ring ring[KEEP_QUEUES];
     unsigned replays, replays_data; /* not answered yet; of these neither flush nor barrier */
     unsigned replays_waiting;       /* not even started */

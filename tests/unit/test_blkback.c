@@ -3,6 +3,7 @@
 // FLAGS: -Idomains/include -Idrivers-dom/blk
 /* blkback against a front-end that lies: every malformed request, indices, failing copies; limits, sector sizes, closing. */
 #include "blk_world.h"
+#include "talk.h"
 
 static int setup(void **state)
 {
@@ -248,6 +249,86 @@ static void test_stats(void **state)
     assert_int_equal(strlen(text), BB_STATS_TEXT - 1);
 }
 
+/* Buffers for two requests at a time, one ring that never runs dry: the other one is not forgotten. */
+static void test_rings_take_turns(void **state)
+{
+    world_init(2, 1, PROTO_NATIVE, false);
+    assert_true(be_start());
+    unsigned held = bb.nr_free_pages - 2;
+    bb.nr_free_pages = 2;
+    for (unsigned i = 0; i < 30; i++)
+        fe_request(0, BLKIF_OP_READ, i, 1, 0, false, 0);
+    for (unsigned i = 0; i < 5; i++)
+        fe_request(1, BLKIF_OP_READ, i, 1, 0, false, 0);
+    while (RING(1)->rsp_prod != w.fe[1].req_prod)
+        assert_true(bb_round(&bb, devs, 1));
+    assert_in_range(RING(0)->rsp_prod - START, 3, 10);
+    be_run();
+    fe_look(0);
+    fe_look(1);
+    assert_int_equal(w.answers, 35);
+    memmove(&bb.free_page[held], &bb.free_page[0], 2 * sizeof(bb.free_page[0]));
+    bb.nr_free_pages += held;
+    assert_int_equal(bb.nr_free_pages, POOL);
+}
+
+/* A ring breaks before what the last life left in it ran again: the other ring is served, and the disk can be closed. */
+static void test_broken_with_replays(void **state)
+{
+    for (unsigned kind = 0; kind < 2; kind++) {
+        world_init(2, 1, PROTO_NATIVE, false);
+        assert_true(be_start());
+        w.slow = 20;
+        for (unsigned i = 0; i < 3; i++)
+            fe_request(0, BLKIF_OP_READ, 20, 1, 0, false, 0);
+        fe_request(1, BLKIF_OP_READ, 20, 1, 0, false, 0);
+        be_run(); /* taken, with the disk */
+        fe_request(kind, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, false, 0);
+        (void)bb_round(&bb, devs, 1); /* taken */
+        assert_true(be_start());
+        assert_int_equal(disk.replays, 5);
+        RING(0)->req_prod = RING(0)->rsp_prod + 1000;
+        (void)bb_arm(&bb, devs, 1);
+        assert_non_null(disk.ring[0].broken);
+        w.slow = -1;
+        be_run();
+        fe_request(1, BLKIF_OP_READ, 40, 1, 0, false, 0);
+        be_run();
+        fe_look(1);
+        assert_int_equal(RING(1)->rsp_prod, w.fe[1].req_prod);
+        assert_int_equal(disk.replays, 0);
+        assert_int_equal(disk.replays_data, 0);
+        assert_int_equal(disk.replays_waiting, 0);
+        assert_true(bb_close(&disk));
+        bb_detach(&bb, &disk);
+    }
+}
+
+/* A line that can be caused at will: eight at once, then one each five seconds. */
+static void test_talk(void **state)
+{
+    struct talk t = {0};
+    unsigned said = 0, left_out = 9, sum = 0;
+    uint64_t now = 1000;
+
+    for (unsigned i = 0; i < 100; i++)
+        said += talk_may(&t, now, &left_out);
+    assert_int_equal(said, TALK_BURST);
+    assert_int_equal(left_out, 0);
+    assert_true(talk_may(&t, now += TALK_EACH_NS, &left_out));
+    assert_int_equal(left_out, 100 - TALK_BURST);
+    assert_false(talk_may(&t, now, &left_out));
+    for (unsigned i = 0; i < 1000; i++, now += TALK_EACH_NS / 10) {
+        if (talk_may(&t, now, &left_out))
+            said++, sum += left_out + 1;
+    }
+    assert_in_range(said, TALK_BURST + 99, TALK_BURST + 101);
+    assert_in_range(sum, 990, 1001);
+    for (unsigned i = said = 0; i < 20; i++)
+        said += talk_may(&t, now + 100 * TALK_EACH_NS, &left_out);
+    assert_int_equal(said, TALK_BURST);
+}
+
 static unsigned hook_runs;
 
 static void hook(void)
@@ -427,7 +508,9 @@ int main(void)
         cmocka_unit_test_setup(test_stats, setup),          cmocka_unit_test(test_keep_share),
         cmocka_unit_test_setup(test_arm_race, setup),       cmocka_unit_test_setup(test_closing, setup),
         cmocka_unit_test_setup(test_no_cache, setup),       cmocka_unit_test_setup(test_keep_pages_run_out, setup),
-        cmocka_unit_test_setup(test_flush_covers, setup),   cmocka_unit_test_setup(test_random, setup),
+        cmocka_unit_test_setup(test_flush_covers, setup),
+        cmocka_unit_test_setup(test_rings_take_turns, setup), cmocka_unit_test_setup(test_broken_with_replays, setup),
+        cmocka_unit_test_setup(test_talk, setup),           cmocka_unit_test_setup(test_random, setup),
     };
     return cmocka_run_group_tests_name("blkback", tests, NULL, NULL);
 }

@@ -50,6 +50,22 @@ def make(out, parts):
     return out
 
 
+def partitions(image):
+    """name -> (first byte, bytes) of an image's partitions, as its primary table says."""
+    with open(image, "rb") as f:
+        f.seek(SECTOR)
+        head = f.read(SECTOR)
+        table_at, entries, size = struct.unpack_from("<QII", head, 72)
+        f.seek(table_at * SECTOR)
+        table = f.read(entries * size)
+    out = {}
+    for i in range(entries):
+        kind, _, first, last, _, name = struct.unpack_from("<16s16sQQQ72s", table, i * size)
+        if any(kind):
+            out[name.decode("utf-16le").rstrip("\0")] = (first * SECTOR, (last - first + 1) * SECTOR)
+    return out
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 3 or not all("=" in a for a in sys.argv[2:]):
         sys.exit(__doc__)

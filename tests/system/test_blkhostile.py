@@ -1,0 +1,205 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""A hostile disk front-end beside a neighbour whose data are verified: it harms itself and nobody else."""
+import os
+import re
+import time
+
+import mkgpt
+from machine import LOGS, Failed, Machine, check, run
+
+CRASHES = int(os.environ.get("CRASHES", "10"))
+PARTS = [("data", 64), ("evil", 16), ("readonly", 2)]
+DISKS = "disk=['phy:blk0:evil,xvda,w','phy:blk0:readonly,xvdb,r']"
+PHASES = 21
+
+
+def free_mib(m):
+    return int(re.search(r"free_memory\s*:\s*(\d+)", m.cmd("info")).group(1))
+
+
+def row(m, name):
+    got = re.search(rf"^{name} +\d+ .*$", m.cmd("list"), re.M)
+    return got.group(0) if got else None
+
+
+def restarts(m):
+    head = re.search(r"^Name .*$", m.cmd("list"), re.M).group(0)
+    at = head.split().index("Restarts")
+    return int(row(m, "blk0").split()[at])
+
+
+class Neighbour:
+    """A Debian of its own with `diskcheck` on a volume of its own."""
+    def __init__(self, m):
+        self.m = m
+        out = m.cmd("create debian name=neighbour memory=192 vcpus=2 vif=[] disk=['phy:blk0:data,xvda,w']", 60)
+        check("created as domain" in out, f"create: {out}")
+        m.console("neighbour")
+        self.lines = self.kernel()
+        m.guest("(diskcheck /dev/xvda 3000 16 32 > /tmp/check.log 2>&1; echo status $? >> /tmp/check.log) &")
+        m.leave()
+
+    def kernel(self):
+        """Lines of its kernel log, but for that of a processor that was late: the machine's is made of software."""
+        out, _ = self.m.guest("echo lines=$(dmesg | grep -vc -e 'hrtimer: interrupt took' -e clocksource)")
+        return re.findall(r"lines=(\d+)", out)[-1]
+
+    def count(self):
+        out, _ = self.m.guest("read up x < /proc/uptime; set -- $(cat /sys/block/xvda/stat); echo count=$up,$1,$5")
+        up, reads, writes = re.findall(r"count=([\d.]+),(\d+),(\d+)", out)[-1]  # a console shows what was before, too
+        return float(up), int(reads) + int(writes)
+
+    def rate(self, seconds=5):
+        """Requests a second that its disk did meanwhile."""
+        self.m.console("neighbour")
+        t0, n0 = self.count()
+        time.sleep(seconds)
+        t1, n1 = self.count()
+        self.m.leave()
+        check(n1 > n0, "the neighbour's disk stands still")
+        return (n1 - n0) / (t1 - t0)
+
+    def verify(self):
+        m = self.m
+        m.console("neighbour")
+        m.guest("touch /tmp/stop")
+        out = ""
+        for _ in range(120):
+            out, _ = m.guest("cat /tmp/check.log")
+            if "status" in out:
+                break
+            time.sleep(1)
+        check("status 0" in out and " 0 errors" in out, f"diskcheck: {out}")
+        print("  " + re.search(r"diskcheck: .*", out).group(0).strip(), flush=True)
+        now = self.kernel()
+        log, _ = m.guest("dmesg | tail -5")
+        check(now == self.lines, f"the neighbour's kernel log had {self.lines} lines and has {now}: {log}")
+        m.leave()
+
+
+def blk0_lines(m):
+    """What blk0 says of disks."""
+    m.send("console blk0\r")
+    time.sleep(1)
+    m.leave()
+    return re.findall(r"vbd\d+\.\d+: [^\r\n]*", m.sp.before)
+
+
+def wait_for(m, pattern, timeout):
+    """Waits for a line of the hostile guest, whose console is attached; if it does not come, the log says how everybody is."""
+    try:
+        return m.expect(pattern, timeout)
+    except Failed as e:
+        try:
+            m.leave()
+            e.args = (f"{e}\n{m.cmd('list')}{m.cmd('volumes')}{m.cmd('block-list blkhostile')}" + "\n".join(blk0_lines(m)[-10:]),)
+        except Failed:
+            pass
+        raise
+
+
+def hostile_ends(m, how):
+    """Ends with all its rings full; then its volume is free for the next one, and its memory is back."""
+    m.cmd(f"create blkhostile extra='loop end={how}' {DISKS}", 60)
+    m.send("console blkhostile\r")
+    wait_for(m, "blkhostile: loop", 30)
+    m.send("q")
+    wait_for(m, r"blkhostile: loop ended, [^\n]*all good", 180)
+    wait_for(m, "blkhostile: ends", 30)
+    m.leave()
+    time.sleep(1)
+    m.cmd("destroy blkhostile", 30)
+
+
+def phases():
+    with Machine("blkhostile", disk=mkgpt.make(LOGS / "blkhostile.img", PARTS)) as m:
+        m.boot()
+        n = Neighbour(m)
+        m.cmd(f"create blkhostile {DISKS}", 60)  # what a first guest costs for good is paid
+        m.cmd("destroy blkhostile", 60)
+        before = free_mib(m)
+        alone = n.rate()
+        out = m.cmd(f"create blkhostile {DISKS}", 60)
+        check("created as domain" in out, f"create: {out}")
+        m.send("console blkhostile\r")
+        good, start = 0, time.monotonic()
+        while True:
+            got = wait_for(m, r"blkhostile: (phase ([^\r\n]*) (ok|FAILED)([^\r\n]*)|done, (\d+) ok, (\d+) failed)[^\r\n]*[\r\n]", 180)
+            if got.group(5):
+                break
+            check(got.group(3) == "ok", f"phase {got.group(2)}{got.group(4)}\n{m.tail(20)}")
+            good += 1
+        check(good == PHASES and got.group(6) == "0", f"{good} phases were good, {PHASES} expected; {got.group(0)}")
+        m.leave()
+        lines, bound = blk0_lines(m), 4 * (9 + (time.monotonic() - start) / 5)
+        check(any("broke the protocol" in x for x in lines), f"blk0 said nothing of it: {lines}")
+        check(len(lines) < bound, f"blk0 said {len(lines)} lines, {bound:.0f} would be many")
+        no_deaths(m, 0)
+        m.cmd("destroy blkhostile", 60)
+        for how in ("crash", "poweroff"):
+            hostile_ends(m, how)
+        out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
+        beside = n.rate(10)
+        m.cmd("destroy blkhostile", 60)
+        print(f"  the neighbour: {alone:.0f} requests/s alone, {beside:.0f} beside a hostile front-end", flush=True)
+        gone(m, before)
+        next_one(m)
+        no_deaths(m, 0)
+        n.verify()
+
+
+def no_deaths(m, expected):
+    """blk0 was restarted that often; else the core's lines say of what it died."""
+    n = restarts(m)
+    if n != expected:
+        m.log.flush()
+        text = (LOGS / f"{m.name}.serial.log").read_text(errors="replace")
+        check(False, f"blk0 was restarted {n} times:\n" + "\n".join(re.findall(r"\(BH\) d\d+ \(blk0\)[^\r\n]*", text)[-3:]))
+
+
+def gone(m, before):
+    for _ in range(20):
+        if not row(m, "blkhostile") and free_mib(m) == before:
+            return
+        time.sleep(0.5)
+    check(False, f"free memory was {before} MiB and is {free_mib(m)}; {m.cmd('list')}")
+
+
+def next_one(m):
+    """Somebody else gets what was the hostile guest's volume, and it works."""
+    out = m.cmd("create debian name=heir memory=128 vif=[] disk=['phy:blk0:evil,xvda,w']", 60)
+    check("created as domain" in out, f"create: {out}")
+    m.console("heir")
+    out, status = m.guest("diskcheck /dev/xvda 2 4", 120)
+    check(status == 0, f"the volume in other hands: {out}")
+    m.leave()
+    m.cmd("destroy heir", 60)
+
+
+def crashes():
+    with Machine("blkhostile-crash", disk=mkgpt.make(LOGS / "blkhostile-crash.img", PARTS)) as m:
+        m.boot()
+        n = Neighbour(m)
+        out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
+        check("created as domain" in out, f"create: {out}")
+        for i in range(1, CRASHES + 1):
+            time.sleep(0.5 + 0.37 * (i % 5))
+            m.send("crash --inject blk0\r")
+            got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
+            check(int(got.group(2)) == i, f"restart count {got.group(2)}, expected {i}")
+            m.prompt()
+            n.rate(1)
+        m.send("console blkhostile\r")
+        m.send("q")
+        got = wait_for(m, r"blkhostile: loop ended, ([^\n]*), then all good", 180)
+        print("  " + got.group(1), flush=True)
+        m.leave()
+        no_deaths(m, CRASHES)
+        m.cmd("destroy blkhostile", 60)
+        next_one(m)
+        n.verify()
+
+
+if __name__ == "__main__":
+    run([("blkhostile-phases", phases), ("blkhostile-crashes", crashes)])

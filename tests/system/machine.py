@@ -204,7 +204,7 @@ def check(cond, what):
 
 
 # docs/known-issues.md, 1: a guest's rip that lies in the core's own image cannot be the guest's doing, nor a test's.
-HOST_STATE_IN_GUEST = re.compile(r"the control domain is dead: [^\n]*rip ffffffff80")
+HOST_STATE_IN_GUEST = re.compile(r"(the control domain is dead: |\(BH\) d(\d|1[0-5]) \(\w+\) crashed: )[^\n]*rip ffffffff80")
 
 
 def once_more(name, fn):

@@ -69,7 +69,7 @@ def users(m, name, want):
 # --- the guest ---------------------------------------------------------------------------------------------------------
 def in_guest(m, line, timeout=60):
     out, status = m.guest(line, timeout)
-    check(status == 0, f"{line!r} ended with {status}: {out}")
+    check(status == 0, f"{line!r} ended with {status}: {out[-600:]}")
     return out
 
 
@@ -344,6 +344,8 @@ def has_disk(m, want):
 def rebind(m, n, at_once):
     """One round: written, let go, taken away, given again, read; blk0 dies between any two of them or while they run."""
     step = meanwhile if at_once else lambda m, line: (m.cmd(line, 60), crash(m), time.sleep(0.12))
+    if n % 5 == 0:
+        in_guest(m, "diskcheck /dev/xvdb 0.3 4")
     write_all(m, n, "b")
     m.leave()
     if not at_once:
@@ -386,6 +388,25 @@ def refusals(m):
     check(states(m) == (4, 4, 4), "a disk that was refused stayed")
 
 
+def rebind_in_use(m):
+    """Unbound under load: its user gets errors and nobody else; the disk is as good as new afterwards."""
+    in_guest(m, "rm -f /tmp/stop; (diskcheck /dev/xvdb 600 8 > /tmp/used 2>&1; echo status $? >> /tmp/used) & sleep 0.5")
+    m.send(f"echo vbd-51728 > {VBD}/unbind\r")
+    m.leave()
+    crash(m)
+    m.console(NAME)
+    in_guest(m, "touch /tmp/stop; while ! grep -q status /tmp/used; do usleep 100000; done; grep 'status 1' /tmp/used")
+    m.leave()
+    m.cmd(DETACH)
+    m.console(NAME)
+    in_guest(m, "while [ -e /sys/bus/xen/devices/vbd-51728 ]; do usleep 20000; done")
+    m.leave()
+    m.cmd(ATTACH)
+    has_disk(m, True)
+    in_guest(m, "rm /tmp/stop; diskcheck /dev/xvdb 0.5 8")
+    m.leave()
+
+
 def unbind_and_bind(rounds=20):
     image = mkgpt.make(LOGS / "handover-bind.img", handdisk.PARTS)
     with Machine("handover-bind", disk=image) as m:
@@ -407,6 +428,8 @@ def unbind_and_bind(rounds=20):
         m.leave()
         users(m, "data2", f"{NAME}:w")
         refusals(m)
+        m.console(NAME)
+        rebind_in_use(m)
         finish(m, before)
         print(f"  {rounds} rounds, {m.crashes} crashes of blk0", flush=True)
     image.unlink()

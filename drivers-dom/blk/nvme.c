@@ -244,7 +244,9 @@ static const char *read_namespace(uint8_t *page)
     if (format[2] != 9 && format[2] != 12)
         return "its blocks have neither 512 nor 4096 bytes";
     nvme.shift = format[2] - 9u;
-    if (!blocks || blocks > DISK_MAX_SECTORS >> nvme.shift)
+    if (!blocks)
+        return "it is empty";
+    if (blocks > DISK_MAX_SECTORS >> nvme.shift)
         return "its size makes no sense";
     d->nr_sectors = blocks << nvme.shift;
     d->read_only = page[NVME_IDN_NSATTR] & 1;

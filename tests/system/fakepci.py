@@ -4,7 +4,8 @@
 
 QEMU's `x-pci-proxy-dev` forwards configuration space and BARs over a socket; the messages are those of QEMU 7.2's
 hw/remote/mpqemu-link.h. A device here has one memory BAR with MSI-X in it and a function level reset, and does no DMA.
-`fakepci.py SOCKET ... -- COMMAND ...` connects to each socket and runs the command with @0@, @1@ ... replaced by the descriptors.
+`fakepci.py SOCKET ... -- COMMAND ...` connects to each socket and runs the command, in which it replaces @0@, @1@ ... by the
+descriptors.
 """
 import os
 import socket

@@ -384,7 +384,7 @@ static void test_refused(void **state)
     sim.lbads = 11, refused("neither 512"), setup(NULL);
     sim.meta = 8, refused("metadata"), setup(NULL);
     sim.ns_list = 0, refused("no namespace"), setup(NULL);
-    sim.nsze = 0, refused("size"), setup(NULL);
+    sim.nsze = 0, refused("it is empty"), setup(NULL);
     sim.nsze = 1ull << 60, refused("size"), setup(NULL);
     sim.mdts = 3, refused("64 KiB"), setup(NULL);
     sim.mqes = 4, refused("too short"), setup(NULL);

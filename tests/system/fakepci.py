@@ -20,13 +20,14 @@ MSIX, AF = 0x40, 0x50
 
 
 class Device:
-    """ready(cc) tells CSTS for what was last written to CC (NVM Express 1.4, 3.1)."""
-    def __init__(self, path, ready, dead=False):
-        self.ready, self.dead = ready, dead
-        self.cc = 0
+    """One whose registers read as regs() says, as far as that goes; from there on as they were written."""
+    ids = 0x1b36, 0x0010, 2, 8, 1  # vendor, device, class: NVMe
+
+    def __init__(self, path):
         self.mem = {}
         self.cfg = bytearray(256)
-        struct.pack_into("<HHHHBBBB", self.cfg, 0, 0x1b36, 0x0010, 0, 0x10, 2, 2, 8, 1)  # NVMe's class
+        vendor, device, interface, sub, base = self.ids
+        struct.pack_into("<HHHHBBBB", self.cfg, 0, vendor, device, 0, 0x10, 1, interface, sub, base)
         self.cfg[0x34] = MSIX
         struct.pack_into("<BBHII", self.cfg, MSIX, 0x11, AF, 1, MSIX_TABLE, MSIX_PBA)     # two entries
         struct.pack_into("<BBBBBB", self.cfg, AF, 0x13, 0, 6, 3, 0, 0)
@@ -44,17 +45,10 @@ class Device:
             struct.pack_into("<H", self.cfg, at, 1 | val & 0xc000)
 
     def read(self, at, n):
-        if self.dead:
-            return (1 << 8 * n) - 1
-        regs = struct.pack("<QIIIIII", 0xff | 1 << 24 | 1 << 37, 0x10400, 0, 0, self.cc, 0, self.ready(self.cc))
+        regs = self.regs()
         if at + n <= len(regs):
             return int.from_bytes(regs[at:at + n], "little")
         return self.mem.get(at, 0) & (1 << 8 * n) - 1
-
-    def write(self, at, val):
-        if at == 0x14:
-            self.cc = val
-        self.mem[at] = val
 
     def answer(self, cmd, data):
         if cmd == CFGREAD:
@@ -67,7 +61,7 @@ class Device:
             return self.read(at % BAR, n)
         elif cmd == BARWRITE:
             at, val, _ = struct.unpack_from("<QQI", data)
-            self.write(at % BAR, val)
+            self.mem[at % BAR] = val
         return 0
 
     def serve(self):
@@ -80,20 +74,48 @@ class Device:
                     sock.sendall(struct.pack("<i4xQQ", RET, 8, self.answer(cmd, data)))
 
 
+class Nvme(Device):
+    """status(cc) is CSTS for what was last written to CC (NVM Express 1.4, 3.1)."""
+    def __init__(self, path, status):
+        self.status = status
+        super().__init__(path)
+
+    def regs(self):
+        cc = self.mem.get(0x14, 0)
+        return struct.pack("<QIIIIII", 0xff | 1 << 24 | 1 << 37, 0x10400, 0, 0, cc, 0, self.status(cc))
+
+
+class VirtioBlk(Device):
+    """Virtio 1.1, 4.1.4: common configuration, notification and device configuration in BAR 0; device_status stays 1."""
+    ids = 0x1af4, 0x1042, 0, 0, 1
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.cfg[AF + 1] = 0x60
+        for i, (at, kind) in enumerate(((0, 1), (0x1000, 2), (0x2000, 4))):
+            struct.pack_into("<BBBBBxxxIII", self.cfg, 0x60 + 20 * i, 9, 0x60 + 20 * (i + 1) if i < 2 else 0, 20, kind, 0,
+                             at, 0x1000, 4)
+
+    def regs(self):
+        return bytes(0x14) + b"\1"
+
+
 def never_ready(path):
-    return Device(path, lambda cc: 0)
+    return Nvme(path, lambda cc: 0)
 
 
 def never_resets(path):
-    return Device(path, lambda cc: 1)
+    return Nvme(path, lambda cc: 1)
 
 
 def fatal(path):
-    return Device(path, lambda cc: 2 * (cc & 1))
+    return Nvme(path, lambda cc: 2 * (cc & 1))
 
 
 def dead(path):
-    return Device(path, lambda cc: 0, dead=True)
+    device = Nvme(path, None)
+    device.regs = lambda: b"\xff" * BAR
+    return device
 
 
 def main():

@@ -334,13 +334,14 @@ def refused(m, slot, why, name="blk1"):
 def bad_controllers():
     tiny, empty, void = image("ctl-tiny", 512), image("ctl-empty", 0), image("ctl-void", 0)
     any_disk = gpt_image("ctl-any", 8 * MIB, [(1, *mib(1, 2), "p")])
-    fakes = {5: fakepci.never_ready, 6: fakepci.never_resets, 7: fakepci.fatal, 8: fakepci.dead}
+    fakes = {5: fakepci.never_ready, 6: fakepci.never_resets, 7: fakepci.fatal, 8: fakepci.dead,
+             16: fakepci.VirtioBlk}
     extra = ["-drive", f"if=none,id=slow,file={any_disk},format=raw,readonly=on,throttling.bps-total=1",
              "-device", "nvme,drive=slow,serial=s,addr=9", "-device", "nvme,serial=none,addr=a",
              *virtio(11, tiny, how="disable-legacy=on"), *nvme(12, empty), *virtio(13, void),
              "-netdev", "user,id=n2", "-device", f"virtio-net-pci,netdev=n2,addr=e,romfile=,{VIRTIO}",
              "-device", f"virtio-scsi-pci,addr=f,{VIRTIO}"]
-    with Fakes("ctl-bad", fakes, extra, iso=hiding("ctl-bad", *range(5, 16))) as m:
+    with Fakes("ctl-bad", fakes, extra, iso=hiding("ctl-bad", *range(5, 17))) as m:
         m.boot()
         m.expect(r"blk0: controller 0000:00:05\.0 refused: it does not become ready\r", 60)
         m.prompt()
@@ -355,6 +356,7 @@ def bad_controllers():
         refused(m, 13, "it is empty")
         refused(m, 14, "neither NVMe nor virtio-blk")
         refused(m, 15, "neither NVMe nor virtio-blk")
+        refused(m, 16, "it does not reset")
         m.console("debian")
         out, status = m.guest("ping -c 1 -W 5 10.0.2.2")
         check(status == 0, f"the rest does not go on: {out}")

@@ -192,7 +192,7 @@ def crashes():
             n.rate(1)
         m.send("console blkhostile\r")
         m.send("q")
-        got = wait_for(m, r"blkhostile: loop ended, ([^\n]*), then all good", 180)
+        got = wait_for(m, r"blkhostile: loop ended, ([^\n]*, 0 not closed), then all good", 180)
         print("  " + got.group(1), flush=True)
         m.leave()
         no_deaths(m, CRASHES)

@@ -138,7 +138,7 @@ static bool stalled(struct fe *f)
 
 static void loop(void)
 {
-    unsigned turns = 0, bad = 0, stalls = 0;
+    unsigned turns = 0, bad = 0, stalls = 0, unclosed = 0;
     char key;
 
     patience = 1000;
@@ -151,11 +151,12 @@ static void loop(void)
         bad += what != NULL;
         stalls += stalled(&a);
         turns++;
-        (void)fe_close(&a);
+        unclosed += fe_close(&a) != NULL;
     }
     patience = 30000;
     const char *last = fe_reconnect(&a, QUEUES, 2, false);
-    say("blkhostile: loop ended, %u turns, %u not as usual, %u stalled, then %s\n", turns, bad, stalls, last ? last : "all good");
+    say("blkhostile: loop ended, %u turns, %u not as usual, %u stalled, %u not closed, then %s\n", turns, bad, stalls, unclosed,
+        last ? last : "all good");
 }
 
 static void finish(void)

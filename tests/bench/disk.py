@@ -8,14 +8,12 @@ import re
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 
-from machine import ANSI, BUILD, DEBIAN_DISK, LOGS, Failed, Machine, check
+from machine import DEBIAN_DISK, LOGS, Machine, check
+from test_debian import SHELL, login, sh
 
-SHELL = r"root@debian-disk:~# "
 ROOT_OFFSET = 1 << 20  # of the root partition, as ctl-dom/guest/mkdisk.sh makes it
-LOGIN = 600
 ROUNDS = int(os.environ.get("DISK_ROUNDS", "3"))
 SECONDS = int(os.environ.get("DISK_SECONDS", "5"))
 CRASHES = int(os.environ.get("DISK_CRASHES", "50"))
@@ -49,22 +47,6 @@ class Bare(Machine):
                 "-kernel", str(kernel), "-initrd", str(initrd), "-append", "root=LABEL=root ro console=ttyS0 quiet",
                 "-drive", f"if=none,id=d0,file={self.kw['disk']},format=raw,cache=writeback",
                 "-device", "nvme,drive=d0,serial=bh0,addr=5"]
-
-
-def login(m):
-    m.expect(r"login: ", LOGIN)
-    m.send("root\r")
-    m.expect(SHELL, 60)
-
-
-def sh(m, line, timeout=120):
-    m.send(f"{line}; echo st''atus=$?\r")
-    status = m.expect(r"status=(\d+)", timeout).group(1)
-    text = ANSI.sub("", m.sp.before).replace("\r", "").split("\n", 1)[-1]
-    m.expect(SHELL, 30)
-    if status != "0":
-        raise Failed(f"{line!r} ended with {status}: {text}")
-    return text
 
 
 def fio(m, dev, rw, bs, depth):

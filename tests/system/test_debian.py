@@ -4,11 +4,9 @@
 import re
 import time
 
-from machine import BUILD, Failed, Machine, check, run
+from machine import ANSI, DEBIAN_DISK, Failed, Machine, check, run
 
 SHELL = r"root@debian-disk:~# "
-DEBIAN_DISK = BUILD / "guest/debian-disk.img"
-ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # Two minutes on an idle machine; the bound is for hangs.
 LOGIN = 400
 

@@ -9,6 +9,7 @@ The promise of the disk is that of drivers-dom/blk/blkdev.h: an answered flush c
 came. PowerCuts rebuilds what the disk may hold after a cut at any point of the log: all covered writes, and of the others
 that came before it any part, in any order, torn between blocks of 4 KiB (with less no file system reckons).
 """
+import contextlib
 import heapq
 import os
 import pathlib
@@ -64,6 +65,8 @@ class CacheDisk:
 
     def stop(self):
         """QEMU has ended, or nobody came."""
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
         self.listener.close()
         self.thread.join(30)
 

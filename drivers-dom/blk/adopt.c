@@ -7,50 +7,12 @@
 #include <string.h>
 #include "journal.h"
 
-/* CRC-32 (IEEE 802.3, reflected), four bits a step: records are small and this runs once for each. */
-uint32_t keep_crc(const void *p, size_t n)
+bool keep_dev_valid(const struct blk_record *k) { return keep_record_valid(k, KEEP_DEV_MAGIC, KEEP_VERSION, sizeof(*k)); }
+
+void keep_dev_save(struct blk_record *k, const struct blk_record *from)
 {
-    static const uint32_t nibble[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-    };
-    const uint8_t *b = p;
-    uint32_t c = 0xffffffffu;
-
-    while (n--) {
-        c ^= *b++;
-        c = c >> 4 ^ nibble[c & 15];
-        c = c >> 4 ^ nibble[c & 15];
-    }
-    return ~c;
+    keep_record_save(k, from, KEEP_DEV_MAGIC, KEEP_VERSION, sizeof(*k));
 }
-
-/* Both kinds of record start alike: magic, crc of the rest, version. */
-static bool any_valid(const void *rec, uint32_t magic, size_t n)
-{
-    const uint32_t *w = rec;
-
-    return w[0] == magic && w[2] == KEEP_VERSION && w[1] == keep_crc(w + 2, n - 8);
-}
-
-/* magic is cleared first and stored last: a record that was being written is no record. */
-static void any_save(void *rec, const void *from, uint32_t magic, size_t n)
-{
-    uint32_t *to = rec, word[sizeof(struct keep_head) / 4];
-
-    memcpy(word, from, n);
-    word[0] = magic;
-    word[2] = KEEP_VERSION;
-    word[1] = keep_crc(word + 2, n - 8);
-    SHARED_STORE(&to[0], 0u);
-    for (size_t i = 1; i < n / 4; i++)
-        SHARED_STORE(&to[i], word[i]);
-    SHARED_STORE(&to[0], word[0]);
-}
-
-bool keep_dev_valid(const struct blk_record *k) { return any_valid(k, KEEP_DEV_MAGIC, sizeof(*k)); }
-
-void keep_dev_save(struct blk_record *k, const struct blk_record *from) { any_save(k, from, KEEP_DEV_MAGIC, sizeof(*k)); }
 
 void keep_dev_clear(struct blk_record *k) { SHARED_STORE(&k->magic, 0u); }
 
@@ -101,7 +63,7 @@ static void page_save(const struct keep_conn *c, unsigned q, unsigned p)
     h.page = (uint8_t)p;
     h.port = c->q[q].port;
     memcpy(h.ref, c->q[q].ref, sizeof(h.ref));
-    any_save(&c->q[q].page[p]->head, &h, q || p ? KEEP_PAGE_MAGIC : KEEP_MASTER_MAGIC, sizeof(h));
+    keep_record_save(&c->q[q].page[p]->head, &h, q || p ? KEEP_PAGE_MAGIC : KEEP_MASTER_MAGIC, KEEP_VERSION, sizeof(h));
 }
 
 int keep_open(struct keep *k, struct keep_conn *c)
@@ -135,9 +97,10 @@ void keep_close(struct keep *k, struct keep_conn *c)
 /* Sound in itself, and one that keep_open could have written. */
 static bool head_ok(const struct keep_head *h, uint32_t magic)
 {
-    return any_valid(h, magic, sizeof(*h)) && h->nr_queues && h->nr_queues <= KEEP_QUEUES && h->queue < h->nr_queues &&
-           h->nr_pages && h->nr_pages <= KEEP_RING_PAGES && !(h->nr_pages & (h->nr_pages - 1)) && h->page < h->nr_pages &&
-           !h->fe_path[KEEP_PATH - 1] && !h->spec[KEEP_SPEC - 1] && h->proto <= PROTO_X86_32;
+    return keep_record_valid(h, magic, KEEP_VERSION, sizeof(*h)) && h->nr_queues && h->nr_queues <= KEEP_QUEUES &&
+           h->queue < h->nr_queues && h->nr_pages && h->nr_pages <= KEEP_RING_PAGES &&
+           !(h->nr_pages & (h->nr_pages - 1)) && h->page < h->nr_pages && !h->fe_path[KEEP_PATH - 1] &&
+           !h->spec[KEEP_SPEC - 1] && h->proto <= PROTO_X86_32;
 }
 
 /* The pages of the master's generation. false: one is missing or there twice. */

@@ -11,26 +11,8 @@
  * without it the others mean nothing.
  */
 #pragma once
-#include <bh.h>
+#include <keep_record.h>
 #include "blkdev.h"
-
-/*
- * Every store to memory that outlives this instance (rings, keep pages) goes through SHARED_STORE: one aligned store that the
- * compiler neither splits nor moves across another one. x86 keeps the order of stores, so the order in the source is what a
- * front-end, or the next instance, sees. The native tests hook each store and crash after it.
- */
-#ifdef UNIT_TEST
-void shared_stored(void);
-#else
-static inline void shared_stored(void) {}
-#endif
-#define SHARED_STORE(p, v)        \
-    do {                          \
-        barrier();                \
-        WRITE_ONCE(*(p), (v));    \
-        barrier();                \
-        shared_stored();          \
-    } while (0)
 
 #define KEEP_DEV_MAGIC    0x56454442u
 #define KEEP_PAGE_MAGIC   0x4c4e524au
@@ -116,10 +98,6 @@ struct keep_page {
 _Static_assert(offsetof(struct keep_page, entry) == 512, "keep record layout");
 _Static_assert(sizeof(struct keep_page) == PAGE_SIZE, "keep record layout");
 
-/* --- ring indices --- */
-static inline uint64_t keep_idx(uint32_t i) { return i | (uint64_t)~i << 32; }
-static inline bool keep_idx_ok(uint64_t v) { return (uint32_t)v == (uint32_t)~(v >> 32); }
-
 /* --- entries ---
  * Each step is a bijection of the sum for a given word and of the word for a given sum: a change within one word always shows. */
 static inline uint64_t keep_entry_check(const struct keep_entry *e)
@@ -152,7 +130,6 @@ static inline bool keep_state_ok(uint64_t v, uint64_t check)
 }
 
 /* --- records (adopt.c) --- */
-uint32_t keep_crc(const void *p, size_t n);
 bool keep_dev_valid(const struct blk_record *k);
 void keep_dev_save(struct blk_record *k, const struct blk_record *from); /* magic, version and crc are filled in */
 void keep_dev_clear(struct blk_record *k);

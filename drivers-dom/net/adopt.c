@@ -14,58 +14,16 @@
 
 #define MASK (KEEP_RING - 1)
 
-/* CRC-32 (IEEE 802.3, reflected), four bits a step: records are small and this runs once for each. */
-uint32_t keep_crc(const void *p, size_t n)
+bool keep_nic_valid(const struct keep_nic *k) { return keep_record_valid(k, KEEP_NIC_MAGIC, KEEP_VERSION, sizeof(*k)); }
+void keep_nic_save(struct keep_nic *k, const struct keep_nic *from)
 {
-    static const uint32_t nibble[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-    };
-    const uint8_t *b = p;
-    uint32_t c = 0xffffffffu;
-
-    while (n--) {
-        c ^= *b++;
-        c = c >> 4 ^ nibble[c & 15];
-        c = c >> 4 ^ nibble[c & 15];
-    }
-    return ~c;
+    keep_record_save(k, from, KEEP_NIC_MAGIC, KEEP_VERSION, sizeof(*k));
 }
-
-/* Both kinds of head start alike: magic, crc of the rest, version. */
-struct keep_any {
-    uint32_t magic, crc, version;
-};
-
-static bool any_valid(const void *rec, uint32_t magic, size_t n)
-{
-    const struct keep_any *k = rec;
-
-    return k->magic == magic && k->version == KEEP_VERSION && k->crc == keep_crc((const uint8_t *)rec + 8, n - 8);
-}
-
-/* magic is cleared first and stored last: a record that was being written is no record. */
-static void any_save(void *rec, const void *from, uint32_t magic, size_t n)
-{
-    uint32_t *to = rec, word[sizeof(struct keep_vif_head) / 4];
-
-    memcpy(word, from, n);
-    word[0] = magic;
-    word[2] = KEEP_VERSION;
-    word[1] = keep_crc(word + 2, n - 8);
-    SHARED_STORE(&to[0], 0u);
-    for (size_t i = 1; i < n / 4; i++)
-        SHARED_STORE(&to[i], word[i]);
-    SHARED_STORE(&to[0], word[0]);
-}
-
-bool keep_nic_valid(const struct keep_nic *k) { return any_valid(k, KEEP_NIC_MAGIC, sizeof(*k)); }
-void keep_nic_save(struct keep_nic *k, const struct keep_nic *from) { any_save(k, from, KEEP_NIC_MAGIC, sizeof(*k)); }
 void keep_nic_clear(struct keep_nic *k) { SHARED_STORE(&k->magic, 0u); }
 
 enum keep_state keep_vif_state(const struct keep_vif *k)
 {
-    if (any_valid(k, KEEP_VIF_MAGIC, sizeof(k->head)))
+    if (keep_record_valid(k, KEEP_VIF_MAGIC, KEEP_VERSION, sizeof(k->head)))
         return KEEP_VALID;
     return k->head.magic ? KEEP_DAMAGED : KEEP_EMPTY;
 }
@@ -84,7 +42,7 @@ void keep_vif_open(struct keep_vif *k, const struct keep_vif_head *from, uint32_
     keep_vif_close(k);
     ring_open(&k->tx, tx);
     ring_open(&k->rx, rx);
-    any_save(&k->head, from, KEEP_VIF_MAGIC, sizeof(*from));
+    keep_record_save(&k->head, from, KEEP_VIF_MAGIC, KEEP_VERSION, sizeof(*from));
 }
 
 /* --- adoption ------------------------------------------------------------------------------------------- */

@@ -9,9 +9,8 @@
  * taken for a fresh one). A record is valid from the store of its magic to the clearing of it.
  */
 #pragma once
-#include <bh.h>
+#include <keep_record.h>
 #include <virtio.h>
-#include "shared.h"
 
 #define KEEP_NIC_MAGIC 0x4943494eu
 #define KEEP_VIF_MAGIC 0x46495642u
@@ -71,10 +70,6 @@ struct keep_vif {
 _Static_assert(sizeof(struct keep_vif) == 128 + 64 + 1024 + 2048, "keep record layout");
 _Static_assert(sizeof(struct keep_vif) <= PAGE_SIZE, "one vif, one keep page");
 
-/* --- ring indices --- */
-static inline uint64_t keep_idx(uint32_t i) { return i | (uint64_t)~i << 32; }
-static inline bool keep_idx_ok(uint64_t v) { return (uint32_t)v == (uint32_t)~(v >> 32); }
-
 /* --- copied requests ---
  * The check is a sum without carry over 16-bit words: a damaged byte changes exactly one of them. */
 #define KEEP_TX_SLOT  0x5ac3u
@@ -110,7 +105,6 @@ static inline bool keep_rx_ok(uint32_t index, uint64_t e)
 }
 
 /* --- records (adopt.c) --- */
-uint32_t keep_crc(const void *p, size_t n);
 bool keep_nic_valid(const struct keep_nic *k);
 void keep_nic_save(struct keep_nic *k, const struct keep_nic *from); /* magic, version and crc are filled in */
 void keep_nic_clear(struct keep_nic *k);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/net/pkt.c
+// LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c domains/keep_record.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/net
 /*
  * Death of netback at every single store. A scripted front-end (a model of Linux's xen-netfront and its checks) exchanges

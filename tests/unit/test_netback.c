@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/net/pkt.c
+// LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c domains/keep_record.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/net
 /* Ring handling of netback against a front-end that lies: every malformed packet, indices, failing copies, no buffers. */
 #include <setjmp.h>

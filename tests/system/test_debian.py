@@ -57,7 +57,7 @@ def sh(m, line, timeout=60):
 
 
 def fio(m, name, where, size):
-    return sh(m, f"fio --name={name} {where} --size={size} --rw=randwrite --bs=4k-32k --ioengine=libaio --direct=1 "
+    return sh(m, f"fio --name={name} {where} --size={size} --rw=randwrite --bsrange=4k-32k --ioengine=libaio --direct=1 "
                  "--iodepth=8 --verify=crc32c --verify_fatal=1 --do_verify=1 --output-format=terse > /dev/null", 240)
 
 

@@ -90,7 +90,7 @@ static void ring(struct cpu *c)
 
 static struct cpu *idle_cpu(void)
 {
-    for (uint32_t i = 0; i < nr_cpus; i++)
+    for (uint32_t i = first_domain_cpu; i < nr_cpus; i++)
         if (cpus[i]->idle)
             return cpus[i];
     return NULL;
@@ -140,6 +140,8 @@ static struct vcpu *take(struct cpu *from, struct cpu *to)
 static struct vcpu *pick(struct cpu *c)
 {
     c->need_resched = 0;
+    if (c->id < first_domain_cpu)
+        return NULL;
     if (c->rq_len) {
         struct vcpu *v = take(c, c);
         if (v)
@@ -412,9 +414,9 @@ static void put(struct cpu *c, struct vcpu *v)
         ring(other);
 }
 
-static bool anything_queued(void)
+static bool work_for(const struct cpu *c)
 {
-    for (uint32_t i = 0; i < nr_cpus; i++)
+    for (uint32_t i = 0; i < nr_cpus && c->id >= first_domain_cpu; i++)
         if (READ_ONCE(cpus[i]->rq_len))
             return true;
     return false;
@@ -426,13 +428,13 @@ static void idle(struct cpu *c)
     uint64_t start = now_ns();
     c->idle = 1;
     mb(); /* idle is visible before the queues are looked at: a waker queues first and then reads idle */
-    if (!anything_queued() && !frame_scrub_some()) {
+    if (!work_for(c) && !frame_scrub_some()) {
         if (c->id == 0 && iommu_ops && iommu_ops->poll_faults && start - faults_seen > FAULTS_NS) {
             faults_seen = start;
             iommu_ops->poll_faults();
         }
         timer_program();
-        if (!anything_queued() && !c->need_resched)
+        if (!work_for(c) && !c->need_resched)
             cpu_idle(); /* an IPI sent since comes in at hlt */
     }
     irq_window();

@@ -45,13 +45,14 @@ static void to_start(struct vcpu *v)
 
 int vcpu_create(struct domain *d, uint32_t id)
 {
-    static uint32_t next_cpu;
+    static uint32_t created;
     struct vcpu *v = kmalloc(sizeof *v);
     if (!v)
         return -ENOMEM;
     v->domain = d;
     v->id = id;
-    v->cpu = cpus[__atomic_fetch_add(&next_cpu, 1, __ATOMIC_RELAXED) % nr_cpus];
+    uint32_t n = __atomic_fetch_add(&created, 1, __ATOMIC_RELAXED);
+    v->cpu = cpus[first_domain_cpu + n % (nr_cpus - first_domain_cpu)];
     list_init(&v->rq_node);
     timer_setup(&v->singleshot, singleshot_fired);
     timer_setup(&v->poll_timer, poll_fired);

@@ -14,8 +14,6 @@ struct svm_cpu {
     void *hsave;
 };
 
-struct svm_exit { uint64_t code, rip; uint32_t cpu; };
-
 /* Per vCPU (vcpu.arch). */
 struct svm_vcpu {
     struct vmcb *vmcb;
@@ -29,7 +27,6 @@ struct svm_vcpu {
     bool dr_used;          /* DR0-3 are loaded and not intercepted */
     uint32_t npf_again;    /* faults in a row that found a good mapping */
     bool nmi_blocked;      /* an NMI handler runs: until IRET */
-    struct svm_exit exit, exit_before; /* for the log, if a domain of the system dies */
 };
 
 static inline struct svm_vcpu *svm_of(const struct vcpu *v) { return v->arch; }

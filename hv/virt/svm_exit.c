@@ -290,33 +290,6 @@ static bool allowed(enum p2m_type t, uint64_t err)
     return !(err & NPF_WRITE) || (t != P2M_RAM_RO && t != P2M_GRANT_RO && t != P2M_RAM_IMMUTABLE);
 }
 
-/* Whether translation, descriptor tables or the stack were at fault shows only in the state as it was, and whether it was the
- * domain's state at all in what the exit before left (docs/known-issues.md, 1): rax and rsp of the core's own state tell the
- * VMCB and the CPU of its VMRUN. A guest's state is its own; that of a domain of the system is for the log. */
-static void log_state(struct vcpu *v, const char *what)
-{
-    const struct svm_vcpu *a = svm_of(v);
-    const struct vmcb *b = a->vmcb;
-    struct domain *d = v->domain;
-    uint64_t gpa = b->cr3 & 0x000ffffffffff000ull, e[3] = { 0 };
-    unsigned n = 0;
-
-    if (d != control_domain && !(d->flags & BH_CREATE_RESTARTABLE))
-        return;
-    if (d == control_domain)
-        console_claim(false); /* it will not read the log any more */
-    /* The entries that translate low addresses, as far down as there are tables; all zero: the tables are gone. */
-    while (n < ARRAY_SIZE(e) && gphys_read(d, &e[n], gpa, sizeof e[n]) == 0 && (e[n] & 1))
-        gpa = e[n++] & 0x000ffffffffff000ull;
-    log_err("d%u: %s: cpu %u, cr0 %lx cr2 %lx cr3 %lx cr4 %lx efer %lx", d->id, what, this_cpu()->id, b->cr0, b->cr2, b->cr3,
-            b->cr4, b->efer);
-    log_err("d%u: rax %lx rsp %lx, idt %lx/%x, gdt %lx/%x, tr %lx, tables %lx %lx %lx", d->id, v->regs.rax, v->regs.rsp,
-            b->idtr.base, b->idtr.limit, b->gdtr.base, b->gdtr.limit, b->tr.base, e[0], e[1], e[2]);
-    log_err("d%u: the exit before: %lx at rip %lx on cpu %u; VMCB %lx, nested cr3 %lx; the core's cr3 %lx, stack to %lx", d->id,
-            a->exit_before.code, a->exit_before.rip, a->exit_before.cpu, a->vmcb_maddr.v, b->nested_cr3, read_cr3(),
-            this_cpu()->stack_top);
-}
-
 /* The mapping may have changed between the fault and now: then it is tried again. Otherwise nobody can help the guest. */
 static void exit_npf(struct vcpu *v)
 {
@@ -328,7 +301,6 @@ static void exit_npf(struct vcpu *v)
         svm_forget_asid(v);
         return;
     }
-    log_state(v, "nested page fault");
     domain_crash(v->domain, v, BH_CAUSE_NPF, "%s of guest-physical %lx: %s, rip %lx",
                  err & NPF_FETCH ? "fetch" : err & NPF_WRITE ? "write" : "read", (unsigned long)gpa, type_name[t],
                  (unsigned long)v->regs.rip);
@@ -360,7 +332,6 @@ static enum exit_class class_of(uint64_t code)
 
 static void exit_shutdown(struct vcpu *v)
 {
-    log_state(v, "triple fault");
     domain_crash(v->domain, v, BH_CAUSE_TRIPLE_FAULT, "triple fault, rip %lx", (unsigned long)v->regs.rip);
 }
 
@@ -413,8 +384,6 @@ void svm_handle_exit(struct vcpu *v)
     struct svm_vcpu *a = svm_of(v);
     uint64_t code = a->vmcb->exit_code;
     v->exits[class_of(code)]++;
-    a->exit_before = a->exit;
-    a->exit = (struct svm_exit){ code, v->regs.rip, this_cpu()->id };
     if (code != EXIT_NPF)
         a->npf_again = 0;
     switch (code) {

@@ -17,7 +17,7 @@ print(f"The NVMe disk is {disk} (`volumes` lists what is on it).")
 print("Ctrl-A X ends QEMU.\n", flush=True)
 cmd = machine.qemu_command(machine.BUILD / "bulkhead.iso",
                            ["-chardev", "stdio,id=ser,mux=on,signal=off", "-serial", "chardev:ser", "-mon", "ser"],
-                           cpus=int(os.environ.get("CPUS", "2")), mem=int(os.environ.get("MEM", "2048")), www=www,
+                           cpus=int(os.environ.get("CPUS", "3")), mem=int(os.environ.get("MEM", "2048")), www=www,
                            disk=disk)
 cmd.remove("-no-reboot")
 os.execvp(cmd[0], cmd)

@@ -8,6 +8,9 @@ def case(uefi, cpus):
     www, digest = make_www()
     with Machine(f"{'uefi' if uefi else 'bios'}-{cpus}", uefi=uefi, cpus=cpus, www=www) as m:
         m.boot(240 if uefi else 180)
+        log = m.cmd("dmesg")
+        check(f"{cpus} of {cpus} CPUs" in log, f"CPUs: {log}")
+        check(("CPU 0 runs no domains" in log) == (cpus > 1), f"CPU 0 (docs/known-issues.md, 1): {log}")
         m.console("debian")
         m.guest("ping -i 0.2 10.0.2.2 > /tmp/ping.log 2>&1 &")
         m.leave()

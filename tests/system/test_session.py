@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The session of the README, in full: BIOS, 2 CPUs. Crashes go on under traffic; the guest must not notice."""
+"""The session of the README, in full: BIOS, two CPUs for domains. Crashes go on under traffic; the guest must not notice."""
 import os
 import re
 import time

@@ -35,4 +35,4 @@ def hostile(cpus):
 
 
 if __name__ == "__main__":
-    run([("small-lib", lib), ("small-hostile-1-cpu", lambda: hostile(1)), ("small-hostile-2-cpus", lambda: hostile(2))])
+    run([("small-lib", lib), ("small-hostile-1-cpu", lambda: hostile(1)), ("small-hostile-3-cpus", lambda: hostile(3))])

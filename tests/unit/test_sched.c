@@ -109,6 +109,7 @@ static int setup(void **state)
     crashed = NULL;
     shim_now_ns = 1000 * MS;
     nr_cpus = 1;
+    first_domain_cpu = 0;
     for (shim_cpu = 4; shim_cpu-- > 0;) {
         struct cpu *c = this_cpu();
         sched_init_cpu(c);
@@ -280,6 +281,29 @@ static void idle_cpu_takes_waiting_work(void **state)
     shim_cpu = 0;
     cpus[0]->current = a;
     put(cpus[0], a);
+}
+
+static void a_cpu_without_domains_takes_no_work(void **state)
+{
+    (void)state;
+    nr_cpus = 3;
+    first_domain_cpu = 1;
+    vc[0].cpu = vc[1].cpu = cpus[1];
+    cpus[0]->idle = cpus[2]->idle = 1;
+    online(0, 1);
+    assert_int_equal(cpus[1]->rq_len, 2);
+    assert_int_equal(ipis[0], 0);
+    assert_true(ipis[2] >= 1);
+    assert_null(pick(cpus[0]));
+    assert_false(work_for(cpus[0])); /* it halts, although others have work */
+    shim_cpu = 2;
+    struct vcpu *v = pick(cpus[2]);
+    assert_non_null(v);
+    cpus[2]->idle = 0;
+    cpus[2]->current = v;
+    put(cpus[2], v);
+    assert_int_equal(ipis[0], 0);
+    shim_cpu = 0;
 }
 
 static void one_ipi_and_only_where_it_helps(void **state)
@@ -527,7 +551,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
         T(round_robin_in_slices), T(alone_runs_without_a_timer), T(wake_preempts), T(woken_ones_do_not_starve_others),
-        T(idle_cpu_takes_waiting_work), T(one_ipi_and_only_where_it_helps), T(no_lost_wake), T(pause_counts),
+        T(idle_cpu_takes_waiting_work), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps), T(no_lost_wake), T(pause_counts),
         T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(deadline_hits_only_the_hung),
         T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
         T(hang_in_a_poll_loop_misses_the_deadline),

@@ -23,6 +23,7 @@ unsigned shim_cpu;
 static struct cpu cpu_pool[MAX_CPUS];
 WEAK struct cpu *cpus[MAX_CPUS];
 WEAK uint32_t nr_cpus = 1;
+WEAK uint32_t first_domain_cpu;
 
 WEAK struct cpu *this_cpu(void)
 {

@@ -179,9 +179,12 @@ class Machine:
 
     # --- the guest's console -----------------------------------------------------------------------------------
     def console(self, name):
-        self.send(f"console {name}\r")
-        self.send("\r")
+        """Attaches to a guest whose shell waits. What the console shows again of earlier commands is passed over."""
+        self.send(f"console {name}\r\r")
         self.expect(r"guest# ", 60)
+        mark = f"here{time.monotonic_ns() % 1000000}"
+        self.send(f"echo {mark[:4]}''{mark[4:]}\r")
+        self.expect(rf"{mark}\s+guest# ", 60)
 
     def leave(self):
         self.send("\x1d")

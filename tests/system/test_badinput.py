@@ -52,7 +52,8 @@ def shell():
         check(names.split() and re.sub(r"[\d.]+\s*\n|[rb]-|-[rb]", "", m.cmd("list")).count("\n")
               == re.sub(r"[\d.]+\s*\n|[rb]-|-[rb]", "", names).count("\n"), "a half-built domain stayed in list")
         after = free_pages(m)
-        check(after == before, f"free memory went from {before} to {after} MiB")
+        check(abs(after - before) <= 1,  # a page or two of the core's may tip a figure in MiB
+              f"free memory went from {before} to {after} MiB")
 
 
 def long_line(m, line):

@@ -160,7 +160,7 @@ def no_deaths(m, expected):
 
 def gone(m, before):
     for _ in range(20):
-        if not row(m, "blkhostile") and free_mib(m) == before:
+        if not row(m, "blkhostile") and abs(free_mib(m) - before) <= 1:  # figures in MiB may tip
             return
         time.sleep(0.5)
     check(False, f"free memory was {before} MiB and is {free_mib(m)}; {m.cmd('list')}")

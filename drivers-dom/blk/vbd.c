@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The vbds: opening, connecting, adopting and closing. See vbd.h for the states. */
 #include "vbd.h"
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
 
@@ -84,7 +82,7 @@ static bool vbd_disconnect(struct vbd *v)
         memset(&v->conn, 0, sizeof(v->conn));
         v->stalled = NULL;
         if (v->said)
-            vbd_remove(v, "bh-stalled");
+            be_remove(&v->be, "bh-stalled");
         v->said = false;
     }
     if (!v->connected)
@@ -115,14 +113,14 @@ static bool vbd_adopt(struct vbd *v, bool complete)
     const struct keep_head *h = &v->conn.head;
     const char *why = complete ? volume_same(h) : "a page of its keep record is damaged";
 
-    v->used = v->dirty = true;
-    v->dom = h->domid;
-    v->devid = h->devid;
+    v->be.used = v->be.dirty = true;
+    v->be.dom = h->domid;
+    v->be.devid = h->devid;
     v->mode = (h->flags & KEEP_F_WRITE ? VOLUME_WRITE : VOLUME_READ) | (h->flags & KEEP_F_FORCE ? VOLUME_FORCE : 0u);
-    memcpy(v->fe_path, h->fe_path, sizeof(v->fe_path));
+    memcpy(v->be.fe_path, h->fe_path, sizeof(v->be.fe_path));
     memcpy(v->spec, h->spec, sizeof(v->spec));
     /* Also of a stalled one: its front-end still believes in the disk. It was allowed before. */
-    v->claim = (struct volume_claim){.domid = v->dom, .mode = v->mode | VOLUME_FORCE, .first = h->first, .nr = h->nr_sectors};
+    v->claim = (struct volume_claim){.domid = v->be.dom, .mode = v->mode | VOLUME_FORCE, .first = h->first, .nr = h->nr_sectors};
     (void)volume_claim(&v->claim);
     if (!why)
         why = rings_map(v);
@@ -134,7 +132,7 @@ static bool vbd_adopt(struct vbd *v, bool complete)
     v->connected = !why;
     v->stalled = why;
     if (why)
-        printf("vbd%u.%u: not adopted: %s\n", v->dom, v->devid, why);
+        printf("vbd%u.%u: not adopted: %s\n", v->be.dom, v->be.devid, why);
     return !why;
 }
 
@@ -155,64 +153,6 @@ unsigned vbds_adopt(void)
 }
 
 /* --- the store ------------------------------------------------------------------------------------------------ */
-
-static bool rescan, watching;
-static void fe_changed(const char *path, void *arg)
-{
-    (void)path;
-    ((struct vbd *)arg)->dirty = true;
-}
-
-static void vbd_unwatch(struct vbd *v)
-{
-    char path[KEEP_PATH + 8];
-
-    if (!v->watched)
-        return;
-    snprintf(path, sizeof(path), "%s/state", v->fe_path);
-    xs_unwatch(path, fe_changed, v);
-    v->watched = false;
-}
-
-static void vbd_forget(struct vbd *v)
-{
-    if (!vbd_disconnect(v))
-        return;
-    vbd_unwatch(v);
-    volume_release(&v->claim);
-    memset(v, 0, sizeof(*v));
-}
-
-/* Where the front-end is; once, a watch on its state. false: try again, or it is gone. */
-static bool vbd_identify(struct vbd *v)
-{
-    char path[KEEP_PATH + 8], *fe = vbd_read(v, "frontend");
-    bool same = fe && !strcmp(fe, v->fe_path);
-
-    if (!fe) {
-        if (xs_error == ENOENT)
-            vbd_forget(v);
-        else
-            vbd_retry(v);
-        return false;
-    }
-    if (!same && vbd_disconnect(v)) {
-        vbd_unwatch(v);
-        v->state = 0;
-        strlcpy(v->fe_path, fe, sizeof(v->fe_path));
-        same = true;
-    }
-    free(fe);
-    if (!same || v->watched)
-        return same;
-    snprintf(path, sizeof(path), "%s/state", v->fe_path);
-    if (xs_watch(path, fe_changed, v)) {
-        vbd_retry(v);
-        return false;
-    }
-    v->watched = true;
-    return true;
-}
 
 static const char *vbd_plug(struct vbd *v)
 {
@@ -240,7 +180,7 @@ static void vbd_connect(struct vbd *v)
     if (!again && !why && v->conn.head.flags & KEEP_F_LARGE)
         again = !vbd_properties(v, blk.dev->sector_size / 512);
     if (again) {
-        vbd_retry(v);
+        be_retry(&v->be);
         return;
     }
     if (!why)
@@ -249,7 +189,7 @@ static void vbd_connect(struct vbd *v)
         vbd_say(v, &v->comings, "not connected: %s", why);
         return;
     }
-    vbd_set_state(v, XenbusStateConnected);
+    be_set_state(&v->be, XenbusStateConnected);
     vbd_say(v, &v->comings, "connected, '%s' %s, %u queue%s of %u page%s%s", v->spec, v->mode & VOLUME_WRITE ? "rw" : "ro",
             v->conn.head.nr_queues, v->conn.head.nr_queues > 1 ? "s" : "", v->conn.head.nr_pages,
             v->conn.head.nr_pages > 1 ? "s" : "", v->conn.head.proto == PROTO_X86_32 ? ", 32-bit protocol" : "");
@@ -263,8 +203,8 @@ static void vbd_say_stalled(struct vbd *v)
         v->stalled = "its keep record was damaged"; /* both sides say Connected and we have no rings */
     if (v->said)
         return;
-    v->said = vbd_write(v, "bh-stalled", v->stalled);
-    printf("vbd%u.%u: stalled: %s\n", v->dom, v->devid, v->stalled);
+    v->said = be_write(&v->be, "bh-stalled", v->stalled);
+    printf("vbd%u.%u: stalled: %s\n", v->be.dom, v->be.devid, v->stalled);
 }
 
 /* The front-end has rings, or says so. */
@@ -275,29 +215,29 @@ static void vbd_follow_live(struct vbd *v, bool online)
     if (v->draining) { /* it was about to close, and nothing new is taken since: no way back but to connect anew */
         if (!bb_close(&v->disk))
             return;
-        vbd_set_state(v, closing);
-        if (v->state != closing)
+        be_set_state(&v->be, closing);
+        if (v->be.state != closing)
             return;
         (void)vbd_disconnect(v);
     }
     if (v->connected) {
-        vbd_set_state(v, online ? XenbusStateConnected : XenbusStateClosing);
-    } else if (v->stalled || v->state == XenbusStateConnected || (v->state == XenbusStateClosing && !online)) {
+        be_set_state(&v->be, online ? XenbusStateConnected : XenbusStateClosing);
+    } else if (v->stalled || v->be.state == XenbusStateConnected || (v->be.state == XenbusStateClosing && !online)) {
         vbd_say_stalled(v);
     } else if (!online) {
         volume_release(&v->claim);
-        vbd_set_state(v, XenbusStateClosed);
+        be_set_state(&v->be, XenbusStateClosed);
     } else {
-        if (v->state != XenbusStateInitWait)
+        if (v->be.state != XenbusStateInitWait)
             vbd_advertise(v);
-        if (v->state == XenbusStateInitWait && v->claim.claimed)
+        if (v->be.state == XenbusStateInitWait && v->claim.claimed)
             vbd_connect(v);
     }
 }
 
 static void vbd_follow(struct vbd *v, uint64_t fe, bool online)
 {
-    if (online && v->state == XenbusStateInitWait && !v->claim.claimed)
+    if (online && v->be.state == XenbusStateInitWait && !v->claim.claimed)
         vbd_reopen(v);
     if (fe == XenbusStateInitialised || fe == XenbusStateConnected) {
         vbd_follow_live(v, online);
@@ -307,140 +247,50 @@ static void vbd_follow(struct vbd *v, uint64_t fe, bool online)
     if (!vbd_disconnect(v))
         return; /* vbds_store_work comes back */
     if (fe == XenbusStateClosing && online) {
-        vbd_set_state(v, XenbusStateClosing);
+        be_set_state(&v->be, XenbusStateClosing);
     } else if (!online) {
         volume_release(&v->claim);
-        vbd_set_state(v, XenbusStateClosed);
+        be_set_state(&v->be, XenbusStateClosed);
     } else if (fe == XenbusStateClosed) {
-        vbd_set_state(v, XenbusStateClosed);
+        be_set_state(&v->be, XenbusStateClosed);
     } else if (fe == XenbusStateInitialising) {
-        if (v->state != XenbusStateInitWait || was)
+        if (v->be.state != XenbusStateInitWait || was)
             vbd_advertise(v);
-    } else if (v->state == XenbusStateInitialising) { /* unknown: not there yet, or gone */
+    } else if (v->be.state == XenbusStateInitialising) { /* unknown: not there yet, or gone */
         vbd_advertise(v);
-    } else if (v->state != XenbusStateInitWait) {
-        vbd_set_state(v, XenbusStateClosed);
+    } else if (v->be.state != XenbusStateInitWait) {
+        be_set_state(&v->be, XenbusStateClosed);
     }
 }
 
-static void vbd_update(struct vbd *v)
-{
-    uint64_t state, fe, online, ops, bytes;
-    char dir[48];
+/* --- what the library asks of us (backend.h) ---------------------------------------------------------------------- */
 
-    v->dirty = false;
-    if (!vbd_identify(v))
+_Static_assert(!offsetof(struct vbd, be) && KEEP_PATH == BE_PATH, "a vbd begins with its be_dev, of whose path the record has room");
+static struct vbd *vbd_of(struct be_dev *d) { return (struct vbd *)d; }
+
+static struct be_dev *place(unsigned i) { return i < BB_MAX_DISKS ? &vbds[i].be : NULL; }
+
+/* While it drains, vbds_store_work makes it dirty when that is over. */
+static bool disconnect(struct be_dev *d) { return vbd_disconnect(vbd_of(d)); }
+
+static void forget(struct be_dev *d)
+{
+    struct vbd *v = vbd_of(d);
+
+    volume_release(&v->claim);
+    memset(v, 0, sizeof(*v));
+}
+
+static void follow(struct be_dev *d, uint64_t fe, bool online)
+{
+    struct vbd *v = vbd_of(d);
+    uint64_t ops, bytes;
+
+    if (!be_read_number(d, "bh-limit-ops", 0, &ops) || !be_read_number(d, "bh-limit-bytes", 0, &bytes))
         return;
-    snprintf(dir, sizeof(dir), "backend/vbd/%u/%u", v->dom, v->devid);
-    if (!v->state) {
-        if (!vbd_read_number(dir, "state", XenbusStateInitialising, &state)) {
-            vbd_retry(v);
-            return;
-        }
-        v->state = state && state <= XenbusStateClosed ? (int)state : XenbusStateInitialising;
-    }
-    if (!vbd_read_number(dir, "online", 1, &online) || !vbd_read_number(dir, "bh-limit-ops", 0, &ops) ||
-        !vbd_read_number(dir, "bh-limit-bytes", 0, &bytes) || !vbd_read_number(v->fe_path, "state", XenbusStateUnknown, &fe)) {
-        vbd_retry(v);
-        return;
-    }
     vbd_follow(v, fe, online);
     v->disk.ops.per_s = ops;
     v->disk.bytes.per_s = bytes;
-}
-
-/* false: there is no room for it. */
-static bool vbd_found(unsigned dom, unsigned devid)
-{
-    struct vbd *spare = NULL;
-
-    EACH_VBD(v) {
-        if (v->used && v->dom == dom && v->devid == devid) {
-            v->dirty = true;
-            return true;
-        }
-        if (!v->used && !spare)
-            spare = v;
-    }
-    if (!spare)
-        return false;
-    spare->used = spare->dirty = true;
-    spare->dom = (domid_t)dom;
-    spare->devid = devid;
-    return true;
-}
-
-/* Whoever made it waits for an answer. */
-static void vbd_refuse(unsigned dom, unsigned devid)
-{
-    char path[64], why[48];
-
-    snprintf(path, sizeof(path), "backend/vbd/%u/%u/bh-error", dom, devid);
-    snprintf(why, sizeof(why), "it has %u disks already, that is all it can", BB_MAX_DISKS);
-    printf("vbd%u.%u: refused: %s\n", dom, devid, why);
-    if (xs_write(0, path, why)) {
-        rescan = true;
-        vbd_retry(NULL);
-    }
-}
-
-static bool number(const char *s, unsigned max, unsigned *v)
-{
-    char *end;
-    unsigned long n = strtoul(s, &end, 10);
-
-    *v = (unsigned)n;
-    return end != s && (!*end || *end == '/') && n <= max;
-}
-
-static void scan(void)
-{
-    unsigned ndoms, ndevs, dom, devid;
-    char path[48];
-
-    rescan = false;
-    EACH_VBD(v)
-        v->dirty = v->used;
-    char **doms = xs_ls(0, "backend/vbd", &ndoms);
-    bool all = doms || xs_error == ENOENT;
-    for (unsigned i = 0; doms && i < ndoms; i++) {
-        if (!number(doms[i], DOMID_FIRST_RESERVED - 1, &dom))
-            continue;
-        snprintf(path, sizeof(path), "backend/vbd/%u", dom);
-        char **devs = xs_ls(0, path, &ndevs);
-        all = all && (devs || xs_error == ENOENT);
-        for (unsigned k = 0; devs && k < ndevs; k++) {
-            if (number(devs[k], ~0u, &devid) && !vbd_found(dom, devid))
-                vbd_refuse(dom, devid);
-        }
-        free(devs);
-    }
-    free(doms);
-    if (all)
-        return;
-    rescan = true; /* the event that said so is gone: nobody will say it again */
-    vbd_retry(NULL);
-}
-
-/* Something under backend/vbd: one vbd if the path names it, else all. Our own writes come by here too. */
-static void be_changed(const char *path, void *arg)
-{
-    static const char *const ours[] = {"/online", "/frontend", "/params", "/mode", "/bh-limit-ops", "/bh-limit-bytes"};
-    const char *at = strstr(path, "backend/vbd/"), *slash, *key;
-    unsigned dom, devid;
-    bool look = false;
-
-    (void)arg;
-    slash = at ? strchr(at + 12, '/') : NULL;
-    if (!slash || !number(at + 12, DOMID_FIRST_RESERVED - 1, &dom) || !number(slash + 1, ~0u, &devid)) {
-        rescan = true;
-        return;
-    }
-    key = strchr(slash + 1, '/');
-    for (unsigned i = 0; key && i < ARRAY_SIZE(ours); i++)
-        look |= !strcmp(key, ours[i]);
-    if ((!key || look) && !vbd_found(dom, devid))
-        rescan = true; /* an answer is a call of the store, which is not made from here */
 }
 
 static void say_broken(struct vbd *v)
@@ -455,29 +305,14 @@ static void say_broken(struct vbd *v)
 
 bool vbds_store_work(void)
 {
-    bool looked = false;
+    static const char *const keys[] = {"online", "frontend", "params", "mode", "bh-limit-ops", "bh-limit-bytes", NULL};
+    static const struct be_class class = {.type = "vbd", .what = "disks", .keys = keys, .max_devid = ~0u, .place = place,
+                                          .disconnect = disconnect, .forget = forget, .follow = follow};
 
     EACH_VBD(v) {
         say_broken(v);
         if (v->draining && bb_close(&v->disk))
-            v->dirty = true;
+            v->be.dirty = true;
     }
-    if (!vbds_may_try())
-        return false;
-    if (!watching) {
-        watching = !xs_watch("backend/vbd", be_changed, NULL);
-        if (!watching) {
-            vbd_retry(NULL);
-            return false;
-        }
-    }
-    if (rescan)
-        scan();
-    EACH_VBD(v) {
-        if (v->used && v->dirty) {
-            vbd_update(v);
-            looked = true;
-        }
-    }
-    return looked;
+    return be_work(&class);
 }

@@ -11,6 +11,7 @@
  * front-end closes. What cannot be opened has `bh-error` and stays at Initialising.
  */
 #pragma once
+#include <backend.h>
 #include <bh.h>
 #include "blkback.h"
 #include "keep.h"
@@ -18,19 +19,13 @@
 #include "volume.h"
 
 struct vbd {
-    bool used;          /* it has a back-end directory, or a keep record */
+    struct be_dev be;
     bool connected;     /* rings are mapped: disk works */
     bool draining;      /* about to close, requests are in flight */
-    bool dirty;         /* look at the store again */
-    bool watched;       /* a watch is on the front-end's state */
     bool told, said;    /* its broken ring was printed; bh-stalled was written */
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     const char *stalled;/* why, or NULL */
-    domid_t dom;
-    uint32_t devid;
     uint32_t error;     /* what bh-error says (its CRC), 0: nothing */
-    int state;          /* ours in the store; 0: not known in this life */
-    char fe_path[KEEP_PATH];
     char spec[KEEP_SPEC];
     unsigned mode;      /* VOLUME_* */
     unsigned queues, order; /* offered; their journal pages are promised */
@@ -66,17 +61,8 @@ const char *dev_problem(void);
 extern struct vbd vbds[BB_MAX_DISKS];
 #define EACH_VBD(v) for (struct vbd *v = vbds; v < vbds + BB_MAX_DISKS; v++)
 
-/* A store that does not answer is no reason to change anything: v (or NULL) is looked at again a little later. */
-void vbd_retry(struct vbd *v);
-bool vbds_may_try(void); /* it is not too early for that */
-char *vbd_read(const struct vbd *v, const char *key);              /* in our directory; NULL as xs_read */
-bool vbd_write(struct vbd *v, const char *key, const char *val);   /* false: later */
-void vbd_remove(const struct vbd *v, const char *key);
 /* A line about this vbd, unless there were too many of this kind. */
 void vbd_say(const struct vbd *v, struct talk *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void vbd_set_state(struct vbd *v, int state);
-/* A number under dir, `absent` if there is no such node; false: the store gave no answer. */
-bool vbd_read_number(const char *dir, const char *key, uint64_t absent, uint64_t *val);
 void vbd_advertise(struct vbd *v); /* opens the volume, says what we offer, goes to InitWait; or bh-error, or later */
 void vbd_reopen(struct vbd *v);    /* a former life did that: what it said holds */
 bool vbd_properties(struct vbd *v, unsigned unit); /* size and sectors; unit: 512-byte units in a sector as the front-end counts */

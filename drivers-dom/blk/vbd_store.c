@@ -9,29 +9,6 @@
 #include <xen/io/protocols.h>
 #include <xen/io/xenbus.h>
 
-static uint64_t retry_at; /* a store call failed: again then */
-static struct dtimer retry_timer;
-
-bool vbds_may_try(void)
-{
-    if (retry_at && now_ns() < retry_at)
-        return false;
-    retry_at = 0;
-    return true;
-}
-
-static void retry_due(struct dtimer *t) { (void)t; }
-
-/* A store that does not answer is no reason to change anything: ask again. */
-void vbd_retry(struct vbd *v)
-{
-    if (v)
-        v->dirty = true;
-    retry_at = now_ns() + 200000000;
-    retry_timer.fn = retry_due;
-    dtimer_set(&retry_timer, retry_at);
-}
-
 void vbd_say(const struct vbd *v, struct talk *t, const char *fmt, ...)
 {
     char line[320];
@@ -44,65 +21,9 @@ void vbd_say(const struct vbd *v, struct talk *t, const char *fmt, ...)
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
     if (left_out)
-        printf("vbd%u.%u: %s (%u such lines left out before it)\n", v->dom, v->devid, line, left_out);
+        printf("vbd%u.%u: %s (%u such lines left out before it)\n", v->be.dom, v->be.devid, line, left_out);
     else
-        printf("vbd%u.%u: %s\n", v->dom, v->devid, line);
-}
-
-static void vbd_key(const struct vbd *v, char *buf, size_t n, const char *key)
-{
-    snprintf(buf, n, "backend/vbd/%u/%u/%s", v->dom, v->devid, key);
-}
-
-char *vbd_read(const struct vbd *v, const char *key)
-{
-    char path[96];
-
-    vbd_key(v, path, sizeof(path), key);
-    return xs_read(0, path);
-}
-
-bool vbd_write(struct vbd *v, const char *key, const char *val)
-{
-    char path[96];
-
-    vbd_key(v, path, sizeof(path), key);
-    if (!xs_write(0, path, val))
-        return true;
-    vbd_retry(v);
-    return false;
-}
-
-static bool vbd_number(struct vbd *v, const char *key, uint64_t n)
-{
-    char val[24];
-
-    snprintf(val, sizeof(val), "%lu", n);
-    return vbd_write(v, key, val);
-}
-
-/* There is nothing for us to read: no node, nonsense, or its owner, who may be a front-end, keeps it from us. Anything else is the
- * store's trouble and passes. */
-static bool nothing_there(int rc) { return rc == -ENOENT || rc == -EINVAL || rc == -EACCES; }
-
-/* A number under dir, `absent` if there is nothing to read; false: the store gave no answer. */
-bool vbd_read_number(const char *dir, const char *key, uint64_t absent, uint64_t *val)
-{
-    char path[KEEP_PATH + 48];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, key);
-    int rc = xs_read_uint(0, path, val);
-    if (nothing_there(rc)) {
-        *val = absent;
-        return true;
-    }
-    return rc == 0;
-}
-
-void vbd_set_state(struct vbd *v, int state)
-{
-    if (v->state != state && vbd_number(v, "state", (uint64_t)state))
-        v->state = state;
+        printf("vbd%u.%u: %s\n", v->be.dom, v->be.devid, line);
 }
 
 /* --- counters ---------------------------------------------------------------------------------------------- */
@@ -112,7 +33,7 @@ void vbd_set_state(struct vbd *v, int state)
 /* What a former life said is where this one goes on. */
 static bool before_read(struct vbd *v)
 {
-    char *text = v->before_known ? NULL : vbd_read(v, "bh-stats");
+    char *text = v->before_known ? NULL : be_read(&v->be, "bh-stats");
 
     if (!v->before_known && !text && xs_error != ENOENT)
         return false;
@@ -140,14 +61,14 @@ uint64_t vbds_say_stats(void)
     EACH_VBD(v) {
         uint64_t sum = bb_stats_sum(&v->disk.stats);
         /* One that is looked at again may be gone: a node of ours would bring its directory back. */
-        if (!v->connected || v->dirty || v->stats_said == sum)
+        if (!v->connected || v->be.dirty || v->stats_said == sum)
             continue;
         if (!before_read(v))
             return next;
         struct bb_stats all = v->before;
         bb_stats_add(&all, &v->disk.stats);
         bb_stats_print(&all, text);
-        if (!vbd_write(v, "bh-stats", text))
+        if (!be_write(&v->be, "bh-stats", text))
             return next;
         v->stats_said = sum;
     }
@@ -164,16 +85,8 @@ static void vbd_error(struct vbd *v, const char *why)
     if (v->error == crc)
         return;
     v->error = crc;
-    printf("vbd%u.%u: '%s' not opened: %s\n", v->dom, v->devid, v->spec, why);
-    (void)vbd_write(v, "bh-error", why);
-}
-
-void vbd_remove(const struct vbd *v, const char *key)
-{
-    char path[96];
-
-    vbd_key(v, path, sizeof(path), key);
-    (void)xs_rm(0, path);
+    printf("vbd%u.%u: '%s' not opened: %s\n", v->be.dom, v->be.devid, v->spec, why);
+    (void)be_write(&v->be, "bh-error", why);
 }
 
 /* Finds and claims the volume. false: there is an error in the store, or none and it is tried again. */
@@ -184,11 +97,11 @@ static bool vbd_open(struct vbd *v)
 
     if (v->claim.claimed)
         return true;
-    char *params = vbd_read(v, "params");
-    char *mode = params ? vbd_read(v, "mode") : NULL;
+    char *params = be_read(&v->be, "params");
+    char *mode = params ? be_read(&v->be, "mode") : NULL;
     if (!params || !mode) {
         if (xs_error != ENOENT)
-            vbd_retry(v);
+            be_retry(&v->be);
         free(params);
         return false;
     }
@@ -204,7 +117,7 @@ static bool vbd_open(struct vbd *v)
         why = volume_find(v->spec, &first, &nr);
     if (!why) {
         v->mode = (unsigned)m;
-        v->claim = (struct volume_claim){.domid = v->dom, .mode = v->mode, .first = first, .nr = nr};
+        v->claim = (struct volume_claim){.domid = v->be.dom, .mode = v->mode, .first = first, .nr = nr};
         why = volume_claim(&v->claim);
     }
     free(params);
@@ -251,27 +164,23 @@ bool vbd_properties(struct vbd *v, unsigned unit)
     const struct blkdev *dev = blk.dev;
     unsigned physical = dev->physical_sector_size ? dev->physical_sector_size : dev->sector_size;
 
-    return vbd_number(v, "sectors", v->claim.nr / unit) && vbd_number(v, "sector-size", dev->sector_size) &&
-           vbd_number(v, "physical-sector-size", physical) && vbd_number(v, "info", v->mode & VOLUME_WRITE ? 0 : VDISK_READONLY);
+    return be_write_number(&v->be, "sectors", v->claim.nr / unit) && be_write_number(&v->be, "sector-size", dev->sector_size) &&
+           be_write_number(&v->be, "physical-sector-size", physical) && be_write_number(&v->be, "info", v->mode & VOLUME_WRITE ? 0 : VDISK_READONLY);
 }
 
 static bool discard_offer(struct vbd *v)
 {
     const struct blkdev *dev = blk.dev;
     uint64_t on;
-    char dir[48];
 
-    snprintf(dir, sizeof(dir), "backend/vbd/%u/%u", v->dom, v->devid);
-    if (!vbd_read_number(dir, "discard-enable", 1, &on)) {
-        vbd_retry(v);
+    if (!be_read_number(&v->be, "discard-enable", 1, &on))
         return false;
-    }
     if (!dev->discard || !on || !(v->mode & VOLUME_WRITE))
-        return vbd_number(v, "feature-discard", 0);
+        return be_write_number(&v->be, "feature-discard", 0);
     unsigned gran = dev->discard_granularity ? dev->discard_granularity : dev->sector_size;
     uint64_t align = (gran - v->claim.first * 512 % gran) % gran;
-    return vbd_number(v, "discard-granularity", gran) && vbd_number(v, "discard-alignment", align) &&
-           vbd_number(v, "discard-secure", 0) && vbd_number(v, "feature-discard", 1);
+    return be_write_number(&v->be, "discard-granularity", gran) && be_write_number(&v->be, "discard-alignment", align) &&
+           be_write_number(&v->be, "discard-secure", 0) && be_write_number(&v->be, "feature-discard", 1);
 }
 
 /* InitWait with everything that we offer. Sectors are 512 bytes here, whatever the sector size: that is what Linux means. */
@@ -284,29 +193,25 @@ void vbd_advertise(struct vbd *v)
         volume_release(&v->claim);
         return;
     }
-    bool said = vbd_number(v, "feature-flush-cache", 1) && vbd_number(v, "feature-barrier", 1) &&
-                vbd_number(v, "feature-persistent", 0) && vbd_number(v, "feature-max-indirect-segments", indirect_segs()) &&
-                vbd_number(v, "max-ring-page-order", v->order) && vbd_number(v, "max-ring-pages", 1u << v->order) &&
-                vbd_number(v, "multi-queue-max-queues", v->queues) && discard_offer(v) && vbd_properties(v, 1);
+    bool said = be_write_number(&v->be, "feature-flush-cache", 1) && be_write_number(&v->be, "feature-barrier", 1) &&
+                be_write_number(&v->be, "feature-persistent", 0) && be_write_number(&v->be, "feature-max-indirect-segments", indirect_segs()) &&
+                be_write_number(&v->be, "max-ring-page-order", v->order) && be_write_number(&v->be, "max-ring-pages", 1u << v->order) &&
+                be_write_number(&v->be, "multi-queue-max-queues", v->queues) && discard_offer(v) && vbd_properties(v, 1);
     if (!said)
         return;
     if (v->error)
-        vbd_remove(v, "bh-error");
+        be_remove(&v->be, "bh-error");
     v->error = 0;
-    vbd_set_state(v, XenbusStateInitWait);
+    be_set_state(&v->be, XenbusStateInitWait);
 }
 
 /* A former life advertised: the front-end may have read that, so it holds. */
 void vbd_reopen(struct vbd *v)
 {
     uint64_t queues, order;
-    char dir[48];
 
-    snprintf(dir, sizeof(dir), "backend/vbd/%u/%u", v->dom, v->devid);
-    if (!vbd_read_number(dir, "multi-queue-max-queues", 1, &queues) || !vbd_read_number(dir, "max-ring-page-order", 0, &order)) {
-        vbd_retry(v);
+    if (!be_read_number(&v->be, "multi-queue-max-queues", 1, &queues) || !be_read_number(&v->be, "max-ring-page-order", 0, &order))
         return;
-    }
     v->queues = queues && queues < KEEP_QUEUES ? (unsigned)queues : KEEP_QUEUES;
     v->order = order < 2 ? (unsigned)order : 2;
     (void)vbd_open(v);
@@ -323,7 +228,7 @@ static uint32_t number_of(struct reader *r, const char *key, uint32_t absent)
 {
     uint64_t val;
 
-    if (!vbd_read_number(r->dir, key, absent, &val))
+    if (!be_number(r->dir, key, absent, &val))
         r->again = true;
     return r->again || val >> 32 ? absent : (uint32_t)val;
 }
@@ -332,9 +237,9 @@ static const char *protocol_of(const struct vbd *v, struct reader *r, uint8_t *p
 {
     char path[KEEP_PATH + 16];
 
-    snprintf(path, sizeof(path), "%s/protocol", v->fe_path);
+    snprintf(path, sizeof(path), "%s/protocol", v->be.fe_path);
     char *p = xs_read(0, path);
-    if (!p && !nothing_there(-xs_error))
+    if (!p && !be_nothing_there(xs_error))
         r->again = true;
     bool narrow = p && !strcmp(p, XEN_IO_PROTO_ABI_X86_32), wide = !p || !strcmp(p, XEN_IO_PROTO_ABI_X86_64);
     free(p);
@@ -347,9 +252,9 @@ static const char *queue_read(const struct vbd *v, struct reader *r, struct keep
     char key[16];
 
     if (c->head.nr_queues > 1)
-        snprintf(r->dir, sizeof(r->dir), "%s/queue-%u", v->fe_path, q);
+        snprintf(r->dir, sizeof(r->dir), "%s/queue-%u", v->be.fe_path, q);
     else
-        snprintf(r->dir, sizeof(r->dir), "%s", v->fe_path);
+        snprintf(r->dir, sizeof(r->dir), "%s", v->be.fe_path);
     c->q[q].port = number_of(r, "event-channel", 0);
     c->q[q].ref[0] = c->head.nr_pages == 1 ? number_of(r, "ring-ref", 0) : 0;
     for (unsigned p = 0; p < c->head.nr_pages; p++) {
@@ -370,7 +275,7 @@ static const char *conn_read(const struct vbd *v, struct keep_conn *c, struct re
 
     memset(c, 0, sizeof(*c));
     r->again = false;
-    strlcpy(r->dir, v->fe_path, sizeof(r->dir));
+    strlcpy(r->dir, v->be.fe_path, sizeof(r->dir));
     uint32_t nq = number_of(r, "multi-queue-num-queues", 1);
     uint32_t order = number_of(r, "ring-page-order", log2_of(number_of(r, "num-ring-pages", 1)));
     uint32_t large = number_of(r, "feature-large-sector-size", 0);
@@ -381,9 +286,9 @@ static const char *conn_read(const struct vbd *v, struct keep_conn *c, struct re
         return "it wants more queues than it may have";
     if (order > v->order)
         return "it wants more ring pages than it may have";
-    h->devid = v->devid;
-    h->gen = now_ns() ^ (uint64_t)v->dom << 48;
-    h->domid = v->dom;
+    h->devid = v->be.devid;
+    h->gen = now_ns() ^ (uint64_t)v->be.dom << 48;
+    h->domid = v->be.dom;
     h->nr_queues = (uint8_t)nq;
     h->nr_pages = (uint8_t)(1u << order);
     h->flags = (uint8_t)((v->mode & VOLUME_WRITE ? KEEP_F_WRITE : 0) | (v->mode & VOLUME_FORCE ? KEEP_F_FORCE : 0) |
@@ -392,7 +297,7 @@ static const char *conn_read(const struct vbd *v, struct keep_conn *c, struct re
     h->nr_sectors = v->claim.nr;
     h->sector_size = blk.dev->sector_size;
     h->max_segs = indirect_segs();
-    memcpy(h->fe_path, v->fe_path, sizeof(h->fe_path));
+    memcpy(h->fe_path, v->be.fe_path, sizeof(h->fe_path));
     memcpy(h->spec, v->spec, sizeof(h->spec));
     for (unsigned q = 0; q < nq && !why; q++)
         why = queue_read(v, r, c, q);

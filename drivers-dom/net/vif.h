@@ -7,23 +7,18 @@
  * domain moves no state: the next life maps the same rings from the keep record and asks the store afterwards.
  */
 #pragma once
+#include <backend.h>
 #include <bh.h>
 #include "keep.h"
 #include "netback.h"
 #include "switch.h"
 
 struct vif {
-    bool used;        /* it has a back-end directory, or a keep record */
+    struct be_dev be;
     bool connected;   /* rings are mapped: nb works */
-    bool dirty;       /* look at the store again */
-    bool watched;     /* a watch is on the front-end's state */
     bool told, asked; /* its protocol error was printed; its replacement was asked for */
-    domid_t dom;
-    uint16_t devid;
-    int state;        /* ours in the store; 0: not known in this life */
     uint8_t mac[6];
     bool has_mac;
-    char fe_path[KEEP_PATH];
     struct grant_map map;
     struct keep_vif *keep;
     struct nb nb;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The disk part of `make bench`: fio in the whole Debian, through blkback, against the same Debian (kernel, ramdisk, root) on
 the same QEMU disk without a hypervisor. Both machines run at once and take turns, so that a pause of the host meets both.
-And what a crash of blk0 costs: the longest single reads of a guest that reads on at depth 1.
+And what a crash of blk0 costs: the longest single reads of a guest that reads on at depth 1. And what is left of a
+neighbour's rate beside a hostile front-end.
 """
 import os
 import re
@@ -10,7 +11,9 @@ import statistics
 import subprocess
 import time
 
+import mkgpt
 from machine import DEBIAN_DISK, LOGS, Machine, check
+from test_blkhostile import DISKS, PARTS, Neighbour
 from test_debian import SHELL, login, sh
 
 ROOT_OFFSET = 1 << 20  # of the root partition, as ctl-dom/guest/mkdisk.sh makes it
@@ -110,6 +113,22 @@ def outage(say, m):
     return longest_reads(m, CRASHES), parts
 
 
+def neighbour(say):
+    with Machine("bench-hostile", disk=mkgpt.make(LOGS / "bench-hostile.img", PARTS)) as m:
+        m.boot()
+        n = Neighbour(m)
+        alone, beside = [], []
+        for _ in range(ROUNDS):
+            alone.append(n.rate(SECONDS))
+            out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
+            check("created as domain" in out, f"create: {out}")
+            beside.append(n.rate(SECONDS))
+            m.cmd("destroy blkhostile", 60)
+        n.verify()
+        say(f"a neighbour's disk beside a hostile front-end: {statistics.median(beside) / statistics.median(alone):.2f} of its rate "
+            f"alone; requests/s {spread(beside)} beside, {spread(alone)} alone")
+
+
 def copy(name):
     out = LOGS / name
     subprocess.run(["cp", "--sparse=always", str(DEBIAN_DISK), str(out)], check=True, timeout=300)
@@ -135,3 +154,4 @@ def measure(say, report):
     finally:
         for disk in disks:
             disk.unlink(missing_ok=True)
+    neighbour(say)

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+// FLAGS: -Idomains/include
+/* The xenbus side of a back-end, against a small store that can refuse, hide nodes, or not answer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+size_t strlcpy(char *d, const char *s, size_t n);
+size_t strlcpy(char *d, const char *s, size_t n)
+{
+    snprintf(d, n, "%s", s);
+    return strlen(s);
+}
+
+static int quiet(const char *fmt, ...) { return 0; }
+#define printf(...) quiet(__VA_ARGS__)
+#include "../../domains/backend.c"
+#undef printf
+
+/* --- the store --- */
+#define NODES 64
+static struct node { char path[96], val[64]; bool hidden; } nodes[NODES];
+static struct { char path[96]; watch_fn fn; void *arg; } watches[16];
+static bool down; /* no call is answered */
+static unsigned calls;
+static uint64_t now;
+static const struct dtimer *armed;
+int xs_error;
+
+uint64_t now_ns(void) { return now; }
+void dtimer_set(struct dtimer *t, uint64_t when) { t->when = when, armed = t; }
+
+static struct node *node(const char *path)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (!strcmp(nodes[i].path, path))
+            return &nodes[i];
+    return NULL;
+}
+static void changed(const char *path)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+        if (watches[i].fn && !strncmp(path, watches[i].path, strlen(watches[i].path)))
+            watches[i].fn(path, watches[i].arg);
+}
+static void put(const char *path, const char *val)
+{
+    struct node *n = node(path);
+    if (!n)
+        n = node("");
+    assert_non_null(n);
+    snprintf(n->path, sizeof(n->path), "%s", path);
+    snprintf(n->val, sizeof(n->val), "%s", val);
+    changed(path);
+}
+static void gone(const char *dir)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (!strncmp(nodes[i].path, dir, strlen(dir)))
+            memset(&nodes[i], 0, sizeof(nodes[i]));
+    changed(dir);
+}
+static bool answers(void)
+{
+    calls++;
+    xs_error = EIO;
+    return !down;
+}
+char *xs_read(uint32_t tx, const char *path)
+{
+    struct node *n = node(path);
+    if (!answers())
+        return NULL;
+    xs_error = !n ? ENOENT : EACCES;
+    return n && !n->hidden ? strdup(n->val) : NULL;
+}
+int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
+{
+    char *end, *s = xs_read(tx, path);
+    if (!s)
+        return -xs_error;
+    *v = strtoull(s, &end, 10);
+    int rc = end == s || *end ? -EINVAL : 0;
+    free(s);
+    return rc;
+}
+int xs_write(uint32_t tx, const char *path, const char *val)
+{
+    if (!answers())
+        return -EIO;
+    put(path, val);
+    return 0;
+}
+int xs_rm(uint32_t tx, const char *path)
+{
+    gone(path);
+    return 0;
+}
+char **xs_ls(uint32_t tx, const char *path, unsigned *n)
+{
+    size_t len = strlen(path);
+    char **names = malloc(NODES * sizeof(*names) + NODES * 16), *text = (char *)(names + NODES);
+    *n = 0;
+    for (unsigned i = 0; answers() && i < NODES; i++) {
+        if (strncmp(nodes[i].path, path, len) || nodes[i].path[len] != '/')
+            continue;
+        char *name = text + *n * 16;
+        snprintf(name, 16, "%.*s", (int)strcspn(nodes[i].path + len + 1, "/"), nodes[i].path + len + 1);
+        bool known = false;
+        for (unsigned k = 0; k < *n; k++)
+            known |= !strcmp(names[k], name);
+        if (!known)
+            names[(*n)++] = name;
+    }
+    if (*n)
+        return names;
+    xs_error = down ? EIO : ENOENT;
+    free(names);
+    return NULL;
+}
+int xs_watch(const char *path, watch_fn fn, void *arg)
+{
+    unsigned i = 0;
+    if (!answers())
+        return -EIO;
+    while (watches[i].fn)
+        i++;
+    snprintf(watches[i].path, sizeof(watches[i].path), "%s", path);
+    watches[i].fn = fn, watches[i].arg = arg;
+    fn(path, arg);
+    return 0;
+}
+int xs_unwatch(const char *path, watch_fn fn, void *arg)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+        if (watches[i].fn == fn && watches[i].arg == arg && !strcmp(watches[i].path, path))
+            watches[i].fn = NULL;
+    return 0;
+}
+
+/* --- a back-end with two places --- */
+static struct be_dev devs[2];
+static bool busy[2]; /* it cannot be disconnected yet */
+static unsigned followed[2], forgotten;
+static uint64_t last_fe;
+static bool last_online;
+
+static struct be_dev *place_of(unsigned i) { return i < 2 ? &devs[i] : NULL; }
+static bool disconnect_it(struct be_dev *d) { return !busy[d - devs]; }
+static void forget_it(struct be_dev *d)
+{
+    forgotten++;
+    memset(d, 0, sizeof(*d));
+}
+static void follow_it(struct be_dev *d, uint64_t fe, bool online)
+{
+    followed[d - devs]++;
+    last_fe = fe;
+    last_online = online;
+    be_set_state(d, XenbusStateInitWait);
+}
+static const char *const keys[] = {"online", "frontend", NULL};
+static const struct be_class class = {.type = "vxx", .what = "things", .keys = keys, .max_devid = 0xffff, .place = place_of,
+                                      .disconnect = disconnect_it, .forget = forget_it, .follow = follow_it};
+
+static void add(unsigned dom, unsigned devid)
+{
+    char path[96], fe[64];
+    snprintf(fe, sizeof(fe), "/local/domain/%u/device/vxx/%u", dom, devid);
+    snprintf(path, sizeof(path), "backend/vxx/%u/%u/frontend", dom, devid);
+    put(path, fe);
+    snprintf(path, sizeof(path), "backend/vxx/%u/%u/state", dom, devid);
+    put(path, "1");
+}
+static void settle(void)
+{
+    for (unsigned i = 0; be_work(&class); i++)
+        assert_true(i < 10); /* our own writes must not keep it busy */
+}
+static int setup(void **state)
+{
+    memset(nodes, 0, sizeof(nodes));
+    memset(watches, 0, sizeof(watches));
+    memset(devs, 0, sizeof(devs));
+    memset(busy, 0, sizeof(busy));
+    memset(followed, 0, sizeof(followed));
+    rescan = watching = down = false;
+    retry_at = forgotten = calls = 0;
+    now = 1000000000;
+    return 0;
+}
+
+static void finds_and_follows(void **state)
+{
+    add(17, 0);
+    put("/local/domain/17/device/vxx/0/state", "1");
+    settle();
+    assert_true(followed[0] >= 1);
+    assert_int_equal(last_fe, 1);
+    assert_true(last_online);
+    assert_string_equal(node("backend/vxx/17/0/state")->val, "2");
+    put("/local/domain/17/device/vxx/0/state", "4");
+    settle();
+    assert_int_equal(last_fe, 4);
+    put("backend/vxx/17/0/online", "0");
+    settle();
+    assert_false(last_online);
+    unsigned before = followed[0];
+    put("backend/vxx/17/0/feature-of-ours", "1");
+    settle();
+    assert_int_equal(followed[0], before);
+    add(17, 1); /* after the first look */
+    settle();
+    assert_int_equal(devs[1].devid, 1);
+}
+
+static void names_that_are_no_devices(void **state)
+{
+    put("backend/vxx/x/0/frontend", "/a");
+    put("backend/vxx/17/65536/frontend", "/a"); /* more than max_devid */
+    put("backend/vxx/40000/0/frontend", "/a");  /* no domid */
+    put("backend/vxx/17/1x/frontend", "/a");
+    settle();
+    assert_false(devs[0].used);
+}
+
+static void one_too_many_is_told(void **state)
+{
+    add(17, 0);
+    add(18, 0);
+    settle();
+    add(19, 0);
+    settle();
+    assert_string_equal(node("backend/vxx/19/0/bh-error")->val, "it has 2 things already, that is all it can");
+    gone("backend/vxx/17/0");
+    settle();
+    assert_int_equal(forgotten, 1);
+    add(19, 0);
+    settle();
+    assert_int_equal(devs[0].dom, 19);
+}
+
+static void a_hidden_state_is_none_and_holds_nobody_up(void **state)
+{
+    put("/local/domain/17/device/vxx/0/state", "4");
+    node("/local/domain/17/device/vxx/0/state")->hidden = true;
+    add(17, 0);
+    add(18, 0);
+    settle();
+    assert_true(followed[0] && followed[1]);
+    assert_int_equal(last_fe, 0);
+    assert_int_equal(retry_at, 0);
+}
+
+static void a_silent_store_is_asked_again(void **state)
+{
+    down = true;
+    assert_false(be_work(&class));
+    assert_true(retry_at > now);
+    calls = 0;
+    assert_false(be_work(&class));
+    assert_int_equal(calls, 0); /* not before its time */
+    assert_ptr_equal(armed, &retry_timer);
+    assert_int_equal(armed->when, retry_at);
+    down = false;
+    now = retry_at;
+    add(17, 0);
+    settle();
+    unsigned before = followed[0];
+    assert_true(before);
+    down = true;
+    put("/local/domain/17/device/vxx/0/state", "3");
+    be_work(&class);
+    assert_int_equal(followed[0], before); /* nothing changes by silence */
+    assert_int_equal(forgotten, 0);
+    down = false;
+    now = retry_at;
+    settle();
+    assert_int_equal(last_fe, 3);
+}
+
+static void a_device_that_drains_stays(void **state)
+{
+    add(17, 0);
+    settle();
+    busy[0] = true;
+    gone("backend/vxx/17/0");
+    settle();
+    assert_true(devs[0].used && devs[0].watched);
+    assert_int_equal(forgotten, 0);
+    busy[0] = false;
+    devs[0].dirty = true;
+    settle();
+    assert_int_equal(forgotten, 1);
+    assert_false(devs[0].used);
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+        assert_true(!watches[i].fn || watches[i].fn == be_changed); /* no watch points at the empty place */
+}
+
+static void another_front_end(void **state)
+{
+    add(17, 0);
+    settle();
+    busy[0] = true;
+    put("backend/vxx/17/0/frontend", "/local/domain/18/device/vxx/0");
+    settle();
+    assert_string_equal(devs[0].fe_path, "/local/domain/17/device/vxx/0"); /* the old one's requests are in flight */
+    busy[0] = false;
+    devs[0].dirty = true;
+    put("/local/domain/18/device/vxx/0/state", "3");
+    settle();
+    assert_string_equal(devs[0].fe_path, "/local/domain/18/device/vxx/0");
+    assert_int_equal(last_fe, 3);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, setup)
+    const struct CMUnitTest tests[] = {
+        T(finds_and_follows), T(names_that_are_no_devices), T(one_too_many_is_told), T(a_hidden_state_is_none_and_holds_nobody_up),
+        T(a_silent_store_is_asked_again), T(a_device_that_drains_stays), T(another_front_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -156,6 +156,7 @@ const char *journal_check(struct journal *j, uint32_t rsp_prod, struct journal_r
 {
     const char *why = indices_check(j, rsp_prod);
 
+    r->rsp_prod = rsp_prod;
     return why ? why : entries_check(j, rsp_prod, r);
 }
 
@@ -165,7 +166,7 @@ const char *journal_check(struct journal *j, uint32_t rsp_prod, struct journal_r
  */
 void journal_settle(struct journal *j, const struct journal_replay *r, volatile uint32_t *rsp_prod)
 {
-    uint32_t was = READ_ONCE(*rsp_prod), to = was + r->nr_answer;
+    uint32_t was = r->rsp_prod, to = was + r->nr_answer;
     bool run[JOURNAL_MAX] = {false};
 
     if (j->rsp_pub != was)

@@ -47,6 +47,7 @@ struct journal_replay {
     unsigned nr_answer;
     uint8_t run[JOURNAL_MAX];    /* taken: in the order of their requests */
     unsigned nr_run;
+    uint32_t rsp_prod;           /* as it was checked: the front-end may change it meanwhile */
 };
 /* Holds pages and rsp_prod against each other; stores nothing. NULL: sound, *r is filled in and *j ready but for the commit half. */
 const char *journal_check(struct journal *j, uint32_t rsp_prod, struct journal_replay *r);

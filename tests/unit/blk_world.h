@@ -76,6 +76,7 @@ static struct world {
 static jmp_buf crash_env;
 static long countdown, points;
 static bool armed;
+static void (*store_hook)(void); /* another CPU, at each store */
 static void fe_look(unsigned q);
 
 static void crash_point(void)
@@ -101,6 +102,8 @@ void shared_stored(void)
     check_published();
     for (unsigned q = 0; q < w.queues && w.eager && w.connected; q++)
         fe_look(q);
+    if (store_hook)
+        store_hook();
     crash_point();
 }
 

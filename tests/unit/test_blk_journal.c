@@ -255,6 +255,34 @@ static void test_tampered_rsp_prod(void **state)
     }
 }
 
+static unsigned forged;
+static void forge(void)
+{
+    forged++;
+    RING(w.queues - 1)->rsp_prod += 1000000;
+}
+
+/* What was checked is what is believed: a front-end writes rsp_prod at any time. */
+static void test_rsp_prod_moves_meanwhile(void **state)
+{
+    forged = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
+        shape_init(&shapes[i]);
+        play(-1, -1);
+        long n = points;
+        for (long at = n / 9; at < n; at += 1 + n / 50) {
+            die_at(&shapes[i], at);
+            w.connected = w.eager = false; /* nobody looks at responses */
+            store_hook = forge;
+            bool adopted = be_start();
+            store_hook = NULL;
+            for (unsigned q = 0; adopted && q < w.queues; q++)
+                assert_true(disk.ring[q].j.req_cons - disk.ring[q].j.rsp_pub <= disk.ring[q].j.size);
+        }
+    }
+    assert_true(forged > 100);
+}
+
 /* A page that is another one's, zeroed, or of an older connection. */
 static void test_wrong_pages(void **state)
 {
@@ -334,7 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_crash),        cmocka_unit_test(test_every_store),
         cmocka_unit_test(test_pairs),           cmocka_unit_test(test_damaged_record),
-        cmocka_unit_test(test_tampered_rsp_prod), cmocka_unit_test(test_wrong_pages),
+        cmocka_unit_test(test_tampered_rsp_prod), cmocka_unit_test(test_rsp_prod_moves_meanwhile), cmocka_unit_test(test_wrong_pages),
         cmocka_unit_test(test_lost_entry),      cmocka_unit_test(test_damage_detected),
     };
     return cmocka_run_group_tests_name("blk_journal", tests, NULL, NULL);

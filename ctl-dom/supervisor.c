@@ -113,6 +113,9 @@ static void wait_to_retry(struct dom *d)
     poll_soon();
 }
 
+/* A device may take long to reset, and who is ended meanwhile begins anew: each time it gets longer. */
+static uint64_t up_within(const struct dom *d) { return UP_WITHIN_NS << (d->stillborn < 4 ? d->stillborn : 4); }
+
 static void try_again(struct dom *d)
 {
     int rc = bring_back(d);
@@ -125,7 +128,7 @@ static void try_again(struct dom *d)
         return;
     }
     d->life = LIFE_STARTING;
-    d->report_by_ns = now_ns() + UP_WITHIN_NS;
+    d->report_by_ns = now_ns() + up_within(d);
     poll_soon();
 }
 
@@ -202,7 +205,8 @@ static void look_at_service(struct dom *d, const struct bh_dominfo *di)
         char last[80];
         d->report_by_ns = ~0ull;
         domcon_last_line(d, last, sizeof(last));
-        say("%s: runs, but has not said for 10 s that it serves%s%s%s", d->cfg.name,
+        say("%s: runs, but has not said for %llu s that it serves%s%s%s", d->cfg.name,
+            (d->instance ? up_within(d) : UP_WITHIN_NS) / 1000000000,
             last[0] ? "; its last line: " : "", last, d->instance ? "; it is restarted" : "");
         if (d->instance) /* hung before it could arm its deadline: whom it served waits for it */
             give_up(d);
@@ -283,7 +287,7 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
         return fail(e, rc, "%s: cannot be restarted: %s", d->cfg.name, errno_text(rc));
     introduce_all();
     d->life = LIFE_STARTING;
-    d->report_by_ns = now_ns() + UP_WITHIN_NS;
+    d->report_by_ns = now_ns() + up_within(d);
     poll_soon();
     return 0;
 }

@@ -11,8 +11,8 @@
 #define BE_KEY   96 /* bytes of a path in a device's own directory */
 
 static const struct be_class *cls;
-static bool rescan, watching;
-static uint64_t retry_at; /* a store call failed: again then; 0: none did */
+static bool rescan, scan_failed, watching;
+static uint64_t retry_at; /* what failed is tried again then; 0: nothing did */
 static struct dtimer retry_timer;
 
 /* --- trying again ---------------------------------------------------------------------------------------------- */
@@ -22,18 +22,25 @@ static void retry_due(struct dtimer *t) { (void)t; }
 void be_retry(struct be_dev *d)
 {
     if (d)
-        d->dirty = true;
+        d->later = true;
+    if (retry_at)
+        return; /* not moved on: who fails all the time would put everybody off */
     retry_at = now_ns() + RETRY_NS;
     retry_timer.fn = retry_due;
     dtimer_set(&retry_timer, retry_at);
 }
 
-static bool may_try(void)
+static void retry_now(void)
 {
-    if (retry_at && now_ns() < retry_at)
-        return false;
+    struct be_dev *d;
+
+    if (!retry_at || now_ns() < retry_at)
+        return;
     retry_at = 0;
-    return true;
+    for (unsigned i = 0; (d = cls->place(i)); i++) {
+        d->dirty |= d->later;
+        d->later = false;
+    }
 }
 
 /* --- nodes ----------------------------------------------------------------------------------------------------- */
@@ -167,18 +174,28 @@ static bool identify(struct be_dev *d)
     return same && watch(d);
 }
 
+/* false: as identify. */
+static bool learn(struct be_dev *d)
+{
+    uint64_t state;
+
+    if (!identify(d))
+        return false;
+    if (d->state)
+        return true;
+    if (!be_read_number(d, "state", XenbusStateInitialising, &state))
+        return false;
+    d->state = state && state <= XenbusStateClosed ? (int)state : XenbusStateInitialising;
+    return true;
+}
+
 static void look(struct be_dev *d)
 {
-    uint64_t state, fe, online;
+    uint64_t fe, online;
 
     d->dirty = false;
-    if (!identify(d))
+    if (!learn(d))
         return;
-    if (!d->state) {
-        if (!be_read_number(d, "state", XenbusStateInitialising, &state))
-            return;
-        d->state = state && state <= XenbusStateClosed ? (int)state : XenbusStateInitialising;
-    }
     if (!be_read_number(d, "online", 1, &online))
         return;
     if (!be_number(d->fe_path, "state", XenbusStateUnknown, &fe)) {
@@ -211,6 +228,12 @@ static bool found(unsigned dom, unsigned devid)
     return true;
 }
 
+static void scan_later(void)
+{
+    rescan = scan_failed = true;
+    be_retry(NULL);
+}
+
 /* Whoever made it waits for an answer. */
 static void refuse(unsigned dom, unsigned devid)
 {
@@ -223,7 +246,7 @@ static void refuse(unsigned dom, unsigned devid)
     snprintf(why, sizeof(why), "it has %u %s already, that is all it can", n, cls->what);
     printf("%s%u.%u: refused: %s\n", cls->type, dom, devid, why);
     if (!be_write(&d, "bh-error", why))
-        rescan = true;
+        scan_later();
 }
 
 static bool number(const char *s, unsigned max, unsigned *v)
@@ -241,7 +264,7 @@ static void scan(void)
     struct be_dev *d;
     char path[48];
 
-    rescan = false;
+    rescan = scan_failed = false;
     for (unsigned i = 0; (d = cls->place(i)); i++)
         d->dirty = d->used;
     snprintf(path, sizeof(path), "backend/%s", cls->type);
@@ -262,8 +285,7 @@ static void scan(void)
     free(doms);
     if (all)
         return;
-    rescan = true; /* the event that said so is gone: nobody will say it again */
-    be_retry(NULL);
+    scan_later(); /* the event that said so is gone: nobody will say it again */
 }
 
 /* Something in one of our directories: a device if the path names it, else all. Our own writes come by here too. */
@@ -294,18 +316,19 @@ bool be_work(const struct be_class *class)
     char path[24];
 
     cls = class;
-    if (!may_try())
-        return false;
-    if (!watching) {
+    retry_now();
+    if (!watching && !retry_at) {
         snprintf(path, sizeof(path), "backend/%s", cls->type);
         watching = !xs_watch(path, be_changed, NULL);
-        if (!watching) {
+        if (!watching)
             be_retry(NULL);
-            return false;
-        }
     }
-    if (rescan)
+    if (rescan && !(scan_failed && retry_at))
         scan();
+    for (unsigned i = 0; (d = cls->place(i)); i++) {
+        if (d->used && d->dirty && !d->state)
+            d->dirty = learn(d);
+    }
     for (unsigned i = 0; (d = cls->place(i)); i++) {
         if (d->used && d->dirty) {
             look(d);

@@ -13,6 +13,7 @@
 struct be_dev { /* first in a back-end's own structure */
     bool used;    /* it has a back-end directory, or a keep record */
     bool dirty;   /* look at the store again */
+    bool later;   /* ... a little later (be_retry) */
     bool watched; /* a watch is on the front-end's state */
     domid_t dom;
     uint32_t devid;
@@ -31,7 +32,8 @@ struct be_class {
     void (*follow)(struct be_dev *d, uint64_t fe, bool online); /* the front-end's state, 0: none; not online: detached */
 };
 
-/* Everything that the store has to say: finds devices, follows those that are dirty. true: one was followed. */
+/* Everything that the store has to say: finds devices, follows those that are dirty, after it has read the states of all that
+ * a former life left. true: one was followed. */
 bool be_work(const struct be_class *class);
 /* A store that does not answer is no reason to change anything: d (or NULL) is looked at again a little later. */
 void be_retry(struct be_dev *d);

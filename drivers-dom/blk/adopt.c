@@ -66,6 +66,26 @@ static void page_save(const struct keep_conn *c, unsigned q, unsigned p)
     keep_record_save(&c->q[q].page[p]->head, &h, q || p ? KEEP_PAGE_MAGIC : KEEP_MASTER_MAGIC, KEEP_VERSION, sizeof(h));
 }
 
+static uint64_t limit_check(const struct keep_limit *l) { return ~(l->ops ^ (l->bytes << 1 | l->bytes >> 63)); }
+
+void keep_limit_save(const struct keep_conn *c)
+{
+    struct keep_limit l = {.ops = c->limit_ops, .bytes = c->limit_bytes}, *to = &c->q[0].page[0]->limit;
+
+    SHARED_STORE(&to->ops, l.ops);
+    SHARED_STORE(&to->bytes, l.bytes);
+    SHARED_STORE(&to->check, limit_check(&l));
+}
+
+static void limit_load(struct keep_conn *c)
+{
+    const struct keep_limit *l = &c->q[0].page[0]->limit;
+    bool sound = l->check == limit_check(l);
+
+    c->limit_ops = sound ? l->ops : 0;
+    c->limit_bytes = sound ? l->bytes : 0;
+}
+
 int keep_open(struct keep *k, struct keep_conn *c)
 {
     unsigned nq = c->head.nr_queues, np = c->head.nr_pages;
@@ -78,6 +98,7 @@ int keep_open(struct keep *k, struct keep_conn *c)
             j.page[p] = c->q[q].page[p] = page_take(k);
         journal_open(&j, c->q[q].start);
     }
+    keep_limit_save(c);
     for (unsigned i = nq * np; i-- > 0;)
         page_save(c, i / np, i % np);
     return 0;
@@ -135,7 +156,10 @@ enum keep_found keep_next(struct keep *k, unsigned *at, struct keep_conn *c)
             continue; /* free, or one that its master speaks for */
         if (head_ok(h, KEEP_MASTER_MAGIC) && !h->queue && !h->page) {
             c->head = *h;
-            return conn_collect(k, c, i) ? KEEP_VALID : KEEP_INCOMPLETE;
+            if (!conn_collect(k, c, i))
+                return KEEP_INCOMPLETE;
+            limit_load(c);
+            return KEEP_VALID;
         }
         return KEEP_DAMAGED;
     }

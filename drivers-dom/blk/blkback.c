@@ -114,6 +114,12 @@ static bool rate_passes(struct bb *bb, const struct bb_rate *t)
     return false;
 }
 
+void bb_limit(struct bb_rate *t, uint64_t per_s)
+{
+    if (t->per_s != per_s)
+        *t = (struct bb_rate){.per_s = per_s};
+}
+
 /* What has to come first: see the order in blkback.h. */
 static bool in_turn(const struct bb_ring *r, const struct keep_entry *e, bool replay)
 {

@@ -133,6 +133,7 @@ const char *bb_adopt(struct bb *bb, struct bb_disk *d, const struct keep_conn *c
 /* Takes nothing new from now on. true: nothing is in flight any more, bb_detach may follow. */
 bool bb_close(struct bb_disk *d);
 void bb_detach(struct bb *bb, struct bb_disk *d);
+void bb_limit(struct bb_rate *t, uint64_t per_s); /* another limit forgets what was not paid for under the old one */
 void bb_stats_add(struct bb_stats *to, const struct bb_stats *s);
 uint64_t bb_stats_sum(const struct bb_stats *s); /* grows whenever one of them does */
 /* As numbers in the order above with blanks between; what a text does not have is 0. */

@@ -33,7 +33,7 @@ struct blk_io {
     int status;                /* when done: 0, -EIO, -EOPNOTSUPP or another -errno */
     void (*done)(struct blk_io *io); /* may submit again */
     void *arg;                 /* the caller's */
-    uint64_t drv[2];           /* the driver's while it owns the request */
+    uint32_t tries, since;     /* the driver's while it owns the request */
 };
 
 struct blkdev;

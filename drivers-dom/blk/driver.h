@@ -13,15 +13,19 @@
  * requests are out; `sick` looks at the controller's own verdict each time.
  */
 #define STUCK_TICK_NS 1000000000ull
-#define STUCK_TICKS   30u /* seconds without one completion: longer than any disk's own retries */
+#define STUCK_TICKS   30u /* seconds for one request: longer than any disk's own retries */
 
 struct stuck {
     struct dtimer timer; /* first: the timer's address is ours */
     const char *what;
     const char *(*sick)(void); /* NULL, or what the controller says of itself */
-    uint64_t completed, seen;
-    unsigned in_flight, ticks;
+    struct blk_io *const *slot; /* what is with the controller; others are NULL */
+    unsigned nr_slots, in_flight;
+    uint32_t clock; /* ticks while requests were out */
 };
+
+/* The controller has it now. */
+static inline void stuck_stamp(const struct stuck *s, struct blk_io *io) { io->since = s->clock; }
 
 static inline void stuck_tick(struct dtimer *t)
 {
@@ -32,16 +36,17 @@ static inline void stuck_tick(struct dtimer *t)
         bh_panic("%s: %s", s->what, why);
     if (!s->in_flight)
         return; /* the next request starts it again */
-    s->ticks = s->completed == s->seen ? s->ticks + 1 : 0;
-    s->seen = s->completed;
-    if (s->ticks >= STUCK_TICKS)
-        bh_panic("%s: %u requests and no answer for %u s", s->what, s->in_flight, s->ticks);
+    s->clock++;
+    for (unsigned i = 0; i < s->nr_slots; i++) {
+        if (s->slot[i] && s->clock - s->slot[i]->since > STUCK_TICKS)
+            bh_panic("%s: no answer to a request for %u s, of %u that it has", s->what, STUCK_TICKS, s->in_flight);
+    }
     dtimer_set(t, now_ns() + STUCK_TICK_NS);
 }
 
-static inline void stuck_init(struct stuck *s, const char *what, const char *(*sick)(void))
+static inline void stuck_init(struct stuck *s, const char *what, const char *(*sick)(void), struct blk_io *const *slot, unsigned n)
 {
-    *s = (struct stuck){.timer.fn = stuck_tick, .what = what, .sick = sick};
+    *s = (struct stuck){.timer.fn = stuck_tick, .what = what, .sick = sick, .slot = slot, .nr_slots = n};
 }
 
 /* The controller was stopped: nothing comes back any more. */
@@ -51,21 +56,15 @@ static inline void stuck_stop(struct stuck *s)
     s->in_flight = 0;
 }
 
-static inline void stuck_submitted(struct stuck *s)
+static inline void stuck_submitted(struct stuck *s, struct blk_io *io)
 {
+    stuck_stamp(s, io);
     s->in_flight++;
-    if (!s->timer.armed) {
-        s->ticks = 0;
-        s->seen = s->completed;
+    if (!s->timer.armed)
         dtimer_set(&s->timer, now_ns() + STUCK_TICK_NS);
-    }
 }
 
-static inline void stuck_completed(struct stuck *s)
-{
-    s->in_flight--;
-    s->completed++;
-}
+static inline void stuck_completed(struct stuck *s) { s->in_flight--; }
 
 /* A guest decides how often it reads a bad sector: one line a second, the others are counted. */
 static inline void disk_complain(const struct blk_io *io, const char *what, unsigned status)

@@ -31,6 +31,7 @@ enum keep_proto { PROTO_NATIVE, PROTO_X86_32 };
 #define KEEP_F_WRITE 1u /* mode w or w! */
 #define KEEP_F_FORCE 2u /* w! */
 #define KEEP_F_LARGE 4u /* sector quantities in units of the sector size (feature-large-sector-size) */
+#define KEEP_F_DISCARD 8u /* it was offered */
 
 struct keep_head {
     uint32_t magic;
@@ -89,10 +90,16 @@ _Static_assert(sizeof(struct keep_entry) == 8 * KEEP_ENTRY_WORDS, "keep record l
 _Static_assert(offsetof(struct keep_entry, req_idx) == 32, "keep record layout");
 _Static_assert(offsetof(struct keep_entry, word) == 40, "keep record layout");
 
+/* What the store said last of operations and bytes a second; a death between its stores makes it nothing. */
+struct keep_limit {
+    uint64_t ops, bytes, check;
+};
+
 struct keep_page {
     struct keep_head head;
     struct keep_ring ring;  /* in the first page of a ring */
-    uint64_t pad[24];
+    struct keep_limit limit; /* in the first page of all */
+    uint64_t pad[21];
     struct keep_entry entry[KEEP_ENTRIES];
 };
 _Static_assert(offsetof(struct keep_page, entry) == 512, "keep record layout");
@@ -143,6 +150,7 @@ struct keep {
 /* One connection of a vbd: what its pages say. */
 struct keep_conn {
     struct keep_head head; /* of queue 0, page 0 */
+    uint64_t limit_ops, limit_bytes;
     struct keep_queue {
         uint32_t ref[KEEP_RING_PAGES], port;
         uint32_t start;    /* keep_open: responses start here */
@@ -159,6 +167,7 @@ unsigned keep_share(unsigned left, unsigned others);
  * q[i] ref, port and start. -ENOSPC if there are not enough pages. */
 int keep_open(struct keep *k, struct keep_conn *conn) __attribute__((warn_unused_result));
 void keep_close(struct keep *k, struct keep_conn *conn);
+void keep_limit_save(const struct keep_conn *conn); /* of one that is open: its limits have changed */
 
 enum keep_found { KEEP_END, KEEP_VALID, KEEP_INCOMPLETE, KEEP_DAMAGED };
 /* The next connection that a dead instance left, from *at on (0 at first). Its pages are marked used. INCOMPLETE: whose it was is

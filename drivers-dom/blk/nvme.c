@@ -411,9 +411,9 @@ static int nvme_submit(struct blkdev *d, struct blk_io *io)
         return -EBUSY;
     uint16_t cid = nvme.free[--nvme.nr_free];
     nvme.slot[cid] = io;
-    io->drv[0] = 1; /* tries */
+    io->tries = 1;
     issue(io, cid);
-    stuck_submitted(&nvme.stuck);
+    stuck_submitted(&nvme.stuck, io);
     return 0;
 }
 
@@ -424,8 +424,9 @@ static void complete(const struct nvme_cqe *e)
 
     if (!io)
         bh_panic("NVMe: it completed command %u, which is not there", e->cid);
-    if (status && !(e->status & NVME_STATUS_DNR) && io->drv[0] < TRIES) {
-        io->drv[0]++; /* 4.6.1: a retry may succeed */
+    if (status && !(e->status & NVME_STATUS_DNR) && io->tries < TRIES) {
+        io->tries++; /* 4.6.1: a retry may succeed */
+        stuck_stamp(&nvme.stuck, io);
         issue(io, e->cid);
         return;
     }
@@ -518,7 +519,7 @@ static const char *nvme_start(const struct blk_record *rec, event_fn irq, void *
         nvme_stop(rec);
         return why;
     }
-    stuck_init(&nvme.stuck, nvme.model, nvme_sick);
+    stuck_init(&nvme.stuck, nvme.model, nvme_sick, nvme.slot, DEPTH);
     nvme.dev.ops = &nvme_ops;
     *out = &nvme.dev;
     return NULL;

@@ -83,7 +83,7 @@ int8_t bb_validate(const struct bb_disk *d, const struct keep_entry *e, unsigned
         *pages = e->nr + 1u;
         return BLKIF_RSP_OKAY;
     case BLKIF_OP_DISCARD:
-        if (!d->discard)
+        if (!d->discard || e->sub & BLKIF_DISCARD_SECURE)
             return BLKIF_RSP_EOPNOTSUPP;
         if (e->discard > d->nr_sectors / d->unit || !range_ok(d, e->sector, e->discard * d->unit) || d->ro)
             return BLKIF_RSP_ERROR;

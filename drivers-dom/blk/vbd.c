@@ -23,13 +23,17 @@ static void rings_unmap(struct vbd *v)
     }
 }
 
-/* Maps the rings and binds the ports that v->conn names, and sets up v->disk but for the journals. */
+/* Maps the rings and binds the ports that v->conn names, and sets up v->disk but for the journals. What it may do in a second, and
+ * did on credit, is not forgotten by connecting anew. */
 static const char *rings_map(struct vbd *v)
 {
     const struct keep_head *h = &v->conn.head;
     struct bb_disk *d = &v->disk;
+    struct bb_rate ops = d->ops, bytes = d->bytes;
 
     memset(d, 0, sizeof(*d));
+    d->ops = ops;
+    d->bytes = bytes;
     d->dev = blk.dev;
     d->first = h->first;
     d->nr_sectors = h->nr_sectors;
@@ -37,7 +41,7 @@ static const char *rings_map(struct vbd *v)
     d->unit = h->flags & KEEP_F_LARGE ? h->sector_size / 512 : 1;
     d->max_segs = h->max_segs;
     d->ro = !(h->flags & KEEP_F_WRITE);
-    d->discard = blk.dev->discard && !d->ro;
+    d->discard = h->flags & KEEP_F_DISCARD && blk.dev->discard && !d->ro;
     d->dom = h->domid;
     for (unsigned q = 0; q < h->nr_queues; q++) {
         const struct keep_queue *kq = &v->conn.q[q];
@@ -119,9 +123,11 @@ static bool vbd_adopt(struct vbd *v, bool complete)
     v->mode = (h->flags & KEEP_F_WRITE ? VOLUME_WRITE : VOLUME_READ) | (h->flags & KEEP_F_FORCE ? VOLUME_FORCE : 0u);
     memcpy(v->be.fe_path, h->fe_path, sizeof(v->be.fe_path));
     memcpy(v->spec, h->spec, sizeof(v->spec));
-    /* Also of a stalled one: its front-end still believes in the disk. It was allowed before. */
-    v->claim = (struct volume_claim){.domid = v->be.dom, .mode = v->mode | VOLUME_FORCE, .first = h->first, .nr = h->nr_sectors};
-    (void)volume_claim(&v->claim);
+    /* Also of a stalled one: its front-end still believes in the disk. */
+    v->claim = (struct volume_claim){.domid = v->be.dom, .mode = v->mode, .first = h->first, .nr = h->nr_sectors};
+    volume_reclaim(&v->claim);
+    bb_limit(&v->disk.ops, v->conn.limit_ops);
+    bb_limit(&v->disk.bytes, v->conn.limit_bytes);
     if (!why)
         why = rings_map(v);
     if (!why) {
@@ -162,8 +168,11 @@ static const char *vbd_plug(struct vbd *v)
         return why;
     for (unsigned q = 0; q < v->conn.head.nr_queues; q++)
         v->conn.q[q].start = READ_ONCE(((struct blkif_sring *)v->disk.ring[q].sring)->rsp_prod);
+    v->conn.limit_ops = v->disk.ops.per_s;
+    v->conn.limit_bytes = v->disk.bytes.per_s;
     if (keep_open(&blk.keep, &v->conn)) {
         rings_unmap(v);
+        be_retry(&v->be); /* others will be gone */
         return "no keep page is left for its journal";
     }
     /* The record is valid, the store still says InitWait: a life that begins here adopts, and writes the state. */
@@ -281,6 +290,27 @@ static void forget(struct be_dev *d)
     memset(v, 0, sizeof(*v));
 }
 
+static void limits_set(struct vbd *v, uint64_t ops, uint64_t bytes)
+{
+    if (v->connected && (ops != v->conn.limit_ops || bytes != v->conn.limit_bytes)) {
+        v->conn.limit_ops = ops;
+        v->conn.limit_bytes = bytes;
+        keep_limit_save(&v->conn);
+    }
+    bb_limit(&v->disk.ops, ops);
+    bb_limit(&v->disk.bytes, bytes);
+}
+
+/* A former life offered journal pages to somebody who has not connected, and we have not read how many. */
+static bool promises_unknown(void)
+{
+    EACH_VBD(v) {
+        if (v->be.used && v->be.state == XenbusStateInitWait && !v->queues && !v->connected && !v->stalled)
+            return true;
+    }
+    return false;
+}
+
 static void follow(struct be_dev *d, uint64_t fe, bool online)
 {
     struct vbd *v = vbd_of(d);
@@ -288,9 +318,11 @@ static void follow(struct be_dev *d, uint64_t fe, bool online)
 
     if (!be_read_number(d, "bh-limit-ops", 0, &ops) || !be_read_number(d, "bh-limit-bytes", 0, &bytes))
         return;
-    vbd_follow(v, fe, online);
-    v->disk.ops.per_s = ops;
-    v->disk.bytes.per_s = bytes;
+    limits_set(v, ops, bytes);
+    if (v->be.state == XenbusStateInitialising && promises_unknown())
+        be_retry(d);
+    else
+        vbd_follow(v, fe, online);
 }
 
 static void say_broken(struct vbd *v)

@@ -67,4 +67,4 @@ void vbd_advertise(struct vbd *v); /* opens the volume, says what we offer, goes
 void vbd_reopen(struct vbd *v);    /* a former life did that: what it said holds */
 bool vbd_properties(struct vbd *v, unsigned unit); /* size and sectors; unit: 512-byte units in a sector as the front-end counts */
 /* What the front-end wrote. NULL, or what is wrong with it; *again: the store gave no answer. */
-const char *vbd_read_conn(const struct vbd *v, struct keep_conn *c, bool *again);
+const char *vbd_read_conn(struct vbd *v, struct keep_conn *c, bool *again);

@@ -61,7 +61,7 @@ uint64_t vbds_say_stats(void)
     EACH_VBD(v) {
         uint64_t sum = bb_stats_sum(&v->disk.stats);
         /* One that is looked at again may be gone: a node of ours would bring its directory back. */
-        if (!v->connected || v->be.dirty || v->stats_said == sum)
+        if (!v->connected || v->be.dirty || v->be.later || v->stats_said == sum)
             continue;
         if (!before_read(v))
             return next;
@@ -87,6 +87,16 @@ static void vbd_error(struct vbd *v, const char *why)
     v->error = crc;
     printf("vbd%u.%u: '%s' not opened: %s\n", v->be.dom, v->be.devid, v->spec, why);
     (void)be_write(&v->be, "bh-error", why);
+}
+
+/* Whoever has a part of it is about to let go, so there is no need to refuse it. */
+static bool user_leaves(const struct vbd *v)
+{
+    EACH_VBD(o) {
+        if (o != v && o->draining && o->claim.claimed && volume_overlap(&o->claim, &v->claim))
+            return true;
+    }
+    return false;
 }
 
 /* Finds and claims the volume. false: there is an error in the store, or none and it is tried again. */
@@ -122,7 +132,9 @@ static bool vbd_open(struct vbd *v)
     }
     free(params);
     free(mode);
-    if (why)
+    if (why && v->claim.nr && user_leaves(v))
+        be_retry(&v->be);
+    else if (why)
         vbd_error(v, why);
     return !why;
 }
@@ -268,7 +280,7 @@ static const char *queue_read(const struct vbd *v, struct reader *r, struct keep
 }
 
 /* What the front-end wrote. NULL, or what is wrong with it; r->again: the store gave no answer. */
-static const char *conn_read(const struct vbd *v, struct keep_conn *c, struct reader *r)
+static const char *conn_read(struct vbd *v, struct keep_conn *c, struct reader *r)
 {
     struct keep_head *h = &c->head;
     const char *why;
@@ -279,6 +291,8 @@ static const char *conn_read(const struct vbd *v, struct keep_conn *c, struct re
     uint32_t nq = number_of(r, "multi-queue-num-queues", 1);
     uint32_t order = number_of(r, "ring-page-order", log2_of(number_of(r, "num-ring-pages", 1)));
     uint32_t large = number_of(r, "feature-large-sector-size", 0);
+    uint64_t discard;
+    r->again |= !be_read_number(&v->be, "feature-discard", 0, &discard); /* what we offered, in whichever life */
     why = protocol_of(v, r, &h->proto);
     if (why)
         return why;
@@ -292,7 +306,7 @@ static const char *conn_read(const struct vbd *v, struct keep_conn *c, struct re
     h->nr_queues = (uint8_t)nq;
     h->nr_pages = (uint8_t)(1u << order);
     h->flags = (uint8_t)((v->mode & VOLUME_WRITE ? KEEP_F_WRITE : 0) | (v->mode & VOLUME_FORCE ? KEEP_F_FORCE : 0) |
-                         (large ? KEEP_F_LARGE : 0));
+                         (large ? KEEP_F_LARGE : 0) | (discard ? KEEP_F_DISCARD : 0));
     h->first = v->claim.first;
     h->nr_sectors = v->claim.nr;
     h->sector_size = blk.dev->sector_size;
@@ -304,7 +318,7 @@ static const char *conn_read(const struct vbd *v, struct keep_conn *c, struct re
     return why;
 }
 
-const char *vbd_read_conn(const struct vbd *v, struct keep_conn *c, bool *again)
+const char *vbd_read_conn(struct vbd *v, struct keep_conn *c, bool *again)
 {
     struct reader r;
     const char *why = conn_read(v, c, &r);

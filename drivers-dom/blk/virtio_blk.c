@@ -202,7 +202,7 @@ static int vblk_submit(struct blkdev *d, struct blk_io *io)
     uint32_t len = (uint32_t)(build(s, io) * sizeof(struct vring_desc));
     vblk.q.desc[id] = (struct vring_desc){(uint64_t)s->table, len, VRING_DESC_INDIRECT, 0};
     vring_post(&vblk.q, id);
-    stuck_submitted(&vblk.stuck);
+    stuck_submitted(&vblk.stuck, io);
     return 0;
 }
 
@@ -308,7 +308,7 @@ static const char *vblk_start(const struct blk_record *rec, event_fn irq, void *
         return why;
     }
     vblk.v.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK;
-    stuck_init(&vblk.stuck, vblk.dev.model, vblk_sick);
+    stuck_init(&vblk.stuck, vblk.dev.model, vblk_sick, vblk.io, DEPTH);
     vblk.dev.ops = &vblk_ops;
     *out = &vblk.dev;
     return NULL;

@@ -280,7 +280,17 @@ int volume_mode_parse(const char *s)
     return -EINVAL;
 }
 
-static bool overlap(uint64_t a, uint64_t na, uint64_t b, uint64_t nb) { return a < b + nb && b < a + na; }
+bool volume_overlap(const struct volume_claim *a, const struct volume_claim *b)
+{
+    return a->first < b->first + b->nr && b->first < a->first + a->nr;
+}
+
+void volume_reclaim(struct volume_claim *c)
+{
+    c->next = claims;
+    claims = c;
+    c->claimed = true;
+}
 
 const char *volume_claim(struct volume_claim *c)
 {
@@ -291,15 +301,13 @@ const char *volume_claim(struct volume_claim *c)
     if ((c->mode & VOLUME_WRITE) && disk->read_only)
         return "the disk is read-only";
     for (const struct volume_claim *o = claims; o && !(c->mode & VOLUME_FORCE); o = o->next) {
-        if (!overlap(c->first, c->nr, o->first, o->nr) || !((c->mode | o->mode) & VOLUME_WRITE))
+        if (!volume_overlap(c, o) || !((c->mode | o->mode) & VOLUME_WRITE))
             continue;
         snprintf(why, sizeof(why), "domain %u %s %s already", o->domid, o->mode & VOLUME_WRITE ? "writes" : "reads",
                  c->first == o->first && c->nr == o->nr ? "it" : "a part of it or what it is a part of");
         return why;
     }
-    c->next = claims;
-    claims = c;
-    c->claimed = true;
+    volume_reclaim(c);
     return NULL;
 }
 

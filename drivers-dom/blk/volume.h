@@ -9,7 +9,7 @@
  * readers; a forced user ("w!", "r!") is let in beside whoever is there, but opens the door to nobody else.
  *
  * A guest that has the whole disk can rewrite the table. So a vbd's keep record holds its extent, and adoption claims that
- * extent again (volume_claim, forced: it was allowed before) without asking the table.
+ * extent again (volume_reclaim) without asking the table.
  */
 #pragma once
 #include <bh.h>
@@ -42,6 +42,9 @@ const char *volume_find(const char *spec, uint64_t *first, uint64_t *nr);
 int volume_mode_parse(const char *s);
 /* c->domid, mode, first and nr are filled in. NULL and it is in use, or why not. */
 const char *volume_claim(struct volume_claim *c);
+/* Of an adopted user: it was let in before, whatever has become of the disk meanwhile. */
+void volume_reclaim(struct volume_claim *c);
+bool volume_overlap(const struct volume_claim *a, const struct volume_claim *b);
 void volume_release(struct volume_claim *c); /* nothing happens if it is not claimed */
 /* Writes what changed to volumes/N = "name bytes users" in our store directory (N: 0 the disk, else the partition's number;
  * users: "-" or domains with their modes, as 16w,17r). Calls the store; to be called now and then from the main loop. 0 or -errno:

@@ -513,8 +513,8 @@ static void disk_completed(const struct blk_io *io)
     unsigned q;
 
     if (io->op == BLK_FLUSH) {
-        if ((int32_t)((uint32_t)io->drv[0] - w.flushed_seq) > 0)
-            w.flushed_seq = (uint32_t)io->drv[0];
+        if ((int32_t)(io->since - w.flushed_seq) > 0)
+            w.flushed_seq = io->since;
         w.device_flushes++;
     } else if (io->op != BLK_READ && !io->status) {
         struct shadow *s = owner_of((uint32_t)io->sector - FIRST, &q);
@@ -539,7 +539,7 @@ static int disk_submit(struct blkdev *d, struct blk_io *io)
     if (!w.exec_late)
         disk_execute(io);
     crash_point();
-    io->drv[0] = w.done_seq;
+    io->since = w.done_seq;
     queue[nr_queued++] = io;
     return 0;
 }

@@ -148,7 +148,7 @@ static struct be_dev devs[2];
 static bool busy[2]; /* it cannot be disconnected yet */
 static unsigned followed[2], forgotten;
 static uint64_t last_fe;
-static bool last_online;
+static bool last_online, all_known;
 
 static struct be_dev *place_of(unsigned i) { return i < 2 ? &devs[i] : NULL; }
 static bool disconnect_it(struct be_dev *d) { return !busy[d - devs]; }
@@ -160,6 +160,8 @@ static void forget_it(struct be_dev *d)
 static void follow_it(struct be_dev *d, uint64_t fe, bool online)
 {
     followed[d - devs]++;
+    for (unsigned i = 0; i < 2; i++)
+        all_known &= !devs[i].used || devs[i].state;
     last_fe = fe;
     last_online = online;
     be_set_state(d, XenbusStateInitWait);
@@ -189,7 +191,7 @@ static int setup(void **state)
     memset(devs, 0, sizeof(devs));
     memset(busy, 0, sizeof(busy));
     memset(followed, 0, sizeof(followed));
-    rescan = watching = down = false;
+    rescan = scan_failed = watching = down = false;
     retry_at = forgotten = calls = 0;
     now = 1000000000;
     return 0;
@@ -284,6 +286,43 @@ static void a_silent_store_is_asked_again(void **state)
     assert_int_equal(last_fe, 3);
 }
 
+/* One that is tried again all the time does not hold up the others, nor is it forgotten. */
+static void retries_are_for_their_own_device(void **state)
+{
+    add(17, 0);
+    add(18, 0);
+    settle();
+    for (unsigned i = 0; i < 10; i++) {
+        be_retry(&devs[0]);
+        unsigned before = followed[1];
+        put("/local/domain/18/device/vxx/0/state", "3");
+        settle();
+        assert_true(followed[1] > before);
+        now += 50000000;
+    }
+    assert_true(followed[0] > 2); /* others' retries did not put it off */
+    be_retry(&devs[0]);
+    add(19, 0); /* a scan, too */
+    settle();
+    assert_non_null(node("backend/vxx/19/0/bh-error"));
+    unsigned before = followed[0];
+    now += RETRY_NS;
+    settle();
+    assert_true(followed[0] > before);
+}
+
+/* Whoever is followed first finds the states of all others read. */
+static void states_are_known_first(void **state)
+{
+    add(17, 0);
+    add(18, 0);
+    put("backend/vxx/18/0/state", "2");
+    all_known = true;
+    settle();
+    assert_true(followed[0] && followed[1]);
+    assert_true(all_known);
+}
+
 static void a_device_that_drains_stays(void **state)
 {
     add(17, 0);
@@ -323,7 +362,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
         T(finds_and_follows), T(names_that_are_no_devices), T(one_too_many_is_told), T(a_hidden_state_is_none_and_holds_nobody_up),
-        T(a_silent_store_is_asked_again), T(a_device_that_drains_stays), T(another_front_end),
+        T(a_silent_store_is_asked_again), T(retries_are_for_their_own_device), T(states_are_known_first),
+        T(a_device_that_drains_stays), T(another_front_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,6 +105,14 @@ static void test_failing_copies(void **state)
     assert_int_equal(disk.stats.errors, 2);
 }
 
+/* We do not offer to make data unreadable, so nobody is told that they are. */
+static void test_secure_discard(void **state)
+{
+    struct shadow *s = raw(BLKIF_OP_DISCARD, 0, 8, false);
+    last()[1] = BLKIF_DISCARD_SECURE;
+    refused(s, BLKIF_RSP_EOPNOTSUPP);
+}
+
 static void test_read_only(void **state)
 {
     disk.ro = true;
@@ -218,6 +226,19 @@ static void test_limits(void **state)
         bb.now = bb.retry;
     }
     assert_in_range(bb.now - start, 1300000000, 1700000000);
+
+    disk.bytes.per_s = 1000; /* by mistake */
+    fe_request(0, BLKIF_OP_READ, 0, 40, 0, false, 0);
+    fe_request(0, BLKIF_OP_READ, 0, 40, 0, false, 0);
+    bb.now += 1000000000;
+    settle();
+    assert_int_equal(w.answers, 29);
+    bb_limit(&disk.bytes, 1000);
+    settle();
+    assert_int_equal(w.answers, 29);
+    bb_limit(&disk.bytes, 1000000000); /* what was done under the old one is not paid for by waiting */
+    settle();
+    assert_int_equal(w.answers, 30);
 }
 
 /* What the shell shows. The figures of a former life come back from the store's text. */
@@ -411,6 +432,20 @@ static void test_no_cache(void **state)
     be_check_idle();
 }
 
+/* A guest's limits outlive a crash, unless that was while they were stored. */
+static void test_keep_limit(void **state)
+{
+    conn.limit_ops = 7, conn.limit_bytes = 1ull << 40;
+    keep_limit_save(&conn);
+    assert_true(be_start());
+    assert_int_equal(conn.limit_ops, 7);
+    assert_int_equal(conn.limit_bytes, 1ull << 40);
+    ((struct keep_page *)w.keep)->limit.bytes = 0;
+    assert_true(be_start());
+    assert_int_equal(conn.limit_ops, 0);
+    assert_int_equal(conn.limit_bytes, 0);
+}
+
 static void test_keep_pages_run_out(void **state)
 {
     struct keep_conn more[4];
@@ -506,6 +541,7 @@ int main(void)
         cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_scarce, setup),
         cmocka_unit_test_setup(test_sector_sizes, setup),   cmocka_unit_test_setup(test_limits, setup),
         cmocka_unit_test_setup(test_stats, setup),          cmocka_unit_test(test_keep_share),
+        cmocka_unit_test_setup(test_secure_discard, setup), cmocka_unit_test_setup(test_keep_limit, setup),
         cmocka_unit_test_setup(test_arm_race, setup),       cmocka_unit_test_setup(test_closing, setup),
         cmocka_unit_test_setup(test_no_cache, setup),       cmocka_unit_test_setup(test_keep_pages_run_out, setup),
         cmocka_unit_test_setup(test_flush_covers, setup),

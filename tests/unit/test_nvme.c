@@ -592,6 +592,31 @@ static void test_nonsense(void **state)
     assert_non_null(strstr(crash_why, "do not answer"));
 }
 
+static void busy(unsigned seconds)
+{
+    for (unsigned i = 0; i < seconds; i++) {
+        assert_int_equal(submit(1, BLK_READ, 8, 1, 4096), 0);
+        all();
+        assert_false(out[1]);
+        tick(1);
+    }
+}
+
+/* One lost command shows, although all others are answered. */
+static void test_lost(void **state)
+{
+    assert_null(start());
+    buffers(2, 1);
+    assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
+    d->ops->poll(d);
+    fetch(1);
+    assert_int_equal(sim.nr_held, 1);
+    sim.nr_held = 0;
+    busy(25);
+    CRASHES(busy(20));
+    assert_non_null(strstr(crash_why, "no answer"));
+}
+
 /* Stopped with a request that it never answered: no DMA, and no complaint about the silence. */
 static void test_stop(void **state)
 {
@@ -619,7 +644,8 @@ int main(void)
         cmocka_unit_test_setup(test_start, setup),   cmocka_unit_test_setup(test_refused, setup),
         cmocka_unit_test_setup(test_random, setup),  cmocka_unit_test_setup(test_full, setup),
         cmocka_unit_test_setup(test_largest, setup), cmocka_unit_test_setup(test_errors, setup),
-        cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test_setup(test_stop, setup),
+        cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test_setup(test_lost, setup),
+        cmocka_unit_test_setup(test_stop, setup),
     };
     return cmocka_run_group_tests_name("nvme", tests, NULL, NULL);
 }

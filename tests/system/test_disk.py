@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Disks: a volume of blk0's NVMe in a guest, blk0 crashed under verified load; what disk= refuses; vifs plugged again."""
+"""Disks: a volume of blk0's NVMe in a guest, blk0 crashed under verified load; a slow disk; what disk= refuses; vifs plugged again."""
 import os
 import re
 import time
@@ -165,5 +165,21 @@ def replug():
         check("created as domain" in out, f"a guest after all that: {out}")
 
 
+def slow_disk():
+    """A guest that ends with seconds of writes in flight leaves its volume to the next one, who waits instead of being refused."""
+    image = disk_image("slow")
+    with Machine("disk-slow", extra=["-drive", f"if=none,id=s,file={image},format=raw,throttling.bps-write=98304",
+                                     "-device", "nvme,drive=s,serial=slow,addr=5"]) as m:
+        m.boot()
+        for i in (1, 2):
+            out = m.cmd(f"create debian name=slow{i} memory=128 vif=[] disk=['phy:blk0:data1,xvda,w']", 60)
+            check("created as domain" in out, f"create {i}: {out}")
+            m.console(f"slow{i}")
+            m.guest("dd if=/dev/zero of=/dev/xvda bs=800k count=1 conv=fsync 2>/dev/null &")
+            time.sleep(0.5)
+            m.leave()
+            m.cmd(f"destroy slow{i}", 60)
+
+
 if __name__ == "__main__":
-    run([("disk-kill", kill_test), ("replug", replug)])
+    run([("disk-kill", kill_test), ("disk-slow", slow_disk), ("replug", replug)])

@@ -159,18 +159,6 @@ static void start_cpu(uint8_t *page, uint64_t at, uint32_t apic)
     __atomic_store_n(&nr_cpus, id + 1, __ATOMIC_RELEASE);
 }
 
-/*
- * QEMU's software emulation lets any CPU that loads its FPU state write, without a lock, to a word of CPU 0's that also says
- * whether nested paging is on and interrupts are let in (docs/known-issues.md, 1). A world switch on CPU 0 can so be half
- * undone, and guests' FPU loads cannot be prevented: where there are others, CPU 0 runs no domains.
- */
-static bool emulated_cpu(void)
-{
-    struct cpuid_regs r = cpuid(0x40000000, 0);
-    static const char tcg[] = "TCGTCGTCGTCG";
-    return cpuid(1, 0).ecx >> 31 && !memcmp((const char *)&r + sizeof r.eax, tcg, 12);
-}
-
 void smp_boot(void)
 {
     unsigned limit = cmdline.maxcpus ? cmdline.maxcpus : MAX_CPUS;
@@ -186,8 +174,8 @@ void smp_boot(void)
         tramp_pt[at >> PAGE_SHIFT] = 0;
     }
     log_info("%u of %u CPUs", nr_cpus, MAX(acpi_info.nr_cpus, 1u));
-    if (nr_cpus > 1 && emulated_cpu()) {
-        first_domain_cpu = 1;
+    if (nr_cpus > 1 && virt_emulated) {
+        first_domain_cpu = 1; /* see virt_emulated */
         log_info("CPU 0 runs no domains: software emulation changes its state from other CPUs");
     }
 }

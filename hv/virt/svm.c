@@ -8,6 +8,7 @@
  */
 #include "virt/svm.h"
 #include <bulkhead.h>
+#include "irq/irq.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/frame.h"
@@ -378,6 +379,8 @@ static void prepare_events(struct vcpu *v)
     /* A virtual interrupt that is never taken: its intercept comes when the guest could take one (APM2 15.21.4). */
     vmcb_intercept(b, INTERCEPT_VINTR, window);
     b->int_ctl = (b->int_ctl & V_TPR_MASK) | V_INTR_MASKING | (window ? V_IRQ | V_IGN_TPR : 0);
+    if (virt_emulated && (b->event_inj & EVENT_VALID) && EVENT_TYPE(b->event_inj) == EVENT_INTR)
+        apic_send_ipi(this_cpu()->id, VEC_KICK); /* held by clgi until the event is in */
 }
 
 /* An event whose delivery was cut short by the exit is delivered again; software interrupts come by themselves, because

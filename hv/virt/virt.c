@@ -2,19 +2,30 @@
 /* Picks the vendor half, and what both halves share about interrupts. */
 #include "virt/virt.h"
 #include "irq/evtchn.h"
+#include "lib/cpu.h"
 #include "lib/print.h"
+#include "lib/string.h"
 #include "sched/domain.h"
 #include "virt/lapic.h"
 
 extern const struct virt_ops svm_ops;
 const struct virt_ops *virt;
 uint32_t virt_features;
+bool virt_emulated;
+
+static bool is_tcg(void)
+{
+    struct cpuid_regs r = cpuid(0x40000000, 0);
+    static const char tcg[] = "TCGTCGTCGTCG";
+    return cpuid(1, 0).ecx >> 31 && !memcmp((const char *)&r + sizeof r.eax, tcg, 12);
+}
 
 void virt_init(void)
 {
     virt = &svm_ops;
     if (virt->cpu_init(this_cpu()))
         panic("no hardware virtualisation that this core can use (it needs AMD SVM with nested paging)");
+    virt_emulated = is_tcg();
     log_info("%s%s", virt->name, virt_features & BH_SYS_NRIP ? ", next rip saved" : ", no next rip");
 }
 

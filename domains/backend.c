@@ -326,8 +326,10 @@ bool be_work(const struct be_class *class)
     if (rescan && !(scan_failed && retry_at))
         scan();
     for (unsigned i = 0; (d = cls->place(i)); i++) {
-        if (d->used && d->dirty && !d->state)
-            d->dirty = learn(d);
+        if (d->used && d->dirty && !d->state) {
+            d->dirty = learn(d); /* or it may be gone */
+            looked = true;
+        }
     }
     for (unsigned i = 0; (d = cls->place(i)); i++) {
         if (d->used && d->dirty) {

@@ -108,7 +108,8 @@ def outage(say, m):
         parts.append(part)
         m.prompt()
         time.sleep(0.4)
-    m.send("console debian-disk\r\r")
+    m.send("console debian-disk\r\recho ba''ck\r")  # the console shows again what was before
+    m.expect(r"back\s", 30)
     m.expect(SHELL, 30)
     return longest_reads(m, CRASHES), parts
 

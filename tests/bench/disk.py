@@ -108,9 +108,7 @@ def outage(say, m):
         parts.append(part)
         m.prompt()
         time.sleep(0.4)
-    m.send("console debian-disk\r\recho ba''ck\r")  # the console shows again what was before
-    m.expect(r"back\s", 30)
-    m.expect(SHELL, 30)
+    m.console("debian-disk", SHELL)
     return longest_reads(m, CRASHES), parts
 
 

@@ -177,14 +177,22 @@ class Machine:
         self.prompt(timeout)
         return ANSI.sub("", self.sp.before).replace("\r", "")
 
+    def free_mib(self):
+        return int(re.search(r"free_memory\s*:\s*(\d+)", self.cmd("info")).group(1))
+
+    def memory_is_back(self, before):
+        """A page or two of the core's own may tip a figure in MiB."""
+        return abs(self.free_mib() - before) <= 1
+
     # --- the guest's console -----------------------------------------------------------------------------------
-    def console(self, name):
+    def console(self, name, prompt=r"guest# "):
         """Attaches to a guest whose shell waits. What the console shows again of earlier commands is passed over."""
         self.send(f"console {name}\r\r")
-        self.expect(r"guest# ", 60)
+        self.expect(prompt, 60)
         mark = f"here{time.monotonic_ns() % 1000000}"
         self.send(f"echo {mark[:4]}''{mark[4:]}\r")
-        self.expect(rf"{mark}\s+guest# ", 60)
+        self.expect(rf"{mark}\s", 60)
+        self.expect(prompt, 60)
 
     def leave(self):
         self.send("\x1d")

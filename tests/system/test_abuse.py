@@ -7,14 +7,8 @@ import time
 from machine import Machine, check, run
 
 
-def free_mib(m):
-    return int(re.search(r"free_memory\s*:\s*(\d+)", m.cmd("info")).group(1))
-
-
 def check_free(m, before):
-    """All memory came back, but for a few pages of the core's, for which a figure in MiB may be one less."""
-    now = free_mib(m)
-    check(before - 1 <= now <= before + 1, f"free memory went from {before} to {now} MiB")
+    check(m.memory_is_back(before), f"free memory went from {before} to {m.free_mib()} MiB")
 
 
 def listed(m, name):
@@ -98,7 +92,7 @@ def holder_stands_still():
         m.cmd("create debian name=warm memory=64", 60)
         m.cmd("destroy warm", 60)
         m.cmd("restart net0", 20)
-        before = free_mib(m)
+        before = m.free_mib()
         m.cmd("create echo", 60)
         m.send("console echo\r")
         m.expect("echo: ready", 20)
@@ -124,7 +118,7 @@ def crashes_while_guests_come_and_go():
         m.boot()
         m.cmd("create debian name=warm memory=64", 60)
         m.cmd("destroy warm", 60)
-        before = free_mib(m)
+        before = m.free_mib()
         for i in range(12):
             m.send("crash net0 --inject\r" + ("create echo\r" if i % 3 else "create echo\rcrash net0 --inject\r"))
             m.expect(r"echo: created as domain", 60)

@@ -6,20 +6,13 @@ import re
 from machine import BUILD, CMDLINE, LOGS, Machine, check, make_iso, run
 
 
-def free_pages(m):
-    out = m.cmd("info")
-    got = re.search(r"free_memory\s*:\s*(\d+)", out)
-    check(got, f"info shows no free_memory: {out}")
-    return int(got.group(1))
-
-
 def shell():
     with Machine("bad-shell") as m:
         m.boot()
         names = m.cmd("list")
         m.cmd("create debian name=warm memory=64")      # tables and pools grow once
         m.cmd("destroy warm")
-        before = free_pages(m)
+        before = m.free_mib()
         for line, pattern in [
                 ("create debian", r"debian.*(already|exists)"),
                 ("create debian name=u1 colour=red", r"colour"),
@@ -51,9 +44,7 @@ def shell():
             m.prompt()
         check(names.split() and re.sub(r"[\d.]+\s*\n|[rb]-|-[rb]", "", m.cmd("list")).count("\n")
               == re.sub(r"[\d.]+\s*\n|[rb]-|-[rb]", "", names).count("\n"), "a half-built domain stayed in list")
-        after = free_pages(m)
-        check(abs(after - before) <= 1,  # a page or two of the core's may tip a figure in MiB
-              f"free memory went from {before} to {after} MiB")
+        check(m.memory_is_back(before), f"free memory went from {before} to {m.free_mib()} MiB")
 
 
 def long_line(m, line):

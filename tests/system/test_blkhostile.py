@@ -14,10 +14,6 @@ DISKS = "disk=['phy:blk0:evil,xvda,w','phy:blk0:readonly,xvdb,r']"
 PHASES = 21
 
 
-def free_mib(m):
-    return int(re.search(r"free_memory\s*:\s*(\d+)", m.cmd("info")).group(1))
-
-
 def row(m, name):
     got = re.search(rf"^{name} +\d+ .*$", m.cmd("list"), re.M)
     return got.group(0) if got else None
@@ -118,7 +114,7 @@ def phases():
         n = Neighbour(m)
         m.cmd(f"create blkhostile {DISKS}", 60)  # what a first guest costs for good is paid
         m.cmd("destroy blkhostile", 60)
-        before = free_mib(m)
+        before = m.free_mib()
         alone = n.rate()
         out = m.cmd(f"create blkhostile {DISKS}", 60)
         check("created as domain" in out, f"create: {out}")
@@ -160,10 +156,10 @@ def no_deaths(m, expected):
 
 def gone(m, before):
     for _ in range(20):
-        if not row(m, "blkhostile") and abs(free_mib(m) - before) <= 1:  # figures in MiB may tip
+        if not row(m, "blkhostile") and m.memory_is_back(before):
             return
         time.sleep(0.5)
-    check(False, f"free memory was {before} MiB and is {free_mib(m)}; {m.cmd('list')}")
+    check(False, f"free memory was {before} MiB and is {m.free_mib()}; {m.cmd('list')}")
 
 
 def next_one(m):

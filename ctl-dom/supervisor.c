@@ -205,8 +205,8 @@ static void look_at_service(struct dom *d, const struct bh_dominfo *di)
         char last[80];
         d->report_by_ns = ~0ull;
         domcon_last_line(d, last, sizeof(last));
-        say("%s: runs, but has not said for %llu s that it serves%s%s%s", d->cfg.name,
-            (d->instance ? up_within(d) : UP_WITHIN_NS) / 1000000000,
+        say("%s: runs, but has not said for %lu s that it serves%s%s%s", d->cfg.name,
+            up_within(d) / 1000000000,
             last[0] ? "; its last line: " : "", last, d->instance ? "; it is restarted" : "");
         if (d->instance) /* hung before it could arm its deadline: whom it served waits for it */
             give_up(d);

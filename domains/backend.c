@@ -283,9 +283,8 @@ static void scan(void)
         free(devs);
     }
     free(doms);
-    if (all)
-        return;
-    scan_later(); /* the event that said so is gone: nobody will say it again */
+    if (!all)
+        scan_later(); /* the event that said so is gone: nobody will say it again */
 }
 
 /* Something in one of our directories: a device if the path names it, else all. Our own writes come by here too. */

@@ -416,7 +416,9 @@ static void put(struct cpu *c, struct vcpu *v)
 
 static bool work_for(const struct cpu *c)
 {
-    for (uint32_t i = 0; i < nr_cpus && c->id >= first_domain_cpu; i++)
+    if (c->id < first_domain_cpu)
+        return false;
+    for (uint32_t i = 0; i < nr_cpus; i++)
         if (READ_ONCE(cpus[i]->rq_len))
             return true;
     return false;

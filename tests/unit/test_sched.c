@@ -551,7 +551,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
         T(round_robin_in_slices), T(alone_runs_without_a_timer), T(wake_preempts), T(woken_ones_do_not_starve_others),
-        T(idle_cpu_takes_waiting_work), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps), T(no_lost_wake), T(pause_counts),
+        T(idle_cpu_takes_waiting_work), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps),
+        T(no_lost_wake), T(pause_counts),
         T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(deadline_hits_only_the_hung),
         T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
         T(hang_in_a_poll_loop_misses_the_deadline),

@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: MIT
-# Native unit tests: every tests/unit/test_*.c under ASan and UBSan. Its first ten lines may say
-#   // LINK: hv/mem/frame.c ...     sources of the tree compiled into it
-#   // FLAGS: -Isomewhere -DX=1 ... more flags (put before the usual include paths)
-UNIT      := $(sort $(wildcard tests/unit/test_*.c))
-UNIT_BIN  := $(UNIT:tests/unit/%.c=$(B)/unit/%)
-UNIT_WARN := $(filter-out -Wmissing-prototypes,$(WARN)) -Wno-unused-parameter
-UNIT_INC  := -Itests/unit/shim -Itests/unit -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00040e00
+# Native programs under ASan and UBSan: unit tests and attacks. tests/native.py says how each is built.
+UNIT_WARN := $(filter-out -Wmissing-prototypes,$(WARN)) -Wno-unused-parameter -Wno-format-truncation
+NATIVE    := $(wildcard tests/unit/test_*.c tests/attacks/*/*.c)
 
-$(B)/unit/%: tests/unit/%.c tests/unit/shim/shim.c
+$(B)/native.mk: tests/native.py tests/build.mk $(NATIVE) $(dir $(NATIVE))
 	@mkdir -p $(@D)
-	@link="$$(sed -n '1,10s,^// LINK:,,p' $<)"; flags="$$(sed -n '1,10s,^// FLAGS:,,p' $<)"; \
-	echo "CC(native) $@"; \
-	{ echo "$@: $$(echo $$link)"; for s in $$link; do echo "$$s:"; done; } > $@.link.d; \
-	$(CC) -std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	    -DUNIT_TEST $(UNIT_WARN) $$flags $(UNIT_INC) -MMD -MP -MT $@ -o $@ $< $$link tests/unit/shim/shim.c -lcmocka
+	@tests/native.py > $@
+-include $(B)/native.mk
 
 -include tests/system/hello/build.mk
 
 unit: $(UNIT_BIN)
 	tests/unit.sh $(UNIT_BIN)
 
+attacks: $(ATTACK_BIN)
+	tests/attacks.sh $(ATTACK_BIN)
+.PHONY: attacks
+
 test:
 	tests/run.sh
+
+# The long forms: what takes more than the half hour of make test. Last line as there.
+test-long:
+	tests/run-long.sh
+.PHONY: test-long
 
 run:
 	tests/setup.sh

@@ -11,15 +11,17 @@ passed=0 failed=0
 
 make -j"$(nproc)" all disk || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
 
-make -j"$(nproc)" unit 2>&1 | tee "$log"
-line=$(grep -E '^unit: [0-9]+ passed, [0-9]+ failed$' "$log" | tail -1)
-if [ -n "$line" ]; then
-    set -- $line
-    passed=$((passed + $2)) failed=$((failed + $4))
-else
-    echo "not ok the native tests did not build"
-    failed=$((failed + 1))
-fi
+for group in unit attacks; do
+    make -j"$(nproc)" $group 2>&1 | tee "$log"
+    line=$(grep -E "^$group: [0-9]+ passed, [0-9]+ failed$" "$log" | tail -1)
+    if [ -n "$line" ]; then
+        set -- $line
+        passed=$((passed + $2)) failed=$((failed + $4))
+    else
+        echo "not ok the native tests did not build ($group)"
+        failed=$((failed + 1))
+    fi
+done
 
 for t in tests/system/test_*.py; do
     [ -x "$t" ] || continue

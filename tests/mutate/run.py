@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Breaks one check at a time in a scratch copy of the tree and shows which test notices. README.md says what a file looks like.
+Usage: run.py [NAME...]. Prints "ok mutate NAME" or "not ok mutate NAME (why)"; status 1 if any is not noticed."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+COPY = os.path.join(ROOT, "build", "mutate", "tree")
+ENV = dict(os.environ, ASAN_OPTIONS="detect_leaks=0", MAKEFLAGS="", MAKELEVEL="")
+
+
+def parse(path):
+    """The tests' names and a list of (file, old, new)."""
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    tests = re.search(r"^test: *(.+)$", text, re.M)
+    blocks = re.findall(r"^file: *(\S+)\n(?:test:.*\n)?--- old\n(.*?)^--- new\n(.*?)(?=^file: |\Z)", text, re.M | re.S)
+    if not tests or not blocks:
+        raise ValueError("no test: line or no file: block")
+    return tests.group(1).split(), blocks
+
+
+def copy_tree():
+    """Tracked files (as they are now, committed or not), and new ones that git does not ignore; times kept, so that make sees what changed."""
+    names = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True).stdout
+    os.makedirs(COPY, exist_ok=True)
+    for name in filter(None, names.decode().split("\0")):
+        src, dst = os.path.join(ROOT, name), os.path.join(COPY, name)
+        if not os.path.isfile(src):
+            continue
+        os.makedirs(os.path.dirname(dst), exist_ok=True)
+        if not os.path.exists(dst) or os.stat(src).st_mtime_ns != os.stat(dst).st_mtime_ns or os.path.getsize(src) != os.path.getsize(dst):
+            shutil.copy2(src, dst)
+
+
+def build(test):
+    """"" or what the compiler said."""
+    r = subprocess.run(["make", "-s", f"-j{os.cpu_count()}", f"build/{test}"], cwd=COPY, env=ENV, capture_output=True, text=True)
+    return "" if r.returncode == 0 else (r.stderr or r.stdout)[-2000:]
+
+
+def passes(test):
+    try:
+        return subprocess.run([f"build/{test}"], cwd=COPY, env=ENV, capture_output=True, timeout=300).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def change(blocks):
+    """Puts the new texts in; returns what undoes it."""
+    before = {}
+    for name, old, new in blocks:
+        path = os.path.join(COPY, name)
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        before.setdefault(path, text)
+        if text.count(old) != 1:
+            raise ValueError(f"the old text stands {text.count(old)} times in {name}")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace(old, new))
+    return before
+
+
+def undo(before):
+    for path, text in before.items():
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+
+
+def run(name, good):
+    tests, blocks = parse(os.path.join(HERE, name + ".mut"))
+    for test in tests:
+        if test not in good:
+            said = build(test)
+            good[test] = not said and passes(test)
+        if not good[test]:
+            return f"{test} does not pass before"
+    before = {}
+    try:
+        before = change(blocks)
+        noticed = []
+        for test in tests:
+            said = build(test)
+            if said:
+                return f"{test} does not build with it: {said}"
+            if not passes(test):
+                noticed.append(test)
+        if noticed:
+            print(f"ok mutate {name} ({' '.join(noticed)} failed)")
+            return None
+        return "nobody noticed"
+    except ValueError as e:
+        return str(e)
+    finally:
+        undo(before)
+
+
+def main():
+    names = [n.removesuffix(".mut") for n in sys.argv[1:]] or sorted(n[:-4] for n in os.listdir(HERE) if n.endswith(".mut"))
+    copy_tree()
+    good, bad = {}, 0
+    for name in names:
+        why = run(name, good)
+        if why:
+            bad += 1
+            print(f"not ok mutate {name} ({why})")
+        sys.stdout.flush()
+    print(f"mutate: {len(names) - bad} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+sys.exit(main())

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes the make rules of the native programs: tests/unit/test_*.c and tests/attacks/*/*.c. The first lines of each may say
+    // LINK: hv/mem/frame.c ...     sources of the tree linked into it
+    // FLAGS: -Isomewhere -DX=1 ... more flags (put before the usual include paths)
+A source that several programs link with the same flags is compiled once. Usage: native.py > build/native.mk"""
+import glob
+import hashlib
+import os
+import shlex
+
+BASE = ("-std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -DUNIT_TEST")
+INC = "-Itests/unit/shim -Itests/unit -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00040e00"
+STRLCPY = ("-include string.h -D'strlcpy(d,s,n)=demo_strlcpy(d,s,n)' -include tests/attacks/service/strlcpy.h")
+SHIM = "tests/unit/shim/shim.c"
+GROUPS = (  # programs, where they go, what comes before FLAGS, what after it for the program alone, warnings of the program
+    ("tests/unit/test_*.c", "unit", "", "", "$(UNIT_WARN)"),
+    ("tests/attacks/core/*.c", "attacks", "", "-Itests/attacks/core", "-w"),
+    ("tests/attacks/service/*.c", "attacks", STRLCPY, "-Itests/attacks/service -I.", "-w"),
+)
+
+
+def header(path, word):
+    with open(path, encoding="utf-8") as f:
+        lines = [line.rstrip("\n") for _, line in zip(range(12), f)]
+    words = " ".join(line[len(word):] for line in lines if line.startswith(word)).split()
+    return " ".join(shlex.quote(w) for w in words)
+
+
+def rule(out, src, flags, deps=""):
+    print(f"{out}: {src} {deps}\n\t@mkdir -p $(@D)\n\t@echo \"CC(native) $<\"\n\t@$(CC) {flags} -MMD -MP -c -o $@ $<\n")
+
+
+def main():
+    objects = {}
+    programs = {"unit": [], "attacks": []}
+    for pattern, kind, before, own, warn in GROUPS:
+        for src in sorted(glob.glob(pattern)):
+            flags = " ".join((BASE, before, header(src, "// FLAGS:"), INC))
+            where = "$(B)/native/" + hashlib.sha1(flags.encode()).hexdigest()[:8]
+            link = []
+            for part in header(src, "// LINK:").split() + [SHIM]:
+                obj = f"{where}/{part[:-2]}.o"
+                objects[obj] = (part, flags)
+                link.append(obj)
+            name = os.path.basename(src)[:-2]
+            main_obj = f"$(B)/native/{kind}/{name}.o"
+            rule(main_obj, src, f"{BASE} {warn} {before} {header(src, '// FLAGS:')} {own} {INC}")
+            out = f"$(B)/{kind}/{name}"
+            print(f"{out}: {main_obj} {' '.join(link)}\n\t@mkdir -p $(@D)\n\t@echo \"LD(native) $@\"\n"
+                  f"\t@$(CC) {BASE} {header(src, '// FLAGS:')} -o $@ $^ {header(src, '// FLAGS:')} -lcmocka -pthread\n")
+            programs[kind].append(out)
+    for obj, (part, flags) in sorted(objects.items()):
+        rule(obj, part, f"{flags} $(UNIT_WARN)")
+    print("UNIT_BIN :=", " ".join(programs["unit"]))
+    print("ATTACK_BIN :=", " ".join(programs["attacks"]))
+
+
+main()

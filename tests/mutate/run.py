@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Breaks one check at a time in a scratch copy of the tree and shows which test notices. README.md says what a file looks like.
 Usage: run.py [NAME...]. Prints "ok mutate NAME" or "not ok mutate NAME (why)"; status 1 if any is not noticed."""
+import filecmp
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ def parse(path):
 
 
 def copy_tree():
-    """Tracked files (as they are now, committed or not), and new ones that git does not ignore; times kept, so that make sees what changed."""
+    """Tracked files (as they are now, committed or not), and new ones that git does not ignore. Files that did not change keep their time."""
     names = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True).stdout
     os.makedirs(COPY, exist_ok=True)
     for name in filter(None, names.decode().split("\0")):
@@ -34,8 +35,9 @@ def copy_tree():
         if not os.path.isfile(src):
             continue
         os.makedirs(os.path.dirname(dst), exist_ok=True)
-        if not os.path.exists(dst) or os.stat(src).st_mtime_ns != os.stat(dst).st_mtime_ns or os.path.getsize(src) != os.path.getsize(dst):
-            shutil.copy2(src, dst)
+        if not os.path.exists(dst) or not filecmp.cmp(src, dst, shallow=False):
+            shutil.copyfile(src, dst) # with the time of now: what was built from the file before is old
+            shutil.copymode(src, dst)
 
 
 def build(test):

@@ -339,6 +339,26 @@ static long op_set_entry(union control_arg *a, gaddr_t arg)
     return 0;
 }
 
+static long op_slot_write(union control_arg *a, gaddr_t arg)
+{
+    uint64_t word[BH_SLOT_WRITE_MAX / 8], n = a->write.len;
+    struct domain *d;
+
+    (void)arg;
+    if (n > sizeof word)
+        return -E2BIG;
+    if ((a->write.gpa | n) & 7)
+        return -EINVAL;
+    if (copy_from_guest(word, GADDR(a->write.src), n))
+        return -EFAULT;
+    int rc = target_lock(a->write.domid, &d); /* also a domain whose restart is unfinished: its table is whole */
+    if (rc)
+        return rc;
+    rc = d->state == BH_DOM_DYING ? -ESRCH : domain_table_write(d, a->write.gpa, word, (unsigned)(n / 8));
+    target_unlock(d);
+    return rc;
+}
+
 /* --- devices ---------------------------------------------------------------------------------------------------- */
 static long op_pci_info(union control_arg *a, gaddr_t arg)
 {
@@ -418,6 +438,7 @@ static const struct control_row {
     [BH_CTL_SCHED]       = { "sched", 0, PRIV_SCHED, 0, op_sched },
     [BH_CTL_PROTECT]     = { "protect", sizeof(struct bh_protect), PRIV_BUILD, 0, op_protect },
     [BH_CTL_SOFT_RESET]  = { "soft_reset", sizeof(struct bh_domid), PRIV_RESTART, 0, op_soft_reset },
+    [BH_CTL_SLOT_WRITE]  = { "slot_write", sizeof(struct bh_write), PRIV_SLOT, 0, op_slot_write },
 };
 
 long do_control_op(uint64_t op, gaddr_t arg)

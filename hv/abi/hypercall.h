@@ -27,6 +27,7 @@ enum priv {
     PRIV_ASSIGN, PRIV_PCI_INFO, PRIV_PCI_CFG, PRIV_CONSOLE, PRIV_LOG, PRIV_MACHINE, PRIV_SCHED,
     PRIV_SERVICE,        /* the private service operations */
     PRIV_GLOBAL_VIRQ,    /* bind VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CONSOLE */
+    PRIV_SLOT,           /* write slot tables */
     NR_PRIV
 };
 bool priv_allows(enum bh_role role, enum priv p);

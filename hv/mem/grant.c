@@ -202,7 +202,7 @@ static int16_t entry_frame(struct domain *rd, const grant_entry_v1_t *e, bool ro
     if (m->v == INVALID_MFN.v)
         return GNTST_bad_page;
     *immutable = t == P2M_RAM_IMMUTABLE;
-    if (t == P2M_RAM || (*immutable && ro))
+    if (t == P2M_RAM || (*immutable && ro && !domain_is_table(rd, g.v)))
         return GNTST_okay;
     if (p2m_counted(t))
         frame_put(*m);

@@ -151,6 +151,8 @@ static int check_create(const struct bh_create *c)
         return -EINVAL; /* restarting a guest would be a way to read it */
     if (c->nr_keep && (!(c->flags & BH_CREATE_RESTARTABLE) || c->nr_keep > BH_KEEP_MAX))
         return -EINVAL;
+    if (c->nr_table && (!(c->flags & BH_CREATE_RESTARTABLE) || c->nr_table > BH_TABLE_MAX))
+        return -EINVAL;
     return strnlen(c->name, BH_NAME_LEN) < BH_NAME_LEN && c->name[0] ? 0 : -EINVAL;
 }
 
@@ -187,6 +189,8 @@ int domain_create(const struct bh_create *c, struct domain **out)
     d->max_pages = c->max_pages;
     d->keep_gfn = c->keep_gfn;
     d->nr_keep = c->nr_keep;
+    d->table_gfn = c->table_gfn;
+    d->nr_table = c->nr_table;
     d->shared_gfn = ~0ull;
     memcpy(d->name, c->name, BH_NAME_LEN);
     sched_domain_init(d);
@@ -203,8 +207,41 @@ int domain_create(const struct bh_create *c, struct domain **out)
     return 0;
 }
 
+/* --- slot table ------------------------------------------------------------------------------------------------- */
+
+/* Where gfn of the table lies; NULL unless nobody but us writes it. */
+static char *table_page(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t = P2M_NONE;
+    mfn_t m = p2m_lookup(d, GFN(gfn), &t);
+    return domain_is_table(d, gfn) && t == P2M_RAM_IMMUTABLE ? mfn_to_virt(m) : NULL;
+}
+
+static bool table_sound(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_table; i++)
+        if (!table_page(d, d->table_gfn + i))
+            return false;
+    return true;
+}
+
+int domain_table_write(struct domain *d, uint64_t gpa, const uint64_t *word, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (!table_page(d, (gpa + 8ull * i) >> PAGE_SHIFT))
+            return -EACCES;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t at = gpa + 8ull * i;
+        char *page = table_page(d, at >> PAGE_SHIFT);
+        __atomic_store_n((uint64_t *)(page + (at & (PAGE_SIZE - 1))), word[i], __ATOMIC_RELEASE);
+    }
+    return 0;
+}
+
 int domain_start(struct domain *d)
 {
+    if (!table_sound(d))
+        return -EINVAL;
     spin_lock(&d->lock);
     bool ok = d->state == BH_DOM_BUILDING && d->vcpu[0]->initialised;
     if (ok) {

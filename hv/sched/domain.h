@@ -39,6 +39,8 @@ struct domain {
     uint32_t nr_extents;
     uint64_t keep_gfn;              /* c */
     uint32_t nr_keep;               /* c */
+    uint64_t table_gfn;             /* c: slot table, written by BH_CTL_SLOT_WRITE alone */
+    uint32_t nr_table;              /* c */
     struct shared_info *shared;     /* c: core page, P2M_SHARED where the guest puts it */
     uint64_t shared_gfn;            /* L: ~0ull if nowhere */
 
@@ -119,6 +121,13 @@ static inline __must_check int domain_populate(struct domain *d, uint64_t gfn, u
 {
     return domain_populate_kind(d, gfn, nr, false, done);
 }
+static inline bool domain_is_table(const struct domain *d, uint64_t gfn)
+{
+    return d->nr_table && gfn - d->table_gfn < d->nr_table;
+}
+/* BH_CTL_SLOT_WRITE: n words at gpa (a multiple of 8) of the slot table. -EACCES, and nothing is written, if one of them lies
+ * outside of it or in a page that is not immutable. d->op_lock held, so that no page of it goes meanwhile. */
+int domain_table_write(struct domain *d, uint64_t gpa, const uint64_t *word, unsigned n) __must_check;
 /* BH_CTL_PROTECT; *done pages were made before. sched/restart.c; HC_AGAIN until done */
 int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
 int domain_restart(struct domain *d, uint32_t flags) __must_check; /* BH_RESTART_*; sched/restart.c; HC_AGAIN until done */

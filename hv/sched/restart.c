@@ -73,7 +73,7 @@ static bool keep_leaf(struct domain *d, gfn_t g, enum p2m_type t)
     if (is_slot_page(d, g.v))
         return t == P2M_RAM; /* not a page of the core that the dead instance put in its place: RAM comes there again */
     if (t == P2M_RAM_IMMUTABLE)
-        return !d->restart_fresh;
+        return !d->restart_fresh || domain_is_table(d, g.v);
     if (in_extent(d, g.v))
         return false;
     return t == P2M_MMIO || t == P2M_RAM_RO;

@@ -23,7 +23,7 @@ static const char *const priv_name[NR_PRIV] = {
     [PRIV_BUILD] = "build", [PRIV_INFO] = "info", [PRIV_RESTART] = "restart", [PRIV_CRASH] = "crash",
     [PRIV_ASSIGN] = "assign", [PRIV_PCI_INFO] = "pci_info", [PRIV_PCI_CFG] = "pci_cfg", [PRIV_CONSOLE] = "console",
     [PRIV_LOG] = "log", [PRIV_MACHINE] = "machine", [PRIV_SCHED] = "sched", [PRIV_SERVICE] = "service",
-    [PRIV_GLOBAL_VIRQ] = "global_virq",
+    [PRIV_GLOBAL_VIRQ] = "global_virq", [PRIV_SLOT] = "slot",
 };
 
 static void expansion_is_golden(void **state)

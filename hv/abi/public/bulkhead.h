@@ -26,6 +26,7 @@
 #define BH_MAX_VCPUS     32 /* a domain's vCPUs (shared_info holds 32) */
 #define BH_NAME_LEN      32
 #define BH_KEEP_MAX      64 /* keep pages of a slot */
+#define BH_TABLE_MAX     16 /* pages of its slot table */
 
 /* What the builder's ACPI tables must agree with. */
 #define BH_APIC_ID(vcpu) (2u * (vcpu)) /* x2APIC id of a vCPU; its ACPI processor UID is the vcpu id itself */
@@ -66,6 +67,7 @@ enum bh_control_op {
     BH_CTL_SCHED,        /* struct bh_sched: weight, cap, affinity (reserved: -ENOSYS for now) */
     BH_CTL_PROTECT,      /* struct bh_protect; only under construction */
     BH_CTL_SOFT_RESET,   /* struct bh_domid: see below */
+    BH_CTL_SLOT_WRITE,   /* struct bh_write: see below */
     BH_NR_CTL_OPS
 };
 
@@ -86,6 +88,9 @@ struct bh_create {
     uint32_t nr_keep;                 /* <= BH_KEEP_MAX; only with RESTARTABLE */
     uint32_t pad;
     char     name[BH_NAME_LEN];       /* NUL-terminated: for logs and reports only */
+    uint64_t table_gfn;               /* slot table: first gfn, see BH_CTL_SLOT_WRITE */
+    uint32_t nr_table;                /* <= BH_TABLE_MAX; only with RESTARTABLE */
+    uint32_t pad2;
 };
 
 /* Gives zeroed RAM at [gfn, gfn + nr). 2 MiB mappings where aligned. Out: `done` frames; the call
@@ -180,6 +185,13 @@ struct bh_protect {
     uint16_t pad[3];
     uint64_t gfn, nr;
 };
+
+/* SLOT_WRITE: into a domain's slot table, in which its creator says what the domain is to do and for whom. The pages are RAM of
+ * the domain that PROTECT made immutable before the first unpause (which is refused otherwise): it reads them, and can neither write,
+ * grant nor replace them, nor does its device reach them. They outlive every restart, also a fresh one. `gpa` and `len` are multiples
+ * of 8, `len` at most BH_SLOT_WRITE_MAX; words are stored one by one in ascending order, each by one store, at any time until the domain
+ * is destroyed. Returns 0; -EACCES: not in the table, or not immutable yet; then nothing is written. */
+#define BH_SLOT_WRITE_MAX 512u
 
 /* SOFT_RESET: a guest that said SHUTDOWN_soft_reset (<xen/sched.h>: kexec) runs on, on the vCPU that said it, as if newly made but
  * for its memory, its slot pages and their ports: other vCPUs wait for INIT and SIPI, ports and registrations are gone, grants

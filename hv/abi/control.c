@@ -18,6 +18,7 @@
 #include "virt/virt.h"
 
 #define WRITE_BUDGET (256u << 10) /* bytes a BH_CTL_WRITE copies at most; the caller goes on */
+#define RECLAIM_BUDGET 256u       /* handles between two looks at the clock */
 
 /* --- targets -------------------------------------------------------------------------------------------- */
 /* Finds the domain and takes its op_lock: 0, -ESRCH, or HC_AGAIN when another operation holds it. */
@@ -359,6 +360,37 @@ static long op_slot_write(union control_arg *a, gaddr_t arg)
     return rc;
 }
 
+/* Goes on where it was, since the domain is dead and gets no new mappings; whoever lost count begins anew. */
+static int reclaim(struct domain *d, struct domain *holder, struct vcpu *v, gaddr_t arg)
+{
+    uint64_t handle = hc_resume(v, BH_HYPERCALL_CONTROL, BH_CTL_RECLAIM, arg);
+
+    while (!grant_reclaim(d, holder, &handle, RECLAIM_BUDGET))
+        if (must_yield()) {
+            hc_pause(v, BH_HYPERCALL_CONTROL, BH_CTL_RECLAIM, arg, handle);
+            return HC_AGAIN;
+        }
+    hc_finish(v);
+    return 0;
+}
+
+static long op_reclaim(union control_arg *a, gaddr_t arg)
+{
+    struct domain *d;
+
+    int rc = target_lock(a->reclaim.domid, &d);
+    if (rc)
+        return rc;
+    struct domain *holder = domain_get(a->reclaim.holder);
+    rc = !holder ? -ESRCH : !domain_destroyed(d) ? -EINVAL : reclaim(d, holder, this_cpu()->current, arg);
+    if (holder)
+        domain_put(holder);
+    target_unlock(d);
+    if (!rc)
+        domain_reap();
+    return rc;
+}
+
 /* --- devices ---------------------------------------------------------------------------------------------------- */
 static long op_pci_info(union control_arg *a, gaddr_t arg)
 {
@@ -439,6 +471,7 @@ static const struct control_row {
     [BH_CTL_PROTECT]     = { "protect", sizeof(struct bh_protect), PRIV_BUILD, 0, op_protect },
     [BH_CTL_SOFT_RESET]  = { "soft_reset", sizeof(struct bh_domid), PRIV_RESTART, 0, op_soft_reset },
     [BH_CTL_SLOT_WRITE]  = { "slot_write", sizeof(struct bh_write), PRIV_SLOT, 0, op_slot_write },
+    [BH_CTL_RECLAIM]     = { "reclaim", sizeof(struct bh_reclaim), PRIV_RECLAIM, 0, op_reclaim },
 };
 
 long do_control_op(uint64_t op, gaddr_t arg)

@@ -23,6 +23,7 @@ union control_arg {
     struct bh_console console;
     struct bh_sysinfo sysinfo;
     struct bh_machine machine;
+    struct bh_reclaim reclaim;
 };
 
 long control_info(union control_arg *a, gaddr_t arg);

@@ -13,6 +13,7 @@
 #include "virt/virt.h"
 
 #define LOG_BUDGET (64u << 10) /* bytes a BH_CTL_LOG hands out at most */
+#define HOLDER_BUDGET 256u      /* grant records between two looks at the clock */
 
 static uint32_t info_flags(const struct domain *d)
 {
@@ -29,13 +30,32 @@ static uint32_t info_flags(const struct domain *d)
     return flags | (blocked ? BH_DI_BLOCKED : 0);
 }
 
+/* HC_AGAIN: not found yet; what was looked at is remembered by the grant table. */
+static int find_holder(struct domain *d, domid_t *holder)
+{
+    *holder = BH_DOMID_NONE;
+    if (!domain_destroyed(d))
+        return 0;
+    while (!grant_holder(d, holder, HOLDER_BUDGET))
+        if (must_yield())
+            return HC_AGAIN;
+    return 0;
+}
+
 long control_info(union control_arg *a, gaddr_t arg)
 {
+    domid_t holder;
+
     (void)arg;
     domain_reap();
     struct domain *d = domain_get_next(a->info.domid);
     if (!d)
         return -ENOENT;
+    int rc = find_holder(d, &holder);
+    if (rc) {
+        domain_put(d);
+        return rc;
+    }
     uint64_t cpu_ns = domain_cpu_ns(d);
     spin_lock(&d->lock);
     a->info = (struct bh_dominfo){
@@ -45,6 +65,7 @@ long control_info(union control_arg *a, gaddr_t arg)
         .instance = d->instance, .crash_ns = d->crash_ns, .restart_ns = d->restart_ns,
         .unpause_ns = d->unpause_ns, .dma_ns = d->dma_ns, .adopted_ns = d->adopted_ns,
         .console_port = d->console_port, .store_port = d->store_port, .deadlines_missed = d->deadline_missed,
+        .holder = holder,
     };
     memcpy(a->info.name, d->name, sizeof a->info.name);
     spin_unlock(&d->lock);

@@ -28,6 +28,7 @@ enum priv {
     PRIV_SERVICE,        /* the private service operations */
     PRIV_GLOBAL_VIRQ,    /* bind VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CONSOLE */
     PRIV_SLOT,           /* write slot tables */
+    PRIV_RECLAIM,        /* take mappings of a destroyed domain's frames away */
     NR_PRIV
 };
 bool priv_allows(enum bh_role role, enum priv p);

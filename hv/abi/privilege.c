@@ -8,7 +8,8 @@ static const uint32_t allowed[BH_NR_ROLES] = {
     [BH_ROLE_GUEST] = 0,
     /* builds, supervises and ends the other domains; holds the physical console */
     [BH_ROLE_CONTROL] = P(CREATE) | P(DESTROY) | P(PAUSE) | P(BUILD) | P(INFO) | P(RESTART) | P(CRASH) | P(ASSIGN) |
-                        P(PCI_INFO) | P(CONSOLE) | P(LOG) | P(MACHINE) | P(SCHED) | P(SERVICE) | P(GLOBAL_VIRQ) | P(SLOT),
+                        P(PCI_INFO) | P(CONSOLE) | P(LOG) | P(MACHINE) | P(SCHED) | P(SERVICE) | P(GLOBAL_VIRQ) | P(SLOT) |
+                        P(RECLAIM),
     [BH_ROLE_STORE] = P(SERVICE),
     /* the only one at the configuration space of hidden devices */
     [BH_ROLE_PCIBACK] = P(SERVICE) | P(PCI_INFO) | P(PCI_CFG),

@@ -290,3 +290,34 @@ bool grant_idle(struct domain *d, uint32_t keep)
     }
     return true;
 }
+
+bool grant_holder(struct domain *d, domid_t *holder, unsigned budget)
+{
+    struct grant_table *g = &d->grant;
+    uint32_t ref = READ_ONCE(g->unpinned);
+
+    for (; ref < ARRAY_SIZE(g->active) * ACTIVE_PER_CHUNK; budget--) {
+        if (!budget) {
+            WRITE_ONCE(g->unpinned, ref);
+            return false;
+        }
+        struct grant_active *chunk = __atomic_load_n(&g->active[ref / ACTIVE_PER_CHUNK], __ATOMIC_ACQUIRE);
+        if (!chunk) {
+            ref = (ref | (ACTIVE_PER_CHUNK - 1)) + 1;
+            continue;
+        }
+        struct grant_active *a = &chunk[ref % ACTIVE_PER_CHUNK];
+        spin_lock(&a->lock);
+        bool pinned = a->pins_ro || a->pins_rw;
+        *holder = a->domid;
+        spin_unlock(&a->lock);
+        if (pinned) {
+            WRITE_ONCE(g->unpinned, ref);
+            return true;
+        }
+        ref++;
+    }
+    WRITE_ONCE(g->unpinned, ref);
+    *holder = BH_DOMID_NONE;
+    return true;
+}

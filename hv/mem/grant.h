@@ -50,6 +50,7 @@ struct grant_table {
     struct maptrack *maptrack[256]; /* pages of maptrack records, on demand: bounded */
     uint32_t nr_maptrack;           /* handles made so far */
     uint64_t free_handle;           /* first free one, MAPTRACK_NONE if none */
+    uint32_t unpinned;              /* grant_holder: no record below this one is pinned any more */
 };
 
 long do_grant_table_op(uint64_t cmd, gaddr_t arg, uint64_t count);
@@ -68,6 +69,12 @@ bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget);
 bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget);
 /* Destroy: clears every entry, so that nothing more is mapped or copied; what is mapped stays until its holder unmaps. */
 void grant_revoke(struct domain *d, uint32_t keep);
+
+/* Of a destroyed domain: who has one of its frames pinned, BH_DOMID_NONE if nobody. False: not found within `budget` records, call
+ * again; pins of a destroyed domain only go, so what was looked at is not looked at again. */
+bool grant_holder(struct domain *d, domid_t *holder, unsigned budget);
+/* Gives m's mappings of the destroyed domain d's frames a page of the core instead, as grant_redirect does. True when done. */
+bool grant_reclaim(struct domain *d, struct domain *m, uint64_t *handle, unsigned budget);
 
 /* Shared by grant.c (tables, entries, pins), grant_map.c (mappings) and grant_op.c (the hypercall). */
 #define GRANT_BATCH 32u        /* operations between two looks at the clock, mappings per flush */

@@ -241,6 +241,17 @@ static bool redirect_some(struct domain *d, struct domain *m, uint32_t *handle, 
     return end;
 }
 
+bool grant_reclaim(struct domain *d, struct domain *m, uint64_t *handle, unsigned budget)
+{
+    uint32_t at = (uint32_t)*handle;
+    bool end = false;
+
+    while (!end && budget)
+        end = redirect_some(d, m, &at, &budget);
+    *handle = at;
+    return end;
+}
+
 /* Cursor: bit 63 entries are cleared; bits 32..47 mapper's domid, 0..31 its handle; bit 62 all mappers were seen. */
 bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget)
 {

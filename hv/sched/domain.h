@@ -133,6 +133,7 @@ int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) 
 int domain_restart(struct domain *d, uint32_t flags) __must_check; /* BH_RESTART_*; sched/restart.c; HC_AGAIN until done */
 int domain_soft_reset(struct domain *d) __must_check; /* BH_CTL_SOFT_RESET; sched/restart.c; HC_AGAIN until done */
 int domain_destroy(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */
+bool domain_destroyed(const struct domain *d);      /* a destroy is complete; what is left is what others hold of it */
 /* Destroyed domains whose last frame came back leave the list; the control operations call it. sched/restart.c */
 void domain_reap(void);
 /* Off the list, and drops the list's own reference: the last domain_put frees vCPUs, p2m tables, grant table, event

@@ -481,6 +481,11 @@ int domain_destroy(struct domain *d)
     return walk(d, destroy_stages, ARRAY_SIZE(destroy_stages));
 }
 
+bool domain_destroyed(const struct domain *d)
+{
+    return d->state == BH_DOM_DYING && READ_ONCE(d->op_stage) > ARRAY_SIZE(destroy_stages);
+}
+
 /* Gone when nothing of it is referenced; until then it is listed as dying. */
 static void reap(struct domain *d)
 {

@@ -24,6 +24,7 @@ static const char *const priv_name[NR_PRIV] = {
     [PRIV_ASSIGN] = "assign", [PRIV_PCI_INFO] = "pci_info", [PRIV_PCI_CFG] = "pci_cfg", [PRIV_CONSOLE] = "console",
     [PRIV_LOG] = "log", [PRIV_MACHINE] = "machine", [PRIV_SCHED] = "sched", [PRIV_SERVICE] = "service",
     [PRIV_GLOBAL_VIRQ] = "global_virq", [PRIV_SLOT] = "slot",
+    [PRIV_RECLAIM] = "reclaim",
 };
 
 static void expansion_is_golden(void **state)

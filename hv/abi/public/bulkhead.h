@@ -22,6 +22,7 @@
 #define BH_FIRST_DRIVER  3
 #define BH_FIRST_GUEST   16
 #define BH_DOMID_ANY     0x7ff4 /* create: the core picks the next guest domid */
+#define BH_DOMID_NONE    0x7ffe /* no domain */
 
 #define BH_MAX_VCPUS     32 /* a domain's vCPUs (shared_info holds 32) */
 #define BH_NAME_LEN      32
@@ -68,6 +69,7 @@ enum bh_control_op {
     BH_CTL_PROTECT,      /* struct bh_protect; only under construction */
     BH_CTL_SOFT_RESET,   /* struct bh_domid: see below */
     BH_CTL_SLOT_WRITE,   /* struct bh_write: see below */
+    BH_CTL_RECLAIM,      /* struct bh_reclaim */
     BH_NR_CTL_OPS
 };
 
@@ -164,6 +166,8 @@ struct bh_dominfo {
     char     name[BH_NAME_LEN];
     uint32_t console_port, store_port;
     uint64_t deadlines_missed;
+    uint16_t holder;          /* DYING: a domain that still has some of its frames mapped; BH_DOMID_NONE: nobody */
+    uint16_t pad[3];
 };
 
 /* Fence the domain (restart.md section 2) and put it under construction again with the same domid, the same
@@ -196,6 +200,15 @@ struct bh_protect {
 /* SOFT_RESET: a guest that said SHUTDOWN_soft_reset (<xen/sched.h>: kexec) runs on, on the vCPU that said it, as if newly made but
  * for its memory, its slot pages and their ports: other vCPUs wait for INIT and SIPI, ports and registrations are gone, grants
  * are revoked also from who has them mapped, RAM is where shared_info was. -EINVAL in any other state. */
+
+/* Takes every mapping of `domid`'s frames away from `holder`, so that they come back: the mappings then show a page of the core (to read:
+ * zeroes; to write: a page that nobody else sees), and their handles are unmapped as ever. A domain may have several
+ * holders: bh_dominfo names one at a time. -EINVAL unless `domid` was destroyed and is DYING, -ESRCH without either of the two. */
+struct bh_reclaim {
+    uint16_t domid;
+    uint16_t holder;
+    uint32_t pad;
+};
 
 #define BH_CRASH_INJECT 1u /* at a random instruction within the next milliseconds; else at once */
 #define BH_CRASH_HANG   2u /* stop giving it CPU time, so that its deadline is missed */

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+// A destroyed domain whose frames others have mapped: who is named, what they lose, and that every frame comes back.
+// LINK: hv/irq/evtchn.c hv/irq/evtchn_op.c hv/mem/grant.c hv/mem/grant_map.c hv/mem/grant_op.c hv/sched/restart.c
+// LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/sched/domain.c hv/sched/vcpu.c
+// LINK: hv/abi/control.c hv/abi/control_info.c hv/abi/privilege.c
+// FLAGS: -DBH_VERSION="test"
+#include "core_harness.h"
+#include "pci/iommu.h"
+
+const struct iommu_ops *iommu_ops;
+struct pci_dev *pci_devices;
+void console_claim(bool claim) { (void)claim; }
+size_t log_read(uint64_t *pos, char *buf, size_t n) { (void)pos; (void)buf; (void)n; return 0; }
+
+#define WIN 0x100000ull
+static struct domain *ctl, *drv, *a, *b, *gone;
+
+static long ctl_op(unsigned op, void *arg)
+{
+    as(ctl);
+    return do_control_op(op, PTR(arg));
+}
+static long again(unsigned op, void *arg, unsigned *rounds) /* every look at the clock says: enough */
+{
+    long rc;
+    *rounds = 0;
+    do {
+        yields_after = 0;
+        rc = ctl_op(op, arg);
+        ++*rounds;
+    } while (rc == HC_AGAIN);
+    yields_after = ~0u;
+    return rc;
+}
+
+static int setup(void **state)
+{
+    machine_setup(state);
+    ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
+    start(ctl);
+    drv = make(3, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, 64);
+    a = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, 64);
+    b = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, 64);
+    gone = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, 64);
+    start(a);
+    start(b);
+    start(gone);
+    return 0;
+}
+
+static uint32_t map(struct domain *by, struct domain *of, uint32_t ref, uint64_t page, uint64_t gfn, uint32_t flags)
+{
+    struct gnttab_map_grant_ref op = { .host_addr = gfn << 12, .flags = GNTMAP_host_map | flags, .ref = ref, .dom = of->id };
+    grant_seed(of, ref, by->id, page);
+    as(by);
+    assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, PTR(&op), 1), 0);
+    assert_int_equal(op.status, 0);
+    return op.handle;
+}
+static void unmap(struct domain *by, uint32_t handle, uint64_t gfn)
+{
+    struct gnttab_unmap_grant_ref op = { .host_addr = gfn << 12, .handle = handle };
+    as(by);
+    assert_int_equal(do_grant_table_op(GNTTABOP_unmap_grant_ref, PTR(&op), 1), 0);
+    assert_int_equal(op.status, 0);
+}
+static struct bh_dominfo info(domid_t id)
+{
+    struct bh_dominfo i = { .domid = id };
+    unsigned rounds;
+    assert_int_equal(again(BH_CTL_INFO, &i, &rounds), 0);
+    return i;
+}
+static void destroy(struct domain *d)
+{
+    struct bh_domid id = { .domid = d->id };
+    unsigned rounds;
+    assert_int_equal(again(BH_CTL_DESTROY, &id, &rounds), 0);
+}
+static long reclaim(domid_t of, domid_t holder)
+{
+    struct bh_reclaim r = { .domid = of, .holder = holder };
+    unsigned rounds;
+    return again(BH_CTL_RECLAIM, &r, &rounds);
+}
+
+static void test_named_and_taken_away(void **s)
+{
+    (void)s;
+    domid_t id = gone->id;
+    mfn_t f;
+    memcpy(gpa_ptr(gone, 5 << 12), "of the dead", 12);
+    memcpy(gpa_ptr(b, 7 << 12), "of the living", 14);
+    uint32_t ha = map(a, gone, 8, 5, WIN, 0), ha2 = map(a, gone, 9, 6, WIN + 1, GNTMAP_readonly);
+    uint32_t other = map(a, b, 8, 7, WIN + 2, 0), hd = map(drv, gone, 10, 5, WIN, 0);
+    assert_int_equal(grant_frame_mfn(gone, GRANT_MAX_FRAMES - 1, &f), 0);
+    uint32_t hb = map(b, gone, 20000, 30, WIN, 0); /* far up in a table that is empty otherwise */
+    assert_int_equal(info(id).holder, BH_DOMID_NONE);
+    assert_int_equal(reclaim(id, a->id), -EINVAL); /* it lives */
+    destroy(gone);
+    assert_int_equal(info(id).state, BH_DOM_DYING);
+    assert_int_equal(info(id).tot_pages, 3);
+
+    assert_int_equal(info(id).holder, a->id);
+    assert_int_equal(reclaim(id, 0x7000), -ESRCH);
+    assert_int_equal(reclaim(0x7000, a->id), -ESRCH);
+    assert_int_equal(reclaim(b->id, a->id), -EINVAL);
+    assert_string_equal(gpa_ptr(a, WIN << 12), "of the dead");
+    assert_int_equal(reclaim(id, a->id), 0);
+    assert_int_equal(*(char *)gpa_ptr(a, WIN << 12), 0);
+    assert_int_equal(*(char *)gpa_ptr(a, (WIN + 1) << 12), 0);
+    strcpy(gpa_ptr(a, WIN << 12), "it may still write"); /* and is not killed by that */
+    assert_string_equal(gpa_ptr(drv, WIN << 12), "of the dead");
+    assert_string_equal(gpa_ptr(a, (WIN + 2) << 12), "of the living");
+
+    assert_int_equal(info(id).holder, drv->id);
+    assert_int_equal(reclaim(id, drv->id), 0);
+    assert_int_equal(info(id).tot_pages, 1);
+    assert_int_equal(info(id).holder, b->id);
+    assert_int_equal(reclaim(id, b->id), 0);
+    assert_null(domain_get(id)); /* with the last frame it went */
+
+    unmap(a, ha, WIN);
+    unmap(a, ha2, WIN + 1);
+    unmap(a, other, WIN + 2);
+    unmap(drv, hd, WIN);
+    unmap(b, hb, WIN);
+    assert_int_equal(mfn_to_frame(zero_mfn)->refs, 1);
+}
+
+/* Neither operation is longer than its budget, whatever the tables hold. */
+static void test_in_steps(void **s)
+{
+    (void)s;
+    struct frame_stats before, after;
+    domid_t id = gone->id;
+    mfn_t f;
+    unsigned rounds;
+    frame_get_stats(&before);
+    assert_int_equal(grant_frame_mfn(gone, GRANT_MAX_FRAMES - 1, &f), 0);
+    for (uint32_t ref = 8; ref < 8000; ref++) { /* a record of each, and of each a handle */
+        uint32_t h = map(a, gone, ref, 5, WIN + ref, 0);
+        if (ref < 7999)
+            unmap(a, h, WIN + ref);
+        else
+            assert_int_equal(h, 0);
+    }
+    for (uint32_t ref = 8; ref < 2008; ref++)
+        (void)map(a, b, ref % 500 + 8, 7, 2 * WIN + ref, 0); /* handles of another's frames */
+    destroy(gone);
+    struct bh_dominfo i = { .domid = id };
+    assert_int_equal(again(BH_CTL_INFO, &i, &rounds), 0);
+    assert_int_equal(i.holder, a->id);
+    assert_true(rounds >= 7999 / 256);
+    assert_int_equal(again(BH_CTL_INFO, &i, &rounds), 0);
+    assert_int_equal(rounds, 1); /* what was looked at is not looked at again */
+    struct bh_reclaim r = { .domid = id, .holder = a->id };
+    assert_int_equal(again(BH_CTL_RECLAIM, &r, &rounds), 0);
+    assert_true(rounds >= 2000 / 256);
+    assert_null(domain_get(id));
+    frame_get_stats(&after);
+    assert_true(after.free + 40 > before.free); /* a's tables and records stay with it */
+}
+
+static void test_two_hold_each_other(void **s)
+{
+    (void)s;
+    domid_t ia = a->id, ib = b->id;
+    (void)map(a, b, 8, 5, WIN, 0);
+    (void)map(b, a, 8, 5, WIN, 0);
+    destroy(a); /* a's own mappings end with it */
+    assert_int_equal(info(ia).holder, ib);
+    assert_int_equal(info(ib).holder, BH_DOMID_NONE);
+    destroy(b);
+    (void)info(0);
+    assert_null(domain_get(ia));
+    assert_null(domain_get(ib));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
+    const struct CMUnitTest tests[] = { T(test_named_and_taken_away), T(test_in_steps), T(test_two_hold_each_other) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

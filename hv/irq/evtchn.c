@@ -243,7 +243,7 @@ void evtchn_pirq(struct domain *d, uint32_t port)
     if (!c)
         return;
     spin_lock(&c->lock);
-    if (c->state == ECS_PIRQ)
+    if (c->state == ECS_PIRQ || c->state == ECS_RESERVED) /* reserved: bound in this moment, or let go, which forgets it */
         evtchn_set_pending(d, port);
     spin_unlock(&c->lock);
 }
@@ -340,14 +340,16 @@ static int close_pirq(struct domain *d, struct evtchn *c, uint32_t port)
     return 0;
 }
 
-void evtchn_abandon(struct domain *d, uint32_t port)
+void evtchn_abandon(struct domain *d, uint32_t port) { chan_free(d, evtchn_chan(d, port), port); }
+
+void evtchn_bound_pirq(struct domain *d, uint32_t port, uint32_t pirq)
 {
     struct evtchn *c = evtchn_chan(d, port);
 
-    spin_lock(&d->evtchn.lock);
-    if (c && c->state == ECS_PIRQ)
-        chan_free(d, c, port);
-    spin_unlock(&d->evtchn.lock);
+    spin_lock(&c->lock);
+    c->pirq = pirq;
+    c->state = ECS_PIRQ;
+    spin_unlock(&c->lock);
 }
 
 static int close_port(struct domain *d, uint32_t port)

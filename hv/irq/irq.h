@@ -5,12 +5,12 @@
 
 #define VEC_DYN_FIRST 0x30 /* device vectors 0x30..0xdf, allocated globally */
 #define VEC_DYN_LAST  0xdf
+#define DEVICE_VECTORS (VEC_DYN_LAST - VEC_DYN_FIRST) /* for devices' messages: all but the serial line's */
 #define VEC_KICK      0xf1 /* IPI: look at need_resched, kicked, timers */
 #define VEC_STOP      0xf2 /* IPI: panic stops the others */
 #define VEC_TIMER     0xf3
 #define VEC_SPURIOUS  0xff
 
-void irq_init(void);                       /* vectors; the old interrupt controllers are silenced */
 void irq_init(void);                       /* the old interrupt controllers are silenced */
 void apic_init_bsp(void);
 void apic_init_ap(void);
@@ -26,7 +26,7 @@ bool apic_stop_wanted(void);               /* another CPU called apic_stop_other
 typedef void (*irq_fn)(void *arg);
 /* A free device vector bound to fn, or -ENOSPC. */
 int irq_vector_alloc(irq_fn fn, void *arg) __must_check;
-void irq_vector_free(uint8_t vector);
+void irq_vector_free(uint8_t vector);      /* nothing sends it any more; one that is on its way is dropped */
 void irq_dispatch(uint8_t vector);         /* from the IDT entry; does the EOI */
 
 void ioapic_init(void);                    /* every pin masked */

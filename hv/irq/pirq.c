@@ -2,39 +2,47 @@
 /*
  * Physical interrupts as event channels. Each MSI-X entry of a device is a route: entry -> remapping entry -> host vector
  * -> port of the owner. Mapping (PHYSDEVOP_map_pirq) only gives the number; binding (EVTCHNOP_bind_pirq) writes the
- * remapping entry, then the MSI-X entry. The handler takes no lock: it reads the route, finds the owner by domid, and a
- * port that was closed meanwhile ignores the event.
+ * remapping entry, then the MSI-X entry. A port that was closed meanwhile ignores the event.
+ *
+ * A device may interrupt so often in a millisecond. One that does so more often finds its MSI-X entry masked until the next:
+ * what it has to say stays pending in the device (PCIe 4.0 6.1.4). One that sends all the same has its remapping
+ * entry cleared until then, and the IOMMU keeps it out. Either way the owner gets one event when the entry is let in again, so
+ * that nothing is lost that was the last for a while.
+ *
+ * Locks: pci_lock for what is mapped and bound; inside it, irq_lock of the device for entries and what is held back:
+ * the handler and the timer take that one alone.
  */
 #include "irq/pirq.h"
 #include "irq/evtchn.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
+#include "lib/print.h"
 #include "mem/gcopy.h"
 #include "pci/iommu.h"
 #include "pci/pci_int.h"
 #include "sched/domain.h"
 
-static void pirq_interrupt(void *arg)
-{
-    struct pirq_route *r = arg;
-    struct domain *d;
-
-    if (!READ_ONCE(r->bound))
-        return;
-    d = domain_get(READ_ONCE(r->dev->owner));
-    if (!d)
-        return;
-    evtchn_pirq(d, READ_ONCE(r->port));
-    domain_put(d);
-}
+#define ROUTE_PER_MS  64u              /* interrupts of one entry in a millisecond */
+#define DEVICE_PER_MS 256u             /* of all entries of a device */
+#define LATE          4u               /* of a masked entry: those on their way or in the local APIC. More: it was not heeded */
+#define SAY_NS        (10 * NS_PER_S)  /* between two lines about one device */
+enum { HELD_NOT, HELD_MASKED, HELD_CUT };
 
 /* --- the MSI-X table (PCIe 4.0 7.7.2) --------------------------------------------------------------------------- */
 
+/* Read back: what the device sent before is behind us then. */
 static void entry_mask(struct pirq_route *r)
 {
-    if (r->dev->msix_table)
-        r->dev->msix_table[r->irte * 4u + 3] |= MSIX_ENTRY_MASK;
+    volatile uint32_t *e = r->dev->msix_table;
+
+    if (!e)
+        return;
+    e[r->irte * 4u + 3] |= MSIX_ENTRY_MASK;
+    (void)e[r->irte * 4u + 3];
 }
+
+static void hold_end(struct pirq_route *r);
+static void pirq_let_in(struct timer *t);
 
 static int route_program(struct pirq_route *r)
 {
@@ -64,6 +72,10 @@ void msix_set_enable(struct pci_dev *p, bool on)
 {
     if (!p->cap_msix || !p->msix_table)
         return;
+    spin_lock(&p->irq_lock);
+    for (unsigned i = 0; i < p->msix_count; i++)
+        hold_end(&p->route[i]);
+    p->msix_on = on;
     if (on) {
         /* Enabled with everything masked first: only then are entries taken over (PCIe 4.0 6.1.4). */
         pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE | MSIX_CTL_MASKALL);
@@ -74,6 +86,126 @@ void msix_set_enable(struct pci_dev *p, bool on)
         pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE);
     } else {
         pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_MASKALL);
+    }
+    spin_unlock(&p->irq_lock);
+}
+
+/* --- delivery, and holding back; under irq_lock where not said otherwise --------------------------------------------- */
+
+static void hold_end(struct pirq_route *r)
+{
+    if (r->held == HELD_CUT)
+        WRITE_ONCE(r->dev->nr_cut, r->dev->nr_cut - 1);
+    r->held = HELD_NOT;
+}
+
+/* The next millisecond ends it for every route of the device. Registers of a device that is fenced are not touched: its
+ * interrupts are off, and blocked by the IOMMU. */
+static void hold(struct pirq_route *r, uint64_t ms)
+{
+    struct pci_dev *p = r->dev;
+
+    if (!p->msix_on)
+        return;
+    entry_mask(r);
+    r->held = HELD_MASKED;
+    r->late = 0;
+    p->irq_holds++;
+    if (!p->irq_timer.fn)
+        timer_setup(&p->irq_timer, pirq_let_in);
+    timer_set(&p->irq_timer, (ms + 1) * NS_PER_MS);
+}
+
+static void cut(struct pirq_route *r)
+{
+    iommu_ops->irq_mask(r->dev, r->irte);
+    r->held = HELD_CUT;
+    r->dev->irq_cuts++;
+    WRITE_ONCE(r->dev->nr_cut, r->dev->nr_cut + 1);
+}
+
+/* Counts one interrupt. True: its owner gets an event now. */
+static bool admit(struct pirq_route *r)
+{
+    struct pci_dev *p = r->dev;
+    uint64_t ms = now_ns() / NS_PER_MS;
+
+    if (!r->bound)
+        return false;
+    if (r->held) {
+        if (r->held == HELD_MASKED && ++r->late > LATE)
+            cut(r);
+        return false;
+    }
+    if (p->irq_ms != ms)
+        p->irq_count = 0;
+    if (r->irq_ms != ms)
+        r->irq_count = 0;
+    p->irq_ms = r->irq_ms = ms;
+    if (++p->irq_count <= DEVICE_PER_MS && ++r->irq_count <= ROUTE_PER_MS)
+        return true;
+    hold(r, ms);
+    return false;
+}
+
+/* Each hold is counted, one line in a while tells of them. */
+static bool say_holds(struct pci_dev *p)
+{
+    uint64_t now = now_ns();
+
+    if (p->irq_holds == p->irq_holds_said || (p->irq_said_ns && now - p->irq_said_ns < SAY_NS))
+        return false;
+    p->irq_holds_said = p->irq_holds;
+    p->irq_said_ns = now;
+    return true;
+}
+
+/* No lock held: an event channel's comes before these. */
+static void send_event(domid_t owner, uint32_t port)
+{
+    struct domain *d = domain_get(owner);
+
+    if (!d)
+        return;
+    evtchn_pirq(d, port);
+    domain_put(d);
+}
+
+static void pirq_interrupt(void *arg)
+{
+    struct pirq_route *r = arg;
+    struct pci_dev *p = r->dev;
+
+    spin_lock(&p->irq_lock);
+    bool deliver = admit(r), say = say_holds(p);
+    domid_t owner = p->owner;
+    uint32_t port = r->port;
+    uint64_t holds = p->irq_holds, cuts = p->irq_cuts;
+    spin_unlock(&p->irq_lock);
+    if (deliver)
+        send_event(owner, port);
+    if (say)
+        log_warn("PCI: " PCI_FMT " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times\n",
+                 PCI_ARGS(p->sbdf), owner, r->irte, holds, cuts);
+}
+
+/* The timer: whatever is held back is let in again, and its owner gets an event for what may have been lost. */
+static void pirq_let_in(struct timer *t)
+{
+    struct pci_dev *p = container_of(t, struct pci_dev, irq_timer);
+
+    for (unsigned i = 0; i < p->msix_count; i++) {
+        struct pirq_route *r = &p->route[i];
+        spin_lock(&p->irq_lock);
+        bool held = r->held;
+        domid_t owner = p->owner;
+        uint32_t port = r->port;
+        hold_end(r);
+        if (held && route_program(r))
+            entry_mask(r);
+        spin_unlock(&p->irq_lock);
+        if (held)
+            send_event(owner, port);
     }
 }
 
@@ -91,40 +223,53 @@ static struct pirq_route *find_route(struct domain *d, uint32_t pirq)
     return NULL;
 }
 
+/* The entry is masked and the remapping entry gone before the vector may be another's. */
 static void route_unbind(struct pirq_route *r)
 {
     if (!r->bound)
         return;
-    WRITE_ONCE(r->bound, 0);
+    spin_lock(&r->dev->irq_lock);
+    r->bound = 0;
+    hold_end(r);
     entry_mask(r);
     iommu_ops->irq_mask(r->dev, r->irte);
     r->port = 0;
+    spin_unlock(&r->dev->irq_lock);
+    irq_vector_free(r->vector);
+    r->vector = 0;
 }
 
+static int route_bind(struct pirq_route *r, uint32_t port)
+{
+    int rc = irq_vector_alloc(pirq_interrupt, r);
+
+    if (rc < 0)
+        return rc;
+    r->vector = (uint8_t)rc;
+    spin_lock(&r->dev->irq_lock);
+    r->port = port;
+    r->bound = 1;
+    rc = route_program(r);
+    spin_unlock(&r->dev->irq_lock);
+    if (rc)
+        route_unbind(r);
+    return rc;
+}
+
+/* Devices come and go only while no vCPU of their owner is in the core: who has none need not wait for pci_lock. */
 int pirq_bind(struct domain *d, uint32_t pirq, uint32_t port)
 {
     struct pirq_route *r;
-    int rc = 0;
+    int rc;
 
+    if (!d->devices)
+        return -EINVAL;
     spin_lock(&pci_lock);
     r = find_route(d, pirq);
     if (!r)
         rc = -EINVAL;
-    else if (r->bound)
-        rc = -EEXIST;
-    else if (!r->vector)
-        rc = irq_vector_alloc(pirq_interrupt, r);
-    if (rc > 0) {
-        r->vector = (uint8_t)rc;
-        rc = 0;
-    }
-    if (!rc) {
-        r->port = port;
-        WRITE_ONCE(r->bound, 1);
-        rc = route_program(r);
-        if (rc)
-            WRITE_ONCE(r->bound, 0);
-    }
+    else
+        rc = r->bound ? -EEXIST : route_bind(r, port);
     spin_unlock(&pci_lock);
     return rc;
 }
@@ -133,6 +278,8 @@ void pirq_unbind(struct domain *d, uint32_t pirq)
 {
     struct pirq_route *r;
 
+    if (!d->devices)
+        return;
     spin_lock(&pci_lock);
     r = find_route(d, pirq);
     if (r)
@@ -156,9 +303,6 @@ void pirq_release(struct pci_dev *p)
     for (unsigned i = 0; i < ARRAY_SIZE(p->route); i++) {
         struct pirq_route *r = &p->route[i];
         route_unbind(r);
-        if (r->vector)
-            irq_vector_free(r->vector);
-        r->vector = 0;
         r->mapped = 0;
         r->pirq = 0;
     }
@@ -224,7 +368,7 @@ union physdev_arg {
     struct physdev_get_free_pirq free;
 };
 
-static long physdev_locked(struct domain *d, uint64_t cmd, union physdev_arg *a)
+static long physdev_act(struct domain *d, uint64_t cmd, union physdev_arg *a)
 {
     switch (cmd) {
     case PHYSDEVOP_map_pirq:
@@ -258,9 +402,13 @@ long do_physdev_op(uint64_t cmd, gaddr_t arg)
     }
     if (copy_from_guest(&a, arg, size))
         return -EFAULT;
-    spin_lock(&pci_lock);
-    rc = physdev_locked(d, cmd, &a);
-    spin_unlock(&pci_lock);
+    if (d->devices) {
+        spin_lock(&pci_lock);
+        rc = physdev_act(d, cmd, &a);
+        spin_unlock(&pci_lock);
+    } else {
+        rc = physdev_act(d, cmd, &a); /* finds nothing, and waits for nobody: see pirq_bind */
+    }
     if (!rc && cmd != PHYSDEVOP_unmap_pirq && cmd != PHYSDEVOP_eoi && copy_to_guest(arg, &a, size))
         rc = -EFAULT;
     return rc;

@@ -355,8 +355,10 @@ static void report_event(uint64_t q0, uint64_t q1)
 {
     unsigned type = (unsigned)(q0 >> 60);
 
-    if (type == 2)
-        iommu_fault((uint16_t)q0, true, q1, q0 >> 51 & 1 ? "interrupt" : "DMA");
+    if (type == 2 && q0 >> 51 & 1)
+        iommu_irq_fault((uint16_t)q0, q1);
+    else if (type == 2)
+        iommu_fault((uint16_t)q0, true, q1, "DMA");
     else if (type == 5 || type == 6)
         log_err("IOMMU: command error, event %lx %lx\n", q0, q1);
     else

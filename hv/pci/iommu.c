@@ -167,6 +167,17 @@ void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *w
         log_warn("IOMMU: blocked %s of " PCI_FMT " (address not reported)\n", what, PCI_ARGS(requester));
 }
 
+/* A route whose remapping entry is cleared because it interrupts too often: nothing else is to be expected of it. */
+void iommu_irq_fault(uint16_t requester, uint64_t addr)
+{
+    struct pci_dev *p = pci_find(requester);
+
+    if (p && READ_ONCE(p->nr_cut))
+        __atomic_fetch_add(&p->dma_faults, 1, __ATOMIC_RELAXED);
+    else
+        iommu_fault(requester, true, addr, "interrupt");
+}
+
 static void arm_watch(void)
 {
     spin_lock(&watch_lock);

@@ -4,8 +4,9 @@
  * with device and address, rate-limited. One table per assigned domain, holding only RAM that the domain owns; every frame
  * in it carries one reference.
  *
- * Locks: attach, block, claim, irq_*, clear run under pci_lock. map, unmap and flush take dom->lock, which comes after p2m;
- * the queue of a unit has a lock of its own, inside that.
+ * Locks: attach, block, claim, irq_*, clear run under pci_lock; irq_route and irq_mask under the device's irq_lock, and, once
+ * a route of it was there, under that alone. map, unmap and flush take dom->lock, which comes after p2m; the queue of a unit has
+ * a lock of its own, inside that.
  */
 #pragma once
 #include "lib/lock.h"
@@ -52,4 +53,5 @@ int iommu_fill(struct iommu_domain *dom) __must_check;
 void iommu_watch(void);
 /* A reported fault: counted, and said if not too often. addr is meaningful only with has_addr. */
 void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *what);
+void iommu_irq_fault(uint16_t requester, uint64_t addr); /* the same of an interrupt; only counted while the device is held back */
 /* The device entry of each IO-APIC passes interrupts unchanged (only the core programs it), all others' are remapped. */

@@ -5,6 +5,7 @@
  */
 #include "pci/pci.h"
 #include "boot/boot.h"
+#include "irq/irq.h"
 #include "lib/print.h"
 #include "mem/paging.h"
 #include "pci/iommu.h"
@@ -39,6 +40,8 @@ static void hide(uint32_t sbdf)
     p->hidden = true;
     p->state = BH_PCI_ASSIGNABLE;
     pci_reset_choose(p);
+    /* The vectors are shared out for good: what one device's owner binds, no other lacks. */
+    p->msix_count = (uint16_t)MIN(p->msix_count, DEVICE_VECTORS / cmdline.nr_hide);
     if (p->cap_msix) {
         p->msix_table = mmio_map(MADDR(p->bar[p->msix_bar].base + p->msix_off), p->msix_count * 16u);
         if (!p->msix_table)

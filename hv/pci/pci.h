@@ -2,8 +2,8 @@
 /*
  * PCI: enumeration (MCFG, port fallback), BAR sizing, capabilities, hiding, assignment. State machine of a device:
  * platform -> (pciback.hide at boot) assignable -> assigned (DMA blocked) -> DMA enabled -> ... -> assignable.
- * pci_lock guards every field that is not constant after enumeration. It comes after the evtchn locks (pirq_bind is
- * called with them) and before p2m; interrupt handlers take no lock.
+ * pci_lock guards every field that is not constant after enumeration; it comes before p2m. irq_lock of a device, inside it,
+ * guards its MSI-X entries and the fields marked i; interrupt handlers take that one alone.
  */
 #pragma once
 #include <stdint.h>
@@ -11,17 +11,21 @@
 #include <bulkhead.h>
 #include "lib/lock.h"
 #include "lib/types.h"
+#include "sched/time.h"
 
 struct domain;
 struct pirq_route {
     uint8_t vector;    /* host vector, 0 = none */
-    uint8_t bound;
+    uint8_t bound;     /* i, and pci_lock: to read, either */
     uint8_t mapped;    /* PHYSDEVOP_map_pirq was done */
-    uint8_t pad;
+    uint8_t held;      /* i: interrupts are held back (irq/pirq.c) */
     uint16_t irte;     /* index in the device's remapping table = MSI-X entry */
     uint32_t pirq;     /* number in the owner's space */
-    uint32_t port;     /* event channel, when bound */
+    uint32_t port;     /* i: event channel, when bound */
     struct pci_dev *dev;
+    uint64_t irq_ms;   /* i: the millisecond of the last interrupt that was not held back, ... */
+    uint32_t irq_count; /* i: ... and how many came in it */
+    uint32_t late;     /* i: interrupts since it is held back */
 };
 /* How a device is brought back to a known state before a new owner sees it; in order of preference. */
 enum pci_reset { PCI_RESET_NONE, PCI_RESET_FLR, PCI_RESET_AF, PCI_RESET_PM, PCI_RESET_BUS, PCI_RESET_VIRTIO };
@@ -61,6 +65,14 @@ struct pci_dev {
     void *irt;                       /* interrupt remapping table of this device */
     struct pirq_route route[64];
     uint64_t dma_faults;             /* a */
+    struct spinlock irq_lock;        /* interrupt handlers take it; inside pci_lock */
+    struct timer irq_timer;          /* ends what is held back; armed under irq_lock */
+    bool msix_on;                    /* i: MSI-X is enabled, and the registers may be touched */
+    uint8_t nr_cut;                  /* i: routes whose remapping entry is cleared; to read, none */
+    uint64_t irq_ms;                 /* i: as of a route, of all its routes */
+    uint32_t irq_count;
+    uint64_t irq_holds, irq_cuts;    /* i: how often anything was held back, how often by the IOMMU */
+    uint64_t irq_holds_said, irq_said_ns; /* i: at the last line that told it */
 };
 extern struct spinlock pci_lock;
 extern struct pci_dev *pci_devices;

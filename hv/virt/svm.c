@@ -42,7 +42,7 @@
 bool svm_nrip;
 uint64_t svm_xcr0_all;
 static uint32_t nr_asids;
-static bool has_rdtscp;
+bool svm_tsc_aux;
 static void *msrpm, *iopm; /* 8 and 12 KiB, contiguous */
 
 static struct svm_cpu *cpu_of(struct cpu *c) { return c->virt; }
@@ -79,7 +79,7 @@ static void msr_bitmap_init(void)
     for (unsigned i = 0; i < ARRAY_SIZE(resident); i++)
         msr_pass(resident[i], true, true);
     msr_pass(0x10, true, false);
-    if (has_rdtscp)
+    if (svm_tsc_aux)
         msr_pass(MSR_TSC_AUX, true, false);
 }
 
@@ -104,7 +104,7 @@ static int svm_detect(void)
     }
     nr_asids = r.ebx;
     svm_nrip = r.edx & (1u << 3);
-    has_rdtscp = cpuid(0x80000001, 0).edx & (1u << 27);
+    svm_tsc_aux = cpuid(0x80000001, 0).edx & (1u << 27) || (cpuid(0, 0).eax >= 7 && cpuid(7, 0).ecx & (1u << 22));
     svm_xcr0_all = cpuid(0xd, 0).eax & XCR0_KNOWN;
     return nr_asids > 1 ? 0 : -ENODEV;
 }
@@ -343,7 +343,7 @@ static void switch_to(struct cpu *c, struct vcpu *v)
     }
     fpu_load(a);
     c->fpu_owner = v;
-    if (has_rdtscp)
+    if (svm_tsc_aux)
         wrmsr(MSR_TSC_AUX, a->tsc_aux);
 }
 

@@ -32,6 +32,7 @@ struct svm_vcpu {
 static inline struct svm_vcpu *svm_of(const struct vcpu *v) { return v->arch; }
 
 extern bool svm_nrip;
+extern bool svm_tsc_aux;      /* the MSR is there: RDTSCP or RDPID is */
 extern uint64_t svm_xcr0_all; /* the host's XCR0: everything a guest may enable */
 
 void svm_enter(struct regs *r, uint64_t guest_vmcb, uint64_t host_vmcb); /* svm_entry.S */

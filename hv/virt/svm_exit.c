@@ -24,6 +24,7 @@
 #define EFER_NXE     (1ull << 11)
 #define EFER_SVME    (1ull << 12)
 #define EFER_FFXSR   (1ull << 14)
+#define FXSR_OPT     (1u << 25)
 #define CR0_PG       (1ull << 31)
 #define CR4_OSXSAVE  (1ull << 18)
 #define ATTR_L       (1u << 9)
@@ -115,7 +116,9 @@ static bool pat_ok(uint64_t p)
 
 static int write_efer(struct vmcb *b, uint64_t x)
 {
-    uint64_t ok = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_FFXSR;
+    uint64_t ok = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+    if (cpuid(0x80000001, 0).edx & FXSR_OPT)
+        ok |= EFER_FFXSR; /* else VMRUN refuses it */
     if ((x & ~ok) || ((x ^ b->efer) & EFER_LME && (b->cr0 & CR0_PG)))
         return -1;
     b->efer = (x & ~EFER_LMA) | (b->efer & EFER_LMA) | EFER_SVME; /* VMRUN wants SVME set: APM2 15.5.1 */
@@ -134,7 +137,7 @@ static int msr_write(struct vcpu *v, uint32_t msr, uint64_t x)
         a->vmcb->g_pat = x;
         return 0;
     case MSR_TSC_AUX:
-        if (x >> 32)
+        if (!svm_tsc_aux || x >> 32)
             return -1;
         a->tsc_aux = x;
         wrmsr(MSR_TSC_AUX, x); /* this CPU runs it; RDTSCP and RDPID read it without an exit */
@@ -158,7 +161,7 @@ static int msr_read(struct vcpu *v, uint32_t msr, uint64_t *x)
         return 0;
     case MSR_TSC_AUX:
         *x = a->tsc_aux;
-        return 0;
+        return svm_tsc_aux ? 0 : -1;
     case MSR_DEBUGCTL:
         *x = 0;
         return 0;

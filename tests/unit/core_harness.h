@@ -67,7 +67,15 @@ void machine_poweroff(void) { abort(); }
 /* --- devices ------------------------------------------------------------------------------------------------- */
 static int pirq_rc;
 static unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases, dma_lost;
-int pirq_bind(struct domain *d, uint32_t p, uint32_t port) { (void)d; (void)p; (void)port; pirq_binds++; return pirq_rc; }
+static void (*pirq_meanwhile)(struct domain *d, uint32_t port); /* what another vCPU or the device does during a bind */
+int pirq_bind(struct domain *d, uint32_t p, uint32_t port)
+{
+    (void)p;
+    pirq_binds++;
+    if (pirq_meanwhile)
+        pirq_meanwhile(d, port);
+    return pirq_rc;
+}
 void pirq_unbind(struct domain *d, uint32_t p) { (void)d; (void)p; pirq_unbinds++; }
 void pirq_fence(struct domain *d) { (void)d; }
 void pci_fence(struct domain *d) { (void)d; pci_fences++; }

@@ -323,6 +323,17 @@ static void faults_are_counted_and_rationed(void **s)
         lines++;
     assert_in_range(lines, 1, 10);
     shim_now_ns += 20 * NS_PER_S;
+    uint64_t before = nic.dma_faults;
+    nic.nr_cut = 1; /* interrupts too often and is held back: its faults are counted, not printed */
+    shim_log_clear();
+    shim_now_ns += 20 * NS_PER_S;
+    iommu_irq_fault((uint16_t)nic.sbdf, 0xfee00000);
+    assert_int_equal(nic.dma_faults, before + 1);
+    assert_string_equal(shim_log, "");
+    nic.nr_cut = 0;
+    iommu_irq_fault((uint16_t)nic.sbdf, 0xfee00000);
+    assert_int_equal(nic.dma_faults, before + 2);
+    assert_non_null(strstr(shim_log, "interrupt"));
     iommu_fault(0xffff, false, 0, "DMA"); /* a device that nobody knows */
     assert_non_null(strstr(shim_log, "more blocked"));
     assert_non_null(strstr(shim_log, "ff:1f.7 (address not reported)"));

@@ -209,6 +209,13 @@ static void test_virq(void **s)
     evtchn_virq(ctl->vcpu[0], ~0u);
 }
 
+static long closed_meanwhile;
+static void meanwhile(struct domain *d, uint32_t port)
+{
+    closed_meanwhile = close(d, port);
+    evtchn_pirq(d, port);
+}
+
 static void test_pirq(void **s)
 {
     (void)s;
@@ -227,6 +234,20 @@ static void test_pirq(void **s)
     evtchn_pirq(a, x.port);
     assert_false(pending(a, x.port));
     evtchn_pirq(a, ~0u);
+
+    /* Between the two halves of a bind: another vCPU cannot close the port, and an interrupt is not lost. */
+    pirq_meanwhile = meanwhile;
+    assert_int_equal(op(a, EVTCHNOP_bind_pirq, &x), 0);
+    assert_int_equal(closed_meanwhile, -EINVAL);
+    assert_int_equal(status(a, x.port), EVTCHNSTAT_pirq);
+    assert_true(pending(a, x.port));
+    assert_int_equal(close(a, x.port), 0);
+    pirq_rc = -ENOSPC;
+    assert_int_equal(op(a, EVTCHNOP_bind_pirq, &x), -ENOSPC);
+    assert_int_equal(status(a, x.port), EVTCHNSTAT_closed);
+    assert_false(pending(a, x.port));
+    pirq_meanwhile = NULL;
+    pirq_rc = 0;
 }
 
 static void test_hostile(void **s)

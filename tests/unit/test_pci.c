@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "boot/boot.h"
 #include "irq/irq.h"
@@ -136,6 +137,7 @@ static unsigned vectors;
 static irq_fn irq_handler;
 static void *irq_arg;
 static uint32_t raised_port;
+static unsigned raised, masks, routes;
 
 void *mmio_map(maddr_t m, uint64_t len) { return m.v >> 32 ? (void *)soft_regs : (void *)msix_mem; }
 int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
@@ -173,7 +175,7 @@ static bool in_core; /* a vCPU of the domain is still inside a hypercall */
 bool domain_stopped(struct domain *d) { return !in_core; }
 struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
 void domain_put(struct domain *d) {}
-void evtchn_pirq(struct domain *d, uint32_t port) { raised_port = port; }
+void evtchn_pirq(struct domain *d, uint32_t port) { raised_port = port; raised++; }
 int irq_vector_alloc(irq_fn fn, void *arg)
 {
     irq_handler = fn;
@@ -193,9 +195,10 @@ static int t_route(struct pci_dev *p, unsigned i, uint8_t vec, uint32_t apic, ui
 {
     *a = 0xfee00000;
     *data = i;
+    routes++;
     return 0;
 }
-static void t_mask(struct pci_dev *p, unsigned i) {}
+static void t_mask(struct pci_dev *p, unsigned i) { masks++; }
 static void t_mask_all(struct pci_dev *p) {}
 static bool t_owns(uint64_t b, uint64_t s) { return b == 0xfed80000; }
 static const struct iommu_ops ops = {
@@ -233,7 +236,7 @@ static int setup(void **state)
 {
     struct sim *s;
 
-    nr_sims = nr_leaves = vectors = 0;
+    nr_sims = nr_leaves = vectors = raised = masks = routes = 0;
     p2m_fail_after = 0;
     fill_fails = false;
     trace[0] = 0;
@@ -687,11 +690,166 @@ static void pirqs(void **state)
     assert_int_equal(vectors, 1);
     pirq_unbind(&dom, (uint32_t)pirq);
     assert_int_equal(msix_mem[7], 1);
+    assert_int_equal(vectors, 0);                  /* nothing is bound: nothing is taken */
     pirq_unbind(&dom, 0xffffffff);
     assert_int_equal(do_physdev_op(PHYSDEVOP_apic_write, GADDR((uint64_t)&q)), -ENOSYS);
     pci_release_all(&dom);
     assert_int_equal(vectors, 0);
     assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 9), -EINVAL);
+}
+
+/* n interrupts in this millisecond of one entry of a device that keeps to its mask: they stay pending there. */
+static bool pending_in_device;
+static void device_sends(struct pci_dev *p, unsigned entry, unsigned n)
+{
+    while (n--) {
+        if (msix_mem[entry * 4 + 3] & 1)
+            pending_in_device = true;
+        else
+            irq_handler(&p->route[entry]);
+    }
+}
+static void next_ms(struct pci_dev *p)
+{
+    shim_now_ns = p->irq_timer.expires;
+    p->irq_timer.fn(&p->irq_timer);
+}
+static struct pci_dev *storm_world(unsigned entries)
+{
+    int pirq;
+
+    sim_at(NIC)->cfg[0x42] = (uint8_t)(entries - 1);
+    pci_init();
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    for (unsigned i = 0; i < entries; i++) {
+        assert_int_equal(map(3 << 3, (int)i, -1, DOMID_SELF, &pirq), 0);
+        assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 9 + i), 0);
+    }
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
+    shim_now_ns = 7 * NS_PER_MS + 5;
+    pending_in_device = false;
+    masks = routes = raised = 0;
+    return pci_find(NIC);
+}
+
+static void storm_is_held_back(void **state)
+{
+    struct pci_dev *p = storm_world(1);
+
+    device_sends(p, 0, 64);
+    assert_int_equal(raised, 64);
+    assert_int_equal(msix_mem[3], 0);
+    device_sends(p, 0, 1000000);
+    assert_int_equal(raised, 64);
+    assert_int_equal(msix_mem[3], 1);
+    assert_int_equal(masks, 0); /* it keeps to its mask: the IOMMU need not */
+    assert_true(pending_in_device);
+    assert_non_null(strstr(shim_log, "00:03.0 of d3 interrupts too often"));
+    assert_int_equal(p->irq_timer.expires, 8 * NS_PER_MS);
+    next_ms(p);
+    assert_int_equal(msix_mem[3], 0);
+    device_sends(p, 0, 1);      /* its last one */
+    assert_int_equal(raised, 66);
+    assert_int_equal(raised_port, 9);
+    device_sends(p, 0, 62);
+    assert_int_equal(msix_mem[3], 0);
+    pci_release_all(&dom);
+}
+
+static void storm_is_cut_off(void **state)
+{
+    struct pci_dev *p = storm_world(1);
+
+    shim_log_clear();
+    for (unsigned ms = 1; ms < 5; ms++) {
+        for (unsigned i = 0; i < 1000; i++)
+            irq_handler(&p->route[0]); /* whatever its mask says */
+        assert_int_equal(masks, ms);
+        assert_int_equal(p->nr_cut, 1);
+        assert_int_equal(raised, 65 * ms - 1);
+        next_ms(p);
+        assert_int_equal(routes, ms);
+        assert_int_equal(p->nr_cut, 0);
+        assert_int_equal(msix_mem[3], 0);
+        assert_int_equal(raised, 65 * ms); /* for what was lost, if anything was */
+        assert_int_equal(raised_port, 9);
+    }
+    char *line = strstr(shim_log, "interrupts too often");
+    assert_non_null(line);
+    assert_null(strstr(line + 1, "interrupts too often")); /* one line in a while */
+    for (unsigned i = 0; i < 1000; i++)
+        irq_handler(&p->route[0]);
+    pirq_fence(&dom); /* cut off and fenced: nothing comes back by itself */
+    routes = raised = 0;
+    next_ms(p);
+    assert_int_equal(p->nr_cut, 0);
+    assert_int_equal(routes + raised, 0);
+    assert_int_equal(msix_mem[3], 1);
+    pci_release_all(&dom);
+}
+
+static void storm_of_many_entries(void **state)
+{
+    struct pci_dev *p = storm_world(8);
+
+    for (unsigned i = 0; i < 8; i++)
+        device_sends(p, i, 60);
+    assert_int_equal(raised, 256); /* none has had more than its own, all of them have */
+    assert_int_equal(msix_mem[4 * 4 + 3], 1);
+    next_ms(p);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(msix_mem[i * 4 + 3], 0);
+    pci_release_all(&dom);
+}
+
+/* A device that is fenced may be in a reset: its registers are left alone. */
+static void held_back_and_fenced(void **state)
+{
+    struct pci_dev *p = storm_world(1);
+
+    device_sends(p, 0, 65);
+    assert_int_equal(pci_dma_enable(&dom, NIC, false), 0);
+    msix_mem[3] = 0xabcd0001;
+    raised = 0;
+    next_ms(p);
+    for (unsigned i = 0; i < 100; i++)
+        irq_handler(&p->route[0]);
+    next_ms(p);
+    assert_int_equal(msix_mem[3], 0xabcd0001);
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
+    assert_int_equal(msix_mem[3] & 1, 0);
+    pci_release_all(&dom);
+}
+
+/* What the owner of one device binds, the owner of another never lacks. */
+static void vectors_are_shared_out(void **state)
+{
+    sim_at(NIC)->cfg[0x42] = 63;
+    while (cmdline.nr_hide < ARRAY_SIZE(cmdline.hide))
+        cmdline.hide[cmdline.nr_hide++] = ONRAM;
+    pci_init();
+    assert_in_range(pci_find(NIC)->msix_count, 1, DEVICE_VECTORS / ARRAY_SIZE(cmdline.hide));
+}
+
+/* Another CPU holds pci_lock for as long as a reset takes: who has no device does not wait for it. */
+static void no_device_no_lock(void **state)
+{
+    struct physdev_get_free_pirq f = { .type = MAP_PIRQ_TYPE_MSI };
+    struct physdev_unmap_pirq u = { .domid = DOMID_SELF, .pirq = 16 };
+    struct physdev_eoi e = { .irq = 16 };
+    int pirq;
+
+    pci_init();
+    spin_lock(&pci_lock);
+    alarm(20); /* if it does */
+    assert_int_equal(map(3 << 3, 0, -1, DOMID_SELF, &pirq), -ENODEV);
+    assert_int_equal(do_physdev_op(PHYSDEVOP_get_free_pirq, GADDR((uint64_t)&f)), -ENOSPC);
+    assert_int_equal(do_physdev_op(PHYSDEVOP_unmap_pirq, GADDR((uint64_t)&u)), -EINVAL);
+    assert_int_equal(do_physdev_op(PHYSDEVOP_eoi, GADDR((uint64_t)&e)), -EINVAL);
+    assert_int_equal(pirq_bind(&dom, 16, 1), -EINVAL);
+    pirq_unbind(&dom, 16);
+    alarm(0);
+    spin_unlock(&pci_lock);
 }
 
 static void info(void **state)
@@ -721,7 +879,8 @@ int main(void)
         T(finds_and_sizes), T(absurd_devices_are_bounded), T(all_ones_everywhere), T(hiding), T(groups), T(filter_refuses),
         T(filter_shows_a_virtual_view), T(filter_writes_only_what_it_may), T(refusals_in_order), T(failures_leave_nothing),
         T(maps_registers_but_no_vectors), T(flr_takes_its_time), T(dead_device_is_refused), T(group_goes_together_or_not),
-        T(table_waits_for_vcpus), T(dma_order), T(pirqs), T(info),
+        T(table_waits_for_vcpus), T(dma_order), T(pirqs), T(info), T(storm_is_held_back),
+        T(storm_is_cut_off), T(storm_of_many_entries), T(held_back_and_fenced), T(vectors_are_shared_out), T(no_device_no_lock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -512,6 +512,8 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
         why = "keep pages are for role driver only";
     else if (c->image[0] && c->keep * 4 + 2048 > c->memory_mb * 1024)
         why = "keep pages leave no room for the program";
+    else if (c->image[0] && c->memory_mb > 3072)
+        why = "memory: a service domain has at most 3072 MiB"; /* its grants are mapped above */
     else if (c->kernel[0] && c->memory_mb < 64)
         why = "a guest needs at least 64 MiB";
     if (!why)

@@ -83,6 +83,8 @@ struct dom {
     uint64_t started_ns, noticed_ns, crash_ns, retry_ns, report_by_ns;
     struct bh_report report;
     bool reported;               /* the end of this guest was dealt with */
+    unsigned short_lives;        /* in a row: ends of this guest before it had lived a minute */
+    uint64_t again_ns;           /* it has ended and is started again then; 0: no */
     bool asked;                  /* the restart was a command */
     bool introduce;              /* it was brought back, the store is still to be told */
 };
@@ -211,7 +213,8 @@ void domcon_last_line(const struct dom *d, char *buf, size_t n);
 void supervisor_init(void);
 /* looks at the state of every domain; restarts at once what is to be restarted */
 void supervisor_scan(void);
-void supervisor_work(void);      /* what may wait: reports, ends of guests */
+/* What may wait: the end of one guest, or its next start. True: call again soon, there may be more; keys go first. */
+bool supervisor_work(void);
 void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
 /* It was destroyed: who served it is to let go of its pages. */
 void supervisor_destroyed(const struct dom *d);

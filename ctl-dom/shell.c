@@ -105,11 +105,11 @@ void shell_run(void)
     for (;;) {
         feed();
         bool was_attached = domcon_attached() != NULL;
-        supervisor_work();
+        bool more = supervisor_work();
         devs_work();
         if (was_attached && !domcon_attached())
             console_left();
-        if (con_peek() < 0 || domcon_attached())
-            turn(0);
+        if (more || con_peek() < 0 || domcon_attached())
+            turn(more ? now_ns() : 0);
     }
 }

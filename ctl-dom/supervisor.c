@@ -22,20 +22,20 @@
 #define UP_WITHIN_NS 10000000000ull
 #define POLL_NS      20000000ull
 #define MIN_LIFE_NS  1000000000ull /* a guest that ends earlier is not started again by itself */
+#define LONG_LIFE_NS 60000000000ull /* one that lived this long is started again at once */
 #define LET_GO_NS    5000000000ull /* restart.md 10: then whoever holds pages of a dead guest */
-#define MAX_DYING    16
 
-static struct dtimer poll_timer;
+static struct dtimer poll_timer, again_timer, dying_timer;
 static bool guests_ended;
 static uint32_t change_port;
 
-/* Guests that are destroyed, and those who served them. */
-static struct dying {
+/* Guests that are destroyed and whose frames have not all come back. */
+struct dying {
+    struct dying *next;
     domid_t id;
-    uint16_t holders; /* a bit for each service domid; 0: this entry is free */
     uint64_t until_ns;
-} dying[MAX_DYING];
-static struct dtimer dying_timer;
+};
+static struct dying *dying;
 
 /* --- bringing a service domain back ----------------------------------------------------------- */
 /* Marks its store ring, so that the instance does not use it before the store has emptied it. */
@@ -99,11 +99,12 @@ static void introduce_all(void)
     }
 }
 
+/* 1, 2, 4 ... 60 s: of the row's n-th pause, from 0. */
+static uint64_t backoff_s(unsigned n) { return n > 5 ? MAX_PAUSE_S : 1ul << n; }
+
 static uint64_t pause_s(const struct dom *d)
 {
-    unsigned shift = d->deaths > IMMEDIATE ? d->deaths - IMMEDIATE - 1 : 0;
-
-    return shift > 5 ? MAX_PAUSE_S : 1ul << shift;
+    return backoff_s(d->deaths > IMMEDIATE ? d->deaths - IMMEDIATE - 1 : 0);
 }
 
 static void wait_to_retry(struct dom *d)
@@ -116,20 +117,29 @@ static void wait_to_retry(struct dom *d)
 /* A device may take long to reset, and who is ended meanwhile begins anew: each time it gets longer. */
 static uint64_t up_within(const struct dom *d) { return UP_WITHIN_NS << (d->stillborn < 4 ? d->stillborn : 4); }
 
-static void try_again(struct dom *d)
+/* The one way back, for whatever reason. What does not succeed may have got half-way, and is tried again. */
+static int start_instance(struct dom *d, struct errbuf *e)
 {
     int rc = bring_back(d);
 
-    if (rc) { /* out of memory, perhaps: that may pass */
+    if (rc) {
         d->deaths++;
         wait_to_retry(d);
-        say("%s: cannot be restarted: %s, next try in %lu s", d->cfg.name, errno_text(rc),
-            pause_s(d));
-        return;
+        return fail(e, rc, "%s: cannot be restarted: %s, next try in %lu s", d->cfg.name, errno_text(rc),
+                    pause_s(d));
     }
     d->life = LIFE_STARTING;
     d->report_by_ns = now_ns() + up_within(d);
     poll_soon();
+    return 0;
+}
+
+static void try_again(struct dom *d)
+{
+    struct errbuf e;
+
+    if (start_instance(d, &e))
+        say("%s", e.s);
 }
 
 static bool restarts(const struct dom *d) { return d->slot && d->img && d->id != BH_DOMID_STORE; }
@@ -282,46 +292,57 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
     d->crash_ns = d->noticed_ns = now_ns();
     d->asked = true;
     d->deaths = 0;
-    int rc = bring_back(d);
-    if (rc)
-        return fail(e, rc, "%s: cannot be restarted: %s", d->cfg.name, errno_text(rc));
-    introduce_all();
-    d->life = LIFE_STARTING;
-    d->report_by_ns = now_ns() + up_within(d);
-    poll_soon();
-    return 0;
+    int rc = start_instance(d, e);
+    if (!rc)
+        introduce_all();
+    return rc;
 }
 
 /* --- guests that were destroyed and still have pages ------------------------------------------- */
-/* The store asked their back-ends to close; one that did not is restarted, which takes everything
- * from it. The control domain holds nothing, and the store is not restarted. */
-static void take_back(struct dying *g)
+/* The store asked their back-ends to close. The core says who has pages of it all the same: a driver domain is restarted, which
+ * takes everything from it; a guest loses what it has mapped. The control domain maps nothing of a domain that it destroyed. */
+static void take_back(domid_t gone, domid_t holder)
 {
-    struct bh_dominfo di = { .domid = g->id };
-    uint16_t holders = g->holders;
+    struct dom *d = dom_by_id(holder);
+    struct bh_reclaim r = { .domid = gone, .holder = holder };
     struct errbuf e;
 
-    g->holders = 0;
-    if (bh_control(BH_CTL_INFO, &di) || di.domid != g->id || di.state != BH_DOM_DYING)
+    if (!d)
         return;
-    for (struct dom *d = doms; d; d = d->next) {
-        if (d->id >= BH_FIRST_GUEST || !(holders & 1u << d->id) || d->life != LIFE_UP)
-            continue;
-        say("%s: does not let go of domain %u, restarting", d->cfg.name, g->id);
+    if (d->cfg.role == BH_ROLE_GUEST) {
+        say("%s: has pages of domain %u mapped, which is gone: they are taken away", d->cfg.name, gone);
+        bh_control(BH_CTL_RECLAIM, &r);
+    } else if (restarts(d) && d->life == LIFE_UP) {
+        say("%s: does not let go of domain %u, restarting", d->cfg.name, gone);
         if (supervisor_restart(d, &e))
             say("%s", e.s);
     }
+}
+
+static bool all_back(struct dying *g)
+{
+    struct bh_dominfo di = { .domid = g->id };
+
+    if (bh_control(BH_CTL_INFO, &di) || di.domid != g->id || di.state != BH_DOM_DYING)
+        return true;
+    take_back(g->id, di.holder);
+    g->until_ns = now_ns() + LET_GO_NS;
+    return false;
 }
 
 static void on_dying(struct dtimer *t)
 {
     uint64_t next = 0;
 
-    for (struct dying *g = dying; g < dying + MAX_DYING; g++) {
-        if (g->holders && g->until_ns <= now_ns())
-            take_back(g);
-        if (g->holders && (!next || g->until_ns < next))
+    for (struct dying **at = &dying, *g; (g = *at) != NULL;) {
+        if (g->until_ns <= now_ns() && all_back(g)) {
+            *at = g->next;
+            free(g);
+            continue;
+        }
+        if (!next || g->until_ns < next)
             next = g->until_ns;
+        at = &g->next;
     }
     if (next)
         dtimer_set(t, next);
@@ -329,31 +350,56 @@ static void on_dying(struct dtimer *t)
 
 void supervisor_destroyed(const struct dom *d)
 {
-    struct dying *g = dying, *at = dying;
+    struct dying *g = malloc(sizeof(*g));
 
-    for (; g < dying + MAX_DYING && at->holders; g++)
-        if (!g->holders || g->until_ns < at->until_ns)
-            at = g;
-    *at = (struct dying){ .id = d->id, .until_ns = now_ns() + LET_GO_NS };
-    for (unsigned i = 0; i < d->nr_devs; i++)
-        at->holders |= (uint16_t)(d->dev[i].back < BH_FIRST_GUEST ? 1u << d->dev[i].back : 0);
+    if (!g) {
+        say("%s: out of memory: who has pages of it will not be asked", d->cfg.name);
+        return;
+    }
+    *g = (struct dying){ .next = dying, .id = d->id, .until_ns = now_ns() + LET_GO_NS };
+    dying = g;
     if (!dying_timer.armed)
-        dtimer_set(&dying_timer, at->until_ns);
+        dtimer_set(&dying_timer, g->until_ns);
 }
 
 /* --- guests that ended ------------------------------------------------------------------------ */
 static void start_again(struct dom *d)
 {
     static struct domcfg cfg;
+    unsigned short_lives = d->short_lives;
     struct errbuf e;
     struct dom *made;
 
     cfg = d->cfg;
     dom_destroy(d, &e);
-    if (dom_create(&cfg, false, &made, &e))
+    if (dom_create(&cfg, false, &made, &e)) {
         say("%s", e.s);
-    else
-        say("%s: started again as domain %u", cfg.name, made->id);
+        return;
+    }
+    made->short_lives = short_lives;
+    say("%s: started again as domain %u", cfg.name, made->id);
+}
+
+/* Seconds until it is started again: making one costs the machine a second, and a guest may end as often as it likes. */
+static uint64_t again_in_s(struct dom *d)
+{
+    if (now_ns() - d->started_ns >= LONG_LIFE_NS) {
+        d->short_lives = 0;
+        return 0;
+    }
+    return backoff_s(d->short_lives++);
+}
+
+static void on_again(struct dtimer *t)
+{
+    (void)t;
+    guests_ended = true;
+}
+
+static void again_at(uint64_t ns)
+{
+    if (!again_timer.armed || ns < again_timer.when)
+        dtimer_set(&again_timer, ns);
 }
 
 /* kexec. The next kernel finds its devices as the first one did, whatever that left of them. */
@@ -400,9 +446,14 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
     domcon_drain(d);
     if (action == ACTION_RESTART && now_ns() - d->started_ns < MIN_LIFE_NS)
         action = ACTION_DESTROY;
-    const char *then = action == ACTION_RESTART    ? ", restarting"
-                       : action == ACTION_PRESERVE ? ", kept"
-                                                   : ", destroyed";
+    uint64_t pause = action == ACTION_RESTART ? again_in_s(d) : 0;
+    char then[32];
+    if (pause)
+        snprintf(then, sizeof(then), ", restarting in %lu s", pause);
+    else
+        snprintf(then, sizeof(then), action == ACTION_RESTART    ? ", restarting"
+                                     : action == ACTION_PRESERVE ? ", kept"
+                                                                 : ", destroyed");
     if (crashed) {
         report_take(d);
         report_death(d, then);
@@ -410,30 +461,54 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
         say("%s: %s%s", d->cfg.name,
             di->shutdown_reason == SHUTDOWN_reboot ? "reboots" : "powered off", then);
     }
-    if (action == ACTION_RESTART)
+    if (pause) {
+        d->again_ns = now_ns() + pause * 1000000000;
+        again_at(d->again_ns);
+    } else if (action == ACTION_RESTART) {
         start_again(d);
-    else if (action == ACTION_DESTROY)
+    } else if (action == ACTION_DESTROY) {
         dom_destroy(d, &e);
+    }
 }
 
-void supervisor_work(void)
+/* True if there was something to do for it, and it is done. */
+static bool look_at_guest(struct dom *d, const struct bh_dominfo *di)
 {
-    while (guests_ended) {
-        struct bh_dominfo di = { .domid = BH_FIRST_GUEST };
+    if (d->again_ns && d->again_ns <= now_ns()) {
+        start_again(d);
+        return true;
+    }
+    if (d->again_ns)
+        again_at(d->again_ns);
+    if (d->reported || (di->state != BH_DOM_CRASHED && di->state != BH_DOM_SHUTDOWN))
+        return false;
+    guest_ended(d, di);
+    return true;
+}
 
-        guests_ended = false;
-        for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
-            struct dom *d = dom_by_id(di.domid);
-            if (d && d->cfg.role == BH_ROLE_GUEST && d->life == LIFE_UP && !d->reported &&
-                (di.state == BH_DOM_CRASHED || di.state == BH_DOM_SHUTDOWN))
-                guest_ended(d, &di);
+bool supervisor_work(void)
+{
+    static domid_t from = BH_FIRST_GUEST; /* each has its turn, also beside one that ends again and again */
+    struct bh_dominfo di = { .domid = from };
+
+    if (!guests_ended)
+        return false;
+    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+        struct dom *d = dom_by_id(di.domid);
+        if (d && d->cfg.role == BH_ROLE_GUEST && d->life == LIFE_UP && look_at_guest(d, &di)) {
+            from = (domid_t)(di.domid + 1);
+            return true;
         }
     }
+    guests_ended = from != BH_FIRST_GUEST; /* else all were looked at, and none had ended */
+    from = BH_FIRST_GUEST;
+    return guests_ended;
 }
 
 void supervisor_init(void)
 {
     poll_timer.fn = on_poll;
+    again_timer.fn = on_again;
     dying_timer.fn = on_dying;
     int port = event_bind_virq(VIRQ_DOM_EXC, on_change, NULL);
     if (port < 0) {

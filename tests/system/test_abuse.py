@@ -136,7 +136,52 @@ def crashes_while_guests_come_and_go():
         check(received >= 18, f"{received} of 20 pings")
 
 
+def restarts(m):
+    return {name: int(listed(m, name).split()[-1]) for name in ("store", "pciback", "net0")}
+
+
+def shares():
+    """Guests that keep the store's memory, flood the log, reboot all the time and hold each other's pages, at once: the shell
+    answers, a guest is created and served, nobody is restarted for it, and everything is back in the end."""
+    names = ["keeper", "logger", "hold1", "hold2"] + [f"again{i}" for i in range(10)]
+    with Machine("shares") as m:
+        m.boot()
+        m.console("debian")
+        m.leave()
+        m.cmd("create flood name=warm vif=[] extra='flood=keep'", 60)
+        m.cmd("destroy warm", 60)
+        before, lives = m.free_mib(), restarts(m)
+        for name in names:
+            kind = {"keeper": "keep", "logger": "log"}.get(name, name.rstrip("0123456789").replace("again", "reboot"))
+            reboot = " on_reboot=restart" if kind == "reboot" else ""
+            out = m.cmd(f"create flood name={name} vif=[] extra='flood={kind}'{reboot}", 60)
+            check("created" in out, f"{name}: {out}")
+        for name in ("hold1", "hold2"):
+            m.send(f"console {name}\r")
+            m.expect(r"flood: holds a page of \d+", 30)
+            m.leave()
+        m.expect(r"again\d: started again as domain", 60)
+        m.send("\r")
+        m.prompt()
+        out = m.cmd("create echo", 60)
+        check("created" in out, f"no new guest beside them: {out}")
+        check(any(ping(m, 1, "10.0.2.30")[0] for _ in range(20)), "the new guest is not served")
+        m.send("destroy hold1\r")
+        m.expect(r"hold2: has pages of domain \d+ mapped, which is gone: they are taken away", 60)
+        m.send("\r")
+        m.prompt()
+        check(not listed(m, "hold1"), f"a page of hold1 is still held: {m.cmd('list')}")
+        for name in names + ["echo"]:
+            if name != "hold1":
+                m.cmd(f"destroy {name}", 60)
+        left = [n for n in names + ["echo"] if listed(m, n)]
+        check(not left, f"they did not go: {left}")
+        check(restarts(m) == lives, f"restarts were {lives}, are {restarts(m)}")
+        check_free(m, before)
+
+
 if __name__ == "__main__":
     run([("abuse-flood-net", lambda: flood("net")), ("abuse-flood-store", lambda: flood("store")),
          ("abuse-flood-state", lambda: flood("state")), ("abuse-store-stands-still", store_stands_still),
-         ("abuse-holder-stands-still", holder_stands_still), ("abuse-churn", crashes_while_guests_come_and_go)])
+         ("abuse-holder-stands-still", holder_stands_still), ("abuse-churn", crashes_while_guests_come_and_go),
+         ("abuse-shares", shares)])

@@ -4,6 +4,11 @@
  *   flood=net    packets of 18 slots, to nobody, as many as the ring holds, for ever
  *   flood=store  nodes of ever new names below the state node that the back-end watches
  *   flood=state  its state goes to and fro between Connected, Closing and Closed
+ * And without a vif:
+ *   flood=keep   nodes that it writes anew between the transactions that it opens and leaves open: each keeps the old ones
+ *   flood=log    lines of one character to the core's log and to its console
+ *   flood=reboot lives for 1.2 s, then asks to be rebooted
+ *   flood=hold   grants a page to each of the next domids, maps what they grant to it, and lets go of nothing
  * Says `flood: NAME` once it began.
  */
 #include <bh.h>
@@ -11,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
+#include <xen/sched.h>
 
 #define SLOTS 18u
 
@@ -69,21 +75,84 @@ static void flood_state(void)
         xs_printf(0, path, "%d", states[i % ARRAY_SIZE(states)]);
 }
 
+static void flood_keep(void)
+{
+    static char value[1900];
+    char path[64];
+    uint32_t tx;
+
+    memset(value, 'x', sizeof(value) - 1);
+    for (unsigned round = 0; round < 12; round++) {
+        value[0] = (char)('a' + round);
+        for (unsigned i = 0; i < 200; i++) {
+            snprintf(path, sizeof(path), "/local/domain/%u/data/k%u", self.domid, i);
+            xs_write(0, path, value);
+        }
+        (void)xs_tx_start(&tx);
+    }
+    for (;;)
+        event_wait(0);
+}
+
+static void flood_log(void)
+{
+    for (;;) {
+        for (const char *p = "x\n"; *p; p++)
+            __asm__ volatile("outb %%al, $0xe9" : : "a"(*p));
+        printf("x\n");
+    }
+}
+
+static void flood_reboot(void)
+{
+    for (uint64_t end = now_ns() + 1200000000; now_ns() < end;)
+        event_wait(end);
+    domain_exit(SHUTDOWN_reboot);
+}
+
+#define NEIGHBOURS 6u
+static void flood_hold(void)
+{
+    static struct grant_map map[2 * NEIGHBOURS];
+    static bool held[2 * NEIGHBOURS];
+    char path[64];
+    uint64_t ref;
+
+    for (unsigned i = 0; i < 2 * NEIGHBOURS; i++) {
+        domid_t peer = (domid_t)(self.domid + i - NEIGHBOURS);
+        snprintf(path, sizeof(path), "/local/domain/%u/data/for-%u", self.domid, peer);
+        xs_printf(0, path, "%d", grant_give(peer, page_alloc(1), 0));
+        xs_set_perms(0, path, "r0");
+    }
+    for (;; event_wait(now_ns() + 100000000))
+        for (unsigned i = 0; i < 2 * NEIGHBOURS; i++) {
+            domid_t peer = (domid_t)(self.domid + i - NEIGHBOURS);
+            snprintf(path, sizeof(path), "/local/domain/%u/data/for-%u", peer, self.domid);
+            if (held[i] || peer == self.domid || xs_read_uint(0, path, &ref))
+                continue;
+            uint32_t r = (uint32_t)ref;
+            held[i] = grant_map(&map[i], peer, &r, 1, 0) == 0;
+            if (held[i])
+                printf("flood: holds a page of %u\n", peer);
+        }
+}
+
 int main(void)
 {
-    static const struct { const char *name; void (*fn)(void); } floods[] = {
-        {"net", flood_net}, {"store", flood_store}, {"state", flood_state},
+    static const struct { const char *name; void (*fn)(void); bool vif; } floods[] = {
+        {"net", flood_net, true},    {"store", flood_store, true},   {"state", flood_state, true}, {"keep", flood_keep, false},
+        {"log", flood_log, false},   {"reboot", flood_reboot, false}, {"hold", flood_hold, false},
     };
     char word[16] = "";
 
     cmdline_get("flood", word, sizeof(word));
-    if (netfront_open(&nf, 0, on_frame, NULL))
-        bh_panic("no vif 0: %d", xs_error);
-    while (!nf.connected)
-        event_wait(0);
     for (unsigned i = 0; i < ARRAY_SIZE(floods); i++) {
         if (strcmp(floods[i].name, word))
             continue;
+        if (floods[i].vif && netfront_open(&nf, 0, on_frame, NULL))
+            bh_panic("no vif 0: %d", xs_error);
+        while (floods[i].vif && !nf.connected)
+            event_wait(0);
         printf("flood: %s\n", word);
         floods[i].fn();
     }

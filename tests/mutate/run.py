@@ -20,7 +20,7 @@ def parse(path):
     with open(path, encoding="utf-8") as f:
         text = f.read()
     tests = re.search(r"^test: *(.+)$", text, re.M)
-    blocks = re.findall(r"^file: *(\S+)\n(?:test:.*\n)?--- old\n(.*?)^--- new\n(.*?)(?=^file: |\Z)", text, re.M | re.S)
+    blocks = re.findall(r"^file: *(\S+)\n(?:test:[^\n]*\n)?--- old\n(.*?)^--- new\n(.*?)(?=^file: |\Z)", text, re.M | re.S)
     if not tests or not blocks:
         raise ValueError("no test: line or no file: block")
     return tests.group(1).split(), blocks

@@ -24,7 +24,7 @@ struct cpu {
     uint64_t slice_start_ns;     /* when `current` was put on */
     struct spinlock timer_lock;
     struct list timers;          /* t: struct timer, sorted by expiry */
-    struct timer *timer_running; /* t: whose function runs now */
+    struct timer *timer_running; /* whose function runs here now */
     uint64_t timer_armed_ns;     /* expiry programmed into the local APIC, 0 = none */
     void *virt;                  /* vendor state (VMCB host save area, ASID generation) */
     void *tss;

@@ -127,7 +127,6 @@ void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
 /* --- faults ----------------------------------------------------------------------------------------------------- */
 
 static struct timer watch_timer;
-static struct spinlock watch_lock = SPINLOCK_INIT; /* arming it: its own function and an assignment on another CPU both do */
 static struct spinlock report_lock = SPINLOCK_INIT; /* window_start, reported, dropped */
 static uint64_t window_start;
 static unsigned reported, dropped;
@@ -178,28 +177,20 @@ void iommu_irq_fault(uint16_t requester, uint64_t addr)
         iommu_fault(requester, true, addr, "interrupt");
 }
 
-static void arm_watch(void)
-{
-    spin_lock(&watch_lock);
-    timer_set(&watch_timer, now_ns() + WATCH_NS);
-    spin_unlock(&watch_lock);
-}
-
 static void watch(struct timer *t)
 {
-    (void)t;
     bool any = false;
 
     iommu_ops->poll_faults();
     for (struct pci_dev *p = pci_devices; p && !any; p = p->next)
         any = READ_ONCE(p->state) == BH_PCI_ASSIGNED;
     if (any)
-        arm_watch();
+        timer_set(t, now_ns() + WATCH_NS);
 }
 
 void iommu_watch(void)
 {
     if (!watch_timer.fn)
         timer_setup(&watch_timer, watch);
-    arm_watch();
+    timer_set(&watch_timer, now_ns() + WATCH_NS);
 }

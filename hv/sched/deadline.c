@@ -18,14 +18,6 @@
 
 static struct vcpu *vcpu0(struct domain *d) { return d->vcpu[0]; }
 
-/* Two CPUs must not arm one timer at once; timer_set alone does not see to that. */
-static void arm(struct domain *d, struct timer *t, uint64_t when)
-{
-    spin_lock(&d->watch_lock);
-    timer_set(t, when);
-    spin_unlock(&d->watch_lock);
-}
-
 static bool suspicious(struct domain *d)
 {
     struct vcpu *v = vcpu0(d);
@@ -51,7 +43,7 @@ static void deadline_look(struct timer *t)
         domain_crash(d, vcpu0(d), BH_CAUSE_DEADLINE, "missed its deadline of %lu ms", (unsigned long)ms);
         return;
     }
-    arm(d, t, now_ns() + ms * NS_PER_MS / LOOKS);
+    timer_set(t, now_ns() + ms * NS_PER_MS / LOOKS);
 }
 
 void deadline_kick(struct domain *d, uint64_t ms)
@@ -63,7 +55,7 @@ void deadline_kick(struct domain *d, uint64_t ms)
         return; /* the timer runs already */
     d->deadline_ms = ms;
     if (ms)
-        arm(d, &d->deadline_timer, now_ns() + ms * NS_PER_MS / LOOKS);
+        timer_set(&d->deadline_timer, now_ns() + ms * NS_PER_MS / LOOKS);
     else
         timer_cancel(&d->deadline_timer);
 }
@@ -141,12 +133,12 @@ static void inject_fire(struct timer *t)
     if (v->running) {
         d->inject = INJECT_NOW;
         vcpu_kick(v);
-        arm(d, t, now_ns() + NS_PER_MS); /* if it blocks before its CPU has seen that */
+        timer_set(t, now_ns() + NS_PER_MS); /* if it blocks before its CPU has seen that */
     } else if (now_ns() >= d->inject_until) {
         inject_do(d, v);
     } else {
         d->inject = INJECT_ARMED;
-        arm(d, t, d->inject_until);
+        timer_set(t, d->inject_until);
     }
 }
 
@@ -154,7 +146,7 @@ void sched_inject_crash(struct domain *d)
 {
     d->inject = INJECT_SOON;
     d->inject_until = now_ns() + INJECT_LATEST;
-    arm(d, &d->inject_timer, now_ns() + random_u64() % INJECT_WITHIN);
+    timer_set(&d->inject_timer, now_ns() + random_u64() % INJECT_WITHIN);
 }
 
 void sched_inject_entry(struct vcpu *v)
@@ -164,7 +156,7 @@ void sched_inject_entry(struct vcpu *v)
         inject_do(d, v);
     } else if (d->inject == INJECT_ARMED) {
         d->inject = INJECT_SOON;
-        arm(d, &d->inject_timer, now_ns() + random_u64() % INJECT_BURST);
+        timer_set(&d->inject_timer, now_ns() + random_u64() % INJECT_BURST);
     }
 }
 

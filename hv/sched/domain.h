@@ -76,7 +76,7 @@ struct domain {
     uint64_t deadline_cpu_ns;       /* CPU time at the last kick */
     uint32_t deadline_ticks;        /* a: quarters of the deadline that passed without a kick but with an event pending */
     struct timer watchdog[2];       /* SCHEDOP_watchdog */
-    struct spinlock watch_lock;     /* arming of deadline_timer, watchdog[] and inject_timer: any CPU may */
+    struct spinlock watch_lock;     /* which of watchdog[] is in use */
 
     struct timer inject_timer;      /* BH_CRASH_INJECT */
     volatile uint32_t inject;       /* a: enum inject_state of sched/deadline.c */

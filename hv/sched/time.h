@@ -3,6 +3,7 @@
  * per-CPU one-shot timers on the local APIC timer. */
 #pragma once
 #include "lib/list.h"
+#include "lib/lock.h"
 #include "lib/types.h"
 
 void time_init(void);              /* boot CPU: calibrates against HPET, else ACPI PM timer, else PIT */
@@ -19,14 +20,17 @@ void pvclock_scale(uint64_t khz, uint32_t *mul, int8_t *shift);
 
 struct cpu;
 struct timer {
-    struct list node;
-    uint64_t expires;              /* ns */
+    struct list node;              /* timer_lock of `cpu` */
+    uint64_t expires;              /* ns; timer_lock of `cpu` */
     void (*fn)(struct timer *t);   /* on the CPU it was armed on, interrupts off, no locks held */
-    struct cpu *cpu;               /* armed on, or NULL */
+    struct cpu *cpu;               /* armed on, or NULL: changes under its timer_lock; to a CPU only under `lock`, too */
+    struct spinlock lock;          /* who arms or cancels; outside timer_lock */
+    uint32_t running;              /* atomic: CPUs that are in fn (armed again meanwhile, it can fire on another) */
 };
 void timer_setup(struct timer *t, void (*fn)(struct timer *));
-void timer_set(struct timer *t, uint64_t expires_ns); /* (re)arms on this CPU, moving it if needed */
-void timer_cancel(struct timer *t);  /* any CPU; returns when fn is not running (unless called by fn) */
+void timer_set(struct timer *t, uint64_t expires_ns); /* (re)arms on this CPU, moving it if needed; any CPU at any time */
+/* Any CPU, no lock held that fn takes. Returns when t is armed nowhere and fn runs on no CPU (but this, if fn calls it). */
+void timer_cancel(struct timer *t);
 void timer_run(void);                /* from the run loop and the timer interrupt's tail: fires what is due */
 void timer_program(void);            /* sets the local APIC timer to the earliest expiry of this CPU */
 uint64_t random_u64(void);           /* RDRAND or mixed TSC: for injection delays, never for secrets */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: hv/pci/amdvi_pt.c hv/pci/ivrs.c hv/pci/iommu.c
 /* AMD-Vi's tables: what a device can reach is exactly the owner's RAM; the IVRS parser survives any bytes. */
-#include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -43,18 +41,6 @@ mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
 struct pci_dev *pci_find(uint32_t sbdf) { return sbdf == nic.sbdf ? &nic : NULL; }
 bool pci_is_platform_core(const struct pci_dev *p) { return false; }
 bool amdvi_init(const void *t) { return true; }
-static struct timer *watch_timer;
-static unsigned arming, arming_at_once; /* atomic */
-void timer_setup(struct timer *t, void (*fn)(struct timer *)) { t->fn = fn; watch_timer = t; }
-void timer_set(struct timer *t, uint64_t ns)
-{
-    if (__atomic_add_fetch(&arming, 1, __ATOMIC_SEQ_CST) > 1)
-        __atomic_store_n(&arming_at_once, 1, __ATOMIC_SEQ_CST);
-    sched_yield(); /* a second one has its chance */
-    t->expires = ns;
-    __atomic_sub_fetch(&arming, 1, __ATOMIC_SEQ_CST);
-}
-
 /* core_alloc fails on demand */
 void *core_alloc(unsigned order)
 {
@@ -236,31 +222,6 @@ static void balloon_flushes_before_it_puts(void **s)
     iommu_ops->clear(d->iommu);
     assert_int_equal(total_refs(), 0);
     iommu_domain_free(d->iommu);
-}
-
-static void *assign_all_the_time(void *arg)
-{
-    for (unsigned i = 0; i < 2000; i++)
-        iommu_watch();
-    return arg;
-}
-
-/* A device is assigned on one CPU while the watch's function runs on another: a timer is armed by one of them at a time. */
-static void watch_is_armed_by_one_at_a_time(void **s)
-{
-    pthread_t t;
-
-    iommu_ops = &amdvi_ops;
-    pci_devices = &nic;
-    nic.state = BH_PCI_ASSIGNED;
-    iommu_watch();
-    assert_int_equal(pthread_create(&t, NULL, assign_all_the_time, NULL), 0);
-    for (unsigned i = 0; i < 2000; i++)
-        watch_timer->fn(watch_timer);
-    assert_int_equal(pthread_join(t, NULL), 0);
-    assert_int_equal(arming_at_once, 0);
-    nic.state = BH_PCI_ASSIGNABLE;
-    pci_devices = NULL;
 }
 
 static void map_refuses(void **s)
@@ -479,8 +440,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocked_entries), cmocka_unit_test(attached_entry),
-        cmocka_unit_test(fill_maps_exactly_the_ram), cmocka_unit_test(balloon_flushes_before_it_puts),
-        cmocka_unit_test(watch_is_armed_by_one_at_a_time), cmocka_unit_test(map_refuses), cmocka_unit_test(fill_without_memory), cmocka_unit_test(irt_entry),
+        cmocka_unit_test(fill_maps_exactly_the_ram), cmocka_unit_test(balloon_flushes_before_it_puts), cmocka_unit_test(map_refuses), cmocka_unit_test(fill_without_memory), cmocka_unit_test(irt_entry),
         cmocka_unit_test(faults_are_counted_and_rationed), cmocka_unit_test(ivrs_as_qemu_makes_it),
         cmocka_unit_test(ivrs_ranges_aliases_and_unity), cmocka_unit_test(ivrs_newest_type_only),
         cmocka_unit_test(ivrs_refuses_garbage), cmocka_unit_test(ivrs_any_bytes),

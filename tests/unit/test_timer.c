@@ -129,6 +129,22 @@ static void far_away_is_not_in_the_past(void **state)
     assert_int_equal(programmed, 1000);
 }
 
+/* A guest may ask for a time of 0: it is due, not a sign that there is none. */
+static void a_time_of_0_does_not_hide_others(void **state)
+{
+    (void)state;
+    tsc = 5000;
+    timer_set(&t[0], 0);
+    assert_int_equal(programmed, 1);
+    this_cpu()->timer_armed_ns = 0;
+    programmed = 0;
+    timer_set(&t[1], 6000);
+    timer_program();
+    assert_int_equal(programmed, 1);
+    timer_run();
+    assert_int_equal(fired[0], 1);
+}
+
 static void pvclock_is_precise(void **state)
 {
     (void)state;
@@ -151,7 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(fire_in_order, setup), cmocka_unit_test_setup(move_cancel_rearm, setup),
         cmocka_unit_test_setup(periodic_from_its_own_function, setup), cmocka_unit_test_setup(pvclock_is_precise, setup),
-        cmocka_unit_test_setup(far_away_is_not_in_the_past, setup),
+        cmocka_unit_test_setup(far_away_is_not_in_the_past, setup), cmocka_unit_test_setup(a_time_of_0_does_not_hide_others, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

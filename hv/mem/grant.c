@@ -54,6 +54,9 @@ void grant_free(struct domain *d)
             kfree(g->active[i], ACTIVE_BYTES);
         g->active[i] = NULL;
     }
+    if (g->blank)
+        core_free(g->blank, 0);
+    g->blank = NULL;
     for (unsigned i = 0; i < ARRAY_SIZE(g->maptrack); i++) {
         if (g->maptrack[i])
             core_free(g->maptrack[i], 0);
@@ -78,69 +81,101 @@ int grant_frame_mfn(struct domain *d, uint32_t idx, mfn_t *m)
     return rc;
 }
 
-grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref)
+/* True for a reference within the table; it is then safe as an index, also where the CPU takes the check for passed. */
+static bool ref_clamp(const struct domain *d, uint32_t *ref)
 {
     uint64_t n = (uint64_t)__atomic_load_n(&d->grant.nr_frames, __ATOMIC_ACQUIRE) * GRANT_PER_FRAME;
 
-    if (ref >= n)
-        return NULL;
-    ref = (uint32_t)clamp_nospec(ref, n);
+    if (*ref >= n)
+        return false;
+    *ref = (uint32_t)clamp_nospec(*ref, n);
+    return true;
+}
+
+static grant_entry_v1_t *entry_at(struct domain *d, uint32_t ref)
+{
     return &d->grant.shared[ref / GRANT_PER_FRAME][ref % GRANT_PER_FRAME];
 }
+
+/* The entry's record if there is one; the reference is clamped. */
+static struct grant_active *record_at(struct domain *d, uint32_t ref)
+{
+    struct grant_active *chunk = __atomic_load_n(&d->grant.active[ref / ACTIVE_PER_CHUNK], __ATOMIC_SEQ_CST);
+
+    return chunk ? &chunk[ref % ACTIVE_PER_CHUNK] : NULL;
+}
+
+grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref) { return ref_clamp(d, &ref) ? entry_at(d, ref) : NULL; }
 
 struct grant_active *grant_active(struct domain *d, uint32_t ref)
 {
     struct grant_table *g = &d->grant;
 
-    if (!grant_entry(d, ref))
+    if (!ref_clamp(d, &ref))
         return NULL;
-    struct grant_active **slot = &g->active[clamp_nospec(ref / ACTIVE_PER_CHUNK, ARRAY_SIZE(g->active))];
-    struct grant_active *chunk = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
-    if (!chunk) {
-        spin_lock(&g->lock);
-        chunk = *slot;
-        if (!chunk) {
-            chunk = kmalloc(ACTIVE_BYTES);
-            if (chunk)
-                __atomic_store_n(slot, chunk, __ATOMIC_RELEASE);
-        }
-        spin_unlock(&g->lock);
+    struct grant_active *a = record_at(d, ref);
+    if (a)
+        return a;
+    spin_lock(&g->lock);
+    struct grant_active **chunk = &g->active[ref / ACTIVE_PER_CHUNK];
+    if (!*chunk) {
+        struct grant_active *fresh = kmalloc(ACTIVE_BYTES);
+        if (fresh)
+            __atomic_store_n(chunk, fresh, __ATOMIC_SEQ_CST);
     }
-    return chunk ? &chunk[ref % ACTIVE_PER_CHUNK] : NULL;
+    spin_unlock(&g->lock);
+    return record_at(d, ref);
+}
+
+/* An entry is one word, whoever reads or writes it: flags, domid and frame belong together. */
+static uint64_t entry_word(grant_entry_v1_t e)
+{
+    uint64_t w;
+
+    memcpy(&w, &e, sizeof w);
+    return w;
+}
+
+static grant_entry_v1_t word_entry(uint64_t w)
+{
+    grant_entry_v1_t e;
+
+    memcpy(&e, &w, sizeof e);
+    return e;
 }
 
 void grant_seed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
 {
-    grant_entry_v1_t *e = grant_entry(d, ref);
+    grant_entry_v1_t *e = grant_entry(d, ref), now = { .flags = GTF_permit_access, .domid = to, .frame = (uint32_t)gfn };
 
-    if (!e)
-        return;
-    e->domid = to;
-    e->frame = (uint32_t)gfn;
-    __atomic_store_n(&e->flags, (uint16_t)GTF_permit_access, __ATOMIC_RELEASE);
+    if (e)
+        __atomic_store_n((uint64_t *)e, entry_word(now), __ATOMIC_SEQ_CST);
 }
 
-void grant_revoke(struct domain *d, uint32_t keep)
+/* A pin makes the record before it marks the entry, and we clear the entry before we look for a record (both in full order), so
+ * either it finds the entry cleared, or we wait for it under the record's lock. Further pins of a pinned entry do not read it
+ * again: `stale` stops them. */
+static void revoke_one(struct domain *d, uint32_t ref)
 {
-    uint32_t n = d->grant.nr_frames * GRANT_PER_FRAME;
+    uint64_t *e = (uint64_t *)entry_at(d, ref);
 
-    for (uint32_t ref = keep; ref < n; ref++) {
-        uint64_t *e = (uint64_t *)&d->grant.shared[ref / GRANT_PER_FRAME][ref % GRANT_PER_FRAME];
-        if (READ_ONCE(*e))
-            __atomic_store_n(e, 0, __ATOMIC_SEQ_CST);
-    }
-    /* Further pins of a pinned entry do not read it again, so they are stopped here. */
-    for (uint32_t ref = keep; ref < n; ref++) {
-        struct grant_active *chunk = __atomic_load_n(&d->grant.active[ref / ACTIVE_PER_CHUNK], __ATOMIC_ACQUIRE);
-        if (!chunk) {
-            ref |= ACTIVE_PER_CHUNK - 1;
-            continue;
-        }
-        struct grant_active *a = &chunk[ref % ACTIVE_PER_CHUNK];
-        spin_lock(&a->lock);
-        a->stale = a->pins_ro || a->pins_rw;
-        spin_unlock(&a->lock);
-    }
+    if (READ_ONCE(*e))
+        __atomic_store_n(e, 0, __ATOMIC_SEQ_CST);
+    struct grant_active *a = record_at(d, ref);
+    if (!a)
+        return;
+    spin_lock(&a->lock);
+    a->stale = a->pins_ro || a->pins_rw;
+    spin_unlock(&a->lock);
+}
+
+bool grant_revoke(struct domain *d, uint64_t *ref, unsigned *budget)
+{
+    uint64_t n = (uint64_t)d->grant.nr_frames * GRANT_PER_FRAME;
+
+    for (; *ref < n && *budget; ++*ref, --*budget)
+        revoke_one(d, (uint32_t)*ref);
+    return *ref >= n;
 }
 
 void grant_reseed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
@@ -158,28 +193,27 @@ void grant_reseed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
     grant_entry_v1_t e = { .flags = GTF_permit_access, .domid = to, .frame = (uint32_t)gfn };
     if (!a->stale && (a->pins_ro || a->pins_rw))
         e.flags |= (uint16_t)(GTF_reading | (a->pins_rw ? GTF_writing : 0));
-    uint64_t word;
-    memcpy(&word, &e, sizeof word);
-    __atomic_store_n((uint64_t *)grant_entry(d, ref), word, __ATOMIC_SEQ_CST);
+    __atomic_store_n((uint64_t *)grant_entry(d, ref), entry_word(e), __ATOMIC_SEQ_CST);
     spin_unlock(&a->lock);
 }
 
 /* --- pins --------------------------------------------------------------------------------------------- */
-/* Marks the entry in use if it grants `ld` what it wants. Flags and domid are one word, so they are checked and marked in
- * one step; a granter that keeps changing them gets an error, not a loop. */
-static int16_t entry_mark(grant_entry_v1_t *e, domid_t ld, bool ro)
+/* Marks the entry in use if it grants `ld` what it wants, and says which frame it names. All of it is one word, checked and
+ * marked in one step; a granter that keeps changing it gets an error, not a loop. */
+static int16_t entry_mark(grant_entry_v1_t *e, domid_t ld, bool ro, uint32_t *frame)
 {
-    uint32_t *word = (uint32_t *)e;
-    uint32_t old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    uint64_t *word = (uint64_t *)e, old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
 
     for (unsigned tries = 0; tries < 8; tries++) {
-        uint16_t flags = (uint16_t)old;
-        if ((flags & GTF_type_mask) != GTF_permit_access || (flags & GTF_sub_page) || old >> 16 != ld ||
-            (!ro && (flags & GTF_readonly)))
+        grant_entry_v1_t now = word_entry(old);
+        if ((now.flags & GTF_type_mask) != GTF_permit_access || (now.flags & GTF_sub_page) || now.domid != ld ||
+            (!ro && (now.flags & GTF_readonly)))
             return GNTST_general_error;
-        uint32_t want = old | GTF_reading | (ro ? 0 : GTF_writing);
-        if (__atomic_compare_exchange_n(word, &old, want, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
+        now.flags |= (uint16_t)(GTF_reading | (ro ? 0 : GTF_writing));
+        if (__atomic_compare_exchange_n(word, &old, entry_word(now), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+            *frame = now.frame;
             return GNTST_okay;
+        }
     }
     return GNTST_general_error;
 }
@@ -193,16 +227,15 @@ static void entry_unmark(grant_entry_v1_t *e, const struct grant_active *a)
 }
 
 /* The frame behind the entry, with a reference: RAM that the granter owns and nothing else; if immutable, to read only. */
-static int16_t entry_frame(struct domain *rd, const grant_entry_v1_t *e, bool ro, mfn_t *m, bool *immutable)
+static int16_t entry_frame(struct domain *rd, uint32_t frame, bool ro, mfn_t *m, bool *immutable)
 {
     enum p2m_type t = P2M_NONE;
-    gfn_t g = GFN(READ_ONCE(e->frame));
 
-    *m = p2m_get(rd, g, &t);
+    *m = p2m_get(rd, GFN(frame), &t);
     if (m->v == INVALID_MFN.v)
         return GNTST_bad_page;
     *immutable = t == P2M_RAM_IMMUTABLE;
-    if (t == P2M_RAM || (*immutable && ro && !domain_is_table(rd, g.v)))
+    if (t == P2M_RAM || (*immutable && ro && !domain_is_table(rd, frame)))
         return GNTST_okay;
     if (p2m_counted(t))
         frame_put(*m);
@@ -213,17 +246,18 @@ static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry
 {
     bool pinned = a->pins_ro || a->pins_rw;
     int16_t st = GNTST_okay;
+    uint32_t frame = 0;
 
     if (pinned && (a->domid != ld || a->stale || (a->immutable && !ro)))
         return GNTST_general_error;
     if (!pinned || (!ro && !a->pins_rw))
-        st = entry_mark(e, ld, ro);
+        st = entry_mark(e, ld, ro, &frame);
     if (st != GNTST_okay)
         return st;
     if (pinned) {
         frame_get_held(a->mfn);
     } else {
-        st = entry_frame(rd, e, ro, &a->mfn, &a->immutable);
+        st = entry_frame(rd, frame, ro, &a->mfn, &a->immutable);
         if (st != GNTST_okay) {
             entry_unmark(e, a);
             return st;
@@ -239,12 +273,11 @@ static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry
 
 int16_t grant_pin(struct domain *rd, uint32_t ref, domid_t ld, bool ro, mfn_t *m)
 {
-    grant_entry_v1_t *e = grant_entry(rd, ref);
-
-    if (!e)
+    if (!ref_clamp(rd, &ref))
         return GNTST_bad_gntref;
-    if ((READ_ONCE(e->flags) & GTF_type_mask) == GTF_invalid && !rd->grant.active[ref / ACTIVE_PER_CHUNK])
-        return GNTST_general_error; /* no memory for refs that were never granted */
+    grant_entry_v1_t *e = entry_at(rd, ref);
+    if (!record_at(rd, ref) && (READ_ONCE(e->flags) & GTF_type_mask) == GTF_invalid)
+        return GNTST_general_error; /* no memory for references that were never granted */
     struct grant_active *a = grant_active(rd, ref);
     if (!a)
         return GNTST_no_space;
@@ -275,49 +308,47 @@ void grant_unpin(struct domain *rd, uint32_t ref, bool ro)
     spin_unlock(&a->lock);
 }
 
-bool grant_idle(struct domain *d, uint32_t keep)
+/* --- who has what pinned ----------------------------------------------------------------------------- */
+enum found { NO_PIN, A_PIN, MORE }; /* MORE: the budget is spent */
+
+/* The first pinned record from *ref on, of those below `keep` only a stale one. */
+static enum found find_pin(struct domain *d, uint32_t keep, uint64_t *ref, unsigned *budget, domid_t *who)
 {
-    for (uint32_t c = 0; c < ARRAY_SIZE(d->grant.active); c++) {
-        struct grant_active *chunk = __atomic_load_n(&d->grant.active[c], __ATOMIC_ACQUIRE);
-        for (uint32_t i = 0; chunk && i < ACTIVE_PER_CHUNK; i++) {
-            spin_lock(&chunk[i].lock); /* waits for the end of a grant_unpin */
-            bool busy = (chunk[i].pins_ro || chunk[i].pins_rw) &&
-                        (c * ACTIVE_PER_CHUNK + i >= keep || chunk[i].stale);
-            spin_unlock(&chunk[i].lock);
-            if (busy)
-                return false;
+    uint64_t n = (uint64_t)d->grant.nr_frames * GRANT_PER_FRAME;
+
+    for (; *ref < n; --*budget) {
+        if (!*budget)
+            return MORE;
+        struct grant_active *a = record_at(d, (uint32_t)*ref);
+        if (!a) {
+            *ref = (*ref | (ACTIVE_PER_CHUNK - 1)) + 1;
+            continue;
         }
+        spin_lock(&a->lock); /* waits for the end of a grant_unpin */
+        bool pinned = (a->pins_ro || a->pins_rw) && (*ref >= keep || a->stale);
+        *who = a->domid;
+        spin_unlock(&a->lock);
+        if (pinned)
+            return A_PIN;
+        ++*ref;
     }
-    return true;
+    return NO_PIN;
+}
+
+bool grant_idle(struct domain *d, uint32_t keep, uint64_t *ref, unsigned *budget)
+{
+    domid_t who;
+
+    return find_pin(d, keep, ref, budget, &who) == NO_PIN;
 }
 
 bool grant_holder(struct domain *d, domid_t *holder, unsigned budget)
 {
-    struct grant_table *g = &d->grant;
-    uint32_t ref = READ_ONCE(g->unpinned);
+    uint64_t ref = READ_ONCE(d->grant.unpinned);
+    enum found f = find_pin(d, 0, &ref, &budget, holder);
 
-    for (; ref < ARRAY_SIZE(g->active) * ACTIVE_PER_CHUNK; budget--) {
-        if (!budget) {
-            WRITE_ONCE(g->unpinned, ref);
-            return false;
-        }
-        struct grant_active *chunk = __atomic_load_n(&g->active[ref / ACTIVE_PER_CHUNK], __ATOMIC_ACQUIRE);
-        if (!chunk) {
-            ref = (ref | (ACTIVE_PER_CHUNK - 1)) + 1;
-            continue;
-        }
-        struct grant_active *a = &chunk[ref % ACTIVE_PER_CHUNK];
-        spin_lock(&a->lock);
-        bool pinned = a->pins_ro || a->pins_rw;
-        *holder = a->domid;
-        spin_unlock(&a->lock);
-        if (pinned) {
-            WRITE_ONCE(g->unpinned, ref);
-            return true;
-        }
-        ref++;
-    }
-    WRITE_ONCE(g->unpinned, ref);
-    *holder = BH_DOMID_NONE;
-    return true;
+    WRITE_ONCE(d->grant.unpinned, (uint32_t)ref);
+    if (f != A_PIN)
+        *holder = BH_DOMID_NONE;
+    return f != MORE;
 }

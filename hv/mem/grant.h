@@ -50,6 +50,7 @@ struct grant_table {
     struct maptrack *maptrack[256]; /* pages of maptrack records, on demand: bounded */
     uint32_t nr_maptrack;           /* handles made so far */
     uint64_t free_handle;           /* first free one, MAPTRACK_NONE if none */
+    void *blank;                    /* page of the core under all writable mappings that were detached; made with the first handle */
     uint32_t unpinned;              /* grant_holder: no record below this one is pinned any more */
 };
 
@@ -64,11 +65,12 @@ void grant_copy_one(struct gnttab_copy *op);
 /* Fence: unmaps everything d has mapped (drops its pins, clears GTF flags with the last); true when done. */
 bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget);
 /* Fence: clears d's entries but 0 and 1, then gives every foreign mapping of d's frames (those two aside) a frame of the
- * core instead: the common zero frame for read-only ones, a zeroed page of its own for writable ones. Handles stay valid.
- * True when done. */
+ * core instead: the common zero frame for read-only ones, the mapper's blank page for writable ones. Handles stay valid. Every entry,
+ * record, handle and domain looked at counts in the budget. True when done. */
 bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget);
-/* Destroy: clears every entry, so that nothing more is mapped or copied; what is mapped stays until its holder unmaps. */
-void grant_revoke(struct domain *d, uint32_t keep);
+/* Clears the entries from *ref on, so that nothing more is mapped or copied by them; what is mapped stays until its holder unmaps.
+ * The domain does not run. Counts every entry in the budget; true at the end of the table. */
+bool grant_revoke(struct domain *d, uint64_t *ref, unsigned *budget);
 
 /* Of a destroyed domain: who has one of its frames pinned, BH_DOMID_NONE if nobody. False: not found within `budget` records, call
  * again; pins of a destroyed domain only go, so what was looked at is not looked at again. */
@@ -84,7 +86,9 @@ int16_t grant_pin(struct domain *rd, uint32_t ref, domid_t ld, bool ro, mfn_t *m
 void grant_unpin(struct domain *rd, uint32_t ref, bool ro);
 struct grant_active *grant_active(struct domain *d, uint32_t ref); /* NULL: no such entry, or no memory */
 grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref);     /* NULL: no such entry */
-bool grant_idle(struct domain *d, uint32_t keep);  /* no entry from `keep` on is pinned, and none that is stale */
+/* After a revoke, whose pins only go: no entry from `keep` on is pinned, and none that is stale. False: at *ref one is (call again: copies
+ * end by themselves), or the budget is spent. */
+bool grant_idle(struct domain *d, uint32_t keep, uint64_t *ref, unsigned *budget);
 /* The slot's entries as SETUP_RINGS made them, whatever the instance wrote there; what was pinned by other means is stale. */
 void grant_reseed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn);
 void grant_map_one(struct domain *ld, struct gnttab_map_grant_ref *op);

@@ -6,11 +6,13 @@
  * or not at all. Removal: leaf cleared under the lock (MT_CLEARING), one flush per batch, then the pins.
  */
 #include "lib/print.h"
+#include "lib/string.h"
 #include "mem/frame.h"
 #include "mem/grant.h"
 #include "mem/npt.h"
 #include "sched/domain.h"
 
+#define COST_NEXT      32u   /* of finding the next domain: a walk through a list */
 #define GUEST_MAPPINGS 8192u /* a plain guest's limit; others: what the table holds */
 
 static struct maptrack *track(struct domain *d, uint32_t handle)
@@ -33,7 +35,7 @@ static int16_t handle_alloc(struct domain *d, uint32_t *handle)
         g->free_handle = track(d, *handle)->gfn;
         return GNTST_okay;
     }
-    if (g->nr_maptrack >= limit)
+    if (g->nr_maptrack >= limit || (!g->blank && !(g->blank = core_alloc(0))))
         return GNTST_no_space;
     struct maptrack **page = &g->maptrack[g->nr_maptrack / MAPTRACK_PER_PAGE];
     if (!*page && !(*page = core_alloc(0)))
@@ -199,20 +201,19 @@ bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget)
 }
 
 /* --- a restarted granter --------------------------------------------------------------------------------- */
-/* Puts a frame of the core under the mapping. A writable one gets a page of its own, so that two mappers never share
- * memory through a dead domain; without memory for that it shows zeroes and does not take writes. */
+/* Puts a frame of the core under the mapping: no memory is needed for that, and its holder may go on writing. Two mappers never share
+ * one to write, so nothing passes between them through a dead domain; one mapper's detached mappings are all the same page. */
 static void detach(struct domain *m, struct maptrack *mt)
 {
-    enum p2m_type t = mt->flags & MT_RO ? P2M_GRANT_RO : P2M_GRANT_RW;
-    void *page = t == P2M_GRANT_RW ? core_alloc(0) : NULL;
-    mfn_t now = page ? virt_to_mfn(page) : zero_mfn, old;
+    bool ro = mt->flags & MT_RO;
+    mfn_t now = ro ? zero_mfn : virt_to_mfn(m->grant.blank), old;
 
-    if (!page) {
-        frame_get_held(zero_mfn);
-        t = P2M_GRANT_RO;
-    }
+    if (!ro)
+        memset(m->grant.blank, 0, PAGE_SIZE);
+    frame_get_held(now);
     mt->flags |= MT_DETACHED;
-    if (p2m_replace(m, GFN(mt->gfn), now, t, &old))
+    mt->domid = BH_DOMID_NONE;
+    if (p2m_replace(m, GFN(mt->gfn), now, ro ? P2M_GRANT_RO : P2M_GRANT_RW, &old))
         frame_put(now);
 }
 
@@ -252,36 +253,49 @@ bool grant_reclaim(struct domain *d, struct domain *m, uint64_t *handle, unsigne
     return end;
 }
 
-/* Cursor: bit 63 entries are cleared; bits 32..47 mapper's domid, 0..31 its handle; bit 62 all mappers were seen. */
+/* All mappers; *at: the domid from which on, << 32, and its first handle. */
+static bool redirect_all(struct domain *d, uint64_t *at, unsigned *budget)
+{
+    while (*budget) {
+        domid_t from = (domid_t)(*at >> 32);
+        struct domain *m = domain_get_next(from);
+        if (!m)
+            return true;
+        uint32_t handle = m->id == from ? (uint32_t)*at : 0;
+        bool end = redirect_some(d, m, &handle, budget);
+        *at = end ? (uint64_t)(m->id + 1) << 32 : (uint64_t)m->id << 32 | handle;
+        domain_put(m);
+        *budget -= MIN(*budget, COST_NEXT);
+    }
+    return false;
+}
+
+/* Cursor: bits 62..63 say what is done now, below them how far. */
 bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget)
 {
-    const uint64_t cleared = 1ull << 63, scanned = 1ull << 62;
+    enum { REVOKE, MAPPERS, PINS };
+    uint64_t phase = *cursor >> 62, at = *cursor & ((1ull << 62) - 1);
     uint32_t slots = d->rings ? 2 : 0;
+    bool done = false;
 
-    if (!(*cursor & cleared)) {
-        grant_revoke(d, slots);
-        if (slots) {
-            grant_reseed(d, 0, d->console_domid, d->console_gfn);
-            grant_reseed(d, 1, d->store_domid, d->store_gfn);
+    if (phase == REVOKE) {
+        at = MAX(at, (uint64_t)slots);
+        if (grant_revoke(d, &at, &budget)) {
+            if (slots) {
+                grant_reseed(d, 0, d->console_domid, d->console_gfn);
+                grant_reseed(d, 1, d->store_domid, d->store_gfn);
+            }
+            phase = MAPPERS;
+            at = 0;
         }
-        *cursor = cleared;
     }
-    while (!(*cursor & scanned)) {
-        uint32_t handle = (uint32_t)*cursor;
-        domid_t from = (domid_t)(*cursor >> 32);
-        struct domain *m = domain_get_next(from);
-        if (!m) {
-            *cursor |= scanned;
-            break;
-        }
-        if (m->id != from)
-            handle = 0;
-        bool end = redirect_some(d, m, &handle, &budget);
-        *cursor = cleared | (end ? (uint64_t)(m->id + 1) << 32 : (uint64_t)m->id << 32 | handle);
-        domain_put(m);
-        if (!end && !budget)
-            return false;
+    if (phase == MAPPERS && redirect_all(d, &at, &budget)) {
+        phase = PINS;
+        at = 0;
     }
     /* Copies and unmaps on other CPUs that were past the entry before it was cleared: they end by themselves. */
-    return grant_idle(d, slots);
+    if (phase == PINS)
+        done = grant_idle(d, slots, &at, &budget);
+    *cursor = phase << 62 | at;
+    return done;
 }

@@ -387,9 +387,9 @@ static int stage_close(struct domain *d, uint64_t *cursor)
 
 static int stage_revoke(struct domain *d, uint64_t *cursor)
 {
-    (void)cursor;
-    grant_revoke(d, 0);
-    return 0;
+    unsigned budget = 4 * BUDGET;
+
+    return grant_revoke(d, cursor, &budget) ? 0 : HC_AGAIN;
 }
 
 static int stage_free(struct domain *d, uint64_t *cursor)

@@ -388,7 +388,8 @@ static void test_redirect_hostile(void **s)
     assert_int_equal(map(m, g->id, 1, WIN, RO, &h1), 0);
     assert_int_equal(map(m, g->id, 8, WIN + 1, RW, &h8), 0);
     uint64_t cursor = 0;
-    assert_false(grant_redirect(g, &cursor, 1));
+    assert_false(grant_redirect(g, &cursor, 510)); /* all entries are cleared, no mapping is taken away */
+    assert_int_equal(refs_of(g, 6), 2);
     assert_int_equal(map(m, g->id, 8, WIN + 2, RW, &again), GNTST_general_error);
     assert_int_equal(copy(m, copy_op(8, g->id, 3, DOMID_SELF, 8, GNTCOPY_source_gref)), GNTST_general_error);
     while (!grant_redirect(g, &cursor, 1))
@@ -406,6 +407,73 @@ static void test_redirect_hostile(void **s)
     assert_int_equal(unmap(x, h0, WIN), 0);
     assert_int_equal(unmap(m, h1, WIN), 0);
     assert_int_equal(unmap(m, h8, WIN + 1), 0);
+}
+
+/* Every entry, record, handle and mapper looked at counts, also empty ones. */
+static void test_redirect_in_steps(void **s)
+{
+    (void)s;
+    mfn_t f;
+    uint32_t h;
+    assert_int_equal(grant_frame_mfn(g, 7, &f), 0);
+    for (uint32_t ref = 0; ref < 4096; ref += 64) {
+        give(g, ref, x->id, 5, GTF_permit_access);
+        assert_int_equal(map(x, g->id, ref, WIN + ref, RW, &h), 0);
+        if (ref)
+            assert_int_equal(unmap(x, h, WIN + ref), 0);
+    }
+    uint64_t cursor = 0;
+    unsigned steps = 1;
+    while (!grant_redirect(g, &cursor, 16))
+        steps++;
+    assert_true(steps >= 2 * 4096 / 16);
+    cursor = 0;
+    for (steps = 1; !grant_revoke(g, &cursor, &(unsigned){ 16 }); steps++)
+        ;
+    assert_true(steps >= 4096 / 16);
+    assert_int_equal(refs_of(g, 5), 1);
+}
+
+/* Without a free frame mappings are detached all the same, and who may write may go on writing. */
+static void test_redirect_without_memory(void **s)
+{
+    (void)s;
+    uint32_t h[40], other;
+    enum p2m_type t;
+    void *taken = NULL, *p;
+    struct frame_stats before, after;
+    for (uint32_t i = 0; i < ARRAY_SIZE(h); i++) {
+        give(g, 8 + i, m->id, 5, GTF_permit_access);
+        assert_int_equal(map(m, g->id, 8 + i, WIN + i, RW, &h[i]), 0);
+    }
+    give(g, 100, x->id, 5, GTF_permit_access);
+    assert_int_equal(map(x, g->id, 100, WIN, RW, &other), 0);
+    frame_get_stats(&before);
+    while ((p = core_alloc(0)) != NULL) {
+        *(void **)p = taken;
+        taken = p;
+    }
+    uint64_t cursor = 0;
+    while (!grant_redirect(g, &cursor, 100))
+        ;
+    while ((p = taken) != NULL) {
+        taken = *(void **)p;
+        core_free(p, 0);
+    }
+    frame_get_stats(&after);
+    assert_int_equal(after.free, before.free); /* nor does it take any */
+    assert_int_equal(refs_of(g, 5), 1);
+    for (uint32_t i = 0; i < ARRAY_SIZE(h); i++) {
+        p2m_lookup(m, GFN(WIN + i), &t);
+        assert_int_equal(t, P2M_GRANT_RW);
+        assert_int_equal(*(char *)gpa_ptr(m, (WIN + i) << 12), 0);
+    }
+    strcpy(gpa_ptr(m, WIN << 12), "into the void");
+    assert_int_equal(*(char *)gpa_ptr(x, WIN << 12), 0); /* no way from one mapper to the other */
+    for (uint32_t i = 0; i < ARRAY_SIZE(h); i++)
+        assert_int_equal(unmap(m, h[i], WIN + i), 0);
+    assert_int_equal(unmap(x, other, WIN), 0);
+    assert_int_equal(mfn_to_frame(virt_to_mfn(m->grant.blank))->refs, 1);
 }
 
 static void test_redirect_waits_for_copies(void **s)
@@ -521,7 +589,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
         T(test_flags_follow_pins), T(test_refusals), T(test_handles), T(test_copy), T(test_immutable), T(test_batches),
-        T(test_single_ops), T(test_redirect), T(test_redirect_hostile), T(test_redirect_waits_for_copies), T(test_granter_destroyed),
+        T(test_single_ops), T(test_redirect), T(test_redirect_hostile), T(test_redirect_in_steps),
+        T(test_redirect_without_memory), T(test_redirect_waits_for_copies), T(test_granter_destroyed),
         T(test_mapper_destroyed), T(test_self_mapping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -265,7 +265,7 @@ static void test_race(void **state)
     drop_mappings(store);
     struct domain *all[] = { guest, svc, store };
     for (unsigned i = 0; i < ARRAY_SIZE(all); i++) {
-        assert_true(grant_idle(all[i], 0));
+        assert_true(grant_idle(all[i], 0, &(uint64_t){ 0 }, &(unsigned){ ~0u }));
         for (uint32_t ref = 0; ref < 512; ref++)
             assert_false(grant_entry(all[i], ref)->flags & (GTF_reading | GTF_writing));
     }

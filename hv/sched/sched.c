@@ -4,6 +4,10 @@
  *
  * Invariants, under the run-queue lock of v->cpu: a vCPU is queued at most once; a queued vCPU is not running; v->cpu changes
  * only while it is taken off a queue by a thief, under the old CPU's lock.
+ *
+ * Who wakes goes before those that wait, and takes the CPU from who had it for WAKE_PREEMPT_NS, as long as it had less than its
+ * share (settle). Those that wait are served in turn; who has waited for longer than a slice of everybody here is served first
+ * until it had its slice, whoever wakes: that many that each have less than their share do not keep it out together.
  */
 #include "sched/sched.h"
 #include "abi/hypercall.h"
@@ -20,7 +24,8 @@
 static struct sched_cpu {
     struct timer slice;
     volatile uint64_t slice_end; /* when `slice` fires, 0: not armed; others read it to spare an IPI */
-    struct list woken;           /* rq lock: those just woken, served before cpu.rq; rq_len counts both */
+    struct list woken;           /* rq lock: those woken below their share, and ... */
+    struct list cut;             /* ... those of them that another one of them cut short; before cpu.rq. rq_len counts all */
     uint64_t op_start;
 } sched_cpus[MAX_CPUS];
 
@@ -42,6 +47,7 @@ void sched_init_cpu(struct cpu *c)
 {
     list_init(&c->rq);
     list_init(&of(c)->woken);
+    list_init(&of(c)->cut);
     c->rq_len = 0;
     timer_setup(&of(c)->slice, slice_over);
 }
@@ -67,12 +73,30 @@ static struct cpu *rq_lock(const struct vcpu *v)
     }
 }
 
-/* Where a vCPU joins: behind those just woken, at the end, or at the front to finish a slice that a wake cut short. */
-enum place { WOKEN, BACK, FRONT };
-static void enqueue(struct cpu *c, struct vcpu *v, enum place where)
+/*
+ * What v may still have before it had more than its share: that grows with time, as v's part of it among those that run or wait
+ * on its CPU now, and falls by what v runs. Bounded by a slice both ways, so it is about the last tens of milliseconds. v is
+ * not queued; rq lock.
+ */
+static void settle(const struct cpu *c, struct vcpu *v, uint64_t now, uint64_t ran)
 {
-    v->ready_since = now_ns();
-    list_insert(where == WOKEN ? &of(c)->woken : where == FRONT ? c->rq.next : &c->rq, &v->rq_node);
+    uint64_t others = c->rq_len + (c->current && c->current != v);
+    uint64_t part = MIN((now - v->settled_ns) / (others + 1), 2 * SLICE_NS);
+    int64_t credit = v->credit_ns + (int64_t)part - (int64_t)MIN(ran, 2 * SLICE_NS);
+    v->credit_ns = MAX(MIN(credit, (int64_t)SLICE_NS), -(int64_t)SLICE_NS);
+    v->settled_ns = now;
+}
+
+/* Where a vCPU joins: those just woken; those of them that were cut short; the end, or the front to finish a slice that was cut
+ * short. Who is cut short has waited for its slice since it first did; so the first of cpu.rq has waited longest. */
+enum place { WOKEN, CUT, BACK, FRONT };
+static void enqueue(struct cpu *c, struct vcpu *v, enum place where, uint64_t now)
+{
+    struct list *before[] = { [WOKEN] = &of(c)->woken, [CUT] = &of(c)->cut, [BACK] = &c->rq, [FRONT] = c->rq.next };
+    if (where == WOKEN || where == BACK)
+        v->ready_since = now;
+    v->boosted = where == WOKEN || where == CUT;
+    list_insert(before[where], &v->rq_node);
     c->rq_len++;
 }
 static void dequeue(struct cpu *c, struct vcpu *v)
@@ -98,29 +122,31 @@ static struct cpu *idle_cpu(void)
 
 /* A vCPU became ready on c's queue: its own CPU if that is idle, else an idle one that will take it, else c if what runs
  * there has had its time. One IPI at most. */
-static void poke(struct cpu *c)
+static void poke(struct cpu *c, enum place where)
 {
     struct cpu *other = c->idle ? c : idle_cpu();
     if (other) {
         ring(other);
         return;
     }
-    uint64_t due = READ_ONCE(c->slice_start_ns) + wake_preempt_ns();
+    uint64_t due = READ_ONCE(c->slice_start_ns) + (where == WOKEN ? wake_preempt_ns() : SLICE_NS);
     uint64_t armed = of(c)->slice_end;
     if (now_ns() >= due)
         ring(c);
     else if (c != this_cpu() && (!armed || armed > due))
-        apic_send_ipi(c->id, VEC_KICK); /* it arms its slice timer for `due` before it enters again */
+        apic_send_ipi(c->id, VEC_KICK); /* it arms its slice timer before it enters again */
 }
 
-/* Those just woken go first; but who has waited a whole slice is not passed over any longer. */
+static struct vcpu *first_of(struct list *l) { return list_empty(l) ? NULL : list_entry(l->next, struct vcpu, rq_node); }
+
+/* Those just woken first, but for who has waited too long: it stays that until its slice is over. */
 static struct vcpu *first_ready(struct cpu *c)
 {
-    struct list *woken = &of(c)->woken;
-    struct vcpu *v = list_empty(&c->rq) ? NULL : list_entry(c->rq.next, struct vcpu, rq_node);
-    if (list_empty(woken) || (v && v->ready_since + SLICE_NS < now_ns()))
-        return v;
-    return list_entry(woken->next, struct vcpu, rq_node);
+    struct vcpu *woken = first_of(&of(c)->woken), *cut = first_of(&of(c)->cut), *turn = first_of(&c->rq);
+    struct vcpu *oldest = cut && (!turn || cut->ready_since < turn->ready_since) ? cut : turn;
+    if (oldest && now_ns() - oldest->ready_since > (c->rq_len + 1) * SLICE_NS)
+        return oldest;
+    return woken ? woken : cut ? cut : turn;
 }
 
 static struct vcpu *take(struct cpu *from, struct cpu *to)
@@ -164,12 +190,16 @@ static void leave_guest(struct vcpu *v)
         apic_send_ipi(v->cpu->id, VEC_KICK);
 }
 
-static void recheck_locked(struct cpu *c, struct vcpu *v, enum place where)
+static void recheck_locked(struct cpu *c, struct vcpu *v)
 {
     bool run = runnable(v), added = false;
+    enum place where = BACK;
     if (run && !v->running && !queued(v)) {
+        uint64_t now = now_ns();
+        settle(c, v, now, 0);
+        where = v->credit_ns > 0 ? WOKEN : BACK;
         v->slice_used = 0;
-        enqueue(c, v, where);
+        enqueue(c, v, where, now);
         added = true;
     } else if (!run && queued(v)) {
         dequeue(c, v);
@@ -177,19 +207,19 @@ static void recheck_locked(struct cpu *c, struct vcpu *v, enum place where)
     bool out = !run && v->running;
     spin_unlock(&c->rq_lock);
     if (added)
-        poke(c);
+        poke(c, where);
     if (out)
         leave_guest(v);
 }
 
-void vcpu_recheck(struct vcpu *v) { recheck_locked(rq_lock(v), v, WOKEN); }
+void vcpu_recheck(struct vcpu *v) { recheck_locked(rq_lock(v), v); }
 
 void vcpu_wake(struct vcpu *v)
 {
     struct cpu *c = rq_lock(v);
     if (v->state == VCPU_BLOCKED) {
         v->state = VCPU_RUNNABLE;
-        recheck_locked(c, v, WOKEN);
+        recheck_locked(c, v);
     } else {
         spin_unlock(&c->rq_lock);
     }
@@ -226,14 +256,14 @@ void vcpu_pause(struct vcpu *v)
 {
     struct cpu *c = rq_lock(v);
     v->pause_count++;
-    recheck_locked(c, v, WOKEN);
+    recheck_locked(c, v);
 }
 void vcpu_unpause(struct vcpu *v)
 {
     struct cpu *c = rq_lock(v);
     if (v->pause_count)
         v->pause_count--;
-    recheck_locked(c, v, WOKEN);
+    recheck_locked(c, v);
 }
 bool vcpu_stopped(const struct vcpu *v) { return !__atomic_load_n(&v->running, __ATOMIC_ACQUIRE); }
 
@@ -242,7 +272,7 @@ void vcpu_set_online(struct vcpu *v)
     struct cpu *c = rq_lock(v);
     if (v->state == VCPU_OFFLINE)
         v->state = VCPU_RUNNABLE;
-    recheck_locked(c, v, WOKEN);
+    recheck_locked(c, v);
 }
 
 void sched_yield(void)
@@ -391,21 +421,31 @@ static void run_once(struct cpu *c, struct vcpu *v)
     irq_window();
 }
 
+/* Where v joins when it leaves the CPU. */
+static enum place place_after(const struct vcpu *v)
+{
+    if (v->yielded || v->slice_used >= SLICE_NS)
+        return BACK;
+    if (!v->boosted)
+        return FRONT;
+    return v->credit_ns > 0 ? CUT : BACK;
+}
+
 static void put(struct cpu *c, struct vcpu *v)
 {
     virt->switch_from(v);
     slice_stop(c);
-    uint64_t ran = now_ns() - c->slice_start_ns;
+    uint64_t now = now_ns(), ran = now - c->slice_start_ns;
     v->cpu_ns += ran;
     v->slice_used += ran;
     c->current = NULL;
     spin_lock(&c->rq_lock);
-    bool more = runnable(v);
-    bool cut_short = more && !v->yielded && v->slice_used < SLICE_NS;
-    if (!cut_short)
+    settle(c, v, now, ran);
+    enum place where = place_after(v);
+    if (where == BACK)
         v->slice_used = 0;
-    if (more)
-        enqueue(c, v, cut_short ? FRONT : BACK);
+    if (runnable(v))
+        enqueue(c, v, where, now);
     bool surplus = c->rq_len > 1;
     __atomic_store_n(&v->running, 0, __ATOMIC_RELEASE);
     spin_unlock(&c->rq_lock);

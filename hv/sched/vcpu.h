@@ -73,7 +73,10 @@ struct vcpu {
     uint16_t virq_port[NR_VIRQS];  /* evtchn lock */
     uint64_t cpu_ns;               /* o: CPU time */
     uint64_t exits[16];            /* o: by class, for `info` */
-    uint64_t ready_since;          /* q */
+    uint64_t ready_since;          /* q: waits for its present slice since then */
+    int64_t credit_ns;             /* q: by how much it had less than its share, see settle() in sched.c */
+    uint64_t settled_ns;           /* q: when that was worked out */
+    bool boosted;                  /* q: joined as one that woke below its share */
     uint64_t slice_used;           /* q: ns of its slice that it had before a wake took the CPU from it */
 };
 

@@ -245,19 +245,114 @@ static void wake_preempts(void **state)
     assert_true(served_at - woken_at < 60 * US);
 }
 
-/* Two that wake each other all the time do not keep a third from running. */
-static void ping(struct vcpu *v) { v->info->evtchn_upcall_pending = 0; shim_now_ns += 20 * US; event(&vc[2]); v->halted = true; vcpu_block(v); }
-static void pong(struct vcpu *v) { v->info->evtchn_upcall_pending = 0; shim_now_ns += 20 * US; event(&vc[1]); v->halted = true; vcpu_block(v); }
-static void woken_ones_do_not_starve_others(void **state)
+/* Those from 1 on wake each other in turn, all the time; `ring` of them. */
+static unsigned ring_size;
+static void in_ring(struct vcpu *v)
+{
+    v->info->evtchn_upcall_pending = 0;
+    shim_now_ns += 20 * US;
+    event(&vc[v->id % ring_size + 1]);
+    v->halted = true;
+    vcpu_block(v);
+}
+static void make_ring(unsigned n)
+{
+    ring_size = n;
+    for (unsigned i = 1; i <= n; i++) {
+        script[i] = in_ring;
+        dom[i].callback_vector = 0xf3;
+    }
+    vc[1].info->evtchn_upcall_pending = 1;
+    online(0, n);
+}
+static void woken_ones_have_their_share_only(void **state)
 {
     (void)state;
-    script[1] = ping;
-    script[2] = pong;
-    dom[1].callback_vector = dom[2].callback_vector = 0xf3;
-    online(0, 2);
+    make_ring(2);
     until(shim_now_ns + 1000 * MS);
-    assert_true(runs[1] > 1000 && runs[2] > 1000);
-    assert_true(ran_ns[0] >= 15 * MS);
+    assert_in_range(ran_ns[0], 300 * MS, 370 * MS); /* a third each */
+    assert_in_range(ran_ns[1], 280 * MS, 370 * MS);
+}
+/* Each of them is below its share, together they would have it all. */
+static void many_woken_ones_do_not_starve_others(void **state)
+{
+    (void)state;
+    make_ring(7);
+    until(shim_now_ns + 1000 * MS);
+    assert_in_range(ran_ns[0], 200 * MS, 500 * MS);
+    assert_true(runs[1] > 1000);
+}
+/* The same, and they rest at times; the moment another runs they are woken again. */
+static uint64_t rest_at;
+static void ring_rests(struct vcpu *v)
+{
+    if (shim_now_ns < rest_at) {
+        in_ring(v);
+        return;
+    }
+    shim_now_ns += US;
+    v->info->evtchn_upcall_pending = 0;
+    v->halted = true;
+    vcpu_block(v);
+}
+static void wakes_the_ring(struct vcpu *v)
+{
+    static unsigned who;
+    (void)v;
+    shim_now_ns += 10 * US;
+    if (shim_now_ns >= rest_at) {
+        rest_at = shim_now_ns + 5 * MS;
+        event(&vc[1 + who++ % ring_size]);
+    }
+}
+static void cut_short_again_and_again(void **state)
+{
+    (void)state;
+    rest_at = 0;
+    make_ring(7);
+    for (unsigned i = 1; i <= 7; i++)
+        script[i] = ring_rests;
+    script[0] = wakes_the_ring;
+    until(shim_now_ns + 1000 * MS);
+    assert_in_range(ran_ns[0], 150 * MS, 500 * MS);
+}
+/* A service that needs little is served at once, however many loops there are beside it. */
+static uint64_t waited_most, event_at;
+static void light(struct vcpu *v)
+{
+    if (event_at && shim_now_ns - event_at > waited_most)
+        waited_most = shim_now_ns - event_at;
+    event_at = 0;
+    v->info->evtchn_upcall_pending = 0;
+    shim_now_ns += 20 * US;
+    v->halted = true;
+    vcpu_block(v);
+}
+static void hog_beside_light(struct vcpu *v)
+{
+    static uint64_t last;
+    hog(v);
+    if (shim_now_ns - last < 500 * US)
+        return;
+    last = event_at = shim_now_ns;
+    event(&vc[4]);
+}
+static void boost_below_the_share_always(void **state)
+{
+    (void)state;
+    waited_most = event_at = 0;
+    for (unsigned i = 0; i < 4; i++)
+        script[i] = hog_beside_light;
+    script[4] = light;
+    dom[4].callback_vector = 0xf3;
+    online(0, 4);
+    until(shim_now_ns + 100 * MS);
+    waited_most = 0;
+    until(shim_now_ns + 1000 * MS);
+    assert_true(runs[4] > 1000);
+    assert_in_range(waited_most, 1, 260 * US);
+    for (unsigned i = 0; i < 4; i++)
+        assert_in_range(ran_ns[i], 200 * MS, 300 * MS);
 }
 
 static void idle_cpu_takes_waiting_work(void **state)
@@ -550,7 +645,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
-        T(round_robin_in_slices), T(alone_runs_without_a_timer), T(wake_preempts), T(woken_ones_do_not_starve_others),
+        T(round_robin_in_slices), T(alone_runs_without_a_timer), T(wake_preempts), T(woken_ones_have_their_share_only),
+        T(many_woken_ones_do_not_starve_others), T(cut_short_again_and_again), T(boost_below_the_share_always),
         T(idle_cpu_takes_waiting_work), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps),
         T(no_lost_wake), T(pause_counts),
         T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(deadline_hits_only_the_hung),

@@ -135,12 +135,23 @@ int service_write(struct dom *d)
     return rc;
 }
 
+/* From the top of its RAM down: xenstore and console page, keep pages, slot table. */
+static uint64_t keep_gfn(const struct domcfg *c)
+{
+    return (c->memory_mb * MIB >> PAGE_SHIFT) - 2 - c->keep;
+}
+static uint64_t table_pages(const struct domcfg *c)
+{
+    return c->role == BH_ROLE_DRIVER ? SLOT_PAGES : 0;
+}
+static uint64_t table_gfn(const struct domcfg *c) { return keep_gfn(c) - table_pages(c); }
+
 static int build_service(struct dom *d, struct errbuf *e)
 {
     struct boot_map map = { .ram_bytes = d->cfg.memory_mb * MIB };
     uint64_t top = map.ram_bytes >> PAGE_SHIFT;
 
-    if (d->img->high > (top - 2 - d->cfg.keep) << PAGE_SHIFT)
+    if (d->img->high > table_gfn(&d->cfg) << PAGE_SHIFT)
         return fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name,
                     d->img->name, d->cfg.memory_mb);
     d->store_gfn = top - 1;
@@ -149,7 +160,10 @@ static int build_service(struct dom *d, struct errbuf *e)
                       map.ram_bytes);
     if (d->cfg.keep)
         at += snprintf(d->words + at, sizeof(d->words) - (size_t)at, " keep=%lu:%u",
-                       top - 2 - d->cfg.keep, d->cfg.keep);
+                       keep_gfn(&d->cfg), d->cfg.keep);
+    if (table_pages(&d->cfg))
+        at += snprintf(d->words + at, sizeof(d->words) - (size_t)at, " table=%lu:%lu",
+                       table_gfn(&d->cfg), table_pages(&d->cfg));
     if (d->cfg.deadline_ms)
         snprintf(d->words + at, sizeof(d->words) - (size_t)at, " deadline=%u", d->cfg.deadline_ms);
     int rc = populate(d, 0, map.ram_bytes, e);
@@ -162,6 +176,8 @@ static int build_service(struct dom *d, struct errbuf *e)
         return fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
     boot_block_fill(d->boot_block, &map, "");
     rc = service_write(d);
+    if (!rc && table_pages(&d->cfg))
+        rc = slots_init(d, table_gfn(&d->cfg));
     return rc ? fail(e, rc, "%s: cannot be written: %s", d->cfg.name, errno_text(rc)) : 0;
 }
 
@@ -377,7 +393,9 @@ static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf
     if (cfg->role != BH_ROLE_GUEST) {
         c.flags = BH_CREATE_RESTARTABLE;
         c.nr_keep = cfg->keep;
-        c.keep_gfn = cfg->keep ? ram - 2 - cfg->keep : 0;
+        c.keep_gfn = cfg->keep ? keep_gfn(cfg) : 0;
+        c.table_gfn = table_gfn(cfg);
+        c.nr_table = (uint32_t)table_pages(cfg);
     }
     memcpy(c.name, cfg->name, sizeof(c.name));
     long rc = bh_control(BH_CTL_CREATE, &c);

@@ -3,6 +3,7 @@
 #pragma once
 #include <bh.h>
 #include <bulkhead.h>
+#include <slot_table.h>
 #include "bundle.h"
 #include "config.h"
 
@@ -67,6 +68,9 @@ struct dom {
     struct domcon con;
     struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     unsigned nr_devs, next_vif;
+    struct slot_entry *slots;    /* a driver domain's slot table: our copy (slots.c) */
+    uint64_t slots_gpa;
+    uint32_t slot_gen;           /* of the entry that was made last */
     char problem[160];           /* a driver domain's word about its device, "": none */
 
     /* restart: all that it needs is here before it happens */
@@ -159,10 +163,13 @@ int devs_resolve(struct dom *d, struct errbuf *e);      /* finds who serves them
 void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
 void pci_nodes(struct txn *t, struct dom *d, void *arg);
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH]);
+void vif_mac(const struct dom *d, unsigned i, uint8_t mac[6]); /* of the i-th vif of the configuration */
 int store_wait_backends(const struct dom *d, struct errbuf *e);
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e); /* of one device */
 uint64_t backend_state(const struct dom *d, const struct dom_dev *v); /* 0: none */
 int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e);
+/* Their entries in the slot tables and, between the two steps of that, the nodes. */
+int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void *arg), struct errbuf *e);
 void devs_close(const struct dom *d);                   /* also takes the back-ends' nodes away */
 /* The same devices again, from the beginning: for the next kernel of a guest that stands still. */
 int devs_renew(struct dom *d, struct errbuf *e);
@@ -171,6 +178,18 @@ struct dom *devs_disk_user(const struct dom *b);
 void devs_driver_up(struct dom *b);
 void devs_driver_gone(struct dom *b);
 void devs_work(void);                                   /* from the main loop */
+
+/* --- slot tables (slots.c) -------------------------------------------------------------------- */
+/* The pages at gfn of a driver domain under construction become its slot table. */
+int slots_init(struct dom *b, uint64_t gfn);
+/* The steps of an attach and a detach in their order; each may be done again. No store access but
+ * for slot_extent, which copies what the back-end found, if that is not known yet. */
+int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e);
+void slot_attached(const struct dom *d, const struct dom_dev *v);
+void slot_extent(const struct dom *d, const struct dom_dev *v);
+void slot_limits(const struct dom *d, const struct dom_dev *v); /* as the configuration has them */
+void slot_detaching(const struct dom *d, const struct dom_dev *v);
+void slot_remove(const struct dom *d, const struct dom_dev *v);
 
 /* --- PCI (pci.c) ------------------------------------------------------------------------------ */
 bool pci_find(uint32_t sbdf, struct bh_pci_info *out);
@@ -243,9 +262,9 @@ void cmd_pci_attach(int argc, char **argv);
 void cmd_volumes(int argc, char **argv);
 void cmd_block_list(int argc, char **argv);
 void cmd_block_stats(int argc, char **argv);
-void cmd_block_limit(int argc, char **argv);
 struct dom_dev *disk_of(struct dom *d, const char *vdev); /* as the configuration names it */
 /* hotplug.c */
 void cmd_block_attach(int argc, char **argv);
 void cmd_block_detach(int argc, char **argv);
+void cmd_block_limit(int argc, char **argv);
 void cmd_network_list(int argc, char **argv);

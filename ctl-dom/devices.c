@@ -106,7 +106,9 @@ struct dom *devs_disk_user(const struct dom *b)
 }
 
 /* --- nodes ------------------------------------------------------------------------------------ */
-/* The back-end and the front-end directory of one device, with what both sides always have. */
+/* The back-end and the front-end directory of one device, with what both sides always have. What is
+ * written here is ours and stays so: the back-end reads it, and owns its directory only from
+ * device_ready on. */
 static void device_nodes(struct txn *t, const struct dom *d, const char *type, uint32_t devid,
                          domid_t back)
 {
@@ -116,6 +118,7 @@ static void device_nodes(struct txn *t, const struct dom *d, const char *type, u
     snprintf(be, sizeof(be), "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
     snprintf(perms, sizeof(perms), "n%u r%u", back, d->id);
     node(t, NULL, perms, "/local/domain/%u/backend/%s/%u", back, type, d->id);
+    snprintf(perms, sizeof(perms), "n%u r%u r%u", BH_DOMID_CONTROL, back, d->id);
     node(t, NULL, perms, "%s", be);
     node(t, fe, NULL, "%s/frontend", be);
     node(t, num(d->id), NULL, "%s/frontend-id", be);
@@ -131,7 +134,10 @@ static void device_ready(struct txn *t, const struct dom *d, const char *type, u
                          domid_t back)
 {
     const char *initialising = num(XenbusStateInitialising);
+    char perms[32];
 
+    snprintf(perms, sizeof(perms), "n%u r%u", back, d->id);
+    node(t, NULL, perms, "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
     node(t, initialising, NULL, "/local/domain/%u/device/%s/%u/state", d->id, type, devid);
     node(t, initialising, NULL, "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id,
          devid);
@@ -139,24 +145,23 @@ static void device_ready(struct txn *t, const struct dom *d, const char *type, u
 
 /* Addresses of the range that Xen's users know (00:16:3e), the rest from the domid, which is never
  * used twice, and the place in the configuration: a vif that is plugged again keeps its own. */
-static void vif_mac(const struct dom *d, unsigned i, char *mac, size_t n)
+void vif_mac(const struct dom *d, unsigned i, uint8_t mac[6])
 {
     const struct cfg_vif *v = &d->cfg.vif[i];
+    const uint8_t own[6] = { 0x00, 0x16, 0x3e, (uint8_t)(d->id >> 8), (uint8_t)d->id, (uint8_t)i };
 
-    if (v->has_mac)
-        snprintf(mac, n, "%02x:%02x:%02x:%02x:%02x:%02x", v->mac[0], v->mac[1], v->mac[2],
-                 v->mac[3], v->mac[4], v->mac[5]);
-    else
-        snprintf(mac, n, "00:16:3e:%02x:%02x:%02x", d->id >> 8, d->id & 0xff, i);
+    memcpy(mac, v->has_mac ? v->mac : own, 6);
 }
 
 static void vif_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
 {
     struct dom *b = dom_by_id(v->back);
     char mac[24], be[DEV_PATH], fe[DEV_PATH];
+    uint8_t a[6];
 
     dev_paths(d, v, be, fe);
-    vif_mac(d, v->index, mac, sizeof(mac));
+    vif_mac(d, v->index, a);
+    snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3], a[4], a[5]);
     node(t, mac, NULL, "%s/mac", be);
     node(t, num(v->devid), NULL, "%s/handle", be);
     node(t, b ? b->cfg.name : "", NULL, "%s/bridge", be);
@@ -270,6 +275,8 @@ int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
                         b ? b->cfg.name : "its back-end");
         turn(now_ns() + TURN_NS);
     }
+    if (!rc)
+        slot_extent(d, v);
     return rc;
 }
 
@@ -290,8 +297,10 @@ void devs_close(const struct dom *d)
 {
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
     uint64_t end = now_ns() + DETACH_WAIT_NS;
+    bool let_go[ARRAY_SIZE(d->dev)];
 
     for (unsigned i = 0; i < d->nr_devs; i++) {
+        slot_detaching(d, &d->dev[i]);
         if (!backend_state(d, &d->dev[i]))
             continue;
         dev_paths(d, &d->dev[i], be, fe);
@@ -304,12 +313,29 @@ void devs_close(const struct dom *d)
         uint64_t is;
         while ((is = backend_state(d, &d->dev[i])) && is != XenbusStateClosed && now_ns() < end)
             turn(now_ns() + TURN_NS);
+        let_go[i] = !is || is == XenbusStateClosed;
     }
     for (unsigned i = 0; i < d->nr_devs; i++) {
         snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%u", d->dev[i].back,
                  type_of(&d->dev[i]), d->id);
         xs_rm(0, path);
+        if (let_go[i]) /* else its entry stays for the next instance, until nothing is left of d */
+            slot_remove(d, &d->dev[i]);
     }
+}
+
+/* --- the beginning ----------------------------------------------------------------------------- */
+int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void *arg), struct errbuf *e)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < d->nr_devs && !rc; i++)
+        rc = slot_attach(d, &d->dev[i], e);
+    if (!rc)
+        rc = commit(d, nodes, NULL, e);
+    for (unsigned i = 0; i < d->nr_devs && !rc; i++)
+        slot_attached(d, &d->dev[i]);
+    return rc;
 }
 
 /* --- the next kernel -------------------------------------------------------------------------- */
@@ -330,7 +356,7 @@ static void renew_nodes(struct txn *t, struct dom *d, void *arg)
 int devs_renew(struct dom *d, struct errbuf *e)
 {
     devs_close(d);
-    int rc = commit(d, renew_nodes, NULL, e);
+    int rc = devs_attach(d, renew_nodes, e);
     return rc ? rc : store_wait_backends(d, e);
 }
 
@@ -351,13 +377,24 @@ static void replug_nodes(struct txn *t, struct dom *d, void *arg)
 
 static void replug(struct dom *d, struct dom_dev *v, const char *why)
 {
+    struct dom_dev new = *v;
     struct errbuf e;
 
     v->replug = false;
-    if (commit(d, replug_nodes, v, &e)) {
+    new.devid = d->next_vif;
+    int rc = slot_attach(d, &new, &e);
+    if (!rc)
+        slot_detaching(d, v); /* it has no rings, or the instance that had them is gone */
+    if (!rc && (rc = commit(d, replug_nodes, v, &e))) {
+        slot_attached(d, v);
+        slot_remove(d, &new);
+    }
+    if (rc) {
         say("%s; %s cannot be plugged again", e.s, dev_text(d, v));
         return;
     }
+    slot_attached(d, &new);
+    slot_remove(d, v);
     say("%s: vif %u plugged again as vif %u: %s", d->cfg.name, v->devid, d->next_vif, why);
     v->devid = d->next_vif++;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands about devices in the store: volumes, block-list, block-stats, block-limit, network-list. */
+/* Commands about devices in the store: volumes, block-list, block-stats, network-list. */
 #include "ctl.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,7 +176,7 @@ void cmd_network_list(int argc, char **argv)
     list(argv[1], DEV_VIF);
 }
 
-/* --- disks: figures and limits ---------------------------------------------------------------- */
+/* --- disks: figures ---------------------------------------------------------------- */
 /* drivers-dom/blk/README.md has the order of the numbers in bh-stats. */
 enum {
     ST_READS, ST_WRITES, ST_FLUSHES, ST_DISCARDS, ST_READ_BYTES, ST_WRITE_BYTES, ST_ERRORS,
@@ -222,50 +222,4 @@ struct dom_dev *disk_of(struct dom *d, const char *vdev)
         if (d->dev[i].kind == DEV_VBD && !strcmp(d->cfg.disk[d->dev[i].index].vdev, vdev))
             return &d->dev[i];
     return NULL;
-}
-
-/* "ops=500" or "bytes=10M" to the configuration, so that it also holds when the guest is made again. */
-static bool limit_parse(struct cfg_disk *c, const char *word)
-{
-    if (!strncmp(word, "ops=", 4))
-        return config_amount(word + 4, &c->limit_ops);
-    return !strncmp(word, "bytes=", 6) && config_amount(word + 6, &c->limit_bytes);
-}
-
-static int limit_write(const struct dom *d, const struct dom_dev *v, const struct cfg_disk *c)
-{
-    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
-
-    dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/bh-limit-ops", be);
-    int rc = xs_printf(0, path, "%lu", c->limit_ops);
-    snprintf(path, sizeof(path), "%s/bh-limit-bytes", be);
-    return rc ? rc : xs_printf(0, path, "%lu", c->limit_bytes);
-}
-
-void cmd_block_limit(int argc, char **argv)
-{
-    struct errbuf e;
-    struct dom *d = dom_find(argv[1], &e);
-    const struct dom_dev *v = d ? disk_of(d, argv[2]) : NULL;
-
-    if (!v) {
-        if (d)
-            fail(&e, 0, "%s: has no disk %s", d->cfg.name, argv[2]);
-        out("%s\n", e.s);
-        return;
-    }
-    struct cfg_disk c = d->cfg.disk[v->index];
-    for (int i = 3; i < argc; i++)
-        if (!limit_parse(&c, argv[i])) {
-            out("block-limit: bad '%s' (ops=N or bytes=N, as 500 or 10M)\n", argv[i]);
-            return;
-        }
-    if (argc == 3)
-        out("%s %s: ops=%lu bytes=%lu%s\n", d->cfg.name, c.vdev, c.limit_ops, c.limit_bytes,
-            c.limit_ops || c.limit_bytes ? "" : " (no limit)");
-    else if (!store_up || limit_write(d, v, &c))
-        out("%s: the store does not take the limit\n", d->cfg.name);
-    else
-        d->cfg.disk[v->index] = c;
 }

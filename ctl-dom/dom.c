@@ -116,6 +116,7 @@ void dom_forget(struct dom *d)
         }
     free(d->boot_block);
     free(d->con.log);
+    free(d->slots);
     free(d);
 }
 

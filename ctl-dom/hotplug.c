@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * block-attach and block-detach: disks come and go while a guest runs, by the ordinary closing
+ * block-attach, block-detach and block-limit: disks come and go while a guest runs, by the ordinary closing
  * (restart.md 7). What is attached belongs to the configuration from then on, so a reboot keeps it.
  *
  * It is also how Linux gets a disk back whose driver was unbound: a blkfront that is bound again
@@ -65,12 +65,18 @@ static int attach(struct dom *d, const char *spec, struct errbuf *e)
         return rc;
     d->cfg.nr_disks++;
     d->nr_devs++;
-    rc = commit(d, add_nodes, v, e);
+    rc = slot_attach(d, v, e);
     if (!rc)
+        rc = commit(d, add_nodes, v, e);
+    if (!rc) {
+        slot_attached(d, v);
         rc = wait_backend(d, v, e);
+    }
     if (rc) {
         struct errbuf ignored;
+        slot_detaching(d, v);
         (void)commit(d, remove_nodes, v, &ignored);
+        slot_remove(d, v);
         forget(d, v);
     }
     return rc;
@@ -84,6 +90,7 @@ static int detach(struct dom *d, struct dom_dev *v, struct errbuf *e)
 
     dev_paths(d, v, be, fe);
     snprintf(path, sizeof(path), "%s/online", be);
+    slot_detaching(d, v);
     int rc = xs_write(0, path, "0");
     while (!rc && (is = backend_state(d, v)) && is != XenbusStateClosed) {
         if (now_ns() >= end)
@@ -97,8 +104,10 @@ static int detach(struct dom *d, struct dom_dev *v, struct errbuf *e)
         rc = commit(d, remove_nodes, v, e);
     else
         fail(e, rc, "%s: store: %s", d->cfg.name, errno_text(rc));
-    if (!rc)
+    if (!rc) {
+        slot_remove(d, v);
         forget(d, v);
+    }
     return rc;
 }
 
@@ -141,4 +150,55 @@ void cmd_block_detach(int argc, char **argv)
         out("%s: has no disk %s\n", d->cfg.name, argv[2]);
     else if (d && detach(d, v, &e))
         out("%s\n", e.s);
+}
+
+/* --- limits ------------------------------------------------------------------------------------ */
+/* "ops=500" or "bytes=10M" to the configuration, so that it also holds when the guest is made again. */
+static bool limit_parse(struct cfg_disk *c, const char *word)
+{
+    if (!strncmp(word, "ops=", 4))
+        return config_amount(word + 4, &c->limit_ops);
+    return !strncmp(word, "bytes=", 6) && config_amount(word + 6, &c->limit_bytes);
+}
+
+static int limit_write(const struct dom *d, const struct dom_dev *v, const struct cfg_disk *c)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/bh-limit-ops", be);
+    int rc = xs_printf(0, path, "%lu", c->limit_ops);
+    snprintf(path, sizeof(path), "%s/bh-limit-bytes", be);
+    return rc ? rc : xs_printf(0, path, "%lu", c->limit_bytes);
+}
+
+void cmd_block_limit(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(argv[1], &e);
+    const struct dom_dev *v = d ? disk_of(d, argv[2]) : NULL;
+
+    if (!v) {
+        if (d)
+            fail(&e, 0, "%s: has no disk %s", d->cfg.name, argv[2]);
+        out("%s\n", e.s);
+        return;
+    }
+    struct cfg_disk c = d->cfg.disk[v->index];
+    for (int i = 3; i < argc; i++)
+        if (!limit_parse(&c, argv[i])) {
+            out("block-limit: bad '%s' (ops=N or bytes=N, as 500 or 10M)\n", argv[i]);
+            return;
+        }
+    if (argc == 3)
+        out("%s %s: ops=%lu bytes=%lu%s\n", d->cfg.name, c.vdev, c.limit_ops, c.limit_bytes,
+            c.limit_ops || c.limit_bytes ? "" : " (no limit)");
+    else if (!store_up)
+        out("%s: the store is not running\n", d->cfg.name);
+    else {
+        d->cfg.disk[v->index] = c;
+        slot_limits(d, v); /* the nodes only say that there is something to look at */
+        if (limit_write(d, v, &c))
+            out("%s: the store does not take the limit, it holds from the next change on\n", d->cfg.name);
+    }
 }

@@ -168,7 +168,7 @@ int store_add_domain(struct dom *d, struct errbuf *e)
     if (rc)
         return rc;
     d->in_store = true; /* also what a commit that failed may have left */
-    return commit(d, all_nodes, NULL, e);
+    return devs_attach(d, all_nodes, e);
 }
 
 /* --- introduce and release ------------------------------------------------------------------- */

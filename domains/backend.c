@@ -15,6 +15,42 @@ static bool rescan, scan_failed, watching;
 static uint64_t retry_at; /* what failed is tried again then; 0: nothing did */
 static struct dtimer retry_timer;
 
+/* --- the slot table ---------------------------------------------------------------------------------------------- */
+
+static unsigned slot_entries(void) { return (unsigned)(self.nr_table * (PAGE_SIZE / sizeof(struct slot_entry))); }
+
+/* A live entry as it was at one time. false: it is absent, or changes all the time. */
+static bool slot_copy(unsigned i, struct slot_entry *e)
+{
+    const struct slot_entry *s = (const struct slot_entry *)self.table + i;
+
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        uint64_t head = READ_ONCE(s->head);
+        rmb();
+        memcpy(e, s, sizeof(*e));
+        rmb();
+        e->head = head;
+        e->spec[SLOT_SPEC - 1] = '\0';
+        if (READ_ONCE(s->head) == head)
+            return slot_live(e);
+    }
+    return false;
+}
+
+bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry *e)
+{
+    for (unsigned i = 0; i < slot_entries(); i++) {
+        if (slot_copy(i, e) && slot_kind(e) == kind && e->domid == dom && e->devid == devid)
+            return true;
+    }
+    return false;
+}
+
+void be_fe_path(struct be_dev *d, const char *type)
+{
+    snprintf(d->fe_path, sizeof(d->fe_path), "/local/domain/%u/device/%s/%u", d->dom, type, d->devid);
+}
+
 /* --- trying again ---------------------------------------------------------------------------------------------- */
 
 static void retry_due(struct dtimer *t) { (void)t; }
@@ -153,33 +189,54 @@ static bool watch(struct be_dev *d)
     return d->watched;
 }
 
-/* Where the front-end is; once, a watch on its state. false: try again, or it is gone. */
-static bool identify(struct be_dev *d)
+static void scan_later(void)
 {
-    char *fe = be_read(d, "frontend");
-    bool same = fe && !strcmp(fe, d->fe_path);
+    rescan = scan_failed = true;
+    be_retry(NULL);
+}
 
-    if (!fe && xs_error != ENOENT) {
-        be_retry(d);
-    } else if (!fe && cls->disconnect(d)) {
-        unwatch(d);
-        cls->forget(d);
-    } else if (fe && !same && cls->disconnect(d)) {
-        unwatch(d);
-        d->state = 0;
-        strlcpy(d->fe_path, fe, sizeof(d->fe_path));
-        same = true;
+/* Nothing of it is left once it may go. */
+static bool let_go(struct be_dev *d)
+{
+    if (!cls->disconnect(d))
+        return false;
+    unwatch(d);
+    cls->forget(d);
+    return true;
+}
+
+/* Its entry; once, a watch on the front-end's state. false: try again, or it is gone. */
+static bool identify(struct be_dev *d, struct slot_entry *e)
+{
+    bool any = be_slot(cls->kind, d->dom, d->devid, e), same = any && (!d->gen || d->gen == slot_gen(e));
+
+    if (!same) {
+        if (let_go(d) && any)
+            scan_later(); /* that is a new device of the same number */
+        return false;
     }
-    free(fe);
-    return same && watch(d);
+    char *node = be_read(d, "frontend");
+    bool there = node, silent = !node && xs_error != ENOENT;
+    free(node);
+    if (silent) {
+        be_retry(d);
+        return false;
+    }
+    if (!there && slot_state(e) == SLOT_DETACHING)
+        (void)let_go(d);
+    if (!there && slot_state(e) != SLOT_ATTACHED)
+        return false; /* or its nodes are to come */
+    d->gen = slot_gen(e);
+    be_fe_path(d, cls->type);
+    return watch(d);
 }
 
 /* false: as identify. */
-static bool learn(struct be_dev *d)
+static bool learn(struct be_dev *d, struct slot_entry *e)
 {
     uint64_t state;
 
-    if (!identify(d))
+    if (!identify(d, e))
         return false;
     if (d->state)
         return true;
@@ -191,34 +248,42 @@ static bool learn(struct be_dev *d)
 
 static void look(struct be_dev *d)
 {
-    uint64_t fe, online;
+    struct slot_entry e;
+    uint64_t fe;
 
     d->dirty = false;
-    if (!learn(d))
-        return;
-    if (!be_read_number(d, "online", 1, &online))
+    if (!learn(d, &e))
         return;
     if (!be_number(d->fe_path, "state", XenbusStateUnknown, &fe)) {
         be_retry(d);
         return;
     }
-    cls->follow(d, fe, online);
+    cls->follow(d, fe, slot_state(&e) != SLOT_DETACHING);
 }
 
 /* --- all of them ----------------------------------------------------------------------------------------------- */
 
+static struct be_dev *place_of(unsigned dom, unsigned devid)
+{
+    struct be_dev *d;
+
+    for (unsigned i = 0; (d = cls->place(i)); i++) {
+        if (d->used && d->dom == dom && d->devid == devid)
+            return d;
+    }
+    return NULL;
+}
+
 /* false: there is no place for it. */
 static bool found(unsigned dom, unsigned devid)
 {
-    struct be_dev *d, *spare = NULL;
+    struct be_dev *spare = place_of(dom, devid);
 
-    for (unsigned i = 0; (d = cls->place(i)); i++) {
-        if (d->used && d->dom == dom && d->devid == devid) {
-            d->dirty = true;
-            return true;
-        }
-        if (!d->used && !spare)
-            spare = d;
+    if (spare) {
+        spare->dirty = true;
+        return true;
+    }
+    for (unsigned i = 0; (spare = cls->place(i)) && spare->used; i++) {
     }
     if (!spare)
         return false;
@@ -226,12 +291,6 @@ static bool found(unsigned dom, unsigned devid)
     spare->dom = (domid_t)dom;
     spare->devid = devid;
     return true;
-}
-
-static void scan_later(void)
-{
-    rescan = scan_failed = true;
-    be_retry(NULL);
 }
 
 /* Whoever made it waits for an answer. */
@@ -260,34 +319,20 @@ static bool number(const char *s, unsigned max, unsigned *v)
 
 static void scan(void)
 {
-    unsigned ndoms, ndevs, dom, devid;
+    struct slot_entry e;
     struct be_dev *d;
-    char path[48];
 
     rescan = scan_failed = false;
     for (unsigned i = 0; (d = cls->place(i)); i++)
         d->dirty = d->used;
-    snprintf(path, sizeof(path), "backend/%s", cls->type);
-    char **doms = xs_ls(0, path, &ndoms);
-    bool all = doms || xs_error == ENOENT;
-    for (unsigned i = 0; doms && i < ndoms; i++) {
-        if (!number(doms[i], DOMID_FIRST_RESERVED - 1, &dom))
-            continue;
-        snprintf(path, sizeof(path), "backend/%s/%u", cls->type, dom);
-        char **devs = xs_ls(0, path, &ndevs);
-        all = all && (devs || xs_error == ENOENT);
-        for (unsigned k = 0; devs && k < ndevs; k++) {
-            if (number(devs[k], cls->max_devid, &devid) && !found(dom, devid))
-                refuse(dom, devid);
-        }
-        free(devs);
+    for (unsigned i = 0; i < slot_entries(); i++) {
+        if (slot_copy(i, &e) && slot_kind(&e) == cls->kind && e.devid <= cls->max_devid && !found(e.domid, e.devid) &&
+            slot_state(&e) != SLOT_DETACHING)
+            refuse(e.domid, e.devid);
     }
-    free(doms);
-    if (!all)
-        scan_later(); /* the event that said so is gone: nobody will say it again */
 }
 
-/* Something in one of our directories: a device if the path names it, else all. Our own writes come by here too. */
+/* Something in one of our directories: a device of ours if the path names one, else all. Our own writes come by here too. */
 static void be_changed(const char *path, void *arg)
 {
     char ours[24];
@@ -304,14 +349,18 @@ static void be_changed(const char *path, void *arg)
     bool relevant = !key;
     for (const char *const *k = cls->keys; key && *k; k++)
         relevant |= !strcmp(key + 1, *k);
-    if (relevant && !found(dom, devid))
-        rescan = true; /* an answer is a call of the store, which is not made from here */
+    struct be_dev *d = place_of(dom, devid);
+    if (d)
+        d->dirty |= relevant;
+    else
+        rescan |= relevant;
 }
 
 bool be_work(const struct be_class *class)
 {
     bool looked = false;
     struct be_dev *d;
+    struct slot_entry e;
     char path[24];
 
     cls = class;
@@ -326,7 +375,7 @@ bool be_work(const struct be_class *class)
         scan();
     for (unsigned i = 0; (d = cls->place(i)); i++) {
         if (d->used && d->dirty && !d->state) {
-            d->dirty = learn(d); /* or it may be gone */
+            d->dirty = learn(d, &e); /* or it may be gone */
             looked = true;
         }
     }

@@ -72,6 +72,21 @@ static void map_shared_info(void)
     shared_info = (struct shared_info *)WINDOW_BASE;
 }
 
+/* key=GFN:N; NULL: there is none. */
+static void *pages_word(const char *key, unsigned *n)
+{
+    char word[64], *end;
+
+    *n = 0;
+    if (!cmdline_get(key, word, sizeof(word)))
+        return NULL;
+    uint64_t gfn = strtoull(word, &end, 0);
+    if (*end != ':' || !gfn)
+        return NULL;
+    *n = (unsigned)strtoul(end + 1, NULL, 0);
+    return (void *)(gfn << PAGE_SHIFT);
+}
+
 /* What the command line and CPUID say about this domain. */
 static void read_self(const struct hvm_start_info *si)
 {
@@ -93,15 +108,8 @@ static void read_self(const struct hvm_start_info *si)
         self.instance = strtoull(word, NULL, 0);
     if (cmdline_get("ram", word, sizeof(word)))
         self.ram_bytes = strtoull(word, NULL, 0);
-    if (cmdline_get("keep", word, sizeof(word))) {
-        char *end;
-        uint64_t gfn = strtoull(word, &end, 0);
-
-        if (*end == ':' && gfn) {
-            self.nr_keep = (unsigned)strtoul(end + 1, NULL, 0);
-            self.keep = (uint8_t *)(gfn << PAGE_SHIFT);
-        }
-    }
+    self.keep = pages_word("keep", &self.nr_keep);
+    self.table = pages_word("table", &self.nr_table);
     if (si->nr_modules) {
         const struct hvm_modlist_entry *m = (const void *)si->modlist_paddr;
         self.module = (const void *)m->paddr;

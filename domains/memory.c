@@ -96,6 +96,8 @@ static void reserve_slot_pages(void)
             page_reserve(pfn << PAGE_SHIFT, PAGE_SIZE);
     if (self.keep)
         page_reserve((uint64_t)self.keep, self.nr_keep * PAGE_SIZE);
+    if (self.table)
+        page_reserve((uint64_t)self.table, self.nr_table * PAGE_SIZE);
 }
 
 void pages_init(const struct hvm_start_info *si)

@@ -3,10 +3,14 @@
  * The xenbus side that all back-ends share: which devices there are, the watches on both directories of each, and store calls
  * that are tried again later. How a device lives is the back-end's own business: struct be_class. One class in a domain.
  *
+ * Which devices there are, whose they are and whether they are wanted says the slot table (slot_table.h) alone. In the store a change
+ * of our own directories only says that there is something to look at; what they say decides nothing but what we once offered.
+ *
  * All of it blocks in store calls, but for be_retry. Nothing may be called before the first be_work.
  */
 #pragma once
 #include <bh.h>
+#include <slot_table.h>
 
 #define BE_PATH 80 /* bytes of a front-end's directory, with the end */
 
@@ -17,6 +21,7 @@ struct be_dev { /* first in a back-end's own structure */
     bool watched; /* a watch is on the front-end's state */
     domid_t dom;
     uint32_t devid;
+    uint32_t gen; /* of the entry that it lives by; 0: none yet */
     int state; /* ours in the store; 0: not known in this life */
     char fe_path[BE_PATH];
 };
@@ -24,12 +29,13 @@ struct be_dev { /* first in a back-end's own structure */
 struct be_class {
     const char *type;        /* "vbd": of the directory backend/TYPE/DOMID/DEVID */
     const char *what;        /* "disks", for the one too many */
-    const char *const *keys; /* nodes of ours that somebody else changes, up to NULL */
+    enum slot_kind kind;
+    const char *const *keys; /* nodes of ours that the toolstack touches when it changed an entry, up to NULL */
     uint32_t max_devid;
     struct be_dev *(*place)(unsigned i);       /* the i-th device's place; NULL: there are no more */
     bool (*disconnect)(struct be_dev *d);      /* true: nothing is left that needs the front-end; else that makes it dirty again */
-    void (*forget)(struct be_dev *d);          /* it is disconnected and its directory gone: the place is empty again */
-    void (*follow)(struct be_dev *d, uint64_t fe, bool online); /* the front-end's state, 0: none; not online: detached */
+    void (*forget)(struct be_dev *d);          /* it is disconnected and its entry gone: the place is empty again */
+    void (*follow)(struct be_dev *d, uint64_t fe, bool online); /* the front-end's state, 0: none; not online: DETACHING */
 };
 
 /* Everything that the store has to say: finds devices, follows those that are dirty, after it has read the states of all that
@@ -37,6 +43,11 @@ struct be_class {
 bool be_work(const struct be_class *class);
 /* A store that does not answer is no reason to change anything: d (or NULL) is looked at again a little later. */
 void be_retry(struct be_dev *d);
+
+/* The entry of one device, a sound copy; false: there is none. No store access. */
+bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry *e);
+/* Where the front-end of one device has its nodes. */
+void be_fe_path(struct be_dev *d, const char *type);
 
 /* In the device's own directory. */
 char *be_read(const struct be_dev *d, const char *key);                      /* to be freed; NULL as xs_read */

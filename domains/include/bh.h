@@ -41,6 +41,8 @@ struct bh_self {
     uint64_t ram_bytes;
     uint8_t *keep;         /* keep pages (identity-mapped), NULL if none */
     unsigned nr_keep;      /* pages */
+    const void *table;     /* slot table (slot_table.h), read-only; NULL if none */
+    unsigned nr_table;     /* pages */
     uint64_t instance;     /* 0: first life */
     char cmdline[1024];
     bool guest;            /* plain guest: no BH_HYPERCALL_SERVICE (events then wait by SCHEDOP_poll) */

@@ -66,26 +66,6 @@ static void page_save(const struct keep_conn *c, unsigned q, unsigned p)
     keep_record_save(&c->q[q].page[p]->head, &h, q || p ? KEEP_PAGE_MAGIC : KEEP_MASTER_MAGIC, KEEP_VERSION, sizeof(h));
 }
 
-static uint64_t limit_check(const struct keep_limit *l) { return ~(l->ops ^ (l->bytes << 1 | l->bytes >> 63)); }
-
-void keep_limit_save(const struct keep_conn *c)
-{
-    struct keep_limit l = {.ops = c->limit_ops, .bytes = c->limit_bytes}, *to = &c->q[0].page[0]->limit;
-
-    SHARED_STORE(&to->ops, l.ops);
-    SHARED_STORE(&to->bytes, l.bytes);
-    SHARED_STORE(&to->check, limit_check(&l));
-}
-
-static void limit_load(struct keep_conn *c)
-{
-    const struct keep_limit *l = &c->q[0].page[0]->limit;
-    bool sound = l->check == limit_check(l);
-
-    c->limit_ops = sound ? l->ops : 0;
-    c->limit_bytes = sound ? l->bytes : 0;
-}
-
 int keep_open(struct keep *k, struct keep_conn *c)
 {
     unsigned nq = c->head.nr_queues, np = c->head.nr_pages;
@@ -98,7 +78,7 @@ int keep_open(struct keep *k, struct keep_conn *c)
             j.page[p] = c->q[q].page[p] = page_take(k);
         journal_open(&j, c->q[q].start);
     }
-    keep_limit_save(c);
+    c->master = c->q[0].page[0];
     for (unsigned i = nq * np; i-- > 0;)
         page_save(c, i / np, i % np);
     return 0;
@@ -106,7 +86,7 @@ int keep_open(struct keep *k, struct keep_conn *c)
 
 void keep_close(struct keep *k, struct keep_conn *c)
 {
-    SHARED_STORE(&c->q[0].page[0]->head.magic, 0u);
+    SHARED_STORE(&c->master->head.magic, 0u);
     for (unsigned q = 0; q < c->head.nr_queues; q++) {
         for (unsigned p = 0; p < c->head.nr_pages; p++) {
             if (c->q[q].page[p])
@@ -120,8 +100,7 @@ static bool head_ok(const struct keep_head *h, uint32_t magic)
 {
     return keep_record_valid(h, magic, KEEP_VERSION, sizeof(*h)) && h->nr_queues && h->nr_queues <= KEEP_QUEUES &&
            h->queue < h->nr_queues && h->nr_pages && h->nr_pages <= KEEP_RING_PAGES &&
-           !(h->nr_pages & (h->nr_pages - 1)) && h->page < h->nr_pages && !h->fe_path[KEEP_PATH - 1] &&
-           !h->spec[KEEP_SPEC - 1] && h->proto <= PROTO_X86_32;
+           !(h->nr_pages & (h->nr_pages - 1)) && h->page < h->nr_pages && h->proto <= PROTO_X86_32;
 }
 
 /* The pages of the master's generation. false: one is missing or there twice. */
@@ -156,10 +135,8 @@ enum keep_found keep_next(struct keep *k, unsigned *at, struct keep_conn *c)
             continue; /* free, or one that its master speaks for */
         if (head_ok(h, KEEP_MASTER_MAGIC) && !h->queue && !h->page) {
             c->head = *h;
-            if (!conn_collect(k, c, i))
-                return KEEP_INCOMPLETE;
-            limit_load(c);
-            return KEEP_VALID;
+            c->master = &k->page[i];
+            return conn_collect(k, c, i) ? KEEP_VALID : KEEP_INCOMPLETE;
         }
         return KEEP_DAMAGED;
     }

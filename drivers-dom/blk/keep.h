@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keep records: what the next instance of this domain needs to go on (restart.md 5). Page 0 holds the controller; each of the
+ * Keep records: the state of the rings, which the next instance of this domain needs to go on (restart.md). Whose they are, and what of
+ * the disk, says the slot table; a record that differs from it is not served. Page 0 holds the controller; each of the
  * others is one journal page, which goes with one ring page of one vbd. A ring of n pages has n journal pages; the first of them
  * has the ring's indices, all of them have a head and 32 entries, as many as a ring page has slots.
  *
@@ -17,14 +18,12 @@
 #define KEEP_DEV_MAGIC    0x56454442u
 #define KEEP_PAGE_MAGIC   0x4c4e524au
 #define KEEP_MASTER_MAGIC 0x5453414du
-#define KEEP_VERSION      1u
+#define KEEP_VERSION      2u
 
 #define KEEP_ENTRIES    32u /* of a page, and slots of a ring page */
 #define KEEP_RING_PAGES 4u  /* ring-page-order up to 2 */
 #define KEEP_QUEUES     4u
 #define KEEP_MAX_PAGES  (BH_KEEP_MAX - 1u)
-#define KEEP_PATH       80u
-#define KEEP_SPEC       128u
 
 enum keep_proto { PROTO_NATIVE, PROTO_X86_32 };
 
@@ -44,18 +43,16 @@ struct keep_head {
     uint8_t  page, nr_pages; /* within its ring */
     uint8_t  proto;
     uint8_t  flags;     /* KEEP_F_* */
-    uint64_t first, nr_sectors; /* of the volume, 512-byte units: it must still be the same one */
+    uint64_t first, nr_sectors; /* what the requests' sectors count from, 512-byte units */
     uint32_t sector_size;
     uint32_t max_segs;  /* of an indirect request, as advertised */
     uint32_t ref[KEEP_RING_PAGES]; /* grants of the ring's pages */
     uint32_t port;      /* the front-end's */
-    uint32_t pad;
-    char     fe_path[KEEP_PATH]; /* the front-end's store path */
-    char     spec[KEEP_SPEC];    /* params */
+    uint32_t slot_gen;  /* of the entry of the slot table that it was connected by */
 };
 _Static_assert(offsetof(struct keep_head, gen) == 16, "keep record layout");
 _Static_assert(offsetof(struct keep_head, ref) == 56, "keep record layout");
-_Static_assert(sizeof(struct keep_head) == 288, "keep record layout");
+_Static_assert(sizeof(struct keep_head) == 80, "keep record layout");
 
 /* rsp_next is stored before the ring's rsp_prod, rsp_pub after it; so rsp_prod equals one of them. */
 struct keep_ring {
@@ -90,16 +87,10 @@ _Static_assert(sizeof(struct keep_entry) == 8 * KEEP_ENTRY_WORDS, "keep record l
 _Static_assert(offsetof(struct keep_entry, req_idx) == 32, "keep record layout");
 _Static_assert(offsetof(struct keep_entry, word) == 40, "keep record layout");
 
-/* What the store said last of operations and bytes a second; a death between its stores makes it nothing. */
-struct keep_limit {
-    uint64_t ops, bytes, check;
-};
-
 struct keep_page {
     struct keep_head head;
     struct keep_ring ring;  /* in the first page of a ring */
-    struct keep_limit limit; /* in the first page of all */
-    uint64_t pad[21];
+    uint64_t pad[50];
     struct keep_entry entry[KEEP_ENTRIES];
 };
 _Static_assert(offsetof(struct keep_page, entry) == 512, "keep record layout");
@@ -150,7 +141,7 @@ struct keep {
 /* One connection of a vbd: what its pages say. */
 struct keep_conn {
     struct keep_head head; /* of queue 0, page 0 */
-    uint64_t limit_ops, limit_bytes;
+    struct keep_page *master;
     struct keep_queue {
         uint32_t ref[KEEP_RING_PAGES], port;
         uint32_t start;    /* keep_open: responses start here */
@@ -167,7 +158,6 @@ unsigned keep_share(unsigned left, unsigned others);
  * q[i] ref, port and start. -ENOSPC if there are not enough pages. */
 int keep_open(struct keep *k, struct keep_conn *conn) __attribute__((warn_unused_result));
 void keep_close(struct keep *k, struct keep_conn *conn);
-void keep_limit_save(const struct keep_conn *conn); /* of one that is open: its limits have changed */
 
 enum keep_found { KEEP_END, KEEP_VALID, KEEP_INCOMPLETE, KEEP_DAMAGED };
 /* The next connection that a dead instance left, from *at on (0 at first). Its pages are marked used. INCOMPLETE: whose it was is

@@ -81,7 +81,7 @@ static void vbd_unplug(struct vbd *v)
 static bool vbd_disconnect(struct vbd *v)
 {
     if (v->stalled) {
-        if (v->conn.q[0].page[0])
+        if (v->conn.master)
             keep_close(&blk.keep, &v->conn);
         memset(&v->conn, 0, sizeof(v->conn));
         v->stalled = NULL;
@@ -99,35 +99,59 @@ static bool vbd_disconnect(struct vbd *v)
 
 /* --- adoption ----------------------------------------------------------------------------------------------- */
 
-static const char *volume_same(const struct keep_head *h)
+static const char *disk_same(const struct keep_head *h)
 {
     const struct blkdev *dev = blk.dev;
 
     if (!dev)
         return "its disk is not there";
-    if (h->sector_size != dev->sector_size || h->first > dev->nr_sectors || h->nr_sectors > dev->nr_sectors - h->first)
+    if (h->sector_size != dev->sector_size)
         return "its disk is another one than before";
     if (h->max_segs > BLK_MAX_SEGS || h->max_segs > dev->max_segs || h->max_segs * BLK_SEG_BYTES > dev->max_bytes)
         return "its disk can do less than before";
     return NULL;
 }
 
-static bool vbd_adopt(struct vbd *v, bool complete)
+/* The instance that wrote the record may have been anybody's. */
+static const char *record_same(const struct vbd *v)
 {
     const struct keep_head *h = &v->conn.head;
-    const char *why = complete ? volume_same(h) : "a page of its keep record is damaged";
+    unsigned mode = (h->flags & KEEP_F_WRITE ? VOLUME_WRITE : 0u) | (h->flags & KEEP_F_FORCE ? VOLUME_FORCE : 0u);
 
-    v->be.used = v->be.dirty = true;
-    v->be.dom = h->domid;
-    v->be.devid = h->devid;
-    v->mode = (h->flags & KEEP_F_WRITE ? VOLUME_WRITE : VOLUME_READ) | (h->flags & KEEP_F_FORCE ? VOLUME_FORCE : 0u);
-    memcpy(v->be.fe_path, h->fe_path, sizeof(v->be.fe_path));
-    memcpy(v->spec, h->spec, sizeof(v->spec));
-    /* Also of a stalled one: its front-end still believes in the disk. */
-    v->claim = (struct volume_claim){.domid = v->be.dom, .mode = v->mode, .first = h->first, .nr = h->nr_sectors};
-    volume_reclaim(&v->claim);
-    bb_limit(&v->disk.ops, v->conn.limit_ops);
-    bb_limit(&v->disk.bytes, v->conn.limit_bytes);
+    if (h->slot_gen != v->be.gen)
+        return "its keep record is of an attachment that is over";
+    if (mode != v->mode || (h->flags & KEEP_F_DISCARD && !v->discard))
+        return "its keep record says more or less than it may do";
+    if (h->first != v->claim.first || h->nr_sectors != v->claim.nr)
+        return "its keep record has another part of the disk than its volume";
+    return disk_same(h);
+}
+
+const char *vbd_claim(struct vbd *v, const struct slot_entry *e)
+{
+    uint64_t first, nr;
+
+    memcpy(v->spec, e->spec, sizeof(v->spec));
+    v->mode = (e->flags & SLOT_F_WRITE ? VOLUME_WRITE : 0u) | (e->flags & SLOT_F_FORCE ? VOLUME_FORCE : 0u);
+    v->discard = e->flags & SLOT_F_DISCARD;
+    if (!blk.dev)
+        return dev_problem();
+    const char *why = volume_find(v->spec, &first, &nr);
+    if (why)
+        return why;
+    if (e->nr && (e->first != first || e->nr != nr))
+        return "the disk's partition table has it elsewhere than when it was attached";
+    v->claim = (struct volume_claim){.domid = v->be.dom, .mode = v->mode, .first = first, .nr = nr};
+    return volume_claim(&v->claim);
+}
+
+static bool vbd_adopt(struct vbd *v, const struct slot_entry *e)
+{
+    const char *claim = vbd_claim(v, e); /* also of one that stalls: its front-end still believes in the disk */
+    const char *why = v->stalled ? v->stalled : claim ? claim : record_same(v);
+
+    bb_limit(&v->disk.ops, e->limit_ops);
+    bb_limit(&v->disk.bytes, e->limit_bytes);
     if (!why)
         why = rings_map(v);
     if (!why) {
@@ -142,18 +166,66 @@ static bool vbd_adopt(struct vbd *v, bool complete)
     return !why;
 }
 
+static struct vbd *vbd_of_record(const struct keep_head *h)
+{
+    EACH_VBD(v) {
+        if (v->be.used && v->be.dom == h->domid && v->be.devid == h->devid)
+            return v;
+    }
+    return NULL;
+}
+
+/* A record becomes a vbd if there is an entry for it and no other record is in its place. */
+static void vbd_of_keep(struct vbd *v, bool complete)
+{
+    const struct keep_head *h = &v->conn.head;
+    struct vbd *other = vbd_of_record(h);
+    struct slot_entry e;
+    const char *why = NULL;
+
+    if (other) {
+        why = other->stalled = "there are two keep records of it";
+    } else if (!be_slot(SLOT_VBD, h->domid, h->devid, &e)) {
+        why = "nobody has attached it";
+    } else {
+        v->be = (struct be_dev){.used = true, .dirty = true, .dom = h->domid, .devid = h->devid, .gen = slot_gen(&e)};
+        be_fe_path(&v->be, "vbd");
+        v->stalled = complete ? NULL : "a page of its keep record is damaged";
+        return;
+    }
+    printf("vbd%u.%u: a keep record is cleared: %s\n", h->domid, h->devid, why);
+    keep_close(&blk.keep, &v->conn);
+    memset(v, 0, sizeof(*v));
+}
+
 unsigned vbds_adopt(void)
 {
-    unsigned at = 0, n = 0, i = 0;
+    static struct vbd spare; /* for one more than there can be: it has no place */
+    unsigned at = 0, n = 0;
     enum keep_found f;
 
-    while (i < BB_MAX_DISKS && (f = keep_next(&blk.keep, &at, &vbds[i].conn)) != KEEP_END) {
+    for (;;) {
+        struct vbd *v = vbds;
+        while (v < vbds + BB_MAX_DISKS && v->be.used)
+            v++;
+        if (v == vbds + BB_MAX_DISKS)
+            v = &spare;
+        if ((f = keep_next(&blk.keep, &at, &v->conn)) == KEEP_END)
+            break;
         if (f == KEEP_DAMAGED) { /* whose it was the store will say: both sides connected, and no record */
             printf("%s: keep page %u is damaged\n", self.name, at);
             SHARED_STORE(&blk.keep.page[at - 1].head.magic, 0u);
             continue;
         }
-        n += vbd_adopt(&vbds[i++], f == KEEP_VALID);
+        vbd_of_keep(v, f == KEEP_VALID);
+    }
+    /* Who was let in beside others by force comes after those. */
+    for (unsigned force = 0; force < 2; force++) {
+        EACH_VBD(v) {
+            struct slot_entry e;
+            if (v->be.used && be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e) && !(e.flags & SLOT_F_FORCE) == !force)
+                n += vbd_adopt(v, &e);
+        }
     }
     return n;
 }
@@ -168,8 +240,6 @@ static const char *vbd_plug(struct vbd *v)
         return why;
     for (unsigned q = 0; q < v->conn.head.nr_queues; q++)
         v->conn.q[q].start = READ_ONCE(((struct blkif_sring *)v->disk.ring[q].sring)->rsp_prod);
-    v->conn.limit_ops = v->disk.ops.per_s;
-    v->conn.limit_bytes = v->disk.bytes.per_s;
     if (keep_open(&blk.keep, &v->conn)) {
         rings_unmap(v);
         be_retry(&v->be); /* others will be gone */
@@ -274,7 +344,7 @@ static void vbd_follow(struct vbd *v, uint64_t fe, bool online)
 
 /* --- what the library asks of us (backend.h) ---------------------------------------------------------------------- */
 
-_Static_assert(!offsetof(struct vbd, be) && KEEP_PATH == BE_PATH, "a vbd begins with its be_dev, of whose path the record has room");
+_Static_assert(!offsetof(struct vbd, be), "a vbd begins with its be_dev");
 static struct vbd *vbd_of(struct be_dev *d) { return (struct vbd *)d; }
 
 static struct be_dev *place(unsigned i) { return i < BB_MAX_DISKS ? &vbds[i].be : NULL; }
@@ -290,17 +360,6 @@ static void forget(struct be_dev *d)
     memset(v, 0, sizeof(*v));
 }
 
-static void limits_set(struct vbd *v, uint64_t ops, uint64_t bytes)
-{
-    if (v->connected && (ops != v->conn.limit_ops || bytes != v->conn.limit_bytes)) {
-        v->conn.limit_ops = ops;
-        v->conn.limit_bytes = bytes;
-        keep_limit_save(&v->conn);
-    }
-    bb_limit(&v->disk.ops, ops);
-    bb_limit(&v->disk.bytes, bytes);
-}
-
 /* A former life offered journal pages to somebody who has not connected, and we have not read how many. */
 static bool promises_unknown(void)
 {
@@ -314,11 +373,12 @@ static bool promises_unknown(void)
 static void follow(struct be_dev *d, uint64_t fe, bool online)
 {
     struct vbd *v = vbd_of(d);
-    uint64_t ops, bytes;
+    struct slot_entry e;
 
-    if (!be_read_number(d, "bh-limit-ops", 0, &ops) || !be_read_number(d, "bh-limit-bytes", 0, &bytes))
-        return;
-    limits_set(v, ops, bytes);
+    if (be_slot(SLOT_VBD, d->dom, d->devid, &e)) {
+        bb_limit(&v->disk.ops, e.limit_ops);
+        bb_limit(&v->disk.bytes, e.limit_bytes);
+    }
     if (v->be.state == XenbusStateInitialising && promises_unknown())
         be_retry(d);
     else
@@ -337,8 +397,8 @@ static void say_broken(struct vbd *v)
 
 bool vbds_store_work(void)
 {
-    static const char *const keys[] = {"online", "frontend", "params", "mode", "bh-limit-ops", "bh-limit-bytes", NULL};
-    static const struct be_class class = {.type = "vbd", .what = "disks", .keys = keys, .max_devid = ~0u, .place = place,
+    static const char *const keys[] = {"online", "frontend", "bh-limit-ops", "bh-limit-bytes", NULL};
+    static const struct be_class class = {.type = "vbd", .what = "disks", .kind = SLOT_VBD, .keys = keys, .max_devid = ~0u, .place = place,
                                           .disconnect = disconnect, .forget = forget, .follow = follow};
 
     EACH_VBD(v) {

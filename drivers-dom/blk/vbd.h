@@ -7,7 +7,9 @@
  * are at InitWait again. A detach shows Closing and goes on serving until the front-end has closed: its file system may be in use. A
  * crash of this domain moves no state: the next life maps the same rings from the keep record and asks the store afterwards.
  *
- * A vbd whose record is unsound is stalled: nothing of it is touched and `bh-stalled` in its back-end directory says why, until its
+ * Whose it is, its volume, mode and limits are those of its entry in the slot table; the nodes of that are not read.
+ *
+ * A vbd whose record is unsound, or differs from its entry or from the disk's own table, is stalled: nothing of it is touched and `bh-stalled` in its back-end directory says why, until its
  * front-end closes. What cannot be opened has `bh-error` and stays at Initialising.
  */
 #pragma once
@@ -26,8 +28,9 @@ struct vbd {
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     const char *stalled;/* why, or NULL */
     uint32_t error;     /* what bh-error says (its CRC), 0: nothing */
-    char spec[KEEP_SPEC];
+    char spec[SLOT_SPEC];
     unsigned mode;      /* VOLUME_* */
+    bool discard;       /* may be offered */
     unsigned queues, order; /* offered; their journal pages are promised */
     struct volume_claim claim;
     struct grant_map map[KEEP_QUEUES];
@@ -63,6 +66,8 @@ extern struct vbd vbds[BB_MAX_DISKS];
 
 /* A line about this vbd, unless there were too many of this kind. */
 void vbd_say(const struct vbd *v, struct talk *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Finds and claims the volume of its entry, which must lie where it lay when it was attached. NULL, or why not. No store access. */
+const char *vbd_claim(struct vbd *v, const struct slot_entry *e);
 void vbd_advertise(struct vbd *v); /* opens the volume, says what we offer, goes to InitWait; or bh-error, or later */
 void vbd_reopen(struct vbd *v);    /* a former life did that: what it said holds */
 bool vbd_properties(struct vbd *v, unsigned unit); /* size and sectors; unit: 512-byte units in a sector as the front-end counts */

@@ -102,36 +102,14 @@ static bool user_leaves(const struct vbd *v)
 /* Finds and claims the volume. false: there is an error in the store, or none and it is tried again. */
 static bool vbd_open(struct vbd *v)
 {
-    const char *why = NULL;
-    uint64_t first, nr;
+    struct slot_entry e;
 
     if (v->claim.claimed)
         return true;
-    char *params = be_read(&v->be, "params");
-    char *mode = params ? be_read(&v->be, "mode") : NULL;
-    if (!params || !mode) {
-        if (xs_error != ENOENT)
-            be_retry(&v->be);
-        free(params);
-        return false;
-    }
-    int m = volume_mode_parse(mode);
-    strlcpy(v->spec, params, sizeof(v->spec));
-    if (strlen(params) >= sizeof(v->spec))
-        why = "its name is too long";
-    else if (m < 0)
-        why = "its mode is none of r, w, r!, w!";
-    else if (!blk.dev)
-        why = dev_problem();
-    else
-        why = volume_find(v->spec, &first, &nr);
-    if (!why) {
-        v->mode = (unsigned)m;
-        v->claim = (struct volume_claim){.domid = v->be.dom, .mode = v->mode, .first = first, .nr = nr};
-        why = volume_claim(&v->claim);
-    }
-    free(params);
-    free(mode);
+    if (!be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e) || slot_gen(&e) != v->be.gen || slot_state(&e) == SLOT_DETACHING)
+        return false; /* whoever changed that says so in our directory */
+    v->claim.nr = 0;
+    const char *why = vbd_claim(v, &e);
     if (why && v->claim.nr && user_leaves(v))
         be_retry(&v->be);
     else if (why)
@@ -180,19 +158,27 @@ bool vbd_properties(struct vbd *v, unsigned unit)
            be_write_number(&v->be, "physical-sector-size", physical) && be_write_number(&v->be, "info", v->mode & VOLUME_WRITE ? 0 : VDISK_READONLY);
 }
 
+static bool discard_possible(const struct vbd *v) { return blk.dev->discard && v->discard && v->mode & VOLUME_WRITE; }
+
 static bool discard_offer(struct vbd *v)
 {
     const struct blkdev *dev = blk.dev;
-    uint64_t on;
 
-    if (!be_read_number(&v->be, "discard-enable", 1, &on))
-        return false;
-    if (!dev->discard || !on || !(v->mode & VOLUME_WRITE))
+    if (!discard_possible(v))
         return be_write_number(&v->be, "feature-discard", 0);
     unsigned gran = dev->discard_granularity ? dev->discard_granularity : dev->sector_size;
     uint64_t align = (gran - v->claim.first * 512 % gran) % gran;
     return be_write_number(&v->be, "discard-granularity", gran) && be_write_number(&v->be, "discard-alignment", align) &&
            be_write_number(&v->be, "discard-secure", 0) && be_write_number(&v->be, "feature-discard", 1);
+}
+
+/* For the control domain, which puts it into our entry once: the next instance holds it against the disk's table. */
+static bool extent_say(struct vbd *v)
+{
+    char text[48];
+
+    snprintf(text, sizeof(text), "%lu %lu", v->claim.first, v->claim.nr);
+    return be_write(&v->be, "bh-extent", text);
 }
 
 /* InitWait with everything that we offer. Sectors are 512 bytes here, whatever the sector size: that is what Linux means. */
@@ -208,7 +194,7 @@ void vbd_advertise(struct vbd *v)
     bool said = be_write_number(&v->be, "feature-flush-cache", 1) && be_write_number(&v->be, "feature-barrier", 1) &&
                 be_write_number(&v->be, "feature-persistent", 0) && be_write_number(&v->be, "feature-max-indirect-segments", indirect_segs()) &&
                 be_write_number(&v->be, "max-ring-page-order", v->order) && be_write_number(&v->be, "max-ring-pages", 1u << v->order) &&
-                be_write_number(&v->be, "multi-queue-max-queues", v->queues) && discard_offer(v) && vbd_properties(v, 1);
+                be_write_number(&v->be, "multi-queue-max-queues", v->queues) && discard_offer(v) && vbd_properties(v, 1) && extent_say(v);
     if (!said)
         return;
     if (v->error)
@@ -233,7 +219,7 @@ void vbd_reopen(struct vbd *v)
 
 struct reader { /* of the front-end's directory */
     bool again; /* the store gave no answer */
-    char dir[KEEP_PATH + 16];
+    char dir[BE_PATH + 16];
 };
 
 static uint32_t number_of(struct reader *r, const char *key, uint32_t absent)
@@ -247,7 +233,7 @@ static uint32_t number_of(struct reader *r, const char *key, uint32_t absent)
 
 static const char *protocol_of(const struct vbd *v, struct reader *r, uint8_t *proto)
 {
-    char path[KEEP_PATH + 16];
+    char path[BE_PATH + 16];
 
     snprintf(path, sizeof(path), "%s/protocol", v->be.fe_path);
     char *p = xs_read(0, path);
@@ -291,8 +277,6 @@ static const char *conn_read(struct vbd *v, struct keep_conn *c, struct reader *
     uint32_t nq = number_of(r, "multi-queue-num-queues", 1);
     uint32_t order = number_of(r, "ring-page-order", log2_of(number_of(r, "num-ring-pages", 1)));
     uint32_t large = number_of(r, "feature-large-sector-size", 0);
-    uint64_t discard;
-    r->again |= !be_read_number(&v->be, "feature-discard", 0, &discard); /* what we offered, in whichever life */
     why = protocol_of(v, r, &h->proto);
     if (why)
         return why;
@@ -306,13 +290,12 @@ static const char *conn_read(struct vbd *v, struct keep_conn *c, struct reader *
     h->nr_queues = (uint8_t)nq;
     h->nr_pages = (uint8_t)(1u << order);
     h->flags = (uint8_t)((v->mode & VOLUME_WRITE ? KEEP_F_WRITE : 0) | (v->mode & VOLUME_FORCE ? KEEP_F_FORCE : 0) |
-                         (large ? KEEP_F_LARGE : 0) | (discard ? KEEP_F_DISCARD : 0));
+                         (large ? KEEP_F_LARGE : 0) | (discard_possible(v) ? KEEP_F_DISCARD : 0));
     h->first = v->claim.first;
     h->nr_sectors = v->claim.nr;
     h->sector_size = blk.dev->sector_size;
     h->max_segs = indirect_segs();
-    memcpy(h->fe_path, v->be.fe_path, sizeof(h->fe_path));
-    memcpy(h->spec, v->spec, sizeof(h->spec));
+    h->slot_gen = v->be.gen;
     for (unsigned q = 0; q < nq && !why; q++)
         why = queue_read(v, r, c, q);
     return why;

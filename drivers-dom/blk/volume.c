@@ -268,28 +268,9 @@ const char *volume_find(const char *spec, uint64_t *first, uint64_t *nr)
 
 /* --- users ------------------------------------------------------------------------------------------------------------ */
 
-int volume_mode_parse(const char *s)
-{
-    static const struct { const char *word; int mode; } modes[] = {
-        {"r", VOLUME_READ}, {"ro", VOLUME_READ}, {"r!", VOLUME_READ | VOLUME_FORCE},
-        {"w", VOLUME_WRITE}, {"rw", VOLUME_WRITE}, {"w!", VOLUME_WRITE | VOLUME_FORCE}};
-
-    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++)
-        if (!strcmp(s, modes[i].word))
-            return modes[i].mode;
-    return -EINVAL;
-}
-
 bool volume_overlap(const struct volume_claim *a, const struct volume_claim *b)
 {
     return a->first < b->first + b->nr && b->first < a->first + a->nr;
-}
-
-void volume_reclaim(struct volume_claim *c)
-{
-    c->next = claims;
-    claims = c;
-    c->claimed = true;
 }
 
 const char *volume_claim(struct volume_claim *c)
@@ -307,7 +288,9 @@ const char *volume_claim(struct volume_claim *c)
                  c->first == o->first && c->nr == o->nr ? "it" : "a part of it or what it is a part of");
         return why;
     }
-    volume_reclaim(c);
+    c->next = claims;
+    claims = c;
+    c->claimed = true;
     return NULL;
 }
 

@@ -8,8 +8,8 @@
  * Users are held against each other by extent, not by name: a partition and its disk overlap. One writer, or any number of
  * readers; a forced user ("w!", "r!") is let in beside whoever is there, but opens the door to nobody else.
  *
- * A guest that has the whole disk can rewrite the table. So a vbd's keep record holds its extent, and adoption claims that
- * extent again (volume_reclaim) without asking the table.
+ * A guest that has the whole disk can rewrite the table. So the control domain notes where a volume lay when it was attached (slot
+ * table), and whoever opens or adopts it later finds it there or does not serve it (vbd.c).
  */
 #pragma once
 #include <bh.h>
@@ -38,12 +38,8 @@ const char *volumes_scan(struct blkdev *d) __attribute__((warn_unused_result));
 const char *volumes_problem(void);
 /* The extent of a volume in 512-byte sectors. NULL, or why there is none (a sentence for a message, valid until the next call). */
 const char *volume_find(const char *spec, uint64_t *first, uint64_t *nr);
-/* "r", "w", "r!", "w!" as the store's `mode` has them, also "ro" and "rw". -EINVAL: anything else. */
-int volume_mode_parse(const char *s);
 /* c->domid, mode, first and nr are filled in. NULL and it is in use, or why not. */
 const char *volume_claim(struct volume_claim *c);
-/* Of an adopted user: it was let in before, whatever has become of the disk meanwhile. */
-void volume_reclaim(struct volume_claim *c);
 bool volume_overlap(const struct volume_claim *a, const struct volume_claim *b);
 void volume_release(struct volume_claim *c); /* nothing happens if it is not claimed */
 /* Writes what changed to volumes/N = "name bytes users" in our store directory (N: 0 the disk, else the partition's number;

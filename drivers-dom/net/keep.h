@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keep records: what the next instance of this domain needs to go on (restart.md 4). Page 0 holds the device, page 1 + n
+ * Keep records: the state of the rings, which the next instance of this domain needs to go on (restart.md). Whose they are says the
+ * slot table; a record that differs from it is not served. Page 0 holds the device, page 1 + n
  * the vif on switch port 1 + n.
  *
  * A dead instance may have stopped at any store and may have written rubbish before it died. So every field that is believed
@@ -14,7 +15,7 @@
 
 #define KEEP_NIC_MAGIC 0x4943494eu
 #define KEEP_VIF_MAGIC 0x46495642u
-#define KEEP_VERSION   1u
+#define KEEP_VERSION   2u
 #define KEEP_RING      256u /* entries of a one-page ring, Tx as Rx */
 #define KEEP_VIFS      15u  /* switch ports 1..15 */
 
@@ -35,7 +36,6 @@ _Static_assert(offsetof(struct keep_nic, regs) == 16, "keep record layout");
 #define KEEP_F_SPLIT 8u /* separate Tx and Rx event channels */
 #define KEEP_F_MAC  16u /* mac is set and enforced */
 
-#define KEEP_PATH 80
 
 struct keep_vif_head {
     uint32_t magic;
@@ -47,11 +47,10 @@ struct keep_vif_head {
     uint32_t features;         /* KEEP_F_* */
     uint8_t  mac[6];
     uint16_t pad;
-    char     fe_path[KEEP_PATH]; /* the front-end's store path */
-    uint32_t pad2;
+    uint32_t slot_gen;         /* of the entry of the slot table that it was connected by */
 };
-_Static_assert(sizeof(struct keep_vif_head) == 128, "keep record layout");
-_Static_assert(offsetof(struct keep_vif_head, fe_path) == 44, "keep record layout");
+_Static_assert(sizeof(struct keep_vif_head) == 48, "keep record layout");
+_Static_assert(offsetof(struct keep_vif_head, slot_gen) == 44, "keep record layout");
 
 /* Per ring: rsp_next is stored before the ring's rsp_prod, rsp_pub after it; so rsp_prod equals one of them. */
 struct keep_ring {
@@ -67,7 +66,7 @@ struct keep_vif {
     uint32_t tx_copy[KEEP_RING]; /* keep_tx() */
     uint64_t rx_copy[KEEP_RING]; /* keep_rx() */
 };
-_Static_assert(sizeof(struct keep_vif) == 128 + 64 + 1024 + 2048, "keep record layout");
+_Static_assert(sizeof(struct keep_vif) == 48 + 64 + 1024 + 2048, "keep record layout");
 _Static_assert(sizeof(struct keep_vif) <= PAGE_SIZE, "one vif, one keep page");
 
 /* --- copied requests ---

@@ -3,7 +3,6 @@
 #include "vif.h"
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include "net.h"
@@ -88,21 +87,45 @@ void vif_offer(struct vif *v, struct pkt *p)
     nb_queue_rx(&v->nb, p);
 }
 
+/* What it may send as, from its entry. NULL, or why it cannot be connected. */
+static const char *mac_of(struct vif *v, const struct slot_entry *e)
+{
+    static const uint8_t none[6];
+
+    v->has_mac = e->flags & SLOT_F_MAC;
+    memset(v->mac, 0, 6);
+    if (!v->has_mac)
+        return NULL;
+    memcpy(v->mac, e->mac, 6);
+    return v->mac[0] & 1 || !memcmp(v->mac, none, 6) ? "its address is none of a single interface" : NULL;
+}
+
 /* --- adoption ----------------------------------------------------------------------------------------------- */
+
+/* NULL, or why the record in v's place is not to be served. The instance that wrote it may have been anybody's. */
+static const char *record_check(struct vif *v)
+{
+    const struct keep_vif_head *h = &v->keep->head;
+    struct slot_entry e;
+
+    if (!be_slot(SLOT_VIF, h->domid, h->devid, &e))
+        return "nobody has attached it";
+    v->be = (struct be_dev){.used = true, .dirty = true, .dom = h->domid, .devid = h->devid, .gen = slot_gen(&e)};
+    be_fe_path(&v->be, "vif");
+    const char *why = mac_of(v, &e);
+    if (why)
+        return why;
+    if (h->slot_gen != v->be.gen)
+        return "its keep record is of an attachment that is over";
+    if (!(h->features & KEEP_F_MAC) != !v->has_mac || memcmp(h->mac, v->mac, 6))
+        return "its keep record has another address than it was given";
+    return NULL;
+}
 
 static bool vif_adopt(struct vif *v)
 {
-    const struct keep_vif_head *h = &v->keep->head;
-    const char *why;
+    const char *why = rings_map(v, &v->keep->head);
 
-    v->be.used = v->be.dirty = true;
-    v->be.dom = h->domid;
-    v->be.devid = h->devid;
-    v->has_mac = h->features & KEEP_F_MAC;
-    memcpy(v->mac, h->mac, 6);
-    memcpy(v->be.fe_path, h->fe_path, sizeof(v->be.fe_path));
-    v->be.fe_path[KEEP_PATH - 1] = '\0';
-    why = rings_map(v, h);
     if (!why) {
         if (!nb_adopt(&v->nb, &net.batch, &why)) {
             port_up(v);
@@ -116,6 +139,42 @@ static bool vif_adopt(struct vif *v)
     return false;
 }
 
+static void record_drop(struct vif *v, const char *why)
+{
+    const struct keep_vif_head *h = &v->keep->head;
+
+    printf("vif%u.%u: a keep record is cleared: %s\n", h->domid, h->devid, why);
+    keep_vif_close(v->keep);
+}
+
+/* Which of two says the truth cannot be told: neither does. */
+static bool twice(const struct vif *v)
+{
+    for (const struct vif *o = vifs + 1; o < vifs + SW_PORTS; o++) {
+        const struct keep_vif_head *a = &v->keep->head, *b = &o->keep->head;
+        if (o != v && keep_vif_state(o->keep) == KEEP_VALID && a->domid == b->domid && a->devid == b->devid)
+            return true;
+    }
+    return false;
+}
+
+/* Every record that is not to be served is gone, before the first one is. */
+static void records_check(void)
+{
+    bool bad[SW_PORTS];
+
+    for (unsigned i = 1; i < SW_PORTS; i++)
+        bad[i] = keep_vif_state(vifs[i].keep) == KEEP_VALID && twice(&vifs[i]);
+    for (unsigned i = 1; i < SW_PORTS; i++) {
+        struct vif *v = &vifs[i];
+        if (keep_vif_state(v->keep) != KEEP_VALID)
+            continue;
+        const char *why = bad[i] ? "there are two of them" : record_check(v);
+        if (why)
+            record_drop(v, why);
+    }
+}
+
 unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
 {
     char word[4];
@@ -126,17 +185,15 @@ unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
         vifs[i].keep = keep_of(i);
         if (damage && vifs[i].keep->head.magic)
             vifs[i].keep->head.crc ^= 1;
-        switch (keep_vif_state(vifs[i].keep)) {
-        case KEEP_VALID:
-            n += vif_adopt(&vifs[i]);
-            break;
-        case KEEP_DAMAGED:
+        if (keep_vif_state(vifs[i].keep) == KEEP_DAMAGED) {
             printf("keep record %u is damaged\n", i);
             keep_vif_close(vifs[i].keep);
-            break;
-        case KEEP_EMPTY:
-            break;
         }
+    }
+    records_check();
+    for (unsigned i = 1; i < SW_PORTS; i++) {
+        if (keep_vif_state(vifs[i].keep) == KEEP_VALID)
+            n += vif_adopt(&vifs[i]);
     }
     return n;
 }
@@ -190,7 +247,7 @@ static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool 
     h->features = (split ? KEEP_F_SPLIT : 0) | (val[6] ? KEEP_F_SG : 0) | (val[7] ? 0 : KEEP_F_CSUM4) |
                   (val[8] ? KEEP_F_CSUM6 : 0) | (v->has_mac ? KEEP_F_MAC : 0);
     memcpy(h->mac, v->mac, 6);
-    memcpy(h->fe_path, v->be.fe_path, sizeof(h->fe_path));
+    h->slot_gen = v->be.gen;
     if (!h->tx_ref || !h->rx_ref || !h->tx_port)
         return "it names no rings or event channel";
     if (!val[5])
@@ -198,32 +255,17 @@ static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool 
     return val[9] == 1 ? NULL : "it wants more than one queue";
 }
 
-/* false: the store gave no answer. No address, or a malformed one: nothing to enforce. */
-static bool mac_read(struct vif *v)
-{
-    char *mac = be_read(&v->be, "mac"), *at = mac;
-
-    v->has_mac = false;
-    if (!mac)
-        return xs_error == ENOENT;
-    for (unsigned n = 0; n < 6; n++, at++) {
-        char *end;
-        v->mac[n] = (uint8_t)strtoul(at, &end, 16);
-        if (end == at || *end != (n < 5 ? ':' : '\0'))
-            break;
-        at = end;
-        v->has_mac = n == 5 && !(v->mac[0] & 1);
-    }
-    free(mac);
-    return true;
-}
-
 static void vif_connect(struct vif *v)
 {
     struct keep_vif_head h;
-    bool again = !mac_read(v);
-    const char *why = again ? NULL : head_read(v, &h, &again);
+    struct slot_entry e;
+    bool again = false;
 
+    if (!be_slot(SLOT_VIF, v->be.dom, v->be.devid, &e) || slot_gen(&e) != v->be.gen || slot_state(&e) == SLOT_DETACHING)
+        return; /* whoever changed that says so in our directory */
+    const char *why = mac_of(v, &e);
+    if (!why)
+        why = head_read(v, &h, &again);
     if (again) {
         be_retry(&v->be);
         return;
@@ -305,7 +347,7 @@ static void vif_follow(struct vif *v, uint64_t fe, bool online)
 
 /* --- what the library asks of us (backend.h) ---------------------------------------------------------------------- */
 
-_Static_assert(!offsetof(struct vif, be) && KEEP_PATH == BE_PATH, "a vif begins with its be_dev, of whose path the record has room");
+_Static_assert(!offsetof(struct vif, be), "a vif begins with its be_dev");
 static struct vif *vif_of(struct be_dev *d) { return (struct vif *)d; }
 
 static struct be_dev *place(unsigned i) { return i + 1 < SW_PORTS ? &vifs[i + 1].be : NULL; }
@@ -329,8 +371,8 @@ static void follow(struct be_dev *d, uint64_t fe, bool online) { vif_follow(vif_
 
 void vifs_store_work(void)
 {
-    static const char *const keys[] = {"online", "frontend", "mac", NULL};
-    static const struct be_class class = {.type = "vif", .what = "interfaces", .keys = keys, .max_devid = 0xffff, .place = place,
+    static const char *const keys[] = {"online", "frontend", NULL};
+    static const struct be_class class = {.type = "vif", .what = "interfaces", .kind = SLOT_VIF, .keys = keys, .max_devid = 0xffff, .place = place,
                                           .disconnect = disconnect, .forget = forget, .follow = follow};
 
     for (unsigned i = 1; i < SW_PORTS; i++) {

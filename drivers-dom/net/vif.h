@@ -4,7 +4,8 @@
  *
  * States (<xen/io/xenbus.h>): we advertise and go to InitWait; on the front-end's Connected we map its rings and go to
  * Connected; on its Closing, Closed or a detach we unmap and follow; on its Initialising we are at InitWait again. A crash of this
- * domain moves no state: the next life maps the same rings from the keep record and asks the store afterwards.
+ * domain moves no state: the next life maps the same rings from the keep record and asks the store afterwards. Whose a vif is and what
+ * address it has says its entry in the slot table; a record that differs from that is cleared, and the vif plugged again.
  */
 #pragma once
 #include <backend.h>

@@ -618,7 +618,7 @@ static void be_connect(void)
 {
     memset(&conn, 0, sizeof(conn));
     conn.head = (struct keep_head){.devid = 51712, .gen = 1234567 + points, .domid = 16, .nr_queues = (uint8_t)w.queues,
-                                   .nr_pages = (uint8_t)w.rpages, .proto = (uint8_t)w.proto, .fe_path = "/local/domain/16/device/vbd/51712"};
+                                   .nr_pages = (uint8_t)w.rpages, .proto = (uint8_t)w.proto};
     for (unsigned q = 0; q < w.queues; q++) {
         conn.q[q].port = q + 1;
         conn.q[q].start = RING(q)->rsp_prod;

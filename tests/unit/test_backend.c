@@ -22,6 +22,24 @@ static int quiet(const char *fmt, ...) { return 0; }
 #include "../../domains/backend.c"
 #undef printf
 
+struct bh_self self;
+
+/* --- the slot table --- */
+static struct slot_entry table[SLOT_ENTRIES];
+static uint32_t gen;
+
+static struct slot_entry *entry(unsigned dom, unsigned devid, enum slot_state state)
+{
+    struct slot_entry *e = table;
+    while (slot_live(e) && (e->domid != dom || e->devid != devid))
+        e++;
+    if (!slot_live(e))
+        gen++;
+    e->domid = (uint16_t)dom, e->devid = devid;
+    e->head = slot_head(state, SLOT_VIF, slot_live(e) ? slot_gen(e) : gen);
+    return e;
+}
+
 /* --- the store --- */
 #define NODES 64
 static struct node { char path[96], val[64]; bool hidden; } nodes[NODES];
@@ -150,7 +168,7 @@ static unsigned followed[2], forgotten;
 static uint64_t last_fe;
 static bool last_online, all_known;
 
-static struct be_dev *place_of(unsigned i) { return i < 2 ? &devs[i] : NULL; }
+static struct be_dev *nth_place(unsigned i) { return i < 2 ? &devs[i] : NULL; }
 static bool disconnect_it(struct be_dev *d) { return !busy[d - devs]; }
 static void forget_it(struct be_dev *d)
 {
@@ -167,17 +185,27 @@ static void follow_it(struct be_dev *d, uint64_t fe, bool online)
     be_set_state(d, XenbusStateInitWait);
 }
 static const char *const keys[] = {"online", "frontend", NULL};
-static const struct be_class class = {.type = "vxx", .what = "things", .keys = keys, .max_devid = 0xffff, .place = place_of,
+static const struct be_class class = {.type = "vxx", .what = "things", .kind = SLOT_VIF, .keys = keys, .max_devid = 0xffff, .place = nth_place,
                                       .disconnect = disconnect_it, .forget = forget_it, .follow = follow_it};
 
 static void add(unsigned dom, unsigned devid)
 {
     char path[96], fe[64];
+    entry(dom, devid, SLOT_ATTACHING);
     snprintf(fe, sizeof(fe), "/local/domain/%u/device/vxx/%u", dom, devid);
     snprintf(path, sizeof(path), "backend/vxx/%u/%u/frontend", dom, devid);
     put(path, fe);
     snprintf(path, sizeof(path), "backend/vxx/%u/%u/state", dom, devid);
     put(path, "1");
+    entry(dom, devid, SLOT_ATTACHED);
+}
+/* As the toolstack does it. */
+static void removed(unsigned dom, unsigned devid)
+{
+    char path[96];
+    entry(dom, devid, SLOT_DETACHING);
+    snprintf(path, sizeof(path), "backend/vxx/%u/%u", dom, devid);
+    gone(path);
 }
 static void settle(void)
 {
@@ -191,6 +219,8 @@ static int setup(void **state)
     memset(devs, 0, sizeof(devs));
     memset(busy, 0, sizeof(busy));
     memset(followed, 0, sizeof(followed));
+    memset(table, 0, sizeof(table));
+    self = (struct bh_self){.name = "back-end", .table = table, .nr_table = SLOT_PAGES};
     rescan = scan_failed = watching = down = false;
     retry_at = forgotten = calls = 0;
     now = 1000000000;
@@ -209,6 +239,10 @@ static void finds_and_follows(void **state)
     put("/local/domain/17/device/vxx/0/state", "4");
     settle();
     assert_int_equal(last_fe, 4);
+    put("backend/vxx/17/0/online", "0"); /* a node decides nothing */
+    settle();
+    assert_true(last_online);
+    entry(17, 0, SLOT_DETACHING);
     put("backend/vxx/17/0/online", "0");
     settle();
     assert_false(last_online);
@@ -221,14 +255,70 @@ static void finds_and_follows(void **state)
     assert_int_equal(devs[1].devid, 1);
 }
 
-static void names_that_are_no_devices(void **state)
+static void what_has_no_entry_is_no_device(void **state)
 {
+    put("backend/vxx/17/0/frontend", "/local/domain/17/device/vxx/0");
     put("backend/vxx/x/0/frontend", "/a");
-    put("backend/vxx/17/65536/frontend", "/a"); /* more than max_devid */
-    put("backend/vxx/40000/0/frontend", "/a");  /* no domid */
-    put("backend/vxx/17/1x/frontend", "/a");
     settle();
     assert_false(devs[0].used);
+    entry(17, 0, SLOT_ATTACHED)->head = slot_head(SLOT_ATTACHED, SLOT_VBD, 1); /* of another kind */
+    entry(18, 65536, SLOT_ATTACHED); /* more than max_devid */
+    put("backend/vxx/17/0/frontend", "/local/domain/17/device/vxx/0");
+    settle();
+    assert_false(devs[0].used);
+    self.nr_table = 0;
+    entry(19, 0, SLOT_ATTACHED);
+    put("backend/vxx/19/0/frontend", "/local/domain/19/device/vxx/0");
+    settle();
+    assert_false(devs[0].used);
+}
+
+static void who_the_front_end_is_says_the_entry(void **state)
+{
+    add(17, 0);
+    put("/local/domain/17/device/vxx/0/state", "3");
+    put("backend/vxx/17/0/frontend", "/local/domain/18/device/vxx/0");
+    settle();
+    assert_string_equal(devs[0].fe_path, "/local/domain/17/device/vxx/0");
+    assert_int_equal(last_fe, 3);
+    gone("backend/vxx/17/0/frontend"); /* nor does its absence */
+    settle();
+    assert_true(devs[0].used);
+    assert_int_equal(forgotten, 0);
+}
+
+static void not_before_its_nodes_are_there(void **state)
+{
+    entry(17, 0, SLOT_ATTACHING);
+    rescan = true;
+    settle();
+    assert_int_equal(followed[0], 0);
+    assert_null(node("backend/vxx/17/0/state"));
+    add(17, 0);
+    settle();
+    assert_true(followed[0]);
+}
+
+/* The number is the same, the device is another one. */
+static void another_generation(void **state)
+{
+    add(17, 0);
+    settle();
+    entry(17, 0, SLOT_ATTACHED)->head = slot_head(SLOT_ATTACHED, SLOT_VIF, ++gen);
+    busy[0] = true;
+    put("backend/vxx/17/0/frontend", "/local/domain/17/device/vxx/0");
+    settle();
+    assert_int_equal(forgotten, 0); /* the old one's requests are in flight */
+    unsigned before = followed[0];
+    busy[0] = false;
+    devs[0].dirty = true;
+    settle();
+    assert_int_equal(forgotten, 1);
+    assert_int_equal(followed[0], before);
+    now = retry_at;
+    settle();
+    assert_int_equal(devs[0].gen, gen);
+    assert_true(followed[0] > before);
 }
 
 static void one_too_many_is_told(void **state)
@@ -239,10 +329,11 @@ static void one_too_many_is_told(void **state)
     add(19, 0);
     settle();
     assert_string_equal(node("backend/vxx/19/0/bh-error")->val, "it has 2 things already, that is all it can");
-    gone("backend/vxx/17/0");
+    removed(17, 0);
     devs[0].state = 0; /* as after an adoption */
     assert_true(be_work(&class)); /* who uses what has changed */
     assert_int_equal(forgotten, 1);
+    entry(17, 0, SLOT_ABSENT);
     add(19, 0);
     settle();
     assert_int_equal(devs[0].dom, 19);
@@ -329,7 +420,7 @@ static void a_device_that_drains_stays(void **state)
     add(17, 0);
     settle();
     busy[0] = true;
-    gone("backend/vxx/17/0");
+    removed(17, 0);
     settle();
     assert_true(devs[0].used && devs[0].watched);
     assert_int_equal(forgotten, 0);
@@ -342,29 +433,14 @@ static void a_device_that_drains_stays(void **state)
         assert_true(!watches[i].fn || watches[i].fn == be_changed); /* no watch points at the empty place */
 }
 
-static void another_front_end(void **state)
-{
-    add(17, 0);
-    settle();
-    busy[0] = true;
-    put("backend/vxx/17/0/frontend", "/local/domain/18/device/vxx/0");
-    settle();
-    assert_string_equal(devs[0].fe_path, "/local/domain/17/device/vxx/0"); /* the old one's requests are in flight */
-    busy[0] = false;
-    devs[0].dirty = true;
-    put("/local/domain/18/device/vxx/0/state", "3");
-    settle();
-    assert_string_equal(devs[0].fe_path, "/local/domain/18/device/vxx/0");
-    assert_int_equal(last_fe, 3);
-}
-
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
-        T(finds_and_follows), T(names_that_are_no_devices), T(one_too_many_is_told), T(a_hidden_state_is_none_and_holds_nobody_up),
+        T(finds_and_follows), T(what_has_no_entry_is_no_device), T(one_too_many_is_told), T(a_hidden_state_is_none_and_holds_nobody_up),
         T(a_silent_store_is_asked_again), T(retries_are_for_their_own_device), T(states_are_known_first),
-        T(a_device_that_drains_stays), T(another_front_end),
+        T(a_device_that_drains_stays), T(who_the_front_end_is_says_the_entry), T(not_before_its_nodes_are_there),
+        T(another_generation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

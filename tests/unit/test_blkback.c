@@ -433,18 +433,6 @@ static void test_no_cache(void **state)
 }
 
 /* A guest's limits outlive a crash, unless that was while they were stored. */
-static void test_keep_limit(void **state)
-{
-    conn.limit_ops = 7, conn.limit_bytes = 1ull << 40;
-    keep_limit_save(&conn);
-    assert_true(be_start());
-    assert_int_equal(conn.limit_ops, 7);
-    assert_int_equal(conn.limit_bytes, 1ull << 40);
-    ((struct keep_page *)w.keep)->limit.bytes = 0;
-    assert_true(be_start());
-    assert_int_equal(conn.limit_ops, 0);
-    assert_int_equal(conn.limit_bytes, 0);
-}
 
 static void test_keep_pages_run_out(void **state)
 {
@@ -541,7 +529,7 @@ int main(void)
         cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_scarce, setup),
         cmocka_unit_test_setup(test_sector_sizes, setup),   cmocka_unit_test_setup(test_limits, setup),
         cmocka_unit_test_setup(test_stats, setup),          cmocka_unit_test(test_keep_share),
-        cmocka_unit_test_setup(test_secure_discard, setup), cmocka_unit_test_setup(test_keep_limit, setup),
+        cmocka_unit_test_setup(test_secure_discard, setup),
         cmocka_unit_test_setup(test_arm_race, setup),       cmocka_unit_test_setup(test_closing, setup),
         cmocka_unit_test_setup(test_no_cache, setup),       cmocka_unit_test_setup(test_keep_pages_run_out, setup),
         cmocka_unit_test_setup(test_flush_covers, setup),

@@ -462,10 +462,6 @@ static void test_users(void **state)
     assert_non_null(strstr(volume_claim(&w), "read-only"));
     assert_null(volume_claim(&d));
     volume_release(&d);
-    assert_int_equal(volume_mode_parse("w!"), VOLUME_WRITE | VOLUME_FORCE);
-    assert_int_equal(volume_mode_parse("r"), VOLUME_READ);
-    assert_int_equal(volume_mode_parse("rw"), VOLUME_WRITE);
-    assert_int_equal(volume_mode_parse("x"), -EINVAL);
 }
 
 static void test_again(void **state)

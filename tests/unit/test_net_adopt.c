@@ -422,7 +422,7 @@ static void be_fresh(void)
 /* 0, or -1: the record is unsound and the vif would be plugged again. */
 static int be_start(void)
 {
-    static const struct keep_vif_head head = {.domid = 16, .features = KEEP_F_SG, .fe_path = "/local/domain/16/device/vif/0"};
+    static const struct keep_vif_head head = {.domid = 16, .features = KEEP_F_SG};
     const char *why;
 
     be_fresh();

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slot tables of driver domains: who has what (slot_table.h has the states and the order of
+ * the steps). A driver domain can read its table and nobody but us writes it; nor can we read it,
+ * so a copy is kept here.
+ *
+ * Every step may be the last one, and every step may be done again: an entry that is ATTACHING or
+ * DETACHING is brought to its end by attaching or detaching anew.
+ */
+#include "ctl.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int slots_init(struct dom *b, uint64_t gfn)
+{
+    struct bh_protect p = { .domid = b->id, .gfn = gfn, .nr = SLOT_PAGES };
+
+    b->slots = calloc(SLOT_ENTRIES, sizeof(*b->slots));
+    b->slots_gpa = gfn << PAGE_SHIFT;
+    return b->slots ? (int)bh_control(BH_CTL_PROTECT, &p) : -ENOMEM;
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+/* len bytes at off of our copy go to the table, word by word in ascending order. */
+static int store(const struct dom *b, const struct slot_entry *e, size_t off, size_t len)
+{
+    struct bh_write w = { .domid = b->id,
+                          .gpa = b->slots_gpa + (uint64_t)((const char *)e - (const char *)b->slots) + off,
+                          .src = (uint64_t)((const char *)e + off),
+                          .len = len };
+    int rc = (int)bh_control(BH_CTL_SLOT_WRITE, &w);
+
+    if (rc)
+        say("%s: its slot table cannot be written: %s", b->cfg.name, errno_text(rc));
+    return rc;
+}
+
+static int set_state(const struct dom *b, struct slot_entry *e, enum slot_state state)
+{
+    e->head = slot_head(state, slot_kind(e), slot_gen(e));
+    return store(b, e, 0, sizeof(e->head));
+}
+
+static enum slot_kind kind_of(const struct dom_dev *v)
+{
+    return v->kind == DEV_VIF ? SLOT_VIF : SLOT_VBD;
+}
+
+static struct slot_entry *find(const struct dom *b, domid_t id, const struct dom_dev *v)
+{
+    for (unsigned i = 0; b && b->slots && i < SLOT_ENTRIES; i++) {
+        struct slot_entry *e = &b->slots[i];
+        if (slot_live(e) && slot_kind(e) == kind_of(v) && e->domid == id && e->devid == v->devid)
+            return e;
+    }
+    return NULL;
+}
+
+/* Entries that stayed, since a back-end had not let go of a guest that was destroyed: once the core
+ * has nothing left of that guest, it did, or was fenced. */
+static void reap(const struct dom *b)
+{
+    for (unsigned i = 0; i < SLOT_ENTRIES; i++) {
+        struct slot_entry *e = &b->slots[i];
+        struct bh_dominfo di = { .domid = e->domid };
+        if (slot_state(e) != SLOT_DETACHING || dom_by_id(e->domid))
+            continue;
+        if (bh_control(BH_CTL_INFO, &di) || di.domid != e->domid)
+            (void)set_state(b, e, SLOT_ABSENT);
+    }
+}
+
+static struct slot_entry *unused(const struct dom *b)
+{
+    reap(b);
+    for (unsigned i = 0; i < SLOT_ENTRIES; i++)
+        if (!slot_live(&b->slots[i]))
+            return &b->slots[i];
+    return NULL;
+}
+
+static void fill(struct slot_entry *e, const struct dom *d, const struct dom_dev *v)
+{
+    memset(e, 0, sizeof(*e));
+    e->domid = d->id;
+    e->devid = v->devid;
+    if (v->kind == DEV_VIF) {
+        e->flags = SLOT_F_MAC;
+        vif_mac(d, v->index, e->mac);
+        return;
+    }
+    const struct cfg_disk *c = &d->cfg.disk[v->index];
+    e->flags = (uint16_t)((c->mode[0] == 'w' ? SLOT_F_WRITE : 0u) |
+                          (c->mode[1] == '!' ? SLOT_F_FORCE : 0u) |
+                          (c->no_discard ? 0u : SLOT_F_DISCARD));
+    e->limit_ops = c->limit_ops;
+    e->limit_bytes = c->limit_bytes;
+    snprintf(e->spec, sizeof(e->spec), "%s", c->volume);
+}
+_Static_assert(sizeof(((struct cfg_disk *)0)->volume) <= SLOT_SPEC, "a volume's name fits");
+
+/* --- the steps -------------------------------------------------------------------------------- */
+int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *err)
+{
+    struct dom *b = dom_by_id(v->back);
+    struct slot_entry *e = find(b, d->id, v);
+
+    if (!b || !b->slots)
+        return fail(err, -ENOENT, "%s: its back-end is gone", d->cfg.name);
+    if (!e)
+        e = unused(b);
+    if (!e)
+        return fail(err, -ENOSPC, "%s: %s has as many devices as it can", d->cfg.name, b->cfg.name);
+    fill(e, d, v);
+    e->head = slot_head(SLOT_ABSENT, kind_of(v), ++b->slot_gen);
+    int rc = store(b, e, 0, sizeof(e->head));
+    if (!rc)
+        rc = store(b, e, sizeof(e->head), sizeof(*e) - sizeof(e->head));
+    if (!rc)
+        rc = set_state(b, e, SLOT_ATTACHING);
+    return rc ? fail(err, rc, "%s: %s: %s", d->cfg.name, b->cfg.name, errno_text(rc)) : 0;
+}
+
+static void step(const struct dom *d, const struct dom_dev *v, enum slot_state state)
+{
+    const struct dom *b = dom_by_id(v->back);
+    struct slot_entry *e = find(b, d->id, v);
+
+    if (e && slot_state(e) != state)
+        (void)set_state(b, e, state);
+}
+
+void slot_attached(const struct dom *d, const struct dom_dev *v) { step(d, v, SLOT_ATTACHED); }
+void slot_detaching(const struct dom *d, const struct dom_dev *v) { step(d, v, SLOT_DETACHING); }
+void slot_remove(const struct dom *d, const struct dom_dev *v) { step(d, v, SLOT_ABSENT); }
+
+void slot_limits(const struct dom *d, const struct dom_dev *v)
+{
+    const struct cfg_disk *c = &d->cfg.disk[v->index];
+    const struct dom *b = dom_by_id(v->back);
+    struct slot_entry *e = find(b, d->id, v);
+
+    if (!e)
+        return;
+    e->limit_ops = c->limit_ops;
+    e->limit_bytes = c->limit_bytes;
+    (void)store(b, e, offsetof(struct slot_entry, limit_ops), 16);
+}
+
+/* Once: what another instance says later does not change it. */
+void slot_extent(const struct dom *d, const struct dom_dev *v)
+{
+    const struct dom *b = dom_by_id(v->back);
+    struct slot_entry *e = v->kind == DEV_VBD ? find(b, d->id, v) : NULL;
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], *end;
+
+    if (!e || e->nr)
+        return;
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/bh-extent", be);
+    char *text = xs_read(0, path);
+    if (!text)
+        return;
+    e->first = strtoul(text, &end, 10);
+    e->nr = strtoul(end, NULL, 10);
+    free(text);
+    if (e->nr)
+        (void)store(b, e, offsetof(struct slot_entry, first), 16);
+}

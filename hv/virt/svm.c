@@ -240,14 +240,13 @@ static void svm_set_sipi(struct vcpu *v, uint8_t vector)
     b->cr0 = 0x10;
 }
 
+/* A CPU's fpu_owner may go on naming it: only that CPU writes there. A later vCPU at the same address does not pass for this
+ * one, because its last_cpu is NULL until it was put on. */
 static void svm_vcpu_free(struct vcpu *v)
 {
     struct svm_vcpu *a = svm_of(v);
     if (!a)
         return;
-    for (uint32_t i = 0; i < nr_cpus; i++) /* a later vCPU at the same address must not pass for this one */
-        if (cpus[i]->fpu_owner == v)
-            cpus[i]->fpu_owner = NULL;
     if (a->vmcb)
         core_free(a->vmcb, 0);
     if (a->xsave)

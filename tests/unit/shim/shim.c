@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <threads.h>
 #include "lib/cpu.h"
 #include "lib/print.h"
 #include "mem/frame.h"
@@ -37,6 +38,7 @@ WEAK struct cpu *this_cpu(void)
     }
     return c;
 }
+WEAK void cpu_relax(void) { thrd_yield(); }
 WEAK uint64_t rdmsr(uint32_t msr) { (void)msr; return 0; }
 WEAK void wrmsr(uint32_t msr, uint64_t v) { (void)msr; (void)v; }
 WEAK uint64_t rdtsc(void) { return shim_now_ns; }

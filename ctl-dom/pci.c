@@ -61,7 +61,9 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
                     owner ? owner->cfg.name : "another domain");
     }
     case -ENODEV:
-        return fail(e, rc, "%s: %s: no IOMMU covers it, and without one it could reach all memory",
+        return fail(e, rc,
+                    "%s: %s: no IOMMU holds it (a virtio device needs iommu_platform=on), and "
+                    "without one it could reach all memory",
                     who, dev);
     case -EXDEV:
         return fail(e, rc, "%s: %s shares its IOMMU group with devices that would not go with it",

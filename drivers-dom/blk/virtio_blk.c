@@ -126,22 +126,22 @@ static const char *bring_up(uint32_t sbdf, event_fn irq, void *arg)
                             VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_DISCARD | VIRTIO_F_INDIRECT_DESC |
                             VIRTIO_F_EVENT_IDX;
 
-    /* Only after it is every DMA of a former instance over. */
+    /* Only after it is every DMA of a former instance over; the core gives DMA to a device at rest only. */
     if (!virtio_reset(&vblk.v))
         return "it does not reset";
+    if (bh_service(BH_SVC_DMA_ENABLE, &dma))
+        return "DMA was refused";
     const char *why = virtio_negotiate(&vblk.v, wanted);
     if (!why && !(vblk.v.features & VIRTIO_F_INDIRECT_DESC))
         why = "it has no indirect descriptors";
     if (!why)
         why = read_config();
-    if (!why && bh_service(BH_SVC_DMA_ENABLE, &dma))
-        why = "DMA was refused";
     if (!why)
         why = pci_irq_bind(sbdf, 0, irq, arg);
+    if (why)
+        return why;
     vblk.v.common->msix_config = VIRTIO_NO_VECTOR;
-    if (!why)
-        why = queue_start();
-    return why;
+    return queue_start();
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */

@@ -53,6 +53,16 @@ static const char *queues_start(struct vnet *n)
     return NULL;
 }
 
+/* It must not go on with what it was given. */
+static void stop(struct vnet *n)
+{
+    struct bh_dma_enable dma = {.sbdf = n->sbdf, .enable = 0};
+
+    n->dev.common->device_status = 0;
+    bh_service(BH_SVC_DMA_ENABLE, &dma);
+    n->dev.common->device_status = VIRTIO_FAILED;
+}
+
 static const char *start(struct vnet *n, event_fn irq, void *arg)
 {
     struct bh_dma_enable dma = {.sbdf = n->sbdf, .enable = 1};
@@ -66,11 +76,12 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     const char *why = virtio_negotiate(&n->dev, wanted);
     if (!why)
         why = pci_irq_bind(n->sbdf, 0, irq, arg); /* MSI-X entry 0, for the receive queue */
-    n->dev.common->msix_config = VIRTIO_NO_VECTOR;
-    if (!why)
+    if (!why) {
+        n->dev.common->msix_config = VIRTIO_NO_VECTOR;
         why = queues_start(n);
+    }
     if (why) {
-        n->dev.common->device_status = VIRTIO_FAILED;
+        stop(n);
         return why;
     }
     n->dev.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK;

@@ -16,6 +16,8 @@ struct boot_info {
     unsigned rsdp_len;
     char cmdline[1024];
     struct boot_range image;                  /* the core's own frames */
+    struct boot_range reserved[BOOT_MAX_RANGES]; /* what the memory map names and is not usable, page-aligned outwards */
+    unsigned nr_reserved;
 };
 extern struct boot_info boot_info;
 /* Reads what the loader left (boot/multiboot.c). Panics if it is no Multiboot loader. */

@@ -176,6 +176,8 @@ void boot_info_init(uint32_t magic, uint32_t info)
         range_remove(&usable, reserved.r[i].start, reserved.r[i].end);
     memcpy(boot_info.ram, usable.r, usable.nr * sizeof usable.r[0]);
     boot_info.nr_ram = usable.nr;
+    memcpy(boot_info.reserved, reserved.r, reserved.nr * sizeof reserved.r[0]);
+    boot_info.nr_reserved = reserved.nr;
     boot_info.image = (struct boot_range){ virt_to_maddr(__image_start).v, virt_to_maddr(__image_end).v };
     if (!usable.nr)
         panic("the loader gave no memory map");

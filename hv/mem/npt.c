@@ -179,6 +179,23 @@ int p2m_clear_only(struct domain *d, gfn_t g, unsigned types, mfn_t *m, enum p2m
     return rc;
 }
 
+uint64_t p2m_clear_mmio(struct domain *d, gfn_t g, mfn_t m)
+{
+    uint64_t *big = NULL, n = 0;
+    if (g.v >= d->p2m.max_gfn)
+        return 0;
+    spin_lock(&d->p2m.lock);
+    uint64_t *e = walk(d, g.v, 1, 0, &big);
+    if (!e && big && !(g.v & (FRAMES_2M - 1)))
+        e = big;
+    if (e && (*e & NPTE_P) && NPTE_TYPE(*e) == P2M_MMIO && leaf_mfn(*e).v == m.v) {
+        n = e == big ? FRAMES_2M : 1;
+        __atomic_store_n(e, 0, __ATOMIC_RELEASE);
+    }
+    spin_unlock(&d->p2m.lock);
+    return n;
+}
+
 int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old)
 {
     uint64_t *e;

@@ -45,6 +45,9 @@ int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t) __must_chec
 /* The same, but only if what is there is of one of `types` (1 << type): looked at and cleared in one step, since another
  * vCPU may put something else there meanwhile. -EBUSY if it is not. */
 int p2m_clear_only(struct domain *d, gfn_t g, unsigned types, mfn_t *m, enum p2m_type *t) __must_check;
+/* Clears the leaf that maps machine frame m as MMIO at g, as it is, so that no memory is needed and nothing can fail. Returns how
+ * many places it had; 0: something else is there, or nothing. The caller flushes. */
+uint64_t p2m_clear_mmio(struct domain *d, gfn_t g, mfn_t m);
 /* Replaces the frame under an existing 4 KiB leaf (redirect to the zero frame); same flush rule. */
 int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old) __must_check;
 /* Looks one gfn up. *t = P2M_NONE if nothing. Does not take a reference. */

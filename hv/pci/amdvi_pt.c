@@ -13,13 +13,13 @@
 #define BIG     (1ull << ORDER_2M) /* frames of a 2 MiB leaf */
 #define RW      (PTE_IR | PTE_IW)
 
-uint64_t *amdvi_pt_new(void)
+static uint64_t *emptied(uint64_t *t)
 {
-    uint64_t *t = core_alloc(0);
     for (unsigned i = 0; t && i < ENTRIES; i++)
         t[i] = PTE_EMPTY;
     return t;
 }
+uint64_t *amdvi_pt_new(void) { return emptied(core_alloc(0)); }
 
 static unsigned index_at(gfn_t g, unsigned level) { return (g.v >> 9 * (level - 1)) & (ENTRIES - 1); }
 static bool is_present(uint64_t e) { return e & PTE_P; }
@@ -32,9 +32,9 @@ static uint64_t table_entry(uint64_t *t, unsigned next_level)
 static uint64_t leaf_entry(mfn_t m) { return m.v << PAGE_SHIFT | PTE_P | RW; }
 
 /* The entry for g at `level`, making tables on the way. NULL: no memory, or a leaf is in the way (*e then shows it). */
-static uint64_t *walk_alloc(uint64_t *root, gfn_t g, unsigned level, int *rc)
+static uint64_t *walk_alloc(struct iommu_domain *dom, gfn_t g, unsigned level, int *rc)
 {
-    uint64_t *t = root;
+    uint64_t *t = dom->root;
 
     for (unsigned l = LEVELS; l > level; l--) {
         uint64_t *e = &t[index_at(g, l)];
@@ -43,7 +43,7 @@ static uint64_t *walk_alloc(uint64_t *root, gfn_t g, unsigned level, int *rc)
             return NULL;
         }
         if (!is_present(*e)) {
-            uint64_t *n = amdvi_pt_new();
+            uint64_t *n = emptied(iommu_table_get(dom));
             if (!n) {
                 *rc = -ENOMEM;
                 return NULL;
@@ -62,7 +62,7 @@ int amdvi_pt_map(struct iommu_domain *dom, gfn_t g, mfn_t m, unsigned order)
 
     if (g.v >> 36 || (order && (order != ORDER_2M || (g.v | m.v) & (BIG - 1))))
         return -EINVAL;
-    e = walk_alloc(dom->root, g, order ? 2 : 1, &rc);
+    e = walk_alloc(dom, g, order ? 2 : 1, &rc);
     if (!e)
         return rc;
     if (is_present(*e))
@@ -74,9 +74,9 @@ int amdvi_pt_map(struct iommu_domain *dom, gfn_t g, mfn_t m, unsigned order)
 }
 
 /* A 2 MiB leaf becomes a table of 4 KiB leaves of the same frames. */
-static bool split(uint64_t *e)
+static bool split(struct iommu_domain *dom, uint64_t *e)
 {
-    uint64_t first = (*e & PTE_ADDR) >> PAGE_SHIFT, *t = core_alloc(0);
+    uint64_t first = (*e & PTE_ADDR) >> PAGE_SHIFT, *t = iommu_table_get(dom);
 
     if (!t)
         return false;
@@ -97,7 +97,7 @@ bool amdvi_pt_unmap(struct iommu_domain *dom, gfn_t g, mfn_t *m, bool *whole)
         e = &t[index_at(g, l)];
         if (!is_present(*e))
             return false;
-        if (is_leaf(*e) && l == 2 && !split(e)) {
+        if (is_leaf(*e) && l == 2 && !split(dom, e)) {
             *whole = true;
             break;
         }
@@ -125,25 +125,51 @@ mfn_t amdvi_pt_lookup(const struct iommu_domain *dom, gfn_t g)
     return INVALID_MFN;
 }
 
-static void clear_table(uint64_t *t, unsigned level)
+/* Empties what the table of the last level, or the 2 MiB leaf, at g holds. Returns how much of a budget it took. */
+static unsigned clear_low(struct iommu_domain *dom, uint64_t *e)
 {
+    uint64_t first = (*e & PTE_ADDR) >> PAGE_SHIFT, *t = table_of(*e);
+    bool leaf = is_leaf(*e);
+
+    *e = PTE_EMPTY;
     for (unsigned i = 0; i < ENTRIES; i++) {
-        uint64_t e = t[i], first = (e & PTE_ADDR) >> PAGE_SHIFT;
-        if (!is_present(e))
-            continue;
-        t[i] = PTE_EMPTY;
-        if (is_leaf(e)) {
-            for (uint64_t k = 0; k < (level == 2 ? BIG : 1); k++)
-                frame_put(MFN(first + k));
-            continue;
-        }
-        clear_table(table_of(e), level - 1); /* depth: LEVELS - 1 */
-        core_free(table_of(e), 0);
+        if (leaf)
+            frame_put(MFN(first + i));
+        else if (is_present(t[i]))
+            frame_put(MFN((t[i] & PTE_ADDR) >> PAGE_SHIFT));
     }
+    if (!leaf)
+        iommu_table_put(dom, t);
+    return ENTRIES;
+}
+
+/* Goes on at *g, below t: false when the budget is spent. Tables that are left are empty and let go. */
+static bool clear_table(struct iommu_domain *dom, uint64_t *t, unsigned level, uint64_t *g, unsigned *budget)
+{
+    for (unsigned i = index_at(GFN(*g), level); i < ENTRIES; i++) {
+        if (!*budget)
+            return false;
+        uint64_t next = ((*g >> 9 * (level - 1)) + 1) << 9 * (level - 1);
+        unsigned cost = 1;
+        if (is_present(t[i]) && level == 2) {
+            cost = clear_low(dom, &t[i]);
+        } else if (is_present(t[i])) {
+            if (!clear_table(dom, table_of(t[i]), level - 1, g, budget)) /* depth: 2 */
+                return false;
+            iommu_table_put(dom, table_of(t[i]));
+            t[i] = PTE_EMPTY;
+        }
+        *budget -= MIN(*budget, cost);
+        *g = next;
+    }
+    return true;
 }
 void amdvi_pt_clear(struct iommu_domain *dom)
 {
-    clear_table(dom->root, LEVELS);
+    unsigned budget = IOMMU_STEP;
+
+    if (clear_table(dom, dom->root, LEVELS, &dom->clear_at, &budget))
+        dom->clear_at = iommu_trim(dom, budget) ? 0 : 1; /* once more through an empty root */
 }
 
 void dte_blocked(struct dte *e, maddr_t empty_root)

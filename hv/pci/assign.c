@@ -17,7 +17,10 @@
 #define MMIO_FIRST 0xe0000000ull /* guest-physical room for BARs */
 #define MMIO_LAST  0xfec00000ull
 #define MMIO_HIGH  (1ull << 38)  /* for those that do not fit */
-#define MAX_MMIO   (4ull << 30)  /* of one device: bounds the time that mapping takes */
+#define MAX_MMIO   (4ull << 30)  /* of one device */
+#define CHIPSET    0xfec00000ull /* up to 4 GiB: interrupt controllers, timers, TPM, flash; no device's, whatever it says */
+#define MAP_STEP   64u           /* leaves that a step maps: each is held against every device's BARs */
+#define UNMAP_STEP 512u          /* places that a step clears */
 
 /* --- checks ---------------------------------------------------------------------------------------------------- */
 
@@ -26,17 +29,34 @@ static bool overlaps(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
     return alen && blen && a < b + blen && b < a + alen;
 }
 
-/* A BAR is a number that the device and firmware chose: one that lies over RAM or the core's own registers would open
- * these to the owner. */
+static bool in_ranges(uint64_t base, uint64_t size, const struct boot_range *r, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (overlaps(base, size, r[i].start, r[i].end - r[i].start))
+            return true;
+    return false;
+}
+
+static bool over_platform(uint64_t base, uint64_t size)
+{
+    for (const struct pci_dev *q = pci_devices; q; q = q->next)
+        for (unsigned i = 0; pci_is_platform_core(q) && i < 6; i++)
+            if ((q->bar[i].flags & BAR_MEM) && overlaps(base, size, q->bar[i].base, q->bar[i].size))
+                return true;
+    return false;
+}
+
+/* A BAR is a number that the device and firmware chose: one that lies over RAM, what firmware keeps for itself, the platform's or
+ * the core's own registers would open these to the owner. */
 static bool bar_is_free(uint64_t base, uint64_t size)
 {
-    for (unsigned i = 0; i < boot_info.nr_ram; i++)
-        if (overlaps(base, size, boot_info.ram[i].start, boot_info.ram[i].end - boot_info.ram[i].start))
-            return false;
+    if (in_ranges(base, size, boot_info.ram, boot_info.nr_ram) ||
+        in_ranges(base, size, boot_info.reserved, boot_info.nr_reserved) || over_platform(base, size))
+        return false;
     for (unsigned i = 0; i < acpi_info.nr_ioapics; i++)
         if (overlaps(base, size, acpi_info.ioapic[i].base, PAGE_SIZE))
             return false;
-    return base >= 0x100000 && !overlaps(base, size, 0xfee00000, 0x100000) &&
+    return base >= 0x100000 && !overlaps(base, size, CHIPSET, (4ull << 30) - CHIPSET) &&
            !overlaps(base, size, acpi_info.lapic_base, PAGE_SIZE) &&
            !(acpi_info.hpet_base && overlaps(base, size, acpi_info.hpet_base, PAGE_SIZE)) &&
            !(acpi_info.mcfg_base && overlaps(base, size, acpi_info.mcfg_base, 256ull << 20)) &&
@@ -97,8 +117,8 @@ static int check_assign(const struct pci_dev *p, struct domain *d)
 
 /* --- BARs ------------------------------------------------------------------------------------------------------ */
 
-/* A page may be shown if it holds neither interrupt vectors, which are the core's alone, nor registers of another device. */
-static bool page_may_be_mapped(const struct pci_dev *p, uint64_t m, uint64_t len)
+/* Pages may be shown if they hold neither interrupt vectors, which are the core's alone, nor registers of another device. */
+bool pci_may_be_shown(const struct pci_dev *p, uint64_t m, uint64_t len)
 {
     if (p->cap_msix &&
         (overlaps(m, len, p->bar[p->msix_bar].base + p->msix_off, p->msix_total * 16u) ||
@@ -127,7 +147,7 @@ static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
                 high = MAX(high, (q->bar[i].gpa & PAGE_MASK) + bar_span(&q->bar[i]));
             else if (q->bar[i].gpa)
                 low = MAX(low, (q->bar[i].gpa & PAGE_MASK) + bar_span(&q->bar[i]));
-    if (gpa && (gpa & ~PAGE_MASK || gpa < MMIO_FIRST))
+    if (gpa && (gpa & ~PAGE_MASK || gpa < MMIO_FIRST || gpa >= MMIO_LAST))
         return -EINVAL;
     if (gpa)
         low = gpa;
@@ -150,86 +170,95 @@ static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
     return 0;
 }
 
-static int map_bar(struct domain *d, const struct pci_dev *p, struct bh_pci_bar *b)
+static void forget_places(struct pci_dev *p)
 {
-    uint64_t m = b->base & PAGE_MASK, g = b->gpa & PAGE_MASK, end = m + bar_span(b), big = PAGE_SIZE << ORDER_2M;
-    bool any = false;
+    for (unsigned i = 0; i < 6; i++)
+        p->bar[i].gpa = 0;
+}
+
+/* Maps what may be shown of the BAR that is next. 0, HC_AGAIN when the budget is spent, or an error. */
+static int map_bar(struct domain *d, struct pci_dev *p, struct bh_pci_bar *b, unsigned *budget)
+{
+    uint64_t m = (b->base & PAGE_MASK) + p->at_page * PAGE_SIZE, end = (b->base & PAGE_MASK) + bar_span(b), big = PAGE_SIZE << ORDER_2M;
+    uint64_t g = (b->gpa & PAGE_MASK) + p->at_page * PAGE_SIZE;
     int rc;
 
-    for (uint64_t step; m < end; m += step, g += step) {
-        unsigned order = !((m | g) & (big - 1)) && end - m >= big && page_may_be_mapped(p, m, big) ? ORDER_2M : 0;
+    for (uint64_t step; m < end; m += step, g += step, p->at_page += step / PAGE_SIZE) {
+        if (!*budget)
+            return HC_AGAIN;
+        --*budget;
+        unsigned order = !((m | g) & (big - 1)) && end - m >= big && pci_may_be_shown(p, m, big) ? ORDER_2M : 0;
         step = PAGE_SIZE << order;
-        if (!order && !page_may_be_mapped(p, m, PAGE_SIZE))
+        if (!order && !pci_may_be_shown(p, m, PAGE_SIZE))
             continue;
         rc = p2m_set(d, GFN(g >> PAGE_SHIFT), MFN(m >> PAGE_SHIFT), order, P2M_MMIO);
         if (rc)
-            return rc;
-        any = true;
+            return rc == -EEXIST ? -ENOSPC : rc;
+        p->at_any = true;
     }
-    if (!any)
-        b->gpa = 0; /* interrupt vectors and nothing else */
     return 0;
 }
 
-static void unmap_bars(struct domain *d, struct pci_dev *p)
+static int map_bars(struct domain *d, struct pci_dev *p)
 {
-    enum p2m_type t;
-    mfn_t m;
+    unsigned budget = MAP_STEP;
 
-    for (unsigned i = 0; i < 6; i++) {
-        struct bh_pci_bar *b = &p->bar[i];
-        uint64_t g = b->gpa >> PAGE_SHIFT, first = b->base >> PAGE_SHIFT, n = bar_span(b) >> PAGE_SHIFT;
-        for (uint64_t k = 0; b->gpa && k < n; k++) {
-            m = p2m_lookup(d, GFN(g + k), &t);
+    for (; p->at_bar < 6; p->at_bar++, p->at_page = 0, p->at_any = false) {
+        struct bh_pci_bar *b = &p->bar[p->at_bar];
+        int rc = b->gpa ? map_bar(d, p, b, &budget) : 0;
+        if (rc)
+            return rc;
+        if (!p->at_any)
+            b->gpa = 0; /* interrupt vectors and nothing else */
+    }
+    return 0;
+}
+
+/* 0 or HC_AGAIN; it cannot fail: leaves are cleared as they are. */
+static int unmap_bars(struct domain *d, struct pci_dev *p)
+{
+    unsigned budget = UNMAP_STEP;
+
+    for (; p->at_bar < 6; p->at_bar++, p->at_page = 0) {
+        struct bh_pci_bar *b = &p->bar[p->at_bar];
+        uint64_t g = b->gpa >> PAGE_SHIFT, m = b->base >> PAGE_SHIFT, n = b->gpa ? bar_span(b) >> PAGE_SHIFT : 0;
+        while (p->at_page < n) {
+            if (!budget--) {
+                npt_flush(d);
+                return HC_AGAIN;
+            }
             /* A place may hold something else after a map_bar that met it and gave up. */
-            if (t == P2M_MMIO && m.v == first + k && p2m_clear(d, GFN(g + k), &m, &t))
-                log_err("PCI: no memory to unmap a BAR of " PCI_FMT "\n", PCI_ARGS(p->sbdf));
+            uint64_t had = p2m_clear_mmio(d, GFN(g + p->at_page), MFN(m + p->at_page));
+            p->at_page += had ? had : 1;
         }
         b->gpa = 0;
     }
     npt_flush(d);
-}
-
-static int map_bars(struct domain *d, struct pci_dev *p, uint64_t gpa)
-{
-    int rc = place_bars(p, d, gpa);
-
-    for (unsigned i = 0; !rc && i < 6; i++)
-        if (p->bar[i].gpa)
-            rc = map_bar(d, p, &p->bar[i]);
-    if (rc)
-        unmap_bars(d, p);
-    return rc == -EEXIST ? -ENOSPC : rc;
+    return 0;
 }
 
 /* --- assign and take back --------------------------------------------------------------------------------------- */
 
-static int iommu_prepare(struct domain *d)
+static int fill_table(struct domain *d)
 {
-    int rc;
-
-    if (d->iommu)
-        return 0;
-    d->iommu = iommu_domain_create(d);
     if (!d->iommu)
-        return -ENOMEM;
-    rc = iommu_fill(d->iommu);
-    if (rc) {
-        iommu_domain_free(d->iommu);
-        d->iommu = NULL;
-    }
-    return rc;
+        d->iommu = iommu_domain_create(d);
+    return d->iommu ? iommu_fill(d->iommu) : -ENOMEM;
 }
 
-static void iommu_drop_if_unused(struct domain *d)
+/* p is the last device that uses it, and blocked, which flushed. */
+static int drop_table(struct domain *d)
 {
     struct iommu_domain *dom = d->iommu;
 
-    if (d->devices || !dom)
-        return;
+    if (!dom)
+        return 0;
+    dom->reserve = 0;
+    if (iommu_clear(dom))
+        return HC_AGAIN;
     d->iommu = NULL;
-    iommu_ops->clear(dom); /* every device that used it was blocked, which flushed */
     iommu_domain_free(dom);
+    return 0;
 }
 
 static uint32_t free_pirq_base(const struct domain *d)
@@ -245,7 +274,7 @@ static uint32_t free_pirq_base(const struct domain *d)
     return base;
 }
 
-static void commit_assign(struct domain *d, struct pci_dev *p)
+static void link_device(struct domain *d, struct pci_dev *p)
 {
     struct pci_dev **link = &d->devices;
 
@@ -253,33 +282,29 @@ static void commit_assign(struct domain *d, struct pci_dev *p)
     p->pirq_base = free_pirq_base(d);
     p->state = BH_PCI_ASSIGNED;
     p->dma_on = false;
+    p->phase = PCI_SETTING_UP;
+    p->at_bar = 0;
+    p->at_page = 0;
+    p->at_any = false;
+    p->why = 0;
     p->next_owned = NULL;
     while (*link)
         link = &(*link)->next_owned;
     *link = p;
     iommu_watch();
-    log_info("PCI: " PCI_FMT " assigned to d%u\n", PCI_ARGS(p->sbdf), d->id);
 }
 
-int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa)
+static void unlink_device(struct domain *d, struct pci_dev *p)
 {
-    struct pci_dev *p = pci_find(sbdf);
-    int rc;
+    struct pci_dev **link = &d->devices;
 
-    spin_lock(&pci_lock);
-    rc = check_assign(p, d);
-    if (!rc)
-        rc = pci_reset_step(p);
-    if (!rc)
-        rc = iommu_prepare(d);
-    if (!rc)
-        rc = map_bars(d, p, gpa);
-    if (!rc)
-        commit_assign(d, p);
-    else
-        iommu_drop_if_unused(d);
-    spin_unlock(&pci_lock);
-    return rc;
+    while (*link != p)
+        link = &(*link)->next_owned;
+    *link = p->next_owned;
+    p->next_owned = NULL;
+    p->owner = DOMID_NONE;
+    p->state = BH_PCI_ASSIGNABLE;
+    p->phase = PCI_IDLE;
 }
 
 /* restart.md 2.2: bus mastering off and read back, then the device entry, the pages and the interrupt table. */
@@ -291,23 +316,73 @@ static void fence_device(struct domain *d, struct pci_dev *p)
     p->dma_on = false;
 }
 
-static void release_device(struct domain *d, struct pci_dev *p)
+/* One step of taking p away; 0 with the last. Until then it is d's, fenced, and nobody else's. */
+static int release_step(struct domain *d, struct pci_dev *p)
 {
-    struct pci_dev **link = &d->devices;
-
-    fence_device(d, p);
+    if (p->phase != PCI_TAKING_AWAY) {
+        fence_device(d, p);
+        p->phase = PCI_TAKING_AWAY;
+        p->at_bar = 0;
+        p->at_page = 0;
+    }
+    if (unmap_bars(d, p) || (d->devices == p && !p->next_owned && drop_table(d)))
+        return HC_AGAIN;
     pirq_release(p);
-    unmap_bars(d, p);
-    while (*link != p)
-        link = &(*link)->next_owned;
-    *link = p->next_owned;
-    p->next_owned = NULL;
-    p->owner = DOMID_NONE;
-    p->state = BH_PCI_ASSIGNABLE;
+    unlink_device(d, p);
     p->reset_stage = 0;
+    p->past = PCI_UNKNOWN;
     /* Started here, so that it stops what it did; pci_assign sees it through. */
     if (pci_reset_step(p) == -EIO)
         log_warn("PCI: " PCI_FMT " did not come back from its reset\n", PCI_ARGS(p->sbdf));
+    return 0;
+}
+
+/* Nothing is changed by it when it fails, but that the device is reset. */
+static int assign_begin(struct domain *d, struct pci_dev *p, uint64_t gpa)
+{
+    int rc = check_assign(p, d);
+
+    if (!rc)
+        rc = pci_reset_step(p);
+    if (!rc)
+        rc = place_bars(p, d, gpa);
+    if (!rc)
+        link_device(d, p);
+    else if (p && p->phase == PCI_IDLE)
+        forget_places(p);
+    return rc;
+}
+
+static int assign_step(struct domain *d, struct pci_dev *p, uint64_t gpa)
+{
+    bool begun = p && p->state == BH_PCI_ASSIGNED && p->owner == d->id && (p->phase == PCI_SETTING_UP || p->why);
+    int rc = begun ? check_quiet(d) : assign_begin(d, p, gpa);
+
+    if (rc)
+        return rc;
+    if (p->phase == PCI_SETTING_UP) {
+        rc = fill_table(d);
+        if (!rc)
+            rc = map_bars(d, p);
+        if (rc == HC_AGAIN)
+            return rc;
+        p->why = rc;
+    }
+    if (p->why) {
+        rc = p->why;
+        return release_step(d, p) ? HC_AGAIN : rc;
+    }
+    p->phase = PCI_READY;
+    log_info("PCI: " PCI_FMT " assigned to d%u\n", PCI_ARGS(p->sbdf), d->id);
+    return 0;
+}
+
+int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa)
+{
+    spin_lock(&pci_lock);
+    int rc = assign_step(d, pci_find(sbdf), gpa);
+    spin_unlock(&pci_lock);
+    return rc;
 }
 
 static struct pci_dev *find_owned(struct domain *d, uint32_t sbdf)
@@ -323,68 +398,104 @@ int pci_deassign(struct domain *d, uint32_t sbdf)
     spin_lock(&pci_lock);
     struct pci_dev *p = find_owned(d, sbdf);
     int rc = p ? check_quiet(d) : -ENOENT;
-    if (!rc) {
-        release_device(d, p);
-        iommu_drop_if_unused(d);
-    }
+    if (!rc)
+        rc = release_step(d, p);
     spin_unlock(&pci_lock);
     return rc;
+}
+
+/* What it was told to do before, it must not do now. */
+static int start_dma(struct domain *d, struct pci_dev *p)
+{
+    int rc = p->phase == PCI_READY ? pci_at_rest(p) : -EBUSY;
+
+    if (!rc)
+        rc = iommu_ops->attach(p, d->iommu);
+    if (rc)
+        return rc;
+    msix_set_enable(p, true);
+    pci_set_master(p, true);
+    p->dma_on = true;
+    d->dma_ns = now_ns();
+    return 0;
 }
 
 int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on)
 {
-    struct pci_dev *p;
     int rc = 0;
 
     spin_lock(&pci_lock);
-    p = find_owned(d, sbdf);
+    struct pci_dev *p = find_owned(d, sbdf);
     if (!p)
         rc = -ENODEV;
     else if (!on)
         fence_device(d, p);
-    else
-        rc = iommu_ops->attach(p, d->iommu);
-    if (!rc && on) {
-        msix_set_enable(p, true);
-        pci_set_master(p, true);
-        p->dma_on = true;
-        d->dma_ns = now_ns();
-    }
+    else if (!p->dma_on)
+        rc = start_dma(d, p);
     spin_unlock(&pci_lock);
     return rc;
 }
 
-void pci_fence(struct domain *d)
+int pci_fence(struct domain *d)
 {
+    int rc = 0;
+
     if (!d->devices && !d->iommu)
-        return;
+        return 0;
     spin_lock(&pci_lock);
-    for (struct pci_dev *p = d->devices; p; p = p->next_owned)
+    for (struct pci_dev *p = d->devices; p; p = p->next_owned) {
         fence_device(d, p);
+        p->past = PCI_UNKNOWN;
+    }
     /* Blocking flushed the domain's pages: nothing can reach the table any more, and the frames can be swapped. */
     if (d->iommu)
-        iommu_ops->clear(d->iommu);
+        rc = iommu_clear(d->iommu);
     spin_unlock(&pci_lock);
+    return rc;
+}
+
+/* Of virtio and NVMe the core sees whether they run; of any other device only a reset tells. One that does not come back stays
+ * without DMA. 0 or HC_AGAIN. */
+static int reset_unknown(struct pci_dev *p)
+{
+    if (p->virtio || p->nvme || p->past != PCI_UNKNOWN)
+        return 0;
+    int rc = pci_reset_step(p);
+    if (rc && rc != HC_AGAIN) {
+        p->past = PCI_DEAD;
+        log_warn("PCI: " PCI_FMT " did not come back from its reset: no DMA\n", PCI_ARGS(p->sbdf));
+    }
+    return rc == HC_AGAIN ? rc : 0;
 }
 
 int pci_refill(struct domain *d)
 {
     int rc = 0;
 
+    if (!d->devices && !d->iommu)
+        return 0;
     spin_lock(&pci_lock);
     if (d->iommu)
         rc = iommu_fill(d->iommu);
+    for (struct pci_dev *p = d->devices; p; p = p->next_owned)
+        if (reset_unknown(p) && !rc)
+            rc = HC_AGAIN;
     spin_unlock(&pci_lock);
     return rc;
 }
 
-void pci_release_all(struct domain *d)
+int pci_release_all(struct domain *d)
 {
+    int rc = 0;
+
     if (!d->devices && !d->iommu)
-        return;
+        return 0;
     spin_lock(&pci_lock);
-    while (d->devices)
-        release_device(d, d->devices);
-    iommu_drop_if_unused(d);
+    for (struct pci_dev *p = d->devices; p; p = p->next_owned)
+        if (p->dma_on)
+            fence_device(d, p);
+    while (!rc && d->devices)
+        rc = release_step(d, d->devices);
     spin_unlock(&pci_lock);
+    return rc;
 }

@@ -35,8 +35,8 @@ static void queue_bus(uint8_t bus, struct pci_dev *parent)
     queue[nr_queued++].parent = parent;
 }
 
-/* One BAR pair. Returns how many registers it took. PCI 3.0 6.2.5.1 */
-static unsigned size_bar(struct pci_dev *p, unsigned i)
+/* One BAR, or pair, of a header with `of` registers. Returns how many of them it took. PCI 3.0 6.2.5.1 */
+static unsigned size_bar(struct pci_dev *p, unsigned i, unsigned of)
 {
     unsigned off = PCI_BAR0 + 4 * i, n = 1;
     uint32_t lo = pci_read(p, off, 4), hi = 0, slo, shi = ~0u;
@@ -46,7 +46,7 @@ static unsigned size_bar(struct pci_dev *p, unsigned i)
     pci_write(p, off, 4, ~0u);
     slo = pci_read(p, off, 4);
     pci_write(p, off, 4, lo);
-    if (!(lo & 1) && (lo & 6) == 4 && i < 5) {
+    if (!(lo & 1) && (lo & 6) == 4 && i + 1 < of) {
         hi = pci_read(p, off + 4, 4);
         pci_write(p, off + 4, 4, ~0u);
         shi = pci_read(p, off + 4, 4);
@@ -71,21 +71,53 @@ static unsigned size_bar(struct pci_dev *p, unsigned i)
     return n;
 }
 
+/* Bridges and parts of the platform are sized too, so that nobody else's BAR is shown over one of theirs. One without a BAR is not
+ * touched, and a host bridge never: with its decoding off there is no memory. The largest that its alignment allows is
+ * assumed for its BARs. */
+static void size_platform(struct pci_dev *p)
+{
+    unsigned n = p->header == 0 ? 6 : p->header == 1 ? 2 : 1, used = 0;
+    uint32_t cmd = pci_read(p, PCI_COMMAND, 2);
+    bool host = p->class_rev >> 16 == 0x0600;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t lo = pci_read(p, PCI_BAR0 + 4 * i, 4);
+        uint64_t base = lo & ~15u;
+        if (!lo)
+            continue;
+        used++;
+        if (!host || (lo & 1))
+            continue;
+        if ((lo & 6) == 4 && i + 1 < n)
+            base |= (uint64_t)pci_read(p, PCI_BAR0 + 4 * i + 4, 4) << 32;
+        p->bar[i] = (struct bh_pci_bar){ .base = base, .size = base & -base, .flags = BAR_MEM };
+        i += (lo & 6) == 4;
+    }
+    if (host || !used)
+        return;
+    pci_write(p, PCI_COMMAND, 2, cmd & ~(PCI_CMD_IO | PCI_CMD_MEM));
+    for (unsigned i = 0; i < n;)
+        i += size_bar(p, i, n);
+    pci_write(p, PCI_COMMAND, 2, cmd);
+}
+
 void pci_size_bars(struct pci_dev *p)
 {
     uint32_t cmd = pci_read(p, PCI_COMMAND, 2);
 
-    if (pci_is_platform_core(p))
+    if (pci_is_platform_core(p)) {
+        size_platform(p);
         return;
+    }
     /* Decoding off, or the probe values would answer to addresses that are somebody else's. */
     pci_write(p, PCI_COMMAND, 2, cmd & ~(PCI_CMD_IO | PCI_CMD_MEM | PCI_CMD_MASTER));
     for (unsigned i = 0; i < 6;)
-        i += size_bar(p, i);
+        i += size_bar(p, i, 6);
     /* Firmware's drivers are gone: nobody waits for what the device would still write. */
     pci_write(p, PCI_COMMAND, 2, cmd & ~PCI_CMD_MASTER);
 }
 
-static bool msix_sane(const struct pci_dev *p, uint8_t bar, uint32_t off, uint32_t len)
+static bool in_memory_bar(const struct pci_dev *p, uint8_t bar, uint32_t off, uint32_t len)
 {
     return bar < 6 && (p->bar[bar].flags & BAR_MEM) && p->bar[bar].base && off < p->bar[bar].size &&
            len <= p->bar[bar].size - off;
@@ -97,7 +129,8 @@ static void read_msix(struct pci_dev *p, unsigned cap)
 
     if (pci_is_platform_core(p))
         return;
-    if (!msix_sane(p, table & 7, table & ~7u, count * 16u) || !msix_sane(p, pba & 7, pba & ~7u, (count + 63u) / 64 * 8)) {
+    if (!in_memory_bar(p, table & 7, table & ~7u, count * 16u) ||
+        !in_memory_bar(p, pba & 7, pba & ~7u, (count + 63u) / 64 * 8)) {
         log_warn("PCI: " PCI_FMT ": MSI-X table outside its BAR, ignored\n", PCI_ARGS(p->sbdf));
         return;
     }
@@ -109,6 +142,22 @@ static void read_msix(struct pci_dev *p, unsigned cap)
     p->pba_bar = pba & 7;
     p->pba_off = pba & ~7u;
     pci_write(p, cap + MSIX_CTL, 2, MSIX_CTL_MASKALL);
+}
+
+/* A virtio structure (virtio 1.1, 4.1.4). The first of a kind that lies in a memory BAR counts. */
+static void read_virtio(struct pci_dev *p, unsigned cap)
+{
+    static const uint8_t least[VIRTIO_STRUCTS] = { 0x38, 2, 1, 1 };
+    unsigned caplen = pci_read(p, cap + 2, 1), i = pci_read(p, cap + 3, 1) - 1;
+    struct pci_part s = { (uint8_t)pci_read(p, cap + 4, 1), pci_read(p, cap + 8, 4), pci_read(p, cap + 12, 4) };
+
+    if (i >= VIRTIO_STRUCTS || p->part[i].len || caplen < (i == VIRTIO_NOTIFY ? 20u : 16u) || cap + caplen > 256)
+        return;
+    if (s.len < least[i] || (s.off & 3) || !in_memory_bar(p, s.bar, s.off, s.len))
+        return;
+    p->part[i] = s;
+    if (i == VIRTIO_NOTIFY)
+        p->notify_mult = pci_read(p, cap + 16, 4);
 }
 
 /* What of a capability may be seen through the filter; 0: nothing of it. */
@@ -148,10 +197,8 @@ static void one_cap(struct pci_dev *p, unsigned cap, uint8_t id)
         p->cap_pcie = (uint16_t)cap;
         p->pcie = true;
         p->port_type = (uint8_t)(pci_read(p, cap + 2, 1) >> 4);
-    } else if (id == PCI_CAP_VENDOR && p->vendor == 0x1af4 && pci_read(p, cap + 3, 1) == 1 && !p->virtio) {
-        p->virtio = true;
-        p->soft_bar = pci_read(p, cap + 4, 1);
-        p->soft_off = pci_read(p, cap + 8, 4);
+    } else if (id == PCI_CAP_VENDOR && p->virtio) {
+        read_virtio(p, cap);
     }
     len = visible_len(p, cap, id);
     if (len >= 4 && p->nr_vcaps < PCI_MAX_VCAPS)
@@ -193,6 +240,8 @@ static void add_function(uint32_t sbdf, struct pci_dev *parent)
     p->class_rev = pci_read(p, PCI_CLASS_REV, 4);
     p->header = pci_read(p, PCI_HEADER, 1) & 0x7f;
     p->bridge = p->header != 0;
+    p->virtio = p->vendor == 0x1af4 && p->device >= 0x1000 && p->device <= 0x107f; /* virtio 1.1, 4.1.2 */
+    p->nvme = p->class_rev >> 8 == 0x010802;
     p->owner = DOMID_NONE;
     for (unsigned i = 0; i < ARRAY_SIZE(p->route); i++) {
         p->route[i].irte = (uint16_t)i;

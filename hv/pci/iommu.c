@@ -14,6 +14,7 @@
 #define WATCH_NS       (200 * NS_PER_MS)
 #define REPORT_BURST   8u              /* lines in */
 #define REPORT_WINDOW  (10 * NS_PER_S) /* so much time */
+#define TABLE_COST     32u             /* of a budget, for a table that is allocated */
 
 const struct iommu_ops *iommu_ops;
 
@@ -54,6 +55,80 @@ void iommu_domain_free(struct iommu_domain *dom)
     kfree(dom, sizeof(*dom));
 }
 
+/* --- tables ----------------------------------------------------------------------------------------------------- */
+
+void *iommu_table_get(struct iommu_domain *dom)
+{
+    void *t = dom->spare;
+
+    if (t) {
+        dom->spare = *(void **)t;
+        dom->nr_spare--;
+    } else {
+        t = core_alloc(0);
+    }
+    if (t)
+        dom->nr_tables++;
+    return t;
+}
+
+void iommu_table_put(struct iommu_domain *dom, void *table)
+{
+    dom->nr_tables--;
+    if (dom->nr_tables + dom->nr_spare >= dom->reserve) {
+        core_free(table, 0);
+        return;
+    }
+    *(void **)table = dom->spare;
+    dom->spare = table;
+    dom->nr_spare++;
+}
+
+bool iommu_trim(struct iommu_domain *dom, unsigned budget)
+{
+    while (dom->spare && dom->nr_tables + dom->nr_spare > dom->reserve) {
+        if (!budget)
+            return false;
+        iommu_table_put(dom, iommu_table_get(dom));
+        budget -= MIN(budget, TABLE_COST);
+    }
+    return true;
+}
+
+/* What lies in [first, first + n) of pages takes at most so many tables, the root not counted (both vendors: 512 entries each). */
+static uint64_t tables_for(uint64_t first, uint64_t n)
+{
+    uint64_t sum = 0;
+
+    for (unsigned l = 1; n && l <= 3; l++)
+        sum += ((first + n - 1) >> 9 * l) - (first >> 9 * l) + 1;
+    return sum;
+}
+
+/* Holds back what the whole of d in single pages would take. 0, HC_AGAIN or -ENOMEM. */
+static int hold_tables(struct iommu_domain *dom, unsigned *budget)
+{
+    const struct domain *d = dom->domain;
+
+    dom->reserve = 0;
+    for (unsigned e = 0; e < d->nr_extents; e++)
+        dom->reserve += tables_for(d->extent[e].gfn, d->extent[e].nr);
+    while (dom->nr_tables + dom->nr_spare < dom->reserve) {
+        if (!*budget)
+            return HC_AGAIN;
+        void *t = core_alloc(0);
+        if (!t)
+            return -ENOMEM;
+        *(void **)t = dom->spare;
+        dom->spare = t;
+        dom->nr_spare++;
+        *budget -= MIN(*budget, TABLE_COST);
+    }
+    return 0;
+}
+
+/* --- filling ------------------------------------------------------------------------------------------------------ */
+
 /* 2 MiB at g if all of it is RAM, contiguous and aligned in the machine. */
 static bool whole_2m(struct domain *d, uint64_t g, uint64_t left, mfn_t m)
 {
@@ -68,38 +143,69 @@ static bool whole_2m(struct domain *d, uint64_t g, uint64_t left, mfn_t m)
     return true;
 }
 
-int iommu_fill(struct iommu_domain *dom)
+/* Page g of an extent, `left` with it to its end. Returns how many places it was, or an error. */
+static int fill_one(struct iommu_domain *dom, uint64_t g, uint64_t left, unsigned *looked)
 {
     struct domain *d = dom->domain;
-    int rc = 0;
+    unsigned order = 0;
+    enum p2m_type t;
+    mfn_t m = p2m_lookup(d, GFN(g), &t);
 
-    for (unsigned e = 0; e < d->nr_extents; e++) {
-        uint64_t g = d->extent[e].gfn, end = g + d->extent[e].nr, step;
-        for (; g < end && !rc; g += step) {
-            enum p2m_type t;
-            mfn_t m = p2m_lookup(d, GFN(g), &t);
-            unsigned order = 0;
-            step = 1;
-            if (t != P2M_RAM)
-                continue;
-            if (whole_2m(d, g, end - g, m))
-                order = ORDER_2M;
-            step = 1ull << order;
-            spin_lock(&dom->lock);
-            rc = iommu_ops->map(dom, GFN(g), m, order);
-            spin_unlock(&dom->lock);
-            if (rc == -EEXIST) /* extents that overlap */
-                rc = 0;
+    *looked = 1;
+    if (t != P2M_RAM)
+        return 1;
+    if (!((g | m.v) & ((1ull << ORDER_2M) - 1)) && left >= 1ull << ORDER_2M) {
+        *looked += 1u << ORDER_2M;
+        order = whole_2m(d, g, left, m) ? ORDER_2M : 0;
+    }
+    int rc = iommu_ops->map(dom, GFN(g), m, order);
+    if (rc == -EEXIST && order) /* a page of it is in already: the p2m changed meanwhile, or extents overlap */
+        rc = iommu_ops->map(dom, GFN(g), m, order = 0);
+    return rc && rc != -EEXIST ? rc : 1 << order;
+}
+
+static int fill_step(struct iommu_domain *dom)
+{
+    struct domain *d = dom->domain;
+    unsigned budget = IOMMU_STEP, looked;
+    int rc = hold_tables(dom, &budget);
+
+    for (; !rc && dom->fill_extent < d->nr_extents; dom->fill_extent++, dom->fill_page = 0) {
+        uint64_t first = d->extent[dom->fill_extent].gfn, nr = d->extent[dom->fill_extent].nr;
+        while (dom->fill_page < nr) {
+            if (!budget)
+                return HC_AGAIN;
+            rc = fill_one(dom, first + dom->fill_page, nr - dom->fill_page, &looked);
+            if (rc < 0)
+                return rc;
+            budget -= MIN(budget, looked);
+            dom->fill_page += (unsigned)rc;
+            rc = 0;
         }
     }
-    if (rc)
-        iommu_ops->clear(dom);
+    dom->full = !rc;
+    return rc;
+}
+
+int iommu_fill(struct iommu_domain *dom)
+{
+    int rc = 0;
+
+    spin_lock(&dom->lock);
+    if (!dom->open) {
+        dom->open = true;
+        dom->fill_extent = 0;
+        dom->fill_page = dom->clear_at = 0;
+    }
+    if (!dom->full)
+        rc = fill_step(dom);
+    spin_unlock(&dom->lock);
     return rc;
 }
 
 void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
 {
-    struct iommu_domain *dom = d->iommu; /* set and cleared only while no vCPU of d is in the guest or in the core */
+    struct iommu_domain *dom = d->iommu; /* made and freed only while no vCPU of d is in the guest or in the core */
     mfn_t old = INVALID_MFN;
     bool whole = false, was = false;
     enum p2m_type t;
@@ -112,7 +218,7 @@ void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
      * waits for this lock, before the frame is let go; if not, the frame may be anybody's by now. */
     if (!present)
         was = iommu_ops->unmap(dom, g, &old, &whole);
-    else if (p2m_lookup(d, g, &t).v == m.v && t == P2M_RAM)
+    else if (dom->open && p2m_lookup(d, g, &t).v == m.v && t == P2M_RAM)
         rc = iommu_ops->map(dom, g, m, 0);
     spin_unlock(&dom->lock);
     if (rc)

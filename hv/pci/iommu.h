@@ -16,10 +16,20 @@ struct domain;
 struct pci_dev;
 struct iommu;
 struct iommu_domain {
-    struct spinlock lock;   /* tables */
+    struct spinlock lock;   /* tables, and all below but id and domain */
     uint16_t id;            /* IOMMU domain id: domid + 1; 0 is the blocked one */
     uint64_t *root;
     struct domain *domain;
+    bool open;              /* it is being filled, or full: changes of the p2m go in */
+    bool full;
+    unsigned fill_extent;   /* which extent, and which page of it, is filled next */
+    uint64_t fill_page;
+    uint64_t clear_at;      /* gfn that is cleared next; 0: all is cleared, or nothing yet */
+    /* Tables are held back for the next fill, so that a restart needs no memory: */
+    uint64_t reserve;       /* as many as all extents in single pages take, in use and spare together */
+    uint64_t nr_tables;     /* in use, without the root */
+    uint64_t nr_spare;
+    void *spare;            /* a list through their first words */
 };
 struct iommu_ops {
     const char *name;
@@ -31,7 +41,8 @@ struct iommu_ops {
      * no memory for that it goes whole, in `whole`, and all its frames are the caller's to put. */
     bool (*unmap)(struct iommu_domain *dom, gfn_t g, mfn_t *m, bool *whole);
     void (*flush)(struct iommu_domain *dom);                     /* all pages of the id; waits for completion */
-    void (*clear)(struct iommu_domain *dom);                     /* no device attached, flushed: puts all frames, frees tables */
+    /* No device attached, flushed: puts frames and lets go of tables, from clear_at on; one step. clear_at 0: all is done. */
+    void (*clear)(struct iommu_domain *dom);
     int (*init_domain)(struct iommu_domain *dom);
     void (*free_domain)(struct iommu_domain *dom);
     /* Interrupt remapping: entry `idx` of the device -> (vector, cpu apic id); returns the MSI message. */
@@ -46,9 +57,24 @@ extern const struct iommu_ops *iommu_ops;   /* NULL: no IOMMU, every assignment 
 void iommu_init_early(void);   /* before any device may DMA: finds IVRS, blocks all */
 void iommu_claim(struct pci_dev *p);
 struct iommu_domain *iommu_domain_create(struct domain *d);
-void iommu_domain_free(struct iommu_domain *dom);   /* cleared already */
-/* Maps all RAM of d (its extents) with references. 0 or -ENOMEM, then nothing is mapped. */
+void iommu_domain_free(struct iommu_domain *dom);   /* cleared already, with nothing held back */
+/* One step of mapping all RAM of d (its extents) with references: 0 when it is full, HC_AGAIN, or -ENOMEM; never -ENOMEM once it
+ * was full and is filled again with the same extents. Changes of the p2m may come in between. */
 int iommu_fill(struct iommu_domain *dom) __must_check;
+/* One step of emptying it: 0 or HC_AGAIN. No device is attached, and it was flushed. */
+static inline __must_check int iommu_clear(struct iommu_domain *dom)
+{
+    spin_lock(&dom->lock);
+    dom->open = dom->full = false;
+    iommu_ops->clear(dom);
+    spin_unlock(&dom->lock);
+    return dom->clear_at ? HC_AGAIN : 0;
+}
+/* For the drivers, under dom->lock: a table, its content as it happens to be (NULL: no memory), and one that nothing leads to. */
+void *iommu_table_get(struct iommu_domain *dom);
+void iommu_table_put(struct iommu_domain *dom, void *table);
+bool iommu_trim(struct iommu_domain *dom, unsigned budget); /* tables beyond what is held back go; false: there are more */
+#define IOMMU_STEP 4096u /* entries that a step of filling or clearing looks at, or frames that it counts */
 /* The event log is polled some times a second while a device is assigned; starts that on this CPU. */
 void iommu_watch(void);
 /* A reported fault: counted, and said if not too often. addr is meaningful only with has_addr. */

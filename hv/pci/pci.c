@@ -25,6 +25,7 @@ struct pci_dev *pci_find(uint32_t sbdf)
 
 static void hide(uint32_t sbdf)
 {
+    const char *why = ", not behind an IOMMU: not assignable";
     struct pci_dev *p = pci_find(sbdf);
 
     if (!p) {
@@ -39,18 +40,22 @@ static void hide(uint32_t sbdf)
         return;
     p->hidden = true;
     p->state = BH_PCI_ASSIGNABLE;
+    pci_regs_map(p);
     pci_reset_choose(p);
     /* The vectors are shared out for good: what one device's owner binds, no other lacks. */
     p->msix_count = (uint16_t)MIN(p->msix_count, DEVICE_VECTORS / cmdline.nr_hide);
-    if (p->cap_msix) {
-        p->msix_table = mmio_map(MADDR(p->bar[p->msix_bar].base + p->msix_off), p->msix_count * 16u);
+    if (p->cap_msix) { /* all entries: those that are not used are masked */
+        p->msix_table = mmio_map(MADDR(p->bar[p->msix_bar].base + p->msix_off), p->msix_total * 16u);
         if (!p->msix_table)
-            p->msix_count = 0;
+            p->msix_count = p->msix_total = 0;
     }
     pci_restore(p);
+    if (p->iommu && !pci_behind_iommu(p)) {
+        p->iommu = NULL;
+        why = ", it has no VIRTIO_F_ACCESS_PLATFORM, its DMA would go round the IOMMU (iommu_platform=on?): not assignable";
+    }
     log_info("PCI: " PCI_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s\n", PCI_ARGS(sbdf),
-             p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count, pci_reset_name(p->reset),
-             p->iommu ? "" : ", not behind an IOMMU: not assignable");
+             p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count, pci_reset_name(p->reset), p->iommu ? "" : why);
 }
 
 void pci_init(void)
@@ -65,6 +70,28 @@ void pci_init(void)
     }
     for (unsigned i = 0; i < cmdline.nr_hide; i++)
         hide(cmdline.hide[i]);
+}
+
+/* Where the owner finds a structure; 0 if it is not mapped, or not all of it. */
+static uint64_t part_gpa(const struct pci_dev *p, unsigned i, uint32_t *len)
+{
+    const struct pci_part *s = &p->part[i];
+    const struct bh_pci_bar *b = &p->bar[s->bar];
+    uint64_t first = ROUND_DOWN(b->base + s->off, PAGE_SIZE);
+
+    if (!s->len || !b->gpa || !pci_may_be_shown(p, first, ROUND_UP(b->base + s->off + s->len, PAGE_SIZE) - first))
+        return 0;
+    *len = s->len;
+    return b->gpa + s->off;
+}
+
+static void fill_virtio(const struct pci_dev *p, struct bh_pci_virtio *out)
+{
+    out->common = part_gpa(p, VIRTIO_COMMON, &out->common_len);
+    out->notify = part_gpa(p, VIRTIO_NOTIFY, &out->notify_len);
+    out->isr = part_gpa(p, VIRTIO_ISR, &out->isr_len);
+    out->device = part_gpa(p, VIRTIO_DEVICE, &out->device_len);
+    out->notify_mult = out->notify ? p->notify_mult : 0;
 }
 
 static void fill_info(const struct pci_dev *p, struct bh_pci_info *out)
@@ -83,6 +110,7 @@ static void fill_info(const struct pci_dev *p, struct bh_pci_info *out)
     for (unsigned i = 0; i < 6; i++)
         out->bar[i] = p->bar[i];
     out->dma_faults = p->dma_faults;
+    fill_virtio(p, &out->virtio);
 }
 
 int pci_info(uint32_t index, struct domain *owner, struct bh_pci_info *out)

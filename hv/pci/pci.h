@@ -29,6 +29,12 @@ struct pirq_route {
 };
 /* How a device is brought back to a known state before a new owner sees it; in order of preference. */
 enum pci_reset { PCI_RESET_NONE, PCI_RESET_FLR, PCI_RESET_AF, PCI_RESET_PM, PCI_RESET_BUS, PCI_RESET_VIRTIO };
+enum pci_past { PCI_UNKNOWN, PCI_FORGOTTEN, PCI_DEAD }; /* forgotten: it was reset; dead: it did not come back from that */
+/* Where the owner stands with it. */
+enum pci_phase { PCI_IDLE, PCI_SETTING_UP, PCI_READY, PCI_TAKING_AWAY };
+/* The structures of a virtio device (virtio 1.1, 4.1.4: cfg_type - 1). */
+enum { VIRTIO_COMMON, VIRTIO_NOTIFY, VIRTIO_ISR, VIRTIO_DEVICE, VIRTIO_STRUCTS };
+struct pci_part { uint8_t bar; uint32_t off, len; }; /* of a memory BAR; len 0: none */
 #define PCI_MAX_VCAPS 16
 struct pci_vcap { uint8_t off, len, id; }; /* a capability that the virtual configuration space shows */
 struct pci_dev {
@@ -49,15 +55,22 @@ struct pci_dev {
     uint8_t msix_bar, pba_bar;
     uint32_t msix_off, pba_off;
     volatile uint32_t *msix_table;   /* core mapping; hidden devices only */
-    bool virtio;                     /* has a common configuration structure, here: */
-    uint32_t soft_bar, soft_off;
-    volatile uint8_t *soft_regs;     /* core mapping of that */
+    bool virtio, nvme;               /* kinds whose running state the core can read */
+    struct pci_part part[VIRTIO_STRUCTS];
+    uint32_t notify_mult;
+    volatile uint8_t *soft_regs;     /* core mapping: virtio's common configuration, NVMe's registers; hidden devices only */
     uint8_t nr_vcaps;
     struct pci_vcap vcap[PCI_MAX_VCAPS];
     enum pci_reset reset;
     uint16_t devctl;                 /* PCIe device control as firmware set it: payload sizes must fit the port */
     uint8_t reset_stage;             /* 0: none in progress */
     uint64_t reset_until;            /* ns */
+    enum pci_past past;              /* what its last owner, or the last instance of this one, left in it */
+    enum pci_phase phase;
+    int why;                         /* what ended the setting up */
+    unsigned at_bar;                 /* setting up and taking away: BAR and page of it that come next */
+    uint64_t at_page;
+    bool at_any;                     /* something of that BAR is mapped */
     enum bh_pci_state state;
     domid_t owner;
     uint32_t pirq_base;              /* first pirq of it in the owner's space */
@@ -81,17 +94,24 @@ void pci_init(void);            /* enumerates, sizes, takes bus mastering away, 
 uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size);
 void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v);
 struct pci_dev *pci_find(uint32_t sbdf);
-/* 0, HC_AGAIN while a reset takes its time or a vCPU of d has yet to leave, -EINVAL (d runs, or gpa), -ENOSPC (no address
- * space or no BAR to map), -EIO (did not come back from reset), -ENOMEM, or the refusals of struct bh_assign. */
+/* One step of it, the first of which links p to d: 0 when it is done, HC_AGAIN while there is more to map or fill, a reset takes
+ * its time or a vCPU of d has yet to leave, -EINVAL (d runs, or gpa), -ENOSPC (no address space, or no BAR that may be shown),
+ * -EIO (did not come back from reset), -ENOMEM, or the refusals of struct bh_assign. An error that comes after the first step is
+ * told when all is undone again. */
 int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa) __must_check;  /* domain under construction or control-paused */
 int pci_deassign(struct domain *d, uint32_t sbdf) __must_check; /* not of a running domain (-EINVAL); HC_AGAIN as above */
+/* On: -ENODEV not its device, -EBUSY not set up, or the core sees that it runs (virtio, NVMe), -EIO of any other kind: no reset
+ * since the last instance had it. */
 int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on) __must_check;
 /* Fence (restart.md 2.2), in this order: bus mastering off and read back, device entry blocked, device entry + pages +
- * interrupt table invalidated, completion waited for. BARs stay mapped. */
-void pci_fence(struct domain *d);
-/* Restart, after the new frames are in the p2m: rebuilds the IOMMU table of d (DMA stays blocked). 0 or -ENOMEM. */
+ * interrupt table invalidated, completion waited for. All that in the first call; then the IOMMU table is emptied (HC_AGAIN).
+ * BARs stay mapped. */
+int pci_fence(struct domain *d) __must_check;
+/* Restart, after the new frames are in the p2m: rebuilds the IOMMU table of d (DMA stays blocked), and resets the devices whose
+ * running state the core cannot read. 0 or HC_AGAIN: what the table takes is held back for it. */
 int pci_refill(struct domain *d) __must_check;
-void pci_release_all(struct domain *d);   /* destroy: fence, FLR, back to assignable, IOMMU table freed */
+/* Destroy: all fenced in the first call, then in steps (HC_AGAIN) back to assignable, IOMMU table freed. */
+int pci_release_all(struct domain *d) __must_check;
 int pci_info(uint32_t index, struct domain *owner, struct bh_pci_info *out) __must_check; /* owner NULL: all */
 int pci_config_access(struct bh_pci_cfg *c) __must_check; /* pciback: hidden devices only, filtered */
 /* p2m changes of RAM in a domain with devices (balloon); no-ops without. Same flush-before-put rule. */

@@ -63,11 +63,17 @@ void pci_read_caps(struct pci_dev *p);
 void pci_make_groups(void);                     /* group.c */
 bool pci_is_platform_core(const struct pci_dev *p); /* host bridge, LPC, IOMMU...: never touched, never hidden */
 
-void pci_reset_choose(struct pci_dev *p);       /* reset.c: sets p->reset */
+void pci_regs_map(struct pci_dev *p);           /* reset.c: those of virtio and NVMe, for the core's own eyes */
+bool pci_behind_iommu(const struct pci_dev *p); /* virtio says of itself whether it is; its memory must decode */
+int pci_at_rest(struct pci_dev *p) __must_check; /* 0: DMA may be given; else as pci_dma_enable */
+void pci_reset_choose(struct pci_dev *p);       /* sets p->reset */
 int pci_reset_step(struct pci_dev *p) __must_check; /* 0 done, HC_AGAIN, -EIO, -EOPNOTSUPP */
 void pci_restore(struct pci_dev *p);            /* BARs and command (memory on, bus master and INTx off) */
 const char *pci_reset_name(enum pci_reset r);
 void pci_set_master(struct pci_dev *p, bool on); /* and reads back, so that posted DMA is behind us */
+
+/* assign.c: of [m, m + len), which lies in a BAR of p, the owner may see all pages */
+bool pci_may_be_shown(const struct pci_dev *p, uint64_t m, uint64_t len);
 
 void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: disabled and all masked */
 void pirq_program(struct pci_dev *p);           /* (re)writes the MSI-X entries that are bound */

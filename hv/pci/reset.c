@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Resetting a device before a new owner sees it. In order of preference: function level reset (PCIe 4.0 6.6.2, or the
- * Advanced Features capability), power state D3hot and back (PCI PM 1.2 5.4.1), secondary bus reset of a device that is
- * alone below its bridge, and the reset that the virtio specification itself defines (1.1, 4.1.4.3.1: device_status = 0
- * until it reads 0), which is all that virtio functions on a root bus offer. Anything else has no known way to forget its
- * last owner and is refused.
+ * What virtio and NVMe devices say of themselves in registers that the core maps for its own eyes, and resetting a device before
+ * a new owner sees it. In order of preference: function level reset (PCIe 4.0 6.6.2, or the Advanced Features capability),
+ * power state D3hot and back (PCI PM 1.2 5.4.1), secondary bus reset of a device that is alone below its bridge, and the reset
+ * that the virtio specification itself defines (1.1, 4.1.4.3.1: device_status = 0 until it reads 0), which is all that virtio
+ * functions on a root bus offer. Anything else has no known way to forget its last owner and is refused.
  *
  * Waiting is done in steps: pci_reset_step returns HC_AGAIN until the time is over. Under pci_lock.
  */
@@ -21,8 +21,59 @@
 #define AF_CTL          4
 #define PM_CTL          4
 #define PM_NO_SOFT_RST  8u
-#define VIRTIO_STATUS   0x14 /* device_status in the common configuration */
-#define VIRTIO_COMMON   0x38 /* its length */
+/* virtio 1.1, 4.1.4.3: the common configuration; 2.1, 6 */
+#define VIRTIO_FEATURE_SELECT 0x00
+#define VIRTIO_FEATURE        0x04
+#define VIRTIO_STATUS         0x14
+#define VIRTIO_COMMON_LEN     0x38
+#define VIRTIO_ACCESS_PLATFORM (1u << 1) /* bit 33 */
+/* NVM Express 1.4, 3.1 */
+#define NVME_CC       0x14
+#define NVME_CSTS     0x1c
+#define NVME_REGS_LEN 0x20
+#define NVME_ENABLED  1u /* CC.EN, CSTS.RDY */
+
+/* --- what virtio and NVMe say of themselves ----------------------------------------------------------------------- */
+
+void pci_regs_map(struct pci_dev *p)
+{
+    const struct pci_part *c = &p->part[VIRTIO_COMMON];
+
+    if (p->virtio && c->len)
+        p->soft_regs = mmio_map(MADDR(p->bar[c->bar].base + c->off), VIRTIO_COMMON_LEN);
+    else if (p->nvme && (p->bar[0].flags & BAR_MEM) && p->bar[0].base && p->bar[0].size >= NVME_REGS_LEN)
+        p->soft_regs = mmio_map(MADDR(p->bar[0].base), NVME_REGS_LEN);
+}
+
+static volatile uint32_t *soft_reg(const struct pci_dev *p, unsigned off) { return (volatile uint32_t *)(p->soft_regs + off); }
+
+/* A virtio device without this feature uses the machine's addresses as they are (virtio 1.1, 6); a legacy one cannot have it. */
+bool pci_behind_iommu(const struct pci_dev *p)
+{
+    if (!p->virtio)
+        return true;
+    if (!p->soft_regs)
+        return false;
+    *soft_reg(p, VIRTIO_FEATURE_SELECT) = 1;
+    return *soft_reg(p, VIRTIO_FEATURE) & VIRTIO_ACCESS_PLATFORM;
+}
+
+int pci_at_rest(struct pci_dev *p)
+{
+    if (!p->virtio && !p->nvme)
+        return p->past == PCI_FORGOTTEN ? 0 : -EIO;
+    if (!p->soft_regs)
+        return -EBUSY;
+    if (p->nvme)
+        return (*soft_reg(p, NVME_CC) | *soft_reg(p, NVME_CSTS)) & NVME_ENABLED ? -EBUSY : 0;
+    if (p->soft_regs[VIRTIO_STATUS])
+        return -EBUSY;
+    /* Queues can be enabled while the status is 0; a reset ends that too, and it has nothing to wait for. */
+    p->soft_regs[VIRTIO_STATUS] = 0;
+    return p->soft_regs[VIRTIO_STATUS] ? -EBUSY : 0;
+}
+
+/* --- resets ----------------------------------------------------------------------------------------------------- */
 
 static bool alone_below_bridge(const struct pci_dev *p)
 {
@@ -32,12 +83,6 @@ static bool alone_below_bridge(const struct pci_dev *p)
         if (q != p && q->parent == p->parent)
             return false;
     return true;
-}
-
-static bool virtio_usable(const struct pci_dev *p)
-{
-    return p->virtio && p->soft_bar < 6 && (p->bar[p->soft_bar].flags & BAR_MEM) && p->bar[p->soft_bar].base &&
-           p->bar[p->soft_bar].size >= VIRTIO_COMMON && p->soft_off <= p->bar[p->soft_bar].size - VIRTIO_COMMON;
 }
 
 void pci_reset_choose(struct pci_dev *p)
@@ -53,14 +98,10 @@ void pci_reset_choose(struct pci_dev *p)
         p->reset = PCI_RESET_PM;
     else if (alone_below_bridge(p))
         p->reset = PCI_RESET_BUS;
-    else if (virtio_usable(p))
+    else if (p->virtio && p->soft_regs)
         p->reset = PCI_RESET_VIRTIO;
     if (p->reset == PCI_RESET_AF)
         p->has_flr = true;
-    if (p->reset == PCI_RESET_VIRTIO && !p->soft_regs)
-        p->soft_regs = mmio_map(MADDR(p->bar[p->soft_bar].base + p->soft_off), VIRTIO_COMMON);
-    if (p->reset == PCI_RESET_VIRTIO && !p->soft_regs)
-        p->reset = PCI_RESET_NONE;
 }
 
 const char *pci_reset_name(enum pci_reset r)
@@ -166,5 +207,8 @@ int pci_reset_step(struct pci_dev *p)
     pci_restore(p);
     if (pci_read(p, PCI_VENDOR, 2) != p->vendor || pci_read(p, PCI_VENDOR + 2, 2) != p->device)
         return -EIO;
-    return p->reset == PCI_RESET_VIRTIO && p->soft_regs[VIRTIO_STATUS] ? -EIO : 0;
+    if (p->reset == PCI_RESET_VIRTIO && p->soft_regs[VIRTIO_STATUS])
+        return -EIO;
+    p->past = PCI_FORGOTTEN;
+    return 0;
 }

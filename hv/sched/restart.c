@@ -83,7 +83,9 @@ static bool keep_leaf(struct domain *d, gfn_t g, enum p2m_type t)
 static int stage_fence(struct domain *d, uint64_t *cursor)
 {
     (void)cursor;
-    pci_fence(d);
+    int rc = pci_fence(d);
+    if (rc)
+        return rc;
     pirq_fence(d);
     forget_vcpus(d);
     return 0;
@@ -375,7 +377,9 @@ static const struct stage soft_reset_stages[] = {
 static int stage_release(struct domain *d, uint64_t *cursor)
 {
     (void)cursor;
-    pci_release_all(d);
+    int rc = pci_release_all(d);
+    if (rc)
+        return rc;
     forget_vcpus(d);
     return 0;
 }

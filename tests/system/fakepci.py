@@ -97,7 +97,7 @@ class VirtioBlk(Device):
                              at, 0x1000, 4)
 
     def regs(self):
-        return bytes(0x14) + b"\1"
+        return bytes(4) + b"\2" + bytes(0x0f) + b"\1"  # feature 33, the IOMMU's: whatever word is selected
 
 
 def never_ready(path):

@@ -351,7 +351,7 @@ def bad_controllers():
         refused(m, 8, "its registers do not answer")
         refused(m, 9, "it does not answer a read of its partition table")
         refused(m, 10, "it has no namespace")
-        refused(m, 11, r"round the IOMMU \(iommu_platform=on\?\)")
+        one_line(m, "create blk1 pci=['00:0b.0']", r"blk1: .*00:0b\.0: no IOMMU holds it")
         refused(m, 12, "it is empty")
         refused(m, 13, "it is empty")
         refused(m, 14, "neither NVMe nor virtio-blk")

@@ -78,10 +78,10 @@ int pirq_bind(struct domain *d, uint32_t p, uint32_t port)
 }
 void pirq_unbind(struct domain *d, uint32_t p) { (void)d; (void)p; pirq_unbinds++; }
 void pirq_fence(struct domain *d) { (void)d; }
-void pci_fence(struct domain *d) { (void)d; pci_fences++; }
+int pci_fence(struct domain *d) { (void)d; pci_fences++; return 0; }
 int pci_refill(struct domain *d) { (void)d; pci_refills++; return 0; }
 void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present) { (void)d; (void)g; (void)m; dma_lost += !present; }
-void pci_release_all(struct domain *d) { (void)d; pci_releases++; }
+int pci_release_all(struct domain *d) { (void)d; pci_releases++; return 0; }
 int pci_assign(struct domain *d, uint32_t s, uint64_t g) { (void)d; (void)s; (void)g; return -ENODEV; }
 int pci_deassign(struct domain *d, uint32_t s) { (void)d; (void)s; return -ENOENT; }
 int pci_dma_enable(struct domain *d, uint32_t s, bool on) { (void)d; (void)s; (void)on; return 0; }

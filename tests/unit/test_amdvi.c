@@ -110,6 +110,27 @@ static struct domain *dom_with(uint64_t gfn, uint64_t nr, uint64_t mfn)
     return &d;
 }
 
+static unsigned steps; /* of the last fill() or empty() */
+static int fill(struct domain *d)
+{
+    int rc;
+
+    for (steps = 1; (rc = iommu_fill(d->iommu)) == HC_AGAIN; steps++)
+        ;
+    return rc;
+}
+static void empty(struct domain *d)
+{
+    for (steps = 1; iommu_clear(d->iommu) == HC_AGAIN; steps++)
+        ;
+}
+static void end(struct domain *d) /* as assign.c does it */
+{
+    d->iommu->reserve = 0;
+    empty(d);
+    iommu_domain_free(d->iommu);
+}
+
 static uint64_t total_refs(void)
 {
     uint64_t n = 0;
@@ -153,7 +174,7 @@ static void attached_entry(void **s)
     assert_int_equal(e.q[2] >> 60 & 3, 2);
     assert_int_equal(e.q[0] & 0x80300000000000fcull, 0); /* reserved bits that QEMU insists on */
     assert_int_equal(walk(&e, 0), ~0ull);          /* attached, but nothing mapped yet */
-    iommu_domain_free(d->iommu);
+    end(d);
 }
 
 static void fill_maps_exactly_the_ram(void **s)
@@ -165,7 +186,7 @@ static void fill_maps_exactly_the_ram(void **s)
     p2m[0x20] = 0; /* a hole */
     p2m[0x800] = 0x5000;
     immutable = 0x300;
-    assert_int_equal(iommu_fill(d->iommu), 0);
+    assert_int_equal(fill(d), 0);
     dte_attached(&e, d->iommu, MADDR(0));
     for (uint64_t g = 0; g < 8192; g++)
         assert_int_equal(walk(&e, g << 12 | 0xabc), p2m[g] && g != immutable ? p2m[g] << 12 | 0xabc : ~0ull);
@@ -173,15 +194,14 @@ static void fill_maps_exactly_the_ram(void **s)
     assert_int_equal(walk(&e, 1ull << 48), ~0ull);
     assert_int_equal(total_refs(), 2998);
     flushes = 1;
-    iommu_ops->clear(d->iommu);
+    empty(d);
     assert_int_equal(total_refs(), 0);
     for (uint64_t g = 0; g < 8192; g++)
         assert_int_equal(walk(&e, g << 12), ~0ull);
-    assert_int_equal(iommu_fill(d->iommu), 0); /* restart: filled again */
+    assert_int_equal(fill(d), 0); /* restart: filled again */
     assert_int_equal(total_refs(), 2998);
     immutable = ~0ull;
-    iommu_ops->clear(d->iommu);
-    iommu_domain_free(d->iommu);
+    end(d);
     assert_int_equal(shim_core_pages, before);
 }
 
@@ -190,7 +210,7 @@ static void balloon_flushes_before_it_puts(void **s)
     struct domain *d = dom_with(0, 1024, 0x1000); /* two 2 MiB leaves */
     struct dte e;
 
-    assert_int_equal(iommu_fill(d->iommu), 0);
+    assert_int_equal(fill(d), 0);
     dte_attached(&e, d->iommu, MADDR(0));
     pci_p2m_changed(d, GFN(700), MFN(0), false);
     assert_int_equal(flushes, 1);
@@ -212,16 +232,97 @@ static void balloon_flushes_before_it_puts(void **s)
     pci_p2m_changed(d, GFN(700), MFN(0x7000), true);
     assert_int_equal(walk(&e, 700 << 12), 0x7000 << 12);
     assert_int_equal(refs[0x7000], 1);
-    /* No memory to split the other big leaf: all of it goes, nothing is left reachable or leaked. */
+    /* No memory, but what is held back, to split the other big leaf. */
+    no_memory = true;
+    pci_p2m_changed(d, GFN(5), MFN(0), false);
+    assert_int_equal(walk(&e, 5 << 12), ~0ull);
+    assert_int_equal(walk(&e, 6 << 12), 0x1006 << 12);
+    assert_int_equal(total_refs(), 1023);
+    no_memory = false;
+    flushes = 1;
+    end(d);
+    assert_int_equal(total_refs(), 0);
+}
+
+static void without_a_table_the_leaf_goes(void **s)
+{
+    struct domain *d = dom_with(0, 1024, 0x1000);
+    struct dte e;
+
+    assert_int_equal(fill(d), 0);
+    dte_attached(&e, d->iommu, MADDR(0));
+    no_memory = true;
+    assert_int_equal(amdvi_pt_map(d->iommu, GFN(1ull << 30), MFN(1), 0), -ENOMEM); /* takes what is held back */
+    assert_null(d->iommu->spare);
+    /* No memory to split the big leaf: all of it goes, nothing is left reachable or leaked. */
     no_memory = true;
     pci_p2m_changed(d, GFN(5), MFN(0), false);
     for (uint64_t g = 0; g < 512; g++)
         assert_int_equal(walk(&e, g << 12), ~0ull);
     assert_int_equal(total_refs(), 512);
     no_memory = false;
-    iommu_ops->clear(d->iommu);
+    end(d);
     assert_int_equal(total_refs(), 0);
-    iommu_domain_free(d->iommu);
+}
+
+/* Filling and emptying go in steps; the p2m may change in between, where it is filled already and where not yet. */
+static void in_steps(void **s)
+{
+    struct domain *d = dom_with(0, 8192, 0x1001); /* single pages */
+    struct dte e;
+
+    dte_attached(&e, d->iommu, MADDR(0));
+    while (!total_refs())
+        assert_int_equal(iommu_fill(d->iommu), HC_AGAIN);
+    assert_in_range(total_refs(), 1, IOMMU_STEP);
+    for (unsigned i = 0; i < 2; i++) { /* one taken away, one brought: in front of the cursor and behind it */
+        uint64_t gone = i ? 7000 : 70, come = i ? 7001 : 71;
+        p2m[gone] = 0;
+        pci_p2m_changed(d, GFN(gone), MFN(0x1001 + gone), false);
+        p2m[come] = 0;
+        pci_p2m_changed(d, GFN(come), MFN(0x1001 + come), false);
+        p2m[come] = 0x6000 + i;
+        pci_p2m_changed(d, GFN(come), MFN(0x6000 + i), true);
+    }
+    assert_int_equal(fill(d), 0);
+    for (uint64_t g = 0; g < 8192; g++)
+        assert_int_equal(walk(&e, g << 12), p2m[g] ? p2m[g] << 12 : ~0ull);
+    assert_int_equal(total_refs(), 8190);
+    flushes = 1;
+    assert_int_equal(iommu_clear(d->iommu), HC_AGAIN);
+    assert_in_range(total_refs(), 8190 - IOMMU_STEP - 512, 8189);
+    pci_p2m_changed(d, GFN(3), MFN(p2m[3]), true); /* what is being emptied takes nothing any more */
+    empty(d);
+    assert_int_equal(total_refs(), 0);
+    end(d);
+}
+
+/* A restart whose memory came back in single pages needs no frame: what that takes was held back. */
+static void refill_needs_no_memory(void **s)
+{
+    uint64_t before = shim_core_pages;
+    struct domain *d = dom_with(0, 8192, 0x1000);
+    struct dte e;
+
+    dte_attached(&e, d->iommu, MADDR(0));
+    assert_int_equal(fill(d), 0);
+    uint64_t held = shim_core_pages;
+    flushes = 1;
+    for (unsigned life = 0; life < 3; life++) {
+        empty(d);
+        assert_int_equal(total_refs(), 0);
+        for (uint64_t g = 0; g < 8192; g++)
+            p2m[g] = life == 1 ? 0x1000 + g : 0x1000 + 8191 - g;
+        no_memory = true;
+        assert_int_equal(fill(d), 0);
+        no_memory = false;
+        for (uint64_t g = 0; g < 8192; g++)
+            assert_int_equal(walk(&e, g << 12), p2m[g] << 12);
+        assert_int_equal(shim_core_pages, held);
+    }
+    end(d);
+    assert_int_equal(total_refs(), 0);
+    assert_int_equal(shim_core_pages, before);
 }
 
 static void map_refuses(void **s)
@@ -230,7 +331,7 @@ static void map_refuses(void **s)
     bool whole;
     mfn_t m;
 
-    assert_int_equal(iommu_fill(d->iommu), 0);
+    assert_int_equal(fill(d), 0);
     assert_int_equal(amdvi_pt_map(d->iommu, GFN(3), MFN(9), 0), -EEXIST);
     assert_int_equal(amdvi_pt_map(d->iommu, GFN(512), MFN(512), ORDER_2M), -EEXIST);
     assert_int_equal(amdvi_pt_map(d->iommu, GFN(4097), MFN(512), ORDER_2M), -EINVAL);
@@ -243,8 +344,7 @@ static void map_refuses(void **s)
     assert_int_equal(amdvi_pt_lookup(d->iommu, GFN(513)).v, 0x1000 + 513);
     assert_int_equal(amdvi_pt_lookup(d->iommu, GFN(5000)).v, ~0ull);
     flushes = 1;
-    iommu_ops->clear(d->iommu);
-    iommu_domain_free(d->iommu);
+    end(d);
 }
 
 static void fill_without_memory(void **s)
@@ -256,7 +356,7 @@ static void fill_without_memory(void **s)
     assert_int_equal(iommu_fill(d->iommu), -ENOMEM);
     assert_int_equal(total_refs(), 0);
     no_memory = false;
-    iommu_domain_free(d->iommu);
+    end(d);
 }
 
 static void irt_entry(void **s)
@@ -440,7 +540,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocked_entries), cmocka_unit_test(attached_entry),
-        cmocka_unit_test(fill_maps_exactly_the_ram), cmocka_unit_test(balloon_flushes_before_it_puts), cmocka_unit_test(map_refuses), cmocka_unit_test(fill_without_memory), cmocka_unit_test(irt_entry),
+        cmocka_unit_test(fill_maps_exactly_the_ram), cmocka_unit_test(balloon_flushes_before_it_puts), cmocka_unit_test(without_a_table_the_leaf_goes),
+        cmocka_unit_test(in_steps), cmocka_unit_test(refill_needs_no_memory),
+        cmocka_unit_test(map_refuses), cmocka_unit_test(fill_without_memory), cmocka_unit_test(irt_entry),
         cmocka_unit_test(faults_are_counted_and_rationed), cmocka_unit_test(ivrs_as_qemu_makes_it),
         cmocka_unit_test(ivrs_ranges_aliases_and_unity), cmocka_unit_test(ivrs_newest_type_only),
         cmocka_unit_test(ivrs_refuses_garbage), cmocka_unit_test(ivrs_any_bytes),

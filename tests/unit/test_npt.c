@@ -279,6 +279,32 @@ static void teardown_keeps_and_flushes(void **state)
     assert_int_equal(frames[700].refs, 1);
 }
 
+/* A device's registers can be taken away whatever memory there is: big leaves go as they are, and only those that are meant. */
+static void registers_go_without_memory(void **state)
+{
+    enum p2m_type t;
+    mfn_t m;
+
+    (void)state;
+    assert_int_equal(p2m_set(&dom, GFN(512), MFN(0x80000), ORDER_2M, P2M_MMIO), 0);
+    assert_int_equal(p2m_set(&dom, GFN(1024), MFN(1024), ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_set(&dom, GFN(3), MFN(0x90003), 0, P2M_MMIO), 0);
+    uint64_t tables = dom.p2m.nr_tables, core = shim_core_pages;
+    assert_int_equal(p2m_clear_mmio(&dom, GFN(512), MFN(0x80200)), 0);
+    assert_int_equal(p2m_clear_mmio(&dom, GFN(513), MFN(0x80001)), 0);
+    assert_int_equal(p2m_clear_mmio(&dom, GFN(1024), MFN(1024)), 0);
+    assert_int_equal(p2m_clear_mmio(&dom, GFN(4), MFN(0x90004)), 0);
+    assert_int_equal(p2m_clear_mmio(&dom, GFN(~0ull), MFN(0)), 0);
+    assert_int_equal(p2m_clear_mmio(&dom, GFN(512), MFN(0x80000)), 512);
+    assert_int_equal(p2m_clear_mmio(&dom, GFN(3), MFN(0x90003)), 1);
+    assert_int_equal(p2m_lookup(&dom, GFN(700), &t).v, INVALID_MFN.v);
+    assert_int_equal(p2m_lookup(&dom, GFN(3), &t).v, INVALID_MFN.v);
+    m = p2m_lookup(&dom, GFN(1030), &t);
+    assert_int_equal(m.v, 1030);
+    assert_int_equal(dom.p2m.nr_tables, tables);
+    assert_int_equal(shim_core_pages, core);
+}
+
 static void flush_waits_only_for_guests(void **state)
 {
     (void)state;
@@ -302,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(clear_only_what_was_meant, setup, teardown),
         cmocka_unit_test_setup_teardown(running_domain_cannot_eat_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(teardown_keeps_and_flushes, setup, teardown),
+        cmocka_unit_test_setup_teardown(registers_go_without_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_waits_only_for_guests, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -264,6 +264,13 @@ struct bh_pci_bar {
     uint32_t flags; /* 1 memory, 2 64-bit, 4 prefetchable, 8 I/O */
     uint32_t pad;
 };
+/* The structures of a virtio device (virtio 1.1, 4.1.4) as its owner finds them: guest-physical addresses, 0 where there is none, or
+ * where one shares a page with what the owner may not see. */
+struct bh_pci_virtio {
+    uint64_t common, notify, isr, device;
+    uint32_t common_len, notify_len, isr_len, device_len;
+    uint32_t notify_mult, pad;
+};
 struct bh_pci_info {
     uint32_t index; /* in: 0.. ; -ENOENT past the last */
     uint32_t sbdf;
@@ -274,6 +281,7 @@ struct bh_pci_info {
     uint32_t pad;
     struct bh_pci_bar bar[6];
     uint64_t dma_faults;
+    struct bh_pci_virtio virtio;
 };
 struct bh_assign {
     uint32_t sbdf;

@@ -60,7 +60,8 @@ static int vacate(struct domain *d, uint64_t gfn)
 
 /* --- pages of the core ------------------------------------------------------------------------------------------ */
 
-/* Page m appears at gfn and nowhere else: it leaves *where, and what was at gfn is gone. */
+/* Page m appears at gfn and nowhere else: it leaves *where, and what was at gfn is gone. d->lock is held: two vCPUs that
+ * move the same page at once would each see the place of before, and leave it at both of theirs. */
 static int move_page(struct domain *d, mfn_t m, uint64_t *where, uint64_t gfn)
 {
     enum p2m_type t;
@@ -83,12 +84,22 @@ static int move_page(struct domain *d, mfn_t m, uint64_t *where, uint64_t gfn)
 int physmap_add(struct domain *d, uint32_t space, uint64_t idx, uint64_t gfn)
 {
     mfn_t m;
-    if (space == XENMAPSPACE_shared_info)
-        return idx ? -EINVAL : move_page(d, virt_to_mfn(d->shared), &d->shared_gfn, gfn);
-    if (space != XENMAPSPACE_grant_table || idx >= GRANT_MAX_FRAMES)
+    uint64_t *where;
+    if (space == XENMAPSPACE_shared_info && !idx) {
+        m = virt_to_mfn(d->shared);
+        where = &d->shared_gfn;
+    } else if (space == XENMAPSPACE_grant_table && idx < GRANT_MAX_FRAMES) {
+        int rc = grant_frame_mfn(d, (uint32_t)idx, &m);
+        if (rc)
+            return rc;
+        where = &d->grant.frame_gfn[clamp_nospec(idx, GRANT_MAX_FRAMES)];
+    } else {
         return -EINVAL;
-    int rc = grant_frame_mfn(d, (uint32_t)idx, &m);
-    return rc ? rc : move_page(d, m, &d->grant.frame_gfn[clamp_nospec(idx, GRANT_MAX_FRAMES)], gfn);
+    }
+    spin_lock(&d->lock);
+    int rc = move_page(d, m, where, gfn);
+    spin_unlock(&d->lock);
+    return rc;
 }
 
 static long add_to_physmap(struct domain *d, gaddr_t arg)

@@ -48,9 +48,11 @@ static long op_poll(struct vcpu *v, gaddr_t arg)
     p.nr = sp.nr_ports;
     if (copy_from_guest(p.port, GADDR((uint64_t)sp.ports.p), p.nr * sizeof p.port[0]))
         return -EFAULT;
-    for (uint32_t i = 0; i < p.nr; i++)
+    for (uint32_t i = 0; i < p.nr; i++) {
         if (p.port[i] >= EVTCHN_PORTS)
             return -EINVAL;
+        p.port[i] = (evtchn_port_t)clamp_nospec(p.port[i], EVTCHN_PORTS);
+    }
     v->poll_port = p.nr == 1 ? p.port[0] : ~0u; /* before the first look: who makes it pending then wakes us */
     mb();
     long rc = vcpu_wait_for(v, sp.timeout, poll_ready, &p);

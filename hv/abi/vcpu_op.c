@@ -27,7 +27,7 @@ static long register_info(struct vcpu *v, gaddr_t arg)
             frame_put(m);
         return -EINVAL;
     }
-    struct vcpu_info *info = (struct vcpu_info *)((char *)mfn_to_virt(m) + r.offset);
+    struct vcpu_info *info = (struct vcpu_info *)((char *)mfn_to_virt(m) + (r.offset & (PAGE_SIZE - 1)));
     spin_lock(&v->info_lock);
     bool first = v->info_mfn.v == INVALID_MFN.v;
     if (first) {

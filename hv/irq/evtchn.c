@@ -30,11 +30,14 @@ static bool bit_test(const xen_ulong_t *map, uint32_t bit)
 }
 
 /* --- ports ---------------------------------------------------------------------------------------- */
+/* A port that passed its check, as an index, also where the CPU takes the check for passed. */
+static uint32_t port_clamp(uint32_t port) { return (uint32_t)clamp_nospec(port, EVTCHN_PORTS); }
+
 struct evtchn *evtchn_chan(struct domain *d, uint32_t port)
 {
     if (port >= EVTCHN_PORTS)
         return NULL;
-    port = (uint32_t)clamp_nospec(port, EVTCHN_PORTS);
+    port = port_clamp(port);
     struct evtchn *b = __atomic_load_n(&d->evtchn.bucket[port / EVTCHN_PER_BUCKET], __ATOMIC_ACQUIRE);
     return b ? &b[port % EVTCHN_PER_BUCKET] : NULL;
 }
@@ -172,6 +175,7 @@ void evtchn_set_pending(struct domain *d, uint32_t port)
 {
     struct evtchn *c = evtchn_chan(d, port);
 
+    port = port_clamp(port);
     if (!c || bit_set(d->shared->evtchn_pending, port))
         return;
     struct vcpu *v = notify_vcpu(d, c);
@@ -260,6 +264,7 @@ int evtchn_unmask(struct domain *d, uint32_t port)
 
     if (!c)
         return -EINVAL;
+    port = port_clamp(port);
     struct vcpu *v = notify_vcpu(d, c);
     if (bit_clear(d->shared->evtchn_mask, port) && bit_test(d->shared->evtchn_pending, port) && v)
         evtchn_raise(d, v, port);
@@ -395,6 +400,7 @@ int evtchn_close(struct domain *d, uint32_t port)
 {
     struct evtchn *c = evtchn_chan(d, port);
 
+    port = port_clamp(port);
     if (c && c->slot) {
         bit_clear(d->shared->evtchn_pending, port);
         return 0;

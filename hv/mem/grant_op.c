@@ -65,6 +65,9 @@ static void side_put(struct side *s)
     }
 }
 
+/* The offset was checked, or the length is 0; the mask holds also where the CPU takes the check for passed. */
+static char *in_frame(mfn_t m, uint16_t offset) { return (char *)mfn_to_virt(m) + (offset & (PAGE_SIZE - 1)); }
+
 static int16_t copy(const struct gnttab_copy *op)
 {
     struct side src, dst;
@@ -77,7 +80,7 @@ static int16_t copy(const struct gnttab_copy *op)
         return st;
     st = side_get(&dst, &op->dest, op->flags & GNTCOPY_dest_gref, false);
     if (st == GNTST_okay) {
-        memmove((char *)mfn_to_virt(dst.m) + op->dest.offset, (char *)mfn_to_virt(src.m) + op->source.offset, op->len);
+        memmove(in_frame(dst.m, op->dest.offset), in_frame(src.m, op->source.offset), op->len);
         side_put(&dst);
     }
     side_put(&src);

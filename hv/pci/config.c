@@ -156,7 +156,7 @@ static uint32_t virtual_cap(struct pci_dev *p, unsigned n, unsigned off)
 static uint32_t virtual_read(struct pci_dev *p, unsigned off)
 {
     if (off >= PCI_BAR0 && off < PCI_BAR0 + 24)
-        return virtual_bar(p, (off - PCI_BAR0) / 4);
+        return virtual_bar(p, (unsigned)clamp_nospec((off - PCI_BAR0) / 4, ARRAY_SIZE(p->bar)));
     if (off == PCI_CAP_PTR)
         return p->nr_vcaps ? p->vcap[0].off : 0;
     for (unsigned i = 0; i < ARRAY_SIZE(cfg_fields); i++)

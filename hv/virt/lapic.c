@@ -127,7 +127,7 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
 uint64_t lapic_base(const struct vcpu *v) { return BASE_ADDR | BASE_EN | BASE_EXTD | (v->id ? 0 : BASE_BSP); }
 int lapic_set_base(struct vcpu *v, uint64_t x) { return x == lapic_base(v) ? 0 : -1; }
 
-static unsigned lvt_index(uint32_t r) { return r == R_LVT_CMCI ? 6 : r - R_LVT; }
+static unsigned lvt_index(uint32_t r) { return (unsigned)clamp_nospec(r == R_LVT_CMCI ? 6 : r - R_LVT, 7); }
 
 int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
 {
@@ -139,9 +139,9 @@ int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
     case R_PPR: *x = ppr(v); return 0;
     case R_LDR: *x = ldr_of(BH_APIC_ID(v->id)); return 0;
     case R_SVR: *x = v->apic.svr; return 0;
-    case R_ISR ... R_ISR + 7: *x = v->apic.isr[r - R_ISR]; return 0;
+    case R_ISR ... R_ISR + 7: *x = v->apic.isr[(r - R_ISR) & 7]; return 0;
     case R_TMR ... R_TMR + 7: *x = 0; return 0; /* nothing is level-triggered */
-    case R_IRR ... R_IRR + 7: *x = v->apic.irr[r - R_IRR]; return 0;
+    case R_IRR ... R_IRR + 7: *x = v->apic.irr[(r - R_IRR) & 7]; return 0;
     case R_ESR: *x = v->apic.esr; return 0;
     case R_ICR: *x = (uint64_t)v->apic.icr_hi << 32; return 0;
     case R_LVT_CMCI: case R_LVT ... R_LVT + 5: *x = v->apic.lvt[lvt_index(r)]; return 0;

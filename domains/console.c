@@ -24,9 +24,14 @@ void console_init(void)
     console_port = (uint32_t)port;
 }
 
+/* Waits for the wire, as nobody else is left to. What a domain without the physical console writes is taken at once. */
 static void physical_write(const char *s, size_t n)
 {
-    hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, n, (uint64_t)s, 0);
+    for (long left = 0; n; s += n - (size_t)left, n = (size_t)left) {
+        left = hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, n, (uint64_t)s, 0);
+        if (left < 0 || (size_t)left > n)
+            return;
+    }
 }
 
 /* The reader's index is the other domain's: clamped before use. */

@@ -1,21 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* console_io: the physical console for its holder; for anybody else lines in the core's log, limited in rate. */
+/* console_io: the physical console for its holder; for anybody else its own few lines of BH_CTL_LOG. */
 #include "lib/types.h"
 #include <xen/xen.h>
 #include "abi/hypercall.h"
 #include "lib/print.h"
+#include "lib/serial.h"
 #include "mem/gcopy.h"
 #include "sched/domain.h"
 #include "sched/sched.h"
+#include "sched/time.h"
 
-#define CHUNK 128u
+#define CHUNK   128u
+#define LOOK_NS 2000000ull
 
-/* Advances the guest's own count and pointer, so that a call that is executed again goes on where it stood. */
+/* While bytes wait for the serial line: it goes on without its interrupt too, if that is lost. */
+static struct timer look;
+static uint32_t looking; /* a */
+
+static void line_look(struct timer *t);
+
+static void look_again(void)
+{
+    if (serial_waiting() && !__atomic_exchange_n(&looking, 1, __ATOMIC_ACQ_REL)) {
+        if (!look.fn)
+            timer_setup(&look, line_look);
+        timer_set(&look, now_ns() + LOOK_NS);
+    }
+}
+
+static void line_look(struct timer *t)
+{
+    (void)t;
+    serial_write("", 0);
+    if (serial_room_made())
+        notify_control(VIRQ_CONSOLE);
+    __atomic_store_n(&looking, 0, __ATOMIC_RELEASE);
+    look_again();
+}
+
+/* Advances the guest's own count and pointer, so that a call that is executed again goes on where it stood. The holder gets
+ * the number of bytes that found no room: VIRQ_CONSOLE tells when there is. */
 static long console_out(struct vcpu *v, uint64_t count, gaddr_t buf, bool holder)
 {
     char text[CHUNK];
     while (count) {
-        size_t n = MIN(count, CHUNK);
+        size_t room = holder ? serial_room() : CHUNK, n = MIN(count, MIN(room, CHUNK));
+        if (!n)
+            break;
         if (copy_from_guest(text, buf, n))
             return -EFAULT;
         if (holder)
@@ -30,7 +61,9 @@ static long console_out(struct vcpu *v, uint64_t count, gaddr_t buf, bool holder
             return HC_AGAIN;
         }
     }
-    return 0;
+    if (holder)
+        look_again();
+    return (long)count;
 }
 
 static long console_in(uint64_t count, gaddr_t buf)

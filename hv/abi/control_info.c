@@ -86,28 +86,34 @@ long control_report(union control_arg *a, gaddr_t arg)
     return a->report.cause == BH_CAUSE_NONE ? -ENOENT : 0;
 }
 
+/* Errors: -ESRCH no such domain, -EFAULT. */
 long control_log(union control_arg *a, gaddr_t arg)
 {
+    struct domain *d = a->log.domid ? domain_get((domid_t)MIN(a->log.domid, DOMID_INVALID)) : NULL;
     uint64_t len = MIN(a->log.len, (uint64_t)LOG_BUDGET), done = 0, at = a->log.from;
     char buf[512];
+    long rc = 0;
 
     (void)arg;
+    if (a->log.domid && !d)
+        return -ESRCH;
     while (done < len) {
         uint64_t pos = at;
-        size_t n = log_read(&pos, buf, MIN(sizeof buf, len - done));
+        size_t max = MIN(sizeof buf, len - done), n = d ? domain_words(d, &pos, buf, max) : log_read(&pos, buf, max);
         if (!n || (done && pos != at)) /* the end, or overtaken by new lines: the caller reads on from there */
             break;
         if (!done)
             a->log.from = pos;
-        if (copy_to_guest(GADDR(a->log.buf + done), buf, n))
-            return -EFAULT;
+        rc = copy_to_guest(GADDR(a->log.buf + done), buf, n) ? -EFAULT : 0;
         done += n;
         at = pos + n;
-        if (must_yield())
+        if (rc || must_yield())
             break;
     }
+    if (d)
+        domain_put(d);
     a->log.len = done;
-    return 0;
+    return rc;
 }
 
 long control_console(union control_arg *a, gaddr_t arg)

@@ -18,6 +18,7 @@ void cmdline_init(void)
 {
     cmdline_parse(&cmdline, boot_info.cmdline, quiet);
     serial_init(cmdline.com1_port, cmdline.com1_baud);
+    serial_polled(true); /* until the interrupt and the timers are there */
     print_set(cmdline.loglvl, cmdline.console_com1);
     cmdline_parse(&cmdline, boot_info.cmdline, tell);
 }

@@ -4,7 +4,8 @@
 #include "boot/machine.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
-#include "lib/print.h"
+#include "lib/print_internal.h"
+#include "lib/serial.h"
 #include "mem/paging.h"
 #include "sched/time.h"
 
@@ -23,6 +24,7 @@ void machine_poweroff(void)
 {
     irq_off();
     apic_stop_others();
+    serial_polled(true); /* the last words */
     const struct acpi_info *a = &acpi_info;
     if (a->has_s5 && a->pm1a_cnt) {
         uint16_t pm1a = (uint16_t)a->pm1a_cnt, pm1b = (uint16_t)a->pm1b_cnt;
@@ -38,6 +40,7 @@ void machine_poweroff(void)
             outw(pm1b, (uint16_t)(v | SLP_EN));
         udelay(100000);
     }
+    print_take_back(); /* a CPU that was stopped may have been printing */
     log_err("the machine may be switched off");
     halt();
 }
@@ -46,6 +49,7 @@ void machine_reboot(void)
 {
     irq_off();
     apic_stop_others();
+    serial_polled(true); /* the last words */
     if (acpi_info.reset_reg.ok && acpi_info.reset_reg.space == 1 && acpi_info.reset_reg.addr <= 0xffff) {
         outb((uint16_t)acpi_info.reset_reg.addr, acpi_info.reset_reg.value);
         udelay(50000);

@@ -50,5 +50,6 @@ static void core_main_guarded(void)
     smp_boot();
     if (control_domain_build() < 0)
         machine_stop();
+    serial_polled(false);
     sched_loop();
 }

@@ -138,7 +138,7 @@ void trap_entry(struct trap_frame *f)
         if (apic_stop_wanted())
             for (;;)
                 __asm__ volatile("cli; hlt");
-        log_warn("NMI on CPU %u", this_cpu()->id);
+        this_cpu()->nmis++; /* told by print_deferred: it may have come between any two instructions, of the APIC's too */
         return;
     }
     if (f->vector == VEC_GP && fixed_up(f))

@@ -4,6 +4,7 @@
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/print_internal.h"
+#include "lib/serial.h"
 #include "mem/paging.h"
 #include "sched/domain.h"
 
@@ -39,6 +40,7 @@ void panic(const char *fmt, ...)
     if (!__atomic_compare_exchange_n(&panic_cpu, &none, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         halt_forever(); /* another CPU was first, or the panic itself went wrong */
     apic_stop_others();
+    serial_polled(true);
     print_take_back();
 
     struct vcpu *v = this_cpu()->current;

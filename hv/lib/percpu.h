@@ -32,6 +32,7 @@ struct cpu {
     uint64_t idle_ns;
     uint64_t last_scrub_ns;
     uint64_t stack_bottom;       /* of the main stack, above its guard page */
+    uint32_t nmis, nmis_told;    /* NMIs that nobody sent; how many the log knows of */
 };
 
 extern struct cpu *cpus[MAX_CPUS];

@@ -11,7 +11,6 @@
 
 #define MAX_GUESTS   200u
 #define HASH         64u
-#define SAY_BYTES    8192u /* guest output to the core's log a second */
 
 struct domain *control_domain;
 
@@ -459,29 +458,23 @@ void domain_shutdown(struct domain *d, uint32_t reason)
 
 void domain_say(struct domain *d, const char *text, size_t n)
 {
-    char line[sizeof d->console_line + 1];
-    uint64_t now = now_ns();
+    spin_lock(&d->lock);
     for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        spin_lock(&d->lock);
-        if (now - d->console_window_ns > NS_PER_S) {
-            d->console_window_ns = now;
-            d->console_budget = SAY_BYTES;
-        }
-        bool full = d->console_len == sizeof d->console_line, out = c == '\n' || full;
-        if (c >= ' ' && c < 0x7f && d->console_budget && !full) {
-            d->console_line[d->console_len++] = c;
-            d->console_budget--;
-        }
-        uint32_t len = 0;
-        if (out) {
-            len = d->console_len;
-            memcpy(line, d->console_line, len);
-            d->console_len = 0;
-        }
-        spin_unlock(&d->lock);
-        line[len] = 0;
-        if (len)
-            log_info("d%u: %s", d->id, line);
+        char c = text[i], last = d->words_end ? d->words[(d->words_end - 1) % sizeof d->words] : '\n';
+        if ((c >= ' ' && c < 0x7f) || (c == '\n' && last != '\n'))
+            d->words[d->words_end++ % sizeof d->words] = c;
     }
+    spin_unlock(&d->lock);
+}
+
+size_t domain_words(struct domain *d, uint64_t *pos, char *buf, size_t n)
+{
+    spin_lock(&d->lock);
+    uint64_t end = d->words_end, oldest = end > sizeof d->words ? end - sizeof d->words : 0;
+    *pos = MIN(MAX(*pos, oldest), end);
+    n = MIN(n, end - *pos);
+    for (size_t i = 0; i < n; i++)
+        buf[i] = d->words[(*pos + i) % sizeof d->words];
+    spin_unlock(&d->lock);
+    return n;
 }

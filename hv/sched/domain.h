@@ -85,10 +85,8 @@ struct domain {
 
     struct pci_dev *devices;        /* pci lock: assigned devices, pci_dev.next_owned */
     struct iommu_domain *iommu;     /* pci lock: IOMMU table, NULL without devices */
-    uint64_t console_budget;        /* L: console_io and port 0xE9 of a domain without the physical console: bytes left */
-    uint64_t console_window_ns;
-    char console_line[100];         /* L: collected up to the end of the line */
-    uint32_t console_len;
+    char words[2048];               /* L: ring, the last of what it said by console_io and port 0xE9 */
+    uint64_t words_end;             /* L: position of the next byte */
 };
 
 extern struct domain *control_domain;
@@ -108,7 +106,10 @@ void domain_shutdown(struct domain *d, uint32_t reason); /* SCHEDOP_shutdown */
 /* BUILDING -> RUNNING (seals): vCPU 0 goes online. Its entry state must be set. Takes d->lock. -EINVAL otherwise. */
 int domain_start(struct domain *d) __must_check;
 void domain_recheck(struct domain *d);  /* d->state or d->hang changed: vcpu_recheck of each vCPU */
-void domain_say(struct domain *d, const char *text, size_t n); /* guest output to the core's log, limited in rate */
+/* What a domain without the physical console says goes to a ring of its own, printable characters and single newlines: it can push
+ * out nobody's words but its own, and costs no line of the core's log. Both take d->lock; domain_words is as log_read. */
+void domain_say(struct domain *d, const char *text, size_t n);
+size_t domain_words(struct domain *d, uint64_t *pos, char *buf, size_t n);
 uint64_t domain_cpu_ns(struct domain *d);
 void domain_pause(struct domain *d);    /* all vCPUs; does not wait */
 void domain_unpause(struct domain *d);

@@ -20,9 +20,20 @@
 static char wire[262144];
 static size_t wire_len;
 static unsigned ipis, virqs;
+static jmp_buf *stop_in_write;
+static unsigned come_in; /* lines that an exception prints while the next bytes go out */
 
 void serial_write(const char *s, size_t n)
 {
+    if (stop_in_write) {
+        jmp_buf *to = stop_in_write;
+        stop_in_write = NULL;
+        longjmp(*to, 1);
+    }
+    for (; come_in; come_in--) {
+        log_err("exception, line %u", come_in);
+        console_claim(false);
+    }
     assert_true(wire_len + n < sizeof wire);
     memcpy(wire + wire_len, s, n);
     wire_len += n;
@@ -105,6 +116,55 @@ static void claimed_console(void **state)
     assert_string_equal(wire, "(BH) loud\n");
 }
 
+/* An NMI or an exception on the CPU that prints: nothing waits, its lines come whole after the one that was interrupted. */
+static void printing_in_between(void **state)
+{
+    (void)state;
+    wire_len = 0;
+    come_in = 2;
+    printk(LOG_INFO, "interrupted");
+    assert_string_equal(wire, "(BH) interrupted\n(BH) exception, line 2\n(BH) exception, line 1\n");
+    wire_len = 0;
+    come_in = 1000; /* more than there is room for */
+    printk(LOG_INFO, "interrupted");
+    assert_true(wire_len > 3900 && wire_len < 4200 && wire[wire_len - 1] == '\n');
+    wire_len = 0;
+    printk(LOG_INFO, "next");
+    assert_string_equal(wire, "(BH) next\n");
+}
+
+/* panic takes the console from a CPU that was stopped, or from itself, and what came in between is told. */
+static void taken_back_while_printing(void **state)
+{
+    (void)state;
+    static jmp_buf stopped;
+    console_claim(true);
+    console_claim(false);
+    if (!setjmp(stopped)) {
+        stop_in_write = &stopped;
+        printk(LOG_INFO, "never ends");
+    }
+    log_err("why");
+    wire_len = 0;
+    print_take_back();
+    assert_string_equal(wire, "\n(BH) why\n");
+    wire_len = 0;
+    shim_cpu = 1;
+    log_err("another CPU");
+    shim_cpu = 0;
+    assert_string_equal(wire, "(BH) another CPU\n");
+}
+
+static void nmis_are_told_later(void **state)
+{
+    (void)state;
+    wire_len = 0;
+    this_cpu()->nmis += 2;
+    print_deferred();
+    print_deferred();
+    assert_string_equal(wire, "(BH) NMI on CPU 0 (2 so far)\n");
+}
+
 static void ring_keeps_the_newest(void **state)
 {
     (void)state;
@@ -130,7 +190,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_like_the_library), cmocka_unit_test(never_writes_past_the_end),
         cmocka_unit_test(lines_have_the_prefix_and_one_end), cmocka_unit_test(claimed_console),
-        cmocka_unit_test(ring_keeps_the_newest),
+        cmocka_unit_test(printing_in_between), cmocka_unit_test(taken_back_while_printing),
+        cmocka_unit_test(nmis_are_told_later), cmocka_unit_test(ring_keeps_the_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

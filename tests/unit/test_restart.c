@@ -563,6 +563,19 @@ static void test_info_report_crash(void **s)
     l = (struct bh_log){ .from = ~0ull, .buf = (uint64_t)text, .len = ~0ull };
     assert_int_equal(ctl_op(BH_CTL_LOG, &l), 0);
     assert_int_equal(l.len, 0);
+    /* a domain's own words, the newest 2 KiB of them; the core's log has none of them */
+    for (unsigned k = 0; k < 3000; k++)
+        domain_say(svc, k % 100 == 99 ? "\n\n" : "\x1bx", 2);
+    l = (struct bh_log){ .buf = (uint64_t)text, .len = sizeof text, .domid = 3 };
+    assert_int_equal(ctl_op(BH_CTL_LOG, &l), 0);
+    assert_int_equal(l.from, 3000 - 2048);
+    assert_int_equal(l.len, 2048);
+    assert_true(text[2047] == '\n' && text[2046] == 'x' && text[2047 - 100] == '\n' && !memchr(text, '\x1b', 2048));
+    l = (struct bh_log){ .from = ~0ull, .buf = (uint64_t)text, .len = ~0ull, .domid = 3 };
+    assert_int_equal(ctl_op(BH_CTL_LOG, &l), 0);
+    assert_int_equal(l.len, 0);
+    l.domid = 0x10003;
+    assert_int_equal(ctl_op(BH_CTL_LOG, &l), -ESRCH);
     struct bh_console con = { .mode = BH_CONSOLE_CLAIM };
     assert_int_equal(ctl_op(BH_CTL_CONSOLE, &con), 0);
     assert_true(claimed);

@@ -305,6 +305,8 @@ struct bh_log {
     uint64_t from; /* in: absolute byte position wanted; out: position of the first byte returned */
     uint64_t buf;  /* caller's buffer */
     uint64_t len;  /* in: its size; out: bytes written */
+    uint32_t domid; /* 0: the core's own log; else the last that this domain said by console_io and port 0xE9 */
+    uint32_t pad;
 };
 #define BH_CONSOLE_CLAIM 1u   /* core lines go to the log ring and VIRQ_CON_RING instead of the wire */
 #define BH_CONSOLE_RELEASE 0u

@@ -102,8 +102,13 @@ static void cmd_console(int argc, char **argv)
 
 static void cmd_dmesg(int argc, char **argv)
 {
-    (void)argc, (void)argv;
-    dmesg();
+    struct errbuf e;
+    const struct dom *d = argc > 1 ? dom_find(argv[1], &e) : NULL;
+
+    if (argc > 1 && !d)
+        out("%s\n", e.s);
+    else
+        dmesg(d);
 }
 
 static void cmd_restart(int argc, char **argv)
@@ -191,7 +196,7 @@ const struct command commands[] = {
     { "pause", "NAME", "take its CPUs away", 1, 1, cmd_pause },
     { "unpause", "NAME", "give them back", 1, 1, cmd_unpause },
     { "console", "NAME", "its console; Ctrl-] leaves", 1, 1, cmd_console },
-    { "dmesg", "", "the core's log", 0, 0, cmd_dmesg },
+    { "dmesg", "[NAME]", "the core's log, or what a domain wrote to its debug port", 0, 1, cmd_dmesg },
     { "info", "", "the machine", 0, 0, cmd_info },
     { "pci-assignable-list", "", "hidden devices and who has them", 0, 0, cmd_pci_assignable_list },
     { "pci-list", "NAME", "devices of a domain", 1, 1, cmd_pci_list },

@@ -10,22 +10,52 @@
 #define INPUT_SIZE 4096u
 #define HELD_SIZE  8192u
 #define WRITE_MAX  1024u
+#define OUT_SIZE   65536u
 
 static enum con_mode mode = CON_PLAIN;
 static uint8_t input[INPUT_SIZE];
 static uint32_t in_head, in_tail; /* free running */
+static char output[OUT_SIZE];       /* waits for room in the core, which waits for the wire */
+static uint32_t out_head, out_tail; /* free running */
 static char held[HELD_SIZE];
 static size_t held_len;
+static unsigned held_lost;        /* lines that found it full */
 static bool log_waiting;
 static uint64_t log_pos;
+
+/* As much as the core takes: it tells by VIRQ_CONSOLE when it takes more. */
+static void flush_output(void)
+{
+    while (out_tail != out_head) {
+        uint32_t at = out_tail % OUT_SIZE, n = out_head - out_tail;
+        if (n > OUT_SIZE - at)
+            n = OUT_SIZE - at;
+        if (n > WRITE_MAX)
+            n = WRITE_MAX;
+        long left = hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, n, (uint64_t)output + at, 0);
+        if (left < 0 || left > n) /* not ours: nobody will ever take it */
+            left = 0;
+        out_tail += n - (uint32_t)left;
+        if (left)
+            return;
+    }
+}
+
+bool con_busy(void) { return out_tail != out_head; }
 
 void con_write(const char *s, size_t len)
 {
     while (len) {
-        size_t n = len < WRITE_MAX ? len : WRITE_MAX;
-        hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, n, (uint64_t)s, 0);
+        uint32_t at = out_head % OUT_SIZE, n = OUT_SIZE - (out_head - out_tail);
+        if (n > OUT_SIZE - at)
+            n = OUT_SIZE - at;
+        if (n > len)
+            n = (uint32_t)len;
+        memcpy(output + at, s, n);
+        out_head += n;
         s += n;
         len -= n;
+        flush_output(); /* where it is full: until the wire has made room */
     }
 }
 
@@ -55,9 +85,10 @@ static void line_out(const char *line, size_t len)
 {
     switch (mode) {
     case CON_HELD:
-        if (len >
-            HELD_SIZE - held_len) /* the newest are dropped: the first ones say what began it */
+        if (held_lost || len > HELD_SIZE - held_len) { /* the first ones say what began it */
+            held_lost++;
             return;
+        }
         memcpy(held + held_len, line, len);
         held_len += len;
         break;
@@ -95,6 +126,11 @@ void con_set_mode(enum con_mode m)
         held_len = 0;
         line_out(held, len);
     }
+    if (m != CON_HELD && held_lost) {
+        unsigned lost = held_lost;
+        held_lost = 0;
+        say("(%u more lines came meanwhile: dmesg, crashes)", lost);
+    }
 }
 
 /* --- input ------------------------------------------------------------------------------------ */
@@ -118,6 +154,7 @@ static void fill_input(void)
 static void on_input(uint32_t port, void *arg)
 {
     (void)port, (void)arg;
+    flush_output();
     fill_input();
 }
 
@@ -140,6 +177,14 @@ bool con_skip_to(unsigned char c)
     return false;
 }
 
+void con_drop_input(void)
+{
+    do {
+        in_tail = in_head;
+        fill_input();
+    } while (in_tail != in_head);
+}
+
 /* --- the core's log --------------------------------------------------------------------------- */
 static void on_log(uint32_t port, void *arg)
 {
@@ -147,29 +192,14 @@ static void on_log(uint32_t port, void *arg)
     log_waiting = true;
 }
 
-static size_t log_read(char *buf, size_t n, uint64_t *pos)
+static size_t log_read(domid_t id, char *buf, size_t n, uint64_t *pos)
 {
-    struct bh_log l = { .from = *pos, .buf = (uint64_t)buf, .len = n };
+    struct bh_log l = { .from = *pos, .buf = (uint64_t)buf, .len = n, .domid = id };
 
     if (bh_control(BH_CTL_LOG, &l) || !l.len)
         return 0;
     *pos = l.from + l.len;
     return l.len;
-}
-
-/* "dN: text" is what a guest says through its debug port: for dmesg, not for the operator's eyes.
- */
-static bool said_by_guest(const char *line)
-{
-    const char *p = line;
-
-    if (!strncmp(p, "(BH) ", 5))
-        p += 5;
-    if (*p++ != 'd' || *p < '0' || *p > '9')
-        return false;
-    while (*p >= '0' && *p <= '9')
-        p++;
-    return *p == ':';
 }
 
 void con_core_log(void)
@@ -181,7 +211,7 @@ void con_core_log(void)
     if (!log_waiting)
         return;
     log_waiting = false;
-    while ((n = log_read(buf, sizeof(buf), &log_pos)))
+    while ((n = log_read(0, buf, sizeof(buf), &log_pos)))
         for (size_t i = 0; i < n; i++) {
             if (buf[i] != '\n' && len < sizeof(line) - 2) {
                 line[len++] = buf[i];
@@ -189,26 +219,30 @@ void con_core_log(void)
             }
             make_plain(line, len);
             line[len++] = '\n';
-            line[len] = '\0';
-            if (!said_by_guest(line))
-                line_out(line, len);
+            line_out(line, len);
             len = 0;
         }
 }
 
-void dmesg(void)
+void dmesg(const struct dom *d)
 {
-    static char buf[1024];
+    static char buf[512], plain[3 * sizeof(buf)];
     uint64_t pos = 0;
     size_t n;
-    char last = '\n';
+    bool begins = true;
 
-    while ((n = log_read(buf, sizeof(buf), &pos))) {
-        make_plain(buf, n);
-        con_write(buf, n);
-        last = buf[n - 1];
+    while ((n = log_read(d ? d->id : 0, buf, sizeof(buf), &pos))) {
+        size_t len = 0;
+        for (size_t i = 0; i < n; i++) {
+            for (unsigned k = 0; d && begins && k < 2; k++)
+                plain[len++] = ' '; /* no line of a domain's looks like one of ours */
+            plain[len++] = buf[i];
+            begins = buf[i] == '\n';
+        }
+        make_plain(plain, len);
+        con_write(plain, len);
     }
-    if (last != '\n')
+    if (!begins)
         con_write("\n", 1);
 }
 
@@ -218,7 +252,7 @@ void console_open(void)
     struct bh_console c = { .mode = BH_CONSOLE_CLAIM };
 
     bh_control(BH_CTL_CONSOLE, &c);
-    while (log_read(skip, sizeof(skip), &log_pos)) /* these lines were on the wire already */
+    while (log_read(0, skip, sizeof(skip), &log_pos)) /* these lines were on the wire already */
         ;
     if (event_bind_virq(VIRQ_CONSOLE, on_input, NULL) < 0 ||
         event_bind_virq(VIRQ_CON_RING, on_log, NULL) < 0)

@@ -4,6 +4,8 @@
 #include <bh.h>
 #include <bulkhead.h>
 #include <slot_table.h>
+#include <stdio.h>
+#include <talk.h>
 #include "bundle.h"
 #include "config.h"
 
@@ -72,6 +74,7 @@ struct dom {
     uint64_t slots_gpa;
     uint32_t slot_gen;           /* of the entry that was made last */
     char problem[160];           /* a driver domain's word about its device, "": none */
+    struct talk talk;            /* how often it may say one */
 
     /* restart: all that it needs is here before it happens */
     const struct svc_image *img;
@@ -160,10 +163,28 @@ int store_control(const struct dom *d, const char *what); /* control/shutdown */
 #define DEV_PATH 96
 struct txn;
 int devs_resolve(struct dom *d, struct errbuf *e);      /* finds who serves them; fills d->dev */
+/* The address of a vif, which its back-end enforces. Of the range that Xen's users know (00:16:3e), the rest from the domid and the
+ * place in the configuration: a vif that is plugged again keeps its own. */
+#define VIF_MAC 18
+static inline void vif_mac(const struct dom *d, unsigned i, uint8_t mac[6])
+{
+    const struct cfg_vif *v = &d->cfg.vif[i];
+    const uint8_t own[6] = { 0x00, 0x16, 0x3e, (uint8_t)(d->id >> 8), (uint8_t)d->id, (uint8_t)i };
+    const uint8_t *m = v->has_mac ? v->mac : own;
+
+    for (unsigned k = 0; k < 6; k++)
+        mac[k] = m[k];
+}
+static inline void vif_mac_text(const struct dom *d, unsigned i, char text[VIF_MAC])
+{
+    uint8_t m[6];
+
+    vif_mac(d, i, m);
+    snprintf(text, VIF_MAC, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+}
 void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
 void pci_nodes(struct txn *t, struct dom *d, void *arg);
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH]);
-void vif_mac(const struct dom *d, unsigned i, uint8_t mac[6]); /* of the i-th vif of the configuration */
 int store_wait_backends(const struct dom *d, struct errbuf *e);
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e); /* of one device */
 uint64_t backend_state(const struct dom *d, const struct dom_dev *v); /* 0: none */
@@ -200,7 +221,8 @@ void pci_detach_all(const struct dom *d);
 
 /* --- physical console (console.c) ------------------------------------------------------------- */
 void console_open(void);
-void con_write(const char *s, size_t len);
+void con_write(const char *s, size_t len); /* waits only where more than 64 KiB of it wait for the wire */
+bool con_busy(void);             /* some of it waits for the wire */
 /* output of the command that runs */
 void out(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* a line from behind the scenes: never tears the prompt */
@@ -209,8 +231,9 @@ int con_peek(void);              /* the next byte from the keyboard; -1: none */
 void con_getc(void);             /* takes it */
 /* drops what comes before the next c; false: there is none, nothing dropped */
 bool con_skip_to(unsigned char c);
+void con_drop_input(void);       /* what has come from the keyboard until now */
 void con_core_log(void);         /* prints new lines of the core's log */
-void dmesg(void);
+void dmesg(const struct dom *d); /* NULL: the core's log; else the last words of d outside of its console */
 /* What say() does now: PLAIN prints, EDITING goes around the prompt, HELD keeps lines until the
  * console is left. */
 enum con_mode { CON_PLAIN, CON_EDITING, CON_HELD };

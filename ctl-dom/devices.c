@@ -11,6 +11,7 @@
 #include "ctl.h"
 #include "storetx.h"
 #include <errno.h>
+#include <quote.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,25 +144,13 @@ static void device_ready(struct txn *t, const struct dom *d, const char *type, u
          devid);
 }
 
-/* Addresses of the range that Xen's users know (00:16:3e), the rest from the domid, which is never
- * used twice, and the place in the configuration: a vif that is plugged again keeps its own. */
-void vif_mac(const struct dom *d, unsigned i, uint8_t mac[6])
-{
-    const struct cfg_vif *v = &d->cfg.vif[i];
-    const uint8_t own[6] = { 0x00, 0x16, 0x3e, (uint8_t)(d->id >> 8), (uint8_t)d->id, (uint8_t)i };
-
-    memcpy(mac, v->has_mac ? v->mac : own, 6);
-}
-
 static void vif_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
 {
     struct dom *b = dom_by_id(v->back);
-    char mac[24], be[DEV_PATH], fe[DEV_PATH];
-    uint8_t a[6];
+    char mac[VIF_MAC], be[DEV_PATH], fe[DEV_PATH];
 
     dev_paths(d, v, be, fe);
-    vif_mac(d, v->index, a);
-    snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3], a[4], a[5]);
+    vif_mac_text(d, v->index, mac);
     node(t, mac, NULL, "%s/mac", be);
     node(t, num(v->devid), NULL, "%s/handle", be);
     node(t, b ? b->cfg.name : "", NULL, "%s/bridge", be);
@@ -257,8 +246,8 @@ static int backend_ready(const struct dom *d, const struct dom_dev *v, struct er
     if (!why && state != XenbusStateClosing && state != XenbusStateClosed)
         return -EAGAIN;
     struct dom *b = dom_by_id(v->back);
-    fail(e, -EIO, "%s: %s: %s: %.150s", d->cfg.name, dev_text(d, v),
-         b ? b->cfg.name : "its back-end", why ? why : "closes it");
+    fail(e, -EIO, "%s: %s: %s: %s", d->cfg.name, dev_text(d, v),
+         b ? b->cfg.name : "its back-end", why ? QUOTED(why) : "closes it");
     free(why);
     return -EIO;
 }
@@ -409,7 +398,7 @@ static void look_at(struct dom *d, struct dom_dev *v)
     if (!why)
         return;
     struct dom *b = dom_by_id(v->back);
-    snprintf(line, sizeof(line), "%s: %.100s", b ? b->cfg.name : "its back-end", why);
+    snprintf(line, sizeof(line), "%s: %.100s", b ? b->cfg.name : "its back-end", QUOTED(why));
     free(why);
     if (v->kind == DEV_VIF)
         replug(d, v, line);
@@ -425,9 +414,11 @@ static void look_at_driver(struct dom *b)
 
     snprintf(path, sizeof(path), "/local/domain/%u/error", b->id);
     char *why = xs_read(0, path);
-    if (why && strcmp(why, b->problem) != 0) {
-        snprintf(b->problem, sizeof(b->problem), "%s", why);
-        if (*why)
+    char problem[sizeof(b->problem)];
+    if (why && strcmp(quote(problem, sizeof(problem), why), b->problem) != 0) {
+        unsigned left_out;
+        memcpy(b->problem, problem, sizeof(problem));
+        if (*why && talk_may(&b->talk, now_ns(), &left_out))
             say("%s: %s", b->cfg.name, b->problem);
     }
     free(why);

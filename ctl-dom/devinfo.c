@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands about devices in the store: volumes, block-list, block-stats, network-list. */
 #include "ctl.h"
+#include <quote.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,9 +66,9 @@ static void volumes_of(const struct dom *b)
         qsort(nodes, n, sizeof(*nodes), by_number);
     for (unsigned i = 0; nodes && i < n; i++) {
         snprintf(path, sizeof(path), "/local/domain/%u/volumes/%.24s", b->id, nodes[i]);
-        char *text = xs_read(0, path);
+        char *text = xs_read(0, path), line[256];
         if (text)
-            volume_row(b, text);
+            volume_row(b, quote(line, sizeof(line), text)); /* names off the disk, by way of the driver domain */
         free(text);
     }
     free(nodes);
@@ -125,16 +126,14 @@ static void block_row(const struct dom *d, const struct dom_dev *v)
 
 static void network_row(const struct dom *d, const struct dom_dev *v)
 {
-    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+    char be[DEV_PATH], fe[DEV_PATH], mac[VIF_MAC];
 
     dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/mac", fe);
-    char *mac = xs_read(0, path);
-    out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac ? mac : "?",
+    vif_mac_text(d, v->index, mac);
+    out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac,
         v->devid, number_at(fe, "state"), queue_number(fe, "event-channel", "event-channel-tx"),
         queue_number(fe, "tx-ring-ref", "tx-ring-ref"),
         queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be);
-    free(mac);
 }
 
 static void list(const char *name, enum dev_kind kind)

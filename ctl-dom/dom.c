@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of domains that this control domain made, and the names of slots. */
 #include "ctl.h"
+#include <quote.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ int fail(struct errbuf *e, int rc, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(e->s, sizeof(e->s), fmt, ap);
     va_end(ap);
+    quote(e->s, sizeof(e->s), e->s); /* a back-end's reason, a name out of a file */
     return rc;
 }
 

@@ -6,6 +6,7 @@
  */
 #include "ctl.h"
 #include <errno.h>
+#include <quote.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,17 +95,26 @@ void domcon_drain(struct dom *d)
     store_output(d, buf, n);
 }
 
+/* The console that is looked at goes on when the wire has taken what came before: the domain waits for the wire, we do not. */
+static void drain_some(struct dom *d)
+{
+    if (d != attached || !con_busy())
+        domcon_drain(d);
+    else if (!retry.armed)
+        dtimer_set(&retry, now_ns() + RETRY_NS);
+}
+
 static void drain_all(struct dtimer *t)
 {
     (void)t;
     for (struct dom *d = doms; d; d = d->next)
-        domcon_drain(d);
+        drain_some(d);
 }
 
 static void on_event(uint32_t port, void *arg)
 {
     (void)port;
-    domcon_drain(arg);
+    drain_some(arg);
 }
 
 int domcon_connect(struct dom *d, struct errbuf *e)
@@ -213,4 +223,5 @@ void domcon_last_line(const struct dom *d, char *buf, size_t n)
     while (from < end && len + 1 < n)
         buf[len++] = c->log[from++ % BACKLOG_SIZE];
     buf[len] = '\0';
+    quote(buf, n, buf);
 }

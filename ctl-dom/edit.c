@@ -142,19 +142,62 @@ static void final(struct edit *e, unsigned char c)
     }
 }
 
-/* ECMA-48 5.4: ESC [ parameters final, and the application keypad's ESC O final. */
-static void escape(struct edit *e, unsigned char c)
+/* What a terminal sends is swallowed whole, also what means nothing here (answers to what a guest asked it). ECMA-48: a control
+ * sequence is ESC [, parameters 30..3F, intermediates 20..2F, a final 40..7E (5.4); a control string is ESC and one of P X ] ^ _
+ * (DCS, SOS, OSC, PM, APC) up to ESC \ or, as xterm has it for OSC, BEL (5.6); ESC with intermediates ends with 30..7E (5.3.3). And
+ * the application keypad's ESC O final. CAN and SUB end anything; an ESC begins anew. */
+enum esc { ESC_NONE, ESC_BEGUN, ESC_CSI, ESC_KEYPAD, ESC_STRING, ESC_STRING_END, ESC_OTHER, ESC_MOUSE };
+
+static enum esc begun(unsigned char c)
 {
-    if (e->esc == 1) {
-        e->esc = c == '[' || c == 'O' ? 2 : 0;
-        e->esc_arg = 0;
-    } else if (c >= '0' && c <= '9') {
+    switch (c) {
+    case '[': return ESC_CSI;
+    case 'O': return ESC_KEYPAD;
+    case 'P': case 'X': case ']': case '^': case '_': return ESC_STRING;
+    case 27: return ESC_BEGUN;
+    default: return c >= 0x20 && c <= 0x2f ? ESC_OTHER : ESC_NONE;
+    }
+}
+
+static enum esc csi(struct edit *e, unsigned char c)
+{
+    if (c >= '0' && c <= '9' && !e->esc_odd)
         e->esc_arg = e->esc_arg * 10 % 1000 + (c - '0');
-    } else if (c >= 0x40 && c <= 0x7e) {
-        e->esc = 0;
-        final(e, c);
-    } else if (c != ';') {
-        e->esc = 0;
+    else if (c < 0x20 || c > 0x7e)
+        return ESC_NONE;
+    else if (c < 0x40)
+        e->esc_odd |= c != ';'; /* private parameters, intermediates: no key of ours */
+    else if (c == 'M' && !e->esc_arg && !e->esc_odd) {
+        e->esc_arg = 3; /* xterm's mouse without mode 1006: three bytes of any kind follow */
+        return ESC_MOUSE;
+    } else {
+        if (!e->esc_odd)
+            final(e, c);
+        return ESC_NONE;
+    }
+    return ESC_CSI;
+}
+
+static enum esc escape(struct edit *e, unsigned char c)
+{
+    if (e->esc == ESC_MOUSE)
+        return --e->esc_arg ? ESC_MOUSE : ESC_NONE;
+    if (c == 0x18 || c == 0x1a)
+        return ESC_NONE;
+    if (e->esc == ESC_STRING_END)
+        return c == '\\' ? ESC_NONE : begun(c);
+    if (c == 27)
+        return e->esc == ESC_STRING ? ESC_STRING_END : ESC_BEGUN;
+    switch (e->esc) {
+    case ESC_BEGUN:
+        e->esc_arg = 0;
+        e->esc_odd = false;
+        return begun(c);
+    case ESC_CSI: return csi(e, c);
+    case ESC_KEYPAD: final(e, c); return ESC_NONE;
+    case ESC_STRING: return c == 7 || c == 3 ? ESC_NONE : ESC_STRING; /* ^C: who pressed ESC and P by hand */
+    case ESC_OTHER: return c >= 0x20 && c <= 0x2f ? ESC_OTHER : ESC_NONE;
+    default: return ESC_NONE;
     }
 }
 
@@ -199,21 +242,44 @@ static bool control(struct edit *e, unsigned char c)
     case 16: walk_history(e, true); break;
     case 21: cut(e, 0, e->cur); break;
     case 23: cut(e, word_start(e), e->cur); break;
-    case 27: e->esc = 1; break;
+    case 27: e->esc = ESC_BEGUN; break;
     default: break;
     }
     return false;
 }
 
+/* A byte above ASCII. C1 controls, bare or in UTF-8, are ESC and a letter in one byte (ECMA-48 5.3); the rest is a letter that the
+ * line does not take. */
+static void high(struct edit *e, unsigned char c)
+{
+    if (c >= 0xc0) {
+        e->utf8 = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+        e->c1 = c == 0xc2;
+    } else if (e->utf8 && !(e->c1 && c < 0xa0)) {
+        e->utf8--;
+    } else {
+        e->utf8 = 0;
+        if (c < 0xa0) {
+            e->esc = e->esc ? escape(e, 27) : ESC_BEGUN;
+            e->esc = escape(e, c - 0x40);
+        }
+    }
+}
+
 bool edit_key(struct edit *e, unsigned char c)
 {
+    if (c >= 128 && e->esc != ESC_MOUSE) {
+        high(e, c);
+        return false;
+    }
+    e->utf8 = 0;
     if (e->esc) {
-        escape(e, c);
+        e->esc = escape(e, c);
         return false;
     }
     if (c >= 32 && c < 127) {
         insert(e, (char)c);
         return false;
     }
-    return c < 128 && control(e, c);
+    return control(e, c);
 }

@@ -25,8 +25,11 @@ struct edit {
     unsigned back;        /* how many entries back the line shown is; 0: the new line */
     char saved[EDIT_MAX]; /* the new line while history is shown */
     bool stale;           /* the screen is behind the line */
-    int esc;              /* state of an escape sequence */
+    unsigned esc;         /* state of an escape sequence */
     unsigned esc_arg;
+    bool esc_odd;         /* it is no key of ours */
+    unsigned utf8;        /* bytes that are left of a character */
+    bool c1;              /* it may be a C1 control */
 };
 
 void edit_init(struct edit *e, void (*out)(const char *s, size_t len), const char *prompt);

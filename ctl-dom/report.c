@@ -1,17 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
+#include <quote.h>
 #include <stdio.h>
 #include <string.h>
 
-#define KEPT 64u
+#define KEPT        8u  /* of each domain */
+#define NR_SERVICES 16u /* the slots, store and pciback */
+#define NR_GUESTS   32u /* of more than that, those that crashed last */
 
-static struct crash {
-    char name[BH_NAME_LEN];
-    domid_t id;
+struct crash {
+    uint64_t number; /* 0: none */
     uint64_t when_ns, instance, outage_ns; /* outage 0: did not come back (yet) */
+    domid_t id;
     char why[120];
-} kept[KEPT];
-static unsigned nr_kept; /* ever; slot = number % KEPT */
+};
+/* A ring for each name, so that nobody's crashes push out another's; guests push out guests alone. */
+struct history {
+    char name[BH_NAME_LEN];
+    unsigned nr;     /* ever; slot = number % KEPT */
+    struct crash kept[KEPT];
+};
+static struct history services[NR_SERVICES], guests[NR_GUESTS];
+static uint64_t last_number;
+
+static struct crash *newest(struct history *h) { return &h->kept[(h->nr + KEPT - 1) % KEPT]; }
+
+static struct history *history_of(const struct dom *d)
+{
+    bool guest = d->cfg.role == BH_ROLE_GUEST;
+    struct history *all = guest ? guests : services, *oldest = all;
+
+    for (unsigned i = 0; i < (guest ? NR_GUESTS : NR_SERVICES); i++) {
+        if (all[i].nr && !strcmp(all[i].name, d->cfg.name))
+            return &all[i];
+        if (newest(&all[i])->number < newest(oldest)->number)
+            oldest = &all[i];
+    }
+    memset(oldest, 0, sizeof(*oldest));
+    snprintf(oldest->name, sizeof(oldest->name), "%s", d->cfg.name);
+    return oldest;
+}
 
 static void why(const struct bh_report *r, char *buf, size_t n)
 {
@@ -24,19 +52,20 @@ static void why(const struct bh_report *r, char *buf, size_t n)
         break;
     case BH_CAUSE_INJECTED: snprintf(buf, n, "injected at rip 0x%lx", r->rip); break;
     case BH_CAUSE_VMENTRY: snprintf(buf, n, "invalid processor state"); break;
-    default: snprintf(buf, n, "%s", r->why[0] ? r->why : "reason unknown");
+    default: quote(buf, n, r->why[0] ? r->why : "reason unknown");
     }
 }
 
 void report_take(struct dom *d)
 {
-    struct crash *c = &kept[nr_kept++ % KEPT];
+    struct history *h = history_of(d);
+    struct crash *c = &h->kept[h->nr++ % KEPT];
 
     d->report = (struct bh_report){ .domid = d->id };
     if (bh_control(BH_CTL_REPORT, &d->report))
         memset(&d->report, 0, sizeof(d->report));
-    *c = (struct crash){ .id = d->id, .when_ns = d->crash_ns, .instance = d->instance };
-    memcpy(c->name, d->cfg.name, sizeof(c->name));
+    d->report.why[sizeof(d->report.why) - 1] = '\0';
+    *c = (struct crash){ .number = ++last_number, .id = d->id, .when_ns = d->crash_ns, .instance = d->instance };
     why(&d->report, c->why, sizeof(c->why));
 }
 
@@ -65,13 +94,10 @@ void report_restart(struct dom *d, const struct bh_dominfo *di)
     uint64_t reset = di->dma_ns >= di->unpause_ns ? di->dma_ns : di->unpause_ns;
     uint64_t from = d->crash_ns;
 
-    for (unsigned i = 0; !d->asked && i < KEPT && i < nr_kept;
-         i++) { /* the newest of this domain */
-        struct crash *c = &kept[(nr_kept - 1 - i) % KEPT];
-        if (c->id == d->id) {
+    if (!d->asked) {
+        struct crash *c = newest(history_of(d));
+        if (c->number)
             c->outage_ns = di->adopted_ns - from;
-            break;
-        }
     }
     why(&d->report, text, sizeof(text));
     snprintf(parts, sizeof(parts), "detect %s fence %s rebuild %s reset %s adopt %s",
@@ -92,7 +118,7 @@ static void full(const struct bh_report *r)
     out("  instance %lu, vCPU %u, exit 0x%lx 0x%lx 0x%lx\n", r->instance, r->vcpu, r->exit_code,
         r->info1, r->info2);
     if (r->why[0])
-        out("  %s\n", r->why);
+        out("  %s\n", QUOTED(r->why));
     out("  rip %016lx", r->rip);
     if (!r->cr0) { /* not restartable: the registers are the guest's own */
         out("\n");
@@ -108,17 +134,33 @@ static void full(const struct bh_report *r)
             i % 4 == 3 || i + 1 == r->nr_stack ? "\n" : "");
 }
 
+/* The first after this number, and whose. */
+static const struct crash *next_crash(uint64_t after, const struct history **of)
+{
+    const struct crash *found = NULL;
+
+    for (unsigned i = 0; i < (NR_SERVICES + NR_GUESTS) * KEPT; i++) {
+        const struct history *h = i / KEPT < NR_SERVICES ? &services[i / KEPT] : &guests[i / KEPT - NR_SERVICES];
+        const struct crash *c = &h->kept[i % KEPT];
+        if (c->number > after && (!found || c->number < found->number)) {
+            found = c;
+            *of = h;
+        }
+    }
+    return found;
+}
+
 void supervisor_list_crashes(const char *name)
 {
     struct dom *d = name ? dom_by_name(name) : NULL;
+    const struct history *h = NULL;
     unsigned shown = 0;
 
-    for (unsigned i = nr_kept > KEPT ? nr_kept - KEPT : 0; i < nr_kept; i++) {
-        const struct crash *c = &kept[i % KEPT];
-        if (name && strcmp(c->name, name) != 0 && (!d || d->id != c->id))
+    for (const struct crash *c = next_crash(0, &h); c; c = next_crash(c->number, &h)) {
+        if (name && strcmp(h->name, name) != 0 && (!d || d->id != c->id))
             continue;
         out("%10lu.%03lu s  %s (%u)  %s%s%s%s\n", c->when_ns / 1000000000,
-            c->when_ns / 1000000 % 1000, c->name, c->id, c->why,
+            c->when_ns / 1000000 % 1000, h->name, c->id, c->why,
             c->outage_ns ? ", back after " : "", c->outage_ns ? ms(0, c->outage_ns) : "",
             c->outage_ns ? " ms" : "");
         shown++;

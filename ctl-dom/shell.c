@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LEAVE 0x1d /* Ctrl-] */
+#define LEAVE    0x1d /* Ctrl-] */
+#define QUIET_NS 200000000ull
 
 static struct edit edit;
+static uint64_t quiet_until; /* 0: no */
 
 struct edit *shell_edit(void) { return &edit; }
 
@@ -54,15 +56,33 @@ static void begin(void)
     con_set_mode(CON_EDITING);
 }
 
+/* Colours, margins, a hidden cursor, line-drawing letters are the guest's: the soft reset of a VT220 (DECSTR) ends them, but not
+ * the terminal's reports of mouse, focus and pasted text (xterm's private modes), nor 8-bit controls (S7C1T). CAN ends a
+ * sequence that was left unfinished. What the guest asked the terminal is answered by the keyboard's way: the prompt comes when
+ * those answers are through. */
 static void console_left(void)
 {
-    /* Colours, margins, a hidden cursor, line-drawing letters are the guest's: the soft reset of a
-     * VT220 (DECSTR) ends them. */
-    static const char reset[] = "\x1b[!p\n";
+    static const char reset[] = "\x18\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l"
+                                "\x1b[?1016l\x1b[?2004l\x1b F\x1b[!p\n";
 
     domcon_leave();
     con_write(reset, sizeof(reset) - 1);
+    quiet_until = now_ns() + QUIET_NS;
+}
+
+/* True: it still is. */
+static bool quiet(void)
+{
+    if (!quiet_until)
+        return false;
+    con_drop_input();
+    if (con_busy()) /* the terminal has not even got the questions yet */
+        quiet_until = now_ns() + QUIET_NS;
+    if (now_ns() < quiet_until)
+        return true;
+    quiet_until = 0;
     begin();
+    return false;
 }
 
 static void shell_key(unsigned char c)
@@ -87,6 +107,7 @@ static void feed(void)
         } else if (c == LEAVE) {
             con_getc();
             console_left();
+            return;
         } else if (domcon_key((unsigned char)c)) {
             con_getc();
         } else if (!con_skip_to(LEAVE)) { /* a domain that does not read must not keep the user from
@@ -103,13 +124,14 @@ void shell_run(void)
     edit_init(&edit, con_write, "bh> ");
     begin();
     for (;;) {
-        feed();
+        if (!quiet())
+            feed();
         bool was_attached = domcon_attached() != NULL;
         bool more = supervisor_work();
         devs_work();
         if (was_attached && !domcon_attached())
             console_left();
-        if (more || con_peek() < 0 || domcon_attached())
-            turn(more ? now_ns() : 0);
+        if (more || quiet_until || con_peek() < 0 || domcon_attached())
+            turn(more ? now_ns() : quiet_until);
     }
 }

@@ -2,6 +2,7 @@
 /* The xenbus side of a back-end: backend.h. The directories and states are those of <xen/io/xenbus.h>. */
 #include <backend.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,25 @@ bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry
 void be_fe_path(struct be_dev *d, const char *type)
 {
     snprintf(d->fe_path, sizeof(d->fe_path), "/local/domain/%u/device/%s/%u", d->dom, type, d->devid);
+}
+
+/* --- what is said -------------------------------------------------------------------------------------------------- */
+
+void be_say(const struct be_dev *d, const char *type, struct talk *t, const char *fmt, ...)
+{
+    char line[320];
+    unsigned left_out;
+    va_list ap;
+
+    if (!talk_may(t, now_ns(), &left_out))
+        return;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (left_out)
+        printf("%s%u.%u: %s (%u such lines left out before it)\n", type, d->dom, d->devid, line, left_out);
+    else
+        printf("%s%u.%u: %s\n", type, d->dom, d->devid, line);
 }
 
 /* --- trying again ---------------------------------------------------------------------------------------------- */

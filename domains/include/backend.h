@@ -10,7 +10,9 @@
  */
 #pragma once
 #include <bh.h>
+#include <quote.h>
 #include <slot_table.h>
+#include <talk.h>
 
 #define BE_PATH 80 /* bytes of a front-end's directory, with the end */
 
@@ -48,6 +50,9 @@ void be_retry(struct be_dev *d);
 bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry *e);
 /* Where the front-end of one device has its nodes. */
 void be_fe_path(struct be_dev *d, const char *type);
+
+/* A line about a device, "vif16.0: ...", that its front-end can cause at will: limited by t. Text of others in it goes through QUOTED. */
+void be_say(const struct be_dev *d, const char *type, struct talk *t, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* In the device's own directory. */
 char *be_read(const struct be_dev *d, const char *key);                      /* to be freed; NULL as xs_read */

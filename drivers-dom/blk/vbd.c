@@ -72,7 +72,7 @@ static void vbd_unplug(struct vbd *v)
     v->connected = v->draining = v->told = false;
     bb_stats_add(&v->before, s);
     v->stats_said = 0;
-    vbd_say(v, &v->comings,
+    be_say(&v->be, "vbd", &v->comings,
             "off (%lu reads of %lu KiB, %lu writes of %lu KiB, %lu flushes, %lu discards; %lu errors, %lu malformed)",
             s->reads, s->read_bytes >> 10, s->writes, s->write_bytes >> 10, s->flushes, s->discards, s->errors, s->malformed);
 }
@@ -265,13 +265,13 @@ static void vbd_connect(struct vbd *v)
     if (!why)
         why = vbd_plug(v);
     if (why) {
-        vbd_say(v, &v->comings, "not connected: %s", why);
+        be_say(&v->be, "vbd", &v->comings, "not connected: %s", why);
         return;
     }
     be_set_state(&v->be, XenbusStateConnected);
-    vbd_say(v, &v->comings, "connected, '%s' %s, %u queue%s of %u page%s%s", v->spec, v->mode & VOLUME_WRITE ? "rw" : "ro",
-            v->conn.head.nr_queues, v->conn.head.nr_queues > 1 ? "s" : "", v->conn.head.nr_pages,
-            v->conn.head.nr_pages > 1 ? "s" : "", v->conn.head.proto == PROTO_X86_32 ? ", 32-bit protocol" : "");
+    be_say(&v->be, "vbd", &v->comings, "connected, '%s' %s, %u queue%s of %u page%s%s", QUOTED(v->spec),
+           v->mode & VOLUME_WRITE ? "rw" : "ro", v->conn.head.nr_queues, v->conn.head.nr_queues > 1 ? "s" : "", v->conn.head.nr_pages,
+           v->conn.head.nr_pages > 1 ? "s" : "", v->conn.head.proto == PROTO_X86_32 ? ", 32-bit protocol" : "");
 }
 
 /* --- following ------------------------------------------------------------------------------------------------ */
@@ -391,7 +391,7 @@ static void say_broken(struct vbd *v)
         if (!v->disk.ring[q].broken)
             continue;
         v->told = true;
-        vbd_say(v, &v->breaches, "front-end broke the protocol: %s; queue %u is not served any more", v->disk.ring[q].broken, q);
+        be_say(&v->be, "vbd", &v->breaches, "front-end broke the protocol: %s; queue %u is not served any more", v->disk.ring[q].broken, q);
     }
 }
 

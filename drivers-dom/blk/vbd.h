@@ -17,7 +17,6 @@
 #include <bh.h>
 #include "blkback.h"
 #include "keep.h"
-#include "talk.h"
 #include "volume.h"
 
 struct vbd {
@@ -64,8 +63,6 @@ const char *dev_problem(void);
 extern struct vbd vbds[BB_MAX_DISKS];
 #define EACH_VBD(v) for (struct vbd *v = vbds; v < vbds + BB_MAX_DISKS; v++)
 
-/* A line about this vbd, unless there were too many of this kind. */
-void vbd_say(const struct vbd *v, struct talk *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Finds and claims the volume of its entry, which must lie where it lay when it was attached. NULL, or why not. No store access. */
 const char *vbd_claim(struct vbd *v, const struct slot_entry *e);
 void vbd_advertise(struct vbd *v); /* opens the volume, says what we offer, goes to InitWait; or bh-error, or later */

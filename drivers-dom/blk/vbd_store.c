@@ -2,29 +2,11 @@
 /* What a vbd's two directories say, and what we say in ours: opening its volume, advertising, reading the front-end's side. */
 #include "vbd.h"
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xen/io/protocols.h>
 #include <xen/io/xenbus.h>
-
-void vbd_say(const struct vbd *v, struct talk *t, const char *fmt, ...)
-{
-    char line[320];
-    unsigned left_out;
-    va_list ap;
-
-    if (!talk_may(t, now_ns(), &left_out))
-        return;
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    if (left_out)
-        printf("vbd%u.%u: %s (%u such lines left out before it)\n", v->be.dom, v->be.devid, line, left_out);
-    else
-        printf("vbd%u.%u: %s\n", v->be.dom, v->be.devid, line);
-}
 
 /* --- counters ---------------------------------------------------------------------------------------------- */
 
@@ -85,7 +67,7 @@ static void vbd_error(struct vbd *v, const char *why)
     if (v->error == crc)
         return;
     v->error = crc;
-    printf("vbd%u.%u: '%s' not opened: %s\n", v->be.dom, v->be.devid, v->spec, why);
+    printf("vbd%u.%u: '%s' not opened: %s\n", v->be.dom, v->be.devid, QUOTED(v->spec), why);
     (void)be_write(&v->be, "bh-error", why);
 }
 

@@ -70,7 +70,7 @@ static void vif_disconnect(struct vif *v)
     keep_vif_close(v->keep); /* first: from here on there is nothing to adopt */
     nb_detach(&v->nb);
     rings_unmap(v);
-    printf("vif%u.%u: off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed)\n", v->be.dom, v->be.devid,
+    be_say(&v->be, "vif", &v->comings, "off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed)",
            v->nb.stats.tx_packets, v->nb.stats.rx_packets, v->nb.stats.tx_errors + v->nb.stats.rx_errors,
            v->nb.stats.tx_dropped + v->nb.stats.rx_dropped, net.sw.port[port_of(v)].spoofed);
 }
@@ -277,13 +277,13 @@ static void vif_connect(struct vif *v)
         rings_unmap(v);
     }
     if (why) {
-        printf("vif%u.%u: not connected: %s\n", v->be.dom, v->be.devid, why);
+        be_say(&v->be, "vif", &v->comings, "not connected: %s", why);
         return;
     }
     /* The record is valid, the store still says InitWait: a life that begins here adopts, and writes the state. */
     port_up(v);
     be_set_state(&v->be, XenbusStateConnected);
-    printf("vif%u.%u: connected, %s%s\n", v->be.dom, v->be.devid, h.features & KEEP_F_MAC ? "fixed MAC" : "any MAC",
+    be_say(&v->be, "vif", &v->comings, "connected, %s%s", h.features & KEEP_F_MAC ? "fixed MAC" : "any MAC",
            h.features & KEEP_F_SPLIT ? ", split event channels" : "");
 }
 
@@ -379,7 +379,7 @@ void vifs_store_work(void)
         struct vif *v = &vifs[i];
         if (v->connected && v->nb.broken && !v->told) {
             v->told = true;
-            printf("vif%u.%u: front-end broke the protocol: %s; not served any more\n", v->be.dom, v->be.devid, v->nb.broken);
+            be_say(&v->be, "vif", &v->breaches, "front-end broke the protocol: %s; not served any more", v->nb.broken);
         }
     }
     (void)be_work(&class);

@@ -3,7 +3,7 @@
 // FLAGS: -Idomains/include -Idrivers-dom/blk
 /* blkback against a front-end that lies: every malformed request, indices, failing copies; limits, sector sizes, closing. */
 #include "blk_world.h"
-#include "talk.h"
+#include <talk.h>
 
 static int setup(void **state)
 {

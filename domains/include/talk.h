@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines that a front-end can cause as often as it likes: a burst of them, then one every few seconds; what was left out is counted
+ * Lines that another domain can cause as often as it likes: a burst of them, then one every few seconds; what was left out is counted
  * and said with the next one. All zero is a fresh one.
  */
 #pragma once

@@ -175,7 +175,8 @@ int store_add_domain(struct dom *d, struct errbuf *e)
 int store_introduce(const struct dom *d)
 {
     char msg[64];
-    int n = snprintf(msg, sizeof(msg), "%u %lu %u", d->id, d->store_gfn, d->store_port);
+    int n = snprintf(msg, sizeof(msg), "%u %lu %u%s", d->id, d->store_gfn, d->store_port,
+                     d->cfg.role == BH_ROLE_DRIVER ? " driver" : "");
 
     for (int i = 0; i < n; i++)
         if (msg[i] == ' ')

@@ -21,12 +21,14 @@ static int numbers(const struct req *r, uint32_t *v, unsigned nr)
     return XE_OK;
 }
 
-/* domid, gfn, port. A domain that is known already was rebuilt in place: its connection starts afresh, its nodes stay,
+/* domid, gfn, port, and "driver" if it is a driver domain, which gets the limits of one. A domain that is known already was rebuilt in place: its connection starts afresh, its nodes stay,
  * and nobody is told (restart.md, section 1). */
 int op_introduce(struct req *r)
 {
-    uint32_t v[3];
+    const char *s[4];
+    uint32_t v[3], rest;
     int err = numbers(r, v, 3);
+    bool is_driver = req_strings(r, s, 4, &rest) == 4 && !strcmp(s[3], "driver");
     if (err || v[0] > DOMID_LAST || !v[2])
         return XE_EINVAL;
     struct conn *c = conn_find(r->xs, (uint16_t)v[0]);
@@ -36,7 +38,7 @@ int op_introduce(struct req *r)
         conn_reset(c);
         return r->xs->ops->reattach(c, v[1], v[2]) ? XE_EIO : XE_OK;
     }
-    c = conn_new(r->xs, (uint16_t)v[0], false);
+    c = conn_new(r->xs, (uint16_t)v[0], is_driver ? &limits_driver : &limits_guest);
     if (!c)
         return XE_ENOMEM;
     if (r->xs->ops->attach(c, v[1], v[2])) {
@@ -58,7 +60,7 @@ static int find_owned(const struct node *n, const struct node *parent, const cha
     struct owned *o = arg;
     if (n->perms->p[0].domid != o->domid || !parent || parent->perms->p[0].domid == o->domid)
         return 0;
-    *o->tail = change_copy(&(struct change){ .op = CH_RM, .path = path });
+    *o->tail = change_copy(ctl_heap, &(struct change){ .op = CH_RM, .path = path });
     if (!*o->tail)
         return 1;
     o->tail = &(*o->tail)->next;
@@ -71,9 +73,8 @@ static int find_owned(const struct node *n, const struct node *parent, const cha
 static int remove_owned(struct req *r, uint16_t domid)
 {
     struct owned o = { .domid = domid, .tail = &r->log };
-    int err = edit_fork(&r->edit, &r->xs->main);
-    if (err)
-        return err;
+    int err = XE_OK;
+    edit_begin(&r->edit, r->xs->root, &r->xs->gen, r->conn->heap);
     r->edited = r->own_log = true;
     if (tree_walk(r->edit.root, NULL, "/", find_owned, &o))
         return XE_ENOMEM;

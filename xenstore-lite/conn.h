@@ -6,5 +6,3 @@
 extern const struct xs_ops conn_ops;
 /* The control domain's own ring, whose grant and port came with the command line. */
 struct conn *conn_privileged(struct xs *xs, uint16_t domid, uint32_t ref, uint32_t port);
-/* One turn for every connection that has something to do. True: there is more. */
-bool conn_turns(struct xs *xs);

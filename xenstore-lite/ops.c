@@ -26,41 +26,36 @@ int change_apply(struct edit *e, const struct change *c, int owner)
     return XE_EINVAL;
 }
 
-static struct edit *view(struct req *r)
-{
-    return r->tx ? &r->tx->edit : &r->xs->main;
-}
-
 /* What an error may tell. A client may be let into a node but not into those above it; when it is refused, the error must
  * not say whether the node exists, unless it has the same right on the nearest node above. */
 static int err_from_parents(struct req *r, int err, unsigned need)
 {
-    size_t used;
+    struct seen s;
     if (r->conn->privileged)
         return err;
     if (!r->path[1])
         return XE_EACCES;
-    const struct node *n = tree_nearest(view(r)->root, r->path, path_parent_len(r->path), &used);
-    return perms_for(n->perms, r->conn) & need ? err : XE_EACCES;
+    see_nearest(r, r->path, path_parent_len(r->path), &s);
+    return perms_for(s.perms, r->conn) & need ? err : XE_EACCES;
 }
 
 /* Finds the node of r->path if the client has all of `need`; notes in the transaction that it looked. */
-static int get_node(struct req *r, unsigned need, unsigned kind, struct node **out)
+static int get_node(struct req *r, unsigned need, unsigned kind, struct seen *s)
 {
-    int err = tx_access(r, r->path, strlen(r->path), kind);
-    *out = NULL;
+    size_t len = strlen(r->path);
+    int err = tx_access(r, r->path, len, kind);
+    s->perms = NULL;
     if (err)
         return err;
-    struct node *n = tree_find(view(r)->root, r->path);
-    if (n && (perms_for(n->perms, r->conn) & need) == need) {
-        *out = n;
+    bool there = see(r, r->path, len, s);
+    if (there && (perms_for(s->perms, r->conn) & need) == need)
         return XE_OK;
-    }
-    return err_from_parents(r, n ? XE_EACCES : XE_ENOENT, need);
+    s->perms = NULL;
+    return err_from_parents(r, there ? XE_EACCES : XE_ENOENT, need);
 }
 
 /* One string that is a path, and its node. */
-static int get_arg(struct req *r, unsigned need, unsigned kind, struct node **out)
+static int get_arg(struct req *r, unsigned need, unsigned kind, struct seen *out)
 {
     const char *s = req_string(r);
     int err = s ? req_path(r, s, false) : XE_EINVAL;
@@ -69,23 +64,52 @@ static int get_arg(struct req *r, unsigned need, unsigned kind, struct node **ou
 
 int op_read(struct req *r)
 {
-    struct node *n;
-    int err = get_arg(r, PERM_READ, ACC_SELF, &n);
-    if (!err && n->data)
-        req_reply(r, n->data->s, n->data->len);
+    struct seen s;
+    int err = get_arg(r, PERM_READ, ACC_SELF, &s);
+    if (!err && s.len)
+        req_reply(r, s.data, s.len);
     return err;
+}
+
+/* Names on their way into a reply: all that fit behind the first `skip` bytes. */
+struct listing {
+    struct req *r;
+    uint32_t at, skip;
+    bool full;
+};
+
+static void list_name(const char *name, uint32_t len, void *arg)
+{
+    struct listing *l = arg;
+    uint32_t at = l->at;
+    l->at += len + 1;
+    if (at < l->skip || l->full)
+        return;
+    l->full = l->r->out_len + len + 2 > XENSTORE_PAYLOAD_MAX;
+    if (l->full)
+        return;
+    req_reply(l->r, name, len);
+    req_reply(l->r, "", 1);
+}
+
+static void count_name(const char *name, uint32_t len, void *arg)
+{
+    (void)name;
+    *(uint32_t *)arg += len + 1;
 }
 
 int op_directory(struct req *r)
 {
-    struct node *n;
-    int err = get_arg(r, PERM_READ, ACC_SELF | ACC_CHILDREN, &n);
+    struct seen s;
+    struct listing l = { .r = r };
+    uint32_t len = 0;
+    int err = get_arg(r, PERM_READ, ACC_SELF | ACC_CHILDREN, &s);
     if (err)
         return err;
-    if (node_names_len(n) > XENSTORE_PAYLOAD_MAX)
+    see_names(r, &s, count_name, &len);
+    if (len >= XENSTORE_PAYLOAD_MAX)
         return XE_E2BIG; /* the client goes on with XS_DIRECTORY_PART */
-    for (unsigned i = 0; i < n->nr; i++)
-        req_reply(r, n->child[i]->name->s, n->child[i]->name->len + 1);
+    see_names(r, &s, list_name, &l);
     return XE_OK;
 }
 
@@ -94,27 +118,22 @@ int op_directory(struct req *r)
 int op_directory_part(struct req *r)
 {
     const char *v[2];
-    uint32_t off, rest, at = 0;
-    struct node *n;
+    uint32_t rest;
+    struct listing l = { .r = r };
+    struct seen s;
     char gen[24];
-    if (req_strings(r, v, 2, &rest) != 2 || !parse_u32(v[1], UINT32_MAX, &off))
+    if (req_strings(r, v, 2, &rest) != 2 || !parse_u32(v[1], UINT32_MAX, &l.skip))
         return XE_EINVAL;
     int err = req_path(r, v[0], false);
     if (!err)
-        err = get_node(r, PERM_READ, ACC_SELF | ACC_CHILDREN, &n);
+        err = get_node(r, PERM_READ, ACC_SELF | ACC_CHILDREN, &s);
     if (err)
         return err;
-    req_reply(r, gen, (uint32_t)snprintf(gen, sizeof gen, "%llu", (unsigned long long)n->cgen) + 1);
-    unsigned i = 0;
-    for (; i < n->nr && at < off; i++)
-        at += n->child[i]->name->len + 1;
-    for (; i < n->nr; i++) {
-        uint32_t len = n->child[i]->name->len + 1;
-        if (r->out_len + len + 1 > XENSTORE_PAYLOAD_MAX)
-            return XE_OK;
-        req_reply(r, n->child[i]->name->s, len);
-    }
-    req_reply(r, "", 1);
+    unsigned long long list = (s.node ? s.node->cgen : 0) + (r->tx ? r->tx->nr_log : 0);
+    req_reply(r, gen, (uint32_t)snprintf(gen, sizeof gen, "%llu", list) + 1);
+    see_names(r, &s, list_name, &l);
+    if (!l.full)
+        req_reply(r, "", 1);
     return XE_OK;
 }
 
@@ -122,69 +141,83 @@ int op_directory_part(struct req *r)
 /* Whether the client's accounts are within bounds after e. Only what grows is refused: a domain over its limit may shrink. */
 int check_domain_quota(struct req *r, const struct edit *e)
 {
-    uint16_t domid = r->conn->domid;
-    const struct usage *now = edit_delta(e, domid), *was = edit_delta(view(r), domid);
-    const struct usage *all = xs_usage(r->xs, domid, false);
+    const struct limits *l = r->conn->limits;
+    const struct usage *now = edit_delta(e, r->conn->domid), *all = xs_usage(r->xs, r->conn->domid, false);
     if (r->conn->privileged || !now)
         return XE_OK;
-    if (now->nodes > (was ? was->nodes : 0) && now->nodes + (all ? all->nodes : 0) > QUOTA_NODES)
+    if (now->nodes > 0 && (unsigned)(now->nodes + (all ? all->nodes : 0)) > l->nodes)
         return XE_ENOSPC;
-    if (now->bytes > (was ? was->bytes : 0) && now->bytes + (all ? all->bytes : 0) > QUOTA_NODE_MEM)
+    if (now->bytes > 0 && (uint32_t)(now->bytes + (all ? all->bytes : 0)) > l->node_mem)
         return XE_ENOSPC;
     return XE_OK;
 }
 
-static int check_quota(struct req *r, struct edit *e, struct node *before)
+/* Whether the node that changes, and the list of names that grows, keep to the size of a node. s: the node, if there is one. */
+static int check_node_size(struct req *r, const struct seen *s)
 {
-    struct conn *c = r->conn;
-    if (c->privileged)
+    const struct change *c = &r->one;
+    struct seen near;
+    if (r->conn->privileged || c->op == CH_RM)
         return XE_OK;
-    struct node *n = tree_find(e->root, r->path);
-    if (n && node_size(n) > QUOTA_NODE_SIZE)
-        return XE_ENOSPC;
-    if (n && !before) { /* somewhere above a list of names has grown */
-        size_t used;
-        tree_nearest(view(r)->root, r->path, strlen(r->path), &used);
-        n = tree_find_n(e->root, r->path, used);
-        if (node_size(n) > QUOTA_NODE_SIZE)
-            return XE_ENOSPC;
+    if (s->perms) {
+        uint32_t size = seen_size(r, s);
+        size = c->op == CH_WRITE ? size - s->len + c->len : size + (c->perms->n - s->perms->n) * (uint32_t)sizeof(struct perm);
+        return size > QUOTA_NODE_SIZE ? XE_ENOSPC : XE_OK;
     }
-    return check_domain_quota(r, e);
+    size_t used = see_nearest(r, c->path, strlen(c->path), &near);
+    const char *first = c->path + used + (used > 1);
+    uint32_t list = seen_size(r, &near) + (uint32_t)strcspn(first, "/") + 1;
+    uint32_t leaf = 24 + near.perms->n * (uint32_t)sizeof(struct perm) + c->len;
+    return list > QUOTA_NODE_SIZE || leaf > QUOTA_NODE_SIZE ? XE_ENOSPC : XE_OK;
 }
 
-/* Prepares the change r->one: an edit of what the client sees, and the record of it. */
-static int change_prepare(struct req *r, struct node *before)
+/* In a transaction a change is a record that later requests see (tx.c). */
+static int change_note(struct req *r, const struct seen *s)
 {
-    int err = edit_fork(&r->edit, view(r));
-    if (err)
-        return err;
-    r->edited = true; /* from here on whoever drops the request drops the edit */
-    err = change_apply(&r->edit, &r->one, change_owner(r->conn));
-    if (!err)
-        err = check_quota(r, &r->edit, before);
-    if (err)
-        return err;
-    if (!r->tx) {
-        r->log = &r->one;
-        return xs_usage_reserve(r->xs, &r->edit);
+    struct seen near;
+    if (!s->perms) {
+        r->one.existed = (uint32_t)see_nearest(r, r->path, r->one.path_len, &near);
+        r->one.perms = permset_inherit(r->conn->heap, near.perms, change_owner(r->conn));
+        if (!r->one.perms)
+            return XE_ENOMEM;
     }
-    r->log = change_copy(&r->one);
+    r->log = change_copy(r->conn->heap, &r->one);
+    if (!s->perms) {
+        permset_put(r->one.perms);
+        r->one.perms = NULL;
+    }
     if (!r->log)
         return XE_ENOMEM;
     r->own_log = true;
-    if (!r->conn->privileged &&
-        (r->tx->nr_log >= QUOTA_TX_OPS || r->conn->work_bytes + change_cost(r->log) > QUOTA_WORK_MEM))
-        return XE_ENOSPC;
-    return XE_OK;
+    return r->tx->nr_log >= r->conn->limits->tx_ops || r->conn->work_bytes + change_cost(r->log) > r->conn->limits->work_mem
+        ? XE_ENOSPC : XE_OK;
+}
+
+/* Prepares the change r->one of what the client sees at its path: an edit of the tree, or the transaction's record of it. */
+static int change_prepare(struct req *r, const struct seen *s)
+{
+    int err = check_node_size(r, s);
+    if (err)
+        return err;
+    r->one.path_len = r->one.existed = (uint32_t)strlen(r->path);
+    if (r->tx)
+        return change_note(r, s);
+    edit_begin(&r->edit, r->xs->root, &r->xs->gen, r->conn->heap);
+    r->edited = true; /* from here on whoever drops the request drops the edit */
+    err = change_apply(&r->edit, &r->one, change_owner(r->conn));
+    if (!err)
+        err = check_domain_quota(r, &r->edit);
+    r->log = &r->one;
+    return err ? err : xs_usage_reserve(r->xs, &r->edit);
 }
 
 /* A node is about to be made: what its place depends on is every step from the nearest existing node down. */
 static int access_missing(struct req *r)
 {
-    size_t used;
+    struct seen s;
     if (!r->tx)
         return XE_OK;
-    tree_nearest(r->tx->edit.root, r->path, strlen(r->path), &used);
+    size_t used = see_nearest(r, r->path, strlen(r->path), &s);
     int err = tx_access(r, r->path, used, ACC_SELF);
     const char *p = r->path + used;
     while (!err && p && *p) {
@@ -197,17 +230,17 @@ static int access_missing(struct req *r)
 
 static int make_or_write(struct req *r, enum change_op op, const void *data, uint32_t len)
 {
-    struct node *n;
-    int err = get_node(r, PERM_WRITE, ACC_SELF, &n);
+    struct seen s;
+    int err = get_node(r, PERM_WRITE, ACC_SELF, &s);
     if (err && err != XE_ENOENT)
         return err;
-    if (n && op == CH_MKDIR)
+    if (s.perms && op == CH_MKDIR)
         return XE_OK; /* it is there: fine */
-    err = n ? XE_OK : access_missing(r);
+    err = s.perms ? XE_OK : access_missing(r);
     if (err)
         return err;
     r->one = (struct change){ .op = op, .path = r->path, .data = data, .len = len };
-    return change_prepare(r, n);
+    return change_prepare(r, &s);
 }
 
 int op_write(struct req *r)
@@ -230,17 +263,18 @@ int op_mkdir(struct req *r)
 /* What does not exist counts as removed, provided that its parent does. */
 static int rm_missing(struct req *r)
 {
+    struct seen s;
     size_t len = path_parent_len(r->path);
     int err = tx_access(r, r->path, len, ACC_SELF);
     if (err)
         return err;
-    return tree_find_n(view(r)->root, r->path, len) ? XE_OK : XE_ENOENT;
+    return see(r, r->path, len, &s) ? XE_OK : XE_ENOENT;
 }
 
 int op_rm(struct req *r)
 {
-    struct node *n;
-    int err = get_arg(r, PERM_WRITE, ACC_SELF | ACC_TREE, &n);
+    struct seen s;
+    int err = get_arg(r, PERM_WRITE, ACC_SELF | ACC_TREE, &s);
     if (err == XE_ENOENT)
         return rm_missing(r);
     if (err)
@@ -248,14 +282,14 @@ int op_rm(struct req *r)
     if (!r->path[1])
         return XE_EINVAL;
     r->one = (struct change){ .op = CH_RM, .path = r->path };
-    return change_prepare(r, n);
+    return change_prepare(r, &s);
 }
 
 int op_get_perms(struct req *r)
 {
     const char *s = req_string(r);
     struct permset *p;
-    struct node *n;
+    struct seen n;
     int err = s ? req_path(r, s, true) : XE_EINVAL;
     if (err)
         return err;
@@ -268,7 +302,7 @@ int op_get_perms(struct req *r)
         err = get_node(r, PERM_READ, ACC_SELF, &n);
         if (err)
             return err;
-        p = n->perms;
+        p = n.perms;
     }
     r->out_len = perms_format(p, xs_reply_buf, sizeof xs_reply_buf);
     return r->out_len ? XE_OK : XE_E2BIG;
@@ -285,17 +319,17 @@ static int set_special_perms(struct req *r, unsigned i, struct permset *p)
 
 static int set_perms(struct req *r, struct permset *p)
 {
-    struct node *n;
+    struct seen s;
     int i = special_index(r->path);
     if (i >= 0)
         return set_special_perms(r, (unsigned)i, p);
-    int err = get_node(r, PERM_WRITE | PERM_OWNER, ACC_SELF, &n);
+    int err = get_node(r, PERM_WRITE | PERM_OWNER, ACC_SELF, &s);
     if (err)
         return err;
-    if (!r->conn->privileged && p->p[0].domid != n->perms->p[0].domid)
+    if (!r->conn->privileged && p->p[0].domid != s.perms->p[0].domid)
         return XE_EPERM; /* a gift of nodes would be charged to the receiver */
     r->one = (struct change){ .op = CH_PERMS, .path = r->path, .perms = p };
-    return change_prepare(r, n);
+    return change_prepare(r, &s);
 }
 
 int op_set_perms(struct req *r)
@@ -307,10 +341,10 @@ int op_set_perms(struct req *r)
         return XE_EINVAL;
     int err = req_path(r, v[0], true);
     if (!err)
-        err = perms_parse(r->in + at, r->hdr.len - at, &p);
+        err = perms_parse(r->conn->heap, r->in + at, r->hdr.len - at, &p);
     if (err)
         return err;
-    if (!r->conn->privileged && p->n > QUOTA_PERMS)
+    if (p->n > r->conn->limits->perms)
         err = XE_ENOSPC;
     else
         err = set_perms(r, p);

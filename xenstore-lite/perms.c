@@ -32,14 +32,14 @@ static bool perm_parse(const char *s, struct perm *p)
     return true;
 }
 
-int perms_parse(const char *s, uint32_t len, struct permset **out)
+int perms_parse(struct heap *h, const char *s, uint32_t len, struct permset **out)
 {
     unsigned n = 0;
     if (!len || s[len - 1])
         return XE_EINVAL;
     for (uint32_t i = 0; i < len; i++)
         n += !s[i];
-    struct permset *p = permset_new(n);
+    struct permset *p = permset_new(h, n);
     if (!p)
         return XE_ENOMEM;
     for (unsigned i = 0; i < n; i++) {

@@ -15,6 +15,7 @@ const char *const xs_err_name[XE_NR] = {
 #define OP_PRIV 1u /* only for a privileged connection */
 #define OP_NOTX 2u /* has nothing to do with transactions: the id in the header is ignored */
 #define OP_DATA 4u /* success without text is an empty reply, not "OK" */
+#define OP_FREE 8u /* gives memory back: must work for a client that has used up its own */
 
 static const struct op {
     xs_handler fn;
@@ -25,20 +26,20 @@ static const struct op {
     [XS_READ] = { op_read, OP_DATA },
     [XS_GET_PERMS] = { op_get_perms, OP_DATA },
     [XS_WATCH] = { op_watch, OP_NOTX },
-    [XS_UNWATCH] = { op_unwatch, OP_NOTX },
+    [XS_UNWATCH] = { op_unwatch, OP_NOTX | OP_FREE },
     [XS_TRANSACTION_START] = { op_transaction_start, OP_DATA },
-    [XS_TRANSACTION_END] = { op_transaction_end, 0 },
+    [XS_TRANSACTION_END] = { op_transaction_end, OP_FREE },
     [XS_INTRODUCE] = { op_introduce, OP_PRIV | OP_NOTX },
     [XS_RELEASE] = { op_release, OP_PRIV | OP_NOTX },
     [XS_GET_DOMAIN_PATH] = { op_get_domain_path, OP_NOTX | OP_DATA },
     [XS_WRITE] = { op_write, 0 },
     [XS_MKDIR] = { op_mkdir, 0 },
-    [XS_RM] = { op_rm, 0 },
+    [XS_RM] = { op_rm, OP_FREE },
     [XS_SET_PERMS] = { op_set_perms, 0 },
     [XS_IS_DOMAIN_INTRODUCED] = { op_is_introduced, OP_NOTX | OP_DATA },
     [XS_RESUME] = { op_resume, OP_PRIV | OP_NOTX },
     [XS_SET_TARGET] = { op_set_target, OP_PRIV | OP_NOTX },
-    [XS_RESET_WATCHES] = { op_reset_watches, OP_NOTX },
+    [XS_RESET_WATCHES] = { op_reset_watches, OP_NOTX | OP_FREE },
     [XS_DIRECTORY_PART] = { op_directory_part, OP_DATA },
 };
 
@@ -100,9 +101,14 @@ static void req_start(struct req *r, struct xs *xs, struct conn *c, const struct
     r->in = payload;
 }
 
+static const struct op *op_of(uint32_t type)
+{
+    return type < XS_TYPE_COUNT ? &ops[type] : NULL;
+}
+
 static int dispatch(struct req *r)
 {
-    const struct op *op = r->hdr.type < XS_TYPE_COUNT ? &ops[r->hdr.type] : NULL;
+    const struct op *op = op_of(r->hdr.type);
     if (!op || !op->fn)
         return XE_ENOSYS;
     if (op->flags & OP_PRIV && !r->conn->privileged)
@@ -111,8 +117,6 @@ static int dispatch(struct req *r)
         r->tx = tx_find(r->conn, r->hdr.tx_id);
         if (!r->tx)
             return XE_ENOENT;
-        if (r->tx->dead && r->hdr.type != XS_TRANSACTION_END)
-            return XE_ENOMEM;
     }
     int err = op->fn(r);
     if (!err && !(op->flags & OP_DATA))
@@ -143,8 +147,8 @@ static void req_abandon(struct req *r)
 static void commit_tree(struct req *r)
 {
     struct xs *xs = r->xs;
-    struct node *before = xs->main.root;
-    xs->main.root = r->edit.root;
+    struct node *before = xs->root;
+    xs->root = r->edit.root;
     for (unsigned i = 0; i < r->edit.nr; i++) {
         struct usage *u = xs_usage(xs, r->edit.delta[i].domid, false); /* made by xs_usage_reserve */
         u->nodes += r->edit.delta[i].nodes;
@@ -152,26 +156,19 @@ static void commit_tree(struct req *r)
     }
     xs_free(r->edit.delta);
     for (const struct change *c = r->log; c; c = c->next)
-        watch_fire(xs, c, before, xs->main.root);
+        watch_fire(c, before, xs->root);
     if (r->own_log)
         changes_free(r->log);
     node_put(before);
 }
 
-static void commit_tx_change(struct req *r)
-{
-    edit_drop(&r->tx->edit);
-    r->tx->edit = r->edit;
-    tx_append(r->conn, r->tx, r->log);
-}
-
 void xs_commit(struct req *r)
 {
     struct conn *c = r->conn;
-    if (r->edited && r->tx)
-        commit_tx_change(r);
-    else if (r->edited)
+    if (r->edited)
         commit_tree(r);
+    else if (r->log)
+        tx_append(c, r->tx, r->log);
     if (r->end_tx)
         tx_free(c, r->end_tx);
     if (r->new_tx) {
@@ -210,13 +207,24 @@ void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr, int err)
     out_push(c, m);
 }
 
+/* A place for the reply of a request that changes something. One that gives memory back is answered without any. */
+static struct outmsg *reply_new(struct conn *c, const struct xsd_sockmsg *hdr, bool frees)
+{
+    struct outmsg *m = out_new(c, hdr, ACK_PAYLOAD);
+    if (m || !frees)
+        return m;
+    c->spare_used = true;
+    c->spare.m.off = 0;
+    return &c->spare.m;
+}
+
 /* The reply goes out before the events of the request. m has room for any reply of a request that changes something;
  * only a long answer to a question may have to be given up here. */
 static void send_reply(struct req *r, struct outmsg *m, int err)
 {
     struct xsd_sockmsg hdr = r->hdr;
     if (!err && r->out_len > ACK_PAYLOAD) {
-        struct outmsg *big = out_new(&hdr, r->out_len);
+        struct outmsg *big = out_new(r->conn, &hdr, r->out_len);
         if (big) {
             xs_free(m);
             m = big;
@@ -224,6 +232,8 @@ static void send_reply(struct req *r, struct outmsg *m, int err)
             err = XE_ENOMEM;
         }
     }
+    if (err == XE_ENOMEM || err == XE_ENOSPC || (err == XE_E2BIG && hdr.type == XS_WATCH))
+        conn_limit(r->xs, r->conn, xs_err_name[err]);
     if (err) {
         r->out_len = 0;
         req_reply(r, xs_err_name[err], (uint32_t)strlen(xs_err_name[err]) + 1);
@@ -238,27 +248,22 @@ static void send_reply(struct req *r, struct outmsg *m, int err)
 
 void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload)
 {
+    const struct op *op = op_of(hdr->type);
+    bool frees = op && op->flags & OP_FREE;
     struct req r;
     xs->nr_requests++;
-    xs_mem.reserve = c->privileged ? 0 : PRIV_RESERVE;
-    struct outmsg *m = out_new(hdr, ACK_PAYLOAD);
-    if (!m && c->privileged && tx_reclaim(xs))
-        m = out_new(hdr, ACK_PAYLOAD);
+    struct outmsg *m = reply_new(c, hdr, frees);
     if (!m) {
-        xs_mem.reserve = 0;
+        conn_limit(xs, c, xs_err_name[XE_ENOMEM]);
         xs_refuse(c, hdr, XE_ENOMEM);
         return;
     }
     req_start(&r, xs, c, hdr, payload);
+    c->heap->over = frees;
     int err = dispatch(&r);
-    if (err == XE_ENOMEM && c->privileged && tx_reclaim(xs)) {
-        req_abandon(&r);
-        req_start(&r, xs, c, hdr, payload);
-        err = dispatch(&r);
-    }
+    c->heap->over = false;
     if (err)
         req_abandon(&r);
     send_reply(&r, m, err);
     xs_commit(&r);
-    xs_mem.reserve = 0;
 }

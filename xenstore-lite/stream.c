@@ -12,7 +12,10 @@
 #define mem_barrier()  __asm__ volatile("mfence" ::: "memory")
 #define comp_barrier() __asm__ volatile("" ::: "memory") /* enough between two loads or two stores on x86 */
 
-#define REQUEST_CHARGE 112 /* what a request costs of a turn's budget beyond its bytes */
+/* What is taken in a turn is counted in bytes; a request costs beyond its own ... */
+#define REQUEST_CHARGE 112
+#define WORK_CHARGE    4    /* ... for each node copied, compared or walked over, each watch looked at */
+#define TURN_BUDGET    4096 /* of one connection before the next has its turn */
 
 static uint32_t load(const uint32_t *p)
 {
@@ -25,9 +28,9 @@ static void store(uint32_t *p, uint32_t v)
 }
 
 /* --- output ----------------------------------------------------------------------------------------------------- */
-struct outmsg *out_new(const struct xsd_sockmsg *hdr, uint32_t payload_room)
+struct outmsg *out_new(struct conn *c, const struct xsd_sockmsg *hdr, uint32_t payload_room)
 {
-    struct outmsg *m = xs_alloc(sizeof *m + sizeof *hdr + payload_room);
+    struct outmsg *m = xs_alloc(c->heap, sizeof *m + sizeof *hdr + payload_room);
     if (!m)
         return NULL;
     m->len = (uint32_t)sizeof *hdr + payload_room;
@@ -109,10 +112,12 @@ static void ring_copy(const struct xenstore_domain_interface *r, uint32_t cons, 
 static void request_done(struct xs *xs, struct conn *c, const void *body)
 {
     struct xsd_sockmsg hdr = c->hdr;
-    if (hdr.len && !body)
+    if (hdr.len && !body) {
+        conn_limit(xs, c, xs_err_name[XE_ENOMEM]);
         xs_refuse(c, &hdr, XE_ENOMEM);
-    else
+    } else {
         xs_handle(xs, c, &hdr, body ? body : "");
+    }
     xs_free(c->body);
     c->body = NULL;
     c->hdr_got = c->body_got = 0;
@@ -132,11 +137,7 @@ static uint32_t take_body(struct xs *xs, struct conn *c, uint32_t cons, uint32_t
         return 0;
     if (c->body_got == 0) {
         /* Without memory the rest of the request is read past, and answered with ENOMEM. */
-        xs_mem.reserve = c->privileged ? 0 : PRIV_RESERVE;
-        c->body = xs_alloc(c->hdr.len);
-        if (!c->body && c->privileged && tx_reclaim(xs))
-            c->body = xs_alloc(c->hdr.len);
-        xs_mem.reserve = 0;
+        c->body = xs_alloc(c->heap, c->hdr.len);
     }
     if (c->body)
         ring_copy(c->ring, cons, c->body + c->body_got, n);
@@ -151,6 +152,7 @@ static uint32_t take(struct xs *xs, struct conn *c)
 {
     struct xenstore_domain_interface *r = c->ring;
     uint32_t cons = load(&r->req_cons), avail = load(&r->req_prod) - cons, n = 0;
+    uint64_t work = tree_work;
     if (avail > XENSTORE_RING_SIZE) {
         c->bad = CONN_BAD_INDEX;
         return 0;
@@ -174,7 +176,7 @@ static uint32_t take(struct xs *xs, struct conn *c)
     comp_barrier(); /* the bytes have been read before the client may overwrite them */
     store(&r->req_cons, cons + n);
     mem_barrier();  /* and its producer index is looked at again only after that */
-    return n + (c->hdr_got ? 0 : REQUEST_CHARGE);
+    return n + (c->hdr_got ? 0 : REQUEST_CHARGE) + WORK_CHARGE * (uint32_t)(tree_work - work);
 }
 
 static bool may_take(const struct conn *c)
@@ -184,8 +186,7 @@ static bool may_take(const struct conn *c)
 
 struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
 {
-    struct served s = { false, false };
-    uint32_t used = 0;
+    struct served s = { 0 };
     if (!c->ring || c->bad)
         return s;
     watch_retry(c);
@@ -193,7 +194,7 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
         s.notify |= flush(c);
         if (c->bad || !may_take(c))
             break;
-        if (used >= budget) {
+        if (s.used >= budget) {
             s.more = true;
             break;
         }
@@ -201,11 +202,53 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
         if (!n)
             break;
         s.notify = true;
-        used += n;
+        s.used += n;
     }
     if (!c->bad)
         s.notify |= flush(c);
     return s;
+}
+
+/* --- turns -------------------------------------------------------------------------------------------------------- */
+/* A request is not cut in pieces. But what it cost beyond the budget is owed, and turns pass until it is paid for. */
+static bool turn(struct xs *xs, struct conn *c)
+{
+    enum conn_bad was = c->bad;
+    c->credit = c->credit < 0 ? c->credit + TURN_BUDGET : TURN_BUDGET;
+    if (c->credit <= 0)
+        return true;
+    c->kicked = false;
+    struct served s = stream_serve(xs, c, (uint32_t)c->credit);
+    c->credit -= (int32_t)s.used;
+    c->kicked = s.more;
+    if (s.notify && xs->ops->notify)
+        xs->ops->notify(c);
+    if (c->bad && !was && xs->ops->say)
+        xs->ops->say(c, c->bad == CONN_BAD_INDEX ? "ignored until it is introduced again: its ring indices make no sense"
+                                                 : "ignored until it is introduced again: a request is longer than may be");
+    return s.more;
+}
+
+/* Round robin: a request may add or free connections, so the next one is always the first of the list, and whoever had a turn goes to
+ * its end. The control domain asks one thing after another, hundreds of them for a new guest: it does not wait a round for each. */
+bool xs_turns(struct xs *xs)
+{
+    bool more = false;
+    for (unsigned i = 0; i < xs->nr_conns; i++) {
+        struct conn *c = conn_rotate(xs);
+        if (c->privileged || (!c->kicked && !c->out && !c->nr_missed))
+            continue;
+        more |= turn(xs, c);
+        if (xs->ctl)
+            more |= turn(xs, xs->ctl);
+    }
+    if (xs->ctl)
+        more |= turn(xs, xs->ctl);
+    /* Events that the later turns made for those that had theirs already. */
+    for (struct conn *c = xs->conns; c; c = c->next)
+        if (c->out && !c->bad && stream_serve(xs, c, 0).notify && xs->ops->notify)
+            xs->ops->notify(c);
+    return more;
 }
 
 void stream_init_page(struct xenstore_domain_interface *r, bool zero)

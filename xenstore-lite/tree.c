@@ -10,9 +10,11 @@ static struct step {
     unsigned at;
 } chain[XS_MAX_DEPTH];
 
-struct text *text_new(const void *s, size_t n)
+uint64_t tree_work;
+
+struct text *text_new(struct heap *h, const void *s, size_t n)
 {
-    struct text *t = xs_alloc(sizeof *t + n + 1);
+    struct text *t = xs_alloc(h, sizeof *t + n + 1);
     if (!t)
         return NULL;
     t->refs = 1;
@@ -28,13 +30,31 @@ void text_put(struct text *t)
         xs_free(t);
 }
 
-struct permset *permset_new(unsigned n)
+struct permset *permset_new(struct heap *h, unsigned n)
 {
-    struct permset *p = xs_alloc(sizeof *p + n * sizeof p->p[0]);
+    struct permset *p = xs_alloc(h, sizeof *p + n * sizeof p->p[0]);
     if (!p)
         return NULL;
     p->refs = 1;
     p->n = n;
+    return p;
+}
+
+static struct permset *permset_copy(struct heap *h, const struct permset *from)
+{
+    struct permset *p = permset_new(h, from->n);
+    if (p)
+        memcpy(p->p, from->p, from->n * sizeof p->p[0]);
+    return p;
+}
+
+struct permset *permset_inherit(struct heap *h, struct permset *from, int owner)
+{
+    if (owner == OWNER_KEEP || from->p[0].domid == owner)
+        return permset_get(from);
+    struct permset *p = permset_copy(h, from);
+    if (p)
+        p->p[0].domid = (uint16_t)owner;
     return p;
 }
 
@@ -69,29 +89,68 @@ void node_put(struct node *n)
     }
 }
 
-static struct node *node_alloc(unsigned nr)
+/* --- nodes in their owners' heaps ------------------------------------------------------------------------------------ */
+/* What the control domain does in somebody's directory must not fail because he has used up what is his: then it costs the control
+ * domain. Nobody else pays for another. */
+static bool ctl_pays(const struct edit *e, const struct heap *h)
 {
-    struct node *n = xs_alloc(sizeof *n + nr * sizeof n->child[0]);
+    return e->by == ctl_heap && h != ctl_heap;
+}
+
+static struct node *node_alloc(const struct edit *e, uint16_t owner, unsigned nr)
+{
+    struct heap *h = heap_of(owner);
+    size_t size = sizeof(struct node) + nr * sizeof(struct node *);
+    struct node *n = xs_alloc(h, size);
+    if (!n && ctl_pays(e, h))
+        n = xs_alloc(ctl_heap, size);
     if (n) {
         n->refs = 1;
         n->nr = nr;
     }
+    tree_work += 1 + nr / 8;
     return n;
 }
 
+static struct text *text_for(const struct edit *e, uint16_t owner, const void *s, size_t len)
+{
+    struct heap *h = heap_of(owner);
+    struct text *t = text_new(h, s, len);
+    return t || !ctl_pays(e, h) ? t : text_new(ctl_heap, s, len);
+}
+
+/* A reference to what is in the right heap already, else to a copy there. */
+static struct text *text_share(const struct edit *e, uint16_t owner, struct text *t)
+{
+    if (mem_heap(t) != heap_of(owner))
+        return text_for(e, owner, t->s, t->len);
+    t->refs++;
+    return t;
+}
+
+static struct permset *perms_share(const struct edit *e, struct permset *p)
+{
+    struct heap *h = heap_of(p->p[0].domid);
+    if (mem_heap(p) == h)
+        return permset_get(p);
+    struct permset *c = permset_copy(h, p);
+    return c || !ctl_pays(e, h) ? c : permset_copy(ctl_heap, p);
+}
+
 /* A fresh node; takes one reference of perms for itself. */
-static struct node *node_new(uint64_t *gen, const char *name, size_t name_len, struct permset *perms,
+static struct node *node_new(const struct edit *e, const char *name, size_t name_len, struct permset *perms,
                              const void *data, size_t len, unsigned nr)
 {
-    struct node *n = node_alloc(nr);
+    uint16_t owner = perms->p[0].domid;
+    struct node *n = node_alloc(e, owner, nr);
     if (!n)
         return NULL;
-    n->gen = n->cgen = ++*gen;
-    n->perms = permset_get(perms);
-    n->name = text_new(name, name_len);
+    n->gen = n->cgen = n->tgen = ++*e->gen;
+    n->perms = perms_share(e, perms);
+    n->name = text_for(e, owner, name, name_len);
     if (len)
-        n->data = text_new(data, len);
-    if (!n->name || (len && !n->data)) {
+        n->data = text_for(e, owner, data, len);
+    if (!n->perms || !n->name || (len && !n->data)) {
         node_put(n);
         return NULL;
     }
@@ -100,21 +159,26 @@ static struct node *node_new(uint64_t *gen, const char *name, size_t name_len, s
 
 enum copy_how { COPY_SAME, COPY_INSERT, COPY_REMOVE };
 
-/* A copy that shares data, permissions and children. INSERT leaves child[at] empty, REMOVE leaves the one at `at` out. */
-static struct node *node_copy(struct node *n, enum copy_how how, unsigned at)
+/* A copy of n with these permissions and this data that shares the children. INSERT leaves child[at] empty, REMOVE leaves the one at
+ * `at` out. */
+static struct node *node_copy(const struct edit *e, struct node *n, enum copy_how how, unsigned at, struct permset *perms,
+                              struct text *data)
 {
     unsigned nr = how == COPY_INSERT ? n->nr + 1 : how == COPY_REMOVE ? n->nr - 1 : n->nr;
-    struct node *c = node_alloc(nr);
+    uint16_t owner = perms->p[0].domid;
+    struct node *c = node_alloc(e, owner, nr);
     if (!c)
         return NULL;
     c->gen = n->gen;
     c->cgen = n->cgen;
-    n->name->refs++;
-    c->name = n->name;
-    if (n->data)
-        n->data->refs++;
-    c->data = n->data;
-    c->perms = permset_get(n->perms);
+    c->tgen = n->tgen;
+    c->name = text_share(e, owner, n->name);
+    c->data = data ? text_share(e, owner, data) : NULL;
+    c->perms = perms_share(e, perms);
+    if (!c->name || !c->perms || (data && !c->data)) {
+        node_put(c);
+        return NULL;
+    }
     for (unsigned i = 0, j = 0; i < n->nr; i++) {
         if (how == COPY_REMOVE && i == at)
             continue;
@@ -127,11 +191,12 @@ static struct node *node_copy(struct node *n, enum copy_how how, unsigned at)
 
 struct node *tree_new(uint64_t *gen, uint16_t owner)
 {
-    struct permset *p = permset_new(1);
+    const struct edit e = { .gen = gen, .by = ctl_heap };
+    struct permset *p = permset_new(heap_of(owner), 1);
     if (!p)
         return NULL;
     p->p[0].domid = owner;
-    struct node *n = node_new(gen, "", 0, p, NULL, 0, 0);
+    struct node *n = node_new(&e, "", 0, p, NULL, 0, 0);
     permset_put(p);
     return n;
 }
@@ -225,8 +290,9 @@ uint32_t node_size(const struct node *n)
 
 uint32_t node_cost(const struct node *n)
 {
-    /* The blocks of a node: itself with its slot in the parent, its name, its data, its permissions, each with a header. */
-    return (uint32_t)sizeof *n + 8 + 4 * 32 + n->name->len + (n->data ? n->data->len : 0) + n->perms->n * 4;
+    /* The blocks of a node: itself with its slot in the parent, its name, its data, its permissions, each with what the heap and the
+     * structure take at most. */
+    return (uint32_t)sizeof *n + 8 + 4 * 24 + n->name->len + (n->data ? n->data->len : 0) + n->perms->n * 4;
 }
 
 int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn, void *arg)
@@ -256,6 +322,7 @@ int tree_walk(const struct node *top, const struct node *parent, const char *pat
         if (st[d].len == 0)
             at[0] = '/';
         at[st[d].len ? st[d].len : 1] = 0;
+        tree_work++;
         int rc = fn(st[d].n, d ? st[d - 1].n : parent, at, arg);
         if (rc || d == 0)
             return rc;
@@ -264,26 +331,9 @@ int tree_walk(const struct node *top, const struct node *parent, const char *pat
 }
 
 /* --- edits ------------------------------------------------------------------------------------------------ */
-void edit_begin(struct edit *e, struct node *root, uint64_t *gen)
+void edit_begin(struct edit *e, struct node *root, uint64_t *gen, struct heap *by)
 {
-    memset(e, 0, sizeof *e);
-    e->root = node_get(root);
-    e->gen = gen;
-}
-
-int edit_fork(struct edit *e, const struct edit *from)
-{
-    edit_begin(e, from->root, from->gen);
-    if (!from->nr)
-        return XE_OK;
-    e->delta = xs_alloc(from->nr * sizeof e->delta[0]);
-    if (!e->delta) {
-        edit_drop(e);
-        return XE_ENOMEM;
-    }
-    memcpy(e->delta, from->delta, from->nr * sizeof e->delta[0]);
-    e->nr = e->cap = from->nr;
-    return XE_OK;
+    *e = (struct edit){ .root = node_get(root), .gen = gen, .by = by };
 }
 
 void edit_drop(struct edit *e)
@@ -307,7 +357,7 @@ static int edit_charge(struct edit *e, const struct node *n, int sign)
     struct usage *u = (struct usage *)edit_delta(e, domid);
     if (!u && e->nr == e->cap) {
         unsigned cap = e->cap ? 2 * e->cap : 4;
-        struct usage *d = xs_alloc(cap * sizeof *d);
+        struct usage *d = xs_alloc(e->by, cap * sizeof *d);
         if (!d)
             return XE_ENOMEM;
         if (e->nr)
@@ -330,11 +380,12 @@ static int edit_charge(struct edit *e, const struct node *n, int sign)
 static int rebuild(struct edit *e, unsigned d, struct node *n)
 {
     while (d-- > 0) {
-        struct node *p = node_copy(chain[d].n, COPY_SAME, 0);
+        struct node *p = node_copy(e, chain[d].n, COPY_SAME, 0, chain[d].n->perms, chain[d].n->data);
         if (!p) {
             node_put(n);
             return XE_ENOMEM;
         }
+        p->tgen = ++*e->gen;
         node_put(p->child[chain[d].at]);
         p->child[chain[d].at] = n;
         n = p;
@@ -354,7 +405,7 @@ static int replace(struct edit *e, unsigned d, struct node *n)
         node_put(n);
         return err;
     }
-    n->gen = ++*e->gen;
+    n->gen = n->tgen = ++*e->gen;
     return rebuild(e, d, n);
 }
 
@@ -364,17 +415,13 @@ int edit_set_data(struct edit *e, const char *path, const void *data, size_t len
     unsigned d = chain_walk(e->root, path, &rest);
     if (*rest)
         return XE_ENOENT;
-    struct text *t = len ? text_new(data, len) : NULL;
+    struct permset *perms = chain[d].n->perms;
+    struct text *t = len ? text_for(e, perms->p[0].domid, data, len) : NULL;
     if (len && !t)
         return XE_ENOMEM;
-    struct node *n = node_copy(chain[d].n, COPY_SAME, 0);
-    if (!n) {
-        text_put(t);
-        return XE_ENOMEM;
-    }
-    text_put(n->data);
-    n->data = t;
-    return replace(e, d, n);
+    struct node *n = node_copy(e, chain[d].n, COPY_SAME, 0, perms, t);
+    text_put(t);
+    return n ? replace(e, d, n) : XE_ENOMEM;
 }
 
 int edit_set_perms(struct edit *e, const char *path, struct permset *perms)
@@ -383,24 +430,8 @@ int edit_set_perms(struct edit *e, const char *path, struct permset *perms)
     unsigned d = chain_walk(e->root, path, &rest);
     if (*rest)
         return XE_ENOENT;
-    struct node *n = node_copy(chain[d].n, COPY_SAME, 0);
-    if (!n)
-        return XE_ENOMEM;
-    permset_put(n->perms);
-    n->perms = permset_get(perms);
-    return replace(e, d, n);
-}
-
-static struct permset *inherited(struct permset *from, int owner)
-{
-    if (owner == OWNER_KEEP || from->p[0].domid == owner)
-        return permset_get(from);
-    struct permset *p = permset_new(from->n);
-    if (!p)
-        return NULL;
-    memcpy(p->p, from->p, from->n * sizeof p->p[0]);
-    p->p[0].domid = (uint16_t)owner;
-    return p;
+    struct node *n = node_copy(e, chain[d].n, COPY_SAME, 0, perms, chain[d].n->data);
+    return n ? replace(e, d, n) : XE_ENOMEM;
 }
 
 /* Makes the nodes of `rest` ("b/c/d") from the last to the first; returns the first. */
@@ -412,7 +443,7 @@ static struct node *build_branch(struct edit *e, const char *rest, struct permse
         const char *s = end;
         while (s > rest && s[-1] != '/')
             s--;
-        struct node *n = node_new(e->gen, s, (size_t)(end - s), perms, below ? NULL : data, below ? 0 : len, below ? 1 : 0);
+        struct node *n = node_new(e, s, (size_t)(end - s), perms, below ? NULL : data, below ? 0 : len, below ? 1 : 0);
         if (n && below)
             n->child[0] = below; /* from here on it goes with n */
         else if (!n)
@@ -435,20 +466,20 @@ int edit_create(struct edit *e, const char *path, const void *data, size_t len, 
     unsigned d = chain_walk(e->root, path, &rest);
     if (!*rest)
         return XE_EEXIST;
-    struct permset *perms = inherited(chain[d].n->perms, owner);
+    struct permset *perms = permset_inherit(e->by, chain[d].n->perms, owner);
     if (!perms)
         return XE_ENOMEM;
     struct node *branch = build_branch(e, rest, perms, data, len);
     permset_put(perms);
     if (!branch)
         return XE_ENOMEM;
-    struct node *n = node_copy(chain[d].n, COPY_INSERT, chain[d].at);
+    struct node *n = node_copy(e, chain[d].n, COPY_INSERT, chain[d].at, chain[d].n->perms, chain[d].n->data);
     if (!n) {
         node_put(branch);
         return XE_ENOMEM;
     }
     n->child[chain[d].at] = branch;
-    n->cgen = ++*e->gen;
+    n->cgen = n->tgen = ++*e->gen;
     return rebuild(e, d, n);
 }
 
@@ -471,9 +502,9 @@ int edit_rm(struct edit *e, const char *path)
     if (err)
         return err;
     d--;
-    struct node *n = node_copy(chain[d].n, COPY_REMOVE, chain[d].at);
+    struct node *n = node_copy(e, chain[d].n, COPY_REMOVE, chain[d].at, chain[d].n->perms, chain[d].n->data);
     if (!n)
         return XE_ENOMEM;
-    n->cgen = ++*e->gen;
+    n->cgen = n->tgen = ++*e->gen;
     return rebuild(e, d, n);
 }

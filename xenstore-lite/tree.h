@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tree of nodes: persistent (in the sense of functional programming). A node never changes once it is reachable; a
- * change copies the nodes on the way up to the root and shares everything else. So a transaction's snapshot is one pointer,
- * a request that fails half-way leaves nothing behind, "did anything below this change?" is one comparison, and a
- * change becomes visible by the assignment of one root.
+ * change copies the nodes on the way up to the root and shares everything else. So a request that fails half-way leaves
+ * nothing behind, and a change becomes visible by the assignment of one root. The old version goes with the request:
+ * nobody holds one for longer.
  *
- * Every node carries two generations: `gen` moves when the node is made or its data or permissions change, `cgen` when
- * its list of children does.
+ * Every node carries three generations: `gen` moves when the node is made or its data or permissions change, `cgen` when
+ * its list of children does, `tgen` when anything at or below it does.
+ *
+ * A node, its name, its data and its permissions lie in its owner's heap (mem.h).
  *
  * A change is prepared in an edit: a root, and what the change adds to or takes from each owner's account. An edit that
  * returned an error must be dropped.
@@ -15,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "mem.h"
 
 #define XS_PATH_MAX  3072 /* XENSTORE_ABS_PATH_MAX */
 #define XS_MAX_DEPTH (XS_PATH_MAX / 2 + 2)
@@ -55,7 +58,7 @@ struct node {
         uint64_t gen;
         struct node *next_dead; /* while being freed */
     };
-    uint64_t cgen;
+    uint64_t cgen, tgen;
     struct text *name;
     struct text *data; /* NULL: empty */
     struct permset *perms;
@@ -67,16 +70,21 @@ struct usage {
     int nodes, bytes;
 };
 
+extern uint64_t tree_work; /* counts nodes copied, compared and walked over, for whoever divides the time */
+
 struct edit {
     struct node *root;  /* a reference */
     uint64_t *gen;      /* the store's one counter */
+    struct heap *by;    /* of who asked: the accounts below are in it */
     struct usage *delta;
     unsigned nr, cap;
 };
 
-struct text *text_new(const void *s, size_t n);
+struct text *text_new(struct heap *h, const void *s, size_t n);
 void text_put(struct text *t);
-struct permset *permset_new(unsigned n);
+struct permset *permset_new(struct heap *h, unsigned n);
+/* What a node made below one with `from` gets: the same, with another owner (OWNER_KEEP: his). A reference, in h or from itself. */
+struct permset *permset_inherit(struct heap *h, struct permset *from, int owner);
 static inline struct permset *permset_get(struct permset *p) { p->refs++; return p; }
 void permset_put(struct permset *p);
 
@@ -97,8 +105,7 @@ uint32_t node_cost(const struct node *n);      /* for the owner's memory quota *
 typedef int (*walk_fn)(const struct node *n, const struct node *parent, const char *path, void *arg);
 int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn, void *arg);
 
-void edit_begin(struct edit *e, struct node *root, uint64_t *gen);
-int edit_fork(struct edit *e, const struct edit *from);
+void edit_begin(struct edit *e, struct node *root, uint64_t *gen, struct heap *by);
 void edit_drop(struct edit *e);
 #define OWNER_KEEP (-1)
 int edit_set_data(struct edit *e, const char *path, const void *data, size_t len);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transactions. One begins with a snapshot of the tree and works on an edit of its own. It keeps two lists: the changes it
- * made, and the paths it looked at, each with what about it mattered. At its end each of those paths is looked up in the
- * snapshot and in the tree of now; if any differs, somebody else was faster: EAGAIN. Otherwise the changes are made
- * again on the tree of now, which has the same outcome as running the whole transaction at this moment.
+ * Transactions. One keeps two lists: the changes it made, and the paths it looked at, each with what about it mattered and the
+ * generations that the node had at the first look. Its owner sees the tree of now with these changes on it. At its
+ * end each of those paths is looked up again; if a generation moved, somebody else was faster: EAGAIN. Otherwise the changes are
+ * made on the tree of now, which has the same outcome as running the whole transaction at this moment. So nothing of
+ * anybody's is held while a transaction is open but its owner's two lists. (One that can no longer succeed may see some
+ * nodes as they were and some as they are.)
  *
  * Making a child is not a change of its parent in this sense, unless the parent's list was read: two
  * transactions that add different nodes to one directory do not conflict.
@@ -31,16 +33,15 @@ void changes_free(struct change *c)
     }
 }
 
-/* What a change costs its transaction: the record, and the nodes it makes in the private view. */
 uint32_t change_cost(const struct change *c)
 {
-    return (uint32_t)(sizeof *c + strlen(c->path) + 2 * c->len + 512);
+    return (uint32_t)(sizeof *c + strlen(c->path) + c->len + 64);
 }
 
-struct change *change_copy(const struct change *c)
+struct change *change_copy(struct heap *h, const struct change *c)
 {
     size_t path = strlen(c->path) + 1;
-    struct change *n = xs_alloc(sizeof *n + path + c->len);
+    struct change *n = xs_alloc(h, sizeof *n + path + c->len);
     if (!n)
         return NULL;
     char *p = (char *)(n + 1);
@@ -76,13 +77,19 @@ int tx_access(struct req *r, const char *path, size_t len, unsigned kind)
             return XE_OK;
         }
     uint32_t bytes = (uint32_t)(sizeof(struct access) + len + 32);
-    if (!r->conn->privileged && (tx->nr_acc >= QUOTA_TX_OPS || r->conn->work_bytes + bytes > QUOTA_WORK_MEM))
+    const struct limits *l = r->conn->limits;
+    if (tx->nr_acc >= l->tx_ops || r->conn->work_bytes + bytes > l->work_mem)
         return XE_ENOSPC;
-    struct access *a = xs_alloc(sizeof *a + len + 1);
+    struct access *a = xs_alloc(r->conn->heap, sizeof *a + len + 1);
     if (!a)
         return XE_ENOMEM;
+    const struct node *n = tree_find_n(r->xs->root, path, len);
     memcpy(a->path, path, len);
     a->kind = kind;
+    a->there = n;
+    a->gen = n ? n->gen : 0;
+    a->cgen = n ? n->cgen : 0;
+    a->tgen = n ? n->tgen : 0;
     a->next = tx->acc;
     tx->acc = a;
     tx->nr_acc++;
@@ -91,26 +98,109 @@ int tx_access(struct req *r, const char *path, size_t len, unsigned kind)
     return XE_OK;
 }
 
-static void tx_forget(struct conn *c, struct tx *tx)
+/* --- what a transaction sees --------------------------------------------------------------------------------------- */
+/* Whether the first len characters of path are top, or below it. */
+static bool within(const char *path, size_t len, const char *top, size_t top_len)
 {
-    changes_free(tx->log);
-    tx->log = NULL;
-    tx->log_tail = &tx->log;
-    while (tx->acc) {
-        struct access *a = tx->acc;
-        tx->acc = a->next;
-        xs_free(a);
-    }
-    if (tx->base) {
-        edit_drop(&tx->edit);
-        node_put(tx->base);
-        tx->base = NULL;
-    }
-    c->work_bytes -= tx->bytes;
-    tx->bytes = 0;
-    tx->nr_log = tx->nr_acc = 0;
+    if (top_len == 1)
+        return true;
+    return len >= top_len && !memcmp(path, top, top_len) && (len == top_len || path[top_len] == '/');
 }
 
+/* What a change does to what was seen before it. */
+static void see_change(struct seen *s, const struct change *c)
+{
+    bool same = s->path_len == c->path_len && within(s->path, s->path_len, c->path, c->path_len);
+    if (c->op == CH_RM) {
+        if (within(s->path, s->path_len, c->path, c->path_len))
+            *s = (struct seen){ .path = s->path, .path_len = s->path_len };
+    } else if (c->op == CH_PERMS) {
+        if (same && s->perms)
+            s->perms = c->perms;
+    } else if (s->path_len > c->existed && within(c->path, c->path_len, s->path, s->path_len)) {
+        *s = (struct seen){ .path = s->path, .path_len = s->path_len, .perms = c->perms, .made = c };
+        s->data = same ? c->data : NULL;
+        s->len = same ? c->len : 0;
+    } else if (same && s->perms && c->op == CH_WRITE) {
+        s->data = c->data;
+        s->len = c->len;
+    }
+}
+
+bool see(const struct req *r, const char *path, size_t len, struct seen *s)
+{
+    const struct node *n = tree_find_n(r->xs->root, path, len);
+    *s = (struct seen){ .path = path, .path_len = len, .node = n };
+    if (n) {
+        s->perms = n->perms;
+        s->data = n->data ? n->data->s : NULL;
+        s->len = n->data ? n->data->len : 0;
+    }
+    for (const struct change *c = r->tx ? r->tx->log : NULL; c; c = c->next, tree_work++)
+        see_change(s, c);
+    return s->perms;
+}
+
+size_t see_nearest(const struct req *r, const char *path, size_t len, struct seen *s)
+{
+    while (!see(r, path, len, s) && len > 1) {
+        while (len > 1 && path[len - 1] != '/')
+            len--;
+        len -= len > 1;
+    }
+    return len;
+}
+
+/* The child of this name, as it is seen. */
+static void see_child(const struct req *r, const struct seen *s, const char *name, size_t len, struct seen *child)
+{
+    static char path[2 * XS_PATH_MAX + 2];
+    size_t at = s->path_len > 1 ? s->path_len : 0;
+    memcpy(path, s->path, at);
+    path[at] = '/';
+    memcpy(path + at + 1, name, len);
+    see(r, path, at + 1 + len, child);
+}
+
+void see_names(const struct req *r, const struct seen *s, void (*fn)(const char *name, uint32_t len, void *arg), void *arg)
+{
+    struct seen child;
+    for (unsigned i = 0; s->node && i < s->node->nr; i++) {
+        const struct text *name = s->node->child[i]->name;
+        if (r->tx && r->tx->log) {
+            see_child(r, s, name->s, name->len, &child);
+            if (!child.perms || child.made)
+                continue; /* gone, or a new one of that name: below */
+        }
+        fn(name->s, name->len, arg);
+        tree_work++;
+    }
+    for (const struct change *c = r->tx ? r->tx->log : NULL; c; c = c->next) {
+        size_t at = s->path_len > 1 ? s->path_len + 1 : 1;
+        if (c->op == CH_RM || c->op == CH_PERMS || c->existed > s->path_len || c->path_len < at ||
+            !within(c->path, c->path_len, s->path, s->path_len))
+            continue;
+        size_t len = strcspn(c->path + at, "/");
+        see_child(r, s, c->path + at, len, &child);
+        if (child.made == c)
+            fn(c->path + at, (uint32_t)len, arg);
+    }
+}
+
+static void add_name(const char *name, uint32_t len, void *arg)
+{
+    (void)name;
+    *(uint32_t *)arg += len + 1;
+}
+
+uint32_t seen_size(const struct req *r, const struct seen *s)
+{
+    uint32_t size = 24 + s->perms->n * (uint32_t)sizeof(struct perm) + s->len;
+    see_names(r, s, add_name, &size);
+    return size;
+}
+
+/* --- begin and end ------------------------------------------------------------------------------------------------- */
 void tx_free(struct conn *c, struct tx *tx)
 {
     struct tx **at = &c->txs;
@@ -120,7 +210,13 @@ void tx_free(struct conn *c, struct tx *tx)
         *at = tx->next;
         c->nr_txs--;
     }
-    tx_forget(c, tx);
+    changes_free(tx->log);
+    while (tx->acc) {
+        struct access *a = tx->acc;
+        tx->acc = a->next;
+        xs_free(a);
+    }
+    c->work_bytes -= tx->bytes;
     xs_free(tx);
 }
 
@@ -130,29 +226,15 @@ void txs_drop(struct conn *c)
         tx_free(c, c->txs);
 }
 
-/* Old versions of nodes live as long as a snapshot that holds them. When the control domain runs out of memory, guests' open
- * transactions are told to try again. */
-bool tx_reclaim(struct xs *xs)
-{
-    bool any = false;
-    for (struct conn *c = xs->conns; c; c = c->next)
-        for (struct tx *t = c->privileged ? NULL : c->txs; t; t = t->next)
-            if (!t->dead) {
-                tx_forget(c, t);
-                t->dead = any = true;
-            }
-    return any;
-}
-
 int op_transaction_start(struct req *r)
 {
     struct conn *c = r->conn;
     char buf[12];
     if (r->tx)
         return XE_EBUSY;
-    if (!c->privileged && c->nr_txs >= QUOTA_TX)
+    if (c->nr_txs >= c->limits->txs)
         return XE_ENOSPC;
-    struct tx *tx = xs_alloc(sizeof *tx);
+    struct tx *tx = xs_alloc(c->heap, sizeof *tx);
     if (!tx)
         return XE_ENOMEM;
     uint32_t id = c->next_tx;
@@ -160,8 +242,6 @@ int op_transaction_start(struct req *r)
         id++;
     tx->id = id;
     tx->log_tail = &tx->log;
-    tx->base = node_get(r->xs->main.root);
-    edit_begin(&tx->edit, tx->base, &r->xs->gen);
     r->new_tx = tx;
     req_reply(r, buf, (uint32_t)snprintf(buf, sizeof buf, "%u", id) + 1);
     return XE_OK;
@@ -170,12 +250,11 @@ int op_transaction_start(struct req *r)
 static bool conflict(struct req *r, const struct tx *tx)
 {
     for (const struct access *a = tx->acc; a; a = a->next) {
-        const struct node *was = tree_find(tx->base, a->path), *is = tree_find(r->xs->main.root, a->path);
-        if (was == is)
-            continue;
-        if (!was || !is || was->gen != is->gen)
+        const struct node *n = tree_find(r->xs->root, a->path);
+        if (a->there != !!n)
             return true;
-        if ((a->kind & ACC_CHILDREN && was->cgen != is->cgen) || a->kind & ACC_TREE)
+        if (n && (a->gen != n->gen || (a->kind & ACC_CHILDREN && a->cgen != n->cgen) ||
+                  (a->kind & ACC_TREE && a->tgen != n->tgen)))
             return true;
     }
     return false;
@@ -193,13 +272,12 @@ int op_transaction_end(struct req *r)
     r->end_tx = tx; /* whatever the answer: it is over */
     if (s[0] == 'F')
         return XE_OK;
-    if (tx->dead || conflict(r, tx))
+    if (conflict(r, tx))
         return XE_EAGAIN;
     if (!tx->log)
         return XE_OK;
-    int err = edit_fork(&r->edit, &r->xs->main);
-    if (err)
-        return err;
+    int err = XE_OK;
+    edit_begin(&r->edit, r->xs->root, &r->xs->gen, r->conn->heap);
     r->edited = true;
     for (struct change *c = tx->log; c && !err; c = c->next)
         err = change_apply(&r->edit, c, change_owner(r->conn));

@@ -10,6 +10,57 @@
 #include <string.h>
 #include "mem.h"
 
+/* --- by path ------------------------------------------------------------------------------------------------------- */
+/* A change looks up its own path and each one above it; it does not pass by the watches of everybody. Within a bucket they are in the
+ * order in which they were set. */
+#define BUCKETS 2048u
+static struct bucket {
+    struct watch *first, *last;
+} buckets[BUCKETS];
+uint32_t watch_seed; /* so that nobody can choose paths that meet in one bucket */
+
+static uint32_t hash_more(uint32_t h, const char *s, size_t n)
+{
+    while (n--)
+        h = (h ^ (unsigned char)*s++) * 16777619u;
+    return h;
+}
+
+static uint32_t hash_path(const char *path, size_t n)
+{
+    return hash_more(2166136261u ^ watch_seed, path, n);
+}
+
+static struct bucket *bucket_of(uint32_t hash)
+{
+    return &buckets[(hash ^ hash >> 16) % BUCKETS];
+}
+
+static void bucket_add(struct watch *w)
+{
+    struct bucket *b = bucket_of(w->hash);
+    w->before = b->last;
+    *(b->last ? &b->last->behind : &b->first) = w;
+    b->last = w;
+}
+
+static void bucket_del(struct watch *w)
+{
+    struct bucket *b = bucket_of(w->hash);
+    *(w->before ? &w->before->behind : &b->first) = w->behind;
+    *(w->behind ? &w->behind->before : &b->last) = w->before;
+}
+
+/* The first watch on exactly these n characters, from w on. */
+static struct watch *watch_on(struct watch *w, uint32_t hash, const char *path, size_t n)
+{
+    while (w && (w->hash != hash || w->path_len != n || memcmp(w->path, path, n))) {
+        w = w->behind;
+        tree_work++;
+    }
+    return w;
+}
+
 static uint32_t watch_bytes(const struct watch *w)
 {
     return (uint32_t)(sizeof *w + w->path_len + strlen(w->token) + 32);
@@ -44,16 +95,18 @@ int op_watch(struct req *r)
     if (watch_find(c, r->path, token))
         return XE_EEXIST;
     size_t path = strlen(r->path) + 1, tok = strlen(token) + 1;
-    if (!c->privileged && (c->nr_watches >= QUOTA_WATCHES ||
-                           c->work_bytes + sizeof(struct watch) + path + tok + 32 > QUOTA_WORK_MEM))
+    if (c->nr_watches >= c->limits->watches ||
+        c->work_bytes + sizeof(struct watch) + path + tok + 32 > c->limits->work_mem)
         return XE_E2BIG;
-    struct watch *w = xs_alloc(sizeof *w + path + tok);
+    struct watch *w = xs_alloc(c->heap, sizeof *w + path + tok);
     if (!w)
         return XE_ENOMEM;
     memcpy(w->path, r->path, path);
     w->token = memcpy(w->path + path, token, tok);
     w->path_len = (uint32_t)path - 1;
     w->rel = (uint16_t)r->path_rel;
+    w->conn = c;
+    w->hash = hash_path(w->path, w->path_len);
     w->queued_tail = &w->queued;
     r->add_watch = w;
     return XE_OK;
@@ -81,6 +134,7 @@ void watch_drop(struct conn *c, struct watch **at)
     *at = w->next;
     if (!*at)
         c->watch_tail = at;
+    bucket_del(w);
     c->nr_watches--;
     c->nr_missed -= w->missed;
     c->work_bytes -= watch_bytes(w);
@@ -114,12 +168,12 @@ static void event_missed(struct conn *c, struct watch *w)
 
 static void event_add(struct conn *c, struct watch *w, const char *path)
 {
-    size_t n = strlen(path) + 1 - w->rel, t = strlen(w->token) + 1, reserve = xs_mem.reserve;
+    size_t n = strlen(path) + 1 - w->rel, t = strlen(w->token) + 1;
     struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT };
     if (c->bad)
         return;
     if (n + t > XENSTORE_PAYLOAD_MAX ||
-        c->out_bytes + OUT_OVERHEAD + sizeof hdr + n + t > (c->privileged ? PRIV_OUT : QUOTA_OUT)) {
+        c->out_bytes + OUT_OVERHEAD + sizeof hdr + n + t > c->limits->out) {
         if (w->queued) {
             event_missed(c, w);
             return;
@@ -129,9 +183,7 @@ static void event_add(struct conn *c, struct watch *w, const char *path)
         n = w->path_len + 1 - w->rel;
     }
     hdr.len = (uint32_t)(n + t);
-    xs_mem.reserve = c->privileged ? 0 : PRIV_RESERVE; /* it is the receiver's memory, not the requester's */
-    struct outmsg *m = out_new(&hdr, hdr.len);
-    xs_mem.reserve = reserve;
+    struct outmsg *m = out_new(c, &hdr, hdr.len); /* the receiver's memory, not the requester's */
     if (!m) {
         event_missed(c, w);
         return;
@@ -180,42 +232,46 @@ void watch_add(struct conn *c, struct watch *w)
 {
     *c->watch_tail = w;
     c->watch_tail = &w->next;
+    bucket_add(w);
     c->nr_watches++;
     c->work_bytes += watch_bytes(w);
     event_add(c, w, w->path);
 }
 
-static bool matches(const struct watch *w, const char *path, bool exact)
-{
-    if (w->path[0] == '@')
-        return false;
-    if (!w->path[1])
-        return !exact || !path[1]; /* a watch on the root */
-    if (strncmp(w->path, path, w->path_len))
-        return false;
-    return !path[w->path_len] || (!exact && path[w->path_len] == '/');
-}
-
 struct firing {
-    struct xs *xs;
     const char *top;
     const struct permset *old;
 };
 
+/* To the watches on the first len characters of path. */
+static void fire_at(const struct firing *f, const char *path, size_t len, uint32_t hash, const struct node *n, const struct node *parent)
+{
+    struct watch *w = bucket_of(hash)->first;
+    while ((w = watch_on(w, hash, path, len))) {
+        struct conn *c = w->conn;
+        if (perms_for(n->perms, c) & PERM_READ || (f->old && perms_for(f->old, c) & PERM_READ) ||
+            (parent && perms_for(parent->perms, c) & PERM_READ))
+            event_add(c, w, path);
+        w = w->behind;
+        tree_work++;
+    }
+}
+
 /* exact: only watches on this very node, for what went away together with the node that the request named. */
 static void fire(const struct firing *f, const char *path, const struct node *n, const struct node *parent, bool exact)
 {
-    for (struct conn *c = f->xs->conns; c; c = c->next) {
-        bool known = false;
-        for (struct watch *w = c->watches; w; w = w->next) {
-            if (!matches(w, path, exact))
-                continue;
-            known = known || perms_for(n->perms, c) & PERM_READ || (f->old && perms_for(f->old, c) & PERM_READ) ||
-                    (parent && perms_for(parent->perms, c) & PERM_READ);
-            if (!known)
-                break;
-            event_add(c, w, path);
-        }
+    size_t len = strlen(path), at = 1;
+    if (exact) {
+        fire_at(f, path, len, hash_path(path, len), n, parent);
+        return;
+    }
+    uint32_t hash = hash_path(path, 1);
+    fire_at(f, path, 1, hash, n, parent);
+    while (at < len) {
+        size_t part = strcspn(path + at + (at > 1), "/") + (at > 1);
+        hash = hash_more(hash, path + at, part);
+        at += part;
+        fire_at(f, path, at, hash, n, parent);
     }
 }
 
@@ -231,9 +287,9 @@ static struct node *find_parent(struct node *root, const char *path)
     return path[1] ? tree_find_n(root, path, path_parent_len(path)) : NULL;
 }
 
-void watch_fire(struct xs *xs, const struct change *c, struct node *before, struct node *after)
+void watch_fire(const struct change *c, struct node *before, struct node *after)
 {
-    struct firing f = { .xs = xs, .top = c->path };
+    struct firing f = { .top = c->path };
     struct node *was = tree_find(before, c->path), *is = tree_find(after, c->path);
     if (c->op == CH_RM) {
         if (was)
@@ -250,8 +306,9 @@ void watch_fire(struct xs *xs, const struct change *c, struct node *before, stru
 void watch_fire_special(struct xs *xs, const char *name)
 {
     const struct permset *p = xs->special[special_index(name)];
-    for (struct conn *c = xs->conns; c; c = c->next)
-        for (struct watch *w = perms_for(p, c) & PERM_READ ? c->watches : NULL; w; w = w->next)
-            if (!strcmp(w->path, name))
-                event_add(c, w, name);
+    uint32_t hash = hash_path(name, strlen(name));
+    struct watch *w = bucket_of(hash)->first;
+    for (; (w = watch_on(w, hash, name, strlen(name))); w = w->behind)
+        if (perms_for(p, w->conn) & PERM_READ)
+            event_add(w->conn, w, name);
 }

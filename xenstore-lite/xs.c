@@ -1,10 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 /* The state of the store: connections, and the account of every owner. */
 #include "xs.h"
+#include <stdio.h>
 #include <string.h>
 #include "mem.h"
 
+/* --- limits ------------------------------------------------------------------------------------------------------- */
+/* A guest with a vif, a disk and the watches that Linux sets holds about 30 KiB. */
+const struct limits limits_guest = {
+    .nodes = QUOTA_NODES, .node_mem = QUOTA_NODE_MEM, .watches = QUOTA_WATCHES, .txs = QUOTA_TX, .tx_ops = QUOTA_TX_OPS,
+    .perms = QUOTA_PERMS, .work_mem = QUOTA_WORK_MEM, .out = QUOTA_OUT, .floor = 2, .max = 10,
+};
+/* blk0 offers 16 disks with 32 nodes each and lists 129 volumes, with 130 bytes of text for each and, for its users, 128 more; net0
+ * offers 15 vifs with 30 nodes. Twice that, since what changes is there twice meanwhile. */
+const struct limits limits_driver = {
+    .nodes = 2 * QUOTA_NODES, .node_mem = 2 * QUOTA_NODE_MEM, .watches = QUOTA_WATCHES, .txs = QUOTA_TX, .tx_ops = QUOTA_TX_OPS,
+    .perms = QUOTA_PERMS, .work_mem = QUOTA_WORK_MEM, .out = QUOTA_OUT, .floor = 12, .max = 20,
+};
+const struct limits limits_ctl = {
+    .nodes = UINT32_MAX, .node_mem = UINT32_MAX, .watches = UINT32_MAX, .txs = UINT32_MAX, .tx_ops = UINT32_MAX,
+    .perms = UINT32_MAX, .work_mem = UINT32_MAX, .out = PRIV_OUT,
+};
+
 /* --- accounts --------------------------------------------------------------------------------------------------- */
+/* Makes places for n more accounts. Owners that own nothing need none: most of them are gone. */
+static bool usage_room(struct xs *xs, unsigned n)
+{
+    unsigned kept = 0;
+    if (xs->nr_usage + n <= xs->cap_usage)
+        return true;
+    for (unsigned i = 0; i < xs->nr_usage; i++)
+        if (xs->usage[i].nodes)
+            xs->usage[kept++] = xs->usage[i];
+    xs->nr_usage = kept;
+    if (kept + n <= xs->cap_usage)
+        return true;
+    unsigned cap = 2 * (kept + n);
+    struct usage *u = xs_alloc(ctl_heap, cap * sizeof *u);
+    if (!u)
+        return false;
+    if (kept)
+        memcpy(u, xs->usage, kept * sizeof *u);
+    xs_free(xs->usage);
+    xs->usage = u;
+    xs->cap_usage = cap;
+    return true;
+}
+
 struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create)
 {
     for (unsigned i = 0; i < xs->nr_usage; i++)
@@ -12,28 +54,16 @@ struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create)
             return &xs->usage[i];
     if (!create)
         return NULL;
-    if (xs->nr_usage == xs->cap_usage) {
-        unsigned cap = xs->cap_usage ? 2 * xs->cap_usage : 16;
-        struct usage *u = xs_alloc(cap * sizeof *u);
-        if (!u)
-            return NULL;
-        if (xs->nr_usage)
-            memcpy(u, xs->usage, xs->nr_usage * sizeof *u);
-        xs_free(xs->usage);
-        xs->usage = u;
-        xs->cap_usage = cap;
-    }
-    struct usage *u = &xs->usage[xs->nr_usage++];
-    *u = (struct usage){ .domid = domid };
-    return u;
+    xs->usage[xs->nr_usage] = (struct usage){ .domid = domid };
+    return &xs->usage[xs->nr_usage++];
 }
 
-/* Makes sure that committing e needs no memory. */
 int xs_usage_reserve(struct xs *xs, const struct edit *e)
 {
+    if (!usage_room(xs, e->nr))
+        return XE_ENOMEM;
     for (unsigned i = 0; i < e->nr; i++)
-        if (!xs_usage(xs, e->delta[i].domid, true))
-            return XE_ENOMEM;
+        xs_usage(xs, e->delta[i].domid, true);
     return XE_OK;
 }
 
@@ -61,7 +91,7 @@ int xs_check(struct xs *xs)
 {
     for (unsigned i = 0; i < xs->nr_usage; i++) {
         struct recount c = { .xs = xs, .domid = xs->usage[i].domid };
-        if (tree_walk(xs->main.root, NULL, "/", recount, &c))
+        if (tree_walk(xs->root, NULL, "/", recount, &c))
             return -1;
         if (c.nodes != xs->usage[i].nodes || c.bytes != xs->usage[i].bytes)
             return -1;
@@ -78,21 +108,40 @@ struct conn *conn_find(struct xs *xs, uint16_t domid)
     return NULL;
 }
 
-struct conn *conn_new(struct xs *xs, uint16_t domid, bool privileged)
+struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits)
 {
-    struct conn *c = xs_alloc(sizeof *c);
-    if (!c)
+    bool privileged = limits == &limits_ctl;
+    struct heap *h = privileged ? ctl_heap : heap_new(domid, limits->floor, limits->max);
+    struct conn *c = h ? xs_alloc(h, sizeof *c) : NULL;
+    if (!c) {
+        if (h && !privileged)
+            heap_end(h);
         return NULL;
+    }
     c->domid = domid;
     c->target = -1;
     c->privileged = privileged;
+    c->limits = limits;
+    c->heap = h;
     c->watch_tail = &c->watches;
     c->out_tail = &c->out;
     c->next_tx = 1;
     *xs->conn_tail = c;
     xs->conn_tail = &c->next;
     xs->nr_conns++;
+    if (privileged)
+        xs->ctl = c;
     return c;
+}
+
+void conn_limit(const struct xs *xs, struct conn *c, const char *what)
+{
+    char line[64];
+    if (!c->named && !c->privileged && xs->ops->say) {
+        snprintf(line, sizeof line, "is at its limit in the store (%s)", what);
+        xs->ops->say(c, line);
+    }
+    c->named = true;
 }
 
 void conn_reset(struct conn *c)
@@ -113,6 +162,7 @@ void conn_reset(struct conn *c)
     c->body = NULL;
     c->hdr_got = c->body_got = 0;
     c->bad = CONN_OK;
+    c->named = false;
 }
 
 static void conn_unlink(struct xs *xs, struct conn *c)
@@ -135,7 +185,12 @@ void conn_free(struct xs *xs, struct conn *c)
     for (struct conn *i = xs->conns; i; i = i->next)
         if (i->target == c->domid)
             i->target = -1;
+    if (xs->ctl == c)
+        xs->ctl = NULL;
+    struct heap *h = c->heap;
     xs_free(c);
+    if (h != ctl_heap)
+        heap_end(h);
 }
 
 struct conn *conn_rotate(struct xs *xs)
@@ -152,23 +207,29 @@ struct conn *conn_rotate(struct xs *xs)
 /* --- the store -------------------------------------------------------------------------------------------------- */
 static int first_nodes(struct xs *xs)
 {
-    struct usage *u = xs_usage(xs, 0, true);
-    if (!u)
-        return XE_ENOMEM;
-    *u = (struct usage){ .domid = 0, .nodes = 1, .bytes = (int)node_cost(xs->main.root) };
     struct edit e;
-    edit_begin(&e, xs->main.root, &xs->gen);
+    edit_begin(&e, xs->root, &xs->gen, ctl_heap);
     int err = edit_create(&e, "/tool/xenstored", NULL, 0, OWNER_KEEP);
-    if (err) {
-        edit_drop(&e);
-        return err;
+    if (!err)
+        err = xs_usage_reserve(xs, &e);
+    if (!err) {
+        struct usage *u = xs_usage(xs, 0, false); /* one owner, one delta */
+        u->nodes = e.delta[0].nodes + 1;
+        u->bytes = e.delta[0].bytes + (int)node_cost(xs->root);
+        node_put(xs->root);
+        xs->root = node_get(e.root);
     }
-    u->nodes += e.delta[0].nodes; /* one owner, one delta */
-    u->bytes += e.delta[0].bytes;
-    node_put(xs->main.root);
-    xs->main.root = e.root;
-    xs_free(e.delta);
-    return XE_OK;
+    edit_drop(&e);
+    return err;
+}
+
+/* The control domain's own, and the first chunks of all that may come; in a store that is too small for that, three quarters of it. */
+static bool set_aside(void)
+{
+    size_t own = xs_mem.limit / 8 > PRIV_RESERVE ? xs_mem.limit / 8 : PRIV_RESERVE;
+    size_t all = XS_GUESTS * limits_guest.floor + XS_DRIVERS * limits_driver.floor, most = xs_mem.limit / XS_CHUNK * 3 / 4;
+    xs_mem.aside = (unsigned)(all < most ? all : most);
+    return heap_promise(ctl_heap, (unsigned)(own / XS_CHUNK));
 }
 
 int store_init(struct xs *xs, const struct xs_ops *ops)
@@ -176,13 +237,13 @@ int store_init(struct xs *xs, const struct xs_ops *ops)
     memset(xs, 0, sizeof *xs);
     xs->ops = ops;
     xs->conn_tail = &xs->conns;
+    bool promised = set_aside();
     struct node *root = tree_new(&xs->gen, 0);
-    xs->special[0] = permset_new(1); /* owner 0, nobody else */
-    xs->special[1] = permset_new(1);
-    if (!root || !xs->special[0] || !xs->special[1])
+    xs->special[0] = permset_new(ctl_heap, 1); /* owner 0, nobody else */
+    xs->special[1] = permset_new(ctl_heap, 1);
+    if (!promised || !root || !xs->special[0] || !xs->special[1])
         return XE_ENOMEM;
-    xs->main.root = root;
-    xs->main.gen = &xs->gen;
+    xs->root = root;
     return first_nodes(xs);
 }
 
@@ -190,7 +251,7 @@ void store_fini(struct xs *xs)
 {
     while (xs->conns)
         conn_free(xs, xs->conns);
-    node_put(xs->main.root);
+    node_put(xs->root);
     permset_put(xs->special[0]);
     permset_put(xs->special[1]);
     xs_free(xs->usage);

@@ -17,10 +17,10 @@
 #include <xen/io/xs_wire.h>
 #include "tree.h"
 
-/* Limits of one unprivileged domain. A privileged one has none but memory. */
+/* Limits of a guest. Those of a driver domain follow from what it offers (xs.c); the control domain has none but memory. */
 #define QUOTA_NODES       1000
 #define QUOTA_NODE_SIZE   2048
-#define QUOTA_NODE_MEM    (128 * 1024) /* of all nodes it owns, by node_cost() */
+#define QUOTA_NODE_MEM    (160 * 1024) /* of all nodes it owns, by node_cost() */
 #define QUOTA_WATCHES     128
 #define QUOTA_TX          10
 #define QUOTA_TX_OPS      512  /* changes and looked-at paths in one transaction, each */
@@ -29,7 +29,17 @@
 #define QUOTA_OUT         (32 * 1024) /* queued replies and events; beyond, a watch has one event at a time: "look again" */
 #define OUT_HIGH          4096 /* with more than this queued, no further request is taken */
 #define PRIV_OUT          (64 * 1024) /* replies wait behind events: no longer a queue than a call may take */
-#define PRIV_RESERVE      (384 * 1024) /* memory that only privileged requests may use */
+#define PRIV_RESERVE      (384 * 1024) /* of the store's memory, or an eighth if that is more: the control domain's own */
+
+/* What the quotas above are counted in is not what memory is handed out in: chunks (mem.h). `floor` of them are set aside when a
+ * client is introduced, whatever the others hold. */
+struct limits {
+    unsigned nodes, watches, txs, tx_ops, perms, floor, max;
+    uint32_t node_mem, work_mem, out;
+};
+#define XS_GUESTS  200u /* as many as the core runs (docs/decisions.md) */
+#define XS_DRIVERS 13u
+extern const struct limits limits_guest, limits_driver, limits_ctl;
 
 /* --- connections --------------------------------------------------------------------------------------------- */
 struct watch;
@@ -45,6 +55,9 @@ struct outmsg {
 
 struct watch {
     struct watch *next;
+    struct conn *conn;
+    struct watch *behind, *before; /* of those whose paths have one hash */
+    uint32_t hash;
     struct outmsg *queued, **queued_tail; /* its events that wait, in order */
     bool missed;       /* an event did not go out: one with its own path follows */
     uint16_t rel;      /* leading characters that its owner does not see */
@@ -60,7 +73,9 @@ struct change {
     uint32_t len;
     const char *path;
     const void *data;
-    struct permset *perms;
+    struct permset *perms; /* CH_PERMS: the new ones; in a transaction also what a node that is made gets */
+    uint32_t path_len;     /* these two in a transaction only */
+    uint32_t existed;      /* how much of the path there was before: what is longer was made by this */
 };
 
 #define ACC_SELF     1u /* existence, data, permissions */
@@ -69,19 +84,29 @@ struct change {
 struct access {
     struct access *next;
     unsigned kind;
+    bool there;
+    uint64_t gen, cgen, tgen; /* the node's at the first look */
     char path[];
 };
 
 struct tx {
     struct tx *next;
     uint32_t id;
-    bool dead;         /* its snapshot was taken away for want of memory: can only end, with EAGAIN */
-    struct node *base; /* the tree when it began */
-    struct edit edit;  /* what its owner sees */
     struct change *log, **log_tail;
     struct access *acc;
     unsigned nr_log, nr_acc;
     uint32_t bytes;
+};
+
+/* What a request sees at a path: a node of the tree, or what its transaction made of it. */
+struct seen {
+    const char *path;
+    size_t path_len;
+    struct permset *perms;     /* NULL: there is nothing */
+    const char *data;
+    uint32_t len;
+    const struct node *node;   /* the tree's, whose children show; NULL: it was not there, or the transaction removed it */
+    const struct change *made; /* the change that made it, or NULL */
 };
 
 enum conn_bad { CONN_OK = 0, CONN_BAD_INDEX, CONN_BAD_LENGTH };
@@ -91,6 +116,11 @@ struct conn {
     uint16_t domid;
     int32_t target;      /* a domid whose rights it has too, or -1 */
     bool privileged;
+    const struct limits *limits;
+    struct heap *heap;
+    bool named;          /* that it is at its limit has been said */
+    bool kicked;         /* something may have happened since its last turn */
+    int32_t credit;      /* work that it may cause before the others have their turns */
     enum conn_bad bad;   /* ignored until introduced again */
     struct watch *watches, **watch_tail;
     unsigned nr_watches;
@@ -120,15 +150,18 @@ struct xs_ops {
     int (*attach)(struct conn *c, uint64_t gfn, uint32_t port); /* a new connection: sets c->ring */
     int (*reattach)(struct conn *c, uint64_t gfn, uint32_t port); /* introduced again */
     void (*detach)(struct conn *c);
+    void (*notify)(struct conn *c);                /* the indices of its ring moved */
+    void (*say)(const struct conn *c, const char *what); /* to the administrator, in a line */
 };
 
 struct xs {
-    struct edit main;      /* the tree; its delta is unused */
+    struct node *root;     /* the tree */
     uint64_t gen;
     struct usage *usage;   /* per owner, sorted by nothing */
     unsigned nr_usage, cap_usage;
     struct conn *conns, **conn_tail;
     unsigned nr_conns;
+    struct conn *ctl;      /* the privileged one */
     struct permset *special[2]; /* @introduceDomain, @releaseDomain */
     const struct xs_ops *ops;
     uint64_t nr_requests;
@@ -145,7 +178,7 @@ struct req {
     uint32_t path_rel;     /* how much of it was prepended */
     /* the effect */
     struct edit edit;
-    bool edited;           /* edit is to become the tree, or the transaction's view */
+    bool edited;           /* edit is to become the tree */
     struct tx *end_tx;     /* also when the answer is an error */
     struct change one;     /* the change of a request outside a transaction; log points to it */
     struct change *log;    /* what to announce; in a transaction: what to append */
@@ -164,13 +197,15 @@ typedef int (*xs_handler)(struct req *r);
 /* xs.c: state */
 int store_init(struct xs *xs, const struct xs_ops *ops);
 void store_fini(struct xs *xs);
-struct conn *conn_new(struct xs *xs, uint16_t domid, bool privileged);
+/* NULL also if its first chunks cannot be set aside. */
+struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits);
+void conn_limit(const struct xs *xs, struct conn *c, const char *what); /* it is at its limit: said once */
 struct conn *conn_find(struct xs *xs, uint16_t domid);
 void conn_reset(struct conn *c); /* forgets partial message, watches, transactions, output */
 void conn_free(struct xs *xs, struct conn *c);
 struct conn *conn_rotate(struct xs *xs); /* the first one, which becomes the last */
-struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create);
-int xs_usage_reserve(struct xs *xs, const struct edit *e);
+struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create); /* create: in the room that reserve made */
+int xs_usage_reserve(struct xs *xs, const struct edit *e); /* makes sure that committing e needs no memory */
 int xs_check(struct xs *xs); /* recounts all accounts; 0 if they agree */
 
 /* proto.c: requests */
@@ -194,7 +229,7 @@ int special_index(const char *path); /* 0, 1 or -1 */
 
 /* perms.c */
 unsigned perms_for(const struct permset *p, const struct conn *c);
-int perms_parse(const char *s, uint32_t len, struct permset **out); /* "n0\0r5\0" */
+int perms_parse(struct heap *h, const char *s, uint32_t len, struct permset **out); /* "n0\0r5\0" */
 uint32_t perms_format(const struct permset *p, char *buf, uint32_t n); /* 0: does not fit */
 
 /* ops.c: nodes */
@@ -215,12 +250,16 @@ int op_transaction_start(struct req *r);
 int op_transaction_end(struct req *r);
 struct tx *tx_find(const struct conn *c, uint32_t id);
 int tx_access(struct req *r, const char *path, size_t len, unsigned kind);
+/* True if there is something at the first len characters of path; s is set in any case and points to path. */
+bool see(const struct req *r, const char *path, size_t len, struct seen *s);
+size_t see_nearest(const struct req *r, const char *path, size_t len, struct seen *s); /* as tree_nearest */
+void see_names(const struct req *r, const struct seen *s, void (*fn)(const char *name, uint32_t len, void *arg), void *arg);
+uint32_t seen_size(const struct req *r, const struct seen *s); /* as node_size */
 uint32_t change_cost(const struct change *c);
-struct change *change_copy(const struct change *c);
+struct change *change_copy(struct heap *h, const struct change *c);
 void tx_append(struct conn *c, struct tx *tx, struct change *ch);
 void tx_free(struct conn *c, struct tx *tx);
 void txs_drop(struct conn *c);
-bool tx_reclaim(struct xs *xs); /* takes the snapshots of unprivileged transactions away; false if there were none */
 void changes_free(struct change *c);
 
 /* watch.c */
@@ -232,7 +271,8 @@ void watches_drop(struct conn *c);
 void watch_drop(struct conn *c, struct watch **at);
 void watch_event_sent(struct conn *c, struct outmsg *m);
 void watch_retry(struct conn *c); /* events that found no memory */
-void watch_fire(struct xs *xs, const struct change *c, struct node *before, struct node *after);
+extern uint32_t watch_seed; /* any number that clients cannot know, set before the first watch */
+void watch_fire(const struct change *c, struct node *before, struct node *after);
 void watch_fire_special(struct xs *xs, const char *name);
 
 /* admin.c: connections and control */
@@ -245,12 +285,15 @@ int op_set_target(struct req *r);
 int op_control(struct req *r);
 
 /* stream.c: bytes in, bytes out */
-struct outmsg *out_new(const struct xsd_sockmsg *hdr, uint32_t payload_room);
+struct outmsg *out_new(struct conn *c, const struct xsd_sockmsg *hdr, uint32_t payload_room);
 void out_push(struct conn *c, struct outmsg *m);
 struct served {
     bool notify; /* an index moved */
     bool more;   /* the budget ran out with work left */
+    uint32_t used;
 };
-/* Takes at most about `budget` bytes of requests from the ring and answers them; sends what fits. */
+/* Takes requests from the ring until they have cost about `budget` (bytes and work) and answers them; sends what fits. */
 struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget);
+/* One turn for everybody that has something to do, the control domain after each. True: there is more. */
+bool xs_turns(struct xs *xs);
 void stream_init_page(struct xenstore_domain_interface *r, bool zero);

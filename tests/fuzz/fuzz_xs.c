@@ -68,7 +68,7 @@ static void detach(struct conn *c)
     c->ring = NULL;
 }
 
-static const struct xs_ops ops = { attach, reattach, detach };
+static const struct xs_ops ops = { .attach = attach, .reattach = reattach, .detach = detach };
 
 /* --- requests --------------------------------------------------------------------------------------------------- */
 static const char *const words[] = { "/", "/a", "/a/b", "/a/b/c", "/shared", "/shared/x", "/shared/x/y", "device", "device/vif/0/state",
@@ -281,7 +281,7 @@ void fuzz_xs(unsigned long long with_seed, unsigned long steps)
     xs_mem.fail_in = -1;
     xs_mem.limit = 3u << 20;
     CHECK(store_init(&store, &ops) == 0);
-    ctl = conn_new(&store, 0, true);
+    ctl = conn_new(&store, 0, &limits_ctl);
     CHECK(ctl && attach(ctl, 0, 0) == 0);
     for (unsigned d = FIRST; d < FIRST + GUESTS; d++)
         ctl_introduce(d);

@@ -19,7 +19,7 @@ static int up(void **state)
 {
     xs_mem.fail_in = -1;
     struct node *root = tree_new(&gen, 0);
-    edit_begin(&e, root, &gen);
+    edit_begin(&e, root, &gen, ctl_heap);
     node_put(root);
     return 0;
 }
@@ -190,7 +190,7 @@ static void model_step(unsigned r)
                 model[i].there = false;
         break;
     case 3: {
-        struct permset *p = permset_new(1);
+        struct permset *p = permset_new(ctl_heap, 1);
         p->p[0].domid = (uint16_t)owner;
         assert_int_equal(edit_set_perms(&e, m->path, p), m->there ? XE_OK : XE_ENOENT);
         permset_put(p);
@@ -240,16 +240,13 @@ static void test_failing_allocations(void **state)
             struct edit f;
             size_t used = xs_mem.used;
             xs_mem.fail_in = k;
-            int err = edit_fork(&f, &e);
-            bool forked = !err;
-            if (!err)
-                err = op == 0 ? edit_create(&f, "/a/x/y/z", "v", 1, 8) : op == 1 ? edit_set_data(&f, "/a/b", "w", 1)
+            edit_begin(&f, e.root, &gen, ctl_heap);
+            int err = op == 0 ? edit_create(&f, "/a/x/y/z", "v", 1, 8) : op == 1 ? edit_set_data(&f, "/a/b", "w", 1)
                     : op == 2 ? edit_rm(&f, "/a/b") : edit_set_perms(&f, "/a/b", e.root->perms);
             bool hit = xs_mem.fail_in == 0;
             xs_mem.fail_in = -1;
             assert_int_equal(err, hit ? XE_ENOMEM : XE_OK);
-            if (forked)
-                edit_drop(&f);
+            edit_drop(&f);
             assert_int_equal(xs_mem.used, used);
             assert_string_equal(data("/a/b/c"), "v");
             assert_null(data("/a/x"));

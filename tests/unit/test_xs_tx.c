@@ -430,7 +430,7 @@ static void test_release_many_places(void **state)
     char p[96];
     unsigned nodes = 0, at_start = 0;
 
-    tree_walk(store.main.root, NULL, "/", count_nodes, &at_start);
+    tree_walk(store.root, NULL, "/", count_nodes, &at_start);
     for (int i = 0; i < 500; i++) {
         int n = snprintf(p, sizeof p, "data/%c/%d", 'a' + i % 4, i) + 1;
         assert_string_equal(said(&g16, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
@@ -450,7 +450,7 @@ static void test_release_many_places(void **state)
     }
     clock_t walks = clock();
     for (int i = 0; i < 200; i++)
-        tree_walk(store.main.root, NULL, "/", count_nodes, &nodes);
+        tree_walk(store.root, NULL, "/", count_nodes, &nodes);
     walks = clock() - walks;
     clock_t release = clock();
     OK(&ctl, XS_RELEASE, 0, S("17"));
@@ -458,7 +458,7 @@ static void test_release_many_places(void **state)
     assert_true(release < walks);
     OK(&ctl, XS_RM, 0, S("/local/domain/16/data"));
     nodes = 0;
-    tree_walk(store.main.root, NULL, "/", count_nodes, &nodes);
+    tree_walk(store.root, NULL, "/", count_nodes, &nodes);
     assert_true(nodes < at_start); /* less data, and what 17 had of its home */
     assert_int_equal(xs_check(&store), 0);
     client_drop_events(&g17);
@@ -483,8 +483,8 @@ static void test_every_allocation_fails(void **state)
                 xs_mem.fail_in = k;
                 const char *s = said(&ctl, reqs[i].type, tx, reqs[i].p, reqs[i].len);
                 bool failed = !strcmp(s, "ENOMEM");
-                if (!failed && s[0] != '=')
-                    assert_string_equal(s, "EEXIST"); /* only the event of a watch was lost */
+                if (!failed && s[0] != '=') /* only the event of a watch was lost; or the watch went without memory for the answer */
+                    assert_string_equal(s, reqs[i].type == XS_UNWATCH ? "ENOENT" : "EEXIST");
                 bool hit = xs_mem.fail_in == 0;
                 xs_mem.fail_in = -1;
                 assert_int_equal(xs_check(&store), 0);
@@ -494,8 +494,6 @@ static void test_every_allocation_fails(void **state)
                     hit |= xs_mem.fail_in == 0;
                     failed |= !strcmp(s, "ENOMEM");
                     xs_mem.fail_in = -1;
-                    if (!strcmp(s, "ENOMEM"))
-                        ask(&ctl, XS_TRANSACTION_END, tx, S("F")); /* open still if even the reply had no memory */
                     assert_int_equal(xs_check(&store), 0);
                 }
                 if (!hit && !failed)
@@ -507,47 +505,6 @@ static void test_every_allocation_fails(void **state)
     assert_int_equal(ctl.c->work_bytes, 0);
 }
 
-/* Guests fill the memory; the control domain still gets its work done. */
-static void test_reserve(void **state)
-{
-    xs_mem.limit = xs_mem.used + PRIV_RESERVE + 20000;
-    char p[1024];
-    bool full = false;
-    for (int i = 0; i < 400 && !full; i++) {
-        int n = snprintf(p, sizeof p, "device/%d", i) + 1;
-        memset(p + n, 'x', 500);
-        full = !strcmp(said(&g16, XS_WRITE, 0, p, (uint32_t)n + 500), "ENOMEM");
-    }
-    assert_true(full);
-    WANT(&g17, XS_WRITE, 0, D("device/x/y/z/a/b/c/d/e/f/g/h\0v"), "ENOMEM");
-    OK(&ctl, XS_WRITE, 0, D("/local/domain/18/x\0v"));
-    OK(&g16, XS_RM, 0, S("device/1")); /* getting smaller needs little enough */
-    OK(&ctl, XS_RM, 0, S("/local/domain/16/device"));
-    OK(&g17, XS_WRITE, 0, D("device/x\0v"));
-}
-
-/* A guest's open transaction keeps old versions alive; when the control domain runs out, that guest has to try again. */
-static void test_reclaim(void **state)
-{
-    char big[3000];
-    memset(big, 'x', sizeof big);
-    for (char i = '0'; i < '4'; i++) {
-        memcpy(big, (char[]){ '/', 'x', i, 0 }, 4);
-        assert_string_equal(said(&ctl, XS_WRITE, 0, big, sizeof big), "=OK");
-    }
-    uint32_t tx = tx_start(&g16);
-    OK(&g16, XS_WRITE, tx, D("device/y\0v"));
-    for (char i = '0'; i < '4'; i++) /* the old ones stay, in the snapshot */
-        assert_string_equal(said(&ctl, XS_WRITE, 0, (char[]){ '/', 'x', i, 0 }, 4), "=OK");
-    xs_mem.limit = xs_mem.used + 2000;
-    memcpy(big, "/yy", 4);
-    assert_string_equal(said(&ctl, XS_WRITE, 0, big, sizeof big), "=OK");
-    xs_mem.limit = 3 << 20;
-    WANT(&g16, XS_READ, tx, S("domid"), "ENOMEM");
-    WANT(&g16, XS_TRANSACTION_END, tx, S("T"), "EAGAIN");
-    WANT(&g16, XS_TRANSACTION_END, tx, S("T"), "ENOENT");
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
 int main(void)
 {
@@ -557,7 +514,6 @@ int main(void)
         T(test_tx_abort), T(test_tx_conflicts), T(test_tx_many), T(test_tx_is_the_clients),
         T(test_tx_rights), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),
         T(test_quota_transactions), T(test_slow_reader), T(test_flood_hides_nothing), T(test_release_many_places), T(test_every_allocation_fails),
-        T(test_reserve), T(test_reclaim),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ struct client {
 };
 
 static struct xs store;
-static struct xenstore_domain_interface *pages[64];
+static struct xenstore_domain_interface *pages[512];
 static int attach_fails, attached, detached, reattached;
 
 static __attribute__((unused)) int h_attach(struct conn *c, uint64_t gfn, uint32_t port)
@@ -57,7 +57,16 @@ static __attribute__((unused)) void h_detach(struct conn *c)
     detached++;
 }
 
-static const struct xs_ops h_ops = { h_attach, h_reattach, h_detach };
+static char told[256]; /* the last line that the administrator was told, and how many */
+static int nr_told;
+
+static __attribute__((unused)) void h_say(const struct conn *c, const char *what)
+{
+    snprintf(told, sizeof told, "%u: %s", c->domid, what);
+    nr_told++;
+}
+
+static const struct xs_ops h_ops = { .attach = h_attach, .reattach = h_reattach, .detach = h_detach, .say = h_say };
 
 static __attribute__((unused)) void client_init(struct client *k, uint16_t domid)
 {
@@ -246,20 +255,24 @@ static __attribute__((unused)) void home(unsigned domid)
     }
 }
 
-static __attribute__((unused)) int world_up(void **state)
+static __attribute__((unused)) void world_up_with(size_t memory)
 {
-    xs_mem.limit = 3u << 20;
-    xs_mem.reserve = 0;
+    xs_mem.limit = memory;
     xs_mem.fail_in = -1;
-    attach_fails = attached = detached = reattached = 0;
+    attach_fails = attached = detached = reattached = nr_told = 0;
     assert_int_equal(store_init(&store, &h_ops), 0);
-    struct conn *c = conn_new(&store, 0, true);
+    struct conn *c = conn_new(&store, 0, &limits_ctl);
     assert_int_equal(h_attach(c, 0, 0), 0);
     client_init(&ctl, 0);
     introduce(&g16, 16);
     introduce(&g17, 17);
     home(16);
     home(17);
+}
+
+static __attribute__((unused)) int world_up(void **state)
+{
+    world_up_with(3u << 20);
     return 0;
 }
 

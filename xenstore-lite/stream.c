@@ -12,10 +12,6 @@
 #define mem_barrier()  __asm__ volatile("mfence" ::: "memory")
 #define comp_barrier() __asm__ volatile("" ::: "memory") /* enough between two loads or two stores on x86 */
 
-/* What is taken in a turn is counted in bytes; a request costs beyond its own ... */
-#define REQUEST_CHARGE 112
-#define WORK_CHARGE    4    /* ... for each node copied, compared or walked over, each watch looked at */
-#define TURN_BUDGET    4096 /* of one connection before the next has its turn */
 
 static uint32_t load(const uint32_t *p)
 {
@@ -210,11 +206,12 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
 }
 
 /* --- turns -------------------------------------------------------------------------------------------------------- */
-/* A request is not cut in pieces. But what it cost beyond the budget is owed, and turns pass until it is paid for. */
+/* A request is not cut in pieces. But what it cost beyond the budget is owed, and turns pass until it is paid for; the control domain
+ * owes nothing. */
 static bool turn(struct xs *xs, struct conn *c)
 {
     enum conn_bad was = c->bad;
-    c->credit = c->credit < 0 ? c->credit + TURN_BUDGET : TURN_BUDGET;
+    c->credit = c->credit < 0 && !c->privileged ? c->credit + TURN_BUDGET : TURN_BUDGET;
     if (c->credit <= 0)
         return true;
     c->kicked = false;

@@ -238,6 +238,7 @@ static unsigned chain_walk_n(struct node *root, const char *path, size_t n, cons
             break;
         chain[++d].n = s->n->child[s->at];
         p = slash ? slash + 1 : end;
+        tree_work++;
     }
     *rest = p;
     return d;

@@ -71,7 +71,7 @@ int tx_access(struct req *r, const char *path, size_t len, unsigned kind)
     struct tx *tx = r->tx;
     if (!tx)
         return XE_OK;
-    for (struct access *a = tx->acc; a; a = a->next)
+    for (struct access *a = tx->acc; a; a = a->next, tree_work++)
         if (!strncmp(a->path, path, len) && !a->path[len]) {
             a->kind |= kind;
             return XE_OK;
@@ -249,7 +249,7 @@ int op_transaction_start(struct req *r)
 
 static bool conflict(struct req *r, const struct tx *tx)
 {
-    for (const struct access *a = tx->acc; a; a = a->next) {
+    for (const struct access *a = tx->acc; a; a = a->next, tree_work++) {
         const struct node *n = tree_find(r->xs->root, a->path);
         if (a->there != !!n)
             return true;

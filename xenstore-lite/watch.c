@@ -11,8 +11,8 @@
 #include "mem.h"
 
 /* --- by path ------------------------------------------------------------------------------------------------------- */
-/* A change looks up its own path and each one above it; it does not pass by the watches of everybody. Within a bucket they are in the
- * order in which they were set. */
+/* A change looks up its own path and each one above it; it does not pass by the watches of everybody. Of all watches of a client on one
+ * path only the first stands in a bucket, the others hang on it: who sets many on a path that he may not read costs as one. */
 #define BUCKETS 2048u
 static struct bucket {
     struct watch *first, *last;
@@ -36,28 +36,56 @@ static struct bucket *bucket_of(uint32_t hash)
     return &buckets[(hash ^ hash >> 16) % BUCKETS];
 }
 
-static void bucket_add(struct watch *w)
+/* Puts `in` where `out` stands (NULL: at the end), or nothing. */
+static void bucket_put(struct bucket *b, struct watch *out, struct watch *in)
 {
-    struct bucket *b = bucket_of(w->hash);
-    w->before = b->last;
-    *(b->last ? &b->last->behind : &b->first) = w;
-    b->last = w;
+    struct watch *before = out ? out->before : b->last, *behind = out ? out->behind : NULL;
+    *(before ? &before->behind : &b->first) = in ? in : behind;
+    *(behind ? &behind->before : &b->last) = in ? in : before;
+    if (in) {
+        in->before = before;
+        in->behind = behind;
+    }
 }
 
-static void bucket_del(struct watch *w)
+/* The first of c's watches on that path. */
+static struct watch *first_on(struct conn *c, const char *path)
 {
-    struct bucket *b = bucket_of(w->hash);
-    *(w->before ? &w->before->behind : &b->first) = w->behind;
-    *(w->behind ? &w->behind->before : &b->last) = w->before;
+    struct watch *w = c->watches;
+    while (w && strcmp(w->path, path))
+        w = w->next;
+    return w;
+}
+
+static void by_path_add(struct conn *c, struct watch *w)
+{
+    struct watch *first = first_on(c, w->path);
+    if (!first) {
+        bucket_put(bucket_of(w->hash), NULL, w);
+        return;
+    }
+    while (first->same)
+        first = first->same;
+    first->same = w;
+}
+
+static void by_path_del(struct conn *c, struct watch *w)
+{
+    struct watch *first = first_on(c, w->path);
+    if (first == w) {
+        bucket_put(bucket_of(w->hash), w, w->same);
+        return;
+    }
+    while (first->same != w)
+        first = first->same;
+    first->same = w->same;
 }
 
 /* The first watch on exactly these n characters, from w on. */
 static struct watch *watch_on(struct watch *w, uint32_t hash, const char *path, size_t n)
 {
-    while (w && (w->hash != hash || w->path_len != n || memcmp(w->path, path, n))) {
+    while (w && (w->hash != hash || w->path_len != n || memcmp(w->path, path, n)))
         w = w->behind;
-        tree_work++;
-    }
     return w;
 }
 
@@ -131,10 +159,10 @@ int op_reset_watches(struct req *r)
 void watch_drop(struct conn *c, struct watch **at)
 {
     struct watch *w = *at;
+    by_path_del(c, w);
     *at = w->next;
     if (!*at)
         c->watch_tail = at;
-    bucket_del(w);
     c->nr_watches--;
     c->nr_missed -= w->missed;
     c->work_bytes -= watch_bytes(w);
@@ -200,6 +228,13 @@ static void event_add(struct conn *c, struct watch *w, const char *path)
     out_push(c, m);
 }
 
+/* For all watches of a client on one path. Who makes the change pays for the work. */
+static void events_add(struct watch *w, const char *path)
+{
+    for (; w; w = w->same, tree_work++)
+        event_add(w->conn, w, path);
+}
+
 static void missed_add(struct conn *c, struct watch *w)
 {
     w->missed = false;
@@ -230,9 +265,9 @@ void watch_retry(struct conn *c)
 
 void watch_add(struct conn *c, struct watch *w)
 {
+    by_path_add(c, w);
     *c->watch_tail = w;
     c->watch_tail = &w->next;
-    bucket_add(w);
     c->nr_watches++;
     c->work_bytes += watch_bytes(w);
     event_add(c, w, w->path);
@@ -247,13 +282,11 @@ struct firing {
 static void fire_at(const struct firing *f, const char *path, size_t len, uint32_t hash, const struct node *n, const struct node *parent)
 {
     struct watch *w = bucket_of(hash)->first;
-    while ((w = watch_on(w, hash, path, len))) {
+    for (; (w = watch_on(w, hash, path, len)); w = w->behind) {
         struct conn *c = w->conn;
         if (perms_for(n->perms, c) & PERM_READ || (f->old && perms_for(f->old, c) & PERM_READ) ||
             (parent && perms_for(parent->perms, c) & PERM_READ))
-            event_add(c, w, path);
-        w = w->behind;
-        tree_work++;
+            events_add(w, path);
     }
 }
 
@@ -310,5 +343,5 @@ void watch_fire_special(struct xs *xs, const char *name)
     struct watch *w = bucket_of(hash)->first;
     for (; (w = watch_on(w, hash, name, strlen(name))); w = w->behind)
         if (perms_for(p, w->conn) & PERM_READ)
-            event_add(w->conn, w, name);
+            events_add(w, name);
 }

@@ -41,6 +41,11 @@ struct limits {
 #define XS_DRIVERS 13u
 extern const struct limits limits_guest, limits_driver, limits_ctl;
 
+/* What a client takes is counted in bytes; a request costs beyond its own ... */
+#define REQUEST_CHARGE 112
+#define WORK_CHARGE    4    /* ... for each node copied, compared or walked over, each event */
+#define TURN_BUDGET    4096 /* of one connection before the next has its turn */
+
 /* --- connections --------------------------------------------------------------------------------------------- */
 struct watch;
 struct outmsg {
@@ -56,7 +61,8 @@ struct outmsg {
 struct watch {
     struct watch *next;
     struct conn *conn;
-    struct watch *behind, *before; /* of those whose paths have one hash */
+    struct watch *same;            /* the next of this client on this path */
+    struct watch *behind, *before; /* of those whose paths have one hash: first ones of their clients only */
     uint32_t hash;
     struct outmsg *queued, **queued_tail; /* its events that wait, in order */
     bool missed;       /* an event did not go out: one with its own path follows */

@@ -39,6 +39,41 @@ static void test_watch(void **state)
     NO_EVENT(&ctl);
 }
 
+/* Several of two clients on one path, dropped in any order. */
+static void test_watch_same_path(void **state)
+{
+    OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/16/data\0n16\0r17"));
+    OK(&g16, XS_WATCH, 0, S("/local/domain/16/data\0a"));
+    OK(&g17, XS_WATCH, 0, S("/local/domain/16/data\0a"));
+    OK(&g16, XS_WATCH, 0, S("/local/domain/16/data\0b"));
+    OK(&g16, XS_WATCH, 0, S("/local/domain/16/data\0c"));
+    client_drop_events(&g16);
+    client_drop_events(&g17);
+    OK(&g16, XS_UNWATCH, 0, S("/local/domain/16/data\0a")); /* the first */
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/data\0v"));
+    EVENT(&g16, "/local/domain/16/data", "b");
+    EVENT(&g16, "/local/domain/16/data", "c");
+    NO_EVENT(&g16);
+    EVENT(&g17, "/local/domain/16/data", "a");
+    OK(&g16, XS_WATCH, 0, S("/local/domain/16/data\0d"));
+    OK(&g16, XS_UNWATCH, 0, S("/local/domain/16/data\0c")); /* one in between */
+    client_drop_events(&g16);
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/data/x\0v"));
+    EVENT(&g16, "/local/domain/16/data/x", "b");
+    EVENT(&g16, "/local/domain/16/data/x", "d");
+    NO_EVENT(&g16);
+    EVENT(&g17, "/local/domain/16/data/x", "a");
+    OK(&g17, XS_RESET_WATCHES, 0, S(""));
+    OK(&g16, XS_RESET_WATCHES, 0, S(""));
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/data\0v"));
+    NO_EVENT(&g16);
+    NO_EVENT(&g17);
+    OK(&g17, XS_WATCH, 0, S("/local/domain/16/data\0a"));
+    EVENT(&g17, "/local/domain/16/data", "a");
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/data\0v"));
+    EVENT(&g17, "/local/domain/16/data", "a");
+}
+
 static void test_watch_relative(void **state)
 {
     OK(&g16, XS_WATCH, 0, S("device\0rel"));
@@ -509,7 +544,7 @@ static void test_every_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_watch), T(test_watch_relative), T(test_watch_removal), T(test_watch_rights),
+        T(test_watch), T(test_watch_same_path), T(test_watch_relative), T(test_watch_removal), T(test_watch_rights),
         T(test_watch_special), T(test_watch_fold), T(test_reset_watches), T(test_tx_own_writes),
         T(test_tx_abort), T(test_tx_conflicts), T(test_tx_many), T(test_tx_is_the_clients),
         T(test_tx_rights), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),

@@ -66,7 +66,15 @@ static __attribute__((unused)) void h_say(const struct conn *c, const char *what
     nr_told++;
 }
 
-static const struct xs_ops h_ops = { .attach = h_attach, .reattach = h_reattach, .detach = h_detach, .say = h_say };
+static void (*on_notify)(struct conn *c);
+static __attribute__((unused)) void h_notify(struct conn *c)
+{
+    if (on_notify)
+        on_notify(c);
+}
+
+static const struct xs_ops h_ops = { .attach = h_attach, .reattach = h_reattach, .detach = h_detach,
+                                     .notify = h_notify, .say = h_say };
 
 static __attribute__((unused)) void client_init(struct client *k, uint16_t domid)
 {
@@ -259,6 +267,7 @@ static __attribute__((unused)) void world_up_with(size_t memory)
 {
     xs_mem.limit = memory;
     xs_mem.fail_in = -1;
+    on_notify = NULL;
     attach_fails = attached = detached = reattached = nr_told = 0;
     assert_int_equal(store_init(&store, &h_ops), 0);
     struct conn *c = conn_new(&store, 0, &limits_ctl);

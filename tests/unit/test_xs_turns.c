@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
+/* Turns: whatever one client asks for, the others wait for a bounded amount of work. Nothing here takes a time: work is counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "xs_harness.h"
+
+/* Puts a request into the ring if it has room for it; nobody is served. */
+static bool send(struct client *k, uint32_t type, uint32_t tx, const void *p, uint32_t len)
+{
+    struct xsd_sockmsg h = { .type = type, .req_id = 1, .tx_id = tx, .len = len };
+    if (XENSTORE_RING_SIZE - (k->ring->req_prod - k->ring->req_cons) < sizeof h + len)
+        return false;
+    for (unsigned i = 0; i < sizeof h + len; i++)
+        k->ring->req[MASK_XENSTORE_IDX(k->ring->req_prod++)] = i < sizeof h ? ((char *)&h)[i] : ((const char *)p)[i - sizeof h];
+    k->c->kicked = true;
+    return true;
+}
+
+static void unread(struct client *k)
+{
+    k->ring->rsp_cons = k->ring->rsp_prod;
+}
+
+/* One round with requests of the flooder in its ring, and one of g17: how many of the flooder's were served. */
+static unsigned flood_round(uint32_t type, const void *p, uint32_t len)
+{
+    while (send(&g16, type, 0, p, len))
+        ;
+    assert_true(send(&g17, XS_READ, 0, S("domid")));
+    uint32_t asked = g17.ring->req_prod;
+    uint64_t before = store.nr_requests;
+    xs_turns(&store);
+    assert_int_equal(g17.ring->req_cons, asked); /* it waits for no round */
+    assert_true(g17.ring->rsp_prod != g17.ring->rsp_cons);
+    unread(&g16);
+    unread(&g17);
+    return (unsigned)(store.nr_requests - before - 1);
+}
+
+static void test_small_requests(void **state)
+{
+    for (unsigned i = 0; i < 50; i++)
+        assert_in_range(flood_round(XS_READ, S("domid")), 10, TURN_BUDGET / REQUEST_CHARGE + 1);
+}
+
+/* A list of 600 names is one request of 26 bytes. */
+static void test_listings(void **state)
+{
+    char p[64];
+    unsigned served = 0;
+    for (unsigned i = 0; i < 600; i++) {
+        int n = snprintf(p, sizeof p, "data/%c%c", 'a' + i % 26, 'a' + i / 26) + 1;
+        assert_string_equal(said(&g16, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
+    }
+    g16.c->credit = 0;
+    uint64_t work = tree_work;
+    for (unsigned i = 0; i < 50; i++)
+        served += flood_round(XS_DIRECTORY, S("data"));
+    work = tree_work - work;
+    assert_in_range(served, 25, 100);
+    assert_true(work * WORK_CHARGE <= 52 * TURN_BUDGET);
+}
+
+/* The end of a transaction of hundreds of changes is not cut in pieces; it is paid for in the turns after it. */
+static void test_commits(void **state)
+{
+    char p[64];
+    for (unsigned i = 0; i < 600; i++) {
+        int n = snprintf(p, sizeof p, "data/%c%c", 'a' + i % 26, 'a' + i / 26) + 1;
+        assert_string_equal(said(&g16, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
+    }
+    uint32_t tx = tx_start(&g16);
+    for (unsigned i = 0; i < 400; i++) {
+        int n = snprintf(p, sizeof p, "data/%c%c", 'a' + i % 26, 'a' + i / 26) + 1;
+        assert_string_equal(said(&g16, XS_WRITE, tx, p, (uint32_t)n), "=OK");
+    }
+    g16.c->credit = 0;
+    uint64_t work = tree_work;
+    assert_true(send(&g16, XS_TRANSACTION_END, tx, S("T")));
+    xs_turns(&store);
+    unread(&g16);
+    uint64_t owed = (tree_work - work) * WORK_CHARGE, rounds = owed / TURN_BUDGET;
+    assert_true(rounds > 4);
+    for (uint64_t i = 1; i < rounds; i++)
+        assert_int_equal(flood_round(XS_READ, S("domid")), 0);
+    unsigned after = flood_round(XS_READ, S("domid")) + flood_round(XS_READ, S("domid"));
+    assert_true(after > 0); /* and then it is as everybody */
+}
+
+/* Watches of others are no work for who writes somewhere else, nor if they lie on his way and see nothing. */
+static void test_watches_of_others(void **state)
+{
+    char p[64];
+    uint64_t work = tree_work;
+    OK(&g17, XS_WRITE, 0, D("device/x\0v"));
+    work = tree_work;
+    OK(&g17, XS_WRITE, 0, D("device/x\0v"));
+    uint64_t alone = tree_work - work;
+    for (unsigned i = 0; i < QUOTA_WATCHES; i++) {
+        int n = snprintf(p, sizeof p, "%s%ct%u", i % 2 ? "data/1" : "/local/domain", 0, i) + 1;
+        assert_string_equal(said(&g16, XS_WATCH, 0, p, (uint32_t)n), "=OK");
+        client_drop_events(&g16);
+    }
+    work = tree_work;
+    OK(&g17, XS_WRITE, 0, D("device/x\0v"));
+    assert_int_equal(tree_work - work, alone);
+}
+
+static unsigned ctl_done;
+static void ctl_goes_on(struct conn *c)
+{
+    if (c != ctl.c)
+        return;
+    ctl_done++;
+    unread(&ctl);
+    send(&ctl, XS_READ, 0, S("/local/domain/16/domid"));
+}
+
+/* The control domain asks one thing after another: it does not wait a round for each. */
+static void test_control_domain_first(void **state)
+{
+    static struct client many[20];
+    for (unsigned i = 0; i < 20; i++) {
+        introduce(&many[i], (uint16_t)(30 + i));
+        while (send(&many[i], XS_READ, 0, S("nothing")))
+            ;
+    }
+    on_notify = ctl_goes_on;
+    ctl_done = 0;
+    send(&ctl, XS_READ, 0, S("/local/domain/16/domid"));
+    xs_turns(&store);
+    assert_in_range(ctl_done, 20, 100);
+    on_notify = NULL;
+    xs_turns(&store);
+    unread(&ctl);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_small_requests), T(test_listings), T(test_commits), T(test_watches_of_others), T(test_control_domain_first),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

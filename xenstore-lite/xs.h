@@ -37,7 +37,7 @@ struct limits {
     unsigned nodes, watches, txs, tx_ops, perms, floor, max;
     uint32_t node_mem, work_mem, out;
 };
-#define XS_GUESTS  200u /* as many as the core runs (docs/decisions.md) */
+#define XS_GUESTS  200u /* as many as the core runs (MAX_GUESTS in hv/sched/domain.c) */
 #define XS_DRIVERS 13u
 extern const struct limits limits_guest, limits_driver, limits_ctl;
 

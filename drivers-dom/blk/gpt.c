@@ -54,7 +54,14 @@ static uint64_t table_blocks(const struct gpt_source *src, const struct header *
     return ((uint64_t)h->nr * h->entry + src->block - 1) / src->block;
 }
 
-/* What the CRC cannot tell: whether it makes sense on this disk. */
+/* Whether some of n blocks from `at` on are in what h says that partitions may use. */
+static bool usable(const struct header *h, uint64_t at, uint64_t n)
+{
+    return n && at <= h->last && at + n > h->first;
+}
+
+/* What the CRC cannot tell: whether it makes sense on this disk. The places where a header is looked for are in no partition: block 1, the
+ * last one, and the one that the header names. Nor is block 0. */
 static const char *header_sane(const struct gpt_source *src, const struct header *h, uint64_t lba)
 {
     if (h->self != lba)
@@ -66,8 +73,10 @@ static const char *header_sane(const struct gpt_source *src, const struct header
         return "it is for a larger disk";
     if (h->entries < 2 || h->entries >= src->nr_blocks || n > src->nr_blocks - h->entries)
         return "its entries lie outside of the disk";
-    if (h->entries <= h->last && h->entries + n > h->first)
+    if (usable(h, h->entries, n))
         return "its entries lie among its partitions";
+    if (usable(h, 0, 2) || usable(h, src->nr_blocks - 1, 1) || usable(h, h->self, 1) || usable(h, h->other, 1))
+        return "its headers lie among its partitions";
     return NULL;
 }
 
@@ -136,10 +145,24 @@ static const char *read_entries(const struct gpt_source *src, const struct heade
 }
 _Static_assert(GPT_BUF % 4096 == 0 && GPT_NAME * 2 + 56 == ENTRY_MIN, "pieces of the table; 5.3.3");
 
+/* The entries of the other copy, wherever one is looked for: a partition that covers them could make itself another table. */
+static const char *covers_other(const struct gpt_source *src, const struct header *h)
+{
+    const uint64_t at[] = {1, h->other, src->nr_blocks - 1};
+    struct header o;
+
+    for (unsigned i = 0; i < 3; i++)
+        if (at[i] != h->self && at[i] < src->nr_blocks && !read_header(src, at[i], &o) && usable(h, o.entries, table_blocks(src, &o)))
+            return "the other copy's entries lie among its partitions";
+    return NULL;
+}
+
 static const char *read_copy(const struct gpt_source *src, uint64_t lba, struct header *h, struct gpt *out)
 {
     const char *why = read_header(src, lba, h);
 
+    if (!why)
+        why = covers_other(src, h);
     return why ? why : read_entries(src, h, out);
 }
 

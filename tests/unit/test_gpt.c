@@ -122,7 +122,7 @@ static enum gpt_state look(void)
     assert_true(reads < 20);
     assert_true(g.nr <= GPT_PARTS);
     for (unsigned i = 0; i < g.nr; i++) {
-        assert_true(g.part[i].first <= g.part[i].last && g.part[i].last < BLOCKS);
+        assert_true(g.part[i].first > 1 && g.part[i].first <= g.part[i].last && g.part[i].last < BLOCKS - 1);
         assert_true(g.part[i].number >= 1 && g.part[i].number <= GPT_PARTS);
     }
     return g.state;
@@ -221,6 +221,51 @@ static void test_bad_entries(void **state)
     assert_int_equal(look(), GPT_GOOD);
     assert_int_equal(g.nr, 2);
     assert_int_equal(g.skipped, 4);
+}
+
+/* A table whose usable part holds the table itself: either copy's header, either copy's entries, block 0. Field by field, in one copy and in
+ * the other; what the other copy says still counts when it is good. */
+static void test_covers_itself(void **state)
+{
+    const uint64_t end = BLOCKS - 1 - 32;
+    static const struct { uint64_t first, last, entries; bool backup; } t[] = {
+        {0, 300, 340, false}, {1, 300, 340, false}, {2, 300, 340, false}, /* entries behind: the header must be before, all the same */
+        {33, 300, 2, false}, {34, BLOCKS - 1, 2, false}, {34, BLOCKS - 2, 2, false},
+        {0, 300, BLOCKS - 33, true}, {1, 300, BLOCKS - 33, true}, {20, 300, BLOCKS - 33, true}, {34, BLOCKS - 1, 2, true}, {33, 300, BLOCKS - 33, true},
+    };
+    for (unsigned i = 0; i < sizeof(t) / sizeof(*t); i++) {
+        make(512);
+        uint8_t *h = at(t[i].backup ? BLOCKS - 1 : 1);
+        if (t[i].backup)
+            at(1)[0] ^= 1; /* but for its header it is there: entries at block 2 */
+        memmove(at(t[i].entries), at(2), t[i].entries == 340 ? 20 * 512 : 128 * 128);
+        put32(h + 80, t[i].entries == 340 ? 80 : 128);
+        put32(h + 88, crc_of(at(t[i].entries), t[i].entries == 340 ? 80 * 128 : 128 * 128));
+        put64(h + 40, t[i].first), put64(h + 48, t[i].last), put64(h + 72, t[i].entries);
+        header_crc(h);
+        enum gpt_state s = look();
+        if (i == 2) /* block 2 is as free as any there */
+            assert_int_equal(s, GPT_GOOD);
+        else if (t[i].backup)
+            assert_int_equal(s, i == 8 || i == 10 ? GPT_BACKUP : GPT_DAMAGED);
+        else
+            assert_int_equal(s, GPT_BACKUP);
+    }
+    make(512); /* the backup's entries only: known from its header */
+    put64(at(1) + 48, end), header_crc(at(1));
+    assert_int_equal(look(), GPT_BACKUP);
+    assert_non_null(strstr(g.why, "other copy"));
+    at(BLOCKS - 1)[0] ^= 1; /* which is not there: then there is no other copy */
+    assert_int_equal(look(), GPT_GOOD);
+    make(512); /* the first copy's entries are damaged, its header is good: the backup is held against it */
+    at(2)[1] ^= 1;
+    put64(at(BLOCKS - 1) + 40, 33), header_crc(at(BLOCKS - 1));
+    assert_int_equal(look(), GPT_DAMAGED);
+    put64(at(BLOCKS - 1) + 40, 34), header_crc(at(BLOCKS - 1));
+    assert_int_equal(look(), GPT_BACKUP);
+    make(512); /* the block that the header names for its backup */
+    put64(at(1) + 32, 300), header_crc(at(1));
+    assert_int_equal(look(), GPT_BACKUP);
 }
 
 /* Somebody who can make CRCs: any value anywhere, nothing outside of the disk is read or offered. */
@@ -528,6 +573,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crc),         cmocka_unit_test(test_good), cmocka_unit_test(test_each_byte),
         cmocka_unit_test(test_elsewhere),   cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_covers_itself),
         cmocka_unit_test(test_find),        cmocka_unit_test(test_users), cmocka_unit_test(test_again), cmocka_unit_test(test_publish),
         cmocka_unit_test(test_silent),      cmocka_unit_test(test_problem),
     };

@@ -235,6 +235,8 @@ static void test_tx_conflicts(void **state)
         { XS_READ, XS_WRITE, S("/c/a"), D("/c/b\0z"), true },
         { XS_READ, XS_WRITE, S("/c/a"), D("/c/a/x\0z"), true }, /* a child is not the node's data */
         { XS_READ, XS_RM, S("/c/a"), S("/c/a"), false },
+        { XS_RM, XS_WRITE, S("/c"), D("/c/a\0z"), false }, /* it looked at all of it */
+        { XS_RM, XS_WRITE, S("/c/a"), D("/c/b\0z"), true },
         { XS_READ, XS_RM, S("/c/a"), S("/c"), false },
         { XS_READ, XS_SET_PERMS, S("/c/a"), S("/c/a\0n3"), false },
         { XS_READ, XS_WRITE, S("/c/none"), D("/c/none\0z"), false }, /* it was not there */
@@ -271,6 +273,63 @@ static void test_tx_conflicts(void **state)
             fail_msg("race %u: %s", i, end);
         WANT(&ctl, XS_READ, 0, S("/mark"), t->ok ? "=x" : "ENOENT");
         OK(&ctl, XS_RM, 0, S("/mark"));
+        assert_int_equal(xs_check(&store), 0);
+    }
+}
+
+/* What one says to a request about a node of either twin; lists in order of names. */
+static const char *twin(struct client *k, uint32_t type, uint32_t tx, const char *top, const char *rest, const char *more, unsigned more_len)
+{
+    static char text[2][XENSTORE_PAYLOAD_MAX + 2];
+    static unsigned n;
+    char p[64], *out = text[n++ % 2];
+    unsigned at = (unsigned)snprintf(p, sizeof p, "/%s%s", top, rest) + 1;
+    memcpy(p + at, more, more_len);
+    const char *s = said(k, type, tx, p, at + more_len);
+    memcpy(out, s, XENSTORE_PAYLOAD_MAX + 2);
+    if (type != XS_DIRECTORY || s[0] != '=')
+        return out;
+    unsigned seen[4] = { 0 };
+    for (unsigned i = 0; i < k->reply.hdr.len; i += 2) {
+        assert_int_equal(k->reply.data[i + 1], 0);
+        seen[k->reply.data[i] - 'a']++;
+    }
+    sprintf(out, "%u%u%u%u", seen[0], seen[1], seen[2], seen[3]);
+    return out;
+}
+
+/* A transaction shows its owner just what the same requests would have made of the tree. */
+static void test_tx_view(void **state)
+{
+    static const uint32_t types[] = { XS_WRITE, XS_WRITE, XS_MKDIR, XS_RM, XS_SET_PERMS, XS_READ, XS_DIRECTORY, XS_GET_PERMS };
+    srand(11);
+    for (unsigned round = 0; round < 60; round++) {
+        struct client *k = round % 2 ? &g16 : &ctl;
+        const char *tops[] = { round % 2 ? "local/domain/16/data/in" : "in", round % 2 ? "local/domain/16/data/out" : "out" };
+        uint32_t tx = 0;
+        for (unsigned i = 0; i < 120; i++) {
+            char rest[8] = "", val = (char)('A' + rand() % 26);
+            for (int d = 1 + rand() % 3; d; d--)
+                strcat(rest, (char[]){ '/', (char)('a' + rand() % 4), 0 });
+            if (i == 40)
+                tx = tx_start(k);
+            uint32_t type = types[rand() % 8];
+            const char *more = type == XS_WRITE ? &val : type == XS_SET_PERMS ? (rand() % 2 ? "n16\0r5" : "b16\0") : "";
+            unsigned len = type == XS_WRITE ? 1 : type == XS_SET_PERMS ? (unsigned)strlen(more) + 1 + (more[0] == 'n' ? 3 : 0) : 0;
+            const char *a = twin(k, type, tx, tops[0], rest, more, len), *b = twin(k, type, 0, tops[1], rest, more, len);
+            assert_string_equal(a, b);
+            for (unsigned t = 5; t < 8; t++) {
+                a = twin(k, types[t], tx, tops[0], rest, "", 0);
+                b = twin(k, types[t], 0, tops[1], rest, "", 0);
+                assert_string_equal(a, b);
+            }
+        }
+        OK(k, XS_TRANSACTION_END, tx, S("T"));
+        for (char c = 'a'; c < 'e'; c++)
+            for (unsigned t = 5; t < 8; t++) {
+                char rest[3] = { '/', c, 0 };
+                assert_string_equal(twin(k, types[t], 0, tops[0], rest, "", 0), twin(k, types[t], 0, tops[1], rest, "", 0));
+            }
         assert_int_equal(xs_check(&store), 0);
     }
 }
@@ -546,7 +605,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_watch), T(test_watch_same_path), T(test_watch_relative), T(test_watch_removal), T(test_watch_rights),
         T(test_watch_special), T(test_watch_fold), T(test_reset_watches), T(test_tx_own_writes),
-        T(test_tx_abort), T(test_tx_conflicts), T(test_tx_many), T(test_tx_is_the_clients),
+        T(test_tx_abort), T(test_tx_conflicts), T(test_tx_view), T(test_tx_many), T(test_tx_is_the_clients),
         T(test_tx_rights), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),
         T(test_quota_transactions), T(test_slow_reader), T(test_flood_hides_nothing), T(test_release_many_places), T(test_every_allocation_fails),
     };

@@ -46,6 +46,17 @@ void cmd_list(int argc, char **argv)
     }
 }
 
+/* What each domain has and may have: RAM, and the core's frames that serve it alone (tables, grants, event channels). */
+static void memory_of_each(void)
+{
+    struct bh_dominfo di = { 0 };
+
+    out("Name                                        ID   Memory KiB    of limit   Core KiB    of limit\n");
+    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++)
+        out("%-40.40s %5u %12lu %11lu %10lu %11lu\n", di.name, di.domid, di.tot_pages * 4, di.max_pages * 4,
+            di.allowance_used * 4, di.allowance * 4);
+}
+
 void cmd_info(int argc, char **argv)
 {
     static const struct {
@@ -57,7 +68,10 @@ void cmd_info(int argc, char **argv)
     };
     static struct bh_sysinfo si;
 
-    (void)argc, (void)argv;
+    if (argc > 1 && strcmp(argv[1], "-v")) {
+        out("info: no such option '%s'\n", argv[1]);
+        return;
+    }
     long rc = bh_control(BH_CTL_SYSINFO, &si);
     if (rc) {
         out("info: %s\n", errno_text((int)rc));
@@ -69,6 +83,7 @@ void cmd_info(int argc, char **argv)
     out("total_memory           : %lu\n", si.total_pages >> 8);
     out("free_memory            : %lu\n", (si.free_pages + si.dirty_pages) >> 8);
     out("core_memory_kib        : %lu\n", si.core_pages * 4);
+    out("promised_kib           : %lu\n", si.promised_pages * 4);
     out("control_free_kib       : %lu\n", page_avail() * 4);
     out("uptime_ms              : %lu\n", si.boot_ns / 1000000);
     out("virt_caps              :");
@@ -76,6 +91,8 @@ void cmd_info(int argc, char **argv)
         if (si.features & feature[i].bit)
             out(" %s", feature[i].name);
     out("\ncommandline            : %s\n", si.cmdline);
+    if (argc > 1)
+        memory_of_each();
 }
 
 static const char *owner_name(const struct bh_pci_info *info)

@@ -66,6 +66,7 @@ long control_info(union control_arg *a, gaddr_t arg)
         .unpause_ns = d->unpause_ns, .dma_ns = d->dma_ns, .adopted_ns = d->adopted_ns,
         .console_port = d->console_port, .store_port = d->store_port, .deadlines_missed = d->deadline_missed,
         .holder = holder,
+        .allowance_used = d->allowance_used, .allowance = d->allowance,
     };
     memcpy(a->info.name, d->name, sizeof a->info.name);
     spin_unlock(&d->lock);
@@ -141,7 +142,7 @@ long control_sysinfo(union control_arg *a, gaddr_t arg)
     frame_get_stats(&f);
     a->sysinfo = (struct bh_sysinfo){
         .nr_cpus = nr_cpus, .tsc_khz = tsc_khz, .total_pages = f.total, .free_pages = f.free - f.dirty, .dirty_pages = f.dirty,
-        .core_pages = f.core, .boot_ns = now_ns(), .wallclock = wallclock_sec, .features = features(),
+        .core_pages = f.core, .promised_pages = f.promised, .boot_ns = now_ns(), .wallclock = wallclock_sec, .features = features(),
     };
     for (struct pci_dev *p = pci_devices; p; p = p->next)
         a->sysinfo.nr_pci++;

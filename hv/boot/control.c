@@ -62,6 +62,8 @@ static int load_image(struct domain *d, const struct elf_plan *plan, const uint8
 static int map_bundle(struct domain *d, const struct boot_range *m)
 {
     uint64_t first = m->start >> PAGE_SHIFT, nr = ROUND_UP(m->end - m->start, PAGE_SIZE) >> PAGE_SHIFT;
+    if (frame_promise(d, 0, nr / 512 + 4))
+        return refuse("control domain", "no memory to map the boot bundle");
     for (uint64_t i = 0; i < nr;) {
         uint64_t big = 1ull << ORDER_2M;
         unsigned order = nr - i >= big && !((first + i) & (big - 1)) && !(i & (big - 1)) ? ORDER_2M : 0;

@@ -13,6 +13,7 @@
 #include "sched/sched.h"
 
 _Static_assert(sizeof(((struct shared_info *)0)->evtchn_pending) * 8 == EVTCHN_PORTS, "2-level ABI");
+_Static_assert(sizeof(struct evtchn) * EVTCHN_PER_BUCKET <= PAGE_SIZE, "a bucket is a frame");
 
 static bool bit_set(xen_ulong_t *map, uint32_t bit) /* returns the old value */
 {
@@ -57,7 +58,7 @@ int evtchn_alloc(struct domain *d, uint32_t *port)
     for (uint32_t p = MAX(t->nr_free_hint, 1u); p < EVTCHN_PORTS; p++) {
         struct evtchn *b = t->bucket[p / EVTCHN_PER_BUCKET];
         if (!b) {
-            b = kmalloc(sizeof(struct evtchn) * EVTCHN_PER_BUCKET);
+            b = core_alloc_for(d);
             if (!b)
                 return -ENOMEM;
             if (p < EVTCHN_PER_BUCKET)
@@ -452,9 +453,8 @@ bool evtchn_destroy(struct domain *d, uint64_t *cursor, unsigned budget)
 
 void evtchn_free(struct domain *d)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(d->evtchn.bucket); i++)
-        if (d->evtchn.bucket[i]) {
-            kfree(d->evtchn.bucket[i], sizeof(struct evtchn) * EVTCHN_PER_BUCKET);
-            d->evtchn.bucket[i] = NULL;
-        }
+    for (unsigned i = 0; i < ARRAY_SIZE(d->evtchn.bucket); i++) {
+        core_free_for(d, d->evtchn.bucket[i]);
+        d->evtchn.bucket[i] = NULL;
+    }
 }

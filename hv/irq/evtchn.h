@@ -15,7 +15,7 @@
 struct domain;
 struct vcpu;
 #define EVTCHN_PORTS      4096
-#define EVTCHN_PER_BUCKET 64
+#define EVTCHN_PER_BUCKET 128 /* in one frame */
 
 enum evtchn_state { ECS_FREE, ECS_RESERVED, ECS_UNBOUND, ECS_INTERDOMAIN, ECS_PIRQ, ECS_VIRQ, ECS_IPI };
 
@@ -31,7 +31,7 @@ struct evtchn {
 };
 struct evtchn_table {
     struct spinlock lock;
-    struct evtchn *bucket[EVTCHN_PORTS / EVTCHN_PER_BUCKET]; /* allocated on demand; never freed before the domain */
+    struct evtchn *bucket[EVTCHN_PORTS / EVTCHN_PER_BUCKET]; /* on demand, from the domain's allowance; never freed before it */
     uint32_t nr_free_hint;
     uint16_t global_virq_port[NR_VIRQS];
 };

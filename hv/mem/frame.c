@@ -20,13 +20,21 @@ static uint64_t nr_frames;
 static struct spinlock heap_lock;
 static struct list heap[NR_HEAPS][MAX_ORDER + 1];
 static uint64_t heap_frames[NR_HEAPS];
+static uint64_t scrubbing;                 /* taken off the heap by idle CPUs, soon back: free */
 static uint64_t total_frames, core_frames; /* core_frames: atomic */
+static uint64_t promised;                  /* free frames that are somebody's already: sum of owed() over all domains */
 mfn_t zero_mfn;
 
 /* Whose count a frame comes off: the domain of a domid as of its last allocation. A domain is freed only when it owns
  * no frame, so an entry that a frame leads to is alive. */
 #define OWNERS_PER_PAGE (PAGE_SIZE / sizeof(struct domain *))
 static struct domain **owners[32768 / OWNERS_PER_PAGE];
+
+static struct domain *owner_of(uint16_t id)
+{
+    struct domain **page = id < 32768 ? owners[id / OWNERS_PER_PAGE] : NULL;
+    return page ? page[id % OWNERS_PER_PAGE] : NULL;
+}
 
 struct frame *mfn_to_frame(mfn_t m) { return m.v < nr_frames ? &table[m.v] : NULL; }
 mfn_t frame_to_mfn(const struct frame *f) { return MFN((uint64_t)(f - table)); }
@@ -37,11 +45,11 @@ void frame_init(struct frame *t, uint64_t max_mfn)
     nr_frames = max_mfn;
     memset(table, 0, max_mfn * sizeof *table);
     for (uint64_t i = 0; i < max_mfn; i++)
-        table[i].owner = DOMID_NONE;
+        table[i].owner = table[i].charged = DOMID_NONE;
     for (unsigned h = 0; h < NR_HEAPS; h++)
         for (unsigned o = 0; o <= MAX_ORDER; o++)
             list_init(&heap[h][o]);
-    heap_frames[CLEAN] = heap_frames[DIRTY] = total_frames = core_frames = 0;
+    heap_frames[CLEAN] = heap_frames[DIRTY] = scrubbing = total_frames = core_frames = promised = 0;
     memset(owners, 0, sizeof owners);
 }
 
@@ -90,6 +98,8 @@ static struct frame *heap_take(unsigned order, unsigned h)
     return f;
 }
 
+static uint64_t free_frames(void) { return heap_frames[CLEAN] + heap_frames[DIRTY] + scrubbing; }
+
 /* --- scrubbing ------------------------------------------------------------------------------------------ */
 /* Looks before it writes: much memory was never used, and reading is the cheaper half. */
 static void scrub(struct frame *f, uint64_t nr)
@@ -104,41 +114,106 @@ static void scrub(struct frame *f, uint64_t nr)
     }
 }
 
+/* The smallest block first: what was begun is finished, so that whole large blocks become clean. The last frames are left
+ * alone, so that hardly anybody ever has to wait for those that are being scrubbed. heap_lock is held. */
+static struct frame *take_to_scrub(unsigned *order)
+{
+    unsigned o = 0;
+    while (o <= MAX_ORDER && list_empty(&heap[DIRTY][o]))
+        o++;
+    *order = MIN(o, 4u);
+    if (o > MAX_ORDER || heap_frames[CLEAN] + heap_frames[DIRTY] < SCRUB_FRAMES + (1ull << *order))
+        return NULL;
+    struct frame *f = heap_take(*order, DIRTY);
+    scrubbing += 1ull << *order;
+    return f;
+}
+
 bool frame_scrub_some(void)
 {
     if (!READ_ONCE(heap_frames[DIRTY]))
         return false;
-    for (unsigned done = 0; done < SCRUB_FRAMES;) {
-        unsigned order = 0;
+    unsigned done = 0;
+    while (done < SCRUB_FRAMES) {
+        unsigned order;
         spin_lock(&heap_lock);
-        /* The smallest block first: what was begun is finished, so that whole large blocks become clean. */
-        while (order <= MAX_ORDER && list_empty(&heap[DIRTY][order]))
-            order++;
-        order = MIN(order, 4u);
-        struct frame *f = heap_take(order, DIRTY);
+        struct frame *f = take_to_scrub(&order);
         spin_unlock(&heap_lock);
         if (!f)
             break;
         scrub(f, 1ull << order);
         spin_lock(&heap_lock);
+        scrubbing -= 1ull << order;
         heap_free(f, order, CLEAN);
         spin_unlock(&heap_lock);
         done += 1u << order;
     }
-    return true;
+    return done;
+}
+
+/* --- promises: heap_lock is held ------------------------------------------------------------------------- */
+static uint64_t owed(const struct domain *d)
+{
+    return (d->ram_promised > d->tot_pages ? d->ram_promised - d->tot_pages : 0) +
+           (d->allowance > d->allowance_used ? d->allowance - d->allowance_used : 0);
+}
+
+/* d's counts change; what it is owed with them. */
+static void count(struct domain *d, int64_t ram, int64_t charged)
+{
+    promised -= owed(d);
+    d->tot_pages += (uint64_t)ram;
+    d->allowance_used += (uint64_t)charged;
+    promised += owed(d);
+}
+
+/* False: some of the n frames that d wants would be another's. */
+static bool room(const struct domain *d, uint64_t n, bool ram)
+{
+    uint64_t own = 0;
+    if (d && ram)
+        own = d->ram_promised > d->tot_pages ? MIN(n, d->ram_promised - d->tot_pages) : 0;
+    else if (d)
+        own = n; /* within its allowance */
+    return free_frames() >= promised + (n - own);
 }
 
 /* --- allocation ------------------------------------------------------------------------------------------ */
-static struct frame *alloc(unsigned order, uint16_t owner)
+enum what { FOR_CORE, RAM_OF, CHARGED_TO };
+
+/* heap_lock is held; d is NULL with FOR_CORE alone. NULL and *wait: there will be one in a moment. */
+static struct frame *take(unsigned order, struct domain *d, enum what w, bool *dirty, bool *wait)
 {
-    bool dirty = false;
+    uint64_t n = 1ull << order;
+    *wait = false;
+    if (w == RAM_OF && d->tot_pages + n > READ_ONCE(d->max_pages))
+        return NULL;
+    if (w == CHARGED_TO && d->allowance_used + n > d->allowance)
+        return NULL;
+    if (!room(d, n, w == RAM_OF))
+        return NULL;
+    struct frame *f = heap_take(order, CLEAN);
+    *dirty = !f;
+    if (!f)
+        f = heap_take(order, DIRTY);
+    *wait = !f && !order && scrubbing;
+    if (f && d)
+        count(d, w == RAM_OF ? (int64_t)n : 0, w == CHARGED_TO ? (int64_t)n : 0);
+    return f;
+}
+
+static struct frame *alloc(unsigned order, struct domain *d, enum what w)
+{
+    bool dirty, wait;
     if (order > MAX_ORDER)
         return NULL;
     spin_lock(&heap_lock);
-    struct frame *f = heap_take(order, CLEAN);
-    if (!f) {
-        f = heap_take(order, DIRTY);
-        dirty = true;
+    struct frame *f = take(order, d, w, &dirty, &wait);
+    while (wait) { /* for an idle CPU, which scrubs SCRUB_FRAMES at most */
+        spin_unlock(&heap_lock);
+        cpu_relax();
+        spin_lock(&heap_lock);
+        f = take(order, d, w, &dirty, &wait);
     }
     spin_unlock(&heap_lock);
     if (!f)
@@ -148,30 +223,43 @@ static struct frame *alloc(unsigned order, uint16_t owner)
     for (uint64_t i = 0; i < 1ull << order; i++) {
         list_init(&f[i].node);
         f[i].flags = FRAME_RAM;
-        f[i].owner = owner;
+        f[i].owner = w == RAM_OF ? d->id : DOMID_CORE;
+        f[i].charged = w == CHARGED_TO ? d->id : DOMID_NONE;
         f[i].slab_free = f[i].slab_used = 0;
         __atomic_store_n(&f[i].refs, 1, __ATOMIC_RELEASE); /* the owner is visible first */
     }
+    if (w != RAM_OF)
+        __atomic_add_fetch(&core_frames, 1ull << order, __ATOMIC_RELAXED);
     return f;
 }
 
-/* All frames of the block are without references. */
-static void release(struct frame *f, unsigned order)
+/* A frame without references. Whoever sees the domain's counts at zero may free it: not before this lock is let go, which
+ * frame_forget takes. */
+static void release(struct frame *f)
 {
-    for (uint64_t i = 0; i < 1ull << order; i++)
-        f[i].owner = DOMID_NONE;
+    bool core = f->owner == DOMID_CORE;
+    struct domain *d = owner_of(core ? f->charged : f->owner);
+    BUG_ON(!core && !d);
+    f->owner = f->charged = DOMID_NONE;
+    if (core)
+        __atomic_sub_fetch(&core_frames, 1, __ATOMIC_RELAXED);
     spin_lock(&heap_lock);
-    heap_free(f, order, DIRTY);
+    heap_free(f, 0, DIRTY);
+    if (d)
+        count(d, core ? 0 : -1, core ? -1 : 0);
     spin_unlock(&heap_lock);
 }
 
 void *core_alloc(unsigned order)
 {
-    struct frame *f = alloc(order, DOMID_CORE);
-    if (!f)
-        return NULL;
-    __atomic_add_fetch(&core_frames, 1ull << order, __ATOMIC_RELAXED);
-    return mfn_to_virt(frame_to_mfn(f));
+    struct frame *f = alloc(order, NULL, FOR_CORE);
+    return f ? mfn_to_virt(frame_to_mfn(f)) : NULL;
+}
+
+void *core_alloc_for(struct domain *d)
+{
+    struct frame *f = alloc(0, d, CHARGED_TO);
+    return f ? mfn_to_virt(frame_to_mfn(f)) : NULL;
 }
 
 void core_free(void *p, unsigned order)
@@ -186,6 +274,12 @@ void core_free(void *p, unsigned order)
      * that one whose put frees. */
     for (uint64_t i = 0; i < 1ull << order; i++)
         frame_put(frame_to_mfn(f + i));
+}
+
+void core_free_for(struct domain *d, void *p)
+{
+    BUG_ON(p && mfn_to_frame(virt_to_mfn(p))->charged != d->id);
+    core_free(p, 0);
 }
 
 static bool owner_set(struct domain *d)
@@ -204,17 +298,49 @@ static bool owner_set(struct domain *d)
 
 mfn_t frame_alloc(struct domain *d, unsigned order)
 {
-    uint64_t n = 1ull << order;
+    struct frame *f = d->id < 32768 && owner_set(d) ? alloc(order, d, RAM_OF) : NULL;
+    return f ? frame_to_mfn(f) : INVALID_MFN;
+}
+
+int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance)
+{
     if (d->id >= 32768 || !owner_set(d))
-        return INVALID_MFN;
-    if (__atomic_add_fetch(&d->tot_pages, n, __ATOMIC_ACQ_REL) > READ_ONCE(d->max_pages))
-        goto undo;
-    struct frame *f = alloc(order, d->id);
-    if (f)
-        return frame_to_mfn(f);
-undo:
-    __atomic_sub_fetch(&d->tot_pages, n, __ATOMIC_ACQ_REL);
-    return INVALID_MFN;
+        return -ENOMEM;
+    spin_lock(&heap_lock);
+    uint64_t before = owed(d), most = free_frames();
+    bool fits = ram <= most && allowance <= most;
+    if (fits) {
+        d->ram_promised += ram;
+        d->allowance += allowance;
+        fits = promised - before + owed(d) <= most;
+        if (fits) {
+            promised += owed(d) - before;
+        } else {
+            d->ram_promised -= ram;
+            d->allowance -= allowance;
+        }
+    }
+    spin_unlock(&heap_lock);
+    return fits ? 0 : -ENOMEM;
+}
+
+void frame_promise_end(struct domain *d)
+{
+    spin_lock(&heap_lock);
+    promised -= owed(d);
+    d->ram_promised = d->allowance = 0;
+    spin_unlock(&heap_lock);
+}
+
+void frame_forget(struct domain *d)
+{
+    /* A frame_get on another CPU that meant a frame's owner of before is about to drop its reference (see core_free). */
+    while (d->allowance_used)
+        cpu_relax();
+    spin_lock(&heap_lock); /* whoever counted last is done with d */
+    if (owner_of(d->id) == d)
+        owners[d->id / OWNERS_PER_PAGE][d->id % OWNERS_PER_PAGE] = NULL;
+    spin_unlock(&heap_lock);
 }
 
 /* --- references -------------------------------------------------------------------------------------------- */
@@ -245,20 +371,11 @@ void frame_put(mfn_t m)
 {
     struct frame *f = mfn_to_frame(m);
     BUG_ON(!f);
-    uint16_t owner = f->owner; /* stable while the reference is held */
     uint32_t left = __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL);
     BUG_ON(left == UINT32_MAX);
     if (left)
         return;
-    release(f, 0);
-    if (owner == DOMID_CORE) {
-        __atomic_sub_fetch(&core_frames, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    BUG_ON(owner >= 32768 || !owners[owner / OWNERS_PER_PAGE]);
-    struct domain *d = owners[owner / OWNERS_PER_PAGE][owner % OWNERS_PER_PAGE];
-    /* Last touch of d: whoever sees zero may free it. */
-    __atomic_sub_fetch(&d->tot_pages, 1, __ATOMIC_ACQ_REL);
+    release(f);
 }
 
 /* --- start-up ------------------------------------------------------------------------------------------------ */
@@ -302,8 +419,9 @@ void frame_get_stats(struct frame_stats *s)
 {
     spin_lock(&heap_lock);
     s->total = total_frames;
-    s->dirty = heap_frames[DIRTY];
-    s->free = heap_frames[CLEAN] + s->dirty;
+    s->promised = promised;
+    s->free = free_frames() - promised;
+    s->dirty = MIN(heap_frames[DIRTY] + scrubbing, s->free);
     s->core = READ_ONCE(core_frames);
     spin_unlock(&heap_lock);
 }

@@ -25,7 +25,8 @@ struct frame {
     uint8_t  order;          /* of a free block (first frame of it) */
     uint8_t  flags;          /* FRAME_* */
     uint16_t slab_free, slab_used; /* pages of small objects: first free object, objects in use */
-    uint32_t pad;
+    uint16_t charged;        /* the core's: domid of whose allowance it counts against, DOMID_NONE if nobody's */
+    uint16_t pad;
 };
 _Static_assert(sizeof(struct frame) == 32, "0.8 % of RAM");
 #define FRAME_FREE  1u
@@ -61,6 +62,23 @@ mfn_t frame_to_mfn(const struct frame *f);
 void *core_alloc(unsigned order) __must_check;
 void core_free(void *p, unsigned order);
 
+/*
+ * What is promised is kept back: an allocation that was not promised fails while no more than that is free. A domain is promised
+ * its allowance (the core's frames that serve it alone: tables, grant frames, event channels), a slot also its RAM, so that
+ * whatever an instance gave away is there when it is restarted.
+ */
+/* Raises what d was promised by `ram` frames of RAM and `allowance` frames of the core. 0 or -ENOMEM, then nothing is changed. */
+int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance) __must_check;
+/* d ends, or never came to be: what it was promised is free for all. What it has counts on until it comes back. */
+void frame_promise_end(struct domain *d);
+/* The last thing before d's structure goes: no frame leads to it any more. It owns none and nothing is charged to it. */
+void frame_forget(struct domain *d);
+
+/* One zeroed frame of the core that counts against d's allowance until its last reference is dropped, by whatever call.
+ * NULL: the allowance is used up; then only. */
+void *core_alloc_for(struct domain *d) __must_check;
+void core_free_for(struct domain *d, void *p); /* p may be NULL */
+
 /* 2^order contiguous zeroed frames owned by d, one reference each; counted against d->max_pages.
  * Errors: INVALID_MFN when the machine or the limit has no room. */
 mfn_t frame_alloc(struct domain *d, unsigned order) __must_check;
@@ -73,7 +91,7 @@ void frame_put(mfn_t m);      /* the last one frees */
 /* One unit of idle work (at most ~100 us): scrubs a dirty block. False when nothing is dirty. */
 bool frame_scrub_some(void);
 
-struct frame_stats { uint64_t total, free, dirty, core; }; /* free: dirty ones too */
+struct frame_stats { uint64_t total, free, dirty, core, promised; }; /* free: dirty ones too, promised ones not */
 void frame_get_stats(struct frame_stats *s);
 extern mfn_t zero_mfn; /* a zero frame of the core that redirected foreign mappings read */
 

@@ -53,7 +53,7 @@ int p2m_init(struct domain *d)
     if (r.eax >= 0x80000008)
         bits = cpuid(0x80000008, 0).eax & 0xff;
     d->p2m.max_gfn = 1ull << ((bits > 48 ? 48 : bits) - PAGE_SHIFT);
-    d->p2m.root = core_alloc(0);
+    d->p2m.root = core_alloc_for(d);
     if (!d->p2m.root)
         return -ENOMEM;
     d->p2m.root_maddr = virt_to_maddr(d->p2m.root);
@@ -62,39 +62,31 @@ int p2m_init(struct domain *d)
     return 0;
 }
 
-static void free_table(uint64_t *t, unsigned level)
+static void free_table(struct domain *d, uint64_t *t, unsigned level)
 {
     for (unsigned i = 0; level > 1 && i < ENTRIES; i++)
         if ((t[i] & NPTE_P) && !(t[i] & NPTE_PS))
-            free_table(table_of(t[i]), level - 1);
-    core_free(t, 0);
+            free_table(d, table_of(t[i]), level - 1);
+    core_free_for(d, t);
 }
 
 void p2m_free(struct domain *d)
 {
     if (d->p2m.root)
-        free_table(d->p2m.root, 4);
+        free_table(d, d->p2m.root, 4);
     d->p2m.root = NULL;
 }
 
-/* Tables are never given back before the domain's end, so what a running domain can have made is limited by its size: eight
- * times what its RAM in one piece takes, and some for grants and holes. What the builder maps is its own affair. */
-static uint64_t max_tables(const struct domain *d, enum p2m_type t)
-{
-    bool own = d->state == BH_DOM_RUNNING && t != P2M_MMIO && t != P2M_RAM_RO;
-    return own ? 128 + d->max_pages / (ENTRIES / 8) : UINT64_MAX;
-}
-
-/* The entry for gfn at `level` (1: 4 KiB, 2: 2 MiB), tables above it made up to a number of `max`; NULL: missing, or a
- * bigger leaf above it (*leaf says so). p2m.lock held when making. */
-static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, uint64_t max, uint64_t **leaf)
+/* The entry for gfn at `level` (1: 4 KiB, 2: 2 MiB), with `make` tables above it made; NULL: missing, or a bigger leaf above
+ * it (*leaf says so). p2m.lock held when making. */
+static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, bool make, uint64_t **leaf)
 {
     uint64_t *t = d->p2m.root;
     for (unsigned l = 4; l > level; l--) {
         uint64_t *e = &t[index_at(gfn, l)];
         uint64_t v = READ_ONCE(*e);
         if (!(v & NPTE_P)) {
-            void *n = d->p2m.nr_tables < max ? core_alloc(0) : NULL;
+            void *n = make ? core_alloc_for(d) : NULL;
             if (!n)
                 return NULL;
             d->p2m.nr_tables++;
@@ -117,7 +109,7 @@ int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
         t > P2M_RAM_IMMUTABLE)
         return -EINVAL;
     spin_lock(&d->p2m.lock);
-    uint64_t *e = walk(d, g.v, order ? 2 : 1, max_tables(d, t), &leaf);
+    uint64_t *e = walk(d, g.v, order ? 2 : 1, true, &leaf);
     int rc = 0;
     if (!e)
         rc = leaf ? -EEXIST : -ENOMEM;
@@ -132,7 +124,7 @@ int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
 /* A 2 MiB leaf becomes a table of 512 leaves that map the same: no flush is needed for that. */
 static int split(struct domain *d, uint64_t *e)
 {
-    uint64_t *t = core_alloc(0), v = *e;
+    uint64_t *t = core_alloc_for(d), v = *e;
     if (!t)
         return -ENOMEM;
     for (unsigned i = 0; i < ENTRIES; i++)
@@ -148,12 +140,12 @@ static int find_small(struct domain *d, gfn_t g, uint64_t **out)
     uint64_t *leaf = NULL;
     if (g.v >= d->p2m.max_gfn)
         return -ENOENT;
-    uint64_t *e = walk(d, g.v, 1, 0, &leaf);
+    uint64_t *e = walk(d, g.v, 1, false, &leaf);
     if (!e && leaf) {
         int rc = split(d, leaf);
         if (rc)
             return rc;
-        e = walk(d, g.v, 1, 0, NULL);
+        e = walk(d, g.v, 1, false, NULL);
     }
     if (!e || !(*e & NPTE_P))
         return -ENOENT;
@@ -215,7 +207,7 @@ mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
     *t = P2M_NONE;
     if (g.v >= d->p2m.max_gfn)
         return INVALID_MFN;
-    uint64_t *e = walk(d, g.v, 1, 0, &leaf);
+    uint64_t *e = walk(d, g.v, 1, false, &leaf);
     uint64_t v = e ? READ_ONCE(*e) : leaf ? READ_ONCE(*leaf) : 0;
     if (!(v & NPTE_P))
         return INVALID_MFN;

@@ -36,8 +36,8 @@ int p2m_init(struct domain *d) __must_check;
 void p2m_free(struct domain *d); /* tables only; leaves must be gone */
 
 /* Sets one leaf of 2^order frames (order 0 or ORDER_2M); the slot must be empty (-EEXIST). The caller hands over its
- * references. Allocates tables first, so a failure (-ENOMEM, -EINVAL gfn) changes nothing. A running domain has a limit
- * of tables, or it could spread its pages until the core has no memory left. */
+ * references. Allocates tables first, so a failure (-ENOMEM, -EINVAL gfn) changes nothing. Tables count against the domain's
+ * allowance, splits too. */
 int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t) __must_check;
 /* Clears one 4 KiB place (splitting a 2 MiB leaf if needed) and returns what was there; the caller flushes,
  * then drops the reference. -ENOENT if nothing was mapped. */

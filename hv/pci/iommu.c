@@ -65,7 +65,7 @@ void *iommu_table_get(struct iommu_domain *dom)
         dom->spare = *(void **)t;
         dom->nr_spare--;
     } else {
-        t = core_alloc(0);
+        t = core_alloc_for(dom->domain);
     }
     if (t)
         dom->nr_tables++;
@@ -116,7 +116,7 @@ static int hold_tables(struct iommu_domain *dom, unsigned *budget)
     while (dom->nr_tables + dom->nr_spare < dom->reserve) {
         if (!*budget)
             return HC_AGAIN;
-        void *t = core_alloc(0);
+        void *t = core_alloc_for(dom->domain);
         if (!t)
             return -ENOMEM;
         *(void **)t = dom->spare;

@@ -71,7 +71,9 @@ static void domain_free(struct domain *d)
     grant_free(d);
     p2m_free(d);
     if (d->shared)
-        core_free(d->shared, 0);
+        core_free_for(d, d->shared);
+    frame_promise_end(d);
+    frame_forget(d);
     core_free(d, struct_order());
 }
 
@@ -81,7 +83,7 @@ void domain_put(struct domain *d)
         domain_free(d);
 }
 
-void domain_unlist(struct domain *d)
+static void unlink_domain(struct domain *d)
 {
     spin_lock(&list_lock);
     for (struct domain **p = &domains; *p; p = &(*p)->next)
@@ -97,10 +99,15 @@ void domain_unlist(struct domain *d)
     if (d->id >= BH_FIRST_GUEST)
         nr_guests--;
     spin_unlock(&list_lock);
+}
+
+void domain_unlist(struct domain *d)
+{
+    unlink_domain(d);
     domain_put(d);
 }
 
-/* Gives the domain its number and puts it on the list; from here others find it. */
+/* Gives the domain its number and puts it on the list; others find it as soon as there is a reference. */
 static int domain_list(struct domain *d, domid_t want)
 {
     int rc = 0;
@@ -155,9 +162,20 @@ static int check_create(const struct bh_create *c)
     return strnlen(c->name, BH_NAME_LEN) < BH_NAME_LEN && c->name[0] ? 0 : -EINVAL;
 }
 
+/* Frames of the core that d may have beside its RAM. Its own choice is what for; so much is always there.
+ *   tables: twice what its RAM takes in single pages, since it may move them, and ranges for mappings of grants
+ *   grants: all frames of the table, and for each vCPU records of entries and of mappings: 32 pages are 8192 mappings
+ *   events: all ports
+ *   a service domain has mappings from every guest, and every guest's ports */
+static uint64_t allowance_of(const struct bh_create *c)
+{
+    uint64_t tables = 32 + c->max_pages / 256, events = EVTCHN_PORTS / EVTCHN_PER_BUCKET;
+    return tables + GRANT_MAX_FRAMES + 32u * c->nr_vcpus + events + (c->role == BH_ROLE_GUEST ? 0 : 128);
+}
+
 static int make_parts(struct domain *d)
 {
-    d->shared = core_alloc(0);
+    d->shared = core_alloc_for(d);
     if (!d->shared)
         return -ENOMEM;
     d->shared->wc_version = 2;
@@ -179,8 +197,6 @@ int domain_create(const struct bh_create *c, struct domain **out)
     struct domain *d = core_alloc(struct_order());
     if (!d)
         return -ENOMEM;
-    d->id = c->domid;
-    d->refs = 1;
     d->role = c->role;
     d->flags = (uint8_t)c->flags;
     d->state = BH_DOM_BUILDING;
@@ -193,13 +209,21 @@ int domain_create(const struct bh_create *c, struct domain **out)
     d->shared_gfn = ~0ull;
     memcpy(d->name, c->name, BH_NAME_LEN);
     sched_domain_init(d);
-    rc = make_parts(d);
-    if (!rc)
-        rc = domain_list(d, c->domid);
+    rc = domain_list(d, c->domid);
     if (rc) {
-        domain_put(d);
+        core_free(d, struct_order());
         return rc;
     }
+    /* A slot's RAM is kept for all its instances, also what one gives away. */
+    rc = frame_promise(d, d->flags & BH_CREATE_RESTARTABLE ? d->max_pages : 0, allowance_of(c));
+    if (!rc)
+        rc = make_parts(d);
+    if (rc) {
+        unlink_domain(d);
+        domain_free(d);
+        return rc;
+    }
+    __atomic_store_n(&d->refs, 1, __ATOMIC_RELEASE);
     if (d->role == BH_ROLE_CONTROL)
         control_domain = d;
     *out = d;

@@ -35,6 +35,10 @@ struct domain {
     struct p2m p2m;
     volatile uint64_t tot_pages;    /* a: frames owned */
     uint64_t max_pages;             /* L */
+    uint64_t ram_promised;          /* heap lock: frames of RAM that are kept for it, whoever asks (frame_promise) */
+    volatile uint64_t allowance_used; /* heap lock: frames of the core that count against its allowance */
+    uint64_t allowance;             /* heap lock */
+    bool iommu_promised;            /* pci lock: the allowance covers the IOMMU's table */
     struct { uint64_t gfn, nr; bool reserved; } extent[MAX_EXTENTS]; /* L: what POPULATE gave, for restart and memory map */
     uint32_t nr_extents;
     uint64_t keep_gfn;              /* c */

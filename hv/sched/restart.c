@@ -479,6 +479,7 @@ int domain_destroy(struct domain *d)
         d->state = BH_DOM_DYING;
         d->op_cursor = 0;
         d->op_stage = 1; /* of a restart the beginning is done again: every stage may be repeated */
+        frame_promise_end(d);
     }
     spin_unlock(&d->lock);
     domain_recheck(d);

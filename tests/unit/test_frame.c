@@ -124,6 +124,74 @@ static void owners_limits_and_counts(void **state)
     assert_int_equal(dom->tot_pages, 0);
 }
 
+/* What was promised is there for who was promised it, and for nobody else. */
+static void promises_are_kept(void **state)
+{
+    (void)state;
+    void *own[6];
+    assert_int_equal(frame_promise(dom, 10, 5), 0);
+    uint64_t free = stats().free;
+    assert_int_equal(stats().promised, 15);
+    assert_int_equal(frame_promise(other, 0, free + 1), -ENOMEM);
+    assert_int_equal(frame_promise(other, free + 1, 0), -ENOMEM);
+    assert_int_equal(frame_promise(other, ~0ull, ~0ull), -ENOMEM);
+    assert_int_equal(other->ram_promised + other->allowance, 0);
+    uint64_t taken = 0;
+    while (frame_alloc(other, 0).v != INVALID_MFN.v)
+        taken++;
+    assert_in_range(taken, free - 1, free); /* a frame may have gone to the table that finds owners */
+    assert_int_equal(stats().free, 0);
+    assert_null(core_alloc(0));
+    assert_null(kmalloc(64));
+    assert_null(core_alloc_for(other));
+    for (unsigned i = 0; i < 5; i++)
+        assert_non_null(own[i] = core_alloc_for(dom));
+    assert_null(core_alloc_for(dom));
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(frame_alloc(dom, 0).v != INVALID_MFN.v);
+    assert_int_equal(frame_alloc(dom, 0).v, INVALID_MFN.v);
+    assert_int_equal(stats().promised, 0);
+    /* Given back, they are promised again, whichever call drops the last reference; RAM beyond the promise is not. */
+    frame_put(virt_to_mfn(own[0]));
+    core_free_for(dom, own[1]);
+    core_free(own[2], 0);
+    assert_int_equal(dom->allowance_used, 2);
+    assert_int_equal(stats().promised, 3);
+    assert_int_equal(frame_alloc(other, 0).v, INVALID_MFN.v);
+    assert_non_null(own[0] = core_alloc_for(dom));
+    /* Whoever ends gets nothing more; what it has comes back to all. */
+    frame_promise_end(dom);
+    assert_int_equal(stats().promised, 0);
+    assert_int_equal(stats().free, 2);
+    assert_null(core_alloc_for(dom));
+    core_free(own[0], 0);
+    core_free(own[3], 0);
+    core_free(own[4], 0);
+    assert_int_equal(dom->allowance_used, 0);
+    assert_int_equal(stats().free, 5);
+}
+
+/* A slot's own frames count against its promise; beyond it the slot is like anybody. */
+static void ram_beyond_the_promise(void **state)
+{
+    (void)state;
+    mfn_t m[4];
+    assert_int_equal(frame_promise(dom, 2, 0), 0);
+    for (unsigned i = 0; i < 4; i++)
+        m[i] = frame_alloc(dom, 0);
+    assert_int_equal(stats().promised, 0);
+    frame_put(m[0]);
+    frame_put(m[1]);
+    assert_int_equal(stats().promised, 0);
+    frame_put(m[2]);
+    assert_int_equal(stats().promised, 1);
+    while (core_alloc(0))
+        ;
+    assert_int_equal(frame_alloc(dom, 1).v, INVALID_MFN.v); /* half of it would be somebody's */
+    assert_true(frame_alloc(dom, 0).v != INVALID_MFN.v);
+    assert_int_equal(frame_alloc(dom, 0).v, INVALID_MFN.v);
+}
+
 static void machine_runs_out(void **state)
 {
     (void)state;
@@ -254,6 +322,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(everything_leaves_zeroed_and_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(scrubbing_makes_everything_clean_and_merges, setup, teardown),
         cmocka_unit_test_setup_teardown(owners_limits_and_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(promises_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(ram_beyond_the_promise, setup, teardown),
         cmocka_unit_test_setup_teardown(machine_runs_out, setup, teardown),
         cmocka_unit_test_setup_teardown(references, setup, teardown),
         cmocka_unit_test_setup_teardown(core_pages_survive_a_late_look, setup, teardown),

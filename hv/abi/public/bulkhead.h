@@ -168,6 +168,7 @@ struct bh_dominfo {
     uint64_t deadlines_missed;
     uint16_t holder;          /* DYING: a domain that still has some of its frames mapped; BH_DOMID_NONE: nobody */
     uint16_t pad[3];
+    uint64_t allowance_used, allowance; /* frames of the core that serve this domain alone, and how many it may have */
 };
 
 /* Fence the domain (restart.md section 2) and put it under construction again with the same domid, the same
@@ -321,6 +322,7 @@ struct bh_sysinfo {
     uint32_t nr_pci;
     char     version[32];
     char     cmdline[512];
+    uint64_t promised_pages; /* neither free nor anybody's yet: what domains were promised and may take at any time */
 };
 #define BH_SYS_NRIP   1u
 #define BH_SYS_IOMMU  2u

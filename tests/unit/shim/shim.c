@@ -149,6 +149,18 @@ WEAK void core_free(void *p, unsigned order)
     memset(pool_used + i, 0, n);
     shim_core_pages -= n;
 }
+WEAK void *core_alloc_for(struct domain *d) { (void)d; return core_alloc(0); }
+WEAK void core_free_for(struct domain *d, void *p)
+{
+    (void)d;
+    if (p)
+        core_free(p, 0);
+}
+WEAK int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance)
+{
+    (void)d; (void)ram; (void)allowance;
+    return 0;
+}
 WEAK void *kmalloc(size_t n) { return calloc(1, n ? n : 1); }
 WEAK void kfree(void *p, size_t n) { (void)n; free(p); }
 

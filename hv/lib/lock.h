@@ -5,7 +5,10 @@
  *   domain_list > d->lock (two of them: lower domid first) > grant > evtchn (lower domid first) > pci > p2m
  *   > iommu > run queue > timer > frame heap > console (docs/locking.md)
  *
- * They are ticket locks: who comes first is served first, so no CPU is kept out by others that take the lock again and again.
+ * Ticket locks behind a short try: who finds the lock free takes it, who does not for SPIN_TRIES looks stands in the queue, and
+ * whoever stands there comes before all that come later, in the order of arrival. So no CPU is kept out by others that take the
+ * lock again and again. Tickets from the first look on would be a convoy where CPUs are threads of another system: a waiter
+ * that is off its processor when its turn comes holds up all behind it, and with a lock that is often taken there is always one.
  */
 #pragma once
 #include "lib/relax.h"
@@ -22,6 +25,7 @@ struct spinlock {
 };
 #define SPINLOCK_INIT { .v = 0 }
 #define SPIN_TICKET   0x10000u /* one more in `next` */
+#define SPIN_TRIES    1000u    /* some 50 us: longer than anybody holds a lock */
 
 static inline bool spin_free(uint32_t v) { return (uint16_t)v == v >> 16; }
 static inline bool spin_is_locked(const struct spinlock *l) { return !spin_free(l->v); }
@@ -32,6 +36,11 @@ static inline bool spin_trylock(struct spinlock *l)
 }
 static inline void spin_lock(struct spinlock *l)
 {
+    for (unsigned i = 0; i < SPIN_TRIES; i++) {
+        if (spin_trylock(l))
+            return;
+        cpu_relax();
+    }
     uint16_t ticket = (uint16_t)(__atomic_fetch_add(&l->v, SPIN_TICKET, __ATOMIC_ACQUIRE) >> 16);
     while (__atomic_load_n(&l->serving, __ATOMIC_ACQUIRE) != ticket)
         cpu_relax();

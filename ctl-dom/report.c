@@ -41,16 +41,27 @@ static struct history *history_of(const struct dom *d)
     return oldest;
 }
 
+/* Of a guest nobody knows it. */
+static const char *at_rip(const struct bh_report *r)
+{
+    static char text[32];
+
+    text[0] = 0;
+    if (r->rip)
+        snprintf(text, sizeof(text), " at rip 0x%lx", r->rip);
+    return text;
+}
+
 static void why(const struct bh_report *r, char *buf, size_t n)
 {
     switch (r->cause) {
-    case BH_CAUSE_TRIPLE_FAULT: snprintf(buf, n, "triple fault at rip 0x%lx", r->rip); break;
-    case BH_CAUSE_SHUTDOWN_CRASH: snprintf(buf, n, "gave up at rip 0x%lx", r->rip); break;
-    case BH_CAUSE_DEADLINE: snprintf(buf, n, "missed its deadline at rip 0x%lx", r->rip); break;
+    case BH_CAUSE_TRIPLE_FAULT: snprintf(buf, n, "triple fault%s", at_rip(r)); break;
+    case BH_CAUSE_SHUTDOWN_CRASH: snprintf(buf, n, "gave up%s", at_rip(r)); break;
+    case BH_CAUSE_DEADLINE: snprintf(buf, n, "missed its deadline%s", at_rip(r)); break;
     case BH_CAUSE_NPF:
-        snprintf(buf, n, "nested page fault at 0x%lx, rip 0x%lx", r->info2, r->rip);
+        snprintf(buf, n, "nested page fault at 0x%lx%s", r->info2, at_rip(r));
         break;
-    case BH_CAUSE_INJECTED: snprintf(buf, n, "injected at rip 0x%lx", r->rip); break;
+    case BH_CAUSE_INJECTED: snprintf(buf, n, "injected%s", at_rip(r)); break;
     case BH_CAUSE_VMENTRY: snprintf(buf, n, "invalid processor state"); break;
     default: quote(buf, n, r->why[0] ? r->why : "reason unknown");
     }

@@ -5,7 +5,8 @@ HV_ASM   := $(sort $(shell find hv -name '*.S'))
 HV_OBJ   := $(HV_SRC:%.c=$(B)/%.o) $(HV_ASM:%.S=$(B)/%.S.o)
 HV_INC   := -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00040e00
 HV_FLAGS := $(FREE) $(WARN) $(HV_INC) -O2 -m64 -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
-            -fno-omit-frame-pointer -fno-strict-aliasing -fcf-protection=none -fno-jump-tables
+            -fno-omit-frame-pointer -fno-strict-aliasing -fcf-protection=none -fno-jump-tables \
+            -mindirect-branch=thunk-extern -mindirect-branch-register
 # These folders are clean under -Wconversion.
 HV_CONV  := $(B)/hv/lib/% $(B)/hv/boot/%
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
@@ -14,6 +15,8 @@ COMPONENTS += $(B)/bulkhead.elf
 
 $(filter $(HV_CONV),$(HV_OBJ)): HV_EXTRA := -Wconversion -Wno-sign-conversion
 $(B)/hv/boot/main.o $(B)/hv/abi/control_info.o: HV_EXTRA += -DBH_VERSION='"$(VERSION)"'
+
+$(HV_OBJ): hv/build.mk # another flag for one object is a hole in the whole
 
 $(B)/hv/%.o: hv/%.c
 	@mkdir -p $(@D)
@@ -29,6 +32,7 @@ $(B)/bulkhead.elf: $(HV_OBJ) hv/hv.lds
 	@echo '  LD  $@'
 	@$(LD) -nostdlib -static --no-dynamic-linker -z max-page-size=0x1000 -z noexecstack -z norelro --build-id=none \
 	    --no-warn-rwx-segments -T hv/hv.lds -o $@.dbg $(HV_OBJ)
+	@! objdump -d $@.dbg | grep -E '(call|jmp) +\*' # hv/lib/retpoline.S: not one indirect branch
 	@$(OBJCOPY) --strip-debug $@.dbg $@
 
 # The boot image. Variants: make iso HV_CMDLINE='...', or tests/system/mkiso.sh directly.

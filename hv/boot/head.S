@@ -80,7 +80,7 @@ start32:
 
     movl $PHYS(early_pml4), %eax
     movl %eax, %cr3
-    movl $0x20, %eax                 /* CR4.PAE */
+    movl $0x60, %eax                 /* CR4: PAE MCE */
     movl %eax, %cr4
     movl $0xc0000080, %ecx           /* EFER: LME, NXE */
     rdmsr
@@ -112,8 +112,9 @@ no_long_mode:
 
     .code64
 start64_low:
+    movl %esp, %esp                  /* zero-extends */
     movabsq $start64, %rax
-    jmp *%rax
+    jmp __x86_indirect_thunk_rax     /* the thunk, too, is reached at its low address */
 start64:
     lgdt early_gdtr64(%rip)
     movl $0x10, %eax
@@ -139,7 +140,7 @@ start64:
 stack_switch:
     movq %rdi, %rsp
     xorl %ebp, %ebp
-    call *%rsi
+    call __x86_indirect_thunk_rsi
     ud2
 
     .section .rodata, "a"

@@ -48,6 +48,7 @@ static void core_main_guarded(void)
     pci_init();
     sched_init_cpu(this_cpu());
     smp_boot();
+    virt_say_mitigations();
     if (control_domain_build() < 0)
         machine_stop();
     serial_polled(false);

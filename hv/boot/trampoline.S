@@ -28,7 +28,7 @@ tramp32:
     movw %ax, %ss
     movl tramp_cr3 - tramp_start(%ebx), %eax
     movl %eax, %cr3
-    movl $0x20, %eax                 /* CR4.PAE */
+    movl $0x60, %eax                 /* CR4: PAE MCE */
     movl %eax, %cr4
     movl $0xc0000080, %ecx           /* EFER: LME, NXE */
     rdmsr
@@ -45,7 +45,7 @@ tramp64:
     movq tramp_cpu - tramp_start(%rbx), %rdi
     movq tramp_entry - tramp_start(%rbx), %rax
     xorl %ebp, %ebp
-    call *%rax
+    call *%rax                       /* no thunk: none is near this copy, and no guest was on this CPU */
     ud2
 
     .balign 8

@@ -143,6 +143,8 @@ void trap_entry(struct trap_frame *f)
     }
     if (f->vector == VEC_GP && fixed_up(f))
         return;
+    if (f->vector == VEC_MC)
+        machine_check();
     report(f);
     panic("exception %lu at %lx", f->vector, f->rip);
 }

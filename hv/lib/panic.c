@@ -8,6 +8,10 @@
 #include "mem/paging.h"
 #include "sched/domain.h"
 
+#define MSR_MCG_CAP     0x179u
+#define MSR_MC0_STATUS  0x401u /* one each four */
+#define MC_STATUS_VALID (1ull << 63)
+
 static volatile uint32_t panic_cpu; /* id + 1 of the CPU that panics */
 
 static void halt_forever(void) __noreturn;
@@ -33,6 +37,18 @@ void print_backtrace(uint64_t rbp)
     }
 }
 
+/* The first bank that holds something (APM2 9.3.2): the machine does not compute any more, so nothing is tried. */
+void machine_check(void)
+{
+    uint64_t cap = 0, status = 0;
+    unsigned bank = 0;
+    (void)rdmsr_safe(MSR_MCG_CAP, &cap);
+    for (; bank < (cap & 0xff); bank++)
+        if (!rdmsr_safe(MSR_MC0_STATUS + 4 * bank, &status) && status & MC_STATUS_VALID)
+            panic("machine check: bank %u says %lx", bank, status);
+    panic("machine check: no bank says why");
+}
+
 void panic(const char *fmt, ...)
 {
     irq_off();
@@ -50,7 +66,9 @@ void panic(const char *fmt, ...)
     vsnprintf(why, sizeof why, fmt, ap);
     __builtin_va_end(ap);
     log_err("PANIC on CPU %u: %s", me - 1, why);
-    if (v)
+    if (v && v->domain->role == BH_ROLE_GUEST)
+        log_err("  vCPU d%uv%u", v->domain->id, v->id); /* where a guest is, is its own affair */
+    else if (v)
         log_err("  vCPU d%uv%u, rip %lx", v->domain->id, v->id, v->regs.rip);
     else
         log_err("  no vCPU");

@@ -23,6 +23,8 @@ int vsnprintf(char *buf, size_t n, const char *fmt, __builtin_va_list ap);
  * (or halts with `noreboot`). Never for anything that a domain can cause. */
 void panic(const char *fmt, ...) __printf(1, 2) __noreturn;
 
+void machine_check(void) __noreturn;               /* #MC, in the core or in a guest: panics with what the CPU says of it */
+
 #define BUG_ON(c) do { if (unlikely(c)) panic("%s:%d: %s", __FILE__, __LINE__, #c); } while (0)
 #ifdef NDEBUG
 #define ASSERT(c) ((void)0)

@@ -31,6 +31,7 @@
 #define PTE_ADDR 0x000ffffffffff000ull
 
 #define CR0_WP   (1ull << 16)
+#define CR4_MCE        (1ull << 6)
 #define CR4_OSFXSR     (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_OSXSAVE    (1ull << 18)
@@ -120,7 +121,7 @@ void paging_load(void)
         c7 = cpuid(7, 0);
     write_cr3(virt_to_maddr(root).v);
     write_cr0(read_cr0() | CR0_WP);
-    uint64_t cr4 = read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    uint64_t cr4 = read_cr4() | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
     if (c1.ecx & 1u << 26)
         cr4 |= CR4_OSXSAVE;
     if (c7.ebx & 1u << 7 && !cmdline.nosmep)

@@ -393,13 +393,17 @@ void notify_control(uint32_t virq)
 
 /* --- crash and shutdown ------------------------------------------------------------------------------------------------ */
 
-/* A guest's registers are its own: they are in no report (restart.md 1). */
+/* A guest's registers are its own: they are in no report (restart.md 1), nor is where it was, at an instant that another may
+ * choose. Of its last exit only the address that ended it is told: of an IN or OUT the second word is its rip. */
 static void report_fill(struct domain *d, struct vcpu *v)
 {
     struct bh_report *r = &d->report;
     r->vcpu = (uint16_t)v->id;
     virt->exit_info(v, &r->exit_code, &r->info1, &r->info2);
-    r->rip = v->regs.rip;
+    if (d->role == BH_ROLE_GUEST && r->cause != BH_CAUSE_NPF)
+        r->info1 = r->info2 = 0;
+    if (d->role != BH_ROLE_GUEST)
+        r->rip = v->regs.rip;
     if (!(d->flags & BH_CREATE_RESTARTABLE))
         return;
     r->rsp = v->regs.rsp;
@@ -442,9 +446,11 @@ void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, c
     spin_unlock(&d->lock);
 
     domain_recheck(d);
-    log_err("d%u (%s) crashed: %s; rip %lx, exit code %lx, info %lx %lx", d->id, d->name, why,
-            (unsigned long)d->report.rip, (unsigned long)d->report.exit_code, (unsigned long)d->report.info1,
-            (unsigned long)d->report.info2);
+    char at[32] = "";
+    if (d->report.rip)
+        snprintf(at, sizeof at, "; rip %lx", (unsigned long)d->report.rip);
+    log_err("d%u (%s) crashed: %s%s, exit code %lx, info %lx %lx", d->id, d->name, why, at, (unsigned long)d->report.exit_code,
+            (unsigned long)d->report.info1, (unsigned long)d->report.info2);
     if (d == control_domain)
         panic("the control domain is dead: %s", why);
     notify_control(VIRQ_DOM_EXC);

@@ -11,6 +11,8 @@
 #include "virt/lapic.h"
 #include "virt/virt.h"
 
+#define MSR_DE_CFG         0xc0011029
+#define LFENCE_SERIALISES  2u
 #define HYPERCALL_PAGE_MSR 0x40000000
 #define HYPERCALLS         64u
 #define ENTRY_BYTES         32u
@@ -59,6 +61,28 @@ static int write_hypercall_page(struct vcpu *v, uint32_t msr, uint64_t x)
     return 0;
 }
 
+/* "Software techniques for managing speculation on AMD processors", G-2. Read back: an emulator may drop the write. */
+void virt_msr_cpu_init(void)
+{
+    uint64_t x = 0;
+    if (!rdmsr_safe(MSR_DE_CFG, &x) && !(x & LFENCE_SERIALISES) && !wrmsr_safe(MSR_DE_CFG, x | LFENCE_SERIALISES))
+        (void)rdmsr_safe(MSR_DE_CFG, &x);
+    virt_mitigations.lfence &= !!(x & LFENCE_SERIALISES);
+}
+
+/* There only where it says the truth. */
+static int read_de_cfg(struct vcpu *v, uint32_t msr, uint64_t *x)
+{
+    (void)v, (void)msr;
+    *x = LFENCE_SERIALISES;
+    return virt_mitigations.lfence ? 0 : -1;
+}
+static int write_de_cfg(struct vcpu *v, uint32_t msr, uint64_t x)
+{
+    (void)v, (void)msr, (void)x;
+    return virt_mitigations.lfence ? 0 : -1;
+}
+
 static const struct msr_row rows[] = {
     /* time stamp counter: reads do not exit; it cannot be set */
     { 0x10, 0x10, 0, read_tsc, ignore },
@@ -83,7 +107,7 @@ static const struct msr_row rows[] = {
     { 0xc001001f, 0xc001001f, 0, NULL, ignore },
     { 0xc0010055, 0xc0010055, 0, NULL, ignore },
     { 0xc0010058, 0xc0010058, 0, NULL, NULL },
-    { 0xc0011029, 0xc0011029, 2, NULL, ignore },
+    { MSR_DE_CFG, MSR_DE_CFG, 0, read_de_cfg, write_de_cfg },
 };
 
 static const struct msr_row *find(uint32_t msr)

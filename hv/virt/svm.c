@@ -23,6 +23,9 @@
 #define EFER_SVME    (1ull << 12)
 #define CR0_PE       (1ull << 0)
 #define VM_CR_SVMDIS (1ull << 4)
+#define MSR_PRED_CMD 0x49
+#define PRED_IBPB    1u
+#define CR4_MCE      (1ull << 6)
 #define CR4_OSFXSR   (1ull << 9)
 #define CR4_OSXMM    (1ull << 10)
 #define CR4_OSXSAVE  (1ull << 18)
@@ -39,6 +42,7 @@
 #define ATTR_TSS32   0x08b
 #define ATTR_LDT     0x082
 
+struct virt_mitigations virt_mitigations;
 bool svm_nrip;
 uint64_t svm_xcr0_all;
 static uint32_t nr_asids;
@@ -109,6 +113,16 @@ static int svm_detect(void)
     return nr_asids > 1 ? 0 : -ENODEV;
 }
 
+/* IBPB, and whether XSAVE and XRSTOR always carry the x87 pointers: CPUID 8000_0008 ebx, as of AMD; the first also as of Intel,
+ * which emulators of the one may announce for the other. */
+static void find_mitigations(void)
+{
+    uint32_t b = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).ebx : 0;
+    virt_mitigations.ibpb = b & (1u << 12) || (cpuid(0, 0).eax >= 7 && cpuid(7, 0).edx & (1u << 26));
+    virt_mitigations.x87_kept = b & (1u << 2);
+    virt_mitigations.lfence = true; /* until a CPU does not */
+}
+
 static int once(void)
 {
     if (iopm)
@@ -121,6 +135,7 @@ static int once(void)
     if (!msrpm || !iopm)
         return -ENOMEM;
     msr_bitmap_init();
+    find_mitigations();
     memset(iopm, 0xff, 3 * PAGE_SIZE); /* every port is intercepted */
     virt_features |= svm_nrip ? BH_SYS_NRIP : 0;
     return 0;
@@ -144,7 +159,8 @@ static int svm_cpu_init(struct cpu *c)
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_HSAVE_PA, virt_to_maddr(s->hsave).v);
     write_cr0((read_cr0() & ~0xcull) | 2); /* MP, not EM or TS: the FPU is switched with the vCPU, never lazily */
-    write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMM | CR4_OSXSAVE);
+    write_cr4(read_cr4() | CR4_MCE | CR4_OSFXSR | CR4_OSXMM | CR4_OSXSAVE);
+    virt_msr_cpu_init();
     c->virt = s;
     set_xcr0(svm_xcr0_all);
     __asm__ volatile("vmsave %%rax" ::"a"(s->host_vmcb.v) : "memory"); /* TR, GS and the like stay as they are now */
@@ -216,6 +232,10 @@ static void state_reset(struct vcpu *v)
     v->initialised = true;
 }
 
+/* A domain's instances are numbered at their entry, which its first vCPU has: so a restart makes another domain of it. */
+static uint64_t instances;
+static uint64_t instance_of(const struct vcpu *v) { return svm_of(v->domain->vcpu[0])->instance; }
+
 static void svm_set_pvh_entry(struct vcpu *v, uint64_t eip, uint64_t ebx)
 {
     struct vmcb *b = svm_of(v)->vmcb;
@@ -225,6 +245,7 @@ static void svm_set_pvh_entry(struct vcpu *v, uint64_t eip, uint64_t ebx)
     for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
         seg(data[i], 16, ATTR_DATA, 0xffffffff, 0);
     b->cr0 = 0x11; /* PE, ET */
+    svm_of(v)->instance = __atomic_add_fetch(&instances, 1, __ATOMIC_RELAXED);
     v->regs.rip = eip;
     v->regs.rbx = ebx;
 }
@@ -281,8 +302,13 @@ static void fpu_save(struct svm_vcpu *a)
     set_xcr0(svm_xcr0_all);
     __asm__ volatile("xsave64 (%0)" ::"r"(a->xsave), "a"(~0u), "d"(~0u) : "memory");
 }
+/* Where XRSTOR leaves the x87 pointers alone when no exception is pending (APM4, FXRSTOR), they are made to point into the core
+ * first: not what another guest left. FNCLEX and EMMS, so that FILD itself neither faults nor overflows. */
 static void fpu_load(struct svm_vcpu *a)
 {
+    static const uint32_t zero;
+    if (!virt_mitigations.x87_kept)
+        __asm__ volatile("fnclex; emms; fildl %0" ::"m"(zero));
     set_xcr0(svm_xcr0_all);
     __asm__ volatile("xrstor64 (%0)" ::"r"(a->xsave), "a"(~0u), "d"(~0u) : "memory");
 }
@@ -336,9 +362,15 @@ static void new_asid(struct svm_cpu *s, struct svm_vcpu *a)
 static void switch_to(struct cpu *c, struct vcpu *v)
 {
     struct svm_vcpu *a = svm_of(v);
+    struct svm_cpu *s = cpu_of(c);
     if (a->last_cpu != c) {
         a->last_cpu = c;
         a->asid_gen = 0; /* an ASID of another CPU means nothing here */
+    }
+    if (s->instance != instance_of(v)) { /* its indirect branches must not go where another trained them to */
+        s->instance = instance_of(v);
+        if (virt_mitigations.ibpb)
+            wrmsr(MSR_PRED_CMD, PRED_IBPB);
     }
     fpu_load(a);
     c->fpu_owner = v;

@@ -11,6 +11,7 @@ struct svm_cpu {
     uint32_t asid_next, asid_max;
     bool flush;            /* the next entry flushes every ASID */
     uint64_t xcr0;         /* what this CPU has loaded */
+    uint64_t instance;     /* of the domain that ran here last */
     void *hsave;
 };
 
@@ -24,6 +25,7 @@ struct svm_vcpu {
     uint64_t xcr0;         /* the guest's */
     uint64_t dr[4];        /* the guest's DR0-3 while not loaded */
     uint64_t tsc_aux;
+    uint64_t instance;     /* of the domain; its first vCPU's counts */
     bool dr_used;          /* DR0-3 are loaded and not intercepted */
     uint32_t npf_again;    /* faults in a row that found a good mapping */
     bool nmi_blocked;      /* an NMI handler runs: until IRET */

@@ -6,6 +6,7 @@
  * rest of what VMLOAD carries are back. IF is on around VMRUN, so that a physical interrupt ends the guest
  * (V_INTR_MASKING: the host's IF counts, APM2 15.21.1). rax, rsp, rip and rflags travel in the VMCB.
  */
+#define RETURN_STACK 32
     .text
     .globl svm_enter
     .type svm_enter, @function
@@ -74,6 +75,16 @@ svm_enter:
     xor %r13d, %r13d
     xor %r14d, %r14d
     xor %r15d, %r15d
+
+    /* Nor is the core's next return predicted by the guest's calls: the return stack is filled with places that trap ("Software
+     * techniques for managing speculation on AMD processors", V2-3). */
+    .rept RETURN_STACK
+    call 1f
+    int3
+1:
+    .endr
+    add $(RETURN_STACK * 8), %rsp
+    lfence
 
     pop %rdi
     pop %rax

@@ -86,8 +86,7 @@ static unsigned insn_len(struct vcpu *v, const uint8_t *op, unsigned n)
         return (unsigned)(b->next_rip - v->regs.rip);
     unsigned len = decode(v, op, n);
     if (!len)
-        domain_crash(v->domain, v, BH_CAUSE_OTHER, "unreadable instruction at rip %lx (exit %lx)",
-                     (unsigned long)v->regs.rip, (unsigned long)b->exit_code);
+        domain_crash(v->domain, v, BH_CAUSE_OTHER, "unreadable instruction (exit %lx)", (unsigned long)b->exit_code);
     return len;
 }
 #define INSN_LEN(v, op) insn_len(v, op, sizeof(op))
@@ -304,9 +303,8 @@ static void exit_npf(struct vcpu *v)
         svm_forget_asid(v);
         return;
     }
-    domain_crash(v->domain, v, BH_CAUSE_NPF, "%s of guest-physical %lx: %s, rip %lx",
-                 err & NPF_FETCH ? "fetch" : err & NPF_WRITE ? "write" : "read", (unsigned long)gpa, type_name[t],
-                 (unsigned long)v->regs.rip);
+    domain_crash(v->domain, v, BH_CAUSE_NPF, "%s of guest-physical %lx: %s",
+                 err & NPF_FETCH ? "fetch" : err & NPF_WRITE ? "write" : "read", (unsigned long)gpa, type_name[t]);
 }
 
 static void exit_iret(struct vcpu *v)
@@ -335,7 +333,7 @@ static enum exit_class class_of(uint64_t code)
 
 static void exit_shutdown(struct vcpu *v)
 {
-    domain_crash(v->domain, v, BH_CAUSE_TRIPLE_FAULT, "triple fault, rip %lx", (unsigned long)v->regs.rip);
+    domain_crash(v->domain, v, BH_CAUSE_TRIPLE_FAULT, "triple fault");
 }
 
 static void handle_rare(struct vcpu *v, uint64_t code)
@@ -351,7 +349,7 @@ static void handle_rare(struct vcpu *v, uint64_t code)
         svm_inject(v, VEC_AC, true, 0);
         break;
     case EXIT_EXC_MC:
-        panic("machine check while d%u ran", v->domain->id);
+        machine_check();
     case EXIT_RDPMC:
         inject_gp(v);
         break;
@@ -376,7 +374,7 @@ static void handle_rare(struct vcpu *v, uint64_t code)
         break;
     default:
         if ((uint32_t)code == 0xffffffff)
-            domain_crash(v->domain, v, BH_CAUSE_VMENTRY, "invalid guest state, rip %lx", (unsigned long)v->regs.rip);
+            domain_crash(v->domain, v, BH_CAUSE_VMENTRY, "invalid guest state");
         else
             domain_crash(v->domain, v, BH_CAUSE_OTHER, "exit %lx", (unsigned long)code);
     }

@@ -29,6 +29,14 @@ void virt_init(void)
     log_info("%s%s", virt->name, virt_features & BH_SYS_NRIP ? ", next rip saved" : ", no next rip");
 }
 
+void virt_say_mitigations(void)
+{
+    const struct virt_mitigations *m = &virt_mitigations;
+    log_info("speculation: retpolines, return stack filled at every exit, %s, LFENCE %s, x87 pointers %s",
+             m->ibpb ? "IBPB on a change of domain" : "no IBPB on this CPU",
+             m->lfence ? "serialising" : "not known to be serialising", m->x87_kept ? "switched" : "overwritten");
+}
+
 /* The vector by which the guest hears of events. It is injected as such, without the local APIC (linux-pvh D5). */
 static int upcall_vector(const struct vcpu *v)
 {

@@ -29,10 +29,20 @@ extern uint32_t virt_features;                   /* BH_SYS_NRIP ... */
 extern bool virt_emulated;
 void virt_init(void);                            /* picks svm (or vmx later), panics with one clear line */
 
+/* What the CPUs have against leaks by speculation and by what is left in registers; cpu_init finds out. */
+struct virt_mitigations {
+    bool ibpb;     /* written on a change of domain */
+    bool lfence;   /* of every CPU so far: waits for what is before it */
+    bool x87_kept; /* the x87 pointers are always saved and loaded: nothing to overwrite */
+};
+extern struct virt_mitigations virt_mitigations;
+void virt_say_mitigations(void);                 /* one line, once all CPUs are there */
+
 /* vendor-independent halves, called by svm.c/vmx.c */
 void virt_cpuid(struct vcpu *v);                 /* leaf in regs.rax/rcx, result in rax..rdx */
 int virt_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *val);  /* 0, or -1: #GP */
 int virt_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val);
+void virt_msr_cpu_init(void);                    /* on each CPU: makes true what guests read */
 uint32_t virt_port_in(struct vcpu *v, uint16_t port, unsigned size);
 void virt_port_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t val);
 /* Next interrupt vector to inject (event upcall first, then the APIC's highest), or -1. */

@@ -54,8 +54,92 @@ static void msrs_that_are_not_there(void **state)
     assert_false(svm_of(&vcpus[0])->vmcb->efer & 1u << 14);
 }
 
+static unsigned ibpbs(struct vcpu *v)
+{
+    wrmsrs[2] = 0;
+    run(v);
+    return wrmsrs[2];
+}
+
+/* A barrier where another domain, or another instance of one, comes to the CPU; none between vCPUs of the same. */
+static void ibpb(void **state)
+{
+    static struct domain second;
+
+    (void)state;
+    world();
+    virt_mitigations.ibpb = true;
+    second.nr_vcpus = 1;
+    second.vcpu[0] = &vcpus[2];
+    vcpus[2].domain = &second;
+    run(&vcpus[0]);
+    assert_int_equal(ibpbs(&vcpus[1]), 0);
+    assert_int_equal(ibpbs(&vcpus[2]), 1);
+    assert_int_equal(ibpbs(&vcpus[2]), 0);
+    assert_int_equal(ibpbs(&vcpus[0]), 1);
+    svm_ops.set_pvh_entry(&vcpus[0], 0x1000, 0); /* a restart */
+    assert_int_equal(ibpbs(&vcpus[0]), 1);
+    assert_int_equal(ibpbs(&vcpus[1]), 0);
+    virt_mitigations.ibpb = false;
+    assert_int_equal(ibpbs(&vcpus[2]), 0);
+    vcpus[2].domain = &dom;
+}
+
+/* DE_CFG is there for a guest when every CPU's LFENCE was made what it says. */
+static uint64_t de_cfg;
+static bool de_cfg_sticks;
+static unsigned de_cfg_writes;
+int rdmsr_safe(uint32_t msr, uint64_t *v)
+{
+    *v = msr == 0xc0011029 ? de_cfg : 0;
+    return 0;
+}
+int wrmsr_safe(uint32_t msr, uint64_t v)
+{
+    de_cfg_writes += msr == 0xc0011029;
+    if (msr == 0xc0011029 && de_cfg_sticks)
+        de_cfg = v;
+    return 0;
+}
+static void lfence(void **state)
+{
+    uint64_t x;
+
+    (void)state;
+    virt_mitigations.lfence = true;
+    de_cfg = 0x200; /* another bit, which stays */
+    de_cfg_sticks = true;
+    virt_msr_cpu_init();
+    assert_int_equal(de_cfg, 0x202);
+    assert_int_equal(virt_rdmsr(&vcpus[0], 0xc0011029, &x), 0);
+    assert_int_equal(x, 2);
+    assert_int_equal(virt_wrmsr(&vcpus[0], 0xc0011029, 0), 0); /* ignored */
+    de_cfg_writes = 0;
+    virt_msr_cpu_init();
+    assert_int_equal(de_cfg_writes, 0);
+    de_cfg = 0;
+    de_cfg_sticks = false; /* one CPU drops it */
+    virt_msr_cpu_init();
+    assert_int_equal(virt_rdmsr(&vcpus[0], 0xc0011029, &x), -1);
+    assert_int_equal(virt_wrmsr(&vcpus[0], 0xc0011029, 2), -1);
+    de_cfg_sticks = true;
+    virt_msr_cpu_init();
+    assert_int_equal(virt_rdmsr(&vcpus[0], 0xc0011029, &x), -1); /* and the others do not make it good */
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        svm_ops.vcpu_free(&vcpus[i]);
+    return 0;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, NULL, teardown)
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(msrs_that_are_not_there) };
+    const struct CMUnitTest tests[] = {
+        T(msrs_that_are_not_there), T(ibpb), T(lfence),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

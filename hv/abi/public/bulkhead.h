@@ -236,8 +236,8 @@ struct bh_report {
     uint16_t vcpu;
     uint32_t cause;
     uint64_t when_ns, instance;
-    uint64_t exit_code, info1, info2;
-    uint64_t rip;
+    uint64_t exit_code, info1, info2; /* of a guest, info only of a nested page fault */
+    uint64_t rip;                     /* of a guest 0: where it was is its own affair */
     /* The following are zero for a domain that is not restartable (a guest's registers are its own). */
     uint64_t rsp, rflags, cr0, cr2, cr3, cr4;
     uint64_t gpr[16]; /* rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */

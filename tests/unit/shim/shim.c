@@ -41,6 +41,16 @@ WEAK struct cpu *this_cpu(void)
 WEAK void cpu_relax(void) { thrd_yield(); }
 WEAK uint64_t rdmsr(uint32_t msr) { (void)msr; return 0; }
 WEAK void wrmsr(uint32_t msr, uint64_t v) { (void)msr; (void)v; }
+WEAK int rdmsr_safe(uint32_t msr, uint64_t *v)
+{
+    *v = rdmsr(msr);
+    return 0;
+}
+WEAK int wrmsr_safe(uint32_t msr, uint64_t v)
+{
+    wrmsr(msr, v);
+    return 0;
+}
 WEAK uint64_t rdtsc(void) { return shim_now_ns; }
 WEAK struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
 {
@@ -93,6 +103,8 @@ WEAK void panic(const char *fmt, ...)
     shim_panic_armed = false;
     longjmp(shim_panic_jmp, 1);
 }
+
+WEAK void machine_check(void) { panic("machine check"); }
 
 /* --- memory --------------------------------------------------------------------------------------------- */
 uint8_t *shim_ram(void)

@@ -7,6 +7,8 @@
 struct cpuid_regs { uint32_t eax, ebx, ecx, edx; };
 uint64_t rdmsr(uint32_t msr);
 void wrmsr(uint32_t msr, uint64_t v);
+int rdmsr_safe(uint32_t msr, uint64_t *v);
+int wrmsr_safe(uint32_t msr, uint64_t v);
 uint64_t rdtsc(void);
 struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub);
 void outb(uint16_t p, uint8_t v);

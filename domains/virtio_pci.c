@@ -1,93 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The PCI transport of a modern virtio device. Configuration space is pciback's: we get a snapshot of it once, as text in the
- * store, and keep what it said; everything else is memory in the device's BARs.
- */
+/* The PCI transport of a modern virtio device: memory in the device's BARs, where the core says. Configuration space is pciback's. */
 #include <virtio.h>
 #include <string.h>
 
 #define RESET_BOUND_NS 100000000ull
 
-#define PCI_STATUS   0x06 /* bit 4: there is a capability list */
-#define PCI_CAP_PTR  0x34
-#define PCI_CAP_VNDR 0x09
-#define CFG_SIZE     256u
-
-static uint32_t le32(const uint8_t *p)
+const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, unsigned type)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
+    const struct bh_pci_virtio *s = &dev->virtio;
 
-/* One vendor capability (4.1.4): cap_len, type, BAR, offset and length in it. 0: not in a memory BAR that we have. */
-static uint64_t structure(const uint8_t *cap, const struct bh_pci_info *dev, uint32_t min, uint32_t *len)
-{
-    uint8_t bar = cap[4];
-    uint64_t off = le32(cap + 8), n = le32(cap + 12);
-
-    if (bar >= ARRAY_SIZE(dev->bar) || !(dev->bar[bar].flags & 1) || !dev->bar[bar].gpa)
-        return 0;
-    if (n < min || off + n > dev->bar[bar].size || (off & 3))
-        return 0;
-    *len = (uint32_t)n;
-    return dev->bar[bar].gpa + off;
-}
-
-const char *virtio_pci_parse(const uint8_t *cfg, const struct bh_pci_info *dev, unsigned type, struct virtio_regs *out)
-{
-    unsigned vendor = cfg[0] | cfg[1] << 8, device = cfg[2] | cfg[3] << 8;
-    uint32_t len;
-
-    memset(out, 0, sizeof(*out));
-    if (vendor != VIRTIO_VENDOR || (device != 0x1040 + type && device != 0x1000 + type - 1))
+    memset(v, 0, sizeof(*v));
+    if (dev->vendor != VIRTIO_VENDOR || (dev->device != 0x1040 + type && dev->device != 0x1000 + type - 1))
         return "not a virtio device of this type";
-    if (!(cfg[PCI_STATUS] & 0x10))
-        return "no capability list";
-    /* A list cannot have more entries than 4-byte places: a loop ends here. */
-    unsigned at = cfg[PCI_CAP_PTR] & 0xfcu;
-    for (unsigned n = 0; at >= 0x40 && n < CFG_SIZE / 4; n++, at = cfg[at + 1] & 0xfcu) {
-        const uint8_t *cap = cfg + at;
-        if (cap[0] != PCI_CAP_VNDR || at + 16 > CFG_SIZE || cap[2] < 16)
-            continue;
-        /* The first of a kind that we can use counts (4.1.4.1). */
-        if (cap[3] == VIRTIO_CAP_COMMON && !out->common) {
-            out->common = structure(cap, dev, sizeof(struct virtio_common), &len);
-        } else if (cap[3] == VIRTIO_CAP_NOTIFY && !out->notify && cap[2] >= 20 && at + 20 <= CFG_SIZE) {
-            out->notify = structure(cap, dev, 2, &out->notify_len);
-            out->notify_mult = le32(cap + 16);
-        } else if (cap[3] == VIRTIO_CAP_DEVICE && !out->devcfg) {
-            out->devcfg = structure(cap, dev, 6, &out->devcfg_len);
-        }
-    }
-    if (!out->common || !out->notify)
+    if (!s->common || s->common_len < sizeof(struct virtio_common) || !s->notify)
         return "no modern virtio structures (disable-legacy=on?)";
-    return NULL;
-}
-
-static bool in_a_bar(const struct bh_pci_info *dev, uint64_t at, uint64_t len)
-{
-    for (unsigned i = 0; i < ARRAY_SIZE(dev->bar); i++) {
-        const struct bh_pci_bar *b = &dev->bar[i];
-        if ((b->flags & 1) && b->gpa && at >= b->gpa && len <= b->size && at - b->gpa <= b->size - len)
-            return true;
-    }
-    return false;
-}
-
-bool virtio_pci_matches(const struct virtio_regs *r, const struct bh_pci_info *dev)
-{
-    return in_a_bar(dev, r->common, sizeof(struct virtio_common)) && in_a_bar(dev, r->notify, r->notify_len) &&
-           (!r->devcfg || in_a_bar(dev, r->devcfg, r->devcfg_len));
-}
-
-bool virtio_pci_map(struct virtio_dev *v, const struct virtio_regs *r)
-{
-    v->common = mmio_map(r->common, sizeof(struct virtio_common));
-    v->notify = mmio_map(r->notify, r->notify_len);
-    v->devcfg = r->devcfg ? mmio_map(r->devcfg, r->devcfg_len) : NULL;
-    v->notify_len = r->notify_len;
-    v->notify_mult = r->notify_mult;
-    v->devcfg_len = v->devcfg ? r->devcfg_len : 0;
-    return v->common && v->notify;
+    v->common = mmio_map(s->common, sizeof(struct virtio_common));
+    v->notify = mmio_map(s->notify, s->notify_len);
+    v->devcfg = s->device ? mmio_map(s->device, s->device_len) : NULL;
+    v->notify_len = s->notify_len;
+    v->notify_mult = s->notify_mult;
+    v->devcfg_len = v->devcfg ? s->device_len : 0;
+    return v->common && v->notify ? NULL : "its registers cannot be mapped";
 }
 
 bool virtio_reset(struct virtio_dev *v)

@@ -27,10 +27,6 @@
 #define VIRTIO_F_VERSION_1       (1ull << 32)
 #define VIRTIO_F_ACCESS_PLATFORM (1ull << 33)
 
-/* 4.1.4 vendor capabilities */
-#define VIRTIO_CAP_COMMON 1
-#define VIRTIO_CAP_NOTIFY 2
-#define VIRTIO_CAP_DEVICE 4
 #define VIRTIO_NO_VECTOR  0xffff
 
 /* 4.1.4.3 */
@@ -64,14 +60,6 @@ _Static_assert(offsetof(struct vring_used, avail_event) == 4 + 8 * VQ_SIZE, "2.6
 
 /* --- transport (virtio_pci.c) ------------------------------------------------------------------------------- */
 
-/* Where the registers are; kept over a restart. */
-struct virtio_regs {
-    uint64_t common, notify, devcfg; /* guest-physical addresses of the structures; devcfg may be 0 */
-    uint32_t notify_len, notify_mult;
-    uint32_t devcfg_len, pad;
-};
-_Static_assert(sizeof(struct virtio_regs) == 40, "part of keep records");
-
 struct virtio_dev {
     volatile struct virtio_common *common;
     volatile uint8_t *notify, *devcfg; /* devcfg: NULL if there is none */
@@ -79,12 +67,9 @@ struct virtio_dev {
     uint64_t features; /* negotiated */
 };
 
-/* Finds the structures in 256 bytes of configuration space of a device of this type; every offset is held against the BAR that
- * it names. NULL, or why the device is refused. */
-const char *virtio_pci_parse(const uint8_t *cfg, const struct bh_pci_info *dev, unsigned type, struct virtio_regs *out);
-/* The registers are memory of this device's BARs (after a restart: it is still the device that we had). */
-bool virtio_pci_matches(const struct virtio_regs *r, const struct bh_pci_info *dev);
-bool virtio_pci_map(struct virtio_dev *v, const struct virtio_regs *r);
+/* Maps the structures of a device of this type where the core says that they are (BH_SVC_DEVICES): neither pciback nor what a former
+ * instance wrote is asked. NULL, or why the device is refused. */
+const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, unsigned type);
 /* status = 0 until it reads 0 (4.1.4.3.1), which also ends every DMA of the last driver; bounded. */
 bool virtio_reset(struct virtio_dev *v);
 /* Acknowledges and negotiates. NULL, or why not. */

@@ -7,15 +7,6 @@
 #include <string.h>
 #include "journal.h"
 
-bool keep_dev_valid(const struct blk_record *k) { return keep_record_valid(k, KEEP_DEV_MAGIC, KEEP_VERSION, sizeof(*k)); }
-
-void keep_dev_save(struct blk_record *k, const struct blk_record *from)
-{
-    keep_record_save(k, from, KEEP_DEV_MAGIC, KEEP_VERSION, sizeof(*k));
-}
-
-void keep_dev_clear(struct blk_record *k) { SHARED_STORE(&k->magic, 0u); }
-
 /* --- connections ------------------------------------------------------------------------------------------- */
 
 void keep_init(struct keep *k, void *pages, unsigned n)

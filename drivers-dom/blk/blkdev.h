@@ -64,28 +64,14 @@ struct blkdev {
 
 /* --- drivers ---------------------------------------------------------------------------------------------- */
 
-/* Where a controller's registers are: what the next instance needs to start it without the store and pciback. Lives in keep page 0. */
-struct blk_record {
-    uint32_t magic, crc, version; /* main.c's */
-    uint32_t sbdf;
-    uint32_t driver;              /* index in blk_drivers, main.c's */
-    uint32_t pad;
-    uint64_t word[12];            /* the driver's: addresses, lengths */
-};
-_Static_assert(sizeof(struct blk_record) == 120, "keep record layout");
-
+/* What the core says of the device (BH_SVC_DEVICES) is all that a driver is told; nothing of it is remembered over a restart. */
 struct blk_driver {
     const char *name;
-    /* By vendor, device or class in the first 256 bytes of (pciback's) configuration space. */
-    bool (*match)(const uint8_t *cfg);
-    /* Fills out->word. NULL, or why the device is refused. */
-    const char *(*parse)(const uint8_t *cfg, const struct bh_pci_info *pci, struct blk_record *out);
-    /* The record still names memory in this device's BARs. */
-    bool (*valid)(const struct blk_record *rec, const struct bh_pci_info *pci);
+    bool (*match)(const struct bh_pci_info *dev); /* by vendor, device or class */
     /* Reset, then DMA (BH_SVC_DMA_ENABLE), then interrupts (irq is called with each) and queues: restart.md 3. Bounded. NULL and
-     * *out, or why not. */
-    const char *(*start)(const struct blk_record *rec, event_fn irq, void *arg, struct blkdev **out);
+     * *out, or why not: then it has no DMA. */
+    const char *(*start)(const struct bh_pci_info *dev, event_fn irq, void *arg, struct blkdev **out);
     /* Ends what start began, for good: no DMA, no more answers. Requests that it has are never done. */
-    void (*stop)(const struct blk_record *rec);
+    void (*stop)(void);
 };
 extern const struct blk_driver nvme_driver, virtio_blk_driver;

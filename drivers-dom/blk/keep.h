@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Keep records: the state of the rings, which the next instance of this domain needs to go on (restart.md). Whose they are, and what of
- * the disk, says the slot table; a record that differs from it is not served. Page 0 holds the controller; each of the
- * others is one journal page, which goes with one ring page of one vbd. A ring of n pages has n journal pages; the first of them
+ * the disk, says the slot table; a record that differs from it is not served; where the controller's registers are says the core. Each
+ * page is one journal page, which goes with one ring page of one vbd. A ring of n pages has n journal pages; the first of them
  * has the ring's indices, all of them have a head and 32 entries, as many as a ring page has slots.
  *
  * A dead instance may have stopped at any store and may have written rubbish before it died. So all that is believed carries a
@@ -15,7 +15,6 @@
 #include <keep_record.h>
 #include "blkdev.h"
 
-#define KEEP_DEV_MAGIC    0x56454442u
 #define KEEP_PAGE_MAGIC   0x4c4e524au
 #define KEEP_MASTER_MAGIC 0x5453414du
 #define KEEP_VERSION      2u
@@ -23,7 +22,7 @@
 #define KEEP_ENTRIES    32u /* of a page, and slots of a ring page */
 #define KEEP_RING_PAGES 4u  /* ring-page-order up to 2 */
 #define KEEP_QUEUES     4u
-#define KEEP_MAX_PAGES  (BH_KEEP_MAX - 1u)
+#define KEEP_MAX_PAGES  ((unsigned)BH_KEEP_MAX)
 
 enum keep_proto { PROTO_NATIVE, PROTO_X86_32 };
 
@@ -128,10 +127,6 @@ static inline bool keep_state_ok(uint64_t v, uint64_t check)
 }
 
 /* --- records (adopt.c) --- */
-bool keep_dev_valid(const struct blk_record *k);
-void keep_dev_save(struct blk_record *k, const struct blk_record *from); /* magic, version and crc are filled in */
-void keep_dev_clear(struct blk_record *k);
-
 struct keep {
     struct keep_page *page; /* the first journal page */
     unsigned n;

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <pcicfg.h>
+#include <slot_table.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,6 @@
 
 #define POLL_NS  50000ull   /* look again that long after the last request before asking for events */
 #define SERVE_NS 2000000ull /* then timers and the store get their turn */
-#define DEV_WAIT_NS 5000000000ull
 #define PUBLISH_NS 200000000ull
 #define POOL_STEP 256u /* pages */
 
@@ -85,22 +85,11 @@ static void idle(void)
 
 /* --- the controller ------------------------------------------------------------------------------------------- */
 
-enum { DEV_NONE, DEV_WAITING, DEV_UP, DEV_REFUSED };
+enum { DEV_NONE, DEV_UP, DEV_REFUSED };
 static const struct blk_driver *const drivers[] = {&nvme_driver, &virtio_blk_driver};
 static int dev_state;
-static struct bh_pci_info pci;
-static struct blk_record *keep_dev;
-static uint64_t dev_since, dev_next;
-static struct dtimer dev_timer;
 
 static char refusal[160];
-
-static void dev_refuse(const char *why)
-{
-    dev_state = DEV_REFUSED;
-    snprintf(refusal, sizeof(refusal), "controller " PCI_FMT " refused: %s", PCI_ARGS(pci.sbdf), why);
-    printf("%s: %s\n", self.name, refusal);
-}
 
 const char *dev_problem(void) { return blk.dev ? volumes_problem() : dev_state == DEV_NONE ? "it has no controller" : refusal; }
 
@@ -109,10 +98,10 @@ static void dev_irq(uint32_t port, void *arg)
     (void)port, (void)arg; /* the next round looks */
 }
 
-static const char *dev_start(const struct blk_record *rec)
+static const char *dev_start(const struct blk_driver *drv, const struct bh_pci_info *pci)
 {
     struct blkdev *d = NULL;
-    const char *why = drivers[rec->driver]->start(rec, dev_irq, NULL, &d);
+    const char *why = drv->start(pci, dev_irq, NULL, &d);
 
     if (why)
         return why;
@@ -121,7 +110,7 @@ static const char *dev_start(const struct blk_record *rec)
     else
         why = volumes_scan(d);
     if (why) {
-        drivers[rec->driver]->stop(rec);
+        drv->stop();
         return why;
     }
     blk.dev = d;
@@ -129,61 +118,36 @@ static const char *dev_start(const struct blk_record *rec)
     return NULL;
 }
 
+/* Some guest has a disk of ours: who has what says the slot table. */
+static bool guests_wait(void)
+{
+    const struct slot_entry *e = self.table;
+
+    for (unsigned i = 0; i < self.nr_table * (PAGE_SIZE / sizeof(*e)); i++)
+        if (slot_live(&e[i]) && slot_kind(&e[i]) == SLOT_VBD)
+            return true;
+    return false;
+}
+
+/* The core says what it is and where its registers are, in every life alike: nothing is remembered of it and nobody else asked. */
 static void dev_find(void)
 {
-    pci.index = 0;
+    const char *why = "neither NVMe nor virtio-blk";
+    struct bh_pci_info pci = {.index = 0};
+
     if (bh_service(BH_SVC_DEVICES, &pci))
         return;
-    if (keep_dev_valid(keep_dev) && keep_dev->driver < ARRAY_SIZE(drivers) && keep_dev->sbdf == pci.sbdf &&
-        drivers[keep_dev->driver]->valid(keep_dev, &pci)) {
-        const char *why = dev_start(keep_dev);
-        if (!why)
-            return;
-        /* It worked in the last life. Guests wait for it, and a new attempt is all that there is to do. */
-        bh_panic("the controller does not start again: %s", why);
-    }
-    dev_state = DEV_WAITING;
-    dev_since = now_ns();
-}
-
-static const char *dev_parse(const uint8_t *cfg, struct blk_record *rec)
-{
-    memset(rec, 0, sizeof(*rec));
-    if (bh_service(BH_SVC_DEVICES, &pci)) /* BARs may have been mapped since */
-        return "it is gone";
-    for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++) {
-        if (!drivers[i]->match(cfg))
-            continue;
-        rec->sbdf = pci.sbdf;
-        rec->driver = i;
-        return drivers[i]->parse(cfg, &pci, rec);
-    }
-    return "neither NVMe nor virtio-blk";
-}
-
-static void dev_again(struct dtimer *t) { (void)t; }
-
-static void dev_work(void)
-{
-    struct blk_record rec;
-    uint8_t cfg[PCI_CFG_BYTES];
-
-    if (dev_state != DEV_WAITING || now_ns() < dev_next)
-        return;
-    int rc = pci_cfg_snapshot(pci.sbdf, cfg);
-    if (rc == -EAGAIN) {
-        dev_next = now_ns() + 20000000;
-        dev_timer.fn = dev_again;
-        dtimer_set(&dev_timer, dev_next);
-        return;
-    }
-    const char *why = rc ? "pciback's text of its configuration space is cut off" : dev_parse(cfg, &rec);
+    for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++)
+        if (drivers[i]->match(&pci))
+            why = dev_start(drivers[i], &pci);
     if (!why)
-        why = dev_start(&rec);
-    if (why)
-        dev_refuse(why);
-    else
-        keep_dev_save(keep_dev, &rec);
+        return;
+    /* It worked when they got it, and a new attempt is all that there is to do. */
+    if (guests_wait())
+        bh_panic("the controller does not start again: %s", why);
+    dev_state = DEV_REFUSED;
+    snprintf(refusal, sizeof(refusal), "controller " PCI_FMT " refused: %s", PCI_ARGS(pci.sbdf), why);
+    printf("%s: %s\n", self.name, refusal);
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -191,28 +155,21 @@ static void dev_work(void)
 static void memory_init(void)
 {
     unsigned nr_keep = self.nr_keep;
+    void *keep = self.keep;
 
-    keep_dev = (struct blk_record *)self.keep;
-    if (nr_keep < 2) {
-        nr_keep = 17;
-        printf("%s: %u keep pages: a restart will find nothing\n", self.name, self.nr_keep);
-        keep_dev = page_alloc(nr_keep);
+    if (!nr_keep) {
+        nr_keep = 16;
+        printf("%s: no keep pages: a restart will find nothing\n", self.name);
+        keep = page_alloc(nr_keep);
     }
-    if (!keep_dev)
+    if (!keep)
         bh_panic("no memory for keep records");
-    keep_init(&blk.keep, (uint8_t *)keep_dev + PAGE_SIZE, nr_keep - 1);
+    keep_init(&blk.keep, keep, nr_keep);
 }
 
-/* Once it is known whether there is a disk: adopts, says so. The store is looked at only afterwards. */
-static bool begin(uint64_t start)
+/* Adopts, says so. The store is looked at only afterwards. */
+static void begin(uint64_t start)
 {
-    static bool begun;
-
-    if (begun || (dev_state == DEV_WAITING && now_ns() - dev_since < DEV_WAIT_NS))
-        return begun;
-    begun = true;
-    if (dev_state == DEV_WAITING)
-        dev_refuse("pciback has not set it up");
     bb_init(&blk.bb, &blk.batch);
     pool_grow();
     if (blk.bb.nr_pages <= BLK_MAX_SEGS)
@@ -226,7 +183,6 @@ static bool begin(uint64_t start)
         printf(" of %lu MiB, sectors of %u", blk.dev->nr_sectors >> 11, blk.dev->sector_size);
     printf(", %u vbds adopted, %lu us\n", n, (now_ns() - start) / 1000);
     xs_idle = idle;
-    return true;
 }
 
 /* Tells the store what is wrong with our disk: "" if nothing is, which a former instance may have seen otherwise. */
@@ -269,13 +225,8 @@ int main(void)
     kick(start);
     memory_init();
     dev_find();
+    begin(start);
     for (;;) {
-        dev_work();
-        if (!begin(start)) {
-            kick(now_ns());
-            event_wait(now_ns() + 20000000);
-            continue;
-        }
         bool quiet = serve();
         uint64_t until = publish(vbds_store_work());
         /* Calls to the store may have left work behind: look once more before sleeping. */

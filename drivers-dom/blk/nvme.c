@@ -32,6 +32,7 @@ static struct nvme {
     struct blkdev dev;
     volatile uint8_t *regs;
     uint64_t cap, regs_len;
+    uint32_t sbdf;
     struct queue admin, io;
     uint32_t nsid;
     unsigned shift;             /* sector -> logical block */
@@ -334,9 +335,9 @@ static const char *identify_all(void)
     return why;
 }
 
-static const char *bring_up(uint32_t sbdf, event_fn irq, void *arg)
+static const char *bring_up(event_fn irq, void *arg)
 {
-    struct bh_dma_enable dma = {.sbdf = sbdf, .enable = 1};
+    struct bh_dma_enable dma = {.sbdf = nvme.sbdf, .enable = 1};
     const char *why = check_cap();
 
     if (!why)
@@ -346,7 +347,7 @@ static const char *bring_up(uint32_t sbdf, event_fn irq, void *arg)
     /* Only now is every DMA of a former instance over. */
     if (bh_service(BH_SVC_DMA_ENABLE, &dma))
         return "DMA was refused";
-    why = pci_irq_bind(sbdf, 0, irq, arg);
+    why = pci_irq_bind(nvme.sbdf, 0, irq, arg);
     if (!why)
         why = enable();
     if (!why)
@@ -476,47 +477,34 @@ static const struct blkdev_ops nvme_ops = {.submit = nvme_submit, .poll = nvme_p
 
 /* --- blkdev.h ------------------------------------------------------------------------------------------------------ */
 
-enum { WORD_REGS, WORD_LEN };
+static bool nvme_match(const struct bh_pci_info *dev) { return dev->class_rev >> 8 == 0x010802; }
 
-static bool nvme_match(const uint8_t *cfg) { return cfg[11] == 0x01 && cfg[10] == 0x08 && cfg[9] == 0x02; }
-
-static const char *nvme_parse(const uint8_t *cfg, const struct bh_pci_info *pci, struct blk_record *out)
+static void nvme_stop(void)
 {
-    (void)cfg;
-    if (!(pci->bar[0].flags & 1) || !pci->bar[0].gpa || pci->bar[0].size < NVME_DOORBELLS + 16)
-        return "its registers (BAR 0) are not mapped";
-    if (!pci->irqs)
-        return "it has no MSI-X";
-    out->word[WORD_REGS] = pci->bar[0].gpa;
-    out->word[WORD_LEN] = pci->bar[0].size;
-    return NULL;
-}
-
-static bool nvme_valid(const struct blk_record *rec, const struct bh_pci_info *pci)
-{
-    return (pci->bar[0].flags & 1) && rec->word[WORD_REGS] && rec->word[WORD_REGS] == pci->bar[0].gpa &&
-           rec->word[WORD_LEN] == pci->bar[0].size;
-}
-
-static void nvme_stop(const struct blk_record *rec)
-{
-    struct bh_dma_enable dma = {.sbdf = rec->sbdf, .enable = 0};
+    struct bh_dma_enable dma = {.sbdf = nvme.sbdf, .enable = 0};
 
     stuck_stop(&nvme.stuck);
     reg_set(NVME_CC, 0); /* it must not go on with what it was given */
     bh_service(BH_SVC_DMA_ENABLE, &dma);
 }
 
-static const char *nvme_start(const struct blk_record *rec, event_fn irq, void *arg, struct blkdev **out)
+static const char *nvme_start(const struct bh_pci_info *dev, event_fn irq, void *arg, struct blkdev **out)
 {
+    const struct bh_pci_bar *bar = &dev->bar[0];
+
     memset(&nvme, 0, sizeof(nvme));
-    nvme.regs_len = rec->word[WORD_LEN];
-    nvme.regs = mmio_map(rec->word[WORD_REGS], nvme.regs_len);
+    if (!(bar->flags & 1) || !bar->gpa || bar->size < NVME_DOORBELLS + 16)
+        return "its registers (BAR 0) are not mapped";
+    if (!dev->irqs)
+        return "it has no MSI-X";
+    nvme.sbdf = dev->sbdf;
+    nvme.regs_len = bar->size;
+    nvme.regs = mmio_map(bar->gpa, bar->size);
     if (!nvme.regs)
         return "its registers cannot be mapped";
-    const char *why = bring_up(rec->sbdf, irq, arg);
+    const char *why = bring_up(irq, arg);
     if (why) {
-        nvme_stop(rec);
+        nvme_stop();
         return why;
     }
     stuck_init(&nvme.stuck, nvme.model, nvme_sick, nvme.slot, DEPTH);
@@ -526,5 +514,5 @@ static const char *nvme_start(const struct blk_record *rec, event_fn irq, void *
 }
 
 const struct blk_driver nvme_driver = {
-    .name = "nvme", .match = nvme_match, .parse = nvme_parse, .valid = nvme_valid, .start = nvme_start, .stop = nvme_stop,
+    .name = "nvme", .match = nvme_match, .start = nvme_start, .stop = nvme_stop,
 };

@@ -26,6 +26,7 @@ _Static_assert(PAGE_SIZE % sizeof(struct slot) == 0, "a slot does not cross a pa
 static struct vblk {
     struct blkdev dev;
     struct virtio_dev v;
+    uint32_t sbdf;
     struct vring q;
     struct slot *slots;
     struct blk_io *io[DEPTH];
@@ -119,9 +120,9 @@ static const char *queue_start(void)
     return NULL;
 }
 
-static const char *bring_up(uint32_t sbdf, event_fn irq, void *arg)
+static const char *bring_up(event_fn irq, void *arg)
 {
-    struct bh_dma_enable dma = {.sbdf = sbdf, .enable = 1};
+    struct bh_dma_enable dma = {.sbdf = vblk.sbdf, .enable = 1};
     const uint64_t wanted = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
                             VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_DISCARD | VIRTIO_F_INDIRECT_DESC |
                             VIRTIO_F_EVENT_IDX;
@@ -137,7 +138,7 @@ static const char *bring_up(uint32_t sbdf, event_fn irq, void *arg)
     if (!why)
         why = read_config();
     if (!why)
-        why = pci_irq_bind(sbdf, 0, irq, arg);
+        why = pci_irq_bind(vblk.sbdf, 0, irq, arg);
     if (why)
         return why;
     vblk.v.common->msix_config = VIRTIO_NO_VECTOR;
@@ -251,43 +252,14 @@ static const struct blkdev_ops vblk_ops = {.submit = vblk_submit, .poll = vblk_p
 
 /* --- blkdev.h ---------------------------------------------------------------------------------------------------- */
 
-_Static_assert(sizeof(struct virtio_regs) <= sizeof(((struct blk_record *)0)->word), "the record holds it");
-
-static struct virtio_regs recorded(const struct blk_record *rec)
+static bool vblk_match(const struct bh_pci_info *dev)
 {
-    struct virtio_regs r;
-
-    memcpy(&r, rec->word, sizeof(r));
-    return r;
+    return dev->vendor == VIRTIO_VENDOR && (dev->device == 0x1042 || dev->device == 0x1001);
 }
 
-static bool vblk_match(const uint8_t *cfg)
+static void vblk_stop(void)
 {
-    return (cfg[0] | cfg[1] << 8) == VIRTIO_VENDOR && ((cfg[2] | cfg[3] << 8) == 0x1042 || (cfg[2] | cfg[3] << 8) == 0x1001);
-}
-
-static const char *vblk_parse(const uint8_t *cfg, const struct bh_pci_info *pci, struct blk_record *out)
-{
-    struct virtio_regs r;
-    const char *why = virtio_pci_parse(cfg, pci, VIRTIO_TYPE_BLK, &r);
-
-    if (!why && !r.devcfg)
-        why = "it has no configuration structure";
-    if (!why)
-        memcpy(out->word, &r, sizeof(r));
-    return why;
-}
-
-static bool vblk_valid(const struct blk_record *rec, const struct bh_pci_info *pci)
-{
-    struct virtio_regs r = recorded(rec);
-
-    return r.devcfg && virtio_pci_matches(&r, pci);
-}
-
-static void vblk_stop(const struct blk_record *rec)
-{
-    struct bh_dma_enable dma = {.sbdf = rec->sbdf, .enable = 0};
+    struct bh_dma_enable dma = {.sbdf = vblk.sbdf, .enable = 0};
 
     stuck_stop(&vblk.stuck);
     vblk.v.common->device_status = 0; /* it must not go on with what it was given */
@@ -295,16 +267,16 @@ static void vblk_stop(const struct blk_record *rec)
     vblk.v.common->device_status = VIRTIO_FAILED;
 }
 
-static const char *vblk_start(const struct blk_record *rec, event_fn irq, void *arg, struct blkdev **out)
+static const char *vblk_start(const struct bh_pci_info *dev, event_fn irq, void *arg, struct blkdev **out)
 {
-    struct virtio_regs r = recorded(rec);
-
     memset(&vblk, 0, sizeof(vblk));
-    if (!virtio_pci_map(&vblk.v, &r))
-        return "its registers cannot be mapped";
-    const char *why = bring_up(rec->sbdf, irq, arg);
+    vblk.sbdf = dev->sbdf;
+    const char *why = virtio_pci_map(&vblk.v, dev, VIRTIO_TYPE_BLK);
+    if (why)
+        return why;
+    why = vblk.v.devcfg ? bring_up(irq, arg) : "it has no configuration structure";
     if (why) {
-        vblk_stop(rec);
+        vblk_stop();
         return why;
     }
     vblk.v.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK;
@@ -315,6 +287,5 @@ static const char *vblk_start(const struct blk_record *rec, event_fn irq, void *
 }
 
 const struct blk_driver virtio_blk_driver = {
-    .name = "virtio-blk", .match = vblk_match, .parse = vblk_parse, .valid = vblk_valid, .start = vblk_start,
-    .stop = vblk_stop,
+    .name = "virtio-blk", .match = vblk_match, .start = vblk_start, .stop = vblk_stop,
 };

@@ -14,13 +14,6 @@
 
 #define MASK (KEEP_RING - 1)
 
-bool keep_nic_valid(const struct keep_nic *k) { return keep_record_valid(k, KEEP_NIC_MAGIC, KEEP_VERSION, sizeof(*k)); }
-void keep_nic_save(struct keep_nic *k, const struct keep_nic *from)
-{
-    keep_record_save(k, from, KEEP_NIC_MAGIC, KEEP_VERSION, sizeof(*k));
-}
-void keep_nic_clear(struct keep_nic *k) { SHARED_STORE(&k->magic, 0u); }
-
 enum keep_state keep_vif_state(const struct keep_vif *k)
 {
     if (keep_record_valid(k, KEEP_VIF_MAGIC, KEEP_VERSION, sizeof(k->head)))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Keep records: the state of the rings, which the next instance of this domain needs to go on (restart.md). Whose they are says the
- * slot table; a record that differs from it is not served. Page 0 holds the device, page 1 + n
- * the vif on switch port 1 + n.
+ * slot table; a record that differs from it is not served. Page n is that of the vif on switch port n, page 0 is empty:
+ * where the NIC's registers are says the core.
  *
  * A dead instance may have stopped at any store and may have written rubbish before it died. So every field that is believed
  * carries a check that detects at least any one damaged byte: heads have a CRC-32, ring indices are stored with their
@@ -11,24 +11,12 @@
  */
 #pragma once
 #include <keep_record.h>
-#include <virtio.h>
+#include <bh.h>
 
-#define KEEP_NIC_MAGIC 0x4943494eu
 #define KEEP_VIF_MAGIC 0x46495642u
 #define KEEP_VERSION   2u
 #define KEEP_RING      256u /* entries of a one-page ring, Tx as Rx */
 #define KEEP_VIFS      15u  /* switch ports 1..15 */
-
-/* Where the registers of the NIC are: lets a restart do without the store and pciback. */
-struct keep_nic {
-    uint32_t magic;
-    uint32_t crc;     /* of all that follows */
-    uint32_t version;
-    uint32_t sbdf;
-    struct virtio_regs regs;
-};
-_Static_assert(sizeof(struct keep_nic) == 56, "keep record layout");
-_Static_assert(offsetof(struct keep_nic, regs) == 16, "keep record layout");
 
 #define KEEP_F_SG    1u /* the front-end takes packets in several slots */
 #define KEEP_F_CSUM4 2u /* ... and IPv4 packets without checksum */
@@ -104,10 +92,6 @@ static inline bool keep_rx_ok(uint32_t index, uint64_t e)
 }
 
 /* --- records (adopt.c) --- */
-bool keep_nic_valid(const struct keep_nic *k);
-void keep_nic_save(struct keep_nic *k, const struct keep_nic *from); /* magic, version and crc are filled in */
-void keep_nic_clear(struct keep_nic *k);
-
 enum keep_state { KEEP_EMPTY, KEEP_VALID, KEEP_DAMAGED };
 enum keep_state keep_vif_state(const struct keep_vif *k);
 /* Makes the record valid for rings whose responses start at tx and rx; from->magic, version and crc are filled in. */

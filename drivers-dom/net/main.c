@@ -16,7 +16,6 @@
 
 #define POLL_NS   50000ull   /* look again that long after the last packet before asking for events */
 #define SERVE_NS  2000000ull /* then timers and the store get their turn */
-#define UPLINK_WAIT_NS 5000000000ull
 
 _Static_assert(VNET_PORTS == SW_PORTS, "a share for each port");
 
@@ -126,98 +125,48 @@ static void idle(void)
 
 /* --- the uplink ----------------------------------------------------------------------------------------------- */
 
-enum { UPLINK_NONE, UPLINK_WAITING, UPLINK_UP, UPLINK_REFUSED };
+enum { UPLINK_NONE, UPLINK_UP, UPLINK_REFUSED };
 static int uplink;
-static struct bh_pci_info nic;
-static struct keep_nic *keep_nic;
-static uint64_t uplink_since, uplink_next;
-static struct dtimer uplink_timer;
-static bool adopted;
+static uint8_t *keep;
 
 static void nic_irq(uint32_t port, void *arg)
 {
     (void)port, (void)arg; /* the next round looks */
 }
 
-static void uplink_start(const struct keep_nic *k)
-{
-    const char *why = vnet_start(&net.uplink, k, &net.pool, nic_irq, NULL);
-
-    uplink = why ? UPLINK_REFUSED : UPLINK_UP;
-    if (!why) {
-        switch_port_up(&net.sw, SW_UPLINK, NULL);
-        return;
-    }
-    printf("%s: NIC " PCI_FMT " refused: %s\n", self.name, PCI_ARGS(nic.sbdf), why);
-}
-
+/* The core says where its registers are, in every life alike: nothing is remembered of it and nobody else asked. */
 static void uplink_find(void)
 {
-    nic.index = 0;
+    struct bh_pci_info nic = {.index = 0};
+
     if (bh_service(BH_SVC_DEVICES, &nic))
         return; /* an internal switch */
-    if (keep_nic_valid(keep_nic) && keep_nic->sbdf == nic.sbdf && virtio_pci_matches(&keep_nic->regs, &nic)) {
-        uplink_start(keep_nic);
-        return;
-    }
-    uplink = UPLINK_WAITING;
-    uplink_since = now_ns();
-}
-
-static void uplink_again(struct dtimer *t) { (void)t; }
-
-static void uplink_work(void)
-{
-    uint8_t cfg[PCI_CFG_BYTES];
-    struct keep_nic k = {.sbdf = nic.sbdf};
-    const char *why = NULL;
-
-    if (uplink != UPLINK_WAITING || now_ns() < uplink_next)
-        return;
-    int rc = pci_cfg_snapshot(nic.sbdf, cfg);
-    if (rc == -EAGAIN) {
-        uplink_next = now_ns() + 20000000;
-        uplink_timer.fn = uplink_again;
-        dtimer_set(&uplink_timer, uplink_next);
-        return;
-    }
-    if (bh_service(BH_SVC_DEVICES, &nic)) /* BARs may have been mapped since */
-        why = "it is gone";
-    else if (rc)
-        why = "pciback's text of its configuration space is cut off";
+    const char *why = vnet_start(&net.uplink, &nic, &net.pool, nic_irq, NULL);
+    uplink = why ? UPLINK_REFUSED : UPLINK_UP;
+    if (!why)
+        switch_port_up(&net.sw, SW_UPLINK, NULL);
     else
-        why = virtio_pci_parse(cfg, &nic, VIRTIO_TYPE_NET, &k.regs);
-    if (why) {
-        uplink = UPLINK_REFUSED;
         printf("%s: NIC " PCI_FMT " refused: %s\n", self.name, PCI_ARGS(nic.sbdf), why);
-        return;
-    }
-    uplink_start(&k);
-    if (uplink == UPLINK_UP)
-        keep_nic_save(keep_nic, &k);
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static struct keep_vif *keep_page(unsigned port) { return (struct keep_vif *)((uint8_t *)keep_nic + port * PAGE_SIZE); }
+static struct keep_vif *keep_page(unsigned port) { return (struct keep_vif *)(keep + port * PAGE_SIZE); }
 
 static void memory_init(void)
 {
     pkt_pool_init(&net.pool, pkts, buffers[0], PKT_NR);
-    keep_nic = (struct keep_nic *)self.keep;
+    keep = self.keep;
     if (self.nr_keep < SW_PORTS) {
         printf("%s: %u keep pages, %u are needed: a restart will find nothing\n", self.name, self.nr_keep, SW_PORTS);
-        keep_nic = page_alloc(SW_PORTS);
+        keep = page_alloc(SW_PORTS);
     }
-    if (!keep_nic)
+    if (!keep)
         bh_panic("no memory for keep records");
 }
 
 static void say_adopted(unsigned vifs_kept, uint64_t start)
 {
-    if (adopted || (uplink == UPLINK_WAITING && now_ns() - uplink_since < UPLINK_WAIT_NS))
-        return;
-    adopted = true;
     bh_service(BH_SVC_ADOPTED, NULL);
     (void)serve(); /* what waited since the last life goes before words about it */
     printf("%s: up, uplink %s%s, %u vifs adopted, %lu us\n", self.name,
@@ -236,13 +185,10 @@ int main(void)
     kick(start);
     memory_init();
     uplink_find();
-    unsigned n = vifs_adopt(keep_page);
-    say_adopted(n, start);
+    say_adopted(vifs_adopt(keep_page), start);
     for (;;) {
         bool quiet = serve();
         xs_idle = idle;
-        uplink_work();
-        say_adopted(n, start);
         vifs_store_work();
         /* Calls to the store may have left work behind: look once more before sleeping. */
         if (net.batch.nr_sends || (arm() && net.pool.free))

@@ -89,15 +89,15 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     return NULL;
 }
 
-const char *vnet_start(struct vnet *n, const struct keep_nic *k, struct pkt_pool *pool, event_fn irq, void *arg)
+const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool, event_fn irq, void *arg)
 {
     memset(n, 0, sizeof(*n));
     n->pool = pool;
-    n->sbdf = k->sbdf;
+    n->sbdf = dev->sbdf;
     n->tx_share = VQ_SIZE;
-    if (!virtio_pci_map(&n->dev, &k->regs))
-        return "its registers cannot be mapped";
-    const char *why = start(n, irq, arg);
+    const char *why = virtio_pci_map(&n->dev, dev, VIRTIO_TYPE_NET);
+    if (!why)
+        why = start(n, irq, arg);
     if (why)
         return why;
     vnet_kick(n);

@@ -43,8 +43,9 @@ struct vnet {
     uint64_t rx_packets, rx_dropped, tx_packets, tx_dropped;
 };
 
-/* Device reset, then DMA, then queues (restart.md 3). NULL, or why the device cannot be used. */
-const char *vnet_start(struct vnet *n, const struct keep_nic *k, struct pkt_pool *pool, event_fn irq, void *arg);
+/* Device reset, then DMA, then queues (restart.md 3), by what the core says of it. NULL, or why the device cannot be used: then it
+ * has no DMA. */
+const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool, event_fn irq, void *arg);
 /* Frames that came in, at most `budget`; each is the callee's only for the call (pkt_get to keep it). Returns how many. */
 unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p), void *arg);
 void vnet_send(struct vnet *n, struct pkt *p); /* takes a reference of its own; drops when the queue or p->from's share is full */

@@ -303,8 +303,7 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
 
 /* --- start ----------------------------------------------------------------------------------------------------------------- */
 
-static struct bh_pci_info pci = {.sbdf = 0x28, .irqs = 64, .bar[0] = {.gpa = 0xe0000000, .size = BAR, .flags = 7}};
-static struct blk_record rec;
+static struct bh_pci_info pci = {.sbdf = 0x28, .class_rev = 0x01080201, .irqs = 64, .bar[0] = {.gpa = 0xe0000000, .size = BAR, .flags = 7}};
 static struct blkdev *d;
 
 static void irq(uint32_t port, void *arg) {}
@@ -324,16 +323,12 @@ static int setup(void **state)
 
 static const char *start(void)
 {
-    uint8_t cfg[256] = {[9] = 2, [10] = 8, [11] = 1};
     uint64_t cap = (sim.mqes - 1) | 4ull << 24 | NVME_CAP_CSS_NVM;
 
     memcpy(regs, &cap, 8);
     set(NVME_VS, sim.vs);
-    assert_true(nvme_driver.match(cfg));
-    rec = (struct blk_record){.sbdf = pci.sbdf};
-    assert_null(nvme_driver.parse(cfg, &pci, &rec));
-    assert_true(nvme_driver.valid(&rec, &pci));
-    return nvme_driver.start(&rec, irq, NULL, &d);
+    assert_true(nvme_driver.match(&pci));
+    return nvme_driver.start(&pci, irq, NULL, &d);
 }
 
 static void refused(const char *word)
@@ -391,13 +386,14 @@ static void test_refused(void **state)
     assert_null(start());
     sim.never_reset = true, refused("does not reset");
     struct bh_pci_info p = pci;
-    uint8_t cfg[256] = {0};
-    assert_false(nvme_driver.match(cfg));
-    p.bar[0].size = 0x1000;
-    assert_non_null(nvme_driver.parse(cfg, &p, &rec));
-    p = pci, p.bar[0].gpa += 0x1000;
-    assert_null(nvme_driver.parse(cfg, &pci, &rec));
-    assert_false(nvme_driver.valid(&rec, &p));
+    p.class_rev = 0x01060101;
+    assert_false(nvme_driver.match(&p));
+    p = pci, p.bar[0].size = 0x1000;
+    assert_non_null(nvme_driver.start(&p, irq, NULL, &d));
+    p = pci, p.bar[0].gpa = 0;
+    assert_non_null(nvme_driver.start(&p, irq, NULL, &d));
+    p = pci, p.irqs = 0;
+    assert_non_null(nvme_driver.start(&p, irq, NULL, &d));
 }
 
 /* --- requests ----------------------------------------------------------------------------------------------------------------- */
@@ -626,7 +622,7 @@ static void test_stop(void **state)
     assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
     d->ops->poll(d);
     assert_true(timer->armed);
-    nvme_driver.stop(&rec);
+    nvme_driver.stop();
     assert_false(timer->armed);
     assert_false(sim.dma);
     assert_int_equal(reg(NVME_CC) & NVME_CC_EN, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/switch.c drivers-dom/net/pkt.c domains/virtio_pci.c
+// LINK: drivers-dom/net/switch.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/net
-/* The switch, packet checksums, and the parser of a virtio device's capabilities, whose bytes come from elsewhere. */
+/* The switch and packet checksums. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,6 @@
 #include <cmocka.h>
 #include "pkt.h"
 #include "switch.h"
-#include <virtio.h>
 
 uint64_t now_ns(void) { return 0; }
 volatile void *mmio_map(uint64_t gpa, uint64_t len) { return NULL; }
@@ -185,89 +184,12 @@ static void test_checksum_bounds(void **state)
     free(buf);
 }
 
-/* --- virtio capabilities ------------------------------------------------------------------------------------------ */
-
-static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
-
-static void vcap(uint8_t *cfg, unsigned at, unsigned next, unsigned type, unsigned bar, uint32_t off, uint32_t len, uint32_t mult)
-{
-    cfg[at] = 9, cfg[at + 1] = (uint8_t)next, cfg[at + 2] = mult ? 20 : 16, cfg[at + 3] = (uint8_t)type, cfg[at + 4] = (uint8_t)bar;
-    put32(cfg + at + 8, off);
-    put32(cfg + at + 12, len);
-    if (mult)
-        put32(cfg + at + 16, mult);
-}
-
-static struct bh_pci_info dev = {.sbdf = 0x18, .bar[1] = {.gpa = 0xe0000000, .size = 0x1000, .flags = 1},
-                                 .bar[4] = {.gpa = 0xe0004000, .size = 0x4000, .flags = 7}};
-
-static void good_cfg(uint8_t *cfg)
-{
-    memset(cfg, 0, 256);
-    put32(cfg, 0x10411af4);
-    cfg[6] = 0x10;
-    cfg[0x34] = 0x98;
-    cfg[0x98] = 0x11, cfg[0x99] = 0x84;
-    vcap(cfg, 0x84, 0x70, 5, 0, 0, 0, 0);
-    vcap(cfg, 0x70, 0x60, VIRTIO_CAP_NOTIFY, 4, 0x3000, 0x1000, 4);
-    vcap(cfg, 0x60, 0x50, VIRTIO_CAP_DEVICE, 4, 0x2000, 0x1000, 0);
-    vcap(cfg, 0x50, 0x40, 3, 4, 0x1000, 0x1000, 0);
-    vcap(cfg, 0x40, 0, VIRTIO_CAP_COMMON, 4, 0, 0x1000, 0);
-}
-
-static void test_virtio_caps(void **state)
-{
-    uint8_t cfg[256];
-    struct virtio_regs k;
-
-    good_cfg(cfg);
-    assert_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
-    assert_int_equal(k.common, 0xe0004000);
-    assert_int_equal(k.notify, 0xe0007000);
-    assert_int_equal(k.notify_mult, 4);
-    assert_true(virtio_pci_matches(&k, &dev));
-    k.notify += 0x1000;
-    assert_false(virtio_pci_matches(&k, &dev));
-    cfg[2] = 0x42;
-    assert_non_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
-    good_cfg(cfg);
-    cfg[0x41] = 0x98; /* a loop */
-    assert_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
-    cfg[0x44] = 1; /* too long for that BAR */
-    put32(cfg + 0x48, 0xfe0);
-    assert_non_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
-    cfg[0x44] = 2; /* no such BAR */
-    assert_non_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
-    cfg[0x44] = 200;
-    assert_non_null(virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k));
-}
-
-static void test_virtio_caps_random(void **state)
-{
-    uint8_t cfg[256];
-    struct virtio_regs k;
-
-    unsigned good = 0;
-
-    for (unsigned i = 0; i < 200000; i++) {
-        good_cfg(cfg);
-        for (unsigned n = 1 + (unsigned)rand() % 6; n; n--)
-            cfg[0x30 + (unsigned)rand() % 0xd0] = (uint8_t)rand();
-        if (virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k))
-            continue;
-        good++;
-        assert_true(virtio_pci_matches(&k, &dev));
-    }
-    assert_true(good > 1000);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_forwarding, setup), cmocka_unit_test_setup(test_lengths, setup),
         cmocka_unit_test_setup(test_spoofing, setup),   cmocka_unit_test_setup(test_learning, setup),
         cmocka_unit_test(test_checksums),               cmocka_unit_test(test_checksum_bounds),
-        cmocka_unit_test(test_virtio_caps),             cmocka_unit_test(test_virtio_caps_random),
     };
     return cmocka_run_group_tests_name("switch", tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ static struct vring_used used;
 
 void bh_panic(const char *fmt, ...) { fail_msg("%s", fmt); __builtin_unreachable(); }
 long hypercall(unsigned nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return 0; }
-bool virtio_pci_map(struct virtio_dev *v, const struct virtio_regs *r) { return true; }
+const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, unsigned type) { return NULL; }
 bool virtio_reset(struct virtio_dev *v) { return true; }
 const char *virtio_negotiate(struct virtio_dev *v, uint64_t wanted) { return "no device"; }
 const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t i, uint16_t max, uint16_t vector) { return NULL; }

@@ -162,36 +162,29 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
     assert_int_equal(op, BH_SVC_DMA_ENABLE);
     assert_int_equal(e->sbdf, 0x28);
     assert_int_equal(COMMON->queue_enable, 0);
+    if (e->enable) /* the core refuses it while the device runs */
+        assert_int_equal(COMMON->device_status, 0);
     dma_on = e->enable;
     return 0;
 }
 
 /* --- start --------------------------------------------------------------------------------------------------------------------- */
 
-static struct bh_pci_info pci = {.sbdf = 0x28, .irqs = 2, .bar[4] = {.gpa = 0xe0000000, .size = sizeof(bar), .flags = 7}};
-static uint8_t cfg[256];
+static const struct bh_pci_info good = {
+    .sbdf = 0x28, .vendor = 0x1af4, .device = 0x1042, .irqs = 2, .bar[4] = {.gpa = 0xe0000000, .size = sizeof(bar), .flags = 7},
+    .virtio = {.common = 0xe0000000, .common_len = 0x1000, .device = 0xe0002000, .device_len = 0x1000, .notify = 0xe0003000,
+               .notify_len = 0x1000, .notify_mult = 4},
+};
+static struct bh_pci_info pci;
 static struct blkdev *d;
 
 static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
-static void vcap(unsigned at, unsigned next, unsigned type, uint32_t off, uint32_t len)
-{
-    cfg[at] = 9, cfg[at + 1] = (uint8_t)next, cfg[at + 2] = 20, cfg[at + 3] = (uint8_t)type, cfg[at + 4] = 4;
-    put32(cfg + at + 8, off);
-    put32(cfg + at + 12, len);
-    put32(cfg + at + 16, 4);
-}
 static void irq(uint32_t port, void *arg) {}
 
 static int setup(void **state)
 {
     memset(bar, 0, sizeof(bar));
-    memset(cfg, 0, sizeof(cfg));
-    put32(cfg, 0x10421af4);
-    cfg[6] = 0x10;
-    cfg[0x34] = 0x40;
-    vcap(0x40, 0x60, VIRTIO_CAP_COMMON, 0, 0x1000);
-    vcap(0x60, 0x80, VIRTIO_CAP_DEVICE, 0x2000, 0x1000);
-    vcap(0x80, 0, VIRTIO_CAP_NOTIFY, 0x3000, 0x1000);
+    pci = good;
     COMMON->device_feature = FEATURES;
     COMMON->queue_size = 256;
     put32(bar + 0x2000 + VBLK_CFG_CAPACITY, SECTORS);
@@ -210,13 +203,9 @@ static int setup(void **state)
 
 static const char *start(void)
 {
-    struct blk_record rec = {.sbdf = pci.sbdf};
-    assert_true(virtio_blk_driver.match(cfg));
-    const char *why = virtio_blk_driver.parse(cfg, &pci, &rec);
-    if (why)
-        return why;
-    assert_true(virtio_blk_driver.valid(&rec, &pci));
-    why = virtio_blk_driver.start(&rec, irq, NULL, &d);
+    assert_true(virtio_blk_driver.match(&pci));
+    COMMON->device_status = 15; /* as a dead instance leaves it */
+    const char *why = virtio_blk_driver.start(&pci, irq, NULL, &d);
     size = COMMON->queue_size;
     if (!why)
         assert_int_equal(COMMON->device_status, 15);
@@ -268,8 +257,13 @@ static void test_refused(void **state)
     put32(bar + 0x2000 + VBLK_CFG_SIZE_MAX, 512), refused("64 KiB");
     COMMON->queue_size = 0, refused("queue");
     COMMON->queue_notify_off = 0x400, refused("notify");
-    vcap(0x60, 0x80, 0, 0, 0), refused("configuration");
-    vcap(0x60, 0x80, VIRTIO_CAP_DEVICE, 0x2000, 6), refused("configuration");
+    pci.virtio.device = 0, refused("configuration");
+    pci.virtio.device_len = 6, refused("configuration");
+    pci.virtio.common = 0, refused("structures");
+    pci.virtio.common_len = 0x20, refused("structures");
+    pci.virtio.notify = 0, refused("structures");
+    pci.device = 0x1041;
+    assert_false(virtio_blk_driver.match(&pci));
 }
 
 /* --- requests -------------------------------------------------------------------------------------------------------------------- */
@@ -428,14 +422,13 @@ static void test_nonsense(void **state)
 
 static void test_stop(void **state)
 {
-    struct blk_record rec = {.sbdf = pci.sbdf};
     assert_null(start());
     buffers(1, 1);
     assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
     d->ops->poll(d);
     assert_true(dma_on);
     COMMON->queue_enable = 0;
-    virtio_blk_driver.stop(&rec);
+    virtio_blk_driver.stop();
     assert_false(dma_on);
     assert_int_equal(COMMON->device_status, VIRTIO_FAILED);
     out[0] = false;

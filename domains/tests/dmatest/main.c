@@ -63,22 +63,14 @@ static bool ask_and_wait(void)
 static const char *bring_up(void)
 {
     struct bh_pci_info dev = { .index = 0 };
-    uint8_t cfg[PCI_CFG_BYTES], *mem = page_alloc(NR_PKT * PKT_BUF / PAGE_SIZE);
-    int rc;
+    uint8_t *mem = page_alloc(NR_PKT * PKT_BUF / PAGE_SIZE);
 
     if (!mem)
         return "no memory";
     pkt_pool_init(&pool, pkts, mem, NR_PKT);
     if (bh_service(BH_SVC_DEVICES, &dev))
         return "no device";
-    while ((rc = pci_cfg_snapshot(dev.sbdf, cfg)) == -EAGAIN)
-        event_wait(now_ns() + 20000000);
-    if (rc)
-        return "no configuration";
-    bh_service(BH_SVC_DEVICES, &dev);
-    struct keep_nic k = { .sbdf = dev.sbdf };
-    const char *why = virtio_pci_parse(cfg, &dev, VIRTIO_TYPE_NET, &k.regs);
-    return why ? why : vnet_start(&nic, &k, &pool, irq, NULL);
+    return vnet_start(&nic, &dev, &pool, irq, NULL);
 }
 
 int main(void)

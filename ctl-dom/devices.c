@@ -117,9 +117,9 @@ static void device_nodes(struct txn *t, const struct dom *d, const char *type, u
 
     snprintf(fe, sizeof(fe), "/local/domain/%u/device/%s/%u", d->id, type, devid);
     snprintf(be, sizeof(be), "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
-    snprintf(perms, sizeof(perms), "n%u r%u", back, d->id);
-    node(t, NULL, perms, "/local/domain/%u/backend/%s/%u", back, type, d->id);
+    /* Those above it are never the back-end's: what it writes after we removed a device must not bring that back. */
     snprintf(perms, sizeof(perms), "n%u r%u r%u", BH_DOMID_CONTROL, back, d->id);
+    node(t, NULL, perms, "/local/domain/%u/backend/%s/%u", back, type, d->id);
     node(t, NULL, perms, "%s", be);
     node(t, fe, NULL, "%s/frontend", be);
     node(t, num(d->id), NULL, "%s/frontend-id", be);

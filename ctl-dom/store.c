@@ -131,7 +131,7 @@ static void domain_nodes(struct txn *t, const struct dom *d)
     for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
         node(t, "", rw, "/local/domain/%u/%s", d->id, own[i]);
     if (d->cfg.role == BH_ROLE_DRIVER || d->cfg.role == BH_ROLE_PCIBACK)
-        node(t, NULL, rw, "/local/domain/%u/backend", d->id);
+        node(t, NULL, ro, "/local/domain/%u/backend", d->id);
     if (d->cfg.role == BH_ROLE_DRIVER)
         node(t, NULL, rw, "/local/domain/%u/volumes", d->id);
 }

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: ctl-dom/store.c ctl-dom/devices.c xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
+// FLAGS: -Ictl-dom -Idomains/include
+/* What the toolstack writes for a driver domain and a guest's disk, in the store itself: who may do what there, before and after. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#undef fail /* the toolstack has one, too */
+#include "ctl.h"
+#include "xs_harness.h"
+
+static struct client blk, guest;
+static struct dom driver = { .id = 3, .store_port = 7, .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER, .image = "blk", .memory_mb = 16 } };
+static struct dom user = { .id = 20, .cfg = { .name = "guest", .vcpus = 1, .nr_disks = 1,
+                           .disk = { { .backend = "blk0", .volume = "data1", .vdev = "xvda", .mode = "w", .devid = 51712 } } } };
+
+/* --- the toolstack's calls, spoken over the ring -------------------------------------------------------------------- */
+static int call(uint32_t type, uint32_t tx, const char *path, const char *more, size_t len)
+{
+    char p[512];
+    size_t n = strlen(path) + 1;
+    memcpy(p, path, n);
+    memcpy(p + n, more, len);
+    const char *s = said(&ctl, type, tx, p, (uint32_t)(n + len));
+    return s[0] == '=' ? 0 : !strcmp(s, "ENOENT") ? -ENOENT : !strcmp(s, "EAGAIN") ? -EAGAIN : -EIO;
+}
+int xs_mkdir(uint32_t tx, const char *path) { return call(XS_MKDIR, tx, path, "", 0); }
+int xs_rm(uint32_t tx, const char *path) { return call(XS_RM, tx, path, "", 0); }
+int xs_write(uint32_t tx, const char *path, const char *val) { return call(XS_WRITE, tx, path, val, strlen(val)); }
+int xs_set_perms(uint32_t tx, const char *path, const char *perms)
+{
+    char p[64];
+    size_t n = strlen(perms) + 1;
+    memcpy(p, perms, n);
+    for (char *c = p; *c; c++)
+        *c = *c == ' ' ? 0 : *c;
+    return call(XS_SET_PERMS, tx, path, p, n);
+}
+int xs_printf(uint32_t tx, const char *path, const char *fmt, ...)
+{
+    char val[64];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(val, sizeof(val), fmt, ap);
+    va_end(ap);
+    return xs_write(tx, path, val);
+}
+int xs_tx_start(uint32_t *tx) { return *tx = tx_start(&ctl), 0; }
+int xs_tx_end(uint32_t tx, bool good) { return call(XS_TRANSACTION_END, tx, good ? "T" : "F", "", 0); }
+char *xs_read(uint32_t tx, const char *path)
+{
+    const char *s = said(&ctl, XS_READ, tx, path, (uint32_t)strlen(path) + 1);
+    return s[0] == '=' ? strdup(s + 1) : NULL;
+}
+int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
+{
+    char *s = xs_read(tx, path);
+    *v = s ? strtoull(s, NULL, 10) : 0;
+    int rc = s ? 0 : -ENOENT;
+    free(s);
+    return rc;
+}
+int xs_raw(uint32_t type, uint32_t tx, const void *p, uint32_t len, char **reply, uint32_t *n)
+{
+    return said(&ctl, type, tx, p, len)[0] == '=' ? 0 : -EIO;
+}
+
+/* --- what else the two files call -------------------------------------------------------------------------------------- */
+struct dom *doms;
+static uint64_t now;
+uint64_t now_ns(void) { return now; }
+void turn(uint64_t until) { now += 1000000000; }
+struct dom *dom_by_name(const char *name) { return strcmp(name, "blk0") ? NULL : &driver; }
+struct dom *dom_by_id(domid_t id) { return id == 3 ? &driver : NULL; }
+int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e) { return 0; }
+void slot_attached(const struct dom *d, const struct dom_dev *v) {}
+void slot_extent(const struct dom *d, const struct dom_dev *v) {}
+void slot_detaching(const struct dom *d, const struct dom_dev *v) {}
+void slot_remove(const struct dom *d, const struct dom_dev *v) {}
+struct dom *first_net_backend(void) { return NULL; }
+void say(const char *fmt, ...) {}
+const char *errno_text(int rc) { return "an error"; }
+int fail(struct errbuf *e, int rc, const char *fmt, ...) { return rc; }
+const char *sbdf_text(uint32_t sbdf) { return ""; }
+int xs_watch(const char *path, watch_fn fn, void *arg) { return 0; }
+int xs_unwatch(const char *path, watch_fn fn, void *arg) { return 0; }
+void *page_alloc(unsigned n) { return NULL; }
+int grant_give(domid_t to, const void *page, unsigned flags) { return -1; }
+int event_alloc_unbound(domid_t remote, event_fn fn, void *arg) { return -1; }
+int xs_attach(void *ring, uint32_t port) { return -1; }
+
+/* --- the test ------------------------------------------------------------------------------------------------------------ */
+#define DEVICE "/local/domain/3/backend/vbd/20/51712"
+
+static void test_nothing_comes_back(void **state)
+{
+    struct errbuf e;
+    store_up = true;
+    assert_int_equal(store_add_domain(&driver, &e), 0);
+    assert_int_equal(store_introduce(&driver), 0);
+    client_init(&blk, 3);
+    assert_int_equal(blk.c->limits == &limits_driver, true);
+    int before = xs_usage(&store, 3, false)->nodes;
+    assert_int_equal(store_add_domain(&user, &e), 0);
+    introduce(&guest, 20);
+    assert_true(guest.c->limits == &limits_guest);
+
+    /* While it is there the back-end and the front-end have what they need. */
+    OK(&blk, XS_WRITE, 0, D(DEVICE "/state\0" "2"));
+    OK(&blk, XS_WRITE, 0, D(DEVICE "/sectors\0" "2048"));
+    assert_int_equal(ask(&blk, XS_DIRECTORY, 0, S("backend/vbd"))->hdr.len, 3);
+    assert_int_equal(ask(&blk, XS_DIRECTORY, 0, S("backend/vbd/20"))->hdr.len, 6);
+    OK(&guest, XS_WRITE, 0, D("device/vbd/51712/state\0" "3"));
+    WANT(&guest, XS_READ, 0, S(DEVICE "/state"), "=2");
+    WANT(&guest, XS_WRITE, 0, D(DEVICE "/state\0" "2"), "EACCES");
+    WANT(&blk, XS_READ, 0, S("/local/domain/20/device/vbd/51712/state"), "=3");
+    WANT(&blk, XS_WRITE, 0, D(DEVICE "/online\0" "0"), "EACCES"); /* the toolstack's */
+    OK(&blk, XS_WRITE, 0, D(DEVICE "/state\0" "6"));
+    WANT(&blk, XS_WRITE, 0, D("/local/domain/3/backend/vbd/20/51728/state\0" "1"), "EACCES"); /* one that is none (any more) */
+
+    devs_close(&user);
+    WANT(&blk, XS_WRITE, 0, D(DEVICE "/state\0" "6"), "EACCES"); /* too late */
+    WANT(&blk, XS_WRITE, 0, D("/local/domain/3/backend/vbd/99/1/state\0" "1"), "EACCES");
+    WANT(&ctl, XS_READ, 0, S(DEVICE), "ENOENT");
+    WANT(&ctl, XS_READ, 0, S("/local/domain/3/backend/vbd/20"), "ENOENT");
+    assert_int_equal(xs_usage(&store, 3, false)->nodes, before);
+    client_drop_events(&blk);
+    client_drop_events(&guest);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = { T(test_nothing_comes_back) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -11,18 +11,17 @@
 #include "mem/npt.h"
 #include "sched/domain.h"
 
-#define ACTIVE_PER_CHUNK 64u
-#define ACTIVE_BYTES     (sizeof(struct grant_active) * ACTIVE_PER_CHUNK)
-
 _Static_assert(sizeof(grant_entry_v1_t) == 8, "version 1 entry");
 _Static_assert(sizeof(struct maptrack) * MAPTRACK_PER_PAGE == PAGE_SIZE, "a page of maptrack");
-_Static_assert(ACTIVE_BYTES <= PAGE_SIZE, "kmalloc takes a page at most");
+_Static_assert(sizeof(struct grant_active) * ACTIVE_PER_PAGE == PAGE_SIZE, "a page of records");
 
 /* --- tables ----------------------------------------------------------------------------------------- */
-static int grow(struct grant_table *g, uint32_t frames)
+static int grow(struct domain *d, uint32_t frames)
 {
+    struct grant_table *g = &d->grant;
+
     while (g->nr_frames < frames) {
-        grant_entry_v1_t *p = core_alloc(0);
+        grant_entry_v1_t *p = core_alloc_for(d);
         if (!p)
             return -ENOMEM;
         g->frame_gfn[g->nr_frames] = ~0ull;
@@ -39,7 +38,7 @@ int grant_init(struct domain *d)
     for (unsigned i = 0; i < GRANT_MAX_FRAMES; i++)
         g->frame_gfn[i] = ~0ull;
     g->free_handle = MAPTRACK_NONE;
-    return grow(g, 1);
+    return grow(d, 1);
 }
 
 void grant_free(struct domain *d)
@@ -47,21 +46,18 @@ void grant_free(struct domain *d)
     struct grant_table *g = &d->grant;
 
     for (uint32_t i = 0; i < g->nr_frames; i++)
-        core_free(g->shared[i], 0);
+        core_free_for(d, g->shared[i]);
     g->nr_frames = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(g->active); i++) {
-        if (g->active[i])
-            kfree(g->active[i], ACTIVE_BYTES);
+        core_free_for(d, g->active[i]);
         g->active[i] = NULL;
     }
-    if (g->blank)
-        core_free(g->blank, 0);
-    g->blank = NULL;
     for (unsigned i = 0; i < ARRAY_SIZE(g->maptrack); i++) {
-        if (g->maptrack[i])
-            core_free(g->maptrack[i], 0);
+        core_free_for(d, g->maptrack[i]);
         g->maptrack[i] = NULL;
     }
+    core_free_for(d, g->blank);
+    g->blank = NULL;
     g->nr_maptrack = 0;
     g->free_handle = MAPTRACK_NONE;
 }
@@ -74,7 +70,7 @@ int grant_frame_mfn(struct domain *d, uint32_t idx, mfn_t *m)
         return -EINVAL;
     idx = (uint32_t)clamp_nospec(idx, GRANT_MAX_FRAMES);
     spin_lock(&g->lock);
-    int rc = grow(g, idx + 1);
+    int rc = grow(d, idx + 1);
     if (!rc)
         *m = virt_to_mfn(g->shared[idx]);
     spin_unlock(&g->lock);
@@ -100,10 +96,12 @@ static grant_entry_v1_t *entry_at(struct domain *d, uint32_t ref)
 /* The entry's record if there is one; the reference is clamped. */
 static struct grant_active *record_at(struct domain *d, uint32_t ref)
 {
-    struct grant_active *chunk = __atomic_load_n(&d->grant.active[ref / ACTIVE_PER_CHUNK], __ATOMIC_SEQ_CST);
+    struct grant_active *page = __atomic_load_n(&d->grant.active[ref / ACTIVE_PER_PAGE], __ATOMIC_SEQ_CST);
 
-    return chunk ? &chunk[ref % ACTIVE_PER_CHUNK] : NULL;
+    return page ? &page[ref % ACTIVE_PER_PAGE] : NULL;
 }
+
+static bool pinned(const struct grant_active *a) { return a && (a->pins_ro || a->pins_rw); }
 
 grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref) { return ref_clamp(d, &ref) ? entry_at(d, ref) : NULL; }
 
@@ -117,11 +115,11 @@ struct grant_active *grant_active(struct domain *d, uint32_t ref)
     if (a)
         return a;
     spin_lock(&g->lock);
-    struct grant_active **chunk = &g->active[ref / ACTIVE_PER_CHUNK];
-    if (!*chunk) {
-        struct grant_active *fresh = kmalloc(ACTIVE_BYTES);
+    struct grant_active **page = &g->active[ref / ACTIVE_PER_PAGE];
+    if (!*page) {
+        struct grant_active *fresh = core_alloc_for(d);
         if (fresh)
-            __atomic_store_n(chunk, fresh, __ATOMIC_SEQ_CST);
+            __atomic_store_n(page, fresh, __ATOMIC_SEQ_CST);
     }
     spin_unlock(&g->lock);
     return record_at(d, ref);
@@ -165,7 +163,7 @@ static void revoke_one(struct domain *d, uint32_t ref)
     if (!a)
         return;
     spin_lock(&a->lock);
-    a->stale = a->pins_ro || a->pins_rw;
+    a->stale = pinned(a);
     spin_unlock(&a->lock);
 }
 
@@ -180,7 +178,7 @@ bool grant_revoke(struct domain *d, uint64_t *ref, unsigned *budget)
 
 void grant_reseed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
 {
-    struct grant_active *a = grant_active(d, ref);
+    struct grant_active *a = record_at(d, ref);
     enum p2m_type t;
     mfn_t m = p2m_lookup(d, GFN(gfn), &t);
 
@@ -189,15 +187,21 @@ void grant_reseed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
         return;
     }
     spin_lock(&a->lock);
-    a->stale = (a->pins_ro || a->pins_rw) && (a->mfn.v != m.v || a->domid != to);
+    a->stale = pinned(a) && (a->mfn.v != m.v || a->domid != to);
     grant_entry_v1_t e = { .flags = GTF_permit_access, .domid = to, .frame = (uint32_t)gfn };
-    if (!a->stale && (a->pins_ro || a->pins_rw))
+    if (!a->stale && pinned(a))
         e.flags |= (uint16_t)(GTF_reading | (a->pins_rw ? GTF_writing : 0));
     __atomic_store_n((uint64_t *)grant_entry(d, ref), entry_word(e), __ATOMIC_SEQ_CST);
     spin_unlock(&a->lock);
 }
 
 /* --- pins --------------------------------------------------------------------------------------------- */
+static bool allows(grant_entry_v1_t e, domid_t ld, bool ro)
+{
+    return (e.flags & GTF_type_mask) == GTF_permit_access && !(e.flags & GTF_sub_page) && e.domid == ld &&
+           (ro || !(e.flags & GTF_readonly));
+}
+
 /* Marks the entry in use if it grants `ld` what it wants, and says which frame it names. All of it is one word, checked and
  * marked in one step; a granter that keeps changing it gets an error, not a loop. */
 static int16_t entry_mark(grant_entry_v1_t *e, domid_t ld, bool ro, uint32_t *frame)
@@ -206,8 +210,7 @@ static int16_t entry_mark(grant_entry_v1_t *e, domid_t ld, bool ro, uint32_t *fr
 
     for (unsigned tries = 0; tries < 8; tries++) {
         grant_entry_v1_t now = word_entry(old);
-        if ((now.flags & GTF_type_mask) != GTF_permit_access || (now.flags & GTF_sub_page) || now.domid != ld ||
-            (!ro && (now.flags & GTF_readonly)))
+        if (!allows(now, ld, ro))
             return GNTST_general_error;
         now.flags |= (uint16_t)(GTF_reading | (ro ? 0 : GTF_writing));
         if (__atomic_compare_exchange_n(word, &old, entry_word(now), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
@@ -244,17 +247,17 @@ static int16_t entry_frame(struct domain *rd, uint32_t frame, bool ro, mfn_t *m,
 
 static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry_v1_t *e, domid_t ld, bool ro)
 {
-    bool pinned = a->pins_ro || a->pins_rw;
+    bool more = pinned(a);
     int16_t st = GNTST_okay;
     uint32_t frame = 0;
 
-    if (pinned && (a->domid != ld || a->stale || (a->immutable && !ro)))
+    if (more && (a->domid != ld || a->stale || (a->immutable && !ro)))
         return GNTST_general_error;
-    if (!pinned || (!ro && !a->pins_rw))
+    if (!more || (!ro && !a->pins_rw))
         st = entry_mark(e, ld, ro, &frame);
     if (st != GNTST_okay)
         return st;
-    if (pinned) {
+    if (more) {
         frame_get_held(a->mfn);
     } else {
         st = entry_frame(rd, frame, ro, &a->mfn, &a->immutable);
@@ -276,8 +279,8 @@ int16_t grant_pin(struct domain *rd, uint32_t ref, domid_t ld, bool ro, mfn_t *m
     if (!ref_clamp(rd, &ref))
         return GNTST_bad_gntref;
     grant_entry_v1_t *e = entry_at(rd, ref);
-    if (!record_at(rd, ref) && (READ_ONCE(e->flags) & GTF_type_mask) == GTF_invalid)
-        return GNTST_general_error; /* no memory for references that were never granted */
+    if (!record_at(rd, ref) && !allows(word_entry(READ_ONCE(*(uint64_t *)e)), ld, ro))
+        return GNTST_general_error; /* the granter has no records of what it did not grant */
     struct grant_active *a = grant_active(rd, ref);
     if (!a)
         return GNTST_no_space;
@@ -303,9 +306,38 @@ void grant_unpin(struct domain *rd, uint32_t ref, bool ro)
         a->pins_ro--;
     else
         a->pins_rw--;
-    a->stale = a->stale && (a->pins_ro || a->pins_rw);
+    a->stale = a->stale && pinned(a);
     entry_unmark(e, a);
     spin_unlock(&a->lock);
+}
+
+int16_t grant_swap(struct domain *d, uint32_t ra, uint32_t rb)
+{
+    if (!ref_clamp(d, &ra) || !ref_clamp(d, &rb))
+        return GNTST_bad_gntref;
+    if (ra == rb)
+        return GNTST_okay;
+    uint64_t *a = (uint64_t *)entry_at(d, ra), *b = (uint64_t *)entry_at(d, rb);
+    int16_t st = GNTST_eagain;
+
+    spin_lock(&d->grant.lock); /* whoever has no record gets none meanwhile, hence no pin */
+    struct grant_active *first = record_at(d, MIN(ra, rb)), *second = record_at(d, MAX(ra, rb));
+    if (first)
+        spin_lock(&first->lock);
+    if (second)
+        spin_lock(&second->lock);
+    if (!pinned(first) && !pinned(second)) {
+        uint64_t x = READ_ONCE(*a), y = READ_ONCE(*b);
+        WRITE_ONCE(*a, y);
+        WRITE_ONCE(*b, x);
+        st = GNTST_okay;
+    }
+    if (second)
+        spin_unlock(&second->lock);
+    if (first)
+        spin_unlock(&first->lock);
+    spin_unlock(&d->grant.lock);
+    return st;
 }
 
 /* --- who has what pinned ----------------------------------------------------------------------------- */
@@ -321,14 +353,14 @@ static enum found find_pin(struct domain *d, uint32_t keep, uint64_t *ref, unsig
             return MORE;
         struct grant_active *a = record_at(d, (uint32_t)*ref);
         if (!a) {
-            *ref = (*ref | (ACTIVE_PER_CHUNK - 1)) + 1;
+            *ref = (*ref | (ACTIVE_PER_PAGE - 1)) + 1;
             continue;
         }
         spin_lock(&a->lock); /* waits for the end of a grant_unpin */
-        bool pinned = (a->pins_ro || a->pins_rw) && (*ref >= keep || a->stale);
+        bool hit = pinned(a) && (*ref >= keep || a->stale);
         *who = a->domid;
         spin_unlock(&a->lock);
-        if (pinned)
+        if (hit)
             return A_PIN;
         ++*ref;
     }

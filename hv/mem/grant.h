@@ -2,7 +2,8 @@
 /*
  * Grants, version 1 tables (<xen/grant_table.h>).
  *
- * A table has up to GRANT_MAX_FRAMES frames of 512 entries, core-owned, which the domain maps at a gfn of its choice.
+ * A table has up to GRANT_MAX_FRAMES frames of 512 entries, core-owned, which the domain maps at a gfn of its choice. They, the
+ * records of entries and those of mappings are from the allowance of the domain whose they are.
  * Each entry in use has an active record (pins). Each mapping made has a handle in the mapper's maptrack.
  * Locks: granter: grant.lock (changes of table size; entry pins under the entry's own bit lock); mapper: maptrack_lock.
  * Copies run with both frames pinned and no lock held. GTF_reading/GTF_writing are cleared with the last pin.
@@ -19,6 +20,7 @@ struct domain;
 #define GRANT_PER_FRAME  512
 #define GRANT_SEEDED     8     /* entries 0..7 are the toolstack's */
 
+#define ACTIVE_PER_PAGE 128u
 struct grant_active {
     struct spinlock lock;
     uint32_t pins_ro, pins_rw; /* mappings and copies in flight */
@@ -44,7 +46,7 @@ struct grant_table {
     struct spinlock lock;
     uint32_t nr_frames;
     grant_entry_v1_t *shared[GRANT_MAX_FRAMES];
-    struct grant_active *active[GRANT_MAX_FRAMES * 8]; /* 64 records a chunk, on demand */
+    struct grant_active *active[GRANT_MAX_FRAMES * GRANT_PER_FRAME / ACTIVE_PER_PAGE]; /* pages of records, on demand */
     uint64_t frame_gfn[GRANT_MAX_FRAMES];
     struct spinlock maptrack_lock;
     struct maptrack *maptrack[256]; /* pages of maptrack records, on demand: bounded */
@@ -84,6 +86,7 @@ bool grant_reclaim(struct domain *d, struct domain *m, uint64_t *handle, unsigne
 int16_t grant_pin(struct domain *rd, uint32_t ref, domid_t ld, bool ro, mfn_t *m) __must_check;
 /* Undoes one pin: drops its frame reference, then clears the entry's marks with the last. */
 void grant_unpin(struct domain *rd, uint32_t ref, bool ro);
+int16_t grant_swap(struct domain *d, uint32_t ra, uint32_t rb) __must_check; /* GNTST_*: eagain while either is pinned */
 struct grant_active *grant_active(struct domain *d, uint32_t ref); /* NULL: no such entry, or no memory */
 grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref);     /* NULL: no such entry */
 /* After a revoke, whose pins only go: no entry from `keep` on is pinned, and none that is stale. False: at *ref one is (call again: copies

@@ -35,10 +35,10 @@ static int16_t handle_alloc(struct domain *d, uint32_t *handle)
         g->free_handle = track(d, *handle)->gfn;
         return GNTST_okay;
     }
-    if (g->nr_maptrack >= limit || (!g->blank && !(g->blank = core_alloc(0))))
+    if (g->nr_maptrack >= limit || (!g->blank && !(g->blank = core_alloc_for(d))))
         return GNTST_no_space;
     struct maptrack **page = &g->maptrack[g->nr_maptrack / MAPTRACK_PER_PAGE];
-    if (!*page && !(*page = core_alloc(0)))
+    if (!*page && !(*page = core_alloc_for(d)))
         return GNTST_no_space;
     *handle = g->nr_maptrack++;
     return GNTST_okay;

@@ -174,31 +174,6 @@ static long get_version(gaddr_t arg)
     return copy_to_guest(arg, &g, sizeof g);
 }
 
-static int16_t swap(struct domain *d, uint32_t ra, uint32_t rb)
-{
-    grant_entry_v1_t *a = grant_entry(d, ra), *b = grant_entry(d, rb);
-
-    if (!a || !b)
-        return GNTST_bad_gntref;
-    if (a == b)
-        return GNTST_okay;
-    struct grant_active *first = grant_active(d, MIN(ra, rb)), *second = grant_active(d, MAX(ra, rb));
-    if (!first || !second)
-        return GNTST_no_space;
-    int16_t st = GNTST_eagain;
-    spin_lock(&first->lock);
-    spin_lock(&second->lock);
-    if (!first->pins_ro && !first->pins_rw && !second->pins_ro && !second->pins_rw) {
-        uint64_t x = READ_ONCE(*(uint64_t *)a), y = READ_ONCE(*(uint64_t *)b);
-        WRITE_ONCE(*(uint64_t *)a, y);
-        WRITE_ONCE(*(uint64_t *)b, x);
-        st = GNTST_okay;
-    }
-    spin_unlock(&second->lock);
-    spin_unlock(&first->lock);
-    return st;
-}
-
 static long swap_refs(gaddr_t arg, uint32_t count)
 {
     struct vcpu *v = this_cpu()->current;
@@ -207,7 +182,7 @@ static long swap_refs(gaddr_t arg, uint32_t count)
     while (count) {
         if (copy_from_guest(&s, arg, sizeof s))
             return -EFAULT;
-        s.status = swap(current_domain(), s.ref_a, s.ref_b);
+        s.status = grant_swap(current_domain(), s.ref_a, s.ref_b);
         if (copy_to_guest(arg, &s, sizeof s))
             return -EFAULT;
         arg = gaddr_add(arg, sizeof s);

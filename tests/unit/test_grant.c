@@ -434,13 +434,28 @@ static void test_redirect_in_steps(void **s)
     assert_int_equal(refs_of(g, 5), 1);
 }
 
+/* Frames of the core that the machine or d has left, all taken; returns them in a chain. */
+static void *take_all(struct domain *d)
+{
+    void *chain = NULL, *p;
+    while ((p = d ? core_alloc_for(d) : core_alloc(0)) != NULL) {
+        *(void **)p = chain;
+        chain = p;
+    }
+    return chain;
+}
+static void give_back(void *chain)
+{
+    for (void *p; (p = chain) != NULL; core_free(p, 0))
+        chain = *(void **)p;
+}
+
 /* Without a free frame mappings are detached all the same, and who may write may go on writing. */
 static void test_redirect_without_memory(void **s)
 {
     (void)s;
     uint32_t h[40], other;
     enum p2m_type t;
-    void *taken = NULL, *p;
     struct frame_stats before, after;
     for (uint32_t i = 0; i < ARRAY_SIZE(h); i++) {
         give(g, 8 + i, m->id, 5, GTF_permit_access);
@@ -449,17 +464,12 @@ static void test_redirect_without_memory(void **s)
     give(g, 100, x->id, 5, GTF_permit_access);
     assert_int_equal(map(x, g->id, 100, WIN, RW, &other), 0);
     frame_get_stats(&before);
-    while ((p = core_alloc(0)) != NULL) {
-        *(void **)p = taken;
-        taken = p;
-    }
+    void *machine = take_all(NULL), *allowance = take_all(m);
     uint64_t cursor = 0;
     while (!grant_redirect(g, &cursor, 100))
         ;
-    while ((p = taken) != NULL) {
-        taken = *(void **)p;
-        core_free(p, 0);
-    }
+    give_back(allowance);
+    give_back(machine);
     frame_get_stats(&after);
     assert_int_equal(after.free, before.free); /* nor does it take any */
     assert_int_equal(refs_of(g, 5), 1);
@@ -547,6 +557,53 @@ static void test_self_mapping(void **s)
     assert_null(domain_get(id));
 }
 
+/* What is spent for a domain counts against its own allowance; nobody spends a peer's, and a full machine is no matter. */
+static void test_allowance(void **s)
+{
+    (void)s;
+    uint32_t h, h2;
+    mfn_t f;
+    uint64_t xs = x->allowance_used, ms = m->allowance_used, gs = g->allowance_used;
+    assert_int_equal(grant_frame_mfn(x, 3, &f), 0);
+    assert_int_equal(x->allowance_used, xs + 3);
+    struct gnttab_swap_grant_ref sw = { .ref_a = 8, .ref_b = 1500 };
+    as(x);
+    assert_int_equal(do_grant_table_op(GNTTABOP_swap_grant_ref, PTR(&sw), 1), 0);
+    assert_int_equal(sw.status, 0);
+    give(x, 9, g->id, 5, GTF_permit_access);
+    give(x, 10, m->id, 5, GTF_permit_access | GTF_readonly);
+    for (uint32_t ref = 8; ref < 2048; ref += 64) /* none of them is m's to write */
+        assert_int_equal(map(m, x->id, ref == 72 ? 9 : ref == 136 ? 10 : ref, WIN, RW, &h), GNTST_general_error);
+    assert_int_equal(x->allowance_used, xs + 3);
+    assert_int_equal(map(m, x->id, 10, WIN, RO, &h), 0);
+    assert_int_equal(x->allowance_used, xs + 4);         /* a page of records */
+    assert_int_equal(m->allowance_used, ms + 2 + 2); /* handles and the blank page; two tables down to WIN */
+    assert_int_equal(g->allowance_used, gs);
+
+    /* All memory is somebody's, x's own limit is reached: what it maps is on its allowance. */
+    uint64_t done = 0;
+    x->state = BH_DOM_BUILDING;
+    assert_int_equal(domain_populate(x, 0x1000, x->max_pages - x->tot_pages, &done), 0);
+    x->state = BH_DOM_RUNNING;
+    void *machine = take_all(NULL);
+    give(g, 8, x->id, 5, GTF_permit_access);
+    assert_int_equal(map(x, g->id, 8, WIN, RW, &h2), 0);
+    assert_int_equal(unmap(x, h2, WIN), 0);
+    /* m has used up what it had: m's matter, and x's neither when it maps nor when m's mapping of it ends. */
+    void *ms_all = take_all(m);
+    give(g, 200, m->id, 5, GTF_permit_access);
+    give(g, 9, x->id, 6, GTF_permit_access);
+    assert_int_equal(map(m, g->id, 200, 4 * WIN, RW, &h2), GNTST_no_space);
+    assert_int_equal(grant_frame_mfn(m, 2, &f), -ENOMEM);
+    assert_int_equal(map(x, g->id, 9, WIN, RW, &h2), 0);
+    assert_int_equal(unmap(x, h2, WIN), 0);
+    assert_int_equal(unmap(m, h, WIN), 0);
+    give_back(ms_all);
+    give_back(machine);
+    assert_int_equal(map(m, g->id, 200, 4 * WIN, RW, &h2), 0);
+    assert_int_equal(unmap(m, h2, 4 * WIN), 0);
+}
+
 /* Peers read immutable pages and never write them; the first pin's kind does not matter. */
 static void test_immutable(void **s)
 {
@@ -591,7 +648,7 @@ int main(void)
         T(test_flags_follow_pins), T(test_refusals), T(test_handles), T(test_copy), T(test_immutable), T(test_batches),
         T(test_single_ops), T(test_redirect), T(test_redirect_hostile), T(test_redirect_in_steps),
         T(test_redirect_without_memory), T(test_redirect_waits_for_copies), T(test_granter_destroyed),
-        T(test_mapper_destroyed), T(test_self_mapping),
+        T(test_mapper_destroyed), T(test_self_mapping), T(test_allowance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,7 +205,7 @@ const struct command commands[] = {
     { "block-list", "NAME", "disks of a domain", 1, 1, cmd_block_list },
     { "block-attach", "NAME DISK", "a disk for a running domain, as disk= has it", 2, 2,
       cmd_block_attach },
-    { "block-detach", "NAME VDEV", "takes a disk away", 2, 2, cmd_block_detach },
+    { "block-detach", "NAME VDEV [--force]", "takes a disk away; --force: at once", 2, 3, cmd_block_detach },
     { "block-stats", "[NAME]", "what its disks did: requests, sectors of 512, errors", 0, 1,
       cmd_block_stats },
     { "block-limit", "NAME VDEV [KEY=N ...]", "ops=, bytes= a second; 0: no limit", 2, 4,

@@ -31,6 +31,7 @@ struct cfg_disk {
     char vdev[16];             /* xvda ... */
     char mode[3];              /* r, w, r!, w! */
     bool no_discard;
+    bool leaving;              /* a detach was asked for: the guest's next life is without it */
     uint32_t devid;
     uint64_t limit_ops, limit_bytes; /* a second; 0: none */
 };

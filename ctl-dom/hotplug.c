@@ -83,7 +83,8 @@ static int attach(struct dom *d, const char *spec, struct errbuf *e)
 }
 
 /* --- detach ------------------------------------------------------------------------------------ */
-static int detach(struct dom *d, struct dom_dev *v, struct errbuf *e)
+/* force: without waiting for the guest, whose requests in flight may be lost. */
+static int detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e)
 {
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
     uint64_t end = now_ns() + CLOSE_WAIT_NS, is;
@@ -91,15 +92,16 @@ static int detach(struct dom *d, struct dom_dev *v, struct errbuf *e)
     dev_paths(d, v, be, fe);
     snprintf(path, sizeof(path), "%s/online", be);
     slot_detaching(d, v);
+    d->cfg.disk[v->index].leaving = true;
     int rc = xs_write(0, path, "0");
-    while (!rc && (is = backend_state(d, v)) && is != XenbusStateClosed) {
+    while (!rc && !force && (is = backend_state(d, v)) && is != XenbusStateClosed) {
         if (now_ns() >= end)
             rc = -ETIME;
         turn(now_ns() + TURN_NS);
     }
     if (rc == -ETIME)
-        return fail(e, rc, "%s: disk %s: is being closed, but the guest still has it", d->cfg.name,
-                    d->cfg.disk[v->index].vdev);
+        return fail(e, rc, "%s: disk %s: is being closed, but the guest still has it (--force does not wait)",
+                    d->cfg.name, d->cfg.disk[v->index].vdev);
     if (!rc)
         rc = commit(d, remove_nodes, v, e);
     else
@@ -144,11 +146,13 @@ void cmd_block_detach(int argc, char **argv)
     struct errbuf e;
     struct dom *d = guest(argv[1]);
     struct dom_dev *v = d ? disk_of(d, argv[2]) : NULL;
+    bool force = argc > 3 && !strcmp(argv[3], "--force");
 
-    (void)argc;
-    if (d && !v)
+    if (argc > 3 && !force)
+        out("block-detach: unknown word '%s'\n", argv[3]);
+    else if (d && !v)
         out("%s: has no disk %s\n", d->cfg.name, argv[2]);
-    else if (d && detach(d, v, &e))
+    else if (d && detach(d, v, force, &e))
         out("%s\n", e.s);
 }
 

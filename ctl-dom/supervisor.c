@@ -371,6 +371,10 @@ static void start_again(struct dom *d)
     struct dom *made;
 
     cfg = d->cfg;
+    cfg.nr_disks = 0;
+    for (unsigned i = 0; i < d->cfg.nr_disks; i++)
+        if (!d->cfg.disk[i].leaving)
+            cfg.disk[cfg.nr_disks++] = d->cfg.disk[i];
     dom_destroy(d, &e);
     if (dom_create(&cfg, false, &made, &e)) {
         say("%s", e.s);

@@ -407,6 +407,25 @@ def rebind_in_use(m):
     m.leave()
 
 
+def taken_away(m):
+    """A guest that does not close: a plain detach says so, --force takes the disk, and it can have it again."""
+    m.leave()
+    m.cmd(f"pause {NAME}")
+    out = m.cmd(DETACH, 60)
+    check("the guest still has it" in out, f"detached from a guest that stands still: {out}")
+    users(m, "data2", f"{NAME}:w")
+    out = m.cmd(DETACH + " --now")
+    check("unknown word '--now'" in out, out)
+    m.cmd(DETACH + " --force")
+    users(m, "data2", "-")
+    m.cmd(f"unpause {NAME}")
+    has_disk(m, False)
+    m.leave()
+    m.cmd(ATTACH)
+    has_disk(m, True)
+    in_guest(m, "diskcheck /dev/xvdb 0.5 8")
+
+
 def unbind_and_bind(rounds=20):
     image = mkgpt.make(LOGS / "handover-bind.img", handdisk.PARTS)
     with Machine("handover-bind", disk=image) as m:
@@ -430,6 +449,9 @@ def unbind_and_bind(rounds=20):
         refusals(m)
         m.console(NAME)
         rebind_in_use(m)
+        m.console(NAME)
+        taken_away(m)
+        m.leave()
         finish(m, before)
         print(f"  {rounds} rounds, {m.crashes} crashes of blk0", flush=True)
     image.unlink()

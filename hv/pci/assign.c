@@ -428,6 +428,8 @@ int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on)
 {
     int rc = 0;
 
+    if (!d->devices) /* waits for nobody: see pirq_bind */
+        return -ENODEV;
     spin_lock(&pci_lock);
     struct pci_dev *p = find_owned(d, sbdf);
     if (!p)

@@ -118,6 +118,8 @@ int pci_info(uint32_t index, struct domain *owner, struct bh_pci_info *out)
     int rc = -ENOENT;
 
     *out = (struct bh_pci_info){ .index = index };
+    if (owner && !owner->devices) /* waits for nobody: see pirq_bind */
+        return -ENOENT;
     spin_lock(&pci_lock);
     for (struct pci_dev *p = owner ? owner->devices : pci_devices; p; p = owner ? p->next_owned : p->next) {
         if (index--)

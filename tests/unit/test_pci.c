@@ -1104,6 +1104,7 @@ static void no_device_no_lock(void **state)
     struct physdev_get_free_pirq f = { .type = MAP_PIRQ_TYPE_MSI };
     struct physdev_unmap_pirq u = { .domid = DOMID_SELF, .pirq = 16 };
     struct physdev_eoi e = { .irq = 16 };
+    struct bh_pci_info i;
     int pirq;
 
     pci_init();
@@ -1115,6 +1116,8 @@ static void no_device_no_lock(void **state)
     assert_int_equal(do_physdev_op(PHYSDEVOP_eoi, GADDR((uint64_t)&e)), -EINVAL);
     assert_int_equal(pirq_bind(&dom, 16, 1), -EINVAL);
     pirq_unbind(&dom, 16);
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), -ENODEV);
+    assert_int_equal(pci_info(0, &dom, &i), -ENOENT);
     alarm(0);
     spin_unlock(&pci_lock);
 }

@@ -294,12 +294,12 @@ static void amdvi_flush(struct iommu_domain *dom)
 
 static int amdvi_init_domain(struct iommu_domain *dom)
 {
-    dom->root = amdvi_pt_new();
+    dom->root = amdvi_pt_new_for(dom->domain);
     return dom->root ? 0 : -ENOMEM;
 }
 static void amdvi_free_domain(struct iommu_domain *dom)
 {
-    core_free(dom->root, 0);
+    core_free_for(dom->domain, dom->root);
 }
 
 /* --- interrupts ---------------------------------------------------------------------------------------------------- */

@@ -49,6 +49,7 @@ _Static_assert(sizeof(struct dte) == 32, "device table entry, 2.2.2.1");
 #define PTE_EMPTY       PTE_LEVEL(1)
 
 uint64_t *amdvi_pt_new(void);
+uint64_t *amdvi_pt_new_for(struct domain *d); /* counts against its allowance */
 int amdvi_pt_map(struct iommu_domain *dom, gfn_t g, mfn_t m, unsigned order) __must_check;
 bool amdvi_pt_unmap(struct iommu_domain *dom, gfn_t g, mfn_t *m, bool *whole);
 void amdvi_pt_clear(struct iommu_domain *dom);

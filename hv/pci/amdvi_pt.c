@@ -20,6 +20,7 @@ static uint64_t *emptied(uint64_t *t)
     return t;
 }
 uint64_t *amdvi_pt_new(void) { return emptied(core_alloc(0)); }
+uint64_t *amdvi_pt_new_for(struct domain *d) { return emptied(core_alloc_for(d)); }
 
 static unsigned index_at(gfn_t g, unsigned level) { return (g.v >> 9 * (level - 1)) & (ENTRIES - 1); }
 static bool is_present(uint64_t e) { return e & PTE_P; }

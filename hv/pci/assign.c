@@ -241,10 +241,6 @@ static int unmap_bars(struct domain *d, struct pci_dev *p)
 
 static int fill_table(struct domain *d)
 {
-    /* Twice what the RAM takes in single pages, as for the p2m (domain.c). Kept until the domain's end. */
-    if (!d->iommu_promised && frame_promise(d, 0, 8 + d->max_pages / 256))
-        return -ENOMEM;
-    d->iommu_promised = true;
     if (!d->iommu)
         d->iommu = iommu_domain_create(d);
     return d->iommu ? iommu_fill(d->iommu) : -ENOMEM;

@@ -76,7 +76,7 @@ void iommu_table_put(struct iommu_domain *dom, void *table)
 {
     dom->nr_tables--;
     if (dom->nr_tables + dom->nr_spare >= dom->reserve) {
-        core_free(table, 0);
+        core_free_for(dom->domain, table);
         return;
     }
     *(void **)table = dom->spare;
@@ -105,18 +105,26 @@ static uint64_t tables_for(uint64_t first, uint64_t n)
     return sum;
 }
 
-/* Holds back what the whole of d in single pages would take. 0, HC_AGAIN or -ENOMEM. */
+/* Holds back what the whole of d in single pages would take, by a promise for just that, which stays until its end. 0, HC_AGAIN or
+ * -ENOMEM. */
 static int hold_tables(struct iommu_domain *dom, unsigned *budget)
 {
-    const struct domain *d = dom->domain;
+    struct domain *d = dom->domain;
+    uint64_t all = 1; /* the root */
 
-    dom->reserve = 0;
     for (unsigned e = 0; e < d->nr_extents; e++)
-        dom->reserve += tables_for(d->extent[e].gfn, d->extent[e].nr);
+        all += tables_for(d->extent[e].gfn, d->extent[e].nr);
+    dom->reserve = all - 1;
+    if (all > d->iommu_promised) {
+        int rc = frame_promise(d, 0, all - d->iommu_promised);
+        if (rc)
+            return rc;
+        d->iommu_promised = all;
+    }
     while (dom->nr_tables + dom->nr_spare < dom->reserve) {
         if (!*budget)
             return HC_AGAIN;
-        void *t = core_alloc_for(dom->domain);
+        void *t = core_alloc_for(d);
         if (!t)
             return -ENOMEM;
         *(void **)t = dom->spare;

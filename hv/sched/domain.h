@@ -38,7 +38,7 @@ struct domain {
     uint64_t ram_promised;          /* heap lock: frames of RAM that are kept for it, whoever asks (frame_promise) */
     volatile uint64_t allowance_used; /* heap lock: frames of the core that count against its allowance */
     uint64_t allowance;             /* heap lock */
-    bool iommu_promised;            /* pci lock: the allowance covers the IOMMU's table */
+    uint64_t iommu_promised;        /* pci lock: of the allowance, for the IOMMU's table */
     struct { uint64_t gfn, nr; bool reserved; } extent[MAX_EXTENTS]; /* L: what POPULATE gave, for restart and memory map */
     uint32_t nr_extents;
     uint64_t keep_gfn;              /* c */

@@ -55,8 +55,32 @@ void *core_alloc(unsigned order)
 }
 void core_free(void *p, unsigned order) { shim_core_pages -= 1u << order; }
 
-static int t_init(struct iommu_domain *dom) { return (dom->root = amdvi_pt_new()) ? 0 : -ENOMEM; }
-static void t_free(struct iommu_domain *dom) { core_free(dom->root, 0); }
+/* Counted against the domain's allowance, which is only raised by a promise. */
+static uint64_t charged, promises;
+static bool no_promise;
+void *core_alloc_for(struct domain *d)
+{
+    void *p = core_alloc(0);
+    charged += p != NULL;
+    return p;
+}
+void core_free_for(struct domain *d, void *p)
+{
+    core_free(p, 0);
+    charged--;
+}
+int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance)
+{
+    assert_int_equal(ram, 0);
+    if (no_promise)
+        return -ENOMEM;
+    d->allowance += allowance;
+    promises++;
+    return 0;
+}
+
+static int t_init(struct iommu_domain *dom) { return (dom->root = amdvi_pt_new_for(dom->domain)) ? 0 : -ENOMEM; }
+static void t_free(struct iommu_domain *dom) { core_free_for(dom->domain, dom->root); }
 static void t_flush(struct iommu_domain *dom) { flushes++; }
 static void t_poll(void) {}
 const struct iommu_ops amdvi_ops = {
@@ -304,9 +328,12 @@ static void refill_needs_no_memory(void **s)
     struct domain *d = dom_with(0, 8192, 0x1000);
     struct dte e;
 
+    promises = 0;
     dte_attached(&e, d->iommu, MADDR(0));
     assert_int_equal(fill(d), 0);
     uint64_t held = shim_core_pages;
+    assert_int_equal(charged, 19);             /* the root and 16 + 1 + 1 tables, all the domain's own */
+    assert_int_equal(d->allowance, charged);
     flushes = 1;
     for (unsigned life = 0; life < 3; life++) {
         empty(d);
@@ -322,6 +349,20 @@ static void refill_needs_no_memory(void **s)
     }
     end(d);
     assert_int_equal(total_refs(), 0);
+    assert_int_equal(shim_core_pages, before);
+    assert_int_equal(charged, 0);
+    /* The next table lives by the same promise; without one there is none. */
+    d->iommu = iommu_domain_create(d);
+    assert_int_equal(fill(d), 0);
+    assert_int_equal(promises, 1);
+    end(d);
+    d->iommu_promised = 0;
+    no_promise = true;
+    d->iommu = iommu_domain_create(d);
+    assert_int_equal(fill(d), -ENOMEM);
+    assert_int_equal(total_refs(), 0);
+    no_promise = false;
+    end(d);
     assert_int_equal(shim_core_pages, before);
 }
 

@@ -21,8 +21,8 @@ static int numbers(const struct req *r, uint32_t *v, unsigned nr)
     return XE_OK;
 }
 
-/* domid, gfn, port, and "driver" if it is a driver domain, which gets the limits of one. A domain that is known already was rebuilt in place: its connection starts afresh, its nodes stay,
- * and nobody is told (restart.md, section 1). */
+/* domid, gfn, port, and "driver" if it is a driver domain, which gets the limits of one. A domain that is known already was
+ * rebuilt in place: its connection starts afresh, its nodes stay, and nobody is told (restart.md, section 1). */
 int op_introduce(struct req *r)
 {
     const char *s[4];

@@ -118,7 +118,7 @@ static void notify(struct conn *c)
 
 static void say(const struct conn *c, const char *what)
 {
-    printf("domain %u: %s\n", c->domid, what);
+    printf("domain %u %s\n", c->domid, what);
 }
 
 const struct xs_ops conn_ops = { attach, reattach, detach, notify, say };

@@ -3,7 +3,8 @@
  * The store's memory: a heap for each client. A heap takes whole chunks (eight pages), lays its blocks out in those alone, and is gone
  * with its client. So what a client can hold is what its chunks hold, however it cuts them up, and nobody else's blocks lie in
  * between. `floor` chunks of each heap are promised when it is made and stay promised; beyond them, up to `max`, a heap takes
- * from what neither a promise covers nor is set aside for promises to come. Domain ids without a heap of their own use the control domain's, which is always there.
+ * from what neither a promise covers nor is set aside for promises to come. Domain ids without a heap of their own use the
+ * control domain's, which is always there.
  * Every failure is an ordinary NULL and ends as ENOMEM of one request.
  */
 #pragma once

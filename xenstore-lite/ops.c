@@ -36,7 +36,7 @@ static int err_from_parents(struct req *r, int err, unsigned need)
     if (!r->path[1])
         return XE_EACCES;
     see_nearest(r, r->path, path_parent_len(r->path), &s);
-    return perms_for(s.perms, r->conn) & need ? err : XE_EACCES;
+    return perms_for(s.rights, r->conn) & need ? err : XE_EACCES;
 }
 
 /* Finds the node of r->path if the client has all of `need`; notes in the transaction that it looked. */
@@ -48,7 +48,7 @@ static int get_node(struct req *r, unsigned need, unsigned kind, struct seen *s)
     if (err)
         return err;
     bool there = see(r, r->path, len, s);
-    if (there && (perms_for(s->perms, r->conn) & need) == need)
+    if (there && (perms_for(s->rights, r->conn) & need) == need)
         return XE_OK;
     s->perms = NULL;
     return err_from_parents(r, there ? XE_EACCES : XE_ENOENT, need);

@@ -221,8 +221,8 @@ static bool turn(struct xs *xs, struct conn *c)
     if (s.notify && xs->ops->notify)
         xs->ops->notify(c);
     if (c->bad && !was && xs->ops->say)
-        xs->ops->say(c, c->bad == CONN_BAD_INDEX ? "ignored until it is introduced again: its ring indices make no sense"
-                                                 : "ignored until it is introduced again: a request is longer than may be");
+        xs->ops->say(c, c->bad == CONN_BAD_INDEX ? "is ignored until it is introduced again: its ring indices make no sense"
+                                                 : "is ignored until it is introduced again: a request is longer than may be");
     return s.more;
 }
 

@@ -118,7 +118,8 @@ static void see_change(struct seen *s, const struct change *c)
         if (same && s->perms)
             s->perms = c->perms;
     } else if (s->path_len > c->existed && within(c->path, c->path_len, s->path, s->path_len)) {
-        *s = (struct seen){ .path = s->path, .path_len = s->path_len, .perms = c->perms, .made = c };
+        *s = (struct seen){ .path = s->path, .path_len = s->path_len, .perms = c->perms, .rights = c->perms,
+                             .made = c };
         s->data = same ? c->data : NULL;
         s->len = same ? c->len : 0;
     } else if (same && s->perms && c->op == CH_WRITE) {
@@ -132,7 +133,7 @@ bool see(const struct req *r, const char *path, size_t len, struct seen *s)
     const struct node *n = tree_find_n(r->xs->root, path, len);
     *s = (struct seen){ .path = path, .path_len = len, .node = n };
     if (n) {
-        s->perms = n->perms;
+        s->perms = s->rights = n->perms;
         s->data = n->data ? n->data->s : NULL;
         s->len = n->data ? n->data->len : 0;
     }

@@ -279,7 +279,8 @@ struct firing {
 };
 
 /* To the watches on the first len characters of path. */
-static void fire_at(const struct firing *f, const char *path, size_t len, uint32_t hash, const struct node *n, const struct node *parent)
+static void fire_at(const struct firing *f, const char *path, size_t len, uint32_t hash, const struct node *n,
+                    const struct node *parent)
 {
     struct watch *w = bucket_of(hash)->first;
     for (; (w = watch_on(w, hash, path, len)); w = w->behind) {

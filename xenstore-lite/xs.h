@@ -109,6 +109,7 @@ struct seen {
     const char *path;
     size_t path_len;
     struct permset *perms;     /* NULL: there is nothing */
+    struct permset *rights;    /* what decides who may: the tree's of now, whatever the transaction noted for later */
     const char *data;
     uint32_t len;
     const struct node *node;   /* the tree's, whose children show; NULL: it was not there, or the transaction removed it */

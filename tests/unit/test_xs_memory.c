@@ -132,7 +132,7 @@ static void test_named_once(void **state)
     grab(&g16);
     assert_true(g16.c->heap->chunks <= limits_guest.max + 1);
     assert_int_equal(nr_told, 1);
-    assert_non_null(strstr(told, "16: is at its limit in the store"));
+    assert_non_null(strstr(told, "domain 16 is at its limit in the store"));
     OK(&g17, XS_WRITE, 0, D("device/x\0v"));
     assert_int_equal(nr_told, 1);
 }

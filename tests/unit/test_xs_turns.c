@@ -139,11 +139,24 @@ static void test_control_domain_first(void **state)
     unread(&ctl);
 }
 
+/* A client that breaks the protocol has no turns any more, and the administrator reads of it once. */
+static void test_broken_client(void **state)
+{
+    g16.ring->req_prod = g16.ring->req_cons + XENSTORE_RING_SIZE + 1;
+    for (unsigned i = 0; i < 5; i++) {
+        g16.c->kicked = true;
+        assert_false(xs_turns(&store));
+    }
+    assert_int_equal(nr_told, 1);
+    assert_string_equal(told, "domain 16 is ignored until it is introduced again: its ring indices make no sense");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_small_requests), T(test_listings), T(test_commits), T(test_watches_of_others), T(test_control_domain_first),
+        T(test_broken_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -370,6 +370,30 @@ static void test_tx_rights(void **state)
     WANT(&g16, XS_TRANSACTION_END, tx, S("T"), "EAGAIN");
 }
 
+/* What a transaction noted about a node's permissions is for its end: it does not open what is somebody else's by now. */
+static void test_tx_opens_nothing(void **state)
+{
+    OK(&ctl, XS_MKDIR, 0, S("/shared"));
+    OK(&ctl, XS_SET_PERMS, 0, S("/shared\0b0"));
+    OK(&g16, XS_WRITE, 0, D("/shared/x\0mine"));
+    uint32_t tx = tx_start(&g16);
+    OK(&g16, XS_SET_PERMS, tx, S("/shared/x\0b16"));
+    ask(&g16, XS_GET_PERMS, tx, S("/shared/x"));
+    assert_memory_equal(g16.reply.data, "b16", 4);
+    OK(&ctl, XS_RM, 0, S("/shared/x"));
+    OK(&g17, XS_WRITE, 0, D("/shared/x/y\0secret"));
+    OK(&g17, XS_WRITE, 0, D("/shared/x\0secret"));
+    OK(&g17, XS_SET_PERMS, 0, S("/shared/x\0n17"));
+    OK(&g17, XS_SET_PERMS, 0, S("/shared/x/y\0n17"));
+    WANT(&g16, XS_READ, tx, S("/shared/x"), "EACCES");
+    WANT(&g16, XS_DIRECTORY, tx, S("/shared/x"), "EACCES");
+    WANT(&g16, XS_GET_PERMS, tx, S("/shared/x"), "EACCES");
+    WANT(&g16, XS_READ, tx, S("/shared/x/y"), "EACCES");
+    WANT(&g16, XS_WRITE, tx, D("/shared/x\0z"), "EACCES");
+    WANT(&g16, XS_TRANSACTION_END, tx, S("T"), "EAGAIN");
+    WANT(&g17, XS_READ, 0, S("/shared/x"), "=secret");
+}
+
 /* --- limits -------------------------------------------------------------------------------------------------------- */
 static void test_quota_nodes(void **state)
 {
@@ -606,7 +630,7 @@ int main(void)
         T(test_watch), T(test_watch_same_path), T(test_watch_relative), T(test_watch_removal), T(test_watch_rights),
         T(test_watch_special), T(test_watch_fold), T(test_reset_watches), T(test_tx_own_writes),
         T(test_tx_abort), T(test_tx_conflicts), T(test_tx_view), T(test_tx_many), T(test_tx_is_the_clients),
-        T(test_tx_rights), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),
+        T(test_tx_rights), T(test_tx_opens_nothing), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),
         T(test_quota_transactions), T(test_slow_reader), T(test_flood_hides_nothing), T(test_release_many_places), T(test_every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,7 +62,7 @@ static int nr_told;
 
 static __attribute__((unused)) void h_say(const struct conn *c, const char *what)
 {
-    snprintf(told, sizeof told, "%u: %s", c->domid, what);
+    snprintf(told, sizeof told, "domain %u %s", c->domid, what);
     nr_told++;
 }
 

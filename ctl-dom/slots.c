@@ -23,24 +23,29 @@ int slots_init(struct dom *b, uint64_t gfn)
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */
-/* len bytes at off of our copy go to the table, word by word in ascending order. */
-static int store(const struct dom *b, const struct slot_entry *e, size_t off, size_t len)
+/* len bytes at off of *new go to the place of e in the table, word by word in ascending order, and
+ * then into our copy, which so never says more than was done. */
+static int store(const struct dom *b, struct slot_entry *e, const struct slot_entry *new, size_t off,
+                 size_t len)
 {
     struct bh_write w = { .domid = b->id,
-                          .gpa = b->slots_gpa + (uint64_t)((const char *)e - (const char *)b->slots) + off,
-                          .src = (uint64_t)((const char *)e + off),
+                          .gpa = b->slots_gpa + (uint64_t)(e - b->slots) * sizeof(*e) + off,
+                          .src = (uint64_t)((const char *)new + off),
                           .len = len };
     int rc = (int)bh_control(BH_CTL_SLOT_WRITE, &w);
 
     if (rc)
         say("%s: its slot table cannot be written: %s", b->cfg.name, errno_text(rc));
+    else
+        memcpy((char *)e + off, (const char *)new + off, len);
     return rc;
 }
 
 static int set_state(const struct dom *b, struct slot_entry *e, enum slot_state state)
 {
-    e->head = slot_head(state, slot_kind(e), slot_gen(e));
-    return store(b, e, 0, sizeof(e->head));
+    struct slot_entry new = { .head = slot_head(state, slot_kind(e), slot_gen(e)) };
+
+    return store(b, e, &new, 0, sizeof(new.head));
 }
 
 static enum slot_kind kind_of(const struct dom_dev *v)
@@ -113,11 +118,12 @@ int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *err
         e = unused(b);
     if (!e)
         return fail(err, -ENOSPC, "%s: %s has as many devices as it can", d->cfg.name, b->cfg.name);
-    fill(e, d, v);
-    e->head = slot_head(SLOT_ABSENT, kind_of(v), ++b->slot_gen);
-    int rc = store(b, e, 0, sizeof(e->head));
+    struct slot_entry new;
+    fill(&new, d, v);
+    new.head = slot_head(SLOT_ABSENT, kind_of(v), ++b->slot_gen);
+    int rc = store(b, e, &new, 0, sizeof(new.head));
     if (!rc)
-        rc = store(b, e, sizeof(e->head), sizeof(*e) - sizeof(e->head));
+        rc = store(b, e, &new, sizeof(new.head), sizeof(new) - sizeof(new.head));
     if (!rc)
         rc = set_state(b, e, SLOT_ATTACHING);
     return rc ? fail(err, rc, "%s: %s: %s", d->cfg.name, b->cfg.name, errno_text(rc)) : 0;
@@ -142,11 +148,10 @@ void slot_limits(const struct dom *d, const struct dom_dev *v)
     const struct dom *b = dom_by_id(v->back);
     struct slot_entry *e = find(b, d->id, v);
 
-    if (!e)
-        return;
-    e->limit_ops = c->limit_ops;
-    e->limit_bytes = c->limit_bytes;
-    (void)store(b, e, offsetof(struct slot_entry, limit_ops), 16);
+    struct slot_entry new = { .limit_ops = c->limit_ops, .limit_bytes = c->limit_bytes };
+
+    if (e)
+        (void)store(b, e, &new, offsetof(struct slot_entry, limit_ops), 16);
 }
 
 /* Once: what another instance says later does not change it. */
@@ -163,9 +168,9 @@ void slot_extent(const struct dom *d, const struct dom_dev *v)
     char *text = xs_read(0, path);
     if (!text)
         return;
-    e->first = strtoul(text, &end, 10);
-    e->nr = strtoul(end, NULL, 10);
+    struct slot_entry new = { .first = strtoul(text, &end, 10) };
+    new.nr = strtoul(end, NULL, 10);
     free(text);
-    if (e->nr)
-        (void)store(b, e, offsetof(struct slot_entry, first), 16);
+    if (new.nr)
+        (void)store(b, e, &new, offsetof(struct slot_entry, first), 16);
 }

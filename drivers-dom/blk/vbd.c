@@ -303,6 +303,8 @@ static void vbd_follow_live(struct vbd *v, bool online)
         be_set_state(&v->be, online ? XenbusStateConnected : XenbusStateClosing);
     } else if (v->stalled || v->be.state == XenbusStateConnected || (v->be.state == XenbusStateClosing && !online)) {
         vbd_say_stalled(v);
+        if (!online)
+            be_set_state(&v->be, XenbusStateClosing); /* then its front-end may close, and all is well again */
     } else if (!online) {
         volume_release(&v->claim);
         be_set_state(&v->be, XenbusStateClosed);

@@ -255,7 +255,7 @@ static const char *conn_read(struct vbd *v, struct keep_conn *c, struct reader *
 
     memset(c, 0, sizeof(*c));
     r->again = false;
-    strlcpy(r->dir, v->be.fe_path, sizeof(r->dir));
+    snprintf(r->dir, sizeof(r->dir), "%s", v->be.fe_path);
     uint32_t nq = number_of(r, "multi-queue-num-queues", 1);
     uint32_t order = number_of(r, "ring-page-order", log2_of(number_of(r, "num-ring-pages", 1)));
     uint32_t large = number_of(r, "feature-large-sector-size", 0);

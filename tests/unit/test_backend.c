@@ -282,7 +282,9 @@ static void who_the_front_end_is_says_the_entry(void **state)
     assert_string_equal(devs[0].fe_path, "/local/domain/17/device/vxx/0");
     assert_int_equal(last_fe, 3);
     gone("backend/vxx/17/0/frontend"); /* nor does its absence */
+    put("/local/domain/17/device/vxx/0/state", "4");
     settle();
+    assert_int_equal(last_fe, 4);
     assert_true(devs[0].used);
     assert_int_equal(forgotten, 0);
 }

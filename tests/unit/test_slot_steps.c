@@ -1,0 +1,651 @@
+// SPDX-License-Identifier: MIT
+// Attach and detach of a disk, with either side killed between any two of its steps.
+// LINK: ctl-dom/hotplug.c ctl-dom/slots.c ctl-dom/devices.c ctl-dom/config_disk.c ctl-dom/config.c
+// LINK: drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/blkback.c
+// LINK: drivers-dom/blk/request.c domains/keep_record.c
+// FLAGS: -Idomains/include -Idrivers-dom/blk -Ictl-dom
+/*
+ * The toolstack's own commands and the real back-end, over a small store and one page table of the slot: each write of either, and each
+ * store of the back-end to its keep pages, is a step. The back-end dies at the n-th of its steps and an instance with nothing but the
+ * keep pages and the table follows; or the control domain dies at the n-th of its own and the next one attaches or detaches anew. In
+ * the end the disk is there and works, or there is nothing left of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#undef fail /* cmocka's; the toolstack has a function of that name */
+
+static int quiet(const char *fmt, ...) { return 0; }
+#define printf(...) quiet(__VA_ARGS__)
+#include "../../domains/backend.c"
+#undef printf
+#include "ctl.h"
+#include "storetx.h"
+#include "vbd.h"
+
+size_t strlcpy(char *d, const char *s, size_t n);
+size_t strlcpy(char *d, const char *s, size_t n)
+{
+    snprintf(d, n, "%s", s);
+    return strlen(s);
+}
+
+#define BLK   3u
+#define GUEST 16u
+#define ROOT  "/local/domain/3/"
+#define FE    "/local/domain/16/device/vbd/51712"
+#define BE    ROOT "backend/vbd/16/51712"
+
+#define BAD(...) (print_error(__VA_ARGS__), assert_true(!"that"))
+
+/* --- death ------------------------------------------------------------------------------------------------------------------ */
+static jmp_buf back_end_dies, control_dies;
+static bool in_back_end, in_control;
+static long back_end_left, control_left; /* steps; -1: it lives on */
+static unsigned back_end_steps, control_steps;
+
+static void step(void)
+{
+    if (in_back_end) {
+        back_end_steps++;
+        if (back_end_left >= 0 && back_end_left-- == 0)
+            longjmp(back_end_dies, 1);
+    } else if (in_control) {
+        control_steps++;
+        if (control_left >= 0 && control_left-- == 0)
+            longjmp(control_dies, 1);
+    }
+}
+void shared_stored(void) { step(); }
+
+/* --- the store --------------------------------------------------------------------------------------------------------------- */
+#define NODES 128
+static struct { char path[128], val[128]; } nodes[NODES];
+static struct { char path[128]; watch_fn fn; void *arg; } watches[16]; /* of the back-end's */
+static char events[64][128];
+static unsigned nr_events;
+static bool atomic; /* a transaction: one step */
+int xs_error;
+static uint64_t clock_ns = 1000000000;
+
+uint64_t now_ns(void) { return clock_ns += 1000; }
+void dtimer_set(struct dtimer *t, uint64_t when) {}
+void dtimer_cancel(struct dtimer *t) {}
+
+static const char *absolute(const char *path)
+{
+    static char full[160];
+
+    snprintf(full, sizeof(full), "%s%s", *path == '/' ? "" : ROOT, path);
+    return full;
+}
+static int at(const char *path)
+{
+    for (int i = 0; i < NODES; i++)
+        if (!strcmp(nodes[i].path, path))
+            return i;
+    return -1;
+}
+static const char *value(const char *path) { return at(path) < 0 ? "" : nodes[at(path)].val; }
+static void changed(const char *path)
+{
+    assert_true(nr_events < ARRAY_SIZE(events));
+    snprintf(events[nr_events++], sizeof(events[0]), "%s", path);
+}
+static void events_deliver(void)
+{
+    for (unsigned i = 0; i < nr_events; i++)
+        for (unsigned k = 0; k < ARRAY_SIZE(watches); k++)
+            if (watches[k].fn && !strncmp(events[i], watches[k].path, strlen(watches[k].path)))
+                watches[k].fn(events[i], watches[k].arg);
+    nr_events = 0;
+}
+int xs_write(uint32_t tx, const char *path, const char *val)
+{
+    const char *p = absolute(path);
+
+    if (!atomic)
+        step();
+    int i = at(p) < 0 ? at("") : at(p);
+    assert_true(i >= 0);
+    snprintf(nodes[i].path, sizeof(nodes[i].path), "%s", p);
+    snprintf(nodes[i].val, sizeof(nodes[i].val), "%s", val);
+    changed(p);
+    if (!atomic)
+        step();
+    return 0;
+}
+int xs_printf(uint32_t tx, const char *path, const char *fmt, ...)
+{
+    char text[64];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return xs_write(tx, path, text);
+}
+char *xs_read(uint32_t tx, const char *path)
+{
+    int i = at(absolute(path));
+
+    step();
+    xs_error = ENOENT;
+    return i < 0 ? NULL : strdup(nodes[i].val);
+}
+int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
+{
+    char *s = xs_read(tx, path);
+
+    if (s)
+        *v = strtoull(s, NULL, 10);
+    free(s);
+    return s ? 0 : -ENOENT;
+}
+int xs_rm(uint32_t tx, const char *path)
+{
+    char dir[160];
+
+    snprintf(dir, sizeof(dir), "%s", absolute(path));
+    for (unsigned i = 0; i < NODES; i++)
+        if (!strncmp(nodes[i].path, dir, strlen(dir)))
+            memset(&nodes[i], 0, sizeof(nodes[i]));
+    changed(dir);
+    return 0;
+}
+int xs_watch(const char *path, watch_fn fn, void *arg)
+{
+    unsigned i = 0;
+
+    if (!in_back_end)
+        return 0;
+    while (watches[i].fn)
+        assert_true(++i < ARRAY_SIZE(watches));
+    snprintf(watches[i].path, sizeof(watches[i].path), "%s", absolute(path));
+    watches[i].fn = fn, watches[i].arg = arg;
+    changed(watches[i].path);
+    return 0;
+}
+int xs_unwatch(const char *path, watch_fn fn, void *arg)
+{
+    for (unsigned i = 0; in_back_end && i < ARRAY_SIZE(watches); i++)
+        if (watches[i].fn == fn && watches[i].arg == arg)
+            watches[i].fn = NULL;
+    return 0;
+}
+
+/* --- the back-end: what it stands on, its life ------------------------------------------------------------------------------ */
+struct bh_self self = {.name = "blk0", .domid = BLK};
+struct blk blk;
+static struct slot_entry table[SLOT_ENTRIES];
+static _Alignas(4096) uint8_t keep_pages[8][4096], ring_page[4096], pool[64][4096];
+static struct blkdev dev = {.model = "disk", .nr_sectors = 4000, .sector_size = 512, .max_bytes = BLK_MAX_BYTES, .max_segs = BLK_MAX_SEGS};
+static unsigned claims, mapped;
+static uint64_t partition_first = 100;
+
+const char *dev_problem(void) { return ""; }
+const char *volume_find(const char *spec, uint64_t *first, uint64_t *nr)
+{
+    *first = partition_first, *nr = 100;
+    return strcmp(spec, "1") ? "no such volume" : NULL;
+}
+const char *volume_claim(struct volume_claim *c)
+{
+    assert_int_equal(claims++, 0);
+    c->claimed = true;
+    return NULL;
+}
+void volume_release(struct volume_claim *c)
+{
+    claims -= c->claimed;
+    c->claimed = false;
+}
+bool volume_overlap(const struct volume_claim *a, const struct volume_claim *b) { return true; }
+int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n, unsigned flags)
+{
+    m->va = ring_page;
+    m->n = n;
+    mapped++;
+    return 0;
+}
+int grant_unmap(struct grant_map *m)
+{
+    m->va = NULL;
+    mapped--;
+    return 0;
+}
+int event_bind_interdomain(domid_t remote, uint32_t port, event_fn fn, void *arg) { return 40; }
+void event_close(uint32_t port) {}
+int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len) { return -EINVAL; }
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len) { return -EINVAL; }
+void batch_send(struct batch *b, uint32_t port) {}
+int batch_flush(struct batch *b)
+{
+    b->nr_copies = b->nr_sends = 0;
+    return 0;
+}
+
+static void back_end_starts(void)
+{
+    memset(vbds, 0, sizeof(vbds[0]) * BB_MAX_DISKS);
+    memset(&blk, 0, sizeof(blk));
+    memset(watches, 0, sizeof(watches));
+    rescan = scan_failed = watching = false;
+    retry_at = nr_events = claims = mapped = 0;
+    self.table = table;
+    self.nr_table = SLOT_PAGES;
+    blk.dev = &dev;
+    keep_init(&blk.keep, keep_pages, 8);
+    bb_init(&blk.bb, &blk.batch);
+    bb_pool_add(&blk.bb, pool, 64);
+    in_back_end = true;
+    (void)vbds_adopt();
+    in_back_end = false;
+}
+
+static void back_end_works(void)
+{
+    bool was = in_control;
+
+    in_control = false;
+    if (setjmp(back_end_dies)) {
+        in_back_end = false;
+        back_end_starts();
+    }
+    in_back_end = true;
+    for (unsigned i = 0; i < 4; i++) {
+        events_deliver();
+        vbds_store_work();
+    }
+    in_back_end = false;
+    in_control = was;
+}
+
+/* --- the front-end ------------------------------------------------------------------------------------------------------------ */
+static void front_end_works(void)
+{
+    unsigned be = (unsigned)atoi(value(BE "/state")), fe = (unsigned)atoi(value(FE "/state"));
+    bool was = in_control;
+
+    in_control = false;
+    if (be == 2 && fe == 1) {
+        memset(ring_page, 0, sizeof(ring_page));
+        xs_write(0, FE "/ring-ref", "8");
+        xs_write(0, FE "/event-channel", "9");
+        xs_write(0, FE "/state", "3");
+    } else if (be == 4 && fe == 3) {
+        xs_write(0, FE "/state", "4");
+    } else if (be == 5 && fe && fe < 6) {
+        xs_write(0, FE "/state", "6");
+    }
+    in_control = was;
+}
+
+/* --- what the toolstack stands on ---------------------------------------------------------------------------------------------- */
+struct dom *doms;
+bool store_up = true;
+static struct dom driver_dom, guest_dom;
+static char said[256];
+
+long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
+{
+    const struct bh_write *w = (const void *)arg;
+    const uint64_t *from = (const void *)w->src;
+
+    assert_int_equal(nr, BH_HYPERCALL_CONTROL);
+    assert_int_equal(op, BH_CTL_SLOT_WRITE);
+    for (uint64_t i = 0; i < w->len / 8; i++) {
+        step(); /* the core does the whole call, but what if not */
+        ((uint64_t *)table)[(w->gpa - driver_dom.slots_gpa) / 8 + i] = from[i];
+    }
+    step();
+    return 0;
+}
+struct dom *dom_by_id(domid_t id) { return id == BLK ? &driver_dom : id == GUEST ? &guest_dom : NULL; }
+struct dom *dom_by_name(const char *n) { return &driver_dom; }
+struct dom *dom_find(const char *n, struct errbuf *e) { return &guest_dom; }
+struct dom *first_net_backend(void) { return NULL; }
+struct dom_dev *disk_of(struct dom *d, const char *vdev) { return d->nr_devs ? &d->dev[0] : NULL; }
+const char *sbdf_text(uint32_t sbdf) { return ""; }
+const char *errno_text(int rc) { return ""; }
+void say(const char *fmt, ...) {}
+void out(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(said, sizeof(said), fmt, ap);
+    va_end(ap);
+}
+int fail(struct errbuf *e, int rc, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(e->s, sizeof(e->s), fmt, ap);
+    va_end(ap);
+    return rc;
+}
+void turn(uint64_t until)
+{
+    clock_ns += 50000000;
+    back_end_works();
+    front_end_works();
+}
+const char *num(uint64_t v)
+{
+    static char s[4][24];
+    static unsigned i;
+
+    snprintf(s[i = (i + 1) % 4], sizeof(s[0]), "%lu", v);
+    return s[i];
+}
+void node(struct txn *t, const char *val, const char *perms, const char *fmt, ...)
+{
+    char p[160];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(p, sizeof(p), fmt, ap);
+    va_end(ap);
+    if (val)
+        xs_write(0, p, val);
+}
+void no_node(struct txn *t, const char *fmt, ...)
+{
+    char p[160];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(p, sizeof(p), fmt, ap);
+    va_end(ap);
+    xs_rm(0, p);
+}
+int commit(struct dom *d, void (*fill)(struct txn *t, struct dom *d, void *arg), void *arg, struct errbuf *e)
+{
+    struct txn t = {0};
+
+    step();
+    atomic = true;
+    fill(&t, d, arg);
+    atomic = false;
+    step();
+    return 0;
+}
+
+/* --- trials --------------------------------------------------------------------------------------------------------------------- */
+enum cmd { ATTACH, DETACH };
+
+static void command(enum cmd c)
+{
+    char a0[] = "block-attach", a1[] = "guest", a2[] = "phy:blk0:1,xvda,w", a3[] = "xvda";
+    char *attach[] = {a0, a1, a2, NULL}, *detach[] = {a0, a1, a3, NULL};
+
+    said[0] = '\0';
+    if (c == ATTACH)
+        cmd_block_attach(3, attach);
+    else
+        cmd_block_detach(3, detach);
+}
+
+static void guest_forgets_disk(void) { guest_dom.nr_devs = guest_dom.cfg.nr_disks = 0; }
+static void guest_has_disk(void)
+{
+    char why[160];
+
+    guest_dom.nr_devs = guest_dom.cfg.nr_disks = 1;
+    assert_int_equal(config_disk(&guest_dom.cfg.disk[0], "phy:blk0:1,xvda,w", why, sizeof(why)), 0);
+    guest_dom.dev[0] = (struct dom_dev){.kind = DEV_VBD, .devid = 51712, .back = BLK};
+}
+
+static void world(void)
+{
+    static struct slot_entry copy[SLOT_ENTRIES];
+
+    memset(nodes, 0, sizeof(nodes));
+    memset(table, 0, sizeof(table));
+    memset(copy, 0, sizeof(copy));
+    memset(keep_pages, 0, sizeof(keep_pages));
+    memset(&guest_dom, 0, sizeof(guest_dom));
+    memset(&driver_dom, 0, sizeof(driver_dom));
+    back_end_left = control_left = -1;
+    back_end_steps = control_steps = 0;
+    in_control = in_back_end = atomic = false;
+    partition_first = 100;
+    guest_dom.id = GUEST;
+    guest_dom.cfg.role = BH_ROLE_GUEST;
+    driver_dom = (struct dom){.id = BLK, .cfg = {.name = "blk0", .image = "blk", .role = BH_ROLE_DRIVER}, .slots = copy,
+                              .slots_gpa = 0x3f0000};
+    back_end_starts();
+    back_end_works();
+}
+static void settle(void)
+{
+    for (unsigned i = 0; i < 30; i++)
+        turn(0);
+}
+
+static void is_attached(unsigned n)
+{
+    if (!vbds[0].connected || strcmp(value(BE "/state"), "4") || strcmp(value(FE "/state"), "4"))
+        BAD("step %u: not attached: '%s' (%s, %s; %s)", n, said, value(BE "/state"), value(FE "/state"), vbds[0].stalled);
+    assert_int_equal(slot_state(&table[0]), SLOT_ATTACHED);
+    assert_int_equal(table[0].first, 100);
+    assert_int_equal(table[0].nr, 100);
+    assert_int_equal(claims, 1);
+    assert_int_equal(mapped, 1);
+    assert_int_equal(keep_free_pages(&blk.keep), 7);
+}
+static void is_gone(unsigned n)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (strstr(nodes[i].path, "/51712"))
+            BAD("step %u: %s is left ('%s')", n, nodes[i].path, said);
+    for (unsigned i = 0; i < SLOT_ENTRIES; i++)
+        assert_false(slot_live(&table[i]));
+    if (claims || mapped || vbds[0].be.used || keep_free_pages(&blk.keep) != 8)
+        BAD("step %u: the back-end keeps something", n);
+}
+
+static void back_end_killed(void **state)
+{
+    unsigned last = 1;
+
+    for (unsigned n = 0; n <= last; n++) { /* at each of its steps, in attaching and in detaching */
+        world();
+        back_end_left = n;
+        command(ATTACH);
+        settle();
+        is_attached(n);
+        command(DETACH);
+        settle();
+        is_gone(n);
+        last = back_end_steps;
+        assert_int_equal(back_end_left, n < last ? -1 : back_end_left);
+    }
+    assert_true(last > 100);
+}
+
+/* Runs c until the control domain dies at its n-th step. false: it has fewer. */
+static bool dies_in(enum cmd c, unsigned n)
+{
+    volatile bool died = true;
+
+    control_left = n;
+    if (!setjmp(control_dies)) {
+        in_control = true;
+        command(c);
+        died = false;
+    }
+    in_control = atomic = false;
+    control_left = -1;
+    memcpy(driver_dom.slots, table, sizeof(table)); /* the next one has no book but the table */
+    settle();
+    return died;
+}
+
+static void control_killed(void **state)
+{
+    static const struct { enum cmd killed, then; } trials[] = {{ATTACH, ATTACH}, {ATTACH, DETACH}, {DETACH, DETACH}, {DETACH, ATTACH}};
+
+    for (unsigned t = 0; t < ARRAY_SIZE(trials); t++) {
+        bool died = true;
+        for (unsigned n = 0; died; n++) {
+            world();
+            if (trials[t].killed == DETACH) {
+                command(ATTACH);
+                settle();
+            }
+            died = dies_in(trials[t].killed, n);
+            if (trials[t].then == DETACH || (trials[t].killed == DETACH && died)) {
+                guest_has_disk();
+                command(DETACH);
+                settle();
+                is_gone(n);
+            }
+            if (trials[t].then == ATTACH) {
+                guest_forgets_disk();
+                command(ATTACH);
+                settle();
+                is_attached(n);
+            }
+            assert_true(n < 500);
+        }
+    }
+}
+
+/* What a former instance says of itself in its own directory changes nothing for the next one. */
+static void nodes_of_a_dead_instance(void **state)
+{
+    world();
+    command(ATTACH);
+    settle();
+    xs_write(0, BE "/params", "disk");
+    xs_write(0, BE "/mode", "r");
+    xs_write(0, BE "/online", "0");
+    xs_write(0, BE "/frontend", "/local/domain/17/device/vbd/51712");
+    xs_write(0, BE "/bh-extent", "0 4000");
+    xs_write(0, BE "/bh-limit-ops", "1");
+    back_end_starts();
+    settle();
+    is_attached(0);
+    assert_false(vbds[0].disk.ro);
+    assert_int_equal(vbds[0].disk.first, 100);
+    assert_int_equal(vbds[0].disk.ops.per_s, 0);
+    assert_string_equal(vbds[0].be.fe_path, FE);
+    xs_rm(0, BE "/frontend");
+    back_end_starts();
+    settle();
+    is_attached(0);
+}
+
+/* The head of the one record, as a dead instance might have left it: sound in itself. */
+static void forge(struct keep_page *page, void (*change)(struct keep_head *h))
+{
+    struct keep_head h = page->head;
+
+    change(&h);
+    keep_record_save(&page->head, &h, KEEP_MASTER_MAGIC, KEEP_VERSION, sizeof(h));
+}
+static void more_disk(struct keep_head *h) { h->nr_sectors = 4000; }
+static void other_place(struct keep_head *h) { h->first = 0; }
+static void reads_only(struct keep_head *h) { h->flags &= (uint8_t)~KEEP_F_WRITE; }
+static void by_force(struct keep_head *h) { h->flags |= KEEP_F_FORCE; }
+static void older(struct keep_head *h) { h->slot_gen--; }
+static void other_guest(struct keep_head *h) { h->domid = 17; }
+static void other_vdev(struct keep_head *h) { h->devid = 51728; }
+static void nothing(struct keep_head *h) {}
+
+static void moved(struct keep_head *h) { h->first = 700; }
+static void moved_back(struct keep_head *h) { h->first = 100; }
+
+/* Where it lay when it was attached is in the entry; if the disk's table says something else later, nobody goes on. */
+static void a_volume_that_moved(void **state)
+{
+    world();
+    command(ATTACH);
+    settle();
+    is_attached(0);
+    partition_first = 700;
+    back_end_starts();
+    assert_false(vbds[0].connected);
+    assert_non_null(vbds[0].stalled);
+    forge((struct keep_page *)keep_pages, moved); /* also if whoever wrote the disk's table wrote the record, too */
+    back_end_starts();
+    assert_false(vbds[0].connected);
+    forge((struct keep_page *)keep_pages, moved_back);
+    partition_first = 100;
+    back_end_starts();
+    settle();
+    is_attached(0);
+}
+
+static void forged_records(void **state)
+{
+    static const struct { void (*change)(struct keep_head *h); bool served, cleared; } lies[] = {
+        {nothing, true, false}, {more_disk, false, false}, {other_place, false, false}, {reads_only, false, false},
+        {by_force, false, false}, {older, false, false}, {other_guest, false, true}, {other_vdev, false, true}};
+    struct keep_page *page = (struct keep_page *)keep_pages;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(lies); i++) {
+        world();
+        command(ATTACH);
+        settle();
+        forge(page, lies[i].change);
+        back_end_starts();
+        assert_int_equal(vbds[0].connected, lies[i].served);
+        assert_int_equal(mapped, lies[i].served);
+        assert_int_equal(vbds[0].stalled != NULL, !lies[i].served && !lies[i].cleared);
+        assert_int_equal(page->head.magic == 0, lies[i].cleared);
+        assert_int_equal(keep_free_pages(&blk.keep), lies[i].cleared ? 8 : 7);
+    }
+    world(); /* two for one disk: neither, and one of them stays to be closed with it */
+    command(ATTACH);
+    settle();
+    page[1] = page[0];
+    page[1].head.gen++;
+    forge(&page[1], nothing);
+    back_end_starts();
+    assert_false(vbds[0].connected);
+    assert_string_equal(vbds[0].stalled, "there are two keep records of it");
+    assert_int_equal(mapped, 0);
+    assert_int_equal(page[1].head.magic, 0);
+    command(DETACH); /* its front-end closes, and all is well again */
+    settle();
+    is_gone(0);
+    command(ATTACH);
+    settle();
+    is_attached(0);
+}
+
+/* A guest's limits come from its entry, also while it is connected. */
+static void limits(void **state)
+{
+    char a0[] = "block-limit", a1[] = "guest", a2[] = "xvda", a3[] = "ops=70";
+    char *argv[] = {a0, a1, a2, a3, NULL};
+
+    world();
+    command(ATTACH);
+    settle();
+    cmd_block_limit(4, argv);
+    settle();
+    assert_int_equal(vbds[0].disk.ops.per_s, 70);
+    back_end_starts();
+    assert_int_equal(vbds[0].disk.ops.per_s, 70);
+    is_attached(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forged_records), cmocka_unit_test(limits),
+        cmocka_unit_test(back_end_killed), cmocka_unit_test(control_killed), cmocka_unit_test(a_volume_that_moved),
+        cmocka_unit_test(nodes_of_a_dead_instance),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

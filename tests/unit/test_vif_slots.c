@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// What net0 believes of a dead instance's records: only what agrees with the slot table.
+// LINK: drivers-dom/net/vif.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/pkt.c drivers-dom/net/switch.c
+// LINK: domains/keep_record.c domains/backend.c
+// FLAGS: -Idomains/include -Idrivers-dom/net -Itests/attacks/service
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "backend_world.h"
+#include <cmocka.h>
+#include "net.h"
+#include "vif.h"
+
+struct net net;
+static _Alignas(4096) uint8_t keep_pages[SW_PORTS][4096];
+static struct keep_vif *keep_of(unsigned port) { return (struct keep_vif *)keep_pages[port]; }
+
+static int setup(void **state)
+{
+    static uint8_t mem[8][PKT_BUF];
+    static struct pkt pkts[8];
+
+    memset(vifs, 0, sizeof(vifs[0]) * SW_PORTS);
+    memset(&net, 0, sizeof(net));
+    memset(keep_pages, 0, sizeof(keep_pages));
+    memset(ring_memory, 0, sizeof(ring_memory));
+    memset(slot_table, 0, sizeof(slot_table));
+    memset(nodes, 0, sizeof(nodes));
+    pkt_pool_init(&net.pool, pkts, mem[0], 8);
+    return 0;
+}
+
+static struct keep_vif_head good(unsigned dom)
+{
+    return (struct keep_vif_head){.domid = (uint16_t)dom, .tx_ref = 1, .rx_ref = 2, .tx_port = 7, .rx_port = 7,
+                                  .features = KEEP_F_MAC, .mac = {0x00, 0x16, 0x3e, 0, 0, (uint8_t)dom}, .slot_gen = 1};
+}
+static void record(unsigned port, struct keep_vif_head h) { keep_vif_open(keep_of(port), &h, 0, 0); }
+static bool kept(unsigned port) { return keep_of(port)->head.magic; }
+
+static void one_that_agrees(void **state)
+{
+    slot(SLOT_VIF, 16, 0);
+    record(3, good(16));
+    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_true(vifs[3].connected && vifs[3].has_mac && kept(3));
+    assert_string_equal(vifs[3].be.fe_path, "/local/domain/16/device/vif/0");
+}
+
+static void lies(void **state)
+{
+    for (unsigned lie = 0; lie < 7; lie++) {
+        struct keep_vif_head h = good(16);
+        setup(NULL);
+        slot(SLOT_VIF, 16, 0);
+        slot(SLOT_VBD, 18, 0);
+        switch (lie) {
+        case 0: h.mac[5] = 17; break;              /* another's address */
+        case 1: h.features = 0; break;             /* any address */
+        case 2: h.slot_gen = 2; break;             /* another attachment */
+        case 3: h.domid = 17; break;               /* a guest that has none */
+        case 4: h.devid = 1; break;
+        case 5: h.domid = 18; break;               /* a disk */
+        case 6: slot_table[0].head = slot_head(SLOT_ABSENT, SLOT_VIF, 1); break; /* it was taken away */
+        }
+        record(1, h);
+        record(2, good(16));
+        if (lie < 3) /* or there would be two for one entry */
+            keep_vif_close(keep_of(2));
+        assert_int_equal(vifs_adopt(keep_of), lie < 3 || lie == 6 ? 0 : 1);
+        assert_false(vifs[1].connected);
+        assert_false(kept(1));
+        assert_int_equal(switch_route(&net.sw, 1, (uint8_t[60]){[6] = 0, 0x16, 0x3e, 0, 0, 16}, 60, 1), 0);
+    }
+}
+
+static void two_for_one_entry(void **state)
+{
+    slot(SLOT_VIF, 16, 0);
+    slot(SLOT_VIF, 17, 0);
+    record(1, good(16));
+    record(4, good(16));
+    record(5, good(17));
+    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_false(kept(1) || kept(4));
+    assert_true(vifs[5].connected);
+}
+
+/* One that is being taken away is adopted, to finish what is in flight; then it is closed. */
+static void detaching(void **state)
+{
+    slot(SLOT_VIF, 16, 0)->head = slot_head(SLOT_DETACHING, SLOT_VIF, 1);
+    record(1, good(16));
+    assert_int_equal(vifs_adopt(keep_of), 1);
+    xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
+    xs_write(0, "backend/vif/16/0/state", "4");
+    xs_write(0, "/local/domain/16/device/vif/0/state", "4");
+    vifs_store_work();
+    assert_false(vifs[1].connected || kept(1));
+    assert_string_equal(node("backend/vif/16/0/state")->val, "6");
+}
+
+/* A group's address, or none: such a vif is not connected, rather than free to send as anybody. */
+static void no_stations_address(void **state)
+{
+    static const char *const fe[][2] = {{"tx-ring-ref", "1"}, {"rx-ring-ref", "2"}, {"event-channel", "7"},
+                                        {"request-rx-copy", "1"}, {"state", "4"}};
+
+    for (unsigned i = 0; i < 3; i++) {
+        char p[96];
+        setup(NULL);
+        struct slot_entry *e = slot(SLOT_VIF, 16, 0);
+        if (i < 2)
+            memset(e->mac, i ? 0xff : 0, 6);
+        for (unsigned k = 0; k < ARRAY_SIZE(fe); k++) {
+            snprintf(p, sizeof(p), "/local/domain/16/device/vif/0/%s", fe[k][0]);
+            xs_write(0, p, fe[k][1]);
+        }
+        xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
+        xs_write(0, "backend/vif/16/0/mac", "");
+        xs_write(0, "backend/vif/16/0/state", "2");
+        vifs_adopt(keep_of);
+        vifs[1].be = (struct be_dev){.used = true, .dirty = true, .dom = 16};
+        vifs_store_work();
+        assert_int_equal(vifs[1].connected, i == 2);
+    }
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup(f, setup)
+    const struct CMUnitTest tests[] = {T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -158,17 +158,11 @@ static void cmd_crashes(int argc, char **argv)
     supervisor_list_crashes(argc > 1 ? argv[1] : NULL);
 }
 
-static void machine(unsigned how, const char *name, const char *what)
+static void ask_guest(const char *name, const char *what)
 {
-    struct bh_machine m = { .how = how };
     struct errbuf e;
-
-    if (!name) {
-        long rc = bh_control(BH_CTL_MACHINE, &m);
-        out("%s: %s\n", what, errno_text((int)rc));
-        return;
-    }
     struct dom *d = dom_find(name, &e);
+
     if (!d)
         out("%s\n", e.s);
     else if (d->cfg.role != BH_ROLE_GUEST)
@@ -179,12 +173,30 @@ static void machine(unsigned how, const char *name, const char *what)
 
 static void cmd_shutdown(int argc, char **argv)
 {
-    machine(BH_MACHINE_POWEROFF, argc > 1 ? argv[1] : NULL, "poweroff");
+    (void)argc;
+    ask_guest(argv[1], "poweroff");
 }
 
 static void cmd_reboot(int argc, char **argv)
 {
-    machine(BH_MACHINE_REBOOT, argc > 1 ? argv[1] : NULL, "reboot");
+    (void)argc;
+    ask_guest(argv[1], "reboot");
+}
+
+/* Words of its own: what xl's users type to end a guest never ends the machine. */
+static void cmd_machine(int argc, char **argv)
+{
+    struct bh_machine m = { .how = BH_MACHINE_POWEROFF };
+
+    (void)argc;
+    if (!strcmp(argv[1], "reboot"))
+        m.how = BH_MACHINE_REBOOT;
+    else if (strcmp(argv[1], "poweroff") != 0) {
+        out("usage: machine poweroff | reboot\n");
+        return;
+    }
+    long rc = bh_control(BH_CTL_MACHINE, &m);
+    out("machine: %s\n", errno_text((int)rc));
 }
 
 const struct command commands[] = {
@@ -215,7 +227,8 @@ const struct command commands[] = {
     { "crash", "NAME [--inject | --hang]", "at once, at a random instruction, or by hanging", 1, 2,
       cmd_crash },
     { "crashes", "[NAME]", "crash reports", 0, 1, cmd_crashes },
-    { "shutdown", "[NAME]", "a guest, or the machine", 0, 1, cmd_shutdown },
-    { "reboot", "[NAME]", "a guest, or the machine", 0, 1, cmd_reboot },
+    { "shutdown", "NAME", "asks a guest to power off", 1, 1, cmd_shutdown },
+    { "reboot", "NAME", "asks a guest to start anew", 1, 1, cmd_reboot },
+    { "machine", "poweroff | reboot", "at once, with all guests", 1, 1, cmd_machine },
 };
 const unsigned nr_commands = ARRAY_SIZE(commands);

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+// LINK: ctl-dom/shell.c ctl-dom/commands.c ctl-dom/edit.c ctl-dom/split.c ctl-dom/console.c ctl-dom/domcon.c ctl-dom/dom.c
+// FLAGS: -Ictl-dom -Idomains/include
+// The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#undef fail
+#include <xen/io/console.h>
+#include "ctl.h"
+
+static char screen[65536];
+static size_t shown;
+static uint64_t now = 1000000000;
+static struct bh_machine machine_asked = { .how = ~0u };
+static char asked_guest[32];
+static jmp_buf out_of_here;
+static struct xencons_interface ring;
+static event_fn on_console;
+
+/* What the keyboard brings, and when (in milliseconds after the start). */
+static struct press { unsigned ms; const char *text; } script[16];
+static unsigned next_press;
+static uint64_t script_start;
+static char keys[4096];
+static size_t keys_len;
+
+long hypercall(unsigned nr, uint64_t a, uint64_t len, uint64_t s, uint64_t d)
+{
+    if (nr == __HYPERVISOR_console_io && a == CONSOLEIO_write) {
+        assert_true(shown + len < sizeof(screen));
+        memcpy(screen + shown, (const void *)s, len);
+        screen[shown += len] = '\0';
+        return 0;
+    }
+    if (nr == __HYPERVISOR_console_io) {
+        size_t n = keys_len < len ? keys_len : len;
+        memcpy((void *)s, keys, n);
+        memmove(keys, keys + n, keys_len -= n);
+        return (long)n;
+    }
+    if (nr == BH_HYPERCALL_CONTROL && a == BH_CTL_MACHINE)
+        machine_asked = *(struct bh_machine *)len;
+    return -ENOSYS;
+}
+
+/* Waits: for the next key press or until the time given; nothing else happens here. */
+void turn(uint64_t until)
+{
+    uint64_t at = next_press < 16 && script[next_press].text ? script_start + script[next_press].ms * 1000000ull : ~0ull;
+    if (until && until <= at) {
+        now = until > now ? until : now;
+        return;
+    }
+    if (at == ~0ull)
+        longjmp(out_of_here, 1);
+    now = at > now ? at : now;
+    size_t n = strlen(script[next_press].text);
+    memcpy(keys + keys_len, script[next_press++].text, n);
+    keys_len += n;
+    on_console(0, NULL);
+}
+
+int event_bind_virq(unsigned virq, event_fn fn, void *arg)
+{
+    if (virq == VIRQ_CONSOLE)
+        on_console = fn;
+    return 1;
+}
+int event_bind_interdomain(domid_t dom, uint32_t port, event_fn fn, void *arg) { return 7; }
+int event_send(uint32_t port) { return 0; }
+void event_close(uint32_t port) {}
+int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n, unsigned flags)
+{
+    m->va = &ring;
+    return 0;
+}
+int grant_unmap(struct grant_map *m) { return 0; }
+uint64_t now_ns(void) { return now; }
+void dtimer_set(struct dtimer *t, uint64_t when) {}
+
+bool store_up = true;
+int store_control(const struct dom *d, const char *what)
+{
+    snprintf(asked_guest, sizeof(asked_guest), "%s %s", d->cfg.name, what);
+    return 0;
+}
+bool supervisor_work(void) { return false; }
+void supervisor_list_crashes(const char *name) {}
+int supervisor_restart(struct dom *d, struct errbuf *e) { return 0; }
+void devs_work(void) {}
+struct dom *devs_disk_user(const struct dom *b) { return NULL; }
+int config_load(struct domcfg *c, const char *name, struct errbuf *e) { return -ENOENT; }
+int config_override(struct domcfg *c, const char *word, char *err, size_t n) { return -ENOENT; }
+int config_check(const struct domcfg *c, const char *name, char *err, size_t n) { return -ENOENT; }
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e) { return -ENOENT; }
+int dom_destroy(struct dom *d, struct errbuf *e) { return -ENOENT; }
+void cmd_list(int argc, char **argv) {}
+void cmd_info(int argc, char **argv) {}
+void cmd_pci_assignable_list(int argc, char **argv) {}
+void cmd_pci_list(int argc, char **argv) {}
+void cmd_pci_attach(int argc, char **argv) {}
+void cmd_volumes(int argc, char **argv) {}
+void cmd_block_list(int argc, char **argv) {}
+void cmd_block_stats(int argc, char **argv) {}
+void cmd_block_limit(int argc, char **argv) {}
+void cmd_block_attach(int argc, char **argv) {}
+void cmd_block_detach(int argc, char **argv) {}
+void cmd_network_list(int argc, char **argv) {}
+
+static struct dom guest = { .id = 16, .cfg = { .name = "debian", .role = BH_ROLE_GUEST } };
+
+static void play(const struct press *p, unsigned n)
+{
+    memset(script, 0, sizeof(script));
+    memcpy(script, p, n * sizeof(*p));
+    next_press = 0;
+    script_start = now += 1000000000;
+    shown = 0;
+    screen[0] = '\0';
+    asked_guest[0] = '\0';
+    machine_asked.how = ~0u;
+    if (!setjmp(out_of_here))
+        shell_run();
+}
+#define PLAY(...) play((const struct press[]){ __VA_ARGS__ }, sizeof((const struct press[]){ __VA_ARGS__ }) / sizeof(struct press))
+
+static void ends_of_guests_and_of_the_machine(void **state)
+{
+    static const char *const harmless[] = { "shutdown\r", "reboot\r", "xl shutdown\r", "xl reboot\r", "machine\r", "machine debian\r", "poweroff\r" };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(harmless); i++) {
+        PLAY({ 0, harmless[i] });
+        assert_int_equal(machine_asked.how, ~0u);
+        assert_string_equal(asked_guest, "");
+        assert_true(strstr(screen, "usage: ") || strstr(screen, "unknown command"));
+    }
+    PLAY({ 0, "xl shutdown debian\r" });
+    assert_string_equal(asked_guest, "debian poweroff");
+    PLAY({ 0, "reboot debian\r" });
+    assert_string_equal(asked_guest, "debian reboot");
+    assert_int_equal(machine_asked.how, ~0u);
+    PLAY({ 0, "machine reboot\r" });
+    assert_int_equal(machine_asked.how, BH_MACHINE_REBOOT);
+    PLAY({ 0, "machine poweroff\r" });
+    assert_int_equal(machine_asked.how, BH_MACHINE_POWEROFF);
+}
+
+/* The answers to what a guest asked come with the terminal's delay: none is a key of the shell's. */
+static void answers_after_leaving(void **state)
+{
+    PLAY({ 0, "console debian\r" }, { 10, "a key\x1d" "destroy" }, { 60, " debian\r" }, { 190, "destroy debian\r" });
+    assert_null(strstr(screen, "destroy"));
+    assert_true(!memcmp(ring.in, "a key", 5) && ring.in_prod == 5);
+    const char *left = strstr(screen, "\x18");
+    assert_non_null(left);
+    /* mouse, focus, pasted text, 8-bit controls, the rest */
+    static const char *const off[] = { "\x1b[?1000l", "\x1b[?1002l", "\x1b[?1003l", "\x1b[?1004l", "\x1b[?1006l", "\x1b[?2004l", "\x1b F", "\x1b[!p" };
+    for (unsigned i = 0; i < ARRAY_SIZE(off); i++)
+        assert_non_null(strstr(left, off[i]));
+    assert_non_null(strstr(left, "bh> "));
+    PLAY({ 0, "console debian\r" }, { 10, "\x1d" }, { 100, "lost" }, { 300, "shutdown debian\r" });
+    assert_string_equal(asked_guest, "debian poweroff");
+    assert_null(strstr(screen, "lost"));
+}
+
+int main(void)
+{
+    struct errbuf e;
+
+    doms = &guest;
+    console_open();
+    if (domcon_connect(&guest, &e))
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ends_of_guests_and_of_the_machine), cmocka_unit_test(answers_after_leaving),
+    };
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    free(guest.con.log);
+    return rc;
+}

@@ -11,6 +11,7 @@
 #include "mem/gcopy.h"
 #include "mem/grant.h"
 #include "sched/domain.h"
+#include "sched/irqs_off.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
 
@@ -72,6 +73,7 @@ void hypercall(struct vcpu *v, unsigned insn_len)
 {
     gcopy_reset();
     sched_begin_op();
+    irqs_off_what(OFF_HYPERCALL_OF((uint32_t)v->regs.rax, (uint32_t)v->regs.rdi));
     long rc = dispatch(v);
     if (rc == HC_AGAIN) {
         v->redo_len = (uint8_t)insn_len;

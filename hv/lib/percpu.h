@@ -8,6 +8,10 @@
 struct vcpu;
 struct timer;
 
+/* The longest time with interrupts off of one operation (sched/irqs_off.h). */
+#define NR_LONGEST 16u
+struct longest { uint64_t ns, told_ns; uint32_t what; };
+
 /* One per CPU. Fields without a letter are touched by their own CPU alone.
  * r: under `rq_lock`   t: under `timer_lock`   a: atomic */
 struct cpu {
@@ -32,6 +36,9 @@ struct cpu {
     uint64_t idle_ns;
     uint64_t last_scrub_ns;
     uint64_t stack_bottom;       /* of the main stack, above its guard page */
+    uint64_t off_since_ns;       /* sched/irqs_off.h: interrupts are off since then, 0: on */
+    uint32_t off_what;
+    struct longest longest[NR_LONGEST];
     uint32_t nmis, nmis_told;    /* NMIs that nobody sent; how many the log knows of */
 };
 

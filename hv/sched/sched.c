@@ -16,6 +16,7 @@
 #include "mem/frame.h"
 #include "pci/iommu.h"
 #include "sched/domain.h"
+#include "sched/irqs_off.h"
 #include "virt/virt.h"
 
 #define OP_NS      (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
@@ -360,8 +361,12 @@ static void slice_stop(struct cpu *c)
 
 static void irq_window(void)
 {
+    irqs_off_end();
+    irqs_off_begin(OFF_HANDLERS);
     irq_on();
     irq_off();
+    irqs_off_end();
+    irqs_off_begin(OFF_RUN_LOOP);
 }
 
 /* INIT took the vCPU away: it waits for a SIPI. Under the lock, so that a SIPI that came meanwhile is not lost. */
@@ -417,6 +422,7 @@ static void run_once(struct cpu *c, struct vcpu *v)
         }
     }
     timer_program();
+    irqs_off_end(); /* virt->run begins anew at the exit */
     virt->run(v);
     irq_window();
 }
@@ -476,8 +482,11 @@ static void idle(struct cpu *c)
             iommu_ops->poll_faults();
         }
         timer_program();
-        if (!work_for(c) && !c->need_resched)
+        if (!work_for(c) && !c->need_resched) {
+            irqs_off_end();
             cpu_idle(); /* an IPI sent since comes in at hlt */
+            irqs_off_begin(OFF_RUN_LOOP);
+        }
     }
     irq_window();
     c->idle = 0;

@@ -13,6 +13,7 @@
 #include "lib/string.h"
 #include "mem/frame.h"
 #include "sched/domain.h"
+#include "sched/irqs_off.h"
 #include "virt/virt.h"
 
 #define MSR_EFER     0xc0000080
@@ -485,6 +486,7 @@ static void svm_run(struct vcpu *v)
     a->vmcb->tlb_control = s->flush ? TLB_FLUSH_ALL : 0;
     s->flush = false;
     svm_enter(&v->regs, a->vmcb_maddr.v, s->host_vmcb.v);
+    irqs_off_begin(OFF_EXIT_OF((uint32_t)a->vmcb->exit_code));
     v->in_guest = 0;
     sync_xcr0(a);
     sync_out(v);

@@ -641,6 +641,61 @@ static void watchdogs(void **state)
     assert_int_equal(d->shutdown_reason, SHUTDOWN_watchdog);
 }
 
+/* What keeps interrupts off longest is kept for each operation, told once and again when it grows; the guest's time is not counted. */
+static uint64_t exit_ns;
+static unsigned exit_op;
+static void slow_exit(struct vcpu *v)
+{
+    (void)v;
+    shim_now_ns += 5 * MS; /* the guest's */
+    irqs_off_begin(OFF_EXIT_OF(0x81));
+    irqs_off_what(OFF_HYPERCALL_OF(20, exit_op));
+    shim_now_ns += exit_ns;
+}
+static uint64_t longest_of(uint32_t what)
+{
+    for (unsigned i = 0; i < NR_LONGEST; i++)
+        if (this_cpu()->longest[i].ns && this_cpu()->longest[i].what == what)
+            return this_cpu()->longest[i].ns;
+    return 0;
+}
+static void exits_of(unsigned op, uint64_t ns)
+{
+    exit_op = op;
+    exit_ns = ns;
+    shim_log_clear();
+    until(shim_now_ns + 11 * MS);
+}
+static void longest_with_interrupts_off(void **state)
+{
+    (void)state;
+    struct cpu *c = this_cpu();
+    memset(c->longest, 0, sizeof c->longest);
+    c->off_since_ns = 0;
+    script[0] = slow_exit;
+    online(0, 0);
+    exits_of(1, 50 * US);
+    assert_int_equal(longest_of(OFF_HYPERCALL_OF(20, 1)), 0);
+    exits_of(1, 300 * US);
+    assert_int_equal(longest_of(OFF_HYPERCALL_OF(20, 1)), 300 * US);
+    assert_non_null(strstr(shim_log, "interrupts off for 300 us: hypercall 20, operation 1"));
+    exits_of(1, 310 * US);
+    assert_int_equal(longest_of(OFF_HYPERCALL_OF(20, 1)), 310 * US);
+    assert_string_equal(shim_log, "");
+    exits_of(1, 200 * US);
+    assert_int_equal(longest_of(OFF_HYPERCALL_OF(20, 1)), 310 * US);
+    exits_of(1, 400 * US);
+    assert_non_null(strstr(shim_log, "400 us"));
+    for (unsigned op = 2; op < 40; op++) /* more than there is room for: the longest stay */
+        exits_of(op, op % 2 ? 150 * US : 1000 * US + op);
+    assert_int_equal(longest_of(OFF_HYPERCALL_OF(20, 38)), 1000 * US + 38);
+    assert_int_equal(longest_of(OFF_HYPERCALL_OF(20, 39)), 0);
+    uint64_t kept = 0;
+    for (unsigned i = 0; i < NR_LONGEST; i++)
+        kept += c->longest[i].ns >= MS;
+    assert_int_equal(kept, NR_LONGEST);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
@@ -653,6 +708,7 @@ int main(void)
         T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
         T(hang_in_a_poll_loop_misses_the_deadline),
         T(injects_while_running_and_while_asleep), T(cancel_disarms_everything), T(watchdogs),
+        T(longest_with_interrupts_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How long interrupts are off, and what kept them off. The run loop marks where a stretch begins and ends; each CPU keeps the longest
+ * of each operation, and with loglvl=debug the log (`dmesg`) has a line when one is the longest of its kind by a quarter. Costs four
+ * looks at the clock an exit. Of its own CPU alone, no locks.
+ */
+#pragma once
+#include "lib/cpu.h"
+#include "lib/print.h"
+#include "sched/time.h"
+
+#define OFF_NOTED_NS 100000u /* shorter ones are not worth a place */
+
+/* What: one of these, and for exits and hypercalls which. */
+enum { OFF_RUN_LOOP = 0, OFF_HANDLERS = 1u << 24, OFF_EXIT = 2u << 24, OFF_HYPERCALL = 3u << 24 };
+#define OFF_EXIT_OF(code)        (OFF_EXIT | ((code) & 0xffffu))
+#define OFF_HYPERCALL_OF(nr, op) (OFF_HYPERCALL | ((nr) & 0xffu) << 16 | ((op) & 0xffffu))
+
+static inline void irqs_off_what(uint32_t what) { this_cpu()->off_what = what; }
+
+static inline void irqs_off_begin(uint32_t what)
+{
+    this_cpu()->off_since_ns = now_ns();
+    irqs_off_what(what);
+}
+
+static inline void irqs_off_tell(uint32_t what, uint64_t ns)
+{
+    uint32_t us = (uint32_t)(ns / 1000);
+    switch (what & 0xff000000) {
+    case OFF_HYPERCALL:
+        log_debug("interrupts off for %u us: hypercall %u, operation %u", us, what >> 16 & 0xff, what & 0xffff);
+        break;
+    case OFF_EXIT: log_debug("interrupts off for %u us: exit %x", us, what & 0xffff); break;
+    case OFF_HANDLERS: log_debug("interrupts off for %u us: interrupt handlers", us); break;
+    default: log_debug("interrupts off for %u us: the run loop", us);
+    }
+}
+
+/* Its place, else a free one, else that of the shortest, if this one is longer. */
+static inline void irqs_off_note(struct cpu *c, uint32_t what, uint64_t ns)
+{
+    struct longest *at = c->longest;
+    for (struct longest *l = c->longest; l < c->longest + NR_LONGEST; l++) {
+        if (l->ns && l->what == what) {
+            at = l;
+            break;
+        }
+        if (l->ns < at->ns)
+            at = l;
+    }
+    if (ns <= at->ns)
+        return;
+    bool tell = at->what != what || ns > at->told_ns + at->told_ns / 4;
+    *at = (struct longest){ .what = what, .ns = ns, .told_ns = tell ? ns : at->told_ns };
+    if (tell)
+        irqs_off_tell(what, ns);
+}
+
+/* Interrupts are about to come on. */
+static inline void irqs_off_end(void)
+{
+    struct cpu *c = this_cpu();
+    uint64_t ns = now_ns() - c->off_since_ns;
+    if (unlikely(ns > OFF_NOTED_NS && c->off_since_ns))
+        irqs_off_note(c, c->off_what, ns);
+    c->off_since_ns = 0;
+}

@@ -64,7 +64,8 @@ int grant_frame_mfn(struct domain *d, uint32_t idx, mfn_t *m) __must_check; /* g
 void grant_seed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn);  /* SETUP_RINGS */
 /* One copy; fills op->status. Current domain acts. */
 void grant_copy_one(struct gnttab_copy *op);
-/* Fence: unmaps everything d has mapped (drops its pins, clears GTF flags with the last); true when done. */
+/* Fence: unmaps everything d has mapped (drops its pins, clears GTF flags with the last) and gives the handles' pages back; true
+ * when done. d does not run. */
 bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget);
 /* Fence: clears d's entries but 0 and 1, then gives every foreign mapping of d's frames (those two aside) a frame of the
  * core instead: the common zero frame for read-only ones, the mapper's blank page for writable ones. Handles stay valid. Every entry,

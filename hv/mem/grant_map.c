@@ -176,8 +176,26 @@ void grant_unmap_batch(struct domain *ld, struct gnttab_unmap_grant_ref *op, uns
         unmap_finish(ld, &u[i]);
 }
 
+/* All handles are free, and none is made since d does not run: their pages go, one a step. */
+static bool handles_end(struct domain *d, uint64_t *page, unsigned budget)
+{
+    struct grant_table *g = &d->grant;
+
+    spin_lock(&g->maptrack_lock); /* whoever looks for mappings of his frames is at none of them */
+    g->nr_maptrack = 0;
+    g->free_handle = MAPTRACK_NONE;
+    spin_unlock(&g->maptrack_lock);
+    for (; *page < ARRAY_SIZE(g->maptrack) && budget; ++*page, budget--) {
+        core_free_for(d, g->maptrack[*page]);
+        g->maptrack[*page] = NULL;
+    }
+    return *page >= ARRAY_SIZE(g->maptrack);
+}
+
+/* Cursor: handles; above them (bit 32) pages of handles. */
 bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget)
 {
+    const uint64_t pages = 1ull << 32;
     struct undo u[GRANT_BATCH];
 
     while (*cursor < d->grant.nr_maptrack) {
@@ -197,7 +215,10 @@ bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget)
         for (unsigned i = 0; i < k; i++)
             unmap_finish(d, &u[i]);
     }
-    return true;
+    uint64_t page = *cursor < pages ? 0 : *cursor - pages;
+    bool done = handles_end(d, &page, budget);
+    *cursor = pages + page;
+    return done;
 }
 
 /* --- a restarted granter --------------------------------------------------------------------------------- */

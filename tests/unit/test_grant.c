@@ -156,9 +156,14 @@ static void test_handles(void **s)
     assert_int_equal(h, 77);
     uint64_t cursor = 0;
     unsigned rounds = 0;
+    uint64_t used = x->allowance_used;
     while (!grant_unmap_all(x, &cursor, 100))
         rounds++;
     assert_true(rounds > 80);
+    assert_int_equal(x->allowance_used, used - 32); /* and the pages of 8192 handles are back */
+    assert_int_equal(map(x, g->id, 8, WIN, RO, &h), 0);
+    assert_int_equal(h, 0);
+    assert_int_equal(unmap(x, h, WIN), 0);
     assert_int_equal(refs_of(g, 5), 1);
     assert_int_equal(flags(g, 8), GTF_permit_access);
 }

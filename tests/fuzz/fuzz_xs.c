@@ -180,7 +180,11 @@ static void guest_step(struct conn *c)
         uint32_t have = r->rsp_prod - r->rsp_cons;
         r->rsp_cons += have <= XENSTORE_RING_SIZE && have ? rnd(have + 1) : 0;
     }
-    stream_serve(&store, c, rnd(4000));
+    c->kicked = true;
+    if (rnd(4))
+        stream_serve(&store, c, rnd(4000));
+    else
+        xs_turns(&store);
 }
 
 /* --- the privileged client -------------------------------------------------------------------------------------- */

@@ -11,6 +11,9 @@
 #include "mem/npt.h"
 #include "sched/domain.h"
 
+#define ACTIVE_BYTES   (sizeof(struct grant_active *) * ACTIVE_PAGES)
+#define MAPTRACK_BYTES (sizeof(struct maptrack *) * MAPTRACK_PAGES)
+
 _Static_assert(sizeof(grant_entry_v1_t) == 8, "version 1 entry");
 _Static_assert(sizeof(struct maptrack) * MAPTRACK_PER_PAGE == PAGE_SIZE, "a page of maptrack");
 _Static_assert(sizeof(struct grant_active) * ACTIVE_PER_PAGE == PAGE_SIZE, "a page of records");
@@ -38,7 +41,9 @@ int grant_init(struct domain *d)
     for (unsigned i = 0; i < GRANT_MAX_FRAMES; i++)
         g->frame_gfn[i] = ~0ull;
     g->free_handle = MAPTRACK_NONE;
-    return grow(d, 1);
+    g->active = kmalloc(ACTIVE_BYTES);
+    g->maptrack = kmalloc(MAPTRACK_BYTES);
+    return g->active && g->maptrack ? grow(d, 1) : -ENOMEM; /* grant_free takes what there is */
 }
 
 void grant_free(struct domain *d)
@@ -48,14 +53,14 @@ void grant_free(struct domain *d)
     for (uint32_t i = 0; i < g->nr_frames; i++)
         core_free_for(d, g->shared[i]);
     g->nr_frames = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(g->active); i++) {
+    for (unsigned i = 0; g->active && i < ACTIVE_PAGES; i++)
         core_free_for(d, g->active[i]);
-        g->active[i] = NULL;
-    }
-    for (unsigned i = 0; i < ARRAY_SIZE(g->maptrack); i++) {
+    kfree(g->active, ACTIVE_BYTES);
+    g->active = NULL;
+    for (unsigned i = 0; g->maptrack && i < MAPTRACK_PAGES; i++)
         core_free_for(d, g->maptrack[i]);
-        g->maptrack[i] = NULL;
-    }
+    kfree(g->maptrack, MAPTRACK_BYTES);
+    g->maptrack = NULL;
     core_free_for(d, g->blank);
     g->blank = NULL;
     g->nr_maptrack = 0;

@@ -41,15 +41,17 @@ struct maptrack {
 #define MT_CLEARING 4u         /* unmap under way: the leaf is gone, the pins are not */
 #define MT_DETACHED 8u         /* the granter was restarted: shows a frame of the core, pins nothing */
 #define MAPTRACK_PER_PAGE 256u
+#define MAPTRACK_PAGES    256u
+#define ACTIVE_PAGES      (GRANT_MAX_FRAMES * GRANT_PER_FRAME / ACTIVE_PER_PAGE)
 #define MAPTRACK_NONE (~0ull)
 struct grant_table {
     struct spinlock lock;
     uint32_t nr_frames;
     grant_entry_v1_t *shared[GRANT_MAX_FRAMES];
-    struct grant_active *active[GRANT_MAX_FRAMES * GRANT_PER_FRAME / ACTIVE_PER_PAGE]; /* pages of records, on demand */
+    struct grant_active **active;   /* ACTIVE_PAGES of records, on demand; the array by itself, so that a domain fits into a frame */
     uint64_t frame_gfn[GRANT_MAX_FRAMES];
     struct spinlock maptrack_lock;
-    struct maptrack *maptrack[256]; /* pages of maptrack records, on demand: bounded */
+    struct maptrack **maptrack;     /* MAPTRACK_PAGES, on demand; the array by itself */
     uint32_t nr_maptrack;           /* handles made so far */
     uint64_t free_handle;           /* first free one, MAPTRACK_NONE if none */
     void *blank;                    /* page of the core under all writable mappings that were detached; made with the first handle */

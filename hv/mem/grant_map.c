@@ -28,7 +28,7 @@ static struct maptrack *track(struct domain *d, uint32_t handle)
 static int16_t handle_alloc(struct domain *d, uint32_t *handle)
 {
     struct grant_table *g = &d->grant;
-    uint32_t limit = d->role == BH_ROLE_GUEST ? GUEST_MAPPINGS : ARRAY_SIZE(g->maptrack) * MAPTRACK_PER_PAGE;
+    uint32_t limit = d->role == BH_ROLE_GUEST ? GUEST_MAPPINGS : MAPTRACK_PAGES * MAPTRACK_PER_PAGE;
 
     if (g->free_handle != MAPTRACK_NONE) {
         *handle = (uint32_t)g->free_handle;

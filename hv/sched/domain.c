@@ -20,14 +20,6 @@ static struct domain *domains, *hash[HASH];
 static uint32_t nr_guests;
 static uint32_t next_guest = BH_FIRST_GUEST;
 
-static unsigned struct_order(void)
-{
-    unsigned o = 0;
-    while ((PAGE_SIZE << o) < sizeof(struct domain))
-        o++;
-    return o;
-}
-
 /* --- list and references ------------------------------------------------------------------------------------ */
 
 /* Only while somebody holds one: zero is final. */
@@ -62,6 +54,16 @@ struct domain *domain_get_next(domid_t from)
     return d;
 }
 
+struct domain *domain_get_gone(void)
+{
+    spin_lock(&list_lock);
+    struct domain *d = domains;
+    while (d && !(domain_destroyed(d) && !d->tot_pages && try_ref(d)))
+        d = d->next;
+    spin_unlock(&list_lock);
+    return d;
+}
+
 static void domain_free(struct domain *d)
 {
     for (uint32_t i = 0; i < d->nr_vcpus; i++)
@@ -74,13 +76,27 @@ static void domain_free(struct domain *d)
         core_free_for(d, d->shared);
     frame_promise_end(d);
     frame_forget(d);
-    core_free(d, struct_order());
+    kfree(d->words, DOMAIN_WORDS);
+    kfree(d, sizeof *d);
 }
 
 void domain_put(struct domain *d)
 {
     if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_ACQ_REL) == 0)
         domain_free(d);
+}
+
+static void uncount(struct domain *d)
+{
+    nr_guests -= d->counted;
+    d->counted = false;
+}
+
+void domain_ended(struct domain *d)
+{
+    spin_lock(&list_lock);
+    uncount(d);
+    spin_unlock(&list_lock);
 }
 
 static void unlink_domain(struct domain *d)
@@ -96,8 +112,7 @@ static void unlink_domain(struct domain *d)
             *p = d->hash_next;
             break;
         }
-    if (d->id >= BH_FIRST_GUEST)
-        nr_guests--;
+    uncount(d);
     spin_unlock(&list_lock);
 }
 
@@ -126,6 +141,7 @@ static int domain_list(struct domain *d, domid_t want)
         if (want == BH_DOMID_ANY) {
             next_guest++; /* never again within this boot */
             nr_guests++;
+            d->counted = true;
         }
         struct domain **p = &domains;
         while (*p && (*p)->id < d->id)
@@ -176,7 +192,8 @@ static uint64_t allowance_of(const struct bh_create *c)
 static int make_parts(struct domain *d)
 {
     d->shared = core_alloc_for(d);
-    if (!d->shared)
+    d->words = kmalloc(DOMAIN_WORDS);
+    if (!d->shared || !d->words)
         return -ENOMEM;
     d->shared->wc_version = 2;
     d->shared->wc_sec = (uint32_t)wallclock_sec;
@@ -194,7 +211,7 @@ int domain_create(const struct bh_create *c, struct domain **out)
     int rc = check_create(c);
     if (rc)
         return rc;
-    struct domain *d = core_alloc(struct_order());
+    struct domain *d = kmalloc(sizeof *d);
     if (!d)
         return -ENOMEM;
     d->role = c->role;
@@ -211,7 +228,7 @@ int domain_create(const struct bh_create *c, struct domain **out)
     sched_domain_init(d);
     rc = domain_list(d, c->domid);
     if (rc) {
-        core_free(d, struct_order());
+        kfree(d, sizeof *d);
         return rc;
     }
     /* A slot's RAM is kept for all its instances, also what one gives away. */
@@ -490,9 +507,9 @@ void domain_say(struct domain *d, const char *text, size_t n)
 {
     spin_lock(&d->lock);
     for (size_t i = 0; i < n; i++) {
-        char c = text[i], last = d->words_end ? d->words[(d->words_end - 1) % sizeof d->words] : '\n';
+        char c = text[i], last = d->words_end ? d->words[(d->words_end - 1) % DOMAIN_WORDS] : '\n';
         if ((c >= ' ' && c < 0x7f) || (c == '\n' && last != '\n'))
-            d->words[d->words_end++ % sizeof d->words] = c;
+            d->words[d->words_end++ % DOMAIN_WORDS] = c;
     }
     spin_unlock(&d->lock);
 }
@@ -500,11 +517,11 @@ void domain_say(struct domain *d, const char *text, size_t n)
 size_t domain_words(struct domain *d, uint64_t *pos, char *buf, size_t n)
 {
     spin_lock(&d->lock);
-    uint64_t end = d->words_end, oldest = end > sizeof d->words ? end - sizeof d->words : 0;
+    uint64_t end = d->words_end, oldest = end > DOMAIN_WORDS ? end - DOMAIN_WORDS : 0;
     *pos = MIN(MAX(*pos, oldest), end);
     n = MIN(n, end - *pos);
     for (size_t i = 0; i < n; i++)
-        buf[i] = d->words[(*pos + i) % sizeof d->words];
+        buf[i] = d->words[(*pos + i) % DOMAIN_WORDS];
     spin_unlock(&d->lock);
     return n;
 }

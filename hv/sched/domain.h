@@ -15,11 +15,13 @@
 #include "mem/npt.h"
 #include "sched/vcpu.h"
 
-#define MAX_EXTENTS 8
+#define MAX_EXTENTS  8
+#define DOMAIN_WORDS 2048u
 
 struct domain {
     struct domain *next;            /* list lock: sorted by domid */
     struct domain *hash_next;       /* list lock */
+    bool counted;                   /* list lock: one of the guests that there may be */
     domid_t id;                     /* c */
     uint8_t role;                   /* c: enum bh_role */
     uint8_t flags;                  /* c: BH_CREATE_* */
@@ -89,9 +91,12 @@ struct domain {
 
     struct pci_dev *devices;        /* pci lock: assigned devices, pci_dev.next_owned */
     struct iommu_domain *iommu;     /* pci lock: IOMMU table, NULL without devices */
-    char words[2048];               /* L: ring, the last of what it said by console_io and port 0xE9 */
+    char *words;                    /* L: ring, the last DOMAIN_WORDS of what it said by console_io and port 0xE9 */
     uint64_t words_end;             /* L: position of the next byte */
 };
+
+/* Memory may be in single frames: what is large has an allocation of its own. */
+_Static_assert(sizeof(struct domain) <= 4096, "a domain fits into a frame");
 
 extern struct domain *control_domain;
 
@@ -141,6 +146,10 @@ int domain_destroy(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN
 bool domain_destroyed(const struct domain *d);      /* a destroy is complete; what is left is what others hold of it */
 /* Destroyed domains whose last frame came back leave the list; the control operations call it. sched/restart.c */
 void domain_reap(void);
+/* One of them, with a reference, or NULL. */
+struct domain *domain_get_gone(void) __must_check;
+/* Its destroy is complete: from now on it is not one of the guests that there may be, whoever still maps a page of it. */
+void domain_ended(struct domain *d);
 /* Off the list, and drops the list's own reference: the last domain_put frees vCPUs, p2m tables, grant table, event
  * channels and shared_info. sched/domain.c; once a domain, by domain_reap alone. */
 void domain_unlist(struct domain *d);

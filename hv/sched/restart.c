@@ -483,7 +483,10 @@ int domain_destroy(struct domain *d)
     }
     spin_unlock(&d->lock);
     domain_recheck(d);
-    return walk(d, destroy_stages, ARRAY_SIZE(destroy_stages));
+    int rc = walk(d, destroy_stages, ARRAY_SIZE(destroy_stages));
+    if (!rc)
+        domain_ended(d);
+    return rc;
 }
 
 bool domain_destroyed(const struct domain *d)
@@ -492,25 +495,23 @@ bool domain_destroyed(const struct domain *d)
 }
 
 /* Gone when nothing of it is referenced; until then it is listed as dying. */
-static void reap(struct domain *d)
+static bool reap(struct domain *d)
 {
-    if (d->state != BH_DOM_DYING || d->tot_pages || !spin_trylock(&d->op_lock))
-        return;
+    if (!spin_trylock(&d->op_lock))
+        return false;
     bool gone = d->op_stage == ARRAY_SIZE(destroy_stages) + 1 && !d->tot_pages;
     if (gone)
         d->op_stage = STAGE_GONE;
     spin_unlock(&d->op_lock);
     if (gone)
         domain_unlist(d);
+    return gone;
 }
 
 void domain_reap(void)
 {
     struct domain *d;
 
-    for (uint32_t id = 0; id <= 0xffff && (d = domain_get_next((domid_t)id)) != NULL; ) {
-        id = d->id + 1u;
-        reap(d);
-        domain_put(d);
-    }
+    for (bool gone = true; gone && (d = domain_get_gone()) != NULL; domain_put(d))
+        gone = reap(d);
 }

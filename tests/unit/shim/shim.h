@@ -7,7 +7,9 @@
 #include <stdint.h>
 
 /* Machine memory: maddr 0 is shim_ram()[0]. Made on first use, SHIM_RAM_BYTES long, zeroed. */
+#ifndef SHIM_RAM_BYTES
 #define SHIM_RAM_BYTES (64u << 20)
+#endif
 uint8_t *shim_ram(void);
 extern uint64_t shim_core_pages; /* pages that core_alloc (the weak one) has out */
 extern uint64_t shim_now_ns;     /* what now_ns (the weak one) says */

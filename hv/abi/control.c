@@ -99,6 +99,13 @@ static long op_destroy(union control_arg *a, gaddr_t arg)
     return rc;
 }
 
+static long op_forget(union control_arg *a, gaddr_t arg)
+{
+    (void)arg;
+    domain_reap();
+    return domid_forget(a->domid.domid);
+}
+
 static long op_pause(union control_arg *a, gaddr_t arg)
 {
     struct domain *d;
@@ -472,6 +479,7 @@ static const struct control_row {
     [BH_CTL_SOFT_RESET]  = { "soft_reset", sizeof(struct bh_domid), PRIV_RESTART, 0, op_soft_reset },
     [BH_CTL_SLOT_WRITE]  = { "slot_write", sizeof(struct bh_write), PRIV_SLOT, 0, op_slot_write },
     [BH_CTL_RECLAIM]     = { "reclaim", sizeof(struct bh_reclaim), PRIV_RECLAIM, 0, op_reclaim },
+    [BH_CTL_FORGET]      = { "forget", sizeof(struct bh_domid), PRIV_DESTROY, 0, op_forget },
 };
 
 long do_control_op(uint64_t op, gaddr_t arg)

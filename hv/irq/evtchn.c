@@ -451,6 +451,20 @@ bool evtchn_destroy(struct domain *d, uint64_t *cursor, unsigned budget)
     return close_all(d, cursor, budget, true);
 }
 
+int evtchn_names(struct domain *d, domid_t id, uint64_t *port, unsigned *budget)
+{
+    for (; *port < EVTCHN_PORTS; ++*port, --*budget) {
+        const struct evtchn *c = evtchn_chan(d, (uint32_t)*port);
+        if (!*budget)
+            return HC_AGAIN;
+        if (!c)
+            *port |= EVTCHN_PER_BUCKET - 1; /* the whole bucket is not there; its size is a power of two */
+        else if ((c->state == ECS_UNBOUND || c->state == ECS_INTERDOMAIN) && c->remote_domid == id)
+            return 1;
+    }
+    return 0;
+}
+
 void evtchn_free(struct domain *d)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(d->evtchn.bucket); i++) {

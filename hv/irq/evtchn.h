@@ -48,8 +48,10 @@ bool evtchn_upcall_pending(const struct vcpu *v);                 /* unmasked up
 /* Fence (restart.md 2.4): closes every port but slot ports; interdomain peers become UNBOUND(d) and keep pending,
  * mask and notify vCPU. Slot ports: pending and mask cleared. Returns true when done; *cursor counts ports. */
 bool evtchn_fence(struct domain *d, uint64_t *cursor, unsigned budget);
-/* Destroy: closes all; a peer's end becomes UNBOUND(domid), which nobody can bind again (domids are not reused). */
+/* Destroy: closes all; a peer's end becomes UNBOUND(domid), which keeps the domid from being used again. */
 bool evtchn_destroy(struct domain *d, uint64_t *cursor, unsigned budget);
+/* Has d, from *port on, a port that waits for domid id, or is bound to it? 1 or 0, HC_AGAIN when the budget of ports is spent. */
+int evtchn_names(struct domain *d, domid_t id, uint64_t *port, unsigned *budget);
 void evtchn_free(struct domain *d);                               /* the buckets */
 
 /* Shared by evtchn.c (ports, delivery, closing) and evtchn_op.c (the hypercall). */

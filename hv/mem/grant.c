@@ -155,6 +155,20 @@ void grant_seed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
         __atomic_store_n((uint64_t *)e, entry_word(now), __ATOMIC_SEQ_CST);
 }
 
+int grant_names(struct domain *d, domid_t id, uint64_t *at, unsigned *budget)
+{
+    uint64_t *e;
+
+    for (; (e = (uint64_t *)grant_entry(d, (uint32_t)(*at - EVTCHN_PORTS))) != NULL; ++*at, --*budget) {
+        if (!*budget)
+            return HC_AGAIN;
+        grant_entry_v1_t now = word_entry(READ_ONCE(*e));
+        if ((now.flags & GTF_type_mask) != GTF_invalid && now.domid == id)
+            return 1;
+    }
+    return 0;
+}
+
 /* A pin makes the record before it marks the entry, and we clear the entry before we look for a record (both in full order), so
  * either it finds the entry cleared, or we wait for it under the record's lock. Further pins of a pinned entry do not read it
  * again: `stale` stops them. */

@@ -83,6 +83,9 @@ bool grant_holder(struct domain *d, domid_t *holder, unsigned budget);
 /* Gives m's mappings of the destroyed domain d's frames a page of the core instead, as grant_redirect does. True when done. */
 bool grant_reclaim(struct domain *d, struct domain *m, uint64_t *handle, unsigned budget);
 
+/* Grants d, by an entry from *at - EVTCHN_PORTS on, to domid id? 1 or 0, HC_AGAIN when the budget of entries is spent. */
+int grant_names(struct domain *d, domid_t id, uint64_t *at, unsigned *budget);
+
 /* Shared by grant.c (tables, entries, pins), grant_map.c (mappings) and grant_op.c (the hypercall). */
 #define GRANT_BATCH 32u        /* operations between two looks at the clock, mappings per flush */
 /* Pins the frame of entry `ref` of rd for `ld`: checks and marks the entry, takes one frame reference. GNTST_*. */

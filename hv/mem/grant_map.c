@@ -185,11 +185,11 @@ static bool handles_end(struct domain *d, uint64_t *page, unsigned budget)
     g->nr_maptrack = 0;
     g->free_handle = MAPTRACK_NONE;
     spin_unlock(&g->maptrack_lock);
-    for (; *page < ARRAY_SIZE(g->maptrack) && budget; ++*page, budget--) {
+    for (; *page < MAPTRACK_PAGES && budget; ++*page, budget--) {
         core_free_for(d, g->maptrack[*page]);
         g->maptrack[*page] = NULL;
     }
-    return *page >= ARRAY_SIZE(g->maptrack);
+    return *page >= MAPTRACK_PAGES;
 }
 
 /* Cursor: handles; above them (bit 32) pages of handles. */

@@ -18,7 +18,6 @@ struct domain *control_domain;
 static struct spinlock list_lock;
 static struct domain *domains, *hash[HASH];
 static uint32_t nr_guests;
-static uint32_t next_guest = BH_FIRST_GUEST;
 
 /* --- list and references ------------------------------------------------------------------------------------ */
 
@@ -64,6 +63,138 @@ struct domain *domain_get_gone(void)
     return d;
 }
 
+/* --- domids of guests ------------------------------------------------------------------------------------- */
+/*
+ * Each is used once; then they are used again, the one longest free first, and only when nothing names it any more. What the core
+ * knows is looked through when a domid is to be used again: ports that wait for a peer or had one, entries of grants, a slot's
+ * console and store. Frames, mappings, devices and the IOMMU's tag keep a domain from being freed, or go with it. What services
+ * know the control domain must have removed: the domid of a guest that had a store ring is free only when it said so
+ * (BH_CTL_FORGET); without a ring no service ever heard of it.
+ */
+#define NR_GUEST_IDS (BH_DOMID_ANY - BH_FIRST_GUEST)
+#define LOOKS        4096u /* ports and entries that one call looks at */
+
+enum { NEVER, USED, NAMED, FREE };
+
+static struct spinlock take_lock;  /* who looks for one: `look`, passed_over, the queue's head; outside of all but op_lock */
+static struct spinlock domid_lock; /* the rest; a leaf, since a domain may be freed while one is looked for */
+static uint8_t id_state[NR_GUEST_IDS];
+static uint32_t next_new;              /* NEVER from here on */
+static uint16_t id_queue[NR_GUEST_IDS]; /* FREE ones, the one longest free first; a ring */
+static uint32_t id_first, nr_free;
+static uint32_t passed_over;           /* since one was taken: named all the same, now at the queue's end */
+static struct { uint32_t domid; uint64_t at; } look; /* how far the first one was looked for: domain; port, or EVTCHN_PORTS + entry */
+
+static void id_push(uint16_t i)
+{
+    id_state[i] = FREE;
+    id_queue[(id_first + nr_free++) % NR_GUEST_IDS] = i;
+}
+static uint16_t id_pop(void)
+{
+    uint16_t i = id_queue[id_first];
+    id_first = (id_first + 1) % NR_GUEST_IDS;
+    nr_free--;
+    look.domid = 0;
+    look.at = 0;
+    return i;
+}
+
+/* d's ports, then its grants, on from look.at. */
+static int names(struct domain *d, domid_t id, unsigned *budget)
+{
+    int rc = look.at < EVTCHN_PORTS ? evtchn_names(d, id, &look.at, budget) : 0;
+    return rc ? rc : grant_names(d, id, &look.at, budget);
+}
+
+/* Does a domain name id? 1 or 0, HC_AGAIN when the budget is spent: it goes on from `look`. */
+static int named(domid_t id, unsigned *budget)
+{
+    struct domain *d;
+
+    while ((d = domain_get_next((domid_t)look.domid)) != NULL) {
+        int rc = d->rings && (d->console_domid == id || d->store_domid == id);
+        if (d->id != look.domid)
+            look.at = 0;
+        look.domid = d->id;
+        if (!rc)
+            rc = names(d, id, budget);
+        domain_put(d);
+        if (rc)
+            return rc;
+        look.domid++;
+        look.at = 0;
+    }
+    return 0;
+}
+
+static int take_again(domid_t *id)
+{
+    unsigned budget = LOOKS;
+
+    while (passed_over < READ_ONCE(nr_free)) {
+        int rc = named((domid_t)(id_queue[id_first] + BH_FIRST_GUEST), &budget);
+        if (rc == HC_AGAIN)
+            return rc;
+        spin_lock(&domid_lock);
+        uint16_t i = id_pop();
+        if (rc)
+            id_push(i);
+        else
+            id_state[i] = USED;
+        spin_unlock(&domid_lock);
+        passed_over = rc ? passed_over + 1 : 0;
+        *id = (domid_t)(i + BH_FIRST_GUEST);
+        if (!rc)
+            return 0;
+    }
+    passed_over = 0;
+    return -ENOSPC;
+}
+
+static int domid_take(domid_t *id)
+{
+    spin_lock(&take_lock);
+    bool new = next_new < NR_GUEST_IDS;
+    if (new) {
+        spin_lock(&domid_lock);
+        id_state[next_new] = USED;
+        *id = (domid_t)(next_new++ + BH_FIRST_GUEST);
+        spin_unlock(&domid_lock);
+    }
+    int rc = new ? 0 : take_again(id);
+    spin_unlock(&take_lock);
+    return rc;
+}
+
+static void domid_put(domid_t id, bool services_know)
+{
+    if (id < BH_FIRST_GUEST)
+        return;
+    uint16_t i = (uint16_t)(id - BH_FIRST_GUEST);
+    spin_lock(&domid_lock);
+    if (services_know)
+        id_state[i] = NAMED;
+    else
+        id_push(i);
+    spin_unlock(&domid_lock);
+}
+
+int domid_forget(domid_t id)
+{
+    if (id < BH_FIRST_GUEST || id >= BH_DOMID_ANY)
+        return -EINVAL;
+    uint16_t i = (uint16_t)(id - BH_FIRST_GUEST);
+    spin_lock(&domid_lock);
+    int rc = id_state[i] == NAMED ? 0 : id_state[i] == USED ? -EBUSY : -ESRCH;
+    if (!rc)
+        id_push(i);
+    spin_unlock(&domid_lock);
+    return rc;
+}
+
+/* --- the end of a domain ------------------------------------------------------------------------------------ */
+
 static void domain_free(struct domain *d)
 {
     for (uint32_t i = 0; i < d->nr_vcpus; i++)
@@ -77,6 +208,7 @@ static void domain_free(struct domain *d)
     frame_promise_end(d);
     frame_forget(d);
     kfree(d->words, DOMAIN_WORDS);
+    domid_put(d->id, d->rings); /* nothing counts for it any more */
     kfree(d, sizeof *d);
 }
 
@@ -122,27 +254,18 @@ void domain_unlist(struct domain *d)
     domain_put(d);
 }
 
-/* Gives the domain its number and puts it on the list; others find it as soon as there is a reference. */
-static int domain_list(struct domain *d, domid_t want)
+/* Puts the domain on the list; others find it as soon as there is a reference. */
+static int domain_list(struct domain *d)
 {
-    int rc = 0;
+    bool guest = d->id >= BH_FIRST_GUEST;
     spin_lock(&list_lock);
-    if (want == BH_DOMID_ANY) {
-        if (nr_guests >= MAX_GUESTS || next_guest >= BH_DOMID_ANY)
-            rc = -ENOSPC;
-        d->id = (domid_t)next_guest;
-    } else {
-        for (struct domain *o = hash[want % HASH]; o; o = o->hash_next)
-            if (o->id == want)
-                rc = -EEXIST;
-        d->id = want;
-    }
+    int rc = guest && nr_guests >= MAX_GUESTS ? -ENOSPC : 0;
+    for (struct domain *o = hash[d->id % HASH]; o; o = o->hash_next)
+        if (o->id == d->id)
+            rc = -EEXIST;
     if (!rc) {
-        if (want == BH_DOMID_ANY) {
-            next_guest++; /* never again within this boot */
-            nr_guests++;
-            d->counted = true;
-        }
+        nr_guests += guest;
+        d->counted = guest;
         struct domain **p = &domains;
         while (*p && (*p)->id < d->id)
             p = &(*p)->next;
@@ -211,9 +334,15 @@ int domain_create(const struct bh_create *c, struct domain **out)
     int rc = check_create(c);
     if (rc)
         return rc;
+    domid_t id = c->domid;
+    if (id == BH_DOMID_ANY && (rc = domid_take(&id)))
+        return rc;
     struct domain *d = kmalloc(sizeof *d);
-    if (!d)
+    if (!d) {
+        domid_put(id, false);
         return -ENOMEM;
+    }
+    d->id = id;
     d->role = c->role;
     d->flags = (uint8_t)c->flags;
     d->state = BH_DOM_BUILDING;
@@ -226,8 +355,9 @@ int domain_create(const struct bh_create *c, struct domain **out)
     d->shared_gfn = ~0ull;
     memcpy(d->name, c->name, BH_NAME_LEN);
     sched_domain_init(d);
-    rc = domain_list(d, c->domid);
+    rc = domain_list(d);
     if (rc) {
+        domid_put(id, false);
         kfree(d, sizeof *d);
         return rc;
     }

@@ -106,6 +106,7 @@ struct domain *domain_get_next(domid_t from) __must_check; /* lowest domid >= fr
 void domain_put(struct domain *d);
 static inline struct domain *current_domain(void) { return this_cpu()->current->domain; }
 
+/* HC_AGAIN: call it again, it takes longer to find a domid. */
 int domain_create(const struct bh_create *c, struct domain **out) __must_check;
 /* The domain did it: marks it crashed (first one wins), stops its vCPUs, fills the report from v (may be NULL), tells
  * the control domain (VIRQ_DOM_EXC). When it is the control domain itself: panic, for now. Any context, no locks held. */
@@ -143,6 +144,8 @@ int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) 
 int domain_restart(struct domain *d, uint32_t flags) __must_check; /* BH_RESTART_*; sched/restart.c; HC_AGAIN until done */
 int domain_soft_reset(struct domain *d) __must_check; /* BH_CTL_SOFT_RESET; sched/restart.c; HC_AGAIN until done */
 int domain_destroy(struct domain *d) __must_check;  /* sched/restart.c; HC_AGAIN until done */
+/* BH_CTL_FORGET: no service names the domid any more. -EBUSY: something is left of the domain, -ESRCH: there is none. */
+int domid_forget(domid_t id) __must_check;
 bool domain_destroyed(const struct domain *d);      /* a destroy is complete; what is left is what others hold of it */
 /* Destroyed domains whose last frame came back leave the list; the control operations call it. sched/restart.c */
 void domain_reap(void);

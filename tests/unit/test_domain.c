@@ -111,11 +111,99 @@ static void test_made_of_single_frames(void **s)
             core_free(frame[i], 0);
 }
 
+/* --- domids ------------------------------------------------------------------------------------------------- */
+#define IDS (BH_DOMID_ANY - BH_FIRST_GUEST)
+
+static unsigned again; /* times that a creation said so */
+static domid_t create_one(struct domain **out)
+{
+    struct domain *d;
+    int rc;
+    again = 0;
+    while ((rc = create(&d)) == HC_AGAIN)
+        again++;
+    assert_int_equal(rc, 0);
+    if (out)
+        *out = d;
+    else
+        destroy(d);
+    return d->id;
+}
+/* Makes and ends n guests; when each domid came (from 1), 0: not. */
+static uint32_t came[BH_DOMID_ANY];
+static void make_many(unsigned n)
+{
+    struct domain *d;
+    memset(came, 0, sizeof came);
+    for (unsigned i = 1; i <= n; i++) {
+        domid_t id = create_one(&d);
+        if (!came[id])
+            came[id] = i;
+        destroy(d);
+    }
+}
+
+static void test_domids_come_again(void **s)
+{
+    (void)s;
+    enum { BY_GRANT, BY_PORT, BY_SERVICE, FORGOTTEN, FREE, KINDS };
+    struct domain *d[KINDS];
+    domid_t id[KINDS];
+    uint32_t port;
+    make_many(IDS); /* each has been used now */
+    for (unsigned i = 0; i < KINDS; i++)
+        id[i] = create_one(&d[i]);
+    grant_seed(holder, 100, id[BY_GRANT], 1);
+    assert_int_equal(evtchn_alloc_unbound(holder, id[BY_PORT], &port), 0);
+    d[BY_SERVICE]->rings = d[FORGOTTEN]->rings = true;
+    assert_int_equal(domid_forget(id[FORGOTTEN]), -EBUSY); /* it lives */
+    for (unsigned i = 0; i < KINDS; i++)
+        destroy(d[i]);
+    assert_int_equal(domid_forget(id[FORGOTTEN]), 0);
+    assert_int_equal(domid_forget(id[FORGOTTEN]), -ESRCH);
+    assert_int_equal(domid_forget(id[FREE]), -ESRCH);
+    assert_int_equal(domid_forget(3), -EINVAL);
+
+    make_many(IDS);
+    assert_int_equal(came[id[BY_GRANT]], 0);
+    assert_int_equal(came[id[BY_PORT]], 0);
+    assert_int_equal(came[id[BY_SERVICE]], 0);
+    assert_in_range(came[id[FREE]], IDS - KINDS - 8, IDS); /* behind all that were free for longer */
+    assert_in_range(came[id[FORGOTTEN]], IDS - KINDS - 8, IDS);
+
+    grant_entry(holder, 100)->flags = 0;
+    as(holder);
+    assert_int_equal(evtchn_close(holder, port), 0);
+    assert_int_equal(domid_forget(id[BY_SERVICE]), 0);
+    make_many(IDS);
+    assert_int_not_equal(came[id[BY_GRANT]], 0);
+    assert_int_not_equal(came[id[BY_PORT]], 0);
+    assert_int_not_equal(came[id[BY_SERVICE]], 0);
+}
+
+/* A table full of grants is looked through in steps; all domids named, there is none, and that is said. */
+static void test_domids_are_looked_for_in_steps(void **s)
+{
+    (void)s;
+    mfn_t m;
+    struct domain *d;
+    int rc;
+    assert_int_equal(grant_frame_mfn(holder, GRANT_MAX_FRAMES - 1, &m), 0);
+    create_one(NULL);
+    assert_in_range(again, 7, 12);
+    for (unsigned i = 0; i < IDS; i++)
+        grant_seed(holder, i, (domid_t)(BH_FIRST_GUEST + i), 1);
+    while ((rc = create(&d)) == HC_AGAIN)
+        ;
+    assert_int_equal(rc, -ENOSPC);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
         T(test_guests_are_counted), T(test_remains_are_not_counted), T(test_made_of_single_frames),
+        T(test_domids_come_again), T(test_domids_are_looked_for_in_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

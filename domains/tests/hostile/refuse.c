@@ -34,7 +34,7 @@ void check_control(void)
     static const char *const name[BH_NR_CTL_OPS] = {
         "create", "destroy", "pause", "unpause", "populate", "write", "setup_rings", "set_entry", "info", "restart", "crash",
         "report", "pci_info", "assign", "deassign", "pci_cfg", "log", "console", "sysinfo", "machine", "sched",
-        "protect", "soft_reset", "slot_write", "reclaim",
+        "protect", "soft_reset", "slot_write", "reclaim", "forget",
     };
     struct tally service = { .name = "service_ops" }, beyond = { .name = "control_beyond_table" };
 

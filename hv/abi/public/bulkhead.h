@@ -15,7 +15,8 @@
 
 /* --- domids -------------------------------------------------------------------------------------
  * 0..15 are service slots, fixed by the control domain and restartable in place with the same domid.
- * Guests count up from BH_FIRST_GUEST and are never reused within a boot. */
+ * Guests count up from BH_FIRST_GUEST; then a domid is used again, the one longest free first, if nothing names it: no entry of a
+ * grant, no port, and no service (FORGET). */
 #define BH_DOMID_CONTROL 0
 #define BH_DOMID_STORE   1
 #define BH_DOMID_PCIBACK 2
@@ -70,6 +71,7 @@ enum bh_control_op {
     BH_CTL_SOFT_RESET,   /* struct bh_domid: see below */
     BH_CTL_SLOT_WRITE,   /* struct bh_write: see below */
     BH_CTL_RECLAIM,      /* struct bh_reclaim */
+    BH_CTL_FORGET,       /* struct bh_domid: see below */
     BH_NR_CTL_OPS
 };
 
@@ -210,6 +212,10 @@ struct bh_reclaim {
     uint16_t holder;
     uint32_t pad;
 };
+
+/* FORGET: no service names this destroyed guest any more: nothing in the store is owned by it, permits it something or is watched by it,
+ * and no keep record, no entry of a slot table is its. A guest with a store ring keeps its domid until then. -EBUSY: the core still
+ * has something of it; -ESRCH: its domid is free, or was never used. */
 
 #define BH_CRASH_INJECT 1u /* at a random instruction within the next milliseconds; else at once */
 #define BH_CRASH_HANG   2u /* stop giving it CPU time, so that its deadline is missed */

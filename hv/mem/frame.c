@@ -179,7 +179,15 @@ static bool room(const struct domain *d, uint64_t n, bool ram)
 }
 
 /* --- allocation ------------------------------------------------------------------------------------------ */
-enum what { FOR_CORE, RAM_OF, CHARGED_TO };
+enum what { FOR_CORE, RAM_OF, CHARGED_TO, TABLE_OF };
+
+/* Whether d's allowance has n frames for that. A restart needs tables whatever else an instance has spent it on. */
+static bool allowed(const struct domain *d, uint64_t n, enum what w)
+{
+    uint64_t tables = READ_ONCE(d->p2m.nr_tables), held = d->p2m.held_tables;
+    held = w == TABLE_OF || held < tables ? 0 : held - tables;
+    return d->allowance_used + n + held <= d->allowance;
+}
 
 /* heap_lock is held; d is NULL with FOR_CORE alone. NULL and *wait: there will be one in a moment. */
 static struct frame *take(unsigned order, struct domain *d, enum what w, bool *dirty, bool *wait)
@@ -188,7 +196,7 @@ static struct frame *take(unsigned order, struct domain *d, enum what w, bool *d
     *wait = false;
     if (w == RAM_OF && d->tot_pages + n > READ_ONCE(d->max_pages))
         return NULL;
-    if (w == CHARGED_TO && d->allowance_used + n > d->allowance)
+    if ((w == CHARGED_TO || w == TABLE_OF) && !allowed(d, n, w))
         return NULL;
     if (!room(d, n, w == RAM_OF))
         return NULL;
@@ -198,7 +206,7 @@ static struct frame *take(unsigned order, struct domain *d, enum what w, bool *d
         f = heap_take(order, DIRTY);
     *wait = !f && !order && scrubbing;
     if (f && d)
-        count(d, w == RAM_OF ? (int64_t)n : 0, w == CHARGED_TO ? (int64_t)n : 0);
+        count(d, w == RAM_OF ? (int64_t)n : 0, w == RAM_OF ? 0 : (int64_t)n);
     return f;
 }
 
@@ -224,7 +232,7 @@ static struct frame *alloc(unsigned order, struct domain *d, enum what w)
         list_init(&f[i].node);
         f[i].flags = FRAME_RAM;
         f[i].owner = w == RAM_OF ? d->id : DOMID_CORE;
-        f[i].charged = w == CHARGED_TO ? d->id : DOMID_NONE;
+        f[i].charged = w == CHARGED_TO || w == TABLE_OF ? d->id : DOMID_NONE;
         f[i].slab_free = f[i].slab_used = 0;
         __atomic_store_n(&f[i].refs, 1, __ATOMIC_RELEASE); /* the owner is visible first */
     }
@@ -259,6 +267,12 @@ void *core_alloc(unsigned order)
 void *core_alloc_for(struct domain *d)
 {
     struct frame *f = alloc(0, d, CHARGED_TO);
+    return f ? mfn_to_virt(frame_to_mfn(f)) : NULL;
+}
+
+void *core_alloc_table(struct domain *d)
+{
+    struct frame *f = alloc(0, d, TABLE_OF);
     return f ? mfn_to_virt(frame_to_mfn(f)) : NULL;
 }
 
@@ -335,8 +349,10 @@ void frame_promise_end(struct domain *d)
 void frame_forget(struct domain *d)
 {
     /* A frame_get on another CPU that meant a frame's owner of before is about to drop its reference (see core_free). */
-    while (d->allowance_used)
+    for (unsigned turns = 0; d->allowance_used; turns++) {
+        BUG_ON(turns > 100000000); /* nobody will */
         cpu_relax();
+    }
     spin_lock(&heap_lock); /* whoever counted last is done with d */
     if (owner_of(d->id) == d)
         owners[d->id / OWNERS_PER_PAGE][d->id % OWNERS_PER_PAGE] = NULL;

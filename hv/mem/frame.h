@@ -78,6 +78,8 @@ void frame_forget(struct domain *d);
  * NULL: the allowance is used up; then only. */
 void *core_alloc_for(struct domain *d) __must_check;
 void core_free_for(struct domain *d, void *p); /* p may be NULL */
+/* The same for a table of its p2m: what p2m.held_tables keeps of the allowance is for those alone. */
+void *core_alloc_table(struct domain *d) __must_check;
 
 /* 2^order contiguous zeroed frames owned by d, one reference each; counted against d->max_pages.
  * Errors: INVALID_MFN when the machine or the limit has no room. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Nested page tables: see npt.h. An entry is written whole, with one store; readers take no lock.
- * Invariants: a table once linked stays linked until p2m_free; a 2 MiB leaf is only ever split or cleared as a whole.
+ * Invariants: a table once linked stays linked until p2m_shrink or p2m_free; a 2 MiB leaf is only ever split or cleared as a whole.
  */
 #include "mem/npt.h"
 #include "irq/irq.h"
@@ -26,6 +26,8 @@
 #define FRAMES_2M (1ull << ORDER_2M)
 #define TEARDOWN_BATCH 64u
 #define COST_2M 32u /* of a 2 MiB leaf in a teardown budget: its 512 frames are put one by one */
+#define COST_TABLE 32u /* of looking through a table for something, or freeing it */
+#define FREE_BUDGET 4096u /* of a step of p2m_free: entries looked at */
 
 static const uint64_t leaf_flags[] = {
     [P2M_RAM]      = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D,
@@ -53,28 +55,15 @@ int p2m_init(struct domain *d)
     if (r.eax >= 0x80000008)
         bits = cpuid(0x80000008, 0).eax & 0xff;
     d->p2m.max_gfn = 1ull << ((bits > 48 ? 48 : bits) - PAGE_SHIFT);
-    d->p2m.root = core_alloc_for(d);
+    list_init(&d->p2m.emptied);
+    d->p2m.held_tables = 8 + d->max_pages / ENTRIES;
+    d->p2m.root = core_alloc_table(d);
     if (!d->p2m.root)
         return -ENOMEM;
     d->p2m.root_maddr = virt_to_maddr(d->p2m.root);
     d->p2m.nr_tables = 1;
     d->p2m.gen = 1;
     return 0;
-}
-
-static void free_table(struct domain *d, uint64_t *t, unsigned level)
-{
-    for (unsigned i = 0; level > 1 && i < ENTRIES; i++)
-        if ((t[i] & NPTE_P) && !(t[i] & NPTE_PS))
-            free_table(d, table_of(t[i]), level - 1);
-    core_free_for(d, t);
-}
-
-void p2m_free(struct domain *d)
-{
-    if (d->p2m.root)
-        free_table(d, d->p2m.root, 4);
-    d->p2m.root = NULL;
 }
 
 /* The entry for gfn at `level` (1: 4 KiB, 2: 2 MiB), with `make` tables above it made; NULL: missing, or a bigger leaf above
@@ -86,7 +75,7 @@ static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, bool make,
         uint64_t *e = &t[index_at(gfn, l)];
         uint64_t v = READ_ONCE(*e);
         if (!(v & NPTE_P)) {
-            void *n = make ? core_alloc_for(d) : NULL;
+            void *n = make ? core_alloc_table(d) : NULL;
             if (!n)
                 return NULL;
             d->p2m.nr_tables++;
@@ -124,7 +113,7 @@ int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
 /* A 2 MiB leaf becomes a table of 512 leaves that map the same: no flush is needed for that. */
 static int split(struct domain *d, uint64_t *e)
 {
-    uint64_t *t = core_alloc_for(d), v = *e;
+    uint64_t *t = core_alloc_table(d), v = *e;
     if (!t)
         return -ENOMEM;
     for (unsigned i = 0; i < ENTRIES; i++)
@@ -264,10 +253,11 @@ static bool any_kept(struct domain *d, uint64_t gfn, enum p2m_type t,
     return false;
 }
 
-/* Finds the next present leaf at or after *gfn and below end; false when there is none. p2m.lock held. */
-static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t end, uint64_t **e, unsigned *order)
+/* Finds the next present leaf at or after *gfn and below end; false when there is none, or no budget: each entry looked at
+ * takes one. p2m.lock held. */
+static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t end, unsigned *budget, uint64_t **e, unsigned *order)
 {
-    while (*gfn < end) {
+    for (; *gfn < end && *budget; --*budget) {
         uint64_t *t = d->p2m.root;
         unsigned l = 4;
         for (;; l--) {
@@ -288,9 +278,9 @@ static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t end, uint64_t **
 uint64_t p2m_next(struct domain *d, uint64_t g, uint64_t end)
 {
     uint64_t *e;
-    unsigned order;
+    unsigned order, budget = UINT32_MAX;
     spin_lock(&d->p2m.lock);
-    bool found = next_leaf(d, &g, end, &e, &order);
+    bool found = next_leaf(d, &g, end, &budget, &e, &order);
     spin_unlock(&d->p2m.lock);
     return found ? g : end;
 }
@@ -302,11 +292,12 @@ static bool clear_some(struct domain *d, uint64_t *cursor, unsigned *budget, str
     uint64_t *e;
     unsigned order;
     while (*n < TEARDOWN_BATCH && *budget) {
-        if (!next_leaf(d, cursor, d->p2m.max_gfn, &e, &order))
-            return true;
+        if (!next_leaf(d, cursor, d->p2m.max_gfn, budget, &e, &order))
+            return *cursor >= d->p2m.max_gfn;
         enum p2m_type t = NPTE_TYPE(*e);
         bool kept = false;
         if (order && any_kept(d, *cursor, t, keep)) {
+            *budget -= MIN(*budget, COST_2M);
             if (split(d, e) == 0)
                 continue;
             kept = true; /* no memory for the split: the leaf stays, and the caller sees its pages */
@@ -336,6 +327,118 @@ bool p2m_teardown(struct domain *d, uint64_t *cursor, unsigned budget,
         drop_cleared(d, c, n);
     }
     return end;
+}
+
+/* --- giving tables back -------------------------------------------------------------------------------- */
+
+volatile uint64_t p2m_quiet; /* raised by each p2m_shrink that unlinked something; CPUs copy it (p2m_pass) */
+#define SHRINK_WAIT (1ull << 62) /* cursor: all are unlinked */
+#define SHRINK_FREE (1ull << 63) /* and nobody is in them any more */
+
+static bool holds_nothing(const uint64_t *t)
+{
+    for (unsigned i = 0; i < ENTRIES; i++)
+        if (t[i] & NPTE_P)
+            return false;
+    return true;
+}
+
+/* Unlinks the table of `level` that serves gfn, if there is one and it holds nothing. p2m.lock held. */
+static void unlink_empty(struct domain *d, uint64_t gfn, unsigned level, unsigned *budget)
+{
+    uint64_t *e = walk(d, gfn, level + 1, false, NULL);
+    if (!e || !(*e & NPTE_P) || *e & NPTE_PS)
+        return;
+    uint64_t *t = table_of(*e);
+    *budget -= MIN(*budget, COST_TABLE);
+    if (!holds_nothing(t))
+        return;
+    __atomic_store_n(e, 0, __ATOMIC_RELEASE);
+    list_insert(&d->p2m.emptied, &mfn_to_frame(virt_to_mfn(t))->node);
+    d->p2m.nr_tables--;
+}
+
+/* From *gfn on, the lower levels first; until the budget is spent. p2m.lock held. */
+static void unlink_some(struct domain *d, uint64_t *gfn, unsigned *budget)
+{
+    while (*gfn < d->p2m.max_gfn && *budget) {
+        unsigned l = 4;
+        while (l > 2 && walk(d, *gfn, l, false, NULL) && *walk(d, *gfn, l, false, NULL) & NPTE_P)
+            l--;
+        uint64_t next = ((*gfn >> (9 * (l - 1))) + 1) << (9 * (l - 1));
+        for (unsigned up = 1; up <= 3; up++) /* those that end here */
+            if (next >> (9 * up) != *gfn >> (9 * up))
+                unlink_empty(d, *gfn, up, budget);
+        *budget -= MIN(*budget, 1u);
+        *gfn = next;
+    }
+}
+
+static bool all_passed(uint64_t quiet)
+{
+    for (uint32_t i = 0; i < nr_cpus; i++)
+        if (cpus[i] != this_cpu() && cpus[i]->quiet_seen < quiet)
+            return false;
+    return true;
+}
+
+/* Whoever is in a guest or halted comes by at once. */
+static void begin_quiet(struct domain *d)
+{
+    npt_flush(d);
+    d->p2m.quiet = __atomic_add_fetch(&p2m_quiet, 1, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < nr_cpus; i++)
+        if (cpus[i] != this_cpu())
+            apic_send_ipi(cpus[i]->id, VEC_KICK);
+}
+
+bool p2m_shrink(struct domain *d, uint64_t *cursor, unsigned budget)
+{
+    spin_lock(&d->p2m.lock);
+    if (*cursor < SHRINK_WAIT)
+        unlink_some(d, cursor, &budget);
+    bool some = !list_empty(&d->p2m.emptied), end = *cursor >= d->p2m.max_gfn;
+    spin_unlock(&d->p2m.lock);
+    if (!some || !end)
+        return end;
+    if (*cursor < SHRINK_WAIT) {
+        begin_quiet(d);
+        *cursor = SHRINK_WAIT;
+    }
+    if (*cursor == SHRINK_WAIT && all_passed(d->p2m.quiet))
+        *cursor = SHRINK_FREE;
+    if (*cursor != SHRINK_FREE)
+        return false;
+    for (; budget && !list_empty(&d->p2m.emptied); budget -= MIN(budget, COST_TABLE)) {
+        struct frame *f = list_entry(d->p2m.emptied.next, struct frame, node);
+        list_del(&f->node);
+        core_free_for(d, mfn_to_virt(frame_to_mfn(f)));
+    }
+    return list_empty(&d->p2m.emptied);
+}
+
+/* The lowest table along the first present entries goes; its parent's entry with it. */
+void p2m_free(struct domain *d)
+{
+    for (unsigned budget = FREE_BUDGET; d->p2m.root && budget;) {
+        uint64_t *t = d->p2m.root, *up = NULL;
+        for (unsigned l = 4; l > 1; l--) {
+            unsigned i = 0;
+            while (i < ENTRIES && (!(t[i] & NPTE_P) || t[i] & NPTE_PS))
+                i++;
+            budget -= MIN(budget, i);
+            if (i == ENTRIES)
+                break;
+            up = &t[i];
+            t = table_of(t[i]);
+        }
+        budget -= MIN(budget, COST_TABLE);
+        core_free_for(d, t);
+        if (!up)
+            d->p2m.root = NULL;
+        else
+            *up = 0;
+    }
 }
 
 /* --- shoot-down ------------------------------------------------------------------------------------- */

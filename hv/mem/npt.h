@@ -8,7 +8,9 @@
  * Locks: d->p2m.lock inside; p2m_lookup is lock-free for readers (tables are freed only with the domain).
  */
 #pragma once
+#include "lib/list.h"
 #include "lib/lock.h"
+#include "lib/percpu.h"
 #include "lib/types.h"
 
 struct domain;
@@ -29,11 +31,27 @@ struct p2m {
     maddr_t  root_maddr;
     volatile uint64_t gen;      /* raised by npt_flush: a vCPU that enters with an older one flushes its ASID */
     uint64_t nr_tables;
+    uint64_t held_tables;       /* c: so many are held back of the allowance for tables alone */
+    struct list emptied;        /* unlinked tables, until nobody can be in them any more */
+    uint64_t quiet;             /* p2m_quiet that every CPU must have seen by then */
     uint64_t max_gfn;           /* exclusive bound of gfns accepted: 1 << (physaddr bits - 12) */
 };
 
 int p2m_init(struct domain *d) __must_check;
-void p2m_free(struct domain *d); /* tables only; leaves must be gone */
+/* Tables only; leaves must be gone, and nobody may know d any more. One step; p2m.root is NULL after the last. */
+void p2m_free(struct domain *d);
+/* Gives back tables that hold nothing, but for the root: a restart or destroy, so that a slot's next instance finds what the last
+ * one spent. Readers take no lock, so the tables go when every other CPU has been between two exits or idle since they were
+ * unlinked. *cursor: 0 at first. True when done; false: call again. */
+bool p2m_shrink(struct domain *d, uint64_t *cursor, unsigned budget) __must_check;
+
+/* This CPU is in nobody's tables now: between two exits of a vCPU, and when idle. The exchange is a full barrier: what it reads
+ * afterwards was not unlinked before the value that it has seen. */
+extern volatile uint64_t p2m_quiet;
+static inline void p2m_pass(struct cpu *c)
+{
+    __atomic_exchange_n(&c->quiet_seen, p2m_quiet, __ATOMIC_SEQ_CST);
+}
 
 /* Sets one leaf of 2^order frames (order 0 or ORDER_2M); the slot must be empty (-EEXIST). The caller hands over its
  * references. Allocates tables first, so a failure (-ENOMEM, -EINVAL gfn) changes nothing. Tables count against the domain's
@@ -61,8 +79,9 @@ static inline bool p2m_counted(enum p2m_type t)
 {
     return t == P2M_RAM || t == P2M_GRANT_RW || t == P2M_GRANT_RO || t == P2M_RAM_IMMUTABLE;
 }
-/* Clears up to `budget` leaves of any kind from *cursor on, calling `drop` (after flushing) for each; returns true when the
- * end was reached. For teardown and restart. `keep(g, type)` true leaves a leaf alone (may be NULL). */
+/* Clears leaves of any kind from *cursor on and lets go of what they held, after flushing; returns true when the end was reached.
+ * `budget` is in entries looked at, empty ones too. For teardown and restart. `keep(g, type)` true leaves a leaf alone (may be
+ * NULL). */
 bool p2m_teardown(struct domain *d, uint64_t *cursor, unsigned budget,
                   bool (*keep)(struct domain *d, gfn_t g, enum p2m_type t));
 /* Raises gen, kicks every CPU that runs a vCPU of d, returns when none runs on an older generation. Bounded: it

@@ -202,7 +202,8 @@ static void domain_free(struct domain *d)
             vcpu_free(d->vcpu[i]);
     evtchn_free(d);
     grant_free(d);
-    p2m_free(d);
+    while (d->p2m.root) /* with little below it: a destroy has given back the others */
+        p2m_free(d);
     if (d->shared)
         core_free_for(d, d->shared);
     frame_promise_end(d);
@@ -303,13 +304,14 @@ static int check_create(const struct bh_create *c)
 
 /* Frames of the core that d may have beside its RAM. Its own choice is what for; so much is always there.
  *   tables: twice what its RAM takes in single pages, since it may move them, and ranges for mappings of grants
- *   grants: all frames of the table, and for each vCPU records of entries and of mappings: 32 pages are 8192 mappings
- *   events: all ports
- *   a service domain has mappings from every guest, and every guest's ports */
+ *   grants: all frames of the table; and records of entries and of mappings, 32 pages a vCPU (8192 mappings). A service domain has
+ *           mappings from every guest, and what one instance has hoarded must not be missing to the next: all there can be
+ *   events: all ports */
 static uint64_t allowance_of(const struct bh_create *c)
 {
     uint64_t tables = 32 + c->max_pages / 256, events = EVTCHN_PORTS / EVTCHN_PER_BUCKET;
-    return tables + GRANT_MAX_FRAMES + 32u * c->nr_vcpus + events + (c->role == BH_ROLE_GUEST ? 0 : 128);
+    uint64_t records = c->role == BH_ROLE_GUEST ? 32u * c->nr_vcpus : 512;
+    return tables + GRANT_MAX_FRAMES + records + events;
 }
 
 static int make_parts(struct domain *d)

@@ -22,6 +22,7 @@
 
 #define BUDGET     256u   /* ports, handles, leaves between two looks at must_yield */
 #define STAGE_GONE 0xffffu
+#define FEW_TABLES 8u
 
 struct stage {
     const char *name;
@@ -109,6 +110,14 @@ static int stage_clear(struct domain *d, uint64_t *cursor)
     return p2m_teardown(d, cursor, BUDGET, keep_leaf) ? 0 : HC_AGAIN;
 }
 
+/* Tables beyond those that are held back for the slot go: the next instance may spend them as it likes. */
+static int stage_tables(struct domain *d, uint64_t *cursor)
+{
+    if (d->p2m.nr_tables <= d->p2m.held_tables && list_empty(&d->p2m.emptied))
+        return 0;
+    return p2m_shrink(d, cursor, BUDGET) ? 0 : HC_AGAIN;
+}
+
 /* Puts frames at gfn.., as many as one block gives, at most n. Immutable pages stay; others that kept their leaf for want of
  * memory to split it are zeroed. Returns how many places are done, or -ENOMEM. */
 static int fill_some(struct domain *d, uint64_t gfn, uint64_t n)
@@ -121,9 +130,12 @@ static int fill_some(struct domain *d, uint64_t gfn, uint64_t n)
             memset(mfn_to_virt(m), 0, PAGE_SIZE);
         return 1;
     }
-    n = p2m_next(d, gfn, gfn + n) - gfn;
     unsigned order = ORDER_2M;
     while (order && (n >> order == 0 || gfn & ((1ull << order) - 1)))
+        order--;
+    /* No further than the block: what is looked through for a page does not grow with the domain. */
+    n = p2m_next(d, gfn, gfn + (1ull << order)) - gfn;
+    while (n >> order == 0)
         order--;
     for (m = frame_alloc(d, order); m.v == INVALID_MFN.v && order; m = frame_alloc(d, order))
         order--;
@@ -295,7 +307,8 @@ int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done)
 
 static const struct stage restart_stages[] = {
     { "stop", stage_stop },         { "fence", stage_fence }, { "events", stage_events }, { "unmap", stage_unmap },
-    { "redirect", stage_redirect }, { "clear", stage_clear }, { "fill", stage_fill },     { "finish", stage_finish },
+    { "redirect", stage_redirect }, { "clear", stage_clear }, { "tables", stage_tables }, { "fill", stage_fill },
+    { "finish", stage_finish },
 };
 
 /* --- soft reset --------------------------------------------------------------------------------------------- */
@@ -401,9 +414,18 @@ static int stage_free(struct domain *d, uint64_t *cursor)
     return p2m_teardown(d, cursor, BUDGET, NULL) ? 0 : HC_AGAIN;
 }
 
+/* The root is left for the last reference, and a few where it is not worth while. */
+static int stage_free_tables(struct domain *d, uint64_t *cursor)
+{
+    if (d->p2m.nr_tables <= FEW_TABLES && list_empty(&d->p2m.emptied))
+        return 0;
+    return p2m_shrink(d, cursor, BUDGET) ? 0 : HC_AGAIN;
+}
+
 static const struct stage destroy_stages[] = {
     { "stop", stage_stop },   { "release", stage_release }, { "close", stage_close },
     { "unmap", stage_unmap }, { "revoke", stage_revoke },   { "free", stage_free },
+    { "tables", stage_free_tables },
 };
 
 /* --- walking them ------------------------------------------------------------------------------------------ */

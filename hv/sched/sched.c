@@ -408,6 +408,7 @@ static bool prepare(struct vcpu *v)
 
 static void run_once(struct cpu *c, struct vcpu *v)
 {
+    p2m_pass(c);
     slice_update(c);
     if (!prepare(v))
         return;
@@ -495,6 +496,7 @@ static void idle(struct cpu *c)
 
 static void sched_turn(struct cpu *c)
 {
+    p2m_pass(c);
     timer_run();
     struct vcpu *v = pick(c);
     if (!v) {

@@ -443,7 +443,7 @@ static void test_redirect_in_steps(void **s)
 static void *take_all(struct domain *d)
 {
     void *chain = NULL, *p;
-    while ((p = d ? core_alloc_for(d) : core_alloc(0)) != NULL) {
+    while ((p = d ? core_alloc_table(d) : core_alloc(0)) != NULL) { /* also what is held back for tables */
         *(void **)p = chain;
         chain = p;
     }

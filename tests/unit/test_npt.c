@@ -14,16 +14,17 @@
 #include "sched/domain.h"
 
 #define NR_GFN    4096u
-#define FRAMES    8192u /* the lower half of the shim's memory: nobody allocates there */
+#define FRAMES    8192u /* the lower half of the shim's memory: nobody allocates there; the upper half is tables */
 #define BIG       512u
 
-static struct frame frames[FRAMES];
+static struct frame frames[2 * FRAMES];
 static struct domain dom;
 static struct vcpu vcpu0;
 static uint64_t clear_gen; /* generation when the entry in question was cleared */
-static unsigned nr_puts, ipis;
+static unsigned nr_puts, ipis, other_kicks;
 
-struct frame *mfn_to_frame(mfn_t m) { return m.v < FRAMES ? &frames[m.v] : NULL; }
+struct frame *mfn_to_frame(mfn_t m) { return m.v < 2 * FRAMES ? &frames[m.v] : NULL; }
+mfn_t frame_to_mfn(const struct frame *f) { return MFN((uint64_t)(f - frames)); }
 bool frame_get(mfn_t m, uint16_t owner)
 {
     if (m.v >= FRAMES || !frames[m.v].refs || frames[m.v].owner != owner)
@@ -40,14 +41,17 @@ void frame_put(mfn_t m)
 }
 void apic_send_ipi(uint32_t cpu, uint8_t vector)
 {
-    assert_int_equal(cpu, 0);
     assert_int_equal(vector, VEC_KICK);
+    if (cpu) {
+        other_kicks++;
+        return;
+    }
     vcpu0.in_guest = 0; /* the target leaves the guest */
     ipis++;
 }
 
 static uint64_t charged, allowance = UINT64_MAX;
-void *core_alloc_for(struct domain *d)
+void *core_alloc_table(struct domain *d)
 {
     assert_ptr_equal(d, &dom);
     return charged < allowance ? charged++, core_alloc(0) : NULL;
@@ -80,7 +84,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    p2m_free(&dom);
+    while (dom.p2m.root)
+        p2m_free(&dom);
     assert_int_equal(shim_core_pages, 0);
     return 0;
 }
@@ -260,6 +265,75 @@ static void tables_are_charged(void **state)
     assert_int_equal(p2m_clear(&dom, GFN((1ull << 27) + 3), &m, &t), 0);
 }
 
+static uint64_t used_tables(void)
+{
+    return shim_core_pages;
+}
+
+/* Tables that hold nothing come back, but only when no CPU can be in them any more; what is mapped stays mapped. */
+static void tables_come_back(void **state)
+{
+    (void)state;
+    uint64_t cursor = 0, calls = 0, before = used_tables();
+    enum p2m_type t;
+    mfn_t m;
+    struct cpu *other = (shim_cpu = 1, this_cpu());
+    shim_cpu = 0;
+    nr_cpus = 2;
+    for (uint64_t g = 0; g < 40; g++) {
+        assert_int_equal(p2m_set(&dom, GFN((g + 1) << 18), MFN(8), 0, P2M_SHARED), 0);
+        if (g != 7)
+            assert_int_equal(p2m_clear(&dom, GFN((g + 1) << 18), &m, &t), 0);
+    }
+    uint64_t spread = used_tables();
+    assert_int_equal(spread, before + 80 + 1); /* one of level 3 that was not there */
+    while (calls++ < 10000 && !p2m_shrink(&dom, &cursor, 64))
+        assert_int_equal(used_tables(), spread); /* CPU 1 has not come by */
+    assert_int_equal(used_tables(), spread);
+    assert_int_equal(other_kicks, 1);
+    assert_int_equal(p2m_lookup(&dom, GFN(8ull << 18), &t).v, 8);
+    p2m_pass(other);
+    uint64_t last = spread;
+    for (bool end = false; !end; last = used_tables()) {
+        end = p2m_shrink(&dom, &cursor, 64);
+        assert_in_range(last - used_tables(), 0, 3); /* in steps */
+    }
+    assert_int_equal(used_tables(), before + 3);
+    assert_int_equal(dom.p2m.nr_tables, used_tables());
+    assert_int_equal(p2m_lookup(&dom, GFN(8ull << 18), &t).v, 8);
+    assert_int_equal(p2m_set(&dom, GFN(20ull << 18), MFN(8), 0, P2M_SHARED), 0);
+    /* Nothing to do: no wait, nobody is kicked. */
+    cursor = 0;
+    while (!p2m_shrink(&dom, &cursor, 64))
+        ;
+    assert_int_equal(other_kicks, 1);
+    nr_cpus = 1;
+}
+
+/* Every entry looked at takes of the budget, empty ones too. */
+static void empty_tables_count(void **state)
+{
+    (void)state;
+    uint64_t cursor = 0, calls = 0;
+    enum p2m_type t;
+    mfn_t m;
+    for (uint64_t g = 0; g < 64 * 512; g += 512) {
+        assert_int_equal(p2m_set(&dom, GFN(g), MFN(8), 0, P2M_SHARED), 0);
+        assert_int_equal(p2m_clear(&dom, GFN(g), &m, &t), 0);
+    }
+    for (bool end = false; !end; calls++) {
+        uint64_t from = cursor;
+        end = p2m_teardown(&dom, &cursor, 256, NULL);
+        assert_true(from >= 64 * 512 || cursor - MIN(cursor, from) <= 256 || cursor > 64 * 512);
+    }
+    assert_in_range(calls, 64 * 512 / 256, 64 * 512 / 256 + 8);
+    /* And the last reference frees in steps. */
+    uint64_t before = used_tables();
+    p2m_free(&dom);
+    assert_in_range(before - used_tables(), 1, 128);
+    assert_true(before < 128 || dom.p2m.root != NULL);
+}
+
 static bool keep_some(struct domain *d, gfn_t g, enum p2m_type t)
 {
     (void)d;
@@ -345,6 +419,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(get_pins, setup, teardown),
         cmocka_unit_test_setup_teardown(clear_only_what_was_meant, setup, teardown),
         cmocka_unit_test_setup_teardown(tables_are_charged, setup, teardown),
+        cmocka_unit_test_setup_teardown(tables_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(empty_tables_count, setup, teardown),
         cmocka_unit_test_setup_teardown(teardown_keeps_and_flushes, setup, teardown),
         cmocka_unit_test_setup_teardown(registers_go_without_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_waits_only_for_guests, setup, teardown),

@@ -162,6 +162,8 @@ WEAK void core_free(void *p, unsigned order)
     shim_core_pages -= n;
 }
 WEAK void *core_alloc_for(struct domain *d) { (void)d; return core_alloc(0); }
+WEAK mfn_t frame_to_mfn(const struct frame *f) { (void)f; abort(); }
+WEAK void *core_alloc_table(struct domain *d) { (void)d; return core_alloc(0); }
 WEAK void core_free_for(struct domain *d, void *p)
 {
     (void)d;

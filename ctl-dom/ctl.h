@@ -65,6 +65,7 @@ struct dom {
     bool slot;                   /* restartable */
     bool in_store;               /* has nodes there */
     bool introduced;
+    bool unnamed;                /* it was released, and nothing in the store names it any more */
     uint64_t console_gfn, store_gfn;
     uint32_t console_port, store_port;
     struct domcon con;
@@ -155,8 +156,8 @@ int store_connect(void);                                /* once the store runs *
 int store_add_domain(struct dom *d, struct errbuf *e);  /* its directory, its devices, both sides */
 int store_add_pci(struct dom *d, struct errbuf *e);
 int store_introduce(const struct dom *d);
-void store_release(const struct dom *d);
-void store_remove_domain(struct dom *d);
+int store_release(const struct dom *d);
+void store_remove_domain(struct dom *d); /* sets d->unnamed, if the store says so */
 int store_control(const struct dom *d, const char *what); /* control/shutdown */
 
 /* --- devices of driver domains (devices.c) ---------------------------------------------------- */
@@ -211,6 +212,15 @@ void slot_extent(const struct dom *d, const struct dom_dev *v);
 void slot_limits(const struct dom *d, const struct dom_dev *v); /* as the configuration has them */
 void slot_detaching(const struct dom *d, const struct dom_dev *v);
 void slot_remove(const struct dom *d, const struct dom_dev *v);
+/* Whether there is an entry of that guest. What is left of one that is gone goes with the next attach. */
+static inline bool slots_name(domid_t id)
+{
+    for (const struct dom *b = doms; b; b = b->next)
+        for (unsigned i = 0; b->slots && i < SLOT_ENTRIES; i++)
+            if (slot_live(&b->slots[i]) && b->slots[i].domid == id)
+                return true;
+    return false;
+}
 
 /* --- PCI (pci.c) ------------------------------------------------------------------------------ */
 bool pci_find(uint32_t sbdf, struct bh_pci_info *out);
@@ -258,7 +268,7 @@ void supervisor_scan(void);
 /* What may wait: the end of one guest, or its next start. True: call again soon, there may be more; keys go first. */
 bool supervisor_work(void);
 void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
-/* It was destroyed: who served it is to let go of its pages. */
+/* It was destroyed: who served it is to let go of its pages; then, if the store has let go of it, the core may use its domid again. */
 void supervisor_destroyed(const struct dom *d);
 bool supervisor_all_up(void);
 void supervisor_list_crashes(const char *name);

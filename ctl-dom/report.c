@@ -168,7 +168,8 @@ void supervisor_list_crashes(const char *name)
     unsigned shown = 0;
 
     for (const struct crash *c = next_crash(0, &h); c; c = next_crash(c->number, &h)) {
-        if (name && strcmp(h->name, name) != 0 && (!d || d->id != c->id))
+        /* A number means who has it now, and not who had it before. */
+        if (name && strcmp(h->name, d ? d->cfg.name : name) != 0)
             continue;
         out("%10lu.%03lu s  %s (%u)  %s%s%s%s\n", c->when_ns / 1000000000,
             c->when_ns / 1000000 % 1000, h->name, c->id, c->why,

@@ -184,12 +184,12 @@ int store_introduce(const struct dom *d)
     return xs_raw(XS_INTRODUCE, 0, msg, (uint32_t)n + 1, NULL, NULL);
 }
 
-void store_release(const struct dom *d)
+int store_release(const struct dom *d)
 {
     char msg[8];
     int n = snprintf(msg, sizeof(msg), "%u", d->id);
 
-    xs_raw(XS_RELEASE, 0, msg, (uint32_t)n + 1, NULL, NULL);
+    return xs_raw(XS_RELEASE, 0, msg, (uint32_t)n + 1, NULL, NULL);
 }
 
 int store_control(const struct dom *d, const char *what)
@@ -201,12 +201,10 @@ int store_control(const struct dom *d, const char *what)
 }
 
 /* --- the end of a domain ---------------------------------------------------------------------- */
-void store_remove_domain(struct dom *d)
+static void remove_nodes(struct dom *d)
 {
     char path[96];
 
-    if (!store_up || !d->in_store)
-        return;
     if (d->cfg.role == BH_ROLE_DRIVER)
         devs_driver_gone(d);
     devs_close(d);
@@ -216,7 +214,16 @@ void store_remove_domain(struct dom *d)
     }
     snprintf(path, sizeof(path), "/local/domain/%u", d->id);
     xs_rm(0, path);
-    if (d->introduced)
-        store_release(d);
+}
+
+void store_remove_domain(struct dom *d)
+{
+    if (!store_up)
+        return;
+    if (d->in_store)
+        remove_nodes(d);
+    /* Of a guest that did not get that far somebody may have heard all the same. */
+    if (d->introduced || d->cfg.role == BH_ROLE_GUEST)
+        d->unnamed = !store_release(d);
     d->in_store = d->introduced = false;
 }

@@ -29,10 +29,11 @@ static struct dtimer poll_timer, again_timer, dying_timer;
 static bool guests_ended;
 static uint32_t change_port;
 
-/* Guests that are destroyed and whose frames have not all come back. */
+/* Guests that are destroyed, until their frames have all come back and nothing names them. */
 struct dying {
     struct dying *next;
     domid_t id;
+    bool unnamed; /* in the store; else its domid is not used again */
     uint64_t until_ns;
 };
 static struct dying *dying;
@@ -298,7 +299,7 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
     return rc;
 }
 
-/* --- guests that were destroyed and still have pages ------------------------------------------- */
+/* --- guests that were destroyed ---------------------------------------------------------------- */
 /* The store asked their back-ends to close. The core says who has pages of it all the same: a driver domain is restarted, which
  * takes everything from it; a guest loses what it has mapped. The control domain maps nothing of a domain that it destroyed. */
 static void take_back(domid_t gone, domid_t holder)
@@ -319,14 +320,26 @@ static void take_back(domid_t gone, domid_t holder)
     }
 }
 
-static bool all_back(struct dying *g)
+/* The core has nothing left of it, the store said that it does not name it, and no driver domain's table does: then its domid may be
+ * used again. Whatever of that does not come, costs a domid. True: no more is to be done. */
+static bool forget(const struct dying *g)
+{
+    struct bh_domid id = { .domid = g->id };
+
+    if (!g->unnamed)
+        return true;
+    return !slots_name(g->id) && bh_control(BH_CTL_FORGET, &id) != -EBUSY;
+}
+
+static bool is_gone(const struct dying *g)
 {
     struct bh_dominfo di = { .domid = g->id };
 
-    if (bh_control(BH_CTL_INFO, &di) || di.domid != g->id || di.state != BH_DOM_DYING)
-        return true;
+    if (bh_control(BH_CTL_INFO, &di) || di.domid != g->id)
+        return forget(g);
+    if (di.state != BH_DOM_DYING)
+        return true; /* it could not be destroyed; or it had no rings, and another has its domid already */
     take_back(g->id, di.holder);
-    g->until_ns = now_ns() + LET_GO_NS;
     return false;
 }
 
@@ -335,11 +348,14 @@ static void on_dying(struct dtimer *t)
     uint64_t next = 0;
 
     for (struct dying **at = &dying, *g; (g = *at) != NULL;) {
-        if (g->until_ns <= now_ns() && all_back(g)) {
+        bool due = g->until_ns <= now_ns();
+        if (due && is_gone(g)) {
             *at = g->next;
             free(g);
             continue;
         }
+        if (due)
+            g->until_ns = now_ns() + LET_GO_NS;
         if (!next || g->until_ns < next)
             next = g->until_ns;
         at = &g->next;
@@ -348,16 +364,31 @@ static void on_dying(struct dtimer *t)
         dtimer_set(t, next);
 }
 
+/* One that had no rings has left its domid to the next at once: they share the entry, and what holds is said of the last one. */
+static struct dying *dying_entry(domid_t id)
+{
+    struct dying *g = dying;
+
+    while (g && g->id != id)
+        g = g->next;
+    if (!g && (g = calloc(1, sizeof(*g))) != NULL) {
+        g->id = id;
+        g->next = dying;
+        dying = g;
+    }
+    return g;
+}
+
 void supervisor_destroyed(const struct dom *d)
 {
-    struct dying *g = malloc(sizeof(*g));
+    struct dying *g = dying_entry(d->id);
 
     if (!g) {
         say("%s: out of memory: who has pages of it will not be asked", d->cfg.name);
         return;
     }
-    *g = (struct dying){ .next = dying, .id = d->id, .until_ns = now_ns() + LET_GO_NS };
-    dying = g;
+    g->unnamed = d->unnamed;
+    g->until_ns = now_ns() + LET_GO_NS;
     if (!dying_timer.armed)
         dtimer_set(&dying_timer, g->until_ns);
 }

@@ -51,16 +51,26 @@ int op_introduce(struct req *r)
 
 struct owned {
     uint16_t domid;
+    const struct node *root;
+    bool named;           /* by a permission of somebody's node */
     struct change **tail; /* where the next removal goes */
 };
 
-/* The top node of a stretch that belongs to the domain. */
+/* The top node of a stretch that belongs to the domain. The root cannot go: it becomes domain 0's. */
 static int find_owned(const struct node *n, const struct node *parent, const char *path, void *arg)
 {
     struct owned *o = arg;
-    if (n->perms->p[0].domid != o->domid || !parent || parent->perms->p[0].domid == o->domid)
+    struct change c = { .op = parent ? CH_RM : CH_PERMS, .path = path };
+    if (n->perms->p[0].domid != o->domid) {
+        o->named |= permset_names(n->perms, o->domid);
         return 0;
-    *o->tail = change_copy(ctl_heap, &(struct change){ .op = CH_RM, .path = path });
+    }
+    if (parent && parent != o->root && parent->perms->p[0].domid == o->domid)
+        return 0;
+    if (!parent && !(c.perms = permset_inherit(ctl_heap, n->perms, 0)))
+        return 1;
+    *o->tail = change_copy(ctl_heap, &c);
+    permset_put(c.perms);
     if (!*o->tail)
         return 1;
     o->tail = &(*o->tail)->next;
@@ -72,17 +82,21 @@ static int find_owned(const struct node *n, const struct node *parent, const cha
  * its turn. */
 static int remove_owned(struct req *r, uint16_t domid)
 {
-    struct owned o = { .domid = domid, .tail = &r->log };
+    struct owned o = { .domid = domid, .root = r->xs->root, .tail = &r->log };
     int err = XE_OK;
     edit_begin(&r->edit, r->xs->root, &r->xs->gen, r->conn->heap);
     r->edited = r->own_log = true;
     if (tree_walk(r->edit.root, NULL, "/", find_owned, &o))
         return XE_ENOMEM;
     for (const struct change *c = r->log; c && !err; c = c->next)
-        err = edit_rm(&r->edit, c->path);
+        err = change_apply(&r->edit, c, OWNER_KEEP);
+    r->named = o.named;
     return err ? err : xs_usage_reserve(r->xs, &r->edit);
 }
 
+/* When the answer is out, nothing in here names a guest of this domid, and nobody can name one before the control domain does: another
+ * guest may have it then. Also one that was never introduced. A service domain has its domid for good, and what others permitted
+ * it is for its next instance. */
 int op_release(struct req *r)
 {
     uint32_t v[1];
@@ -90,15 +104,16 @@ int op_release(struct req *r)
     if (err || v[0] > DOMID_LAST)
         return XE_EINVAL;
     struct conn *c = conn_find(r->xs, (uint16_t)v[0]);
-    if (!c)
+    if (!c && v[0] < XS_FIRST_GUEST)
         return XE_ENOENT;
-    if (c->privileged)
+    if (c && c->privileged)
         return XE_EINVAL;
-    err = remove_owned(r, c->domid);
+    err = remove_owned(r, (uint16_t)v[0]);
     if (err)
         return err;
     r->release = c;
-    r->special = special_name(1);
+    r->gone = v[0] < XS_FIRST_GUEST ? 0 : (uint16_t)v[0];
+    r->special = c ? special_name(1) : NULL;
     return XE_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "mem.h"
 
 #define XENSTORE_GRANT 1u
+_Static_assert(XS_FIRST_GUEST == BH_FIRST_GUEST, "guests' domids");
 
 struct glue {
     struct grant_map map;

@@ -344,7 +344,8 @@ int op_set_perms(struct req *r)
         err = perms_parse(r->conn->heap, r->in + at, r->hdr.len - at, &p);
     if (err)
         return err;
-    if (p->n > r->conn->limits->perms)
+    xs_names(r->xs, r->conn, p);
+    if (p->room > r->conn->limits->perms)
         err = XE_ENOSPC;
     else
         err = set_perms(r, p);

@@ -140,6 +140,7 @@ static void req_abandon(struct req *r)
     r->drop_watch = NULL;
     r->new_tx = NULL;
     r->release = NULL;
+    r->gone = 0;
     r->special = NULL;
 }
 
@@ -187,6 +188,8 @@ void xs_commit(struct req *r)
     }
     if (r->release)
         conn_free(r->xs, r->release);
+    if (r->gone)
+        xs_forget(r->xs, r->gone, r->named);
     if (r->special)
         watch_fire_special(r->xs, r->special);
 }

@@ -36,15 +36,17 @@ struct permset *permset_new(struct heap *h, unsigned n)
     if (!p)
         return NULL;
     p->refs = 1;
-    p->n = n;
+    p->n = p->room = (uint16_t)n;
     return p;
 }
 
 static struct permset *permset_copy(struct heap *h, const struct permset *from)
 {
-    struct permset *p = permset_new(h, from->n);
-    if (p)
-        memcpy(p->p, from->p, from->n * sizeof p->p[0]);
+    struct permset *p = permset_new(h, from->room); /* the copy costs what the first one did */
+    if (!p)
+        return NULL;
+    p->n = from->n;
+    memcpy(p->p, from->p, from->n * sizeof p->p[0]);
     return p;
 }
 
@@ -62,6 +64,25 @@ void permset_put(struct permset *p)
 {
     if (p && --p->refs == 0)
         xs_free(p);
+}
+
+void permset_strike(struct permset *p, uint16_t domid)
+{
+    uint16_t n = 1;
+    for (unsigned i = 1; i < p->n; i++)
+        if (p->p[i].domid != domid)
+            p->p[n++] = p->p[i];
+    p->n = n;
+    if (p->p[0].domid == domid)
+        p->p[0].domid = 0;
+}
+
+bool permset_names(const struct permset *p, uint16_t domid)
+{
+    for (unsigned i = 1; i < p->n; i++)
+        if (p->p[i].domid == domid)
+            return true;
+    return false;
 }
 
 /* Dead nodes wait in a list instead of on the stack. */
@@ -293,7 +314,7 @@ uint32_t node_cost(const struct node *n)
 {
     /* The blocks of a node: itself with its slot in the parent, its name, its data, its permissions, each with what the heap and the
      * structure take at most. */
-    return (uint32_t)sizeof *n + 8 + 4 * 24 + n->name->len + (n->data ? n->data->len : 0) + n->perms->n * 4;
+    return (uint32_t)sizeof *n + 8 + 4 * 24 + n->name->len + (n->data ? n->data->len : 0) + n->perms->room * 4u;
 }
 
 int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn, void *arg)

@@ -40,10 +40,12 @@ struct perm {
     uint8_t pad;
 };
 
-/* Immutable and counted: shared among the versions of a node. The first entry names the owner, its bits are for
- * everybody that no other entry names. */
+/* Counted: shared among the versions of a node. The first entry names the owner, its bits are for everybody that no other
+ * entry names. It never changes but in one way: entries of a domain that is gone are struck out (permset_strike). */
 struct permset {
-    uint32_t refs, n;
+    uint32_t refs;
+    uint16_t n;    /* a request's payload has room for 1,365 */
+    uint16_t room; /* for how many entries it was made: what the owner pays for */
     struct perm p[];
 };
 
@@ -87,6 +89,10 @@ struct permset *permset_new(struct heap *h, unsigned n);
 struct permset *permset_inherit(struct heap *h, struct permset *from, int owner);
 static inline struct permset *permset_get(struct permset *p) { p->refs++; return p; }
 void permset_put(struct permset *p);
+/* Nobody of that domid has a right by p any more; if he owned it, domain 0 does. Needs no memory and moves no generation, since for
+ * everybody else nothing changes. */
+void permset_strike(struct permset *p, uint16_t domid);
+bool permset_names(const struct permset *p, uint16_t domid); /* beside the owner */
 
 static inline struct node *node_get(struct node *n) { n->refs++; return n; }
 void node_put(struct node *n);

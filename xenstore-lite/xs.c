@@ -204,6 +204,44 @@ struct conn *conn_rotate(struct xs *xs)
     return c;
 }
 
+/* --- domids that are used again --------------------------------------------------------------------------------- */
+static int strike(const struct node *n, const struct node *parent, const char *path, void *arg)
+{
+    (void)parent;
+    (void)path;
+    permset_strike(n->perms, *(const uint16_t *)arg);
+    return 0;
+}
+
+void xs_forget(struct xs *xs, uint16_t domid, bool tree)
+{
+    if (tree)
+        tree_walk(xs->root, NULL, "/", strike, &domid);
+    for (unsigned i = 0; i < 2; i++)
+        permset_strike(xs->special[i], domid);
+    for (struct conn *c = xs->conns; c; c = c->next)
+        for (struct tx *t = c->txs; t; t = t->next)
+            for (struct change *ch = t->log; ch; ch = ch->next, tree_work++)
+                if (ch->perms)
+                    permset_strike(ch->perms, domid);
+    for (unsigned i = 0; i < xs->nr_usage; i++)
+        if (xs->usage[i].domid == domid && !xs->usage[i].nodes)
+            xs->usage[i--] = xs->usage[--xs->nr_usage];
+    xs->gone[domid / 8] |= (uint8_t)(1u << domid % 8);
+}
+
+void xs_names(struct xs *xs, const struct conn *c, struct permset *p)
+{
+    for (unsigned i = p->n; i-- > 0;) {
+        uint16_t id = p->p[i].domid;
+        uint8_t *byte = &xs->gone[id / 8], bit = (uint8_t)(1u << id % 8);
+        if (c->privileged)
+            *byte &= (uint8_t)~bit;
+        else if (i && *byte & bit)
+            permset_strike(p, id);
+    }
+}
+
 /* --- the store -------------------------------------------------------------------------------------------------- */
 static int first_nodes(struct xs *xs)
 {

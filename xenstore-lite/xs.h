@@ -8,7 +8,8 @@
  * a transaction to open or to end. It allocates all that the change needs and alters nothing. The second half
  * (xs_commit) cannot fail. What a journal of a restartable store has to write is therefore one struct req plus the
  * number of bytes that were taken from the ring. Exceptions, all the control domain's: introduce and set-target act on
- * the connection that they name at once (the outside world may refuse), and so do permissions of a special name.
+ * the connection that they name at once (the outside world may refuse), and so do permissions of a special name. That a domid was
+ * released and may be named again (`gone`) is noted at once, too.
  */
 #pragma once
 #include <stdbool.h>
@@ -39,6 +40,7 @@ struct limits {
 };
 #define XS_GUESTS  200u /* as many as the core runs (MAX_GUESTS in hv/sched/domain.c) */
 #define XS_DRIVERS 13u
+#define XS_FIRST_GUEST 16u /* BH_FIRST_GUEST in hv/abi/public/bulkhead.h */
 extern const struct limits limits_guest, limits_driver, limits_ctl;
 
 /* What a client takes is counted in bytes; a request costs beyond its own ... */
@@ -172,6 +174,7 @@ struct xs {
     struct permset *special[2]; /* @introduceDomain, @releaseDomain */
     const struct xs_ops *ops;
     uint64_t nr_requests;
+    uint8_t gone[(1u << 15) / 8]; /* a bit for each domid that was released: only the control domain can name it */
 };
 
 /* --- one request --------------------------------------------------------------------------------------------- */
@@ -194,6 +197,8 @@ struct req {
     struct tx *new_tx;
     bool reset;            /* XS_RESET_WATCHES */
     struct conn *release;
+    uint16_t gone;         /* a guest that is to be forgotten, or 0 ... */
+    bool named;            /* ... and somebody's node names it */
     const char *special;   /* path to announce */
     uint32_t out_len;      /* reply payload, in xs_reply_buf */
 };
@@ -213,6 +218,10 @@ void conn_free(struct xs *xs, struct conn *c);
 struct conn *conn_rotate(struct xs *xs); /* the first one, which becomes the last */
 struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create); /* create: in the room that reserve made */
 int xs_usage_reserve(struct xs *xs, const struct edit *e); /* makes sure that committing e needs no memory */
+/* Strikes a guest out of all permissions, those in open transactions too. `tree`: nodes name it; it owns none. */
+void xs_forget(struct xs *xs, uint16_t domid, bool tree);
+/* Permissions that c is about to give: whoever is gone gets nothing, until the control domain names a new one. */
+void xs_names(struct xs *xs, const struct conn *c, struct permset *p);
 int xs_check(struct xs *xs); /* recounts all accounts; 0 if they agree */
 
 /* proto.c: requests */

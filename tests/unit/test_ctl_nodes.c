@@ -131,9 +131,41 @@ static void test_nothing_comes_back(void **state)
     client_drop_events(&guest);
 }
 
+/* What the core may hear of a guest's domid: true only if the store answered, also for one that failed on the way into it. */
+static void test_unnamed(void **state)
+{
+    struct errbuf e;
+    store_up = true;
+    user.cfg.role = BH_ROLE_GUEST;
+    assert_int_equal(store_add_domain(&driver, &e), 0);
+    assert_int_equal(store_introduce(&driver), 0);
+    client_init(&blk, 3);
+    assert_int_equal(store_add_domain(&user, &e), 0);
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r20")); /* heard of it from somebody, before it was introduced */
+    store_remove_domain(&user);
+    assert_true(user.unnamed);
+    assert_int_equal(ask(&g17, XS_GET_PERMS, 0, S("data"))->hdr.len, 4);
+
+    user.unnamed = false;
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r16"));
+    struct dom early = { .id = 16, .cfg = { .name = "early", .role = BH_ROLE_GUEST } }; /* its memory was not to be had */
+    store_remove_domain(&early);
+    assert_true(early.unnamed);
+    assert_int_equal(ask(&g17, XS_GET_PERMS, 0, S("data"))->hdr.len, 4);
+
+    xs_mem.fail_in = 1; /* the store cannot */
+    store_remove_domain(&user);
+    xs_mem.fail_in = -1;
+    assert_false(user.unnamed);
+    store_up = false; /* there is none */
+    store_remove_domain(&user);
+    assert_false(user.unnamed);
+    client_drop_events(&blk);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
 int main(void)
 {
-    const struct CMUnitTest tests[] = { T(test_nothing_comes_back) };
+    const struct CMUnitTest tests[] = { T(test_nothing_comes_back), T(test_unnamed) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+// When the control domain tells the core that a destroyed guest's domid may be used again, and when it never does.
+// LINK: ctl-dom/supervisor.c
+// FLAGS: -Ictl-dom -Idomains/include
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#undef fail /* cmocka's; the toolstack has a function of that name */
+#include "../attacks/service/ctl_world.h"
+
+#define ID  16u
+#define LET_GO (5000 * MS)
+
+static unsigned state;            /* of the domain ID in the core ... */
+static bool listed;                /* ... if it is there */
+static int forget_rc;
+static unsigned forgets, restarts;
+static domid_t forgot;
+
+long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t e)
+{
+    struct bh_dominfo *di = (void *)arg;
+
+    if (op == BH_CTL_FORGET) {
+        forgets++;
+        forgot = ((struct bh_domid *)arg)->domid;
+        return forget_rc;
+    }
+    restarts += op == BH_CTL_RESTART;
+    if (op != BH_CTL_INFO)
+        return 0;
+    if (!listed || di->domid > ID)
+        return -ESRCH;
+    *di = (struct bh_dominfo){ .domid = ID, .role = BH_ROLE_GUEST, .state = (uint8_t)state, .holder = 3 };
+    return 0;
+}
+int dom_destroy(struct dom *d, struct errbuf *e) { return 0; }
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e) { return -EINVAL; }
+
+static struct dom *blk0;
+
+static int setup(void **unused)
+{
+    static struct svc_image img;
+
+    quiet = true;
+    supervisor_init();
+    blk0 = add(3, "blk0", BH_ROLE_DRIVER);
+    blk0->slot = true;
+    blk0->img = &img;
+    blk0->life = LIFE_UP;
+    blk0->slots = calloc(SLOT_ENTRIES, sizeof(*blk0->slots));
+    listed = false;
+    forget_rc = 0;
+    forgets = restarts = 0;
+    return 0;
+}
+
+/* So much time goes by. */
+static void pass(uint64_t ns)
+{
+    for (uint64_t end = clock_ns + ns; clock_ns < end;) {
+        clock_ns += 100 * MS;
+        if (timer && timer->armed && timer->when <= clock_ns) {
+            timer->armed = false;
+            timer->fn(timer);
+        }
+    }
+}
+
+static int teardown(void **unused)
+{
+    listed = false;
+    forget_rc = 0;
+    memset(blk0->slots, 0, SLOT_ENTRIES * sizeof(*blk0->slots));
+    pass(4 * LET_GO); /* nothing is left of it for the next test */
+    free(blk0->slots);
+    drop(blk0);
+    return 0;
+}
+
+/* What the toolstack knows when it has destroyed it. */
+static void destroyed(bool unnamed)
+{
+    struct dom d = { .id = ID, .cfg.role = BH_ROLE_GUEST, .unnamed = unnamed };
+
+    supervisor_destroyed(&d);
+}
+
+static void name_in_slot(enum slot_state s)
+{
+    blk0->slots[5].domid = ID;
+    blk0->slots[5].head = slot_head(s, SLOT_VBD, 1);
+}
+
+static void test_once(void **unused)
+{
+    destroyed(true);
+    assert_int_equal(forgets, 0);
+    pass(10 * LET_GO);
+    assert_int_equal(forgets, 1);
+    assert_int_equal(forgot, ID);
+}
+
+static void test_not_while_frames_are_out(void **unused)
+{
+    listed = true;
+    state = BH_DOM_DYING;
+    destroyed(true);
+    pass(3 * LET_GO);
+    assert_int_equal(forgets, 0);
+    assert_true(restarts > 0); /* who holds them was told */
+    listed = false;
+    pass(2 * LET_GO);
+    assert_int_equal(forgets, 1);
+}
+
+static void test_not_while_a_table_names_it(void **unused)
+{
+    static const enum slot_state states[] = { SLOT_ATTACHING, SLOT_ATTACHED, SLOT_DETACHING };
+
+    destroyed(true);
+    for (unsigned i = 0; i < ARRAY_SIZE(states); i++) {
+        name_in_slot(states[i]);
+        pass(3 * LET_GO);
+        assert_int_equal(forgets, 0);
+    }
+    name_in_slot(SLOT_ABSENT); /* what is left in it is nobody's */
+    pass(2 * LET_GO);
+    assert_int_equal(forgets, 1);
+}
+
+static void test_never_without_the_store(void **unused)
+{
+    destroyed(false);
+    pass(20 * LET_GO);
+    assert_int_equal(forgets, 0);
+}
+
+static void test_again_while_the_core_is_busy(void **unused)
+{
+    forget_rc = -EBUSY;
+    destroyed(true);
+    pass(4 * LET_GO);
+    assert_in_range(forgets, 3, 4);
+    forget_rc = 0;
+    pass(2 * LET_GO);
+    unsigned n = forgets;
+    pass(10 * LET_GO);
+    assert_int_equal(forgets, n);
+}
+
+/* It had no rings, so its domid was free at once: the core says so, and that is the end of it. */
+static void test_free_already(void **unused)
+{
+    forget_rc = -ESRCH;
+    destroyed(true);
+    pass(10 * LET_GO);
+    assert_int_equal(forgets, 1);
+}
+
+/* ... and the next one has it already: alive, then destroyed while the store does not answer. */
+static void test_the_next_one_is_not_it(void **unused)
+{
+    destroyed(true);
+    listed = true;
+    state = BH_DOM_RUNNING;
+    pass(LET_GO / 2);
+    state = BH_DOM_DYING;
+    destroyed(false);
+    listed = false;
+    pass(10 * LET_GO);
+    assert_int_equal(forgets, 0);
+
+    destroyed(true);
+    listed = true;
+    state = BH_DOM_RUNNING;
+    pass(10 * LET_GO);
+    listed = false;
+    pass(10 * LET_GO);
+    assert_int_equal(forgets, 0); /* the first one's is told to nobody once there was another */
+}
+
+#define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_once), T(test_not_while_frames_are_out), T(test_not_while_a_table_names_it), T(test_never_without_the_store),
+        T(test_again_while_the_core_is_busy), T(test_free_already), T(test_the_next_one_is_not_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
+/* A domid that is used again: what was left for the old guest gives the new one nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "xs_harness.h"
+
+static int names(const struct node *n, const struct node *parent, const char *path, void *arg)
+{
+    uint16_t id = *(uint16_t *)arg;
+    return n->perms->p[0].domid == id || permset_names(n->perms, id);
+}
+
+/* Nothing in the store names it. */
+static void assert_unnamed(uint16_t id)
+{
+    assert_int_equal(tree_walk(store.root, NULL, "/", names, &id), 0);
+    for (unsigned i = 0; i < 2; i++)
+        assert_false(store.special[i]->p[0].domid == id || permset_names(store.special[i], id));
+    assert_null(conn_find(&store, id));
+    assert_null(xs_usage(&store, id, false));
+    for (struct conn *c = store.conns; c; c = c->next) {
+        assert_int_not_equal(c->target, id);
+        for (struct tx *t = c->txs; t; t = t->next)
+            for (struct change *ch = t->log; ch; ch = ch->next)
+                assert_false(ch->perms && (ch->perms->p[0].domid == id || permset_names(ch->perms, id)));
+    }
+    assert_int_equal(xs_check(&store), 0);
+}
+
+static void perms_are(struct client *k, const char *path, const char *want, uint32_t len)
+{
+    assert_int_equal(ask(k, XS_GET_PERMS, 0, path, (uint32_t)strlen(path) + 1)->hdr.len, len);
+    assert_memory_equal(k->reply.data, want, len);
+}
+
+#define SECRET "/local/domain/17/data/secret"
+
+static void test_leftover_gives_nothing(void **state)
+{
+    OK(&ctl, XS_WRITE, 0, D("/open\0x"));
+    OK(&ctl, XS_SET_PERMS, 0, S("/open\0n0\0b16\0r17\0w16"));
+    OK(&ctl, XS_SET_PERMS, 0, S("@releaseDomain\0n0\0r16\0r17"));
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r16"));
+    OK(&g17, XS_WRITE, 0, D("data/secret/of/them\0x")); /* one list for all of these */
+    OK(&ctl, XS_WRITE, 0, D(SECRET "/of/all\0x"));
+    WANT(&g16, XS_READ, 0, S(SECRET "/of/them"), "=x");
+    uint64_t gen = tree_find(store.root, "/open")->gen;
+    OK(&ctl, XS_RELEASE, 0, S("16"));
+    assert_unnamed(16);
+    assert_true(tree_find(store.root, "/open")->gen == gen); /* nobody who is there saw a change */
+    perms_are(&ctl, "/open", "n0\0r17", 7);
+    perms_are(&g17, SECRET "/of/them", "n17", 4);
+
+    introduce(&g16, 16);
+    WANT(&g16, XS_READ, 0, S("/open"), "EACCES");
+    WANT(&g16, XS_WRITE, 0, D("/open\0y"), "EACCES");
+    WANT(&g16, XS_READ, 0, S(SECRET "/of/them"), "EACCES");
+    WANT(&g16, XS_READ, 0, S(SECRET "/of/all"), "EACCES");
+    WANT(&g16, XS_GET_PERMS, 0, S("@releaseDomain"), "EACCES");
+    WANT(&g17, XS_READ, 0, S("/open"), "=x");
+    WANT(&g17, XS_GET_PERMS, 0, S("@releaseDomain"), "=n0");
+    OK(&g17, XS_WRITE, 0, D("data/secret\0z")); /* what is copied later is as what it was copied from */
+    OK(&g17, XS_RM, 0, S("data/secret"));
+    assert_int_equal(xs_check(&store), 0);
+}
+
+static void test_open_transactions(void **state)
+{
+    OK(&g17, XS_WRITE, 0, D("data/a\0x"));
+    uint32_t tx = tx_start(&g17), own = tx_start(&ctl);
+    OK(&g17, XS_SET_PERMS, tx, S("data/a\0n17\0b16"));
+    OK(&g17, XS_SET_PERMS, tx, S("data\0n17\0r16"));
+    OK(&g17, XS_WRITE, tx, D("data/new\0x"));
+    OK(&ctl, XS_WRITE, own, D("/made\0x"));
+    OK(&ctl, XS_SET_PERMS, own, S("/made\0n16\0r16"));
+    OK(&ctl, XS_RELEASE, 0, S("16"));
+    assert_unnamed(16);
+    OK(&g17, XS_TRANSACTION_END, tx, S("T"));
+    OK(&ctl, XS_TRANSACTION_END, own, S("T"));
+    assert_unnamed(16);
+    introduce(&g16, 16);
+    WANT(&g16, XS_READ, 0, S("/local/domain/17/data/a"), "EACCES");
+    WANT(&g16, XS_READ, 0, S("/local/domain/17/data/new"), "EACCES");
+    WANT(&g16, XS_READ, 0, S("/made"), "EACCES");
+}
+
+/* Who has not noticed that it is gone still names the old one. */
+static void test_named_afterwards(void **state)
+{
+    OK(&ctl, XS_RELEASE, 0, S("16"));
+    uint32_t tx = tx_start(&g17);
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r16\0r3\0w16"));
+    perms_are(&g17, "data", "n17\0r3", 7);
+    OK(&g17, XS_SET_PERMS, tx, S("data\0n17\0r16"));
+    OK(&g17, XS_WRITE, tx, D("data/new\0x"));
+    OK(&g17, XS_TRANSACTION_END, tx, S("T"));
+    assert_unnamed(16);
+    home(16); /* a new one: from here on they mean that */
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r16"));
+    introduce(&g16, 16);
+    WANT(&g16, XS_READ, 0, S("/local/domain/17/data"), "=");
+}
+
+static void test_never_introduced(void **state)
+{
+    home(18);
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r18"));
+    OK(&ctl, XS_WATCH, 0, S("@releaseDomain\0t"));
+    EVENT(&ctl, "@releaseDomain", "t");
+    OK(&ctl, XS_RELEASE, 0, S("18"));
+    NO_EVENT(&ctl);
+    assert_unnamed(18);
+    WANT(&ctl, XS_READ, 0, S("/local/domain/18/data"), "ENOENT");
+}
+
+static void test_root_stays(void **state)
+{
+    OK(&ctl, XS_SET_PERMS, 0, S("/\0r16\0b17"));
+    OK(&ctl, XS_RELEASE, 0, S("16"));
+    assert_unnamed(16);
+    perms_are(&ctl, "/", "r0\0b17", 7);
+    OK(&g17, XS_WRITE, 0, D("/mine\0x"));
+    WANT(&ctl, XS_READ, 0, S("/local/domain/17/data"), "=");
+}
+
+/* The next instance of a service domain has what this one had. */
+static void test_service_domains_keep_names(void **state)
+{
+    struct client blk;
+    introduce(&blk, 3);
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r3"));
+    OK(&ctl, XS_RELEASE, 0, S("3"));
+    perms_are(&g17, "data", "n17\0r3", 7);
+    WANT(&ctl, XS_RELEASE, 0, S("3"), "ENOENT");
+}
+
+/* A guest that lets another into all its nodes makes that one's end no longer than two walks, and needs no memory for it. */
+static void test_bounded(void **state)
+{
+    char p[64];
+    uint16_t nobody = 0x7fff;
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r16"));
+    for (unsigned i = 0; i < 500; i++) {
+        int n = snprintf(p, sizeof p, "data/%u/%u", i % 25, i) + 1;
+        assert_string_equal(said(&g17, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
+    }
+    OK(&ctl, XS_RM, 0, S("/local/domain/16"));
+    uint64_t one = tree_work;
+    tree_walk(store.root, NULL, "/", names, &nobody);
+    one = tree_work - one;
+    size_t used = xs_mem.used;
+    uint64_t release = tree_work;
+    OK(&ctl, XS_RELEASE, 0, S("16"));
+    release = tree_work - release;
+    assert_true(release <= 2 * one + 20);
+    assert_true(xs_mem.used <= used);
+    assert_unnamed(16);
+}
+
+#define T(t) cmocka_unit_test_setup_teardown(t, world_up, world_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_leftover_gives_nothing), T(test_open_transactions), T(test_named_afterwards), T(test_never_introduced),
+        T(test_root_stays), T(test_service_domains_keep_names), T(test_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -23,24 +23,17 @@ const struct limits limits_ctl = {
 };
 
 /* --- accounts --------------------------------------------------------------------------------------------------- */
-/* Makes places for n more accounts. Owners that own nothing need none: most of them are gone. */
+/* Makes places for n more accounts. A guest's goes when it is released: xs_forget. */
 static bool usage_room(struct xs *xs, unsigned n)
 {
-    unsigned kept = 0;
     if (xs->nr_usage + n <= xs->cap_usage)
         return true;
-    for (unsigned i = 0; i < xs->nr_usage; i++)
-        if (xs->usage[i].nodes)
-            xs->usage[kept++] = xs->usage[i];
-    xs->nr_usage = kept;
-    if (kept + n <= xs->cap_usage)
-        return true;
-    unsigned cap = 2 * (kept + n);
+    unsigned cap = 2 * (xs->nr_usage + n);
     struct usage *u = xs_alloc(ctl_heap, cap * sizeof *u);
     if (!u)
         return false;
-    if (kept)
-        memcpy(u, xs->usage, kept * sizeof *u);
+    if (xs->nr_usage)
+        memcpy(u, xs->usage, xs->nr_usage * sizeof *u);
     xs_free(xs->usage);
     xs->usage = u;
     xs->cap_usage = cap;

@@ -66,7 +66,7 @@ static void vif_disconnect(struct vif *v)
         return;
     batch_flush(&net.batch); /* sends to ports that are about to close */
     switch_port_down(&net.sw, port_of(v));
-    v->connected = false;
+    v->connected = v->held = false;
     keep_vif_close(v->keep); /* first: from here on there is nothing to adopt */
     nb_detach(&v->nb);
     rings_unmap(v);
@@ -282,9 +282,32 @@ static void vif_connect(struct vif *v)
     }
     /* The record is valid, the store still says InitWait: a life that begins here adopts, and writes the state. */
     port_up(v);
+    v->held = true;
     be_set_state(&v->be, XenbusStateConnected);
     be_say(&v->be, "vif", &v->comings, "connected, %s%s", h.features & KEEP_F_MAC ? "fixed MAC" : "any MAC",
            h.features & KEEP_F_SPLIT ? ", split event channels" : "");
+}
+
+/* Once in each life: rings, ports and features of an adopted record, held against what its front-end says. A record that is sound in
+ * itself and has others would stay for ever. false: the store gave no answer; or it was let go. */
+static bool vif_held(struct vif *v)
+{
+    const struct keep_vif_head *k = &v->keep->head;
+    struct keep_vif_head h;
+    bool again;
+
+    if (v->held)
+        return true;
+    const char *why = head_read(v, &h, &again);
+    if (again) {
+        be_retry(&v->be);
+        return false;
+    }
+    v->held = !why && h.tx_ref == k->tx_ref && h.rx_ref == k->rx_ref && h.tx_port == k->tx_port && h.rx_port == k->rx_port &&
+              h.features == k->features;
+    if (!v->held)
+        vif_disconnect(v);
+    return v->held;
 }
 
 /* Both sides say Connected and we have no rings: what the record said was damaged. Only the toolstack can plug it again. */
@@ -307,7 +330,10 @@ static void vif_follow(struct vif *v, uint64_t fe, bool online)
     }
     switch (fe) {
     case XenbusStateConnected:
-        if (v->connected) {
+        if (v->connected && !vif_held(v)) {
+            if (!v->connected)
+                vif_replug(v);
+        } else if (v->connected) {
             be_set_state(&v->be, XenbusStateConnected);
         } else if (v->be.state == XenbusStateConnected) {
             vif_replug(v);

@@ -17,6 +17,7 @@
 struct vif {
     struct be_dev be;
     bool connected;   /* rings are mapped: nb works */
+    bool held;        /* what the record says of them is what the front-end says */
     bool told, asked; /* its protocol error was printed; its replacement was asked for */
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     uint8_t mac[6];

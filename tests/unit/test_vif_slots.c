@@ -127,9 +127,44 @@ static void no_stations_address(void **state)
     }
 }
 
+/* Rings, ports and features are held against what the front-end says, once it can be asked: a sound record may have others. */
+static void front_end_says(void **state)
+{
+    static const char *const fe[][2] = {{"tx-ring-ref", "1"}, {"rx-ring-ref", "2"}, {"event-channel-tx", "7"}, {"event-channel-rx", "8"},
+                                        {"feature-no-csum-offload", "1"}, {"request-rx-copy", "1"}, {"state", "4"}};
+
+    for (unsigned lie = 0; lie < 5; lie++) {
+        struct keep_vif_head h = good(16);
+        char p[96];
+        setup(NULL);
+        slot(SLOT_VIF, 16, 0);
+        for (unsigned k = 0; k < ARRAY_SIZE(fe); k++) {
+            snprintf(p, sizeof(p), "/local/domain/16/device/vif/0/%s", fe[k][0]);
+            xs_write(0, p, fe[k][1]);
+        }
+        xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
+        xs_write(0, "backend/vif/16/0/state", "4");
+        h.features |= KEEP_F_SPLIT;
+        h.rx_port = 8;
+        switch (lie) {
+        case 1: h.tx_port = 8; h.rx_port = 7; break;
+        case 2: h.features |= KEEP_F_CSUM4; break;
+        case 3: h.tx_ref = 2; break;
+        case 4: h.rx_ref = 1; break;
+        }
+        record(1, h);
+        assert_int_equal(vifs_adopt(keep_of), 1);
+        vifs_store_work();
+        assert_int_equal(vifs[1].connected, !lie);
+        assert_int_equal(kept(1), !lie);
+        assert_int_equal(node("backend/vif/16/0/bh-replug") != NULL, !!lie);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
-    const struct CMUnitTest tests[] = {T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address)};
+    const struct CMUnitTest tests[] = {T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address),
+                                       T(front_end_says)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

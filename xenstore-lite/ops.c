@@ -346,7 +346,7 @@ int op_set_perms(struct req *r)
         return err;
     xs_names(r->xs, r->conn, p);
     if (p->room > r->conn->limits->perms)
-        err = XE_ENOSPC;
+        err = r->conn->limits->perms ? XE_ENOSPC : XE_EACCES;
     else
         err = set_perms(r, p);
     /* A change outside a transaction is announced before its request ends, but by path: the list is the edit's now. */

@@ -325,6 +325,22 @@ static void test_driver_quota(void **state)
     assert_int_equal(nr_told, 0);
 }
 
+/* Its directories stay when it is restarted, and their rights with them: so it may give none, nor take any. */
+static void test_driver_rights(void **state)
+{
+    static const char *const lists[] = {"n3", "b3", "n3\0b16", "r3\0n16"};
+    static const unsigned n[] = {3, 3, 7, 7}; /* bytes, with the end of the last */
+    struct client *k = &many[3];
+    char p[64] = "/local/domain/3/data/vif";
+
+    OK(k, XS_WRITE, 0, D("/local/domain/3/data/vif\0v"));
+    for (unsigned i = 0; i < 4; i++) {
+        memcpy(p + 25, lists[i], n[i]);
+        WANT(k, XS_SET_PERMS, 0, p, 25 + n[i], "EACCES");
+    }
+    OK(k, XS_WRITE, 0, D("/local/domain/3/data/vif\0w"));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
 #define B(f) cmocka_unit_test_setup_teardown(f, big_world, big_world_down)
 int main(void)
@@ -333,7 +349,7 @@ int main(void)
         cmocka_unit_test(test_heap_blocks), cmocka_unit_test(test_heap_limits),
         T(test_transaction_holds_nothing), T(test_named_once), T(test_full_client_gives_back),
         T(test_control_domain_in_a_full_directory), B(test_two_hundred), T(test_no_promise_without_memory),
-        T(test_accounts_of_the_gone), B(test_driver_quota),
+        T(test_accounts_of_the_gone), B(test_driver_quota), B(test_driver_rights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ static void vbd_unplug(struct vbd *v)
     rings_unmap(v);
     bb_detach(&blk.bb, &v->disk);
     memset(&v->conn, 0, sizeof(v->conn));
-    v->connected = v->draining = v->told = false;
+    v->connected = v->draining = v->told = v->restated = false;
     bb_stats_add(&v->before, s);
     v->stats_said = 0;
     be_say(&v->be, "vbd", &v->comings,
@@ -247,7 +247,7 @@ static const char *vbd_plug(struct vbd *v)
     }
     /* The record is valid, the store still says InitWait: a life that begins here adopts, and writes the state. */
     bb_attach(&blk.bb, &v->disk, &v->conn);
-    v->connected = true;
+    v->connected = v->restated = true;
     return NULL;
 }
 
@@ -300,6 +300,9 @@ static void vbd_follow_live(struct vbd *v, bool online)
         (void)vbd_disconnect(v);
     }
     if (v->connected) {
+        /* A front-end may read them again with each change of our state: the dead instance's last word was anything. */
+        if (!v->restated && !(v->restated = vbd_properties(v, v->disk.unit)))
+            return;
         be_set_state(&v->be, online ? XenbusStateConnected : XenbusStateClosing);
     } else if (v->stalled || v->be.state == XenbusStateConnected || (v->be.state == XenbusStateClosing && !online)) {
         vbd_say_stalled(v);

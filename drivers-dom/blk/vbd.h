@@ -23,6 +23,7 @@ struct vbd {
     struct be_dev be;
     bool connected;     /* rings are mapped: disk works */
     bool draining;      /* about to close, requests are in flight */
+    bool restated;      /* sectors and the like were written in this life */
     bool told, said;    /* its broken ring was printed; bh-stalled was written */
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     const char *stalled;/* why, or NULL */

@@ -531,9 +531,14 @@ static void nodes_of_a_dead_instance(void **state)
     xs_write(0, BE "/frontend", "/local/domain/17/device/vbd/51712");
     xs_write(0, BE "/bh-extent", "0 4000");
     xs_write(0, BE "/bh-limit-ops", "1");
+    xs_write(0, BE "/sectors", "4000");
+    xs_write(0, BE "/info", "4");
+    xs_write(0, BE "/state", "2");
     back_end_starts();
     settle();
     is_attached(0);
+    assert_string_equal(value(BE "/sectors"), "100");
+    assert_string_equal(value(BE "/info"), "0");
     assert_false(vbds[0].disk.ro);
     assert_int_equal(vbds[0].disk.first, 100);
     assert_int_equal(vbds[0].disk.ops.per_s, 0);

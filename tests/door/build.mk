@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# Driver domains with a back door, and the bundle that has them: `make door`. Part of no component and of no other bundle.
+DOOR := $(B)/door
+
+# $(call door_domain,NAME): the objects of the real one, and the door before event_wait.
+define door_domain
+$(call dom_compile,door-$(1),-Idrivers-dom/$(1) -Itests/door)
+$(DOOR)/$(1).dbg: $(call dom_objects,$(1),$(wildcard drivers-dom/$(1)/*.c)) $(call dom_objects,door-$(1),tests/door/door.c tests/door/$(1).c) \
+  $(B)/libbh.a domains/domain.lds
+	@mkdir -p $$(@D)
+	$(LD) $(DOM_LDFLAGS) --wrap=event_wait -o $$@ $$(filter %.o,$$^) --start-group $(B)/libbh.a --end-group
+$(DOOR)/$(1).elf: $(DOOR)/$(1).dbg
+	$(OBJCOPY) --strip-all $$< $$@
+endef
+$(eval $(call door_domain,net))
+$(eval $(call door_domain,blk))
+
+DOOR_IMAGES := $(filter-out net=% blk=%,$(BUNDLE_IMAGES)) net=$(DOOR)/net.elf blk=$(DOOR)/blk.elf
+$(DOOR)/bundle.itb: ctl-dom/bundle/mkbundle $(BUNDLE_CFGS) $(foreach i,$(DOOR_IMAGES),$(lastword $(subst =, ,$(i))))
+	@mkdir -p $(@D)
+	ctl-dom/bundle/mkbundle $@ $(DOOR_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
+door: $(DOOR)/bundle.itb
+.PHONY: door

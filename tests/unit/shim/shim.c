@@ -170,6 +170,7 @@ WEAK void core_free_for(struct domain *d, void *p)
     if (p)
         core_free(p, 0);
 }
+WEAK volatile uint64_t p2m_quiet;
 WEAK void frame_promise_end(struct domain *d) { (void)d; }
 WEAK void frame_forget(struct domain *d) { (void)d; }
 WEAK int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance)

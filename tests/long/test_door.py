@@ -27,7 +27,8 @@ BLOCK = 65536
 MANY = 4  # failures are enough
 QUIET = r"hrtimer: interrupt took|clocksource"
 # What a guest's kernel says when an interface or a disk goes and comes, or a request gets an error.
-OF_PLUGS = QUIET + r"|xvda|vbd|blkfront|netfront|eth0|vif|IPv6: ADDRCONF"
+# Linux looks again at the size of a disk whose back-end says twice that it is connected: it is what it was.
+OF_PLUGS = QUIET + rf"|xvda|vbd|blkfront|netfront|eth0|vif|IPv6: ADDRCONF|Setting capacity to {MIB << 11}$"
 
 
 def door_iso():
@@ -157,9 +158,7 @@ class Door:
         m, said = self.m, self.text(since)
         for line in re.findall(r"((?:left|right): (?:disk xvda stands still|vif \d+ plugged again)[^\n]*)", said):
             self.said.setdefault((back, kind), set()).add(re.sub(r"\d+", "N", line))
-        allowed = OF_PLUGS if (back, kind) in self.said or kind == "journal" else QUIET
-        if kind == "nodes": # the state came and went, and Linux looked again: the size is what it was
-            allowed += rf"|Setting capacity to {MIB << 11}$"
+        allowed = OF_PLUGS if (back, kind) in self.said or kind in ("journal", "nodes") else QUIET
         m.console("left")
         if kind == "journal":
             self.in_guest("touch /tmp/q; n=0; until [ -e /tmp/over ] || [ $n -gt 500 ]; do usleep 20000; n=$((n + 1)); done; [ -e /tmp/over ]")

@@ -302,9 +302,10 @@ def hiding(name, *slots):
 
 
 class Fakes(Machine):
-    """fakes: a function of fakepci for each slot."""
+    """fakes: a function of fakepci for each slot. One CPU for domains: QEMU stands still when two touch such a device at once
+    (docs/known-issues.md, 5)."""
     def __init__(self, name, fakes, extra, **kw):
-        super().__init__(name, extra=["-object", "memory-backend-memfd,id=ram,size=2048M,share=on",
+        super().__init__(name, cpus=2, extra=["-object", "memory-backend-memfd,id=ram,size=2048M,share=on",
                                       "-machine", "memory-backend=ram", *extra], **kw)
         self.fakes = fakes
 

@@ -115,14 +115,15 @@ static void flood_hold(void)
 {
     static struct grant_map map[2 * NEIGHBOURS];
     static bool held[2 * NEIGHBOURS];
-    char path[64];
+    char path[64], perms[16];
     uint64_t ref;
 
+    snprintf(perms, sizeof(perms), "r%u", self.domid); /* ours, and all may read it */
     for (unsigned i = 0; i < 2 * NEIGHBOURS; i++) {
         domid_t peer = (domid_t)(self.domid + i - NEIGHBOURS);
         snprintf(path, sizeof(path), "/local/domain/%u/data/for-%u", self.domid, peer);
         xs_printf(0, path, "%d", grant_give(peer, page_alloc(1), 0));
-        xs_set_perms(0, path, "r0");
+        xs_set_perms(0, path, perms);
     }
     for (;; event_wait(now_ns() + 100000000))
         for (unsigned i = 0; i < 2 * NEIGHBOURS; i++) {

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import mkgpt
-from machine import DEBIAN_DISK, LOGS, Machine, check
+from machine import DEBIAN_DISK, LOGS, QEMU, Machine, check
 from test_blkhostile import DISKS, PARTS, Neighbour
 from test_debian import SHELL, login, sh
 
@@ -45,7 +45,7 @@ class Bare(Machine):
     """The same Debian, with nothing between it and QEMU's disk; it need not share its devices, so it has no IOMMU."""
     def command(self, serial):
         kernel, initrd = boot_files()
-        return ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,-smap", "-smp", "2",
+        return [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,-smap", "-smp", "2",
                 "-m", "512", "-nodefaults", "-display", "none", "-no-reboot", *serial,
                 "-kernel", str(kernel), "-initrd", str(initrd), "-append", "root=LABEL=root ro console=ttyS0 quiet",
                 "-drive", f"if=none,id=d0,file={self.kw['disk']},format=raw,cache=writeback",

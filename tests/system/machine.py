@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""One QEMU machine under test, driven over its serial line. Every wait is bounded; a failure shows the last lines."""
+"""One QEMU machine under test, driven over its serial line. Every wait is bounded; a failure shows the last lines.
+QEMU in the environment chooses the emulator."""
+import functools
 import os
 import pathlib
 import re
@@ -21,6 +23,7 @@ LOGS = BUILD / "test-logs"
 DEBIAN_DISK = BUILD / "guest/debian-disk.img"  # what ctl-dom/guest/mkdisk.sh makes
 CMDLINE = "console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)(00:05.0)"
 PROMPT = r"\nbh> "
+QEMU = os.environ.get("QEMU") or "qemu-system-x86_64"
 # Software emulation on a shared machine: bounds are for hangs, not for speed.
 BOOT = 120
 
@@ -29,13 +32,24 @@ class Failed(Exception):
     pass
 
 
+@functools.cache
+def amd_iommu(qemu=QEMU):
+    """The unit as this emulator must be asked for it, so that it translates DMA: from 9.2 on pt=on (its default) translates none,
+    from 11 on dma-remap=off (its default)."""
+    text = subprocess.run([qemu, "-device", "amd-iommu,help"], capture_output=True, text=True, check=True, timeout=30).stdout
+    has = set(re.findall(r"^\s*([\w-]+)=", text, re.MULTILINE))
+    wanted = {"intremap": "on", "pt": "off", "dma-remap": "on"}
+    return ",".join(["amd-iommu"] + [f"{name}={value}" for name, value in wanted.items() if name in has])
+
+
 def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu="max,-smap", iommu=True, nics=True, qemu_log=None,
                  www=None, disk=None, extra=()):
-    """The machine of the README: q35, SVM in software, an emulated IOMMU, two NICs on QEMU's user network."""
-    cmd = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(cpus),
+    """The machine of the README: q35, SVM in software, an emulated IOMMU (or its `-device` in words), two NICs on QEMU's user
+    network."""
+    cmd = [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(cpus),
            "-m", str(mem), "-nodefaults", "-display", "none", "-no-reboot"]
     if iommu:
-        cmd += ["-device", "amd-iommu,intremap=on"]
+        cmd += ["-device", iommu if isinstance(iommu, str) else amd_iommu()]
     cmd += serial
     if uefi:
         cmd += ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"]

@@ -52,5 +52,6 @@ static void core_main_guarded(void)
     if (control_domain_build() < 0)
         machine_stop();
     serial_polled(false);
+    serial_irq_watch();
     sched_loop();
 }

@@ -5,6 +5,9 @@
  * only tried, so it is in no lock order; who finds it taken leaves word in `again`. Where nobody comes back to go on (boot,
  * panic, the machine's end), serial_polled makes each serial_write wait instead.
  *
+ * Whether the interrupt comes at all is tried once (serial_irq_watch): enabling the transmitter's interrupt with nothing to send raises it
+ * (PC16550D, 8.6.1). Where it does not, a timer does what it would have done.
+ *
  * Received bytes go to a ring of their own under rx_lock, from the interrupt and from serial_read alike (so
  * that input works, if slower, where the interrupt is lost). What a full ring cannot take stays in the UART, whose sender may
  * wait; serial_read makes room and takes it, so that the line falls and the next byte makes an edge again.
@@ -15,6 +18,7 @@
 #include "lib/lock.h"
 #include "lib/print.h"
 #include "sched/domain.h"
+#include "sched/time.h"
 
 enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 #define REG_IIR    REG_FCR
@@ -31,6 +35,9 @@ enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRAT
 #define RX_RING    1024u
 #define TX_RING    16384u
 #define TX_HOLDER  1024u /* what the console's holder may have in there: a moment's worth; the rest is for the core's own lines */
+#define WATCH_NS   (500 * NS_PER_MS)
+#define WATCH_LOOKS 2u   /* between two of them this CPU has taken what was pending */
+#define POLL_NS    (2 * NS_PER_MS)
 #define TX_PIECE   64u   /* bytes that a piece moves at most, where the UART takes them at once (it is emulated) */
 
 static uint16_t port;
@@ -45,6 +52,10 @@ static uint32_t tx_out;         /* sending */
 static struct spinlock sending;
 static uint32_t again, wanted;  /* a: a piece is to be moved; the holder found no room */
 static bool polled;
+static bool irq_came;           /* a: since serial_irq_watch */
+static unsigned looks;          /* this and the next: of watch_timer alone */
+static bool polling;
+static struct timer watch_timer;
 
 static uint8_t reg_in(unsigned r) { return inb((uint16_t)(port + r)); }
 static void reg_out(unsigned r, uint8_t v) { outb((uint16_t)(port + r), v); }
@@ -184,12 +195,29 @@ static bool receive(void)
     return got;
 }
 
+static void look_at_line(void)
+{
+    bool got = receive();
+    if (waiting() && !READ_ONCE(polled))
+        feed();
+    if (got || serial_room_made())
+        notify_control(VIRQ_CONSOLE);
+}
+
+/* rx_lock. The line falls and, if there is anything to tell, rises. */
+static void irqs_again(void)
+{
+    reg_out(REG_IER, 0);
+    reg_out(REG_IER, rx_stopped ? IER_TX : IER_RX | IER_TX);
+}
+
 /* The line is an edge for the IO-APIC: it has to be low once before the end, or no further interrupt comes. */
 static void serial_irq(void *arg)
 {
     bool got = false;
     unsigned i;
     (void)arg;
+    WRITE_ONCE(irq_came, true);
     for (i = 0; i < 16 && !(reg_in(REG_IIR) & IIR_NONE); i++) {
         got |= receive();
         if (waiting() && !READ_ONCE(polled))
@@ -197,8 +225,7 @@ static void serial_irq(void *arg)
     }
     if (i == 16) {
         spin_lock(&rx_lock);
-        reg_out(REG_IER, 0);
-        reg_out(REG_IER, rx_stopped ? IER_TX : IER_RX | IER_TX);
+        irqs_again();
         spin_unlock(&rx_lock);
     }
     if (got || serial_room_made())
@@ -220,6 +247,32 @@ void serial_irq_init(void)
     irqs = true;
     reg_out(REG_IER, IER_RX | IER_TX);
     receive();
+}
+
+static void watch(struct timer *t)
+{
+    if (polling)
+        look_at_line();
+    else if (READ_ONCE(irq_came))
+        return;
+    else if (!irqs || ++looks == WATCH_LOOKS) {
+        log_warn("serial: the interrupt of the line does not come: it is polled, and input that comes fast may be lost\n");
+        polling = true;
+    }
+    timer_set(t, now_ns() + (polling ? POLL_NS : WATCH_NS));
+}
+
+void serial_irq_watch(void)
+{
+    if (!present)
+        return;
+    spin_lock(&rx_lock);
+    WRITE_ONCE(irq_came, false);
+    if (irqs)
+        irqs_again();
+    spin_unlock(&rx_lock);
+    timer_setup(&watch_timer, watch);
+    timer_set(&watch_timer, now_ns() + WATCH_NS);
 }
 
 size_t serial_read(char *buf, size_t n)

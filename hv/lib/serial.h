@@ -11,4 +11,5 @@ size_t serial_room(void);                        /* bytes that the console's hol
 bool serial_room_made(void);                     /* true once after a serial_room of 0, when there is room: tell the holder */
 bool serial_waiting(void);                       /* bytes wait for the line, or the holder for room */
 void serial_irq_init(void);                      /* routes the line's interrupt; input before that stays in the UART */
+void serial_irq_watch(void);                     /* boot CPU, timers are there: if the interrupt does not come, a timer polls, and says so */
 size_t serial_read(char *buf, size_t n);         /* from the receive ring */

@@ -80,6 +80,21 @@ int irq_vector_alloc(irq_fn f, void *a) { handler = f; return 0x30; }
 void irq_vector_free(uint8_t v) {}
 void notify_control(uint32_t virq) { assert_int_equal(virq, VIRQ_CONSOLE); virqs++; }
 
+static struct timer *watch;
+#define warned (strstr(shim_log, "does not come") ? 1 : 0)
+
+void timer_setup(struct timer *t, void (*fn)(struct timer *)) { t->fn = fn; watch = t; }
+void timer_set(struct timer *t, uint64_t expires) { t->expires = expires; }
+
+static void run_watch(unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        uint64_t was = watch->expires;
+        shim_now_ns = MAX(shim_now_ns, was);
+        watch->fn(watch);
+    }
+}
+
 /* Time goes on; interrupts come where the line makes an edge. */
 static void pass(uint64_t ns, bool interrupts)
 {
@@ -210,6 +225,45 @@ static void output_while_input_is_full(void **state)
     assert_int_equal(serial_read(got, sizeof got), 4);
 }
 
+/* Where the interrupt comes, once is enough, and the line is nobody's business between interrupts. */
+static void interrupt_comes(void **state)
+{
+    char got[8];
+    serial_irq_watch();
+    uint64_t first = watch->expires;
+    pass(1000000, true);
+    run_watch(1);
+    assert_int_equal(watch->expires, first); /* not armed again */
+    assert_int_equal(warned, 0);
+    input = "a";
+    pass(1000000, true);
+    assert_int_equal(serial_read(got, sizeof got), 1);
+}
+
+/* One that came before the watch proves nothing: what is between the line and the CPU was changed since. The last test: it stays so. */
+static void interrupt_lost(void **state)
+{
+    char text[200], got[8];
+    serial_irq_watch();
+    pass(1000000, false);
+    run_watch(1);
+    assert_int_equal(warned, 0); /* it may be pending, with the timer's: this CPU takes it before the next look */
+    pass(1000000, false);
+    run_watch(1);
+    assert_int_equal(warned, 1);
+    virqs = 0;
+    input = "list";
+    run_watch(1);
+    assert_int_equal(virqs, 1);
+    assert_int_equal(serial_read(got, sizeof got), 4);
+    memset(text, 'q', sizeof text);
+    serial_write(text, sizeof text);
+    for (unsigned i = 0; i < 20; i++)
+        run_watch(1);
+    assert_int_equal(wire_len, sizeof text);
+    assert_int_equal(warned, 1);
+}
+
 int main(void)
 {
     serial_init(0x3f8, 115200);
@@ -218,6 +272,7 @@ int main(void)
         cmocka_unit_test_setup(by_interrupt, fresh), cmocka_unit_test_setup(without_interrupts, fresh),
         cmocka_unit_test_setup(lines_whole_or_not_at_all, fresh), cmocka_unit_test_setup(room_for_the_holder, fresh),
         cmocka_unit_test_setup(polled_waits, fresh), cmocka_unit_test_setup(output_while_input_is_full, fresh),
+        cmocka_unit_test_setup(interrupt_comes, fresh), cmocka_unit_test_setup(interrupt_lost, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

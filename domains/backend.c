@@ -185,28 +185,40 @@ static void fe_changed(const char *path, void *arg)
     ((struct be_dev *)arg)->dirty = true;
 }
 
+#define STATE_PATH (BE_PATH + 8)
+static const char *state_path(const struct be_dev *d, char buf[STATE_PATH])
+{
+    snprintf(buf, STATE_PATH, "%s/state", d->fe_path);
+    return buf;
+}
+
 static void unwatch(struct be_dev *d)
 {
-    char path[BE_PATH + 8];
+    char path[STATE_PATH];
 
     if (!d->watched)
         return;
-    snprintf(path, sizeof(path), "%s/state", d->fe_path);
-    xs_unwatch(path, fe_changed, d);
+    xs_unwatch(state_path(d, path), fe_changed, d);
     d->watched = false;
 }
 
 static bool watch(struct be_dev *d)
 {
-    char path[BE_PATH + 8];
+    char path[STATE_PATH];
 
     if (d->watched)
         return true;
-    snprintf(path, sizeof(path), "%s/state", d->fe_path);
-    d->watched = !xs_watch(path, fe_changed, d);
+    d->watched = !xs_watch(state_path(d, path), fe_changed, d);
     if (!d->watched)
         be_retry(d);
     return d->watched;
+}
+
+bool be_stale(struct be_dev *d)
+{
+    char path[STATE_PATH];
+
+    return xs_watch_waits(state_path(d, path), fe_changed, d);
 }
 
 static void scan_later(void)

@@ -623,6 +623,13 @@ int xs_watch(const char *path, watch_fn fn, void *arg)
     return rc;
 }
 
+bool xs_watch_waits(const char *path, watch_fn fn, void *arg)
+{
+    struct watch **at = find_watch(path, fn, arg);
+
+    return at && ((*at)->again || (*at)->nr_queued);
+}
+
 int xs_unwatch(const char *path, watch_fn fn, void *arg)
 {
     struct watch **at = find_watch(path, fn, arg);

@@ -63,6 +63,9 @@ void be_remove(const struct be_dev *d, const char *key);
 void be_set_state(struct be_dev *d, int state);
 /* A number under any directory, `absent` if there is nothing for us to read; false: the store gave no answer. */
 bool be_number(const char *dir, const char *key, uint64_t absent, uint64_t *val);
+/* Whether the front-end wrote its state again since `follow` was told it, and before the last node of its was read: those may be of two
+ * connections, nothing follows from them, and the device will be looked at again. */
+bool be_stale(struct be_dev *d);
 /* Whether an error of a read says that there is nothing for us to read: no node, nonsense, or its owner, who may be a front-end,
  * keeps it from us. Anything else is the store's trouble and passes. */
 bool be_nothing_there(int error);

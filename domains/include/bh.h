@@ -147,6 +147,9 @@ int xs_tx_end(uint32_t tx, bool commit);             /* -EAGAIN: do it again */
 typedef void (*watch_fn)(const char *path, void *arg);
 int xs_watch(const char *path, watch_fn fn, void *arg); /* fires once at once; called from event_wait, never inside xs_* calls */
 int xs_unwatch(const char *path, watch_fn fn, void *arg);
+/* Whether it is about to be called. The store sends events before later answers: if not, nothing that it watches had changed, since it
+ * was last called, when the last answer was given. */
+bool xs_watch_waits(const char *path, watch_fn fn, void *arg);
 int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply, uint32_t *reply_len); /* INTRODUCE, ... */
 extern int xs_error;
 /* For the control domain, which has no ring in its start info: talks to the store over `page` (own memory, zeroed) and `port`

@@ -256,6 +256,8 @@ static void vbd_connect(struct vbd *v)
     bool again;
     const char *why = vbd_read_conn(v, &v->conn, &again);
 
+    if (be_stale(&v->be))
+        return;
     if (!again && !why && v->conn.head.flags & KEEP_F_LARGE)
         again = !vbd_properties(v, blk.dev->sector_size / 512);
     if (again) {

@@ -266,6 +266,8 @@ static void vif_connect(struct vif *v)
     const char *why = mac_of(v, &e);
     if (!why)
         why = head_read(v, &h, &again);
+    if (be_stale(&v->be))
+        return;
     if (again) {
         be_retry(&v->be);
         return;
@@ -289,7 +291,7 @@ static void vif_connect(struct vif *v)
 }
 
 /* Once in each life: rings, ports and features of an adopted record, held against what its front-end says. A record that is sound in
- * itself and has others would stay for ever. false: the store gave no answer; or it was let go. */
+ * itself and has others would stay for ever. false: that cannot be told yet; or it was let go. */
 static bool vif_held(struct vif *v)
 {
     const struct keep_vif_head *k = &v->keep->head;
@@ -299,6 +301,8 @@ static bool vif_held(struct vif *v)
     if (v->held)
         return true;
     const char *why = head_read(v, &h, &again);
+    if (be_stale(&v->be))
+        return false;
     if (again) {
         be_retry(&v->be);
         return false;

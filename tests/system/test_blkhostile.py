@@ -11,7 +11,7 @@ from machine import LOGS, Failed, Machine, check, run
 CRASHES = int(os.environ.get("CRASHES", "10"))
 PARTS = [("data", 64), ("evil", 16), ("readonly", 2)]
 DISKS = "disk=['phy:blk0:evil,xvda,w','phy:blk0:readonly,xvdb,r']"
-PHASES = 21
+PHASES = 22
 
 
 def row(m, name):
@@ -82,17 +82,22 @@ def blk0_lines(m):
     return re.findall(r"vbd\d+\.\d+: [^\r\n]*", m.sp.before)
 
 
+def with_state(m, text):
+    """The text, and how everybody is. The hostile guest's console is attached."""
+    try:
+        m.leave()
+        seen = [m.cmd(c).strip() for c in ("list", "volumes", "block-list blkhostile")]
+        return "\n".join([text, *seen, "blk0 says:", *blk0_lines(m)[-10:]])
+    except Failed:
+        return text
+
+
 def wait_for(m, pattern, timeout):
-    """Waits for a line of the hostile guest, whose console is attached; if it does not come, the log says how everybody is."""
+    """Waits for a line of the hostile guest, whose console is attached."""
     try:
         return m.expect(pattern, timeout)
     except Failed as e:
-        try:
-            m.leave()
-            e.args = (f"{e}\n{m.cmd('list')}{m.cmd('volumes')}{m.cmd('block-list blkhostile')}" + "\n".join(blk0_lines(m)[-10:]),)
-        except Failed:
-            pass
-        raise
+        raise Failed(with_state(m, str(e))) from None
 
 
 def hostile_ends(m, how):
@@ -124,7 +129,8 @@ def phases():
             got = wait_for(m, r"blkhostile: (phase ([^\r\n]*) (ok|FAILED)([^\r\n]*)|done, (\d+) ok, (\d+) failed)[^\r\n]*[\r\n]", 180)
             if got.group(5):
                 break
-            check(got.group(3) == "ok", f"phase {got.group(2)}{got.group(4)}\n{m.tail(20)}")
+            if got.group(3) != "ok":
+                raise Failed(with_state(m, f"phase {got.group(2)}{got.group(4)}"))
             good += 1
         check(good == PHASES and got.group(6) == "0", f"{good} phases were good, {PHASES} expected; {got.group(0)}")
         m.leave()

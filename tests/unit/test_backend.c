@@ -45,6 +45,8 @@ static struct slot_entry *entry(unsigned dom, unsigned devid, enum slot_state st
 static struct node { char path[96], val[64]; bool hidden; } nodes[NODES];
 static struct { char path[96]; watch_fn fn; void *arg; } watches[16];
 static bool down; /* no call is answered */
+static bool held; /* watches are called later: at `released` */
+static bool event_waits[16];
 static unsigned calls;
 static uint64_t now;
 static const struct dtimer *armed;
@@ -62,9 +64,22 @@ static struct node *node(const char *path)
 }
 static void changed(const char *path)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
-        if (watches[i].fn && !strncmp(path, watches[i].path, strlen(watches[i].path)))
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++) {
+        if (!watches[i].fn || strncmp(path, watches[i].path, strlen(watches[i].path)))
+            continue;
+        event_waits[i] = held;
+        if (!held)
             watches[i].fn(path, watches[i].arg);
+    }
+}
+static void released(void)
+{
+    held = false;
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++) {
+        if (event_waits[i])
+            watches[i].fn(watches[i].path, watches[i].arg);
+        event_waits[i] = false;
+    }
 }
 static void put(const char *path, const char *val)
 {
@@ -160,13 +175,21 @@ int xs_unwatch(const char *path, watch_fn fn, void *arg)
             watches[i].fn = NULL;
     return 0;
 }
+bool xs_watch_waits(const char *path, watch_fn fn, void *arg)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+        if (watches[i].fn == fn && watches[i].arg == arg && !strcmp(watches[i].path, path))
+            return event_waits[i];
+    return false;
+}
 
 /* --- a back-end with two places --- */
 static struct be_dev devs[2];
 static bool busy[2]; /* it cannot be disconnected yet */
 static unsigned followed[2], forgotten;
 static uint64_t last_fe;
-static bool last_online, all_known;
+static bool last_online, all_known, last_stale;
+static void (*meanwhile)(void); /* what a front-end does while it is followed */
 
 static struct be_dev *nth_place(unsigned i) { return i < 2 ? &devs[i] : NULL; }
 static bool disconnect_it(struct be_dev *d) { return !busy[d - devs]; }
@@ -182,6 +205,9 @@ static void follow_it(struct be_dev *d, uint64_t fe, bool online)
         all_known &= !devs[i].used || devs[i].state;
     last_fe = fe;
     last_online = online;
+    if (meanwhile)
+        meanwhile();
+    last_stale = be_stale(d);
     be_set_state(d, XenbusStateInitWait);
 }
 static const char *const keys[] = {"online", "frontend", NULL};
@@ -220,6 +246,9 @@ static int setup(void **state)
     memset(busy, 0, sizeof(busy));
     memset(followed, 0, sizeof(followed));
     memset(table, 0, sizeof(table));
+    memset(event_waits, 0, sizeof(event_waits));
+    held = false;
+    meanwhile = NULL;
     self = (struct bh_self){.name = "back-end", .table = table, .nr_table = SLOT_PAGES};
     rescan = scan_failed = watching = down = false;
     retry_at = forgotten = calls = 0;
@@ -435,6 +464,36 @@ static void a_device_that_drains_stays(void **state)
         assert_true(!watches[i].fn || watches[i].fn == be_changed); /* no watch points at the empty place */
 }
 
+static void writes_its_state_again(void) { put("/local/domain/17/device/vxx/0/state", "3"); }
+static void another_writes_its_state(void) { put("/local/domain/18/device/vxx/0/state", "3"); }
+
+static void a_state_that_is_written_again_is_stale(void **state)
+{
+    add(17, 0);
+    add(18, 0);
+    settle();
+    put("/local/domain/17/device/vxx/0/state", "4");
+    held = true;
+    meanwhile = another_writes_its_state;
+    settle();
+    assert_int_equal(last_fe, 4);
+    assert_false(last_stale);
+    released();
+    meanwhile = NULL;
+    settle();
+    put("/local/domain/17/device/vxx/0/state", "4");
+    held = true;
+    meanwhile = writes_its_state_again;
+    settle();
+    assert_int_equal(last_fe, 4);
+    assert_true(last_stale);
+    meanwhile = NULL;
+    released();
+    settle();
+    assert_int_equal(last_fe, 3); /* it was looked at again */
+    assert_false(last_stale);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
@@ -442,7 +501,7 @@ int main(void)
         T(finds_and_follows), T(what_has_no_entry_is_no_device), T(one_too_many_is_told), T(a_hidden_state_is_none_and_holds_nobody_up),
         T(a_silent_store_is_asked_again), T(retries_are_for_their_own_device), T(states_are_known_first),
         T(a_device_that_drains_stays), T(who_the_front_end_is_says_the_entry), T(not_before_its_nodes_are_there),
-        T(another_generation),
+        T(another_generation), T(a_state_that_is_written_again_is_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -266,7 +266,9 @@ static void xs_watches(void **state)
     fired = 0;
     assert_int_equal(xs_watch("w", on_watch, NULL), 0);
     assert_int_equal(fired, 0); /* never inside the call */
+    assert_true(xs_watch_waits("w", on_watch, NULL));
     assert_true(xs_run_watches());
+    assert_false(xs_watch_waits("w", on_watch, NULL) || xs_watch_waits("w2", on_watch, NULL));
     assert_int_equal(fired, 1); /* two equal events are one */
     assert_string_equal(fired_path, "w");
     assert_int_equal(xs_watch("w", on_watch, NULL), -EEXIST);
@@ -326,7 +328,9 @@ static void xs_watch_flood(void **state)
     memcpy(ev + 8, token, len);
     say_msg(XS_WATCH_EVENT, 0, ev, 8 + len);
     push();
+    assert_true(xs_watch_waits("fe", on_watch, NULL));
     assert_true(xs_run_watches());
+    assert_false(xs_watch_waits("fe", on_watch, NULL));
     assert_int_equal(other, 2);
     assert_int_equal(fired, MAX_QUEUED + 1);
     assert_string_equal(fired_path, "fe");

@@ -27,6 +27,7 @@ static int setup(void **state)
     memset(ring_memory, 0, sizeof(ring_memory));
     memset(slot_table, 0, sizeof(slot_table));
     memset(nodes, 0, sizeof(nodes));
+    event_waits = false;
     pkt_pool_init(&net.pool, pkts, mem[0], 8);
     return 0;
 }
@@ -161,10 +162,59 @@ static void front_end_says(void **state)
     }
 }
 
+static void connects_at(const char *tx_ref)
+{
+    const char *const fe[][2] = {{"tx-ring-ref", tx_ref}, {"rx-ring-ref", "2"}, {"event-channel", "7"}, {"feature-no-csum-offload", "1"},
+                                 {"request-rx-copy", "1"}, {"state", "4"}};
+    char p[96];
+
+    slot(SLOT_VIF, 16, 0);
+    for (unsigned k = 0; k < ARRAY_SIZE(fe); k++) {
+        snprintf(p, sizeof(p), "/local/domain/16/device/vif/0/%s", fe[k][0]);
+        xs_write(0, p, fe[k][1]);
+    }
+    xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
+}
+
+/* Its state was written again while its nodes were read: they may be of two connections, so nothing follows from them. */
+static void nodes_of_two_connections(void **state)
+{
+    connects_at("1");
+    xs_write(0, "backend/vif/16/0/state", "2");
+    vifs_adopt(keep_of);
+    vifs[1].be = (struct be_dev){.used = true, .dirty = true, .dom = 16};
+    event_waits = true;
+    vifs_store_work();
+    assert_false(vifs[1].connected || kept(1));
+    assert_string_equal(node("backend/vif/16/0/state")->val, "2");
+    event_waits = false;
+    vifs[1].be.dirty = true; /* by that event */
+    vifs_store_work();
+    assert_true(vifs[1].connected && kept(1));
+}
+
+/* Nor is an adopted record held against them. */
+static void record_and_nodes_of_two_connections(void **state)
+{
+    connects_at("3"); /* it says another ring than the record */
+    xs_write(0, "backend/vif/16/0/state", "4");
+    record(1, good(16));
+    assert_int_equal(vifs_adopt(keep_of), 1);
+    event_waits = true;
+    vifs_store_work();
+    assert_true(vifs[1].connected && kept(1));
+    assert_null(node("backend/vif/16/0/bh-replug"));
+    event_waits = false;
+    vifs[1].be.dirty = true;
+    vifs_store_work();
+    assert_false(vifs[1].connected || kept(1));
+    assert_non_null(node("backend/vif/16/0/bh-replug"));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address),
-                                       T(front_end_says)};
+                                       T(front_end_says), T(nodes_of_two_connections), T(record_and_nodes_of_two_connections)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,7 @@ static const char *index_moved(struct fe *f, uint32_t move)
     for (unsigned q = 1; q < f->queues; q++) {
         const char *bad = good(f, q);
         if (bad)
-            return why("queue %u beside a broken one: %s", q, bad);
+            return why("beside a broken queue: %s", bad);
     }
     return NULL;
 }

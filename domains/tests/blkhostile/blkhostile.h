@@ -92,6 +92,7 @@ const char *nodes_connected(struct fe *f);
 const char *nodes_connecting(struct fe *f);
 const char *states_nonsense(struct fe *f);
 const char *states_jump(struct fe *f);
+const char *states_stale(struct fe *f);
 const char *nodes_hidden(struct fe *f);
 const char *storm(struct fe *f);
 const char *storm_rude(struct fe *f);

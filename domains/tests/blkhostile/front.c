@@ -314,6 +314,14 @@ static uint64_t somewhere(const struct fe *f, unsigned pages)
     return rnd() % (f->sectors / 8 - pages) * 8;
 }
 
+static const char *not_good(struct fe *f, unsigned q, const char *what, int rc)
+{
+    if (rc != NO_ANSWER)
+        return why("queue %u of %u: a good %s was answered %d", q, f->queues, what, rc);
+    return why("queue %u of %u: a good %s was not answered, request %u, %u responses", q, f->queues, what, f->q[q].req_prod,
+               *rsp_prod_of(&f->q[q]));
+}
+
 const char *good(struct fe *f, unsigned q)
 {
     uint64_t at = somewhere(f, 1), seed = rnd();
@@ -323,9 +331,9 @@ const char *good(struct fe *f, unsigned q)
     pattern(mem[0], seed, PAGE_SIZE);
     memset(mem[1], 0x5a, PAGE_SIZE);
     if (f->rw && (rc = call(f, q, &w)))
-        return why("a good write was answered %d", rc);
+        return not_good(f, q, "write", rc);
     if ((rc = call(f, q, &r)))
-        return why("a good read was answered %d", rc);
+        return not_good(f, q, "read", rc);
     return f->rw ? compare(mem[1], seed, PAGE_SIZE) : NULL;
 }
 
@@ -343,14 +351,14 @@ static const char *good_indirect(struct fe *f, unsigned q)
     }
     int rc = f->rw ? call(f, q, &rq) : 0;
     if (rc)
-        return why("a good indirect write was answered %d", rc);
+        return not_good(f, q, "indirect write", rc);
     for (unsigned i = 0; i < 4; i++) {
         s[i].gref = ref[8 + i];
         memset(mem[8 + i], 0x5a, PAGE_SIZE);
     }
     rq.in.indirect_op = BLKIF_OP_READ;
     if ((rc = call(f, q, &rq)))
-        return why("a good indirect read was answered %d", rc);
+        return not_good(f, q, "indirect read", rc);
     for (unsigned i = 0; f->rw && i < 4; i++) {
         const char *bad = compare(mem[8 + i], seed + i, PAGE_SIZE);
         if (bad)

@@ -81,6 +81,7 @@ static const struct { const char *name; const char *(*fn)(struct fe *f); unsigne
     {"nodes rewritten while connecting", nodes_connecting, 1, 0, false},
     {"states of nonsense", states_nonsense, 1, 0, false},
     {"states back and forth", states_jump, QUEUES, 2, false},
+    {"states that are stale", states_stale, 1, 0, false},
     {"nodes hidden", nodes_hidden, 1, 0, false},
     {"reconnect storm", storm, QUEUES, 2, false},
     {"rude reconnect storm", storm_rude, 2, 1, false},

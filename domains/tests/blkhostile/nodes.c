@@ -126,6 +126,45 @@ const char *states_jump(struct fe *f)
     return bad;
 }
 
+/* Says Connected out of turn when both sides are Closed, then closes and comes back while the back-end looks for the nodes of that: what
+ * it said before is taken for an answer. Whoever connects by nodes of then serves fewer queues than there are now. Nothing here waits
+ * longer than it must, or the back-end is through. */
+static const char *stale_once(struct fe *f, unsigned order)
+{
+    static const unsigned states[] = {XenbusStateClosing, XenbusStateClosed, XenbusStateInitialising};
+    const char *bad = fe_close(f);
+
+    if (!bad)
+        bad = fe_rings(f, QUEUES - 1, order, false);
+    if (bad)
+        return bad;
+    fe_publish(f);
+    fe_write(f, "multi-queue-num-queues", QUEUES - 2);
+    fe_write(f, "state", XenbusStateConnected);
+    for (uint64_t until = now_ns() + rnd() % 4000000; now_ns() < until;)
+        barrier();
+    for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        fe_write(f, "state", states[i]);
+    for (uint64_t until = now_ns() + 30000000000ull; be_state(f) != XenbusStateInitWait && now_ns() < until;)
+        barrier();
+    fe_write(f, "multi-queue-num-queues", QUEUES - 1);
+    fe_write(f, "state", XenbusStateInitialised);
+    bad = be_wait(f, 1u << XenbusStateConnected);
+    return bad ? bad : all_good(f);
+}
+
+const char *states_stale(struct fe *f)
+{
+    const char *bad = NULL;
+
+    for (unsigned turn = 0; turn < 8 && !bad; turn++) {
+        bad = stale_once(f, turn % 3);
+        if (bad)
+            bad = why("turn %u: %s", turn, bad);
+    }
+    return bad;
+}
+
 static void perms(struct fe *f, const char *key, char what)
 {
     char path[64], text[16];

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Native programs under ASan and UBSan: unit tests and attacks. tests/native.py says how each is built.
+# Native programs under ASan and UBSan: unit tests, attacks, and the probes of tests/cases. tests/native.py says how each is built.
 UNIT_WARN := $(filter-out -Wmissing-prototypes,$(WARN)) -Wno-unused-parameter -Wno-format-truncation
-NATIVE    := $(wildcard tests/unit/test_*.c tests/attacks/*/*.c)
+NATIVE    := $(wildcard tests/unit/test_*.c tests/attacks/*/*.c tests/cases/probe/*.c)
 
 $(B)/native.mk: tests/native.py tests/build.mk $(NATIVE) $(dir $(NATIVE))
 	@mkdir -p $(@D)
@@ -17,6 +17,10 @@ unit: $(UNIT_BIN)
 attacks: $(ATTACK_BIN)
 	tests/attacks.sh $(ATTACK_BIN)
 .PHONY: attacks
+
+cases: $(CASE_BIN)
+	tests/cases/run.py
+.PHONY: cases
 
 test:
 	tests/run.sh

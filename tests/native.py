@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes the make rules of the native programs: tests/unit/test_*.c and tests/attacks/*/*.c. The first lines of each may say
+"""Writes the make rules of the native programs: tests/unit/test_*.c, tests/attacks/*/*.c and the
+probes of tests/cases. The first lines of each may say
     // LINK: hv/mem/frame.c ...     sources of the tree linked into it
     // FLAGS: -Isomewhere -DX=1 ... more flags (put before the usual include paths)
 A source that several programs link with the same flags is compiled once. Usage: native.py > build/native.mk"""
@@ -17,6 +18,7 @@ GROUPS = (  # programs, where they go, what comes before FLAGS, what after it fo
     ("tests/unit/test_*.c", "unit", "", "", "$(UNIT_WARN)"),
     ("tests/attacks/core/*.c", "attacks", "", "-Itests/attacks/core", "-w"),
     ("tests/attacks/service/*.c", "attacks", STRLCPY, "-Itests/attacks/service -I.", "-w"),
+    ("tests/cases/probe/*.c", "cases", "", "", "$(UNIT_WARN)"),
 )
 
 
@@ -33,7 +35,7 @@ def rule(out, src, flags, deps=""):
 
 def main():
     objects = {}
-    programs = {"unit": [], "attacks": []}
+    programs = {"unit": [], "attacks": [], "cases": []}
     for pattern, kind, before, own, warn in GROUPS:
         for src in sorted(glob.glob(pattern)):
             flags = " ".join((BASE, before, header(src, "// FLAGS:"), INC))
@@ -54,6 +56,7 @@ def main():
         rule(obj, part, f"{flags} $(UNIT_WARN)")
     print("UNIT_BIN :=", " ".join(programs["unit"]))
     print("ATTACK_BIN :=", " ".join(programs["attacks"]))
+    print("CASE_BIN :=", " ".join(programs["cases"]))
 
 
 main()

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# `make test`: installs what is missing, builds, runs the native tests and every executable tests/system/test_*.py.
+# `make test`: installs what is missing, builds, runs the native tests (unit, attacks, cases) and every executable tests/system/test_*.py.
 # A system test prints "ok NAME" or "not ok NAME" lines. The last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -12,7 +12,7 @@ passed=0 failed=0
 
 make -j"$(nproc)" all disk || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
 
-for group in unit attacks; do
+for group in unit attacks cases; do
     make -j"$(nproc)" $group 2>&1 | tee "$log"
     line=$(grep -E "^$group: [0-9]+ passed, [0-9]+ failed$" "$log" | tail -1)
     if [ -n "$line" ]; then

@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""tables.py DIR: tables that tools, clones, grown and cut disks leave behind."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "probe"))
+from gpt import Disk, Out
+
+out = Out(sys.argv[1])
+
+
+def two(**kw):
+    return Disk(**kw).protective().part(1, 2048, 4095, "data1").part(2, 4096, 6143, "data2")
+
+
+# a disk that was made larger: the backup stays where the old end was
+grown = Disk(blocks=12288).protective()
+grown.last = 8192 - 34
+grown.part(1, 2048, 4095, "data1").part(2, 4096, 6143, "data2").seal(backup=8191)
+grown.data[2 * 512 + 5] ^= 1
+out.add("grown-first-table-damaged.img", grown, "data1,w")
+# a disk that was cut: an image copied to a smaller one
+out.add("cut.img", two().seal(), "data1,w disk,r", cut=7000 * 512)
+# sizes that the specification allows and few tools make
+out.add("entry-256.img", two(entries=64, entry=256).seal(), "data1,w data2,r")
+out.add("entries-16.img", Disk(entries=16, first=64).protective().part(1, 64, 4095, "data1").seal(), "data1,w")
+# partitions outside of what the header says is usable
+out.add("before-first-usable.img", two().part(3, 34, 2047, "gap").seal(first=2048), "data1,w gap,w 3,w")
+out.add("over-the-backup.img", two().part(3, 6144, 8191, "tail").seal(), "tail,w")
+# names
+out.add("same-name.img", Disk().protective().part(1, 2048, 4095, "primary").part(2, 4096, 6143, "primary").seal(),
+        "primary,w 1,w 2,w")
+out.add("names-odd.img", Disk().protective().part(1, 2048, 2303, "").part(2, 2304, 2559, "my data").part(3, 2560, 2815, "my_data")
+        .part(4, 2816, 3071, "a,b/c:d").part(5, 3072, 3327, "Büro-Daten").part(6, 3328, 3583, "x" * 36)
+        .part(7, 3584, 3839, "\U0001f4be disk").part(8, 3840, 4095, "tab\tnl\n").part(9, 4096, 4351, "DATA").part(10, 4352, 4607, "data").seal(),
+        "1,w 2,w my_data,w a_b_c_d,w Büro-Daten,w " + "x" * 36 + ",w DATA,w data,w")
+# the two copies disagree: the second is older
+d = Disk().protective().part(1, 2048, 6143, "old").seal()
+old_end = bytes(d.data[-33 * 512:])
+d = two().seal()
+d.data[-33 * 512:] = old_end
+out.add("backup-older.img", d, "data1,w data2,w")
+d.data[2 * 512 + 40] ^= 1
+out.add("backup-older-first-damaged.img", d, "data1,w old,w")

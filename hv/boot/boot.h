@@ -5,6 +5,7 @@
 
 struct boot_range { uint64_t start, end; };   /* bytes */
 #define BOOT_MAX_RANGES 128
+#define CMDLINE_MAX 1023u                     /* characters that are read of the command line */
 struct boot_info {
     struct boot_range ram[BOOT_MAX_RANGES];   /* usable, sorted, page-aligned inwards, core image and modules still inside */
     unsigned nr_ram;
@@ -14,7 +15,7 @@ struct boot_info {
     uint64_t rsdp;                            /* 0: search 0xE0000..0xFFFFF */
     uint8_t rsdp_copy[36];                    /* what the loader handed over; rsdp_len 0: nothing */
     unsigned rsdp_len;
-    char cmdline[1024];
+    char cmdline[CMDLINE_MAX + 2];            /* one more than is read: shows that it was longer */
     struct boot_range image;                  /* the core's own frames */
     struct boot_range reserved[BOOT_MAX_RANGES]; /* what the memory map names and is not usable, page-aligned outwards */
     unsigned nr_reserved;
@@ -45,12 +46,13 @@ void acpi_init(void);
 
 /* Command line (boot/cmdline.c): parsed once; malformed parts are reported and the rest applies. */
 struct cmdline {
-    uint16_t com1_port; uint32_t com1_baud;   /* com1=115200,8n1 */
-    bool console_com1, noreboot, nosmap, nosmep;
+    uint16_t com1_port; uint32_t com1_baud;   /* com1=115200,8n1; 0: as firmware set it */
+    bool noreboot, nosmap, nosmep;
     unsigned maxcpus;                         /* 0: all */
     int loglvl;                               /* enum loglevel */
-    bool iommu_off;                           /* iommu=off|no|0 */
+    bool iommu_off, iommu_required;           /* iommu=off|no|0, iommu=required */
     uint32_t hide[64]; unsigned nr_hide;      /* BH_SBDF */
+    uint8_t hide_any[64];                     /* bits of its slot and function that match whatever they are */
     uint32_t wake_preempt_us;                 /* sched_ratelimit_us= */
     uint64_t ctl_mem;                         /* RAM of the control domain, bytes, multiple of 2 MiB */
 };

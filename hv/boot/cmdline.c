@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The command line: words separated by blanks, each `key=value` or `key`. One row per key; a word that no row takes, or whose
- * value does not parse, is reported and the rest applies. Names and meaning follow Xen's where Xen has them.
+ * value does not parse, is reported and the rest applies. Names and meaning follow Xen's where Xen has them (its
+ * xen-command-line manual); words of Xen and Linux that mean nothing here are reported together, a line for each reason.
+ *
+ * No value here has a blank, a quote or a backslash in it: a tab is a blank, quotes and GRUB's escapes come off everywhere.
  */
 #include <bulkhead.h>
 #include "boot/boot.h"
@@ -10,7 +13,7 @@
 
 typedef void (*report_fn)(const char *part, const char *why);
 
-struct word { const char *key; char *value; report_fn report; char *whole; };
+struct word { const char *key; char *value; report_fn report; char *whole, *no; };
 
 static bool parse_u64(const char *s, char **end, unsigned base, uint64_t *v)
 {
@@ -67,36 +70,69 @@ static char *split(char *s, char sep)
     return p + 1;
 }
 
-/* com1=<baud>[,8n1[,<port>]] */
-static void opt_com1(struct cmdline *c, struct word *w)
+static void com1_baud(struct cmdline *c, struct word *w, char *s)
 {
-    char text[64];
-    uint64_t baud, port = c->com1_port;
-    snprintf(text, sizeof text, "%s", w->value);
-    char *format = split(text, ',');
-    char *base = format ? split(format, ',') : NULL;
-    if (!parse_number(text, 115200, &baud) || !baud || 115200 % baud)
-        return bad(w, "not a baud rate that divides 115200");
-    if (format && strcmp(format, "8n1"))
-        return bad(w, "only 8n1 is supported");
-    if (base && (!parse_number(base, 0xfff8, &port) || !port))
-        return bad(w, "not an I/O port");
-    c->com1_baud = (uint32_t)baud;
+    uint64_t baud, hz;
+    const char *clock = split(s, '/');
+    if (clock && (!parse_number(clock, UINT32_MAX, &hz) || hz != 1843200))
+        bad(w, "only a clock of 1843200 Hz is served");
+    if (!strcmp(s, "auto"))
+        c->com1_baud = 0;
+    else if (!parse_number(s, 115200, &baud) || !baud || 115200 % baud)
+        bad(w, "not a baud rate that divides 115200: the speed stays");
+    else
+        c->com1_baud = (uint32_t)baud;
+}
+
+static void com1_format(struct word *w, const char *s)
+{
+    if (s[0] != '8' || (s[1] | 0x20) != 'n' || s[2] != '1' || s[3])
+        bad(w, "only 8n1 is supported, and used");
+}
+
+static void com1_port(struct cmdline *c, struct word *w, const char *s)
+{
+    uint64_t port;
+    if (!parse_number(s, 0xfff8, &port) || !port)
+        return bad(w, "not an I/O port: the port stays");
     c->com1_port = (uint16_t)port;
 }
 
+/* com1=<baud>[/<clock>][,<format>[,<port>[,...]]], or name=value for each. What follows the port is not needed and passed over. */
+static void opt_com1(struct cmdline *c, struct word *w)
+{
+    unsigned n = 0;
+    for (char *s = w->value, *next; s; s = next, n++) {
+        next = split(s, ',');
+        char *value = split(s, '=');
+        if (!*s)
+            continue;
+        if (value ? !strcmp(s, "baud") : n == 0)
+            com1_baud(c, w, value ? value : s);
+        else if (!value && n == 1)
+            com1_format(w, s);
+        else if (value ? !strcmp(s, "io-base") : n == 2)
+            com1_port(c, w, value ? value : s);
+        else if (value && ((!strcmp(s, "data-bits") && strcmp(value, "8")) || (!strcmp(s, "stop-bits") && strcmp(value, "1")) ||
+                           (!strcmp(s, "parity") && strcmp(value, "none"))))
+            com1_format(w, "");
+    }
+}
+
+/* There is one console, com1, and no way to be without it: the control domain's shell is on it. vga beside it is Xen's default. */
 static void opt_console(struct cmdline *c, struct word *w)
 {
-    char text[64];
-    snprintf(text, sizeof text, "%s", w->value);
-    c->console_com1 = false;
-    for (char *s = text, *next; s; s = next) {
+    bool com1 = false, other = false;
+    (void)c;
+    for (char *s = w->value, *next; s; s = next) {
         next = split(s, ',');
-        if (!strcmp(s, "com1"))
-            c->console_com1 = true;
-        else if (strcmp(s, "none") && strcmp(s, "vga")) /* vga is Xen's default: accepted, not served */
-            bad(w, "unknown console");
+        com1 |= !strcmp(s, "com1");
+        other |= strcmp(s, "com1") && strcmp(s, "vga");
     }
+    if (!com1)
+        bad(w, "not a console here: log and shell stay on com1");
+    else if (other)
+        bad(w, "only com1 is a console here");
 }
 
 /* loglvl=<level>[/<rate-limited level>] */
@@ -133,12 +169,21 @@ static void opt_ratelimit(struct cmdline *c, struct word *w)
     c->wake_preempt_us = (uint32_t)v;
 }
 
+/* A list: a boolean, or what Xen calls required (also force): without an IOMMU the machine does not start. */
 static void opt_iommu(struct cmdline *c, struct word *w)
 {
-    bool on;
-    if (!parse_bool(w->value, &on))
-        return bad(w, "not a boolean");
-    c->iommu_off = !on;
+    bool on, other = false;
+    for (char *s = w->value, *next; s; s = next) {
+        next = split(s, ',');
+        if (parse_bool(s, &on))
+            c->iommu_off = !on;
+        else if (!strcmp(s, "required") || !strcmp(s, "force"))
+            c->iommu_required = true;
+        else
+            other = true;
+    }
+    if (other)
+        bad(w, "only on, off and required are served of these");
 }
 
 static void opt_sched(struct cmdline *c, struct word *w)
@@ -167,35 +212,46 @@ static void opt_ctl_mem(struct cmdline *c, struct word *w)
     c->ctl_mem = v << shift & ~((2ull << 20) - 1);
 }
 
-/* One bus:slot.func or domain:bus:slot.func, all hexadecimal. Returns the reason if it is none. */
-static const char *parse_sbdf(const char *s, uint32_t *sbdf)
+static const char hide_form[] = "not (bus:slot.func) or (domain:bus:slot.func)";
+
+/* One bus:slot.func or domain:bus:slot.func, all hexadecimal; a star for the function, or for slot and function, sets in *any the
+ * bits of the device number that are free. Returns the reason if it is none. */
+static const char *parse_sbdf(const char *s, uint32_t *sbdf, uint8_t *any)
 {
-    uint64_t f[4];
-    unsigned n = 0;
-    char *end;
-    for (;;) {
-        if (n == 4 || !parse_u64(s, &end, 16, &f[n++]))
-            return "not (bus:slot.func) or (domain:bus:slot.func)";
-        if (*end != ':')
-            break;
-        s = end + 1;
+    uint64_t f[4] = { 0 }; /* domain, bus, slot, function */
+    unsigned n = 1;
+    char *end = (char *)(uintptr_t)s;
+    for (const char *p = s; *p && *p != '.'; p++)
+        n += *p == ':';
+    if (n != 2 && n != 3)
+        return hide_form;
+    *any = 0;
+    for (unsigned i = 3 - n; i < 4; i++, s = end + 1) {
+        if (*s == '*' && (i == 3 || (i == 2 && !strcmp(s, "*.*")))) {
+            *any |= i == 3 ? 7 : 0xf8;
+            end = (char *)(uintptr_t)s + 1;
+        } else if (!parse_u64(s, &end, 16, &f[i])) {
+            return hide_form;
+        }
+        if (*end != (i < 2 ? ':' : i == 2 ? '.' : 0))
+            return hide_form;
     }
-    if (n < 2 || n > 3 || *end != '.' || !parse_u64(end + 1, &end, 16, &f[n]) || *end)
-        return "not (bus:slot.func) or (domain:bus:slot.func)";
-    uint64_t seg = n == 3 ? f[0] : 0, bus = f[n - 2], dev = f[n - 1], fn = f[n];
-    if (seg > 0xffff || bus > 0xff || dev > 0x1f || fn > 7)
-        return "number out of range";
-    *sbdf = BH_SBDF(seg, bus, dev, fn);
+    if (f[3] > 7)
+        return "the function is 0 to 7, or *";
+    if (f[0] > 0xffff || f[1] > 0xff || f[2] > 0x1f)
+        return "number out of range (domain to ffff, bus to ff, slot to 1f)";
+    *sbdf = BH_SBDF(f[0], f[1], f[2], f[3]);
     return NULL;
 }
 
-static void add_hidden(struct cmdline *c, const struct word *w, const char *part, uint32_t sbdf)
+static void add_hidden(struct cmdline *c, const struct word *w, const char *part, uint32_t sbdf, uint8_t any)
 {
     for (unsigned i = 0; i < c->nr_hide; i++)
-        if (c->hide[i] == sbdf)
+        if (c->hide[i] == sbdf && c->hide_any[i] == any)
             return;
     if (c->nr_hide == ARRAY_SIZE(c->hide))
         return w->report(part, "too many hidden devices");
+    c->hide_any[c->nr_hide] = any;
     c->hide[c->nr_hide++] = sbdf;
 }
 
@@ -208,22 +264,23 @@ static void opt_hide(struct cmdline *c, struct word *w)
     while (*s) {
         char part[48];
         uint32_t sbdf;
+        uint8_t any;
         char *close = *s == '(' ? strchr(s, ')') : NULL;
         char *stop = close ? close + 1 : strchr(s + 1, '(');
         size_t n = stop ? (size_t)(stop - s) : strlen(s);
-        const char *why = "not (bus:slot.func) or (domain:bus:slot.func)";
+        const char *why = hide_form;
         snprintf(part, sizeof part, "%.*s", (int)MIN(n, sizeof part - 1), s);
         if (close && n < sizeof part) {
             char inner[48];
             snprintf(inner, sizeof inner, "%.*s", (int)n - 2, s + 1);
-            why = parse_sbdf(inner, &sbdf);
+            why = parse_sbdf(inner, &sbdf, &any);
         }
         char whole[80];
         snprintf(whole, sizeof whole, "%s=%s", w->key, part);
         if (why)
             w->report(whole, why);
         else
-            add_hidden(c, w, whole, sbdf);
+            add_hidden(c, w, whole, sbdf, any);
         s += n;
     }
 }
@@ -248,37 +305,137 @@ static const struct { const char *key; size_t field; bool invert; } flag[] = {
     { "smep", offsetof(struct cmdline, nosmep), true },
 };
 
-static void apply(struct cmdline *c, struct word *w)
+/* Words of Xen and Linux that no row above takes. Those of one reason are reported in one line; NOTHING: not at all. */
+enum reason { NOTHING, XEN_LEFT, XEN_MISSING, LINUX_LEFT, OTHER_FORM, NR_REASONS };
+static const char *const reasons[NR_REASONS] = {
+    [XEN_LEFT] = "left from Xen, not needed here",
+    [XEN_MISSING] = "Xen has it, it is not served here",
+    [LINUX_LEFT] = "for a Linux kernel, not used here",
+    [OTHER_FORM] = "written pciback.hide=(bus:slot.func)(bus:slot.func)... here",
+};
+static const struct { const char *key; enum reason reason; } foreign[] = {
+    { "placeholder", NOTHING }, /* GRUB's own script puts it in front of every line */
+    { "--", XEN_LEFT },               { "dom0", XEN_LEFT },             { "dom0-iommu", XEN_LEFT },
+    { "dom0_mem", XEN_LEFT },         { "dom0_max_vcpus", XEN_LEFT },   { "dom0_vcpus_pin", XEN_LEFT },
+    { "gnttab", XEN_LEFT },           { "gnttab_max_frames", XEN_LEFT }, { "gnttab_max_maptrack_frames", XEN_LEFT },
+    { "ucode", XEN_LEFT },            { "guest_loglvl", XEN_LEFT },     { "vga", XEN_LEFT },
+    { "no-real-mode", XEN_LEFT },     { "edd", XEN_LEFT },              { "edid", XEN_LEFT },
+    { "efi", XEN_LEFT },              { "ept", XEN_LEFT },              { "cpufreq", XEN_LEFT },
+    { "cpuidle", XEN_LEFT },          { "max_cstate", XEN_LEFT },       { "tsc", XEN_LEFT },
+    { "clocksource", XEN_LEFT },      { "console_timestamps", XEN_LEFT }, { "console_to_ring", XEN_LEFT },
+    { "conring_size", XEN_LEFT },     { "sync_console", XEN_LEFT },     { "cpuid_mask_cpu", XEN_LEFT },
+    { "credit2_runqueue", XEN_LEFT }, { "hap", XEN_LEFT },              { "nmi", XEN_LEFT },
+    { "xsave", XEN_LEFT },            { "flask", XEN_LEFT },            { "com2", XEN_MISSING },
+    { "smt", XEN_MISSING },           { "watchdog", XEN_MISSING },      { "crashkernel", XEN_MISSING },
+    { "spec-ctrl", XEN_MISSING },     { "dbgp", XEN_MISSING },          { "pciback.permissive", XEN_MISSING },
+    { "xen-pciback.permissive", XEN_MISSING }, { "pciback.passthrough", LINUX_LEFT }, { "xen-pciback.passthrough", LINUX_LEFT },
+    { "root", LINUX_LEFT },           { "ro", LINUX_LEFT },             { "rw", LINUX_LEFT },
+    { "quiet", LINUX_LEFT },          { "splash", LINUX_LEFT },         { "rhgb", LINUX_LEFT },
+    { "nomodeset", LINUX_LEFT },      { "earlyprintk", LINUX_LEFT },    { "rd.qubes.hide_pci", OTHER_FORM },
+};
+
+/* - and _ are the same in a key, as in the names of Linux's parameters. */
+static bool same_key(const char *a, const char *b)
+{
+    while (*a && (*a == '_' ? '-' : *a) == (*b == '_' ? '-' : *b))
+        a++, b++;
+    return !*a && !*b;
+}
+
+/* False: nobody's word. */
+static bool apply_own(struct cmdline *c, struct word *w, bool no)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(option); i++)
-        if (!strcmp(w->key, option[i].key)) {
+        if (same_key(w->key, option[i].key)) {
+            if (no)
+                w->value = w->no;
             option[i].fn(c, w);
-            return;
+            return true;
         }
     for (unsigned i = 0; i < ARRAY_SIZE(flag); i++)
-        if (!strcmp(w->key, flag[i].key)) {
+        if (same_key(w->key, flag[i].key)) {
             bool v;
             if (!parse_bool(w->value, &v))
-                return bad(w, "not a boolean");
-            *(bool *)((char *)c + flag[i].field) = v != flag[i].invert;
+                bad(w, "not a boolean");
+            else
+                *(bool *)((char *)c + flag[i].field) = v != (flag[i].invert != no);
+            return true;
+        }
+    return false;
+}
+
+static void apply(struct cmdline *c, struct word *w, bool *left)
+{
+    if (apply_own(c, w, false))
+        return;
+    for (unsigned i = 0; i < ARRAY_SIZE(foreign); i++)
+        if (same_key(w->key, foreign[i].key)) {
+            left[i] = true;
             return;
         }
-    bad(w, "unknown option");
+    if (!strncmp(w->key, "no-", 3)) { /* Xen's manual, "Boolean" */
+        w->key += 3;
+        if (apply_own(c, w, true))
+            return;
+    }
+    bad(w, w->whole[0] == '(' ? "a piece of pciback.hide? There is no blank between its devices" : "unknown option");
+}
+
+static void report_left(const bool *left, report_fn report)
+{
+    for (unsigned r = NOTHING + 1; r < NR_REASONS; r++) {
+        char names[200];
+        size_t n = 0;
+        for (unsigned i = 0; i < ARRAY_SIZE(foreign); i++) {
+            if (!left[i] || foreign[i].reason != r)
+                continue;
+            if (n + strlen(foreign[i].key) + 2 > sizeof names) {
+                report(names, reasons[r]);
+                n = 0;
+            }
+            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? " " : "", foreign[i].key);
+        }
+        if (n)
+            report(names, reasons[r]);
+    }
+}
+
+/* Copies the text without quotes and backslashes, control characters as blanks. What is longer than CMDLINE_MAX ends before the
+ * word, or the device of a list of them, that does not fit: half of one is another one. */
+static void take(char *buf, const char *text, report_fn report)
+{
+    char part[96];
+    size_t raw = strnlen(text, CMDLINE_MAX), n = 0, word, piece;
+    for (size_t i = 0; i < raw; i++)
+        if (text[i] != '"' && text[i] != '\'' && text[i] != '\\')
+            buf[n++] = (uint8_t)text[i] < ' ' ? ' ' : text[i];
+    buf[n] = 0;
+    if (!text[raw])
+        return;
+    for (word = n; word && buf[word - 1] != ' ';)
+        word--;
+    for (piece = n; piece > word && buf[piece - 1] != ')';)
+        piece--;
+    snprintf(part, sizeof part, "%.*s%s%.32s", (int)MIN(piece - word, 32u), buf + word, piece - word > 32 ? "..." : "", buf + piece);
+    buf[piece] = 0;
+    report(part, "the line is longer than 1023 characters: cut here, this and what follows is not read");
 }
 
 void cmdline_parse(struct cmdline *c, const char *text, report_fn report)
 {
-    char buf[sizeof boot_info.cmdline], whole[sizeof boot_info.cmdline];
-    *c = (struct cmdline){ .com1_port = 0x3f8, .com1_baud = 115200, .console_com1 = true, .loglvl = LOG_INFO,
-                           .wake_preempt_us = 200, .ctl_mem = 64ull << 20 };
-    snprintf(buf, sizeof buf, "%s", text);
+    char buf[CMDLINE_MAX + 1], whole[CMDLINE_MAX + 1], no[] = "no";
+    bool left[ARRAY_SIZE(foreign)] = { false };
+    *c = (struct cmdline){ .com1_port = 0x3f8, .com1_baud = 115200, .loglvl = LOG_INFO, .wake_preempt_us = 200,
+                           .ctl_mem = 64ull << 20 };
+    take(buf, text, report);
     for (char *s = buf, *next; s; s = next) {
         next = split(s, ' ');
         if (!*s)
             continue;
         snprintf(whole, sizeof whole, "%s", s);
         char *value = split(s, '=');
-        struct word w = { s, value ? value : s + strlen(s), report, whole };
-        apply(c, &w);
+        struct word w = { s, value ? value : s + strlen(s), report, whole, no };
+        apply(c, &w, left);
     }
+    report_left(left, report);
 }

@@ -19,6 +19,6 @@ void cmdline_init(void)
     cmdline_parse(&cmdline, boot_info.cmdline, quiet);
     serial_init(cmdline.com1_port, cmdline.com1_baud);
     serial_polled(true); /* until the interrupt and the timers are there */
-    print_set(cmdline.loglvl, cmdline.console_com1);
+    print_set(cmdline.loglvl);
     cmdline_parse(&cmdline, boot_info.cmdline, tell);
 }

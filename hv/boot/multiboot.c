@@ -32,14 +32,14 @@ static void add_memory(uint64_t base, uint64_t len, uint32_t type)
         range_add(&reserved, ROUND_DOWN(base, PAGE_SIZE), ROUND_UP(end, PAGE_SIZE));
 }
 
-/* Some loaders put the file's name first; a name has a slash, an option's first word has not. */
+/* Some loaders put the file's name first: a word with a slash that is no option with one in its value. */
 static const char *skip_name(const char *s, size_t max)
 {
     size_t n = 0;
     bool path = false;
-    while (n < max && s[n] && s[n] != ' ')
+    while (n < max && s[n] && s[n] != ' ' && s[n] != '=')
         path |= s[n++] == '/';
-    if (!path || memcmp(s, "pciback", 7) == 0)
+    if (!path || (n < max && s[n] == '='))
         return s;
     while (n < max && s[n] == ' ')
         n++;

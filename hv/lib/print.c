@@ -28,13 +28,8 @@ static volatile uint32_t tell_holder;
 static char nested[4096];            /* the CPU that `holder` names: lines that came in between */
 static uint32_t nested_len;          /* a: an NMI may come while an exception adds */
 static int level = LOG_INFO; /* -1: nothing */
-static bool wire = true;
 
-void print_set(int max, bool to_wire)
-{
-    level = max;
-    wire = to_wire;
-}
+void print_set(int max) { level = max; }
 
 /* False: this CPU has it already, the caller came in between. */
 static bool lock(void)
@@ -55,7 +50,7 @@ static void add(const char *s, size_t n)
     for (size_t i = 0; i < n; i++)
         ring[(ring_end + i) % LOG_RING] = s[i];
     ring_end += n;
-    if (!READ_ONCE(claimed) && wire)
+    if (!READ_ONCE(claimed))
         serial_write(s, n);
 }
 
@@ -135,8 +130,7 @@ size_t console_read(char *buf, size_t n) { return serial_read(buf, n); }
 void console_write(const char *buf, size_t n)
 {
     lock();
-    if (wire)
-        serial_write(buf, n);
+    serial_write(buf, n);
     unlock();
 }
 

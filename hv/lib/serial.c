@@ -62,9 +62,7 @@ static void reg_out(unsigned r, uint8_t v) { outb((uint16_t)(port + r), v); }
 
 void serial_init(uint16_t base, uint32_t baud)
 {
-    uint32_t divisor = baud ? 115200 / baud : 1;
-    if (!divisor)
-        divisor = 1;
+    uint32_t divisor = baud ? 115200 / baud : 0;
     port = base;
     reg_out(REG_SCRATCH, 0x5a);
     present = reg_in(REG_SCRATCH) == 0x5a;
@@ -72,6 +70,9 @@ void serial_init(uint16_t base, uint32_t baud)
         return;
     reg_out(REG_IER, 0);
     reg_out(REG_LCR, LCR_DLAB);
+    if (!baud) /* as firmware set it */
+        divisor = reg_in(REG_DATA) | (uint32_t)reg_in(REG_IER) << 8;
+    divisor = MAX(divisor, 1u);
     reg_out(REG_DATA, (uint8_t)divisor);
     reg_out(REG_IER, (uint8_t)(divisor >> 8));
     reg_out(REG_LCR, LCR_8N1);

@@ -3,7 +3,7 @@
 #pragma once
 #include "lib/types.h"
 
-void serial_init(uint16_t port, uint32_t baud);  /* nothing there: later calls do nothing */
+void serial_init(uint16_t port, uint32_t baud);  /* baud 0: as it is; nothing there: later calls do nothing */
 /* \n as \r\n. Does not wait: text that finds no room is left out. n = 0: goes on with what waits; any caller, any lock. */
 void serial_write(const char *s, size_t n);
 void serial_polled(bool on);                     /* on: what waits goes out now, and each serial_write waits until all is out */

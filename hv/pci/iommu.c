@@ -25,7 +25,10 @@ void iommu_init_early(void)
     else if (acpi_info.ivrs && amdvi_init(acpi_info.ivrs))
         iommu_ops = &amdvi_ops;
     else
-        log_warn("IOMMU: none that can be used: no device can be assigned\n");
+        log_warn("IOMMU: %s: no device can be assigned\n",
+                 acpi_info.dmar ? "Intel's (VT-d) is not supported yet" : "none that can be used");
+    if (cmdline.iommu_required && !iommu_ops)
+        panic("iommu=required: there is no IOMMU that can be used");
 }
 
 void iommu_claim(struct pci_dev *p)

@@ -23,27 +23,33 @@ struct pci_dev *pci_find(uint32_t sbdf)
     return NULL;
 }
 
-static void hide(uint32_t sbdf)
+/* Marks what an entry of the command line's list names; `any`: bits of slot and function that match whatever they are. */
+static void mark(uint32_t sbdf, uint8_t any)
+{
+    bool found = false;
+
+    for (struct pci_dev *p = pci_devices; p; p = p->next) {
+        if ((p->sbdf & ~(uint32_t)any) != sbdf)
+            continue;
+        found = true;
+        p->hidden = !pci_is_platform_core(p);
+        if (!p->hidden)
+            log_warn("pciback.hide: (" PCI_FMT "): a bridge or part of the platform, not hidden\n", PCI_ARGS(p->sbdf));
+    }
+    if (!found)
+        log_warn("pciback.hide: (%04x:" PCI_FMT "%s): no such device\n", sbdf >> 16, PCI_ARGS(sbdf), any ? ", nor another that the star means" : "");
+}
+
+/* nr: how many are hidden */
+static void hide(struct pci_dev *p, unsigned nr)
 {
     const char *why = ", not behind an IOMMU: not assignable";
-    struct pci_dev *p = pci_find(sbdf);
 
-    if (!p) {
-        log_warn("pciback.hide: (%04x:" PCI_FMT "): no such device\n", sbdf >> 16, PCI_ARGS(sbdf));
-        return;
-    }
-    if (pci_is_platform_core(p)) {
-        log_warn("pciback.hide: (" PCI_FMT "): a bridge or part of the platform, not hidden\n", PCI_ARGS(sbdf));
-        return;
-    }
-    if (p->hidden)
-        return;
-    p->hidden = true;
     p->state = BH_PCI_ASSIGNABLE;
     pci_regs_map(p);
     pci_reset_choose(p);
     /* The vectors are shared out for good: what one device's owner binds, no other lacks. */
-    p->msix_count = (uint16_t)MIN(p->msix_count, DEVICE_VECTORS / cmdline.nr_hide);
+    p->msix_count = (uint16_t)MIN(p->msix_count, MAX(DEVICE_VECTORS / nr, 1u));
     if (p->cap_msix) { /* all entries: those that are not used are masked */
         p->msix_table = mmio_map(MADDR(p->bar[p->msix_bar].base + p->msix_off), p->msix_total * 16u);
         if (!p->msix_table)
@@ -54,12 +60,14 @@ static void hide(uint32_t sbdf)
         p->iommu = NULL;
         why = ", it has no VIRTIO_F_ACCESS_PLATFORM, its DMA would go round the IOMMU (iommu_platform=on?): not assignable";
     }
-    log_info("PCI: " PCI_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s\n", PCI_ARGS(sbdf),
+    log_info("PCI: " PCI_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s\n", PCI_ARGS(p->sbdf),
              p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count, pci_reset_name(p->reset), p->iommu ? "" : why);
 }
 
 void pci_init(void)
 {
+    unsigned nr = 0;
+
     pci_hw_init();
     pci_scan();
     pci_make_groups();
@@ -69,7 +77,12 @@ void pci_init(void)
                   p->class_rev >> 8, p->group, p->bridge ? ", bridge" : "");
     }
     for (unsigned i = 0; i < cmdline.nr_hide; i++)
-        hide(cmdline.hide[i]);
+        mark(cmdline.hide[i], cmdline.hide_any[i]);
+    for (struct pci_dev *p = pci_devices; p; p = p->next)
+        nr += p->hidden;
+    for (struct pci_dev *p = pci_devices; p; p = p->next)
+        if (p->hidden)
+            hide(p, nr);
 }
 
 /* Where the owner finds a structure; 0 if it is not mapped, or not all of it. */

@@ -35,7 +35,6 @@ static void defaults(void **state)
     assert_int_equal(complaints, 0);
     assert_int_equal(c.com1_port, 0x3f8);
     assert_int_equal(c.com1_baud, 115200);
-    assert_true(c.console_com1);
     assert_false(c.noreboot || c.nosmap || c.nosmep || c.iommu_off);
     assert_int_equal(c.maxcpus, 0);
     assert_int_equal(c.loglvl, LOG_INFO);
@@ -51,14 +50,14 @@ static void every_option(void **state)
     assert_string_equal(said, "");
     assert_int_equal(c.com1_baud, 57600);
     assert_int_equal(c.com1_port, 0x2f8);
-    assert_true(c.console_com1 && c.noreboot && c.nosmap && c.nosmep && c.iommu_off);
+    assert_true(c.noreboot && c.nosmap && c.nosmep && c.iommu_off);
     assert_int_equal(c.loglvl, LOG_DEBUG);
     assert_int_equal(c.maxcpus, 3);
     assert_int_equal(c.wake_preempt_us, 500);
     assert_int_equal(c.ctl_mem, 96u << 20);
-    parse("console=none smap=off noreboot=no loglvl=none ctl_mem=131072 iommu=on smep=yes");
+    parse("console=com1,vga smap=off noreboot=no loglvl=none ctl_mem=131072 iommu=on smep=yes");
     assert_int_equal(complaints, 0);
-    assert_true(!c.console_com1 && c.nosmap && !c.noreboot && !c.iommu_off && !c.nosmep);
+    assert_true(c.nosmap && !c.noreboot && !c.iommu_off && !c.nosmep);
     assert_int_equal(c.loglvl, -1);
     assert_int_equal(c.ctl_mem, 128u << 20);
 }
@@ -67,8 +66,8 @@ static void bad_values_are_named(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "com1=fast", "com1=0", "com1=7", "com1=115200,7e1", "com1=9600,8n1,0x10000", "console=tv", "loglvl=loud",
-        "maxcpus=33", "maxcpus=", "maxcpus=-1", "iommu=maybe", "sched=credit", "sched_ratelimit_us=1h", "ctl_mem=",
+        "com1=fast", "com1=0", "com1=7", "com1=115200,7e1", "com1=9600,8n1,0x10000", "console=tv", "console=none", "console=vga", "loglvl=loud",
+        "maxcpus=33", "maxcpus=", "maxcpus=-1", "iommu=maybe", "iommu=off,maybe", "sched=credit", "sched_ratelimit_us=1h", "ctl_mem=",
         "ctl_mem=1M", "ctl_mem=1T", "ctl_mem=64MB", "ctl_mem=99999999999999999999", "nosmap=2", "frobnicate",
         "frobnicate=1", "=", "pciback.hide", "pciback.hide=",
     };
@@ -122,6 +121,119 @@ static void hide_reports_each_bad_piece(void **state)
     assert_int_equal(c.nr_hide, 3);
 }
 
+static void hide_takes_stars(void **state)
+{
+    (void)state;
+    parse("xen_pciback.hide=(03:00.*)(0000:04:*.*)(03:00.0)(03:00.*)");
+    assert_string_equal(said, "");
+    assert_int_equal(c.nr_hide, 3);
+    assert_true(c.hide[0] == BH_SBDF(0, 3, 0, 0) && c.hide_any[0] == 7);
+    assert_true(c.hide[1] == BH_SBDF(0, 4, 0, 0) && c.hide_any[1] == 0xff);
+    assert_true(c.hide[2] == BH_SBDF(0, 3, 0, 0) && c.hide_any[2] == 0);
+    parse("pciback.hide=(*:00.0)(03:*)(03:*.1)(*)(03:00.**)(03:0*.0)(03:00.0*)(00:03.f)");
+    assert_int_equal(c.nr_hide, 0);
+    assert_int_equal(complaints, 8);
+    assert_non_null(strstr(said, "(00:03.f): the function is 0 to 7"));
+}
+
+/* What GRUB's quoting, or an editor, leaves round the words. */
+static void quotes_and_tabs(void **state)
+{
+    (void)state;
+    parse("com1=\\\"57600,8n1\\\"\t\"pciback.hide=\\\\(00:03.0\\\\)('00:05.0')\"\n'noreboot' \"maxcpus=2 loglvl=all\"");
+    assert_string_equal(said, "");
+    assert_int_equal(c.com1_baud, 57600);
+    assert_int_equal(c.nr_hide, 2);
+    assert_true(c.noreboot && c.maxcpus == 2 && c.loglvl == LOG_DEBUG);
+    parse("it's noreboot");
+    assert_string_equal(said, "its: unknown option\n");
+    assert_true(c.noreboot);
+}
+
+static void no_before_a_boolean(void **state)
+{
+    (void)state;
+    parse("noreboot no-noreboot no-smap no-nosmep no-iommu");
+    assert_string_equal(said, "");
+    assert_true(!c.noreboot && c.nosmap && !c.nosmep && c.iommu_off);
+    parse("no-frobs");
+    assert_string_equal(said, "no-frobs: unknown option\n");
+}
+
+static void com1_as_the_manual_has_it(void **state)
+{
+    (void)state;
+    parse("com1=57600/1843200,8N1,0x2f8,4,1:2.3");
+    assert_string_equal(said, "");
+    assert_true(c.com1_baud == 57600 && c.com1_port == 0x2f8);
+    parse("com1=auto,,760");
+    assert_string_equal(said, "");
+    assert_true(c.com1_baud == 0 && c.com1_port == 0x2f8);
+    parse("com1=io-base=0x2e8,irq=4,parity=none,baud=9600,data-bits=8");
+    assert_string_equal(said, "");
+    assert_true(c.com1_baud == 9600 && c.com1_port == 0x2e8);
+    parse("com1=9600,7e1,pci,4");
+    assert_int_equal(complaints, 2);
+    assert_true(c.com1_baud == 9600 && c.com1_port == 0x3f8);
+    parse("com1=921600,8n1,0x2f8");
+    assert_int_equal(complaints, 1);
+    assert_true(c.com1_baud == 115200 && c.com1_port == 0x2f8);
+}
+
+static void iommu_is_a_list(void **state)
+{
+    (void)state;
+    parse("iommu=required,on");
+    assert_string_equal(said, "");
+    assert_true(c.iommu_required && !c.iommu_off);
+    parse("iommu=verbose,off");
+    assert_int_equal(complaints, 1);
+    assert_true(!c.iommu_required && c.iommu_off);
+}
+
+/* A line for each reason, not one for each word; placeholder, which GRUB's script writes, is none. */
+static void words_of_others(void **state)
+{
+    (void)state;
+    parse("placeholder dom0_mem=1G,max:1G ucode=scan dom0-mem=2G smt=off root=/dev/sda1 watchdog ro noreboot");
+    assert_string_equal(said, "dom0_mem ucode: left from Xen, not needed here\n"
+                              "smt watchdog: Xen has it, it is not served here\nroot ro: for a Linux kernel, not used here\n");
+    assert_true(c.noreboot);
+    parse("placeholder");
+    assert_string_equal(said, "");
+}
+
+/* A line of `len` characters that ends with `end`, and more behind it. */
+static void parse_long(size_t len, const char *end)
+{
+    char text[2048];
+    memset(text, ' ', sizeof text);
+    memcpy(text, "noreboot", 8);
+    memcpy(text + len - strlen(end), end, strlen(end));
+    snprintf(text + len, sizeof text - len, "1)(00:05.0) maxcpus=3");
+    parse(text);
+}
+
+static void a_line_too_long_is_cut_at_a_word(void **state)
+{
+    (void)state;
+    parse_long(1023, " pciback.hide=(00:03.0)(00:04.");
+    assert_ptr_equal(strstr(said, "pciback.hide=(00:03.0)(00:04.: the line is longer than 1023 characters"), said);
+    assert_int_equal(complaints, 1);
+    assert_true(c.nr_hide == 1 && c.hide[0] == BH_SBDF(0, 0, 3, 0) && c.noreboot && !c.maxcpus);
+    parse_long(1023, " maxcpus=1");
+    assert_ptr_equal(strstr(said, "maxcpus=1: the line is longer"), said);
+    assert_true(c.noreboot && !c.maxcpus);
+    parse_long(1000, " maxcpus=1"); /* maxcpus=11)(00:05.0), whole */
+    assert_non_null(strstr(said, "maxcpus=11)(00:05.0): not a number"));
+    char fits[CMDLINE_MAX + 1];
+    memset(fits, ' ', sizeof fits);
+    snprintf(fits + CMDLINE_MAX - 9, 10, "maxcpus=3");
+    parse(fits);
+    assert_string_equal(said, "");
+    assert_int_equal(c.maxcpus, 3);
+}
+
 static void hide_is_bounded(void **state)
 {
     (void)state;
@@ -137,7 +249,8 @@ static void any_text_is_survived(void **state)
 {
     (void)state;
     static const char pieces[][20] = { "pciback.hide=", "(", ")", "00:03.0", ":", ".", " ", "=", "com1=", ",", "8n1", "loglvl=",
-                                       "\xff", "maxcpus=", "9999999999999999999", "ctl_mem=", "0x", "G", "/" };
+                                       "\xff", "maxcpus=", "9999999999999999999", "ctl_mem=", "0x", "G", "/", "*", "\"",
+                                       "\t", "no-", "ucode", "smt", "console=", "io-base=", "(00:03.0)(00:04.0)" };
     srand(1);
     for (unsigned n = 0; n < 20000; n++) {
         char text[1500] = "";
@@ -154,7 +267,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults), cmocka_unit_test(every_option), cmocka_unit_test(bad_values_are_named),
         cmocka_unit_test(hide_takes_both_forms), cmocka_unit_test(hide_reports_each_bad_piece),
-        cmocka_unit_test(hide_is_bounded), cmocka_unit_test(any_text_is_survived),
+        cmocka_unit_test(hide_is_bounded), cmocka_unit_test(hide_takes_stars),
+        cmocka_unit_test(quotes_and_tabs), cmocka_unit_test(no_before_a_boolean),
+        cmocka_unit_test(com1_as_the_manual_has_it), cmocka_unit_test(iommu_is_a_list), cmocka_unit_test(words_of_others),
+        cmocka_unit_test(a_line_too_long_is_cut_at_a_word), cmocka_unit_test(any_text_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 static uint64_t done_at;             /* the last byte that was given is out */
 static char wire[65536];
 static size_t wire_len;
-static uint8_t scratch, ier;
+static uint8_t scratch, ier, divisor = 12, divisor_kept; /* what firmware set */
 static const char *input = "";
 static bool tx_pending, line_high, edge, stuck;
 static unsigned virqs, in_fifo_most, given;
@@ -43,6 +43,8 @@ void outb(uint16_t p, uint8_t v)
             tx_pending = true;
         ier = v;
     }
+    if (p == 0x3f8 && !handler)
+        divisor = v;
     if (p == 0x3f8 && handler) {
         assert_true(wire_len < sizeof wire - 1);
         wire[wire_len++] = (char)v;
@@ -64,7 +66,9 @@ uint8_t inb(uint16_t p)
         v = scratch;
     if (p == 0x3fd)
         v = (uint8_t)((given || stuck ? 0 : 0x60) | (*input ? 1 : 0));
-    if (p == 0x3f8 && *input)
+    if (p == 0x3f8 && !handler) /* serial_init alone: DLAB is set */
+        v = divisor;
+    else if (p == 0x3f8 && *input)
         v = (uint8_t)*input++;
     if (p == 0x3fa) {
         v = (ier & 1) && *input ? 4 : (ier & 2) && tx_pending ? 2 : 1;
@@ -264,12 +268,21 @@ static void interrupt_lost(void **state)
     assert_int_equal(warned, 1);
 }
 
+static void speed(void **state)
+{
+    (void)state;
+    assert_int_equal(divisor_kept, 12);
+    assert_int_equal(divisor, 1);
+}
+
 int main(void)
 {
+    serial_init(0x3f8, 0);
+    divisor_kept = divisor;
     serial_init(0x3f8, 115200);
     serial_irq_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(by_interrupt, fresh), cmocka_unit_test_setup(without_interrupts, fresh),
+        cmocka_unit_test(speed), cmocka_unit_test_setup(by_interrupt, fresh), cmocka_unit_test_setup(without_interrupts, fresh),
         cmocka_unit_test_setup(lines_whole_or_not_at_all, fresh), cmocka_unit_test_setup(room_for_the_holder, fresh),
         cmocka_unit_test_setup(polled_waits, fresh), cmocka_unit_test_setup(output_while_input_is_full, fresh),
         cmocka_unit_test_setup(interrupt_comes, fresh), cmocka_unit_test_setup(interrupt_lost, fresh),

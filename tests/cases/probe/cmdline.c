@@ -26,10 +26,10 @@ int main(int argc, char **argv)
         }
         printf("  [%.160s%s] %zu characters\n", line, strlen(line) > 160 ? "..." : "", strlen(line));
         cmdline_parse(&c, line, report);
-        printf("    com1=%u,%#x console=%s loglvl=%d maxcpus=%u noreboot=%d iommu_off=%d ctl_mem=%luM hide:", c.com1_baud, c.com1_port,
-               c.console_com1 ? "com1" : "none", c.loglvl, c.maxcpus, c.noreboot, c.iommu_off, (unsigned long)(c.ctl_mem >> 20));
+        printf("    com1=%u,%#x loglvl=%d maxcpus=%u noreboot=%d iommu=%s ctl_mem=%luM hide:", c.com1_baud, c.com1_port,
+               c.loglvl, c.maxcpus, c.noreboot, c.iommu_off ? "off" : c.iommu_required ? "required" : "on", (unsigned long)(c.ctl_mem >> 20));
         for (unsigned i = 0; i < c.nr_hide; i++)
-            printf(" %08x", c.hide[i]);
+            printf(c.hide_any[i] ? " %08x+%x" : " %08x", c.hide[i], c.hide_any[i]);
         printf("%s\n", c.nr_hide ? "" : " none");
     }
     return 0;

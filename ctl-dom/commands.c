@@ -124,21 +124,21 @@ static void cmd_restart(int argc, char **argv)
 static void cmd_crash(int argc, char **argv)
 {
     struct errbuf e;
-    struct bh_crash c = { 0 };
+    uint32_t how = 0;
     const char *name = NULL;
 
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--inject"))
-            c.how |= BH_CRASH_INJECT;
+            how |= BH_CRASH_INJECT;
         else if (!strcmp(argv[i], "--hang"))
-            c.how |= BH_CRASH_HANG;
+            how |= BH_CRASH_HANG;
         else if (argv[i][0] == '-' || name) {
             out("crash: unknown word '%s'\n", argv[i]);
             return;
         } else
             name = argv[i];
     }
-    if (!name || c.how == (BH_CRASH_INJECT | BH_CRASH_HANG)) {
+    if (!name || how == (BH_CRASH_INJECT | BH_CRASH_HANG)) {
         out("usage: crash NAME [--inject | --hang]\n");
         return;
     }
@@ -147,10 +147,9 @@ static void cmd_crash(int argc, char **argv)
         out("%s\n", e.s);
         return;
     }
-    c.domid = d->id;
-    long rc = bh_control(BH_CTL_CRASH, &c);
+    int rc = supervisor_crash(d, how);
     if (rc)
-        out("%s: cannot be crashed: %s\n", d->cfg.name, errno_text((int)rc));
+        out("%s: cannot be crashed: %s\n", d->cfg.name, errno_text(rc));
 }
 
 static void cmd_crashes(int argc, char **argv)

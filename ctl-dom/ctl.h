@@ -6,6 +6,7 @@
 #include <slot_table.h>
 #include <stdio.h>
 #include <talk.h>
+#include "backoff.h"
 #include "bundle.h"
 #include "config.h"
 
@@ -86,14 +87,16 @@ struct dom {
 
     /* supervisor.c */
     enum life life;
-    unsigned deaths;             /* in a row, before it served 100 ms */
+    struct backoff backoff;
     unsigned stillborn;          /* in a row, before it said that it serves */
     uint64_t started_ns, noticed_ns, crash_ns, retry_ns, report_by_ns;
+    uint64_t tried_ns;           /* when its next instance was begun */
     struct bh_report report;
     bool reported;               /* the end of this guest was dealt with */
     unsigned short_lives;        /* in a row: ends of this guest before it had lived a minute */
     uint64_t again_ns;           /* it has ended and is started again then; 0: no */
     bool asked;                  /* the restart was a command */
+    bool ordered;                /* its death is: it is about to come */
     bool introduce;              /* it was brought back, the store is still to be told */
 };
 
@@ -273,6 +276,7 @@ void supervisor_destroyed(const struct dom *d);
 bool supervisor_all_up(void);
 void supervisor_list_crashes(const char *name);
 int supervisor_restart(struct dom *d, struct errbuf *e);
+int supervisor_crash(struct dom *d, uint32_t how); /* BH_CRASH_*: a death that counts for nothing */
 /* One turn of everything but the keyboard, for those who wait for something. */
 void turn(uint64_t until_ns);
 

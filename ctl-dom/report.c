@@ -110,9 +110,12 @@ void report_restart(struct dom *d, const struct bh_dominfo *di)
         if (c->number)
             c->outage_ns = di->adopted_ns - from;
     }
+    if (d->backoff.said)
+        return;
     why(&d->report, text, sizeof(text));
-    snprintf(parts, sizeof(parts), "detect %s fence %s rebuild %s reset %s adopt %s",
-             ms(from, d->noticed_ns), ms(d->noticed_ns, di->restart_ns),
+    bool paused = d->tried_ns > d->noticed_ns && d->backoff.pause_ns;
+    snprintf(parts, sizeof(parts), "detect %s%s%s fence %s rebuild %s reset %s adopt %s", ms(from, d->noticed_ns),
+             paused ? " pause " : "", paused ? ms(d->noticed_ns, d->tried_ns) : "", ms(paused ? d->tried_ns : d->noticed_ns, di->restart_ns),
              ms(di->restart_ns, di->unpause_ns), ms(di->unpause_ns, reset),
              ms(reset, di->adopted_ns));
     char how[160];

@@ -15,12 +15,9 @@
 #include <xen/io/xs_wire.h>
 #include <xen/sched.h>
 
-#define SERVED_NS \
-    100000000ull       /* an instance that lasted this long after adopting ends a row of deaths */
-#define IMMEDIATE    3 /* tries in a row without a pause; then 1, 2, 4 ... 60 s */
-#define MAX_PAUSE_S  60
 #define UP_WITHIN_NS 10000000000ull
 #define POLL_NS      20000000ull
+#define SERVES_NS    500000000ull /* how often one of a long row of deaths is looked at, whether it serves */
 #define MIN_LIFE_NS  1000000000ull /* a guest that ends earlier is not started again by itself */
 #define LONG_LIFE_NS 60000000000ull /* one that lived this long is started again at once */
 #define LET_GO_NS    5000000000ull /* restart.md 10: then whoever holds pages of a dead guest */
@@ -81,11 +78,13 @@ static int bring_back(struct dom *d)
     return 0;
 }
 
-static void poll_soon(void)
+static void poll_at(uint64_t ns)
 {
-    if (!poll_timer.armed)
-        dtimer_set(&poll_timer, now_ns() + POLL_NS);
+    if (!poll_timer.armed || ns < poll_timer.when)
+        dtimer_set(&poll_timer, ns);
 }
+
+static void poll_soon(void) { poll_at(now_ns() + POLL_NS); }
 
 /* For those that were brought back. Never from within a call to the store. */
 static void introduce_all(void)
@@ -100,34 +99,37 @@ static void introduce_all(void)
     }
 }
 
-/* 1, 2, 4 ... 60 s: of the row's n-th pause, from 0. */
-static uint64_t backoff_s(unsigned n) { return n > 5 ? MAX_PAUSE_S : 1ul << n; }
-
-static uint64_t pause_s(const struct dom *d)
-{
-    return backoff_s(d->deaths > IMMEDIATE ? d->deaths - IMMEDIATE - 1 : 0);
-}
-
 static void wait_to_retry(struct dom *d)
 {
     d->life = LIFE_WAITING;
-    d->retry_ns = now_ns() + pause_s(d) * 1000000000;
-    poll_soon();
+    d->retry_ns = now_ns() + d->backoff.pause_ns;
+    poll_at(d->retry_ns);
 }
 
 /* A device may take long to reset, and who is ended meanwhile begins anew: each time it gets longer. */
 static uint64_t up_within(const struct dom *d) { return UP_WITHIN_NS << (d->stillborn < 4 ? d->stillborn : 4); }
 
+static const char *what_next(const struct dom *d)
+{
+    static char text[96];
+
+    if (d->backoff.said)
+        snprintf(text, sizeof(text), ", %u times in a row without an answer to anybody; next tries in 1 to 60 s", d->backoff.deaths);
+    else
+        snprintf(text, sizeof(text), ", next try in %lu ms", d->backoff.pause_ns / 1000000);
+    return text;
+}
+
 /* The one way back, for whatever reason. What does not succeed may have got half-way, and is tried again. */
 static int start_instance(struct dom *d, struct errbuf *e)
 {
+    d->tried_ns = now_ns();
     int rc = bring_back(d);
 
     if (rc) {
-        d->deaths++;
+        backoff_failed(&d->backoff);
         wait_to_retry(d);
-        return fail(e, rc, "%s: cannot be restarted: %s, next try in %lu s", d->cfg.name, errno_text(rc),
-                    pause_s(d));
+        return fail(e, rc, "%s: cannot be restarted: %s%s", d->cfg.name, errno_text(rc), what_next(d));
     }
     d->life = LIFE_STARTING;
     d->report_by_ns = now_ns() + up_within(d);
@@ -137,22 +139,31 @@ static int start_instance(struct dom *d, struct errbuf *e)
 
 static void try_again(struct dom *d)
 {
+    bool first = d->life != LIFE_WAITING, said = d->backoff.said;
     struct errbuf e;
 
-    if (start_instance(d, &e))
+    if (start_instance(d, &e) && (first || d->backoff.said != said))
         say("%s", e.s);
 }
 
 static bool restarts(const struct dom *d) { return d->slot && d->img && d->id != BH_DOMID_STORE; }
 
+static bool row_goes_on(struct dom *d, const struct bh_dominfo *di)
+{
+    bool ordered = d->ordered;
+    uint64_t ready_ns = di->adopted_ns && d->crash_ns > di->adopted_ns ? d->crash_ns - di->adopted_ns : 0;
+
+    d->ordered = false;
+    if (!ordered)
+        return backoff_death(&d->backoff, di->flags & BH_DI_SERVED, ready_ns);
+    backoff_over(&d->backoff);
+    return false;
+}
+
 static void service_died(struct dom *d, const struct bh_dominfo *di)
 {
-    bool served = d->life == LIFE_UP && di->adopted_ns &&
-                  di->crash_ns >= di->adopted_ns + SERVED_NS;
-
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
-    d->deaths = served ? 1 : d->deaths + 1;
     d->stillborn = di->adopted_ns ? 0 : d->stillborn + 1;
     d->asked = false;
     if (!restarts(d)) {
@@ -166,16 +177,14 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
         }
         return;
     }
-    if (d->deaths <= IMMEDIATE) {
+    bool tell = row_goes_on(d, di);
+    if (!d->backoff.pause_ns)
         try_again(d);
-        report_take(d);
-        return;
-    }
-    wait_to_retry(d);
+    else
+        wait_to_retry(d);
     report_take(d);
-    char next[64];
-    snprintf(next, sizeof(next), ", %u times in a row, next try in %lu s", d->deaths, pause_s(d));
-    report_death(d, next);
+    if (tell)
+        report_death(d, what_next(d));
 }
 
 /* Ends an instance as a crash would, so that the ordinary way back is taken. */
@@ -186,44 +195,59 @@ static void give_up(const struct dom *d)
     bh_control(BH_CTL_CRASH, &c);
 }
 
-static void look_at_service(struct dom *d, const struct bh_dominfo *di)
+static void look_if_ready(struct dom *d, const struct bh_dominfo *di)
 {
-    uint64_t now;
+    char last[80];
 
-    if (d->life == LIFE_DEAD)
-        return;
-    if (d->life == LIFE_WAITING) {
-        if (now_ns() >= d->retry_ns)
-            try_again(d);
-        else
-            poll_soon();
-        return;
-    }
-    if (di->state == BH_DOM_CRASHED || di->state == BH_DOM_SHUTDOWN) {
-        service_died(d, di);
-        return;
-    }
-    if (d->life != LIFE_STARTING)
-        return;
-    now = now_ns();
     if (di->flags & BH_DI_ADOPTED) {
         d->life = LIFE_UP;
         if (d->instance)
             report_restart(d, di);
         else
             say("%s: up (%lu ms)", d->cfg.name, (di->adopted_ns - d->started_ns) / 1000000);
-    } else if (now >= d->report_by_ns) {
-        char last[80];
+    } else if (now_ns() >= d->report_by_ns) {
         d->report_by_ns = ~0ull;
         domcon_last_line(d, last, sizeof(last));
-        say("%s: runs, but has not said for %lu s that it serves%s%s%s", d->cfg.name,
-            up_within(d) / 1000000000,
-            last[0] ? "; its last line: " : "", last, d->instance ? "; it is restarted" : "");
+        if (!d->backoff.said)
+            say("%s: runs, but has not said for %lu s that it serves%s%s%s", d->cfg.name, up_within(d) / 1000000000,
+                last[0] ? "; its last line: " : "", last, d->instance ? "; it is restarted" : "");
         if (d->instance) /* hung before it could arm its deadline: whom it served waits for it */
             give_up(d);
     } else if (d->report_by_ns != ~0ull) {
         poll_soon();
     }
+}
+
+/* After a long row of deaths, of which nothing is told any more. */
+static void look_if_serves(struct dom *d, const struct bh_dominfo *di)
+{
+    if (di->flags & BH_DI_SERVED) {
+        say("%s: serves again, restart %lu", d->cfg.name, di->instance);
+        backoff_over(&d->backoff);
+    } else {
+        poll_at(now_ns() + SERVES_NS);
+    }
+}
+
+static void look_at_service(struct dom *d, const struct bh_dominfo *di)
+{
+    if (d->life == LIFE_DEAD)
+        return;
+    if (d->life == LIFE_WAITING) {
+        if (now_ns() >= d->retry_ns)
+            try_again(d);
+        else
+            poll_at(d->retry_ns);
+        return;
+    }
+    if (di->state == BH_DOM_CRASHED || di->state == BH_DOM_SHUTDOWN) {
+        service_died(d, di);
+        return;
+    }
+    if (d->life == LIFE_STARTING)
+        look_if_ready(d, di);
+    if (d->life == LIFE_UP && d->backoff.said)
+        look_if_serves(d, di);
 }
 
 void supervisor_scan(void)
@@ -281,6 +305,15 @@ bool supervisor_all_up(void)
     return true;
 }
 
+int supervisor_crash(struct dom *d, uint32_t how)
+{
+    struct bh_crash c = { .domid = d->id, .how = how };
+    int rc = (int)bh_control(BH_CTL_CRASH, &c);
+
+    d->ordered |= !rc;
+    return rc;
+}
+
 int supervisor_restart(struct dom *d, struct errbuf *e)
 {
     if (d->id == BH_DOMID_STORE)
@@ -292,7 +325,8 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
                     d->cfg.name);
     d->crash_ns = d->noticed_ns = now_ns();
     d->asked = true;
-    d->deaths = 0;
+    d->ordered = false;
+    backoff_over(&d->backoff);
     int rc = start_instance(d, e);
     if (!rc)
         introduce_all();
@@ -414,6 +448,9 @@ static void start_again(struct dom *d)
     made->short_lives = short_lives;
     say("%s: started again as domain %u", cfg.name, made->id);
 }
+
+/* 1, 2, 4 ... 60 s */
+static uint64_t backoff_s(unsigned n) { return n > 5 ? 60 : 1ul << n; }
 
 /* Seconds until it is started again: making one costs the machine a second, and a guest may end as often as it likes. */
 static uint64_t again_in_s(struct dom *d)

@@ -117,6 +117,16 @@ static void read_self(const struct hvm_start_info *si)
     }
 }
 
+void bh_served(void)
+{
+    static bool said;
+
+    if (said)
+        return;
+    said = true;
+    bh_service(BH_SVC_SERVED, NULL);
+}
+
 void start_domain(const struct hvm_start_info *si)
 {
     uint32_t r[4];

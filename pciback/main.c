@@ -109,6 +109,7 @@ static void serve(domid_t owner)
     }
     snprintf(path, sizeof(path), "%s/state", base);
     xs_printf(0, path, "%u", why ? ST_CLOSED : ST_READY);
+    bh_served();
 }
 
 static void scan(const char *path, void *arg)
@@ -134,7 +135,6 @@ int main(void)
     if (xs_watch(ROOT, scan, NULL))
         bh_panic("no store: %d", xs_error);
     printf("ready\n");
-    bh_service(BH_SVC_ADOPTED, NULL);
     bh_service(BH_SVC_ADOPTED, NULL);
     for (;;)
         event_wait(0);

@@ -59,6 +59,7 @@ long hypercall(unsigned nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
 static inline long bh_control(unsigned op, void *arg) { return hypercall(BH_HYPERCALL_CONTROL, op, (uint64_t)arg, 0, 0); }
 static inline long bh_service(unsigned op, void *arg) { return hypercall(BH_HYPERCALL_SERVICE, op, (uint64_t)arg, 0, 0); }
 void domain_exit(unsigned reason) __attribute__((noreturn)); /* SHUTDOWN_* */
+void bh_served(void); /* BH_SVC_SERVED, once in a life: somebody's request was answered, no matter how often this is called */
 void bh_panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2))); /* report, then crash */
 
 /* --- exceptions: for test programs; libbh itself reports and crashes -------------------------------------- */

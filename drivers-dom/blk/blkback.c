@@ -229,6 +229,7 @@ static unsigned ring_push(struct bb *bb, struct bb_ring *r)
     if (r->broken || r->j.rsp_next == old)
         return 0;
     journal_publish(&r->j, &sring(r)->rsp_prod);
+    bb->answered = true;
     mb(); /* the front-end sees rsp_prod, or we see its rsp_event */
     if (r->j.rsp_pub - READ_ONCE(sring(r)->rsp_event) < r->j.rsp_pub - old)
         batch_send(bb->b, r->port);

@@ -119,6 +119,7 @@ struct bb {
     struct bb_list copy, copying, submit;
     struct bb_disk *disk[BB_MAX_DISKS];
     unsigned nr_disks, turn;
+    bool answered; /* a response was published in this life */
     const struct bb_ring *starving; /* lacks buffers: nobody else takes any before it got them */
 };
 

@@ -56,6 +56,8 @@ static bool serve(void)
     for (;;) {
         blk.bb.now = now;
         bool work = bb_round(&blk.bb, &blk.dev, nr);
+        if (blk.bb.answered)
+            bh_served();
         if (blk.bb.starving && blk.bb.nr_pages < BB_MAX_PAGES)
             pool_grow();
         now = now_ns();

@@ -18,7 +18,7 @@
 static uint32_t info_flags(const struct domain *d)
 {
     uint32_t flags = (d->pause_count ? BH_DI_PAUSED : 0) | (d->adopted ? BH_DI_ADOPTED : 0) |
-                     (d->rings ? BH_DI_RINGS : 0) | (d->flags & BH_CREATE_RESTARTABLE ? BH_DI_RESTARTABLE : 0);
+                     (d->served ? BH_DI_SERVED : 0) | (d->rings ? BH_DI_RINGS : 0) | (d->flags & BH_CREATE_RESTARTABLE ? BH_DI_RESTARTABLE : 0);
     bool blocked = true;
 
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {

@@ -129,6 +129,18 @@ static long op_adopted(union service_arg *a, gaddr_t arg)
     return 0;
 }
 
+static long op_served(union service_arg *a, gaddr_t arg)
+{
+    struct domain *d = current_domain();
+
+    (void)a;
+    (void)arg;
+    spin_lock(&d->lock);
+    d->served = true;
+    spin_unlock(&d->lock);
+    return 0;
+}
+
 static long op_ptr_mode(union service_arg *a, gaddr_t arg)
 {
     struct domain *d = current_domain();
@@ -160,6 +172,7 @@ static const struct service_row {
     [BH_SVC_ADOPTED]    = { "adopted", 0, false, op_adopted },
     [BH_SVC_PTR_MODE]   = { "ptr_mode", sizeof(struct bh_ptr_mode), false, op_ptr_mode },
     [BH_SVC_DEVICES]    = { "devices", sizeof(struct bh_pci_info), true, op_devices },
+    [BH_SVC_SERVED]     = { "served", 0, false, op_served },
 };
 
 long do_service_op(uint64_t op, gaddr_t arg)

@@ -69,7 +69,7 @@ struct domain {
     uint32_t shutdown_vcpu;         /* L: who said it */
     struct bh_report report;        /* L */
     uint64_t instance, crash_ns, restart_ns, unpause_ns, dma_ns, adopted_ns; /* L */
-    bool adopted;
+    bool adopted, served;           /* L: what this instance said of itself */
     struct spinlock op_lock;        /* only tried, never waited for: one control operation at a time; outside the order */
     uint32_t op_stage;              /* op_lock: where a restart or destroy stands (HC_AGAIN), 0 = none under way */
     uint64_t op_cursor;

@@ -85,10 +85,8 @@ class Nvme(Device):
         return struct.pack("<QIIIIII", 0xff | 1 << 24 | 1 << 37, 0x10400, 0, 0, cc, 0, self.status(cc))
 
 
-class VirtioBlk(Device):
-    """Virtio 1.1, 4.1.4: common configuration, notification and device configuration in BAR 0; device_status stays 1."""
-    ids = 0x1af4, 0x1042, 0, 0, 1
-
+class Virtio(Device):
+    """Virtio 1.1, 4.1.4: common configuration, notification and device configuration in BAR 0."""
     def __init__(self, path):
         super().__init__(path)
         self.cfg[AF + 1] = 0x60
@@ -96,8 +94,29 @@ class VirtioBlk(Device):
             struct.pack_into("<BBBBBxxxIII", self.cfg, 0x60 + 20 * i, 9, 0x60 + 20 * (i + 1) if i < 2 else 0, 20, kind, 0,
                              at, 0x1000, 4)
 
+
+class VirtioBlk(Virtio):
+    """Its device_status stays 1."""
+    ids = 0x1af4, 0x1042, 0, 0, 1
+
     def regs(self):
         return bytes(4) + b"\2" + bytes(0x0f) + b"\1"  # feature 33, the IOMMU's: whatever word is selected
+
+
+class VirtioNet(Virtio):
+    """Lets itself be set up, and asks for a reset as soon as it is to work."""
+    ids = 0x1af4, 0x1041, 0, 0, 2
+    FEATURE, STATUS, QUEUE_SIZE, DRIVER_OK, NEEDS_RESET = 4, 20, 24, 4, 64
+
+    def read(self, at, n):
+        val = self.mem.get(at, 0)
+        if at == self.FEATURE:
+            return 3 * self.mem.get(0, 0)  # word 1: version 1, and that it goes by the IOMMU
+        if at == self.QUEUE_SIZE:
+            return 256
+        if at == self.STATUS and val & self.DRIVER_OK:
+            return val | self.NEEDS_RESET
+        return val & (1 << 8 * n) - 1
 
 
 def never_ready(path):

@@ -332,17 +332,33 @@ def refused(m, slot, why, name="blk1"):
     m.cmd(f"destroy {name}")
 
 
+def nic_that_answers_nothing(m, slot):
+    """Each instance dies a moment after it was ready, and nobody was answered: longer and longer pauses, and one line of that."""
+    m.cmd(f"create net0 name=net1 pci=['00:{slot:02x}.0']", 60)
+    m.send("create pinger vif=['bridge=net1']\r")
+    row = m.expect(r"net1: crashed \([^\r\n]*, (\d+) times in a row without an answer to anybody; next tries in 1 to 60 s", 60)
+    check(int(row.group(1)) == 9, f"said after {row.group(1)} deaths")
+    m.send("\r")
+    m.prompt()
+    until(m, "list", r"^net1 .* (1[0-9])\n", 60)
+    m.log.flush()
+    told = re.findall(r"net1: crashed[^\r\n]*", (LOGS / f"{m.name}.serial.log").read_text(errors="replace"))
+    check(sum("in a row" in x for x in told) == 1 and len(told) == 9, "the row was told as:\n" + "\n".join(told))
+    m.cmd("destroy pinger")
+    m.cmd("destroy net1")
+
+
 def bad_controllers():
     tiny, empty, void = image("ctl-tiny", 512), image("ctl-empty", 0), image("ctl-void", 0)
     any_disk = gpt_image("ctl-any", 8 * MIB, [(1, *mib(1, 2), "p")])
     fakes = {5: fakepci.never_ready, 6: fakepci.never_resets, 7: fakepci.fatal, 8: fakepci.dead,
-             16: fakepci.VirtioBlk}
+             16: fakepci.VirtioBlk, 17: fakepci.VirtioNet}
     extra = ["-drive", f"if=none,id=slow,file={any_disk},format=raw,readonly=on,throttling.bps-total=1",
              "-device", "nvme,drive=slow,serial=s,addr=9", "-device", "nvme,serial=none,addr=a",
              *virtio(11, tiny, how="disable-legacy=on"), *nvme(12, empty), *virtio(13, void),
              "-netdev", "user,id=n2", "-device", f"virtio-net-pci,netdev=n2,addr=e,romfile=,{VIRTIO}",
              "-device", f"virtio-scsi-pci,addr=f,{VIRTIO}"]
-    with Fakes("ctl-bad", fakes, extra, iso=hiding("ctl-bad", *range(5, 17))) as m:
+    with Fakes("ctl-bad", fakes, extra, iso=hiding("ctl-bad", *range(5, 18))) as m:
         m.boot()
         m.expect(r"blk0: controller 0000:00:05\.0 refused: it does not become ready\r", 60)
         m.prompt()
@@ -358,6 +374,7 @@ def bad_controllers():
         refused(m, 14, "neither NVMe nor virtio-blk")
         refused(m, 15, "neither NVMe nor virtio-blk")
         refused(m, 16, "it does not reset")
+        nic_that_answers_nothing(m, 17)
         m.console("debian")
         out, status = m.guest("ping -c 1 -W 5 10.0.2.2")
         check(status == 0, f"the rest does not go on: {out}")

@@ -281,8 +281,10 @@ static void test_rings_take_turns(void **state)
         fe_request(0, BLKIF_OP_READ, i, 1, 0, false, 0);
     for (unsigned i = 0; i < 5; i++)
         fe_request(1, BLKIF_OP_READ, i, 1, 0, false, 0);
+    assert_false(bb.answered);
     while (RING(1)->rsp_prod != w.fe[1].req_prod)
         assert_true(bb_round(&bb, devs, 1));
+    assert_true(bb.answered);
     assert_in_range(RING(0)->rsp_prod - START, 3, 10);
     be_run();
     fe_look(0);

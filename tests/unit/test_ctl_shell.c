@@ -94,6 +94,7 @@ int store_control(const struct dom *d, const char *what)
 bool supervisor_work(void) { return false; }
 void supervisor_list_crashes(const char *name) {}
 int supervisor_restart(struct dom *d, struct errbuf *e) { return 0; }
+int supervisor_crash(struct dom *d, uint32_t how) { return 0; }
 void devs_work(void) {}
 struct dom *devs_disk_user(const struct dom *b) { return NULL; }
 int config_load(struct domcfg *c, const char *name, struct errbuf *e) { return -ENOENT; }

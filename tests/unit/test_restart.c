@@ -658,6 +658,9 @@ static void test_service_rest(void **s)
     assert_int_equal(do_service_op(BH_SVC_ADOPTED, GADDR(0)), 0);
     assert_true(svc->adopted);
     assert_int_equal(svc->adopted_ns, 5000);
+    assert_false(svc->served);
+    assert_int_equal(do_service_op(BH_SVC_SERVED, GADDR(0)), 0);
+    assert_true(svc->served);
     struct bh_ptr_mode p = { 2 };
     assert_int_equal(do_service_op(BH_SVC_PTR_MODE, PTR(&p)), -EINVAL);
     p.physical = 1;
@@ -676,7 +679,7 @@ static void test_service_rest(void **s)
     struct bh_pci_info pi = { .index = 0 };
     assert_int_equal(do_service_op(BH_SVC_DEVICES, PTR(&pi)), -ENOENT);
     assert_int_equal(restart(svc), 0);
-    assert_false(svc->adopted || svc->vcpu[0]->phys_ptr);
+    assert_false(svc->adopted || svc->served || svc->vcpu[0]->phys_ptr);
     assert_int_equal(svc->deadline_ms, 0);
 }
 

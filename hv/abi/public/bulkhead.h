@@ -150,6 +150,7 @@ enum bh_domstate {
 #define BH_DI_RESTARTABLE 8u
 #define BH_DI_ADOPTED    16u /* this instance said BH_SVC_ADOPTED */
 #define BH_DI_RINGS      32u /* SETUP_RINGS was done */
+#define BH_DI_SERVED     64u /* this instance said BH_SVC_SERVED */
 
 struct bh_dominfo {
     uint16_t domid; /* in/out */
@@ -346,9 +347,10 @@ enum bh_service_op {
     BH_SVC_DMA_ENABLE,  /* struct bh_dma_enable; only the device's owner */
     BH_SVC_DEADLINE,    /* struct bh_deadline */
     BH_SVC_WAIT,        /* struct bh_wait */
-    BH_SVC_ADOPTED,     /* no argument (0): this instance serves; resets the supervisor's back-off */
+    BH_SVC_ADOPTED,     /* no argument (0): this instance is ready to serve */
     BH_SVC_PTR_MODE,    /* struct bh_ptr_mode */
     BH_SVC_DEVICES,     /* struct bh_pci_info: like BH_CTL_PCI_INFO, own devices only */
+    BH_SVC_SERVED,      /* no argument (0): this instance has answered somebody; the supervisor brings such a one back soon */
     BH_NR_SVC_OPS
 };
 

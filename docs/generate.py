@@ -26,6 +26,7 @@ def hypercalls():
     ops = {name: [x[len(prefix):] for x in unique(re.findall(rf"case ({prefix}\w+)", text(path)))]
            for name, prefix, path in MULTIPLEXED}
     ops["event_channel_op"] = re.findall(r"\[EVTCHNOP_(\w+)\]", text("hv/irq/evtchn_op.c"))
+    ops["set_timer_op"] = ["none: its argument is the time"]
     ops["control"] = ["see below"]
     ops["service"] = [x.lower() for x in re.findall(r"\[BH_SVC_(\w+)\]", text("hv/abi/service.c"))]
     for name, priv in re.findall(r'\[\w+\]\s*= \{ "(\w+)",\s*\w+,\s*PRIV_(\w+) \}', text("hv/abi/hypercall.c")):

@@ -15,12 +15,15 @@
 
 static bool is_self(struct domain *d, domid_t id) { return id == DOMID_SELF || id == d->id; }
 
+/* Of the forms of <xen/hvm/params.h> only the vector brings events in. The others (an interrupt line, a PCI pin) are taken and kept, as
+ * Xen does for a PVH guest, which has neither: who sets one has up-call vectors, and means to say that there are PV drivers. */
 static long set_callback(struct domain *d, uint64_t value)
 {
-    if (value && (VIA_TYPE(value) != VIA_VECTOR || (value & 0xff) < FIRST_VECTOR))
-        return -EINVAL; /* there is no interrupt line that could carry it */
+    bool vector = VIA_TYPE(value) == VIA_VECTOR;
+    if (vector && (value & 0xff) < FIRST_VECTOR)
+        return -EINVAL;
     spin_lock(&d->lock);
-    d->callback_vector = (uint8_t)value;
+    d->callback_vector = vector ? (uint8_t)value : 0;
     d->hvm_param[HVM_PARAM_CALLBACK_IRQ] = value;
     spin_unlock(&d->lock);
     return 0;

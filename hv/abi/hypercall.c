@@ -18,6 +18,7 @@
 typedef uint64_t args[5]; /* rdi rsi rdx r10 r8 */
 
 static long hc_memory_op(const args a) { return do_memory_op(a[0], GADDR(a[1])); }
+static long hc_set_timer_op(const args a) { return do_set_timer_op(a[0]); }
 static long hc_xen_version(const args a) { return do_xen_version(a[0], GADDR(a[1])); }
 static long hc_console_io(const args a) { return do_console_io(a[0], a[1], GADDR(a[2])); }
 static long hc_grant_table_op(const args a) { return do_grant_table_op(a[0], GADDR(a[1]), a[2]); }
@@ -38,6 +39,7 @@ struct row {
 static const struct row table[] = {
     /* number                            name                fn                   privilege */
     [__HYPERVISOR_memory_op]        = { "memory_op",        hc_memory_op,        PRIV_NONE },
+    [__HYPERVISOR_set_timer_op]     = { "set_timer_op",     hc_set_timer_op,     PRIV_NONE },
     [__HYPERVISOR_xen_version]      = { "xen_version",      hc_xen_version,      PRIV_NONE },
     [__HYPERVISOR_console_io]       = { "console_io",       hc_console_io,       PRIV_NONE },
     [__HYPERVISOR_grant_table_op]   = { "grant_table_op",   hc_grant_table_op,   PRIV_NONE },

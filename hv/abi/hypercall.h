@@ -16,6 +16,7 @@ long do_service_op(uint64_t op, gaddr_t arg);    /* abi/service.c */
 long do_memory_op(uint64_t cmd, gaddr_t arg);
 long do_sched_op(uint64_t cmd, gaddr_t arg);
 long do_vcpu_op(uint64_t cmd, uint64_t vcpu, gaddr_t arg);
+long do_set_timer_op(uint64_t timeout_ns);       /* abi/vcpu_op.c */
 long do_hvm_op(uint64_t cmd, gaddr_t arg);
 long do_xen_version(uint64_t cmd, gaddr_t arg);
 long do_console_io(uint64_t cmd, uint64_t count, gaddr_t buf);

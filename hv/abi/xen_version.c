@@ -67,6 +67,8 @@ long do_xen_version(uint64_t cmd, gaddr_t arg)
         return arg.v ? -EINVAL : (long)PAGE_SIZE;
     case XENVER_guest_handle:
         return copy_to_guest(arg, handle, sizeof handle);
+    case XENVER_build_id: /* without live patches there is none, as in a Xen that was linked without */
+        return -ENODATA;
     default:
         return -ENOSYS;
     }

@@ -261,6 +261,7 @@ long do_event_channel_op(uint64_t cmd, gaddr_t arg)
 {
     union evtchn_arg a = { 0 };
 
+    cmd = (uint32_t)cmd;
     if (cmd >= ARRAY_SIZE(rows))
         return -ENOSYS;
     const struct evtchn_row *r = &rows[clamp_nospec(cmd, ARRAY_SIZE(rows))];

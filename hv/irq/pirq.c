@@ -392,6 +392,7 @@ long do_physdev_op(uint64_t cmd, gaddr_t arg)
     size_t size;
     long rc;
 
+    cmd = (uint32_t)cmd;
     switch (cmd) {
     case PHYSDEVOP_map_pirq: size = sizeof(a.map); break;
     case PHYSDEVOP_unmap_pirq: size = sizeof(a.unmap); break;

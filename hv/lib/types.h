@@ -55,6 +55,6 @@ static inline uint64_t clamp_nospec(uint64_t i, uint64_t n)
 enum {
     EPERM = 1, ENOENT = 2, ESRCH = 3, EIO = 5, E2BIG = 7, EAGAIN = 11, ENOMEM = 12, EACCES = 13,
     EFAULT = 14, EBUSY = 16, EEXIST = 17, EXDEV = 18, ENODEV = 19, EINVAL = 22, ENOSPC = 28,
-    ERANGE = 34, ENOSYS = 38, ETIME = 62, EOPNOTSUPP = 95
+    ERANGE = 34, ENOSYS = 38, ENODATA = 61, ETIME = 62, EOPNOTSUPP = 95
 };
 #define HC_AGAIN (-4096)

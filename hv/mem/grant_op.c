@@ -72,8 +72,7 @@ static int16_t copy(const struct gnttab_copy *op)
 {
     struct side src, dst;
 
-    if ((op->flags & ~(GNTCOPY_source_gref | GNTCOPY_dest_gref)) ||
-        (uint32_t)op->source.offset + op->len > PAGE_SIZE || (uint32_t)op->dest.offset + op->len > PAGE_SIZE)
+    if ((uint32_t)op->source.offset + op->len > PAGE_SIZE || (uint32_t)op->dest.offset + op->len > PAGE_SIZE)
         return GNTST_bad_copy_arg;
     int16_t st = side_get(&src, &op->source, op->flags & GNTCOPY_source_gref, true);
     if (st != GNTST_okay)
@@ -151,6 +150,30 @@ static long query_size(gaddr_t arg)
     return copy_to_guest(arg, &q, sizeof q);
 }
 
+/* Where the frames are in the caller's own map; all ones for one that it has not placed (XENMEM_add_to_physmap): the table is made
+ * as large as asked for, nothing is mapped. */
+static long setup_table(gaddr_t arg)
+{
+    struct gnttab_setup_table s;
+    struct domain *d = current_domain();
+    mfn_t m;
+
+    if (copy_from_guest(&s, arg, sizeof s))
+        return -EFAULT;
+    s.status = !is_self(s.dom) ? GNTST_permission_denied : s.nr_frames > GRANT_MAX_FRAMES ? GNTST_general_error : GNTST_okay;
+    for (uint32_t i = 0; s.status == GNTST_okay && i < s.nr_frames; i++) {
+        xen_pfn_t gfn;
+        if (grant_frame_mfn(d, i, &m)) {
+            s.status = GNTST_general_error;
+            break;
+        }
+        gfn = d->grant.frame_gfn[clamp_nospec(i, GRANT_MAX_FRAMES)];
+        if (copy_to_guest(GADDR((uint64_t)s.frame_list.p + i * sizeof gfn), &gfn, sizeof gfn))
+            s.status = GNTST_bad_virt_addr;
+    }
+    return copy_to_guest(arg, &s, sizeof s);
+}
+
 static long set_version(gaddr_t arg)
 {
     struct gnttab_set_version s;
@@ -195,15 +218,14 @@ static long swap_refs(gaddr_t arg, uint32_t count)
     return 0;
 }
 
-/* What is not here (setup_table, transfer, version 2's frames, ...) is -ENOSYS: an HVM guest places its table with
- * XENMEM_add_to_physmap. */
+/* What is not here (transfer, version 2's frames, ...) is -ENOSYS. */
 long do_grant_table_op(uint64_t cmd, gaddr_t arg, uint64_t count)
 {
     uint32_t n = (uint32_t)count;
 
     if ((int32_t)n < 0)
         return -EINVAL;
-    switch (cmd) {
+    switch ((uint32_t)cmd) {
     case GNTTABOP_map_grant_ref:
         return array_op(arg, n, sizeof(struct gnttab_map_grant_ref), batch_map);
     case GNTTABOP_unmap_grant_ref:
@@ -214,10 +236,12 @@ long do_grant_table_op(uint64_t cmd, gaddr_t arg, uint64_t count)
         return swap_refs(arg, n);
     case GNTTABOP_query_size:
         return n == 1 ? query_size(arg) : -EINVAL;
-    case GNTTABOP_set_version:
-        return n == 1 ? set_version(arg) : -EINVAL;
+    case GNTTABOP_setup_table:
+        return n == 1 ? setup_table(arg) : -EINVAL;
+    case GNTTABOP_set_version: /* of these two Xen does not look at the count */
+        return set_version(arg);
     case GNTTABOP_get_version:
-        return n == 1 ? get_version(arg) : -EINVAL;
+        return get_version(arg);
     default:
         return -ENOSYS;
     }

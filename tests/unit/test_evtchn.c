@@ -291,6 +291,8 @@ static void test_hostile(void **s)
             assert_int_equal(rc, -ENOSYS);
     }
     assert_int_equal(do_event_channel_op(~0ull, GADDR(0)), -ENOSYS);
+    struct evtchn_alloc_unbound u = { .dom = DOMID_SELF };
+    assert_int_equal(do_event_channel_op(EVTCHNOP_alloc_unbound | 1ull << 32, PTR(&u)), 0); /* an int of the caller's */
 }
 
 static void test_exhaust(void **s)

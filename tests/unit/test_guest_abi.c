@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// Calls that unikernels, BSDs and older Linux make and newer Linux does not: what Xen ignores is ignored, old forms are taken.
+// LINK: hv/abi/vcpu_op.c hv/abi/hvm_op.c hv/abi/xen_version.c hv/irq/evtchn.c hv/irq/evtchn_op.c hv/mem/grant.c hv/mem/grant_map.c
+// LINK: hv/mem/grant_op.c hv/sched/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/sched/domain.c hv/sched/vcpu.c
+#include "core_harness.h"
+#include <xen/hvm/hvm_op.h>
+#include <xen/hvm/params.h>
+#include <xen/vcpu.h>
+#include <xen/version.h>
+
+bool priv_allows(enum bh_role role, enum priv p) { (void)role; (void)p; return false; }
+static struct timer *armed;
+static uint64_t armed_at;
+void timer_setup(struct timer *t, void (*fn)(struct timer *)) { t->fn = fn; }
+void timer_set(struct timer *t, uint64_t at) { armed = t; armed_at = at; }
+void timer_cancel(struct timer *t) { if (armed == t) armed = NULL; }
+
+static struct domain *d;
+static int setup(void **state)
+{
+    machine_setup(state);
+    d = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 2, 64);
+    start(d);
+    as(d);
+    armed = NULL;
+    return 0;
+}
+
+static void test_vcpu_info(void **s)
+{
+    (void)s;
+    struct vcpu_register_vcpu_info r = { .mfn = 5, .offset = 64, .rsvd = 0xdeadbeef };
+    assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 0, PTR(&r)), 0);
+    assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 0, PTR(&r)), -EINVAL); /* once only */
+    r.offset = 4096 - 8;
+    assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 1, PTR(&r)), -EINVAL);
+    r.offset = 4;
+    assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 1, PTR(&r)), -EINVAL);
+}
+
+static long param(uint64_t value)
+{
+    struct xen_hvm_param p = { .domid = DOMID_SELF, .pad = 0xffff, .index = HVM_PARAM_CALLBACK_IRQ, .value = value };
+    return do_hvm_op(HVMOP_set_param, PTR(&p));
+}
+
+static void test_callback(void **s)
+{
+    (void)s;
+    assert_int_equal(param(2ull << 56 | 0xf3), 0);
+    assert_int_equal(d->callback_vector, 0xf3);
+    const uint64_t old[] = { 1, 0x20, 1ull << 56 | 0x1b00, 3ull << 56 | 1, 255ull << 56 | 0xf3, 0 };
+    for (unsigned i = 0; i < ARRAY_SIZE(old); i++) {
+        assert_int_equal(param(2ull << 56 | 0xf3), 0);
+        assert_int_equal(param(old[i]), 0);
+        assert_int_equal(d->callback_vector, 0); /* nothing is injected by the number of a line */
+        struct xen_hvm_param p = { .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ };
+        assert_int_equal(do_hvm_op(HVMOP_get_param, PTR(&p)), 0);
+        assert_true(p.value == old[i]);
+    }
+    assert_int_equal(param(2ull << 56 | 0x0f), -EINVAL);
+    struct xen_hvm_evtchn_upcall_vector u = { .vcpu = 1, .vector = 0x44 };
+    assert_int_equal(do_hvm_op(HVMOP_set_evtchn_upcall_vector, PTR(&u)), 0);
+    assert_int_equal(param(1), 0);
+    assert_int_equal(d->vcpu[1]->upcall_vector, 0x44);
+}
+
+static void test_timer(void **s)
+{
+    (void)s;
+    assert_int_equal(do_set_timer_op(12345), 0);
+    assert_ptr_equal(armed, &d->vcpu[0]->singleshot);
+    assert_int_equal(armed_at, 12345);
+    assert_int_equal(do_set_timer_op(0), 0);
+    assert_null(armed);
+    struct vcpu_set_periodic_timer p = { .period_ns = 10000000 };
+    assert_int_equal(do_vcpu_op(VCPUOP_set_periodic_timer, 0, PTR(&p)), -EOPNOTSUPP);
+    assert_int_equal(do_vcpu_op(VCPUOP_stop_periodic_timer, 0, GADDR(0)), 0);
+}
+
+static void test_version(void **s)
+{
+    (void)s;
+    assert_int_equal(do_xen_version(XENVER_build_id, GADDR(0)), -ENODATA);
+    assert_int_equal(do_xen_version(11, GADDR(0)), -ENOSYS);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
+    const struct CMUnitTest tests[] = { T(test_vcpu_info), T(test_callback), T(test_timer), T(test_version) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -15,7 +15,7 @@
 #include "pci/pci_int.h"
 
 static struct spinlock port_lock = SPINLOCK_INIT;
-static volatile uint8_t *ecam_bus[256]; /* mapped when a bus is first touched (boot) */
+static volatile uint8_t *ecam; /* that of bus 0, whose address the MCFG gives; its buses alone are mapped */
 const struct pci_hw *pci_hw;
 
 /* --- hardware ------------------------------------------------------------------------------------------------- */
@@ -55,9 +55,7 @@ static volatile uint8_t *ecam_at(uint32_t sbdf, unsigned off)
     unsigned bus = PCI_BUS(sbdf);
     if (sbdf >> 16 != acpi_info.mcfg_seg || bus < acpi_info.mcfg_bus_first || bus > acpi_info.mcfg_bus_last)
         return NULL;
-    if (!ecam_bus[bus]) /* the base address is that of bus 0 (PCI firmware 3.2, 4.1.2) */
-        ecam_bus[bus] = mmio_map(MADDR(acpi_info.mcfg_base + ((uint64_t)bus << 20)), 1u << 20);
-    return ecam_bus[bus] ? ecam_bus[bus] + ((sbdf & 0xff) << 12) + off : NULL;
+    return ecam + ((uint64_t)(sbdf & 0xffff) << 12) + off;
 }
 static uint32_t ecam_read(uint32_t sbdf, unsigned off, unsigned size)
 {
@@ -89,6 +87,11 @@ void pci_hw_init(void)
     pci_hw = &hw_ports;
     if (!acpi_info.mcfg_base)
         return;
+    unsigned first = acpi_info.mcfg_bus_first, nr = acpi_info.mcfg_bus_last - first + 1u;
+    volatile uint8_t *map = mmio_map(MADDR(acpi_info.mcfg_base + ((uint64_t)first << 20)), (uint64_t)nr << 20);
+    if (!map)
+        return;
+    ecam = map - ((uint64_t)first << 20);
     /* A table that points elsewhere would make every device vanish, or worse: both ways must agree. */
     if (acpi_info.mcfg_seg || ecam_read(root, PCI_VENDOR, 4) != port_read(root, PCI_VENDOR, 4)) {
         log_warn("PCI: the MCFG table does not describe bus 0; using ports\n");

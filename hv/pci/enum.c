@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Enumeration: walks the buses as firmware numbered them, and reads what each function says of itself. Nothing that
+ * Enumeration: walks the buses as firmware numbered them, from each root bus, and reads what each function says of itself. Nothing that
  * configuration space contains is believed without a bound: buses are visited once, capability lists end after 48 steps,
  * a BAR must be a power of two that is aligned and ends below 2^52. Boot CPU only.
  */
 #include "pci/pci.h"
+#include "boot/boot.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/frame.h"
@@ -274,13 +275,26 @@ static void scan_bus(uint8_t bus, struct pci_dev *parent)
     }
 }
 
+/* Root buses are bus 0 and each bus of the MCFG (PCI firmware 3.2, 4.1.2) below which nobody has led yet: a bridge's own buses have
+ * higher numbers than the bus that it is on, so upwards each is met before those below it. */
 void pci_scan(void)
 {
+    unsigned done = 0, roots = 0;
+
     tail = &pci_devices;
     nr_devices = nr_queued = 0;
     memset(visited, 0, sizeof(visited));
-    queue_bus(0, NULL);
-    for (unsigned i = 0; i < nr_queued; i++)
-        scan_bus(queue[i].bus, queue[i].parent);
-    log_info("PCI: %u functions on %u buses, by %s\n", nr_devices, nr_queued, pci_hw->name);
+    for (unsigned bus = 0; bus <= acpi_info.mcfg_bus_last; bus++) {
+        unsigned before = nr_devices;
+        if ((bus && bus < acpi_info.mcfg_bus_first) || (visited[bus / 8] & 1u << bus % 8))
+            continue;
+        queue_bus((uint8_t)bus, NULL);
+        for (; done < nr_queued; done++)
+            scan_bus(queue[done].bus, queue[done].parent);
+        if (nr_devices > before)
+            roots++;
+        else
+            done = --nr_queued; /* nothing there */
+    }
+    log_info("PCI: %u functions on %u buses (%u root), by %s\n", nr_devices, nr_queued, roots, pci_hw->name);
 }

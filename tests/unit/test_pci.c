@@ -238,6 +238,7 @@ static int setup(void **state)
     memset(&dom, 0, sizeof(dom));
     memset(&other, 0, sizeof(other));
     memset(&boot_info, 0, sizeof(boot_info));
+    acpi_info.mcfg_bus_first = acpi_info.mcfg_bus_last = 0;
     memset(soft_regs, 0, sizeof(soft_regs));
     soft_regs[4] = 2; /* VIRTIO_F_ACCESS_PLATFORM */
     memset(msix_mem, 0, sizeof(msix_mem));
@@ -362,6 +363,27 @@ static void hiding(void **state)
     assert_int_equal(pci_find(NIC)->state, BH_PCI_ASSIGNABLE);
     assert_int_equal(pci_find(PLAIN)->state, BH_PCI_PLATFORM);
     assert_int_equal(pci_find(BH_SBDF(0, 0, 0x1f, 0))->hidden, false);
+}
+
+/* A bus that no bridge leads to, with a port and what is behind it; the last bus is not covered. */
+static void other_root_buses(void **state)
+{
+    struct sim *s = dev(0, 12, 0, 0x55558086, 0x060400, 1);
+    s->cfg[0x19] = 5;
+    dev(5, 0, 0, 0x66668086, 0x020000, 0);
+    s = dev(0x40, 0, 0, 0x55558086, 0x060400, 1);
+    s->cfg[0x19] = 0x41;
+    dev(0x41, 0, 0, 0x66668086, 0x020000, 0);
+    dev(0xff, 3, 0, 0x66668086, 0x020000, 0);
+    acpi_info.mcfg_bus_last = 0xfe;
+    pci_init();
+    assert_null(pci_find(BH_SBDF(0, 5, 0, 0))->parent->parent);
+    assert_ptr_equal(pci_find(BH_SBDF(0, 0x41, 0, 0))->parent, pci_find(BH_SBDF(0, 0x40, 0, 0)));
+    assert_null(pci_find(BH_SBDF(0, 0x40, 0, 0))->parent);
+    assert_int_equal(pci_find(BH_SBDF(0, 0x41, 0, 0))->group, pci_find(BH_SBDF(0, 0x40, 0, 0))->group);
+    assert_int_not_equal(pci_find(BH_SBDF(0, 0x41, 0, 0))->group, pci_find(BH_SBDF(0, 5, 0, 0))->group);
+    assert_null(pci_find(BH_SBDF(0, 0xff, 3, 0)));
+    assert_non_null(strstr(shim_log, "on 4 buses (2 root)"));
 }
 
 static void groups(void **state)
@@ -1173,7 +1195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(finds_and_sizes), T(absurd_devices_are_bounded), T(all_ones_everywhere), T(hiding), T(groups), T(filter_refuses),
         T(filter_shows_a_virtual_view), T(filter_writes_only_what_it_may), T(refusals_in_order), T(failures_leave_nothing),
-        T(maps_registers_but_no_vectors), T(flr_takes_its_time), T(dead_device_is_refused), T(group_goes_together_or_not), T(hiding_a_slot),
+        T(maps_registers_but_no_vectors), T(flr_takes_its_time), T(dead_device_is_refused), T(group_goes_together_or_not), T(hiding_a_slot), T(other_root_buses),
         T(table_waits_for_vcpus), T(dma_order), T(pirqs), T(info), T(storm_is_held_back),
         T(storm_is_cut_off), T(storm_of_many_entries), T(held_back_and_fenced), T(vectors_are_shared_out), T(no_device_no_lock),
         T(vectors_are_mapped_whole), T(virtio_says_whether_the_iommu_holds_it), T(no_bar_over_the_platform),

@@ -51,6 +51,9 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
     switch (rc) {
     case -ENOENT: return fail(e, rc, "%s: %s: there is no such device", who, dev);
     case -EACCES:
+        /* As the core judges it: pciback.hide= leaves these with the platform. */
+        if (pci_find(sbdf, &info) && (info.flags & BH_PCI_BRIDGE || info.class_rev >> 24 == 6 || info.class_rev >> 24 == 8))
+            return fail(e, rc, "%s: %s is a bridge or part of the platform: no domain can have it", who, dev);
         return fail(e, rc,
                     "%s: %s belongs to the platform, it is not hidden: name it in pciback.hide= of "
                     "the core's command line",

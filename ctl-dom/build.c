@@ -8,10 +8,12 @@
 #include "ctl.h"
 #include "acpi.h"
 #include "elf.h"
+#include "identity.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
 #include <xen/xen.h>
 
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
@@ -377,7 +379,8 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
         struct errbuf why = *e;
         return fail(e, -ENOENT, "%s: %.200s", cfg->name, why.s);
     }
-    return check_memory(cfg, e);
+    int rc = identity_check(cfg, e);
+    return rc ? rc : check_memory(cfg, e);
 }
 
 static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
@@ -398,12 +401,17 @@ static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf
         c.nr_table = (uint32_t)table_pages(cfg);
     }
     memcpy(c.name, cfg->name, sizeof(c.name));
+    memcpy(c.uuid, cfg->uuid, sizeof(c.uuid));
+    if (uuid_is_null(c.uuid))
+        uuid_make(c.uuid);
     long rc = bh_control(BH_CTL_CREATE, &c);
     if (rc)
         return fail(e, (int)rc, "%s: the core refuses it: %s", cfg->name, errno_text((int)rc));
     *out = dom_new(c.domid, cfg);
     if (*out) {
         (*out)->slot = c.flags & BH_CREATE_RESTARTABLE;
+        memcpy((*out)->cfg.uuid, c.uuid, sizeof(c.uuid));
+        identity_fill(*out);
         return 0;
     }
     struct bh_domid id = { .domid = c.domid };

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The control domain, the guest's files and the boot bundle.
-$(eval $(call service_domain,control,$(wildcard ctl-dom/*.c),-lfdt -lz,-Ictl-dom))
+$(eval $(call service_domain,control,$(wildcard ctl-dom/*.c),-lfdt -lz -luuid,-Ictl-dom))
 
 # --- Debian's kernel and the guest's ramdisk ---
 GUEST := $(B)/guest

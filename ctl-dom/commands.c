@@ -200,7 +200,7 @@ static void cmd_machine(int argc, char **argv)
 
 const struct command commands[] = {
     { "help", "", "this list", 0, 0, cmd_help },
-    { "list", "[NAME]", "domains", 0, 1, cmd_list },
+    { "list", "[-v] [NAME]", "domains; -v: with their UUIDs", 0, 2, cmd_list },
     { "create", "FILE|NAME [KEY=VALUE ...]", "build and start a domain of the bundle", 1, MAX_ARGS,
       cmd_create },
     { "destroy", "NAME", "end a domain at once", 1, 1, cmd_destroy },

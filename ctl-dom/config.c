@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
 
 #define MAX_ITEMS 16
 
@@ -186,16 +187,21 @@ bool config_sbdf(const char *text, uint32_t *sbdf)
     return true;
 }
 
-static bool parse_mac(const char *p, uint8_t mac[6])
+/* NULL, or why it is no station's address. */
+static const char *parse_mac(const char *p, uint8_t mac[6])
 {
+    static const uint8_t zero[6];
+
     for (unsigned i = 0; i < 6; i++) {
         uint32_t v;
         if (hex(&p, 2, &v) || *p != (i < 5 ? ':' : '\0'))
-            return false;
+            return "is no address (aa:bb:cc:dd:ee:ff)";
         p++;
         mac[i] = (uint8_t)v;
     }
-    return !(mac[0] & 1); /* a station's address, not a group's */
+    if (mac[0] & 1)
+        return "is the address of a group, not of one station";
+    return memcmp(mac, zero, 6) ? NULL : "is no station's address";
 }
 
 static int copy_name(struct parser *ps, char *out, const char *opt, const char *val)
@@ -223,8 +229,9 @@ static int one_vif(struct parser *ps, char *spec)
             return fail(ps, "vif: expected option=value, got '%s'", opt);
         *val++ = '\0';
         if (!strcmp(opt, "mac")) {
-            v->has_mac = parse_mac(val, v->mac);
-            rc = v->has_mac ? 0 : fail(ps, "vif: bad mac '%s'", val);
+            const char *why = parse_mac(val, v->mac);
+            v->has_mac = !why;
+            rc = why ? fail(ps, "vif: mac '%s' %s", val, why) : 0;
         } else if (!strcmp(opt, "bridge")) {
             rc = copy_name(ps, v->bridge, opt, val);
         } else if (!strcmp(opt, "backend")) {
@@ -261,6 +268,14 @@ static int k_image(struct parser *ps) { return text_value(ps, ps->c->image, size
 static int k_extra(struct parser *ps)
 {
     return text_value(ps, ps->c->cmdline, sizeof(ps->c->cmdline));
+}
+static int k_uuid(struct parser *ps)
+{
+    int rc = one(ps);
+
+    if (!rc && (uuid_parse(ps->item[0], ps->c->uuid) || uuid_is_null(ps->c->uuid)))
+        rc = fail(ps, "uuid: '%s' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)", ps->item[0]);
+    return rc;
 }
 static int k_memory(struct parser *ps) { return number(ps, 1, 1u << 20, &ps->c->memory_mb); }
 static int k_vcpus(struct parser *ps) { return number(ps, 1, BH_MAX_VCPUS, &ps->c->vcpus); }
@@ -360,6 +375,7 @@ static const struct key {
     int (*set)(struct parser *ps);
 } keys[] = {
     { "name", k_name },
+    { "uuid", k_uuid },
     { "type", k_type },
     { "kernel", k_kernel },
     { "ramdisk", k_ramdisk },

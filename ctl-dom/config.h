@@ -19,8 +19,8 @@
 enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE };
 
 struct cfg_vif {
-    uint8_t mac[6];
-    bool has_mac;
+    uint8_t mac[6];           /* all zero: none yet, it is made from the UUID (identity.c) */
+    bool has_mac;             /* chosen by the configuration */
     char bridge[BH_NAME_LEN];
     char backend[BH_NAME_LEN]; /* "": the first driver domain that runs `image = "net"` */
 };
@@ -41,6 +41,7 @@ struct domcfg {
     char kernel[64], ramdisk[64]; /* guests: images of the bundle */
     char image[64];               /* service domains (and small test guests) */
     char cmdline[1024];           /* extra= or cmdline= */
+    uint8_t uuid[16];             /* all zero: none yet */
     enum bh_role role;
     uint32_t memory_mb, vcpus, keep, deadline_ms;
     bool autostart;

@@ -167,23 +167,11 @@ int store_control(const struct dom *d, const char *what); /* control/shutdown */
 #define DEV_PATH 96
 struct txn;
 int devs_resolve(struct dom *d, struct errbuf *e);      /* finds who serves them; fills d->dev */
-/* The address of a vif, which its back-end enforces. Of the range that Xen's users know (00:16:3e), the rest from the domid and the
- * place in the configuration: a vif that is plugged again keeps its own. */
+/* Who is to serve it: as its words name him, else the first net driver domain. NULL: nobody. */
+struct dom *vif_backend(const struct cfg_vif *v);
 #define VIF_MAC 18
-static inline void vif_mac(const struct dom *d, unsigned i, uint8_t mac[6])
+static inline void mac_text(const uint8_t m[6], char text[VIF_MAC])
 {
-    const struct cfg_vif *v = &d->cfg.vif[i];
-    const uint8_t own[6] = { 0x00, 0x16, 0x3e, (uint8_t)(d->id >> 8), (uint8_t)d->id, (uint8_t)i };
-    const uint8_t *m = v->has_mac ? v->mac : own;
-
-    for (unsigned k = 0; k < 6; k++)
-        mac[k] = m[k];
-}
-static inline void vif_mac_text(const struct dom *d, unsigned i, char text[VIF_MAC])
-{
-    uint8_t m[6];
-
-    vif_mac(d, i, m);
     snprintf(text, VIF_MAC, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
 }
 void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);

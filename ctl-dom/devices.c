@@ -52,11 +52,18 @@ static struct dom *driver(const char *name, const char *image)
     return b && b->cfg.role == BH_ROLE_DRIVER && !strcmp(b->cfg.image, image) ? b : NULL;
 }
 
+struct dom *vif_backend(const struct cfg_vif *v)
+{
+    const char *name = v->backend[0] ? v->backend : v->bridge;
+
+    return *name ? driver(name, "net") : first_net_backend();
+}
+
 static int vif_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
 {
     const struct cfg_vif *c = &d->cfg.vif[i];
     const char *name = c->backend[0] ? c->backend : c->bridge;
-    struct dom *b = *name ? driver(name, "net") : first_net_backend();
+    struct dom *b = vif_backend(c);
 
     if (!b)
         return fail(e, -ENOENT, "%s: vif %u: no net driver domain %s", d->cfg.name, i,
@@ -150,7 +157,7 @@ static void vif_nodes(struct txn *t, const struct dom *d, const struct dom_dev *
     char mac[VIF_MAC], be[DEV_PATH], fe[DEV_PATH];
 
     dev_paths(d, v, be, fe);
-    vif_mac_text(d, v->index, mac);
+    mac_text(d->cfg.vif[v->index].mac, mac);
     node(t, mac, NULL, "%s/mac", be);
     node(t, num(v->devid), NULL, "%s/handle", be);
     node(t, b ? b->cfg.name : "", NULL, "%s/bridge", be);

@@ -129,7 +129,7 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
     char be[DEV_PATH], fe[DEV_PATH], mac[VIF_MAC];
 
     dev_paths(d, v, be, fe);
-    vif_mac_text(d, v->index, mac);
+    mac_text(d->cfg.vif[v->index].mac, mac);
     out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac,
         v->devid, number_at(fe, "state"), queue_number(fe, "event-channel", "event-channel-tx"),
         queue_number(fe, "tx-ring-ref", "tx-ring-ref"),

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands that only look. */
 #include "ctl.h"
+#include "identity.h"
 #include <stdio.h>
 #include <string.h>
+#include <uuid/uuid.h>
 
 static void state_letters(const struct bh_dominfo *di, char s[7])
 {
@@ -26,14 +28,16 @@ void cmd_list(int argc, char **argv)
     struct bh_dominfo di = { 0 };
     struct errbuf e;
     struct dom *only = NULL;
+    bool verbose = argc > 1 && !strcmp(argv[1], "-v");
 
-    if (argc > 1 && !(only = dom_find(argv[1], &e))) {
+    if (argc > 1 + verbose && !(only = dom_find(argv[1 + verbose], &e))) {
         out("%s\n", e.s);
         return;
     }
-    out("Name                                        ID   Mem VCPUs\tState\tTime(s) Restarts\n");
+    out("Name                                        ID   Mem VCPUs\tState\tTime(s) Restarts%s\n", verbose ? " UUID" : "");
     for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
-        char state[7], restarts[24] = "-";
+        char state[7], restarts[24] = "-", uuid[UUID_TEXT] = "";
+        static const uint8_t nil[16]; /* the control domain's, as in Xen */
         struct dom *d = dom_by_id(di.domid);
         if (only && only != d)
             continue;
@@ -41,8 +45,11 @@ void cmd_list(int argc, char **argv)
         if (di.flags & BH_DI_RESTARTABLE)
             snprintf(restarts, sizeof(restarts), "%lu", di.instance);
         const char *name = d ? d->cfg.name : di.domid == BH_DOMID_CONTROL ? "control" : di.name;
-        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s\n", name, di.domid, di.tot_pages >> 8,
-            di.nr_vcpus, state, di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts);
+        if (verbose)
+            uuid_unparse_lower(d ? d->cfg.uuid : nil, uuid);
+        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s%s%s\n", name, di.domid, di.tot_pages >> 8,
+            di.nr_vcpus, state, di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts,
+            verbose ? " " : "", uuid);
     }
 }
 

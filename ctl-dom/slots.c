@@ -93,7 +93,7 @@ static void fill(struct slot_entry *e, const struct dom *d, const struct dom_dev
     e->devid = v->devid;
     if (v->kind == DEV_VIF) {
         e->flags = SLOT_F_MAC;
-        vif_mac(d, v->index, e->mac);
+        memcpy(e->mac, d->cfg.vif[v->index].mac, sizeof(e->mac)); /* its back-end enforces it */
         return;
     }
     const struct cfg_disk *c = &d->cfg.disk[v->index];

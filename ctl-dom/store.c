@@ -4,12 +4,14 @@
  * layout of Xen's. devices.c writes both sides of each device.
  */
 #include "ctl.h"
+#include "identity.h"
 #include "storetx.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
 #include <xen/io/xs_wire.h>
 
 #define CONNECT_WAIT_NS 5000000000ull
@@ -112,14 +114,20 @@ static void domain_nodes(struct txn *t, const struct dom *d)
         "attr",
         "error",
     };
-    char ro[32], rw[32];
+    char ro[32], rw[32], uuid[UUID_TEXT], vm[UUID_TEXT + 4];
     uint64_t kib = (uint64_t)d->cfg.memory_mb * 1024;
 
     snprintf(ro, sizeof(ro), "n0 r%u", d->id);
     snprintf(rw, sizeof(rw), "n%u", d->id);
+    uuid_unparse_lower(d->cfg.uuid, uuid);
+    snprintf(vm, sizeof(vm), "/vm/%s", uuid);
+    node(t, NULL, ro, "%s", vm); /* xenstore-paths: the domain's directory names it */
+    node(t, uuid, NULL, "%s/uuid", vm);
+    node(t, d->cfg.name, NULL, "%s/name", vm);
     node(t, NULL, ro, "/local/domain/%u", d->id);
     node(t, d->cfg.name, NULL, "/local/domain/%u/name", d->id);
     node(t, num(d->id), NULL, "/local/domain/%u/domid", d->id);
+    node(t, vm, NULL, "/local/domain/%u/vm", d->id);
     node(t, num(kib), NULL, "/local/domain/%u/memory/static-max", d->id);
     node(t, num(kib), NULL, "/local/domain/%u/memory/target", d->id);
     node(t, num(d->store_port), NULL, "/local/domain/%u/store/port", d->id);
@@ -213,6 +221,9 @@ static void remove_nodes(struct dom *d)
         xs_rm(0, path);
     }
     snprintf(path, sizeof(path), "/local/domain/%u", d->id);
+    xs_rm(0, path);
+    memcpy(path, "/vm/", 4);
+    uuid_unparse_lower(d->cfg.uuid, path + 4);
     xs_rm(0, path);
 }
 

@@ -3,10 +3,10 @@
 #   $(eval $(call service_domain,NAME,SOURCES[,EXTRA_LIBS[,EXTRA_CFLAGS]]))
 # which gives build/NAME.elf (shipped, stripped), build/NAME.dbg (with symbols) and adds the first to COMPONENTS.
 
-# Debian's libxen-dev, libfdt-dev and zlib1g-dev put their headers beside glibc's, which a freestanding program must not
+# Debian's libxen-dev, libfdt-dev, zlib1g-dev and uuid-dev put their headers beside glibc's, which a freestanding program must not
 # see: a directory of links holds just these.
 DOM_SYSINC  := $(B)/sysinclude
-DOM_HEADERS := xen libfdt.h libfdt_env.h fdt.h zlib.h zconf.h
+DOM_HEADERS := xen libfdt.h libfdt_env.h fdt.h zlib.h zconf.h uuid
 
 # SSE is on from the entry code: Debian's libfdt.a and libz.a use it, as any x86-64 code does.
 DOM_CFLAGS := $(FREE) $(WARN) -O2 -m64 -march=x86-64 -mno-avx -mno-80387 -mno-mmx -mcmodel=small \
@@ -20,7 +20,7 @@ DOM_LDFLAGS := -nostdlib -static -m elf_x86_64 -T domains/domain.lds -z noexecst
   --build-id=none --gc-sections
 DOM_LIBDIR  := $(dir $(shell $(CC) -print-file-name=libfdt.a))
 
-$(DOM_SYSINC)/.done:
+$(DOM_SYSINC)/.done: domains/build.mk
 	@mkdir -p $(DOM_SYSINC)
 	@for h in $(DOM_HEADERS); do ln -sfn /usr/include/$$h $(DOM_SYSINC)/$$h; done
 	@touch $@

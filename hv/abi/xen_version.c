@@ -7,6 +7,7 @@
 #include "abi/hypercall.h"
 #include "lib/string.h"
 #include "mem/gcopy.h"
+#include "sched/domain.h"
 
 #define MAJOR 4u
 #define MINOR 17u
@@ -47,7 +48,6 @@ static long compile_info(gaddr_t arg)
 long do_xen_version(uint64_t cmd, gaddr_t arg)
 {
     static const xen_platform_parameters_t params = { 0 };
-    static const uint8_t handle[sizeof(xen_domain_handle_t)];
     switch ((uint32_t)cmd) {
     case XENVER_version:
         return MAJOR << 16 | MINOR;
@@ -66,7 +66,7 @@ long do_xen_version(uint64_t cmd, gaddr_t arg)
     case XENVER_pagesize:
         return arg.v ? -EINVAL : (long)PAGE_SIZE;
     case XENVER_guest_handle:
-        return copy_to_guest(arg, handle, sizeof handle);
+        return copy_to_guest(arg, this_cpu()->current->domain->uuid, sizeof(xen_domain_handle_t));
     case XENVER_build_id: /* without live patches there is none, as in a Xen that was linked without */
         return -ENODATA;
     default:

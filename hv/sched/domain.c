@@ -356,6 +356,7 @@ int domain_create(const struct bh_create *c, struct domain **out)
     d->nr_table = c->nr_table;
     d->shared_gfn = ~0ull;
     memcpy(d->name, c->name, BH_NAME_LEN);
+    memcpy(d->uuid, c->uuid, sizeof d->uuid);
     sched_domain_init(d);
     rc = domain_list(d);
     if (rc) {

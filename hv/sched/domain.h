@@ -29,6 +29,7 @@ struct domain {
     volatile uint32_t refs;         /* a */
     struct spinlock lock;
     char name[BH_NAME_LEN];         /* c */
+    uint8_t uuid[16];               /* c */
 
     uint32_t nr_vcpus;              /* c */
     struct vcpu *vcpu[BH_MAX_VCPUS];

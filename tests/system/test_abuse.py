@@ -89,7 +89,7 @@ def holder_stands_still():
     """A guest destroyed while its driver domain is paused: the driver domain is restarted, all memory comes back."""
     with Machine("holder") as m:
         m.boot()
-        m.cmd("create debian name=warm memory=64", 60)
+        m.cmd("create debian name=warm memory=64 vif=['bridge=net0']", 60)
         m.cmd("destroy warm", 60)
         m.cmd("restart net0", 20)
         before = m.free_mib()
@@ -116,7 +116,7 @@ def crashes_while_guests_come_and_go():
     """net0 crashes at any moment of its guests' creation and destruction: everything is as before in the end."""
     with Machine("abuse-churn") as m:
         m.boot()
-        m.cmd("create debian name=warm memory=64", 60)
+        m.cmd("create debian name=warm memory=64 vif=['bridge=net0']", 60)
         m.cmd("destroy warm", 60)
         before = m.free_mib()
         for i in range(12):

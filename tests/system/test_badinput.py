@@ -10,19 +10,23 @@ def shell():
     with Machine("bad-shell") as m:
         m.boot()
         names = m.cmd("list")
-        m.cmd("create debian name=warm memory=64")      # tables and pools grow once
+        m.cmd("create debian name=warm memory=64 vif=['bridge=net0']")      # tables and pools grow once
         m.cmd("destroy warm")
         before = m.free_mib()
         for line, pattern in [
                 ("create debian", r"debian.*(already|exists)"),
-                ("create debian name=u1 colour=red", r"colour"),
-                ("create debian name=u2 memory=99999", r"memory|MiB"),
-                ("create debian name=u3 kernel=debian-ramdisk", r"debian-ramdisk.*(PVH|ELF)"),
-                ("create debian name=u4 pci=['00:03.0']", r"00:03\.0.*net0"),
-                ("create debian name=u5 pci=['00:04.0']", r"00:04\.0.*hid"),
-                ("create debian name=u6 pci=['07:1f.5']", r"07:1f\.5"),
-                ("create debian name=u7 vcpus=0", r"vcpus"),
+                ("create debian name=u1 vif=[] colour=red", r"colour"),
+                ("create debian name=u2 vif=[] memory=99999", r"memory|MiB"),
+                ("create debian name=u3 vif=[] kernel=debian-ramdisk", r"debian-ramdisk.*(PVH|ELF)"),
+                ("create debian name=u4 vif=[] pci=['00:03.0']", r"00:03\.0.*net0"),
+                ("create debian name=u5 vif=[] pci=['00:04.0']", r"00:04\.0.*hid"),
+                ("create debian name=u6 vif=[] pci=['07:1f.5']", r"07:1f\.5"),
+                ("create debian name=u7 vif=[] vcpus=0", r"vcpus"),
                 ("create debian name=u8 vif=['bridge=nobody']", r"nobody"),
+                ("create debian name=u9", r"u9: vif 0: debian has the address 00:16:3e:00:00:01 already, chosen for its vif 0 on net0"),
+                ("create debian name=u9 vif=['mac=00:16:3E:00:00:01']", r"u9: vif 0: debian has the address"),
+                ("create debian name=u9 vif=['mac=00:16:3e:00:00:09','mac=00:16:3e:00:00:09,bridge=net0']", r"vif 0 and vif 1"),
+                ("create debian name=u9 vif=['mac=00:00:00:00:00:00']", r"no station's address"),
                 ("create nosuch", r"nosuch"),
                 ("destroy nosuch", r"nosuch"),
                 ("console nosuch", r"nosuch"),

@@ -27,6 +27,8 @@ def session():
     www, digest = make_www()
     with Machine("session", www=www) as m:
         m.boot()
+        uuid = re.search(r"^debian .* ([0-9a-f-]{36})$", m.cmd("list -v"), re.M)
+        check(uuid, "list -v shows no UUID of debian")
         listing = rows(m.cmd("list"))
         for name in ("control", "store", "pciback", "net0", "debian"):
             check(name in listing, f"{name} is not in list: {listing}")
@@ -45,6 +47,8 @@ def session():
         check(status == 0 and " 0% packet loss" in out, f"ping: {out}")
         out, status = m.guest("wget -q -O - http://10.0.2.100/10mb.bin | sha256sum", 120)
         check(digest in out, f"download has the wrong checksum: {out}")
+        out, _ = m.guest("cat /sys/hypervisor/uuid")
+        check(uuid.group(1) in out, f"the guest reads the UUID {out!r}, not {uuid.group(1)}")
         m.guest("dmesg > /tmp/dmesg0; rm -f /tmp/sums /tmp/stop")
         before, _ = m.guest("cut -d. -f1 /proc/uptime")
         m.guest("ping -i 0.2 10.0.2.2 > /tmp/ping.log 2>&1 &")

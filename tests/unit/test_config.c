@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: ctl-dom/config.c ctl-dom/config_disk.c ctl-dom/split.c
-// FLAGS: -Ictl-dom
+// FLAGS: -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,6 +31,7 @@ static void whole_file(void **state)
 {
     assert_int_equal(parse("# a guest\n"
                            "name = \"debian\"   # its name\n"
+                           "uuid = '8e3f5bd0-1C2a-4b0e-9d7f-001122334455'\n"
                            "kernel='debian-kernel'; memory = 256\n"
                            "vcpus=0x2\n"
                            "vif = [ 'mac=00:16:3e:00:00:01,bridge=net0',\n"
@@ -42,6 +43,8 @@ static void whole_file(void **state)
                      0);
     assert_string_equal(cfg.name, "debian");
     assert_string_equal(cfg.kernel, "debian-kernel");
+    assert_int_equal(cfg.uuid[0], 0x8e);
+    assert_int_equal(cfg.uuid[15], 0x55);
     assert_int_equal(cfg.memory_mb, 256);
     assert_int_equal(cfg.vcpus, 2);
     assert_int_equal(cfg.nr_vifs, 2);
@@ -78,8 +81,12 @@ static void errors_name_the_place(void **state)
         { "name = \"a", "x.cfg:1: name: the closing quote is missing" },
         { "name = 'a\nb'", "x.cfg:1: name: the closing quote is missing" },
         { "name = \"a b\"", "x.cfg:1: name: 'a b' has a character that is not allowed" },
-        { "\nvif = [ 'mac=00:16:3e:00:00'\n ]", "x.cfg:2: vif: bad mac '00:16:3e:00:00'" },
-        { "vif = [ 'mac=01:16:3e:00:00:01' ]", "x.cfg:1: vif: bad mac '01:16:3e:00:00:01'" },
+        { "\nvif = [ 'mac=00:16:3e:00:00'\n ]", "x.cfg:2: vif: mac '00:16:3e:00:00' is no address (aa:bb:cc:dd:ee:ff)" },
+        { "vif = [ 'mac=01:16:3e:00:00:01' ]", "x.cfg:1: vif: mac '01:16:3e:00:00:01' is the address of a group, not of one station" },
+        { "vif = [ 'mac=00:00:00:00:00:00' ]", "x.cfg:1: vif: mac '00:00:00:00:00:00' is no station's address" },
+        { "uuid = \"12345678\"", "x.cfg:1: uuid: '12345678' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },
+        { "uuid = '00000000-0000-0000-0000-000000000000'",
+          "x.cfg:1: uuid: '00000000-0000-0000-0000-000000000000' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },
         { "vif = [ 'speed=3' ]", "x.cfg:1: vif: unknown option 'speed'" },
         { "vif = [ 'bridge' ]", "x.cfg:1: vif: expected option=value, got 'bridge'" },
         { "vif = [ 'bridge=a'", "x.cfg:1: vif: the closing ] is missing" },

@@ -155,7 +155,8 @@ static void errors_are_one_line(void **state)
 
 static void lists_show_what_is_enforced(void **state)
 {
-    static struct dom guest = { .id = 0x123, .nr_devs = 1, .dev[0] = { .kind = DEV_VIF, .back = 4 }, .cfg.name = "g" };
+    static struct dom guest = { .id = 0x123, .nr_devs = 1, .dev[0] = { .kind = DEV_VIF, .back = 4 }, .cfg = { .name = "g",
+                                .vif[0].mac = { 0, 0x16, 0x3e, 1, 0x23 } } };
     static struct dom blk = { .id = 3, .cfg.role = BH_ROLE_DRIVER, .cfg.name = "blk0" };
     char *argv[] = { "network-list", "g", NULL };
 

@@ -3,7 +3,7 @@
 // LINK: ctl-dom/hotplug.c ctl-dom/slots.c ctl-dom/devices.c ctl-dom/config_disk.c ctl-dom/config.c
 // LINK: drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/blkback.c
 // LINK: drivers-dom/blk/request.c domains/keep_record.c
-// FLAGS: -Idomains/include -Idrivers-dom/blk -Ictl-dom
+// FLAGS: -Idomains/include -Idrivers-dom/blk -Ictl-dom -luuid
 /*
  * The toolstack's own commands and the real back-end, over a small store and one page table of the slot: each write of either, and each
  * store of the back-end to its keep pages, is a step. The back-end dies at the n-th of its steps and an instance with nothing but the

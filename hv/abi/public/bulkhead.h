@@ -95,6 +95,7 @@ struct bh_create {
     uint64_t table_gfn;               /* slot table: first gfn, see BH_CTL_SLOT_WRITE */
     uint32_t nr_table;                /* <= BH_TABLE_MAX; only with RESTARTABLE */
     uint32_t pad2;
+    uint8_t  uuid[16];                /* what XENVER_guest_handle tells it */
 };
 
 /* Gives zeroed RAM at [gfn, gfn + nr). 2 MiB mappings where aligned. Out: `done` frames; the call

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: ctl-dom/config.c ctl-dom/config_disk.c
-// FLAGS: -Ictl-dom
+// FLAGS: -Ictl-dom -luuid
 /* config FILE [KEY=VALUE ...]: what the control domain's parser makes of a configuration file and of words of `create`. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,10 +2,18 @@
 # The control domain, the guest's files and the boot bundle.
 $(eval $(call service_domain,control,$(wildcard ctl-dom/*.c),-lfdt -lz -luuid,-Ictl-dom))
 
-# --- Debian's kernel and the guest's ramdisk ---
+# --- the guest's kernel (KERNEL=: fetch-kernel.sh says what it may be; else Debian's) and its ramdisk ---
 GUEST := $(B)/guest
-$(GUEST)/vmlinux: ctl-dom/guest/fetch-kernel.sh
-	ctl-dom/guest/fetch-kernel.sh $(GUEST)
+KERNEL ?=
+ifneq ($(file <$(GUEST)/kernel),$(KERNEL))
+$(shell mkdir -p $(GUEST))
+$(file >$(GUEST)/kernel,$(KERNEL))
+endif
+$(GUEST)/kernel:
+	@mkdir -p $(@D)
+	@echo '$(KERNEL)' > $@
+$(GUEST)/vmlinux: ctl-dom/guest/fetch-kernel.sh ctl-dom/bundle/unpack-kernel $(GUEST)/kernel
+	ctl-dom/guest/fetch-kernel.sh $(GUEST) $(KERNEL)
 $(GUEST)/diskcheck: tests/guest/diskcheck.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -s -Wall -Wextra -Werror -pthread -o $@ $<
@@ -29,7 +37,7 @@ BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf net=$(B)/net.elf 
   grub=$(GRUB_IMAGE)
 BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg))
 
-$(B)/bundle.itb: ctl-dom/bundle/mkbundle $(BUNDLE_CFGS) $(foreach i,$(BUNDLE_IMAGES),$(lastword $(subst =, ,$(i))))
+$(B)/bundle.itb: ctl-dom/bundle/mkbundle ctl-dom/bundle/unpack-kernel $(BUNDLE_CFGS) $(foreach i,$(BUNDLE_IMAGES),$(lastword $(subst =, ,$(i))))
 	ctl-dom/bundle/mkbundle $@ $(BUNDLE_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
 
 COMPONENTS += $(B)/bundle.itb

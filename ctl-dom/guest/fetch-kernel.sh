@@ -1,45 +1,90 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Fetches Debian's packaged kernel, unmodified, and lays out what the bundle needs of it:
-#   OUT/vmlinux   the ELF with the PVH note, taken out of the bzImage's XZ payload
-#   OUT/modules/  the Xen front-end modules
+# Lays out what the bundle needs of a packaged kernel, unmodified:
+#   OUT/vmlinux   the ELF with the PVH note, out of the bzImage's payload
+#   OUT/modules/  the Xen front-end modules, uncompressed; none where they are built in
 #   OUT/version   the kernel's release string
-# Usage: fetch-kernel.sh OUT. The package comes from the machine's own apt sources.
+# Usage: fetch-kernel.sh OUT [KERNEL]. KERNEL is
+#   nothing             what linux-image-amd64 of the machine's apt sources depends on
+#   a package's name    that one, and the packages of modules or binaries that it depends on
+#   a.deb[,b.deb ...]   package files, as many as the kernel was split into
+#   another file        a bzImage or an ELF; modules come from lib/modules/RELEASE beside it, else from that of this machine
 set -eu
-out=$1
+out=$1 kernel=${2:-}
+here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out"
+pkg=$out/pkg
+rm -rf "$pkg" "$out/modules.tmp"
+mkdir -p "$pkg" "$out/modules.tmp"
 
 die() { echo "fetch-kernel: $*" >&2; exit 1; }
+depends() { apt-cache depends "$1" 2> /dev/null | sed -n "s/^ *\(Pre\)\{0,1\}Depends: \(linux-\($2\)-[0-9][^ ]*\)\$/\2/p"; }
 
-pkg=$(apt-cache depends linux-image-amd64 2>/dev/null |
-      sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)
-[ -n "$pkg" ] || die "apt knows no linux-image-amd64 (is the package list up to date?)"
-deb=$(ls "$out/$pkg"_*.deb 2>/dev/null | head -n 1 || true)
-if [ -z "$deb" ]; then
-    (cd "$out" && apt-get -qq -o APT::Sandbox::User=root download "$pkg") || die "cannot download $pkg"
-    deb=$(ls "$out/$pkg"_*.deb | head -n 1)
+# Prints the file's name; one that is there already is not fetched again.
+download() {
+    deb=$(ls "$out/$1"_*.deb 2> /dev/null | head -n 1 || true)
+    if [ -z "$deb" ]; then
+        (cd "$out" && apt-get -qq -o APT::Sandbox::User=root download "$1" >&2) || die "cannot download $1"
+        deb=$(ls "$out/$1"_*.deb | head -n 1)
+    fi
+    echo "$deb"
+}
+
+# A .deb is big; only a few files of it are needed. Which are there depends on how the distribution splits its kernel.
+unpack() {
+    dpkg-deb --fsys-tarfile "$1" | tar -x -C "$pkg" --wildcards --no-anchored 'boot/vmlinu[xz]-*' 'modules/*/vmlinu[xz]' \
+        'xen-netfront.ko*' 'xen-blkfront.ko*' 2> /dev/null || true
+}
+
+case $kernel in
+*.deb)
+    for deb in $(echo "$kernel" | tr , ' '); do
+        [ -f "$deb" ] || die "$deb is missing"
+        unpack "$deb"
+    done ;;
+*/*)
+    [ -f "$kernel" ] || die "$kernel is missing" ;;
+*)
+    name=${kernel:-$(depends linux-image-amd64 image | head -n 1)}
+    [ -n "$name" ] || die "apt knows no linux-image-amd64 (is the package list up to date?)"
+    for p in "$name" $(depends "$name" 'image\|modules\|binary'); do
+        deb=$(download "$p")
+        unpack "$deb"
+    done ;;
+esac
+case $kernel in
+*.deb | "") image= ;;
+*/*) image=$kernel ;;
+*) image= ;;
+esac
+[ -n "$image" ] || image=$(find "$pkg" -name 'vmlinu[xz]*' -type f | head -n 1)
+[ -n "$image" ] || die "no kernel in ${kernel:-$name}"
+
+"$here/../bundle/unpack-kernel" "$image" "$out/vmlinux.tmp"
+# The release: by the banner in the kernel itself, whatever the file is called.
+release=$(grep -a -o -m 1 'Linux version [0-9][^ ]*' "$out/vmlinux.tmp" | head -n 1 | cut -d' ' -f3)
+[ -n "$release" ] || die "$image does not say which Linux it is"
+readelf -n "$out/vmlinux.tmp" 2> /dev/null | grep -q 'Xen.*0x00000012' || die "$release carries no PVH entry note (CONFIG_PVH)"
+
+# Modules: out of the packages, or of where the kernel's are installed; compressed or not.
+where=$pkg
+if [ -z "$(find "$pkg" -name 'xen-*front.ko*' | head -n 1)" ]; then
+    for where in "$(dirname "$image")/../lib/modules/$release" "/usr/lib/modules/$release" "/lib/modules/$release" "$pkg"; do
+        [ -d "$where" ] && break
+    done
 fi
-rm -rf "$out/pkg" "$out/modules"
-mkdir -p "$out/pkg" "$out/modules"
-release=${pkg#linux-image-}
-# A .deb is big; only a few files of it are needed.
-dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$out/pkg" \
-    "./boot/vmlinuz-$release" \
-    "./lib/modules/$release/kernel/drivers/net/xen-netfront.ko" \
-    "./lib/modules/$release/kernel/drivers/block/xen-blkfront.ko"
-cp "$out/pkg/lib/modules/$release/kernel/drivers"/*/xen-*front.ko "$out/modules/"
-
-# Documentation/x86/boot.rst: setup_sects at 0x1f1, "HdrS" at 0x202, payload_offset and _length at 0x248;
-# the payload counts from the protected-mode code and ends with four bytes of inflated size.
-bz="$out/pkg/boot/vmlinuz-$release"
-u() { od -An -v -t "u$2" -j "$1" -N "$2" "$bz" | tr -d ' '; }
-[ "$(dd if="$bz" bs=1 skip=514 count=4 2>/dev/null)" = HdrS ] || die "$bz is no bzImage"
-off=$((($(u 497 1) + 1) * 512 + $(u 584 4)))
-len=$(($(u 588 4) - 4))
-tail -c +$((off + 1)) "$bz" 2> /dev/null | head -c "$len" | xz -dc > "$out/vmlinux.tmp" || die "payload of $bz is not XZ"
-[ "$(head -c 4 "$out/vmlinux.tmp" | tail -c 3)" = ELF ] || die "payload of $bz is no ELF"
-readelf -n "$out/vmlinux.tmp" 2>/dev/null | grep -q 'Xen.*0x00000012' ||
-    die "$release carries no PVH entry note"
+for m in $(find "$where" -name 'xen-netfront.ko*' -o -name 'xen-blkfront.ko*'); do
+    to=$out/modules.tmp/$(basename "$m" | sed 's/\.ko.*/.ko/')
+    case $m in
+    *.ko) cp "$m" "$to" ;;
+    *.xz) xz -dc "$m" > "$to" ;;
+    *.zst) zstd -dcq "$m" > "$to" || die "$m needs zstd (package zstd)" ;;
+    *.gz) gzip -dc "$m" > "$to" ;;
+    *) die "$m: a compression that is not known" ;;
+    esac
+done
+[ -n "$(ls "$out/modules.tmp")" ] || echo "fetch-kernel: $release has no front-end modules: they have to be built in" >&2
+rm -rf "$pkg" "$out/modules"
+mv "$out/modules.tmp" "$out/modules"
 echo "$release" > "$out/version"
-rm -rf "$out/pkg"
 mv "$out/vmlinux.tmp" "$out/vmlinux"

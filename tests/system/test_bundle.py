@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The bundle's tools, without a machine: a kernel's payload in each compression, and that an image is what its file has now."""
+import gzip
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+
+from machine import check, run
+
+UNPACK = "ctl-dom/bundle/unpack-kernel"
+MKBUNDLE = "ctl-dom/bundle/mkbundle"
+ELF = b"\x7fELF\x02\x01\x01" + b"kernel" * 5000
+PACKERS = {
+    "gzip": ["gzip", "-9nc"], "xz": ["xz", "--check=crc32", "--x86", "--lzma2=dict=32MiB", "-c"], "lzma": ["xz", "--format=lzma", "-c"],
+    "bzip2": ["bzip2", "-9c"], "lz4": ["lz4", "-l", "-9", "-c"], "zstd": ["zstd", "-19", "-qc"],
+}
+
+
+def bzimage(payload, sects=3, size=True):
+    """Documentation/arch/x86/boot.rst; code before the payload and something behind it, as there is."""
+    head = bytearray((sects + 1) * 512)
+    head[0x1f1] = sects
+    head[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", head, 0x206, 0x20f)
+    if size:
+        payload += struct.pack("<I", len(ELF))
+    struct.pack_into("<II", head, 0x248, 700, len(payload))
+    return bytes(head) + b"c" * 700 + payload + b"tail"
+
+
+def kernels():
+    with tempfile.TemporaryDirectory() as d:
+        src, out, done = d + "/bz", d + "/elf", []
+        for kind, command in PACKERS.items():
+            if not shutil.which(command[0]):
+                continue
+            payload = subprocess.run(command, input=ELF, stdout=subprocess.PIPE, check=True).stdout
+            with open(src, "wb") as f:
+                f.write(bzimage(payload, size=kind != "gzip"))
+            got = subprocess.run([UNPACK, src, out], capture_output=True, text=True)
+            check(got.returncode == 0, f"{kind}: {got.stderr}")
+            with open(out, "rb") as f:
+                check(f.read() == ELF, f"{kind}: another file comes out")
+            done.append(kind)
+        check({"gzip", "xz", "lzma"} <= set(done), f"only {done} were tried")
+        for what, data in (("no ELF", bzimage(gzip.compress(b"x" * 9000), size=False)), ("neither", b"x" * 4096), ("not known", bzimage(b"?" * 99)),
+                           ("cannot unpack", bzimage(gzip.compress(ELF)[:90], size=False))):
+            with open(src, "wb") as f:
+                f.write(data)
+            got = subprocess.run([UNPACK, src, out], capture_output=True, text=True)
+            check(got.returncode and what in got.stderr and got.stderr.count("\n") == 1, f"{what}: {got}")
+
+
+def image(itb, number):
+    with tempfile.NamedTemporaryFile() as f:
+        subprocess.run(["dumpimage", "-T", "flat_dt", "-p", str(number), "-o", f.name, itb], check=True, capture_output=True)
+        with open(f.name, "rb") as got:
+            return gzip.decompress(got.read())
+
+
+def bundle():
+    with tempfile.TemporaryDirectory() as d:
+        itb, one = d + "/b.itb", d + "/one"
+
+        def make(data, when):
+            with open(one, "wb") as f:
+                f.write(data)
+            os.utime(one, (when, when))
+            subprocess.run([MKBUNDLE, itb, "one=" + one], check=True)
+            return image(itb, 0)
+        check(make(b"first" * 100, 2000000000) == b"first" * 100, "the first file is not in the bundle")
+        check(make(b"older" * 100, 1000000000) == b"older" * 100, "an older file under the same name left the old image")
+        check(make(bzimage(gzip.compress(ELF), size=False), 1000000000) == ELF, "a bzImage was not unpacked")
+        got = subprocess.run([MKBUNDLE, itb] + [f"i{i}={one}" for i in range(65)], capture_output=True, text=True)
+        check(got.returncode and re.search(r"65 images, .*takes 64", got.stderr), f"65 images: {got}")
+
+
+if __name__ == "__main__":
+    run([("bundle-kernels", kernels), ("bundle-images", bundle)])

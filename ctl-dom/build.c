@@ -150,7 +150,7 @@ static uint64_t table_gfn(const struct domcfg *c) { return keep_gfn(c) - table_p
 
 static int build_service(struct dom *d, struct errbuf *e)
 {
-    struct boot_map map = { .ram_bytes = d->cfg.memory_mb * MIB };
+    struct boot_map map = { .gpa = BOOT_GPA, .ram_bytes = d->cfg.memory_mb * MIB };
     uint64_t top = map.ram_bytes >> PAGE_SHIFT;
 
     if (d->img->high > table_gfn(&d->cfg) << PAGE_SHIFT)
@@ -204,6 +204,21 @@ static int kernel_sink(void *arg, const void *data, size_t len)
     return elf_feed(l->elf, data, len);
 }
 
+/* Nothing but what the image needs bounds a guest's memory from below. */
+static int needs_more(const struct dom *d, uint64_t bytes, struct errbuf *e)
+{
+    uint64_t mib = (bytes + MIB - 1) / MIB;
+
+    if (mib > LOW_RAM_END / MIB)
+        return fail(e, -ENOMEM, "%s: kernel '%s' ends above 3 GiB", d->cfg.name, d->cfg.kernel);
+    return fail(e, -ENOMEM, "%s: memory: kernel '%s' needs %lu MiB, %u are given", d->cfg.name,
+                d->cfg.kernel, mib, d->cfg.memory_mb);
+}
+
+static uint64_t page_up(uint64_t x) { return (x + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1); }
+/* Where the start info goes, behind an image that ends at `high`. */
+static uint64_t boot_block_at(uint64_t high) { return page_up(high > MIB ? high : MIB); }
+
 static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t *high,
                        struct errbuf *e)
 {
@@ -221,12 +236,16 @@ static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t 
         rc = image_stream(&bundle, img, kernel_sink, &l, e->s, sizeof(e->s));
         if (!rc)
             rc = elf_end(l.elf);
-        if (rc && l.elf->why)
+        if (rc && l.elf->need)
+            rc = needs_more(d, boot_block_at(l.elf->need) + BOOT_BLOCK, e);
+        else if (rc && l.elf->why)
             fail(e, rc, "%s: kernel '%s' %s", d->cfg.name, d->cfg.kernel, l.elf->why);
         else if (rc && !e->s[0])
             fail(e, rc, "%s: kernel '%s': %s", d->cfg.name, d->cfg.kernel, errno_text(rc));
         *entry = l.elf->entry;
-        *high = l.elf->high;
+        *high = boot_block_at(l.elf->high);
+        if (!rc && *high + BOOT_BLOCK > limit)
+            rc = needs_more(d, *high + BOOT_BLOCK, e);
     }
     free(l.elf);
     return rc;
@@ -255,10 +274,10 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
         return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name,
                     d->cfg.ramdisk);
     uint64_t room = top > above ? top - above : 0,
-             size = (img->full_len + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+             size = page_up(img->full_len);
     if (size > room)
-        return fail(e, -ENOMEM, "%s: memory: ramdisk '%s' does not fit into %u MiB", d->cfg.name,
-                    d->cfg.ramdisk, d->cfg.memory_mb);
+        return fail(e, -ENOMEM, "%s: memory: kernel and ramdisk '%s' need %lu MiB, %u are given",
+                    d->cfg.name, d->cfg.ramdisk, (above + size + MIB - 1) / MIB, d->cfg.memory_mb);
     struct load l = { .d = d, .gpa = top - size, .left = img->full_len };
     map->module_gpa = top - size;
     map->module_len = img->full_len;
@@ -270,12 +289,12 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
     return rc;
 }
 
-static int build_guest(struct dom *d, uint64_t *entry, struct errbuf *e)
+static int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
 {
     struct boot_map map = { .guest = true,
                             .ram_bytes = d->cfg.memory_mb * MIB,
                             .rsdp = SPECIAL_GPA };
-    uint64_t low = map.ram_bytes < LOW_RAM_END ? map.ram_bytes : LOW_RAM_END, high = 0;
+    uint64_t low = map.ram_bytes < LOW_RAM_END ? map.ram_bytes : LOW_RAM_END;
     uint8_t *buf = malloc(ACPI_PAGES * PAGE_SIZE);
     int rc;
 
@@ -289,17 +308,18 @@ static int build_guest(struct dom *d, uint64_t *entry, struct errbuf *e)
     if (!rc)
         rc = populate(d, 1ul << 32, map.ram_bytes - low, e);
     if (!rc)
-        rc = load_kernel(d, low, entry, &high, e);
+        rc = load_kernel(d, low, &entry->eip, &map.gpa, e);
     /* Linux reads the ramdisk's place from low memory; the top of it is what nothing else wants at
      * boot. */
     if (!rc && d->cfg.ramdisk[0])
-        rc = load_ramdisk(d, high, low, &map, e);
+        rc = load_ramdisk(d, map.gpa + BOOT_BLOCK, low, &map, e);
     if (!rc) {
         size_t len = acpi_build(buf, ACPI_PAGES * PAGE_SIZE, SPECIAL_GPA, d->cfg.vcpus);
         rc = guest_write(d->id, SPECIAL_GPA, buf, len);
         boot_block_fill(buf, &map, d->cfg.cmdline);
         if (!rc)
-            rc = guest_write(d->id, BOOT_GPA, buf, BOOT_BLOCK);
+            rc = guest_write(d->id, map.gpa, buf, BOOT_BLOCK);
+        entry->ebx = map.gpa;
         if (rc)
             fail(e, rc, "%s: cannot be written: %s", d->cfg.name, errno_text(rc));
     }
@@ -434,7 +454,7 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
     d->img = img;
     entry.domid = d->id;
     entry.eip = img ? img->entry : 0;
-    rc = img ? build_service(d, e) : build_guest(d, &entry.eip, e);
+    rc = img ? build_service(d, e) : build_guest(d, &entry, e);
     if (!rc) /* after its memory is there: assigning puts that into the IOMMU's table */
         rc = attach_devices(d, lenient, e);
     if (!rc)

@@ -530,8 +530,6 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
         why = "keep pages leave no room for the program";
     else if (c->image[0] && c->memory_mb > 3072)
         why = "memory: a service domain has at most 3072 MiB"; /* its grants are mapped above */
-    else if (c->kernel[0] && c->memory_mb < 64)
-        why = "a guest needs at least 64 MiB";
     if (!why)
         return 0;
     snprintf(err, n, "%s: %s", file, why);

@@ -129,7 +129,7 @@ int service_write(struct dom *d);
 /* leaves out pages of zeroes */
 int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len);
 
-/* Start info, module list, memory map; a page further the command line. */
+/* Start info, module list, memory map; a page further the command line. A service domain's are at BOOT_GPA. */
 #define BOOT_GPA       0x1000ul
 #define BOOT_BLOCK     0x2000ul
 #define IMAGE_GPA      0x100000ul
@@ -143,11 +143,12 @@ int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len);
 #define LOW_RAM_END    0xc0000000ul /* RAM of a guest below 4 GiB ends here at most */
 
 struct boot_map {
+    uint64_t gpa;                /* where the block will be */
     uint64_t ram_bytes;
     bool guest;
     uint64_t rsdp, module_gpa, module_len;
 };
-/* Fills the block of BOOT_BLOCK bytes that lies at BOOT_GPA. */
+/* Fills the block of BOOT_BLOCK bytes that will lie at map->gpa. */
 void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmdline);
 void service_cmdline(const struct dom *d, char *out, size_t n);
 

@@ -12,6 +12,7 @@
 #define PT_LOAD               1
 #define PT_NOTE               4
 #define PF_W                  2
+#define XEN_NOTE_GUEST_OS     6
 #define XEN_NOTE_PHYS32_ENTRY 18
 
 struct ehdr {
@@ -57,8 +58,6 @@ static int add_load(struct elf_stream *s, const struct phdr *p)
 {
     if (p->filesz > p->memsz || p->offset + p->filesz < p->offset || p->paddr + p->memsz < p->paddr)
         return bad(s, "has a segment that makes no sense");
-    if (p->paddr + p->memsz > s->limit)
-        return bad(s, "does not fit into the domain's memory");
     if (s->nr_loads == ELF_SEGMENTS)
         return bad(s, "has too many segments");
     if (p->paddr < s->low)
@@ -107,8 +106,11 @@ static int read_header(struct elf_stream *s, size_t have, struct table *t)
     memcpy(&e, s->head, sizeof(e));
     memcpy(&e32, s->head, sizeof(e32));
     t->wide = e.ident[4] == CLASS_64;
+    s->i386 = e.machine == EM_386;
+    /* The PVH entry is 32-bit code in any case, so a 64-bit program may come in either class. */
     if (e.ident[5] != LITTLE_ENDIAN_DATA ||
-        !(t->wide ? e.machine == EM_X86_64 : e.ident[4] == CLASS_32 && e.machine == EM_386))
+        !(e.machine == EM_X86_64 ? t->wide || e.ident[4] == CLASS_32
+                                 : s->i386 && e.ident[4] == CLASS_32))
         return bad(s, "is no ELF file for x86");
     unsigned phentsize = t->wide ? e.phentsize : e32.phentsize;
     size_t size = t->wide ? sizeof(struct phdr) : sizeof(struct phdr32);
@@ -156,6 +158,10 @@ static int parse_head(struct elf_stream *s, size_t have)
     }
     if (!s->nr_loads)
         return bad(s, "has nothing to load");
+    if (s->high > s->limit) {
+        s->need = s->high;
+        return bad(s, "does not fit into the domain's memory");
+    }
     s->parsed = true;
     return 0;
 }
@@ -209,7 +215,8 @@ int elf_feed(struct elf_stream *s, const void *data, size_t len)
     return len ? place(s, at, p, len) : 0;
 }
 
-static bool find_entry(struct elf_stream *s)
+/* The descriptor of Xen's note of that type; at least `least` bytes of it are there. */
+static const uint8_t *find_note(const struct elf_stream *s, uint32_t type, size_t least)
 {
     size_t at = 0;
     while (at + 12 <= s->notes_len) {
@@ -218,17 +225,32 @@ static bool find_entry(struct elf_stream *s)
         size_t name = at + 12, left = s->notes_len - name;
         size_t namesz = ((size_t)h[0] + 3) & ~(size_t)3, descsz = ((size_t)h[1] + 3) & ~(size_t)3;
         if (namesz > left || descsz > left - namesz)
-            return false;
-        if (h[0] == 4 && !memcmp(s->notes + name, "Xen", 4) && h[2] == XEN_NOTE_PHYS32_ENTRY &&
-            h[1] >= 4) {
-            uint32_t entry;
-            memcpy(&entry, s->notes + name + namesz, 4);
-            s->entry = entry;
-            return true;
-        }
+            return NULL;
+        if (h[0] == 4 && !memcmp(s->notes + name, "Xen", 4) && h[2] == type && h[1] >= least)
+            return s->notes + name + namesz;
         at = name + namesz + descsz;
     }
-    return false;
+    return NULL;
+}
+
+static bool find_entry(struct elf_stream *s)
+{
+    const uint8_t *desc = find_note(s, XEN_NOTE_PHYS32_ENTRY, 4);
+    uint32_t entry;
+
+    if (desc) {
+        memcpy(&entry, desc, 4);
+        s->entry = entry;
+    }
+    return desc;
+}
+
+/* It would switch its local APIC off at boot, since it knows only the one in memory, and then wait for a timer that is not there. */
+static bool is_linux32(const struct elf_stream *s)
+{
+    const uint8_t *os = s->i386 ? find_note(s, XEN_NOTE_GUEST_OS, 5) : NULL;
+
+    return os && !memcmp(os, "linux", 5);
 }
 
 int elf_end(struct elf_stream *s)
@@ -244,6 +266,8 @@ int elf_end(struct elf_stream *s)
         return bad(s, "is truncated");
     if (!find_entry(s))
         return bad(s, "is no PVH kernel (no Xen note of type 18)");
+    if (is_linux32(s))
+        return bad(s, "is a 32-bit Linux: only 64-bit ones run here (docs/decisions.md, xAPIC)");
     if (s->entry < s->low || s->entry >= s->high)
         return bad(s, "has its PVH entry outside of its segments");
     return 0;

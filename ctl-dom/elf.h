@@ -22,6 +22,7 @@ struct elf_stream {
     elf_write_fn write;
     void *arg;
     uint64_t limit;     /* segments must end at or below */
+    uint64_t need;      /* after an error: they end here, above the limit; else 0 */
     const char *why;    /* after an error of the file: what is wrong */
     uint64_t pos;       /* bytes fed so far */
     uint64_t low, high; /* extent of the segments in memory */
@@ -36,7 +37,7 @@ struct elf_stream {
         uint64_t off, len, at;
     } note[4]; /* at: place in notes[] */
     size_t notes_len;
-    bool parsed;
+    bool parsed, i386;
     uint8_t head[ELF_HEAD];
     uint8_t notes[ELF_NOTES];
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a domain finds at its first instruction: hvm_start_info version 1
- * (<xen/arch-x86/hvm/start_info.h>), module list, memory map, command line. All of it lies below 1
- * GiB: Linux reads it through its first page tables, which reach no further. */
+ * (<xen/arch-x86/hvm/start_info.h>), module list, memory map, command line. A guest has it behind its
+ * image, as Xen's builder puts it: unikernels map nothing below their own text. Linux reads it through
+ * its first page tables, which reach 1 GiB. */
 #include "ctl.h"
 #include <stdio.h>
 #include <string.h>
@@ -46,12 +47,12 @@ void boot_block_fill(uint8_t *block, const struct boot_map *m, const char *cmdli
     si->magic = XEN_HVM_START_MAGIC_VALUE;
     si->version = 1;
     si->rsdp_paddr = m->rsdp;
-    si->cmdline_paddr = BOOT_GPA + CMDLINE;
-    si->memmap_paddr = BOOT_GPA + MEMMAP;
+    si->cmdline_paddr = m->gpa + CMDLINE;
+    si->memmap_paddr = m->gpa + MEMMAP;
     si->memmap_entries = memory_map((struct hvm_memmap_table_entry *)(block + MEMMAP), m);
     if (m->module_len) {
         si->nr_modules = 1;
-        si->modlist_paddr = BOOT_GPA + MODLIST;
+        si->modlist_paddr = m->gpa + MODLIST;
         mod->paddr = m->module_gpa;
         mod->size = m->module_len;
     }

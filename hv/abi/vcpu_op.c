@@ -19,7 +19,8 @@ static long register_info(struct vcpu *v, gaddr_t arg)
     enum p2m_type t;
     if (copy_from_guest(&r, arg, sizeof r))
         return -EFAULT;
-    if (r.offset > PAGE_SIZE - sizeof(struct vcpu_info) || r.offset % 8) /* rsvd is the caller's stack: Linux 5.10 leaves it as it was */
+    /* rsvd is not looked at: Linux 5.10 leaves there what its stack has. */
+    if (r.offset > PAGE_SIZE - sizeof(struct vcpu_info) || r.offset % 8)
         return -EINVAL;
     mfn_t m = p2m_get(d, GFN(r.mfn), &t);
     if (t != P2M_RAM) {

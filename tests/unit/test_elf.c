@@ -114,8 +114,22 @@ static void elf32(void **state)
     file[42] = 56; /* entries of another size */
     assert_true(load(0x2818, 777) < 0);
     file[42] = 32;
-    file[18] = 62; /* x32 */
+    file[18] = 62; /* class 32 with 64-bit code behind a 32-bit entry: Solo5's linker scripts and Multiboot-minded tools make it */
+    assert_int_equal(load(0x2818, 777), 0);
+    assert_int_equal(s->entry, 0x10010);
+    file[18] = 40;
     assert_true(load(0x2818, 777) < 0);
+    assert_string_equal(s->why, "is no ELF file for x86");
+    /* A 32-bit Linux names itself. The second note replaces what was behind the first. */
+    static const uint32_t os[] = { 4, 6, 6, 0x006e6558, 0x756e696c, 0x78 };
+    file[18] = 3;
+    memcpy(file + 0x2804 + sizeof(note), os, sizeof(os));
+    uint32_t both = sizeof(note) + sizeof(os);
+    memcpy(file + 52 + 2 * 32 + 16, &both, 4);
+    assert_true(load(0x2818 + sizeof(os), 777) < 0);
+    assert_non_null(strstr(s->why, "32-bit Linux"));
+    file[18] = 62;
+    assert_int_equal(load(0x2818 + sizeof(os), 777), 0);
 }
 
 static void expect(const char *why)
@@ -130,7 +144,7 @@ static void refusals(void **state)
     file[0] = 'x';
     expect("is no ELF file");
     make_file();
-    file[4] = 1;
+    file[4] = 3; /* no class */
     expect("is no ELF file for x86");
     make_file();
     file[18] = 3;
@@ -142,6 +156,7 @@ static void refusals(void **state)
     phdr(1, (struct phdr){
                 .type = 1, .offset = 0x2000, .paddr = 0x3f000, .filesz = 0x1000, .memsz = 0x2000 });
     expect("does not fit into the domain's memory");
+    assert_int_equal(s->need, 0x41000);
     make_file();
     phdr(1,
          (struct phdr){

@@ -223,7 +223,7 @@ static void devices(void)
 static void unknown_numbers(void)
 {
     static const unsigned known[] = {
-        __HYPERVISOR_memory_op, __HYPERVISOR_xen_version, __HYPERVISOR_console_io, __HYPERVISOR_grant_table_op,
+        __HYPERVISOR_memory_op, __HYPERVISOR_set_timer_op, __HYPERVISOR_xen_version, __HYPERVISOR_console_io, __HYPERVISOR_grant_table_op,
         __HYPERVISOR_vm_assist, __HYPERVISOR_vcpu_op, __HYPERVISOR_sched_op, __HYPERVISOR_event_channel_op,
         __HYPERVISOR_physdev_op, __HYPERVISOR_hvm_op, BH_HYPERCALL_CONTROL, BH_HYPERCALL_SERVICE,
     };

@@ -39,7 +39,7 @@ static int vacate(struct domain *d, uint64_t gfn)
     enum p2m_type t;
     mfn_t m;
     (void)p2m_lookup(d, GFN(gfn), &t);
-    if (t == P2M_NONE)
+    if (p2m_vacant(t))
         return 0;
     if (t == P2M_RAM_IMMUTABLE)
         return -EPERM;
@@ -144,7 +144,7 @@ static long remove_from_physmap(struct domain *d, gaddr_t arg)
     if (!is_self(d, r.domid))
         return -EPERM;
     (void)p2m_lookup(d, GFN(r.gpfn), &t);
-    return t == P2M_NONE ? -ENOENT : vacate(d, r.gpfn);
+    return p2m_vacant(t) ? -ENOENT : vacate(d, r.gpfn);
 }
 
 /* --- balloon ----------------------------------------------------------------------------------------------------------- */
@@ -154,7 +154,7 @@ static int populate_one(struct domain *d, uint64_t gfn)
 {
     enum p2m_type t;
     (void)p2m_lookup(d, GFN(gfn), &t);
-    if (t != P2M_NONE)
+    if (!p2m_vacant(t))
         return -EEXIST;
     mfn_t m = frame_alloc(d, 0);
     if (m.v == INVALID_MFN.v)

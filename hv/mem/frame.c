@@ -24,6 +24,7 @@ static uint64_t scrubbing;                 /* taken off the heap by idle CPUs, s
 static uint64_t total_frames, core_frames; /* core_frames: atomic */
 static uint64_t promised;                  /* free frames that are somebody's already: sum of owed() over all domains */
 mfn_t zero_mfn;
+mfn_t ones_mfn;
 
 /* Whose count a frame comes off: the domain of a domid as of its last allocation. A domain is freed only when it owns
  * no frame, so an entry that a frame leads to is alive. */

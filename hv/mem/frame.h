@@ -95,6 +95,7 @@ bool frame_scrub_some(void);
 
 struct frame_stats { uint64_t total, free, dirty, core, promised; }; /* free: dirty ones too, promised ones not */
 void frame_get_stats(struct frame_stats *s);
+extern mfn_t ones_mfn; /* a frame of the core, all ones, under what nobody backs (filler.h) */
 extern mfn_t zero_mfn; /* a zero frame of the core that redirected foreign mappings read */
 
 /* Small core objects, zeroed, up to PAGE_SIZE (slab of powers of two from 32). */

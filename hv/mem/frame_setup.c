@@ -2,6 +2,7 @@
 /* Start-up of the frame allocator from the memory map: everything is the core's until it is given to the heap. */
 #include "boot/boot.h"
 #include "lib/print.h"
+#include "lib/string.h"
 #include "mem/bootmem.h"
 #include "mem/frame.h"
 #include "mem/paging.h"
@@ -17,10 +18,12 @@ void frame_setup(void)
                         (boot_info.ram[i].end - boot_info.ram[i].start) >> PAGE_SHIFT);
     bootmem_finish();
     paging_frames_ready();
-    void *zero = core_alloc(0);
-    if (!zero)
+    void *zero = core_alloc(0), *ones = core_alloc(0);
+    if (!zero || !ones)
         panic("no memory at all");
     zero_mfn = virt_to_mfn(zero);
+    memset(ones, 0xff, PAGE_SIZE);
+    ones_mfn = virt_to_mfn(ones);
     frame_get_stats(&s);
     log_info("memory: %lu MiB, %lu MiB free", s.total >> 8, s.free >> 8);
 }

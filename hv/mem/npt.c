@@ -20,7 +20,8 @@
 #define NPTE_PS  (1ull << 7)
 #define NPTE_NX  (1ull << 63)
 #define NPTE_ADDR 0x000ffffffffff000ull
-#define NPTE_TYPE(e) ((enum p2m_type)(((e) >> 9) & 7))
+#define NPTE_TYPE(e) ((enum p2m_type)(((e) >> 9 & 7) | ((e) >> 52 & 1) << 3))
+#define NPTE_TYPE_BITS(t) (((uint64_t)(t) & 7) << 9 | ((uint64_t)(t) >> 3) << 52)
 #define NPTE_TABLE (NPTE_P | NPTE_RW | NPTE_US | NPTE_A)
 #define ENTRIES 512u
 #define FRAMES_2M (1ull << ORDER_2M)
@@ -37,12 +38,14 @@ static const uint64_t leaf_flags[] = {
     [P2M_MMIO]     = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX | NPTE_PCD | NPTE_PWT,
     [P2M_SHARED]   = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
     [P2M_RAM_IMMUTABLE] = NPTE_P | NPTE_US | NPTE_A | NPTE_D,
+    [P2M_FILLER]   = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
+    [P2M_FILLER_RO] = NPTE_P | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
 };
-_Static_assert(sizeof leaf_flags / sizeof leaf_flags[0] <= 8, "a type has three bits of the leaf");
+_Static_assert(sizeof leaf_flags / sizeof leaf_flags[0] <= 16, "a type has four bits of the leaf");
 
 static uint64_t make_leaf(mfn_t m, enum p2m_type t, unsigned order)
 {
-    return (m.v << PAGE_SHIFT) | leaf_flags[t] | ((uint64_t)t << 9) | (order ? NPTE_PS : 0);
+    return (m.v << PAGE_SHIFT) | leaf_flags[t] | NPTE_TYPE_BITS(t) | (order ? NPTE_PS : 0);
 }
 static unsigned index_at(uint64_t gfn, unsigned level) { return (unsigned)(gfn >> (9 * (level - 1))) & (ENTRIES - 1); }
 static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & NPTE_ADDR)); }
@@ -95,18 +98,23 @@ int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
 {
     uint64_t n = 1ull << order, *leaf = NULL;
     if (g.v >= d->p2m.max_gfn || (order && order != ORDER_2M) || ((g.v | m.v) & (n - 1)) || t == P2M_NONE ||
-        t > P2M_RAM_IMMUTABLE)
+        t > P2M_FILLER_RO)
         return -EINVAL;
     spin_lock(&d->p2m.lock);
-    uint64_t *e = walk(d, g.v, order ? 2 : 1, true, &leaf);
+    uint64_t *e = walk(d, g.v, order ? 2 : 1, true, &leaf), old = 0;
     int rc = 0;
     if (!e)
         rc = leaf ? -EEXIST : -ENOMEM;
-    else if (*e & NPTE_P)
+    else if ((*e & NPTE_P) && (order || p2m_filler(t) || !p2m_filler(NPTE_TYPE(*e))))
         rc = -EEXIST;
     else
-        __atomic_store_n(e, make_leaf(m, t, order), __ATOMIC_RELEASE);
+        old = __atomic_exchange_n(e, make_leaf(m, t, order), __ATOMIC_ACQ_REL);
     spin_unlock(&d->p2m.lock);
+    if (old) {
+        npt_flush(d);
+        if (p2m_counted(NPTE_TYPE(old)))
+            frame_put(leaf_mfn(old));
+    }
     return rc;
 }
 
@@ -228,6 +236,17 @@ mfn_t p2m_get(struct domain *d, gfn_t g, enum p2m_type *t)
     }
     *t = P2M_NONE; /* somebody changes this place all the time: for the caller it is not there */
     return INVALID_MFN;
+}
+
+void p2m_clear_fillers(struct domain *d, uint64_t g, uint64_t end)
+{
+    enum p2m_type t;
+    mfn_t m;
+    for (; (g = p2m_next(d, g, end)) < end; g++)
+        if (!p2m_clear_only(d, GFN(g), 1u << P2M_FILLER, &m, &t)) {
+            npt_flush(d);
+            frame_put(m);
+        }
 }
 
 /* --- teardown -------------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 /*
  * A domain's physical-to-machine map (p2m) as nested page tables (AMD APM vol. 2, 15.25): 4 levels, 4 KiB and
  * 2 MiB leaves, U/A/D set on every leaf. Each present leaf that maps domain RAM or a granted frame holds one reference
- * on each of its frames. What a leaf is lies in software bits 9..11.
+ * on each of its frames. What a leaf is lies in software bits 9..11 and 52.
  *
  * Order of removal: whole entry replaced, then npt_flush (ASIDs shot down), then references dropped.
  * Locks: d->p2m.lock inside; p2m_lookup is lock-free for readers (tables are freed only with the domain).
@@ -22,7 +22,9 @@ enum p2m_type {
     P2M_GRANT_RO,
     P2M_MMIO,       /* BAR: uncached, no frame */
     P2M_SHARED,     /* core-owned page of this domain (shared_info, grant table): RW, NX */
-    P2M_RAM_IMMUTABLE /* owned by the domain like RAM, read and executed only: nobody ever writes it again */
+    P2M_RAM_IMMUTABLE, /* owned by the domain like RAM, read and executed only: nobody ever writes it again */
+    P2M_FILLER,     /* nothing is there: a page of the core for this guest alone, RW, NX (mem/filler.h) */
+    P2M_FILLER_RO   /* the same: the one page for all, read-only, NX, no reference counting */
 };
 
 struct p2m {
@@ -53,7 +55,10 @@ static inline void p2m_pass(struct cpu *c)
     __atomic_exchange_n(&c->quiet_seen, p2m_quiet, __ATOMIC_SEQ_CST);
 }
 
-/* Sets one leaf of 2^order frames (order 0 or ORDER_2M); the slot must be empty (-EEXIST). The caller hands over its
+/* Nothing of anybody's is there: what is put there takes a filler's place. */
+static inline bool p2m_filler(enum p2m_type t) { return t == P2M_FILLER || t == P2M_FILLER_RO; }
+static inline bool p2m_vacant(enum p2m_type t) { return t == P2M_NONE || p2m_filler(t); }
+/* Sets one leaf of 2^order frames (order 0 or ORDER_2M); the slot must be vacant (-EEXIST), for a filler empty. The caller hands over its
  * references. Allocates tables first, so a failure (-ENOMEM, -EINVAL gfn) changes nothing. Tables count against the domain's
  * allowance, splits too. */
 int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t) __must_check;
@@ -66,6 +71,8 @@ int p2m_clear_only(struct domain *d, gfn_t g, unsigned types, mfn_t *m, enum p2m
 /* Clears the leaf that maps machine frame m as MMIO at g, as it is, so that no memory is needed and nothing can fail. Returns how
  * many places it had; 0: something else is there, or nothing. The caller flushes. */
 uint64_t p2m_clear_mmio(struct domain *d, gfn_t g, mfn_t m);
+/* Takes what is P2M_FILLER in [g, end) away, flushed and freed. */
+void p2m_clear_fillers(struct domain *d, uint64_t g, uint64_t end);
 /* Replaces the frame under an existing 4 KiB leaf (redirect to the zero frame); same flush rule. */
 int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old) __must_check;
 /* Looks one gfn up. *t = P2M_NONE if nothing. Does not take a reference. */
@@ -77,7 +84,8 @@ uint64_t p2m_next(struct domain *d, uint64_t g, uint64_t end);
 /* True for types whose leaf holds a reference on its frame. */
 static inline bool p2m_counted(enum p2m_type t)
 {
-    return t == P2M_RAM || t == P2M_GRANT_RW || t == P2M_GRANT_RO || t == P2M_RAM_IMMUTABLE;
+    return t == P2M_RAM || t == P2M_GRANT_RW || t == P2M_GRANT_RO || t == P2M_RAM_IMMUTABLE ||
+           t == P2M_FILLER;
 }
 /* Clears leaves of any kind from *cursor on and lets go of what they held, after flushing; returns true when the end was reached.
  * `budget` is in entries looked at, empty ones too. For teardown and restart. `keep(g, type)` true leaves a leaf alone (may be

@@ -5,6 +5,7 @@
 #include "boot/boot.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "mem/filler.h"
 #include "mem/gcopy.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
@@ -306,12 +307,13 @@ static int check_create(const struct bh_create *c)
  *   tables: twice what its RAM takes in single pages, since it may move them, and ranges for mappings of grants
  *   grants: all frames of the table; and records of entries and of mappings, 32 pages a vCPU (8192 mappings). A service domain has
  *           mappings from every guest, and what one instance has hoarded must not be missing to the next: all there can be
- *   events: all ports */
+ *   events: all ports
+ *   fillers of a guest: all */
 static uint64_t allowance_of(const struct bh_create *c)
 {
     uint64_t tables = 32 + c->max_pages / 256, events = EVTCHN_PORTS / EVTCHN_PER_BUCKET;
     uint64_t records = c->role == BH_ROLE_GUEST ? 32u * c->nr_vcpus : 512;
-    return tables + GRANT_MAX_FRAMES + records + events;
+    return tables + GRANT_MAX_FRAMES + records + events + (c->role == BH_ROLE_GUEST ? FILLER_PAGES : 0);
 }
 
 static int make_parts(struct domain *d)

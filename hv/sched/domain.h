@@ -44,6 +44,8 @@ struct domain {
     uint64_t iommu_promised;        /* pci lock: of the allowance, for the IOMMU's table */
     struct { uint64_t gfn, nr; bool reserved; } extent[MAX_EXTENTS]; /* L: what POPULATE gave, for restart and memory map */
     uint32_t nr_extents;
+    uint32_t nr_fillers;            /* a: pages of its own at places that nobody backs */
+    bool filler_ro_said;            /* a */
     uint64_t keep_gfn;              /* c */
     uint32_t nr_keep;               /* c */
     uint64_t table_gfn;             /* c: slot table, written by BH_CTL_SLOT_WRITE alone */
@@ -132,6 +134,14 @@ int domain_populate_kind(struct domain *d, uint64_t gfn, uint64_t nr, bool reser
 static inline __must_check int domain_populate(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done)
 {
     return domain_populate_kind(d, gfn, nr, false, done);
+}
+/* Where the builder put RAM, whatever is there now. */
+static inline bool domain_in_extent(const struct domain *d, uint64_t gfn)
+{
+    for (uint32_t i = 0; i < d->nr_extents; i++)
+        if (gfn - d->extent[i].gfn < d->extent[i].nr)
+            return true;
+    return false;
 }
 static inline bool domain_is_table(const struct domain *d, uint64_t gfn)
 {

@@ -15,6 +15,7 @@
 #include "irq/pirq.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "mem/filler.h"
 #include "mem/frame.h"
 #include "pci/pci.h"
 #include "sched/domain.h"
@@ -60,14 +61,6 @@ static bool is_slot_page(const struct domain *d, uint64_t gfn)
            (d->nr_keep && gfn - d->keep_gfn < d->nr_keep);
 }
 
-static bool in_extent(const struct domain *d, uint64_t gfn)
-{
-    for (uint32_t i = 0; i < d->nr_extents; i++)
-        if (gfn - d->extent[i].gfn < d->extent[i].nr)
-            return true;
-    return false;
-}
-
 /* What a restart leaves in the p2m: slot and keep pages, immutable ones, and the BARs of its devices. */
 static bool keep_leaf(struct domain *d, gfn_t g, enum p2m_type t)
 {
@@ -75,7 +68,7 @@ static bool keep_leaf(struct domain *d, gfn_t g, enum p2m_type t)
         return t == P2M_RAM; /* not a page of the core that the dead instance put in its place: RAM comes there again */
     if (t == P2M_RAM_IMMUTABLE)
         return !d->restart_fresh || domain_is_table(d, g.v);
-    if (in_extent(d, g.v))
+    if (domain_in_extent(d, g.v))
         return false;
     return t == P2M_MMIO || t == P2M_RAM_RO;
 }
@@ -339,7 +332,7 @@ static int take_home(struct domain *d, uint64_t *where)
     if (g.v == ~0ull)
         return 0;
     (void)p2m_lookup(d, g, &t);
-    if (t == P2M_SHARED && in_extent(d, g.v)) {
+    if (t == P2M_SHARED && domain_in_extent(d, g.v)) {
         mfn_t ram = frame_alloc(d, 0);
         if (ram.v == INVALID_MFN.v)
             return -ENOMEM;
@@ -362,6 +355,8 @@ static int stage_home(struct domain *d, uint64_t *cursor)
     int rc = take_home(d, &d->shared_gfn);
 
     (void)cursor;
+    p2m_clear_fillers(d, FILLER_FROM, FILLER_END); /* the next kernel finds the device hole as the first one did */
+    d->nr_fillers = 0;
     for (unsigned i = 0; i < GRANT_MAX_FRAMES && !rc; i++)
         rc = take_home(d, &d->grant.frame_gfn[i]);
     return rc;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The virtual local APIC (SDM3 11.12, APM2 16.9-16.14). It is in x2APIC mode from the first instruction and stays there:
- * no guest of ours needs the memory-mapped one, which would need an instruction decoder. It has no timer: guests use VIRQ_TIMER.
+ * the memory-mapped one would need an instruction decoder; its page is a filler (mem/filler.h). It has no timer: guests use VIRQ_TIMER.
  * IRR bits are set by any CPU with atomics; all else belongs to the vCPU's own CPU.
  */
 #include "virt/lapic.h"
 #include <bulkhead.h>
+#include "lib/string.h"
 #include "sched/domain.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
@@ -15,10 +16,11 @@
 #define BASE_EN   (1ull << 11)
 #define BASE_ADDR 0xfee00000ull
 #define SVR_ON    (1u << 8)
+#define LVT_MASKED (1u << 16)
 #define VERSION   0x50014u /* 6 LVT entries, as x2APICs have them */
 
 enum reg {
-    R_ID = 0x02, R_VERSION = 0x03, R_TPR = 0x08, R_PPR = 0x0a, R_EOI = 0x0b, R_LDR = 0x0d, R_SVR = 0x0f, R_ISR = 0x10,
+    R_ID = 0x02, R_VERSION = 0x03, R_TPR = 0x08, R_PPR = 0x0a, R_EOI = 0x0b, R_LDR = 0x0d, R_DFR = 0x0e, R_SVR = 0x0f, R_ISR = 0x10,
     R_TMR = 0x18, R_IRR = 0x20, R_ESR = 0x28, R_LVT_CMCI = 0x2f, R_ICR = 0x30, R_LVT = 0x32, R_TMICT = 0x38, R_TMCCT = 0x39,
     R_TDCR = 0x3e, R_SELF_IPI = 0x3f
 };
@@ -149,6 +151,18 @@ int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
     case R_TDCR: *x = v->apic.timer_dcr; return 0;
     default: return -1;
     }
+}
+
+/* SDM3 11.4.7.1; a register is the first word of 16 bytes. */
+void lapic_page(uint32_t *page)
+{
+    memset(page, 0, PAGE_SIZE);
+    page[R_ID * 4] = BH_APIC_ID(0) << 24;
+    page[R_VERSION * 4] = VERSION;
+    page[R_DFR * 4] = 0xffffffff;
+    page[R_SVR * 4] = 0xff;
+    for (uint32_t r = R_LVT; r <= R_LVT + 5; r++)
+        page[r * 4] = LVT_MASKED;
 }
 
 static void eoi(struct vcpu *v)

@@ -7,6 +7,7 @@
  */
 #include "abi/hypercall.h"
 #include "lib/print.h"
+#include "mem/filler.h"
 #include "mem/gcopy.h"
 #include "mem/npt.h"
 #include "sched/domain.h"
@@ -280,7 +281,7 @@ static void exit_io(struct vcpu *v)
 static const char *const type_name[] = {
     [P2M_NONE] = "nothing there", [P2M_RAM] = "RAM", [P2M_RAM_RO] = "read-only RAM", [P2M_GRANT_RW] = "grant",
     [P2M_GRANT_RO] = "read-only grant", [P2M_MMIO] = "device memory", [P2M_SHARED] = "page of the core",
-    [P2M_RAM_IMMUTABLE] = "page of the image",
+    [P2M_RAM_IMMUTABLE] = "page of the image", [P2M_FILLER] = "nothing there", [P2M_FILLER_RO] = "nothing there",
 };
 
 static bool allowed(enum p2m_type t, uint64_t err)
@@ -289,10 +290,11 @@ static bool allowed(enum p2m_type t, uint64_t err)
         return false;
     if ((err & NPF_FETCH) && t != P2M_RAM && t != P2M_RAM_IMMUTABLE)
         return false;
-    return !(err & NPF_WRITE) || (t != P2M_RAM_RO && t != P2M_GRANT_RO && t != P2M_RAM_IMMUTABLE);
+    return !(err & NPF_WRITE) || (t != P2M_RAM_RO && t != P2M_GRANT_RO && t != P2M_RAM_IMMUTABLE && t != P2M_FILLER_RO);
 }
 
-/* The mapping may have changed between the fault and now: then it is tried again. Otherwise nobody can help the guest. */
+/* The mapping may have changed between the fault and now: then it is tried again; as where a filler went. Otherwise nobody can help
+ * the guest. */
 static void exit_npf(struct vcpu *v)
 {
     struct svm_vcpu *a = svm_of(v);
@@ -303,6 +305,8 @@ static void exit_npf(struct vcpu *v)
         svm_forget_asid(v);
         return;
     }
+    if (t == P2M_NONE && !(err & NPF_FETCH) && filler_touch(v->domain, gpa, err & NPF_WRITE))
+        return;
     domain_crash(v->domain, v, BH_CAUSE_NPF, "%s of guest-physical %lx: %s",
                  err & NPF_FETCH ? "fetch" : err & NPF_WRITE ? "write" : "read", (unsigned long)gpa, type_name[t]);
 }

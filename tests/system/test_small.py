@@ -20,7 +20,10 @@ def small(name, cpus, args, bundle):
 
 
 def lib():
-    text = small("small-lib", 1, "none", "none")
+    """And beside it a guest that calls what unikernels and BSDs call at boot."""
+    text = small("small-lib", 1, "apic=1", BUILD / "abicalls.elf")
+    check(re.search(r"abi: [4-9]\d ok, 0 not", text), f"calls of guests that are not Linux: {re.findall(r'abi: NOT.*', text) or text[-2000:]}")
+    check(len(re.findall(r"no device at guest-physical", text)) <= 1, "a filler is said more than once")
     good = re.findall(r"^ok lib_\S+", text, re.M)
     check(len(good) >= 11 and "not ok" not in text, f"libbh on the machine:\n{text}")
 

@@ -144,6 +144,8 @@ static int machine_setup(void **state)
     frame_init(frame_table, RAM_FRAMES);
     frame_add_range(MFN(1), RAM_FRAMES - 1);
     zero_mfn = virt_to_mfn(core_alloc(0));
+    ones_mfn = virt_to_mfn(core_alloc(0));
+    memset(mfn_to_virt(ones_mfn), 0xff, PAGE_SIZE);
     dma_lost = 0;
     kicks = rechecks = pci_fences = pci_refills = pci_releases = pirq_binds = pirq_unbinds = 0;
     yields_after = ~0u;

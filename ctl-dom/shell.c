@@ -10,6 +10,7 @@
 
 #define LEAVE    0x1d /* Ctrl-] */
 #define QUIET_NS 200000000ull
+#define MARK_MAX 32u /* more of it is not repeated */
 
 static struct edit edit;
 static uint64_t quiet_until; /* 0: no */
@@ -85,12 +86,31 @@ static bool quiet(void)
     return false;
 }
 
+/* A command from a program, "@MARK command": what it prints stands alone between "@MARK begin" and "@MARK end", whatever happens
+ * meanwhile; that is told afterwards. */
+static void run_marked(char *line)
+{
+    char mark[MARK_MAX + 1];
+    size_t n = strcspn(line, " ");
+
+    snprintf(mark, sizeof(mark), "%.*s", (int)n, line);
+    con_set_mode(CON_HELD);
+    out("%s begin\n", mark);
+    run_line(line + n);
+    if (!domcon_attached())
+        out("%s end\n", mark);
+}
+
 static void shell_key(unsigned char c)
 {
     if (!edit_key(&edit, c))
         return;
-    con_set_mode(CON_PLAIN);
-    run_line(edit.line);
+    if (edit.line[0] == '@') {
+        run_marked(edit.line);
+    } else {
+        con_set_mode(CON_PLAIN);
+        run_line(edit.line);
+    }
     if (!domcon_attached())
         begin();
 }

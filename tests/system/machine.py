@@ -103,6 +103,7 @@ class Machine:
         self.kw = kw
         self.proc = None
         self.sp = None
+        self.marks = 0  # of commands
 
     def __enter__(self):
         self.start()
@@ -184,12 +185,14 @@ class Machine:
         self.prompt(timeout)
 
     def cmd(self, line, timeout=30):
-        """One shell command; returns what it printed, without escape sequences."""
-        self.send(line + "\r")
-        if len(line) < 70:  # else the editor shows a part of it at a time
-            self.expect(re.escape(line), 10)
-        self.prompt(timeout)
-        return ANSI.sub("", self.sp.before).replace("\r", "")
+        """One shell command; returns what it printed itself. Lines that came from elsewhere meanwhile follow the prompt that this waits for."""
+        self.marks += 1
+        mark = f"@{self.marks}"
+        self.send(f"{mark} {line}\r")
+        self.expect(rf"\n{mark} begin\r?\n", timeout)
+        self.expect(rf"{mark} end\r?\nbh> ", timeout)
+        text = ANSI.sub("", self.sp.before).replace("\r", "")
+        return "\n" + text.removesuffix("\n")
 
     def free_mib(self):
         return int(re.search(r"free_memory\s*:\s*(\d+)", self.cmd("info")).group(1))
@@ -209,8 +212,12 @@ class Machine:
         self.expect(prompt, 60)
 
     def leave(self):
+        """Back to the shell. It ends what the guest did to the terminal first (DECSTR last): an older prompt is none."""
         self.send("\x1d")
+        self.expect(r"\x1b\[!p", 30)
+        text = self.sp.before
         self.prompt()
+        self.sp.before = text  # what the console showed
 
     def guest(self, line, timeout=60):
         """One command in the guest's shell (its console is attached); returns its output and status."""

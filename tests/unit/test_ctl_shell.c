@@ -102,7 +102,13 @@ int config_override(struct domcfg *c, const char *word, char *err, size_t n) { r
 int config_check(const struct domcfg *c, const char *name, char *err, size_t n) { return -ENOENT; }
 int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e) { return -ENOENT; }
 int dom_destroy(struct dom *d, struct errbuf *e) { return -ENOENT; }
-void cmd_list(int argc, char **argv) {}
+/* Takes its time, in which something happens behind the scenes. */
+void cmd_list(int argc, char **argv)
+{
+    out("Name\n");
+    say("net0: crashed");
+    out("debian\n");
+}
 void cmd_info(int argc, char **argv) {}
 void cmd_pci_assignable_list(int argc, char **argv) {}
 void cmd_pci_list(int argc, char **argv) {}
@@ -171,6 +177,27 @@ static void answers_after_leaving(void **state)
     assert_null(strstr(screen, "lost"));
 }
 
+/* A program finds its command's own lines between two marks, and the others after them. */
+static void marked_commands(void **state)
+{
+    PLAY({ 0, "@17 list\r" });
+    assert_non_null(strstr(screen, "\n@17 begin\nName\ndebian\n@17 end\nbh> "));
+    assert_non_null(strstr(strstr(screen, "@17 end"), "net0: crashed"));
+    PLAY({ 0, "list\r" });
+    assert_non_null(strstr(screen, "Name\nnet0: crashed\ndebian\nbh> "));
+    PLAY({ 0, "@x shutdown debian\r" });
+    assert_string_equal(asked_guest, "debian poweroff");
+    PLAY({ 0, "@\r" }, { 1, "@1\r" }, { 2, "@2 nosuch 'x\r" }, { 3, "@0123456789012345678901234567890123456789 nosuch\r" });
+    assert_non_null(strstr(screen, "\n@ begin\n@ end\n"));
+    assert_non_null(strstr(screen, "\n@1 begin\n@1 end\n"));
+    assert_non_null(strstr(screen, "\n@2 begin\n"));
+    assert_non_null(strstr(screen, "\n@2 end\n"));
+    assert_non_null(strstr(screen, "\n@0123456789012345678901234567890 begin\nnosuch: unknown command"));
+    PLAY({ 0, "@9 console debian\r" }, { 10, "a key\x1d" });
+    assert_non_null(strstr(screen, "\n@9 begin\n"));
+    assert_null(strstr(screen, "@9 end"));
+}
+
 int main(void)
 {
     struct errbuf e;
@@ -180,7 +207,7 @@ int main(void)
     if (domcon_connect(&guest, &e))
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ends_of_guests_and_of_the_machine), cmocka_unit_test(answers_after_leaving),
+        cmocka_unit_test(ends_of_guests_and_of_the_machine), cmocka_unit_test(answers_after_leaving), cmocka_unit_test(marked_commands),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     free(guest.con.log);

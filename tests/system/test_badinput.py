@@ -17,6 +17,7 @@ def shell():
                 ("create debian", r"debian.*(already|exists)"),
                 ("create debian name=u1 vif=[] colour=red", r"colour"),
                 ("create debian name=u2 vif=[] memory=99999", r"memory|MiB"),
+                ("create debian name=u2 vif=[] memory=16", r"u2: memory: kernel.* needs \d+ MiB, 16 are given"),
                 ("create debian name=u3 vif=[] kernel=debian-ramdisk", r"debian-ramdisk.*(PVH|ELF)"),
                 ("create debian name=u4 vif=[] pci=['00:03.0']", r"00:03\.0.*net0"),
                 ("create debian name=u5 vif=[] pci=['00:04.0']", r"00:04\.0.*hid"),

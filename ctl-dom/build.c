@@ -16,6 +16,8 @@
 #include <uuid/uuid.h>
 #include <xen/xen.h>
 
+#define CLOCK_WAIT_NS 3000000000ull
+
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
 {
     struct bh_write w = { .domid = id, .gpa = gpa, .src = (uint64_t)src, .len = len };
@@ -361,6 +363,17 @@ static int attach_devices(struct dom *d, bool lenient, struct errbuf *e)
     return 0;
 }
 
+/* The machine's clock counts seconds, and the core may not have seen one begin since it started. A guest takes its time from it once. */
+static void wait_clock(void)
+{
+    static bool exact;
+    static struct bh_sysinfo si;
+
+    for (uint64_t end = now_ns() + CLOCK_WAIT_NS; !exact && now_ns() < end; turn(now_ns() + 10000000))
+        exact = bh_control(BH_CTL_SYSINFO, &si) || si.features & BH_SYS_CLOCK;
+    exact = true;
+}
+
 static int connect_and_start(struct dom *d, struct errbuf *e)
 {
     struct bh_domid id = { .domid = d->id };
@@ -378,6 +391,8 @@ static int connect_and_start(struct dom *d, struct errbuf *e)
         rc = store_wait_backends(d, e);
     if (rc)
         return rc;
+    if (d->cfg.role == BH_ROLE_GUEST)
+        wait_clock();
     supervisor_watch(d);
     long urc = bh_control(BH_CTL_UNPAUSE, &id);
     if (urc)
@@ -403,6 +418,15 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
     return rc ? rc : check_memory(cfg, e);
 }
 
+static int32_t clock_offset(const struct domcfg *cfg)
+{
+    static struct bh_sysinfo si;
+
+    if (cfg->localtime)
+        bh_control(BH_CTL_SYSINFO, &si);
+    return cfg->rtc_timeoffset + (cfg->localtime ? si.rtc_offset : 0);
+}
+
 static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
 {
     struct bh_create c = { .domid = slot_for(cfg),
@@ -422,6 +446,7 @@ static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf
     }
     memcpy(c.name, cfg->name, sizeof(c.name));
     memcpy(c.uuid, cfg->uuid, sizeof(c.uuid));
+    c.clock_offset = clock_offset(cfg);
     if (uuid_is_null(c.uuid))
         uuid_make(c.uuid);
     long rc = bh_control(BH_CTL_CREATE, &c);

@@ -256,13 +256,28 @@ static int k_name(struct parser *ps)
             rc = fail(ps, "name: '%s' has a character that is not allowed", ps->c->name);
     return rc;
 }
-static int k_kernel(struct parser *ps)
+/* An image of the bundle. There is no file system whose paths could be meant. */
+static int image_value(struct parser *ps, char *out, size_t n)
 {
-    return text_value(ps, ps->c->kernel, sizeof(ps->c->kernel));
+    int rc = one(ps);
+
+    if (!rc && strstr(ps->item[0], "grub") && strchr(ps->item[0], '/'))
+        return fail(ps, "%s: '%s' is a path: GRUB is in the bundle, %s = \"grub\" starts it", ps->key, ps->item[0], ps->key);
+    if (!rc && strchr(ps->item[0], '/'))
+        return fail(ps, "%s: '%s' is a path: images come from the boot bundle, by their names there", ps->key, ps->item[0]);
+    return rc ? rc : text_value(ps, out, n);
 }
-static int k_ramdisk(struct parser *ps)
+static int k_kernel(struct parser *ps) { return image_value(ps, ps->c->kernel, sizeof(ps->c->kernel)); }
+static int k_ramdisk(struct parser *ps) { return image_value(ps, ps->c->ramdisk, sizeof(ps->c->ramdisk)); }
+/* Of these only the way to do the same is known. */
+static int k_root(struct parser *ps)
 {
-    return text_value(ps, ps->c->ramdisk, sizeof(ps->c->ramdisk));
+    int rc = one(ps);
+    return rc ? rc : fail(ps, "root: is part of extra here: extra = \"root=%s ...\"", ps->item[0]);
+}
+static int k_bootloader(struct parser *ps)
+{
+    return fail(ps, "bootloader: none runs outside of the guest; kernel = \"grub\" boots the kernel on the guest's own disk");
 }
 static int k_image(struct parser *ps) { return text_value(ps, ps->c->image, sizeof(ps->c->image)); }
 static int k_extra(struct parser *ps)
@@ -287,6 +302,29 @@ static int k_autostart(struct parser *ps)
     uint32_t v = 0;
     int rc = number(ps, 0, 1, &v);
     ps->c->autostart = v;
+    return rc;
+}
+
+static int k_localtime(struct parser *ps)
+{
+    uint32_t v = 0;
+    int rc = number(ps, 0, 1, &v);
+    ps->c->localtime = v;
+    return rc;
+}
+
+/* Seconds, to either side of UTC. */
+static int k_rtc_timeoffset(struct parser *ps)
+{
+    uint32_t v = 0;
+    int rc = one(ps);
+    bool behind = !rc && ps->item[0][0] == '-';
+
+    if (behind)
+        memmove(ps->item[0], ps->item[0] + 1, strlen(ps->item[0]));
+    if (!rc)
+        rc = number(ps, 0, 1u << 30, &v);
+    ps->c->rtc_timeoffset = behind ? -(int32_t)v : (int32_t)v;
     return rc;
 }
 
@@ -379,6 +417,8 @@ static const struct key {
     { "type", k_type },
     { "kernel", k_kernel },
     { "ramdisk", k_ramdisk },
+    { "root", k_root },
+    { "bootloader", k_bootloader },
     { "memory", k_memory },
     { "vcpus", k_vcpus },
     { "extra", k_extra },
@@ -394,6 +434,8 @@ static const struct key {
     { "keep", k_keep },
     { "autostart", k_autostart },
     { "deadline", k_deadline },
+    { "localtime", k_localtime },
+    { "rtc_timeoffset", k_rtc_timeoffset },
 };
 
 static int assignment(struct parser *ps)

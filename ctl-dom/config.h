@@ -45,6 +45,8 @@ struct domcfg {
     enum bh_role role;
     uint32_t memory_mb, vcpus, keep, deadline_ms;
     bool autostart;
+    int32_t rtc_timeoffset;       /* seconds that its clock is ahead of UTC, or of local time */
+    bool localtime;               /* of the machine's battery clock, where that is local time */
     enum cfg_action on_poweroff, on_reboot, on_crash;
     struct cfg_vif vif[CFG_MAX_VIFS];
     unsigned nr_vifs;

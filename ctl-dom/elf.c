@@ -101,6 +101,8 @@ static int read_header(struct elf_stream *s, size_t have, struct table *t)
     struct ehdr e;
     struct ehdr32 e32;
 
+    if (have >= 518 && !memcmp(s->head + 514, "HdrS", 4)) /* Linux's boot.rst */
+        return bad(s, "is a bzImage, its payload has to be unpacked first (mkbundle does that)");
     if (have < sizeof(e) || memcmp(s->head, "\177ELF", 4) != 0)
         return bad(s, "is no ELF file");
     memcpy(&e, s->head, sizeof(e));

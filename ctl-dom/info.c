@@ -93,6 +93,8 @@ void cmd_info(int argc, char **argv)
     out("promised_kib           : %lu\n", si.promised_pages * 4);
     out("control_free_kib       : %lu\n", page_avail() * 4);
     out("uptime_ms              : %lu\n", si.boot_ns / 1000000);
+    uint64_t utc = si.wallclock + si.boot_ns;
+    out("utc_seconds            : %lu.%03lu%s\n", utc / 1000000000, utc / 1000000 % 1000, si.features & BH_SYS_CLOCK ? "" : " (half a second off)");
     out("virt_caps              :");
     for (unsigned i = 0; i < ARRAY_SIZE(feature); i++)
         if (si.features & feature[i].bit)

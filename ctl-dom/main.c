@@ -49,7 +49,7 @@ static void start_role(enum bh_role role)
         struct dom *d;
         uint64_t start = now_ns();
         if (config_check(&cfg, name, e.s, sizeof(e.s)) || dom_create(&cfg, true, &d, &e))
-            say("%s", e.s);
+            say("%s; it is not started: create %.*s when that is mended", e.s, (int)(len - 4), name);
         else if (role == BH_ROLE_GUEST)
             say("%s: created as domain %u (%lu ms)", cfg.name, d->id, (now_ns() - start) / 1000000);
         turn(now_ns()); /* tells who has come up meanwhile */

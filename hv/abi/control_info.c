@@ -130,7 +130,8 @@ static uint32_t features(void)
 {
     uint64_t cr4 = read_cr4();
 
-    return virt_features | (iommu_ops ? BH_SYS_IOMMU | BH_SYS_INTREMAP : 0) | (cr4 & (1ull << 20) ? BH_SYS_SMEP : 0) |
+    return virt_features | (__atomic_load_n(&wallclock_exact, __ATOMIC_ACQUIRE) ? BH_SYS_CLOCK : 0) |
+           (iommu_ops ? BH_SYS_IOMMU | BH_SYS_INTREMAP : 0) | (cr4 & (1ull << 20) ? BH_SYS_SMEP : 0) |
            (cr4 & (1ull << 21) ? BH_SYS_SMAP : 0);
 }
 
@@ -142,7 +143,8 @@ long control_sysinfo(union control_arg *a, gaddr_t arg)
     frame_get_stats(&f);
     a->sysinfo = (struct bh_sysinfo){
         .nr_cpus = nr_cpus, .tsc_khz = tsc_khz, .total_pages = f.total, .free_pages = f.free - f.dirty, .dirty_pages = f.dirty,
-        .core_pages = f.core, .promised_pages = f.promised, .boot_ns = now_ns(), .wallclock = wallclock_sec, .features = features(),
+        .core_pages = f.core, .promised_pages = f.promised, .boot_ns = now_ns(), .wallclock = READ_ONCE(wallclock_ns),
+        .features = features(), .rtc_offset = cmdline.rtc_offset,
     };
     for (struct pci_dev *p = pci_devices; p; p = p->next)
         a->sysinfo.nr_pci++;

@@ -54,6 +54,7 @@ struct cmdline {
     uint32_t hide[64]; unsigned nr_hide;      /* BH_SBDF */
     uint8_t hide_any[64];                     /* bits of its slot and function that match whatever they are */
     uint32_t wake_preempt_us;                 /* sched_ratelimit_us= */
+    int32_t rtc_offset;                       /* rtc=: seconds that the CMOS clock is ahead of UTC */
     uint64_t ctl_mem;                         /* RAM of the control domain, bytes, multiple of 2 MiB */
 };
 extern struct cmdline cmdline;

@@ -212,6 +212,21 @@ static void opt_ctl_mem(struct cmdline *c, struct word *w)
     c->ctl_mem = v << shift & ~((2ull << 20) - 1);
 }
 
+/* rtc=utc, or +hh:mm or -hh:mm where the battery clock is local time: how far it is ahead of UTC. */
+static void opt_rtc(struct cmdline *c, struct word *w)
+{
+    char *end;
+    uint64_t h, m;
+    if (!strcmp(w->value, "utc")) {
+        c->rtc_offset = 0;
+        return;
+    }
+    if ((w->value[0] != '+' && w->value[0] != '-') || !parse_u64(w->value + 1, &end, 10, &h) || *end != ':' ||
+        !parse_u64(end + 1, &end, 10, &m) || *end || h > 14 || m > 59)
+        return bad(w, "not utc, +hh:mm or -hh:mm (how far the battery clock is ahead of UTC): taken as utc");
+    c->rtc_offset = (int32_t)(h * 3600 + m * 60) * (w->value[0] == '-' ? -1 : 1);
+}
+
 static const char hide_form[] = "not (bus:slot.func) or (domain:bus:slot.func)";
 
 /* One bus:slot.func or domain:bus:slot.func, all hexadecimal; a star for the function, or for slot and function, sets in *any the
@@ -292,6 +307,7 @@ static const struct {
     { "com1", opt_com1 },          { "console", opt_console },
     { "loglvl", opt_loglvl },      { "maxcpus", opt_maxcpus },
     { "iommu", opt_iommu },        { "sched", opt_sched },
+    { "rtc", opt_rtc },
     { "ctl_mem", opt_ctl_mem },    { "sched_ratelimit_us", opt_ratelimit },
     { "pciback.hide", opt_hide },  { "xen-pciback.hide", opt_hide },
 };

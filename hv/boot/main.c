@@ -49,6 +49,7 @@ static void core_main_guarded(void)
     sched_init_cpu(this_cpu());
     smp_boot();
     virt_say_mitigations();
+    wallclock_watch();
     if (control_domain_build() < 0)
         machine_stop();
     serial_polled(false);

@@ -16,6 +16,16 @@ uint64_t calendar_seconds(unsigned year, unsigned month, unsigned day, unsigned 
     return ((days * 24 + hour) * 60 + minute) * 60 + second;
 }
 
+bool clock_edge(struct clock_edge *e, uint64_t now, bool updating, uint8_t second, uint64_t *at)
+{
+    if (updating) /* the registers are not to be read; what comes after it counts from the look before */
+        return false;
+    bool begins = e->seen && second != e->second && now - e->at <= CLOCK_EDGE_NS;
+    *at = e->at + (now - e->at) / 2;
+    *e = (struct clock_edge){ .at = now, .second = second, .seen = true };
+    return begins;
+}
+
 uint64_t calendar_from_cmos(const uint8_t v[7], uint8_t mode)
 {
     bool pm = !(mode & CMOS_24H) && v[2] & CMOS_PM;

@@ -30,6 +30,7 @@ struct domain {
     struct spinlock lock;
     char name[BH_NAME_LEN];         /* c */
     uint8_t uuid[16];               /* c */
+    int32_t clock_offset;           /* c: seconds that its wall clock is ahead of UTC */
 
     uint32_t nr_vcpus;              /* c */
     struct vcpu *vcpu[BH_MAX_VCPUS];

@@ -9,12 +9,11 @@
 #include "lib/muldiv.h"
 #include "lib/print.h"
 #include "mem/paging.h"
-#include "sched/calendar.h"
 
 uint32_t tsc_khz;
 uint32_t pvclock_mul;
 int8_t pvclock_shift;
-uint64_t tsc_boot, wallclock_sec;
+uint64_t tsc_boot;
 
 #define CALIBRATE_NS (50 * NS_PER_MS)
 
@@ -134,43 +133,6 @@ static uint64_t calibrate(const struct reference *r)
     return mul_div(t1 - t0, 1000000, ns); /* kHz */
 }
 
-/* --- CMOS clock (MC146818) ----------------------------------------------------------------------------- */
-static uint8_t cmos(uint8_t reg)
-{
-    outb(0x70, (uint8_t)(0x80 | reg));
-    return inb(0x71);
-}
-
-static void cmos_read(uint8_t v[7])
-{
-    static const uint8_t regs[6] = { 0, 2, 4, 7, 8, 9 };
-    for (unsigned i = 0; i < 1000000 && cmos(0x0a) & 0x80; i++) /* update in progress: at most 2 ms */
-        cpu_relax();
-    for (unsigned i = 0; i < 6; i++)
-        v[i] = cmos(regs[i]);
-    v[6] = acpi_info.century ? cmos(acpi_info.century) : 0;
-}
-
-static uint64_t cmos_seconds(void)
-{
-    uint8_t a[7], b[7];
-    bool same;
-    unsigned tries = 0;
-    cmos_read(a);
-    do {
-        cmos_read(b);
-        same = true;
-        for (unsigned i = 0; i < 7; i++) {
-            same &= a[i] == b[i];
-            a[i] = b[i];
-        }
-    } while (!same && ++tries < 10);
-    uint8_t mode = cmos(0x0b);
-    cmos(0x0d); /* leaves NMI disabling off with the next index write */
-    outb(0x70, 0x0d);
-    return calendar_from_cmos(a, mode);
-}
-
 void time_init(void)
 {
     struct reference r;
@@ -180,9 +142,10 @@ void time_init(void)
     if (tsc_khz < 1000)
         panic("the TSC does not count");
     pvclock_scale(tsc_khz, &pvclock_mul, &pvclock_shift);
-    wallclock_sec = cmos_seconds();
     tsc_boot = rdtsc();
-    log_info("time: TSC %u.%03u MHz by %s, wall clock %lu", tsc_khz / 1000, tsc_khz % 1000, r.name, wallclock_sec);
+    wallclock_init();
+    log_info("time: TSC %u.%03u MHz by %s, wall clock %lu", tsc_khz / 1000, tsc_khz % 1000, r.name,
+             (unsigned long)(wallclock_ns / NS_PER_S));
 }
 
 void udelay(uint32_t us)

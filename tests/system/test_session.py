@@ -27,6 +27,10 @@ def session():
     www, digest = make_www()
     with Machine("session", www=www) as m:
         m.boot()
+        sent = time.time()
+        core = float(re.search(r"^utc_seconds +: ([\d.]+)$", m.cmd("info"), re.M).group(1))
+        # QEMU's CMOS clock begins its seconds when QEMU starts: up to one behind.
+        check(sent - 1.3 < core < time.time() + 0.3, f"the core's clock says {core}, asked for at {sent}, told at {time.time()}")
         uuid = re.search(r"^debian .* ([0-9a-f-]{36})$", m.cmd("list -v"), re.M)
         check(uuid, "list -v shows no UUID of debian")
         listing = rows(m.cmd("list"))

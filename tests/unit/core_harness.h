@@ -27,9 +27,11 @@
 #define BAD_PTR    0xdead000ull
 
 struct boot_info boot_info;
+__attribute__((weak)) struct cmdline cmdline;
 uint32_t virt_features, tsc_khz = 1000000, pvclock_mul = 1;
 int8_t pvclock_shift;
-uint64_t tsc_boot, wallclock_sec = 1700000000;
+uint64_t tsc_boot, wallclock_ns = 1700000000000000000;
+bool wallclock_exact;
 
 /* --- scheduler ------------------------------------------------------------------------------------------- */
 static unsigned kicks, yields_after = ~0u, rechecks, waits;

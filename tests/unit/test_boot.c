@@ -258,6 +258,21 @@ static void checksum(void **state)
 }
 
 /* --- calendar --------------------------------------------------------------------------------------------------- */
+static void second_begins(void **state)
+{
+    struct clock_edge e = { 0 };
+    uint64_t at = 0, ms = 1000000;
+    assert_false(clock_edge(&e, 10 * ms, false, 7, &at));  /* the first look has nothing to compare with */
+    assert_false(clock_edge(&e, 30 * ms, false, 7, &at));
+    assert_false(clock_edge(&e, 50 * ms, true, 8, &at));   /* registers in motion */
+    assert_true(clock_edge(&e, 70 * ms, false, 8, &at));
+    assert_int_equal(at, 50 * ms);                         /* between the looks at 30 and at 70 */
+    assert_false(clock_edge(&e, 90 * ms, false, 8, &at));
+    assert_false(clock_edge(&e, 400 * ms, false, 9, &at)); /* it was away for too long */
+    assert_false(clock_edge(&e, 420 * ms, false, 9, &at));
+    assert_true(clock_edge(&e, 440 * ms, false, 10, &at));
+}
+
 static void calendar(void **state)
 {
     (void)state;
@@ -282,7 +297,7 @@ int main(void)
         cmocka_unit_test(ranges_match_a_model), cmocka_unit_test(ranges_full_never_give_too_much),
         cmocka_unit_test(ranges_find_from_the_top), cmocka_unit_test(elf_accepted), cmocka_unit_test(elf_refused),
         cmocka_unit_test(elf_any_bytes), cmocka_unit_test(madt), cmocka_unit_test(s5), cmocka_unit_test(acpi_any_bytes),
-        cmocka_unit_test(checksum), cmocka_unit_test(calendar),
+        cmocka_unit_test(checksum), cmocka_unit_test(calendar), cmocka_unit_test(second_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,6 +60,13 @@ static void every_option(void **state)
     assert_true(c.nosmap && !c.noreboot && !c.iommu_off && !c.nosmep);
     assert_int_equal(c.loglvl, -1);
     assert_int_equal(c.ctl_mem, 128u << 20);
+    assert_int_equal(c.rtc_offset, 0);
+    parse("rtc=+05:30");
+    assert_int_equal(c.rtc_offset, 19800);
+    parse("rtc=-03:00");
+    assert_int_equal(c.rtc_offset, -10800);
+    parse("rtc=+1 ");
+    assert_int_equal(c.rtc_offset, 0);
 }
 
 static void bad_values_are_named(void **state)

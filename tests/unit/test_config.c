@@ -33,7 +33,7 @@ static void whole_file(void **state)
                            "name = \"debian\"   # its name\n"
                            "uuid = '8e3f5bd0-1C2a-4b0e-9d7f-001122334455'\n"
                            "kernel='debian-kernel'; memory = 256\n"
-                           "vcpus=0x2\n"
+                           "vcpus=0x2\nlocaltime=1\nrtc_timeoffset=-3600\n"
                            "vif = [ 'mac=00:16:3e:00:00:01,bridge=net0',\n"
                            "        \"backend=net1\", ]\n"
                            "pci=['00:03.0', '0001:02:1f.7']\n"
@@ -44,6 +44,8 @@ static void whole_file(void **state)
     assert_string_equal(cfg.name, "debian");
     assert_string_equal(cfg.kernel, "debian-kernel");
     assert_int_equal(cfg.uuid[0], 0x8e);
+    assert_int_equal(cfg.rtc_timeoffset, -3600);
+    assert_true(cfg.localtime);
     assert_int_equal(cfg.uuid[15], 0x55);
     assert_int_equal(cfg.memory_mb, 256);
     assert_int_equal(cfg.vcpus, 2);
@@ -84,6 +86,12 @@ static void errors_name_the_place(void **state)
         { "\nvif = [ 'mac=00:16:3e:00:00'\n ]", "x.cfg:2: vif: mac '00:16:3e:00:00' is no address (aa:bb:cc:dd:ee:ff)" },
         { "vif = [ 'mac=01:16:3e:00:00:01' ]", "x.cfg:1: vif: mac '01:16:3e:00:00:01' is the address of a group, not of one station" },
         { "vif = [ 'mac=00:00:00:00:00:00' ]", "x.cfg:1: vif: mac '00:00:00:00:00:00' is no station's address" },
+        { "kernel = \"/boot/vmlinuz-6.1.0-13-amd64\"",
+          "x.cfg:1: kernel: '/boot/vmlinuz-6.1.0-13-amd64' is a path: images come from the boot bundle, by their names there" },
+        { "root = '/dev/xvda1'", "x.cfg:1: root: is part of extra here: extra = \"root=/dev/xvda1 ...\"" },
+        { "rtc_timeoffset = 1h", "x.cfg:1: rtc_timeoffset: '1h' is no number" },
+        { "rtc_timeoffset = --1", "x.cfg:1: rtc_timeoffset: '-1' is no number" },
+        { "localtime = 2", "x.cfg:1: localtime: 2 is not between 0 and 1" },
         { "uuid = \"12345678\"", "x.cfg:1: uuid: '12345678' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },
         { "uuid = '00000000-0000-0000-0000-000000000000'",
           "x.cfg:1: uuid: '00000000-0000-0000-0000-000000000000' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },

@@ -20,9 +20,23 @@ static int setup(void **state)
 }
 static int create(struct domain **out)
 {
-    struct bh_create c = { .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 16, .name = "guest" };
+    struct bh_create c = { .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 16, .name = "guest", .clock_offset = -3600 };
     return domain_create(&c, out);
 }
+/* It starts by the clock as it is known then, in its own offset from UTC. */
+static void wall_clock(void **state)
+{
+    struct domain *d;
+    assert_int_equal(create(&d), 0);
+    assert_int_equal(d->shared->wc_sec, 1700000000 - 3600);
+    wallclock_ns += 1300000000;
+    d->vcpu[0]->initialised = true;
+    assert_int_equal(domain_start(d), 0);
+    assert_int_equal(d->shared->wc_sec, 1700000001 - 3600);
+    assert_int_equal(d->shared->wc_nsec, 300000000);
+    wallclock_ns -= 1300000000;
+}
+
 static void destroy(struct domain *d)
 {
     int rc;
@@ -202,7 +216,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_guests_are_counted), T(test_remains_are_not_counted), T(test_made_of_single_frames),
+        T(wall_clock), T(test_guests_are_counted), T(test_remains_are_not_counted), T(test_made_of_single_frames),
         T(test_domids_come_again), T(test_domids_are_looked_for_in_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,6 +170,7 @@ static void check_restarted(const struct life *l, uint64_t xs, uint64_t con, uin
     assert_int_equal(svc->shared->vcpu_info[0].evtchn_upcall_mask, 0);
     assert_int_equal(svc->shared->vcpu_info[0].time.version, 2);
     assert_int_equal(svc->shared->wc_sec, 1700000000);
+    assert_int_equal(svc->shared->wc_nsec, 0);
     assert_int_equal(((uint8_t *)svc->shared)[4000], 0);
     assert_false(svc->vcpu[0]->initialised);
     assert_int_equal(svc->vcpu[0]->state, VCPU_OFFLINE);

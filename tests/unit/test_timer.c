@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/sched/timer.c hv/sched/time.c hv/sched/calendar.c
+// LINK: hv/sched/timer.c hv/sched/time.c hv/sched/wallclock.c hv/sched/calendar.c
 // Timers in order on their CPUs, and the pvclock scale against exact arithmetic.
 #include <stdarg.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include "sched/time.h"
 
 struct acpi_info acpi_info;
+struct cmdline cmdline;
 static uint64_t tsc, programmed;
 
 void *mmio_map(maddr_t m, uint64_t len) { (void)m; (void)len; return NULL; }

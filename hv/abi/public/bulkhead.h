@@ -94,7 +94,7 @@ struct bh_create {
     char     name[BH_NAME_LEN];       /* NUL-terminated: for logs and reports only */
     uint64_t table_gfn;               /* slot table: first gfn, see BH_CTL_SLOT_WRITE */
     uint32_t nr_table;                /* <= BH_TABLE_MAX; only with RESTARTABLE */
-    uint32_t pad2;
+    int32_t  clock_offset;            /* seconds that its wall clock is ahead of UTC */
     uint8_t  uuid[16];                /* what XENVER_guest_handle tells it */
 };
 
@@ -325,18 +325,21 @@ struct bh_sysinfo {
     uint32_t nr_cpus, tsc_khz;
     uint64_t total_pages, free_pages, dirty_pages, core_pages; /* free: zeroed; dirty: free too, to be zeroed */
     uint64_t boot_ns;   /* system time now */
-    uint64_t wallclock; /* seconds since the epoch at system time 0 */
+    uint64_t wallclock; /* ns since the epoch, UTC, at system time 0 */
     uint32_t features;  /* BH_SYS_* */
     uint32_t nr_pci;
     char     version[32];
     char     cmdline[512];
     uint64_t promised_pages; /* neither free nor anybody's yet: what domains were promised and may take at any time */
+    int32_t  rtc_offset;     /* seconds that the machine's battery clock is ahead of UTC (rtc=) */
+    uint32_t pad;
 };
 #define BH_SYS_NRIP   1u
 #define BH_SYS_IOMMU  2u
 #define BH_SYS_SMEP   4u
 #define BH_SYS_SMAP   8u
 #define BH_SYS_INTREMAP 16u
+#define BH_SYS_CLOCK  32u /* the wall clock is exact: a guest that is unpaused now has the right time */
 
 #define BH_MACHINE_POWEROFF 0u
 #define BH_MACHINE_REBOOT   1u

@@ -33,9 +33,15 @@ static void forward(void *arg, struct pkt *p)
     unsigned from = (unsigned)(uintptr_t)arg;
     uint32_t to = switch_route(&net.sw, from, p->data, p->len, last_kick);
 
-    /* Each receiver would finish a blank checksum its own way, in the one buffer they share. */
-    if ((p->flags & PKT_CSUM_BLANK) && (to & (to - 1)) && !pkt_csum_fill(p))
-        return;
+    if (to && (p->flags & PKT_CSUM_BLANK)) {
+        if (!pkt_csum_find(p)) {
+            net.sw.port[from].no_csum++;
+            return;
+        }
+        /* Each receiver would finish it its own way, in the one buffer they share. */
+        if (to & (to - 1))
+            pkt_csum_fill(p);
+    }
     p->from = (uint8_t)from;
     if (to & 1u << SW_UPLINK)
         vnet_send(&net.uplink, p);

@@ -186,6 +186,7 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b)
             tx_queue_copies(nb, b, &c, it);
         } else {
             it->status = NETIF_RSP_ERROR;
+            it->too_long = c.frag[0].size > FRAME_MAX;
         }
         nb->tx_cons += c.slots;
         SHARED_STORE(&nb->keep->tx.req_cons, keep_idx(nb->tx_cons));
@@ -229,7 +230,7 @@ void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *ar
             nb->stats.tx_packets++;
             deliver(arg, it->pkt);
         } else {
-            nb->stats.tx_errors++;
+            (*(it->too_long ? &nb->stats.tx_long : &nb->stats.tx_errors))++;
         }
         if (it->pkt)
             pkt_put(nb->pool, it->pkt);

@@ -32,10 +32,11 @@ struct nb_item { /* a packet between collect and finish */
     struct pkt *pkt;
     uint16_t slots, copy0, ncopies;
     int16_t status;
+    bool too_long;
 };
 
 struct nb_stats {
-    uint64_t tx_packets, tx_errors, tx_dropped, rx_packets, rx_errors, rx_dropped;
+    uint64_t tx_packets, tx_long, tx_errors, tx_dropped, rx_packets, rx_errors, rx_dropped; /* tx_long: over FRAME_MAX */
 };
 
 struct nb {

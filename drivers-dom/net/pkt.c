@@ -96,60 +96,87 @@ static unsigned ipv6_transport(const struct pkt *p, unsigned at, uint8_t *proto)
     return off;
 }
 
-bool pkt_csum_find(struct pkt *p, bool *ipv6)
+unsigned frame_payload(const uint8_t *frame, unsigned len, unsigned *type)
 {
-    unsigned at = ETH_HLEN, off, addrs, naddrs;
-    uint8_t proto = 0;
+    unsigned at = ETH_HLEN;
 
-    if (p->len < ETH_HLEN + 4)
-        return false;
-    uint16_t type = be16(p->data + 12);
-    if (type == 0x8100) { /* one VLAN tag */
-        type = be16(p->data + 16);
+    *type = be16(frame + at - 2);
+    while ((*type == 0x8100 || *type == 0x88a8 || *type == 0x9100) && len >= at + 4) {
         at += 4;
+        *type = be16(frame + at - 2);
     }
-    *ipv6 = type == 0x86dd;
+    return at;
+}
+
+/* What pkt_csum_find sets; *addrs: where the addresses are that the pseudo-header has. Nothing is written to the frame. */
+static bool locate(struct pkt *p, unsigned *addrs, uint8_t *proto)
+{
+    unsigned type, off;
+
+    if (p->len < ETH_HLEN)
+        return false;
+    unsigned at = frame_payload(p->data, p->len, &type);
+    p->tagged = at > ETH_HLEN;
+    p->ipv6 = type == 0x86dd;
     if (type == 0x0800) {
-        off = ipv4_transport(p, at, &proto);
-        addrs = at + 12;
-        naddrs = 8;
-    } else if (*ipv6) {
-        off = ipv6_transport(p, at, &proto);
-        addrs = at + 8;
-        naddrs = 32;
+        off = ipv4_transport(p, at, proto);
+        *addrs = at + 12;
+    } else if (p->ipv6) {
+        off = ipv6_transport(p, at, proto);
+        *addrs = at + 8;
     } else {
         return false;
     }
-    unsigned field = proto == 6 ? 16 : 6;
-    if (!off || (proto != 6 && proto != 17) || off + field + 2 > p->len)
+    unsigned field = *proto == 6 ? 16 : 6;
+    if (!off || (*proto != 6 && *proto != 17) || off + field + 2 > p->len)
         return false;
-    /* IPv4's total length bounds the segment: short frames carry padding. */
-    unsigned end = *ipv6 ? at + 40u + be16(p->data + at + 4) : at + (unsigned)be16(p->data + at + 2);
+    /* The packet's own length bounds the segment: short frames carry padding, which must not count. */
+    unsigned end = p->ipv6 ? at + 40u + be16(p->data + at + 4) : at + (unsigned)be16(p->data + at + 2);
     if (end < off + field + 2 || end > p->len)
         return false;
-    unsigned seg = end - off;
-    uint8_t tail[4] = {0, proto, (uint8_t)(seg >> 8), (uint8_t)seg};
-    uint16_t sum = sum_fold(sum_bytes(tail, 4, sum_bytes(p->data + addrs, naddrs, 0)));
-    memcpy(p->data + off + field, &sum, 2);
     p->csum_start = (uint16_t)off;
     p->csum_offset = (uint16_t)field;
+    p->csum_end = (uint16_t)end;
     return true;
 }
 
-bool pkt_csum_fill(struct pkt *p)
+bool pkt_csum_find(struct pkt *p)
 {
-    bool ipv6;
+    unsigned addrs;
+    uint8_t proto = 0;
 
-    if (!pkt_csum_find(p, &ipv6))
+    if (!locate(p, &addrs, &proto))
         return false;
-    /* Padding behind the segment must not count. */
-    unsigned at = p->data[12] == 0x81 && p->data[13] == 0 ? ETH_HLEN + 4 : ETH_HLEN;
-    unsigned end = ipv6 ? at + 40u + be16(p->data + at + 4) : at + (unsigned)be16(p->data + at + 2);
-    uint16_t sum = (uint16_t)~sum_fold(sum_bytes(p->data + p->csum_start, end - p->csum_start, 0));
+    unsigned seg = (unsigned)p->csum_end - p->csum_start;
+    uint8_t tail[4] = {0, proto, (uint8_t)(seg >> 8), (uint8_t)seg};
+    uint16_t sum = sum_fold(sum_bytes(tail, 4, sum_bytes(p->data + addrs, p->ipv6 ? 32 : 8, 0)));
+    memcpy(p->data + p->csum_start + p->csum_offset, &sum, 2);
+    return true;
+}
+
+static void fill(struct pkt *p, unsigned start, unsigned offset, unsigned end)
+{
+    uint16_t sum = (uint16_t)~sum_fold(sum_bytes(p->data + start, end - start, 0));
+
     /* UDP: zero would say "no checksum" (RFC 768). TCP takes either form of zero. */
     if (!sum)
         sum = 0xffff;
-    memcpy(p->data + p->csum_start + p->csum_offset, &sum, 2);
+    memcpy(p->data + start + offset, &sum, 2);
     p->flags = (uint8_t)((p->flags & ~PKT_CSUM_BLANK) | PKT_CSUM_VALID);
+}
+
+void pkt_csum_fill(struct pkt *p) { fill(p, p->csum_start, p->csum_offset, p->csum_end); }
+
+bool pkt_csum_told(struct pkt *p, unsigned start, unsigned offset)
+{
+    unsigned addrs;
+    uint8_t proto = 0;
+
+    if (start + offset + 2 > p->len)
+        return false;
+    p->flags = PKT_CSUM_BLANK | PKT_CSUM_VALID;
+    if (locate(p, &addrs, &proto) && p->csum_start == start && p->csum_offset == offset)
+        return true;
+    fill(p, start, offset, p->len);
     return true;
 }

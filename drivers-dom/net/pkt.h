@@ -12,7 +12,8 @@
 #define PKT_NR    768u
 #define ETH_HLEN  14u
 #define ETH_MIN   60u   /* without the checksum that hardware adds */
-#define FRAME_MAX 1518u /* 1500 bytes of payload, a VLAN tag; no segmentation offload is offered */
+#define WIRE_MTU  1500u /* of the wire, behind the tags */
+#define FRAME_MAX 1522u /* WIRE_MTU and two VLAN tags (IEEE 802.1ad); no segmentation offload is offered */
 _Static_assert(PKT_HEAD + FRAME_MAX <= PKT_BUF, "a frame fits a buffer");
 
 #define PKT_CSUM_BLANK 1u /* the transport checksum is not filled in */
@@ -22,7 +23,8 @@ struct pkt {
     struct pkt *next;  /* free list */
     uint8_t *data;     /* the frame */
     uint16_t len;
-    uint16_t csum_start, csum_offset; /* set by pkt_csum_find */
+    uint16_t csum_start, csum_offset, csum_end; /* set by pkt_csum_find: the segment and where in it the checksum is */
+    bool ipv6, tagged; /* likewise */
     uint8_t refs;
     uint8_t flags;     /* PKT_CSUM_* */
     uint8_t from;      /* the switch port it came from */
@@ -43,8 +45,15 @@ static inline struct pkt *pkt_get(struct pkt *p)
     return p;
 }
 
-/* For PKT_CSUM_BLANK: finds the transport header, writes the pseudo-header's sum into the checksum field and sets csum_*.
- * false: not a packet whose checksum could be left out. *ipv6 says which. */
-bool pkt_csum_find(struct pkt *p, bool *ipv6);
-/* Fills in a blank checksum in software. false as above. */
-bool pkt_csum_fill(struct pkt *p);
+/* Where the payload begins: behind any number of VLAN tags (802.1Q, 802.1ad, and 9100, which came before that one). *type is its
+ * EtherType, that of a tag if the frame ends there. len: ETH_HLEN at least. */
+unsigned frame_payload(const uint8_t *frame, unsigned len, unsigned *type);
+
+/* For PKT_CSUM_BLANK: finds the transport header behind the tags, writes the pseudo-header's sum into the checksum field, as a device
+ * or a front-end that finishes it expects, and sets what struct pkt says of it. false: a TCP or UDP segment that is whole is not there. */
+bool pkt_csum_find(struct pkt *p) __attribute__((warn_unused_result));
+/* Fills in, in software, a blank checksum that pkt_csum_find found. */
+void pkt_csum_fill(struct pkt *p);
+/* A device says that the sum from `start` to the frame's end is to go to `start + offset` (Virtio 1.1, 5.1.6.2). It stays blank where
+ * pkt_csum_find finds it too; any other, as inside of a tunnel, no receiver would find: filled in at once. false: not in the frame. */
+bool pkt_csum_told(struct pkt *p, unsigned start, unsigned offset) __attribute__((warn_unused_result));

@@ -87,23 +87,14 @@ void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac)
     }
 }
 
-static unsigned type_at(const uint8_t *frame, unsigned at)
-{
-    return (unsigned)frame[at - 2] << 8 | frame[at - 1];
-}
-
 /* A fixed port speaks for its own address only, also inside ARP (RFC 826: sender hardware address at byte 8). */
 static bool source_allowed(const struct sw_port *p, const uint8_t *frame, unsigned len)
 {
-    unsigned at = ETH_HLEN;
+    unsigned type;
 
     if (!mac_eq(frame + 6, p->mac))
         return false;
-    unsigned type = type_at(frame, at);
-    while ((type == 0x8100 || type == 0x88a8) && len >= at + 4) { /* VLAN tags, also stacked */
-        at += 4;
-        type = type_at(frame, at);
-    }
+    unsigned at = frame_payload(frame, len, &type);
     if (type != 0x0806)
         return true;
     return len >= at + 28 && mac_eq(frame + at + 8, p->mac);
@@ -121,9 +112,23 @@ static uint32_t flood(const struct sw *sw, unsigned from, bool unicast)
     return set;
 }
 
+/* The ports that a frame of a port that may send it goes to. */
+static uint32_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, uint64_t now)
+{
+    if (dst[0] & 1)
+        return flood(sw, from, false);
+    int to = fixed_owner(sw, dst);
+    if (to < 0)
+        to = lookup(sw, dst, now);
+    if (to < 0)
+        return flood(sw, from, true);
+    return (unsigned)to == from || !sw->port[to].up ? 0 : 1u << to;
+}
+
 uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len, uint64_t now)
 {
     struct sw_port *p = &sw->port[from];
+    unsigned type;
 
     if (!p->up)
         return 0;
@@ -131,7 +136,7 @@ uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsign
         p->bad_length++;
         return 0;
     }
-    const uint8_t *dst = frame, *src = frame + 6;
+    const uint8_t *src = frame + 6;
     if (p->fixed) {
         if (!source_allowed(p, frame, len)) {
             p->spoofed++;
@@ -146,12 +151,10 @@ uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsign
         learn(sw, from, src, now);
     }
     p->forwarded++;
-    if (dst[0] & 1)
-        return flood(sw, from, false);
-    int to = fixed_owner(sw, dst);
-    if (to < 0)
-        to = lookup(sw, dst, now);
-    if (to < 0)
-        return flood(sw, from, true);
-    return (unsigned)to == from || !sw->port[to].up ? 0 : 1u << to;
+    uint32_t to = receivers(sw, from, frame, now);
+    if ((to & 1u << SW_UPLINK) && len - frame_payload(frame, len, &type) > WIRE_MTU) {
+        p->wire_long++;
+        to &= ~(1u << SW_UPLINK);
+    }
+    return to;
 }

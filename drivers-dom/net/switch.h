@@ -18,7 +18,9 @@
 struct sw_port {
     bool up, fixed;
     uint8_t mac[6];
-    uint64_t spoofed, bad_length, forwarded; /* of frames from this port */
+    /* Of frames from this port. wire_long: did not go to the uplink, which takes WIRE_MTU bytes behind the tags. no_csum: blank, and
+     * nothing there that a checksum could be filled into (main.c). */
+    uint64_t spoofed, bad_length, wire_long, no_csum, forwarded;
 };
 
 struct sw_mac {

@@ -70,20 +70,20 @@ static void vif_disconnect(struct vif *v)
     keep_vif_close(v->keep); /* first: from here on there is nothing to adopt */
     nb_detach(&v->nb);
     rings_unmap(v);
-    be_say(&v->be, "vif", &v->comings, "off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed)",
-           v->nb.stats.tx_packets, v->nb.stats.rx_packets, v->nb.stats.tx_errors + v->nb.stats.rx_errors,
-           v->nb.stats.tx_dropped + v->nb.stats.rx_dropped, net.sw.port[port_of(v)].spoofed);
+    const struct nb_stats *s = &v->nb.stats;
+    const struct sw_port *p = &net.sw.port[port_of(v)];
+    be_say(&v->be, "vif", &v->comings, "off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed, %lu too long, %lu too long for "
+           "the wire, %lu with a checksum that cannot be filled in)", s->tx_packets, s->rx_packets, s->tx_errors + s->rx_errors,
+           s->tx_dropped + s->rx_dropped, p->spoofed, s->tx_long, p->wire_long, p->no_csum);
 }
 
 void vif_offer(struct vif *v, struct pkt *p)
 {
     if (!v->connected)
         return;
-    if (p->flags & PKT_CSUM_BLANK) {
-        bool ipv6 = p->data[12] == 0x86 && p->data[13] == 0xdd;
-        if (!(v->nb.features & (ipv6 ? KEEP_F_CSUM6 : KEEP_F_CSUM4)) && !pkt_csum_fill(p))
-            return;
-    }
+    /* Linux's front-end looks for the header right behind the Ethernet header, whatever it promised: tagged frames go filled in. */
+    if ((p->flags & PKT_CSUM_BLANK) && (p->tagged || !(v->nb.features & (p->ipv6 ? KEEP_F_CSUM6 : KEEP_F_CSUM4))))
+        pkt_csum_fill(p);
     nb_queue_rx(&v->nb, p);
 }
 

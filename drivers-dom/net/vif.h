@@ -33,5 +33,5 @@ extern struct vif vifs[SW_PORTS]; /* [0] is the uplink's place and unused */
 unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port));
 /* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. */
 void vifs_store_work(void);
-/* Puts a frame on the vif's queue, with its checksum filled in if the front-end wants that. */
+/* Puts a frame on the vif's queue. A blank checksum, which pkt_csum_find found, is filled in unless the front-end can do that. */
 void vif_offer(struct vif *v, struct pkt *p);

@@ -108,12 +108,14 @@ static void rx_one(struct vnet *n, struct vring_used_elem e, void (*deliver)(voi
 {
     struct pkt *p = n->rx.pkt[e.id], *fresh = NULL;
     const struct virtio_net_hdr *h = (const struct virtio_net_hdr *)dma_start(p);
+    bool good = true;
 
     /* A frame whose buffer nobody can replace is dropped: the ring stays full. */
-    if (e.len >= HDR + ETH_HLEN && e.len <= HDR + FRAME_MAX)
+    bool fits = e.len >= HDR + ETH_HLEN && e.len <= HDR + FRAME_MAX;
+    if (fits)
         fresh = pkt_alloc(n->pool);
     if (!fresh) {
-        n->rx_dropped++;
+        (*(fits ? &n->rx_dropped : &n->rx_length))++;
         rx_post(&n->rx, (uint16_t)e.id, p);
         return;
     }
@@ -121,13 +123,17 @@ static void rx_one(struct vnet *n, struct vring_used_elem e, void (*deliver)(voi
     p->flags = 0;
     if (n->dev.features & VIRTIO_NET_F_GUEST_CSUM) {
         if (h->flags & VNET_HDR_NEEDS_CSUM)
-            p->flags = PKT_CSUM_BLANK | PKT_CSUM_VALID;
+            good = pkt_csum_told(p, h->csum_start, h->csum_offset);
         else if (h->flags & VNET_HDR_DATA_VALID)
             p->flags = PKT_CSUM_VALID;
     }
     rx_post(&n->rx, (uint16_t)e.id, fresh);
-    n->rx_packets++;
-    deliver(arg, p);
+    if (good) {
+        n->rx_packets++;
+        deliver(arg, p);
+    } else {
+        n->rx_errors++;
+    }
     pkt_put(n->pool, p);
 }
 
@@ -154,8 +160,6 @@ static void tx_reclaim(struct vnet *n)
 
 void vnet_send(struct vnet *n, struct pkt *p)
 {
-    bool v6;
-
     if (!n->up)
         return;
     if (!n->tx.nr_free || n->tx_held[p->from] >= n->tx_share)
@@ -167,12 +171,9 @@ void vnet_send(struct vnet *n, struct pkt *p)
     struct virtio_net_hdr *h = (struct virtio_net_hdr *)dma_start(p);
     *h = (struct virtio_net_hdr){.flags = 0};
     if (p->flags & PKT_CSUM_BLANK) {
-        bool offload = n->dev.features & VIRTIO_NET_F_CSUM;
-        if (!(offload ? pkt_csum_find(p, &v6) : pkt_csum_fill(p))) {
-            n->tx_dropped++;
-            return;
-        }
-        if (offload)
+        if (!(n->dev.features & VIRTIO_NET_F_CSUM))
+            pkt_csum_fill(p);
+        else
             *h = (struct virtio_net_hdr){.flags = VNET_HDR_NEEDS_CSUM, .csum_start = p->csum_start, .csum_offset = p->csum_offset};
     }
     unsigned len = p->len;

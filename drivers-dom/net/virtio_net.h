@@ -40,7 +40,8 @@ struct vnet {
      * full, not that of the others. */
     uint16_t tx_held[VNET_PORTS], tx_share;
     bool up;
-    uint64_t rx_packets, rx_dropped, tx_packets, tx_dropped;
+    /* rx_length: frames that do not fit; rx_errors: blank checksums outside of the frame; dropped: for want of room. */
+    uint64_t rx_packets, rx_dropped, rx_length, rx_errors, tx_packets, tx_dropped;
 };
 
 /* Device reset, then DMA, then queues (restart.md 3), by what the core says of it. NULL, or why the device cannot be used: then it
@@ -48,6 +49,7 @@ struct vnet {
 const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool, event_fn irq, void *arg);
 /* Frames that came in, at most `budget`; each is the callee's only for the call (pkt_get to keep it). Returns how many. */
 unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p), void *arg);
+/* A blank checksum has been found (pkt_csum_find). */
 void vnet_send(struct vnet *n, struct pkt *p); /* takes a reference of its own; drops when the queue or p->from's share is full */
 void vnet_kick(struct vnet *n);                /* once a round: gives buffers back, tells the device what it waits for */
 bool vnet_arm(struct vnet *n);                 /* asks for an interrupt with the next frame; true: there is one already */

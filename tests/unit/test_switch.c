@@ -57,8 +57,25 @@ static void test_forwarding(void **state)
 static void test_lengths(void **state)
 {
     for (unsigned len = 0; len < 1600; len++)
-        assert_int_equal(pass(1, mac_b, mac_a, 0x800, len, 0), len >= 14 && len <= 1518 ? 1 << 2 : 0);
-    assert_int_equal(sw.port[1].bad_length, 14 + 1600 - 1519);
+        assert_int_equal(pass(1, mac_b, mac_a, 0x800, len, 0), len >= 14 && len <= 1522 ? 1 << 2 : 0);
+    assert_int_equal(sw.port[1].bad_length, 14 + 1600 - 1523);
+}
+
+/* 1500 bytes behind however many tags go to the wire; more goes to neighbours alone and is counted. */
+static void test_wire_lengths(void **state)
+{
+    static const uint8_t tags[8] = {0x88, 0xa8, 0, 100, 0x81, 0, 0, 10};
+
+    for (unsigned n = 0; n <= 2; n++) {
+        setup(NULL);
+        memcpy(frame + 12, tags + 8 - 4 * n, 4 * n);
+        memcpy(frame, all, 6);
+        memcpy(frame + 6, mac_a, 6);
+        frame[12 + 4 * n] = 8, frame[13 + 4 * n] = 0;
+        for (unsigned len = 60; len <= 1522; len++)
+            assert_int_equal(switch_route(&sw, 1, frame, len, 0), len <= 1514 + 4 * n ? 1 << 0 | 1 << 2 : 1 << 2);
+        assert_int_equal(sw.port[1].wire_long, 8 - 4 * n);
+    }
 }
 
 static void test_spoofing(void **state)
@@ -79,6 +96,15 @@ static void test_spoofing(void **state)
     assert_int_equal(pass(1, all, mac_a, 0x8100, 64, 0), 0);
     memcpy(frame + 26, mac_a, 6);
     assert_int_equal(pass(1, all, mac_a, 0x8100, 64, 0), 1 << 0 | 1 << 2);
+    /* two tags, of each kind */
+    static const uint8_t qinq[][4] = {{0x88, 0xa8, 0x81, 0}, {0x91, 0, 0x81, 0}, {0x81, 0, 0x81, 0}};
+    for (unsigned i = 0; i < 3; i++) {
+        frame[16] = qinq[i][2], frame[17] = qinq[i][3], frame[20] = 8, frame[21] = 6;
+        memcpy(frame + 30, mac_b, 6);
+        assert_int_equal(pass(1, all, mac_a, (unsigned)qinq[i][0] << 8 | qinq[i][1], 64, 0), 0);
+        memcpy(frame + 30, mac_a, 6);
+        assert_int_equal(pass(1, all, mac_a, (unsigned)qinq[i][0] << 8 | qinq[i][1], 64, 0), 1 << 0 | 1 << 2);
+    }
     for (unsigned len = 14; len < 64; len++) /* tags up to the end of a short frame */
         for (unsigned i = 14; i < 64; i += 2)
             frame[i] = 0x81, frame[i + 1] = 0, (void)pass(1, all, mac_a, 0x8100, len, 0);
@@ -121,17 +147,18 @@ static uint16_t plain_sum(const uint8_t *b, unsigned n, uint32_t sum)
 }
 
 /* Builds a frame, fills its checksum in, and adds everything up the slow way. */
-static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, unsigned padding, bool tag)
+static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, unsigned padding, unsigned tags)
 {
     static uint8_t buf[PKT_BUF];
     struct pkt p = {.data = buf + PKT_HEAD, .flags = PKT_CSUM_BLANK};
-    unsigned at = tag ? 18 : 14, iph = (v6 ? 40 : 20) + options, th = udp ? 8 : 20, seg = th + payload;
+    static const uint8_t kind[3][2] = {{0x81, 0}, {0x88, 0xa8}, {0x91, 0}};
+    unsigned at = 14 + 4 * tags, iph = (v6 ? 40 : 20) + options, th = udp ? 8 : 20, seg = th + payload;
     uint8_t *d = p.data, *ip = d + at, proto = udp ? 17 : 6;
 
     for (unsigned i = 0; i < PKT_BUF - PKT_HEAD; i++)
         d[i] = (uint8_t)rand();
-    if (tag)
-        d[12] = 0x81, d[13] = 0;
+    for (unsigned i = 0; i < tags; i++)
+        memcpy(d + 12 + 4 * i, kind[rand() % 3], 2);
     d[at - 2] = v6 ? 0x86 : 8, d[at - 1] = v6 ? 0xdd : 0;
     if (v6) {
         unsigned n = options + seg;
@@ -143,7 +170,9 @@ static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, un
         ip[0] = (uint8_t)(0x40 | iph / 4), ip[2] = (uint8_t)(n >> 8), ip[3] = (uint8_t)n, ip[6] = 0x40, ip[7] = 0, ip[9] = proto;
     }
     p.len = (uint16_t)(at + iph + seg + padding);
-    assert_true(pkt_csum_fill(&p));
+    assert_true(pkt_csum_find(&p));
+    assert_true(p.tagged == (tags > 0) && p.ipv6 == v6);
+    pkt_csum_fill(&p);
     assert_int_equal(p.flags, PKT_CSUM_VALID);
     assert_int_equal(p.csum_start, at + iph);
     uint32_t pseudo = plain_sum(v6 ? ip + 8 : ip + 12, v6 ? 32 : 8, proto + seg);
@@ -155,14 +184,13 @@ static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, un
 static void test_checksums(void **state)
 {
     for (unsigned i = 0; i < 4000; i++)
-        check_csum(i & 1, i & 2, (unsigned)rand() % 1300, i & 4 ? (i & 1 ? 16 : 12) : 0, (unsigned)rand() % 20, i & 8);
+        check_csum(i & 1, i & 2, (unsigned)rand() % 1300, i & 4 ? (i & 1 ? 16 : 12) : 0, (unsigned)rand() % 20, (i >> 3) % 6);
 }
 
 static void test_checksum_bounds(void **state)
 {
     uint8_t *buf = malloc(PKT_BUF); /* exact ends, for the sanitizer */
     struct pkt p = {0};
-    bool v6;
 
     for (unsigned i = 0; i < 300000; i++) {
         unsigned len = (unsigned)rand() % 120;
@@ -177,17 +205,44 @@ static void test_checksum_bounds(void **state)
             p.data[16] = p.data[18] = 0;
         }
         p.flags = PKT_CSUM_BLANK;
-        if (pkt_csum_find(&p, &v6))
-            assert_true(p.csum_start + p.csum_offset + 2 <= (int)len);
-        (void)pkt_csum_fill(&p);
+        if (i % 3 == 0 && len > 20) /* tags, and half of them nothing but tags */
+            for (unsigned k = 12; k + 2 <= len && (i & 8 || k < 24); k += 4)
+                p.data[k] = 0x81, p.data[k + 1] = 0;
+        if (pkt_csum_find(&p)) {
+            assert_true(p.csum_start + p.csum_offset + 2 <= (int)p.csum_end && p.csum_end <= len);
+            pkt_csum_fill(&p);
+        }
+        unsigned start = (unsigned)rand() % 140, offset = (unsigned)rand() % 20;
+        assert_true(pkt_csum_told(&p, start, offset) == (start + offset + 2 <= len));
     }
     free(buf);
+}
+
+/* What a device says is blank: left alone where a receiver finds it too; inside of a tunnel filled in, and the outer checksum stays. */
+static void test_checksum_told(void **state)
+{
+    static uint8_t buf[PKT_BUF];
+    struct pkt p = {.data = buf + PKT_HEAD, .len = 14 + 20 + 8 + 30};
+    uint8_t *d = p.data;
+
+    memset(d, 0, p.len);
+    d[12] = 8, d[14] = 0x45, d[17] = 58, d[23] = 17; /* IPv4, UDP */
+    d[40] = 0xab, d[41] = 0xcd;                      /* the outer checksum */
+    assert_true(pkt_csum_told(&p, 34, 6));
+    assert_int_equal(p.flags, PKT_CSUM_BLANK | PKT_CSUM_VALID);
+    assert_true(d[40] == 0xab && d[41] == 0xcd);
+    d[56] = 0x12; /* the sum of an inner pseudo-header at 50 + 6 */
+    assert_true(pkt_csum_told(&p, 50, 6));
+    assert_int_equal(p.flags, PKT_CSUM_VALID);
+    assert_true(d[40] == 0xab && d[41] == 0xcd);
+    assert_int_equal(plain_sum(d + 50, p.len - 50u, 0x1200), 0xffff);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_forwarding, setup), cmocka_unit_test_setup(test_lengths, setup),
+        cmocka_unit_test_setup(test_wire_lengths, setup), cmocka_unit_test(test_checksum_told),
         cmocka_unit_test_setup(test_spoofing, setup),   cmocka_unit_test_setup(test_learning, setup),
         cmocka_unit_test(test_checksums),               cmocka_unit_test(test_checksum_bounds),
     };

@@ -211,10 +211,38 @@ static void record_and_nodes_of_two_connections(void **state)
     assert_non_null(node("backend/vif/16/0/bh-replug"));
 }
 
+/* Which blank checksums are filled in for whom: an untagged one by the feature of its protocol, a tagged one always. */
+static void blank_checksums(void **state)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        bool v6 = i & 1, tagged = i & 2;
+        struct vif *v = &vifs[2];
+        unsigned at = tagged ? 18 : 14, features = i >> 2;
+        setup(NULL);
+        struct pkt *p = pkt_alloc(&net.pool);
+        memset(p->data, 0, 100);
+        p->data[12] = 0x81;
+        p->data[at - 2] = v6 ? 0x86 : 8, p->data[at - 1] = v6 ? 0xdd : 0;
+        p->data[at] = v6 ? 0x60 : 0x45;
+        p->data[at + (v6 ? 5 : 3)] = v6 ? 8 : 28;
+        p->data[at + (v6 ? 6 : 9)] = 17;
+        p->len = 80;
+        p->flags = PKT_CSUM_BLANK | PKT_CSUM_VALID;
+        v->connected = true;
+        v->nb.pool = &net.pool;
+        v->nb.features = (features & 1 ? KEEP_F_CSUM4 : 0) | (features & 2 ? KEEP_F_CSUM6 : 0);
+        assert_true(pkt_csum_find(p));
+        vif_offer(v, p);
+        bool blank = !tagged && (features & (v6 ? 2 : 1));
+        assert_int_equal(p->flags, blank ? PKT_CSUM_BLANK | PKT_CSUM_VALID : PKT_CSUM_VALID);
+        assert_int_equal(v->nb.rxq_tail, 1);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
-    const struct CMUnitTest tests[] = {T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address),
+    const struct CMUnitTest tests[] = {T(blank_checksums), T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address),
                                        T(front_end_says), T(nodes_of_two_connections), T(record_and_nodes_of_two_connections)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

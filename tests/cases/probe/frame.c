@@ -69,7 +69,9 @@ int main(int argc, char **argv)
         for (char *s = line; sscanf(s, "%2x", &b) == 1; s += 2 + (s[2] == ' '))
             p->data[n] = q->data[n] = (uint8_t)b, n++;
         p->len = q->len = (uint16_t)n;
-        bool v6 = false, find = pkt_csum_find(q, &v6), fill = pkt_csum_fill(p);
+        bool find = pkt_csum_find(q), fill = pkt_csum_find(p);
+        if (fill)
+            pkt_csum_fill(p);
         printf("  %u bytes: offload %s", n, find ? "yes" : "no");
         if (find)
             printf(" (start %u, offset %u)", q->csum_start, q->csum_offset);

@@ -212,6 +212,8 @@ static int split_target(struct disk_parser *dp)
     if (!dp->d->backend[0])
         return fail(dp, "bad target '%.60s' (DOMAIN:VOLUME, as blk0:data1)", t);
     t = colon ? colon + 1 : t;
+    if (!*t) /* a variable of a script that is not set: never more than what was asked for */
+        return fail(dp, "no volume in '%.60s': name one, or 'disk' for the whole disk", dp->target);
     if (strlen(t) >= sizeof(dp->d->volume))
         return fail(dp, "volume '%.40s...' is too long a name", t);
     snprintf(dp->d->volume, sizeof(dp->d->volume), "%s", t);

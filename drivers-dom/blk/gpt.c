@@ -80,7 +80,7 @@ static const char *header_sane(const struct gpt_source *src, const struct header
     return NULL;
 }
 
-static const char unreadable[] = "its header cannot be read";
+static const char unreadable[] = "its header cannot be read", gone[] = "its header is gone";
 
 /* A header that says so of itself and whose CRC is right; NULL, or what is wrong with it. */
 static const char *read_header(const struct gpt_source *src, uint64_t lba, struct header *h)
@@ -91,7 +91,7 @@ static const char *read_header(const struct gpt_source *src, uint64_t lba, struc
     if (src->read(src->arg, lba, 1, b))
         return unreadable;
     if (memcmp(b, "EFI PART", 8))
-        return "its header is gone";
+        return gone;
     uint32_t size = get32(b + H_SIZE), crc = get32(b + H_CRC);
     if (size < HEADER_MIN || size > src->block)
         return "its header has a size that makes no sense";
@@ -191,10 +191,21 @@ static enum mbr read_mbr(const struct gpt_source *src)
     return used && sane ? MBR_TABLE : MBR_OTHER;
 }
 
+/* A table that was made for blocks of another size has its header at byte 512 or 4096, which is not block 1 here. */
+static const char *other_size(const struct gpt_source *src)
+{
+    bool large = src->block > 512;
+
+    if (src->nr_blocks < 10 || src->read(src->arg, large ? 0 : 8, 1, src->buf) || memcmp(src->buf + (large ? 512 : 0), "EFI PART", 8))
+        return NULL;
+    return large ? "it is a GPT for blocks of 512 bytes, the disk has 4096" : "it is a GPT for blocks of 4096 bytes, the disk has 512";
+}
+
 /*
  * The first copy, else the one that its header names (if that much of it is good), else the one in the last block.
  * Where block 0 holds something else than a protective MBR, an old GPT behind it does not count: it is what a tool
- * left that knows no GPT. Where block 0 holds nothing, the table may be all that is left.
+ * left that knows no GPT. Where block 0 has no table at all, a sound first copy counts, but never the backup alone: mkfs, cryptsetup
+ * and wipefs clear the beginning and leave the end, and who followed that would write into what lies there now.
  */
 void gpt_read(const struct gpt_source *src, struct gpt *out)
 {
@@ -215,14 +226,24 @@ void gpt_read(const struct gpt_source *src, struct gpt *out)
         out->state = GPT_GOOD;
         return;
     }
-    out->why = why;
+    const char *size = why == gone ? other_size(src) : NULL;
+    out->why = size ? size : why;
     at[0] = h.self == 1 && h.other > 1 && h.other < src->nr_blocks ? h.other : src->nr_blocks - 1;
     at[1] = src->nr_blocks - 1;
     for (unsigned i = 0; i < (at[0] == at[1] ? 1 : 2); i++)
         if (!read_copy(src, at[i], &second, out)) {
-            out->state = GPT_BACKUP;
-            return;
+            if (mbr == MBR_GPT) {
+                out->state = GPT_BACKUP;
+                return;
+            }
+            out->where = at[i];
+            break;
         }
     out->nr = out->skipped = 0;
-    out->state = mbr == MBR_GPT ? GPT_DAMAGED : mbr == MBR_UNREADABLE || why == unreadable ? GPT_IO : GPT_NONE;
+    if (mbr == MBR_NONE && out->where)
+        out->state = GPT_STALE;
+    else if (mbr == MBR_GPT && size)
+        out->state = GPT_SIZE;
+    else
+        out->state = mbr == MBR_GPT ? GPT_DAMAGED : mbr == MBR_UNREADABLE || why == unreadable ? GPT_IO : GPT_NONE;
 }

@@ -23,8 +23,10 @@ enum gpt_state {
     GPT_GOOD,    /* the first copy */
     GPT_BACKUP,  /* the second; `why` tells what is wrong with the first */
     GPT_NONE,    /* no partition table: a blank disk, or a file system on the whole of it */
+    GPT_STALE,   /* a good backup at the end (`where`), but nothing at the beginning says that there is a GPT: no table */
     GPT_MBR,     /* an MBR table and no GPT */
     GPT_DAMAGED, /* it says that it has a GPT, but neither copy is good; `why` */
+    GPT_SIZE,    /* a GPT for blocks of another size; `why` */
     GPT_IO       /* it could not be read */
 };
 
@@ -40,6 +42,7 @@ struct gpt_source {
 struct gpt {
     enum gpt_state state;
     const char *why;
+    uint64_t where; /* GPT_STALE: the block of the backup's header */
     unsigned nr, skipped; /* skipped: entries that make no sense, or beyond GPT_PARTS */
     struct gpt_part part[GPT_PARTS];
 };

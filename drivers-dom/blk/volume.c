@@ -11,6 +11,7 @@
 #define READ_NS  8000000000ull /* the table: a disk may have to spin up first; whoever waits for this domain waits 10 s */
 #define SPIN_NS  2000000ull
 #define USERS    96u
+#define PROBLEM  160u /* as much as the control domain shows */
 
 struct volume {
     uint32_t number;          /* 0: the disk */
@@ -27,7 +28,7 @@ static struct volume_claim *claims;
 static struct gpt gpt;
 static bool listed; /* what former instances left in the store is gone */
 static bool stale;  /* somebody could write the table since it was read */
-static char problem[160];
+static char problem[PROBLEM];
 static uint64_t read_by;
 static bool silent; /* a read was not answered: its request is the driver's for good */
 
@@ -114,28 +115,35 @@ static bool all_digits(const char *s)
     return n && !s[n];
 }
 
-/* The one volume of that label, or NULL; *n tells how many there are. */
-static struct volume *by_label(const char *s, unsigned *n)
-{
-    struct volume *found = NULL;
+/* The disk, always: no label has such a character. "disk" is it where no partition is called so. */
+static const char whole_disk[] = "@disk";
 
-    *n = 0;
-    for (struct volume *v = volumes + 1; v < volumes + nr_volumes; v++)
-        if (v->label[0] && !strcmp(v->label, s)) {
-            found = v;
-            ++*n;
-        }
-    return *n == 1 ? found : NULL;
+/* By number what is all digits, else by label, GUID, or the disk's word. */
+static bool named(const struct volume *v, const char *spec)
+{
+    if (!v->number)
+        return !strcmp(spec, "disk") || !strcmp(spec, whole_disk);
+    if (all_digits(spec))
+        return v->number == strtoul(spec, NULL, 10);
+    return (v->label[0] && !strcmp(v->label, spec)) || !strcasecmp(v->guid, spec);
+}
+
+/* How many volumes a name means: only one that means one is a name. */
+static unsigned names(const char *spec)
+{
+    unsigned n = 0;
+
+    for (const struct volume *v = volumes; v < volumes + nr_volumes; v++)
+        n += named(v, spec);
+    return n;
 }
 
 /* What a user has to write to get it. */
 static const char *shown_name(const struct volume *v, char *number, size_t size)
 {
-    unsigned n;
-
     if (!v->number)
-        return "disk";
-    if (v->label[0] && !all_digits(v->label) && strcmp(v->label, "disk") && by_label(v->label, &n))
+        return names("disk") == 1 ? "disk" : whole_disk;
+    if (v->label[0] && !all_digits(v->label) && names(v->label) == 1)
         return v->label;
     snprintf(number, size, "%u", v->number);
     return number;
@@ -165,6 +173,11 @@ static void set_problem(void)
         snprintf(problem, sizeof(problem), "the first GPT is damaged (%s), its backup is used", gpt.why);
     else if (gpt.state == GPT_DAMAGED)
         snprintf(problem, sizeof(problem), "both copies of the GPT are damaged (%s): %s", gpt.why, only);
+    else if (gpt.state == GPT_STALE)
+        snprintf(problem, sizeof(problem), "no partition table; an old GPT's backup at block %lu is not used (gdisk restores it, zeros in that block end it): %s",
+                 gpt.where, only);
+    else if (gpt.state == GPT_SIZE)
+        snprintf(problem, sizeof(problem), "%s: %s", gpt.why, only);
     else if (gpt.state == GPT_MBR)
         snprintf(problem, sizeof(problem), "an MBR partition table, no GPT: %s", only);
     else if (gpt.state == GPT_IO)
@@ -224,29 +237,41 @@ static void refresh(void)
         bh_panic("the disk is silent: %s", why);
 }
 
+/* All that a name means, by the words that mean one of them each. */
+static void say_ambiguous(const char *spec, unsigned n, char *why, size_t size)
+{
+    size_t len = (size_t)snprintf(why, size, "'%.60s' means %u volumes, name one by its number:", spec, n);
+
+    for (const struct volume *v = volumes; v < volumes + nr_volumes && len < size; v++) {
+        if (!named(v, spec))
+            continue;
+        if (v->number)
+            len += (size_t)snprintf(why + len, size - len, " %u", v->number);
+        else
+            len += (size_t)snprintf(why + len, size - len, " %s", whole_disk);
+    }
+}
+
 static const char *find(const char *spec, const struct volume **out)
 {
     static char why[VOLUME_LABEL + 80];
-    unsigned n;
+    unsigned n = 0;
 
     if (!disk)
         return "there is no disk";
     refresh();
-    if (!spec[0] || !strcmp(spec, "disk")) {
-        *out = &volumes[0];
-        return NULL;
-    }
-    for (const struct volume *v = volumes + 1; v < volumes + nr_volumes; v++)
-        if (all_digits(spec) ? v->number == strtoul(spec, NULL, 10) : !strcasecmp(v->guid, spec)) {
+    if (!spec[0])
+        return "it names no volume";
+    *out = NULL;
+    for (const struct volume *v = volumes; v < volumes + nr_volumes; v++)
+        if (named(v, spec)) {
             *out = v;
-            return NULL;
+            n++;
         }
-    n = 0;
-    *out = all_digits(spec) ? NULL : by_label(spec, &n);
-    if (*out)
+    if (n == 1)
         return NULL;
     if (n)
-        snprintf(why, sizeof(why), "%u partitions are called '%.100s': name it by its number", n, spec);
+        say_ambiguous(spec, n, why, sizeof(why));
     else if (gpt.state == GPT_MBR)
         snprintf(why, sizeof(why), "no volume '%.60s': an MBR partition table, only the whole disk is a volume", spec);
     else

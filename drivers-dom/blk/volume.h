@@ -2,8 +2,9 @@
 /*
  * Volumes: the whole disk and the partitions of its GPT, and who uses which part of it.
  *
- * A volume is named as in `phy:blk0:data1`, here without the domain's name: "" or "disk" is the whole disk, then a partition's
- * number, its unique GUID, or its label. In labels everything but letters, digits, "._+-" and characters beyond ASCII counts as "_".
+ * A volume is named as in `phy:blk0:data1`, here without the domain's name: "disk" is the whole disk ("@disk" too, which no label can be),
+ * then a partition's number, its unique GUID, or its label. In labels everything but letters, digits, "._+-" and characters beyond ASCII
+ * counts as "_". A name of nothing but digits is a number. An empty name, and one that means two volumes, is refused.
  *
  * Users are held against each other by extent, not by name: a partition and its disk overlap. One writer, or any number of
  * readers; a forced user ("w!", "r!") is let in beside whoever is there, but opens the door to nobody else.

@@ -96,7 +96,7 @@ def whole_disk():
     blk0 is crashed all the while: GRUB reading, the hand-over of the vbd, Linux mounting and booting."""
     with machine("debian-whole") as m:
         m.boot()
-        m.cmd("create debian-disk disk=['phy:blk0:,xvda,w']", 90)
+        m.cmd("create debian-disk disk=['phy:blk0:disk,xvda,w']", 90)
         m.send("console debian-disk\r")
         m.expect(r"will be executed automatically", 60)
         m.send("k")

@@ -49,7 +49,7 @@ def refusals(m):
             ("create debian name=d1 vif=[] disk=['phy:net0:data1,xvda,w']", r"no block driver domain net0"),
             ("create debian name=d1 vif=[] disk=['phy:blk0:data1,xvda,w']", r"d1: disk xvda: blk0: .*writes it"),
             ("create debian name=d1 vif=[] disk=['phy:blk0:data1,xvda,r']", r"d1: disk xvda: blk0: .*writes it"),
-            ("create debian name=d1 vif=[] disk=['phy:blk0:,xvda,w']", r"d1: disk xvda: blk0: .*(writes|reads) a part"),
+            ("create debian name=d1 vif=[] disk=['phy:blk0:disk,xvda,w']", r"d1: disk xvda: blk0: .*(writes|reads) a part"),
             ("create debian name=d1 disk=['file:/x,xvda,w']", r"'file:'"),
             ("destroy blk0", r"blk0: disked has a disk"),
     ]:

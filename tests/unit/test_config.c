@@ -2,6 +2,7 @@
 // LINK: ctl-dom/config.c ctl-dom/config_disk.c ctl-dom/split.c
 // FLAGS: -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -155,7 +156,7 @@ static void disks(void **state)
     } good[] = {
         { "phy:blk0:data1,xvda,w", "blk0", "data1", "xvda", "w", 51712, false },
         { "phy:blk0:data1,xvdb1,r", "blk0", "data1", "xvdb1", "r", 51729, false },
-        { " phy:blk0:,xvdp15 ,w! ", "blk0", "", "xvdp15", "w!", 51967, false },
+        { " phy:blk0:1,xvdp15 ,w! ", "blk0", "1", "xvdp15", "w!", 51967, false },
         { "blk1:3,raw,sda,ro", "blk1", "3", "sda", "r", 2048, false },
         { "blk1:3,,sdb2", "blk1", "3", "sdb2", "w", 2066, false },
         { "phy:blk0:a,hda,rw", "blk0", "a", "hda", "w", 768, false },
@@ -200,6 +201,11 @@ static void disks(void **state)
                                            "18446744073709551615", "1152921504606846976K" };
     for (unsigned i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++)
         assert_false(config_amount(amounts[i], &v));
+    static const char *const empty[] = { "phy:blk0:,xvda,w", "phy:blk0: ,xvda,w", "vdev=xvda,backend=blk0,target=blk0:", "blk0:,raw,xvda,w" };
+    for (unsigned i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
+        assert_int_equal(config_disk(&d, empty[i], err, sizeof(err)), -EINVAL);
+        assert_non_null(strstr(err, "no volume in"));
+    }
     assert_int_equal(parse("disk = [ 'phy:blk0:a,xvda,w',\n 'phy:blk0:b,xvdb,r' ]"), 0);
     assert_int_equal(cfg.nr_disks, 2);
 }

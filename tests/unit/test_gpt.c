@@ -182,9 +182,28 @@ static void test_elsewhere(void **state)
     bad_from = 0, bad_to = BLOCKS;
     assert_int_equal(look(), GPT_IO);
     make(512);
-    memset(disk, 0, 40 * 512); /* the beginning is gone */
-    assert_int_equal(look(), GPT_BACKUP);
-    assert_int_equal(g.nr, 6);
+    memset(disk, 0, 512); /* the protective record is gone, the first copy is not */
+    assert_int_equal(look(), GPT_GOOD);
+    for (unsigned i = 0; i < 3; i++) { /* the backup alone is no table: block 0 empty, a container in it, or the entries written over */
+        make(512);
+        memset(disk, i == 1 ? 'L' : 0, i == 2 ? 512 : 40 * 512);
+        at(8)[1] ^= 1;
+        assert_int_equal(look(), GPT_STALE);
+        assert_int_equal(g.nr, 0);
+        assert_int_equal(g.where, BLOCKS - 1);
+    }
+    make(512);
+    bad_from = 0, bad_to = 2; /* nor where block 0 cannot be read */
+    assert_int_equal(look(), GPT_IO);
+    assert_int_equal(g.nr, 0);
+    make(4096); /* for another size of blocks: neither table nor damage */
+    block = 512;
+    assert_int_equal(look(), GPT_SIZE);
+    make(512);
+    block = 4096;
+    assert_int_equal(look(), GPT_SIZE);
+    make(512);
+    mbr(0xee);
     memset(disk, 0, sizeof(disk));
     assert_int_equal(look(), GPT_NONE);
     mbr(0xee);
@@ -404,7 +423,8 @@ static void refuse(const char *spec, const char *word)
 static void test_find(void **state)
 {
     scan(512);
-    expect("", 0, BLOCKS);
+    refuse("", "no volume");
+    expect("@disk", 0, BLOCKS);
     expect("disk", 0, BLOCKS);
     expect("1", 50, 50);
     expect("data1", 50, 50);
@@ -413,12 +433,22 @@ static void test_find(void **state)
     expect("9", 171, 10);
     expect("23222120-2524-2726-2829-2a2b2c2d2e2f", 100, 50);
     expect("23222120-2524-2726-2829-2A2B2C2D2E2F", 100, 50);
-    refuse("twin", "2 partitions");
+    refuse("twin", "means 2 volumes, name one by its number: 3 4");
     refuse("5", "no volume '5'");
     refuse("0", "no volume");
     refuse("4294967297", "no volume");
     refuse("data", "no volume");
     refuse("DATA1", "no volume");
+    partition(3, 150, 159, "disk"); /* a word that a label may be, but not the disk's own */
+    memcpy(at(2) + 3 * 128 + 16, at(2) + 16, 16);
+    partition(9, 171, 180, "23222120-2524-2726-2829-2a2b2c2d2e2f");
+    seal();
+    assert_null(volumes_scan(&dev));
+    refuse("disk", "means 2 volumes, name one by its number: @disk 3");
+    expect("@disk", 0, BLOCKS);
+    expect("3", 150, 10);
+    refuse("13121110-1514-1716-1819-1a1b1c1d1e1f", "means 2 volumes, name one by its number: 1 4");
+    refuse("23222120-2524-2726-2829-2a2b2c2d2e2f", "means 2 volumes, name one by its number: 2 9");
     scan(4096);
     expect("data1", 400, 400);
     expect("disk", 0, BLOCKS * 8);

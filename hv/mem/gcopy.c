@@ -214,6 +214,26 @@ int copy_to_guest(gaddr_t dst, const void *src, size_t n)
     return guest_copy(dst, (char *)(uintptr_t)src, n, WRITE);
 }
 
+int guest_rewrite_code(uint64_t lin, uint8_t *byte)
+{
+    struct vcpu *v = this_cpu()->current;
+    uint64_t gpa;
+    enum p2m_type t;
+    if (walk_linear(v, lin, false, &gpa))
+        return -EFAULT;
+    mfn_t m = p2m_get(v->domain, GFN(gpa >> PAGE_SHIFT), &t);
+    int rc = -EFAULT;
+    if (t == P2M_RAM) {
+        uint8_t *p = (uint8_t *)mfn_to_virt(m) + (gpa & (PAGE_SIZE - 1));
+        *byte = 0;
+        __asm__ volatile("lock xaddb %0, %1" : "+q"(*byte), "+m"(*p)); /* another vCPU may be writing there just now */
+        rc = 0;
+    }
+    if (m.v != INVALID_MFN.v)
+        unpin(m, t);
+    return rc;
+}
+
 int gphys_write_from_guest(struct domain *d, uint64_t gpa, gaddr_t src, size_t n)
 {
     while (n) {

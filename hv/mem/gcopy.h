@@ -10,6 +10,9 @@
 
 int copy_from_guest(void *dst, gaddr_t src, size_t n) __must_check;
 int copy_to_guest(gaddr_t dst, const void *src, size_t n) __must_check;
+/* Reads the byte of code at a linear address and writes it over itself in one locked step: its value stays, and an emulator drops
+ * what it translated from there. Only in the domain's own ordinary RAM, else -EFAULT. Holds nothing afterwards. */
+int guest_rewrite_code(uint64_t lin, uint8_t *byte) __must_check;
 static inline gaddr_t gaddr_add(gaddr_t g, uint64_t off) { return GADDR(g.v + off); }
 
 /* Guest-physical access to any domain's RAM (console report, build writes). Returns 0 or -EFAULT. */

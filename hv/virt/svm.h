@@ -29,6 +29,7 @@ struct svm_vcpu {
     bool dr_used;          /* DR0-3 are loaded and not intercepted */
     uint32_t npf_again;    /* faults in a row that found a good mapping */
     bool nmi_blocked;      /* an NMI handler runs: until IRET */
+    uint64_t swint_rip;    /* virt_emulated: where an INT that memory does not hold was tried again; ~0: nowhere */
 };
 
 static inline struct svm_vcpu *svm_of(const struct vcpu *v) { return v->arch; }
@@ -37,7 +38,7 @@ extern bool svm_nrip;
 extern bool svm_tsc_aux;      /* the MSR is there: RDTSCP or RDPID is */
 extern uint64_t svm_xcr0_all; /* the host's XCR0: everything a guest may enable */
 
-void svm_enter(struct regs *r, uint64_t guest_vmcb, uint64_t host_vmcb); /* svm_entry.S */
+void svm_enter(struct regs *r, uint64_t guest_vmcb, uint64_t host_vmcb, bool shadow); /* svm_entry.S */
 void svm_handle_exit(struct vcpu *v);
 void svm_use_debug_registers(struct vcpu *v); /* loads DR0-3 and stops intercepting them */
 void svm_forget_asid(struct vcpu *v);         /* nothing cached for it is used any more */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * void svm_enter(struct regs *r, uint64_t guest_vmcb, uint64_t host_vmcb)
+ * void svm_enter(struct regs *r, uint64_t guest_vmcb, uint64_t host_vmcb, bool shadow)
  *
  * One VMRUN (APM2 15.5). Called with interrupts off; GIF is off from before VMRUN until after the host's TR, GS and the
  * rest of what VMLOAD carries are back. IF is on around VMRUN, so that a physical interrupt ends the guest
  * (V_INTR_MASKING: the host's IF counts, APM2 15.21.1). rax, rsp, rip and rflags travel in the VMCB.
+ *
+ * shadow: STI stands directly before VMRUN. It changes nothing on hardware (IF is on, GIF off); an emulator that does not load the
+ * VMCB's interrupt shadow (see virt_emulated) takes the shadow of this STI into the guest instead.
  */
 #define RETURN_STACK 32
     .text
@@ -17,6 +20,7 @@ svm_enter:
     push %r13
     push %r14
     push %r15
+    push %rcx
     push %rdx
     push %rdi
 
@@ -40,7 +44,10 @@ svm_enter:
     mov 0x78(%rdi), %r15
     mov 0x38(%rdi), %rdi
 
-    vmrun %rax
+    testb $1, 0x10(%rsp)
+    jz 1f
+    sti
+1:  vmrun %rax
     vmsave %rax             /* rax and rsp are the host's again */
 
     push %rdi
@@ -91,6 +98,7 @@ svm_enter:
     vmload %rax
     cli
     stgi
+    pop %rcx
 
     pop %r15
     pop %r14

@@ -34,6 +34,7 @@
 #define NPF_WRITE    (1ull << 1)
 #define NPF_FETCH    (1ull << 4)
 #define NPF_PATIENCE 100u /* faults in a row on a good mapping before we call it broken */
+enum { OP_INT3 = 0xcc, OP_INTO = 0xce }; /* INT n between them */
 enum { VEC_DB = 1, VEC_UD = 6, VEC_GP = 13, VEC_AC = 17 };
 
 enum exit_class { CLASS_INTR, CLASS_WINDOW, CLASS_CPUID, CLASS_HLT, CLASS_IO, CLASS_MSR, CLASS_CALL, CLASS_NPF, CLASS_OTHER };
@@ -55,11 +56,17 @@ static bool is_prefix(uint8_t c, bool long64)
     }
 }
 
+static uint64_t linear_rip(const struct vcpu *v)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+    return is64(b) ? v->regs.rip : (uint32_t)(b->cs.base + v->regs.rip);
+}
+
 /* Length of the instruction at rip, whose opcode must be op[0..n); 0: it is another, or not readable. */
 static unsigned decode(struct vcpu *v, const uint8_t *op, unsigned n)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
-    uint64_t at = is64(b) ? v->regs.rip : (uint32_t)(b->cs.base + v->regs.rip);
+    uint64_t at = linear_rip(v);
     unsigned i = 0, matched = 0;
     uint8_t c;
     gcopy_reset();
@@ -318,6 +325,24 @@ static void exit_iret(struct vcpu *v)
     vmcb_intercept(a->vmcb, INTERCEPT_IRET, false);
 }
 
+/*
+ * virt_emulated: an INT3, INTO or INT n is about to run, by the emulator's translation of the code, which may be older than the
+ * code. If memory holds another instruction, what was translated is dropped (guest_rewrite_code) and the guest tries again.
+ * Otherwise, or when it comes here from the same place again (behind a prefix, or not in RAM), it runs without the intercept, until
+ * the next exit.
+ */
+static void exit_swint(struct vcpu *v)
+{
+    struct svm_vcpu *a = svm_of(v);
+    uint8_t op;
+    if (a->swint_rip != v->regs.rip && guest_rewrite_code(linear_rip(v), &op) == 0 && (op < OP_INT3 || op > OP_INTO)) {
+        a->swint_rip = v->regs.rip;
+        return;
+    }
+    a->swint_rip = ~0ull;
+    vmcb_intercept(a->vmcb, INTERCEPT_SWINT, false);
+}
+
 /* --- dispatch ------------------------------------------------------------------------------------------------------------ */
 
 static enum exit_class class_of(uint64_t code)
@@ -369,6 +394,9 @@ static void handle_rare(struct vcpu *v, uint64_t code)
     case EXIT_XSETBV:
         exit_xsetbv(v);
         break;
+    case EXIT_SWINT:
+        exit_swint(v);
+        break;
     case EXIT_RSM: case EXIT_INVLPGA: case EXIT_VMRUN: case EXIT_VMLOAD: case EXIT_VMSAVE: case EXIT_STGI:
     case EXIT_CLGI: case EXIT_SKINIT: case EXIT_MONITOR: case EXIT_MWAIT: case EXIT_MWAIT_ARMED: case EXIT_RDPRU:
         inject_ud(v); /* what CPUID does not announce */
@@ -389,6 +417,8 @@ void svm_handle_exit(struct vcpu *v)
     struct svm_vcpu *a = svm_of(v);
     uint64_t code = a->vmcb->exit_code;
     v->exits[class_of(code)]++;
+    if (virt_emulated)
+        vmcb_intercept(a->vmcb, INTERCEPT_SWINT, true);
     if (code != EXIT_NPF)
         a->npf_again = 0;
     switch (code) {

@@ -127,6 +127,69 @@ static void lfence(void **state)
     assert_int_equal(virt_rdmsr(&vcpus[0], 0xc0011029, &x), -1); /* and the others do not make it good */
 }
 
+/* The shadow of STI goes into the guest only where the emulator drops it, and not with an event. */
+static void shadow(void **state)
+{
+    (void)state;
+    world();
+    struct vmcb *b = svm_of(&vcpus[0])->vmcb;
+    b->int_state = 1;
+    run(&vcpus[0]);
+    assert_false(entered_shadow); /* hardware loads it */
+    virt_emulated = true;
+    run(&vcpus[0]);
+    assert_true(entered_shadow);
+    b->event_inj = vmcb_event(EVENT_EXC, 6);
+    run(&vcpus[0]);
+    assert_false(entered_shadow);
+    b->int_state = 0;
+    b->event_inj = 0;
+    run(&vcpus[0]);
+    assert_false(entered_shadow);
+    virt_emulated = false;
+}
+
+static void ints(struct vcpu *v) { svm_of(v)->vmcb->exit_code = EXIT_SWINT; }
+/* One INT at 0x1000, where memory holds op; true: it runs with the next entry. */
+static bool int_runs(uint8_t op)
+{
+    insn[0] = op;
+    guest = ints;
+    run(&vcpus[0]);
+    guest = NULL;
+    assert_int_equal(vcpus[0].regs.rip, 0x1000);
+    return !(svm_of(&vcpus[0])->vmcb->intercept1 & 1u << INTERCEPT_SWINT);
+}
+/* An INT that memory does not hold is tried again, once; one that it holds runs, and the next is looked at again. */
+static void stale_int3(void **state)
+{
+    (void)state;
+    world();
+    struct vmcb *b = svm_of(&vcpus[0])->vmcb;
+    run(&vcpus[0]);
+    assert_false(b->intercept1 & 1u << INTERCEPT_SWINT); /* hardware keeps no old code */
+    virt_emulated = true;
+    run(&vcpus[0]);
+    assert_true(b->intercept1 & 1u << INTERCEPT_SWINT);
+    rewrites = 0;
+    assert_false(int_runs(0xeb));
+    assert_int_equal(rewrites, 1);
+    assert_true(int_runs(0xeb)); /* again there: it was a prefix */
+    assert_int_equal(rewrites, 1);
+    run(&vcpus[0]);
+    assert_true(b->intercept1 & 1u << INTERCEPT_SWINT);
+    assert_true(int_runs(0xcc));
+    assert_true(int_runs(0xcd));
+    assert_true(int_runs(0xce));
+    assert_false(int_runs(0x0f));
+    assert_true(int_runs(0xcc));
+    code_is_ram = false;
+    assert_true(int_runs(0x90));
+    code_is_ram = true;
+    assert_false(crashed);
+    virt_emulated = false;
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -139,7 +202,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(msrs_that_are_not_there), T(ibpb), T(lfence),
+        T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(stale_int3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

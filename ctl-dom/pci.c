@@ -68,6 +68,13 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
                     "%s: %s: no IOMMU holds it (a virtio device needs iommu_platform=on), and "
                     "without one it could reach all memory",
                     who, dev);
+    case -EPERM:
+        return fail(e, rc, "%s: %s: its IOMMU unit failed its trial and does not hold devices back (dmesg says how)", who, dev);
+    case -EAGAIN:
+        return fail(e, rc,
+                    "%s: %s: nobody has shown yet that its IOMMU unit holds devices back: start a NIC or disk behind the "
+                    "same unit first, or take the risk by iommu=trust in the core's command line",
+                    who, dev);
     case -EXDEV:
         return fail(e, rc, "%s: %s shares its IOMMU group with devices that would not go with it",
                     who, dev);

@@ -75,3 +75,6 @@ struct blk_driver {
     void (*stop)(void);
 };
 extern const struct blk_driver nvme_driver, virtio_blk_driver;
+/* disk_trial.c: tries the IOMMU unit that holds it (trial.h), before start. NULL, or why the device must not be used. */
+const char *nvme_trial(const struct bh_pci_info *dev);
+const char *virtio_blk_trial(const struct bh_pci_info *dev);

@@ -88,7 +88,10 @@ static void idle(void)
 /* --- the controller ------------------------------------------------------------------------------------------- */
 
 enum { DEV_NONE, DEV_UP, DEV_REFUSED };
-static const struct blk_driver *const drivers[] = {&nvme_driver, &virtio_blk_driver};
+static const struct {
+    const struct blk_driver *drv;
+    const char *(*trial)(const struct bh_pci_info *dev);
+} drivers[] = {{&nvme_driver, nvme_trial}, {&virtio_blk_driver, virtio_blk_trial}};
 static int dev_state;
 
 static char refusal[160];
@@ -140,8 +143,11 @@ static void dev_find(void)
     if (bh_service(BH_SVC_DEVICES, &pci))
         return;
     for (unsigned i = 0; i < ARRAY_SIZE(drivers); i++)
-        if (drivers[i]->match(&pci))
-            why = dev_start(drivers[i], &pci);
+        if (drivers[i].drv->match(&pci)) {
+            why = drivers[i].trial(&pci);
+            if (!why)
+                why = dev_start(drivers[i].drv, &pci);
+        }
     if (!why)
         return;
     /* It worked when they got it, and a new attempt is all that there is to do. */

@@ -29,7 +29,9 @@
 #define VBLK_T_IN      0u
 #define VBLK_T_OUT     1u
 #define VBLK_T_FLUSH   4u
+#define VBLK_T_GET_ID  8u
 #define VBLK_T_DISCARD 11u
+#define VBLK_ID_LEN    20u
 #define VBLK_S_OK      0
 #define VBLK_S_IOERR   1
 #define VBLK_S_UNSUPP  2

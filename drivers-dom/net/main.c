@@ -162,7 +162,9 @@ static void uplink_find(void)
 
     if (bh_service(BH_SVC_DEVICES, &nic))
         return; /* an internal switch */
-    const char *why = vnet_start(&net.uplink, &nic, &net.pool, nic_irq, NULL);
+    const char *why = nic_trial(&nic);
+    if (!why)
+        why = vnet_start(&net.uplink, &nic, &net.pool, nic_irq, NULL);
     uplink = why ? UPLINK_REFUSED : UPLINK_UP;
     if (!why)
         switch_port_up(&net.sw, SW_UPLINK, NULL);

@@ -13,3 +13,4 @@ struct net {
     struct batch batch; /* empty whenever a store call may block, but for sends */
 };
 extern struct net net;
+const char *nic_trial(const struct bh_pci_info *dev); /* nic_trial.c: tries its IOMMU unit (trial.h). NULL, or why it must not be used */

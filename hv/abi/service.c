@@ -19,6 +19,7 @@ union service_arg {
     struct bh_wait wait;
     struct bh_ptr_mode ptr;
     struct bh_pci_info pci;
+    struct bh_trial trial;
 };
 
 /* -EFAULT before anything is done: one byte of each page tells. */
@@ -159,6 +160,12 @@ static long op_devices(union service_arg *a, gaddr_t arg)
     return pci_info(a->pci.index, current_domain(), &a->pci);
 }
 
+static long op_trial(union service_arg *a, gaddr_t arg)
+{
+    (void)arg;
+    return pci_trial(current_domain(), &a->trial);
+}
+
 static const struct service_row {
     const char *name;
     uint16_t size;
@@ -173,6 +180,7 @@ static const struct service_row {
     [BH_SVC_PTR_MODE]   = { "ptr_mode", sizeof(struct bh_ptr_mode), false, op_ptr_mode },
     [BH_SVC_DEVICES]    = { "devices", sizeof(struct bh_pci_info), true, op_devices },
     [BH_SVC_SERVED]     = { "served", 0, false, op_served },
+    [BH_SVC_TRIAL]      = { "trial", sizeof(struct bh_trial), true, op_trial },
 };
 
 long do_service_op(uint64_t op, gaddr_t arg)

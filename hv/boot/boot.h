@@ -51,6 +51,7 @@ struct cmdline {
     unsigned maxcpus;                         /* 0: all */
     int loglvl;                               /* enum loglevel */
     bool iommu_off, iommu_required;           /* iommu=off|no|0, iommu=required */
+    bool iommu_trust;                         /* iommu=trust: units that nobody has tried are taken to hold */
     uint32_t hide[64]; unsigned nr_hide;      /* BH_SBDF */
     uint8_t hide_any[64];                     /* bits of its slot and function that match whatever they are */
     uint32_t wake_preempt_us;                 /* sched_ratelimit_us= */

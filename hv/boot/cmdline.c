@@ -179,11 +179,13 @@ static void opt_iommu(struct cmdline *c, struct word *w)
             c->iommu_off = !on;
         else if (!strcmp(s, "required") || !strcmp(s, "force"))
             c->iommu_required = true;
+        else if (!strcmp(s, "trust"))
+            c->iommu_trust = true;
         else
             other = true;
     }
     if (other)
-        bad(w, "only on, off and required are served of these");
+        bad(w, "only on, off, required and trust are served of these");
 }
 
 static void opt_sched(struct cmdline *c, struct word *w)

@@ -69,6 +69,7 @@ struct iommu {
     struct spinlock evt_lock; /* event log; only tried */
     volatile uint64_t *evt;
     uint32_t evt_head;
+    struct iommu_trial trial;
 };
 
 static void poll_unit(struct iommu *u);
@@ -176,7 +177,7 @@ static struct iommu *unit_make(unsigned i)
     if (!u)
         return NULL;
     u->base = ivrs.unit[i].base;
-    u->devid = ivrs.unit[i].devid;
+    u->devid = u->trial.devid = ivrs.unit[i].devid;
     u->regs = mmio_map(MADDR(u->base), REGS_LEN);
     u->cmd = core_alloc(0);
     u->evt = core_alloc(EVT_ORDER);
@@ -237,6 +238,8 @@ static void amdvi_claim(struct pci_dev *p)
     if (ivrs.has_ioapic && IVRS_UNIT(v) && !(v & IVRS_REFUSED))
         p->iommu = units[IVRS_UNIT(v) - 1];
 }
+
+static struct iommu_trial *amdvi_trial(struct iommu *u) { return &u->trial; }
 
 static bool amdvi_owns(uint64_t base, uint64_t size)
 {
@@ -450,4 +453,5 @@ const struct iommu_ops amdvi_ops = {
     .poll_faults = amdvi_poll_faults,
     .owns = amdvi_owns,
     .claim = amdvi_claim,
+    .trial = amdvi_trial,
 };

@@ -87,6 +87,7 @@ static int check_quiet(struct domain *d)
 static int check_assign(const struct pci_dev *p, struct domain *d)
 {
     uint64_t mmio = 0;
+    int rc;
 
     if (!p)
         return -ENOENT;
@@ -96,13 +97,16 @@ static int check_assign(const struct pci_dev *p, struct domain *d)
         return -EBUSY;
     if (!iommu_ops || !p->iommu)
         return -ENODEV;
+    rc = trial_check(p, d);
+    if (rc)
+        return rc;
     if (!group_is_free(p, d))
         return -EXDEV;
     if (p->reset == PCI_RESET_NONE)
         return -EOPNOTSUPP;
     if (d->state != BH_DOM_BUILDING && d->state != BH_DOM_RUNNING)
         return -EINVAL;
-    int rc = check_quiet(d);
+    rc = check_quiet(d);
     if (rc)
         return rc;
     for (unsigned i = 0; i < 6; i++) {
@@ -308,19 +312,20 @@ static void unlink_device(struct domain *d, struct pci_dev *p)
 }
 
 /* restart.md 2.2: bus mastering off and read back, then the device entry, the pages and the interrupt table. */
-static void fence_device(struct domain *d, struct pci_dev *p)
+void pci_fence_device(struct domain *d, struct pci_dev *p)
 {
     pci_set_master(p, false);
     msix_set_enable(p, false);
     iommu_ops->block(p, d->iommu);
     p->dma_on = false;
+    trial_stop(p);
 }
 
 /* One step of taking p away; 0 with the last. Until then it is d's, fenced, and nobody else's. */
 static int release_step(struct domain *d, struct pci_dev *p)
 {
     if (p->phase != PCI_TAKING_AWAY) {
-        fence_device(d, p);
+        pci_fence_device(d, p);
         p->phase = PCI_TAKING_AWAY;
         p->at_bar = 0;
         p->at_page = 0;
@@ -385,7 +390,7 @@ int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa)
     return rc;
 }
 
-static struct pci_dev *find_owned(struct domain *d, uint32_t sbdf)
+struct pci_dev *pci_find_owned(struct domain *d, uint32_t sbdf)
 {
     struct pci_dev *p = d->devices;
     while (p && p->sbdf != sbdf)
@@ -396,7 +401,7 @@ static struct pci_dev *find_owned(struct domain *d, uint32_t sbdf)
 int pci_deassign(struct domain *d, uint32_t sbdf)
 {
     spin_lock(&pci_lock);
-    struct pci_dev *p = find_owned(d, sbdf);
+    struct pci_dev *p = pci_find_owned(d, sbdf);
     int rc = p ? check_quiet(d) : -ENOENT;
     if (!rc)
         rc = release_step(d, p);
@@ -409,6 +414,8 @@ static int start_dma(struct domain *d, struct pci_dev *p)
 {
     int rc = p->phase == PCI_READY ? pci_at_rest(p) : -EBUSY;
 
+    if (!rc && !trial_permits(p))
+        rc = -EACCES;
     if (!rc)
         rc = iommu_ops->attach(p, d->iommu);
     if (rc)
@@ -427,11 +434,11 @@ int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on)
     if (!d->devices) /* waits for nobody: see pirq_bind */
         return -ENODEV;
     spin_lock(&pci_lock);
-    struct pci_dev *p = find_owned(d, sbdf);
+    struct pci_dev *p = pci_find_owned(d, sbdf);
     if (!p)
         rc = -ENODEV;
     else if (!on)
-        fence_device(d, p);
+        pci_fence_device(d, p);
     else if (!p->dma_on)
         rc = start_dma(d, p);
     spin_unlock(&pci_lock);
@@ -446,7 +453,7 @@ int pci_fence(struct domain *d)
         return 0;
     spin_lock(&pci_lock);
     for (struct pci_dev *p = d->devices; p; p = p->next_owned) {
-        fence_device(d, p);
+        pci_fence_device(d, p);
         p->past = PCI_UNKNOWN;
     }
     /* Blocking flushed the domain's pages: nothing can reach the table any more, and the frames can be swapped. */
@@ -495,7 +502,7 @@ int pci_release_all(struct domain *d)
     spin_lock(&pci_lock);
     for (struct pci_dev *p = d->devices; p; p = p->next_owned)
         if (p->dma_on)
-            fence_device(d, p);
+            pci_fence_device(d, p);
     while (!rc && d->devices)
         rc = release_step(d, d->devices);
     spin_unlock(&pci_lock);

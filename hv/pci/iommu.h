@@ -31,6 +31,11 @@ struct iommu_domain {
     uint64_t nr_spare;
     void *spare;            /* a list through their first words */
 };
+/* What the trial of a unit (pci/trial.c) came to; pci_lock. */
+struct iommu_trial {
+    enum { TRIAL_OPEN, TRIAL_PASSED, TRIAL_FAILED } state; /* once decided, for this boot */
+    uint16_t devid;         /* of the unit, for the log */
+};
 struct iommu_ops {
     const char *name;
     int (*attach)(struct pci_dev *p, struct iommu_domain *dom);  /* device entry -> dom's table, remapping on */
@@ -52,6 +57,7 @@ struct iommu_ops {
     void (*poll_faults)(void);                                   /* event log; any CPU, interrupts off */
     bool (*owns)(uint64_t base, uint64_t size);                  /* its own registers lie in there */
     void (*claim)(struct pci_dev *p);                            /* sets p->iommu if p may be assigned */
+    struct iommu_trial *(*trial)(struct iommu *u);
 };
 extern const struct iommu_ops *iommu_ops;   /* NULL: no IOMMU, every assignment is refused */
 void iommu_init_early(void);   /* before any device may DMA: finds IVRS, blocks all */

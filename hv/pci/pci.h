@@ -101,8 +101,10 @@ struct pci_dev *pci_find(uint32_t sbdf);
 int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa) __must_check;  /* domain under construction or control-paused */
 int pci_deassign(struct domain *d, uint32_t sbdf) __must_check; /* not of a running domain (-EINVAL); HC_AGAIN as above */
 /* On: -ENODEV not its device, -EBUSY not set up, or the core sees that it runs (virtio, NVMe), -EIO of any other kind: no reset
- * since the last instance had it. */
+ * since the last instance had it, -EACCES the trial of its IOMMU unit was not passed. */
 int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on) __must_check;
+/* A step of the trial of a unit (bulkhead.h, BH_SVC_TRIAL). Takes pci_lock; waits for nothing. */
+int pci_trial(struct domain *d, struct bh_trial *t) __must_check;
 /* Fence (restart.md 2.2), in this order: bus mastering off and read back, device entry blocked, device entry + pages +
  * interrupt table invalidated, completion waited for. All that in the first call; then the IOMMU table is emptied (HC_AGAIN).
  * BARs stay mapped. */

@@ -75,6 +75,16 @@ void pci_set_master(struct pci_dev *p, bool on); /* and reads back, so that post
 /* assign.c: of [m, m + len), which lies in a BAR of p, the owner may see all pages */
 bool pci_may_be_shown(const struct pci_dev *p, uint64_t m, uint64_t len);
 
+/* assign.c: the device of d with this number; and bus mastering, interrupts and its entry in the IOMMU off, which flushes */
+struct pci_dev *pci_find_owned(struct domain *d, uint32_t sbdf);
+void pci_fence_device(struct domain *d, struct pci_dev *p);
+
+/* trial.c */
+int trial_check(const struct pci_dev *p, const struct domain *d) __must_check;
+bool trial_permits(const struct pci_dev *p);
+void trial_stop(const struct pci_dev *p);       /* it is blocked */
+bool trial_expects(uint16_t requester);         /* any CPU, no lock */
+
 void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: disabled and all masked */
 void pirq_program(struct pci_dev *p);           /* (re)writes the MSI-X entries that are bound */
 void pirq_release(struct pci_dev *p);           /* deassign: unbinds, gives vectors and numbers back */

@@ -43,6 +43,8 @@ def dma():
         m.expect(r"dmatest: foreign buffer received: no", 60)
         m.leave()
         out = m.cmd("dmesg")
+        check(re.search(r"IOMMU: unit 00:01\.0 passed its trial: a write of 00:0[35]\.0 arrived", out),
+              f"nobody tried the IOMMU, or it failed: {out[-2000:]}")
         check(re.search(r"IOMMU: blocked DMA of (0000:)?00:03\.0", out), f"the core reported no blocked DMA: {out[-2000:]}")
 
 

@@ -87,6 +87,7 @@ int pci_release_all(struct domain *d) { (void)d; pci_releases++; return 0; }
 int pci_assign(struct domain *d, uint32_t s, uint64_t g) { (void)d; (void)s; (void)g; return -ENODEV; }
 int pci_deassign(struct domain *d, uint32_t s) { (void)d; (void)s; return -ENOENT; }
 int pci_dma_enable(struct domain *d, uint32_t s, bool on) { (void)d; (void)s; (void)on; return 0; }
+int pci_trial(struct domain *d, struct bh_trial *t) { (void)d; (void)t; return -ENODEV; }
 int pci_info(uint32_t i, struct domain *o, struct bh_pci_info *out) { (void)i; (void)o; (void)out; return -ENOENT; }
 int pci_config_access(struct bh_pci_cfg *c) { (void)c; return 0; }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/pci/pci.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/irq/pirq.c
+// LINK: hv/pci/pci.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/irq/pirq.c
 /* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,6 +164,9 @@ uint64_t p2m_clear_mmio(struct domain *d, gfn_t g, mfn_t m)
         }
     return 0;
 }
+mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t) { *t = P2M_NONE; return INVALID_MFN; }
+bool frame_get(mfn_t m, uint16_t owner) { return false; }
+void frame_put(mfn_t m) {}
 void npt_flush(struct domain *d) { note("n"); }
 static bool in_core; /* a vCPU of the domain is still inside a hypercall */
 bool domain_stopped(struct domain *d) { return !in_core; }
@@ -195,9 +198,11 @@ static int t_route(struct pci_dev *p, unsigned i, uint8_t vec, uint32_t apic, ui
 static void t_mask(struct pci_dev *p, unsigned i) { masks++; }
 static void t_mask_all(struct pci_dev *p) {}
 static bool t_owns(uint64_t b, uint64_t s) { return b == 0xfed80000; }
+static struct iommu_trial tried;
+static struct iommu_trial *t_trial(struct iommu *u) { return &tried; }
 static const struct iommu_ops ops = {
     .attach = t_attach, .block = t_block, .flush = t_flush, .clear = t_clear, .irq_route = t_route, .irq_mask = t_mask,
-    .irq_mask_all = t_mask_all, .owns = t_owns,
+    .irq_mask_all = t_mask_all, .owns = t_owns, .trial = t_trial,
 };
 static bool fill_fails;
 void iommu_claim(struct pci_dev *p)
@@ -234,6 +239,8 @@ static int setup(void **state)
     p2m_fail_after = 0;
     fill_fails = false;
     trace[0] = 0;
+    tried.state = TRIAL_PASSED;
+    cmdline.iommu_trust = false;
     shim_log_clear();
     memset(&dom, 0, sizeof(dom));
     memset(&other, 0, sizeof(other));
@@ -648,6 +655,29 @@ static void table_waits_for_vcpus(void **state)
     assert_null(dom.iommu);
     dom.pause_count = 0;
     dom.state = BH_DOM_BUILDING;
+}
+
+/* DMA is for devices behind a unit that was seen to hold them. */
+static void dma_after_the_trial(void **state)
+{
+    pci_init();
+    tried.state = TRIAL_OPEN;
+    dom.role = BH_ROLE_GUEST;
+    assert_int_equal(pci_assign(&dom, NIC, 0), -EAGAIN);
+    dom.role = BH_ROLE_DRIVER;
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), -EACCES);
+    assert_int_equal(sim_at(NIC)->cfg[4] & 4, 0);
+    tried.state = TRIAL_FAILED;
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), -EACCES);
+    assert_int_equal(pci_deassign(&dom, NIC), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0), -EPERM);
+    tried.state = TRIAL_OPEN;
+    cmdline.iommu_trust = true;
+    dom.role = BH_ROLE_GUEST;
+    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
+    assert_int_equal(pci_deassign(&dom, NIC), 0);
 }
 
 static void dma_order(void **state)
@@ -1196,7 +1226,7 @@ int main(void)
         T(finds_and_sizes), T(absurd_devices_are_bounded), T(all_ones_everywhere), T(hiding), T(groups), T(filter_refuses),
         T(filter_shows_a_virtual_view), T(filter_writes_only_what_it_may), T(refusals_in_order), T(failures_leave_nothing),
         T(maps_registers_but_no_vectors), T(flr_takes_its_time), T(dead_device_is_refused), T(group_goes_together_or_not), T(hiding_a_slot), T(other_root_buses),
-        T(table_waits_for_vcpus), T(dma_order), T(pirqs), T(info), T(storm_is_held_back),
+        T(table_waits_for_vcpus), T(dma_after_the_trial), T(dma_order), T(pirqs), T(info), T(storm_is_held_back),
         T(storm_is_cut_off), T(storm_of_many_entries), T(held_back_and_fenced), T(vectors_are_shared_out), T(no_device_no_lock),
         T(vectors_are_mapped_whole), T(virtio_says_whether_the_iommu_holds_it), T(no_bar_over_the_platform),
         T(places_stay_in_their_room), T(structures_lie_in_bars), T(no_dma_while_virtio_runs), T(no_dma_while_nvme_runs), T(others_are_reset_at_a_restart),

@@ -299,6 +299,7 @@ struct bh_assign {
     uint64_t gpa; /* assign: first BAR's guest-physical address, 0 = core's choice (above 0xe0000000) */
 };
 /* Refusals: -ENOENT no such device, -EACCES not hidden, -EBUSY assigned already, -ENODEV no IOMMU over it,
+ * -EPERM its IOMMU unit failed its trial, -EAGAIN nobody tried it yet and the domain could not (BH_SVC_TRIAL),
  * -EXDEV its IOMMU group has other devices that are not going with it, -EOPNOTSUPP no reset method. */
 struct bh_pci_cfg {
     uint32_t sbdf;
@@ -355,6 +356,7 @@ enum bh_service_op {
     BH_SVC_PTR_MODE,    /* struct bh_ptr_mode */
     BH_SVC_DEVICES,     /* struct bh_pci_info: like BH_CTL_PCI_INFO, own devices only */
     BH_SVC_SERVED,      /* no argument (0): this instance has answered somebody; the supervisor brings such a one back soon */
+    BH_SVC_TRIAL,       /* struct bh_trial: a step of the trial of the IOMMU unit that holds an own device */
     BH_NR_SVC_OPS
 };
 
@@ -368,6 +370,23 @@ struct bh_batch {
     uint32_t nr_copies, nr_sends;
 };
 struct bh_dma_enable { uint32_t sbdf; uint32_t enable; };
+/* The trial of an IOMMU unit (docs/iommu-trial.md), once a boot, before any device behind it gets DMA. BEGIN: the device, which is at rest, sees
+ * `nr` pages of RAM of the caller from `gfn` on at `window`, and a page of the core's behind them, the target; nothing else is told to it until the
+ * end. LOOK: 1 if something arrived in the target, else 0. BLOCK: the device's entry is closed and the target cleared, bus
+ * mastering stays on. END: the result is kept, the device fenced. BEGIN gives 1: passed already, nothing to do; -EPERM (END, too): failed;
+ * -EBUSY: another trial runs, ask again; -EACCES: this instance has served; -EIO: the device runs; -ERANGE: no address is free for
+ * the window; -ENOMEM; -EINVAL. A trial whose device is fenced in the middle decides nothing. */
+#define BH_TRIAL_BEGIN 0u
+#define BH_TRIAL_LOOK  1u
+#define BH_TRIAL_BLOCK 2u
+#define BH_TRIAL_END   3u
+#define BH_TRIAL_PAGES 4u
+struct bh_trial {
+    uint32_t sbdf, step;
+    uint64_t gfn;    /* BEGIN: in */
+    uint32_t nr, pad;
+    uint64_t window; /* BEGIN: out; a guest-physical address for the device alone. The target is at window + nr * 4096. */
+};
 /* The deadline runs while the domain is runnable with an event pending and has had CPU time. 0 = off.
  * Every call kicks it. Missing it is a crash with cause BH_CAUSE_DEADLINE. */
 struct bh_deadline { uint64_t ms; };

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The trial of an IOMMU unit, as every driver goes through it: trial.h. */
+#include <errno.h>
+#include <trial.h>
+
+#define OTHERS_NS  8000000000ull /* another trial: at most as long as that may take, and its domain's start */
+#define ARRIVE_NS  5000000000ull /* a device that answers at all does so in milliseconds; a busy emulator takes its time */
+#define HELD_NS    20000000ull   /* how long it is given for the write that must not arrive */
+#define LOOK_NS    200000ull
+
+static long step(struct bh_trial *t, unsigned what)
+{
+    t->step = what;
+    return bh_service(BH_SVC_TRIAL, t);
+}
+
+static long begin(struct bh_trial *b, const struct trial_ops *ops, void *dev)
+{
+    uint64_t end = now_ns() + OTHERS_NS;
+    bool tried = false;
+
+    for (;;) {
+        long rc = step(b, BH_TRIAL_BEGIN);
+        if (rc == -EIO && !tried) { /* a former instance died in the middle */
+            tried = true;
+            if (!ops->reset(dev))
+                return rc;
+        } else if (rc == -EBUSY && now_ns() < end) {
+            event_wait(now_ns() + LOOK_NS);
+        } else {
+            return rc;
+        }
+    }
+}
+
+/* Until something is in the target (and the device has done), the device gives up, or the time is over. */
+static void wait_for_write(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops, void *dev, uint64_t ns)
+{
+    uint64_t end = now_ns() + ns;
+
+    while (now_ns() < end && !ops->gave_up(dev)) {
+        if (step(b, BH_TRIAL_LOOK) == 1 && (!ops->finished || ops->finished(dev, t)))
+            return;
+        event_wait(now_ns() + LOOK_NS);
+    }
+}
+
+static const char *refusal(long rc)
+{
+    switch (rc) {
+    case -EPERM: return "its IOMMU unit failed its trial and does not hold it back";
+    case -EBUSY: return "its IOMMU unit is being tried by another domain for too long";
+    case -EIO: return "it does not reset";
+    case -ERANGE: return "its IOMMU unit cannot be tried: no address of the machine is free for it";
+    default: return "its IOMMU unit cannot be tried";
+    }
+}
+
+static const char *run(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops, void *dev)
+{
+    const char *why = ops->ready(dev, t);
+
+    if (why)
+        return why;
+    ops->write(dev, t, 0);
+    wait_for_write(b, t, ops, dev, ARRIVE_NS);
+    if (step(b, BH_TRIAL_BLOCK))
+        return refusal(-EINVAL);
+    ops->write(dev, t, 1);
+    wait_for_write(b, t, ops, dev, HELD_NS);
+    long rc = step(b, BH_TRIAL_END);
+    return rc ? refusal(rc) : NULL;
+}
+
+const char *dma_trial(uint32_t sbdf, const struct trial_ops *ops, void *dev)
+{
+    struct bh_dma_enable off = {.sbdf = sbdf, .enable = 0};
+    struct trial t = {.sbdf = sbdf, .pages = page_alloc(ops->nr_pages)};
+    struct bh_trial b = {.sbdf = sbdf, .gfn = (uint64_t)t.pages / PAGE_SIZE, .nr = ops->nr_pages};
+    const char *why = NULL;
+
+    if (!t.pages)
+        return "out of memory";
+    long rc = begin(&b, ops, dev);
+    if (rc < 0)
+        why = refusal(rc);
+    if (!rc) {
+        t.window = b.window;
+        t.target = b.window + b.nr * PAGE_SIZE;
+        why = run(&b, &t, ops, dev);
+        if (why)
+            bh_service(BH_SVC_DMA_ENABLE, &off); /* an end without a result, if it came to that */
+    }
+    page_free(t.pages, ops->nr_pages);
+    return why;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The trial of an IOMMU unit (docs/iommu-trial.md): that it translates a device's DMA, and blocks it, is shown once a boot before anybody
+ * depends on it. A driver domain that has served nobody tells its device to write to a place where the machine has nothing; the core
+ * maps that place to a frame of its own, which nobody else sees, and so knows itself whether the write arrived. Then the device is blocked, its
+ * bus mastering left on, and told to write once more.
+ *
+ * One trial at a time. All here is under pci_lock, but trial_expects.
+ */
+#include "boot/boot.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "mem/frame.h"
+#include "pci/iommu.h"
+#include "pci/pci_int.h"
+#include "sched/domain.h"
+
+#define GIB            (1ull << 30)
+#define HT_FIRST       0xfd00000000ull /* to 2^40: HyperTransport's own on AMD's machines (48882, 2.1.4.2) */
+#define HT_END         0x10000000000ull
+#define BRIDGE_PREF    0x24            /* PCI-to-PCI bridge 1.2, 3.2.5.9: base and limit, 64-bit if bit 0 is set */
+#define BRIDGE_PREF_H  0x28            /* upper halves of both */
+
+static struct {
+    struct pci_dev *dev; /* NULL: no trial runs */
+    struct domain *domain;
+    uint64_t window;     /* the owner's pages, then the target */
+    unsigned nr;         /* of all of them */
+    uint64_t *target;
+    bool blocked, arrived;
+} now;
+static uint64_t expected; /* a: EXPECTED | unit << 16 | device while that one is blocked in its trial */
+#define EXPECTED (1ull << 32)
+
+/* Whether p may have DMA. */
+bool trial_permits(const struct pci_dev *p)
+{
+    const struct iommu_trial *u = iommu_ops->trial(p->iommu);
+
+    return u->state == TRIAL_PASSED || (u->state == TRIAL_OPEN && cmdline.iommu_trust);
+}
+
+/* Whether p may be given to d as far as its unit goes; the refusals are those of struct bh_assign. */
+int trial_check(const struct pci_dev *p, const struct domain *d)
+{
+    bool disk_or_nic = p->nvme || (p->virtio && (p->device == 0x1000 || p->device == 0x1001 || p->device == 0x1041 || p->device == 0x1042));
+
+    switch (iommu_ops->trial(p->iommu)->state) {
+    case TRIAL_PASSED:
+        return 0;
+    case TRIAL_FAILED:
+        return -EPERM;
+    default: /* those have drivers that try it */
+        return cmdline.iommu_trust || (disk_or_nic && d->role == BH_ROLE_DRIVER) ? 0 : -EAGAIN;
+    }
+}
+
+/* What is blocked now was meant to be. */
+bool trial_expects(uint16_t requester)
+{
+    uint64_t e = __atomic_load_n(&expected, __ATOMIC_RELAXED);
+
+    return (e & EXPECTED) && (requester == (uint16_t)e || requester == (uint16_t)(e >> 16));
+}
+
+/* --- the window ------------------------------------------------------------------------------------------------- */
+
+static bool meets(uint64_t at, uint64_t first, uint64_t end) { return first < at + GIB && at < end; }
+
+/* The end of a BAR of p, or of what a bridge passes on, that lies in the GiB at `at`; 0: there is none. */
+static uint64_t in_the_way(struct pci_dev *p, uint64_t at)
+{
+    for (unsigned i = 0; i < 6; i++)
+        if ((p->bar[i].flags & BAR_MEM) && meets(at, p->bar[i].base, p->bar[i].base + p->bar[i].size))
+            return p->bar[i].base + p->bar[i].size;
+    if (p->header != 1)
+        return 0;
+    uint32_t low = pci_read(p, BRIDGE_PREF, 4);
+    uint64_t first = (low & 0xfff0u) << 16, last = (low & 0xfff00000u) | 0xfffff;
+    if (low & 1) {
+        first |= (uint64_t)pci_read(p, BRIDGE_PREF_H, 4) << 32;
+        last |= (uint64_t)pci_read(p, BRIDGE_PREF_H + 4, 4) << 32;
+    }
+    return meets(at, first, last + 1) ? last + 1 : 0;
+}
+
+static uint64_t next_obstacle(uint64_t at)
+{
+    uint64_t end = meets(at, HT_FIRST, HT_END) ? HT_END : 0;
+
+    for (unsigned i = 0; i < boot_info.nr_reserved && !end; i++)
+        if (meets(at, boot_info.reserved[i].start, boot_info.reserved[i].end))
+            end = boot_info.reserved[i].end;
+    for (struct pci_dev *p = pci_devices; p && !end; p = p->next)
+        end = in_the_way(p, at);
+    return end;
+}
+
+/* A GiB above all RAM in which the machine has nothing: guest-physical for the device, and nothing is met where it is not translated.
+ * 0: there is no room. */
+static uint64_t find_window(const struct domain *d)
+{
+    uint64_t at = 4 * GIB, end;
+
+    for (unsigned i = 0; i < boot_info.nr_ram; i++)
+        at = MAX(at, ROUND_UP(boot_info.ram[i].end, GIB));
+    for (; at + GIB <= d->p2m.max_gfn << PAGE_SHIFT; at = ROUND_UP(end, GIB)) {
+        end = next_obstacle(at);
+        if (!end)
+            return at;
+    }
+    return 0;
+}
+
+static int map_one(struct domain *d, uint64_t g, mfn_t m)
+{
+    spin_lock(&d->iommu->lock);
+    int rc = iommu_ops->map(d->iommu, GFN(g), m, 0);
+    spin_unlock(&d->iommu->lock);
+    return rc;
+}
+
+/* The pages that d names, then the target. What is mapped when it fails, trial_stop takes away. */
+static int map_window(struct domain *d, const struct bh_trial *t)
+{
+    uint64_t g = now.window >> PAGE_SHIFT;
+    enum p2m_type type;
+    int rc = 0;
+
+    for (unsigned i = 0; !rc && i < t->nr; i++) {
+        mfn_t m = p2m_lookup(d, GFN(t->gfn + i), &type);
+        if (type != P2M_RAM || !frame_get(m, d->id))
+            return -EINVAL;
+        rc = map_one(d, g + i, m);
+        frame_put(m);
+    }
+    return rc ? rc : map_one(d, g + t->nr, virt_to_mfn(now.target));
+}
+
+/* Also when the device is fenced for another reason in the middle of it: then nothing is decided. The device is blocked. */
+void trial_stop(const struct pci_dev *p)
+{
+    struct domain *d = now.domain;
+    mfn_t had[BH_TRIAL_PAGES + 1];
+    unsigned n = 0;
+    bool whole;
+
+    if (now.dev != p)
+        return;
+    spin_lock(&d->iommu->lock);
+    for (unsigned i = 0; i < now.nr; i++)
+        n += iommu_ops->unmap(d->iommu, GFN((now.window >> PAGE_SHIFT) + i), &had[n], &whole);
+    spin_unlock(&d->iommu->lock);
+    iommu_ops->flush(d->iommu);
+    while (n)
+        frame_put(had[--n]);
+    core_free_for(d, now.target);
+    __atomic_store_n(&expected, 0, __ATOMIC_RELAXED);
+    memset(&now, 0, sizeof(now));
+}
+
+/* --- the steps -------------------------------------------------------------------------------------------------- */
+
+static bool hit(void)
+{
+    for (unsigned i = 0; i < PAGE_SIZE / sizeof(uint64_t); i++)
+        if (READ_ONCE(now.target[i]))
+            return true;
+    return false;
+}
+
+static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
+{
+    struct iommu_trial *u = iommu_ops->trial(p->iommu);
+
+    if (u->state != TRIAL_OPEN)
+        return u->state == TRIAL_PASSED ? 1 : -EPERM;
+    if (now.dev)
+        return -EBUSY;
+    /* Whoever served may have been taken over: what it tells the device is not known. */
+    if (d->adopted || d->grant.nr_maptrack)
+        return -EACCES;
+    if (p->phase != PCI_READY || p->dma_on || !t->nr || t->nr > BH_TRIAL_PAGES || t->gfn + t->nr < t->gfn)
+        return -EINVAL;
+    if (pci_at_rest(p))
+        return -EIO;
+    now.window = find_window(d);
+    if (!now.window)
+        return -ERANGE;
+    now.target = core_alloc_for(d);
+    if (!now.target)
+        return -ENOMEM;
+    now.dev = p;
+    now.domain = d;
+    now.nr = t->nr + 1;
+    int rc = map_window(d, t);
+    if (!rc)
+        rc = iommu_ops->attach(p, d->iommu);
+    if (rc) {
+        pci_fence_device(d, p);
+        return rc;
+    }
+    pci_set_master(p, true);
+    t->window = now.window;
+    return 0;
+}
+
+static int block(struct domain *d, struct pci_dev *p)
+{
+    const struct iommu_trial *u = iommu_ops->trial(p->iommu);
+
+    if (now.blocked)
+        return -EINVAL;
+    iommu_ops->poll_faults(); /* what was blocked until now was not meant to be, and is told */
+    __atomic_store_n(&expected, EXPECTED | (uint64_t)u->devid << 16 | (uint16_t)p->sbdf, __ATOMIC_RELAXED);
+    now.arrived = hit();
+    iommu_ops->block(p, d->iommu);
+    (void)pci_read(p, PCI_COMMAND, 2); /* behind what the device wrote before */
+    memset(now.target, 0, PAGE_SIZE);
+    now.blocked = true;
+    return 0;
+}
+
+static int end(struct domain *d, struct pci_dev *p)
+{
+    struct iommu_trial *u = iommu_ops->trial(p->iommu);
+    bool held = !hit();
+
+    if (!now.blocked)
+        return -EINVAL;
+    iommu_ops->poll_faults();
+    u->state = now.arrived && held ? TRIAL_PASSED : TRIAL_FAILED;
+    if (u->state == TRIAL_PASSED)
+        log_info("IOMMU: unit " PCI_FMT " passed its trial: a write of " PCI_FMT " arrived where it was mapped, none once it was blocked\n",
+                 PCI_ARGS(u->devid), PCI_ARGS(p->sbdf));
+    else if (!now.arrived)
+        log_err("IOMMU: unit " PCI_FMT " failed its trial, no device behind it is assigned: it translates no DMA of " PCI_FMT
+                " (QEMU: amd-iommu,pt=off, from 11 on also dma-remap=on)\n", PCI_ARGS(u->devid), PCI_ARGS(p->sbdf));
+    else
+        log_err("IOMMU: unit " PCI_FMT " failed its trial, no device behind it is assigned: a write of " PCI_FMT
+                " arrived after it was blocked\n", PCI_ARGS(u->devid), PCI_ARGS(p->sbdf));
+    pci_fence_device(d, p);
+    return u->state == TRIAL_PASSED ? 0 : -EPERM;
+}
+
+int pci_trial(struct domain *d, struct bh_trial *t)
+{
+    int rc;
+
+    if (!d->devices) /* waits for nobody: see pirq_bind */
+        return -ENODEV;
+    spin_lock(&pci_lock);
+    struct pci_dev *p = pci_find_owned(d, t->sbdf);
+    if (!p)
+        rc = -ENODEV;
+    else if (t->step == BH_TRIAL_BEGIN)
+        rc = begin(d, p, t);
+    else if (now.dev != p)
+        rc = -EINVAL;
+    else if (t->step == BH_TRIAL_LOOK)
+        rc = hit();
+    else if (t->step == BH_TRIAL_BLOCK)
+        rc = block(d, p);
+    else
+        rc = t->step == BH_TRIAL_END ? end(d, p) : -EINVAL;
+    spin_unlock(&pci_lock);
+    return rc;
+}

@@ -21,10 +21,12 @@ struct virt_ops {
 extern const struct virt_ops *virt;
 extern uint32_t virt_features;                   /* BH_SYS_NRIP ... */
 /*
- * The CPU is QEMU's software emulation (7.2), whose SVM has two defects that a core can only go round (docs/known-issues.md):
+ * The CPU is QEMU's software emulation, whose SVM has defects (7.2; some are gone in later ones) that a core can only go round
+ * (docs/known-issues.md):
  * any CPU that loads FPU state writes, without a lock, to a word of CPU 0's that says whether nested paging is on, so a world
- * switch there can be half undone: where there are others, CPU 0 runs no domains. And an injected interrupt stays pending inside
- * the emulator until the next exit, and may be delivered again at any instruction: so an exit follows at once.
+ * switch there can be half undone: where there are others, CPU 0 runs no domains. An injected interrupt stays pending inside
+ * the emulator until the next exit, and may be delivered again at any instruction: so an exit follows at once. An INT3 may be
+ * run that memory does not hold any more (exit_swint), and an interrupt shadow is not loaded (svm_enter).
  */
 extern bool virt_emulated;
 void virt_init(void);                            /* picks svm (or vmx later), panics with one clear line */

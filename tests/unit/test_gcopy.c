@@ -282,12 +282,30 @@ static void physical_access(void **state)
     assert_int_equal(gphys_write_from_guest(&dom, PAGES * 4096ull - 2, GADDR(0x5000), 7), -EFAULT);
 }
 
+static void code_over_itself(void **state)
+{
+    (void)state;
+    uint8_t byte = 1;
+    mfn_t m;
+    cr[0] = 1;
+    *ram(0x2345) = 0xe9;
+    assert_int_equal(guest_rewrite_code(0x2345, &byte), 0);
+    assert_int_equal(byte, 0xe9);
+    assert_int_equal(*ram(0x2345), 0xe9);
+    assert_int_equal(guest_rewrite_code(PAGES * 4096ull, &byte), -EFAULT);
+    *ram(0x3000) = 0xcc;
+    assert_int_equal(p2m_replace(&dom, GFN(3), MFN(3), P2M_RAM_IMMUTABLE, &m), 0);
+    assert_int_equal(guest_rewrite_code(0x3000, &byte), -EFAULT); /* nobody writes there, not even the same */
+    long_mode();
+    assert_int_equal(guest_rewrite_code(1ull << 47, &byte), -EFAULT); /* not canonical */
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(walks_long_mode), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
-        T(pieces), T(remembers_for_one_call), T(hostile_tables), T(physical_access), T(immutable_pages),
+        T(pieces), T(remembers_for_one_call), T(hostile_tables), T(physical_access), T(immutable_pages), T(code_over_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -96,7 +96,7 @@ def hide_garbage():
         m.prompt(120)
         check("net0" in m.cmd("list"), "the shell does not answer")
         check(re.search(r"0000:41:00\.0 .*class 010802", m.cmd("pci-assignable-list")), "the NVMe of the other root bus is not hidden")
-        said = m.cmd("create debian name=u1 pci=['40:00.0']")
+        said = m.cmd("create debian name=u1 vif=[] pci=['40:00.0']")
         check(re.search(r"40:00\.0 is a bridge", said), f"the root port: {said!r}")
 
 

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The core with the runner in the control domain's place: libbh on the machine, and the hostile guest alone beside it."""
+"""The core with the runner in the control domain's place: libbh on the machine, and the hostile guest alone beside it; two guests that wait for each
+other right behind an STI."""
 import os
 import random
 import re
 
+from hltpair import pairs
 from machine import BUILD, CMDLINE, Machine, check, make_iso, run
 
 
@@ -38,4 +40,5 @@ def hostile(cpus):
 
 
 if __name__ == "__main__":
-    run([("small-lib", lib), ("small-hostile-1-cpu", lambda: hostile(1)), ("small-hostile-3-cpus", lambda: hostile(3))])
+    run([("small-lib", lib), ("small-hostile-1-cpu", lambda: hostile(1)), ("small-hostile-3-cpus", lambda: hostile(3)),
+         ("interrupt-shadow", lambda: pairs("interrupt-shadow", 1, 500, True))])

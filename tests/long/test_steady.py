@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Guests that stand still, beside busy loops on the host (docs/known-issues.md, 8 and 9). In the environment: BUSY=2 loops, ROUNDS=20000 of a
+pair that wakes each other by STI; HLT, FLIPS=2000 of a static key of Debian's kernel, BOOTS=300 of Debian with 2 and 4 vCPUs in turn."""
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+from hltpair import pairs  # noqa: E402
+from machine import Failed, Machine, check, run  # noqa: E402
+
+BUSY, ROUNDS, FLIPS, BOOTS = (int(os.environ.get(k, v)) for k, v in (("BUSY", 2), ("ROUNDS", 20000), ("FLIPS", 2000), ("BOOTS", 300)))
+KEY = "/proc/sys/kernel/sched_schedstats"  # patches some dozens of places of the scheduler
+CHUNK = 10     # flips between two signs of life
+SILENCE = 120  # seconds without one
+
+
+def beside(work):
+    """work() beside the busy loops."""
+    loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(BUSY)]
+    try:
+        work()
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def create(m, name, vcpus):
+    out = m.cmd(f"create debian name={name} vcpus={vcpus} vif=[]", 120)
+    check("created as domain" in out, f"create: {out}")
+    try:
+        m.console(name)
+    except Failed as e:
+        raise Failed(f"{name} stood still while it booted: {e}\n{m.tail(60)}") from None
+
+
+def flips():
+    """Each flip patches code that both vCPUs run all the time: a pipe of single bytes each."""
+    with Machine("static-keys") as m:
+        m.boot(300)
+        m.cmd("destroy debian")
+        create(m, "keys", 2)
+        m.guest("for i in 0 1; do (dd if=/dev/zero bs=1 2>/dev/null | dd of=/dev/null bs=1 2>/dev/null) & done", 120)
+        m.send(f"i=0; while [ $i -lt {FLIPS} ]; do i=$((i+1)); echo $((i%2)) > {KEY}; "
+               f"[ $((i%{CHUNK})) != 0 ] || echo fl''ips=$i; done; echo al''ldone\r")
+        seen = "0"
+        while seen:
+            try:
+                last, seen = seen, m.expect(r"flips=(\d+)\r|alldone\r", SILENCE).group(1)
+            except Failed as e:
+                m.leave()
+                raise Failed(f"the guest stood still after {last} flips: {e}\n{m.cmd('list -v')}") from None
+        m.leave()
+
+
+def boots():
+    with Machine("boots") as m:
+        m.boot(300)
+        m.cmd("destroy debian")
+        for n in range(BOOTS):
+            create(m, f"boot{n}", 4 if n % 2 else 2)
+            m.leave()
+            m.cmd(f"destroy boot{n}", 120)
+        print(f"  {BOOTS} boots", flush=True)
+
+
+if __name__ == "__main__":
+    run([("hlt-pair-nop", lambda: beside(lambda: pairs("hlt-pair-nop", 1, 500, True))),
+         ("hlt-pair", lambda: beside(lambda: pairs("hlt-pair", 1, ROUNDS, False))),
+         ("static-keys", lambda: beside(flips)),
+         ("boots", lambda: beside(boots))])

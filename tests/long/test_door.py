@@ -69,7 +69,7 @@ class Door:
     # --- the guests ---
     def create(self, name):
         mac, ip = GUESTS[name]
-        out = self.m.cmd(f"create debian name={name} memory=128 vcpus=1 vif=['mac={mac},bridge=net0'] "
+        out = self.m.cmd(f"create debian name={name} memory=512 vcpus=1 vif=['mac={mac},bridge=net0'] "
                          f"disk=['phy:blk0:{name},xvda,w'] extra='console=hvc0 quiet bh.host={name} bh.ip={ip}/24 bh.gw=10.0.2.2'", 90)
         check("created as domain" in out, f"create: {out}")
         self.m.console(name)

@@ -28,13 +28,22 @@ def beside(work):
             loop.wait()
 
 
+def listed(m):
+    """What the shell says of the guests, if there still is one."""
+    try:
+        m.leave()
+        return m.cmd("list -v")
+    except Failed as e:
+        return f"the shell does not answer: {e}"
+
+
 def create(m, name, vcpus):
     out = m.cmd(f"create debian name={name} vcpus={vcpus} vif=[]", 120)
     check("created as domain" in out, f"create: {out}")
     try:
         m.console(name)
     except Failed as e:
-        raise Failed(f"{name} stood still while it booted: {e}\n{m.tail(60)}") from None
+        raise Failed(f"{name} stood still while it booted: {e}\n{listed(m)}") from None
 
 
 def flips():
@@ -46,13 +55,13 @@ def flips():
         m.guest("for i in 0 1; do (dd if=/dev/zero bs=1 2>/dev/null | dd of=/dev/null bs=1 2>/dev/null) & done", 120)
         m.send(f"i=0; while [ $i -lt {FLIPS} ]; do i=$((i+1)); echo $((i%2)) > {KEY}; "
                f"[ $((i%{CHUNK})) != 0 ] || echo fl''ips=$i; done; echo al''ldone\r")
-        seen = "0"
-        while seen:
+        last, done = "0", False
+        while not done:
             try:
-                last, seen = seen, m.expect(r"flips=(\d+)\r|alldone\r", SILENCE).group(1)
+                seen = m.expect(r"flips=(\d+)\r|alldone\r", SILENCE).group(1)
             except Failed as e:
-                m.leave()
-                raise Failed(f"the guest stood still after {last} flips: {e}\n{m.cmd('list -v')}") from None
+                raise Failed(f"the guest stood still after {last} flips: {e}\n{listed(m)}") from None
+            last, done = seen or last, not seen
         m.leave()
 
 

@@ -27,9 +27,8 @@ def pair(m, rounds, nop):
     while not done:
         try:
             got = m.expect(r"client: (round|done) (\d+) early (\d+)\r", SILENCE)
-        except Failed:
-            m.leave()
-            raise Failed(f"the pair stood still after round {seen}: {m.cmd('list')}") from None
+        except Failed as e:
+            raise Failed(f"the pair stood still after round {seen}: {e}") from None
         done, seen, early = got.group(1) == "done", int(got.group(2)), int(got.group(3))
     m.leave()
     m.cmd("destroy server", 60)

@@ -79,5 +79,28 @@ def bundle():
         check(got.returncode and re.search(r"65 images, .*takes 64", got.stderr), f"65 images: {got}")
 
 
+MEET = """#!/bin/sh
+touch "$(dirname "$0")/here.$$"
+while [ "$(ls "$(dirname "$0")"/here.* | wc -l)" -lt 2 ]; do sleep 0.05; done
+exec REAL "$@"
+"""
+
+
+def two_at_once():
+    """Two bundles in one folder, each with an image of the same name: neither packs before the other has laid out its images."""
+    with tempfile.TemporaryDirectory() as d:
+        with open(d + "/mkimage", "w") as f:
+            f.write(MEET.replace("REAL", shutil.which("mkimage")))
+        os.chmod(d + "/mkimage", 0o755)
+        makers = []
+        for name in ("left", "right"):
+            with open(f"{d}/{name}", "w") as f:
+                f.write(name * 100)
+            makers.append(subprocess.Popen([MKBUNDLE, f"{d}/{name}.itb", f"one={d}/{name}"], env={**os.environ, "PATH": d + ":" + os.environ["PATH"]}))
+        check([m.wait(60) for m in makers] == [0, 0], "a bundle was not made beside another one")
+        for name in ("left", "right"):
+            check(image(f"{d}/{name}.itb", 0) == name.encode() * 100, f"the bundle {name} has an image of the other one")
+
+
 if __name__ == "__main__":
-    run([("bundle-kernels", kernels), ("bundle-images", bundle)])
+    run([("bundle-kernels", kernels), ("bundle-images", bundle), ("bundles-at-once", two_at_once)])

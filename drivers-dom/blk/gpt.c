@@ -60,6 +60,8 @@ static bool usable(const struct header *h, uint64_t at, uint64_t n)
     return n && at <= h->last && at + n > h->first;
 }
 
+static const char larger[] = "it is for a larger disk";
+
 /* What the CRC cannot tell: whether it makes sense on this disk. The places where a header is looked for are in no partition: block 1, the
  * last one, and the one that the header names. Nor is block 0. */
 static const char *header_sane(const struct gpt_source *src, const struct header *h, uint64_t lba)
@@ -70,7 +72,7 @@ static const char *header_sane(const struct gpt_source *src, const struct header
         return "its entries have a size that makes no sense";
     uint64_t n = table_blocks(src, h);
     if (h->first > h->last || h->last >= src->nr_blocks)
-        return "it is for a larger disk";
+        return larger;
     if (h->entries < 2 || h->entries >= src->nr_blocks || n > src->nr_blocks - h->entries)
         return "its entries lie outside of the disk";
     if (usable(h, h->entries, n))
@@ -170,8 +172,9 @@ static const char *read_copy(const struct gpt_source *src, uint64_t lba, struct 
 
 enum mbr { MBR_NONE, MBR_TABLE, MBR_GPT, MBR_OTHER, MBR_UNREADABLE };
 
-/* MBR_NONE: nothing at all in block 0; MBR_OTHER: a boot sector without a table, as file systems have. */
-static enum mbr read_mbr(const struct gpt_source *src)
+/* MBR_NONE: nothing at all in block 0; MBR_OTHER: a boot sector without a table, as file systems have. *cut: the protective record covers
+ * more than the disk (5.2.3; all ones where the size has no room). */
+static enum mbr read_mbr(const struct gpt_source *src, bool *cut)
 {
     const uint8_t *b = src->buf;
     bool used = false, sane = true;
@@ -182,8 +185,10 @@ static enum mbr read_mbr(const struct gpt_source *src)
         return MBR_NONE;
     for (unsigned i = 0; i < 4; i++) {
         const uint8_t *r = b + MBR_RECORDS + 16 * i;
-        if (r[4] == MBR_PROTECTIVE)
+        if (r[4] == MBR_PROTECTIVE) {
+            *cut = get32(r + 12) != UINT32_MAX && (uint64_t)get32(r + 8) + get32(r + 12) > src->nr_blocks;
             return MBR_GPT;
+        }
         if (r[0] & 0x7f)
             sane = false;
         used |= r[4] && get32(r + 12);
@@ -206,17 +211,20 @@ static const char *other_size(const struct gpt_source *src)
  * Where block 0 holds something else than a protective MBR, an old GPT behind it does not count: it is what a tool
  * left that knows no GPT. Where block 0 has no table at all, a sound first copy counts, but never the backup alone: mkfs, cryptsetup
  * and wipefs clear the beginning and leave the end, and who followed that would write into what lies there now.
+ * Nor does the last block count on a disk that is shorter than what was partitioned (a copy on a smaller one): there it is a block of
+ * some partition, and who has that has written what looks like a backup.
  */
 void gpt_read(const struct gpt_source *src, struct gpt *out)
 {
     struct header h, second;
     uint64_t at[2];
+    bool cut = false;
 
     memset(out, 0, sizeof(*out));
     out->state = GPT_NONE;
     if (src->nr_blocks < 6)
         return;
-    enum mbr mbr = read_mbr(src);
+    enum mbr mbr = read_mbr(src, &cut);
     if (mbr == MBR_TABLE || mbr == MBR_OTHER) {
         out->state = mbr == MBR_TABLE ? GPT_MBR : GPT_NONE;
         return;
@@ -227,10 +235,11 @@ void gpt_read(const struct gpt_source *src, struct gpt *out)
         return;
     }
     const char *size = why == gone ? other_size(src) : NULL;
-    out->why = size ? size : why;
+    cut |= why == larger;
+    out->why = size ? size : cut ? larger : why;
     at[0] = h.self == 1 && h.other > 1 && h.other < src->nr_blocks ? h.other : src->nr_blocks - 1;
     at[1] = src->nr_blocks - 1;
-    for (unsigned i = 0; i < (at[0] == at[1] ? 1 : 2); i++)
+    for (unsigned i = 0; !cut && i < (at[0] == at[1] ? 1 : 2); i++)
         if (!read_copy(src, at[i], &second, out)) {
             if (mbr == MBR_GPT) {
                 out->state = GPT_BACKUP;

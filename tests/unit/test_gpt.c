@@ -287,6 +287,26 @@ static void test_covers_itself(void **state)
     assert_int_equal(look(), GPT_BACKUP);
 }
 
+/* Copied to a smaller disk: its last block is one of a partition, whose user has made a table there that gives him all. */
+static void test_cut(void **state)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        make(512);
+        put64(at(1) + 32, 2 * BLOCKS - 1), put64(at(1) + 48, 2 * BLOCKS - 34), header_crc(at(1));
+        put32(disk + 446 + 12, 2 * BLOCKS - 1);
+        if (i == 1) /* then the protective record tells */
+            at(1)[40] ^= 1;
+        if (i == 2) /* that of a disk whose size has no room there */
+            put32(disk + 446 + 12, ~0u);
+        assert_int_equal(look(), GPT_DAMAGED);
+        assert_non_null(strstr(g.why, "larger disk"));
+    }
+    make(512);
+    put32(disk + 446 + 12, ~0u);
+    at(1)[40] ^= 1;
+    assert_int_equal(look(), GPT_BACKUP);
+}
+
 /* Somebody who can make CRCs: any value anywhere, nothing outside of the disk is read or offered. */
 static void test_lies(void **state)
 {
@@ -602,7 +622,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crc),         cmocka_unit_test(test_good), cmocka_unit_test(test_each_byte),
-        cmocka_unit_test(test_elsewhere),   cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_elsewhere),   cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_lies),
         cmocka_unit_test(test_covers_itself),
         cmocka_unit_test(test_find),        cmocka_unit_test(test_users), cmocka_unit_test(test_again), cmocka_unit_test(test_publish),
         cmocka_unit_test(test_silent),      cmocka_unit_test(test_problem),

@@ -33,4 +33,4 @@ clean:
 	rm -rf $(B)
 
 .PHONY: all components iso run test unit bench clean
--include $(shell find $(B) -path $(B)/mutate -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find $(B) -path $(B)/mutate -prune -o -name '*.d' -type f -print 2>/dev/null)

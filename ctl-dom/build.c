@@ -354,9 +354,11 @@ static int attach_devices(struct dom *d, bool lenient, struct errbuf *e)
         int rc = pci_attach(d, d->cfg.pci[i], e);
         if (rc && !lenient)
             return rc;
-        if (rc)
+        if (rc) {
             say("%s; it starts without", e->s);
-        else
+            size_t name = strlen(d->cfg.name);
+            snprintf(d->without, sizeof(d->without), "%s", e->s + (strncmp(e->s, d->cfg.name, name) ? 0 : name + 2));
+        } else
             d->cfg.pci[kept++] = d->cfg.pci[i];
     }
     d->cfg.nr_pci = kept;

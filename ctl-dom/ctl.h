@@ -76,6 +76,7 @@ struct dom {
     uint64_t slots_gpa;
     uint32_t slot_gen;           /* of the entry that was made last */
     char problem[160];           /* a driver domain's word about its device, "": none */
+    char without[160];           /* the device of its configuration that it has not, and why, "": none */
     struct talk talk;            /* how often it may say one */
 
     /* restart: all that it needs is here before it happens */
@@ -285,6 +286,7 @@ void cmd_pci_assignable_list(int argc, char **argv);
 void cmd_pci_list(int argc, char **argv);
 void cmd_pci_attach(int argc, char **argv);
 /* devinfo.c */
+void driver_problem(const struct dom *b); /* prints a line about its device, if there is anything wrong */
 void cmd_volumes(int argc, char **argv);
 void cmd_block_list(int argc, char **argv);
 void cmd_block_stats(int argc, char **argv);

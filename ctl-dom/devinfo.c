@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands about devices in the store: volumes, block-list, block-stats, network-list. */
+/* Commands about devices in the store: volumes, block-list, block-stats, network-list; and what is wrong with a driver domain's device. */
 #include "ctl.h"
 #include <quote.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* --- driver domains --------------------------------------------------------------------------- */
+void driver_problem(const struct dom *b)
+{
+    const char *open = b->problem[0] ? " (" : "it runs without ", *close = b->problem[0] ? ")" : "";
+
+    if (b->without[0])
+        out("%s: %s%s%s%s\n", b->cfg.name, b->problem, open, b->without, close);
+    else if (b->problem[0])
+        out("%s: %s\n", b->cfg.name, b->problem);
+}
 
 /* --- volumes ---------------------------------------------------------------------------------- */
 /* "16w,17r" as the driver domain has it, with the domains' names: "debian:w,other:r". */
@@ -81,8 +92,7 @@ void cmd_volumes(int argc, char **argv)
     for (const struct dom *b = doms; b && store_up; b = b->next)
         if (b->cfg.role == BH_ROLE_DRIVER) {
             volumes_of(b);
-            if (b->problem[0])
-                out("%s: %s\n", b->cfg.name, b->problem);
+            driver_problem(b);
         }
 }
 
@@ -136,6 +146,18 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
         queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be);
 }
 
+/* What is wrong with the driver domains that serve d, or with d itself. */
+static void problems(const struct dom *d, enum dev_kind kind)
+{
+    for (const struct dom *b = doms; b; b = b->next) {
+        bool serves = b == d;
+        for (unsigned i = 0; i < d->nr_devs; i++)
+            serves |= d->dev[i].kind == kind && d->dev[i].back == b->id;
+        if (serves)
+            driver_problem(b);
+    }
+}
+
 static void list(const char *name, enum dev_kind kind)
 {
     struct errbuf e;
@@ -161,6 +183,7 @@ static void list(const char *name, enum dev_kind kind)
         else
             network_row(d, &d->dev[i]);
     }
+    problems(d, kind);
 }
 
 void cmd_block_list(int argc, char **argv)

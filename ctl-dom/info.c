@@ -51,6 +51,9 @@ void cmd_list(int argc, char **argv)
             di.nr_vcpus, state, di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts,
             verbose ? " " : "", uuid);
     }
+    for (const struct dom *d = doms; d; d = d->next)
+        if (!only || d == only)
+            driver_problem(d);
 }
 
 /* What each domain has and may have: RAM, and the core's frames that serve it alone (tables, grants, event channels). */
@@ -166,6 +169,7 @@ void cmd_pci_attach(int argc, char **argv)
         out("%s\n", e.s);
     } else {
         d->cfg.pci[d->cfg.nr_pci++] = sbdf;
+        d->without[0] = '\0';
         if (store_up && store_add_pci(d, &e))
             out("%s\n", e.s);
     }

@@ -2,6 +2,7 @@
 /* The xenbus side of a back-end: backend.h. The directories and states are those of <xen/io/xenbus.h>. */
 #include <backend.h>
 #include <errno.h>
+#include <keep_record.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ static const struct be_class *cls;
 static bool rescan, scan_failed, watching;
 static uint64_t retry_at; /* what failed is tried again then; 0: nothing did */
 static struct dtimer retry_timer;
+static char problem_said[160] = "?"; /* "?": a former instance may have said anything */
 
 /* --- the slot table ---------------------------------------------------------------------------------------------- */
 
@@ -177,6 +179,36 @@ void be_set_state(struct be_dev *d, int state)
         d->state = state;
 }
 
+bool be_refuse(struct be_dev *d, const char *why)
+{
+    uint32_t crc = keep_crc(why, strlen(why));
+
+    if (d->refused == crc || !be_write(d, "bh-error", why))
+        return false;
+    d->refused = crc;
+    return true;
+}
+
+void be_admit(struct be_dev *d)
+{
+    if (d->refused)
+        be_remove(d, "bh-error");
+    d->refused = 0;
+}
+
+void be_problem(const char *problem)
+{
+    char text[sizeof(problem_said)];
+
+    snprintf(text, sizeof(text), "%s", problem);
+    if (retry_at || !strcmp(text, problem_said))
+        return;
+    if (xs_write(0, "error", text))
+        be_retry(NULL);
+    else
+        memcpy(problem_said, text, sizeof(text));
+}
+
 /* --- one device ------------------------------------------------------------------------------------------------ */
 
 static void fe_changed(const char *path, void *arg)
@@ -326,7 +358,7 @@ static bool found(unsigned dom, unsigned devid)
 }
 
 /* Whoever made it waits for an answer. */
-static void refuse(unsigned dom, unsigned devid)
+static void no_place(unsigned dom, unsigned devid)
 {
     struct be_dev d = {.dom = (domid_t)dom, .devid = devid};
     char why[64];
@@ -360,7 +392,7 @@ static void scan(void)
     for (unsigned i = 0; i < slot_entries(); i++) {
         if (slot_copy(i, &e) && slot_kind(&e) == cls->kind && e.devid <= cls->max_devid && !found(e.domid, e.devid) &&
             slot_state(&e) != SLOT_DETACHING)
-            refuse(e.domid, e.devid);
+            no_place(e.domid, e.devid);
     }
 }
 

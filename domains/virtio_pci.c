@@ -10,7 +10,7 @@ const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, 
     const struct bh_pci_virtio *s = &dev->virtio;
 
     memset(v, 0, sizeof(*v));
-    if (dev->vendor != VIRTIO_VENDOR || (dev->device != 0x1040 + type && dev->device != 0x1000 + type - 1))
+    if (!virtio_is(dev, type))
         return "not a virtio device of this type";
     if (!s->common || s->common_len < sizeof(struct virtio_common) || !s->notify)
         return "no modern virtio structures (disable-legacy=on?)";

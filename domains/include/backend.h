@@ -25,6 +25,7 @@ struct be_dev { /* first in a back-end's own structure */
     uint32_t devid;
     uint32_t gen; /* of the entry that it lives by; 0: none yet */
     int state; /* ours in the store; 0: not known in this life */
+    uint32_t refused; /* what bh-error says (its CRC), 0: nothing of this life */
     char fe_path[BE_PATH];
 };
 
@@ -43,6 +44,9 @@ struct be_class {
 /* Everything that the store has to say: finds devices, follows those that are dirty, after it has read the states of all that
  * a former life left. true: one was followed. */
 bool be_work(const struct be_class *class);
+/* What is wrong with the domain's own device, "" if nothing is (a former instance may have seen otherwise): `error` in its own directory, for
+ * those who look on. Cheap if it has not changed; what the store did not take is written when it is called again. */
+void be_problem(const char *problem);
 /* A store that does not answer is no reason to change anything: d (or NULL) is looked at again a little later. */
 void be_retry(struct be_dev *d);
 
@@ -61,6 +65,9 @@ bool be_write_number(struct be_dev *d, const char *key, uint64_t val);       /* 
 bool be_read_number(struct be_dev *d, const char *key, uint64_t absent, uint64_t *val); /* as be_number, and the same */
 void be_remove(const struct be_dev *d, const char *key);
 void be_set_state(struct be_dev *d, int state);
+/* It cannot be had, and why: bh-error, for who made it and waits; its state is to stay. Said once; true: that is news, and is in the store. */
+bool be_refuse(struct be_dev *d, const char *why);
+void be_admit(struct be_dev *d); /* it can: bh-error goes, if we wrote it */
 /* A number under any directory, `absent` if there is nothing for us to read; false: the store gave no answer. */
 bool be_number(const char *dir, const char *key, uint64_t absent, uint64_t *val);
 /* Whether the front-end wrote its state again since `follow` was told it, and before the last node of its was read: those may be of two

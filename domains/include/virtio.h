@@ -67,6 +67,10 @@ struct virtio_dev {
     uint64_t features; /* negotiated */
 };
 
+static inline bool virtio_is(const struct bh_pci_info *dev, unsigned type)
+{
+    return dev->vendor == VIRTIO_VENDOR && (dev->device == 0x1040 + type || dev->device == 0x1000 + type - 1);
+}
 /* Maps the structures of a device of this type where the core says that they are (BH_SVC_DEVICES): neither pciback nor what a former
  * instance wrote is asked. NULL, or why the device is refused. */
 const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, unsigned type);

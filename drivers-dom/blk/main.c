@@ -193,20 +193,6 @@ static void begin(uint64_t start)
     xs_idle = idle;
 }
 
-/* Tells the store what is wrong with our disk: "" if nothing is, which a former instance may have seen otherwise. */
-static int publish_problem(void)
-{
-    static char said[sizeof(refusal)] = "?";
-
-    if (!strcmp(said, dev_problem()))
-        return 0;
-    strlcpy(said, dev_problem(), sizeof(said));
-    int rc = xs_write(0, "error", said);
-    if (rc)
-        said[0] = '?';
-    return rc;
-}
-
 static uint64_t earlier(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; }
 
 /* Tells the store who uses what, when that may have changed, and who did what. Returns when to come again, 0: nothing to say. */
@@ -215,9 +201,10 @@ static uint64_t publish(bool changed)
     static bool due = true;
     static uint64_t next;
 
+    be_problem(dev_problem());
     due |= changed;
     if (due && now_ns() >= next) {
-        due = volumes_publish() || publish_problem();
+        due = volumes_publish();
         next = now_ns() + PUBLISH_NS;
     }
     return earlier(due ? next : 0, vbds_say_stats());

@@ -27,7 +27,6 @@ struct vbd {
     bool told, said;    /* its broken ring was printed; bh-stalled was written */
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     const char *stalled;/* why, or NULL */
-    uint32_t error;     /* what bh-error says (its CRC), 0: nothing */
     char spec[SLOT_SPEC];
     unsigned mode;      /* VOLUME_* */
     bool discard;       /* may be offered */

@@ -62,13 +62,8 @@ uint64_t vbds_say_stats(void)
 /* Said once: whatever touches its directory makes us try again. */
 static void vbd_error(struct vbd *v, const char *why)
 {
-    uint32_t crc = keep_crc(why, strlen(why));
-
-    if (v->error == crc)
-        return;
-    v->error = crc;
-    printf("vbd%u.%u: '%s' not opened: %s\n", v->be.dom, v->be.devid, QUOTED(v->spec), why);
-    (void)be_write(&v->be, "bh-error", why);
+    if (be_refuse(&v->be, why))
+        printf("vbd%u.%u: '%s' not opened: %s\n", v->be.dom, v->be.devid, QUOTED(v->spec), why);
 }
 
 /* Whoever has a part of it is about to let go, so there is no need to refuse it. */
@@ -179,9 +174,7 @@ void vbd_advertise(struct vbd *v)
                 be_write_number(&v->be, "multi-queue-max-queues", v->queues) && discard_offer(v) && vbd_properties(v, 1) && extent_say(v);
     if (!said)
         return;
-    if (v->error)
-        be_remove(&v->be, "bh-error");
-    v->error = 0;
+    be_admit(&v->be);
     be_set_state(&v->be, XenbusStateInitWait);
 }
 

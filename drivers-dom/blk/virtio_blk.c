@@ -252,10 +252,7 @@ static const struct blkdev_ops vblk_ops = {.submit = vblk_submit, .poll = vblk_p
 
 /* --- blkdev.h ---------------------------------------------------------------------------------------------------- */
 
-static bool vblk_match(const struct bh_pci_info *dev)
-{
-    return dev->vendor == VIRTIO_VENDOR && (dev->device == 0x1042 || dev->device == 0x1001);
-}
+static bool vblk_match(const struct bh_pci_info *dev) { return virtio_is(dev, VIRTIO_TYPE_BLK); }
 
 static void vblk_stop(void)
 {

@@ -146,8 +146,6 @@ static void idle(void)
 
 /* --- the uplink ----------------------------------------------------------------------------------------------- */
 
-enum { UPLINK_NONE, UPLINK_UP, UPLINK_REFUSED };
-static int uplink;
 static uint8_t *keep;
 
 static void nic_irq(uint32_t port, void *arg)
@@ -162,14 +160,15 @@ static void uplink_find(void)
 
     if (bh_service(BH_SVC_DEVICES, &nic))
         return; /* an internal switch */
-    const char *why = nic_trial(&nic);
+    const char *why = virtio_is(&nic, VIRTIO_TYPE_NET) ? nic_trial(&nic) : "it is no virtio-net, the one kind that is driven";
     if (!why)
         why = vnet_start(&net.uplink, &nic, &net.pool, nic_irq, NULL);
-    uplink = why ? UPLINK_REFUSED : UPLINK_UP;
-    if (!why)
+    if (!why) {
         switch_port_up(&net.sw, SW_UPLINK, NULL);
-    else
-        printf("%s: NIC " PCI_FMT " refused: %s\n", self.name, PCI_ARGS(nic.sbdf), why);
+        return;
+    }
+    snprintf(net.refusal, sizeof(net.refusal), "NIC " PCI_FMT " refused: %s", PCI_ARGS(nic.sbdf), why);
+    printf("%s: %s\n", self.name, net.refusal);
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -193,8 +192,8 @@ static void say_adopted(unsigned vifs_kept, uint64_t start)
     bh_service(BH_SVC_ADOPTED, NULL);
     (void)serve(); /* what waited since the last life goes before words about it */
     printf("%s: up, uplink %s%s, %u vifs adopted, %lu us\n", self.name,
-           uplink == UPLINK_UP ? "virtio-net" : uplink == UPLINK_NONE ? "none" : "not there",
-           uplink == UPLINK_UP && (net.uplink.dev.features & VIRTIO_NET_F_CSUM) ? " (checksum offload)" : "", vifs_kept,
+           net.uplink.up ? "virtio-net" : net.refusal[0] ? "not there" : "none",
+           net.uplink.up && (net.uplink.dev.features & VIRTIO_NET_F_CSUM) ? " (checksum offload)" : "", vifs_kept,
            (now_ns() - start) / 1000);
 }
 

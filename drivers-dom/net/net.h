@@ -10,6 +10,7 @@ struct net {
     struct pkt_pool pool;
     struct sw sw;
     struct vnet uplink;
+    char refusal[160];  /* why its NIC is not the uplink, "": it is, or there is none */
     struct batch batch; /* empty whenever a store call may block, but for sends */
 };
 extern struct net net;

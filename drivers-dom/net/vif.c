@@ -212,6 +212,12 @@ static void vif_advertise(struct vif *v)
         {"multi-queue-max-queues", "1"},
     };
 
+    if (net.refusal[0]) { /* it would have a carrier that leads nowhere: a switch among guests alone is made without a NIC */
+        if (be_refuse(&v->be, net.refusal))
+            be_say(&v->be, "vif", &v->comings, "refused: %s", net.refusal);
+        return;
+    }
+    be_admit(&v->be);
     for (unsigned i = 0; i < ARRAY_SIZE(offer); i++) {
         if (!be_write(&v->be, offer[i][0], offer[i][1]))
             return;
@@ -413,4 +419,5 @@ void vifs_store_work(void)
         }
     }
     (void)be_work(&class);
+    be_problem(net.refusal);
 }

@@ -332,6 +332,22 @@ def refused(m, slot, why, name="blk1"):
     m.cmd(f"destroy {name}")
 
 
+def nic_of_another_kind(m, slot):
+    """The domain runs; whoever looks sees why nobody can have a vif of it, and who wants one is told so."""
+    why = rf"net1: NIC 0000:00:{slot:02x}\.0 refused: it is no virtio-net, the one kind that is driven"
+    m.send(f"create net0 name=net1 pci=['00:{slot:02x}.0']\r")
+    m.expect(why, 60)
+    m.send("\r")
+    m.prompt()
+    before = m.cmd("list").count("\n")
+    one_line(m, f"create {GRUB} name=x vif=['bridge=net1']", rf"x: vif 0: {why}")
+    for line in ("list", "list net1", "network-list net1"):
+        check(re.search(rf"^{why}", m.cmd(line), re.M), f"{line} does not say what is wrong with the NIC")
+    check(m.cmd("list").count("\n") == before, "something of the guest stayed")
+    m.cmd("destroy net1")
+    check("net1" not in m.cmd("list"), "words about a NIC whose domain is gone")
+
+
 def nic_that_answers_nothing(m, slot):
     """Each instance dies a moment after it was ready, and nobody was answered: longer and longer pauses, and one line of that."""
     m.cmd(f"create net0 name=net1 pci=['00:{slot:02x}.0']", 60)
@@ -374,6 +390,7 @@ def bad_controllers():
         refused(m, 14, "neither NVMe nor virtio-blk")
         refused(m, 15, "neither NVMe nor virtio-blk")
         refused(m, 16, "it does not reset")
+        nic_of_another_kind(m, 15)
         nic_that_answers_nothing(m, 17)
         m.console("debian")
         out, status = m.guest("ping -c 1 -W 5 10.0.2.2")

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// LINK: domains/keep_record.c
 // FLAGS: -Idomains/include
 /* The xenbus side of a back-end, against a small store that can refuse, hide nodes, or not answer. */
 #include <setjmp.h>
@@ -10,19 +11,13 @@
 #include <string.h>
 #include <cmocka.h>
 
-size_t strlcpy(char *d, const char *s, size_t n);
-size_t strlcpy(char *d, const char *s, size_t n)
-{
-    snprintf(d, n, "%s", s);
-    return strlen(s);
-}
-
 static int quiet(const char *fmt, ...) { return 0; }
 #define printf(...) quiet(__VA_ARGS__)
 #include "../../domains/backend.c"
 #undef printf
 
 struct bh_self self;
+void shared_stored(void) {}
 
 /* --- the slot table --- */
 static struct slot_entry table[SLOT_ENTRIES];
@@ -494,6 +489,57 @@ static void a_state_that_is_written_again_is_stale(void **state)
     assert_false(last_stale);
 }
 
+/* Why it cannot be had stands in its directory once the store takes it, and goes when it can be had. */
+static void what_is_refused_is_told_once(void **state)
+{
+    add(17, 0);
+    settle();
+    down = true;
+    assert_false(be_refuse(&devs[0], "no"));
+    down = false;
+    assert_null(node("backend/vxx/17/0/bh-error"));
+    now += RETRY_NS;
+    assert_true(be_refuse(&devs[0], "no"));
+    assert_string_equal(node("backend/vxx/17/0/bh-error")->val, "no");
+    unsigned before = calls;
+    assert_false(be_refuse(&devs[0], "no"));
+    assert_int_equal(calls, before);
+    assert_true(be_refuse(&devs[0], "not that either"));
+    assert_string_equal(node("backend/vxx/17/0/bh-error")->val, "not that either");
+    be_admit(&devs[0]);
+    assert_null(node("backend/vxx/17/0/bh-error"));
+    before = calls;
+    be_admit(&devs[0]);
+    assert_int_equal(calls, before);
+}
+
+/* In every life it is said, that nothing is wrong as well: a former instance may have seen otherwise. */
+static void the_device_s_problem(void **state)
+{
+    char text[300];
+
+    put("error", "of a former life");
+    settle();
+    down = true;
+    be_problem("");
+    assert_string_equal(node("error")->val, "of a former life");
+    down = false;
+    be_problem(""); /* a silent store is not asked all the time */
+    assert_string_equal(node("error")->val, "of a former life");
+    now = retry_at;
+    settle();
+    be_problem("");
+    assert_string_equal(node("error")->val, "");
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    be_problem(text);
+    unsigned before = calls;
+    be_problem(text);
+    assert_int_equal(calls, before);
+    be_problem("its cable is cut");
+    assert_string_equal(node("error")->val, "its cable is cut");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
@@ -502,6 +548,7 @@ int main(void)
         T(a_silent_store_is_asked_again), T(retries_are_for_their_own_device), T(states_are_known_first),
         T(a_device_that_drains_stays), T(who_the_front_end_is_says_the_entry), T(not_before_its_nodes_are_there),
         T(another_generation), T(a_state_that_is_written_again_is_stale),
+        T(what_is_refused_is_told_once), T(the_device_s_problem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,19 +162,21 @@ static void front_end_says(void **state)
     }
 }
 
-static void connects_at(const char *tx_ref)
+static void connects_as(unsigned dom, const char *tx_ref)
 {
     const char *const fe[][2] = {{"tx-ring-ref", tx_ref}, {"rx-ring-ref", "2"}, {"event-channel", "7"}, {"feature-no-csum-offload", "1"},
                                  {"request-rx-copy", "1"}, {"state", "4"}};
     char p[96];
 
-    slot(SLOT_VIF, 16, 0);
+    slot(SLOT_VIF, dom, 0);
     for (unsigned k = 0; k < ARRAY_SIZE(fe); k++) {
-        snprintf(p, sizeof(p), "/local/domain/16/device/vif/0/%s", fe[k][0]);
+        snprintf(p, sizeof(p), "/local/domain/%u/device/vif/0/%s", dom, fe[k][0]);
         xs_write(0, p, fe[k][1]);
     }
-    xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
+    snprintf(p, sizeof(p), "backend/vif/%u/0/frontend", dom);
+    xs_write(0, p, "");
 }
+static void connects_at(const char *tx_ref) { connects_as(16, tx_ref); }
 
 /* Its state was written again while its nodes were read: they may be of two connections, so nothing follows from them. */
 static void nodes_of_two_connections(void **state)
@@ -239,10 +241,31 @@ static void blank_checksums(void **state)
     }
 }
 
+/* A NIC that cannot be driven: nobody gets a carrier that leads nowhere. One that was connected before goes on. */
+static void no_uplink(void **state)
+{
+    snprintf(net.refusal, sizeof(net.refusal), "NIC refused");
+    connects_at("1");
+    xs_write(0, "backend/vif/16/0/state", "1");
+    connects_as(17, "1");
+    xs_write(0, "backend/vif/17/0/state", "4");
+    record(1, good(17));
+    assert_int_equal(vifs_adopt(keep_of), 1);
+    vifs[2].be = (struct be_dev){.used = true, .dirty = true, .dom = 16};
+    vifs_store_work();
+    assert_false(vifs[2].connected || kept(2));
+    assert_string_equal(node("backend/vif/16/0/state")->val, "1");
+    assert_string_equal(node("backend/vif/16/0/bh-error")->val, "NIC refused");
+    assert_string_equal(node("error")->val, "NIC refused");
+    assert_true(vifs[1].connected && kept(1));
+    assert_null(node("backend/vif/17/0/bh-error"));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {T(blank_checksums), T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address),
-                                       T(front_end_says), T(nodes_of_two_connections), T(record_and_nodes_of_two_connections)};
+                                       T(front_end_says), T(nodes_of_two_connections), T(record_and_nodes_of_two_connections),
+                                       T(no_uplink)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

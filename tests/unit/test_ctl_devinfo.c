@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: ctl-dom/devinfo.c ctl-dom/info.c
+// FLAGS: -Ictl-dom -Idomains/include -luuid
+/* The lists of the shell: what they say of the devices of driver domains. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#undef fail /* the toolstack has one, too */
+#include "ctl.h"
+
+static struct dom user = { .id = 20, .cfg = { .name = "guest", .role = BH_ROLE_GUEST }, .nr_devs = 1, .dev = { { .kind = DEV_VIF, .back = 4 } } };
+static struct dom net = { .next = &user, .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER, .image = "net" } };
+static struct dom blk = { .next = &net, .id = 3, .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER, .image = "blk" } };
+struct dom *doms = &blk;
+bool store_up = true;
+
+static char said[4096];
+void out(const char *fmt, ...)
+{
+    size_t n = strlen(said);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(said + n, sizeof(said) - n, fmt, ap);
+    va_end(ap);
+}
+struct dom *dom_by_id(domid_t id)
+{
+    struct dom *d = doms;
+    while (d && d->id != id)
+        d = d->next;
+    return d;
+}
+struct dom *dom_find(const char *name, struct errbuf *e)
+{
+    struct dom *d = doms;
+    while (d && strcmp(d->cfg.name, name))
+        d = d->next;
+    return d;
+}
+void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH])
+{
+    snprintf(be, DEV_PATH, "/be/%u", v->devid);
+    snprintf(fe, DEV_PATH, "/fe/%u", v->devid);
+}
+char *xs_read(uint32_t tx, const char *path) { return NULL; }
+int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }
+char **xs_ls(uint32_t tx, const char *path, unsigned *n) { return NULL; }
+long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
+{
+    static const domid_t ids[] = { 0, 3, 4, 20 };
+    struct bh_dominfo *di = (struct bh_dominfo *)arg;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(ids); i++)
+        if (ids[i] >= di->domid) {
+            di->domid = ids[i];
+            return 0;
+        }
+    return -ESRCH;
+}
+uint64_t page_avail(void) { return 0; }
+const char *errno_text(int rc) { return "an error"; }
+bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *info) { return false; }
+const char *sbdf_text(uint32_t sbdf) { return ""; }
+int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e) { return 0; }
+int store_add_pci(struct dom *d, struct errbuf *e) { return 0; }
+bool config_sbdf(const char *s, uint32_t *v) { return true; }
+
+static const char *typed(void (*cmd)(int argc, char **argv), const char *arg)
+{
+    char *argv[] = { "command", (char *)arg, NULL };
+    said[0] = 0;
+    cmd(arg ? 2 : 1, argv);
+    return said;
+}
+#define SAYS(what)     assert_non_null(strstr(said, what))
+#define SAYS_NOT(what) assert_null(strstr(said, what))
+
+static int setup(void **state)
+{
+    net.problem[0] = net.without[0] = blk.problem[0] = blk.without[0] = 0;
+    return 0;
+}
+
+static void what_is_wrong_with_a_driver(void **state)
+{
+    typed(cmd_list, NULL);
+    SAYS("\nguest ");
+    SAYS_NOT(": ");
+    snprintf(net.problem, sizeof(net.problem), "NIC refused");
+    typed(cmd_list, NULL);
+    SAYS("\nnet0: NIC refused\n");
+    typed(cmd_list, "net0");
+    SAYS("\nnet0: NIC refused\n");
+    typed(cmd_list, "guest");
+    SAYS_NOT("refused");
+    typed(cmd_network_list, "guest"); /* who serves it */
+    SAYS("/be/0");
+    SAYS("\nnet0: NIC refused\n");
+    typed(cmd_network_list, "net0");
+    SAYS("net0: NIC refused\n");
+    typed(cmd_block_list, "guest"); /* that serves it no disk */
+    SAYS_NOT("refused");
+}
+
+static void what_a_driver_is_without(void **state)
+{
+    snprintf(blk.without, sizeof(blk.without), "00:05.0: there is none");
+    typed(cmd_list, NULL);
+    SAYS("\nblk0: it runs without 00:05.0: there is none\n");
+    snprintf(blk.problem, sizeof(blk.problem), "it has no controller");
+    typed(cmd_volumes, NULL);
+    SAYS("\nblk0: it has no controller (00:05.0: there is none)\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(what_is_wrong_with_a_driver, setup),
+                                        cmocka_unit_test_setup(what_a_driver_is_without, setup) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

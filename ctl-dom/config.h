@@ -15,6 +15,7 @@
 #define CFG_MAX_VIFS  8
 #define CFG_MAX_PCI   8
 #define CFG_MAX_DISKS 16
+#define CFG_VDEV      16u
 
 enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE };
 
@@ -27,8 +28,8 @@ struct cfg_vif {
 
 struct cfg_disk {
     char backend[BH_NAME_LEN]; /* the block driver domain */
-    char volume[112];          /* as it names its volumes; "": the whole disk */
-    char vdev[16];             /* xvda ... */
+    char volume[112];          /* as it names its volumes */
+    char vdev[CFG_VDEV];       /* xvda ..., whatever form the configuration has */
     char mode[3];              /* r, w, r!, w! */
     bool no_discard;
     bool leaving;              /* a detach was asked for: the guest's next life is without it */
@@ -69,5 +70,7 @@ bool config_sbdf(const char *text, uint32_t *sbdf);
 int config_disk(struct cfg_disk *d, const char *spec, char *err, size_t n);
 /* A number, maybe with K, M or G (powers of 1024) behind it; false if it is none. */
 bool config_amount(const char *text, uint64_t *v);
-/* "xvda", "sdb1", "hdc" to the number of the virtual device; false if it is none of those. */
-bool config_vdev(const char *name, uint32_t *devid);
+/* "xvda", "sdb1", "hdc", "d0p1", "51712", "0xca00" to the number of the virtual device (Xen: xen-vbd-interface(7)); false if it is none. */
+bool config_vdev(const char *text, uint32_t *devid);
+/* And back: "xvda", "sdb1", "hdc". false if no name stands for that number. */
+bool config_vdev_name(uint32_t devid, char name[CFG_VDEV]);

@@ -290,7 +290,7 @@ void driver_problem(const struct dom *b); /* prints a line about its device, if 
 void cmd_volumes(int argc, char **argv);
 void cmd_block_list(int argc, char **argv);
 void cmd_block_stats(int argc, char **argv);
-struct dom_dev *disk_of(struct dom *d, const char *vdev); /* as the configuration names it */
+struct dom_dev *disk_of(struct dom *d, const char *vdev); /* in any form that a configuration may have it */
 /* hotplug.c */
 void cmd_block_attach(int argc, char **argv);
 void cmd_block_detach(int argc, char **argv);

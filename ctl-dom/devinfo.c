@@ -240,8 +240,11 @@ void cmd_block_stats(int argc, char **argv)
 
 struct dom_dev *disk_of(struct dom *d, const char *vdev)
 {
-    for (unsigned i = 0; i < d->nr_devs; i++)
-        if (d->dev[i].kind == DEV_VBD && !strcmp(d->cfg.disk[d->dev[i].index].vdev, vdev))
+    uint32_t devid;
+    bool is_one = config_vdev(vdev, &devid);
+
+    for (unsigned i = 0; is_one && i < d->nr_devs; i++)
+        if (d->dev[i].kind == DEV_VBD && d->cfg.disk[d->dev[i].index].devid == devid)
             return &d->dev[i];
     return NULL;
 }

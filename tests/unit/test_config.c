@@ -131,6 +131,13 @@ static void errors_name_the_place(void **state)
           "x.cfg:1: disk: unknown option 'colour'" },
         { "disk = [ 'phy:blk0:a,xvda,w', 'phy:blk0:b,xvda,w' ]",
           "x.cfg:1: disk: vdev xvda is there twice" },
+        { "disk = [ 'phy:blk0:a,xvda,w', 'phy:blk0:b,d0,w' ]", "x.cfg:1: disk: vdev xvda is there twice" },
+        { "disk = [ 'phy:blk0:a,xvda,r,target=blk0:b' ]", "x.cfg:1: disk: two targets, 'blk0:a' and 'blk0:b'" },
+        { "disk = [ 'phy:blk0:a,xvda,r,access=w' ]", "x.cfg:1: disk: two accesses, 'r' and 'w'" },
+        { "disk = [ 'phy:blk0:a,xvda,r,vdev=xvdb' ]", "x.cfg:1: disk: two vdevs, 'xvda' and 'xvdb'" },
+        { "disk = [ 'vdev=xvda,access=,target=blk0:a' ]", "x.cfg:1: disk: bad access '' (r, w, r! or w!)" },
+        { "disk = [ 'vdev=xvda,target=blk0:a,access=r' ]",
+          "x.cfg:1: disk: target= must be the last word, 'blk0:a,access=r' would all be the volume's name" },
         { "disk = [ 'backend=blk1,vdev=xvda,target=blk0:a' ]",
           "x.cfg:1: disk: two back-end domains, 'blk1' and 'blk0'" },
         { "on_crash = 'explode'", "x.cfg:1: on_crash: unknown value 'explode'" },
@@ -164,8 +171,8 @@ static void disks(void **state)
         { "phy:blk0:a,xvdq,w", "blk0", "a", "xvdq", "w", (1u << 28) + 4096, false },
         { "phy:blk0:a,xvdaa,w", "blk0", "a", "xvdaa", "w", (1u << 28) + 6656, false },
         { "phy:blk0:a,xvda16,w", "blk0", "a", "xvda16", "w", (1u << 28) + 16, false },
-        { "format=raw, vdev=xvdc, access=ro, backendtype=phy, no-discard, target=blk0:a,b=c",
-          "blk0", "a,b=c", "xvdc", "r", 51744, true },
+        { "format=raw, vdev=xvdc, access=ro, backendtype=phy, no-discard, target=blk0:a",
+          "blk0", "a", "xvdc", "r", 51744, true },
         { "backend=blk2,vdev=xvda,direct-io-safe,target=root", "blk2", "root", "xvda", "w", 51712,
           false },
         { "phy:blk0:disk,xvda,,discard", "blk0", "disk", "xvda", "w", 51712, false },
@@ -186,9 +193,23 @@ static void disks(void **state)
         assert_int_equal(d.no_discard, good[i].no_discard);
     }
     static const char *const bad[] = { "", "xvd", "xvda0", "xvda01", "xvda256", "sdq", "sda16",
-                                       "hde", "hda64", "xvdaaaaa", "xvdA", "x", "xvda 1", "a" };
+                                       "hde", "hda64", "xvdzzzzz", "xvdaaaaaa", "d", "d0p", "d01", "d0x1", "0", "0x",
+                                       "0xca0g", "053", "268435456", "4294967296", "0x10000ca00", "xvdA", "x", "xvda 1", "a" };
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(config_vdev(bad[i], &devid));
+    /* Every number has one name at most, and the name is that number. */
+    char name[CFG_VDEV];
+    for (uint32_t id = 0; id < 1u << 16; id++) {
+        uint32_t back = ~id;
+        if (config_vdev_name(id, name))
+            assert_true(config_vdev(name, &back) && back == id);
+    }
+    assert_true(config_vdev_name((1u << 28) + (0xfffffu << 8) + 255, name) && config_vdev(name, &devid));
+    assert_int_equal(devid, (1u << 28) + (0xfffffu << 8) + 255);
+    assert_false(config_vdev_name(2u << 28, name) || config_vdev_name(~0u, name) || config_vdev_name(0, name));
+    assert_true(config_vdev("d0", &devid) && devid == 51712);
+    assert_true(config_vdev("d26p3", &devid) && devid == (1u << 28) + (26 << 8) + 3);
+    assert_true(config_vdev("0xCA01", &devid) && devid == 51713);
     assert_int_equal(
         config_disk(&d, "phy:blk0:a,xvda,w,limit-ops=500,limit-bytes=10M", err, sizeof(err)), 0);
     assert_int_equal(d.limit_ops, 500);

@@ -69,7 +69,7 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
                     "without one it could reach all memory",
                     who, dev);
     case -EPERM:
-        return fail(e, rc, "%s: %s: its IOMMU unit failed its trial and does not hold devices back (dmesg says how)", who, dev);
+        return fail(e, rc, "%s: %s: the trial of its IOMMU unit failed, nothing holds it back (dmesg says how)", who, dev);
     case -EAGAIN:
         return fail(e, rc,
                     "%s: %s: nobody has shown yet that its IOMMU unit holds devices back: start a NIC or disk behind the "

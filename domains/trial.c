@@ -5,8 +5,11 @@
 
 #define OTHERS_NS  8000000000ull /* another trial: at most as long as that may take, and its domain's start */
 #define ARRIVE_NS  5000000000ull /* a device that answers at all does so in milliseconds; a busy emulator takes its time */
-#define HELD_NS    20000000ull   /* how long it is given for the write that must not arrive */
-#define LOOK_NS    200000ull
+#define HELD_NS    20000000ull   /* how long it is given for the write that must not arrive, */
+#define HELD_TIMES 4u            /* ... and so many times as long as the first one took: a slow device shows nothing in less */
+#define HELD_MAX   (ARRIVE_NS / 2)
+#define LOOK_NS    200000ull     /* at first; then each time twice as long */
+#define LOOK_MAX   10000000ull
 
 static long step(struct bh_trial *t, unsigned what)
 {
@@ -33,16 +36,18 @@ static long begin(struct bh_trial *b, const struct trial_ops *ops, void *dev)
     }
 }
 
-/* Until something is in the target (and the device has done), the device gives up, or the time is over. */
-static void wait_for_write(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops, void *dev, uint64_t ns)
+/* Until something is in the target (and the device has done), the device gives up, or the time is over. How long it took, 0: nothing came. */
+static uint64_t wait_for_write(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops, void *dev, uint64_t ns)
 {
-    uint64_t end = now_ns() + ns;
+    uint64_t start = now_ns(), look = LOOK_NS;
 
-    while (now_ns() < end && !ops->gave_up(dev)) {
+    while (now_ns() - start < ns && !ops->gave_up(dev)) {
         if (step(b, BH_TRIAL_LOOK) == 1 && (!ops->finished || ops->finished(dev, t)))
-            return;
-        event_wait(now_ns() + LOOK_NS);
+            return now_ns() - start;
+        event_wait(now_ns() + look);
+        look = 2 * look < LOOK_MAX ? 2 * look : LOOK_MAX;
     }
+    return 0;
 }
 
 static const char *refusal(long rc)
@@ -63,11 +68,11 @@ static const char *run(struct bh_trial *b, const struct trial *t, const struct t
     if (why)
         return why;
     ops->write(dev, t, 0);
-    wait_for_write(b, t, ops, dev, ARRIVE_NS);
+    uint64_t held = HELD_TIMES * wait_for_write(b, t, ops, dev, ARRIVE_NS);
     if (step(b, BH_TRIAL_BLOCK))
         return refusal(-EINVAL);
     ops->write(dev, t, 1);
-    wait_for_write(b, t, ops, dev, HELD_NS);
+    (void)wait_for_write(b, t, ops, dev, HELD_NS + (held < HELD_MAX ? held : HELD_MAX));
     long rc = step(b, BH_TRIAL_END);
     return rc ? refusal(rc) : NULL;
 }

@@ -34,6 +34,7 @@ struct iommu_domain {
 /* What the trial of a unit (pci/trial.c) came to; pci_lock. */
 struct iommu_trial {
     enum { TRIAL_OPEN, TRIAL_PASSED, TRIAL_FAILED } state; /* once decided, for this boot */
+    bool doubted;           /* OPEN: a device's write did not arrive. The unit translates nothing, or that device does nothing */
     uint16_t devid;         /* of the unit, for the log */
 };
 struct iommu_ops {

@@ -75,6 +75,7 @@ struct pci_dev {
     domid_t owner;
     uint32_t pirq_base;              /* first pirq of it in the owner's space */
     struct iommu *iommu;             /* NULL: not covered, or not to be assigned */
+    bool trial_failed;               /* its write did not arrive in the trial of that unit: no DMA in this boot */
     void *irt;                       /* interrupt remapping table of this device */
     struct pirq_route route[64];
     uint64_t dma_faults;             /* a */

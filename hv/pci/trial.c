@@ -37,22 +37,22 @@ bool trial_permits(const struct pci_dev *p)
 {
     const struct iommu_trial *u = iommu_ops->trial(p->iommu);
 
-    return u->state == TRIAL_PASSED || (u->state == TRIAL_OPEN && cmdline.iommu_trust);
+    if (p->trial_failed)
+        return false;
+    return u->state == TRIAL_PASSED || (u->state == TRIAL_OPEN && !u->doubted && cmdline.iommu_trust);
 }
 
 /* Whether p may be given to d as far as its unit goes; the refusals are those of struct bh_assign. */
 int trial_check(const struct pci_dev *p, const struct domain *d)
 {
+    const struct iommu_trial *u = iommu_ops->trial(p->iommu);
     bool disk_or_nic = p->nvme || (p->virtio && (p->device == 0x1000 || p->device == 0x1001 || p->device == 0x1041 || p->device == 0x1042));
 
-    switch (iommu_ops->trial(p->iommu)->state) {
-    case TRIAL_PASSED:
-        return 0;
-    case TRIAL_FAILED:
+    if (u->state == TRIAL_FAILED || p->trial_failed)
         return -EPERM;
-    default: /* those have drivers that try it */
-        return cmdline.iommu_trust || (disk_or_nic && d->role == BH_ROLE_DRIVER) ? 0 : -EAGAIN;
-    }
+    if (u->state == TRIAL_PASSED || (disk_or_nic && d->role == BH_ROLE_DRIVER)) /* those have drivers that try it */
+        return 0;
+    return u->doubted ? -EPERM : cmdline.iommu_trust ? 0 : -EAGAIN;
 }
 
 /* What is blocked now was meant to be. */
@@ -173,8 +173,10 @@ static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
 {
     struct iommu_trial *u = iommu_ops->trial(p->iommu);
 
-    if (u->state != TRIAL_OPEN)
-        return u->state == TRIAL_PASSED ? 1 : -EPERM;
+    if (u->state == TRIAL_FAILED || p->trial_failed)
+        return -EPERM;
+    if (u->state == TRIAL_PASSED)
+        return 1;
     if (now.dev)
         return -EBUSY;
     /* Whoever served may have been taken over: what it tells the device is not known. */
@@ -221,6 +223,8 @@ static int block(struct domain *d, struct pci_dev *p)
     return 0;
 }
 
+/* A write that arrived can only have been translated; one that did not may be the device's fault, and is held against the unit as long as
+ * no other device's arrives: one that is dead takes DMA from no other. Where a blocked device reached memory, nothing is left to ask. */
 static int end(struct domain *d, struct pci_dev *p)
 {
     struct iommu_trial *u = iommu_ops->trial(p->iommu);
@@ -229,13 +233,17 @@ static int end(struct domain *d, struct pci_dev *p)
     if (!now.blocked)
         return -EINVAL;
     iommu_ops->poll_faults();
-    u->state = now.arrived && held ? TRIAL_PASSED : TRIAL_FAILED;
+    if (now.arrived)
+        u->state = held ? TRIAL_PASSED : TRIAL_FAILED;
+    else
+        u->doubted = p->trial_failed = true;
     if (u->state == TRIAL_PASSED)
         log_info("IOMMU: unit " PCI_FMT " passed its trial: a write of " PCI_FMT " arrived where it was mapped, none once it was blocked\n",
                  PCI_ARGS(u->devid), PCI_ARGS(p->sbdf));
     else if (!now.arrived)
-        log_err("IOMMU: unit " PCI_FMT " failed its trial, no device behind it is assigned: it translates no DMA of " PCI_FMT
-                " (QEMU: amd-iommu,pt=off, from 11 on also dma-remap=on)\n", PCI_ARGS(u->devid), PCI_ARGS(p->sbdf));
+        log_err("IOMMU: unit " PCI_FMT " failed its trial: it translates no DMA of " PCI_FMT " (QEMU: amd-iommu,pt=off, from 11 on also "
+                "dma-remap=on), or that device does nothing. Behind it only a NIC or disk is assigned, to try again\n",
+                PCI_ARGS(u->devid), PCI_ARGS(p->sbdf));
     else
         log_err("IOMMU: unit " PCI_FMT " failed its trial, no device behind it is assigned: a write of " PCI_FMT
                 " arrived after it was blocked\n", PCI_ARGS(u->devid), PCI_ARGS(p->sbdf));

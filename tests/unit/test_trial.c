@@ -227,6 +227,46 @@ static void unit_that_translates_nothing(void **state)
     assert_false(trial_permits(&nic));
     assert_int_equal(trial_check(&nic, &dom), -EPERM);
     assert_int_equal(step(&t, BH_TRIAL_BEGIN), -EPERM);
+    t = (struct bh_trial){ .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN }; /* nor does another one's arrive */
+    assert_int_equal(pci_trial(&second, &t), 0);
+    device_writes(t.window + 3 * PAGE_SIZE);
+    t.step = BH_TRIAL_BLOCK;
+    assert_int_equal(pci_trial(&second, &t), 0);
+    t.step = BH_TRIAL_END;
+    assert_int_equal(pci_trial(&second, &t), -EPERM);
+    assert_int_equal(trial_check(&other, &second), -EPERM);
+    assert_false(trial_permits(&other));
+    assert_false(unit.state == TRIAL_PASSED);
+}
+
+/* A device that is dead, or does nothing on purpose: it gets no DMA, nor does what cannot be tried; whose write arrives does. */
+static void device_that_does_nothing(void **state)
+{
+    struct bh_trial t = { .sbdf = NIC, .gfn = RAM_PAGE, .nr = 3 };
+    struct pci_dev gpu = nic;
+
+    assert_int_equal(step(&t, BH_TRIAL_BEGIN), 0);
+    assert_int_equal(step(&t, BH_TRIAL_BLOCK), 0);
+    assert_int_equal(step(&t, BH_TRIAL_END), -EPERM);
+    nothing_is_left();
+    gpu.virtio = false;
+    cmdline.iommu_trust = true;
+    assert_int_equal(trial_check(&gpu, &dom), -EPERM);
+    assert_false(trial_permits(&gpu));
+    assert_int_equal(trial_check(&other, &second), 0);
+    assert_false(trial_permits(&other));
+    t = (struct bh_trial){ .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN };
+    assert_int_equal(pci_trial(&second, &t), 0);
+    device_writes(t.window + 3 * PAGE_SIZE);
+    t.step = BH_TRIAL_BLOCK;
+    assert_int_equal(pci_trial(&second, &t), 0);
+    t.step = BH_TRIAL_END;
+    assert_int_equal(pci_trial(&second, &t), 0);
+    assert_true(trial_permits(&other) && trial_permits(&gpu) && !trial_permits(&nic));
+    assert_int_equal(trial_check(&gpu, &dom), 0);
+    assert_int_equal(trial_check(&nic, &dom), -EPERM);
+    t = (struct bh_trial){ .sbdf = NIC, .gfn = RAM_PAGE, .nr = 3 };
+    assert_int_equal(step(&t, BH_TRIAL_BEGIN), -EPERM);
 }
 
 static void unit_that_does_not_block(void **state)
@@ -240,6 +280,9 @@ static void unit_that_does_not_block(void **state)
     assert_int_equal(step(&t, BH_TRIAL_END), -EPERM);
     assert_non_null(strstr(shim_log, "after it was blocked"));
     nothing_is_left();
+    t = (struct bh_trial){ .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN }; /* for good, and for all */
+    assert_int_equal(pci_trial(&second, &t), -EPERM);
+    assert_int_equal(trial_check(&other, &second), -EPERM);
 }
 
 /* Fenced in the middle: killed, or it gave up. The next one tries again. */
@@ -320,7 +363,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(passes, setup), cmocka_unit_test_setup(unit_that_translates_nothing, setup),
-        cmocka_unit_test_setup(unit_that_does_not_block, setup), cmocka_unit_test_setup(cut_short, setup),
+        cmocka_unit_test_setup(device_that_does_nothing, setup), cmocka_unit_test_setup(unit_that_does_not_block, setup),
+        cmocka_unit_test_setup(cut_short, setup),
         cmocka_unit_test_setup(who_may, setup), cmocka_unit_test_setup(without_a_trial, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -373,9 +373,9 @@ struct bh_dma_enable { uint32_t sbdf; uint32_t enable; };
 /* The trial of an IOMMU unit (docs/iommu-trial.md), once a boot, before any device behind it gets DMA. BEGIN: the device, which is at rest, sees
  * `nr` pages of RAM of the caller from `gfn` on at `window`, and a page of the core's behind them, the target; nothing else is told to it until the
  * end. LOOK: 1 if something arrived in the target, else 0. BLOCK: the device's entry is closed and the target cleared, bus
- * mastering stays on. END: the result is kept, the device fenced. BEGIN gives 1: passed already, nothing to do; -EPERM (END, too): failed;
- * -EBUSY: another trial runs, ask again; -EACCES: this instance has served; -EIO: the device runs; -ERANGE: no address is free for
- * the window; -ENOMEM; -EINVAL. A trial whose device is fenced in the middle decides nothing. */
+ * mastering stays on. END: the result is kept, the device fenced. BEGIN gives 1: passed already, nothing to do; -EPERM (END, too): failed,
+ * or the device's write did not arrive; -EBUSY: another trial runs, ask again; -EACCES: this instance has served; -EIO: the device runs;
+ * -ERANGE: no address is free for the window; -ENOMEM; -EINVAL. A trial whose device is fenced in the middle decides nothing. */
 #define BH_TRIAL_BEGIN 0u
 #define BH_TRIAL_LOOK  1u
 #define BH_TRIAL_BLOCK 2u

@@ -13,5 +13,6 @@ for t in tests/mutate/run.py tests/long/test_*.py; do
     [ -x "$t" ] || continue
     run_one "$t" 14400
 done
+say_skipped
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

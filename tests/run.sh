@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # `make test`: installs what is missing, builds, runs the native tests (unit, attacks, cases) and every executable tests/system/test_*.py.
-# A system test prints "ok NAME" or "not ok NAME" lines. The last line is "N passed, N failed".
+# A system test prints "ok NAME" or "not ok NAME" lines. The last line is "N passed, N failed"; before it stands what was skipped.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 tests/setup.sh || exit 1
@@ -28,5 +28,6 @@ for t in tests/system/test_*.py; do
     [ -x "$t" ] || continue
     run_one "$t" 1200
 done
+say_skipped
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -32,6 +32,10 @@ class Failed(Exception):
     pass
 
 
+class Skipped(Exception):
+    """This machine cannot run the test; the text says why."""
+
+
 @functools.cache
 def amd_iommu(qemu=QEMU):
     """The unit as this emulator must be asked for it, so that it translates DMA: from 9.2 on pt=on (its default) translates none,
@@ -43,9 +47,9 @@ def amd_iommu(qemu=QEMU):
 
 
 def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu="max,-smap", iommu=True, nics=True, qemu_log=None,
-                 www=None, disk=None, extra=()):
+                 www=None, disk=None, wire=None, extra=()):
     """The machine of the README: q35, SVM in software, an emulated IOMMU (or its `-device` in words), two NICs on QEMU's user
-    network."""
+    network, or the first one on a network of tools/net."""
     cmd = [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(cpus),
            "-m", str(mem), "-nodefaults", "-display", "none", "-no-reboot"]
     if iommu:
@@ -57,7 +61,7 @@ def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu="max,-smap", iom
     if nics:
         platform = "on" if iommu else "off"
         fwd = f",guestfwd=tcp:10.0.2.100:80-cmd:busybox httpd -i -h {www}" if www else ""
-        cmd += ["-netdev", f"user,id=n0{fwd}",
+        cmd += ["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=off" if wire else f"user,id=n0{fwd}",
                 "-device", f"virtio-net-pci,netdev=n0,addr=3,romfile=,disable-legacy=on,iommu_platform={platform},"
                            "mac=52:54:00:12:34:56",
                 "-netdev", "user,id=n1",
@@ -68,6 +72,8 @@ def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu="max,-smap", iom
                 "-device", "nvme,drive=d0,serial=bh0,addr=5"]
     if qemu_log:
         cmd += ["-d", "guest_errors", "-D", str(qemu_log)]
+    if wire:
+        cmd[:0] = [str(ROOT / "tools/net"), "wire", wire]
     return cmd + list(extra)
 
 
@@ -236,7 +242,7 @@ def check(cond, what):
 
 
 def run(cases):
-    """Runs (name, function) pairs, prints ok/not ok lines, exits 1 if any failed."""
+    """Runs (name, function) pairs, prints ok/not ok/skipped lines, exits 1 if any failed."""
     failed = 0
     only = sys.argv[1:]
     for name, fn in cases:
@@ -245,6 +251,8 @@ def run(cases):
         start = time.monotonic()
         try:
             fn()
+        except Skipped as e:
+            print(f"skipped {name}: {e}", flush=True)
         except Failed as e:
             failed += 1
             print(f"not ok {name} ({time.monotonic() - start:.0f} s): {e}", flush=True)

@@ -61,19 +61,20 @@ esac
 [ -n "$image" ] || die "no kernel in ${kernel:-$name}"
 
 "$here/../bundle/unpack-kernel" "$image" "$out/vmlinux.tmp"
-# The release: by the banner in the kernel itself, whatever the file is called.
-release=$(grep -a -o -m 1 'Linux version [0-9][^ ]*' "$out/vmlinux.tmp" | head -n 1 | cut -d' ' -f3)
+# The release: by the banner in the kernel itself, whatever the file is called. A part of a path below.
+release=$(grep -a -o -m 1 'Linux version [0-9][^ /]*' "$out/vmlinux.tmp" | head -n 1 | cut -d' ' -f3)
 [ -n "$release" ] || die "$image does not say which Linux it is"
 readelf -n "$out/vmlinux.tmp" 2> /dev/null | grep -q 'Xen.*0x00000012' || die "$release carries no PVH entry note (CONFIG_PVH)"
 
-# Modules: out of the packages, or of where the kernel's are installed; compressed or not.
+# Modules: out of the packages, or of where the kernel's are installed; compressed or not. Files alone: a link in a package could lead to
+# any file of this machine, which the guest would get.
 where=$pkg
-if [ -z "$(find "$pkg" -name 'xen-*front.ko*' | head -n 1)" ]; then
+if [ -z "$(find "$pkg" -type f -name 'xen-*front.ko*' | head -n 1)" ]; then
     for where in "$(dirname "$image")/../lib/modules/$release" "/usr/lib/modules/$release" "/lib/modules/$release" "$pkg"; do
         [ -d "$where" ] && break
     done
 fi
-for m in $(find "$where" -name 'xen-netfront.ko*' -o -name 'xen-blkfront.ko*'); do
+for m in $(find "$where" -type f \( -name 'xen-netfront.ko*' -o -name 'xen-blkfront.ko*' \)); do
     to=$out/modules.tmp/$(basename "$m" | sed 's/\.ko.*/.ko/')
     case $m in
     *.ko) cp "$m" "$to" ;;

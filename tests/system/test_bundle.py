@@ -11,6 +11,7 @@ import tempfile
 
 from machine import check, run
 
+FETCH = "ctl-dom/guest/fetch-kernel.sh"
 UNPACK = "ctl-dom/bundle/unpack-kernel"
 MKBUNDLE = "ctl-dom/bundle/mkbundle"
 ELF = b"\x7fELF\x02\x01\x01" + b"kernel" * 5000
@@ -53,6 +54,37 @@ def kernels():
                 f.write(data)
             got = subprocess.run([UNPACK, src, out], capture_output=True, text=True)
             check(got.returncode and what in got.stderr and got.stderr.count("\n") == 1, f"{what}: {got}")
+
+
+NOTE = """
+.section .note.Xen, "a", @note
+.long 4, 4, 18
+.asciz "Xen"
+.long 0x100000
+.data
+.globl _start
+_start: .asciz "Linux version 6.1.0-x (a kernel)"
+"""
+
+
+def package():
+    """A package of a kernel: what of it is a link is none of its modules, wherever it leads."""
+    with tempfile.TemporaryDirectory() as d:
+        modules = d + "/deb/lib/modules/6.1.0-x"
+        for folder in (d + "/deb/DEBIAN", d + "/deb/boot", modules):
+            os.makedirs(folder)
+        for name, text in (("deb/DEBIAN/control", "Package: k\nVersion: 1\nArchitecture: amd64\nMaintainer: k\nDescription: k\n"),
+                           ("secret", "not the guest's"), ("deb/lib/modules/6.1.0-x/xen-blkfront.ko", "a module")):
+            with open(f"{d}/{name}", "w") as f:
+                f.write(text)
+        os.symlink(d + "/secret", modules + "/xen-netfront.ko")
+        subprocess.run(["cc", "-nostdlib", "-no-pie", "-x", "assembler", "-", "-o", d + "/deb/boot/vmlinuz-6.1.0-x"], input=NOTE, text=True, check=True)
+        subprocess.run(["dpkg-deb", "-Znone", "-b", d + "/deb", d + "/k.deb"], check=True, capture_output=True)
+        got = subprocess.run([FETCH, d + "/out", d + "/k.deb"], capture_output=True, text=True)
+        check(got.returncode == 0, f"the package is not taken: {got.stderr}")
+        check(os.listdir(d + "/out/modules") == ["xen-blkfront.ko"], f"modules: {os.listdir(d + '/out/modules')}")
+        with open(d + "/out/version") as f:
+            check(f.read() == "6.1.0-x\n", "another release")
 
 
 def image(itb, number):
@@ -103,4 +135,4 @@ def two_at_once():
 
 
 if __name__ == "__main__":
-    run([("bundle-kernels", kernels), ("bundle-images", bundle), ("bundles-at-once", two_at_once)])
+    run([("bundle-kernels", kernels), ("bundle-package", package), ("bundle-images", bundle), ("bundles-at-once", two_at_once)])

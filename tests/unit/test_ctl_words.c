@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/console.c ctl-dom/report.c ctl-dom/devinfo.c ctl-dom/domcon.c ctl-dom/dom.c
+// LINK: ctl-dom/console.c ctl-dom/report.c ctl-dom/devinfo.c ctl-dom/config_disk.c ctl-dom/domcon.c ctl-dom/dom.c
 // FLAGS: -Ictl-dom -Idomains/include
 // What the control domain puts before the administrator: others' words quoted, crash reports of each apart, output in pieces.
 #include <errno.h>
@@ -91,7 +91,6 @@ void dtimer_set(struct dtimer *t, uint64_t when)
     t->when = when;
     timer = t;
 }
-bool config_amount(const char *t, uint64_t *v) { return false; }
 bool store_up = true;
 int xs_printf(uint32_t tx, const char *path, const char *fmt, ...) { return 0; }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }

@@ -208,10 +208,11 @@ class Machine:
         return abs(self.free_mib() - before) <= 1
 
     # --- the guest's console -----------------------------------------------------------------------------------
-    def console(self, name, prompt=r"guest# "):
-        """Attaches to a guest whose shell waits. What the console shows again of earlier commands is passed over."""
+    def console(self, name, prompt=r"guest# ", seconds=60):
+        """Attaches to a guest whose shell waits, or will within so many seconds. What the console shows again of earlier commands is
+        passed over."""
         self.send(f"console {name}\r\r")
-        self.expect(prompt, 60)
+        self.expect(prompt, seconds)
         mark = f"here{time.monotonic_ns() % 1000000}"
         self.send(f"echo {mark[:4]}''{mark[4:]}\r")
         self.expect(rf"{mark}\s", 60)

@@ -112,7 +112,7 @@ def host_fsck(image, volume):
 def kill_test(image):
     rng = random.Random(SEED)
     print(f"  seed {SEED}", flush=True)
-    www = program()
+    www = program("kill")
     (www / "load").write_text(LOAD.replace("FS", str(FS_MIB)))
     with Machine("kill", disk=image, www=www) as m:
         m.boot()

@@ -205,7 +205,7 @@ def judge(disk, rng, said):
 def powercut(name):
     rng = random.Random(SEED)
     print(f"  seed {SEED}", flush=True)
-    www = program()
+    www = program(name)
     mods = modules(www)
     disk = CacheDisk(make_image(name), SEED)
     try:

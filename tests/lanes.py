@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs test programs beside each other, and prints what they said as if they had run one after another.
+Usage: lanes.py LANES SECONDS PROGRAM... [-- TARGET...]
+    PROGRAM   prints "ok NAME", "not ok NAME" and "skipped NAME: why" lines; one that ends badly without the second, or says nothing, failed.
+              Those named test_*.py list their tests when asked with --list, and each of these is a job of its own.
+    LANES     so many run at once, begun in the order in which they are given
+    TARGET    of make: one after another in a lane of their own; each prints "TARGET: N passed, N failed"
+A job that takes more than SECONDS (TEST_TIMEOUT in the environment goes before) is ended. The last line is "N passed, N failed"; before it stands what was skipped."""
+import collections
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+SUM = re.compile(r"^\w+: (\d+) passed, (\d+) failed$", re.M)
+
+
+class Job:
+    def __init__(self, title, *command):
+        self.title, self.command = title, command
+        self.log = tempfile.TemporaryFile()
+        self.proc, self.status = None, None
+        self.over, self.skipped = threading.Event(), []
+
+    def run(self, seconds):
+        try:
+            self.proc = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
+                                         start_new_session=True)
+            self.status = self.proc.wait(seconds) and f"exit {self.proc.returncode}"
+        except subprocess.TimeoutExpired:
+            self.status = f"not over after {seconds} s"
+        except OSError as e:
+            self.status = e
+        self.end()
+        self.over.set()
+
+    def end(self):
+        """With all that it started, an emulator above all."""
+        if self.proc:
+            try:
+                os.killpg(self.proc.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.proc.wait()
+
+    def show(self):
+        """Prints what it says until it is over; how many of its tests were good and how many were not."""
+        said = b""
+        while True:
+            over = self.over.wait(0.5)
+            news = os.pread(self.log.fileno(), 1 << 30, len(said))
+            sys.stdout.buffer.write(news)
+            sys.stdout.flush()
+            said += news
+            if over:
+                return self.count(said.decode(errors="replace"))
+
+    def count(self, text):
+        sums = SUM.findall(text)
+        good, bad = map(int, sums[-1]) if sums else (len(re.findall(rf"^{x} ", text, re.M)) for x in ("ok", "not ok"))
+        self.skipped = re.findall(r"^skipped \S+: .*", text, re.M)
+        if not bad and (self.status or not (good or self.skipped)):
+            print(f"not ok {' '.join(self.command)} ({self.status or 'printed no result'})", flush=True)
+            bad = 1
+        return good, bad
+
+
+def jobs_of(program):
+    if os.path.basename(program).startswith("test_"):
+        got = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+        if got.returncode == 0:
+            return [Job(program, program, name) for name in got.stdout.split()]
+    return [Job(program, program)]
+
+
+def lane(todo, seconds):
+    while True:
+        try:
+            job = todo.popleft()
+        except IndexError:
+            return
+        job.run(seconds)
+
+
+def main():
+    lanes, seconds, *names = sys.argv[1:]
+    cut = names.index("--") if "--" in names else len(names)
+    native = [Job("make " + target, "make", target) for target in names[cut + 1:]]
+    tests = [job for program in names[:cut] for job in jobs_of(program)]
+    queues = collections.deque(native), collections.deque(tests)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    start = time.monotonic()
+    for todo in [queues[0]] + [queues[1]] * int(lanes):
+        threading.Thread(target=lane, args=(todo, int(os.environ.get("TEST_TIMEOUT", seconds))), daemon=True).start()
+    good = bad = 0
+    title = ""
+    try:
+        for job in native + tests:
+            if job.title != title:
+                title = job.title
+                print(f"--- {title}", flush=True)
+            got = job.show()
+            good, bad = good + got[0], bad + got[1]
+    finally:
+        for todo in queues:
+            todo.clear()
+        for job in native + tests:
+            job.end()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{time.monotonic() - start:.0f} s, in {lanes} lanes, {used.ru_utime + used.ru_stime:.0f} s of processor time")
+    for job in native + tests:
+        print("\n".join(job.skipped), end="\n" if job.skipped else "")
+    print(f"{good} passed, {bad} failed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

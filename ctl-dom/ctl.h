@@ -75,7 +75,7 @@ struct dom {
     struct slot_entry *slots;    /* a driver domain's slot table: our copy (slots.c) */
     uint64_t slots_gpa;
     uint32_t slot_gen;           /* of the entry that was made last */
-    char problem[160];           /* a driver domain's word about its device, "": none */
+    char problem[240];           /* a driver domain's word about its device, "": none */
     char without[160];           /* the device of its configuration that it has not, and why, "": none */
     struct talk talk;            /* how often it may say one */
 

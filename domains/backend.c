@@ -16,7 +16,7 @@ static const struct be_class *cls;
 static bool rescan, scan_failed, watching;
 static uint64_t retry_at; /* what failed is tried again then; 0: nothing did */
 static struct dtimer retry_timer;
-static char problem_said[160] = "?"; /* "?": a former instance may have said anything */
+static char problem_said[240] = "?"; /* "?": a former instance may have said anything */
 
 /* --- the slot table ---------------------------------------------------------------------------------------------- */
 

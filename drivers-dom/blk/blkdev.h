@@ -50,6 +50,7 @@ struct blkdev_ops {
 struct blkdev {
     const struct blkdev_ops *ops;
     const char *model;             /* for messages */
+    const char *left_out;          /* what of the device is not this disk and cannot be had, for those who look on; NULL: nothing */
     uint64_t nr_sectors;           /* 512-byte units */
     uint32_t sector_size;          /* 512 or 4096: alignment of everything */
     uint32_t physical_sector_size; /* a multiple of it */

@@ -96,7 +96,17 @@ static int dev_state;
 
 static char refusal[160];
 
-const char *dev_problem(void) { return blk.dev ? volumes_problem() : dev_state == DEV_NONE ? "it has no controller" : refusal; }
+const char *dev_problem(void)
+{
+    static char both[240];
+
+    if (!blk.dev)
+        return dev_state == DEV_NONE ? "it has no controller" : refusal;
+    if (!blk.dev->left_out)
+        return volumes_problem();
+    snprintf(both, sizeof(both), "%s%s%s", blk.dev->left_out, volumes_problem()[0] ? "; " : "", volumes_problem());
+    return both;
+}
 
 static void dev_irq(uint32_t port, void *arg)
 {
@@ -189,6 +199,8 @@ static void begin(uint64_t start)
     printf("%s: up, %s", self.name, blk.dev ? blk.dev->model : "no disk");
     if (blk.dev)
         printf(" of %lu MiB, sectors of %u", blk.dev->nr_sectors >> 11, blk.dev->sector_size);
+    if (blk.dev && blk.dev->left_out)
+        printf(" (%s)", blk.dev->left_out);
     printf(", %u vbds adopted, %lu us\n", n, (now_ns() - start) / 1000);
     xs_idle = idle;
 }

@@ -41,6 +41,7 @@ static struct nvme {
     uint8_t *lists;             /* LIST_BYTES a command id */
     struct stuck stuck;
     char model[41];
+    char left_out[64];
 } nvme;
 
 /* --- registers --------------------------------------------------------------------------------------------- */
@@ -227,8 +228,13 @@ static void find_namespace(uint8_t *page)
     if (reg(NVME_VS) < 0x10100 || identify(NVME_CNS_ACTIVE, 0, page, "list namespaces"))
         return;
     nvme.nsid = get32(page);
-    if (nvme.nsid && get32(page + 4))
-        printf("%s: %s has several namespaces, %u is used\n", self.name, nvme.dev.model, nvme.nsid);
+    unsigned nr = 0; /* ascending, up to a zero (5.15.2) */
+    while (nr < PAGE_SIZE / 4 && get32(page + 4 * nr))
+        nr++;
+    if (nr < 2)
+        return;
+    snprintf(nvme.left_out, sizeof(nvme.left_out), "it has %u namespaces: %u is used, the others are not", nr, nvme.nsid);
+    nvme.dev.left_out = nvme.left_out;
 }
 
 static const char *read_namespace(uint8_t *page)

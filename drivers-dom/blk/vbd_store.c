@@ -76,6 +76,17 @@ static bool user_leaves(const struct vbd *v)
     return false;
 }
 
+/* It may be what this domain does not look at. */
+static const char *not_found(const char *why)
+{
+    static char text[240];
+
+    if (!blk.dev || !blk.dev->left_out)
+        return why;
+    snprintf(text, sizeof(text), "%s; %s", why, blk.dev->left_out);
+    return text;
+}
+
 /* Finds and claims the volume. false: there is an error in the store, or none and it is tried again. */
 static bool vbd_open(struct vbd *v)
 {
@@ -90,7 +101,7 @@ static bool vbd_open(struct vbd *v)
     if (why && v->claim.nr && user_leaves(v))
         be_retry(&v->be);
     else if (why)
-        vbd_error(v, why);
+        vbd_error(v, v->claim.nr ? why : not_found(why));
     return !why;
 }
 

@@ -258,8 +258,11 @@ def two():
     size = ",logical_block_size=4096,physical_block_size=4096"
     one = gpt_image("ctl-two-a", 48 * MIB, [(1, *mib(1, 33, 4096), "data1")], 4096)
     other = gpt_image("ctl-two-b", 48 * MIB, [(1, *mib(1, 33, 4096), "data1")], 4096)
-    with Machine("ctl-two", iso=hiding("ctl-two", 5, 6), extra=nvme(5, one, size) + virtio(6, other, size)) as m:
+    second = ["-drive", "if=none,id=ns2,format=raw,file=null-co://,file.size=8M", "-device", "nvme-ns,drive=ns2,bus=nv,nsid=2"]
+    with Machine("ctl-two", iso=hiding("ctl-two", 5, 6), extra=nvme(5, one, size + ",id=nv") + second + virtio(6, other, size)) as m:
         m.boot()
+        until(m, "volumes", r"^blk0: it has 2 namespaces: 1 is used, the others are not$")
+        one_line(m, disk_for_x("blk0", "data2"), r"x: disk xvda: blk0: no volume 'data2' on this disk; it has 2 namespaces: 1 is used")
         m.cmd("create blk1")
         out = until(m, "volumes", r"^blk1:data1 +32 MiB +-$")
         check(re.search(r"^blk0:data1 +32 MiB +-$", out, re.M) and re.search(r"^blk1:disk +48 MiB +-$", out, re.M), out)

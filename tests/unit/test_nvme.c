@@ -41,7 +41,7 @@ static struct {
     unsigned nr_held;
     bool reverse;
     unsigned fail_status, fail_times; /* of the next I/O commands */
-    unsigned lbads, mdts, vwc, oncs, vs, mqes, ns_list, meta;
+    unsigned lbads, mdts, vwc, oncs, vs, mqes, ns_list, ns_others[2], meta;
     uint64_t nsze;
     uint8_t refuse_admin;      /* this opcode */
     unsigned flushes, deallocs, reads, writes, done;
@@ -87,6 +87,7 @@ static void identify(const struct nvme_cmd *c)
         p[NVME_IDC_ONCS] = (uint8_t)sim.oncs;
     } else if (c->cdw10 == NVME_CNS_ACTIVE) {
         memcpy(p, &sim.ns_list, 4);
+        memcpy(p + 4, sim.ns_others, 8);
     } else {
         assert_int_equal(c->nsid, sim.ns_list);
         memcpy(p, &sim.nsze, 8);
@@ -367,6 +368,17 @@ static void test_start(void **state)
     assert_int_equal(d->max_bytes, 65536);
     assert_int_equal(d->max_segs, 16);
     assert_int_equal(d->queue_depth, 63);
+    assert_null(d->left_out);
+}
+
+static void test_other_namespaces(void **state)
+{
+    sim.ns_list = 2, sim.ns_others[0] = 5, sim.ns_others[1] = 6;
+    assert_null(start());
+    assert_string_equal(d->left_out, "it has 3 namespaces: 2 is used, the others are not");
+    setup(NULL);
+    assert_null(start());
+    assert_null(d->left_out);
 }
 
 static void test_refused(void **state)
@@ -637,7 +649,7 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_start, setup),   cmocka_unit_test_setup(test_refused, setup),
+        cmocka_unit_test_setup(test_start, setup),   cmocka_unit_test_setup(test_other_namespaces, setup),   cmocka_unit_test_setup(test_refused, setup),
         cmocka_unit_test_setup(test_random, setup),  cmocka_unit_test_setup(test_full, setup),
         cmocka_unit_test_setup(test_largest, setup), cmocka_unit_test_setup(test_errors, setup),
         cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test_setup(test_lost, setup),

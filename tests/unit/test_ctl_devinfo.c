@@ -70,6 +70,7 @@ const char *sbdf_text(uint32_t sbdf) { return ""; }
 int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e) { return 0; }
 int store_add_pci(struct dom *d, struct errbuf *e) { return 0; }
 bool config_sbdf(const char *s, uint32_t *v) { return true; }
+bool config_vdev(const char *text, uint32_t *devid) { return false; }
 
 static const char *typed(void (*cmd)(int argc, char **argv), const char *arg)
 {

@@ -67,6 +67,24 @@ static void memory_of_each(void)
             di.allowance_used * 4, di.allowance * 4);
 }
 
+/* How often each domain left for the core, and why (enum bh_exit). */
+static void exits_of_each(void)
+{
+    static const char *const why[BH_NR_EXITS] = {
+        [BH_EXIT_INTR] = "intr", [BH_EXIT_WINDOW] = "window", [BH_EXIT_CPUID] = "cpuid", [BH_EXIT_HLT] = "hlt", [BH_EXIT_IO] = "io",
+        [BH_EXIT_MSR] = "msr", [BH_EXIT_CALL] = "call", [BH_EXIT_NPF] = "npf", [BH_EXIT_OTHER] = "other",
+    };
+    struct bh_dominfo di = { 0 };
+
+    out("Name                                        ID   Exits\n");
+    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+        out("%-40.40s %5u  ", di.name, di.domid);
+        for (unsigned i = 0; i < BH_NR_EXITS; i++)
+            out(" %s %lu", why[i], di.exits[i]);
+        out("\n");
+    }
+}
+
 void cmd_info(int argc, char **argv)
 {
     static const struct {
@@ -103,8 +121,10 @@ void cmd_info(int argc, char **argv)
         if (si.features & feature[i].bit)
             out(" %s", feature[i].name);
     out("\ncommandline            : %s\n", si.cmdline);
-    if (argc > 1)
+    if (argc > 1) {
         memory_of_each();
+        exits_of_each();
+    }
 }
 
 static const char *owner_name(const struct bh_pci_info *info)

@@ -42,6 +42,13 @@ static int find_holder(struct domain *d, domid_t *holder)
     return 0;
 }
 
+static void count_exits(const struct domain *d, uint64_t exits[BH_NR_EXITS])
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        for (unsigned c = 0; c < BH_NR_EXITS; c++)
+            exits[c] += READ_ONCE(d->vcpu[i]->exits[c]);
+}
+
 long control_info(union control_arg *a, gaddr_t arg)
 {
     domid_t holder;
@@ -69,6 +76,7 @@ long control_info(union control_arg *a, gaddr_t arg)
         .allowance_used = d->allowance_used, .allowance = d->allowance,
     };
     memcpy(a->info.name, d->name, sizeof a->info.name);
+    count_exits(d, a->info.exits);
     spin_unlock(&d->lock);
     domain_put(d);
     return 0;

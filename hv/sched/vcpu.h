@@ -8,6 +8,7 @@
  */
 #pragma once
 #include <stdint.h>
+#include <bulkhead.h>
 #include <xen/xen.h>
 #include "lib/cpu.h"
 #include "sched/time.h"
@@ -72,7 +73,7 @@ struct vcpu {
 
     uint16_t virq_port[NR_VIRQS];  /* evtchn lock */
     uint64_t cpu_ns;               /* o: CPU time */
-    uint64_t exits[16];            /* o: by class, for `info` */
+    uint64_t exits[BH_NR_EXITS];   /* o: by enum bh_exit, for `info -v` */
     uint64_t ready_since;          /* q: waits for its present slice since then */
     int64_t credit_ns;             /* q: by how much it had less than its share, see settle() in sched.c */
     uint64_t settled_ns;           /* q: when that was worked out */

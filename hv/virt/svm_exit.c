@@ -37,8 +37,6 @@
 enum { OP_INT3 = 0xcc, OP_INTO = 0xce }; /* INT n between them */
 enum { VEC_DB = 1, VEC_UD = 6, VEC_GP = 13, VEC_AC = 17 };
 
-enum exit_class { CLASS_INTR, CLASS_WINDOW, CLASS_CPUID, CLASS_HLT, CLASS_IO, CLASS_MSR, CLASS_CALL, CLASS_NPF, CLASS_OTHER };
-
 static void inject_gp(struct vcpu *v) { svm_inject(v, VEC_GP, true, 0); }
 static void inject_ud(struct vcpu *v) { svm_inject(v, VEC_UD, false, 0); }
 
@@ -345,18 +343,18 @@ static void exit_swint(struct vcpu *v)
 
 /* --- dispatch ------------------------------------------------------------------------------------------------------------ */
 
-static enum exit_class class_of(uint64_t code)
+static enum bh_exit class_of(uint64_t code)
 {
     switch (code) {
-    case EXIT_INTR: return CLASS_INTR;
-    case EXIT_VINTR: return CLASS_WINDOW;
-    case EXIT_CPUID: return CLASS_CPUID;
-    case EXIT_HLT: return CLASS_HLT;
-    case EXIT_IOIO: return CLASS_IO;
-    case EXIT_MSR: return CLASS_MSR;
-    case EXIT_VMMCALL: return CLASS_CALL;
-    case EXIT_NPF: return CLASS_NPF;
-    default: return CLASS_OTHER;
+    case EXIT_INTR: return BH_EXIT_INTR;
+    case EXIT_VINTR: return BH_EXIT_WINDOW;
+    case EXIT_CPUID: return BH_EXIT_CPUID;
+    case EXIT_HLT: return BH_EXIT_HLT;
+    case EXIT_IOIO: return BH_EXIT_IO;
+    case EXIT_MSR: return BH_EXIT_MSR;
+    case EXIT_VMMCALL: return BH_EXIT_CALL;
+    case EXIT_NPF: return BH_EXIT_NPF;
+    default: return BH_EXIT_OTHER;
     }
 }
 

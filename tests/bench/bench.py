@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 import disk  # noqa: E402
-from machine import BUILD, Machine, check, make_www  # noqa: E402
+from machine import BUILD, OLD_CPU, Machine, check, make_www  # noqa: E402
 
 INTERVAL_MS = 2.0
 CRASHES = int(os.environ.get("CRASHES", "50"))
@@ -82,7 +82,7 @@ def report(what, lost, parts):
 def network():
     www, _ = make_www()
     start = time.monotonic()
-    with Machine("bench", www=www) as m:
+    with Machine("bench", www=www, cpu=OLD_CPU) as m:
         m.expect(r"\(BH\) Bulkhead", 120)
         first = time.monotonic()
         m.boot()

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import mkgpt
-from machine import DEBIAN_DISK, LOGS, QEMU, Machine, check
+from machine import DEBIAN_DISK, LOGS, OLD_CPU, QEMU, Machine, check
 from test_blkhostile import DISKS, PARTS, Neighbour
 from test_debian import SHELL, login, sh
 
@@ -45,7 +45,7 @@ class Bare(Machine):
     """The same Debian, with nothing between it and QEMU's disk; it need not share its devices, so it has no IOMMU."""
     def command(self, serial):
         kernel, initrd = boot_files()
-        return [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,-smap", "-smp", "2",
+        return [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", OLD_CPU, "-smp", "2",
                 "-m", "512", "-nodefaults", "-display", "none", "-no-reboot", *serial,
                 "-kernel", str(kernel), "-initrd", str(initrd), "-append", "root=LABEL=root ro console=ttyS0 quiet",
                 "-drive", f"if=none,id=d0,file={self.kw['disk']},format=raw,cache=writeback",
@@ -113,7 +113,7 @@ def outage(say, m):
 
 
 def neighbour(say):
-    with Machine("bench-hostile", disk=mkgpt.make(LOGS / "bench-hostile.img", PARTS)) as m:
+    with Machine("bench-hostile", cpu=OLD_CPU, disk=mkgpt.make(LOGS / "bench-hostile.img", PARTS)) as m:
         m.boot()
         n = Neighbour(m)
         alone, beside = [], []
@@ -138,7 +138,7 @@ def measure(say, report):
     """Prints by `say`; `report(what, lost, parts)` prints an outage."""
     disks = copy("bench-bare.img"), copy("bench-guest.img")
     try:
-        with Bare("bench-bare", disk=disks[0]) as bare, Machine("bench-disk", disk=disks[1]) as m:
+        with Bare("bench-bare", disk=disks[0]) as bare, Machine("bench-disk", cpu=OLD_CPU, disk=disks[1]) as m:
             m.boot()
             m.cmd("destroy debian")
             out = m.cmd("create debian-disk disk=['phy:blk0:root,xvda,w','phy:blk0:data1,xvdb,w']", 90)

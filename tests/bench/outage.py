@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-from machine import Machine  # noqa: E402
+from machine import OLD_CPU, Machine  # noqa: E402
 
 CRASHES, ROUNDS = int(os.environ.get("CRASHES", "50")), int(os.environ.get("ROUNDS", "2"))
 
@@ -16,7 +16,7 @@ CRASHES, ROUNDS = int(os.environ.get("CRASHES", "50")), int(os.environ.get("ROUN
 def crashes(iso, n, name):
     """Milliseconds of n restarts, and of their parts."""
     out = []
-    with Machine(name, iso=pathlib.Path(iso)) as m:
+    with Machine(name, iso=pathlib.Path(iso), cpu=OLD_CPU) as m:
         m.boot()
         time.sleep(10)  # the guest has booted
         for _ in range(n):

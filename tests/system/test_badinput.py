@@ -3,7 +3,7 @@
 """Bad input: each gets one clear line that names the thing, nothing half-built stays behind, the prompt comes back."""
 import re
 
-from machine import BUILD, LOGS, Machine, check, make_iso, run
+from machine import BUILD, CPU, LOGS, Machine, check, make_iso, run
 
 
 def shell():
@@ -114,6 +114,6 @@ if __name__ == "__main__":
          ("bad-bundle-truncated", lambda: broken_bundle("bad-truncated", lambda d: d[:len(d) // 3], r"bundle")),
          ("bad-bundle-corrupt", lambda: broken_bundle("bad-corrupt", flip, r"hash mismatch")),
          ("bad-hide-garbage", hide_garbage),
-         ("bad-no-svm", lambda: boot_line("bad-nosvm", r"SVM", cpu="max,-smap,-svm")),
-         ("bad-no-npt", lambda: boot_line("bad-nonpt", r"nested paging", cpu="max,-smap,-npt")),
+         ("bad-no-svm", lambda: boot_line("bad-nosvm", r"SVM", cpu=f"{CPU},-svm")),
+         ("bad-no-npt", lambda: boot_line("bad-nonpt", r"nested paging", cpu=f"{CPU},-npt")),
          ("bad-no-iommu", no_iommu)])

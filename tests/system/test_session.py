@@ -58,6 +58,8 @@ def session():
         m.guest("ping -i 0.2 10.0.2.2 > /tmp/ping.log 2>&1 &")
         m.guest(DOWNLOADER)
         m.leave()
+        ports = int(re.search(r"^debian .* io (\d+)", m.cmd("info -v"), re.M).group(1))
+        check(ports < 1000, f"Debian asked ports {ports} times: does Linux look for an AGP aperture?")
 
         domid = listing["net0"][1]
         for i in range(1, CRASHES + 1):

@@ -153,6 +153,17 @@ enum bh_domstate {
 #define BH_DI_RINGS      32u /* SETUP_RINGS was done */
 #define BH_DI_SERVED     64u /* this instance said BH_SVC_SERVED */
 
+/* Why vCPUs left the guest for the core. */
+enum bh_exit {
+    BH_EXIT_INTR = 0, /* an interrupt of the machine's */
+    BH_EXIT_WINDOW,   /* can take an event that waited */
+    BH_EXIT_CPUID, BH_EXIT_HLT, BH_EXIT_IO, BH_EXIT_MSR,
+    BH_EXIT_CALL,     /* hypercall */
+    BH_EXIT_NPF,      /* nested page fault */
+    BH_EXIT_OTHER,
+    BH_NR_EXITS
+};
+
 struct bh_dominfo {
     uint16_t domid; /* in/out */
     uint8_t  role, state;
@@ -173,6 +184,7 @@ struct bh_dominfo {
     uint16_t holder;          /* DYING: a domain that still has some of its frames mapped; BH_DOMID_NONE: nobody */
     uint16_t pad[3];
     uint64_t allowance_used, allowance; /* frames of the core that serve this domain alone, and how many it may have */
+    uint64_t exits[BH_NR_EXITS];        /* of all vCPUs, by enum bh_exit */
 };
 
 /* Fence the domain (restart.md section 2) and put it under construction again with the same domid, the same

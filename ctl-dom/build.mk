@@ -14,11 +14,12 @@ $(GUEST)/kernel:
 	@echo '$(KERNEL)' > $@
 $(GUEST)/vmlinux: ctl-dom/guest/fetch-kernel.sh ctl-dom/bundle/unpack-kernel $(GUEST)/kernel
 	ctl-dom/guest/fetch-kernel.sh $(GUEST) $(KERNEL)
-$(GUEST)/diskcheck: tests/guest/diskcheck.c
+GUEST_TOOLS := $(GUEST)/diskcheck $(GUEST)/netcheck
+$(GUEST_TOOLS): $(GUEST)/%: tests/guest/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -s -Wall -Wextra -Werror -pthread -o $@ $<
-$(GUEST)/ramdisk.cpio: $(GUEST)/vmlinux ctl-dom/guest/mkramdisk.sh ctl-dom/guest/init $(GUEST)/diskcheck
-	ctl-dom/guest/mkramdisk.sh $(GUEST)/modules ctl-dom/guest/init $@ $(GUEST)/diskcheck
+$(GUEST)/ramdisk.cpio: $(GUEST)/vmlinux ctl-dom/guest/mkramdisk.sh ctl-dom/guest/init $(GUEST_TOOLS)
+	ctl-dom/guest/mkramdisk.sh $(GUEST)/modules ctl-dom/guest/init $@ $(GUEST_TOOLS)
 
 # A whole Debian on a disk: a minute or two of work, so not part of `all`. `make run` and `make test` want it.
 $(GUEST)/debian-disk.img: ctl-dom/guest/mkdisk.sh

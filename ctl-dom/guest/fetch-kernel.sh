@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Lays out what the bundle needs of a packaged kernel, unmodified:
 #   OUT/vmlinux   the ELF with the PVH note, out of the bzImage's payload
-#   OUT/modules/  the Xen front-end modules, uncompressed; none where they are built in
+#   OUT/modules/  the Xen front-end modules, uncompressed; none where they are built in; in vlan/ those of 802.1Q, if it has them
 #   OUT/version   the kernel's release string
 # Usage: fetch-kernel.sh OUT [KERNEL]. KERNEL is
 #   nothing             what linux-image-amd64 of the machine's apt sources depends on
@@ -15,7 +15,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out"
 pkg=$out/pkg
 rm -rf "$pkg" "$out/modules.tmp"
-mkdir -p "$pkg" "$out/modules.tmp"
+mkdir -p "$pkg" "$out/modules.tmp/vlan"
+front_ends='xen-netfront xen-blkfront' vlan='llc stp garp mrp 8021q' # in the order in which they go in
 
 die() { echo "fetch-kernel: $*" >&2; exit 1; }
 depends() { apt-cache depends "$1" 2> /dev/null | sed -n "s/^ *\(Pre\)\{0,1\}Depends: \(linux-\($2\)-[0-9][^ ]*\)\$/\2/p"; }
@@ -32,8 +33,9 @@ download() {
 
 # A .deb is big; only a few files of it are needed. Which are there depends on how the distribution splits its kernel.
 unpack() {
+    # shellcheck disable=SC2046
     dpkg-deb --fsys-tarfile "$1" | tar -x -C "$pkg" --wildcards --no-anchored 'boot/vmlinu[xz]-*' 'modules/*/vmlinu[xz]' \
-        'xen-netfront.ko*' 'xen-blkfront.ko*' 2> /dev/null || true
+        $(printf '%s.ko* ' $front_ends $vlan) 2> /dev/null || true
 }
 
 case $kernel in
@@ -74,17 +76,26 @@ if [ -z "$(find "$pkg" -type f -name 'xen-*front.ko*' | head -n 1)" ]; then
         [ -d "$where" ] && break
     done
 fi
-for m in $(find "$where" -type f \( -name 'xen-netfront.ko*' -o -name 'xen-blkfront.ko*' \)); do
-    to=$out/modules.tmp/$(basename "$m" | sed 's/\.ko.*/.ko/')
-    case $m in
-    *.ko) cp "$m" "$to" ;;
-    *.xz) xz -dc "$m" > "$to" ;;
-    *.zst) zstd -dcq "$m" > "$to" || die "$m needs zstd (package zstd)" ;;
-    *.gz) gzip -dc "$m" > "$to" ;;
-    *) die "$m: a compression that is not known" ;;
-    esac
-done
-[ -n "$(ls "$out/modules.tmp")" ] || echo "fetch-kernel: $release has no front-end modules: they have to be built in" >&2
+take() { # FOLDER NAME ...: uncompressed
+    to=$1
+    shift
+    for name; do
+        m=$(find "$where/" -type f -name "$name.ko*" | head -n 1)
+        case $m in
+        "") ;;
+        *.ko) cp "$m" "$to/$name.ko" ;;
+        *.xz) xz -dc "$m" > "$to/$name.ko" ;;
+        *.zst) zstd -dcq "$m" > "$to/$name.ko" || die "$m needs zstd (package zstd)" ;;
+        *.gz) gzip -dc "$m" > "$to/$name.ko" ;;
+        *) die "$m: a compression that is not known" ;;
+        esac
+    done
+}
+# shellcheck disable=SC2086
+take "$out/modules.tmp" $front_ends
+# shellcheck disable=SC2086
+take "$out/modules.tmp/vlan" $vlan
+[ -n "$(ls "$out/modules.tmp" | grep -v '^vlan$')" ] || echo "fetch-kernel: $release has no front-end modules: they have to be built in" >&2
 rm -rf "$pkg" "$out/modules"
 mv "$out/modules.tmp" "$out/modules"
 echo "$release" > "$out/version"

@@ -31,9 +31,7 @@ for program in "$ping" "$@"; do
     done
 done
 
-for m in "$modules"/*.ko; do # none where the kernel has them built in
-    [ ! -f "$m" ] || cp "$m" "$root/lib/modules/"
-done
+cp -r "$modules/." "$root/lib/modules/"
 cp "$init" "$root/init"
 chmod 755 "$root/init"
 # The kernel runs these two for a xenstore shutdown request; PID 1 is a script, so they act at once.

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * netcheck: whether what goes over a network comes back as it was. Both ends are this program; the kernels beneath make and check the checksums.
+ *
+ *   netcheck serve PORT              sends back what it gets, by UDP and by TCP (IPv4 and IPv6), until it is killed
+ *   netcheck udp ADDRESS PORT        datagrams of 1 byte to what 1,500 bytes carry, odd and even ones
+ *   netcheck tcp ADDRESS PORT        a connection with 256 KiB each way
+ * The last line is "netcheck: udp|tcp: N of M bytes came back", the status 0 if that is all.
+ */
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WAIT_MS 5000
+#define STREAM (256 << 10)
+
+static unsigned char pattern(size_t i) { return (unsigned char)(i * 7 + (i >> 8)); }
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(2);
+}
+
+/* A socket that is bound (address NULL) or connected. */
+static int open_socket(const char *address, const char *port, int type)
+{
+    struct addrinfo hints = {.ai_socktype = type, .ai_family = address ? AF_UNSPEC : AF_INET6,
+                             .ai_flags = AI_NUMERICSERV | (address ? AI_NUMERICHOST : AI_PASSIVE)}, *a;
+    int on = 1, off = 0, rc = getaddrinfo(address, port, &hints, &a);
+
+    if (rc) {
+        fprintf(stderr, "netcheck: %s\n", gai_strerror(rc));
+        exit(2);
+    }
+    int fd = socket(a->ai_family, type, 0);
+    if (fd < 0)
+        die("socket");
+    if (!address) {
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+    }
+    if (address ? connect(fd, a->ai_addr, a->ai_addrlen) : bind(fd, a->ai_addr, a->ai_addrlen))
+        die(address ? "connect" : "bind");
+    freeaddrinfo(a);
+    return fd;
+}
+
+static void write_all(int fd, const unsigned char *b, size_t n)
+{
+    while (n) {
+        ssize_t did = write(fd, b, n);
+        if (did <= 0)
+            die("write");
+        b += did, n -= (size_t)did;
+    }
+}
+
+static void serve_tcp(int fd)
+{
+    unsigned char b[65536];
+    ssize_t n;
+
+    while ((n = read(fd, b, sizeof(b))) > 0)
+        write_all(fd, b, (size_t)n);
+    exit(0);
+}
+
+static void serve(const char *port)
+{
+    static unsigned char b[65536];
+    struct pollfd fds[2] = {{.fd = open_socket(NULL, port, SOCK_DGRAM), .events = POLLIN},
+                            {.fd = open_socket(NULL, port, SOCK_STREAM), .events = POLLIN}};
+
+    signal(SIGCHLD, SIG_IGN);
+    if (listen(fds[1].fd, 8))
+        die("listen");
+    for (;;) {
+        struct sockaddr_storage from;
+        socklen_t len = sizeof(from);
+        if (poll(fds, 2, -1) < 0)
+            die("poll");
+        if (fds[0].revents) {
+            ssize_t n = recvfrom(fds[0].fd, b, sizeof(b), 0, (struct sockaddr *)&from, &len);
+            if (n >= 0)
+                sendto(fds[0].fd, b, (size_t)n, 0, (struct sockaddr *)&from, len);
+        }
+        int fd = fds[1].revents ? accept(fds[1].fd, NULL, NULL) : -1;
+        if (fd >= 0) {
+            if (!fork())
+                serve_tcp(fd);
+            close(fd);
+        }
+    }
+}
+
+/* Bytes that came back, 0 if they are others. */
+static size_t echoed(int fd, unsigned char *b, size_t at, size_t n)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    ssize_t got = poll(&p, 1, WAIT_MS) == 1 ? read(fd, b, n) : 0;
+
+    for (ssize_t i = 0; i < got; i++) {
+        if (b[i] != pattern(at + (size_t)i))
+            return 0;
+    }
+    return got > 0 ? (size_t)got : 0;
+}
+
+static size_t check_udp(int fd, size_t *total)
+{
+    static const size_t sizes[] = {1, 2, 3, 17, 18, 19, 100, 101, 511, 1000, 1001, 1451, 1452, 1472};
+    unsigned char b[2048];
+    size_t came = 0;
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        *total += sizes[i];
+        for (size_t k = 0; k < sizes[i]; k++)
+            b[k] = pattern(k);
+        if (send(fd, b, sizes[i], 0) == (ssize_t)sizes[i] && echoed(fd, b, 0, sizeof(b)) == sizes[i])
+            came += sizes[i];
+        else
+            printf("netcheck: a datagram of %zu bytes did not come back\n", sizes[i]);
+    }
+    return came;
+}
+
+static size_t check_tcp(int fd, size_t *total)
+{
+    static unsigned char b[65536];
+    size_t came = 0, n;
+
+    *total = STREAM;
+    pid_t child = fork();
+    if (!child) {
+        for (size_t at = 0; at < STREAM; at += sizeof(b)) {
+            for (size_t k = 0; k < sizeof(b); k++)
+                b[k] = pattern(at + k);
+            write_all(fd, b, sizeof(b));
+        }
+        _exit(0);
+    }
+    while (came < STREAM && (n = echoed(fd, b, came, sizeof(b))))
+        came += n;
+    kill(child, SIGKILL);
+    return came;
+}
+
+int main(int argc, char **argv)
+{
+    size_t came, total = 0;
+
+    if (argc == 3 && !strcmp(argv[1], "serve"))
+        serve(argv[2]);
+    if (argc != 4 || (strcmp(argv[1], "udp") && strcmp(argv[1], "tcp"))) {
+        fprintf(stderr, "usage: netcheck serve PORT | udp ADDRESS PORT | tcp ADDRESS PORT\n");
+        return 2;
+    }
+    bool udp = !strcmp(argv[1], "udp");
+    int fd = open_socket(argv[2], argv[3], udp ? SOCK_DGRAM : SOCK_STREAM);
+    came = udp ? check_udp(fd, &total) : check_tcp(fd, &total);
+    printf("netcheck: %s: %zu of %zu bytes came back\n", argv[1], came, total);
+    return came != total;
+}

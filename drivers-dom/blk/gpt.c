@@ -115,7 +115,8 @@ static void take_entry(const struct header *h, uint32_t number, const uint8_t *e
     if (!memcmp(e + E_TYPE, unused, 16))
         return;
     if (number > GPT_PARTS || first < h->first || last > h->last || first > last) {
-        out->skipped++;
+        if (!out->skipped++)
+            out->skipped_first = number;
         return;
     }
     struct gpt_part *p = &out->part[out->nr++];
@@ -172,28 +173,48 @@ static const char *read_copy(const struct gpt_source *src, uint64_t lba, struct 
 
 enum mbr { MBR_NONE, MBR_TABLE, MBR_GPT, MBR_OTHER, MBR_UNREADABLE };
 
-/* MBR_NONE: nothing at all in block 0; MBR_OTHER: a boot sector without a table, as file systems have. *cut: the protective record covers
- * more than the disk (5.2.3; all ones where the size has no room). */
-static enum mbr read_mbr(const struct gpt_source *src, bool *cut)
+struct mbr_found {
+    enum mbr what;
+    bool cut;          /* the protective record covers more than the disk (5.2.3; all ones where the size has no room) */
+    uint64_t old_last; /* the last block that it covers, if that is not the disk's last */
+};
+
+static void protective(const struct gpt_source *src, const uint8_t *r, struct mbr_found *m)
 {
+    uint64_t end = (uint64_t)get32(r + 8) + get32(r + 12);
+
+    m->what = MBR_GPT;
+    if (get32(r + 12) == UINT32_MAX)
+        return;
+    m->cut = end > src->nr_blocks;
+    m->old_last = end > 2 && end < src->nr_blocks ? end - 1 : 0;
+}
+
+/* MBR_NONE: nothing at all in block 0; MBR_OTHER: a boot sector without a table, as file systems have. */
+static struct mbr_found read_mbr(const struct gpt_source *src)
+{
+    struct mbr_found m = {MBR_NONE, false, 0};
     const uint8_t *b = src->buf;
     bool used = false, sane = true;
 
-    if (src->read(src->arg, 0, 1, src->buf))
-        return MBR_UNREADABLE;
+    if (src->read(src->arg, 0, 1, src->buf)) {
+        m.what = MBR_UNREADABLE;
+        return m;
+    }
     if (b[MBR_SIGNATURE] != 0x55 || b[MBR_SIGNATURE + 1] != 0xaa)
-        return MBR_NONE;
+        return m;
     for (unsigned i = 0; i < 4; i++) {
         const uint8_t *r = b + MBR_RECORDS + 16 * i;
         if (r[4] == MBR_PROTECTIVE) {
-            *cut = get32(r + 12) != UINT32_MAX && (uint64_t)get32(r + 8) + get32(r + 12) > src->nr_blocks;
-            return MBR_GPT;
+            protective(src, r, &m);
+            return m;
         }
         if (r[0] & 0x7f)
             sane = false;
         used |= r[4] && get32(r + 12);
     }
-    return used && sane ? MBR_TABLE : MBR_OTHER;
+    m.what = used && sane ? MBR_TABLE : MBR_OTHER;
+    return m;
 }
 
 /* A table that was made for blocks of another size has its header at byte 512 or 4096, which is not block 1 here. */
@@ -206,53 +227,99 @@ static const char *other_size(const struct gpt_source *src)
     return large ? "it is a GPT for blocks of 512 bytes, the disk has 4096" : "it is a GPT for blocks of 4096 bytes, the disk has 512";
 }
 
+/* What is in force is the copy h. The other one is what a damage of the first would put in its place. */
+static void look_at_backup(const struct gpt_source *src, const struct header *h, struct gpt *out)
+{
+    struct header o;
+
+    out->backup = h->self == 1 ? h->other : h->self;
+    if (out->backup >= src->nr_blocks)
+        out->backup_why = "would be outside of the disk";
+    else if (h->self == 1 && read_header(src, h->other, &o))
+        out->backup_why = "is damaged";
+    else if (h->self == 1 && (o.crc != h->crc || o.first != h->first || o.last != h->last))
+        out->backup_why = "says something else";
+    else if (out->backup != src->nr_blocks - 1)
+        out->backup_why = "is not in the last block";
+}
+
+static void find_overlap(struct gpt *out)
+{
+    for (unsigned i = 0; i < out->nr; i++)
+        for (unsigned k = 0; k < i; k++)
+            if (out->part[i].first <= out->part[k].last && out->part[k].first <= out->part[i].last) {
+                out->overlap[0] = out->part[k].number;
+                out->overlap[1] = out->part[i].number;
+                return;
+            }
+}
+
+/* The first good one of the places where a backup may be: where the first header says (if that much of it is good), the last block; then, and
+ * that one does not count, where the disk ended when the protective record was written. Its block, or 0. */
+static uint64_t find_backup(const struct gpt_source *src, const struct header *first, const struct mbr_found *m, struct header *h,
+                            struct gpt *out, bool *counts)
+{
+    const uint64_t at[] = {first->self == 1 ? first->other : 0, src->nr_blocks - 1, m->old_last};
+
+    for (unsigned i = 0; !m->cut && i < 3; i++)
+        if (at[i] > 1 && at[i] < src->nr_blocks && !read_copy(src, at[i], h, out)) {
+            *counts = i < 2 && m->what == MBR_GPT;
+            return at[i];
+        }
+    out->nr = out->skipped = 0;
+    return 0;
+}
+
 /*
  * The first copy, else the one that its header names (if that much of it is good), else the one in the last block.
  * Where block 0 holds something else than a protective MBR, an old GPT behind it does not count: it is what a tool
  * left that knows no GPT. Where block 0 has no table at all, a sound first copy counts, but never the backup alone: mkfs, cryptsetup
  * and wipefs clear the beginning and leave the end, and who followed that would write into what lies there now.
  * Nor does the last block count on a disk that is shorter than what was partitioned (a copy on a smaller one): there it is a block of
- * some partition, and who has that has written what looks like a backup.
+ * some partition, and who has that has written what looks like a backup. Nor where a disk ended before it grew: that may be in a
+ * partition by now. A backup that does not count is told with what it says (`where`): an administrator may know better.
  */
-void gpt_read(const struct gpt_source *src, struct gpt *out)
+static void read_table(const struct gpt_source *src, struct gpt *out)
 {
     struct header h, second;
-    uint64_t at[2];
-    bool cut = false;
+    struct mbr_found mbr = read_mbr(src);
 
-    memset(out, 0, sizeof(*out));
-    out->state = GPT_NONE;
-    if (src->nr_blocks < 6)
-        return;
-    enum mbr mbr = read_mbr(src, &cut);
-    if (mbr == MBR_TABLE || mbr == MBR_OTHER) {
-        out->state = mbr == MBR_TABLE ? GPT_MBR : GPT_NONE;
+    if (mbr.what == MBR_TABLE || mbr.what == MBR_OTHER) {
+        out->state = mbr.what == MBR_TABLE ? GPT_MBR : GPT_NONE;
+        out->hidden = !read_header(src, 1, &h);
         return;
     }
     const char *why = read_copy(src, 1, &h, out);
     if (!why) {
         out->state = GPT_GOOD;
+        out->no_record = mbr.what == MBR_NONE;
+        look_at_backup(src, &h, out);
         return;
     }
     const char *size = why == gone ? other_size(src) : NULL;
-    cut |= why == larger;
-    out->why = size ? size : cut ? larger : why;
-    at[0] = h.self == 1 && h.other > 1 && h.other < src->nr_blocks ? h.other : src->nr_blocks - 1;
-    at[1] = src->nr_blocks - 1;
-    for (unsigned i = 0; !cut && i < (at[0] == at[1] ? 1 : 2); i++)
-        if (!read_copy(src, at[i], &second, out)) {
-            if (mbr == MBR_GPT) {
-                out->state = GPT_BACKUP;
-                return;
-            }
-            out->where = at[i];
-            break;
-        }
-    out->nr = out->skipped = 0;
-    if (mbr == MBR_NONE && out->where)
-        out->state = GPT_STALE;
-    else if (mbr == MBR_GPT && size)
-        out->state = GPT_SIZE;
-    else
-        out->state = mbr == MBR_GPT ? GPT_DAMAGED : mbr == MBR_UNREADABLE || why == unreadable ? GPT_IO : GPT_NONE;
+    mbr.cut |= why == larger;
+    out->why = size ? size : mbr.cut ? larger : why;
+    bool counts = false;
+    out->where = find_backup(src, &h, &mbr, &second, out, &counts);
+    if (counts && !size) {
+        out->state = GPT_BACKUP;
+        out->where = 0;
+        look_at_backup(src, &second, out);
+    } else if (mbr.what == MBR_GPT) {
+        out->state = size ? GPT_SIZE : GPT_DAMAGED;
+    } else if (mbr.what == MBR_UNREADABLE || why == unreadable) {
+        out->state = GPT_IO;
+    } else {
+        out->state = out->where ? GPT_STALE : GPT_NONE;
+    }
+}
+
+void gpt_read(const struct gpt_source *src, struct gpt *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->state = GPT_NONE;
+    if (src->nr_blocks < 6)
+        return;
+    read_table(src, out);
+    find_overlap(out);
 }

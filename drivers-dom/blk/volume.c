@@ -3,6 +3,7 @@
 #include "volume.h"
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #define READ_NS  8000000000ull /* the table: a disk may have to spin up first; whoever waits for this domain waits 10 s */
 #define SPIN_NS  2000000ull
 #define USERS    96u
-#define PROBLEM  160u /* as much as the control domain shows */
+#define PROBLEM  240u /* as much as the control domain shows */
 
 struct volume {
     uint32_t number;          /* 0: the disk */
@@ -118,11 +119,19 @@ static bool all_digits(const char *s)
 /* The disk, always: no label has such a character. "disk" is it where no partition is called so. */
 static const char whole_disk[] = "@disk";
 
+/* Before the name of a volume of a backup table that is not in force: nobody gets one of these without asking for it. */
+static const char from_backup[] = "@backup/";
+
 /* By number what is all digits, else by label, GUID, or the disk's word. */
 static bool named(const struct volume *v, const char *spec)
 {
     if (!v->number)
         return !strcmp(spec, "disk") || !strcmp(spec, whole_disk);
+    if (gpt.where) {
+        if (strncmp(spec, from_backup, sizeof(from_backup) - 1) != 0)
+            return false;
+        spec += sizeof(from_backup) - 1;
+    }
     if (all_digits(spec))
         return v->number == strtoul(spec, NULL, 10);
     return (v->label[0] && !strcmp(v->label, spec)) || !strcasecmp(v->guid, spec);
@@ -164,35 +173,62 @@ static void add_partition(const struct gpt_part *p)
     set_guid(v->guid, p->guid);
 }
 
+__attribute__((format(printf, 1, 2))) static void add_problem(const char *fmt, ...)
+{
+    size_t n = strlen(problem);
+    va_list ap;
+
+    if (n)
+        n += (size_t)snprintf(problem + n, sizeof(problem) - n, "; ");
+    va_start(ap, fmt);
+    if (n < sizeof(problem))
+        vsnprintf(problem + n, sizeof(problem) - n, fmt, ap);
+    va_end(ap);
+}
+
+static void state_problem(void)
+{
+    static const char only[] = "only the whole disk is a volume";
+
+    switch (gpt.state) {
+    case GPT_GOOD: break;
+    case GPT_BACKUP: add_problem("the first GPT is damaged (%s), its backup is used", gpt.why); break;
+    case GPT_NONE:
+        if (gpt.hidden)
+            add_problem("block 0 has no record for the GPT behind it: %s (gdisk writes one)", only);
+        break;
+    case GPT_STALE: add_problem("no partition table: %s", only); break;
+    case GPT_MBR:
+        add_problem("an MBR partition table%s: %s", gpt.hidden ? " without a record for the GPT behind it" : ", no GPT", only);
+        break;
+    case GPT_DAMAGED: add_problem("both copies of the GPT are damaged (%s): %s (sgdisk -v tells more)", gpt.why, only); break;
+    case GPT_SIZE: add_problem("%s: %s (sgdisk -o writes an empty one for it)", gpt.why, only); break;
+    case GPT_IO: add_problem("the partition table cannot be read: %s", only); break;
+    }
+}
+
 static void set_problem(void)
 {
-    const char *only = "only the whole disk is a volume";
-
     problem[0] = '\0';
-    if (gpt.state == GPT_BACKUP)
-        snprintf(problem, sizeof(problem), "the first GPT is damaged (%s), its backup is used", gpt.why);
-    else if (gpt.state == GPT_DAMAGED)
-        snprintf(problem, sizeof(problem), "both copies of the GPT are damaged (%s): %s", gpt.why, only);
-    else if (gpt.state == GPT_STALE)
-        snprintf(problem, sizeof(problem), "no partition table; an old GPT's backup at block %lu is not used (gdisk restores it, zeros in that block end it): %s",
-                 gpt.where, only);
-    else if (gpt.state == GPT_SIZE)
-        snprintf(problem, sizeof(problem), "%s: %s", gpt.why, only);
-    else if (gpt.state == GPT_MBR)
-        snprintf(problem, sizeof(problem), "an MBR partition table, no GPT: %s", only);
-    else if (gpt.state == GPT_IO)
-        snprintf(problem, sizeof(problem), "the partition table cannot be read: %s", only);
-    size_t n = strlen(problem);
+    state_problem();
+    if (gpt.where)
+        add_problem("an old GPT's backup at block %lu counts only as %sNAME (gdisk restores it, zeros in that block end it)", gpt.where, from_backup);
+    if (gpt.overlap[0])
+        add_problem("partitions %u and %u overlap (sgdisk -v tells more, -d takes one away)", gpt.overlap[0], gpt.overlap[1]);
     if (gpt.skipped)
-        snprintf(problem + n, sizeof(problem) - n, "%s%u partition%s left out: outside of the disk's usable part, or beyond %u",
-                 n ? "; " : "", gpt.skipped, gpt.skipped > 1 ? "s" : "", GPT_PARTS);
+        add_problem("%u partition%s left out (%u: %s)", gpt.skipped, gpt.skipped > 1 ? "s" : "", gpt.skipped_first,
+                    gpt.skipped_first > GPT_PARTS ? "numbers beyond 128 are not served" : "not within the usable part, sgdisk -v tells more");
+    if (gpt.backup_why)
+        add_problem("the GPT's backup in block %lu %s (sgdisk -e mends it)", gpt.backup, gpt.backup_why);
+    if (gpt.no_record)
+        add_problem("block 0 has no protective record (gdisk writes one)");
 }
 
 static void say_table(void)
 {
     printf("%s: %s, %lu MiB, %u-byte blocks: ", self.name, disk->model, disk->nr_sectors >> 11, disk->sector_size);
-    if (gpt.nr || gpt.state == GPT_GOOD)
-        printf("%u partitions%s%s\n", gpt.nr, problem[0] ? "; " : "", problem);
+    if (gpt.state == GPT_GOOD || gpt.state == GPT_BACKUP)
+        printf("%u partition%s%s%s\n", gpt.nr, gpt.nr == 1 ? "" : "s", problem[0] ? "; " : "", problem);
     else
         printf("%s\n", problem[0] ? problem : "no partition table");
 }
@@ -246,7 +282,7 @@ static void say_ambiguous(const char *spec, unsigned n, char *why, size_t size)
         if (!named(v, spec))
             continue;
         if (v->number)
-            len += (size_t)snprintf(why + len, size - len, " %u", v->number);
+            len += (size_t)snprintf(why + len, size - len, " %s%u", gpt.where ? from_backup : "", v->number);
         else
             len += (size_t)snprintf(why + len, size - len, " %s", whole_disk);
     }
@@ -370,9 +406,12 @@ static int publish(struct volume *v)
     return rc;
 }
 
+/* The first of the volumes, those that the store is told of: not those of a table that is not in force. */
+static unsigned shown(void) { return gpt.where ? 1 : nr_volumes; }
+
 static bool is_volume(const char *node)
 {
-    for (const struct volume *v = volumes; v < volumes + nr_volumes; v++)
+    for (const struct volume *v = volumes; v < volumes + shown(); v++)
         if (all_digits(node) && strtoul(node, NULL, 10) == v->number)
             return true;
     return false;
@@ -403,7 +442,7 @@ int volumes_publish(void)
     if (!listed)
         tidy();
     listed = true;
-    for (struct volume *v = volumes; !rc && v < volumes + nr_volumes; v++)
+    for (struct volume *v = volumes; !rc && v < volumes + shown(); v++)
         rc = publish(v);
     return rc;
 }

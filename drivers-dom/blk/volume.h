@@ -4,7 +4,9 @@
  *
  * A volume is named as in `phy:blk0:data1`, here without the domain's name: "disk" is the whole disk ("@disk" too, which no label can be),
  * then a partition's number, its unique GUID, or its label. In labels everything but letters, digits, "._+-" and characters beyond ASCII
- * counts as "_". A name of nothing but digits is a number. An empty name, and one that means two volumes, is refused.
+ * counts as "_". A name of nothing but digits is a number, whatever labels say. An empty name, and one that means two volumes, is refused.
+ * Where no table is in force but the disk still has a good backup of one, "@backup/" before a name means what that says (gpt.h: `where`);
+ * these are not listed.
  *
  * Users are held against each other by extent, not by name: a partition and its disk overlap. One writer, or any number of
  * readers; a forced user ("w!", "r!") is let in beside whoever is there, but opens the door to nobody else.

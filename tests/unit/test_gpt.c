@@ -189,13 +189,13 @@ static void test_elsewhere(void **state)
         memset(disk, i == 1 ? 'L' : 0, i == 2 ? 512 : 40 * 512);
         at(8)[1] ^= 1;
         assert_int_equal(look(), GPT_STALE);
-        assert_int_equal(g.nr, 0);
+        assert_int_equal(g.nr, 6); /* told, for whoever asks */
         assert_int_equal(g.where, BLOCKS - 1);
     }
     make(512);
     bad_from = 0, bad_to = 2; /* nor where block 0 cannot be read */
     assert_int_equal(look(), GPT_IO);
-    assert_int_equal(g.nr, 0);
+    assert_int_equal(g.where, BLOCKS - 1);
     make(4096); /* for another size of blocks: neither table nor damage */
     block = 512;
     assert_int_equal(look(), GPT_SIZE);
@@ -229,6 +229,90 @@ static void test_elsewhere(void **state)
     assert_int_equal(g.nr, 6);
 }
 
+/* A disk of 400 blocks that had fewer when it was partitioned: the backup is where it ended. */
+static void grow_from(uint64_t blocks)
+{
+    make(512);
+    memcpy(at(blocks - 33), at(2), 128 * 128);
+    header(1, blocks - 1, 2);
+    header(blocks - 1, 1, blocks - 33);
+    memset(at(BLOCKS - 33), 0, 33 * 512);
+    put64(at(1) + 48, blocks - 34), header_crc(at(1));
+    put64(at(blocks - 1) + 48, blocks - 34), header_crc(at(blocks - 1));
+    put32(disk + 446 + 12, (uint32_t)blocks - 1);
+}
+
+/* What does no harm is told, and only that. */
+static void test_told(void **state)
+{
+    make(512);
+    assert_int_equal(look(), GPT_GOOD);
+    assert_null(g.backup_why);
+    assert_false(g.no_record || g.hidden || g.where || g.overlap[0]);
+    grow_from(300);
+    assert_int_equal(look(), GPT_GOOD);
+    assert_int_equal(g.backup, 299);
+    assert_string_equal(g.backup_why, "is not in the last block");
+    at(299)[40] ^= 1;
+    assert_int_equal(look(), GPT_GOOD);
+    assert_string_equal(g.backup_why, "is damaged");
+    grow_from(300);
+    at(2)[5] ^= 1;
+    assert_int_equal(look(), GPT_BACKUP); /* the first header says where it is */
+    assert_int_equal(g.backup, 299);
+    at(1)[0] ^= 1; /* only block 0 does: that is nobody's word */
+    assert_int_equal(look(), GPT_DAMAGED);
+    assert_int_equal(g.where, 299);
+    assert_int_equal(g.nr, 6);
+    put32(disk + 446 + 12, ~0u);
+    assert_int_equal(look(), GPT_DAMAGED);
+    assert_int_equal(g.where, 0);
+    assert_int_equal(g.nr, 0);
+    make(512);
+    put64(at(1) + 32, BLOCKS), header_crc(at(1));
+    assert_int_equal(look(), GPT_GOOD);
+    assert_string_equal(g.backup_why, "would be outside of the disk");
+    make(512);
+    partition(1, 50, 98, "data1"); /* and what the backup says is as it was */
+    put32(at(1) + 88, crc_of(at(2), 128 * 128)), header_crc(at(1));
+    assert_int_equal(look(), GPT_GOOD);
+    assert_string_equal(g.backup_why, "says something else");
+    make(512);
+    memset(disk, 0, 512);
+    assert_int_equal(look(), GPT_GOOD);
+    assert_true(g.no_record);
+    mbr(0x83);
+    assert_int_equal(look(), GPT_MBR);
+    assert_true(g.hidden);
+    assert_int_equal(g.nr, 0);
+    memset(disk + 446, 0, 64);
+    assert_int_equal(look(), GPT_NONE);
+    assert_true(g.hidden);
+    mbr(0x83);
+    at(1)[0] ^= 1;
+    assert_int_equal(look(), GPT_MBR);
+    assert_false(g.hidden);
+    make(4096); /* a backup for this size behind a table for the other: two tables, neither counts */
+    memcpy(at(1), "nothing ", 8);
+    memcpy(disk + 512, "EFI PART", 8);
+    assert_int_equal(look(), GPT_SIZE);
+    assert_int_equal(g.where, BLOCKS - 1);
+}
+
+static void test_overlap(void **state)
+{
+    static const struct { uint64_t first, last; bool there; } t[] = {
+        {181, 200, false}, {180, 200, true}, {171, 180, true}, {172, 173, true}, {160, 300, true}, {34, 34, false}, {40, 49, false}, {40, 50, true},
+    };
+    for (unsigned i = 0; i < sizeof(t) / sizeof(*t); i++) {
+        make(512);
+        partition(12, t[i].first, t[i].last, "another");
+        seal();
+        assert_int_equal(look(), GPT_GOOD);
+        assert_int_equal(g.overlap[1], t[i].there ? 12 : 0);
+    }
+}
+
 static void test_bad_entries(void **state)
 {
     make(512);
@@ -240,6 +324,12 @@ static void test_bad_entries(void **state)
     assert_int_equal(look(), GPT_GOOD);
     assert_int_equal(g.nr, 2);
     assert_int_equal(g.skipped, 4);
+    assert_int_equal(g.skipped_first, 1);
+    make(512);
+    partition(4, BLOCKS - 33, BLOCKS - 33, "in the backup's");
+    seal();
+    look();
+    assert_int_equal(g.skipped_first, 4);
 }
 
 /* A table whose usable part holds the table itself: either copy's header, either copy's entries, block 0. Field by field, in one copy and in
@@ -474,6 +564,30 @@ static void test_find(void **state)
     expect("disk", 0, BLOCKS * 8);
 }
 
+/* A table that is not in force is there for who asks for it, and for nobody else. */
+static void test_ask(void **state)
+{
+    make(512);
+    memset(disk, 0, 2 * 512);
+    dev = (struct blkdev){.ops = &ops, .model = "test", .nr_sectors = BLOCKS, .sector_size = 512};
+    assert_null(volumes_scan(&dev));
+    assert_non_null(strstr(volumes_problem(), "backup at block 399 counts only as @backup/NAME"));
+    refuse("data1", "no volume 'data1'");
+    refuse("1", "no volume");
+    refuse("13121110-1514-1716-1819-1a1b1c1d1e1f", "no volume");
+    refuse("@backup/", "no volume");
+    refuse("@backup/disk", "no volume");
+    refuse("@backup/twin", "means 2 volumes, name one by its number: @backup/3 @backup/4");
+    expect("@backup/data1", 50, 50);
+    expect("@backup/2", 100, 50);
+    expect("disk", 0, BLOCKS);
+    nr_nodes = 0;
+    assert_int_equal(volumes_publish(), 0);
+    assert_int_equal(nr_nodes, 1);
+    scan(512); /* a table in force has no such names */
+    refuse("@backup/data1", "no volume");
+}
+
 /* A disk that takes a read and never answers: known after a while, and nothing of it is offered. */
 static void test_silent(void **state)
 {
@@ -514,7 +628,10 @@ static void test_problem(void **state)
     partition(2, 100, BLOCKS, "beyond");
     seal();
     assert_null(volumes_scan(&dev));
-    assert_non_null(strstr(volumes_problem(), "1 partition left out"));
+    assert_non_null(strstr(volumes_problem(), "1 partition left out (2: not within the usable part"));
+    at(1)[40]--, at(BLOCKS - 1)[40]--; /* no CRC is right any more */
+    assert_null(volumes_scan(&dev));
+    assert_non_null(strstr(volumes_problem(), "both copies"));
     memset(disk, 0, sizeof(disk));
     assert_null(volumes_scan(&dev));
     assert_string_equal(volumes_problem(), "");
@@ -626,6 +743,7 @@ int main(void)
         cmocka_unit_test(test_lies),
         cmocka_unit_test(test_covers_itself),
         cmocka_unit_test(test_find),        cmocka_unit_test(test_users), cmocka_unit_test(test_again), cmocka_unit_test(test_publish),
+        cmocka_unit_test(test_told), cmocka_unit_test(test_overlap), cmocka_unit_test(test_ask),
         cmocka_unit_test(test_silent),      cmocka_unit_test(test_problem),
     };
     return cmocka_run_group_tests_name("gpt", tests, NULL, NULL);

@@ -25,3 +25,7 @@ out.add("protective-second-after-empty-active.img", disk((0x80, 0x00, 0, 0), (0,
 out.add("protective-second-after-tiny-active.img", disk((0x80, 0x00, 0, 1), (0, 0xee, 1, 8191)), W)
 out.add("protective-size-all-ones.img", disk((0, 0xee, 1, 0xffffffff)), W)
 out.add("protective-size-of-smaller-disk.img", disk((0, 0xee, 1, 4095)), W)
+out.add("isohybrid-no-ee.img", disk((0x80, 0x17, 0, 4096), (0, 0xef, 2048, 2048)), W + " disk,r")
+out.add("isohybrid-type-0.img", disk((0x80, 0x00, 0, 4096), (0, 0xef, 2048, 2048)), W + " disk,r")
+out.add("mbr-gone-gpt-good.img", disk(), W)
+out.add("boot-code-no-signature.img", disk((0, 0xee, 1, 8191), signature=False), W)

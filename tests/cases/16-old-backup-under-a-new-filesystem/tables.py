@@ -24,7 +24,7 @@ def at(d, byte, data):
     return d
 
 
-W = "data1,w data2,r disk,r"
+W = "data1,w data2,r disk,r @backup/data1,r @backup/2,w @backup/data3,r"
 out.add("luks.img", at(old(), 0, b"LUKS\xba\xbe\x00\x02" + b"\x5a" * 4088), W)
 out.add("ext4.img", at(old(), 1024 + 0x38, struct.pack("<H", 0xef53)), W)
 out.add("lvm.img", at(old(), 512, b"LABELONE" + struct.pack("<Q", 1) + b"\0" * 8 + b"LVM2 001"), W)

@@ -16,6 +16,7 @@
 #define VIRTIO_NET_F_CSUM        (1ull << 0)
 #define VIRTIO_NET_F_GUEST_CSUM  (1ull << 1)
 #define VIRTIO_NET_F_MAC         (1ull << 5)
+#define VIRTIO_NET_F_MRG_RXBUF   (1ull << 15)
 
 /* 5.1.6: in front of every frame, both ways */
 #define VNET_HDR_NEEDS_CSUM 1u
@@ -40,6 +41,7 @@ struct vnet {
      * full, not that of the others. */
     uint16_t tx_held[VNET_PORTS], tx_share;
     bool up;
+    uint16_t rx_rest; /* buffers to come of a frame that was dropped */
     /* rx_length: frames that do not fit; rx_errors: blank checksums outside of the frame; dropped: for want of room. */
     uint64_t rx_packets, rx_dropped, rx_length, rx_errors, tx_packets, tx_dropped;
 };

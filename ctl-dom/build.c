@@ -218,8 +218,6 @@ static int needs_more(const struct dom *d, uint64_t bytes, struct errbuf *e)
 }
 
 static uint64_t page_up(uint64_t x) { return (x + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1); }
-/* Where the start info goes, behind an image that ends at `high`. */
-static uint64_t boot_block_at(uint64_t high) { return page_up(high > MIB ? high : MIB); }
 
 static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t *high,
                        struct errbuf *e)

@@ -149,6 +149,8 @@ struct boot_map {
     bool guest;
     uint64_t rsdp, module_gpa, module_len;
 };
+/* Where a guest's goes, whose image ends at `high`. */
+uint64_t boot_block_at(uint64_t high);
 /* Fills the block of BOOT_BLOCK bytes that will lie at map->gpa. */
 void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmdline);
 void service_cmdline(const struct dom *d, char *out, size_t n);

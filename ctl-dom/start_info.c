@@ -38,6 +38,11 @@ static unsigned memory_map(struct hvm_memmap_table_entry *e, const struct boot_m
     return put(e, n, 1ul << 32, (1ul << 32) + m->ram_bytes - low, XEN_HVM_MEMMAP_TYPE_RAM);
 }
 
+uint64_t boot_block_at(uint64_t high)
+{
+    return ((high > MIB ? high : MIB) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+}
+
 void boot_block_fill(uint8_t *block, const struct boot_map *m, const char *cmdline)
 {
     struct hvm_start_info *si = (struct hvm_start_info *)block;

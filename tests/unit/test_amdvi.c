@@ -20,7 +20,8 @@ struct pci_dev *pci_devices;
 static struct pci_dev nic = { .sbdf = BH_SBDF(0, 0, 3, 0) };
 static uint32_t refs[1u << 16]; /* by mfn */
 static uint64_t p2m[8192];      /* gfn -> mfn, 0 none */
-static uint64_t immutable = ~0ull; /* gfn: no device reaches it */
+static uint64_t odd_gfn = ~0ull; /* what is there is of this type */
+static enum p2m_type odd_type;
 static unsigned flushes;
 static bool put_before_flush, no_memory;
 
@@ -35,7 +36,7 @@ void frame_put(mfn_t m)
 mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
 {
     bool ok = g.v < ARRAY_SIZE(p2m) && p2m[g.v];
-    *t = !ok ? P2M_NONE : g.v == immutable ? P2M_RAM_IMMUTABLE : P2M_RAM;
+    *t = !ok ? P2M_NONE : g.v == odd_gfn ? odd_type : P2M_RAM;
     return ok ? MFN(p2m[g.v]) : INVALID_MFN;
 }
 struct pci_dev *pci_find(uint32_t sbdf) { return sbdf == nic.sbdf ? &nic : NULL; }
@@ -210,11 +211,12 @@ static void fill_maps_exactly_the_ram(void **s)
 
     p2m[0x20] = 0; /* a hole */
     p2m[0x800] = 0x5000;
-    immutable = 0x300;
+    odd_gfn = 0x300;
+    odd_type = P2M_RAM_IMMUTABLE;
     assert_int_equal(fill(d), 0);
     dte_attached(&e, d->iommu, MADDR(0));
     for (uint64_t g = 0; g < 8192; g++)
-        assert_int_equal(walk(&e, g << 12 | 0xabc), p2m[g] && g != immutable ? p2m[g] << 12 | 0xabc : ~0ull);
+        assert_int_equal(walk(&e, g << 12 | 0xabc), p2m[g] && g != odd_gfn ? p2m[g] << 12 | 0xabc : ~0ull);
     assert_int_equal(walk(&e, 1ull << 39), ~0ull);
     assert_int_equal(walk(&e, 1ull << 48), ~0ull);
     assert_int_equal(total_refs(), 2998);
@@ -225,9 +227,33 @@ static void fill_maps_exactly_the_ram(void **s)
         assert_int_equal(walk(&e, g << 12), ~0ull);
     assert_int_equal(fill(d), 0); /* restart: filled again */
     assert_int_equal(total_refs(), 2998);
-    immutable = ~0ull;
+    odd_gfn = ~0ull;
     end(d);
     assert_int_equal(shim_core_pages, before);
+}
+
+/* Nothing of anybody's: neither in a page of its own nor in the middle of a big one nor where one is put later. */
+static void fillers_stay_out(void **s)
+{
+    static const enum p2m_type type[] = { P2M_FILLER, P2M_FILLER_RO };
+    static const uint64_t at[] = { 3, 512 + 77 };
+
+    for (unsigned i = 0; i < 4; i++) {
+        struct domain *d = dom_with(0, 1024, 0x1000);
+        struct dte e;
+        odd_type = type[i & 1];
+        odd_gfn = at[i >> 1];
+        assert_int_equal(fill(d), 0);
+        dte_attached(&e, d->iommu, MADDR(0));
+        pci_p2m_changed(d, GFN(odd_gfn), MFN(p2m[odd_gfn]), true);
+        for (uint64_t g = 0; g < 1024; g++)
+            assert_int_equal(walk(&e, g << 12), g != odd_gfn ? p2m[g] << 12 : ~0ull);
+        assert_int_equal(refs[p2m[odd_gfn]], 0);
+        odd_gfn = ~0ull;
+        flushes = 1;
+        end(d);
+        assert_int_equal(total_refs(), 0);
+    }
 }
 
 static void balloon_flushes_before_it_puts(void **s)
@@ -582,7 +608,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocked_entries), cmocka_unit_test(attached_entry),
-        cmocka_unit_test(fill_maps_exactly_the_ram), cmocka_unit_test(balloon_flushes_before_it_puts), cmocka_unit_test(without_a_table_the_leaf_goes),
+        cmocka_unit_test(fill_maps_exactly_the_ram), cmocka_unit_test(fillers_stay_out), cmocka_unit_test(balloon_flushes_before_it_puts), cmocka_unit_test(without_a_table_the_leaf_goes),
         cmocka_unit_test(in_steps), cmocka_unit_test(refill_needs_no_memory),
         cmocka_unit_test(map_refuses), cmocka_unit_test(fill_without_memory), cmocka_unit_test(irt_entry),
         cmocka_unit_test(faults_are_counted_and_rationed), cmocka_unit_test(ivrs_as_qemu_makes_it),

@@ -246,6 +246,42 @@ static void hostile_tables(void **state)
     assert_int_equal(wr(LIN4K, 1), -EFAULT);
 }
 
+/* Nothing of anybody's is there: no hypercall's argument or answer, no page table, no code, no builder's copy. */
+static void fillers(void **state)
+{
+    static const enum p2m_type type[] = { P2M_FILLER, P2M_FILLER_RO };
+    (void)state;
+    uint8_t byte = 7;
+    mfn_t m;
+    for (unsigned i = 0; i < 2; i++) {
+        long_mode();
+        *ram(0x50234) = 0xe9;
+        assert_int_equal(p2m_replace(&dom, GFN(0x50), MFN(0x50), type[i], &m), 0);
+        assert_int_equal(rd(LIN4K), -EFAULT);
+        assert_int_equal(wr(LIN4K, 1), -EFAULT);
+        assert_int_equal(gphys_read(&dom, &byte, 0x50234, 1), -EFAULT);
+        assert_int_equal(gphys_write(&dom, 0x50234, &byte, 1), -EFAULT);
+        assert_int_equal(gphys_write_from_guest(&dom, 0x50234, GADDR(0xffff888040000000ull + 0x98765), 1), -EFAULT);
+        assert_int_equal(guest_rewrite_code(LIN4K, &byte), -EFAULT);
+        assert_int_equal(byte, 7);
+        assert_int_equal(*ram(0x50234), 0xe9);
+        assert_int_equal(p2m_replace(&dom, GFN(0x50), MFN(0x50), P2M_RAM, &m), 0);
+        assert_int_equal(rd(LIN4K), 0xe9);
+        assert_int_equal(p2m_replace(&dom, GFN(0x13), MFN(0x13), type[i], &m), 0);
+        assert_int_equal(rd(LIN4K), -EFAULT);
+        assert_int_equal(p2m_replace(&dom, GFN(0x13), MFN(0x13), P2M_RAM, &m), 0);
+        cr[4] = 0;
+        cr[8] = 0;
+        cr[3] = 0x20000;
+        put32(0x20000, 0x21000 | P | W);
+        put32(0x21000 + 4, 0x50000 | P | W);
+        assert_int_equal(rd(0x1234), 0xe9);
+        assert_int_equal(p2m_replace(&dom, GFN(0x21), MFN(0x21), type[i], &m), 0);
+        assert_int_equal(rd(0x1234), -EFAULT);
+        assert_int_equal(p2m_replace(&dom, GFN(0x21), MFN(0x21), P2M_RAM, &m), 0);
+    }
+}
+
 static void immutable_pages(void **state)
 {
     (void)state;
@@ -305,7 +341,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(walks_long_mode), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
-        T(pieces), T(remembers_for_one_call), T(hostile_tables), T(physical_access), T(immutable_pages), T(code_over_itself),
+        T(pieces), T(remembers_for_one_call), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages), T(code_over_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

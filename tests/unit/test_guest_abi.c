@@ -36,6 +36,13 @@ static void test_vcpu_info(void **s)
     assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 1, PTR(&r)), -EINVAL);
     r.offset = 4;
     assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 1, PTR(&r)), -EINVAL);
+    /* In a place that nobody backs the core would write to a page that the guest may exchange at any time. */
+    void *page = core_alloc_for(d);
+    uint64_t refs = mfn_to_frame(virt_to_mfn(page))->refs;
+    assert_int_equal(p2m_set(d, GFN(0xfee00), virt_to_mfn(page), 0, P2M_FILLER), 0);
+    r = (struct vcpu_register_vcpu_info){ .mfn = 0xfee00 };
+    assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 1, PTR(&r)), -EINVAL);
+    assert_int_equal(mfn_to_frame(virt_to_mfn(page))->refs, refs);
 }
 
 static long param(uint64_t value)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Lays out what the bundle needs of a packaged kernel, unmodified:
-#   OUT/vmlinux   the ELF with the PVH note, out of the bzImage's payload
+#   OUT/vmlinuz   the kernel as it came: a bzImage, or an ELF; the one in it has the PVH note
 #   OUT/modules/  the Xen front-end modules, uncompressed; none where they are built in; in vlan/ those of 802.1Q, if it has them
 #   OUT/version   the kernel's release string
 # Usage: fetch-kernel.sh OUT [KERNEL]. KERNEL is
@@ -62,6 +62,7 @@ esac
 [ -n "$image" ] || image=$(find "$pkg" -name 'vmlinu[xz]*' -type f | head -n 1)
 [ -n "$image" ] || die "no kernel in ${kernel:-$name}"
 
+cp "$image" "$out/vmlinuz.tmp"
 "$here/../bundle/unpack-kernel" "$image" "$out/vmlinux.tmp"
 # The release: by the banner in the kernel itself, whatever the file is called. A part of a path below.
 release=$(grep -a -o -m 1 'Linux version [0-9][^ /]*' "$out/vmlinux.tmp" | head -n 1 | cut -d' ' -f3)
@@ -99,4 +100,5 @@ take "$out/modules.tmp/vlan" $vlan
 rm -rf "$pkg" "$out/modules"
 mv "$out/modules.tmp" "$out/modules"
 echo "$release" > "$out/version"
-mv "$out/vmlinux.tmp" "$out/vmlinux"
+rm -f "$out/vmlinux.tmp"
+mv "$out/vmlinuz.tmp" "$out/vmlinuz"

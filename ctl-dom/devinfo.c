@@ -146,28 +146,11 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
         queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be);
 }
 
-/* What is wrong with the driver domains that serve d, or with d itself. */
-static void problems(const struct dom *d, enum dev_kind kind)
+/* d's own devices of a kind, with the columns of xl. */
+static void list(const struct dom *d, enum dev_kind kind)
 {
-    for (const struct dom *b = doms; b; b = b->next) {
-        bool serves = b == d;
-        for (unsigned i = 0; i < d->nr_devs; i++)
-            serves |= d->dev[i].kind == kind && d->dev[i].back == b->id;
-        if (serves)
-            driver_problem(b);
-    }
-}
-
-static void list(const char *name, enum dev_kind kind)
-{
-    struct errbuf e;
-    struct dom *d = dom_find(name, &e);
     bool any = false;
 
-    if (!d) {
-        out("%s\n", e.s);
-        return;
-    }
     for (unsigned i = 0; i < d->nr_devs; i++) {
         if (d->dev[i].kind != kind)
             continue;
@@ -183,39 +166,125 @@ static void list(const char *name, enum dev_kind kind)
         else
             network_row(d, &d->dev[i]);
     }
-    problems(d, kind);
+}
+
+/* --- figures: numbers that a back-end wrote, in an order of its own --------------------------- */
+#define NR_NUMBERS 8u
+
+/* What the text has not is 0. false: there is none. */
+static bool numbers_at(const char *dir, const char *key, uint64_t n[NR_NUMBERS])
+{
+    char path[DEV_PATH + 32], *end;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, key);
+    char *text = xs_read(0, path), *p = text;
+    bool any = text && *text;
+    for (unsigned i = 0; i < NR_NUMBERS; i++, p = end) {
+        end = p;
+        n[i] = p ? strtoul(p, &end, 10) : 0;
+    }
+    free(text);
+    return any;
+}
+
+/* drivers-dom/net/README.md has the order of the numbers in bh-stats and uplink. */
+static void frames_row(bool first, const char *name, const char *idx, const uint64_t n[NR_NUMBERS])
+{
+    if (first)
+        out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s\n", "Name", "Idx", "In", "Out", "Errors", "Dropped", "Spoofed", "TooLong",
+            "WireLong", "NoCsum");
+    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]);
+}
+
+static bool serves(const struct dom *b, const struct dom *d, enum dev_kind kind)
+{
+    for (unsigned i = 0; i < d->nr_devs; i++)
+        if (d->dev[i].kind == kind && d->dev[i].back == b->id)
+            return true;
+    return false;
+}
+
+/* Frames of d's vifs, or of all that d serves; and of the wires behind them. */
+static void frames(const struct dom *d)
+{
+    uint64_t n[NR_NUMBERS];
+    char be[DEV_PATH], fe[DEV_PATH], idx[12];
+    unsigned rows = 0;
+
+    for (const struct dom *o = doms; o; o = o->next)
+        for (unsigned i = 0; i < o->nr_devs; i++) {
+            const struct dom_dev *v = &o->dev[i];
+            if (v->kind != DEV_VIF || (o != d && v->back != d->id))
+                continue;
+            dev_paths(o, v, be, fe);
+            numbers_at(be, "bh-stats", n);
+            snprintf(idx, sizeof(idx), "%u", v->devid);
+            frames_row(!rows++, o->cfg.name, idx, n);
+        }
+    for (const struct dom *b = doms; b; b = b->next) {
+        snprintf(be, sizeof(be), "/local/domain/%u", b->id);
+        if ((b == d || serves(b, d, DEV_VIF)) && b->cfg.role == BH_ROLE_DRIVER && numbers_at(be, "uplink", n))
+            frames_row(!rows++, b->cfg.name, "wire", n);
+    }
+}
+
+/* What is wrong with the driver domains that serve d, or with d itself. */
+static void problems(const struct dom *d, enum dev_kind kind)
+{
+    for (const struct dom *b = doms; b; b = b->next)
+        if (b == d || serves(b, d, kind))
+            driver_problem(b);
+}
+
+/* NULL: there is none, which was said. */
+static const struct dom *named(const char *name)
+{
+    struct errbuf e;
+    const struct dom *d = dom_find(name, &e);
+
+    if (!d)
+        out("%s\n", e.s);
+    return d;
 }
 
 void cmd_block_list(int argc, char **argv)
 {
+    const struct dom *d = named(argv[1]);
+
     (void)argc;
-    list(argv[1], DEV_VBD);
+    if (!d)
+        return;
+    list(d, DEV_VBD);
+    problems(d, DEV_VBD);
 }
 
 void cmd_network_list(int argc, char **argv)
 {
+    const struct dom *d = named(argv[1]);
+
     (void)argc;
-    list(argv[1], DEV_VIF);
+    if (!d)
+        return;
+    list(d, DEV_VIF);
+    frames(d);
+    problems(d, DEV_VIF);
 }
 
 /* --- disks: figures ---------------------------------------------------------------- */
 /* drivers-dom/blk/README.md has the order of the numbers in bh-stats. */
 enum {
     ST_READS, ST_WRITES, ST_FLUSHES, ST_DISCARDS, ST_READ_BYTES, ST_WRITE_BYTES, ST_ERRORS,
-    ST_MALFORMED, NR_STATS
+    ST_MALFORMED
 };
+_Static_assert(ST_MALFORMED < NR_NUMBERS, "all of them are read");
 
 static void stats_row(const struct dom *d, const struct dom_dev *v)
 {
-    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], *end;
-    uint64_t n[NR_STATS] = { 0 };
+    char be[DEV_PATH], fe[DEV_PATH];
+    uint64_t n[NR_NUMBERS];
 
     dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/bh-stats", be);
-    char *text = xs_read(0, path), *p = text;
-    for (unsigned i = 0; p && i < NR_STATS; i++, p = end)
-        n[i] = strtoul(p, &end, 10);
-    free(text);
+    numbers_at(be, "bh-stats", n);
     out("%-20s %-5s %9lu %9lu %8lu %9lu %10lu %10lu %6lu %5lu\n", d->cfg.name,
         d->cfg.disk[v->index].vdev, n[ST_READS], n[ST_WRITES], n[ST_FLUSHES], n[ST_DISCARDS],
         n[ST_READ_BYTES] >> 9, n[ST_WRITE_BYTES] >> 9, n[ST_ERRORS], n[ST_MALFORMED]);

@@ -140,8 +140,10 @@ static void domain_nodes(struct txn *t, const struct dom *d)
         node(t, "", rw, "/local/domain/%u/%s", d->id, own[i]);
     if (d->cfg.role == BH_ROLE_DRIVER || d->cfg.role == BH_ROLE_PCIBACK)
         node(t, NULL, ro, "/local/domain/%u/backend", d->id);
-    if (d->cfg.role == BH_ROLE_DRIVER)
+    if (d->cfg.role == BH_ROLE_DRIVER) {
         node(t, NULL, rw, "/local/domain/%u/volumes", d->id);
+        node(t, "", rw, "/local/domain/%u/uplink", d->id);
+    }
 }
 
 int commit(struct dom *d, void (*fill)(struct txn *t, struct dom *d, void *arg), void *arg,

@@ -10,7 +10,6 @@
 #include <xen/io/xenbus.h>
 
 #define RETRY_NS 200000000ull
-#define BE_KEY   96 /* bytes of a path in a device's own directory */
 
 static const struct be_class *cls;
 static bool rescan, scan_failed, watching;
@@ -103,16 +102,16 @@ static void retry_now(void)
 
 /* --- nodes ----------------------------------------------------------------------------------------------------- */
 
-static void key_path(const struct be_dev *d, char *buf, const char *key)
+void be_key_path(const struct be_dev *d, char path[BE_KEY], const char *key)
 {
-    snprintf(buf, BE_KEY, "backend/%s/%u/%u/%s", cls->type, d->dom, d->devid, key);
+    snprintf(path, BE_KEY, "backend/%s/%u/%u/%s", cls->type, d->dom, d->devid, key);
 }
 
 char *be_read(const struct be_dev *d, const char *key)
 {
     char path[BE_KEY];
 
-    key_path(d, path, key);
+    be_key_path(d, path, key);
     return xs_read(0, path);
 }
 
@@ -120,7 +119,7 @@ bool be_write(struct be_dev *d, const char *key, const char *val)
 {
     char path[BE_KEY];
 
-    key_path(d, path, key);
+    be_key_path(d, path, key);
     if (!xs_write(0, path, val))
         return true;
     be_retry(d);
@@ -139,7 +138,7 @@ void be_remove(const struct be_dev *d, const char *key)
 {
     char path[BE_KEY];
 
-    key_path(d, path, key);
+    be_key_path(d, path, key);
     (void)xs_rm(0, path);
 }
 
@@ -166,7 +165,7 @@ bool be_read_number(struct be_dev *d, const char *key, uint64_t absent, uint64_t
 {
     char path[BE_KEY];
 
-    key_path(d, path, key);
+    be_key_path(d, path, key);
     if (number_at(path, absent, val))
         return true;
     be_retry(d);

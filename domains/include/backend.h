@@ -15,6 +15,7 @@
 #include <talk.h>
 
 #define BE_PATH 80 /* bytes of a front-end's directory, with the end */
+#define BE_KEY  96 /* bytes of a path in a device's own directory */
 
 struct be_dev { /* first in a back-end's own structure */
     bool used;    /* it has a back-end directory, or a keep record */
@@ -59,6 +60,7 @@ void be_fe_path(struct be_dev *d, const char *type);
 void be_say(const struct be_dev *d, const char *type, struct talk *t, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* In the device's own directory. */
+void be_key_path(const struct be_dev *d, char path[BE_KEY], const char *key);
 char *be_read(const struct be_dev *d, const char *key);                      /* to be freed; NULL as xs_read */
 bool be_write(struct be_dev *d, const char *key, const char *val);           /* false: be_retry was called */
 bool be_write_number(struct be_dev *d, const char *key, uint64_t val);       /* the same */

@@ -56,8 +56,7 @@ struct bb_rate {
 struct bb_stats {
     uint64_t reads, writes, flushes, discards, read_bytes, write_bytes, errors, malformed, replayed;
 };
-#define BB_STATS (sizeof(struct bb_stats) / sizeof(uint64_t))
-#define BB_STATS_TEXT (BB_STATS * 21)
+#define BB_STATS (sizeof(struct bb_stats) / sizeof(uint64_t)) /* as counters.h has them: nothing but counters, in that order */
 
 struct bb_disk {
     struct blkdev *dev;
@@ -135,11 +134,6 @@ const char *bb_adopt(struct bb *bb, struct bb_disk *d, const struct keep_conn *c
 bool bb_close(struct bb_disk *d);
 void bb_detach(struct bb *bb, struct bb_disk *d);
 void bb_limit(struct bb_rate *t, uint64_t per_s); /* another limit forgets what was not paid for under the old one */
-void bb_stats_add(struct bb_stats *to, const struct bb_stats *s);
-uint64_t bb_stats_sum(const struct bb_stats *s); /* grows whenever one of them does */
-/* As numbers in the order above with blanks between; what a text does not have is 0. */
-void bb_stats_print(const struct bb_stats *s, char text[BB_STATS_TEXT]);
-void bb_stats_parse(struct bb_stats *s, const char *text);
 
 /* One round; true if anything moved. */
 bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);

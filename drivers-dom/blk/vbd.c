@@ -70,8 +70,7 @@ static void vbd_unplug(struct vbd *v)
     bb_detach(&blk.bb, &v->disk);
     memset(&v->conn, 0, sizeof(v->conn));
     v->connected = v->draining = v->told = v->restated = false;
-    bb_stats_add(&v->before, s);
-    v->stats_said = 0;
+    counters_over(&v->counters, (const uint64_t *)s, BB_STATS);
     be_say(&v->be, "vbd", &v->comings,
             "off (%lu reads of %lu KiB, %lu writes of %lu KiB, %lu flushes, %lu discards; %lu errors, %lu malformed)",
             s->reads, s->read_bytes >> 10, s->writes, s->write_bytes >> 10, s->flushes, s->discards, s->errors, s->malformed);

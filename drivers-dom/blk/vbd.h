@@ -15,6 +15,7 @@
 #pragma once
 #include <backend.h>
 #include <bh.h>
+#include <counters.h>
 #include "blkback.h"
 #include "keep.h"
 #include "volume.h"
@@ -35,9 +36,7 @@ struct vbd {
     struct grant_map map[KEEP_QUEUES];
     struct keep_conn conn;
     struct bb_disk disk;
-    struct bb_stats before; /* of connections before this one, also of former lives */
-    bool before_known;
-    uint64_t stats_said;    /* the sum of what the store has */
+    struct counters counters; /* disk.stats in the store */
 };
 
 /* What the files of the block driver domain share at run time. */

@@ -12,47 +12,26 @@
 
 #define STATS_NS 1000000000ull
 
-/* What a former life said is where this one goes on. */
-static bool before_read(struct vbd *v)
-{
-    char *text = v->before_known ? NULL : be_read(&v->be, "bh-stats");
-
-    if (!v->before_known && !text && xs_error != ENOENT)
-        return false;
-    if (text) {
-        struct bb_stats said;
-        bb_stats_parse(&said, text);
-        bb_stats_add(&v->before, &said);
-    }
-    free(text);
-    v->before_known = true;
-    return true;
-}
+_Static_assert(BB_STATS == 9 && BB_STATS <= COUNTERS_MAX, "nothing but counters");
 
 uint64_t vbds_say_stats(void)
 {
     static uint64_t next;
     bool unsaid = false;
-    char text[BB_STATS_TEXT];
+    char path[BE_KEY];
 
     EACH_VBD(v)
-        unsaid |= v->connected && v->stats_said != bb_stats_sum(&v->disk.stats);
+        unsaid |= v->connected && counters_unsaid(&v->counters, (const uint64_t *)&v->disk.stats, BB_STATS);
     if (!unsaid || now_ns() < next)
         return unsaid ? next : 0;
     next = now_ns() + STATS_NS;
     EACH_VBD(v) {
-        uint64_t sum = bb_stats_sum(&v->disk.stats);
         /* One that is looked at again may be gone: a node of ours would bring its directory back. */
-        if (!v->connected || v->be.dirty || v->be.later || v->stats_said == sum)
+        if (!v->connected || v->be.dirty || v->be.later)
             continue;
-        if (!before_read(v))
+        be_key_path(&v->be, path, "bh-stats");
+        if (!counters_say(&v->counters, path, (const uint64_t *)&v->disk.stats, BB_STATS))
             return next;
-        struct bb_stats all = v->before;
-        bb_stats_add(&all, &v->disk.stats);
-        bb_stats_print(&all, text);
-        if (!be_write(&v->be, "bh-stats", text))
-            return next;
-        v->stats_said = sum;
     }
     return 0;
 }

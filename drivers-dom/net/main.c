@@ -212,9 +212,10 @@ int main(void)
         bool quiet = serve();
         xs_idle = idle;
         vifs_store_work();
+        uint64_t until = vifs_say_stats();
         /* Calls to the store may have left work behind: look once more before sleeping. */
         if (net.batch.nr_sends || (arm() && net.pool.free))
             quiet = false;
-        event_wait(quiet ? net.pool.free ? 0 : now_ns() + 1000000 : 1);
+        event_wait(!quiet ? 1 : net.pool.free ? until : now_ns() + 1000000);
     }
 }

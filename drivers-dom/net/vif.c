@@ -70,11 +70,12 @@ static void vif_disconnect(struct vif *v)
     keep_vif_close(v->keep); /* first: from here on there is nothing to adopt */
     nb_detach(&v->nb);
     rings_unmap(v);
-    const struct nb_stats *s = &v->nb.stats;
-    const struct sw_port *p = &net.sw.port[port_of(v)];
+    uint64_t n[VIF_COUNTERS];
+    vif_count(v, n);
+    counters_over(&v->counters, n, VIF_COUNTERS);
     be_say(&v->be, "vif", &v->comings, "off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed, %lu too long, %lu too long for "
-           "the wire, %lu with a checksum that cannot be filled in)", s->tx_packets, s->rx_packets, s->tx_errors + s->rx_errors,
-           s->tx_dropped + s->rx_dropped, p->spoofed, s->tx_long, p->wire_long, p->no_csum);
+           "the wire, %lu with a checksum that cannot be filled in)", n[VIF_IN], n[VIF_OUT], n[VIF_ERRORS], n[VIF_DROPPED], n[VIF_SPOOFED],
+           n[VIF_LONG], n[VIF_WIRE_LONG], n[VIF_NO_CSUM]);
 }
 
 void vif_offer(struct vif *v, struct pkt *p)

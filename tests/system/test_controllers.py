@@ -367,6 +367,18 @@ def nic_that_answers_nothing(m, slot):
     m.cmd("destroy net1")
 
 
+def frames_that_do_not_fit(m):
+    """Longer than net0 carries, and than the wire takes: nothing arrives, and network-list says where they stayed."""
+    m.guest("ip link set eth0 mtu 9000")
+    for size in (4000, 1476):
+        _, status = m.guest(f"ping -c 1 -W 1 -s {size} 10.0.2.2")
+        check(status, f"a ping of {size} bytes was answered")
+    m.guest("ip link set eth0 mtu 1500")
+    m.leave()
+    out = until(m, "network-list debian", r"^debian +0 +\d+ +\d+ +0 +0 +0 +1 +1 +0$")
+    check(re.search(r"^net0 +wire +[1-9]\d* +[1-9]\d* ", out, re.M), f"no row of the wire: {out}")
+
+
 def bad_controllers():
     tiny, empty, void = image("ctl-tiny", 512), image("ctl-empty", 0), image("ctl-void", 0)
     any_disk = gpt_image("ctl-any", 8 * MIB, [(1, *mib(1, 2), "p")])
@@ -398,7 +410,7 @@ def bad_controllers():
         m.console("debian")
         out, status = m.guest("ping -c 1 -W 5 10.0.2.2")
         check(status == 0, f"the rest does not go on: {out}")
-        m.leave()
+        frames_that_do_not_fit(m)
 
 
 def blkdebug(i, path, model, errors):

@@ -48,7 +48,14 @@ void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], 
     snprintf(be, DEV_PATH, "/be/%u", v->devid);
     snprintf(fe, DEV_PATH, "/fe/%u", v->devid);
 }
-char *xs_read(uint32_t tx, const char *path) { return NULL; }
+static const char *numbers[][2] = { { "/be/0/bh-stats", "11 12 0 1 2 3 4 5" }, { "/local/domain/4/uplink", "21 22 0 0 0 9" } };
+char *xs_read(uint32_t tx, const char *path)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
+        if (!strcmp(path, numbers[i][0]))
+            return strdup(numbers[i][1]);
+    return NULL;
+}
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }
 char **xs_ls(uint32_t tx, const char *path, unsigned *n) { return NULL; }
 long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
@@ -119,9 +126,34 @@ static void what_a_driver_is_without(void **state)
     SAYS("\nblk0: it has no controller (00:05.0: there is none)\n");
 }
 
+static void frames(void **state)
+{
+    static const char *const heads[] = { "Idx", "In", "Out", "Errors", "Dropped", "Spoofed", "TooLong", "WireLong", "NoCsum" };
+    static const char guest[] = "\nguest                0             11          12        0        1        2        3        4        5\n";
+    static const char wire[] = "\nnet0                 wire          21          22        0        0        0        9        0        0\n";
+
+    typed(cmd_network_list, "guest");
+    for (const char *at = strstr(said, "\nName"), **h = (const char **)heads; h < heads + ARRAY_SIZE(heads); h++)
+        assert_non_null(at = strstr(at, *h));
+    SAYS(guest);
+    SAYS(wire);
+    typed(cmd_network_list, "net0"); /* all that it serves */
+    SAYS(guest);
+    SAYS(wire);
+    SAYS_NOT("/be/0");
+    typed(cmd_network_list, "blk0");
+    assert_string_equal(said, "");
+    numbers[1][1] = ""; /* it has no NIC */
+    typed(cmd_network_list, "guest");
+    SAYS(guest);
+    SAYS_NOT("wire ");
+    numbers[1][1] = "21 22 0 0 0 9";
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(what_is_wrong_with_a_driver, setup),
+    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(frames, setup),
+                                        cmocka_unit_test_setup(what_is_wrong_with_a_driver, setup),
                                         cmocka_unit_test_setup(what_a_driver_is_without, setup) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

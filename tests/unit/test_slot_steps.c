@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Attach and detach of a disk, with either side killed between any two of its steps.
 // LINK: ctl-dom/hotplug.c ctl-dom/slots.c ctl-dom/devices.c ctl-dom/config_disk.c ctl-dom/config.c
-// LINK: drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/blkback.c
+// LINK: domains/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/blkback.c
 // LINK: drivers-dom/blk/request.c domains/keep_record.c
 // FLAGS: -Idomains/include -Idrivers-dom/blk -Ictl-dom -luuid
 /*

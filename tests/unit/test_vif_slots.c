@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What net0 believes of a dead instance's records: only what agrees with the slot table.
-// LINK: drivers-dom/net/vif.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/pkt.c drivers-dom/net/switch.c
-// LINK: domains/keep_record.c domains/backend.c
+// LINK: drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/pkt.c
+// LINK: drivers-dom/net/switch.c domains/keep_record.c domains/backend.c domains/counters.c
 // FLAGS: -Idomains/include -Idrivers-dom/net -Itests/attacks/service
 #include <setjmp.h>
 #include <stdarg.h>
@@ -261,11 +261,46 @@ static void no_uplink(void **state)
     assert_null(node("backend/vif/17/0/bh-error"));
 }
 
+/* Frames that do not fit, and all others, as the store has them: once a second at most, and on from where a former life was. */
+static void frames_are_counted(void **state)
+{
+    uint64_t frame[190] = {0};
+    uint8_t *f = (uint8_t *)frame;
+
+    net.uplink.up = true;
+    switch_port_up(&net.sw, SW_UPLINK, NULL);
+    connects_at("1");
+    xs_write(0, "backend/vif/16/0/state", "4");
+    xs_write(0, "backend/vif/16/0/bh-stats", "1000 100 0 0 0 5 x");
+    record(1, good(16));
+    assert_int_equal(vifs_adopt(keep_of), 1);
+    vifs_store_work();
+    assert_int_equal(vifs_say_stats(), 0);
+    memcpy(f + 6, vifs[1].mac, 6);
+    assert_int_equal(switch_route(&net.sw, 1, f, 1514, 1), 1 << SW_UPLINK);
+    assert_int_equal(switch_route(&net.sw, 1, f, 1520, 1), 0); /* not to the wire */
+    assert_int_equal(switch_route(&net.sw, 1, f, FRAME_MAX + 1, 1), 0);
+    f[6] ^= 2;
+    assert_int_equal(switch_route(&net.sw, 1, f, 60, 1), 0);
+    vifs[1].nb.stats = (struct nb_stats){.tx_packets = 4, .tx_long = 2, .rx_packets = 3, .tx_errors = 1, .rx_errors = 1, .rx_dropped = 6};
+    net.uplink.rx_packets = 7, net.uplink.tx_packets = 1, net.uplink.rx_length = 9, net.uplink.rx_dropped = 1, net.uplink.tx_dropped = 1;
+    assert_int_equal(vifs_say_stats(), 0);
+    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 103 2 6 1 8 1 0");
+    assert_string_equal(node("uplink")->val, "7 1 0 2 0 9 0 0");
+    vifs[1].nb.stats.rx_packets++;
+    uint64_t next = vifs_say_stats();
+    assert_true(next > now_ns());
+    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 103 2 6 1 8 1 0");
+    event_wait(next);
+    assert_int_equal(vifs_say_stats(), 0);
+    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 104 2 6 1 8 1 0");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {T(blank_checksums), T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address),
                                        T(front_end_says), T(nodes_of_two_connections), T(record_and_nodes_of_two_connections),
-                                       T(no_uplink)};
+                                       T(no_uplink), T(frames_are_counted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: domains/counters.c
+// FLAGS: -Idomains/include
+/* What a back-end has counted, in the store: only news is written, and nothing is lost by a new connection, a new life, or a silent store. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <counters.h>
+
+#define N 3u
+static char stored[COUNTERS_TEXT];
+static bool there, down;
+static unsigned writes;
+int xs_error;
+
+char *xs_read(uint32_t tx, const char *path)
+{
+    assert_string_equal(path, "somewhere");
+    xs_error = down ? EIO : ENOENT;
+    return there && !down ? strdup(stored) : NULL;
+}
+int xs_write(uint32_t tx, const char *path, const char *val)
+{
+    assert_string_equal(path, "somewhere");
+    if (down)
+        return -EIO;
+    there = true;
+    writes++;
+    snprintf(stored, sizeof(stored), "%s", val);
+    return 0;
+}
+
+static bool say(struct counters *c, uint64_t a, uint64_t b, uint64_t d)
+{
+    return counters_say(c, "somewhere", (uint64_t[N]){ a, b, d }, N);
+}
+
+static void test_goes_on(void **state)
+{
+    struct counters c = { 0 }, next = { 0 }, odd = { 0 };
+
+    assert_true(say(&c, 0, 0, 0));
+    assert_int_equal(writes, 0);
+    assert_true(say(&c, 1, 0, 2));
+    assert_string_equal(stored, "1 0 2");
+    assert_true(say(&c, 1, 0, 2));
+    assert_int_equal(writes, 1);
+    counters_over(&c, (uint64_t[N]){ 1, 1, 2 }, N); /* of which the last was not said */
+    assert_false(counters_unsaid(&c, (uint64_t[N]){ 0 }, N));
+    assert_true(say(&c, 5, 0, 0));
+    assert_string_equal(stored, "6 1 2");
+    down = true; /* a new life, whose store is silent at first */
+    assert_false(say(&next, 1, 1, 1));
+    assert_true(counters_unsaid(&next, (uint64_t[N]){ 1, 1, 1 }, N));
+    down = false;
+    assert_true(say(&next, 1, 1, 1));
+    assert_string_equal(stored, "7 2 3");
+    down = true;
+    assert_false(say(&next, 2, 1, 1));
+    down = false;
+    assert_true(say(&next, 2, 1, 1));
+    assert_string_equal(stored, "8 2 3");
+    strcpy(stored, "7 x 9"); /* what is no number ends it */
+    assert_true(say(&odd, 1, 0, 0));
+    assert_string_equal(stored, "8 0 0");
+}
+
+static void test_fits(void **state)
+{
+    struct counters c = { 0 };
+    uint64_t max[COUNTERS_MAX];
+
+    memset(max, 0xff, sizeof(max));
+    there = false;
+    assert_true(counters_say(&c, "somewhere", max, COUNTERS_MAX));
+    assert_int_equal(strlen(stored), COUNTERS_TEXT - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_goes_on), cmocka_unit_test(test_fits) };
+    return cmocka_run_group_tests_name("counters", tests, NULL, NULL);
+}

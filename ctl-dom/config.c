@@ -73,6 +73,8 @@ static int atom(struct parser *ps)
     while (ps->p < ps->end && (quote ? *ps->p != quote && *ps->p != '\n' : is_word(*ps->p))) {
         if (len == max)
             return fail(ps, "%s: longer than %zu characters", ps->key, max);
+        if (!*ps->p) /* what is behind it would be lost */
+            return fail(ps, "%s: a NUL byte", ps->key);
         out[len++] = *ps->p++;
     }
     if (quote && (ps->p == ps->end || *ps->p++ != quote))
@@ -212,6 +214,11 @@ static int copy_name(struct parser *ps, char *out, const char *opt, const char *
     return 0;
 }
 
+static bool vif_has(const struct cfg_vif *v, const char *opt)
+{
+    return (v->has_mac && !strcmp(opt, "mac")) || (v->bridge[0] && !strcmp(opt, "bridge")) || (v->backend[0] && !strcmp(opt, "backend"));
+}
+
 static int one_vif(struct parser *ps, char *spec)
 {
     struct cfg_vif *v = &ps->c->vif[ps->c->nr_vifs];
@@ -228,7 +235,9 @@ static int one_vif(struct parser *ps, char *spec)
         if (!val)
             return fail(ps, "vif: expected option=value, got '%s'", opt);
         *val++ = '\0';
-        if (!strcmp(opt, "mac")) {
+        if (vif_has(v, opt)) {
+            rc = fail(ps, "vif: %s is there twice", opt);
+        } else if (!strcmp(opt, "mac")) {
             const char *why = parse_mac(val, v->mac);
             v->has_mac = !why;
             rc = why ? fail(ps, "vif: mac '%s' %s", val, why) : 0;
@@ -254,6 +263,11 @@ static int k_name(struct parser *ps)
     for (const char *p = ps->c->name; !rc && *p; p++)
         if (!is_word(*p) || *p == '/')
             rc = fail(ps, "name: '%s' has a character that is not allowed", ps->c->name);
+    const char *name = ps->c->name; /* commands take numbers of domains too */
+    if (!rc && *name && !name[strspn(name, "0123456789")])
+        rc = fail(ps, "name: '%s' is a number, as domains have besides their names", name);
+    if (!rc && !strcmp(name, "Domain-0"))
+        rc = fail(ps, "name: 'Domain-0' means the control domain elsewhere");
     return rc;
 }
 /* An image of the bundle. There is no file system whose paths could be meant. */
@@ -534,15 +548,16 @@ int config_override(struct domcfg *c, const char *text, char *err, size_t n)
         if (!rc && ps->p != ps->end)
             rc = fail(ps, "unexpected text after the value");
     } else {
-        rc = -EINVAL;
         snprintf(ps->key, sizeof(ps->key), "%.*s", (int)(eq - text), text);
-        snprintf(ps->item[0], sizeof(ps->item[0]), "%s", eq + 1);
+        int len = snprintf(ps->item[0], sizeof(ps->item[0]), "%s", eq + 1);
         ps->nr_items = 1;
         unsigned i;
         for (i = 0; i < sizeof(keys) / sizeof(keys[0]) && strcmp(keys[i].name, ps->key) != 0; i++)
             ;
-        rc = i < sizeof(keys) / sizeof(keys[0]) ? keys[i].set(ps)
-                                                : fail(ps, "unknown key '%s'", ps->key);
+        if (len < 0 || (size_t)len >= sizeof(ps->item[0]))
+            rc = fail(ps, "longer than %zu characters", sizeof(ps->item[0]) - 1);
+        else
+            rc = i < sizeof(keys) / sizeof(keys[0]) ? keys[i].set(ps) : fail(ps, "unknown key '%s'", ps->key);
     }
     free(ps);
     return rc;

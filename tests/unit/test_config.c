@@ -96,6 +96,10 @@ static void errors_name_the_place(void **state)
         { "uuid = \"12345678\"", "x.cfg:1: uuid: '12345678' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },
         { "uuid = '00000000-0000-0000-0000-000000000000'",
           "x.cfg:1: uuid: '00000000-0000-0000-0000-000000000000' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },
+        { "name = '16'", "x.cfg:1: name: '16' is a number, as domains have besides their names" },
+        { "name = Domain-0", "x.cfg:1: name: 'Domain-0' means the control domain elsewhere" },
+        { "vif = [ 'bridge=a,mac=00:16:3e:00:00:01,bridge=b' ]", "x.cfg:1: vif: bridge is there twice" },
+        { "vif = [ 'mac=00:16:3e:00:00:01,mac=00:16:3e:00:00:02' ]", "x.cfg:1: vif: mac is there twice" },
         { "vif = [ 'speed=3' ]", "x.cfg:1: vif: unknown option 'speed'" },
         { "vif = [ 'bridge' ]", "x.cfg:1: vif: expected option=value, got 'bridge'" },
         { "vif = [ 'bridge=a'", "x.cfg:1: vif: the closing ] is missing" },
@@ -249,6 +253,15 @@ static void overrides(void **state)
     assert_true(config_override(&cfg, "name='", err, sizeof(err)) < 0);
     assert_true(config_override(&cfg, "=3", err, sizeof(err)) < 0);
     assert_true(config_override(&cfg, "plain", err, sizeof(err)) < 0);
+    static char longest[1100] = "extra=";
+    memset(longest + 6, 'x', 1023);
+    assert_int_equal(config_override(&cfg, longest, err, sizeof(err)), 0);
+    assert_int_equal(strlen(cfg.cmdline), 1023);
+    longest[6 + 1023] = 'x'; /* cut, it would be another one */
+    assert_true(config_override(&cfg, longest, err, sizeof(err)) < 0);
+    static const char nul[] = "extra = \"root=/dev/xvda\0ro\"";
+    assert_true(config_parse(&cfg, "x.cfg", nul, sizeof(nul) - 1, err, sizeof(err)) < 0);
+    assert_string_equal(err, "x.cfg:1: extra: a NUL byte");
     assert_true(config_override(&cfg, "vif=['a=b'", err, sizeof(err)) < 0);
 }
 

@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <trial.h>
 
-#define OTHERS_NS  8000000000ull /* another trial: at most as long as that may take, and its domain's start */
+#define OTHERS_NS  9000000000ull /* another trial: the core lets it last for 8 s then */
+#define OTHERS_LOOK 2000000ull
 #define ARRIVE_NS  5000000000ull /* a device that answers at all does so in milliseconds; a busy emulator takes its time */
 #define HELD_NS    20000000ull   /* how long it is given for the write that must not arrive, */
 #define HELD_TIMES 4u            /* ... and so many times as long as the first one took: a slow device shows nothing in less */
@@ -29,7 +30,7 @@ static long begin(struct bh_trial *b, const struct trial_ops *ops, void *dev)
             if (!ops->reset(dev))
                 return rc;
         } else if (rc == -EBUSY && now_ns() < end) {
-            event_wait(now_ns() + LOOK_NS);
+            event_wait(now_ns() + OTHERS_LOOK);
         } else {
             return rc;
         }
@@ -42,7 +43,10 @@ static uint64_t wait_for_write(struct bh_trial *b, const struct trial *t, const 
     uint64_t start = now_ns(), look = LOOK_NS;
 
     while (now_ns() - start < ns && !ops->gave_up(dev)) {
-        if (step(b, BH_TRIAL_LOOK) == 1 && (!ops->finished || ops->finished(dev, t)))
+        long rc = step(b, BH_TRIAL_LOOK);
+        if (rc < 0)
+            break;
+        if (rc && (!ops->finished || ops->finished(dev, t)))
             return now_ns() - start;
         event_wait(now_ns() + look);
         look = 2 * look < LOOK_MAX ? 2 * look : LOOK_MAX;
@@ -61,7 +65,8 @@ static const char *refusal(long rc)
     }
 }
 
-static const char *run(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops, void *dev)
+/* *taken: it lasted so long that another device's trial came before it. */
+static const char *run(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops, void *dev, bool *taken)
 {
     const char *why = ops->ready(dev, t);
 
@@ -69,12 +74,14 @@ static const char *run(struct bh_trial *b, const struct trial *t, const struct t
         return why;
     ops->write(dev, t, 0);
     uint64_t held = HELD_TIMES * wait_for_write(b, t, ops, dev, ARRIVE_NS);
-    if (step(b, BH_TRIAL_BLOCK))
-        return refusal(-EINVAL);
-    ops->write(dev, t, 1);
-    (void)wait_for_write(b, t, ops, dev, HELD_NS + (held < HELD_MAX ? held : HELD_MAX));
-    long rc = step(b, BH_TRIAL_END);
-    return rc ? refusal(rc) : NULL;
+    long rc = step(b, BH_TRIAL_BLOCK);
+    if (!rc) {
+        ops->write(dev, t, 1);
+        (void)wait_for_write(b, t, ops, dev, HELD_NS + (held < HELD_MAX ? held : HELD_MAX));
+        rc = step(b, BH_TRIAL_END);
+    }
+    *taken = rc == -EINVAL;
+    return rc ? refusal(*taken ? -EBUSY : rc) : NULL;
 }
 
 const char *dma_trial(uint32_t sbdf, const struct trial_ops *ops, void *dev)
@@ -83,16 +90,19 @@ const char *dma_trial(uint32_t sbdf, const struct trial_ops *ops, void *dev)
     struct trial t = {.sbdf = sbdf, .pages = page_alloc(ops->nr_pages)};
     struct bh_trial b = {.sbdf = sbdf, .gfn = (uint64_t)t.pages / PAGE_SIZE, .nr = ops->nr_pages};
     const char *why = NULL;
+    bool taken = true;
 
     if (!t.pages)
         return "out of memory";
-    long rc = begin(&b, ops, dev);
-    if (rc < 0)
-        why = refusal(rc);
-    if (!rc) {
+    for (unsigned tries = 0; taken && tries < 2; tries++) { /* the other one may have passed for both */
+        long rc = begin(&b, ops, dev);
+        taken = false;
+        why = rc < 0 ? refusal(rc) : NULL;
+        if (rc)
+            break;
         t.window = b.window;
         t.target = b.window + b.nr * PAGE_SIZE;
-        why = run(&b, &t, ops, dev);
+        why = run(&b, &t, ops, dev, &taken);
         if (why)
             bh_service(BH_SVC_DMA_ENABLE, &off); /* an end without a result, if it came to that */
     }

@@ -5,7 +5,7 @@
  * maps that place to a frame of its own, which nobody else sees, and so knows itself whether the write arrived. Then the device is blocked, its
  * bus mastering left on, and told to write once more.
  *
- * One trial at a time. All here is under pci_lock, but trial_expects.
+ * One trial at a time; one that takes too long gives way to another device's. All here is under pci_lock, but trial_expects.
  */
 #include "boot/boot.h"
 #include "lib/print.h"
@@ -16,6 +16,7 @@
 #include "sched/domain.h"
 
 #define GIB            (1ull << 30)
+#define LONGEST_NS     (8 * NS_PER_S)  /* then whoever wants to begin does: a disk may take a minute to find out that it is dead */
 #define HT_FIRST       0xfd00000000ull /* to 2^40: HyperTransport's own on AMD's machines (48882, 2.1.4.2) */
 #define HT_END         0x10000000000ull
 #define BRIDGE_PREF    0x24            /* PCI-to-PCI bridge 1.2, 3.2.5.9: base and limit, 64-bit if bit 0 is set */
@@ -26,6 +27,7 @@ static struct {
     struct domain *domain;
     uint64_t window;     /* the owner's pages, then the target */
     unsigned nr;         /* of all of them */
+    uint64_t since;      /* system time */
     uint64_t *target;
     bool blocked, arrived;
 } now;
@@ -177,7 +179,7 @@ static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
         return -EPERM;
     if (u->state == TRIAL_PASSED)
         return 1;
-    if (now.dev)
+    if (now.dev && now_ns() - now.since < LONGEST_NS)
         return -EBUSY;
     /* Whoever served may have been taken over: what it tells the device is not known. */
     if (d->adopted || d->grant.nr_maptrack)
@@ -186,6 +188,8 @@ static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
         return -EINVAL;
     if (pci_at_rest(p))
         return -EIO;
+    if (now.dev)
+        pci_fence_device(now.domain, now.dev);
     now.window = find_window(d);
     if (!now.window)
         return -ERANGE;
@@ -194,6 +198,7 @@ static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
         return -ENOMEM;
     now.dev = p;
     now.domain = d;
+    now.since = now_ns();
     now.nr = t->nr + 1;
     int rc = map_window(d, t);
     if (!rc)

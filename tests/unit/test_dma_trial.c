@@ -25,7 +25,8 @@ static _Alignas(4096) uint8_t bar[0x4000], pages[BH_TRIAL_PAGES + 1][4096];
 #define REG(off) (*(volatile uint32_t *)(bar + (off)))
 static uint64_t now;
 static unsigned begun, blocked, ended, offs, requests, busy, out_of_pages, looks;
-static long begin_says, end_says;
+static long begin_says, end_says, again_says;
+static uint64_t taken_at; /* from then on another trial runs */
 static uint64_t slow, due; /* ns from a request to its write */
 static bool nvme, dead, closed;
 static uint16_t seen;
@@ -126,6 +127,8 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
     case BH_TRIAL_BEGIN:
         if (begin_says) /* decided: the device is nobody's business */
             return begin_says;
+        if (taken_at && now > taken_at)
+            return again_says;
         if (nvme ? (REG(NVME_CC) | REG(NVME_CSTS)) & NVME_CC_EN : COMMON->device_status)
             return -EIO;
         assert_int_equal(t->gfn, (uint64_t)pages / 4096);
@@ -136,8 +139,12 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
         return 0;
     case BH_TRIAL_LOOK:
         looks++;
+        if (taken_at && now > taken_at)
+            return -EINVAL;
         return pages[nvme ? 2 : 3][nvme ? 0 : 2] != 0;
     case BH_TRIAL_BLOCK:
+        if (taken_at && now > taken_at)
+            return -EINVAL;
         blocked++;
         closed = true;
         memset(pages[nvme ? 2 : 3], 0, 4096);
@@ -155,7 +162,7 @@ static void world(bool is_nvme)
     memset(bar, 0, sizeof(bar));
     begun = blocked = ended = offs = requests = looks = busy = out_of_pages = seen = 0;
     begin_says = end_says = 0;
-    slow = due = 0;
+    slow = due = taken_at = 0;
     dead = closed = false;
     nvme = is_nvme;
     pci = (struct bh_pci_info){.sbdf = 0x28, .vendor = 0x1af4, .device = 0x1042, .irqs = 2,
@@ -232,6 +239,28 @@ static void slow_devices(void **state)
     assert_true(looks > 100 && looks < 1000);
 }
 
+/* It took so long that another device's trial came before: what that came to counts for this one, too. */
+static void another_came_before(void **state)
+{
+    for (unsigned kind = 0; kind < 3; kind++) {
+        world(kind == 2);
+        dead = true;
+        taken_at = now + 1000000;
+        again_says = 1;
+        assert_null(try(kind));
+        assert_true(begun == 1 && !blocked && !ended && looks < 50);
+        world(kind == 2);
+        dead = true;
+        taken_at = now + 1000000;
+        again_says = -EPERM;
+        assert_non_null(strstr(try(kind), "failed its trial"));
+        world(kind == 2);
+        taken_at = 1;
+        again_says = 0; /* and it goes on like that */
+        assert_non_null(strstr(try(kind), "too long"));
+    }
+}
+
 /* Not the unit's fault: nothing is decided, and the device has no DMA. */
 static void devices_that_do_not_start(void **state)
 {
@@ -251,7 +280,8 @@ static void devices_that_do_not_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_passes), cmocka_unit_test(answers_are_passed_on), cmocka_unit_test(slow_devices), cmocka_unit_test(devices_that_do_not_start),
+        cmocka_unit_test(each_passes), cmocka_unit_test(answers_are_passed_on), cmocka_unit_test(slow_devices),
+        cmocka_unit_test(another_came_before), cmocka_unit_test(devices_that_do_not_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

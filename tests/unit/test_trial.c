@@ -337,6 +337,23 @@ static void who_may(void **state)
     o.step = BH_TRIAL_END;
     assert_int_equal(pci_trial(&second, &o), -EINVAL);
     assert_int_equal(step(&t, BH_TRIAL_END), -EINVAL); /* nothing was blocked yet */
+    o.step = BH_TRIAL_BEGIN; /* but not for ever */
+    shim_now_ns += 7999999999;
+    assert_int_equal(pci_trial(&second, &o), -EBUSY);
+    shim_now_ns++;
+    second.adopted = true; /* for somebody who may begin, and for nobody else */
+    assert_int_equal(pci_trial(&second, &o), -EACCES);
+    assert_int_equal(step(&t, BH_TRIAL_LOOK), 1);
+    second.adopted = false;
+    unsigned before = fences;
+    assert_int_equal(pci_trial(&second, &o), 0);
+    assert_int_equal(fences, before + 1);
+    assert_int_equal(nr_maps, 4);
+    assert_int_equal(step(&t, BH_TRIAL_LOOK), -EINVAL);
+    assert_int_equal(step(&t, BH_TRIAL_BLOCK), -EINVAL);
+    assert_int_equal(unit.state, TRIAL_OPEN);
+    pci_fence_device(&second, &other);
+    nothing_is_left();
     pci_fence_device(&dom, &nic);
     dom.p2m.max_gfn--;
     assert_int_equal(step(&t, BH_TRIAL_BEGIN), -ERANGE);

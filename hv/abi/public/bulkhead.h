@@ -387,7 +387,8 @@ struct bh_dma_enable { uint32_t sbdf; uint32_t enable; };
  * end. LOOK: 1 if something arrived in the target, else 0. BLOCK: the device's entry is closed and the target cleared, bus
  * mastering stays on. END: the result is kept, the device fenced. BEGIN gives 1: passed already, nothing to do; -EPERM (END, too): failed,
  * or the device's write did not arrive; -EBUSY: another trial runs, ask again; -EACCES: this instance has served; -EIO: the device runs;
- * -ERANGE: no address is free for the window; -ENOMEM; -EINVAL. A trial whose device is fenced in the middle decides nothing. */
+ * -ERANGE: no address is free for the window; -ENOMEM; -EINVAL. A trial whose device is fenced in the middle decides nothing,
+ * nor does one that another came before after 8 s: LOOK, BLOCK and END give -EINVAL then. */
 #define BH_TRIAL_BEGIN 0u
 #define BH_TRIAL_LOOK  1u
 #define BH_TRIAL_BLOCK 2u

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 """Runs test programs beside each other, and prints what they said as if they had run one after another.
 Usage: lanes.py LANES SECONDS PROGRAM... [-- TARGET...]
-    PROGRAM   prints "ok NAME", "not ok NAME" and "skipped NAME: why" lines; one that ends badly without the second, or says nothing, failed.
-              Those named test_*.py list their tests when asked with --list, and each of these is a job of its own.
+    PROGRAM   prints "ok NAME", "not ok NAME" and "skipped NAME: why" lines; one that ends badly without the second, or says nothing,
+              has failed. Those named test_*.py list their tests when asked with --list, and each line of these is a job of its own.
+              "# NEEDS: TARGET ..." among its lines: it is not begun before these are over.
     LANES     so many run at once, begun in the order in which they are given
-    TARGET    of make: one after another in a lane of their own; each prints "TARGET: N passed, N failed"
-A job that takes more than SECONDS (TEST_TIMEOUT in the environment goes before) is ended. The last line is "N passed, N failed"; before it stands what was skipped."""
-import collections
+    TARGET    of make: one after another in a lane of their own; those that test print "TARGET: N passed, N failed"
+A job that takes more than SECONDS (TEST_TIMEOUT in the environment goes before), a target that takes three times as long, is ended.
+The last line is "N passed, N failed"; before it stands what was skipped."""
 import os
 import re
 import resource
@@ -22,8 +23,8 @@ SUM = re.compile(r"^\w+: (\d+) passed, (\d+) failed$", re.M)
 
 
 class Job:
-    def __init__(self, title, *command):
-        self.title, self.command = title, command
+    def __init__(self, title, *command, needs=()):
+        self.title, self.command, self.needs = title, command, needs
         self.log = tempfile.TemporaryFile()
         self.proc, self.status = None, None
         self.over, self.skipped = threading.Event(), []
@@ -65,39 +66,47 @@ class Job:
         sums = SUM.findall(text)
         good, bad = map(int, sums[-1]) if sums else (len(re.findall(rf"^{x} ", text, re.M)) for x in ("ok", "not ok"))
         self.skipped = re.findall(r"^skipped \S+: .*", text, re.M)
-        if not bad and (self.status or not (good or self.skipped)):
+        if not bad and (self.status or not (good or self.skipped or self.command[0] == "make")):
             print(f"not ok {' '.join(self.command)} ({self.status or 'printed no result'})", flush=True)
             bad = 1
         return good, bad
 
 
-def jobs_of(program):
+def jobs_of(program, targets):
+    with open(program, encoding="utf-8", errors="replace") as f:
+        words = " ".join(re.findall("^# NEEDS: (.*)$", f.read(), re.M)).split()
+    needs = [job for job in targets if job.command[1] in words]
     if os.path.basename(program).startswith("test_"):
         got = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
         if got.returncode == 0:
-            return [Job(program, program, name) for name in got.stdout.split()]
-    return [Job(program, program)]
+            return [Job(program, program, *names.split(), needs=needs) for names in got.stdout.splitlines()]
+    return [Job(program, program, needs=needs)]
 
 
-def lane(todo, seconds):
-    while True:
-        try:
-            job = todo.popleft()
-        except IndexError:
-            return
-        job.run(seconds)
+def lane(todo, lock, seconds):
+    """The first that has what it needs, until there is none left."""
+    while todo:
+        with lock:
+            job = next((x for x in todo if all(n.over.is_set() for n in x.needs)), None)
+            if job:
+                todo.remove(job)
+        if job:
+            job.run(seconds)
+        else:
+            time.sleep(1)
 
 
 def main():
     lanes, seconds, *names = sys.argv[1:]
     cut = names.index("--") if "--" in names else len(names)
     native = [Job("make " + target, "make", target) for target in names[cut + 1:]]
-    tests = [job for program in names[:cut] for job in jobs_of(program)]
-    queues = collections.deque(native), collections.deque(tests)
+    tests = [job for program in names[:cut] for job in jobs_of(program, native)]
+    queues, lock = (list(native), list(tests)), threading.Lock()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     start = time.monotonic()
-    for todo in [queues[0]] + [queues[1]] * int(lanes):
-        threading.Thread(target=lane, args=(todo, int(os.environ.get("TEST_TIMEOUT", seconds))), daemon=True).start()
+    limit = int(os.environ.get("TEST_TIMEOUT", seconds))
+    for todo, most in [(queues[0], 3 * limit)] + [(queues[1], limit)] * int(lanes):
+        threading.Thread(target=lane, args=(todo, lock, most), daemon=True).start()
     good = bad = 0
     title = ""
     try:

@@ -2,6 +2,7 @@
 """One QEMU machine under test, driven over its serial line. Every wait is bounded; a failure shows the last lines.
 QEMU in the environment chooses the emulator."""
 import functools
+import itertools
 import os
 import pathlib
 import re
@@ -248,22 +249,57 @@ class Machine:
         return text.split("\n", 1)[-1], status
 
 
+class Boot:
+    """A machine that several tests use, one after another; each leaves the others what they expect of a machine that has just booted.
+    One that fails ends it, and the next has a machine of its own: no failure follows from another. A function among the arguments is
+    called for each machine: it makes the disk anew."""
+    def __init__(self, name, **kw):
+        self.name, self.kw = name, kw
+        self.machine, self.boots = None, 0
+
+    def test(self, name, fn, *args):
+        """A test for run(): fn(machine, *args)."""
+        return name, functools.partial(self.use, fn, *args), self
+
+    def use(self, fn, *args):
+        try:
+            if not self.machine:
+                self.boots += 1
+                kw = {k: v() if callable(v) else v for k, v in self.kw.items()}
+                self.machine = Machine(self.name + (f"-{self.boots}" if self.boots > 1 else ""), **kw)
+                self.machine.start()
+                self.machine.boot()
+            fn(self.machine, *args)
+        except Skipped:
+            raise
+        except Exception as e:
+            seen = "" if isinstance(e, Failed) and "  --- " in str(e) or not self.machine else f"\n{self.machine.tail()}"
+            self.end()
+            raise Failed(f"{'' if isinstance(e, Failed) else type(e).__name__ + ': '}{e}{seen}") from e
+
+    def end(self):
+        if self.machine:
+            self.machine.stop()
+        self.machine = None
+
+
 def check(cond, what):
     if not cond:
         raise Failed(what)
 
 
 def run(cases):
-    """Runs (name, function) pairs, or those that are named, prints ok/not ok/skipped lines, exits 1 if any failed. --list prints
-    the names."""
+    """Runs tests, or those that are named, prints ok/not ok/skipped lines, exits 1 if any failed. --list prints the names,
+    those that share a machine in a line. A test is a name, a function and, if there is one, its Boot; those of a Boot follow each other."""
     failed = 0
     only = sys.argv[1:]
+    cases = [(*case, None)[:3] for case in cases]
     if only == ["--list"]:
-        print("\n".join(name for name, _ in cases))
+        for _, group in itertools.groupby(cases, lambda case: case[2] or case[0]):
+            print(*(name for name, _, _ in group))
         return
-    for name, fn in cases:
-        if only and name not in only:
-            continue
+    cases = [case for case in cases if not only or case[0] in only]
+    for at, (name, fn, boot) in enumerate(cases):
         start = time.monotonic()
         try:
             fn()
@@ -277,4 +313,6 @@ def run(cases):
             print(f"not ok {name}: {type(e).__name__}: {e}", flush=True)
         else:
             print(f"ok {name} ({time.monotonic() - start:.0f} s)", flush=True)
+        if boot and boot not in [case[2] for case in cases[at + 1:]]:
+            boot.end()
     sys.exit(1 if failed else 0)

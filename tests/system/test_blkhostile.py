@@ -6,9 +6,9 @@ import re
 import time
 
 import mkgpt
-from machine import LOGS, Failed, Machine, check, run
+from machine import LOGS, Boot, Failed, check, run
 
-CRASHES = int(os.environ.get("CRASHES", "10"))
+CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data", 64), ("evil", 16), ("readonly", 2)]
 DISKS = "disk=['phy:blk0:evil,xvda,w','phy:blk0:readonly,xvdb,r']"
 PHASES = 22
@@ -56,7 +56,8 @@ class Neighbour:
         check(n1 > n0, "the neighbour's disk stands still")
         return (n1 - n0) / (t1 - t0)
 
-    def verify(self):
+    def ends(self):
+        """Its data were right all the time, and its kernel had nothing to say."""
         m = self.m
         m.console("neighbour")
         m.guest("touch /tmp/stop")
@@ -72,6 +73,7 @@ class Neighbour:
         log, _ = m.guest("dmesg | tail -5")
         check(now == self.lines, f"the neighbour's kernel log had {self.lines} lines and has {now}: {log}")
         m.leave()
+        m.cmd("destroy neighbour", 60)
 
 
 def blk0_lines(m):
@@ -113,42 +115,40 @@ def hostile_ends(m, how):
     m.cmd("destroy blkhostile", 30)
 
 
-def phases():
-    with Machine("blkhostile", disk=mkgpt.make(LOGS / "blkhostile.img", PARTS)) as m:
-        m.boot()
-        n = Neighbour(m)
-        m.cmd(f"create blkhostile {DISKS}", 60)  # what a first guest costs for good is paid
-        m.cmd("destroy blkhostile", 60)
-        before = m.free_mib()
-        alone = n.rate()
-        out = m.cmd(f"create blkhostile {DISKS}", 60)
-        check("created as domain" in out, f"create: {out}")
-        m.send("console blkhostile\r")
-        good, start = 0, time.monotonic()
-        while True:
-            got = wait_for(m, r"blkhostile: (phase ([^\r\n]*) (ok|FAILED)([^\r\n]*)|done, (\d+) ok, (\d+) failed)[^\r\n]*[\r\n]", 180)
-            if got.group(5):
-                break
-            if got.group(3) != "ok":
-                raise Failed(with_state(m, f"phase {got.group(2)}{got.group(4)}"))
-            good += 1
-        check(good == PHASES and got.group(6) == "0", f"{good} phases were good, {PHASES} expected; {got.group(0)}")
-        m.leave()
-        lines, bound = blk0_lines(m), 4 * (9 + (time.monotonic() - start) / 5)
-        check(any("broke the protocol" in x for x in lines), f"blk0 said nothing of it: {lines}")
-        check(len(lines) < bound, f"blk0 said {len(lines)} lines, {bound:.0f} would be many")
-        no_deaths(m, 0)
-        m.cmd("destroy blkhostile", 60)
-        for how in ("crash", "poweroff"):
-            hostile_ends(m, how)
-        out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
-        beside = n.rate(10)
-        m.cmd("destroy blkhostile", 60)
-        print(f"  the neighbour: {alone:.0f} requests/s alone, {beside:.0f} beside a hostile front-end", flush=True)
-        gone(m, before)
-        next_one(m)
-        no_deaths(m, 0)
-        n.verify()
+def phases(m):
+    n, lives = Neighbour(m), restarts(m)
+    m.cmd(f"create blkhostile {DISKS}", 60)  # what a first guest costs for good is paid
+    m.cmd("destroy blkhostile", 60)
+    before = m.free_mib()
+    alone = n.rate()
+    out = m.cmd(f"create blkhostile {DISKS}", 60)
+    check("created as domain" in out, f"create: {out}")
+    m.send("console blkhostile\r")
+    good, start = 0, time.monotonic()
+    while True:
+        got = wait_for(m, r"blkhostile: (phase ([^\r\n]*) (ok|FAILED)([^\r\n]*)|done, (\d+) ok, (\d+) failed)[^\r\n]*[\r\n]", 180)
+        if got.group(5):
+            break
+        if got.group(3) != "ok":
+            raise Failed(with_state(m, f"phase {got.group(2)}{got.group(4)}"))
+        good += 1
+    check(good == PHASES and got.group(6) == "0", f"{good} phases were good, {PHASES} expected; {got.group(0)}")
+    m.leave()
+    lines, bound = blk0_lines(m), 4 * (9 + (time.monotonic() - start) / 5)
+    check(any("broke the protocol" in x for x in lines), f"blk0 said nothing of it: {lines}")
+    check(len(lines) < bound, f"blk0 said {len(lines)} lines, {bound:.0f} would be many")
+    no_deaths(m, lives)
+    m.cmd("destroy blkhostile", 60)
+    for how in ("crash", "poweroff"):
+        hostile_ends(m, how)
+    out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
+    beside = n.rate(10)
+    m.cmd("destroy blkhostile", 60)
+    print(f"  the neighbour: {alone:.0f} requests/s alone, {beside:.0f} beside a hostile front-end", flush=True)
+    gone(m, before)
+    next_one(m)
+    no_deaths(m, lives)
+    n.ends()
 
 
 def no_deaths(m, expected):
@@ -179,29 +179,28 @@ def next_one(m):
     m.cmd("destroy heir", 60)
 
 
-def crashes():
-    with Machine("blkhostile-crash", disk=mkgpt.make(LOGS / "blkhostile-crash.img", PARTS)) as m:
-        m.boot()
-        n = Neighbour(m)
-        out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
-        check("created as domain" in out, f"create: {out}")
-        for i in range(1, CRASHES + 1):
-            time.sleep(0.5 + 0.37 * (i % 5))
-            m.send("crash --inject blk0\r")
-            got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
-            check(int(got.group(2)) == i, f"restart count {got.group(2)}, expected {i}")
-            m.prompt()
-            n.rate(1)
-        m.send("console blkhostile\r")
-        m.send("q")
-        got = wait_for(m, r"blkhostile: loop ended, ([^\n]*, 0 not closed), then all good", 180)
-        print("  " + got.group(1), flush=True)
-        m.leave()
-        no_deaths(m, CRASHES)
-        m.cmd("destroy blkhostile", 60)
-        next_one(m)
-        n.verify()
+def crashes(m):
+    n, lives = Neighbour(m), restarts(m)
+    out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
+    check("created as domain" in out, f"create: {out}")
+    for i in range(1, CRASHES + 1):
+        time.sleep(0.5 + 0.37 * (i % 5))
+        m.send("crash --inject blk0\r")
+        got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
+        check(int(got.group(2)) == lives + i, f"restart count {got.group(2)}, expected {lives + i}")
+        m.prompt()
+        n.rate(1)
+    m.send("console blkhostile\r")
+    m.send("q")
+    got = wait_for(m, r"blkhostile: loop ended, ([^\n]*, 0 not closed), then all good", 180)
+    print("  " + got.group(1), flush=True)
+    m.leave()
+    no_deaths(m, lives + CRASHES)
+    m.cmd("destroy blkhostile", 60)
+    next_one(m)
+    n.ends()
 
 
 if __name__ == "__main__":
-    run([("blkhostile-phases", phases), ("blkhostile-crashes", crashes)])
+    boot = Boot("blkhostile", disk=lambda: mkgpt.make(LOGS / "blkhostile.img", PARTS))
+    run([boot.test("blkhostile-phases", phases), boot.test("blkhostile-crashes", crashes)])

@@ -14,7 +14,7 @@ import zlib
 import fakepci
 from machine import CMDLINE, LOGS, Failed, Machine, check, make_iso, run
 
-CRASHES = int(os.environ.get("CRASHES", "10"))
+CRASHES = int(os.environ.get("CRASHES", "5"))
 MIB = 1 << 20
 HIDE = CMDLINE.replace("(00:05.0)", "".join(f"(00:{i:02x}.0)" for i in range(5, 16)))
 GRUB = "grubtest"  # a guest that is quickly made

@@ -8,7 +8,7 @@ import time
 import mkgpt
 from machine import LOGS, Machine, check, run
 
-CRASHES = int(os.environ.get("CRASHES", "10"))
+CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data1", 96), ("data2", 32), ("odd", 1)]
 
 

@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
+# NEEDS: disk
 """A disk that is handed over, with blk0 crashed between any two steps: from GRUB to Linux, from Linux to the next kernel
-(kexec), from Linux to itself (unbind and bind). Whoever has it at the end has a working disk with what was written."""
+(kexec), from Linux to itself (unbind and bind). Whoever has it at the end has a working disk with what was written. ROUNDS in
+the environment: how often it is unbound; BURSTS: how many boots and kernels see deaths at a time of their own, 3 at most."""
 import hashlib
+import os
 import re
 import time
 
@@ -12,6 +15,8 @@ import pexpect
 from machine import LOGS, Failed, Machine, check, run
 
 NAME = "hand"
+ROUNDS = int(os.environ.get("ROUNDS", "8"))  # each combination of how it is let go and taken away
+BURSTS = int(os.environ.get("BURSTS", "1"))
 BAD = r"'I/O error|EXT4-fs error|blkfront.*(broken|error)|imeout connecting|BUG|WARNING|hung_task'"
 
 
@@ -232,7 +237,7 @@ def grub_to_linux():
         m.cmd("destroy debian")
         before = free_memory(m)
         make_guest(m, 4)
-        boots = [boot_by_steps, boot_by_holding] + [lambda m, d=d: boot_by_time(m, d) for d in (0, 0.02, 0.1)]
+        boots = [boot_by_steps, boot_by_holding] + [lambda m, d=d: boot_by_time(m, d) for d in (0.02, 0, 0.1)[:BURSTS]]
         for n, boot in enumerate(boots):
             boot(m)
             to_shell(m)
@@ -296,7 +301,7 @@ def next_kernel():
         m.leave()
         to_shell(m)
         check_guest(m, 0, "b")
-        ways = [lambda m, d=d: kexec(m, d) for d in (0, 0.1)] + [kexec_under_load, kexec_without_closing]
+        ways = [lambda m, d=d: kexec(m, d) for d in (0, 0.1)[:BURSTS]] + [kexec_under_load, kexec_without_closing]
         for n, way in enumerate(ways, 1):
             in_guest(m, "mount -o ro /dev/xvda /mnt && kexec -l /mnt/vmlinuz --initrd=/mnt/ramdisk --reuse-cmdline && "
                         "umount /mnt && touch /tmp/old", 90)
@@ -427,7 +432,7 @@ def taken_away(m):
     in_guest(m, "diskcheck /dev/xvdb 0.5 8")
 
 
-def unbind_and_bind(rounds=20):
+def unbind_and_bind():
     image = mkgpt.make(LOGS / "handover-bind.img", handdisk.PARTS)
     with Machine("handover-bind", disk=image) as m:
         m.crashes = 0
@@ -439,7 +444,7 @@ def unbind_and_bind(rounds=20):
         check("created as domain" in out, f"create: {out}")
         to_shell(m)
         in_guest(m, "(diskcheck /dev/xvdc 600 4 > /tmp/check 2>&1; echo status $? >> /tmp/check) &")
-        for n in range(rounds):
+        for n in range(ROUNDS):
             rebind(m, n, n % 2)
         in_guest(m, "touch /tmp/stop; while ! grep -q status /tmp/check; do usleep 100000; done")
         out = in_guest(m, "cat /tmp/check")
@@ -454,7 +459,7 @@ def unbind_and_bind(rounds=20):
         taken_away(m)
         m.leave()
         finish(m, before)
-        print(f"  {rounds} rounds, {m.crashes} crashes of blk0", flush=True)
+        print(f"  {ROUNDS} rounds, {m.crashes} crashes of blk0", flush=True)
     image.unlink()
 
 

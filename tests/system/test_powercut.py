@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Power cuts: what a guest had made durable is there. One run, in which blk0 dies now and then; the disk under it has a
-volatile cache and logs what reaches it (cachedisk.py). Then, offline, a hundred cuts at random points of that log: all that
+volatile cache and logs what reaches it (cachedisk.py). Then, offline, forty cuts at random points of that log: all that
 was not flushed is partly lost and out of order, e2fsck replays the journal and finds nothing else, every record whose
 durability the guest had told by then is there. And the counter-check: had flushes been lost, it would be found out.
 CUTS, CRASHES and SEED in the environment say how many and which."""
@@ -19,8 +19,8 @@ from cachedisk import CacheDisk, PowerCuts
 from machine import BUILD, LOGS, Failed, Machine, check, run
 from records import JOBS, MARK, check_raw, check_tree, mark, program
 
-CUTS = int(os.environ.get("CUTS", "100"))
-CRASHES = int(os.environ.get("CRASHES", "20"))
+CUTS = int(os.environ.get("CUTS", "40"))
+CRASHES = int(os.environ.get("CRASHES", "8"))
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 PARTS = [("fs", 24), ("raw", 4), ("marks", 1)]
 MODULES = ["lib/crc16", "crypto/crc32c_generic", "lib/libcrc32c", "fs/mbcache", "fs/jbd2/jbd2", "fs/ext4/ext4"]

@@ -7,7 +7,7 @@ import time
 
 from machine import Machine, check, make_www, run
 
-CRASHES = int(os.environ.get("CRASHES", "100"))
+CRASHES = int(os.environ.get("CRASHES", "30"))
 DOWNLOADER = (
     "while [ ! -e /tmp/stop ]; do wget -q -O - http://10.0.2.100/10mb.bin | sha256sum | cut -d' ' -f1 >> /tmp/sums;"
     " done >/dev/null 2>&1 &"

@@ -26,7 +26,7 @@ cases: $(CASE_BIN)
 test:
 	tests/run.sh
 
-# The long forms: what takes more than the half hour of make test. Last line as there.
+# The long forms: what takes more time than make test has. Last line as there.
 test-long:
 	tests/run-long.sh
 .PHONY: test-long

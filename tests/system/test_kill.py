@@ -74,9 +74,10 @@ def only_blk0_restarted(before, after):
 
 
 def attach_again(m):
-    """The console shows first what it showed before."""
-    m.send("console debian-disk\recho ba''ck\r")
-    m.expect(r"back\r", 60)
+    """The console shows first what it showed before, so each time has a mark of its own."""
+    mark = time.monotonic_ns()
+    m.send(f"console debian-disk\recho ba''ck{mark}\r")
+    m.expect(rf"back{mark}\r", 60)
     m.expect(SHELL, 20)
 
 

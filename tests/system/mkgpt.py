@@ -23,11 +23,13 @@ def header(mine, other, disk_guid, first, last, table_at, table):
 
 
 def make(out, parts):
-    """parts: (name, MiB) pairs. GUIDs come from names, so that the same call gives the same image."""
+    """parts: (name, MiB), each behind the one before, or (name, MiB, first MiB). GUIDs come from names, so that the same call gives
+    the same image."""
     table = b""
     at = ALIGN
-    for name, mib in parts:
+    for name, mib, *first in parts:
         size = mib * 2048
+        at = first[0] * 2048 if first else at
         table += struct.pack("<16s16sQQQ72s", LINUX.bytes_le, uuid.uuid5(LINUX, name).bytes_le, at, at + size - 1, 0,
                              name.encode("utf-16le"))
         at += size

@@ -10,10 +10,13 @@ from machine import LOGS, Machine, check, run
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data1", 96), ("data2", 32), ("odd", 1)]
+TIB = 1 << 20  # in MiB
+HUGE = (512, 2 * TIB + 1 - 512)  # first MiB and size: its last MiB has block numbers of more than 32 bits
+HIGH = (2 * TIB + 1, 64)         # all of it has
 
 
-def disk_image(name):
-    return mkgpt.make(LOGS / f"{name}.img", PARTS)
+def disk_image(name, parts=PARTS):
+    return mkgpt.make(LOGS / f"{name}.img", parts)
 
 
 def block_lines(m):
@@ -34,7 +37,7 @@ def volumes_show(m, pattern):
 def lists(m):
     out = volumes_show(m, r"^blk0:data1 +96 MiB +disked:w")
     check(re.search(r"^Name +Size +Users", out, re.M), f"columns of volumes: {out}")
-    check(re.search(r"^blk0:disk +13\d MiB +-", out, re.M), f"the whole disk: {out}")
+    check(re.search(r"^blk0:disk +2048 GiB +-", out, re.M), f"the whole disk: {out}")
     check(re.search(r"^blk0:odd +1024 KiB +disked:r", out, re.M), f"a small volume: {out}")
     out = m.cmd("block-list disked")
     check(re.search(r"^51712 +\d+ +\d+ +4 .*/backend/vbd/\d+/51712", out, re.M), f"block-list: {out}")
@@ -50,6 +53,11 @@ def refusals(m):
             ("create debian name=d1 vif=[] disk=['phy:blk0:data1,xvda,w']", r"d1: disk xvda: blk0: .*writes it"),
             ("create debian name=d1 vif=[] disk=['phy:blk0:data1,xvda,r']", r"d1: disk xvda: blk0: .*writes it"),
             ("create debian name=d1 vif=[] disk=['phy:blk0:disk,xvda,w']", r"d1: disk xvda: blk0: .*(writes|reads) a part"),
+            ("create debian name=d1 vif=[] disk=['phy:blk0:@disk,xvda,w']", r"d1: disk xvda: blk0: .*(writes|reads) a part"),
+            ("create debian name=d1 vif=[] disk=['phy:blk0:,xvda,w']", r"disk: no volume in 'blk0:'"),
+            ("create debian name=d1 vif=[] disk=['phy:blk0: ,xvda,w!']", r"disk: no volume in 'blk0:'"),
+            ("block-attach disked phy:blk0:,xvdf,w!", r"disk: no volume in 'blk0:'"),
+            ("block-attach disked phy:blk0:data2,51712,w", r"disked: disk xvda is there"),
             ("create debian name=d1 disk=['file:/x,xvda,w']", r"'file:'"),
             ("destroy blk0", r"blk0: disked has a disk"),
     ]:
@@ -57,6 +65,25 @@ def refusals(m):
         check(re.search(pattern, out), f"{line!r} answered {out!r}")
         check(len([x for x in out.split("\n") if x.strip()]) == 1, f"{line!r} answered {out!r}")
     check("d1" not in m.cmd("list"), "a domain that was refused stayed")
+    volumes_show(m, r"^blk0:disk .* -$")
+
+
+def above_2_tib(m):
+    """Sizes, and the first and last block, of volumes behind 2^32 blocks; what may be discarded."""
+    out, status = m.guest("cat /sys/block/xvdc/size /sys/block/xvdd/size")
+    check(status == 0 and out.split()[-2:] == [str(HIGH[1] * 2048), str(HUGE[1] * 2048)], f"large volumes: {out}")
+    out, status = m.guest("echo high-mark | dd of=/dev/xvdc bs=512 count=1 conv=sync,notrunc && "
+                          f"echo huge-mark | dd of=/dev/xvdd bs=512 seek={HUGE[1] * 2048 - 1} count=1 conv=sync,notrunc && sync")
+    check(status == 0, f"marks: {out}")
+    out, status = m.guest("cat /sys/block/xvdc/queue/discard_max_bytes /sys/block/xvdd/queue/discard_max_bytes")
+    check(status == 0 and out.split()[-2] != "0" and out.split()[-1] == "0", f"discard, and no-discard: {out}")
+
+
+def marks_are_there(image):
+    with open(image, "rb") as f:
+        for at, mark in ((HIGH[0] << 20, b"high-mark"), ((sum(HUGE) << 20) - 512, b"huge-mark")):
+            f.seek(at)
+            check(f.read(9) == mark, f"{mark} is not at byte {at} of the image")
 
 
 def crash(m, i):
@@ -67,16 +94,19 @@ def crash(m, i):
 
 
 def kill_test():
-    with Machine("disk", disk=disk_image("disk")) as m:
+    image = disk_image("disk", PARTS + [("huge", HUGE[1], HUGE[0]), ("high", HIGH[1], HIGH[0])])
+    with Machine("disk", disk=image) as m:
         m.boot()
         out = m.cmd("create debian name=disked memory=192 vcpus=2 vif=[] "
-                    "disk=['phy:blk0:data1,xvda,w','vdev=xvdb,access=r,target=blk0:odd']", 60)
+                    "disk=['phy:blk0:data1,d0,w','vdev=51728,access=r,target=blk0:odd',"
+                    "'phy:blk0:high,xvdc,w','phy:blk0:huge,xvdd,w,no-discard']", 60)
         check("created as domain" in out, f"create: {out}")
         m.console("disked")
         out, status = m.guest("ls -l /dev/xvda /dev/xvdb && cat /sys/block/xvda/size /sys/block/xvdb/ro")
         check(status == 0 and out.split()[-2:] == ["196608", "1"], f"disks in the guest: {out}")
         out, status = m.guest("dd if=/dev/zero of=/dev/xvdb count=1 conv=fsync")
         check(status != 0, "a read-only disk was written")
+        above_2_tib(m)
         out, status = m.guest("dd if=/dev/urandom of=/tmp/r bs=64k count=64 2>/dev/null; sha256sum < /tmp/r; "
                               "dd if=/tmp/r of=/dev/xvda bs=64k conv=fsync 2>/dev/null; echo 3 > /proc/sys/vm/drop_caches; "
                               "dd if=/dev/xvda bs=64k count=64 2>/dev/null | sha256sum")
@@ -109,6 +139,8 @@ def kill_test():
         check(after == before, f"the guest's kernel log has {after} lines about its disks, it had {before}")
         m.leave()
         again(m)
+    marks_are_there(image)
+    image.unlink()
 
 
 LOAD = "rm -f /tmp/stop; diskcheck /dev/xvda 600 16 32 > /dev/null 2>&1 &"

@@ -397,8 +397,10 @@ static int connect_and_start(struct dom *d, struct errbuf *e)
     long urc = bh_control(BH_CTL_UNPAUSE, &id);
     if (urc)
         return fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc));
-    if (d->cfg.role == BH_ROLE_DRIVER)
+    if (d->cfg.role == BH_ROLE_DRIVER) {
         devs_driver_up(d);
+        autostart_look();
+    }
     return 0;
 }
 

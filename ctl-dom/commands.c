@@ -41,7 +41,9 @@ static void cmd_destroy(int argc, char **argv)
     struct dom *d = dom_find(argv[1], &e), *user = d ? devs_disk_user(d) : NULL;
 
     (void)argc;
-    if (!d)
+    if (!d && autostart_forget(argv[1]))
+        out("%s: it does not wait any more\n", argv[1]);
+    else if (!d)
         out("%s\n", e.s);
     else if (d->id == BH_DOMID_STORE)
         out("%s: every other domain needs it, it stays\n", d->cfg.name);

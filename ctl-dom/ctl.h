@@ -171,6 +171,8 @@ int store_control(const struct dom *d, const char *what); /* control/shutdown */
 #define DEV_PATH 96
 struct txn;
 int devs_resolve(struct dom *d, struct errbuf *e);      /* finds who serves them; fills d->dev */
+/* Whether all whom a guest of this configuration needs are there: 0, -ENOENT for one that is not, or what is wrong with its words. */
+int devs_served(const struct domcfg *cfg, struct errbuf *e);
 /* Who is to serve it: as its words name him, else the first net driver domain. NULL: nobody. */
 struct dom *vif_backend(const struct cfg_vif *v);
 #define VIF_MAC 18
@@ -271,6 +273,14 @@ int supervisor_restart(struct dom *d, struct errbuf *e);
 int supervisor_crash(struct dom *d, uint32_t how); /* BH_CRASH_*: a death that counts for nothing */
 /* One turn of everything but the keyboard, for those who wait for something. */
 void turn(uint64_t until_ns);
+
+/* --- what starts by itself (autostart.c) ------------------------------------------------------ */
+void autostart(enum bh_role role);         /* at boot: the configurations with autostart and this role */
+void autostart_look(void);                 /* a driver domain was made */
+/* Starts a guest that waited for it. True: call again soon, there may be more; keys go first. */
+bool autostart_work(void);
+void autostart_list(void);                 /* prints a line for each that waits */
+bool autostart_forget(const char *name);   /* it waits no more; false: it did not */
 
 /* --- shell (shell.c, commands.c, info.c) ------------------------------------------------------ */
 void shell_run(void) __attribute__((noreturn));

@@ -70,7 +70,7 @@ static int vif_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struc
                     *name ? name : "runs");
     /* A driver domain has one switch, which bears the domain's name. */
     if (c->backend[0] && c->bridge[0] && strcmp(b->cfg.name, c->bridge) != 0)
-        return fail(e, -ENOENT, "%s: vif %u: no bridge %s in %s", d->cfg.name, i, c->bridge,
+        return fail(e, -EINVAL, "%s: vif %u: no bridge %s in %s", d->cfg.name, i, c->bridge,
                     b->cfg.name);
     *v = (struct dom_dev){ .kind = DEV_VIF, .index = i, .devid = i, .back = b->id };
     return 0;
@@ -101,6 +101,14 @@ int devs_resolve(struct dom *d, struct errbuf *e)
     if (rc)
         d->nr_devs = 0;
     return rc;
+}
+
+int devs_served(const struct domcfg *cfg, struct errbuf *e)
+{
+    static struct dom d;
+
+    d.cfg = *cfg;
+    return devs_resolve(&d, e);
 }
 
 /* The first domain with a disk that b serves. */

@@ -54,6 +54,8 @@ void cmd_list(int argc, char **argv)
     for (const struct dom *d = doms; d; d = d->next)
         if (!only || d == only)
             driver_problem(d);
+    if (!only)
+        autostart_list();
 }
 
 /* What each domain has and may have: RAM, and the core's frames that serve it alone (tables, grants, event channels). */

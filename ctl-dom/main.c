@@ -8,9 +8,7 @@
  * one is brought back).
  */
 #include "ctl.h"
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #define BOOT_WAIT_NS 10000000000ull
 
@@ -28,37 +26,9 @@ static void greet(void)
         say("no IOMMU: devices cannot be assigned");
 }
 
-/* Starts every configuration of the bundle that has this role and autostart. */
-static void start_role(enum bh_role role)
-{
-    static struct domcfg cfg;
-    struct errbuf e;
-
-    for (unsigned i = 0; i < bundle.nr_images; i++) {
-        const char *name = bundle.image[i].name;
-        size_t len = strlen(name);
-        if (len < 5 || strcmp(name + len - 4, ".cfg") != 0)
-            continue;
-        if (config_load(&cfg, name, &e)) {
-            if (role == BH_ROLE_STORE) /* say it once */
-                say("%s", e.s);
-            continue;
-        }
-        if (cfg.role != role || !cfg.autostart)
-            continue;
-        struct dom *d;
-        uint64_t start = now_ns();
-        if (config_check(&cfg, name, e.s, sizeof(e.s)) || dom_create(&cfg, true, &d, &e))
-            say("%s; it is not started: create %.*s when that is mended", e.s, (int)(len - 4), name);
-        else if (role == BH_ROLE_GUEST)
-            say("%s: created as domain %u (%lu ms)", cfg.name, d->id, (now_ns() - start) / 1000000);
-        turn(now_ns()); /* tells who has come up meanwhile */
-    }
-}
-
 static void start_store(void)
 {
-    start_role(BH_ROLE_STORE);
+    autostart(BH_ROLE_STORE);
     if (!dom_by_id(BH_DOMID_STORE))
         say("no store: domains cannot be created");
     else if (store_connect())
@@ -76,9 +46,9 @@ int main(void)
         say("%s", e.s);
     supervisor_init();
     start_store();
-    start_role(BH_ROLE_PCIBACK);
-    start_role(BH_ROLE_DRIVER);
-    start_role(BH_ROLE_GUEST);
+    autostart(BH_ROLE_PCIBACK);
+    autostart(BH_ROLE_DRIVER);
+    autostart(BH_ROLE_GUEST);
     for (uint64_t end = now_ns() + BOOT_WAIT_NS; !supervisor_all_up() && now_ns() < end;)
         turn(now_ns() + 10000000);
     shell_run();

@@ -92,6 +92,8 @@ int store_control(const struct dom *d, const char *what)
     return 0;
 }
 bool supervisor_work(void) { return false; }
+bool autostart_work(void) { return false; }
+bool autostart_forget(const char *name) { return false; }
 void supervisor_list_crashes(const char *name) {}
 int supervisor_restart(struct dom *d, struct errbuf *e) { return 0; }
 int supervisor_crash(struct dom *d, uint32_t how) { return 0; }

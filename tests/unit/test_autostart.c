@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: ctl-dom/autostart.c
+// FLAGS: -Ictl-dom -Idomains/include
+/* What starts by itself, and what waits for a driver domain that is not there. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#undef fail /* the toolstack has one, too */
+#include "ctl.h"
+
+struct bundle bundle = { .image = { { .name = "first.cfg" }, { .name = "kernel" }, { .name = "late.cfg" }, { .name = "hand.cfg" },
+                                    { .name = "broken.cfg" }, { .name = "quiet.cfg" } }, .nr_images = 6 };
+bool store_up = true;
+static char said[1024], created[256];
+static bool blk1, by_hand, no_memory;
+static struct dom made;
+
+static void add(char *to, size_t size, const char *fmt, va_list ap)
+{
+    size_t n = strlen(to);
+    vsnprintf(to + n, size - n, fmt, ap);
+    n = strlen(to);
+    snprintf(to + n, size - n, "\n");
+}
+void say(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add(said, sizeof(said), fmt, ap);
+    va_end(ap);
+}
+void out(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add(said, sizeof(said), fmt, ap);
+    va_end(ap);
+}
+uint64_t now_ns(void) { return 0; }
+void turn(uint64_t until) {}
+static int failed(struct errbuf *e, int rc, const char *why)
+{
+    snprintf(e->s, sizeof(e->s), "%s", why);
+    return rc;
+}
+int config_load(struct domcfg *c, const char *name, struct errbuf *e)
+{
+    memset(c, 0, sizeof(*c));
+    c->role = BH_ROLE_GUEST;
+    c->autostart = strcmp(name, "quiet.cfg") != 0;
+    snprintf(c->name, sizeof(c->name), "%.*s", (int)strlen(name) - 4, name);
+    return 0;
+}
+int config_check(const struct domcfg *c, const char *file, char *err, size_t n) { return 0; }
+static bool needs_blk1(const struct domcfg *c) { return !strcmp(c->name, "late") || !strcmp(c->name, "hand"); }
+int devs_served(const struct domcfg *c, struct errbuf *e)
+{
+    char why[80];
+    snprintf(why, sizeof(why), "%s: disk xvda: no block driver domain blk1", c->name);
+    return needs_blk1(c) && !blk1 ? failed(e, -ENOENT, why) : 0;
+}
+int dom_create(const struct domcfg *c, bool lenient, struct dom **d, struct errbuf *e)
+{
+    *d = &made;
+    if (!strcmp(c->name, "broken"))
+        return failed(e, -ENOENT, "broken: kernel 'x' is not in the bundle");
+    if (no_memory)
+        return failed(e, -ENOMEM, "late: memory");
+    int rc = devs_served(c, e);
+    if (!rc)
+        snprintf(created + strlen(created), sizeof(created) - strlen(created), "%s ", c->name);
+    return rc;
+}
+struct dom *dom_by_name(const char *name) { return by_hand && !strcmp(name, "hand") ? &made : NULL; }
+
+#define SAYS(what)     assert_non_null(strstr(said, what))
+#define SAYS_NOT(what) assert_null(strstr(said, what))
+
+static int setup(void **state)
+{
+    blk1 = by_hand = no_memory = false;
+    said[0] = created[0] = 0;
+    autostart(BH_ROLE_GUEST);
+    return 0;
+}
+static int teardown(void **state)
+{
+    autostart_forget("late");
+    autostart_forget("hand");
+    return 0;
+}
+
+static void it_waits(void **state)
+{
+    assert_string_equal(created, "first ");
+    SAYS("late: disk xvda: no block driver domain blk1; it starts when that is there\n");
+    SAYS("broken: kernel 'x' is not in the bundle; it is not started: create broken when that is mended\n");
+    said[0] = 0;
+    autostart_list();
+    SAYS("late: disk xvda: no block driver domain blk1; it starts when that is there\n");
+    SAYS("hand: ");
+    SAYS_NOT("broken");
+    assert_false(autostart_work()); /* nobody came */
+    autostart_look();
+    assert_false(autostart_work()); /* another one did */
+    assert_string_equal(created, "first ");
+}
+
+static void it_starts(void **state)
+{
+    by_hand = blk1 = true;
+    assert_false(autostart_work()); /* not looked at all the time */
+    autostart_look();
+    assert_true(autostart_work());
+    assert_string_equal(created, "first late ");
+    assert_false(autostart_work());
+    assert_string_equal(created, "first late "); /* one that was made by hand is there already */
+    said[0] = 0;
+    autostart_list();
+    assert_string_equal(said, "");
+    autostart_look();
+    assert_false(autostart_work());
+    assert_string_equal(created, "first late "); /* once */
+}
+
+/* Then it is not for want of a driver domain any more. */
+static void it_fails_otherwise(void **state)
+{
+    assert_true(autostart_forget("hand"));
+    assert_false(autostart_forget("hand"));
+    blk1 = no_memory = true;
+    autostart_look();
+    assert_true(autostart_work());
+    SAYS("late: memory; it is not started: create late when that is mended\n");
+    assert_false(autostart_work());
+    assert_false(autostart_forget("late"));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = { T(it_waits), T(it_starts), T(it_fails_otherwise) };
+    return cmocka_run_group_tests_name("autostart", tests, NULL, NULL);
+}

@@ -31,6 +31,7 @@ enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRAT
 #define MCR_LINES  0x0b  /* DTR, RTS, OUT2 (which gates the interrupt) */
 #define LSR_RX     0x01
 #define LSR_THRE   0x20
+#define LSR_TEMT   0x40  /* and the shift register is empty */
 #define FIFO_LEN   16
 #define RX_RING    1024u
 #define TX_RING    16384u
@@ -105,10 +106,10 @@ static void feed(void)
     }
 }
 
-/* Bounded: a line that is stuck must not stop the core. */
+/* Until the last byte is on the wire: what comes next may be the end of the machine. Bounded: a line that is stuck must not stop the core. */
 static void drain(void)
 {
-    for (unsigned i = 0; i < 200000 && waiting(); i++) {
+    for (unsigned i = 0; i < 200000 && (waiting() || !(reg_in(REG_LSR) & LSR_TEMT)); i++) {
         uint32_t before = tx_out;
         move_piece();
         if (tx_out != before)

@@ -3,7 +3,7 @@
 """Bad input: each gets one clear line that names the thing, nothing half-built stays behind, the prompt comes back."""
 import re
 
-from machine import BUILD, CPU, LOGS, Machine, check, make_iso, run
+from machine import BUILD, CMDLINE, CPU, LOGS, Machine, check, make_iso, run
 
 
 def shell():
@@ -85,7 +85,7 @@ def flip(data):
 def hide_garbage():
     """With the lines of people who come from Xen or Linux, each of which once left the machine mute: the shell stays on com1."""
     mute = "root=/dev/sdb2 ro console=none console=vga console=tty0 console=ttyS0,115200n8 console=hvc0 com2=115200,8n1,0x2f8,3 console=com2"
-    iso = make_iso("bad-hide", cmdline=f"{mute} com1=115200,8n1,0x3f8,4 noreboot xen_pciback.hide=(00:03.0)(zz:03.0)(00:1e.7)(41:00.*)(40:00.0)")
+    iso = make_iso("bad-hide", cmdline=f"{mute} com1=115200,8n1,0x3f8,4 noreboot iommu=required xen_pciback.hide=(00:03.0)(zz:03.0)(00:1e.7)(41:00.*)(40:00.0)")
     # A second root bus (64) with a root port and an NVMe behind it: only the MCFG leads there.
     other = ["-device", "pxb-pcie,id=px,bus=pcie.0,bus_nr=64", "-device", "pcie-root-port,id=rp,bus=px,addr=0,chassis=1,slot=1",
              "-drive", "if=none,id=none,format=raw,file=null-co://,file.size=64M", "-device", "nvme,drive=none,serial=none,bus=rp,addr=0"]
@@ -101,12 +101,19 @@ def hide_garbage():
 
 
 def no_iommu():
-    """None that the core can use: it says so of Intel's."""
-    with Machine("bad-noiommu", iommu="intel-iommu") as m:
-        m.expect(r"VT-d\) is not supported yet", 120)
+    """No unit at all: everything runs but what needs one, and that says why."""
+    with Machine("bad-noiommu", iommu=False) as m:
+        m.expect(r"IOMMU: none that can be used: no device can be assigned", 120)
         m.expect(r"net0[^\n]*IOMMU", 120)
         m.prompt(120)
         check("debian" in m.cmd("list"), "the guest did not start without the NIC")
+
+
+def iommu_required():
+    """One that the core cannot use, and a command line that wants one: nothing starts. It says so of Intel's."""
+    with Machine("bad-required", iso=make_iso("bad-required", cmdline=f"{CMDLINE} iommu=required"), iommu="intel-iommu") as m:
+        m.expect(r"VT-d\) is not supported yet", 120)
+        m.expect(r"iommu=required: there is no IOMMU that can be used", 120)
 
 
 if __name__ == "__main__":
@@ -116,4 +123,4 @@ if __name__ == "__main__":
          ("bad-hide-garbage", hide_garbage),
          ("bad-no-svm", lambda: boot_line("bad-nosvm", r"SVM", cpu=f"{CPU},-svm")),
          ("bad-no-npt", lambda: boot_line("bad-nonpt", r"nested paging", cpu=f"{CPU},-npt")),
-         ("bad-no-iommu", no_iommu)])
+         ("bad-no-iommu", no_iommu), ("bad-iommu-required", iommu_required)])

@@ -172,6 +172,9 @@ class Machine:
             self.sock.close()
             os.close(self.pipe)
             self.sp = None
+        self.clean()
+
+    def clean(self):
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -100,6 +100,23 @@ static void reserve_slot_pages(void)
         page_reserve((uint64_t)self.table, self.nr_table * PAGE_SIZE);
 }
 
+/* The bitmap lies behind the image, and behind the start info if the builder put that there, as it does for a guest. */
+static uint64_t map_place(const struct hvm_start_info *si)
+{
+    const uint64_t ends[] = {
+        (uint64_t)(si + 1),
+        si->cmdline_paddr ? si->cmdline_paddr + sizeof(self.cmdline) : 0,
+        si->modlist_paddr + si->nr_modules * sizeof(struct hvm_modlist_entry),
+        si->version >= 1 ? si->memmap_paddr + si->memmap_entries * sizeof(struct hvm_memmap_table_entry) : 0,
+    };
+    uint64_t at = (uint64_t)_end;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(ends); i++)
+        if (ends[i] > at)
+            at = ends[i];
+    return (at + 7) & ~7ul;
+}
+
 void pages_init(const struct hvm_start_info *si)
 {
     const struct hvm_memmap_table_entry *e = (const void *)si->memmap_paddr;
@@ -118,7 +135,7 @@ void pages_init(const struct hvm_start_info *si)
         top = WINDOW_BASE;
     if (!self.ram_bytes)
         self.ram_bytes = top;
-    ram_map = (uint64_t *)_end;
+    ram_map = (uint64_t *)map_place(si);
     ram_pages = top >> PAGE_SHIFT;
     uint64_t map_bytes = (ram_pages + 63) / 64 * 8;
     memset(ram_map, 0, map_bytes);
@@ -130,7 +147,8 @@ void pages_init(const struct hvm_start_info *si)
     }
     /* Below 0x9000 lies what the builder put there (bulkhead.h); 0xa0000-0xfffff is reserved in a guest's map. */
     page_reserve(0, 0x9000);
-    page_reserve((uint64_t)_text_start, (uint64_t)_end - (uint64_t)_text_start + map_bytes);
+    page_reserve((uint64_t)_text_start, (uint64_t)_end - (uint64_t)_text_start);
+    page_reserve((uint64_t)ram_map, map_bytes);
     reserve_start_info(si);
     reserve_slot_pages();
     window_map[0] = 1; /* shared_info */

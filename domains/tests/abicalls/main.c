@@ -2,12 +2,13 @@
 /*
  * abicalls: a guest that makes the calls which unikernels and BSDs make at boot and Linux does not, and looks where nobody backs, one
  * line each: `abi: ok NAME` or `abi: NOT NAME: N, wanted M`; then `abi: N ok, N not`, and it ends. With the word apic=1 it begins
- * with the local APIC by memory.
+ * with the local APIC by memory; with low=1 it looks for what the builder left below 1 MiB. Its wall clock: `abi: clock SECONDS`.
  */
 #include <bh.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <xen/arch-x86/hvm/start_info.h>
 #include <xen/event_channel.h>
 #include <xen/features.h>
 #include <xen/grant_table.h>
@@ -188,12 +189,25 @@ static void given_back(void)
     is("and writable", (long)p[7], 5);
 }
 
+/* A unikernel maps nothing below its own text: of the start info and what it points to nothing may be there. */
+static void low_memory(void)
+{
+    unsigned seen = 0;
+
+    for (uint64_t at = 0x1000; at < 0x100000; at += 8)
+        seen += *(volatile uint32_t *)at == XEN_HVM_START_MAGIC_VALUE || !strncmp((const char *)at, self.cmdline, 8);
+    is("nothing of the start info below 1 MiB", seen, 0);
+}
+
 int main(void)
 {
     char text[8];
 
     if (cmdline_get("apic", text, sizeof(text)))
         xapic();
+    if (cmdline_get("low", text, sizeof(text)))
+        low_memory();
+    printf("abi: clock %lu\n", wallclock_ns() / 1000000000);
     version();
     events();
     grants();

@@ -5,6 +5,7 @@ Usage: lanes.py LANES SECONDS PROGRAM... [-- TARGET...]
     PROGRAM   prints "ok NAME", "not ok NAME" and "skipped NAME: why" lines; one that ends badly without the second, or says nothing,
               has failed. Those named test_*.py list their tests when asked with --list, and each line of these is a job of its own.
               "# NEEDS: TARGET ..." among its lines: it is not begun before these are over.
+              "# ALONE: WORD" among its lines: no two jobs with the same word run at once.
     LANES     so many run at once, begun in the order in which they are given
     TARGET    of make: one after another in a lane of their own; those that test print "TARGET: N passed, N failed"
 A job that takes more than SECONDS (TEST_TIMEOUT in the environment goes before), a target that takes three times as long, is ended.
@@ -23,8 +24,8 @@ SUM = re.compile(r"^\w+: (\d+) passed, (\d+) failed$", re.M)
 
 
 class Job:
-    def __init__(self, title, *command, needs=()):
-        self.title, self.command, self.needs = title, command, needs
+    def __init__(self, title, *command, needs=(), alone=()):
+        self.title, self.command, self.needs, self.alone = title, command, needs, alone
         self.log = tempfile.TemporaryFile()
         self.proc, self.status = None, None
         self.over, self.skipped = threading.Event(), []
@@ -74,24 +75,28 @@ class Job:
 
 def jobs_of(program, targets):
     with open(program, encoding="utf-8", errors="replace") as f:
-        words = " ".join(re.findall("^# NEEDS: (.*)$", f.read(), re.M)).split()
-    needs = [job for job in targets if job.command[1] in words]
+        said = f.read()
+    needs = " ".join(re.findall("^# NEEDS: (.*)$", said, re.M)).split()
+    order = {"needs": [job for job in targets if job.command[1] in needs], "alone": re.findall("^# ALONE: (.*)$", said, re.M)}
     if os.path.basename(program).startswith("test_"):
         got = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
         if got.returncode == 0:
-            return [Job(program, program, *names.split(), needs=needs) for names in got.stdout.splitlines()]
-    return [Job(program, program, needs=needs)]
+            return [Job(program, program, *names.split(), **order) for names in got.stdout.splitlines()]
+    return [Job(program, program, **order)]
 
 
-def lane(todo, lock, seconds):
-    """The first that has what it needs, until there is none left."""
+def lane(todo, lock, alone, seconds):
+    """The first that may begin, until there is none left. alone: the words of those that run."""
     while todo:
         with lock:
-            job = next((x for x in todo if all(n.over.is_set() for n in x.needs)), None)
+            job = next((x for x in todo if all(n.over.is_set() for n in x.needs) and not alone & set(x.alone)), None)
             if job:
                 todo.remove(job)
+                alone |= set(job.alone)
         if job:
             job.run(seconds)
+            with lock:
+                alone -= set(job.alone)
         else:
             time.sleep(1)
 
@@ -101,12 +106,12 @@ def main():
     cut = names.index("--") if "--" in names else len(names)
     native = [Job("make " + target, "make", target) for target in names[cut + 1:]]
     tests = [job for program in names[:cut] for job in jobs_of(program, native)]
-    queues, lock = (list(native), list(tests)), threading.Lock()
+    queues, lock, alone = (list(native), list(tests)), threading.Lock(), set()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     start = time.monotonic()
     limit = int(os.environ.get("TEST_TIMEOUT", seconds))
     for todo, most in [(queues[0], 3 * limit)] + [(queues[1], limit)] * int(lanes):
-        threading.Thread(target=lane, args=(todo, lock, most), daemon=True).start()
+        threading.Thread(target=lane, args=(todo, lock, alone, most), daemon=True).start()
     good = bad = 0
     title = ""
     try:

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
+# ALONE: networks
 """tools/net: networks are whole or gone, whenever their builder dies; nothing of the host's own network changes."""
 import os
 import pathlib

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A wire for the machine's NIC, with a Linux peer on it (tools/net), for as long as a `with` lasts. It has the addresses of QEMU's
-user network, so a guest does not see which of the two it is on."""
+user network, so a guest does not see which of the two it is on. Who makes one takes away those whose maker is gone: a test program that
+uses them says "# ALONE: networks" (tests/lanes.py)."""
 import contextlib
 import os
 import subprocess

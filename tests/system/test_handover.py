@@ -17,7 +17,7 @@ from machine import LOGS, Failed, Machine, check, run
 NAME = "hand"
 ROUNDS = int(os.environ.get("ROUNDS", "8"))  # each combination of how it is let go and taken away
 BURSTS = int(os.environ.get("BURSTS", "1"))
-BAD = r"'I/O error|EXT4-fs error|blkfront.*(broken|error)|imeout connecting|BUG|WARNING|hung_task'"
+BAD = r"'I/O error|EXT4-fs error|blkfront.*(broken|error)|imeout connecting|BUG|WARNING: CPU|hung_task'"
 
 
 # --- the shell of the control domain ---------------------------------------------------------------------------------

@@ -516,7 +516,7 @@ int dom_destroy(struct dom *d, struct errbuf *e)
     if (rc)
         fail(e, (int)rc, "%s: %s", d->cfg.name, errno_text((int)rc));
     store_remove_domain(d);
-    supervisor_destroyed(d);
+    guests_destroyed(d);
     dom_forget(d);
     return (int)rc;
 }

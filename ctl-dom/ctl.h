@@ -262,17 +262,22 @@ void domcon_last_line(const struct dom *d, char *buf, size_t n);
 void supervisor_init(void);
 /* looks at the state of every domain; restarts at once what is to be restarted */
 void supervisor_scan(void);
-/* What may wait: the end of one guest, or its next start. True: call again soon, there may be more; keys go first. */
-bool supervisor_work(void);
 void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
-/* It was destroyed: who served it is to let go of its pages; then, if the store has let go of it, the core may use its domid again. */
-void supervisor_destroyed(const struct dom *d);
 bool supervisor_all_up(void);
 void supervisor_list_crashes(const char *name);
+bool supervisor_restarts(const struct dom *d); /* in place */
 int supervisor_restart(struct dom *d, struct errbuf *e);
 int supervisor_crash(struct dom *d, uint32_t how); /* BH_CRASH_*: a death that counts for nothing */
 /* One turn of everything but the keyboard, for those who wait for something. */
 void turn(uint64_t until_ns);
+
+/* --- ends of guests (guests.c) ---------------------------------------------------------------- */
+void guests_init(void);
+void guests_look(void); /* one has ended */
+/* What may wait: the end of one guest, or its next start. True: call again soon, there may be more; keys go first. */
+bool guests_work(void);
+/* It was destroyed: who served it is to let go of its pages; then, if the store has let go of it, the core may use its domid again. */
+void guests_destroyed(const struct dom *d);
 
 /* --- what starts by itself (autostart.c) ------------------------------------------------------ */
 void autostart(enum bh_role role);         /* at boot: the configurations with autostart and this role */

@@ -147,7 +147,7 @@ void shell_run(void)
         if (!quiet())
             feed();
         bool was_attached = domcon_attached() != NULL;
-        bool more = supervisor_work() || autostart_work();
+        bool more = guests_work() || autostart_work();
         devs_work();
         if (was_attached && !domcon_attached())
             console_left();

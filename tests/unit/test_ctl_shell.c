@@ -91,7 +91,7 @@ int store_control(const struct dom *d, const char *what)
     snprintf(asked_guest, sizeof(asked_guest), "%s %s", d->cfg.name, what);
     return 0;
 }
-bool supervisor_work(void) { return false; }
+bool guests_work(void) { return false; }
 bool autostart_work(void) { return false; }
 bool autostart_forget(const char *name) { return false; }
 void supervisor_list_crashes(const char *name) {}

@@ -31,6 +31,7 @@ CPU = "max,-smap,family=25,model=1,stepping=1"
 OLD_CPU = "max,-smap"  # of the figures in docs/measurements.md, which compare only under one model: Linux mitigates by family
 # Software emulation on a shared machine: bounds are for hangs, not for speed.
 BOOT = 120
+PATIENCE = 4  # a busy machine takes so many times the seconds of a quiet one
 
 
 class Failed(Exception):
@@ -179,9 +180,10 @@ class Machine:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def expect(self, pattern, timeout=30):
-        """Waits for a regular expression (or the first of a list) and returns the match."""
+        """Waits for a regular expression (or the first of a list) and returns the match. The seconds are those of a quiet machine: a wait is
+        bounded so that what stands still is told, so a busy one gets PATIENCE times as many."""
         try:
-            self.sp.expect(pattern, timeout=timeout)
+            self.sp.expect(pattern, timeout=timeout * PATIENCE)
         except (pexpect.TIMEOUT, pexpect.EOF) as e:
             what = "time-out" if isinstance(e, pexpect.TIMEOUT) else "the machine ended"
             raise Failed(f"{what} waiting for {pattern!r}\n{self.tail()}") from None

@@ -118,16 +118,22 @@ static size_t check_udp(int fd, size_t *total)
 {
     static const size_t sizes[] = {1, 2, 3, 17, 18, 19, 100, 101, 511, 1000, 1001, 1451, 1452, 1472};
     unsigned char b[2048];
-    size_t came = 0;
+    size_t came = 0, max;
+    int domain = 0;
+    socklen_t len = sizeof(domain);
 
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len);
+    max = domain == AF_INET6 ? 1452 : 1472; /* in one packet of 1,500 bytes */
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && sizes[i] <= max; i++) {
         *total += sizes[i];
         for (size_t k = 0; k < sizes[i]; k++)
             b[k] = pattern(k);
-        if (send(fd, b, sizes[i], 0) == (ssize_t)sizes[i] && echoed(fd, b, 0, sizeof(b)) == sizes[i])
+        if (send(fd, b, sizes[i], 0) == (ssize_t)sizes[i] && echoed(fd, b, 0, sizeof(b)) == sizes[i]) {
             came += sizes[i];
-        else
-            printf("netcheck: a datagram of %zu bytes did not come back\n", sizes[i]);
+            continue;
+        }
+        printf("netcheck: a datagram of %zu bytes did not come back\n", sizes[i]);
+        break;
     }
     return came;
 }

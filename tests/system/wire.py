@@ -41,6 +41,11 @@ class Wire:
         got = net("peer", self.name, *command, timeout=timeout)
         return got.stdout + got.stderr, got.returncode
 
+    def wire(self, *command):
+        """The same where the taps are."""
+        got = net("wire", self.name, *command)
+        return got.stdout + got.stderr, got.returncode
+
     def serve(self, *command):
         """Runs on the peer until the wire goes."""
         return subprocess.Popen([NET, "peer", self.name, *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -1,0 +1,167 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""net0 on a real wire with a Linux at its other end (tools/net): vifs plugged again; then tagged and untagged traffic both ways and between
+two guests, whose checksums the stacks leave blank on the way out and check on the way in; frames that do not fit are counted.
+On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""
+import re
+import time
+
+from machine import BUILD, Machine, check, run
+from wire import wire_or_user_network
+
+# Interfaces with the prefix of each: the last figure of a guest's or the peer's address follows. vlan7.9 is 9 (802.1Q) under 7 (802.1ad).
+NETS = {"eth0": ("10.0.2.", "fd00::"), "vlan5": ("10.5.0.", "fd05::"), "vlan7.9": ("10.79.0.", "fd79::")}
+PEER, GUESTS = 2, {"debian": 15, "debian2": 16}
+ECHO = "7"
+
+
+def wait_for_net(m):
+    m.console("debian")
+    for _ in range(20):
+        out, status = m.guest("ping -c 1 -W 1 10.0.2.2")
+        if status == 0:
+            break
+        time.sleep(0.5)
+    check(status == 0, f"no network: {out}")
+    out, _ = m.guest("ls /sys/class/net | tr '\\n' ' '")
+    m.leave()
+    check(out.split() == ["eth0", "lo"], f"interfaces: {out}")
+
+
+def plugged_again(m):
+    wait_for_net(m)
+    m.cmd("destroy net0")
+    m.send("create net0 extra=damage_keep\r")
+    m.expect(r"debian: vif 0 plugged again as vif 1: net0 is a new one", 60)
+    wait_for_net(m)
+    out = m.cmd("network-list debian")
+    check(re.search(r"^1 +\d+ +00:16:3e:00:00:01 +1 +4 ", out, re.M), f"network-list: {out}")
+    m.send("crash net0\r")
+    m.expect(r"debian: vif 1 plugged again as vif 2: net0: ", 60)
+    wait_for_net(m)
+    out = m.cmd("create debian2 memory=128", 60)
+    check("created as domain" in out, f"a guest after all that: {out}")
+
+
+# --- the wire ------------------------------------------------------------------------------------------------------------
+def on_peer(w, *command):
+    out, status = w.peer(*command)
+    check(status == 0, f"on the peer: {' '.join(command)}: {out}")
+    return out
+
+
+def in_guest(m, line):
+    out, status = m.guest(line)
+    check(status == 0, f"{line!r} ended with {status}: {out}")
+    return out
+
+
+def set_up_peer(w, netcheck):
+    for dev, (v4, v6) in NETS.items():
+        if dev != "eth0":
+            w.vlan(dev.removeprefix("vlan"), f"{v4}{PEER}/24")
+        on_peer(w, "ip", "addr", "add", f"{v6}{PEER}/64", "dev", dev, "nodad")
+    w.serve(netcheck, "serve", ECHO)
+
+
+def set_up_guest(m, name):
+    """Its own VLAN interfaces. An address counts at once: nobody else has it."""
+    m.console(name)
+    lines = ["for m in llc stp garp mrp 8021q; do insmod /lib/modules/vlan/$m.ko || exit 1; done",
+             "for c in all default eth0; do echo 0 > /proc/sys/net/ipv6/conf/$c/accept_dad; done",
+             "ip link add link eth0 name vlan5 type vlan id 5",
+             "ip link add link eth0 name outer7 type vlan protocol 802.1ad id 7 && ip link set outer7 up",
+             "ip link add link outer7 name vlan7.9 type vlan id 9"]
+    for dev, (v4, v6) in NETS.items():
+        if dev != "eth0":
+            lines += [f"ip addr add {v4}{GUESTS[name]}/24 dev {dev}", f"ip link set {dev} up"]
+        lines += [f"ip addr add {v6}{GUESTS[name]}/64 dev {dev}"]
+    lines += [f"netcheck serve {ECHO} > /dev/null 2>&1 &"]
+    for line in lines:
+        in_guest(m, f"({line})" if "exit" in line else line)
+    m.leave()
+
+
+def exchange(send, to, netcheck="netcheck"):
+    """Datagrams and a connection to the echo at `to` in each network, by IPv4 and IPv6. send: runs a line and gives its output."""
+    addresses = [prefix + str(to) for prefixes in NETS.values() for prefix in prefixes]
+    out = send(f"for a in {' '.join(addresses)}; do for p in udp tcp; do echo to $a; {netcheck} $p $a {ECHO}; done; done")
+    got = re.findall(r"netcheck: (?:udp|tcp): (\d+) of (\d+) bytes came back", out)
+    check(len(got) == 2 * len(addresses) and all(came == sent for came, sent in got), f"not all came back from {to}: {out}")
+
+
+def sums_wrong(w):
+    """How many packets the peer has dropped for their checksum."""
+    return sum(int(x) for x in re.findall(r"InCsumErrors +(\d+)", on_peer(w, "nstat", "-asz")))
+
+
+BAD_DATAGRAM = """
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("peer", 0))
+ip = bytes.fromhex("4500001d0001400040112260" "0a000263" "0a000202")  # from 10.0.2.99, one byte by UDP
+total = sum(int.from_bytes(ip[i:i + 2], "big") for i in (*range(0, 10, 2), *range(12, 20, 2)))
+total = (total & 0xffff) + (total >> 16)
+ip = ip[:10] + (~total & 0xffff).to_bytes(2, "big") + ip[12:]
+s.send(bytes.fromhex(sys.argv[1].replace(":", "")) + b"\\x02bad!!" + b"\\x08\\x00" + ip + bytes.fromhex("0007000700090bad") + b"x" + bytes(17))
+"""
+
+
+def peer_checks(w):
+    """A wrong sum does not pass the peer: else nothing here would say anything."""
+    mac = re.search(r"link/ether ([0-9a-f:]+)", on_peer(w, "ip", "link", "show", "eth0")).group(1)
+    before = sums_wrong(w)
+    got = w.wire("/usr/bin/python3", "-c", BAD_DATAGRAM, mac)
+    check(got[1] == 0 and sums_wrong(w) == before + 1, f"a datagram with a wrong checksum was taken: {got}")
+
+
+def too_long(m, w):
+    """From the peer: a byte more than net0 takes, more than one of its buffers holds, many buffers. Counted where one looks."""
+    row = r"^net0 +wire +\d+ +\d+ +\d+ +\d+ +\d+ +(\d+)"
+    before = int(re.search(row, m.cmd("network-list net0"), re.M).group(1))
+    sizes = (1523, 1984, 1985, 4014, 9000)
+    for size in sizes:
+        out, status = w.peer("ping", "-c", "1", "-W", "0.5", "-M", "do", "-s", str(size - 42), f"10.0.2.{GUESTS['debian']}")
+        check(status == 1 and " 0 received" in out, f"a frame of {size} bytes: {out}")
+    for _ in range(10):
+        out = m.cmd("network-list net0")
+        if int(re.search(row, out, re.M).group(1)) == before + len(sizes):
+            break
+        time.sleep(0.5)
+    else:
+        check(False, f"{len(sizes)} frames that do not fit, {before} before: {out}")
+    on_peer(w, "ping", "-c", "1", "-W", "5", f"10.0.2.{GUESTS['debian']}")
+
+
+def frames(m, w):
+    netcheck = str(BUILD / "guest/netcheck")
+    set_up_peer(w, netcheck)
+    for name in GUESTS:
+        set_up_guest(m, name)
+    peer_checks(w)
+    wrong = sums_wrong(w)
+    m.console("debian2")
+    exchange(lambda line: m.guest(line, 120)[0], PEER)
+    exchange(lambda line: m.guest(line, 120)[0], GUESTS["debian"])
+    out = in_guest(m, "cat /sys/class/net/eth0/statistics/rx_errors")
+    check(out.split()[0] == "0", f"debian2 refused {out} frames")
+    m.leave()
+    exchange(lambda line: w.peer("sh", "-c", line)[0], GUESTS["debian"], netcheck)
+    m.console("debian")
+    out = in_guest(m, "cat /sys/class/net/eth0/statistics/rx_errors")
+    check(out.split()[0] == "0", f"debian refused {out} frames")
+    m.leave()
+    check(sums_wrong(w) == wrong, f"{sums_wrong(w) - wrong} packets came to the peer with a wrong checksum")
+    too_long(m, w)
+
+
+def wire():
+    with wire_or_user_network("wire-frames") as w, Machine("wire", wire=w and w.name) as m:
+        m.boot()
+        plugged_again(m)
+        if w:
+            frames(m, w)
+
+
+if __name__ == "__main__":
+    run([("wire", wire)])

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
+# ALONE: networks
 """net0 on a real wire with a Linux at its other end (tools/net): vifs plugged again; then tagged and untagged traffic both ways and between
 two guests, whose checksums the stacks leave blank on the way out and check on the way in; frames that do not fit are counted.
 On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""

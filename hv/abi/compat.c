@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The 32-bit half of the door: what GRUB's Xen PVH image calls from protected mode, paging off or on, and nothing else
- * (linux-pvh D10). Arguments are in ebx, ecx, edx, esi, edi; pointers and xen_ulong_t have 32 bits. Most structures are the
+ * The 32-bit half of the door: what GRUB's Xen PVH image calls from protected mode, paging off or on, and how other vCPUs are started,
+ * and nothing else (linux-pvh D10). Arguments are in ebx, ecx, edx, esi, edi; pointers and xen_ulong_t have 32 bits. Most structures are the
  * same in both layouts and go on to the ordinary handlers; those that differ are spelt out here.
  */
 #include "lib/types.h"
@@ -12,6 +12,7 @@
 #include <xen/hvm/params.h>
 #include <xen/memory.h>
 #include <xen/sched.h>
+#include <xen/vcpu.h>
 #include <xen/version.h>
 #include "abi/hypercall.h"
 #include "abi/memory_op.h"
@@ -26,7 +27,7 @@ _Static_assert(sizeof(struct memory_map32) == 8 && sizeof(struct add_to_physmap3
 /* The same in both layouts: no pointer, no long, and 64-bit members where 4-byte alignment puts them too. */
 _Static_assert(sizeof(struct xen_hvm_param) == 16 && offsetof(struct xen_hvm_param, value) == 8 &&
                sizeof(struct evtchn_alloc_unbound) == 8 && sizeof(struct evtchn_send) == 4 &&
-               sizeof(struct evtchn_close) == 4 && sizeof(struct sched_shutdown) == 4 &&
+               sizeof(struct evtchn_close) == 4 && sizeof(struct vcpu_hvm_context) == 128 && sizeof(struct sched_shutdown) == 4 &&
                sizeof(struct xen_feature_info) == 8, "structures without a layout of their own");
 
 typedef uint32_t args32[5]; /* ebx ecx edx esi edi */
@@ -116,12 +117,25 @@ static long hvm_op(struct vcpu *v, const args32 a)
     return a[0] == HVMOP_get_param ? do_hvm_op(a[0], GADDR(a[1])) : -ENOSYS;
 }
 
+/* How other vCPUs are started, by a structure that both layouts share. */
+static long vcpu_op(struct vcpu *v, const args32 a)
+{
+    (void)v;
+    switch (a[0]) {
+    case VCPUOP_initialise: case VCPUOP_up: case VCPUOP_down: case VCPUOP_is_up:
+        return do_vcpu_op(a[0], a[1], GADDR(a[2]));
+    default:
+        return -ENOSYS;
+    }
+}
+
 static long (*const table[])(struct vcpu *v, const args32 a) = {
     [__HYPERVISOR_memory_op] = memory_op,
     [__HYPERVISOR_xen_version] = xen_version,
     [__HYPERVISOR_console_io] = console_io,
     [__HYPERVISOR_grant_table_op] = grant_table_op,
     [__HYPERVISOR_sched_op] = sched_op,
+    [__HYPERVISOR_vcpu_op] = vcpu_op,
     [__HYPERVISOR_event_channel_op] = event_channel_op,
     [__HYPERVISOR_hvm_op] = hvm_op,
 };

@@ -10,6 +10,7 @@
 #include "mem/gcopy.h"
 #include "sched/domain.h"
 #include "sched/sched.h"
+#include "virt/virt.h"
 
 /* The place moves from shared_info to a page of the guest's, which stays pinned until restart or the end. */
 static long register_info(struct vcpu *v, gaddr_t arg)
@@ -82,9 +83,25 @@ static long runstate_info(struct vcpu *v, gaddr_t arg)
     return copy_to_guest(arg, &r, sizeof r);
 }
 
+/* Once, and for a vCPU without register state: SIPI gives it some, too. Its own CPU takes the context (sched.c). */
+static long op_initialise(struct vcpu *v, gaddr_t arg)
+{
+    struct vcpu_hvm_context c;
+    uint32_t none = 0;
+    if (copy_from_guest(&c, arg, sizeof c))
+        return -EFAULT;
+    if (!virt->context_ok(&c))
+        return -EINVAL;
+    if (v->initialised || !__atomic_compare_exchange_n(&v->context_state, &none, CONTEXT_WRITING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return -EEXIST;
+    v->context = c;
+    __atomic_store_n(&v->context_state, CONTEXT_READY, __ATOMIC_RELEASE);
+    return 0;
+}
+
 static long op_up(struct vcpu *v)
 {
-    if (!v->initialised)
+    if (!v->initialised && v->context_state != CONTEXT_READY)
         return -EINVAL;
     v->wait_sipi = 0;
     vcpu_set_online(v);
@@ -139,6 +156,8 @@ long do_vcpu_op(uint64_t cmd, uint64_t id, gaddr_t arg)
         return runstate_info(v, arg);
     case VCPUOP_is_up:
         return v->state != VCPU_OFFLINE;
+    case VCPUOP_initialise:
+        return op_initialise(v, arg);
     case VCPUOP_up:
         return op_up(v);
     case VCPUOP_down:

@@ -17,6 +17,7 @@
 #include "pci/iommu.h"
 #include "sched/domain.h"
 #include "sched/irqs_off.h"
+#include "virt/lapic.h"
 #include "virt/virt.h"
 
 #define OP_NS      (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
@@ -388,8 +389,13 @@ static bool prepare(struct vcpu *v)
     uint32_t sipi = __atomic_exchange_n(&v->sipi_vector, 0, __ATOMIC_ACQ_REL);
     if (sipi) {
         virt->set_sipi(v, (uint8_t)sipi);
+        lapic_reset(v); /* INIT did */
         v->redo_len = 0;
         v->halted = v->waiting = false;
+    }
+    if (__atomic_load_n(&v->context_state, __ATOMIC_ACQUIRE) == CONTEXT_READY) {
+        virt->set_context(v, &v->context);
+        v->context_state = 0; /* another is refused now: it has register state */
     }
     if (v->domain->inject) {
         sched_inject_entry(v);

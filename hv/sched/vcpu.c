@@ -6,6 +6,7 @@
 #include "mem/frame.h"
 #include "sched/domain.h"
 #include "sched/sched.h"
+#include "virt/lapic.h"
 #include "virt/virt.h"
 
 /* pvclock.h of the ABI's users: time does not depend on which CPU reads it. */
@@ -37,6 +38,7 @@ static void to_start(struct vcpu *v)
 {
     v->state = VCPU_OFFLINE;
     v->wait_sipi = v->id != 0;
+    lapic_reset(v);
     v->info_mfn = v->time_mfn = INVALID_MFN;
     v->info = v->id < ARRAY_SIZE(v->domain->shared->vcpu_info) ? &v->domain->shared->vcpu_info[v->id] : NULL;
     if (v->info)
@@ -86,13 +88,12 @@ void vcpu_unregister(struct vcpu *v)
 void vcpu_reset(struct vcpu *v)
 {
     vcpu_unregister(v);
-    v->sipi_vector = v->kicked = v->nmi_pending = v->poll_port = 0;
+    v->context_state = v->sipi_vector = v->kicked = v->nmi_pending = v->poll_port = 0;
     v->phys_ptr = v->initialised = v->waiting = v->halted = v->poll_timed_out = false;
     v->redo_len = 0;
     v->hc_op = v->hc_arg = v->hc_done = 0;
     v->npt_gen = 0;
     memset(&v->regs, 0, sizeof v->regs);
-    memset(&v->apic, 0, sizeof v->apic);
     to_start(v);
 }
 

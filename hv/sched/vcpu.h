@@ -10,11 +10,13 @@
 #include <stdint.h>
 #include <bulkhead.h>
 #include <xen/xen.h>
+#include <xen/hvm/hvm_vcpu.h>
 #include "lib/cpu.h"
 #include "sched/time.h"
 
 struct domain;
 
+enum { CONTEXT_WRITING = 1, CONTEXT_READY };
 enum vcpu_state { VCPU_OFFLINE, VCPU_RUNNABLE, VCPU_BLOCKED };
 
 struct regs { /* order of bh_report.gpr */
@@ -23,7 +25,8 @@ struct regs { /* order of bh_report.gpr */
 };
 
 struct vlapic { /* x2APIC only */
-    uint32_t svr, tpr, esr, lvt[7], icr_hi, timer_dcr;
+    uint32_t svr, tpr, esr, errors, lvt[7], timer_dcr; /* errors: since ESR was last written */
+    uint64_t icr;
     uint32_t irr[8];               /* a: posted by others */
     uint32_t isr[8];
 };
@@ -41,6 +44,9 @@ struct vcpu {
     volatile uint32_t sipi_vector; /* a: 0x100 | vector when one arrived */
     volatile uint32_t kicked;      /* a: something to look at before the next entry */
     volatile uint32_t nmi_pending; /* a */
+    /* VCPUOP_initialise, taken by its own CPU before the first entry: 0 none, CONTEXT_WRITING, CONTEXT_READY. a */
+    volatile uint32_t context_state;
+    struct vcpu_hvm_context context;
     bool phys_ptr;                 /* o: BH_SVC_PTR_MODE */
     bool yielded;                  /* q */
     bool initialised;              /* has register state */

@@ -17,6 +17,8 @@
 #define CR4_OSXSAVE (1ull << 18)
 #define CR4_PKE     (1ull << 22)
 #define XCR0_KNOWN  0x2e7u
+#define ADDRESS_BITS 48u /* of the p2m (npt.c), and of linear addresses without five-level paging */
+#define XSAVEC BIT(1)
 
 /* SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND. Not: MONITOR, TSC deadline. */
 #define F1_ECX (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) | \
@@ -100,20 +102,28 @@ static struct cpuid_regs topology(const struct vcpu *v, uint32_t sub)
     return r;
 }
 
-/* XCR0 is the guest's while its exit is handled, so the machine's sizes are the guest's. */
-static struct cpuid_regs xsave_leaf(uint32_t sub)
+/* Bytes of an XSAVE area with these components, in the standard or the compacted form (SDM1 13.4.2, 13.4.3). */
+static uint32_t xsave_size(uint32_t components, bool compacted)
+{
+    uint32_t end = 512 + 64; /* legacy region and header */
+    for (uint32_t left = components & ~3u; left; left &= left - 1) {
+        struct cpuid_regs c = cpuid(0xd, (uint32_t)__builtin_ctz(left));
+        uint32_t at = !compacted ? c.ebx : c.ecx & BIT(1) ? (end + 63) & ~63u : end;
+        end = MAX(end, at + c.eax);
+    }
+    return end;
+}
+
+/* Of the components let through and the guest's XCR0: the machine's own answers count what it has and a guest may not use. */
+static struct cpuid_regs xsave_leaf(const struct vcpu *v, uint32_t sub)
 {
     struct cpuid_regs r = cpuid(0xd, sub);
-    uint32_t all = cpuid(0xd, 0).eax & XCR0_KNOWN;
+    uint32_t all = cpuid(0xd, 0).eax & XCR0_KNOWN, on = (uint32_t)virt->get_cr(v, CR_XCR0) & all;
     if (sub == 0) {
-        r.eax = all;
-        r.edx = 0;
-        /* The largest size is that of the highest component let through. */
-        struct cpuid_regs top = all >> 2 ? cpuid(0xd, 31u - (uint32_t)__builtin_clz(all)) : nothing;
-        r.ecx = top.eax ? top.ebx + top.eax : 576;
+        r = (struct cpuid_regs){ .eax = all, .ebx = xsave_size(on, false), .ecx = xsave_size(all, false) };
     } else if (sub == 1) { /* XSAVEOPT, XSAVEC, XGETBV(1). Not XSAVES: no supervisor states */
-        r.eax &= BIT(0) | BIT(1) | BIT(2);
-        r.ecx = r.edx = 0;
+        r = (struct cpuid_regs){ .eax = r.eax & (BIT(0) | XSAVEC | BIT(2)) };
+        r.ebx = r.eax & XSAVEC ? xsave_size(on, true) : 0;
     } else if (sub > 31 || !(all & BIT(sub))) {
         r = nothing;
     }
@@ -130,7 +140,7 @@ static struct cpuid_regs standard_leaf(const struct vcpu *v, uint32_t leaf, uint
         r.eax = MIN(r.eax, MAX_STD);
         return r;
     case 1:
-        r.ebx = (r.ebx & 0xff00) | (MIN(2 * n, 255u) << 16) | (apic << 24);
+        r.ebx = (r.ebx & 0xff00) | ((n > 1 ? MIN(2 * n, 255u) : 1) << 16) | (apic << 24);
         r.ecx = (r.ecx & F1_ECX) | F1_X2APIC | F1_HYPERVISOR | (cr4 & CR4_OSXSAVE ? F1_OSXSAVE : 0);
         r.edx = (r.edx & F1_EDX) | F1_APIC | (n > 1 ? F1_HTT : 0);
         return r;
@@ -148,7 +158,7 @@ static struct cpuid_regs standard_leaf(const struct vcpu *v, uint32_t leaf, uint
     case 0xb:
         return topology(v, sub);
     case 0xd:
-        return xsave_leaf(sub);
+        return xsave_leaf(v, sub);
     default:
         return nothing;
     }
@@ -172,7 +182,8 @@ static struct cpuid_regs extended_leaf(const struct vcpu *v, uint32_t leaf)
     case 0x80000007:
         return (struct cpuid_regs){ .edx = r.edx & INVARIANT_TSC };
     case 0x80000008:
-        r.eax &= 0xffff; /* physical and linear bits; no narrower guest-physical space */
+        /* physical and linear bits; no narrower guest-physical space */
+        r.eax = MIN(r.eax & 0xff, ADDRESS_BITS) | MIN(r.eax >> 8 & 0xff, ADDRESS_BITS) << 8;
         r.ebx &= F88_EBX;
         r.ecx = n > 1 ? (2 * n - 1) | ((1 + log2_up(n)) << 12) : 0;
         r.edx = 0;

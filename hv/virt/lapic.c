@@ -16,14 +16,16 @@
 #define BASE_EN   (1ull << 11)
 #define BASE_ADDR 0xfee00000ull
 #define SVR_ON    (1u << 8)
-#define LVT_MASKED (1u << 16)
+#define ICR_BUSY  (1ull << 12)
 #define VERSION   0x50014u /* 6 LVT entries, as x2APICs have them */
 
 enum reg {
     R_ID = 0x02, R_VERSION = 0x03, R_TPR = 0x08, R_PPR = 0x0a, R_EOI = 0x0b, R_LDR = 0x0d, R_DFR = 0x0e, R_SVR = 0x0f, R_ISR = 0x10,
-    R_TMR = 0x18, R_IRR = 0x20, R_ESR = 0x28, R_LVT_CMCI = 0x2f, R_ICR = 0x30, R_LVT = 0x32, R_TMICT = 0x38, R_TMCCT = 0x39,
+    R_TMR = 0x18, R_IRR = 0x20, R_ESR = 0x28, R_LVT_CMCI = 0x2f, R_ICR = 0x30, R_LVT = 0x32, R_LVT_ERROR = 0x37, R_TMICT = 0x38, R_TMCCT = 0x39,
     R_TDCR = 0x3e, R_SELF_IPI = 0x3f
 };
+/* Of the error status register (SDM3 11.5.3); an access of a register that does not exist is #GP in x2APIC mode. */
+enum { ESR_SEND_ILLEGAL = 1u << 5, ESR_RECEIVE_ILLEGAL = 1u << 6 };
 enum delivery { DM_FIXED = 0, DM_LOWEST = 1, DM_NMI = 4, DM_INIT = 5, DM_SIPI = 6 };
 
 static uint32_t ldr_of(uint32_t id) { return (id >> 4) << 16 | 1u << (id & 15); }
@@ -58,12 +60,25 @@ void lapic_accept(struct vcpu *v, int vector)
     v->apic.isr[w] |= bit;
 }
 
+/* Vectors below 16 are illegal: the sender refused them. */
 static void post(struct vcpu *v, uint32_t vector)
 {
-    if (vector < 16)
-        return; /* illegal: a real one sets an error bit */
     __atomic_fetch_or(&v->apic.irr[vector / 32], 1u << (vector % 32), __ATOMIC_SEQ_CST);
     vcpu_kick(v);
+}
+
+/* An error that was not known since the last look: the error LVT's interrupt says so, unless it is masked or illegal itself. */
+static void error(struct vcpu *v, uint32_t bit)
+{
+    uint32_t lvt = v->apic.lvt[R_LVT_ERROR - R_LVT], vector = lvt & 0xff;
+    bool known = v->apic.errors & bit;
+    v->apic.errors |= bit;
+    if (known || (lvt & APIC_LVT_MASKED))
+        return;
+    if (vector < 16)
+        v->apic.errors |= ESR_RECEIVE_ILLEGAL;
+    else
+        post(v, vector);
 }
 
 /* --- inter-processor interrupts --------------------------------------------------------------------------------- */
@@ -112,6 +127,10 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
     bool logical = icr & (1u << 11), deassert = mode == DM_INIT && !(icr & (1u << 14)) && (icr & (1u << 15));
     if (deassert)
         return; /* INIT level de-assert: nothing on any CPU since the Pentium 4 */
+    if ((mode == DM_FIXED || mode == DM_LOWEST) && vector < 16) {
+        error(v, ESR_SEND_ILLEGAL);
+        return;
+    }
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
         struct vcpu *t = d->vcpu[i];
         bool self = t == v;
@@ -145,7 +164,7 @@ int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
     case R_TMR ... R_TMR + 7: *x = 0; return 0; /* nothing is level-triggered */
     case R_IRR ... R_IRR + 7: *x = v->apic.irr[(r - R_IRR) & 7]; return 0;
     case R_ESR: *x = v->apic.esr; return 0;
-    case R_ICR: *x = (uint64_t)v->apic.icr_hi << 32; return 0;
+    case R_ICR: *x = v->apic.icr; return 0; /* always idle */
     case R_LVT_CMCI: case R_LVT ... R_LVT + 5: *x = v->apic.lvt[lvt_index(r)]; return 0;
     case R_TMICT: case R_TMCCT: *x = 0; return 0;
     case R_TDCR: *x = v->apic.timer_dcr; return 0;
@@ -160,16 +179,48 @@ void lapic_page(uint32_t *page)
     page[R_ID * 4] = BH_APIC_ID(0) << 24;
     page[R_VERSION * 4] = VERSION;
     page[R_DFR * 4] = 0xffffffff;
-    page[R_SVR * 4] = 0xff;
+    page[R_SVR * 4] = APIC_SVR_RESET;
     for (uint32_t r = R_LVT; r <= R_LVT + 5; r++)
-        page[r * 4] = LVT_MASKED;
+        page[r * 4] = APIC_LVT_MASKED;
 }
 
-static void eoi(struct vcpu *v)
+static int write_tpr(struct vcpu *v, uint64_t x)
 {
+    if (x & ~0xffull)
+        return -1;
+    v->apic.tpr = (uint32_t)x;
+    return 0;
+}
+
+static int write_eoi(struct vcpu *v, uint64_t x)
+{
+    if (x)
+        return -1;
     int vec = highest(v->apic.isr);
     if (vec >= 0)
         v->apic.isr[vec / 32] &= ~(1u << (vec % 32));
+    return 0;
+}
+
+/* A write, of 0 only, makes readable what has gone wrong since the last one. */
+static int write_esr(struct vcpu *v, uint64_t x)
+{
+    if (x)
+        return -1;
+    v->apic.esr = v->apic.errors;
+    v->apic.errors = 0;
+    return 0;
+}
+
+static int self_ipi(struct vcpu *v, uint64_t x)
+{
+    if (x & ~0xffull)
+        return -1;
+    if (x < 16)
+        error(v, ESR_SEND_ILLEGAL);
+    else
+        post(v, (uint32_t)x);
+    return 0;
 }
 
 int lapic_write(struct vcpu *v, uint32_t msr, uint64_t x)
@@ -178,15 +229,15 @@ int lapic_write(struct vcpu *v, uint32_t msr, uint64_t x)
     if (r != R_ICR && x >> 32)
         return -1;
     switch (r) {
-    case R_TPR: v->apic.tpr = lo & 0xff; return x & ~0xffull ? -1 : 0;
-    case R_EOI: eoi(v); return x ? -1 : 0;
+    case R_TPR: return write_tpr(v, x);
+    case R_EOI: return write_eoi(v, x);
     case R_SVR: v->apic.svr = lo & 0x1ff; return 0;
-    case R_ESR: v->apic.esr = 0; return x ? -1 : 0;
-    case R_ICR: v->apic.icr_hi = (uint32_t)(x >> 32); send_ipi(v, x); return 0;
+    case R_ESR: return write_esr(v, x);
+    case R_ICR: v->apic.icr = x & ~ICR_BUSY; send_ipi(v, x); return 0;
     case R_LVT_CMCI: case R_LVT ... R_LVT + 5: v->apic.lvt[lvt_index(r)] = lo; return 0; /* no source ever fires */
     case R_TMICT: return 0; /* never counts */
     case R_TDCR: v->apic.timer_dcr = lo & 0xb; return 0;
-    case R_SELF_IPI: post(v, lo & 0xff); return x & ~0xffull ? -1 : 0;
+    case R_SELF_IPI: return self_ipi(v, x);
     default: return -1;
     }
 }

@@ -84,7 +84,7 @@ static int write_de_cfg(struct vcpu *v, uint32_t msr, uint64_t x)
 }
 
 static const struct msr_row rows[] = {
-    /* time stamp counter: reads do not exit; it cannot be set */
+    /* time stamp counter: it cannot be set */
     { 0x10, 0x10, 0, read_tsc, ignore },
     /* local APIC: x2APIC only */
     { APIC_BASE_MSR, APIC_BASE_MSR, 0, read_base, write_base },

@@ -72,7 +72,8 @@ static void msr_pass(uint32_t msr, bool rd, bool wr)
     *p = (uint8_t)(*p & ~((rd ? 1u << bit : 0) | (wr ? 2u << bit : 0)));
 }
 
-/* Everything is intercepted but what VMLOAD/VMSAVE switches anyway, the time stamp counter and TSC_AUX for reading. */
+/* Everything is intercepted but what VMLOAD/VMSAVE switches anyway, and TSC_AUX for reading. The time stamp counter, too: guests use
+ * RDTSC, and QEMU's emulation has no such MSR. */
 static void msr_bitmap_init(void)
 {
     static const uint32_t resident[] = {
@@ -83,7 +84,6 @@ static void msr_bitmap_init(void)
     memset(msrpm, 0xff, 2 * PAGE_SIZE);
     for (unsigned i = 0; i < ARRAY_SIZE(resident); i++)
         msr_pass(resident[i], true, true);
-    msr_pass(0x10, true, false);
     if (svm_tsc_aux)
         msr_pass(MSR_TSC_AUX, true, false);
 }
@@ -202,7 +202,7 @@ static void fpu_reset(struct svm_vcpu *a)
 }
 
 /* What INIT and the PVH entry have in common. */
-static void state_reset(struct vcpu *v)
+void svm_state_reset(struct vcpu *v)
 {
     struct svm_vcpu *a = svm_of(v);
     struct vmcb *b = a->vmcb;
@@ -226,7 +226,7 @@ static void state_reset(struct vcpu *v)
     v->regs.rflags = 2;
     a->asid_gen = 0;
     a->dr_used = a->nmi_blocked = false;
-    a->swint_rip = ~0ull;
+    a->swint_rip = a->invalid_rip = ~0ull;
     memset(a->dr, 0, sizeof a->dr);
     a->tsc_aux = 0;
     a->last_cpu = NULL;
@@ -242,7 +242,7 @@ static void svm_set_pvh_entry(struct vcpu *v, uint64_t eip, uint64_t ebx)
 {
     struct vmcb *b = svm_of(v)->vmcb;
     struct vmcb_seg *data[] = { &b->es, &b->ss, &b->ds, &b->fs, &b->gs };
-    state_reset(v);
+    svm_state_reset(v);
     seg(&b->cs, 8, ATTR_CODE32, 0xffffffff, 0);
     for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
         seg(data[i], 16, ATTR_DATA, 0xffffffff, 0);
@@ -256,7 +256,7 @@ static void svm_set_sipi(struct vcpu *v, uint8_t vector)
 {
     struct vmcb *b = svm_of(v)->vmcb;
     struct vmcb_seg *data[] = { &b->es, &b->ss, &b->ds, &b->fs, &b->gs };
-    state_reset(v);
+    svm_state_reset(v);
     seg(&b->cs, (uint16_t)(vector << 8), ATTR_CODE16, 0xffff, (uint64_t)vector << 12);
     for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
         seg(data[i], 0, ATTR_DATA16, 0xffff, 0);
@@ -291,7 +291,7 @@ static int svm_vcpu_init(struct vcpu *v)
         return -ENOMEM;
     }
     a->vmcb_maddr = virt_to_maddr(a->vmcb);
-    state_reset(v);
+    svm_state_reset(v);
     v->initialised = false;
     return 0;
 }
@@ -506,7 +506,8 @@ static uint64_t svm_get_cr(const struct vcpu *v, unsigned n)
     case 2: return b->cr2;
     case 3: return b->cr3;
     case 4: return b->cr4;
-    case 8: return b->efer;
+    case CR_EFER: return b->efer;
+    case CR_XCR0: return svm_of(v)->xcr0;
     default: return 0;
     }
 }
@@ -535,6 +536,8 @@ const struct virt_ops svm_ops = {
     .vcpu_free = svm_vcpu_free,
     .set_pvh_entry = svm_set_pvh_entry,
     .set_sipi = svm_set_sipi,
+    .context_ok = svm_context_ok,
+    .set_context = svm_set_context,
     .run = svm_run,
     .switch_from = svm_switch_from,
     .get_cr = svm_get_cr,

@@ -29,6 +29,7 @@ struct svm_vcpu {
     bool dr_used;          /* DR0-3 are loaded and not intercepted */
     uint32_t npf_again;    /* faults in a row that found a good mapping */
     bool nmi_blocked;      /* an NMI handler runs: until IRET */
+    uint64_t invalid_rip;  /* virt_emulated: where the last exit was for an invalid state; ~0: it was not */
     uint64_t swint_rip;    /* virt_emulated: where an INT that memory does not hold was tried again; ~0: nowhere */
 };
 
@@ -40,6 +41,10 @@ extern uint64_t svm_xcr0_all; /* the host's XCR0: everything a guest may enable 
 
 void svm_enter(struct regs *r, uint64_t guest_vmcb, uint64_t host_vmcb, bool shadow); /* svm_entry.S */
 void svm_handle_exit(struct vcpu *v);
+void svm_state_reset(struct vcpu *v);         /* what INIT and every entry have in common; the vCPU has register state then */
+uint64_t svm_efer_allowed(void);              /* what a guest may set in EFER */
+bool svm_context_ok(const struct vcpu_hvm_context *c); /* svm_context.c; see virt_ops */
+void svm_set_context(struct vcpu *v, const struct vcpu_hvm_context *c);
 void svm_use_debug_registers(struct vcpu *v); /* loads DR0-3 and stops intercepting them */
 void svm_forget_asid(struct vcpu *v);         /* nothing cached for it is used any more */
 void svm_inject(struct vcpu *v, unsigned vector, bool has_err, uint32_t err); /* an exception */

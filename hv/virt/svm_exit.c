@@ -119,12 +119,15 @@ static bool pat_ok(uint64_t p)
     return true;
 }
 
+uint64_t svm_efer_allowed(void)
+{
+    bool ffxsr = cpuid(0x80000001, 0).edx & FXSR_OPT; /* else VMRUN refuses it */
+    return EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | (ffxsr ? EFER_FFXSR : 0);
+}
+
 static int write_efer(struct vmcb *b, uint64_t x)
 {
-    uint64_t ok = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
-    if (cpuid(0x80000001, 0).edx & FXSR_OPT)
-        ok |= EFER_FFXSR; /* else VMRUN refuses it */
-    if ((x & ~ok) || ((x ^ b->efer) & EFER_LME && (b->cr0 & CR0_PG)))
+    if ((x & ~svm_efer_allowed()) || ((x ^ b->efer) & EFER_LME && (b->cr0 & CR0_PG)))
         return -1;
     b->efer = (x & ~EFER_LMA) | (b->efer & EFER_LMA) | EFER_SVME; /* VMRUN wants SVME set: APM2 15.5.1 */
     return 0;
@@ -358,6 +361,21 @@ static enum bh_exit class_of(uint64_t code)
     }
 }
 
+/*
+ * VMRUN refused the state; or, where virt_emulated, the guest moved to CR3 or CR4 what this CPU does not have, for which hardware raises
+ * #GP and the emulator makes this exit, rip on the MOV. After a refusal by VMRUN #GP only brings the same exit at the same place again.
+ */
+static void exit_invalid(struct vcpu *v)
+{
+    struct svm_vcpu *a = svm_of(v);
+    if (virt_emulated && a->invalid_rip != v->regs.rip) {
+        a->invalid_rip = v->regs.rip;
+        inject_gp(v);
+    } else {
+        domain_crash(v->domain, v, BH_CAUSE_VMENTRY, "invalid guest state");
+    }
+}
+
 static void exit_shutdown(struct vcpu *v)
 {
     domain_crash(v->domain, v, BH_CAUSE_TRIPLE_FAULT, "triple fault");
@@ -403,8 +421,8 @@ static void handle_rare(struct vcpu *v, uint64_t code)
         exit_shutdown(v);
         break;
     default:
-        if ((uint32_t)code == 0xffffffff)
-            domain_crash(v->domain, v, BH_CAUSE_VMENTRY, "invalid guest state");
+        if ((uint32_t)code == EXIT_INVALID)
+            exit_invalid(v);
         else
             domain_crash(v->domain, v, BH_CAUSE_OTHER, "exit %lx", (unsigned long)code);
     }
@@ -419,6 +437,8 @@ void svm_handle_exit(struct vcpu *v)
         vmcb_intercept(a->vmcb, INTERCEPT_SWINT, true);
     if (code != EXIT_NPF)
         a->npf_again = 0;
+    if ((uint32_t)code != EXIT_INVALID)
+        a->invalid_rip = ~0ull;
     switch (code) {
     case EXIT_INTR: case EXIT_NMI: case EXIT_SMI: case EXIT_INIT: case EXIT_FERR: case EXIT_VINTR:
         break; /* the host's business, taken in the window after this; or a window to inject in */

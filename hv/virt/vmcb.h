@@ -180,7 +180,8 @@ enum vmcb_exit {
     EXIT_VMRUN = 0x080, EXIT_VMMCALL = 0x081, EXIT_VMLOAD = 0x082, EXIT_VMSAVE = 0x083, EXIT_STGI = 0x084,
     EXIT_CLGI = 0x085, EXIT_SKINIT = 0x086, EXIT_WBINVD = 0x089, EXIT_MONITOR = 0x08a, EXIT_MWAIT = 0x08b,
     EXIT_MWAIT_ARMED = 0x08c, EXIT_XSETBV = 0x08d, EXIT_RDPRU = 0x08e,
-    EXIT_NPF = 0x400
+    EXIT_NPF = 0x400,
+    EXIT_INVALID = 0xffffffff /* its low half */
 };
 
 /* exit_info1 of EXIT_IOIO */

@@ -55,11 +55,12 @@ void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)cpu; (void)vector; }
 static int fake_vcpu_init(struct vcpu *v) { (void)v; return 0; }
 static void fake_vcpu_free(struct vcpu *v) { (void)v; }
 static void fake_entry(struct vcpu *v, uint64_t eip, uint64_t ebx) { v->regs.rip = eip; v->regs.rbx = ebx; }
+static __attribute__((unused)) bool fake_context_ok(const struct vcpu_hvm_context *c) { return c->mode <= VCPU_HVM_MODE_64B; }
 static uint64_t fake_cr(const struct vcpu *v, unsigned n) { (void)v; (void)n; return 0; }
 static void fake_exit(const struct vcpu *v, uint64_t *c, uint64_t *a, uint64_t *b) { (void)v; *c = *a = *b = 0; }
 static const struct virt_ops fake_virt = {
     .name = "test", .vcpu_init = fake_vcpu_init, .vcpu_free = fake_vcpu_free, .set_pvh_entry = fake_entry,
-    .get_cr = fake_cr, .exit_info = fake_exit,
+    .context_ok = fake_context_ok, .get_cr = fake_cr, .exit_info = fake_exit,
 };
 const struct virt_ops *virt = &fake_virt;
 int virt_pending_vector(struct vcpu *v) { (void)v; return -1; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Hypercalls from 32-bit code: GRUB's calls in their 32-bit layouts, pages that move, and nothing that only 64-bit code may ask.
-// LINK: hv/abi/compat.c hv/abi/memory_op.c hv/abi/hvm_op.c hv/abi/sched_op.c hv/abi/xen_version.c hv/abi/console_io.c
+// LINK: hv/abi/compat.c hv/abi/vcpu_op.c hv/abi/memory_op.c hv/abi/hvm_op.c hv/abi/sched_op.c hv/abi/xen_version.c hv/abi/console_io.c
 // LINK: hv/abi/privilege.c hv/irq/evtchn.c hv/irq/evtchn_op.c hv/mem/grant.c hv/mem/grant_map.c hv/mem/grant_op.c
 // LINK: hv/sched/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/sched/domain.c hv/sched/vcpu.c
 #include "core_harness.h"
@@ -10,6 +10,7 @@
 #include <xen/hvm/params.h>
 #include <xen/memory.h>
 #include <xen/sched.h>
+#include <xen/vcpu.h>
 #include <xen/version.h>
 #include "sched/time.h"
 
@@ -45,6 +46,7 @@ static struct {
     struct evtchn_send send;
     struct evtchn_close close;
     struct sched_shutdown shutdown;
+    struct vcpu_hvm_context context;
     char text[600];
 } *low;
 
@@ -68,7 +70,7 @@ static int setup(void **state)
         low = mmap(NULL, sizeof *low, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     assert_ptr_not_equal(low, MAP_FAILED);
     memset(low, 0, sizeof *low);
-    grub = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, RAM_PAGES);
+    grub = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 2, RAM_PAGES);
     other = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, 16);
     uint64_t done = 0;
     assert_int_equal(domain_populate_kind(grub, 0xffff0, 16, true, &done), 0);
@@ -198,7 +200,14 @@ static void rest(void **state)
     assert_int_equal(call(__HYPERVISOR_xen_version, XENVER_platform_parameters, LOW(text), 0), -ENOSYS);
     assert_int_equal(call(__HYPERVISOR_xen_version, XENVER_extraversion, LOW(text), 0), 0);
     assert_string_equal(low->text, "-bulkhead");
-    assert_int_equal(call(__HYPERVISOR_vcpu_op, 0, 0, 0), -ENOSYS);
+    low->context.mode = VCPU_HVM_MODE_32B;
+    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, LOW(context)), 0);
+    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_initialise, 1, LOW(context)), -EEXIST);
+    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0), 0);
+    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);
+    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0), 1);
+    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_down, 1, 0), 0);
+    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, LOW(text)), -ENOSYS); /* holds a pointer */
     assert_int_equal(call(BH_HYPERCALL_CONTROL, 0, 0, 0), -ENOSYS);
     assert_int_equal(call(BH_HYPERCALL_SERVICE, 0, 0, 0), -ENOSYS);
     for (uint32_t nr = 0; nr < 300; nr++)

@@ -92,9 +92,38 @@ static void test_version(void **s)
     assert_int_equal(do_xen_version(11, GADDR(0)), -ENOSYS);
 }
 
+/* A vCPU without register state gets some, once; its own CPU takes it. */
+static void test_initialise(void **s)
+{
+    (void)s;
+    struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_32B, .cpu_regs.x86_32.eip = 0x1000 };
+    struct vcpu *v = d->vcpu[1];
+    assert_int_equal(do_vcpu_op(VCPUOP_up, 1, GADDR(0)), -EINVAL);
+    assert_int_equal(do_vcpu_op(VCPUOP_initialise, 0, PTR(&c)), -EEXIST); /* it runs */
+    assert_int_equal(do_vcpu_op(VCPUOP_initialise, 2, PTR(&c)), -ENOENT);
+    assert_int_equal(do_vcpu_op(VCPUOP_initialise, 1, GADDR(BAD_PTR)), -EFAULT);
+    c.mode = 2;
+    assert_int_equal(do_vcpu_op(VCPUOP_initialise, 1, PTR(&c)), -EINVAL);
+    assert_int_equal(v->context_state, 0);
+    c.mode = VCPU_HVM_MODE_32B;
+    assert_int_equal(do_vcpu_op(VCPUOP_initialise, 1, PTR(&c)), 0);
+    assert_int_equal(v->context_state, CONTEXT_READY);
+    assert_int_equal(v->context.cpu_regs.x86_32.eip, 0x1000);
+    c.cpu_regs.x86_32.eip = 0x2000;
+    assert_int_equal(do_vcpu_op(VCPUOP_initialise, 1, PTR(&c)), -EEXIST);
+    assert_int_equal(v->context.cpu_regs.x86_32.eip, 0x1000);
+    assert_int_equal(do_vcpu_op(VCPUOP_is_up, 1, GADDR(0)), 0);
+    assert_int_equal(do_vcpu_op(VCPUOP_up, 1, GADDR(0)), 0);
+    assert_int_equal(do_vcpu_op(VCPUOP_is_up, 1, GADDR(0)), 1);
+    assert_int_equal(v->wait_sipi, 0);
+    v->context_state = 0; /* taken */
+    v->initialised = true;
+    assert_int_equal(do_vcpu_op(VCPUOP_initialise, 1, PTR(&c)), -EEXIST);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = { T(test_vcpu_info), T(test_callback), T(test_timer), T(test_version) };
+    const struct CMUnitTest tests[] = { T(test_vcpu_info), T(test_callback), T(test_timer), T(test_version), T(test_initialise) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,8 @@ static void run(struct vcpu *v)
 }
 static void set_sipi(struct vcpu *v, uint8_t vector) { v->regs.rip = (uint64_t)vector << 12; }
 static void switch_from(struct vcpu *v) { (void)v; }
-static const struct virt_ops ops = { .run = run, .set_sipi = set_sipi, .switch_from = switch_from };
+static void set_context(struct vcpu *v, const struct vcpu_hvm_context *c) { v->regs.rip = c->cpu_regs.x86_32.eip; }
+static const struct virt_ops ops = { .run = run, .set_sipi = set_sipi, .set_context = set_context, .switch_from = switch_from };
 const struct virt_ops *virt = &ops;
 
 /* --- scripts ------------------------------------------------------------------------------------------------------ */
@@ -519,6 +520,24 @@ static void init_and_sipi(void **state)
     turns(0, 1);
     assert_int_equal(runs[0], 1);
     assert_int_equal(v->regs.rip, 0x9a000);
+    assert_int_equal(v->apic.svr, 0xff); /* as INIT leaves it */
+}
+
+/* VCPUOP_initialise: what was written is taken before the first entry, and only once it is whole. */
+static void context_taken(void **state)
+{
+    (void)state;
+    struct vcpu *v = &vc[0];
+    v->context.cpu_regs.x86_32.eip = 0x5000;
+    v->context_state = CONTEXT_WRITING;
+    online(0, 0);
+    script[0] = yielder;
+    turns(0, 1);
+    assert_int_not_equal(v->regs.rip, 0x5000);
+    v->context_state = CONTEXT_READY;
+    turns(0, 1);
+    assert_int_equal(v->regs.rip, 0x5000);
+    assert_int_equal(v->context_state, 0);
 }
 
 /* --- deadline ------------------------------------------------------------------------------------------------------------ */
@@ -704,7 +723,7 @@ int main(void)
         T(many_woken_ones_do_not_starve_others), T(cut_short_again_and_again), T(boost_below_the_share_always),
         T(idle_cpu_takes_waiting_work), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps),
         T(no_lost_wake), T(pause_counts),
-        T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(deadline_hits_only_the_hung),
+        T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(context_taken), T(deadline_hits_only_the_hung),
         T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
         T(hang_in_a_poll_loop_misses_the_deadline),
         T(injects_while_running_and_while_asleep), T(cancel_disarms_everything), T(watchdogs),

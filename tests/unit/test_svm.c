@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/virt/svm.c hv/virt/svm_exit.c hv/virt/msr.c
+// LINK: hv/virt/svm.c hv/virt/svm_context.c hv/virt/svm_exit.c hv/virt/msr.c
 // FLAGS: -Itests/attacks/core -D_GNU_SOURCE
 /* The SVM half in a process (svm_world.h): MSRs that the CPU may not have, and what is left behind for the next guest. */
 #include <setjmp.h>
@@ -190,6 +190,121 @@ static void stale_int3(void **state)
     virt_emulated = false;
 }
 
+static void invalid(struct vcpu *v) { svm_of(v)->vmcb->exit_code = ~0ull; }
+static bool gp_after_invalid(uint64_t rip)
+{
+    struct vmcb *b = svm_of(&vcpus[0])->vmcb;
+    vcpus[0].regs.rip = rip;
+    b->event_inj = b->exit_int_info = 0;
+    guest = invalid;
+    run(&vcpus[0]);
+    guest = NULL;
+    return b->event_inj & EVENT_VALID && EVENT_VECTOR(b->event_inj) == 13;
+}
+/* The emulator calls a MOV to CR4 with a bit that is not there an invalid state: #GP as on hardware, unless nothing has moved since. */
+static void cr4(void **state)
+{
+    (void)state;
+    world();
+    virt_emulated = true;
+    assert_true(gp_after_invalid(0x1000));
+    assert_true(gp_after_invalid(0x2000));
+    assert_false(crashed);
+    run(&vcpus[0]);
+    assert_true(gp_after_invalid(0x2000)); /* another exit between */
+    assert_false(crashed);
+    assert_false(gp_after_invalid(0x2000)); /* VMRUN refused it */
+    assert_true(crashed);
+    assert_string_equal(crash_text, "invalid guest state");
+    crashed = virt_emulated = false;
+    assert_false(gp_after_invalid(0x3000)); /* hardware raises #GP itself */
+    assert_true(crashed);
+    crashed = false;
+    svm_of(&vcpus[0])->vmcb->event_inj = 0;
+}
+
+/* The emulator has no such MSR, RDTSC is what guests use: no read goes past the core. */
+static void time_stamp_counter(void **state)
+{
+    (void)state;
+    world();
+    struct vmcb *b = svm_of(&vcpus[0])->vmcb;
+    const uint8_t *map = maddr_to_virt((maddr_t){ b->msrpm_base });
+    assert_int_equal(map[0x10 / 4] >> (0x10 % 4 * 2) & 3, 3);
+    assert_int_equal(map[0x174 / 4] >> (0x174 % 4 * 2) & 3, 0);
+    uint64_t before = rdtsc();
+    assert_false(refused(false, 0x10, 0));
+    uint64_t x = (uint32_t)vcpus[0].regs.rax | vcpus[0].regs.rdx << 32;
+    assert_true(x >= before && x <= rdtsc());
+    assert_false(refused(true, 0x10, 0)); /* ignored */
+}
+
+static struct vcpu_hvm_context code32(void)
+{
+    struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_32B };
+    c.cpu_regs.x86_32 = (struct vcpu_hvm_x86_32){
+        .eax = 1, .esp = 0x8000, .eip = 0x100000, .cr0 = 1, .cs_limit = ~0u, .ds_limit = ~0u, .ss_limit = ~0u, .tr_limit = 0x67,
+        .cs_ar = 0xc9b, .ds_ar = 0xc93, .ss_ar = 0xc93, .tr_ar = 0x8b,
+    };
+    return c;
+}
+static struct vcpu_hvm_context code64(void)
+{
+    struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_64B };
+    c.cpu_regs.x86_64 = (struct vcpu_hvm_x86_64){ .rdi = 1ull << 40, .rip = ~0xfffffffull, .cr0 = 0x80000001, .cr3 = 0x5000, .cr4 = 0x20,
+                                                  .efer = 0x500 };
+    return c;
+}
+#define BAD32(field, value) do { c = code32(); c.field = (value); assert_false(svm_ops.context_ok(&c)); } while (0)
+#define BAD64(field, value) do { c = code64(); c.field = (value); assert_false(svm_ops.context_ok(&c)); } while (0)
+/* VCPUOP_initialise: what VMRUN would refuse is refused before; what is taken leaves intercepts and nested paging as they are. */
+static void contexts(void **state)
+{
+    struct vcpu_hvm_context c = code32();
+    (void)state;
+    world();
+    struct vmcb *b = svm_of(&vcpus[1])->vmcb;
+    uint32_t intercepted = b->intercept1;
+    uint64_t tables = b->nested_cr3;
+    assert_true(svm_ops.context_ok(&c));
+    svm_ops.set_context(&vcpus[1], &c);
+    assert_int_equal(vcpus[1].regs.rip, 0x100000);
+    assert_int_equal(vcpus[1].regs.rsp, 0x8000);
+    assert_int_equal(vcpus[1].regs.rflags, 2);
+    assert_int_equal(b->cs.attr, 0xc9b);
+    assert_int_equal(b->cr0, 0x11);
+    assert_int_equal(b->efer, 1u << 12);
+    assert_true(vcpus[1].initialised);
+    c = code64();
+    assert_true(svm_ops.context_ok(&c));
+    svm_ops.set_context(&vcpus[1], &c);
+    assert_true(vcpus[1].regs.rip == ~0xfffffffull && vcpus[1].regs.rdi == 1ull << 40);
+    assert_int_equal(b->cs.attr, 0xa9b);
+    assert_int_equal(b->efer, 0x1500);
+    assert_int_equal(b->intercept1, intercepted);
+    assert_true(b->nested_cr3 == tables && (b->nested_ctl & 1));
+
+    BAD32(mode, 2);
+    BAD32(pad, 1);
+    BAD32(cpu_regs.x86_32.pad1, 1);
+    BAD32(cpu_regs.x86_32.cs_ar, 0xc93);  /* data */
+    BAD32(cpu_regs.x86_32.cs_ar, 0xc1b);  /* not present */
+    BAD32(cpu_regs.x86_32.cs_ar, 0xe9b);  /* 64-bit */
+    BAD32(cpu_regs.x86_32.ds_ar, 0x1c93); /* a bit above the twelve */
+    BAD32(cpu_regs.x86_32.ss_ar, 0);
+    BAD32(cpu_regs.x86_32.tr_ar, 0x89);   /* not busy */
+    BAD32(cpu_regs.x86_32.cr0, 0x80000000);
+    BAD32(cpu_regs.x86_32.cr0, 0x20000001);
+    BAD32(cpu_regs.x86_32.cr4, 1u << 21); /* a feature that this CPU has not */
+    BAD32(cpu_regs.x86_32.efer, 1u << 12); /* SVM */
+    BAD32(cpu_regs.x86_32.efer, 1u << 10);
+    BAD64(cpu_regs.x86_64.cr4, 0);
+    BAD64(cpu_regs.x86_64.efer, 0x100);
+    BAD64(cpu_regs.x86_64.efer, 0);
+    BAD64(cpu_regs.x86_64.cr0, 0x180000001);
+    BAD64(cpu_regs.x86_64.cr3, 1ull << 60);
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -202,7 +317,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(stale_int3),
+        T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(stale_int3), T(cr4), T(contexts), T(time_stamp_counter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

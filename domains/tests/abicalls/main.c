@@ -50,7 +50,50 @@ static long param(unsigned op, unsigned index, uint64_t value)
 
 static void cpuid(uint32_t leaf, uint32_t r[4])
 {
-    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(0));
+    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(leaf == 0xd));
+}
+static uint64_t rdmsr(uint32_t msr)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+    return (uint64_t)hi << 32 | lo;
+}
+static void wrmsr(uint32_t msr, uint64_t x)
+{
+    __asm__ volatile("wrmsr" :: "c"(msr), "a"((uint32_t)x), "d"((uint32_t)(x >> 32)) : "memory");
+}
+static uint64_t rdtsc(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi) :: "memory");
+    return (uint64_t)hi << 32 | lo;
+}
+
+/* What the CPU says of itself: CPUID, MSRs that go past the core or not, the local APIC's errors. */
+static void cpu(void)
+{
+    static const uint32_t kept[] = { 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0x277 };
+    uint32_t r[4];
+    cpuid(0x80000008, r);
+    is("CPUID 80000008: 48 linear bits", r[0] >> 8, 48);
+    cpuid(0xd, r);
+    is("CPUID d/1: the size of the compacted form if there is one", r[1] != 0, r[0] >> 1 & 1);
+    uint64_t before = rdtsc(), x = rdmsr(0x10);
+    is("RDMSR 10 is the time stamp counter", x >= before && x <= rdtsc(), 1);
+    for (unsigned i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        uint64_t old = rdmsr(kept[i]), want = i == 8 ? 0x0007040600070406 : i ? 0x123450 : 0x10;
+        wrmsr(kept[i], want);
+        uint64_t got = rdmsr(kept[i]);
+        wrmsr(kept[i], old);
+        char name[32];
+        snprintf(name, sizeof(name), "MSR %x is kept", kept[i]);
+        is(name, (long)got, (long)want);
+    }
+    wrmsr(0x83f, 5);
+    wrmsr(0x828, 0);
+    is("x2APIC ESR: an illegal vector was sent", (long)rdmsr(0x828), 0x20);
+    wrmsr(0x828, 0);
+    is("x2APIC ESR: and that is told once", (long)rdmsr(0x828), 0);
 }
 
 static unsigned ticks;
@@ -208,6 +251,7 @@ int main(void)
     if (cmdline_get("low", text, sizeof(text)))
         low_memory();
     printf("abi: clock %lu\n", wallclock_ns() / 1000000000);
+    cpu();
     version();
     events();
     grants();

@@ -96,6 +96,33 @@ static void cpu(void)
     is("x2APIC ESR: and that is told once", (long)rdmsr(0x828), 0);
 }
 
+static unsigned protections;
+static bool pass_over_mov(struct bh_regs *r)
+{
+    if (r->vector != 13)
+        return false;
+    protections++;
+    r->rip += 3; /* mov %rax, %crN */
+    return true;
+}
+
+/* Bits of CR4 and CR3 that the CPU does not have: #GP, on the emulator, too. */
+static void control_registers(void)
+{
+    uint64_t cr4, cr3;
+    __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+    __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
+    exception_hook = pass_over_mov;
+    __asm__ volatile("mov %0, %%cr4" :: "a"(cr4 | 1u << 23) : "memory");
+    __asm__ volatile("mov %0, %%cr4" :: "a"(cr4 | 1u << 13) : "memory");
+    __asm__ volatile("mov %0, %%cr3" :: "a"(cr3 | 1ull << 60) : "memory");
+    exception_hook = NULL;
+    is("bits of CR4 and CR3 that are not there are #GP", protections, 3);
+    uint64_t x;
+    __asm__ volatile("mov %%cr4, %0" : "=r"(x));
+    is("... and CR4 is what it was", (long)x, (long)cr4);
+}
+
 static unsigned ticks;
 static void on_timer(uint32_t port, void *arg) { (void)port, (void)arg, ticks++; }
 
@@ -252,6 +279,7 @@ int main(void)
         low_memory();
     printf("abi: clock %lu\n", wallclock_ns() / 1000000000);
     cpu();
+    control_registers();
     version();
     events();
     grants();

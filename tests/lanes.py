@@ -3,7 +3,8 @@
 """Runs test programs beside each other, and prints what they said as if they had run one after another.
 Usage: lanes.py LANES SECONDS PROGRAM... [-- TARGET...]
     PROGRAM   prints "ok NAME", "not ok NAME" and "skipped NAME: why" lines; one that ends badly without the second, or says nothing,
-              has failed. Those named test_*.py list their tests when asked with --list, and each line of these is a job of its own.
+              has failed. Those named test_*.py list their tests when asked with --list, and each line of these is a job of its own, which
+              has failed too if it says nothing of one of them.
               "# NEEDS: TARGET ..." among its lines: it is not begun before these are over.
               "# ALONE: WORD" among its lines: no two jobs with the same word run at once.
     LANES     so many run at once, begun in the order in which they are given
@@ -24,8 +25,9 @@ SUM = re.compile(r"^\w+: (\d+) passed, (\d+) failed$", re.M)
 
 
 class Job:
-    def __init__(self, title, *command, needs=(), alone=()):
-        self.title, self.command, self.needs, self.alone = title, command, needs, alone
+    def __init__(self, title, *command, names=(), needs=(), alone=()):
+        """names: the tests that it is to run, if that is known."""
+        self.title, self.command, self.names, self.needs, self.alone = title, (*command, *names), names, needs, alone
         self.log = tempfile.TemporaryFile()
         self.proc, self.status = None, None
         self.over, self.skipped = threading.Event(), []
@@ -47,7 +49,7 @@ class Job:
         if self.proc:
             try:
                 os.killpg(self.proc.pid, signal.SIGKILL)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):  # nobody is left, or somebody else's: sudo
                 pass
             self.proc.wait()
 
@@ -64,9 +66,13 @@ class Job:
                 return self.count(said.decode(errors="replace"))
 
     def count(self, text):
-        sums = SUM.findall(text)
+        sums = [] if self.names else SUM.findall(text)  # in a test's words it is somebody else's
         good, bad = map(int, sums[-1]) if sums else (len(re.findall(rf"^{x} ", text, re.M)) for x in ("ok", "not ok"))
         self.skipped = re.findall(r"^skipped \S+: .*", text, re.M)
+        silent = set(self.names) - set(re.findall(r"^(?:ok|not ok|skipped) ([^\s:]+)", text, re.M))
+        for name in sorted(silent):
+            print(f"not ok {name} ({self.status or 'printed no result'})", flush=True)
+        bad += len(silent)
         if not bad and (self.status or not (good or self.skipped or self.command[0] == "make")):
             print(f"not ok {' '.join(self.command)} ({self.status or 'printed no result'})", flush=True)
             bad = 1
@@ -80,8 +86,8 @@ def jobs_of(program, targets):
     order = {"needs": [job for job in targets if job.command[1] in needs], "alone": re.findall("^# ALONE: (.*)$", said, re.M)}
     if os.path.basename(program).startswith("test_"):
         got = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
-        if got.returncode == 0:
-            return [Job(program, program, *names.split(), **order) for names in got.stdout.splitlines()]
+        if got.returncode == 0 and got.stdout.strip():
+            return [Job(program, program, names=names.split(), **order) for names in got.stdout.splitlines()]
     return [Job(program, program, **order)]
 
 

@@ -226,7 +226,7 @@ void svm_state_reset(struct vcpu *v)
     v->regs.rflags = 2;
     a->asid_gen = 0;
     a->dr_used = a->nmi_blocked = false;
-    a->swint_rip = a->invalid_rip = ~0ull;
+    a->swint_rip = ~0ull;
     memset(a->dr, 0, sizeof a->dr);
     a->tsc_aux = 0;
     a->last_cpu = NULL;
@@ -486,6 +486,8 @@ static void svm_run(struct vcpu *v)
     }
     a->vmcb->tlb_control = s->flush ? TLB_FLUSH_ALL : 0;
     s->flush = false;
+    if (virt_emulated)
+        a->vmcb->exit_info2 = SVM_NOT_ENTERED;
     bool shadow = virt_emulated && (a->vmcb->int_state & 1) && !(a->vmcb->event_inj & EVENT_VALID);
     svm_enter(&v->regs, a->vmcb_maddr.v, s->host_vmcb.v, shadow);
     irqs_off_begin(OFF_EXIT_OF((uint32_t)a->vmcb->exit_code));

@@ -29,9 +29,11 @@ struct svm_vcpu {
     bool dr_used;          /* DR0-3 are loaded and not intercepted */
     uint32_t npf_again;    /* faults in a row that found a good mapping */
     bool nmi_blocked;      /* an NMI handler runs: until IRET */
-    uint64_t invalid_rip;  /* virt_emulated: where the last exit was for an invalid state; ~0: it was not */
     uint64_t swint_rip;    /* virt_emulated: where an INT that memory does not hold was tried again; ~0: nowhere */
 };
+
+/* virt_emulated: in exit_info2 before an entry; VMRUN clears it when it has found the state good, as hardware does. */
+#define SVM_NOT_ENTERED (~0ull)
 
 static inline struct svm_vcpu *svm_of(const struct vcpu *v) { return v->arch; }
 

@@ -363,17 +363,17 @@ static enum bh_exit class_of(uint64_t code)
 
 /*
  * VMRUN refused the state; or, where virt_emulated, the guest moved to CR3 or CR4 what this CPU does not have, for which hardware raises
- * #GP and the emulator makes this exit, rip on the MOV. After a refusal by VMRUN #GP only brings the same exit at the same place again.
+ * #GP and the emulator makes this exit, rip on the MOV. The emulator's VMRUN refuses most states before it has loaded them, and then leaves
+ * the host's in the VMCB, which must never be run: SVM_NOT_ENTERED still stands there. What it refuses later it refuses again
+ * with the #GP, which it then has not delivered.
  */
 static void exit_invalid(struct vcpu *v)
 {
-    struct svm_vcpu *a = svm_of(v);
-    if (virt_emulated && a->invalid_rip != v->regs.rip) {
-        a->invalid_rip = v->regs.rip;
+    const struct vmcb *b = svm_of(v)->vmcb;
+    if (virt_emulated && b->exit_info2 != SVM_NOT_ENTERED && !(b->exit_int_info & EVENT_VALID))
         inject_gp(v);
-    } else {
+    else
         domain_crash(v->domain, v, BH_CAUSE_VMENTRY, "invalid guest state");
-    }
 }
 
 static void exit_shutdown(struct vcpu *v)
@@ -437,8 +437,6 @@ void svm_handle_exit(struct vcpu *v)
         vmcb_intercept(a->vmcb, INTERCEPT_SWINT, true);
     if (code != EXIT_NPF)
         a->npf_again = 0;
-    if ((uint32_t)code != EXIT_INVALID)
-        a->invalid_rip = ~0ull;
     switch (code) {
     case EXIT_INTR: case EXIT_NMI: case EXIT_SMI: case EXIT_INIT: case EXIT_FERR: case EXIT_VINTR:
         break; /* the host's business, taken in the window after this; or a window to inject in */

@@ -23,9 +23,10 @@ def small(name, cpus, args, bundle, machine=Machine):
 
 def lib(machine=Machine):
     """And beside it a guest that calls what unikernels and BSDs call at boot."""
-    text = small("small-lib", 1, "apic=1", BUILD / "abicalls.elf", machine)
+    text = small("small-lib", 1, "apic=1;refused=1", BUILD / "abicalls.elf", machine)
     check(re.search(r"abi: [5-9]\d ok, 0 not", text), f"calls of guests that are not Linux: {re.findall(r'abi: NOT.*', text) or text[-2000:]}")
     check(len(re.findall(r"no device at guest-physical", text)) <= 1, "a filler is said more than once")
+    check(re.search(r"runner: guest ended: state 3 .*invalid guest state", text), f"a state that VMRUN refuses: {text[-500:]}")
     good = re.findall(r"^ok lib_\S+", text, re.M)
     check(len(good) >= 11 and "not ok" not in text, f"libbh on the machine:\n{text}")
 

@@ -106,6 +106,9 @@ static bool pass_over_mov(struct bh_regs *r)
     return true;
 }
 
+/* One instruction for all, as kernels have it. */
+static __attribute__((noinline)) void set_cr4(uint64_t x) { __asm__ volatile("mov %0, %%cr4" :: "a"(x) : "memory"); }
+
 /* Bits of CR4 and CR3 that the CPU does not have: #GP, on the emulator, too. */
 static void control_registers(void)
 {
@@ -113,14 +116,27 @@ static void control_registers(void)
     __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
     __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
     exception_hook = pass_over_mov;
-    __asm__ volatile("mov %0, %%cr4" :: "a"(cr4 | 1u << 23) : "memory");
-    __asm__ volatile("mov %0, %%cr4" :: "a"(cr4 | 1u << 13) : "memory");
+    set_cr4(cr4 | 1u << 23);
+    set_cr4(cr4 | 1u << 13);
     __asm__ volatile("mov %0, %%cr3" :: "a"(cr3 | 1ull << 60) : "memory");
     exception_hook = NULL;
     is("bits of CR4 and CR3 that are not there are #GP", protections, 3);
     uint64_t x;
     __asm__ volatile("mov %%cr4, %0" : "=r"(x));
     is("... and CR4 is what it was", (long)x, (long)cr4);
+}
+
+/* CR0.NW without CR0.CD: hardware refuses the MOV. The emulator takes it, and then refuses the next entry, which ends the guest; what it
+ * leaves to be run otherwise is the core's own state. */
+static void refused(void)
+{
+    uint64_t cr0;
+    uint32_t r[4];
+    __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
+    printf("abi: a state that is refused\n");
+    event_wait(now_ns() + 300000000); /* time to be read */
+    __asm__ volatile("mov %0, %%cr0" :: "a"((cr0 | 1ull << 29) & ~(1ull << 30)) : "memory");
+    cpuid(0, r);
 }
 
 static unsigned ticks;
@@ -289,6 +305,8 @@ int main(void)
     printf("abi: %u ok, %u not\n", good, bad);
     for (uint64_t until = now_ns() + 300000000; now_ns() < until;) /* time to be read */
         event_wait(until);
+    if (cmdline_get("refused", text, sizeof(text)))
+        refused();
     struct sched_shutdown off = { .reason = SHUTDOWN_poweroff };
     hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uint64_t)&off, 0, 0);
     return 0;

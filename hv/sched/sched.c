@@ -386,6 +386,7 @@ static bool prepare(struct vcpu *v)
         go_offline(v);
         return false;
     }
+    bool fresh = !v->initialised;
     uint32_t sipi = __atomic_exchange_n(&v->sipi_vector, 0, __ATOMIC_ACQ_REL);
     if (sipi) {
         virt->set_sipi(v, (uint8_t)sipi);
@@ -394,7 +395,8 @@ static bool prepare(struct vcpu *v)
         v->halted = v->waiting = false;
     }
     if (__atomic_load_n(&v->context_state, __ATOMIC_ACQUIRE) == CONTEXT_READY) {
-        virt->set_context(v, &v->context);
+        if (fresh) /* else a SIPI was faster than who wrote it, and it runs */
+            virt->set_context(v, &v->context);
         v->context_state = 0; /* another is refused now: it has register state */
     }
     if (v->domain->inject) {

@@ -16,7 +16,7 @@
 #define CR0_CD      (1ull << 30)
 #define CR0_PG      (1ull << 31)
 #define CR4_PAE     (1ull << 5)
-#define RFLAGS_KEPT 0x3f7fd5ull /* what is no reserved bit: APM2 3.1.6 */
+#define RFLAGS_KEPT 0x3d7fd5ull /* what is no reserved bit, and not virtual-8086 mode: APM2 3.1.6 */
 #define AR_UNUSED   0xf000u
 #define AR_P        (1u << 7)
 #define AR_S        (1u << 4)
@@ -27,19 +27,18 @@
 
 struct control { uint64_t cr0, cr3, cr4, efer; };
 
-/* CR4 bits that a CPU has only with a feature: APM2 3.1.3. */
+/* CR4 bits that a guest's CPU has only with a feature: APM2 3.1.3. Those of features that it never has (cpuid.c) are not here: with CET, VMRUN
+ * wants CR0.WP. */
 static const struct cr4_bit {
     uint8_t bit, leaf, ebx, feature; /* ebx: the feature is in that register, else in ecx */
 } cr4_bits[] = {
     { 11, 7, 0, 2 },  /* UMIP */
-    { 12, 7, 0, 16 }, /* LA57 */
     { 16, 7, 1, 0 },  /* FSGSBASE */
     { 17, 1, 0, 17 }, /* PCIDE */
     { 18, 1, 0, 26 }, /* OSXSAVE */
     { 20, 7, 1, 7 },  /* SMEP */
     { 21, 7, 1, 20 }, /* SMAP */
     { 22, 7, 0, 3 },  /* PKE */
-    { 23, 7, 0, 7 },  /* CET */
 };
 
 static uint64_t cr4_allowed(void)
@@ -57,9 +56,10 @@ static uint64_t cr4_allowed(void)
 static bool control_ok(const struct control *c)
 {
     bool paged = c->cr0 & CR0_PG, lme = c->efer & EFER_LME;
+    uint32_t address_bits = cpuid(0x80000008, 0).eax & 0xff;
     if (c->cr0 >> 32 || ((c->cr0 & CR0_NW) && !(c->cr0 & CR0_CD)) || (paged && !(c->cr0 & CR0_PE)))
         return false;
-    if ((c->cr4 & ~cr4_allowed()) || (c->efer & ~svm_efer_allowed()) || c->cr3 >> 52)
+    if ((c->cr4 & ~cr4_allowed()) || (c->efer & ~svm_efer_allowed()) || c->cr3 >> address_bits)
         return false;
     return !(c->efer & EFER_LMA) == !(lme && paged) && (!lme || !paged || (c->cr4 & CR4_PAE));
 }

@@ -538,6 +538,12 @@ static void context_taken(void **state)
     turns(0, 1);
     assert_int_equal(v->regs.rip, 0x5000);
     assert_int_equal(v->context_state, 0);
+    v->initialised = true; /* a SIPI came between the check and the write */
+    v->regs.rip = 0x6000;
+    v->context_state = CONTEXT_READY;
+    turns(0, 1);
+    assert_int_equal(v->regs.rip, 0x6000);
+    assert_int_equal(v->context_state, 0);
 }
 
 /* --- deadline ------------------------------------------------------------------------------------------------------------ */

@@ -296,9 +296,11 @@ static void contexts(void **state)
     assert_int_equal(b->efer, 1u << 12);
     assert_true(vcpus[1].initialised);
     c = code64();
+    c.cpu_regs.x86_64.rflags = ~0ull;
     assert_true(svm_ops.context_ok(&c));
     svm_ops.set_context(&vcpus[1], &c);
     assert_true(vcpus[1].regs.rip == ~0xfffffffull && vcpus[1].regs.rdi == 1ull << 40);
+    assert_int_equal(vcpus[1].regs.rflags, 0x3d7fd7);
     assert_int_equal(b->cs.attr, 0xa9b);
     assert_int_equal(b->efer, 0x1500);
     assert_int_equal(b->intercept1, intercepted);
@@ -323,6 +325,14 @@ static void contexts(void **state)
     BAD64(cpu_regs.x86_64.efer, 0);
     BAD64(cpu_regs.x86_64.cr0, 0x180000001);
     BAD64(cpu_regs.x86_64.cr3, 1ull << 60);
+    BAD64(cpu_regs.x86_64.cr3, 1ull << 48); /* the machine has 48 */
+    cpuid_7_ecx = 1u << 2 | 1u << 7 | 1u << 16; /* UMIP; CET and five levels, which no guest is offered */
+    BAD32(cpu_regs.x86_32.cr4, 1u << 23);
+    BAD64(cpu_regs.x86_64.cr4, 0x20 | 1u << 12);
+    c = code32();
+    c.cpu_regs.x86_32.cr4 = 1u << 11;
+    assert_true(svm_ops.context_ok(&c));
+    cpuid_7_ecx = 0;
 }
 
 static int teardown(void **state)

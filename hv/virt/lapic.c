@@ -212,6 +212,21 @@ static int write_esr(struct vcpu *v, uint64_t x)
     return 0;
 }
 
+/* SDM3 11.4.7.2: while it is switched off, every LVT entry is masked. */
+static int write_svr(struct vcpu *v, uint32_t x)
+{
+    v->apic.svr = x & 0x1ff;
+    for (unsigned i = 0; !(x & SVR_ON) && i < ARRAY_SIZE(v->apic.lvt); i++)
+        v->apic.lvt[i] |= APIC_LVT_MASKED;
+    return 0;
+}
+
+static int write_lvt(struct vcpu *v, uint32_t r, uint32_t x)
+{
+    v->apic.lvt[lvt_index(r)] = v->apic.svr & SVR_ON ? x : x | APIC_LVT_MASKED;
+    return 0;
+}
+
 static int self_ipi(struct vcpu *v, uint64_t x)
 {
     if (x & ~0xffull)
@@ -231,10 +246,10 @@ int lapic_write(struct vcpu *v, uint32_t msr, uint64_t x)
     switch (r) {
     case R_TPR: return write_tpr(v, x);
     case R_EOI: return write_eoi(v, x);
-    case R_SVR: v->apic.svr = lo & 0x1ff; return 0;
+    case R_SVR: return write_svr(v, lo);
     case R_ESR: return write_esr(v, x);
     case R_ICR: v->apic.icr = x & ~ICR_BUSY; send_ipi(v, x); return 0;
-    case R_LVT_CMCI: case R_LVT ... R_LVT + 5: v->apic.lvt[lvt_index(r)] = lo; return 0; /* no source ever fires */
+    case R_LVT_CMCI: case R_LVT ... R_LVT + 5: return write_lvt(v, r, lo); /* but the error's no source ever fires */
     case R_TMICT: return 0; /* never counts */
     case R_TDCR: v->apic.timer_dcr = lo & 0xb; return 0;
     case R_SELF_IPI: return self_ipi(v, x);

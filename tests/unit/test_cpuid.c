@@ -171,6 +171,12 @@ static void errors(void **state)
     assert_int_equal(kicks, 0); /* the error's interrupt is masked */
 
     wr(LVT_ERROR, 0xfe);
+    assert_int_equal(rd(LVT_ERROR), 0x100fe); /* it is off */
+    wr(SELF_IPI, 15);
+    assert_int_equal(vcpus[0].apic.irr[7], 0);
+    wr(ESR, 0);
+    wr(SVR, 0x1ff);
+    wr(LVT_ERROR, 0xfe);
     wr(ICR, 2ull << 32 | 7); /* to vCPU 1 */
     assert_int_equal(vcpus[1].apic.irr[0], 0);
     assert_int_equal(vcpus[0].apic.irr[7], 1u << 30);
@@ -186,6 +192,9 @@ static void errors(void **state)
     wr(ICR, 2ull << 32 | 0x4500 | 7); /* INIT: its vector does not count */
     wr(ESR, 0);
     assert_int_equal(rd(ESR), 0);
+    assert_int_equal(rd(LVT_ERROR), 3);
+    wr(SVR, 0xff);
+    assert_int_equal(rd(LVT_ERROR), 0x10003);
 }
 
 /* ICR reads as it was written; a refused write changes nothing. */

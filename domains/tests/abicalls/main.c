@@ -2,7 +2,8 @@
 /*
  * abicalls: a guest that makes the calls which unikernels and BSDs make at boot and Linux does not, and looks where nobody backs, one
  * line each: `abi: ok NAME` or `abi: NOT NAME: N, wanted M`; then `abi: N ok, N not`, and it ends. With the word apic=1 it begins
- * with the local APIC by memory; with low=1 it looks for what the builder left below 1 MiB. Its wall clock: `abi: clock SECONDS`.
+ * with the local APIC by memory; with low=1 it looks for what the builder left below 1 MiB; with refused=1 a state that VMRUN refuses is its
+ * end. Of three vCPUs it starts two by VCPUOP_initialise. Its wall clock: `abi: clock SECONDS`.
  */
 #include <bh.h>
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <xen/features.h>
 #include <xen/grant_table.h>
 #include <xen/hvm/hvm_op.h>
+#include <xen/hvm/hvm_vcpu.h>
 #include <xen/hvm/params.h>
 #include <xen/memory.h>
 #include <xen/sched.h>
@@ -165,7 +167,52 @@ static void timers(void)
     struct vcpu_runstate_info r;
     is("VCPUOP_get_runstate_info", vcpu(VCPUOP_get_runstate_info, 0, &r), 0);
     is("VCPUOP_is_up", vcpu(VCPUOP_is_up, 0, NULL), 1);
-    is("VCPUOP_is_up of a vCPU that is not there", vcpu(VCPUOP_is_up, 1, NULL), -ENOENT);
+    is("VCPUOP_is_up of a vCPU that is not there", vcpu(VCPUOP_is_up, 3, NULL), -ENOENT);
+}
+
+/* Where other vCPUs begin: what they were given, to be read; then they wait for ever. */
+static volatile uint64_t seen64;
+static volatile uint32_t seen32;
+void begin64(void), begin32(void);
+__asm__(".text\n"
+        "begin64: mov %rdi, seen64\n1: cli; hlt; jmp 1b\n"
+        ".code32\n"
+        "begin32: mov %ebx, seen32\n1: cli; hlt; jmp 1b\n"
+        ".code64\n");
+
+static void started(const char *name, unsigned id, const struct vcpu_hvm_context *c)
+{
+    struct vcpu_hvm_context odd = *c;
+    odd.pad = 1;
+    printf("abi: %s\n", name);
+    is("VCPUOP_up without registers", vcpu(VCPUOP_up, id, NULL), -EINVAL);
+    is("VCPUOP_initialise, not as it is to be", vcpu(VCPUOP_initialise, id, &odd), -EINVAL);
+    is("VCPUOP_initialise", vcpu(VCPUOP_initialise, id, (void *)(uint64_t)c), 0);
+    is("VCPUOP_is_up, not yet", vcpu(VCPUOP_is_up, id, NULL), 0);
+    is("VCPUOP_up", vcpu(VCPUOP_up, id, NULL), 0);
+    for (uint64_t until = now_ns() + 5000000000; !(id == 1 ? seen64 : seen32) && now_ns() < until;)
+        event_wait(now_ns() + 1000000);
+    is("VCPUOP_initialise of one that runs", vcpu(VCPUOP_initialise, id, (void *)(uint64_t)c), -EEXIST);
+    is("VCPUOP_is_up", vcpu(VCPUOP_is_up, id, NULL), 1);
+}
+
+/* A second vCPU beside this one in its address space, and a third without paging. */
+static void other_vcpus(void)
+{
+    struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_64B };
+    struct vcpu_hvm_x86_64 *r = &c.cpu_regs.x86_64;
+    __asm__ volatile("mov %%cr0, %0; mov %%cr3, %1; mov %%cr4, %2" : "=r"(r->cr0), "=r"(r->cr3), "=r"(r->cr4));
+    r->efer = rdmsr(0xc0000080);
+    r->rip = (uint64_t)begin64;
+    r->rdi = 0x123456789a;
+    started("a vCPU in 64-bit mode", 1, &c);
+    is("... it has its registers", (long)seen64, 0x123456789a);
+    c = (struct vcpu_hvm_context){ .mode = VCPU_HVM_MODE_32B };
+    c.cpu_regs.x86_32 = (struct vcpu_hvm_x86_32){ .ebx = 0x5678, .eip = (uint32_t)(uint64_t)begin32, .cr0 = 1,
+                                                  .cs_limit = ~0u, .ds_limit = ~0u, .ss_limit = ~0u, .es_limit = ~0u, .tr_limit = 0x67,
+                                                  .cs_ar = 0xc9b, .ds_ar = 0xc93, .ss_ar = 0xc93, .es_ar = 0xc93, .tr_ar = 0x8b };
+    started("a vCPU in 32-bit mode", 2, &c);
+    is("... it has its registers", seen32, 0x5678);
 }
 
 static void grants(void)
@@ -300,6 +347,8 @@ int main(void)
     events();
     grants();
     timers();
+    if (!vcpu(VCPUOP_is_up, 2, NULL))
+        other_vcpus();
     given_back();
     rest();
     printf("abi: %u ok, %u not\n", good, bad);

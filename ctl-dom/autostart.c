@@ -41,10 +41,11 @@ static void start(const struct domcfg *cfg, const char *config)
     struct errbuf e;
     struct dom *d;
 
-    if (!config_check(cfg, config, e.s, sizeof(e.s)) && !dom_create(cfg, true, &d, &e)) {
+    bool right = !config_check(cfg, config, e.s, sizeof(e.s));
+    if (right && !dom_create(cfg, true, &d, &e)) {
         if (cfg->role == BH_ROLE_GUEST)
             say("%s: created as domain %u (%lu ms)", cfg->name, d->id, (now_ns() - from) / 1000000);
-    } else if (!wait_for_driver(cfg, config)) {
+    } else if (!right || !wait_for_driver(cfg, config)) {
         say("%s; it is not started: create %.*s when that is mended", e.s, (int)(strlen(config) - 4), config);
     }
 }
@@ -90,11 +91,14 @@ bool autostart_work(void)
     if (!look || !store_up)
         return false;
     for (struct waiting **at = &waiting; *at;) {
-        const char *config = (*at)->config;
-        if (dom_by_name((*at)->name) || config_load(&cfg, config, &e)) { /* somebody made it by hand */
+        struct waiting *w = *at;
+        const char *config = w->config;
+        if (config_load(&cfg, config, &e)) {
+            say("%s", e.s);
             forget(at);
         } else if (devs_served(&cfg, &e) == -ENOENT) {
-            at = &(*at)->next;
+            snprintf(w->what, sizeof(w->what), "%s", e.s); /* it may be another one by now */
+            at = &w->next;
         } else {
             forget(at);
             start(&cfg, config);
@@ -108,8 +112,7 @@ bool autostart_work(void)
 void autostart_list(void)
 {
     for (const struct waiting *w = waiting; w; w = w->next)
-        if (!dom_by_name(w->name))
-            out("%s; it starts when that is there\n", w->what);
+        out("%s; it starts when that is there\n", w->what);
 }
 
 bool autostart_forget(const char *name)

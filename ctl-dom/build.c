@@ -491,6 +491,7 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
     if (!rc)
         rc = connect_and_start(d, e);
     if (!rc) {
+        autostart_forget(d->cfg.name); /* it waits no more, also when this one is gone */
         *out = d;
         return 0;
     }

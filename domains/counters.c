@@ -54,9 +54,10 @@ bool counters_say(struct counters *c, const char *path, const uint64_t *now, uns
         return false;
     for (unsigned i = 0; i < n; i++)
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%lu", i ? " " : "", c->before[i] + now[i]);
+    uint64_t said = sum(now, n); /* they may grow while the store takes this */
     if (xs_write(0, path, text))
         return false;
-    c->said = sum(now, n);
+    c->said = said;
     return true;
 }
 

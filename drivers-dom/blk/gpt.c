@@ -254,15 +254,21 @@ static void find_overlap(struct gpt *out)
             }
 }
 
+/* Whether the first header, if that much of it is good, has partitions where b or its entries lie: then they are a guest's to write. */
+static bool guests(const struct gpt_source *src, const struct header *first, const struct header *b)
+{
+    return first->self == 1 && (usable(first, b->self, 1) || usable(first, b->entries, table_blocks(src, b)));
+}
+
 /* The first good one of the places where a backup may be: where the first header says (if that much of it is good), the last block; then, and
- * that one does not count, where the disk ended when the protective record was written. Its block, or 0. */
+ * that one does not count, where the disk ended when the protective record was written. None where a guest may have made it. Its block, or 0. */
 static uint64_t find_backup(const struct gpt_source *src, const struct header *first, const struct mbr_found *m, struct header *h,
                             struct gpt *out, bool *counts)
 {
     const uint64_t at[] = {first->self == 1 ? first->other : 0, src->nr_blocks - 1, m->old_last};
 
     for (unsigned i = 0; !m->cut && i < 3; i++)
-        if (at[i] > 1 && at[i] < src->nr_blocks && !read_copy(src, at[i], h, out)) {
+        if (at[i] > 1 && at[i] < src->nr_blocks && !read_copy(src, at[i], h, out) && !guests(src, first, h)) {
             *counts = i < 2 && m->what == MBR_GPT;
             return at[i];
         }
@@ -276,8 +282,9 @@ static uint64_t find_backup(const struct gpt_source *src, const struct header *f
  * left that knows no GPT. Where block 0 has no table at all, a sound first copy counts, but never the backup alone: mkfs, cryptsetup
  * and wipefs clear the beginning and leave the end, and who followed that would write into what lies there now.
  * Nor does the last block count on a disk that is shorter than what was partitioned (a copy on a smaller one): there it is a block of
- * some partition, and who has that has written what looks like a backup. Nor where a disk ended before it grew: that may be in a
- * partition by now. A backup that does not count is told with what it says (`where`): an administrator may know better.
+ * some partition, and who has that has written what looks like a backup; so it is wherever a first header, wrong as it may be otherwise, has
+ * partitions. Nor where a disk ended before it grew: that may be in a partition by now. Another backup that does not count is told with what
+ * it says (`where`): an administrator may know better.
  */
 static void read_table(const struct gpt_source *src, struct gpt *out)
 {

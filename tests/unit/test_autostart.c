@@ -15,10 +15,10 @@
 #include "ctl.h"
 
 struct bundle bundle = { .image = { { .name = "first.cfg" }, { .name = "kernel" }, { .name = "late.cfg" }, { .name = "hand.cfg" },
-                                    { .name = "broken.cfg" }, { .name = "quiet.cfg" } }, .nr_images = 6 };
+                                    { .name = "broken.cfg" }, { .name = "quiet.cfg" }, { .name = "wrong.cfg" } }, .nr_images = 7 };
 bool store_up = true;
 static char said[1024], created[256];
-static bool blk1, by_hand, no_memory;
+static bool blk1, net1, no_memory;
 static struct dom made;
 
 static void add(char *to, size_t size, const char *fmt, va_list ap)
@@ -57,13 +57,18 @@ int config_load(struct domcfg *c, const char *name, struct errbuf *e)
     snprintf(c->name, sizeof(c->name), "%.*s", (int)strlen(name) - 4, name);
     return 0;
 }
-int config_check(const struct domcfg *c, const char *file, char *err, size_t n) { return 0; }
-static bool needs_blk1(const struct domcfg *c) { return !strcmp(c->name, "late") || !strcmp(c->name, "hand"); }
+int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
+{
+    snprintf(err, n, "%s: memory is missing", file);
+    return strcmp(c->name, "wrong") ? 0 : -EINVAL;
+}
+static bool needs_blk1(const struct domcfg *c) { return !strcmp(c->name, "late") || !strcmp(c->name, "hand") || !strcmp(c->name, "wrong"); }
 int devs_served(const struct domcfg *c, struct errbuf *e)
 {
     char why[80];
-    snprintf(why, sizeof(why), "%s: disk xvda: no block driver domain blk1", c->name);
-    return needs_blk1(c) && !blk1 ? failed(e, -ENOENT, why) : 0;
+    bool disk = needs_blk1(c) && !blk1, vif = !strcmp(c->name, "hand") && !net1;
+    snprintf(why, sizeof(why), "%s: %s", c->name, vif ? "vif 0: no net driver domain net1" : "disk xvda: no block driver domain blk1");
+    return disk || vif ? failed(e, -ENOENT, why) : 0;
 }
 int dom_create(const struct domcfg *c, bool lenient, struct dom **d, struct errbuf *e)
 {
@@ -77,14 +82,13 @@ int dom_create(const struct domcfg *c, bool lenient, struct dom **d, struct errb
         snprintf(created + strlen(created), sizeof(created) - strlen(created), "%s ", c->name);
     return rc;
 }
-struct dom *dom_by_name(const char *name) { return by_hand && !strcmp(name, "hand") ? &made : NULL; }
 
 #define SAYS(what)     assert_non_null(strstr(said, what))
 #define SAYS_NOT(what) assert_null(strstr(said, what))
 
 static int setup(void **state)
 {
-    blk1 = by_hand = no_memory = false;
+    blk1 = net1 = no_memory = false;
     said[0] = created[0] = 0;
     autostart(BH_ROLE_GUEST);
     return 0;
@@ -101,26 +105,35 @@ static void it_waits(void **state)
     assert_string_equal(created, "first ");
     SAYS("late: disk xvda: no block driver domain blk1; it starts when that is there\n");
     SAYS("broken: kernel 'x' is not in the bundle; it is not started: create broken when that is mended\n");
+    SAYS("wrong.cfg: memory is missing; it is not started: create wrong when that is mended\n"); /* nobody who comes mends that */
     said[0] = 0;
     autostart_list();
     SAYS("late: disk xvda: no block driver domain blk1; it starts when that is there\n");
-    SAYS("hand: ");
+    SAYS("hand: vif 0: no net driver domain net1; it starts when that is there\n");
     SAYS_NOT("broken");
+    SAYS_NOT("wrong");
     assert_false(autostart_work()); /* nobody came */
     autostart_look();
     assert_false(autostart_work()); /* another one did */
     assert_string_equal(created, "first ");
+    net1 = true;
+    autostart_look();
+    assert_false(autostart_work()); /* one of two that it needs */
+    said[0] = 0;
+    autostart_list();
+    SAYS("hand: disk xvda: no block driver domain blk1; it starts when that is there\n");
 }
 
 static void it_starts(void **state)
 {
-    by_hand = blk1 = true;
+    blk1 = net1 = true;
+    assert_true(autostart_forget("hand")); /* somebody made it by hand (build.c) */
     assert_false(autostart_work()); /* not looked at all the time */
     autostart_look();
     assert_true(autostart_work());
     assert_string_equal(created, "first late ");
     assert_false(autostart_work());
-    assert_string_equal(created, "first late "); /* one that was made by hand is there already */
+    assert_string_equal(created, "first late ");
     said[0] = 0;
     autostart_list();
     assert_string_equal(said, "");

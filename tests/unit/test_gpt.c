@@ -333,7 +333,7 @@ static void test_bad_entries(void **state)
 }
 
 /* A table whose usable part holds the table itself: either copy's header, either copy's entries, block 0. Field by field, in one copy and in
- * the other; what the other copy says still counts when it is good. */
+ * the other; what the other copy says still counts when it is good, and not where the first one has partitions. */
 static void test_covers_itself(void **state)
 {
     const uint64_t end = BLOCKS - 1 - 32;
@@ -357,13 +357,16 @@ static void test_covers_itself(void **state)
             assert_int_equal(s, GPT_GOOD);
         else if (t[i].backup)
             assert_int_equal(s, i == 8 || i == 10 ? GPT_BACKUP : GPT_DAMAGED);
+        else if (t[i].last > 300) /* the backup's place, too */
+            assert_int_equal(s, GPT_DAMAGED);
         else
             assert_int_equal(s, GPT_BACKUP);
     }
-    make(512); /* the backup's entries only: known from its header */
+    make(512); /* the backup's entries only: known from its header. A guest's to write, so they are in force no more than the first copy is */
     put64(at(1) + 48, end), header_crc(at(1));
-    assert_int_equal(look(), GPT_BACKUP);
+    assert_int_equal(look(), GPT_DAMAGED);
     assert_non_null(strstr(g.why, "other copy"));
+    assert_int_equal(g.where, 0);
     at(BLOCKS - 1)[0] ^= 1; /* which is not there: then there is no other copy */
     assert_int_equal(look(), GPT_GOOD);
     make(512); /* the first copy's entries are damaged, its header is good: the backup is held against it */
@@ -375,6 +378,16 @@ static void test_covers_itself(void **state)
     make(512); /* the block that the header names for its backup */
     put64(at(1) + 32, 300), header_crc(at(1));
     assert_int_equal(look(), GPT_BACKUP);
+    memcpy(at(260), at(2), 128 * 128); /* there a guest has made one, which leaves out its own place */
+    header(300, 1, 260);
+    put64(at(300) + 48, 259), header_crc(at(300));
+    assert_int_equal(look(), GPT_BACKUP);
+    assert_int_equal(g.backup, BLOCKS - 1); /* the true one */
+    assert_int_equal(g.part[5].last, 180);
+    at(BLOCKS - 1)[0] ^= 1;
+    assert_int_equal(look(), GPT_DAMAGED);
+    assert_int_equal(g.where, 0);
+    assert_int_equal(g.nr, 0);
 }
 
 /* Copied to a smaller disk: its last block is one of a partition, whose user has made a table there that gives him all. */
@@ -391,6 +404,10 @@ static void test_cut(void **state)
         assert_int_equal(look(), GPT_DAMAGED);
         assert_non_null(strstr(g.why, "larger disk"));
     }
+    make(512); /* just so much smaller that the last block is the last one for partitions */
+    put64(at(1) + 32, BLOCKS + 32), put64(at(1) + 48, BLOCKS - 1), header_crc(at(1));
+    put32(disk + 446 + 12, ~0u);
+    assert_int_equal(look(), GPT_DAMAGED);
     make(512);
     put32(disk + 446 + 12, ~0u);
     at(1)[40] ^= 1;

@@ -14,6 +14,7 @@ include tests/door/build.mk
 
 unit: $(UNIT_BIN)
 	tests/unit.sh $(UNIT_BIN)
+	tests/mutate/run.py --texts
 
 attacks: $(ATTACK_BIN)
 	tests/attacks.sh $(ATTACK_BIN)

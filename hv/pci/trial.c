@@ -17,6 +17,7 @@
 
 #define GIB            (1ull << 30)
 #define LONGEST_NS     (8 * NS_PER_S)  /* then whoever wants to begin does: a disk may take a minute to find out that it is dead */
+#define TURN_NS        (100 * NS_PER_MS) /* who waits asks more often */
 #define HT_FIRST       0xfd00000000ull /* to 2^40: HyperTransport's own on AMD's machines (48882, 2.1.4.2) */
 #define HT_END         0x10000000000ull
 #define BRIDGE_PREF    0x24            /* PCI-to-PCI bridge 1.2, 3.2.5.9: base and limit, 64-bit if bit 0 is set */
@@ -31,6 +32,10 @@ static struct {
     uint64_t *target;
     bool blocked, arrived;
 } now;
+static struct {
+    domid_t last;        /* who began the last trial */
+    uint64_t asked;      /* system time: when another was told to wait for it */
+} turn;
 static uint64_t expected; /* a: EXPECTED | unit << 16 | device while that one is blocked in its trial */
 #define EXPECTED (1ull << 32)
 
@@ -171,6 +176,16 @@ static bool hit(void)
     return false;
 }
 
+/* A trial runs, and may go on; or d had the last one, and another waits: who ends its own and begins again keeps nobody from his. */
+static bool must_wait(const struct domain *d)
+{
+    uint64_t t = now_ns();
+
+    if (now.dev && now.domain != d)
+        turn.asked = t;
+    return (now.dev && t - now.since < LONGEST_NS) || (turn.last == d->id && t - turn.asked < TURN_NS);
+}
+
 static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
 {
     struct iommu_trial *u = iommu_ops->trial(p->iommu);
@@ -179,7 +194,7 @@ static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
         return -EPERM;
     if (u->state == TRIAL_PASSED)
         return 1;
-    if (now.dev && now_ns() - now.since < LONGEST_NS)
+    if (must_wait(d))
         return -EBUSY;
     /* Whoever served may have been taken over: what it tells the device is not known. */
     if (d->adopted || d->grant.nr_maptrack)
@@ -199,6 +214,7 @@ static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
     now.dev = p;
     now.domain = d;
     now.since = now_ns();
+    turn.last = d->id;
     now.nr = t->nr + 1;
     int rc = map_window(d, t);
     if (!rc)

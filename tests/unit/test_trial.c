@@ -124,6 +124,7 @@ static int setup(void **state)
     memset(&nic, 0, sizeof(nic));
     memset(refs, 0, sizeof(refs));
     shim_log_clear();
+    shim_now_ns += 1000000000; /* who asked in the last test waits no more */
     translates = blocks = at_rest = true;
     attached = master = no_memory = false;
     nr_maps = flushes = polls = fences = 0;
@@ -359,6 +360,37 @@ static void who_may(void **state)
     assert_int_equal(step(&t, BH_TRIAL_BEGIN), -ERANGE);
 }
 
+/* Who ends its trial without a result and begins again, be it a driver that was taken over by its device, keeps no other from his. */
+static void turns(void **state)
+{
+    struct bh_trial o = { .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN }, t = whole();
+
+    pci_fence_device(&dom, &nic);
+    t = whole(); /* nobody waits */
+    assert_int_equal(pci_trial(&second, &o), -EBUSY);
+    pci_fence_device(&dom, &nic);
+    shim_now_ns += 99999999;
+    assert_int_equal(step(&t, BH_TRIAL_BEGIN), -EBUSY);
+    assert_int_equal(pci_trial(&second, &o), 0);
+    assert_int_equal(step(&t, BH_TRIAL_BEGIN), -EBUSY);
+    pci_fence_device(&second, &other);
+    assert_int_equal(pci_trial(&second, &o), -EBUSY);
+    t = whole();
+    assert_int_equal(pci_trial(&second, &o), -EBUSY);
+    shim_now_ns += 8000000000;
+    assert_int_equal(pci_trial(&second, &o), 0); /* given way */
+    pci_fence_device(&second, &other);
+    t = whole();
+    pci_fence_device(&dom, &nic);
+    assert_int_equal(pci_trial(&second, &o), 0);
+    assert_int_equal(step(&t, BH_TRIAL_BEGIN), -EBUSY);
+    pci_fence_device(&second, &other);
+    shim_now_ns += 100000000; /* who asked has gone */
+    assert_int_equal(pci_trial(&second, &o), 0);
+    pci_fence_device(&second, &other);
+    nothing_is_left();
+}
+
 /* A device that no driver of ours could try waits for another's result; or somebody takes the risk. */
 static void without_a_trial(void **state)
 {
@@ -381,7 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(passes, setup), cmocka_unit_test_setup(unit_that_translates_nothing, setup),
         cmocka_unit_test_setup(device_that_does_nothing, setup), cmocka_unit_test_setup(unit_that_does_not_block, setup),
-        cmocka_unit_test_setup(cut_short, setup),
+        cmocka_unit_test_setup(cut_short, setup), cmocka_unit_test_setup(turns, setup),
         cmocka_unit_test_setup(who_may, setup), cmocka_unit_test_setup(without_a_trial, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 enum { POS_TARGET, POS_FORMAT, POS_VDEV, POS_ACCESS, POS_END };
+enum { SAID_OPS = 1, SAID_BYTES = 2, SAID_DISCARD = 4 };
 
 struct disk_parser {
     struct cfg_disk *d;
@@ -23,6 +24,7 @@ struct disk_parser {
     char *target;
     bool prefix; /* there was one: no format among the positional ones */
     int pos;
+    unsigned said; /* of what any value could be the default: SAID_* */
 };
 
 __attribute__((format(printf, 2, 3))) static int fail(struct disk_parser *dp, const char *fmt, ...)
@@ -205,11 +207,26 @@ bool config_amount(const char *text, uint64_t *v)
     return true;
 }
 
-static int set_limit(struct disk_parser *dp, const char *key, const char *val, uint64_t *limit)
+static int set_limit(struct disk_parser *dp, const char *key, const char *val, unsigned which)
 {
-    return config_amount(val, limit)
-               ? 0
-               : fail(dp, "bad %s '%.40s' (a number a second, as 500 or 10M)", key, val);
+    uint64_t *limit = which == SAID_OPS ? &dp->d->limit_ops : &dp->d->limit_bytes, v;
+
+    if (!config_amount(val, &v))
+        return fail(dp, "bad %s '%.40s' (a number a second, as 500 or 10M)", key, val);
+    if (dp->said & which && v != *limit)
+        return fail(dp, "%s is there twice", key);
+    dp->said |= which;
+    *limit = v;
+    return 0;
+}
+
+static int set_discard(struct disk_parser *dp, bool none)
+{
+    if (dp->said & SAID_DISCARD && dp->d->no_discard != none)
+        return fail(dp, "discard and no-discard");
+    dp->said |= SAID_DISCARD;
+    dp->d->no_discard = none;
+    return 0;
 }
 
 static int set_key(struct disk_parser *dp, const char *key, char *val)
@@ -227,9 +244,9 @@ static int set_key(struct disk_parser *dp, const char *key, char *val)
     if (!strcmp(key, "backend"))
         return set_backend(dp, val, strlen(val));
     if (!strcmp(key, "limit-ops"))
-        return set_limit(dp, key, val, &dp->d->limit_ops);
+        return set_limit(dp, key, val, SAID_OPS);
     if (!strcmp(key, "limit-bytes"))
-        return set_limit(dp, key, val, &dp->d->limit_bytes);
+        return set_limit(dp, key, val, SAID_BYTES);
     if (!strcmp(key, "script"))
         return fail(dp, "script '%.40s' is not supported: volumes are there without one", val);
     return fail(dp, "unknown option '%.40s'", key);
@@ -237,10 +254,8 @@ static int set_key(struct disk_parser *dp, const char *key, char *val)
 
 static int set_word(struct disk_parser *dp, char *val)
 {
-    if (!strcmp(val, "discard") || !strcmp(val, "no-discard")) {
-        dp->d->no_discard = val[0] == 'n';
-        return 0;
-    }
+    if (!strcmp(val, "discard") || !strcmp(val, "no-discard"))
+        return set_discard(dp, val[0] == 'n');
     if (!strcmp(val, "direct-io-safe")) /* nothing here has a cache that would matter */
         return 0;
     if (!strcmp(val, "cdrom") || !strcmp(val, "removable"))

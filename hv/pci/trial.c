@@ -39,12 +39,13 @@ static struct {
 static uint64_t expected; /* a: EXPECTED | unit << 16 | device while that one is blocked in its trial */
 #define EXPECTED (1ull << 32)
 
-/* Whether p may have DMA. */
+/* Whether p may have DMA. Not while it is tried, also where it need not be: whoever opened its entry again would make the unit one that does
+ * not block. */
 bool trial_permits(const struct pci_dev *p)
 {
     const struct iommu_trial *u = iommu_ops->trial(p->iommu);
 
-    if (p->trial_failed)
+    if (p->trial_failed || now.dev == p)
         return false;
     return u->state == TRIAL_PASSED || (u->state == TRIAL_OPEN && !u->doubted && cmdline.iommu_trust);
 }

@@ -391,6 +391,19 @@ static void turns(void **state)
     nothing_is_left();
 }
 
+/* Also with iommu=trust a device that is being tried has no DMA beside that, or the unit would have failed for all. */
+static void no_dma_while_tried(void **state)
+{
+    cmdline.iommu_trust = true;
+    assert_true(trial_permits(&nic));
+    struct bh_trial t = whole();
+    assert_false(trial_permits(&nic));
+    assert_int_equal(step(&t, BH_TRIAL_BLOCK), 0);
+    assert_false(trial_permits(&nic));
+    assert_int_equal(step(&t, BH_TRIAL_END), 0);
+    assert_true(trial_permits(&nic));
+}
+
 /* A device that no driver of ours could try waits for another's result; or somebody takes the risk. */
 static void without_a_trial(void **state)
 {
@@ -413,7 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(passes, setup), cmocka_unit_test_setup(unit_that_translates_nothing, setup),
         cmocka_unit_test_setup(device_that_does_nothing, setup), cmocka_unit_test_setup(unit_that_does_not_block, setup),
-        cmocka_unit_test_setup(cut_short, setup), cmocka_unit_test_setup(turns, setup),
+        cmocka_unit_test_setup(cut_short, setup), cmocka_unit_test_setup(turns, setup), cmocka_unit_test_setup(no_dma_while_tried, setup),
         cmocka_unit_test_setup(who_may, setup), cmocka_unit_test_setup(without_a_trial, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,17 @@ def abicalls(m, memory, words, offset):
     m.cmd("destroy abi", 60)
 
 
+def waits(m):
+    """One that waits for a driver domain; made by hand meanwhile, and destroyed, it waits no more."""
+    waiting = "later: vif 0: no net driver domain net0; it starts when that is there"
+    check(waiting in m.cmd("list"), f"list does not say who waits: {m.cmd('list')}")
+    out = m.cmd("create later vif=[]", 120)
+    check("created as domain" in out, f"create: {out}")
+    m.cmd("destroy later", 60)
+    out = m.cmd("list")
+    check("later" not in out, f"it was made by hand and destroyed: {out}")
+
+
 def small_guests():
     with Machine("small-guests", iso=make_iso("small-guests", f"{CMDLINE} rtc={RTC}", bundle=BUILD / "hlt-pair.itb"), mem=1024, nics=False) as m:
         m.boot(300)
@@ -77,6 +88,7 @@ def small_guests():
         abicalls(m, 16, f"localtime=1 rtc_timeoffset={OFF}", 19800 + OFF)
         said = m.cmd("dmesg").count("no device at guest-physical")
         check(said == 4, f"the core said {said} times of 4 guests that they have a filler")
+        waits(m)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ the demonstration guest, to which ext4 and kexec are added. A shell comes some t
 import gzip
 import pathlib
 import re
+import shutil
 import subprocess
 import tempfile
 
 import mkgpt
+from guestkernel import modules
 from machine import BUILD, DEBIAN_DISK, Failed
 
 MIB = 1 << 20
@@ -50,11 +52,13 @@ def take_libraries(root, program):
                 todo.append(to)
 
 
-def make_ramdisk(out, version):
+def make_ramdisk(out):
     with tempfile.TemporaryDirectory(prefix="bh-") as t:
         root = pathlib.Path(t)
-        for i, module in enumerate(MODULES):
-            take(f"/usr/lib/modules/{version}/kernel/{module}.ko", root / f"lib/modules/0{i}.ko")
+        to = root / "lib/modules"
+        to.mkdir(parents=True)
+        for i, module in enumerate(modules(to, MODULES)):
+            (to / f"{module}.ko").rename(to / f"0{i}.ko")
         take("/usr/sbin/kexec", root / "bin/kexec")
         (root / "bin/kexec").chmod(0o755)
         take_libraries(root, "bin/kexec")
@@ -66,12 +70,11 @@ def make_ramdisk(out, version):
 
 
 def make(out):
-    version = (BUILD / "guest/version").read_text().strip()
     mkgpt.make(out, PARTS)
     with tempfile.TemporaryDirectory(prefix="bh-") as t:
         root = pathlib.Path(t)
-        take(f"/boot/vmlinuz-{version}", root / "vmlinuz")
-        make_ramdisk(root / "ramdisk", version)
+        shutil.copy(BUILD / "guest/vmlinuz", root / "vmlinuz")
+        make_ramdisk(root / "ramdisk")
         (root / "boot/grub").mkdir(parents=True)
         (root / "boot/grub/grub.cfg").write_text(GRUB_CFG)
         subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "handover", "-b", "4096", "-E",

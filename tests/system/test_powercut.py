@@ -16,7 +16,8 @@ import time
 
 import mkgpt
 from cachedisk import CacheDisk, PowerCuts
-from machine import BUILD, LOGS, Failed, Machine, check, run
+from guestkernel import modules
+from machine import LOGS, Failed, Machine, check, run
 from records import JOBS, MARK, check_raw, check_tree, mark, program
 
 CUTS = int(os.environ.get("CUTS", "40"))
@@ -28,19 +29,6 @@ MODULES = ["lib/crc16", "crypto/crc32c_generic", "lib/libcrc32c", "fs/mbcache", 
 # back, the superblock's sums (not those of a group), which ext4 writes at unmount only, are summed up again.
 USUAL = re.compile(r"^(e2fsck [\d.]+ |.*: recovering journal|(.*: )?(Clearing|Truncating) orphaned inode|Pass \d[A-Z]?: "
                    r"|Free (blocks|inodes) count wrong \(|Fix\? yes|.*: (\*+ FILE SYSTEM WAS MODIFIED|\d+/\d+ files)|$)")
-
-
-def modules(www):
-    """ext4 of the guest's kernel: the ramdisk has no file system on a disk."""
-    release = (BUILD / "guest/version").read_text().strip()
-    deb = next((BUILD / "guest").glob(f"linux-image-{release}_*.deb"))
-    want = [f"./lib/modules/{release}/kernel/{m}.ko" for m in MODULES]
-    tar = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE)
-    subprocess.run(["tar", "-x", "-C", str(www), "--transform", "s,.*/,,", *want], stdin=tar.stdout, check=True,
-                   timeout=120)
-    tar.stdout.close()
-    tar.wait(60)
-    return [m.split("/")[-1] for m in MODULES]
 
 
 def make_image(name):
@@ -206,7 +194,7 @@ def powercut(name):
     rng = random.Random(SEED)
     print(f"  seed {SEED}", flush=True)
     www = program(name)
-    mods = modules(www)
+    mods = modules(www, MODULES)
     disk = CacheDisk(make_image(name), SEED)
     try:
         said = logged_run(name, disk, www, mods, rng)

@@ -92,7 +92,7 @@ def one_line(m, line, pattern, timeout=60):
     return out
 
 
-def until(m, line, pattern, tries=20):
+def until(m, line, pattern, tries=80):
     """Driver domains tell the store once a second."""
     for _ in range(tries):
         out = m.cmd(line)
@@ -429,6 +429,8 @@ def table(m, slot, pattern, volumes, name="blk1"):
     m.send("\r")
     m.prompt()
     out = until(m, "volumes", rf"^{name}: {pattern}")
+    for volume, _ in volumes:  # they come into the store one by one
+        out = until(m, "volumes", rf"^{name}:{volume} ")
     got = re.findall(rf"^{name}:(\S+) +(\d+ \S+) +-", out, re.M)
     check(got == volumes, f"volumes of {name}: {got}, expected {volumes}")
 

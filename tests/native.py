@@ -10,7 +10,7 @@ import hashlib
 import os
 import shlex
 
-BASE = ("-std=gnu11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -DUNIT_TEST")
+BASE = ("-std=gnu11 -g1 -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -DUNIT_TEST")
 INC = "-Itests/unit/shim -Itests/unit -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00040e00"
 STRLCPY = ("-include string.h -D'strlcpy(d,s,n)=demo_strlcpy(d,s,n)' -include tests/attacks/service/strlcpy.h")
 SHIM = "tests/unit/shim/shim.c"

@@ -18,7 +18,7 @@ PROGRAMS = ("system/test_session.py", "system/test_isolation.py", "system/test_d
 
 def under(qemu, version, program):
     """Whether it passed."""
-    p = subprocess.Popen([str(TESTS / program)], env={**os.environ, "QEMU": str(qemu)}, stdout=subprocess.PIPE, text=True)
+    p = subprocess.Popen([str(TESTS / program), "--all"], env={**os.environ, "QEMU": str(qemu)}, stdout=subprocess.PIPE, text=True)
     said = 0
     for line in p.stdout:
         line, named = re.subn(r"^((?:(?:not )?ok|skipped) )", rf"\1qemu-{version}-", line)

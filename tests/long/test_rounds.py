@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Tests of tests/system that repeat something, with as many rounds as an evening has room for."""
+"""Tests of tests/system that repeat something, with as many rounds as an evening has room for, and those for which `make test` has no room."""
 import os
 import pathlib
 import subprocess
@@ -21,6 +21,9 @@ CASES = (
     ("test_blkhostile.py", "blkhostile-crashes", {"CRASHES": "10"}),
     ("test_controllers.py", "controllers-virtio-blk", {"CRASHES": "10"}),
     ("test_controllers.py", "controllers-two-4k", {"CRASHES": "10"}),
+    ("test_matrix.py", "matrix-bios-2cpu", {}),
+    ("test_matrix.py", "matrix-uefi-1cpu", {}),
+    ("test_matrix.py", "matrix-uefi-4cpu", {}),
 )
 
 

@@ -293,12 +293,15 @@ def check(cond, what):
         raise Failed(what)
 
 
-def run(cases):
+def run(cases, long=()):
     """Runs tests, or those that are named, prints ok/not ok/skipped lines, exits 1 if any failed. --list prints the names,
-    those that share a machine in a line. A test is a name, a function and, if there is one, its Boot; those of a Boot follow each other."""
+    those that share a machine in a line. A test is a name, a function and, if there is one, its Boot; those of a Boot follow each other.
+    long: the names of those that only run when they are named, or with --all, as `make test-long` does."""
     failed = 0
     only = sys.argv[1:]
-    cases = [(*case, None)[:3] for case in cases]
+    if only == ["--all"]:
+        only, long = [], ()
+    cases = [(*case, None)[:3] for case in cases if case[0] in only or case[0] not in long]
     if only == ["--list"]:
         for _, group in itertools.groupby(cases, lambda case: case[2] or case[0]):
             print(*(name for name, _, _ in group))

@@ -35,4 +35,4 @@ def multiboot1():
 
 if __name__ == "__main__":
     run([("multiboot1", multiboot1)] + [(f"matrix-{'uefi' if uefi else 'bios'}-{cpus}cpu", lambda u=uefi, c=cpus: case(u, c))
-         for uefi in (False, True) for cpus in (1, 2, 4)])
+         for uefi in (False, True) for cpus in (1, 2, 4)], long=["matrix-bios-2cpu", "matrix-uefi-1cpu", "matrix-uefi-4cpu"])

@@ -206,4 +206,4 @@ def powercut(name):
 
 
 if __name__ == "__main__":
-    run([(name, functools.partial(powercut, name)) for name in ("powercut", "powercut-virtio")])
+    run([(name, functools.partial(powercut, name)) for name in ("powercut", "powercut-virtio")], long=["powercut-virtio"])

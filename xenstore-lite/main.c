@@ -20,6 +20,15 @@ static uint64_t option(const char *key, uint64_t otherwise)
     return cmdline_get(key, buf, sizeof buf) && buf[0] ? strtoul(buf, NULL, 0) : otherwise;
 }
 
+/* A client's stores arrive within microseconds. */
+#define LOOK_AGAIN_NS 1000000
+
+static void look_again(struct dtimer *t)
+{
+    (void)t;
+    xs_look_again(&xs);
+}
+
 /* Kicks the hang deadline once in a while: every loop would cost an exit. */
 static void alive(uint64_t ms)
 {
@@ -33,6 +42,7 @@ static void alive(uint64_t ms)
 
 int main(void)
 {
+    static struct dtimer again = { .fn = look_again };
     uint64_t ref = option("ctl_ref", 0), port = option("ctl_port", 0), deadline = option("deadline", 0);
     /* All memory that is left but a little for the library: rings of 200 clients are mapped outside of it. */
     uint64_t avail = page_avail() * PAGE_SIZE;
@@ -50,9 +60,12 @@ int main(void)
     bh_service(BH_SVC_ADOPTED, NULL);
     for (;;) {
         alive(deadline);
-        if (xs_turns(&xs))
+        if (xs_turns(&xs)) {
             event_poll();
-        else
-            event_wait(0);
+            continue;
+        }
+        if (xs.doubt && !again.armed)
+            dtimer_set(&again, now_ns() + LOOK_AGAIN_NS);
+        event_wait(0);
     }
 }

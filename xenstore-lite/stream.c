@@ -4,6 +4,10 @@
  * index is read once, checked and masked, and every request is copied out before it is looked at. What arrives is taken at
  * once, also half a request: Linux notifies only when it sees that the reader had caught up with it. The
  * consumer index moves after the request's effect, the reply is published after that.
+ *
+ * Linux looks at our index before its own must be visible (no barrier between the two, in xb_write and in xb_read): its bytes and our
+ * index can pass each other, it does not notify, we do not see them, and both wait for ever. So whoever did something is looked at
+ * once more, when what a client stored before it read an index has long arrived: xs_look_again.
  */
 #include "xs.h"
 #include <string.h>
@@ -206,6 +210,22 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
 }
 
 /* --- turns -------------------------------------------------------------------------------------------------------- */
+static void announce(struct xs *xs, struct conn *c)
+{
+    c->doubt = xs->doubt = true;
+    if (xs->ops->notify)
+        xs->ops->notify(c);
+}
+
+void xs_look_again(struct xs *xs)
+{
+    xs->doubt = false;
+    for (struct conn *c = xs->conns; c; c = c->next) {
+        c->kicked |= c->doubt;
+        c->doubt = false;
+    }
+}
+
 /* A request is not cut in pieces. But what it cost beyond the budget is owed, and turns pass until it is paid for; the control domain
  * owes nothing. */
 static bool turn(struct xs *xs, struct conn *c)
@@ -218,8 +238,8 @@ static bool turn(struct xs *xs, struct conn *c)
     struct served s = stream_serve(xs, c, (uint32_t)c->credit);
     c->credit -= (int32_t)s.used;
     c->kicked = s.more;
-    if (s.notify && xs->ops->notify)
-        xs->ops->notify(c);
+    if (s.notify)
+        announce(xs, c);
     if (c->bad && !was && xs->ops->say)
         xs->ops->say(c, c->bad == CONN_BAD_INDEX ? "is ignored until it is introduced again: its ring indices make no sense"
                                                  : "is ignored until it is introduced again: a request is longer than may be");
@@ -243,8 +263,8 @@ bool xs_turns(struct xs *xs)
         more |= turn(xs, xs->ctl);
     /* Events that the later turns made for those that had theirs already. */
     for (struct conn *c = xs->conns; c; c = c->next)
-        if (c->out && !c->bad && stream_serve(xs, c, 0).notify && xs->ops->notify)
-            xs->ops->notify(c);
+        if (c->out && !c->bad && stream_serve(xs, c, 0).notify)
+            announce(xs, c);
     return more;
 }
 

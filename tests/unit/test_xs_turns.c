@@ -151,12 +151,36 @@ static void test_broken_client(void **state)
     assert_string_equal(told, "domain 16 is ignored until it is introduced again: its ring indices make no sense");
 }
 
+/* Bytes come without a notification: the client had looked at our index before it moved. A client that asks nothing more is left alone. */
+static void test_no_notification(void **state)
+{
+    struct xsd_sockmsg h = { .type = XS_READ, .req_id = 1, .len = 6 };
+    for (unsigned i = 0; i < sizeof h; i++)
+        g16.ring->req[MASK_XENSTORE_IDX(g16.ring->req_prod++)] = ((char *)&h)[i];
+    g16.c->kicked = true;
+    assert_false(xs_turns(&store));
+    assert_int_equal(g16.ring->req_cons, g16.ring->req_prod);
+    assert_true(store.doubt);
+    for (unsigned i = 0; i < h.len; i++)
+        g16.ring->req[MASK_XENSTORE_IDX(g16.ring->req_prod++)] = "domid"[i];
+    assert_false(xs_turns(&store));
+    assert_true(g16.ring->req_cons != g16.ring->req_prod); /* nobody has told us */
+    xs_look_again(&store);
+    assert_false(xs_turns(&store));
+    assert_int_equal(g16.ring->req_cons, g16.ring->req_prod);
+    assert_true(g16.ring->rsp_prod != g16.ring->rsp_cons);
+    assert_true(store.doubt);
+    xs_look_again(&store);
+    assert_false(xs_turns(&store));
+    assert_false(store.doubt); /* nothing came: no third look */
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_small_requests), T(test_listings), T(test_commits), T(test_watches_of_others), T(test_control_domain_first),
-        T(test_broken_client),
+        T(test_broken_client), T(test_no_notification),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Guests that stand still, beside busy loops on the host (docs/known-issues.md, 8 and 9). In the environment: BUSY=2 loops, ROUNDS=20000 of a
-pair that wakes each other by STI; HLT, FLIPS=2000 of a static key of Debian's kernel, BOOTS=300 of Debian with 2 and 4 vCPUs in turn."""
+"""Guests that stand still, beside busy loops on the host (docs/known-issues.md, 8, 9 and 13). In the environment: BUSY=2 loops, ROUNDS=20000 of a
+pair that wakes each other by STI; HLT, FLIPS=2000 of a static key of Debian's kernel, ASKS=50000 requests to the store by each of two threads in
+two guests, BOOTS=300 of Debian with 2 and 4 vCPUs in turn."""
 import os
 import pathlib
 import subprocess
@@ -10,8 +11,10 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from hltpair import pairs  # noqa: E402
 from machine import Failed, Machine, check, run  # noqa: E402
+from records import program  # noqa: E402
 
-BUSY, ROUNDS, FLIPS, BOOTS = (int(os.environ.get(k, v)) for k, v in (("BUSY", 2), ("ROUNDS", 20000), ("FLIPS", 2000), ("BOOTS", 300)))
+COUNTS = (("BUSY", 2), ("ROUNDS", 20000), ("FLIPS", 2000), ("ASKS", 50000), ("BOOTS", 300))
+BUSY, ROUNDS, FLIPS, ASKS, BOOTS = (int(os.environ.get(k, v)) for k, v in COUNTS)
 KEY = "/proc/sys/kernel/sched_schedstats"  # patches some dozens of places of the scheduler
 CHUNK = 10     # flips between two signs of life
 SILENCE = 600  # seconds without one, or until a boot is done: a guest that stands still does so for ever, a busy machine does not
@@ -37,8 +40,8 @@ def listed(m):
         return f"the shell does not answer: {e}"
 
 
-def create(m, name, vcpus):
-    out = m.cmd(f"create debian name={name} vcpus={vcpus} vif=[]", 120)
+def create(m, name, vcpus, words="vif=[]"):
+    out = m.cmd(f"create debian name={name} vcpus={vcpus} {words}", 120)
     check("created as domain" in out, f"create: {out}")
     try:
         m.console(name, seconds=SILENCE)
@@ -65,6 +68,26 @@ def flips():
         m.leave()
 
 
+def asks():
+    """Two guests, so that the store is often awake when a request comes."""
+    guests = {"left": "10.0.2.21", "right": "10.0.2.22"}
+    with Machine("store-asked", www=program("store-asked", "storeask")) as m:
+        m.boot(300)
+        m.cmd("destroy debian")
+        for name, ip in guests.items():
+            create(m, name, 2, f"extra='console=hvc0 quiet bh.host={name} bh.ip={ip}/24 bh.gw=10.0.2.2'")
+            out, status = m.guest("cd /tmp; n=0; until wget -q http://10.0.2.100/storeask || [ $n = 20 ]; do n=$((n + 1)); sleep 1; done; "
+                                  "chmod 755 storeask", 120)
+            check(status == 0, f"the program does not come: {out}")
+            m.guest(f"(./storeask 2 {ASKS}; echo ov''er) > /tmp/log 2>&1 &")
+            m.leave()
+        for name in guests:
+            m.console(name)
+            out, _ = m.guest("until grep -q over /tmp/log; do sleep 1; done; cat /tmp/log", ASKS)
+            check(f"{2 * ASKS} of {2 * ASKS} requests" in out, f"{name}: {out}")
+            m.leave()
+
+
 def boots():
     with Machine("boots") as m:
         m.boot(300)
@@ -80,4 +103,5 @@ if __name__ == "__main__":
     run([("hlt-pair-nop", lambda: beside(lambda: pairs("hlt-pair-nop", 1, 500, True))),
          ("hlt-pair", lambda: beside(lambda: pairs("hlt-pair", 1, ROUNDS, False))),
          ("static-keys", lambda: beside(flips)),
+         ("store-asked", lambda: beside(asks)),
          ("boots", lambda: beside(boots))])

@@ -12,12 +12,12 @@ JOBS = range(5)
 FILES, APPEND, RAW = (0, 1), 2, (3, 4)
 
 
-def program(name):
-    """The guest's program, in a directory of this test's own that its guest can fetch from."""
+def program(name, source="records"):
+    """A program of tests/guest, in a directory of this test's own that its guest can fetch from."""
     www = BUILD / f"www-{name}"
     www.mkdir(parents=True, exist_ok=True)
     subprocess.run(["gcc", "-std=gnu11", "-O2", "-s", "-Wall", "-Wextra", "-Werror", "-static", "-pthread",
-                    "-o", str(www / "records"), str(ROOT / "tests/guest/records.c")], check=True, timeout=120)
+                    "-o", str(www / source), str(ROOT / f"tests/guest/{source}.c")], check=True, timeout=120)
     return www
 
 

@@ -119,10 +119,9 @@ class Door:
                     "touch /tmp/over) 2> /dev/null &")
             m.leave()
         m.send(f"crash --inject {back}\r")
-        for _ in range(2):  # the honest one dies, and the one after it by its own hand
-            self.instances[back] += 1
-            got = m.expect(rf"{back}: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
-            check(int(got.group(2)) == self.instances[back], f"{back}: restart {got.group(2)}, expected {self.instances[back]}")
+        # The honest one dies, and the one after it by its own hand: on a busy machine before it was told that it had come, then one line tells of both.
+        self.instances[back] += 2
+        m.expect(rf"{back}: crashed[^\n]*restarted in [\d.]+ ms[^\n]*restart {self.instances[back]}\r", 60)
         m.send("\r")
         m.cmd("list")
         words = re.findall(r"door: attack (\w+), round (\d+)", m.cmd(f"dmesg {back}"))

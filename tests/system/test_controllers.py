@@ -362,7 +362,10 @@ def nic_that_answers_nothing(m, slot):
     until(m, "list", r"^net1 .* (1[0-9])\n", 60)
     m.log.flush()
     told = re.findall(r"net1: crashed[^\r\n]*", (LOGS / f"{m.name}.serial.log").read_text(errors="replace"))
-    check(sum("in a row" in x for x in told) == 1 and len(told) == 9, "the row was told as:\n" + "\n".join(told))
+    # Who dies again before it was told that it had come has one line for both: fewer than 9 on a busy machine, and none after that of the row.
+    restarts = [int(x) for x in re.findall(r"restart (\d+)$", "\n".join(told), re.M)]
+    check("in a row" in told[-1] and len(restarts) == len(told) - 1 <= 8 and restarts == sorted(set(restarts)),
+          "the row was told as:\n" + "\n".join(told))
     m.cmd("destroy pinger")
     m.cmd("destroy net1")
 

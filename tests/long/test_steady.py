@@ -75,7 +75,8 @@ def asks():
         m.boot(300)
         m.cmd("destroy debian")
         for name, ip in guests.items():
-            create(m, name, 2, f"extra='console=hvc0 quiet bh.host={name} bh.ip={ip}/24 bh.gw=10.0.2.2'")
+            create(m, name, 2, f"vif=['mac=00:16:3e:00:00:{ip[-2:]},bridge=net0'] "
+                               f"extra='console=hvc0 quiet bh.host={name} bh.ip={ip}/24 bh.gw=10.0.2.2'")
             out, status = m.guest("cd /tmp; n=0; until wget -q http://10.0.2.100/storeask || [ $n = 20 ]; do n=$((n + 1)); sleep 1; done; "
                                   "chmod 755 storeask", 120)
             check(status == 0, f"the program does not come: {out}")

@@ -146,6 +146,8 @@ static bool row_goes_on(struct dom *d, const struct bh_dominfo *di)
 
 static void service_died(struct dom *d, const struct bh_dominfo *di)
 {
+    if (d->life == LIFE_STARTING && di->adopted_ns && d->instance)
+        report_restart(d, di); /* it had come back and died again before anybody looked: each death has its line */
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
     d->stillborn = di->adopted_ns ? 0 : d->stillborn + 1;

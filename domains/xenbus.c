@@ -127,10 +127,20 @@ static int ring_get(char *to, size_t want)
     return (int)want;
 }
 
+/* A restarted domain runs before the store knows: the control domain marked the ring as reconnecting (xs_wire.h), and what is there
+ * is a former instance's. Nothing may be read or written before the store has emptied it and taken the mark away. */
+static bool connected(void)
+{
+    bool is = READ_ONCE(ring->connection) == XENSTORE_CONNECTED;
+
+    rmb(); /* the indices after the mark */
+    return is;
+}
+
 /* Reads all there is; bounded by what the store can have put there meanwhile (64 messages a call, the rest next time). */
 static int drain(void)
 {
-    for (unsigned messages = 0; !broken && messages < 64;) {
+    for (unsigned messages = 0; !broken && connected() && messages < 64;) {
         size_t need = sizeof(in.hdr);
 
         if (got >= sizeof(in.hdr))
@@ -163,7 +173,7 @@ static void on_event(uint32_t port, void *arg)
 
 static bool messages_left(void)
 {
-    return ring && !broken && READ_ONCE(ring->rsp_prod) != ring->rsp_cons;
+    return ring && !broken && connected() && READ_ONCE(ring->rsp_prod) != ring->rsp_cons;
 }
 
 /* The watch with the largest number below `id` that is to be called again: handlers may add and drop watches. */
@@ -316,18 +326,15 @@ static int rewatch(void)
     return rc;
 }
 
-/* A restarted domain runs before the store knows: the control domain marked the ring as reconnecting
- * (xs_wire.h), and nothing may be written there before the store has emptied it and taken the mark away. */
 static int await_reset(void)
 {
     uint64_t until = now_ns() + REPLY_TIMEOUT;
 
     busy = true;
-    while (READ_ONCE(ring->connection) != XENSTORE_CONNECTED && now_ns() < until)
+    while (!connected() && now_ns() < until)
         pause_for_store(until);
     busy = false;
-    rmb(); /* the indices after the mark */
-    return READ_ONCE(ring->connection) == XENSTORE_CONNECTED ? 0 : -ETIME;
+    return connected() ? 0 : -ETIME;
 }
 
 static int usable(void)

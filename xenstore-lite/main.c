@@ -64,8 +64,10 @@ int main(void)
             event_poll();
             continue;
         }
-        if (xs.doubt && !again.armed)
+        if (xs.doubt && !again.armed) {
+            xs_look_later(&xs);
             dtimer_set(&again, now_ns() + LOOK_AGAIN_NS);
+        }
         event_wait(0);
     }
 }

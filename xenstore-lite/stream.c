@@ -212,18 +212,27 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
 /* --- turns -------------------------------------------------------------------------------------------------------- */
 static void announce(struct xs *xs, struct conn *c)
 {
-    c->doubt = xs->doubt = true;
+    c->doubt = IN_DOUBT;
+    xs->doubt = true;
     if (xs->ops->notify)
         xs->ops->notify(c);
 }
 
-void xs_look_again(struct xs *xs)
+void xs_look_later(struct xs *xs)
 {
     xs->doubt = false;
-    for (struct conn *c = xs->conns; c; c = c->next) {
-        c->kicked |= c->doubt;
-        c->doubt = false;
-    }
+    for (struct conn *c = xs->conns; c; c = c->next)
+        if (c->doubt == IN_DOUBT)
+            c->doubt = DUE;
+}
+
+void xs_look_again(struct xs *xs)
+{
+    for (struct conn *c = xs->conns; c; c = c->next)
+        if (c->doubt == DUE) {
+            c->doubt = SURE;
+            c->kicked = true;
+        }
 }
 
 /* A request is not cut in pieces. But what it cost beyond the budget is owed, and turns pass until it is paid for; the control domain

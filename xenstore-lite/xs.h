@@ -129,7 +129,7 @@ struct conn {
     struct heap *heap;
     bool named;          /* that it is at its limit has been said */
     bool kicked;         /* something may have happened since its last turn */
-    bool doubt;          /* something did in its last turn: xs_look_again */
+    enum { SURE, IN_DOUBT, DUE } doubt; /* IN_DOUBT: something did in its last turn; DUE: xs_look_again looks at it */
     int32_t credit;      /* work that it may cause before the others have their turns */
     enum conn_bad bad;   /* ignored until introduced again */
     struct watch *watches, **watch_tail;
@@ -172,7 +172,7 @@ struct xs {
     struct conn *conns, **conn_tail;
     unsigned nr_conns;
     struct conn *ctl;      /* the privileged one */
-    bool doubt;            /* somebody is in doubt */
+    bool doubt;            /* somebody is IN_DOUBT */
     struct permset *special[2]; /* @introduceDomain, @releaseDomain */
     const struct xs_ops *ops;
     uint64_t nr_requests;
@@ -314,7 +314,8 @@ struct served {
 struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget);
 /* One turn for everybody that has something to do, the control domain after each. True: there is more. */
 bool xs_turns(struct xs *xs);
-/* Whoever did something in its last turn (xs->doubt: there is one) gets another without a notification. To be called once the stores that a client
- * made before it read our indices must have arrived, and the turns are over. */
+/* Whoever did something since (xs->doubt: somebody did) gets a turn without a notification by the next xs_look_again, unless it does something until
+ * then. That is to be called once the stores that a client made before it read our indices must have arrived. */
+void xs_look_later(struct xs *xs);
 void xs_look_again(struct xs *xs);
 void stream_init_page(struct xenstore_domain_interface *r, bool zero);

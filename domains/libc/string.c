@@ -7,6 +7,7 @@
 #include <ctype.h>
 
 typedef long long vec __attribute__((vector_size(16), aligned(1), may_alias));
+typedef long long word __attribute__((aligned(1), may_alias));
 
 static void *copy_up(void *d, const void *s, size_t n)
 {
@@ -48,8 +49,8 @@ void *memmove(void *d, const void *s, size_t n)
 void *memset(void *d, int c, size_t n)
 {
     char *to = d;
-    long long word = (long long)(0x0101010101010101ull * (unsigned char)c);
-    vec v = { word, word };
+    long long word_of_c = (long long)(0x0101010101010101ull * (unsigned char)c);
+    vec v = { word_of_c, word_of_c };
 
     for (; n >= 64; n -= 64, to += 64) {
         *(vec *)to = v;
@@ -57,7 +58,13 @@ void *memset(void *d, int c, size_t n)
         *(vec *)(to + 32) = v;
         *(vec *)(to + 48) = v;
     }
-    while (n--)
+    for (; n >= 16; n -= 16, to += 16)
+        *(vec *)to = v;
+    if (n & 8) {
+        *(word *)to = word_of_c;
+        to += 8;
+    }
+    for (n &= 7; n--;)
         *to++ = (char)c;
     return d;
 }

@@ -13,7 +13,7 @@
 #include "sched/domain.h"
 
 enum { CLEAN, DIRTY, NR_HEAPS };
-#define SCRUB_FRAMES 16u /* a unit of idle work: some 64 KiB */
+#define UNSCRUBBED 16u /* so many free frames are left as they are */
 
 static struct frame *table;
 static uint64_t nr_frames;
@@ -115,18 +115,14 @@ static void scrub(struct frame *f, uint64_t nr)
     }
 }
 
-/* The smallest block first: what was begun is finished, so that whole large blocks become clean. The last frames are left
- * alone, so that hardly anybody ever has to wait for those that are being scrubbed. heap_lock is held. */
-static struct frame *take_to_scrub(unsigned *order)
+/* The smallest block first: what was begun is finished, so that whole large blocks become clean. One frame a time: no interrupt has to wait for
+ * more. The last ones are left alone, so that hardly anybody ever has to wait for the one that is being scrubbed. heap_lock is held. */
+static struct frame *take_to_scrub(void)
 {
-    unsigned o = 0;
-    while (o <= MAX_ORDER && list_empty(&heap[DIRTY][o]))
-        o++;
-    *order = MIN(o, 4u);
-    if (o > MAX_ORDER || heap_frames[CLEAN] + heap_frames[DIRTY] < SCRUB_FRAMES + (1ull << *order))
+    if (heap_frames[CLEAN] + heap_frames[DIRTY] <= UNSCRUBBED)
         return NULL;
-    struct frame *f = heap_take(*order, DIRTY);
-    scrubbing += 1ull << *order;
+    struct frame *f = heap_take(0, DIRTY);
+    scrubbing += f != NULL;
     return f;
 }
 
@@ -134,22 +130,17 @@ bool frame_scrub_some(void)
 {
     if (!READ_ONCE(heap_frames[DIRTY]))
         return false;
-    unsigned done = 0;
-    while (done < SCRUB_FRAMES) {
-        unsigned order;
-        spin_lock(&heap_lock);
-        struct frame *f = take_to_scrub(&order);
-        spin_unlock(&heap_lock);
-        if (!f)
-            break;
-        scrub(f, 1ull << order);
-        spin_lock(&heap_lock);
-        scrubbing -= 1ull << order;
-        heap_free(f, order, CLEAN);
-        spin_unlock(&heap_lock);
-        done += 1u << order;
-    }
-    return done;
+    spin_lock(&heap_lock);
+    struct frame *f = take_to_scrub();
+    spin_unlock(&heap_lock);
+    if (!f)
+        return false;
+    scrub(f, 1);
+    spin_lock(&heap_lock);
+    scrubbing--;
+    heap_free(f, 0, CLEAN);
+    spin_unlock(&heap_lock);
+    return true;
 }
 
 /* --- promises: heap_lock is held ------------------------------------------------------------------------- */
@@ -218,7 +209,7 @@ static struct frame *alloc(unsigned order, struct domain *d, enum what w)
         return NULL;
     spin_lock(&heap_lock);
     struct frame *f = take(order, d, w, &dirty, &wait);
-    while (wait) { /* for an idle CPU, which scrubs SCRUB_FRAMES at most */
+    while (wait) { /* for an idle CPU, which scrubs one */
         spin_unlock(&heap_lock);
         cpu_relax();
         spin_lock(&heap_lock);

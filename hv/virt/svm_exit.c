@@ -65,11 +65,17 @@ static unsigned decode(struct vcpu *v, const uint8_t *op, unsigned n)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
     uint64_t at = linear_rip(v);
-    unsigned i = 0, matched = 0;
-    uint8_t c;
+    unsigned i = 0, got = 0, matched = 0;
+    uint8_t insn[15];
     gcopy_reset();
-    while (i < 15 && copy_from_guest(&c, GADDR(at + i), 1) == 0) {
-        i++;
+    while (i < sizeof insn) {
+        if (i == got) { /* the rest, but not of a page that it may not reach into */
+            unsigned part = MIN((unsigned)sizeof insn - got, (unsigned)(PAGE_SIZE - ((at + got) & (PAGE_SIZE - 1))));
+            if (copy_from_guest(insn + got, GADDR(at + got), part))
+                return 0;
+            got += part;
+        }
+        uint8_t c = insn[i++];
         if (c == op[matched]) {
             if (++matched == n)
                 return i;

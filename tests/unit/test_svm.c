@@ -149,6 +149,45 @@ static void shadow(void **state)
     virt_emulated = false;
 }
 
+static void calls(struct vcpu *v) { svm_of(v)->vmcb->exit_code = EXIT_VMMCALL; }
+/* The length of the VMMCALL at rip, 0: the guest was crashed; and in how many copies it was read. */
+static unsigned call_len(uint64_t rip, unsigned *copies)
+{
+    vcpus[0].regs.rip = rip;
+    hypercall_len = insn_copies = 0;
+    guest = calls;
+    run(&vcpus[0]);
+    guest = NULL;
+    crashed = false;
+    *copies = insn_copies;
+    return hypercall_len;
+}
+/* An instruction is read in one copy, and nothing of a page that it does not reach into. */
+static void instruction_length(void **state)
+{
+    unsigned copies;
+
+    (void)state;
+    world();
+    memcpy(insn, "\x0f\x01\xd9", 3);
+    assert_int_equal(call_len(0x1000, &copies), 3);
+    assert_int_equal(copies, 1);
+    memcpy(insn + 13, "\x0f\x01\xd9", 3);
+    no_page = 0x2000;
+    assert_int_equal(call_len(0x1ffd, &copies), 3);
+    assert_int_equal(copies, 1);
+    memcpy(insn + 13, "\xf2\x0f\x01", 3);
+    insn[0] = 0xd9;
+    assert_int_equal(call_len(0x1ffd, &copies), 0);
+    no_page = 0;
+    assert_int_equal(call_len(0x1ffd, &copies), 4);
+    assert_int_equal(copies, 2);
+    memset(insn, 0xf2, sizeof insn); /* longer than an instruction can be */
+    assert_int_equal(call_len(0x1000, &copies), 0);
+    assert_int_equal(copies, 1);
+    vcpus[0].regs.rip = 0x1000;
+}
+
 static void ints(struct vcpu *v) { svm_of(v)->vmcb->exit_code = EXIT_SWINT; }
 /* One INT at 0x1000, where memory holds op; true: it runs with the next entry. */
 static bool int_runs(uint8_t op)
@@ -347,7 +386,7 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(stale_int3), T(cr4), T(contexts), T(time_stamp_counter),
+        T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(instruction_length), T(stale_int3), T(cr4), T(contexts), T(time_stamp_counter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,6 +85,46 @@ static void test_memory(void)
     check("format", !strcmp(a, "  -42|ab  |deadbeef"));
 }
 
+/* Every length and alignment that the loops tell apart, and not a byte beside it. */
+static bool fills(unsigned at, unsigned n)
+{
+    uint8_t a[160];
+
+    for (unsigned i = 0; i < sizeof(a); i++)
+        a[i] = (uint8_t)i;
+    memset(a + at, 0x1a5, n);
+    for (unsigned i = 0; i < sizeof(a); i++)
+        if (a[i] != (i >= at && i < at + n ? 0xa5 : i))
+            return false;
+    return true;
+}
+
+static bool moves(unsigned at, unsigned from, unsigned n)
+{
+    uint8_t a[160];
+
+    for (unsigned i = 0; i < sizeof(a); i++)
+        a[i] = (uint8_t)i;
+    memmove(a + at, a + from, n);
+    for (unsigned i = 0; i < sizeof(a); i++)
+        if (a[i] != (i >= at && i < at + n ? i - at + from : i))
+            return false;
+    return true;
+}
+
+static void test_strings(void)
+{
+    bool filled = true, moved = true;
+
+    for (unsigned n = 0; n <= 100; n++)
+        for (unsigned at = 16; at < 32; at++) {
+            filled &= fills(at, n);
+            moved &= moves(at, 24, n) && moves(24, at, n);
+        }
+    check("memset", filled);
+    check("memmove", moved);
+}
+
 static void test_grants(void)
 {
     char *page = page_alloc(1), *copy = page_alloc(1);
@@ -236,6 +276,7 @@ int main(void)
     test_time();
     test_events();
     test_memory();
+    test_strings();
     test_grants();
     cmdline_get("args", words, sizeof(words));
     if (self.module) {

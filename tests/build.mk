@@ -9,7 +9,9 @@ $(B)/native.mk: tests/native.py tests/build.mk $(NATIVE) $(dir $(NATIVE))
 -include $(B)/native.mk
 
 -include tests/system/hello/build.mk
+-include tests/pvh/build.mk
 -include tests/system/hlt-pair/build.mk
+-include tests/bench/cost/build.mk
 include tests/door/build.mk
 
 unit: $(UNIT_BIN)

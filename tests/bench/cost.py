@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What operations cost, in instructions: on one CPU whose clock ticks once an instruction (QEMU's icount), so however busy the host is, the
+figures are the same. Rows without a device: medians of a guest that reads the clock around each operation (cost/guest.c). Compared with
+cost.golden: "ok cost-ROW" or "not ok cost-ROW" for each. Usage: cost.py [--write]: writes the figures there instead."""
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+from machine import BUILD, OLD_CPU, Failed, Machine, check, make_iso  # noqa: E402
+
+GOLDEN = pathlib.Path(__file__).parent / "cost.golden"
+WORSE = 0.02  # of a row, before it counts as worse
+HEAD = "# Instructions of an operation: cost.py --write. A line that gets smaller is committed with its reason.\n"
+
+
+class Counted(Machine):
+    """sleep=off: idle time costs nothing on the host."""
+    def command(self, serial):
+        cmd = super().command(serial)
+        cmd[cmd.index("tcg,thread=multi")] = "tcg,thread=single"
+        return cmd + ["-icount", "shift=0,sleep=off"]
+
+
+def create(m, name, extra):
+    out = m.cmd(f"create cost name={name} extra={extra}", 300)
+    got = re.search(r"created as domain (\d+)", out)
+    check(got, f"create {name}: {out}")
+    return int(got.group(1))
+
+
+def operations():
+    """Row -> instructions."""
+    with Counted("cost", iso=make_iso("cost", bundle=BUILD / "cost.itb"), cpus=1, cpu=OLD_CPU, nics=False) as m:
+        m.boot(600)
+        last = create(m, "next", "peer,of=1")  # to see which domids come next
+        m.cmd("destroy next", 60)
+        ids = create(m, "peer", f"peer,of={last + 2}"), create(m, "cost", f"of={last + 1}")
+        check(ids == (last + 1, last + 2), f"domids {last}, {ids}")
+        m.send("console cost\r")
+        m.expect(r"cost: done", 600)
+        said = m.sp.before
+        check("error" not in said, said)
+        rows = {row: int(n) for row, n in re.findall(r"^([a-z][\w-]*) (\d+)\r$", said, re.M)}
+        nothing = rows.pop("nothing", 0)
+        return {row: n - nothing for row, n in rows.items()}
+
+
+def golden():
+    return {row: int(n) for row, n in (line.split() for line in GOLDEN.read_text().splitlines() if line and line[0] != "#")}
+
+
+def compare(rows, wanted):
+    """How many rows are worse, or are not what they were."""
+    bad = 0
+    for row in sorted(rows.keys() | wanted.keys()):
+        is_now, was = rows.get(row), wanted.get(row)
+        good = None not in (is_now, was) and is_now <= was * (1 + WORSE)
+        bad += not good
+        print(f"{'ok' if good else 'not ok'} cost-{row} ({is_now} instructions, {was} committed)", flush=True)
+    return bad
+
+
+def main():
+    try:
+        rows = operations()
+    except Failed as e:
+        print(f"not ok cost: {e}")
+        return 1
+    if sys.argv[1:] == ["--write"]:
+        GOLDEN.write_text(HEAD + "".join(f"{row} {n}\n" for row, n in rows.items()))
+        print(GOLDEN.read_text(), end="")
+        return 0
+    return 1 if compare(rows, golden()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -198,26 +198,39 @@ int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old)
     return rc;
 }
 
+/* The present leaf that maps g, as it was: its value and where it stands; 0: none. The place may be read until this CPU passes (p2m_pass). */
+static uint64_t leaf_of(struct domain *d, gfn_t g, uint64_t **at)
+{
+    for (;;) {
+        uint64_t *big = NULL;
+        *at = g.v < d->p2m.max_gfn ? walk(d, g.v, 1, false, &big) : NULL;
+        if (!*at && !(*at = big))
+            return 0;
+        uint64_t v = READ_ONCE(**at);
+        if (!(v & NPTE_P))
+            return 0;
+        if (*at != big || v & NPTE_PS) /* else it was split meanwhile */
+            return v;
+    }
+}
+
+static mfn_t mfn_in(uint64_t leaf, gfn_t g, enum p2m_type *t)
+{
+    *t = leaf ? NPTE_TYPE(leaf) : P2M_NONE;
+    return leaf ? MFN(leaf_mfn(leaf).v + (leaf & NPTE_PS ? g.v & (FRAMES_2M - 1) : 0)) : INVALID_MFN;
+}
+
 mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
 {
-    uint64_t *leaf = NULL;
-    *t = P2M_NONE;
-    if (g.v >= d->p2m.max_gfn)
-        return INVALID_MFN;
-    uint64_t *e = walk(d, g.v, 1, false, &leaf);
-    uint64_t v = e ? READ_ONCE(*e) : leaf ? READ_ONCE(*leaf) : 0;
-    if (!(v & NPTE_P))
-        return INVALID_MFN;
-    if (!e && !(v & NPTE_PS)) /* split meanwhile */
-        return p2m_lookup(d, g, t);
-    *t = NPTE_TYPE(v);
-    return MFN(leaf_mfn(v).v + (e ? 0 : (g.v & (FRAMES_2M - 1))));
+    uint64_t *at;
+    return mfn_in(leaf_of(d, g, &at), g, t);
 }
 
 mfn_t p2m_get(struct domain *d, gfn_t g, enum p2m_type *t)
 {
     for (unsigned tries = 0; tries < 1000; tries++) {
-        mfn_t m = p2m_lookup(d, g, t);
+        uint64_t *at, leaf = leaf_of(d, g, &at);
+        mfn_t m = mfn_in(leaf, g, t);
         if (!p2m_counted(*t))
             return m;
         struct frame *f = mfn_to_frame(m);
@@ -226,9 +239,7 @@ mfn_t p2m_get(struct domain *d, gfn_t g, enum p2m_type *t)
         bool own = *t == P2M_RAM || *t == P2M_RAM_IMMUTABLE;
         if (frame_get(m, own ? d->id : READ_ONCE(f->owner))) {
             /* The frame was alive; that it still is the one meant, only a second look tells. */
-            enum p2m_type t2;
-            mfn_t m2 = p2m_lookup(d, g, &t2);
-            if (m2.v == m.v && t2 == *t)
+            if (READ_ONCE(*at) == leaf)
                 return m;
             frame_put(m);
         }

@@ -25,8 +25,13 @@ static unsigned nr_puts, ipis, other_kicks;
 
 struct frame *mfn_to_frame(mfn_t m) { return m.v < 2 * FRAMES ? &frames[m.v] : NULL; }
 mfn_t frame_to_mfn(const struct frame *f) { return MFN((uint64_t)(f - frames)); }
+static void (*meanwhile)(void); /* what somebody else does just before the next reference is taken */
 bool frame_get(mfn_t m, uint16_t owner)
 {
+    void (*f)(void) = meanwhile;
+    meanwhile = NULL;
+    if (f)
+        f();
     if (m.v >= FRAMES || !frames[m.v].refs || frames[m.v].owner != owner)
         return false;
     frames[m.v].refs++;
@@ -223,6 +228,44 @@ static void get_pins(void **state)
     assert_int_equal(p2m_get(&dom, GFN(5), &t).v, INVALID_MFN.v);
 }
 
+static void becomes_another(void)
+{
+    enum p2m_type t;
+    mfn_t m;
+    assert_int_equal(p2m_clear(&dom, GFN(1), &m, &t), 0);
+    assert_int_equal(p2m_set(&dom, GFN(1), MFN(9), 0, P2M_RAM), 0);
+}
+static void is_split_and_becomes_another(void)
+{
+    enum p2m_type t;
+    mfn_t m;
+    assert_int_equal(p2m_clear(&dom, GFN(515), &m, &t), 0);
+    assert_int_equal(p2m_set(&dom, GFN(515), MFN(9), 0, P2M_RAM), 0);
+}
+static void becomes_read_only(void)
+{
+    mfn_t old;
+    assert_int_equal(p2m_replace(&dom, GFN(1), MFN(9), P2M_RAM_RO, &old), 0);
+}
+/* A frame that was alive when its reference was taken, but is not the one that is there by then, is not the answer. */
+static void get_looks_again(void **state)
+{
+    (void)state;
+    enum p2m_type t;
+    assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_RAM), 0);
+    assert_int_equal(p2m_set(&dom, GFN(512), MFN(1024), ORDER_2M, P2M_RAM), 0);
+    meanwhile = becomes_another;
+    assert_int_equal(p2m_get(&dom, GFN(1), &t).v, 9);
+    assert_int_equal(frames[8].refs, 1);
+    assert_int_equal(frames[9].refs, 2);
+    meanwhile = becomes_read_only;
+    assert_int_equal(p2m_get(&dom, GFN(1), &t).v, 9);
+    assert_int_equal(t, P2M_RAM_RO);
+    meanwhile = is_split_and_becomes_another;
+    assert_int_equal(p2m_get(&dom, GFN(515), &t).v, 9);
+    assert_int_equal(frames[1027].refs, 1);
+}
+
 /* What a hypercall wants to take away may be something else by the time it does so. */
 static void clear_only_what_was_meant(void **state)
 {
@@ -417,6 +460,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(bits_of_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(get_pins, setup, teardown),
+        cmocka_unit_test_setup_teardown(get_looks_again, setup, teardown),
         cmocka_unit_test_setup_teardown(clear_only_what_was_meant, setup, teardown),
         cmocka_unit_test_setup_teardown(tables_are_charged, setup, teardown),
         cmocka_unit_test_setup_teardown(tables_come_back, setup, teardown),

@@ -45,6 +45,12 @@ bench: all disk
 	tests/setup.sh
 	tests/bench/bench.py
 
+# Instructions of single operations, against committed figures.
+cost: all
+	tests/setup.sh
+	tests/bench/cost.py
+.PHONY: cost
+
 measurements:
 	tests/bench/figures.py
 .PHONY: measurements

@@ -37,7 +37,7 @@ struct cpu {
     uint64_t last_scrub_ns;
     volatile uint64_t quiet_seen;   /* a: p2m_quiet of when it last was between two exits, or idle */
     uint64_t stack_bottom;       /* of the main stack, above its guard page */
-    uint64_t off_since_ns;       /* sched/irqs_off.h: interrupts are off since then, 0: on */
+    uint64_t off_since;          /* sched/irqs_off.h: TSC since when interrupts are off, 0: on */
     uint32_t off_what;
     struct longest longest[NR_LONGEST];
     uint32_t nmis, nmis_told;    /* NMIs that nobody sent; how many the log knows of */

@@ -92,14 +92,14 @@ int gphys_write(struct domain *d, uint64_t gpa, const void *src, size_t n)
     return gphys_copy(d, gpa, (char *)(uintptr_t)src, n, WRITE); /* WRITE only reads the buffer */
 }
 
-/* An entry of a guest table: a naturally aligned load, so it never tears. */
-static int read_pte(struct domain *d, uint64_t gpa, unsigned size, uint64_t *out)
+/* An entry of a guest table: a naturally aligned load, so it never tears. at: where it stands; the page is not held. */
+static int read_pte(struct domain *d, uint64_t gpa, unsigned size, uint64_t *out, const char **at)
 {
     enum p2m_type t;
     mfn_t m = p2m_get(d, GFN(gpa >> PAGE_SHIFT), &t);
     int rc = -EFAULT;
     if (is_ram(t, false)) {
-        const char *p = (const char *)mfn_to_virt(m) + (gpa & (PAGE_SIZE - 1));
+        const char *p = *at = (const char *)mfn_to_virt(m) + (gpa & (PAGE_SIZE - 1));
         *out = size == 8 ? *(const volatile uint64_t *)p : *(const volatile uint32_t *)p;
         rc = 0;
     }
@@ -108,20 +108,30 @@ static int read_pte(struct domain *d, uint64_t gpa, unsigned size, uint64_t *out
     return rc;
 }
 
-struct walk { struct domain *d; uint64_t cr3, cr4; bool wp, write; };
+struct walk { struct domain *d; uint64_t cr3, cr4; bool wp, write; struct gtrace *trace; };
+
+static void note(struct gtrace *t, const char *at, uint64_t e)
+{
+    if (!t)
+        return;
+    t->pte[t->nr] = (const volatile uint64_t *)at;
+    t->val[t->nr++] = e;
+}
 
 /* Levels of 8-byte entries, APM2 5.3 and 5.4: 5 or 4 in long mode, 3 with PAE (whose top level has 4 entries and no
  * write permission of its own). */
 static int walk_pae(const struct walk *w, uint64_t lin, unsigned levels, uint64_t *gpa)
 {
     uint64_t table = levels == 3 ? w->cr3 & 0xffffffe0ull : w->cr3 & PTE_ADDR;
+    const char *at;
     bool writable = true;
     for (unsigned l = levels; l >= 1; l--) {
         unsigned shift = PAGE_SHIFT + 9 * (l - 1);
         bool pdpte = levels == 3 && l == 3;
         uint64_t idx = (lin >> shift) & (pdpte ? 3 : 511), e;
-        if (read_pte(w->d, table + idx * 8, 8, &e) || !(e & PTE_P))
+        if (read_pte(w->d, table + idx * 8, 8, &e, &at) || !(e & PTE_P))
             return -EFAULT;
+        note(w->trace, at, e);
         writable = writable && (pdpte || (e & PTE_RW));
         if (l == 1 || (!pdpte && l <= 3 && (e & PTE_PS))) {
             uint64_t mask = (1ull << shift) - 1;
@@ -137,13 +147,14 @@ static int walk_pae(const struct walk *w, uint64_t lin, unsigned levels, uint64_
 static int walk_32(const struct walk *w, uint64_t lin, uint64_t *gpa)
 {
     uint64_t e;
-    if (read_pte(w->d, (w->cr3 & 0xfffff000ull) + (lin >> 22 & 1023) * 4, 4, &e) || !(e & PTE_P))
+    const char *at;
+    if (read_pte(w->d, (w->cr3 & 0xfffff000ull) + (lin >> 22 & 1023) * 4, 4, &e, &at) || !(e & PTE_P))
         return -EFAULT;
     bool writable = e & PTE_RW;
     if ((e & PTE_PS) && (w->cr4 & CR4_PSE)) {
         *gpa = (e & 0xffc00000ull) | ((e >> 13 & 0xff) << 32) | (lin & 0x3fffff);
     } else {
-        if (read_pte(w->d, (e & 0xfffff000ull) + (lin >> 12 & 1023) * 4, 4, &e) || !(e & PTE_P))
+        if (read_pte(w->d, (e & 0xfffff000ull) + (lin >> 12 & 1023) * 4, 4, &e, &at) || !(e & PTE_P))
             return -EFAULT;
         writable = writable && (e & PTE_RW);
         *gpa = (e & 0xfffff000ull) | (lin & 0xfff);
@@ -155,7 +166,7 @@ static int walk_32(const struct walk *w, uint64_t lin, uint64_t *gpa)
 static int walk_linear(struct vcpu *v, uint64_t lin, bool write, uint64_t *gpa)
 {
     uint64_t cr0 = virt->get_cr(v, 0), cr4 = virt->get_cr(v, 4);
-    struct walk w = { v->domain, virt->get_cr(v, 3), cr4, cr0 & CR0_WP, write };
+    struct walk w = { v->domain, virt->get_cr(v, 3), cr4, cr0 & CR0_WP, write, NULL };
     bool lma = virt->get_cr(v, 8) & EFER_LMA;
     if (!lma)
         lin &= 0xffffffffull;
@@ -232,6 +243,22 @@ int guest_rewrite_code(uint64_t lin, uint8_t *byte)
     if (m.v != INVALID_MFN.v)
         unpin(m, t);
     return rc;
+}
+
+int guest_trace(uint64_t lin, struct gtrace *t)
+{
+    struct vcpu *v = this_cpu()->current;
+    uint64_t cr4 = virt->get_cr(v, 4), gpa;
+    struct walk w = { v->domain, virt->get_cr(v, 3), cr4, false, false, t };
+    const char *at;
+
+    t->nr = 0;
+    if (!(virt->get_cr(v, 8) & EFER_LMA) || (cr4 & CR4_LA57) || (uint64_t)((int64_t)(lin << 16) >> 16) != lin)
+        return -EFAULT;
+    if (walk_pae(&w, lin, 4, &gpa) || read_pte(v->domain, gpa & ~7ull, 8, &(uint64_t){ 0 }, &at))
+        return -EFAULT;
+    t->byte = (const uint8_t *)at + (gpa & 7);
+    return 0;
 }
 
 int gphys_write_from_guest(struct domain *d, uint64_t gpa, gaddr_t src, size_t n)

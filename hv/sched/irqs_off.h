@@ -2,14 +2,14 @@
 /*
  * How long interrupts are off, and what kept them off. The run loop marks where a stretch begins and ends; each CPU keeps the longest
  * of each operation, and with loglvl=debug the log (`dmesg`) has a line when one is the longest of its kind by a quarter. Costs four
- * looks at the clock an exit. Of its own CPU alone, no locks.
+ * looks at the time stamp counter an exit. Of its own CPU alone, no locks.
  */
 #pragma once
 #include "lib/cpu.h"
 #include "lib/print.h"
 #include "sched/time.h"
 
-#define OFF_NOTED_NS 100000u /* shorter ones are not worth a place */
+#define OFF_NOTED_US 100u /* shorter ones are not worth a place */
 
 /* What: one of these, and for exits and hypercalls which. */
 enum { OFF_RUN_LOOP = 0, OFF_HANDLERS = 1u << 24, OFF_EXIT = 2u << 24, OFF_HYPERCALL = 3u << 24 };
@@ -20,7 +20,7 @@ static inline void irqs_off_what(uint32_t what) { this_cpu()->off_what = what; }
 
 static inline void irqs_off_begin(uint32_t what)
 {
-    this_cpu()->off_since_ns = now_ns();
+    this_cpu()->off_since = rdtsc();
     irqs_off_what(what);
 }
 
@@ -57,12 +57,25 @@ static inline void irqs_off_note(struct cpu *c, uint32_t what, uint64_t ns)
         irqs_off_tell(what, ns);
 }
 
-/* Interrupts are about to come on. */
+/* Interrupts are about to come on, and go off again only by irqs_off_begin. */
+static inline void irqs_off_end_at(struct cpu *c, uint64_t now)
+{
+    if (unlikely(now - c->off_since > (uint64_t)tsc_khz / 1000 * OFF_NOTED_US && c->off_since))
+        irqs_off_note(c, c->off_what, tsc_to_ns(now) - tsc_to_ns(c->off_since));
+}
 static inline void irqs_off_end(void)
 {
     struct cpu *c = this_cpu();
-    uint64_t ns = now_ns() - c->off_since_ns;
-    if (unlikely(ns > OFF_NOTED_NS && c->off_since_ns))
-        irqs_off_note(c, c->off_what, ns);
-    c->off_since_ns = 0;
+    irqs_off_end_at(c, rdtsc());
+    c->off_since = 0;
+}
+
+/* One stretch ends and the next begins. */
+static inline void irqs_off_next(uint32_t what)
+{
+    struct cpu *c = this_cpu();
+    uint64_t now = rdtsc();
+    irqs_off_end_at(c, now);
+    c->off_since = now;
+    c->off_what = what;
 }

@@ -362,12 +362,10 @@ static void slice_stop(struct cpu *c)
 
 static void irq_window(void)
 {
-    irqs_off_end();
-    irqs_off_begin(OFF_HANDLERS);
+    irqs_off_next(OFF_HANDLERS);
     irq_on();
     irq_off();
-    irqs_off_end();
-    irqs_off_begin(OFF_RUN_LOOP);
+    irqs_off_next(OFF_RUN_LOOP);
 }
 
 /* INIT took the vCPU away: it waits for a SIPI. Under the lock, so that a SIPI that came meanwhile is not lost. */

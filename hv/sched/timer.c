@@ -100,7 +100,7 @@ void timer_run(void)
 void timer_program(void)
 {
     struct cpu *c = this_cpu();
-    uint64_t now = now_ns(), next = 0; /* 0: none */
+    uint64_t next = 0; /* 0: none */
     spin_lock(&c->timer_lock);
     if (!list_empty(&c->timers))
         next = MAX(list_entry(c->timers.next, struct timer, node)->expires, 1); /* guests ask for 0, too */
@@ -109,5 +109,6 @@ void timer_program(void)
     if (!next || (c->timer_armed_ns && c->timer_armed_ns <= next))
         return;
     c->timer_armed_ns = next;
+    uint64_t now = now_ns();
     apic_timer_set_ns(next > now ? MIN(next - now, LONGEST_NS) : 1);
 }

@@ -27,8 +27,8 @@ struct regs { /* order of bh_report.gpr */
 struct vlapic { /* x2APIC only */
     uint32_t svr, tpr, esr, errors, lvt[7], timer_dcr; /* errors: since ESR was last written */
     uint64_t icr;
-    uint32_t irr[8];               /* a: posted by others */
-    uint32_t isr[8];
+    _Alignas(8) uint32_t irr[8];   /* a: posted by others */
+    _Alignas(8) uint32_t isr[8];
 };
 
 struct vcpu {

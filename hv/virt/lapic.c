@@ -30,8 +30,13 @@ enum delivery { DM_FIXED = 0, DM_LOWEST = 1, DM_NMI = 4, DM_INIT = 5, DM_SIPI = 
 
 static uint32_t ldr_of(uint32_t id) { return (id >> 4) << 16 | 1u << (id & 15); }
 
+/* -1: none. Nearly always there is none, at every entry: four looks. */
 static int highest(const volatile uint32_t *map)
 {
+    const volatile uint64_t *pair = (const volatile uint64_t *)map;
+
+    if (!(pair[0] | pair[1] | pair[2] | pair[3]))
+        return -1;
     for (int w = 7; w >= 0; w--)
         if (map[w])
             return w * 32 + 31 - __builtin_clz(map[w]);

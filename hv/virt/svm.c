@@ -225,7 +225,8 @@ void svm_state_reset(struct vcpu *v)
     memset(&v->regs, 0, sizeof v->regs);
     v->regs.rflags = 2;
     a->asid_gen = 0;
-    a->dr_used = a->nmi_blocked = false;
+    a->dr_used = a->nmi_blocked = a->upcall_in = false;
+    memset(a->insn, 0, sizeof a->insn);
     a->swint_rip = ~0ull;
     memset(a->dr, 0, sizeof a->dr);
     a->tsc_aux = 0;
@@ -402,12 +403,14 @@ static void prepare_events(struct vcpu *v)
         busy = true;
     }
     int vec = virt_pending_vector(v);
-    bool window = false;
+    bool window = v->nmi_pending && !a->nmi_blocked;
     if (vec >= 0 && !busy && !shadow && (b->rflags & RFLAGS_IF)) {
         b->event_inj = vmcb_event(EVENT_INTR, (unsigned)vec);
-        virt_vector_injected(v, vec);
-    } else if (vec >= 0 || (v->nmi_pending && !a->nmi_blocked)) {
-        window = true;
+        a->upcall_in = virt_vector_injected(v, vec);
+    } else if (vec >= 0) {
+        /* The bit of an up-call that is in stays until its handler clears it, which it does before interrupts are on again. What
+         * comes after that kicks (evtchn_raise). */
+        window |= !a->upcall_in || !virt_only_upcall(v);
     }
     /* A virtual interrupt that is never taken: its intercept comes when the guest could take one (APM2 15.21.4). */
     vmcb_intercept(b, INTERCEPT_VINTR, window);
@@ -469,8 +472,8 @@ static void svm_run(struct vcpu *v)
     /* DR7 comes with the VMCB, DR0-3 do not: what its breakpoints compare with must be its own, not what another left. */
     if (!a->dr_used && (a->vmcb->dr7 & DR7_ENABLED))
         svm_use_debug_registers(v);
-    v->kicked = 0;
-    mb(); /* what the kick was for is looked at below, after it was taken */
+    if (__atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST)) /* what it was for is looked at below, after it was taken */
+        a->upcall_in = false;
     sync_in(v);
     prepare_events(v);
     v->in_guest = 1;
@@ -491,6 +494,8 @@ static void svm_run(struct vcpu *v)
     bool shadow = virt_emulated && (a->vmcb->int_state & 1) && !(a->vmcb->event_inj & EVENT_VALID);
     svm_enter(&v->regs, a->vmcb_maddr.v, s->host_vmcb.v, shadow);
     irqs_off_begin(OFF_EXIT_OF((uint32_t)a->vmcb->exit_code));
+    if (!svm_nrip)
+        svm_insn_look(v);
     v->in_guest = 0;
     sync_xcr0(a);
     sync_out(v);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* AMD SVM: what svm.c (CPUs, vCPUs, entry) and svm_exit.c (exits) share. */
 #pragma once
+#include "mem/gcopy.h"
 #include "sched/vcpu.h"
 #include "virt/vmcb.h"
 
@@ -14,6 +15,10 @@ struct svm_cpu {
     uint64_t instance;     /* of the domain that ran here last */
     void *hsave;
 };
+
+/* An instruction whose length is known, and all that it was read from: svm_insn.c. */
+#define NR_INSNS 8u
+struct insn_memo { uint64_t rip, cr3, gen, bytes; struct gtrace at; unsigned len; }; /* len 0: none */
 
 /* Per vCPU (vcpu.arch). */
 struct svm_vcpu {
@@ -29,6 +34,9 @@ struct svm_vcpu {
     bool dr_used;          /* DR0-3 are loaded and not intercepted */
     uint32_t npf_again;    /* faults in a row that found a good mapping */
     bool nmi_blocked;      /* an NMI handler runs: until IRET */
+    bool upcall_in;        /* an up-call went in, and nobody has kicked the vCPU since */
+    unsigned insn_len;     /* of the instruction that made this exit, 0: not known yet */
+    struct insn_memo insn[NR_INSNS];
     uint64_t swint_rip;    /* virt_emulated: where an INT that memory does not hold was tried again; ~0: nowhere */
 };
 
@@ -49,4 +57,9 @@ bool svm_context_ok(const struct vcpu_hvm_context *c); /* svm_context.c; see vir
 void svm_set_context(struct vcpu *v, const struct vcpu_hvm_context *c);
 void svm_use_debug_registers(struct vcpu *v); /* loads DR0-3 and stops intercepting them */
 void svm_forget_asid(struct vcpu *v);         /* nothing cached for it is used any more */
+/* svm_insn.c: for exits whose instruction's length nobody tells. */
+bool svm_is64(const struct vmcb *b);
+uint64_t svm_linear_rip(const struct vcpu *v);
+void svm_insn_look(struct vcpu *v);           /* right after an exit, the vCPU still counts as in the guest: may know the length */
+unsigned svm_insn_len(struct vcpu *v, const uint8_t *op, unsigned n); /* whose opcode is op[0..n). 0: the domain was crashed */
 void svm_inject(struct vcpu *v, unsigned vector, bool has_err, uint32_t err); /* an exception */

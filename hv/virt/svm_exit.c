@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a guest's exit means. Whatever a guest does ends in an answer, an exception for it, or domain_crash.
- *
- * The length of an intercepted instruction comes from NRIP save or, without it, from reading the instruction: prefixes, then
- * the opcode that the exit code promises.
  */
 #include "abi/hypercall.h"
 #include "lib/print.h"
@@ -40,73 +37,17 @@ enum { VEC_DB = 1, VEC_UD = 6, VEC_GP = 13, VEC_AC = 17 };
 static void inject_gp(struct vcpu *v) { svm_inject(v, VEC_GP, true, 0); }
 static void inject_ud(struct vcpu *v) { svm_inject(v, VEC_UD, false, 0); }
 
-/* --- instruction length ------------------------------------------------------------------------------------- */
-
-static bool is64(const struct vmcb *b) { return (b->efer & EFER_LMA) && (b->cs.attr & ATTR_L); }
-
-static bool is_prefix(uint8_t c, bool long64)
-{
-    switch (c) {
-    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
-        return true;
-    default:
-        return long64 && (c & 0xf0) == 0x40;
-    }
-}
-
-static uint64_t linear_rip(const struct vcpu *v)
-{
-    const struct vmcb *b = svm_of(v)->vmcb;
-    return is64(b) ? v->regs.rip : (uint32_t)(b->cs.base + v->regs.rip);
-}
-
-/* Length of the instruction at rip, whose opcode must be op[0..n); 0: it is another, or not readable. */
-static unsigned decode(struct vcpu *v, const uint8_t *op, unsigned n)
-{
-    const struct vmcb *b = svm_of(v)->vmcb;
-    uint64_t at = linear_rip(v);
-    unsigned i = 0, got = 0, matched = 0;
-    uint8_t insn[15];
-    gcopy_reset();
-    while (i < sizeof insn) {
-        if (i == got) { /* the rest, but not of a page that it may not reach into */
-            unsigned part = MIN((unsigned)sizeof insn - got, (unsigned)(PAGE_SIZE - ((at + got) & (PAGE_SIZE - 1))));
-            if (copy_from_guest(insn + got, GADDR(at + got), part))
-                return 0;
-            got += part;
-        }
-        uint8_t c = insn[i++];
-        if (c == op[matched]) {
-            if (++matched == n)
-                return i;
-        } else if (matched || !is_prefix(c, is64(b))) {
-            return 0;
-        }
-    }
-    return 0;
-}
+/* --- past an instruction -------------------------------------------------------------------------------------- */
 
 static const uint8_t op_cpuid[] = { 0x0f, 0xa2 }, op_rdmsr[] = { 0x0f, 0x32 }, op_wrmsr[] = { 0x0f, 0x30 },
                      op_hlt[] = { 0xf4 }, op_vmmcall[] = { 0x0f, 0x01, 0xd9 }, op_xsetbv[] = { 0x0f, 0x01, 0xd1 },
                      op_invd[] = { 0x0f, 0x08 }, op_wbinvd[] = { 0x0f, 0x09 };
-
-/* 0: the domain was crashed. */
-static unsigned insn_len(struct vcpu *v, const uint8_t *op, unsigned n)
-{
-    const struct vmcb *b = svm_of(v)->vmcb;
-    if (svm_nrip && b->next_rip - v->regs.rip - 1 < 15)
-        return (unsigned)(b->next_rip - v->regs.rip);
-    unsigned len = decode(v, op, n);
-    if (!len)
-        domain_crash(v->domain, v, BH_CAUSE_OTHER, "unreadable instruction (exit %lx)", (unsigned long)b->exit_code);
-    return len;
-}
-#define INSN_LEN(v, op) insn_len(v, op, sizeof(op))
+#define INSN_LEN(v, op) svm_insn_len(v, op, sizeof(op))
 
 static void advance_to(struct vcpu *v, uint64_t rip)
 {
     struct vmcb *b = svm_of(v)->vmcb;
-    v->regs.rip = is64(b) ? rip : (uint32_t)rip;
+    v->regs.rip = svm_is64(b) ? rip : (uint32_t)rip;
     b->int_state &= ~1ull;
     if (v->regs.rflags & RFLAGS_TF) { /* single stepping sees the instruction end */
         b->dr6 |= DR6_BS;
@@ -228,7 +169,7 @@ static void exit_hlt(struct vcpu *v)
 
 static void exit_skip(struct vcpu *v, const uint8_t *op, unsigned n)
 {
-    unsigned len = insn_len(v, op, n);
+    unsigned len = svm_insn_len(v, op, n);
     if (len)
         advance(v, len);
 }
@@ -342,7 +283,7 @@ static void exit_swint(struct vcpu *v)
 {
     struct svm_vcpu *a = svm_of(v);
     uint8_t op;
-    if (a->swint_rip != v->regs.rip && guest_rewrite_code(linear_rip(v), &op) == 0 && (op < OP_INT3 || op > OP_INTO)) {
+    if (a->swint_rip != v->regs.rip && guest_rewrite_code(svm_linear_rip(v), &op) == 0 && (op < OP_INT3 || op > OP_INTO)) {
         a->swint_rip = v->regs.rip;
         return;
     }

@@ -50,8 +50,12 @@ int virt_pending_vector(struct vcpu *v)
     return vec >= 0 ? vec : lapic_pending(v);
 }
 
-void virt_vector_injected(struct vcpu *v, int vector)
+bool virt_only_upcall(const struct vcpu *v) { return upcall_vector(v) >= 0 && lapic_pending(v) < 0; }
+
+bool virt_vector_injected(struct vcpu *v, int vector)
 {
-    if (upcall_vector(v) != vector)
+    bool upcall = upcall_vector(v) == vector;
+    if (!upcall)
         lapic_accept(v, vector);
+    return upcall;
 }

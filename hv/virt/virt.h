@@ -54,4 +54,5 @@ uint32_t virt_port_in(struct vcpu *v, uint16_t port, unsigned size);
 void virt_port_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t val);
 /* Next interrupt vector to inject (event upcall first, then the APIC's highest), or -1. */
 int virt_pending_vector(struct vcpu *v);
-void virt_vector_injected(struct vcpu *v, int vector);
+bool virt_vector_injected(struct vcpu *v, int vector); /* true: it was the up-call */
+bool virt_only_upcall(const struct vcpu *v);           /* nothing but the up-call is pending */

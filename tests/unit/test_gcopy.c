@@ -118,6 +118,43 @@ static void walks_long_mode(void **state)
     assert_int_equal(rd(LIN4K), 1);
 }
 
+/* Where a translation was read: a change of any entry or of what is there shows, the hardware's own marks do not. */
+static void traces(void **state)
+{
+    struct gtrace t;
+    (void)state;
+    long_mode();
+    *ram(0x50234) = 0xaa;
+    assert_int_equal(guest_trace(LIN4K, &t), 0);
+    assert_int_equal(t.nr, 4);
+    assert_ptr_equal(t.byte, ram(0x50234));
+    assert_true(gtrace_holds(&t));
+    const uint64_t at[] = { 0x10000 + 273 * 8, 0x11000, 0x12000 + 8, 0x13000 + 8 };
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t e;
+        memcpy(&e, ram(at[i]), 8);
+        put64(at[i], e | 0x60);
+        assert_true(gtrace_holds(&t));
+        put64(at[i], e ^ 0x1000);
+        assert_false(gtrace_holds(&t));
+        put64(at[i], e & ~P);
+        assert_false(gtrace_holds(&t));
+        put64(at[i], e);
+    }
+    assert_int_equal(guest_trace(0xffff888000400000ull + 0xabcde, &t), 0);
+    assert_int_equal(t.nr, 3);
+    assert_ptr_equal(t.byte, ram(0x4abcde));
+    assert_int_equal(guest_trace(0xffff888000200000ull, &t), -EFAULT);
+    assert_int_equal(guest_trace(0x0000888000201234ull, &t), -EFAULT);
+    put64(0x13000 + 8, (PAGES << 12) | P); /* no memory there */
+    assert_int_equal(guest_trace(LIN4K, &t), -EFAULT);
+    cr[4] |= 1u << 12;
+    assert_int_equal(guest_trace(LIN4K, &t), -EFAULT);
+    cr[4] = 0x20;
+    cr[8] = 0;
+    assert_int_equal(guest_trace(LIN4K, &t), -EFAULT);
+}
+
 static void walks_five_levels(void **state)
 {
     (void)state;
@@ -340,7 +377,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(walks_long_mode), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
+        T(walks_long_mode), T(traces), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
         T(pieces), T(remembers_for_one_call), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages), T(code_over_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -696,7 +696,7 @@ static void longest_with_interrupts_off(void **state)
     (void)state;
     struct cpu *c = this_cpu();
     memset(c->longest, 0, sizeof c->longest);
-    c->off_since_ns = 0;
+    c->off_since = 0;
     script[0] = slow_exit;
     online(0, 0);
     exits_of(1, 50 * US);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/virt/svm.c hv/virt/svm_context.c hv/virt/svm_exit.c hv/virt/msr.c
+// LINK: hv/virt/svm.c hv/virt/svm_context.c hv/virt/svm_exit.c hv/virt/svm_insn.c hv/virt/msr.c
 // FLAGS: -Itests/attacks/core -D_GNU_SOURCE
 /* The SVM half in a process (svm_world.h): MSRs that the CPU may not have, and what is left behind for the next guest. */
 #include <setjmp.h>
@@ -186,6 +186,137 @@ static void instruction_length(void **state)
     assert_int_equal(call_len(0x1000, &copies), 0);
     assert_int_equal(copies, 1);
     vcpus[0].regs.rip = 0x1000;
+}
+
+/* A kernel's call at 0x1000: in how many copies it was read. */
+static unsigned read_again(unsigned len)
+{
+    unsigned copies;
+
+    assert_int_equal(call_len(0x1000, &copies), len);
+    return copies;
+}
+static struct vmcb *long_mode(void)
+{
+    struct vmcb *b = svm_of(&vcpus[0])->vmcb;
+    b->efer |= 1u << 10;
+    b->cs.attr |= 1u << 9;
+    b->cr3 += 0x1000;
+    return b;
+}
+/* What is remembered of an instruction holds as long as all of what it was read from: code that is changed where it stands, another
+ * page there, other tables, a page that the guest gave away. */
+static void instruction_remembered(void **state)
+{
+    static uint64_t entry[4];
+    unsigned copies;
+
+    (void)state;
+    world();
+    struct vmcb *b = long_mode();
+    for (unsigned i = 0; i < 4; i++) {
+        trace.pte[i] = &entry[i];
+        trace.val[i] = entry[i] = 0x1003 + i * 0x1000;
+    }
+    trace.nr = 4;
+    trace.byte = insn;
+    memcpy(insn, "\x0f\x01\xd9\xc3", 4);
+    assert_int_equal(read_again(3), 1);
+    assert_int_equal(read_again(3), 0);
+    insn[3] = 0xcc; /* behind it */
+    assert_int_equal(read_again(3), 0);
+    memcpy(insn, "\xf2\x0f\x01\xd9", 4);
+    assert_int_equal(read_again(4), 1);
+    assert_int_equal(read_again(4), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        entry[i] |= 0x60; /* accessed, dirty */
+        assert_int_equal(read_again(4), 0);
+        entry[i] += 0x1000;
+        assert_int_equal(read_again(4), 1);
+        entry[i] = trace.val[i];
+        assert_int_equal(read_again(4), 0);
+    }
+    vcpus[0].domain->p2m.gen++;
+    assert_int_equal(read_again(4), 1);
+    assert_int_equal(read_again(4), 0);
+    b->cr3 += 0x1000;
+    assert_int_equal(read_again(4), 1);
+    assert_int_equal(read_again(4), 0);
+    b->cr4 |= 1u << 12; /* five levels */
+    assert_int_equal(read_again(4), 1);
+    b->cr4 = 0;
+    b->cs.attr &= (uint16_t)~(1u << 9);
+    assert_int_equal(read_again(4), 1);
+    b->cs.attr |= 1u << 9;
+    assert_int_equal(read_again(4), 0);
+    b->cpl = 3; /* no user's is remembered */
+    b->cr3 += 0x1000;
+    assert_int_equal(read_again(4), 1);
+    assert_int_equal(read_again(4), 1);
+    b->cpl = 0;
+    trace.nr = 0; /* its tables cannot be followed */
+    assert_int_equal(read_again(4), 1);
+    assert_int_equal(read_again(4), 1);
+    trace.nr = 4;
+    assert_int_equal(read_again(4), 1);
+    assert_int_equal(read_again(4), 0);
+    svm_state_reset(&vcpus[0]);
+    b->cr3 = 0x2000;
+    (void)long_mode();
+    assert_int_equal(read_again(4), 1); /* another instance */
+    memcpy(insn + 9, "\x0f\x01\xd9", 3); /* too near to the page's end */
+    trace.byte = insn + 9;
+    assert_int_equal(call_len(0x1ff9, &copies), 3);
+    assert_int_equal(call_len(0x1ff9, &copies), 3);
+    assert_int_equal(copies, 1);
+    trace.nr = 0;
+    vcpus[0].regs.rip = 0x1000;
+}
+
+static void takes_it(struct vcpu *v) /* the event that goes in, by a handler with interrupts off */
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+    b->exit_code = EXIT_INTR;
+    b->exit_int_info = 0;
+    if (b->event_inj & EVENT_VALID)
+        b->rflags &= ~(1ull << 9);
+}
+static bool window(void)
+{
+    run(&vcpus[0]);
+    return svm_of(&vcpus[0])->vmcb->intercept1 & 1u << INTERCEPT_VINTR;
+}
+/* The bit of an up-call that is in is no reason to ask for a window; a kick, or another vector, is. */
+static void window_for_what_is_new(void **state)
+{
+    (void)state;
+    world();
+    guest = takes_it;
+    upcall = 0xf3;
+    vcpus[0].regs.rflags = 2;
+    assert_true(window()); /* it cannot go in yet */
+    vcpus[0].regs.rflags = 0x202;
+    assert_false(window()); /* it went in */
+    assert_false(vcpus[0].regs.rflags & 0x200);
+    assert_false(window()); /* its handler has not cleared it yet */
+    apic_vector = 0x40;
+    assert_true(window());
+    apic_vector = -1;
+    assert_false(window());
+    vcpus[0].kicked = 1; /* cleared, and another event since */
+    assert_true(window());
+    assert_true(window());
+    vcpus[0].regs.rflags = 0x202;
+    assert_false(window());
+    assert_false(window());
+    upcall = -1;
+    apic_vector = 0x40; /* of the APIC: its request is gone once it is in */
+    vcpus[0].regs.rflags = 0x202;
+    assert_false(window());
+    upcall = 0xf3;
+    assert_true(window());
+    upcall = apic_vector = -1;
+    guest = NULL;
 }
 
 static void ints(struct vcpu *v) { svm_of(v)->vmcb->exit_code = EXIT_SWINT; }
@@ -386,7 +517,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(instruction_length), T(stale_int3), T(cr4), T(contexts), T(time_stamp_counter),
+        T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(instruction_length), T(instruction_remembered),
+        T(window_for_what_is_new), T(stale_int3), T(cr4), T(contexts), T(time_stamp_counter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

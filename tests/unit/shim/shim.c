@@ -188,6 +188,8 @@ WEAK int grant_names(struct domain *d, uint16_t id, uint64_t *at, unsigned *budg
 
 /* --- time ------------------------------------------------------------------------------------------------ */
 WEAK uint64_t now_ns(void) { return shim_now_ns; }
+WEAK uint32_t tsc_khz = 1000000;
+WEAK uint64_t tsc_to_ns(uint64_t tsc) { return tsc; }
 WEAK void udelay(uint32_t us) { shim_now_ns += us * 1000ull; }
 WEAK uint64_t random_u64(void)
 {

@@ -115,7 +115,7 @@ static void note(struct gtrace *t, const char *at, uint64_t e)
     if (!t)
         return;
     t->pte[t->nr] = (const volatile uint64_t *)at;
-    t->val[t->nr++] = e;
+    t->val[t->nr++] = e | GTRACE_MARKS;
 }
 
 /* Levels of 8-byte entries, APM2 5.3 and 5.4: 5 or 4 in long mode, 3 with PAE (whose top level has 4 entries and no

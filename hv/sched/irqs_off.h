@@ -9,7 +9,7 @@
 #include "lib/print.h"
 #include "sched/time.h"
 
-#define OFF_NOTED_US 100u /* shorter ones are not worth a place */
+#define OFF_NOTED (tsc_khz / 10) /* in ticks of the TSC, 100 us: shorter ones are not worth a place */
 
 /* What: one of these, and for exits and hypercalls which. */
 enum { OFF_RUN_LOOP = 0, OFF_HANDLERS = 1u << 24, OFF_EXIT = 2u << 24, OFF_HYPERCALL = 3u << 24 };
@@ -57,16 +57,17 @@ static inline void irqs_off_note(struct cpu *c, uint32_t what, uint64_t ns)
         irqs_off_tell(what, ns);
 }
 
-/* Interrupts are about to come on, and go off again only by irqs_off_begin. */
-static inline void irqs_off_end_at(struct cpu *c, uint64_t now)
+/* since 0: they were not off. */
+static inline void irqs_off_end_at(struct cpu *c, uint64_t since, uint64_t now)
 {
-    if (unlikely(now - c->off_since > (uint64_t)tsc_khz / 1000 * OFF_NOTED_US && c->off_since))
-        irqs_off_note(c, c->off_what, tsc_to_ns(now) - tsc_to_ns(c->off_since));
+    if (unlikely(now - since > OFF_NOTED) && since)
+        irqs_off_note(c, c->off_what, tsc_to_ns(now) - tsc_to_ns(since));
 }
+/* Interrupts are about to come on. */
 static inline void irqs_off_end(void)
 {
     struct cpu *c = this_cpu();
-    irqs_off_end_at(c, rdtsc());
+    irqs_off_end_at(c, c->off_since, rdtsc());
     c->off_since = 0;
 }
 
@@ -75,7 +76,8 @@ static inline void irqs_off_next(uint32_t what)
 {
     struct cpu *c = this_cpu();
     uint64_t now = rdtsc();
-    irqs_off_end_at(c, now);
+    uint64_t since = c->off_since;
     c->off_since = now;
+    irqs_off_end_at(c, since, now);
     c->off_what = what;
 }

@@ -428,7 +428,8 @@ static void run_once(struct cpu *c, struct vcpu *v)
             return;
         }
     }
-    timer_program();
+    if (!c->timer_armed_ns) /* who sets one that is earlier programs it */
+        timer_program();
     irqs_off_end(); /* virt->run begins anew at the exit */
     virt->run(v);
     irq_window();

@@ -20,7 +20,6 @@
 #define MSR_TSC_AUX  0xc0000103
 #define MSR_VM_CR    0xc0010114
 #define MSR_HSAVE_PA 0xc0010117
-#define EFER_LMA     (1ull << 10)
 #define EFER_SVME    (1ull << 12)
 #define CR0_PE       (1ull << 0)
 #define VM_CR_SVMDIS (1ull << 4)
@@ -34,7 +33,6 @@
 #define XCR0_KNOWN   0x2e7ull /* x87, SSE, AVX, AVX-512, PKRU */
 #define RFLAGS_IF    (1ull << 9)
 #define DR7_ENABLED  0xffull
-#define ATTR_L       (1u << 9)
 #define ATTR_DB      (1u << 10)
 #define ATTR_CODE32  0xc9b
 #define ATTR_DATA    0xc93
@@ -385,6 +383,7 @@ static void switch_to(struct cpu *c, struct vcpu *v)
 
 void svm_inject(struct vcpu *v, unsigned vector, bool has_err, uint32_t err)
 {
+    svm_of(v)->upcall_in = false; /* it may take the place of one */
     svm_of(v)->vmcb->event_inj = has_err ? vmcb_event_err(vector, err) : vmcb_event(EVENT_EXC, vector);
 }
 
@@ -411,6 +410,8 @@ static void prepare_events(struct vcpu *v)
         /* The bit of an up-call that is in stays until its handler clears it, which it does before interrupts are on again. What
          * comes after that kicks (evtchn_raise). */
         window |= !a->upcall_in || !virt_only_upcall(v);
+    } else {
+        a->upcall_in = false; /* cleared: what sets it again, be it the guest itself, is new */
     }
     /* A virtual interrupt that is never taken: its intercept comes when the guest could take one (APM2 15.21.4). */
     vmcb_intercept(b, INTERCEPT_VINTR, window);
@@ -489,17 +490,18 @@ static void svm_run(struct vcpu *v)
     }
     a->vmcb->tlb_control = s->flush ? TLB_FLUSH_ALL : 0;
     s->flush = false;
+    struct vmcb *b = a->vmcb;
     if (virt_emulated)
-        a->vmcb->exit_info2 = SVM_NOT_ENTERED;
-    bool shadow = virt_emulated && (a->vmcb->int_state & 1) && !(a->vmcb->event_inj & EVENT_VALID);
+        b->exit_info2 = SVM_NOT_ENTERED;
+    bool shadow = virt_emulated && (b->int_state & 1) && !(b->event_inj & EVENT_VALID);
     svm_enter(&v->regs, a->vmcb_maddr.v, s->host_vmcb.v, shadow);
-    irqs_off_begin(OFF_EXIT_OF((uint32_t)a->vmcb->exit_code));
+    irqs_off_begin(OFF_EXIT_OF((uint32_t)b->exit_code));
     if (!svm_nrip)
         svm_insn_look(v);
     v->in_guest = 0;
     sync_xcr0(a);
     sync_out(v);
-    requeue_event(a->vmcb);
+    requeue_event(b);
     svm_handle_exit(v);
 }
 

@@ -57,8 +57,11 @@ bool svm_context_ok(const struct vcpu_hvm_context *c); /* svm_context.c; see vir
 void svm_set_context(struct vcpu *v, const struct vcpu_hvm_context *c);
 void svm_use_debug_registers(struct vcpu *v); /* loads DR0-3 and stops intercepting them */
 void svm_forget_asid(struct vcpu *v);         /* nothing cached for it is used any more */
+#define EFER_LMA (1ull << 10)
+#define ATTR_L   (1u << 9)
+static inline bool svm_is64(const struct vmcb *b) { return (b->efer & EFER_LMA) && (b->cs.attr & ATTR_L); }
+
 /* svm_insn.c: for exits whose instruction's length nobody tells. */
-bool svm_is64(const struct vmcb *b);
 uint64_t svm_linear_rip(const struct vcpu *v);
 void svm_insn_look(struct vcpu *v);           /* right after an exit, the vCPU still counts as in the guest: may know the length */
 unsigned svm_insn_len(struct vcpu *v, const uint8_t *op, unsigned n); /* whose opcode is op[0..n). 0: the domain was crashed */

@@ -18,14 +18,12 @@
 #define MSR_TSC_AUX  0xc0000103
 #define EFER_SCE     (1ull << 0)
 #define EFER_LME     (1ull << 8)
-#define EFER_LMA     (1ull << 10)
 #define EFER_NXE     (1ull << 11)
 #define EFER_SVME    (1ull << 12)
 #define EFER_FFXSR   (1ull << 14)
 #define FXSR_OPT     (1u << 25)
 #define CR0_PG       (1ull << 31)
 #define CR4_OSXSAVE  (1ull << 18)
-#define ATTR_L       (1u << 9)
 #define RFLAGS_TF    (1ull << 8)
 #define DR6_BS       (1ull << 14)
 #define NPF_WRITE    (1ull << 1)
@@ -293,21 +291,6 @@ static void exit_swint(struct vcpu *v)
 
 /* --- dispatch ------------------------------------------------------------------------------------------------------------ */
 
-static enum bh_exit class_of(uint64_t code)
-{
-    switch (code) {
-    case EXIT_INTR: return BH_EXIT_INTR;
-    case EXIT_VINTR: return BH_EXIT_WINDOW;
-    case EXIT_CPUID: return BH_EXIT_CPUID;
-    case EXIT_HLT: return BH_EXIT_HLT;
-    case EXIT_IOIO: return BH_EXIT_IO;
-    case EXIT_MSR: return BH_EXIT_MSR;
-    case EXIT_VMMCALL: return BH_EXIT_CALL;
-    case EXIT_NPF: return BH_EXIT_NPF;
-    default: return BH_EXIT_OTHER;
-    }
-}
-
 /*
  * VMRUN refused the state; or, where virt_emulated, the guest moved to CR3 or CR4 what this CPU does not have, for which hardware raises
  * #GP and the emulator makes this exit, rip on the MOV. The emulator's VMRUN refuses most states before it has loaded them, and then leaves
@@ -379,33 +362,46 @@ void svm_handle_exit(struct vcpu *v)
 {
     struct svm_vcpu *a = svm_of(v);
     uint64_t code = a->vmcb->exit_code;
-    v->exits[class_of(code)]++;
+    enum bh_exit class = BH_EXIT_OTHER;
     if (virt_emulated)
         vmcb_intercept(a->vmcb, INTERCEPT_SWINT, true);
     if (code != EXIT_NPF)
         a->npf_again = 0;
     switch (code) {
-    case EXIT_INTR: case EXIT_NMI: case EXIT_SMI: case EXIT_INIT: case EXIT_FERR: case EXIT_VINTR:
-        break; /* the host's business, taken in the window after this; or a window to inject in */
-    case EXIT_CPUID:
-        exit_cpuid(v);
-        break;
-    case EXIT_HLT:
-        exit_hlt(v);
-        break;
-    case EXIT_IOIO:
-        exit_io(v);
-        break;
-    case EXIT_MSR:
-        exit_msr(v);
-        break;
     case EXIT_VMMCALL:
+        class = BH_EXIT_CALL;
         exit_vmmcall(v);
         break;
+    case EXIT_INTR: /* the host's business, taken in the window after this */
+        class = BH_EXIT_INTR;
+        break;
+    case EXIT_VINTR: /* a window to inject in */
+        class = BH_EXIT_WINDOW;
+        break;
+    case EXIT_NMI: case EXIT_SMI: case EXIT_INIT: case EXIT_FERR: /* the host's, too */
+        break;
+    case EXIT_HLT:
+        class = BH_EXIT_HLT;
+        exit_hlt(v);
+        break;
+    case EXIT_MSR:
+        class = BH_EXIT_MSR;
+        exit_msr(v);
+        break;
+    case EXIT_CPUID:
+        class = BH_EXIT_CPUID;
+        exit_cpuid(v);
+        break;
+    case EXIT_IOIO:
+        class = BH_EXIT_IO;
+        exit_io(v);
+        break;
     case EXIT_NPF:
+        class = BH_EXIT_NPF;
         exit_npf(v);
         break;
     default:
         handle_rare(v, code);
     }
+    v->exits[class]++;
 }

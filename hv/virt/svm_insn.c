@@ -16,11 +16,7 @@
 #include "virt/svm.h"
 #include "virt/virt.h"
 
-#define EFER_LMA (1ull << 10)
 #define CR4_LA57 (1ull << 12)
-#define ATTR_L   (1u << 9)
-
-bool svm_is64(const struct vmcb *b) { return (b->efer & EFER_LMA) && (b->cs.attr & ATTR_L); }
 
 uint64_t svm_linear_rip(const struct vcpu *v)
 {
@@ -31,6 +27,8 @@ uint64_t svm_linear_rip(const struct vcpu *v)
 /* --- remembered ------------------------------------------------------------------------------------------------- */
 
 static struct insn_memo *memo_of(struct svm_vcpu *a, uint64_t rip) { return &a->insn[(rip ^ rip >> 4) % NR_INSNS]; }
+
+struct word { uint64_t bytes; } __attribute__((packed, may_alias)); /* a load, wherever it stands */
 
 static bool wants_length(uint64_t code)
 {
@@ -46,9 +44,12 @@ void svm_insn_look(struct vcpu *v)
 
     a->insn_len = 0;
     if (m->rip != b->rip || !m->len || !wants_length(b->exit_code) || m->cr3 != b->cr3 || m->gen != v->npt_gen || !svm_is64(b) ||
-        (b->cr4 & CR4_LA57) || !gtrace_holds(&m->at))
+        (b->cr4 & CR4_LA57))
         return;
-    memcpy(&bytes, m->at.byte, sizeof bytes);
+    __asm__ volatile("lfence" ::: "memory"); /* no pointer is followed, not even speculatively, that may be another's by now */
+    if (!gtrace_holds(&m->at))
+        return;
+    bytes = ((const struct word *)m->at.byte)->bytes;
     if (!((bytes ^ m->bytes) << (64 - 8 * m->len)))
         a->insn_len = m->len;
 }

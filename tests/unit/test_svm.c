@@ -216,7 +216,7 @@ static void instruction_remembered(void **state)
     struct vmcb *b = long_mode();
     for (unsigned i = 0; i < 4; i++) {
         trace.pte[i] = &entry[i];
-        trace.val[i] = entry[i] = 0x1003 + i * 0x1000;
+        trace.val[i] = (entry[i] = 0x1003 + i * 0x1000) | GTRACE_MARKS;
     }
     trace.nr = 4;
     trace.byte = insn;
@@ -233,7 +233,7 @@ static void instruction_remembered(void **state)
         assert_int_equal(read_again(4), 0);
         entry[i] += 0x1000;
         assert_int_equal(read_again(4), 1);
-        entry[i] = trace.val[i];
+        entry[i] -= 0x1000;
         assert_int_equal(read_again(4), 0);
     }
     vcpus[0].domain->p2m.gen++;
@@ -309,6 +309,14 @@ static void window_for_what_is_new(void **state)
     vcpus[0].regs.rflags = 0x202;
     assert_false(window());
     assert_false(window());
+    upcall = -1; /* cleared, and set again by the guest itself */
+    assert_false(window());
+    upcall = 0xf3;
+    assert_true(window());
+    vcpus[0].regs.rflags = 0x202;
+    assert_false(window());
+    svm_inject(&vcpus[0], 6, false, 0); /* an exception in its place */
+    assert_true(window());
     upcall = -1;
     apic_vector = 0x40; /* of the APIC: its request is gone once it is in */
     vcpus[0].regs.rflags = 0x202;

@@ -73,7 +73,6 @@ static long dispatch(struct vcpu *v)
 
 void hypercall(struct vcpu *v, unsigned insn_len)
 {
-    gcopy_reset();
     sched_begin_op();
     irqs_off_what(OFF_HYPERCALL_OF((uint32_t)v->regs.rax, (uint32_t)v->regs.rdi));
     long rc = dispatch(v);

@@ -4,6 +4,11 @@
  *
  * The walk reads the guest's own tables through the p2m, each entry once, so a guest that changes them meanwhile gets one
  * of its two answers. Accessed and dirty bits are not set: hypercall arguments are kernel memory, which no guest reclaims by them.
+ *
+ * A kernel's arguments lie on few pages, and a walk is dear. So each vCPU remembers some of its translations: the page, the paging mode and
+ * CR3, where the entries stand and what they were, the page's place here, the generation of the p2m. All of that is compared again at each
+ * use, so the answer is the walk's. Pointers are followed only in a stretch in which the vCPU counts as in the guest and the
+ * generation still is theirs: npt_flush raises it and waits for such a vCPU before a page goes to anybody else.
  */
 #include "mem/gcopy.h"
 #include "lib/cpu.h"
@@ -24,11 +29,6 @@
 #define PTE_PS   0x80ull
 #define PTE_ADDR 0x000ffffffffff000ull
 
-/* The last translation of the running call, per CPU. */
-static struct gcache { bool valid, write; uint64_t page, gpa; } gcache[MAX_CPUS];
-
-void gcopy_reset(void) { gcache[this_cpu()->id].valid = false; }
-
 static bool is_ram(enum p2m_type t, bool write)
 {
     switch (t) {
@@ -48,8 +48,16 @@ static void unpin(mfn_t m, enum p2m_type t)
 
 enum access { READ, WRITE };
 
-/* One piece within a page of d. */
-static int gphys_piece(struct domain *d, uint64_t gpa, void *buf, size_t n, enum access a)
+static void copy_piece(char *here, void *buf, size_t n, enum access a)
+{
+    if (a == WRITE)
+        memcpy(here, buf, n);
+    else
+        memcpy(buf, here, n);
+}
+
+/* One piece within a page of d. m: gets the page's place, which is not held, and whether it may be written; or NULL. */
+static int gphys_piece(struct domain *d, uint64_t gpa, void *buf, size_t n, enum access a, struct gmemo *m_out)
 {
     enum p2m_type t;
     mfn_t m = p2m_get(d, GFN(gpa >> PAGE_SHIFT), &t);
@@ -58,11 +66,12 @@ static int gphys_piece(struct domain *d, uint64_t gpa, void *buf, size_t n, enum
             unpin(m, t);
         return -EFAULT;
     }
-    char *p = (char *)mfn_to_virt(m) + (gpa & (PAGE_SIZE - 1));
-    if (a == WRITE)
-        memcpy(p, buf, n);
-    else
-        memcpy(buf, p, n);
+    char *page = mfn_to_virt(m);
+    copy_piece(page + (gpa & (PAGE_SIZE - 1)), buf, n, a);
+    if (m_out) {
+        m_out->at.byte = (uint8_t *)page;
+        m_out->writable &= is_ram(t, true);
+    }
     unpin(m, t);
     return 0;
 }
@@ -77,7 +86,7 @@ static int gphys_copy(struct domain *d, uint64_t gpa, char *buf, size_t n, enum 
 {
     while (n) {
         size_t part = piece_len(gpa, n);
-        int rc = gphys_piece(d, gpa, buf, part, a);
+        int rc = gphys_piece(d, gpa, buf, part, a, NULL);
         if (rc)
             return rc;
         gpa += part;
@@ -108,11 +117,17 @@ static int read_pte(struct domain *d, uint64_t gpa, unsigned size, uint64_t *out
     return rc;
 }
 
-struct walk { struct domain *d; uint64_t cr3, cr4; bool wp, write; struct gtrace *trace; };
+/* What of CR0, CR4 and EFER a translation depends on, the bits where they stand there; and MODE_PHYS of a domain whose pointers are
+ * guest-physical. */
+#define MODE_CR0  (CR0_WP | CR0_PG)
+#define MODE_CR4  (CR4_PSE | CR4_PAE | CR4_LA57)
+#define MODE_PHYS (1ull << 63)
+
+struct walk { struct domain *d; uint64_t cr3, mode; bool write; struct gtrace *trace; };
 
 static void note(struct gtrace *t, const char *at, uint64_t e)
 {
-    if (!t)
+    if (!t || t->nr == GTRACE_LEVELS)
         return;
     t->pte[t->nr] = (const volatile uint64_t *)at;
     t->val[t->nr++] = e | GTRACE_MARKS;
@@ -136,7 +151,7 @@ static int walk_pae(const struct walk *w, uint64_t lin, unsigned levels, uint64_
         if (l == 1 || (!pdpte && l <= 3 && (e & PTE_PS))) {
             uint64_t mask = (1ull << shift) - 1;
             *gpa = (e & PTE_ADDR & ~mask) | (lin & mask);
-            return w->write && w->wp && !writable ? -EFAULT : 0;
+            return w->write && (w->mode & CR0_WP) && !writable ? -EFAULT : 0;
         }
         table = e & PTE_ADDR;
     }
@@ -151,7 +166,7 @@ static int walk_32(const struct walk *w, uint64_t lin, uint64_t *gpa)
     if (read_pte(w->d, (w->cr3 & 0xfffff000ull) + (lin >> 22 & 1023) * 4, 4, &e, &at) || !(e & PTE_P))
         return -EFAULT;
     bool writable = e & PTE_RW;
-    if ((e & PTE_PS) && (w->cr4 & CR4_PSE)) {
+    if ((e & PTE_PS) && (w->mode & CR4_PSE)) {
         *gpa = (e & 0xffc00000ull) | ((e >> 13 & 0xff) << 32) | (lin & 0x3fffff);
     } else {
         if (read_pte(w->d, (e & 0xfffff000ull) + (lin >> 12 & 1023) * 4, 4, &e, &at) || !(e & PTE_P))
@@ -159,58 +174,109 @@ static int walk_32(const struct walk *w, uint64_t lin, uint64_t *gpa)
         writable = writable && (e & PTE_RW);
         *gpa = (e & 0xfffff000ull) | (lin & 0xfff);
     }
-    return w->write && w->wp && !writable ? -EFAULT : 0;
+    return w->write && (w->mode & CR0_WP) && !writable ? -EFAULT : 0;
 }
 
-/* Supervisor access: U/S bits do not restrict it. */
-static int walk_linear(struct vcpu *v, uint64_t lin, bool write, uint64_t *gpa)
+static uint64_t mode_of(const struct vcpu *v)
 {
-    uint64_t cr0 = virt->get_cr(v, 0), cr4 = virt->get_cr(v, 4);
-    struct walk w = { v->domain, virt->get_cr(v, 3), cr4, cr0 & CR0_WP, write, NULL };
-    bool lma = virt->get_cr(v, 8) & EFER_LMA;
-    if (!lma)
-        lin &= 0xffffffffull;
-    if (!(cr0 & CR0_PG)) {
+    if (v->phys_ptr)
+        return MODE_PHYS;
+    return (virt->get_cr(v, 0) & MODE_CR0) | (virt->get_cr(v, 4) & MODE_CR4) | (virt->get_cr(v, 8) & EFER_LMA);
+}
+
+/* Supervisor access: U/S bits do not restrict it. w->trace is filled where paging has entries of 8 bytes. */
+static int walk_linear(const struct walk *w, uint64_t lin, uint64_t *gpa)
+{
+    if (w->mode & MODE_PHYS) {
         *gpa = lin;
         return 0;
     }
-    if (lma) {
-        unsigned levels = cr4 & CR4_LA57 ? 5 : 4, top = PAGE_SHIFT + 9 * levels;
+    if (!(w->mode & EFER_LMA))
+        lin &= 0xffffffffull;
+    if (!(w->mode & CR0_PG)) {
+        *gpa = lin;
+        return 0;
+    }
+    if (w->mode & EFER_LMA) {
+        unsigned levels = w->mode & CR4_LA57 ? 5 : 4, top = PAGE_SHIFT + 9 * levels;
         if ((uint64_t)((int64_t)(lin << (64 - top)) >> (64 - top)) != lin)
             return -EFAULT; /* not canonical */
-        return walk_pae(&w, lin, levels, gpa);
+        return walk_pae(w, lin, levels, gpa);
     }
-    return cr4 & CR4_PAE ? walk_pae(&w, lin, 3, gpa) : walk_32(&w, lin, gpa);
+    return w->mode & CR4_PAE ? walk_pae(w, lin, 3, gpa) : walk_32(w, lin, gpa);
 }
 
-static int translate(struct vcpu *v, uint64_t lin, bool write, uint64_t *gpa)
+static struct walk walk_of(struct vcpu *v, bool write, struct gtrace *t)
 {
-    if (v->phys_ptr) {
-        *gpa = lin;
-        return 0;
+    return (struct walk){ v->domain, v->phys_ptr ? 0 : virt->get_cr(v, 3), mode_of(v), write, t };
+}
+
+/* --- remembered ----------------------------------------------------------------------------------------------- */
+
+static struct gmemo *memo_of(struct vcpu *v, uint64_t lin) { return &v->memo[(lin >> PAGE_SHIFT) % NR_GMEMOS]; }
+
+/* By what is remembered, if all of it still holds. */
+static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, void *buf, size_t n, enum access a)
+{
+    const struct gmemo *m = memo_of(v, lin);
+    bool holds;
+
+    if (m->page != (lin & PAGE_MASK) || m->mode != w->mode || m->cr3 != w->cr3 || !m->at.byte || (a == WRITE && !m->writable))
+        return false;
+    v->in_guest = 1;
+    mb(); /* against npt_flush, which raises gen and then reads in_guest */
+    holds = m->gen == READ_ONCE(v->domain->p2m.gen);
+    if (holds) {
+        __asm__ volatile("lfence" ::: "memory"); /* nor speculatively is a pointer of another generation followed */
+        holds = gtrace_holds(&m->at);
+        if (holds)
+            copy_piece((char *)(uintptr_t)m->at.byte + (lin & (PAGE_SIZE - 1)), buf, n, a);
     }
-    struct gcache *c = &gcache[this_cpu()->id];
-    uint64_t page = lin & PAGE_MASK;
-    if (!c->valid || c->page != page || (write && !c->write)) {
-        uint64_t to;
-        int rc = walk_linear(v, page, write, &to);
-        if (rc)
-            return rc;
-        *c = (struct gcache){ true, write, page, to };
-    }
-    *gpa = c->gpa | (lin & (PAGE_SIZE - 1));
-    return 0;
+    __asm__ volatile("" ::: "memory");
+    v->in_guest = 0;
+    return holds;
+}
+
+/* What paging without WP lets a supervisor write is not told by the entries; five levels, PAE's three and entries of 4 bytes are rare. */
+static bool entries_tell(const struct walk *w, const struct gtrace *t)
+{
+    if (w->mode & MODE_PHYS || !(w->mode & CR0_PG))
+        return true;
+    return (w->mode & EFER_LMA) && !(w->mode & CR4_LA57) && t->nr;
+}
+static bool all_writable(const struct gtrace *t)
+{
+    for (unsigned i = 0; i < t->nr; i++)
+        if (!(t->val[i] & PTE_RW))
+            return false;
+    return true;
+}
+
+/* One piece within a page, by a walk. */
+static int walked(struct vcpu *v, struct walk *w, uint64_t lin, void *buf, size_t n, enum access a)
+{
+    struct gmemo m = { .page = lin & PAGE_MASK, .gen = READ_ONCE(v->domain->p2m.gen), .cr3 = w->cr3, .mode = w->mode };
+    uint64_t gpa;
+
+    mb(); /* the generation before what is read in it */
+    w->write = a == WRITE;
+    w->trace = &m.at;
+    int rc = walk_linear(w, lin, &gpa);
+    m.writable = all_writable(&m.at);
+    if (!rc)
+        rc = gphys_piece(v->domain, gpa, buf, n, a, &m);
+    if (!rc && entries_tell(w, &m.at))
+        *memo_of(v, lin) = m;
+    return rc;
 }
 
 static int guest_copy(gaddr_t g, char *buf, size_t n, enum access a)
 {
     struct vcpu *v = this_cpu()->current;
+    struct walk w = walk_of(v, false, NULL);
     while (n) {
         size_t part = piece_len(g.v, n);
-        uint64_t gpa;
-        int rc = translate(v, g.v, a == WRITE, &gpa);
-        if (!rc)
-            rc = gphys_piece(v->domain, gpa, buf, part, a);
+        int rc = quick(v, &w, g.v, buf, part, a) ? 0 : walked(v, &w, g.v, buf, part, a);
         if (rc)
             return rc;
         g.v += part;
@@ -228,9 +294,10 @@ int copy_to_guest(gaddr_t dst, const void *src, size_t n)
 int guest_rewrite_code(uint64_t lin, uint8_t *byte)
 {
     struct vcpu *v = this_cpu()->current;
+    struct walk w = walk_of(v, false, NULL);
     uint64_t gpa;
     enum p2m_type t;
-    if (walk_linear(v, lin, false, &gpa))
+    if (walk_linear(&w, lin, &gpa))
         return -EFAULT;
     mfn_t m = p2m_get(v->domain, GFN(gpa >> PAGE_SHIFT), &t);
     int rc = -EFAULT;
@@ -248,14 +315,14 @@ int guest_rewrite_code(uint64_t lin, uint8_t *byte)
 int guest_trace(uint64_t lin, struct gtrace *t)
 {
     struct vcpu *v = this_cpu()->current;
-    uint64_t cr4 = virt->get_cr(v, 4), gpa;
-    struct walk w = { v->domain, virt->get_cr(v, 3), cr4, false, false, t };
+    struct walk w = walk_of(v, false, t);
+    uint64_t gpa;
     const char *at;
 
     t->nr = 0;
-    if (!(virt->get_cr(v, 8) & EFER_LMA) || (cr4 & CR4_LA57) || (uint64_t)((int64_t)(lin << 16) >> 16) != lin)
+    if (!(w.mode & EFER_LMA) || (w.mode & CR4_LA57))
         return -EFAULT;
-    if (walk_pae(&w, lin, 4, &gpa) || read_pte(v->domain, gpa & ~7ull, 8, &(uint64_t){ 0 }, &at))
+    if (walk_linear(&w, lin, &gpa) || read_pte(v->domain, gpa & ~7ull, 8, &(uint64_t){ 0 }, &at))
         return -EFAULT;
     t->byte = (const uint8_t *)at + (gpa & 7);
     return 0;

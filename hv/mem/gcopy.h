@@ -2,7 +2,7 @@
 /*
  * The only way to guest memory by pointer: copies through a bounded software walk of the vCPU's own page tables
  * (linear pointers: R/W, U/S is supervisor, CR0.WP, CR0.PG = 0, PAE off/on, 4/5 levels, big pages; each entry read once),
- * or guest-physical when the domain asked for it (BH_SVC_PTR_MODE). Remembers the last translation for the one call.
+ * or guest-physical when the domain asked for it (BH_SVC_PTR_MODE).
  * Returns 0 or -EFAULT; a partial copy may have happened. Current vCPU only, no locks held but a pin per page.
  */
 #pragma once
@@ -37,5 +37,6 @@ int gphys_read(struct domain *d, void *dst, uint64_t gpa, size_t n) __must_check
 int gphys_write(struct domain *d, uint64_t gpa, const void *src, size_t n) __must_check;
 /* Copies n bytes from the current vCPU's pointer into d's RAM at gpa, page by page. */
 int gphys_write_from_guest(struct domain *d, uint64_t gpa, gaddr_t src, size_t n) __must_check;
-/* Drops the remembered translation: called by the door at the start of each hypercall. */
-void gcopy_reset(void);
+/* One remembered translation of a vCPU (gcopy.c); at.byte is the page's first, NULL: none. */
+#define NR_GMEMOS 8u
+struct gmemo { uint64_t page, gen, cr3, mode; struct gtrace at; bool writable; };

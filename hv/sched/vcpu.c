@@ -94,6 +94,7 @@ void vcpu_reset(struct vcpu *v)
     v->hc_op = v->hc_arg = v->hc_done = 0;
     v->npt_gen = 0;
     memset(&v->regs, 0, sizeof v->regs);
+    memset(v->memo, 0, sizeof v->memo);
     to_start(v);
 }
 

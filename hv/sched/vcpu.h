@@ -12,6 +12,7 @@
 #include <xen/xen.h>
 #include <xen/hvm/hvm_vcpu.h>
 #include "lib/cpu.h"
+#include "mem/gcopy.h"
 #include "sched/time.h"
 
 struct domain;
@@ -39,7 +40,7 @@ struct vcpu {
     enum vcpu_state state;         /* q */
     uint32_t pause_count;          /* q: not run while > 0 */
     volatile uint32_t running;     /* q to set; cleared (release) when out of the guest and of the core */
-    volatile uint32_t in_guest;    /* a: between VM entry and exit */
+    volatile uint32_t in_guest;    /* a: between VM entry and exit, or the core goes where the guest could (gcopy.c) */
     volatile uint32_t wait_sipi;   /* a: after INIT */
     volatile uint32_t sipi_vector; /* a: 0x100 | vector when one arrived */
     volatile uint32_t kicked;      /* a: something to look at before the next entry */
@@ -52,6 +53,7 @@ struct vcpu {
     bool initialised;              /* has register state */
 
     struct regs regs;              /* o: loaded/stored around every entry */
+    struct gmemo memo[NR_GMEMOS];  /* o: translations of its pointers, see gcopy.c */
     void *arch;                    /* vendor part */
     uint64_t npt_gen;              /* o: last generation flushed, see npt.h */
     struct vlapic apic;

@@ -64,5 +64,11 @@ static inline bool svm_is64(const struct vmcb *b) { return (b->efer & EFER_LMA) 
 /* svm_insn.c: for exits whose instruction's length nobody tells. */
 uint64_t svm_linear_rip(const struct vcpu *v);
 void svm_insn_look(struct vcpu *v);           /* right after an exit, the vCPU still counts as in the guest: may know the length */
-unsigned svm_insn_len(struct vcpu *v, const uint8_t *op, unsigned n); /* whose opcode is op[0..n). 0: the domain was crashed */
+unsigned svm_insn_read(struct vcpu *v, const uint8_t *op, unsigned n);
+/* Of the instruction that made this exit, whose opcode is op[0..n). 0: the domain was crashed. */
+static inline unsigned svm_insn_len(struct vcpu *v, const uint8_t *op, unsigned n)
+{
+    unsigned known = svm_of(v)->insn_len;
+    return known ? known : svm_insn_read(v, op, n);
+}
 void svm_inject(struct vcpu *v, unsigned vector, bool has_err, uint32_t err); /* an exception */

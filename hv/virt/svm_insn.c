@@ -88,7 +88,6 @@ static unsigned decode(struct vcpu *v, const uint8_t *op, unsigned n, uint8_t in
     bool long64 = svm_is64(svm_of(v)->vmcb);
     uint64_t at = svm_linear_rip(v);
     unsigned i = 0, got = 0, matched = 0;
-    gcopy_reset();
     while (i < 15) {
         if (i == got) { /* the rest, but not of a page that it may not reach into */
             unsigned part = MIN(15 - got, (unsigned)(PAGE_SIZE - ((at + got) & (PAGE_SIZE - 1))));
@@ -107,14 +106,12 @@ static unsigned decode(struct vcpu *v, const uint8_t *op, unsigned n, uint8_t in
     return 0;
 }
 
-unsigned svm_insn_len(struct vcpu *v, const uint8_t *op, unsigned n)
+unsigned svm_insn_read(struct vcpu *v, const uint8_t *op, unsigned n)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
     uint8_t insn[15];
     if (svm_nrip && b->next_rip - v->regs.rip - 1 < 15)
         return (unsigned)(b->next_rip - v->regs.rip);
-    if (svm_of(v)->insn_len)
-        return svm_of(v)->insn_len;
     unsigned len = decode(v, op, n, insn);
     if (!len)
         domain_crash(v->domain, v, BH_CAUSE_OTHER, "unreadable instruction (exit %lx)", (unsigned long)b->exit_code);

@@ -20,10 +20,10 @@ static struct frame frames[PAGES];
 static struct domain dom;
 static struct vcpu v;
 static uint64_t cr[9];
-static long pins;
+static long pins, pinned; /* now, ever */
 
 struct frame *mfn_to_frame(mfn_t m) { return m.v < PAGES ? &frames[m.v] : NULL; }
-bool frame_get(mfn_t m, uint16_t owner) { (void)owner; pins++; return m.v < PAGES; }
+bool frame_get(mfn_t m, uint16_t owner) { (void)owner; pins++; pinned++; return m.v < PAGES; }
 void frame_put(mfn_t m) { (void)m; pins--; }
 void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)cpu; (void)vector; }
 static uint64_t get_cr(const struct vcpu *x, unsigned n) { (void)x; return cr[n]; }
@@ -48,7 +48,6 @@ static int setup(void **state)
     assert_int_equal(p2m_init(&dom), 0);
     for (uint64_t g = 0; g < PAGES; g++)
         assert_int_equal(p2m_set(&dom, GFN(g), MFN(g), 0, P2M_RAM), 0);
-    gcopy_reset();
     return 0;
 }
 static int teardown(void **state)
@@ -62,13 +61,11 @@ static int teardown(void **state)
 static int rd(uint64_t lin)
 {
     uint8_t b;
-    gcopy_reset();
     int rc = copy_from_guest(&b, GADDR(lin), 1);
     return rc ? rc : b;
 }
 static int wr(uint64_t lin, uint8_t b)
 {
-    gcopy_reset();
     return copy_to_guest(GADDR(lin), &b, 1);
 }
 
@@ -232,7 +229,6 @@ static void pieces(void **state)
     put64(0x13000 + 24, 0x40000 | P | W);
     for (unsigned i = 0; i < sizeof out; i++)
         out[i] = (uint8_t)(i * 7);
-    gcopy_reset();
     assert_int_equal(copy_to_guest(GADDR(LIN4K), out, sizeof out), 0);
     assert_memory_equal(ram(0x50234), out, 4096 - 0x234);
     assert_memory_equal(ram(0x60000), out + 4096 - 0x234, 4096);
@@ -242,22 +238,69 @@ static void pieces(void **state)
 }
 
 /* The remembered translation: one call sees one answer, the next looks again. */
-static void remembers_for_one_call(void **state)
+static long read_pins(uint64_t lin, uint8_t want)
+{
+    uint8_t b = 0;
+    long before = pinned;
+    assert_int_equal(copy_from_guest(&b, GADDR(lin), 1), 0);
+    assert_int_equal(b, want);
+    assert_int_equal(v.in_guest, 0);
+    return pinned - before; /* a walk pins each table and the page */
+}
+/* What is remembered of a translation holds as long as all that it was read from: no walk then, and the walk's answer always. */
+static void remembered(void **state)
 {
     (void)state;
-    uint8_t b;
+    uint8_t b = 7;
+    mfn_t m;
+    enum p2m_type t;
     long_mode();
     *ram(0x50234) = 1;
     *ram(0x60234) = 2;
-    gcopy_reset();
-    assert_int_equal(copy_from_guest(&b, GADDR(LIN4K), 1), 0);
-    put64(0x13000 + 8, 0x60000 | P);
-    assert_int_equal(copy_from_guest(&b, GADDR(LIN4K), 1), 0);
-    assert_int_equal(b, 1);
-    gcopy_reset();
-    assert_int_equal(copy_from_guest(&b, GADDR(LIN4K), 1), 0);
-    assert_int_equal(b, 2);
+    assert_int_equal(read_pins(LIN4K, 1), 5);
+    assert_int_equal(read_pins(LIN4K, 1), 0);
+    *ram(0x50234) = 3;
+    assert_int_equal(read_pins(LIN4K, 3), 0);
+    assert_int_equal(copy_to_guest(GADDR(LIN4K), &b, 1), 0);
+    assert_int_equal(read_pins(LIN4K, 7), 0);
+    put64(0x13000 + 8, 0x60000 | P); /* another page, read-only */
+    assert_int_equal(read_pins(LIN4K, 2), 5);
+    assert_int_equal(read_pins(LIN4K, 2), 0);
     assert_int_equal(copy_to_guest(GADDR(LIN4K), &b, 1), -EFAULT); /* a translation for reading does not serve a write */
+    assert_int_equal(*ram(0x60234), 2);
+    put64(0x13000 + 8, 0x60000 | P | W);
+    assert_int_equal(read_pins(LIN4K, 2), 5);
+    put64(0x12000 + 8, 0x14000 | P | W); /* another table */
+    put64(0x14000 + 8, 0x50000 | P | W);
+    assert_int_equal(read_pins(LIN4K, 7), 5);
+    cr[3] = 0x20000; /* another address space; the tables of the first are as they were */
+    for (unsigned l = 0; l < 3; l++)
+        put64(0x20000 + l * 0x1000 + (l ? l / 2 * 8 : 273 * 8), (0x21000 + l * 0x1000) | P | W);
+    put64(0x23000 + 8, 0x60000 | P | W);
+    assert_int_equal(read_pins(LIN4K, 2), 5);
+    assert_int_equal(read_pins(LIN4K, 2), 0);
+    assert_int_equal(p2m_clear(&dom, GFN(0x60), &m, &t), 0); /* given away: whoever does that flushes */
+    npt_flush(&dom);
+    assert_int_equal(rd(LIN4K), -EFAULT);
+    assert_int_equal(p2m_set(&dom, GFN(0x60), MFN(0x70), 0, P2M_RAM_IMMUTABLE), 0);
+    *ram(0x70234) = 9;
+    (void)read_pins(LIN4K, 9);
+    assert_int_equal(read_pins(LIN4K, 9), 0);
+    assert_int_equal(copy_to_guest(GADDR(LIN4K), &b, 1), -EFAULT); /* its table says writable, its page is not */
+    for (unsigned l = 0; l < 3; l++)
+        put64(0x20000 + l * 0x1000, (0x21000 + l * 0x1000) | P | W);
+    put64(0x21000, 0x22000 | P | W);
+    put64(0x23000 + 0x60 * 8, 0x50000 | P | W);
+    assert_int_equal(rd(0x60234), 7);
+    assert_int_equal(read_pins(0x60234, 7), 0);
+    cr[0] = 0x11; /* paging goes off: the address is another's */
+    cr[8] = 0;
+    assert_int_equal(read_pins(0x60234, 9), 1);
+    assert_int_equal(read_pins(0x60234, 9), 0);
+    v.phys_ptr = true;
+    assert_int_equal(read_pins(0x60234, 9), 1);
+    assert_int_equal(read_pins(0x60234, 9), 0);
+    v.phys_ptr = false;
 }
 
 static void hostile_tables(void **state)
@@ -294,6 +337,7 @@ static void fillers(void **state)
         long_mode();
         *ram(0x50234) = 0xe9;
         assert_int_equal(p2m_replace(&dom, GFN(0x50), MFN(0x50), type[i], &m), 0);
+        npt_flush(&dom); /* as its callers do */
         assert_int_equal(rd(LIN4K), -EFAULT);
         assert_int_equal(wr(LIN4K, 1), -EFAULT);
         assert_int_equal(gphys_read(&dom, &byte, 0x50234, 1), -EFAULT);
@@ -303,10 +347,13 @@ static void fillers(void **state)
         assert_int_equal(byte, 7);
         assert_int_equal(*ram(0x50234), 0xe9);
         assert_int_equal(p2m_replace(&dom, GFN(0x50), MFN(0x50), P2M_RAM, &m), 0);
+        npt_flush(&dom);
         assert_int_equal(rd(LIN4K), 0xe9);
         assert_int_equal(p2m_replace(&dom, GFN(0x13), MFN(0x13), type[i], &m), 0);
+        npt_flush(&dom);
         assert_int_equal(rd(LIN4K), -EFAULT);
         assert_int_equal(p2m_replace(&dom, GFN(0x13), MFN(0x13), P2M_RAM, &m), 0);
+        npt_flush(&dom);
         cr[4] = 0;
         cr[8] = 0;
         cr[3] = 0x20000;
@@ -314,8 +361,10 @@ static void fillers(void **state)
         put32(0x21000 + 4, 0x50000 | P | W);
         assert_int_equal(rd(0x1234), 0xe9);
         assert_int_equal(p2m_replace(&dom, GFN(0x21), MFN(0x21), type[i], &m), 0);
+        npt_flush(&dom);
         assert_int_equal(rd(0x1234), -EFAULT);
         assert_int_equal(p2m_replace(&dom, GFN(0x21), MFN(0x21), P2M_RAM, &m), 0);
+        npt_flush(&dom);
     }
 }
 
@@ -378,7 +427,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(walks_long_mode), T(traces), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
-        T(pieces), T(remembers_for_one_call), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages), T(code_over_itself),
+        T(pieces), T(remembered), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages), T(code_over_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

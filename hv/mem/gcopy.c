@@ -177,13 +177,6 @@ static int walk_32(const struct walk *w, uint64_t lin, uint64_t *gpa)
     return w->write && (w->mode & CR0_WP) && !writable ? -EFAULT : 0;
 }
 
-static uint64_t mode_of(const struct vcpu *v)
-{
-    if (v->phys_ptr)
-        return MODE_PHYS;
-    return (virt->get_cr(v, 0) & MODE_CR0) | (virt->get_cr(v, 4) & MODE_CR4) | (virt->get_cr(v, 8) & EFER_LMA);
-}
-
 /* Supervisor access: U/S bits do not restrict it. w->trace is filled where paging has entries of 8 bytes. */
 static int walk_linear(const struct walk *w, uint64_t lin, uint64_t *gpa)
 {
@@ -206,9 +199,15 @@ static int walk_linear(const struct walk *w, uint64_t lin, uint64_t *gpa)
     return w->mode & CR4_PAE ? walk_pae(w, lin, 3, gpa) : walk_32(w, lin, gpa);
 }
 
-static struct walk walk_of(struct vcpu *v, bool write, struct gtrace *t)
+/* phys: its addresses are guest-physical. */
+static struct walk walk_of(struct vcpu *v, bool phys, struct gtrace *t)
 {
-    return (struct walk){ v->domain, v->phys_ptr ? 0 : virt->get_cr(v, 3), mode_of(v), write, t };
+    struct walk w = { .d = v->domain, .mode = MODE_PHYS, .trace = t };
+    if (!phys) {
+        w.cr3 = virt->get_cr(v, 3);
+        w.mode = (virt->get_cr(v, 0) & MODE_CR0) | (virt->get_cr(v, 4) & MODE_CR4) | (virt->get_cr(v, 8) & EFER_LMA);
+    }
+    return w;
 }
 
 /* --- remembered ----------------------------------------------------------------------------------------------- */
@@ -221,6 +220,8 @@ static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, void *buf,
     const struct gmemo *m = memo_of(v, lin);
     bool holds;
 
+    if (v->kicked) /* maybe by npt_flush: who waits does not see us come again and again */
+        return false;
     if (m->page != (lin & PAGE_MASK) || m->mode != w->mode || m->cr3 != w->cr3 || !m->at.byte || (a == WRITE && !m->writable))
         return false;
     v->in_guest = 1;
@@ -273,7 +274,7 @@ static int walked(struct vcpu *v, struct walk *w, uint64_t lin, void *buf, size_
 static int guest_copy(gaddr_t g, char *buf, size_t n, enum access a)
 {
     struct vcpu *v = this_cpu()->current;
-    struct walk w = walk_of(v, false, NULL);
+    struct walk w = walk_of(v, READ_ONCE(v->phys_ptr), NULL);
     while (n) {
         size_t part = piece_len(g.v, n);
         int rc = quick(v, &w, g.v, buf, part, a) ? 0 : walked(v, &w, g.v, buf, part, a);

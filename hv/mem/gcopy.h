@@ -20,7 +20,8 @@ int guest_rewrite_code(uint64_t lin, uint8_t *byte) __must_check;
 struct gtrace { const volatile uint64_t *pte[GTRACE_LEVELS]; uint64_t val[GTRACE_LEVELS]; const uint8_t *byte; unsigned nr; }; /* val: with all marks */
 /* Translates an address of the current vCPU in long mode with four levels, for reading. -EFAULT: otherwise, or where nothing readable
  * is. Holds nothing: until the generation of the p2m that was read before is over (p2m.gen) the pages stay, and who does not know
- * whether it is must not follow a pointer (svm_insn.c does while the vCPU counts as in the guest, which npt_flush waits for). */
+ * whether it is must not follow a pointer (svm_insn.c and gcopy.c do while the vCPU counts as in the guest, which npt_flush waits for:
+ * no lock is taken then, nothing flushed, and interrupts are off). The address is linear whatever form the domain's pointers have. */
 int guest_trace(uint64_t lin, struct gtrace *t) __must_check;
 static inline bool gtrace_holds(const struct gtrace *t)
 {

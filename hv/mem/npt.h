@@ -93,5 +93,5 @@ static inline bool p2m_counted(enum p2m_type t)
 bool p2m_teardown(struct domain *d, uint64_t *cursor, unsigned budget,
                   bool (*keep)(struct domain *d, gfn_t g, enum p2m_type t));
 /* Raises gen, kicks every CPU that runs a vCPU of d, returns when none runs on an older generation. Bounded: it
- * waits only for CPUs in guest mode, never for one in the core. */
+ * waits only for CPUs in guest mode, or in the core where that counts as such: a few hundred instructions without a lock (gcopy.h). */
 void npt_flush(struct domain *d);

@@ -89,6 +89,8 @@ struct vcpu {
     uint64_t slice_used;           /* q: ns of its slice that it had before a wake took the CPU from it */
 };
 
+_Static_assert(sizeof(struct vcpu) <= 2048, "a class of kmalloc");
+
 int vcpu_create(struct domain *d, uint32_t id) __must_check;
 void vcpu_free(struct vcpu *v);
 uint64_t vcpu_cpu_ns(const struct vcpu *v); /* CPU time, the running slice included */

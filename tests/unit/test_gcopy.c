@@ -126,6 +126,13 @@ static void traces(void **state)
     assert_int_equal(t.nr, 4);
     assert_ptr_equal(t.byte, ram(0x50234));
     assert_true(gtrace_holds(&t));
+    v.phys_ptr = true; /* of its pointers; code has linear addresses */
+    assert_int_equal(guest_trace(LIN4K, &t), 0);
+    assert_ptr_equal(t.byte, ram(0x50234));
+    uint8_t code = 0;
+    assert_int_equal(guest_rewrite_code(LIN4K, &code), 0);
+    assert_int_equal(code, 0xaa);
+    v.phys_ptr = false;
     const uint64_t at[] = { 0x10000 + 273 * 8, 0x11000, 0x12000 + 8, 0x13000 + 8 };
     for (unsigned i = 0; i < 4; i++) {
         uint64_t e;
@@ -299,6 +306,10 @@ static void remembered(void **state)
     assert_int_equal(read_pins(0x60234, 9), 0);
     v.phys_ptr = true;
     assert_int_equal(read_pins(0x60234, 9), 1);
+    assert_int_equal(read_pins(0x60234, 9), 0);
+    v.kicked = 1; /* maybe somebody waits for us to leave */
+    assert_int_equal(read_pins(0x60234, 9), 1);
+    v.kicked = 0;
     assert_int_equal(read_pins(0x60234, 9), 0);
     v.phys_ptr = false;
 }

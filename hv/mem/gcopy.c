@@ -56,7 +56,7 @@ static void copy_piece(char *here, void *buf, size_t n, enum access a)
         memcpy(buf, here, n);
 }
 
-/* One piece within a page of d. m: gets the page's place, which is not held, and whether it may be written; or NULL. */
+/* One piece within a page of d. m_out: gets the page's place, which is not held, and whether it may be written; or NULL. */
 static int gphys_piece(struct domain *d, uint64_t gpa, void *buf, size_t n, enum access a, struct gmemo *m_out)
 {
     enum p2m_type t;

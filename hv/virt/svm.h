@@ -34,7 +34,7 @@ struct svm_vcpu {
     bool dr_used;          /* DR0-3 are loaded and not intercepted */
     uint32_t npf_again;    /* faults in a row that found a good mapping */
     bool nmi_blocked;      /* an NMI handler runs: until IRET */
-    bool upcall_in;        /* an up-call went in, and nobody has kicked the vCPU since */
+    bool upcall_in;        /* an up-call went in, and nothing since says that its bit is another one's */
     unsigned insn_len;     /* of the instruction that made this exit, 0: not known yet */
     struct insn_memo insn[NR_INSNS];
     uint64_t swint_rip;    /* virt_emulated: where an INT that memory does not hold was tried again; ~0: nowhere */

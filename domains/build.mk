@@ -3,10 +3,12 @@
 #   $(eval $(call service_domain,NAME,SOURCES[,EXTRA_LIBS[,EXTRA_CFLAGS]]))
 # which gives build/NAME.elf (shipped, stripped), build/NAME.dbg (with symbols) and adds the first to COMPONENTS.
 
-# Debian's libxen-dev, libfdt-dev, zlib1g-dev and uuid-dev put their headers beside glibc's, which a freestanding program must not
+# Debian's libxen-dev, libfdt-dev, zlib1g-dev, uuid-dev and libssl-dev put their headers beside glibc's, which a freestanding program must not
 # see: a directory of links holds just these.
 DOM_SYSINC  := $(B)/sysinclude
-DOM_HEADERS := xen libfdt.h libfdt_env.h fdt.h zlib.h zconf.h uuid
+DOM_HEADERS := xen libfdt.h libfdt_env.h fdt.h zlib.h zconf.h uuid \
+  $(addprefix openssl/,sha.h macros.h e_os2.h opensslv.h opensslconf.h configuration.h)
+DOM_HEADERS_IN := /usr/include /usr/include/$(shell $(CC) -print-multiarch)
 
 # SSE is on from the entry code: Debian's libfdt.a and libz.a use it, as any x86-64 code does.
 DOM_CFLAGS := $(FREE) $(WARN) -O2 -m64 -march=x86-64 -mno-avx -mno-80387 -mno-mmx -mcmodel=small \
@@ -21,8 +23,8 @@ DOM_LDFLAGS := -nostdlib -static -m elf_x86_64 -T domains/domain.lds -z noexecst
 DOM_LIBDIR  := $(dir $(shell $(CC) -print-file-name=libfdt.a))
 
 $(DOM_SYSINC)/.done: domains/build.mk
-	@mkdir -p $(DOM_SYSINC)
-	@for h in $(DOM_HEADERS); do ln -sfn /usr/include/$$h $(DOM_SYSINC)/$$h; done
+	@mkdir -p $(DOM_SYSINC)/openssl
+	@for h in $(DOM_HEADERS); do for d in $(DOM_HEADERS_IN); do [ ! -e $$d/$$h ] || ln -sfn $$d/$$h $(DOM_SYSINC)/$$h; done; done
 	@touch $@
 
 # $(call dom_objects,NAME,SOURCES): where the objects of a domain go.

@@ -81,6 +81,16 @@ start64:
         call start_domain
         ud2
 
+        /* What static archives have to set up at start, a call in .init each (System V ABI, "Initialization and Termination
+         * Functions"): libcrypto.a looks at the CPU. */
+        .section .init.begin, "ax"
+        .globl run_init
+run_init:
+        subq $8, %rsp
+        .section .init.end, "ax"
+        addq $8, %rsp
+        ret
+
         /* An exception: error code (or 0) and vector are on the stack; save the rest as struct bh_regs. */
         .text
         .macro VECTOR_ENTRY vec, has_error

@@ -147,6 +147,7 @@ void start_domain(const struct hvm_start_info *si)
     if (si->magic != XEN_HVM_START_MAGIC_VALUE)
         bh_panic("start info at %p has magic %x", (const void *)si, si->magic);
     xs_init();
+    run_init();
     rc = main();
     printf("%s: main returned %ld\n", self.name, rc);
     domain_exit(rc ? SHUTDOWN_crash : SHUTDOWN_poweroff);

@@ -38,6 +38,9 @@
 #include "bh.h"
 #include <xen/arch-x86/hvm/start_info.h>
 
+/* entry.S */
+void run_init(void);
+
 /* init.c */
 void start_domain(const struct hvm_start_info *si) __attribute__((noreturn));
 long get_param(unsigned which, uint64_t *value);

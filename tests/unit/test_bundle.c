@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/bundle.c ctl-dom/sha256.c
-// FLAGS: -Ictl-dom -Wl,--no-as-needed -lfdt -lz
+// LINK: ctl-dom/bundle.c
+// FLAGS: -Ictl-dom -Wl,--no-as-needed -lfdt -lz -lcrypto
 /* The boot bundle: SHA-256, structure, compression, and every kind of damage. */
 #include <errno.h>
 #include <setjmp.h>

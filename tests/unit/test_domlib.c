@@ -45,6 +45,7 @@ static int quiet(const char *fmt, ...) { return 0; }
 #define atoi bh_atoi
 #define abs bh_abs
 #define qsort bh_qsort
+#define getenv bh_getenv
 #define parse parse_number
 #include "../../domains/libc/stdlib.c"
 #undef parse
@@ -55,6 +56,7 @@ static int quiet(const char *fmt, ...) { return 0; }
 #undef atoi
 #undef abs
 #undef qsort
+#undef getenv
 
 #define usable malloc_usable
 #define queue malloc_queue

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/identity.c ctl-dom/sha256.c ctl-dom/dom.c
-// FLAGS: -Ictl-dom -Idomains/include -luuid
+// LINK: ctl-dom/identity.c ctl-dom/dom.c
+// FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
 /* UUIDs and addresses: nobody's twice, and the same in every life. */
 #include <errno.h>
 #include <setjmp.h>

@@ -9,6 +9,7 @@
 #include "acpi.h"
 #include "elf.h"
 #include "identity.h"
+#include "kept.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,22 +34,6 @@ int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
     return 0;
 }
 
-static bool all_zero(const uint8_t *p, size_t len)
-{
-    while (len >= 8) {
-        uint64_t v;
-        memcpy(&v, p, 8);
-        if (v)
-            return false;
-        p += 8;
-        len -= 8;
-    }
-    while (len--)
-        if (*p++)
-            return false;
-    return true;
-}
-
 /* Populated RAM is zeroed, so a block of zeroes needs no copy: a third of a kernel's file is its
  * bss. */
 int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len)
@@ -58,7 +43,7 @@ int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len)
 
     for (size_t at = 0; at < len;) {
         size_t block = len - at < PAGE_SIZE ? len - at : PAGE_SIZE;
-        if (!all_zero(p + at, block)) {
+        if (p != zero_page && memcmp(p + at, zero_page, block)) {
             pending += block;
         } else if (pending) {
             int rc = guest_write(id, gpa + at - pending, p + at - pending, pending);
@@ -202,8 +187,9 @@ static int kernel_sink(void *arg, const void *data, size_t len)
 {
     struct load *l = arg;
 
+    int rc = elf_feed(l->elf, data, len);
     event_poll(); /* a driver domain that crashes meanwhile is restarted meanwhile */
-    return elf_feed(l->elf, data, len);
+    return rc;
 }
 
 /* Nothing but what the image needs bounds a guest's memory from below. */
@@ -255,12 +241,12 @@ static int ramdisk_sink(void *arg, const void *data, size_t len)
 {
     struct load *l = arg;
 
-    event_poll();
     if (len > l->left)
         return -E2BIG;
     int rc = guest_write_sparse(l->d->id, l->gpa, data, len);
     l->gpa += len;
     l->left -= len;
+    event_poll();
     return rc;
 }
 

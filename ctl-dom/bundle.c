@@ -2,6 +2,7 @@
 /* Reads the boot bundle: structure by libfdt, data by zlib. Node and property names are U-Boot's
  * FIT format. */
 #include "bundle.h"
+#include "kept.h"
 #include "sha256.h"
 #include <errno.h>
 #include <libfdt.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#define CHUNK (64u * 1024)
+#define TRAILER 8u /* RFC 1952: CRC-32 and size */
 
 static const char *prop_str(const void *fdt, int node, const char *prop)
 {
@@ -153,68 +154,125 @@ int image_verify(struct bundle *b, struct image *img, char *err, size_t n)
     return -EBADMSG;
 }
 
-static int inflate_all(const struct image *img, sink_fn sink, void *arg, uint8_t *buf, char *err,
-                       size_t n)
+/* A stream on its way through inflateBack(). */
+struct stream {
+    struct image *img;
+    sink_fn sink;
+    void *arg;
+    size_t pos;  /* bytes that came out */
+    size_t from; /* the sink has those before */
+    bool keep;
+    bool over;   /* more came out than there was to be */
+    int rc;      /* the sink's */
+};
+
+static unsigned no_more(void *arg, z_const unsigned char **buf)
 {
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)img->data, .avail_in = (uInt)img->len };
-    int rc, zrc;
+    (void)arg;
+    *buf = NULL; /* all input was there from the start */
+    return 0;
+}
+
+static int take(void *arg, unsigned char *data, unsigned len)
+{
+    struct stream *s = arg;
+    size_t pos = s->pos, had = s->from > pos ? s->from - pos : 0;
+
+    s->over = len > s->img->full_len - pos;
+    if (s->over)
+        return 1;
+    if (s->keep)
+        kept_add(s->img, pos, data, len);
+    s->pos += len;
+    s->rc = len > had ? s->sink(s->arg, data + had, len - had) : 0;
+    return s->rc != 0;
+}
+
+static int inflate_into(struct stream *s, uint8_t *window, char *err, size_t n)
+{
+    const struct image *img = s->img;
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)img->data, .avail_in = (uInt)img->len, .next_out = window };
+    const char *why = NULL;
 
     if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK) {
         snprintf(err, n, "bundle: image '%s': out of memory", img->name);
         return -ENOMEM;
     }
-    do {
-        z.next_out = buf;
-        z.avail_out = CHUNK;
-        zrc = inflate(&z, Z_NO_FLUSH);
-        if (zrc != Z_OK && zrc != Z_STREAM_END) {
-            snprintf(err, n, "bundle: image '%s': bad compressed data", img->name);
-            rc = -EBADMSG;
-            break;
-        }
-        rc = CHUNK - z.avail_out ? sink(arg, buf, CHUNK - z.avail_out) : 0;
-    } while (!rc && zrc != Z_STREAM_END);
+    int zrc = inflate(&z, Z_BLOCK); /* gzip's header, no more */
     inflateEnd(&z);
+    /* The rest as raw deflate: the hash has vouched for every byte, so the CRC-32 of RFC 1952's trailer says nothing new. The
+     * window is the output buffer, so nothing is copied to keep one. */
+    if (zrc == Z_OK && (zrc = inflateBackInit(&z, MAX_WBITS, window)) == Z_OK) {
+        zrc = inflateBack(&z, no_more, NULL, take, s);
+        inflateBackEnd(&z);
+    }
+    if (zrc == Z_MEM_ERROR) {
+        snprintf(err, n, "bundle: image '%s': out of memory", img->name);
+        return -ENOMEM;
+    }
+    if (s->rc)
+        return s->rc;
+    if (s->over || (zrc == Z_STREAM_END && (z.avail_in != TRAILER || s->pos != img->full_len)))
+        why = "its compressed data have another length than they say";
+    else if (zrc == Z_BUF_ERROR)
+        why = "its compressed data end too early";
+    else if (zrc != Z_STREAM_END)
+        why = "bad compressed data";
+    if (why)
+        snprintf(err, n, "bundle: image '%s': %s", img->name, why);
+    return why ? -EBADMSG : 0;
+}
+
+static int inflate_all(struct stream *s, char *err, size_t n)
+{
+    uint8_t *window = malloc(1u << MAX_WBITS);
+
+    if (!window) {
+        snprintf(err, n, "bundle: image '%s': out of memory", s->img->name);
+        return -ENOMEM;
+    }
+    int rc = inflate_into(s, window, err, n);
+    free(window);
     return rc;
 }
 
 int image_stream(struct bundle *b, struct image *img, sink_fn sink, void *arg, char *err, size_t n)
 {
+    struct stream s = { .img = img, .sink = sink, .arg = arg };
+    const void *piece;
+    size_t len;
+
     int rc = image_verify(b, img, err, n);
     if (rc)
         return rc;
     if (!img->gzip)
         return sink(arg, img->data, img->len);
-    uint8_t *buf = malloc(CHUNK);
-    if (!buf) {
-        snprintf(err, n, "bundle: image '%s': out of memory", img->name);
-        return -ENOMEM;
+    while (!rc && (piece = kept_at(img, s.from, &len)) != NULL) {
+        rc = sink(arg, piece, len);
+        s.from += len;
     }
-    rc = inflate_all(img, sink, arg, buf, err, n);
-    free(buf);
+    /* What was kept may have been given up on the way: the rest is inflated. */
+    if (rc || (s.from && s.from == img->full_len))
+        return rc;
+    s.keep = !s.from && kept_begin(img);
+    rc = inflate_all(&s, err, n);
+    if (s.keep)
+        kept_end(img, !rc);
     return rc;
 }
 
-struct load {
-    uint8_t *p;
-    size_t len, max;
-};
-
 static int load_sink(void *arg, const void *data, size_t len)
 {
-    struct load *l = arg;
-    if (len > l->max - l->len)
-        return -E2BIG;
-    memcpy(l->p + l->len, data, len);
-    l->len += len;
+    uint8_t **to = arg;
+
+    memcpy(*to, data, len);
+    *to += len;
     return 0;
 }
 
 int image_load(struct bundle *b, struct image *img, void **out, size_t *len, size_t max, char *err,
                size_t n)
 {
-    struct load l = { .max = img->full_len };
-
     if (img->full_len > max) {
         snprintf(err, n, "bundle: image '%s': %zu bytes, at most %zu are accepted", img->name,
                  img->full_len, max);
@@ -223,22 +281,19 @@ int image_load(struct bundle *b, struct image *img, void **out, size_t *len, siz
     int rc = image_verify(b, img, err, n);
     if (rc)
         return rc;
-    l.p = malloc(img->full_len + 1);
-    if (!l.p) {
+    uint8_t *p = malloc(img->full_len + 1), *to = p;
+    if (!p) {
         snprintf(err, n, "bundle: image '%s': out of memory", img->name);
         return -ENOMEM;
     }
-    rc = image_stream(b, img, load_sink, &l, err, n);
-    if (!rc && l.len != img->full_len)
-        rc = -EBADMSG;
+    struct stream s = { .img = img, .sink = load_sink, .arg = &to };
+    rc = img->gzip ? inflate_all(&s, err, n) : load_sink(&to, img->data, img->len);
     if (rc) {
-        if (rc == -E2BIG || l.len != img->full_len)
-            snprintf(err, n, "bundle: image '%s': bad compressed data", img->name);
-        free(l.p);
+        free(p);
         return rc;
     }
-    l.p[l.len] = 0;
-    *out = l.p;
-    *len = l.len;
+    *to = 0;
+    *out = p;
+    *len = img->full_len;
     return 0;
 }

@@ -23,6 +23,7 @@ struct image {
     bool gzip;
     bool verified, bad; /* outcome of the hash check, once it was done */
     int node;           /* offset in the tree */
+    struct kept *kept;  /* what is kept of it inflated (kept.h), or NULL */
 };
 
 struct bundle {
@@ -36,8 +37,9 @@ struct bundle {
 int bundle_open(struct bundle *b, const void *data, size_t len, char *err, size_t n);
 struct image *bundle_find(struct bundle *b, const char *name); /* or NULL */
 int image_verify(struct bundle *b, struct image *img, char *err, size_t n);
-/* Verifies, inflates and hands the bytes over in order, in pieces. The sink's error ends it and is
- * returned with err left alone. */
+/* Verifies, inflates and hands the bytes over in order, in pieces; what was inflated is kept for the
+ * next time, as far as there is room. A piece is good until the sink returns or allocates memory. The
+ * sink's error ends it and is returned with err left alone. */
 typedef int (*sink_fn)(void *arg, const void *data, size_t len);
 int image_stream(struct bundle *b, struct image *img, sink_fn sink, void *arg, char *err, size_t n);
 /* The whole image in malloc'ed memory (with a NUL after it); the caller frees it. */

@@ -2,6 +2,7 @@
 /* Commands that only look. */
 #include "ctl.h"
 #include "identity.h"
+#include "kept.h"
 #include <stdio.h>
 #include <string.h>
 #include <uuid/uuid.h>
@@ -115,6 +116,7 @@ void cmd_info(int argc, char **argv)
     out("core_memory_kib        : %lu\n", si.core_pages * 4);
     out("promised_kib           : %lu\n", si.promised_pages * 4);
     out("control_free_kib       : %lu\n", page_avail() * 4);
+    out("control_images_kib     : %lu\n", kept_pages() * 4);
     out("uptime_ms              : %lu\n", si.boot_ns / 1000000);
     uint64_t utc = si.wallclock + si.boot_ns;
     out("utc_seconds            : %lu.%03lu%s\n", utc / 1000000000, utc / 1000000 % 1000, si.features & BH_SYS_CLOCK ? "" : " (half a second off)");

@@ -154,7 +154,9 @@ void pages_init(const struct hvm_start_info *si)
     window_map[0] = 1; /* shared_info */
 }
 
-void *page_alloc(unsigned n)
+bool (*page_shortage)(void);
+
+static void *find_pages(unsigned n)
 {
     uint64_t run = 0;
 
@@ -178,9 +180,18 @@ void *page_alloc(unsigned n)
     }
     if (n == 1 && ram_hint) {
         ram_hint = 0;
-        return page_alloc(1);
+        return find_pages(1);
     }
     return NULL;
+}
+
+void *page_alloc(unsigned n)
+{
+    void *p = find_pages(n);
+
+    while (!p && n && n < ram_pages && page_shortage && page_shortage())
+        p = find_pages(n);
+    return p;
 }
 
 void page_free(void *va, unsigned n)

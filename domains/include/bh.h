@@ -98,6 +98,9 @@ int deadline_kick(uint64_t ms); /* BH_SVC_DEADLINE; 0 = off */
 void *page_alloc(unsigned n);           /* n contiguous zeroed pages or NULL */
 void page_free(void *p, unsigned n);
 uint64_t page_avail(void);              /* free pages */
+/* Called when page_alloc (and so malloc) finds nothing, if it is set: gives back some of what can be done without. False: there is no more. It
+ * allocates nothing. */
+extern bool (*page_shortage)(void);
 static inline uint64_t virt_to_gfn(const void *p) { return (uint64_t)p >> PAGE_SHIFT; }
 /* Unbacked gfns above RAM for grant mappings: n contiguous pages of address space. */
 void *window_alloc(unsigned n);

@@ -73,6 +73,11 @@ int memcmp(const void *a, const void *b, size_t n)
 {
     const unsigned char *x = a, *y = b;
 
+    for (; n >= 32; n -= 32, x += 32, y += 32) {
+        const word *v = (const word *)x, *w = (const word *)y;
+        if ((v[0] ^ w[0]) | (v[1] ^ w[1]) | (v[2] ^ w[2]) | (v[3] ^ w[3]))
+            break;
+    }
     for (; n; n--, x++, y++)
         if (*x != *y)
             return *x - *y;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/bundle.c
-// FLAGS: -Ictl-dom -Wl,--no-as-needed -lfdt -lz -lcrypto
+// LINK: ctl-dom/bundle.c ctl-dom/kept.c
+// FLAGS: -Ictl-dom -Idomains/include -Wl,--no-as-needed -lfdt -lz -lcrypto
 /* The boot bundle: SHA-256, structure, compression, and every kind of damage. */
 #include <errno.h>
 #include <setjmp.h>
@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include <libfdt.h>
-#include <zlib.h>
 #include "bundle.h"
-#include "sha256.h"
+#include "fit.h"
+#include "pages.h"
 
 #define SPACE 65536
 static uint8_t plain[30000], packed[32768];
@@ -46,47 +45,15 @@ static void sha(void **state)
     free(a);
 }
 
-static void add(void *fdt, const char *name, const char *compression, const void *data, size_t len,
-                int hash)
-{
-    uint8_t digest[32];
-    uint32_t crc;
-    fdt_begin_node(fdt, name);
-    fdt_property(fdt, "data", data, (int)len);
-    fdt_property_string(fdt, "compression", compression);
-    fdt_begin_node(fdt, "hash-1");
-    fdt_property_string(fdt, "algo", hash == 1 ? "sha256" : hash == 2 ? "crc32" : "md4");
-    sha256(data, len, digest);
-    crc = __builtin_bswap32((uint32_t)crc32(0, data, (uInt)len));
-    if (hash == 2)
-        fdt_property(fdt, "value", &crc, 4);
-    else
-        fdt_property(fdt, "value", digest, 32);
-    fdt_end_node(fdt);
-    fdt_end_node(fdt);
-}
-
 static size_t make(uint8_t *fdt)
 {
     static const char loadables[] = "kernel\0text.cfg\0crc\0odd";
-    fdt_create(fdt, SPACE);
-    fdt_finish_reservemap(fdt);
-    fdt_begin_node(fdt, "");
-    fdt_begin_node(fdt, "images");
-    add(fdt, "kernel", "gzip", packed, packed_len, 1);
-    add(fdt, "text.cfg", "none", "name = 1\n", 9, 1);
-    add(fdt, "crc", "none", "123456789", 9, 2);
-    add(fdt, "odd", "none", "123456789", 9, 3);
-    fdt_end_node(fdt);
-    fdt_begin_node(fdt, "configurations");
-    fdt_property_string(fdt, "default", "boot");
-    fdt_begin_node(fdt, "boot");
-    fdt_property(fdt, "loadables", loadables, sizeof(loadables));
-    fdt_end_node(fdt);
-    fdt_end_node(fdt);
-    fdt_end_node(fdt);
-    assert_int_equal(fdt_finish(fdt), 0);
-    return fdt_totalsize(fdt);
+    fit_begin(fdt, SPACE);
+    fit_add(fdt, "kernel", "gzip", packed, packed_len, "sha256");
+    fit_add(fdt, "text.cfg", "none", "name = 1\n", 9, "sha256");
+    fit_add(fdt, "crc", "none", "123456789", 9, "crc32");
+    fit_add(fdt, "odd", "none", "123456789", 9, "md4");
+    return fit_end(fdt, loadables, sizeof(loadables));
 }
 
 static uint8_t *fit;
@@ -94,18 +61,13 @@ static size_t fit_len;
 
 static int setup(void **state)
 {
-    z_stream z = {
-        .next_in = plain, .avail_in = sizeof(plain), .next_out = packed, .avail_out = sizeof(packed)
-    };
     srand(1);
     for (unsigned i = 0; i < sizeof(plain); i++)
         plain[i] = (uint8_t)(i < 10000 ? 0 : rand() % 16);
-    deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
-    deflate(&z, Z_FINISH);
-    packed_len = z.total_out;
-    deflateEnd(&z);
+    packed_len = fit_gzip(plain, sizeof(plain), packed, sizeof(packed));
     fit = aligned_alloc(8, SPACE);
     fit_len = make(fit);
+    assert_true(fit_len > 0);
     return 0;
 }
 

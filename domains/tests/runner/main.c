@@ -85,7 +85,51 @@ static void test_memory(void)
     check("format", !strcmp(a, "  -42|ab  |deadbeef"));
 }
 
+static void *spare; /* a list of pages */
+static bool give_spare(void)
+{
+    bool any = spare;
+
+    for (void *next; spare; spare = next) {
+        next = *(void **)spare;
+        page_free(spare, 1);
+    }
+    return any;
+}
+
+static void test_shortage(void)
+{
+    for (void *p; (p = page_alloc(1)) != NULL; spare = p)
+        *(void **)p = spare;
+    bool out = spare && !malloc(100000);
+    page_shortage = give_spare;
+    char *p = malloc(100000);
+    check("shortage", out && p && !spare);
+    free(p);
+    check("shortage_ends", !page_alloc((unsigned)page_avail() + 1));
+    page_shortage = NULL;
+}
+
 /* Every length and alignment that the loops tell apart, and not a byte beside it. */
+static bool compares(unsigned n)
+{
+    uint8_t a[100], b[101];
+
+    for (unsigned i = 0; i < n; i++)
+        a[i] = b[i + 1] = (uint8_t)i;
+    bool good = !memcmp(a, b + 1, n);
+    for (unsigned i = 0; i < n; i++) {
+        b[i + 1]++;
+        b[n] ^= 0x80; /* the first difference counts */
+        int less = memcmp(a, b + 1, n), more = memcmp(b + 1, a, n);
+        good &= i == n - 1 || (less < 0 && more > 0);
+        good &= less && more;
+        b[i + 1]--;
+        b[n] ^= 0x80;
+    }
+    return good;
+}
+
 static bool fills(unsigned at, unsigned n)
 {
     uint8_t a[160];
@@ -114,13 +158,16 @@ static bool moves(unsigned at, unsigned from, unsigned n)
 
 static void test_strings(void)
 {
-    bool filled = true, moved = true;
+    bool filled = true, moved = true, compared = true;
 
-    for (unsigned n = 0; n <= 100; n++)
+    for (unsigned n = 0; n <= 100; n++) {
+        compared &= compares(n);
         for (unsigned at = 16; at < 32; at++) {
             filled &= fills(at, n);
             moved &= moves(at, 24, n) && moves(24, at, n);
         }
+    }
+    check("memcmp", compared);
     check("memset", filled);
     check("memmove", moved);
 }
@@ -276,6 +323,7 @@ int main(void)
     test_time();
     test_events();
     test_memory();
+    test_shortage();
     test_strings();
     test_grants();
     cmdline_get("args", words, sizeof(words));

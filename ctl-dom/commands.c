@@ -20,7 +20,7 @@ static void cmd_create(int argc, char **argv)
     static struct domcfg cfg;
     struct errbuf e;
     struct dom *d;
-    uint64_t start = now_ns();
+    uint64_t start = now_ns(), took;
     int rc = config_load(&cfg, argv[1], &e);
 
     for (int i = 2; i < argc && !rc; i++)
@@ -29,10 +29,11 @@ static void cmd_create(int argc, char **argv)
         rc = config_check(&cfg, argv[1], e.s, sizeof(e.s));
     if (!rc)
         rc = dom_create(&cfg, false, &d, &e);
+    took = (now_ns() - start) / 1000;
     if (rc)
         out("%s\n", e.s);
     else
-        out("%s: created as domain %u (%lu ms)\n", cfg.name, d->id, (now_ns() - start) / 1000000);
+        out("%s: created as domain %u (%lu.%03lu ms)\n", cfg.name, d->id, took / 1000, took % 1000);
 }
 
 static void cmd_destroy(int argc, char **argv)

@@ -8,6 +8,7 @@ import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import cost_create  # noqa: E402
 from machine import BUILD, OLD_CPU, Failed, Machine, check, make_iso  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).parent / "cost.golden"
@@ -45,7 +46,8 @@ def operations():
         check("error" not in said, said)
         rows = {row: int(n) for row, n in re.findall(r"^([a-z][\w-]*) (\d+)\r$", said, re.M)}
         nothing = rows.pop("nothing", 0)
-        return {row: n - nothing for row, n in rows.items()}
+        m.leave()
+        return {row: n - nothing for row, n in rows.items()} | cost_create.rows(m)
 
 
 def golden():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# A bundle with the guest of cost.py and the two services that a boot needs.
-COST_CFGS := tests/bench/cost/cost.cfg ctl-dom/bundle/store.cfg ctl-dom/bundle/pciback.cfg
-$(B)/cost.itb: ctl-dom/bundle/mkbundle $(B)/cost.elf $(B)/store.elf $(B)/pciback.elf $(COST_CFGS)
-	ctl-dom/bundle/mkbundle $@ store=$(B)/store.elf pciback=$(B)/pciback.elf cost=$(B)/cost.elf $(foreach c,$(COST_CFGS),$(notdir $(c))=$(c))
+# A bundle with the guest of cost.py, Debian's kernel and ramdisk for cost_create.py, and the two services that a boot needs.
+COST_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf cost=$(B)/cost.elf debian-kernel=$(GUEST)/vmlinuz debian-ramdisk=$(GUEST)/ramdisk.cpio
+COST_CFGS := $(addprefix tests/bench/cost/,cost.cfg debian.cfg) ctl-dom/bundle/store.cfg ctl-dom/bundle/pciback.cfg
+$(B)/cost.itb: ctl-dom/bundle/mkbundle ctl-dom/bundle/unpack-kernel $(foreach i,$(COST_IMAGES),$(lastword $(subst =, ,$(i)))) $(COST_CFGS) tests/bench/cost/build.mk
+	ctl-dom/bundle/mkbundle $@ $(COST_IMAGES) $(foreach c,$(COST_CFGS),$(notdir $(c))=$(c))
 COMPONENTS += $(B)/cost.itb

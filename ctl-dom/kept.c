@@ -79,7 +79,7 @@ static bool add_page(struct image *img, size_t at, const void *data, size_t len)
     if (!memcmp(data, zero_page, len))
         return true;
     void *p = make_room(img, 1) ? page_alloc(1) : NULL;
-    if (!img->kept) { /* the allocation may have given it up */
+    if (!p || !img->kept) { /* the allocation may have given it up */
         page_free(p, 1);
         return false;
     }
@@ -93,7 +93,9 @@ void kept_add(struct image *img, size_t pos, const void *data, size_t len)
 {
     for (size_t done = 0; done < len;) {
         size_t part = len - done < PAGE_SIZE ? len - done : PAGE_SIZE;
-        if (!img->kept || img->kept->whole || pos + done != img->kept->filled || !add_page(img, pos + done, (const char *)data + done, part))
+        if (!img->kept || img->kept->whole || pos + done != img->kept->filled || (pos + done) % PAGE_SIZE)
+            return;
+        if (!add_page(img, pos + done, (const char *)data + done, part))
             return;
         img->kept->filled += part;
         done += part;

@@ -13,7 +13,7 @@ struct image;
 
 /* Begins to keep img, of full_len bytes; false: there is no room, or it has begun already. */
 bool kept_begin(struct image *img);
-/* The next bytes of it, at pos; what is not next, or finds no room, is not kept, and then the whole image is not. */
+/* The next bytes of it, at pos, whole pages but for the last; what is not next, or finds no room, is not kept, and then the whole image is not. */
 void kept_add(struct image *img, size_t pos, const void *data, size_t len);
 /* All of it was handed over; good: it came out as it should. */
 void kept_end(struct image *img, bool good);

@@ -241,16 +241,21 @@ void evtchn_global_virq(struct domain *d, uint32_t virq)
         send_virq(d, READ_ONCE(d->evtchn.global_virq_port[virq]), virq);
 }
 
-void evtchn_pirq(struct domain *d, uint32_t port)
+struct cpu *evtchn_pirq(struct domain *d, uint32_t port)
 {
     struct evtchn *c = evtchn_chan(d, port);
+    struct cpu *at = NULL;
 
     if (!c)
-        return;
+        return NULL;
     spin_lock(&c->lock);
-    if (c->state == ECS_PIRQ || c->state == ECS_RESERVED) /* reserved: bound in this moment, or let go, which forgets it */
+    if (c->state == ECS_PIRQ || c->state == ECS_RESERVED) { /* reserved: bound in this moment, or let go, which forgets it */
+        const struct vcpu *v = notify_vcpu(d, c);
+        at = v ? READ_ONCE(v->cpu) : NULL; /* before it is woken: where it goes then says who is idle, not where it stays */
         evtchn_set_pending(d, port);
+    }
     spin_unlock(&c->lock);
+    return at;
 }
 
 bool evtchn_upcall_pending(const struct vcpu *v)

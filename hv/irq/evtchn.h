@@ -12,6 +12,7 @@
 #include "lib/lock.h"
 #include "lib/types.h"
 
+struct cpu;
 struct domain;
 struct vcpu;
 #define EVTCHN_PORTS      4096
@@ -43,7 +44,8 @@ int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port) __mus
 void evtchn_set_pending(struct domain *d, uint32_t port);         /* marks, and kicks the notify vCPU */
 void evtchn_virq(struct vcpu *v, uint32_t virq);                  /* per-vCPU VIRQ (timer, debug) */
 void evtchn_global_virq(struct domain *d, uint32_t virq);         /* VIRQ_DOM_EXC, CON_RING, CONSOLE */
-void evtchn_pirq(struct domain *d, uint32_t port);                /* a physical interrupt arrived for the port */
+/* A physical interrupt arrived for the port. Returns the CPU where the vCPU was that it wakes, NULL if it wakes none. */
+struct cpu *evtchn_pirq(struct domain *d, uint32_t port);
 bool evtchn_upcall_pending(const struct vcpu *v);                 /* unmasked upcall wanted */
 /* Fence (restart.md 2.4): closes every port but slot ports; interdomain peers become UNBOUND(d) and keep pending,
  * mask and notify vCPU. Slot ports: pending and mask cleared. Returns true when done; *cursor counts ports. */

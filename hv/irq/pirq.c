@@ -9,6 +9,9 @@
  * entry cleared until then, and the IOMMU keeps it out. Either way the owner gets one event when the entry is let in again, so
  * that nothing is lost that was the last for a while.
  *
+ * A route follows the vCPU that it wakes: where the CPU that is interrupted is another one, it loses time to an exit, and the
+ * vCPU's own needs an IPI. Which is the right one changes when a vCPU moves, so the handler looks (follow).
+ *
  * Locks: pci_lock for what is mapped and bound; inside it, irq_lock of the device for entries and what is held back:
  * the handler and the timer take that one alone.
  */
@@ -26,6 +29,8 @@
 #define DEVICE_PER_MS 256u             /* of all entries of a device */
 #define LATE          4u               /* of a masked entry: those on their way or in the local APIC. More: it was not heeded */
 #define SAY_NS        (10 * NS_PER_S)  /* between two lines about one device */
+#define AWAY          8u               /* interrupts in a row that found their vCPU on one other CPU: it stays there */
+#define FOLLOW_NS     (10 * NS_PER_MS) /* between two times that any route of a device follows its vCPU */
 enum { HELD_NOT, HELD_MASKED, HELD_CUT };
 
 /* --- the MSI-X table (PCIe 4.0 7.7.2) --------------------------------------------------------------------------- */
@@ -49,7 +54,7 @@ static int route_program(struct pirq_route *r)
     volatile uint32_t *e = r->dev->msix_table + r->irte * 4u;
     uint64_t addr;
     uint32_t data;
-    int rc = iommu_ops->irq_route(r->dev, r->irte, r->vector, this_cpu()->apic_id, &addr, &data);
+    int rc = iommu_ops->irq_route(r->dev, r->irte, r->vector, cpus[r->cpu]->apic_id, &addr, &data);
 
     if (rc)
         return rc;
@@ -160,15 +165,49 @@ static bool say_holds(struct pci_dev *p)
     return true;
 }
 
-/* No lock held: an event channel's comes before these. */
-static void send_event(domid_t owner, uint32_t port)
+/* No lock held: an event channel's comes before these. Returns as evtchn_pirq. */
+static struct cpu *send_event(domid_t owner, uint32_t port)
 {
     struct domain *d = domain_get(owner);
 
     if (!d)
-        return;
-    evtchn_pirq(d, port);
+        return NULL;
+    struct cpu *at = evtchn_pirq(d, port);
     domain_put(d);
+    return at;
+}
+
+/*
+ * An interrupt of r found its vCPU `at` a CPU. If that is another one than r's, and was so for a while, r goes there from now on.
+ * The remapping entry is replaced whole by one store, with the same vector, which means the same on every CPU: what is on its way,
+ * or comes yet by what the IOMMU remembers of the old one, is taken and EOId where it arrives. The device is not touched (iommu.h,
+ * irq_route).
+ *
+ * An owner that moves its vCPUs or its ports' vCPUs about brings a command of the IOMMU per device and FOLLOW_NS at most.
+ */
+static void follow(struct pirq_route *r, struct cpu *at)
+{
+    struct pci_dev *p = r->dev;
+    uint64_t addr;
+    uint32_t data;
+
+    if (!at || (at->id == READ_ONCE(r->cpu) && !READ_ONCE(r->away)))
+        return;
+    spin_lock(&p->irq_lock);
+    uint64_t now = now_ns();
+    if (at->id == r->cpu || at->id != r->seen)
+        r->away = 0;
+    if (at->id != r->cpu && r->away < AWAY)
+        r->away++;
+    r->seen = (uint16_t)at->id;
+    /* Held back it may be cut off, which this would undo; when it is let in again there is no hurry. */
+    if (r->away == AWAY && r->bound && !r->held && now - p->followed_ns >= FOLLOW_NS) {
+        p->followed_ns = now;
+        if (!iommu_ops->irq_route(p, r->irte, r->vector, at->apic_id, &addr, &data))
+            r->cpu = (uint16_t)at->id;
+        r->away = 0;
+    }
+    spin_unlock(&p->irq_lock);
 }
 
 static void pirq_interrupt(void *arg)
@@ -183,7 +222,7 @@ static void pirq_interrupt(void *arg)
     uint64_t holds = p->irq_holds, cuts = p->irq_cuts;
     spin_unlock(&p->irq_lock);
     if (deliver)
-        send_event(owner, port);
+        follow(r, send_event(owner, port));
     if (say)
         log_warn("PCI: " PCI_FMT " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times\n",
                  PCI_ARGS(p->sbdf), owner, r->irte, holds, cuts);
@@ -248,6 +287,8 @@ static int route_bind(struct pirq_route *r, uint32_t port)
     r->vector = (uint8_t)rc;
     spin_lock(&r->dev->irq_lock);
     r->port = port;
+    r->cpu = (uint16_t)this_cpu()->id; /* that of who binds, until the interrupts say more */
+    r->away = 0;
     r->bound = 1;
     rc = route_program(r);
     spin_unlock(&r->dev->irq_lock);

@@ -51,7 +51,9 @@ struct iommu_ops {
     void (*clear)(struct iommu_domain *dom);
     int (*init_domain)(struct iommu_domain *dom);
     void (*free_domain)(struct iommu_domain *dom);
-    /* Interrupt remapping: entry `idx` of the device -> (vector, cpu apic id); returns the MSI message. */
+    /* Interrupt remapping: entry `idx` of the device -> (vector, cpu apic id); returns the MSI message, which names the entry alone: one
+     * that is in use goes elsewhere without a write to the device. It is replaced by one store, and nothing of the old one is
+     * remembered when this returns. */
     int (*irq_route)(struct pci_dev *p, unsigned idx, uint8_t vector, uint32_t apic, uint64_t *addr, uint32_t *data);
     void (*irq_mask)(struct pci_dev *p, unsigned idx);
     void (*irq_mask_all)(struct pci_dev *p);

@@ -20,12 +20,15 @@ struct pirq_route {
     uint8_t mapped;    /* PHYSDEVOP_map_pirq was done */
     uint8_t held;      /* i: interrupts are held back (irq/pirq.c) */
     uint16_t irte;     /* index in the device's remapping table = MSI-X entry */
+    uint16_t cpu;      /* i: CPU that it interrupts, when bound */
     uint32_t pirq;     /* number in the owner's space */
     uint32_t port;     /* i: event channel, when bound */
     struct pci_dev *dev;
     uint64_t irq_ms;   /* i: the millisecond of the last interrupt that was not held back, ... */
     uint32_t irq_count; /* i: ... and how many came in it */
-    uint32_t late;     /* i: interrupts since it is held back */
+    uint16_t seen;     /* i: CPU where the last interrupt found the vCPU that it woke, and ... */
+    uint8_t away;      /* i: ... how many in a row found it there, if that is another than `cpu`; AWAY is the highest */
+    uint8_t late;      /* i: interrupts since it is held back */
 };
 /* How a device is brought back to a known state before a new owner sees it; in order of preference. */
 enum pci_reset { PCI_RESET_NONE, PCI_RESET_FLR, PCI_RESET_AF, PCI_RESET_PM, PCI_RESET_BUS, PCI_RESET_VIRTIO };
@@ -85,6 +88,7 @@ struct pci_dev {
     uint8_t nr_cut;                  /* i: routes whose remapping entry is cleared; to read, none */
     uint64_t irq_ms;                 /* i: as of a route, of all its routes */
     uint32_t irq_count;
+    uint64_t followed_ns;            /* i: when a route last followed its vCPU */
     uint64_t irq_holds, irq_cuts;    /* i: how often anything was held back, how often by the IOMMU */
     uint64_t irq_holds_said, irq_said_ns; /* i: at the last line that told it */
 };

@@ -114,19 +114,31 @@ static void ring(struct cpu *c)
         apic_send_ipi(c->id, VEC_KICK);
 }
 
-static struct cpu *idle_cpu(void)
+static struct cpu *idle_cpu(const struct cpu *but)
 {
     for (uint32_t i = first_domain_cpu; i < nr_cpus; i++)
-        if (cpus[i]->idle)
+        if (cpus[i] != but && cpus[i]->idle)
             return cpus[i];
     return NULL;
 }
 
-/* A vCPU became ready on c's queue: its own CPU if that is idle, else an idle one that will take it, else c if what runs
- * there has had its time. One IPI at most. */
-static void poke(struct cpu *c, enum place where)
+/* May c take the first that waits on `from`? If that one is idle, it was told of it, and takes it itself: c might be quicker, but
+ * the IPI would have been for nothing, and the vCPU away from its caches and from the CPU that its device interrupts. */
+static bool may_take(const struct cpu *c, const struct cpu *from)
 {
-    struct cpu *other = c->idle ? c : idle_cpu();
+    return READ_ONCE(from->rq_len) > (from != c && from->idle ? 1u : 0u);
+}
+
+/* A vCPU became ready on c's queue, the only one there or not: its own CPU if that is idle and was told of no other, else an idle
+ * one that will take it, else c if what runs there has had its time. One IPI at most. Who finds the queue empty tells an idle c, or
+ * c finds it when it becomes idle: nobody else need look after that one (may_take). */
+static void poke(struct cpu *c, bool only, enum place where)
+{
+    mb(); /* queued before idle is read: see idle() */
+    bool asleep = c->idle;
+    struct cpu *other = asleep && only ? c : idle_cpu(c);
+    if (!other && asleep)
+        other = c;
     if (other) {
         ring(other);
         return;
@@ -177,7 +189,7 @@ static struct vcpu *pick(struct cpu *c)
     }
     struct cpu *longest = NULL;
     for (uint32_t i = 0; i < nr_cpus; i++)
-        if (cpus[i] != c && READ_ONCE(cpus[i]->rq_len) && (!longest || cpus[i]->rq_len > longest->rq_len))
+        if (cpus[i] != c && may_take(c, cpus[i]) && (!longest || cpus[i]->rq_len > longest->rq_len))
             longest = cpus[i];
     return longest ? take(longest, c) : NULL;
 }
@@ -206,10 +218,10 @@ static void recheck_locked(struct cpu *c, struct vcpu *v)
     } else if (!run && queued(v)) {
         dequeue(c, v);
     }
-    bool out = !run && v->running;
+    bool out = !run && v->running, only = c->rq_len == 1;
     spin_unlock(&c->rq_lock);
     if (added)
-        poke(c, where);
+        poke(c, only, where);
     if (out)
         leave_guest(v);
 }
@@ -463,7 +475,7 @@ static void put(struct cpu *c, struct vcpu *v)
     bool surplus = c->rq_len > 1;
     __atomic_store_n(&v->running, 0, __ATOMIC_RELEASE);
     spin_unlock(&c->rq_lock);
-    struct cpu *other = surplus ? idle_cpu() : NULL;
+    struct cpu *other = surplus ? idle_cpu(c) : NULL;
     if (other)
         ring(other);
 }
@@ -473,7 +485,7 @@ static bool work_for(const struct cpu *c)
     if (c->id < first_domain_cpu)
         return false;
     for (uint32_t i = 0; i < nr_cpus; i++)
-        if (READ_ONCE(cpus[i]->rq_len))
+        if (may_take(c, cpus[i]))
             return true;
     return false;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The scheduler: per-CPU round robin with wake preemption for who is below its share, tickless; an idle CPU takes a waiting
- * vCPU from the longest queue. One stack per CPU: sched_loop() picks a vCPU, enters it, handles its exit, and looks again.
+ * vCPU from the longest queue, but leaves another idle one what that was told of. One stack per CPU: sched_loop() picks a vCPU,
+ * enters it, handles its exit, and looks again.
  * Nothing in the core sleeps: an operation that must wait returns HC_AGAIN or blocks its vCPU.
  * (Weights, caps and affinity will live in sched_pick and in struct vcpu.)
  */

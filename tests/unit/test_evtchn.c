@@ -226,14 +226,18 @@ static void test_pirq(void **s)
     assert_int_equal(op(a, EVTCHNOP_bind_pirq, &x), 0);
     assert_int_equal(x.port, 1); /* the failed one gave its port back */
     assert_int_equal(status(a, x.port), EVTCHNSTAT_pirq);
-    evtchn_pirq(a, x.port);
+    a->vcpu[0]->cpu = cpus[0];
+    a->vcpu[3]->cpu = (struct cpu *)&x; /* another: it is only handed on */
+    assert_ptr_equal(evtchn_pirq(a, x.port), cpus[0]);
     assert_true(pending(a, x.port));
     assert_int_equal(bind_vcpu(a, x.port, 3), 0);
+    assert_ptr_equal(evtchn_pirq(a, x.port), &x); /* whom it wakes, pending or not */
+    a->vcpu[3]->cpu = cpus[0];
     assert_int_equal(close(a, x.port), 0);
     assert_int_equal(pirq_unbinds, 1);
-    evtchn_pirq(a, x.port);
+    assert_null(evtchn_pirq(a, x.port));
     assert_false(pending(a, x.port));
-    evtchn_pirq(a, ~0u);
+    assert_null(evtchn_pirq(a, ~0u));
 
     /* Between the two halves of a bind: another vCPU cannot close the port, and an interrupt is not lost. */
     pirq_meanwhile = meanwhile;

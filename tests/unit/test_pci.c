@@ -172,7 +172,18 @@ static bool in_core; /* a vCPU of the domain is still inside a hypercall */
 bool domain_stopped(struct domain *d) { return !in_core; }
 struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
 void domain_put(struct domain *d) {}
-void evtchn_pirq(struct domain *d, uint32_t port) { raised_port = port; raised++; }
+static struct cpu *vcpu_at; /* where the owner's vCPU is */
+static void (*meanwhile)(void); /* what happens on other CPUs while the event is sent */
+struct cpu *evtchn_pirq(struct domain *d, uint32_t port)
+{
+    void (*now)(void) = meanwhile;
+    raised_port = port;
+    raised++;
+    meanwhile = NULL;
+    if (now)
+        now();
+    return vcpu_at;
+}
 int irq_vector_alloc(irq_fn fn, void *arg)
 {
     irq_handler = fn;
@@ -188,12 +199,16 @@ static int t_attach(struct pci_dev *p, struct iommu_domain *dm) { note("A"); ret
 static void t_block(struct pci_dev *p, struct iommu_domain *dm) { note("B"); }
 static void t_flush(struct iommu_domain *dm) { note("F"); }
 static void t_clear(struct iommu_domain *dm) { note("C"); }
+static uint32_t routed[64]; /* to this local APIC */
+static int route_rc;
 static int t_route(struct pci_dev *p, unsigned i, uint8_t vec, uint32_t apic, uint64_t *a, uint32_t *data)
 {
     *a = 0xfee00000;
     *data = i;
     routes++;
-    return 0;
+    if (!route_rc)
+        routed[i] = apic;
+    return route_rc;
 }
 static void t_mask(struct pci_dev *p, unsigned i) { masks++; }
 static void t_mask_all(struct pci_dev *p) {}
@@ -240,6 +255,10 @@ static int setup(void **state)
     fill_fails = false;
     trace[0] = 0;
     tried.state = TRIAL_PASSED;
+    vcpu_at = NULL;
+    meanwhile = NULL;
+    route_rc = 0;
+    shim_cpu = 0;
     cmdline.iommu_trust = false;
     shim_log_clear();
     memset(&dom, 0, sizeof(dom));
@@ -1155,6 +1174,158 @@ static void held_back_and_fenced(void **state)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
+/* --- where an interrupt goes ------------------------------------------------------------------------------------------------ */
+
+#define APIC(cpu) ((cpu) * 2 + 1)
+static struct pci_dev *cpus_world(unsigned entries)
+{
+    for (shim_cpu = 4; shim_cpu-- > 0;)
+        this_cpu()->apic_id = APIC(shim_cpu);
+    shim_cpu = 1; /* binds */
+    this_cpu()->current = &vcpu;
+    struct pci_dev *p = storm_world(entries);
+    for (unsigned i = 0; i < entries; i++)
+        assert_int_equal(routed[i], APIC(1));
+    memset(msix_mem, 0x5a, sizeof msix_mem); /* not to be touched */
+    shim_cpu = 3;
+    shim_now_ns = NS_PER_S;
+    return p;
+}
+/* n interrupts, few enough in a millisecond, while the vCPU is there. */
+static void interrupts(struct pci_dev *p, unsigned entry, unsigned cpu, unsigned n)
+{
+    vcpu_at = cpus[cpu];
+    while (n--) {
+        shim_now_ns += NS_PER_MS / 10;
+        irq_handler(&p->route[entry]);
+    }
+}
+static void end_world(void)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(msix_mem); i++)
+        assert_int_equal(msix_mem[i], 0x5a5a5a5a);
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
+static void interrupt_follows_its_vcpu(void **state)
+{
+    struct pci_dev *p = cpus_world(2);
+
+    interrupts(p, 0, 1, 100);
+    assert_int_equal(routes, 0);
+    interrupts(p, 0, 2, 7); /* it may come back */
+    interrupts(p, 0, 1, 1);
+    interrupts(p, 0, 2, 7);
+    assert_int_equal(routes, 0);
+    interrupts(p, 0, 2, 1);
+    assert_int_equal(routes, 1);
+    assert_int_equal(routed[0], APIC(2));
+    assert_int_equal(routed[1], APIC(1));
+    interrupts(p, 0, 2, 1000); /* the first of them by the old entry: they count as the others do */
+    assert_int_equal(routes, 1);
+    assert_int_equal(raised, 1116); /* each once */
+    end_world();
+}
+
+static void vcpu_that_moves_on_and_on(void **state)
+{
+    struct pci_dev *p = cpus_world(1);
+
+    for (unsigned i = 0; i < 10000; i++)
+        interrupts(p, 0, 1 + i % 3, 1 + i % 7);
+    assert_int_equal(routes, 0);
+    shim_now_ns += 50 * NS_PER_MS;
+    uint64_t start = shim_now_ns;
+    for (unsigned i = 0; i < 10000; i++)
+        interrupts(p, 0, 1 + i % 2, 8); /* as long as it takes, each time */
+    assert_in_range(routes, 2, (shim_now_ns - start) / (10 * NS_PER_MS) + 1);
+    end_world();
+}
+
+static void devices_entries_share_the_limit(void **state)
+{
+    struct pci_dev *p = cpus_world(8);
+
+    for (unsigned n = 0; n < 8; n++)
+        for (unsigned i = 0; i < 8; i++)
+            interrupts(p, i, 2, 1);
+    assert_int_equal(routes, 1);
+    for (unsigned n = 0; n < 200; n++)
+        for (unsigned i = 0; i < 8; i++)
+            interrupts(p, i, 2, 1);
+    assert_int_equal(routes, 8);
+    end_world();
+}
+
+static void nobody_to_follow(void **state)
+{
+    struct pci_dev *p = cpus_world(1);
+
+    vcpu_at = NULL; /* the port is closed meanwhile */
+    for (unsigned i = 0; i < 50; i++)
+        irq_handler(&p->route[0]);
+    route_rc = -EINVAL; /* an APIC that an entry cannot name: it stays where it is, and is not tried all the time */
+    interrupts(p, 0, 2, 50);
+    assert_int_equal(routes, 1);
+    route_rc = 0;
+    interrupts(p, 0, 2, 100);
+    assert_int_equal(routes, 2);
+    assert_int_equal(routed[0], APIC(2));
+    end_world();
+}
+
+/* Whatever is held back is let in again where it was, not where the timer happens to run. */
+static void let_in_where_it_was(void **state)
+{
+    struct pci_dev *p = cpus_world(1);
+
+    interrupts(p, 0, 2, 8);
+    assert_int_equal(routed[0], APIC(2));
+    for (unsigned i = 0; i < 100; i++)
+        irq_handler(&p->route[0]);
+    assert_int_equal(p->nr_cut, 1);
+    next_ms(p);
+    assert_int_equal(routed[0], APIC(2));
+    assert_int_equal(pci_dma_enable(&dom, NIC, false), 0);
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
+    assert_int_equal(routed[0], APIC(2));
+    pirq_fence(&dom);
+    shim_cpu = 0;
+    assert_int_equal(pirq_bind(&dom, p->route[0].pirq, 9), 0); /* the next instance begins where it is */
+    assert_int_equal(routed[0], APIC(0));
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
+/* While one CPU was sending the event, ... */
+static struct pci_dev *raced;
+static void storm_elsewhere(void)
+{
+    struct cpu *at = vcpu_at;
+    vcpu_at = NULL; /* not these: the one that sends */
+    for (unsigned i = 0; i < 1000; i++)
+        irq_handler(&raced->route[0]);
+    vcpu_at = at;
+}
+static void unbound_elsewhere(void) { pirq_fence(&dom); }
+static void follows_nothing_that_is_cut_or_gone(void **state)
+{
+    raced = cpus_world(1);
+    interrupts(raced, 0, 2, 7);
+    meanwhile = storm_elsewhere;
+    interrupts(raced, 0, 2, 1);
+    assert_int_equal(raced->nr_cut, 1);
+    assert_int_equal(routes, 0); /* it would be open again */
+    next_ms(raced);
+    interrupts(raced, 0, 1, 1);
+    routes = 0;
+    interrupts(raced, 0, 2, 7);
+    meanwhile = unbound_elsewhere;
+    interrupts(raced, 0, 2, 1);
+    assert_int_equal(routes, 0);
+    assert_int_equal(vectors, 0);
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
 /* What the owner of one device binds, the owner of another never lacks. */
 static void vectors_are_shared_out(void **state)
 {
@@ -1227,7 +1398,9 @@ int main(void)
         T(filter_shows_a_virtual_view), T(filter_writes_only_what_it_may), T(refusals_in_order), T(failures_leave_nothing),
         T(maps_registers_but_no_vectors), T(flr_takes_its_time), T(dead_device_is_refused), T(group_goes_together_or_not), T(hiding_a_slot), T(other_root_buses),
         T(table_waits_for_vcpus), T(dma_after_the_trial), T(dma_order), T(pirqs), T(info), T(storm_is_held_back),
-        T(storm_is_cut_off), T(storm_of_many_entries), T(held_back_and_fenced), T(vectors_are_shared_out), T(no_device_no_lock),
+        T(storm_is_cut_off), T(storm_of_many_entries), T(held_back_and_fenced), T(interrupt_follows_its_vcpu), T(vcpu_that_moves_on_and_on),
+        T(devices_entries_share_the_limit), T(nobody_to_follow), T(let_in_where_it_was), T(follows_nothing_that_is_cut_or_gone),
+        T(vectors_are_shared_out), T(no_device_no_lock),
         T(vectors_are_mapped_whole), T(virtio_says_whether_the_iommu_holds_it), T(no_bar_over_the_platform),
         T(places_stay_in_their_room), T(structures_lie_in_bars), T(no_dma_while_virtio_runs), T(no_dma_while_nvme_runs), T(others_are_reset_at_a_restart),
         T(large_bars_are_mapped_in_steps), T(half_way_is_undone),

@@ -379,6 +379,58 @@ static void idle_cpu_takes_waiting_work(void **state)
     put(cpus[0], a);
 }
 
+/* An IPI is on its way to an idle CPU: another idle one that is awake already leaves it what it was told of. */
+static void idle_cpu_keeps_what_it_was_told_of(void **state)
+{
+    (void)state;
+    nr_cpus = 3;
+    vc[0].cpu = vc[1].cpu = cpus[2];
+    cpus[0]->idle = cpus[1]->idle = cpus[2]->idle = 1;
+    online(0, 0);
+    assert_int_equal(ipis[2], 1);
+    assert_int_equal(ipis[1], 0);
+    assert_false(work_for(cpus[1])); /* it may halt */
+    assert_null(pick(cpus[1]));
+    assert_true(work_for(cpus[2]));
+    cpus[2]->idle = 0;
+    struct vcpu *v = pick(cpus[2]);
+    assert_ptr_equal(v, &vc[0]);
+    assert_ptr_equal(v->cpu, cpus[2]);
+}
+/* What comes behind it is for another. */
+static void idle_cpu_keeps_one_only(void **state)
+{
+    (void)state;
+    nr_cpus = 3;
+    vc[0].cpu = vc[1].cpu = cpus[2];
+    cpus[1]->idle = cpus[2]->idle = 1;
+    online(0, 1);
+    assert_int_equal(ipis[2], 1);
+    assert_int_equal(ipis[1], 1);
+    assert_true(work_for(cpus[1]));
+    struct vcpu *a = pick(cpus[1]);
+    assert_non_null(a);
+    assert_false(work_for(cpus[1]));
+    assert_null(pick(cpus[1])); /* the last one is its own */
+    cpus[2]->idle = 0;
+    struct vcpu *b = pick(cpus[2]);
+    assert_non_null(b);
+    assert_true(a != b);
+}
+static void nobody_else_is_idle(void **state)
+{
+    (void)state;
+    nr_cpus = 3;
+    vc[0].cpu = vc[1].cpu = cpus[2];
+    cpus[2]->idle = 1;
+    online(0, 1);
+    assert_int_equal(ipis[2], 2);
+    assert_int_equal(ipis[1], 0);
+    cpus[2]->idle = 0;
+    assert_non_null(pick(cpus[2]));
+    assert_non_null(pick(cpus[1])); /* it is busy now: who becomes idle takes what waits there */
+}
+
 static void a_cpu_without_domains_takes_no_work(void **state)
 {
     (void)state;
@@ -727,7 +779,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(round_robin_in_slices), T(alone_runs_without_a_timer), T(wake_preempts), T(woken_ones_have_their_share_only),
         T(many_woken_ones_do_not_starve_others), T(cut_short_again_and_again), T(boost_below_the_share_always),
-        T(idle_cpu_takes_waiting_work), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps),
+        T(idle_cpu_takes_waiting_work), T(idle_cpu_keeps_what_it_was_told_of), T(idle_cpu_keeps_one_only), T(nobody_else_is_idle), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps),
         T(no_lost_wake), T(pause_counts),
         T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(context_taken), T(deadline_hits_only_the_hung),
         T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),

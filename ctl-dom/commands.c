@@ -211,7 +211,7 @@ const struct command commands[] = {
     { "unpause", "NAME", "give them back", 1, 1, cmd_unpause },
     { "console", "NAME", "its console; Ctrl-] leaves", 1, 1, cmd_console },
     { "dmesg", "[NAME]", "the core's log, or what a domain wrote to its debug port", 0, 1, cmd_dmesg },
-    { "info", "[-v]", "the machine; -v: each domain's memory, too", 0, 1, cmd_info },
+    { "info", "[-v [NAME]]", "the machine; -v: memory, exits, core's work of each domain", 0, 2, cmd_info },
     { "pci-assignable-list", "", "hidden devices and who has them", 0, 0, cmd_pci_assignable_list },
     { "pci-list", "NAME", "devices of a domain", 1, 1, cmd_pci_list },
     { "pci-attach", "NAME DEVICE", "give a device, or say why not", 2, 2, cmd_pci_attach },

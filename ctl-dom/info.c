@@ -59,33 +59,86 @@ void cmd_list(int argc, char **argv)
         autostart_list();
 }
 
-/* What each domain has and may have: RAM, and the core's frames that serve it alone (tables, grants, event channels). */
-static void memory_of_each(void)
+/* --- info -v: rows of each domain, or of one ------------------------------------------------------------------ */
+
+#define EVERY (-1) /* for a domid */
+#define ROW   "%-40.40s %5s"
+
+static const char *id_text(domid_t id)
+{
+    static char s[8];
+
+    snprintf(s, sizeof(s), "%u", id);
+    return s;
+}
+
+/* What it has and may have: RAM, and the core's frames that serve it alone (tables, grants, event channels). */
+static void memory_of(int only)
 {
     struct bh_dominfo di = { 0 };
 
     out("Name                                        ID   Memory KiB    of limit   Core KiB    of limit\n");
     for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++)
-        out("%-40.40s %5u %12lu %11lu %10lu %11lu\n", di.name, di.domid, di.tot_pages * 4, di.max_pages * 4,
-            di.allowance_used * 4, di.allowance * 4);
+        if (only == EVERY || only == di.domid)
+            out(ROW " %12lu %11lu %10lu %11lu\n", di.name, id_text(di.domid), di.tot_pages * 4, di.max_pages * 4,
+                di.allowance_used * 4, di.allowance * 4);
 }
 
-/* How often each domain left for the core, and why (enum bh_exit). */
-static void exits_of_each(void)
-{
-    static const char *const why[BH_NR_EXITS] = {
-        [BH_EXIT_INTR] = "intr", [BH_EXIT_WINDOW] = "window", [BH_EXIT_CPUID] = "cpuid", [BH_EXIT_HLT] = "hlt", [BH_EXIT_IO] = "io",
-        [BH_EXIT_MSR] = "msr", [BH_EXIT_CALL] = "call", [BH_EXIT_NPF] = "npf", [BH_EXIT_OTHER] = "other",
-    };
-    struct bh_dominfo di = { 0 };
+/* The words of struct bh_counts: exits by reason, then what the core did. */
+static const char *const counted[] = {
+    [BH_EXIT_INTR] = "intr", [BH_EXIT_WINDOW] = "window", [BH_EXIT_CPUID] = "cpuid", [BH_EXIT_HLT] = "hlt", [BH_EXIT_IO] = "io",
+    [BH_EXIT_MSR] = "msr", [BH_EXIT_CALL] = "call", [BH_EXIT_NPF] = "npf", [BH_EXIT_OTHER] = "other",
+    "hypercalls", "copies", "guest-walks", "remembered", "nested-walks", "ipis", "self-ipis",
+};
+_Static_assert(sizeof(struct bh_counts) == ARRAY_SIZE(counted) * sizeof(uint64_t), "a name for each word");
 
-    out("Name                                        ID   Exits\n");
+struct span { const char *title; unsigned from, to; };
+
+static void counts_row(const struct span *s, const char *name, const char *id, const struct bh_counts *c)
+{
+    const uint64_t *word = (const uint64_t *)c;
+
+    out(ROW "  ", name, id);
+    for (unsigned i = s->from; i < s->to; i++)
+        out(" %s %lu", counted[i], word[i]);
+    out("\n");
+}
+
+static void counts_sum(struct bh_counts *sum, const struct bh_counts *c)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(counted); i++)
+        ((uint64_t *)sum)[i] += ((const uint64_t *)c)[i];
+}
+
+/* All domains: also those that are no more, and the sum. */
+static void counts_of(int only, const struct span *s)
+{
+    struct bh_dominfo di = { 0 };
+    static struct bh_sysinfo si;
+    struct bh_counts sum = { 0 };
+
+    out("Name                                        ID   %s\n", s->title);
     for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
-        out("%-40.40s %5u  ", di.name, di.domid);
-        for (unsigned i = 0; i < BH_NR_EXITS; i++)
-            out(" %s %lu", why[i], di.exits[i]);
-        out("\n");
+        if (only == EVERY || only == di.domid)
+            counts_row(s, di.name, id_text(di.domid), &di.counts);
+        counts_sum(&sum, &di.counts);
     }
+    if (only != EVERY || bh_control(BH_CTL_SYSINFO, &si))
+        return;
+    counts_row(s, "(domains that ended)", "-", &si.ended);
+    counts_row(s, "(core, for none of them)", "-", &si.core);
+    counts_sum(&sum, &si.ended);
+    counts_sum(&sum, &si.core);
+    counts_row(s, "(all)", "-", &sum);
+}
+
+static void info_rows(int only)
+{
+    static const struct span exits = { "Exits", 0, BH_NR_EXITS }, work = { "Core's work", BH_NR_EXITS, ARRAY_SIZE(counted) };
+
+    memory_of(only);
+    counts_of(only, &exits);
+    counts_of(only, &work);
 }
 
 void cmd_info(int argc, char **argv)
@@ -101,6 +154,15 @@ void cmd_info(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "-v")) {
         out("info: no such option '%s'\n", argv[1]);
+        return;
+    }
+    if (argc > 2) {
+        struct errbuf e;
+        const struct dom *d = dom_find(argv[2], &e);
+        if (d || !strcmp(argv[2], "control") || !strcmp(argv[2], "0"))
+            info_rows(d ? d->id : BH_DOMID_CONTROL);
+        else
+            out("%s\n", e.s);
         return;
     }
     long rc = bh_control(BH_CTL_SYSINFO, &si);
@@ -125,10 +187,8 @@ void cmd_info(int argc, char **argv)
         if (si.features & feature[i].bit)
             out(" %s", feature[i].name);
     out("\ncommandline            : %s\n", si.cmdline);
-    if (argc > 1) {
-        memory_of_each();
-        exits_of_each();
-    }
+    if (argc > 1)
+        info_rows(EVERY);
 }
 
 static const char *owner_name(const struct bh_pci_info *info)

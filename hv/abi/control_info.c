@@ -42,13 +42,6 @@ static int find_holder(struct domain *d, domid_t *holder)
     return 0;
 }
 
-static void count_exits(const struct domain *d, uint64_t exits[BH_NR_EXITS])
-{
-    for (uint32_t i = 0; i < d->nr_vcpus; i++)
-        for (unsigned c = 0; c < BH_NR_EXITS; c++)
-            exits[c] += READ_ONCE(d->vcpu[i]->exits[c]);
-}
-
 long control_info(union control_arg *a, gaddr_t arg)
 {
     domid_t holder;
@@ -76,7 +69,8 @@ long control_info(union control_arg *a, gaddr_t arg)
         .allowance_used = d->allowance_used, .allowance = d->allowance,
     };
     memcpy(a->info.name, d->name, sizeof a->info.name);
-    count_exits(d, a->info.exits);
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        counts_add(&a->info.counts, &d->vcpu[i]->counts);
     spin_unlock(&d->lock);
     domain_put(d);
     return 0;
@@ -154,6 +148,9 @@ long control_sysinfo(union control_arg *a, gaddr_t arg)
         .core_pages = f.core, .promised_pages = f.promised, .boot_ns = now_ns(), .wallclock = READ_ONCE(wallclock_ns),
         .features = features(), .rtc_offset = cmdline.rtc_offset,
     };
+    for (uint32_t i = 0; i < nr_cpus; i++)
+        counts_add(&a->sysinfo.core, &cpus[i]->own_counts);
+    counts_ended(&a->sysinfo.ended);
     for (struct pci_dev *p = pci_devices; p; p = p->next)
         a->sysinfo.nr_pci++;
     memcpy(a->sysinfo.version, BH_VERSION, MIN(sizeof BH_VERSION, sizeof a->sysinfo.version) - 1);

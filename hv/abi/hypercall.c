@@ -73,6 +73,7 @@ static long dispatch(struct vcpu *v)
 
 void hypercall(struct vcpu *v, unsigned insn_len)
 {
+    v->counts.hypercalls++;
     sched_begin_op();
     irqs_off_what(OFF_HYPERCALL_OF((uint32_t)v->regs.rax, (uint32_t)v->regs.rdi));
     long rc = dispatch(v);

@@ -38,6 +38,7 @@ static void percpu_setup(struct cpu *c, uint32_t id)
     c->id = id;
     list_init(&c->rq);
     list_init(&c->timers);
+    c->counts = &c->own_counts;
 }
 
 void percpu_init_boot(void)

@@ -7,6 +7,7 @@
 #include "lib/print.h"
 #include "mem/paging.h"
 #include "sched/time.h"
+#include "sched/vcpu.h"
 
 #define MSR_APIC_BASE 0x1bu
 #define APIC_BASE_EN   (1ull << 11)
@@ -78,8 +79,13 @@ static void send(uint32_t dest, uint32_t low)
 
 void apic_send_ipi(uint32_t cpu, uint8_t vector)
 {
-    if (up)
-        send(cpus[cpu]->apic_id, ICR_FIXED | vector);
+    if (!up)
+        return;
+    if (cpu == this_cpu()->id)
+        counts()->self_ipis++;
+    else
+        counts()->ipis++;
+    send(cpus[cpu]->apic_id, ICR_FIXED | vector);
 }
 
 void apic_send_init(uint32_t id)

@@ -61,7 +61,7 @@ static void device_irq(uint8_t vector)
         apic_eoi();
 }
 
-void irq_dispatch(uint8_t vector)
+static void dispatch(uint8_t vector)
 {
     switch (vector) {
     case VEC_SPURIOUS: /* no EOI: SDM3 10.9 */
@@ -82,4 +82,15 @@ void irq_dispatch(uint8_t vector)
         device_irq(vector);
     }
     print_deferred();
+}
+
+/* What an interrupt asks for is nothing that the vCPU did during which it came. */
+void irq_dispatch(uint8_t vector)
+{
+    struct cpu *c = this_cpu();
+    struct bh_counts *served = c->counts;
+
+    c->counts = &c->own_counts;
+    dispatch(vector);
+    c->counts = served;
 }

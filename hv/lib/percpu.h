@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The per-CPU structure, apart from lib/cpu.h so that the unit tests' replacement of that header shares it. */
 #pragma once
+#include <bulkhead.h>
 #include "lib/list.h"
 #include "lib/lock.h"
 #include "lib/types.h"
@@ -41,6 +42,8 @@ struct cpu {
     uint32_t off_what;
     struct longest longest[NR_LONGEST];
     uint32_t nmis, nmis_told;    /* NMIs that nobody sent; how many the log knows of */
+    struct bh_counts *counts;    /* of whom what happens here is counted: those of `current`, or its own */
+    struct bh_counts own_counts;
 };
 
 extern struct cpu *cpus[MAX_CPUS];

@@ -190,6 +190,7 @@ static int walk_linear(const struct walk *w, uint64_t lin, uint64_t *gpa)
         *gpa = lin;
         return 0;
     }
+    counts()->guest_walks++;
     if (w->mode & EFER_LMA) {
         unsigned levels = w->mode & CR4_LA57 ? 5 : 4, top = PAGE_SHIFT + 9 * levels;
         if ((uint64_t)((int64_t)(lin << (64 - top)) >> (64 - top)) != lin)
@@ -235,6 +236,7 @@ static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, void *buf,
     }
     __asm__ volatile("" ::: "memory");
     v->in_guest = 0;
+    v->counts.remembered += holds;
     return holds;
 }
 

@@ -88,6 +88,7 @@ static int16_t copy(const struct gnttab_copy *op)
 
 void grant_copy_one(struct gnttab_copy *op)
 {
+    counts()->copies++;
     op->status = copy(op);
 }
 

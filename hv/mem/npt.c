@@ -201,6 +201,7 @@ int p2m_replace(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t, mfn_t *old)
 /* The present leaf that maps g, as it was: its value and where it stands; 0: none. The place may be read until this CPU passes (p2m_pass). */
 static uint64_t leaf_of(struct domain *d, gfn_t g, uint64_t **at)
 {
+    counts()->nested_walks++;
     for (;;) {
         uint64_t *big = NULL;
         *at = g.v < d->p2m.max_gfn ? walk(d, g.v, 1, false, &big) : NULL;

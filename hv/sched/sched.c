@@ -465,6 +465,7 @@ static void put(struct cpu *c, struct vcpu *v)
     v->cpu_ns += ran;
     v->slice_used += ran;
     c->current = NULL;
+    c->counts = &c->own_counts;
     spin_lock(&c->rq_lock);
     settle(c, v, now, ran);
     enum place where = place_after(v);
@@ -524,6 +525,7 @@ static void sched_turn(struct cpu *c)
     }
     c->slice_start_ns = now_ns();
     c->current = v;
+    c->counts = &v->counts;
     while (!c->need_resched && runnable(v))
         run_once(c, v);
     put(c, v);

@@ -12,6 +12,33 @@
 /* pvclock.h of the ABI's users: time does not depend on which CPU reads it. */
 #define PVCLOCK_TSC_STABLE 1
 
+/* --- counters --------------------------------------------------------------------------------------------------- */
+
+#define NR_COUNTS (sizeof(struct bh_counts) / sizeof(uint64_t)) /* it consists of such words */
+static struct bh_counts ended; /* a: by word */
+
+void counts_add(struct bh_counts *sum, const struct bh_counts *c)
+{
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)c;
+
+    for (unsigned i = 0; i < NR_COUNTS; i++)
+        to[i] += READ_ONCE(from[i]);
+}
+
+void counts_ended(struct bh_counts *sum) { counts_add(sum, &ended); }
+
+/* The machine's sum goes on with them. */
+static void keep_counts(const struct vcpu *v)
+{
+    const uint64_t *from = (const uint64_t *)&v->counts;
+
+    for (unsigned i = 0; i < NR_COUNTS; i++)
+        (void)__atomic_fetch_add((uint64_t *)&ended + i, from[i], __ATOMIC_RELAXED);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------- */
+
 static void singleshot_fired(struct timer *t)
 {
     evtchn_virq(container_of(t, struct vcpu, singleshot), VIRQ_TIMER);
@@ -74,6 +101,7 @@ void vcpu_free(struct vcpu *v)
     timer_cancel(&v->poll_timer);
     evtchn_info_drop(v);
     virt->vcpu_free(v);
+    keep_counts(v);
     kfree(v, sizeof *v);
 }
 

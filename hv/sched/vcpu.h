@@ -81,7 +81,7 @@ struct vcpu {
 
     uint16_t virq_port[NR_VIRQS];  /* evtchn lock */
     uint64_t cpu_ns;               /* o: CPU time */
-    uint64_t exits[BH_NR_EXITS];   /* o: by enum bh_exit, for `info -v` */
+    struct bh_counts counts;       /* o; others read: see vcpu_counts */
     uint64_t ready_since;          /* q: waits for its present slice since then */
     int64_t credit_ns;             /* q: by how much it had less than its share, see settle() in sched.c */
     uint64_t settled_ns;           /* q: when that was worked out */
@@ -94,6 +94,13 @@ _Static_assert(sizeof(struct vcpu) <= 2048, "a class of kmalloc");
 int vcpu_create(struct domain *d, uint32_t id) __must_check;
 void vcpu_free(struct vcpu *v);
 uint64_t vcpu_cpu_ns(const struct vcpu *v); /* CPU time, the running slice included */
+
+/* The counters that what this CPU does is added to: of the vCPU that it serves, else its own. Only the CPU that serves a vCPU writes
+ * that one's counters, only a CPU its own: a plain increment. */
+static inline struct bh_counts *counts(void) { return this_cpu()->counts; }
+/* Adds c to *sum. Takes no lock: a counter is an aligned word, which is read whole; those that are read do not belong to one moment. */
+void counts_add(struct bh_counts *sum, const struct bh_counts *c);
+void counts_ended(struct bh_counts *sum);   /* adds those of vCPUs that were freed */
 /* Interrupts, NMI, start-up: something that ends HLT, SCHEDOP_block and the like. */
 bool vcpu_has_work(const struct vcpu *v);
 void vcpu_publish_time(struct vcpu_time_info *t); /* the constant pvclock record */

@@ -403,5 +403,5 @@ void svm_handle_exit(struct vcpu *v)
     default:
         handle_rare(v, code);
     }
-    v->exits[class]++;
+    v->counts.exits[class]++;
 }

@@ -5,6 +5,7 @@ import os
 import re
 import time
 
+from counts import counters, grown
 from machine import Machine, check, make_www, run
 
 CRASHES = int(os.environ.get("CRASHES", "30"))
@@ -21,6 +22,19 @@ def rows(listing):
     check(head is not None, f"no header in list:\n{listing}")
     check(lines[head].split()[:6] == ["Name", "ID", "Mem", "VCPUs", "State", "Time(s)"], f"columns: {lines[head]!r}")
     return {x.split()[0]: x.split() for x in lines[head + 1:]}
+
+
+def counted(m, before):
+    """The core's counters after a guest's download of 10 MiB, by frames of at most 1,514 bytes; and those of its boot."""
+    ports = before["debian"]["io"]
+    check(ports < 1000, f"Debian asked ports {ports} times: does Linux look for an AGP aperture?")
+    debian, net, everything = (grown(before[name], counters(m, name)) for name in ("debian", "net0", None))
+    check(net["copies"] > 10 * 2**20 / 1514, f"net0 for 10 MiB: {net}")
+    check(not debian["copies"], f"Debian copies no grants: {debian}")
+    check(debian["call"] and debian["hypercalls"] >= debian["call"] and debian["hlt"] and debian["intr"], f"Debian: {debian}")
+    check(net["remembered"] and net["nested-walks"] >= net["copies"], f"net0's walks: {net}")
+    for name in ("exits", "hypercalls", "copies"):
+        check(everything[name] >= debian[name] + net[name], f"{name}: Debian {debian}, net0 {net}, all {everything}")
 
 
 def session():
@@ -46,6 +60,7 @@ def session():
         out = m.cmd("pci-list net0")
         check("0000:00:03.0" in out, f"pci-list net0: {out}")
 
+        counts = {name: counters(m, name) for name in ("debian", "net0", None)}
         m.console("debian")
         out, status = m.guest("ping -c 3 -i 0.2 10.0.2.2")
         check(status == 0 and " 0% packet loss" in out, f"ping: {out}")
@@ -58,8 +73,8 @@ def session():
         m.guest("ping -i 0.2 10.0.2.2 > /tmp/ping.log 2>&1 &")
         m.guest(DOWNLOADER)
         m.leave()
-        ports = int(re.search(r"^debian .* io (\d+)", m.cmd("info -v"), re.M).group(1))
-        check(ports < 1000, f"Debian asked ports {ports} times: does Linux look for an AGP aperture?")
+        counted(m, counts)
+        net_counts = counters(m, "net0")
 
         domid = listing["net0"][1]
         for i in range(1, CRASHES + 1):
@@ -71,6 +86,8 @@ def session():
         row = rows(m.cmd("list"))["net0"]
         check(row[1] == domid, f"domid changed from {domid} to {row[1]}")
         check(row[-1] == str(CRASHES), f"restart count in list: {row}")
+        less = {name: n for name, n in grown(net_counts, counters(m, "net0")).items() if n < 0}
+        check(not less, f"counters of net0 went back over its restarts: {less}")
 
         m.console("debian")
         for _ in range(60):  # few crashes are over before the second download is

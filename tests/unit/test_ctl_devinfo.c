@@ -21,7 +21,7 @@ static struct dom blk = { .next = &net, .id = 3, .cfg = { .name = "blk0", .role 
 struct dom *doms = &blk;
 bool store_up = true;
 
-static char said[4096];
+static char said[8192];
 void out(const char *fmt, ...)
 {
     size_t n = strlen(said);
@@ -42,6 +42,8 @@ struct dom *dom_find(const char *name, struct errbuf *e)
     struct dom *d = doms;
     while (d && strcmp(d->cfg.name, name))
         d = d->next;
+    if (!d && e)
+        snprintf(e->s, sizeof(e->s), "%s: there is none", name);
     return d;
 }
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH])
@@ -64,9 +66,14 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
     static const domid_t ids[] = { 0, 3, 4, 20 };
     struct bh_dominfo *di = (struct bh_dominfo *)arg;
 
+    if (op == BH_CTL_SYSINFO) {
+        *(struct bh_sysinfo *)arg = (struct bh_sysinfo){ .core = { .ipis = 1000 }, .ended = { { 0, 3 }, .copies = 100 } };
+        return 0;
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(ids); i++)
         if (ids[i] >= di->domid) {
-            di->domid = ids[i];
+            *di = (struct bh_dominfo){ .domid = ids[i], .counts = { { 1, 2, [BH_EXIT_OTHER] = 9 }, .hypercalls = 5, .copies = ids[i] } };
+            snprintf(di->name, sizeof(di->name), "name%u", ids[i]);
             return 0;
         }
     return -ESRCH;
@@ -155,10 +162,44 @@ static void frames(void **state)
     numbers[1][1] = "21 22 0 0 0 9";
 }
 
+/* `info -v`: a row of each domain, of those that are no more, of the core itself, and what they come to; NAME: its rows alone. */
+static void counters(void **state)
+{
+    char *one[] = { "info", "-v", "net0", NULL };
+
+    typed(cmd_info, NULL);
+    SAYS("version");
+    SAYS_NOT("name4");
+    typed(cmd_info, "-v");
+    SAYS("\nname20                                      20   intr 1 window 2 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 9\n");
+    SAYS("\n(domains that ended)                         -   intr 0 window 3 ");
+    SAYS("\n(all)                                        -   intr 4 window 11 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 36\n");
+    SAYS("\nname20                                      20   hypercalls 5 copies 20 guest-walks 0 remembered 0 nested-walks 0 ipis 0 self-ipis 0\n");
+    SAYS("\n(core, for none of them)                     -   hypercalls 0 copies 0 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
+    SAYS("\n(all)                                        -   hypercalls 20 copies 127 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
+    said[0] = 0;
+    cmd_info(3, one);
+    SAYS("name4                                        4  ");
+    SAYS("\nname4                                        4   hypercalls 5 copies 4 ");
+    SAYS_NOT("name20");
+    SAYS_NOT("(all)");
+    SAYS_NOT("version");
+    one[2] = "control";
+    said[0] = 0;
+    cmd_info(3, one);
+    SAYS("\nname0 ");
+    SAYS_NOT("name4");
+    one[2] = "nobody";
+    said[0] = 0;
+    cmd_info(3, one);
+    SAYS_NOT("name");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test_setup(frames, setup),
                                         cmocka_unit_test_setup(what_is_wrong_with_a_driver, setup),
-                                        cmocka_unit_test_setup(what_a_driver_is_without, setup) };
+                                        cmocka_unit_test_setup(what_a_driver_is_without, setup),
+                                        cmocka_unit_test_setup(counters, setup) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

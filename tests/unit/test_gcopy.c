@@ -44,6 +44,7 @@ static int setup(void **state)
     dom.id = 5;
     v.domain = &dom;
     this_cpu()->current = &v;
+    this_cpu()->counts = &v.counts;
     pins = 0;
     assert_int_equal(p2m_init(&dom), 0);
     for (uint64_t g = 0; g < PAGES; g++)
@@ -314,6 +315,41 @@ static void remembered(void **state)
     v.phys_ptr = false;
 }
 
+static void counted(uint64_t guest_walks, uint64_t nested_walks, uint64_t hits)
+{
+    assert_int_equal(v.counts.guest_walks, guest_walks);
+    assert_int_equal(v.counts.nested_walks, nested_walks);
+    assert_int_equal(v.counts.remembered, hits);
+}
+/* What a copy took, of the vCPU whose pointer it was. */
+static void copies_are_counted(void **state)
+{
+    (void)state;
+    uint8_t two[2];
+    struct gtrace t;
+    long_mode();
+    put64(0x13000 + 16, 0x60000 | P | W);
+    counted(0, 0, 0);
+    assert_int_equal(rd(LIN4K), 0);
+    counted(1, 5, 0);
+    assert_int_equal(rd(LIN4K), 0);
+    counted(1, 5, 1);
+    assert_int_equal(copy_from_guest(two, GADDR(LIN4K + 0xdcb), 2), 0); /* a page that is remembered, and one that is not */
+    counted(2, 10, 2);
+    assert_int_equal(rd(0xffff888000300000ull), -EFAULT); /* its last entry is not there */
+    counted(3, 14, 2);
+    assert_int_equal(guest_trace(LIN4K, &t), 0);
+    counted(4, 19, 2);
+    v.phys_ptr = true;
+    assert_int_equal(rd(0x777), 0);
+    counted(4, 20, 2);
+    assert_int_equal(rd(0x778), 0);
+    counted(4, 20, 3);
+    assert_int_equal(gphys_read(&dom, two, 0x7000, 2), 0);
+    counted(4, 21, 3);
+    assert_int_equal(v.counts.copies + v.counts.hypercalls, 0);
+}
+
 static void hostile_tables(void **state)
 {
     (void)state;
@@ -438,7 +474,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(walks_long_mode), T(traces), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
-        T(pieces), T(remembered), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages), T(code_over_itself),
+        T(pieces), T(remembered), T(copies_are_counted), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages),
+        T(code_over_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

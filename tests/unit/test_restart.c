@@ -590,6 +590,61 @@ static void test_info_report_crash(void **s)
     assert_int_equal(ctl_op(BH_CTL_MACHINE, &m), -EINVAL);
 }
 
+/* --- counters ------------------------------------------------------------------------------------------------------ */
+static struct bh_counts counts_of(struct domain *d)
+{
+    struct bh_dominfo i = { .domid = d->id };
+    assert_int_equal(ctl_op(BH_CTL_INFO, &i), 0);
+    assert_int_equal(i.domid, d->id);
+    return i.counts;
+}
+static struct bh_sysinfo sysinfo(void)
+{
+    struct bh_sysinfo si;
+    assert_int_equal(ctl_op(BH_CTL_SYSINFO, &si), 0);
+    return si;
+}
+/* Of all vCPUs; kept over a restart; the machine's sum loses nothing by an end. No other domain learns or sets any of them. */
+static void test_counts(void **s)
+{
+    (void)s;
+    struct bh_domid id = { .domid = guest->id };
+    struct bh_dominfo di = { .domid = guest->id };
+    static struct bh_sysinfo si;
+    struct bh_counts ended = sysinfo().ended;
+    for (unsigned i = 0; i < 2; i++) {
+        guest->vcpu[i]->counts = (struct bh_counts){ .hypercalls = 100 + i, .self_ipis = 7 };
+        guest->vcpu[i]->counts.exits[BH_EXIT_HLT] = 5ull << 40;
+    }
+    struct bh_counts c = counts_of(guest);
+    assert_int_equal(c.hypercalls, 201);
+    assert_int_equal(c.self_ipis, 14);
+    assert_int_equal(c.exits[BH_EXIT_HLT], 10ull << 40);
+    assert_int_equal(c.exits[BH_EXIT_INTR] + c.copies + c.guest_walks + c.ipis, 0);
+    this_cpu()->own_counts.ipis += 3;
+    assert_int_equal(sysinfo().core.ipis, this_cpu()->own_counts.ipis);
+
+    svc->vcpu[0]->counts.hypercalls = 40;
+    assert_int_equal(restart(svc), 0);
+    build(svc);
+    assert_int_equal(counts_of(svc).hypercalls, 40);
+
+    struct domain *who[] = { guest, store, svc };
+    for (unsigned i = 0; i < ARRAY_SIZE(who); i++) {
+        as(who[i]);
+        assert_int_equal(do_control_op(BH_CTL_INFO, PTR(&di)), -EPERM);
+        assert_int_equal(do_control_op(BH_CTL_SYSINFO, PTR(&si)), -EPERM);
+    }
+    assert_int_equal(di.counts.hypercalls + si.core.nested_walks, 0);
+
+    assert_int_equal(ctl_op(BH_CTL_DESTROY, &id), 0);
+    assert_null(domain_get(id.domid));
+    si = sysinfo();
+    assert_int_equal(si.ended.hypercalls, ended.hypercalls + 201);
+    assert_int_equal(si.ended.self_ipis, ended.self_ipis + 14);
+    assert_int_equal(si.ended.exits[BH_EXIT_HLT], ended.exits[BH_EXIT_HLT] + (10ull << 40));
+}
+
 /* --- the service hypercall --------------------------------------------------------------------------------------- */
 static void test_batch(void **s)
 {
@@ -612,6 +667,7 @@ static void test_batch(void **s)
         ports[i] = i == 7 ? ~0u : l.sport;
     guest->shared->evtchn_pending[0] = 0;
     struct bh_batch b = { (uint64_t)c, (uint64_t)ports, BH_BATCH_COPIES, BH_BATCH_SENDS };
+    uint64_t copied = this_cpu()->counts->copies;
     long rc;
     unsigned rounds = 0;
     do {
@@ -625,6 +681,7 @@ static void test_batch(void **s)
     yields_after = ~0u;
     assert_int_equal(rc, 0);
     assert_int_equal(rounds, BH_BATCH_COPIES / 16 + 1);
+    assert_int_equal(this_cpu()->counts->copies - copied, BH_BATCH_COPIES); /* those that failed, too, and each once */
     for (unsigned i = 0; i < BH_BATCH_COPIES; i++) {
         assert_int_equal(c[i].status, i == 100 ? GNTST_general_error : 0);
         if (i != 100)
@@ -691,8 +748,8 @@ int main(void)
         T(test_restart), T(test_restart_preempted), T(test_restart_preempted_2), T(test_restart_waits_for_vcpu),
         T(test_restart_refused), T(test_hundred_restarts), T(test_lost_pages), T(test_displaced_pages),
         T(test_destroy_overtakes_restart), T(test_counters_return),
-        T(test_privilege), T(test_write_and_sealing), T(test_build_ops), T(test_info_report_crash), T(test_batch),
-        T(test_service_rest),
+        T(test_privilege), T(test_write_and_sealing), T(test_build_ops), T(test_info_report_crash), T(test_counts),
+        T(test_batch), T(test_service_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

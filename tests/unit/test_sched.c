@@ -743,6 +743,32 @@ static void exits_of(unsigned op, uint64_t ns)
     shim_log_clear();
     until(shim_now_ns + 11 * MS);
 }
+static void copies_once(struct vcpu *v)
+{
+    counts()->copies++;
+    v->info->evtchn_upcall_pending = 0;
+    halt(v);
+}
+/* What a CPU does is counted for the vCPU that it serves then, else for itself. */
+static void counted_for_whom_it_serves(void **state)
+{
+    (void)state;
+    uint64_t own = cpus[0]->own_counts.copies;
+    script[0] = script[1] = copies_once;
+    dom[1].callback_vector = 0xf3;
+    online(0, 1);
+    turns(0, 2);
+    event(&vc[1]);
+    turns(0, 1);
+    assert_int_equal(runs[0] + runs[1], 3);
+    assert_int_equal(vc[0].counts.copies, 1);
+    assert_int_equal(vc[1].counts.copies, 2);
+    assert_ptr_equal(counts(), &cpus[0]->own_counts); /* between two turns */
+    turns(0, 1);                                      /* idle */
+    assert_ptr_equal(counts(), &cpus[0]->own_counts);
+    assert_int_equal(cpus[0]->own_counts.copies, own);
+}
+
 static void longest_with_interrupts_off(void **state)
 {
     (void)state;
@@ -785,7 +811,7 @@ int main(void)
         T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
         T(hang_in_a_poll_loop_misses_the_deadline),
         T(injects_while_running_and_while_asleep), T(cancel_disarms_everything), T(watchdogs),
-        T(longest_with_interrupts_off),
+        T(longest_with_interrupts_off), T(counted_for_whom_it_serves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

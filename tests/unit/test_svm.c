@@ -513,6 +513,36 @@ static void contexts(void **state)
     cpuid_7_ecx = 0;
 }
 
+static uint64_t next_exit;
+static void exits_so(struct vcpu *v) { svm_of(v)->vmcb->exit_code = next_exit; }
+static void exits_by_reason(void **state)
+{
+    (void)state;
+    static const struct { uint64_t code; enum bh_exit reason; const char *insn; } of[] = {
+        { EXIT_INTR, BH_EXIT_INTR, "" }, { EXIT_VINTR, BH_EXIT_WINDOW, "" }, { EXIT_CPUID, BH_EXIT_CPUID, "\x0f\xa2" },
+        { EXIT_HLT, BH_EXIT_HLT, "\xf4" }, { EXIT_IOIO, BH_EXIT_IO, "" }, { EXIT_MSR, BH_EXIT_MSR, "\x0f\x32" },
+        { EXIT_VMMCALL, BH_EXIT_CALL, "\x0f\x01\xd9" }, { EXIT_NPF, BH_EXIT_NPF, "" }, { EXIT_NMI, BH_EXIT_OTHER, "" },
+        { EXIT_RDPMC, BH_EXIT_OTHER, "" },
+    };
+    struct bh_counts want;
+    memset(&want, 0, sizeof want);
+    world();
+    vcpus[0].counts = want;
+    for (unsigned i = 0; i < ARRAY_SIZE(of); i++) {
+        struct vmcb *b = svm_of(&vcpus[0])->vmcb;
+        memcpy(insn, of[i].insn, strlen(of[i].insn));
+        b->exit_info1 = 0;
+        b->exit_info2 = vcpus[0].regs.rip = 0x1000;
+        next_exit = of[i].code;
+        guest = exits_so;
+        run(&vcpus[0]);
+        guest = NULL;
+        want.exits[of[i].reason]++;
+        assert_memory_equal(&vcpus[0].counts, &want, sizeof want);
+    }
+    crashed = false; /* the nested page fault */
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -527,6 +557,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(instruction_length), T(instruction_remembered),
         T(window_for_what_is_new), T(stale_int3), T(cr4), T(contexts), T(time_stamp_counter),
+        T(exits_by_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

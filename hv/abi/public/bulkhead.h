@@ -164,6 +164,19 @@ enum bh_exit {
     BH_NR_EXITS
 };
 
+/* What the core did, counted since a vCPU was made, over all instances; nothing sets a counter back. For who may ask for INFO alone: one
+ * domain's counters would tell another when it computes and what for. */
+struct bh_counts {
+    uint64_t exits[BH_NR_EXITS]; /* by enum bh_exit */
+    uint64_t hypercalls;   /* served; one that is executed again counts each time */
+    uint64_t copies;       /* grant copies asked for, of one request or of many */
+    uint64_t guest_walks;  /* of a guest's own page tables by the core, to follow a pointer or to read an instruction */
+    uint64_t remembered;   /* pieces of pointers' memory that needed no walk */
+    uint64_t nested_walks; /* of anybody's nested page tables by the core, to find a page */
+    uint64_t ipis;         /* interrupts to other CPUs */
+    uint64_t self_ipis;    /* to the sending CPU: only where the CPU is an emulator that needs them */
+};
+
 struct bh_dominfo {
     uint16_t domid; /* in/out */
     uint8_t  role, state;
@@ -184,7 +197,7 @@ struct bh_dominfo {
     uint16_t holder;          /* DYING: a domain that still has some of its frames mapped; BH_DOMID_NONE: nobody */
     uint16_t pad[3];
     uint64_t allowance_used, allowance; /* frames of the core that serve this domain alone, and how many it may have */
-    uint64_t exits[BH_NR_EXITS];        /* of all vCPUs, by enum bh_exit */
+    struct bh_counts counts;            /* of all vCPUs */
 };
 
 /* Fence the domain (restart.md section 2) and put it under construction again with the same domid, the same
@@ -346,6 +359,7 @@ struct bh_sysinfo {
     uint64_t promised_pages; /* neither free nor anybody's yet: what domains were promised and may take at any time */
     int32_t  rtc_offset;     /* seconds that the machine's battery clock is ahead of UTC (rtc=) */
     uint32_t pad;
+    struct bh_counts core, ended; /* for no vCPU: interrupts, idle CPUs, the boot; for vCPUs that are no more */
 };
 #define BH_SYS_NRIP   1u
 #define BH_SYS_IOMMU  2u

@@ -32,6 +32,7 @@ WEAK struct cpu *this_cpu(void)
     if (!c->self) {
         c->self = c;
         c->id = shim_cpu;
+        c->counts = &c->own_counts;
         list_init(&c->rq);
         list_init(&c->timers);
         cpus[shim_cpu] = c;

@@ -7,8 +7,8 @@
 # see: a directory of links holds just these.
 DOM_SYSINC  := $(B)/sysinclude
 DOM_HEADERS := xen libfdt.h libfdt_env.h fdt.h zlib.h zconf.h uuid \
-  $(addprefix openssl/,sha.h macros.h e_os2.h opensslv.h opensslconf.h configuration.h)
-DOM_HEADERS_IN := /usr/include /usr/include/$(shell $(CC) -print-multiarch)
+  $(addprefix openssl/,sha.h macros.h e_os2.h opensslv.h)
+DOM_HEADERS_ARCH := $(addprefix $(shell $(CC) -print-multiarch)/openssl/,opensslconf.h configuration.h)
 
 # SSE is on from the entry code: Debian's libfdt.a and libz.a use it, as any x86-64 code does.
 DOM_CFLAGS := $(FREE) $(WARN) -O2 -m64 -march=x86-64 -mno-avx -mno-80387 -mno-mmx -mcmodel=small \
@@ -24,7 +24,8 @@ DOM_LIBDIR  := $(dir $(shell $(CC) -print-file-name=libfdt.a))
 
 $(DOM_SYSINC)/.done: domains/build.mk
 	@mkdir -p $(DOM_SYSINC)/openssl
-	@for h in $(DOM_HEADERS); do for d in $(DOM_HEADERS_IN); do [ ! -e $$d/$$h ] || ln -sfn $$d/$$h $(DOM_SYSINC)/$$h; done; done
+	@for h in $(DOM_HEADERS); do ln -sfn /usr/include/$$h $(DOM_SYSINC)/$$h; done
+	@for h in $(DOM_HEADERS_ARCH); do ln -sfn /usr/include/$$h $(DOM_SYSINC)/$${h#*/}; done
 	@touch $@
 
 # $(call dom_objects,NAME,SOURCES): where the objects of a domain go.

@@ -8,6 +8,7 @@ import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+import cost_counts  # noqa: E402
 import cost_create  # noqa: E402
 from machine import BUILD, OLD_CPU, Failed, Machine, check, make_iso  # noqa: E402
 
@@ -47,11 +48,15 @@ def operations():
         rows = {row: int(n) for row, n in re.findall(r"^([a-z][\w-]*) (\d+)\r$", said, re.M)}
         nothing = rows.pop("nothing", 0)
         m.leave()
-        return {row: n - nothing for row, n in rows.items()} | cost_create.rows(m)
+        return {row: n - nothing for row, n in rows.items()} | cost_counts.rows(m) | cost_create.rows(m)
 
 
 def golden():
     return {row: int(n) for row, n in (line.split() for line in GOLDEN.read_text().splitlines() if line and line[0] != "#")}
+
+
+def unit(row):
+    return "in 100 operations" if ":" in row else "instructions"
 
 
 def compare(rows, wanted):
@@ -61,7 +66,7 @@ def compare(rows, wanted):
         is_now, was = rows.get(row), wanted.get(row)
         good = None not in (is_now, was) and is_now <= was * (1 + WORSE)
         bad += not good
-        print(f"{'ok' if good else 'not ok'} cost-{row} ({is_now} instructions, {was} committed)", flush=True)
+        print(f"{'ok' if good else 'not ok'} cost-{row} ({is_now} {unit(row)}, {was} committed)", flush=True)
     return bad
 
 

@@ -130,6 +130,22 @@ void pvh_wait(int nop)
     __asm__ volatile("sti" ::: "memory");
 }
 
+char pvh_key(void)
+{
+    uint32_t port = pvh_port, at = console->in_cons;
+
+    pvh_port = console_port;
+    pvh_unmask(console_port);
+    while (console->in_prod == at)
+        pvh_wait(0);
+    __atomic_or_fetch(&pvh_shared.evtchn_mask[console_port / 64], 1ull << console_port % 64, __ATOMIC_SEQ_CST);
+    char c = console->in[at % sizeof(console->in)];
+    console->in_cons = at + 1;
+    pvh_got = 0;
+    pvh_port = port;
+    return c;
+}
+
 /* --- the beginning --------------------------------------------------------------------------------------------------- */
 
 static void gate(unsigned n, const char *to)

@@ -20,6 +20,7 @@ uint32_t pvh_number(const char *words, const char *what);
 void pvh_setup(void);
 void pvh_say(const char *what, uint64_t n);
 void pvh_line(void);
+char pvh_key(void); /* waits in HLT until something is typed; the console's port is masked otherwise */
 
 static inline long hypercall(uint64_t nr, uint64_t a, const void *b, const void *c)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What single operations cost, as a plain PVH guest sees it by RDTSC: in instructions where the machine's clock counts those (cost.py).
- * "peer,of=N": grants two pages to domain N and answers its events. "of=N": measures, with domain N for a peer, and prints a line for each row. */
+ * "peer,of=N": grants two pages to domain N and answers its events. "of=N": measures, with domain N for a peer, and prints a line for each row.
+ * Then each key that is typed, from 'a' on, has an operation done many times, to be counted from outside (cost_counts.py). */
 #include "pvh.h"
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
@@ -138,6 +139,7 @@ static void timer(void)
 /* --- with a peer ------------------------------------------------------------------------------------------------------- */
 
 static uint16_t peer;
+static uint32_t peer_port;
 static struct gnttab_map_grant_ref map;
 static void map_one(void) { hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &map, (void *)1); }
 static void unmap_one(void)
@@ -197,15 +199,44 @@ static void ping(void)
 
 static void with_peer(void)
 {
-    uint32_t far = pvh_bind(peer);
-
-    pvh_port = far;
-    pvh_unmask(far);
+    pvh_port = peer_port = pvh_bind(peer);
+    pvh_unmask(peer_port);
     pvh_wait(0); /* binding has raised it once */
     ping();      /* it has granted its pages now */
     row("ping-pong ", ROUNDS, ping);
     map_and_unmap();
     copies();
+}
+
+/* --- to be counted ------------------------------------------------------------------------------------------------- */
+
+static void map_and_unmap_one(void)
+{
+    map_one();
+    unmap_one();
+}
+static void copy_4096(void)
+{
+    copy_len = 4096;
+    copy_one();
+}
+
+static void counted(char key)
+{
+    static const struct { const char *name; void (*fn)(void); const uint32_t *port; } ops[] = {
+        { " nothing ", nothing, &own_port }, { " hypercall ", call, &own_port }, { " cpuid ", cpuid_0, &own_port },
+        { " event-upcall ", send_self, &own_port }, { " ping-pong ", ping, &peer_port },
+        { " grant-map-unmap ", map_and_unmap_one, &own_port }, { " grant-copy-4096 ", copy_4096, &own_port },
+    };
+    unsigned which = (unsigned)(key - 'a'), n = which < sizeof(ops) / sizeof(ops[0]) ? ROUNDS : 0;
+
+    if (n)
+        pvh_port = *ops[which].port;
+    for (unsigned i = 0; i < n; i++)
+        ops[which].fn();
+    pvh_say("counted ", which);
+    pvh_say(n ? ops[which].name : " no-more ", n);
+    pvh_line();
 }
 
 static void answers(void)
@@ -252,5 +283,5 @@ void guest_main(const uint8_t *start_info)
     pvh_say("cost: done ", 0);
     pvh_line();
     for (;;)
-        __asm__ volatile("hlt");
+        counted(pvh_key());
 }

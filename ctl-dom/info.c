@@ -88,7 +88,7 @@ static void memory_of(int only)
 static const char *const counted[] = {
     [BH_EXIT_INTR] = "intr", [BH_EXIT_WINDOW] = "window", [BH_EXIT_CPUID] = "cpuid", [BH_EXIT_HLT] = "hlt", [BH_EXIT_IO] = "io",
     [BH_EXIT_MSR] = "msr", [BH_EXIT_CALL] = "call", [BH_EXIT_NPF] = "npf", [BH_EXIT_OTHER] = "other",
-    "hypercalls", "copies", "guest-walks", "remembered", "nested-walks", "ipis", "self-ipis",
+    "hypercalls", "copies", "guest-walks", "remembered", "nested-walks", "ipis", "self-ipis", "moves", "device-irqs", "irqs-astray",
 };
 _Static_assert(sizeof(struct bh_counts) == ARRAY_SIZE(counted) * sizeof(uint64_t), "a name for each word");
 

@@ -191,7 +191,11 @@ static void follow(struct pirq_route *r, struct cpu *at)
     uint64_t addr;
     uint32_t data;
 
-    if (!at || (at->id == READ_ONCE(r->cpu) && !READ_ONCE(r->away)))
+    if (!at)
+        return;
+    counts()->device_irqs++;
+    counts()->irqs_astray += at != this_cpu();
+    if (at->id == READ_ONCE(r->cpu) && !READ_ONCE(r->away))
         return;
     spin_lock(&p->irq_lock);
     uint64_t now = now_ns();

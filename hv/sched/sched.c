@@ -169,6 +169,7 @@ static struct vcpu *take(struct cpu *from, struct cpu *to)
     struct vcpu *v = first_ready(from);
     if (v) {
         dequeue(from, v);
+        v->counts.moves += from != to;
         v->cpu = to;
         v->running = 1;
         v->yielded = false;

@@ -8,7 +8,7 @@ ALL, ENDED, CORE = "(all)", "(domains that ended)", "(core, for none of them)"
 def counters(m, domain=None):
     """What was counted for a domain by its name, or for ALL (the default), ENDED or CORE: {name: count}, exits by reason (intr, window,
     cpuid, hlt, io, msr, call, npf, other) and the core's work (hypercalls, copies, guest-walks, remembered, nested-walks, ipis,
-    self-ipis). {}: there is no such domain."""
+    self-ipis, moves, device-irqs, irqs-astray). {}: there is no such domain."""
     text = m.cmd("info -v")
     rows = re.findall(rf"^{re.escape(domain or ALL)} +(?:\d+|-)  ((?: [a-z-]+ \d+)+)$", text, re.M)
     return {name: int(n) for row in rows for name, n in re.findall(r" ([a-z-]+) (\d+)", row)}

@@ -174,7 +174,7 @@ static void counters(void **state)
     SAYS("\nname20                                      20   intr 1 window 2 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 9\n");
     SAYS("\n(domains that ended)                         -   intr 0 window 3 ");
     SAYS("\n(all)                                        -   intr 4 window 11 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 36\n");
-    SAYS("\nname20                                      20   hypercalls 5 copies 20 guest-walks 0 remembered 0 nested-walks 0 ipis 0 self-ipis 0\n");
+    SAYS("\nname20                                      20   hypercalls 5 copies 20 guest-walks 0 remembered 0 nested-walks 0 ipis 0 self-ipis 0 moves 0 device-irqs 0 irqs-astray 0\n");
     SAYS("\n(core, for none of them)                     -   hypercalls 0 copies 0 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
     SAYS("\n(all)                                        -   hypercalls 20 copies 127 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
     said[0] = 0;

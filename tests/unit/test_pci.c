@@ -1180,7 +1180,7 @@ static void held_back_and_fenced(void **state)
 static struct pci_dev *cpus_world(unsigned entries)
 {
     for (shim_cpu = 4; shim_cpu-- > 0;)
-        this_cpu()->apic_id = APIC(shim_cpu);
+        this_cpu()->apic_id = APIC(shim_cpu), this_cpu()->own_counts = (struct bh_counts){ 0 };
     shim_cpu = 1; /* binds */
     this_cpu()->current = &vcpu;
     struct pci_dev *p = storm_world(entries);
@@ -1224,6 +1224,13 @@ static void interrupt_follows_its_vcpu(void **state)
     interrupts(p, 0, 2, 1000); /* the first of them by the old entry: they count as the others do */
     assert_int_equal(routes, 1);
     assert_int_equal(raised, 1116); /* each once */
+    const struct bh_counts *c = &cpus[3]->own_counts; /* all came here, where no vCPU was */
+    assert_int_equal(c->device_irqs, 1116);
+    assert_int_equal(c->irqs_astray, 1116);
+    shim_cpu = 2;
+    interrupts(p, 0, 2, 1);
+    assert_int_equal(this_cpu()->own_counts.device_irqs, 1);
+    assert_int_equal(this_cpu()->own_counts.irqs_astray, 0);
     end_world();
 }
 

@@ -371,6 +371,8 @@ static void idle_cpu_takes_waiting_work(void **state)
     assert_non_null(b);
     assert_true(a != b);
     assert_ptr_equal(b->cpu, cpus[1]);
+    assert_int_equal(a->counts.moves, 0);
+    assert_int_equal(b->counts.moves, 1);
     cpus[1]->current = b;
     put(cpus[1], b);
     assert_int_equal(cpus[1]->rq_len, 1);

@@ -175,6 +175,9 @@ struct bh_counts {
     uint64_t nested_walks; /* of anybody's nested page tables by the core, to find a page */
     uint64_t ipis;         /* interrupts to other CPUs */
     uint64_t self_ipis;    /* to the sending CPU: only where the CPU is an emulator that needs them */
+    uint64_t moves;        /* of the vCPU to another CPU than that on which it last ran */
+    uint64_t device_irqs;  /* interrupts of devices that were for some vCPU; they count for the CPU that took them, for no vCPU */
+    uint64_t irqs_astray;  /* those of them that came to another CPU than that on which that vCPU last ran */
 };
 
 struct bh_dominfo {

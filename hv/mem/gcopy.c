@@ -213,12 +213,17 @@ static struct walk walk_of(struct vcpu *v, bool phys, struct gtrace *t)
 
 /* --- remembered ----------------------------------------------------------------------------------------------- */
 
-static struct gmemo *memo_of(struct vcpu *v, uint64_t lin) { return &v->memo[(lin >> PAGE_SHIFT) % NR_GMEMOS]; }
+/* Neighbours lie apart, and so do the same pages of a kernel's stacks, which lie 16 KiB from each other. */
+static struct gmemo *memo_of(struct vcpu *v, const struct walk *w, uint64_t lin)
+{
+    uint64_t page = lin >> PAGE_SHIFT;
+    return &v->memo[(page ^ page >> 2 ^ w->cr3 >> PAGE_SHIFT) % NR_GMEMOS];
+}
 
 /* By what is remembered, if all of it still holds. */
 static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, void *buf, size_t n, enum access a)
 {
-    const struct gmemo *m = memo_of(v, lin);
+    const struct gmemo *m = memo_of(v, w, lin);
     bool holds;
 
     if (v->kicked) /* maybe by npt_flush: who waits does not see us come again and again */
@@ -269,7 +274,7 @@ static int walked(struct vcpu *v, struct walk *w, uint64_t lin, void *buf, size_
     if (!rc)
         rc = gphys_piece(v->domain, gpa, buf, n, a, &m);
     if (!rc && entries_tell(w, &m.at))
-        *memo_of(v, lin) = m;
+        *memo_of(v, w, lin) = m;
     return rc;
 }
 

@@ -10,20 +10,12 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 import cost_counts  # noqa: E402
 import cost_create  # noqa: E402
-from machine import BUILD, OLD_CPU, Failed, Machine, check, make_iso  # noqa: E402
+from count import Counted  # noqa: E402
+from machine import BUILD, OLD_CPU, Failed, check, make_iso  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).parent / "cost.golden"
 WORSE = 0.02  # of a row, before it counts as worse
 HEAD = "# Instructions of an operation: cost.py --write. A line that gets smaller is committed with its reason.\n"
-
-
-class Counted(Machine):
-    """sleep=off: idle time costs nothing on the host. The machine's clock begins at a fixed time and goes by its own: when a second of
-    the host's begins is no part of the figures (a timer of the core waits for it)."""
-    def command(self, serial):
-        cmd = super().command(serial)
-        cmd[cmd.index("tcg,thread=multi")] = "tcg,thread=single"
-        return cmd + ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01T00:00:00,clock=vm"]
 
 
 def create(m, name, extra):
@@ -35,7 +27,7 @@ def create(m, name, extra):
 
 def operations():
     """Row -> instructions."""
-    with Counted("cost", iso=make_iso("cost", bundle=BUILD / "cost.itb"), cpus=1, cpu=OLD_CPU, nics=False) as m:
+    with Counted("cost", iso=make_iso("cost", bundle=BUILD / "cost.itb"), cpu=OLD_CPU, nics=False) as m:
         m.boot(600)
         last = create(m, "next", "peer,of=1")  # to see which domids come next
         m.cmd("destroy next", 60)

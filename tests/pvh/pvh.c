@@ -158,7 +158,7 @@ static void gate(unsigned n, const char *to)
     idt[n].high = (uint32_t)(at >> 32);
 }
 
-static uint64_t param(uint32_t index)
+uint64_t pvh_param(uint32_t index)
 {
     struct xen_hvm_param p = { .domid = DOMID_SELF, .index = index };
     hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, &p, 0);
@@ -181,8 +181,8 @@ void pvh_setup(void)
     hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, &map, 0);
     for (unsigned i = 0; i < 64; i++)
         pvh_shared.evtchn_mask[i] = ~0ull;
-    console = (struct xencons_interface *)(param(HVM_PARAM_CONSOLE_PFN) << 12);
-    console_port = (uint32_t)param(HVM_PARAM_CONSOLE_EVTCHN);
+    console = (struct xencons_interface *)(pvh_param(HVM_PARAM_CONSOLE_PFN) << 12);
+    console_port = (uint32_t)pvh_param(HVM_PARAM_CONSOLE_EVTCHN);
     hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, &callback, 0);
     __asm__ volatile("sti" ::: "memory");
 }

@@ -18,6 +18,7 @@ uint32_t pvh_number(const char *words, const char *what);
 
 /* Console and up-call, all ports masked, interrupts on. */
 void pvh_setup(void);
+uint64_t pvh_param(uint32_t index); /* HVM_PARAM_*, of its own */
 void pvh_say(const char *what, uint64_t n);
 void pvh_line(void);
 char pvh_key(void); /* waits in HLT until something is typed; the console's port is masked otherwise */

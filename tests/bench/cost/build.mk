@@ -5,3 +5,9 @@ COST_CFGS := $(addprefix tests/bench/cost/,cost.cfg debian.cfg) ctl-dom/bundle/s
 $(B)/cost.itb: ctl-dom/bundle/mkbundle ctl-dom/bundle/unpack-kernel $(foreach i,$(COST_IMAGES),$(lastword $(subst =, ,$(i)))) $(COST_CFGS) tests/bench/cost/build.mk
 	ctl-dom/bundle/mkbundle $@ $(COST_IMAGES) $(foreach c,$(COST_CFGS),$(notdir $(c))=$(c))
 COMPONENTS += $(B)/cost.itb
+# Counts what the emulated machine executes: count.py.
+$(B)/count.so: tests/bench/cost/count.c
+	@mkdir -p $(@D)
+	@echo '  CC  $<'
+	@$(CC) -std=gnu11 -O2 $(WARN) -shared -fPIC -fvisibility=hidden -o $@ $<
+COMPONENTS += $(B)/count.so

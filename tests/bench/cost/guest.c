@@ -5,6 +5,8 @@
 #include "pvh.h"
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
+#include <xen/hvm/params.h>
+#include <xen/io/xs_wire.h>
 #include <xen/memory.h>
 #include <xen/sched.h>
 #include <xen/vcpu.h>
@@ -12,6 +14,9 @@
 
 #define WARM   50
 #define ROUNDS 2000
+#define GIVEN_BACK  0x2000000ull /* to the core: bytes of its memory from there on */
+#define GIVEN_BYTES 0x10000000ull
+#define SCRUB_ROUNDS 31 /* ms: 65,536 pages take some 40 */
 #define FREE_GPA 0x40000000ull /* where the guest has no memory */
 enum { REF_READ = 8, REF_WRITE }; /* of the peer */
 
@@ -119,6 +124,33 @@ static uint64_t now(void)
     return t->system_time + (uint64_t)((unsigned __int128)delta * t->tsc_to_system_mul >> 32);
 }
 
+static void lateness(const char *row, unsigned warm, unsigned n)
+{
+    for (unsigned i = 0; i < warm + n; i++) {
+        struct vcpu_set_singleshot_timer at = { .timeout_abs_ns = now() + 1000000 };
+        hypercall(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, &at);
+        pvh_wait(0);
+        if (i >= warm)
+            sample[i - warm] = (uint32_t)(now() - at.timeout_abs_ns);
+    }
+    report(row, n);
+}
+
+/* Own memory given back, which the idle CPU has to scrub: for longer than the rounds that follow take. */
+static void give_back(void)
+{
+    static xen_pfn_t gfn[512];
+    struct xen_memory_reservation r = { .nr_extents = 512, .domid = DOMID_SELF };
+
+    r.extent_start.p = gfn;
+    for (xen_pfn_t at = GIVEN_BACK >> 12; at < (GIVEN_BACK + GIVEN_BYTES) >> 12; at += 512) {
+        for (unsigned i = 0; i < 512; i++)
+            gfn[i] = at + i;
+        if (hypercall(__HYPERVISOR_memory_op, XENMEM_decrease_reservation, &r, 0) != 512)
+            pvh_say("error: memory stays ", at);
+    }
+}
+
 static void timer(void)
 {
     struct evtchn_bind_virq b = { .virq = VIRQ_TIMER };
@@ -126,14 +158,51 @@ static void timer(void)
     hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_virq, &b, 0);
     pvh_port = b.port;
     pvh_unmask(b.port);
-    for (unsigned i = 0; i < WARM + ROUNDS / 4; i++) {
-        struct vcpu_set_singleshot_timer at = { .timeout_abs_ns = now() + 1000000 };
-        hypercall(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, &at);
+    lateness("timer-lateness ", WARM, ROUNDS / 4);
+    give_back();
+    lateness("timer-scrubbing ", 0, SCRUB_ROUNDS);
+}
+
+/* --- the store ----------------------------------------------------------------------------------------------------------- */
+
+static volatile struct xenstore_domain_interface *store;
+
+static void request(uint32_t type, const char *path, uint32_t len)
+{
+    const struct xsd_sockmsg m = { .type = type, .req_id = 1, .len = len };
+
+    for (uint32_t i = 0; i < sizeof m + len; i++)
+        store->req[(store->req_prod + i) % XENSTORE_RING_SIZE] = i < sizeof m ? ((const char *)&m)[i] : path[i - sizeof m];
+    __asm__ volatile("" ::: "memory");
+    store->req_prod += (uint32_t)sizeof m + len;
+    pvh_send(pvh_port);
+}
+
+/* One read of a node, from the request's first byte to the answer's last. */
+static void store_read(void)
+{
+    struct xsd_sockmsg m = { .type = 0 };
+
+    request(XS_READ, "domid", 6);
+    for (;;) {
+        uint32_t have = store->rsp_prod - store->rsp_cons;
+        for (uint32_t i = 0; have >= sizeof m && i < sizeof m; i++)
+            ((char *)&m)[i] = store->rsp[(store->rsp_cons + i) % XENSTORE_RING_SIZE];
+        if (have >= sizeof m && have >= sizeof m + m.len)
+            break;
         pvh_wait(0);
-        if (i >= WARM)
-            sample[i - WARM] = (uint32_t)(now() - at.timeout_abs_ns);
     }
-    report("timer-lateness ", ROUNDS / 4);
+    store->rsp_cons += (uint32_t)sizeof m + m.len;
+    if (m.type != XS_READ)
+        pvh_say("error: the store says ", m.type);
+}
+
+static void with_store(void)
+{
+    store = (struct xenstore_domain_interface *)(pvh_param(HVM_PARAM_STORE_PFN) << 12);
+    pvh_port = (uint32_t)pvh_param(HVM_PARAM_STORE_EVTCHN);
+    pvh_unmask(pvh_port);
+    row("store-read ", ROUNDS / 4, store_read);
 }
 
 /* --- with a peer ------------------------------------------------------------------------------------------------------- */
@@ -279,6 +348,7 @@ void guest_main(const uint8_t *start_info)
     row("yield ", ROUNDS, pvh_yield);
     to_itself();
     timer();
+    with_store();
     with_peer();
     pvh_say("cost: done ", 0);
     pvh_line();

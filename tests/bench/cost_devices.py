@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What a boot, a restart and transfers cost, in instructions of the whole machine and by who executed them: a Debian's disk and NIC through
+blk0 and net0, on one CPU whose clock ticks once an instruction. A transfer's figure is the difference of a long and a short run by the
+operations between them, so that what comes before and after cancels out. Idle time passes as on the host and costs nothing, so no two
+runs are quite the same: a figure is the median of five, its spread the distance of the second from the fourth. Compared with
+cost_devices.golden: "ok cost-ROW" or "not ok cost-ROW". Usage: cost_devices.py [--write] [ROW...]: writes the figures there instead."""
+import pathlib
+import re
+import statistics
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+from count import CORE, Counted  # noqa: E402
+from machine import DEBIAN_DISK, OLD_CPU, Failed, Skipped, check  # noqa: E402
+from test_debian import SHELL, login, sh  # noqa: E402
+from wire import GATEWAY, Wire  # noqa: E402
+
+GOLDEN = pathlib.Path(__file__).parent / "cost_devices.golden"
+RUNS = 5
+WORSE, SPREADS = 0.02, 3  # a figure is worse by more than so many of its spreads, and by more than that share of it
+SEGMENT = 1448  # bytes of a TCP segment on this wire
+SINK, SOURCE = 5001, 5002
+# What the peer runs: takes all that comes on one port, gives without end on the other.
+PEER = f"""
+import socket, threading
+def port(n, fn):
+    s = socket.create_server(("", n))
+    def go():
+        while True:
+            c, _ = s.accept()
+            threading.Thread(target=fn, args=(c,), daemon=True).start()
+    threading.Thread(target=go).start()
+def sink(c):
+    while c.recv(1 << 20):
+        pass
+    c.close()
+def source(c):
+    try:
+        while True:
+            c.sendall(bytes(1 << 16))
+    except OSError:
+        c.close()
+port({SINK}, sink)
+port({SOURCE}, source)
+"""
+FIO = "fio --name=t --filename=/dev/xvdb --size=200m --direct=1 --ioengine=libaio --minimal --output=/dev/null"
+DD = f"dd bs={SEGMENT * 100} count=$(({{}}/100)) iflag=fullblock status=none"
+# Row -> (the driver domain, the command with the number of operations in it, operations of the short and of the long run).
+TRANSFERS = {
+    "read-4k-1": ("blk", FIO + " --rw=randread --bs=4k --iodepth=1 --number_ios={}", 1000, 4000),
+    "read-4k-32": ("blk", FIO + " --rw=randread --bs=4k --iodepth=32 --number_ios={}", 2000, 8000),
+    "write-4k-1": ("blk", FIO + " --rw=randwrite --bs=4k --iodepth=1 --number_ios={}", 1000, 4000),
+    "read-128k-8": ("blk", FIO + " --rw=read --bs=128k --iodepth=8 --number_ios={}", 200, 1000),
+    "read-1m-4": ("blk", FIO + " --rw=read --bs=1m --iodepth=4 --number_ios={}", 50, 150),
+    "write-1m-4": ("blk", FIO + " --rw=write --bs=1m --iodepth=4 --number_ios={}", 50, 150),
+    "tcp-out": ("net", DD + f" if=/dev/zero > /dev/tcp/{GATEWAY}/{SINK}", 10000, 50000),
+    "tcp-in": ("net", DD + f" of=/dev/null < /dev/tcp/{GATEWAY}/{SOURCE}", 10000, 50000),
+    "ping": ("net", f"ping -q -i 0.05 -c {{}} {GATEWAY}", 20, 120),
+    "second": ("net", "sleep {}", 2, 6),  # of nothing
+}
+RESTARTS = {"restart-net0": "net", "restart-blk0": "blk"}
+# Part of a row -> the core's function that is entered once for each.
+CALLS = {"entries": "svm_enter", "hypercalls": "hypercall", "copies": "grant_pin", "translations": "p2m_get", "walks": "walk_pae",
+         "ipis": "apic_send_ipi"}
+
+
+def figures(before, after, driver):
+    """Parts of a row: instructions of all, of the core and of the driver domain, and the calls."""
+    (who0, calls0), (who1, calls1) = before, after
+    who = {name: n - who0[name] for name, n in who1.items()}
+    parts = {"": sum(who.values()), "core": who[CORE], driver: who[driver], "guest": who["guest"]}
+    return parts | {part: calls1[CORE, fn] - calls0[CORE, fn] for part, fn in CALLS.items()}
+
+
+def look(m):
+    return m.executed(), m.calls()
+
+
+def ran(m, line, driver):
+    """What it took. Half a second lets what it left behind end."""
+    before = look(m)
+    sh(m, line, 600)
+    time.sleep(0.5)
+    return figures(before, look(m), driver)
+
+
+def transfer(m, row):
+    driver, command, short, long = TRANSFERS[row]
+    a, b = ran(m, command.format(short), driver), ran(m, command.format(long), driver)
+    return {part: (b[part] - a[part]) / (long - short) for part in b}
+
+
+def restart(m, row):
+    """From the command to the line that it is back; what the guest does meanwhile is not in it."""
+    m.leave()
+    before = look(m)
+    m.send(f"crash --inject {row.removeprefix('restart-')}\r")
+    m.expect(r": crashed[^\n]*restarted in [^\n]*\n", 60)
+    got = figures(before, look(m), RESTARTS[row])
+    m.prompt()
+    time.sleep(0.5)  # it has served for a while: no back-off
+    m.console("debian-disk", SHELL)
+    return {part: n for part, n in got.items() if part in ("core", RESTARTS[row])}
+
+
+def boot(m):
+    """Boots, and gives what the core and its domains took to the prompt: firmware and GRUB are not in it."""
+    m.boot(600)
+    who, calls = look(m)
+    names = [name for name in who if name != "guest"]
+    return {"": sum(who[name] for name in names)} | {name: who[name] for name in names} | {"entries": calls[CORE, CALLS["entries"]]}
+
+
+def prepare(m):
+    m.cmd("destroy debian", 60)
+    out = m.cmd("create debian-disk vcpus=1 disk=['phy:blk0:root,xvda,w','phy:blk0:data1,xvdb,w']", 600)
+    check("created as domain" in out, f"create: {out}")
+    m.send("console debian-disk\r")
+    login(m)
+    sh(m, "systemctl stop '*.timer'; dd if=/dev/zero of=/dev/xvdb bs=1M count=200 oflag=direct status=none", 600)
+
+
+def middle(got):
+    """Part -> (median, spread) of what was measured."""
+    ordered = {part: sorted(g[part] for g in got) for part in got[0]}
+    n = len(got)
+    return {part: (statistics.median(v), v[n - 1 - n // 4] - v[n // 4]) for part, v in ordered.items()}
+
+
+def measure(rows):
+    """Yields row, part -> (figure, spread)."""
+    with Wire() as wire, Counted("cost-devices", sleep=True, who=True, cpu=OLD_CPU, disk=f"{DEBIAN_DISK},snapshot=on", wire=wire.name) as m:
+        wire.serve("python3", "-c", PEER)
+        first = boot(m)
+        if "boot" in rows:
+            yield "boot", {part: (n, 0.01 * n) for part, n in first.items()}  # there is one boot: how far it varies is known
+        prepare(m)
+        for row in rows:
+            if row in TRANSFERS:
+                ran(m, TRANSFERS[row][1].format(TRANSFERS[row][2]), "blk")  # what the first run brings in
+                yield row, middle([transfer(m, row) for _ in range(RUNS)])
+            elif row in RESTARTS:
+                yield row, middle([restart(m, row) for _ in range(RUNS)])
+
+
+def golden():
+    """Row -> part -> (figure, spread)."""
+    out = {}
+    for line in GOLDEN.read_text().splitlines():
+        if line and line[0] != "#":
+            name, figure, spread = line.split()
+            row, _, part = name.partition(".")
+            out.setdefault(row, {})[part] = float(figure), float(spread)
+    return out
+
+
+def worse(figure, was, spread):
+    return figure > was + max(SPREADS * spread, WORSE * was)
+
+
+def said(row, part, figure, spread):
+    """A line of cost_devices.golden."""
+    places = 0 if figure >= 100 else 2
+    return f"{row}{'.' * bool(part)}{part} {figure:.{places}f} {spread:.{places}f}"
+
+
+def compare(row, parts, wanted):
+    bad = [f"{said(row, part, *parts[part])}, {figure} committed" for part, (figure, spread) in wanted.items()
+           if part not in parts or worse(parts[part][0], figure, spread)]
+    print(f"{'not ok' if bad or not wanted else 'ok'} cost-{row} ({'; '.join(bad) or said(row, '', *next(iter(parts.values())))})", flush=True)
+    return not bad and bool(wanted)
+
+
+def main():
+    write = "--write" in sys.argv
+    rows = [a for a in sys.argv[1:] if a != "--write"] or ["boot", *TRANSFERS, *RESTARTS]
+    wanted, good = golden() if GOLDEN.exists() else {}, True
+    try:
+        for row, parts in measure(rows):
+            if write:
+                wanted[row] = {part: figure for part, figure in parts.items() if part != "guest"}
+                print(*(said(row, part, *figure) for part, figure in parts.items()), sep="\n", flush=True)
+            else:
+                good &= compare(row, parts, wanted.get(row, {}))
+    except Skipped as e:
+        print(f"skipped cost-devices: {e}")
+    except Failed as e:
+        print(f"not ok cost-devices: {e}")
+        good = False
+    if write:
+        GOLDEN.write_text("# Figure and spread of a row and of its parts: cost_devices.py --write. A line that gets smaller is committed with its reason.\n" +
+                          "".join(said(row, part, *figure) + "\n" for row, parts in wanted.items() for part, figure in parts.items()))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

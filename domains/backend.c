@@ -437,15 +437,15 @@ bool be_work(const struct be_class *class)
     if (rescan && !(scan_failed && retry_at))
         scan();
     for (unsigned i = 0; (d = cls->place(i)); i++) {
-        if (d->used && d->dirty && !d->state) {
-            d->dirty = learn(d, &e); /* or it may be gone */
+        if (d->used && d->dirty) {
             looked = true;
+            if (!d->state)
+                d->dirty = learn(d, &e); /* or it may be gone */
         }
     }
-    for (unsigned i = 0; (d = cls->place(i)); i++) {
+    for (unsigned i = 0; looked && (d = cls->place(i)); i++) {
         if (d->used && d->dirty) {
             look(d);
-            looked = true;
         }
     }
     return looked;

@@ -15,15 +15,12 @@ int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, vo
 
     if (!c)
         return -1;
-    memset(c, 0, sizeof(*c));
-    c->source.u.ref = ref;
-    c->source.domid = dom;
-    c->source.offset = (uint16_t)off;
-    c->dest.u.gmfn = virt_to_gfn(dst);
-    c->dest.domid = DOMID_SELF;
-    c->dest.offset = (uint16_t)((uint64_t)dst & (PAGE_SIZE - 1));
-    c->len = (uint16_t)len;
-    c->flags = GNTCOPY_source_gref;
+    *c = (struct gnttab_copy){
+        .source = {.u.ref = ref, .domid = dom, .offset = (uint16_t)off},
+        .dest = {.u.gmfn = virt_to_gfn(dst), .domid = DOMID_SELF, .offset = (uint16_t)((uint64_t)dst & (PAGE_SIZE - 1))},
+        .len = (uint16_t)len,
+        .flags = GNTCOPY_source_gref,
+    };
     return (int)b->nr_copies++;
 }
 
@@ -33,15 +30,12 @@ int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, cons
 
     if (!c)
         return -1;
-    memset(c, 0, sizeof(*c));
-    c->source.u.gmfn = virt_to_gfn(src);
-    c->source.domid = DOMID_SELF;
-    c->source.offset = (uint16_t)((uint64_t)src & (PAGE_SIZE - 1));
-    c->dest.u.ref = ref;
-    c->dest.domid = dom;
-    c->dest.offset = (uint16_t)off;
-    c->len = (uint16_t)len;
-    c->flags = GNTCOPY_dest_gref;
+    *c = (struct gnttab_copy){
+        .source = {.u.gmfn = virt_to_gfn(src), .domid = DOMID_SELF, .offset = (uint16_t)((uint64_t)src & (PAGE_SIZE - 1))},
+        .dest = {.u.ref = ref, .domid = dom, .offset = (uint16_t)off},
+        .len = (uint16_t)len,
+        .flags = GNTCOPY_dest_gref,
+    };
     return (int)b->nr_copies++;
 }
 

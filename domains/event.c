@@ -181,10 +181,28 @@ static void poll_ports(const uint32_t *only, uint64_t until_ns)
     hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (uint64_t)&p, 0, 0);
 }
 
+static struct batch *left;
+
+void batch_left_to_wait(struct batch *b) { left = b; }
+
+/* There is no wait that takes them along. */
+static void send_left(void)
+{
+    if (left && left->nr_sends)
+        batch_flush(left);
+}
+
 static void block(const uint32_t *only, uint64_t until_ns)
 {
     struct bh_wait w = { .until_ns = until_ns };
 
+    if (left && !self.guest) {
+        w.sends = (uint64_t)left->send;
+        w.nr_sends = left->nr_sends;
+        left->nr_sends = 0;
+    } else {
+        send_left();
+    }
     if (self.guest)
         poll_ports(only, until_ns);
     else
@@ -194,8 +212,10 @@ static void block(const uint32_t *only, uint64_t until_ns)
 bool event_wait_port(uint32_t port, uint64_t until_ns)
 {
     collect();
-    if (take(port))
+    if (take(port)) {
+        send_left();
         return true;
+    }
     block(&port, until_ns);
     collect();
     return take(port);
@@ -213,8 +233,10 @@ unsigned event_wait(uint64_t until_ns)
     unsigned n = turn();
     uint64_t next = timers_next();
 
-    if (n)
+    if (n) {
+        send_left();
         return n;
+    }
     if (next && (!until_ns || next < until_ns))
         until_ns = next;
     block(NULL, until_ns);

@@ -130,6 +130,8 @@ int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, cons
 void batch_send(struct batch *b, uint32_t port);   /* duplicates are folded; flushes itself when full of sends */
 /* Does it all; copy[i].status tell. Counts are zeroed afterwards, the copy array is left for reading. */
 int batch_flush(struct batch *b);
+/* What sends are left in b, without copies, go with the next event_wait, in its one exit. */
+void batch_left_to_wait(struct batch *b);
 
 /* --- xenstore client -------------------------------------------------------------------------------------- */
 /* Blocking calls wait for the reply while serving nothing but the store's port and, each turn, xs_idle (if set). They give up

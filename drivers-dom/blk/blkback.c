@@ -243,14 +243,14 @@ static unsigned ring_push(struct bb *bb, struct bb_ring *r)
 
 bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs)
 {
-    unsigned work = 0;
+    unsigned work = 0, sends = bb->b->nr_sends;
 
     for (unsigned i = 0; i < nr_devs; i++)
         work += devs[i]->ops->poll(devs[i]);
     work += take(bb);
     bb_copies(bb);
-    work += bb->b->nr_copies + bb->b->nr_sends;
-    if (bb->b->nr_copies || bb->b->nr_sends)
+    work += bb->b->nr_copies;
+    if (bb->b->nr_copies || (sends && work))
         batch_flush(bb->b);
     bb_copied(bb);
     work += bb_submit(bb);

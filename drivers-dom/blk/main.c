@@ -14,7 +14,6 @@
 #include <string.h>
 #include "vbd.h"
 
-#define POLL_NS  50000ull   /* look again that long after the last request before asking for events */
 #define SERVE_NS 2000000ull /* then timers and the store get their turn */
 #define PUBLISH_NS 200000000ull
 #define POOL_STEP 256u /* pages */
@@ -50,7 +49,7 @@ static void pool_grow(void)
 /* Works until nothing is left and everybody will send an event with what comes next: true. false: time for others. */
 static bool serve(void)
 {
-    uint64_t start = now_ns(), now = start, worked = 0;
+    uint64_t start = now_ns(), now = start;
     unsigned nr = blk.dev != NULL;
 
     for (;;) {
@@ -62,17 +61,9 @@ static bool serve(void)
             pool_grow();
         now = now_ns();
         kick(now);
-        if (work)
-            worked = now;
         if (now - start > SERVE_NS)
             return false;
-        if (work)
-            continue;
-        if (worked && now - worked < POLL_NS) {
-            __builtin_ia32_pause();
-            continue;
-        }
-        if (!bb_arm(&blk.bb, &blk.dev, nr))
+        if (!work && !bb_arm(&blk.bb, &blk.dev, nr))
             return true;
     }
 }
@@ -189,6 +180,7 @@ static void memory_init(void)
 static void begin(uint64_t start)
 {
     bb_init(&blk.bb, &blk.batch);
+    batch_left_to_wait(&blk.batch);
     pool_grow();
     if (blk.bb.nr_pages <= BLK_MAX_SEGS)
         bh_panic("no memory for data: ram= is too small");
@@ -237,7 +229,7 @@ int main(void)
         bool quiet = serve();
         uint64_t until = publish(vbds_store_work());
         /* Calls to the store may have left work behind: look once more before sleeping. */
-        if (blk.batch.nr_sends || bb_arm(&blk.bb, &blk.dev, blk.dev != NULL))
+        if (bb_arm(&blk.bb, &blk.dev, blk.dev != NULL))
             quiet = false;
         event_wait(quiet ? earlier(until, blk.bb.retry) : 1);
     }

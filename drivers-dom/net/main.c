@@ -14,7 +14,6 @@
 #include "net.h"
 #include "vif.h"
 
-#define POLL_NS   50000ull   /* look again that long after the last packet before asking for events */
 #define SERVE_NS  2000000ull /* then timers and the store get their turn */
 
 _Static_assert(VNET_PORTS == SW_PORTS, "a share for each port");
@@ -70,14 +69,13 @@ static bool serve_round(void)
 {
     struct batch *b = &net.batch;
     struct nb *on[SW_PORTS];
-    unsigned nr_on = 0, work = vnet_receive(&net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
+    unsigned nr_on = 0, sends = b->nr_sends, work = vnet_receive(&net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
 
     EACH_CONNECTED(v)
         on[nr_on++] = &v->nb;
     work += nb_collect(on, nr_on, b);
     net.uplink.tx_share = (uint16_t)(nr_on ? VQ_SIZE / nr_on : VQ_SIZE);
-    work += b->nr_sends;
-    if (b->nr_copies || b->nr_sends)
+    if (b->nr_copies || (sends && work))
         batch_flush(b);
     EACH_CONNECTED(v) {
         nb_finish_tx(&v->nb, b, forward, (void *)(uintptr_t)(v - vifs));
@@ -112,24 +110,18 @@ static void kick(uint64_t now)
 /* Works until nothing is left and everybody will send an event with the next packet: true. false: time for others. */
 static bool serve(void)
 {
-    uint64_t start = now_ns(), now = start, worked = 0;
+    uint64_t start = now_ns(), now = start;
 
     for (;;) {
         bool work = serve_round();
         now = now_ns();
         kick(now);
-        if (work)
-            worked = now;
         if (!served && (served = answered()))
             bh_served();
         if (now - start > SERVE_NS)
             return false;
         if (work)
             continue;
-        if (worked && now - worked < POLL_NS) {
-            __builtin_ia32_pause();
-            continue;
-        }
         if (!arm())
             return true;
         /* Requests wait and there is no buffer: they come back from the NIC, which does not say when. */
@@ -205,6 +197,7 @@ int main(void)
     if (cmdline_get("deadline", word, sizeof(word)))
         deadline_ms = strtoul(word, NULL, 10);
     kick(start);
+    batch_left_to_wait(&net.batch);
     memory_init();
     uplink_find();
     say_adopted(vifs_adopt(keep_page), start);
@@ -214,7 +207,7 @@ int main(void)
         vifs_store_work();
         uint64_t until = vifs_say_stats();
         /* Calls to the store may have left work behind: look once more before sleeping. */
-        if (net.batch.nr_sends || (arm() && net.pool.free))
+        if (arm() && net.pool.free)
             quiet = false;
         event_wait(!quiet ? 1 : net.pool.free ? until : now_ns() + 1000000);
     }

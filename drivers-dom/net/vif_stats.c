@@ -56,10 +56,10 @@ uint64_t vifs_say_stats(void)
     uint64_t n[VIF_COUNTERS];
     char path[BE_KEY];
 
+    if (now_ns() < next)
+        return next; /* without looking: that comes with each packet */
     if (!unsaid())
         return 0;
-    if (now_ns() < next)
-        return next;
     next = now_ns() + SAY_NS;
     uplink_count(n);
     bool said = !net.uplink.up || counters_say(&uplink, "uplink", n, VIF_COUNTERS);

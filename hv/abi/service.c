@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service hypercall: what a service domain asks about itself. BATCH is the hot path: copies, then sends, in one exit.
+ * The service hypercall: what a service domain asks about itself. BATCH and WAIT are the hot path: copies, then sends, in one exit; sends,
+ * then waiting, in one.
  */
 #include "abi/hypercall.h"
 #include "abi/progress.h"
@@ -22,17 +23,6 @@ union service_arg {
     struct bh_trial trial;
 };
 
-/* -EFAULT before anything is done: one byte of each page tells. */
-static int probe(uint64_t at, uint64_t len)
-{
-    uint8_t byte;
-
-    for (uint64_t off = 0; off < len; off += PAGE_SIZE)
-        if (copy_from_guest(&byte, GADDR(at + off), 1))
-            return -EFAULT;
-    return len ? copy_from_guest(&byte, GADDR(at + len - 1), 1) : 0;
-}
-
 static int batch_copies(const struct bh_batch *b, uint64_t *done)
 {
     struct gnttab_copy c[CHUNK];
@@ -42,8 +32,7 @@ static int batch_copies(const struct bh_batch *b, uint64_t *done)
         gaddr_t at = GADDR(b->copies + *done * sizeof c[0]);
         if (copy_from_guest(c, at, n * sizeof c[0]))
             return -EFAULT;
-        for (unsigned i = 0; i < n; i++)
-            grant_copy_one(&c[i]);
+        grant_copy(c, n);
         if (copy_to_guest(at, c, n * sizeof c[0]))
             return -EFAULT;
         *done += n;
@@ -53,16 +42,19 @@ static int batch_copies(const struct bh_batch *b, uint64_t *done)
     return 0;
 }
 
-/* A send to a port that is gone is the peer's death, which other means report. */
-static int batch_sends(const struct bh_batch *b, uint64_t *done)
+/* Ports in one page or two: all are here before the first is sent to. A send to a port that is gone is the peer's death, which other
+ * means report. */
+static int sends(uint64_t at, uint64_t nr)
 {
     struct domain *d = current_domain();
     uint32_t port[BH_BATCH_SENDS];
 
-    if (copy_from_guest(port, GADDR(b->sends), b->nr_sends * sizeof port[0]))
+    if (!nr)
+        return 0;
+    if (copy_from_guest(port, GADDR(at), nr * sizeof port[0]))
         return -EFAULT;
-    for (; *done < (uint64_t)b->nr_copies + b->nr_sends; ++*done)
-        (void)evtchn_send(d, port[clamp_nospec(*done - b->nr_copies, BH_BATCH_SENDS)]);
+    for (uint64_t i = 0; i < nr; i++)
+        (void)evtchn_send(d, port[clamp_nospec(i, BH_BATCH_SENDS)]);
     return 0;
 }
 
@@ -74,12 +66,9 @@ static long op_batch(union service_arg *a, gaddr_t arg)
     if (b->nr_copies > BH_BATCH_COPIES || b->nr_sends > BH_BATCH_SENDS)
         return -E2BIG;
     uint64_t done = hc_resume(v, BH_HYPERCALL_SERVICE, BH_SVC_BATCH, arg);
-    if (!done && (probe(b->copies, b->nr_copies * sizeof(struct gnttab_copy)) ||
-                  probe(b->sends, b->nr_sends * sizeof(uint32_t))))
-        return -EFAULT;
     int rc = batch_copies(b, &done);
-    if (!rc && b->nr_sends)
-        rc = batch_sends(b, &done);
+    if (!rc)
+        rc = sends(b->sends, b->nr_sends);
     if (rc == HC_AGAIN)
         hc_pause(v, BH_HYPERCALL_SERVICE, BH_SVC_BATCH, arg, done);
     else
@@ -113,6 +102,10 @@ static long op_deadline(union service_arg *a, gaddr_t arg)
 static long op_wait(union service_arg *a, gaddr_t arg)
 {
     (void)arg;
+    if (a->wait.nr_sends > BH_BATCH_SENDS)
+        return -E2BIG;
+    if (sends(a->wait.sends, a->wait.nr_sends))
+        return -EFAULT;
     return vcpu_wait(this_cpu()->current, a->wait.until_ns);
 }
 

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* C string functions. Copies go by eight 64-bit words a turn: as good as the string instructions on silicon for the sizes
- * that matter here (up to a page), and several times better than them under an emulator. */
+/* C string functions. Long copies are the string instruction's: on silicon twice as fast as words for a page (48 and 100 ns measured), and fewer
+ * instructions anywhere; short ones go by words, since starting it costs silicon some ten of them. */
 #include "lib/string.h"
 
 typedef uint64_t __attribute__((may_alias, aligned(1))) word;
+
+#define LONG 512u /* bytes */
 
 void *memcpy(void *restrict d, const void *restrict s, size_t n)
 {
     uint8_t *dp = d;
     const uint8_t *sp = s;
+    if (n >= LONG) {
+        size_t words = n / 8;
+        __asm__ volatile("rep movsq" : "+D"(dp), "+S"(sp), "+c"(words) : : "memory"); /* DF is clear in C */
+        n %= 8;
+    }
     for (; n >= 64; n -= 64, dp += 64, sp += 64) {
         word *dw = (word *)dp;
         const word *sw = (const word *)sp;

@@ -64,8 +64,8 @@ int grant_init(struct domain *d) __must_check;      /* one frame to begin with *
 void grant_free(struct domain *d);
 int grant_frame_mfn(struct domain *d, uint32_t idx, mfn_t *m) __must_check; /* grows up to idx (XENMAPSPACE_grant_table) */
 void grant_seed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn);  /* SETUP_RINGS */
-/* One copy; fills op->status. Current domain acts. */
-void grant_copy_one(struct gnttab_copy *op);
+/* n copies; fills their status. Current domain acts. */
+void grant_copy(struct gnttab_copy *op, unsigned n);
 /* Fence: unmaps everything d has mapped (drops its pins, clears GTF flags with the last) and gives the handles' pages back; true
  * when done. d does not run. */
 bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget);

@@ -42,42 +42,52 @@ static int16_t own_frame(struct side *s, uint64_t gfn)
     return GNTST_bad_page;
 }
 
-static int16_t side_get(struct side *s, const struct gnttab_copy_ptr *p, bool gref, bool ro)
+/* The granter that the copies of a call had last as their source, or as their destination: most have the same. With a reference. */
+struct granter { struct domain *rd; domid_t id; };
+
+static struct domain *granter_get(struct granter *g, domid_t id)
+{
+    if (g->rd && g->id == id)
+        return g->rd;
+    if (g->rd)
+        domain_put(g->rd);
+    g->id = id;
+    g->rd = domain_get(id == DOMID_SELF ? current_domain()->id : id);
+    return g->rd;
+}
+
+static int16_t side_get(struct side *s, const struct gnttab_copy_ptr *p, bool gref, bool ro, struct granter *g)
 {
     *s = (struct side){ .ro = ro, .ref = p->u.ref };
     if (!gref)
         return is_self(p->domid) ? own_frame(s, p->u.gmfn) : GNTST_permission_denied;
-    s->rd = domain_get(p->domid == DOMID_SELF ? current_domain()->id : p->domid);
-    int16_t st = !s->rd || s->rd->state == BH_DOM_DYING ? GNTST_bad_domain
-                                                        : grant_pin(s->rd, s->ref, current_domain()->id, ro, &s->m);
-    if (st != GNTST_okay && s->rd)
-        domain_put(s->rd);
-    return st;
+    s->rd = granter_get(g, p->domid);
+    if (!s->rd || s->rd->state == BH_DOM_DYING)
+        return GNTST_bad_domain;
+    return grant_pin(s->rd, s->ref, current_domain()->id, ro, &s->m);
 }
 
 static void side_put(struct side *s)
 {
-    if (s->rd) {
+    if (s->rd)
         grant_unpin(s->rd, s->ref, s->ro);
-        domain_put(s->rd);
-    } else {
+    else
         frame_put(s->m);
-    }
 }
 
 /* The offset was checked, or the length is 0; the mask holds also where the CPU takes the check for passed. */
 static char *in_frame(mfn_t m, uint16_t offset) { return (char *)mfn_to_virt(m) + (offset & (PAGE_SIZE - 1)); }
 
-static int16_t copy(const struct gnttab_copy *op)
+static int16_t copy_one(const struct gnttab_copy *op, struct granter *from, struct granter *to)
 {
     struct side src, dst;
 
     if ((uint32_t)op->source.offset + op->len > PAGE_SIZE || (uint32_t)op->dest.offset + op->len > PAGE_SIZE)
         return GNTST_bad_copy_arg;
-    int16_t st = side_get(&src, &op->source, op->flags & GNTCOPY_source_gref, true);
+    int16_t st = side_get(&src, &op->source, op->flags & GNTCOPY_source_gref, true, from);
     if (st != GNTST_okay)
         return st;
-    st = side_get(&dst, &op->dest, op->flags & GNTCOPY_dest_gref, false);
+    st = side_get(&dst, &op->dest, op->flags & GNTCOPY_dest_gref, false, to);
     if (st == GNTST_okay) {
         memmove(in_frame(dst.m, op->dest.offset), in_frame(src.m, op->source.offset), op->len);
         side_put(&dst);
@@ -86,10 +96,17 @@ static int16_t copy(const struct gnttab_copy *op)
     return st;
 }
 
-void grant_copy_one(struct gnttab_copy *op)
+void grant_copy(struct gnttab_copy *op, unsigned n)
 {
-    counts()->copies++;
-    op->status = copy(op);
+    struct granter from = { .rd = NULL }, to = { .rd = NULL };
+
+    counts()->copies += n;
+    for (unsigned i = 0; i < n; i++)
+        op[i].status = copy_one(&op[i], &from, &to);
+    if (from.rd)
+        domain_put(from.rd);
+    if (to.rd)
+        domain_put(to.rd);
 }
 
 /* --- arrays ----------------------------------------------------------------------------------------------- */
@@ -105,11 +122,7 @@ static void batch_map(union batch *b, unsigned n)
         grant_map_one(current_domain(), &b->map[i]);
 }
 static void batch_unmap(union batch *b, unsigned n) { grant_unmap_batch(current_domain(), b->unmap, n); }
-static void batch_copy(union batch *b, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        grant_copy_one(&b->copy[i]);
-}
+static void batch_copy(union batch *b, unsigned n) { grant_copy(b->copy, n); }
 
 static long array_op(gaddr_t arg, uint32_t count, size_t size, void (*fn)(union batch *b, unsigned n))
 {

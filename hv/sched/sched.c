@@ -319,6 +319,7 @@ static long wait_over(struct vcpu *v, long rc)
 
 long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg), void *arg)
 {
+    v->wait_event = false;
     if (!v->waiting) {
         if (ready(v, arg))
             return 0;
@@ -346,9 +347,25 @@ static bool event_ready(struct vcpu *v, void *arg)
 long vcpu_wait(struct vcpu *v, uint64_t until_ns)
 {
     long rc = vcpu_wait_for(v, until_ns, event_ready, NULL);
-    if (rc == HC_AGAIN)
+    v->wait_event = rc == HC_AGAIN;
+    if (v->wait_event)
         v->domain->deadline_ticks = 0; /* who blocks found nothing to do: it is not hung */
     return rc;
+}
+/* A hypercall that said HC_AGAIN. All that a wait for events has left to do is waiting: nothing of that call is executed again. */
+static void redo(struct vcpu *v, unsigned len)
+{
+    if (!v->wait_event) {
+        hypercall(v, len);
+        return;
+    }
+    long rc = vcpu_wait(v, v->wait_until);
+    if (rc == HC_AGAIN) {
+        v->redo_len = (uint8_t)len;
+        return;
+    }
+    v->regs.rax = (uint64_t)rc;
+    v->regs.rip += len;
 }
 
 /* --- running --------------------------------------------------------------------------------------------------- */
@@ -436,12 +453,12 @@ static void run_once(struct cpu *c, struct vcpu *v)
         v->redo_len = 0;
         bool deliver = v->nmi_pending || ((v->regs.rflags & 0x200) && virt_pending_vector(v) >= 0);
         if (!deliver) {
-            hypercall(v, len);
+            redo(v, len);
             irq_window();
             return;
         }
     }
-    if (!c->timer_armed_ns) /* who sets one that is earlier programs it */
+    if (!c->timer_armed_ns && !list_empty(&c->timers)) /* who sets one that is earlier programs it */
         timer_program();
     irqs_off_end(); /* virt->run begins anew at the exit */
     virt->run(v);

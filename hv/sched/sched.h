@@ -30,7 +30,7 @@ bool must_yield(void);                /* long operations: time to return HC_AGAI
 void vcpu_recheck(struct vcpu *v);
 
 /* Blocks the current vCPU until an event is pending (0) or system time reaches until_ns (-ETIME; 0: never): call it again
- * each time it says HC_AGAIN. BH_SVC_WAIT. */
+ * each time it says HC_AGAIN; the run loop does so itself, without executing the caller's hypercall again. BH_SVC_WAIT. */
 long vcpu_wait(struct vcpu *v, uint64_t until_ns);
 /* The same for a condition of the caller's. It is looked at after the vCPU is marked blocked, so a sender that makes it true
  * and then calls vcpu_kick or vcpu_wake is never missed. */

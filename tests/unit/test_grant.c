@@ -228,6 +228,35 @@ static void test_copy(void **s)
     assert_int_equal(refs_of(m, 3), 1);
 }
 
+/* Copies of one call, each with its own granters: no reference is lost or left, and no copy takes another's domain. */
+static void test_granters(void **s)
+{
+    (void)s;
+    const uint16_t S = GNTCOPY_source_gref, D = GNTCOPY_dest_gref;
+    uint32_t had_g = g->refs, had_x = x->refs;
+    give(g, 8, m->id, 5, GTF_permit_access);
+    give(x, 8, m->id, 5, GTF_permit_access);
+    give(x, 9, m->id, 6, GTF_permit_access);
+    memcpy(gpa_ptr(g, 5 << 12), "of g", 5);
+    memcpy(gpa_ptr(x, 5 << 12), "of x", 5);
+    struct gnttab_copy op[] = {
+        copy_op(8, g->id, 3, DOMID_SELF, 5, S), copy_op(8, x->id, 4, DOMID_SELF, 5, S),
+        copy_op(8, 99, 5, DOMID_SELF, 5, S),    copy_op(8, g->id, 9, x->id, 5, S | D),
+        copy_op(8, x->id, 6, DOMID_SELF, 5, S), copy_op(8, g->id, 7, DOMID_SELF, 5, S),
+    };
+    as(m);
+    assert_int_equal(do_grant_table_op(GNTTABOP_copy, PTR(op), ARRAY_SIZE(op)), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(op); i++)
+        assert_int_equal(op[i].status, i == 2 ? GNTST_bad_domain : 0);
+    assert_string_equal(gpa_ptr(m, 3 << 12), "of g");
+    assert_string_equal(gpa_ptr(m, 4 << 12), "of x");
+    assert_string_equal(gpa_ptr(x, 6 << 12), "of g");
+    assert_string_equal(gpa_ptr(m, 6 << 12), "of x");
+    assert_string_equal(gpa_ptr(m, 7 << 12), "of g");
+    assert_int_equal(g->refs, had_g);
+    assert_int_equal(x->refs, had_x);
+}
+
 static void test_batches(void **s)
 {
     (void)s;
@@ -674,7 +703,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_flags_follow_pins), T(test_refusals), T(test_handles), T(test_copy), T(test_immutable), T(test_batches),
+        T(test_flags_follow_pins), T(test_refusals), T(test_handles), T(test_copy), T(test_granters), T(test_immutable), T(test_batches),
         T(test_single_ops), T(test_redirect), T(test_redirect_hostile), T(test_redirect_in_steps),
         T(test_redirect_without_memory), T(test_redirect_waits_for_copies), T(test_granter_destroyed),
         T(test_mapper_destroyed), T(test_self_mapping), T(test_allowance),

@@ -390,7 +390,7 @@ enum bh_service_op {
 };
 
 /* Grant copies and event sends in one exit. Every copy gets its own status (GNTST_*); every send is done
- * after all copies. Returns 0, or -EFAULT/-E2BIG before anything was done. */
+ * after all copies. Returns 0; -E2BIG before anything was done; -EFAULT: which copies were done is not told, nothing was sent. */
 #define BH_BATCH_COPIES 256
 #define BH_BATCH_SENDS  64
 struct bh_batch {
@@ -422,7 +422,13 @@ struct bh_trial {
 struct bh_deadline { uint64_t ms; };
 /* Blocks until an event is pending (evtchn_upcall_pending) or system time reaches `until_ns` (0: never).
  * Returns 0 (event) or -ETIME (time-out). Does not touch evtchn_upcall_mask. */
-struct bh_wait { uint64_t until_ns; };
+/* Sends as BATCH does, then waits until an event is pending (0) or system time reaches until_ns (-ETIME; 0: never). -E2BIG and -EFAULT
+ * before anything was done. */
+struct bh_wait {
+    uint64_t until_ns;
+    uint64_t sends;     /* uint32_t port[nr_sends] */
+    uint64_t nr_sends;
+};
 /* 1: every pointer this domain hands to any hypercall is guest-physical (no page walk). */
 struct bh_ptr_mode { uint64_t physical; };
 

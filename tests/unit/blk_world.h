@@ -657,8 +657,9 @@ static void be_run(void)
         if (n > 20000)
             fail_msg("the back-end never rests");
         if (!bb_round(&bb, devs, 1) && !bb_arm(&bb, devs, 1))
-            return;
+            break;
     }
+    batch_flush(&batch); /* the wait takes along what is left */
 }
 
 static void be_check_idle(void)

@@ -125,10 +125,10 @@ static void test_nobody_reads_it(void **s)
         mfn_t m;
         assert_int_equal(grant_pin(d, 8, peer->id, true, &m), GNTST_bad_page);
         struct gnttab_copy c = { .len = 8, .source = { .u.gmfn = at[i], .domid = DOMID_SELF }, .dest = { .u.gmfn = 3, .domid = DOMID_SELF } };
-        grant_copy_one(&c);
+        grant_copy(&c, 1);
         assert_int_equal(c.status, GNTST_bad_page);
         c = (struct gnttab_copy){ .len = 8, .source = { .u.gmfn = 3, .domid = DOMID_SELF }, .dest = { .u.gmfn = at[i], .domid = DOMID_SELF } };
-        grant_copy_one(&c);
+        grant_copy(&c, 1);
         assert_int_equal(c.status, GNTST_bad_page);
     }
     assert_int_equal(mfn_to_frame(virt_to_mfn(page_at(gfn)))->refs, 1);

@@ -383,9 +383,10 @@ static void be_deliver(void *arg, struct pkt *p)
 
 static unsigned be_round(void)
 {
-    unsigned work = nb_collect_tx(&nb, &batch) + nb_collect_rx(&nb, &batch) + batch.nr_sends;
+    unsigned sends = batch.nr_sends, work = nb_collect_tx(&nb, &batch) + nb_collect_rx(&nb, &batch);
 
-    batch_flush(&batch);
+    if (batch.nr_copies || (sends && work))
+        batch_flush(&batch);
     nb_finish_tx(&nb, &batch, be_deliver, NULL);
     nb_finish_rx(&nb, &batch);
     nb_push(&nb, &batch);
@@ -396,9 +397,10 @@ static unsigned be_round(void)
 static void be_run(void)
 {
     do {
-        while (be_round() || batch.nr_sends)
+        while (be_round())
             ;
     } while (nb_arm(&nb));
+    batch_flush(&batch); /* the wait takes along what is left */
     if (nb.broken)
         fail_msg("back-end gave up: %s", nb.broken);
 }

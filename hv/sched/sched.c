@@ -22,6 +22,7 @@
 
 #define OP_NS      (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
 #define FAULTS_NS  (100 * NS_PER_MS) /* between two looks at the IOMMU's log by an idle CPU */
+#define SCRUB_NS   (5 * NS_PER_US)   /* a page of memory that no cache has, and more */
 
 static struct sched_cpu {
     struct timer slice;
@@ -509,18 +510,23 @@ static bool work_for(const struct cpu *c)
     return false;
 }
 
+/* A page that is scrubbed now would make it late: interrupts are off meanwhile. */
+static bool timer_is_near(const struct cpu *c) { return c->timer_armed_ns && c->timer_armed_ns < now_ns() + SCRUB_NS; }
+
 static void idle(struct cpu *c)
 {
     static uint64_t faults_seen;
     uint64_t start = now_ns();
     c->idle = 1;
     mb(); /* idle is visible before the queues are looked at: a waker queues first and then reads idle */
-    if (!work_for(c) && !frame_scrub_some()) {
+    bool quiet = !work_for(c);
+    if (quiet)
+        timer_program();
+    if (quiet && (timer_is_near(c) || !frame_scrub_some())) {
         if (c->id == 0 && iommu_ops && iommu_ops->poll_faults && start - faults_seen > FAULTS_NS) {
             faults_seen = start;
             iommu_ops->poll_faults();
         }
-        timer_program();
         if (!work_for(c) && !c->need_resched) {
             irqs_off_end();
             cpu_idle(); /* an IPI sent since comes in at hlt */

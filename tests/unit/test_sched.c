@@ -29,7 +29,8 @@ static uint64_t stop_at;
 /* --- the rest of the core -------------------------------------------------------------------------------------- */
 void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)vector; ipis[cpu]++; }
 void apic_timer_set_ns(uint64_t ns) { (void)ns; }
-bool frame_scrub_some(void) { return false; }
+static unsigned dirty, scrubbed;
+bool frame_scrub_some(void) { return dirty ? dirty--, ++scrubbed : false; }
 int virt_pending_vector(struct vcpu *v) { return v->info->evtchn_upcall_pending && v->domain->callback_vector ? 0xf3 : -1; }
 bool vcpu_has_work(const struct vcpu *v)
 {
@@ -553,6 +554,27 @@ static void waits_for_event_or_time(void **state)
     assert_int_equal(redone, 0); /* nothing of the call was executed again */
 }
 
+/* An idle CPU scrubs, but begins no page that a timer would have to wait for. */
+static void no_scrubbing_before_a_timer(void **state)
+{
+    (void)state;
+    struct timer t;
+    timer_setup(&t, slice_over);
+    dirty = 10, scrubbed = 0;
+    turns(0, 2);
+    assert_int_equal(scrubbed, 2);
+    timer_set(&t, shim_now_ns + 3 * US);
+    turns(0, 2);
+    assert_int_equal(scrubbed, 2);
+    timer_set(&t, shim_now_ns + MS);
+    this_cpu()->timer_armed_ns = 0; /* its interrupt came, too early: the idle CPU programs it again before it begins */
+    turns(0, 2);
+    assert_int_equal(scrubbed, 4);
+    assert_true(this_cpu()->timer_armed_ns == shim_now_ns + MS);
+    timer_cancel(&t);
+    dirty = 0;
+}
+
 static void yield_lets_others_run(void **state)
 {
     (void)state;
@@ -814,7 +836,7 @@ int main(void)
         T(many_woken_ones_do_not_starve_others), T(cut_short_again_and_again), T(boost_below_the_share_always),
         T(idle_cpu_takes_waiting_work), T(idle_cpu_keeps_what_it_was_told_of), T(idle_cpu_keeps_one_only), T(nobody_else_is_idle), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps),
         T(no_lost_wake), T(pause_counts),
-        T(waits_for_event_or_time), T(yield_lets_others_run), T(init_and_sipi), T(context_taken), T(deadline_hits_only_the_hung),
+        T(waits_for_event_or_time), T(no_scrubbing_before_a_timer), T(yield_lets_others_run), T(init_and_sipi), T(context_taken), T(deadline_hits_only_the_hung),
         T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
         T(hang_in_a_poll_loop_misses_the_deadline),
         T(injects_while_running_and_while_asleep), T(cancel_disarms_everything), T(watchdogs),

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""`make bench`: figures of one run on this machine, printed and written to build/bench.txt.
+"""`make bench`: figures of one run on this machine, printed and written to build/bench.txt; pictures of them in build/bench/. The last
+line says whether the machine was quiet enough for them to mean anything.
 
 Outage: the guest pings at 2 ms while its NIC driver domain is crashed again and again. The outage of one crash is the longest
 gap between two replies around it, less the interval; the same gaps without crashes stand beside it, since a shared machine
@@ -15,12 +16,15 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 import disk  # noqa: E402
+import picture  # noqa: E402
+from busy import Reference  # noqa: E402
 from machine import BUILD, OLD_CPU, Machine, check, make_www  # noqa: E402
 
 INTERVAL_MS = 2.0
 CRASHES = int(os.environ.get("CRASHES", "50"))
 HANGS = int(os.environ.get("HANGS", "5"))
 LINES = []
+PICTURES = BUILD / "bench"
 
 
 def say(text):
@@ -73,10 +77,18 @@ def lost(longest):
 def report(what, lost, parts):
     say(f"outage, {what}, as the guest sees it (ms, {len(lost)} times): p50 {statistics.median(lost):.1f}  "
         f"p99 {quantile(lost, 0.99):.1f}  max {max(lost):.1f}")
+    rows = [("what the guest sees", [spread(lost)])]
     for key in parts[0]:
         vals = [p[key] for p in parts if key in p]
         say(f"  supervisor, {key:8s} p50 {statistics.median(vals):7.2f}  p99 {quantile(vals, 0.99):7.2f}  "
             f"max {max(vals):7.2f}")
+        rows.append((f"supervisor: {key}", [spread(vals)]))
+    name = re.sub(r"\W+", "-", what).strip("-")
+    picture.bars(PICTURES / f"outage-{name}.svg", f"Outage, {what}: p50, with the range to p99", "ms", rows)
+
+
+def spread(values):
+    return statistics.median(values), min(values), quantile(values, 0.99)
 
 
 def network():
@@ -125,8 +137,14 @@ def network():
 
 
 def main():
+    quiet = Reference()
+    quiet.look()
     network()
-    disk.measure(say, report)
+    quiet.look()
+    ratios = disk.measure(say, report, quiet.look)
+    quiet.look()
+    picture.bars(PICTURES / "disks.svg", "A disk through blkback, as a share of the bare machine's", "", [(n, [r]) for n, r in ratios])
+    say(quiet.verdict())
     BUILD.joinpath("bench.txt").write_text("\n".join(LINES) + "\n")
 
 

@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from count import CORE, Counted  # noqa: E402
-from machine import DEBIAN_DISK, OLD_CPU, Failed, Skipped, check  # noqa: E402
+from machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
 from test_debian import SHELL, login, sh  # noqa: E402
 from wire import GATEWAY, Wire  # noqa: E402
 
@@ -66,6 +66,10 @@ CALLS = {"entries": "svm_enter", "hypercalls": "hypercall", "copies": "grant_pin
          "ipis": "apic_send_ipi"}
 
 
+# What an idle CPU does: it goes on after the prompt.
+SCRUBBING = {(CORE, fn) for fn in ("scrub", "frame_scrub_some", "sched_loop", "heap_take", "heap_free")}
+
+
 def figures(before, after, driver):
     """Parts of a row: instructions of all, of the core and of the driver domain, and the calls."""
     (who0, calls0), (who1, calls1) = before, after
@@ -106,15 +110,15 @@ def restart(m, row):
 
 
 def boot(m):
-    """Boots, and gives what the core and its domains took to the prompt: firmware and GRUB are not in it."""
+    """Boots, and gives what the core and its domains took to the prompt. Firmware, GRUB and scrubbing are not in it."""
     m.boot(600)
-    who, calls = look(m)
-    names = [name for name in who if name != "guest"]
-    return {"": sum(who[name] for name in names)} | {name: who[name] for name in names} | {"entries": calls[CORE, CALLS["entries"]]}
+    who, calls = m.functions(), m.calls()
+    parts = {name: sum(n for (image, fn), n in who.items() if image == name and (image, fn) not in SCRUBBING)
+             for name in dict.fromkeys(image for image, _ in who) if name != "guest"}
+    return {"": sum(parts.values())} | parts | {"entries": calls[CORE, CALLS["entries"]]}
 
 
 def prepare(m):
-    m.cmd("destroy debian", 60)
     out = m.cmd("create debian-disk vcpus=1 disk=['phy:blk0:root,xvda,w','phy:blk0:data1,xvdb,w']", 600)
     check("created as domain" in out, f"create: {out}")
     m.send("console debian-disk\r")
@@ -131,7 +135,8 @@ def middle(got):
 
 def measure(rows):
     """Yields row, part -> (figure, spread)."""
-    with Wire() as wire, Counted("cost-devices", sleep=True, who=True, cpu=OLD_CPU, disk=f"{DEBIAN_DISK},snapshot=on", wire=wire.name) as m:
+    with Wire() as wire, Counted("cost-devices", sleep=True, who=True, cpu=OLD_CPU, disk=f"{DEBIAN_DISK},snapshot=on", wire=wire.name,
+                                iso=make_iso("cost-devices", bundle=BUILD / "cost-devices.itb")) as m:
         wire.serve("python3", "-c", PEER)
         first = boot(m)
         if "boot" in rows:

@@ -66,6 +66,8 @@ def spread(values):
 
 
 def compare(say, bare, guest):
+    """Gives (job, ratio with its spread) for each."""
+    ratios = []
     sh(bare, "dd if=/dev/zero of=/dev/nvme0n1p2 bs=1M count=200 oflag=direct status=none")  # no holes to be filled later
     sh(guest, "dd if=/dev/zero of=/dev/xvdb bs=1M count=200 oflag=direct status=none")
     for name, rw, bs, depth in JOBS:
@@ -75,8 +77,11 @@ def compare(say, bare, guest):
             runs[1].append(fio(guest, "/dev/xvdb", rw, bs, depth))
         unit, col = ("IOPS", 0) if bs == "4k" else ("KiB/s", 1)
         a, b = ([x[col] for x in r] for r in runs)
-        say(f"{name}: {statistics.median(b) / statistics.median(a):.2f} of the bare machine; {unit} {spread(b)} through blkback, "
-            f"{spread(a)} bare")
+        each = [y / x for x, y in zip(a, b)]
+        ratios.append((name, (statistics.median(each), min(each), max(each))))
+        say(f"{name}: {statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f}) of the bare machine; {unit} {spread(b)} through "
+            f"blkback, {spread(a)} bare")
+    return ratios
 
 
 def longest_reads(m, most):
@@ -116,16 +121,17 @@ def neighbour(say):
     with Machine("bench-hostile", cpu=OLD_CPU, disk=mkgpt.make(LOGS / "bench-hostile.img", PARTS)) as m:
         m.boot()
         n = Neighbour(m)
-        alone, beside = [], []
+        alone, beside, each = [], [], []
         for _ in range(ROUNDS):
             alone.append(n.rate(SECONDS))
             out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
             check("created as domain" in out, f"create: {out}")
             beside.append(n.rate(SECONDS))
+            each.append(beside[-1] / alone[-1])
             m.cmd("destroy blkhostile", 60)
         n.verify()
-        say(f"a neighbour's disk beside a hostile front-end: {statistics.median(beside) / statistics.median(alone):.2f} of its rate "
-            f"alone; requests/s {spread(beside)} beside, {spread(alone)} alone")
+        say(f"a neighbour's disk beside a hostile front-end: {statistics.median(each):.2f} ({min(each):.2f} to "
+            f"{max(each):.2f}) of its rate alone; requests/s {spread(beside)} beside, {spread(alone)} alone")
 
 
 def copy(name):
@@ -134,8 +140,8 @@ def copy(name):
     return out
 
 
-def measure(say, report):
-    """Prints by `say`; `report(what, lost, parts)` prints an outage."""
+def measure(say, report, between):
+    """Prints by `say`; `report(what, lost, parts)` prints an outage; `between` is called where no machine runs. Gives compare's ratios."""
     disks = copy("bench-bare.img"), copy("bench-guest.img")
     try:
         with Bare("bench-bare", disk=disks[0]) as bare, Machine("bench-disk", cpu=OLD_CPU, disk=disks[1]) as m:
@@ -146,11 +152,13 @@ def measure(say, report):
             m.send("console debian-disk\r")
             login(bare)
             login(m)
-            compare(say, bare, m)
+            ratios = compare(say, bare, m)
             bare.stop()
             report("crash of blk0", *outage(say, m))
             check(sh(m, "dmesg | grep -c -e 'I/O error' -e 'blkfront.*broken' || true").strip() == "0", "errors in the log")
     finally:
         for disk in disks:
             disk.unlink(missing_ok=True)
+    between()
     neighbour(say)
+    return ratios

@@ -6,6 +6,10 @@ import pathlib
 import re
 import subprocess
 
+import cost
+import cost_devices
+from peers import ROWS
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BH_BUILD", ROOT / "build"))
 XEN = """| what | Xen 4.17, same QEMU |
@@ -41,6 +45,27 @@ def loaded(elf):
     return sum(int(r[4], 16) for r in rows), sum(int(r[5], 16) for r in rows)
 
 
+def instructions():
+    """Lines of the tables: ours as committed, Xen's and the bare machine's."""
+    ours, parts = dict(cost.golden()), cost_devices.golden()
+    ours |= {row: p[""][0] for row, p in parts.items() if "" in p}
+    lines = ["## Instructions", "",
+             "Of the whole machine, with one CPU whose clock ticks once an instruction, so they do not depend on how busy the host is. Ours are those that",
+             "`make cost` (rows without a device, equal twice) and `tests/bench/cost_devices.py` (rows with one: medians of five, part of `make test-long`)",
+             "compare with; `--write` takes them again. Xen's and the bare machine's were taken once, under the same emulator and CPU model",
+             "(tests/bench/peers.py). A ratio below 1 is better.", "",
+             "| operation | Bulkhead | of it core; driver domain | Xen 4.17 | bare | to Xen | to bare |", "|---|---|---|---|---|---|---|"]
+    for row, (what, xen, bare) in ROWS.items():
+        if row not in ours and row not in parts:
+            continue
+        p = {k: v[0] for k, v in parts.get(row, {}).items()}
+        mine = ours.get(row, p.get("core", 0) + sum(p.get(d, 0) for d in ("blk", "net")))
+        who = "; ".join(f"{p[k]:,.0f}" for k in ("core", "blk", "net") if k in p) if row != "boot" else f"{p['core']:,.0f}"
+        cells = [f"{x:,.0f}" if x else "-" for x in (xen, bare)] + [f"{mine / x:.2f}" if x else "-" for x in (xen, bare)]
+        lines.append(f"| {what} | {mine:,.0f} | {who if p else '-'} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
 def main():
     lines = ["# Measurements", "",
              "Made by `make bench && make measurements` on a shared machine with two cores, in QEMU's software emulation. Times",
@@ -56,7 +81,8 @@ def main():
     for folder in ("hv", "domains", "xenstore-lite", "ctl-dom", "pciback", "drivers-dom/net", "drivers-dom/blk", "tests"):
         lines.append(f"| {folder}/ | {code_lines(sources(folder))} |")
     bench = BUILD / "bench.txt"
-    lines += ["", "## Time", ""]
+    lines += ["", *instructions()]
+    lines += ["## Time", ""]
     lines += ["    " + x for x in bench.read_text().splitlines()] if bench.exists() else ["(no bench run yet)"]
     lines += ["", "The outage that the guest sees is the longest silence around a crash less the ping's interval; packets that were in flight are lost,",
               "so the next round trip counts too, and the pauses of the shared machine (the line without a crash) are in it. From the crash",

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""What the same operations cost elsewhere, in instructions of the whole machine under the same emulator and CPU model: Xen 4.17.7 (Debian 12's
+default mitigations; a Linux 6.1 as PV dom0 with netback and blkback, one vCPU), and the same Linux on the bare machine. Taken once, with the PVH
+program of cost/guest.c and the commands of cost_devices.py; None: not taken, or there is no such thing."""
+# Row of cost.golden or cost_devices.golden -> (what it is, Xen, bare machine).
+ROWS = {
+    "hypercall": ("hypercall `xen_version`", 5506, None),
+    "cpuid": ("CPUID leaf 0", 5383, None),
+    "cpuid-xen": ("CPUID, hypervisor's base leaf", 5409, None),
+    "rdmsr": ("RDMSR 0x1b", 5294, None),
+    "in-2f8": ("IN from a port that nobody has (0x2f8)", 1122, None),
+    "in-80": ("IN from port 0x80", 8, None),
+    "yield": ("`sched_op` yield, nobody else to run", 7837, None),
+    "event-masked": ("event to oneself, port masked", 9544, None),
+    "event-upcall": ("event to oneself, up-call taken", 9761, None),
+    "ipi-upcall": ("the same by an IPI port", 9748, None),
+    "ping-pong": ("event ping-pong of two guests, both in HLT", 41756, None),
+    "grant-map": ("grant map, one a call", 16453, None),
+    "grant-unmap": ("grant unmap, one a call", 17029, None),
+    "grant-copy-4096": ("grant copy of 4 KiB, one a call", 16139, None),
+    "grant-copy-64": ("grant copy of 64 bytes, one a call", 15635, None),
+    "timer-lateness": ("one-shot timer of 1 ms from HLT, lateness", 6181, None),
+    "timer-scrubbing": ("the same while pages are scrubbed", None, None),
+    "store-read": ("a node of the store read, request to answer", None, None),
+    "create-first": ("`create debian`, first, to the guest's first instruction", None, None),
+    "create-again": ("`create debian`, again", None, None),
+    "boot": ("core and services, from the core's first instruction to the prompt", None, None),
+    "read-4k-1": ("4 KiB random read, depth 1", 136800, 19581),
+    "read-4k-32": ("4 KiB random read, depth 32", 47700, 18024),
+    "write-4k-1": ("4 KiB random write, depth 1", 137000, 15123),
+    "read-128k-8": ("128 KiB sequential read, depth 8", None, 38600),
+    "read-1m-4": ("1 MiB sequential read, depth 4", 1763000, 102900),
+    "write-1m-4": ("1 MiB sequential write, depth 4", None, 108800),
+    "tcp-out": ("TCP out, per 1,448 bytes", 6200, 3292),
+    "tcp-in": ("TCP in, per 1,448 bytes", 8100, 3454),
+    "ping": ("ping every 50 ms, both ways", None, None),
+    "second": ("nothing, a second", None, 55000),
+    "restart-net0": ("net0 crashes and is back", None, None),
+    "restart-blk0": ("blk0 crashes and is back", None, None),
+}

@@ -66,7 +66,7 @@ int batch_flush(struct batch *b)
         for (unsigned i = 0; i < b->nr_sends; i++)
             event_send(b->send[i]);
     }
-    /* A refused batch did nothing: no status in it may read as success. */
+    /* Of a refused batch nobody knows what was copied: no status in it may read as success. */
     for (unsigned i = 0; rc < 0 && i < b->nr_copies; i++)
         b->copy[i].status = GNTST_general_error;
     b->nr_copies = b->nr_sends = 0;

@@ -209,12 +209,13 @@ static void block(const uint32_t *only, uint64_t until_ns)
         bh_service(BH_SVC_WAIT, &w);
 }
 
-bool event_wait_port(uint32_t port, uint64_t until_ns)
+bool event_wait_port(uint32_t port, uint64_t until_ns, bool others)
 {
     collect();
-    if (take(port)) {
+    bool came = take(port);
+    if (came || (others && stash)) {
         send_left();
-        return true;
+        return came;
     }
     block(&port, until_ns);
     collect();

@@ -57,7 +57,7 @@ void page_reserve(uint64_t start, uint64_t len); /* before the first page_alloc:
 /* event.c */
 void event_init(void);
 /* Waits for `port` alone: true if its event came (and was taken). May return false early; other events stay pending. */
-bool event_wait_port(uint32_t port, uint64_t until_ns);
+bool event_wait_port(uint32_t port, uint64_t until_ns, bool others); /* others: not while there are events of others */
 
 /* time.c */
 uint64_t timers_next(void); /* system time of the earliest timer, 0 if none */

@@ -218,18 +218,27 @@ bool xs_run_watches(void)
 
 /* --- outgoing --- */
 
+static bool idle_takes_events, idle_again; /* of the present turn of xs_idle */
+
 static void pause_for_store(uint64_t until)
 {
+    idle_takes_events = idle_again = false;
     if (xs_idle) {
         xs_idle();
-        uint64_t turn_end = now_ns() + IDLE_TURN;
+        uint64_t turn_end = idle_again ? 1 : now_ns() + IDLE_TURN;
         if (turn_end < until)
             until = turn_end;
     }
-    event_wait_port(ring_port, until);
+    event_wait_port(ring_port, until, idle_takes_events);
 }
 
-unsigned xs_idle_events(void) { return event_poll_but(ring_port); }
+unsigned xs_idle_events(void)
+{
+    idle_takes_events = true;
+    return event_poll_but(ring_port);
+}
+
+void xs_idle_soon(void) { idle_again = true; }
 
 static int ring_put(const void *data, size_t len, uint64_t until)
 {

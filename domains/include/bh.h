@@ -137,8 +137,10 @@ void batch_left_to_wait(struct batch *b);
 /* Blocking calls wait for the reply while serving nothing but the store's port and, each turn, xs_idle (if set). They give up
  * with -EIO when the connection breaks and -ETIME after 5 s. Strings are NUL-terminated; returned ones are malloc'ed. */
 extern void (*xs_idle)(void);
-/* For an xs_idle whose handlers make no xs_* call: their events, so that the next one wakes the call again. */
+/* For an xs_idle whose handlers make no xs_* call: their events. One that comes after them ends the turn, and xs_idle is called again. */
 unsigned xs_idle_events(void);
+/* For an xs_idle that has more to do, but lets the store's answer be seen first. */
+void xs_idle_soon(void);
 int xs_init(void);                                   /* start-up calls it when the start info has a store ring */
 char *xs_read(uint32_t tx, const char *path);        /* NULL: no such node (errno in xs_error) */
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v);

@@ -73,7 +73,8 @@ static bool serve(void)
 static void idle(void)
 {
     xs_idle_events();
-    (void)serve();
+    if (!serve())
+        xs_idle_soon();
 }
 
 /* --- the controller ------------------------------------------------------------------------------------------- */
@@ -187,6 +188,7 @@ static void begin(uint64_t start)
     unsigned n = vbds_adopt();
     blk.bb.now = now_ns();
     (void)bb_round(&blk.bb, &blk.dev, blk.dev != NULL);
+    batch_flush(&blk.batch); /* what the last instance published and did not tell */
     bh_service(BH_SVC_ADOPTED, NULL);
     printf("%s: up, %s", self.name, blk.dev ? blk.dev->model : "no disk");
     if (blk.dev)

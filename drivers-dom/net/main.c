@@ -133,7 +133,8 @@ static bool serve(void)
 static void idle(void)
 {
     xs_idle_events();
-    (void)serve();
+    if (!serve())
+        xs_idle_soon();
 }
 
 /* --- the uplink ----------------------------------------------------------------------------------------------- */
@@ -200,7 +201,9 @@ int main(void)
     batch_left_to_wait(&net.batch);
     memory_init();
     uplink_find();
-    say_adopted(vifs_adopt(keep_page), start);
+    unsigned kept = vifs_adopt(keep_page);
+    batch_flush(&net.batch); /* what the last instance published and did not tell */
+    say_adopted(kept, start);
     for (;;) {
         bool quiet = serve();
         xs_idle = idle;

@@ -75,6 +75,7 @@ void hypercall(struct vcpu *v, unsigned insn_len)
 {
     v->counts.hypercalls++;
     sched_begin_op();
+    v->wait_event = false; /* whatever wait it was in: what says HC_AGAIN now is this call */
     irqs_off_what(OFF_HYPERCALL_OF((uint32_t)v->regs.rax, (uint32_t)v->regs.rdi));
     long rc = dispatch(v);
     if (rc == HC_AGAIN) {

@@ -213,22 +213,37 @@ static struct walk walk_of(struct vcpu *v, bool phys, struct gtrace *t)
 
 /* --- remembered ----------------------------------------------------------------------------------------------- */
 
-/* Neighbours lie apart, and so do the same pages of a kernel's stacks, which lie 16 KiB from each other. */
-static struct gmemo *memo_of(struct vcpu *v, const struct walk *w, uint64_t lin)
+/* Two that are used in turn must not drive each other out: a set holds two, the newer one first. Neighbours are in different sets, and so are
+ * the same pages of a kernel's stacks, which lie 16 or 32 KiB from each other. */
+#define WAYS 2u
+static struct gmemo *set_of(struct vcpu *v, const struct walk *w, uint64_t lin)
 {
     uint64_t page = lin >> PAGE_SHIFT;
-    return &v->memo[(page ^ page >> 2 ^ w->cr3 >> PAGE_SHIFT) % NR_GMEMOS];
+    return &v->memo[(page ^ page >> 3 ^ w->cr3 >> PAGE_SHIFT) % (NR_GMEMOS / WAYS) * WAYS];
+}
+static bool is_of(const struct gmemo *m, const struct walk *w, uint64_t lin)
+{
+    return m->page == (lin & PAGE_MASK) && m->cr3 == w->cr3 && m->mode == w->mode && m->at.byte;
+}
+static void remember(struct vcpu *v, const struct walk *w, uint64_t lin, const struct gmemo *new)
+{
+    struct gmemo *m = set_of(v, w, lin);
+    if (!is_of(m, w, lin))
+        m[1] = m[0];
+    m[0] = *new;
 }
 
 /* By what is remembered, if all of it still holds. */
 static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, void *buf, size_t n, enum access a)
 {
-    const struct gmemo *m = memo_of(v, w, lin);
+    const struct gmemo *m = set_of(v, w, lin);
     bool holds;
 
     if (v->kicked) /* maybe by npt_flush: who waits does not see us come again and again */
         return false;
-    if (m->page != (lin & PAGE_MASK) || m->mode != w->mode || m->cr3 != w->cr3 || !m->at.byte || (a == WRITE && !m->writable))
+    if (!is_of(m, w, lin) && !is_of(++m, w, lin))
+        return false;
+    if (a == WRITE && !m->writable)
         return false;
     v->in_guest = 1;
     mb(); /* against npt_flush, which raises gen and then reads in_guest */
@@ -274,7 +289,7 @@ static int walked(struct vcpu *v, struct walk *w, uint64_t lin, void *buf, size_
     if (!rc)
         rc = gphys_piece(v->domain, gpa, buf, n, a, &m);
     if (!rc && entries_tell(w, &m.at))
-        *memo_of(v, w, lin) = m;
+        remember(v, w, lin, &m);
     return rc;
 }
 

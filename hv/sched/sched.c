@@ -320,7 +320,6 @@ static long wait_over(struct vcpu *v, long rc)
 
 long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg), void *arg)
 {
-    v->wait_event = false;
     if (!v->waiting) {
         if (ready(v, arg))
             return 0;
@@ -458,6 +457,8 @@ static void run_once(struct cpu *c, struct vcpu *v)
             irq_window();
             return;
         }
+        if (v->waiting)
+            (void)wait_over(v, 0); /* the handler may come here, too; then the call begins anew */
     }
     if (!c->timer_armed_ns && !list_empty(&c->timers)) /* who sets one that is earlier programs it */
         timer_program();

@@ -117,7 +117,7 @@ void vcpu_reset(struct vcpu *v)
 {
     vcpu_unregister(v);
     v->context_state = v->sipi_vector = v->kicked = v->nmi_pending = v->poll_port = 0;
-    v->phys_ptr = v->initialised = v->waiting = v->halted = v->poll_timed_out = false;
+    v->phys_ptr = v->initialised = v->waiting = v->wait_event = v->halted = v->poll_timed_out = false;
     v->redo_len = 0;
     v->hc_op = v->hc_arg = v->hc_done = 0;
     v->npt_gen = 0;

@@ -72,7 +72,7 @@ struct vcpu {
     uint8_t redo_len;              /* o: a hypercall said HC_AGAIN: length of its instruction, served before the next entry */
     bool halted;                   /* o: executed HLT: enters the guest again only with something to deliver */
     bool waiting;                  /* inside BH_SVC_WAIT or SCHEDOP_poll: re-executed hypercall resumes */
-    bool wait_event;               /* o: what said HC_AGAIN last was vcpu_wait */
+    bool wait_event;               /* o: vcpu_wait said HC_AGAIN, and no hypercall was executed since */
     uint64_t wait_until;
 
     struct spinlock info_lock;     /* senders hold it while they touch *info; evtchn_info_drop takes info away under it */

@@ -101,7 +101,7 @@ def restart(m, row):
     m.leave()
     before = look(m)
     m.send(f"crash --inject {row.removeprefix('restart-')}\r")
-    m.expect(r": crashed[^\n]*restarted in [^\n]*\n", 60)
+    m.expect(r": crashed[^\n]*restarted in [^\n]*\)", 60)
     got = figures(before, look(m), RESTARTS[row])
     m.prompt()
     time.sleep(0.5)  # it has served for a while: no back-off

@@ -106,7 +106,7 @@ int event_adopt(uint32_t port, event_fn fn, void *arg) { return 0; }
 unsigned event_poll_but(uint32_t port) { return 0; }
 int event_send(uint32_t port) { return sends++, 0; }
 long get_param(unsigned which, uint64_t *value) { return -1; }
-bool event_wait_port(uint32_t port, uint64_t until_ns)
+bool event_wait_port(uint32_t port, uint64_t until_ns, bool others)
 {
     if (store)
         store();

@@ -91,7 +91,7 @@ static void no_wait(void **state)
     }
     batch_send(&b, 7);
     event(5);
-    assert_true(event_wait_port(5, 0));
+    assert_true(event_wait_port(5, 0, false));
     assert_int_equal(waits, 0);
     assert_int_equal(sent, 5);
     assert_int_equal(served, 4);
@@ -101,9 +101,16 @@ static void one_port(void **state)
 {
     batch_send(&b, 7);
     event(6);
-    assert_false(event_wait_port(5, 0));
+    assert_false(event_wait_port(5, 0, false));
     assert_int_equal(waits, 1);
     assert_int_equal(sent, 1);
+    batch_send(&b, 7);
+    assert_false(event_wait_port(5, 0, true)); /* port 6 is still to be served: by whoever asks for that */
+    assert_int_equal(waits, 1);
+    assert_int_equal(sent, 2);
+    event_poll_but(5);
+    assert_false(event_wait_port(5, 0, true));
+    assert_int_equal(waits, 2);
 }
 
 static void plain_guest(void **state)

@@ -315,6 +315,24 @@ static void remembered(void **state)
     v.phys_ptr = false;
 }
 
+/* Any two pages, used in turn: each is walked for once. */
+static void two_in_turn(void **state)
+{
+    (void)state;
+    uint8_t byte;
+    long_mode();
+    for (uint64_t other = 1; other < 64; other++) {
+        put64(0x13000 + 8 * (1 + other), 0x60000 | P | W);
+        npt_flush(&dom); /* what was remembered is over */
+        uint64_t walks = v.counts.guest_walks;
+        for (unsigned i = 0; i < 5; i++) {
+            assert_int_equal(copy_from_guest(&byte, GADDR(LIN4K), 1), 0);
+            assert_int_equal(copy_from_guest(&byte, GADDR(LIN4K + other * 4096), 1), 0);
+        }
+        assert_int_equal(v.counts.guest_walks, walks + 2);
+    }
+}
+
 static void counted(uint64_t guest_walks, uint64_t nested_walks, uint64_t hits)
 {
     assert_int_equal(v.counts.guest_walks, guest_walks);
@@ -474,7 +492,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(walks_long_mode), T(traces), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
-        T(pieces), T(remembered), T(copies_are_counted), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages),
+        T(pieces), T(remembered), T(two_in_turn), T(copies_are_counted), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages),
         T(code_over_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,11 @@ cases: $(CASE_BIN)
 	tests/cases/run.py
 .PHONY: cases
 
+# Which file uses which, against tests/layers.txt.
+check-layers: components
+	tests/layers.py
+.PHONY: check-layers
+
 test:
 	tests/run.sh
 

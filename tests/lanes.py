@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 
-SUM = re.compile(r"^\w+: (\d+) passed, (\d+) failed$", re.M)
+SUM = re.compile(r"^[\w-]+: (\d+) passed, (\d+) failed$", re.M)
 
 
 class Job:

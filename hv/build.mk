@@ -8,7 +8,7 @@ HV_FLAGS := $(FREE) $(WARN) $(HV_INC) -O2 -m64 -mcmodel=kernel -mno-red-zone -mg
             -fno-omit-frame-pointer -fno-strict-aliasing -fcf-protection=none -fno-jump-tables \
             -mindirect-branch=thunk-extern -mindirect-branch-register
 # These folders are clean under -Wconversion.
-HV_CONV  := $(B)/hv/lib/% $(B)/hv/boot/%
+HV_CONV  := $(B)/hv/lib/% $(B)/hv/platform/% $(B)/hv/arch/% $(B)/hv/boot/%
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 COMPONENTS += $(B)/bulkhead.elf

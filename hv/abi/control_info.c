@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Control operations that tell, and those on the machine: info, report, log, console, sysinfo, power. */
 #include "abi/control.h"
-#include "boot/boot.h"
+#include "arch/machine.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "pci/iommu.h"
 #include "pci/pci.h"
+#include "platform/boot_info.h"
+#include "platform/cmdline.h"
 #include "sched/domain.h"
 #include "sched/sched.h"
 #include "virt/virt.h"

@@ -10,8 +10,6 @@
 
 #define MAX_TABLE (4u << 20)
 
-struct acpi_info acpi_info;
-
 struct rsdp {
     char signature[8];
     uint8_t checksum;

@@ -4,8 +4,6 @@
 #include "lib/print_internal.h"
 #include "lib/serial.h"
 
-struct cmdline cmdline;
-
 static void quiet(const char *part, const char *why)
 {
     (void)part;

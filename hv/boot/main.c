@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The core's start, in order. */
+#include "arch/machine.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
-#include "boot/machine.h"
 #include "boot/smp.h"
 #include "boot/trap.h"
 #include "irq/irq.h"
@@ -39,6 +39,7 @@ static void core_main_guarded(void)
     trap_load(this_cpu());
     acpi_init();
     time_init();
+    wallclock_init();
     irq_init();
     apic_init_bsp();
     ioapic_init();

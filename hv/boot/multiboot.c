@@ -5,17 +5,16 @@
  * Loader data is believed as far as its sizes: everything is bounded by what it says of itself.
  */
 #include "boot/boot.h"
-#include "boot/range.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/bootmem.h"
 #include "mem/frame.h"
+#include "platform/range.h"
 
 #define MB1_BOOT_MAGIC 0x2badb002u
 #define MB2_BOOT_MAGIC 0x36d76289u
 #define MMAP_USABLE    1u
 
-struct boot_info boot_info;
 static struct range_set usable, reserved;
 extern char __image_start[], __image_end[];
 

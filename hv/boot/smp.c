@@ -18,9 +18,6 @@
 
 #define MSR_GS_BASE 0xc0000101u
 
-struct cpu *cpus[MAX_CPUS];
-uint32_t nr_cpus;
-uint32_t first_domain_cpu;
 static struct cpu boot_cpu;
 static volatile uint32_t ap_state; /* of the CPU being started */
 enum { AP_WAITED_FOR, AP_CAME, AP_READY, AP_FAILED };

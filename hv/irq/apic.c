@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The local APIC (SDM3 chapter 10): x2APIC by MSR where the CPU has it, else xAPIC by MMIO. */
-#include "boot/boot.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/muldiv.h"
 #include "lib/print.h"
 #include "mem/paging.h"
+#include "platform/acpi_info.h"
 #include "sched/time.h"
 #include "sched/vcpu.h"
 

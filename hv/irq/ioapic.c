@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* IO-APICs (82093AA): every pin masked but those that the core itself uses. Lock: `lock` (index and window are a pair). */
-#include "boot/boot.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/lock.h"
 #include "mem/paging.h"
+#include "platform/acpi_info.h"
 
 #define REG_VERSION 1u
 #define REG_TABLE   0x10u

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of a broken core: takes the console, says why and where, stops the other CPUs, resets or halts. */
-#include "boot/boot.h"
+#include "arch/machine.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/print_internal.h"
 #include "lib/serial.h"
 #include "mem/paging.h"
+#include "platform/cmdline.h"
 #include "sched/domain.h"
 
 #define MSR_MCG_CAP     0x179u

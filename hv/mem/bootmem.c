@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/bootmem.h"
-#include "boot/range.h"
 #include "lib/print.h"
 #include "mem/frame.h"
+#include "platform/range.h"
 
 static struct range_set left;
 

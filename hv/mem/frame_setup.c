@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Start-up of the frame allocator from the memory map: everything is the core's until it is given to the heap. */
-#include "boot/boot.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/bootmem.h"
 #include "mem/frame.h"
 #include "mem/paging.h"
+#include "platform/boot_info.h"
 
 void frame_setup(void)
 {

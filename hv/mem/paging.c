@@ -9,13 +9,14 @@
  * Nothing is writable and executable, nothing is mapped in the lower half. Lock: `lock` for the windows.
  */
 #include "mem/paging.h"
-#include "boot/boot.h"
-#include "boot/range.h"
 #include "lib/cpu.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/bootmem.h"
 #include "mem/frame.h"
+#include "platform/boot_info.h"
+#include "platform/cmdline.h"
+#include "platform/range.h"
 
 #define MMIO_BASE   0xffffc00000000000ull
 #define MMIO_SIZE   (64ull << 30)

@@ -7,12 +7,12 @@
  * addresses; the capability list is linked anew from those that may be seen; message interrupts, power and reset are
  * the core's alone.
  */
-#include "pci/pci.h"
-#include "boot/boot.h"
 #include "lib/cpu.h"
 #include "lib/print.h"
 #include "mem/paging.h"
+#include "pci/pci.h"
 #include "pci/pci_int.h"
+#include "platform/acpi_info.h"
 
 static struct spinlock port_lock = SPINLOCK_INIT;
 static volatile uint8_t *ecam; /* that of bus 0, whose address the MCFG gives; its buses alone are mapped */

@@ -4,12 +4,12 @@
  * configuration space contains is believed without a bound: buses are visited once, capability lists end after 48 steps,
  * a BAR must be a power of two that is aligned and ends below 2^52. Boot CPU only.
  */
-#include "pci/pci.h"
-#include "boot/boot.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/frame.h"
+#include "pci/pci.h"
 #include "pci/pci_int.h"
+#include "platform/acpi_info.h"
 
 #define MAX_DEVICES 512
 #define MAX_CAPS    48 /* 192 bytes of 4: no list without a loop is longer */

@@ -3,12 +3,13 @@
  * What all IOMMU drivers share: finding one, a domain's table filled from its p2m, changes of the p2m, and fault reports.
  */
 #include "pci/iommu.h"
-#include "boot/boot.h"
 #include "irq/irq.h"
 #include "lib/print.h"
 #include "mem/frame.h"
 #include "pci/amdvi.h"
 #include "pci/pci_int.h"
+#include "platform/acpi_info.h"
+#include "platform/cmdline.h"
 #include "sched/domain.h"
 
 #define WATCH_NS       (200 * NS_PER_MS)

@@ -4,12 +4,12 @@
  * what pci-assignable-list and BH_SVC_DEVICES read.
  */
 #include "pci/pci.h"
-#include "boot/boot.h"
 #include "irq/irq.h"
 #include "lib/print.h"
 #include "mem/paging.h"
 #include "pci/iommu.h"
 #include "pci/pci_int.h"
+#include "platform/cmdline.h"
 #include "sched/domain.h"
 
 struct spinlock pci_lock = SPINLOCK_INIT;

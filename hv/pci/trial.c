@@ -7,12 +7,13 @@
  *
  * One trial at a time; one that takes too long gives way to another device's. All here is under pci_lock, but trial_expects.
  */
-#include "boot/boot.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/frame.h"
 #include "pci/iommu.h"
 #include "pci/pci_int.h"
+#include "platform/boot_info.h"
+#include "platform/cmdline.h"
 #include "sched/domain.h"
 
 #define GIB            (1ull << 30)

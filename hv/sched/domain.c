@@ -2,7 +2,7 @@
 /* Domains: the list, making them, memory, crash and shutdown. Restart and destroy are in restart.c. */
 #include "sched/domain.h"
 #include <xen/sched.h>
-#include "boot/boot.h"
+#include "arch/machine.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "mem/filler.h"

@@ -11,10 +11,10 @@
  */
 #include "sched/sched.h"
 #include "abi/hypercall.h"
-#include "boot/boot.h"
 #include "irq/irq.h"
 #include "mem/frame.h"
 #include "pci/iommu.h"
+#include "platform/cmdline.h"
 #include "sched/domain.h"
 #include "sched/irqs_off.h"
 #include "virt/lapic.h"

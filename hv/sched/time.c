@@ -4,11 +4,11 @@
  * guests agree to the nanosecond. The TSC is calibrated against HPET, ACPI PM timer or PIT.
  */
 #include "sched/time.h"
-#include "boot/boot.h"
 #include "lib/cpu.h"
 #include "lib/muldiv.h"
 #include "lib/print.h"
 #include "mem/paging.h"
+#include "platform/acpi_info.h"
 
 uint32_t tsc_khz;
 uint32_t pvclock_mul;
@@ -143,9 +143,7 @@ void time_init(void)
         panic("the TSC does not count");
     pvclock_scale(tsc_khz, &pvclock_mul, &pvclock_shift);
     tsc_boot = rdtsc();
-    wallclock_init();
-    log_info("time: TSC %u.%03u MHz by %s, wall clock %lu", tsc_khz / 1000, tsc_khz % 1000, r.name,
-             (unsigned long)(wallclock_ns / NS_PER_S));
+    log_info("time: TSC %u.%03u MHz by %s", tsc_khz / 1000, tsc_khz % 1000, r.name);
 }
 
 void udelay(uint32_t us)

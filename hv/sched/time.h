@@ -15,7 +15,7 @@ extern int8_t pvclock_shift;
 extern uint64_t tsc_boot;          /* TSC at system time 0 */
 extern uint64_t wallclock_ns;      /* UTC since the epoch at system time 0 */
 extern bool wallclock_exact;       /* it is as good as it gets; before, half a second off (sched/wallclock.c) */
-void wallclock_init(void);         /* reads the CMOS clock */
+void wallclock_init(void);         /* once after time_init: reads the CMOS clock */
 void wallclock_watch(void);        /* boot CPU, timers work: finds out when its seconds begin */
 void udelay(uint32_t us);          /* short bounded waits at boot and in device resets */
 

@@ -3,9 +3,10 @@
  * The wall clock: the CMOS clock (MC146818) counts whole seconds, so a reading is up to a second late. Boot takes such a reading, right
  * in the middle, and goes on; a timer watches for the next second to begin and corrects it then. Guests are started after that.
  */
-#include "boot/boot.h"
 #include "lib/cpu.h"
 #include "lib/print.h"
+#include "platform/acpi_info.h"
+#include "platform/cmdline.h"
 #include "sched/calendar.h"
 #include "sched/time.h"
 
@@ -91,6 +92,7 @@ void wallclock_init(void)
     wallclock_set(0);
     cmos_done();
     wallclock_ns += NS_PER_S / 2;
+    log_info("time: wall clock %lu", (unsigned long)(wallclock_ns / NS_PER_S));
 }
 
 void wallclock_watch(void)

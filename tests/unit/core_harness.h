@@ -12,7 +12,9 @@
 #include <string.h>
 #include <cmocka.h>
 #include "abi/hypercall.h"
-#include "boot/boot.h"
+#include "arch/machine.h"
+#include "platform/boot_info.h"
+#include "platform/cmdline.h"
 #include "irq/irq.h"
 #include "irq/pirq.h"
 #include "mem/frame.h"

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "boot/boot.h"
+#include "platform/acpi_info.h"
+#include "platform/cmdline.h"
 #include "mem/frame.h"
 #include "pci/amdvi.h"
 #include "pci/pci_int.h"

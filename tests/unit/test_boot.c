@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/boot/range.c hv/boot/elf.c hv/boot/acpi_parse.c hv/sched/calendar.c
+// LINK: hv/platform/range.c hv/boot/elf.c hv/boot/acpi_parse.c hv/sched/calendar.c
 // What the core reads before it runs anything: address ranges, the control domain's ELF, ACPI tables, the CMOS calendar.
 #include <stdarg.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include "boot/acpi.h"
 #include "boot/elf.h"
-#include "boot/range.h"
+#include "platform/range.h"
 #include "sched/calendar.h"
 
 /* --- ranges, against a map of single units ----------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "boot/boot.h"
+#include "platform/acpi_info.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/print_internal.h"

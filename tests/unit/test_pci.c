@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "boot/boot.h"
+#include "platform/acpi_info.h"
+#include "platform/boot_info.h"
+#include "platform/cmdline.h"
 #include "irq/irq.h"
 #include "irq/pirq.h"
 #include "mem/gcopy.h"

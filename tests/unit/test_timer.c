@@ -6,7 +6,8 @@
 #include <string.h>
 #include "shim.h"
 #include <cmocka.h>
-#include "boot/boot.h"
+#include "platform/acpi_info.h"
+#include "platform/cmdline.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "mem/paging.h"

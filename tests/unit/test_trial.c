@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "boot/boot.h"
+#include "platform/boot_info.h"
+#include "platform/cmdline.h"
 #include "pci/iommu.h"
 #include "pci/pci_int.h"
 #include "sched/domain.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "boot/range.h"
+#include "platform/range.h"
 #include "lib/string.h"
 
 static void drop(struct range_set *s, unsigned i)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sorted sets of disjoint address ranges: the memory map, and what is left of it while the core starts. Pure. */
 #pragma once
-#include "boot/boot.h"
+#include "platform/boot_info.h"
 
 struct range_set { struct boot_range r[BOOT_MAX_RANGES]; unsigned nr; };
 

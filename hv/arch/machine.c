@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Power-off and reset of the machine, by the firmware's description first, then by what PCs have always had. */
-#include "boot/boot.h"
-#include "boot/machine.h"
+#include "arch/machine.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/print_internal.h"
 #include "lib/serial.h"
 #include "mem/paging.h"
+#include "platform/acpi_info.h"
+#include "platform/cmdline.h"
 #include "sched/time.h"
 
 #define SLP_EN (1u << 13)

@@ -3,6 +3,8 @@
 #include "lib/types.h"
 #include <xen/xen.h>
 #include "abi/hypercall.h"
+#include "irq/irq.h"
+#include "irq/serial_irq.h"
 #include "lib/print.h"
 #include "lib/serial.h"
 #include "mem/gcopy.h"
@@ -71,6 +73,17 @@ static long console_in(uint64_t count, gaddr_t buf)
     char text[CHUNK];
     size_t n = console_read(text, MIN(count, CHUNK));
     return copy_to_guest(buf, text, n) ? -EFAULT : (long)n;
+}
+
+static void lines_soon(void) { apic_send_ipi(this_cpu()->id, VEC_KICK); }
+static void lines_now(void) { notify_control(VIRQ_CON_RING); }
+static void line_told(void) { notify_control(VIRQ_CONSOLE); }
+
+void console_io_init(void)
+{
+    static const struct print_listener listener = { lines_soon, lines_now };
+    print_listen(&listener);
+    serial_listen(line_told);
 }
 
 long do_console_io(uint64_t cmd, uint64_t count, gaddr_t buf)

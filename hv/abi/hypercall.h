@@ -20,6 +20,7 @@ long do_set_timer_op(uint64_t timeout_ns);       /* abi/vcpu_op.c */
 long do_hvm_op(uint64_t cmd, gaddr_t arg);
 long do_xen_version(uint64_t cmd, gaddr_t arg);
 long do_console_io(uint64_t cmd, uint64_t count, gaddr_t buf);
+void console_io_init(void);                      /* before the serial line's interrupt: who tells the console's holder */
 
 /* Privilege classes: columns of the table; zero means nobody. */
 enum priv {

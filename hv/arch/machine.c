@@ -13,13 +13,6 @@
 #define SLP_EN (1u << 13)
 #define SCI_EN 1u
 
-static void halt(void) __noreturn;
-static void halt(void)
-{
-    for (;;)
-        __asm__ volatile("cli; hlt");
-}
-
 /* ACPI 6.4, 4.8.3.2 and 16.1.7. */
 void machine_poweroff(void)
 {
@@ -43,7 +36,7 @@ void machine_poweroff(void)
     }
     print_take_back(); /* a CPU that was stopped may have been printing */
     log_err("the machine may be switched off");
-    halt();
+    cpu_stop();
 }
 
 void machine_reboot(void)
@@ -69,15 +62,14 @@ void machine_reboot(void)
     udelay(50000);
     struct { uint16_t limit; uint64_t base; } __packed none = { 0, 0 };
     __asm__ volatile("lidt %0; int3" ::"m"(none)); /* triple fault */
-    halt();
+    cpu_stop();
 }
 
 void machine_stop(void)
 {
     if (cmdline.noreboot) {
         log_err("halted (noreboot)");
-        irq_off();
-        halt();
+        cpu_stop();
     }
     log_err("power off in 5 seconds");
     for (unsigned i = 0; i < 5000; i++)

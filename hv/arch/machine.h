@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The machine's end. */
+/* The machine's end, and the core's. */
 #pragma once
 #include "lib/types.h"
 
 void machine_reboot(void) __noreturn;
 void machine_poweroff(void) __noreturn;
+void panic_machine_init(void);      /* from then on panic can do its work */
+void print_backtrace(uint64_t rbp); /* who called, by the chain of frame pointers */
 void machine_stop(void) __noreturn; /* nothing can run: halts (noreboot) or powers off, the reason already printed */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The core's start, in order. */
+#include "abi/hypercall.h"
 #include "arch/machine.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
 #include "boot/smp.h"
 #include "boot/trap.h"
 #include "irq/irq.h"
+#include "irq/serial_irq.h"
 #include "lib/cpu.h"
 #include "lib/print_internal.h"
 #include "lib/serial.h"
@@ -23,6 +25,7 @@ static void core_main_guarded(void) __noreturn;
 void core_main(uint32_t magic, uint32_t info)
 {
     percpu_init_boot();
+    panic_machine_init();
     trap_init_early();
     boot_info_init(magic, info);
     cmdline_init();
@@ -35,6 +38,7 @@ void core_main(uint32_t magic, uint32_t info)
 /* From here on this CPU's stack has a guard page. */
 static void core_main_guarded(void)
 {
+    console_io_init();
     trap_init_cpu(this_cpu());
     trap_load(this_cpu());
     acpi_init();

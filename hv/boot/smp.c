@@ -70,8 +70,7 @@ static void ap_entry(struct cpu *c)
     apic_init_ap();
     if (virt->cpu_init(c) < 0) {
         __atomic_store_n(&ap_state, AP_FAILED, __ATOMIC_RELEASE);
-        for (;;)
-            __asm__ volatile("cli; hlt");
+        cpu_stop();
     }
     sched_init_cpu(c);
     __atomic_store_n(&ap_state, AP_READY, __ATOMIC_RELEASE);

@@ -5,6 +5,7 @@
  * #DF, NMI and #MC have stacks of their own (IST, SDM3 6.14.5), so that a stack overflow can still be told.
  */
 #include "boot/trap.h"
+#include "arch/machine.h"
 #include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/print_internal.h"
@@ -136,8 +137,7 @@ void trap_entry(struct trap_frame *f)
     }
     if (f->vector == VEC_NMI) {
         if (apic_stop_wanted())
-            for (;;)
-                __asm__ volatile("cli; hlt");
+            cpu_stop();
         this_cpu()->nmis++; /* told by print_deferred: it may have come between any two instructions, of the APIC's too */
         return;
     }

@@ -67,8 +67,7 @@ static void dispatch(uint8_t vector)
     case VEC_SPURIOUS: /* no EOI: SDM3 10.9 */
         return;
     case VEC_STOP:
-        for (;;)
-            __asm__ volatile("cli; hlt");
+        cpu_stop();
     case VEC_KICK:
         apic_eoi();
         break;

@@ -48,6 +48,12 @@ static inline void irq_on(void) { __asm__ volatile("sti; nop" ::: "memory"); }
 /* Halts until an interrupt, which cannot come in between sti and hlt; off again afterwards. */
 static inline void cpu_idle(void) { __asm__ volatile("sti; hlt; cli" ::: "memory"); }
 static inline void irq_off(void) { __asm__ volatile("cli" ::: "memory"); }
+static inline void cpu_stop(void) __noreturn;
+static inline void cpu_stop(void)
+{
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}
 
 static inline struct cpu *this_cpu(void)
 {

@@ -8,13 +8,10 @@
  * that was interrupted, which adds it before it unlocks; where it never goes on (panic), print_take_back adds it.
  */
 #include "lib/print.h"
-#include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/print_internal.h"
 #include "lib/serial.h"
 #include "lib/string.h"
-#include "sched/domain.h"
-#include "sched/time.h"
 
 #define LOG_RING 65536u
 
@@ -25,11 +22,13 @@ static char ring[LOG_RING];
 static uint64_t ring_end;            /* holder: position of the next byte */
 static bool claimed;                 /* a */
 static volatile uint32_t tell_holder;
+static const struct print_listener *listener;
 static char nested[4096];            /* the CPU that `holder` names: lines that came in between */
 static uint32_t nested_len;          /* a: an NMI may come while an exception adds */
 static int level = LOG_INFO; /* -1: nothing */
 
 void print_set(int max) { level = max; }
+void print_listen(const struct print_listener *l) { listener = l; }
 
 /* False: this CPU has it already, the caller came in between. */
 static bool lock(void)
@@ -102,7 +101,7 @@ void vprintk(enum loglevel lvl, const char *fmt, __builtin_va_list ap)
     add(line, n);
     unlock();
     if (READ_ONCE(claimed) && !__atomic_exchange_n(&tell_holder, 1, __ATOMIC_ACQ_REL))
-        apic_send_ipi(this_cpu()->id, VEC_KICK);
+        listener->soon();
 }
 
 void printk(enum loglevel lvl, const char *fmt, ...)
@@ -121,7 +120,7 @@ void print_deferred(void)
         log_warn("NMI on CPU %u (%u so far)", this_cpu()->id, nmis);
     }
     if (READ_ONCE(tell_holder) && __atomic_exchange_n(&tell_holder, 0, __ATOMIC_ACQ_REL))
-        notify_control(VIRQ_CON_RING);
+        listener->now();
     serial_write("", 0); /* goes on with what waits, should the line's own interrupt be lost */
 }
 

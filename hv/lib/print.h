@@ -2,7 +2,7 @@
 /*
  * The core's log: a ring in memory and the serial line. printk formats %d %i %u %x %p %s %c %% with
  * l/ll/z and width/0 flags. Every line on the wire carries the prefix "(BH) ". While a domain has claimed
- * the console the wire is its own and lines go to the ring alone, with VIRQ_CON_RING.
+ * the console the wire is its own and lines go to the ring alone, and the listener tells it.
  */
 #pragma once
 #include "lib/types.h"
@@ -36,5 +36,11 @@ void machine_check(void) __noreturn;               /* #MC, in the core or in a g
 size_t console_read(char *buf, size_t n);          /* bytes taken from the receive ring */
 void console_write(const char *buf, size_t n);     /* raw bytes to the wire, \n as \r\n */
 void console_claim(bool claim);                    /* see above; panic and domain death take it back */
+/* Who tells the console's holder of new lines while it has claimed the console. Set before anybody may claim it. */
+struct print_listener {
+    void (*soon)(void);                            /* any lock may be held: has print_deferred called on this CPU with none */
+    void (*now)(void);                             /* there are new lines; no lock held */
+};
+void print_listen(const struct print_listener *l);
 /* Reads the log ring from absolute position *pos (moved up to the oldest byte kept); returns bytes. */
 size_t log_read(uint64_t *pos, char *buf, size_t n);

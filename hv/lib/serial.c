@@ -3,22 +3,15 @@
  * The 16550 UART. Bytes to send go to a ring. Each serial_write, each "transmitter empty" interrupt and, should those be lost,
  * each other interrupt and a timer (abi/console_io.c) move a piece of it into the UART: nobody waits for the line. `sending` is
  * only tried, so it is in no lock order; who finds it taken leaves word in `again`. Where nobody comes back to go on (boot,
- * panic, the machine's end), serial_polled makes each serial_write wait instead.
- *
- * Whether the interrupt comes at all is tried once (serial_irq_watch): enabling the transmitter's interrupt with nothing to send raises it
- * (PC16550D, 8.6.1). Where it does not, a timer does what it would have done.
+ * panic, the machine's end), serial_polled makes each serial_write wait instead. The interrupt is routed, and watched, by irq/serial_irq.c.
  *
  * Received bytes go to a ring of their own under rx_lock, from the interrupt and from serial_read alike (so
  * that input works, if slower, where the interrupt is lost). What a full ring cannot take stays in the UART, whose sender may
  * wait; serial_read makes room and takes it, so that the line falls and the next byte makes an edge again.
  */
 #include "lib/serial.h"
-#include "irq/irq.h"
 #include "lib/cpu.h"
 #include "lib/lock.h"
-#include "lib/print.h"
-#include "sched/domain.h"
-#include "sched/time.h"
 
 enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 #define REG_IIR    REG_FCR
@@ -36,9 +29,6 @@ enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRAT
 #define RX_RING    1024u
 #define TX_RING    16384u
 #define TX_HOLDER  1024u /* what the console's holder may have in there: a moment's worth; the rest is for the core's own lines */
-#define WATCH_NS   (500 * NS_PER_MS)
-#define WATCH_LOOKS 2u   /* between two of them this CPU has taken what was pending */
-#define POLL_NS    (2 * NS_PER_MS)
 #define TX_PIECE   64u   /* bytes that a piece moves at most, where the UART takes them at once (it is emulated) */
 
 static uint16_t port;
@@ -53,10 +43,6 @@ static uint32_t tx_out;         /* sending */
 static struct spinlock sending;
 static uint32_t again, wanted;  /* a: a piece is to be moved; the holder found no room */
 static bool polled;
-static bool irq_came;           /* a: since serial_irq_watch */
-static unsigned looks;          /* this and the next: of watch_timer alone */
-static bool polling;
-static struct timer watch_timer;
 
 static uint8_t reg_in(unsigned r) { return inb((uint16_t)(port + r)); }
 static void reg_out(unsigned r, uint8_t v) { outb((uint16_t)(port + r), v); }
@@ -197,13 +183,12 @@ static bool receive(void)
     return got;
 }
 
-static void look_at_line(void)
+bool serial_look(void)
 {
     bool got = receive();
     if (waiting() && !READ_ONCE(polled))
         feed();
-    if (got || serial_room_made())
-        notify_control(VIRQ_CONSOLE);
+    return got || serial_room_made();
 }
 
 /* rx_lock. The line falls and, if there is anything to tell, rises. */
@@ -214,12 +199,10 @@ static void irqs_again(void)
 }
 
 /* The line is an edge for the IO-APIC: it has to be low once before the end, or no further interrupt comes. */
-static void serial_irq(void *arg)
+bool serial_interrupt(void)
 {
     bool got = false;
     unsigned i;
-    (void)arg;
-    WRITE_ONCE(irq_came, true);
     for (i = 0; i < 16 && !(reg_in(REG_IIR) & IIR_NONE); i++) {
         got |= receive();
         if (waiting() && !READ_ONCE(polled))
@@ -230,51 +213,25 @@ static void serial_irq(void *arg)
         irqs_again();
         spin_unlock(&rx_lock);
     }
-    if (got || serial_room_made())
-        notify_control(VIRQ_CONSOLE);
+    return got || serial_room_made();
 }
 
-void serial_irq_init(void)
+int serial_isa_irq(void) { return !present ? -1 : port == 0x2f8 || port == 0x2e8 ? 3 : 4; }
+
+void serial_irq_on(void)
 {
-    if (!present)
-        return;
-    int vector = irq_vector_alloc(serial_irq, NULL);
-    if (vector < 0 || ioapic_route_isa(port == 0x2f8 || port == 0x2e8 ? 3 : 4, (uint8_t)vector) < 0) {
-        log_warn("serial: no interrupt");
-        if (vector >= 0)
-            irq_vector_free((uint8_t)vector);
-        return;
-    }
     /* The rising edge comes with the first byte after this; what is waiting already is taken now. */
     irqs = true;
     reg_out(REG_IER, IER_RX | IER_TX);
     receive();
 }
 
-static void watch(struct timer *t)
+void serial_irq_again(void)
 {
-    if (polling)
-        look_at_line();
-    else if (READ_ONCE(irq_came))
-        return;
-    else if (!irqs || ++looks == WATCH_LOOKS) {
-        log_warn("serial: the interrupt of the line does not come: it is polled, and input that comes fast may be lost\n");
-        polling = true;
-    }
-    timer_set(t, now_ns() + (polling ? POLL_NS : WATCH_NS));
-}
-
-void serial_irq_watch(void)
-{
-    if (!present)
-        return;
     spin_lock(&rx_lock);
-    WRITE_ONCE(irq_came, false);
     if (irqs)
         irqs_again();
     spin_unlock(&rx_lock);
-    timer_setup(&watch_timer, watch);
-    timer_set(&watch_timer, now_ns() + WATCH_NS);
 }
 
 size_t serial_read(char *buf, size_t n)

@@ -10,6 +10,11 @@ void serial_polled(bool on);                     /* on: what waits goes out now,
 size_t serial_room(void);                        /* bytes that the console's holder may write now; 0: asks for serial_room_made */
 bool serial_room_made(void);                     /* true once after a serial_room of 0, when there is room: tell the holder */
 bool serial_waiting(void);                       /* bytes wait for the line, or the holder for room */
-void serial_irq_init(void);                      /* routes the line's interrupt; input before that stays in the UART */
-void serial_irq_watch(void);                     /* boot CPU, timers are there: if the interrupt does not come, a timer polls, and says so */
 size_t serial_read(char *buf, size_t n);         /* from the receive ring */
+
+/* For irq/serial_irq.c. True: input came, or there is room that the console's holder waits for; to be told by the caller. */
+int serial_isa_irq(void);                        /* the line's ISA interrupt, -1: no UART */
+void serial_irq_on(void);                        /* it is routed; input before that stays in the UART */
+bool serial_interrupt(void);                     /* it came */
+void serial_irq_again(void);                     /* it comes (once more) if there is anything to tell */
+bool serial_look(void);                          /* what the interrupt would do, without it */

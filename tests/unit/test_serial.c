@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/lib/serial.c
+// LINK: hv/lib/serial.c hv/irq/serial_irq.c
 // The serial line against a UART of 16 bytes at 115200 baud: nobody waits for it, nothing is lost, whoever goes on with it.
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,8 +8,9 @@
 #include "shim.h"
 #include <cmocka.h>
 #include "irq/irq.h"
+#include "irq/serial_irq.h"
 #include "lib/serial.h"
-#include "sched/domain.h"
+#include "sched/time.h"
 
 #define BYTE_NS 86806
 
@@ -82,7 +83,7 @@ uint8_t inb(uint16_t p)
 int ioapic_route_isa(unsigned i, uint8_t v) { return 0; }
 int irq_vector_alloc(irq_fn f, void *a) { handler = f; return 0x30; }
 void irq_vector_free(uint8_t v) {}
-void notify_control(uint32_t virq) { assert_int_equal(virq, VIRQ_CONSOLE); virqs++; }
+static void told(void) { virqs++; }
 
 static struct timer *watch;
 #define warned (strstr(shim_log, "does not come") ? 1 : 0)
@@ -285,6 +286,7 @@ int main(void)
     serial_init(0x3f8, 0);
     divisor_kept = divisor;
     serial_init(0x3f8, 115200);
+    serial_listen(told);
     serial_irq_init();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(speed), cmocka_unit_test_setup(by_interrupt, fresh), cmocka_unit_test_setup(without_interrupts, fresh),

@@ -40,6 +40,7 @@ WEAK struct cpu *this_cpu(void)
     return c;
 }
 WEAK void cpu_relax(void) { thrd_yield(); }
+WEAK void cpu_stop(void) { abort(); }
 WEAK uint64_t rdmsr(uint32_t msr) { (void)msr; return 0; }
 WEAK void wrmsr(uint32_t msr, uint64_t v) { (void)msr; (void)v; }
 WEAK int rdmsr_safe(uint32_t msr, uint64_t *v)

@@ -29,4 +29,5 @@ static inline void mb(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void irq_on(void) {}
 static inline void irq_off(void) {}
 static inline void cpu_idle(void) {}
+void cpu_stop(void) __noreturn;
 struct cpu *this_cpu(void);

@@ -44,7 +44,7 @@ int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port) __mus
 void evtchn_set_pending(struct domain *d, uint32_t port);         /* marks, and kicks the notify vCPU */
 void evtchn_virq(struct vcpu *v, uint32_t virq);                  /* per-vCPU VIRQ (timer, debug) */
 void evtchn_global_virq(struct domain *d, uint32_t virq);         /* VIRQ_DOM_EXC, CON_RING, CONSOLE */
-/* A physical interrupt arrived for the port. Returns the CPU where the vCPU was that it wakes, NULL if it wakes none. */
+/* A physical interrupt arrived for the port. Returns the CPU of the vCPU that the port's events go to, awake or not; NULL: of none. */
 struct cpu *evtchn_pirq(struct domain *d, uint32_t port);
 bool evtchn_upcall_pending(const struct vcpu *v);                 /* unmasked upcall wanted */
 /* Fence (restart.md 2.4): closes every port but slot ports; interdomain peers become UNBOUND(d) and keep pending,

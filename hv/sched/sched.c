@@ -127,7 +127,8 @@ static struct cpu *idle_cpu(const struct cpu *but)
  * the IPI would have been for nothing, and the vCPU away from its caches and from the CPU that its device interrupts. */
 static bool may_take(const struct cpu *c, const struct cpu *from)
 {
-    return READ_ONCE(from->rq_len) > (from != c && from->idle ? 1u : 0u);
+    uint32_t waiting = READ_ONCE(from->rq_len); /* first: one that is counted here is the last of an idle one's, or `idle` is over */
+    return waiting > (from != c && from->idle ? 1u : 0u);
 }
 
 /* A vCPU became ready on c's queue, the only one there or not: its own CPU if that is idle and was told of no other, else an idle

@@ -17,8 +17,6 @@
 #define REPORT_WINDOW  (10 * NS_PER_S) /* so much time */
 #define TABLE_COST     32u             /* of a budget, for a table that is allocated */
 
-const struct iommu_ops *iommu_ops;
-
 void iommu_init_early(void)
 {
     if (cmdline.iommu_off)

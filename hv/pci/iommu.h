@@ -11,6 +11,7 @@
 #pragma once
 #include "lib/lock.h"
 #include "lib/types.h"
+#include "platform/vendor.h"
 
 struct domain;
 struct pci_dev;
@@ -62,7 +63,6 @@ struct iommu_ops {
     void (*claim)(struct pci_dev *p);                            /* sets p->iommu if p may be assigned */
     struct iommu_trial *(*trial)(struct iommu *u);
 };
-extern const struct iommu_ops *iommu_ops;   /* NULL: no IOMMU, every assignment is refused */
 void iommu_init_early(void);   /* before any device may DMA: finds IVRS, blocks all */
 void iommu_claim(struct pci_dev *p);
 struct iommu_domain *iommu_domain_create(struct domain *d);

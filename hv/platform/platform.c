@@ -4,10 +4,13 @@
 #include "platform/acpi_info.h"
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"
+#include "platform/vendor.h"
 
 struct boot_info boot_info;
 struct acpi_info acpi_info;
 struct cmdline cmdline;
+const struct virt_ops *virt;
+const struct iommu_ops *iommu_ops;
 struct cpu *cpus[MAX_CPUS];
 uint32_t nr_cpus;
 uint32_t first_domain_cpu;

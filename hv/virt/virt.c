@@ -9,7 +9,6 @@
 #include "virt/lapic.h"
 
 extern const struct virt_ops svm_ops;
-const struct virt_ops *virt;
 uint32_t virt_features;
 bool virt_emulated;
 

@@ -2,6 +2,7 @@
 /* The vCPU container: vendor operations behind one struct, and the vendor-independent halves (CPUID, MSRs, x2APIC, ports). */
 #pragma once
 #include <bulkhead.h>
+#include "platform/vendor.h"
 #include "sched/vcpu.h"
 
 enum { CR_EFER = 8, CR_XCR0 = 9 }; /* of get_cr, beside the numbers of control registers */
@@ -23,7 +24,6 @@ struct virt_ops {
     unsigned (*code_bits)(const struct vcpu *v);           /* of the code segment: 16, 32 or 64; 0 in real mode */
     void (*exit_info)(const struct vcpu *v, uint64_t *code, uint64_t *info1, uint64_t *info2);
 };
-extern const struct virt_ops *virt;
 extern uint32_t virt_features;                   /* BH_SYS_NRIP ... */
 /*
  * The CPU is QEMU's software emulation, whose SVM has defects (7.2; some are gone in later ones) that a core can only go round

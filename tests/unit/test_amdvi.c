@@ -17,6 +17,7 @@
 /* --- the rest of the core ------------------------------------------------------------------------------------- */
 struct acpi_info acpi_info;
 struct cmdline cmdline;
+const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
 static struct pci_dev nic = { .sbdf = BH_SBDF(0, 0, 3, 0) };
 static uint32_t refs[1u << 16]; /* by mfn */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include "../../hv/virt/virt.c"
 
-const struct virt_ops svm_ops;
+const struct virt_ops svm_ops, *virt;
 struct virt_mitigations virt_mitigations;
 static struct domain d;
 static struct vcpu v;

@@ -4,8 +4,9 @@
 blk0 and net0, on one CPU whose clock ticks once an instruction. A transfer's figure is the difference of a long and a short run by the
 operations between them, so that what comes before and after cancels out. Idle time passes as on the host and costs nothing, so no two
 runs are quite the same: a figure is the median of five, its spread the distance of the second from the fourth. Compared with
-cost_devices.golden: "ok cost-ROW" or "not ok cost-ROW". Usage: cost_devices.py [--write | --widen] [ROW...]
+cost_devices.golden: "ok cost-ROW" or "not ok cost-ROW". Usage: cost_devices.py [--write | --widen | --bare] [ROW...]
     --write  the figures go there instead
+    --bare   prints what the same transfers cost the same Debian without a hypervisor (peers.py has it)
     --widen  the spreads there grow to what this boot shows, for boots differ, too: do it once or twice after --write"""
 import pathlib
 import re
@@ -15,9 +16,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from count import CORE, Counted  # noqa: E402
+from disk import bare_command  # noqa: E402
 from machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
 from test_debian import SHELL, login, sh  # noqa: E402
-from wire import GATEWAY, Wire  # noqa: E402
+from wire import GATEWAY, NET, Wire  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).parent / "cost_devices.golden"
 RUNS = 5
@@ -153,6 +155,26 @@ def measure(rows):
                 yield row, middle([restart(m, row) for _ in range(RUNS)])
 
 
+class Bare(Counted):
+    def plain(self, serial):
+        nic = ["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=off", "-device", "virtio-net-pci,netdev=n0,romfile="]
+        return [NET, "wire", self.kw["wire"], *bare_command(serial, self.kw["disk"], 1, nic, "net.ifnames=0")]
+
+
+def bare(rows):
+    with Wire() as wire, Bare("cost-bare", sleep=True, who=True, disk=f"{DEBIAN_DISK},snapshot=on", wire=wire.name) as m:
+        wire.serve("python3", "-c", PEER)
+        login(m)
+        sh(m, "systemctl stop '*.timer'; dd if=/dev/zero of=/dev/nvme0n1p2 bs=1M count=200 oflag=direct status=none", 600)
+        for row in (r for r in rows if r in TRANSFERS):
+            driver, command, short, long = TRANSFERS[row]
+            command = command.replace("/dev/xvdb", "/dev/nvme0n1p2")
+            ran(m, command.format(short), driver)
+            got = [[ran(m, command.format(n), driver)[""] for n in (short, long)] for _ in range(RUNS)]
+            each = sorted((b - a) / (long - short) for a, b in got)
+            print(f"{row} {each[RUNS // 2]:.0f} ({each[1]:.0f} to {each[-2]:.0f})", flush=True)
+
+
 def golden():
     """Row -> part -> (figure, spread)."""
     out = {}
@@ -189,6 +211,9 @@ def compare(row, parts, wanted):
 def main():
     write, widen = "--write" in sys.argv, "--widen" in sys.argv
     rows = [a for a in sys.argv[1:] if a[:2] != "--"] or ["boot", *TRANSFERS, *RESTARTS]
+    if "--bare" in sys.argv:
+        bare(rows)
+        return 0
     wanted, good = golden() if GOLDEN.exists() else {}, True
     try:
         for row, parts in measure(rows):

@@ -41,15 +41,20 @@ def boot_files():
     return files
 
 
+def bare_command(serial, disk, cpus=2, more=(), words=""):
+    """A Debian of its own on QEMU's disk. more: devices; words: of the kernel."""
+    kernel, initrd = boot_files()
+    return [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", OLD_CPU, "-smp", str(cpus),
+            "-m", "512", "-nodefaults", "-display", "none", "-no-reboot", *serial,
+            "-kernel", str(kernel), "-initrd", str(initrd), "-append", f"root=LABEL=root ro console=ttyS0 quiet {words}",
+            "-drive", f"if=none,id=d0,file={disk},format=raw,cache=writeback",
+            "-device", "nvme,drive=d0,serial=bh0,addr=5", *more]
+
+
 class Bare(Machine):
     """The same Debian, with nothing between it and QEMU's disk; it need not share its devices, so it has no IOMMU."""
     def command(self, serial):
-        kernel, initrd = boot_files()
-        return [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", OLD_CPU, "-smp", "2",
-                "-m", "512", "-nodefaults", "-display", "none", "-no-reboot", *serial,
-                "-kernel", str(kernel), "-initrd", str(initrd), "-append", "root=LABEL=root ro console=ttyS0 quiet",
-                "-drive", f"if=none,id=d0,file={self.kw['disk']},format=raw,cache=writeback",
-                "-device", "nvme,drive=d0,serial=bh0,addr=5"]
+        return bare_command(serial, self.kw["disk"])
 
 
 def fio(m, dev, rw, bs, depth):

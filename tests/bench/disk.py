@@ -134,7 +134,7 @@ def neighbour(say):
             beside.append(n.rate(SECONDS))
             each.append(beside[-1] / alone[-1])
             m.cmd("destroy blkhostile", 60)
-        n.verify()
+        n.ends()
         say(f"a neighbour's disk beside a hostile front-end: {statistics.median(each):.2f} ({min(each):.2f} to "
             f"{max(each):.2f}) of its rate alone; requests/s {spread(beside)} beside, {spread(alone)} alone")
 

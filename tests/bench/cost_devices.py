@@ -8,6 +8,7 @@ cost_devices.golden: "ok cost-ROW" or "not ok cost-ROW". Usage: cost_devices.py 
     --write  the figures go there instead
     --bare   prints what the same transfers cost the same Debian without a hypervisor (peers.py has it)
     --widen  the spreads there grow to what this boot shows, for boots differ, too: do it once or twice after --write"""
+import collections
 import pathlib
 import re
 import statistics
@@ -16,7 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from count import CORE, Counted  # noqa: E402
-from disk import bare_command  # noqa: E402
+from disk import bare_command, copy  # noqa: E402
 from machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
 from test_debian import SHELL, login, sh  # noqa: E402
 from wire import GATEWAY, NET, Wire  # noqa: E402
@@ -78,7 +79,7 @@ SCRUBBING = {(CORE, fn) for fn in ("scrub", "frame_scrub_some", "sched_loop", "h
 def figures(before, after, driver):
     """Parts of a row: instructions of all, of the core and of the driver domain, and the calls."""
     (who0, calls0), (who1, calls1) = before, after
-    who = {name: n - who0[name] for name, n in who1.items()}
+    who = collections.Counter({name: n - who0[name] for name, n in who1.items()})  # some never run
     parts = {"": sum(who.values()), "core": who[CORE], driver: who[driver], "guest": who["guest"]}
     return parts | {part: calls1[CORE, fn] - calls0[CORE, fn] for part, fn in CALLS.items()}
 
@@ -162,7 +163,8 @@ class Bare(Counted):
 
 
 def bare(rows):
-    with Wire() as wire, Bare("cost-bare", sleep=True, who=True, disk=f"{DEBIAN_DISK},snapshot=on", wire=wire.name) as m:
+    disk = copy("cost-bare.img")
+    with Wire() as wire, Bare("cost-bare", sleep=True, who=True, disk=disk, wire=wire.name) as m:
         wire.serve("python3", "-c", PEER)
         login(m)
         sh(m, "systemctl stop '*.timer'; dd if=/dev/zero of=/dev/nvme0n1p2 bs=1M count=200 oflag=direct status=none", 600)
@@ -173,6 +175,7 @@ def bare(rows):
             got = [[ran(m, command.format(n), driver)[""] for n in (short, long)] for _ in range(RUNS)]
             each = sorted((b - a) / (long - short) for a, b in got)
             print(f"{row} {each[RUNS // 2]:.0f} ({each[1]:.0f} to {each[-2]:.0f})", flush=True)
+    disk.unlink()
 
 
 def golden():

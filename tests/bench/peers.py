@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the same operations cost elsewhere, in instructions of the whole machine under the same emulator and CPU model: Xen 4.17.7 (Debian 12's
-default mitigations; a Linux 6.1 as PV dom0 with netback and blkback, one vCPU), and the same Linux on the bare machine. Taken once, with the PVH
-program of cost/guest.c and the commands of cost_devices.py; None: not taken, or there is no such thing."""
+default mitigations; a Linux 6.1 as PV dom0 with netback and blkback, one vCPU), and the same Linux on the bare machine. Taken once, before
+this bench was: by a PVH program that does what cost/guest.c does, fio as in cost_devices.py, and TCP by iperf3 where that uses dd. None: not taken,
+or there is no such thing."""
 # Row of cost.golden or cost_devices.golden -> (what it is, Xen, bare machine).
 ROWS = {
     "hypercall": ("hypercall `xen_version`", 5506, None),

@@ -7,9 +7,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 MULTIPLEXED = [("memory_op", "XENMEM_", "hv/abi/memory_op.c"), ("xen_version", "XENVER_", "hv/abi/xen_version.c"),
-               ("grant_table_op", "GNTTABOP_", "hv/mem/grant_op.c"), ("vcpu_op", "VCPUOP_", "hv/abi/vcpu_op.c"),
+               ("grant_table_op", "GNTTABOP_", "hv/abi/grant_op.c"), ("vcpu_op", "VCPUOP_", "hv/abi/vcpu_op.c"),
                ("sched_op", "SCHEDOP_", "hv/abi/sched_op.c"), ("hvm_op", "HVMOP_", "hv/abi/hvm_op.c"),
-               ("physdev_op", "PHYSDEVOP_", "hv/irq/pirq.c"), ("console_io", "CONSOLEIO_", "hv/abi/console_io.c")]
+               ("physdev_op", "PHYSDEVOP_", "hv/pci/pirq.c"), ("console_io", "CONSOLEIO_", "hv/abi/console_io.c")]
 
 
 def text(path):
@@ -25,7 +25,7 @@ def hypercalls():
            "| hypercall | privilege of the whole call | operations |", "|---|---|---|"]
     ops = {name: [x[len(prefix):] for x in unique(re.findall(rf"case ({prefix}\w+)", text(path)))]
            for name, prefix, path in MULTIPLEXED}
-    ops["event_channel_op"] = re.findall(r"\[EVTCHNOP_(\w+)\]", text("hv/irq/evtchn_op.c"))
+    ops["event_channel_op"] = re.findall(r"\[EVTCHNOP_(\w+)\]", text("hv/abi/evtchn_op.c"))
     ops["set_timer_op"] = ["none: its argument is the time"]
     ops["control"] = ["see below"]
     ops["service"] = [x.lower() for x in re.findall(r"\[BH_SVC_(\w+)\]", text("hv/abi/service.c"))]

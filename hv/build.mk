@@ -8,7 +8,7 @@ HV_FLAGS := $(FREE) $(WARN) $(HV_INC) -O2 -m64 -mcmodel=kernel -mno-red-zone -mg
             -fno-omit-frame-pointer -fno-strict-aliasing -fcf-protection=none -fno-jump-tables \
             -mindirect-branch=thunk-extern -mindirect-branch-register
 # These folders are clean under -Wconversion.
-HV_CONV  := $(B)/hv/lib/% $(B)/hv/platform/% $(B)/hv/arch/% $(B)/hv/boot/%
+HV_CONV  := $(B)/hv/base/% $(B)/hv/platform/% $(B)/hv/arch/% $(B)/hv/time/% $(B)/hv/boot/%
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 COMPONENTS += $(B)/bulkhead.elf
@@ -32,7 +32,7 @@ $(B)/bulkhead.elf: $(HV_OBJ) hv/hv.lds
 	@echo '  LD  $@'
 	@$(LD) -nostdlib -static --no-dynamic-linker -z max-page-size=0x1000 -z noexecstack -z norelro --build-id=none \
 	    --no-warn-rwx-segments -T hv/hv.lds -o $@.dbg $(HV_OBJ)
-	@! objdump -d $@.dbg | grep -E '(call|jmp) +\*' # hv/lib/retpoline.S: not one indirect branch
+	@! objdump -d $@.dbg | grep -E '(call|jmp) +\*' # hv/base/retpoline.S: not one indirect branch
 	@$(OBJCOPY) --strip-debug $@.dbg $@
 
 # The boot image. Variants: make iso HV_CMDLINE='...', or tests/system/mkiso.sh directly.

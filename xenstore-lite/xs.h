@@ -38,7 +38,7 @@ struct limits {
     unsigned nodes, watches, txs, tx_ops, perms, floor, max;
     uint32_t node_mem, work_mem, out;
 };
-#define XS_GUESTS  200u /* as many as the core runs (MAX_GUESTS in hv/sched/domain.c) */
+#define XS_GUESTS  200u /* as many as the core runs (MAX_GUESTS in hv/domain/domain.c) */
 #define XS_DRIVERS 13u
 #define XS_FIRST_GUEST 16u /* BH_FIRST_GUEST in hv/abi/public/bulkhead.h */
 extern const struct limits limits_guest, limits_driver, limits_ctl;

@@ -4,7 +4,7 @@
  * and nothing else (linux-pvh D10). Arguments are in ebx, ecx, edx, esi, edi; pointers and xen_ulong_t have 32 bits. Most structures are the
  * same in both layouts and go on to the ordinary handlers; those that differ are spelt out here.
  */
-#include "lib/types.h"
+#include "base/types.h"
 #include <xen/xen.h>
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
@@ -16,8 +16,8 @@
 #include <xen/version.h>
 #include "abi/hypercall.h"
 #include "abi/memory_op.h"
-#include "irq/evtchn.h"
-#include "lib/cpu.h"
+#include "ipc/evtchn.h"
+#include "base/cpu.h"
 #include "mem/gcopy.h"
 
 struct memory_map32 { uint32_t nr_entries, buffer; };

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* console_io: the physical console for its holder; for anybody else its own few lines of BH_CTL_LOG. */
-#include "lib/types.h"
+#include "base/types.h"
 #include <xen/xen.h>
 #include "abi/hypercall.h"
-#include "irq/irq.h"
-#include "irq/serial_irq.h"
-#include "lib/print.h"
-#include "lib/serial.h"
+#include "arch/irq.h"
+#include "arch/serial_irq.h"
+#include "base/print.h"
+#include "base/serial.h"
 #include "mem/gcopy.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
-#include "sched/time.h"
+#include "time/time.h"
 
 #define CHUNK   128u
 #define LOOK_NS 2000000ull

@@ -8,12 +8,12 @@
 #include <xen/hvm/params.h>
 #include "abi/hypercall.h"
 #include "abi/progress.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "pci/pci.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
 

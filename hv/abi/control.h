@@ -2,7 +2,7 @@
 /* Shared by control.c (the table, operations on domains and devices) and control_info.c (what is only read, the machine). */
 #pragma once
 #include <bulkhead.h>
-#include "lib/types.h"
+#include "base/types.h"
 
 union control_arg {
     struct bh_domid domid;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* hvm_op: parameters of one's own domain, and the upcall vector. */
-#include "lib/types.h"
+#include "base/types.h"
 #include <xen/xen.h>
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/params.h>
 #include "abi/hypercall.h"
-#include "lib/cpu.h"
+#include "base/cpu.h"
 #include "mem/gcopy.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 #define VIA_TYPE(x) ((x) >> 56)
 #define VIA_VECTOR  2

@@ -5,12 +5,12 @@
  * registers as they then are.
  */
 #include "abi/hypercall.h"
-#include "irq/evtchn.h"
-#include "irq/pirq.h"
-#include "lib/cpu.h"
+#include "ipc/evtchn.h"
+#include "pci/pirq.h"
+#include "base/cpu.h"
 #include "mem/gcopy.h"
-#include "mem/grant.h"
-#include "sched/domain.h"
+#include "ipc/grant.h"
+#include "domain/domain.h"
 #include "sched/irqs_off.h"
 #include "sched/sched.h"
 #include "virt/virt.h"

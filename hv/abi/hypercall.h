@@ -2,7 +2,7 @@
 /* The one door into the core: the table of hypercalls (abi/hypercall.c) and the privilege table (abi/privilege.c). */
 #pragma once
 #include <bulkhead.h>
-#include "lib/types.h"
+#include "base/types.h"
 #include "sched/vcpu.h"
 
 /* Called by the vendor exit handler with rip already past the instruction in *next_rip form: sets regs.rax, or leaves

@@ -5,12 +5,12 @@
  *
  * Whatever leaves the p2m is dropped only after npt_flush (and the IOMMU's flush in pci_p2m_changed).
  */
-#include "lib/types.h"
+#include "base/types.h"
 #include <xen/xen.h>
 #include <xen/memory.h>
 #include "abi/hypercall.h"
 #include "abi/memory_op.h"
-#include "lib/string.h"
+#include "base/string.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "pci/pci.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Of memory_op.c, for both structure layouts of the door: 64-bit there, 32-bit in compat.c. */
 #pragma once
-#include "lib/types.h"
-#include "sched/domain.h"
+#include "base/types.h"
+#include "domain/domain.h"
 
 struct e820 { uint64_t addr, size; uint32_t type; } __packed;
 _Static_assert(sizeof(struct e820) == 20, "E820 entry: the same in both layouts");

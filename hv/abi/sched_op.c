@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* sched_op: yield, block, poll, shutdown, watchdog. */
-#include "lib/types.h"
+#include "base/types.h"
 #include <xen/xen.h>
 #include <xen/sched.h>
 #include "abi/hypercall.h"
-#include "irq/evtchn.h"
+#include "ipc/evtchn.h"
 #include "mem/gcopy.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
 

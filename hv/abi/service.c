@@ -6,9 +6,9 @@
 #include "abi/hypercall.h"
 #include "abi/progress.h"
 #include "mem/gcopy.h"
-#include "mem/grant.h"
+#include "ipc/grant.h"
 #include "pci/pci.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
 
 #define CHUNK 16u /* copies read from the guest at a time */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* vcpu_op: what a vCPU registers, and its one-shot timer. Only vCPUs of the caller's own domain can be named. */
-#include "lib/types.h"
+#include "base/types.h"
 #include <xen/xen.h>
 #include <xen/vcpu.h>
 #include "abi/hypercall.h"
-#include "irq/evtchn.h"
-#include "lib/string.h"
+#include "ipc/evtchn.h"
+#include "base/string.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
 

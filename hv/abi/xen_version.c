@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* xen_version: what we say we are. Kernels look at the features; the rest is for people. */
-#include "lib/types.h"
+#include "base/types.h"
 #include <xen/xen.h>
 #include <xen/features.h>
 #include <xen/version.h>
 #include "abi/hypercall.h"
-#include "lib/string.h"
+#include "base/string.h"
 #include "mem/gcopy.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 #define MAJOR 4u
 #define MINOR 17u

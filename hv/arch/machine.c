@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Power-off and reset of the machine, by the firmware's description first, then by what PCs have always had. */
 #include "arch/machine.h"
-#include "irq/irq.h"
-#include "lib/cpu.h"
-#include "lib/print_internal.h"
-#include "lib/serial.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
+#include "base/print_internal.h"
+#include "base/serial.h"
 #include "mem/paging.h"
 #include "platform/acpi_info.h"
 #include "platform/cmdline.h"
-#include "sched/time.h"
+#include "time/time.h"
 
 #define SLP_EN (1u << 13)
 #define SCI_EN 1u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The machine's end, and the core's. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 void machine_reboot(void) __noreturn;
 void machine_poweroff(void) __noreturn;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What panic does with the machine: stops the other CPUs, says what ran and who called, resets or halts. */
 #include "arch/machine.h"
-#include "irq/irq.h"
-#include "lib/cpu.h"
-#include "lib/print_internal.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
+#include "base/print_internal.h"
 #include "mem/paging.h"
 #include "platform/cmdline.h"
-#include "sched/domain.h"
-#include "sched/time.h"
+#include "domain/domain.h"
+#include "time/time.h"
 
 /* Return addresses by the frame-pointer chain; every read stays in this CPU's stacks' window or the image. */
 void print_backtrace(uint64_t rbp)

@@ -4,8 +4,8 @@
  * then by its length, and believed only with a right checksum.
  */
 #include "boot/acpi.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/paging.h"
 
 #define MAX_TABLE (4u << 20)

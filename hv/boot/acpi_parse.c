@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Parsing of ACPI tables (ACPI 6.4, chapter 5), each already validated by length and checksum. Pure: reads nothing outside. */
 #include "boot/acpi.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 
 static uint16_t get16(const void *p) { uint16_t v; memcpy(&v, p, 2); return v; }
 static uint32_t get32(const void *p) { uint32_t v; memcpy(&v, p, 4); return v; }

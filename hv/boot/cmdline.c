@@ -8,8 +8,8 @@
  */
 #include <bulkhead.h>
 #include "boot/boot.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 
 typedef void (*report_fn)(const char *part, const char *why);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line's effect on the console, which has to be up before the command line's mistakes can be told. */
 #include "boot/boot.h"
-#include "lib/print_internal.h"
-#include "lib/serial.h"
+#include "base/print_internal.h"
+#include "base/serial.h"
 
 static void quiet(const char *part, const char *why)
 {

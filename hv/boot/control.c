@@ -8,11 +8,11 @@
 #include <xen/xen.h>
 #include <xen/arch-x86/hvm/start_info.h>
 #include "boot/elf.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
 

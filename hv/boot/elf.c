@@ -3,7 +3,7 @@
  * image and of what its fields point at does not matter. */
 #include "boot/elf.h"
 #include <xen/elfnote.h>
-#include "lib/string.h"
+#include "base/string.h"
 
 struct ehdr {
     uint8_t ident[16];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Checks a PVH-bootable ELF64 completely before anything is loaded from it. Pure. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 #define ELF_MAX_SEGMENTS 16
 struct elf_segment { uint64_t paddr, mem_size, offset, file_size; };

@@ -5,8 +5,8 @@
  * Loader data is believed as far as its sizes: everything is bounded by what it says of itself.
  */
 #include "boot/boot.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/bootmem.h"
 #include "mem/frame.h"
 #include "platform/range.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* CPUs of the machine: per-CPU structures and the start of the others. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 #define CPU_STACK_PAGES 8
 void percpu_init_boot(void);      /* GS base of the boot CPU; before anything that asks which CPU it is */

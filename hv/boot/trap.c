@@ -6,13 +6,13 @@
  */
 #include "boot/trap.h"
 #include "arch/machine.h"
-#include "irq/irq.h"
-#include "lib/cpu.h"
-#include "lib/print_internal.h"
-#include "lib/string.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
+#include "base/print_internal.h"
+#include "base/string.h"
 #include "mem/frame.h"
 #include "mem/paging.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 struct idt_entry { uint16_t off0, sel; uint8_t ist, type; uint16_t off1; uint32_t off2, zero; };
 _Static_assert(sizeof(struct idt_entry) == 16, "SDM3 figure 6-8");

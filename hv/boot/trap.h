@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptor tables and exceptions of the core itself. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 struct cpu;
 struct trap_frame {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/bootmem.h"
-#include "lib/print.h"
+#include "base/print.h"
 #include "mem/frame.h"
 #include "platform/range.h"
 

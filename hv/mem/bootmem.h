@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory before the frame allocator runs: taken from the top of what the memory map leaves beside image and modules. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 #define BOOT_LOW_LIMIT (4ull << 30) /* what the early page tables map */
 #define LOW_MIB        0x100000ull  /* the first MiB is never handed out: firmware and the start of other CPUs use it */

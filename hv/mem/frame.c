@@ -7,10 +7,10 @@
  * the reference is held, so that a frame that changed owner meanwhile is given back.
  */
 #include "mem/frame.h"
-#include "lib/lock.h"
-#include "lib/print.h"
-#include "lib/string.h"
-#include "sched/domain.h"
+#include "base/lock.h"
+#include "base/print.h"
+#include "base/string.h"
+#include "domain/domain.h"
 
 enum { CLEAN, DIRTY, NR_HEAPS };
 #define UNSCRUBBED 16u /* so many free frames are left as they are */

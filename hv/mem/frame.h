@@ -9,8 +9,8 @@
  * Locks: the heap lock inside; reference counts are atomic.
  */
 #pragma once
-#include "lib/list.h"
-#include "lib/types.h"
+#include "base/list.h"
+#include "base/types.h"
 
 #define DOMID_CORE  0x7fff
 #define DOMID_NONE  0x7ffe /* free */

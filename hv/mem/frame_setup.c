@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Start-up of the frame allocator from the memory map: everything is the core's until it is given to the heap. */
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/bootmem.h"
 #include "mem/frame.h"
 #include "mem/paging.h"

@@ -11,11 +11,11 @@
  * generation still is theirs: npt_flush raises it and waits for such a vCPU before a page goes to anybody else.
  */
 #include "mem/gcopy.h"
-#include "lib/cpu.h"
-#include "lib/string.h"
+#include "base/cpu.h"
+#include "base/string.h"
 #include "mem/frame.h"
 #include "mem/npt.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "virt/virt.h"
 
 #define CR0_WP   (1ull << 16)

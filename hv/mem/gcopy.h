@@ -6,7 +6,7 @@
  * Returns 0 or -EFAULT; a partial copy may have happened. Current vCPU only, no locks held but a pin per page.
  */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 int copy_from_guest(void *dst, gaddr_t src, size_t n) __must_check;
 int copy_to_guest(gaddr_t dst, const void *src, size_t n) __must_check;

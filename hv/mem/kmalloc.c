@@ -4,9 +4,9 @@
  * index of its first free object, each free object the index of the next; an empty page goes back to the frame allocator.
  * Lock: slab_lock, outside the frame heap's.
  */
-#include "lib/lock.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/lock.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/frame.h"
 
 #define MIN_SHIFT  5u

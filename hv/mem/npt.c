@@ -4,11 +4,11 @@
  * Invariants: a table once linked stays linked until p2m_shrink or p2m_free; a 2 MiB leaf is only ever split or cleared as a whole.
  */
 #include "mem/npt.h"
-#include "irq/irq.h"
-#include "lib/cpu.h"
-#include "lib/print.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
+#include "base/print.h"
 #include "mem/frame.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 #define NPTE_P   (1ull << 0)
 #define NPTE_RW  (1ull << 1)

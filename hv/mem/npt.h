@@ -8,10 +8,10 @@
  * Locks: d->p2m.lock inside; p2m_lookup is lock-free for readers (tables are freed only with the domain).
  */
 #pragma once
-#include "lib/list.h"
-#include "lib/lock.h"
-#include "lib/percpu.h"
-#include "lib/types.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/percpu.h"
+#include "base/types.h"
 
 struct domain;
 enum p2m_type {
@@ -23,7 +23,7 @@ enum p2m_type {
     P2M_MMIO,       /* BAR: uncached, no frame */
     P2M_SHARED,     /* core-owned page of this domain (shared_info, grant table): RW, NX */
     P2M_RAM_IMMUTABLE, /* owned by the domain like RAM, read and executed only: nobody ever writes it again */
-    P2M_FILLER,     /* nothing is there: a page of the core for this guest alone, RW, NX (mem/filler.h) */
+    P2M_FILLER,     /* nothing is there: a page of the core for this guest alone, RW, NX (domain/filler.h) */
     P2M_FILLER_RO   /* the same: the one page for all, read-only, NX, no reference counting */
 };
 

@@ -9,9 +9,9 @@
  * Nothing is writable and executable, nothing is mapped in the lower half. Lock: `lock` for the windows.
  */
 #include "mem/paging.h"
-#include "lib/cpu.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/cpu.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/bootmem.h"
 #include "mem/frame.h"
 #include "platform/boot_info.h"

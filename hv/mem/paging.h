@@ -2,7 +2,7 @@
 /* The core's own page tables: W^X, NX, direct map of RAM (RW, without the image's own frames), MMIO and
  * guarded-stack windows. Boot CPU only, except paging_load. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 void paging_init(void);               /* builds and loads the final tables */
 void paging_load(void);               /* on each CPU: CR3, CR0.WP, CR4.SMEP/SMAP, EFER.NXE */

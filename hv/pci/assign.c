@@ -6,14 +6,14 @@
  * and bus mastering off until the owner's driver has reset the device itself and calls dev_dma_enable. A fence undoes just
  * that and drops the references of the table, so that frames can be swapped; the slot keeps device, BARs and pirqs.
  */
-#include "irq/pirq.h"
-#include "lib/print.h"
+#include "pci/pirq.h"
+#include "base/print.h"
 #include "mem/frame.h"
-#include "pci/iommu.h"
+#include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
 #include "platform/acpi_info.h"
 #include "platform/boot_info.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 #define MMIO_FIRST 0xe0000000ull /* guest-physical room for BARs */
 #define MMIO_LAST  0xfec00000ull

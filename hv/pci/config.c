@@ -7,8 +7,8 @@
  * addresses; the capability list is linked anew from those that may be seen; message interrupts, power and reset are
  * the core's alone.
  */
-#include "lib/cpu.h"
-#include "lib/print.h"
+#include "base/cpu.h"
+#include "base/print.h"
 #include "mem/paging.h"
 #include "pci/pci.h"
 #include "pci/pci_int.h"

@@ -4,8 +4,8 @@
  * configuration space contains is believed without a bound: buses are visited once, capability lists end after 48 steps,
  * a BAR must be a power of two that is aligned and ends below 2^52. Boot CPU only.
  */
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/frame.h"
 #include "pci/pci.h"
 #include "pci/pci_int.h"

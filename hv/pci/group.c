@@ -8,7 +8,7 @@
  *   below any other bridge           with that bridge: peers reach each other, or are seen under the bridge's id
  */
 #include "pci/pci.h"
-#include "lib/print.h"
+#include "base/print.h"
 #include "pci/pci_int.h"
 
 #define ACS_WANTED 0x1du /* source validation, request and completion redirect, upstream forwarding */

@@ -4,13 +4,13 @@
  * what pci-assignable-list and BH_SVC_DEVICES read.
  */
 #include "pci/pci.h"
-#include "irq/irq.h"
-#include "lib/print.h"
+#include "arch/irq.h"
+#include "base/print.h"
 #include "mem/paging.h"
-#include "pci/iommu.h"
+#include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
 #include "platform/cmdline.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 struct spinlock pci_lock = SPINLOCK_INIT;
 struct pci_dev *pci_devices;

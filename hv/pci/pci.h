@@ -9,16 +9,16 @@
 #include <stdint.h>
 #include <xen/xen.h>
 #include <bulkhead.h>
-#include "lib/lock.h"
-#include "lib/types.h"
-#include "sched/time.h"
+#include "base/lock.h"
+#include "base/types.h"
+#include "time/time.h"
 
 struct domain;
 struct pirq_route {
     uint8_t vector;    /* host vector, 0 = none */
     uint8_t bound;     /* i, and pci_lock: to read, either */
     uint8_t mapped;    /* PHYSDEVOP_map_pirq was done */
-    uint8_t held;      /* i: interrupts are held back (irq/pirq.c) */
+    uint8_t held;      /* i: interrupts are held back (pci/pirq.c) */
     uint16_t irte;     /* index in the device's remapping table = MSI-X entry */
     uint16_t cpu;      /* i: CPU that it interrupts, when bound */
     uint32_t pirq;     /* number in the owner's space */

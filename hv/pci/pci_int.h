@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared inside hv/pci and hv/irq/pirq.c: register numbers (PCI 3.0 ch. 6, PCIe 4.0 ch. 7) and the steps of pci_init. */
+/* Shared inside hv/pci and hv/pci/pirq.c: register numbers (PCI 3.0 ch. 6, PCIe 4.0 ch. 7) and the steps of pci_init. */
 #pragma once
 #include "pci/pci.h"
 

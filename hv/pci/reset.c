@@ -11,7 +11,7 @@
 #include "pci/pci.h"
 #include "mem/paging.h"
 #include "pci/pci_int.h"
-#include "sched/time.h"
+#include "time/time.h"
 
 #define PCIE_DEVCAP     4
 #define PCIE_DEVCTL     8

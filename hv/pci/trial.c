@@ -7,14 +7,14 @@
  *
  * One trial at a time; one that takes too long gives way to another device's. All here is under pci_lock, but trial_expects.
  */
-#include "lib/print.h"
-#include "lib/string.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/frame.h"
-#include "pci/iommu.h"
+#include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 #define GIB            (1ull << 30)
 #define LONGEST_NS     (8 * NS_PER_S)  /* then whoever wants to begin does: a disk may take a minute to find out that it is dead */

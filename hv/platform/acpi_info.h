@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the ACPI tables say. Written while the core starts (boot/acpi.c), then only read. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 struct acpi_info {
     struct { uint32_t apic_id; } cpu[MAX_CPUS];

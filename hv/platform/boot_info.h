@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the loader left: memory map, modules, command line, ACPI. Written while the core starts (boot/multiboot.c), then only read. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 struct boot_range { uint64_t start, end; };   /* bytes */
 #define BOOT_MAX_RANGES 128

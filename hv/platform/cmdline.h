@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the command line asks for. Written while the core starts (boot/console.c), then only read. */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 struct cmdline {
     uint16_t com1_port; uint32_t com1_baud;   /* com1=115200,8n1; 0: as firmware set it */

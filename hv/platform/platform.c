@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The facts about the machine and the start that everybody reads. hv/boot fills them; only CPUs may come later. */
-#include "lib/percpu.h"
+#include "base/percpu.h"
 #include "platform/acpi_info.h"
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "platform/range.h"
-#include "lib/string.h"
+#include "base/string.h"
 
 static void drop(struct range_set *s, unsigned i)
 {

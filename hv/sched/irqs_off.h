@@ -5,9 +5,9 @@
  * looks at the time stamp counter an exit. Of its own CPU alone, no locks.
  */
 #pragma once
-#include "lib/cpu.h"
-#include "lib/print.h"
-#include "sched/time.h"
+#include "base/cpu.h"
+#include "base/print.h"
+#include "time/time.h"
 
 #define OFF_NOTED (tsc_khz / 10) /* in ticks of the TSC, 100 us: shorter ones are not worth a place */
 

@@ -7,7 +7,7 @@
  * (Weights, caps and affinity will live in sched_pick and in struct vcpu.)
  */
 #pragma once
-#include "lib/cpu.h"
+#include "base/cpu.h"
 #include "sched/vcpu.h"
 
 #define SLICE_NS        (10 * NS_PER_MS)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* vCPUs: making, resetting, freeing, and what is published to them. Their scheduling is in sched.c. */
 #include "sched/vcpu.h"
-#include "irq/evtchn.h"
-#include "lib/string.h"
+#include "ipc/evtchn.h"
+#include "base/string.h"
 #include "mem/frame.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
 #include "virt/lapic.h"
 #include "virt/virt.h"

@@ -11,9 +11,9 @@
 #include <bulkhead.h>
 #include <xen/xen.h>
 #include <xen/hvm/hvm_vcpu.h>
-#include "lib/cpu.h"
+#include "base/cpu.h"
 #include "mem/gcopy.h"
-#include "sched/time.h"
+#include "time/time.h"
 
 struct domain;
 

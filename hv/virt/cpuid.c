@@ -6,8 +6,8 @@
 #include <bulkhead.h>
 #include <xen/xen.h>
 #include <xen/arch-x86/cpuid.h>
-#include "lib/cpu.h"
-#include "sched/domain.h"
+#include "base/cpu.h"
+#include "domain/domain.h"
 #include "virt/virt.h"
 
 #define BIT(n) (1u << (n))

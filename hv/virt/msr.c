@@ -3,11 +3,11 @@
  * MSRs of a guest: an allow-list, one row a range; what is in no row is #GP. Those that the vendor's world switch carries
  * (SYSENTER, STAR, FS base, EFER, PAT ...) do not come here.
  */
-#include "lib/cpu.h"
-#include "lib/print.h"
+#include "base/cpu.h"
+#include "base/print.h"
 #include "mem/gcopy.h"
 #include "mem/npt.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "virt/lapic.h"
 #include "virt/virt.h"
 

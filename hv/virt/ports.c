@@ -2,7 +2,7 @@
 /* I/O ports of a guest: there are none but a few that make common kernels boot faster or say something. */
 #include <bulkhead.h>
 #include <xen/sched.h>
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "virt/virt.h"
 
 #define PORT_PIT_CH2 0x42 /* Linux reads it to calibrate; a count with an upper byte other than 0xff ends its loop at once */

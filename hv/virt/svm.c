@@ -8,11 +8,11 @@
  */
 #include "virt/svm.h"
 #include <bulkhead.h>
-#include "irq/irq.h"
-#include "lib/print.h"
-#include "lib/string.h"
+#include "arch/irq.h"
+#include "base/print.h"
+#include "base/string.h"
 #include "mem/frame.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/irqs_off.h"
 #include "virt/virt.h"
 

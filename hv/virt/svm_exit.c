@@ -3,11 +3,11 @@
  * What a guest's exit means. Whatever a guest does ends in an answer, an exception for it, or domain_crash.
  */
 #include "abi/hypercall.h"
-#include "lib/print.h"
-#include "mem/filler.h"
+#include "base/print.h"
+#include "domain/filler.h"
 #include "mem/gcopy.h"
 #include "mem/npt.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
 #include "virt/svm.h"
 #include "virt/virt.h"

@@ -10,9 +10,9 @@
  * waits for it before a page of that generation goes to anybody else; the guest itself could read there. What a kernel runs is
  * remembered, no user's: those have too many.
  */
-#include "lib/string.h"
+#include "base/string.h"
 #include "mem/gcopy.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "virt/svm.h"
 #include "virt/virt.h"
 

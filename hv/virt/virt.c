@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Picks the vendor half, and what both halves share about interrupts. */
 #include "virt/virt.h"
-#include "irq/evtchn.h"
-#include "lib/cpu.h"
-#include "lib/print.h"
-#include "lib/string.h"
-#include "sched/domain.h"
+#include "ipc/evtchn.h"
+#include "base/cpu.h"
+#include "base/print.h"
+#include "base/string.h"
+#include "domain/domain.h"
 #include "virt/lapic.h"
 
 extern const struct virt_ops svm_ops;

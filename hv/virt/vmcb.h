@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The virtual machine control block: AMD APM volume 2, appendix B (layout) and C (exit codes). */
 #pragma once
-#include "lib/types.h"
+#include "base/types.h"
 
 struct vmcb_seg {
     uint16_t sel, attr; /* attr: descriptor bits 47:40 in 7:0, bits 55:52 in 11:8 */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/pci/amdvi_pt.c hv/pci/ivrs.c hv/pci/iommu.c
+// LINK: hv/pci/iommu/amdvi_pt.c hv/pci/iommu/ivrs.c hv/pci/iommu/iommu.c
 /* AMD-Vi's tables: what a device can reach is exactly the owner's RAM; the IVRS parser survives any bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +9,9 @@
 #include "platform/acpi_info.h"
 #include "platform/cmdline.h"
 #include "mem/frame.h"
-#include "pci/amdvi.h"
+#include "pci/iommu/amdvi.h"
 #include "pci/pci_int.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "shim.h"
 
 /* --- the rest of the core ------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/platform/range.c hv/boot/elf.c hv/boot/acpi_parse.c hv/sched/calendar.c
+// LINK: hv/platform/range.c hv/boot/elf.c hv/boot/acpi_parse.c hv/time/calendar.c
 // What the core reads before it runs anything: address ranges, the control domain's ELF, ACPI tables, the CMOS calendar.
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "boot/acpi.h"
 #include "boot/elf.h"
 #include "platform/range.h"
-#include "sched/calendar.h"
+#include "time/calendar.h"
 
 /* --- ranges, against a map of single units ----------------------------------------------------------------- */
 static void ranges_match_a_model(void **state)

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "irq/evtchn.h"
-#include "lib/types.h"
-#include "sched/domain.h"
+#include "ipc/evtchn.h"
+#include "base/types.h"
+#include "domain/domain.h"
 #define TRUE_PORTS 4096u
 static uint64_t test_clamp(uint64_t i, uint64_t n) { return i < (n > TRUE_PORTS ? TRUE_PORTS : n) ? i : 0; }
 #define clamp_nospec test_clamp
@@ -22,7 +22,7 @@ static uint64_t test_clamp(uint64_t i, uint64_t n) { return i < (n > TRUE_PORTS 
 #define EVTCHN_PORTS 0x80000000u
 #undef _Static_assert
 #define _Static_assert(x, y) extern int no_assert
-#include "irq/evtchn.c"
+#include "ipc/evtchn.c"
 #include "shim.h"
 
 struct domain *domain_get(domid_t id) { (void)id; return NULL; }

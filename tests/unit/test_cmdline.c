@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <bulkhead.h>
 #include "boot/boot.h"
-#include "lib/print.h"
+#include "base/print.h"
 
 static struct cmdline c;
 static char said[8192];

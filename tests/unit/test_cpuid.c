@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-#include "lib/cpu.h"
-#include "sched/domain.h"
+#include "base/cpu.h"
+#include "domain/domain.h"
 #include "sched/sched.h"
 #include "shim.h"
 #include "virt/lapic.h"

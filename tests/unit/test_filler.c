@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Fillers: a page where nobody backs, bounded, charged, and nothing to grants, hypercalls, RAM and what is put there later.
-// LINK: hv/mem/filler.c hv/virt/lapic.c hv/irq/evtchn.c hv/irq/evtchn_op.c hv/mem/grant.c hv/mem/grant_map.c hv/mem/grant_op.c
-// LINK: hv/sched/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/sched/domain.c hv/sched/vcpu.c hv/abi/memory_op.c
+// LINK: hv/domain/filler.c hv/virt/lapic.c hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c
+// LINK: hv/domain/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/sched/vcpu.c hv/abi/memory_op.c
 #include "core_harness.h"
 #include <xen/memory.h>
 #include "abi/memory_op.h"
-#include "mem/filler.h"
+#include "domain/filler.h"
 
 bool priv_allows(enum bh_role role, enum priv p) { (void)role; (void)p; return false; }
 #define PAGES 64u

@@ -7,7 +7,7 @@
 #include "shim.h"
 #include <cmocka.h>
 #include "mem/frame.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 #define FRAMES (SHIM_RAM_BYTES / 4096)
 #define FIRST  256u /* the first MiB stays out, as in the core */

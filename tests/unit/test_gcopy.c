@@ -6,12 +6,12 @@
 #include <string.h>
 #include "shim.h"
 #include <cmocka.h>
-#include "irq/irq.h"
-#include "lib/cpu.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "mem/npt.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "virt/virt.h"
 
 #define PAGES 2048u /* guest RAM: gfn g is frame g */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Calls that unikernels, BSDs and older Linux make and newer Linux does not: what Xen ignores is ignored, old forms are taken.
-// LINK: hv/abi/vcpu_op.c hv/abi/hvm_op.c hv/abi/xen_version.c hv/irq/evtchn.c hv/irq/evtchn_op.c hv/mem/grant.c hv/mem/grant_map.c
-// LINK: hv/mem/grant_op.c hv/sched/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/sched/domain.c hv/sched/vcpu.c
+// LINK: hv/abi/vcpu_op.c hv/abi/hvm_op.c hv/abi/xen_version.c hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c
+// LINK: hv/abi/grant_op.c hv/domain/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/sched/vcpu.c
 #include "core_harness.h"
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/params.h>

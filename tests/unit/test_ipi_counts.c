@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/irq/irq.c hv/irq/apic.c
+// LINK: hv/arch/irq.c hv/arch/apic.c
 // Whom an interrupt that a CPU sends is counted for, and that one that comes in counts for no vCPU.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 #include "platform/acpi_info.h"
-#include "irq/irq.h"
-#include "lib/cpu.h"
-#include "lib/print_internal.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
+#include "base/print_internal.h"
 #include "mem/paging.h"
 #include "sched/vcpu.h"
 

@@ -7,7 +7,7 @@
 #include <time.h>
 #include "shim.h"
 #include <cmocka.h>
-#include "lib/lock.h"
+#include "base/lock.h"
 
 static struct spinlock lock;
 static volatile unsigned order[8], nr, inside, together;

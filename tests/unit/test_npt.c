@@ -6,12 +6,12 @@
 #include <string.h>
 #include "shim.h"
 #include <cmocka.h>
-#include "irq/irq.h"
-#include "lib/cpu.h"
-#include "lib/print.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
+#include "base/print.h"
 #include "mem/frame.h"
 #include "mem/npt.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 
 #define NR_GFN    4096u
 #define FRAMES    8192u /* the lower half of the shim's memory: nobody allocates there; the upper half is tables */

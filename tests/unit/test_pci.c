@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/pci/pci.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/irq/pirq.c
+// LINK: hv/pci/pci.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/pci/pirq.c
 /* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,12 +10,12 @@
 #include "platform/acpi_info.h"
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"
-#include "irq/irq.h"
-#include "irq/pirq.h"
+#include "arch/irq.h"
+#include "pci/pirq.h"
 #include "mem/gcopy.h"
-#include "pci/iommu.h"
+#include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "shim.h"
 
 struct acpi_info acpi_info;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/lib/format.c hv/lib/print.c
+// LINK: hv/base/format.c hv/base/print.c
 // FLAGS: -Dvsnprintf=bh_vsnprintf -Dsnprintf=bh_snprintf
 // Formatting against the C library's, and the log ring with its console rules.
 #include <stdarg.h>
@@ -12,9 +12,9 @@
 #define snprintf bh_snprintf
 #include "shim.h"
 #include <cmocka.h>
-#include "lib/cpu.h"
-#include "lib/print_internal.h"
-#include "lib/serial.h"
+#include "base/cpu.h"
+#include "base/print_internal.h"
+#include "base/serial.h"
 
 static char wire[262144];
 static size_t wire_len;

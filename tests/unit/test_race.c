@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Threads as CPUs: peers map, copy, bind and send while domains are restarted and destroyed under them; then every counter
 // must be where it began.
-// LINK: hv/irq/evtchn.c hv/irq/evtchn_op.c hv/mem/grant.c hv/mem/grant_map.c hv/mem/grant_op.c hv/sched/restart.c
-// LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/sched/domain.c hv/sched/vcpu.c
+// LINK: hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c hv/domain/restart.c
+// LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/sched/vcpu.c
 // LINK: hv/abi/control.c hv/abi/control_info.c hv/abi/service.c hv/abi/privilege.c
 // FLAGS: -DBH_VERSION="test" -pthread
 #include <threads.h>
 #include <time.h>
 #include "core_harness.h"
-#include "pci/iommu.h"
+#include "pci/iommu/iommu.h"
 
 #define SECONDS 3
 #define REFS    32u

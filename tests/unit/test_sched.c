@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/sched/deadline.c hv/sched/timer.c
+// LINK: hv/domain/deadline.c hv/time/timer.c
 // The scheduler on pretended CPUs: turn by turn, with guests that are scripts. Includes sched.c for its single turn.
 #include <stdarg.h>
 #include <stdlib.h>

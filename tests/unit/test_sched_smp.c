@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/sched/deadline.c hv/sched/timer.c
+// LINK: hv/domain/deadline.c hv/time/timer.c
 // FLAGS: -pthread
 // CPUs that sleep, wake each other and take each other's vCPUs at once; threads are the CPUs, and one that sleeps wakes by an IPI
 // alone. Tokens go from vCPU to vCPU: a wake that is lost keeps one for ever. Includes sched.c for its single turn.
@@ -10,7 +10,7 @@
 #include <time.h>
 #include "shim.h"
 #include <cmocka.h>
-#include "lib/cpu.h"
+#include "base/cpu.h"
 static void sleep_until_ipi(void);
 static void take_ipis(void);
 #define cpu_idle sleep_until_ipi

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/lib/serial.c hv/irq/serial_irq.c
+// LINK: hv/base/serial.c hv/arch/serial_irq.c
 // The serial line against a UART of 16 bytes at 115200 baud: nobody waits for it, nothing is lost, whoever goes on with it.
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,10 +7,10 @@
 #include <string.h>
 #include "shim.h"
 #include <cmocka.h>
-#include "irq/irq.h"
-#include "irq/serial_irq.h"
-#include "lib/serial.h"
-#include "sched/time.h"
+#include "arch/irq.h"
+#include "arch/serial_irq.h"
+#include "base/serial.h"
+#include "time/time.h"
 
 #define BYTE_NS 86806
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Soft reset (kexec): what the next kernel finds, at every place where the operation can be interrupted.
-// LINK: hv/irq/evtchn.c hv/irq/evtchn_op.c hv/mem/grant.c hv/mem/grant_map.c hv/mem/grant_op.c hv/sched/restart.c
-// LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/sched/domain.c hv/sched/vcpu.c
+// LINK: hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c hv/domain/restart.c
+// LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/sched/vcpu.c
 // LINK: hv/abi/control.c hv/abi/control_info.c hv/abi/privilege.c
 // FLAGS: -DBH_VERSION="test"
 #include "core_harness.h"
 #include <xen/hvm/params.h>
 #include <xen/sched.h>
-#include "pci/iommu.h"
+#include "pci/iommu/iommu.h"
 
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;

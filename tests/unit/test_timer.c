@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/sched/timer.c hv/sched/time.c hv/sched/wallclock.c hv/sched/calendar.c
+// LINK: hv/time/timer.c hv/time/time.c hv/time/wallclock.c hv/time/calendar.c
 // Timers in order on their CPUs, and the pvclock scale against exact arithmetic.
 #include <stdarg.h>
 #include <stdlib.h>
@@ -8,10 +8,10 @@
 #include <cmocka.h>
 #include "platform/acpi_info.h"
 #include "platform/cmdline.h"
-#include "irq/irq.h"
-#include "lib/cpu.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
 #include "mem/paging.h"
-#include "sched/time.h"
+#include "time/time.h"
 
 struct acpi_info acpi_info;
 struct cmdline cmdline;

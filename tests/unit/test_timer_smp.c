@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/sched/timer.c
+// LINK: hv/time/timer.c
 // FLAGS: -pthread
 // Timers that two CPUs arm, cancel and run at once; threads are the CPUs.
 #include <stdarg.h>
@@ -8,8 +8,8 @@
 #include <time.h>
 #include "shim.h"
 #include <cmocka.h>
-#include "lib/cpu.h"
-#include "sched/time.h"
+#include "base/cpu.h"
+#include "time/time.h"
 
 static struct cpu two[2];
 static _Thread_local unsigned me;

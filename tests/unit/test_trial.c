@@ -11,9 +11,9 @@
 #include <cmocka.h>
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"
-#include "pci/iommu.h"
+#include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
-#include "sched/domain.h"
+#include "domain/domain.h"
 #include "shim.h"
 
 #define NIC   0x18u

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "boot/boot.h"
-#include "lib/print.h"
+#include "base/print.h"
 #include <bulkhead.h>
 
 static void report(const char *part, const char *why) { printf("    complaint: %s: %s\n", part, why); }

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <threads.h>
-#include "lib/cpu.h"
-#include "lib/print.h"
+#include "base/cpu.h"
+#include "base/print.h"
 #include "mem/frame.h"
-#include "sched/time.h"
+#include "time/time.h"
 #include "shim.h"
 
 #define WEAK __attribute__((weak))

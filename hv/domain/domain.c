@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: MIT */
+/* Domains: the list, making them, memory, crash and shutdown. Restart and destroy are in restart.c. */
+#include "domain/domain.h"
+#include <xen/sched.h>
+#include "arch/machine.h"
+#include "base/print.h"
+#include "base/string.h"
+#include "domain/filler.h"
+#include "mem/gcopy.h"
+#include "sched/sched.h"
+#include "virt/virt.h"
+
+#define MAX_GUESTS   200u
+#define HASH         64u
+
+struct domain *control_domain;
+
+/* Leaf lock: nothing else is taken under it. */
+static struct spinlock list_lock;
+static struct domain *domains, *hash[HASH];
+static uint32_t nr_guests;
+
+/* --- list and references ------------------------------------------------------------------------------------ */
+
+/* Only while somebody holds one: zero is final. */
+static bool try_ref(struct domain *d)
+{
+    uint32_t r = d->refs;
+    while (r)
+        if (__atomic_compare_exchange_n(&d->refs, &r, r + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+struct domain *domain_get(domid_t id)
+{
+    spin_lock(&list_lock);
+    struct domain *d = hash[id % HASH];
+    while (d && d->id != id)
+        d = d->hash_next;
+    if (d && !try_ref(d))
+        d = NULL;
+    spin_unlock(&list_lock);
+    return d;
+}
+
+struct domain *domain_get_next(domid_t from)
+{
+    spin_lock(&list_lock);
+    struct domain *d = domains;
+    while (d && (d->id < from || !try_ref(d)))
+        d = d->next;
+    spin_unlock(&list_lock);
+    return d;
+}
+
+struct domain *domain_get_gone(void)
+{
+    spin_lock(&list_lock);
+    struct domain *d = domains;
+    while (d && !(domain_destroyed(d) && !d->tot_pages && try_ref(d)))
+        d = d->next;
+    spin_unlock(&list_lock);
+    return d;
+}
+
+/* --- domids of guests ------------------------------------------------------------------------------------- */
+/*
+ * Each is used once; then they are used again, the one longest free first, and only when nothing names it any more. What the core
+ * knows is looked through when a domid is to be used again: ports that wait for a peer or had one, entries of grants, a slot's
+ * console and store. Frames, mappings, devices and the IOMMU's tag keep a domain from being freed, or go with it. What services
+ * know the control domain must have removed: the domid of a guest that had a store ring is free only when it said so
+ * (BH_CTL_FORGET); without a ring no service ever heard of it.
+ */
+#define NR_GUEST_IDS (BH_DOMID_ANY - BH_FIRST_GUEST)
+#define LOOKS        4096u /* ports and entries that one call looks at */
+
+enum { NEVER, USED, NAMED, FREE };
+
+static struct spinlock take_lock;  /* who looks for one: `look`, passed_over, the queue's head; outside of all but op_lock */
+static struct spinlock domid_lock; /* the rest; a leaf, since a domain may be freed while one is looked for */
+static uint8_t id_state[NR_GUEST_IDS];
+static uint32_t next_new;              /* NEVER from here on */
+static uint16_t id_queue[NR_GUEST_IDS]; /* FREE ones, the one longest free first; a ring */
+static uint32_t id_first, nr_free;
+static uint32_t passed_over;           /* since one was taken: named all the same, now at the queue's end */
+static struct { uint32_t domid; uint64_t at; } look; /* how far the first one was looked for: domain; port, or EVTCHN_PORTS + entry */
+
+static void id_push(uint16_t i)
+{
+    id_state[i] = FREE;
+    id_queue[(id_first + nr_free++) % NR_GUEST_IDS] = i;
+}
+static uint16_t id_pop(void)
+{
+    uint16_t i = id_queue[id_first];
+    id_first = (id_first + 1) % NR_GUEST_IDS;
+    nr_free--;
+    look.domid = 0;
+    look.at = 0;
+    return i;
+}
+
+/* d's ports, then its grants, on from look.at. */
+static int names(struct domain *d, domid_t id, unsigned *budget)
+{
+    int rc = look.at < EVTCHN_PORTS ? evtchn_names(d, id, &look.at, budget) : 0;
+    return rc ? rc : grant_names(d, id, &look.at, budget);
+}
+
+/* Does a domain name id? 1 or 0, HC_AGAIN when the budget is spent: it goes on from `look`. */
+static int named(domid_t id, unsigned *budget)
+{
+    struct domain *d;
+
+    while ((d = domain_get_next((domid_t)look.domid)) != NULL) {
+        int rc = d->rings && (d->console_domid == id || d->store_domid == id);
+        if (d->id != look.domid)
+            look.at = 0;
+        look.domid = d->id;
+        if (!rc)
+            rc = names(d, id, budget);
+        domain_put(d);
+        if (rc)
+            return rc;
+        look.domid++;
+        look.at = 0;
+    }
+    return 0;
+}
+
+static int take_again(domid_t *id)
+{
+    unsigned budget = LOOKS;
+
+    while (passed_over < READ_ONCE(nr_free)) {
+        int rc = named((domid_t)(id_queue[id_first] + BH_FIRST_GUEST), &budget);
+        if (rc == HC_AGAIN)
+            return rc;
+        spin_lock(&domid_lock);
+        uint16_t i = id_pop();
+        if (rc)
+            id_push(i);
+        else
+            id_state[i] = USED;
+        spin_unlock(&domid_lock);
+        passed_over = rc ? passed_over + 1 : 0;
+        *id = (domid_t)(i + BH_FIRST_GUEST);
+        if (!rc)
+            return 0;
+    }
+    passed_over = 0;
+    return -ENOSPC;
+}
+
+static int domid_take(domid_t *id)
+{
+    spin_lock(&take_lock);
+    bool new = next_new < NR_GUEST_IDS;
+    if (new) {
+        spin_lock(&domid_lock);
+        id_state[next_new] = USED;
+        *id = (domid_t)(next_new++ + BH_FIRST_GUEST);
+        spin_unlock(&domid_lock);
+    }
+    int rc = new ? 0 : take_again(id);
+    spin_unlock(&take_lock);
+    return rc;
+}
+
+static void domid_put(domid_t id, bool services_know)
+{
+    if (id < BH_FIRST_GUEST)
+        return;
+    uint16_t i = (uint16_t)(id - BH_FIRST_GUEST);
+    spin_lock(&domid_lock);
+    if (services_know)
+        id_state[i] = NAMED;
+    else
+        id_push(i);
+    spin_unlock(&domid_lock);
+}
+
+int domid_forget(domid_t id)
+{
+    if (id < BH_FIRST_GUEST || id >= BH_DOMID_ANY)
+        return -EINVAL;
+    uint16_t i = (uint16_t)(id - BH_FIRST_GUEST);
+    spin_lock(&domid_lock);
+    int rc = id_state[i] == NAMED ? 0 : id_state[i] == USED ? -EBUSY : -ESRCH;
+    if (!rc)
+        id_push(i);
+    spin_unlock(&domid_lock);
+    return rc;
+}
+
+/* --- the end of a domain ------------------------------------------------------------------------------------ */
+
+static void domain_free(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        if (d->vcpu[i])
+            vcpu_free(d->vcpu[i]);
+    evtchn_free(d);
+    grant_free(d);
+    while (d->p2m.root) /* with little below it: a destroy has given back the others */
+        p2m_free(d);
+    if (d->shared)
+        core_free_for(d, d->shared);
+    frame_promise_end(d);
+    frame_forget(d);
+    kfree(d->words, DOMAIN_WORDS);
+    domid_put(d->id, d->rings); /* nothing counts for it any more */
+    kfree(d, sizeof *d);
+}
+
+void domain_put(struct domain *d)
+{
+    if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        domain_free(d);
+}
+
+static void uncount(struct domain *d)
+{
+    nr_guests -= d->counted;
+    d->counted = false;
+}
+
+void domain_ended(struct domain *d)
+{
+    spin_lock(&list_lock);
+    uncount(d);
+    spin_unlock(&list_lock);
+}
+
+static void unlink_domain(struct domain *d)
+{
+    spin_lock(&list_lock);
+    for (struct domain **p = &domains; *p; p = &(*p)->next)
+        if (*p == d) {
+            *p = d->next;
+            break;
+        }
+    for (struct domain **p = &hash[d->id % HASH]; *p; p = &(*p)->hash_next)
+        if (*p == d) {
+            *p = d->hash_next;
+            break;
+        }
+    uncount(d);
+    spin_unlock(&list_lock);
+}
+
+void domain_unlist(struct domain *d)
+{
+    unlink_domain(d);
+    domain_put(d);
+}
+
+/* Puts the domain on the list; others find it as soon as there is a reference. */
+static int domain_list(struct domain *d)
+{
+    bool guest = d->id >= BH_FIRST_GUEST;
+    spin_lock(&list_lock);
+    int rc = guest && nr_guests >= MAX_GUESTS ? -ENOSPC : 0;
+    for (struct domain *o = hash[d->id % HASH]; o; o = o->hash_next)
+        if (o->id == d->id)
+            rc = -EEXIST;
+    if (!rc) {
+        nr_guests += guest;
+        d->counted = guest;
+        struct domain **p = &domains;
+        while (*p && (*p)->id < d->id)
+            p = &(*p)->next;
+        d->next = *p;
+        *p = d;
+        d->hash_next = hash[d->id % HASH];
+        hash[d->id % HASH] = d;
+    }
+    spin_unlock(&list_lock);
+    return rc;
+}
+
+/* --- making ----------------------------------------------------------------------------------------------------- */
+
+static int check_create(const struct bh_create *c)
+{
+    bool slot = c->domid < BH_FIRST_GUEST;
+    bool first = !control_domain && c->domid == BH_DOMID_CONTROL;
+    if (!slot && c->domid != BH_DOMID_ANY)
+        return -EINVAL;
+    if (c->role >= BH_NR_ROLES || (c->role == BH_ROLE_CONTROL) != first)
+        return -EINVAL;
+    if ((c->role == BH_ROLE_GUEST) == slot)
+        return -EINVAL; /* service domains live in slots, guests do not */
+    if (!c->nr_vcpus || c->nr_vcpus > BH_MAX_VCPUS || (c->flags & ~BH_CREATE_RESTARTABLE))
+        return -EINVAL;
+    if ((c->flags & BH_CREATE_RESTARTABLE) && !slot)
+        return -EINVAL; /* restarting a guest would be a way to read it */
+    if (c->nr_keep && (!(c->flags & BH_CREATE_RESTARTABLE) || c->nr_keep > BH_KEEP_MAX))
+        return -EINVAL;
+    if (c->nr_table && (!(c->flags & BH_CREATE_RESTARTABLE) || c->nr_table > BH_TABLE_MAX))
+        return -EINVAL;
+    return strnlen(c->name, BH_NAME_LEN) < BH_NAME_LEN && c->name[0] ? 0 : -EINVAL;
+}
+
+/* Frames of the core that d may have beside its RAM. Its own choice is what for; so much is always there.
+ *   tables: twice what its RAM takes in single pages, since it may move them, and ranges for mappings of grants
+ *   grants: all frames of the table; and records of entries and of mappings, 32 pages a vCPU (8192 mappings). A service domain has
+ *           mappings from every guest, and what one instance has hoarded must not be missing to the next: all there can be
+ *   events: all ports
+ *   fillers of a guest: all */
+static uint64_t allowance_of(const struct bh_create *c)
+{
+    uint64_t tables = 32 + c->max_pages / 256, events = EVTCHN_PORTS / EVTCHN_PER_BUCKET;
+    uint64_t records = c->role == BH_ROLE_GUEST ? 32u * c->nr_vcpus : 512;
+    return tables + GRANT_MAX_FRAMES + records + events + (c->role == BH_ROLE_GUEST ? FILLER_PAGES : 0);
+}
+
+/* Before it runs: nobody reads these three meanwhile. */
+static void wallclock_tell(struct domain *d)
+{
+    uint64_t ns = READ_ONCE(wallclock_ns) + (uint64_t)((int64_t)d->clock_offset * (int64_t)NS_PER_S);
+
+    d->shared->wc_version = 2;
+    d->shared->wc_sec = (uint32_t)(ns / NS_PER_S);
+    d->shared->wc_sec_hi = (uint32_t)(ns / NS_PER_S >> 32);
+    d->shared->wc_nsec = (uint32_t)(ns % NS_PER_S);
+}
+
+static int make_parts(struct domain *d)
+{
+    d->shared = core_alloc_for(d);
+    d->words = kmalloc(DOMAIN_WORDS);
+    if (!d->shared || !d->words)
+        return -ENOMEM;
+    wallclock_tell(d);
+    int rc = p2m_init(d);
+    if (!rc)
+        rc = grant_init(d);
+    for (uint32_t i = 0; !rc && i < d->nr_vcpus; i++)
+        rc = vcpu_create(d, i);
+    return rc;
+}
+
+int domain_create(const struct bh_create *c, struct domain **out)
+{
+    int rc = check_create(c);
+    if (rc)
+        return rc;
+    domid_t id = c->domid;
+    if (id == BH_DOMID_ANY && (rc = domid_take(&id)))
+        return rc;
+    struct domain *d = kmalloc(sizeof *d);
+    if (!d) {
+        domid_put(id, false);
+        return -ENOMEM;
+    }
+    d->id = id;
+    d->role = c->role;
+    d->flags = (uint8_t)c->flags;
+    d->state = BH_DOM_BUILDING;
+    d->nr_vcpus = c->nr_vcpus;
+    d->max_pages = c->max_pages;
+    d->keep_gfn = c->keep_gfn;
+    d->nr_keep = c->nr_keep;
+    d->table_gfn = c->table_gfn;
+    d->nr_table = c->nr_table;
+    d->shared_gfn = ~0ull;
+    memcpy(d->name, c->name, BH_NAME_LEN);
+    memcpy(d->uuid, c->uuid, sizeof d->uuid);
+    d->clock_offset = c->clock_offset;
+    sched_domain_init(d);
+    rc = domain_list(d);
+    if (rc) {
+        domid_put(id, false);
+        kfree(d, sizeof *d);
+        return rc;
+    }
+    /* A slot's RAM is kept for all its instances, also what one gives away. */
+    rc = frame_promise(d, d->flags & BH_CREATE_RESTARTABLE ? d->max_pages : 0, allowance_of(c));
+    if (!rc)
+        rc = make_parts(d);
+    if (rc) {
+        unlink_domain(d);
+        domain_free(d);
+        return rc;
+    }
+    __atomic_store_n(&d->refs, 1, __ATOMIC_RELEASE);
+    if (d->role == BH_ROLE_CONTROL)
+        control_domain = d;
+    *out = d;
+    return 0;
+}
+
+/* --- slot table ------------------------------------------------------------------------------------------------- */
+
+/* Where gfn of the table lies; NULL unless nobody but us writes it. */
+static char *table_page(struct domain *d, uint64_t gfn)
+{
+    enum p2m_type t = P2M_NONE;
+    mfn_t m = p2m_lookup(d, GFN(gfn), &t);
+    return domain_is_table(d, gfn) && t == P2M_RAM_IMMUTABLE ? mfn_to_virt(m) : NULL;
+}
+
+static bool table_sound(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_table; i++)
+        if (!table_page(d, d->table_gfn + i))
+            return false;
+    return true;
+}
+
+int domain_table_write(struct domain *d, uint64_t gpa, const uint64_t *word, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (!table_page(d, (gpa + 8ull * i) >> PAGE_SHIFT))
+            return -EACCES;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t at = gpa + 8ull * i;
+        char *page = table_page(d, at >> PAGE_SHIFT);
+        __atomic_store_n((uint64_t *)(page + (at & (PAGE_SIZE - 1))), word[i], __ATOMIC_RELEASE);
+    }
+    return 0;
+}
+
+int domain_start(struct domain *d)
+{
+    if (!table_sound(d))
+        return -EINVAL;
+    spin_lock(&d->lock);
+    bool ok = d->state == BH_DOM_BUILDING && d->vcpu[0]->initialised;
+    if (ok) {
+        wallclock_tell(d); /* better known by now than when it was made */
+        d->once_sealed = true;
+        d->unpause_ns = now_ns();
+        d->adopted = false;
+        d->state = BH_DOM_RUNNING;
+    }
+    spin_unlock(&d->lock);
+    if (!ok)
+        return -EINVAL;
+    vcpu_set_online(d->vcpu[0]);
+    return 0;
+}
+
+/* --- memory --------------------------------------------------------------------------------------------------------- */
+
+/* Remembers [gfn, gfn + nr) for restart, joined to its neighbour of the same kind. False: no room. d->lock held. */
+static bool extent_add(struct domain *d, uint64_t gfn, uint64_t nr, bool reserved)
+{
+    for (uint32_t i = 0; i < d->nr_extents; i++) {
+        uint64_t s = d->extent[i].gfn, e = s + d->extent[i].nr;
+        if (d->extent[i].reserved != reserved)
+            continue;
+        if (gfn >= s && gfn + nr <= e)
+            return true;
+        if (gfn >= s && gfn <= e) {
+            d->extent[i].nr = gfn + nr - s;
+            return true;
+        }
+    }
+    if (d->nr_extents == MAX_EXTENTS)
+        return false;
+    d->extent[d->nr_extents].gfn = gfn;
+    d->extent[d->nr_extents].reserved = reserved;
+    d->extent[d->nr_extents++].nr = nr;
+    return true;
+}
+
+/* One step at gfn: a 2 MiB frame where it fits, else 4 KiB. RAM that is there already is left (a call executed again).
+ * Returns frames done or -errno. */
+static int64_t populate_step(struct domain *d, uint64_t gfn, uint64_t left)
+{
+    enum p2m_type t;
+    unsigned orders[2] = { ORDER_2M, 0 };
+    (void)p2m_lookup(d, GFN(gfn), &t);
+    if (t == P2M_RAM)
+        return 1;
+    if (t != P2M_NONE)
+        return -EEXIST;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t n = 1ull << orders[i];
+        if ((gfn & (n - 1)) || n > left || d->tot_pages + n > d->max_pages)
+            continue;
+        mfn_t m = frame_alloc(d, orders[i]);
+        if (m.v == INVALID_MFN.v)
+            continue;
+        int rc = p2m_set(d, GFN(gfn), m, orders[i], P2M_RAM);
+        if (!rc)
+            return (int64_t)n;
+        for (uint64_t k = 0; k < n; k++)
+            frame_put(MFN(m.v + k));
+        if (!(orders[i] && rc == -EEXIST)) /* a table is in the way of a big leaf: small ones fit */
+            return rc;
+    }
+    return d->tot_pages >= d->max_pages ? -E2BIG : -ENOMEM;
+}
+
+int domain_populate_kind(struct domain *d, uint64_t gfn, uint64_t nr, bool reserved, uint64_t *done)
+{
+    if (gfn >= d->p2m.max_gfn || nr > d->p2m.max_gfn - gfn || *done > nr)
+        return -EINVAL;
+    spin_lock(&d->lock);
+    bool room = extent_add(d, gfn, nr, reserved);
+    spin_unlock(&d->lock);
+    if (!room)
+        return -ENOSPC;
+    while (*done < nr) {
+        int64_t n = populate_step(d, gfn + *done, nr - *done);
+        if (n < 0)
+            return (int)n;
+        *done += (uint64_t)n;
+        if (*done < nr && must_yield())
+            return HC_AGAIN;
+    }
+    return 0;
+}
+
+/* --- pause and stop -------------------------------------------------------------------------------------------------- */
+
+void domain_recheck(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        vcpu_recheck(d->vcpu[i]);
+}
+void domain_pause(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        vcpu_pause(d->vcpu[i]);
+}
+void domain_unpause(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        vcpu_unpause(d->vcpu[i]);
+}
+bool domain_stopped(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        if (!vcpu_stopped(d->vcpu[i]))
+            return false;
+    return true;
+}
+uint64_t domain_cpu_ns(struct domain *d)
+{
+    uint64_t ns = 0;
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        ns += vcpu_cpu_ns(d->vcpu[i]);
+    return ns;
+}
+
+void notify_control(uint32_t virq)
+{
+    if (control_domain)
+        evtchn_global_virq(control_domain, virq);
+}
+
+/* --- crash and shutdown ------------------------------------------------------------------------------------------------ */
+
+/* A guest's registers are its own: they are in no report (restart.md 1), nor is where it was, at an instant that another may
+ * choose. Of its last exit only the address that ended it is told: of an IN or OUT the second word is its rip. */
+static void report_fill(struct domain *d, struct vcpu *v)
+{
+    struct bh_report *r = &d->report;
+    r->vcpu = (uint16_t)v->id;
+    virt->exit_info(v, &r->exit_code, &r->info1, &r->info2);
+    if (d->role == BH_ROLE_GUEST && r->cause != BH_CAUSE_NPF)
+        r->info1 = r->info2 = 0;
+    if (d->role != BH_ROLE_GUEST)
+        r->rip = v->regs.rip;
+    if (!(d->flags & BH_CREATE_RESTARTABLE))
+        return;
+    r->rsp = v->regs.rsp;
+    r->rflags = v->regs.rflags;
+    r->cr0 = virt->get_cr(v, 0);
+    r->cr2 = virt->get_cr(v, 2);
+    r->cr3 = virt->get_cr(v, 3);
+    r->cr4 = virt->get_cr(v, 4);
+    memcpy(r->gpr, &v->regs.rax, sizeof r->gpr);
+    /* Service domains are identity-mapped: the stack pointer is a guest-physical address. */
+    for (; r->nr_stack < BH_REPORT_STACK; r->nr_stack++)
+        if (gphys_read(d, &r->stack[r->nr_stack], r->rsp + 8ull * r->nr_stack, 8))
+            break;
+}
+
+void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
+{
+    __builtin_va_list ap;
+    char why[sizeof d->report.why];
+    __builtin_va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    __builtin_va_end(ap);
+
+    spin_lock(&d->lock);
+    if (d->state != BH_DOM_RUNNING) {
+        spin_unlock(&d->lock);
+        return;
+    }
+    d->state = BH_DOM_CRASHED;
+    d->shutdown_reason = SHUTDOWN_crash;
+    d->crash_ns = now_ns();
+    memset(&d->report, 0, sizeof d->report);
+    d->report.domid = d->id;
+    d->report.cause = cause;
+    d->report.when_ns = d->crash_ns;
+    d->report.instance = d->instance;
+    memcpy(d->report.why, why, sizeof why);
+    if (v)
+        report_fill(d, v);
+    spin_unlock(&d->lock);
+
+    domain_recheck(d);
+    char at[32] = "";
+    if (d->report.rip)
+        snprintf(at, sizeof at, "; rip %lx", (unsigned long)d->report.rip);
+    log_err("d%u (%s) crashed: %s%s, exit code %lx, info %lx %lx", d->id, d->name, why, at, (unsigned long)d->report.exit_code,
+            (unsigned long)d->report.info1, (unsigned long)d->report.info2);
+    if (d == control_domain)
+        panic("the control domain is dead: %s", why);
+    notify_control(VIRQ_DOM_EXC);
+}
+
+void domain_shutdown(struct domain *d, uint32_t reason)
+{
+    struct vcpu *v = this_cpu()->current;
+
+    if (reason == SHUTDOWN_crash) {
+        domain_crash(d, v && v->domain == d ? v : NULL, BH_CAUSE_SHUTDOWN_CRASH, "said it crashed");
+        return;
+    }
+    if (d == control_domain) {
+        log_info("the control domain ends the session (reason %u)", reason);
+        if (reason == SHUTDOWN_reboot)
+            machine_reboot();
+        machine_poweroff();
+    }
+    spin_lock(&d->lock);
+    bool first = d->state == BH_DOM_RUNNING;
+    if (first) {
+        d->state = BH_DOM_SHUTDOWN;
+        d->shutdown_reason = reason;
+        d->shutdown_vcpu = v && v->domain == d ? v->id : 0;
+    }
+    spin_unlock(&d->lock);
+    if (!first)
+        return;
+    domain_recheck(d);
+    notify_control(VIRQ_DOM_EXC);
+}
+
+/* --- output -------------------------------------------------------------------------------------------------------------- */
+
+void domain_say(struct domain *d, const char *text, size_t n)
+{
+    spin_lock(&d->lock);
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i], last = d->words_end ? d->words[(d->words_end - 1) % DOMAIN_WORDS] : '\n';
+        if ((c >= ' ' && c < 0x7f) || (c == '\n' && last != '\n'))
+            d->words[d->words_end++ % DOMAIN_WORDS] = c;
+    }
+    spin_unlock(&d->lock);
+}
+
+size_t domain_words(struct domain *d, uint64_t *pos, char *buf, size_t n)
+{
+    spin_lock(&d->lock);
+    uint64_t end = d->words_end, oldest = end > DOMAIN_WORDS ? end - DOMAIN_WORDS : 0;
+    *pos = MIN(MAX(*pos, oldest), end);
+    n = MIN(n, end - *pos);
+    for (size_t i = 0; i < n; i++)
+        buf[i] = d->words[(*pos + i) % DOMAIN_WORDS];
+    spin_unlock(&d->lock);
+    return n;
+}

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Physical interrupts as event channels. Each MSI-X entry of a device is a route: entry -> remapping entry -> host vector
+ * -> port of the owner. Mapping (PHYSDEVOP_map_pirq) only gives the number; binding (EVTCHNOP_bind_pirq) writes the
+ * remapping entry, then the MSI-X entry. A port that was closed meanwhile ignores the event.
+ *
+ * A device may interrupt so often in a millisecond. One that does so more often finds its MSI-X entry masked until the next:
+ * what it has to say stays pending in the device (PCIe 4.0 6.1.4). One that sends all the same has its remapping
+ * entry cleared until then, and the IOMMU keeps it out. Either way the owner gets one event when the entry is let in again, so
+ * that nothing is lost that was the last for a while.
+ *
+ * A route follows the vCPU that it wakes: where the CPU that is interrupted is another one, it loses time to an exit, and the
+ * vCPU's own needs an IPI. Which is the right one changes when a vCPU moves, so the handler looks (follow).
+ *
+ * Locks: pci_lock for what is mapped and bound; inside it, irq_lock of the device for entries and what is held back:
+ * the handler and the timer take that one alone.
+ */
+#include "pci/pirq.h"
+#include "ipc/evtchn.h"
+#include "arch/irq.h"
+#include "base/cpu.h"
+#include "base/print.h"
+#include "mem/gcopy.h"
+#include "pci/iommu/iommu.h"
+#include "pci/pci_int.h"
+#include "domain/domain.h"
+
+#define ROUTE_PER_MS  64u              /* interrupts of one entry in a millisecond */
+#define DEVICE_PER_MS 256u             /* of all entries of a device */
+#define LATE          4u               /* of a masked entry: those on their way or in the local APIC. More: it was not heeded */
+#define SAY_NS        (10 * NS_PER_S)  /* between two lines about one device */
+#define AWAY          8u               /* interrupts in a row that found their vCPU on one other CPU: it stays there */
+#define FOLLOW_NS     (10 * NS_PER_MS) /* between two times that any route of a device follows its vCPU */
+enum { HELD_NOT, HELD_MASKED, HELD_CUT };
+
+/* --- the MSI-X table (PCIe 4.0 7.7.2) --------------------------------------------------------------------------- */
+
+/* Read back: what the device sent before is behind us then. */
+static void entry_mask(struct pirq_route *r)
+{
+    volatile uint32_t *e = r->dev->msix_table;
+
+    if (!e)
+        return;
+    e[r->irte * 4u + 3] |= MSIX_ENTRY_MASK;
+    (void)e[r->irte * 4u + 3];
+}
+
+static void hold_end(struct pirq_route *r);
+static void pirq_let_in(struct timer *t);
+
+static int route_program(struct pirq_route *r)
+{
+    volatile uint32_t *e = r->dev->msix_table + r->irte * 4u;
+    uint64_t addr;
+    uint32_t data;
+    int rc = iommu_ops->irq_route(r->dev, r->irte, r->vector, cpus[r->cpu]->apic_id, &addr, &data);
+
+    if (rc)
+        return rc;
+    e[3] |= MSIX_ENTRY_MASK;
+    e[0] = (uint32_t)addr;
+    e[1] = (uint32_t)(addr >> 32);
+    e[2] = data;
+    e[3] &= ~MSIX_ENTRY_MASK;
+    return 0;
+}
+
+void pirq_program(struct pci_dev *p)
+{
+    for (unsigned i = 0; i < p->msix_count; i++)
+        if (p->route[i].bound && route_program(&p->route[i]))
+            entry_mask(&p->route[i]);
+}
+
+void msix_set_enable(struct pci_dev *p, bool on)
+{
+    if (!p->cap_msix || !p->msix_table)
+        return;
+    spin_lock(&p->irq_lock);
+    for (unsigned i = 0; i < p->msix_count; i++)
+        hold_end(&p->route[i]);
+    p->msix_on = on;
+    if (on) {
+        /* Enabled with everything masked first: only then are entries taken over (PCIe 4.0 6.1.4). */
+        pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE | MSIX_CTL_MASKALL);
+        for (unsigned i = 0; i < p->msix_total; i++)
+            if (i >= p->msix_count || !p->route[i].bound)
+                p->msix_table[i * 4 + 3] |= MSIX_ENTRY_MASK;
+        pirq_program(p);
+        pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE);
+    } else {
+        pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_MASKALL);
+    }
+    spin_unlock(&p->irq_lock);
+}
+
+/* --- delivery, and holding back; under irq_lock where not said otherwise --------------------------------------------- */
+
+static void hold_end(struct pirq_route *r)
+{
+    if (r->held == HELD_CUT)
+        WRITE_ONCE(r->dev->nr_cut, r->dev->nr_cut - 1);
+    r->held = HELD_NOT;
+}
+
+/* The next millisecond ends it for every route of the device. Registers of a device that is fenced are not touched: its
+ * interrupts are off, and blocked by the IOMMU. */
+static void hold(struct pirq_route *r, uint64_t ms)
+{
+    struct pci_dev *p = r->dev;
+
+    if (!p->msix_on)
+        return;
+    entry_mask(r);
+    r->held = HELD_MASKED;
+    r->late = 0;
+    p->irq_holds++;
+    if (!p->irq_timer.fn)
+        timer_setup(&p->irq_timer, pirq_let_in);
+    timer_set(&p->irq_timer, (ms + 1) * NS_PER_MS);
+}
+
+static void cut(struct pirq_route *r)
+{
+    iommu_ops->irq_mask(r->dev, r->irte);
+    r->held = HELD_CUT;
+    r->dev->irq_cuts++;
+    WRITE_ONCE(r->dev->nr_cut, r->dev->nr_cut + 1);
+}
+
+/* Counts one interrupt. True: its owner gets an event now. */
+static bool admit(struct pirq_route *r)
+{
+    struct pci_dev *p = r->dev;
+    uint64_t ms = now_ns() / NS_PER_MS;
+
+    if (!r->bound)
+        return false;
+    if (r->held) {
+        if (r->held == HELD_MASKED && ++r->late > LATE)
+            cut(r);
+        return false;
+    }
+    if (p->irq_ms != ms)
+        p->irq_count = 0;
+    if (r->irq_ms != ms)
+        r->irq_count = 0;
+    p->irq_ms = r->irq_ms = ms;
+    if (++p->irq_count <= DEVICE_PER_MS && ++r->irq_count <= ROUTE_PER_MS)
+        return true;
+    hold(r, ms);
+    return false;
+}
+
+/* Each hold is counted, one line in a while tells of them. */
+static bool say_holds(struct pci_dev *p)
+{
+    uint64_t now = now_ns();
+
+    if (p->irq_holds == p->irq_holds_said || (p->irq_said_ns && now - p->irq_said_ns < SAY_NS))
+        return false;
+    p->irq_holds_said = p->irq_holds;
+    p->irq_said_ns = now;
+    return true;
+}
+
+/* No lock held: an event channel's comes before these. Returns as evtchn_pirq. */
+static struct cpu *send_event(domid_t owner, uint32_t port)
+{
+    struct domain *d = domain_get(owner);
+
+    if (!d)
+        return NULL;
+    struct cpu *at = evtchn_pirq(d, port);
+    domain_put(d);
+    return at;
+}
+
+/*
+ * An interrupt of r found its vCPU `at` a CPU. If that is another one than r's, and was so for a while, r goes there from now on.
+ * The remapping entry is replaced whole by one store, with the same vector, which means the same on every CPU: what is on its way,
+ * or comes yet by what the IOMMU remembers of the old one, is taken and EOId where it arrives. The device is not touched (iommu.h,
+ * irq_route).
+ *
+ * An owner that moves its vCPUs or its ports' vCPUs about brings a command of the IOMMU per device and FOLLOW_NS at most.
+ */
+static void follow(struct pirq_route *r, struct cpu *at)
+{
+    struct pci_dev *p = r->dev;
+    uint64_t addr;
+    uint32_t data;
+
+    if (!at)
+        return;
+    counts()->device_irqs++;
+    counts()->irqs_astray += at != this_cpu();
+    if (at->id == READ_ONCE(r->cpu) && !READ_ONCE(r->away))
+        return;
+    spin_lock(&p->irq_lock);
+    uint64_t now = now_ns();
+    if (at->id == r->cpu || at->id != r->seen)
+        r->away = 0;
+    if (at->id != r->cpu && r->away < AWAY)
+        r->away++;
+    r->seen = (uint16_t)at->id;
+    /* Held back it may be cut off, which this would undo; when it is let in again there is no hurry. */
+    if (r->away == AWAY && r->bound && !r->held && now - p->followed_ns >= FOLLOW_NS) {
+        p->followed_ns = now;
+        if (!iommu_ops->irq_route(p, r->irte, r->vector, at->apic_id, &addr, &data))
+            r->cpu = (uint16_t)at->id;
+        r->away = 0;
+    }
+    spin_unlock(&p->irq_lock);
+}
+
+static void pirq_interrupt(void *arg)
+{
+    struct pirq_route *r = arg;
+    struct pci_dev *p = r->dev;
+
+    spin_lock(&p->irq_lock);
+    bool deliver = admit(r), say = say_holds(p);
+    domid_t owner = p->owner;
+    uint32_t port = r->port;
+    uint64_t holds = p->irq_holds, cuts = p->irq_cuts;
+    spin_unlock(&p->irq_lock);
+    if (deliver)
+        follow(r, send_event(owner, port));
+    if (say)
+        log_warn("PCI: " PCI_FMT " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times\n",
+                 PCI_ARGS(p->sbdf), owner, r->irte, holds, cuts);
+}
+
+/* The timer: whatever is held back is let in again, and its owner gets an event for what may have been lost. */
+static void pirq_let_in(struct timer *t)
+{
+    struct pci_dev *p = container_of(t, struct pci_dev, irq_timer);
+
+    for (unsigned i = 0; i < p->msix_count; i++) {
+        struct pirq_route *r = &p->route[i];
+        spin_lock(&p->irq_lock);
+        bool held = r->held;
+        domid_t owner = p->owner;
+        uint32_t port = r->port;
+        hold_end(r);
+        if (held && route_program(r))
+            entry_mask(r);
+        spin_unlock(&p->irq_lock);
+        if (held)
+            send_event(owner, port);
+    }
+}
+
+/* --- numbers ----------------------------------------------------------------------------------------------------- */
+
+static struct pirq_route *find_route(struct domain *d, uint32_t pirq)
+{
+    for (struct pci_dev *p = d->devices; p; p = p->next_owned) {
+        uint32_t i = pirq - p->pirq_base;
+        if (i < p->msix_count) {
+            i = (uint32_t)clamp_nospec(i, ARRAY_SIZE(p->route));
+            return p->route[i].mapped ? &p->route[i] : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* The entry is masked and the remapping entry gone before the vector may be another's. */
+static void route_unbind(struct pirq_route *r)
+{
+    if (!r->bound)
+        return;
+    spin_lock(&r->dev->irq_lock);
+    r->bound = 0;
+    hold_end(r);
+    entry_mask(r);
+    iommu_ops->irq_mask(r->dev, r->irte);
+    r->port = 0;
+    spin_unlock(&r->dev->irq_lock);
+    irq_vector_free(r->vector);
+    r->vector = 0;
+}
+
+static int route_bind(struct pirq_route *r, uint32_t port)
+{
+    int rc = irq_vector_alloc(pirq_interrupt, r);
+
+    if (rc < 0)
+        return rc;
+    r->vector = (uint8_t)rc;
+    spin_lock(&r->dev->irq_lock);
+    r->port = port;
+    r->cpu = (uint16_t)this_cpu()->id; /* that of who binds, until the interrupts say more */
+    r->away = 0;
+    r->bound = 1;
+    rc = route_program(r);
+    spin_unlock(&r->dev->irq_lock);
+    if (rc)
+        route_unbind(r);
+    return rc;
+}
+
+/* Devices come and go only while no vCPU of their owner is in the core: who has none need not wait for pci_lock. */
+int pirq_bind(struct domain *d, uint32_t pirq, uint32_t port)
+{
+    struct pirq_route *r;
+    int rc;
+
+    if (!d->devices)
+        return -EINVAL;
+    spin_lock(&pci_lock);
+    r = find_route(d, pirq);
+    if (!r)
+        rc = -EINVAL;
+    else
+        rc = r->bound ? -EEXIST : route_bind(r, port);
+    spin_unlock(&pci_lock);
+    return rc;
+}
+
+void pirq_unbind(struct domain *d, uint32_t pirq)
+{
+    struct pirq_route *r;
+
+    if (!d->devices)
+        return;
+    spin_lock(&pci_lock);
+    r = find_route(d, pirq);
+    if (r)
+        route_unbind(r);
+    spin_unlock(&pci_lock);
+}
+
+void pirq_fence(struct domain *d)
+{
+    if (!d->devices)
+        return;
+    spin_lock(&pci_lock);
+    for (struct pci_dev *p = d->devices; p; p = p->next_owned)
+        for (unsigned i = 0; i < p->msix_count; i++)
+            route_unbind(&p->route[i]);
+    spin_unlock(&pci_lock);
+}
+
+void pirq_release(struct pci_dev *p)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(p->route); i++) {
+        struct pirq_route *r = &p->route[i];
+        route_unbind(r);
+        r->mapped = 0;
+        r->pirq = 0;
+    }
+    iommu_ops->irq_mask_all(p);
+}
+
+/* --- PHYSDEVOP ----------------------------------------------------------------------------------------------------- */
+
+static int map_pirq(struct domain *d, struct physdev_map_pirq *m)
+{
+    uint32_t sbdf = (uint32_t)m->bus << 8 | (m->devfn & 0xff), i = (uint32_t)m->entry_nr;
+    struct pci_dev *p;
+
+    if (m->domid != DOMID_SELF && m->domid != d->id)
+        return -EPERM;
+    if (m->type != MAP_PIRQ_TYPE_MSI && m->type != MAP_PIRQ_TYPE_MSI_SEG)
+        return -EOPNOTSUPP;
+    for (p = d->devices; p && p->sbdf != sbdf; p = p->next_owned)
+        ;
+    if (!p || !p->msix_table)
+        return -ENODEV;
+    if (i >= p->msix_count || (m->pirq >= 0 && (uint32_t)m->pirq != p->pirq_base + i))
+        return -EINVAL;
+    i = (uint32_t)clamp_nospec(i, ARRAY_SIZE(p->route));
+    p->route[i].mapped = 1;
+    p->route[i].pirq = p->pirq_base + i;
+    m->pirq = (int)p->route[i].pirq;
+    return 0;
+}
+
+static int unmap_pirq(struct domain *d, const struct physdev_unmap_pirq *u)
+{
+    struct pirq_route *r;
+
+    if (u->domid != DOMID_SELF && u->domid != d->id)
+        return -EPERM;
+    r = find_route(d, (uint32_t)u->pirq);
+    if (!r)
+        return -EINVAL;
+    route_unbind(r);
+    r->mapped = 0;
+    return 0;
+}
+
+static int get_free_pirq(struct domain *d, struct physdev_get_free_pirq *f)
+{
+    if (f->type != MAP_PIRQ_TYPE_MSI)
+        return -EOPNOTSUPP;
+    for (struct pci_dev *p = d->devices; p; p = p->next_owned)
+        for (unsigned i = 0; i < p->msix_count; i++)
+            if (!p->route[i].mapped) {
+                f->pirq = p->pirq_base + i;
+                return 0;
+            }
+    return -ENOSPC;
+}
+
+union physdev_arg {
+    struct physdev_map_pirq map;
+    struct physdev_unmap_pirq unmap;
+    struct physdev_eoi eoi;
+    struct physdev_irq_status_query status;
+    struct physdev_get_free_pirq free;
+};
+
+static long physdev_act(struct domain *d, uint64_t cmd, union physdev_arg *a)
+{
+    switch (cmd) {
+    case PHYSDEVOP_map_pirq:
+        return map_pirq(d, &a->map);
+    case PHYSDEVOP_unmap_pirq:
+        return unmap_pirq(d, &a->unmap);
+    case PHYSDEVOP_eoi: /* messages need none */
+        return find_route(d, a->eoi.irq) ? 0 : -EINVAL;
+    case PHYSDEVOP_irq_status_query:
+        a->status.flags = 0;
+        return find_route(d, a->status.irq) ? 0 : -EINVAL;
+    default:
+        return get_free_pirq(d, &a->free);
+    }
+}
+
+long do_physdev_op(uint64_t cmd, gaddr_t arg)
+{
+    struct domain *d = current_domain();
+    union physdev_arg a;
+    size_t size;
+    long rc;
+
+    cmd = (uint32_t)cmd;
+    switch (cmd) {
+    case PHYSDEVOP_map_pirq: size = sizeof(a.map); break;
+    case PHYSDEVOP_unmap_pirq: size = sizeof(a.unmap); break;
+    case PHYSDEVOP_eoi: size = sizeof(a.eoi); break;
+    case PHYSDEVOP_irq_status_query: size = sizeof(a.status); break;
+    case PHYSDEVOP_get_free_pirq: size = sizeof(a.free); break;
+    default: return -ENOSYS;
+    }
+    if (copy_from_guest(&a, arg, size))
+        return -EFAULT;
+    if (d->devices) {
+        spin_lock(&pci_lock);
+        rc = physdev_act(d, cmd, &a);
+        spin_unlock(&pci_lock);
+    } else {
+        rc = physdev_act(d, cmd, &a); /* finds nothing, and waits for nobody: see pirq_bind */
+    }
+    if (!rc && cmd != PHYSDEVOP_unmap_pirq && cmd != PHYSDEVOP_eoi && copy_to_guest(arg, &a, size))
+        rc = -EFAULT;
+    return rc;
+}

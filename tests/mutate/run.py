@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Breaks one check at a time in a scratch copy of the tree and shows which test notices. README.md says what a file looks like.
 Usage: run.py [NAME...]. Prints "ok mutate NAME" or "not ok mutate NAME (why)"; status 1 if any is not noticed.
-run.py --texts only looks whether each text to be taken out still stands in its source: a moment's work, in `make unit`."""
+run.py --texts only looks whether each text to be taken out still stands in its source (and, on small texts of its own, whether it finds
+what it should): a moment's work, in `make unit`."""
 import filecmp
 import os
 import re
@@ -25,6 +26,32 @@ def parse(path):
     if not tests or not blocks:
         raise ValueError("no test: line or no file: block")
     return tests.group(1).split(), blocks
+
+
+def places(text, old):
+    """Where `old` stands in `text`, as (begin, end): its tokens one after the other. How lines are broken and aligned does not count."""
+    tokens = re.findall(r"\w+|[^\w\s]", old)
+    pattern = r"\b" if re.match(r"\w", tokens[0]) else ""
+    for i, token in enumerate(tokens):
+        words = i and re.match(r"\w", tokens[i - 1]) and re.match(r"\w", token)
+        pattern += (r"\s+" if words else r"\s*" if i else "") + re.escape(token)
+    pattern += r"\b" if re.match(r"\w", tokens[-1]) else ""
+    return [m.span() for m in re.finditer(pattern, text)]
+
+
+TRIES = [  # text, old text, how often it is there
+    ("    return a && b;\n", "    return a && b;\n", 1),
+    ("    return a &&\n           b;\n", "return a && b;", 1),
+    ("int f(int a) { return a; }", "int f(int a)\n{\n    return a;\n}\n", 1),
+    ("    [OP_X]   = {  1, x },", "    [OP_X] = { 1, x },", 1),
+    ("    x = 1;\n    if (y)\n        x = 1;\n", "    x = 1;", 2),
+    ("    x = 1;\n    if (y)\n        x = 1;\n", "if (y)\n x = 1;", 1),
+    ("    max = 1;\n", "x = 1;", 0),
+    ("    x = 10;\n", "x = 1", 0),
+    ("    return ab;\n", "return a b;", 0),
+    ("    returnx;\n", "return x;", 0),
+    ("    f(\"a.b\");\n", "f(\"a+b\");", 0),
+]
 
 
 def copy_tree():
@@ -62,10 +89,12 @@ def change(blocks):
         with open(path, encoding="utf-8") as f:
             text = f.read()
         before.setdefault(path, text)
-        if text.count(old) != 1:
-            raise ValueError(f"the old text stands {text.count(old)} times in {name}")
+        found = places(text, old)
+        if len(found) != 1:
+            raise ValueError(f"the old text stands {len(found)} times in {name}")
+        begin, end = found[0]
         with open(path, "w", encoding="utf-8") as f:
-            f.write(text.replace(old, new))
+            f.write(text[:begin] + new.strip() + text[end:])
     return before
 
 
@@ -104,13 +133,17 @@ def run(name, good):
 
 
 def texts(names):
-    """Those whose texts do not stand once in their sources."""
+    """How many texts do not stand once in their sources, and of the small ones are not found as often as they should."""
     bad = 0
+    for text, old, want in TRIES:
+        if len(places(text, old)) != want:
+            bad += 1
+            print(f"not ok mutate try ({old!r} was found {len(places(text, old))} times in {text!r}, not {want})")
     for name in names:
         for path, old, _ in parse(os.path.join(HERE, name + ".mut"))[1]:
             try:
                 with open(os.path.join(ROOT, path), encoding="utf-8") as f:
-                    n = f.read().count(old)
+                    n = len(places(f.read(), old))
             except FileNotFoundError:
                 n = 0
             if n != 1:

@@ -5,27 +5,6 @@
 #include <string.h>
 #include "mem.h"
 
-int change_owner(const struct conn *c)
-{
-    return c->privileged ? OWNER_KEEP : c->domid;
-}
-
-int change_apply(struct edit *e, const struct change *c, int owner)
-{
-    struct node *n = tree_find(e->root, c->path);
-    switch (c->op) {
-    case CH_WRITE:
-        return n ? edit_set_data(e, c->path, c->data, c->len) : edit_create(e, c->path, c->data, c->len, owner);
-    case CH_MKDIR:
-        return n ? XE_OK : edit_create(e, c->path, NULL, 0, owner);
-    case CH_RM:
-        return n ? edit_rm(e, c->path) : XE_OK;
-    case CH_PERMS:
-        return edit_set_perms(e, c->path, c->perms);
-    }
-    return XE_EINVAL;
-}
-
 /* What an error may tell. A client may be let into a node but not into those above it; when it is refused, the error must
  * not say whether the node exists, unless it has the same right on the nearest node above. */
 static int err_from_parents(struct req *r, int err, unsigned need)
@@ -138,20 +117,6 @@ int op_directory_part(struct req *r)
 }
 
 /* --- changes -------------------------------------------------------------------------------------------------- */
-/* Whether the client's accounts are within bounds after e. Only what grows is refused: a domain over its limit may shrink. */
-int check_domain_quota(struct req *r, const struct edit *e)
-{
-    const struct limits *l = r->conn->limits;
-    const struct usage *now = edit_delta(e, r->conn->domid), *all = xs_usage(r->xs, r->conn->domid, false);
-    if (r->conn->privileged || !now)
-        return XE_OK;
-    if (now->nodes > 0 && (unsigned)(now->nodes + (all ? all->nodes : 0)) > l->nodes)
-        return XE_ENOSPC;
-    if (now->bytes > 0 && (uint32_t)(now->bytes + (all ? all->bytes : 0)) > l->node_mem)
-        return XE_ENOSPC;
-    return XE_OK;
-}
-
 /* Whether the node that changes, and the list of names that grows, keep to the size of a node. s: the node, if there is one. */
 static int check_node_size(struct req *r, const struct seen *s)
 {

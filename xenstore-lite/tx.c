@@ -23,39 +23,6 @@ struct tx *tx_find(const struct conn *c, uint32_t id)
     return NULL;
 }
 
-void changes_free(struct change *c)
-{
-    while (c) {
-        struct change *next = c->next;
-        permset_put(c->perms);
-        xs_free(c);
-        c = next;
-    }
-}
-
-uint32_t change_cost(const struct change *c)
-{
-    return (uint32_t)(sizeof *c + strlen(c->path) + c->len + 64);
-}
-
-struct change *change_copy(struct heap *h, const struct change *c)
-{
-    size_t path = strlen(c->path) + 1;
-    struct change *n = xs_alloc(h, sizeof *n + path + c->len);
-    if (!n)
-        return NULL;
-    char *p = (char *)(n + 1);
-    *n = *c;
-    n->next = NULL;
-    n->path = memcpy(p, c->path, path);
-    n->data = p + path;
-    if (c->len)
-        memcpy(p + path, c->data, c->len);
-    if (c->perms)
-        n->perms = permset_get(c->perms);
-    return n;
-}
-
 void tx_append(struct conn *c, struct tx *tx, struct change *ch)
 {
     *tx->log_tail = ch;

@@ -18,7 +18,7 @@
 #include <xen/io/xs_wire.h>
 #include "tree.h"
 
-/* Limits of a guest. Those of a driver domain follow from what it offers (xs.c); the control domain has none but memory. */
+/* Limits of a guest. Those of a driver domain follow from what it offers (accounts.c); the control domain has none but memory. */
 #define QUOTA_NODES       1000
 #define QUOTA_NODE_SIZE   2048
 #define QUOTA_NODE_MEM    (160 * 1024) /* of all nodes it owns, by node_cost() */
@@ -41,7 +41,6 @@ struct limits {
 #define XS_GUESTS  200u /* as many as the core runs (MAX_GUESTS in hv/domain/domain.c) */
 #define XS_DRIVERS 13u
 #define XS_FIRST_GUEST 16u /* BH_FIRST_GUEST in hv/abi/public/bulkhead.h */
-extern const struct limits limits_guest, limits_driver, limits_ctl;
 
 /* What a client takes is counted in bytes; a request costs beyond its own ... */
 #define REQUEST_CHARGE 112
@@ -205,12 +204,38 @@ struct req {
     uint32_t out_len;      /* reply payload, in xs_reply_buf */
 };
 
-extern char xs_reply_buf[XENSTORE_PAYLOAD_MAX];
 typedef int (*xs_handler)(struct req *r);
 
-/* xs.c: state */
-int store_init(struct xs *xs, const struct xs_ops *ops);
-void store_fini(struct xs *xs);
+/* accounts.c: what each may have, what each has */
+extern const struct limits limits_guest, limits_driver, limits_ctl;
+struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create); /* create: in the room that reserve made */
+int xs_usage_reserve(struct xs *xs, const struct edit *e); /* makes sure that committing e needs no memory */
+int xs_check(struct xs *xs); /* recounts all accounts; 0 if they agree */
+/* Whether the client's accounts are within bounds after e. Only what grows is refused: a domain over its limit may shrink. */
+int check_domain_quota(struct req *r, const struct edit *e);
+
+/* payload.c: what a request carries, what its reply will */
+extern char xs_reply_buf[XENSTORE_PAYLOAD_MAX];
+extern const char *const xs_err_name[XE_NR];
+void req_reply(struct req *r, const void *data, uint32_t len);
+/* NUL-terminated strings at the start of the payload, at most max; *rest = what follows them. */
+unsigned req_strings(const struct req *r, const char **v, unsigned max, uint32_t *rest);
+/* The one string that is the whole payload, or NULL. */
+const char *req_string(const struct req *r);
+bool parse_u32(const char *s, uint32_t max, uint32_t *v);
+
+/* change.c: one change of the tree */
+uint32_t change_cost(const struct change *c);
+struct change *change_copy(struct heap *h, const struct change *c);
+void changes_free(struct change *c);
+int change_apply(struct edit *e, const struct change *c, int owner);
+int change_owner(const struct conn *c);
+
+/* out.c: what waits to be sent */
+struct outmsg *out_new(struct conn *c, const struct xsd_sockmsg *hdr, uint32_t payload_room);
+void out_push(struct conn *c, struct outmsg *m);
+
+/* client.c: connections */
 /* NULL also if its first chunks cannot be set aside. */
 struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits);
 void conn_limit(const struct xs *xs, struct conn *c, const char *what); /* it is at its limit: said once */
@@ -218,25 +243,19 @@ struct conn *conn_find(struct xs *xs, uint16_t domid);
 void conn_reset(struct conn *c); /* forgets partial message, watches, transactions, output */
 void conn_free(struct xs *xs, struct conn *c);
 struct conn *conn_rotate(struct xs *xs); /* the first one, which becomes the last */
-struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create); /* create: in the room that reserve made */
-int xs_usage_reserve(struct xs *xs, const struct edit *e); /* makes sure that committing e needs no memory */
+
+/* xs.c: the store as a whole */
+int store_init(struct xs *xs, const struct xs_ops *ops);
+void store_fini(struct xs *xs);
 /* Strikes a guest out of all permissions, those in open transactions too. `tree`: nodes name it; it owns none. */
 void xs_forget(struct xs *xs, uint16_t domid, bool tree);
 /* Permissions that c is about to give: whoever is gone gets nothing, until the control domain names a new one. */
 void xs_names(struct xs *xs, const struct conn *c, struct permset *p);
-int xs_check(struct xs *xs); /* recounts all accounts; 0 if they agree */
 
 /* proto.c: requests */
-extern const char *const xs_err_name[XE_NR];
 void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload);
 void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr, int err); /* an error reply out of the spare */
 void xs_commit(struct req *r);
-void req_reply(struct req *r, const void *data, uint32_t len);
-/* NUL-terminated strings at the start of the payload, at most max; *rest = what follows them. */
-unsigned req_strings(const struct req *r, const char **v, unsigned max, uint32_t *rest);
-/* The one string that is the whole payload, or NULL. */
-const char *req_string(const struct req *r);
-bool parse_u32(const char *s, uint32_t max, uint32_t *v);
 
 /* path.c */
 bool xs_path_valid(const char *p);
@@ -259,9 +278,6 @@ int op_mkdir(struct req *r);
 int op_rm(struct req *r);
 int op_get_perms(struct req *r);
 int op_set_perms(struct req *r);
-int check_domain_quota(struct req *r, const struct edit *e);
-int change_apply(struct edit *e, const struct change *c, int owner);
-int change_owner(const struct conn *c);
 
 /* tx.c: transactions */
 int op_transaction_start(struct req *r);
@@ -273,12 +289,9 @@ bool see(const struct req *r, const char *path, size_t len, struct seen *s);
 size_t see_nearest(const struct req *r, const char *path, size_t len, struct seen *s); /* as tree_nearest */
 void see_names(const struct req *r, const struct seen *s, void (*fn)(const char *name, uint32_t len, void *arg), void *arg);
 uint32_t seen_size(const struct req *r, const struct seen *s); /* as node_size */
-uint32_t change_cost(const struct change *c);
-struct change *change_copy(struct heap *h, const struct change *c);
 void tx_append(struct conn *c, struct tx *tx, struct change *ch);
 void tx_free(struct conn *c, struct tx *tx);
 void txs_drop(struct conn *c);
-void changes_free(struct change *c);
 
 /* watch.c */
 int op_watch(struct req *r);
@@ -303,8 +316,6 @@ int op_set_target(struct req *r);
 int op_control(struct req *r);
 
 /* stream.c: bytes in, bytes out */
-struct outmsg *out_new(struct conn *c, const struct xsd_sockmsg *hdr, uint32_t payload_room);
-void out_push(struct conn *c, struct outmsg *m);
 struct served {
     bool notify; /* an index moved */
     bool more;   /* the budget ran out with work left */

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections: who is there, and all that goes when one is reset or freed. */
+#include "xs.h"
+#include <stdio.h>
+#include "mem.h"
+
+struct conn *conn_find(struct xs *xs, uint16_t domid)
+{
+    for (struct conn *c = xs->conns; c; c = c->next)
+        if (c->domid == domid)
+            return c;
+    return NULL;
+}
+
+struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits)
+{
+    bool privileged = limits == &limits_ctl;
+    struct heap *h = privileged ? ctl_heap : heap_new(domid, limits->floor, limits->max);
+    struct conn *c = h ? xs_alloc(h, sizeof *c) : NULL;
+    if (!c) {
+        if (h && !privileged)
+            heap_end(h);
+        return NULL;
+    }
+    c->domid = domid;
+    c->target = -1;
+    c->privileged = privileged;
+    c->limits = limits;
+    c->heap = h;
+    c->watch_tail = &c->watches;
+    c->out_tail = &c->out;
+    c->next_tx = 1;
+    *xs->conn_tail = c;
+    xs->conn_tail = &c->next;
+    xs->nr_conns++;
+    if (privileged)
+        xs->ctl = c;
+    return c;
+}
+
+void conn_limit(const struct xs *xs, struct conn *c, const char *what)
+{
+    char line[64];
+    if (!c->named && !c->privileged && xs->ops->say) {
+        snprintf(line, sizeof line, "is at its limit in the store (%s)", what);
+        xs->ops->say(c, line);
+    }
+    c->named = true;
+}
+
+void conn_reset(struct conn *c)
+{
+    watches_drop(c);
+    txs_drop(c);
+    while (c->out) {
+        struct outmsg *m = c->out;
+        c->out = m->next;
+        if (m != &c->spare.m)
+            xs_free(m);
+    }
+    c->out_tail = &c->out;
+    c->out_bytes = 0;
+    c->spare_used = false;
+    c->lost_events = 0;
+    xs_free(c->body);
+    c->body = NULL;
+    c->hdr_got = c->body_got = 0;
+    c->bad = CONN_OK;
+    c->named = false;
+}
+
+static void conn_unlink(struct xs *xs, struct conn *c)
+{
+    struct conn **at = &xs->conns;
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
+    if (!*at)
+        xs->conn_tail = at;
+    c->next = NULL;
+}
+
+void conn_free(struct xs *xs, struct conn *c)
+{
+    conn_reset(c);
+    xs->ops->detach(c);
+    conn_unlink(xs, c);
+    xs->nr_conns--;
+    for (struct conn *i = xs->conns; i; i = i->next)
+        if (i->target == c->domid)
+            i->target = -1;
+    if (xs->ctl == c)
+        xs->ctl = NULL;
+    struct heap *h = c->heap;
+    xs_free(c);
+    if (h != ctl_heap)
+        heap_end(h);
+}
+
+struct conn *conn_rotate(struct xs *xs)
+{
+    struct conn *c = xs->conns;
+    if (c && c->next) {
+        conn_unlink(xs, c);
+        *xs->conn_tail = c;
+        xs->conn_tail = &c->next;
+    }
+    return c;
+}

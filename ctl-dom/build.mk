@@ -12,19 +12,19 @@ endif
 $(GUEST)/kernel:
 	@mkdir -p $(@D)
 	@echo '$(KERNEL)' > $@
-$(GUEST)/vmlinuz: ctl-dom/guest/fetch-kernel.sh ctl-dom/bundle/unpack-kernel $(GUEST)/kernel
-	ctl-dom/guest/fetch-kernel.sh $(GUEST) $(KERNEL)
+$(GUEST)/vmlinuz: tools/guest/fetch-kernel.sh tools/unpack-kernel $(GUEST)/kernel
+	tools/guest/fetch-kernel.sh $(GUEST) $(KERNEL)
 GUEST_TOOLS := $(GUEST)/diskcheck $(GUEST)/netcheck
 $(GUEST_TOOLS): $(GUEST)/%: tests/guest/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -s -Wall -Wextra -Werror -pthread -o $@ $<
-$(GUEST)/ramdisk.cpio: $(GUEST)/vmlinuz ctl-dom/guest/mkramdisk.sh ctl-dom/guest/init $(GUEST_TOOLS)
-	ctl-dom/guest/mkramdisk.sh $(GUEST)/modules ctl-dom/guest/init $@ $(GUEST_TOOLS)
+$(GUEST)/ramdisk.cpio: $(GUEST)/vmlinuz tools/guest/mkramdisk.sh tools/guest/init $(GUEST_TOOLS)
+	tools/guest/mkramdisk.sh $(GUEST)/modules tools/guest/init $@ $(GUEST_TOOLS)
 
 # A whole Debian on a disk: a minute or two of work, so not part of `all`. `make run` and `make test` want it.
-$(GUEST)/debian-disk.img: ctl-dom/guest/mkdisk.sh
+$(GUEST)/debian-disk.img: tools/guest/mkdisk.sh
 	@echo '  DISK $@'
-	ctl-dom/guest/mkdisk.sh $@
+	tools/guest/mkdisk.sh $@
 disk: $(GUEST)/debian-disk.img
 .PHONY: disk
 
@@ -33,12 +33,12 @@ GRUB_IMAGE := /usr/lib/grub-xen/grub-i386-xen_pvh.bin
 
 # --- the bundle: NAME=FILE for each image; of a kernel as it is shipped (bzImage) mkbundle takes the ELF; configurations go in as they are ---
 BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf net=$(B)/net.elf blk=$(B)/blk.elf \
-  $(foreach t,$(notdir $(wildcard domains/tests/*)),$(t)=$(B)/$(t).elf) \
+  $(foreach t,$(filter-out grub,$(notdir $(wildcard tests/domains/*))),$(t)=$(B)/$(t).elf) \
   debian-kernel=$(GUEST)/vmlinuz debian-ramdisk=$(GUEST)/ramdisk.cpio \
   grub=$(GRUB_IMAGE)
-BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg))
+BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg tests/domains/*/*.cfg))
 
-$(B)/bundle.itb: ctl-dom/bundle/mkbundle ctl-dom/bundle/unpack-kernel $(BUNDLE_CFGS) $(foreach i,$(BUNDLE_IMAGES),$(lastword $(subst =, ,$(i))))
-	ctl-dom/bundle/mkbundle $@ $(BUNDLE_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
+$(B)/bundle.itb: tools/mkbundle tools/unpack-kernel $(BUNDLE_CFGS) $(foreach i,$(BUNDLE_IMAGES),$(lastword $(subst =, ,$(i))))
+	tools/mkbundle $@ $(BUNDLE_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
 
 COMPONENTS += $(B)/bundle.itb

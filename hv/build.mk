@@ -35,7 +35,7 @@ $(B)/bulkhead.elf: $(HV_OBJ) hv/hv.lds
 	@! objdump -d $@.dbg | grep -E '(call|jmp) +\*' # hv/base/retpoline.S: not one indirect branch
 	@$(OBJCOPY) --strip-debug $@.dbg $@
 
-# The boot image. Variants: make iso HV_CMDLINE='...', or tests/system/mkiso.sh directly.
+# The boot image. Variants: make iso HV_CMDLINE='...', or tools/mkiso.sh directly.
 HV_CMDLINE ?= console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)(00:05.0)
-$(B)/bulkhead.iso: $(B)/bulkhead.elf $(B)/control.elf $(B)/bundle.itb tests/system/mkiso.sh
-	tests/system/mkiso.sh $@ '$(HV_CMDLINE)' $(B)/control.elf $(B)/bundle.itb
+$(B)/bulkhead.iso: $(B)/bulkhead.elf $(B)/control.elf $(B)/bundle.itb tools/mkiso.sh
+	tools/mkiso.sh $@ '$(HV_CMDLINE)' $(B)/control.elf $(B)/bundle.itb

@@ -40,19 +40,19 @@ test-long:
 .PHONY: test-long
 
 run:
-	tests/setup.sh
+	tools/setup.sh
 	$(MAKE) all disk
-	tests/system/run-qemu.sh
+	tools/run-qemu.sh
 
 .SECONDARY:
 
 bench: all disk
-	tests/setup.sh
+	tools/setup.sh
 	tests/bench/bench.py
 
 # Instructions of single operations, against committed figures.
 cost: all
-	tests/setup.sh
+	tools/setup.sh
 	tests/bench/cost.py
 .PHONY: cost
 
@@ -61,5 +61,5 @@ measurements:
 .PHONY: measurements
 
 docs:
-	docs/generate.py
+	tools/docs.py
 .PHONY: docs

@@ -6,6 +6,6 @@
 # A test prints "ok NAME" or "not ok NAME" lines. The last line is "N passed, N failed"; before it stands what was skipped.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-tests/setup.sh || exit 1
+tools/setup.sh || exit 1
 make -j"$(nproc)" all || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
 exec tests/lanes.py "${LANES:-2}" 1200 tests/system/test_*.py tests/bench/cost.py -- check-layers disk unit attacks cases

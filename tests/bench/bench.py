@@ -14,11 +14,11 @@ import statistics
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import disk  # noqa: E402
 import picture  # noqa: E402
 from busy import Reference  # noqa: E402
-from machine import BUILD, OLD_CPU, Machine, check, make_www  # noqa: E402
+from tests.lib.machine import BUILD, OLD_CPU, Machine, check, make_www  # noqa: E402
 
 INTERVAL_MS = 2.0
 CRASHES = int(os.environ.get("CRASHES", "50"))

@@ -7,11 +7,11 @@ import pathlib
 import re
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import cost_counts  # noqa: E402
 import cost_create  # noqa: E402
 from count import Counted  # noqa: E402
-from machine import BUILD, OLD_CPU, Failed, check, make_iso  # noqa: E402
+from tests.lib.machine import BUILD, OLD_CPU, Failed, check, make_iso  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).parent / "cost.golden"
 WORSE = 0.02  # of a row, before it counts as worse

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the core does for an operation, by its own counters (tests/system/counts.py): exits by reason, hypercalls, grant copies, walks,
+"""What the core does for an operation, by its own counters (tests/lib/counts.py): exits by reason, hypercalls, grant copies, walks,
 interrupts to CPUs. The guest of cost.py, done with its rows, does an operation many times for each key; what it does for none, the key and its
 answer, is taken off. `per_operation` is for anybody who has two looks and a number of operations, with devices too."""
 import itertools
 
-from counts import counters, grown
+from tests.lib.counts import counters, grown
 
 DOMAINS = "cost", "peer"  # in an event's way there and back both have their part
 

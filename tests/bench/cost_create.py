@@ -3,7 +3,7 @@
 for the first time (hashed, inflated) and again (copied). The machine's clock ticks once an instruction, and `create` says how long it took."""
 import re
 
-from machine import check
+from tests.lib.machine import check
 
 
 def create(m, name):

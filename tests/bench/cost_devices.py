@@ -15,12 +15,12 @@ import statistics
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from count import CORE, Counted  # noqa: E402
 from disk import bare_command, copy  # noqa: E402
-from machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
-from test_debian import SHELL, login, sh  # noqa: E402
-from wire import GATEWAY, NET, Wire  # noqa: E402
+from tests.lib.machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
+from tests.system.test_debian import SHELL, login, sh  # noqa: E402
+from tests.lib.wire import GATEWAY, NET, Wire  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).parent / "cost_devices.golden"
 RUNS = 5

@@ -7,7 +7,7 @@ import re
 import struct
 import subprocess
 
-from machine import BUILD, LOGS, Machine
+from tests.lib.machine import BUILD, LOGS, Machine
 
 PLUGIN = BUILD / "count.so"
 CORE = "core"

@@ -11,12 +11,12 @@ import statistics
 import subprocess
 import time
 
-import mkgpt
-from machine import DEBIAN_DISK, LOGS, OLD_CPU, QEMU, Machine, check
-from test_blkhostile import DISKS, PARTS, Neighbour
-from test_debian import SHELL, login, sh
+from tools import mkgpt
+from tests.lib.machine import DEBIAN_DISK, LOGS, OLD_CPU, QEMU, Machine, check
+from tests.system.test_blkhostile import DISKS, PARTS, Neighbour
+from tests.system.test_debian import SHELL, login, sh
 
-ROOT_OFFSET = 1 << 20  # of the root partition, as ctl-dom/guest/mkdisk.sh makes it
+ROOT_OFFSET = 1 << 20  # of the root partition, as tools/guest/mkdisk.sh makes it
 ROUNDS = int(os.environ.get("DISK_ROUNDS", "3"))
 SECONDS = int(os.environ.get("DISK_SECONDS", "5"))
 CRASHES = int(os.environ.get("DISK_CRASHES", "50"))

@@ -7,8 +7,8 @@ import pathlib
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-from machine import OLD_CPU, Machine  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tests.lib.machine import OLD_CPU, Machine  # noqa: E402
 
 CRASHES, ROUNDS = int(os.environ.get("CRASHES", "50")), int(os.environ.get("ROUNDS", "2"))
 

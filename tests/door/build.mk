@@ -16,8 +16,8 @@ $(eval $(call door_domain,net))
 $(eval $(call door_domain,blk))
 
 DOOR_IMAGES := $(filter-out net=% blk=%,$(BUNDLE_IMAGES)) net=$(DOOR)/net.elf blk=$(DOOR)/blk.elf
-$(DOOR)/bundle.itb: ctl-dom/bundle/mkbundle $(BUNDLE_CFGS) $(foreach i,$(DOOR_IMAGES),$(lastword $(subst =, ,$(i))))
+$(DOOR)/bundle.itb: tools/mkbundle $(BUNDLE_CFGS) $(foreach i,$(DOOR_IMAGES),$(lastword $(subst =, ,$(i))))
 	@mkdir -p $(@D)
-	ctl-dom/bundle/mkbundle $@ $(DOOR_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
+	tools/mkbundle $@ $(DOOR_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
 door: $(DOOR)/bundle.itb
 .PHONY: door

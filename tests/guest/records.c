@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Records that have to be there: records DIR [RAW MARKS]. Load for a journalled file system in DIR (and for the raw volume
- * RAW), each job in a loop: write record n, make it durable, tell so. tests/system/records.py is the other half: what a disk
+ * RAW), each job in a loop: write record n, make it durable, tell so. tests/lib/records.py is the other half: what a disk
  * must hold.
  *
  *   job 0, 1  write a temporary file, fsync, rename it, fsync the directory; the file of KEEP records ago is deleted

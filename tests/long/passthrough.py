@@ -6,9 +6,9 @@ import pathlib
 import re
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-import mkgpt  # noqa: E402
-from machine import LOGS, Machine, check, run  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tools import mkgpt  # noqa: E402
+from tests.lib.machine import LOGS, Machine, check, run  # noqa: E402
 
 UNIT = "amd-iommu,intremap=on,pt=on"
 

@@ -3,13 +3,16 @@
 """The small domains' tests on Bochs, an interpreter of one instruction after another with an SVM of its own (model ryzen: next rip saved) and another
 chipset (i440FX: no MCFG, no IOMMU; an UART that takes its time). Where it cannot be had: a line that says so."""
 import os
+import pathlib
 import subprocess
+import sys
 
 import pexpect.fdpexpect
 
-import unpacked  # which finds tests/system
-from machine import LOGS, Machine, Skipped, run
-import test_small
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tests.lib import unpacked  # noqa: E402
+from tests.lib.machine import LOGS, Machine, Skipped, run  # noqa: E402
+from tests.system import test_small  # noqa: E402
 
 CONFIG = """\
 plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=1, parallel=0, serial=1

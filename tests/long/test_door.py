@@ -12,9 +12,9 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-import mkgpt  # noqa: E402
-from machine import ANSI, BUILD, LOGS, PATIENCE, ROOT, Failed, Machine, check, make_iso, run  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tools import mkgpt  # noqa: E402
+from tests.lib.machine import ANSI, BUILD, LOGS, PATIENCE, ROOT, Failed, Machine, check, make_iso, run  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "30"))
 GUESTS = {"left": ("00:16:3e:00:00:21", "10.0.2.21"), "right": ("00:16:3e:00:00:22", "10.0.2.22")}

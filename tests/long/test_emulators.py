@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 
-import unpacked
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tests.lib import unpacked  # noqa: E402
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 PROGRAMS = ("system/test_session.py", "system/test_isolation.py", "system/test_disk.py", "system/test_matrix.py", "system/test_small.py",

@@ -6,8 +6,8 @@ import pathlib
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-from machine import ROOT, check, run  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tests.lib.machine import ROOT, check, run  # noqa: E402
 
 CASES = (
     ("test_kill.py", "kill", {"CRASHES": "200"}),

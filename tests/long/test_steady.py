@@ -8,10 +8,10 @@ import pathlib
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-from hltpair import pairs  # noqa: E402
-from machine import Failed, Machine, check, run  # noqa: E402
-from records import program  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tests.lib.hltpair import pairs  # noqa: E402
+from tests.lib.machine import Failed, Machine, check, run  # noqa: E402
+from tests.lib.records import program  # noqa: E402
 
 COUNTS = (("BUSY", 2), ("ROUNDS", 20000), ("FLIPS", 2000), ("ASKS", 50000), ("BOOTS", 300))
 BUSY, ROUNDS, FLIPS, ASKS, BOOTS = (int(os.environ.get(k, v)) for k, v in COUNTS)

@@ -5,7 +5,7 @@ supervisor does with a service that is crashed by commands, and with one that co
 import re
 import time
 
-from machine import Boot, check, run
+from tests.lib.machine import Boot, check, run
 
 STORE_WAIT = 5000  # ms that a call waits for the store (REPLY_TIMEOUT, domains/xenbus.c): who waited for it took longer
 

@@ -3,7 +3,7 @@
 """Bad input: each gets one clear line that names the thing, nothing half-built stays behind, the prompt comes back."""
 import re
 
-from machine import BUILD, CMDLINE, CPU, LOGS, Machine, check, make_iso, run
+from tests.lib.machine import BUILD, CMDLINE, CPU, LOGS, Machine, check, make_iso, run
 
 
 def shell():

@@ -5,8 +5,8 @@ import os
 import re
 import time
 
-import mkgpt
-from machine import LOGS, Boot, Failed, check, run
+from tools import mkgpt
+from tests.lib.machine import LOGS, Boot, Failed, check, run
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data", 64), ("evil", 16), ("readonly", 2)]

@@ -9,11 +9,11 @@ import struct
 import subprocess
 import tempfile
 
-from machine import check, run
+from tests.lib.machine import check, run
 
-FETCH = "ctl-dom/guest/fetch-kernel.sh"
-UNPACK = "ctl-dom/bundle/unpack-kernel"
-MKBUNDLE = "ctl-dom/bundle/mkbundle"
+FETCH = "tools/guest/fetch-kernel.sh"
+UNPACK = "tools/unpack-kernel"
+MKBUNDLE = "tools/mkbundle"
 ELF = b"\x7fELF\x02\x01\x01" + b"kernel" * 5000
 PACKERS = {
     "gzip": ["gzip", "-9nc"], "xz": ["xz", "--check=crc32", "--x86", "--lzma2=dict=32MiB", "-c"], "lzma": ["xz", "--format=lzma", "-c"],

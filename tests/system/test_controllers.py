@@ -11,8 +11,8 @@ import time
 import uuid
 import zlib
 
-import fakepci
-from machine import CMDLINE, LOGS, Failed, Machine, check, make_iso, run
+from tests.lib import fakepci
+from tests.lib.machine import CMDLINE, LOGS, Failed, Machine, check, make_iso, run
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 MIB = 1 << 20

@@ -5,7 +5,7 @@
 import re
 import time
 
-from machine import ANSI, DEBIAN_DISK, Failed, Machine, check, run
+from tests.lib.machine import ANSI, DEBIAN_DISK, Failed, Machine, check, run
 
 SHELL = r"root@debian-disk:~# "
 # Two minutes on an idle machine; the bound is for hangs.

@@ -5,9 +5,9 @@ import os
 import re
 import time
 
-import mkgpt
-from counts import CORE, counters, grown
-from machine import LOGS, Machine, check, run
+from tools import mkgpt
+from tests.lib.counts import CORE, counters, grown
+from tests.lib.machine import LOGS, Machine, check, run
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data1", 96), ("data2", 32), ("odd", 1)]

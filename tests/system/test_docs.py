@@ -3,11 +3,11 @@
 """The generated pages in docs/ say what the core's tables say; every source file names its licence."""
 import subprocess
 
-from machine import ROOT, check, run
+from tests.lib.machine import ROOT, check, run
 
 
 def current():
-    got = subprocess.run([str(ROOT / "docs/generate.py"), "--check"], capture_output=True, text=True)
+    got = subprocess.run([str(ROOT / "tools/docs.py"), "--check"], capture_output=True, text=True)
     check(got.returncode == 0, got.stderr.strip())
 
 

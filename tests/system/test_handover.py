@@ -9,10 +9,10 @@ import os
 import re
 import time
 
-import handdisk
-import mkgpt
+from tests.lib import handdisk
+from tools import mkgpt
 import pexpect
-from machine import LOGS, Failed, Machine, check, run
+from tests.lib.machine import LOGS, Failed, Machine, check, run
 
 NAME = "hand"
 ROUNDS = int(os.environ.get("ROUNDS", "8"))  # each combination of how it is let go and taken away

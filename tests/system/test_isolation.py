@@ -3,7 +3,7 @@
 """A hostile small guest beside a working one: it reaches nothing, and the others live on."""
 import re
 
-from machine import Boot, check, run
+from tests.lib.machine import Boot, check, run
 
 
 def hostile(m):

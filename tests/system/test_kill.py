@@ -11,9 +11,9 @@ import re
 import subprocess
 import time
 
-from machine import DEBIAN_DISK, LOGS, Boot, check, run
-from mkgpt import partitions
-from records import program
+from tests.lib.machine import DEBIAN_DISK, LOGS, Boot, check, run
+from tools.mkgpt import partitions
+from tests.lib.records import program
 from test_debian import SHELL, login, sh
 
 CRASHES = int(os.environ.get("CRASHES", "40"))

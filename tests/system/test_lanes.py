@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from machine import ROOT, check, run
+from tests.lib.machine import ROOT, check, run
 
 
 def lanes(*programs, seconds="20", words=()):

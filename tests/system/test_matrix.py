@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """BIOS and UEFI with 1, 2 and 4 CPUs: boot, five restarts under traffic, the guest goes on."""
-from machine import Machine, check, make_iso, make_www, run
+from tests.lib.machine import Machine, check, make_iso, make_www, run
 
 
 def case(uefi, cpus):

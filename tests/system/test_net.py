@@ -7,8 +7,8 @@ import pathlib
 import subprocess
 import tempfile
 
-from machine import ROOT, Skipped, check, run
-from wire import NET, Wire, net
+from tests.lib.machine import ROOT, Skipped, check, run
+from tests.lib.wire import NET, Wire, net
 
 # Stands before the real `ip` in the path: the step with this number ends who asked for it.
 DEADLY_IP = """#!/bin/sh

@@ -14,11 +14,11 @@ import subprocess
 import tempfile
 import time
 
-import mkgpt
-from cachedisk import CacheDisk, PowerCuts
-from guestkernel import modules
-from machine import LOGS, Failed, Machine, check, run
-from records import JOBS, MARK, check_raw, check_tree, mark, program
+from tools import mkgpt
+from tests.lib.cachedisk import CacheDisk, PowerCuts
+from tests.lib.guestkernel import modules
+from tests.lib.machine import LOGS, Failed, Machine, check, run
+from tests.lib.records import JOBS, MARK, check_raw, check_tree, mark, program
 
 CUTS = int(os.environ.get("CUTS", "40"))
 CRASHES = int(os.environ.get("CRASHES", "8"))

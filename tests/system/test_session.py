@@ -5,8 +5,8 @@ import os
 import re
 import time
 
-from counts import counters, grown
-from machine import Machine, check, make_www, run
+from tests.lib.counts import counters, grown
+from tests.lib.machine import Machine, check, make_www, run
 
 CRASHES = int(os.environ.get("CRASHES", "30"))
 DOWNLOADER = (

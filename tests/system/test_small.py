@@ -6,8 +6,8 @@ import os
 import random
 import re
 
-import hltpair
-from machine import BUILD, CMDLINE, Machine, check, make_iso, run
+from tests.lib import hltpair
+from tests.lib.machine import BUILD, CMDLINE, Machine, check, make_iso, run
 
 
 def small(name, cpus, args, bundle, machine=Machine):

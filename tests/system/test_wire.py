@@ -7,8 +7,8 @@ On a machine without taps the vifs are plugged on the user network, and the rest
 import re
 import time
 
-from machine import BUILD, Machine, check, run
-from wire import wire_or_user_network
+from tests.lib.machine import BUILD, Machine, check, run
+from tests.lib.wire import wire_or_user_network
 
 # Interfaces with the prefix of each: the last figure of a guest's or the peer's address follows. vlan7.9 is 9 (802.1Q) under 7 (802.1ad).
 NETS = {"eth0": ("10.0.2.", "fd00::"), "vlan5": ("10.5.0.", "fd05::"), "vlan7.9": ("10.79.0.", "fd79::")}

@@ -18,7 +18,7 @@ lists=ok
 [ -z "$missing" ] || echo "installing:$missing"
 sudo=
 if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo > /dev/null || { echo "tests/setup.sh: run once as root to install:$missing" >&2; exit 1; }
+    command -v sudo > /dev/null || { echo "tools/setup.sh: run once as root to install:$missing" >&2; exit 1; }
     sudo=sudo
 fi
 export DEBIAN_FRONTEND=noninteractive
@@ -28,6 +28,6 @@ trap 'rm -f "$log"' EXIT
 install() { $sudo apt-get update -q && { [ -z "$missing" ] || $sudo apt-get install -y -q --no-install-recommends $missing; }; }
 if ! install > "$log" 2>&1; then
     cat "$log" >&2
-    echo "tests/setup.sh: could not install:$missing" >&2
+    echo "tools/setup.sh: could not install:$missing" >&2
     exit 1
 fi

@@ -2,7 +2,7 @@
 """More of the guest's kernel than the bundle has: modules out of its package. The whole Debian on the disk may have another kernel."""
 import subprocess
 
-from machine import BUILD
+from tests.lib.machine import BUILD
 
 
 def modules(to, paths):

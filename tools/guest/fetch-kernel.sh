@@ -63,7 +63,7 @@ esac
 [ -n "$image" ] || die "no kernel in ${kernel:-$name}"
 
 cp "$image" "$out/vmlinuz.tmp"
-"$here/../bundle/unpack-kernel" "$image" "$out/vmlinux.tmp"
+"$here/../unpack-kernel" "$image" "$out/vmlinux.tmp"
 # The release: by the banner in the kernel itself, whatever the file is called. A part of a path below.
 release=$(grep -a -o -m 1 'Linux version [0-9][^ /]*' "$out/vmlinux.tmp" | head -n 1 | cut -d' ' -f3)
 [ -n "$release" ] || die "$image does not say which Linux it is"

@@ -4,10 +4,8 @@ packages, through its own apt and with apt's signatures."""
 import pathlib
 import shutil
 import subprocess
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-from machine import BUILD  # noqa: E402
+from tests.lib.machine import BUILD
 
 KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SECONDS = 900  # for what goes over the network

@@ -2,12 +2,13 @@
 """The demonstration machine: two NICs, of which 00:03.0 is hidden from the platform; a hidden NVMe disk, 00:05.0; a web
 server behind 10.0.2.100. NET=tap in the environment puts the hidden NIC on a tap, with a Linux peer at its other end (tools/net)."""
 import os
+import pathlib
 import subprocess
 import sys
 
-import machine
-import mkgpt
-import wire
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from tests.lib import machine, wire  # noqa: E402
+from tools import mkgpt  # noqa: E402
 
 
 def run_on_wire(www, **kw):

@@ -5,7 +5,7 @@ import pathlib
 import re
 import subprocess
 
-from machine import BUILD, Failed, ROOT, check
+from tests.lib.machine import BUILD, Failed, ROOT, check
 
 KEEP, UNIT, SLOT, LOG, MARK = 16, 32, 32768, 1024, 4096
 JOBS = range(5)

@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import tempfile
 
-import mkgpt
-from guestkernel import modules
-from machine import BUILD, DEBIAN_DISK, Failed
+from tools import mkgpt
+from tests.lib.guestkernel import modules
+from tests.lib.machine import BUILD, DEBIAN_DISK, Failed
 
 MIB = 1 << 20
 BOOT_MIB = 48

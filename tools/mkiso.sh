@@ -5,7 +5,7 @@
 # MULTIBOOT=1 for the Multiboot 1 loader, CONTROL_ARGS for words after the control domain's module.
 set -eu
 out=$1 cmdline=$2 control=${3:-none} bundle=${4:-none}
-root=$(cd "$(dirname "$0")/../.." && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
 core=${CORE:-}
 if [ -z "$core" ]; then
     core=$root/build/bulkhead.elf

@@ -21,7 +21,7 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BH_BUILD", ROOT / "build")).resolve()
 LOGS = BUILD / "test-logs"
-DEBIAN_DISK = BUILD / "guest/debian-disk.img"  # what ctl-dom/guest/mkdisk.sh makes
+DEBIAN_DISK = BUILD / "guest/debian-disk.img"  # what tools/guest/mkdisk.sh makes
 CMDLINE = "console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)(00:05.0)"
 PROMPT = r"\nbh> "
 QEMU = os.environ.get("QEMU") or "qemu-system-x86_64"
@@ -89,7 +89,7 @@ def make_iso(name, cmdline=CMDLINE, control=None, bundle=None, multiboot=2):
     LOGS.mkdir(parents=True, exist_ok=True)
     control = control or BUILD / "control.elf"
     bundle = bundle or BUILD / "bundle.itb"
-    subprocess.run([str(ROOT / "tests/system/mkiso.sh"), str(out), cmdline, str(control), str(bundle)], check=True,
+    subprocess.run([str(ROOT / "tools/mkiso.sh"), str(out), cmdline, str(control), str(bundle)], check=True,
                    env={**os.environ, "CORE": str(BUILD / "bulkhead.elf"), "MULTIBOOT": str(multiboot)},
                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
     return out

@@ -3,7 +3,7 @@
 up-calls that came in right behind an STI: a processor never does that, and a core that does not keep the interrupt shadow does."""
 import re
 
-from machine import BUILD, Failed, Machine, check, make_iso
+from tests.lib.machine import BUILD, Failed, Machine, check, make_iso
 
 SILENCE = 60  # seconds without 100 rounds: they stand still
 

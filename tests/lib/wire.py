@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 
-from machine import ROOT, Skipped, check
+from tests.lib.machine import ROOT, Skipped, check
 
 NET = str(ROOT / "tools/net")
 GATEWAY, WEB = "10.0.2.2", "10.0.2.100"

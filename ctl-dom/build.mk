@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # The control domain, the guest's files and the boot bundle.
-$(eval $(call service_domain,control,$(wildcard ctl-dom/*.c),-lfdt -lz -luuid -lcrypto,-Ictl-dom))
+$(eval $(call service_domain,control,$(wildcard ctl-dom/*.c ctl-dom/*/*.c),-lfdt -lz -luuid -lcrypto,-Ictl-dom))
 
 # --- the guest's kernel (KERNEL=: fetch-kernel.sh says what it may be; else Debian's) and its ramdisk ---
 GUEST := $(B)/guest

@@ -6,9 +6,9 @@
 #include <slot_table.h>
 #include <stdio.h>
 #include <talk.h>
-#include "backoff.h"
-#include "bundle.h"
-#include "config.h"
+#include "supervise/backoff.h"
+#include "bundle/bundle.h"
+#include "config/config.h"
 
 #define MIB (1024ul * 1024)
 

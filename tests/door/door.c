@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HONEST_NS 600000000ull /* longer than what ends a row of deaths (ctl-dom/supervisor.c) */
+#define HONEST_NS 600000000ull /* longer than what ends a row of deaths (ctl-dom/supervise/supervisor.c) */
 #define LINGER_NS 200000000ull
 
 extern uint8_t _text_start[], _text_end[], _rodata_end[], _end[];

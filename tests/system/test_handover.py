@@ -324,7 +324,7 @@ def next_kernel():
 
 
 # --- unbind and bind -------------------------------------------------------------------------------------------------------
-# Linux does not look at a disk again whose driver was unbound and is bound again (ctl-dom/hotplug.c), so the device goes and
+# Linux does not look at a disk again whose driver was unbound and is bound again (ctl-dom/store/hotplug.c), so the device goes and
 # comes as well: block-detach and block-attach.
 VBD = "/sys/bus/xen/drivers/vbd"
 DETACH, ATTACH = f"block-detach {NAME} xvdb", f"block-attach {NAME} phy:blk0:data2,xvdb,w"

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <libfdt.h>
 #include <zlib.h>
-#include "sha256.h"
+#include "bundle/sha256.h"
 
 static inline void fit_begin(void *fdt, int space)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/acpi.c
+// LINK: ctl-dom/domain/acpi.c
 // FLAGS: -Ictl-dom
 /* The guest's ACPI tables: checksums, links, and the fields that Linux decides by. */
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "acpi.h"
+#include "domain/acpi.h"
 
 #define GPA 0xffff0000ull
 

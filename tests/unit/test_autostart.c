@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/autostart.c
+// LINK: ctl-dom/supervise/autostart.c
 // FLAGS: -Ictl-dom -Idomains/include
 /* What starts by itself, and what waits for a driver domain that is not there. */
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/bundle.c ctl-dom/kept.c
+// LINK: ctl-dom/bundle/bundle.c ctl-dom/bundle/kept.c
 // FLAGS: -Ictl-dom -Idomains/include -Wl,--no-as-needed -lfdt -lz -lcrypto
 /* The boot bundle: SHA-256, structure, compression, and every kind of damage. */
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "bundle.h"
+#include "bundle/bundle.h"
 #include "fit.h"
 #include "pages.h"
 

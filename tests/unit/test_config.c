@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config.c ctl-dom/config_disk.c ctl-dom/split.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_disk.c ctl-dom/shell/split.c
 // FLAGS: -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "config.h"
-#include "split.h"
+#include "config/config.h"
+#include "shell/split.h"
 
 static struct domcfg cfg;
 static char err[256];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/devinfo.c ctl-dom/info.c
+// LINK: ctl-dom/shell/devinfo.c ctl-dom/shell/info.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* The lists of the shell: what they say of the devices of driver domains. */
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #undef fail /* the toolstack has one, too */
 #include "ctl.h"
-#include "kept.h"
+#include "bundle/kept.h"
 
 static struct dom user = { .id = 20, .cfg = { .name = "guest", .role = BH_ROLE_GUEST }, .nr_devs = 1, .dev = { { .kind = DEV_VIF, .back = 4 } } };
 static struct dom net = { .next = &user, .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER, .image = "net" } };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // When the control domain tells the core that a destroyed guest's domid may be used again, and when it never does.
-// LINK: ctl-dom/supervisor.c ctl-dom/guests.c ctl-dom/backoff.c
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/backoff.c
 // FLAGS: -Ictl-dom -Idomains/include
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell.c ctl-dom/commands.c ctl-dom/edit.c ctl-dom/split.c ctl-dom/console.c ctl-dom/domcon.c ctl-dom/dom.c
+// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c
 // FLAGS: -Ictl-dom -Idomains/include
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>

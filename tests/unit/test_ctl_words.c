@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/console.c ctl-dom/report.c ctl-dom/devinfo.c ctl-dom/config_disk.c ctl-dom/domcon.c ctl-dom/dom.c
+// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/devinfo.c ctl-dom/config/config_disk.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c
 // FLAGS: -Ictl-dom -Idomains/include
 // What the control domain puts before the administrator: others' words quoted, crash reports of each apart, output in pieces.
 #include <errno.h>
@@ -15,8 +15,8 @@
 #include <quote.h>
 #include <xen/io/console.h>
 #include "ctl.h"
-#include "edit.h"
-#include "report.h"
+#include "console/edit.h"
+#include "supervise/report.h"
 
 static char screen[1 << 20];
 static size_t shown, room = SIZE_MAX;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/elf.c
+// LINK: ctl-dom/domain/elf.c
 // FLAGS: -Ictl-dom
 /* The streaming ELF loader: any cut of the file gives the same memory; a bad file gives a sentence.
  */
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "elf.h"
+#include "domain/elf.h"
 
 #define LIMIT    0x40000u
 #define FILE_LEN 0x6000u

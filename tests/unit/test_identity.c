@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/identity.c ctl-dom/dom.c
+// LINK: ctl-dom/domain/identity.c ctl-dom/domain/dom.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
 /* UUIDs and addresses: nobody's twice, and the same in every life. */
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #undef fail /* the toolstack has one, too */
 #include "ctl.h"
-#include "identity.h"
+#include "domain/identity.h"
 
 static struct dom *net0, *net1;
 uint64_t now_ns(void) { return 5; }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/bundle.c ctl-dom/kept.c
+// LINK: ctl-dom/bundle/bundle.c ctl-dom/bundle/kept.c
 // FLAGS: -Ictl-dom -Idomains/include -Wl,--no-as-needed -lfdt -lz -lcrypto
 /* Images that are kept inflated: the same bytes as before, no more memory than there is room for, none when others want it; and streams that
  * are not what they say. */
@@ -14,9 +14,9 @@
 #include <cmocka.h>
 #define PAGES 400
 #include "pages.h"
-#include "bundle.h"
+#include "bundle/bundle.h"
 #include "fit.h"
-#include "kept.h"
+#include "bundle/kept.h"
 
 #define LEN    600000u /* 147 pages, of which those of the second quarter are zeroes */
 #define SPACE  (8u << 20)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/edit.c
+// LINK: ctl-dom/console/edit.c
 // FLAGS: -Ictl-dom
 /* The line editor against a terminal of 80 columns that knows as much as the editor uses. */
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "edit.h"
+#include "console/edit.h"
 
 static struct edit e;
 static char screen[EDIT_COLUMNS + 1];

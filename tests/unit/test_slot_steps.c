@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Attach and detach of a disk, with either side killed between any two of its steps.
-// LINK: ctl-dom/hotplug.c ctl-dom/slots.c ctl-dom/devices.c ctl-dom/config_disk.c ctl-dom/config.c
+// LINK: ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config.c
 // LINK: domains/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/blkback.c
 // LINK: drivers-dom/blk/request.c domains/keep_record.c
 // FLAGS: -Idomains/include -Idrivers-dom/blk -Ictl-dom -luuid
@@ -25,7 +25,7 @@ static int quiet(const char *fmt, ...) { return 0; }
 #include "../../domains/backend.c"
 #undef printf
 #include "ctl.h"
-#include "storetx.h"
+#include "store/storetx.h"
 #include "vbd.h"
 
 size_t strlcpy(char *d, const char *s, size_t n);

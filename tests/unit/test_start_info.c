@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/start_info.c
+// LINK: ctl-dom/domain/start_info.c
 // FLAGS: -Ictl-dom -Idomains/include
 // What a guest finds at its first instruction: where it lies, that it lies there as a whole, and what its memory map says of that place.
 #include <setjmp.h>

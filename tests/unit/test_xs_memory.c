@@ -194,7 +194,7 @@ static void test_control_domain_in_a_full_directory(void **state)
 
 static struct client many[FIRST + GUESTS];
 
-/* About what ctl-dom/store.c and devices.c write for a guest with a vif and a disk, in one transaction before it is introduced. */
+/* About what ctl-dom/store/store.c and devices.c write for a guest with a vif and a disk, in one transaction before it is introduced. */
 static void create(unsigned domid)
 {
     char p[160];

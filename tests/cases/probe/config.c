@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config.c ctl-dom/config_disk.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_disk.c
 // FLAGS: -Ictl-dom -luuid
 /* config FILE [KEY=VALUE ...]: what the control domain's parser makes of a configuration file and of words of `create`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "config.h"
+#include "config/config.h"
 
 int main(int argc, char **argv)
 {

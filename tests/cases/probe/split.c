@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/split.c
+// LINK: ctl-dom/shell/split.c
 // FLAGS: -Ictl-dom
 /* split FILE: each line as the shell cuts it into words. */
 #include <stdio.h>
 #include <string.h>
-#include "split.h"
+#include "shell/split.h"
 
 int main(int argc, char **argv)
 {

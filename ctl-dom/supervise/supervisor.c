@@ -7,7 +7,7 @@
  * the introduction comes after. Ends of guests may wait for the main loop: guests.c.
  */
 #include "ctl.h"
-#include "report.h"
+#include "supervise/report.h"
 #include <errno.h>
 #include <stdio.h>
 #include <xen/io/xs_wire.h>

@@ -5,8 +5,8 @@
  * A UUID that is made anew is random; that it is unlike all others rests on RDRAND, and without that on the TSC. No secret hangs on it.
  */
 #include "ctl.h"
-#include "identity.h"
-#include "sha256.h"
+#include "domain/identity.h"
+#include "bundle/sha256.h"
 #include <cpuid.h>
 #include <errno.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 /* The shell: its main loop is the control domain's, which serves everything else between two keys.
  */
 #include "ctl.h"
-#include "edit.h"
-#include "shell.h"
-#include "split.h"
+#include "console/edit.h"
+#include "shell/shell.h"
+#include "shell/split.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "kept.h"
+#include "bundle/kept.h"
 #include <bh.h>
 #include <stdlib.h>
 #include <string.h>
-#include "bundle.h"
+#include "bundle/bundle.h"
 
 #define PIECE (64u * 1024) /* that a sink gets at once at most */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads the boot bundle: structure by libfdt, data by zlib. Node and property names are U-Boot's
  * FIT format. */
-#include "bundle.h"
-#include "kept.h"
-#include "sha256.h"
+#include "bundle/bundle.h"
+#include "bundle/kept.h"
+#include "bundle/sha256.h"
 #include <errno.h>
 #include <libfdt.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The line editor. Screen state is only `left`: everything else is redrawn from the line. */
-#include "edit.h"
+#include "console/edit.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -9,7 +9,7 @@
  * Linux may not have looked before an old one comes back, and then would do nothing.
  */
 #include "ctl.h"
-#include "storetx.h"
+#include "store/storetx.h"
 #include <errno.h>
 #include <quote.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include "edit.h"
-#include "shell.h"
+#include "console/edit.h"
+#include "shell/shell.h"
 
 #define INPUT_SIZE 4096u
 #define HELD_SIZE  8192u

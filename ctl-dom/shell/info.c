@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands that only look. */
 #include "ctl.h"
-#include "identity.h"
-#include "kept.h"
+#include "domain/identity.h"
+#include "bundle/kept.h"
 #include <stdio.h>
 #include <string.h>
 #include <uuid/uuid.h>

@@ -2,7 +2,7 @@
 /* From the bundle to what the builder works with: configurations, and service images that are kept
  * for restarts. */
 #include "ctl.h"
-#include "elf.h"
+#include "domain/elf.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Table layouts are those of the ACPI specification 6.3, section 5.2. */
-#include "acpi.h"
+#include "domain/acpi.h"
 #include <stdbool.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A line into words. Quotes around a whole word come off; inside a word (key="a b",
  * vif=['mac=...']) they stay for the parser. */
-#include "split.h"
+#include "shell/split.h"
 #include <stddef.h>
 
 int shell_split(char *line, char **argv, int max, const char **why)

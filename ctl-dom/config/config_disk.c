@@ -8,7 +8,7 @@
  *
  * Pure: no hypercalls.
  */
-#include "config.h"
+#include "config/config.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,10 +6,10 @@
  * unpause on nothing of the domain's memory can be reached from here.
  */
 #include "ctl.h"
-#include "acpi.h"
-#include "elf.h"
-#include "identity.h"
-#include "kept.h"
+#include "domain/acpi.h"
+#include "domain/elf.h"
+#include "domain/identity.h"
+#include "bundle/kept.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

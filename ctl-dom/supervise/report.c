@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "report.h"
+#include "supervise/report.h"
 #include <quote.h>
 #include <stdio.h>
 #include <string.h>

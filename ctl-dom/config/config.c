@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration parser: text to key and list of strings (xl's values all are strings in the
  * end), then one row per key. */
-#include "config.h"
+#include "config/config.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

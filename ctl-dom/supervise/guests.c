@@ -4,7 +4,7 @@
  * One that was destroyed is followed until nobody has a page of it and nothing names it. Who sees that one has ended: supervisor.c.
  */
 #include "ctl.h"
-#include "report.h"
+#include "supervise/report.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

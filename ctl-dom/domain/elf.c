@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The streaming ELF loader. Layouts are the System V ABI's: ELF-64, and ELF-32 for boot loaders. */
-#include "elf.h"
+#include "domain/elf.h"
 #include <errno.h>
 #include <string.h>
 

@@ -4,8 +4,8 @@
  * layout of Xen's. devices.c writes both sides of each device.
  */
 #include "ctl.h"
-#include "identity.h"
-#include "storetx.h"
+#include "domain/identity.h"
+#include "store/storetx.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "backoff.h"
+#include "supervise/backoff.h"
 
 #define FIRST_NS   10000000ull
 #define WAITED_NS  1000000000ull  /* the longest pause, and the life that ends a row, of one that answers */

@@ -8,7 +8,7 @@
  * commands Linux must have looked, or the old device stays (linux-pvh.md C2 M3).
  */
 #include "ctl.h"
-#include "storetx.h"
+#include "store/storetx.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -31,14 +31,18 @@ disk: $(GUEST)/debian-disk.img
 # Debian's GRUB for PVH guests, packaged as one image: it looks for /boot/grub/grub.cfg on the guest's own disks.
 GRUB_IMAGE := /usr/lib/grub-xen/grub-i386-xen_pvh.bin
 
-# --- the bundle: NAME=FILE for each image; of a kernel as it is shipped (bzImage) mkbundle takes the ELF; configurations go in as they are ---
+# --- bundles: NAME=FILE for each image; of a kernel as it is shipped (bzImage) mkbundle takes the ELF; configurations go in as they are ---
+# $(call bundle,OUT,IMAGES,CONFIGURATIONS)
+define bundle
+$(1): tools/mkbundle tools/unpack-kernel $(lastword $(MAKEFILE_LIST)) $(3) $(foreach i,$(2),$(lastword $(subst =, ,$(i))))
+	@mkdir -p $$(@D)
+	tools/mkbundle $$@ $(2) $(foreach c,$(3),$(notdir $(c))=$(c))
+endef
+
+# The one that is shipped.
 BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf net=$(B)/net.elf blk=$(B)/blk.elf \
-  $(foreach t,$(filter-out grub,$(notdir $(wildcard tests/domains/*))),$(t)=$(B)/$(t).elf) \
   debian-kernel=$(GUEST)/vmlinuz debian-ramdisk=$(GUEST)/ramdisk.cpio \
   grub=$(GRUB_IMAGE)
-BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg tests/domains/*/*.cfg))
-
-$(B)/bundle.itb: tools/mkbundle tools/unpack-kernel $(BUNDLE_CFGS) $(foreach i,$(BUNDLE_IMAGES),$(lastword $(subst =, ,$(i))))
-	tools/mkbundle $@ $(BUNDLE_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
-
+BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg))
+$(eval $(call bundle,$(B)/bundle.itb,$(BUNDLE_IMAGES),$(BUNDLE_CFGS)))
 COMPONENTS += $(B)/bundle.itb

@@ -56,12 +56,3 @@ $(eval $(call dom_compile,libbh,))
 $(B)/libbh.a: $(call dom_objects,libbh,$(LIBBH_SRC))
 	rm -f $@
 	$(AR) rcs $@ $^
-
-$(eval $(call service_domain,echo,$(wildcard tests/domains/echo/*.c)))
-$(eval $(call service_domain,runner,$(wildcard tests/domains/runner/*.c)))
-$(eval $(call service_domain,flood,$(wildcard tests/domains/flood/*.c)))
-$(eval $(call service_domain,abicalls,$(wildcard tests/domains/abicalls/*.c)))
-$(eval $(call service_domain,hostile,$(wildcard tests/domains/hostile/*.c)))
-$(eval $(call service_domain,blkhostile,$(wildcard tests/domains/blkhostile/*.c)))
-$(eval $(call service_domain,microbench,$(wildcard tests/domains/microbench/*.c)))
-$(eval $(call service_domain,dmatest,$(wildcard tests/domains/dmatest/*.c) $(addprefix drivers-dom/net/,virtio_net.c pkt.c),,-Idrivers-dom/net))

@@ -8,6 +8,7 @@ $(B)/native.mk: tests/native.py tests/build.mk $(NATIVE) $(dir $(NATIVE))
 	@tests/native.py > $@
 -include $(B)/native.mk
 
+-include tests/domains/build.mk
 -include tests/system/hello/build.mk
 -include tests/pvh/build.mk
 -include tests/system/hlt-pair/build.mk

@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import disk  # noqa: E402
 import picture  # noqa: E402
 from busy import Reference  # noqa: E402
-from tests.lib.machine import BUILD, OLD_CPU, Machine, check, make_www  # noqa: E402
+from tests.lib.machine import BUILD, OLD_CPU, TEST_ISO, Machine, check, make_www  # noqa: E402
 
 INTERVAL_MS = 2.0
 CRASHES = int(os.environ.get("CRASHES", "50"))
@@ -94,7 +94,7 @@ def spread(values):
 def network():
     www, _ = make_www()
     start = time.monotonic()
-    with Machine("bench", www=www, cpu=OLD_CPU) as m:
+    with Machine("bench", iso=TEST_ISO, www=www, cpu=OLD_CPU) as m:
         m.expect(r"\(BH\) Bulkhead", 120)
         first = time.monotonic()
         m.boot()

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from tools import mkgpt
-from tests.lib.machine import DEBIAN_DISK, LOGS, OLD_CPU, QEMU, Machine, check
+from tests.lib.machine import DEBIAN_DISK, LOGS, OLD_CPU, QEMU, TEST_ISO, Machine, check
 from tests.system.test_blkhostile import DISKS, PARTS, Neighbour
 from tests.system.test_debian import SHELL, login, sh
 
@@ -123,7 +123,7 @@ def outage(say, m):
 
 
 def neighbour(say):
-    with Machine("bench-hostile", cpu=OLD_CPU, disk=mkgpt.make(LOGS / "bench-hostile.img", PARTS)) as m:
+    with Machine("bench-hostile", iso=TEST_ISO, cpu=OLD_CPU, disk=mkgpt.make(LOGS / "bench-hostile.img", PARTS)) as m:
         m.boot()
         n = Neighbour(m)
         alone, beside, each = [], [], []

@@ -16,8 +16,6 @@ $(eval $(call door_domain,net))
 $(eval $(call door_domain,blk))
 
 DOOR_IMAGES := $(filter-out net=% blk=%,$(BUNDLE_IMAGES)) net=$(DOOR)/net.elf blk=$(DOOR)/blk.elf
-$(DOOR)/bundle.itb: tools/mkbundle $(BUNDLE_CFGS) $(foreach i,$(DOOR_IMAGES),$(lastword $(subst =, ,$(i))))
-	@mkdir -p $(@D)
-	tools/mkbundle $@ $(DOOR_IMAGES) $(foreach c,$(BUNDLE_CFGS),$(notdir $(c))=$(c))
+$(eval $(call bundle,$(DOOR)/bundle.itb,$(DOOR_IMAGES),$(BUNDLE_CFGS)))
 door: $(DOOR)/bundle.itb
 .PHONY: door

@@ -21,6 +21,7 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BH_BUILD", ROOT / "build")).resolve()
 LOGS = BUILD / "test-logs"
+TEST_ISO, TEST_BUNDLE = BUILD / "test.iso", BUILD / "test-bundle.itb"  # what is shipped, and the domains of tests/domains
 DEBIAN_DISK = BUILD / "guest/debian-disk.img"  # what tools/guest/mkdisk.sh makes
 CMDLINE = "console=com1 com1=115200,8n1 noreboot pciback.hide=(00:03.0)(00:05.0)"
 PROMPT = r"\nbh> "

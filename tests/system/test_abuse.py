@@ -5,7 +5,7 @@ supervisor does with a service that is crashed by commands, and with one that co
 import re
 import time
 
-from tests.lib.machine import Boot, check, run
+from tests.lib.machine import TEST_ISO, Boot, check, run
 
 STORE_WAIT = 5000  # ms that a call waits for the store (REPLY_TIMEOUT, domains/xenbus.c): who waited for it took longer
 
@@ -190,7 +190,7 @@ def never_serves(m):
 
 
 if __name__ == "__main__":
-    boot = Boot("abuse")
+    boot = Boot("abuse", iso=TEST_ISO)
     run([boot.test("abuse-flood-net", flood, "net"), boot.test("abuse-flood-store", flood, "store"),
          boot.test("abuse-flood-state", flood, "state"), boot.test("abuse-holder-stands-still", holder_stands_still),
          boot.test("abuse-churn", crashes_while_guests_come_and_go), boot.test("abuse-shares", shares),

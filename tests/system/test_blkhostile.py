@@ -6,7 +6,7 @@ import re
 import time
 
 from tools import mkgpt
-from tests.lib.machine import LOGS, Boot, Failed, check, run
+from tests.lib.machine import LOGS, TEST_ISO, Boot, Failed, check, run
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data", 64), ("evil", 16), ("readonly", 2)]
@@ -202,5 +202,5 @@ def crashes(m):
 
 
 if __name__ == "__main__":
-    boot = Boot("blkhostile", disk=lambda: mkgpt.make(LOGS / "blkhostile.img", PARTS))
+    boot = Boot("blkhostile", iso=TEST_ISO, disk=lambda: mkgpt.make(LOGS / "blkhostile.img", PARTS))
     run([boot.test("blkhostile-phases", phases), boot.test("blkhostile-crashes", crashes)])

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tempfile
 
-from tests.lib.machine import check, run
+from tests.lib.machine import BUILD, ROOT, TEST_BUNDLE, check, run
 
 FETCH = "tools/guest/fetch-kernel.sh"
 UNPACK = "tools/unpack-kernel"
@@ -112,6 +112,19 @@ def bundle():
         check(got.returncode and re.search(r"65 images, .*takes 64", got.stderr), f"65 images: {got}")
 
 
+def shipped():
+    """No domain of the tests is in the bundle that is shipped; the one that tests boot has all that is."""
+    def names(itb):
+        got = subprocess.run(["dumpimage", "-l", itb], capture_output=True, text=True, check=True).stdout
+        return set(re.findall(r"^ Image \d+ \((\S+)\)", got, re.M))
+    product = {"store", "pciback", "net", "blk", "debian-kernel", "debian-ramdisk", "grub"}
+    product |= {f.name for f in (ROOT / "ctl-dom/bundle").glob("*.cfg")}
+    got = names(BUILD / "bundle.itb")
+    check(got == product, f"in the bundle that is shipped: {sorted(got ^ product)}")
+    more = names(TEST_BUNDLE) - got
+    check(got < names(TEST_BUNDLE) and {"hostile", "hostile.cfg"} < more, f"the tests' bundle has {sorted(more)} beside")
+
+
 MEET = """#!/bin/sh
 touch "$(dirname "$0")/here.$$"
 while [ "$(ls "$(dirname "$0")"/here.* | wc -l)" -lt 2 ]; do sleep 0.05; done
@@ -136,4 +149,5 @@ def two_at_once():
 
 
 if __name__ == "__main__":
-    run([("bundle-kernels", kernels), ("bundle-package", package), ("bundle-images", bundle), ("bundles-at-once", two_at_once)])
+    run([("bundle-kernels", kernels), ("bundle-package", package), ("bundle-images", bundle), ("bundle-shipped", shipped),
+         ("bundles-at-once", two_at_once)])

@@ -12,7 +12,7 @@ import uuid
 import zlib
 
 from tests.lib import fakepci
-from tests.lib.machine import CMDLINE, LOGS, Failed, Machine, check, make_iso, run
+from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, Failed, Machine, check, make_iso, run
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 MIB = 1 << 20
@@ -301,7 +301,7 @@ def disk_for_x(back, volume, mode="w"):
 
 
 def hiding(name, *slots):
-    return make_iso(name, cmdline=CMDLINE.replace("(00:05.0)", "".join(f"(00:{i:02x}.0)" for i in slots)))
+    return make_iso(name, bundle=TEST_BUNDLE, cmdline=CMDLINE.replace("(00:05.0)", "".join(f"(00:{i:02x}.0)" for i in slots)))
 
 
 class Fakes(Machine):

@@ -5,7 +5,7 @@
 import re
 import time
 
-from tests.lib.machine import ANSI, DEBIAN_DISK, Failed, Machine, check, run
+from tests.lib.machine import ANSI, DEBIAN_DISK, TEST_ISO, Failed, Machine, check, run
 
 SHELL = r"root@debian-disk:~# "
 # Two minutes on an idle machine; the bound is for hangs.
@@ -14,7 +14,7 @@ LOGIN = 400
 
 def grub_prompt():
     """Without a disk GRUB comes to its prompt: console, memory map, time, reboot."""
-    with Machine("grub") as m:
+    with Machine("grub", iso=TEST_ISO) as m:
         m.boot()
         m.cmd("create grubtest", 60)
         m.send("console grubtest\r")

@@ -3,7 +3,7 @@
 """A hostile small guest beside a working one: it reaches nothing, and the others live on."""
 import re
 
-from tests.lib.machine import Boot, check, run
+from tests.lib.machine import TEST_ISO, Boot, check, run
 
 
 def hostile(m):
@@ -45,5 +45,5 @@ def dma(m):
 
 
 if __name__ == "__main__":
-    boot = Boot("isolation")
+    boot = Boot("isolation", iso=TEST_ISO)
     run([boot.test("isolation-hostile-guest", hostile), boot.test("isolation-dma", dma)])

@@ -2,14 +2,12 @@
 # A bundle with the guest of cost.py, Debian's kernel and ramdisk for cost_create.py, and the two services that a boot needs.
 COST_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf cost=$(B)/cost.elf debian-kernel=$(GUEST)/vmlinuz debian-ramdisk=$(GUEST)/ramdisk.cpio
 COST_CFGS := $(addprefix tests/bench/cost/,cost.cfg debian.cfg) ctl-dom/bundle/store.cfg ctl-dom/bundle/pciback.cfg
-$(B)/cost.itb: tools/mkbundle tools/unpack-kernel $(foreach i,$(COST_IMAGES),$(lastword $(subst =, ,$(i)))) $(COST_CFGS) tests/bench/cost/build.mk
-	tools/mkbundle $@ $(COST_IMAGES) $(foreach c,$(COST_CFGS),$(notdir $(c))=$(c))
+$(eval $(call bundle,$(B)/cost.itb,$(COST_IMAGES),$(COST_CFGS)))
 COMPONENTS += $(B)/cost.itb
 # One for cost_devices.py: the services and the guest that is measured, and nothing that starts by itself beside them.
 DEVICES_IMAGES := $(foreach i,store pciback net blk,$(i)=$(B)/$(i).elf) grub=$(GRUB_IMAGE)
 DEVICES_CFGS := $(foreach i,store pciback net0 blk0 debian-disk,ctl-dom/bundle/$(i).cfg)
-$(B)/cost-devices.itb: tools/mkbundle $(foreach i,$(DEVICES_IMAGES),$(lastword $(subst =, ,$(i)))) $(DEVICES_CFGS) tests/bench/cost/build.mk
-	tools/mkbundle $@ $(DEVICES_IMAGES) $(foreach c,$(DEVICES_CFGS),$(notdir $(c))=$(c))
+$(eval $(call bundle,$(B)/cost-devices.itb,$(DEVICES_IMAGES),$(DEVICES_CFGS)))
 COMPONENTS += $(B)/cost-devices.itb
 # Counts what the emulated machine executes: count.py.
 $(B)/count.so: tests/bench/cost/count.c

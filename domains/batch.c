@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Grant copies and sends, collected and done in one exit (an exit is dear, design section 9). */
+/* Grant copies and sends, collected and done in one exit (an exit is dear). */
 #include "internal.h"
 #include <string.h>
 

@@ -32,6 +32,11 @@ check-layers: components
 	tests/layers.py
 .PHONY: check-layers
 
+# What comments and documents name is in the tree.
+check-references:
+	tests/references.py
+.PHONY: check-references
+
 test:
 	tests/run.sh
 

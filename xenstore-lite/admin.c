@@ -22,7 +22,7 @@ static int numbers(const struct req *r, uint32_t *v, unsigned nr)
 }
 
 /* domid, gfn, port, and "driver" if it is a driver domain, which gets the limits of one. A domain that is known already was
- * rebuilt in place: its connection starts afresh, its nodes stay, and nobody is told (restart.md, section 1). */
+ * rebuilt in place: its connection starts afresh, its nodes stay, and nobody is told (docs/restart-protocol.md 1). */
 int op_introduce(struct req *r)
 {
     const char *s[4];

@@ -28,7 +28,7 @@ static unsigned memory_map(struct hvm_memmap_table_entry *e, const struct boot_m
 
     if (!m->guest)
         return put(e, 0, 0, m->ram_bytes, XEN_HVM_MEMMAP_TYPE_RAM);
-    /* The first MiB is RAM throughout, but 640 KiB and up is told as reserved: linux-pvh D1. */
+    /* The first MiB is RAM throughout, but 640 KiB and up is told as reserved: docs/linux-pvh.md 1. */
     n = put(e, n, 0, 0xa0000, XEN_HVM_MEMMAP_TYPE_RAM);
     n = put(e, n, 0xa0000, 0x100000, XEN_HVM_MEMMAP_TYPE_RESERVED);
     n = put(e, n, 0x100000, low, XEN_HVM_MEMMAP_TYPE_RAM);

@@ -5,7 +5,7 @@
  * front-end its own, each may read the other's.
  *
  * A vif whose connection is lost for good (its keep record was unsound, or its driver domain was
- * destroyed and made again) is unplugged and plugged again (linux-pvh.md C2 M3) with a new number:
+ * destroyed and made again) is unplugged and plugged again (docs/linux-pvh.md 12) with a new number:
  * Linux may not have looked before an old one comes back, and then would do nothing.
  */
 #include "ctl.h"

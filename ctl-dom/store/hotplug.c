@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * block-attach, block-detach and block-limit: disks come and go while a guest runs, by the ordinary closing
- * (restart.md 7). What is attached belongs to the configuration from then on, so a reboot keeps it.
+ * (docs/restart-protocol.md 7). What is attached belongs to the configuration from then on, so a reboot keeps it.
  *
  * It is also how Linux gets a disk back whose driver was unbound: a blkfront that is bound again
  * finds its own state Closed and waits for ever, the device must be a new one. Between the two
- * commands Linux must have looked, or the old device stays (linux-pvh.md C2 M3).
+ * commands Linux must have looked, or the old device stays (docs/linux-pvh.md 12).
  */
 #include "ctl.h"
 #include "store/storetx.h"

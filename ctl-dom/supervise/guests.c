@@ -13,7 +13,7 @@
 
 #define MIN_LIFE_NS  1000000000ull  /* a guest that ends earlier is not started again by itself */
 #define LONG_LIFE_NS 60000000000ull /* one that lived this long is started again at once */
-#define LET_GO_NS    5000000000ull  /* restart.md 10: then whoever holds pages of a dead guest */
+#define LET_GO_NS    5000000000ull  /* docs/restart-protocol.md 10: then whoever holds pages of a dead guest */
 
 /* Guests that are destroyed, until their frames have all come back and nothing names them. */
 struct dying {

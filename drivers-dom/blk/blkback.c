@@ -344,7 +344,7 @@ static void replay_plan(struct bb_disk *d, struct bb_ring *r, const struct journ
     d->replays_data += r->replay_flush;
 }
 
-/* restart.md 6: the dead instance may have published and not notified, exactly if rsp_event lies at or before rsp_prod; a send
+/* docs/restart-protocol.md 6: the dead instance may have published and not notified, exactly if rsp_event lies at or before rsp_prod; a send
  * without progress counts as spurious in Linux and throttles the port. */
 static void notify_missed(struct bb *bb, struct bb_ring *r)
 {

@@ -69,7 +69,7 @@ struct blkdev {
 struct blk_driver {
     const char *name;
     bool (*match)(const struct bh_pci_info *dev); /* by vendor, device or class */
-    /* Reset, then DMA (BH_SVC_DMA_ENABLE), then interrupts (irq is called with each) and queues: restart.md 3. Bounded. NULL and
+    /* Reset, then DMA (BH_SVC_DMA_ENABLE), then interrupts (irq is called with each) and queues: docs/restart-protocol.md 3. Bounded. NULL and
      * *out, or why not: then it has no DMA. */
     const char *(*start)(const struct bh_pci_info *dev, event_fn irq, void *arg, struct blkdev **out);
     /* Ends what start began, for good: no DMA, no more answers. Requests that it has are never done. */

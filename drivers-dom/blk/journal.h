@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journal of one ring (restart.md 5). blkfront limits outstanding ids, not the distance of indices, so entries are taken from a
+ * The journal of one ring (docs/restart-protocol.md 5). blkfront limits outstanding ids, not the distance of indices, so entries are taken from a
  * free map. The order of stores, each of which may be the last of this instance:
  *
  *   take      copy and req_idx; state TAKEN; req_cons

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keep records: the state of the rings, which the next instance of this domain needs to go on (restart.md). Whose they are, and what of
+ * Keep records: the state of the rings, which the next instance of this domain needs to go on (docs/restart-protocol.md 5). Whose they are, and what of
  * the disk, says the slot table; a record that differs from it is not served; where the controller's registers are says the core. Each
  * page is one journal page, which goes with one ring page of one vbd. A ring of n pages has n journal pages; the first of them
  * has the ring's indices, all of them have a head and 32 entries, as many as a ring page has slots.

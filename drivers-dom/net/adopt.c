@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keep records and the adoption of a dead instance's rings (restart.md 4 and 6).
+ * Keep records and the adoption of a dead instance's rings (docs/restart-protocol.md 4 and 6).
  *
  * Where the dead instance stopped, seen from its stores:
  *   entries, req_cons | bodies | rsp_next, rsp_prod, rsp_pub

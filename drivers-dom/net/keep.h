@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keep records: the state of the rings, which the next instance of this domain needs to go on (restart.md). Whose they are says the
+ * Keep records: the state of the rings, which the next instance of this domain needs to go on (docs/restart-protocol.md 4). Whose they are says the
  * slot table; a record that differs from it is not served. Page n is that of the vif on switch port n, page 0 is empty:
  * where the NIC's registers are says the core.
  *

@@ -46,7 +46,7 @@ struct vnet {
     uint64_t rx_packets, rx_dropped, rx_length, rx_errors, tx_packets, tx_dropped;
 };
 
-/* Device reset, then DMA, then queues (restart.md 3), by what the core says of it. NULL, or why the device cannot be used: then it
+/* Device reset, then DMA, then queues (docs/restart-protocol.md 3), by what the core says of it. NULL, or why the device cannot be used: then it
  * has no DMA. */
 const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool, event_fn irq, void *arg);
 /* Frames that came in, at most `budget`; each is the callee's only for the call (pkt_get to keep it). Returns how many. */

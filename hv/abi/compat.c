@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The 32-bit half of the door: what GRUB's Xen PVH image calls from protected mode, paging off or on, and how other vCPUs are started,
- * and nothing else (linux-pvh D10). Arguments are in ebx, ecx, edx, esi, edi; pointers and xen_ulong_t have 32 bits. Most structures are the
+ * and nothing else (docs/linux-pvh.md 10). Arguments are in ebx, ecx, edx, esi, edi; pointers and xen_ulong_t have 32 bits. Most structures are the
  * same in both layouts and go on to the ordinary handlers; those that differ are spelt out here.
  */
 #include "base/types.h"

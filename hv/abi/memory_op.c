@@ -224,7 +224,7 @@ static uint32_t add_range(struct e820 *e, uint32_t n, uint64_t from, uint64_t to
     return n;
 }
 
-/* From what the builder populated; the area between 640 KiB and 1 MiB is RAM, but nobody is to use it (linux-pvh D1). */
+/* From what the builder populated; the area between 640 KiB and 1 MiB is RAM, but nobody is to use it (docs/linux-pvh.md 1). */
 uint32_t memory_map_of(struct domain *d, struct e820 *e)
 {
     uint32_t n = 0;

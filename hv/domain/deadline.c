@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers that watch a domain: the hang deadline of service domains (restart.md 8), SCHEDOP_watchdog of guests, and the
+ * Timers that watch a domain: the hang deadline of service domains (docs/restart-protocol.md 8), SCHEDOP_watchdog of guests, and the
  * crashes that tests inject.
  *
  * Hang deadline: a timer looks four times in the time allowed. A look counts when the domain is sealed and not paused, and either

@@ -556,7 +556,7 @@ void notify_control(uint32_t virq)
 
 /* --- crash and shutdown ------------------------------------------------------------------------------------------------ */
 
-/* A guest's registers are its own: they are in no report (restart.md 1), nor is where it was, at an instant that another may
+/* A guest's registers are its own: they are in no report (docs/restart-protocol.md 1), nor is where it was, at an instant that another may
  * choose. Of its last exit only the address that ended it is told: of an IN or OUT the second word is its rip. */
 static void report_fill(struct domain *d, struct vcpu *v)
 {

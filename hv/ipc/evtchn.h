@@ -47,7 +47,7 @@ void evtchn_global_virq(struct domain *d, uint32_t virq);         /* VIRQ_DOM_EX
 /* A physical interrupt arrived for the port. Returns the CPU of the vCPU that the port's events go to, awake or not; NULL: of none. */
 struct cpu *evtchn_pirq(struct domain *d, uint32_t port);
 bool evtchn_upcall_pending(const struct vcpu *v);                 /* unmasked upcall wanted */
-/* Fence (restart.md 2.4): closes every port but slot ports; interdomain peers become UNBOUND(d) and keep pending,
+/* Fence (docs/restart-protocol.md 2.3): closes every port but slot ports; interdomain peers become UNBOUND(d) and keep pending,
  * mask and notify vCPU. Slot ports: pending and mask cleared. Returns true when done; *cursor counts ports. */
 bool evtchn_fence(struct domain *d, uint64_t *cursor, unsigned budget);
 /* Destroy: closes all; a peer's end becomes UNBOUND(domid), which keeps the domid from being used again. */

@@ -312,7 +312,7 @@ static void unlink_device(struct domain *d, struct pci_dev *p)
     p->phase = PCI_IDLE;
 }
 
-/* restart.md 2.2: bus mastering off and read back, then the device entry, the pages and the interrupt table. */
+/* docs/restart-protocol.md 2.2: bus mastering off and read back, then the device entry, the pages and the interrupt table. */
 void pci_fence_device(struct domain *d, struct pci_dev *p)
 {
     pci_set_master(p, false);

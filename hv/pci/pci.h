@@ -110,7 +110,7 @@ int pci_deassign(struct domain *d, uint32_t sbdf) __must_check; /* not of a runn
 int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on) __must_check;
 /* A step of the trial of a unit (bulkhead.h, BH_SVC_TRIAL). Takes pci_lock; waits for nothing. */
 int pci_trial(struct domain *d, struct bh_trial *t) __must_check;
-/* Fence (restart.md 2.2), in this order: bus mastering off and read back, device entry blocked, device entry + pages +
+/* Fence (docs/restart-protocol.md 2.2), in this order: bus mastering off and read back, device entry blocked, device entry + pages +
  * interrupt table invalidated, completion waited for. All that in the first call; then the IOMMU table is emptied (HC_AGAIN).
  * BARs stay mapped. */
 int pci_fence(struct domain *d) __must_check;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * CPUID of a guest: the machine's own answers through masks that name each feature let through, the topology of the
- * domain, and Xen's hypervisor leaves (<xen/arch-x86/cpuid.h>, linux-pvh D2).
+ * domain, and Xen's hypervisor leaves (<xen/arch-x86/cpuid.h>, docs/linux-pvh.md 2).
  */
 #include <bulkhead.h>
 #include <xen/xen.h>

@@ -36,7 +36,7 @@ void virt_say_mitigations(void)
              m->lfence ? "serialising" : "not known to be serialising", m->x87_kept ? "switched" : "overwritten");
 }
 
-/* The vector by which the guest hears of events. It is injected as such, without the local APIC (linux-pvh D5). */
+/* The vector by which the guest hears of events. It is injected as such, without the local APIC (docs/linux-pvh.md 5). */
 static int upcall_vector(const struct vcpu *v)
 {
     int vec = v->upcall_vector ? v->upcall_vector : v->domain->callback_vector;

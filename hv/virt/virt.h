@@ -12,7 +12,7 @@ struct virt_ops {
     int (*cpu_init)(struct cpu *c);              /* turns virtualisation on; -ENODEV with a log line that names what is missing */
     int (*vcpu_init)(struct vcpu *v);
     void (*vcpu_free)(struct vcpu *v);
-    void (*set_pvh_entry)(struct vcpu *v, uint64_t eip, uint64_t ebx); /* linux-pvh D1 */
+    void (*set_pvh_entry)(struct vcpu *v, uint64_t eip, uint64_t ebx); /* docs/linux-pvh.md 1 */
     void (*set_sipi)(struct vcpu *v, uint8_t vector);                  /* real mode at vector << 12 */
     /* Registers of the guest's choice; false: they are none that the CPU could run with. set_context wants them checked. */
     bool (*context_ok)(const struct vcpu_hvm_context *c);

@@ -318,7 +318,7 @@ static void test_release_removes_owned(void **state)
     assert_int_equal(xs_check(&store), 0);
 }
 
-/* The domain was rebuilt in place (restart.md, section 1): its connection is as new, its nodes are as they were. */
+/* The domain was rebuilt in place (docs/restart-protocol.md 1): its connection is as new, its nodes are as they were. */
 static void test_reintroduce(void **state)
 {
     OK(&g16, XS_WRITE, 0, D("device/kept\0v"));

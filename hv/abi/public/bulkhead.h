@@ -130,7 +130,7 @@ struct bh_setup_rings {
     uint32_t console_port, store_port; /* out: ports of the domain */
 };
 
-/* State of vCPU 0 at its first instruction: PVH entry (linux-pvh D1): 32-bit, paging off. */
+/* State of vCPU 0 at its first instruction: PVH entry (docs/linux-pvh.md 1): 32-bit, paging off. */
 struct bh_entry {
     uint16_t domid;
     uint16_t pad[3];
@@ -203,7 +203,7 @@ struct bh_dominfo {
     struct bh_counts counts;            /* of all vCPUs */
 };
 
-/* Fence the domain (restart.md section 2) and put it under construction again with the same domid, the same
+/* Fence the domain (docs/restart-protocol.md 2) and put it under construction again with the same domid, the same
  * RAM extents (fresh zeroed frames), slot pages zeroed, immutable and keep pages as they were. The caller then
  * writes the rest of the image, sets the entry and unpauses. Only RESTARTABLE, never the caller itself (-EINVAL). */
 #define BH_RESTART_FRESH 1u /* immutable pages are replaced too: another image, or doubt about this one */

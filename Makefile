@@ -20,8 +20,7 @@ all: components iso
 -include domains/build.mk
 -include xenstore-lite/build.mk
 -include pciback/build.mk
--include drivers-dom/net/build.mk
--include drivers-dom/blk/build.mk
+-include drivers-dom/build.mk
 -include ctl-dom/build.mk
 -include tests/build.mk
 

@@ -70,7 +70,7 @@ void grant_init(void);
 void console_init(void);
 void console_emergency(const char *s, size_t n); /* by CONSOLEIO_write too: for reports of a dying domain */
 
-/* xenbus.c */
+/* xs_client.c */
 bool xs_run_watches(void); /* calls the handlers of queued watch events: true if there were any */
 
 /* cmdline.c */

@@ -348,7 +348,7 @@ static void vbd_follow(struct vbd *v, uint64_t fe, bool online)
     }
 }
 
-/* --- what the library asks of us (backend.h) ---------------------------------------------------------------------- */
+/* --- what the library asks of us (xenbus_backend.h) ---------------------------------------------------------------------- */
 
 _Static_assert(!offsetof(struct vbd, be), "a vbd begins with its be_dev");
 static struct vbd *vbd_of(struct be_dev *d) { return (struct vbd *)d; }

@@ -13,7 +13,7 @@
  * front-end closes. What cannot be opened has `bh-error` and stays at Initialising.
  */
 #pragma once
-#include <backend.h>
+#include <xenbus_backend.h>
 #include <bh.h>
 #include <counters.h>
 #include "blkback.h"

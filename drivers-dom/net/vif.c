@@ -382,7 +382,7 @@ static void vif_follow(struct vif *v, uint64_t fe, bool online)
     }
 }
 
-/* --- what the library asks of us (backend.h) ---------------------------------------------------------------------- */
+/* --- what the library asks of us (xenbus_backend.h) ---------------------------------------------------------------------- */
 
 _Static_assert(!offsetof(struct vif, be), "a vif begins with its be_dev");
 static struct vif *vif_of(struct be_dev *d) { return (struct vif *)d; }

@@ -8,7 +8,7 @@
  * address it has says its entry in the slot table; a record that differs from that is cleared, and the vif plugged again.
  */
 #pragma once
-#include <backend.h>
+#include <xenbus_backend.h>
 #include <bh.h>
 #include <counters.h>
 #include "keep.h"

@@ -4,8 +4,8 @@ DOOR := $(B)/door
 
 # $(call door_domain,NAME): the objects of the real one, and the door before event_wait.
 define door_domain
-$(call dom_compile,door-$(1),-Idrivers-dom/$(1) -Itests/door)
-$(DOOR)/$(1).dbg: $(call dom_objects,$(1),$(wildcard drivers-dom/$(1)/*.c)) $(call dom_objects,door-$(1),tests/door/door.c tests/door/$(1).c) \
+$(call dom_compile,door-$(1),$(call DRIVER_CFLAGS,$(1)) -Itests/door)
+$(DOOR)/$(1).dbg: $(call dom_objects,$(1),$(call driver_sources,$(1))) $(call dom_objects,door-$(1),tests/door/door.c tests/door/$(1).c) \
   $(B)/libbh.a domains/domain.lds
 	@mkdir -p $$(@D)
 	$(LD) $(DOM_LDFLAGS) --wrap=event_wait -o $$@ $$(filter %.o,$$^) --start-group $(B)/libbh.a --end-group

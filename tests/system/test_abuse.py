@@ -7,7 +7,7 @@ import time
 
 from tests.lib.machine import TEST_ISO, Boot, check, run
 
-STORE_WAIT = 5000  # ms that a call waits for the store (REPLY_TIMEOUT, domains/xenbus.c): who waited for it took longer
+STORE_WAIT = 5000  # ms that a call waits for the store (REPLY_TIMEOUT, domains/xs_client.c): who waited for it took longer
 
 
 def check_free(m, before):

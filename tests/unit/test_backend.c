@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: domains/keep_record.c
-// FLAGS: -Idomains/include
+// LINK: drivers-dom/lib/keep_record.c
+// FLAGS: -Idomains/include -Idrivers-dom/lib
 /* The xenbus side of a back-end, against a small store that can refuse, hide nodes, or not answer. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 
 static int quiet(const char *fmt, ...) { return 0; }
 #define printf(...) quiet(__VA_ARGS__)
-#include "../../domains/backend.c"
+#include "../../drivers-dom/lib/xenbus_backend.c"
 #undef printf
 
 struct bh_self self;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: domains/counters.c
-// FLAGS: -Idomains/include
+// LINK: drivers-dom/lib/counters.c
+// FLAGS: -Idomains/include -Idrivers-dom/lib
 /* What a back-end has counted, in the store: only news is written, and nothing is lost by a new connection, a new life, or a silent store. */
 #include <errno.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: domains/trial.c domains/virtio_trial.c domains/virtio_pci.c drivers-dom/blk/disk_trial.c drivers-dom/net/nic_trial.c
-// FLAGS: -Idomains/include -Idrivers-dom/blk -Idrivers-dom/net
+// LINK: drivers-dom/lib/trial.c drivers-dom/lib/virtio_trial.c drivers-dom/lib/virtio_pci.c drivers-dom/blk/disk_trial.c drivers-dom/net/nic_trial.c
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Idrivers-dom/net
 /*
  * What drivers do in the trial of an IOMMU unit, against devices made of memory: every address that they are told lies in the window,
  * the device is asked twice, and the core's answer is passed on. Register writes are seen when somebody waits.

@@ -28,7 +28,7 @@ size_t strlcpy(char *d, const char *s, size_t n)
 #include "../../domains/internal.h"
 static int quiet(const char *fmt, ...) { return 0; }
 #define printf(...) quiet(__VA_ARGS__)
-#include "../../domains/xenbus.c"
+#include "../../domains/xs_client.c"
 #undef printf
 #include "../../domains/cmdline.c"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: drivers-dom/blk/gpt.c drivers-dom/blk/volume.c
-// FLAGS: -Idomains/include -Idrivers-dom/blk
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk
 /*
  * Partition tables made here, damaged byte by byte, at random, and by somebody who makes the CRCs right again; volumes by number,
  * name and GUID; who may use what beside whom; what the store is told.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: drivers-dom/blk/nvme.c
-// FLAGS: -Idomains/include -Idrivers-dom/blk
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk
 /*
  * The NVMe driver against a controller made of memory: its registers are looked at whenever the driver asks for the time, and
  * between submit and poll. It holds the driver to the rules (reset before DMA, EN and RDY, PRPs, queues), and misbehaves on demand.

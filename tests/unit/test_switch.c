@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: drivers-dom/net/switch.c drivers-dom/net/pkt.c
-// FLAGS: -Idomains/include -Idrivers-dom/net
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* The switch and packet checksums. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: drivers-dom/net/virtio_net.c drivers-dom/net/pkt.c
-// FLAGS: -Idomains/include -Idrivers-dom/net
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* The uplink's queues. Transmit, with a device that is slower than its senders: one that floods leaves the others their share. Receive:
  * what does not fit is counted once and nothing of it delivered, what comes behind it is whole. */
 #include <setjmp.h>

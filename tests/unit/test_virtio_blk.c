@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/blk/virtio_blk.c domains/virtio_pci.c
-// FLAGS: -Idomains/include -Idrivers-dom/blk
+// LINK: drivers-dom/blk/virtio_blk.c drivers-dom/lib/virtio_pci.c
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk
 /*
  * The virtio-blk driver against a device made of memory, which walks every descriptor table as a device would, answers in any
  * order, and misbehaves on demand. Both halves of the feature word read the same here: bits 0 and 1 are 32 and 33 as well.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: drivers-dom/net/pkt.c drivers-dom/net/switch.c
-// FLAGS: -Idomains/include -Idrivers-dom/net
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /*
  * frame FILE: frames as hexadecimal text, one a line (# comments), with a blank transport checksum. For each: does the back-end
  * find the checksum, what does it fill in, does a sum over the segment come out right afterwards.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The xenbus side of a back-end: backend.h. The directories and states are those of <xen/io/xenbus.h>. */
-#include <backend.h>
+/* The xenbus side of a back-end: xenbus_backend.h. The directories and states are those of <xen/io/xenbus.h>. */
+#include <xenbus_backend.h>
 #include <errno.h>
 #include <keep_record.h>
 #include <stdarg.h>

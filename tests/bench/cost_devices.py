@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from count import CORE, Counted  # noqa: E402
 from disk import bare_command, copy  # noqa: E402
 from tests.lib.machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
-from tests.system.test_debian import SHELL, login, sh  # noqa: E402
+from tests.lib.guest import SHELL, login, sh  # noqa: E402
 from tests.lib.wire import GATEWAY, NET, Wire  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).parent / "cost_devices.golden"

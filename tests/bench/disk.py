@@ -13,8 +13,8 @@ import time
 
 from tools import mkgpt
 from tests.lib.machine import DEBIAN_DISK, LOGS, OLD_CPU, QEMU, TEST_ISO, Machine, check
-from tests.system.test_blkhostile import DISKS, PARTS, Neighbour
-from tests.system.test_debian import SHELL, login, sh
+from tests.lib.guest import SHELL, login, sh
+from tests.lib.neighbour import DISKS, PARTS, Neighbour
 
 ROOT_OFFSET = 1 << 20  # of the root partition, as tools/guest/mkdisk.sh makes it
 ROUNDS = int(os.environ.get("DISK_ROUNDS", "3"))

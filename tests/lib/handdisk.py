@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 
 from tools import mkgpt
-from tests.lib.guestkernel import modules
+from tests.lib.guest import modules
 from tests.lib.machine import BUILD, DEBIAN_DISK, Failed
 
 MIB = 1 << 20

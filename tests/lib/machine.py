@@ -2,14 +2,12 @@
 """One QEMU machine under test, driven over its serial line. Every wait is bounded; a failure shows the last lines.
 QEMU in the environment chooses the emulator."""
 import functools
-import itertools
 import os
 import pathlib
 import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -129,7 +127,9 @@ class Machine:
         self.start()
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, kind, e, trace):
+        if e and not isinstance(e, Skipped) and "  --- " not in str(e):
+            e.add_note(self.tail())
         self.stop()
 
     def command(self, serial):
@@ -256,32 +256,26 @@ class Machine:
 
 
 class Boot:
-    """A machine that several tests use, one after another; each leaves the others what they expect of a machine that has just booted.
-    One that fails ends it, and the next has a machine of its own: no failure follows from another. A function among the arguments is
-    called for each machine: it makes the disk anew."""
+    """A machine that several tests use, one after another (tests/conftest.py). One that fails ends it, and the next has a machine of its own:
+    no failure follows from another. A function among the arguments is called for each machine: it makes the disk anew."""
     def __init__(self, name, **kw):
         self.name, self.kw = name, kw
         self.machine, self.boots = None, 0
 
-    def test(self, name, fn, *args):
-        """A test for run(): fn(machine, *args)."""
-        return name, functools.partial(self.use, fn, *args), self
+    def __enter__(self):
+        return self
 
-    def use(self, fn, *args):
-        try:
-            if not self.machine:
-                self.boots += 1
-                kw = {k: v() if callable(v) else v for k, v in self.kw.items()}
-                self.machine = Machine(self.name + (f"-{self.boots}" if self.boots > 1 else ""), **kw)
-                self.machine.start()
-                self.machine.boot()
-            fn(self.machine, *args)
-        except Skipped:
-            raise
-        except Exception as e:
-            seen = "" if isinstance(e, Failed) and "  --- " in str(e) or not self.machine else f"\n{self.machine.tail()}"
-            self.end()
-            raise Failed(f"{'' if isinstance(e, Failed) else type(e).__name__ + ': '}{e}{seen}") from e
+    def __exit__(self, *exc):
+        self.end()
+
+    def booted(self):
+        if not self.machine:
+            self.boots += 1
+            kw = {k: v() if callable(v) else v for k, v in self.kw.items()}
+            self.machine = Machine(self.name + (f"-{self.boots}" if self.boots > 1 else ""), **kw)
+            self.machine.start()
+            self.machine.boot()
+        return self.machine
 
     def end(self):
         if self.machine:
@@ -292,36 +286,3 @@ class Boot:
 def check(cond, what):
     if not cond:
         raise Failed(what)
-
-
-def run(cases, long=()):
-    """Runs tests, or those that are named, prints ok/not ok/skipped lines, exits 1 if any failed. --list prints the names,
-    those that share a machine in a line. A test is a name, a function and, if there is one, its Boot; those of a Boot follow each other.
-    long: the names of those that only run when they are named, or with --all, as `make test-long` does."""
-    failed = 0
-    only = sys.argv[1:]
-    if only == ["--all"]:
-        only, long = [], ()
-    cases = [(*case, None)[:3] for case in cases if case[0] in only or case[0] not in long]
-    if only == ["--list"]:
-        for _, group in itertools.groupby(cases, lambda case: case[2] or case[0]):
-            print(*(name for name, _, _ in group))
-        return
-    cases = [case for case in cases if not only or case[0] in only]
-    for at, (name, fn, boot) in enumerate(cases):
-        start = time.monotonic()
-        try:
-            fn()
-        except Skipped as e:
-            print(f"skipped {name}: {e}", flush=True)
-        except Failed as e:
-            failed += 1
-            print(f"not ok {name} ({time.monotonic() - start:.0f} s): {e}", flush=True)
-        except Exception as e:  # a broken test is a failed test
-            failed += 1
-            print(f"not ok {name}: {type(e).__name__}: {e}", flush=True)
-        else:
-            print(f"ok {name} ({time.monotonic() - start:.0f} s)", flush=True)
-        if boot and boot not in [case[2] for case in cases[at + 1:]]:
-            boot.end()
-    sys.exit(1 if failed else 0)

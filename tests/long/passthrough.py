@@ -1,19 +1,16 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """An emulator's IOMMU that translates no DMA and swallows the serial line's interrupt (QEMU from 9.2 on, by default): every assignment is refused,
 and a shell is there to see it. test_emulators.py runs it; QEMU in the environment."""
-import pathlib
 import re
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tools import mkgpt  # noqa: E402
-from tests.lib.machine import LOGS, Machine, check, run  # noqa: E402
+from tools import mkgpt
+from tests.lib.machine import LOGS, Machine, check
 
 UNIT = "amd-iommu,intremap=on,pt=on"
 
 
-def passthrough():
+def test_passthrough():
     with Machine("passthrough", iommu=UNIT, disk=mkgpt.make(LOGS / "passthrough.img", [("data1", 16)])) as m:
         m.boot(300)
         out = m.cmd("dmesg")  # these are keys that arrived
@@ -35,7 +32,3 @@ def passthrough():
         out, status = m.guest("echo $((6 * 7))")
         check(status == 0 and "42" in out, f"the guest: {out}")
         m.leave()
-
-
-if __name__ == "__main__":
-    run([("passthrough", passthrough)])

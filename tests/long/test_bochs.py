@@ -1,18 +1,14 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """The small domains' tests on Bochs, an interpreter of one instruction after another with an SVM of its own (model ryzen: next rip saved) and another
 chipset (i440FX: no MCFG, no IOMMU; an UART that takes its time). Where it cannot be had: a line that says so."""
 import os
-import pathlib
 import subprocess
-import sys
 
 import pexpect.fdpexpect
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tests.lib import unpacked  # noqa: E402
-from tests.lib.machine import LOGS, Machine, Skipped, run  # noqa: E402
-from tests.system import test_small  # noqa: E402
+from tests.lib import runner, unpacked
+from tests.lib.machine import LOGS, Machine, Skipped
 
 CONFIG = """\
 plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=1, parallel=0, serial=1
@@ -68,14 +64,17 @@ class Bochs(Machine):
         self.clean()
 
 
-def on_bochs(test):
+def on_bochs(test, *args):
     try:
         unpacked.bochs()
     except unpacked.Missing as e:
         raise Skipped(f"Bochs cannot be had here: {e}") from None
-    test()
+    test(*args, Bochs)
 
 
-if __name__ == "__main__":
-    run([("bochs-small-lib", lambda: on_bochs(lambda: test_small.lib(Bochs))),
-         ("bochs-small-hostile", lambda: on_bochs(lambda: test_small.hostile(1, Bochs)))])
+def test_bochs_small_lib():
+    on_bochs(runner.lib)
+
+
+def test_bochs_small_hostile():
+    on_bochs(runner.hostile, 1)

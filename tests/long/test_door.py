@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """What is left of a driver domain that somebody took over, after one restart. net0 and blk0 are builds with a back door (tests/door):
 every second instance attacks whoever comes after it and dies. Two guests are behind both; after each attack both have their own packets
@@ -6,15 +6,14 @@ and their own sectors, all bytes of the disk are right, and what was lost on the
 ROUNDS in the environment: so many."""
 import hashlib
 import os
-import pathlib
 import re
 import subprocess
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tools import mkgpt  # noqa: E402
-from tests.lib.machine import ANSI, BUILD, LOGS, PATIENCE, ROOT, Failed, Machine, check, make_iso, run  # noqa: E402
+import pytest
+
+from tools import mkgpt
+from tests.lib.machine import ANSI, BUILD, LOGS, PATIENCE, ROOT, Failed, Machine, check, make_iso
 
 ROUNDS = int(os.environ.get("ROUNDS", "30"))
 GUESTS = {"left": ("00:16:3e:00:00:21", "10.0.2.21"), "right": ("00:16:3e:00:00:22", "10.0.2.22")}
@@ -196,8 +195,9 @@ class Door:
             check(re.search(rf"^{driver} .* {n}\s*$", out, re.M), f"{driver} was to be restarted {n} times: {out}")
 
 
-def attacks(rounds, back):
-    """`rounds` attacks of each kind by one driver domain."""
+@pytest.mark.parametrize("back", list(ATTACKS))
+def test_door(back):
+    """ROUNDS attacks of each kind by one driver domain."""
     image = mkgpt.make(LOGS / f"door-{back}.img", [(name, MIB) for name in GUESTS])
     with Machine(f"door-{back}", iso=door_iso(), disk=image) as m:
         m.boot()
@@ -206,7 +206,7 @@ def attacks(rounds, back):
         for name in GUESTS:
             door.create(name)
         failed = []
-        for n in range(rounds):
+        for n in range(ROUNDS):
             for kind in ATTACKS[back]:
                 try:
                     door.attack(back, kind, n)
@@ -215,11 +215,7 @@ def attacks(rounds, back):
                     check(len(failed) < MANY, "\n".join(failed))
                     door.go_on(back)
         check(not failed, "\n".join(failed))
-        print(f"  {rounds} attacks of each of {len(ATTACKS[back])} kinds", flush=True)
+        print(f"  {ROUNDS} attacks of each of {len(ATTACKS[back])} kinds", flush=True)
         for (_, kind), lines in door.said.items():
             print(f"  {kind}: " + "; ".join(sorted(lines)), flush=True)
     image.unlink()
-
-
-if __name__ == "__main__":
-    run([(f"door-{back}", lambda back=back: attacks(ROUNDS, back)) for back in ATTACKS])

@@ -1,13 +1,12 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """Tests of tests/system that repeat something, with as many rounds as an evening has room for, and those for which `make test` has no room."""
 import os
-import pathlib
 import subprocess
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tests.lib.machine import ROOT, check, run  # noqa: E402
+import pytest
+
+from tests.lib.machine import ROOT, check
 
 CASES = (
     ("test_kill.py", "kill", {"CRASHES": "200"}),
@@ -27,13 +26,10 @@ CASES = (
 )
 
 
-def rounds(program, name, counts):
+@pytest.mark.parametrize("program, name, counts", [pytest.param(*case, id=case[1]) for case in CASES])
+def test_rounds(program, name, counts):
     got = subprocess.run([ROOT / "tests/system" / program, name], env={**os.environ, **counts}, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     said = "".join(f"  {line}\n" for line in got.stdout.splitlines())
     print(said, end="", flush=True)
     check(got.returncode == 0 and f"ok {name} " in said, f"with {counts}")
-
-
-if __name__ == "__main__":
-    run([(f"rounds-{case[1]}", lambda case=case: rounds(*case)) for case in CASES])

@@ -1,17 +1,16 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """Guests that stand still, beside busy loops on the host (docs/known-issues.md, 8, 9 and 13). In the environment: BUSY=2 loops, ROUNDS=20000 of a
 pair that wakes each other by STI; HLT, FLIPS=2000 of a static key of Debian's kernel, ASKS=50000 requests to the store by each of two threads in
 two guests, BOOTS=300 of Debian with 2 and 4 vCPUs in turn."""
 import os
-import pathlib
 import subprocess
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tests.lib.hltpair import pairs  # noqa: E402
-from tests.lib.machine import Failed, Machine, check, run  # noqa: E402
-from tests.lib.records import program  # noqa: E402
+import pytest
+
+from tests.lib.hltpair import pairs
+from tests.lib.machine import Failed, Machine, check
+from tests.lib.records import program
 
 COUNTS = (("BUSY", 2), ("ROUNDS", 20000), ("FLIPS", 2000), ("ASKS", 50000), ("BOOTS", 300))
 BUSY, ROUNDS, FLIPS, ASKS, BOOTS = (int(os.environ.get(k, v)) for k, v in COUNTS)
@@ -20,11 +19,12 @@ CHUNK = 10     # flips between two signs of life
 SILENCE = 600  # seconds without one, or until a boot is done: a guest that stands still does so for ever, a busy machine does not
 
 
-def beside(work):
-    """work() beside the busy loops."""
+@pytest.fixture(autouse=True)
+def busy_loops():
+    """All of this is beside them."""
     loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(BUSY)]
     try:
-        work()
+        yield
     finally:
         for loop in loops:
             loop.kill()
@@ -49,7 +49,15 @@ def create(m, name, vcpus, words="vif=[]"):
         raise Failed(f"{name} stood still while it booted: {e}\n{listed(m)}") from None
 
 
-def flips():
+def test_hlt_pair_nop():
+    pairs("hlt-pair-nop", 1, 500, True)
+
+
+def test_hlt_pair():
+    pairs("hlt-pair", 1, ROUNDS, False)
+
+
+def test_static_keys():
     """Each flip patches code that both vCPUs run all the time: a pipe of single bytes each."""
     with Machine("static-keys") as m:
         m.boot(300)
@@ -68,7 +76,7 @@ def flips():
         m.leave()
 
 
-def asks():
+def test_store_asked():
     """Two guests, so that the store is often awake when a request comes."""
     guests = {"left": "10.0.2.21", "right": "10.0.2.22"}
     with Machine("store-asked", www=program("store-asked", "storeask")) as m:
@@ -89,7 +97,7 @@ def asks():
             m.leave()
 
 
-def boots():
+def test_boots():
     with Machine("boots") as m:
         m.boot(300)
         m.cmd("destroy debian")
@@ -98,11 +106,3 @@ def boots():
             m.leave()
             m.cmd(f"destroy boot{n}", 120)
         print(f"  {BOOTS} boots", flush=True)
-
-
-if __name__ == "__main__":
-    run([("hlt-pair-nop", lambda: beside(lambda: pairs("hlt-pair-nop", 1, 500, True))),
-         ("hlt-pair", lambda: beside(lambda: pairs("hlt-pair", 1, ROUNDS, False))),
-         ("static-keys", lambda: beside(flips)),
-         ("store-asked", lambda: beside(asks)),
-         ("boots", lambda: beside(boots))])

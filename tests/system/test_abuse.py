@@ -1,13 +1,21 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """Guests that take all they can get and service domains that die or stand still at a bad moment: the others do not notice. And what the
 supervisor does with a service that is crashed by commands, and with one that comes back and never says that it serves."""
 import re
 import time
 
-from tests.lib.machine import TEST_ISO, Boot, check, run
+import pytest
+
+from tests.lib.machine import TEST_ISO, Boot, check
 
 STORE_WAIT = 5000  # ms that a call waits for the store (REPLY_TIMEOUT, domains/xs_client.c): who waited for it took longer
+
+
+@pytest.fixture(scope="module")
+def boot():
+    with Boot("abuse", iso=TEST_ISO) as b:
+        yield b
 
 
 def check_free(m, before):
@@ -37,7 +45,8 @@ def crash(m):
     return float(took)
 
 
-def flood(m, kind):
+@pytest.mark.parametrize("kind", ["net", "store", "state"])
+def test_abuse_flood(m, kind):
     """A neighbour floods: pings get through, a crash is over soon, a new guest gets its vif."""
     m.console("debian")
     m.leave()
@@ -59,27 +68,7 @@ def flood(m, kind):
     check(not listed(m, "flood") and not listed(m, "echo"), f"they did not go: {m.cmd('list')}")
 
 
-def store_stands_still(m):
-    """Neither a store that hangs nor one that is dead costs a driver domain's restart, or its packets, anything."""
-    m.cmd("crash store --hang")
-    # The second comes while control waits for the answer about the first, and before it looks whether the first has come back.
-    m.send("crash net0 --inject\r")
-    time.sleep(1)
-    m.send("crash net0\r")
-    for _ in range(2):
-        took = float(m.expect(r"net0: crashed[^\n]*restarted in ([\d.]+) ms", 20).group(1))
-        check(took < STORE_WAIT, f"a restart took {took} ms with a store that hangs")
-    m.prompt()
-    m.cmd("crash store", 30)
-    out = m.cmd("create echo", 30)
-    check("store is not running" in out, f"a guest without a store: {out}")
-    took = crash(m)
-    check(took < STORE_WAIT, f"a restart took {took} ms without a store")
-    received = ping(m)
-    check(received >= 18, f"{received} of 20 pings without a store")
-
-
-def holder_stands_still(m):
+def test_abuse_holder_stands_still(m):
     """A guest destroyed while its driver domain is paused: the driver domain is restarted, all memory comes back."""
     m.cmd("create debian name=warm memory=64 vif=['bridge=net0']", 60)
     m.cmd("destroy warm", 60)
@@ -104,7 +93,7 @@ def holder_stands_still(m):
     check(received >= 18, f"{received} of 20 pings")
 
 
-def crashes_while_guests_come_and_go(m):
+def test_abuse_churn(m):
     """net0 crashes at any moment of its guests' creation and destruction: everything is as before in the end."""
     m.cmd("create debian name=warm memory=64 vif=['bridge=net0']", 60)
     m.cmd("destroy warm", 60)
@@ -130,7 +119,7 @@ def restarts(m):
     return {name: int(listed(m, name).split()[-1]) for name in ("store", "pciback", "net0")}
 
 
-def shares(m):
+def test_abuse_shares(m):
     """Guests that keep the store's memory, flood the log, reboot all the time and hold each other's pages, at once: the shell
     answers, a guest is created and served, nobody is restarted for it, and everything is back in the end."""
     names = ["keeper", "logger", "hold1", "hold2"] + [f"again{i}" for i in range(10)]
@@ -168,7 +157,7 @@ def shares(m):
     check_free(m, before)
 
 
-def typed(m):
+def test_supervisor_typed_crashes(m):
     """Crashes by command, one after another, are no row of deaths: none waits for the next instance, the first as the last."""
     before = restarts(m)["net0"]
     for i in range(1, 11):
@@ -179,7 +168,7 @@ def typed(m):
         m.prompt()
 
 
-def never_serves(m):
+def test_supervisor_never_serves(m):
     m.cmd("create microbench name=mute role=driver keep=1", 60)
     m.send("restart mute\r")
     m.expect(r"mute: runs, but has not said for 10 s that it serves[^\n]*it is restarted", 60)
@@ -189,10 +178,21 @@ def never_serves(m):
     m.cmd("destroy mute")
 
 
-if __name__ == "__main__":
-    boot = Boot("abuse", iso=TEST_ISO)
-    run([boot.test("abuse-flood-net", flood, "net"), boot.test("abuse-flood-store", flood, "store"),
-         boot.test("abuse-flood-state", flood, "state"), boot.test("abuse-holder-stands-still", holder_stands_still),
-         boot.test("abuse-churn", crashes_while_guests_come_and_go), boot.test("abuse-shares", shares),
-         boot.test("supervisor-typed-crashes", typed), boot.test("supervisor-never-serves", never_serves),
-         boot.test("abuse-store-stands-still", store_stands_still)])  # the last: it is gone
+def test_abuse_store_stands_still(m):
+    """The last: the store is gone. Neither a store that hangs nor one that is dead costs a driver domain's restart, or its packets, anything."""
+    m.cmd("crash store --hang")
+    # The second comes while control waits for the answer about the first, and before it looks whether the first has come back.
+    m.send("crash net0 --inject\r")
+    time.sleep(1)
+    m.send("crash net0\r")
+    for _ in range(2):
+        took = float(m.expect(r"net0: crashed[^\n]*restarted in ([\d.]+) ms", 20).group(1))
+        check(took < STORE_WAIT, f"a restart took {took} ms with a store that hangs")
+    m.prompt()
+    m.cmd("crash store", 30)
+    out = m.cmd("create echo", 30)
+    check("store is not running" in out, f"a guest without a store: {out}")
+    took = crash(m)
+    check(took < STORE_WAIT, f"a restart took {took} ms without a store")
+    received = ping(m)
+    check(received >= 18, f"{received} of 20 pings without a store")

@@ -1,12 +1,12 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """Bad input: each gets one clear line that names the thing, nothing half-built stays behind, the prompt comes back."""
 import re
 
-from tests.lib.machine import BUILD, CMDLINE, CPU, LOGS, Machine, check, make_iso, run
+from tests.lib.machine import BUILD, CMDLINE, CPU, LOGS, Machine, check, make_iso
 
 
-def shell():
+def test_bad_shell():
     with Machine("bad-shell") as m:
         m.boot()
         names = m.cmd("list")
@@ -61,11 +61,11 @@ def boot_line(name, pattern, prompt=False, **kw):
             m.prompt(120)
 
 
-def no_module():
+def test_bad_no_module():
     boot_line("bad-nomodule", r"no control domain", control="none", bundle="none")
 
 
-def no_bundle():
+def test_bad_no_bundle():
     boot_line("bad-nobundle", r"bundle", prompt=True, bundle="none")
 
 
@@ -82,7 +82,15 @@ def flip(data):
     return data
 
 
-def hide_garbage():
+def test_bad_bundle_truncated():
+    broken_bundle("bad-truncated", lambda d: d[:len(d) // 3], r"bundle")
+
+
+def test_bad_bundle_corrupt():
+    broken_bundle("bad-corrupt", flip, r"hash mismatch")
+
+
+def test_bad_hide_garbage():
     """With the lines of people who come from Xen or Linux, each of which once left the machine mute: the shell stays on com1."""
     mute = "root=/dev/sdb2 ro console=none console=vga console=tty0 console=ttyS0,115200n8 console=hvc0 com2=115200,8n1,0x2f8,3 console=com2"
     iso = make_iso("bad-hide", cmdline=f"{mute} com1=115200,8n1,0x3f8,4 noreboot iommu=required xen_pciback.hide=(00:03.0)(zz:03.0)(00:1e.7)(41:00.*)(40:00.0)")
@@ -100,7 +108,15 @@ def hide_garbage():
         check(re.search(r"40:00\.0 is a bridge", said), f"the root port: {said!r}")
 
 
-def no_iommu():
+def test_bad_no_svm():
+    boot_line("bad-nosvm", r"SVM", cpu=f"{CPU},-svm")
+
+
+def test_bad_no_npt():
+    boot_line("bad-nonpt", r"nested paging", cpu=f"{CPU},-npt")
+
+
+def test_bad_no_iommu():
     """No unit at all: everything runs but what needs one, and that says why."""
     with Machine("bad-noiommu", iommu=False) as m:
         m.expect(r"IOMMU: none that can be used: no device can be assigned", 120)
@@ -109,18 +125,8 @@ def no_iommu():
         check("debian" in m.cmd("list"), "the guest did not start without the NIC")
 
 
-def iommu_required():
+def test_bad_iommu_required():
     """One that the core cannot use, and a command line that wants one: nothing starts. It says so of Intel's."""
     with Machine("bad-required", iso=make_iso("bad-required", cmdline=f"{CMDLINE} iommu=required"), iommu="intel-iommu") as m:
         m.expect(r"VT-d\) is not supported yet", 120)
         m.expect(r"iommu=required: there is no IOMMU that can be used", 120)
-
-
-if __name__ == "__main__":
-    run([("bad-shell", shell), ("bad-no-module", no_module), ("bad-no-bundle", no_bundle),
-         ("bad-bundle-truncated", lambda: broken_bundle("bad-truncated", lambda d: d[:len(d) // 3], r"bundle")),
-         ("bad-bundle-corrupt", lambda: broken_bundle("bad-corrupt", flip, r"hash mismatch")),
-         ("bad-hide-garbage", hide_garbage),
-         ("bad-no-svm", lambda: boot_line("bad-nosvm", r"SVM", cpu=f"{CPU},-svm")),
-         ("bad-no-npt", lambda: boot_line("bad-nonpt", r"nested paging", cpu=f"{CPU},-npt")),
-         ("bad-no-iommu", no_iommu), ("bad-iommu-required", iommu_required)])

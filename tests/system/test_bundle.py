@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """The bundle's tools, without a machine: a kernel's payload in each compression, and that an image is what its file has now."""
 import gzip
@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tempfile
 
-from tests.lib.machine import BUILD, ROOT, TEST_BUNDLE, check, run
+from tests.lib.machine import BUILD, ROOT, TEST_BUNDLE, check
 
 FETCH = "tools/guest/fetch-kernel.sh"
 UNPACK = "tools/unpack-kernel"
@@ -33,7 +33,7 @@ def bzimage(payload, sects=3, size=True):
     return bytes(head) + b"c" * 700 + payload + b"tail"
 
 
-def kernels():
+def test_bundle_kernels():
     with tempfile.TemporaryDirectory() as d:
         src, out, done = d + "/bz", d + "/elf", []
         for kind, command in PACKERS.items():
@@ -67,7 +67,7 @@ _start: .asciz "Linux version 6.1.0-x (a kernel)"
 """
 
 
-def package():
+def test_bundle_package():
     """A package of a kernel: what of it is a link is none of its modules, wherever it leads."""
     with tempfile.TemporaryDirectory() as d:
         modules = d + "/deb/lib/modules/6.1.0-x"
@@ -95,7 +95,7 @@ def image(itb, number):
             return gzip.decompress(got.read())
 
 
-def bundle():
+def test_bundle_images():
     with tempfile.TemporaryDirectory() as d:
         itb, one = d + "/b.itb", d + "/one"
 
@@ -112,7 +112,7 @@ def bundle():
         check(got.returncode and re.search(r"65 images, .*takes 64", got.stderr), f"65 images: {got}")
 
 
-def shipped():
+def test_bundle_shipped():
     """No domain of the tests is in the bundle that is shipped; the one that tests boot has all that is."""
     def names(itb):
         got = subprocess.run(["dumpimage", "-l", itb], capture_output=True, text=True, check=True).stdout
@@ -132,7 +132,7 @@ exec REAL "$@"
 """
 
 
-def two_at_once():
+def test_bundles_at_once():
     """Two bundles in one folder, each with an image of the same name: neither packs before the other has laid out its images."""
     with tempfile.TemporaryDirectory() as d:
         with open(d + "/mkimage", "w") as f:
@@ -146,8 +146,3 @@ def two_at_once():
         check([m.wait(60) for m in makers] == [0, 0], "a bundle was not made beside another one")
         for name in ("left", "right"):
             check(image(f"{d}/{name}.itb", 0) == name.encode() * 100, f"the bundle {name} has an image of the other one")
-
-
-if __name__ == "__main__":
-    run([("bundle-kernels", kernels), ("bundle-package", package), ("bundle-images", bundle), ("bundle-shipped", shipped),
-         ("bundles-at-once", two_at_once)])

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """Disk controllers: NVMe and virtio-blk, one and two, sectors of 4096 bytes; controllers, disks and tables that are no good."""
 import json
@@ -12,7 +12,7 @@ import uuid
 import zlib
 
 from tests.lib import fakepci
-from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, Failed, Machine, check, make_iso, run
+from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, TEST_ISO, Failed, Machine, check, make_iso
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 MIB = 1 << 20
@@ -161,7 +161,7 @@ def crash(m, name, i):
 
 
 # --- cases ------------------------------------------------------------------------------------------------------------
-def virtio_blk():
+def test_controllers_virtio_blk():
     """blk0 on virtio-blk: verified load over crashes, flush, discard, figures, limits."""
     path = gpt_image("ctl-virtio", 64 * MIB, [(1, *mib(1, 33), "data1"), (2, *mib(33, 49), "data2")])
     with Machine("ctl-virtio", extra=virtio(5, path, ",serial=v5")) as m:
@@ -253,7 +253,7 @@ def limits(m):
     one_line(m, "block-limit d xvda ops=many", r"bad 'ops=many'")
 
 
-def two():
+def test_controllers_two_4k():
     """An NVMe and a virtio-blk at once, both with sectors of 4096 bytes; each dies while the other goes on."""
     size = ",logical_block_size=4096,physical_block_size=4096"
     one = gpt_image("ctl-two-a", 48 * MIB, [(1, *mib(1, 33, 4096), "data1")], 4096)
@@ -382,7 +382,7 @@ def frames_that_do_not_fit(m):
     check(re.search(r"^net0 +wire +[1-9]\d* +[1-9]\d* ", out, re.M), f"no row of the wire: {out}")
 
 
-def bad_controllers():
+def test_controllers_bad():
     tiny, empty, void = image("ctl-tiny", 512), image("ctl-empty", 0), image("ctl-void", 0)
     any_disk = gpt_image("ctl-any", 8 * MIB, [(1, *mib(1, 2), "p")])
     fakes = {5: fakepci.never_ready, 6: fakepci.never_resets, 7: fakepci.fatal, 8: fakepci.dead,
@@ -438,7 +438,7 @@ def table(m, slot, pattern, volumes, name="blk1"):
     check(got == volumes, f"volumes of {name}: {got}, expected {volumes}")
 
 
-def bad_tables():
+def test_controllers_tables():
     good = [(1, *mib(1, 3), "data1"), (2, *mib(3, 7), "data2")]
     two_volumes = [("disk", "8192 KiB"), ("data1", "2048 KiB"), ("data2", "4096 KiB")]
     whole = two_volumes[:1]
@@ -518,7 +518,7 @@ def full(m):
     create(m, "name=x disk=['phy:blk1:left,xvda,r']", GRUB)
 
 
-def medium():
+def test_controllers_medium():
     """Sectors that cannot be read or written: EIO for these requests, and for no others."""
     parts = [(1, *mib(1, 17), "data1"), (2, *mib(17, 33), "data2")]
     errors = [("read", 2048 + 800, False), ("write", 2048 + 1600, False), ("read", 2048 + 2400, True)]
@@ -572,9 +572,9 @@ def complaints(m, name, devs, n, took):
     check(2 <= lines <= took + 2, f"{name} complained {lines} times in {took:.0f} s")
 
 
-def no_controller():
+def test_controllers_none():
     """The README's machine without a disk."""
-    with Machine("ctl-none") as m:
+    with Machine("ctl-none", iso=TEST_ISO) as m:
         m.expect(r"blk0: 0000:00:05\.0: there is no such device; it starts without", 120)
         m.boot()
         out = until(m, "volumes", r"^blk0: it has no controller")
@@ -583,8 +583,3 @@ def no_controller():
         one_line(m, "create blk1", r"blk1: 0000:00:06\.0: there is no such device")
         crash(m, "blk0", 1)
         check("debian" in m.cmd("list"), "the guest without a disk")
-
-
-if __name__ == "__main__":
-    run([("controllers-virtio-blk", virtio_blk), ("controllers-two-4k", two), ("controllers-bad", bad_controllers),
-         ("controllers-tables", bad_tables), ("controllers-medium", medium), ("controllers-none", no_controller)])

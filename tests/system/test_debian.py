@@ -1,18 +1,14 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 # NEEDS: disk
 """GRUB as a guest, and with it a whole Debian that boots from its own disk while blk0 dies (more of it in test_kill.py)."""
 import re
 import time
 
-from tests.lib.machine import ANSI, DEBIAN_DISK, TEST_ISO, Failed, Machine, check, run
+from tests.lib.guest import SHELL, login, sh
+from tests.lib.machine import DEBIAN_DISK, TEST_ISO, Machine, check
 
-SHELL = r"root@debian-disk:~# "
-# Two minutes on an idle machine; the bound is for hangs.
-LOGIN = 400
-
-
-def grub_prompt():
+def test_grub_prompt():
     """Without a disk GRUB comes to its prompt: console, memory map, time, reboot."""
     with Machine("grub", iso=TEST_ISO) as m:
         m.boot()
@@ -36,24 +32,7 @@ def grub_prompt():
         check("no crashes" in m.cmd("crashes"), "something crashed")
 
 
-def login(m):
-    m.expect(r"login: ", LOGIN)
-    m.send("root\r")
-    m.expect(SHELL, 60)
-
-
-def sh(m, line, timeout=60):
-    """One command in the guest; its output, and a failure unless its status is 0."""
-    m.send(f"{line}; echo st''atus=$?\r")
-    status = m.expect(r"status=(\d+)", timeout).group(1)
-    text = ANSI.sub("", m.sp.before).replace("\r", "").split("\n", 1)[-1]
-    m.expect(SHELL, 20)
-    if status != "0":
-        raise Failed(f"{line!r} ended with {status}: {text}")
-    return text
-
-
-def whole_disk():
+def test_debian_whole_disk():
     """The whole disk and another kernel: GRUB reads the partition table, Debian's cloud kernel finds its root by label.
     blk0 is crashed all the while: GRUB reading, the hand-over of the vbd, Linux mounting and booting."""
     with Machine("debian-whole", disk=f"{DEBIAN_DISK},snapshot=on") as m:
@@ -79,7 +58,3 @@ def whole_disk():
         m.prompt(120)
         restarts = int(re.search(r"^blk0 .* (\d+)\s*$", m.cmd("list"), re.M).group(1))
         check(crashes - 3 <= restarts <= crashes, f"{crashes} crashes, {restarts} restarts")
-
-
-if __name__ == "__main__":
-    run([("grub-prompt", grub_prompt), ("debian-whole-disk", whole_disk)])

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """Disks: a volume of blk0's NVMe in a guest, blk0 crashed under verified load; a slow disk; what disk= refuses."""
 import os
@@ -7,7 +7,7 @@ import time
 
 from tools import mkgpt
 from tests.lib.counts import CORE, counters, grown
-from tests.lib.machine import LOGS, Machine, check, run
+from tests.lib.machine import LOGS, Machine, check
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data1", 96), ("data2", 32), ("odd", 1)]
@@ -94,7 +94,7 @@ def crash(m, i):
     m.prompt()
 
 
-def kill_test():
+def test_disk_kill():
     image = disk_image("disk", PARTS + [("huge", HUGE[1], HUGE[0]), ("high", HIGH[1], HIGH[0])])
     with Machine("disk", disk=image) as m:
         m.boot()
@@ -190,7 +190,7 @@ def interrupts_find_their_vcpu(m):
     check(moves < 0.15 * reads, f"{moves} moves of a vCPU for {reads} reads")
 
 
-def slow_disk():
+def test_disk_slow():
     """A guest that ends with seconds of writes in flight leaves its volume to the next one, who waits instead of being refused."""
     image = disk_image("slow")
     with Machine("disk-slow", extra=["-drive", f"if=none,id=s,file={image},format=raw,throttling.bps-write=98304",
@@ -204,7 +204,3 @@ def slow_disk():
             time.sleep(0.5)
             m.leave()
             m.cmd(f"destroy slow{i}", 60)
-
-
-if __name__ == "__main__":
-    run([("disk-kill", kill_test), ("disk-slow", slow_disk)])

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 # NEEDS: disk
 """A disk that is handed over, with blk0 crashed between any two steps: from GRUB to Linux, from Linux to the next kernel
@@ -12,7 +12,7 @@ import time
 from tests.lib import handdisk
 from tools import mkgpt
 import pexpect
-from tests.lib.machine import LOGS, Failed, Machine, check, run
+from tests.lib.machine import LOGS, Failed, Machine, check
 
 NAME = "hand"
 ROUNDS = int(os.environ.get("ROUNDS", "8"))  # each combination of how it is let go and taken away
@@ -229,7 +229,7 @@ def boot_by_time(m, delay):
     wait_states(m, lambda s: s == (4,) * 4)
 
 
-def grub_to_linux():
+def test_handover_grub():
     image = handdisk.make(LOGS / "handover-grub.img")
     with Machine("handover-grub", disk=image) as m:
         m.crashes = 0
@@ -287,7 +287,7 @@ def kexec_without_closing(m):
     crash(m, "")
 
 
-def next_kernel():
+def test_handover_kexec():
     image = handdisk.make(LOGS / "handover-kexec.img")
     with Machine("handover-kexec", disk=image) as m:
         m.crashes = 0
@@ -432,7 +432,7 @@ def taken_away(m):
     in_guest(m, "diskcheck /dev/xvdb 0.5 8")
 
 
-def unbind_and_bind():
+def test_handover_bind():
     image = mkgpt.make(LOGS / "handover-bind.img", handdisk.PARTS)
     with Machine("handover-bind", disk=image) as m:
         m.crashes = 0
@@ -461,7 +461,3 @@ def unbind_and_bind():
         finish(m, before)
         print(f"  {ROUNDS} rounds, {m.crashes} crashes of blk0", flush=True)
     image.unlink()
-
-
-if __name__ == "__main__":
-    run([("handover-grub", grub_to_linux), ("handover-kexec", next_kernel), ("handover-bind", unbind_and_bind)])

@@ -1,12 +1,20 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """A hostile small guest beside a working one: it reaches nothing, and the others live on."""
 import re
 
-from tests.lib.machine import TEST_ISO, Boot, check, run
+import pytest
+
+from tests.lib.machine import TEST_ISO, Boot, check
 
 
-def hostile(m):
+@pytest.fixture(scope="module")
+def boot():
+    with Boot("isolation", iso=TEST_ISO) as b:
+        yield b
+
+
+def test_isolation_hostile_guest(m):
     m.cmd("create hostile", 60)
     m.send("console hostile\r")
     got = m.expect(r"hostile: (\d+) passed, (\d+) failed", 240)
@@ -30,7 +38,7 @@ def hostile(m):
     check("hostile" not in listing, f"the destroyed guest is still listed: {listing}")
 
 
-def dma(m):
+def test_isolation_dma(m):
     """A driver domain that programs its NIC with an address outside its memory: nothing arrives, the core says so."""
     m.cmd("destroy net0", 60)
     m.cmd("create dmatest", 60)
@@ -42,8 +50,3 @@ def dma(m):
     check(re.search(r"IOMMU: unit 00:01\.0 passed its trial: a write of 00:0[35]\.0 arrived", out),
           f"nobody tried the IOMMU, or it failed: {out[-2000:]}")
     check(re.search(r"IOMMU: blocked DMA of (0000:)?00:03\.0", out), f"the core reported no blocked DMA: {out[-2000:]}")
-
-
-if __name__ == "__main__":
-    boot = Boot("isolation", iso=TEST_ISO)
-    run([boot.test("isolation-hostile-guest", hostile), boot.test("isolation-dma", dma)])

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 # NEEDS: disk
 """A whole Debian boots from its own disk. The block driver domain dies forty times under it: fio with verification on a raw
@@ -11,10 +11,12 @@ import re
 import subprocess
 import time
 
-from tests.lib.machine import DEBIAN_DISK, LOGS, Boot, check, run
+import pytest
+
+from tests.lib.guest import SHELL, login, sh
+from tests.lib.machine import DEBIAN_DISK, LOGS, Boot, check
 from tools.mkgpt import partitions
 from tests.lib.records import program
-from test_debian import SHELL, login, sh
 
 CRASHES = int(os.environ.get("CRASHES", "40"))
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
@@ -37,6 +39,25 @@ while [ ! -e /run/stop ] && [ $s = 0 ]; do
 done
 echo status $s rounds $r > /run/fio.log) &
 """
+
+
+def disk():
+    LOGS.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "--sparse=always", str(DEBIAN_DISK), str(IMAGE)], check=True, timeout=300)
+    return IMAGE
+
+
+def web():
+    www = program("kill")
+    (www / "load").write_text(LOAD.replace("FS", str(FS_MIB)))
+    return www
+
+
+@pytest.fixture(scope="module")
+def boot():
+    with Boot("kill", disk=disk, www=web) as b:
+        yield b
+    IMAGE.unlink(missing_ok=True)
 
 
 def rows(listing):
@@ -125,7 +146,7 @@ def attach(m):
     login(m)
 
 
-def boots(m):
+def test_debian_disk(m):
     attach(m)
     check("6.1." in sh(m, "uname -r"), "another kernel")
     check("/dev/xvda" in sh(m, "findmnt -no SOURCE /"), "the root is not on xvda")
@@ -136,7 +157,7 @@ def boots(m):
     m.leave()
 
 
-def kill(m):
+def test_kill(m):
     rng = random.Random(SEED)
     print(f"  seed {SEED}", flush=True)
     attach(m)
@@ -156,7 +177,7 @@ def kill(m):
     m.leave()
 
 
-def reboot(m):
+def test_debian_disk_reboots(m):
     attach(m)
     sh(m, "echo here > /root/mark")
     m.send("reboot\r")
@@ -173,23 +194,3 @@ def reboot(m):
     check("no crashes" in m.cmd("crashes debian-disk"), "it crashed")
     host_fsck(IMAGE, "root")
     host_fsck(IMAGE, "data1")
-
-
-def disk():
-    LOGS.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["cp", "--sparse=always", str(DEBIAN_DISK), str(IMAGE)], check=True, timeout=300)
-    return IMAGE
-
-
-def web():
-    www = program("kill")
-    (www / "load").write_text(LOAD.replace("FS", str(FS_MIB)))
-    return www
-
-
-if __name__ == "__main__":
-    boot = Boot("kill", disk=disk, www=web)
-    try:
-        run([boot.test("debian-disk", boots), boot.test("kill", kill), boot.test("debian-disk-reboots", reboot)])
-    finally:
-        IMAGE.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """What tests/lanes.py makes of test programs: nothing that went wrong, did not come to an end or was not run counts as passed."""
 import os
@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from tests.lib.machine import ROOT, check, run
+from tests.lib.machine import ROOT, check
 
 
 def lanes(*programs, seconds="20", words=()):
@@ -28,7 +28,7 @@ def listing(names, script):
     return f'[ "$1" != --list ] || {{ echo {names}; exit; }}\n{script}\n'
 
 
-def counted():
+def test_lanes_count():
     for what, script, want in (
             ("two good ones", listing("a b", "echo ok a; echo ok b"), ("2 passed, 0 failed", 0)),
             ("one skipped", listing("a b", "echo ok a; echo skipped b: why"), ("1 passed, 0 failed", 0)),
@@ -45,7 +45,7 @@ def counted():
         check((last, status) == want, f"{what}: {last!r}, status {status}:\n{text}")
 
 
-def bounded():
+def test_lanes_bounded():
     """What hangs is ended with all that it started; what waits for a word that nobody has any more goes on."""
     hang = "# ALONE: x\n" + listing("h", "sleep 600 & echo pid $!; sleep 600")
     after = "# ALONE: x\n# NEEDS: nothing-of-that-name\n" + listing("b", "echo ok b")
@@ -62,7 +62,3 @@ def running(cmdline):
         return cmdline.read_bytes()
     except OSError:
         return b""
-
-
-if __name__ == "__main__":
-    run([("lanes-count", counted), ("lanes-bounded", bounded)])

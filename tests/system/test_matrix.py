@@ -1,10 +1,17 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """BIOS and UEFI with 1, 2 and 4 CPUs: boot, five restarts under traffic, the guest goes on."""
-from tests.lib.machine import Machine, check, make_iso, make_www, run
+
+import pytest
+
+from tests.lib.machine import Machine, check, make_iso, make_www
 
 
-def case(uefi, cpus):
+@pytest.mark.parametrize("uefi, cpus", [
+    pytest.param(False, 1, id="bios-1cpu"), pytest.param(False, 2, id="bios-2cpu", marks=pytest.mark.long),
+    pytest.param(False, 4, id="bios-4cpu"), pytest.param(True, 1, id="uefi-1cpu", marks=pytest.mark.long),
+    pytest.param(True, 2, id="uefi-2cpu"), pytest.param(True, 4, id="uefi-4cpu", marks=pytest.mark.long)])
+def test_matrix(uefi, cpus):
     www, digest = make_www()
     with Machine(f"{'uefi' if uefi else 'bios'}-{cpus}", uefi=uefi, cpus=cpus, www=www) as m:
         m.boot(240 if uefi else 180)
@@ -27,12 +34,7 @@ def case(uefi, cpus):
         m.leave()
 
 
-def multiboot1():
+def test_multiboot1():
     with Machine("multiboot1", iso=make_iso("multiboot1", multiboot=1)) as m:
         m.boot()
         check("net0" in m.cmd("list"), "booted by Multiboot 1, but net0 is not there")
-
-
-if __name__ == "__main__":
-    run([("multiboot1", multiboot1)] + [(f"matrix-{'uefi' if uefi else 'bios'}-{cpus}cpu", lambda u=uefi, c=cpus: case(u, c))
-         for uefi in (False, True) for cpus in (1, 2, 4)], long=["matrix-bios-2cpu", "matrix-uefi-1cpu", "matrix-uefi-4cpu"])

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 # ALONE: networks
 """tools/net: networks are whole or gone, whenever their builder dies; nothing of the host's own network changes."""
@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from tests.lib.machine import ROOT, Skipped, check, run
+from tests.lib.machine import ROOT, Skipped, check
 from tests.lib.wire import NET, Wire, net
 
 # Stands before the real `ip` in the path: the step with this number ends who asked for it.
@@ -49,7 +49,7 @@ def up(name, **env):
                           text=True, check=False).returncode
 
 
-def lifetimes():
+def test_net_lifetimes():
     me, before = str(os.getpid()), host()
     with Wire() as w:  # or skipped
         check(listed().count(me) == 1, f"listed: {listed()}")
@@ -72,7 +72,7 @@ def lifetimes():
     check(host() == before, "the host's own network has changed")
 
 
-def killed_in_the_middle():
+def test_net_killed_in_the_middle():
     """At the first steps and at some of the others: what is left is taken down by `down`, or by the next `up`, which gets further."""
     with Wire():
         pass  # or skipped
@@ -91,7 +91,3 @@ def killed_in_the_middle():
                 check(net("down", me).returncode == 0 and not ours(me), f"after step {deadly} this stays: {ours(me)}")
         whole(me)
         check(net("down", me).returncode == 0 and not ours(me), f"left: {ours(me)}")
-
-
-if __name__ == "__main__":
-    run([("net-lifetimes", lifetimes), ("net-killed-in-the-middle", killed_in_the_middle)])

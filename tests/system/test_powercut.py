@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """Power cuts: what a guest had made durable is there. One run, in which blk0 dies now and then; the disk under it has a
 volatile cache and logs what reaches it (cachedisk.py). Then, offline, forty cuts at random points of that log: all that
@@ -14,10 +14,12 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 from tools import mkgpt
 from tests.lib.cachedisk import CacheDisk, PowerCuts
-from tests.lib.guestkernel import modules
-from tests.lib.machine import LOGS, Failed, Machine, check, run
+from tests.lib.guest import modules
+from tests.lib.machine import LOGS, Failed, Machine, check
 from tests.lib.records import JOBS, MARK, check_raw, check_tree, mark, program
 
 CUTS = int(os.environ.get("CUTS", "40"))
@@ -205,5 +207,10 @@ def powercut(name):
         disk.remove()
 
 
-if __name__ == "__main__":
-    run([(name, functools.partial(powercut, name)) for name in ("powercut", "powercut-virtio")], long=["powercut-virtio"])
+def test_powercut():
+    powercut("powercut")
+
+
+@pytest.mark.long
+def test_powercut_virtio():
+    powercut("powercut-virtio")

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """The session of the README, in full: BIOS, two CPUs for domains. Crashes go on under traffic; the guest must not notice."""
 import os
@@ -6,7 +6,7 @@ import re
 import time
 
 from tests.lib.counts import counters, grown
-from tests.lib.machine import Machine, check, make_www, run
+from tests.lib.machine import Machine, check, make_www
 
 CRASHES = int(os.environ.get("CRASHES", "30"))
 DOWNLOADER = (
@@ -37,7 +37,7 @@ def counted(m, before):
         check(everything[name] >= debian[name] + net[name], f"{name}: Debian {debian}, net0 {net}, all {everything}")
 
 
-def session():
+def test_session():
     www, digest = make_www()
     with Machine("session", www=www) as m:
         m.boot()
@@ -116,7 +116,3 @@ def session():
         out, status = m.guest("ping -c 3 -i 0.2 10.0.2.2")
         check(status == 0 and " 0% packet loss" in out, f"ping afterwards: {out}")
         m.leave()
-
-
-if __name__ == "__main__":
-    run([("session", session)])

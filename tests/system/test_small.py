@@ -1,43 +1,22 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """The core with the runner in the control domain's place: libbh on the machine, and the hostile guest alone beside it; then small guests
 that are not Linux under the control domain: two that wait for each other right behind an STI, and one in as little memory as unikernels are given."""
-import os
-import random
 import re
 
-from tests.lib import hltpair
-from tests.lib.machine import BUILD, CMDLINE, Machine, check, make_iso, run
+import pytest
+
+from tests.lib import hltpair, runner
+from tests.lib.machine import BUILD, CMDLINE, Machine, check, make_iso
 
 
-def small(name, cpus, args, bundle, machine=Machine):
-    os.environ["CONTROL_ARGS"] = f"'args={args}'"
-    iso = make_iso(name, CMDLINE, BUILD / "runner.elf", bundle)
-    os.environ.pop("CONTROL_ARGS")
-    with machine(name, iso=iso, cpus=cpus, mem=512, nics=False) as m:
-        m.expect(r"runner: done, (\d+) of libbh failed", 180)
-        m.log.flush()
-        with open(m.log.name, encoding="utf-8", errors="replace") as f:
-            return f.read()
+def test_small_lib():
+    runner.lib()
 
 
-def lib(machine=Machine):
-    """And beside it a guest that calls what unikernels and BSDs call at boot."""
-    text = small("small-lib", 1, "apic=1;refused=1", BUILD / "abicalls.elf", machine)
-    check(re.search(r"abi: [5-9]\d ok, 0 not", text), f"calls of guests that are not Linux: {re.findall(r'abi: NOT.*', text) or text[-2000:]}")
-    check(len(re.findall(r"no device at guest-physical", text)) <= 1, "a filler is said more than once")
-    check(re.search(r"runner: guest ended: state 3 .*invalid guest state", text), f"a state that VMRUN refuses: {text[-500:]}")
-    good = re.findall(r"^ok lib_\S+", text, re.M)
-    check(len(good) >= 11 and "not ok" not in text, f"libbh on the machine:\n{text}")
-
-
-def hostile(cpus, machine=Machine):
-    seed = random.randrange(1, 1 << 32)
-    text = small(f"small-hostile-{cpus}", cpus, f"seed={seed};calls=100000", BUILD / "hostile.elf", machine)
-    bad = re.findall(r"not ok [^\r\n]*", text)
-    check(re.search(r"hostile: [5-9]\d passed, 0 failed", text) and not bad, f"seed {seed}: {bad or text[-2000:]}")
-    check("hostile: 100000 random hypercalls" in text, f"seed {seed}: the random calls did not end")
-    check(re.search(r"runner: guest ended: state 3 .*nothing there", text), f"seed {seed}: the hole was not caught: {text[-500:]}")
+@pytest.mark.parametrize("cpus", [pytest.param(1, id="1-cpu"), pytest.param(3, id="3-cpus")])
+def test_small_hostile(cpus):
+    runner.hostile(cpus)
 
 
 RTC, OFF = "+05:30", -3600  # the battery clock is local time; a guest is an hour behind that
@@ -75,7 +54,7 @@ def waits(m):
     check("later" not in out, f"it was made by hand and destroyed: {out}")
 
 
-def small_guests():
+def test_small_guests():
     with Machine("small-guests", iso=make_iso("small-guests", f"{CMDLINE} rtc={RTC}", bundle=BUILD / "hlt-pair.itb"), mem=1024, nics=False) as m:
         m.boot(300)
         early = hltpair.pair(m, 500, True)
@@ -89,8 +68,3 @@ def small_guests():
         said = m.cmd("dmesg").count("no device at guest-physical")
         check(said == 4, f"the core said {said} times of 4 guests that they have a filler")
         waits(m)
-
-
-if __name__ == "__main__":
-    run([("small-lib", lib), ("small-hostile-1-cpu", lambda: hostile(1)), ("small-hostile-3-cpus", lambda: hostile(3)),
-         ("small-guests", small_guests)])

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 # ALONE: networks
 """net0 on a real wire with a Linux at its other end (tools/net): vifs plugged again; then tagged and untagged traffic both ways and between
@@ -7,7 +7,7 @@ On a machine without taps the vifs are plugged on the user network, and the rest
 import re
 import time
 
-from tests.lib.machine import BUILD, Machine, check, run
+from tests.lib.machine import BUILD, Machine, check
 from tests.lib.wire import wire_or_user_network
 
 # Interfaces with the prefix of each: the last figure of a guest's or the peer's address follows. vlan7.9 is 9 (802.1Q) under 7 (802.1ad).
@@ -156,13 +156,9 @@ def frames(m, w):
     too_long(m, w)
 
 
-def wire():
+def test_wire():
     with wire_or_user_network("wire-frames") as w, Machine("wire", wire=w and w.name) as m:
         m.boot()
         plugged_again(m)
         if w:
             frames(m, w)
-
-
-if __name__ == "__main__":
-    run([("wire", wire)])

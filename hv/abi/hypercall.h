@@ -5,9 +5,9 @@
 #include "base/types.h"
 #include "sched/vcpu.h"
 
-/* Called by the vendor exit handler with rip already past the instruction in *next_rip form: sets regs.rax, or leaves
- * rip on the instruction (HC_AGAIN). CPL 0 only (else -EPERM). 32-bit code is served by abi/compat.c, real mode and 16-bit
- * code not at all. */
+/* The call that v's registers ask for, by an instruction of insn_len bytes that rip is still on: sets regs.rax and moves rip past it,
+ * or leaves both (HC_AGAIN) and redo_len set. CPL 0 only (else -EPERM). 32-bit code is served by abi/compat.c, real mode and 16-bit
+ * code not at all. abi/enter.c calls it. */
 void hypercall(struct vcpu *v, unsigned insn_len);
 long hypercall_compat(struct vcpu *v); /* abi/compat.c */
 

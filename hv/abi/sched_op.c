@@ -4,14 +4,14 @@
 #include <xen/xen.h>
 #include <xen/sched.h>
 #include "abi/hypercall.h"
+#include "arch/regs.h"
 #include "ipc/evtchn.h"
 #include "mem/gcopy.h"
 #include "domain/domain.h"
+#include "sched/pending.h"
 #include "sched/sched.h"
-#include "virt/virt.h"
 
 #define POLL_PORTS 128u
-#define RFLAGS_IF  (1ull << 9)
 
 static long op_block(struct vcpu *v)
 {
@@ -34,7 +34,7 @@ static bool poll_ready(struct vcpu *v, void *arg)
         if (__atomic_load_n(&s->evtchn_pending[port / 64], __ATOMIC_SEQ_CST) & (1ul << (port % 64)))
             return true;
     }
-    return (v->regs.rflags & RFLAGS_IF) && virt_pending_vector(v) >= 0;
+    return (v->regs.rflags & RFLAGS_IF) && vcpu_pending_vector(v) >= 0;
 }
 
 static long op_poll(struct vcpu *v, gaddr_t arg)

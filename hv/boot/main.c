@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The core's start, in order. */
+#include "abi/enter.h"
 #include "abi/hypercall.h"
 #include "arch/machine.h"
 #include "boot/acpi.h"
@@ -51,6 +52,7 @@ static void core_main_guarded(void)
     iommu_init_early();
     virt_init();
     pci_init();
+    sched_listen(vcpu_enter, iommu_idle);
     sched_init_cpu(this_cpu());
     smp_boot();
     virt_say_mitigations();

@@ -258,12 +258,6 @@ struct cpu *evtchn_pirq(struct domain *d, uint32_t port)
     return at;
 }
 
-bool evtchn_upcall_pending(const struct vcpu *v)
-{
-    const struct vcpu_info *i = v->info;
-    return i && READ_ONCE(i->evtchn_upcall_pending) && !READ_ONCE(i->evtchn_upcall_mask);
-}
-
 int evtchn_unmask(struct domain *d, uint32_t port)
 {
     struct evtchn *c = evtchn_chan(d, port);

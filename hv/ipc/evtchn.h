@@ -46,7 +46,6 @@ void evtchn_virq(struct vcpu *v, uint32_t virq);                  /* per-vCPU VI
 void evtchn_global_virq(struct domain *d, uint32_t virq);         /* VIRQ_DOM_EXC, CON_RING, CONSOLE */
 /* A physical interrupt arrived for the port. Returns the CPU of the vCPU that the port's events go to, awake or not; NULL: of none. */
 struct cpu *evtchn_pirq(struct domain *d, uint32_t port);
-bool evtchn_upcall_pending(const struct vcpu *v);                 /* unmasked upcall wanted */
 /* Fence (docs/restart-protocol.md 2.3): closes every port but slot ports; interdomain peers become UNBOUND(d) and keep pending,
  * mask and notify vCPU. Slot ports: pending and mask cleared. Returns true when done; *cursor counts ports. */
 bool evtchn_fence(struct domain *d, uint64_t *cursor, unsigned budget);

@@ -81,3 +81,12 @@ static inline void irqs_off_next(uint32_t what)
     irqs_off_end_at(c, since, now);
     c->off_what = what;
 }
+
+/* The one window of the run loop in which interrupts are taken. No lock is held. */
+static inline void irq_window(void)
+{
+    irqs_off_next(OFF_HANDLERS);
+    irq_on();
+    irq_off();
+    irqs_off_next(OFF_RUN_LOOP);
+}

@@ -10,18 +10,14 @@
  * until it had its slice, whoever wakes: that many that each have less than their share do not keep it out together.
  */
 #include "sched/sched.h"
-#include "abi/hypercall.h"
 #include "arch/irq.h"
 #include "mem/frame.h"
-#include "pci/iommu/iommu.h"
 #include "platform/cmdline.h"
 #include "domain/domain.h"
 #include "sched/irqs_off.h"
-#include "virt/lapic.h"
 #include "virt/virt.h"
 
 #define OP_NS      (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
-#define FAULTS_NS  (100 * NS_PER_MS) /* between two looks at the IOMMU's log by an idle CPU */
 #define SCRUB_NS   (5 * NS_PER_US)   /* a page of memory that no cache has, and more */
 
 static struct sched_cpu {
@@ -33,6 +29,15 @@ static struct sched_cpu {
 } sched_cpus[MAX_CPUS];
 
 static struct sched_cpu *of(const struct cpu *c) { return &sched_cpus[c->id]; }
+
+static void (*enter)(struct cpu *c, struct vcpu *v); /* see sched_listen */
+static void (*idle_look)(uint64_t now);
+
+void sched_listen(void (*on_cpu)(struct cpu *c, struct vcpu *v), void (*when_idle)(uint64_t now))
+{
+    enter = on_cpu;
+    idle_look = when_idle;
+}
 
 static uint64_t wake_preempt_ns(void)
 {
@@ -57,7 +62,7 @@ void sched_init_cpu(struct cpu *c)
 
 /* --- queues -------------------------------------------------------------------------------------------- */
 
-static bool runnable(const struct vcpu *v)
+bool vcpu_runnable(const struct vcpu *v)
 {
     const struct domain *d = v->domain;
     return READ_ONCE(v->state) == VCPU_RUNNABLE && !READ_ONCE(v->pause_count) && d->state == BH_DOM_RUNNING &&
@@ -160,7 +165,7 @@ static struct vcpu *first_ready(struct cpu *c)
 {
     struct vcpu *woken = first_of(&of(c)->woken), *cut = first_of(&of(c)->cut), *turn = first_of(&c->rq);
     struct vcpu *oldest = cut && (!turn || cut->ready_since < turn->ready_since) ? cut : turn;
-    if (oldest && now_ns() - oldest->ready_since > (c->rq_len + 1) * SLICE_NS)
+    if (oldest && c->rq_len > 1 && now_ns() - oldest->ready_since > (c->rq_len + 1) * SLICE_NS)
         return oldest;
     return woken ? woken : cut ? cut : turn;
 }
@@ -209,7 +214,7 @@ static void leave_guest(struct vcpu *v)
 
 static void recheck_locked(struct cpu *c, struct vcpu *v)
 {
-    bool run = runnable(v), added = false;
+    bool run = vcpu_runnable(v), added = false;
     enum place where = BACK;
     if (run && !v->running && !queued(v)) {
         uint64_t now = now_ns();
@@ -292,6 +297,14 @@ void vcpu_set_online(struct vcpu *v)
     recheck_locked(c, v);
 }
 
+void vcpu_go_offline(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    if (v->wait_sipi)
+        v->state = VCPU_OFFLINE;
+    spin_unlock(&c->rq_lock);
+}
+
 void sched_yield(void)
 {
     struct cpu *c = this_cpu();
@@ -353,119 +366,37 @@ long vcpu_wait(struct vcpu *v, uint64_t until_ns)
         v->domain->deadline_ticks = 0; /* who blocks found nothing to do: it is not hung */
     return rc;
 }
-/* A hypercall that said HC_AGAIN. All that a wait for events has left to do is waiting: nothing of that call is executed again. */
-static void redo(struct vcpu *v, unsigned len)
-{
-    if (!v->wait_event) {
-        hypercall(v, len);
-        return;
-    }
-    long rc = vcpu_wait(v, v->wait_until);
-    if (rc == HC_AGAIN) {
-        v->redo_len = (uint8_t)len;
-        return;
-    }
-    v->regs.rax = (uint64_t)rc;
-    v->regs.rip += len;
-}
+
+void vcpu_wait_over(struct vcpu *v) { (void)wait_over(v, 0); }
 
 /* --- running --------------------------------------------------------------------------------------------------- */
 
-/* Slice timer of the vCPU on c: only while somebody else waits here. */
+/* Slice timer of the vCPU on c, since somebody else waits here. */
 static void slice_update(struct cpu *c)
 {
     struct sched_cpu *s = of(c);
-    if (!READ_ONCE(c->rq_len))
-        return;
     uint64_t end = c->slice_start_ns + (!list_empty(&s->woken) ? wake_preempt_ns() : SLICE_NS - c->current->slice_used);
     if (s->slice_end && s->slice_end <= end)
         return;
     s->slice_end = end;
     timer_set(&s->slice, end);
 }
+bool sched_goes_on(struct cpu *c, const struct vcpu *v)
+{
+    if (!vcpu_runnable(v))
+        return false;
+    p2m_pass(c);
+    if (READ_ONCE(c->rq_len))
+        slice_update(c);
+    return true;
+}
+
 static void slice_stop(struct cpu *c)
 {
     if (!of(c)->slice_end)
         return;
     timer_cancel(&of(c)->slice);
     of(c)->slice_end = 0;
-}
-
-static void irq_window(void)
-{
-    irqs_off_next(OFF_HANDLERS);
-    irq_on();
-    irq_off();
-    irqs_off_next(OFF_RUN_LOOP);
-}
-
-/* INIT took the vCPU away: it waits for a SIPI. Under the lock, so that a SIPI that came meanwhile is not lost. */
-static void go_offline(struct vcpu *v)
-{
-    struct cpu *c = rq_lock(v);
-    if (v->wait_sipi)
-        v->state = VCPU_OFFLINE;
-    spin_unlock(&c->rq_lock);
-}
-
-/* What the vCPU's own CPU does before an entry. False: no entry this time. */
-static bool prepare(struct vcpu *v)
-{
-    if (v->wait_sipi) {
-        go_offline(v);
-        return false;
-    }
-    bool fresh = !v->initialised;
-    uint32_t sipi = __atomic_exchange_n(&v->sipi_vector, 0, __ATOMIC_ACQ_REL);
-    if (sipi) {
-        virt->set_sipi(v, (uint8_t)sipi);
-        lapic_reset(v); /* INIT did */
-        v->redo_len = 0;
-        v->halted = v->waiting = false;
-    }
-    if (__atomic_load_n(&v->context_state, __ATOMIC_ACQUIRE) == CONTEXT_READY) {
-        if (fresh) /* else a SIPI was faster than who wrote it, and it runs */
-            virt->set_context(v, &v->context);
-        v->context_state = 0; /* another is refused now: it has register state */
-    }
-    if (v->domain->inject) {
-        sched_inject_entry(v);
-        if (!runnable(v))
-            return false;
-    }
-    if (v->halted) {
-        if (!vcpu_has_work(v)) {
-            vcpu_block(v);
-            return false;
-        }
-        v->halted = false;
-    }
-    return true;
-}
-
-static void run_once(struct cpu *c, struct vcpu *v)
-{
-    p2m_pass(c);
-    slice_update(c);
-    if (!prepare(v))
-        return;
-    if (v->redo_len) {
-        unsigned len = v->redo_len;
-        v->redo_len = 0;
-        bool deliver = v->nmi_pending || ((v->regs.rflags & 0x200) && virt_pending_vector(v) >= 0);
-        if (!deliver) {
-            redo(v, len);
-            irq_window();
-            return;
-        }
-        if (v->waiting)
-            (void)wait_over(v, 0); /* the handler may come here, too; then the call begins anew */
-    }
-    if (!c->timer_armed_ns && !list_empty(&c->timers)) /* who sets one that is earlier programs it */
-        timer_program();
-    irqs_off_end(); /* virt->run begins anew at the exit */
-    virt->run(v);
-    irq_window();
 }
 
 /* Where v joins when it leaves the CPU. */
@@ -492,7 +423,7 @@ static void put(struct cpu *c, struct vcpu *v)
     enum place where = place_after(v);
     if (where == BACK)
         v->slice_used = 0;
-    if (runnable(v))
+    if (vcpu_runnable(v))
         enqueue(c, v, where, now);
     bool surplus = c->rq_len > 1;
     __atomic_store_n(&v->running, 0, __ATOMIC_RELEASE);
@@ -517,7 +448,6 @@ static bool timer_is_near(const struct cpu *c) { return c->timer_armed_ns && c->
 
 static void idle(struct cpu *c)
 {
-    static uint64_t faults_seen;
     uint64_t start = now_ns();
     c->idle = 1;
     mb(); /* idle is visible before the queues are looked at: a waker queues first and then reads idle */
@@ -525,10 +455,8 @@ static void idle(struct cpu *c)
     if (quiet)
         timer_program();
     if (quiet && (timer_is_near(c) || !frame_scrub_some())) {
-        if (c->id == 0 && iommu_ops && iommu_ops->poll_faults && start - faults_seen > FAULTS_NS) {
-            faults_seen = start;
-            iommu_ops->poll_faults();
-        }
+        if (idle_look)
+            idle_look(start);
         if (!work_for(c) && !c->need_resched) {
             irqs_off_end();
             cpu_idle(); /* an IPI sent since comes in at hlt */
@@ -552,8 +480,7 @@ static void sched_turn(struct cpu *c)
     c->slice_start_ns = now_ns();
     c->current = v;
     c->counts = &v->counts;
-    while (!c->need_resched && runnable(v))
-        run_once(c, v);
+    enter(c, v);
     put(c, v);
 }
 

@@ -2,7 +2,7 @@
 /*
  * The scheduler: per-CPU round robin with wake preemption for who is below its share, tickless; an idle CPU takes a waiting
  * vCPU from the longest queue, but leaves another idle one what that was told of. One stack per CPU: sched_loop() picks a vCPU,
- * enters it, handles its exit, and looks again.
+ * and has what sched_listen was given enter it.
  * Nothing in the core sleeps: an operation that must wait returns HC_AGAIN or blocks its vCPU.
  * (Weights, caps and affinity will live in sched_pick and in struct vcpu.)
  */
@@ -15,6 +15,15 @@
 
 void sched_init_cpu(struct cpu *c);
 void sched_loop(void) __noreturn;
+/*
+ * What the floors above have to do on a CPU, given once, before the first sched_loop; called by the loop, interrupts off, no lock held.
+ * on_cpu: v is c's current; enters its guest and serves its exits, as long as sched_keeps(c, v) says before each entry.
+ * when_idle (may be NULL): there is nothing to run; now is the system time.
+ */
+void sched_listen(void (*on_cpu)(struct cpu *c, struct vcpu *v), void (*when_idle)(uint64_t now));
+bool sched_goes_on(struct cpu *c, const struct vcpu *v);
+static inline bool sched_keeps(struct cpu *c, const struct vcpu *v) { return !c->need_resched && sched_goes_on(c, v); }
+bool vcpu_runnable(const struct vcpu *v); /* see vcpu_recheck */
 void vcpu_wake(struct vcpu *v);       /* BLOCKED -> RUNNABLE; any CPU; kicks a CPU if that helps */
 void vcpu_block(struct vcpu *v);      /* current vCPU only; unless an event is already pending (no lost wake) */
 void vcpu_kick(struct vcpu *v);       /* wake it if blocked, make it exit if in guest: it has news */
@@ -22,6 +31,8 @@ void vcpu_pause(struct vcpu *v);      /* raises pause_count and kicks; does not 
 void vcpu_unpause(struct vcpu *v);
 bool vcpu_stopped(const struct vcpu *v); /* out of the guest and of the core (acquire) */
 void vcpu_set_online(struct vcpu *v); /* OFFLINE -> RUNNABLE */
+/* INIT took the vCPU away: it waits for a SIPI. Under the lock, so that a SIPI that came meanwhile is not lost. */
+void vcpu_go_offline(struct vcpu *v);
 void sched_yield(void);               /* current goes to the queue's end */
 bool must_yield(void);                /* long operations: time to return HC_AGAIN? (IRQ, wake, slice) */
 
@@ -35,6 +46,7 @@ long vcpu_wait(struct vcpu *v, uint64_t until_ns);
 /* The same for a condition of the caller's. It is looked at after the vCPU is marked blocked, so a sender that makes it true
  * and then calls vcpu_kick or vcpu_wake is never missed. */
 long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg), void *arg);
+void vcpu_wait_over(struct vcpu *v); /* v is in no wait any more: its call begins anew */
 void sched_begin_op(void);   /* the door: must_yield counts from here */
 
 /* Hang deadline (BH_SVC_DEADLINE): arms and kicks it; 0 = off. */
@@ -42,7 +54,7 @@ void deadline_kick(struct domain *d, uint64_t ms);
 /* A crash out of the blue, for tests of recovery (BH_CTL_CRASH). */
 void sched_inject_crash(struct domain *d); /* at a random instruction within some milliseconds */
 void sched_hang(struct domain *d);         /* no CPU time from now on */
-void sched_inject_entry(struct vcpu *v); /* the run loop, before each entry: an injected crash is due? */
+void sched_inject_entry(struct vcpu *v); /* before an entry, if d->inject: an injected crash is due? */
 void sched_domain_init(struct domain *d);  /* the timers of a new domain */
 int watchdog_set(struct domain *d, uint32_t id, uint32_t seconds); /* SCHEDOP_watchdog; id 0: a new one. Its id or -errno */
 void sched_timers_cancel(struct domain *d); /* restart, destroy: deadline, watchdog, injection, hang are off */

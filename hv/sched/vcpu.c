@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* vCPUs: making, resetting, freeing, and what is published to them. Their scheduling is in sched.c. */
 #include "sched/vcpu.h"
+#include "arch/regs.h"
 #include "ipc/evtchn.h"
 #include "base/string.h"
 #include "mem/frame.h"
 #include "domain/domain.h"
+#include "sched/pending.h"
 #include "sched/sched.h"
 #include "virt/lapic.h"
 #include "virt/virt.h"
@@ -143,5 +145,5 @@ bool vcpu_has_work(const struct vcpu *v)
         return true;
     if (v->waiting)
         return v->info && v->info->evtchn_upcall_pending;
-    return (v->regs.rflags & (1u << 9)) && virt_pending_vector((struct vcpu *)(uintptr_t)v) >= 0;
+    return (v->regs.rflags & RFLAGS_IF) && vcpu_pending_vector(v) >= 0;
 }

@@ -8,6 +8,7 @@
 #include <bulkhead.h>
 #include "base/string.h"
 #include "domain/domain.h"
+#include "sched/pending.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
 
@@ -15,7 +16,6 @@
 #define BASE_EXTD (1ull << 10)
 #define BASE_EN   (1ull << 11)
 #define BASE_ADDR 0xfee00000ull
-#define SVR_ON    (1u << 8)
 #define ICR_BUSY  (1ull << 12)
 #define VERSION   0x50014u /* 6 LVT entries, as x2APICs have them */
 
@@ -29,41 +29,6 @@ enum { ESR_SEND_ILLEGAL = 1u << 5, ESR_RECEIVE_ILLEGAL = 1u << 6 };
 enum delivery { DM_FIXED = 0, DM_LOWEST = 1, DM_NMI = 4, DM_INIT = 5, DM_SIPI = 6 };
 
 static uint32_t ldr_of(uint32_t id) { return (id >> 4) << 16 | 1u << (id & 15); }
-
-/* -1: none. Nearly always there is none, at every entry: four looks. */
-static int highest(const volatile uint32_t *map)
-{
-    const volatile uint64_t *pair = (const volatile uint64_t *)map;
-
-    if (!(pair[0] | pair[1] | pair[2] | pair[3]))
-        return -1;
-    for (int w = 7; w >= 0; w--)
-        if (map[w])
-            return w * 32 + 31 - __builtin_clz(map[w]);
-    return -1;
-}
-
-static uint32_t ppr(const struct vcpu *v)
-{
-    int isr = highest(v->apic.isr);
-    uint32_t tpr = v->apic.tpr & 0xff, in_service = isr < 0 ? 0 : (uint32_t)isr & 0xf0;
-    return (tpr & 0xf0) >= in_service ? tpr : in_service;
-}
-
-int lapic_pending(const struct vcpu *v)
-{
-    int vec = highest(v->apic.irr);
-    if (vec < 0 || !(v->apic.svr & SVR_ON))
-        return -1;
-    return ((uint32_t)vec & 0xf0) > (ppr(v) & 0xf0) ? vec : -1;
-}
-
-void lapic_accept(struct vcpu *v, int vector)
-{
-    uint32_t w = (uint32_t)vector / 32 & 7, bit = 1u << (vector & 31);
-    __atomic_fetch_and(&v->apic.irr[w], ~bit, __ATOMIC_SEQ_CST);
-    v->apic.isr[w] |= bit;
-}
 
 /* Vectors below 16 are illegal: the sender refused them. */
 static void post(struct vcpu *v, uint32_t vector)
@@ -162,7 +127,7 @@ int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
     case R_ID: *x = BH_APIC_ID(v->id); return 0;
     case R_VERSION: *x = VERSION; return 0;
     case R_TPR: *x = v->apic.tpr; return 0;
-    case R_PPR: *x = ppr(v); return 0;
+    case R_PPR: *x = vlapic_ppr(v); return 0;
     case R_LDR: *x = ldr_of(BH_APIC_ID(v->id)); return 0;
     case R_SVR: *x = v->apic.svr; return 0;
     case R_ISR ... R_ISR + 7: *x = v->apic.isr[(r - R_ISR) & 7]; return 0;
@@ -201,7 +166,7 @@ static int write_eoi(struct vcpu *v, uint64_t x)
 {
     if (x)
         return -1;
-    int vec = highest(v->apic.isr);
+    int vec = vlapic_highest(v->apic.isr);
     if (vec >= 0)
         v->apic.isr[vec / 32] &= ~(1u << (vec % 32));
     return 0;
@@ -221,14 +186,14 @@ static int write_esr(struct vcpu *v, uint64_t x)
 static int write_svr(struct vcpu *v, uint32_t x)
 {
     v->apic.svr = x & 0x1ff;
-    for (unsigned i = 0; !(x & SVR_ON) && i < ARRAY_SIZE(v->apic.lvt); i++)
+    for (unsigned i = 0; !(x & APIC_SVR_ON) && i < ARRAY_SIZE(v->apic.lvt); i++)
         v->apic.lvt[i] |= APIC_LVT_MASKED;
     return 0;
 }
 
 static int write_lvt(struct vcpu *v, uint32_t r, uint32_t x)
 {
-    v->apic.lvt[lvt_index(r)] = v->apic.svr & SVR_ON ? x : x | APIC_LVT_MASKED;
+    v->apic.lvt[lvt_index(r)] = v->apic.svr & APIC_SVR_ON ? x : x | APIC_LVT_MASKED;
     return 0;
 }
 

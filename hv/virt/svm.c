@@ -9,11 +9,13 @@
 #include "virt/svm.h"
 #include <bulkhead.h>
 #include "arch/irq.h"
+#include "arch/regs.h"
 #include "base/print.h"
 #include "base/string.h"
 #include "mem/frame.h"
 #include "domain/domain.h"
 #include "sched/irqs_off.h"
+#include "sched/pending.h"
 #include "virt/virt.h"
 
 #define MSR_EFER     0xc0000080
@@ -31,7 +33,6 @@
 #define CR4_OSXSAVE  (1ull << 18)
 #define PAT_RESET    0x0007040600070406ull
 #define XCR0_KNOWN   0x2e7ull /* x87, SSE, AVX, AVX-512, PKRU */
-#define RFLAGS_IF    (1ull << 9)
 #define DR7_ENABLED  0xffull
 #define ATTR_DB      (1u << 10)
 #define ATTR_CODE32  0xc9b
@@ -401,15 +402,15 @@ static void prepare_events(struct vcpu *v)
         vmcb_intercept(b, INTERCEPT_IRET, true);
         busy = true;
     }
-    int vec = virt_pending_vector(v);
+    int vec = vcpu_pending_vector(v);
     bool window = v->nmi_pending && !a->nmi_blocked;
     if (vec >= 0 && !busy && !shadow && (b->rflags & RFLAGS_IF)) {
         b->event_inj = vmcb_event(EVENT_INTR, (unsigned)vec);
-        a->upcall_in = virt_vector_injected(v, vec);
+        a->upcall_in = vcpu_vector_injected(v, vec);
     } else if (vec >= 0) {
         /* The bit of an up-call that is in stays until its handler clears it, which it does before interrupts are on again. What
          * comes after that kicks (evtchn_raise). */
-        window |= !a->upcall_in || !virt_only_upcall(v);
+        window |= !a->upcall_in || !vcpu_only_upcall(v);
     } else {
         a->upcall_in = false; /* cleared: what sets it again, be it the guest itself, is new */
     }
@@ -461,7 +462,7 @@ static void sync_xcr0(struct svm_vcpu *a)
     a->xcr0 = cpu_of(this_cpu())->xcr0 = lo | (uint64_t)hi << 32;
 }
 
-static void svm_run(struct vcpu *v)
+static unsigned svm_run(struct vcpu *v)
 {
     struct cpu *c = this_cpu();
     struct svm_vcpu *a = svm_of(v);
@@ -486,7 +487,7 @@ static void svm_run(struct vcpu *v)
     }
     if (v->kicked || c->need_resched) {
         v->in_guest = 0; /* what was prepared stays in the VMCB for the next time */
-        return;
+        return 0;
     }
     a->vmcb->tlb_control = s->flush ? TLB_FLUSH_ALL : 0;
     s->flush = false;
@@ -502,7 +503,7 @@ static void svm_run(struct vcpu *v)
     sync_xcr0(a);
     sync_out(v);
     requeue_event(b);
-    svm_handle_exit(v);
+    return svm_handle_exit(v);
 }
 
 /* --- for the rest of the core ----------------------------------------------------------------------------------------- */

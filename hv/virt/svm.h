@@ -50,7 +50,7 @@ extern bool svm_tsc_aux;      /* the MSR is there: RDTSCP or RDPID is */
 extern uint64_t svm_xcr0_all; /* the host's XCR0: everything a guest may enable */
 
 void svm_enter(struct regs *r, uint64_t guest_vmcb, uint64_t host_vmcb, bool shadow); /* svm_entry.S */
-void svm_handle_exit(struct vcpu *v);
+unsigned svm_handle_exit(struct vcpu *v);    /* the length of the hypercall instruction that made it, else 0 */
 void svm_state_reset(struct vcpu *v);         /* what INIT and every entry have in common; the vCPU has register state then */
 uint64_t svm_efer_allowed(void);              /* what a guest may set in EFER */
 bool svm_context_ok(const struct vcpu_hvm_context *c); /* svm_context.c; see virt_ops */

@@ -2,7 +2,7 @@
 /*
  * What a guest's exit means. Whatever a guest does ends in an answer, an exception for it, or domain_crash.
  */
-#include "abi/hypercall.h"
+#include "arch/regs.h"
 #include "base/print.h"
 #include "domain/filler.h"
 #include "mem/gcopy.h"
@@ -24,7 +24,6 @@
 #define FXSR_OPT     (1u << 25)
 #define CR0_PG       (1ull << 31)
 #define CR4_OSXSAVE  (1ull << 18)
-#define RFLAGS_TF    (1ull << 8)
 #define DR6_BS       (1ull << 14)
 #define NPF_WRITE    (1ull << 1)
 #define NPF_FETCH    (1ull << 4)
@@ -172,13 +171,12 @@ static void exit_skip(struct vcpu *v, const uint8_t *op, unsigned n)
         advance(v, len);
 }
 
-static void exit_vmmcall(struct vcpu *v)
+static unsigned exit_vmmcall(struct vcpu *v)
 {
     unsigned len = INSN_LEN(v, op_vmmcall);
-    if (!len)
-        return;
-    svm_of(v)->vmcb->int_state &= ~1ull;
-    hypercall(v, len);
+    if (len)
+        svm_of(v)->vmcb->int_state &= ~1ull;
+    return len;
 }
 
 /* XCR0: x87 always; AVX needs SSE; the three AVX-512 parts go together and need AVX (SDM1 13.3). */
@@ -358,11 +356,12 @@ static void handle_rare(struct vcpu *v, uint64_t code)
     }
 }
 
-void svm_handle_exit(struct vcpu *v)
+unsigned svm_handle_exit(struct vcpu *v)
 {
     struct svm_vcpu *a = svm_of(v);
     uint64_t code = a->vmcb->exit_code;
     enum bh_exit class = BH_EXIT_OTHER;
+    unsigned call = 0;
     if (virt_emulated)
         vmcb_intercept(a->vmcb, INTERCEPT_SWINT, true);
     if (code != EXIT_NPF)
@@ -370,7 +369,7 @@ void svm_handle_exit(struct vcpu *v)
     switch (code) {
     case EXIT_VMMCALL:
         class = BH_EXIT_CALL;
-        exit_vmmcall(v);
+        call = exit_vmmcall(v);
         break;
     case EXIT_INTR: /* the host's business, taken in the window after this */
         class = BH_EXIT_INTR;
@@ -404,4 +403,5 @@ void svm_handle_exit(struct vcpu *v)
         handle_rare(v, code);
     }
     v->counts.exits[class]++;
+    return call;
 }

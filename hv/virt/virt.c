@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Picks the vendor half, and what both halves share about interrupts. */
+/* Picks the vendor half. */
 #include "virt/virt.h"
-#include "ipc/evtchn.h"
 #include "base/cpu.h"
 #include "base/print.h"
 #include "base/string.h"
-#include "domain/domain.h"
-#include "virt/lapic.h"
 
 extern const struct virt_ops svm_ops;
 uint32_t virt_features;
@@ -34,27 +31,4 @@ void virt_say_mitigations(void)
     log_info("speculation: retpolines, return stack filled at every exit, %s, LFENCE %s, x87 pointers %s",
              m->ibpb ? "IBPB on a change of domain" : "no IBPB on this CPU",
              m->lfence ? "serialising" : "not known to be serialising", m->x87_kept ? "switched" : "overwritten");
-}
-
-/* The vector by which the guest hears of events. It is injected as such, without the local APIC (docs/linux-pvh.md 5). */
-static int upcall_vector(const struct vcpu *v)
-{
-    int vec = v->upcall_vector ? v->upcall_vector : v->domain->callback_vector;
-    return vec && evtchn_upcall_pending(v) ? vec : -1;
-}
-
-int virt_pending_vector(struct vcpu *v)
-{
-    int vec = upcall_vector(v);
-    return vec >= 0 ? vec : lapic_pending(v);
-}
-
-bool virt_only_upcall(const struct vcpu *v) { return upcall_vector(v) >= 0 && lapic_pending(v) < 0; }
-
-bool virt_vector_injected(struct vcpu *v, int vector)
-{
-    bool upcall = upcall_vector(v) == vector;
-    if (!upcall)
-        lapic_accept(v, vector);
-    return upcall;
 }

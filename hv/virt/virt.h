@@ -17,7 +17,8 @@ struct virt_ops {
     /* Registers of the guest's choice; false: they are none that the CPU could run with. set_context wants them checked. */
     bool (*context_ok)(const struct vcpu_hvm_context *c);
     void (*set_context)(struct vcpu *v, const struct vcpu_hvm_context *c);
-    void (*run)(struct vcpu *v);                 /* one entry, one exit, handled; returns with interrupts off */
+    /* One entry, one exit, handled; returns with interrupts off. Not 0: the guest asks for a hypercall, by an instruction that long. */
+    unsigned (*run)(struct vcpu *v);
     void (*switch_from)(struct vcpu *v);         /* v leaves this CPU: FPU state saved */
     uint64_t (*get_cr)(const struct vcpu *v, unsigned n);  /* 0 2 3 4; CR_EFER, CR_XCR0 */
     unsigned (*cpl)(const struct vcpu *v);
@@ -52,7 +53,3 @@ int virt_wrmsr(struct vcpu *v, uint32_t msr, uint64_t val);
 void virt_msr_cpu_init(void);                    /* on each CPU: makes true what guests read */
 uint32_t virt_port_in(struct vcpu *v, uint16_t port, unsigned size);
 void virt_port_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t val);
-/* Next interrupt vector to inject (event upcall first, then the APIC's highest), or -1. */
-int virt_pending_vector(struct vcpu *v);
-bool virt_vector_injected(struct vcpu *v, int vector); /* true: it was the up-call */
-bool virt_only_upcall(const struct vcpu *v);           /* nothing but the up-call is pending */

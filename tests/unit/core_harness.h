@@ -21,6 +21,7 @@
 #include "mem/gcopy.h"
 #include "pci/pci.h"
 #include "domain/domain.h"
+#include "sched/pending.h"
 #include "sched/sched.h"
 #include "shim.h"
 #include "virt/virt.h"
@@ -65,7 +66,7 @@ static const struct virt_ops fake_virt = {
     .context_ok = fake_context_ok, .get_cr = fake_cr, .exit_info = fake_exit,
 };
 const struct virt_ops *virt = &fake_virt;
-int virt_pending_vector(struct vcpu *v) { (void)v; return -1; }
+__attribute__((weak)) int vcpu_pending_vector(const struct vcpu *v) { (void)v; return -1; }
 void machine_reboot(void) { abort(); }
 void machine_poweroff(void) { abort(); }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a guest's CPU says of itself: CPUID against a machine that has more than a guest may use, and the local APIC's registers.
-// LINK: hv/virt/cpuid.c hv/virt/lapic.c
+// LINK: hv/virt/cpuid.c hv/virt/lapic.c hv/sched/pending.c
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include "domain/domain.h"
 #include "sched/sched.h"
 #include "shim.h"
+#include "sched/pending.h"
 #include "virt/lapic.h"
 #include "virt/virt.h"
 
@@ -207,7 +208,7 @@ static void registers(void **state)
     wr(TPR, 0x50);
     refused(TPR, 0x160);
     assert_int_equal(rd(TPR), 0x50);
-    lapic_accept(&vcpus[0], 0x60);
+    assert_false(vcpu_vector_injected(&vcpus[0], 0x60));
     refused(EOI, 1);
     assert_int_equal(vcpus[0].apic.isr[3], 1);
     wr(EOI, 0);

@@ -92,7 +92,7 @@ static void test_interdomain(void **s)
     assert_true(pending(a, pa));
     assert_int_equal(kicks, 1);
     assert_int_equal(a->vcpu[0]->info->evtchn_pending_sel, 1);
-    assert_true(evtchn_upcall_pending(a->vcpu[0]));
+    assert_true(vcpu_upcall_pending(a->vcpu[0]));
     assert_int_equal(send(b, pb), 0); /* pending already: no second kick */
     assert_int_equal(kicks, 1);
 
@@ -110,7 +110,7 @@ static void test_interdomain(void **s)
     assert_int_equal(st.vcpu, 2);
     assert_int_equal(bind_vcpu(a, pa, 3), 0);
     assert_int_equal(unmask(a, pa), 0);
-    assert_true(evtchn_upcall_pending(a->vcpu[3]));
+    assert_true(vcpu_upcall_pending(a->vcpu[3]));
     assert_int_equal(send(a, pa), 0);
     assert_int_equal(bind(b, a->id, pa, &pb), 0);
     assert_int_equal(close(a, pa), 0);
@@ -142,10 +142,10 @@ static void test_mask_and_poll(void **s)
     assert_int_equal(send(a, x.port), 0);
     assert_true(pending(a, x.port));
     assert_int_equal(kicks, 0);
-    assert_false(evtchn_upcall_pending(a->vcpu[1]));
+    assert_false(vcpu_upcall_pending(a->vcpu[1]));
     assert_int_equal(unmask(a, x.port), 0);
     assert_int_equal(kicks, 1);
-    assert_true(evtchn_upcall_pending(a->vcpu[1]));
+    assert_true(vcpu_upcall_pending(a->vcpu[1]));
     assert_int_equal(unmask(a, x.port), 0); /* nothing to do */
     assert_int_equal(kicks, 1);
 
@@ -169,7 +169,7 @@ static void test_mask_and_poll(void **s)
     assert_int_equal(send(a, x.port), 0);
     assert_int_equal(kicks, 1);
     assert_int_equal(a->vcpu[1]->info->evtchn_upcall_pending, 1);
-    assert_false(evtchn_upcall_pending(a->vcpu[1]));
+    assert_false(vcpu_upcall_pending(a->vcpu[1]));
     assert_int_equal(bind_vcpu(a, x.port, 0), -EINVAL);
 }
 
@@ -183,7 +183,7 @@ static void test_virq(void **s)
     assert_false(pending(a, x.port));
     evtchn_virq(a->vcpu[2], VIRQ_TIMER);
     assert_true(pending(a, x.port));
-    assert_true(evtchn_upcall_pending(a->vcpu[2]));
+    assert_true(vcpu_upcall_pending(a->vcpu[2]));
     assert_int_equal(bind_vcpu(a, x.port, 0), -EINVAL);
     assert_int_equal(send(a, x.port), -EINVAL);
     assert_int_equal(close(a, x.port), 0);
@@ -376,7 +376,7 @@ static void test_info_moves(void **s)
     v->info = mfn_to_virt(m);
     v->info_mfn = m;
     evtchn_info_moved(v);
-    assert_true(evtchn_upcall_pending(v));
+    assert_true(vcpu_upcall_pending(v));
     assert_int_equal(v->info->evtchn_pending_sel, ~0ul);
     evtchn_info_drop(v);
     assert_ptr_equal(v->info, &a->shared->vcpu_info[1]);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <xen/sched.h>
 #include "../../hv/sched/sched.c"
+#include "../../hv/abi/enter.c"
 
 #define MS NS_PER_MS
 #define US NS_PER_US
@@ -31,12 +32,12 @@ void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)vector; ipis[cpu]++; }
 void apic_timer_set_ns(uint64_t ns) { (void)ns; }
 static unsigned dirty, scrubbed;
 bool frame_scrub_some(void) { return dirty ? dirty--, ++scrubbed : false; }
-int virt_pending_vector(struct vcpu *v) { return v->info->evtchn_upcall_pending && v->domain->callback_vector ? 0xf3 : -1; }
+int vcpu_pending_vector(const struct vcpu *v) { return v->info->evtchn_upcall_pending && v->domain->callback_vector ? 0xf3 : -1; }
 bool vcpu_has_work(const struct vcpu *v)
 {
     if (v->nmi_pending || v->sipi_vector || v->wait_sipi)
         return true;
-    return v->waiting ? v->info->evtchn_upcall_pending : virt_pending_vector((struct vcpu *)v) >= 0;
+    return v->waiting ? v->info->evtchn_upcall_pending : vcpu_pending_vector(v) >= 0;
 }
 void hypercall(struct vcpu *v, unsigned len) { (void)len; redone++; script[v->id](v); }
 uint64_t domain_cpu_ns(struct domain *d) { return d->vcpu[0]->cpu_ns; }
@@ -54,7 +55,7 @@ void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, c
 }
 
 /* One entry: the script says what the guest does and how long that takes. */
-static void run(struct vcpu *v)
+static unsigned run(struct vcpu *v)
 {
     uint64_t start = shim_now_ns;
     runs[v->id]++;
@@ -66,6 +67,7 @@ static void run(struct vcpu *v)
     if (shim_now_ns >= stop_at)
         this_cpu()->need_resched = 1; /* back to the test */
     timer_run(); /* what the timer interrupt does in the window after an exit */
+    return 0;
 }
 static void set_sipi(struct vcpu *v, uint8_t vector) { v->regs.rip = (uint64_t)vector << 12; }
 static void switch_from(struct vcpu *v) { (void)v; }
@@ -110,6 +112,7 @@ static int setup(void **state)
     memset(ran_ns, 0, sizeof ran_ns);
     memset(ipis, 0, sizeof ipis);
     memset(sched_cpus, 0, sizeof sched_cpus);
+    sched_listen(vcpu_enter, NULL);
     traced = redone = waits = 0;
     crashed = NULL;
     shim_now_ns = 1000 * MS;
@@ -199,8 +202,10 @@ static void alone_runs_without_a_timer(void **state)
     assert_ptr_equal(v, &vc[0]);
     cpus[0]->current = v;
     cpus[0]->slice_start_ns = shim_now_ns;
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < 1000; i++) {
+        assert_true(sched_keeps(cpus[0], v));
         run_once(cpus[0], v);
+    }
     assert_true(list_empty(&cpus[0]->timers));
     put(cpus[0], v);
 }

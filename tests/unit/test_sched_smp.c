@@ -16,6 +16,7 @@ static void take_ipis(void);
 #define cpu_idle sleep_until_ipi
 #define irq_on   take_ipis
 #include "../../hv/sched/sched.c"
+#include "../../hv/abi/enter.c"
 
 #define NC   3 /* CPUs, the first of which may run domains or not */
 #define NV   5
@@ -74,7 +75,7 @@ uint64_t now_ns(void)
 /* --- the rest of the core ---------------------------------------------------------------------------------------------- */
 void apic_timer_set_ns(uint64_t ns) { (void)ns; }
 bool frame_scrub_some(void) { return false; }
-int virt_pending_vector(struct vcpu *v) { return v->info->evtchn_upcall_pending ? 0xf3 : -1; }
+int vcpu_pending_vector(const struct vcpu *v) { return v->info->evtchn_upcall_pending ? 0xf3 : -1; }
 bool vcpu_has_work(const struct vcpu *v) { return v->info->evtchn_upcall_pending; }
 void hypercall(struct vcpu *v, unsigned len) { (void)v; (void)len; }
 uint64_t domain_cpu_ns(struct domain *d) { return d->vcpu[0]->cpu_ns; }
@@ -93,7 +94,7 @@ static void give(unsigned to)
 }
 
 /* A guest that passes on what it has, works for a moment, and halts. */
-static void run(struct vcpu *v)
+static unsigned run(struct vcpu *v)
 {
     static _Thread_local uint32_t x = 1;
     __atomic_store_n(&v->kicked, 0, __ATOMIC_SEQ_CST);
@@ -110,6 +111,7 @@ static void run(struct vcpu *v)
         ;
     v->halted = true;
     vcpu_block(v);
+    return 0;
 }
 static void switch_from(struct vcpu *v) { (void)v; }
 static const struct virt_ops ops = { .run = run, .switch_from = switch_from };
@@ -134,6 +136,7 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
     memset(vc, 0, sizeof vc);
     memset(cpu, 0, sizeof cpu);
     memset(sched_cpus, 0, sizeof sched_cpus);
+    sched_listen(vcpu_enter, NULL);
     cpu[NC].id = NC;
     for (unsigned i = 0; i < NC; i++) {
         mtx_init(&ipi[i].lock, mtx_plain);

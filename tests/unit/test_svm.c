@@ -154,13 +154,13 @@ static void calls(struct vcpu *v) { svm_of(v)->vmcb->exit_code = EXIT_VMMCALL; }
 static unsigned call_len(uint64_t rip, unsigned *copies)
 {
     vcpus[0].regs.rip = rip;
-    hypercall_len = insn_copies = 0;
+    insn_copies = 0;
     guest = calls;
-    run(&vcpus[0]);
+    unsigned len = run(&vcpus[0]);
     guest = NULL;
     crashed = false;
     *copies = insn_copies;
-    return hypercall_len;
+    return len;
 }
 /* An instruction is read in one copy, and nothing of a page that it does not reach into. */
 static void instruction_length(void **state)

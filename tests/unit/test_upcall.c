@@ -7,15 +7,12 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
-#include "../../hv/virt/virt.c"
+#include "../../hv/sched/pending.c"
+#include "virt/lapic.h"
 
-const struct virt_ops svm_ops, *virt;
-struct virt_mitigations virt_mitigations;
 static struct domain d;
 static struct vcpu v;
-static bool pending;
-
-bool evtchn_upcall_pending(const struct vcpu *x) { (void)x; return pending; }
+static struct vcpu_info info;
 void vcpu_kick(struct vcpu *x) { (void)x; }
 void vcpu_set_online(struct vcpu *x) { (void)x; }
 
@@ -27,47 +24,48 @@ static int setup(void **state)
     memset(&d, 0, sizeof d);
     memset(&v, 0, sizeof v);
     v.domain = &d;
+    v.info = &info;
     d.callback_vector = CALLBACK;
     lapic_reset(&v);
     assert_int_equal(lapic_write(&v, MSR_SVR, 0x1ff), 0);
-    pending = false;
+    info.evtchn_upcall_pending = 0;
     return 0;
 }
 
 static void nothing_and_upcall(void **state)
 {
     (void)state;
-    assert_int_equal(virt_pending_vector(&v), -1);
-    assert_false(virt_only_upcall(&v));
-    pending = true;
-    assert_int_equal(virt_pending_vector(&v), CALLBACK);
-    assert_true(virt_only_upcall(&v));
+    assert_int_equal(vcpu_pending_vector(&v), -1);
+    assert_false(vcpu_only_upcall(&v));
+    info.evtchn_upcall_pending = 1;
+    assert_int_equal(vcpu_pending_vector(&v), CALLBACK);
+    assert_true(vcpu_only_upcall(&v));
     v.upcall_vector = 0x50; /* of this vCPU */
-    assert_int_equal(virt_pending_vector(&v), 0x50);
-    assert_true(virt_only_upcall(&v));
+    assert_int_equal(vcpu_pending_vector(&v), 0x50);
+    assert_true(vcpu_only_upcall(&v));
     v.upcall_vector = 0;
     d.callback_vector = 0; /* none was asked for */
-    assert_int_equal(virt_pending_vector(&v), -1);
-    assert_false(virt_only_upcall(&v));
+    assert_int_equal(vcpu_pending_vector(&v), -1);
+    assert_false(vcpu_only_upcall(&v));
 }
 
 static void second_vector(void **state)
 {
     (void)state;
-    pending = true;
+    info.evtchn_upcall_pending = 1;
     assert_int_equal(lapic_write(&v, ICR_SELF, OTHER), 0);
-    assert_int_equal(virt_pending_vector(&v), CALLBACK);
-    assert_false(virt_only_upcall(&v));
+    assert_int_equal(vcpu_pending_vector(&v), CALLBACK);
+    assert_false(vcpu_only_upcall(&v));
     assert_int_equal(lapic_write(&v, MSR_TPR, 0x50), 0); /* not deliverable now: a change of TPR has an exit of its own */
-    assert_true(virt_only_upcall(&v));
+    assert_true(vcpu_only_upcall(&v));
     assert_int_equal(lapic_write(&v, MSR_TPR, 0), 0);
-    pending = false;
-    assert_int_equal(virt_pending_vector(&v), OTHER);
-    assert_false(virt_only_upcall(&v));
-    assert_false(virt_vector_injected(&v, OTHER));
-    pending = true; /* in service, it keeps back what is not above it, and no up-call */
-    assert_true(virt_only_upcall(&v));
-    assert_true(virt_vector_injected(&v, CALLBACK));
+    info.evtchn_upcall_pending = 0;
+    assert_int_equal(vcpu_pending_vector(&v), OTHER);
+    assert_false(vcpu_only_upcall(&v));
+    assert_false(vcpu_vector_injected(&v, OTHER));
+    info.evtchn_upcall_pending = 1; /* in service, it keeps back what is not above it, and no up-call */
+    assert_true(vcpu_only_upcall(&v));
+    assert_true(vcpu_vector_injected(&v, CALLBACK));
 }
 
 int main(void)

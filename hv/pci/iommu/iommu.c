@@ -13,6 +13,7 @@
 #include "domain/domain.h"
 
 #define WATCH_NS       (200 * NS_PER_MS)
+#define IDLE_NS        (100 * NS_PER_MS) /* between two looks of the boot CPU when it has nothing to run */
 #define REPORT_BURST   8u              /* lines in */
 #define REPORT_WINDOW  (10 * NS_PER_S) /* so much time */
 #define TABLE_COST     32u             /* of a budget, for a table that is allocated */
@@ -304,6 +305,16 @@ static void watch(struct timer *t)
         any = READ_ONCE(p->state) == BH_PCI_ASSIGNED;
     if (any)
         timer_set(t, now_ns() + WATCH_NS);
+}
+
+void iommu_idle(uint64_t now)
+{
+    static uint64_t seen;
+
+    if (this_cpu()->id || !iommu_ops || !iommu_ops->poll_faults || now - seen <= IDLE_NS)
+        return;
+    seen = now;
+    iommu_ops->poll_faults();
 }
 
 void iommu_watch(void)

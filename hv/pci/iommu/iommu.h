@@ -86,6 +86,7 @@ bool iommu_trim(struct iommu_domain *dom, unsigned budget); /* tables beyond wha
 #define IOMMU_STEP 4096u /* entries that a step of filling or clearing looks at, or frames that it counts */
 /* The event log is polled some times a second while a device is assigned; starts that on this CPU. */
 void iommu_watch(void);
+void iommu_idle(uint64_t now); /* the same by the boot CPU whenever it is idle (sched_listen) */
 /* A reported fault: counted, and said if not too often. addr is meaningful only with has_addr. */
 void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *what);
 void iommu_irq_fault(uint16_t requester, uint64_t addr); /* the same of an interrupt; only counted while the device is held back */

@@ -14,7 +14,7 @@ DOM_HEADERS_ARCH := $(addprefix $(shell $(CC) -print-multiarch)/openssl/,openssl
 DOM_CFLAGS := $(FREE) $(WARN) -O2 -m64 -march=x86-64 -mno-avx -mno-80387 -mno-mmx -mcmodel=small \
   -fstack-protector-strong -ffunction-sections -fdata-sections -fno-strict-aliasing -fwrapv \
   -fno-tree-loop-distribute-patterns \
-  -nostdinc -Idomains/include -Idomains/libc/include -Ihv/abi/public \
+  -nostdinc -Idomains/include -Idomains/libc/include -Ihv/abi/public -I. \
   -isystem $(shell $(CC) -print-file-name=include) -isystem $(DOM_SYSINC) \
   -D__XEN_INTERFACE_VERSION__=0x00040e00
 DOM_ASFLAGS := $(DOM_CFLAGS) -D__ASSEMBLY__
@@ -50,7 +50,7 @@ $(B)/$(1).elf: $(B)/$(1).dbg
 COMPONENTS += $(B)/$(1).elf
 endef
 
-LIBBH_SRC := $(wildcard domains/*.c domains/*.S domains/libc/*.c)
+LIBBH_SRC := $(wildcard domains/*.c domains/*.S domains/libc/*.c common/*.c)
 
 $(eval $(call dom_compile,libbh,))
 $(B)/libbh.a: $(call dom_objects,libbh,$(LIBBH_SRC))

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-# The core: every hv/**/*.c and *.S becomes one static ELF linked by hv/hv.lds; and the GRUB image around it.
-HV_SRC   := $(sort $(shell find hv -name '*.c'))
+# The core: every hv/**/*.c and *.S, and common/*.c, becomes one static ELF linked by hv/hv.lds; and the GRUB image around it.
+HV_SRC   := $(sort $(shell find hv common -name '*.c'))
 HV_ASM   := $(sort $(shell find hv -name '*.S'))
 HV_OBJ   := $(HV_SRC:%.c=$(B)/%.o) $(HV_ASM:%.S=$(B)/%.S.o)
-HV_INC   := -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00040e00
+HV_INC   := -Ihv -Ihv/abi/public -I. -D__XEN_INTERFACE_VERSION__=0x00040e00
 HV_FLAGS := $(FREE) $(WARN) $(HV_INC) -O2 -m64 -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
             -fno-omit-frame-pointer -fno-strict-aliasing -fcf-protection=none -fno-jump-tables \
             -mindirect-branch=thunk-extern -mindirect-branch-register
 # These folders are clean under -Wconversion.
-HV_CONV  := $(B)/hv/base/% $(B)/hv/platform/% $(B)/hv/arch/% $(B)/hv/time/% $(B)/hv/boot/%
+HV_CONV  := $(B)/common/% $(B)/hv/base/% $(B)/hv/platform/% $(B)/hv/arch/% $(B)/hv/time/% $(B)/hv/boot/%
 VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 COMPONENTS += $(B)/bulkhead.elf
@@ -18,7 +18,7 @@ $(B)/hv/boot/main.o $(B)/hv/abi/control_info.o: HV_EXTRA += -DBH_VERSION='"$(VER
 
 $(HV_OBJ): hv/build.mk # another flag for one object is a hole in the whole
 
-$(B)/hv/%.o: hv/%.c
+$(HV_SRC:%.c=$(B)/%.o): $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CC  $<'
 	@$(CC) $(HV_FLAGS) $(HV_EXTRA) -c -o $@ $<

@@ -11,7 +11,7 @@ import os
 import shlex
 
 BASE = ("-std=gnu11 -g1 -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -DUNIT_TEST")
-INC = "-Itests/unit/shim -Itests/unit -Ihv -Ihv/abi/public -D__XEN_INTERFACE_VERSION__=0x00040e00"
+INC = "-Itests/unit/shim -Itests/unit -Ihv -Ihv/abi/public -I. -D__XEN_INTERFACE_VERSION__=0x00040e00"
 STRLCPY = ("-include string.h -D'strlcpy(d,s,n)=demo_strlcpy(d,s,n)' -include tests/attacks/service/strlcpy.h")
 SHIM = "tests/unit/shim/shim.c"
 GROUPS = (  # programs, where they go, what comes before FLAGS, what after it for the program alone, warnings of the program

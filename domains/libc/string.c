@@ -94,38 +94,6 @@ void *memchr(const void *s, int c, size_t n)
     return NULL;
 }
 
-size_t strlen(const char *s)
-{
-    size_t n = 0;
-
-    while (s[n])
-        n++;
-    return n;
-}
-
-size_t strnlen(const char *s, size_t max)
-{
-    size_t n = 0;
-
-    while (n < max && s[n])
-        n++;
-    return n;
-}
-
-int strcmp(const char *a, const char *b)
-{
-    while (*a && *a == *b)
-        a++, b++;
-    return (unsigned char)*a - (unsigned char)*b;
-}
-
-int strncmp(const char *a, const char *b, size_t n)
-{
-    while (n && *a && *a == *b)
-        a++, b++, n--;
-    return n ? (unsigned char)*a - (unsigned char)*b : 0;
-}
-
 int strcasecmp(const char *a, const char *b)
 {
     while (*a && tolower((unsigned char)*a) == tolower((unsigned char)*b))
@@ -167,16 +135,6 @@ char *strcat(char *restrict d, const char *restrict s)
 {
     strcpy(d + strlen(d), s);
     return d;
-}
-
-char *strchr(const char *s, int c)
-{
-    for (;; s++) {
-        if (*s == (char)c)
-            return (char *)(uintptr_t)s;
-        if (!*s)
-            return NULL;
-    }
 }
 
 char *strrchr(const char *s, int c)

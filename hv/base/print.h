@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The core's log: a ring in memory and the serial line. printk formats %d %i %u %x %p %s %c %% with
- * l/ll/z and width/0 flags. Every line on the wire carries the prefix "(BH) ". While a domain has claimed
+ * The core's log: a ring in memory and the serial line. printk takes the
+ * formats of common/format.h. Every line on the wire carries the prefix "(BH) ". While a domain has claimed
  * the console the wire is its own and lines go to the ring alone, and the listener tells it.
  */
 #pragma once
 #include "base/types.h"
+#include "common/format.h"
 
 enum loglevel { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 void printk(enum loglevel lvl, const char *fmt, ...) __printf(2, 3);
 void vprintk(enum loglevel lvl, const char *fmt, __builtin_va_list ap);
-int snprintf(char *buf, size_t n, const char *fmt, ...) __printf(3, 4);
-int vsnprintf(char *buf, size_t n, const char *fmt, __builtin_va_list ap);
 
 #define log_err(...)  printk(LOG_ERR, __VA_ARGS__)
 #define log_warn(...) printk(LOG_WARN, __VA_ARGS__)

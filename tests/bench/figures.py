@@ -78,7 +78,7 @@ def main():
             file, mem = loaded(elf)
             lines.append(f"| {name} | {elf.stat().st_size // 1024} KiB | {file // 1024} | {mem // 1024} | {limit} |")
     lines += ["", "| part | code lines |", "|---|---|"]
-    for folder in ("hv", "domains", "xenstore-lite", "ctl-dom", "pciback", "drivers-dom/net", "drivers-dom/blk", "tests"):
+    for folder in ("hv", "common", "domains", "xenstore-lite", "ctl-dom", "pciback", "drivers-dom/net", "drivers-dom/blk", "tests"):
         lines.append(f"| {folder}/ | {code_lines(sources(folder))} |")
     bench = BUILD / "bench.txt"
     lines += ["", *instructions()]

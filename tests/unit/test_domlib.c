@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // FLAGS: -Idomains/include
 /*
- * The domains' library, as far as it is plain logic: formats, numbers, malloc, command line, and the xenstore client
+ * The domains' library, as far as it is plain logic: numbers, malloc, command line, and the xenstore client
  * against stores that answer rightly, late, too long, with another's number, or with indices out of range.
  */
 #include <assert.h>
@@ -31,12 +31,6 @@ static int quiet(const char *fmt, ...) { return 0; }
 #include "../../domains/xs_client.c"
 #undef printf
 #include "../../domains/cmdline.c"
-
-#define vsnprintf bh_vsnprintf
-#define snprintf bh_snprintf
-#include "../../domains/libc/printf.c"
-#undef vsnprintf
-#undef snprintf
 
 #define strtoull bh_strtoull
 #define strtoll bh_strtoll
@@ -513,29 +507,6 @@ static void xs_noise(void **state)
 }
 
 /* --- the rest --------------------------------------------------------------------------------------------------- */
-static void formats(void **state)
-{
-    char a[128], b[128];
-#define SAME(...) do { \
-        int x = snprintf(a, sizeof(a), __VA_ARGS__), y = bh_snprintf(b, sizeof(b), __VA_ARGS__); \
-        assert_string_equal(a, b); \
-        assert_int_equal(x, y); \
-    } while (0)
-    SAME("plain %%");
-    SAME("%d %i %u", -5, INT_MIN, UINT_MAX);
-    SAME("%5d|%-5d|%05d|%+d|% d", 42, 42, -42, 42, 42);
-    SAME("%x %X %#x %#X %08x %#o %o", 0xabc, 0xabc, 0xabc, 0xabc, 0xabc, 8, 8);
-    SAME("%ld %lu %lx %llx %zu %jd", LONG_MIN, ULONG_MAX, ULONG_MAX, 1ull << 63, (size_t)77, (intmax_t)-1);
-    SAME("%hhd %hu %hhx", 300, 70000, 0x1ff);
-    SAME("%s|%10s|%-10s|%.2s|%.*s|%*s", "abc", "abc", "abc", "abc", 1, "abc", 6, "abc");
-    SAME("%c%c|%3c", 'a', 'b', 'c');
-    SAME("%.5d|%8.3d|%-8.3d|%.0d", 42, 42, 42, 0);
-    SAME("%p", (void *)0x1234);
-    assert_int_equal(bh_snprintf(b, 4, "abcdef"), 6);
-    assert_string_equal(b, "abc");
-    assert_int_equal(bh_snprintf(NULL, 0, "%d", 12345), 5);
-}
-
 static void numbers(void **state)
 {
     static const char *const texts[] = {
@@ -642,7 +613,7 @@ static void heap_catches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats), cmocka_unit_test(numbers), cmocka_unit_test(sorting), cmocka_unit_test(command_line),
+        cmocka_unit_test(numbers), cmocka_unit_test(sorting), cmocka_unit_test(command_line),
         cmocka_unit_test(heap), cmocka_unit_test(heap_catches),
         cmocka_unit_test_setup(xs_plain, fresh), cmocka_unit_test_setup(xs_long, fresh),
         cmocka_unit_test_setup(xs_long_reply, fresh), cmocka_unit_test_setup(xs_watches, fresh),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/base/format.c hv/base/print.c
+// LINK: common/format.c hv/base/print.c
 // FLAGS: -Dvsnprintf=bh_vsnprintf -Dsnprintf=bh_snprintf
-// Formatting against the C library's, and the log ring with its console rules.
+// The log ring with its console rules.
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,36 +41,6 @@ void serial_write(const char *s, size_t n)
 size_t serial_read(char *buf, size_t n) { (void)buf; (void)n; return 0; }
 static void soon(void) { ipis++; }
 static void now(void) { virqs++; }
-
-#define SAME(...) do { \
-    char a[256], b[256]; \
-    int x = (bh_snprintf)(a, sizeof a, __VA_ARGS__), y = (sprintf)(b, __VA_ARGS__); \
-    assert_string_equal(a, b); \
-    assert_int_equal(x, y); \
-} while (0)
-
-static void formats_like_the_library(void **state)
-{
-    (void)state;
-    SAME("%d %i %u %x %X", -1, 42, 4000000000u, 0xbeefu, 0xbeefu);
-    SAME("%ld %lu %lx %zu %llx", (long)INT64_MIN, ~0ul, ~0ul, (size_t)7, 1ull << 63);
-    SAME("%5d|%-5d|%05d|%05d", 42, 42, 42, -42);
-    SAME("%8x|%-8x|%08x|%016lx", 0xabcu, 0xabcu, 0xabcu, 0xabcul);
-    SAME("%s|%8s|%-8s|%.2s|%.*s", "abc", "abc", "abc", "abc", 1, "abc");
-    SAME("%c%c %% %*d", 'a', 'b', 6, 7);
-    SAME("%p", (void *)0x1234);
-    SAME("%d", INT32_MIN);
-}
-
-static void never_writes_past_the_end(void **state)
-{
-    (void)state;
-    char b[8] = "\x7f\x7f\x7f\x7f\x7f\x7f\x7f";
-    assert_int_equal((bh_snprintf)(b, 4, "%s", "abcdef"), 6);
-    assert_string_equal(b, "abc");
-    assert_int_equal(b[4], 0x7f);
-    assert_int_equal((bh_snprintf)(NULL, 0, "%d", 12345), 5);
-}
 
 static void lines_have_the_prefix_and_one_end(void **state)
 {
@@ -189,7 +159,6 @@ int main(void)
     static const struct print_listener listener = { soon, now };
     print_listen(&listener);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats_like_the_library), cmocka_unit_test(never_writes_past_the_end),
         cmocka_unit_test(lines_have_the_prefix_and_one_end), cmocka_unit_test(claimed_console),
         cmocka_unit_test(printing_in_between), cmocka_unit_test(taken_back_while_printing),
         cmocka_unit_test(nmis_are_told_later), cmocka_unit_test(ring_keeps_the_newest),

@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The string functions of C99 that the domains, libfdt.a and libz.a use. */
 #pragma once
-#include <stddef.h>
+#include <common/string.h>
 
-void *memcpy(void *restrict d, const void *restrict s, size_t n);
-void *memmove(void *d, const void *s, size_t n);
-void *memset(void *d, int c, size_t n);
-int memcmp(const void *a, const void *b, size_t n);
 void *memchr(const void *s, int c, size_t n);
-size_t strlen(const char *s);
-size_t strnlen(const char *s, size_t n);
-int strcmp(const char *a, const char *b);
-int strncmp(const char *a, const char *b, size_t n);
 int strcasecmp(const char *a, const char *b);
 char *strcpy(char *restrict d, const char *restrict s);
 char *strncpy(char *restrict d, const char *restrict s, size_t n);
 size_t strlcpy(char *restrict d, const char *restrict s, size_t n);
 size_t strlcat(char *restrict d, const char *restrict s, size_t n);
 char *strcat(char *restrict d, const char *restrict s);
-char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
 char *strstr(const char *h, const char *n);
 size_t strspn(const char *s, const char *set);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* vsnprintf: the formats listed in <stdio.h>. An unknown conversion is copied as it stands. */
-#include <ctype.h>
+/* vsnprintf: the formats listed in format.h. An unknown conversion is copied as it stands. */
+#include "common/format.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "common/string.h"
 
 struct out { char *buf; size_t room, len; };
 struct spec {
@@ -73,7 +72,7 @@ static int number(const char **f)
 {
     int v = 0;
 
-    for (; isdigit(**f); (*f)++)
+    for (; **f >= '0' && **f <= '9'; (*f)++)
         if (v < 100000)
             v = v * 10 + (**f - '0');
     return v;

@@ -9,10 +9,10 @@
 #include <xen/hvm/params.h>
 #include <xen/io/console.h>
 
-uint64_t console_dropped;
+static uint64_t dropped; /* bytes that found the ring full */
 static struct xencons_interface *ring;
 static uint32_t console_port;
-static uint64_t reported; /* of console_dropped */
+static uint64_t reported; /* of dropped */
 
 void console_init(void)
 {
@@ -65,16 +65,16 @@ void console_write(const char *s, size_t n)
         physical_write(s, n);
         return;
     }
-    if (reported != console_dropped) {
+    if (reported != dropped) {
         char note[48];
-        size_t len = (size_t)snprintf(note, sizeof(note), "\n[%lu bytes dropped]\n", console_dropped - reported);
+        size_t len = (size_t)snprintf(note, sizeof(note), "\n[%lu bytes dropped]\n", dropped - reported);
 
         if (console_room() >= len + n) {
             ring_put(note, len);
-            reported = console_dropped;
+            reported = dropped;
         }
     }
-    console_dropped += n - ring_put(s, n);
+    dropped += n - ring_put(s, n);
     event_send(console_port);
 }
 

@@ -164,7 +164,6 @@ gdt:    .quad 0
         .quad 0x00cf92000000ffff        /* SEL_DATA */
         .quad 0, 0                      /* SEL_TSS: filled by exceptions.c */
 gdt_end:
-        .globl gdt_ptr
 gdt_ptr:
         .word gdt_end - gdt - 1
         .quad gdt

@@ -52,7 +52,6 @@ void exception_entry(struct bh_regs *r);
 /* memory.c */
 void paging_init(void);
 void pages_init(const struct hvm_start_info *si);
-void page_reserve(uint64_t start, uint64_t len); /* before the first page_alloc: takes [start, start+len) out */
 
 /* event.c */
 void event_init(void);

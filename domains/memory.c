@@ -66,7 +66,7 @@ static void set_free(uint64_t p, bool to)
     ram_free += to ? 1 : -1ull;
 }
 
-void page_reserve(uint64_t start, uint64_t len)
+static void page_reserve(uint64_t start, uint64_t len)
 {
     for (uint64_t p = start >> PAGE_SHIFT; len && p <= (start + len - 1) >> PAGE_SHIFT && p < ram_pages; p++)
         set_free(p, false);

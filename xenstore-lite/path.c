@@ -26,7 +26,7 @@ static bool path_char(char c)
            c == '_' || c == '@';
 }
 
-bool xs_path_valid(const char *p)
+static bool path_valid(const char *p)
 {
     if (p[0] != '/')
         return false;
@@ -56,5 +56,5 @@ int req_path(struct req *r, const char *name, bool allow_special)
         return XE_EINVAL;
     }
     memcpy(path_buf + r->path_rel, name, n + 1);
-    return xs_path_valid(path_buf) ? XE_OK : XE_EINVAL;
+    return path_valid(path_buf) ? XE_OK : XE_EINVAL;
 }

@@ -107,7 +107,7 @@ static void commit_tree(struct req *r)
     node_put(before);
 }
 
-void xs_commit(struct req *r)
+static void req_commit(struct req *r)
 {
     struct conn *c = r->conn;
     if (r->edited)
@@ -212,5 +212,5 @@ void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, con
     if (err)
         req_abandon(&r);
     send_reply(&r, m, err);
-    xs_commit(&r);
+    req_commit(&r);
 }

@@ -12,7 +12,7 @@ static struct step {
 
 uint64_t tree_work;
 
-struct text *text_new(struct heap *h, const void *s, size_t n)
+static struct text *text_new(struct heap *h, const void *s, size_t n)
 {
     struct text *t = xs_alloc(h, sizeof *t + n + 1);
     if (!t)
@@ -24,7 +24,7 @@ struct text *text_new(struct heap *h, const void *s, size_t n)
     return t;
 }
 
-void text_put(struct text *t)
+static void text_put(struct text *t)
 {
     if (t && --t->refs == 0)
         xs_free(t);
@@ -295,19 +295,6 @@ struct node *tree_nearest(struct node *root, const char *path, size_t len, size_
     size_t n = (size_t)(rest - path);
     *used = n < len && n > 1 ? n - 1 : n; /* not the slash before what is missing */
     return chain[d].n;
-}
-
-uint32_t node_names_len(const struct node *n)
-{
-    uint32_t len = 0;
-    for (unsigned i = 0; i < n->nr; i++)
-        len += n->child[i]->name->len + 1;
-    return len;
-}
-
-uint32_t node_size(const struct node *n)
-{
-    return 24 + n->perms->n * (uint32_t)sizeof(struct perm) + (n->data ? n->data->len : 0) + node_names_len(n);
 }
 
 uint32_t node_cost(const struct node *n)

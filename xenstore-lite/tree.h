@@ -82,8 +82,6 @@ struct edit {
     unsigned nr, cap;
 };
 
-struct text *text_new(struct heap *h, const void *s, size_t n);
-void text_put(struct text *t);
 struct permset *permset_new(struct heap *h, unsigned n);
 /* What a node made below one with `from` gets: the same, with another owner (OWNER_KEEP: his). A reference, in h or from itself. */
 struct permset *permset_inherit(struct heap *h, struct permset *from, int owner);
@@ -97,14 +95,12 @@ bool permset_names(const struct permset *p, uint16_t domid); /* beside the owner
 static inline struct node *node_get(struct node *n) { n->refs++; return n; }
 void node_put(struct node *n);
 struct node *tree_new(uint64_t *gen, uint16_t owner); /* a root, nothing for others */
-/* Paths here are valid ones (xs_path_valid): "/" or "/a/b". */
+/* Paths here are valid ones (path.c): "/" or "/a/b". */
 struct node *tree_find(struct node *root, const char *path);
 struct node *tree_find_n(struct node *root, const char *path, size_t len); /* of its first len characters */
 size_t path_parent_len(const char *path); /* how many of them name the parent; the root's is itself */
 /* The deepest node that exists on the way to there (itself included); *used = how much of the path that is. */
 struct node *tree_nearest(struct node *root, const char *path, size_t len, size_t *used);
-uint32_t node_names_len(const struct node *n); /* all child names, each with its NUL */
-uint32_t node_size(const struct node *n);      /* for the node size quota */
 uint32_t node_cost(const struct node *n);      /* for the owner's memory quota */
 
 /* Calls fn for everything below and at top, children before parents, until it returns non-zero. Not re-entrant. */

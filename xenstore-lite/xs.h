@@ -6,7 +6,7 @@
  * A request is served in two halves. The first half (the handlers in ops.c, admin.c, tx.c) looks at the state and
  * fills a struct req: the reply, and the change it wants as a list, a prepared edit, a watch to add or to drop,
  * a transaction to open or to end. It allocates all that the change needs and alters nothing. The second half
- * (xs_commit) cannot fail. What a journal of a restartable store has to write is therefore one struct req plus the
+ * (req_commit) cannot fail. What a journal of a restartable store has to write is therefore one struct req plus the
  * number of bytes that were taken from the ring. Exceptions, all the control domain's: introduce and set-target act on
  * the connection that they name at once (the outside world may refuse), and so do permissions of a special name. That a domid was
  * released and may be named again (`gone`) is noted at once, too.
@@ -255,10 +255,8 @@ void xs_names(struct xs *xs, const struct conn *c, struct permset *p);
 /* proto.c: requests */
 void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload);
 void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr, int err); /* an error reply out of the spare */
-void xs_commit(struct req *r);
 
 /* path.c */
-bool xs_path_valid(const char *p);
 /* Sets r->path; special: @introduceDomain and @releaseDomain are names too. XE_EINVAL for anything malformed. */
 int req_path(struct req *r, const char *name, bool special);
 const char *special_name(unsigned i);
@@ -288,7 +286,7 @@ int tx_access(struct req *r, const char *path, size_t len, unsigned kind);
 bool see(const struct req *r, const char *path, size_t len, struct seen *s);
 size_t see_nearest(const struct req *r, const char *path, size_t len, struct seen *s); /* as tree_nearest */
 void see_names(const struct req *r, const struct seen *s, void (*fn)(const char *name, uint32_t len, void *arg), void *arg);
-uint32_t seen_size(const struct req *r, const struct seen *s); /* as node_size */
+uint32_t seen_size(const struct req *r, const struct seen *s); /* for the node size quota */
 void tx_append(struct conn *c, struct tx *tx, struct change *ch);
 void tx_free(struct conn *c, struct tx *tx);
 void txs_drop(struct conn *c);

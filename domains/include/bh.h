@@ -170,4 +170,3 @@ int printf(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* conso
 void console_write(const char *s, size_t n);  /* the same way; \n becomes \r\n by the reader, not here */
 size_t console_read(char *buf, size_t n);     /* what has come in on the ring; 0: nothing */
 size_t console_room(void);                    /* bytes that a write would take now; ~0 without a ring */
-extern uint64_t console_dropped;              /* bytes that found the ring full */

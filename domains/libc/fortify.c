@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* errno, ends by abort and assert, and what the fortified code of static archives (libfdt.a, libz.a) calls. */
-#include <assert.h>
+/* errno, the end by abort, and what the fortified code of static archives (libfdt.a, libz.a) calls. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +15,6 @@ int *__errno_location(void)
 }
 
 void abort(void) { bh_panic("abort"); }
-void assert_failed(const char *what, const char *file, int line) { bh_panic("%s:%d: %s does not hold", file, line, what); }
 
 /* What GCC and glibc's headers emit; the archives were compiled with -fstack-protector-strong -D_FORTIFY_SOURCE=2. */
 void __stack_chk_fail(void) __attribute__((noreturn));
@@ -35,34 +33,16 @@ FORTIFIED(memcpy, void *, void *d, const void *s, size_t n, size_t room)
     return memcpy(d, s, n);
 }
 
-FORTIFIED(memmove, void *, void *d, const void *s, size_t n, size_t room)
-{
-    within(n, room);
-    return memmove(d, s, n);
-}
-
 FORTIFIED(memset, void *, void *d, int c, size_t n, size_t room)
 {
     within(n, room);
     return memset(d, c, n);
 }
 
-FORTIFIED(strcpy, char *, char *d, const char *s, size_t room)
-{
-    within(strlen(s) + 1, room);
-    return strcpy(d, s);
-}
-
 FORTIFIED(strcat, char *, char *d, const char *s, size_t room)
 {
     within(strlen(d) + strlen(s) + 1, room);
     return strcat(d, s);
-}
-
-FORTIFIED(strncpy, char *, char *d, const char *s, size_t n, size_t room)
-{
-    within(n, room);
-    return strncpy(d, s, n);
 }
 
 FORTIFIED(vsnprintf, int, char *d, size_t n, int flag, size_t room, const char *fmt, va_list ap)

@@ -124,13 +124,6 @@ size_t strlcpy(char *restrict d, const char *restrict s, size_t n)
     return len;
 }
 
-size_t strlcat(char *restrict d, const char *restrict s, size_t n)
-{
-    size_t at = strnlen(d, n);
-
-    return at + (at < n ? strlcpy(d + at, s, n - at) : strlen(s));
-}
-
 char *strcat(char *restrict d, const char *restrict s)
 {
     strcpy(d + strlen(d), s);
@@ -177,38 +170,13 @@ size_t strcspn(const char *s, const char *set)
     return n;
 }
 
-char *strpbrk(const char *s, const char *set)
+char *strdup(const char *s)
 {
-    s += strcspn(s, set);
-    return *s ? (char *)(uintptr_t)s : NULL;
+    size_t size = strlen(s) + 1;
+    char *d = malloc(size);
+    return d ? memcpy(d, s, size) : NULL;
 }
 
-char *strtok_r(char *restrict s, const char *restrict sep, char **restrict save)
-{
-    if (!s)
-        s = *save;
-    s += strspn(s, sep);
-    char *end = s + strcspn(s, sep);
-    *save = *end ? end + 1 : end;
-    if (end == s)
-        return NULL;
-    *end = '\0';
-    return s;
-}
-
-char *strndup(const char *s, size_t n)
-{
-    size_t len = strnlen(s, n);
-    char *d = malloc(len + 1);
-
-    if (d) {
-        memcpy(d, s, len);
-        d[len] = '\0';
-    }
-    return d;
-}
-
-char *strdup(const char *s) { return strndup(s, SIZE_MAX); }
 
 char *strerror(int e)
 {

@@ -107,7 +107,7 @@ void be_key_path(const struct be_dev *d, char path[BE_KEY], const char *key)
     snprintf(path, BE_KEY, "backend/%s/%u/%u/%s", cls->type, d->dom, d->devid, key);
 }
 
-char *be_read(const struct be_dev *d, const char *key)
+static char *be_read(const struct be_dev *d, const char *key)
 {
     char path[BE_KEY];
 

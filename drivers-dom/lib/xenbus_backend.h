@@ -61,7 +61,6 @@ void be_say(const struct be_dev *d, const char *type, struct talk *t, const char
 
 /* In the device's own directory. */
 void be_key_path(const struct be_dev *d, char path[BE_KEY], const char *key);
-char *be_read(const struct be_dev *d, const char *key);                      /* to be freed; NULL as xs_read */
 bool be_write(struct be_dev *d, const char *key, const char *val);           /* false: be_retry was called */
 bool be_write_number(struct be_dev *d, const char *key, uint64_t val);       /* the same */
 bool be_read_number(struct be_dev *d, const char *key, uint64_t absent, uint64_t *val); /* as be_number, and the same */

@@ -43,7 +43,8 @@ struct evtchn *evtchn_chan(struct domain *d, uint32_t port)
     return b ? &b[port % EVTCHN_PER_BUCKET] : NULL;
 }
 
-void evtchn_set_state(struct evtchn *c, enum evtchn_state s)
+/* The table lock is held. */
+static void set_state(struct evtchn *c, enum evtchn_state s)
 {
     spin_lock(&c->lock);
     c->state = (uint8_t)s;
@@ -136,7 +137,8 @@ int evtchn_alloc_slot(struct domain *d, domid_t remote, uint32_t *port)
 }
 
 /* --- delivery --------------------------------------------------------------------------------------- */
-void evtchn_raise(struct domain *d, struct vcpu *v, uint32_t port)
+/* Selector, upcall, kick. */
+static void evtchn_raise(struct domain *d, struct vcpu *v, uint32_t port)
 {
     bool kick = false;
 
@@ -336,7 +338,7 @@ static void peer_unbind(struct domain *d, struct domain *rd, uint32_t rport)
 /* A pirq is let go outside the table lock: its owner has a lock that interrupts take too. */
 static int close_pirq(struct domain *d, struct evtchn *c, uint32_t port)
 {
-    evtchn_set_state(c, ECS_RESERVED);
+    set_state(c, ECS_RESERVED);
     evtchn_unlock_two(d, NULL);
     pirq_unbind(d, c->pirq);
     evtchn_lock_two(d, NULL);

@@ -58,10 +58,8 @@ void evtchn_free(struct domain *d);                               /* the buckets
 /* Shared by evtchn.c (ports, delivery, closing) and evtchn_op.c (the hypercall). */
 struct evtchn *evtchn_chan(struct domain *d, uint32_t port);      /* NULL if there is no such port */
 int evtchn_alloc(struct domain *d, uint32_t *port) __must_check;  /* RESERVED port; table lock held */
-void evtchn_set_state(struct evtchn *c, enum evtchn_state s);     /* under the channel lock; table lock held */
 void evtchn_lock_two(struct domain *a, struct domain *b);         /* both table locks, lower domid first */
 void evtchn_unlock_two(struct domain *a, struct domain *b);
-void evtchn_raise(struct domain *d, struct vcpu *v, uint32_t port); /* selector, upcall, kick */
 int evtchn_close(struct domain *d, uint32_t port);                /* EVTCHNOP_close by d */
 /* What becomes of a port that evtchn_alloc reserved; table lock held: free again, or bound to that pirq. */
 void evtchn_abandon(struct domain *d, uint32_t port);

@@ -133,7 +133,6 @@ void paging_load(void)
 }
 
 void paging_frames_ready(void) { frames_ready = true; }
-uint64_t paging_root(void) { return virt_to_maddr(root).v; }
 uint64_t paging_entry(unsigned slot) { return root[slot]; }
 
 void *mmio_map(maddr_t m, uint64_t len)

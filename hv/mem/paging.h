@@ -12,6 +12,5 @@ void *mmio_map(maddr_t m, uint64_t len) __must_check;
 void *stack_alloc(unsigned pages) __must_check;
 bool stack_contains(uint64_t va);     /* in the stack window and mapped, or in the boot stack */
 bool stack_guard_hit(uint64_t va);    /* in an unmapped page of the stack window */
-uint64_t paging_root(void);           /* CR3 */
 uint64_t paging_entry(unsigned slot); /* of the top level: the trampoline's tables copy the upper half */
 void paging_frames_ready(void);       /* from now on tables come from the frame allocator */

@@ -102,7 +102,7 @@ static void size_platform(struct pci_dev *p)
     pci_write(p, PCI_COMMAND, 2, cmd);
 }
 
-void pci_size_bars(struct pci_dev *p)
+static void size_bars(struct pci_dev *p)
 {
     uint32_t cmd = pci_read(p, PCI_COMMAND, 2);
 
@@ -206,7 +206,7 @@ static void one_cap(struct pci_dev *p, unsigned cap, uint8_t id)
         p->vcap[p->nr_vcaps++] = (struct pci_vcap){ (uint8_t)cap, (uint8_t)len, id };
 }
 
-void pci_read_caps(struct pci_dev *p)
+static void read_caps(struct pci_dev *p)
 {
     uint64_t seen = 0;
     unsigned cap;
@@ -251,8 +251,8 @@ static void add_function(uint32_t sbdf, struct pci_dev *parent)
     nr_devices++;
     *tail = p;
     tail = &p->next;
-    pci_size_bars(p);
-    pci_read_caps(p);
+    size_bars(p);
+    read_caps(p);
     if (p->header == 1) {
         p->secondary = (uint8_t)pci_read(p, PCI_SECONDARY, 1);
         if (p->secondary)

@@ -58,8 +58,6 @@ extern const struct pci_hw *pci_hw;
 void pci_hw_init(void);                         /* config.c: ECAM if it agrees with the ports, else the ports */
 
 void pci_scan(void);                            /* enum.c: fills pci_devices */
-void pci_size_bars(struct pci_dev *p);
-void pci_read_caps(struct pci_dev *p);
 void pci_make_groups(void);                     /* group.c */
 bool pci_is_platform_core(const struct pci_dev *p); /* host bridge, LPC, IOMMU...: never touched, never hidden */
 
@@ -86,5 +84,4 @@ void trial_stop(const struct pci_dev *p);       /* it is blocked */
 bool trial_expects(uint16_t requester);         /* any CPU, no lock */
 
 void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: disabled and all masked */
-void pirq_program(struct pci_dev *p);           /* (re)writes the MSI-X entries that are bound */
 void pirq_release(struct pci_dev *p);           /* deassign: unbinds, gives vectors and numbers back */

@@ -66,7 +66,8 @@ static int route_program(struct pirq_route *r)
     return 0;
 }
 
-void pirq_program(struct pci_dev *p)
+/* (Re)writes the MSI-X entries that are bound. */
+static void pirq_program(struct pci_dev *p)
 {
     for (unsigned i = 0; i < p->msix_count; i++)
         if (p->route[i].bound && route_program(&p->route[i]))

@@ -8,14 +8,10 @@ int strcasecmp(const char *a, const char *b);
 char *strcpy(char *restrict d, const char *restrict s);
 char *strncpy(char *restrict d, const char *restrict s, size_t n);
 size_t strlcpy(char *restrict d, const char *restrict s, size_t n);
-size_t strlcat(char *restrict d, const char *restrict s, size_t n);
 char *strcat(char *restrict d, const char *restrict s);
 char *strrchr(const char *s, int c);
 char *strstr(const char *h, const char *n);
 size_t strspn(const char *s, const char *set);
 size_t strcspn(const char *s, const char *set);
-char *strpbrk(const char *s, const char *set);
-char *strtok_r(char *restrict s, const char *restrict sep, char **restrict save);
 char *strdup(const char *s);
-char *strndup(const char *s, size_t n);
 char *strerror(int e); /* takes positive and negative numbers; never NULL */

@@ -29,7 +29,7 @@ void traps_init(void) { exception_hook = on_exception; }
                          : [resume] "+m"(resume_at) :: "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "memory", "cc"); \
     } while (0)
 
-int try_rdmsr(uint32_t msr, uint64_t *v)
+static int try_rdmsr(uint32_t msr, uint64_t *v)
 {
     uint32_t lo = 0, hi = 0;
 
@@ -40,7 +40,7 @@ int try_rdmsr(uint32_t msr, uint64_t *v)
     return fault;
 }
 
-int try_wrmsr(uint32_t msr, uint64_t v)
+static int try_wrmsr(uint32_t msr, uint64_t v)
 {
     fault = -1;
     __asm__ volatile("movq $1f, %[resume]\n\twrmsr\n\t1: movq $0, %[resume]"

@@ -29,8 +29,6 @@ static inline long hc(unsigned nr, uint64_t a, const void *p, uint64_t c)
 }
 
 /* Instructions that may fault: the exception's vector, or -1. */
-int try_rdmsr(uint32_t msr, uint64_t *v);
-int try_wrmsr(uint32_t msr, uint64_t v);
 void traps_init(void);
 extern unsigned nmis;
 

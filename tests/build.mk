@@ -15,57 +15,57 @@ $(B)/native.mk: tests/native.py tests/build.mk $(NATIVE) $(dir $(NATIVE))
 -include tests/bench/cost/build.mk
 include tests/door/build.mk
 
-unit: $(UNIT_BIN)
+unit: $(UNIT_BIN) ## native tests under sanitizers
 	tests/unit.sh $(UNIT_BIN)
 	tests/mutate/run.py --texts
 
-attacks: $(ATTACK_BIN)
+attacks: $(ATTACK_BIN) ## programs that play a hostile domain
 	tests/attacks.sh $(ATTACK_BIN)
 .PHONY: attacks
 
-cases: $(CASE_BIN)
+cases: $(CASE_BIN) ## inputs that people bring
 	tests/cases/run.py
 .PHONY: cases
 
 # Which file uses which, against tests/layers.txt.
-check-layers: components
+check-layers: components ## which file uses which, against tests/layers.txt
 	tests/layers.py
 .PHONY: check-layers
 
 # What comments and documents name is in the tree.
-check-references:
+check-references: ## what comments and documents name is there
 	tests/references.py
 .PHONY: check-references
 
-test:
+test: ## all that is tested before anything is merged
 	tests/run.sh
 
 # The long forms: what takes more time than make test has. Last line as there.
-test-long:
+test-long: ## hours: what make test has no time for
 	tests/run-long.sh
 .PHONY: test-long
 
-run:
+run: ## the demonstration machine in QEMU
 	tools/setup.sh
 	$(MAKE) all disk
 	tools/run-qemu.sh
 
 .SECONDARY:
 
-bench: all disk
+bench: all disk ## outages, round trips, disks: pictures in build/bench/
 	tools/setup.sh
 	tests/bench/bench.py
 
 # Instructions of single operations, against committed figures.
-cost: all
+cost: all ## instructions of single operations, against committed figures
 	tools/setup.sh
 	tests/bench/cost.py
 .PHONY: cost
 
-measurements:
+measurements: ## docs/measurements.md from the last bench
 	tests/bench/figures.py
 .PHONY: measurements
 
-docs:
+docs: ## the generated pages of docs/
 	tools/docs.py
 .PHONY: docs

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that build and tests need. Says nothing and touches nothing when they are there.
 set -eu
-need="gcc make binutils libc6-dev git xz-utils cpio file
+need="gcc clang-format make binutils libc6-dev git xz-utils cpio file
 qemu-system-x86 ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools
 libfdt-dev zlib1g-dev uuid-dev libssl-dev libxen-dev u-boot-tools device-tree-compiler grub-xen-host mmdebstrap e2fsprogs gdisk
 python3 python3-pexpect python3-pytest busybox-static iputils-ping libcmocka-dev iproute2 ethtool ${BH_EXTRA_PACKAGES:-}"

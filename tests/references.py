@@ -18,7 +18,7 @@ KINDS = r"(?:c|h|S|py|sh|md|mk|txt|golden|mut|cfg|lds|def|yml|in|map)"
 NAME = re.compile(r"(?<![\w./<~$*@{-])((?:\.\./)*[\w-]+(?:/[\w.*{},-]*[\w*}])*(?:/|\.%s)?)(?![\w/*-])" % KINDS)
 FILE = re.compile(r"\.%s$" % KINDS)
 SECTION = re.compile(r"([\w/-]+\.md)(?:,? section)? (\d+)(?:\.\d+)?\b")
-OTHER = re.compile(r"build/|(?:.*/)?[A-Z]+\.\w+$")
+OTHER = re.compile(r"build/|(?:.*/)?[A-Z]{2,}(?:[./].*)?$")
 FOREIGN = {"drivers-dom/clock/main.c", "hw/remote/mpqemu-link.h", "pci.txt", "vif.txt", "blkif.h", "cmocka.h", "grub.cfg", "netif.h", "pvclock.h", "qemu-plugin.h", "stdarg.h", "xenstore.txt", "xs_wire.h"}
 
 
@@ -105,7 +105,7 @@ TRIES = [  # of a file of this name, this text, so many faults
     ("hv/c.c", "/* docs/a.md 3 */", 1),
     ("hv/c.c", "/* a.md, section 3 */", 1),
     ("hv/c.c", "/* d-e 3, d-e D3 */", 1),
-    ("docs/README.md", "NAME.cfg, build/a.txt, cmocka.h, d-e.md, a.md. hv/x/b.c, hv/x.", 0),
+    ("docs/README.md", "NAME.cfg, docs/NAME, build/a.txt, cmocka.h, d-e.md, a.md. hv/x/b.c, hv/x.", 0),
     ("docs/b.md", "[a](a.md) [b](../hv/x/b.c) [c](https://gone.md) `b.c` `hv/x/`\n    hv/gone\n```\nhv/gone\n```", 0),
     ("docs/b.md", "[a](b2.md) `hv/y/`", 2),
     ("tests/t.py", '"""gone.md"""\nx = "gone2.md"  # hv/gone', 2),

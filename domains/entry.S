@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PVH entry (32-bit protected mode, paging off, ebx = hvm_start_info) to start_domain() in 64-bit mode, and the exception
- * stubs. Memory is identity-mapped by 2 MiB pages here; memory.c then gives each page of the image its rights.
+ * PVH entry (32-bit protected mode, paging off, ebx = hvm_start_info) to start_domain() in 64-bit mode. Memory is identity-mapped by 2 MiB pages here; memory.c then gives each page of the image its rights.
  */
 #include "internal.h"
 
@@ -80,109 +79,5 @@ start64:
         xorl %ebp, %ebp
         call start_domain
         ud2
-
-        /* What static archives have to set up at start, a call in .init each (System V ABI, "Initialization and Termination
-         * Functions"): libcrypto.a looks at the CPU. */
-        .section .init.begin, "ax"
-        .globl run_init
-run_init:
-        subq $8, %rsp
-        .section .init.end, "ax"
-        addq $8, %rsp
-        ret
-
-        /* An exception: error code (or 0) and vector are on the stack; save the rest as struct bh_regs. */
-        .text
-        .macro VECTOR_ENTRY vec, has_error
-        .align 16
-        .if \has_error == 0
-        pushq $0
-        .endif
-        pushq $\vec
-        jmp exception_common
-        .endm
-
-        .align 16
-        .globl exception_entries
-exception_entries:
-        .set v, 0
-        .rept 32
-        .if (v == 8) | (v == 10) | (v == 11) | (v == 12) | (v == 13) | (v == 14) | (v == 17) | (v == 21) | (v == 29) | (v == 30)
-        VECTOR_ENTRY v, 1
-        .else
-        VECTOR_ENTRY v, 0
-        .endif
-        .set v, v + 1
-        .endr
-        .align 16
-
-exception_common:
-        pushq %r15
-        pushq %r14
-        pushq %r13
-        pushq %r12
-        pushq %r11
-        pushq %r10
-        pushq %r9
-        pushq %r8
-        pushq %rdi
-        pushq %rsi
-        pushq %rbp
-        pushq %rbx
-        pushq %rdx
-        pushq %rcx
-        pushq %rax
-        cld
-        movq %rsp, %rdi
-        movq %rsp, %rbp
-        andq $-16, %rsp
-        call exception_entry
-        movq %rbp, %rsp
-        popq %rax
-        popq %rcx
-        popq %rdx
-        popq %rbx
-        popq %rbp
-        popq %rsi
-        popq %rdi
-        popq %r8
-        popq %r9
-        popq %r10
-        popq %r11
-        popq %r12
-        popq %r13
-        popq %r14
-        popq %r15
-        addq $16, %rsp
-        iretq
-
-        .data
-        .align 16
-        .globl gdt
-gdt:    .quad 0
-        .quad 0x00af9a000000ffff        /* SEL_CODE: 64-bit code */
-        .quad 0x00cf92000000ffff        /* SEL_DATA */
-        .quad 0, 0                      /* SEL_TSS: filled by exceptions.c */
-gdt_end:
-gdt_ptr:
-        .word gdt_end - gdt - 1
-        .quad gdt
-
-        .bss
-        .align 4096
-        .globl boot_pml4, boot_pd
-boot_pml4: .skip 4096
-boot_pdpt: .skip 4096
-boot_pd:   .skip 4 * 4096
-        /* The page below each stack is taken out of the mapping by memory.c. */
-        .globl stack_guard, ist_guard, stack_top, ist_top
-stack_guard: .skip 4096
-        .skip STACK_SIZE
-stack_top:
-ist_guard: .skip 4096
-        .skip IST_SIZE
-ist_top:
-        .align 64
-tls_block: .skip 64
 
         .section .note.GNU-stack, "", @progbits

@@ -107,13 +107,6 @@ void event_close(uint32_t port)
         leaves[port / LEAF_PORTS][port % LEAF_PORTS].fn = NULL;
 }
 
-int event_send(uint32_t port)
-{
-    struct evtchn_send s = { .port = port };
-
-    return (int)op(EVTCHNOP_send, &s);
-}
-
 static void collect(void)
 {
     if (__atomic_exchange_n(&vi()->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST))
@@ -186,7 +179,7 @@ static struct batch *left;
 void batch_left_to_wait(struct batch *b) { left = b; }
 
 /* There is no wait that takes them along. */
-static void send_left(void)
+void event_send_left(void)
 {
     if (left && left->nr_sends)
         batch_flush(left);
@@ -201,7 +194,7 @@ static void block(const uint32_t *only, uint64_t until_ns)
         w.nr_sends = left->nr_sends;
         left->nr_sends = 0;
     } else {
-        send_left();
+        event_send_left();
     }
     if (self.guest)
         poll_ports(only, until_ns);
@@ -214,7 +207,7 @@ bool event_wait_port(uint32_t port, uint64_t until_ns, bool others)
     collect();
     bool came = take(port);
     if (came || (others && stash)) {
-        send_left();
+        event_send_left();
         return came;
     }
     block(&port, until_ns);
@@ -222,24 +215,4 @@ bool event_wait_port(uint32_t port, uint64_t until_ns, bool others)
     return take(port);
 }
 
-static unsigned turn(void)
-{
-    unsigned n = timers_run() + event_poll();
-
-    return n + xs_run_watches();
-}
-
-unsigned event_wait(uint64_t until_ns)
-{
-    unsigned n = turn();
-    uint64_t next = timers_next();
-
-    if (n) {
-        send_left();
-        return n;
-    }
-    if (next && (!until_ns || next < until_ns))
-        until_ns = next;
-    block(NULL, until_ns);
-    return turn();
-}
+void event_block(uint64_t until_ns) { block(NULL, until_ns); }

@@ -5,8 +5,6 @@
  * in use, or have run into the guard page of its stack. A test program may set exception_hook and carry on.
  */
 #include "internal.h"
-#include <stdio.h>
-#include <string.h>
 #include <xen/sched.h>
 
 /* APM2 8.6.1 and 12.2.5: 64-bit gate and task-state segment. */
@@ -18,7 +16,7 @@ _Static_assert(sizeof(struct gate) == 16, "gate");
 _Static_assert(sizeof(struct tss) == 104, "tss");
 
 extern uint64_t gdt[];
-extern const char exception_entries[], _text_start[], _text_end[], stack_guard[], ist_guard[], ist_top[], stack_top[];
+extern const char exception_entries[], stack_guard[], ist_top[];
 bool (*exception_hook)(struct bh_regs *r);
 static struct gate idt[32] __attribute__((aligned(16)));
 static struct tss tss __attribute__((aligned(16)));
@@ -40,38 +38,6 @@ void exceptions_init(void)
     __asm__ volatile("ltr %w0" ::"r"(SEL_TSS) : "memory");
 }
 
-static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *fmt, ...)
-{
-    char line[160];
-    va_list ap;
-
-    va_start(ap, fmt);
-    int n = vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    console_emergency(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
-}
-
-/* Words on the stack that point into the program's text: mostly return addresses. */
-static void backtrace(uint64_t rsp)
-{
-    unsigned shown = 0;
-
-    if (rsp < (uint64_t)stack_guard + PAGE_SIZE || rsp >= (uint64_t)stack_top || rsp % 8)
-        return;
-    for (uint64_t at = rsp; at < (uint64_t)stack_top && shown < 16; at += 8) {
-        uint64_t v = *(const uint64_t *)at;
-
-        if (v > (uint64_t)_text_start && v < (uint64_t)_text_end) {
-            say(shown % 8 ? " %lx" : "  stack: %lx", v);
-            if (++shown % 8 == 0)
-                say("\n");
-        }
-    }
-    if (shown % 8)
-        say("\n");
-}
-
 void exception_entry(struct bh_regs *r)
 {
     static const char *const name[] = {
@@ -88,29 +54,14 @@ void exception_entry(struct bh_regs *r)
         domain_exit(SHUTDOWN_crash);
     inside = true;
     __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
-    say("%s: %s at %lx, error %lx, address %lx\n", self.name[0] ? self.name : "domain",
+    panic_print("%s: %s at %lx, error %lx, address %lx\n", self.name[0] ? self.name : "domain",
         r->vector < ARRAY_SIZE(name) ? name[r->vector] : "exception", r->rip, r->error, cr2);
     if (r->vector == 14 && cr2 >= (uint64_t)stack_guard && cr2 < (uint64_t)stack_guard + PAGE_SIZE)
-        say("  the stack is full\n");
-    say("  rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", r->rax, r->rbx, r->rcx, r->rdx);
-    say("  rsi %016lx rdi %016lx rbp %016lx rsp %016lx\n", r->rsi, r->rdi, r->rbp, r->rsp);
-    say("  r8  %016lx r9  %016lx r10 %016lx r11 %016lx\n", r->r8, r->r9, r->r10, r->r11);
-    say("  r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", r->r12, r->r13, r->r14, r->r15);
-    backtrace(r->rsp);
-    domain_exit(SHUTDOWN_crash);
-}
-
-void bh_panic(const char *fmt, ...)
-{
-    char line[200];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    say("%s: panic: %s\n", self.name[0] ? self.name : "domain", line);
-    uint64_t rsp;
-    __asm__ volatile("mov %%rsp, %0" : "=r"(rsp));
-    backtrace(rsp);
+        panic_print("  the stack is full\n");
+    panic_print("  rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", r->rax, r->rbx, r->rcx, r->rdx);
+    panic_print("  rsi %016lx rdi %016lx rbp %016lx rsp %016lx\n", r->rsi, r->rdi, r->rbp, r->rsp);
+    panic_print("  r8  %016lx r9  %016lx r10 %016lx r11 %016lx\n", r->r8, r->r9, r->r10, r->r11);
+    panic_print("  r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", r->r12, r->r13, r->r14, r->r15);
+    panic_backtrace(r->rsp);
     domain_exit(SHUTDOWN_crash);
 }

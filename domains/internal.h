@@ -38,12 +38,19 @@
 #include "bh.h"
 #include <xen/arch-x86/hvm/start_info.h>
 
-/* entry.S */
+/* self.c */
+void hypercall_init(bool intel);
+long get_param(unsigned which, uint64_t *value);
+
+/* panic.c */
+void panic_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void panic_backtrace(uint64_t rsp);
+
+/* image.S */
 void run_init(void);
 
-/* init.c */
+/* start.c */
 void start_domain(const struct hvm_start_info *si) __attribute__((noreturn));
-long get_param(unsigned which, uint64_t *value);
 
 /* exceptions.c */
 void exceptions_init(void);
@@ -57,6 +64,9 @@ void pages_init(const struct hvm_start_info *si);
 void event_init(void);
 /* Waits for `port` alone: true if its event came (and was taken). May return false early; other events stay pending. */
 bool event_wait_port(uint32_t port, uint64_t until_ns, bool others); /* others: not while there are events of others */
+/* Waits for any event; what sends are left in the batch go along. And those sends alone, where there is nothing to wait for. */
+void event_block(uint64_t until_ns);
+void event_send_left(void);
 
 /* time.c */
 uint64_t timers_next(void); /* system time of the earliest timer, 0 if none */

@@ -170,14 +170,6 @@ size_t strcspn(const char *s, const char *set)
     return n;
 }
 
-char *strdup(const char *s)
-{
-    size_t size = strlen(s) + 1;
-    char *d = malloc(size);
-    return d ? memcpy(d, s, size) : NULL;
-}
-
-
 char *strerror(int e)
 {
     static const struct { int e; const char *text; } known[] = {

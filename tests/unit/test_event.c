@@ -12,6 +12,7 @@
 
 #include "../../domains/event.c"
 #include "../../domains/batch.c"
+#include "../../domains/loop.c"
 
 struct bh_self self;
 static struct shared_info page;

@@ -51,7 +51,7 @@ def rows(lines):
         out["all"] += n
         out[folder.split("/")[0] + "/" if folder != "." else "top"] += n
         if folder.startswith("hv/"):
-            out[folder + "/"] += n
+            out["hv/: " + folder[3:]] += n
     return out
 
 

@@ -20,5 +20,4 @@ static inline void list_del(struct list *n) /* idempotent: a deleted node is an 
     n->next->prev = n->prev;
     list_init(n);
 }
-#define list_for_each(i, head) for (struct list *i = (head)->next; i != (head); i = i->next)
-#define list_entry(p, t, m)    container_of(p, t, m)
+#define list_entry(p, t, m) container_of(p, t, m)

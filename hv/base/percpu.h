@@ -34,8 +34,6 @@ struct cpu {
     void *virt;                  /* vendor state (VMCB host save area, ASID generation) */
     void *tss;
     struct vcpu *fpu_owner;      /* whose FPU state is loaded */
-    uint64_t idle_ns;
-    uint64_t last_scrub_ns;
     volatile uint64_t quiet_seen;   /* a: p2m_quiet of when it last was between two exits, or idle */
     uint64_t stack_bottom;       /* of the main stack, above its guard page */
     uint64_t off_since;          /* sched/irqs_off.h: TSC since when interrupts are off, 0: on */

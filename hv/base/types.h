@@ -26,7 +26,6 @@ typedef struct { uint64_t v; } gaddr_t; /* guest pointer as handed in a hypercal
 #define __packed      __attribute__((packed))
 #define __aligned(n)  __attribute__((aligned(n)))
 #define __printf(f, a) __attribute__((format(printf, f, a)))
-#define likely(x)     __builtin_expect(!!(x), 1)
 #define unlikely(x)   __builtin_expect(!!(x), 0)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b)     ((a) < (b) ? (a) : (b))

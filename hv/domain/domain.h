@@ -66,7 +66,6 @@ struct domain {
     uint8_t callback_vector;        /* L: from HVM_PARAM_CALLBACK_IRQ */
 
     /* Life */
-    bool paused_by_ctl;             /* L: counts below */
     uint32_t pause_count;           /* L: BH_CTL_PAUSE */
     bool once_sealed;               /* L: keep pages may not be written any more */
     uint32_t shutdown_reason;       /* L */

@@ -18,7 +18,6 @@
 struct domain;
 #define GRANT_MAX_FRAMES 64
 #define GRANT_PER_FRAME  512
-#define GRANT_SEEDED     8     /* entries 0..7 are the toolstack's */
 
 #define ACTIVE_PER_PAGE 128u
 struct grant_active {

@@ -17,7 +17,6 @@
 #define PCI_BAR0        0x10
 #define PCI_SECONDARY   0x19
 #define PCI_CAP_PTR     0x34
-#define PCI_INT_LINE    0x3c
 #define PCI_BRIDGE_CTL  0x3e
 #define PCI_BRIDGE_RESET 0x40u
 

@@ -448,7 +448,6 @@ static bool timer_is_near(const struct cpu *c) { return c->timer_armed_ns && c->
 
 static void idle(struct cpu *c)
 {
-    uint64_t start = now_ns();
     c->idle = 1;
     mb(); /* idle is visible before the queues are looked at: a waker queues first and then reads idle */
     bool quiet = !work_for(c);
@@ -456,7 +455,7 @@ static void idle(struct cpu *c)
         timer_program();
     if (quiet && (timer_is_near(c) || !frame_scrub_some())) {
         if (idle_look)
-            idle_look(start);
+            idle_look(now_ns());
         if (!work_for(c) && !c->need_resched) {
             irqs_off_end();
             cpu_idle(); /* an IPI sent since comes in at hlt */
@@ -465,7 +464,6 @@ static void idle(struct cpu *c)
     }
     irq_window();
     c->idle = 0;
-    c->idle_ns += now_ns() - start;
 }
 
 static void sched_turn(struct cpu *c)

@@ -1,33 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The streaming ELF loader. Layouts are the System V ABI's: ELF-64, and ELF-32 for boot loaders. */
+/* The streaming ELF loader. ELF-64, and ELF-32 for boot loaders (System V ABI). */
 #include "domain/elf.h"
 #include <errno.h>
 #include <string.h>
+#include <common/elf.h>
+#include <xen/elfnote.h>
 
-#define EM_386                3
-#define EM_X86_64             62
-#define CLASS_32              1
-#define CLASS_64              2
-#define LITTLE_ENDIAN_DATA    1
-#define PT_LOAD               1
-#define PT_NOTE               4
-#define PF_W                  2
-#define XEN_NOTE_GUEST_OS     6
-#define XEN_NOTE_PHYS32_ENTRY 18
+#define CLASS_32           1
+#define CLASS_64           2
+#define LITTLE_ENDIAN_DATA 1
 
-struct ehdr {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, phoff, shoff;
-    uint32_t flags;
-    uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-struct phdr {
-    uint32_t type, flags;
-    uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-_Static_assert(sizeof(struct ehdr) == 64 && sizeof(struct phdr) == 56, "ELF-64 layouts");
 struct ehdr32 {
     uint8_t ident[16];
     uint16_t type, machine;
@@ -54,7 +36,7 @@ static int bad(struct elf_stream *s, const char *why)
     return -ENOEXEC;
 }
 
-static int add_load(struct elf_stream *s, const struct phdr *p)
+static int add_load(struct elf_stream *s, const struct elf_phdr *p)
 {
     if (p->filesz > p->memsz || p->offset + p->filesz < p->offset || p->paddr + p->memsz < p->paddr)
         return bad(s, "has a segment that makes no sense");
@@ -73,7 +55,7 @@ static int add_load(struct elf_stream *s, const struct phdr *p)
     return 0;
 }
 
-static int add_note(struct elf_stream *s, const struct phdr *p)
+static int add_note(struct elf_stream *s, const struct elf_phdr *p)
 {
     size_t room = (size_t)((p->filesz + 3) & ~3ull);
     if (s->nr_notes == sizeof(s->note) / sizeof(s->note[0]) || p->filesz > ELF_NOTES ||
@@ -98,7 +80,7 @@ struct table {
 
 static int read_header(struct elf_stream *s, size_t have, struct table *t)
 {
-    struct ehdr e;
+    struct elf_header e;
     struct ehdr32 e32;
 
     if (have >= 518 && !memcmp(s->head + 514, "HdrS", 4)) /* Linux's boot.rst */
@@ -115,7 +97,7 @@ static int read_header(struct elf_stream *s, size_t have, struct table *t)
                                  : s->i386 && e.ident[4] == CLASS_32))
         return bad(s, "is no ELF file for x86");
     unsigned phentsize = t->wide ? e.phentsize : e32.phentsize;
-    size_t size = t->wide ? sizeof(struct phdr) : sizeof(struct phdr32);
+    size_t size = t->wide ? sizeof(struct elf_phdr) : sizeof(struct phdr32);
     t->phoff = t->wide ? e.phoff : e32.phoff;
     t->phnum = t->wide ? e.phnum : e32.phnum;
     if (phentsize != size || t->phoff > have || t->phnum > (have - t->phoff) / size)
@@ -123,9 +105,9 @@ static int read_header(struct elf_stream *s, size_t have, struct table *t)
     return 0;
 }
 
-static struct phdr read_phdr(const struct elf_stream *s, const struct table *t, unsigned i)
+static struct elf_phdr read_phdr(const struct elf_stream *s, const struct table *t, unsigned i)
 {
-    struct phdr p;
+    struct elf_phdr p;
     struct phdr32 q;
 
     if (t->wide) {
@@ -133,7 +115,7 @@ static struct phdr read_phdr(const struct elf_stream *s, const struct table *t, 
         return p;
     }
     memcpy(&q, s->head + t->phoff + i * sizeof(q), sizeof(q));
-    return (struct phdr){ .type = q.type,
+    return (struct elf_phdr){ .type = q.type,
                           .flags = q.flags,
                           .offset = q.offset,
                           .paddr = q.paddr,
@@ -149,7 +131,7 @@ static int parse_head(struct elf_stream *s, size_t have)
     if (rc)
         return rc;
     for (unsigned i = 0; i < t.phnum; i++) {
-        struct phdr p = read_phdr(s, &t, i);
+        struct elf_phdr p = read_phdr(s, &t, i);
         rc = 0;
         if (p.type == PT_LOAD && p.memsz)
             rc = add_load(s, &p);
@@ -217,42 +199,13 @@ int elf_feed(struct elf_stream *s, const void *data, size_t len)
     return len ? place(s, at, p, len) : 0;
 }
 
-/* The descriptor of Xen's note of that type; at least `least` bytes of it are there. */
-static const uint8_t *find_note(const struct elf_stream *s, uint32_t type, size_t least)
-{
-    size_t at = 0;
-    while (at + 12 <= s->notes_len) {
-        uint32_t h[3]; /* name size, descriptor size, type */
-        memcpy(h, s->notes + at, sizeof(h));
-        size_t name = at + 12, left = s->notes_len - name;
-        size_t namesz = ((size_t)h[0] + 3) & ~(size_t)3, descsz = ((size_t)h[1] + 3) & ~(size_t)3;
-        if (namesz > left || descsz > left - namesz)
-            return NULL;
-        if (h[0] == 4 && !memcmp(s->notes + name, "Xen", 4) && h[2] == type && h[1] >= least)
-            return s->notes + name + namesz;
-        at = name + namesz + descsz;
-    }
-    return NULL;
-}
-
-static bool find_entry(struct elf_stream *s)
-{
-    const uint8_t *desc = find_note(s, XEN_NOTE_PHYS32_ENTRY, 4);
-    uint32_t entry;
-
-    if (desc) {
-        memcpy(&entry, desc, 4);
-        s->entry = entry;
-    }
-    return desc;
-}
-
 /* It would switch its local APIC off at boot, since it knows only the one in memory, and then wait for a timer that is not there. */
 static bool is_linux32(const struct elf_stream *s)
 {
-    const uint8_t *os = s->i386 ? find_note(s, XEN_NOTE_GUEST_OS, 5) : NULL;
+    uint32_t len;
+    const uint8_t *os = s->i386 ? elf_note(s->notes, s->notes_len, XEN_ELFNOTE_GUEST_OS, &len) : NULL;
 
-    return os && !memcmp(os, "linux", 5);
+    return os && len >= 5 && !memcmp(os, "linux", 5);
 }
 
 int elf_end(struct elf_stream *s)
@@ -266,7 +219,7 @@ int elf_end(struct elf_stream *s)
     }
     if (s->pos < s->file_end)
         return bad(s, "is truncated");
-    if (!find_entry(s))
+    if (!elf_pvh_entry(s->notes, s->notes_len, &s->entry))
         return bad(s, "is no PVH kernel (no Xen note of type 18)");
     if (is_linux32(s))
         return bad(s, "is a 32-bit Linux: only 64-bit ones run here (docs/decisions.md, xAPIC)");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/platform/range.c hv/boot/elf.c hv/boot/acpi_parse.c hv/time/calendar.c
+// LINK: hv/platform/range.c hv/boot/elf.c common/elf.c hv/boot/acpi_parse.c hv/time/calendar.c
 // What the core reads before it runs anything: address ranges, the control domain's ELF, ACPI tables, the CMOS calendar.
 #include <stdarg.h>
 #include <stdlib.h>
@@ -133,6 +133,7 @@ static void elf_refused(void **state)
     make_elf(); put16(56, 0); assert_non_null(strstr(check(4096), "program headers"));
     make_elf(); put64(32, ~0ull - 8); assert_non_null(strstr(check(4096), "program headers"));
     make_elf(); put32(0x31c, 17); assert_non_null(strstr(check(4096), "PVH"));
+    make_elf(); put32(0x318, 5); assert_non_null(strstr(check(4096), "PVH"));
     make_elf(); put32(0x324, 0x100400); assert_non_null(strstr(check(4096), "outside"));
     make_elf(); put32(0x314, 0xfffffff0); assert_non_null(strstr(check(4096), "PVH"));
     make_elf(); phdr(1, 1, 0x800, 0x100700, 0x100, 0x100); assert_non_null(strstr(check(4096), "overlap"));

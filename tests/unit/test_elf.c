@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/domain/elf.c
+// LINK: ctl-dom/domain/elf.c common/elf.c
 // FLAGS: -Ictl-dom
 /* The streaming ELF loader: any cut of the file gives the same memory; a bad file gives a sentence.
  */
@@ -171,6 +171,9 @@ static void refusals(void **state)
     expect("has too many notes");
     make_file();
     file[0x3ff0 + 32] = 17; /* the note's type */
+    expect("is no PVH kernel (no Xen note of type 18)");
+    make_file();
+    file[0x3ff0 + 28] = 3; /* of three bytes: no entry */
     expect("is no PVH kernel (no Xen note of type 18)");
     make_file();
     file[0x3ff0 + 42] = 9; /* entry 0x90040 */

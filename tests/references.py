@@ -18,7 +18,7 @@ KINDS = r"(?:c|h|S|py|sh|md|mk|txt|golden|mut|cfg|lds|def|yml|in|map)"
 NAME = re.compile(r"(?<![\w./<~$*@{-])((?:\.\./)*[\w-]+(?:/[\w.*{},-]*[\w*}])*(?:/|\.%s)?)(?![\w/*-])" % KINDS)
 FILE = re.compile(r"\.%s$" % KINDS)
 SECTION = re.compile(r"([\w/-]+\.md)(?:,? section)? (\d+)(?:\.\d+)?\b")
-OTHER = re.compile(r"build/|(?:.*/)?[A-Z]{2,}(?:[./].*)?$")
+OTHER = re.compile(r"build/|.*(?<![A-Za-z])(NAME|FILE|WHAT)(?![A-Za-z])")
 FOREIGN = {"drivers-dom/clock/main.c", "hw/remote/mpqemu-link.h", "pci.txt", "vif.txt", "blkif.h", "cmocka.h", "grub.cfg", "netif.h", "pvclock.h", "qemu-plugin.h", "stdarg.h", "xenstore.txt", "xs_wire.h"}
 
 

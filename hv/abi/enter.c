@@ -11,7 +11,6 @@
 #include "sched/irqs_off.h"
 #include "sched/pending.h"
 #include "sched/sched.h"
-#include "virt/lapic.h"
 #include "virt/virt.h"
 
 /* A hypercall that said HC_AGAIN. All that a wait for events has left to do is waiting: nothing of that call is executed again. */

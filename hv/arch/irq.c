@@ -7,7 +7,6 @@
 #include "base/cpu.h"
 #include "base/lock.h"
 #include "base/print_internal.h"
-#include "time/time.h"
 
 static struct spinlock lock;
 /* lock to write. Who reads fn and then arg may get the arg of the next user: all vectors that are ever given back are routes of
@@ -38,6 +37,8 @@ void irq_vector_free(uint8_t vector)
     __atomic_store_n(&vectors[vector].fn, given_back, __ATOMIC_RELEASE);
     spin_unlock(&lock);
 }
+
+void irq_vector_set(uint8_t vector, irq_fn fn) { __atomic_store_n(&vectors[vector].fn, fn, __ATOMIC_RELEASE); }
 
 void irq_init(void)
 {
@@ -70,12 +71,6 @@ static void dispatch(uint8_t vector)
         cpu_stop();
     case VEC_KICK:
         apic_eoi();
-        break;
-    case VEC_TIMER:
-        apic_eoi();
-        this_cpu()->timer_armed_ns = 0;
-        timer_run();
-        timer_program();
         break;
     default:
         device_irq(vector);

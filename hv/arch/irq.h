@@ -26,6 +26,7 @@ bool apic_stop_wanted(void);               /* another CPU called apic_stop_other
 typedef void (*irq_fn)(void *arg);
 /* A free device vector bound to fn, or -ENOSPC. */
 int irq_vector_alloc(irq_fn fn, void *arg) __must_check;
+void irq_vector_set(uint8_t vector, irq_fn fn); /* at the start: of the fixed ones that others serve (VEC_TIMER) */
 void irq_vector_free(uint8_t vector);      /* nothing sends it any more; one that is on its way is dropped */
 void irq_dispatch(uint8_t vector);         /* from the IDT entry; does the EOI */
 

@@ -15,7 +15,9 @@
 #include "mem/frame.h"
 #include "mem/paging.h"
 #include "pci/iommu/iommu.h"
+#include "ipc/evtchn.h"
 #include "pci/pci.h"
+#include "pci/pirq.h"
 #include "sched/sched.h"
 #include "time/time.h"
 #include "virt/virt.h"
@@ -46,12 +48,14 @@ static void core_main_guarded(void)
     time_init();
     wallclock_init();
     irq_init();
+    irq_vector_set(VEC_TIMER, timer_interrupt);
     apic_init_bsp();
     ioapic_init();
     serial_irq_init();
     iommu_init_early();
     virt_init();
     pci_init();
+    evtchn_listen(pirq_unbind);
     sched_listen(vcpu_enter, iommu_idle);
     sched_init_cpu(this_cpu());
     smp_boot();

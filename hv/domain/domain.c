@@ -1,198 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Domains: the list, making them, memory, crash and shutdown. Restart and destroy are in restart.c. */
+/*
+ * Domains: making them, memory, pause, crash and shutdown, what they say. Their list is in table.c, domids in domid.c, vCPUs' life in
+ * vcpu_life.c, restart and destroy in restart.c.
+ */
 #include "domain/domain.h"
 #include <xen/sched.h>
 #include "arch/machine.h"
 #include "base/print.h"
 #include "base/string.h"
-#include "domain/filler.h"
 #include "mem/gcopy.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
 
-#define MAX_GUESTS   200u
-#define HASH         64u
-
 struct domain *control_domain;
-
-/* Leaf lock: nothing else is taken under it. */
-static struct spinlock list_lock;
-static struct domain *domains, *hash[HASH];
-static uint32_t nr_guests;
-
-/* --- list and references ------------------------------------------------------------------------------------ */
-
-/* Only while somebody holds one: zero is final. */
-static bool try_ref(struct domain *d)
-{
-    uint32_t r = d->refs;
-    while (r)
-        if (__atomic_compare_exchange_n(&d->refs, &r, r + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-            return true;
-    return false;
-}
-
-struct domain *domain_get(domid_t id)
-{
-    spin_lock(&list_lock);
-    struct domain *d = hash[id % HASH];
-    while (d && d->id != id)
-        d = d->hash_next;
-    if (d && !try_ref(d))
-        d = NULL;
-    spin_unlock(&list_lock);
-    return d;
-}
-
-struct domain *domain_get_next(domid_t from)
-{
-    spin_lock(&list_lock);
-    struct domain *d = domains;
-    while (d && (d->id < from || !try_ref(d)))
-        d = d->next;
-    spin_unlock(&list_lock);
-    return d;
-}
-
-struct domain *domain_get_gone(void)
-{
-    spin_lock(&list_lock);
-    struct domain *d = domains;
-    while (d && !(domain_destroyed(d) && !d->tot_pages && try_ref(d)))
-        d = d->next;
-    spin_unlock(&list_lock);
-    return d;
-}
-
-/* --- domids of guests ------------------------------------------------------------------------------------- */
-/*
- * Each is used once; then they are used again, the one longest free first, and only when nothing names it any more. What the core
- * knows is looked through when a domid is to be used again: ports that wait for a peer or had one, entries of grants, a slot's
- * console and store. Frames, mappings, devices and the IOMMU's tag keep a domain from being freed, or go with it. What services
- * know the control domain must have removed: the domid of a guest that had a store ring is free only when it said so
- * (BH_CTL_FORGET); without a ring no service ever heard of it.
- */
-#define NR_GUEST_IDS (BH_DOMID_ANY - BH_FIRST_GUEST)
-#define LOOKS        4096u /* ports and entries that one call looks at */
-
-enum { NEVER, USED, NAMED, FREE };
-
-static struct spinlock take_lock;  /* who looks for one: `look`, passed_over, the queue's head; outside of all but op_lock */
-static struct spinlock domid_lock; /* the rest; a leaf, since a domain may be freed while one is looked for */
-static uint8_t id_state[NR_GUEST_IDS];
-static uint32_t next_new;              /* NEVER from here on */
-static uint16_t id_queue[NR_GUEST_IDS]; /* FREE ones, the one longest free first; a ring */
-static uint32_t id_first, nr_free;
-static uint32_t passed_over;           /* since one was taken: named all the same, now at the queue's end */
-static struct { uint32_t domid; uint64_t at; } look; /* how far the first one was looked for: domain; port, or EVTCHN_PORTS + entry */
-
-static void id_push(uint16_t i)
-{
-    id_state[i] = FREE;
-    id_queue[(id_first + nr_free++) % NR_GUEST_IDS] = i;
-}
-static uint16_t id_pop(void)
-{
-    uint16_t i = id_queue[id_first];
-    id_first = (id_first + 1) % NR_GUEST_IDS;
-    nr_free--;
-    look.domid = 0;
-    look.at = 0;
-    return i;
-}
-
-/* d's ports, then its grants, on from look.at. */
-static int names(struct domain *d, domid_t id, unsigned *budget)
-{
-    int rc = look.at < EVTCHN_PORTS ? evtchn_names(d, id, &look.at, budget) : 0;
-    return rc ? rc : grant_names(d, id, &look.at, budget);
-}
-
-/* Does a domain name id? 1 or 0, HC_AGAIN when the budget is spent: it goes on from `look`. */
-static int named(domid_t id, unsigned *budget)
-{
-    struct domain *d;
-
-    while ((d = domain_get_next((domid_t)look.domid)) != NULL) {
-        int rc = d->rings && (d->console_domid == id || d->store_domid == id);
-        if (d->id != look.domid)
-            look.at = 0;
-        look.domid = d->id;
-        if (!rc)
-            rc = names(d, id, budget);
-        domain_put(d);
-        if (rc)
-            return rc;
-        look.domid++;
-        look.at = 0;
-    }
-    return 0;
-}
-
-static int take_again(domid_t *id)
-{
-    unsigned budget = LOOKS;
-
-    while (passed_over < READ_ONCE(nr_free)) {
-        int rc = named((domid_t)(id_queue[id_first] + BH_FIRST_GUEST), &budget);
-        if (rc == HC_AGAIN)
-            return rc;
-        spin_lock(&domid_lock);
-        uint16_t i = id_pop();
-        if (rc)
-            id_push(i);
-        else
-            id_state[i] = USED;
-        spin_unlock(&domid_lock);
-        passed_over = rc ? passed_over + 1 : 0;
-        *id = (domid_t)(i + BH_FIRST_GUEST);
-        if (!rc)
-            return 0;
-    }
-    passed_over = 0;
-    return -ENOSPC;
-}
-
-static int domid_take(domid_t *id)
-{
-    spin_lock(&take_lock);
-    bool new = next_new < NR_GUEST_IDS;
-    if (new) {
-        spin_lock(&domid_lock);
-        id_state[next_new] = USED;
-        *id = (domid_t)(next_new++ + BH_FIRST_GUEST);
-        spin_unlock(&domid_lock);
-    }
-    int rc = new ? 0 : take_again(id);
-    spin_unlock(&take_lock);
-    return rc;
-}
-
-static void domid_put(domid_t id, bool services_know)
-{
-    if (id < BH_FIRST_GUEST)
-        return;
-    uint16_t i = (uint16_t)(id - BH_FIRST_GUEST);
-    spin_lock(&domid_lock);
-    if (services_know)
-        id_state[i] = NAMED;
-    else
-        id_push(i);
-    spin_unlock(&domid_lock);
-}
-
-int domid_forget(domid_t id)
-{
-    if (id < BH_FIRST_GUEST || id >= BH_DOMID_ANY)
-        return -EINVAL;
-    uint16_t i = (uint16_t)(id - BH_FIRST_GUEST);
-    spin_lock(&domid_lock);
-    int rc = id_state[i] == NAMED ? 0 : id_state[i] == USED ? -EBUSY : -ESRCH;
-    if (!rc)
-        id_push(i);
-    spin_unlock(&domid_lock);
-    return rc;
-}
 
 /* --- the end of a domain ------------------------------------------------------------------------------------ */
 
@@ -210,74 +30,8 @@ static void domain_free(struct domain *d)
     frame_promise_end(d);
     frame_forget(d);
     kfree(d->words, DOMAIN_WORDS);
-    domid_put(d->id, d->rings); /* nothing counts for it any more */
+    domid_free(d->id, d->rings); /* nothing counts for it any more */
     kfree(d, sizeof *d);
-}
-
-void domain_put(struct domain *d)
-{
-    if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        domain_free(d);
-}
-
-static void uncount(struct domain *d)
-{
-    nr_guests -= d->counted;
-    d->counted = false;
-}
-
-void domain_ended(struct domain *d)
-{
-    spin_lock(&list_lock);
-    uncount(d);
-    spin_unlock(&list_lock);
-}
-
-static void unlink_domain(struct domain *d)
-{
-    spin_lock(&list_lock);
-    for (struct domain **p = &domains; *p; p = &(*p)->next)
-        if (*p == d) {
-            *p = d->next;
-            break;
-        }
-    for (struct domain **p = &hash[d->id % HASH]; *p; p = &(*p)->hash_next)
-        if (*p == d) {
-            *p = d->hash_next;
-            break;
-        }
-    uncount(d);
-    spin_unlock(&list_lock);
-}
-
-void domain_unlist(struct domain *d)
-{
-    unlink_domain(d);
-    domain_put(d);
-}
-
-/* Puts the domain on the list; others find it as soon as there is a reference. */
-static int domain_list(struct domain *d)
-{
-    bool guest = d->id >= BH_FIRST_GUEST;
-    spin_lock(&list_lock);
-    int rc = guest && nr_guests >= MAX_GUESTS ? -ENOSPC : 0;
-    for (struct domain *o = hash[d->id % HASH]; o; o = o->hash_next)
-        if (o->id == d->id)
-            rc = -EEXIST;
-    if (!rc) {
-        nr_guests += guest;
-        d->counted = guest;
-        struct domain **p = &domains;
-        while (*p && (*p)->id < d->id)
-            p = &(*p)->next;
-        d->next = *p;
-        *p = d;
-        d->hash_next = hash[d->id % HASH];
-        hash[d->id % HASH] = d;
-    }
-    spin_unlock(&list_lock);
-    return rc;
 }
 
 /* --- making ----------------------------------------------------------------------------------------------------- */
@@ -348,11 +102,11 @@ int domain_create(const struct bh_create *c, struct domain **out)
     if (rc)
         return rc;
     domid_t id = c->domid;
-    if (id == BH_DOMID_ANY && (rc = domid_take(&id)))
+    if (id == BH_DOMID_ANY && (rc = domid_alloc(&id)))
         return rc;
     struct domain *d = kmalloc(sizeof *d);
     if (!d) {
-        domid_put(id, false);
+        domid_free(id, false);
         return -ENOMEM;
     }
     d->id = id;
@@ -370,9 +124,9 @@ int domain_create(const struct bh_create *c, struct domain **out)
     memcpy(d->uuid, c->uuid, sizeof d->uuid);
     d->clock_offset = c->clock_offset;
     sched_domain_init(d);
-    rc = domain_list(d);
+    rc = domain_list(d, domain_free);
     if (rc) {
-        domid_put(id, false);
+        domid_free(id, false);
         kfree(d, sizeof *d);
         return rc;
     }
@@ -381,7 +135,7 @@ int domain_create(const struct bh_create *c, struct domain **out)
     if (!rc)
         rc = make_parts(d);
     if (rc) {
-        unlink_domain(d);
+        domain_unlink(d);
         domain_free(d);
         return rc;
     }
@@ -532,13 +286,6 @@ void domain_unpause(struct domain *d)
 {
     for (uint32_t i = 0; i < d->nr_vcpus; i++)
         vcpu_unpause(d->vcpu[i]);
-}
-bool domain_stopped(struct domain *d)
-{
-    for (uint32_t i = 0; i < d->nr_vcpus; i++)
-        if (!vcpu_stopped(d->vcpu[i]))
-            return false;
-    return true;
 }
 uint64_t domain_cpu_ns(struct domain *d)
 {

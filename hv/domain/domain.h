@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A domain: the one kind of compartment. Found by domid; kept alive by references (domain_get/put).
+ * A domain: the one kind of compartment. Found by domid; kept alive by references (domain_get/put, domain/table.c).
  *
  * Fields: L: d->lock; E: d->evtchn.lock; G: d->grant.lock; a: atomic; c: constant after create
  */
@@ -22,6 +22,8 @@ struct domain {
     struct domain *next;            /* list lock: sorted by domid */
     struct domain *hash_next;       /* list lock */
     bool counted;                   /* list lock: one of the guests that there may be */
+    bool ended;                     /* list lock to set: its destroy is complete */
+    void (*free)(struct domain *d); /* c: what the last domain_put calls */
     domid_t id;                     /* c */
     uint8_t role;                   /* c: enum bh_role */
     uint8_t flags;                  /* c: BH_CREATE_* */
@@ -107,6 +109,9 @@ extern struct domain *control_domain;
 struct domain *domain_get(domid_t id) __must_check;
 struct domain *domain_get_next(domid_t from) __must_check; /* lowest domid >= from */
 void domain_put(struct domain *d);
+/* Puts d into the table; others find it as soon as there is a reference. When the last one goes, free is called. -EEXIST, -ENOSPC */
+int domain_list(struct domain *d, void (*free)(struct domain *d)) __must_check;
+void domain_unlink(struct domain *d);              /* out of it: nobody finds it any more */
 static inline struct domain *current_domain(void) { return this_cpu()->current->domain; }
 
 /* HC_AGAIN: call it again, it takes longer to find a domid. */
@@ -126,7 +131,14 @@ size_t domain_words(struct domain *d, uint64_t *pos, char *buf, size_t n);
 uint64_t domain_cpu_ns(struct domain *d);
 void domain_pause(struct domain *d);    /* all vCPUs; does not wait */
 void domain_unpause(struct domain *d);
-bool domain_stopped(struct domain *d);  /* no vCPU in guest or core */
+/* No vCPU in guest or core. */
+static inline bool domain_stopped(const struct domain *d)
+{
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        if (!vcpu_stopped(d->vcpu[i]))
+            return false;
+    return true;
+}
 void notify_control(uint32_t virq);     /* VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CONSOLE to the holder */
 
 /* BH_CTL_POPULATE; *done pages were made before. HC_AGAIN until done */
@@ -157,7 +169,10 @@ int domain_soft_reset(struct domain *d) __must_check; /* BH_CTL_SOFT_RESET; doma
 int domain_destroy(struct domain *d) __must_check;  /* domain/restart.c; HC_AGAIN until done */
 /* BH_CTL_FORGET: no service names the domid any more. -EBUSY: something is left of the domain, -ESRCH: there is none. */
 int domid_forget(domid_t id) __must_check;
-bool domain_destroyed(const struct domain *d);      /* a destroy is complete; what is left is what others hold of it */
+int domid_alloc(domid_t *id) __must_check;          /* a guest's. -ENOSPC; HC_AGAIN: call it again, it takes longer to find one */
+void domid_free(domid_t id, bool services_know);    /* not before domid_forget if services know it */
+/* A destroy is complete; what is left is what others hold of it. */
+static inline bool domain_destroyed(const struct domain *d) { return READ_ONCE(d->ended); }
 /* Destroyed domains whose last frame came back leave the list; the control operations call it. domain/restart.c */
 void domain_reap(void);
 /* One of them, with a reference, or NULL. */
@@ -165,5 +180,5 @@ struct domain *domain_get_gone(void) __must_check;
 /* Its destroy is complete: from now on it is not one of the guests that there may be, whoever still maps a page of it. */
 void domain_ended(struct domain *d);
 /* Off the list, and drops the list's own reference: the last domain_put frees vCPUs, p2m tables, grant table, event
- * channels and shared_info. domain/domain.c; once a domain, by domain_reap alone. */
+ * channels and shared_info. Once a domain, by domain_reap alone. */
 void domain_unlist(struct domain *d);

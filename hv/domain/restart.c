@@ -15,7 +15,6 @@
 #include "pci/pirq.h"
 #include "base/print.h"
 #include "base/string.h"
-#include "domain/filler.h"
 #include "mem/frame.h"
 #include "pci/pci.h"
 #include "domain/domain.h"
@@ -504,11 +503,6 @@ int domain_destroy(struct domain *d)
     if (!rc)
         domain_ended(d);
     return rc;
-}
-
-bool domain_destroyed(const struct domain *d)
-{
-    return d->state == BH_DOM_DYING && READ_ONCE(d->op_stage) > ARRAY_SIZE(destroy_stages);
 }
 
 /* Gone when nothing of it is referenced; until then it is listed as dying. */

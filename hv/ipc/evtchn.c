@@ -6,7 +6,6 @@
  * own channel's lock only; of the receiver it touches nothing but shared bits, by atomics.
  */
 #include "ipc/evtchn.h"
-#include "pci/pirq.h"
 #include "base/print.h"
 #include "mem/frame.h"
 #include "domain/domain.h"
@@ -14,6 +13,9 @@
 
 _Static_assert(sizeof(((struct shared_info *)0)->evtchn_pending) * 8 == EVTCHN_PORTS, "2-level ABI");
 _Static_assert(sizeof(struct evtchn) * EVTCHN_PER_BUCKET <= PAGE_SIZE, "a bucket is a frame");
+
+static void (*pirq_closed)(struct domain *d, uint32_t pirq); /* see evtchn_listen */
+void evtchn_listen(void (*closed)(struct domain *d, uint32_t pirq)) { pirq_closed = closed; }
 
 static bool bit_set(xen_ulong_t *map, uint32_t bit) /* returns the old value */
 {
@@ -340,7 +342,8 @@ static int close_pirq(struct domain *d, struct evtchn *c, uint32_t port)
 {
     set_state(c, ECS_RESERVED);
     evtchn_unlock_two(d, NULL);
-    pirq_unbind(d, c->pirq);
+    if (pirq_closed)
+        pirq_closed(d, c->pirq);
     evtchn_lock_two(d, NULL);
     chan_free(d, c, port);
     evtchn_unlock_two(d, NULL);

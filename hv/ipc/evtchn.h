@@ -39,6 +39,8 @@ struct evtchn_table {
 
 long do_event_channel_op(uint64_t cmd, gaddr_t arg);
 
+/* Given once, at the start: who is told that a port bound to a pirq closes. No lock is held; nothing comes for the port afterwards. */
+void evtchn_listen(void (*closed)(struct domain *d, uint32_t pirq));
 int evtchn_send(struct domain *d, uint32_t port);                 /* EVTCHNOP_send by d; 0 or -errno */
 int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port) __must_check;
 void evtchn_set_pending(struct domain *d, uint32_t port);         /* marks, and kicks the notify vCPU */

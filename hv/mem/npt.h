@@ -23,7 +23,7 @@ enum p2m_type {
     P2M_MMIO,       /* BAR: uncached, no frame */
     P2M_SHARED,     /* core-owned page of this domain (shared_info, grant table): RW, NX */
     P2M_RAM_IMMUTABLE, /* owned by the domain like RAM, read and executed only: nobody ever writes it again */
-    P2M_FILLER,     /* nothing is there: a page of the core for this guest alone, RW, NX (domain/filler.h) */
+    P2M_FILLER,     /* nothing is there: a page of the core for this guest alone, RW, NX (virt/filler.h) */
     P2M_FILLER_RO   /* the same: the one page for all, read-only, NX, no reference counting */
 };
 
@@ -55,6 +55,10 @@ static inline void p2m_pass(struct cpu *c)
     __atomic_exchange_n(&c->quiet_seen, p2m_quiet, __ATOMIC_SEQ_CST);
 }
 
+/* Fillers (virt/filler.h). */
+#define FILLER_FROM  (0xfec00000ull >> PAGE_SHIFT) /* the device hole, in gfns */
+#define FILLER_END   (0xfef00000ull >> PAGE_SHIFT)
+#define FILLER_PAGES 16u /* of the core, of a guest; they count against its allowance */
 /* Nothing of anybody's is there: what is put there takes a filler's place. */
 static inline bool p2m_filler(enum p2m_type t) { return t == P2M_FILLER || t == P2M_FILLER_RO; }
 static inline bool p2m_vacant(enum p2m_type t) { return t == P2M_NONE || p2m_filler(t); }

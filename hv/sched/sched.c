@@ -287,7 +287,6 @@ void vcpu_unpause(struct vcpu *v)
         v->pause_count--;
     recheck_locked(c, v);
 }
-bool vcpu_stopped(const struct vcpu *v) { return !__atomic_load_n(&v->running, __ATOMIC_ACQUIRE); }
 
 void vcpu_set_online(struct vcpu *v)
 {

@@ -29,7 +29,6 @@ void vcpu_block(struct vcpu *v);      /* current vCPU only; unless an event is a
 void vcpu_kick(struct vcpu *v);       /* wake it if blocked, make it exit if in guest: it has news */
 void vcpu_pause(struct vcpu *v);      /* raises pause_count and kicks; does not wait */
 void vcpu_unpause(struct vcpu *v);
-bool vcpu_stopped(const struct vcpu *v); /* out of the guest and of the core (acquire) */
 void vcpu_set_online(struct vcpu *v); /* OFFLINE -> RUNNABLE */
 /* INIT took the vCPU away: it waits for a SIPI. Under the lock, so that a SIPI that came meanwhile is not lost. */
 void vcpu_go_offline(struct vcpu *v);

@@ -1,20 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* vCPUs: making, resetting, freeing, and what is published to them. Their scheduling is in sched.c. */
+/* vCPUs: their counters, their CPU time, and whether one has work. Their scheduling is in sched.c, their life in domain/vcpu_life.c. */
 #include "sched/vcpu.h"
 #include "arch/regs.h"
-#include "ipc/evtchn.h"
-#include "base/string.h"
-#include "mem/frame.h"
-#include "domain/domain.h"
 #include "sched/pending.h"
-#include "sched/sched.h"
-#include "virt/lapic.h"
-#include "virt/virt.h"
-
-/* pvclock.h of the ABI's users: time does not depend on which CPU reads it. */
-#define PVCLOCK_TSC_STABLE 1
-
-/* --- counters --------------------------------------------------------------------------------------------------- */
 
 #define NR_COUNTS (sizeof(struct bh_counts) / sizeof(uint64_t)) /* it consists of such words */
 static struct bh_counts ended; /* a: by word */
@@ -30,102 +18,12 @@ void counts_add(struct bh_counts *sum, const struct bh_counts *c)
 
 void counts_ended(struct bh_counts *sum) { counts_add(sum, &ended); }
 
-/* The machine's sum goes on with them. */
-static void keep_counts(const struct vcpu *v)
+void counts_keep(const struct vcpu *v)
 {
     const uint64_t *from = (const uint64_t *)&v->counts;
 
     for (unsigned i = 0; i < NR_COUNTS; i++)
         (void)__atomic_fetch_add((uint64_t *)&ended + i, from[i], __ATOMIC_RELAXED);
-}
-
-/* --- life ------------------------------------------------------------------------------------------------------- */
-
-static void singleshot_fired(struct timer *t)
-{
-    evtchn_virq(container_of(t, struct vcpu, singleshot), VIRQ_TIMER);
-}
-static void poll_fired(struct timer *t)
-{
-    struct vcpu *v = container_of(t, struct vcpu, poll_timer);
-    v->poll_timed_out = true;
-    vcpu_kick(v);
-}
-
-/* TSC rate and origin never change, so the record is written once and its version stays even. */
-void vcpu_publish_time(struct vcpu_time_info *t)
-{
-    t->version = 2;
-    t->tsc_timestamp = tsc_boot;
-    t->system_time = 0;
-    t->tsc_to_system_mul = pvclock_mul;
-    t->tsc_shift = pvclock_shift;
-    t->flags = PVCLOCK_TSC_STABLE;
-}
-
-static void to_start(struct vcpu *v)
-{
-    v->state = VCPU_OFFLINE;
-    v->wait_sipi = v->id != 0;
-    lapic_reset(v);
-    v->info_mfn = v->time_mfn = INVALID_MFN;
-    v->info = v->id < ARRAY_SIZE(v->domain->shared->vcpu_info) ? &v->domain->shared->vcpu_info[v->id] : NULL;
-    if (v->info)
-        vcpu_publish_time(&v->info->time);
-}
-
-int vcpu_create(struct domain *d, uint32_t id)
-{
-    static uint32_t created;
-    struct vcpu *v = kmalloc(sizeof *v);
-    if (!v)
-        return -ENOMEM;
-    v->domain = d;
-    v->id = id;
-    uint32_t n = __atomic_fetch_add(&created, 1, __ATOMIC_RELAXED);
-    v->cpu = cpus[first_domain_cpu + n % (nr_cpus - first_domain_cpu)];
-    list_init(&v->rq_node);
-    timer_setup(&v->singleshot, singleshot_fired);
-    timer_setup(&v->poll_timer, poll_fired);
-    to_start(v);
-    int rc = virt->vcpu_init(v);
-    if (rc) {
-        kfree(v, sizeof *v);
-        return rc;
-    }
-    d->vcpu[id] = v;
-    return 0;
-}
-
-void vcpu_free(struct vcpu *v)
-{
-    timer_cancel(&v->singleshot);
-    timer_cancel(&v->poll_timer);
-    evtchn_info_drop(v);
-    virt->vcpu_free(v);
-    keep_counts(v);
-    kfree(v, sizeof *v);
-}
-
-void vcpu_unregister(struct vcpu *v)
-{
-    timer_cancel(&v->singleshot);
-    timer_cancel(&v->poll_timer);
-    evtchn_info_drop(v);
-    v->upcall_vector = 0;
-}
-
-void vcpu_reset(struct vcpu *v)
-{
-    vcpu_unregister(v);
-    v->context_state = v->sipi_vector = v->kicked = v->nmi_pending = v->poll_port = 0;
-    v->phys_ptr = v->initialised = v->waiting = v->wait_event = v->halted = v->poll_timed_out = false;
-    v->redo_len = 0;
-    v->hc_op = v->hc_arg = v->hc_done = 0;
-    v->npt_gen = 0;
-    memset(&v->regs, 0, sizeof v->regs);
-    memset(v->memo, 0, sizeof v->memo);
-    to_start(v);
 }
 
 uint64_t vcpu_cpu_ns(const struct vcpu *v)

@@ -94,6 +94,8 @@ _Static_assert(sizeof(struct vcpu) <= 2048, "a class of kmalloc");
 
 int vcpu_create(struct domain *d, uint32_t id) __must_check;
 void vcpu_free(struct vcpu *v);
+/* Out of the guest and of the core (acquire). */
+static inline bool vcpu_stopped(const struct vcpu *v) { return !__atomic_load_n(&v->running, __ATOMIC_ACQUIRE); }
 uint64_t vcpu_cpu_ns(const struct vcpu *v); /* CPU time, the running slice included */
 
 /* The counters that what this CPU does is added to: of the vCPU that it serves, else its own. Only the CPU that serves a vCPU writes
@@ -102,6 +104,7 @@ static inline struct bh_counts *counts(void) { return this_cpu()->counts; }
 /* Adds c to *sum. Takes no lock: a counter is an aligned word, which is read whole; those that are read do not belong to one moment. */
 void counts_add(struct bh_counts *sum, const struct bh_counts *c);
 void counts_ended(struct bh_counts *sum);   /* adds those of vCPUs that were freed */
+void counts_keep(const struct vcpu *v);     /* v is freed: the machine's sum goes on with what it counted */
 /* Interrupts, NMI, start-up: something that ends HLT, SCHEDOP_block and the like. */
 bool vcpu_has_work(const struct vcpu *v);
 void vcpu_publish_time(struct vcpu_time_info *t); /* the constant pvclock record */

@@ -35,5 +35,6 @@ void timer_set(struct timer *t, uint64_t expires_ns); /* (re)arms on this CPU, m
 /* Any CPU, no lock held that fn takes. Returns when t is armed nowhere and fn runs on no CPU (but this, if fn calls it). */
 void timer_cancel(struct timer *t);
 void timer_run(void);                /* from the run loop and the timer interrupt's tail: fires what is due */
+void timer_interrupt(void *unused);  /* handler of VEC_TIMER */
 void timer_program(void);            /* sets the local APIC timer to the earliest expiry of this CPU */
 uint64_t random_u64(void);           /* RDRAND or mixed TSC: for injection delays, never for secrets */

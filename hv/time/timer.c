@@ -112,3 +112,11 @@ void timer_program(void)
     uint64_t now = now_ns();
     apic_timer_set_ns(next > now ? MIN(next - now, LONGEST_NS) : 1);
 }
+
+void timer_interrupt(void *unused)
+{
+    (void)unused;
+    this_cpu()->timer_armed_ns = 0;
+    timer_run();
+    timer_program();
+}

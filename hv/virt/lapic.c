@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The virtual local APIC (SDM3 11.12, APM2 16.9-16.14). It is in x2APIC mode from the first instruction and stays there:
- * the memory-mapped one would need an instruction decoder; its page is a filler (domain/filler.h). It has no timer: guests use VIRQ_TIMER.
+ * the memory-mapped one would need an instruction decoder; its page is a filler (virt/filler.h). It has no timer: guests use VIRQ_TIMER.
  * IRR bits are set by any CPU with atomics; all else belongs to the vCPU's own CPU.
  */
 #include "virt/lapic.h"

@@ -4,7 +4,7 @@
  */
 #include "arch/regs.h"
 #include "base/print.h"
-#include "domain/filler.h"
+#include "virt/filler.h"
 #include "mem/gcopy.h"
 #include "mem/npt.h"
 #include "domain/domain.h"

@@ -43,7 +43,6 @@ void vcpu_wake(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
 void vcpu_recheck(struct vcpu *v) { (void)v; rechecks++; mb(); }
 void vcpu_pause(struct vcpu *v) { v->pause_count++; }
 void vcpu_unpause(struct vcpu *v) { assert_true(v->pause_count > 0); v->pause_count--; }
-bool vcpu_stopped(const struct vcpu *v) { return !v->running; }
 void vcpu_set_online(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
 bool must_yield(void) { return yields_after != ~0u && yields_after-- == 0 ? (yields_after = 0, true) : false; }
 long vcpu_wait(struct vcpu *v, uint64_t until) { (void)v; (void)until; waits++; return HC_AGAIN; }
@@ -157,6 +156,7 @@ static int machine_setup(void **state)
     kicks = rechecks = pci_fences = pci_refills = pci_releases = pirq_binds = pirq_unbinds = 0;
     yields_after = ~0u;
     pirq_rc = 0;
+    evtchn_listen(pirq_unbind);
     control_domain = NULL;
     return 0;
 }

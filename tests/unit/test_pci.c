@@ -170,8 +170,6 @@ mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t) { *t = P2M_NONE; r
 bool frame_get(mfn_t m, uint16_t owner) { return false; }
 void frame_put(mfn_t m) {}
 void npt_flush(struct domain *d) { note("n"); }
-static bool in_core; /* a vCPU of the domain is still inside a hypercall */
-bool domain_stopped(struct domain *d) { return !in_core; }
 struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
 void domain_put(struct domain *d) {}
 static struct cpu *vcpu_at; /* where the owner's vCPU is */
@@ -271,6 +269,8 @@ static int setup(void **state)
     soft_regs[4] = 2; /* VIRTIO_F_ACCESS_PLATFORM */
     memset(msix_mem, 0, sizeof(msix_mem));
     dom.id = 3;
+    dom.nr_vcpus = 1;
+    dom.vcpu[0] = &vcpu;
     other.id = 4;
     dom.state = other.state = BH_DOM_BUILDING;
     this_cpu()->current = &vcpu;
@@ -660,18 +660,18 @@ static void group_goes_together_or_not(void **state)
 static void table_waits_for_vcpus(void **state)
 {
     pci_init();
-    in_core = true;
+    vcpu.running = 1; /* it is still inside a hypercall */
     assert_int_equal(pci_assign(&dom, NIC, 0), HC_AGAIN);
     assert_null(dom.iommu);
-    in_core = false;
+    vcpu.running = 0;
     assert_int_equal(pci_assign(&dom, NIC, 0), 0);
     dom.state = BH_DOM_RUNNING;
     assert_int_equal(pci_deassign(&dom, NIC), -EINVAL);
     dom.pause_count = 1;
-    in_core = true;
+    vcpu.running = 1; /* it is still inside a hypercall */
     assert_int_equal(pci_deassign(&dom, NIC), HC_AGAIN);
     assert_non_null(dom.iommu);
-    in_core = false;
+    vcpu.running = 0;
     assert_int_equal(pci_deassign(&dom, NIC), 0);
     assert_null(dom.iommu);
     dom.pause_count = 0;

@@ -11,9 +11,6 @@
 #include "base/types.h"
 
 struct domain;
-#define FILLER_FROM  (0xfec00000ull >> PAGE_SHIFT) /* the device hole, in gfns */
-#define FILLER_END   (0xfef00000ull >> PAGE_SHIFT)
-#define FILLER_PAGES 16u /* of the first kind, of a guest; they count against its allowance */
 
 /* A guest's access to gpa, where nothing is. True: a page is there now, or something else was put there meanwhile; try again. */
 bool filler_touch(struct domain *d, uint64_t gpa, bool write) __must_check;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Fillers: see filler.h. */
-#include "domain/filler.h"
+#include "virt/filler.h"
 #include "base/print.h"
 #include "base/string.h"
 #include "mem/frame.h"

@@ -43,8 +43,8 @@
 #define PCI_BUS(sbdf)  (((sbdf) >> 8) & 0xff)
 #define PCI_SLOT(sbdf) (((sbdf) >> 3) & 0x1f)
 #define PCI_FN(sbdf)   ((sbdf) & 7)
-#define PCI_FMT        "%02x:%02x.%x"
-#define PCI_ARGS(sbdf) PCI_BUS(sbdf), PCI_SLOT(sbdf), PCI_FN(sbdf)
+#define BDF_FMT        "%02x:%02x.%x"
+#define BDF_ARGS(sbdf) PCI_BUS(sbdf), PCI_SLOT(sbdf), PCI_FN(sbdf)
 
 /* Configuration space by hardware: ECAM or ports; a unit test puts its own here. Offsets are aligned to size (1, 2, 4). */
 struct pci_hw {

@@ -229,8 +229,8 @@ static void pirq_interrupt(void *arg)
     if (deliver)
         follow(r, send_event(owner, port));
     if (say)
-        log_warn("PCI: " PCI_FMT " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times\n",
-                 PCI_ARGS(p->sbdf), owner, r->irte, holds, cuts);
+        log_warn("PCI: " BDF_FMT " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times\n",
+                 BDF_ARGS(p->sbdf), owner, r->irte, holds, cuts);
 }
 
 /* The timer: whatever is held back is let in again, and its owner gets an event for what may have been lost. */

@@ -86,7 +86,7 @@ static void reg_write(struct iommu *u, unsigned r, uint64_t v) { *(volatile uint
 
 static void unit_is_dead(const struct iommu *u)
 {
-    panic("IOMMU " PCI_FMT " does not answer: devices can no longer be kept out of memory", PCI_ARGS(u->devid));
+    panic("IOMMU " BDF_FMT " does not answer: devices can no longer be kept out of memory", BDF_ARGS(u->devid));
 }
 
 static void cmd_complete(struct iommu *u);

@@ -280,9 +280,9 @@ void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *w
     if (!may_report())
         return;
     if (has_addr)
-        log_warn("IOMMU: blocked %s of " PCI_FMT " to 0x%lx\n", what, PCI_ARGS(requester), addr);
+        log_warn("IOMMU: blocked %s of " BDF_FMT " to 0x%lx\n", what, BDF_ARGS(requester), addr);
     else
-        log_warn("IOMMU: blocked %s of " PCI_FMT " (address not reported)\n", what, PCI_ARGS(requester));
+        log_warn("IOMMU: blocked %s of " BDF_FMT " (address not reported)\n", what, BDF_ARGS(requester));
 }
 
 /* A route whose remapping entry is cleared because it interrupts too often: nothing else is to be expected of it. */

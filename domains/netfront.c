@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See netfront.h. Protocol: <xen/io/netif.h>, states: <xen/io/xenbus.h>. */
 #include "internal.h"
+#include <devname.h>
 #include <errno.h>
 #include <netfront.h>
 #include <stdio.h>
@@ -286,19 +287,6 @@ static void on_backend_state(const char *path, void *arg)
     }
 }
 
-static bool parse_mac(const char *text, uint8_t mac[6])
-{
-    char *end = (char *)(uintptr_t)text;
-
-    for (unsigned i = 0; i < 6; i++) {
-        mac[i] = (uint8_t)strtoul(end, &end, 16);
-        if (*end != (i < 5 ? ':' : '\0'))
-            return false;
-        end++;
-    }
-    return true;
-}
-
 int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *arg)
 {
     char path[96];
@@ -322,7 +310,7 @@ int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *
     nf->backend_id = (domid_t)id;
     snprintf(path, sizeof(path), "%s/mac", nf->path);
     text = xs_read(0, path);
-    bool ok = text && parse_mac(text, nf->mac);
+    bool ok = text && mac_parse(text, nf->mac);
     free(text);
     if (!ok)
         return -EINVAL;

@@ -16,6 +16,7 @@
  * What is there counts, not what changed: each watch event is a scan of it all. So a restart of ours needs no memory.
  */
 #include <bh.h>
+#include <devname.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,25 +29,6 @@
 #define ST_INITWAIT 2u
 #define ST_READY    4u
 #define ST_CLOSED   6u
-
-/* "0000:00:03.0" to a BH_SBDF; false if it is not one. */
-static bool parse_sbdf(const char *s, uint32_t *sbdf)
-{
-    static const struct { unsigned digits; char end; unsigned max; } part[4] = {
-        { 4, ':', 0xffff }, { 2, ':', 0xff }, { 2, '.', 0x1f }, { 1, 0, 7 }
-    };
-    unsigned long v[4];
-
-    for (unsigned i = 0; i < 4; i++) {
-        char *end;
-        v[i] = strtoul(s, &end, 16);
-        if (end != s + part[i].digits || *end != part[i].end || v[i] > part[i].max)
-            return false;
-        s = end + 1;
-    }
-    *sbdf = BH_SBDF(v[0], v[1], v[2], v[3]);
-    return true;
-}
 
 /* The filtered configuration space as text. 0 or the core's refusal. */
 static int read_config(uint32_t sbdf, char text[2 * CFG_BYTES + 1])
@@ -72,7 +54,7 @@ static const char *publish(const char *base, domid_t owner, unsigned n)
 
     snprintf(path, sizeof(path), "%s/dev-%u", base, n);
     dev = xs_read(0, path);
-    ok = dev && parse_sbdf(dev, &sbdf);
+    ok = dev && pci_parse(dev, &sbdf);
     free(dev);
     if (!ok)
         return "dev-N is missing or is no device address";
@@ -83,7 +65,7 @@ static const char *publish(const char *base, domid_t owner, unsigned n)
     snprintf(perms, sizeof(perms), "n%u r%u", self.domid, owner);
     if (xs_write(0, path, text) || xs_set_perms(0, path, perms))
         return "the store does not take its description";
-    printf("%04x:%02x:%02x.%x described to domain %u\n", sbdf >> 16, sbdf >> 8 & 0xff, sbdf >> 3 & 31, sbdf & 7, owner);
+    printf(PCI_FMT " described to domain %u\n", PCI_ARGS(sbdf), owner);
     return NULL;
 }
 

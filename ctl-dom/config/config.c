@@ -2,6 +2,7 @@
 /* The configuration parser: text to key and list of strings (xl's values all are strings in the
  * end), then one row per key. */
 #include "config/config.h"
+#include <devname.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct parser {
     size_t err_len;
     /* the assignment at hand */
     char key[32];
-    unsigned key_line, nr_items;
+    unsigned nr_items;
     bool is_list;
     char item[MAX_ITEMS][1024];
 };
@@ -155,52 +156,15 @@ static int choice(struct parser *ps, const char *const *names, unsigned n, unsig
     return fail(ps, "%s: unknown value '%s'", ps->key, ps->item[0]);
 }
 
-static int hex(const char **p, unsigned digits, uint32_t *out)
-{
-    uint32_t v = 0;
-    for (unsigned i = 0; i < digits; i++, (*p)++) {
-        char c = **p;
-        uint32_t d = c >= '0' && c <= '9'                 ? (uint32_t)(c - '0')
-                     : (c | 32) >= 'a' && (c | 32) <= 'f' ? (uint32_t)((c | 32) - 'a' + 10)
-                                                          : 16;
-        if (d > 15)
-            return -1;
-        v = v << 4 | d;
-    }
-    *out = v;
-    return 0;
-}
-
-bool config_sbdf(const char *text, uint32_t *sbdf)
-{
-    uint32_t seg = 0, bus, dev, fn;
-    const char *p = text;
-
-    if (strlen(text) == 12) {
-        if (hex(&p, 4, &seg) || *p++ != ':')
-            return false;
-    } else if (strlen(text) != 7) {
-        return false;
-    }
-    if (hex(&p, 2, &bus) || *p++ != ':' || hex(&p, 2, &dev) || *p++ != '.' || hex(&p, 1, &fn) ||
-        dev > 31 || fn > 7)
-        return false;
-    *sbdf = BH_SBDF(seg, bus, dev, fn);
-    return true;
-}
+bool config_sbdf(const char *text, uint32_t *sbdf) { return pci_parse(text, sbdf); }
 
 /* NULL, or why it is no station's address. */
 static const char *parse_mac(const char *p, uint8_t mac[6])
 {
     static const uint8_t zero[6];
 
-    for (unsigned i = 0; i < 6; i++) {
-        uint32_t v;
-        if (hex(&p, 2, &v) || *p != (i < 5 ? ':' : '\0'))
-            return "is no address (aa:bb:cc:dd:ee:ff)";
-        p++;
-        mac[i] = (uint8_t)v;
-    }
+    if (!mac_parse(p, mac))
+        return "is no address (aa:bb:cc:dd:ee:ff)";
     if (mac[0] & 1)
         return "is the address of a group, not of one station";
     return memcmp(mac, zero, 6) ? NULL : "is no station's address";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_disk.c ctl-dom/shell/split.c
-// FLAGS: -Ictl-dom -luuid
+// LINK: ctl-dom/config/config.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/shell/split.c
+// FLAGS: -Idomains/include -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
 #include <setjmp.h>

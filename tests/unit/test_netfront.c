@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// LINK: domains/devname.c
 // FLAGS: -Idomains/include
 /* The strict front-end notices what it is there to notice: each violation by the back-end is counted, right traffic is not. */
 #include <setjmp.h>

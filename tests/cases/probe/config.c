@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_disk.c
-// FLAGS: -Ictl-dom -luuid
+// LINK: ctl-dom/config/config.c domains/devname.c ctl-dom/config/config_disk.c
+// FLAGS: -Idomains/include -Ictl-dom -luuid
 /* config FILE [KEY=VALUE ...]: what the control domain's parser makes of a configuration file and of words of `create`. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control domain. Its peers and rights:
- *   core        every control operation but PCI configuration space: it builds, starts and ends all
- * other domains store       client of its protocol, with the right to introduce and release domains
+ *   core        every control operation but PCI configuration space: it builds, starts and ends all other domains
+ *   store       client of its protocol, with the right to introduce and release domains
  *   all others  their console rings (grant 0 of each); nothing else of a sealed domain
  * Start reading here: the order of boot. Then build.c (how a domain is made) and supervisor.c (how
  * one is brought back).

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Spinlocks. The core runs with interrupts off except in the idle loop and one window after each exit,
- * and has one stack per CPU, so a lock needs no IRQ state. Lock order, outermost first:
- *   domain_list > d->lock (two of them: lower domid first) > grant > evtchn (lower domid first) > pci > p2m
- *   > iommu > run queue > timer > frame heap > console (docs/locking.md)
+ * and has one stack per CPU, so a lock needs no IRQ state. Which may be taken under which: docs/locking.md.
  *
  * Ticket locks behind a short try: who finds the lock free takes it, who does not for SPIN_TRIES looks stands in the queue, and
  * whoever stands there comes before all that come later, in the order of arrival. So no CPU is kept out by others that take the

@@ -90,8 +90,6 @@ void vprintk(enum loglevel lvl, const char *fmt, __builtin_va_list ap)
     memcpy(line, "(BH) ", 5);
     int len = vsnprintf(line + 5, sizeof line - 6, fmt, ap) + 5;
     size_t n = MIN((size_t)len, sizeof line - 2);
-    if (line[n - 1] == '\n')
-        n--;
     line[n++] = '\n';
 
     if (!lock()) {

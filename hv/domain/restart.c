@@ -428,7 +428,7 @@ static int walk(struct domain *d, const struct stage *s, unsigned n)
     while (d->op_stage <= n) {
         int rc = s[d->op_stage - 1].fn(d, &d->op_cursor);
         if (rc && rc != HC_AGAIN)
-            log_err("%s: %s: error %d\n", d->name, s[d->op_stage - 1].name, -rc);
+            log_err("%s: %s: error %d", d->name, s[d->op_stage - 1].name, -rc);
         if (rc && (rc != HC_AGAIN || d->op_stage == 1 || must_yield()))
             return rc;
         if (rc)

@@ -339,7 +339,7 @@ static int release_step(struct domain *d, struct pci_dev *p)
     p->past = PCI_UNKNOWN;
     /* Started here, so that it stops what it did; pci_assign sees it through. */
     if (pci_reset_step(p) == -EIO)
-        log_warn("PCI: " BDF_FMT " did not come back from its reset\n", BDF_ARGS(p->sbdf));
+        log_warn("PCI: " BDF_FMT " did not come back from its reset", BDF_ARGS(p->sbdf));
     return 0;
 }
 
@@ -379,7 +379,7 @@ static int assign_step(struct domain *d, struct pci_dev *p, uint64_t gpa)
         return release_step(d, p) ? HC_AGAIN : rc;
     }
     p->phase = PCI_READY;
-    log_info("PCI: " BDF_FMT " assigned to d%u\n", BDF_ARGS(p->sbdf), d->id);
+    log_info("PCI: " BDF_FMT " assigned to d%u", BDF_ARGS(p->sbdf), d->id);
     return 0;
 }
 
@@ -473,7 +473,7 @@ static int reset_unknown(struct pci_dev *p)
     int rc = pci_reset_step(p);
     if (rc && rc != HC_AGAIN) {
         p->past = PCI_DEAD;
-        log_warn("PCI: " BDF_FMT " did not come back from its reset: no DMA\n", BDF_ARGS(p->sbdf));
+        log_warn("PCI: " BDF_FMT " did not come back from its reset: no DMA", BDF_ARGS(p->sbdf));
     }
     return rc == HC_AGAIN ? rc : 0;
 }

@@ -94,7 +94,7 @@ void pci_hw_init(void)
     ecam = map - ((uint64_t)first << 20);
     /* A table that points elsewhere would make every device vanish, or worse: both ways must agree. */
     if (acpi_info.mcfg_seg || ecam_read(root, PCI_VENDOR, 4) != port_read(root, PCI_VENDOR, 4)) {
-        log_warn("PCI: the MCFG table does not describe bus 0; using ports\n");
+        log_warn("PCI: the MCFG table does not describe bus 0; using ports");
         return;
     }
     pci_hw = &hw_ecam;

@@ -63,7 +63,7 @@ static unsigned size_bar(struct pci_dev *p, unsigned i, unsigned of)
         size |= 0xffffffffffff0000ull; /* I/O BARs may decode 16 bits only */
     size = ~size + 1;
     if (!size || (size & (size - 1)) || (base & (size - 1)) || base + size < base || (base + size) >> 52) {
-        log_warn("PCI: " BDF_FMT ": BAR %u makes no sense, ignored\n", BDF_ARGS(p->sbdf), i);
+        log_warn("PCI: " BDF_FMT ": BAR %u makes no sense, ignored", BDF_ARGS(p->sbdf), i);
         return n;
     }
     b->base = base;
@@ -132,7 +132,7 @@ static void read_msix(struct pci_dev *p, unsigned cap)
         return;
     if (!in_memory_bar(p, table & 7, table & ~7u, count * 16u) ||
         !in_memory_bar(p, pba & 7, pba & ~7u, (count + 63u) / 64 * 8)) {
-        log_warn("PCI: " BDF_FMT ": MSI-X table outside its BAR, ignored\n", BDF_ARGS(p->sbdf));
+        log_warn("PCI: " BDF_FMT ": MSI-X table outside its BAR, ignored", BDF_ARGS(p->sbdf));
         return;
     }
     p->cap_msix = (uint16_t)cap;
@@ -217,7 +217,7 @@ static void read_caps(struct pci_dev *p)
     for (unsigned n = 0; cap >= 0x40 && n < MAX_CAPS; n++) {
         uint32_t head = pci_read(p, cap, 4);
         if ((seen >> cap / 4 & 1) || (head & 0xff) == 0xff) {
-            log_warn("PCI: " BDF_FMT ": broken capability list\n", BDF_ARGS(p->sbdf));
+            log_warn("PCI: " BDF_FMT ": broken capability list", BDF_ARGS(p->sbdf));
             break;
         }
         seen |= 1ull << cap / 4;
@@ -231,7 +231,7 @@ static void add_function(uint32_t sbdf, struct pci_dev *parent)
     struct pci_dev *p;
 
     if (nr_devices == MAX_DEVICES || !(p = kmalloc(sizeof(*p)))) {
-        log_warn("PCI: too many devices, " BDF_FMT " ignored\n", BDF_ARGS(sbdf));
+        log_warn("PCI: too many devices, " BDF_FMT " ignored", BDF_ARGS(sbdf));
         return;
     }
     p->sbdf = sbdf;
@@ -296,5 +296,5 @@ void pci_scan(void)
         else
             done = --nr_queued; /* nothing there */
     }
-    log_info("PCI: %u functions on %u buses (%u root), by %s\n", nr_devices, nr_queued, roots, pci_hw->name);
+    log_info("PCI: %u functions on %u buses (%u root), by %s", nr_devices, nr_queued, roots, pci_hw->name);
 }

@@ -34,10 +34,10 @@ static void mark(uint32_t sbdf, uint8_t any)
         found = true;
         p->hidden = !pci_is_platform_core(p);
         if (!p->hidden)
-            log_warn("pciback.hide: (" BDF_FMT "): a bridge or part of the platform, not hidden\n", BDF_ARGS(p->sbdf));
+            log_warn("pciback.hide: (" BDF_FMT "): a bridge or part of the platform, not hidden", BDF_ARGS(p->sbdf));
     }
     if (!found)
-        log_warn("pciback.hide: (%04x:" BDF_FMT "%s): no such device\n", sbdf >> 16, BDF_ARGS(sbdf), any ? ", nor another that the star means" : "");
+        log_warn("pciback.hide: (%04x:" BDF_FMT "%s): no such device", sbdf >> 16, BDF_ARGS(sbdf), any ? ", nor another that the star means" : "");
 }
 
 /* nr: how many are hidden */
@@ -60,7 +60,7 @@ static void hide(struct pci_dev *p, unsigned nr)
         p->iommu = NULL;
         why = ", it has no VIRTIO_F_ACCESS_PLATFORM, its DMA would go round the IOMMU (iommu_platform=on?): not assignable";
     }
-    log_info("PCI: " BDF_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s\n", BDF_ARGS(p->sbdf),
+    log_info("PCI: " BDF_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s", BDF_ARGS(p->sbdf),
              p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count, pci_reset_name(p->reset), p->iommu ? "" : why);
 }
 
@@ -73,7 +73,7 @@ void pci_init(void)
     pci_make_groups();
     for (struct pci_dev *p = pci_devices; p; p = p->next) {
         iommu_claim(p);
-        log_debug("PCI: " BDF_FMT " %04x:%04x class %06x group %u%s\n", BDF_ARGS(p->sbdf), p->vendor, p->device,
+        log_debug("PCI: " BDF_FMT " %04x:%04x class %06x group %u%s", BDF_ARGS(p->sbdf), p->vendor, p->device,
                   p->class_rev >> 8, p->group, p->bridge ? ", bridge" : "");
     }
     for (unsigned i = 0; i < cmdline.nr_hide; i++)

@@ -229,7 +229,7 @@ static void pirq_interrupt(void *arg)
     if (deliver)
         follow(r, send_event(owner, port));
     if (say)
-        log_warn("PCI: " BDF_FMT " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times\n",
+        log_warn("PCI: " BDF_FMT " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times",
                  BDF_ARGS(p->sbdf), owner, r->irte, holds, cuts);
 }
 

@@ -261,15 +261,15 @@ static int end(struct domain *d, struct pci_dev *p)
     else
         u->doubted = p->trial_failed = true;
     if (u->state == TRIAL_PASSED)
-        log_info("IOMMU: unit " BDF_FMT " passed its trial: a write of " BDF_FMT " arrived where it was mapped, none once it was blocked\n",
+        log_info("IOMMU: unit " BDF_FMT " passed its trial: a write of " BDF_FMT " arrived where it was mapped, none once it was blocked",
                  BDF_ARGS(u->devid), BDF_ARGS(p->sbdf));
     else if (!now.arrived)
         log_err("IOMMU: unit " BDF_FMT " failed its trial: it translates no DMA of " BDF_FMT " (QEMU: amd-iommu,pt=off, from 11 on also "
-                "dma-remap=on), or that device does nothing. Behind it only a NIC or disk is assigned, to try again\n",
+                "dma-remap=on), or that device does nothing. Behind it only a NIC or disk is assigned, to try again",
                 BDF_ARGS(u->devid), BDF_ARGS(p->sbdf));
     else
         log_err("IOMMU: unit " BDF_FMT " failed its trial, no device behind it is assigned: a write of " BDF_FMT
-                " arrived after it was blocked\n", BDF_ARGS(u->devid), BDF_ARGS(p->sbdf));
+                " arrived after it was blocked", BDF_ARGS(u->devid), BDF_ARGS(p->sbdf));
     pci_fence_device(d, p);
     return u->state == TRIAL_PASSED ? 0 : -EPERM;
 }

@@ -46,7 +46,7 @@ static void lines_have_the_prefix_and_one_end(void **state)
 {
     (void)state;
     wire_len = 0;
-    printk(LOG_INFO, "one %d\n", 1);
+    printk(LOG_INFO, "one %d", 1);
     printk(LOG_INFO, "two");
     printk(LOG_DEBUG, "not shown");
     assert_string_equal(wire, "(BH) one 1\n(BH) two\n");

@@ -211,7 +211,7 @@ bool amdvi_init(const void *table)
 {
     ivrs.by_device = core_alloc(4); /* 64 KiB */
     if (!ivrs.by_device || ivrs_parse(table, &ivrs)) {
-        log_warn("IOMMU: the IVRS table makes no sense\n");
+        log_warn("IOMMU: the IVRS table makes no sense");
         return false;
     }
     if (!tables_make())
@@ -223,11 +223,11 @@ bool amdvi_init(const void *table)
     }
     for (unsigned i = 0; i < ivrs.nr_units; i++)
         unit_start(units[i]);
-    log_info("IOMMU: AMD-Vi, %u unit%s: all DMA blocked, interrupt remapping %s\n", ivrs.nr_units,
+    log_info("IOMMU: AMD-Vi, %u unit%s: all DMA blocked, interrupt remapping %s", ivrs.nr_units,
              ivrs.nr_units == 1 ? "" : "s", ivrs.has_ioapic ? "on" : "unusable");
     /* Without remapping a device could raise any vector of the core (the IVRS names the IO-APIC just when it works). */
     if (!ivrs.has_ioapic)
-        log_warn("IOMMU: no interrupt remapping: no device can be assigned\n");
+        log_warn("IOMMU: no interrupt remapping: no device can be assigned");
     return true;
 }
 
@@ -363,7 +363,7 @@ static void report_event(uint64_t q0, uint64_t q1)
     else if (type == 2)
         iommu_fault((uint16_t)q0, true, q1, "DMA");
     else if (type == 5 || type == 6)
-        log_err("IOMMU: command error, event %lx %lx\n", q0, q1);
+        log_err("IOMMU: command error, event %lx %lx", q0, q1);
     else
         iommu_fault((uint16_t)q0, false, 0, "DMA");
 }

@@ -21,11 +21,11 @@
 void iommu_init_early(void)
 {
     if (cmdline.iommu_off)
-        log_warn("IOMMU: off by command line: no device can be assigned\n");
+        log_warn("IOMMU: off by command line: no device can be assigned");
     else if (acpi_info.ivrs && amdvi_init(acpi_info.ivrs))
         iommu_ops = &amdvi_ops;
     else
-        log_warn("IOMMU: %s: no device can be assigned\n",
+        log_warn("IOMMU: %s: no device can be assigned",
                  acpi_info.dmar ? "Intel's (VT-d) is not supported yet" : "none that can be used");
     if (cmdline.iommu_required && !iommu_ops)
         panic("iommu=required: there is no IOMMU that can be used");
@@ -233,7 +233,7 @@ void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
         rc = iommu_ops->map(dom, g, m, 0);
     spin_unlock(&dom->lock);
     if (rc)
-        log_warn("IOMMU: d%u: page %lx stays unreachable for its devices (%d)\n", d->id, g.v, rc);
+        log_warn("IOMMU: d%u: page %lx stays unreachable for its devices (%d)", d->id, g.v, rc);
     if (!was)
         return;
     iommu_ops->flush(dom);
@@ -256,7 +256,7 @@ static bool may_report(void)
     spin_lock(&report_lock);
     if (now - window_start >= REPORT_WINDOW) {
         if (dropped)
-            log_warn("IOMMU: %u more blocked accesses not shown\n", dropped);
+            log_warn("IOMMU: %u more blocked accesses not shown", dropped);
         window_start = now;
         reported = dropped = 0;
     }
@@ -280,9 +280,9 @@ void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *w
     if (!may_report())
         return;
     if (has_addr)
-        log_warn("IOMMU: blocked %s of " BDF_FMT " to 0x%lx\n", what, BDF_ARGS(requester), addr);
+        log_warn("IOMMU: blocked %s of " BDF_FMT " to 0x%lx", what, BDF_ARGS(requester), addr);
     else
-        log_warn("IOMMU: blocked %s of " BDF_FMT " (address not reported)\n", what, BDF_ARGS(requester));
+        log_warn("IOMMU: blocked %s of " BDF_FMT " (address not reported)", what, BDF_ARGS(requester));
 }
 
 /* A route whose remapping entry is cleared because it interrupts too often: nothing else is to be expected of it. */

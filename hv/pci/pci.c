@@ -12,17 +12,6 @@
 #include "platform/cmdline.h"
 #include "domain/domain.h"
 
-struct spinlock pci_lock = SPINLOCK_INIT;
-struct pci_dev *pci_devices;
-
-struct pci_dev *pci_find(uint32_t sbdf)
-{
-    for (struct pci_dev *p = pci_devices; p; p = p->next)
-        if (p->sbdf == sbdf)
-            return p;
-    return NULL;
-}
-
 /* Marks what an entry of the command line's list names; `any`: bits of slot and function that match whatever they are. */
 static void mark(uint32_t sbdf, uint8_t any)
 {

@@ -80,7 +80,6 @@ void pci_fence_device(struct domain *d, struct pci_dev *p);
 int trial_check(const struct pci_dev *p, const struct domain *d) __must_check;
 bool trial_permits(const struct pci_dev *p);
 void trial_stop(const struct pci_dev *p);       /* it is blocked */
-bool trial_expects(uint16_t requester);         /* any CPU, no lock */
 
 void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: disabled and all masked */
 void pirq_release(struct pci_dev *p);           /* deassign: unbinds, gives vectors and numbers back */

@@ -5,7 +5,7 @@
  * maps that place to a frame of its own, which nobody else sees, and so knows itself whether the write arrived. Then the device is blocked, its
  * bus mastering left on, and told to write once more.
  *
- * One trial at a time; one that takes too long gives way to another device's. All here is under pci_lock, but trial_expects.
+ * One trial at a time; one that takes too long gives way to another device's. All here is under pci_lock.
  */
 #include "base/print.h"
 #include "base/string.h"
@@ -37,8 +37,6 @@ static struct {
     domid_t last;        /* who began the last trial */
     uint64_t asked;      /* system time: when another was told to wait for it */
 } turn;
-static uint64_t expected; /* a: EXPECTED | unit << 16 | device while that one is blocked in its trial */
-#define EXPECTED (1ull << 32)
 
 /* Whether p may have DMA. Not while it is tried, also where it need not be: whoever opened its entry again would make the unit one that does
  * not block. */
@@ -62,14 +60,6 @@ int trial_check(const struct pci_dev *p, const struct domain *d)
     if (u->state == TRIAL_PASSED || (disk_or_nic && d->role == BH_ROLE_DRIVER)) /* those have drivers that try it */
         return 0;
     return u->doubted ? -EPERM : cmdline.iommu_trust ? 0 : -EAGAIN;
-}
-
-/* What is blocked now was meant to be. */
-bool trial_expects(uint16_t requester)
-{
-    uint64_t e = __atomic_load_n(&expected, __ATOMIC_RELAXED);
-
-    return (e & EXPECTED) && (requester == (uint16_t)e || requester == (uint16_t)(e >> 16));
 }
 
 /* --- the window ------------------------------------------------------------------------------------------------- */
@@ -164,7 +154,7 @@ void trial_stop(const struct pci_dev *p)
     while (n)
         frame_put(had[--n]);
     core_free_for(d, now.target);
-    __atomic_store_n(&expected, 0, __ATOMIC_RELAXED);
+    iommu_expect(0, 0);
     memset(&now, 0, sizeof(now));
 }
 
@@ -237,7 +227,7 @@ static int block(struct domain *d, struct pci_dev *p)
     if (now.blocked)
         return -EINVAL;
     iommu_ops->poll_faults(); /* what was blocked until now was not meant to be, and is told */
-    __atomic_store_n(&expected, EXPECTED | (uint64_t)u->devid << 16 | (uint16_t)p->sbdf, __ATOMIC_RELAXED);
+    iommu_expect(u->devid, (uint16_t)p->sbdf);
     now.arrived = hit();
     iommu_ops->block(p, d->iommu);
     (void)pci_read(p, PCI_COMMAND, 2); /* behind what the device wrote before */

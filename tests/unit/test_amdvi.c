@@ -82,7 +82,6 @@ int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance)
     return 0;
 }
 
-bool trial_expects(uint16_t requester) { return false; }
 static int t_init(struct iommu_domain *dom) { return (dom->root = amdvi_pt_new_for(dom->domain)) ? 0 : -ENOMEM; }
 static void t_free(struct iommu_domain *dom) { core_free_for(dom->domain, dom->root); }
 static void t_flush(struct iommu_domain *dom) { flushes++; }
@@ -470,6 +469,25 @@ static void faults_are_counted_and_rationed(void **s)
     assert_non_null(strstr(shim_log, "ff:1f.7 (address not reported)"));
 }
 
+/* What a trial means to be blocked, reported in the device's name or in the unit's, is nobody's fault; another device's is. */
+static void expected_faults_are_none(void **s)
+{
+    nic.dma_faults = 0;
+    iommu_expect(8, 0x77);
+    iommu_fault((uint16_t)nic.sbdf, true, 0xdead000, "DMA");
+    assert_int_equal(nic.dma_faults, 1);
+    shim_log_clear();
+    shim_now_ns += 20 * NS_PER_S;
+    iommu_expect(8, (uint16_t)nic.sbdf);
+    iommu_fault((uint16_t)nic.sbdf, true, 0xdead000, "DMA");
+    iommu_fault(8, true, 0xdead000, "DMA");
+    assert_int_equal(nic.dma_faults, 1);
+    assert_null(strstr(shim_log, "blocked"));
+    iommu_expect(0, 0);
+    iommu_fault((uint16_t)nic.sbdf, true, 0xdead000, "DMA");
+    assert_int_equal(nic.dma_faults, 2);
+}
+
 /* --- IVRS -------------------------------------------------------------------------------------------------------- */
 static uint8_t by_device[65536];
 
@@ -613,7 +631,8 @@ int main(void)
         cmocka_unit_test(fill_maps_exactly_the_ram), cmocka_unit_test(fillers_stay_out), cmocka_unit_test(balloon_flushes_before_it_puts), cmocka_unit_test(without_a_table_the_leaf_goes),
         cmocka_unit_test(in_steps), cmocka_unit_test(refill_needs_no_memory),
         cmocka_unit_test(map_refuses), cmocka_unit_test(fill_without_memory), cmocka_unit_test(irt_entry),
-        cmocka_unit_test(faults_are_counted_and_rationed), cmocka_unit_test(ivrs_as_qemu_makes_it),
+        cmocka_unit_test(faults_are_counted_and_rationed), cmocka_unit_test(expected_faults_are_none),
+        cmocka_unit_test(ivrs_as_qemu_makes_it),
         cmocka_unit_test(ivrs_ranges_aliases_and_unity), cmocka_unit_test(ivrs_newest_type_only),
         cmocka_unit_test(ivrs_refuses_garbage), cmocka_unit_test(ivrs_any_bytes),
     };

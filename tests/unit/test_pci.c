@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/pci/pci.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/pci/pirq.c
+// LINK: hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/pci/pirq.c
 /* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -172,6 +172,7 @@ void frame_put(mfn_t m) {}
 void npt_flush(struct domain *d) { note("n"); }
 struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
 void domain_put(struct domain *d) {}
+void iommu_expect(uint16_t unit, uint16_t device) { (void)unit; (void)device; }
 static struct cpu *vcpu_at; /* where the owner's vCPU is */
 static void (*meanwhile)(void); /* what happens on other CPUs while the event is sent */
 struct cpu *evtchn_pirq(struct domain *d, uint32_t port)

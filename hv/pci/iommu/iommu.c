@@ -269,11 +269,25 @@ static bool may_report(void)
     return ok;
 }
 
+static uint32_t expected; /* a: unit << 16 | device, 0: none */
+
+void iommu_expect(uint16_t unit, uint16_t device)
+{
+    __atomic_store_n(&expected, (uint32_t)unit << 16 | device, __ATOMIC_RELAXED);
+}
+
+static bool is_expected(uint16_t requester)
+{
+    uint32_t e = __atomic_load_n(&expected, __ATOMIC_RELAXED);
+
+    return e && (requester == (uint16_t)e || requester == (uint16_t)(e >> 16));
+}
+
 void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *what)
 {
     struct pci_dev *p = pci_find(requester);
 
-    if (trial_expects(requester))
+    if (is_expected(requester))
         return;
     if (p)
         __atomic_fetch_add(&p->dma_faults, 1, __ATOMIC_RELAXED);

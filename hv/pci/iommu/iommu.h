@@ -87,6 +87,8 @@ bool iommu_trim(struct iommu_domain *dom, unsigned budget); /* tables beyond wha
 /* The event log is polled some times a second while a device is assigned; starts that on this CPU. */
 void iommu_watch(void);
 void iommu_idle(uint64_t now); /* the same by the boot CPU whenever it is idle (sched_listen) */
+/* What these two report as blocked is meant to be, and is nobody's fault: a trial is on. 0, 0: nothing is (any more). */
+void iommu_expect(uint16_t unit, uint16_t device);
 /* A reported fault: counted, and said if not too often. addr is meaningful only with has_addr. */
 void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *what);
 void iommu_irq_fault(uint16_t requester, uint64_t addr); /* the same of an interrupt; only counted while the device is held back */

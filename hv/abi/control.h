@@ -26,6 +26,8 @@ union control_arg {
     struct bh_reclaim reclaim;
 };
 
+/* Operations of control that only read or that end the machine (abi/control_info.c): *a is the copied argument, arg where it came from and the
+ * answer goes to. 0 or a negative errno; -EFAULT if the answer cannot be written. */
 long control_info(union control_arg *a, gaddr_t arg);
 long control_report(union control_arg *a, gaddr_t arg);
 long control_log(union control_arg *a, gaddr_t arg);

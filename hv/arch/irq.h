@@ -12,11 +12,12 @@
 #define VEC_SPURIOUS  0xff
 
 void irq_init(void);                       /* the old interrupt controllers are silenced */
-void apic_init_bsp(void);
-void apic_init_ap(void);
-uint32_t apic_id(void);
+void apic_init_bsp(void);                  /* the boot CPU's; panics without a local APIC */
+void apic_init_ap(void);                   /* each other CPU's, by itself */
+uint32_t apic_id(void);                    /* of this CPU: 8 bits, of an x2APIC 32 */
 void apic_eoi(void);
-void apic_send_ipi(uint32_t cpu, uint8_t vector);
+void apic_send_ipi(uint32_t cpu, uint8_t vector); /* cpu: the core's number; does not wait for delivery */
+/* Start of another CPU (SDM3 9.4.4): page is that of its first instruction, 4 KiB below 1 MiB. */
 void apic_send_init(uint32_t apic_id);
 void apic_send_sipi(uint32_t apic_id, uint8_t page);
 void apic_timer_set_ns(uint64_t delta_ns); /* one shot; 0 = stop */

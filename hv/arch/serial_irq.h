@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The serial line's interrupt. */
+/* The serial line's interrupt, which sends what base/serial.c has in its ring, and the timer that does so where none comes. */
 #pragma once
 #include "base/types.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Circular doubly linked list with a head node. */
+/* Circular doubly linked list with a head node; an empty one points at itself. No lock: who has the list has its own. */
 #pragma once
 #include "base/types.h"
 

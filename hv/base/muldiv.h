@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* One multiplication and one division with 128 bits between them: scaling of clocks. */
 #pragma once
 #include "base/types.h"
 

@@ -10,6 +10,8 @@
 
 enum loglevel { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+/* One line, without its newline; 300 bytes of it at most. Any context, NMI and exceptions included: takes the console lock, and a
+ * line that comes while its own CPU prints follows that one. Nothing where lvl is above loglvl=. */
 void printk(enum loglevel lvl, const char *fmt, ...) __printf(2, 3);
 void vprintk(enum loglevel lvl, const char *fmt, __builtin_va_list ap);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The core's start, in order. */
+/* The core's start, in order, on the boot CPU with interrupts off: what each step needs was set up by those before it. head.S calls core_main, smp.c
+ * brings the other CPUs, and the last step of each is the scheduler's loop. */
 #include "abi/enter.h"
 #include "abi/hypercall.h"
 #include "arch/machine.h"

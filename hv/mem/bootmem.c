@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Memory while the core starts, from the highest RAM down, before there are frames: bootmem.h. One CPU runs, so there is no lock. */
 #include "mem/bootmem.h"
 #include "base/print.h"
 #include "mem/frame.h"

@@ -42,7 +42,7 @@ static inline maddr_t virt_to_maddr(const void *p)
 {
     return MADDR((uint64_t)p - ((uint64_t)p >= IMAGE_BASE ? IMAGE_BASE : DIRECTMAP_BASE));
 }
-#else
+#else /* the unit tests' own memory */
 void *maddr_to_virt(maddr_t m);
 maddr_t virt_to_maddr(const void *p);
 #endif

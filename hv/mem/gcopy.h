@@ -8,6 +8,7 @@
 #pragma once
 #include "base/types.h"
 
+/* As above: a pointer as the hypercall gave it. */
 int copy_from_guest(void *dst, gaddr_t src, size_t n) __must_check;
 int copy_to_guest(gaddr_t dst, const void *src, size_t n) __must_check;
 /* Reads the byte of code at a linear address and writes it over itself in one locked step: its value stays, and an emulator drops

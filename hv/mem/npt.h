@@ -39,6 +39,7 @@ struct p2m {
     uint64_t max_gfn;           /* exclusive bound of gfns accepted: 1 << (physaddr bits - 12) */
 };
 
+/* An empty root, which counts against d's allowance. 0 or -ENOMEM. */
 int p2m_init(struct domain *d) __must_check;
 /* Tables only; leaves must be gone, and nobody may know d any more. One step; p2m.root is NULL after the last. */
 void p2m_free(struct domain *d);

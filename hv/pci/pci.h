@@ -96,9 +96,11 @@ extern struct spinlock pci_lock;
 extern struct pci_dev *pci_devices;
 
 void pci_init(void);            /* enumerates, sizes, takes bus mastering away, hides per command line */
+/* Configuration space: off a multiple of size, size 1, 2 or 4. Any context: ports, an index and a datum, have a lock of their own. What nobody has reads
+ * as ones. */
 uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size);
 void pci_write(struct pci_dev *p, unsigned off, unsigned size, uint32_t v);
-struct pci_dev *pci_find(uint32_t sbdf);
+struct pci_dev *pci_find(uint32_t sbdf); /* NULL: no such function. It stays: devices do not come and go */
 /* One step of it, the first of which links p to d: 0 when it is done, HC_AGAIN while there is more to map or fill, a reset takes
  * its time or a vCPU of d has yet to leave, -EINVAL (d runs, or gpa), -ENOSPC (no address space, or no BAR that may be shown),
  * -EIO (did not come back from reset), -ENOMEM, or the refusals of struct bh_assign. An error that comes after the first step is

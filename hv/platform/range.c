@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Sets of ranges of machine addresses, kept sorted and apart from each other: range.h. Start-up only, so there is no lock. Pure. */
 #include "platform/range.h"
 #include "base/string.h"
 

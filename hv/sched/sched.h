@@ -13,6 +13,7 @@
 #define SLICE_NS        (10 * NS_PER_MS)
 #define WAKE_PREEMPT_NS (200 * NS_PER_US)
 
+/* Each CPU: its empty run queue; then its last call of start-up, which never returns. */
 void sched_init_cpu(struct cpu *c);
 void sched_loop(void) __noreturn;
 /*

@@ -92,6 +92,7 @@ struct vcpu {
 
 _Static_assert(sizeof(struct vcpu) <= 2048, "a class of kmalloc");
 
+/* vCPU id of d, offline, on no CPU. 0 or -ENOMEM. Freed when d's last reference goes: it runs nowhere then. */
 int vcpu_create(struct domain *d, uint32_t id) __must_check;
 void vcpu_free(struct vcpu *v);
 /* Out of the guest and of the core (acquire). */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Days, and the moment at which a second begins: calendar.h. */
 #include "time/calendar.h"
 
 #define CMOS_24H    0x02

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The CMOS clock's calendar as seconds since 1970. Pure. */
+/* The CMOS clock's calendar (MC146818: registers in BCD or binary, 12 or 24 hours) as seconds since 1970. Pure: time/wallclock.c reads the registers. */
 #pragma once
 #include "base/types.h"
 

@@ -7,8 +7,8 @@
 #include "base/types.h"
 
 void time_init(void);              /* boot CPU: calibrates against HPET, else ACPI PM timer, else PIT */
-uint64_t now_ns(void);
-uint64_t tsc_to_ns(uint64_t tsc);
+uint64_t now_ns(void);             /* system time; no lock, any CPU: their TSCs run together */
+uint64_t tsc_to_ns(uint64_t tsc);  /* a reading of the TSC as system time */
 extern uint32_t tsc_khz;
 extern uint32_t pvclock_mul;       /* tsc_to_system_mul / shift of struct vcpu_time_info */
 extern int8_t pvclock_shift;
@@ -19,6 +19,7 @@ void wallclock_init(void);         /* once after time_init: reads the CMOS clock
 void wallclock_watch(void);        /* boot CPU, timers work: finds out when its seconds begin */
 void udelay(uint32_t us);          /* short bounded waits at boot and in device resets */
 
+/* mul and shift so that (ticks << shift) * mul >> 32 is nanoseconds (struct vcpu_time_info of <xen/xen.h>). */
 void pvclock_scale(uint64_t khz, uint32_t *mul, int8_t *shift);
 
 struct cpu;

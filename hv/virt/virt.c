@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Picks the vendor half. */
+/* Picks the vendor half (struct virt_ops), and what both have in common: which vector is due, what a CPU is told to defend itself with. */
 #include "virt/virt.h"
 #include "base/cpu.h"
 #include "base/print.h"

@@ -48,6 +48,9 @@ _Static_assert(sizeof(struct dte) == 32, "device table entry, 2.2.2.1");
 /* Not present, next level 1, which hardware ignores. QEMU blocks an access that meets a plain zero without a word. */
 #define PTE_EMPTY       PTE_LEVEL(1)
 
+/* Page tables of a domain (AMD IOMMU 2.2.3), under its lock. new: a zeroed root or table, NULL without memory. map takes a
+ * reference of each frame; -ENOMEM, -EEXIST, -EINVAL (alignment, 2^36 and up). unmap: whether there was a leaf; *m is what it showed and *whole
+ * that all 2 MiB of it went, for want of memory to split it; who calls flushes before the reference is dropped. */
 uint64_t *amdvi_pt_new(void);
 uint64_t *amdvi_pt_new_for(struct domain *d); /* counts against its allowance */
 int amdvi_pt_map(struct iommu_domain *dom, gfn_t g, mfn_t m, unsigned order) __must_check;

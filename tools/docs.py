@@ -1,57 +1,76 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""`make docs`: writes docs/hypercalls.md and docs/privileges.md from the core's own tables. `--check` only compares."""
+"""`make docs`: writes docs/hypercalls.md, docs/privileges.md and tests/unit/privileges.golden from the table of the ABI.
+`--check` only compares."""
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-MULTIPLEXED = [("memory_op", "XENMEM_", "hv/abi/memory_op.c"), ("xen_version", "XENVER_", "hv/abi/xen_version.c"),
-               ("grant_table_op", "GNTTABOP_", "hv/abi/grant_op.c"), ("vcpu_op", "VCPUOP_", "hv/abi/vcpu_op.c"),
-               ("sched_op", "SCHEDOP_", "hv/abi/sched_op.c"), ("hvm_op", "HVMOP_", "hv/abi/hvm_op.c"),
-               ("physdev_op", "PHYSDEVOP_", "hv/pci/pirq.c"), ("console_io", "CONSOLEIO_", "hv/abi/console_io.c")]
+ROLES = ("guest", "control", "store", "pciback", "driver")  # enum bh_role
+OWN = ("CONTROL_OP", "SERVICE_OP")  # number, name of the constant, name, ...
+COLUMNS = {"CONTROL_OP": ("name", "argument", "direction", "privilege", "target", "again", "what")}
+XEN = ("name", "argument", "direction", "privilege", "again", "callers", "what")
 
 
-def text(path):
-    return (ROOT / path).read_text()
+def table():
+    """{macro: [its rows' fields]} of ops.def, in its order."""
+    rows = {}
+    for macro, fields in re.findall(r"^(\w+)\((.*)\)(?: *(?:/\*.*\*/)?)$", (ROOT / "hv/abi/public/ops.def").read_text(), re.M):
+        fields = re.findall(r'\s*("[^"]*"|[^,]+)', fields)
+        rows.setdefault(macro, []).append([f.strip().strip('"') for f in fields])
+    return rows
 
 
-def unique(items):
-    return list(dict.fromkeys(items))
+def operations(rows, macro, title):
+    skip = 2 if macro in OWN else 1
+    columns = COLUMNS.get(macro, XEN if macro not in OWN else XEN[:5] + XEN[6:])
+    out = ["", f"## {title}", "", "| number | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for row in rows[macro]:
+        fields = dict(zip(columns, row[skip:], strict=True))
+        fields["argument"] = "" if fields["argument"] == "none" else f"`{fields['argument']}`"
+        fields["direction"] = fields["direction"].lower().replace("_", ", ")
+        fields["privilege"] = fields["privilege"].lower()
+        fields["again"] = "yes" if fields["again"] == "AGAIN" else ""
+        fields["callers"] = {"B64": "64", "B32": "32", "BOTH": "64, 32"}.get(fields.get("callers"), "")
+        fields["target"] = fields.get("target", "").lower().replace("none", "")
+        out.append(f"| {row[0]} | " + " | ".join(fields[c] for c in columns) + " |")
+    return out
 
 
-def hypercalls():
-    out = ["# Hypercalls", "", "Made by `make docs` from the tables in `hv/`. Every other number or operation answers -ENOSYS.", "",
-           "| hypercall | privilege of the whole call | operations |", "|---|---|---|"]
-    ops = {name: [x[len(prefix):] for x in unique(re.findall(rf"case ({prefix}\w+)", text(path)))]
-           for name, prefix, path in MULTIPLEXED}
-    ops["event_channel_op"] = re.findall(r"\[EVTCHNOP_(\w+)\]", text("hv/abi/evtchn_op.c"))
-    ops["set_timer_op"] = ["none: its argument is the time"]
-    ops["control"] = ["see below"]
-    ops["service"] = [x.lower() for x in re.findall(r"\[BH_SVC_(\w+)\]", text("hv/abi/service.c"))]
-    for name, priv in re.findall(r'\[\w+\]\s*= \{ "(\w+)",\s*\w+,\s*PRIV_(\w+) \}', text("hv/abi/hypercall.c")):
-        out.append(f"| {name} | {'open' if priv == 'NONE' else priv.lower()} | {', '.join(ops[name])} |")
-    out += ["", "## control", "", "| operation | argument | privilege |", "|---|---|---|"]
-    for name, size, priv in re.findall(r'\[BH_CTL_\w+\]\s*= \{ "(\w+)", ([^,]+), PRIV_(\w+),', text("hv/abi/control.c")):
-        arg = re.sub(r"sizeof\((.*)\)", r"`\1`", size) if size != "0" else "none"
-        out.append(f"| {name} | {arg} | {priv.lower()} |")
+def hypercalls(rows):
+    out = ["# Hypercalls", "", "Made by `make docs` from `hv/abi/public/ops.def`, whose head says what the columns mean. Every other number or operation answers",
+           "-ENOSYS. `again`: may take several executions. `callers`: the bits of the code that may ask."]
+    for number, name in rows["HYPERCALL"] + rows["HYPERCALL32"]:
+        macro = name.upper() if name.upper() in rows else name.upper() + "_OP"
+        out += operations(rows, macro, f"{name.removesuffix('32')} ({number}{', 32-bit code' if name.endswith('32') else ''})")
     return "\n".join(out) + "\n"
 
 
-def privileges():
-    rows = [x.split() for x in text("tests/unit/privileges.golden").splitlines() if x.strip()]
-    roles = unique(r[0] for r in rows)
-    table = {(r[0], r[1]): r[2] for r in rows}
-    out = ["# Privileges", "", "Made by `make docs` from tests/unit/privileges.golden, which a test holds against `hv/abi/privilege.c`.",
-           "", "| class | " + " | ".join(roles) + " |", "|---" * (len(roles) + 1) + "|"]
-    for cls in unique(r[1] for r in rows):
-        out.append(f"| {cls} | " + " | ".join("yes" if table[(role, cls)] == "yes" else "" for role in roles) + " |")
+def expansion(rows):
+    classes = [("open", set(ROLES))] + [(name, set(re.findall(r"R\((\w+)\)", roles.lower().replace("r(", "R("))))
+                                        for _, name, roles in rows["PRIVILEGE"]]
+    return [(role, name, role in who) for role in ROLES for name, who in classes]
+
+
+def golden(rows):
+    return "".join(f"{role:8} {name:12} {'yes' if may else 'no'}\n" for role, name, may in expansion(rows))
+
+
+def privileges(rows):
+    cells = {(role, name): may for role, name, may in expansion(rows)}
+    out = ["# Privileges", "", "Made by `make docs` from `hv/abi/public/ops.def`. A test holds the core's own table against tests/unit/privileges.golden, made of the same.",
+           "", "| class | " + " | ".join(ROLES) + " |", "|---" * (len(ROLES) + 1) + "|"]
+    for name in dict.fromkeys(name for _, name in cells):
+        out.append(f"| {name} | " + " | ".join("yes" if cells[(role, name)] else "" for role in ROLES) + " |")
     return "\n".join(out) + "\n"
 
 
 def main():
     stale = []
-    for path, content in (("docs/hypercalls.md", hypercalls()), ("docs/privileges.md", privileges())):
+    rows = table()
+    for path, content in (("docs/hypercalls.md", hypercalls(rows)), ("docs/privileges.md", privileges(rows)),
+                          ("tests/unit/privileges.golden", golden(rows))):
         file = ROOT / path
         if "--check" not in sys.argv:
             file.write_text(content)

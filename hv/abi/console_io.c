@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* console_io: the physical console for its holder; for anybody else its own few lines of BH_CTL_LOG. */
-#include "base/types.h"
+#include "abi/dispatch.h"
 #include <xen/xen.h>
-#include "abi/hypercall.h"
 #include "arch/irq.h"
 #include "arch/serial_irq.h"
 #include "base/print.h"
 #include "base/serial.h"
 #include "mem/gcopy.h"
-#include "domain/domain.h"
 #include "sched/sched.h"
 #include "time/time.h"
 
@@ -40,10 +38,12 @@ static void line_look(struct timer *t)
     look_again();
 }
 
-/* Advances the guest's own count and pointer, so that a call that is executed again goes on where it stood. The holder gets
- * the number of bytes that found no room: VIRQ_CONSOLE tells when there is. */
-static long console_out(struct vcpu *v, uint64_t count, gaddr_t buf, bool holder)
+/* The holder gets the number of bytes that found no room: VIRQ_CONSOLE tells when there is. */
+static long op_write(struct call *c)
 {
+    bool holder = priv_allows(c->d->role, PRIV_CONSOLE);
+    uint64_t count = (uint32_t)c->a[1];
+    gaddr_t buf = GADDR(c->a[2]);
     char text[CHUNK];
     while (count) {
         size_t room = holder ? serial_room() : CHUNK, n = MIN(count, MIN(room, CHUNK));
@@ -54,12 +54,12 @@ static long console_out(struct vcpu *v, uint64_t count, gaddr_t buf, bool holder
         if (holder)
             console_write(text, n);
         else
-            domain_say(v->domain, text, n);
+            domain_say(c->d, text, n);
         count -= n;
         buf = gaddr_add(buf, n);
         if (count && must_yield()) {
-            v->regs.rsi = count;
-            v->regs.rdx = buf.v;
+            c->a[1] = count;
+            c->a[2] = buf.v;
             return HC_AGAIN;
         }
     }
@@ -68,11 +68,11 @@ static long console_out(struct vcpu *v, uint64_t count, gaddr_t buf, bool holder
     return (long)count;
 }
 
-static long console_in(uint64_t count, gaddr_t buf)
+static long op_read(struct call *c)
 {
     char text[CHUNK];
-    size_t n = console_read(text, MIN(count, CHUNK));
-    return copy_to_guest(buf, text, n) ? -EFAULT : (long)n;
+    size_t n = console_read(text, MIN((uint32_t)c->a[1], CHUNK));
+    return copy_to_guest(GADDR(c->a[2]), text, n) ? -EFAULT : (long)n;
 }
 
 static void lines_soon(void) { apic_send_ipi(this_cpu()->id, VEC_KICK); }
@@ -86,17 +86,10 @@ void console_io_init(void)
     serial_listen(line_told);
 }
 
-long do_console_io(uint64_t cmd, uint64_t count, gaddr_t buf)
-{
-    struct vcpu *v = this_cpu()->current;
-    bool holder = priv_allows(v->domain->role, PRIV_CONSOLE);
-    count = (uint32_t)count;
-    switch ((uint32_t)cmd) {
-    case CONSOLEIO_write:
-        return console_out(v, count, buf, holder);
-    case CONSOLEIO_read:
-        return holder ? console_in(count, buf) : -EPERM;
-    default:
-        return -ENOSYS;
-    }
-}
+#define CONSOLE_IO OP_STUB
+#include <ops.def>
+#define CONSOLE_IO OP_ROW
+static const struct op rows[] = {
+#include <ops.def>
+};
+const struct ops console_io_ops = OPS(rows, OP_INT, 1);

@@ -44,13 +44,12 @@ static int find_holder(struct domain *d, domid_t *holder)
     return 0;
 }
 
-long control_info(union control_arg *a, gaddr_t arg)
+long control_info(struct bh_dominfo *a)
 {
     domid_t holder;
 
-    (void)arg;
     domain_reap();
-    struct domain *d = domain_get_next(a->info.domid);
+    struct domain *d = domain_get_next(a->domid);
     if (!d)
         return -ENOENT;
     int rc = find_holder(d, &holder);
@@ -60,7 +59,7 @@ long control_info(union control_arg *a, gaddr_t arg)
     }
     uint64_t cpu_ns = domain_cpu_ns(d);
     spin_lock(&d->lock);
-    a->info = (struct bh_dominfo){
+    *a = (struct bh_dominfo){
         .domid = d->id, .role = d->role, .state = d->state, .flags = info_flags(d),
         .shutdown_reason = d->shutdown_reason, .nr_vcpus = d->nr_vcpus,
         .tot_pages = d->tot_pages, .max_pages = d->max_pages, .cpu_ns = cpu_ns,
@@ -70,37 +69,35 @@ long control_info(union control_arg *a, gaddr_t arg)
         .holder = holder,
         .allowance_used = d->allowance_used, .allowance = d->allowance,
     };
-    memcpy(a->info.name, d->name, sizeof a->info.name);
+    memcpy(a->name, d->name, sizeof a->name);
     for (uint32_t i = 0; i < d->nr_vcpus; i++)
-        counts_add(&a->info.counts, &d->vcpu[i]->counts);
+        counts_add(&a->counts, &d->vcpu[i]->counts);
     spin_unlock(&d->lock);
     domain_put(d);
     return 0;
 }
 
-long control_report(union control_arg *a, gaddr_t arg)
+long control_report(struct bh_report *a)
 {
-    (void)arg;
-    struct domain *d = domain_get(a->report.domid);
+    struct domain *d = domain_get(a->domid);
     if (!d)
         return -ESRCH;
     spin_lock(&d->lock);
-    a->report = d->report;
+    *a = d->report;
     spin_unlock(&d->lock);
     domain_put(d);
-    return a->report.cause == BH_CAUSE_NONE ? -ENOENT : 0;
+    return a->cause == BH_CAUSE_NONE ? -ENOENT : 0;
 }
 
 /* Errors: -ESRCH no such domain, -EFAULT. */
-long control_log(union control_arg *a, gaddr_t arg)
+long control_log(struct bh_log *a)
 {
-    struct domain *d = a->log.domid ? domain_get((domid_t)MIN(a->log.domid, DOMID_INVALID)) : NULL;
-    uint64_t len = MIN(a->log.len, (uint64_t)LOG_BUDGET), done = 0, at = a->log.from;
+    struct domain *d = a->domid ? domain_get((domid_t)MIN(a->domid, DOMID_INVALID)) : NULL;
+    uint64_t len = MIN(a->len, (uint64_t)LOG_BUDGET), done = 0, at = a->from;
     char buf[512];
     long rc = 0;
 
-    (void)arg;
-    if (a->log.domid && !d)
+    if (a->domid && !d)
         return -ESRCH;
     while (done < len) {
         uint64_t pos = at;
@@ -108,8 +105,8 @@ long control_log(union control_arg *a, gaddr_t arg)
         if (!n || (done && pos != at)) /* the end, or overtaken by new lines: the caller reads on from there */
             break;
         if (!done)
-            a->log.from = pos;
-        rc = copy_to_guest(GADDR(a->log.buf + done), buf, n) ? -EFAULT : 0;
+            a->from = pos;
+        rc = copy_to_guest(GADDR(a->buf + done), buf, n) ? -EFAULT : 0;
         done += n;
         at = pos + n;
         if (rc || must_yield())
@@ -117,16 +114,15 @@ long control_log(union control_arg *a, gaddr_t arg)
     }
     if (d)
         domain_put(d);
-    a->log.len = done;
+    a->len = done;
     return rc;
 }
 
-long control_console(union control_arg *a, gaddr_t arg)
+long control_console(const struct bh_console *a)
 {
-    (void)arg;
-    if (a->console.mode != BH_CONSOLE_CLAIM && a->console.mode != BH_CONSOLE_RELEASE)
+    if (a->mode != BH_CONSOLE_CLAIM && a->mode != BH_CONSOLE_RELEASE)
         return -EINVAL;
-    console_claim(a->console.mode == BH_CONSOLE_CLAIM);
+    console_claim(a->mode == BH_CONSOLE_CLAIM);
     return 0;
 }
 
@@ -139,31 +135,29 @@ static uint32_t features(void)
            (cr4 & (1ull << 21) ? BH_SYS_SMAP : 0);
 }
 
-long control_sysinfo(union control_arg *a, gaddr_t arg)
+long control_sysinfo(struct bh_sysinfo *a)
 {
     struct frame_stats f;
 
-    (void)arg;
     frame_get_stats(&f);
-    a->sysinfo = (struct bh_sysinfo){
+    *a = (struct bh_sysinfo){
         .nr_cpus = nr_cpus, .tsc_khz = tsc_khz, .total_pages = f.total, .free_pages = f.free - f.dirty, .dirty_pages = f.dirty,
         .core_pages = f.core, .promised_pages = f.promised, .boot_ns = now_ns(), .wallclock = READ_ONCE(wallclock_ns),
         .features = features(), .rtc_offset = cmdline.rtc_offset,
     };
     for (uint32_t i = 0; i < nr_cpus; i++)
-        counts_add(&a->sysinfo.core, &cpus[i]->own_counts);
-    counts_ended(&a->sysinfo.ended);
+        counts_add(&a->core, &cpus[i]->own_counts);
+    counts_ended(&a->ended);
     for (struct pci_dev *p = pci_devices; p; p = p->next)
-        a->sysinfo.nr_pci++;
-    memcpy(a->sysinfo.version, BH_VERSION, MIN(sizeof BH_VERSION, sizeof a->sysinfo.version) - 1);
-    memcpy(a->sysinfo.cmdline, boot_info.cmdline, strnlen(boot_info.cmdline, sizeof a->sysinfo.cmdline - 1));
+        a->nr_pci++;
+    memcpy(a->version, BH_VERSION, MIN(sizeof BH_VERSION, sizeof a->version) - 1);
+    memcpy(a->cmdline, boot_info.cmdline, strnlen(boot_info.cmdline, sizeof a->cmdline - 1));
     return 0;
 }
 
-long control_machine(union control_arg *a, gaddr_t arg)
+long control_machine(const struct bh_machine *a)
 {
-    (void)arg;
-    switch (a->machine.how) {
+    switch (a->how) {
     case BH_MACHINE_POWEROFF:
         machine_poweroff();
     case BH_MACHINE_REBOOT:

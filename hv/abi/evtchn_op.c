@@ -1,43 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * EVENT_CHANNEL_OP: one row per operation, argument size, handler. Arguments are copied in once, checked, acted on and
- * copied out. FIFO operations are not offered, so guests stay with the 2-level ABI.
+ * event_channel_op on the caller's own ports. Locks: as ipc/evtchn.h says. FIFO operations are not offered, so guests stay with the 2-level
+ * ABI.
  */
-#include "abi/hypercall.h"
+#include "abi/dispatch.h"
 #include "ipc/evtchn.h"
 #include "pci/pirq.h"
-#include "base/print.h"
-#include "mem/gcopy.h"
-#include "domain/domain.h"
 #include "sched/sched.h"
-
-union evtchn_arg {
-    struct evtchn_alloc_unbound alloc_unbound;
-    struct evtchn_bind_interdomain bind_interdomain;
-    struct evtchn_bind_virq bind_virq;
-    struct evtchn_bind_pirq bind_pirq;
-    struct evtchn_bind_ipi bind_ipi;
-    struct evtchn_close close;
-    struct evtchn_send send;
-    struct evtchn_status status;
-    struct evtchn_bind_vcpu bind_vcpu;
-    struct evtchn_unmask unmask;
-    struct evtchn_reset reset;
-};
-
-static bool is_self(const struct domain *d, domid_t id) { return id == DOMID_SELF || id == d->id; }
 
 static struct vcpu *get_vcpu(struct domain *d, uint32_t id)
 {
     return id < d->nr_vcpus ? d->vcpu[clamp_nospec(id, d->nr_vcpus)] : NULL;
 }
 
-static long op_alloc_unbound(struct domain *d, union evtchn_arg *a)
+static long op_alloc_unbound(struct domain *d, struct evtchn_alloc_unbound *a)
 {
-    if (!is_self(d, a->alloc_unbound.dom))
+    if (!is_self(d, a->dom))
         return -EPERM;
-    domid_t remote = a->alloc_unbound.remote_dom == DOMID_SELF ? d->id : a->alloc_unbound.remote_dom;
-    return evtchn_alloc_unbound(d, remote, &a->alloc_unbound.port);
+    domid_t remote = a->remote_dom == DOMID_SELF ? d->id : a->remote_dom;
+    return evtchn_alloc_unbound(d, remote, &a->port);
 }
 
 static int bind_two(struct domain *d, struct domain *rd, uint32_t rport, uint32_t *port)
@@ -63,9 +44,8 @@ static int bind_two(struct domain *d, struct domain *rd, uint32_t rport, uint32_
     return 0;
 }
 
-static long op_bind_interdomain(struct domain *d, union evtchn_arg *a)
+static long op_bind_interdomain(struct domain *d, struct evtchn_bind_interdomain *b)
 {
-    struct evtchn_bind_interdomain *b = &a->bind_interdomain;
     struct domain *rd = domain_get(b->remote_dom == DOMID_SELF ? d->id : b->remote_dom);
 
     if (!rd)
@@ -85,10 +65,8 @@ static bool virq_is_global(uint32_t virq)
     return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF && virq != VIRQ_XENPMU;
 }
 
-static long op_bind_virq(struct domain *d, union evtchn_arg *a)
+static long op_bind_virq(struct domain *d, struct evtchn_bind_virq *b)
 {
-    struct evtchn_bind_virq *b = &a->bind_virq;
-
     if (b->virq >= NR_VIRQS)
         return -EINVAL;
     uint32_t virq = (uint32_t)clamp_nospec(b->virq, NR_VIRQS);
@@ -117,16 +95,16 @@ static long op_bind_virq(struct domain *d, union evtchn_arg *a)
     return rc;
 }
 
-static long op_bind_ipi(struct domain *d, union evtchn_arg *a)
+static long op_bind_ipi(struct domain *d, struct evtchn_bind_ipi *a)
 {
-    struct vcpu *v = get_vcpu(d, a->bind_ipi.vcpu);
+    struct vcpu *v = get_vcpu(d, a->vcpu);
 
     if (!v)
         return -ENOENT;
     spin_lock(&d->evtchn.lock);
-    int rc = evtchn_alloc(d, &a->bind_ipi.port);
+    int rc = evtchn_alloc(d, &a->port);
     if (!rc) {
-        struct evtchn *c = evtchn_chan(d, a->bind_ipi.port);
+        struct evtchn *c = evtchn_chan(d, a->port);
         spin_lock(&c->lock);
         c->vcpu = (uint16_t)v->id;
         c->state = ECS_IPI;
@@ -137,10 +115,8 @@ static long op_bind_ipi(struct domain *d, union evtchn_arg *a)
 }
 
 /* Nobody can close the port before both halves are done: it is reserved. What interrupts meanwhile is pending already then. */
-static long op_bind_pirq(struct domain *d, union evtchn_arg *a)
+static long op_bind_pirq(struct domain *d, struct evtchn_bind_pirq *b)
 {
-    struct evtchn_bind_pirq *b = &a->bind_pirq;
-
     spin_lock(&d->evtchn.lock);
     int rc = evtchn_alloc(d, &b->port);
     spin_unlock(&d->evtchn.lock);
@@ -156,9 +132,9 @@ static long op_bind_pirq(struct domain *d, union evtchn_arg *a)
     return rc;
 }
 
-static long op_close(struct domain *d, union evtchn_arg *a) { return evtchn_close(d, a->close.port); }
-static long op_send(struct domain *d, union evtchn_arg *a) { return evtchn_send(d, a->send.port); }
-static long op_unmask(struct domain *d, union evtchn_arg *a) { return evtchn_unmask(d, a->unmask.port); }
+static long op_close(struct domain *d, const struct evtchn_close *a) { return evtchn_close(d, a->port); }
+static long op_send(struct domain *d, const struct evtchn_send *a) { return evtchn_send(d, a->port); }
+static long op_unmask(struct domain *d, const struct evtchn_unmask *a) { return evtchn_unmask(d, a->port); }
 
 static void fill_status(const struct domain *d, const struct evtchn *c, struct evtchn_status *s)
 {
@@ -188,24 +164,24 @@ static void fill_status(const struct domain *d, const struct evtchn *c, struct e
     }
 }
 
-static long op_status(struct domain *d, union evtchn_arg *a)
+static long op_status(struct domain *d, struct evtchn_status *a)
 {
-    if (!is_self(d, a->status.dom))
+    if (!is_self(d, a->dom))
         return -EPERM;
-    struct evtchn *c = evtchn_chan(d, a->status.port);
+    struct evtchn *c = evtchn_chan(d, a->port);
     if (!c)
         return -EINVAL;
     spin_lock(&c->lock);
-    fill_status(d, c, &a->status);
+    fill_status(d, c, a);
     spin_unlock(&c->lock);
     return 0;
 }
 
 /* Ports of any state may move but IPIs and per-vCPU VIRQs, which name their vCPU; also while the peer is dead. */
-static long op_bind_vcpu(struct domain *d, union evtchn_arg *a)
+static long op_bind_vcpu(struct domain *d, const struct evtchn_bind_vcpu *a)
 {
-    struct vcpu *v = get_vcpu(d, a->bind_vcpu.vcpu);
-    struct evtchn *c = evtchn_chan(d, a->bind_vcpu.port);
+    struct vcpu *v = get_vcpu(d, a->vcpu);
+    struct evtchn *c = evtchn_chan(d, a->port);
     long rc = -EINVAL;
 
     if (!v)
@@ -223,9 +199,9 @@ static long op_bind_vcpu(struct domain *d, union evtchn_arg *a)
 }
 
 /* Own ports, slot ports aside. Executed again it goes on where ports are left. */
-static long op_reset(struct domain *d, union evtchn_arg *a)
+static long op_reset(struct domain *d, const struct evtchn_reset *a)
 {
-    if (!is_self(d, a->reset.dom))
+    if (!is_self(d, a->dom))
         return -EPERM;
     for (uint32_t port = 1; port < EVTCHN_PORTS; port++) {
         struct evtchn *c = evtchn_chan(d, port);
@@ -238,40 +214,10 @@ static long op_reset(struct domain *d, union evtchn_arg *a)
     return 0;
 }
 
-static const struct evtchn_row {
-    const char *name;
-    uint16_t size;
-    bool out;
-    long (*fn)(struct domain *d, union evtchn_arg *a);
-} rows[] = {
-    [EVTCHNOP_bind_interdomain] = { "bind_interdomain", sizeof(struct evtchn_bind_interdomain), true, op_bind_interdomain },
-    [EVTCHNOP_bind_virq]        = { "bind_virq", sizeof(struct evtchn_bind_virq), true, op_bind_virq },
-    [EVTCHNOP_bind_pirq]        = { "bind_pirq", sizeof(struct evtchn_bind_pirq), true, op_bind_pirq },
-    [EVTCHNOP_close]            = { "close", sizeof(struct evtchn_close), false, op_close },
-    [EVTCHNOP_send]             = { "send", sizeof(struct evtchn_send), false, op_send },
-    [EVTCHNOP_status]           = { "status", sizeof(struct evtchn_status), true, op_status },
-    [EVTCHNOP_alloc_unbound]    = { "alloc_unbound", sizeof(struct evtchn_alloc_unbound), true, op_alloc_unbound },
-    [EVTCHNOP_bind_ipi]         = { "bind_ipi", sizeof(struct evtchn_bind_ipi), true, op_bind_ipi },
-    [EVTCHNOP_bind_vcpu]        = { "bind_vcpu", sizeof(struct evtchn_bind_vcpu), false, op_bind_vcpu },
-    [EVTCHNOP_unmask]           = { "unmask", sizeof(struct evtchn_unmask), false, op_unmask },
-    [EVTCHNOP_reset]            = { "reset", sizeof(struct evtchn_reset), false, op_reset },
+#define EVENT_CHANNEL_OP(nr, name, type, dir, ...) OP_STUB_OF(c->d, name, type, dir)
+#include <ops.def>
+#define EVENT_CHANNEL_OP OP_ROW
+static const struct op rows[] = {
+#include <ops.def>
 };
-
-long do_event_channel_op(uint64_t cmd, gaddr_t arg)
-{
-    union evtchn_arg a = { 0 };
-
-    cmd = (uint32_t)cmd;
-    if (cmd >= ARRAY_SIZE(rows))
-        return -ENOSYS;
-    const struct evtchn_row *r = &rows[clamp_nospec(cmd, ARRAY_SIZE(rows))];
-    if (!r->fn)
-        return -ENOSYS;
-    if (copy_from_guest(&a, arg, r->size))
-        return -EFAULT;
-    struct domain *d = current_domain();
-    long rc = r->fn(d, &a);
-    if (rc == 0 && r->out && copy_to_guest(arg, &a, r->size))
-        return -EFAULT;
-    return rc;
-}
+const struct ops event_channel_op_ops = OPS(rows, OP_INT, 1);

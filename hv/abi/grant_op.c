@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GRANT_TABLE_OP for version 1 tables. Arrays are served in batches; between two batches the call may be preempted: then
+ * grant_table_op for version 1 tables. Arrays are served in batches; between two batches the call may be preempted: then
  * the guest's own registers say where it goes on. Every operation has its own status.
+ * What is not here (transfer, version 2's frames, ...) is -ENOSYS.
  */
-#include "base/print.h"
+#include "abi/dispatch.h"
 #include "base/string.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "ipc/grant.h"
 #include "mem/npt.h"
-#include "domain/domain.h"
 #include "sched/sched.h"
 
 _Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 && sizeof(struct gnttab_unmap_grant_ref) == 24 &&
                sizeof(struct gnttab_copy) == 40, "Xen's layouts");
-
-static bool is_self(domid_t id) { return id == DOMID_SELF || id == current_domain()->id; }
 
 /* --- copy ----------------------------------------------------------------------------------------------- */
 struct side {
@@ -60,7 +58,7 @@ static int16_t side_get(struct side *s, const struct gnttab_copy_ptr *p, bool gr
 {
     *s = (struct side){ .ro = ro, .ref = p->u.ref };
     if (!gref)
-        return is_self(p->domid) ? own_frame(s, p->u.gmfn) : GNTST_permission_denied;
+        return is_self(current_domain(), p->domid) ? own_frame(s, p->u.gmfn) : GNTST_permission_denied;
     s->rd = granter_get(g, p->domid);
     if (!s->rd || s->rd->state == BH_DOM_DYING)
         return GNTST_bad_domain;
@@ -114,6 +112,7 @@ union batch {
     struct gnttab_map_grant_ref map[GRANT_BATCH];
     struct gnttab_unmap_grant_ref unmap[GRANT_BATCH];
     struct gnttab_copy copy[GRANT_BATCH];
+    struct gnttab_swap_grant_ref swap[GRANT_BATCH];
 };
 
 static void batch_map(union batch *b, unsigned n)
@@ -122,13 +121,21 @@ static void batch_map(union batch *b, unsigned n)
         grant_map_one(current_domain(), &b->map[i]);
 }
 static void batch_unmap(union batch *b, unsigned n) { grant_unmap_batch(current_domain(), b->unmap, n); }
+static void batch_swap(union batch *b, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        b->swap[i].status = grant_swap(current_domain(), b->swap[i].ref_a, b->swap[i].ref_b);
+}
 static void batch_copy(union batch *b, unsigned n) { grant_copy(b->copy, n); }
 
-static long array_op(gaddr_t arg, uint32_t count, size_t size, void (*fn)(union batch *b, unsigned n))
+static long array_op(struct call *c, size_t size, void (*fn)(union batch *b, unsigned n))
 {
-    struct vcpu *v = this_cpu()->current;
+    gaddr_t arg = GADDR(c->a[1]);
+    uint32_t count = (uint32_t)c->a[2];
     union batch b;
 
+    if ((int32_t)count < 0)
+        return -EINVAL;
     while (count) {
         unsigned n = MIN(count, GRANT_BATCH);
         if (copy_from_guest(&b, arg, n * size))
@@ -139,124 +146,76 @@ static long array_op(gaddr_t arg, uint32_t count, size_t size, void (*fn)(union 
         arg = gaddr_add(arg, n * size);
         count -= n;
         if (count && must_yield()) {
-            v->regs.rsi = arg.v;
-            v->regs.rdx = count;
+            c->a[1] = arg.v;
+            c->a[2] = count;
             return HC_AGAIN;
         }
     }
     return 0;
 }
 
-/* --- single operations -------------------------------------------------------------------------------------- */
-static long query_size(gaddr_t arg)
-{
-    struct gnttab_query_size q;
+static long op_map_grant_ref(struct call *c) { return array_op(c, sizeof(struct gnttab_map_grant_ref), batch_map); }
+static long op_unmap_grant_ref(struct call *c) { return array_op(c, sizeof(struct gnttab_unmap_grant_ref), batch_unmap); }
+static long op_copy(struct call *c) { return array_op(c, sizeof(struct gnttab_copy), batch_copy); }
+static long op_swap_grant_ref(struct call *c) { return array_op(c, sizeof(struct gnttab_swap_grant_ref), batch_swap); }
 
-    if (copy_from_guest(&q, arg, sizeof q))
-        return -EFAULT;
-    if (is_self(q.dom)) {
-        q.nr_frames = current_domain()->grant.nr_frames;
-        q.max_nr_frames = GRANT_MAX_FRAMES;
-        q.status = GNTST_okay;
-    } else {
-        q.status = GNTST_permission_denied;
+/* --- single operations -------------------------------------------------------------------------------------- */
+static long op_query_size(struct call *c, struct gnttab_query_size *q)
+{
+    if ((uint32_t)c->a[2] != 1)
+        return -EINVAL;
+    q->status = is_self(c->d, q->dom) ? GNTST_okay : GNTST_permission_denied;
+    if (q->status == GNTST_okay) {
+        q->nr_frames = c->d->grant.nr_frames;
+        q->max_nr_frames = GRANT_MAX_FRAMES;
     }
-    return copy_to_guest(arg, &q, sizeof q);
+    return 0;
 }
 
 /* Where the frames are in the caller's own map; all ones for one that it has not placed (XENMEM_add_to_physmap): the table is made
  * as large as asked for, nothing is mapped. */
-static long setup_table(gaddr_t arg)
+static long op_setup_table(struct call *c, struct gnttab_setup_table *s)
 {
-    struct gnttab_setup_table s;
-    struct domain *d = current_domain();
+    struct domain *d = c->d;
     mfn_t m;
 
-    if (copy_from_guest(&s, arg, sizeof s))
-        return -EFAULT;
-    s.status = !is_self(s.dom) ? GNTST_permission_denied : s.nr_frames > GRANT_MAX_FRAMES ? GNTST_general_error : GNTST_okay;
-    for (uint32_t i = 0; s.status == GNTST_okay && i < s.nr_frames; i++) {
+    if ((uint32_t)c->a[2] != 1)
+        return -EINVAL;
+    s->status = !is_self(d, s->dom) ? GNTST_permission_denied : s->nr_frames > GRANT_MAX_FRAMES ? GNTST_general_error : GNTST_okay;
+    for (uint32_t i = 0; s->status == GNTST_okay && i < s->nr_frames; i++) {
         xen_pfn_t gfn;
         if (grant_frame_mfn(d, i, &m)) {
-            s.status = GNTST_general_error;
+            s->status = GNTST_general_error;
             break;
         }
         gfn = d->grant.frame_gfn[clamp_nospec(i, GRANT_MAX_FRAMES)];
-        if (copy_to_guest(GADDR((uint64_t)s.frame_list.p + i * sizeof gfn), &gfn, sizeof gfn))
-            s.status = GNTST_bad_virt_addr;
-    }
-    return copy_to_guest(arg, &s, sizeof s);
-}
-
-static long set_version(gaddr_t arg)
-{
-    struct gnttab_set_version s;
-
-    if (copy_from_guest(&s, arg, sizeof s))
-        return -EFAULT;
-    long rc = s.version == 1 ? 0 : s.version == 2 ? -ENOSYS : -EINVAL;
-    s.version = 1;
-    return copy_to_guest(arg, &s, sizeof s) ? -EFAULT : rc;
-}
-
-static long get_version(gaddr_t arg)
-{
-    struct gnttab_get_version g;
-
-    if (copy_from_guest(&g, arg, sizeof g))
-        return -EFAULT;
-    if (!is_self(g.dom))
-        return -EPERM;
-    g.version = 1;
-    return copy_to_guest(arg, &g, sizeof g);
-}
-
-static long swap_refs(gaddr_t arg, uint32_t count)
-{
-    struct vcpu *v = this_cpu()->current;
-    struct gnttab_swap_grant_ref s;
-
-    while (count) {
-        if (copy_from_guest(&s, arg, sizeof s))
-            return -EFAULT;
-        s.status = grant_swap(current_domain(), s.ref_a, s.ref_b);
-        if (copy_to_guest(arg, &s, sizeof s))
-            return -EFAULT;
-        arg = gaddr_add(arg, sizeof s);
-        if (--count && must_yield()) {
-            v->regs.rsi = arg.v;
-            v->regs.rdx = count;
-            return HC_AGAIN;
-        }
+        if (copy_to_guest(GADDR((uint64_t)s->frame_list.p + i * sizeof gfn), &gfn, sizeof gfn))
+            s->status = GNTST_bad_virt_addr;
     }
     return 0;
 }
 
-/* What is not here (transfer, version 2's frames, ...) is -ENOSYS. */
-long do_grant_table_op(uint64_t cmd, gaddr_t arg, uint64_t count)
+/* Of these two Xen does not look at the count. */
+static long op_set_version(struct call *c, struct gnttab_set_version *s)
 {
-    uint32_t n = (uint32_t)count;
-
-    if ((int32_t)n < 0)
-        return -EINVAL;
-    switch ((uint32_t)cmd) {
-    case GNTTABOP_map_grant_ref:
-        return array_op(arg, n, sizeof(struct gnttab_map_grant_ref), batch_map);
-    case GNTTABOP_unmap_grant_ref:
-        return array_op(arg, n, sizeof(struct gnttab_unmap_grant_ref), batch_unmap);
-    case GNTTABOP_copy:
-        return array_op(arg, n, sizeof(struct gnttab_copy), batch_copy);
-    case GNTTABOP_swap_grant_ref:
-        return swap_refs(arg, n);
-    case GNTTABOP_query_size:
-        return n == 1 ? query_size(arg) : -EINVAL;
-    case GNTTABOP_setup_table:
-        return n == 1 ? setup_table(arg) : -EINVAL;
-    case GNTTABOP_set_version: /* of these two Xen does not look at the count */
-        return set_version(arg);
-    case GNTTABOP_get_version:
-        return get_version(arg);
-    default:
-        return -ENOSYS;
-    }
+    (void)c;
+    long rc = s->version == 1 ? 0 : s->version == 2 ? -ENOSYS : -EINVAL;
+    s->version = 1;
+    return rc;
 }
+
+static long op_get_version(struct call *c, struct gnttab_get_version *g)
+{
+    if (!is_self(c->d, g->dom))
+        return -EPERM;
+    g->version = 1;
+    return 0;
+}
+
+#define GRANT_TABLE_OP OP_STUB
+#include <ops.def>
+#define GRANT_TABLE_OP OP_ROW
+static const struct op rows[] = {
+#include <ops.def>
+};
+const struct ops grant_table_op_ops = OPS(rows, OP_INT, 1);

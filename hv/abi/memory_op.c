@@ -5,16 +5,19 @@
  *
  * Whatever leaves the p2m is dropped only after npt_flush (and the IOMMU's flush in pci_p2m_changed).
  */
-#include "base/types.h"
+#include "abi/dispatch.h"
 #include <xen/xen.h>
 #include <xen/memory.h>
-#include "abi/hypercall.h"
 #include "abi/memory_op.h"
 #include "base/string.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "pci/pci.h"
 #include "sched/sched.h"
+
+struct e820 { uint64_t addr, size; uint32_t type; } __packed;
+_Static_assert(sizeof(struct e820) == 20, "E820 entry: the same in both layouts");
+#define MEMORY_MAP_MAX (MAX_EXTENTS + 2)
 
 #define CMD_BITS  6 /* MEMOP_EXTENT_SHIFT */
 #define CMD_MASK  ((1ull << CMD_BITS) - 1)
@@ -23,8 +26,6 @@
 #define E820_RESERVED 2u
 #define LOW_END  0xa0000ull  /* of conventional memory */
 #define HIGH_START 0x100000ull
-
-static bool is_self(struct domain *d, domid_t id) { return id == DOMID_SELF || id == d->id; }
 
 static void put_mapped(mfn_t m, enum p2m_type t)
 {
@@ -102,49 +103,39 @@ int physmap_add(struct domain *d, uint32_t space, uint64_t idx, uint64_t gfn)
     return rc;
 }
 
-static long add_to_physmap(struct domain *d, gaddr_t arg)
+static long op_add_to_physmap(struct call *c, const struct xen_add_to_physmap *a)
 {
-    struct xen_add_to_physmap a;
-    if (copy_from_guest(&a, arg, sizeof a))
-        return -EFAULT;
-    return is_self(d, a.domid) ? physmap_add(d, a.space, a.idx, a.gpfn) : -EPERM;
+    return is_self(c->d, a->domid) ? physmap_add(c->d, a->space, a->idx, a->gpfn) : -EPERM;
 }
 
-static long add_to_physmap_batch(struct vcpu *v, gaddr_t arg, uint64_t start)
+static long op_add_to_physmap_batch(struct call *c, const struct xen_add_to_physmap_batch *a)
 {
-    struct domain *d = v->domain;
-    struct xen_add_to_physmap_batch a;
-    if (copy_from_guest(&a, arg, sizeof a))
-        return -EFAULT;
-    if (!is_self(d, a.domid))
+    if (!is_self(c->d, a->domid))
         return -EPERM;
-    for (uint64_t i = start; i < a.size; i++) {
+    for (uint64_t i = c->a[0] >> CMD_BITS; i < a->size; i++) {
         xen_ulong_t idx;
         xen_pfn_t gfn;
-        if (copy_from_guest(&idx, GADDR((uint64_t)a.idxs.p + i * 8), 8) ||
-            copy_from_guest(&gfn, GADDR((uint64_t)a.gpfns.p + i * 8), 8))
+        if (copy_from_guest(&idx, GADDR((uint64_t)a->idxs.p + i * 8), 8) ||
+            copy_from_guest(&gfn, GADDR((uint64_t)a->gpfns.p + i * 8), 8))
             return -EFAULT;
-        int rc = physmap_add(d, a.space, idx, gfn);
-        if (copy_to_guest(GADDR((uint64_t)a.errs.p + i * 4), &rc, 4))
+        int rc = physmap_add(c->d, a->space, idx, gfn);
+        if (copy_to_guest(GADDR((uint64_t)a->errs.p + i * 4), &rc, 4))
             return -EFAULT;
-        if (i + 1 < a.size && must_yield()) {
-            v->regs.rdi = XENMEM_add_to_physmap_batch | (i + 1) << CMD_BITS;
+        if (i + 1 < a->size && must_yield()) {
+            c->a[0] = XENMEM_add_to_physmap_batch | (i + 1) << CMD_BITS;
             return HC_AGAIN;
         }
     }
     return 0;
 }
 
-static long remove_from_physmap(struct domain *d, gaddr_t arg)
+static long op_remove_from_physmap(struct call *c, const struct xen_remove_from_physmap *r)
 {
-    struct xen_remove_from_physmap r;
     enum p2m_type t;
-    if (copy_from_guest(&r, arg, sizeof r))
-        return -EFAULT;
-    if (!is_self(d, r.domid))
+    if (!is_self(c->d, r->domid))
         return -EPERM;
-    (void)p2m_lookup(d, GFN(r.gpfn), &t);
-    return p2m_vacant(t) ? -ENOENT : vacate(d, r.gpfn);
+    (void)p2m_lookup(c->d, GFN(r->gpfn), &t);
+    return p2m_vacant(t) ? -ENOENT : vacate(c->d, r->gpfn);
 }
 
 /* --- balloon ----------------------------------------------------------------------------------------------------------- */
@@ -176,43 +167,46 @@ static int release_one(struct domain *d, uint64_t gfn)
 
 /* populate_physmap and decrease_reservation: as many whole extents as can be done; returns that number. `start` counts
  * pages done, so that a large extent can be resumed in its middle. */
-static long change_reservation(struct vcpu *v, uint64_t cmd, gaddr_t arg, uint64_t start)
+static long change_reservation(struct call *c, const struct xen_memory_reservation *r, int (*one)(struct domain *d, uint64_t gfn))
 {
-    struct domain *d = v->domain;
-    struct xen_memory_reservation r;
-    if (copy_from_guest(&r, arg, sizeof r))
-        return -EFAULT;
-    if (!is_self(d, r.domid))
+    struct domain *d = c->d;
+    if (!is_self(d, r->domid))
         return -EPERM;
-    if (r.extent_order > MAX_ORDER_GUEST || r.nr_extents > (1ull << 40))
+    if (r->extent_order > MAX_ORDER_GUEST || r->nr_extents > (1ull << 40))
         return -EINVAL;
-    uint64_t per = 1ull << r.extent_order, total = (uint64_t)r.nr_extents << r.extent_order;
-    for (uint64_t i = start; i < total; i++) {
+    uint64_t per = 1ull << r->extent_order, total = (uint64_t)r->nr_extents << r->extent_order;
+    for (uint64_t i = c->a[0] >> CMD_BITS; i < total; i++) {
         xen_pfn_t gfn;
-        if (copy_from_guest(&gfn, GADDR((uint64_t)r.extent_start.p + i / per * 8), 8))
+        if (copy_from_guest(&gfn, GADDR((uint64_t)r->extent_start.p + i / per * 8), 8))
             return -EFAULT;
         if (gfn >= d->p2m.max_gfn || gfn % per)
             return (long)(i / per);
         gfn += i % per;
-        int rc = cmd == XENMEM_populate_physmap ? populate_one(d, gfn) : release_one(d, gfn);
-        if (rc)
+        if (one(d, gfn))
             return (long)(i / per);
         if (i + 1 < total && must_yield()) {
-            v->regs.rdi = cmd | (i + 1) << CMD_BITS;
+            c->a[0] = (c->a[0] & CMD_MASK) | (i + 1) << CMD_BITS;
             return HC_AGAIN;
         }
     }
-    return (long)r.nr_extents;
+    return (long)r->nr_extents;
 }
 
-static long reservation(struct domain *d, gaddr_t arg, bool maximum)
+static long op_populate_physmap(struct call *c, const struct xen_memory_reservation *r)
 {
-    struct xen_memory_domain m;
-    if (copy_from_guest(&m, arg, sizeof m))
-        return -EFAULT;
-    if (!is_self(d, m.domid))
-        return -EPERM;
-    return (long)(maximum ? d->max_pages : d->tot_pages);
+    return change_reservation(c, r, populate_one);
+}
+static long op_decrease_reservation(struct call *c, const struct xen_memory_reservation *r)
+{
+    return change_reservation(c, r, release_one);
+}
+static long op_current_reservation(struct call *c, const struct xen_memory_domain *m)
+{
+    return is_self(c->d, m->domid) ? (long)c->d->tot_pages : -EPERM;
+}
+static long op_maximum_reservation(struct call *c, const struct xen_memory_domain *m)
+{
+    return is_self(c->d, m->domid) ? (long)c->d->max_pages : -EPERM;
 }
 
 /* --- the map -------------------------------------------------------------------------------------------------------------- */
@@ -224,8 +218,9 @@ static uint32_t add_range(struct e820 *e, uint32_t n, uint64_t from, uint64_t to
     return n;
 }
 
-/* From what the builder populated; the area between 640 KiB and 1 MiB is RAM, but nobody is to use it (docs/linux-pvh.md 1). */
-uint32_t memory_map_of(struct domain *d, struct e820 *e)
+/* What the builder populated, into e[MEMORY_MAP_MAX]; returns the length. The area between 640 KiB and 1 MiB is RAM, but nobody
+ * is to use it (docs/linux-pvh.md 1). */
+static uint32_t memory_map_of(struct domain *d, struct e820 *e)
 {
     uint32_t n = 0;
     spin_lock(&d->lock);
@@ -243,26 +238,23 @@ uint32_t memory_map_of(struct domain *d, struct e820 *e)
     return n;
 }
 
-static long memory_map(struct domain *d, gaddr_t arg)
+long memory_map_copy(struct domain *d, gaddr_t buf, uint32_t *nr)
 {
-    struct xen_memory_map mm;
     struct e820 e[MEMORY_MAP_MAX];
-    if (copy_from_guest(&mm, arg, sizeof mm))
-        return -EFAULT;
-    uint32_t n = memory_map_of(d, e);
-    mm.nr_entries = MIN(n, mm.nr_entries);
-    if (copy_to_guest(GADDR((uint64_t)mm.buffer.p), e, mm.nr_entries * sizeof e[0]))
-        return -EFAULT;
-    return copy_to_guest(arg, &mm, sizeof mm);
+    *nr = MIN(memory_map_of(d, e), *nr);
+    return copy_to_guest(buf, e, *nr * sizeof e[0]) ? -EFAULT : 0;
 }
 
-static long highest_gfn(struct domain *d, gaddr_t arg)
+static long op_memory_map(struct call *c, struct xen_memory_map *mm)
 {
-    struct xen_memory_domain m;
+    return memory_map_copy(c->d, GADDR((uint64_t)mm->buffer.p), &mm->nr_entries);
+}
+
+static long op_maximum_gpfn(struct call *c, const struct xen_memory_domain *m)
+{
+    struct domain *d = c->d;
     uint64_t top = 0;
-    if (copy_from_guest(&m, arg, sizeof m))
-        return -EFAULT;
-    if (!is_self(d, m.domid))
+    if (!is_self(d, m->domid))
         return -EPERM;
     spin_lock(&d->lock);
     for (uint32_t i = 0; i < d->nr_extents; i++)
@@ -271,30 +263,10 @@ static long highest_gfn(struct domain *d, gaddr_t arg)
     return (long)top;
 }
 
-long do_memory_op(uint64_t cmd, gaddr_t arg)
-{
-    struct vcpu *v = this_cpu()->current;
-    struct domain *d = v->domain;
-    uint64_t start = cmd >> CMD_BITS, op = cmd & CMD_MASK;
-    switch (op) {
-    case XENMEM_add_to_physmap:
-        return add_to_physmap(d, arg);
-    case XENMEM_add_to_physmap_batch:
-        return add_to_physmap_batch(v, arg, start);
-    case XENMEM_remove_from_physmap:
-        return remove_from_physmap(d, arg);
-    case XENMEM_populate_physmap:
-    case XENMEM_decrease_reservation:
-        return change_reservation(v, op, arg, start);
-    case XENMEM_current_reservation:
-        return reservation(d, arg, false);
-    case XENMEM_maximum_reservation:
-        return reservation(d, arg, true);
-    case XENMEM_maximum_gpfn:
-        return highest_gfn(d, arg);
-    case XENMEM_memory_map:
-        return memory_map(d, arg);
-    default:
-        return -ENOSYS;
-    }
-}
+#define MEMORY_OP OP_STUB
+#include <ops.def>
+#define MEMORY_OP OP_ROW
+static const struct op rows[] = {
+#include <ops.def>
+};
+const struct ops memory_op_ops = OPS(rows, CMD_MASK, 1);

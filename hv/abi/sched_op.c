@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* sched_op: yield, block, poll, shutdown, watchdog. */
-#include "base/types.h"
+#include "abi/dispatch.h"
 #include <xen/xen.h>
 #include <xen/sched.h>
-#include "abi/hypercall.h"
 #include "arch/regs.h"
 #include "ipc/evtchn.h"
 #include "mem/gcopy.h"
-#include "domain/domain.h"
 #include "sched/pending.h"
 #include "sched/sched.h"
 
@@ -37,16 +35,13 @@ static bool poll_ready(struct vcpu *v, void *arg)
     return (v->regs.rflags & RFLAGS_IF) && vcpu_pending_vector(v) >= 0;
 }
 
-static long op_poll(struct vcpu *v, gaddr_t arg)
+static long op_poll(struct vcpu *v, const struct sched_poll *sp)
 {
-    struct sched_poll sp;
     struct poll p;
-    if (copy_from_guest(&sp, arg, sizeof sp))
-        return -EFAULT;
-    if (sp.nr_ports > POLL_PORTS)
+    if (sp->nr_ports > POLL_PORTS)
         return -EINVAL;
-    p.nr = sp.nr_ports;
-    if (copy_from_guest(p.port, GADDR((uint64_t)sp.ports.p), p.nr * sizeof p.port[0]))
+    p.nr = sp->nr_ports;
+    if (copy_from_guest(p.port, GADDR((uint64_t)sp->ports.p), p.nr * sizeof p.port[0]))
         return -EFAULT;
     for (uint32_t i = 0; i < p.nr; i++) {
         if (p.port[i] >= EVTCHN_PORTS)
@@ -55,47 +50,33 @@ static long op_poll(struct vcpu *v, gaddr_t arg)
     }
     v->poll_port = p.nr == 1 ? p.port[0] : ~0u; /* before the first look: who makes it pending then wakes us */
     mb();
-    long rc = vcpu_wait_for(v, sp.timeout, poll_ready, &p);
+    long rc = vcpu_wait_for(v, sp->timeout, poll_ready, &p);
     if (rc != HC_AGAIN)
         v->poll_port = 0;
     return rc == -ETIME ? 0 : rc;
 }
 
-static long op_shutdown(struct domain *d, gaddr_t arg)
+static long op_shutdown(struct vcpu *v, const struct sched_shutdown *s)
 {
-    struct sched_shutdown s;
-    if (copy_from_guest(&s, arg, sizeof s))
-        return -EFAULT;
-    if (s.reason > SHUTDOWN_MAX || s.reason == SHUTDOWN_suspend)
+    if (s->reason > SHUTDOWN_MAX || s->reason == SHUTDOWN_suspend)
         return -EINVAL; /* nobody here could resume it */
-    domain_shutdown(d, s.reason);
+    domain_shutdown(v->domain, s->reason);
     return 0;
 }
 
-static long op_watchdog(struct domain *d, gaddr_t arg)
+static long op_watchdog(struct vcpu *v, const struct sched_watchdog *w) { return watchdog_set(v->domain, w->id, w->timeout); }
+
+static long op_yield(struct vcpu *v)
 {
-    struct sched_watchdog w;
-    if (copy_from_guest(&w, arg, sizeof w))
-        return -EFAULT;
-    return watchdog_set(d, w.id, w.timeout);
+    (void)v;
+    sched_yield();
+    return 0;
 }
 
-long do_sched_op(uint64_t cmd, gaddr_t arg)
-{
-    struct vcpu *v = this_cpu()->current;
-    switch ((uint32_t)cmd) {
-    case SCHEDOP_yield:
-        sched_yield();
-        return 0;
-    case SCHEDOP_block:
-        return op_block(v);
-    case SCHEDOP_poll:
-        return op_poll(v, arg);
-    case SCHEDOP_shutdown:
-        return op_shutdown(v->domain, arg);
-    case SCHEDOP_watchdog:
-        return op_watchdog(v->domain, arg);
-    default:
-        return -ENOSYS;
-    }
-}
+#define SCHED_OP(nr, name, type, dir, ...) OP_STUB_OF(c->v, name, type, dir)
+#include <ops.def>
+#define SCHED_OP OP_ROW
+static const struct op rows[] = {
+#include <ops.def>
+};
+const struct ops sched_op_ops = OPS(rows, OP_INT, 1);

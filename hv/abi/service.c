@@ -3,25 +3,14 @@
  * The service hypercall: what a service domain asks about itself. BATCH and WAIT are the hot path: copies, then sends, in one exit; sends,
  * then waiting, in one.
  */
-#include "abi/hypercall.h"
+#include "abi/dispatch.h"
 #include "abi/progress.h"
 #include "mem/gcopy.h"
 #include "ipc/grant.h"
 #include "pci/pci.h"
-#include "domain/domain.h"
 #include "sched/sched.h"
 
 #define CHUNK 16u /* copies read from the guest at a time */
-
-union service_arg {
-    struct bh_batch batch;
-    struct bh_dma_enable dma;
-    struct bh_deadline deadline;
-    struct bh_wait wait;
-    struct bh_ptr_mode ptr;
-    struct bh_pci_info pci;
-    struct bh_trial trial;
-};
 
 static int batch_copies(const struct bh_batch *b, uint64_t *done)
 {
@@ -44,9 +33,8 @@ static int batch_copies(const struct bh_batch *b, uint64_t *done)
 
 /* Ports in one page or two: all are here before the first is sent to. A send to a port that is gone is the peer's death, which other
  * means report. */
-static int sends(uint64_t at, uint64_t nr)
+static int sends(struct domain *d, uint64_t at, uint64_t nr)
 {
-    struct domain *d = current_domain();
     uint32_t port[BH_BATCH_SENDS];
 
     if (!nr)
@@ -58,33 +46,25 @@ static int sends(uint64_t at, uint64_t nr)
     return 0;
 }
 
-static long op_batch(union service_arg *a, gaddr_t arg)
+static long op_batch(struct domain *d, const struct bh_batch *b)
 {
     struct vcpu *v = this_cpu()->current;
-    const struct bh_batch *b = &a->batch;
 
     if (b->nr_copies > BH_BATCH_COPIES || b->nr_sends > BH_BATCH_SENDS)
         return -E2BIG;
-    uint64_t done = hc_resume(v, BH_HYPERCALL_SERVICE, BH_SVC_BATCH, arg);
+    uint64_t done = hc_resume(v);
     int rc = batch_copies(b, &done);
     if (!rc)
-        rc = sends(b->sends, b->nr_sends);
-    if (rc == HC_AGAIN)
-        hc_pause(v, BH_HYPERCALL_SERVICE, BH_SVC_BATCH, arg, done);
-    else
-        hc_finish(v);
-    return rc;
+        rc = sends(d, b->sends, b->nr_sends);
+    return hc_ended(v, rc, done);
 }
 
-static long op_dma_enable(union service_arg *a, gaddr_t arg)
+static long op_dma_enable(struct domain *d, const struct bh_dma_enable *a)
 {
-    struct domain *d = current_domain();
-
-    (void)arg;
-    if (a->dma.enable > 1)
+    if (a->enable > 1)
         return -EINVAL;
-    int rc = pci_dma_enable(d, a->dma.sbdf, a->dma.enable);
-    if (!rc && a->dma.enable) {
+    int rc = pci_dma_enable(d, a->sbdf, a->enable);
+    if (!rc && a->enable) {
         spin_lock(&d->lock);
         d->dma_ns = now_ns();
         spin_unlock(&d->lock);
@@ -92,29 +72,23 @@ static long op_dma_enable(union service_arg *a, gaddr_t arg)
     return rc;
 }
 
-static long op_deadline(union service_arg *a, gaddr_t arg)
+static long op_deadline(struct domain *d, const struct bh_deadline *a)
 {
-    (void)arg;
-    deadline_kick(current_domain(), a->deadline.ms);
+    deadline_kick(d, a->ms);
     return 0;
 }
 
-static long op_wait(union service_arg *a, gaddr_t arg)
+static long op_wait(struct domain *d, const struct bh_wait *a)
 {
-    (void)arg;
-    if (a->wait.nr_sends > BH_BATCH_SENDS)
+    if (a->nr_sends > BH_BATCH_SENDS)
         return -E2BIG;
-    if (sends(a->wait.sends, a->wait.nr_sends))
+    if (sends(d, a->sends, a->nr_sends))
         return -EFAULT;
-    return vcpu_wait(this_cpu()->current, a->wait.until_ns);
+    return vcpu_wait(this_cpu()->current, a->until_ns);
 }
 
-static long op_adopted(union service_arg *a, gaddr_t arg)
+static long op_adopted(struct domain *d)
 {
-    struct domain *d = current_domain();
-
-    (void)a;
-    (void)arg;
     spin_lock(&d->lock);
     if (!d->adopted)
         d->adopted_ns = now_ns();
@@ -123,72 +97,30 @@ static long op_adopted(union service_arg *a, gaddr_t arg)
     return 0;
 }
 
-static long op_served(union service_arg *a, gaddr_t arg)
+static long op_served(struct domain *d)
 {
-    struct domain *d = current_domain();
-
-    (void)a;
-    (void)arg;
     spin_lock(&d->lock);
     d->served = true;
     spin_unlock(&d->lock);
     return 0;
 }
 
-static long op_ptr_mode(union service_arg *a, gaddr_t arg)
+static long op_ptr_mode(struct domain *d, const struct bh_ptr_mode *a)
 {
-    struct domain *d = current_domain();
-
-    (void)arg;
-    if (a->ptr.physical > 1)
+    if (a->physical > 1)
         return -EINVAL;
     for (uint32_t i = 0; i < d->nr_vcpus; i++)
-        d->vcpu[i]->phys_ptr = a->ptr.physical;
+        d->vcpu[i]->phys_ptr = a->physical;
     return 0;
 }
 
-static long op_devices(union service_arg *a, gaddr_t arg)
-{
-    (void)arg;
-    return pci_info(a->pci.index, current_domain(), &a->pci);
-}
+static long op_devices(struct domain *d, struct bh_pci_info *a) { return pci_info(a->index, d, a); }
+static long op_trial(struct domain *d, struct bh_trial *a) { return pci_trial(d, a); }
 
-static long op_trial(union service_arg *a, gaddr_t arg)
-{
-    (void)arg;
-    return pci_trial(current_domain(), &a->trial);
-}
-
-static const struct service_row {
-    const char *name;
-    uint16_t size;
-    bool out;
-    long (*fn)(union service_arg *a, gaddr_t arg);
-} rows[BH_NR_SVC_OPS] = {
-    [BH_SVC_BATCH]      = { "batch", sizeof(struct bh_batch), false, op_batch },
-    [BH_SVC_DMA_ENABLE] = { "dma_enable", sizeof(struct bh_dma_enable), false, op_dma_enable },
-    [BH_SVC_DEADLINE]   = { "deadline", sizeof(struct bh_deadline), false, op_deadline },
-    [BH_SVC_WAIT]       = { "wait", sizeof(struct bh_wait), false, op_wait },
-    [BH_SVC_ADOPTED]    = { "adopted", 0, false, op_adopted },
-    [BH_SVC_PTR_MODE]   = { "ptr_mode", sizeof(struct bh_ptr_mode), false, op_ptr_mode },
-    [BH_SVC_DEVICES]    = { "devices", sizeof(struct bh_pci_info), true, op_devices },
-    [BH_SVC_SERVED]     = { "served", 0, false, op_served },
-    [BH_SVC_TRIAL]      = { "trial", sizeof(struct bh_trial), true, op_trial },
+#define SERVICE_OP(nr, NAME, name, type, dir, ...) OP_STUB_OF(c->d, name, type, dir)
+#include <ops.def>
+#define SERVICE_OP(nr, NAME, name, type, dir, priv, ...) [nr] = OP_ROW_OF(name, type, dir, priv, B64),
+static const struct op rows[] = {
+#include <ops.def>
 };
-
-long do_service_op(uint64_t op, gaddr_t arg)
-{
-    union service_arg a;
-
-    if (op >= ARRAY_SIZE(rows))
-        return -ENOSYS;
-    if (!priv_allows(current_domain()->role, PRIV_SERVICE))
-        return -EPERM;
-    const struct service_row *r = &rows[clamp_nospec(op, ARRAY_SIZE(rows))];
-    if (r->size && copy_from_guest(&a, arg, r->size))
-        return -EFAULT;
-    long rc = r->fn(&a, arg);
-    if (rc == 0 && r->out && copy_to_guest(arg, &a, r->size))
-        return -EFAULT;
-    return rc;
-}
+const struct ops service_ops = OPS(rows, ~0ull, 1);

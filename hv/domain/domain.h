@@ -85,7 +85,7 @@ struct domain {
     uint64_t deadline_missed;
     struct timer deadline_timer;
     uint64_t deadline_cpu_ns;       /* CPU time at the last kick */
-    uint32_t deadline_ticks;        /* a: quarters of the deadline that passed without a kick but with an event pending */
+    uint32_t deadline_ticks;        /* a: looks in a row that counted (domain/deadline.c) */
     struct timer watchdog[2];       /* SCHEDOP_watchdog */
     struct spinlock watch_lock;     /* which of watchdog[] is in use */
 

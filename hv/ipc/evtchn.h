@@ -37,8 +37,6 @@ struct evtchn_table {
     uint16_t global_virq_port[NR_VIRQS];
 };
 
-long do_event_channel_op(uint64_t cmd, gaddr_t arg);
-
 /* Given once, at the start: who is told that a port bound to a pirq closes. No lock is held; nothing comes for the port afterwards. */
 void evtchn_listen(void (*closed)(struct domain *d, uint32_t pirq));
 int evtchn_send(struct domain *d, uint32_t port);                 /* EVTCHNOP_send by d; 0 or -errno */

@@ -57,7 +57,6 @@ struct grant_table {
     uint32_t unpinned;              /* grant_holder: no record below this one is pinned any more */
 };
 
-long do_grant_table_op(uint64_t cmd, gaddr_t arg, uint64_t count);
 
 int grant_init(struct domain *d) __must_check;      /* one frame to begin with */
 void grant_free(struct domain *d);

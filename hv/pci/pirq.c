@@ -20,7 +20,6 @@
 #include "arch/irq.h"
 #include "base/cpu.h"
 #include "base/print.h"
-#include "mem/gcopy.h"
 #include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
 #include "domain/domain.h"
@@ -255,7 +254,7 @@ static void pirq_let_in(struct timer *t)
 
 /* --- numbers ----------------------------------------------------------------------------------------------------- */
 
-static struct pirq_route *find_route(struct domain *d, uint32_t pirq)
+struct pirq_route *pirq_find(struct domain *d, uint32_t pirq)
 {
     for (struct pci_dev *p = d->devices; p; p = p->next_owned) {
         uint32_t i = pirq - p->pirq_base;
@@ -281,6 +280,12 @@ static void route_unbind(struct pirq_route *r)
     spin_unlock(&r->dev->irq_lock);
     irq_vector_free(r->vector);
     r->vector = 0;
+}
+
+void pirq_unmap(struct pirq_route *r)
+{
+    route_unbind(r);
+    r->mapped = 0;
 }
 
 static int route_bind(struct pirq_route *r, uint32_t port)
@@ -311,7 +316,7 @@ int pirq_bind(struct domain *d, uint32_t pirq, uint32_t port)
     if (!d->devices)
         return -EINVAL;
     spin_lock(&pci_lock);
-    r = find_route(d, pirq);
+    r = pirq_find(d, pirq);
     if (!r)
         rc = -EINVAL;
     else
@@ -327,7 +332,7 @@ void pirq_unbind(struct domain *d, uint32_t pirq)
     if (!d->devices)
         return;
     spin_lock(&pci_lock);
-    r = find_route(d, pirq);
+    r = pirq_find(d, pirq);
     if (r)
         route_unbind(r);
     spin_unlock(&pci_lock);
@@ -348,115 +353,8 @@ void pirq_release(struct pci_dev *p)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(p->route); i++) {
         struct pirq_route *r = &p->route[i];
-        route_unbind(r);
-        r->mapped = 0;
+        pirq_unmap(r);
         r->pirq = 0;
     }
     iommu_ops->irq_mask_all(p);
-}
-
-/* --- PHYSDEVOP ----------------------------------------------------------------------------------------------------- */
-
-static int map_pirq(struct domain *d, struct physdev_map_pirq *m)
-{
-    uint32_t sbdf = (uint32_t)m->bus << 8 | (m->devfn & 0xff), i = (uint32_t)m->entry_nr;
-    struct pci_dev *p;
-
-    if (m->domid != DOMID_SELF && m->domid != d->id)
-        return -EPERM;
-    if (m->type != MAP_PIRQ_TYPE_MSI && m->type != MAP_PIRQ_TYPE_MSI_SEG)
-        return -EOPNOTSUPP;
-    for (p = d->devices; p && p->sbdf != sbdf; p = p->next_owned)
-        ;
-    if (!p || !p->msix_table)
-        return -ENODEV;
-    if (i >= p->msix_count || (m->pirq >= 0 && (uint32_t)m->pirq != p->pirq_base + i))
-        return -EINVAL;
-    i = (uint32_t)clamp_nospec(i, ARRAY_SIZE(p->route));
-    p->route[i].mapped = 1;
-    p->route[i].pirq = p->pirq_base + i;
-    m->pirq = (int)p->route[i].pirq;
-    return 0;
-}
-
-static int unmap_pirq(struct domain *d, const struct physdev_unmap_pirq *u)
-{
-    struct pirq_route *r;
-
-    if (u->domid != DOMID_SELF && u->domid != d->id)
-        return -EPERM;
-    r = find_route(d, (uint32_t)u->pirq);
-    if (!r)
-        return -EINVAL;
-    route_unbind(r);
-    r->mapped = 0;
-    return 0;
-}
-
-static int get_free_pirq(struct domain *d, struct physdev_get_free_pirq *f)
-{
-    if (f->type != MAP_PIRQ_TYPE_MSI)
-        return -EOPNOTSUPP;
-    for (struct pci_dev *p = d->devices; p; p = p->next_owned)
-        for (unsigned i = 0; i < p->msix_count; i++)
-            if (!p->route[i].mapped) {
-                f->pirq = p->pirq_base + i;
-                return 0;
-            }
-    return -ENOSPC;
-}
-
-union physdev_arg {
-    struct physdev_map_pirq map;
-    struct physdev_unmap_pirq unmap;
-    struct physdev_eoi eoi;
-    struct physdev_irq_status_query status;
-    struct physdev_get_free_pirq free;
-};
-
-static long physdev_act(struct domain *d, uint64_t cmd, union physdev_arg *a)
-{
-    switch (cmd) {
-    case PHYSDEVOP_map_pirq:
-        return map_pirq(d, &a->map);
-    case PHYSDEVOP_unmap_pirq:
-        return unmap_pirq(d, &a->unmap);
-    case PHYSDEVOP_eoi: /* messages need none */
-        return find_route(d, a->eoi.irq) ? 0 : -EINVAL;
-    case PHYSDEVOP_irq_status_query:
-        a->status.flags = 0;
-        return find_route(d, a->status.irq) ? 0 : -EINVAL;
-    default:
-        return get_free_pirq(d, &a->free);
-    }
-}
-
-long do_physdev_op(uint64_t cmd, gaddr_t arg)
-{
-    struct domain *d = current_domain();
-    union physdev_arg a;
-    size_t size;
-    long rc;
-
-    cmd = (uint32_t)cmd;
-    switch (cmd) {
-    case PHYSDEVOP_map_pirq: size = sizeof(a.map); break;
-    case PHYSDEVOP_unmap_pirq: size = sizeof(a.unmap); break;
-    case PHYSDEVOP_eoi: size = sizeof(a.eoi); break;
-    case PHYSDEVOP_irq_status_query: size = sizeof(a.status); break;
-    case PHYSDEVOP_get_free_pirq: size = sizeof(a.free); break;
-    default: return -ENOSYS;
-    }
-    if (copy_from_guest(&a, arg, size))
-        return -EFAULT;
-    if (d->devices) {
-        spin_lock(&pci_lock);
-        rc = physdev_act(d, cmd, &a);
-        spin_unlock(&pci_lock);
-    } else {
-        rc = physdev_act(d, cmd, &a); /* finds nothing, and waits for nobody: see pirq_bind */
-    }
-    if (!rc && cmd != PHYSDEVOP_unmap_pirq && cmd != PHYSDEVOP_eoi && copy_to_guest(arg, &a, size))
-        rc = -EFAULT;
-    return rc;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "abi/hypercall.h"
+#include "hypercalls.h"
 #include "arch/machine.h"
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"

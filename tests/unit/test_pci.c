@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/pci/pirq.c
+// LINK: hv/abi/physdev_op.c hv/abi/dispatch.c hv/abi/privilege.c
 /* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
 #include "domain/domain.h"
+#include "hypercalls.h"
 #include "shim.h"
 
 struct acpi_info acpi_info;

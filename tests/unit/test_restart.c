@@ -3,6 +3,7 @@
 // LINK: hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c hv/domain/restart.c
 // LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c
 // LINK: hv/abi/control.c hv/abi/control_info.c hv/abi/service.c hv/abi/privilege.c
+// LINK: hv/abi/dispatch.c
 // FLAGS: -DBH_VERSION="test"
 #include "core_harness.h"
 #include <xen/hvm/params.h>
@@ -395,7 +396,7 @@ static void test_privilege(void **s)
             assert_int_equal(guest_reads, 0);
         }
         as(ctl);
-        if (op != BH_CTL_PCI_CFG && op != BH_CTL_SCHED)
+        if (op != BH_CTL_PCI_CFG)
             assert_int_equal(do_control_op(op, GADDR(BAD_PTR)), -EFAULT);
     }
     assert_int_equal(do_control_op(BH_NR_CTL_OPS, GADDR(BAD_PTR)), -ENOSYS);

@@ -34,7 +34,7 @@
 #define BH_APIC_ID(vcpu) (2u * (vcpu)) /* x2APIC id of a vCPU; its ACPI processor UID is the vcpu id itself */
 #define BH_PORT_SLEEP    0xb004        /* sleep control register (I/O, one byte): any write with SLP_EN (0x20) powers off */
 
-/* --- roles: the rows of the privilege table (hv/abi/privilege.c) --------------------------------- */
+/* --- roles: who may what is at the end of <ops.def> --------------------------------- */
 enum bh_role {
     BH_ROLE_GUEST = 0,
     BH_ROLE_CONTROL,
@@ -45,33 +45,10 @@ enum bh_role {
 };
 
 /* --- control operations ------------------------------------------------------------------------- */
+/* BH_CTL_CREATE and so on; <ops.def> says what each takes and does. */
+#define CONTROL_OP(nr, NAME, ...) BH_CTL_##NAME = nr,
 enum bh_control_op {
-    BH_CTL_CREATE = 0,   /* struct bh_create */
-    BH_CTL_DESTROY,      /* struct bh_domid; never waits, see bh_dominfo.state DYING */
-    BH_CTL_PAUSE,        /* struct bh_domid; counts, -EINVAL past 255 */
-    BH_CTL_UNPAUSE,      /* struct bh_domid; the first one seals */
-    BH_CTL_POPULATE,     /* struct bh_populate; only under construction */
-    BH_CTL_WRITE,        /* struct bh_write; only under construction; returns bytes done (may be short) */
-    BH_CTL_SETUP_RINGS,  /* struct bh_setup_rings; once, under construction */
-    BH_CTL_SET_ENTRY,    /* struct bh_entry; only under construction */
-    BH_CTL_INFO,         /* struct bh_dominfo: in: domid; out: the domain with the lowest domid >= it */
-    BH_CTL_RESTART,      /* struct bh_restart */
-    BH_CTL_CRASH,        /* struct bh_crash */
-    BH_CTL_REPORT,       /* struct bh_report: the last crash report of a slot or guest */
-    BH_CTL_PCI_INFO,     /* struct bh_pci_info: enumerate by index */
-    BH_CTL_ASSIGN,       /* struct bh_assign */
-    BH_CTL_DEASSIGN,     /* struct bh_assign */
-    BH_CTL_PCI_CFG,      /* struct bh_pci_cfg: pciback only */
-    BH_CTL_LOG,          /* struct bh_log: read the core's log ring */
-    BH_CTL_CONSOLE,      /* struct bh_console: claim or release the physical console */
-    BH_CTL_SYSINFO,      /* struct bh_sysinfo */
-    BH_CTL_MACHINE,      /* struct bh_machine: power off, reboot */
-    BH_CTL_SCHED,        /* struct bh_sched: weight, cap, affinity (reserved: -ENOSYS for now) */
-    BH_CTL_PROTECT,      /* struct bh_protect; only under construction */
-    BH_CTL_SOFT_RESET,   /* struct bh_domid: see below */
-    BH_CTL_SLOT_WRITE,   /* struct bh_write: see below */
-    BH_CTL_RECLAIM,      /* struct bh_reclaim */
-    BH_CTL_FORGET,       /* struct bh_domid: see below */
+#include <ops.def>
     BH_NR_CTL_OPS
 };
 
@@ -376,16 +353,9 @@ struct bh_sysinfo {
 struct bh_machine { uint32_t how, pad; };
 
 /* --- service operations (own domain only) --------------------------------------------------------- */
+#define SERVICE_OP(nr, NAME, ...) BH_SVC_##NAME = nr,
 enum bh_service_op {
-    BH_SVC_BATCH = 0,   /* struct bh_batch */
-    BH_SVC_DMA_ENABLE,  /* struct bh_dma_enable; only the device's owner */
-    BH_SVC_DEADLINE,    /* struct bh_deadline */
-    BH_SVC_WAIT,        /* struct bh_wait */
-    BH_SVC_ADOPTED,     /* no argument (0): this instance is ready to serve */
-    BH_SVC_PTR_MODE,    /* struct bh_ptr_mode */
-    BH_SVC_DEVICES,     /* struct bh_pci_info: like BH_CTL_PCI_INFO, own devices only */
-    BH_SVC_SERVED,      /* no argument (0): this instance has answered somebody; the supervisor brings such a one back soon */
-    BH_SVC_TRIAL,       /* struct bh_trial: a step of the trial of the IOMMU unit that holds an own device */
+#include <ops.def>
     BH_NR_SVC_OPS
 };
 
@@ -417,13 +387,11 @@ struct bh_trial {
     uint32_t nr, pad;
     uint64_t window; /* BEGIN: out; a guest-physical address for the device alone. The target is at window + nr * 4096. */
 };
-/* The deadline runs while the domain is runnable with an event pending and has had CPU time. 0 = off.
- * Every call kicks it. Missing it is a crash with cause BH_CAUSE_DEADLINE. */
+/* Every call kicks the deadline; 0 ms = off. It is missed, which is a crash with cause BH_CAUSE_DEADLINE, when at four looks in a row, a quarter of
+ * it apart, there was no kick and the domain, sealed and not paused, slept through a pending event or had run since the last kick. */
 struct bh_deadline { uint64_t ms; };
-/* Blocks until an event is pending (evtchn_upcall_pending) or system time reaches `until_ns` (0: never).
- * Returns 0 (event) or -ETIME (time-out). Does not touch evtchn_upcall_mask. */
-/* Sends as BATCH does, then waits until an event is pending (0) or system time reaches until_ns (-ETIME; 0: never). -E2BIG and -EFAULT
- * before anything was done. */
+/* Sends as BATCH does, then waits until an event is pending (evtchn_upcall_pending: 0) or system time reaches until_ns (-ETIME; 0: never).
+ * -E2BIG and -EFAULT before anything was done. Does not touch evtchn_upcall_mask. */
 struct bh_wait {
     uint64_t until_ns;
     uint64_t sends;     /* uint32_t port[nr_sends] */

@@ -31,10 +31,9 @@ static void refused(struct tally *t, unsigned nr, uint64_t op)
 
 void check_control(void)
 {
-    static const char *const name[BH_NR_CTL_OPS] = {
-        "create", "destroy", "pause", "unpause", "populate", "write", "setup_rings", "set_entry", "info", "restart", "crash",
-        "report", "pci_info", "assign", "deassign", "pci_cfg", "log", "console", "sysinfo", "machine", "sched",
-        "protect", "soft_reset", "slot_write", "reclaim", "forget",
+#define CONTROL_OP(nr, NAME, name, ...) #name,
+    static const char *const name[] = {
+#include <ops.def>
     };
     struct tally service = { .name = "service_ops" }, beyond = { .name = "control_beyond_table" };
 

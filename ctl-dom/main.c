@@ -4,15 +4,18 @@
  *   core        every control operation but PCI configuration space: it builds, starts and ends all other domains
  *   store       client of its protocol, with the right to introduce and release domains
  *   all others  their console rings (grant 0 of each); nothing else of a sealed domain
- * Start reading here: the order of boot. Then build.c (how a domain is made) and supervisor.c (how
- * one is brought back).
+ * Start reading here: the order of boot. Then supervise/life.c (how a domain is made) and supervise/supervisor.c (how one is
+ * brought back).
  */
-#include "ctl.h"
-#include <stdio.h>
+#include "console/console.h"
+#include "domain/load.h"
+#include "shell/shell.h"
+#include "store/connection.h"
+#include "supervise/autostart.h"
+#include "supervise/supervisor.h"
 
 #define BOOT_WAIT_NS 10000000000ull
 
-struct bundle bundle;
 int main(void);
 
 static void greet(void)
@@ -33,7 +36,7 @@ static void start_store(void)
         say("no store: domains cannot be created");
     else if (store_connect())
         say("store: does not answer");
-    turn(now_ns());
+    con_wait(now_ns());
 }
 
 int main(void)
@@ -50,6 +53,6 @@ int main(void)
     autostart(BH_ROLE_DRIVER);
     autostart(BH_ROLE_GUEST);
     for (uint64_t end = now_ns() + BOOT_WAIT_NS; !supervisor_all_up() && now_ns() < end;)
-        turn(now_ns() + 10000000);
+        con_wait(now_ns() + 10000000);
     shell_run();
 }

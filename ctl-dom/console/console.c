@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The physical console: bytes in and out, and lines that come from behind the scenes. */
-#include "ctl.h"
+#include "console/console.h"
+#include <bh.h>
+#include <bulkhead.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include "console/edit.h"
-#include "shell/shell.h"
+#include "domain/dom.h"
 
 #define INPUT_SIZE 4096u
 #define HELD_SIZE  8192u
@@ -13,6 +14,7 @@
 #define OUT_SIZE   65536u
 
 static enum con_mode mode = CON_PLAIN;
+static struct edit *edited;       /* in mode EDITING */
 static uint8_t input[INPUT_SIZE];
 static uint32_t in_head, in_tail; /* free running */
 static char output[OUT_SIZE];       /* waits for room in the core, which waits for the wire */
@@ -93,9 +95,9 @@ static void line_out(const char *line, size_t len)
         held_len += len;
         break;
     case CON_EDITING:
-        edit_hide(shell_edit());
+        edit_hide(edited);
         con_write(line, len);
-        edit_show(shell_edit());
+        edit_show(edited);
         break;
     case CON_PLAIN: con_write(line, len); break;
     }
@@ -117,6 +119,8 @@ void say(const char *fmt, ...)
     line[len++] = '\n';
     line_out(line, len);
 }
+
+void con_edits(struct edit *e) { edited = e; }
 
 void con_set_mode(enum con_mode m)
 {
@@ -244,6 +248,12 @@ void dmesg(const struct dom *d)
     }
     if (!begins)
         con_write("\n", 1);
+}
+
+void con_wait(uint64_t until_ns)
+{
+    event_wait(until_ns);
+    con_core_log();
 }
 
 void console_open(void)

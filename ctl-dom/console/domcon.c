@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The consoles of the domains: each one's ring (<xen/io/console.h>, granted by reference 0) is
- * emptied into a backlog and, when somebody looks at it, onto the wire. The other end writes the
- * ring: indexes are read once and bounded.
- */
-#include "ctl.h"
+/* The other end writes the ring too: indexes are read once and bounded. */
+#include "console/domcon.h"
 #include <errno.h>
 #include <quote.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xen/io/console.h>
+#include "console/console.h"
+#include "domain/dom.h"
 
 /* A domain that floods its console takes this much of our time, no more. */
 #define RATE_BYTES (256u * 1024)

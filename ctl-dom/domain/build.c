@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The builder: one domain from its configuration, in the order create, memory, program, rings,
- * entry, devices, store, console, unpause. Everything before the unpause is undone by ending the
- * domain, which the core does whatever state it is in; the nodes in the store go with it. From the
- * unpause on nothing of the domain's memory can be reached from here.
- */
-#include "ctl.h"
-#include "domain/acpi.h"
-#include "domain/elf.h"
-#include "domain/identity.h"
-#include "bundle/kept.h"
+#include "domain/build.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
 #include <xen/xen.h>
-
-#define CLOCK_WAIT_NS 3000000000ull
+#include "bundle/kept.h"
+#include "domain/acpi.h"
+#include "domain/elf.h"
+#include "domain/identity.h"
+#include "domain/load.h"
+#include "domain/slots.h"
+#include "domain/start_info.h"
 
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
 {
@@ -36,7 +30,7 @@ int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
 
 /* Populated RAM is zeroed, so a block of zeroes needs no copy: a third of a kernel's file is its
  * bss. */
-int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len)
+static int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t len)
 {
     const uint8_t *p = src;
     size_t pending = 0; /* bytes before p + at that are to be written */
@@ -72,7 +66,7 @@ static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf 
                   : 0;
 }
 
-static int check_memory(const struct domcfg *cfg, struct errbuf *e)
+int build_room(const struct domcfg *cfg, struct errbuf *e)
 {
     struct bh_sysinfo si = { 0 };
 
@@ -135,7 +129,20 @@ static uint64_t table_pages(const struct domcfg *c)
 }
 static uint64_t table_gfn(const struct domcfg *c) { return keep_gfn(c) - table_pages(c); }
 
-static int build_service(struct dom *d, struct errbuf *e)
+static void words_fill(struct dom *d)
+{
+    size_t at = strlen(d->words);
+
+    at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, "domid=%u name=%s ram=%lu", d->id, d->cfg.name, d->cfg.memory_mb * MIB);
+    if (d->cfg.keep)
+        at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " keep=%lu:%u", keep_gfn(&d->cfg), d->cfg.keep);
+    if (table_pages(&d->cfg))
+        at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " table=%lu:%lu", table_gfn(&d->cfg), table_pages(&d->cfg));
+    if (d->cfg.deadline_ms)
+        snprintf(d->words + at, sizeof(d->words) - at, " deadline=%u", d->cfg.deadline_ms);
+}
+
+int build_service(struct dom *d, struct errbuf *e)
 {
     struct boot_map map = { .gpa = BOOT_GPA, .ram_bytes = d->cfg.memory_mb * MIB };
     uint64_t top = map.ram_bytes >> PAGE_SHIFT;
@@ -145,20 +152,9 @@ static int build_service(struct dom *d, struct errbuf *e)
                     d->img->name, d->cfg.memory_mb);
     d->store_gfn = top - 1;
     d->console_gfn = top - 2;
-    int at = snprintf(d->words, sizeof(d->words), "domid=%u name=%s ram=%lu", d->id, d->cfg.name,
-                      map.ram_bytes);
-    if (d->cfg.keep)
-        at += snprintf(d->words + at, sizeof(d->words) - (size_t)at, " keep=%lu:%u",
-                       keep_gfn(&d->cfg), d->cfg.keep);
-    if (table_pages(&d->cfg))
-        at += snprintf(d->words + at, sizeof(d->words) - (size_t)at, " table=%lu:%lu",
-                       table_gfn(&d->cfg), table_pages(&d->cfg));
-    if (d->cfg.deadline_ms)
-        snprintf(d->words + at, sizeof(d->words) - (size_t)at, " deadline=%u", d->cfg.deadline_ms);
+    words_fill(d);
     int rc = populate(d, 0, map.ram_bytes, e);
     if (rc)
-        return rc;
-    if (d->cfg.role == BH_ROLE_STORE && (rc = store_prepare(d, e)))
         return rc;
     d->boot_block = malloc(BOOT_BLOCK);
     if (!d->boot_block)
@@ -173,6 +169,7 @@ static int build_service(struct dom *d, struct errbuf *e)
 /* --- a guest ---------------------------------------------------------------------------------- */
 struct load {
     struct dom *d;
+    int rc;        /* of what was done with the bytes; the bundle's own errors come with a line */
     struct elf_stream *elf;
     uint64_t gpa;  /* ramdisk: where the next piece goes */
     uint64_t left; /* ramdisk: room */
@@ -187,9 +184,9 @@ static int kernel_sink(void *arg, const void *data, size_t len)
 {
     struct load *l = arg;
 
-    int rc = elf_feed(l->elf, data, len);
+    l->rc = elf_feed(l->elf, data, len);
     event_poll(); /* a driver domain that crashes meanwhile is restarted meanwhile */
-    return rc;
+    return l->rc;
 }
 
 /* Nothing but what the image needs bounds a guest's memory from below. */
@@ -210,24 +207,27 @@ static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t 
 {
     struct load l = { .d = d, .elf = malloc(sizeof(*l.elf)) };
     struct image *img = bundle_find(&bundle, d->cfg.kernel);
+    char why[200];
     int rc;
 
-    e->s[0] = '\0';
     if (!img) {
         rc = fail(e, -ENOENT, "%s: kernel '%s' is not in the bundle", d->cfg.name, d->cfg.kernel);
     } else if (!l.elf) {
         rc = fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
     } else {
         elf_begin(l.elf, write_segment, d, limit);
-        rc = image_stream(&bundle, img, kernel_sink, &l, e->s, sizeof(e->s));
+        rc = image_stream(&bundle, img, kernel_sink, &l, why, sizeof(why));
+        bool ours = !rc || l.rc;
         if (!rc)
             rc = elf_end(l.elf);
         if (rc && l.elf->need)
             rc = needs_more(d, boot_block_at(l.elf->need) + BOOT_BLOCK, e);
         else if (rc && l.elf->why)
             fail(e, rc, "%s: kernel '%s' %s", d->cfg.name, d->cfg.kernel, l.elf->why);
-        else if (rc && !e->s[0])
+        else if (rc && ours)
             fail(e, rc, "%s: kernel '%s': %s", d->cfg.name, d->cfg.kernel, errno_text(rc));
+        else if (rc)
+            fail(e, rc, "%s: %s", d->cfg.name, why);
         *entry = l.elf->entry;
         *high = boot_block_at(l.elf->high);
         if (!rc && *high + BOOT_BLOCK > limit)
@@ -241,21 +241,21 @@ static int ramdisk_sink(void *arg, const void *data, size_t len)
 {
     struct load *l = arg;
 
-    if (len > l->left)
-        return -E2BIG;
-    int rc = guest_write_sparse(l->d->id, l->gpa, data, len);
+    l->rc = len > l->left ? -E2BIG : guest_write_sparse(l->d->id, l->gpa, data, len);
+    if (l->rc)
+        return l->rc;
     l->gpa += len;
     l->left -= len;
     event_poll();
-    return rc;
+    return 0;
 }
 
 static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot_map *map,
                         struct errbuf *e)
 {
     struct image *img = bundle_find(&bundle, d->cfg.ramdisk);
+    char why[200];
 
-    e->s[0] = '\0';
     if (!img)
         return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name,
                     d->cfg.ramdisk);
@@ -267,15 +267,15 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
     struct load l = { .d = d, .gpa = top - size, .left = img->full_len };
     map->module_gpa = top - size;
     map->module_len = img->full_len;
-    int rc = image_stream(&bundle, img, ramdisk_sink, &l, e->s, sizeof(e->s));
+    int rc = image_stream(&bundle, img, ramdisk_sink, &l, why, sizeof(why));
+    if (rc && !l.rc)
+        return fail(e, rc, "%s: %s", d->cfg.name, why);
     if (!rc && l.left)
         rc = -EBADMSG;
-    if (rc && !e->s[0])
-        fail(e, rc, "%s: ramdisk '%s': %s", d->cfg.name, d->cfg.ramdisk, errno_text(rc));
-    return rc;
+    return rc ? fail(e, rc, "%s: ramdisk '%s': %s", d->cfg.name, d->cfg.ramdisk, errno_text(rc)) : 0;
 }
 
-static int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
+int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
 {
     struct boot_map map = { .guest = true,
                             .ram_bytes = d->cfg.memory_mb * MIB,
@@ -313,8 +313,8 @@ static int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
     return rc;
 }
 
-/* --- the order of it all ---------------------------------------------------------------------- */
-static int setup_rings(struct dom *d, struct errbuf *e)
+/* --- its frame in the core ---------------------------------------------------------------------- */
+int build_rings(struct dom *d, struct errbuf *e)
 {
     struct bh_setup_rings r = {
         .domid = d->id,
@@ -330,82 +330,6 @@ static int setup_rings(struct dom *d, struct errbuf *e)
     return rc ? fail(e, (int)rc, "%s: rings: %s", d->cfg.name, errno_text((int)rc)) : 0;
 }
 
-static int attach_devices(struct dom *d, bool lenient, struct errbuf *e)
-{
-    unsigned kept = 0;
-
-    for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
-        int rc = pci_attach(d, d->cfg.pci[i], e);
-        if (rc && !lenient)
-            return rc;
-        if (rc) {
-            say("%s; it starts without", e->s);
-            size_t name = strlen(d->cfg.name);
-            snprintf(d->without, sizeof(d->without), "%s", e->s + (strncmp(e->s, d->cfg.name, name) ? 0 : name + 2));
-        } else
-            d->cfg.pci[kept++] = d->cfg.pci[i];
-    }
-    d->cfg.nr_pci = kept;
-    return 0;
-}
-
-/* The machine's clock counts seconds, and the core may not have seen one begin since it started. A guest takes its time from it once. */
-static void wait_clock(void)
-{
-    static bool exact;
-    static struct bh_sysinfo si;
-
-    for (uint64_t end = now_ns() + CLOCK_WAIT_NS; !exact && now_ns() < end; turn(now_ns() + 10000000))
-        exact = bh_control(BH_CTL_SYSINFO, &si) || si.features & BH_SYS_CLOCK;
-    exact = true;
-}
-
-static int connect_and_start(struct dom *d, struct errbuf *e)
-{
-    struct bh_domid id = { .domid = d->id };
-    int rc = 0;
-
-    if (d->cfg.role != BH_ROLE_STORE) {
-        rc = store_add_domain(d, e);
-        if (!rc && (rc = store_introduce(d)))
-            fail(e, rc, "%s: the store refuses it: %s", d->cfg.name, errno_text(rc));
-        d->introduced = !rc;
-    }
-    if (!rc)
-        rc = domcon_connect(d, e);
-    if (!rc)
-        rc = store_wait_backends(d, e);
-    if (rc)
-        return rc;
-    if (d->cfg.role == BH_ROLE_GUEST)
-        wait_clock();
-    supervisor_watch(d);
-    long urc = bh_control(BH_CTL_UNPAUSE, &id);
-    if (urc)
-        return fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc));
-    if (d->cfg.role == BH_ROLE_DRIVER) {
-        devs_driver_up(d);
-        autostart_look();
-    }
-    return 0;
-}
-
-static int check(const struct domcfg *cfg, const struct svc_image **img, struct errbuf *e)
-{
-    struct dom *other = dom_by_name(cfg->name);
-
-    if (other || !strcmp(cfg->name, "control"))
-        return fail(e, -EEXIST, "%s: exists already, domain %u", cfg->name, other ? other->id : 0);
-    if (cfg->role != BH_ROLE_STORE && !store_up)
-        return fail(e, -EIO, "%s: cannot be created, the store is not running", cfg->name);
-    if (cfg->image[0] && !(*img = svc_image_get(cfg->image, e))) {
-        struct errbuf why = *e;
-        return fail(e, -ENOENT, "%s: %.200s", cfg->name, why.s);
-    }
-    int rc = identity_check(cfg, e);
-    return rc ? rc : check_memory(cfg, e);
-}
-
 static int32_t clock_offset(const struct domcfg *cfg)
 {
     static struct bh_sysinfo si;
@@ -415,7 +339,7 @@ static int32_t clock_offset(const struct domcfg *cfg)
     return cfg->rtc_timeoffset + (cfg->localtime ? si.rtc_offset : 0);
 }
 
-static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
+int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
 {
     struct bh_create c = { .domid = slot_for(cfg),
                            .role = (uint8_t)cfg->role,
@@ -450,60 +374,4 @@ static int core_create(const struct domcfg *cfg, struct dom **out, struct errbuf
     struct bh_domid id = { .domid = c.domid };
     bh_control(BH_CTL_DESTROY, &id);
     return fail(e, -ENOMEM, "%s: out of memory", cfg->name);
-}
-
-int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
-{
-    const struct svc_image *img = NULL;
-    struct bh_entry entry = { .ebx = BOOT_GPA };
-    struct errbuf ignored;
-    struct dom *d;
-    int rc = check(cfg, &img, e);
-
-    if (!rc)
-        rc = core_create(cfg, &d, e);
-    if (rc)
-        return rc;
-    d->img = img;
-    entry.domid = d->id;
-    entry.eip = img ? img->entry : 0;
-    rc = img ? build_service(d, e) : build_guest(d, &entry, e);
-    if (!rc) /* after its memory is there: assigning puts that into the IOMMU's table */
-        rc = attach_devices(d, lenient, e);
-    if (!rc)
-        rc = setup_rings(d, e);
-    if (!rc && (rc = (int)bh_control(BH_CTL_SET_ENTRY, &entry)))
-        fail(e, rc, "%s: entry: %s", cfg->name, errno_text(rc));
-    if (!rc)
-        rc = connect_and_start(d, e);
-    if (!rc) {
-        autostart_forget(d->cfg.name); /* it waits no more, also when this one is gone */
-        *out = d;
-        return 0;
-    }
-    dom_destroy(d, &ignored);
-    if (strncmp(e->s, cfg->name, strlen(cfg->name)) != 0) { /* a line of the bundle's */
-        struct errbuf why = *e;
-        fail(e, rc, "%s: %.200s", cfg->name, why.s);
-    }
-    return rc;
-}
-
-int dom_destroy(struct dom *d, struct errbuf *e)
-{
-    struct bh_domid id = { .domid = d->id };
-
-    domcon_drain(d);
-    /* First it stops; then the others let go of its pages; its name is free at once, its frames
-     * when the last one did. */
-    bh_control(BH_CTL_PAUSE, &id);
-    pci_detach_all(d);
-    domcon_disconnect(d);
-    long rc = bh_control(BH_CTL_DESTROY, &id);
-    if (rc)
-        fail(e, (int)rc, "%s: %s", d->cfg.name, errno_text((int)rc));
-    store_remove_domain(d);
-    guests_destroyed(d);
-    dom_forget(d);
-    return (int)rc;
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of domains that this control domain made, and the names of slots. */
-#include "ctl.h"
-#include <quote.h>
+/* The table of domains that this control domain made, the names of slots, and who is a driver domain. */
+#include "domain/dom.h"
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,50 +12,6 @@ struct dom *doms;
 static char slot_name[BH_FIRST_GUEST][BH_NAME_LEN] = {
     [BH_DOMID_CONTROL] = "control",
 };
-
-int fail(struct errbuf *e, int rc, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(e->s, sizeof(e->s), fmt, ap);
-    va_end(ap);
-    quote(e->s, sizeof(e->s), e->s); /* a back-end's reason, a name out of a file */
-    return rc;
-}
-
-const char *errno_text(int rc)
-{
-    static const struct {
-        int e;
-        const char *text;
-    } texts[] = {
-        { EPERM, "not permitted" },
-        { ENOENT, "not found" },
-        { ESRCH, "no such domain" },
-        { EIO, "the connection broke" },
-        { E2BIG, "over its limit" },
-        { ENOMEM, "out of memory" },
-        { EACCES, "access denied" },
-        { EFAULT, "bad address" },
-        { EBUSY, "busy" },
-        { EEXIST, "exists already" },
-        { ENODEV, "no such device" },
-        { EINVAL, "invalid" },
-        { ENOSPC, "no space" },
-        { ENOSYS, "not offered by the core" },
-        { ETIME, "no answer in time" },
-        { EXDEV, "shared group" },
-        { EOPNOTSUPP, "not supported" },
-    };
-    static char other[24];
-
-    for (unsigned i = 0; i < ARRAY_SIZE(texts); i++)
-        if (texts[i].e == -rc)
-            return texts[i].text;
-    snprintf(other, sizeof(other), "error %d", -rc);
-    return other;
-}
 
 struct dom *dom_by_id(domid_t id)
 {
@@ -143,10 +96,24 @@ domid_t slot_for(const struct domcfg *cfg)
     return id;
 }
 
-struct dom *first_net_backend(void)
+struct dom *driver_by_name(const char *name, const char *image)
+{
+    struct dom *b = dom_by_name(name);
+
+    return b && b->cfg.role == BH_ROLE_DRIVER && !strcmp(b->cfg.image, image) ? b : NULL;
+}
+
+static struct dom *first_net_backend(void)
 {
     for (struct dom *d = doms; d; d = d->next)
         if (d->cfg.role == BH_ROLE_DRIVER && !strcmp(d->cfg.image, "net"))
             return d;
     return NULL;
+}
+
+struct dom *vif_backend(const struct cfg_vif *v)
+{
+    const char *name = v->backend[0] ? v->backend : v->bridge;
+
+    return *name ? driver_by_name(name, "net") : first_net_backend();
 }

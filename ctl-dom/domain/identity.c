@@ -4,13 +4,13 @@
  *
  * A UUID that is made anew is random; that it is unlike all others rests on RDRAND, and without that on the TSC. No secret hangs on it.
  */
-#include "ctl.h"
 #include "domain/identity.h"
-#include "bundle/sha256.h"
 #include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 #include <uuid/uuid.h>
+#include "bundle/sha256.h"
+#include "domain/dom.h"
 
 static uint64_t rdrand(void)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What tells one domain from all others: its UUID, and the addresses of its vifs that come from it. */
 #pragma once
-#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define UUID_TEXT 37
+#define VIF_MAC   18 /* the text of an address */
 struct domcfg;
 struct dom;
 struct errbuf;
@@ -18,3 +19,7 @@ void mac_derive(const uint8_t uuid[16], unsigned i, unsigned nth, uint8_t mac[6]
 int identity_check(const struct domcfg *cfg, struct errbuf *e);
 /* Addresses for the vifs of d that have none. */
 void identity_fill(struct dom *d);
+static inline void mac_text(const uint8_t m[6], char text[VIF_MAC])
+{
+    snprintf(text, VIF_MAC, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+}

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* From the bundle to what the builder works with: configurations, and service images that are kept
- * for restarts. */
-#include "ctl.h"
-#include "domain/elf.h"
+#include "domain/load.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "domain/elf.h"
+#include "domain/start_info.h"
 
 #define MAX_CONFIG (64u * 1024)
 #define MAX_IMAGE  (4u * 1024 * 1024)
 
+struct bundle bundle;
 static struct svc_image *images;
 
 int config_load(struct domcfg *c, const char *name, struct errbuf *e)

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Devices: who has which, and why one cannot be had. */
-#include "ctl.h"
+#include "domain/pci.h"
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 bool pci_find(uint32_t sbdf, struct bh_pci_info *found)
 {
@@ -31,21 +28,19 @@ bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *found)
     }
 }
 
-const char *sbdf_text(uint32_t sbdf)
+struct sbdf_text sbdf_text(uint32_t sbdf)
 {
-    static char text[4][16];
-    static unsigned turn_of;
-    char *s = text[turn_of++ % 4];
+    struct sbdf_text t;
 
-    snprintf(s, sizeof(text[0]), "%04x:%02x:%02x.%x", sbdf >> 16, sbdf >> 8 & 0xff, sbdf >> 3 & 31,
-             sbdf & 7);
-    return s;
+    snprintf(t.s, sizeof(t.s), "%04x:%02x:%02x.%x", sbdf >> 16, sbdf >> 8 & 0xff, sbdf >> 3 & 31, sbdf & 7);
+    return t;
 }
 
 /* One sentence for each refusal of BH_CTL_ASSIGN. */
 static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
 {
-    const char *dev = sbdf_text(sbdf), *who = d->cfg.name;
+    struct sbdf_text text = sbdf_text(sbdf);
+    const char *dev = text.s, *who = d->cfg.name;
     struct bh_pci_info info;
 
     switch (rc) {
@@ -97,7 +92,7 @@ int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
         return refused(d, sbdf, -EBUSY, e);
     if (d->cfg.role != BH_ROLE_DRIVER)
         return fail(e, -EPERM, "%s: %s: only a driver domain (role = \"driver\") can have a device",
-                    d->cfg.name, sbdf_text(sbdf));
+                    d->cfg.name, sbdf_text(sbdf).s);
     long rc = bh_control(BH_CTL_ASSIGN, &a);
     return rc ? refused(d, sbdf, (int)rc, e) : 0;
 }

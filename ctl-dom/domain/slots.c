@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The slot tables of driver domains: who has what (slot_table.h has the states and the order of
- * the steps). A driver domain can read its table and nobody but us writes it; nor can we read it,
- * so a copy is kept here.
- *
- * Every step may be the last one, and every step may be done again: an entry that is ATTACHING or
- * DETACHING is brought to its end by attaching or detaching anew.
- */
-#include "ctl.h"
+#include "domain/slots.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "console/console.h"
 
 int slots_init(struct dom *b, uint64_t gfn)
 {
@@ -154,23 +146,19 @@ void slot_limits(const struct dom *d, const struct dom_dev *v)
         (void)store(b, e, &new, offsetof(struct slot_entry, limit_ops), 16);
 }
 
-/* Once: what another instance says later does not change it. */
-void slot_extent(const struct dom *d, const struct dom_dev *v)
+bool slot_wants_extent(const struct dom *d, const struct dom_dev *v)
+{
+    const struct slot_entry *e = v->kind == DEV_VBD ? find(dom_by_id(v->back), d->id, v) : NULL;
+
+    return e && !e->nr;
+}
+
+void slot_extent(const struct dom *d, const struct dom_dev *v, uint64_t first, uint64_t nr)
 {
     const struct dom *b = dom_by_id(v->back);
-    struct slot_entry *e = v->kind == DEV_VBD ? find(b, d->id, v) : NULL;
-    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], *end;
+    struct slot_entry *e = find(b, d->id, v);
+    struct slot_entry new = { .first = first, .nr = nr };
 
-    if (!e || e->nr)
-        return;
-    dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/bh-extent", be);
-    char *text = xs_read(0, path);
-    if (!text)
-        return;
-    struct slot_entry new = { .first = strtoul(text, &end, 10) };
-    new.nr = strtoul(end, NULL, 10);
-    free(text);
-    if (new.nr)
+    if (e && nr)
         (void)store(b, e, &new, offsetof(struct slot_entry, first), 16);
 }

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a domain finds at its first instruction: hvm_start_info version 1
- * (<xen/arch-x86/hvm/start_info.h>), module list, memory map, command line. A guest has it behind its
- * image, as Xen's builder puts it: unikernels map nothing below their own text. Linux reads it through
- * its first page tables, which reach 1 GiB. */
-#include "ctl.h"
-#include <stdio.h>
+#include "domain/start_info.h"
 #include <string.h>
 #include <xen/arch-x86/hvm/start_info.h>
+#include "domain/dom.h"
 
 #define MODLIST 0x80u
 #define MEMMAP  0x100u

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The shell's commands: one row each at the end of this file. info.c has those that only look. */
-#include "ctl.h"
-#include <errno.h>
-#include <stdio.h>
+#include "shell/command.h"
 #include <string.h>
+#include "console/console.h"
+#include "domain/load.h"
+#include "store/devices.h"
+#include "store/hotplug.h"
+#include "store/store.h"
+#include "supervise/life.h"
+#include "supervise/report.h"
+#include "supervise/supervisor.h"
+#include "supervise/waiting.h"
 
 static void cmd_help(int argc, char **argv)
 {
@@ -42,7 +49,7 @@ static void cmd_destroy(int argc, char **argv)
     struct dom *d = dom_find(argv[1], &e), *user = d ? devs_disk_user(d) : NULL;
 
     (void)argc;
-    if (!d && autostart_forget(argv[1]))
+    if (!d && waiting_forget(argv[1]))
         out("%s: it does not wait any more\n", argv[1]);
     else if (!d)
         out("%s\n", e.s);
@@ -157,7 +164,7 @@ static void cmd_crash(int argc, char **argv)
 
 static void cmd_crashes(int argc, char **argv)
 {
-    supervisor_list_crashes(argc > 1 ? argv[1] : NULL);
+    report_list(argc > 1 ? argv[1] : NULL);
 }
 
 static void ask_guest(const char *name, const char *what)

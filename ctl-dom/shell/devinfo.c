@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands about devices in the store: volumes, block-list, block-stats, network-list; and what is wrong with a driver domain's device. */
-#include "ctl.h"
 #include <quote.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "console/console.h"
+#include "domain/identity.h"
+#include "shell/command.h"
+#include "store/connection.h"
+#include "store/devices.h"
 
 /* --- driver domains --------------------------------------------------------------------------- */
 void driver_problem(const struct dom *b)
@@ -305,15 +308,4 @@ void cmd_block_stats(int argc, char **argv)
         for (unsigned i = 0; (!only || d == only) && i < d->nr_devs; i++)
             if (d->dev[i].kind == DEV_VBD)
                 stats_row(d, &d->dev[i]);
-}
-
-struct dom_dev *disk_of(struct dom *d, const char *vdev)
-{
-    uint32_t devid;
-    bool is_one = config_vdev(vdev, &devid);
-
-    for (unsigned i = 0; is_one && i < d->nr_devs; i++)
-        if (d->dev[i].kind == DEV_VBD && d->cfg.disk[d->dev[i].index].devid == devid)
-            return &d->dev[i];
-    return NULL;
 }

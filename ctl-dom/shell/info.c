@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands that only look. */
-#include "ctl.h"
-#include "domain/identity.h"
-#include "bundle/kept.h"
-#include <stdio.h>
 #include <string.h>
 #include <uuid/uuid.h>
+#include "bundle/kept.h"
+#include "console/console.h"
+#include "domain/identity.h"
+#include "domain/pci.h"
+#include "shell/command.h"
+#include "store/connection.h"
+#include "store/devices.h"
+#include "supervise/waiting.h"
 
 static void state_letters(const struct bh_dominfo *di, char s[7])
 {
@@ -56,7 +60,7 @@ void cmd_list(int argc, char **argv)
         if (!only || d == only)
             driver_problem(d);
     if (!only)
-        autostart_list();
+        waiting_list();
 }
 
 /* --- info -v: rows of each domain, or of one ------------------------------------------------------------------ */
@@ -209,7 +213,7 @@ void cmd_pci_assignable_list(int argc, char **argv)
         if (bh_control(BH_CTL_PCI_INFO, &info))
             return;
         if (info.state != BH_PCI_PLATFORM)
-            out("%s  %04x:%04x class %06x group %u  %s%s\n", sbdf_text(info.sbdf), info.vendor,
+            out("%s  %04x:%04x class %06x group %u  %s%s\n", sbdf_text(info.sbdf).s, info.vendor,
                 info.device, info.class_rev >> 8, info.group, owner_name(&info),
                 info.flags & BH_PCI_IOMMU ? "" : "  (no IOMMU)");
     }
@@ -229,7 +233,7 @@ void cmd_pci_list(int argc, char **argv)
     for (unsigned i = 0; pci_owned(d->id, i, &info); i++) {
         if (!i)
             out("Vdev Device\n");
-        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf), info.vendor,
+        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf).s, info.vendor,
             info.device, info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X",
             info.flags & BH_PCI_DMA ? "on" : "off", info.dma_faults);
     }

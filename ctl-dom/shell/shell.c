@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The shell: its main loop is the control domain's, which serves everything else between two keys.
  */
-#include "ctl.h"
-#include "console/edit.h"
 #include "shell/shell.h"
-#include "shell/split.h"
+#include <bh.h>
 #include <stdio.h>
 #include <string.h>
+#include "console/console.h"
+#include "console/domcon.h"
+#include "console/edit.h"
+#include "shell/command.h"
+#include "shell/split.h"
+#include "store/devices.h"
+#include "supervise/autostart.h"
+#include "supervise/guests.h"
 
 #define LEAVE    0x1d /* Ctrl-] */
 #define QUIET_NS 200000000ull
@@ -14,8 +20,6 @@
 
 static struct edit edit;
 static uint64_t quiet_until; /* 0: no */
-
-struct edit *shell_edit(void) { return &edit; }
 
 static const struct command *find(const char *name)
 {
@@ -142,6 +146,7 @@ static void feed(void)
 void shell_run(void)
 {
     edit_init(&edit, con_write, "bh> ");
+    con_edits(&edit);
     begin();
     for (;;) {
         if (!quiet())
@@ -152,6 +157,6 @@ void shell_run(void)
         if (was_attached && !domcon_attached())
             console_left();
         if (more || quiet_until || con_peek() < 0 || domcon_attached())
-            turn(more ? now_ns() : quiet_until);
+            con_wait(more ? now_ns() : quiet_until);
     }
 }

@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-struct edit;
-struct edit *shell_edit(void);
+
+void shell_run(void) __attribute__((noreturn));

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Devices that another domain serves: vifs and disks of driver domains, what pciback shows. Both
- * sides' directories are written here, in the layout of Xen's; a back-end owns its side, the
- * front-end its own, each may read the other's.
- *
  * A vif whose connection is lost for good (its keep record was unsound, or its driver domain was
  * destroyed and made again) is unplugged and plugged again (docs/linux-pvh.md 12) with a new number:
  * Linux may not have looked before an old one comes back, and then would do nothing.
  */
-#include "ctl.h"
-#include "store/storetx.h"
+#include "store/devices.h"
 #include <errno.h>
 #include <quote.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
+#include "console/console.h"
+#include "domain/identity.h"
+#include "domain/pci.h"
+#include "domain/slots.h"
+#include "store/connection.h"
+#include "store/nodes.h"
 
 #define BACKEND_WAIT_NS 15000000000ull /* a driver domain may be in its back-off */
 #define DETACH_WAIT_NS  3000000000ull  /* a disk finishes what is in flight */
-#define TURN_NS         2000000ull
+#define LOOK_NS         2000000ull
 
 static bool look_around; /* a back-end asked for something */
 
@@ -45,20 +45,6 @@ static const char *dev_text(const struct dom *d, const struct dom_dev *v)
 }
 
 /* --- who serves it ---------------------------------------------------------------------------- */
-static struct dom *driver(const char *name, const char *image)
-{
-    struct dom *b = dom_by_name(name);
-
-    return b && b->cfg.role == BH_ROLE_DRIVER && !strcmp(b->cfg.image, image) ? b : NULL;
-}
-
-struct dom *vif_backend(const struct cfg_vif *v)
-{
-    const char *name = v->backend[0] ? v->backend : v->bridge;
-
-    return *name ? driver(name, "net") : first_net_backend();
-}
-
 static int vif_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
 {
     const struct cfg_vif *c = &d->cfg.vif[i];
@@ -79,7 +65,7 @@ static int vif_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struc
 int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
 {
     const struct cfg_disk *c = &d->cfg.disk[i];
-    struct dom *b = driver(c->backend, "blk");
+    struct dom *b = driver_by_name(c->backend, "blk");
 
     if (!b)
         return fail(e, -ENOENT, "%s: disk %s: no block driver domain %s", d->cfg.name, c->vdev,
@@ -111,13 +97,23 @@ int devs_served(const struct domcfg *cfg, struct errbuf *e)
     return devs_resolve(&d, e);
 }
 
-/* The first domain with a disk that b serves. */
 struct dom *devs_disk_user(const struct dom *b)
 {
     for (struct dom *d = doms; d; d = d->next)
         for (unsigned i = 0; i < d->nr_devs; i++)
             if (d->dev[i].kind == DEV_VBD && d->dev[i].back == b->id)
                 return d;
+    return NULL;
+}
+
+struct dom_dev *disk_of(struct dom *d, const char *vdev)
+{
+    uint32_t devid;
+    bool is_one = config_vdev(vdev, &devid);
+
+    for (unsigned i = 0; is_one && i < d->nr_devs; i++)
+        if (d->dev[i].kind == DEV_VBD && d->cfg.disk[d->dev[i].index].devid == devid)
+            return &d->dev[i];
     return NULL;
 }
 
@@ -137,11 +133,11 @@ static void device_nodes(struct txn *t, const struct dom *d, const char *type, u
     node(t, NULL, perms, "/local/domain/%u/backend/%s/%u", back, type, d->id);
     node(t, NULL, perms, "%s", be);
     node(t, fe, NULL, "%s/frontend", be);
-    node(t, num(d->id), NULL, "%s/frontend-id", be);
+    node_num(t, d->id, "%s/frontend-id", be);
     node(t, "1", NULL, "%s/online", be);
     snprintf(perms, sizeof(perms), "n%u r%u", d->id, back);
     node(t, NULL, perms, "%s", fe);
-    node(t, num(back), NULL, "%s/backend-id", fe);
+    node_num(t, back, "%s/backend-id", fe);
     node(t, be, NULL, "%s/backend", fe);
 }
 
@@ -149,13 +145,12 @@ static void device_nodes(struct txn *t, const struct dom *d, const char *type, u
 static void device_ready(struct txn *t, const struct dom *d, const char *type, uint32_t devid,
                          domid_t back)
 {
-    const char *initialising = num(XenbusStateInitialising);
     char perms[32];
 
     snprintf(perms, sizeof(perms), "n%u r%u", back, d->id);
     node(t, NULL, perms, "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
-    node(t, initialising, NULL, "/local/domain/%u/device/%s/%u/state", d->id, type, devid);
-    node(t, initialising, NULL, "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id,
+    node_num(t, XenbusStateInitialising, "/local/domain/%u/device/%s/%u/state", d->id, type, devid);
+    node_num(t, XenbusStateInitialising, "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id,
          devid);
 }
 
@@ -167,12 +162,12 @@ static void vif_nodes(struct txn *t, const struct dom *d, const struct dom_dev *
     dev_paths(d, v, be, fe);
     mac_text(d->cfg.vif[v->index].mac, mac);
     node(t, mac, NULL, "%s/mac", be);
-    node(t, num(v->devid), NULL, "%s/handle", be);
+    node_num(t, v->devid, "%s/handle", be);
     node(t, b ? b->cfg.name : "", NULL, "%s/bridge", be);
     node(t, "", NULL, "%s/script", be);
     node(t, "vif", NULL, "%s/type", be);
     node(t, mac, NULL, "%s/mac", fe);
-    node(t, num(v->devid), NULL, "%s/handle", fe);
+    node_num(t, v->devid, "%s/handle", fe);
 }
 
 static void disk_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
@@ -190,10 +185,10 @@ static void disk_nodes(struct txn *t, const struct dom *d, const struct dom_dev 
     node(t, v->index ? "0" : "1", NULL, "%s/bootable", be);
     node(t, c->no_discard ? "0" : "1", NULL, "%s/discard-enable", be);
     if (c->limit_ops)
-        node(t, num(c->limit_ops), NULL, "%s/bh-limit-ops", be);
+        node_num(t, c->limit_ops, "%s/bh-limit-ops", be);
     if (c->limit_bytes)
-        node(t, num(c->limit_bytes), NULL, "%s/bh-limit-bytes", be);
-    node(t, num(v->devid), NULL, "%s/virtual-device", fe);
+        node_num(t, c->limit_bytes, "%s/bh-limit-bytes", be);
+    node_num(t, v->devid, "%s/virtual-device", fe);
     node(t, "disk", NULL, "%s/device-type", fe);
 }
 
@@ -216,10 +211,10 @@ void pci_nodes(struct txn *t, struct dom *d, void *arg)
     snprintf(base, sizeof(base), "/local/domain/%u/backend/pci/%u/0", BH_DOMID_PCIBACK, d->id);
     device_nodes(t, d, "pci", 0, BH_DOMID_PCIBACK);
     for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
-        node(t, sbdf_text(d->cfg.pci[i]), NULL, "%s/dev-%u", base, i);
-        node(t, num(i << 3), NULL, "%s/vdevfn-%u", base, i);
+        node(t, sbdf_text(d->cfg.pci[i]).s, NULL, "%s/dev-%u", base, i);
+        node_num(t, i << 3, "%s/vdevfn-%u", base, i);
     }
-    node(t, num(d->cfg.nr_pci), NULL, "%s/num_devs", base);
+    node_num(t, d->cfg.nr_pci, "%s/num_devs", base);
     device_ready(t, d, "pci", 0, BH_DOMID_PCIBACK);
 }
 
@@ -267,6 +262,23 @@ static int backend_ready(const struct dom *d, const struct dom_dev *v, struct er
     return -EIO;
 }
 
+/* Once: what another instance says later does not change it. */
+static void learn_extent(const struct dom *d, const struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], *end;
+
+    if (!slot_wants_extent(d, v))
+        return;
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/bh-extent", be);
+    char *text = xs_read(0, path);
+    if (!text)
+        return;
+    uint64_t first = strtoul(text, &end, 10), nr = strtoul(end, NULL, 10);
+    free(text);
+    slot_extent(d, v, first, nr);
+}
+
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
     uint64_t end = now_ns() + BACKEND_WAIT_NS;
@@ -277,16 +289,16 @@ int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
         if (now_ns() >= end)
             return fail(e, -ETIME, "%s: %s: %s does not answer", d->cfg.name, dev_text(d, v),
                         b ? b->cfg.name : "its back-end");
-        turn(now_ns() + TURN_NS);
+        con_wait(now_ns() + LOOK_NS);
     }
     if (!rc)
-        slot_extent(d, v);
+        learn_extent(d, v);
     return rc;
 }
 
 /* GRUB takes any state but InitWait for an answer, so a guest runs only when every back-end has got
  * there. */
-int store_wait_backends(const struct dom *d, struct errbuf *e)
+int wait_backends(const struct dom *d, struct errbuf *e)
 {
     int rc = 0;
 
@@ -316,7 +328,7 @@ void devs_close(const struct dom *d)
     for (unsigned i = 0; i < d->nr_devs; i++) {
         uint64_t is;
         while ((is = backend_state(d, &d->dev[i])) && is != XenbusStateClosed && now_ns() < end)
-            turn(now_ns() + TURN_NS);
+            con_wait(now_ns() + LOOK_NS);
         let_go[i] = !is || is == XenbusStateClosed;
     }
     for (unsigned i = 0; i < d->nr_devs; i++) {
@@ -361,7 +373,7 @@ int devs_renew(struct dom *d, struct errbuf *e)
 {
     devs_close(d);
     int rc = devs_attach(d, renew_nodes, e);
-    return rc ? rc : store_wait_backends(d, e);
+    return rc ? rc : wait_backends(d, e);
 }
 
 /* --- plugging again --------------------------------------------------------------------------- */

@@ -7,15 +7,18 @@
  * finds its own state Closed and waits for ever, the device must be a new one. Between the two
  * commands Linux must have looked, or the old device stays (docs/linux-pvh.md 12).
  */
-#include "ctl.h"
-#include "store/storetx.h"
+#include "store/hotplug.h"
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
+#include "console/console.h"
+#include "domain/slots.h"
+#include "store/connection.h"
+#include "store/devices.h"
+#include "store/nodes.h"
 
 #define CLOSE_WAIT_NS 10000000000ull
-#define TURN_NS       2000000ull
+#define LOOK_NS       2000000ull
 
 static void add_nodes(struct txn *t, struct dom *d, void *arg) { dev_nodes(t, d, arg); }
 
@@ -97,7 +100,7 @@ static int detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e
     while (!rc && !force && (is = backend_state(d, v)) && is != XenbusStateClosed) {
         if (now_ns() >= end)
             rc = -ETIME;
-        turn(now_ns() + TURN_NS);
+        con_wait(now_ns() + LOOK_NS);
     }
     if (rc == -ETIME)
         return fail(e, rc, "%s: disk %s: is being closed, but the guest still has it (--force does not wait)",

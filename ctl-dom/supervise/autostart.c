@@ -1,37 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Configurations of the bundle that start by themselves: at boot, in the order of the bundle, role by role. A guest that needs a driver
- * domain which is not there waits, `list` says for what, and it starts when that is made.
- */
-#include "ctl.h"
+#include "supervise/autostart.h"
 #include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
-
-struct waiting {
-    struct waiting *next;
-    const char *config;      /* the bundle's own */
-    char name[BH_NAME_LEN];
-    char what[200];          /* "NAME: disk xvda: no block driver domain blk1" */
-};
-static struct waiting *waiting; /* in the order in which they would have started */
-static bool look;
+#include "console/console.h"
+#include "domain/load.h"
+#include "store/connection.h"
+#include "store/devices.h"
+#include "supervise/life.h"
+#include "supervise/waiting.h"
 
 /* true: it waits now. */
 static bool wait_for_driver(const struct domcfg *cfg, const char *config)
 {
-    struct waiting **at = &waiting, *w;
     struct errbuf e;
 
-    if (cfg->role != BH_ROLE_GUEST || devs_served(cfg, &e) != -ENOENT || !(w = calloc(1, sizeof(*w))))
+    if (cfg->role != BH_ROLE_GUEST || devs_served(cfg, &e) != -ENOENT || !waiting_add(cfg->name, config, e.s))
         return false;
-    w->config = config;
-    snprintf(w->name, sizeof(w->name), "%s", cfg->name);
-    snprintf(w->what, sizeof(w->what), "%s", e.s);
-    while (*at)
-        at = &(*at)->next;
-    *at = w;
-    say("%s; it starts when that is there", w->what);
+    say("%s; it starts when that is there", e.s);
     return true;
 }
 
@@ -68,59 +54,31 @@ void autostart(enum bh_role role)
         if (cfg.role != role || !cfg.autostart)
             continue;
         start(&cfg, name);
-        turn(now_ns()); /* tells who has come up meanwhile */
+        con_wait(now_ns()); /* tells who has come up meanwhile */
     }
 }
-
-/* --- who waits -------------------------------------------------------------------------------- */
-static void forget(struct waiting **at)
-{
-    struct waiting *w = *at;
-
-    *at = w->next;
-    free(w);
-}
-
-void autostart_look(void) { look = true; }
 
 bool autostart_work(void)
 {
     static struct domcfg cfg;
     struct errbuf e;
 
-    if (!look || !store_up)
+    if (!waiting_looks() || !store_up)
         return false;
-    for (struct waiting **at = &waiting; *at;) {
-        struct waiting *w = *at;
+    for (struct waiting *w = waiting, *next; w; w = next) {
         const char *config = w->config;
+        next = w->next;
         if (config_load(&cfg, config, &e)) {
             say("%s", e.s);
-            forget(at);
+            waiting_remove(w);
         } else if (devs_served(&cfg, &e) == -ENOENT) {
             snprintf(w->what, sizeof(w->what), "%s", e.s); /* it may be another one by now */
-            at = &w->next;
         } else {
-            forget(at);
+            waiting_remove(w);
             start(&cfg, config);
             return true;
         }
     }
-    look = false;
-    return false;
-}
-
-void autostart_list(void)
-{
-    for (const struct waiting *w = waiting; w; w = w->next)
-        out("%s; it starts when that is there\n", w->what);
-}
-
-bool autostart_forget(const char *name)
-{
-    for (struct waiting **at = &waiting; *at; at = &(*at)->next)
-        if (!strcmp((*at)->name, name)) {
-            forget(at);
-            return true;
-        }
+    waiting_looked();
     return false;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervise/report.h"
 #include <quote.h>
-#include <stdio.h>
 #include <string.h>
+#include "console/console.h"
 
 #define KEPT        8u  /* of each domain */
 #define NR_SERVICES 16u /* the slots, store and pciback */
@@ -88,15 +88,15 @@ void report_death(struct dom *d, const char *then)
     say("%s: crashed (%s)%s", d->cfg.name, text, then);
 }
 
-static const char *ms(uint64_t from, uint64_t to)
-{
-    static char text[8][16];
-    static unsigned turn_of;
-    char *s = text[turn_of++ % 8];
-    uint64_t us = to > from ? (to - from) / 1000 : 0;
+struct ms_text { char s[16]; };
 
-    snprintf(s, sizeof(text[0]), "%lu.%lu", us / 1000, us / 100 % 10);
-    return s;
+static struct ms_text ms(uint64_t from, uint64_t to)
+{
+    uint64_t us = to > from ? (to - from) / 1000 : 0;
+    struct ms_text t;
+
+    snprintf(t.s, sizeof(t.s), "%lu.%lu", us / 1000, us / 100 % 10);
+    return t;
 }
 
 void report_restart(struct dom *d, const struct bh_dominfo *di)
@@ -114,13 +114,12 @@ void report_restart(struct dom *d, const struct bh_dominfo *di)
         return;
     why(&d->report, text, sizeof(text));
     bool paused = d->tried_ns > d->noticed_ns && d->backoff.pause_ns;
-    snprintf(parts, sizeof(parts), "detect %s%s%s fence %s rebuild %s reset %s adopt %s", ms(from, d->noticed_ns),
-             paused ? " pause " : "", paused ? ms(d->noticed_ns, d->tried_ns) : "", ms(paused ? d->tried_ns : d->noticed_ns, di->restart_ns),
-             ms(di->restart_ns, di->unpause_ns), ms(di->unpause_ns, reset),
-             ms(reset, di->adopted_ns));
+    snprintf(parts, sizeof(parts), "detect %s%s%s fence %s rebuild %s reset %s adopt %s", ms(from, d->noticed_ns).s,
+             paused ? " pause " : "", paused ? ms(d->noticed_ns, d->tried_ns).s : "", ms(paused ? d->tried_ns : d->noticed_ns, di->restart_ns).s,
+             ms(di->restart_ns, di->unpause_ns).s, ms(di->unpause_ns, reset).s, ms(reset, di->adopted_ns).s);
     char how[160];
     snprintf(how, sizeof(how), d->asked ? "restarted on request" : "crashed (%s), restarted", text);
-    say("%s: %s in %s ms (%s), restart %lu", d->cfg.name, how, ms(from, di->adopted_ns), parts,
+    say("%s: %s in %s ms (%s), restart %lu", d->cfg.name, how, ms(from, di->adopted_ns).s, parts,
         di->instance);
 }
 
@@ -141,7 +140,7 @@ static void full(const struct bh_report *r)
     out("  rsp %016lx  rflags %08lx\n", r->rsp, r->rflags);
     out("  cr0 %08lx  cr2 %016lx  cr3 %08lx  cr4 %08lx\n", r->cr0, r->cr2, r->cr3, r->cr4);
     for (unsigned i = 0; i < 16; i++)
-        out("%s%s %016lx%s", i % 3 ? "  " : "  ", reg[i], r->gpr[i],
+        out("  %s %016lx%s", reg[i], r->gpr[i],
             i % 3 == 2 || i == 15 ? "\n" : "");
     for (unsigned i = 0; i < r->nr_stack && i < BH_REPORT_STACK; i++)
         out("%s%016lx%s", i % 4 ? " " : "  stack ", r->stack[i],
@@ -164,7 +163,7 @@ static const struct crash *next_crash(uint64_t after, const struct history **of)
     return found;
 }
 
-void supervisor_list_crashes(const char *name)
+void report_list(const char *name)
 {
     struct dom *d = name ? dom_by_name(name) : NULL;
     const struct history *h = NULL;
@@ -176,7 +175,7 @@ void supervisor_list_crashes(const char *name)
             continue;
         out("%10lu.%03lu s  %s (%u)  %s%s%s%s\n", c->when_ns / 1000000000,
             c->when_ns / 1000000 % 1000, h->name, c->id, c->why,
-            c->outage_ns ? ", back after " : "", c->outage_ns ? ms(0, c->outage_ns) : "",
+            c->outage_ns ? ", back after " : "", c->outage_ns ? ms(0, c->outage_ns).s : "",
             c->outage_ns ? " ms" : "");
         shown++;
     }

@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The supervisor. The core's VIRQ_DOM_EXC says that some domain changed; its state is a level, so
- * every domain is looked at. A crashed service domain is brought back before a word is said about
- * it: fence, image, unpause (docs/restart-protocol.md 2 and 7). What that needs was allocated when the domain was
- * made, and the store is not waited for: crashes are seen to also while some call waits for it, and
- * the introduction comes after. Ends of guests may wait for the main loop: guests.c.
- */
-#include "ctl.h"
-#include "supervise/report.h"
+#include "supervise/supervisor.h"
 #include <errno.h>
-#include <stdio.h>
 #include <xen/io/xs_wire.h>
+#include "console/console.h"
+#include "domain/build.h"
+#include "domain/load.h"
+#include "domain/start_info.h"
+#include "store/connection.h"
+#include "supervise/report.h"
 
 #define UP_WITHIN_NS 10000000000ull
 #define POLL_NS      20000000ull
 #define SERVES_NS    500000000ull /* how often one of a long row of deaths is looked at, whether it serves */
 
-static struct dtimer poll_timer;
+static void on_poll(struct dtimer *t);
+static struct dtimer poll_timer = { .fn = on_poll };
 static uint32_t change_port;
+static bool guest_ended; /* one has, since somebody asked */
 
 /* --- bringing a service domain back ----------------------------------------------------------- */
 /* Marks its store ring, so that the instance does not use it before the store has emptied it. */
@@ -236,7 +235,8 @@ static void look_at_service(struct dom *d, const struct bh_dominfo *di)
         look_if_serves(d, di);
 }
 
-void supervisor_scan(void)
+/* Looks at the state of every domain; restarts at once what is to be restarted. */
+static void supervisor_scan(void)
 {
     struct bh_dominfo di = { 0 };
 
@@ -247,7 +247,7 @@ void supervisor_scan(void)
         if (d->cfg.role != BH_ROLE_GUEST)
             look_at_service(d, &di);
         else if ((di.state == BH_DOM_CRASHED || di.state == BH_DOM_SHUTDOWN) && !d->reported)
-            guests_look();
+            guest_ended = true;
     }
 }
 
@@ -281,6 +281,14 @@ void supervisor_watch(struct dom *d)
     d->life = d->cfg.role == BH_ROLE_GUEST ? LIFE_UP : LIFE_STARTING;
     if (d->life == LIFE_STARTING)
         poll_soon();
+}
+
+bool supervisor_guest_ended(void)
+{
+    bool one = guest_ended;
+
+    guest_ended = false;
+    return one;
 }
 
 bool supervisor_all_up(void)
@@ -322,8 +330,6 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
 /* --- the beginning ---------------------------------------------------------------------------- */
 void supervisor_init(void)
 {
-    poll_timer.fn = on_poll;
-    guests_init();
     int port = event_bind_virq(VIRQ_DOM_EXC, on_change, NULL);
     if (port < 0) {
         say("supervisor: no notice of crashes");
@@ -331,10 +337,4 @@ void supervisor_init(void)
     }
     change_port = (uint32_t)port;
     xs_idle = during_call;
-}
-
-void turn(uint64_t until_ns)
-{
-    event_wait(until_ns);
-    con_core_log();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/autostart.c
+// LINK: ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
 // FLAGS: -Ictl-dom -Idomains/include
 /* What starts by itself, and what waits for a driver domain that is not there. */
 #include <errno.h>
@@ -12,7 +12,13 @@
 #include <string.h>
 #include <cmocka.h>
 #undef fail /* the toolstack has one, too */
-#include "ctl.h"
+#include "console/console.h"
+#include "domain/load.h"
+#include "store/connection.h"
+#include "store/devices.h"
+#include "supervise/autostart.h"
+#include "supervise/life.h"
+#include "supervise/waiting.h"
 
 struct bundle bundle = { .image = { { .name = "first.cfg" }, { .name = "kernel" }, { .name = "late.cfg" }, { .name = "hand.cfg" },
                                     { .name = "broken.cfg" }, { .name = "quiet.cfg" }, { .name = "wrong.cfg" } }, .nr_images = 7 };
@@ -43,7 +49,7 @@ void out(const char *fmt, ...)
     va_end(ap);
 }
 uint64_t now_ns(void) { return 0; }
-void turn(uint64_t until) {}
+void con_wait(uint64_t until) {}
 static int failed(struct errbuf *e, int rc, const char *why)
 {
     snprintf(e->s, sizeof(e->s), "%s", why);
@@ -95,8 +101,8 @@ static int setup(void **state)
 }
 static int teardown(void **state)
 {
-    autostart_forget("late");
-    autostart_forget("hand");
+    waiting_forget("late");
+    waiting_forget("hand");
     return 0;
 }
 
@@ -107,37 +113,37 @@ static void it_waits(void **state)
     SAYS("broken: kernel 'x' is not in the bundle; it is not started: create broken when that is mended\n");
     SAYS("wrong.cfg: memory is missing; it is not started: create wrong when that is mended\n"); /* nobody who comes mends that */
     said[0] = 0;
-    autostart_list();
+    waiting_list();
     SAYS("late: disk xvda: no block driver domain blk1; it starts when that is there\n");
     SAYS("hand: vif 0: no net driver domain net1; it starts when that is there\n");
     SAYS_NOT("broken");
     SAYS_NOT("wrong");
     assert_false(autostart_work()); /* nobody came */
-    autostart_look();
+    waiting_look();
     assert_false(autostart_work()); /* another one did */
     assert_string_equal(created, "first ");
     net1 = true;
-    autostart_look();
+    waiting_look();
     assert_false(autostart_work()); /* one of two that it needs */
     said[0] = 0;
-    autostart_list();
+    waiting_list();
     SAYS("hand: disk xvda: no block driver domain blk1; it starts when that is there\n");
 }
 
 static void it_starts(void **state)
 {
     blk1 = net1 = true;
-    assert_true(autostart_forget("hand")); /* somebody made it by hand (build.c) */
+    assert_true(waiting_forget("hand")); /* somebody made it by hand (life.c) */
     assert_false(autostart_work()); /* not looked at all the time */
-    autostart_look();
+    waiting_look();
     assert_true(autostart_work());
     assert_string_equal(created, "first late ");
     assert_false(autostart_work());
     assert_string_equal(created, "first late ");
     said[0] = 0;
-    autostart_list();
+    waiting_list();
     assert_string_equal(said, "");
-    autostart_look();
+    waiting_look();
     assert_false(autostart_work());
     assert_string_equal(created, "first late "); /* once */
 }
@@ -145,14 +151,14 @@ static void it_starts(void **state)
 /* Then it is not for want of a driver domain any more. */
 static void it_fails_otherwise(void **state)
 {
-    assert_true(autostart_forget("hand"));
-    assert_false(autostart_forget("hand"));
+    assert_true(waiting_forget("hand"));
+    assert_false(waiting_forget("hand"));
     blk1 = no_memory = true;
-    autostart_look();
+    waiting_look();
     assert_true(autostart_work());
     SAYS("late: memory; it is not started: create late when that is mended\n");
     assert_false(autostart_work());
-    assert_false(autostart_forget("late"));
+    assert_false(waiting_forget("late"));
 }
 
 int main(void)

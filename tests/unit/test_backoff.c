@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/backoff.c
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c
 // FLAGS: -Ictl-dom -Idomains/include -Itests/attacks/service
 /* How long a driver domain that dies is waited for, and how often that is said: deaths by command, with and without an answer to anybody. */
 #include <setjmp.h>

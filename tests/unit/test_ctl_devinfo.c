@@ -12,8 +12,12 @@
 #include <string.h>
 #include <cmocka.h>
 #undef fail /* the toolstack has one, too */
-#include "ctl.h"
 #include "bundle/kept.h"
+#include "domain/pci.h"
+#include "shell/command.h"
+#include "store/connection.h"
+#include "store/devices.h"
+#include "supervise/waiting.h"
 
 static struct dom user = { .id = 20, .cfg = { .name = "guest", .role = BH_ROLE_GUEST }, .nr_devs = 1, .dev = { { .kind = DEV_VIF, .back = 4 } } };
 static struct dom net = { .next = &user, .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER, .image = "net" } };
@@ -82,9 +86,9 @@ uint64_t kept_pages(void) { return 0; }
 uint64_t page_avail(void) { return 0; }
 const char *errno_text(int rc) { return "an error"; }
 bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *info) { return false; }
-const char *sbdf_text(uint32_t sbdf) { return ""; }
+struct sbdf_text sbdf_text(uint32_t sbdf) { return (struct sbdf_text){ "" }; }
 int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e) { return 0; }
-void autostart_list(void) { out("late: it waits\n"); }
+void waiting_list(void) { out("late: it waits\n"); }
 int store_add_pci(struct dom *d, struct errbuf *e) { return 0; }
 bool config_sbdf(const char *s, uint32_t *v) { return true; }
 bool config_vdev(const char *text, uint32_t *devid) { return false; }

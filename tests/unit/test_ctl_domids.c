@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // When the control domain tells the core that a destroyed guest's domid may be used again, and when it never does.
-// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/backoff.c
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c
 // FLAGS: -Ictl-dom -Idomains/include
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,7 +86,7 @@ static void destroyed(bool unnamed)
 {
     struct dom d = { .id = ID, .cfg.role = BH_ROLE_GUEST, .unnamed = unnamed };
 
-    guests_destroyed(&d);
+    dying_follow(&d);
 }
 
 static void name_in_slot(enum slot_state s)

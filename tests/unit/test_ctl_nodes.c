@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/store/store.c ctl-dom/store/devices.c xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
+// LINK: ctl-dom/store/store.c ctl-dom/store/connection.c ctl-dom/store/nodes.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
 // LINK: xenstore-lite/payload.c xenstore-lite/change.c xenstore-lite/out.c xenstore-lite/accounts.c xenstore-lite/client.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* What the toolstack writes for a driver domain and a guest's disk, in the store itself: who may do what there, before and after. */
@@ -10,7 +10,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 #undef fail /* the toolstack has one, too */
-#include "ctl.h"
+#include "console/console.h"
+#include "domain/pci.h"
+#include "domain/slots.h"
+#include "store/connection.h"
+#include "store/devices.h"
+#include "store/nodes.h"
+#include "store/store.h"
 #include "xs_harness.h"
 
 static struct client blk, guest;
@@ -69,23 +75,24 @@ int xs_raw(uint32_t type, uint32_t tx, const void *p, uint32_t len, char **reply
     return said(&ctl, type, tx, p, len)[0] == '=' ? 0 : -EIO;
 }
 
-/* --- what else the two files call -------------------------------------------------------------------------------------- */
+/* --- what else these files call -------------------------------------------------------------------------------------- */
 struct dom *doms;
 static uint64_t now;
 uint64_t now_ns(void) { return now; }
-void turn(uint64_t until) { now += 1000000000; }
-struct dom *dom_by_name(const char *name) { return strcmp(name, "blk0") ? NULL : &driver; }
+void con_wait(uint64_t until) { now += 1000000000; }
+struct dom *driver_by_name(const char *name, const char *image) { return strcmp(name, "blk0") ? NULL : &driver; }
 struct dom *dom_by_id(domid_t id) { return id == 3 ? &driver : NULL; }
 int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e) { return 0; }
 void slot_attached(const struct dom *d, const struct dom_dev *v) {}
-void slot_extent(const struct dom *d, const struct dom_dev *v) {}
+bool slot_wants_extent(const struct dom *d, const struct dom_dev *v) { return false; }
+void slot_extent(const struct dom *d, const struct dom_dev *v, uint64_t first, uint64_t nr) {}
 void slot_detaching(const struct dom *d, const struct dom_dev *v) {}
 void slot_remove(const struct dom *d, const struct dom_dev *v) {}
-struct dom *first_net_backend(void) { return NULL; }
+struct dom *vif_backend(const struct cfg_vif *v) { return NULL; }
 void say(const char *fmt, ...) {}
 const char *errno_text(int rc) { return "an error"; }
 int fail(struct errbuf *e, int rc, const char *fmt, ...) { return rc; }
-const char *sbdf_text(uint32_t sbdf) { return ""; }
+struct sbdf_text sbdf_text(uint32_t sbdf) { return (struct sbdf_text){ "" }; }
 int xs_watch(const char *path, watch_fn fn, void *arg) { return 0; }
 int xs_unwatch(const char *path, watch_fn fn, void *arg) { return 0; }
 void *page_alloc(unsigned n) { return NULL; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c
+// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>
@@ -13,7 +13,19 @@
 #include <cmocka.h>
 #undef fail
 #include <xen/io/console.h>
-#include "ctl.h"
+#include "console/console.h"
+#include "domain/load.h"
+#include "shell/command.h"
+#include "shell/shell.h"
+#include "store/devices.h"
+#include "store/hotplug.h"
+#include "store/store.h"
+#include "supervise/autostart.h"
+#include "supervise/guests.h"
+#include "supervise/life.h"
+#include "supervise/report.h"
+#include "supervise/supervisor.h"
+#include "supervise/waiting.h"
 
 static char screen[65536];
 static size_t shown;
@@ -51,12 +63,12 @@ long hypercall(unsigned nr, uint64_t a, uint64_t len, uint64_t s, uint64_t d)
 }
 
 /* Waits: for the next key press or until the time given; nothing else happens here. */
-void turn(uint64_t until)
+unsigned event_wait(uint64_t until)
 {
     uint64_t at = next_press < 16 && script[next_press].text ? script_start + script[next_press].ms * 1000000ull : ~0ull;
     if (until && until <= at) {
         now = until > now ? until : now;
-        return;
+        return 0;
     }
     if (at == ~0ull)
         longjmp(out_of_here, 1);
@@ -65,6 +77,7 @@ void turn(uint64_t until)
     memcpy(keys + keys_len, script[next_press++].text, n);
     keys_len += n;
     on_console(0, NULL);
+    return 1;
 }
 
 int event_bind_virq(unsigned virq, event_fn fn, void *arg)
@@ -93,8 +106,8 @@ int store_control(const struct dom *d, const char *what)
 }
 bool guests_work(void) { return false; }
 bool autostart_work(void) { return false; }
-bool autostart_forget(const char *name) { return false; }
-void supervisor_list_crashes(const char *name) {}
+bool waiting_forget(const char *name) { return false; }
+void report_list(const char *name) {}
 int supervisor_restart(struct dom *d, struct errbuf *e) { return 0; }
 int supervisor_crash(struct dom *d, uint32_t how) { return 0; }
 void devs_work(void) {}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/devinfo.c ctl-dom/config/config_disk.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c
+// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/devinfo.c ctl-dom/config/config_disk.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include
 // What the control domain puts before the administrator: others' words quoted, crash reports of each apart, output in pieces.
 #include <errno.h>
@@ -14,8 +14,10 @@
 #undef fail
 #include <quote.h>
 #include <xen/io/console.h>
-#include "ctl.h"
+#include "console/console.h"
 #include "console/edit.h"
+#include "shell/command.h"
+#include "store/devices.h"
 #include "supervise/report.h"
 
 static char screen[1 << 20];
@@ -57,8 +59,6 @@ long hypercall(unsigned nr, uint64_t a, uint64_t len, uint64_t s, uint64_t d)
     }
     return nr == __HYPERVISOR_console_io ? 0 : -ENOSYS;
 }
-static struct edit edit;
-struct edit *shell_edit(void) { return &edit; }
 void edit_hide(struct edit *e) {}
 void edit_show(struct edit *e) {}
 int event_bind_virq(unsigned virq, event_fn fn, void *arg)
@@ -76,6 +76,7 @@ int event_bind_interdomain(domid_t dom, uint32_t port, event_fn fn, void *arg)
     return 7;
 }
 int event_send(uint32_t port) { return 0; }
+unsigned event_wait(uint64_t until) { return 0; }
 void event_close(uint32_t port) {}
 static struct xencons_interface rings[2];
 int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n, unsigned flags)
@@ -194,18 +195,18 @@ static void nobody_pushes_out_reports(void **state)
         a.id = (domid_t)(20 + i); /* restarted each time */
         crash(&a, NULL);
     }
-    supervisor_list_crashes("net0");
+    report_list("net0");
     assert_non_null(strstr(screen, "net0 (4)  first?bh> "));
     assert_int_equal(lines(), 1);
-    supervisor_list_crashes("b");
+    report_list("b");
     assert_non_null(strstr(screen, "b (17)  b's"));
     fresh(state);
-    supervisor_list_crashes("a");
+    report_list("a");
     assert_int_equal(lines(), 8);
     assert_null(strstr(screen, "(311)"));
     assert_non_null(strstr(screen, "(319)"));
     fresh(state);
-    supervisor_list_crashes(NULL); /* all, in the order of time */
+    report_list(NULL); /* all, in the order of time */
     assert_int_equal(lines(), 10);
     assert_true(strstr(screen, "net0") < strstr(screen, "b (17)") && strstr(screen, "b (17)") < strstr(screen, "a (312)"));
     for (unsigned i = 0; i < 100; i++) { /* many guests push out guests alone */
@@ -213,7 +214,7 @@ static void nobody_pushes_out_reports(void **state)
         crash(&a, "x");
     }
     fresh(state);
-    supervisor_list_crashes("net0");
+    report_list("net0");
     assert_int_equal(lines(), 1);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/domain/identity.c ctl-dom/domain/dom.c
+// LINK: ctl-dom/domain/identity.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
 /* UUIDs and addresses: nobody's twice, and the same in every life. */
 #include <errno.h>
@@ -10,15 +10,11 @@
 #include <string.h>
 #include <cmocka.h>
 #undef fail /* the toolstack has one, too */
-#include "ctl.h"
+#include "domain/dom.h"
 #include "domain/identity.h"
 
 static struct dom *net0, *net1;
 uint64_t now_ns(void) { return 5; }
-struct dom *vif_backend(const struct cfg_vif *v)
-{
-    return !strcmp(v->bridge, "net1") ? net1 : !strcmp(v->bridge, "none") ? NULL : net0;
-}
 
 static struct domcfg guest(const char *name, unsigned vifs)
 {
@@ -36,6 +32,8 @@ static void choose(struct domcfg *c, unsigned i, uint8_t last, const char *bridg
 static int up(void **state)
 {
     struct domcfg c = guest("net0", 0);
+    c.role = BH_ROLE_DRIVER;
+    strcpy(c.image, "net");
     net0 = dom_new(4, &c);
     strcpy(c.name, "net1");
     net1 = dom_new(5, &c);

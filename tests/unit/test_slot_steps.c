@@ -24,8 +24,13 @@ static int quiet(const char *fmt, ...) { return 0; }
 #define printf(...) quiet(__VA_ARGS__)
 #include "../../drivers-dom/lib/xenbus_backend.c"
 #undef printf
-#include "ctl.h"
-#include "store/storetx.h"
+#include "console/console.h"
+#include "domain/pci.h"
+#include "domain/slots.h"
+#include "store/connection.h"
+#include "store/devices.h"
+#include "store/hotplug.h"
+#include "store/nodes.h"
 #include "vbd.h"
 
 size_t strlcpy(char *d, const char *s, size_t n);
@@ -310,9 +315,9 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
 struct dom *dom_by_id(domid_t id) { return id == BLK ? &driver_dom : id == GUEST ? &guest_dom : NULL; }
 struct dom *dom_by_name(const char *n) { return &driver_dom; }
 struct dom *dom_find(const char *n, struct errbuf *e) { return &guest_dom; }
-struct dom *first_net_backend(void) { return NULL; }
-struct dom_dev *disk_of(struct dom *d, const char *vdev) { return d->nr_devs ? &d->dev[0] : NULL; }
-const char *sbdf_text(uint32_t sbdf) { return ""; }
+struct dom *driver_by_name(const char *n, const char *image) { return &driver_dom; }
+struct dom *vif_backend(const struct cfg_vif *v) { return NULL; }
+struct sbdf_text sbdf_text(uint32_t sbdf) { return (struct sbdf_text){ "" }; }
 const char *errno_text(int rc) { return ""; }
 void say(const char *fmt, ...) {}
 void out(const char *fmt, ...)
@@ -332,19 +337,11 @@ int fail(struct errbuf *e, int rc, const char *fmt, ...)
     va_end(ap);
     return rc;
 }
-void turn(uint64_t until)
+void con_wait(uint64_t until)
 {
     clock_ns += 50000000;
     back_end_works();
     front_end_works();
-}
-const char *num(uint64_t v)
-{
-    static char s[4][24];
-    static unsigned i;
-
-    snprintf(s[i = (i + 1) % 4], sizeof(s[0]), "%lu", v);
-    return s[i];
 }
 void node(struct txn *t, const char *val, const char *perms, const char *fmt, ...)
 {
@@ -356,6 +353,17 @@ void node(struct txn *t, const char *val, const char *perms, const char *fmt, ..
     va_end(ap);
     if (val)
         xs_write(0, p, val);
+}
+void node_num(struct txn *t, uint64_t v, const char *fmt, ...)
+{
+    char p[160], s[24];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(p, sizeof(p), fmt, ap);
+    va_end(ap);
+    snprintf(s, sizeof(s), "%lu", v);
+    node(t, s, NULL, "%s", p);
 }
 void no_node(struct txn *t, const char *fmt, ...)
 {
@@ -428,7 +436,7 @@ static void world(void)
 static void settle(void)
 {
     for (unsigned i = 0; i < 30; i++)
-        turn(0);
+        con_wait(0);
 }
 
 static void is_attached(unsigned n)

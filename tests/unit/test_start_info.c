@@ -10,7 +10,8 @@
 #include <cmocka.h>
 #undef fail
 #include <xen/arch-x86/hvm/start_info.h>
-#include "ctl.h"
+#include "domain/dom.h"
+#include "domain/start_info.h"
 
 static uint8_t block[BOOT_BLOCK] __attribute__((aligned(8)));
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The builder: one domain's frame in the core, its memory and its program. supervise/life.c calls these in their order; everything
+ * here is undone by ending the domain.
+ */
+#pragma once
+#include "domain/dom.h"
+
+/* Whether the machine has as much memory as cfg wants: 0, or -ENOMEM. */
+int build_room(const struct domcfg *cfg, struct errbuf *e);
+/* The domain in the core, and its entry in the table: without memory, paused. */
+int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e);
+/* Memory and program. A service domain's command line begins with d->words as they are. */
+int build_service(struct dom *d, struct errbuf *e);
+int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e);
+/* The rings for console and store, and their ports at d's end. */
+int build_rings(struct dom *d, struct errbuf *e);
+
+/* Into a domain under construction; 0 or a negative errno. */
+int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len);
+/* Start info and image into a service domain under construction, less what was kept. */
+int service_write(struct dom *d);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of the domains that this control domain made: what each room knows of a domain lies in its entry. Everybody reads it; who
+ * writes a part of it stands there. All of it is the control domain's own, which has one vCPU and no interrupts: no locks.
+ */
+#pragma once
+#include <bh.h>
+#include <bulkhead.h>
+#include <stdio.h>
+#include <talk.h>
+#include "config/config.h"
+#include "console/domcon.h"
+#include "domain/error.h"
+#include "supervise/backoff.h"
+
+#define MIB (1024ul * 1024)
+
+/* A device that a driver domain serves, as it is plugged now (store/devices.c). */
+enum dev_kind { DEV_VIF, DEV_VBD };
+struct dom_dev {
+    enum dev_kind kind;
+    unsigned index;              /* of cfg.vif or cfg.disk */
+    uint32_t devid;              /* a vif that is plugged again gets a new one */
+    domid_t back;
+    bool replug, stalled;
+};
+
+enum life { LIFE_NEW = 0, LIFE_STARTING, LIFE_UP, LIFE_WAITING, LIFE_DEAD };
+
+struct svc_image;
+struct slot_entry;
+
+struct dom {
+    struct dom *next;            /* in the order of domids */
+    domid_t id;
+    struct domcfg cfg;
+    bool slot;                   /* restartable */
+    bool in_store;               /* has nodes there */
+    bool introduced;
+    bool unnamed;                /* it was released, and nothing in the store names it any more */
+    uint64_t console_gfn, store_gfn;
+    uint32_t console_port, store_port;
+    struct domcon con;
+    struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
+    unsigned nr_devs, next_vif;
+    struct slot_entry *slots;    /* a driver domain's slot table: our copy (slots.c) */
+    uint64_t slots_gpa;
+    uint32_t slot_gen;           /* of the entry that was made last */
+    char problem[240];           /* a driver domain's word about its device, "": none */
+    char without[160];           /* the device of its configuration that it has not, and why, "": none */
+    struct talk talk;            /* how often it may say one */
+
+    /* restart: all that it needs is here before it happens */
+    const struct svc_image *img;
+    bool kept;                   /* code and constants are in place, immutable */
+    uint8_t *boot_block;         /* start info, memory map, command line */
+    char words[256];             /* the builder's words of the command line, less boot= */
+    uint64_t instance;
+
+    /* supervisor.c */
+    enum life life;
+    struct backoff backoff;
+    unsigned stillborn;          /* in a row, before it said that it serves */
+    uint64_t started_ns, noticed_ns, crash_ns, retry_ns, report_by_ns;
+    uint64_t tried_ns;           /* when its next instance was begun */
+    struct bh_report report;
+    bool reported;               /* the end of this guest was dealt with */
+    unsigned short_lives;        /* in a row: ends of this guest before it had lived a minute */
+    uint64_t again_ns;           /* it has ended and is started again then; 0: no */
+    bool asked;                  /* the restart was a command */
+    bool ordered;                /* its death is: it is about to come */
+    bool introduce;              /* it was brought back, the store is still to be told */
+};
+
+extern struct dom *doms;
+struct dom *dom_by_id(domid_t id);
+struct dom *dom_by_name(const char *name);                /* name or domid in digits */
+struct dom *dom_find(const char *name, struct errbuf *e); /* the same, with the error line */
+/* NULL: out of memory */
+struct dom *dom_new(domid_t id, const struct domcfg *cfg);
+void dom_forget(struct dom *d);
+
+#define NO_DOMID 0xffffu
+/* BH_DOMID_ANY for guests; NO_DOMID when slots are out */
+domid_t slot_for(const struct domcfg *cfg);
+
+/* The driver domain of that name, if it runs that image; NULL: it does not. */
+struct dom *driver_by_name(const char *name, const char *image);
+/* Who is to serve it: as its words name him, else the first net driver domain. NULL: nobody. */
+struct dom *vif_backend(const struct cfg_vif *v);

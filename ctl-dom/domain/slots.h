@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slot tables of driver domains: who has what (slot_table.h has the states and the order of the steps). A driver domain can read
+ * its table and nobody but us writes it; nor can we read it, so a copy is kept here.
+ *
+ * Every step may be the last one, and every step may be done again: an entry that is ATTACHING or DETACHING is brought to its end by
+ * attaching or detaching anew. No store access.
+ */
+#pragma once
+#include <slot_table.h>
+#include "domain/dom.h"
+
+/* The pages at gfn of a driver domain under construction become its slot table. */
+int slots_init(struct dom *b, uint64_t gfn);
+/* The steps of an attach and a detach in their order. */
+int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e);
+void slot_attached(const struct dom *d, const struct dom_dev *v);
+void slot_detaching(const struct dom *d, const struct dom_dev *v);
+void slot_remove(const struct dom *d, const struct dom_dev *v);
+/* Whether its back-end has yet to say where the volume lies; and what it said, in sectors. */
+bool slot_wants_extent(const struct dom *d, const struct dom_dev *v);
+void slot_extent(const struct dom *d, const struct dom_dev *v, uint64_t first, uint64_t nr);
+void slot_limits(const struct dom *d, const struct dom_dev *v); /* as the configuration has them */
+
+/* Whether there is an entry of that guest. What is left of one that is gone goes with the next attach. */
+static inline bool slots_name(domid_t id)
+{
+    for (const struct dom *b = doms; b; b = b->next)
+        for (unsigned i = 0; b->slots && i < SLOT_ENTRIES; i++)
+            if (slot_live(&b->slots[i]) && b->slots[i].domid == id)
+                return true;
+    return false;
+}

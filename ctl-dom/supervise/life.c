@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One domain from its configuration, in the order create, memory, program, rings, entry, devices, store, console, unpause.
+ * Everything before the unpause is undone by ending the domain, which the core does whatever state it is in; the nodes in the store
+ * go with it. From the unpause on nothing of the domain's memory can be reached from here.
+ */
+#include "supervise/life.h"
+#include <errno.h>
+#include <string.h>
+#include "console/console.h"
+#include "domain/build.h"
+#include "domain/identity.h"
+#include "domain/load.h"
+#include "domain/pci.h"
+#include "domain/start_info.h"
+#include "store/devices.h"
+#include "store/store.h"
+#include "supervise/dying.h"
+#include "supervise/supervisor.h"
+#include "supervise/waiting.h"
+
+#define CLOCK_WAIT_NS 3000000000ull
+
+static int attach_devices(struct dom *d, bool lenient, struct errbuf *e)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
+        int rc = pci_attach(d, d->cfg.pci[i], e);
+        if (rc && !lenient)
+            return rc;
+        if (rc) {
+            say("%s; it starts without", e->s);
+            snprintf(d->without, sizeof(d->without), "%s", e->s + strlen(d->cfg.name) + 2); /* less "NAME: " */
+        } else
+            d->cfg.pci[kept++] = d->cfg.pci[i];
+    }
+    d->cfg.nr_pci = kept;
+    return 0;
+}
+
+/* The machine's clock counts seconds, and the core may not have seen one begin since it started. A guest takes its time from it once. */
+static void wait_clock(void)
+{
+    static bool exact;
+    static struct bh_sysinfo si;
+
+    for (uint64_t end = now_ns() + CLOCK_WAIT_NS; !exact && now_ns() < end; con_wait(now_ns() + 10000000))
+        exact = bh_control(BH_CTL_SYSINFO, &si) || si.features & BH_SYS_CLOCK;
+    exact = true;
+}
+
+static int connect_and_start(struct dom *d, struct errbuf *e)
+{
+    struct bh_domid id = { .domid = d->id };
+    int rc = 0;
+
+    if (d->cfg.role != BH_ROLE_STORE) {
+        rc = store_add_domain(d, e);
+        if (!rc && (rc = store_introduce(d)))
+            fail(e, rc, "%s: the store refuses it: %s", d->cfg.name, errno_text(rc));
+        d->introduced = !rc;
+    }
+    if (!rc)
+        rc = domcon_connect(d, e);
+    if (!rc)
+        rc = wait_backends(d, e);
+    if (rc)
+        return rc;
+    if (d->cfg.role == BH_ROLE_GUEST)
+        wait_clock();
+    supervisor_watch(d);
+    long urc = bh_control(BH_CTL_UNPAUSE, &id);
+    if (urc)
+        return fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc));
+    if (d->cfg.role == BH_ROLE_DRIVER) {
+        devs_driver_up(d);
+        waiting_look();
+    }
+    return 0;
+}
+
+static int check(const struct domcfg *cfg, const struct svc_image **img, struct errbuf *e)
+{
+    struct dom *other = dom_by_name(cfg->name);
+
+    if (other || !strcmp(cfg->name, "control"))
+        return fail(e, -EEXIST, "%s: exists already, domain %u", cfg->name, other ? other->id : 0);
+    if (cfg->role != BH_ROLE_STORE && !store_up)
+        return fail(e, -EIO, "%s: cannot be created, the store is not running", cfg->name);
+    if (cfg->image[0] && !(*img = svc_image_get(cfg->image, e))) {
+        struct errbuf why = *e;
+        return fail(e, -ENOENT, "%s: %.200s", cfg->name, why.s);
+    }
+    int rc = identity_check(cfg, e);
+    return rc ? rc : build_room(cfg, e);
+}
+
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
+{
+    const struct svc_image *img = NULL;
+    struct bh_entry entry = { .ebx = BOOT_GPA };
+    struct errbuf ignored;
+    struct dom *d;
+    int rc = check(cfg, &img, e);
+
+    if (!rc)
+        rc = build_begin(cfg, &d, e);
+    if (rc)
+        return rc;
+    d->img = img;
+    entry.domid = d->id;
+    entry.eip = img ? img->entry : 0;
+    if (cfg->role == BH_ROLE_STORE)
+        rc = store_prepare(d, e);
+    if (!rc)
+        rc = img ? build_service(d, e) : build_guest(d, &entry, e);
+    if (!rc) /* after its memory is there: assigning puts that into the IOMMU's table */
+        rc = attach_devices(d, lenient, e);
+    if (!rc)
+        rc = build_rings(d, e);
+    if (!rc && (rc = (int)bh_control(BH_CTL_SET_ENTRY, &entry)))
+        fail(e, rc, "%s: entry: %s", cfg->name, errno_text(rc));
+    if (!rc)
+        rc = connect_and_start(d, e);
+    if (!rc) {
+        waiting_forget(d->cfg.name); /* it waits no more, also when this one is gone */
+        *out = d;
+        return 0;
+    }
+    dom_destroy(d, &ignored);
+    return rc;
+}
+
+int dom_destroy(struct dom *d, struct errbuf *e)
+{
+    struct bh_domid id = { .domid = d->id };
+
+    domcon_drain(d);
+    /* First it stops; then the others let go of its pages; its name is free at once, its frames
+     * when the last one did. */
+    bh_control(BH_CTL_PAUSE, &id);
+    pci_detach_all(d);
+    domcon_disconnect(d);
+    long rc = bh_control(BH_CTL_DESTROY, &id);
+    if (rc)
+        fail(e, (int)rc, "%s: %s", d->cfg.name, errno_text((int)rc));
+    store_remove_domain(d);
+    dying_follow(d);
+    dom_forget(d);
+    return (int)rc;
+}

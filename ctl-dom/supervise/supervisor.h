@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The supervisor. The core's VIRQ_DOM_EXC says that some domain changed; its state is a level, so
+ * every domain is looked at. A crashed service domain is brought back before a word is said about
+ * it: fence, image, unpause (restart.md 2 and 7). What that needs was allocated when the domain was
+ * made, and the store is not waited for: crashes are seen to also while some call waits for it, and
+ * the introduction comes after. Ends of guests may wait for the main loop: guests.c.
+ */
+#pragma once
+#include "domain/dom.h"
+
+void supervisor_init(void);
+void supervisor_watch(struct dom *d);          /* it was unpaused: tell when it is up */
+bool supervisor_all_up(void);
+bool supervisor_restarts(const struct dom *d); /* in place */
+int supervisor_restart(struct dom *d, struct errbuf *e);
+int supervisor_crash(struct dom *d, uint32_t how); /* BH_CRASH_*: a death that counts for nothing */
+bool supervisor_guest_ended(void);             /* one has, since this was asked last */

@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* The shell's commands. */
+/*
+ * The shell's commands. Each group of them is a file with a table at its end; commands.c lists the groups. A new command is a row there
+ * and its function.
+ */
 #pragma once
+#include <bh.h>
 
 #define MAX_ARGS 16
+
 struct command {
-    const char *name, *args, *help;
+    const char *name, *args, *help; /* args and help: as `help` and a wrong use show them */
     int min_args, max_args;
-    void (*run)(int argc, char **argv); /* argv[0]: the command */
+    /* argv[0] is the command; false: its words are no use of it, and the usage is shown. */
+    bool (*run)(int argc, char **argv);
 };
-extern const struct command commands[];
-extern const unsigned nr_commands;
-void cmd_list(int argc, char **argv);
-void cmd_info(int argc, char **argv);
-void cmd_pci_assignable_list(int argc, char **argv);
-void cmd_pci_list(int argc, char **argv);
-void cmd_pci_attach(int argc, char **argv);
-/* devinfo.c */
-struct dom;
-void driver_problem(const struct dom *b); /* prints a line about its device, if there is anything wrong */
-void cmd_volumes(int argc, char **argv);
-void cmd_block_list(int argc, char **argv);
-void cmd_block_stats(int argc, char **argv);
-void cmd_network_list(int argc, char **argv);
+struct commands {
+    const struct command *row;
+    unsigned n;
+};
+#define COMMANDS(rows) { (rows), ARRAY_SIZE(rows) }
+
+/* The groups, in the order of `help`. */
+extern const struct commands list_commands, domain_commands, info_commands, pci_commands, block_commands, network_commands,
+    crash_commands, power_commands;
+
+/* Runs the command that argv[0] names, or says why not. */
+void command_run(int argc, char **argv);
+/* The domain of that name or number; NULL: there is none, which was said. */
+struct dom *command_dom(const char *name);

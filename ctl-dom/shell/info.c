@@ -1,69 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that only look. */
+/* Commands: what the machine is, and what it does. */
+#include "shell/command.h"
 #include <string.h>
-#include <uuid/uuid.h>
 #include "bundle/kept.h"
 #include "console/console.h"
-#include "domain/identity.h"
-#include "domain/pci.h"
-#include "shell/command.h"
-#include "store/connection.h"
-#include "store/devices.h"
-#include "supervise/waiting.h"
-
-static void state_letters(const struct bh_dominfo *di, char s[7])
-{
-    memcpy(s, "------", 7);
-    if (di->flags & BH_DI_RUNNING)
-        s[0] = 'r';
-    if (di->flags & BH_DI_BLOCKED)
-        s[1] = 'b';
-    if (di->flags & BH_DI_PAUSED || di->state == BH_DOM_BUILDING)
-        s[2] = 'p';
-    if (di->state == BH_DOM_SHUTDOWN)
-        s[3] = 's';
-    if (di->state == BH_DOM_CRASHED)
-        s[4] = 'c';
-    if (di->state == BH_DOM_DYING)
-        s[5] = 'd';
-}
-
-void cmd_list(int argc, char **argv)
-{
-    struct bh_dominfo di = { 0 };
-    struct errbuf e;
-    struct dom *only = NULL;
-    bool verbose = argc > 1 && !strcmp(argv[1], "-v");
-
-    if (argc > 1 + verbose && !(only = dom_find(argv[1 + verbose], &e))) {
-        out("%s\n", e.s);
-        return;
-    }
-    out("Name                                        ID   Mem VCPUs\tState\tTime(s) Restarts%s\n", verbose ? " UUID" : "");
-    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
-        char state[7], restarts[24] = "-", uuid[UUID_TEXT] = "";
-        static const uint8_t nil[16]; /* the control domain's, as in Xen */
-        struct dom *d = dom_by_id(di.domid);
-        if (only && only != d)
-            continue;
-        state_letters(&di, state);
-        if (di.flags & BH_DI_RESTARTABLE)
-            snprintf(restarts, sizeof(restarts), "%lu", di.instance);
-        const char *name = d ? d->cfg.name : di.domid == BH_DOMID_CONTROL ? "control" : di.name;
-        if (verbose)
-            uuid_unparse_lower(d ? d->cfg.uuid : nil, uuid);
-        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s%s%s\n", name, di.domid, di.tot_pages >> 8,
-            di.nr_vcpus, state, di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts,
-            verbose ? " " : "", uuid);
-    }
-    for (const struct dom *d = doms; d; d = d->next)
-        if (!only || d == only)
-            driver_problem(d);
-    if (!only)
-        waiting_list();
-}
-
-/* --- info -v: rows of each domain, or of one ------------------------------------------------------------------ */
+#include "domain/dom.h"
 
 #define EVERY (-1) /* for a domid */
 #define ROW   "%-40.40s %5s"
@@ -145,7 +86,7 @@ static void info_rows(int only)
     counts_of(only, &work);
 }
 
-void cmd_info(int argc, char **argv)
+static bool cmd_info(int argc, char **argv)
 {
     static const struct {
         uint32_t bit;
@@ -158,7 +99,7 @@ void cmd_info(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "-v")) {
         out("info: no such option '%s'\n", argv[1]);
-        return;
+        return true;
     }
     if (argc > 2) {
         struct errbuf e;
@@ -167,12 +108,12 @@ void cmd_info(int argc, char **argv)
             info_rows(d ? d->id : BH_DOMID_CONTROL);
         else
             out("%s\n", e.s);
-        return;
+        return true;
     }
     long rc = bh_control(BH_CTL_SYSINFO, &si);
     if (rc) {
         out("info: %s\n", errno_text((int)rc));
-        return;
+        return true;
     }
     out("version                : %s\n", si.version);
     out("nr_cpus                : %u\n", si.nr_cpus);
@@ -193,72 +134,10 @@ void cmd_info(int argc, char **argv)
     out("\ncommandline            : %s\n", si.cmdline);
     if (argc > 1)
         info_rows(EVERY);
+    return true;
 }
 
-static const char *owner_name(const struct bh_pci_info *info)
-{
-    struct dom *d = dom_by_id(info->domid);
-
-    return info->state != BH_PCI_ASSIGNED ? "nobody" : d ? d->cfg.name : "a domain that is gone";
-}
-
-void cmd_pci_assignable_list(int argc, char **argv)
-{
-    struct bh_pci_info info = { 0 };
-
-    (void)argc, (void)argv;
-    for (uint32_t i = 0;; i++) {
-        memset(&info, 0, sizeof(info));
-        info.index = i;
-        if (bh_control(BH_CTL_PCI_INFO, &info))
-            return;
-        if (info.state != BH_PCI_PLATFORM)
-            out("%s  %04x:%04x class %06x group %u  %s%s\n", sbdf_text(info.sbdf).s, info.vendor,
-                info.device, info.class_rev >> 8, info.group, owner_name(&info),
-                info.flags & BH_PCI_IOMMU ? "" : "  (no IOMMU)");
-    }
-}
-
-void cmd_pci_list(int argc, char **argv)
-{
-    struct errbuf e;
-    struct bh_pci_info info;
-    struct dom *d = dom_find(argv[1], &e);
-
-    (void)argc;
-    if (!d) {
-        out("%s\n", e.s);
-        return;
-    }
-    for (unsigned i = 0; pci_owned(d->id, i, &info); i++) {
-        if (!i)
-            out("Vdev Device\n");
-        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf).s, info.vendor,
-            info.device, info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X",
-            info.flags & BH_PCI_DMA ? "on" : "off", info.dma_faults);
-    }
-}
-
-void cmd_pci_attach(int argc, char **argv)
-{
-    struct errbuf e;
-    uint32_t sbdf;
-    struct dom *d = dom_find(argv[1], &e);
-
-    (void)argc;
-    if (!d) {
-        out("%s\n", e.s);
-    } else if (!config_sbdf(argv[2], &sbdf)) {
-        out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n",
-            argv[2]);
-    } else if (d->cfg.nr_pci == CFG_MAX_PCI) {
-        out("%s: has %d devices, no more are possible\n", d->cfg.name, CFG_MAX_PCI);
-    } else if (pci_attach(d, sbdf, &e)) {
-        out("%s\n", e.s);
-    } else {
-        d->cfg.pci[d->cfg.nr_pci++] = sbdf;
-        d->without[0] = '\0';
-        if (store_up && store_add_pci(d, &e))
-            out("%s\n", e.s);
-    }
-}
+static const struct command rows[] = {
+    { "info", "[-v [NAME]]", "the machine; -v: memory, exits, core's work of each domain", 0, 2, cmd_info },
+};
+const struct commands info_commands = COMMANDS(rows);

@@ -21,14 +21,6 @@
 static struct edit edit;
 static uint64_t quiet_until; /* 0: no */
 
-static const struct command *find(const char *name)
-{
-    for (unsigned i = 0; i < nr_commands; i++)
-        if (!strcmp(commands[i].name, name))
-            return &commands[i];
-    return NULL;
-}
-
 static void run_line(char *line)
 {
     char *argv[MAX_ARGS];
@@ -44,15 +36,8 @@ static void run_line(char *line)
         words++;
         n--;
     }
-    if (!n)
-        return;
-    const struct command *c = find(words[0]);
-    if (!c)
-        out("%s: unknown command (help lists them)\n", words[0]);
-    else if (n - 1 < c->min_args || n - 1 > c->max_args)
-        out("usage: %s %s\n", c->name, c->args);
-    else
-        c->run(n, words);
+    if (n)
+        command_run(n, words);
 }
 
 static void begin(void)

@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Disks come and go while a guest runs, by the ordinary closing (docs/restart-protocol.md 7). What is attached belongs to the configuration from
+ * then on, so a reboot keeps it.
+ *
+ * It is also how Linux gets a disk back whose driver was unbound: a blkfront that is bound again
+ * finds its own state Closed and waits for ever, the device must be a new one. Between the two
+ * commands Linux must have looked, or the old device stays (docs/linux-pvh.md 12).
+ */
 #pragma once
+#include "domain/dom.h"
 
-void cmd_block_attach(int argc, char **argv);
-void cmd_block_detach(int argc, char **argv);
-void cmd_block_limit(int argc, char **argv);
+/* spec: an entry of disk=. Waits for its back-end; on failure nothing of it stays. */
+int disk_attach(struct dom *d, const char *spec, struct errbuf *e);
+/* force: without waiting for the guest, whose requests in flight may be lost. -ETIME: the guest still has it. */
+int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e);
+/* c, with other limits, becomes the configuration of v. An error: the back-end was not told, it holds from the next change on. */
+int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c);

@@ -7,7 +7,7 @@
 #include "domain/slots.h"
 #include "supervise/supervisor.h"
 
-#define LET_GO_NS 5000000000ull /* restart.md 10: then whoever holds pages of a dead guest */
+#define LET_GO_NS 5000000000ull /* docs/restart-protocol.md 10: then whoever holds pages of a dead guest */
 
 /* Guests that are destroyed, until their frames have all come back and nothing names them. */
 struct dying {

@@ -2,7 +2,7 @@
 /*
  * The supervisor. The core's VIRQ_DOM_EXC says that some domain changed; its state is a level, so
  * every domain is looked at. A crashed service domain is brought back before a word is said about
- * it: fence, image, unpause (restart.md 2 and 7). What that needs was allocated when the domain was
+ * it: fence, image, unpause (docs/restart-protocol.md 2 and 7). What that needs was allocated when the domain was
  * made, and the store is not waited for: crashes are seen to also while some call waits for it, and
  * the introduction comes after. Ends of guests may wait for the main loop: guests.c.
  */

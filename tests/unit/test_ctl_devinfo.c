@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/shell/devinfo.c ctl-dom/shell/info.c
+// LINK: ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/list.c ctl-dom/shell/info.c ctl-dom/shell/block.c ctl-dom/shell/network.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* The lists of the shell: what they say of the devices of driver domains. */
 #include <errno.h>
@@ -13,10 +13,10 @@
 #include <cmocka.h>
 #undef fail /* the toolstack has one, too */
 #include "bundle/kept.h"
-#include "domain/pci.h"
-#include "shell/command.h"
+#include "run_command.h"
 #include "store/connection.h"
 #include "store/devices.h"
+#include "store/hotplug.h"
 #include "supervise/waiting.h"
 
 static struct dom user = { .id = 20, .cfg = { .name = "guest", .role = BH_ROLE_GUEST }, .nr_devs = 1, .dev = { { .kind = DEV_VIF, .back = 4 } } };
@@ -85,20 +85,17 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
 uint64_t kept_pages(void) { return 0; }
 uint64_t page_avail(void) { return 0; }
 const char *errno_text(int rc) { return "an error"; }
-bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *info) { return false; }
-struct sbdf_text sbdf_text(uint32_t sbdf) { return (struct sbdf_text){ "" }; }
-int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e) { return 0; }
 void waiting_list(void) { out("late: it waits\n"); }
-int store_add_pci(struct dom *d, struct errbuf *e) { return 0; }
-bool config_sbdf(const char *s, uint32_t *v) { return true; }
-bool config_vdev(const char *text, uint32_t *devid) { return false; }
+struct dom_dev *disk_of(struct dom *d, const char *vdev) { return NULL; }
+bool config_amount(const char *text, uint64_t *v) { return false; }
+int disk_attach(struct dom *d, const char *spec, struct errbuf *e) { return 0; }
+int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e) { return 0; }
+int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c) { return 0; }
 
-static const char *typed(void (*cmd)(int argc, char **argv), const char *arg)
+static void typed(const struct commands *group, const char *cmd, const char *arg)
 {
-    char *argv[] = { "command", (char *)arg, NULL };
     said[0] = 0;
-    cmd(arg ? 2 : 1, argv);
-    return said;
+    assert_true(run_command(group, arg ? 2 : 1, (const char *const[]){ cmd, arg }));
 }
 #define SAYS(what)     assert_non_null(strstr(said, what))
 #define SAYS_NOT(what) assert_null(strstr(said, what))
@@ -111,34 +108,34 @@ static int setup(void **state)
 
 static void what_is_wrong_with_a_driver(void **state)
 {
-    typed(cmd_list, NULL);
+    typed(&list_commands, "list", NULL);
     SAYS("\nguest ");
     SAYS("\nlate: it waits\n");
     SAYS_NOT("0: ");
     snprintf(net.problem, sizeof(net.problem), "NIC refused");
-    typed(cmd_list, NULL);
+    typed(&list_commands, "list", NULL);
     SAYS("\nnet0: NIC refused\n");
-    typed(cmd_list, "net0");
+    typed(&list_commands, "list", "net0");
     SAYS("\nnet0: NIC refused\n");
-    typed(cmd_list, "guest");
+    typed(&list_commands, "list", "guest");
     SAYS_NOT("refused");
     SAYS_NOT("waits");
-    typed(cmd_network_list, "guest"); /* who serves it */
+    typed(&network_commands, "network-list", "guest"); /* who serves it */
     SAYS("/be/0");
     SAYS("\nnet0: NIC refused\n");
-    typed(cmd_network_list, "net0");
+    typed(&network_commands, "network-list", "net0");
     SAYS("net0: NIC refused\n");
-    typed(cmd_block_list, "guest"); /* that serves it no disk */
+    typed(&block_commands, "block-list", "guest"); /* that serves it no disk */
     SAYS_NOT("refused");
 }
 
 static void what_a_driver_is_without(void **state)
 {
     snprintf(blk.without, sizeof(blk.without), "00:05.0: there is none");
-    typed(cmd_list, NULL);
+    typed(&list_commands, "list", NULL);
     SAYS("\nblk0: it runs without 00:05.0: there is none\n");
     snprintf(blk.problem, sizeof(blk.problem), "it has no controller");
-    typed(cmd_volumes, NULL);
+    typed(&block_commands, "volumes", NULL);
     SAYS("\nblk0: it has no controller (00:05.0: there is none)\n");
 }
 
@@ -148,19 +145,19 @@ static void frames(void **state)
     static const char guest[] = "\nguest                0             11          12        0        1        2        3        4        5\n";
     static const char wire[] = "\nnet0                 wire          21          22        0        0        0        9        0        0\n";
 
-    typed(cmd_network_list, "guest");
+    typed(&network_commands, "network-list", "guest");
     for (const char *at = strstr(said, "\nName"), **h = (const char **)heads; h < heads + ARRAY_SIZE(heads); h++)
         assert_non_null(at = strstr(at, *h));
     SAYS(guest);
     SAYS(wire);
-    typed(cmd_network_list, "net0"); /* all that it serves */
+    typed(&network_commands, "network-list", "net0"); /* all that it serves */
     SAYS(guest);
     SAYS(wire);
     SAYS_NOT("/be/0");
-    typed(cmd_network_list, "blk0");
+    typed(&network_commands, "network-list", "blk0");
     assert_string_equal(said, "");
     numbers[1][1] = ""; /* it has no NIC */
-    typed(cmd_network_list, "guest");
+    typed(&network_commands, "network-list", "guest");
     SAYS(guest);
     SAYS_NOT("wire ");
     numbers[1][1] = "21 22 0 0 0 9";
@@ -169,12 +166,12 @@ static void frames(void **state)
 /* `info -v`: a row of each domain, of those that are no more, of the core itself, and what they come to; NAME: its rows alone. */
 static void counters(void **state)
 {
-    char *one[] = { "info", "-v", "net0", NULL };
+    const char *one[] = { "info", "-v", "net0" };
 
-    typed(cmd_info, NULL);
+    typed(&info_commands, "info", NULL);
     SAYS("version");
     SAYS_NOT("name4");
-    typed(cmd_info, "-v");
+    typed(&info_commands, "info", "-v");
     SAYS("\nname20                                      20   intr 1 window 2 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 9\n");
     SAYS("\n(domains that ended)                         -   intr 0 window 3 ");
     SAYS("\n(all)                                        -   intr 4 window 11 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 36\n");
@@ -182,7 +179,7 @@ static void counters(void **state)
     SAYS("\n(core, for none of them)                     -   hypercalls 0 copies 0 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
     SAYS("\n(all)                                        -   hypercalls 20 copies 127 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
     said[0] = 0;
-    cmd_info(3, one);
+    run_command(&info_commands, 3, one);
     SAYS("name4                                        4  ");
     SAYS("\nname4                                        4   hypercalls 5 copies 4 ");
     SAYS_NOT("name20");
@@ -190,12 +187,12 @@ static void counters(void **state)
     SAYS_NOT("version");
     one[2] = "control";
     said[0] = 0;
-    cmd_info(3, one);
+    run_command(&info_commands, 3, one);
     SAYS("\nname0 ");
     SAYS_NOT("name4");
     one[2] = "nobody";
     said[0] = 0;
-    cmd_info(3, one);
+    run_command(&info_commands, 3, one);
     SAYS_NOT("name");
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/devinfo.c ctl-dom/config/config_disk.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
+// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/block.c ctl-dom/shell/network.c ctl-dom/config/config_disk.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include
 // What the control domain puts before the administrator: others' words quoted, crash reports of each apart, output in pieces.
 #include <errno.h>
@@ -16,8 +16,10 @@
 #include <xen/io/console.h>
 #include "console/console.h"
 #include "console/edit.h"
-#include "shell/command.h"
+#include "run_command.h"
+#include "store/connection.h"
 #include "store/devices.h"
+#include "store/hotplug.h"
 #include "supervise/report.h"
 
 static char screen[1 << 20];
@@ -103,6 +105,10 @@ char **xs_ls(uint32_t tx, const char *path, unsigned *n)
     *n = 1;
     return v;
 }
+struct dom_dev *disk_of(struct dom *d, const char *vdev) { return NULL; }
+int disk_attach(struct dom *d, const char *spec, struct errbuf *e) { return 0; }
+int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e) { return 0; }
+int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c) { return 0; }
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH])
 {
     strcpy(be, "be");
@@ -158,17 +164,16 @@ static void lists_show_what_is_enforced(void **state)
     static struct dom guest = { .id = 0x123, .nr_devs = 1, .dev[0] = { .kind = DEV_VIF, .back = 4 }, .cfg = { .name = "g",
                                 .vif[0].mac = { 0, 0x16, 0x3e, 1, 0x23 } } };
     static struct dom blk = { .id = 3, .cfg.role = BH_ROLE_DRIVER, .cfg.name = "blk0" };
-    char *argv[] = { "network-list", "g", NULL };
 
     doms = &guest;
     node_text = "66:66:66:66:66:66";
-    cmd_network_list(2, argv);
+    assert_true(RUN(network_commands, "network-list", "g"));
     assert_non_null(strstr(screen, "00:16:3e:01:23:00"));
     assert_null(strstr(screen, "66:66"));
     fresh(state);
     doms = &blk;
     node_text = "data\x1b]0;x\a 1048576 -\nbh> destroy x\n";
-    cmd_volumes(1, argv);
+    assert_true(RUN(block_commands, "volumes"));
     assert_int_equal(lines(), 2);
     assert_null(strchr(screen, '\x1b'));
 }

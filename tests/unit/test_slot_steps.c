@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Attach and detach of a disk, with either side killed between any two of its steps.
-// LINK: ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config.c domains/devname.c
+// LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config.c domains/devname.c
 // LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/blkback.c
 // LINK: drivers-dom/blk/request.c drivers-dom/lib/keep_record.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid
@@ -27,6 +27,8 @@ static int quiet(const char *fmt, ...) { return 0; }
 #include "console/console.h"
 #include "domain/pci.h"
 #include "domain/slots.h"
+#include "run_command.h"
+#include "shell/lists.h"
 #include "store/connection.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
@@ -314,7 +316,13 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
 }
 struct dom *dom_by_id(domid_t id) { return id == BLK ? &driver_dom : id == GUEST ? &guest_dom : NULL; }
 struct dom *dom_by_name(const char *n) { return &driver_dom; }
-struct dom *dom_find(const char *n, struct errbuf *e) { return &guest_dom; }
+struct dom *command_dom(const char *name) { return &guest_dom; }
+void driver_problem(const struct dom *b) {}
+void list_problems(const struct dom *d, enum dev_kind kind) {}
+long list_number(const char *dir, const char *key) { return -1; }
+long list_queue_number(const char *fe, const char *key, const char *alias) { return -1; }
+bool list_numbers(const char *dir, const char *key, uint64_t n[NR_NUMBERS]) { return false; }
+char **xs_ls(uint32_t tx, const char *path, unsigned *n) { return NULL; }
 struct dom *driver_by_name(const char *n, const char *image) { return &driver_dom; }
 struct dom *vif_backend(const struct cfg_vif *v) { return NULL; }
 struct sbdf_text sbdf_text(uint32_t sbdf) { return (struct sbdf_text){ "" }; }
@@ -392,14 +400,11 @@ enum cmd { ATTACH, DETACH };
 
 static void command(enum cmd c)
 {
-    char a0[] = "block-attach", a1[] = "guest", a2[] = "phy:blk0:1,xvda,w", a3[] = "xvda";
-    char *attach[] = {a0, a1, a2, NULL}, *detach[] = {a0, a1, a3, NULL};
-
     said[0] = '\0';
     if (c == ATTACH)
-        cmd_block_attach(3, attach);
+        RUN(block_commands, "block-attach", "guest", "phy:blk0:1,xvda,w");
     else
-        cmd_block_detach(3, detach);
+        RUN(block_commands, "block-detach", "guest", "xvda");
 }
 
 static void guest_forgets_disk(void) { guest_dom.nr_devs = guest_dom.cfg.nr_disks = 0; }
@@ -640,13 +645,10 @@ static void forged_records(void **state)
 /* A guest's limits come from its entry, also while it is connected. */
 static void limits(void **state)
 {
-    char a0[] = "block-limit", a1[] = "guest", a2[] = "xvda", a3[] = "ops=70";
-    char *argv[] = {a0, a1, a2, a3, NULL};
-
     world();
     command(ATTACH);
     settle();
-    cmd_block_limit(4, argv);
+    assert_true(RUN(block_commands, "block-limit", "guest", "xvda", "ops=70"));
     settle();
     assert_int_equal(vbds[0].disk.ops.per_s, 70);
     back_end_starts();

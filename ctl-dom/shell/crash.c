@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands: service domains that crash, by themselves or by order. */
+#include "shell/command.h"
+#include <string.h>
+#include "console/console.h"
+#include "supervise/report.h"
+#include "supervise/supervisor.h"
+
+static bool cmd_restart(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = dom_find(argv[1], &e);
+
+    (void)argc;
+    if (!d || supervisor_restart(d, &e))
+        out("%s\n", e.s);
+    return true;
+}
+
+static bool cmd_crash(int argc, char **argv)
+{
+    uint32_t how = 0;
+    const char *name = NULL;
+
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--inject"))
+            how |= BH_CRASH_INJECT;
+        else if (!strcmp(argv[i], "--hang"))
+            how |= BH_CRASH_HANG;
+        else if (argv[i][0] == '-' || name) {
+            out("crash: unknown word '%s'\n", argv[i]);
+            return true;
+        } else
+            name = argv[i];
+    }
+    if (!name || how == (BH_CRASH_INJECT | BH_CRASH_HANG))
+        return false;
+    struct dom *d = command_dom(name);
+    int rc = d ? supervisor_crash(d, how) : 0;
+    if (rc)
+        out("%s: cannot be crashed: %s\n", d->cfg.name, errno_text(rc));
+    return true;
+}
+
+static bool cmd_crashes(int argc, char **argv)
+{
+    report_list(argc > 1 ? argv[1] : NULL);
+    return true;
+}
+
+static const struct command rows[] = {
+    { "restart", "NAME", "a service domain, in place", 1, 1, cmd_restart },
+    { "crash", "NAME [--inject | --hang]", "at once, at a random instruction, or by hanging", 1, 2, cmd_crash },
+    { "crashes", "[NAME]", "crash reports", 0, 1, cmd_crashes },
+};
+const struct commands crash_commands = COMMANDS(rows);

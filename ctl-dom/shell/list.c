@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands: which domains there are. */
+#include "shell/command.h"
+#include <string.h>
+#include <uuid/uuid.h>
+#include "console/console.h"
+#include "domain/dom.h"
+#include "domain/identity.h"
+#include "shell/lists.h"
+#include "supervise/waiting.h"
+
+static void state_letters(const struct bh_dominfo *di, char s[7])
+{
+    memcpy(s, "------", 7);
+    if (di->flags & BH_DI_RUNNING)
+        s[0] = 'r';
+    if (di->flags & BH_DI_BLOCKED)
+        s[1] = 'b';
+    if (di->flags & BH_DI_PAUSED || di->state == BH_DOM_BUILDING)
+        s[2] = 'p';
+    if (di->state == BH_DOM_SHUTDOWN)
+        s[3] = 's';
+    if (di->state == BH_DOM_CRASHED)
+        s[4] = 'c';
+    if (di->state == BH_DOM_DYING)
+        s[5] = 'd';
+}
+
+static bool cmd_list(int argc, char **argv)
+{
+    struct bh_dominfo di = { 0 };
+    struct dom *only = NULL;
+    bool verbose = argc > 1 && !strcmp(argv[1], "-v");
+
+    if (argc > 1 + verbose && !(only = command_dom(argv[1 + verbose])))
+        return true;
+    out("Name                                        ID   Mem VCPUs\tState\tTime(s) Restarts%s\n", verbose ? " UUID" : "");
+    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+        char state[7], restarts[24] = "-", uuid[UUID_TEXT] = "";
+        static const uint8_t nil[16]; /* the control domain's, as in Xen */
+        struct dom *d = dom_by_id(di.domid);
+        if (only && only != d)
+            continue;
+        state_letters(&di, state);
+        if (di.flags & BH_DI_RESTARTABLE)
+            snprintf(restarts, sizeof(restarts), "%lu", di.instance);
+        const char *name = d ? d->cfg.name : di.domid == BH_DOMID_CONTROL ? "control" : di.name;
+        if (verbose)
+            uuid_unparse_lower(d ? d->cfg.uuid : nil, uuid);
+        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s%s%s\n", name, di.domid, di.tot_pages >> 8,
+            di.nr_vcpus, state, di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts,
+            verbose ? " " : "", uuid);
+    }
+    for (const struct dom *d = doms; d; d = d->next)
+        if (!only || d == only)
+            driver_problem(d);
+    if (!only)
+        waiting_list();
+    return true;
+}
+
+static const struct command rows[] = {
+    { "list", "[-v] [NAME]", "domains; -v: with their UUIDs", 0, 2, cmd_list },
+};
+const struct commands list_commands = COMMANDS(rows);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "shell/lists.h"
+#include <stdlib.h>
+#include "console/console.h"
+#include "store/devices.h"
+
+void driver_problem(const struct dom *b)
+{
+    const char *open = b->problem[0] ? " (" : "it runs without ", *close = b->problem[0] ? ")" : "";
+
+    if (b->without[0])
+        out("%s: %s%s%s%s\n", b->cfg.name, b->problem, open, b->without, close);
+    else if (b->problem[0])
+        out("%s: %s\n", b->cfg.name, b->problem);
+}
+
+bool serves(const struct dom *b, const struct dom *d, enum dev_kind kind)
+{
+    for (unsigned i = 0; i < d->nr_devs; i++)
+        if (d->dev[i].kind == kind && d->dev[i].back == b->id)
+            return true;
+    return false;
+}
+
+void list_problems(const struct dom *d, enum dev_kind kind)
+{
+    for (const struct dom *b = doms; b; b = b->next)
+        if (b == d || serves(b, d, kind))
+            driver_problem(b);
+}
+
+long list_number(const char *dir, const char *key)
+{
+    char path[DEV_PATH + 32];
+    uint64_t v;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, key);
+    return xs_read_uint(0, path, &v) ? -1 : (long)v;
+}
+
+long list_queue_number(const char *fe, const char *key, const char *alias)
+{
+    char queue[DEV_PATH + 16];
+
+    snprintf(queue, sizeof(queue), "%s/queue-0", fe);
+    const char *dirs[] = { fe, queue };
+    for (unsigned i = 0; i < 2; i++) {
+        long v = list_number(dirs[i], key);
+        if (v < 0)
+            v = list_number(dirs[i], alias);
+        if (v >= 0)
+            return v;
+    }
+    return -1;
+}
+
+bool list_numbers(const char *dir, const char *key, uint64_t n[NR_NUMBERS])
+{
+    char path[DEV_PATH + 32], *end;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, key);
+    char *text = xs_read(0, path), *p = text;
+    bool any = text && *text;
+    for (unsigned i = 0; i < NR_NUMBERS; i++, p = end) {
+        end = p;
+        n[i] = p ? strtoul(p, &end, 10) : 0;
+    }
+    free(text);
+    return any;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What the lists of devices share: figures out of the store, and what is wrong with a driver domain's device. */
+#pragma once
+#include "domain/dom.h"
+
+/* Prints a line about b's device, if there is anything wrong. */
+void driver_problem(const struct dom *b);
+/* The same of the driver domains that serve d, or of d itself. */
+void list_problems(const struct dom *d, enum dev_kind kind);
+/* Whether b serves a device of that kind to d. */
+bool serves(const struct dom *b, const struct dom *d, enum dev_kind kind);
+
+/* A number; -1, as xl shows what is not there. */
+long list_number(const char *dir, const char *key);
+/* In the device's directory, or in that of its first queue. */
+long list_queue_number(const char *fe, const char *key, const char *alias);
+/* Numbers that a back-end wrote, in an order of its own; what the text has not is 0. false: there is none. */
+#define NR_NUMBERS 8u
+bool list_numbers(const char *dir, const char *key, uint64_t n[NR_NUMBERS]);

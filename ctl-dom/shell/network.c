@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands: network interfaces. */
+#include "shell/command.h"
+#include "console/console.h"
+#include "domain/identity.h"
+#include "shell/lists.h"
+#include "store/devices.h"
+
+static void network_row(const struct dom *d, const struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH], mac[VIF_MAC];
+
+    dev_paths(d, v, be, fe);
+    mac_text(d->cfg.vif[v->index].mac, mac);
+    out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac,
+        v->devid, list_number(fe, "state"), list_queue_number(fe, "event-channel", "event-channel-tx"),
+        list_queue_number(fe, "tx-ring-ref", "tx-ring-ref"),
+        list_queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be);
+}
+
+/* drivers-dom/net/README.md has the order of the numbers in bh-stats and uplink. */
+static void frames_row(bool first, const char *name, const char *idx, const uint64_t n[NR_NUMBERS])
+{
+    if (first)
+        out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s\n", "Name", "Idx", "In", "Out", "Errors", "Dropped", "Spoofed", "TooLong",
+            "WireLong", "NoCsum");
+    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]);
+}
+
+/* Frames of d's vifs, or of all that d serves; and of the wires behind them. */
+static void frames(const struct dom *d)
+{
+    uint64_t n[NR_NUMBERS];
+    char be[DEV_PATH], fe[DEV_PATH], idx[12];
+    unsigned rows = 0;
+
+    for (const struct dom *o = doms; o; o = o->next)
+        for (unsigned i = 0; i < o->nr_devs; i++) {
+            const struct dom_dev *v = &o->dev[i];
+            if (v->kind != DEV_VIF || (o != d && v->back != d->id))
+                continue;
+            dev_paths(o, v, be, fe);
+            list_numbers(be, "bh-stats", n);
+            snprintf(idx, sizeof(idx), "%u", v->devid);
+            frames_row(!rows++, o->cfg.name, idx, n);
+        }
+    for (const struct dom *b = doms; b; b = b->next) {
+        snprintf(be, sizeof(be), "/local/domain/%u", b->id);
+        if ((b == d || serves(b, d, DEV_VIF)) && b->cfg.role == BH_ROLE_DRIVER && list_numbers(be, "uplink", n))
+            frames_row(!rows++, b->cfg.name, "wire", n);
+    }
+}
+
+static bool cmd_network_list(int argc, char **argv)
+{
+    const struct dom *d = command_dom(argv[1]);
+    unsigned shown = 0;
+
+    (void)argc;
+    if (!d)
+        return true;
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        if (d->dev[i].kind != DEV_VIF)
+            continue;
+        if (!shown++)
+            out("%-3s %-2s %-17s %-6s %-5s %-6s %5s/%-5s %-30s\n", "Idx", "BE", "Mac Addr.", "handle", "state", "evt-ch", "tx-",
+                "rx-ring-ref", "BE-path");
+        network_row(d, &d->dev[i]);
+    }
+    frames(d);
+    list_problems(d, DEV_VIF);
+    return true;
+}
+
+static const struct command rows[] = {
+    { "network-list", "NAME", "network interfaces of a domain", 1, 1, cmd_network_list },
+};
+const struct commands network_commands = COMMANDS(rows);

@@ -4,6 +4,7 @@
 #pragma once
 #include <stddef.h>
 
+/* As ISO C 7.24 has them; strnlen as POSIX. No locks, any context. */
 void *memcpy(void *restrict d, const void *restrict s, size_t n);
 void *memmove(void *d, const void *s, size_t n);
 void *memset(void *d, int c, size_t n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Parsing of devices' names. Pure. */
+/* Names of PCI functions and MAC addresses as people write them: devname.h. Pure: the control domain, pciback and driver domains use it. */
 #include <devname.h>
 #include <string.h>
 

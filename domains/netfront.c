@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See netfront.h. Protocol: <xen/io/netif.h>, states: <xen/io/xenbus.h>. */
+/* A front-end for the small domains of the tests: see netfront.h. Protocol: <xen/io/netif.h>, states: <xen/io/xenbus.h>. */
 #include "internal.h"
 #include <devname.h>
 #include <errno.h>

@@ -82,7 +82,7 @@ struct edit {
     unsigned nr, cap;
 };
 
-struct permset *permset_new(struct heap *h, unsigned n);
+struct permset *permset_new(struct heap *h, unsigned n); /* room for n, one reference; NULL: h is full */
 /* What a node made below one with `from` gets: the same, with another owner (OWNER_KEEP: his). A reference, in h or from itself. */
 struct permset *permset_inherit(struct heap *h, struct permset *from, int owner);
 static inline struct permset *permset_get(struct permset *p) { p->refs++; return p; }
@@ -107,8 +107,10 @@ uint32_t node_cost(const struct node *n);      /* for the owner's memory quota *
 typedef int (*walk_fn)(const struct node *n, const struct node *parent, const char *path, void *arg);
 int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn, void *arg);
 
+/* A change of the tree: a new version of each node on the way to what is changed, on top of root, which stays as it is until the caller takes
+ * e->root in its place. 0 or an XE_*, ENOMEM where the heap `by` is full; then e->root is as it was. */
 void edit_begin(struct edit *e, struct node *root, uint64_t *gen, struct heap *by);
-void edit_drop(struct edit *e);
+void edit_drop(struct edit *e); /* its reference goes, and what it counted */
 #define OWNER_KEEP (-1)
 int edit_set_data(struct edit *e, const char *path, const void *data, size_t len);
 int edit_set_perms(struct edit *e, const char *path, struct permset *perms);

@@ -144,7 +144,7 @@ struct keep_conn {
     } q[KEEP_QUEUES];
 };
 
-void keep_init(struct keep *k, void *pages, unsigned n);
+void keep_init(struct keep *k, void *pages, unsigned n); /* none in use; stores nothing */
 unsigned keep_free_pages(const struct keep *k);
 /* How many of `left` pages one connection may have, a power of two: many while there are many, and what is left does for so many
  * others with one page each. */

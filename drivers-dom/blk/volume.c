@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Volumes and their users: see volume.h. */
+/* Volumes: found by name in the disk's table (gpt.c), and who uses which sectors how: see volume.h. vbd.c asks before it connects one. */
 #include "volume.h"
 #include <ctype.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a back-end has counted: counters.h. */
+/* What a back-end has counted, as text for the store, from where the control domain shows it: counters.h. */
 #include <counters.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Records in keep memory: validity and saving. */
+/* Heads of records in keep memory: whether one is whole, and how it is written so that a death in between leaves none. */
 #include <keep_record.h>
 #include <string.h>
 

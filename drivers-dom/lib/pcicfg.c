@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Own PCI devices: see pcicfg.h. */
+/* The domain's own PCI functions, by what the core says of them: see pcicfg.h. */
 #include <pcicfg.h>
 #include <xen/physdev.h>
 

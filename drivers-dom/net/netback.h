@@ -72,8 +72,8 @@ void nb_detach(struct nb *nb); /* drops what is queued; touches neither ring nor
 unsigned nb_collect_tx(struct nb *nb, struct batch *b); /* packets consumed */
 void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p), void *arg);
 bool nb_queue_rx(struct nb *nb, struct pkt *p); /* takes a reference of its own; false: full, dropped and counted */
-unsigned nb_collect_rx(struct nb *nb, struct batch *b);
-void nb_finish_rx(struct nb *nb, const struct batch *b);
+unsigned nb_collect_rx(struct nb *nb, struct batch *b); /* copies of packets into the guest; how many packets */
+void nb_finish_rx(struct nb *nb, const struct batch *b); /* after the batch: bodies of the responses; nb_push publishes */
 /* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 18 copies), so another vif comes
  * first each time: a flooding front-end leaves the others at least every n-th round. */
 unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The vifs: connecting, adopting and closing. See vif.h for the states. */
+/* The vifs: connecting, adopting and closing, by entries of the slot table and nodes of the store. See vif.h for the states; main.c calls. */
 #include "vif.h"
 #include <errno.h>
 #include <stdio.h>

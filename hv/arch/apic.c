@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The local APIC (SDM3 chapter 10): x2APIC by MSR where the CPU has it, else xAPIC by MMIO. */
 #include "arch/irq.h"
+#include "arch/regs.h"
 #include "base/cpu.h"
 #include "base/muldiv.h"
 #include "base/print.h"
@@ -9,11 +10,6 @@
 #include "time/time.h"
 #include "sched/vcpu.h"
 
-#define MSR_APIC_BASE 0x1bu
-#define APIC_BASE_EN   (1ull << 11)
-#define APIC_BASE_EXTD (1ull << 10)
-#define MSR_X2APIC    0x800u
-#define MSR_TSC_DEADLINE 0x6e0u
 
 /* Register offsets as in the MMIO page; the MSR is 0x800 + offset / 16. */
 enum {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of a broken core: takes the console, says why, and leaves the rest to the machine (arch/panic_machine.c). */
 #include "base/cpu.h"
+#include "arch/regs.h"
 #include "base/print_internal.h"
 #include "base/serial.h"
 
-#define MSR_MCG_CAP     0x179u
-#define MSR_MC0_STATUS  0x401u /* one each four */
-#define MC_STATUS_VALID (1ull << 63)
 
 static volatile uint32_t panic_cpu; /* id + 1 of the CPU that panics */
 static const struct panic_machine *machine;

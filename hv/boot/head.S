@@ -4,6 +4,7 @@
  * Multiboot 1 or 2, from BIOS or UEFI alike. Builds the early page tables (low 4 GiB three times: at 0, at the direct
  * map's place and, the first GiB, under the image), enters 64-bit mode and calls core_main. paging_init replaces the tables.
  */
+#include "arch/regs.h"
 #define IMAGE_VIRT 0xffffffff80000000
 #define PHYS(x)    ((x) - IMAGE_VIRT)
 #define MB1_MAGIC  0x1BADB002
@@ -57,7 +58,7 @@ start32:
 
     /* Four page directories of 2 MiB pages: present, writable, large. */
     movl $PHYS(early_pd), %edi
-    movl $0x83, %eax
+    movl $(PTE_P | PTE_RW | PTE_PS), %eax
     xorl %edx, %edx
 1:  movl %eax, (%edi)
     movl %edx, 4(%edi)
@@ -66,27 +67,27 @@ start32:
     cmpl $PHYS(early_pd) + 4 * 4096, %edi
     jne 1b
 
-    movl $PHYS(early_pd) + 3, %eax
+    movl $PHYS(early_pd) + PTE_P + PTE_RW, %eax
     movl $PHYS(early_pdpt), %edi
     movl $4, %ecx
 2:  movl %eax, (%edi)
     addl $4096, %eax
     addl $8, %edi
     loop 2b
-    movl $PHYS(early_pd) + 3, PHYS(early_pdpt_image) + 510 * 8
-    movl $PHYS(early_pdpt) + 3, PHYS(early_pml4)
-    movl $PHYS(early_pdpt) + 3, PHYS(early_pml4) + 256 * 8
-    movl $PHYS(early_pdpt_image) + 3, PHYS(early_pml4) + 511 * 8
+    movl $PHYS(early_pd) + PTE_P + PTE_RW, PHYS(early_pdpt_image) + 510 * 8
+    movl $PHYS(early_pdpt) + PTE_P + PTE_RW, PHYS(early_pml4)
+    movl $PHYS(early_pdpt) + PTE_P + PTE_RW, PHYS(early_pml4) + 256 * 8
+    movl $PHYS(early_pdpt_image) + PTE_P + PTE_RW, PHYS(early_pml4) + 511 * 8
 
     movl $PHYS(early_pml4), %eax
     movl %eax, %cr3
-    movl $0x60, %eax                 /* CR4: PAE MCE */
+    movl $(CR4_PAE | CR4_MCE), %eax
     movl %eax, %cr4
-    movl $0xc0000080, %ecx           /* EFER: LME, NXE */
+    movl $MSR_EFER, %ecx
     rdmsr
-    orl $0x900, %eax
+    orl $(EFER_LME | EFER_NXE), %eax
     wrmsr
-    movl $0x80010033, %eax           /* CR0: PG WP NE ET MP PE */
+    movl $CR0_START, %eax
     movl %eax, %cr0
     lgdt PHYS(early_gdtr)
     ljmp $0x08, $PHYS(start64_low)

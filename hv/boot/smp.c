@@ -8,6 +8,7 @@
 #include "boot/boot.h"
 #include "boot/trap.h"
 #include "arch/irq.h"
+#include "arch/regs.h"
 #include "base/cpu.h"
 #include "base/print.h"
 #include "base/string.h"
@@ -16,7 +17,6 @@
 #include "sched/sched.h"
 #include "virt/virt.h"
 
-#define MSR_GS_BASE 0xc0000101u
 
 static struct cpu boot_cpu;
 static volatile uint32_t ap_state; /* of the CPU being started */
@@ -105,10 +105,10 @@ static uint8_t *tramp_prepare(uint64_t at)
 
     for (unsigned i = 256; i < 512; i++)
         tramp_pml4[i] = paging_entry(i);
-    tramp_pml4[0] = virt_to_maddr(tramp_pdpt).v | 3;
-    tramp_pdpt[0] = virt_to_maddr(tramp_pd).v | 3;
-    tramp_pd[0] = virt_to_maddr(tramp_pt).v | 3;
-    tramp_pt[at >> PAGE_SHIFT] = at | 1; /* read and execute */
+    tramp_pml4[0] = virt_to_maddr(tramp_pdpt).v | PTE_P | PTE_RW;
+    tramp_pdpt[0] = virt_to_maddr(tramp_pd).v | PTE_P | PTE_RW;
+    tramp_pd[0] = virt_to_maddr(tramp_pt).v | PTE_P | PTE_RW;
+    tramp_pt[at >> PAGE_SHIFT] = at | PTE_P; /* read and execute */
     return page;
 }
 

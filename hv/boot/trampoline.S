@@ -3,6 +3,7 @@
  * Where another CPU starts: real mode, at a page below 640 KiB that smp.c copies this to (SDM3 9.4, APM2 14.1.2). It goes to
  * 64-bit mode on smp.c's own small page tables, then to ap_entry on its own stack. smp.c fills the variables at the end.
  */
+#include "arch/regs.h"
     .section .rodata, "a"
     .globl tramp_start, tramp_end, tramp_gdtr_base, tramp_jump32, tramp_jump64, tramp_cr3, tramp_stack, tramp_cpu, tramp_entry
     .balign 16
@@ -16,7 +17,7 @@ tramp_start:
     shll $4, %ebx                    /* linear address of this page */
     lgdtl tramp_gdtr - tramp_start
     movl %cr0, %eax
-    orl $1, %eax
+    orl $CR0_PE, %eax
     movl %eax, %cr0
     ljmpl *(tramp_jump32 - tramp_start)
 
@@ -28,13 +29,13 @@ tramp32:
     movw %ax, %ss
     movl tramp_cr3 - tramp_start(%ebx), %eax
     movl %eax, %cr3
-    movl $0x60, %eax                 /* CR4: PAE MCE */
+    movl $(CR4_PAE | CR4_MCE), %eax
     movl %eax, %cr4
-    movl $0xc0000080, %ecx           /* EFER: LME, NXE */
+    movl $MSR_EFER, %ecx
     rdmsr
-    orl $0x900, %eax
+    orl $(EFER_LME | EFER_NXE), %eax
     wrmsr
-    movl $0x80010033, %eax           /* CR0: PG WP NE ET MP PE */
+    movl $CR0_START, %eax
     movl %eax, %cr0
     ljmpl *(tramp_jump64 - tramp_start)(%ebx)
 

@@ -11,6 +11,7 @@
  * generation still is theirs: npt_flush raises it and waits for such a vCPU before a page goes to anybody else.
  */
 #include "mem/gcopy.h"
+#include "arch/regs.h"
 #include "base/cpu.h"
 #include "base/string.h"
 #include "mem/frame.h"
@@ -18,16 +19,6 @@
 #include "domain/domain.h"
 #include "virt/virt.h"
 
-#define CR0_WP   (1ull << 16)
-#define CR0_PG   (1ull << 31)
-#define CR4_PSE  (1ull << 4)
-#define CR4_PAE  (1ull << 5)
-#define CR4_LA57 (1ull << 12)
-#define EFER_LMA (1ull << 10)
-#define PTE_P    1ull
-#define PTE_RW   2ull
-#define PTE_PS   0x80ull
-#define PTE_ADDR 0x000ffffffffff000ull
 
 static bool is_ram(enum p2m_type t, bool write)
 {

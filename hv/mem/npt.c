@@ -4,25 +4,16 @@
  * Invariants: a table once linked stays linked until p2m_shrink or p2m_free; a 2 MiB leaf is only ever split or cleared as a whole.
  */
 #include "mem/npt.h"
+#include "arch/regs.h"
 #include "arch/irq.h"
 #include "base/cpu.h"
 #include "base/print.h"
 #include "mem/frame.h"
 #include "domain/domain.h"
 
-#define NPTE_P   (1ull << 0)
-#define NPTE_RW  (1ull << 1)
-#define NPTE_US  (1ull << 2) /* nested accesses count as user accesses: APM2 15.25.5 */
-#define NPTE_PWT (1ull << 3)
-#define NPTE_PCD (1ull << 4)
-#define NPTE_A   (1ull << 5)
-#define NPTE_D   (1ull << 6)
-#define NPTE_PS  (1ull << 7)
-#define NPTE_NX  (1ull << 63)
-#define NPTE_ADDR 0x000ffffffffff000ull
 #define NPTE_TYPE(e) ((enum p2m_type)(((e) >> 9 & 7) | ((e) >> 52 & 1) << 3))
 #define NPTE_TYPE_BITS(t) (((uint64_t)(t) & 7) << 9 | ((uint64_t)(t) >> 3) << 52)
-#define NPTE_TABLE (NPTE_P | NPTE_RW | NPTE_US | NPTE_A)
+#define NPTE_TABLE (PTE_P | PTE_RW | PTE_US | PTE_A)
 #define ENTRIES 512u
 #define FRAMES_2M (1ull << ORDER_2M)
 #define TEARDOWN_BATCH 64u
@@ -31,25 +22,25 @@
 #define FREE_BUDGET 4096u /* of a step of p2m_free: entries looked at */
 
 static const uint64_t leaf_flags[] = {
-    [P2M_RAM]      = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D,
-    [P2M_RAM_RO]   = NPTE_P | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
-    [P2M_GRANT_RW] = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
-    [P2M_GRANT_RO] = NPTE_P | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
-    [P2M_MMIO]     = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX | NPTE_PCD | NPTE_PWT,
-    [P2M_SHARED]   = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
-    [P2M_RAM_IMMUTABLE] = NPTE_P | NPTE_US | NPTE_A | NPTE_D,
-    [P2M_FILLER]   = NPTE_P | NPTE_RW | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
-    [P2M_FILLER_RO] = NPTE_P | NPTE_US | NPTE_A | NPTE_D | NPTE_NX,
+    [P2M_RAM]      = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D,
+    [P2M_RAM_RO]   = PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX,
+    [P2M_GRANT_RW] = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX,
+    [P2M_GRANT_RO] = PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX,
+    [P2M_MMIO]     = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX | PTE_PCD | PTE_PWT,
+    [P2M_SHARED]   = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX,
+    [P2M_RAM_IMMUTABLE] = PTE_P | PTE_US | PTE_A | PTE_D,
+    [P2M_FILLER]   = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX,
+    [P2M_FILLER_RO] = PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX,
 };
 _Static_assert(sizeof leaf_flags / sizeof leaf_flags[0] <= 16, "a type has four bits of the leaf");
 
 static uint64_t make_leaf(mfn_t m, enum p2m_type t, unsigned order)
 {
-    return (m.v << PAGE_SHIFT) | leaf_flags[t] | NPTE_TYPE_BITS(t) | (order ? NPTE_PS : 0);
+    return (m.v << PAGE_SHIFT) | leaf_flags[t] | NPTE_TYPE_BITS(t) | (order ? PTE_PS : 0);
 }
 static unsigned index_at(uint64_t gfn, unsigned level) { return (unsigned)(gfn >> (9 * (level - 1))) & (ENTRIES - 1); }
-static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & NPTE_ADDR)); }
-static mfn_t leaf_mfn(uint64_t e) { return MFN((e & NPTE_ADDR) >> PAGE_SHIFT); }
+static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & PTE_ADDR)); }
+static mfn_t leaf_mfn(uint64_t e) { return MFN((e & PTE_ADDR) >> PAGE_SHIFT); }
 
 int p2m_init(struct domain *d)
 {
@@ -77,14 +68,14 @@ static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, bool make,
     for (unsigned l = 4; l > level; l--) {
         uint64_t *e = &t[index_at(gfn, l)];
         uint64_t v = READ_ONCE(*e);
-        if (!(v & NPTE_P)) {
+        if (!(v & PTE_P)) {
             void *n = make ? core_alloc_table(d) : NULL;
             if (!n)
                 return NULL;
             d->p2m.nr_tables++;
             v = virt_to_maddr(n).v | NPTE_TABLE;
             __atomic_store_n(e, v, __ATOMIC_RELEASE); /* the zeroed table is visible before it is linked */
-        } else if (v & NPTE_PS) {
+        } else if (v & PTE_PS) {
             if (leaf)
                 *leaf = e;
             return NULL;
@@ -105,7 +96,7 @@ int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
     int rc = 0;
     if (!e)
         rc = leaf ? -EEXIST : -ENOMEM;
-    else if ((*e & NPTE_P) && (order || p2m_filler(t) || !p2m_filler(NPTE_TYPE(*e))))
+    else if ((*e & PTE_P) && (order || p2m_filler(t) || !p2m_filler(NPTE_TYPE(*e))))
         rc = -EEXIST;
     else
         old = __atomic_exchange_n(e, make_leaf(m, t, order), __ATOMIC_ACQ_REL);
@@ -144,7 +135,7 @@ static int find_small(struct domain *d, gfn_t g, uint64_t **out)
             return rc;
         e = walk(d, g.v, 1, false, NULL);
     }
-    if (!e || !(*e & NPTE_P))
+    if (!e || !(*e & PTE_P))
         return -ENOENT;
     *out = e;
     return 0;
@@ -177,7 +168,7 @@ uint64_t p2m_clear_mmio(struct domain *d, gfn_t g, mfn_t m)
     uint64_t *e = walk(d, g.v, 1, 0, &big);
     if (!e && big && !(g.v & (FRAMES_2M - 1)))
         e = big;
-    if (e && (*e & NPTE_P) && NPTE_TYPE(*e) == P2M_MMIO && leaf_mfn(*e).v == m.v) {
+    if (e && (*e & PTE_P) && NPTE_TYPE(*e) == P2M_MMIO && leaf_mfn(*e).v == m.v) {
         n = e == big ? FRAMES_2M : 1;
         __atomic_store_n(e, 0, __ATOMIC_RELEASE);
     }
@@ -208,9 +199,9 @@ static uint64_t leaf_of(struct domain *d, gfn_t g, uint64_t **at)
         if (!*at && !(*at = big))
             return 0;
         uint64_t v = READ_ONCE(**at);
-        if (!(v & NPTE_P))
+        if (!(v & PTE_P))
             return 0;
-        if (*at != big || v & NPTE_PS) /* else it was split meanwhile */
+        if (*at != big || v & PTE_PS) /* else it was split meanwhile */
             return v;
     }
 }
@@ -218,7 +209,7 @@ static uint64_t leaf_of(struct domain *d, gfn_t g, uint64_t **at)
 static mfn_t mfn_in(uint64_t leaf, gfn_t g, enum p2m_type *t)
 {
     *t = leaf ? NPTE_TYPE(leaf) : P2M_NONE;
-    return leaf ? MFN(leaf_mfn(leaf).v + (leaf & NPTE_PS ? g.v & (FRAMES_2M - 1) : 0)) : INVALID_MFN;
+    return leaf ? MFN(leaf_mfn(leaf).v + (leaf & PTE_PS ? g.v & (FRAMES_2M - 1) : 0)) : INVALID_MFN;
 }
 
 mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
@@ -293,9 +284,9 @@ static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t end, unsigned *b
         unsigned l = 4;
         for (;; l--) {
             *e = &t[index_at(*gfn, l)];
-            if (!(**e & NPTE_P))
+            if (!(**e & PTE_P))
                 break;
-            if (l == 1 || (**e & NPTE_PS)) {
+            if (l == 1 || (**e & PTE_PS)) {
                 *order = 9 * (l - 1);
                 return true;
             }
@@ -369,7 +360,7 @@ volatile uint64_t p2m_quiet; /* raised by each p2m_shrink that unlinked somethin
 static bool holds_nothing(const uint64_t *t)
 {
     for (unsigned i = 0; i < ENTRIES; i++)
-        if (t[i] & NPTE_P)
+        if (t[i] & PTE_P)
             return false;
     return true;
 }
@@ -378,7 +369,7 @@ static bool holds_nothing(const uint64_t *t)
 static void unlink_empty(struct domain *d, uint64_t gfn, unsigned level, unsigned *budget)
 {
     uint64_t *e = walk(d, gfn, level + 1, false, NULL);
-    if (!e || !(*e & NPTE_P) || *e & NPTE_PS)
+    if (!e || !(*e & PTE_P) || *e & PTE_PS)
         return;
     uint64_t *t = table_of(*e);
     *budget -= MIN(*budget, COST_TABLE);
@@ -394,7 +385,7 @@ static void unlink_some(struct domain *d, uint64_t *gfn, unsigned *budget)
 {
     while (*gfn < d->p2m.max_gfn && *budget) {
         unsigned l = 4;
-        while (l > 2 && walk(d, *gfn, l, false, NULL) && *walk(d, *gfn, l, false, NULL) & NPTE_P)
+        while (l > 2 && walk(d, *gfn, l, false, NULL) && *walk(d, *gfn, l, false, NULL) & PTE_P)
             l--;
         uint64_t next = ((*gfn >> (9 * (l - 1))) + 1) << (9 * (l - 1));
         for (unsigned up = 1; up <= 3; up++) /* those that end here */
@@ -455,7 +446,7 @@ void p2m_free(struct domain *d)
         uint64_t *t = d->p2m.root, *up = NULL;
         for (unsigned l = 4; l > 1; l--) {
             unsigned i = 0;
-            while (i < ENTRIES && (!(t[i] & NPTE_P) || t[i] & NPTE_PS))
+            while (i < ENTRIES && (!(t[i] & PTE_P) || t[i] & PTE_PS))
                 i++;
             budget -= MIN(budget, i);
             if (i == ENTRIES)

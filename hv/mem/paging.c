@@ -9,6 +9,7 @@
  * Nothing is writable and executable, nothing is mapped in the lower half. Lock: `lock` for the windows.
  */
 #include "mem/paging.h"
+#include "arch/regs.h"
 #include "base/cpu.h"
 #include "base/print.h"
 #include "base/string.h"
@@ -24,20 +25,7 @@
 #define STACK_SIZE  (1ull << 30)
 #define GUARD_PAGES 16u /* address space costs nothing, and no frame of a function steps over so much */
 
-#define PTE_P    0x001ull
-#define PTE_W    0x002ull
-#define PTE_UC   0x018ull /* PWT and PCD: PAT entry 3, uncached after reset */
-#define PTE_PS   0x080ull
-#define PTE_NX   (1ull << 63)
-#define PTE_ADDR 0x000ffffffffff000ull
 
-#define CR0_WP   (1ull << 16)
-#define CR4_MCE        (1ull << 6)
-#define CR4_OSFXSR     (1ull << 9)
-#define CR4_OSXMMEXCPT (1ull << 10)
-#define CR4_OSXSAVE    (1ull << 18)
-#define CR4_SMEP       (1ull << 20)
-#define CR4_SMAP       (1ull << 21)
 
 extern char __text_start[], __text_end[], __rodata_end[], __data_end[], __image_end[], __image_start[];
 static uint64_t *root;
@@ -65,7 +53,7 @@ static uint64_t *walk(uint64_t va, unsigned level)
             uint64_t *n = table_alloc();
             if (!n)
                 return NULL;
-            *e = virt_to_maddr(n).v | PTE_P | PTE_W;
+            *e = virt_to_maddr(n).v | PTE_P | PTE_RW;
         }
         t = entry_table(*e);
     }
@@ -106,10 +94,10 @@ void paging_init(void)
 
     root = table_alloc();
     for (unsigned i = 0; i < ram.nr; i++)
-        map(DIRECTMAP_BASE + ram.r[i].start, ram.r[i].start, ram.r[i].end - ram.r[i].start, PTE_W | PTE_NX, giant ? 2 : 1);
+        map(DIRECTMAP_BASE + ram.r[i].start, ram.r[i].start, ram.r[i].end - ram.r[i].start, PTE_RW | PTE_NX, giant ? 2 : 1);
     map_image(__text_start, __text_end, 0);
     map_image(__text_end, __rodata_end, PTE_NX);
-    map_image(__rodata_end, __image_end, PTE_W | PTE_NX);
+    map_image(__rodata_end, __image_end, PTE_RW | PTE_NX);
     walk(MMIO_BASE, 2);
     walk(STACK_BASE, 2);
     paging_load();
@@ -146,7 +134,7 @@ void *mmio_map(maddr_t m, uint64_t len)
     uint64_t big = PAGE_SIZE << 9, va = mmio_next;
     if (size >= big)
         va = ROUND_UP(va, big) + (first & (big - 1));
-    if (va + size <= MMIO_BASE + MMIO_SIZE && map(va, first, size, PTE_W | PTE_NX | PTE_UC, 1)) {
+    if (va + size <= MMIO_BASE + MMIO_SIZE && map(va, first, size, PTE_RW | PTE_NX | PTE_UC, 1)) {
         mmio_next = va + size;
         p = (void *)(va + (m.v - first));
     }
@@ -162,7 +150,7 @@ void *stack_alloc(unsigned pages)
     void *p = top <= STACK_BASE + STACK_SIZE ? (void *)top : NULL;
     for (; p && va < top; va += PAGE_SIZE) {
         void *page = core_alloc(0);
-        if (!page || !map(va, virt_to_maddr(page).v, PAGE_SIZE, PTE_W | PTE_NX, 0))
+        if (!page || !map(va, virt_to_maddr(page).v, PAGE_SIZE, PTE_RW | PTE_NX, 0))
             p = NULL;
     }
     stack_next = top;

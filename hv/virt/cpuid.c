@@ -4,6 +4,7 @@
  * domain, and Xen's hypervisor leaves (<xen/arch-x86/cpuid.h>, docs/linux-pvh.md 2).
  */
 #include <bulkhead.h>
+#include "arch/regs.h"
 #include <xen/xen.h>
 #include <xen/arch-x86/cpuid.h>
 #include "base/cpu.h"
@@ -14,9 +15,6 @@
 #define MAX_STD 0xdu
 #define MAX_EXT 0x80000008u
 #define XEN_VERSION ((4u << 16) | 17u)
-#define CR4_OSXSAVE (1ull << 18)
-#define CR4_PKE     (1ull << 22)
-#define XCR0_KNOWN  0x2e7u
 #define ADDRESS_BITS 48u /* of the p2m (npt.c), and of linear addresses without five-level paging */
 #define XSAVEC BIT(1)
 

@@ -5,6 +5,7 @@
  * IRR bits are set by any CPU with atomics; all else belongs to the vCPU's own CPU.
  */
 #include "virt/lapic.h"
+#include "arch/regs.h"
 #include <bulkhead.h>
 #include "base/string.h"
 #include "domain/domain.h"
@@ -12,9 +13,6 @@
 #include "sched/sched.h"
 #include "virt/virt.h"
 
-#define BASE_BSP  (1ull << 8)
-#define BASE_EXTD (1ull << 10)
-#define BASE_EN   (1ull << 11)
 #define BASE_ADDR 0xfee00000ull
 #define ICR_BUSY  (1ull << 12)
 #define VERSION   0x50014u /* 6 LVT entries, as x2APICs have them */
@@ -115,14 +113,14 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
 
 /* --- registers ------------------------------------------------------------------------------------------------------ */
 
-uint64_t lapic_base(const struct vcpu *v) { return BASE_ADDR | BASE_EN | BASE_EXTD | (v->id ? 0 : BASE_BSP); }
+uint64_t lapic_base(const struct vcpu *v) { return BASE_ADDR | APIC_BASE_EN | APIC_BASE_EXTD | (v->id ? 0 : APIC_BASE_BSP); }
 int lapic_set_base(struct vcpu *v, uint64_t x) { return x == lapic_base(v) ? 0 : -1; }
 
 static unsigned lvt_index(uint32_t r) { return (unsigned)clamp_nospec(r == R_LVT_CMCI ? 6 : r - R_LVT, 7); }
 
 int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
 {
-    uint32_t r = msr - X2APIC_MSR;
+    uint32_t r = msr - MSR_X2APIC;
     switch (r) {
     case R_ID: *x = BH_APIC_ID(v->id); return 0;
     case R_VERSION: *x = VERSION; return 0;
@@ -210,7 +208,7 @@ static int self_ipi(struct vcpu *v, uint64_t x)
 
 int lapic_write(struct vcpu *v, uint32_t msr, uint64_t x)
 {
-    uint32_t r = msr - X2APIC_MSR, lo = (uint32_t)x;
+    uint32_t r = msr - MSR_X2APIC, lo = (uint32_t)x;
     if (r != R_ICR && x >> 32)
         return -1;
     switch (r) {

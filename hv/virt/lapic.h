@@ -3,9 +3,6 @@
 #pragma once
 #include "sched/vcpu.h"
 
-#define APIC_BASE_MSR   0x1b
-#define X2APIC_MSR      0x800
-#define X2APIC_MSR_LAST 0x8ff
 
 uint64_t lapic_base(const struct vcpu *v);                       /* value of IA32_APIC_BASE */
 int lapic_set_base(struct vcpu *v, uint64_t x);

@@ -6,13 +6,12 @@
 #include "base/cpu.h"
 #include "base/print.h"
 #include "mem/gcopy.h"
+#include "arch/regs.h"
 #include "mem/npt.h"
 #include "domain/domain.h"
 #include "virt/lapic.h"
 #include "virt/virt.h"
 
-#define MSR_DE_CFG         0xc0011029
-#define LFENCE_SERIALISES  2u
 #define HYPERCALL_PAGE_MSR 0x40000000
 #define HYPERCALLS         64u
 #define ENTRY_BYTES         32u
@@ -87,8 +86,8 @@ static const struct msr_row rows[] = {
     /* time stamp counter: it cannot be set */
     { 0x10, 0x10, 0, read_tsc, ignore },
     /* local APIC: x2APIC only */
-    { APIC_BASE_MSR, APIC_BASE_MSR, 0, read_base, write_base },
-    { X2APIC_MSR, X2APIC_MSR_LAST, 0, lapic_read, lapic_write },
+    { MSR_APIC_BASE, MSR_APIC_BASE, 0, read_base, write_base },
+    { MSR_X2APIC, MSR_X2APIC_LAST, 0, lapic_read, lapic_write },
     /* microcode level: none that a guest may load */
     { 0x8b, 0x8b, 0, NULL, ignore },
     /* MTRRs: capability without any register, default type write-back and enabled, or Linux gives up its PAT */

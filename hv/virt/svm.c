@@ -18,22 +18,7 @@
 #include "sched/pending.h"
 #include "virt/virt.h"
 
-#define MSR_EFER     0xc0000080
-#define MSR_TSC_AUX  0xc0000103
-#define MSR_VM_CR    0xc0010114
-#define MSR_HSAVE_PA 0xc0010117
-#define EFER_SVME    (1ull << 12)
-#define CR0_PE       (1ull << 0)
-#define VM_CR_SVMDIS (1ull << 4)
-#define MSR_PRED_CMD 0x49
-#define PRED_IBPB    1u
-#define CR4_MCE      (1ull << 6)
-#define CR4_OSFXSR   (1ull << 9)
-#define CR4_OSXMM    (1ull << 10)
-#define CR4_OSXSAVE  (1ull << 18)
 #define PAT_RESET    0x0007040600070406ull
-#define XCR0_KNOWN   0x2e7ull /* x87, SSE, AVX, AVX-512, PKRU */
-#define DR7_ENABLED  0xffull
 #define ATTR_DB      (1u << 10)
 #define ATTR_CODE32  0xc9b
 #define ATTR_DATA    0xc93
@@ -158,8 +143,8 @@ static int svm_cpu_init(struct cpu *c)
     s->asid_max = nr_asids - 1;
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_HSAVE_PA, virt_to_maddr(s->hsave).v);
-    write_cr0((read_cr0() & ~0xcull) | 2); /* MP, not EM or TS: the FPU is switched with the vCPU, never lazily */
-    write_cr4(read_cr4() | CR4_MCE | CR4_OSFXSR | CR4_OSXMM | CR4_OSXSAVE);
+    write_cr0((read_cr0() & ~(CR0_EM | CR0_TS)) | CR0_MP); /* MP, not EM or TS: the FPU is switched with the vCPU, never lazily */
+    write_cr4(read_cr4() | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE);
     virt_msr_cpu_init();
     c->virt = s;
     set_xcr0(svm_xcr0_all);

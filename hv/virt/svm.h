@@ -2,6 +2,7 @@
 /* AMD SVM: what svm.c (CPUs, vCPUs, entry) and svm_exit.c (exits) share. */
 #pragma once
 #include "mem/gcopy.h"
+#include "arch/regs.h"
 #include "sched/vcpu.h"
 #include "virt/vmcb.h"
 
@@ -57,7 +58,6 @@ bool svm_context_ok(const struct vcpu_hvm_context *c); /* svm_context.c; see vir
 void svm_set_context(struct vcpu *v, const struct vcpu_hvm_context *c);
 void svm_use_debug_registers(struct vcpu *v); /* loads DR0-3 and stops intercepting them */
 void svm_forget_asid(struct vcpu *v);         /* nothing cached for it is used any more */
-#define EFER_LMA (1ull << 10)
 #define ATTR_L   (1u << 9)
 static inline bool svm_is64(const struct vmcb *b) { return (b->efer & EFER_LMA) && (b->cs.attr & ATTR_L); }
 

@@ -5,18 +5,9 @@
  */
 #include "domain/domain.h"
 #include "virt/svm.h"
+#include "arch/regs.h"
 #include "virt/virt.h"
 
-#define EFER_LME    (1ull << 8)
-#define EFER_LMA    (1ull << 10)
-#define EFER_SVME   (1ull << 12)
-#define CR0_PE      (1ull << 0)
-#define CR0_ET      (1ull << 4)
-#define CR0_NW      (1ull << 29)
-#define CR0_CD      (1ull << 30)
-#define CR0_PG      (1ull << 31)
-#define CR4_PAE     (1ull << 5)
-#define RFLAGS_KEPT 0x3d7fd5ull /* what is no reserved bit, and not virtual-8086 mode: APM2 3.1.6 */
 #define AR_UNUSED   0xf000u
 #define AR_P        (1u << 7)
 #define AR_S        (1u << 4)

@@ -12,19 +12,7 @@
 #include "virt/svm.h"
 #include "virt/virt.h"
 
-#define MSR_DEBUGCTL 0x1d9
-#define MSR_PAT      0x277
-#define MSR_EFER     0xc0000080
-#define MSR_TSC_AUX  0xc0000103
-#define EFER_SCE     (1ull << 0)
-#define EFER_LME     (1ull << 8)
-#define EFER_NXE     (1ull << 11)
-#define EFER_SVME    (1ull << 12)
-#define EFER_FFXSR   (1ull << 14)
 #define FXSR_OPT     (1u << 25)
-#define CR0_PG       (1ull << 31)
-#define CR4_OSXSAVE  (1ull << 18)
-#define DR6_BS       (1ull << 14)
 #define NPF_WRITE    (1ull << 1)
 #define NPF_FETCH    (1ull << 4)
 #define NPF_PATIENCE 100u /* faults in a row on a good mapping before we call it broken */

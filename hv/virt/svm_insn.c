@@ -12,11 +12,11 @@
  */
 #include "base/string.h"
 #include "mem/gcopy.h"
+#include "arch/regs.h"
 #include "domain/domain.h"
 #include "virt/svm.h"
 #include "virt/virt.h"
 
-#define CR4_LA57 (1ull << 12)
 
 uint64_t svm_linear_rip(const struct vcpu *v)
 {

@@ -94,7 +94,7 @@ const struct iommu_ops amdvi_ops = {
 /* A second opinion: the walk of the specification, 2.2.3, with permissions of all levels. */
 static uint64_t walk(const struct dte *e, uint64_t addr)
 {
-    uint64_t pte = e->q[0], perm = PTE_IR | PTE_IW;
+    uint64_t pte = e->q[0], perm = IOPTE_IR | IOPTE_IW;
     unsigned level = pte >> 9 & 7;
 
     if (!(pte & DTE_V) || !(pte & DTE_TV) || !level)
@@ -105,12 +105,12 @@ static uint64_t walk(const struct dte *e, uint64_t addr)
         perm &= pte;
         if (!(pte & 1) || !perm)
             return ~0ull;
-        pte = ((uint64_t *)maddr_to_virt(MADDR(pte & PTE_ADDR)))[(addr >> (12 + 9 * (level - 1))) & 511];
+        pte = ((uint64_t *)maddr_to_virt(MADDR(pte & IOPTE_ADDR)))[(addr >> (12 + 9 * (level - 1))) & 511];
         unsigned next = pte >> 9 & 7;
         if (!(pte & 1) || !(pte & perm))
             return ~0ull;
         if (!next)
-            return (pte & PTE_ADDR) | (addr & ((1ull << (12 + 9 * (level - 1))) - 1));
+            return (pte & IOPTE_ADDR) | (addr & ((1ull << (12 + 9 * (level - 1))) - 1));
         assert_true(next < level);
         level = next;
     }

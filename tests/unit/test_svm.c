@@ -9,8 +9,6 @@
 #include <cmocka.h>
 #include "svm_world.h"
 
-#define MSR_EFER    0xc0000080u
-#define MSR_TSC_AUX 0xc0000103u
 
 static struct { bool wr; uint32_t msr; uint64_t x; } wanted;
 static void uses_msr(struct vcpu *v)

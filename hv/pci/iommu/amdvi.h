@@ -40,13 +40,13 @@ _Static_assert(sizeof(struct dte) == 32, "device table entry, 2.2.2.1");
 #define IRT_ENTRIES     2048u
 #define IRT_ORDER       1             /* 8 KiB */
 
-#define PTE_P           (1ull << 0)
-#define PTE_LEVEL(n)    ((uint64_t)(n) << 9)
-#define PTE_ADDR        0x000ffffffffff000ull
-#define PTE_IR          (1ull << 61)
-#define PTE_IW          (1ull << 62)
+#define IOPTE_P           (1ull << 0)
+#define IOPTE_LEVEL(n)    ((uint64_t)(n) << 9)
+#define IOPTE_ADDR        0x000ffffffffff000ull
+#define IOPTE_IR          (1ull << 61)
+#define IOPTE_IW          (1ull << 62)
 /* Not present, next level 1, which hardware ignores. QEMU blocks an access that meets a plain zero without a word. */
-#define PTE_EMPTY       PTE_LEVEL(1)
+#define IOPTE_EMPTY       IOPTE_LEVEL(1)
 
 /* Page tables of a domain (AMD IOMMU 2.2.3), under its lock. new: a zeroed root or table, NULL without memory. map takes a
  * reference of each frame; -ENOMEM, -EEXIST, -EINVAL (alignment, 2^36 and up). unmap: whether there was a leaf; *m is what it showed and *whole

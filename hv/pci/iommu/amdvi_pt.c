@@ -11,26 +11,26 @@
 #define ENTRIES 512u
 #define LEVELS  4u
 #define BIG     (1ull << ORDER_2M) /* frames of a 2 MiB leaf */
-#define RW      (PTE_IR | PTE_IW)
+#define RW      (IOPTE_IR | IOPTE_IW)
 
 static uint64_t *emptied(uint64_t *t)
 {
     for (unsigned i = 0; t && i < ENTRIES; i++)
-        t[i] = PTE_EMPTY;
+        t[i] = IOPTE_EMPTY;
     return t;
 }
 uint64_t *amdvi_pt_new(void) { return emptied(core_alloc(0)); }
 uint64_t *amdvi_pt_new_for(struct domain *d) { return emptied(core_alloc_for(d)); }
 
 static unsigned index_at(gfn_t g, unsigned level) { return (g.v >> 9 * (level - 1)) & (ENTRIES - 1); }
-static bool is_present(uint64_t e) { return e & PTE_P; }
-static bool is_leaf(uint64_t e) { return is_present(e) && !(e & PTE_LEVEL(7)); }
-static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & PTE_ADDR)); }
+static bool is_present(uint64_t e) { return e & IOPTE_P; }
+static bool is_leaf(uint64_t e) { return is_present(e) && !(e & IOPTE_LEVEL(7)); }
+static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & IOPTE_ADDR)); }
 static uint64_t table_entry(uint64_t *t, unsigned next_level)
 {
-    return virt_to_maddr(t).v | PTE_P | RW | PTE_LEVEL(next_level);
+    return virt_to_maddr(t).v | IOPTE_P | RW | IOPTE_LEVEL(next_level);
 }
-static uint64_t leaf_entry(mfn_t m) { return m.v << PAGE_SHIFT | PTE_P | RW; }
+static uint64_t leaf_entry(mfn_t m) { return m.v << PAGE_SHIFT | IOPTE_P | RW; }
 
 /* The entry for g at `level`, making tables on the way. NULL: no memory, or a leaf is in the way (*e then shows it). */
 static uint64_t *walk_alloc(struct iommu_domain *dom, gfn_t g, unsigned level, int *rc)
@@ -77,7 +77,7 @@ int amdvi_pt_map(struct iommu_domain *dom, gfn_t g, mfn_t m, unsigned order)
 /* A 2 MiB leaf becomes a table of 4 KiB leaves of the same frames. */
 static bool split(struct iommu_domain *dom, uint64_t *e)
 {
-    uint64_t first = (*e & PTE_ADDR) >> PAGE_SHIFT, *t = iommu_table_get(dom);
+    uint64_t first = (*e & IOPTE_ADDR) >> PAGE_SHIFT, *t = iommu_table_get(dom);
 
     if (!t)
         return false;
@@ -106,8 +106,8 @@ bool amdvi_pt_unmap(struct iommu_domain *dom, gfn_t g, mfn_t *m, bool *whole)
             break;
         t = table_of(*e);
     }
-    *m = MFN((*e & PTE_ADDR) >> PAGE_SHIFT);
-    WRITE_ONCE(*e, PTE_EMPTY);
+    *m = MFN((*e & IOPTE_ADDR) >> PAGE_SHIFT);
+    WRITE_ONCE(*e, IOPTE_EMPTY);
     return true;
 }
 
@@ -120,7 +120,7 @@ mfn_t amdvi_pt_lookup(const struct iommu_domain *dom, gfn_t g)
         if (!is_present(e) || g.v >> 36)
             break;
         if (is_leaf(e))
-            return MFN(((e & PTE_ADDR) >> PAGE_SHIFT) + (g.v & ((1ull << 9 * (l - 1)) - 1)));
+            return MFN(((e & IOPTE_ADDR) >> PAGE_SHIFT) + (g.v & ((1ull << 9 * (l - 1)) - 1)));
         t = table_of(e);
     }
     return INVALID_MFN;
@@ -129,15 +129,15 @@ mfn_t amdvi_pt_lookup(const struct iommu_domain *dom, gfn_t g)
 /* Empties what the table of the last level, or the 2 MiB leaf, at g holds. Returns how much of a budget it took. */
 static unsigned clear_low(struct iommu_domain *dom, uint64_t *e)
 {
-    uint64_t first = (*e & PTE_ADDR) >> PAGE_SHIFT, *t = table_of(*e);
+    uint64_t first = (*e & IOPTE_ADDR) >> PAGE_SHIFT, *t = table_of(*e);
     bool leaf = is_leaf(*e);
 
-    *e = PTE_EMPTY;
+    *e = IOPTE_EMPTY;
     for (unsigned i = 0; i < ENTRIES; i++) {
         if (leaf)
             frame_put(MFN(first + i));
         else if (is_present(t[i]))
-            frame_put(MFN((t[i] & PTE_ADDR) >> PAGE_SHIFT));
+            frame_put(MFN((t[i] & IOPTE_ADDR) >> PAGE_SHIFT));
     }
     if (!leaf)
         iommu_table_put(dom, t);
@@ -158,7 +158,7 @@ static bool clear_table(struct iommu_domain *dom, uint64_t *t, unsigned level, u
             if (!clear_table(dom, table_of(t[i]), level - 1, g, budget)) /* depth: 2 */
                 return false;
             iommu_table_put(dom, table_of(t[i]));
-            t[i] = PTE_EMPTY;
+            t[i] = IOPTE_EMPTY;
         }
         *budget -= MIN(*budget, cost);
         *g = next;

@@ -62,7 +62,7 @@ static inline struct cpu *this_cpu(void)
     return c;
 }
 
-/* An instruction that may fault with #GP: 0, or -1 when it did (boot/trap.c looks the table up). */
+/* An instruction that may fault with #GP: 0, or -1 when it did (arch/trap.c looks the table up). */
 #define EX_TABLE(at, fixup) ".pushsection .ex_table, \"a\"; .quad " #at ", " #fixup "; .popsection\n"
 static inline int rdmsr_safe(uint32_t msr, uint64_t *v)
 {

@@ -46,4 +46,4 @@ struct cpu {
 
 extern struct cpu *cpus[MAX_CPUS];
 extern uint32_t nr_cpus;         /* online */
-extern uint32_t first_domain_cpu; /* CPUs below it run no domains: 0, or 1 where CPU 0 cannot (boot/smp.c) */
+extern uint32_t first_domain_cpu; /* CPUs below it run no domains: 0, or 1 where CPU 0 cannot (boot/main.c) */

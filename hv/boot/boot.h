@@ -13,5 +13,4 @@ void acpi_init(void);           /* fills acpi_info */
 void cmdline_parse(struct cmdline *c, const char *text, void (*report)(const char *part, const char *why));
 void cmdline_init(void);        /* parses boot_info.cmdline into `cmdline`, sets the console up and says what was wrong */
 
-void smp_boot(void);            /* starts the other CPUs, each ends in sched_loop */
 int control_domain_build(void) __must_check; /* boot/control.c: loads module 0 as domid 0 with the bundle read-only */

@@ -6,8 +6,8 @@
 #include "arch/machine.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
-#include "boot/smp.h"
-#include "boot/trap.h"
+#include "arch/smp.h"
+#include "arch/trap.h"
 #include "arch/irq.h"
 #include "arch/serial_irq.h"
 #include "base/cpu.h"
@@ -39,6 +39,14 @@ void core_main(uint32_t magic, uint32_t info)
     stack_switch(boot_cpu_stack(), core_main_guarded);
 }
 
+static int cpu_up(struct cpu *c)
+{
+    int rc = virt->cpu_init(c);
+    if (rc >= 0)
+        sched_init_cpu(c);
+    return rc;
+}
+
 /* From here on this CPU's stack has a guard page. */
 static void core_main_guarded(void)
 {
@@ -59,7 +67,11 @@ static void core_main_guarded(void)
     evtchn_listen(pirq_unbind);
     sched_listen(vcpu_enter, iommu_idle);
     sched_init_cpu(this_cpu());
-    smp_boot();
+    smp_boot(cpu_up, sched_loop);
+    if (nr_cpus > 1 && virt_emulated) {
+        first_domain_cpu = 1; /* see virt_emulated */
+        log_info("CPU 0 runs no domains: software emulation changes its state from other CPUs");
+    }
     virt_say_mitigations();
     wallclock_watch();
     if (control_domain_build() < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The 256 interrupt entries: each pushes an error code (0 where the CPU pushes none) and its vector, saves every register as
- * struct trap_frame (boot/trap.h) and calls trap_entry. The core runs in ring 0 alone, so there is no GS to swap. */
+ * struct trap_frame (arch/trap.h) and calls trap_entry. The core runs in ring 0 alone, so there is no GS to swap. */
     .text
     .balign 16
     .globl idt_stubs

@@ -4,7 +4,7 @@
  * each one is reported and ends in panic, but those of an instruction listed in .ex_table (rdmsr_safe and the like).
  * #DF, NMI and #MC have stacks of their own (IST, SDM3 6.14.5), so that a stack overflow can still be told.
  */
-#include "boot/trap.h"
+#include "arch/trap.h"
 #include "arch/machine.h"
 #include "arch/irq.h"
 #include "base/cpu.h"

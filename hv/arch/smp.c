@@ -2,11 +2,10 @@
 /*
  * The machine's CPUs. The boot CPU starts the others one after the other by INIT and SIPI (SDM3 8.4.4): each
  * begins at a copy of trampoline.S below 640 KiB, on small page tables of its own kind (that page executable at its own
- * address, the core's upper half beside it), and ends in sched_loop. A CPU that does not come is reported and left out.
+ * address, the core's upper half beside it), and ends where smp_boot was told. A CPU that does not come is reported and left out.
  */
-#include "boot/smp.h"
-#include "boot/boot.h"
-#include "boot/trap.h"
+#include "arch/smp.h"
+#include "arch/trap.h"
 #include "arch/irq.h"
 #include "arch/regs.h"
 #include "base/cpu.h"
@@ -14,11 +13,15 @@
 #include "base/string.h"
 #include "mem/frame.h"
 #include "mem/paging.h"
-#include "sched/sched.h"
-#include "virt/virt.h"
+#include "platform/acpi_info.h"
+#include "platform/boot_info.h"
+#include "platform/cmdline.h"
+#include "time/time.h"
 
 
 static struct cpu boot_cpu;
+static int (*bring_up)(struct cpu *c);
+static void (*go)(void);
 static volatile uint32_t ap_state; /* of the CPU being started */
 enum { AP_WAITED_FOR, AP_CAME, AP_READY, AP_FAILED };
 
@@ -68,13 +71,12 @@ static void ap_entry(struct cpu *c)
     trap_load(c);
     __atomic_store_n(&ap_state, AP_CAME, __ATOMIC_RELEASE);
     apic_init_ap();
-    if (virt->cpu_init(c) < 0) {
+    if (bring_up(c) < 0) {
         __atomic_store_n(&ap_state, AP_FAILED, __ATOMIC_RELEASE);
         cpu_stop();
     }
-    sched_init_cpu(c);
     __atomic_store_n(&ap_state, AP_READY, __ATOMIC_RELEASE);
-    sched_loop();
+    go();
 }
 
 /* The highest page of RAM below 640 KiB; 0 if there is none. */
@@ -156,8 +158,10 @@ static void start_cpu(uint8_t *page, uint64_t at, uint32_t apic)
     __atomic_store_n(&nr_cpus, id + 1, __ATOMIC_RELEASE);
 }
 
-void smp_boot(void)
+void smp_boot(int (*up)(struct cpu *c), void (*loop)(void))
 {
+    bring_up = up;
+    go = loop;
     unsigned limit = cmdline.maxcpus ? cmdline.maxcpus : MAX_CPUS;
     uint64_t at = tramp_page();
     uint8_t *page = at && acpi_info.nr_cpus > 1 ? tramp_prepare(at) : NULL;
@@ -171,8 +175,4 @@ void smp_boot(void)
         tramp_pt[at >> PAGE_SHIFT] = 0;
     }
     log_info("%u of %u CPUs", nr_cpus, MAX(acpi_info.nr_cpus, 1u));
-    if (nr_cpus > 1 && virt_emulated) {
-        first_domain_cpu = 1; /* see virt_emulated */
-        log_info("CPU 0 runs no domains: software emulation changes its state from other CPUs");
-    }
 }

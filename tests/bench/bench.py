@@ -18,7 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import disk  # noqa: E402
 import picture  # noqa: E402
 from busy import Reference  # noqa: E402
-from tests.lib.machine import BUILD, OLD_CPU, TEST_ISO, Machine, check, make_www  # noqa: E402
+from tests.lib.machine import BUILD, OLD_CPU, TEST_ISO, Machine, make_www  # noqa: E402
+from tests.lib.wait import pause  # noqa: E402
 
 INTERVAL_MS = 2.0
 CRASHES = int(os.environ.get("CRASHES", "50"))
@@ -54,7 +55,7 @@ def outage(m, how, count, pause):
     m.console("debian")
     start_ping(m)
     m.leave()
-    time.sleep(1)
+    pause(1)
     parts = []
     for _ in range(count):
         m.send(f"crash --{how} net0\r")
@@ -63,7 +64,7 @@ def outage(m, how, count, pause):
         part["total"] = float(got.group(1))
         parts.append(part)
         m.prompt()
-        time.sleep(pause)
+        pause(pause)
     m.console("debian")
     longest = gaps(m, count)
     m.leave()
@@ -117,7 +118,7 @@ def network():
 
         m.console("debian")
         start_ping(m)
-        time.sleep(10)
+        pause(10)
         quiet = gaps(m, CRASHES)
         m.leave()
         say(f"longest gaps without a crash in 10 s (ms over the interval): "

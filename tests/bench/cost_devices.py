@@ -10,15 +10,14 @@ cost_devices.golden: "ok cost-ROW" or "not ok cost-ROW". Usage: cost_devices.py 
     --widen  the spreads there grow to what this boot shows, for boots differ, too: do it once or twice after --write"""
 import collections
 import pathlib
-import re
 import statistics
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from count import CORE, Counted  # noqa: E402
 from disk import bare_command, copy  # noqa: E402
 from tests.lib.machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
+from tests.lib.wait import pause  # noqa: E402
 from tests.lib.guest import SHELL, login, sh  # noqa: E402
 from tests.lib.wire import GATEWAY, NET, Wire  # noqa: E402
 
@@ -92,7 +91,7 @@ def ran(m, line, driver):
     """What it took. Half a second lets what it left behind end."""
     before = look(m)
     sh(m, line, 600)
-    time.sleep(0.5)
+    pause(0.5)
     return figures(before, look(m), driver)
 
 
@@ -110,7 +109,7 @@ def restart(m, row):
     m.expect(r": crashed[^\n]*restarted in [^\n]*\)", 60)
     got = figures(before, look(m), RESTARTS[row])
     m.prompt()
-    time.sleep(0.5)  # it has served for a while: no back-off
+    pause(0.5)  # it has served for a while: no back-off
     m.console("debian-disk", SHELL)
     return {part: n for part, n in got.items() if part in ("core", RESTARTS[row])}
 

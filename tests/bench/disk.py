@@ -6,13 +6,12 @@ neighbour's rate beside a hostile front-end.
 """
 import os
 import re
-import shutil
 import statistics
 import subprocess
-import time
 
 from tools import mkgpt
 from tests.lib.machine import DEBIAN_DISK, LOGS, OLD_CPU, QEMU, TEST_ISO, Machine, check
+from tests.lib.wait import pause
 from tests.lib.guest import SHELL, login, sh
 from tests.lib.neighbour import DISKS, PARTS, Neighbour
 
@@ -104,10 +103,10 @@ def read_on(m):
 
 def outage(say, m):
     read_on(m)
-    time.sleep(10)
+    pause(10)
     say("longest reads without a crash in 10 s (ms): " + ", ".join(f"{x:.1f}" for x in longest_reads(m, 5)))
     read_on(m)
-    time.sleep(2)
+    pause(2)
     m.leave()
     parts = []
     for _ in range(CRASHES):
@@ -117,7 +116,7 @@ def outage(say, m):
         part["total"] = float(got.group(1))
         parts.append(part)
         m.prompt()
-        time.sleep(0.4)
+        pause(0.4)
     m.console("debian-disk", SHELL)
     return longest_reads(m, CRASHES), parts
 

@@ -5,10 +5,10 @@ Figures of one run on one machine: the first ISO's p50 is 1. CRASHES (50) is for
 import os
 import pathlib
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from tests.lib.machine import OLD_CPU, Machine  # noqa: E402
+from tests.lib.wait import pause  # noqa: E402
 
 CRASHES, ROUNDS = int(os.environ.get("CRASHES", "50")), int(os.environ.get("ROUNDS", "2"))
 
@@ -18,14 +18,14 @@ def crashes(iso, n, name):
     out = []
     with Machine(name, iso=pathlib.Path(iso), cpu=OLD_CPU) as m:
         m.boot()
-        time.sleep(10)  # the guest has booted
+        pause(10)  # the guest has booted
         for _ in range(n):
             m.send("crash net0 --inject\r")
             got = m.expect(r"net0: crashed[^\n]*restarted in ([\d.]+) ms \(detect ([\d.]+) fence ([\d.]+) rebuild ([\d.]+) "
                            r"reset ([\d.]+) adopt ([\d.]+)\)", 60)
             out.append([float(x) for x in got.groups()])
             m.prompt()
-            time.sleep(0.3)  # it has served for a while: no back-off
+            pause(0.3)  # it has served for a while: no back-off
     return out
 
 

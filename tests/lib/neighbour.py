@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A guest whose data are verified all the time, and the disk that it shares with a hostile front-end (tests/domains/blkhostile)."""
 import re
-import time
 
 from tests.lib.machine import check
+from tests.lib.wait import guest_says, pause
 
 PARTS = [("data", 64), ("evil", 16), ("readonly", 2)]
 DISKS = "disk=['phy:blk0:evil,xvda,w','phy:blk0:readonly,xvdb,r']"
@@ -34,7 +34,7 @@ class Neighbour:
         """Requests a second that its disk did meanwhile."""
         self.m.console("neighbour")
         t0, n0 = self.count()
-        time.sleep(seconds)
+        pause(seconds)
         t1, n1 = self.count()
         self.m.leave()
         check(n1 > n0, "the neighbour's disk stands still")
@@ -45,12 +45,7 @@ class Neighbour:
         m = self.m
         m.console("neighbour")
         m.guest("touch /tmp/stop")
-        out = ""
-        for _ in range(120):
-            out, _ = m.guest("cat /tmp/check.log")
-            if "status" in out:
-                break
-            time.sleep(1)
+        out = guest_says(m, "cat /tmp/check.log", "status")
         check("status 0" in out and " 0 errors" in out, f"diskcheck: {out}")
         print("  " + re.search(r"diskcheck: .*", out).group(0).strip(), flush=True)
         now = self.kernel()

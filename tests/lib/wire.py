@@ -5,7 +5,6 @@ uses them says "# ALONE: networks" (tests/lanes.py)."""
 import contextlib
 import os
 import subprocess
-import time
 
 from tests.lib.machine import ROOT, Skipped, check
 

@@ -8,12 +8,12 @@ import hashlib
 import os
 import re
 import subprocess
-import time
 
 import pytest
 
 from tools import mkgpt
-from tests.lib.machine import ANSI, BUILD, LOGS, PATIENCE, ROOT, Failed, Machine, check, make_iso
+from tests.lib.machine import ANSI, BUILD, LOGS, ROOT, Failed, Machine, check, make_iso
+from tests.lib.wait import pause, shows, until
 
 ROUNDS = int(os.environ.get("ROUNDS", "30"))
 GUESTS = {"left": ("00:16:3e:00:00:21", "10.0.2.21"), "right": ("00:16:3e:00:00:22", "10.0.2.22")}
@@ -52,12 +52,6 @@ class Door:
     def mark(self):
         self.m.log.flush()
         return len((LOGS / f"{self.m.name}.serial.log").read_text(errors="replace"))
-
-    def until(self, what, is_so, seconds=60):
-        end = time.monotonic() + seconds * PATIENCE
-        while not is_so():
-            check(time.monotonic() < end, f"{what}\n{self.m.tail(60)}")
-            time.sleep(0.3)
 
     def connected(self, name):
         def one(out, mac=""):
@@ -139,7 +133,7 @@ class Door:
         def told():
             return [name for name in GUESTS if re.search(rf"{name}: disk xvda stands still", self.text(since))]
         n = self.not_adopted()
-        self.until(f"not {n} disks were told to stand still", lambda: len(told()) >= n)
+        until(lambda: len(told()) >= n, bool, f"not {n} disks were told to stand still", 60)
         return told()
 
     def heal(self, since):
@@ -156,12 +150,12 @@ class Door:
             self.in_guest("n=0; until [ -b /dev/xvda ] || [ $n -gt 500 ]; do usleep 20000; n=$((n + 1)); done; [ -b /dev/xvda ]")
             self.m.leave()
         for name in GUESTS:
-            self.until(f"{name} has not both its devices", lambda n=name: self.connected(n))
+            until(lambda n=name: self.connected(n), bool, f"{name} has not both its devices", 60)
 
     def go_on(self, back):
         """After a failure, so that the others are seen too."""
         self.m.send("\x1d\r")
-        time.sleep(2)
+        pause(2)
         out = self.m.cmd("list")
         self.instances[back] = int(re.search(rf"^{back} .* (\d+)\s*$", out, re.M).group(1))
 
@@ -184,8 +178,7 @@ class Door:
         check(more < 25, f"left received {more} packets while right exchanged 30 with somebody else")
         m.leave()
         for name in GUESTS:
-            self.until(f"volumes does not show {name} with its user", lambda n=name: re.search(
-                rf"^blk0:{n} .* {n}:w$", m.cmd("volumes"), re.M), 20)
+            shows(m, "volumes", rf"^blk0:{name} .* {name}:w$")
         image = self.image.read_bytes()
         if image != self.disk:
             at = next(i for i in range(len(image)) if image[i] != self.disk[i])

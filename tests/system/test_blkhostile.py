@@ -9,7 +9,9 @@ import pytest
 
 from tools import mkgpt
 from tests.lib.neighbour import DISKS, PARTS, Neighbour
+from tests.lib.crash import crash
 from tests.lib.machine import LOGS, TEST_ISO, Boot, Failed, check
+from tests.lib.wait import pause, until
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 PHASES = 22
@@ -35,7 +37,7 @@ def restarts(m):
 def blk0_lines(m):
     """What blk0 says of disks."""
     m.send("console blk0\r")
-    time.sleep(1)
+    pause(1)
     m.leave()
     return re.findall(r"vbd\d+\.\d+: [^\r\n]*", m.sp.before)
 
@@ -67,7 +69,7 @@ def hostile_ends(m, how):
     wait_for(m, r"blkhostile: loop ended, [^\n]*all good", 180)
     wait_for(m, "blkhostile: ends", 30)
     m.leave()
-    time.sleep(1)
+    pause(1)
     m.cmd("destroy blkhostile", 30)
 
 
@@ -117,11 +119,8 @@ def no_deaths(m, expected):
 
 
 def gone(m, before):
-    for _ in range(20):
-        if not row(m, "blkhostile") and m.memory_is_back(before):
-            return
-        time.sleep(0.5)
-    check(False, f"free memory was {before} MiB and is {m.free_mib()}; {m.cmd('list')}")
+    until(lambda: (row(m, "blkhostile"), m.free_mib()), lambda seen: not seen[0] and m.memory_is_back(before),
+          f"free memory was {before} MiB, and now", 10)
 
 
 def next_one(m):
@@ -140,11 +139,8 @@ def test_blkhostile_crashes(m):
     out = m.cmd(f"create blkhostile extra=loop {DISKS}", 60)
     check("created as domain" in out, f"create: {out}")
     for i in range(1, CRASHES + 1):
-        time.sleep(0.5 + 0.37 * (i % 5))
-        m.send("crash --inject blk0\r")
-        got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
-        check(int(got.group(2)) == lives + i, f"restart count {got.group(2)}, expected {lives + i}")
-        m.prompt()
+        pause(0.5 + 0.37 * (i % 5))
+        crash(m, "blk0", lives + i)
         n.rate(1)
     m.send("console blkhostile\r")
     m.send("q")

@@ -12,7 +12,9 @@ import uuid
 import zlib
 
 from tests.lib import fakepci
-from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, TEST_ISO, Failed, Machine, check, make_iso
+from tests.lib.crash import crash
+from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, TEST_ISO, Machine, check, make_iso
+from tests.lib.wait import guest_says, pause, shows
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 MIB = 1 << 20
@@ -92,16 +94,6 @@ def one_line(m, line, pattern, timeout=60):
     return out
 
 
-def until(m, line, pattern, tries=80):
-    """Driver domains tell the store once a second."""
-    for _ in range(tries):
-        out = m.cmd(line)
-        if re.search(pattern, out, re.M):
-            return out
-        time.sleep(0.5)
-    raise Failed(f"{line!r} does not show {pattern!r}: {out}")
-
-
 def create(m, words, what="debian memory=128 vif=[]", timeout=60):
     m.send(f"create {what} {words}\r")
     m.expect(r"created as domain \d+ ", timeout)
@@ -142,22 +134,11 @@ def load(m, dev, tag):
 def load_ends(m, tags):
     m.guest("touch /tmp/stop")
     for tag in tags:
-        for _ in range(60):
-            out, _ = m.guest(f"cat /tmp/{tag}.log")
-            if re.search(r"^status \d", out, re.M):  # the shell's own word about the job looks alike
-                break
-            time.sleep(1)
+        out = guest_says(m, f"cat /tmp/{tag}.log", r"^status \d")  # the shell's own word about the job looks alike
         got = re.search(r"(\d+) reads, (\d+) writes, (\d+) flushes", out)
         check("status 0" in out and " 0 errors" in out, f"diskcheck {tag}: {out}")
         check(got and min(map(int, got.groups())) > 0 and int(got.group(1)) > 50, f"too little load: {out}")
         print(f"  {tag}: {got.group(0)}", flush=True)
-
-
-def crash(m, name, i):
-    m.send(f"crash --inject {name}\r")
-    got = m.expect(rf"{name}: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
-    check(int(got.group(2)) == i, f"{name}: restart count {got.group(2)}, expected {i}")
-    m.prompt()
 
 
 # --- cases ------------------------------------------------------------------------------------------------------------
@@ -166,15 +147,14 @@ def test_controllers_virtio_blk():
     path = gpt_image("ctl-virtio", 64 * MIB, [(1, *mib(1, 33), "data1"), (2, *mib(33, 49), "data2")])
     with Machine("ctl-virtio", extra=virtio(5, path, ",serial=v5")) as m:
         m.boot()
-        until(m, "volumes", r"^blk0:data1 +32 MiB +-$")
+        shows(m, "volumes", r"^blk0:data1 +32 MiB +-$")
         create(m, "name=d vcpus=2 disk=['phy:blk0:data1,xvda,w','phy:blk0:data2,xvdb,w,limit-ops=20']")
         m.console("d")
         before = kernel_lines(m)
         load(m, "/dev/xvda", "load")
         m.leave()
         for i in range(1, CRASHES + 1):
-            crash(m, "blk0", i)
-            time.sleep(0.3)
+            crash(m, "blk0", i, then=0.3)
         m.console("d")
         load_ends(m, ["load"])
         check(kernel_lines(m) == before, "the guest's kernel has something to say about its disks")
@@ -186,7 +166,7 @@ def test_controllers_virtio_blk():
 
 def figures(m):
     """block-stats counts on over the driver's deaths, and what one command adds is right."""
-    time.sleep(1.5)
+    pause(1.5)
     old = stats(m, "d", "xvda")
     check(old["Reads"] > 50 and old["Writes"] > 50 and old["Flushes"] > 0 and old["Errors"] == old["Bad"] == 0,
           f"stats: {old}")
@@ -194,7 +174,7 @@ def figures(m):
     m.guest("dd if=/dev/zero of=/dev/xvda bs=64k count=16 oflag=direct; "
             "dd if=/dev/xvda of=/dev/null bs=4k count=32 iflag=direct")
     m.leave()
-    time.sleep(1.5)
+    pause(1.5)
     new = stats(m, "d", "xvda")
     got = {k: new[k] - old[k] for k in new}
     check(got["WrSectors"] == 2048 and got["RdSectors"] == 256 and got["Reads"] == 32 and 16 <= got["Writes"] <= 32,
@@ -221,7 +201,7 @@ def discards(m, path):
         data = f.read(MIB)
     quarter = b"x" * (MIB // 4)
     check(data == quarter + bytes(MIB // 2) + quarter, "the discarded range is not what the disk has forgotten")
-    time.sleep(1.5)
+    pause(1.5)
     check(stats(m, "d", "xvdb")["Discards"] > 0, "a discard that nobody counted")
 
 
@@ -261,13 +241,13 @@ def test_controllers_two_4k():
     second = ["-drive", "if=none,id=ns2,format=raw,file=null-co://,file.size=8M", "-device", "nvme-ns,drive=ns2,bus=nv,nsid=2"]
     with Machine("ctl-two", iso=hiding("ctl-two", 5, 6), extra=nvme(5, one, size + ",id=nv") + second + virtio(6, other, size)) as m:
         m.boot()
-        until(m, "volumes", r"^blk0: it has 2 namespaces: 1 is used, the others are not$")
+        shows(m, "volumes", r"^blk0: it has 2 namespaces: 1 is used, the others are not$")
         one_line(m, disk_for_x("blk0", "data2"), r"x: disk xvda: blk0: no volume 'data2' on this disk; it has 2 namespaces: 1 is used")
         m.cmd("create blk1")
-        out = until(m, "volumes", r"^blk1:data1 +32 MiB +-$")
+        out = shows(m, "volumes", r"^blk1:data1 +32 MiB +-$")
         check(re.search(r"^blk0:data1 +32 MiB +-$", out, re.M) and re.search(r"^blk1:disk +48 MiB +-$", out, re.M), out)
         create(m, "name=d vcpus=2 disk=['phy:blk0:data1,xvda,w','phy:blk1:data1,xvdb,w']")
-        until(m, "volumes", r"^blk1:data1 +32 MiB +d:w$")
+        shows(m, "volumes", r"^blk1:data1 +32 MiB +d:w$")
         m.console("d")
         out, _ = m.guest("cd /sys/block; echo $(cat xvd[ab]/queue/logical_block_size "
                          "xvd[ab]/queue/physical_block_size xvd[ab]/size)")
@@ -278,8 +258,7 @@ def test_controllers_two_4k():
         m.leave()
         for i in range(1, CRASHES // 2 + 1):
             for name in ("blk0", "blk1"):
-                crash(m, name, i)
-                time.sleep(0.2)
+                crash(m, name, i, then=0.2)
         m.console("d")
         load_ends(m, ["nvme", "virtio"])
         for dev in ("xvda", "xvdb"):
@@ -329,7 +308,7 @@ def refused(m, slot, why, name="blk1"):
     m.expect(pattern, 60)
     m.send("\r")
     m.prompt()
-    out = until(m, "volumes", rf"^{name}: controller .*{why}")
+    out = shows(m, "volumes", rf"^{name}: controller .*{why}")
     check(f"{name}:disk" not in out, f"a disk of a controller that was refused: {out}")
     one_line(m, disk_for_x(name, "disk"), rf"x: disk xvda: {name}: .*{why}")
     m.cmd(f"destroy {name}")
@@ -359,7 +338,7 @@ def nic_that_answers_nothing(m, slot):
     check(int(row.group(1)) == 9, f"said after {row.group(1)} deaths")
     m.send("\r")
     m.prompt()
-    until(m, "list", r"^net1 .* (1[0-9])\n", 60)
+    shows(m, "list", r"^net1 .* (1[0-9])\n", 30)
     m.log.flush()
     told = re.findall(r"net1: crashed[^\r\n]*", (LOGS / f"{m.name}.serial.log").read_text(errors="replace"))
     # Who dies again before it was told that it had come has one line for both: fewer than 9 on a busy machine, and none after that of the row.
@@ -378,7 +357,7 @@ def frames_that_do_not_fit(m):
         check(status, f"a ping of {size} bytes was answered")
     m.guest("ip link set eth0 mtu 1500")
     m.leave()
-    out = until(m, "network-list debian", r"^debian +0 +\d+ +\d+ +0 +0 +0 +1 +1 +0$")
+    out = shows(m, "network-list debian", r"^debian +0 +\d+ +\d+ +0 +0 +0 +1 +1 +0$")
     check(re.search(r"^net0 +wire +[1-9]\d* +[1-9]\d* ", out, re.M), f"no row of the wire: {out}")
 
 
@@ -431,9 +410,9 @@ def table(m, slot, pattern, volumes, name="blk1"):
     m.expect(rf"{name}: {pattern}[^\n]*\n", 60)
     m.send("\r")
     m.prompt()
-    out = until(m, "volumes", rf"^{name}: {pattern}")
+    out = shows(m, "volumes", rf"^{name}: {pattern}")
     for volume, _ in volumes:  # they come into the store one by one
-        out = until(m, "volumes", rf"^{name}:{volume} ")
+        out = shows(m, "volumes", rf"^{name}:{volume} ")
     got = re.findall(rf"^{name}:(\S+) +(\d+ \S+) +-", out, re.M)
     check(got == volumes, f"volumes of {name}: {got}, expected {volumes}")
 
@@ -459,7 +438,7 @@ def test_controllers_tables():
         m.boot()
         m.expect(r"blk0: the first GPT is damaged \(its header's CRC is wrong\), its backup is used\r", 60)
         m.prompt()
-        out = until(m, "volumes", r"^blk0: the first GPT is damaged")
+        out = shows(m, "volumes", r"^blk0: the first GPT is damaged")
         check(re.search(r"^blk0:data2 +4096 KiB +-$", out, re.M), f"volumes of the backup GPT: {out}")
         table(m, 6, r"both copies of the GPT are damaged \(its header is gone\): only the whole disk", whole)
         one_line(m, disk_for_x("blk1", "data1"), r"x: disk xvda: blk1: no volume 'data1'")
@@ -471,10 +450,10 @@ def test_controllers_tables():
         table(m, 10, r"the first GPT is damaged \(its header cannot be read\), its backup is used", two_volumes)
         m.cmd("destroy blk1")
         m.cmd("create blk1 pci=['00:0b.0']")
-        until(m, "volumes", r"^blk1:disk +4 KiB +-$")
+        shows(m, "volumes", r"^blk1:disk +4 KiB +-$")
         m.cmd("destroy blk1")
         m.cmd("create blk1 pci=['00:0c.0']")
-        until(m, "volumes", r"^blk1:data1 +2048 KiB +-$")
+        shows(m, "volumes", r"^blk1:data1 +2048 KiB +-$")
         one_line(m, disk_for_x("blk1", "data1"), r"x: disk xvda: blk1: the disk is read-only")
         create(m, "name=x disk=['phy:blk1:data1,xvda,r']", GRUB)
         m.cmd("destroy x")
@@ -491,7 +470,7 @@ def users(m):
     one_line(m, disk_for_x("blk1", "right"), r"x: disk xvda: blk1: domain \d+ writes a part of it")
     one_line(m, disk_for_x("blk1", "left", "r"), r"x: disk xvda: blk1: domain \d+ writes it already")
     create(m, "name=forced disk=['phy:blk1:right,xvda,w!','phy:blk1:left,xvdb,r!']", GRUB)
-    until(m, "volumes", r"^blk1:left +4096 KiB +(u:w,forced:r|forced:r,u:w)$")
+    shows(m, "volumes", r"^blk1:left +4096 KiB +(u:w,forced:r|forced:r,u:w)$")
     m.cmd("destroy forced")
     m.cmd("destroy u")
     create(m, "name=u disk=['phy:blk1:left,xvda,r']", GRUB)
@@ -545,7 +524,7 @@ def test_controllers_medium():
         took = time.monotonic() - start
         load_ends(m, ["beside-nvme", "beside-virtio"])
         m.leave()
-        time.sleep(1.5)
+        pause(1.5)
         complaints(m, "blk0", ("xvda", "xvdb"), 32, took)
         complaints(m, "blk1", ("xvdc", "xvdd"), 33, took)
         restarts = re.findall(r"^blk[01] .* (\d+)$", m.cmd("list"), re.M)
@@ -554,7 +533,7 @@ def test_controllers_medium():
         m.console("d")
         check(failing(m, "xvda", "read", "99 100 101") == "100", "what is broken after a crash of blk0")
         m.leave()
-        time.sleep(1.5)
+        pause(1.5)
         check(stats(m, "d", "xvda")["Errors"] == 33, "the figures did not go on over the crash")
 
 
@@ -577,7 +556,7 @@ def test_controllers_none():
     with Machine("ctl-none", iso=TEST_ISO) as m:
         m.expect(r"blk0: 0000:00:05\.0: there is no such device; it starts without", 120)
         m.boot()
-        out = until(m, "volumes", r"^blk0: it has no controller")
+        out = shows(m, "volumes", r"^blk0: it has no controller")
         check("blk0:disk" not in out, f"volumes without a disk: {out}")
         one_line(m, disk_for_x("blk0", "disk"), r"x: disk xvda: blk0: it has no controller")
         one_line(m, "create blk1", r"blk1: 0000:00:06\.0: there is no such device")

@@ -5,8 +5,9 @@
 import re
 import time
 
-from tests.lib.guest import SHELL, login, sh
+from tests.lib.guest import login, sh
 from tests.lib.machine import DEBIAN_DISK, TEST_ISO, Machine, check
+from tests.lib.wait import pause
 
 def test_grub_prompt():
     """Without a disk GRUB comes to its prompt: console, memory map, time, reboot."""
@@ -46,7 +47,7 @@ def test_debian_whole_disk():
         while time.monotonic() < end:
             m.cmd("crash --inject blk0")
             crashes += 1
-            time.sleep(0.5)
+            pause(0.5)
         m.send("console debian-disk\r\r")
         login(m)
         check(sh(m, "dmesg | grep -c -e 'I/O error' -e 'EXT4-fs error' -e 'blkfront.*broken' || true").strip() == "0",

@@ -3,11 +3,12 @@
 """Disks: a volume of blk0's NVMe in a guest, blk0 crashed under verified load; a slow disk; what disk= refuses."""
 import os
 import re
-import time
 
 from tools import mkgpt
 from tests.lib.counts import CORE, counters, grown
+from tests.lib.crash import crash
 from tests.lib.machine import LOGS, Machine, check
+from tests.lib.wait import guest_says, pause, shows
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data1", 96), ("data2", 32), ("odd", 1)]
@@ -25,18 +26,8 @@ def block_lines(m):
     return out.split()[0]
 
 
-def volumes_show(m, pattern):
-    """The driver domain tells the store every second."""
-    for _ in range(10):
-        out = m.cmd("volumes")
-        if re.search(pattern, out, re.M):
-            return out
-        time.sleep(0.5)
-    check(False, f"volumes does not show {pattern!r}: {out}")
-
-
 def lists(m):
-    out = volumes_show(m, r"^blk0:data1 +96 MiB +disked:w")
+    out = shows(m, "volumes", r"^blk0:data1 +96 MiB +disked:w")
     check(re.search(r"^Name +Size +Users", out, re.M), f"columns of volumes: {out}")
     check(re.search(r"^blk0:disk +2048 GiB +-", out, re.M), f"the whole disk: {out}")
     check(re.search(r"^blk0:odd +1024 KiB +disked:r", out, re.M), f"a small volume: {out}")
@@ -66,7 +57,7 @@ def refusals(m):
         check(re.search(pattern, out), f"{line!r} answered {out!r}")
         check(len([x for x in out.split("\n") if x.strip()]) == 1, f"{line!r} answered {out!r}")
     check("d1" not in m.cmd("list"), "a domain that was refused stayed")
-    volumes_show(m, r"^blk0:disk .* -$")
+    shows(m, "volumes", r"^blk0:disk .* -$")
 
 
 def above_2_tib(m):
@@ -85,13 +76,6 @@ def marks_are_there(image):
         for at, mark in ((HIGH[0] << 20, b"high-mark"), ((sum(HUGE) << 20) - 512, b"huge-mark")):
             f.seek(at)
             check(f.read(9) == mark, f"{mark} is not at byte {at} of the image")
-
-
-def crash(m, i):
-    m.send("crash --inject blk0\r")
-    got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
-    check(int(got.group(2)) == i, f"restart count {got.group(2)}, expected {i}")
-    m.prompt()
 
 
 def test_disk_kill():
@@ -119,19 +103,13 @@ def test_disk_kill():
         lists(m)
         refusals(m)
         for i in range(1, CRASHES + 1):
-            crash(m, i)
-            time.sleep(0.3)
+            crash(m, "blk0", i, then=0.3)
         m.send("crash --hang blk0\r")
         m.expect(rf"blk0: [^\n]*restarted in[^\n]*restart {CRASHES + 1}\r", 60)
         m.cmd("list")
         m.console("disked")
         m.guest("touch /tmp/stop")
-        out = ""
-        for _ in range(60):
-            out, _ = m.guest("cat /tmp/check.log")
-            if "status" in out:
-                break
-            time.sleep(1)
+        out = guest_says(m, "cat /tmp/check.log", "status")
         check("status 0" in out and " 0 errors" in out, f"diskcheck: {out}")
         got = re.search(r"(\d+) reads, (\d+) writes", out)
         check(got and int(got.group(1)) > 50 and int(got.group(2)) > 50, f"too little load to say anything: {out}")
@@ -155,7 +133,7 @@ def again(m):
     m.cmd("destroy disked")
     out = m.cmd("create debian name=again memory=128 vif=[] disk=['phy:blk0:data1,xvda,w']", 60)
     check("created as domain" in out, f"create after destroy: {out}")
-    volumes_show(m, r"^blk0:data1 +96 MiB +again:w$")
+    shows(m, "volumes", r"^blk0:data1 +96 MiB +again:w$")
     m.console("again")
     m.guest(LOAD)
     m.send("reboot -f\r")
@@ -201,6 +179,6 @@ def test_disk_slow():
             check("created as domain" in out, f"create {i}: {out}")
             m.console(f"slow{i}")
             m.guest("dd if=/dev/zero of=/dev/xvda bs=800k count=1 conv=fsync 2>/dev/null &")
-            time.sleep(0.5)
+            pause(0.5)
             m.leave()
             m.cmd(f"destroy slow{i}", 60)

@@ -12,7 +12,9 @@ import time
 from tests.lib import handdisk
 from tools import mkgpt
 import pexpect
+from tests.lib.crash import crash
 from tests.lib.machine import LOGS, Failed, Machine, check
+from tests.lib.wait import pause, shows, until
 
 NAME = "hand"
 ROUNDS = int(os.environ.get("ROUNDS", "8"))  # each combination of how it is let go and taken away
@@ -32,28 +34,21 @@ def states(m):
     return tuple(int(x) for x in re.findall(r"^\d+ +\d+ +\d+ +(-?\d+) +", out, re.M)) or None
 
 
-def crash(m, how="--inject"):
-    """blk0 dies and is back when this returns."""
-    m.send(f"crash {how} blk0\r")
-    m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
-    m.prompt()
+def blk0_dies(m, how="--inject", then=0):
+    """And is back when this returns."""
+    crash(m, "blk0", how=how, then=then)
     m.crashes += 1
 
 
 def burst(m):
     """Three deaths in a row, the second and third before the instance has served for long; then time to have served."""
     for _ in range(3):
-        crash(m)
-    time.sleep(0.15)
+        blk0_dies(m)
+    pause(0.15)
 
 
-def wait_states(m, want, timeout=60):
-    end = time.monotonic() + timeout
-    while True:
-        s = states(m)
-        if s and want(s):
-            return s
-        check(time.monotonic() < end, f"the front-ends' states stay at {s}\n{m.tail()}")
+def wait_states(m, want):
+    return until(lambda: states(m), lambda s: s and want(s), "the front-ends' states stay", 60, 0)
 
 
 def free_memory(m):
@@ -62,13 +57,8 @@ def free_memory(m):
 
 
 def users(m, name, want):
-    """volumes shows who has it; the driver domain tells the store every second."""
-    for _ in range(20):
-        out = m.cmd("volumes")
-        if re.search(rf"^blk0:{name} +\d+ MiB +{want}$", out, re.M):
-            return
-        time.sleep(0.3)
-    check(False, f"volumes does not show {name} with {want!r}: {out}")
+    """volumes shows who has it."""
+    shows(m, "volumes", rf"^blk0:{name} +\d+ MiB +{want}$")
 
 
 # --- the guest ---------------------------------------------------------------------------------------------------------
@@ -163,8 +153,7 @@ def hop(m, seen):
     if s and s not in seen:
         m.cmd(f"pause {NAME}")
         seen.append(states(m))
-        crash(m)
-        time.sleep(0.15)
+        blk0_dies(m, then=0.15)
         m.cmd(f"unpause {NAME}")
     return s
 
@@ -172,28 +161,26 @@ def hop(m, seen):
 def boot_by_steps(m):
     """One boot, blk0 crashed at each step that can be told from the others."""
     for _ in range(4):
-        crash(m)
-        time.sleep(0.15) # GRUB starts and probes
+        blk0_dies(m, then=0.15) # GRUB starts and probes
     grub(m)
     m.leave()
-    crash(m) # at its prompt, all disks open
+    blk0_dies(m) # at its prompt, all disks open
     m.send(f"console {NAME}\r")
     m.send(handdisk.LINUX + "\rinitrd /ramdisk\r")
     m.leave()
     for _ in range(4):
-        crash(m) # it loads
-        time.sleep(0.15)
+        blk0_dies(m, then=0.15) # it loads
     m.send(f"console {NAME}\r\r")
     m.expect(r"grub> \r*\n*.*grub> ", 60)
     m.leave()
-    crash(m) # all is loaded
+    blk0_dies(m) # all is loaded
     m.send(f"console {NAME}\rboot\r")
     m.leave()
     seen, end = [], time.monotonic() + 90
     while not (hop(m, seen) == (4,) * 4 and (1,) * 4 in seen):
         if time.monotonic() >= end: # a vCPU that runs without an end is the emulator's, one that waits is ours
             check(False, f"Linux does not connect: {seen}\n{m.cmd('list')}\n{m.cmd('list')}\n{m.tail()}")
-    crash(m) # just connected
+    blk0_dies(m) # just connected
     print(f"  states: {' '.join(''.join(str(x) for x in s) for s in seen)}", flush=True)
 
 
@@ -206,12 +193,11 @@ def boot_by_holding(m):
     m.send(f"console {NAME}\rboot\r")
     m.leave()
     s = [wait_states(m, lambda s: 6 in s)] # it waits for the back-end to close
-    crash(m, "")
-    time.sleep(0.15)
+    blk0_dies(m, "", then=0.15)
     s.append(wait_states(m, lambda s: s == (1,) * 4))
     m.cmd("pause blk0")
     s.append(wait_states(m, lambda s: 3 in s)) # it waits for the back-end to connect
-    crash(m, "")
+    blk0_dies(m, "")
     s.append(wait_states(m, lambda s: s == (4,) * 4))
     print(f"  states: {' '.join(''.join(str(x) for x in t) for t in s)}", flush=True)
 
@@ -222,7 +208,7 @@ def boot_by_time(m, delay):
     grub_load(m)
     m.send("boot\r")
     m.leave()
-    time.sleep(delay)
+    pause(delay)
     burst(m)
     wait_states(m, lambda s: max(s) > 1)
     burst(m)
@@ -267,7 +253,7 @@ def kexec(m, delay):
     """The next kernel, and a burst some time after; its prompt is awaited."""
     m.send("kexec -e\r")
     m.leave()
-    time.sleep(delay)
+    pause(delay)
     burst(m)
 
 
@@ -284,7 +270,7 @@ def kexec_without_closing(m):
     m.send(f"console {NAME}\rkexec -e\r")
     m.leave()
     m.expect(rf"{NAME}: soft reset, its next kernel starts", 90)
-    crash(m, "")
+    blk0_dies(m, "")
 
 
 def test_handover_kexec():
@@ -306,10 +292,10 @@ def test_handover_kexec():
             in_guest(m, "mount -o ro /dev/xvda /mnt && kexec -l /mnt/vmlinuz --initrd=/mnt/ramdisk --reuse-cmdline && "
                         "umount /mnt && touch /tmp/old", 90)
             m.leave()
-            crash(m) # before
+            blk0_dies(m) # before
             to_shell(m)
             way(m)
-            crash(m) # the next kernel boots
+            blk0_dies(m) # the next kernel boots
             to_shell(m)
             in_guest(m, "[ ! -e /tmp/old ]")
             check_guest(m, n, "b")
@@ -335,7 +321,7 @@ def meanwhile(m, line):
     m.send(f"crash --inject blk0\r{line}\r")
     m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
     m.crashes += 1
-    time.sleep(0.1)
+    pause(0.1)
     m.send("\r")
     m.cmd("list")
 
@@ -349,26 +335,25 @@ def has_disk(m, want):
 
 def rebind(m, n, at_once):
     """One round: written, let go, taken away, given again, read; blk0 dies between any two of them or while they run."""
-    step = meanwhile if at_once else lambda m, line: (m.cmd(line, 60), crash(m), time.sleep(0.12))
+    step = meanwhile if at_once else lambda m, line: (m.cmd(line, 60), blk0_dies(m, then=0.12))
     if n % 5 == 0:
         in_guest(m, "diskcheck /dev/xvdb 0.3 4")
     write_all(m, n, "b")
     m.leave()
     if not at_once:
-        crash(m)
-        time.sleep(0.12)
+        blk0_dies(m, then=0.12)
     m.console(NAME)
     if n % 4 < 2: # else the driver has it until it is taken away
         if at_once:
             m.send(f"echo vbd-51728 > {VBD}/unbind\r")
             m.leave()
-            crash(m)
+            blk0_dies(m)
         else:
             in_guest(m, f"echo vbd-51728 > {VBD}/unbind")
             m.leave()
             wait_states(m, lambda s: 6 in s)
-            crash(m)
-        time.sleep(0.12)
+            blk0_dies(m)
+        pause(0.12)
     else:
         m.leave()
     step(m, DETACH)
@@ -399,7 +384,7 @@ def rebind_in_use(m):
     in_guest(m, "rm -f /tmp/stop; (diskcheck /dev/xvdb 600 8 > /tmp/used 2>&1; echo status $? >> /tmp/used) & sleep 0.5")
     m.send(f"echo vbd-51728 > {VBD}/unbind\r")
     m.leave()
-    crash(m)
+    blk0_dies(m)
     m.console(NAME)
     in_guest(m, "touch /tmp/stop; while ! grep -q status /tmp/used; do usleep 100000; done; grep 'status 1' /tmp/used")
     m.leave()

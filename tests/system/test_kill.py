@@ -14,7 +14,9 @@ import time
 import pytest
 
 from tests.lib.guest import SHELL, login, sh
+from tests.lib.crash import crash
 from tests.lib.machine import DEBIAN_DISK, LOGS, Boot, check
+from tests.lib.wait import pause
 from tools.mkgpt import partitions
 from tests.lib.records import program
 
@@ -75,12 +77,8 @@ def crashes(m, rng, before):
     """Injects them, at random times; the outage of each, as the control domain reports it."""
     outage = []
     for i in range(1, CRASHES + 1):
-        time.sleep(interval(rng, i))
-        m.send("crash --inject blk0\r")
-        got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
-        check(int(got.group(2)) == before + i, f"restart count {got.group(2)}, expected {before + i}")
-        outage.append(float(got.group(1)))
-        m.prompt()
+        pause(interval(rng, i))
+        outage.append(crash(m, "blk0", before + i))
     return outage
 
 

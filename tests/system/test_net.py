@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from tests.lib.machine import ROOT, Skipped, check
+from tests.lib.machine import check
 from tests.lib.wire import NET, Wire, net
 
 # Stands before the real `ip` in the path: the step with this number ends who asked for it.

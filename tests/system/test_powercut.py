@@ -5,7 +5,6 @@ volatile cache and logs what reaches it (cachedisk.py). Then, offline, forty cut
 was not flushed is partly lost and out of order, e2fsck replays the journal and finds nothing else, every record whose
 durability the guest had told by then is there. And the counter-check: had flushes been lost, it would be found out.
 CUTS, CRASHES and SEED in the environment say how many and which."""
-import functools
 import os
 import pathlib
 import random
@@ -19,7 +18,9 @@ import pytest
 from tools import mkgpt
 from tests.lib.cachedisk import CacheDisk, PowerCuts
 from tests.lib.guest import modules
+from tests.lib.crash import crash
 from tests.lib.machine import LOGS, Failed, Machine, check
+from tests.lib.wait import pause, until
 from tests.lib.records import JOBS, MARK, check_raw, check_tree, mark, program
 
 CUTS = int(os.environ.get("CUTS", "40"))
@@ -43,13 +44,8 @@ def make_image(name):
 
 def enough_records(disk):
     """A slow machine gets the time that it needs."""
-    last = {}
-    for _ in range(300):
-        last = durable_at(told(disk, *mkgpt.partitions(disk.image)["marks"]), disk.events)
-        if len(last) == len(JOBS) and min(last.values()) > 100:
-            return
-        time.sleep(1)
-    check(False, f"too few records to say anything: {last}")
+    until(lambda: durable_at(told(disk, *mkgpt.partitions(disk.image)["marks"]), disk.events),
+          lambda last: len(last) == len(JOBS) and min(last.values()) > 100, "too few records to say anything", 300, 1)
 
 
 def machine(name, disk, www):
@@ -82,11 +78,8 @@ def logged_run(name, disk, www, mods, rng):
         m.guest("(/run/records /mnt /dev/xvdb /dev/xvdc > /run/log 2>&1; echo status $? >> /run/log) &")
         m.leave()
         for i in range(1, CRASHES + 1):
-            time.sleep(rng.expovariate(1))
-            m.send("crash --inject blk0\r")
-            got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 60)
-            check(int(got.group(2)) == i, f"restart count {got.group(2)}, expected {i}")
-            m.prompt()
+            pause(rng.expovariate(1))
+            crash(m, "blk0", i)
         enough_records(disk)
         m.console("cut")
         out, _ = m.guest("touch /run/stop; until grep -q status /run/log; do sleep 1; done; cat /run/log", 300)

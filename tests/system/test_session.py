@@ -6,7 +6,9 @@ import re
 import time
 
 from tests.lib.counts import counters, grown
+from tests.lib.crash import crash
 from tests.lib.machine import Machine, check, make_www
+from tests.lib.wait import guest_says
 
 CRASHES = int(os.environ.get("CRASHES", "30"))
 DOWNLOADER = (
@@ -78,11 +80,7 @@ def test_session():
 
         domid = listing["net0"][1]
         for i in range(1, CRASHES + 1):
-            m.send("crash --inject net0\r")
-            got = m.expect(r"net0: crashed[^\n]*restarted in ([\d.]+) ms[^\n]*restart (\d+)\r", 30)
-            check(int(got.group(2)) == i, f"restart count {got.group(2)}, expected {i}")
-            m.prompt()
-            time.sleep(0.2)
+            crash(m, "net0", i, then=0.2)
         row = rows(m.cmd("list"))["net0"]
         check(row[1] == domid, f"domid changed from {domid} to {row[1]}")
         check(row[-1] == str(CRASHES), f"restart count in list: {row}")
@@ -90,17 +88,9 @@ def test_session():
         check(not less, f"counters of net0 went back over its restarts: {less}")
 
         m.console("debian")
-        for _ in range(60):  # few crashes are over before the second download is
-            out, _ = m.guest("wc -l /tmp/sums")
-            if re.search(r"^([2-9]|\d\d+) /tmp/sums", out, re.M):
-                break
-            time.sleep(1)
+        guest_says(m, "wc -l /tmp/sums", r"^([2-9]|\d\d+) /tmp/sums")  # few crashes are over before the second download is
         m.guest("touch /tmp/stop; kill -INT $(pidof ping); sleep 3", 90)
-        for _ in range(30):
-            out, _ = m.guest("pidof wget >/dev/null && echo busy || echo idle")
-            if "idle" in out:
-                break
-            time.sleep(1)
+        guest_says(m, "pidof wget >/dev/null && echo busy || echo idle", "idle")
         out, _ = m.guest("sort /tmp/sums | uniq -c")
         sums = out.split()
         check(len(sums) == 2 and sums[1] == digest, f"downloads across crashes: {out}")

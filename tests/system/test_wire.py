@@ -5,9 +5,9 @@
 two guests, whose checksums the stacks leave blank on the way out and check on the way in; frames that do not fit are counted.
 On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""
 import re
-import time
 
 from tests.lib.machine import BUILD, Machine, check
+from tests.lib.wait import until
 from tests.lib.wire import wire_or_user_network
 
 # Interfaces with the prefix of each: the last figure of a guest's or the peer's address follows. vlan7.9 is 9 (802.1Q) under 7 (802.1ad).
@@ -18,12 +18,7 @@ ECHO = "7"
 
 def wait_for_net(m):
     m.console("debian")
-    for _ in range(20):
-        out, status = m.guest("ping -c 1 -W 1 10.0.2.2")
-        if status == 0:
-            break
-        time.sleep(0.5)
-    check(status == 0, f"no network: {out}")
+    until(lambda: m.guest("ping -c 1 -W 1 10.0.2.2"), lambda got: got[1] == 0, "no network")
     out, _ = m.guest("ls /sys/class/net | tr '\\n' ' '")
     m.leave()
     check(out.split() == ["eth0", "lo"], f"interfaces: {out}")
@@ -124,13 +119,8 @@ def too_long(m, w):
     for size in sizes:
         out, status = w.peer("ping", "-c", "1", "-W", "0.5", "-M", "do", "-s", str(size - 42), f"10.0.2.{GUESTS['debian']}")
         check(status == 1 and " 0 received" in out, f"a frame of {size} bytes: {out}")
-    for _ in range(10):
-        out = m.cmd("network-list net0")
-        if int(re.search(row, out, re.M).group(1)) == before + len(sizes):
-            break
-        time.sleep(0.5)
-    else:
-        check(False, f"{len(sizes)} frames that do not fit, {before} before: {out}")
+    until(lambda: int(re.search(row, m.cmd("network-list net0"), re.M).group(1)), lambda n: n == before + len(sizes),
+          f"{len(sizes)} frames that do not fit, {before} before, and now", 10)
     on_peer(w, "ping", "-c", "1", "-W", "5", f"10.0.2.{GUESTS['debian']}")
 
 

@@ -61,7 +61,6 @@ struct vcpu {
     /* Event delivery. vcpu_info lies in shared_info until registered elsewhere. */
     struct vcpu_info *info;        /* core address of it, NULL when none; d */
     mfn_t info_mfn;                /* pinned frame when registered, else INVALID_MFN */
-    mfn_t time_mfn;                /* register_vcpu_time_memory_area: pinned, else INVALID_MFN */
     struct vcpu_time_info *time;
     uint8_t upcall_vector;         /* HVMOP_set_evtchn_upcall_vector, 0 = domain-wide callback */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptor tables (each CPU has its own GDT and TSS, all share the IDT) and exceptions of the core itself (boot/trap.c). */
+/* Descriptor tables (each CPU has its own GDT and TSS, all share the IDT) and exceptions of the core itself (arch/trap.c). */
 #pragma once
 #include "base/types.h"
 

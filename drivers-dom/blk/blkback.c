@@ -34,14 +34,12 @@ static void ring_break(struct bb_ring *r, const char *why)
 /* Requests in [req_cons, the ring's req_prod), which may not pass what the front-end may have outstanding. */
 static unsigned ring_avail(struct bb_ring *r)
 {
-    uint32_t prod = READ_ONCE(sring(r)->req_prod), cons = r->j.req_cons, pub = r->j.rsp_pub;
+    uint32_t n;
 
-    rmb(); /* slots are read after the index that covers them */
-    if (prod - pub > r->j.size || prod - cons > r->j.size - (cons - pub)) {
-        ring_break(r, "request index out of bounds");
-        return 0;
-    }
-    return prod - cons;
+    if (ring_requests(&sring(r)->req_prod, r->j.req_cons, r->j.rsp_pub, r->j.size, &n))
+        return n;
+    ring_break(r, "request index out of bounds");
+    return 0;
 }
 
 static uint32_t *slot(const struct bb_ring *r, uint32_t i)
@@ -134,7 +132,7 @@ static bool in_turn(const struct bb_ring *r, const struct keep_entry *e, bool re
     return e->op != BLKIF_OP_WRITE_BARRIER || !r->inflight;
 }
 
-static bool reserved(struct bb *bb, const struct bb_ring *r, unsigned pages)
+static bool reserved(struct bb *bb, struct bb_ring *r, unsigned pages)
 {
     if (!bb->starving && bb_reserve(bb, pages))
         return true;
@@ -198,12 +196,12 @@ static void turn_pass(struct bb *bb, const struct bb_ring *r)
 
 static unsigned take(struct bb *bb)
 {
-    const struct bb_ring *hungry = bb->starving;
+    struct bb_ring *hungry = bb->starving;
     unsigned n = 0;
 
     bb->retry = 0;
     bb->starving = NULL;
-    if (hungry && ring_take(bb, (struct bb_ring *)(uintptr_t)hungry)) {
+    if (hungry && ring_take(bb, hungry)) {
         turn_pass(bb, hungry);
         n++;
     }
@@ -231,7 +229,7 @@ static unsigned ring_push(struct bb *bb, struct bb_ring *r)
     journal_publish(&r->j, &sring(r)->rsp_prod);
     bb->answered = true;
     mb(); /* the front-end sees rsp_prod, or we see its rsp_event */
-    if (r->j.rsp_pub - READ_ONCE(sring(r)->rsp_event) < r->j.rsp_pub - old)
+    if (ring_event_due(&sring(r)->rsp_event, old, r->j.rsp_pub))
         batch_send(bb->b, r->port);
     return 1;
 }
@@ -349,7 +347,7 @@ static void replay_plan(struct bb_disk *d, struct bb_ring *r, const struct journ
 static void notify_missed(struct bb *bb, struct bb_ring *r)
 {
     mb(); /* rsp_prod is visible before rsp_event is read */
-    if ((int32_t)(r->j.rsp_pub - READ_ONCE(sring(r)->rsp_event)) >= 0)
+    if (ring_event_missed(&sring(r)->rsp_event, r->j.rsp_pub))
         batch_send(bb->b, r->port);
     SHARED_STORE(&sring(r)->req_event, r->j.req_cons + 1);
     mb(); /* then the first round reads req_prod */

@@ -119,7 +119,7 @@ struct bb {
     struct bb_disk *disk[BB_MAX_DISKS];
     unsigned nr_disks, turn;
     bool answered; /* a response was published in this life */
-    const struct bb_ring *starving; /* lacks buffers: nobody else takes any before it got them */
+    struct bb_ring *starving; /* lacks buffers: nobody else takes any before it got them */
 };
 
 void bb_init(struct bb *bb, struct batch *b);

@@ -2,6 +2,7 @@
 /* GUID partition tables: see gpt.h. Section numbers are those of the UEFI Specification 2.8. */
 #include "gpt.h"
 #include <string.h>
+#include <zlib.h>
 
 #define HEADER_MIN  92u
 #define ENTRY_MIN   128u
@@ -24,23 +25,6 @@ static uint32_t get32(const uint8_t *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 static uint64_t get64(const uint8_t *p) { return get32(p) | (uint64_t)get32(p + 4) << 32; }
-
-uint32_t gpt_crc(uint32_t crc, const void *p, size_t n)
-{
-    static uint32_t table[256];
-    const uint8_t *b = p;
-
-    if (!table[1])
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t c = i;
-            for (unsigned k = 0; k < 8; k++)
-                c = c & 1 ? c >> 1 ^ 0xedb88320u : c >> 1;
-            table[i] = c;
-        }
-    for (crc = ~crc; n; n--)
-        crc = crc >> 8 ^ table[(crc ^ *b++) & 0xff];
-    return ~crc;
-}
 
 /* --- one copy: header, then entries --------------------------------------------------------------------------------- */
 
@@ -98,7 +82,7 @@ static const char *read_header(const struct gpt_source *src, uint64_t lba, struc
     if (size < HEADER_MIN || size > src->block)
         return "its header has a size that makes no sense";
     memset(b + H_CRC, 0, 4);
-    if (gpt_crc(0, b, size) != crc)
+    if (crc32(0, b, size) != crc)
         return "its header's CRC is wrong";
     *h = (struct header){
         .self = get64(b + H_SELF), .other = get64(b + H_OTHER), .first = get64(b + H_FIRST), .last = get64(b + H_LAST),
@@ -139,7 +123,7 @@ static const char *read_entries(const struct gpt_source *src, const struct heade
         uint32_t n = bytes - at < GPT_BUF ? (uint32_t)(bytes - at) : GPT_BUF;
         if (src->read(src->arg, h->entries + at / src->block, (n + src->block - 1) / src->block, src->buf))
             return "its entries cannot be read";
-        crc = gpt_crc(crc, src->buf, n);
+        crc = crc32(crc, src->buf, n);
         for (uint32_t off = 0; off < n; off += h->entry)
             take_entry(h, number++, src->buf + off, out);
         at += n;

@@ -55,4 +55,3 @@ struct gpt {
 };
 
 void gpt_read(const struct gpt_source *src, struct gpt *out);
-uint32_t gpt_crc(uint32_t crc, const void *p, size_t n); /* CRC-32, start with 0, feed its result */

@@ -11,9 +11,7 @@ void journal_open(struct journal *j, uint32_t start)
 {
     for (unsigned e = 0; e < j->size; e++)
         SHARED_STORE(&journal_entry(j, e)->state, FREE_WORD);
-    SHARED_STORE(&indices(j)->req_cons, keep_idx(start));
-    SHARED_STORE(&indices(j)->rsp_next, keep_idx(start));
-    SHARED_STORE(&indices(j)->rsp_pub, keep_idx(start));
+    keep_ring_open(indices(j), start);
     journal_begin(j, start);
 }
 
@@ -64,9 +62,7 @@ void journal_publish(struct journal *j, volatile uint32_t *rsp_prod)
 {
     if (j->rsp_next == j->rsp_pub)
         return;
-    SHARED_STORE(&indices(j)->rsp_next, keep_idx(j->rsp_next));
-    SHARED_STORE(rsp_prod, j->rsp_next); /* after the bodies: x86 keeps the order of stores */
-    SHARED_STORE(&indices(j)->rsp_pub, keep_idx(j->rsp_next));
+    keep_ring_publish(indices(j), rsp_prod, j->rsp_next);
     j->rsp_pub = j->rsp_next;
     for (unsigned i = 0; i < j->nr_committed; i++)
         entry_free(j, j->committed[i]);
@@ -74,23 +70,6 @@ void journal_publish(struct journal *j, volatile uint32_t *rsp_prod)
 }
 
 /* --- adoption --------------------------------------------------------------------------------------------- */
-
-static const char *indices_check(struct journal *j, uint32_t rsp_prod)
-{
-    const struct keep_ring *r = indices(j);
-
-    if (!keep_idx_ok(r->req_cons) || !keep_idx_ok(r->rsp_next) || !keep_idx_ok(r->rsp_pub))
-        return "ring indices are damaged";
-    uint32_t cons = (uint32_t)r->req_cons, next = (uint32_t)r->rsp_next, pub = (uint32_t)r->rsp_pub;
-    if (cons - pub > j->size || next - pub > cons - pub)
-        return "ring indices contradict each other";
-    if (rsp_prod != pub && rsp_prod != next)
-        return "the front-end moved rsp_prod";
-    j->req_cons = cons;
-    j->rsp_pub = pub;
-    j->rsp_next = next;
-    return NULL;
-}
 
 /* Of entry e, taken: below req_cons it runs again, at it the ring still has it, anywhere else it is nonsense. */
 static const char *taken_check(const struct journal *j, struct journal_replay *r, unsigned e)
@@ -154,10 +133,16 @@ static const char *entries_check(const struct journal *j, uint32_t rsp_prod, str
 
 const char *journal_check(struct journal *j, uint32_t rsp_prod, struct journal_replay *r)
 {
-    const char *why = indices_check(j, rsp_prod);
+    const struct keep_ring *k = indices(j);
+    const char *why = keep_ring_check(k, rsp_prod, j->size);
 
     r->rsp_prod = rsp_prod;
-    return why ? why : entries_check(j, rsp_prod, r);
+    if (why)
+        return why;
+    j->req_cons = (uint32_t)k->req_cons;
+    j->rsp_pub = (uint32_t)k->rsp_pub;
+    j->rsp_next = (uint32_t)k->rsp_next;
+    return entries_check(j, rsp_prod, r);
 }
 
 /*
@@ -171,11 +156,8 @@ void journal_settle(struct journal *j, const struct journal_replay *r, volatile 
 
     if (j->rsp_pub != was)
         SHARED_STORE(&indices(j)->rsp_pub, keep_idx(was));
-    if (to != was) {
-        SHARED_STORE(&indices(j)->rsp_next, keep_idx(to));
-        SHARED_STORE(rsp_prod, to);
-        SHARED_STORE(&indices(j)->rsp_pub, keep_idx(to));
-    }
+    if (to != was)
+        keep_ring_publish(indices(j), rsp_prod, to);
     j->rsp_next = j->rsp_pub = to;
     j->nr_free = j->nr_committed = 0;
     for (unsigned i = 0; i < r->nr_run; i++)

@@ -53,14 +53,6 @@ _Static_assert(offsetof(struct keep_head, gen) == 16, "keep record layout");
 _Static_assert(offsetof(struct keep_head, ref) == 56, "keep record layout");
 _Static_assert(sizeof(struct keep_head) == 80, "keep record layout");
 
-/* rsp_next is stored before the ring's rsp_prod, rsp_pub after it; so rsp_prod equals one of them. */
-struct keep_ring {
-    uint64_t req_cons; /* requests before it are consumed and have an entry, or are answered */
-    uint64_t rsp_next;
-    uint64_t rsp_pub;
-    uint64_t pad;
-};
-
 /* The copy of a request, in our own layout: the front-end's may be 32 or 64 bits. */
 struct keep_entry {
     uint64_t state;   /* keep_state() */

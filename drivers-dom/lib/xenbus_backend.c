@@ -2,12 +2,12 @@
 /* The xenbus side of a back-end: xenbus_backend.h. The directories and states are those of <xen/io/xenbus.h>. */
 #include <xenbus_backend.h>
 #include <errno.h>
-#include <keep_record.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
+#include <zlib.h>
 
 #define RETRY_NS 200000000ull
 
@@ -180,7 +180,7 @@ void be_set_state(struct be_dev *d, int state)
 
 bool be_refuse(struct be_dev *d, const char *why)
 {
-    uint32_t crc = keep_crc(why, strlen(why));
+    uint32_t crc = (uint32_t)crc32(0, (const Bytef *)why, (uInt)strlen(why));
 
     if (d->refused == crc || !be_write(d, "bh-error", why))
         return false;

@@ -23,34 +23,15 @@ enum keep_state keep_vif_state(const struct keep_vif *k)
 
 void keep_vif_close(struct keep_vif *k) { SHARED_STORE(&k->head.magic, 0u); }
 
-static void ring_open(struct keep_ring *r, uint32_t i)
-{
-    SHARED_STORE(&r->req_cons, keep_idx(i));
-    SHARED_STORE(&r->rsp_next, keep_idx(i));
-    SHARED_STORE(&r->rsp_pub, keep_idx(i));
-}
-
 void keep_vif_open(struct keep_vif *k, const struct keep_vif_head *from, uint32_t tx, uint32_t rx)
 {
     keep_vif_close(k);
-    ring_open(&k->tx, tx);
-    ring_open(&k->rx, rx);
+    keep_ring_open(&k->tx, tx);
+    keep_ring_open(&k->rx, rx);
     keep_record_save(&k->head, from, KEEP_VIF_MAGIC, KEEP_VERSION, sizeof(*from));
 }
 
 /* --- adoption ------------------------------------------------------------------------------------------- */
-
-static const char *ring_check(const struct keep_ring *r, uint32_t rsp_prod)
-{
-    if (!keep_idx_ok(r->req_cons) || !keep_idx_ok(r->rsp_next) || !keep_idx_ok(r->rsp_pub))
-        return "ring indices are damaged";
-    uint32_t cons = (uint32_t)r->req_cons, next = (uint32_t)r->rsp_next, pub = (uint32_t)r->rsp_pub;
-    if (cons - pub > KEEP_RING || next - pub > cons - pub)
-        return "ring indices contradict each other";
-    if (rsp_prod != pub && rsp_prod != next)
-        return "the front-end moved rsp_prod";
-    return NULL;
-}
 
 static const char *copies_check(const struct keep_vif *k, uint32_t tx, uint32_t rx)
 {
@@ -74,16 +55,12 @@ static void ring_settle(struct keep_ring *r, uint32_t rsp_prod)
         SHARED_STORE(&r->rsp_next, keep_idx(rsp_prod));
 }
 
-/*
- * The dead instance may have published and not notified: exactly if rsp_event lies at or before rsp_prod. A send without
- * progress counts as spurious in Linux and throttles the port, so no other send.
- */
 static void notify_missed(struct nb *nb, struct batch *b)
 {
     mb(); /* rsp_prod is visible before rsp_event is read */
-    if ((int32_t)(nb->tx_pub - READ_ONCE(nb->txs->rsp_event)) >= 0)
+    if (ring_event_missed(&nb->txs->rsp_event, nb->tx_pub))
         batch_send(b, nb->tx_port);
-    if ((int32_t)(nb->rx_pub - READ_ONCE(nb->rxs->rsp_event)) >= 0)
+    if (ring_event_missed(&nb->rxs->rsp_event, nb->rx_pub))
         batch_send(b, nb->rx_port);
 }
 
@@ -94,9 +71,9 @@ int nb_adopt(struct nb *nb, struct batch *b, const char **why)
 
     *why = keep_vif_state(k) == KEEP_VALID ? NULL : "the record's head is damaged";
     if (!*why)
-        *why = ring_check(&k->tx, tx);
+        *why = keep_ring_check(&k->tx, tx, KEEP_RING);
     if (!*why)
-        *why = ring_check(&k->rx, rx);
+        *why = keep_ring_check(&k->rx, rx, KEEP_RING);
     if (!*why)
         *why = copies_check(k, tx, rx);
     if (*why)

@@ -16,14 +16,12 @@
 #define KEEP_VIF_MAGIC 0x46495642u
 #define KEEP_VERSION   2u
 #define KEEP_RING      256u /* entries of a one-page ring, Tx as Rx */
-#define KEEP_VIFS      15u  /* switch ports 1..15 */
 
 #define KEEP_F_SG    1u /* the front-end takes packets in several slots */
 #define KEEP_F_CSUM4 2u /* ... and IPv4 packets without checksum */
 #define KEEP_F_CSUM6 4u
 #define KEEP_F_SPLIT 8u /* separate Tx and Rx event channels */
 #define KEEP_F_MAC  16u /* mac is set and enforced */
-
 
 struct keep_vif_head {
     uint32_t magic;
@@ -39,14 +37,6 @@ struct keep_vif_head {
 };
 _Static_assert(sizeof(struct keep_vif_head) == 48, "keep record layout");
 _Static_assert(offsetof(struct keep_vif_head, slot_gen) == 44, "keep record layout");
-
-/* Per ring: rsp_next is stored before the ring's rsp_prod, rsp_pub after it; so rsp_prod equals one of them. */
-struct keep_ring {
-    uint64_t req_cons; /* requests before it are consumed and copied below */
-    uint64_t rsp_next;
-    uint64_t rsp_pub;
-    uint64_t pad;
-};
 
 struct keep_vif {
     struct keep_vif_head head;

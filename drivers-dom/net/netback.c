@@ -21,14 +21,12 @@ static void nb_break(struct nb *nb, const char *why)
 /* Requests in [cons, the ring's req_prod), which may not pass what the front-end may have outstanding. */
 static unsigned ring_avail(struct nb *nb, RING_IDX *req_prod, uint32_t cons, uint32_t pub)
 {
-    uint32_t prod = READ_ONCE(*req_prod);
+    uint32_t n;
 
-    rmb(); /* slots are read after the index that covers them */
-    if (prod - pub > KEEP_RING || prod - cons > KEEP_RING - (cons - pub)) {
-        nb_break(nb, "request index out of bounds");
-        return 0;
-    }
-    return prod - cons;
+    if (ring_requests(req_prod, cons, pub, KEEP_RING, &n))
+        return n;
+    nb_break(nb, "request index out of bounds");
+    return 0;
 }
 
 int nb_attach(struct nb *nb, const struct keep_vif_head *head)
@@ -351,15 +349,17 @@ unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b)
 
 /* --- Publishing ------------------------------------------------------------------------------------- */
 
-static void publish(struct keep_ring *k, RING_IDX *rsp_prod, uint32_t rsp, uint32_t *pub)
+void nb_publish_tx(struct nb *nb)
 {
-    SHARED_STORE(&k->rsp_next, keep_idx(rsp));
-    SHARED_STORE(rsp_prod, rsp); /* after the bodies: x86 keeps the order of stores */
-    SHARED_STORE(&k->rsp_pub, keep_idx(rsp));
-    *pub = rsp;
+    keep_ring_publish(&nb->keep->tx, &nb->txs->rsp_prod, nb->tx_rsp);
+    nb->tx_pub = nb->tx_rsp;
 }
 
-void nb_publish_tx(struct nb *nb) { publish(&nb->keep->tx, &nb->txs->rsp_prod, nb->tx_rsp, &nb->tx_pub); }
+static void publish_rx(struct nb *nb)
+{
+    keep_ring_publish(&nb->keep->rx, &nb->rxs->rsp_prod, nb->rx_rsp);
+    nb->rx_pub = nb->rx_rsp;
+}
 
 void nb_push(struct nb *nb, struct batch *b)
 {
@@ -370,13 +370,13 @@ void nb_push(struct nb *nb, struct batch *b)
     if (nb->tx_rsp != tx_old)
         nb_publish_tx(nb);
     if (nb->rx_rsp != rx_old)
-        publish(&nb->keep->rx, &nb->rxs->rsp_prod, nb->rx_rsp, &nb->rx_pub);
+        publish_rx(nb);
     if (nb->tx_pub == tx_old && nb->rx_pub == rx_old)
         return;
     mb(); /* the front-end sees rsp_prod, or we see its rsp_event */
-    if (nb->tx_pub - READ_ONCE(nb->txs->rsp_event) < nb->tx_pub - tx_old)
+    if (ring_event_due(&nb->txs->rsp_event, tx_old, nb->tx_pub))
         batch_send(b, nb->tx_port);
-    if (nb->rx_pub - READ_ONCE(nb->rxs->rsp_event) < nb->rx_pub - rx_old)
+    if (ring_event_due(&nb->rxs->rsp_event, rx_old, nb->rx_pub))
         batch_send(b, nb->rx_port);
 }
 

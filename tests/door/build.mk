@@ -8,7 +8,7 @@ $(call dom_compile,door-$(1),$(call DRIVER_CFLAGS,$(1)) -Itests/door)
 $(DOOR)/$(1).dbg: $(call dom_objects,$(1),$(call driver_sources,$(1))) $(call dom_objects,door-$(1),tests/door/door.c tests/door/$(1).c) \
   $(B)/libbh.a domains/domain.lds
 	@mkdir -p $$(@D)
-	$(LD) $(DOM_LDFLAGS) --wrap=event_wait -o $$@ $$(filter %.o,$$^) --start-group $(B)/libbh.a --end-group
+	$(LD) $(DOM_LDFLAGS) --wrap=event_wait -o $$@ $$(filter %.o,$$^) --start-group $(B)/libbh.a $(addprefix -L,$(DOM_LIBDIR)) -lz --end-group
 $(DOOR)/$(1).elf: $(DOOR)/$(1).dbg
 	$(OBJCOPY) --strip-all $$< $$@
 endef

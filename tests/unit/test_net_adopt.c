@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
-// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /*
  * Death of netback at every single store. A scripted front-end (a model of Linux's xen-netfront and its checks) exchanges
  * packets with the back-end's ring code. Every store to ring or keep memory, every grant copy and every send is a point at

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
-// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /* Ring handling of netback against a front-end that lies: every malformed packet, indices, failing copies, no buffers. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 // LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config.c domains/devname.c
 // LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/blkback.c
 // LINK: drivers-dom/blk/request.c drivers-dom/lib/keep_record.c
-// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid -lz
 /*
  * The toolstack's own commands and the real back-end, over a small store and one page table of the slot: each write of either, and each
  * store of the back-end to its keep pages, is a step. The back-end dies at the n-th of its steps and an instance with nothing but the

@@ -2,7 +2,7 @@
 // What net0 believes of a dead instance's records: only what agrees with the slot table.
 // LINK: drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/pkt.c
 // LINK: drivers-dom/net/switch.c drivers-dom/lib/keep_record.c drivers-dom/lib/xenbus_backend.c drivers-dom/lib/counters.c
-// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service -lz
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: drivers-dom/blk/gpt.c drivers-dom/blk/volume.c
-// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -lz
 /*
  * table BLOCK IMAGE [SPEC[,MODE] ...]: the partition table of an image as blk0 reads it, its volumes, and for each SPEC which
  * sectors it names; with a MODE (r, w, r!, w!) it is claimed too, each by a domain of its own, in that order.

@@ -225,7 +225,7 @@ static void pause_for_store(uint64_t until)
     idle_takes_events = idle_again = false;
     if (xs_idle) {
         xs_idle();
-        uint64_t turn_end = idle_again ? 1 : now_ns() + IDLE_TURN;
+        uint64_t turn_end = idle_again ? TIME_PAST : now_ns() + IDLE_TURN;
         if (turn_end < until)
             until = turn_end;
     }

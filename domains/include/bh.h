@@ -85,6 +85,8 @@ bool event_take(uint32_t port); /* its event, if there is one; its handler is no
 /* One turn of the main loop: due timers, event_poll; if nothing was done, blocks until an event, the next timer, or
  * until_ns (0: no bound). Returns how many handlers ran. */
 unsigned event_wait(uint64_t until_ns);
+#define TIME_PAST 1u /* as until_ns: does not block */
+static inline unsigned event_turn(void) { return event_wait(TIME_PAST); }
 
 /* --- time ------------------------------------------------------------------------------------------------ */
 uint64_t now_ns(void);       /* system time (pvclock), same base in all domains */

@@ -7,7 +7,7 @@
  */
 #include "nvme.h"
 #include <errno.h>
-#include <pcicfg.h>
+#include <device.h>
 #include <stdio.h>
 #include <string.h>
 #include "driver.h"

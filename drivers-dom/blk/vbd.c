@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The vbds: opening, connecting, adopting and closing. See vbd.h for the states. */
 #include "vbd.h"
+#include <loop.h>
 #include <stdio.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
@@ -8,9 +9,6 @@
 struct vbd vbds[BB_MAX_DISKS];
 
 /* --- rings ------------------------------------------------------------------------------------------------ */
-
-/* The event says "look": every round looks at every ring. */
-static void ring_event(uint32_t port, void *arg) { (void)port, (void)arg; }
 
 static void rings_unmap(struct vbd *v)
 {
@@ -48,7 +46,7 @@ static const char *rings_map(struct vbd *v)
         const char *why = "its rings cannot be mapped";
         if (!grant_map(&v->map[q], h->domid, kq->ref, h->nr_pages, 0)) {
             d->ring[q].sring = v->map[q].va;
-            int port = event_bind_interdomain(h->domid, kq->port, ring_event, v);
+            int port = event_bind_interdomain(h->domid, kq->port, wakes_only, NULL);
             d->ring[q].port = port > 0 ? (uint32_t)port : 0;
             why = port > 0 ? NULL : "its event channel cannot be bound";
         }

@@ -55,7 +55,9 @@ unsigned vbds_adopt(void);
 bool vbds_store_work(void);
 /* Tells the store what was done, at most once a second. Returns when to come again, 0: nothing is unsaid. */
 uint64_t vbds_say_stats(void);
-/* What is wrong with our disk, "" if nothing is (main.c). */
+/* controller.c: starts the controller, if there is one: blk.dev. Ends this instance if it does not start and guests have disks of ours. */
+void controller_find(void);
+/* What is wrong with our disk, "" if nothing is. */
 const char *dev_problem(void);
 
 /* --- between vbd.c (life) and vbd_store.c (the two directories) --- */

@@ -5,7 +5,7 @@
  */
 #include "virtio_blk.h"
 #include <errno.h>
-#include <pcicfg.h>
+#include <device.h>
 #include <stdio.h>
 #include <string.h>
 #include <virtio.h>

@@ -432,7 +432,7 @@ static void tidy(void)
     free(nodes);
 }
 
-int volumes_publish(void)
+int volumes_tell(void)
 {
     int rc = 0;
 

@@ -34,7 +34,7 @@ struct volume_claim {
 
 /* Reads the partition table (blocking, bounded; nothing else may be in flight) and says what it found. Whatever is wrong with the
  * table, the whole disk is a volume afterwards: NULL. Else why the disk cannot be used: it did not answer, and a request of ours is
- * the driver's for good. The table is read again, by volume_find and volumes_publish, when a user who could write it is gone and
+ * the driver's for good. The table is read again, by volume_find and volumes_tell, when a user who could write it is gone and
  * there is no other. */
 const char *volumes_scan(struct blkdev *d) __attribute__((warn_unused_result));
 /* What is wrong with the table, for a message; "" if nothing is. */
@@ -48,4 +48,4 @@ void volume_release(struct volume_claim *c); /* nothing happens if it is not cla
 /* Writes what changed to volumes/N = "name bytes users" in our store directory (N: 0 the disk, else the partition's number;
  * users: "-" or domains with their modes, as 16w,17r). Calls the store; to be called now and then from the main loop. 0 or -errno:
  * what failed is tried again at the next call. */
-int volumes_publish(void);
+int volumes_tell(void);

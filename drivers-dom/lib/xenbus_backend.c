@@ -48,6 +48,17 @@ bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry
     return false;
 }
 
+bool be_any_slot(enum slot_kind kind)
+{
+    struct slot_entry e;
+
+    for (unsigned i = 0; i < slot_entries(); i++) {
+        if (slot_copy(i, &e) && slot_kind(&e) == kind)
+            return true;
+    }
+    return false;
+}
+
 void be_fe_path(struct be_dev *d, const char *type)
 {
     snprintf(d->fe_path, sizeof(d->fe_path), "/local/domain/%u/device/%s/%u", d->dom, type, d->devid);
@@ -74,7 +85,8 @@ void be_say(const struct be_dev *d, const char *type, struct talk *t, const char
 
 /* --- trying again ---------------------------------------------------------------------------------------------- */
 
-static void retry_due(struct dtimer *t) { (void)t; }
+/* be_work looks whether it is time. */
+static void retry_wakes_only(struct dtimer *t) { (void)t; }
 
 void be_retry(struct be_dev *d)
 {
@@ -83,7 +95,7 @@ void be_retry(struct be_dev *d)
     if (retry_at)
         return; /* not moved on: who fails all the time would put everybody off */
     retry_at = now_ns() + RETRY_NS;
-    retry_timer.fn = retry_due;
+    retry_timer.fn = retry_wakes_only;
     dtimer_set(&retry_timer, retry_at);
 }
 

@@ -53,6 +53,7 @@ void be_retry(struct be_dev *d);
 
 /* The entry of one device, a sound copy; false: there is none. No store access. */
 bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry *e);
+bool be_any_slot(enum slot_kind kind); /* some guest has a device of ours. No store access */
 /* Where the front-end of one device has its nodes. */
 void be_fe_path(struct be_dev *d, const char *type);
 

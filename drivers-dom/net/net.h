@@ -12,6 +12,15 @@ struct net {
     struct vnet uplink;
     char refusal[160];  /* why its NIC is not the uplink, "": it is, or there is none */
     struct batch batch; /* empty whenever a store call may block, but for sends */
+    uint64_t now;       /* when the round began */
 };
 extern struct net net;
+void net_pool_init(void);
+
+/* round.c: what the main loop asks for (loop.h) */
+bool net_round(uint64_t now);
+bool net_arm(void);
+bool net_answered(void);
+uint64_t net_look_again(void);
+
 const char *nic_trial(const struct bh_pci_info *dev); /* nic_trial.c: tries its IOMMU unit (trial.h). NULL, or why it must not be used */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The vifs: connecting, adopting and closing, by entries of the slot table and nodes of the store. See vif.h for the states; main.c calls. */
 #include "vif.h"
-#include <errno.h>
+#include <loop.h>
 #include <stdio.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
@@ -12,12 +12,6 @@ struct vif vifs[SW_PORTS];
 static unsigned port_of(const struct vif *v) { return (unsigned)(v - vifs); }
 
 /* --- rings ------------------------------------------------------------------------------------------------ */
-
-/* The event says "look": every round looks at every ring. */
-static void ring_event(uint32_t port, void *arg)
-{
-    (void)port, (void)arg;
-}
 
 static void rings_unmap(struct vif *v)
 {
@@ -43,9 +37,9 @@ static const char *rings_map(struct vif *v, const struct keep_vif_head *h)
     v->nb.keep = v->keep;
     v->nb.pool = &net.pool;
     v->nb.dom = h->domid;
-    tx = event_bind_interdomain(h->domid, h->tx_port, ring_event, v);
+    tx = event_bind_interdomain(h->domid, h->tx_port, wakes_only, NULL);
     v->nb.tx_port = tx > 0 ? (uint32_t)tx : 0;
-    rx = h->features & KEEP_F_SPLIT ? event_bind_interdomain(h->domid, h->rx_port, ring_event, v) : tx;
+    rx = h->features & KEEP_F_SPLIT ? event_bind_interdomain(h->domid, h->rx_port, wakes_only, NULL) : tx;
     v->nb.rx_port = rx > 0 ? (uint32_t)rx : 0;
     if (tx > 0 && rx > 0)
         return NULL;

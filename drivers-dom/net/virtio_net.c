@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* virtio-net: see virtio_net.h. Section numbers are those of Virtio 1.1. */
 #include "virtio_net.h"
-#include <pcicfg.h>
+#include <device.h>
 #include <string.h>
 
 #define HDR sizeof(struct virtio_net_hdr)

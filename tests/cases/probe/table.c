@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     if (why)
         printf("unusable: %s\n", why);
     printf("  problem: [%s]\n", volumes_problem());
-    volumes_publish();
+    volumes_tell();
     for (int i = 3; i < argc && i < 35; i++) {
         char *mode = strrchr(argv[i], ',');
         struct volume_claim *c = &claim[i - 3];

@@ -3,7 +3,7 @@
  * A driver domain that turns on the others: it brings its NIC up with the net driver domain's own driver, sees an ARP answer arrive, then
  * points the receive queue at an address outside of its memory and asks again. Nothing may arrive, and the core has to say so.
  */
-#include <pcicfg.h>
+#include <device.h>
 #include <errno.h>
 #include <string.h>
 #include "virtio_net.h"

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* A round of the net driver domain: frames from the uplink and the vifs, through the switch, to the others (netback.h). */
+#include "net.h"
+#include "vif.h"
+
+_Static_assert(VNET_PORTS == SW_PORTS, "a share for each port");
+
+static void forward(void *arg, struct pkt *p)
+{
+    unsigned from = (unsigned)(uintptr_t)arg;
+    uint32_t to = switch_route(&net.sw, from, p->data, p->len, net.now);
+
+    if (to && (p->flags & PKT_CSUM_BLANK)) {
+        if (!pkt_csum_find(p)) {
+            net.sw.port[from].no_csum++;
+            return;
+        }
+        /* Each receiver would finish it its own way, in the one buffer they share. */
+        if (to & (to - 1))
+            pkt_csum_fill(p);
+    }
+    p->from = (uint8_t)from;
+    if (to & 1u << SW_UPLINK)
+        vnet_send(&net.uplink, p);
+    for (to &= ~(1u << SW_UPLINK); to; to &= to - 1)
+        vif_offer(&vifs[__builtin_ctz(to)], p);
+}
+
+#define EACH_CONNECTED(v) \
+    for (struct vif *v = vifs + 1; v < vifs + SW_PORTS; v++) \
+        if (v->connected)
+
+/* A frame has arrived somewhere. That a guest's frame was taken says nothing: the NIC may never do anything with it. */
+bool net_answered(void)
+{
+    if (net.uplink.rx_packets || net.uplink.tx_packets > vnet_in_flight(&net.uplink))
+        return true;
+    EACH_CONNECTED(v) {
+        if (v->nb.stats.rx_packets)
+            return true;
+    }
+    return false;
+}
+
+bool net_round(uint64_t now)
+{
+    struct batch *b = &net.batch;
+    struct nb *on[SW_PORTS];
+    unsigned nr_on = 0, sends = b->nr_sends, work;
+
+    net.now = now;
+    work = vnet_receive(&net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
+    EACH_CONNECTED(v)
+        on[nr_on++] = &v->nb;
+    work += nb_collect(on, nr_on, b);
+    net.uplink.tx_share = (uint16_t)(nr_on ? VQ_SIZE / nr_on : VQ_SIZE);
+    if (b->nr_copies || (sends && work))
+        batch_flush(b);
+    EACH_CONNECTED(v) {
+        nb_finish_tx(&v->nb, b, forward, (void *)(uintptr_t)(v - vifs));
+        nb_finish_rx(&v->nb, b);
+        nb_push(&v->nb, b);
+    }
+    vnet_kick(&net.uplink);
+    return work != 0;
+}
+
+bool net_arm(void)
+{
+    bool again = vnet_arm(&net.uplink);
+
+    EACH_CONNECTED(v)
+        again |= nb_arm(&v->nb);
+    return again && net.pool.free;
+}
+
+/* Requests wait and there is no buffer: they come back from the NIC, which does not say when. */
+uint64_t net_look_again(void) { return net.pool.free ? 0 : now_ns() + 1000000; }

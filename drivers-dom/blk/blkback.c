@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The rings: see blkback.h for the round and the order that is kept. */
 #include "blkback.h"
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SLOTS_AT 64u /* behind the indices, DEFINE_RING_TYPES */
@@ -95,10 +93,24 @@ static void body_store(const struct bb_ring *r, uint32_t i, unsigned entry, int8
     SHARED_STORE(&to[2], op | (uint32_t)(uint16_t)(int16_t)status << 16);
 }
 
-void bb_answer(struct bb_ring *r, unsigned entry, int8_t status)
+static void answer(struct bb_ring *r, unsigned entry, int8_t status)
 {
     if (!r->broken)
         body_store(r, journal_commit(&r->j, entry, status), entry, status);
+}
+
+static void req_done(struct bb_req *q, int8_t status)
+{
+    struct bb_ring *r = q->ring;
+
+    answer(r, q->entry, status);
+    r->inflight--;
+    if (q->e.op == BLKIF_OP_WRITE_BARRIER)
+        r->barrier = false;
+    if (q->replay) {
+        r->disk->replays--;
+        r->disk->replays_data -= !bb_is_flush(&q->e);
+    }
 }
 
 /* --- taking ------------------------------------------------------------------------------------------------- */
@@ -132,22 +144,14 @@ static bool in_turn(const struct bb_ring *r, const struct keep_entry *e, bool re
     return e->op != BLKIF_OP_WRITE_BARRIER || !r->inflight;
 }
 
-static bool reserved(struct bb *bb, struct bb_ring *r, unsigned pages)
-{
-    if (!bb->starving && bb_reserve(bb, pages))
-        return true;
-    if (!bb->starving)
-        bb->starving = r;
-    return false;
-}
-
 /* The next request of a ring, one of the last life first. false: there is none, or it has to wait. */
 static bool ring_take(struct bb *bb, struct bb_ring *r)
 {
     struct bb_disk *d = r->disk;
     bool replay = r->replay_at < r->nr_replay;
-    unsigned entry = 0, pages = 0;
+    unsigned entry = 0;
     struct keep_entry e;
+    int8_t status;
 
     r->blocked = false;
     if (r->broken || (!replay && (d->closing || !ring_avail(r))))
@@ -158,9 +162,12 @@ static bool ring_take(struct bb *bb, struct bb_ring *r)
     r->blocked = true;
     if (!in_turn(r, &e, replay) || (!replay && !(rate_passes(bb, &d->ops) && rate_passes(bb, &d->bytes))))
         return false;
-    int8_t status = bb_validate(d, &e, &pages);
-    if (status == BLKIF_RSP_OKAY && !reserved(bb, r, pages))
+    struct bb_req *q = bb_open(bb, d, &e, !bb->starving, &status);
+    if (!q && status == BLKIF_RSP_OKAY) {
+        if (!bb->starving)
+            bb->starving = r;
         return false;
+    }
     r->blocked = false;
     if (replay) {
         r->replay_at++;
@@ -169,8 +176,14 @@ static bool ring_take(struct bb *bb, struct bb_ring *r)
     } else {
         entry = journal_take(&r->j, &e);
     }
-    if (status == BLKIF_RSP_OKAY) {
-        bb_start(bb, r, entry, &e, pages, replay);
+    if (q) {
+        q->ring = r;
+        q->entry = (uint16_t)entry;
+        q->replay = replay;
+        r->inflight++;
+        r->barrier |= e.op == BLKIF_OP_WRITE_BARRIER;
+        bb_charge(bb, &d->ops, 1);
+        bb_start(bb, q);
         return true;
     }
     d->stats.malformed++;
@@ -178,7 +191,7 @@ static bool ring_take(struct bb *bb, struct bb_ring *r)
         d->replays--;
         d->replays_data -= !bb_is_flush(&e);
     }
-    bb_answer(r, entry, status);
+    answer(r, entry, status);
     return true;
 }
 
@@ -194,7 +207,7 @@ static void turn_pass(struct bb *bb, const struct bb_ring *r)
     }
 }
 
-static unsigned take(struct bb *bb)
+static unsigned rings_take(struct bb *bb)
 {
     struct bb_ring *hungry = bb->starving;
     unsigned n = 0;
@@ -220,7 +233,7 @@ static unsigned take(struct bb *bb)
 
 /* --- publishing ------------------------------------------------------------------------------------------- */
 
-static unsigned ring_push(struct bb *bb, struct bb_ring *r)
+static unsigned ring_publish(struct bb *bb, struct bb_ring *r)
 {
     uint32_t old = r->j.rsp_pub;
 
@@ -245,15 +258,10 @@ bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs)
 
     for (unsigned i = 0; i < nr_devs; i++)
         work += devs[i]->ops->poll(devs[i]);
-    work += take(bb);
-    bb_copies(bb);
-    work += bb->b->nr_copies;
-    if (bb->b->nr_copies || (sends && work))
-        batch_flush(bb->b);
-    bb_copied(bb);
-    work += bb_submit(bb);
+    work += rings_take(bb);
+    work += bb_step_all(bb, sends && work);
     EACH_RING(bb, r)
-        work += ring_push(bb, r);
+        work += ring_publish(bb, r);
     return work != 0;
 }
 
@@ -292,6 +300,7 @@ void bb_init(struct bb *bb, struct batch *b)
 {
     memset(bb, 0, sizeof(*bb));
     bb->b = b;
+    bb->done = req_done;
     for (unsigned i = 0; i < BB_REQS; i++) {
         bb->req[i].next = bb->free_req;
         bb->free_req = &bb->req[i];

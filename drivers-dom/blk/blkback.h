@@ -85,7 +85,8 @@ enum bb_phase { BB_INDIRECT, BB_COPY_IN, BB_SUBMIT, BB_DEVICE, BB_COPY_OUT };
 struct bb_req {
     struct blk_io io;        /* first: done gets it back */
     struct bb_req *next;
-    struct bb_ring *ring;
+    struct bb_disk *disk;
+    struct bb_ring *ring;    /* the rings' own, as entry and replay */
     struct keep_entry e;     /* the copy */
     uint16_t entry;
     uint8_t phase;
@@ -107,6 +108,7 @@ struct bb_list {
 
 struct bb {
     struct batch *b;
+    void (*done)(struct bb_req *q, int8_t status); /* the rings are told: q ends with this BLKIF_RSP_* */
     uint64_t now;
     uint64_t retry;          /* a limit gives way then; 0: none waits */
     uint8_t *page[BB_MAX_PAGES]; /* the pool */
@@ -140,15 +142,22 @@ bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
 /* Asks for events with the next request and completion; true: there is work already. */
 bool bb_arm(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
 
-/* --- shared between blkback.c (rings) and request.c (requests) --- */
-/* BLKIF_RSP_OKAY and how many pages are needed at most, or the status to answer with. */
-int8_t bb_validate(const struct bb_disk *d, const struct keep_entry *e, unsigned *pages);
-bool bb_reserve(const struct bb *bb, unsigned pages); /* a request and so many pages are free */
-void bb_start(struct bb *bb, struct bb_ring *r, unsigned entry, const struct keep_entry *e, unsigned pages, bool replay);
-void bb_answer(struct bb_ring *r, unsigned entry, int8_t status); /* commit and body */
-void bb_copies(struct bb *bb);   /* into the batch, as many as it takes */
-void bb_copied(struct bb *bb);
-unsigned bb_submit(struct bb *bb);
+/* --- what request.c does for blkback.c, and nothing the other way: that a request is done it says by bb->done --- */
+/* Checks one of d's requests and, if `may` and there is room, takes what it needs. NULL: *status is the answer to it, or BLKIF_RSP_OKAY: it has
+ * to wait for room. */
+struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may, int8_t *status);
+void bb_start(struct bb *bb, struct bb_req *q); /* q->ring, entry and replay are set; it may be done before this returns */
+/* Copies what waits for that, with the notifications in the batch, in one exit, if `more` or something is to be copied; submits. Returns
+ * copies and submissions. */
+unsigned bb_step_all(struct bb *bb, bool more);
+static inline void bb_charge(const struct bb *bb, struct bb_rate *t, uint64_t units)
+{
+    if (!t->per_s)
+        return;
+    if (t->next + BB_RATE_NS < bb->now)
+        t->next = bb->now - BB_RATE_NS;
+    t->next += units * 1000000000ull / t->per_s;
+}
 static inline bool bb_is_flush(const struct keep_entry *e)
 {
     return e->op == BLKIF_OP_WRITE_BARRIER || e->op == BLKIF_OP_FLUSH_DISKCACHE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests on their way between a front-end's pages and the device: see blkback.h. */
+/* Requests on their way between a front-end's pages and the device: see blkback.h. What a ring is is not known here. */
 #include <errno.h>
 #include <string.h>
 #include "blkback.h"
@@ -23,8 +23,6 @@ static struct bb_req *pop(struct bb_list *l)
         l->tail = &l->head;
     return q;
 }
-
-bool bb_reserve(const struct bb *bb, unsigned pages) { return bb->free_req && bb->nr_free_pages >= pages; }
 
 static uint8_t *page_of(const struct bb *bb, const struct bb_req *q, unsigned i)
 {
@@ -67,7 +65,7 @@ static int8_t validate_direct(const struct bb_disk *d, const struct keep_entry *
     return BLKIF_RSP_OKAY;
 }
 
-int8_t bb_validate(const struct bb_disk *d, const struct keep_entry *e, unsigned *pages)
+static int8_t validate(const struct bb_disk *d, const struct keep_entry *e, unsigned *pages)
 {
     *pages = 0;
     switch (e->op) {
@@ -95,15 +93,6 @@ int8_t bb_validate(const struct bb_disk *d, const struct keep_entry *e, unsigned
 
 /* --- steps ------------------------------------------------------------------------------------------------- */
 
-static void rate_charge(const struct bb *bb, struct bb_rate *t, uint64_t units)
-{
-    if (!t->per_s)
-        return;
-    if (t->next + BB_RATE_NS < bb->now)
-        t->next = bb->now - BB_RATE_NS;
-    t->next += units * 1000000000ull / t->per_s;
-}
-
 static void count(struct bb_disk *d, const struct bb_req *q)
 {
     if (q->op == BLKIF_OP_READ) {
@@ -120,19 +109,9 @@ static void count(struct bb_disk *d, const struct bb_req *q)
 
 static void finish(struct bb *bb, struct bb_req *q, int8_t status)
 {
-    struct bb_ring *r = q->ring;
-    struct bb_disk *d = r->disk;
-
     if (status == BLKIF_RSP_OKAY)
-        count(d, q);
-    bb_answer(r, q->entry, status);
-    r->inflight--;
-    if (q->e.op == BLKIF_OP_WRITE_BARRIER)
-        r->barrier = false;
-    if (q->replay) {
-        d->replays--;
-        d->replays_data -= !bb_is_flush(&q->e);
-    }
+        count(q->disk, q);
+    bb->done(q, status);
     for (unsigned i = 0; i < q->nr_pages; i++)
         bb->free_page[bb->nr_free_pages++] = q->page[i];
     q->next = bb->free_req;
@@ -171,7 +150,7 @@ static void discard_step(const struct bb_disk *d, struct bb_req *q)
 /* Hands the next step to the device, or ends. */
 static void step(struct bb *bb, struct bb_req *q)
 {
-    struct bb_disk *d = q->ring->disk;
+    struct bb_disk *d = q->disk;
 
     q->phase = BB_SUBMIT;
     if (q->flush_before || (!q->data && !q->discard_left && q->flush_after)) {
@@ -204,7 +183,7 @@ static void device_done(struct blk_io *io)
     if (io->status) {
         /* EOPNOTSUPP for a flush would make Linux never flush again. */
         bool unsupported = io->status == -EOPNOTSUPP && q->op == BLKIF_OP_DISCARD;
-        q->ring->disk->stats.errors++;
+        q->disk->stats.errors++;
         finish(bb, q, unsupported ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR);
     } else if (io->op == BLK_READ) {
         q->phase = BB_COPY_OUT;
@@ -217,7 +196,7 @@ static void device_done(struct blk_io *io)
 /* Segments are known and checked: what comes before the device. */
 static void data_ready(struct bb *bb, struct bb_req *q)
 {
-    rate_charge(bb, &q->ring->disk->bytes, q->bytes);
+    bb_charge(bb, &q->disk->bytes, q->bytes);
     if (q->data && q->op != BLKIF_OP_READ) {
         q->phase = BB_COPY_IN;
         push(&bb->copy, q);
@@ -226,16 +205,18 @@ static void data_ready(struct bb *bb, struct bb_req *q)
     }
 }
 
-void bb_start(struct bb *bb, struct bb_ring *r, unsigned entry, const struct keep_entry *e, unsigned pages, bool replay)
+struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may, int8_t *status)
 {
-    struct bb_req *q = bb->free_req;
-    bool flush = bb_is_flush(e) && r->disk->dev->flush;
+    bool flush = bb_is_flush(e) && d->dev->flush;
+    unsigned pages;
 
+    *status = validate(d, e, &pages);
+    if (*status != BLKIF_RSP_OKAY || !may || !bb->free_req || bb->nr_free_pages < pages)
+        return NULL;
+    struct bb_req *q = bb->free_req;
     bb->free_req = q->next;
-    q->ring = r;
+    q->disk = d;
     q->e = *e;
-    q->entry = (uint16_t)entry;
-    q->replay = replay;
     q->op = e->op == BLKIF_OP_INDIRECT ? e->sub : e->op;
     q->io.done = device_done;
     q->io.arg = bb;
@@ -244,13 +225,17 @@ void bb_start(struct bb *bb, struct bb_ring *r, unsigned entry, const struct kee
     q->data = q->nr_segs != 0;
     q->flush_before = flush;
     q->flush_after = flush && q->data && e->op == BLKIF_OP_WRITE_BARRIER;
-    q->discard_left = e->op == BLKIF_OP_DISCARD ? e->discard * r->disk->unit : 0;
+    q->discard_left = e->op == BLKIF_OP_DISCARD ? e->discard * d->unit : 0;
     q->bytes = 0;
     for (q->nr_pages = 0; q->nr_pages < pages; q->nr_pages++)
         q->page[q->nr_pages] = bb->free_page[--bb->nr_free_pages];
-    r->inflight++;
-    r->barrier |= e->op == BLKIF_OP_WRITE_BARRIER;
-    rate_charge(bb, &r->disk->ops, 1);
+    return q;
+}
+
+void bb_start(struct bb *bb, struct bb_req *q)
+{
+    const struct keep_entry *e = &q->e;
+
     if (e->op == BLKIF_OP_INDIRECT) {
         q->phase = BB_INDIRECT;
         push(&bb->copy, q);
@@ -258,7 +243,7 @@ void bb_start(struct bb *bb, struct bb_ring *r, unsigned entry, const struct kee
     }
     for (unsigned i = 0; i < q->nr_segs; i++) {
         q->seg[i] = (struct bb_seg){e->seg.gref[i], e->seg.sect[i][0], e->seg.sect[i][1]};
-        q->bytes += seg_len(r->disk, q->seg[i].first, q->seg[i].last) * SECT;
+        q->bytes += seg_len(q->disk, q->seg[i].first, q->seg[i].last) * SECT;
     }
     data_ready(bb, q);
 }
@@ -267,7 +252,7 @@ void bb_start(struct bb *bb, struct bb_ring *r, unsigned entry, const struct kee
 static void indirect_ready(struct bb *bb, struct bb_req *q)
 {
     const struct blkif_request_segment *s = (const void *)page_of(bb, q, q->nr_pages - 1);
-    const struct bb_disk *d = q->ring->disk;
+    const struct bb_disk *d = q->disk;
 
     for (unsigned i = 0; i < q->nr_segs; i++) {
         unsigned n = seg_len(d, s[i].first_sect, s[i].last_sect);
@@ -280,7 +265,7 @@ static void indirect_ready(struct bb *bb, struct bb_req *q)
             return;
         }
     }
-    q->ring->disk->stats.malformed++;
+    q->disk->stats.malformed++;
     finish(bb, q, BLKIF_RSP_ERROR);
 }
 
@@ -289,7 +274,7 @@ static void indirect_ready(struct bb *bb, struct bb_req *q)
 /* Segments one after the other in the pool's pages; neither end of a copy may cross a page. */
 static void data_copies(struct bb *bb, const struct bb_req *q)
 {
-    const struct bb_disk *d = q->ring->disk;
+    const struct bb_disk *d = q->disk;
     unsigned at = 0;
 
     for (unsigned i = 0; i < q->nr_segs; i++) {
@@ -308,7 +293,8 @@ static void data_copies(struct bb *bb, const struct bb_req *q)
     }
 }
 
-void bb_copies(struct bb *bb)
+/* Into the batch, as many as it takes. */
+static void copies(struct bb *bb)
 {
     struct bb_req *q;
 
@@ -317,7 +303,7 @@ void bb_copies(struct bb *bb)
         (void)pop(&bb->copy);
         q->copy0 = (uint16_t)bb->b->nr_copies;
         if (q->phase == BB_INDIRECT)
-            (void)batch_copy_from(bb->b, q->ring->disk->dom, q->e.indirect[0], 0, page_of(bb, q, q->nr_pages - 1),
+            (void)batch_copy_from(bb->b, q->disk->dom, q->e.indirect[0], 0, page_of(bb, q, q->nr_pages - 1),
                                   q->nr_segs * (unsigned)sizeof(struct blkif_request_segment));
         else
             data_copies(bb, q);
@@ -326,7 +312,7 @@ void bb_copies(struct bb *bb)
     }
 }
 
-void bb_copied(struct bb *bb)
+static void copied(struct bb *bb)
 {
     struct bb_req *q;
 
@@ -335,7 +321,7 @@ void bb_copied(struct bb *bb)
         for (unsigned i = 0; i < q->ncopies; i++)
             good &= bb->b->copy[q->copy0 + i].status == GNTST_okay;
         if (!good) {
-            q->ring->disk->stats.errors++;
+            q->disk->stats.errors++;
             finish(bb, q, BLKIF_RSP_ERROR);
         } else if (q->phase == BB_INDIRECT) {
             indirect_ready(bb, q);
@@ -347,13 +333,13 @@ void bb_copied(struct bb *bb)
     }
 }
 
-unsigned bb_submit(struct bb *bb)
+static unsigned submit(struct bb *bb)
 {
     struct bb_req *q;
     unsigned n = 0;
 
     while ((q = bb->submit.head)) {
-        struct blkdev *dev = q->ring->disk->dev;
+        struct blkdev *dev = q->disk->dev;
         q->io.status = 0;
         int rc = dev->ops->submit(dev, &q->io);
         if (rc == -EBUSY)
@@ -367,4 +353,14 @@ unsigned bb_submit(struct bb *bb)
         }
     }
     return n;
+}
+
+unsigned bb_step_all(struct bb *bb, bool more)
+{
+    copies(bb);
+    unsigned n = bb->b->nr_copies;
+    if (n || more)
+        batch_flush(bb->b);
+    copied(bb);
+    return n + submit(bb);
 }

@@ -27,6 +27,10 @@ cases: $(CASE_BIN) ## inputs that people bring
 	tests/cases/run.py
 .PHONY: cases
 
+check-unused: components ## global symbols that only their own file uses, or nobody
+	tests/unused.py
+.PHONY: check-unused
+
 # Which file uses which, against tests/layers.txt.
 check-layers: components ## which file uses which, against tests/layers.txt
 	tests/layers.py

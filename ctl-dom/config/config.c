@@ -156,8 +156,6 @@ static int choice(struct parser *ps, const char *const *names, unsigned n, unsig
     return fail(ps, "%s: unknown value '%s'", ps->key, ps->item[0]);
 }
 
-bool config_sbdf(const char *text, uint32_t *sbdf) { return pci_parse(text, sbdf); }
-
 /* NULL, or why it is no station's address. */
 static const char *parse_mac(const char *p, uint8_t mac[6])
 {
@@ -358,7 +356,7 @@ static int k_pci(struct parser *ps)
     for (unsigned i = 0; i < ps->nr_items; i++) {
         if (ps->c->nr_pci == CFG_MAX_PCI)
             return fail(ps, "pci: more than %d", CFG_MAX_PCI);
-        if (!config_sbdf(ps->item[i], &ps->c->pci[ps->c->nr_pci]))
+        if (!pci_parse(ps->item[i], &ps->c->pci[ps->c->nr_pci]))
             return fail(ps, "pci: bad device '%s' (bus:slot.function or domain:bus:slot.function)",
                         ps->item[i]);
         ps->c->nr_pci++;

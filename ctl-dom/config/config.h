@@ -64,8 +64,6 @@ int config_override(struct domcfg *c, const char *assignment, char *err, size_t 
 /* What must hold between the keys. */
 int config_check(const struct domcfg *c, const char *file, char *err, size_t n);
 
-/* "bb:dd.f" or "ssss:bb:dd.f" to BH_SBDF; false if it is neither. */
-bool config_sbdf(const char *text, uint32_t *sbdf);
 /* One entry of disk= (config_disk.c): 0, or -EINVAL and why. */
 int config_disk(struct cfg_disk *d, const char *spec, char *err, size_t n);
 /* A number, maybe with K, M or G (powers of 1024) behind it; false if it is none. */

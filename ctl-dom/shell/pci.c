@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands: PCI devices. */
 #include "shell/command.h"
+#include <devname.h>
 #include <string.h>
 #include "console/console.h"
 #include "domain/pci.h"
@@ -57,7 +58,7 @@ static bool cmd_pci_attach(int argc, char **argv)
     (void)argc;
     if (!d)
         return true;
-    if (!config_sbdf(argv[2], &sbdf)) {
+    if (!pci_parse(argv[2], &sbdf)) {
         out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n",
             argv[2]);
     } else if (d->cfg.nr_pci == CFG_MAX_PCI) {

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* Two rings: what the keyboard sent, and what waits for room in the core (which waits for the wire). What other parts of the domain say while a
+ * guest's console is on the screen is held until it is left. */
 #include "console/console.h"
 #include <bh.h>
 #include <bulkhead.h>

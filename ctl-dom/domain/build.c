@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* What the core is asked for in what order: CREATE, POPULATE, WRITE, PROTECT, SETUP_RINGS, SET_ENTRY; see <ops.def>. Images come in pieces and go to the domain's
+ * memory as they pass, pages of zeroes not at all. */
 #include "domain/build.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Texts are in static buffers: one thread. */
 #include "domain/error.h"
 #include <bh.h>
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Configurations and service images of the bundle, whose hashes bundle.c holds them to. */
 #include "domain/load.h"
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Asks the core each time (PCI_INFO): it knows who has which device, nothing is kept here. */
 #include "domain/pci.h"
 #include <errno.h>
 

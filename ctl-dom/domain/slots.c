@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+/* An entry is changed in the table first (SLOT_WRITE) and then in the copy, which so never says more than was stored; its head comes last when something
+ * comes and first when it goes. */
 #include "domain/slots.h"
 #include <errno.h>
 #include <stdlib.h>

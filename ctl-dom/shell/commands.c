@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The groups in the order of `help`; which row a command's name means, and whether its words are as many as the row says. */
 #include "shell/command.h"
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Figures that driver domains count are text in the store, which may be missing or damaged. */
 #include "shell/lists.h"
 #include <stdlib.h>
 #include "console/console.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The ring is memory of this domain, whose grant and port the store finds in its command line: it cannot be told by itself. */
 #include "store/connection.h"
 #include <errno.h>
 #include <string.h>

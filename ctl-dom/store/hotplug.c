@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* An attach: slot table, nodes, the back-end's answer. A detach: the back-end lets go or is told that it must, then nodes and table. Called by the shell. */
 #include "store/hotplug.h"
 #include <errno.h>
 #include <string.h>

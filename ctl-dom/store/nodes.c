@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* On top of libbh's blocking calls to the store; an error stays in the transaction until its end. */
 #include "store/nodes.h"
 #include <errno.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Which nodes a domain has, with which rights: the front-end's side, the back-end's, control/, the console's. */
 #include "store/store.h"
 #include <string.h>
 #include <uuid/uuid.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Guests that wait are tried again when a driver domain was made, one in a turn of the main loop. */
 #include "supervise/autostart.h"
 #include <errno.h>
 #include <stdio.h>

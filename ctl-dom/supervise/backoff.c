@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Three constants and a doubling; the supervisor asks at each death. */
 #include "supervise/backoff.h"
 
 #define FIRST_NS   10000000ull

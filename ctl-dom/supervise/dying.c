@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A timer looks at each every 5 s; who still has pages of it then loses them. */
 #include "supervise/dying.h"
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* What on_poweroff, on_reboot and on_crash say is done here, one guest in a turn of the main loop; those that end soon again wait 1, 2, 4 ... 60 s. */
 #include "supervise/guests.h"
 #include <bh.h>
 #include <errno.h>

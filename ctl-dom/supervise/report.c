@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The last reports of each service domain, and of the guests that crashed last, in static memory: no allocation when something has crashed. */
 #include "supervise/report.h"
 #include <quote.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A list, in order: autostart.c adds and takes, life.c says when to look again, the shell shows it. */
 #include "supervise/waiting.h"
 #include <stdio.h>
 #include <stdlib.h>

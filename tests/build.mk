@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Native programs under ASan and UBSan: unit tests, attacks, and the probes of tests/cases. tests/native.py says how each is built.
 UNIT_WARN := $(filter-out -Wmissing-prototypes,$(WARN)) -Wno-unused-parameter -Wno-format-truncation
+HARNESS   := $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)) $(wildcard tests/attacks/*/*_world.c)
 NATIVE    := $(wildcard tests/unit/test_*.c tests/attacks/*/*.c tests/cases/probe/*.c)
 
-$(B)/native.mk: tests/native.py tests/build.mk $(NATIVE) $(dir $(NATIVE))
+$(B)/native.mk: tests/native.py tests/build.mk $(NATIVE) $(HARNESS) $(dir $(NATIVE))
 	@mkdir -p $(@D)
 	@tests/native.py > $@
 -include $(B)/native.mk

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Writes the make rules of the native programs: tests/unit/test_*.c, tests/attacks/*/*.c and the
 probes of tests/cases. The first lines of each may say
-    // LINK: hv/mem/frame.c ...     sources of the tree linked into it
+    // LINK: hv/mem/frame.c ...     sources of the tree linked into it; a harness among them (tests/unit/core_harness.c) says by such lines of its
+                                    own what it stands on, and that is linked too; -hv/mem/frame.c leaves one of these out
     // FLAGS: -Isomewhere -DX=1 ... more flags (put before the usual include paths)
 A source that several programs link with the same flags is compiled once. Usage: native.py > build/native.mk"""
 import glob
@@ -29,6 +30,17 @@ def header(path, word):
     return " ".join(shlex.quote(w) for w in words)
 
 
+def linked(path):
+    """What it links, in order. A source that says what it links itself brings that along; -FILE takes one out again."""
+    found = {}
+    for part in header(path, "// LINK:").split():
+        if part.startswith("-"):
+            found.pop(part[1:])
+        else:
+            found.update(dict.fromkeys([part, *linked(part)]))
+    return list(found)
+
+
 def rule(out, src, flags, deps=""):
     print(f"{out}: {src} {deps}\n\t@mkdir -p $(@D)\n\t@echo \"CC(native) $<\"\n\t@$(CC) {flags} -MMD -MP -c -o $@ $<\n")
 
@@ -37,11 +49,11 @@ def main():
     objects = {}
     programs = {"unit": [], "attacks": [], "cases": []}
     for pattern, kind, before, own, warn in GROUPS:
-        for src in sorted(glob.glob(pattern)):
+        for src in sorted(set(glob.glob(pattern)) - set(glob.glob("tests/attacks/*/*_world.c"))):  # these are harnesses
             flags = " ".join((BASE, before, header(src, "// FLAGS:"), INC))
             where = "$(B)/native/" + hashlib.sha1(flags.encode()).hexdigest()[:8]
             link = []
-            for part in header(src, "// LINK:").split() + [SHIM]:
+            for part in linked(src) + [SHIM]:
                 obj = f"{where}/{part[:-2]}.o"
                 objects[obj] = (part, flags)
                 link.append(obj)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Hypercalls from 32-bit code: GRUB's calls in their 32-bit layouts, pages that move, and nothing that only 64-bit code may ask.
-// LINK: hv/abi/compat.c hv/abi/vcpu_op.c hv/abi/memory_op.c hv/abi/hvm_op.c hv/abi/sched_op.c hv/abi/xen_version.c hv/abi/console_io.c
-// LINK: hv/abi/privilege.c hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c
-// LINK: hv/domain/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c
-// LINK: hv/abi/dispatch.c hv/abi/hypercall.c
+// LINK: tests/unit/core_harness.c hv/abi/compat.c hv/abi/vcpu_op.c hv/abi/memory_op.c
+// LINK: hv/abi/hvm_op.c hv/abi/sched_op.c hv/abi/xen_version.c hv/abi/console_io.c
+// LINK: hv/abi/privilege.c hv/abi/hypercall.c
 #include "core_harness.h"
 #include <sys/mman.h>
 #include <xen/grant_table.h>

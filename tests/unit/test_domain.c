@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Domains: how many there may be, which memory they take, which domids they get.
-// LINK: hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c hv/domain/restart.c
-// LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c
-// LINK: hv/abi/dispatch.c
+// LINK: tests/unit/core_harness.c
 // FLAGS: -DSHIM_RAM_BYTES=0x10000000u
 #include "core_harness.h"
 

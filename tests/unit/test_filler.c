@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Fillers: a page where nobody backs, bounded, charged, and nothing to grants, hypercalls, RAM and what is put there later.
-// LINK: hv/virt/filler.c hv/virt/lapic.c hv/sched/pending.c hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c
-// LINK: hv/domain/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c hv/abi/memory_op.c
-// LINK: hv/abi/dispatch.c
+// LINK: tests/unit/core_harness.c hv/virt/filler.c hv/virt/lapic.c hv/sched/pending.c
+// LINK: hv/abi/memory_op.c
 #include "core_harness.h"
 #include <xen/memory.h>
 #include "abi/memory_op.h"

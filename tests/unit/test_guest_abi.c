@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Calls that unikernels, BSDs and older Linux make and newer Linux does not: what Xen ignores is ignored, old forms are taken.
-// LINK: hv/abi/vcpu_op.c hv/abi/hvm_op.c hv/abi/xen_version.c hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c
-// LINK: hv/abi/grant_op.c hv/domain/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c
-// LINK: hv/abi/dispatch.c
+// LINK: tests/unit/core_harness.c hv/abi/vcpu_op.c hv/abi/hvm_op.c hv/abi/xen_version.c
 #include "core_harness.h"
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/params.h>

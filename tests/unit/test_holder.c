@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A destroyed domain whose frames others have mapped: who is named, what they lose, and that every frame comes back.
-// LINK: hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c hv/domain/restart.c
-// LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c
-// LINK: hv/abi/control.c hv/abi/control_info.c hv/abi/privilege.c
-// LINK: hv/abi/dispatch.c
+// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/privilege.c
 // FLAGS: -DBH_VERSION="test"
 #include "core_harness.h"
 #include "pci/iommu/iommu.h"

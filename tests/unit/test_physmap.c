@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Pages of the core in a domain's map: each is at one place, also when two vCPUs move it at once.
-// LINK: hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c hv/domain/restart.c
-// LINK: hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c hv/abi/memory_op.c
-// LINK: hv/abi/dispatch.c
+// LINK: tests/unit/core_harness.c hv/abi/memory_op.c
 // FLAGS: -pthread
 #include <threads.h>
 #include "core_harness.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration parser: text to key and list of strings (xl's values all are strings in the
- * end), then one row per key. */
+ * end), then where the key's row says (keys.def). */
 #include "config/config.h"
 #include <devname.h>
 #include <errno.h>
@@ -218,7 +218,7 @@ static int one_vif(struct parser *ps, char *spec)
     return rc;
 }
 
-/* --- one function per key --------------------------------------------------------------------- */
+/* --- keys with a syntax of their own --------------------------------------------------------------------- */
 static int k_name(struct parser *ps)
 {
     int rc = text_value(ps, ps->c->name, sizeof(ps->c->name));
@@ -243,8 +243,6 @@ static int image_value(struct parser *ps, char *out, size_t n)
         return fail(ps, "%s: '%s' is a path: images come from the boot bundle, by their names there", ps->key, ps->item[0]);
     return rc ? rc : text_value(ps, out, n);
 }
-static int k_kernel(struct parser *ps) { return image_value(ps, ps->c->kernel, sizeof(ps->c->kernel)); }
-static int k_ramdisk(struct parser *ps) { return image_value(ps, ps->c->ramdisk, sizeof(ps->c->ramdisk)); }
 /* Of these only the way to do the same is known. */
 static int k_root(struct parser *ps)
 {
@@ -255,11 +253,6 @@ static int k_bootloader(struct parser *ps)
 {
     return fail(ps, "bootloader: none runs outside of the guest; kernel = \"grub\" boots the kernel on the guest's own disk");
 }
-static int k_image(struct parser *ps) { return text_value(ps, ps->c->image, sizeof(ps->c->image)); }
-static int k_extra(struct parser *ps)
-{
-    return text_value(ps, ps->c->cmdline, sizeof(ps->c->cmdline));
-}
 static int k_uuid(struct parser *ps)
 {
     int rc = one(ps);
@@ -268,27 +261,6 @@ static int k_uuid(struct parser *ps)
         rc = fail(ps, "uuid: '%s' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)", ps->item[0]);
     return rc;
 }
-static int k_memory(struct parser *ps) { return number(ps, 1, 1u << 20, &ps->c->memory_mb); }
-static int k_vcpus(struct parser *ps) { return number(ps, 1, BH_MAX_VCPUS, &ps->c->vcpus); }
-static int k_keep(struct parser *ps) { return number(ps, 0, BH_KEEP_MAX, &ps->c->keep); }
-static int k_deadline(struct parser *ps) { return number(ps, 0, 600000, &ps->c->deadline_ms); }
-
-static int k_autostart(struct parser *ps)
-{
-    uint32_t v = 0;
-    int rc = number(ps, 0, 1, &v);
-    ps->c->autostart = v;
-    return rc;
-}
-
-static int k_localtime(struct parser *ps)
-{
-    uint32_t v = 0;
-    int rc = number(ps, 0, 1, &v);
-    ps->c->localtime = v;
-    return rc;
-}
-
 /* Seconds, to either side of UTC. */
 static int k_rtc_timeoffset(struct parser *ps)
 {
@@ -303,32 +275,6 @@ static int k_rtc_timeoffset(struct parser *ps)
     ps->c->rtc_timeoffset = behind ? -(int32_t)v : (int32_t)v;
     return rc;
 }
-
-static int k_role(struct parser *ps)
-{
-    static const char *const names[] = {
-        [BH_ROLE_GUEST] = "guest",
-        [BH_ROLE_STORE] = "store",
-        [BH_ROLE_PCIBACK] = "pciback",
-        [BH_ROLE_DRIVER] = "driver",
-    };
-    unsigned v = 0;
-    int rc = choice(ps, names, sizeof(names) / sizeof(names[0]), &v);
-    ps->c->role = (enum bh_role)v;
-    return rc;
-}
-
-static int action(struct parser *ps, enum cfg_action *out)
-{
-    static const char *const names[] = { "destroy", "restart", "preserve" };
-    unsigned v = 0;
-    int rc = choice(ps, names, 3, &v);
-    *out = (enum cfg_action)v;
-    return rc;
-}
-static int k_on_poweroff(struct parser *ps) { return action(ps, &ps->c->on_poweroff); }
-static int k_on_reboot(struct parser *ps) { return action(ps, &ps->c->on_reboot); }
-static int k_on_crash(struct parser *ps) { return action(ps, &ps->c->on_crash); }
 
 static int k_type(struct parser *ps)
 {
@@ -384,35 +330,64 @@ static int k_disk(struct parser *ps)
     return 0;
 }
 
+/* --- the table ---------------------------------------------------------------------------------- */
+static const char *const actions[] = { [ACTION_DESTROY] = "destroy", [ACTION_RESTART] = "restart", [ACTION_PRESERVE] = "preserve" };
+static const char *const roles[] = {
+    [BH_ROLE_GUEST] = "guest", [BH_ROLE_STORE] = "store", [BH_ROLE_PCIBACK] = "pciback", [BH_ROLE_DRIVER] = "driver",
+};
+
 static const struct key {
     const char *name;
-    int (*set)(struct parser *ps);
+    enum { TEXT, IMAGE, NUMBER, FLAG, CHOICE, OWN } type;
+    size_t at;           /* of its member in struct domcfg */
+    uint32_t min, max;   /* TEXT, IMAGE: max is the member's size; CHOICE: the number of names */
+    const char *const *names;
+    int (*own)(struct parser *ps);
 } keys[] = {
-    { "name", k_name },
-    { "uuid", k_uuid },
-    { "type", k_type },
-    { "kernel", k_kernel },
-    { "ramdisk", k_ramdisk },
-    { "root", k_root },
-    { "bootloader", k_bootloader },
-    { "memory", k_memory },
-    { "vcpus", k_vcpus },
-    { "extra", k_extra },
-    { "cmdline", k_extra },
-    { "vif", k_vif },
-    { "disk", k_disk },
-    { "pci", k_pci },
-    { "on_crash", k_on_crash },
-    { "on_poweroff", k_on_poweroff },
-    { "on_reboot", k_on_reboot },
-    { "role", k_role },
-    { "image", k_image },
-    { "keep", k_keep },
-    { "autostart", k_autostart },
-    { "deadline", k_deadline },
-    { "localtime", k_localtime },
-    { "rtc_timeoffset", k_rtc_timeoffset },
+#define AT(member) .at = offsetof(struct domcfg, member)
+#define KEY_TEXT(key, member, size) { .name = #key, .type = TEXT, AT(member), .max = size },
+#define KEY_IMAGE(key, member, size) { .name = #key, .type = IMAGE, AT(member), .max = size },
+#define KEY_NUMBER(key, member, low, high) { .name = #key, .type = NUMBER, AT(member), .min = low, .max = high },
+#define KEY_FLAG(key, member) { .name = #key, .type = FLAG, AT(member) },
+#define KEY_CHOICE(key, member, kind, list) \
+    { .name = #key, .type = CHOICE, AT(member), .max = sizeof(list) / sizeof(list[0]), .names = list },
+#define KEY_SAME(key, member) { .name = #key, .type = TEXT, AT(member), .max = sizeof(((struct domcfg *)0)->member) },
+#define KEY_OWN(key, function) { .name = #key, .type = OWN, .own = function },
+#include "config/keys.def"
+#undef AT
 };
+
+static int key_set(struct parser *ps, const struct key *k)
+{
+    void *member = (char *)ps->c + k->at;
+    unsigned v = 0;
+    int rc;
+
+    switch (k->type) {
+    case TEXT: return text_value(ps, member, k->max);
+    case IMAGE: return image_value(ps, member, k->max);
+    case NUMBER: return number(ps, k->min, k->max, member);
+    case FLAG:
+        rc = number(ps, 0, 1, &v);
+        *(bool *)member = v;
+        return rc;
+    case CHOICE:
+        rc = choice(ps, k->names, k->max, &v);
+        *(unsigned *)member = v; /* an enum without negative values */
+        return rc;
+    case OWN: return k->own(ps);
+    }
+    return -EINVAL;
+}
+
+/* The value at hand goes where its key says. */
+static int keyed(struct parser *ps)
+{
+    for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (!strcmp(keys[i].name, ps->key))
+            return key_set(ps, &keys[i]);
+    return fail(ps, "unknown key '%s'", ps->key);
+}
 
 static int assignment(struct parser *ps)
 {
@@ -439,10 +414,7 @@ static int assignment(struct parser *ps)
     if (rc)
         return rc;
     ps->line = at; /* errors of a list name the line where it starts */
-    for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (!strcmp(keys[i].name, ps->key))
-            return keys[i].set(ps);
-    return fail(ps, "unknown key '%s'", ps->key);
+    return keyed(ps);
 }
 
 static struct parser *parser_new(struct domcfg *c, const char *file, char *err, size_t n)
@@ -513,13 +485,10 @@ int config_override(struct domcfg *c, const char *text, char *err, size_t n)
         snprintf(ps->key, sizeof(ps->key), "%.*s", (int)(eq - text), text);
         int len = snprintf(ps->item[0], sizeof(ps->item[0]), "%s", eq + 1);
         ps->nr_items = 1;
-        unsigned i;
-        for (i = 0; i < sizeof(keys) / sizeof(keys[0]) && strcmp(keys[i].name, ps->key) != 0; i++)
-            ;
         if (len < 0 || (size_t)len >= sizeof(ps->item[0]))
             rc = fail(ps, "longer than %zu characters", sizeof(ps->item[0]) - 1);
         else
-            rc = i < sizeof(keys) / sizeof(keys[0]) ? keys[i].set(ps) : fail(ps, "unknown key '%s'", ps->key);
+            rc = keyed(ps);
     }
     free(ps);
     return rc;

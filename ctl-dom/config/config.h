@@ -39,22 +39,23 @@ struct cfg_disk {
 
 struct domcfg {
     char name[BH_NAME_LEN];
-    char kernel[64], ramdisk[64]; /* guests: images of the bundle */
-    char image[64];               /* service domains (and small test guests) */
-    char cmdline[1024];           /* extra= or cmdline= */
     uint8_t uuid[16];             /* all zero: none yet */
-    enum bh_role role;
-    uint32_t memory_mb, vcpus, keep, deadline_ms;
-    bool autostart;
     int32_t rtc_timeoffset;       /* seconds that its clock is ahead of UTC, or of local time */
-    bool localtime;               /* of the machine's battery clock, where that is local time */
-    enum cfg_action on_poweroff, on_reboot, on_crash;
     struct cfg_vif vif[CFG_MAX_VIFS];
     unsigned nr_vifs;
     struct cfg_disk disk[CFG_MAX_DISKS];
     unsigned nr_disks;
     uint32_t pci[CFG_MAX_PCI];
     unsigned nr_pci;
+    /* the keys that are one value each */
+#define KEY_TEXT(key, member, size) char member[size];
+#define KEY_IMAGE(key, member, size) char member[size];
+#define KEY_NUMBER(key, member, min, max) uint32_t member;
+#define KEY_FLAG(key, member) bool member;
+#define KEY_CHOICE(key, member, type, names) type member;
+#define KEY_SAME(key, member)
+#define KEY_OWN(key, function)
+#include "config/keys.def"
 };
 
 /* Both fill c (override: change it) and return 0, or -EINVAL with one line in err. */

@@ -12,6 +12,7 @@
 #include "console/domcon.h"
 #include "domain/error.h"
 #include "supervise/backoff.h"
+#include "supervise/state.h"
 
 #define MIB (1024ul * 1024)
 
@@ -24,8 +25,6 @@ struct dom_dev {
     domid_t back;
     bool replug, stalled;
 };
-
-enum life { LIFE_NEW = 0, LIFE_STARTING, LIFE_UP, LIFE_WAITING, LIFE_DEAD };
 
 struct svc_image;
 struct slot_entry;
@@ -57,16 +56,16 @@ struct dom {
     char words[256];             /* the builder's words of the command line, less boot= */
     uint64_t instance;
 
-    /* supervisor.c */
-    enum life life;
+    /* supervisor.c, guests.c */
+    enum dom_state state;
     struct backoff backoff;
     unsigned stillborn;          /* in a row, before it said that it serves */
-    uint64_t started_ns, noticed_ns, crash_ns, retry_ns, report_by_ns;
+    uint64_t started_ns, noticed_ns, crash_ns;
+    uint64_t report_by_ns;       /* STARTING: it is LATE then */
+    uint64_t retry_ns;           /* WAITING: the next instance is tried then */
     uint64_t tried_ns;           /* when its next instance was begun */
     struct bh_report report;
-    bool reported;               /* the end of this guest was dealt with */
     unsigned short_lives;        /* in a row: ends of this guest before it had lived a minute */
-    uint64_t again_ns;           /* it has ended and is started again then; 0: no */
     bool asked;                  /* the restart was a command */
     bool ordered;                /* its death is: it is about to come */
     bool introduce;              /* it was brought back, the store is still to be told */

@@ -34,7 +34,7 @@ static void take_back(domid_t gone, domid_t holder)
     if (d->cfg.role == BH_ROLE_GUEST) {
         say("%s: has pages of domain %u mapped, which is gone: they are taken away", d->cfg.name, gone);
         bh_control(BH_CTL_RECLAIM, &r);
-    } else if (supervisor_restarts(d) && d->life == LIFE_UP) {
+    } else if (supervisor_restarts(d) && (d->state == DOM_UP || d->state == DOM_UNHEARD)) {
         say("%s: does not let go of domain %u, restarting", d->cfg.name, gone);
         if (supervisor_restart(d, &e))
             say("%s", e.s);

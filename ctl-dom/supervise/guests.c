@@ -72,7 +72,7 @@ static void next_kernel(struct dom *d)
     struct bh_domid id = { .domid = d->id };
     struct errbuf e;
 
-    d->reported = true; /* until it runs again */
+    d->state = state_after(d->state, EV_RUNS); /* its end is dealt with until it is UP again */
     say("%s: soft reset, its next kernel starts", d->cfg.name);
     int rc = store_introduce(d); /* watches and transactions of the last kernel */
     if (rc)
@@ -82,7 +82,7 @@ static void next_kernel(struct dom *d)
     if (rc)
         say("%s", e.s); /* it has what it can have */
     d->started_ns = now_ns();
-    d->reported = false;
+    d->state = state_after(d->state, EV_READY);
     rc = (int)bh_control(BH_CTL_SOFT_RESET, &id);
     if (!rc)
         return;
@@ -104,13 +104,13 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
         next_kernel(d);
         return;
     }
-    d->reported = true;
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
     domcon_drain(d);
     if (action == ACTION_RESTART && now_ns() - d->started_ns < MIN_LIFE_NS)
         action = ACTION_DESTROY;
     uint64_t pause = action == ACTION_RESTART ? again_in_s(d) : 0;
+    d->state = state_after(d->state, pause ? EV_DIED : EV_ENDED);
     char then[32];
     if (pause)
         snprintf(then, sizeof(then), ", restarting in %lu s", pause);
@@ -126,8 +126,8 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
             di->shutdown_reason == SHUTDOWN_reboot ? "reboots" : "powered off", then);
     }
     if (pause) {
-        d->again_ns = now_ns() + pause * 1000000000;
-        again_at(d->again_ns);
+        d->retry_ns = now_ns() + pause * 1000000000;
+        again_at(d->retry_ns);
     } else if (action == ACTION_RESTART) {
         start_again(d);
     } else if (action == ACTION_DESTROY) {
@@ -138,13 +138,13 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
 /* True if there was something to do for it, and it is done. */
 static bool look_at_guest(struct dom *d, const struct bh_dominfo *di)
 {
-    if (d->again_ns && d->again_ns <= now_ns()) {
+    if (d->state == DOM_WAITING && d->retry_ns <= now_ns()) {
         start_again(d);
         return true;
     }
-    if (d->again_ns)
-        again_at(d->again_ns);
-    if (d->reported || (di->state != BH_DOM_CRASHED && di->state != BH_DOM_SHUTDOWN))
+    if (d->state == DOM_WAITING)
+        again_at(d->retry_ns);
+    if (d->state != DOM_UP || (di->state != BH_DOM_CRASHED && di->state != BH_DOM_SHUTDOWN))
         return false;
     guest_ended(d, di);
     return true;
@@ -160,7 +160,7 @@ bool guests_work(void)
         return false;
     for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
         struct dom *d = dom_by_id(di.domid);
-        if (d && d->cfg.role == BH_ROLE_GUEST && d->life == LIFE_UP && look_at_guest(d, &di)) {
+        if (d && d->cfg.role == BH_ROLE_GUEST && look_at_guest(d, &di)) {
             from = (domid_t)(di.domid + 1);
             return true;
         }

@@ -10,7 +10,7 @@
 #include "supervise/report.h"
 
 #define UP_WITHIN_NS 10000000000ull
-#define POLL_NS      20000000ull
+#define SOON_NS      20000000ull /* after a call to the store */
 #define SERVES_NS    500000000ull /* how often one of a long row of deaths is looked at, whether it serves */
 
 static void on_poll(struct dtimer *t);
@@ -67,8 +67,6 @@ static void poll_at(uint64_t ns)
         dtimer_set(&poll_timer, ns);
 }
 
-static void poll_soon(void) { poll_at(now_ns() + POLL_NS); }
-
 /* For those that were brought back. Never from within a call to the store. */
 static void introduce_all(void)
 {
@@ -84,7 +82,7 @@ static void introduce_all(void)
 
 static void wait_to_retry(struct dom *d)
 {
-    d->life = LIFE_WAITING;
+    d->state = state_after(d->state, EV_DIED);
     d->retry_ns = now_ns() + d->backoff.pause_ns;
     poll_at(d->retry_ns);
 }
@@ -103,6 +101,14 @@ static const char *what_next(const struct dom *d)
     return text;
 }
 
+/* An instance runs: within so much time it has said that it serves. */
+static void starts(struct dom *d, uint64_t within_ns)
+{
+    d->state = state_after(d->state, EV_RUNS);
+    d->report_by_ns = now_ns() + within_ns;
+    poll_at(d->report_by_ns);
+}
+
 /* The one way back, for whatever reason. What does not succeed may have got half-way, and is tried again. */
 static int start_instance(struct dom *d, struct errbuf *e)
 {
@@ -114,15 +120,14 @@ static int start_instance(struct dom *d, struct errbuf *e)
         wait_to_retry(d);
         return fail(e, rc, "%s: cannot be restarted: %s%s", d->cfg.name, errno_text(rc), what_next(d));
     }
-    d->life = LIFE_STARTING;
-    d->report_by_ns = now_ns() + up_within(d);
-    poll_soon();
+    starts(d, up_within(d));
     return 0;
 }
 
-static void try_again(struct dom *d)
+/* first: it has just died. What fails is told then, and when the row has become long. */
+static void try_again(struct dom *d, bool first)
 {
-    bool first = d->life != LIFE_WAITING, said = d->backoff.said;
+    bool said = d->backoff.said;
     struct errbuf e;
 
     if (start_instance(d, &e) && (first || d->backoff.said != said))
@@ -145,14 +150,14 @@ static bool row_goes_on(struct dom *d, const struct bh_dominfo *di)
 
 static void service_died(struct dom *d, const struct bh_dominfo *di)
 {
-    if (d->life == LIFE_STARTING && di->adopted_ns && d->instance)
+    if ((d->state == DOM_STARTING || d->state == DOM_LATE) && di->adopted_ns && d->instance)
         report_restart(d, di); /* it had come back and died again before anybody looked: each death has its line */
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
     d->stillborn = di->adopted_ns ? 0 : d->stillborn + 1;
     d->asked = false;
     if (!supervisor_restarts(d)) {
-        d->life = LIFE_DEAD;
+        d->state = state_after(d->state, EV_ENDED);
         report_take(d);
         report_death(d, "");
         if (d->id == BH_DOMID_STORE) {
@@ -163,10 +168,10 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
         return;
     }
     bool tell = row_goes_on(d, di);
-    if (!d->backoff.pause_ns)
-        try_again(d);
-    else
+    if (d->backoff.pause_ns)
         wait_to_retry(d);
+    else
+        try_again(d, true);
     report_take(d);
     if (tell)
         report_death(d, what_next(d));
@@ -185,21 +190,21 @@ static void look_if_ready(struct dom *d, const struct bh_dominfo *di)
     char last[80];
 
     if (di->flags & BH_DI_ADOPTED) {
-        d->life = LIFE_UP;
+        d->state = state_after(d->state, d->backoff.said ? EV_READY_ROW : EV_READY);
         if (d->instance)
             report_restart(d, di);
         else
             say("%s: up (%lu ms)", d->cfg.name, (di->adopted_ns - d->started_ns) / 1000000);
-    } else if (now_ns() >= d->report_by_ns) {
-        d->report_by_ns = ~0ull;
+    } else if (d->state == DOM_STARTING && now_ns() >= d->report_by_ns) {
+        d->state = state_after(d->state, EV_OVERDUE);
         domcon_last_line(d, last, sizeof(last));
         if (!d->backoff.said)
             say("%s: runs, but has not said for %lu s that it serves%s%s%s", d->cfg.name, up_within(d) / 1000000000,
                 last[0] ? "; its last line: " : "", last, d->instance ? "; it is restarted" : "");
         if (d->instance) /* hung before it could arm its deadline: whom it served waits for it */
             give_up(d);
-    } else if (d->report_by_ns != ~0ull) {
-        poll_soon();
+    } else if (d->state == DOM_STARTING) {
+        poll_at(d->report_by_ns); /* that it serves is an event */
     }
 }
 
@@ -207,6 +212,7 @@ static void look_if_ready(struct dom *d, const struct bh_dominfo *di)
 static void look_if_serves(struct dom *d, const struct bh_dominfo *di)
 {
     if (di->flags & BH_DI_SERVED) {
+        d->state = state_after(d->state, EV_HEARD);
         say("%s: serves again, restart %lu", d->cfg.name, di->instance);
         backoff_over(&d->backoff);
     } else {
@@ -216,11 +222,11 @@ static void look_if_serves(struct dom *d, const struct bh_dominfo *di)
 
 static void look_at_service(struct dom *d, const struct bh_dominfo *di)
 {
-    if (d->life == LIFE_DEAD)
+    if (d->state == DOM_OVER)
         return;
-    if (d->life == LIFE_WAITING) {
+    if (d->state == DOM_WAITING) {
         if (now_ns() >= d->retry_ns)
-            try_again(d);
+            try_again(d, false);
         else
             poll_at(d->retry_ns);
         return;
@@ -229,9 +235,9 @@ static void look_at_service(struct dom *d, const struct bh_dominfo *di)
         service_died(d, di);
         return;
     }
-    if (d->life == LIFE_STARTING)
+    if (d->state == DOM_STARTING || d->state == DOM_LATE)
         look_if_ready(d, di);
-    if (d->life == LIFE_UP && d->backoff.said)
+    if (d->state == DOM_UNHEARD)
         look_if_serves(d, di);
 }
 
@@ -242,11 +248,11 @@ static void supervisor_scan(void)
 
     for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
         struct dom *d = dom_by_id(di.domid);
-        if (!d || d->life == LIFE_NEW)
+        if (!d || d->state == DOM_NEW)
             continue;
         if (d->cfg.role != BH_ROLE_GUEST)
             look_at_service(d, &di);
-        else if ((di.state == BH_DOM_CRASHED || di.state == BH_DOM_SHUTDOWN) && !d->reported)
+        else if ((di.state == BH_DOM_CRASHED || di.state == BH_DOM_SHUTDOWN) && d->state == DOM_UP)
             guest_ended = true;
     }
 }
@@ -271,16 +277,16 @@ static void during_call(void)
     if (!event_take(change_port))
         return;
     supervisor_scan();
-    poll_soon(); /* introduces whom it brought back */
+    poll_at(now_ns() + SOON_NS); /* introduces whom it brought back */
 }
 
 void supervisor_watch(struct dom *d)
 {
     d->started_ns = now_ns();
-    d->report_by_ns = d->started_ns + UP_WITHIN_NS;
-    d->life = d->cfg.role == BH_ROLE_GUEST ? LIFE_UP : LIFE_STARTING;
-    if (d->life == LIFE_STARTING)
-        poll_soon();
+    if (d->cfg.role == BH_ROLE_GUEST)
+        d->state = state_after(state_after(d->state, EV_RUNS), EV_READY);
+    else
+        starts(d, UP_WITHIN_NS);
 }
 
 bool supervisor_guest_ended(void)
@@ -294,7 +300,7 @@ bool supervisor_guest_ended(void)
 bool supervisor_all_up(void)
 {
     for (struct dom *d = doms; d; d = d->next)
-        if (d->life == LIFE_STARTING && d->report_by_ns != ~0ull)
+        if (d->state == DOM_STARTING)
             return false;
     return true;
 }

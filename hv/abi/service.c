@@ -90,10 +90,13 @@ static long op_wait(struct domain *d, const struct bh_wait *a)
 static long op_adopted(struct domain *d)
 {
     spin_lock(&d->lock);
-    if (!d->adopted)
+    bool first = !d->adopted;
+    if (first)
         d->adopted_ns = now_ns();
     d->adopted = true;
     spin_unlock(&d->lock);
+    if (first)
+        notify_control(VIRQ_DOM_EXC);
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
 // FLAGS: -Ictl-dom -Idomains/include -Itests/attacks/service
 /* How long a driver domain that dies is waited for, and how often that is said: deaths by command, with and without an answer to anybody. */
 #include <setjmp.h>
@@ -113,7 +113,7 @@ static int setup(void **s)
     net0 = add(4, "net0", BH_ROLE_DRIVER);
     net0->slot = true;
     net0->img = &img;
-    net0->life = LIFE_UP;
+    net0->state = DOM_UP;
     state = BH_DOM_RUNNING;
     restarts = told_deaths = told_restarts = lines = 0;
     adopted = served = no_frames = false;

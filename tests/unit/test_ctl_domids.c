@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // When the control domain tells the core that a destroyed guest's domid may be used again, and when it never does.
-// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
 // FLAGS: -Ictl-dom -Idomains/include
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,7 +50,7 @@ static int setup(void **unused)
     blk0 = add(3, "blk0", BH_ROLE_DRIVER);
     blk0->slot = true;
     blk0->img = &img;
-    blk0->life = LIFE_UP;
+    blk0->state = DOM_UP;
     blk0->slots = calloc(SLOT_ENTRIES, sizeof(*blk0->slots));
     listed = false;
     forget_rc = 0;

@@ -241,7 +241,8 @@ static uint32_t memory_map_of(struct domain *d, struct e820 *e)
 long memory_map_copy(struct domain *d, gaddr_t buf, uint32_t *nr)
 {
     struct e820 e[MEMORY_MAP_MAX];
-    *nr = MIN(memory_map_of(d, e), *nr);
+    uint32_t n = memory_map_of(d, e);
+    *nr = MIN(n, *nr);
     return copy_to_guest(buf, e, *nr * sizeof e[0]) ? -EFAULT : 0;
 }
 

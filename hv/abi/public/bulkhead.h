@@ -292,7 +292,7 @@ struct bh_pci_info {
     uint32_t class_rev;
     uint8_t  state, group; /* group: IOMMU group number */
     uint16_t flags;        /* BH_PCI_* */
-    uint32_t pad;
+    uint32_t pad[2];
     struct bh_pci_bar bar[6];
     uint64_t dma_faults;
     struct bh_pci_virtio virtio;

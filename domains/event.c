@@ -113,7 +113,7 @@ static void collect(void)
         stash |= __atomic_exchange_n(&vi()->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
 }
 
-static bool take(uint32_t port)
+static bool consume(uint32_t port)
 {
     unsigned long bit = 1ul << (port % 64);
 
@@ -123,7 +123,7 @@ static bool take(uint32_t port)
 bool event_take(uint32_t port)
 {
     collect();
-    return take(port);
+    return consume(port);
 }
 
 unsigned event_poll_but(uint32_t left_alone)
@@ -146,7 +146,7 @@ unsigned event_poll_but(uint32_t left_alone)
                 continue;
             }
             /* A handler before this one may have closed the port, or a nested wait have taken the event. */
-            if (!take(port) || !h || !h->fn)
+            if (!consume(port) || !h || !h->fn)
                 continue;
             h->fn(port, h->arg);
             n++;
@@ -205,14 +205,14 @@ static void block(const uint32_t *only, uint64_t until_ns)
 bool event_wait_port(uint32_t port, uint64_t until_ns, bool others)
 {
     collect();
-    bool came = take(port);
+    bool came = consume(port);
     if (came || (others && stash)) {
         event_send_left();
         return came;
     }
     block(&port, until_ns);
     collect();
-    return take(port);
+    return consume(port);
 }
 
 void event_block(uint64_t until_ns) { block(NULL, until_ns); }

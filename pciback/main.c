@@ -45,7 +45,7 @@ static int read_config(uint32_t sbdf, char text[2 * CFG_BYTES + 1])
 }
 
 /* Describes device n of an owner. NULL, or why not. */
-static const char *publish(const char *base, domid_t owner, unsigned n)
+static const char *describe(const char *base, domid_t owner, unsigned n)
 {
     char path[96], text[2 * CFG_BYTES + 1], perms[32], *dev;
     uint32_t sbdf;
@@ -83,7 +83,7 @@ static void serve(domid_t owner)
     if (xs_read_uint(0, path, &n) || n > MAX_DEVS)
         why = "num_devs is missing or too large";
     for (unsigned i = 0; !why && i < n; i++)
-        why = publish(base, owner, i);
+        why = describe(base, owner, i);
     if (why) {
         printf("devices of domain %u: %s\n", owner, why);
         snprintf(path, sizeof(path), "%s/error", base);

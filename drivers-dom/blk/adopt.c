@@ -34,7 +34,7 @@ unsigned keep_share(unsigned left, unsigned others)
     return n;
 }
 
-static struct keep_page *page_take(struct keep *k)
+static struct keep_page *page_claim(struct keep *k)
 {
     for (unsigned i = 0; i < k->n; i++) {
         if (k->used[i])
@@ -66,7 +66,7 @@ int keep_open(struct keep *k, struct keep_conn *c)
     for (unsigned q = 0; q < nq; q++) {
         struct journal j = {.size = np * KEEP_ENTRIES};
         for (unsigned p = 0; p < np; p++)
-            j.page[p] = c->q[q].page[p] = page_take(k);
+            j.page[p] = c->q[q].page[p] = page_claim(k);
         journal_open(&j, c->q[q].start);
     }
     c->master = c->q[0].page[0];

@@ -91,7 +91,7 @@ static const char *read_header(const struct gpt_source *src, uint64_t lba, struc
     return header_sane(src, h, lba);
 }
 
-static void take_entry(const struct header *h, uint32_t number, const uint8_t *e, struct gpt *out)
+static void add_part(const struct header *h, uint32_t number, const uint8_t *e, struct gpt *out)
 {
     static const uint8_t unused[16];
     uint64_t first = get64(e + E_FIRST), last = get64(e + E_LAST);
@@ -125,7 +125,7 @@ static const char *read_entries(const struct gpt_source *src, const struct heade
             return "its entries cannot be read";
         crc = crc32(crc, src->buf, n);
         for (uint32_t off = 0; off < n; off += h->entry)
-            take_entry(h, number++, src->buf + off, out);
+            add_part(h, number++, src->buf + off, out);
         at += n;
     }
     return crc == h->crc ? NULL : "its entries' CRC is wrong";

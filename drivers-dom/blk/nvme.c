@@ -24,7 +24,7 @@ struct queue {
     struct nvme_cmd *sq;
     volatile struct nvme_cqe *cq;
     volatile uint32_t *sq_bell, *cq_bell;
-    uint16_t size, tail, rung, head;
+    uint16_t size, tail, told, head;
     uint16_t phase;
 };
 
@@ -127,18 +127,18 @@ static void queue_put(struct queue *q, const struct nvme_cmd *c)
     q->tail = (uint16_t)(q->tail + 1 == q->size ? 0 : q->tail + 1);
 }
 
-static void queue_ring(struct queue *q)
+static void queue_doorbell(struct queue *q)
 {
-    if (q->rung == q->tail)
+    if (q->told == q->tail)
         return;
     wmb(); /* commands before the doorbell */
     *q->sq_bell = q->tail;
-    q->rung = q->tail;
+    q->told = q->tail;
 }
 
 static bool queue_ready(const struct queue *q) { return (q->cq[q->head].status & 1) == q->phase; }
 
-static bool queue_take(struct queue *q, struct nvme_cqe *out)
+static bool queue_next(struct queue *q, struct nvme_cqe *out)
 {
     volatile const struct nvme_cqe *e = &q->cq[q->head];
 
@@ -164,8 +164,8 @@ static const char *admin(struct nvme_cmd *c, const char *what)
 
     c->cid = nvme.admin.tail;
     queue_put(&nvme.admin, c);
-    queue_ring(&nvme.admin);
-    while (!queue_take(&nvme.admin, &e)) {
+    queue_doorbell(&nvme.admin);
+    while (!queue_next(&nvme.admin, &e)) {
         uint32_t csts = reg(NVME_CSTS);
         if (csts & NVME_CSTS_CFS) /* all ones has it as well */
             return "it reports a fatal error (CSTS.CFS)";
@@ -452,15 +452,15 @@ static unsigned nvme_poll(struct blkdev *d)
     unsigned n = 0;
 
     (void)d;
-    queue_ring(&nvme.io);
+    queue_doorbell(&nvme.io);
     /* Bounded by the queue: who submits from done gets the next poll. */
-    while (n < DEPTH && queue_take(&nvme.io, &e)) {
+    while (n < DEPTH && queue_next(&nvme.io, &e)) {
         complete(&e);
         n++;
     }
     if (n)
         *nvme.io.cq_bell = nvme.io.head;
-    queue_ring(&nvme.io);
+    queue_doorbell(&nvme.io);
     return n;
 }
 
@@ -468,7 +468,7 @@ static unsigned nvme_poll(struct blkdev *d)
 static bool nvme_arm(struct blkdev *d)
 {
     (void)d;
-    queue_ring(&nvme.io);
+    queue_doorbell(&nvme.io);
     return queue_ready(&nvme.io);
 }
 

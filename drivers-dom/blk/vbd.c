@@ -182,11 +182,9 @@ static void vbd_of_keep(struct vbd *v, bool complete)
 
     if (other) {
         why = other->stalled = "there are two keep records of it";
-    } else if (!be_slot(SLOT_VBD, h->domid, h->devid, &e)) {
+    } else if (!be_adopt(&v->be, SLOT_VBD, "vbd", h->domid, h->devid, &e)) {
         why = "nobody has attached it";
     } else {
-        v->be = (struct be_dev){.used = true, .dirty = true, .dom = h->domid, .devid = h->devid, .gen = slot_gen(&e)};
-        be_fe_path(&v->be, "vbd");
         v->stalled = complete ? NULL : "a page of its keep record is damaged";
         return;
     }

@@ -226,18 +226,18 @@ static void complete(uint32_t id)
 static unsigned vblk_poll(struct blkdev *d)
 {
     (void)d;
-    vring_kick(&vblk.v, &vblk.q);
+    vring_notify(&vblk.v, &vblk.q);
     unsigned n = vring_pending(&vblk.q);
     for (unsigned i = 0; i < n; i++)
-        complete(vring_take(&vblk.q).id);
-    vring_kick(&vblk.v, &vblk.q);
+        complete(vring_next_used(&vblk.q).id);
+    vring_notify(&vblk.v, &vblk.q);
     return n;
 }
 
 static bool vblk_arm(struct blkdev *d)
 {
     (void)d;
-    vring_kick(&vblk.v, &vblk.q);
+    vring_notify(&vblk.v, &vblk.q);
     return vring_arm(&vblk.q);
 }
 

@@ -86,13 +86,13 @@ struct vring {
     volatile struct vring_used *used;
     volatile uint16_t *used_event, *avail_event;
     volatile uint16_t *notify;
-    uint16_t index, size, avail_idx, used_idx, kicked;
+    uint16_t index, size, avail_idx, used_idx, notified;
 };
 
 /* Makes queue `index` of at most `max` descriptors (a power of two, <= VQ_SIZE) and enables it. NULL, or why not. */
 const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t index, uint16_t max, uint16_t vector);
-/* Publishes what was posted and kicks the device if it asked for that. */
-void vring_kick(const struct virtio_dev *v, struct vring *q);
+/* Publishes what was posted and tells the device (rings its doorbell) if it asked for that. */
+void vring_notify(const struct virtio_dev *v, struct vring *q);
 
 static inline void vring_post(struct vring *q, uint16_t id) { q->avail->ring[q->avail_idx++ & (q->size - 1)] = id; }
 
@@ -108,7 +108,7 @@ static inline uint16_t vring_pending(const struct vring *q)
 }
 
 /* The next of them, its id below the queue's size. */
-static inline struct vring_used_elem vring_take(struct vring *q)
+static inline struct vring_used_elem vring_next_used(struct vring *q)
 {
     volatile const struct vring_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
     struct vring_used_elem copy = {e->id, e->len};

@@ -114,15 +114,15 @@ static bool need_event(uint16_t event, uint16_t new, uint16_t old)
     return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
 }
 
-void vring_kick(const struct virtio_dev *v, struct vring *q)
+void vring_notify(const struct virtio_dev *v, struct vring *q)
 {
-    uint16_t old = q->kicked, new = q->avail_idx;
+    uint16_t old = q->notified, new = q->avail_idx;
 
     if (old == new)
         return;
     wmb();
     q->avail->idx = new;
-    q->kicked = new;
+    q->notified = new;
     mb(); /* the device sees idx, or we see its avail_event */
     bool tell = v->features & VIRTIO_F_EVENT_IDX ? need_event(*q->avail_event, new, old) : !(q->used->flags & VRING_NO_NOTIFY);
     if (tell)

@@ -59,9 +59,18 @@ bool be_any_slot(enum slot_kind kind)
     return false;
 }
 
-void be_fe_path(struct be_dev *d, const char *type)
+static void fe_path(struct be_dev *d, const char *type)
 {
     snprintf(d->fe_path, sizeof(d->fe_path), "/local/domain/%u/device/%s/%u", d->dom, type, d->devid);
+}
+
+bool be_adopt(struct be_dev *d, enum slot_kind kind, const char *type, domid_t dom, uint32_t devid, struct slot_entry *e)
+{
+    if (!be_slot(kind, dom, devid, e))
+        return false;
+    *d = (struct be_dev){.used = true, .dirty = true, .dom = dom, .devid = devid, .gen = slot_gen(e)};
+    fe_path(d, type);
+    return true;
 }
 
 /* --- what is said -------------------------------------------------------------------------------------------------- */
@@ -302,7 +311,7 @@ static bool identify(struct be_dev *d, struct slot_entry *e)
     if (!there && slot_state(e) != SLOT_ATTACHED)
         return false; /* or its nodes are to come */
     d->gen = slot_gen(e);
-    be_fe_path(d, cls->type);
+    fe_path(d, cls->type);
     return watch(d);
 }
 

@@ -54,8 +54,9 @@ void be_retry(struct be_dev *d);
 /* The entry of one device, a sound copy; false: there is none. No store access. */
 bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry *e);
 bool be_any_slot(enum slot_kind kind); /* some guest has a device of ours. No store access */
-/* Where the front-end of one device has its nodes. */
-void be_fe_path(struct be_dev *d, const char *type);
+/* The device of a keep record, by its entry; *e is a copy of it. false: there is none, and *d is as it was. Whether the record says the same
+ * as the entry is the back-end's to check. No store access. */
+bool be_adopt(struct be_dev *d, enum slot_kind kind, const char *type, domid_t dom, uint32_t devid, struct slot_entry *e);
 
 /* A line about a device, "vif16.0: ...", that its front-end can cause at will: limited by t. Text of others in it goes through QUOTED. */
 void be_say(const struct be_dev *d, const char *type, struct talk *t, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

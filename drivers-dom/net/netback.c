@@ -255,7 +255,7 @@ bool nb_queue_rx(struct nb *nb, struct pkt *p)
 static unsigned rx_slots(const struct pkt *p) { return (p->len + (unsigned)PAGE_SIZE - 1) / (unsigned)PAGE_SIZE; }
 
 /* Consumes requests up to `end`: copied to the record, then req_cons passes them. What a dead instance took is there already. */
-static void rx_take(struct nb *nb, uint32_t end)
+static void rx_consume(struct nb *nb, uint32_t end)
 {
     if ((int32_t)(end - nb->rx_taken) <= 0)
         return;
@@ -283,7 +283,7 @@ unsigned nb_collect_rx(struct nb *nb, struct batch *b)
             pkt_put(nb->pool, p);
             continue;
         }
-        rx_take(nb, nb->rx_cons + need);
+        rx_consume(nb, nb->rx_cons + need);
         struct nb_item *it = &nb->rx_item[nb->nr_rx_items++];
         *it = (struct nb_item){.pkt = p, .slots = (uint16_t)need, .copy0 = (uint16_t)b->nr_copies, .ncopies = (uint16_t)need};
         for (unsigned k = 0; k < need; k++) {

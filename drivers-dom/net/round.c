@@ -61,7 +61,7 @@ bool net_round(uint64_t now)
         nb_finish_rx(&v->nb, b);
         nb_push(&v->nb, b);
     }
-    vnet_kick(&net.uplink);
+    vnet_notify(&net.uplink);
     return work != 0;
 }
 

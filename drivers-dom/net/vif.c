@@ -103,10 +103,8 @@ static const char *record_check(struct vif *v)
     const struct keep_vif_head *h = &v->keep->head;
     struct slot_entry e;
 
-    if (!be_slot(SLOT_VIF, h->domid, h->devid, &e))
+    if (!be_adopt(&v->be, SLOT_VIF, "vif", h->domid, h->devid, &e))
         return "nobody has attached it";
-    v->be = (struct be_dev){.used = true, .dirty = true, .dom = h->domid, .devid = h->devid, .gen = slot_gen(&e)};
-    be_fe_path(&v->be, "vif");
     const char *why = mac_of(v, &e);
     if (why)
         return why;

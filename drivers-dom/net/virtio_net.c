@@ -20,7 +20,7 @@ static const char *vq_setup(struct vnet *n, struct vq *q, uint16_t index, uint16
 
 static struct vring_used_elem vq_used(struct vq *q)
 {
-    struct vring_used_elem e = vring_take(&q->r);
+    struct vring_used_elem e = vring_next_used(&q->r);
 
     if (!q->pkt[e.id])
         bh_panic("the NIC returned a descriptor that it does not have (%u)", e.id);
@@ -101,7 +101,7 @@ const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt
         why = start(n, irq, arg);
     if (why)
         return why;
-    vnet_kick(n);
+    vnet_notify(n);
     return NULL;
 }
 
@@ -207,13 +207,13 @@ void vnet_send(struct vnet *n, struct pkt *p)
     n->tx_packets++;
 }
 
-void vnet_kick(struct vnet *n)
+void vnet_notify(struct vnet *n)
 {
     if (!n->up)
         return;
     tx_reclaim(n);
-    vring_kick(&n->dev, &n->rx.r);
-    vring_kick(&n->dev, &n->tx.r);
+    vring_notify(&n->dev, &n->rx.r);
+    vring_notify(&n->dev, &n->tx.r);
 }
 
 bool vnet_arm(struct vnet *n)

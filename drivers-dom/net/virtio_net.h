@@ -53,7 +53,7 @@ const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt
 unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p), void *arg);
 /* A blank checksum has been found (pkt_csum_find). */
 void vnet_send(struct vnet *n, struct pkt *p); /* takes a reference of its own; drops when the queue or p->from's share is full */
-void vnet_kick(struct vnet *n);                /* once a round: gives buffers back, tells the device what it waits for */
+void vnet_notify(struct vnet *n);                /* once a round: gives buffers back, tells the device what it waits for */
 bool vnet_arm(struct vnet *n);                 /* asks for an interrupt with the next frame; true: there is one already */
 bool vnet_sane(const struct vnet *n);          /* the device does not ask for a reset */
 static inline unsigned vnet_in_flight(const struct vnet *n) { return n->up ? VQ_SIZE - n->tx.nr_free : 0; }

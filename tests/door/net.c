@@ -141,7 +141,7 @@ static void dma(uint64_t round)
     for (unsigned i = 0; net.uplink.up && i < q->size; i++)
         q->desc[i].addr = (uint64_t)door_target(round % 7 == 6 ? i : round);
     wmb();
-    vnet_kick(&net.uplink);
+    vnet_notify(&net.uplink);
     if (round % 3)
         door_linger();
 }

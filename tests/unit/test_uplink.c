@@ -44,7 +44,7 @@ const char *virtio_negotiate(struct virtio_dev *v, uint64_t wanted)
     return "no device";
 }
 const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t i, uint16_t max, uint16_t vector) { return NULL; }
-void vring_kick(const struct virtio_dev *v, struct vring *q) {}
+void vring_notify(const struct virtio_dev *v, struct vring *q) {}
 const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg) { return NULL; }
 
 static void send(unsigned from, unsigned count)
@@ -102,7 +102,7 @@ static void test_share(void **state)
     send(2, 1);
     assert_int_equal(vnet_in_flight(&n), 1);
     sent(1, 0);
-    vnet_kick(&n);
+    vnet_notify(&n);
     assert_int_equal(pool.nr_free, POOL);
     assert_int_equal(n.tx_held[1] + n.tx_held[2], 0);
 }

@@ -42,7 +42,7 @@ static void ask(void)
     p->flags = 0;
     vnet_send(&nic, p);
     pkt_put(&pool, p);
-    vnet_kick(&nic);
+    vnet_notify(&nic);
 }
 
 static bool ask_and_wait(void)
@@ -53,7 +53,7 @@ static bool ask_and_wait(void)
     ask();
     while (!answered && now_ns() < end) {
         vnet_receive(&nic, 64, deliver, NULL);
-        vnet_kick(&nic);
+        vnet_notify(&nic);
         if (!vnet_arm(&nic))
             event_wait(now_ns() + 10000000);
     }

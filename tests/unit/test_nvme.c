@@ -449,6 +449,7 @@ static void buffers(unsigned n, unsigned pages)
         assert_non_null(data[i] = page_alloc(pages));
 }
 
+#include "blk_random.h"
 static void test_random(void **state)
 {
     static uint8_t model[BLOCKS * 512];
@@ -459,28 +460,7 @@ static void test_random(void **state)
     sim.reverse = true;
     for (unsigned i = 0; i < 8; i++)
         out[i] = false;
-    for (unsigned round = 0; round < 20000; round++) {
-        unsigned i = (unsigned)rand() % 8; /* each has a part of the disk of its own */
-        if (!out[i]) {
-            uint32_t n = 1 + (unsigned)rand() % 256, at = i * 512 + (unsigned)rand() % (512 - n + 1);
-            unsigned op = (unsigned)rand() % 8;
-            if (io[i].op == BLK_READ && io[i].nr_segs)
-                assert_memory_equal(data[i], model + io[i].sector * 512, io[i].nr_sectors * 512);
-            if (op < 3) {
-                for (unsigned k = 0; k < n * 512; k += 64)
-                    data[i][k] = (uint8_t)rand();
-                memcpy(model + at * 512, data[i], n * 512);
-            } else if (op == 7) {
-                memset(model + at * 512, 0, n * 512);
-            }
-            assert_int_equal(submit(i, op < 3 ? BLK_WRITE : op < 6 ? BLK_READ : op == 6 ? BLK_FLUSH : BLK_DISCARD, at,
-                                    op == 6 ? 0 : n, rand() & 1 ? 4096 : 32768), 0);
-        }
-        if (rand() & 1)
-            d->ops->poll(d);
-        if (rand() & 1)
-            work((unsigned)rand() % 4);
-    }
+    random_requests(model, 512);
     all();
     assert_memory_equal(disk, model, sizeof(model));
     assert_true(sim.flushes > 100 && sim.deallocs > 100 && sim.reads > 100 && sim.writes > 100);

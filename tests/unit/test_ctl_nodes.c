@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/store/store.c ctl-dom/store/connection.c ctl-dom/store/nodes.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
-// LINK: xenstore-lite/payload.c xenstore-lite/change.c xenstore-lite/out.c xenstore-lite/accounts.c xenstore-lite/client.c
+// LINK: tests/unit/xs_harness.c ctl-dom/store/store.c ctl-dom/store/connection.c
+// LINK: ctl-dom/store/nodes.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* What the toolstack writes for a driver domain and a guest's disk, in the store itself: who may do what there, before and after. */
 #include <errno.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c xenstore-lite/stream.c
-// LINK: xenstore-lite/payload.c xenstore-lite/change.c xenstore-lite/out.c xenstore-lite/accounts.c xenstore-lite/client.c
+// LINK: tests/unit/xs_harness.c
 /* The store's memory: heaps alone; and that whatever some clients hold, each has its first chunks and the control domain its own. */
 #include <setjmp.h>
 #include <stdarg.h>

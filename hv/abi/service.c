@@ -74,7 +74,7 @@ static long op_dma_enable(struct domain *d, const struct bh_dma_enable *a)
 
 static long op_deadline(struct domain *d, const struct bh_deadline *a)
 {
-    deadline_kick(d, a->ms);
+    deadline_arm(d, a->ms);
     return 0;
 }
 

@@ -119,11 +119,11 @@ void apic_timer_set_ns(uint64_t delta_ns)
     if (!up)
         return;
     if (deadline) {
-        uint64_t ticks = mul_div(delta_ns, tsc_khz, 1000000);
+        uint64_t ticks = mul_div(delta_ns, tsc_khz, NS_PER_MS);
         wrmsr(MSR_TSC_DEADLINE, delta_ns ? rdtsc() + MAX(ticks, 1) : 0);
         return;
     }
-    uint64_t ticks = mul_div(delta_ns, timer_khz, 1000000);
+    uint64_t ticks = mul_div(delta_ns, timer_khz, NS_PER_MS);
     if (delta_ns && !ticks)
         ticks = 1;
     write_reg(APIC_TIMER_INIT, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);

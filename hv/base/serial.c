@@ -216,7 +216,12 @@ bool serial_interrupt(void)
     return got || serial_room_made();
 }
 
-int serial_isa_irq(void) { return !present ? -1 : port == 0x2f8 || port == 0x2e8 ? 3 : 4; }
+int serial_isa_irq(void)
+{
+    if (!present)
+        return -1;
+    return port == 0x2f8 || port == 0x2e8 ? 3 : 4;
+}
 
 void serial_irq_on(void)
 {

@@ -46,7 +46,7 @@ static void deadline_look(struct timer *t)
     timer_set(t, now_ns() + ms * NS_PER_MS / LOOKS);
 }
 
-void deadline_kick(struct domain *d, uint64_t ms)
+void deadline_arm(struct domain *d, uint64_t ms)
 {
     ms = MIN(ms, MAX_DEADLINE_MS);
     d->deadline_ticks = 0;

@@ -73,18 +73,20 @@ struct domain {
     uint32_t shutdown_reason;       /* L */
     uint32_t shutdown_vcpu;         /* L: who said it */
     struct bh_report report;        /* L */
-    uint64_t instance, crash_ns, restart_ns, unpause_ns, dma_ns, adopted_ns; /* L */
+    uint64_t instance, crash_ns, restart_ns, unpause_ns, adopted_ns; /* L */
+    uint64_t dma_ns;                /* pci lock */
     bool adopted, served;           /* L: what this instance said of itself */
     struct spinlock op_lock;        /* only tried, never waited for: one control operation at a time; outside the order */
     uint32_t op_stage;              /* op_lock: where a restart or destroy stands (HC_AGAIN), 0 = none under way */
     uint64_t op_cursor;
+    struct grant_cursor op_redirect; /* op_lock */
     bool restart_fresh;             /* op_lock: this restart replaces immutable pages too */
 
     /* Hang deadline (BH_SVC_DEADLINE): see domain/deadline.c */
     uint64_t deadline_ms;           /* 0 = off */
     uint64_t deadline_missed;
     struct timer deadline_timer;
-    uint64_t deadline_cpu_ns;       /* CPU time at the last kick */
+    uint64_t deadline_cpu_ns;       /* CPU time when it was last armed */
     uint32_t deadline_ticks;        /* a: looks in a row that counted (domain/deadline.c) */
     struct timer watchdog[2];       /* SCHEDOP_watchdog */
     struct spinlock watch_lock;     /* which of watchdog[] is in use */
@@ -94,7 +96,7 @@ struct domain {
     uint64_t inject_until;          /* crash it by then, blocked or not */
     volatile uint32_t hang;         /* a: BH_CRASH_HANG */
 
-    struct pci_dev *devices;        /* pci lock: assigned devices, pci_dev.next_owned */
+    struct pci_dev *devices;        /* pci lock; only whether there are any, none: assigned devices, pci_dev.next_owned */
     struct iommu_domain *iommu;     /* pci lock: IOMMU table, NULL without devices */
     char *words;                    /* L: ring, the last DOMAIN_WORDS of what it said by console_io and port 0xE9 */
     uint64_t words_end;             /* L: position of the next byte */

@@ -124,9 +124,11 @@ int domid_forget(domid_t id)
         return -EINVAL;
     uint16_t i = (uint16_t)(id - BH_FIRST_GUEST);
     spin_lock(&domid_lock);
-    int rc = id_state[i] == NAMED ? 0 : id_state[i] == USED ? -EBUSY : -ESRCH;
-    if (!rc)
+    int rc = id_state[i] == USED ? -EBUSY : -ESRCH;
+    if (id_state[i] == NAMED) {
         id_push(i);
+        rc = 0;
+    }
     spin_unlock(&domid_lock);
     return rc;
 }

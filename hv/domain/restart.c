@@ -91,7 +91,10 @@ static int stage_events(struct domain *d, uint64_t *cursor)
 
 static int stage_redirect(struct domain *d, uint64_t *cursor)
 {
-    return grant_redirect(d, cursor, 4 * BUDGET) ? 0 : HC_AGAIN;
+    if (!*cursor)
+        d->op_redirect = (struct grant_cursor){ 0 };
+    *cursor = 1; /* begun */
+    return grant_redirect(d, &d->op_redirect, 4 * BUDGET) ? 0 : HC_AGAIN;
 }
 
 static int stage_clear(struct domain *d, uint64_t *cursor)
@@ -422,8 +425,8 @@ static const struct stage destroy_stages[] = {
     { "tables", stage_free_tables },
 };
 
-/* --- walking them ------------------------------------------------------------------------------------------ */
-static int walk(struct domain *d, const struct stage *s, unsigned n)
+/* --- going through them ------------------------------------------------------------------------------------------ */
+static int run_stages(struct domain *d, const struct stage *s, unsigned n)
 {
     while (d->op_stage <= n) {
         int rc = s[d->op_stage - 1].fn(d, &d->op_cursor);
@@ -465,7 +468,7 @@ int domain_restart(struct domain *d, uint32_t flags)
     int rc = restart_begin(d, flags & BH_RESTART_FRESH);
 
     if (!rc)
-        rc = walk(d, restart_stages, ARRAY_SIZE(restart_stages));
+        rc = run_stages(d, restart_stages, ARRAY_SIZE(restart_stages));
     if (!rc)
         d->op_stage = 0;
     return rc;
@@ -482,7 +485,7 @@ int domain_soft_reset(struct domain *d)
         d->op_stage = 1;
     }
     spin_unlock(&d->lock);
-    int rc = may ? walk(d, soft_reset_stages, ARRAY_SIZE(soft_reset_stages)) : -EINVAL;
+    int rc = may ? run_stages(d, soft_reset_stages, ARRAY_SIZE(soft_reset_stages)) : -EINVAL;
     if (!rc)
         d->op_stage = 0;
     return rc;
@@ -499,7 +502,7 @@ int domain_destroy(struct domain *d)
     }
     spin_unlock(&d->lock);
     domain_recheck(d);
-    int rc = walk(d, destroy_stages, ARRAY_SIZE(destroy_stages));
+    int rc = run_stages(d, destroy_stages, ARRAY_SIZE(destroy_stages));
     if (!rc)
         domain_ended(d);
     return rc;

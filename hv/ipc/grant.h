@@ -70,7 +70,12 @@ bool grant_unmap_all(struct domain *d, uint64_t *cursor, unsigned budget);
 /* Fence: clears d's entries but 0 and 1, then gives every foreign mapping of d's frames (those two aside) a frame of the
  * core instead: the common zero frame for read-only ones, the mapper's blank page for writable ones. Handles stay valid. Every entry,
  * record, handle and domain looked at counts in the budget. True when done. */
-bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget);
+struct grant_cursor { /* how far it is; all zero: not begun */
+    enum { GRANT_REVOKE, GRANT_MAPPERS, GRANT_PINS } phase;
+    domid_t mapper;     /* MAPPERS: who is looked at, or the next one */
+    uint64_t at;        /* entry, handle or record that comes next */
+};
+bool grant_redirect(struct domain *d, struct grant_cursor *c, unsigned budget);
 /* Clears the entries from *ref on, so that nothing more is mapped or copied by them; what is mapped stays until its holder unmaps.
  * The domain does not run. Counts every entry in the budget; true at the end of the table. */
 bool grant_revoke(struct domain *d, uint64_t *ref, unsigned *budget);

@@ -274,49 +274,45 @@ bool grant_reclaim(struct domain *d, struct domain *m, uint64_t *handle, unsigne
     return end;
 }
 
-/* All mappers; *at: the domid from which on, << 32, and its first handle. */
-static bool redirect_all(struct domain *d, uint64_t *at, unsigned *budget)
+/* All mappers from c on. */
+static bool redirect_all(struct domain *d, struct grant_cursor *c, unsigned *budget)
 {
     while (*budget) {
-        domid_t from = (domid_t)(*at >> 32);
-        struct domain *m = domain_get_next(from);
+        struct domain *m = domain_get_next(c->mapper);
         if (!m)
             return true;
-        uint32_t handle = m->id == from ? (uint32_t)*at : 0;
+        uint32_t handle = m->id == c->mapper ? (uint32_t)c->at : 0;
         bool end = redirect_some(d, m, &handle, budget);
-        *at = end ? (uint64_t)(m->id + 1) << 32 : (uint64_t)m->id << 32 | handle;
+        c->mapper = (domid_t)(m->id + end);
+        c->at = end ? 0 : handle;
         domain_put(m);
         *budget -= MIN(*budget, COST_NEXT);
     }
     return false;
 }
 
-/* Cursor: bits 62..63 say what is done now, below them how far. */
-bool grant_redirect(struct domain *d, uint64_t *cursor, unsigned budget)
+static void next_phase(struct grant_cursor *c)
 {
-    enum { REVOKE, MAPPERS, PINS };
-    uint64_t phase = *cursor >> 62, at = *cursor & ((1ull << 62) - 1);
-    uint32_t slots = d->rings ? 2 : 0;
-    bool done = false;
+    c->phase++;
+    c->at = 0;
+}
 
-    if (phase == REVOKE) {
-        at = MAX(at, (uint64_t)slots);
-        if (grant_revoke(d, &at, &budget)) {
+bool grant_redirect(struct domain *d, struct grant_cursor *c, unsigned budget)
+{
+    uint32_t slots = d->rings ? 2 : 0;
+
+    if (c->phase == GRANT_REVOKE) {
+        c->at = MAX(c->at, (uint64_t)slots);
+        if (grant_revoke(d, &c->at, &budget)) {
             if (slots) {
                 grant_reseed(d, 0, d->console_domid, d->console_gfn);
                 grant_reseed(d, 1, d->store_domid, d->store_gfn);
             }
-            phase = MAPPERS;
-            at = 0;
+            next_phase(c);
         }
     }
-    if (phase == MAPPERS && redirect_all(d, &at, &budget)) {
-        phase = PINS;
-        at = 0;
-    }
+    if (c->phase == GRANT_MAPPERS && redirect_all(d, c, &budget))
+        next_phase(c);
     /* Copies and unmaps on other CPUs that were past the entry before it was cleared: they end by themselves. */
-    if (phase == PINS)
-        done = grant_idle(d, slots, &at, &budget);
-    *cursor = phase << 62 | at;
-    return done;
+    return c->phase == GRANT_PINS && grant_idle(d, slots, &c->at, &budget);
 }

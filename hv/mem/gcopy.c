@@ -37,28 +37,38 @@ static void unpin(mfn_t m, enum p2m_type t)
         frame_put(m);
 }
 
-enum access { READ, WRITE };
-
-static void copy_piece(char *here, void *buf, size_t n, enum access a)
+/* The caller's side of a copy: one of the two. */
+struct buffer { char *to; const char *from; };
+static struct buffer reads(void *to) { return (struct buffer){ .to = to }; }
+static struct buffer writes(const void *from) { return (struct buffer){ .from = from }; }
+static void advance(struct buffer *b, size_t n)
 {
-    if (a == WRITE)
-        memcpy(here, buf, n);
+    if (b->from)
+        b->from += n;
     else
-        memcpy(buf, here, n);
+        b->to += n;
+}
+
+static void copy_piece(char *here, struct buffer b, size_t n)
+{
+    if (b.from)
+        memcpy(here, b.from, n);
+    else
+        memcpy(b.to, here, n);
 }
 
 /* One piece within a page of d. m_out: gets the page's place, which is not held, and whether it may be written; or NULL. */
-static int gphys_piece(struct domain *d, uint64_t gpa, void *buf, size_t n, enum access a, struct gmemo *m_out)
+static int gphys_piece(struct domain *d, uint64_t gpa, struct buffer b, size_t n, struct gmemo *m_out)
 {
     enum p2m_type t;
     mfn_t m = p2m_get(d, GFN(gpa >> PAGE_SHIFT), &t);
-    if (!is_ram(t, a == WRITE)) {
+    if (!is_ram(t, b.from != NULL)) {
         if (m.v != INVALID_MFN.v)
             unpin(m, t);
         return -EFAULT;
     }
     char *page = mfn_to_virt(m);
-    copy_piece(page + (gpa & (PAGE_SIZE - 1)), buf, n, a);
+    copy_piece(page + (gpa & (PAGE_SIZE - 1)), b, n);
     if (m_out) {
         m_out->at.byte = (uint8_t *)page;
         m_out->writable &= is_ram(t, true);
@@ -73,33 +83,33 @@ static size_t piece_len(uint64_t addr, size_t n)
     return n < left ? n : left;
 }
 
-static int gphys_copy(struct domain *d, uint64_t gpa, char *buf, size_t n, enum access a)
+static int gphys_copy(struct domain *d, uint64_t gpa, struct buffer b, size_t n)
 {
     while (n) {
         size_t part = piece_len(gpa, n);
-        int rc = gphys_piece(d, gpa, buf, part, a, NULL);
+        int rc = gphys_piece(d, gpa, b, part, NULL);
         if (rc)
             return rc;
         gpa += part;
-        buf += part;
+        advance(&b, part);
         n -= part;
     }
     return 0;
 }
-int gphys_read(struct domain *d, void *dst, uint64_t gpa, size_t n) { return gphys_copy(d, gpa, dst, n, READ); }
+int gphys_read(struct domain *d, void *dst, uint64_t gpa, size_t n) { return gphys_copy(d, gpa, reads(dst), n); }
 int gphys_write(struct domain *d, uint64_t gpa, const void *src, size_t n)
 {
-    return gphys_copy(d, gpa, (char *)(uintptr_t)src, n, WRITE); /* WRITE only reads the buffer */
+    return gphys_copy(d, gpa, writes(src), n);
 }
 
 /* An entry of a guest table: a naturally aligned load, so it never tears. at: where it stands; the page is not held. */
-static int read_pte(struct domain *d, uint64_t gpa, unsigned size, uint64_t *out, const char **at)
+static int read_pte(struct domain *d, uint64_t gpa, unsigned size, uint64_t *out, char **at)
 {
     enum p2m_type t;
     mfn_t m = p2m_get(d, GFN(gpa >> PAGE_SHIFT), &t);
     int rc = -EFAULT;
     if (is_ram(t, false)) {
-        const char *p = *at = (const char *)mfn_to_virt(m) + (gpa & (PAGE_SIZE - 1));
+        const char *p = *at = (char *)mfn_to_virt(m) + (gpa & (PAGE_SIZE - 1));
         *out = size == 8 ? *(const volatile uint64_t *)p : *(const volatile uint32_t *)p;
         rc = 0;
     }
@@ -129,7 +139,7 @@ static void note(struct gtrace *t, const char *at, uint64_t e)
 static int walk_pae(const struct walk *w, uint64_t lin, unsigned levels, uint64_t *gpa)
 {
     uint64_t table = levels == 3 ? w->cr3 & 0xffffffe0ull : w->cr3 & PTE_ADDR;
-    const char *at;
+    char *at;
     bool writable = true;
     for (unsigned l = levels; l >= 1; l--) {
         unsigned shift = PAGE_SHIFT + 9 * (l - 1);
@@ -153,7 +163,7 @@ static int walk_pae(const struct walk *w, uint64_t lin, unsigned levels, uint64_
 static int walk_32(const struct walk *w, uint64_t lin, uint64_t *gpa)
 {
     uint64_t e;
-    const char *at;
+    char *at;
     if (read_pte(w->d, (w->cr3 & 0xfffff000ull) + (lin >> 22 & 1023) * 4, 4, &e, &at) || !(e & PTE_P))
         return -EFAULT;
     bool writable = e & PTE_RW;
@@ -225,7 +235,7 @@ static void remember(struct vcpu *v, const struct walk *w, uint64_t lin, const s
 }
 
 /* By what is remembered, if all of it still holds. */
-static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, void *buf, size_t n, enum access a)
+static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, struct buffer b, size_t n)
 {
     const struct gmemo *m = set_of(v, w, lin);
     bool holds;
@@ -234,7 +244,7 @@ static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, void *buf,
         return false;
     if (!is_of(m, w, lin) && !is_of(++m, w, lin))
         return false;
-    if (a == WRITE && !m->writable)
+    if (b.from && !m->writable)
         return false;
     v->in_guest = 1;
     mb(); /* against npt_flush, which raises gen and then reads in_guest */
@@ -243,7 +253,7 @@ static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, void *buf,
         __asm__ volatile("lfence" ::: "memory"); /* nor speculatively is a pointer of another generation followed */
         holds = gtrace_holds(&m->at);
         if (holds)
-            copy_piece((char *)(uintptr_t)m->at.byte + (lin & (PAGE_SIZE - 1)), buf, n, a);
+            copy_piece((char *)m->at.byte + (lin & (PAGE_SIZE - 1)), b, n);
     }
     __asm__ volatile("" ::: "memory");
     v->in_guest = 0;
@@ -267,43 +277,40 @@ static bool all_writable(const struct gtrace *t)
 }
 
 /* One piece within a page, by a walk. */
-static int walked(struct vcpu *v, struct walk *w, uint64_t lin, void *buf, size_t n, enum access a)
+static int walked(struct vcpu *v, struct walk *w, uint64_t lin, struct buffer b, size_t n)
 {
     struct gmemo m = { .page = lin & PAGE_MASK, .gen = READ_ONCE(v->domain->p2m.gen), .cr3 = w->cr3, .mode = w->mode };
     uint64_t gpa;
 
     mb(); /* the generation before what is read in it */
-    w->write = a == WRITE;
+    w->write = b.from;
     w->trace = &m.at;
     int rc = walk_linear(w, lin, &gpa);
     m.writable = all_writable(&m.at);
     if (!rc)
-        rc = gphys_piece(v->domain, gpa, buf, n, a, &m);
+        rc = gphys_piece(v->domain, gpa, b, n, &m);
     if (!rc && entries_tell(w, &m.at))
         remember(v, w, lin, &m);
     return rc;
 }
 
-static int guest_copy(gaddr_t g, char *buf, size_t n, enum access a)
+static int guest_copy(gaddr_t g, struct buffer b, size_t n)
 {
     struct vcpu *v = this_cpu()->current;
     struct walk w = walk_of(v, READ_ONCE(v->phys_ptr), NULL);
     while (n) {
         size_t part = piece_len(g.v, n);
-        int rc = quick(v, &w, g.v, buf, part, a) ? 0 : walked(v, &w, g.v, buf, part, a);
+        int rc = quick(v, &w, g.v, b, part) ? 0 : walked(v, &w, g.v, b, part);
         if (rc)
             return rc;
         g.v += part;
-        buf += part;
+        advance(&b, part);
         n -= part;
     }
     return 0;
 }
-int copy_from_guest(void *dst, gaddr_t src, size_t n) { return guest_copy(src, dst, n, READ); }
-int copy_to_guest(gaddr_t dst, const void *src, size_t n)
-{
-    return guest_copy(dst, (char *)(uintptr_t)src, n, WRITE);
-}
+int copy_from_guest(void *dst, gaddr_t src, size_t n) { return guest_copy(src, reads(dst), n); }
+int copy_to_guest(gaddr_t dst, const void *src, size_t n) { return guest_copy(dst, writes(src), n); }
 
 int guest_rewrite_code(uint64_t lin, uint8_t *byte)
 {
@@ -331,14 +338,14 @@ int guest_trace(uint64_t lin, struct gtrace *t)
     struct vcpu *v = this_cpu()->current;
     struct walk w = walk_of(v, false, t);
     uint64_t gpa;
-    const char *at;
+    char *at;
 
     t->nr = 0;
     if (!(w.mode & EFER_LMA) || (w.mode & CR4_LA57))
         return -EFAULT;
     if (walk_linear(&w, lin, &gpa) || read_pte(v->domain, gpa & ~7ull, 8, &(uint64_t){ 0 }, &at))
         return -EFAULT;
-    t->byte = (const uint8_t *)at + (gpa & 7);
+    t->byte = (uint8_t *)at + (gpa & 7);
     return 0;
 }
 

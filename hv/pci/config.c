@@ -62,7 +62,9 @@ static uint32_t ecam_read(uint32_t sbdf, unsigned off, unsigned size)
     volatile uint8_t *a = ecam_at(sbdf, off);
     if (!a)
         return ~0u;
-    return size == 4 ? *(volatile uint32_t *)a : size == 2 ? *(volatile uint16_t *)a : *a;
+    if (size == 4)
+        return *(volatile uint32_t *)a;
+    return size == 2 ? *(volatile uint16_t *)a : *a;
 }
 static void ecam_write(uint32_t sbdf, unsigned off, unsigned size, uint32_t v)
 {

@@ -2,8 +2,8 @@
 /*
  * PCI: enumeration (MCFG, port fallback), BAR sizing, capabilities, hiding, assignment. State machine of a device:
  * platform -> (pciback.hide at boot) assignable -> assigned (DMA blocked) -> DMA enabled -> ... -> assignable.
- * pci_lock guards every field that is not constant after enumeration; it comes before p2m. irq_lock of a device, inside it,
- * guards its MSI-X entries and the fields marked i; interrupt handlers take that one alone.
+ * pci_lock guards every field that is not constant after enumeration and has no mark; it comes before p2m. irq_lock of a device, inside
+ * it, guards its MSI-X entries and the fields marked i; interrupt handlers take that one and not pci_lock. a: atomic.
  */
 #pragma once
 #include <stdint.h>

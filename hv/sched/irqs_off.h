@@ -26,7 +26,7 @@ static inline void irqs_off_begin(uint32_t what)
 
 static inline void irqs_off_tell(uint32_t what, uint64_t ns)
 {
-    uint32_t us = (uint32_t)(ns / 1000);
+    uint32_t us = (uint32_t)(ns / NS_PER_US);
     switch (what & 0xff000000) {
     case OFF_HYPERCALL:
         log_debug("interrupts off for %u us: hypercall %u, operation %u", us, what >> 16 & 0xff, what & 0xffff);

@@ -113,7 +113,7 @@ static void dequeue(struct cpu *c, struct vcpu *v)
     c->rq_len--;
 }
 
-static void ring(struct cpu *c)
+static void tell(struct cpu *c)
 {
     c->need_resched = 1;
     if (c != this_cpu())
@@ -147,13 +147,13 @@ static void poke(struct cpu *c, bool only, enum place where)
     if (!other && asleep)
         other = c;
     if (other) {
-        ring(other);
+        tell(other);
         return;
     }
     uint64_t due = READ_ONCE(c->slice_start_ns) + (where == WOKEN ? wake_preempt_ns() : SLICE_NS);
     uint64_t armed = of(c)->slice_end;
     if (now_ns() >= due)
-        ring(c);
+        tell(c);
     else if (c != this_cpu() && (!armed || armed > due))
         apic_send_ipi(c->id, VEC_KICK); /* it arms its slice timer before it enters again */
 }
@@ -170,7 +170,7 @@ static struct vcpu *first_ready(struct cpu *c)
     return woken ? woken : cut ? cut : turn;
 }
 
-static struct vcpu *take(struct cpu *from, struct cpu *to)
+static struct vcpu *dequeue_first(struct cpu *from, struct cpu *to)
 {
     spin_lock(&from->rq_lock);
     struct vcpu *v = first_ready(from);
@@ -191,7 +191,7 @@ static struct vcpu *pick(struct cpu *c)
     if (c->id < first_domain_cpu)
         return NULL;
     if (c->rq_len) {
-        struct vcpu *v = take(c, c);
+        struct vcpu *v = dequeue_first(c, c);
         if (v)
             return v;
     }
@@ -199,7 +199,7 @@ static struct vcpu *pick(struct cpu *c)
     for (uint32_t i = 0; i < nr_cpus; i++)
         if (cpus[i] != c && may_take(c, cpus[i]) && (!longest || cpus[i]->rq_len > longest->rq_len))
             longest = cpus[i];
-    return longest ? take(longest, c) : NULL;
+    return longest ? dequeue_first(longest, c) : NULL;
 }
 
 /* --- state changes ---------------------------------------------------------------------------------------- */
@@ -429,7 +429,7 @@ static void put(struct cpu *c, struct vcpu *v)
     spin_unlock(&c->rq_lock);
     struct cpu *other = surplus ? idle_cpu(c) : NULL;
     if (other)
-        ring(other);
+        tell(other);
 }
 
 static bool work_for(const struct cpu *c)

@@ -4,7 +4,7 @@
  * vCPU from the longest queue, but leaves another idle one what that was told of. One stack per CPU: sched_loop() picks a vCPU,
  * and has what sched_listen was given enter it.
  * Nothing in the core sleeps: an operation that must wait returns HC_AGAIN or blocks its vCPU.
- * (Weights, caps and affinity will live in sched_pick and in struct vcpu.)
+ * (Weights, caps and affinity will live in pick() of sched.c and in struct vcpu.)
  */
 #pragma once
 #include "base/cpu.h"
@@ -49,8 +49,8 @@ long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu 
 void vcpu_wait_over(struct vcpu *v); /* v is in no wait any more: its call begins anew */
 void sched_begin_op(void);   /* the door: must_yield counts from here */
 
-/* Hang deadline (BH_SVC_DEADLINE): arms and kicks it; 0 = off. */
-void deadline_kick(struct domain *d, uint64_t ms);
+/* Hang deadline (BH_SVC_DEADLINE): armed, anew each time; 0 = off. */
+void deadline_arm(struct domain *d, uint64_t ms);
 /* A crash out of the blue, for tests of recovery (BH_CTL_CRASH). */
 void sched_inject_crash(struct domain *d); /* at a random instruction within some milliseconds */
 void sched_hang(struct domain *d);         /* no CPU time from now on */

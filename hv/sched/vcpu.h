@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A virtual CPU: scheduling state, guest registers, and what Xen's ABI attaches to it. Vendor state is behind `vmx`/`svm`
- * of struct virt_ops (virt/virt.h).
+ * A virtual CPU: scheduling state, guest registers, and what Xen's ABI attaches to it. The vendor's state is `arch`,
+ * which only struct virt_ops (virt/virt.h) looks into.
  *
  * Run states change under the run-queue lock of v->cpu (take it, re-check v->cpu, go on).
  * Fields: q: that lock; o: only the CPU that runs it (v->running) or with the vCPU stopped; a: atomic; d: d->lock
@@ -61,7 +61,6 @@ struct vcpu {
     /* Event delivery. vcpu_info lies in shared_info until registered elsewhere. */
     struct vcpu_info *info;        /* core address of it, NULL when none; d */
     mfn_t info_mfn;                /* pinned frame when registered, else INVALID_MFN */
-    struct vcpu_time_info *time;
     uint8_t upcall_vector;         /* HVMOP_set_evtchn_upcall_vector, 0 = domain-wide callback */
 
     struct timer singleshot;       /* VCPUOP_set_singleshot_timer -> VIRQ_TIMER */

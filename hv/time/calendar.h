@@ -9,7 +9,7 @@ uint64_t calendar_seconds(unsigned year, unsigned month, unsigned day, unsigned 
 
 /* When a second begins, from looks at the register of seconds. True with *at (system time, ns) if it was between this look and the one
  * before and these were close enough to tell. `second` counts only if not updating (register A, bit 7). */
-#define CLOCK_EDGE_NS 100000000ull
+#define CLOCK_EDGE_NS (100 * NS_PER_MS)
 struct clock_edge {
     uint64_t at; /* of the last look */
     uint8_t second;

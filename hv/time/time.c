@@ -130,7 +130,7 @@ static uint64_t calibrate(const struct reference *r)
         read_pair(r, &c1, &t1);
         ns = mul_div((c1 - c0) & r->mask, r->period_fs, FS_PER_NS);
     } while (ns < window);
-    return mul_div(t1 - t0, 1000000, ns); /* kHz */
+    return mul_div(t1 - t0, NS_PER_MS, ns); /* kHz */
 }
 
 void time_init(void)

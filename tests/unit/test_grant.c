@@ -393,7 +393,7 @@ static void test_redirect(void **s)
     struct frame_stats before, after;
     frame_get_stats(&before);
 
-    uint64_t cursor = 0;
+    struct grant_cursor cursor = { 0 };
     unsigned rounds = 0;
     while (!grant_redirect(g, &cursor, 1))
         rounds++;
@@ -444,7 +444,7 @@ static void test_redirect_hostile(void **s)
     assert_int_equal(map(x, g->id, 0, WIN, RW, &h0), 0);
     assert_int_equal(map(m, g->id, 1, WIN, RO, &h1), 0);
     assert_int_equal(map(m, g->id, 8, WIN + 1, RW, &h8), 0);
-    uint64_t cursor = 0;
+    struct grant_cursor cursor = { 0 };
     assert_false(grant_redirect(g, &cursor, 510)); /* all entries are cleared, no mapping is taken away */
     assert_int_equal(refs_of(g, 6), 2);
     assert_int_equal(map(m, g->id, 8, WIN + 2, RW, &again), GNTST_general_error);
@@ -479,13 +479,13 @@ static void test_redirect_in_steps(void **s)
         if (ref)
             assert_int_equal(unmap(x, h, WIN + ref), 0);
     }
-    uint64_t cursor = 0;
+    struct grant_cursor cursor = { 0 };
     unsigned steps = 1;
     while (!grant_redirect(g, &cursor, 16))
         steps++;
     assert_true(steps >= 2 * 4096 / 16);
-    cursor = 0;
-    for (steps = 1; !grant_revoke(g, &cursor, &(unsigned){ 16 }); steps++)
+    uint64_t ref = 0;
+    for (steps = 1; !grant_revoke(g, &ref, &(unsigned){ 16 }); steps++)
         ;
     assert_true(steps >= 4096 / 16);
     assert_int_equal(refs_of(g, 5), 1);
@@ -522,7 +522,7 @@ static void test_redirect_without_memory(void **s)
     assert_int_equal(map(x, g->id, 100, WIN, RW, &other), 0);
     frame_get_stats(&before);
     void *machine = take_all(NULL), *allowance = take_all(m);
-    uint64_t cursor = 0;
+    struct grant_cursor cursor = { 0 };
     while (!grant_redirect(g, &cursor, 100))
         ;
     give_back(allowance);
@@ -549,7 +549,7 @@ static void test_redirect_waits_for_copies(void **s)
     mfn_t f;
     give(g, 8, m->id, 5, GTF_permit_access);
     assert_int_equal(grant_pin(g, 8, m->id, true, &f), 0); /* a copy under way on another CPU */
-    uint64_t cursor = 0;
+    struct grant_cursor cursor = { 0 };
     assert_false(grant_redirect(g, &cursor, 1000));
     assert_false(grant_redirect(g, &cursor, 1000));
     grant_unpin(g, 8, true);

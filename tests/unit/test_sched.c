@@ -637,11 +637,11 @@ static void deadline_hits_only_the_hung(void **state)
 {
     (void)state;
     uint64_t start;
-    deadline_kick(&dom[0], 200);
+    deadline_arm(&dom[0], 200);
     online(0, 0);
     for (int i = 0; i < 20; i++) { /* works, kicks */
         until(shim_now_ns + 100 * MS);
-        deadline_kick(&dom[0], 200);
+        deadline_arm(&dom[0], 200);
     }
     assert_null(crashed);
     start = shim_now_ns;
@@ -656,7 +656,7 @@ static void deadline_hits_only_the_hung(void **state)
 static void deadline_spares_idle_paused_and_starved(void **state)
 {
     (void)state;
-    deadline_kick(&dom[0], 200);
+    deadline_arm(&dom[0], 200);
     vc[0].state = VCPU_RUNNABLE; /* has an event, but never gets on a CPU */
     vc[0].info->evtchn_upcall_pending = 1;
     until(shim_now_ns + 1000 * MS);
@@ -665,7 +665,7 @@ static void deadline_spares_idle_paused_and_starved(void **state)
     vc[0].state = VCPU_BLOCKED;
     until(shim_now_ns + 1000 * MS);
     assert_null(crashed);
-    deadline_kick(&dom[0], 0);
+    deadline_arm(&dom[0], 0);
     vc[0].pause_count = 0;
     until(shim_now_ns + 1000 * MS);
     assert_null(crashed);
@@ -675,7 +675,7 @@ static void hang_misses_the_deadline(void **state)
 {
     (void)state;
     online(0, 0);
-    deadline_kick(&dom[0], 200);
+    deadline_arm(&dom[0], 200);
     vc[0].state = VCPU_BLOCKED;
     sched_hang(&dom[0]);
     assert_int_equal(cpus[0]->rq_len, 0);
@@ -691,7 +691,7 @@ static void hang_in_a_poll_loop_misses_the_deadline(void **state)
 {
     (void)state;
     online(0, 0);
-    deadline_kick(&dom[0], 200);
+    deadline_arm(&dom[0], 200);
     sched_hang(&dom[0]);
     until(shim_now_ns + 260 * MS);
     assert_ptr_equal(crashed, &dom[0]);
@@ -719,7 +719,7 @@ static void cancel_disarms_everything(void **state)
     (void)state;
     script[0] = halt;
     online(0, 0);
-    deadline_kick(&dom[0], 100);
+    deadline_arm(&dom[0], 100);
     sched_inject_crash(&dom[0]);
     assert_int_equal(watchdog_set(&dom[0], 0, 1), 1);
     sched_hang(&dom[0]);

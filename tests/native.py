@@ -3,7 +3,7 @@
 """Writes the make rules of the native programs: tests/unit/test_*.c, tests/attacks/*/*.c and the
 probes of tests/cases. The first lines of each may say
     // LINK: hv/mem/frame.c ...     sources of the tree linked into it; a harness among them (tests/unit/core_harness.c) says by such lines of its
-                                    own what it stands on, and that is linked too; -hv/mem/frame.c leaves one of these out
+                                    own what it stands on, and that is linked too; with a minus before it, one of these is left out
     // FLAGS: -Isomewhere -DX=1 ... more flags (put before the usual include paths)
 A source that several programs link with the same flags is compiled once. Usage: native.py > build/native.mk"""
 import glob

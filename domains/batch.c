@@ -65,7 +65,7 @@ int batch_flush(struct batch *b)
 
     if (!self.guest) {
         if (b->nr_copies || b->nr_sends)
-            rc = bh_service(BH_SVC_BATCH, &op);
+            rc = bh_svc_batch(&op);
     } else {
         if (b->nr_copies)
             rc = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, (uint64_t)b->copy, b->nr_copies, 0);

@@ -199,7 +199,7 @@ static void block(const uint32_t *only, uint64_t until_ns)
     if (self.guest)
         poll_ports(only, until_ns);
     else
-        bh_service(BH_SVC_WAIT, &w);
+        bh_svc_wait(&w);
 }
 
 bool event_wait_port(uint32_t port, uint64_t until_ns, bool others)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of libbh share among themselves and with entry.S. Programs include bh.h. */
 #pragma once
+#include <layout.h>
 
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10
@@ -28,11 +29,6 @@
 
 #define STACK_SIZE 0x10000
 #define IST_SIZE   0x4000
-
-/* The window of gfns without RAM: shared_info, grant table frames and foreign grants go here. It lies above every domain's
- * RAM and above the control domain's bundle (at 1 GiB and up), and below the BARs (0xe0000000 and up). */
-#define WINDOW_BASE  0xc0000000
-#define WINDOW_PAGES 8192
 
 #ifndef __ASSEMBLER__
 #include "bh.h"

@@ -19,7 +19,7 @@ static uint64_t small_pt[SMALL_END / PAGE_SIZE] __attribute__((aligned(4096)));
 static uint64_t *ram_map;   /* bit set: page is free */
 static uint64_t ram_pages;  /* pages that the bitmap covers */
 static uint64_t ram_free, ram_hint;
-static uint64_t window_map[WINDOW_PAGES / 64]; /* bit set: taken */
+static uint64_t window_map[BH_SVC_WINDOW_PAGES / 64]; /* bit set: taken */
 
 void paging_init(void)
 {
@@ -45,7 +45,7 @@ void paging_init(void)
 
 volatile void *mmio_map(uint64_t gpa, uint64_t len)
 {
-    if (gpa < WINDOW_BASE + WINDOW_PAGES * PAGE_SIZE || !len || gpa >= 1ull << 32 || len > (1ull << 32) - gpa)
+    if (gpa < BH_SVC_WINDOW + BH_SVC_WINDOW_PAGES * PAGE_SIZE || !len || gpa >= 1ull << 32 || len > (1ull << 32) - gpa)
         return NULL;
     for (uint64_t i = gpa >> 21; i <= (gpa + len - 1) >> 21; i++) {
         boot_pd[i] |= PTE_PCD | PTE_PWT; /* PAT entry 3: uncached at reset (APM2 7.8.2) */
@@ -129,10 +129,10 @@ void pages_init(const struct hvm_start_info *si)
         n = 1;
     }
     for (unsigned i = 0; i < n; i++)
-        if (e[i].type == XEN_HVM_MEMMAP_TYPE_RAM && e[i].addr < WINDOW_BASE && e[i].addr + e[i].size > top)
+        if (e[i].type == XEN_HVM_MEMMAP_TYPE_RAM && e[i].addr < BH_SVC_WINDOW && e[i].addr + e[i].size > top)
             top = e[i].addr + e[i].size;
-    if (top > WINDOW_BASE)
-        top = WINDOW_BASE;
+    if (top > BH_SVC_WINDOW)
+        top = BH_SVC_WINDOW;
     if (!self.ram_bytes)
         self.ram_bytes = top;
     ram_map = (uint64_t *)map_place(si);
@@ -217,13 +217,13 @@ void *window_alloc(unsigned n)
 {
     unsigned run = 0;
 
-    for (unsigned p = 0; n && p < WINDOW_PAGES; p++) {
+    for (unsigned p = 0; n && p < BH_SVC_WINDOW_PAGES; p++) {
         run = window_map[p / 64] >> (p % 64) & 1 ? 0 : run + 1;
         if (run == n) {
             unsigned first = p + 1 - n;
             for (unsigned i = first; i <= p; i++)
                 window_map[i / 64] |= 1ull << (i % 64);
-            return (void *)(WINDOW_BASE + first * PAGE_SIZE);
+            return (void *)(BH_SVC_WINDOW + first * PAGE_SIZE);
         }
     }
     return NULL;
@@ -231,12 +231,12 @@ void *window_alloc(unsigned n)
 
 void window_free(void *va, unsigned n)
 {
-    uint64_t first = ((uint64_t)va - WINDOW_BASE) / PAGE_SIZE;
+    uint64_t first = ((uint64_t)va - BH_SVC_WINDOW) / PAGE_SIZE;
 
     if (!va)
         return;
     for (uint64_t i = first; i < first + n; i++) {
-        if (i >= WINDOW_PAGES || !(window_map[i / 64] >> (i % 64) & 1))
+        if (i >= BH_SVC_WINDOW_PAGES || !(window_map[i / 64] >> (i % 64) & 1))
             bh_panic("window_free(%p, %u): not allocated", va, n);
         window_map[i / 64] &= ~(1ull << (i % 64));
     }

@@ -59,5 +59,5 @@ void bh_served(void)
     if (said)
         return;
     said = true;
-    bh_service(BH_SVC_SERVED, NULL);
+    bh_svc_served();
 }

@@ -17,12 +17,12 @@ static void cpuid(uint32_t leaf, uint32_t r[4])
 static void map_shared_info(void)
 {
     struct xen_add_to_physmap x = {
-        .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = WINDOW_BASE >> PAGE_SHIFT,
+        .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = BH_SVC_WINDOW >> PAGE_SHIFT,
     };
 
     if (hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint64_t)&x, 0, 0))
         domain_exit(SHUTDOWN_crash); /* nothing to print on yet */
-    shared_info = (struct shared_info *)WINDOW_BASE;
+    shared_info = (struct shared_info *)BH_SVC_WINDOW;
 }
 
 /* key=GFN:N; NULL: there is none. */
@@ -78,7 +78,7 @@ void start_domain(const struct hvm_start_info *si)
     hypercall_init(r[1] == 0x756e6547); /* "Genu": GenuineIntel */
     exceptions_init();
     struct bh_ptr_mode mode = { .physical = 1 };
-    long rc = bh_service(BH_SVC_PTR_MODE, &mode);
+    long rc = bh_svc_ptr_mode(&mode);
     self.guest = rc < 0;
     read_self(si);
     paging_init();

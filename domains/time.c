@@ -90,5 +90,5 @@ int deadline_kick(uint64_t ms)
 {
     struct bh_deadline d = { .ms = ms };
 
-    return self.guest ? 0 : (int)bh_service(BH_SVC_DEADLINE, &d);
+    return self.guest ? 0 : (int)bh_svc_deadline(&d);
 }

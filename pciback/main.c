@@ -35,7 +35,7 @@ static int read_config(uint32_t sbdf, char text[2 * CFG_BYTES + 1])
 {
     for (unsigned off = 0; off < CFG_BYTES; off += 4) {
         struct bh_pci_cfg c = { .sbdf = sbdf, .off = (uint16_t)off, .size = 4 };
-        long rc = bh_control(BH_CTL_PCI_CFG, &c);
+        long rc = bh_ctl_pci_cfg(&c);
         if (rc)
             return (int)rc;
         for (unsigned i = 0; i < 4; i++)
@@ -117,7 +117,7 @@ int main(void)
     if (xs_watch(ROOT, scan, NULL))
         bh_panic("no store: %d", xs_error);
     printf("ready\n");
-    bh_service(BH_SVC_ADOPTED, NULL);
+    bh_svc_adopted();
     for (;;)
         event_wait(0);
 }

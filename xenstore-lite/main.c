@@ -57,7 +57,7 @@ int main(void)
     unsigned long guests = (xs_mem.limit / XS_CHUNK - xs_mem.promised) / limits_guest.floor;
     printf("store: up, %lu KiB, %lu guests have their first %u\n", (unsigned long)(xs_mem.limit / 1024), guests,
            limits_guest.floor * XS_CHUNK / 1024);
-    bh_service(BH_SVC_ADOPTED, NULL);
+    bh_svc_adopted();
     for (;;) {
         alive(deadline);
         if (xs_turns(&xs)) {

@@ -58,6 +58,22 @@ bool cmdline_get(const char *key, char *buf, size_t n);
 long hypercall(unsigned nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
 static inline long bh_control(unsigned op, void *arg) { return hypercall(BH_HYPERCALL_CONTROL, op, (uint64_t)arg, 0, 0); }
 static inline long bh_service(unsigned op, void *arg) { return hypercall(BH_HYPERCALL_SERVICE, op, (uint64_t)arg, 0, 0); }
+/* Of each operation in <ops.def> one: bh_ctl_create(struct bh_create *a), bh_svc_batch(const struct bh_batch *a), bh_svc_served(void). */
+#define BH_PARAM_NONE(type) void
+#define BH_PARAM_IN(type) const type *a
+#define BH_PARAM_OUT(type) type *a
+#define BH_PARAM_INOUT(type) type *a
+#define BH_PARAM_INOUT_ALWAYS(type) type *a
+#define BH_ARG_NONE 0
+#define BH_ARG_IN (uint64_t)a
+#define BH_ARG_OUT (uint64_t)a
+#define BH_ARG_INOUT (uint64_t)a
+#define BH_ARG_INOUT_ALWAYS (uint64_t)a
+#define CONTROL_OP(nr, NAME, name, type, dir, ...) \
+    static inline long bh_ctl_##name(BH_PARAM_##dir(type)) { return hypercall(BH_HYPERCALL_CONTROL, nr, BH_ARG_##dir, 0, 0); }
+#define SERVICE_OP(nr, NAME, name, type, dir, ...) \
+    static inline long bh_svc_##name(BH_PARAM_##dir(type)) { return hypercall(BH_HYPERCALL_SERVICE, nr, BH_ARG_##dir, 0, 0); }
+#include <ops.def>
 void domain_exit(unsigned reason) __attribute__((noreturn)); /* SHUTDOWN_* */
 void bh_served(void); /* BH_SVC_SERVED, once in a life: somebody's request was answered, no matter how often this is called */
 void bh_panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2))); /* report, then crash */

@@ -5,6 +5,7 @@
  * mapped read-only at 1 GiB, in place.
  */
 #include "boot/boot.h"
+#include <layout.h>
 #include <xen/xen.h>
 #include <xen/arch-x86/hvm/start_info.h>
 #include "boot/elf.h"
@@ -16,12 +17,9 @@
 #include "sched/sched.h"
 #include "virt/virt.h"
 
-#define START_INFO_GPA 0x1000ull
 #define MODLIST_GPA    0x1100ull
 #define MEMMAP_GPA     0x1200ull
-#define CMDLINE_GPA    0x2000ull
 #define IMAGE_LOW      0x10000ull  /* segments may begin here */
-#define BUNDLE_GPA     (1ull << 30)
 
 static int refuse(const char *what, const char *why)
 {
@@ -67,7 +65,7 @@ static int map_bundle(struct domain *d, const struct boot_range *m)
     for (uint64_t i = 0; i < nr;) {
         uint64_t big = 1ull << ORDER_2M;
         unsigned order = nr - i >= big && !((first + i) & (big - 1)) && !(i & (big - 1)) ? ORDER_2M : 0;
-        int rc = p2m_set(d, GFN((BUNDLE_GPA >> PAGE_SHIFT) + i), MFN(first + i), order, P2M_RAM_RO);
+        int rc = p2m_set(d, GFN((BH_SVC_BUNDLE >> PAGE_SHIFT) + i), MFN(first + i), order, P2M_RAM_RO);
         if (rc)
             return refuse("control domain", "no memory to map the boot bundle");
         i += 1ull << order;
@@ -81,13 +79,13 @@ static int write_start_info(struct domain *d)
     const struct boot_range *bundle = boot_info.nr_modules > 1 ? &boot_info.module[1] : NULL;
     char text[512];
     struct hvm_start_info si = { .magic = magic, .version = 1, .nr_modules = bundle ? 1 : 0, .modlist_paddr = MODLIST_GPA,
-                                 .cmdline_paddr = CMDLINE_GPA, .memmap_paddr = MEMMAP_GPA, .memmap_entries = 1 };
+                                 .cmdline_paddr = BH_SVC_CMDLINE, .memmap_paddr = MEMMAP_GPA, .memmap_entries = 1 };
     struct hvm_memmap_table_entry map = { .size = cmdline.ctl_mem, .type = XEN_HVM_MEMMAP_TYPE_RAM };
-    struct hvm_modlist_entry mod = { .paddr = BUNDLE_GPA, .size = bundle ? bundle->end - bundle->start : 0 };
+    struct hvm_modlist_entry mod = { .paddr = BH_SVC_BUNDLE, .size = bundle ? bundle->end - bundle->start : 0 };
     snprintf(text, sizeof text, "domid=%u name=control ram=%lu boot=0 %s", BH_DOMID_CONTROL, cmdline.ctl_mem,
              boot_info.module_args[0]);
-    if (gphys_write(d, START_INFO_GPA, &si, sizeof si) || gphys_write(d, MEMMAP_GPA, &map, sizeof map) ||
-        gphys_write(d, MODLIST_GPA, &mod, sizeof mod) || gphys_write(d, CMDLINE_GPA, text, strlen(text) + 1))
+    if (gphys_write(d, BH_SVC_BOOT, &si, sizeof si) || gphys_write(d, MEMMAP_GPA, &map, sizeof map) ||
+        gphys_write(d, MODLIST_GPA, &mod, sizeof mod) || gphys_write(d, BH_SVC_CMDLINE, text, strlen(text) + 1))
         return refuse("control domain", "its start info cannot be written");
     return 0;
 }
@@ -114,7 +112,7 @@ int control_domain_build(void)
         rc = write_start_info(d);
     if (rc)
         return rc;
-    virt->set_pvh_entry(d->vcpu[0], plan.entry, START_INFO_GPA);
+    virt->set_pvh_entry(d->vcpu[0], plan.entry, BH_SVC_BOOT);
     log_info("control domain: %lu MiB, entry %lx, bundle %lu KiB", cmdline.ctl_mem >> 20, plan.entry,
              (boot_info.module[1].end - boot_info.module[1].start) >> 10);
     return domain_start(d);

@@ -7,6 +7,7 @@
  * that and drops the references of the table, so that frames can be swapped; the slot keeps device, BARs and pirqs.
  */
 #include "pci/pirq.h"
+#include <layout.h>
 #include "base/print.h"
 #include "mem/frame.h"
 #include "pci/iommu/iommu.h"
@@ -15,8 +16,6 @@
 #include "platform/boot_info.h"
 #include "domain/domain.h"
 
-#define MMIO_FIRST 0xe0000000ull /* guest-physical room for BARs */
-#define MMIO_LAST  0xfec00000ull
 #define MMIO_HIGH  (1ull << 38)  /* for those that do not fit */
 #define MAX_MMIO   (4ull << 30)  /* of one device */
 #define CHIPSET    0xfec00000ull /* up to 4 GiB: interrupt controllers, timers, TPM, flash; no device's, whatever it says */
@@ -144,7 +143,7 @@ static uint64_t bar_span(const struct bh_pci_bar *b) /* whole pages that it touc
 /* Chooses where each BAR goes: naturally aligned, after what the owner has already; `gpa` != 0 fixes the first. */
 static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
 {
-    uint64_t low = MMIO_FIRST, high = MMIO_HIGH;
+    uint64_t low = BH_BARS, high = MMIO_HIGH;
 
     for (const struct pci_dev *q = d->devices; q; q = q->next_owned)
         for (unsigned i = 0; i < 6; i++)
@@ -152,7 +151,7 @@ static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
                 high = MAX(high, (q->bar[i].gpa & PAGE_MASK) + bar_span(&q->bar[i]));
             else if (q->bar[i].gpa)
                 low = MAX(low, (q->bar[i].gpa & PAGE_MASK) + bar_span(&q->bar[i]));
-    if (gpa && (gpa & ~PAGE_MASK || gpa < MMIO_FIRST || gpa >= MMIO_LAST))
+    if (gpa && (gpa & ~PAGE_MASK || gpa < BH_BARS || gpa >= BH_BARS_END))
         return -EINVAL;
     if (gpa)
         low = gpa;
@@ -161,7 +160,7 @@ static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
         uint64_t span = bar_span(b), align = MAX(b->size, PAGE_SIZE);
         if (!(b->flags & BAR_MEM) || !b->base)
             continue;
-        if (ROUND_UP(low, align) + span <= MMIO_LAST) {
+        if (ROUND_UP(low, align) + span <= BH_BARS_END) {
             b->gpa = ROUND_UP(low, align);
             low = b->gpa + span;
         } else if (b->flags & BAR_64) {

@@ -301,7 +301,7 @@ struct bh_assign {
     uint32_t sbdf;
     uint16_t domid;
     uint16_t pad;
-    uint64_t gpa; /* assign: first BAR's guest-physical address, 0 = core's choice (above 0xe0000000) */
+    uint64_t gpa; /* assign: first BAR's guest-physical address, 0 = core's choice (<layout.h>, BH_BARS) */
 };
 /* Refusals: -ENOENT no such device, -EACCES not hidden, -EBUSY assigned already, -ENODEV no IOMMU over it,
  * -EPERM its IOMMU unit failed its trial, -EAGAIN nobody tried it yet and the domain could not (BH_SVC_TRIAL),

@@ -68,7 +68,7 @@ static const char *bring_up(void)
     if (!mem)
         return "no memory";
     pkt_pool_init(&pool, pkts, mem, NR_PKT);
-    if (bh_service(BH_SVC_DEVICES, &dev))
+    if (bh_svc_devices(&dev))
         return "no device";
     return vnet_start(&nic, &dev, &pool, irq, NULL);
 }
@@ -77,7 +77,7 @@ int main(void)
 {
     const char *why = bring_up();
 
-    bh_service(BH_SVC_ADOPTED, NULL);
+    bh_svc_adopted();
     if (why)
         bh_panic("dmatest: %s", why);
     printf("dmatest: own buffer received: %s\n", ask_and_wait() ? "yes" : "no");

@@ -222,12 +222,12 @@ static void on_domain(uint32_t port, void *arg)
     struct bh_dominfo i = { .domid = *(domid_t *)arg };
 
     (void)port;
-    if (bh_control(BH_CTL_INFO, &i) || i.domid != *(domid_t *)arg || i.state == BH_DOM_RUNNING)
+    if (bh_ctl_info(&i) || i.domid != *(domid_t *)arg || i.state == BH_DOM_RUNNING)
         return;
     drain((uint32_t)cons_port, NULL);
     static struct bh_report r;
     r.domid = i.domid;
-    long rc = i.state == BH_DOM_CRASHED ? bh_control(BH_CTL_REPORT, &r) : -1;
+    long rc = i.state == BH_DOM_CRASHED ? bh_ctl_report(&r) : -1;
     printf("runner: guest ended: state %u reason %u, %s (cause %u, rip %lx)\n", i.state, i.shutdown_reason, rc ? "no report" : r.why,
            r.cause, r.rip);
     ended = true;
@@ -237,7 +237,7 @@ static long write_to(domid_t d, uint64_t gpa, const void *src, uint64_t len)
 {
     while (len) {
         struct bh_write w = { .domid = d, .gpa = gpa, .src = (uint64_t)src, .len = len };
-        long n = bh_control(BH_CTL_WRITE, &w);
+        long n = bh_ctl_write(&w);
         if (n <= 0)
             return n ? n : -EIO;
         gpa += (uint64_t)n;
@@ -287,23 +287,23 @@ static long build(domid_t *d, uint8_t role, uint64_t ram, const char *words)
     c = (struct bh_create){ .domid = BH_DOMID_ANY, .role = role, .nr_vcpus = 1, .max_pages = ram / PAGE_SIZE + 16, .name = "guest" };
     if (role != BH_ROLE_GUEST)
         c.domid = BH_FIRST_DRIVER;
-    long rc = bh_control(BH_CTL_CREATE, &c);
+    long rc = bh_ctl_create(&c);
     if (rc)
         return rc;
     *d = c.domid;
     struct bh_populate p = { .domid = *d, .gfn = 0, .nr = ram / PAGE_SIZE };
     struct bh_setup_rings r = { .domid = *d, .console_domid = self.domid, .store_domid = self.domid,
                                 .console_gfn = ram / PAGE_SIZE - 2, .store_gfn = ram / PAGE_SIZE - 1 };
-    rc = bh_control(BH_CTL_POPULATE, &p);
+    rc = bh_ctl_populate(&p);
     if (!rc)
-        rc = bh_control(BH_CTL_SETUP_RINGS, &r);
+        rc = bh_ctl_setup_rings(&r);
     if (!rc)
         rc = load(*d, self.module, &entry);
     if (!rc)
         rc = start_info(*d, ram, words);
     struct bh_entry e = { .domid = *d, .eip = entry, .ebx = 0x1000 };
     if (!rc)
-        rc = bh_control(BH_CTL_SET_ENTRY, &e);
+        rc = bh_ctl_set_entry(&e);
     if (!rc)
         rc = grant_map(m, *d, &ref, 1, 0);
     if (rc)
@@ -334,12 +334,12 @@ int main(void)
 
         printf("runner: guest %u built: %ld\n", d, rc);
         if (!rc)
-            rc = bh_control(BH_CTL_UNPAUSE, &id);
+            rc = bh_ctl_unpause(&id);
         while (!rc && !ended)
             event_wait(now_ns() + 100000000);
     }
     printf("runner: done, %u of libbh failed\n", failures);
     struct bh_machine off = { .how = BH_MACHINE_POWEROFF };
-    bh_control(BH_CTL_MACHINE, &off);
+    bh_ctl_machine(&off);
     return 0;
 }

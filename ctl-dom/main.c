@@ -22,7 +22,7 @@ static void greet(void)
 {
     struct bh_sysinfo si = { 0 };
 
-    if (bh_control(BH_CTL_SYSINFO, &si) == 0)
+    if (bh_ctl_sysinfo(&si) == 0)
         say("Bulkhead %s: %u CPUs, %lu MiB, %lu MiB free", si.version, si.nr_cpus,
             si.total_pages >> 8, (si.free_pages + si.dirty_pages) >> 8);
     if (!(si.features & BH_SYS_IOMMU))

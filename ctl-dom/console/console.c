@@ -202,7 +202,7 @@ static size_t log_read(domid_t id, char *buf, size_t n, uint64_t *pos)
 {
     struct bh_log l = { .from = *pos, .buf = (uint64_t)buf, .len = n, .domid = id };
 
-    if (bh_control(BH_CTL_LOG, &l) || !l.len)
+    if (bh_ctl_log(&l) || !l.len)
         return 0;
     *pos = l.from + l.len;
     return l.len;
@@ -263,7 +263,7 @@ void console_open(void)
     static char skip[1024];
     struct bh_console c = { .mode = BH_CONSOLE_CLAIM };
 
-    bh_control(BH_CTL_CONSOLE, &c);
+    bh_ctl_console(&c);
     while (log_read(0, skip, sizeof(skip), &log_pos)) /* these lines were on the wire already */
         ;
     if (event_bind_virq(VIRQ_CONSOLE, on_input, NULL) < 0 ||

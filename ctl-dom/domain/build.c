@@ -20,7 +20,7 @@ int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
     struct bh_write w = { .domid = id, .gpa = gpa, .src = (uint64_t)src, .len = len };
 
     while (w.len) {
-        long done = bh_control(BH_CTL_WRITE, &w);
+        long done = bh_ctl_write(&w);
         if (done <= 0)
             return done ? (int)done : -EFAULT;
         w.gpa += (uint64_t)done;
@@ -62,7 +62,7 @@ static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf 
 
     if (!bytes)
         return 0;
-    long rc = bh_control(BH_CTL_POPULATE, &p);
+    long rc = bh_ctl_populate(&p);
     return rc < 0 ? fail(e, (int)rc, "%s: no memory: %s after %lu of %lu MiB", d->cfg.name,
                          errno_text((int)rc), p.done >> 8, p.nr >> 8)
                   : 0;
@@ -72,7 +72,7 @@ int build_room(const struct domcfg *cfg, struct errbuf *e)
 {
     struct bh_sysinfo si = { 0 };
 
-    if (bh_control(BH_CTL_SYSINFO, &si) == 0 &&
+    if (bh_ctl_sysinfo(&si) == 0 &&
         (uint64_t)cfg->memory_mb > (si.free_pages + si.dirty_pages) >> 8)
         return fail(e, -ENOMEM, "%s: memory: %u MiB wanted, %lu MiB free", cfg->name,
                     cfg->memory_mb, (si.free_pages + si.dirty_pages) >> 8);
@@ -99,7 +99,7 @@ static bool protect(const struct dom *d)
             if (img->seg[j].writable && img->seg[j].gpa >> PAGE_SHIFT < p.gfn + p.nr &&
                 seg_end(&img->seg[j]) > p.gfn && !s->writable)
                 return false;
-        if (!s->writable && bh_control(BH_CTL_PROTECT, &p))
+        if (!s->writable && bh_ctl_protect(&p))
             return false;
     }
     return true;
@@ -108,7 +108,7 @@ static bool protect(const struct dom *d)
 int service_write(struct dom *d)
 {
     service_cmdline(d, (char *)d->boot_block + PAGE_SIZE, PAGE_SIZE);
-    int rc = guest_write(d->id, BOOT_GPA, d->boot_block, BOOT_BLOCK);
+    int rc = guest_write(d->id, BH_SVC_BOOT, d->boot_block, BOOT_BLOCK);
 
     for (unsigned i = 0; !rc && i < d->img->nr_segs; i++) {
         const struct svc_seg *s = &d->img->seg[i];
@@ -120,16 +120,13 @@ int service_write(struct dom *d)
     return rc;
 }
 
-/* From the top of its RAM down: xenstore and console page, keep pages, slot table. */
-static uint64_t keep_gfn(const struct domcfg *c)
-{
-    return (c->memory_mb * MIB >> PAGE_SHIFT) - 2 - c->keep;
-}
+static uint64_t pages(const struct domcfg *c) { return c->memory_mb * MIB >> PAGE_SHIFT; }
+static uint64_t keep_gfn(const struct domcfg *c) { return BH_SVC_KEEP_GFN(pages(c), c->keep); }
 static uint64_t table_pages(const struct domcfg *c)
 {
     return c->role == BH_ROLE_DRIVER ? SLOT_PAGES : 0;
 }
-static uint64_t table_gfn(const struct domcfg *c) { return keep_gfn(c) - table_pages(c); }
+static uint64_t table_gfn(const struct domcfg *c) { return BH_SVC_TABLE_GFN(pages(c), c->keep, table_pages(c)); }
 
 static void words_fill(struct dom *d)
 {
@@ -146,14 +143,13 @@ static void words_fill(struct dom *d)
 
 int build_service(struct dom *d, struct errbuf *e)
 {
-    struct boot_map map = { .gpa = BOOT_GPA, .ram_bytes = d->cfg.memory_mb * MIB };
-    uint64_t top = map.ram_bytes >> PAGE_SHIFT;
+    struct boot_map map = { .gpa = BH_SVC_BOOT, .ram_bytes = d->cfg.memory_mb * MIB };
 
     if (d->img->high > table_gfn(&d->cfg) << PAGE_SHIFT)
         return fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name,
                     d->img->name, d->cfg.memory_mb);
-    d->store_gfn = top - 1;
-    d->console_gfn = top - 2;
+    d->store_gfn = BH_SVC_STORE_GFN(pages(&d->cfg));
+    d->console_gfn = BH_SVC_CONSOLE_GFN(pages(&d->cfg));
     words_fill(d);
     int rc = populate(d, 0, map.ram_bytes, e);
     if (rc)
@@ -325,7 +321,7 @@ int build_rings(struct dom *d, struct errbuf *e)
         .console_gfn = d->console_gfn,
         .store_gfn = d->store_gfn,
     };
-    long rc = bh_control(BH_CTL_SETUP_RINGS, &r);
+    long rc = bh_ctl_setup_rings(&r);
 
     d->console_port = r.console_port;
     d->store_port = r.store_port;
@@ -337,7 +333,7 @@ static int32_t clock_offset(const struct domcfg *cfg)
     static struct bh_sysinfo si;
 
     if (cfg->localtime)
-        bh_control(BH_CTL_SYSINFO, &si);
+        bh_ctl_sysinfo(&si);
     return cfg->rtc_timeoffset + (cfg->localtime ? si.rtc_offset : 0);
 }
 
@@ -363,7 +359,7 @@ int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
     c.clock_offset = clock_offset(cfg);
     if (uuid_is_null(c.uuid))
         uuid_make(c.uuid);
-    long rc = bh_control(BH_CTL_CREATE, &c);
+    long rc = bh_ctl_create(&c);
     if (rc)
         return fail(e, (int)rc, "%s: the core refuses it: %s", cfg->name, errno_text((int)rc));
     *out = dom_new(c.domid, cfg);
@@ -374,6 +370,6 @@ int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
         return 0;
     }
     struct bh_domid id = { .domid = c.domid };
-    bh_control(BH_CTL_DESTROY, &id);
+    bh_ctl_destroy(&id);
     return fail(e, -ENOMEM, "%s: out of memory", cfg->name);
 }

@@ -57,7 +57,7 @@ static int read_segments(struct svc_image *si, size_t len, struct errbuf *e)
         rc = elf_end(s);
     if (rc) {
         fail(e, rc, "image '%s' %s", si->name, s->why);
-    } else if (s->low < IMAGE_GPA) {
+    } else if (s->low < BH_SVC_IMAGE) {
         rc = fail(e, -ENOEXEC, "image '%s' starts below 1 MiB", si->name);
     } else {
         for (unsigned i = 0; i < s->nr_loads; i++)

@@ -7,7 +7,7 @@ bool pci_find(uint32_t sbdf, struct bh_pci_info *found)
 {
     for (uint32_t i = 0;; i++) {
         struct bh_pci_info info = { .index = i };
-        if (bh_control(BH_CTL_PCI_INFO, &info))
+        if (bh_ctl_pci_info(&info))
             return false;
         if (info.sbdf == sbdf) {
             *found = info;
@@ -20,7 +20,7 @@ bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *found)
 {
     for (uint32_t i = 0;; i++) {
         struct bh_pci_info info = { .index = i };
-        if (bh_control(BH_CTL_PCI_INFO, &info))
+        if (bh_ctl_pci_info(&info))
             return false;
         if (info.state == BH_PCI_ASSIGNED && info.domid == id && !n--) {
             *found = info;
@@ -94,7 +94,7 @@ int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
     if (d->cfg.role != BH_ROLE_DRIVER)
         return fail(e, -EPERM, "%s: %s: only a driver domain (role = \"driver\") can have a device",
                     d->cfg.name, sbdf_text(sbdf).s);
-    long rc = bh_control(BH_CTL_ASSIGN, &a);
+    long rc = bh_ctl_assign(&a);
     return rc ? refused(d, sbdf, (int)rc, e) : 0;
 }
 
@@ -105,7 +105,7 @@ void pci_detach_all(const struct dom *d)
     /* Each turn takes one away; the bound ends it if the core keeps one. */
     for (unsigned i = 0; i < CFG_MAX_PCI && pci_owned(d->id, 0, &info); i++) {
         struct bh_assign a = { .sbdf = info.sbdf, .domid = d->id };
-        if (bh_control(BH_CTL_DEASSIGN, &a))
+        if (bh_ctl_deassign(&a))
             break;
     }
 }

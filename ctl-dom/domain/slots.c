@@ -13,7 +13,7 @@ int slots_init(struct dom *b, uint64_t gfn)
 
     b->slots = calloc(SLOT_ENTRIES, sizeof(*b->slots));
     b->slots_gpa = gfn << PAGE_SHIFT;
-    return b->slots ? (int)bh_control(BH_CTL_PROTECT, &p) : -ENOMEM;
+    return b->slots ? (int)bh_ctl_protect(&p) : -ENOMEM;
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */
@@ -26,7 +26,7 @@ static int store(const struct dom *b, struct slot_entry *e, const struct slot_en
                           .gpa = b->slots_gpa + (uint64_t)(e - b->slots) * sizeof(*e) + off,
                           .src = (uint64_t)((const char *)new + off),
                           .len = len };
-    int rc = (int)bh_control(BH_CTL_SLOT_WRITE, &w);
+    int rc = (int)bh_ctl_slot_write(&w);
 
     if (rc)
         say("%s: its slot table cannot be written: %s", b->cfg.name, errno_text(rc));
@@ -66,7 +66,7 @@ static void reap(const struct dom *b)
         struct bh_dominfo di = { .domid = e->domid };
         if (slot_state(e) != SLOT_DETACHING || dom_by_id(e->domid))
             continue;
-        if (bh_control(BH_CTL_INFO, &di) || di.domid != e->domid)
+        if (bh_ctl_info(&di) || di.domid != e->domid)
             (void)set_state(b, e, SLOT_ABSENT);
     }
 }

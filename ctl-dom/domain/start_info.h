@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a domain finds at its first instruction: hvm_start_info version 1 (<xen/arch-x86/hvm/start_info.h>), module list, memory map;
- * a page further the command line. A service domain's are at BOOT_GPA. A guest has them behind its image, as Xen's builder puts
+ * a page further the command line. A service domain's are at BH_SVC_BOOT (<layout.h>). A guest has them behind its image, as Xen's builder puts
  * them: unikernels map nothing below their own text. Linux reads them through its first page tables, which reach 1 GiB.
  *
  * Pure: no hypercalls.
@@ -10,12 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <layout.h>
 
 struct dom;
 
-#define BOOT_GPA       0x1000ul
 #define BOOT_BLOCK     0x2000ul
-#define IMAGE_GPA      0x100000ul
 /* Guests: ACPI tables, then console and xenstore page. The last page is where a PC's firmware has its
  * reset vector: boot loaders look there for what firmware it is, and find zeroes. */
 #define SPECIAL_GPA    0xffff0000ul

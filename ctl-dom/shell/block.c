@@ -3,6 +3,7 @@
 #include "shell/command.h"
 #include <quote.h>
 #include <stdlib.h>
+#include <store_keys.h>
 #include <string.h>
 #include "console/console.h"
 #include "shell/lists.h"
@@ -120,23 +121,16 @@ static bool cmd_block_list(int argc, char **argv)
     return true;
 }
 
-/* drivers-dom/blk/README.md has the order of the numbers in bh-stats. */
-enum {
-    ST_READS, ST_WRITES, ST_FLUSHES, ST_DISCARDS, ST_READ_BYTES, ST_WRITE_BYTES, ST_ERRORS,
-    ST_MALFORMED
-};
-_Static_assert(ST_MALFORMED < NR_NUMBERS, "all of them are read");
-
 static void stats_row(const struct dom *d, const struct dom_dev *v)
 {
     char be[DEV_PATH], fe[DEV_PATH];
-    uint64_t n[NR_NUMBERS];
+    uint64_t n[BH_BLK_STATS];
 
     dev_paths(d, v, be, fe);
-    list_numbers(be, "bh-stats", n);
+    list_numbers(be, BH_KEY_STATS, n, BH_BLK_STATS);
     out("%-20s %-5s %9lu %9lu %8lu %9lu %10lu %10lu %6lu %5lu\n", d->cfg.name,
-        d->cfg.disk[v->index].vdev, n[ST_READS], n[ST_WRITES], n[ST_FLUSHES], n[ST_DISCARDS],
-        n[ST_READ_BYTES] >> 9, n[ST_WRITE_BYTES] >> 9, n[ST_ERRORS], n[ST_MALFORMED]);
+        d->cfg.disk[v->index].vdev, n[BH_BLK_READS], n[BH_BLK_WRITES], n[BH_BLK_FLUSHES], n[BH_BLK_DISCARDS],
+        n[BH_BLK_READ_BYTES] >> 9, n[BH_BLK_WRITE_BYTES] >> 9, n[BH_BLK_ERRORS], n[BH_BLK_MALFORMED]);
 }
 
 static bool cmd_block_stats(int argc, char **argv)

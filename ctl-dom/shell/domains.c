@@ -62,7 +62,7 @@ static void on_domid(const char *name, unsigned op, const char *what)
         return;
     }
     struct bh_dominfo di = { .domid = d->id };
-    if (op == BH_CTL_UNPAUSE && !bh_control(BH_CTL_INFO, &di) && !(di.flags & BH_DI_PAUSED)) {
+    if (op == BH_CTL_UNPAUSE && !bh_ctl_info(&di) && !(di.flags & BH_DI_PAUSED)) {
         out("%s: is not paused\n", d->cfg.name);
         return;
     }

@@ -23,7 +23,7 @@ static void memory_of(int only)
     struct bh_dominfo di = { 0 };
 
     out("Name                                        ID   Memory KiB    of limit   Core KiB    of limit\n");
-    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++)
+    for (; bh_ctl_info(&di) == 0; di.domid++)
         if (only == EVERY || only == di.domid)
             out(ROW " %12lu %11lu %10lu %11lu\n", di.name, id_text(di.domid), di.tot_pages * 4, di.max_pages * 4,
                 di.allowance_used * 4, di.allowance * 4);
@@ -63,12 +63,12 @@ static void counts_of(int only, const struct span *s)
     struct bh_counts sum = { 0 };
 
     out("Name                                        ID   %s\n", s->title);
-    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+    for (; bh_ctl_info(&di) == 0; di.domid++) {
         if (only == EVERY || only == di.domid)
             counts_row(s, di.name, id_text(di.domid), &di.counts);
         counts_sum(&sum, &di.counts);
     }
-    if (only != EVERY || bh_control(BH_CTL_SYSINFO, &si))
+    if (only != EVERY || bh_ctl_sysinfo(&si))
         return;
     counts_row(s, "(domains that ended)", "-", &si.ended);
     counts_row(s, "(core, for none of them)", "-", &si.core);
@@ -110,7 +110,7 @@ static bool cmd_info(int argc, char **argv)
             out("%s\n", e.s);
         return true;
     }
-    long rc = bh_control(BH_CTL_SYSINFO, &si);
+    long rc = bh_ctl_sysinfo(&si);
     if (rc) {
         out("info: %s\n", errno_text((int)rc));
         return true;

@@ -55,14 +55,14 @@ long list_queue_number(const char *fe, const char *key, const char *alias)
     return -1;
 }
 
-bool list_numbers(const char *dir, const char *key, uint64_t n[NR_NUMBERS])
+bool list_numbers(const char *dir, const char *key, uint64_t *n, unsigned nr)
 {
     char path[DEV_PATH + 32], *end;
 
     snprintf(path, sizeof(path), "%s/%s", dir, key);
     char *text = xs_read(0, path), *p = text;
     bool any = text && *text;
-    for (unsigned i = 0; i < NR_NUMBERS; i++, p = end) {
+    for (unsigned i = 0; i < nr; i++, p = end) {
         end = p;
         n[i] = p ? strtoul(p, &end, 10) : 0;
     }

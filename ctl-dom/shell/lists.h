@@ -15,5 +15,4 @@ long list_number(const char *dir, const char *key);
 /* In the device's directory, or in that of its first queue. */
 long list_queue_number(const char *fe, const char *key, const char *alias);
 /* Numbers that a back-end wrote, in an order of its own; what the text has not is 0. false: there is none. */
-#define NR_NUMBERS 8u
-bool list_numbers(const char *dir, const char *key, uint64_t n[NR_NUMBERS]);
+bool list_numbers(const char *dir, const char *key, uint64_t *n, unsigned nr);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands: network interfaces. */
 #include "shell/command.h"
+#include <store_keys.h>
 #include "console/console.h"
 #include "domain/identity.h"
 #include "shell/lists.h"
@@ -18,19 +19,19 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
         list_queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be);
 }
 
-/* drivers-dom/net/README.md has the order of the numbers in bh-stats and uplink. */
-static void frames_row(bool first, const char *name, const char *idx, const uint64_t n[NR_NUMBERS])
+static void frames_row(bool first, const char *name, const char *idx, const uint64_t n[BH_NET_STATS])
 {
     if (first)
         out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s\n", "Name", "Idx", "In", "Out", "Errors", "Dropped", "Spoofed", "TooLong",
             "WireLong", "NoCsum");
-    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]);
+    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[BH_NET_IN], n[BH_NET_OUT], n[BH_NET_ERRORS],
+        n[BH_NET_DROPPED], n[BH_NET_SPOOFED], n[BH_NET_LONG], n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM]);
 }
 
 /* Frames of d's vifs, or of all that d serves; and of the wires behind them. */
 static void frames(const struct dom *d)
 {
-    uint64_t n[NR_NUMBERS];
+    uint64_t n[BH_NET_STATS];
     char be[DEV_PATH], fe[DEV_PATH], idx[12];
     unsigned rows = 0;
 
@@ -40,13 +41,13 @@ static void frames(const struct dom *d)
             if (v->kind != DEV_VIF || (o != d && v->back != d->id))
                 continue;
             dev_paths(o, v, be, fe);
-            list_numbers(be, "bh-stats", n);
+            list_numbers(be, BH_KEY_STATS, n, BH_NET_STATS);
             snprintf(idx, sizeof(idx), "%u", v->devid);
             frames_row(!rows++, o->cfg.name, idx, n);
         }
     for (const struct dom *b = doms; b; b = b->next) {
         snprintf(be, sizeof(be), "/local/domain/%u", b->id);
-        if ((b == d || serves(b, d, DEV_VIF)) && b->cfg.role == BH_ROLE_DRIVER && list_numbers(be, "uplink", n))
+        if ((b == d || serves(b, d, DEV_VIF)) && b->cfg.role == BH_ROLE_DRIVER && list_numbers(be, BH_KEY_UPLINK, n, BH_NET_STATS))
             frames_row(!rows++, b->cfg.name, "wire", n);
     }
 }

@@ -23,7 +23,7 @@ static bool cmd_pci_assignable_list(int argc, char **argv)
     for (uint32_t i = 0;; i++) {
         memset(&info, 0, sizeof(info));
         info.index = i;
-        if (bh_control(BH_CTL_PCI_INFO, &info))
+        if (bh_ctl_pci_info(&info))
             return true;
         if (info.state != BH_PCI_PLATFORM)
             out("%s  %04x:%04x class %06x group %u  %s%s\n", sbdf_text(info.sbdf).s, info.vendor,

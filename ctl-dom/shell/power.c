@@ -41,7 +41,7 @@ static bool cmd_machine(int argc, char **argv)
         m.how = BH_MACHINE_REBOOT;
     else if (strcmp(argv[1], "poweroff") != 0)
         return false;
-    long rc = bh_control(BH_CTL_MACHINE, &m);
+    long rc = bh_ctl_machine(&m);
     out("machine: %s\n", errno_text((int)rc));
     return true;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <quote.h>
 #include <stdlib.h>
+#include <store_keys.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include "console/console.h"
@@ -185,9 +186,9 @@ static void disk_nodes(struct txn *t, const struct dom *d, const struct dom_dev 
     node(t, v->index ? "0" : "1", NULL, "%s/bootable", be);
     node(t, c->no_discard ? "0" : "1", NULL, "%s/discard-enable", be);
     if (c->limit_ops)
-        node_num(t, c->limit_ops, "%s/bh-limit-ops", be);
+        node_num(t, c->limit_ops, "%s/" BH_KEY_LIMIT_OPS, be);
     if (c->limit_bytes)
-        node_num(t, c->limit_bytes, "%s/bh-limit-bytes", be);
+        node_num(t, c->limit_bytes, "%s/" BH_KEY_LIMIT_BYTES, be);
     node_num(t, v->devid, "%s/virtual-device", fe);
     node(t, "disk", NULL, "%s/device-type", fe);
 }
@@ -234,7 +235,7 @@ uint64_t backend_state(const struct dom *d, const struct dom_dev *v)
 /* What a back-end says is wrong with a device, for free(); NULL: nothing. */
 static char *backend_error(const struct dom *d, const struct dom_dev *v)
 {
-    static const char *const keys[] = { "bh-error", "error" };
+    static const char *const keys[] = { BH_KEY_ERROR, "error" };
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], *why = NULL;
 
     dev_paths(d, v, be, fe);
@@ -270,7 +271,7 @@ static void learn_extent(const struct dom *d, const struct dom_dev *v)
     if (!slot_wants_extent(d, v))
         return;
     dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/bh-extent", be);
+    snprintf(path, sizeof(path), "%s/" BH_KEY_EXTENT, be);
     char *text = xs_read(0, path);
     if (!text)
         return;
@@ -420,7 +421,7 @@ static void look_at(struct dom *d, struct dom_dev *v)
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], line[160];
 
     dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/%s", be, v->kind == DEV_VIF ? "bh-replug" : "bh-stalled");
+    snprintf(path, sizeof(path), "%s/%s", be, v->kind == DEV_VIF ? BH_KEY_REPLUG : BH_KEY_STALLED);
     char *why = xs_read(0, path);
     if (!why)
         return;
@@ -479,7 +480,7 @@ static void on_backend(const char *path, void *arg)
 
     (void)arg;
     /* The watch's own path: there were more events than the queue takes. */
-    if (key && (!strcmp(key, "/bh-replug") || !strcmp(key, "/bh-stalled") ||
+    if (key && (!strcmp(key, "/" BH_KEY_REPLUG) || !strcmp(key, "/" BH_KEY_STALLED) ||
                 !strcmp(key, "/backend") || !strcmp(key, "/error")))
         look_around = true;
 }

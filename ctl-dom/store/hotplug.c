@@ -2,6 +2,7 @@
 /* An attach: slot table, nodes, the back-end's answer. A detach: the back-end lets go or is told that it must, then nodes and table. Called by the shell. */
 #include "store/hotplug.h"
 #include <errno.h>
+#include <store_keys.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include "console/console.h"
@@ -115,8 +116,8 @@ int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c)
     d->cfg.disk[v->index] = *c;
     slot_limits(d, v); /* the nodes only say that there is something to look at */
     dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/bh-limit-ops", be);
+    snprintf(path, sizeof(path), "%s/" BH_KEY_LIMIT_OPS, be);
     int rc = xs_printf(0, path, "%lu", c->limit_ops);
-    snprintf(path, sizeof(path), "%s/bh-limit-bytes", be);
+    snprintf(path, sizeof(path), "%s/" BH_KEY_LIMIT_BYTES, be);
     return rc ? rc : xs_printf(0, path, "%lu", c->limit_bytes);
 }

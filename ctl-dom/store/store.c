@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which nodes a domain has, with which rights: the front-end's side, the back-end's, control/, the console's. */
 #include "store/store.h"
+#include <store_keys.h>
 #include <string.h>
 #include <uuid/uuid.h>
 #include "domain/identity.h"
@@ -50,7 +51,7 @@ static void domain_nodes(struct txn *t, const struct dom *d)
         node(t, NULL, ro, "/local/domain/%u/backend", d->id);
     if (d->cfg.role == BH_ROLE_DRIVER) {
         node(t, NULL, rw, "/local/domain/%u/volumes", d->id);
-        node(t, "", rw, "/local/domain/%u/uplink", d->id);
+        node(t, "", rw, "/local/domain/%u/" BH_KEY_UPLINK, d->id);
     }
 }
 

@@ -33,7 +33,7 @@ static void take_back(domid_t gone, domid_t holder)
         return;
     if (d->cfg.role == BH_ROLE_GUEST) {
         say("%s: has pages of domain %u mapped, which is gone: they are taken away", d->cfg.name, gone);
-        bh_control(BH_CTL_RECLAIM, &r);
+        bh_ctl_reclaim(&r);
     } else if (supervisor_restarts(d) && (d->state == DOM_UP || d->state == DOM_UNHEARD)) {
         say("%s: does not let go of domain %u, restarting", d->cfg.name, gone);
         if (supervisor_restart(d, &e))
@@ -49,14 +49,14 @@ static bool forget(const struct dying *g)
 
     if (!g->unnamed)
         return true;
-    return !slots_name(g->id) && bh_control(BH_CTL_FORGET, &id) != -EBUSY;
+    return !slots_name(g->id) && bh_ctl_forget(&id) != -EBUSY;
 }
 
 static bool is_gone(const struct dying *g)
 {
     struct bh_dominfo di = { .domid = g->id };
 
-    if (bh_control(BH_CTL_INFO, &di) || di.domid != g->id)
+    if (bh_ctl_info(&di) || di.domid != g->id)
         return forget(g);
     if (di.state != BH_DOM_DYING)
         return true; /* it could not be destroyed; or it had no rings, and another has its domid already */

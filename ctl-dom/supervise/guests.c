@@ -83,7 +83,7 @@ static void next_kernel(struct dom *d)
         say("%s", e.s); /* it has what it can have */
     d->started_ns = now_ns();
     d->state = state_after(d->state, EV_READY);
-    rc = (int)bh_control(BH_CTL_SOFT_RESET, &id);
+    rc = (int)bh_ctl_soft_reset(&id);
     if (!rc)
         return;
     say("%s: soft reset: %s, destroyed", d->cfg.name, errno_text(rc));
@@ -158,7 +158,7 @@ bool guests_work(void)
     ended |= supervisor_guest_ended();
     if (!ended)
         return false;
-    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+    for (; bh_ctl_info(&di) == 0; di.domid++) {
         struct dom *d = dom_by_id(di.domid);
         if (d && d->cfg.role == BH_ROLE_GUEST && look_at_guest(d, &di)) {
             from = (domid_t)(di.domid + 1);

@@ -46,7 +46,7 @@ static void wait_clock(void)
     static struct bh_sysinfo si;
 
     for (uint64_t end = now_ns() + CLOCK_WAIT_NS; !exact && now_ns() < end; con_wait(now_ns() + 10000000))
-        exact = bh_control(BH_CTL_SYSINFO, &si) || si.features & BH_SYS_CLOCK;
+        exact = bh_ctl_sysinfo(&si) || si.features & BH_SYS_CLOCK;
     exact = true;
 }
 
@@ -70,7 +70,7 @@ static int connect_and_start(struct dom *d, struct errbuf *e)
     if (d->cfg.role == BH_ROLE_GUEST)
         wait_clock();
     supervisor_watch(d);
-    long urc = bh_control(BH_CTL_UNPAUSE, &id);
+    long urc = bh_ctl_unpause(&id);
     if (urc)
         return fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc));
     if (d->cfg.role == BH_ROLE_DRIVER) {
@@ -99,7 +99,7 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
 int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
 {
     const struct svc_image *img = NULL;
-    struct bh_entry entry = { .ebx = BOOT_GPA };
+    struct bh_entry entry = { .ebx = BH_SVC_BOOT };
     struct errbuf ignored;
     struct dom *d;
     int rc = check(cfg, &img, e);
@@ -119,7 +119,7 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
         rc = attach_devices(d, lenient, e);
     if (!rc)
         rc = build_rings(d, e);
-    if (!rc && (rc = (int)bh_control(BH_CTL_SET_ENTRY, &entry)))
+    if (!rc && (rc = (int)bh_ctl_set_entry(&entry)))
         fail(e, rc, "%s: entry: %s", cfg->name, errno_text(rc));
     if (!rc)
         rc = connect_and_start(d, e);
@@ -139,10 +139,10 @@ int dom_destroy(struct dom *d, struct errbuf *e)
     domcon_drain(d);
     /* First it stops; then the others let go of its pages; its name is free at once, its frames
      * when the last one did. */
-    bh_control(BH_CTL_PAUSE, &id);
+    bh_ctl_pause(&id);
     pci_detach_all(d);
     domcon_disconnect(d);
-    long rc = bh_control(BH_CTL_DESTROY, &id);
+    long rc = bh_ctl_destroy(&id);
     if (rc)
         fail(e, (int)rc, "%s: %s", d->cfg.name, errno_text((int)rc));
     store_remove_domain(d);

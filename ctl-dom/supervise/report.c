@@ -74,7 +74,7 @@ void report_take(struct dom *d)
     struct crash *c = &h->kept[h->nr++ % KEPT];
 
     d->report = (struct bh_report){ .domid = d->id };
-    if (bh_control(BH_CTL_REPORT, &d->report))
+    if (bh_ctl_report(&d->report))
         memset(&d->report, 0, sizeof(d->report));
     d->report.why[sizeof(d->report.why) - 1] = '\0';
     *c = (struct crash){ .number = ++last_number, .id = d->id, .when_ns = d->crash_ns, .instance = d->instance };

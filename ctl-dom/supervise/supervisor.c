@@ -32,7 +32,7 @@ static int mark_ring(const struct dom *d)
 static int bring_back(struct dom *d)
 {
     struct bh_restart r = { .domid = d->id };
-    struct bh_entry entry = { .domid = d->id, .eip = d->img->entry, .ebx = BOOT_GPA };
+    struct bh_entry entry = { .domid = d->id, .eip = d->img->entry, .ebx = BH_SVC_BOOT };
     struct bh_domid id = { .domid = d->id };
     bool introduce = store_up && d->introduced;
 
@@ -41,7 +41,7 @@ static int bring_back(struct dom *d)
         r.flags = BH_RESTART_FRESH;
     d->kept = !r.flags;
     domcon_drain(d); /* its last words: the fence zeroes the ring */
-    int rc = (int)bh_control(BH_CTL_RESTART, &r);
+    int rc = (int)bh_ctl_restart(&r);
     if (rc)
         return rc;
     d->instance++;
@@ -49,9 +49,9 @@ static int bring_back(struct dom *d)
     if (!rc && introduce)
         rc = mark_ring(d);
     if (!rc)
-        rc = (int)bh_control(BH_CTL_SET_ENTRY, &entry);
+        rc = (int)bh_ctl_set_entry(&entry);
     if (!rc)
-        rc = (int)bh_control(BH_CTL_UNPAUSE, &id);
+        rc = (int)bh_ctl_unpause(&id);
     if (rc)
         return rc;
     /* It runs while the store resets the connection: who adopts does not need it, and a store that
@@ -182,7 +182,7 @@ static void give_up(const struct dom *d)
 {
     struct bh_crash c = { .domid = d->id };
 
-    bh_control(BH_CTL_CRASH, &c);
+    bh_ctl_crash(&c);
 }
 
 static void look_if_ready(struct dom *d, const struct bh_dominfo *di)
@@ -246,7 +246,7 @@ static void supervisor_scan(void)
 {
     struct bh_dominfo di = { 0 };
 
-    for (; bh_control(BH_CTL_INFO, &di) == 0; di.domid++) {
+    for (; bh_ctl_info(&di) == 0; di.domid++) {
         struct dom *d = dom_by_id(di.domid);
         if (!d || d->state == DOM_NEW)
             continue;
@@ -308,7 +308,7 @@ bool supervisor_all_up(void)
 int supervisor_crash(struct dom *d, uint32_t how)
 {
     struct bh_crash c = { .domid = d->id, .how = how };
-    int rc = (int)bh_control(BH_CTL_CRASH, &c);
+    int rc = (int)bh_ctl_crash(&c);
 
     d->ordered |= !rc;
     return rc;

@@ -57,7 +57,6 @@ bool cmdline_get(const char *key, char *buf, size_t n);
 /* --- hypercalls: 0, a count or a negative errno ------------------------------------------------------- */
 long hypercall(unsigned nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
 static inline long bh_control(unsigned op, void *arg) { return hypercall(BH_HYPERCALL_CONTROL, op, (uint64_t)arg, 0, 0); }
-static inline long bh_service(unsigned op, void *arg) { return hypercall(BH_HYPERCALL_SERVICE, op, (uint64_t)arg, 0, 0); }
 /* Of each operation in <ops.def> one: bh_ctl_create(struct bh_create *a), bh_svc_batch(const struct bh_batch *a), bh_svc_served(void). */
 #define BH_PARAM_NONE(type) void
 #define BH_PARAM_IN(type) const type *a

@@ -20,6 +20,7 @@
  */
 #pragma once
 #include <bh.h>
+#include <store_keys.h>
 #include <xen/io/blkif.h>
 #include "blkdev.h"
 #include "journal.h"
@@ -52,11 +53,12 @@ struct bb_rate {
     uint64_t next;           /* the time when what was done so far is paid for */
 };
 
-/* Requests that were done; errors: the device or a grant copy failed; malformed: refused without looking further. */
+/* As counters.h has them: nothing but counters, in the order of store_keys.h. */
 struct bb_stats {
-    uint64_t reads, writes, flushes, discards, read_bytes, write_bytes, errors, malformed, replayed;
+#define X(NAME, name) uint64_t name;
+    BH_BLK_STATS_IN_ORDER(X)
+#undef X
 };
-#define BB_STATS (sizeof(struct bb_stats) / sizeof(uint64_t)) /* as counters.h has them: nothing but counters, in that order */
 
 struct bb_disk {
     struct blkdev *dev;

@@ -351,7 +351,7 @@ static const char *bring_up(event_fn irq, void *arg)
     if (why)
         return why;
     /* Only now is every DMA of a former instance over. */
-    if (bh_service(BH_SVC_DMA_ENABLE, &dma))
+    if (bh_svc_dma_enable(&dma))
         return "DMA was refused";
     why = pci_irq_bind(nvme.sbdf, 0, irq, arg);
     if (!why)
@@ -491,7 +491,7 @@ static void nvme_stop(void)
 
     stuck_stop(&nvme.stuck);
     reg_set(NVME_CC, 0); /* it must not go on with what it was given */
-    bh_service(BH_SVC_DMA_ENABLE, &dma);
+    bh_svc_dma_enable(&dma);
 }
 
 static const char *nvme_start(const struct bh_pci_info *dev, event_fn irq, void *arg, struct blkdev **out)

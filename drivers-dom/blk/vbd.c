@@ -68,7 +68,7 @@ static void vbd_unplug(struct vbd *v)
     bb_detach(&blk.bb, &v->disk);
     memset(&v->conn, 0, sizeof(v->conn));
     v->connected = v->draining = v->told = v->restated = false;
-    counters_over(&v->counters, (const uint64_t *)s, BB_STATS);
+    counters_over(&v->counters, (const uint64_t *)s, BH_BLK_STATS);
     be_say(&v->be, "vbd", &v->comings,
             "off (%lu reads of %lu KiB, %lu writes of %lu KiB, %lu flushes, %lu discards; %lu errors, %lu malformed)",
             s->reads, s->read_bytes >> 10, s->writes, s->write_bytes >> 10, s->flushes, s->discards, s->errors, s->malformed);
@@ -83,7 +83,7 @@ static bool vbd_disconnect(struct vbd *v)
         memset(&v->conn, 0, sizeof(v->conn));
         v->stalled = NULL;
         if (v->said)
-            be_remove(&v->be, "bh-stalled");
+            be_remove(&v->be, BH_KEY_STALLED);
         v->said = false;
     }
     if (!v->connected)
@@ -279,7 +279,7 @@ static void vbd_say_stalled(struct vbd *v)
         v->stalled = "its keep record was damaged"; /* both sides say Connected and we have no rings */
     if (v->said)
         return;
-    v->said = be_write(&v->be, "bh-stalled", v->stalled);
+    v->said = be_write(&v->be, BH_KEY_STALLED, v->stalled);
     printf("vbd%u.%u: stalled: %s\n", v->be.dom, v->be.devid, v->stalled);
 }
 
@@ -399,7 +399,7 @@ static void say_broken(struct vbd *v)
 
 bool vbds_store_work(void)
 {
-    static const char *const keys[] = {"online", "frontend", "bh-limit-ops", "bh-limit-bytes", NULL};
+    static const char *const keys[] = {"online", "frontend", BH_KEY_LIMIT_OPS, BH_KEY_LIMIT_BYTES, NULL};
     static const struct be_class class = {.type = "vbd", .what = "disks", .kind = SLOT_VBD, .keys = keys, .max_devid = ~0u, .place = place,
                                           .disconnect = disconnect, .forget = forget, .follow = follow};
 

@@ -12,7 +12,7 @@
 
 #define STATS_NS 1000000000ull
 
-_Static_assert(BB_STATS == 9 && BB_STATS <= COUNTERS_MAX, "nothing but counters");
+_Static_assert(sizeof(struct bb_stats) == BH_BLK_STATS * sizeof(uint64_t) && BH_BLK_STATS <= COUNTERS_MAX, "nothing but counters");
 
 uint64_t vbds_say_stats(void)
 {
@@ -23,7 +23,7 @@ uint64_t vbds_say_stats(void)
     if (now_ns() < next)
         return next; /* without looking: that comes with each request */
     EACH_VBD(v)
-        unsaid |= v->connected && counters_unsaid(&v->counters, (const uint64_t *)&v->disk.stats, BB_STATS);
+        unsaid |= v->connected && counters_unsaid(&v->counters, (const uint64_t *)&v->disk.stats, BH_BLK_STATS);
     if (!unsaid)
         return 0;
     next = now_ns() + STATS_NS;
@@ -31,8 +31,8 @@ uint64_t vbds_say_stats(void)
         /* One that is looked at again may be gone: a node of ours would bring its directory back. */
         if (!v->connected || v->be.dirty || v->be.later)
             continue;
-        be_key_path(&v->be, path, "bh-stats");
-        if (!counters_say(&v->counters, path, (const uint64_t *)&v->disk.stats, BB_STATS))
+        be_key_path(&v->be, path, BH_KEY_STATS);
+        if (!counters_say(&v->counters, path, (const uint64_t *)&v->disk.stats, BH_BLK_STATS))
             return next;
     }
     return 0;
@@ -147,7 +147,7 @@ static bool extent_say(struct vbd *v)
     char text[48];
 
     snprintf(text, sizeof(text), "%lu %lu", v->claim.first, v->claim.nr);
-    return be_write(&v->be, "bh-extent", text);
+    return be_write(&v->be, BH_KEY_EXTENT, text);
 }
 
 /* InitWait with everything that we offer. Sectors are 512 bytes here, whatever the sector size: that is what Linux means. */

@@ -130,7 +130,7 @@ static const char *bring_up(event_fn irq, void *arg)
     /* Only after it is every DMA of a former instance over; the core gives DMA to a device at rest only. */
     if (!virtio_reset(&vblk.v))
         return "it does not reset";
-    if (bh_service(BH_SVC_DMA_ENABLE, &dma))
+    if (bh_svc_dma_enable(&dma))
         return "DMA was refused";
     const char *why = virtio_negotiate(&vblk.v, wanted);
     if (!why && !(vblk.v.features & VIRTIO_F_INDIRECT_DESC))
@@ -260,7 +260,7 @@ static void vblk_stop(void)
 
     stuck_stop(&vblk.stuck);
     vblk.v.common->device_status = 0; /* it must not go on with what it was given */
-    bh_service(BH_SVC_DMA_ENABLE, &dma);
+    bh_svc_dma_enable(&dma);
     vblk.v.common->device_status = VIRTIO_FAILED;
 }
 

@@ -7,7 +7,7 @@
 enum device_state device_find(const struct device_driver *drivers, unsigned n, const char *foreign, struct bh_pci_info *dev, const char **why)
 {
     *dev = (struct bh_pci_info){.index = 0};
-    if (bh_service(BH_SVC_DEVICES, dev))
+    if (bh_svc_devices(dev))
         return DEVICE_NONE;
     *why = foreign;
     for (unsigned i = 0; i < n; i++) {

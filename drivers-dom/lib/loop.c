@@ -30,7 +30,7 @@ void driver_begin(const struct driver *d)
     deadline_put_off(now_ns());
 }
 
-void driver_adopted(void) { bh_service(BH_SVC_ADOPTED, NULL); }
+void driver_adopted(void) { bh_svc_adopted(); }
 
 bool driver_serve(void)
 {

@@ -15,7 +15,7 @@
 static long step(struct bh_trial *t, unsigned what)
 {
     t->step = what;
-    return bh_service(BH_SVC_TRIAL, t);
+    return bh_svc_trial(t);
 }
 
 static long begin(struct bh_trial *b, const struct trial_ops *ops, void *dev)
@@ -104,7 +104,7 @@ const char *dma_trial(uint32_t sbdf, const struct trial_ops *ops, void *dev)
         t.target = b.window + b.nr * PAGE_SIZE;
         why = run(&b, &t, ops, dev, &taken);
         if (why)
-            bh_service(BH_SVC_DMA_ENABLE, &off); /* an end without a result, if it came to that */
+            bh_svc_dma_enable(&off); /* an end without a result, if it came to that */
     }
     page_free(t.pages, ops->nr_pages);
     return why;

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <store_keys.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include <zlib.h>
@@ -203,7 +204,7 @@ bool be_refuse(struct be_dev *d, const char *why)
 {
     uint32_t crc = (uint32_t)crc32(0, (const Bytef *)why, (uInt)strlen(why));
 
-    if (d->refused == crc || !be_write(d, "bh-error", why))
+    if (d->refused == crc || !be_write(d, BH_KEY_ERROR, why))
         return false;
     d->refused = crc;
     return true;
@@ -212,7 +213,7 @@ bool be_refuse(struct be_dev *d, const char *why)
 void be_admit(struct be_dev *d)
 {
     if (d->refused)
-        be_remove(d, "bh-error");
+        be_remove(d, BH_KEY_ERROR);
     d->refused = 0;
 }
 
@@ -388,7 +389,7 @@ static void no_place(unsigned dom, unsigned devid)
         n++;
     snprintf(why, sizeof(why), "it has %u %s already, that is all it can", n, cls->what);
     printf("%s%u.%u: refused: %s\n", cls->type, dom, devid, why);
-    if (!be_write(&d, "bh-error", why))
+    if (!be_write(&d, BH_KEY_ERROR, why))
         scan_later();
 }
 

@@ -64,12 +64,12 @@ static void vif_disconnect(struct vif *v)
     keep_vif_close(v->keep); /* first: from here on there is nothing to adopt */
     nb_detach(&v->nb);
     rings_unmap(v);
-    uint64_t n[VIF_COUNTERS];
+    uint64_t n[BH_NET_STATS];
     vif_count(v, n);
-    counters_over(&v->counters, n, VIF_COUNTERS);
+    counters_over(&v->counters, n, BH_NET_STATS);
     be_say(&v->be, "vif", &v->comings, "off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed, %lu too long, %lu too long for "
-           "the wire, %lu with a checksum that cannot be filled in)", n[VIF_IN], n[VIF_OUT], n[VIF_ERRORS], n[VIF_DROPPED], n[VIF_SPOOFED],
-           n[VIF_LONG], n[VIF_WIRE_LONG], n[VIF_NO_CSUM]);
+           "the wire, %lu with a checksum that cannot be filled in)", n[BH_NET_IN], n[BH_NET_OUT], n[BH_NET_ERRORS], n[BH_NET_DROPPED], n[BH_NET_SPOOFED],
+           n[BH_NET_LONG], n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM]);
 }
 
 void vif_offer(struct vif *v, struct pkt *p)
@@ -318,7 +318,7 @@ static void vif_replug(struct vif *v)
 {
     if (v->asked)
         return;
-    v->asked = be_write(&v->be, "bh-replug", "keep record damaged");
+    v->asked = be_write(&v->be, BH_KEY_REPLUG, "keep record damaged");
     printf("vif%u.%u: has to be plugged again: its keep record was damaged\n", v->be.dom, v->be.devid);
 }
 

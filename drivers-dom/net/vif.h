@@ -11,6 +11,7 @@
 #include <xenbus_backend.h>
 #include <bh.h>
 #include <counters.h>
+#include <store_keys.h>
 #include "keep.h"
 #include "netback.h"
 #include "switch.h"
@@ -35,9 +36,8 @@ extern struct vif vifs[SW_PORTS]; /* [0] is the uplink's place and unused */
 unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port));
 /* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. */
 void vifs_store_work(void);
-/* What is counted of a vif's connection, as it stands in bh-stats. In: from its guest. */
-enum { VIF_IN, VIF_OUT, VIF_ERRORS, VIF_DROPPED, VIF_SPOOFED, VIF_LONG, VIF_WIRE_LONG, VIF_NO_CSUM, VIF_COUNTERS };
-void vif_count(const struct vif *v, uint64_t n[VIF_COUNTERS]);
+/* What is counted of a vif's connection, as it stands in bh-stats. */
+void vif_count(const struct vif *v, uint64_t n[BH_NET_STATS]);
 /* Tells the store what was counted, at most once a second. Returns when to come again, 0: nothing is unsaid. Blocks in store calls. */
 uint64_t vifs_say_stats(void);
 /* Puts a frame on the vif's queue. A blank checksum, which pkt_csum_find found, is filled in unless the front-end can do that. */

@@ -59,7 +59,7 @@ static void stop(struct vnet *n)
     struct bh_dma_enable dma = {.sbdf = n->sbdf, .enable = 0};
 
     n->dev.common->device_status = 0;
-    bh_service(BH_SVC_DMA_ENABLE, &dma);
+    bh_svc_dma_enable(&dma);
     n->dev.common->device_status = VIRTIO_FAILED;
 }
 
@@ -72,7 +72,7 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     /* Only now is every DMA of a former instance over. */
     if (!virtio_reset(&n->dev))
         return "it does not reset";
-    if (bh_service(BH_SVC_DMA_ENABLE, &dma))
+    if (bh_svc_dma_enable(&dma))
         return "DMA was refused";
     const char *why = virtio_negotiate(&n->dev, wanted);
     if (!why)

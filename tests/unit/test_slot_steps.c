@@ -321,7 +321,7 @@ void driver_problem(const struct dom *b) {}
 void list_problems(const struct dom *d, enum dev_kind kind) {}
 long list_number(const char *dir, const char *key) { return -1; }
 long list_queue_number(const char *fe, const char *key, const char *alias) { return -1; }
-bool list_numbers(const char *dir, const char *key, uint64_t n[NR_NUMBERS]) { return false; }
+bool list_numbers(const char *dir, const char *key, uint64_t *n, unsigned nr) { return false; }
 char **xs_ls(uint32_t tx, const char *path, unsigned *n) { return NULL; }
 struct dom *driver_by_name(const char *n, const char *image) { return &driver_dom; }
 struct dom *vif_backend(const struct cfg_vif *v) { return NULL; }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names that the control domain and driver domains agree on in the store, beside those of <xen/io/netif.h>, <xen/io/blkif.h> and <xen/io/xenbus.h>;
+ * drivers-dom/net/README.md and drivers-dom/blk/README.md say what the values mean. Each is in a back-end's directory of one device, but
+ * `uplink`, which is in the driver domain's own.
+ */
+#pragma once
+
+#define BH_KEY_ERROR       "bh-error"       /* driver: why it cannot be had */
+#define BH_KEY_REPLUG      "bh-replug"      /* net: has to be plugged again, and why */
+#define BH_KEY_STALLED     "bh-stalled"     /* blk: nothing of it is touched, and why */
+#define BH_KEY_EXTENT      "bh-extent"      /* blk: first sector and number */
+#define BH_KEY_LIMIT_OPS   "bh-limit-ops"   /* control: a second, 0: none */
+#define BH_KEY_LIMIT_BYTES "bh-limit-bytes"
+#define BH_KEY_STATS       "bh-stats"       /* driver: numbers in the order below */
+#define BH_KEY_UPLINK      "uplink"         /* net: the same of the wire */
+
+/* Frames, in the order of the text. IN: from the guest. */
+enum bh_net_stat {
+    BH_NET_IN,
+    BH_NET_OUT,
+    BH_NET_ERRORS,
+    BH_NET_DROPPED,   /* for want of room */
+    BH_NET_SPOOFED,
+    BH_NET_LONG,      /* too long for us */
+    BH_NET_WIRE_LONG, /* for the wire */
+    BH_NET_NO_CSUM,   /* with a blank checksum that nobody can fill in */
+    BH_NET_STATS
+};
+
+/* Requests that were done; errors: the device or a grant copy failed; malformed: refused without looking further. In the order of the text. */
+#define BH_BLK_STATS_IN_ORDER(X) \
+    X(READS, reads) X(WRITES, writes) X(FLUSHES, flushes) X(DISCARDS, discards) X(READ_BYTES, read_bytes) \
+    X(WRITE_BYTES, write_bytes) X(ERRORS, errors) X(MALFORMED, malformed) X(REPLAYED, replayed)
+enum bh_blk_stat {
+#define X(NAME, name) BH_BLK_##NAME,
+    BH_BLK_STATS_IN_ORDER(X)
+#undef X
+    BH_BLK_STATS
+};

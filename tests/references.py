@@ -15,7 +15,7 @@ import tokenize
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KINDS = r"(?:c|h|S|py|sh|md|mk|txt|golden|mut|cfg|lds|def|yml|in|map)"
-NAME = re.compile(r"(?<![\w./<~$*@{-])((?:\.\./)*[\w-]+(?:/[\w.*{},-]*[\w*}])*(?:/|\.%s)?)(?![\w/*-])" % KINDS)
+NAME = re.compile(r"(?<![\w./<~$*@{-])((?:\.\./)*\w[\w-]*(?:/[\w.*{},-]*[\w*}])*(?:/|\.%s)?)(?![\w/*-])" % KINDS)
 FILE = re.compile(r"\.%s$" % KINDS)
 SECTION = re.compile(r"([\w/-]+\.md)(?:,? section)? (\d+)(?:\.\d+)?\b")
 OTHER = re.compile(r"build/|.*(?<![A-Za-z])(NAME|FILE|WHAT)(?![A-Za-z])")

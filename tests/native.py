@@ -31,10 +31,10 @@ def header(path, word):
 
 
 def linked(path):
-    """What it links, in order. A source that says what it links itself brings that along; -FILE takes one out again."""
+    """What it links, in order. A source that says what it links itself brings that along; !FILE takes one out again."""
     found = {}
     for part in header(path, "// LINK:").split():
-        if part.startswith("-"):
+        if part.startswith("!"):
             found.pop(part[1:])
         else:
             found.update(dict.fromkeys([part, *linked(part)]))

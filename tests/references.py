@@ -14,7 +14,7 @@ import sys
 import tokenize
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-KINDS = r"(?:c|h|S|py|sh|md|mk|txt|golden|mut|cfg|lds|def|yml|in|map)"
+KINDS = r"(?:c|h|S|py|sh|md|mk|txt|golden|mut|cfg|lds|def|inc|yml|in|map)"
 NAME = re.compile(r"(?<![\w./<~$*@{-])((?:\.\./)*\w[\w-]*(?:/[\w.*{},-]*[\w*}])*(?:/|\.%s)?)(?![\w/*-])" % KINDS)
 FILE = re.compile(r"\.%s$" % KINDS)
 SECTION = re.compile(r"([\w/-]+\.md)(?:,? section)? (\d+)(?:\.\d+)?\b")
@@ -32,7 +32,7 @@ def comments(name, text):
             elif not code and not line.startswith("    "):
                 kept.append((i, line))
         return kept
-    if re.search(r"\.(c|h|S|def|lds)$", name):
+    if re.search(r"\.(c|h|S|def|inc|lds)$", name):
         found = re.finditer(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', text, re.S)
         return [(text.count("\n", 0, m.start()) + 1 + k, line) for m in found if m.group()[0] == "/"
                 for k, line in enumerate(m.group().splitlines())]
@@ -128,7 +128,7 @@ def main():
         with open(os.path.join(ROOT, name), encoding="utf-8", errors="replace") as f:
             return f.read()
     tree = Tree(files, read)
-    looked = [f for f in files if re.search(r"\.(c|h|S|def|lds|py|sh|mk|md)$|(^|/)(Makefile|layers\.txt)$", f)]
+    looked = [f for f in files if re.search(r"\.(c|h|S|def|inc|lds|py|sh|mk|md)$|(^|/)(Makefile|layers\.txt)$", f)]
     for f in looked:
         for line, why in tree.faults(f):
             bad += 1

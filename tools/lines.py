@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Code lines of each folder, neither blank nor comment, of .c .h .def .S .py .sh .mk and Makefiles.
+"""Code lines of each folder, neither blank nor comment, of .c .h .def .inc .S .py .sh .mk and Makefiles.
 Usage: lines.py [--laid-out] [REVISION...]    (none: the tree as it lies there; several: one beside the other)
 --laid-out: C is counted as clang-format lays it out by today's .clang-format, so that trees before and after are comparable."""
 import collections
@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-COUNTED = re.compile(r"(\.(c|h|def|S|py|sh|mk)|(^|/)Makefile)$")
+COUNTED = re.compile(r"(\.(c|h|def|inc|S|py|sh|mk)|(^|/)Makefile)$")
 NO_C = re.compile(r"\s*(//.*|/\*.*|\*(/|\s.*)?)?$")
 NO_SCRIPT = re.compile(r"\s*(#.*)?$")
 
@@ -38,7 +38,7 @@ def count(revision, laid_out):
             lay_out(folder, files)
         lines = collections.Counter()
         for name in files:
-            other = NO_C if re.search(r"\.(c|h|def|S)$", name) else NO_SCRIPT
+            other = NO_C if re.search(r"\.(c|h|def|inc|S)$", name) else NO_SCRIPT
             with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as f:
                 lines[os.path.dirname(name) or "."] += sum(not other.match(x.rstrip("\n")) for x in f)
         return lines

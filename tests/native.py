@@ -26,14 +26,17 @@ GROUPS = (  # programs, where they go, what comes before FLAGS, what after it fo
 def header(path, word):
     with open(path, encoding="utf-8") as f:
         lines = [line.rstrip("\n") for _, line in zip(range(12), f)]
-    words = " ".join(line[len(word):] for line in lines if line.startswith(word)).split()
-    return " ".join(shlex.quote(w) for w in words)
+    return " ".join(line[len(word):] for line in lines if line.startswith(word)).split()
+
+
+def flags_of(path):
+    return " ".join(shlex.quote(w) for w in header(path, "// FLAGS:"))
 
 
 def linked(path):
     """What it links, in order. A source that says what it links itself brings that along; !FILE takes one out again."""
     found = {}
-    for part in header(path, "// LINK:").split():
+    for part in header(path, "// LINK:"):
         if part.startswith("!"):
             found.pop(part[1:])
         else:
@@ -50,7 +53,7 @@ def main():
     programs = {"unit": [], "attacks": [], "cases": []}
     for pattern, kind, before, own, warn in GROUPS:
         for src in sorted(set(glob.glob(pattern)) - set(glob.glob("tests/attacks/*/*_world.c"))):  # these are harnesses
-            flags = " ".join((BASE, before, header(src, "// FLAGS:"), INC))
+            flags = " ".join((BASE, before, flags_of(src), INC))
             where = "$(B)/native/" + hashlib.sha1(flags.encode()).hexdigest()[:8]
             link = []
             for part in linked(src) + [SHIM]:
@@ -59,10 +62,10 @@ def main():
                 link.append(obj)
             name = os.path.basename(src)[:-2]
             main_obj = f"$(B)/native/{kind}/{name}.o"
-            rule(main_obj, src, f"{BASE} {warn} {before} {header(src, '// FLAGS:')} {own} {INC}")
+            rule(main_obj, src, f"{BASE} {warn} {before} {flags_of(src)} {own} {INC}")
             out = f"$(B)/{kind}/{name}"
             print(f"{out}: {main_obj} {' '.join(link)}\n\t@mkdir -p $(@D)\n\t@echo \"LD(native) $@\"\n"
-                  f"\t@$(CC) {BASE} {header(src, '// FLAGS:')} -o $@ $^ {header(src, '// FLAGS:')} -lcmocka -pthread\n")
+                  f"\t@$(CC) {BASE} {flags_of(src)} -o $@ $^ {flags_of(src)} -lcmocka -pthread\n")
             programs[kind].append(out)
     for obj, (part, flags) in sorted(objects.items()):
         rule(obj, part, f"{flags} $(UNIT_WARN)")

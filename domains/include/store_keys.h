@@ -29,9 +29,11 @@ enum bh_net_stat {
 };
 
 /* Requests that were done; errors: the device or a grant copy failed; malformed: refused without looking further. In the order of the text. */
+/* clang-format off: lays it out otherwise each time */
 #define BH_BLK_STATS_IN_ORDER(X) \
     X(READS, reads) X(WRITES, writes) X(FLUSHES, flushes) X(DISCARDS, discards) X(READ_BYTES, read_bytes) \
     X(WRITE_BYTES, write_bytes) X(ERRORS, errors) X(MALFORMED, malformed) X(REPLAYED, replayed)
+/* clang-format on */
 enum bh_blk_stat {
 #define X(NAME, name) BH_BLK_##NAME,
     BH_BLK_STATS_IN_ORDER(X)

@@ -29,7 +29,8 @@ enum bh_net_stat {
 };
 
 /* Requests that were done; errors: the device or a grant copy failed; malformed: refused without looking further. In the order of the text. */
-/* clang-format off: lays it out otherwise each time */
+/* The formatter lays this list out otherwise each time. */
+/* clang-format off */
 #define BH_BLK_STATS_IN_ORDER(X) \
     X(READS, reads) X(WRITES, writes) X(FLUSHES, flushes) X(DISCARDS, discards) X(READ_BYTES, read_bytes) \
     X(WRITE_BYTES, write_bytes) X(ERRORS, errors) X(MALFORMED, malformed) X(REPLAYED, replayed)

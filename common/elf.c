@@ -7,7 +7,9 @@
 const uint8_t *elf_note(const void *notes, uint64_t size, uint32_t type, uint32_t *len)
 {
     const uint8_t *at = notes;
-    struct { uint32_t namesz, descsz, type; } n;
+    struct {
+        uint32_t namesz, descsz, type;
+    } n;
     for (uint64_t off = 0; elf_inside(off, sizeof n, size);) {
         memcpy(&n, at + off, sizeof n);
         uint64_t name = off + sizeof n, desc = name + ((uint64_t)n.namesz + 3) / 4 * 4;

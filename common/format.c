@@ -5,7 +5,10 @@
 #include <stdint.h>
 #include "common/string.h"
 
-struct out { char *buf; size_t room, len; };
+struct out {
+    char *buf;
+    size_t room, len;
+};
 struct spec {
     bool left, plus, space, zero, alt;
     int width, prec; /* prec < 0: not given */
@@ -37,7 +40,8 @@ static void put_text(struct out *o, const struct spec *s, const char *t, size_t 
         pad(o, ' ', fill);
 }
 
-static void put_number(struct out *o, const struct spec *s, uint64_t v, unsigned base, const char *sign, bool upper)
+static void put_number(struct out *o, const struct spec *s, uint64_t v, unsigned base,
+                       const char *sign, bool upper)
 {
     const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
     char text[24];
@@ -83,12 +87,18 @@ static const char *parse(const char *f, struct spec *s, va_list *ap)
 {
     *s = (struct spec){ .prec = -1 };
     for (;; f++) {
-        if (*f == '-') s->left = true;
-        else if (*f == '+') s->plus = true;
-        else if (*f == ' ') s->space = true;
-        else if (*f == '0') s->zero = true;
-        else if (*f == '#') s->alt = true;
-        else break;
+        if (*f == '-')
+            s->left = true;
+        else if (*f == '+')
+            s->plus = true;
+        else if (*f == ' ')
+            s->space = true;
+        else if (*f == '0')
+            s->zero = true;
+        else if (*f == '#')
+            s->alt = true;
+        else
+            break;
     }
     if (*f == '*') {
         s->width = va_arg(*ap, int);
@@ -136,22 +146,19 @@ static void convert(struct out *o, char c, struct spec *s, va_list *ap)
     case 'd':
     case 'i': {
         int64_t v = get_signed(s, ap);
-        put_number(o, s, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, v < 0 ? "-" : s->plus ? "+" : s->space ? " " : "", false);
+        put_number(o, s, v < 0 ? -(uint64_t)v : (uint64_t)v, 10,
+                   v < 0      ? "-"
+                   : s->plus  ? "+"
+                   : s->space ? " "
+                              : "",
+                   false);
         break;
     }
-    case 'u':
-        put_number(o, s, get_unsigned(s, ap), 10, "", false);
-        break;
-    case 'o':
-        put_number(o, s, get_unsigned(s, ap), 8, "", false);
-        break;
+    case 'u': put_number(o, s, get_unsigned(s, ap), 10, "", false); break;
+    case 'o': put_number(o, s, get_unsigned(s, ap), 8, "", false); break;
     case 'x':
-    case 'X':
-        put_number(o, s, get_unsigned(s, ap), 16, "", c == 'X');
-        break;
-    case 'p':
-        put_number(o, s, (uint64_t)va_arg(*ap, void *), 16, "0x", false);
-        break;
+    case 'X': put_number(o, s, get_unsigned(s, ap), 16, "", c == 'X'); break;
+    case 'p': put_number(o, s, (uint64_t)va_arg(*ap, void *), 16, "0x", false); break;
     case 'c': {
         char ch = (char)va_arg(*ap, int);
         put_text(o, s, &ch, 1);
@@ -164,12 +171,8 @@ static void convert(struct out *o, char c, struct spec *s, va_list *ap)
         put_text(o, s, t, s->prec < 0 ? strlen(t) : strnlen(t, (size_t)s->prec));
         break;
     }
-    case '%':
-        put(o, '%');
-        break;
-    default:
-        put(o, '%');
-        put(o, c);
+    case '%': put(o, '%'); break;
+    default: put(o, '%'); put(o, c);
     }
 }
 

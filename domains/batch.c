@@ -22,23 +22,28 @@ int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, vo
     if (!c)
         return -1;
     *c = (struct gnttab_copy){
-        .source = {.u.ref = ref, .domid = dom, .offset = (uint16_t)off},
-        .dest = {.u.gmfn = virt_to_gfn(dst), .domid = DOMID_SELF, .offset = (uint16_t)((uint64_t)dst & (PAGE_SIZE - 1))},
+        .source = { .u.ref = ref, .domid = dom, .offset = (uint16_t)off },
+        .dest = { .u.gmfn = virt_to_gfn(dst),
+                  .domid = DOMID_SELF,
+                  .offset = (uint16_t)((uint64_t)dst & (PAGE_SIZE - 1)) },
         .len = (uint16_t)len,
         .flags = GNTCOPY_source_gref,
     };
     return (int)b->nr_copies++;
 }
 
-int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len)
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
+                  unsigned len)
 {
     struct gnttab_copy *c = next_copy(b);
 
     if (!c)
         return -1;
     *c = (struct gnttab_copy){
-        .source = {.u.gmfn = virt_to_gfn(src), .domid = DOMID_SELF, .offset = (uint16_t)((uint64_t)src & (PAGE_SIZE - 1))},
-        .dest = {.u.ref = ref, .domid = dom, .offset = (uint16_t)off},
+        .source = { .u.gmfn = virt_to_gfn(src),
+                    .domid = DOMID_SELF,
+                    .offset = (uint16_t)((uint64_t)src & (PAGE_SIZE - 1)) },
+        .dest = { .u.ref = ref, .domid = dom, .offset = (uint16_t)off },
         .len = (uint16_t)len,
         .flags = GNTCOPY_dest_gref,
     };
@@ -59,7 +64,10 @@ void batch_send(struct batch *b, uint32_t port)
 int batch_flush(struct batch *b)
 {
     struct bh_batch op = {
-        .copies = (uint64_t)b->copy, .sends = (uint64_t)b->send, .nr_copies = b->nr_copies, .nr_sends = b->nr_sends,
+        .copies = (uint64_t)b->copy,
+        .sends = (uint64_t)b->send,
+        .nr_copies = b->nr_copies,
+        .nr_sends = b->nr_sends,
     };
     long rc = 0;
 
@@ -68,7 +76,8 @@ int batch_flush(struct batch *b)
             rc = bh_svc_batch(&op);
     } else {
         if (b->nr_copies)
-            rc = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, (uint64_t)b->copy, b->nr_copies, 0);
+            rc = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, (uint64_t)b->copy,
+                           b->nr_copies, 0);
         for (unsigned i = 0; i < b->nr_sends; i++)
             event_send(b->send[i]);
     }

@@ -18,7 +18,8 @@ void console_init(void)
 {
     uint64_t pfn, port;
 
-    if (get_param(HVM_PARAM_CONSOLE_PFN, &pfn) || !pfn || get_param(HVM_PARAM_CONSOLE_EVTCHN, &port) || !port)
+    if (get_param(HVM_PARAM_CONSOLE_PFN, &pfn) || !pfn ||
+        get_param(HVM_PARAM_CONSOLE_EVTCHN, &port) || !port)
         return;
     ring = (struct xencons_interface *)(pfn << PAGE_SHIFT);
     console_port = (uint32_t)port;
@@ -67,7 +68,8 @@ void console_write(const char *s, size_t n)
     }
     if (reported != dropped) {
         char note[48];
-        size_t len = (size_t)snprintf(note, sizeof(note), "\n[%lu bytes dropped]\n", dropped - reported);
+        size_t len = (size_t)snprintf(note, sizeof(note), "\n[%lu bytes dropped]\n",
+                                      dropped - reported);
 
         if (console_room() >= len + n) {
             ring_put(note, len);

@@ -25,7 +25,8 @@ bool pci_parse(const char *text, uint32_t *sbdf)
 
     if (strlen(text) == 12 && !field(&text, 4, ':', &segment))
         return false;
-    if (!field(&text, 2, ':', &bus) || !field(&text, 2, '.', &slot) || !field(&text, 1, '\0', &fn) || slot > 31 || fn > 7)
+    if (!field(&text, 2, ':', &bus) || !field(&text, 2, '.', &slot) ||
+        !field(&text, 1, '\0', &fn) || slot > 31 || fn > 7)
         return false;
     *sbdf = BH_SBDF(segment, bus, slot, fn);
     return true;

@@ -16,7 +16,10 @@
 #define NR_LEAVES  (EVTCHN_2L_NR_CHANNELS / LEAF_PORTS)
 #define POLL_MAX   128 /* SCHEDOP_poll's own limit */
 
-struct handler { event_fn fn; void *arg; };
+struct handler {
+    event_fn fn;
+    void *arg;
+};
 /* 1 KiB for each 64 ports in use; the core hands out the lowest free port. */
 static struct handler *leaves[NR_LEAVES];
 /* Selector bits taken from the core and not looked at yet: event_wait_port serves one port and leaves the others here. */
@@ -135,7 +138,8 @@ unsigned event_poll_but(uint32_t left_alone)
     while (stash) {
         unsigned w = (unsigned)__builtin_ctzl(stash);
         stash &= stash - 1;
-        unsigned long bits = READ_ONCE(shared_info->evtchn_pending[w]) & ~READ_ONCE(shared_info->evtchn_mask[w]);
+        unsigned long bits = READ_ONCE(shared_info->evtchn_pending[w]) &
+                             ~READ_ONCE(shared_info->evtchn_mask[w]);
 
         for (; bits; bits &= bits - 1) {
             uint32_t port = w * 64 + (unsigned)__builtin_ctzl(bits);

@@ -8,10 +8,24 @@
 #include <xen/sched.h>
 
 /* APM2 8.6.1 and 12.2.5: 64-bit gate and task-state segment. */
-struct gate { uint16_t off0, sel; uint8_t ist, type; uint16_t off1; uint32_t off2, zero; };
-struct tss { uint32_t zero0; uint64_t rsp[3]; uint64_t zero1; uint64_t ist[7]; uint64_t zero2; uint16_t zero3, iomap; }
-    __attribute__((packed));
-struct table_ptr { uint16_t limit; uint64_t base; } __attribute__((packed));
+struct gate {
+    uint16_t off0, sel;
+    uint8_t ist, type;
+    uint16_t off1;
+    uint32_t off2, zero;
+};
+struct tss {
+    uint32_t zero0;
+    uint64_t rsp[3];
+    uint64_t zero1;
+    uint64_t ist[7];
+    uint64_t zero2;
+    uint16_t zero3, iomap;
+} __attribute__((packed));
+struct table_ptr {
+    uint16_t limit;
+    uint64_t base;
+} __attribute__((packed));
 _Static_assert(sizeof(struct gate) == 16, "gate");
 _Static_assert(sizeof(struct tss) == 104, "tss");
 
@@ -28,7 +42,8 @@ void exceptions_init(void)
 
     for (unsigned v = 0; v < ARRAY_SIZE(idt); v++) {
         uint64_t at = (uint64_t)exception_entries + v * 16;
-        idt[v] = (struct gate){ (uint16_t)at, SEL_CODE, 1, 0x8e, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0 };
+        idt[v] = (struct gate){ (uint16_t)at,         SEL_CODE, 1, 0x8e, (uint16_t)(at >> 16),
+                                (uint32_t)(at >> 32), 0 };
     }
     tss.ist[0] = (uint64_t)ist_top;
     tss.iomap = sizeof(tss);
@@ -41,9 +56,26 @@ void exceptions_init(void)
 void exception_entry(struct bh_regs *r)
 {
     static const char *const name[] = {
-        "divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "no FPU", "double fault", "9",
-        "invalid TSS", "segment not present", "stack fault", "general protection", "page fault", "15", "x87 error",
-        "alignment", "machine check", "SIMD error",
+        "divide error",
+        "debug",
+        "NMI",
+        "breakpoint",
+        "overflow",
+        "bound",
+        "invalid opcode",
+        "no FPU",
+        "double fault",
+        "9",
+        "invalid TSS",
+        "segment not present",
+        "stack fault",
+        "general protection",
+        "page fault",
+        "15",
+        "x87 error",
+        "alignment",
+        "machine check",
+        "SIMD error",
     };
     static bool inside;
     uint64_t cr2;
@@ -55,7 +87,7 @@ void exception_entry(struct bh_regs *r)
     inside = true;
     __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
     panic_print("%s: %s at %lx, error %lx, address %lx\n", self.name[0] ? self.name : "domain",
-        r->vector < ARRAY_SIZE(name) ? name[r->vector] : "exception", r->rip, r->error, cr2);
+                r->vector < ARRAY_SIZE(name) ? name[r->vector] : "exception", r->rip, r->error, cr2);
     if (r->vector == 14 && cr2 >= (uint64_t)stack_guard && cr2 < (uint64_t)stack_guard + PAGE_SIZE)
         panic_print("  the stack is full\n");
     panic_print("  rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", r->rax, r->rbx, r->rcx, r->rdx);

@@ -9,9 +9,10 @@
 #include <xen/memory.h>
 
 #define ENTRIES_PER_FRAME (PAGE_SIZE / sizeof(struct grant_entry_v1))
-#define MAX_FRAMES  4
-#define MAX_REFS    (MAX_FRAMES * ENTRIES_PER_FRAME)
-#define FIRST_REF   8 /* 0: console, 1: xenstore, seeded by the core; the rest reserved by Xen's convention */
+#define MAX_FRAMES        4
+#define MAX_REFS          (MAX_FRAMES * ENTRIES_PER_FRAME)
+#define FIRST_REF \
+    8 /* 0: console, 1: xenstore, seeded by the core; the rest reserved by Xen's convention */
 
 static volatile struct grant_entry_v1 *table;
 static unsigned nr_frames, max_frames;
@@ -24,14 +25,16 @@ void grant_init(void)
 
     table = window_alloc(MAX_FRAMES);
     max_frames = MAX_FRAMES;
-    if (!hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, (uint64_t)&q, 1, 0) && q.status == GNTST_okay &&
-        q.max_nr_frames < max_frames)
+    if (!hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, (uint64_t)&q, 1, 0) &&
+        q.status == GNTST_okay && q.max_nr_frames < max_frames)
         max_frames = q.max_nr_frames;
 }
 
 static bool grow(void)
 {
-    struct xen_add_to_physmap x = { .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .idx = nr_frames };
+    struct xen_add_to_physmap x = { .domid = DOMID_SELF,
+                                    .space = XENMAPSPACE_grant_table,
+                                    .idx = nr_frames };
 
     if (!table || nr_frames >= max_frames)
         return false;
@@ -67,7 +70,8 @@ int grant_end(uint32_t ref)
             return -EBUSY;
         if (!(old & GTF_type_mask))
             return -EINVAL;
-    } while (!__atomic_compare_exchange_n(&table[ref].flags, &old, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    } while (!__atomic_compare_exchange_n(&table[ref].flags, &old, 0, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
     free_refs[nr_free++] = (uint16_t)ref;
     return 0;
 }
@@ -78,7 +82,8 @@ static void unmap(void *va, const uint32_t *handle, unsigned n)
 
     for (unsigned i = 0; i < n; i++)
         u[i] = (struct gnttab_unmap_grant_ref){
-            .host_addr = (uint64_t)va + i * PAGE_SIZE, .handle = handle[i],
+            .host_addr = (uint64_t)va + i * PAGE_SIZE,
+            .handle = handle[i],
         };
     if (n)
         hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, (uint64_t)u, n, 0);
@@ -98,7 +103,10 @@ int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n
         return -ENOSPC;
     for (unsigned i = 0; i < n; i++)
         op[i] = (struct gnttab_map_grant_ref){
-            .host_addr = (uint64_t)va + i * PAGE_SIZE, .ref = refs[i], .dom = dom, .status = GNTST_general_error,
+            .host_addr = (uint64_t)va + i * PAGE_SIZE,
+            .ref = refs[i],
+            .dom = dom,
+            .status = GNTST_general_error,
             .flags = GNTMAP_host_map | (flags & GRANT_RO ? GNTMAP_readonly : 0),
         };
     rc = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (uint64_t)op, n, 0);

@@ -13,19 +13,19 @@
 #define PTE_PCD 16
 #define PTE_PS  128
 
-#define CR0_PE 0x1
-#define CR0_MP 0x2
-#define CR0_ET 0x10
-#define CR0_NE 0x20
-#define CR0_WP 0x10000
-#define CR0_PG 0x80000000
+#define CR0_PE         0x1
+#define CR0_MP         0x2
+#define CR0_ET         0x10
+#define CR0_NE         0x20
+#define CR0_WP         0x10000
+#define CR0_PG         0x80000000
 #define CR4_PAE        0x20
 #define CR4_OSFXSR     0x200
 #define CR4_OSXMMEXCPT 0x400
-#define MSR_EFER    0xc0000080
-#define MSR_FS_BASE 0xc0000100
-#define EFER_LME 0x100
-#define EFER_NXE 0x800
+#define MSR_EFER       0xc0000080
+#define MSR_FS_BASE    0xc0000100
+#define EFER_LME       0x100
+#define EFER_NXE       0x800
 
 #define STACK_SIZE 0x10000
 #define IST_SIZE   0x4000
@@ -59,7 +59,8 @@ void pages_init(const struct hvm_start_info *si);
 /* event.c */
 void event_init(void);
 /* Waits for `port` alone: true if its event came (and was taken). May return false early; other events stay pending. */
-bool event_wait_port(uint32_t port, uint64_t until_ns, bool others); /* others: not while there are events of others */
+bool event_wait_port(uint32_t port, uint64_t until_ns,
+                     bool others); /* others: not while there are events of others */
 /* Waits for any event; what sends are left in the batch go along. And those sends alone, where there is nothing to wait for. */
 void event_block(uint64_t until_ns);
 void event_send_left(void);
@@ -73,7 +74,8 @@ void grant_init(void);
 
 /* console.c */
 void console_init(void);
-void console_emergency(const char *s, size_t n); /* by CONSOLEIO_write too: for reports of a dying domain */
+void console_emergency(const char *s,
+                       size_t n); /* by CONSOLEIO_write too: for reports of a dying domain */
 
 /* xs_client.c */
 bool xs_run_watches(void); /* calls the handlers of queued watch events: true if there were any */

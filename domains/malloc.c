@@ -10,22 +10,28 @@
 #define SLAB_MAGIC  0x42414c53u
 #define LARGE_MAGIC 0x4752414cu
 
-struct object { struct object *next; };
-struct header {             /* 32 bytes: what follows is aligned to 16 */
+struct object {
+    struct object *next;
+};
+struct header { /* 32 bytes: what follows is aligned to 16 */
     uint32_t magic;
-    uint16_t class, used;   /* slab: objects in use */
+    uint16_t class, used; /* slab: objects in use */
     union {
         struct object *free;
-        uint64_t pages;     /* large: length of the run */
+        uint64_t pages; /* large: length of the run */
     };
     struct header *next, *prev; /* slab: list of slabs of the class with a free object */
 };
 _Static_assert(sizeof(struct header) == 32, "objects are aligned to 16");
 
-static const uint16_t class_size[] = { 16, 32, 48, 64, 96, 128, 192, 256, 400, 576, 800, 1008, 1344, 2032 };
+static const uint16_t class_size[] = { 16,  32,  48,  64,  96,   128,  192,
+                                       256, 400, 576, 800, 1008, 1344, 2032 };
 static struct header *partial[ARRAY_SIZE(class_size)];
 
-static unsigned capacity(unsigned class) { return (unsigned)((PAGE_SIZE - sizeof(struct header)) / class_size[class]); }
+static unsigned capacity(unsigned class)
+{
+    return (unsigned)((PAGE_SIZE - sizeof(struct header)) / class_size[class]);
+}
 
 static void list_add(struct header *h)
 {
@@ -53,7 +59,7 @@ static struct header *new_slab(unsigned class)
     if (!h)
         return NULL;
     h->magic = SLAB_MAGIC;
-    h->class = (uint16_t)class;
+    h->class = (uint16_t) class;
     for (unsigned i = capacity(class); i-- > 0;) {
         struct object *o = (struct object *)((char *)(h + 1) + i * class_size[class]);
         o->next = h->free;
@@ -82,7 +88,7 @@ void *malloc(size_t n)
     unsigned class = 0;
 
     while (class < ARRAY_SIZE(class_size) && class_size[class] < n)
-        class++;
+        class ++;
     if (class == ARRAY_SIZE(class_size))
         return alloc_large(n);
     struct header *h = partial[class] ? partial[class] : new_slab(class);

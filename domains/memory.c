@@ -8,16 +8,16 @@
 #include <string.h>
 #include <xen/hvm/params.h>
 
-#define PTE_NX   (1ull << 63)
+#define PTE_NX        (1ull << 63)
 #define PAGE_ROUND(x) (((x) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1))
-#define SMALL_END 0x400000ul /* domain.lds: the image ends below */
+#define SMALL_END     0x400000ul /* domain.lds: the image ends below */
 
 extern char _text_start[], _text_end[], _rodata_end[], _end[], stack_guard[], ist_guard[];
 extern uint64_t boot_pml4[512], boot_pd[4 * 512];
 
 static uint64_t small_pt[SMALL_END / PAGE_SIZE] __attribute__((aligned(4096)));
-static uint64_t *ram_map;   /* bit set: page is free */
-static uint64_t ram_pages;  /* pages that the bitmap covers */
+static uint64_t *ram_map;  /* bit set: page is free */
+static uint64_t ram_pages; /* pages that the bitmap covers */
 static uint64_t ram_free, ram_hint;
 static uint64_t window_map[BH_SVC_WINDOW_PAGES / 64]; /* bit set: taken */
 
@@ -45,7 +45,8 @@ void paging_init(void)
 
 volatile void *mmio_map(uint64_t gpa, uint64_t len)
 {
-    if (gpa < BH_SVC_WINDOW + BH_SVC_WINDOW_PAGES * PAGE_SIZE || !len || gpa >= 1ull << 32 || len > (1ull << 32) - gpa)
+    if (gpa < BH_SVC_WINDOW + BH_SVC_WINDOW_PAGES * PAGE_SIZE || !len || gpa >= 1ull << 32 ||
+        len > (1ull << 32) - gpa)
         return NULL;
     for (uint64_t i = gpa >> 21; i <= (gpa + len - 1) >> 21; i++) {
         boot_pd[i] |= PTE_PCD | PTE_PWT; /* PAT entry 3: uncached at reset (APM2 7.8.2) */
@@ -68,7 +69,8 @@ static void set_free(uint64_t p, bool to)
 
 static void page_reserve(uint64_t start, uint64_t len)
 {
-    for (uint64_t p = start >> PAGE_SHIFT; len && p <= (start + len - 1) >> PAGE_SHIFT && p < ram_pages; p++)
+    for (uint64_t p = start >> PAGE_SHIFT;
+         len && p <= (start + len - 1) >> PAGE_SHIFT && p < ram_pages; p++)
         set_free(p, false);
 }
 
@@ -107,7 +109,9 @@ static uint64_t map_place(const struct hvm_start_info *si)
         (uint64_t)(si + 1),
         si->cmdline_paddr ? si->cmdline_paddr + sizeof(self.cmdline) : 0,
         si->modlist_paddr + si->nr_modules * sizeof(struct hvm_modlist_entry),
-        si->version >= 1 ? si->memmap_paddr + si->memmap_entries * sizeof(struct hvm_memmap_table_entry) : 0,
+        si->version >= 1
+            ? si->memmap_paddr + si->memmap_entries * sizeof(struct hvm_memmap_table_entry)
+            : 0,
     };
     uint64_t at = (uint64_t)_end;
 
@@ -129,7 +133,8 @@ void pages_init(const struct hvm_start_info *si)
         n = 1;
     }
     for (unsigned i = 0; i < n; i++)
-        if (e[i].type == XEN_HVM_MEMMAP_TYPE_RAM && e[i].addr < BH_SVC_WINDOW && e[i].addr + e[i].size > top)
+        if (e[i].type == XEN_HVM_MEMMAP_TYPE_RAM && e[i].addr < BH_SVC_WINDOW &&
+            e[i].addr + e[i].size > top)
             top = e[i].addr + e[i].size;
     if (top > BH_SVC_WINDOW)
         top = BH_SVC_WINDOW;
@@ -142,7 +147,8 @@ void pages_init(const struct hvm_start_info *si)
     for (unsigned i = 0; i < n; i++) {
         if (e[i].type != XEN_HVM_MEMMAP_TYPE_RAM)
             continue;
-        for (uint64_t a = PAGE_ROUND(e[i].addr); a + PAGE_SIZE <= e[i].addr + e[i].size && a < top; a += PAGE_SIZE)
+        for (uint64_t a = PAGE_ROUND(e[i].addr); a + PAGE_SIZE <= e[i].addr + e[i].size && a < top;
+             a += PAGE_SIZE)
             set_free(a >> PAGE_SHIFT, true);
     }
     /* Below 0x9000 lies what the builder put there (bulkhead.h); 0xa0000-0xfffff is reserved in a guest's map. */

@@ -28,7 +28,8 @@ static void end_grant(struct netfront *nf, struct netfront_slot *s, const char *
 }
 
 /* Checks a producer index against the ring and its own past. */
-static bool index_ok(struct netfront *nf, const char *which, uint32_t prod, uint32_t cons, uint32_t req_prod, uint32_t *seen)
+static bool index_ok(struct netfront *nf, const char *which, uint32_t prod, uint32_t cons,
+                     uint32_t req_prod, uint32_t *seen)
 {
     if (prod - cons > req_prod - cons) {
         broken(nf, which, prod, req_prod);
@@ -51,7 +52,8 @@ static void tx_reap(struct netfront *nf)
     do {
         uint32_t prod = READ_ONCE(nf->tx.sring->rsp_prod);
         rmb();
-        if (!index_ok(nf, "tx responses exceed requests", prod, nf->tx.rsp_cons, nf->tx.req_prod_pvt, &nf->tx_seen))
+        if (!index_ok(nf, "tx responses exceed requests", prod, nf->tx.rsp_cons,
+                      nf->tx.req_prod_pvt, &nf->tx_seen))
             return;
         for (; nf->tx.rsp_cons != prod; nf->tx.rsp_cons++) {
             netif_tx_response_t rsp = *RING_GET_RESPONSE(&nf->tx, nf->tx.rsp_cons);
@@ -101,7 +103,11 @@ int netfront_send(struct netfront *nf, const void *frame, unsigned len)
     s->ref = (uint32_t)ref;
     s->pending = true;
     *RING_GET_REQUEST(&nf->tx, nf->tx.req_prod_pvt) = (netif_tx_request_t){
-        .gref = s->ref, .offset = 0, .flags = 0, .id = (uint16_t)id, .size = (uint16_t)len,
+        .gref = s->ref,
+        .offset = 0,
+        .flags = 0,
+        .id = (uint16_t)id,
+        .size = (uint16_t)len,
     };
     nf->tx.req_prod_pvt++;
     int notify;
@@ -128,7 +134,8 @@ static void rx_post(struct netfront *nf)
         s->ref = (uint32_t)ref;
         s->pending = true;
         *RING_GET_REQUEST(&nf->rx, at) = (netif_rx_request_t){
-            .id = (uint16_t)(at & (RING_SIZE(&nf->rx) - 1)), .gref = s->ref,
+            .id = (uint16_t)(at & (RING_SIZE(&nf->rx) - 1)),
+            .gref = s->ref,
         };
         nf->rx.req_prod_pvt++;
         any = true;
@@ -169,7 +176,8 @@ static void rx_take(struct netfront *nf)
     do {
         uint32_t prod = READ_ONCE(nf->rx.sring->rsp_prod);
         rmb();
-        if (!index_ok(nf, "rx responses exceed requests", prod, nf->rx.rsp_cons, nf->rx.req_prod_pvt, &nf->rx_seen))
+        if (!index_ok(nf, "rx responses exceed requests", prod, nf->rx.rsp_cons,
+                      nf->rx.req_prod_pvt, &nf->rx_seen))
             return;
         while (nf->rx.rsp_cons != prod) {
             uint32_t at = nf->rx.rsp_cons++;
@@ -233,9 +241,12 @@ static int write_key(struct netfront *nf, uint32_t tx, const char *key, int valu
 
 static int publish(struct netfront *nf, int tx_ref, int rx_ref)
 {
-    const struct { const char *key; int value; } keys[] = {
-        { "tx-ring-ref", tx_ref }, { "rx-ring-ref", rx_ref }, { "event-channel", nf->port }, { "request-rx-copy", 1 },
-        { "feature-rx-notify", 1 }, { "feature-no-csum-offload", 1 },
+    const struct {
+        const char *key;
+        int value;
+    } keys[] = {
+        { "tx-ring-ref", tx_ref }, { "rx-ring-ref", rx_ref },  { "event-channel", nf->port },
+        { "request-rx-copy", 1 },  { "feature-rx-notify", 1 }, { "feature-no-csum-offload", 1 },
     };
     uint32_t tx;
     int rc;

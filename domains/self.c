@@ -17,9 +17,11 @@ long hypercall(unsigned nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
     uint64_t rax = nr;
 
     if (use_vmcall)
-        __asm__ volatile("vmcall" : "+a"(rax), "+D"(a1), "+S"(a2), "+d"(a3), "+r"(r10)::"memory", "r8");
+        __asm__ volatile("vmcall"
+                         : "+a"(rax), "+D"(a1), "+S"(a2), "+d"(a3), "+r"(r10)::"memory", "r8");
     else
-        __asm__ volatile("vmmcall" : "+a"(rax), "+D"(a1), "+S"(a2), "+d"(a3), "+r"(r10)::"memory", "r8");
+        __asm__ volatile("vmmcall"
+                         : "+a"(rax), "+D"(a1), "+S"(a2), "+d"(a3), "+r"(r10)::"memory", "r8");
     return (long)rax;
 }
 
@@ -38,7 +40,9 @@ void domain_exit(unsigned reason)
 long get_param(unsigned which, uint64_t *value)
 {
     static uint64_t pfn[2];
-    uint64_t *known = which == HVM_PARAM_CONSOLE_PFN ? &pfn[0] : which == HVM_PARAM_STORE_PFN ? &pfn[1] : NULL;
+    uint64_t *known = which == HVM_PARAM_CONSOLE_PFN ? &pfn[0]
+                      : which == HVM_PARAM_STORE_PFN ? &pfn[1]
+                                                     : NULL;
     struct xen_hvm_param p = { .domid = DOMID_SELF, .index = which };
     long rc = 0;
 

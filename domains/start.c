@@ -17,7 +17,9 @@ static void cpuid(uint32_t leaf, uint32_t r[4])
 static void map_shared_info(void)
 {
     struct xen_add_to_physmap x = {
-        .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = BH_SVC_WINDOW >> PAGE_SHIFT,
+        .domid = DOMID_SELF,
+        .space = XENMAPSPACE_shared_info,
+        .gpfn = BH_SVC_WINDOW >> PAGE_SHIFT,
     };
 
     if (hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint64_t)&x, 0, 0))
@@ -51,7 +53,8 @@ static void read_self(const struct hvm_start_info *si)
     if (cmdline_get("domid", word, sizeof(word))) {
         self.domid = (domid_t)strtoul(word, NULL, 0);
     } else {
-        cpuid(0x40000004, r); /* Xen's leaf 4 (<xen/arch-x86/cpuid.h>): ecx = domid if bit 4 of eax is set */
+        cpuid(0x40000004,
+              r); /* Xen's leaf 4 (<xen/arch-x86/cpuid.h>): ecx = domid if bit 4 of eax is set */
         if (r[0] & 16)
             self.domid = (domid_t)r[2];
     }

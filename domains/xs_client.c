@@ -22,9 +22,24 @@
 #define MAX_QUEUED 16
 #define MAX_EVENT  256
 
-struct part { const void *data; size_t len; };
-struct watch { struct watch *next; watch_fn fn; void *arg; uint32_t id; unsigned nr_queued; bool again; char path[]; };
-struct queued { struct queued *next; struct watch *w; char path[]; };
+struct part {
+    const void *data;
+    size_t len;
+};
+struct watch {
+    struct watch *next;
+    watch_fn fn;
+    void *arg;
+    uint32_t id;
+    unsigned nr_queued;
+    bool again;
+    char path[];
+};
+struct queued {
+    struct queued *next;
+    struct watch *w;
+    char path[];
+};
 
 void (*xs_idle)(void);
 int xs_error;
@@ -37,10 +52,17 @@ static struct queued *queue, **queue_tail = &queue;
 static unsigned nr_queued; /* of all watches */
 
 /* The message that is coming in; complete when `got` is its header and length. One more byte for a NUL. */
-static struct { struct xsd_sockmsg hdr; char body[XENSTORE_PAYLOAD_MAX + 1]; } in;
+static struct {
+    struct xsd_sockmsg hdr;
+    char body[XENSTORE_PAYLOAD_MAX + 1];
+} in;
 static size_t got;
 /* The reply to the request that waits. */
-static struct { uint32_t req_id, type, len; char *body; bool done; } reply;
+static struct {
+    uint32_t req_id, type, len;
+    char *body;
+    bool done;
+} reply;
 
 static int set_error(int err)
 {
@@ -74,7 +96,8 @@ static void queue_event(void)
     for (struct queued *q = queue; q; q = q->next)
         if (q->w == w && !strcmp(q->path, in.body))
             return; /* a watch says "look again", once is enough */
-    struct queued *q = w->nr_queued < MAX_QUEUED && plen < MAX_EVENT ? malloc(sizeof(*q) + plen + 1) : NULL;
+    struct queued *q = w->nr_queued < MAX_QUEUED && plen < MAX_EVENT ? malloc(sizeof(*q) + plen + 1)
+                                                                     : NULL;
     if (!q) {
         w->again = true;
         return;
@@ -273,7 +296,8 @@ static int ring_put(const void *data, size_t len, uint64_t until)
     return 0;
 }
 
-static int send_message(const struct xsd_sockmsg *hdr, const struct part *parts, unsigned n, uint64_t until)
+static int send_message(const struct xsd_sockmsg *hdr, const struct part *parts, unsigned n,
+                        uint64_t until)
 {
     uint32_t start = ring->req_prod;
     int rc = ring_put(hdr, sizeof(*hdr), until);
@@ -321,7 +345,8 @@ static bool store_has_reset(void)
            !READ_ONCE(ring->rsp_prod);
 }
 
-static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n, char **out, uint32_t *out_len);
+static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n, char **out,
+               uint32_t *out_len);
 
 static int rewatch(void)
 {
@@ -330,7 +355,9 @@ static int rewatch(void)
     for (struct watch *w = watches; w && !rc; w = w->next) {
         char token[12];
         snprintf(token, sizeof(token), "%x", w->id);
-        rc = rpc(XS_WATCH, 0, (struct part[]){ { w->path, strlen(w->path) + 1 }, { token, strlen(token) + 1 } }, 2, NULL, NULL);
+        rc = rpc(XS_WATCH, 0,
+                 (struct part[]){ { w->path, strlen(w->path) + 1 }, { token, strlen(token) + 1 } },
+                 2, NULL, NULL);
     }
     return rc;
 }
@@ -365,7 +392,8 @@ static int usable(void)
     return 0;
 }
 
-static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n, char **out, uint32_t *out_len)
+static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n, char **out,
+               uint32_t *out_len)
 {
     struct xsd_sockmsg hdr = { .type = type, .tx_id = tx };
     int rc = usable();
@@ -422,7 +450,8 @@ int xs_init(void)
 {
     uint64_t pfn, port;
 
-    if (get_param(HVM_PARAM_STORE_PFN, &pfn) || !pfn || !~pfn || get_param(HVM_PARAM_STORE_EVTCHN, &port) || !port)
+    if (get_param(HVM_PARAM_STORE_PFN, &pfn) || !pfn || !~pfn ||
+        get_param(HVM_PARAM_STORE_EVTCHN, &port) || !port)
         return set_error(-ENOTCONN);
     return xs_attach((void *)(pfn << PAGE_SHIFT), (uint32_t)port);
 }
@@ -431,7 +460,8 @@ int xs_init(void)
 
 static struct part text(const char *s) { return (struct part){ s, strlen(s) + 1 }; }
 
-int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **out, uint32_t *out_len)
+int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **out,
+           uint32_t *out_len)
 {
     return rpc(type, tx, &(struct part){ payload, len }, 1, out, out_len);
 }
@@ -491,7 +521,8 @@ static int directory_parts(uint32_t tx, const char *path, char **all, uint32_t *
     for (unsigned tries = 0; tries < 1024; tries++) {
         char off[12];
         snprintf(off, sizeof(off), "%u", *len);
-        int rc = rpc(XS_DIRECTORY_PART, tx, (struct part[]){ text(path), text(off) }, 2, &part, &part_len);
+        int rc = rpc(XS_DIRECTORY_PART, tx, (struct part[]){ text(path), text(off) }, 2, &part,
+                     &part_len);
         if (rc)
             return rc;
         uint32_t head = (uint32_t)strlen(part) + 1;
@@ -502,7 +533,8 @@ static int directory_parts(uint32_t tx, const char *path, char **all, uint32_t *
         }
         strlcpy(gen, part, sizeof(gen));
         uint32_t n = part_len - head;
-        bool last = n == 0 || (n == 1 && !part[head]) || (n >= 2 && !part[part_len - 1] && !part[part_len - 2]);
+        bool last = n == 0 || (n == 1 && !part[head]) ||
+                    (n >= 2 && !part[part_len - 1] && !part[part_len - 2]);
         char *grown = realloc(*all, *len + n + 1);
         if (!grown) {
             free(part);

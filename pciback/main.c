@@ -60,7 +60,9 @@ static const char *describe(const char *base, domid_t owner, unsigned n)
         return "dev-N is missing or is no device address";
     rc = read_config(sbdf, text);
     if (rc)
-        return rc == -EACCES ? "the device is not hidden" : rc == -ENOENT ? "no such device" : "the core refuses it";
+        return rc == -EACCES   ? "the device is not hidden"
+               : rc == -ENOENT ? "no such device"
+                               : "the core refuses it";
     snprintf(path, sizeof(path), "%s/cfg-%u", base, n);
     snprintf(perms, sizeof(perms), "n%u r%u", self.domid, owner);
     if (xs_write(0, path, text) || xs_set_perms(0, path, perms))

@@ -7,19 +7,41 @@
 /* --- limits ------------------------------------------------------------------------------------------------------- */
 /* A guest with a vif, a disk and the watches that Linux sets holds about 30 KiB. */
 const struct limits limits_guest = {
-    .nodes = QUOTA_NODES, .node_mem = QUOTA_NODE_MEM, .watches = QUOTA_WATCHES, .txs = QUOTA_TX, .tx_ops = QUOTA_TX_OPS,
-    .perms = QUOTA_PERMS, .work_mem = QUOTA_WORK_MEM, .out = QUOTA_OUT, .floor = 2, .max = 10,
+    .nodes = QUOTA_NODES,
+    .node_mem = QUOTA_NODE_MEM,
+    .watches = QUOTA_WATCHES,
+    .txs = QUOTA_TX,
+    .tx_ops = QUOTA_TX_OPS,
+    .perms = QUOTA_PERMS,
+    .work_mem = QUOTA_WORK_MEM,
+    .out = QUOTA_OUT,
+    .floor = 2,
+    .max = 10,
 };
 /* blk0 offers 16 disks with 32 nodes each and lists 129 volumes, with 130 bytes of text for each and, for its users, 128 more; net0
  * offers 15 vifs with 30 nodes. Twice that, since what changes is there twice meanwhile. It changes no rights: what it opened to a guest
  * would still be open when another instance of it, which knows nothing of that, has its place. */
 const struct limits limits_driver = {
-    .nodes = 2 * QUOTA_NODES, .node_mem = 2 * QUOTA_NODE_MEM, .watches = QUOTA_WATCHES, .txs = QUOTA_TX, .tx_ops = QUOTA_TX_OPS,
-    .perms = 0, .work_mem = QUOTA_WORK_MEM, .out = QUOTA_OUT, .floor = 12, .max = 20,
+    .nodes = 2 * QUOTA_NODES,
+    .node_mem = 2 * QUOTA_NODE_MEM,
+    .watches = QUOTA_WATCHES,
+    .txs = QUOTA_TX,
+    .tx_ops = QUOTA_TX_OPS,
+    .perms = 0,
+    .work_mem = QUOTA_WORK_MEM,
+    .out = QUOTA_OUT,
+    .floor = 12,
+    .max = 20,
 };
 const struct limits limits_ctl = {
-    .nodes = UINT32_MAX, .node_mem = UINT32_MAX, .watches = UINT32_MAX, .txs = UINT32_MAX, .tx_ops = UINT32_MAX,
-    .perms = UINT32_MAX, .work_mem = UINT32_MAX, .out = PRIV_OUT,
+    .nodes = UINT32_MAX,
+    .node_mem = UINT32_MAX,
+    .watches = UINT32_MAX,
+    .txs = UINT32_MAX,
+    .tx_ops = UINT32_MAX,
+    .perms = UINT32_MAX,
+    .work_mem = UINT32_MAX,
+    .out = PRIV_OUT,
 };
 
 /* --- accounts --------------------------------------------------------------------------------------------------- */
@@ -95,7 +117,8 @@ int xs_check(struct xs *xs)
 int check_domain_quota(struct req *r, const struct edit *e)
 {
     const struct limits *l = r->conn->limits;
-    const struct usage *now = edit_delta(e, r->conn->domid), *all = xs_usage(r->xs, r->conn->domid, false);
+    const struct usage *now = edit_delta(e, r->conn->domid),
+                       *all = xs_usage(r->xs, r->conn->domid, false);
     if (r->conn->privileged || !now)
         return XE_OK;
     if (now->nodes > 0 && (unsigned)(now->nodes + (all ? all->nodes : 0)) > l->nodes)

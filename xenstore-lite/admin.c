@@ -178,8 +178,8 @@ int op_control(struct req *r)
         for (unsigned i = 0; i < r->xs->nr_usage; i++)
             nodes += r->xs->usage[i].nodes;
         snprintf(buf, sizeof buf, "requests %lu\nconnections %u\nnodes %d\nmemory %lu of %lu\n",
-                 (unsigned long)r->xs->nr_requests, r->xs->nr_conns, nodes, (unsigned long)xs_mem.used,
-                 (unsigned long)xs_mem.limit);
+                 (unsigned long)r->xs->nr_requests, r->xs->nr_conns, nodes,
+                 (unsigned long)xs_mem.used, (unsigned long)xs_mem.limit);
         req_reply(r, buf, (uint32_t)strlen(buf) + 1);
     } else {
         return XE_EINVAL;

@@ -37,23 +37,18 @@ struct change *change_copy(struct heap *h, const struct change *c)
     return n;
 }
 
-int change_owner(const struct conn *c)
-{
-    return c->privileged ? OWNER_KEEP : c->domid;
-}
+int change_owner(const struct conn *c) { return c->privileged ? OWNER_KEEP : c->domid; }
 
 int change_apply(struct edit *e, const struct change *c, int owner)
 {
     struct node *n = tree_find(e->root, c->path);
     switch (c->op) {
     case CH_WRITE:
-        return n ? edit_set_data(e, c->path, c->data, c->len) : edit_create(e, c->path, c->data, c->len, owner);
-    case CH_MKDIR:
-        return n ? XE_OK : edit_create(e, c->path, NULL, 0, owner);
-    case CH_RM:
-        return n ? edit_rm(e, c->path) : XE_OK;
-    case CH_PERMS:
-        return edit_set_perms(e, c->path, c->perms);
+        return n ? edit_set_data(e, c->path, c->data, c->len)
+                 : edit_create(e, c->path, c->data, c->len, owner);
+    case CH_MKDIR: return n ? XE_OK : edit_create(e, c->path, NULL, 0, owner);
+    case CH_RM: return n ? edit_rm(e, c->path) : XE_OK;
+    case CH_PERMS: return edit_set_perms(e, c->path, c->perms);
     }
     return XE_EINVAL;
 }

@@ -43,20 +43,23 @@ static void alive(uint64_t ms)
 int main(void)
 {
     static struct dtimer again = { .fn = look_again };
-    uint64_t ref = option("ctl_ref", 0), port = option("ctl_port", 0), deadline = option("deadline", 0);
+    uint64_t ref = option("ctl_ref", 0), port = option("ctl_port", 0),
+             deadline = option("deadline", 0);
     /* All memory that is left but a little for the library: rings of 200 clients are mapped outside of it. */
     uint64_t avail = page_avail() * PAGE_SIZE;
     xs_mem.limit = avail - avail / 32;
     xs_mem_take();
     watch_seed = (uint32_t)now_ns() * 2654435761u;
     if (!port || store_init(&xs, &conn_ops))
-        bh_panic("store: no control connection (ctl_ref=, ctl_port=) or no memory (%lu KiB)", (unsigned long)(avail / 1024));
-    if (!conn_privileged(&xs, (uint16_t)option("ctl_domid", BH_DOMID_CONTROL), (uint32_t)ref, (uint32_t)port))
-        bh_panic("store: the control connection (grant %lu, port %lu) does not come up", (unsigned long)ref,
-                 (unsigned long)port);
+        bh_panic("store: no control connection (ctl_ref=, ctl_port=) or no memory (%lu KiB)",
+                 (unsigned long)(avail / 1024));
+    if (!conn_privileged(&xs, (uint16_t)option("ctl_domid", BH_DOMID_CONTROL), (uint32_t)ref,
+                         (uint32_t)port))
+        bh_panic("store: the control connection (grant %lu, port %lu) does not come up",
+                 (unsigned long)ref, (unsigned long)port);
     unsigned long guests = (xs_mem.limit / XS_CHUNK - xs_mem.promised) / limits_guest.floor;
-    printf("store: up, %lu KiB, %lu guests have their first %u\n", (unsigned long)(xs_mem.limit / 1024), guests,
-           limits_guest.floor * XS_CHUNK / 1024);
+    printf("store: up, %lu KiB, %lu guests have their first %u\n",
+           (unsigned long)(xs_mem.limit / 1024), guests, limits_guest.floor * XS_CHUNK / 1024);
     bh_svc_adopted();
     for (;;) {
         alive(deadline);

@@ -34,7 +34,9 @@ struct chunk {
 };
 #define FIRST (sizeof(struct chunk) / UNIT)
 #define LAST  (UNITS - HEADER / UNIT) /* a header that is never free ends the chunk */
-_Static_assert(sizeof(struct block) == LEAST * UNIT && sizeof(struct chunk) % UNIT == 0 && UNITS < 1u << 12, "layout");
+_Static_assert(sizeof(struct block) == LEAST * UNIT && sizeof(struct chunk) % UNIT == 0 &&
+                   UNITS < 1u << 12,
+               "layout");
 
 struct xs_mem xs_mem = { .limit = (size_t)1 << 30, .fail_in = -1 };
 static struct heap heaps[XS_HEAPS] = { { .live = true, .max = UINT32_MAX } };
@@ -102,15 +104,9 @@ static void block_set(struct chunk *c, unsigned at, unsigned size, unsigned befo
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------------------- */
-static unsigned share(const struct heap *h)
-{
-    return h->chunks > h->floor ? h->chunks : h->floor;
-}
+static unsigned share(const struct heap *h) { return h->chunks > h->floor ? h->chunks : h->floor; }
 
-static bool room_for(size_t more)
-{
-    return (xs_mem.promised + more) * XS_CHUNK <= xs_mem.limit;
-}
+static bool room_for(size_t more) { return (xs_mem.promised + more) * XS_CHUNK <= xs_mem.limit; }
 
 static unsigned to_promise(void)
 {
@@ -174,10 +170,7 @@ void xs_mem_take(void)
 }
 
 /* --- heaps -------------------------------------------------------------------------------------------------------- */
-struct heap *heap_of(uint16_t domid)
-{
-    return &heaps[heap_at[domid % (1u << 15)]];
-}
+struct heap *heap_of(uint16_t domid) { return &heaps[heap_at[domid % (1u << 15)]]; }
 
 bool heap_promise(struct heap *h, unsigned floor)
 {

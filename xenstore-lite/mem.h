@@ -12,27 +12,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define XS_CHUNK (8u * 4096 - 32) /* with malloc's header eight whole pages */
-#define XS_HEAPS 256u             /* 200 guests, the service domains, and those that are on their way out */
+#define XS_CHUNK  (8u * 4096 - 32) /* with malloc's header eight whole pages */
+#define XS_HEAPS  256u /* 200 guests, the service domains, and those that are on their way out */
 #define HEAP_BINS 48u
 
 struct heap {
     uint16_t domid;
-    bool live;          /* false: free, or emptied block by block after its client has gone */
-    bool over;          /* the request at hand gives memory back: it may take one chunk beyond max meanwhile */
+    bool live; /* false: free, or emptied block by block after its client has gone */
+    bool over; /* the request at hand gives memory back: it may take one chunk beyond max meanwhile */
     unsigned chunks, floor, max;
-    size_t used;        /* bytes of its blocks, headers counted */
-    uint64_t map;       /* bins with free blocks */
+    size_t used;  /* bytes of its blocks, headers counted */
+    uint64_t map; /* bins with free blocks */
     struct block *bin[HEAP_BINS];
 };
 
 struct xs_mem {
-    size_t used;        /* as in struct heap, of all */
-    size_t limit;       /* bytes that chunks may come to */
-    unsigned promised;  /* chunks that are taken or promised */
-    unsigned floors;    /* what of it was promised to clients, taken or not */
-    unsigned aside;     /* kept for what will be promised to clients: floors included */
-    long fail_in;       /* test hook: > 0 counts allocations down, the one that reaches 0 fails; else off */
+    size_t used;       /* as in struct heap, of all */
+    size_t limit;      /* bytes that chunks may come to */
+    unsigned promised; /* chunks that are taken or promised */
+    unsigned floors;   /* what of it was promised to clients, taken or not */
+    unsigned aside;    /* kept for what will be promised to clients: floors included */
+    long fail_in; /* test hook: > 0 counts allocations down, the one that reaches 0 fails; else off */
 };
 extern struct xs_mem xs_mem;
 extern struct heap *const ctl_heap;
@@ -42,9 +42,9 @@ void xs_mem_take(void);
 /* A heap for domid with `floor` chunks promised; NULL if that many are not left. */
 struct heap *heap_new(uint16_t domid, unsigned floor, unsigned max);
 bool heap_promise(struct heap *h, unsigned floor); /* another floor */
-void heap_end(struct heap *h);                     /* its promise ends now, its chunks leave with their last blocks */
+void heap_end(struct heap *h); /* its promise ends now, its chunks leave with their last blocks */
 struct heap *heap_of(uint16_t domid);
 
 void *xs_alloc(struct heap *h, size_t n); /* zeroed, 8-byte aligned, or NULL */
 void xs_free(void *p);
-struct heap *mem_heap(const void *p);     /* in which it lies */
+struct heap *mem_heap(const void *p); /* in which it lies */

@@ -126,7 +126,9 @@ static int check_node_size(struct req *r, const struct seen *s)
         return XE_OK;
     if (s->perms) {
         uint32_t size = seen_size(r, s);
-        size = c->op == CH_WRITE ? size - s->len + c->len : size + (c->perms->n - s->perms->n) * (uint32_t)sizeof(struct perm);
+        size = c->op == CH_WRITE
+                   ? size - s->len + c->len
+                   : size + (c->perms->n - s->perms->n) * (uint32_t)sizeof(struct perm);
         return size > QUOTA_NODE_SIZE ? XE_ENOSPC : XE_OK;
     }
     size_t used = see_nearest(r, c->path, strlen(c->path), &near);
@@ -154,8 +156,10 @@ static int change_note(struct req *r, const struct seen *s)
     if (!r->log)
         return XE_ENOMEM;
     r->own_log = true;
-    return r->tx->nr_log >= r->conn->limits->tx_ops || r->conn->work_bytes + change_cost(r->log) > r->conn->limits->work_mem
-        ? XE_ENOSPC : XE_OK;
+    return r->tx->nr_log >= r->conn->limits->tx_ops ||
+                   r->conn->work_bytes + change_cost(r->log) > r->conn->limits->work_mem
+               ? XE_ENOSPC
+               : XE_OK;
 }
 
 /* Prepares the change r->one of what the client sees at its path: an edit of the tree, or the transaction's record of it. */

@@ -7,10 +7,7 @@
 static char path_buf[XS_PATH_MAX + 1];
 static const char *const special[2] = { "@introduceDomain", "@releaseDomain" };
 
-const char *special_name(unsigned i)
-{
-    return special[i];
-}
+const char *special_name(unsigned i) { return special[i]; }
 
 int special_index(const char *path)
 {
@@ -22,8 +19,8 @@ int special_index(const char *path)
 
 static bool path_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '/' ||
-           c == '_' || c == '@';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '/' || c == '_' || c == '@';
 }
 
 static bool path_valid(const char *p)
@@ -51,7 +48,8 @@ int req_path(struct req *r, const char *name, bool allow_special)
     if (name[0] != '/') {
         if (n > XENSTORE_REL_PATH_MAX)
             return XE_EINVAL;
-        r->path_rel = (uint32_t)snprintf(path_buf, sizeof path_buf, "/local/domain/%u/", r->conn->domid);
+        r->path_rel = (uint32_t)snprintf(path_buf, sizeof path_buf, "/local/domain/%u/",
+                                         r->conn->domid);
     } else if (n > XENSTORE_ABS_PATH_MAX) {
         return XE_EINVAL;
     }

@@ -4,11 +4,15 @@
 #include <string.h>
 
 const char *const xs_err_name[XE_NR] = {
-    [XE_OK] = "OK",
-    [XE_EINVAL] = "EINVAL", [XE_EACCES] = "EACCES", [XE_EEXIST] = "EEXIST", [XE_EISDIR] = "EISDIR",
-    [XE_ENOENT] = "ENOENT", [XE_ENOMEM] = "ENOMEM", [XE_ENOSPC] = "ENOSPC", [XE_EIO] = "EIO",
-    [XE_ENOTEMPTY] = "ENOTEMPTY", [XE_ENOSYS] = "ENOSYS", [XE_EROFS] = "EROFS", [XE_EBUSY] = "EBUSY",
-    [XE_EAGAIN] = "EAGAIN", [XE_EISCONN] = "EISCONN", [XE_E2BIG] = "E2BIG", [XE_EPERM] = "EPERM",
+    [XE_OK] = "OK",           [XE_EINVAL] = "EINVAL",
+    [XE_EACCES] = "EACCES",   [XE_EEXIST] = "EEXIST",
+    [XE_EISDIR] = "EISDIR",   [XE_ENOENT] = "ENOENT",
+    [XE_ENOMEM] = "ENOMEM",   [XE_ENOSPC] = "ENOSPC",
+    [XE_EIO] = "EIO",         [XE_ENOTEMPTY] = "ENOTEMPTY",
+    [XE_ENOSYS] = "ENOSYS",   [XE_EROFS] = "EROFS",
+    [XE_EBUSY] = "EBUSY",     [XE_EAGAIN] = "EAGAIN",
+    [XE_EISCONN] = "EISCONN", [XE_E2BIG] = "E2BIG",
+    [XE_EPERM] = "EPERM",
 };
 
 char xs_reply_buf[XENSTORE_PAYLOAD_MAX];

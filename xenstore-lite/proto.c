@@ -36,7 +36,8 @@ static const struct op {
 };
 
 /* --- first half ------------------------------------------------------------------------------------------------- */
-static void req_start(struct req *r, struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload)
+static void req_start(struct req *r, struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr,
+                      const void *payload)
 {
     memset(r, 0, sizeof *r);
     r->xs = xs;
@@ -45,10 +46,7 @@ static void req_start(struct req *r, struct xs *xs, struct conn *c, const struct
     r->in = payload;
 }
 
-static const struct op *op_of(uint32_t type)
-{
-    return type < XS_TYPE_COUNT ? &ops[type] : NULL;
-}
+static const struct op *op_of(uint32_t type) { return type < XS_TYPE_COUNT ? &ops[type] : NULL; }
 
 static int dispatch(struct req *r)
 {

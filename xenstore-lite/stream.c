@@ -13,19 +13,13 @@
 #include <string.h>
 #include "mem.h"
 
-#define mem_barrier()  __asm__ volatile("mfence" ::: "memory")
-#define comp_barrier() __asm__ volatile("" ::: "memory") /* enough between two loads or two stores on x86 */
+#define mem_barrier() __asm__ volatile("mfence" ::: "memory")
+#define comp_barrier() \
+    __asm__ volatile("" ::: "memory") /* enough between two loads or two stores on x86 */
 
+static uint32_t load(const uint32_t *p) { return *(const volatile uint32_t *)p; }
 
-static uint32_t load(const uint32_t *p)
-{
-    return *(const volatile uint32_t *)p;
-}
-
-static void store(uint32_t *p, uint32_t v)
-{
-    *(volatile uint32_t *)p = v;
-}
+static void store(uint32_t *p, uint32_t v) { *(volatile uint32_t *)p = v; }
 
 /* --- output ----------------------------------------------------------------------------------------------------- */
 static void out_pop(struct conn *c)
@@ -69,7 +63,7 @@ static bool flush_once(struct conn *c)
         return false;
     comp_barrier(); /* the bytes are there before the index says so */
     store(&r->rsp_prod, prod);
-    mem_barrier();  /* and the client's index is looked at again only after that: see flush */
+    mem_barrier(); /* and the client's index is looked at again only after that: see flush */
     return true;
 }
 
@@ -86,7 +80,8 @@ static bool flush(struct conn *c)
 /* --- input ------------------------------------------------------------------------------------------------------ */
 static void ring_copy(const struct xenstore_domain_interface *r, uint32_t cons, void *to, uint32_t n)
 {
-    uint32_t at = MASK_XENSTORE_IDX(cons), first = n < XENSTORE_RING_SIZE - at ? n : XENSTORE_RING_SIZE - at;
+    uint32_t at = MASK_XENSTORE_IDX(cons),
+             first = n < XENSTORE_RING_SIZE - at ? n : XENSTORE_RING_SIZE - at;
     memcpy(to, r->req + at, first);
     memcpy((char *)to + first, r->req, n - first);
 }
@@ -157,14 +152,11 @@ static uint32_t take(struct xs *xs, struct conn *c)
         return 0;
     comp_barrier(); /* the bytes have been read before the client may overwrite them */
     store(&r->req_cons, cons + n);
-    mem_barrier();  /* and its producer index is looked at again only after that */
+    mem_barrier(); /* and its producer index is looked at again only after that */
     return n + (c->hdr_got ? 0 : REQUEST_CHARGE) + WORK_CHARGE * (uint32_t)(tree_work - work);
 }
 
-static bool may_take(const struct conn *c)
-{
-    return !c->spare_used && c->out_bytes <= OUT_HIGH;
-}
+static bool may_take(const struct conn *c) { return !c->spare_used && c->out_bytes <= OUT_HIGH; }
 
 struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
 {
@@ -232,8 +224,10 @@ static bool turn(struct xs *xs, struct conn *c)
     if (s.notify)
         announce(xs, c);
     if (c->bad && !was && xs->ops->say)
-        xs->ops->say(c, c->bad == CONN_BAD_INDEX ? "is ignored until it is introduced again: its ring indices make no sense"
-                                                 : "is ignored until it is introduced again: a request is longer than may be");
+        xs->ops->say(c,
+                     c->bad == CONN_BAD_INDEX
+                         ? "is ignored until it is introduced again: its ring indices make no sense"
+                         : "is ignored until it is introduced again: a request is longer than may be");
     return s.more;
 }
 

@@ -159,8 +159,8 @@ static struct permset *perms_share(const struct edit *e, struct permset *p)
 }
 
 /* A fresh node; takes one reference of perms for itself. */
-static struct node *node_new(const struct edit *e, const char *name, size_t name_len, struct permset *perms,
-                             const void *data, size_t len, unsigned nr)
+static struct node *node_new(const struct edit *e, const char *name, size_t name_len,
+                             struct permset *perms, const void *data, size_t len, unsigned nr)
 {
     uint16_t owner = perms->p[0].domid;
     struct node *n = node_alloc(e, owner, nr);
@@ -182,8 +182,8 @@ enum copy_how { COPY_SAME, COPY_INSERT, COPY_REMOVE };
 
 /* A copy of n with these permissions and this data that shares the children. INSERT leaves child[at] empty, REMOVE leaves the one at
  * `at` out. */
-static struct node *node_copy(const struct edit *e, struct node *n, enum copy_how how, unsigned at, struct permset *perms,
-                              struct text *data)
+static struct node *node_copy(const struct edit *e, struct node *n, enum copy_how how, unsigned at,
+                              struct permset *perms, struct text *data)
 {
     unsigned nr = how == COPY_INSERT ? n->nr + 1 : how == COPY_REMOVE ? n->nr - 1 : n->nr;
     uint16_t owner = perms->p[0].domid;
@@ -301,10 +301,12 @@ uint32_t node_cost(const struct node *n)
 {
     /* The blocks of a node: itself with its slot in the parent, its name, its data, its permissions, each with what the heap and the
      * structure take at most. */
-    return (uint32_t)sizeof *n + 8 + 4 * 24 + n->name->len + (n->data ? n->data->len : 0) + n->perms->room * 4u;
+    return (uint32_t)sizeof *n + 8 + 4 * 24 + n->name->len + (n->data ? n->data->len : 0) +
+           n->perms->room * 4u;
 }
 
-int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn, void *arg)
+int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn,
+              void *arg)
 {
     static struct {
         const struct node *n;
@@ -444,7 +446,8 @@ int edit_set_perms(struct edit *e, const char *path, struct permset *perms)
 }
 
 /* Makes the nodes of `rest` ("b/c/d") from the last to the first; returns the first. */
-static struct node *build_branch(struct edit *e, const char *rest, struct permset *perms, const void *data, size_t len)
+static struct node *build_branch(struct edit *e, const char *rest, struct permset *perms,
+                                 const void *data, size_t len)
 {
     struct node *below = NULL;
     const char *end = rest + strlen(rest);
@@ -452,7 +455,8 @@ static struct node *build_branch(struct edit *e, const char *rest, struct permse
         const char *s = end;
         while (s > rest && s[-1] != '/')
             s--;
-        struct node *n = node_new(e, s, (size_t)(end - s), perms, below ? NULL : data, below ? 0 : len, below ? 1 : 0);
+        struct node *n = node_new(e, s, (size_t)(end - s), perms, below ? NULL : data,
+                                  below ? 0 : len, below ? 1 : 0);
         if (n && below)
             n->child[0] = below; /* from here on it goes with n */
         else if (!n)
@@ -482,7 +486,8 @@ int edit_create(struct edit *e, const char *path, const void *data, size_t len, 
     permset_put(perms);
     if (!branch)
         return XE_ENOMEM;
-    struct node *n = node_copy(e, chain[d].n, COPY_INSERT, chain[d].at, chain[d].n->perms, chain[d].n->data);
+    struct node *n = node_copy(e, chain[d].n, COPY_INSERT, chain[d].at, chain[d].n->perms,
+                               chain[d].n->data);
     if (!n) {
         node_put(branch);
         return XE_ENOMEM;
@@ -511,7 +516,8 @@ int edit_rm(struct edit *e, const char *path)
     if (err)
         return err;
     d--;
-    struct node *n = node_copy(e, chain[d].n, COPY_REMOVE, chain[d].at, chain[d].n->perms, chain[d].n->data);
+    struct node *n = node_copy(e, chain[d].n, COPY_REMOVE, chain[d].at, chain[d].n->perms,
+                               chain[d].n->data);
     if (!n)
         return XE_ENOMEM;
     n->cgen = n->tgen = ++*e->gen;

@@ -25,8 +25,22 @@
 /* Errors of requests. The wire carries their names. */
 enum xs_err {
     XE_OK = 0,
-    XE_EINVAL, XE_EACCES, XE_EEXIST, XE_EISDIR, XE_ENOENT, XE_ENOMEM, XE_ENOSPC, XE_EIO, XE_ENOTEMPTY, XE_ENOSYS,
-    XE_EROFS, XE_EBUSY, XE_EAGAIN, XE_EISCONN, XE_E2BIG, XE_EPERM,
+    XE_EINVAL,
+    XE_EACCES,
+    XE_EEXIST,
+    XE_EISDIR,
+    XE_ENOENT,
+    XE_ENOMEM,
+    XE_ENOSPC,
+    XE_EIO,
+    XE_ENOTEMPTY,
+    XE_ENOSYS,
+    XE_EROFS,
+    XE_EBUSY,
+    XE_EAGAIN,
+    XE_EISCONN,
+    XE_E2BIG,
+    XE_EPERM,
     XE_NR
 };
 
@@ -75,9 +89,9 @@ struct usage {
 extern uint64_t tree_work; /* counts nodes copied, compared and walked over, for whoever divides the time */
 
 struct edit {
-    struct node *root;  /* a reference */
-    uint64_t *gen;      /* the store's one counter */
-    struct heap *by;    /* of who asked: the accounts below are in it */
+    struct node *root; /* a reference */
+    uint64_t *gen;     /* the store's one counter */
+    struct heap *by;   /* of who asked: the accounts below are in it */
     struct usage *delta;
     unsigned nr, cap;
 };
@@ -85,27 +99,37 @@ struct edit {
 struct permset *permset_new(struct heap *h, unsigned n); /* room for n, one reference; NULL: h is full */
 /* What a node made below one with `from` gets: the same, with another owner (OWNER_KEEP: his). A reference, in h or from itself. */
 struct permset *permset_inherit(struct heap *h, struct permset *from, int owner);
-static inline struct permset *permset_get(struct permset *p) { p->refs++; return p; }
+static inline struct permset *permset_get(struct permset *p)
+{
+    p->refs++;
+    return p;
+}
 void permset_put(struct permset *p);
 /* Nobody of that domid has a right by p any more; if he owned it, domain 0 does. Needs no memory and moves no generation, since for
  * everybody else nothing changes. */
 void permset_strike(struct permset *p, uint16_t domid);
 bool permset_names(const struct permset *p, uint16_t domid); /* beside the owner */
 
-static inline struct node *node_get(struct node *n) { n->refs++; return n; }
+static inline struct node *node_get(struct node *n)
+{
+    n->refs++;
+    return n;
+}
 void node_put(struct node *n);
 struct node *tree_new(uint64_t *gen, uint16_t owner); /* a root, nothing for others */
 /* Paths here are valid ones (path.c): "/" or "/a/b". */
 struct node *tree_find(struct node *root, const char *path);
-struct node *tree_find_n(struct node *root, const char *path, size_t len); /* of its first len characters */
+struct node *tree_find_n(struct node *root, const char *path,
+                         size_t len);     /* of its first len characters */
 size_t path_parent_len(const char *path); /* how many of them name the parent; the root's is itself */
 /* The deepest node that exists on the way to there (itself included); *used = how much of the path that is. */
 struct node *tree_nearest(struct node *root, const char *path, size_t len, size_t *used);
-uint32_t node_cost(const struct node *n);      /* for the owner's memory quota */
+uint32_t node_cost(const struct node *n); /* for the owner's memory quota */
 
 /* Calls fn for everything below and at top, children before parents, until it returns non-zero. Not re-entrant. */
 typedef int (*walk_fn)(const struct node *n, const struct node *parent, const char *path, void *arg);
-int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn, void *arg);
+int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn,
+              void *arg);
 
 /* A change of the tree: a new version of each node on the way to what is changed, on top of root, which stays as it is until the caller takes
  * e->root in its place. 0 or an XE_*, ENOMEM where the heap `by` is full; then e->root is as it was. */

@@ -85,8 +85,9 @@ static void see_change(struct seen *s, const struct change *c)
         if (same && s->perms)
             s->perms = c->perms;
     } else if (s->path_len > c->existed && within(c->path, c->path_len, s->path, s->path_len)) {
-        *s = (struct seen){ .path = s->path, .path_len = s->path_len, .perms = c->perms, .rights = c->perms,
-                             .made = c };
+        *s = (struct seen){
+            .path = s->path, .path_len = s->path_len, .perms = c->perms, .rights = c->perms, .made = c
+        };
         s->data = same ? c->data : NULL;
         s->len = same ? c->len : 0;
     } else if (same && s->perms && c->op == CH_WRITE) {
@@ -120,7 +121,8 @@ size_t see_nearest(const struct req *r, const char *path, size_t len, struct see
 }
 
 /* The child of this name, as it is seen. */
-static void see_child(const struct req *r, const struct seen *s, const char *name, size_t len, struct seen *child)
+static void see_child(const struct req *r, const struct seen *s, const char *name, size_t len,
+                      struct seen *child)
 {
     static char path[2 * XS_PATH_MAX + 2];
     size_t at = s->path_len > 1 ? s->path_len : 0;
@@ -130,7 +132,8 @@ static void see_child(const struct req *r, const struct seen *s, const char *nam
     see(r, path, at + 1 + len, child);
 }
 
-void see_names(const struct req *r, const struct seen *s, void (*fn)(const char *name, uint32_t len, void *arg), void *arg)
+void see_names(const struct req *r, const struct seen *s,
+               void (*fn)(const char *name, uint32_t len, void *arg), void *arg)
 {
     struct seen child;
     for (unsigned i = 0; s->node && i < s->node->nr; i++) {

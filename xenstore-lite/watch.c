@@ -31,10 +31,7 @@ static uint32_t hash_path(const char *path, size_t n)
     return hash_more(2166136261u ^ watch_seed, path, n);
 }
 
-static struct bucket *bucket_of(uint32_t hash)
-{
-    return &buckets[(hash ^ hash >> 16) % BUCKETS];
-}
+static struct bucket *bucket_of(uint32_t hash) { return &buckets[(hash ^ hash >> 16) % BUCKETS]; }
 
 /* Puts `in` where `out` stands (NULL: at the end), or nothing. */
 static void bucket_put(struct bucket *b, struct watch *out, struct watch *in)
@@ -279,8 +276,8 @@ struct firing {
 };
 
 /* To the watches on the first len characters of path. */
-static void fire_at(const struct firing *f, const char *path, size_t len, uint32_t hash, const struct node *n,
-                    const struct node *parent)
+static void fire_at(const struct firing *f, const char *path, size_t len, uint32_t hash,
+                    const struct node *n, const struct node *parent)
 {
     struct watch *w = bucket_of(hash)->first;
     for (; (w = watch_on(w, hash, path, len)); w = w->behind) {
@@ -292,7 +289,8 @@ static void fire_at(const struct firing *f, const char *path, size_t len, uint32
 }
 
 /* exact: only watches on this very node, for what went away together with the node that the request named. */
-static void fire(const struct firing *f, const char *path, const struct node *n, const struct node *parent, bool exact)
+static void fire(const struct firing *f, const char *path, const struct node *n,
+                 const struct node *parent, bool exact)
 {
     size_t len = strlen(path), at = 1;
     if (exact) {

@@ -65,7 +65,8 @@ static int first_nodes(struct xs *xs)
 static bool set_aside(void)
 {
     size_t own = xs_mem.limit / 8 > PRIV_RESERVE ? xs_mem.limit / 8 : PRIV_RESERVE;
-    size_t all = XS_GUESTS * limits_guest.floor + XS_DRIVERS * limits_driver.floor, most = xs_mem.limit / XS_CHUNK * 3 / 4;
+    size_t all = XS_GUESTS * limits_guest.floor + XS_DRIVERS * limits_driver.floor,
+           most = xs_mem.limit / XS_CHUNK * 3 / 4;
     xs_mem.aside = (unsigned)(all < most ? all : most);
     return heap_promise(ctl_heap, (unsigned)(own / XS_CHUNK));
 }

@@ -19,18 +19,21 @@
 #include "tree.h"
 
 /* Limits of a guest. Those of a driver domain follow from what it offers (accounts.c); the control domain has none but memory. */
-#define QUOTA_NODES       1000
-#define QUOTA_NODE_SIZE   2048
-#define QUOTA_NODE_MEM    (160 * 1024) /* of all nodes it owns, by node_cost() */
-#define QUOTA_WATCHES     128
-#define QUOTA_TX          10
-#define QUOTA_TX_OPS      512  /* changes and looked-at paths in one transaction, each */
-#define QUOTA_WORK_MEM    (96 * 1024) /* of its watches and transactions */
-#define QUOTA_PERMS       5    /* entries in one node's list */
-#define QUOTA_OUT         (32 * 1024) /* queued replies and events; beyond, a watch has one event at a time: "look again" */
-#define OUT_HIGH          4096 /* with more than this queued, no further request is taken */
-#define PRIV_OUT          (64 * 1024) /* replies wait behind events: no longer a queue than a call may take */
-#define PRIV_RESERVE      (384 * 1024) /* of the store's memory, or an eighth if that is more: the control domain's own */
+#define QUOTA_NODES     1000
+#define QUOTA_NODE_SIZE 2048
+#define QUOTA_NODE_MEM  (160 * 1024) /* of all nodes it owns, by node_cost() */
+#define QUOTA_WATCHES   128
+#define QUOTA_TX        10
+#define QUOTA_TX_OPS    512         /* changes and looked-at paths in one transaction, each */
+#define QUOTA_WORK_MEM  (96 * 1024) /* of its watches and transactions */
+#define QUOTA_PERMS     5           /* entries in one node's list */
+#define QUOTA_OUT \
+    (32 * 1024) /* queued replies and events; beyond, a watch has one event at a time: "look again" */
+#define OUT_HIGH 4096 /* with more than this queued, no further request is taken */
+#define PRIV_OUT \
+    (64 * 1024) /* replies wait behind events: no longer a queue than a call may take */
+#define PRIV_RESERVE \
+    (384 * 1024) /* of the store's memory, or an eighth if that is more: the control domain's own */
 
 /* What the quotas above are counted in is not what memory is handed out in: chunks (mem.h). `floor` of them are set aside when a
  * client is introduced, whatever the others hold. */
@@ -38,8 +41,8 @@ struct limits {
     unsigned nodes, watches, txs, tx_ops, perms, floor, max;
     uint32_t node_mem, work_mem, out;
 };
-#define XS_GUESTS  200u /* as many as the core runs (MAX_GUESTS in hv/domain/domain.c) */
-#define XS_DRIVERS 13u
+#define XS_GUESTS      200u /* as many as the core runs (MAX_GUESTS in hv/domain/domain.c) */
+#define XS_DRIVERS     13u
 #define XS_FIRST_GUEST 16u /* BH_FIRST_GUEST in hv/abi/public/bulkhead.h */
 
 /* What a client takes is counted in bytes; a request costs beyond its own ... */
@@ -56,18 +59,20 @@ struct outmsg {
     uint32_t len, off;        /* off: how much is in the ring already */
     unsigned char b[];        /* header and payload */
 };
-#define OUT_OVERHEAD ((uint32_t)sizeof(struct outmsg) + 40) /* what a message costs beyond its bytes */
-#define ACK_PAYLOAD 48 /* every reply that comes with a change fits into this */
+#define OUT_OVERHEAD \
+    ((uint32_t)sizeof(struct outmsg) + 40) /* what a message costs beyond its bytes */
+#define ACK_PAYLOAD 48                     /* every reply that comes with a change fits into this */
 
 struct watch {
     struct watch *next;
     struct conn *conn;
-    struct watch *same;            /* the next of this client on this path */
-    struct watch *behind, *before; /* of those whose paths have one hash: first ones of their clients only */
+    struct watch *same; /* the next of this client on this path */
+    struct watch *behind,
+        *before; /* of those whose paths have one hash: first ones of their clients only */
     uint32_t hash;
     struct outmsg *queued, **queued_tail; /* its events that wait, in order */
-    bool missed;       /* an event did not go out: one with its own path follows */
-    uint16_t rel;      /* leading characters that its owner does not see */
+    bool missed;  /* an event did not go out: one with its own path follows */
+    uint16_t rel; /* leading characters that its owner does not see */
     uint32_t path_len;
     const char *token; /* behind path */
     char path[];
@@ -81,8 +86,8 @@ struct change {
     const char *path;
     const void *data;
     struct permset *perms; /* CH_PERMS: the new ones; in a transaction also what a node that is made gets */
-    uint32_t path_len;     /* these two in a transaction only */
-    uint32_t existed;      /* how much of the path there was before: what is longer was made by this */
+    uint32_t path_len; /* these two in a transaction only */
+    uint32_t existed;  /* how much of the path there was before: what is longer was made by this */
 };
 
 #define ACC_SELF     1u /* existence, data, permissions */
@@ -109,11 +114,11 @@ struct tx {
 struct seen {
     const char *path;
     size_t path_len;
-    struct permset *perms;     /* NULL: there is nothing */
-    struct permset *rights;    /* what decides who may: the tree's of now, whatever the transaction noted for later */
+    struct permset *perms; /* NULL: there is nothing */
+    struct permset *rights; /* what decides who may: the tree's of now, whatever the transaction noted for later */
     const char *data;
     uint32_t len;
-    const struct node *node;   /* the tree's, whose children show; NULL: it was not there, or the transaction removed it */
+    const struct node *node; /* the tree's, whose children show; NULL: it was not there, or the transaction removed it */
     const struct change *made; /* the change that made it, or NULL */
 };
 
@@ -122,15 +127,19 @@ enum conn_bad { CONN_OK = 0, CONN_BAD_INDEX, CONN_BAD_LENGTH };
 struct conn {
     struct conn *next;
     uint16_t domid;
-    int32_t target;      /* a domid whose rights it has too, or -1 */
+    int32_t target; /* a domid whose rights it has too, or -1 */
     bool privileged;
     const struct limits *limits;
     struct heap *heap;
-    bool named;          /* that it is at its limit has been said */
-    bool kicked;         /* something may have happened since its last turn */
-    enum { SURE, IN_DOUBT, DUE } doubt; /* IN_DOUBT: something did in its last turn; DUE: xs_look_again looks at it */
-    int32_t credit;      /* work that it may cause before the others have their turns */
-    enum conn_bad bad;   /* ignored until introduced again */
+    bool named;  /* that it is at its limit has been said */
+    bool kicked; /* something may have happened since its last turn */
+    enum {
+        SURE,
+        IN_DOUBT,
+        DUE
+    } doubt;        /* IN_DOUBT: something did in its last turn; DUE: xs_look_again looks at it */
+    int32_t credit; /* work that it may cause before the others have their turns */
+    enum conn_bad bad; /* ignored until introduced again */
     struct watch *watches, **watch_tail;
     unsigned nr_watches;
     struct tx *txs;
@@ -138,10 +147,10 @@ struct conn {
     uint32_t next_tx;
     uint32_t work_bytes; /* watches and transactions */
     struct outmsg *out, **out_tail;
-    uint32_t out_bytes;  /* with OUT_OVERHEAD for each message */
-    uint32_t lost_events;     /* told by a later event that names the watch only */
-    unsigned nr_missed;       /* watches with `missed` */
-    struct {             /* a reply that must not need memory */
+    uint32_t out_bytes;   /* with OUT_OVERHEAD for each message */
+    uint32_t lost_events; /* told by a later event that names the watch only */
+    unsigned nr_missed;   /* watches with `missed` */
+    struct {              /* a reply that must not need memory */
         struct outmsg m;
         unsigned char b[sizeof(struct xsd_sockmsg) + 16];
     } spare;
@@ -159,19 +168,19 @@ struct xs_ops {
     int (*attach)(struct conn *c, uint64_t gfn, uint32_t port); /* a new connection: sets c->ring */
     int (*reattach)(struct conn *c, uint64_t gfn, uint32_t port); /* introduced again */
     void (*detach)(struct conn *c);
-    void (*notify)(struct conn *c);                /* the indices of its ring moved */
+    void (*notify)(struct conn *c);                      /* the indices of its ring moved */
     void (*say)(const struct conn *c, const char *what); /* to the administrator, in a line */
 };
 
 struct xs {
-    struct node *root;     /* the tree */
+    struct node *root; /* the tree */
     uint64_t gen;
-    struct usage *usage;   /* per owner, sorted by nothing */
+    struct usage *usage; /* per owner, sorted by nothing */
     unsigned nr_usage, cap_usage;
     struct conn *conns, **conn_tail;
     unsigned nr_conns;
-    struct conn *ctl;      /* the privileged one */
-    bool doubt;            /* somebody is IN_DOUBT */
+    struct conn *ctl;           /* the privileged one */
+    bool doubt;                 /* somebody is IN_DOUBT */
     struct permset *special[2]; /* @introduceDomain, @releaseDomain */
     const struct xs_ops *ops;
     uint64_t nr_requests;
@@ -183,34 +192,36 @@ struct req {
     struct xs *xs;
     struct conn *conn;
     struct xsd_sockmsg hdr;
-    const char *in;        /* hdr.len bytes */
-    struct tx *tx;         /* the request's transaction, or NULL */
-    const char *path;      /* in xs-wide scratch: the canonical path of the request */
-    uint32_t path_rel;     /* how much of it was prepended */
+    const char *in;    /* hdr.len bytes */
+    struct tx *tx;     /* the request's transaction, or NULL */
+    const char *path;  /* in xs-wide scratch: the canonical path of the request */
+    uint32_t path_rel; /* how much of it was prepended */
     /* the effect */
     struct edit edit;
-    bool edited;           /* edit is to become the tree */
-    struct tx *end_tx;     /* also when the answer is an error */
-    struct change one;     /* the change of a request outside a transaction; log points to it */
-    struct change *log;    /* what to announce; in a transaction: what to append */
-    bool own_log;          /* log was made for this request */
+    bool edited;        /* edit is to become the tree */
+    struct tx *end_tx;  /* also when the answer is an error */
+    struct change one;  /* the change of a request outside a transaction; log points to it */
+    struct change *log; /* what to announce; in a transaction: what to append */
+    bool own_log;       /* log was made for this request */
     struct watch *add_watch, **drop_watch;
     struct tx *new_tx;
-    bool reset;            /* XS_RESET_WATCHES */
+    bool reset; /* XS_RESET_WATCHES */
     struct conn *release;
-    uint16_t gone;         /* a guest that is to be forgotten, or 0 ... */
-    bool named;            /* ... and somebody's node names it */
-    const char *special;   /* path to announce */
-    uint32_t out_len;      /* reply payload, in xs_reply_buf */
+    uint16_t gone;       /* a guest that is to be forgotten, or 0 ... */
+    bool named;          /* ... and somebody's node names it */
+    const char *special; /* path to announce */
+    uint32_t out_len;    /* reply payload, in xs_reply_buf */
 };
 
 typedef int (*xs_handler)(struct req *r);
 
 /* accounts.c: what each may have, what each has */
 extern const struct limits limits_guest, limits_driver, limits_ctl;
-struct usage *xs_usage(struct xs *xs, uint16_t domid, bool create); /* create: in the room that reserve made */
-int xs_usage_reserve(struct xs *xs, const struct edit *e); /* makes sure that committing e needs no memory */
-int xs_check(struct xs *xs); /* recounts all accounts; 0 if they agree */
+struct usage *xs_usage(struct xs *xs, uint16_t domid,
+                       bool create); /* create: in the room that reserve made */
+int xs_usage_reserve(struct xs *xs,
+                     const struct edit *e); /* makes sure that committing e needs no memory */
+int xs_check(struct xs *xs);                /* recounts all accounts; 0 if they agree */
 /* Whether the client's accounts are within bounds after e. Only what grows is refused: a domain over its limit may shrink. */
 int check_domain_quota(struct req *r, const struct edit *e);
 
@@ -238,7 +249,8 @@ void out_push(struct conn *c, struct outmsg *m);
 /* client.c: connections */
 /* NULL also if its first chunks cannot be set aside. */
 struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits);
-void conn_limit(const struct xs *xs, struct conn *c, const char *what); /* it is at its limit: said once */
+void conn_limit(const struct xs *xs, struct conn *c,
+                const char *what); /* it is at its limit: said once */
 struct conn *conn_find(struct xs *xs, uint16_t domid);
 void conn_reset(struct conn *c); /* forgets partial message, watches, transactions, output */
 void conn_free(struct xs *xs, struct conn *c);
@@ -254,7 +266,8 @@ void xs_names(struct xs *xs, const struct conn *c, struct permset *p);
 
 /* proto.c: requests */
 void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload);
-void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr, int err); /* an error reply out of the spare */
+void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr,
+               int err); /* an error reply out of the spare */
 
 /* path.c */
 /* Sets r->path; special: @introduceDomain and @releaseDomain are names too. XE_EINVAL for anything malformed. */
@@ -284,8 +297,10 @@ struct tx *tx_find(const struct conn *c, uint32_t id);
 int tx_access(struct req *r, const char *path, size_t len, unsigned kind);
 /* True if there is something at the first len characters of path; s is set in any case and points to path. */
 bool see(const struct req *r, const char *path, size_t len, struct seen *s);
-size_t see_nearest(const struct req *r, const char *path, size_t len, struct seen *s); /* as tree_nearest */
-void see_names(const struct req *r, const struct seen *s, void (*fn)(const char *name, uint32_t len, void *arg), void *arg);
+size_t see_nearest(const struct req *r, const char *path, size_t len,
+                   struct seen *s); /* as tree_nearest */
+void see_names(const struct req *r, const struct seen *s,
+               void (*fn)(const char *name, uint32_t len, void *arg), void *arg);
 uint32_t seen_size(const struct req *r, const struct seen *s); /* for the node size quota */
 void tx_append(struct conn *c, struct tx *tx, struct change *ch);
 void tx_free(struct conn *c, struct tx *tx);

@@ -45,8 +45,7 @@ static int add_image(struct bundle *b, int images, const char *name, char *err, 
     img->len = img->full_len = (size_t)len;
     img->gzip = !strcmp(compression, "gzip");
     img->node = node;
-    if (img->gzip &&
-        img->len >= 18) { /* RFC 1952: the last four bytes are the size, little-endian */
+    if (img->gzip && img->len >= 18) { /* RFC 1952: the last four bytes are the size, little-endian */
         uint32_t size;
         memcpy(&size, (const uint8_t *)img->data + img->len - 4, 4);
         img->full_len = size;
@@ -162,8 +161,8 @@ struct stream {
     size_t pos;  /* bytes that came out */
     size_t from; /* the sink has those before */
     bool keep;
-    bool over;   /* more came out than there was to be */
-    int rc;      /* the sink's */
+    bool over; /* more came out than there was to be */
+    int rc;    /* the sink's */
 };
 
 static unsigned no_more(void *arg, z_const unsigned char **buf)
@@ -191,7 +190,9 @@ static int take(void *arg, unsigned char *data, unsigned len)
 static int inflate_into(struct stream *s, uint8_t *window, char *err, size_t n)
 {
     const struct image *img = s->img;
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)img->data, .avail_in = (uInt)img->len, .next_out = window };
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)img->data,
+                   .avail_in = (uInt)img->len,
+                   .next_out = window };
     const char *why = NULL;
 
     if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK) {

@@ -18,8 +18,7 @@ struct image {
     const char *name;
     const void *data; /* as stored */
     size_t len;
-    size_t
-        full_len; /* inflated; from the gzip trailer, so only a claim until it has been inflated */
+    size_t full_len; /* inflated; from the gzip trailer, so only a claim until it has been inflated */
     bool gzip;
     bool verified, bad; /* outcome of the hash check, once it was done */
     int node;           /* offset in the tree */

@@ -9,18 +9,21 @@
 #define PIECE (64u * 1024) /* that a sink gets at once at most */
 
 struct kept {
-    struct kept *next;  /* used longer ago */
+    struct kept *next; /* used longer ago */
     struct image *img;
-    size_t filled;      /* bytes that were handed over */
+    size_t filled; /* bytes that were handed over */
     bool whole;
-    uint64_t used;      /* pages, and the table's */
-    void *page[];       /* NULL: zeroes */
+    uint64_t used; /* pages, and the table's */
+    void *page[];  /* NULL: zeroes */
 };
 
 static struct kept *newest;
 const uint8_t zero_page[PAGE_SIZE];
 
-static size_t nr_pages(const struct image *img) { return (img->full_len + PAGE_SIZE - 1) / PAGE_SIZE; }
+static size_t nr_pages(const struct image *img)
+{
+    return (img->full_len + PAGE_SIZE - 1) / PAGE_SIZE;
+}
 static bool room(uint64_t pages) { return page_avail() >= self.ram_bytes / PAGE_SIZE / 4 + pages; }
 
 static struct kept **link_of(const struct kept *k)
@@ -66,7 +69,9 @@ bool kept_begin(struct image *img)
 
     while (!img->kept && !room(table) && drop_oldest())
         ;
-    struct kept *k = img->kept || !room(table) ? NULL : calloc(1, sizeof(*k) + nr_pages(img) * sizeof(void *));
+    struct kept *k = img->kept || !room(table)
+                         ? NULL
+                         : calloc(1, sizeof(*k) + nr_pages(img) * sizeof(void *));
     if (!k)
         return false;
     page_shortage = drop_oldest;
@@ -94,7 +99,8 @@ void kept_add(struct image *img, size_t pos, const void *data, size_t len)
 {
     for (size_t done = 0; done < len;) {
         size_t part = len - done < PAGE_SIZE ? len - done : PAGE_SIZE;
-        if (!img->kept || img->kept->whole || pos + done != img->kept->filled || (pos + done) % PAGE_SIZE)
+        if (!img->kept || img->kept->whole || pos + done != img->kept->filled ||
+            (pos + done) % PAGE_SIZE)
             return;
         if (!add_page(img, pos + done, (const char *)data + done, part))
             return;
@@ -123,7 +129,8 @@ const void *kept_at(struct image *img, size_t pos, size_t *len)
     *link_of(k) = k->next; /* used just now */
     k->next = newest;
     newest = k;
-    for (*len = PAGE_SIZE; *len < PIECE && k->page[i] && i + *len / PAGE_SIZE < nr_pages(img); *len += PAGE_SIZE)
+    for (*len = PAGE_SIZE; *len < PIECE && k->page[i] && i + *len / PAGE_SIZE < nr_pages(img);
+         *len += PAGE_SIZE)
         if (k->page[i + *len / PAGE_SIZE] != (char *)k->page[i] + *len)
             break;
     if (*len > img->full_len - pos)

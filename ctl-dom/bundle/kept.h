@@ -20,4 +20,4 @@ void kept_end(struct image *img, bool good);
 /* Bytes of it from pos on, a multiple of PAGE_SIZE, and how many; NULL: it is not kept, or has no more. */
 const void *kept_at(struct image *img, size_t pos, size_t *len);
 extern const uint8_t zero_page[4096]; /* what kept_at hands over where there are only zeroes */
-uint64_t kept_pages(void); /* of memory that they take, all in all */
+uint64_t kept_pages(void);            /* of memory that they take, all in all */

@@ -111,9 +111,8 @@ static int list(struct parser *ps)
 /* --- values ----------------------------------------------------------------------------------- */
 static int one(struct parser *ps)
 {
-    return ps->is_list || ps->nr_items != 1
-               ? fail(ps, "%s: expected one value, not a list", ps->key)
-               : 0;
+    return ps->is_list || ps->nr_items != 1 ? fail(ps, "%s: expected one value, not a list", ps->key)
+                                            : 0;
 }
 
 static int text_value(struct parser *ps, char *out, size_t n)
@@ -178,7 +177,8 @@ static int copy_name(struct parser *ps, char *out, const char *opt, const char *
 
 static bool vif_has(const struct cfg_vif *v, const char *opt)
 {
-    return (v->has_mac && !strcmp(opt, "mac")) || (v->bridge[0] && !strcmp(opt, "bridge")) || (v->backend[0] && !strcmp(opt, "backend"));
+    return (v->has_mac && !strcmp(opt, "mac")) || (v->bridge[0] && !strcmp(opt, "bridge")) ||
+           (v->backend[0] && !strcmp(opt, "backend"));
 }
 
 static int one_vif(struct parser *ps, char *spec)
@@ -238,9 +238,11 @@ static int image_value(struct parser *ps, char *out, size_t n)
     int rc = one(ps);
 
     if (!rc && strstr(ps->item[0], "grub") && strchr(ps->item[0], '/'))
-        return fail(ps, "%s: '%s' is a path: GRUB is in the bundle, %s = \"grub\" starts it", ps->key, ps->item[0], ps->key);
+        return fail(ps, "%s: '%s' is a path: GRUB is in the bundle, %s = \"grub\" starts it",
+                    ps->key, ps->item[0], ps->key);
     if (!rc && strchr(ps->item[0], '/'))
-        return fail(ps, "%s: '%s' is a path: images come from the boot bundle, by their names there", ps->key, ps->item[0]);
+        return fail(ps, "%s: '%s' is a path: images come from the boot bundle, by their names there",
+                    ps->key, ps->item[0]);
     return rc ? rc : text_value(ps, out, n);
 }
 /* Of these only the way to do the same is known. */
@@ -251,7 +253,8 @@ static int k_root(struct parser *ps)
 }
 static int k_bootloader(struct parser *ps)
 {
-    return fail(ps, "bootloader: none runs outside of the guest; kernel = \"grub\" boots the kernel on the guest's own disk");
+    return fail(ps,
+                "bootloader: none runs outside of the guest; kernel = \"grub\" boots the kernel on the guest's own disk");
 }
 static int k_uuid(struct parser *ps)
 {
@@ -331,27 +334,34 @@ static int k_disk(struct parser *ps)
 }
 
 /* --- the table ---------------------------------------------------------------------------------- */
-static const char *const actions[] = { [ACTION_DESTROY] = "destroy", [ACTION_RESTART] = "restart", [ACTION_PRESERVE] = "preserve" };
+static const char *const actions[] = {
+    [ACTION_DESTROY] = "destroy", [ACTION_RESTART] = "restart", [ACTION_PRESERVE] = "preserve"
+};
 static const char *const roles[] = {
-    [BH_ROLE_GUEST] = "guest", [BH_ROLE_STORE] = "store", [BH_ROLE_PCIBACK] = "pciback", [BH_ROLE_DRIVER] = "driver",
+    [BH_ROLE_GUEST] = "guest",
+    [BH_ROLE_STORE] = "store",
+    [BH_ROLE_PCIBACK] = "pciback",
+    [BH_ROLE_DRIVER] = "driver",
 };
 
 static const struct key {
     const char *name;
     enum { TEXT, IMAGE, NUMBER, FLAG, CHOICE, OWN } type;
-    size_t at;           /* of its member in struct domcfg */
-    uint32_t min, max;   /* TEXT, IMAGE: max is the member's size; CHOICE: the number of names */
+    size_t at;         /* of its member in struct domcfg */
+    uint32_t min, max; /* TEXT, IMAGE: max is the member's size; CHOICE: the number of names */
     const char *const *names;
     int (*own)(struct parser *ps);
 } keys[] = {
-#define AT(member) .at = offsetof(struct domcfg, member)
-#define KEY_TEXT(key, member, size) { .name = #key, .type = TEXT, AT(member), .max = size },
+#define AT(member)                   .at = offsetof(struct domcfg, member)
+#define KEY_TEXT(key, member, size)  { .name = #key, .type = TEXT, AT(member), .max = size },
 #define KEY_IMAGE(key, member, size) { .name = #key, .type = IMAGE, AT(member), .max = size },
-#define KEY_NUMBER(key, member, low, high) { .name = #key, .type = NUMBER, AT(member), .min = low, .max = high },
+#define KEY_NUMBER(key, member, low, high) \
+    { .name = #key, .type = NUMBER, AT(member), .min = low, .max = high },
 #define KEY_FLAG(key, member) { .name = #key, .type = FLAG, AT(member) },
 #define KEY_CHOICE(key, member, kind, list) \
     { .name = #key, .type = CHOICE, AT(member), .max = sizeof(list) / sizeof(list[0]), .names = list },
-#define KEY_SAME(key, member) { .name = #key, .type = TEXT, AT(member), .max = sizeof(((struct domcfg *)0)->member) },
+#define KEY_SAME(key, member) \
+    { .name = #key, .type = TEXT, AT(member), .max = sizeof(((struct domcfg *)0)->member) },
 #define KEY_OWN(key, function) { .name = #key, .type = OWN, .own = function },
 #include "config/keys.def"
 #undef AT
@@ -431,8 +441,7 @@ static struct parser *parser_new(struct domcfg *c, const char *file, char *err, 
     return ps;
 }
 
-int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err,
-                 size_t n)
+int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err, size_t n)
 {
     memset(c, 0, sizeof(*c));
     c->vcpus = 1;

@@ -20,8 +20,8 @@
 enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE };
 
 struct cfg_vif {
-    uint8_t mac[6];           /* all zero: none yet, it is made from the UUID (identity.c) */
-    bool has_mac;             /* chosen by the configuration */
+    uint8_t mac[6]; /* all zero: none yet, it is made from the UUID (identity.c) */
+    bool has_mac;   /* chosen by the configuration */
     char bridge[BH_NAME_LEN];
     char backend[BH_NAME_LEN]; /* "": the first driver domain that runs `image = "net"` */
 };
@@ -32,15 +32,15 @@ struct cfg_disk {
     char vdev[CFG_VDEV];       /* xvda ..., whatever form the configuration has */
     char mode[3];              /* r, w, r!, w! */
     bool no_discard;
-    bool leaving;              /* a detach was asked for: the guest's next life is without it */
+    bool leaving; /* a detach was asked for: the guest's next life is without it */
     uint32_t devid;
     uint64_t limit_ops, limit_bytes; /* a second; 0: none */
 };
 
 struct domcfg {
     char name[BH_NAME_LEN];
-    uint8_t uuid[16];             /* all zero: none yet */
-    int32_t rtc_timeoffset;       /* seconds that its clock is ahead of UTC, or of local time */
+    uint8_t uuid[16];       /* all zero: none yet */
+    int32_t rtc_timeoffset; /* seconds that its clock is ahead of UTC, or of local time */
     struct cfg_vif vif[CFG_MAX_VIFS];
     unsigned nr_vifs;
     struct cfg_disk disk[CFG_MAX_DISKS];
@@ -48,10 +48,10 @@ struct domcfg {
     uint32_t pci[CFG_MAX_PCI];
     unsigned nr_pci;
     /* the keys that are one value each */
-#define KEY_TEXT(key, member, size) char member[size];
-#define KEY_IMAGE(key, member, size) char member[size];
-#define KEY_NUMBER(key, member, min, max) uint32_t member;
-#define KEY_FLAG(key, member) bool member;
+#define KEY_TEXT(key, member, size)          char member[size];
+#define KEY_IMAGE(key, member, size)         char member[size];
+#define KEY_NUMBER(key, member, min, max)    uint32_t member;
+#define KEY_FLAG(key, member)                bool member;
 #define KEY_CHOICE(key, member, type, names) type member;
 #define KEY_SAME(key, member)
 #define KEY_OWN(key, function)

@@ -283,8 +283,8 @@ static char *trim(char *s)
 static const char *prefix_of(const char *text)
 {
     static const char *const prefixes[] = {
-        "phy",  "raw", "file", "tap", "tap2",    "tapdisk", "aio",   "qcow",   "qcow2",
-        "vhd",  "qed", "nbd",  "enbd", "drbd",   "iscsi",   "script", "ioemu",
+        "phy", "raw", "file", "tap",  "tap2", "tapdisk", "aio",    "qcow",  "qcow2",
+        "vhd", "qed", "nbd",  "enbd", "drbd", "iscsi",   "script", "ioemu",
     };
     size_t len = strcspn(text, ":");
 
@@ -316,7 +316,9 @@ static int split_target(struct disk_parser *dp)
     if (strchr(t, ',')) /* xl reads it to the end, and no volume's name has one */
         return fail(dp, "target= must be the last word, '%.40s' would all be the volume's name", t);
     if (prefix)
-        return fail(dp, "the prefix '%s:' does not belong to target= (DOMAIN:VOLUME, as target=blk0:data1)", prefix);
+        return fail(dp,
+                    "the prefix '%s:' does not belong to target= (DOMAIN:VOLUME, as target=blk0:data1)",
+                    prefix);
     if (colon) {
         *colon = '\0';
         t = trim(t);
@@ -328,7 +330,8 @@ static int split_target(struct disk_parser *dp)
     if (!dp->d->backend[0])
         return fail(dp, "bad target '%.60s' (DOMAIN:VOLUME, as blk0:data1)", t);
     if (!*t) /* a variable of a script that is not set: never more than what was asked for */
-        return fail(dp, "no volume in '%.60s:': name one, or 'disk' for the whole disk", dp->d->backend);
+        return fail(dp, "no volume in '%.60s:': name one, or 'disk' for the whole disk",
+                    dp->d->backend);
     if (strlen(t) >= sizeof(dp->d->volume))
         return fail(dp, "volume '%.40s...' is too long a name", t);
     snprintf(dp->d->volume, sizeof(dp->d->volume), "%s", t);

@@ -16,14 +16,14 @@
 #define OUT_SIZE   65536u
 
 static enum con_mode mode = CON_PLAIN;
-static struct edit *edited;       /* in mode EDITING */
+static struct edit *edited; /* in mode EDITING */
 static uint8_t input[INPUT_SIZE];
-static uint32_t in_head, in_tail; /* free running */
+static uint32_t in_head, in_tail;   /* free running */
 static char output[OUT_SIZE];       /* waits for room in the core, which waits for the wire */
 static uint32_t out_head, out_tail; /* free running */
 static char held[HELD_SIZE];
 static size_t held_len;
-static unsigned held_lost;        /* lines that found it full */
+static unsigned held_lost; /* lines that found it full */
 static bool log_waiting;
 static uint64_t log_pos;
 

@@ -11,20 +11,21 @@ struct edit;
 void console_open(void);
 /* Waits for events until then and serves them, all but the keyboard; 0: as long as it takes. Then prints what the core said. */
 void con_wait(uint64_t until_ns);
-void con_write(const char *s, size_t len); /* waits only where more than 64 KiB of it wait for the wire */
-bool con_busy(void);             /* some of it waits for the wire */
+void con_write(const char *s,
+               size_t len); /* waits only where more than 64 KiB of it wait for the wire */
+bool con_busy(void);        /* some of it waits for the wire */
 /* Output of the command that runs, in lines that end themselves. */
 void out(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* One line from behind the scenes, without its newline: never tears the prompt. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-int con_peek(void);              /* the next byte from the keyboard; -1: none */
-void con_getc(void);             /* takes it */
+int con_peek(void);  /* the next byte from the keyboard; -1: none */
+void con_getc(void); /* takes it */
 /* Drops what comes before the next c; false: there is none, nothing dropped. */
 bool con_skip_to(unsigned char c);
-void con_drop_input(void);       /* what has come from the keyboard until now */
-void con_core_log(void);         /* prints new lines of the core's log */
+void con_drop_input(void); /* what has come from the keyboard until now */
+void con_core_log(void);   /* prints new lines of the core's log */
 void dmesg(const struct dom *d); /* NULL: the core's log; else the last words of d outside of its console */
 /* What say() does now: PLAIN prints, EDITING goes around the prompt, HELD keeps lines until the console is left. */
 enum con_mode { CON_PLAIN, CON_EDITING, CON_HELD };
 void con_set_mode(enum con_mode m);
-void con_edits(struct edit *e);  /* whose prompt that is */
+void con_edits(struct edit *e); /* whose prompt that is */

@@ -16,10 +16,10 @@ struct domcon {
     struct grant_map map;
     struct xencons_interface *ring; /* NULL: not connected */
     uint32_t port;
-    char *log;                   /* the last BACKLOG_SIZE bytes of output */
-    uint64_t written;            /* bytes ever written there */
-    uint64_t budget, budget_at;  /* limit of output per time */
-    bool cr;                     /* a carriage return waits for its newline */
+    char *log;                  /* the last BACKLOG_SIZE bytes of output */
+    uint64_t written;           /* bytes ever written there */
+    uint64_t budget, budget_at; /* limit of output per time */
+    bool cr;                    /* a carriage return waits for its newline */
 };
 
 int domcon_connect(struct dom *d, struct errbuf *e);
@@ -28,7 +28,7 @@ void domcon_restart(struct dom *d); /* the ring's page was zeroed */
 void domcon_disconnect(struct dom *d);
 /* Prints the backlog; from now on its output goes to the wire. */
 void domcon_attach(struct dom *d);
-struct dom *domcon_attached(void);  /* NULL: none is looked at */
+struct dom *domcon_attached(void); /* NULL: none is looked at */
 void domcon_leave(void);
-bool domcon_key(unsigned char c);   /* false: no room now, try again */
+bool domcon_key(unsigned char c); /* false: no room now, try again */
 void domcon_last_line(const struct dom *d, char *buf, size_t n);

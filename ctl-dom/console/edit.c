@@ -24,8 +24,7 @@ static void draw(struct edit *e)
     e->out(e->line + e->left, shown);
     put(e, "\x1b[K");
     if (e->cur - e->left != shown) {
-        snprintf(move, sizeof(move), "\r\x1b[%uC",
-                 (unsigned)(strlen(e->prompt) + e->cur - e->left));
+        snprintf(move, sizeof(move), "\r\x1b[%uC", (unsigned)(strlen(e->prompt) + e->cur - e->left));
         put(e, move);
     }
 }
@@ -146,14 +145,27 @@ static void final(struct edit *e, unsigned char c)
  * sequence is ESC [, parameters 30..3F, intermediates 20..2F, a final 40..7E (5.4); a control string is ESC and one of P X ] ^ _
  * (DCS, SOS, OSC, PM, APC) up to ESC \ or, as xterm has it for OSC, BEL (5.6); ESC with intermediates ends with 30..7E (5.3.3). And
  * the application keypad's ESC O final. CAN and SUB end anything; an ESC begins anew. */
-enum esc { ESC_NONE, ESC_BEGUN, ESC_CSI, ESC_KEYPAD, ESC_STRING, ESC_STRING_END, ESC_OTHER, ESC_MOUSE };
+enum esc {
+    ESC_NONE,
+    ESC_BEGUN,
+    ESC_CSI,
+    ESC_KEYPAD,
+    ESC_STRING,
+    ESC_STRING_END,
+    ESC_OTHER,
+    ESC_MOUSE
+};
 
 static enum esc begun(unsigned char c)
 {
     switch (c) {
     case '[': return ESC_CSI;
     case 'O': return ESC_KEYPAD;
-    case 'P': case 'X': case ']': case '^': case '_': return ESC_STRING;
+    case 'P':
+    case 'X':
+    case ']':
+    case '^':
+    case '_': return ESC_STRING;
     case 27: return ESC_BEGUN;
     default: return c >= 0x20 && c <= 0x2f ? ESC_OTHER : ESC_NONE;
     }
@@ -195,7 +207,8 @@ static enum esc escape(struct edit *e, unsigned char c)
         return begun(c);
     case ESC_CSI: return csi(e, c);
     case ESC_KEYPAD: final(e, c); return ESC_NONE;
-    case ESC_STRING: return c == 7 || c == 3 ? ESC_NONE : ESC_STRING; /* ^C: who pressed ESC and P by hand */
+    case ESC_STRING:
+        return c == 7 || c == 3 ? ESC_NONE : ESC_STRING; /* ^C: who pressed ESC and P by hand */
     case ESC_OTHER: return c >= 0x20 && c <= 0x2f ? ESC_OTHER : ESC_NONE;
     default: return ESC_NONE;
     }

@@ -27,9 +27,9 @@ struct edit {
     bool stale;           /* the screen is behind the line */
     unsigned esc;         /* state of an escape sequence */
     unsigned esc_arg;
-    bool esc_odd;         /* it is no key of ours */
-    unsigned utf8;        /* bytes that are left of a character */
-    bool c1;              /* it may be a C1 control */
+    bool esc_odd;  /* it is no key of ours */
+    unsigned utf8; /* bytes that are left of a character */
+    bool c1;       /* it may be a C1 control */
 };
 
 void edit_init(struct edit *e, void (*out)(const char *s, size_t len), const char *prompt);

@@ -48,13 +48,11 @@ struct fadt { /* 5.2.9 */
     uint16_t arm_boot_arch;
     uint8_t minor;
     uint64_t x_facs, x_dsdt;
-    struct gas x_pm1a_evt, x_pm1b_evt, x_pm1a_cnt, x_pm1b_cnt, x_pm2_cnt, x_pm_timer, x_gpe0,
-        x_gpe1;
+    struct gas x_pm1a_evt, x_pm1b_evt, x_pm1a_cnt, x_pm1b_cnt, x_pm2_cnt, x_pm_timer, x_gpe0, x_gpe1;
     struct gas sleep_control, sleep_status;
     uint64_t hypervisor;
 } __attribute__((packed));
-_Static_assert(sizeof(struct rsdp) == 36 && sizeof(struct header) == 36 &&
-                   sizeof(struct fadt) == 276,
+_Static_assert(sizeof(struct rsdp) == 36 && sizeof(struct header) == 36 && sizeof(struct fadt) == 276,
                "ACPI 6.3 layouts");
 
 #define FADT_WBINVD      (1u << 0)
@@ -110,10 +108,10 @@ static void build_fadt(struct fadt *f, uint64_t dsdt)
     f->flags = FADT_HW_REDUCED | FADT_WBINVD | FADT_PWR_BUTTON | FADT_SLP_BUTTON;
     f->boot_arch = BOOT_NO_VGA | BOOT_NO_CMOS_RTC;
     f->minor = 3;
-    f->sleep_control =
-        (struct gas){ .space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_PORT };
-    f->sleep_status =
-        (struct gas){ .space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_PORT + 1 };
+    f->sleep_control = (struct gas){ .space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_PORT };
+    f->sleep_status = (struct gas){
+        .space = 1, .width = 8, .access = 1, .address = ACPI_SLEEP_PORT + 1
+    };
     memcpy(&f->hypervisor, "Bulkhead", 8);
     seal(&f->h, "FACP", 6, sizeof(*f));
 }

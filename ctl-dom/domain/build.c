@@ -72,8 +72,7 @@ int build_room(const struct domcfg *cfg, struct errbuf *e)
 {
     struct bh_sysinfo si = { 0 };
 
-    if (bh_ctl_sysinfo(&si) == 0 &&
-        (uint64_t)cfg->memory_mb > (si.free_pages + si.dirty_pages) >> 8)
+    if (bh_ctl_sysinfo(&si) == 0 && (uint64_t)cfg->memory_mb > (si.free_pages + si.dirty_pages) >> 8)
         return fail(e, -ENOMEM, "%s: memory: %u MiB wanted, %lu MiB free", cfg->name,
                     cfg->memory_mb, (si.free_pages + si.dirty_pages) >> 8);
     return 0;
@@ -126,17 +125,23 @@ static uint64_t table_pages(const struct domcfg *c)
 {
     return c->role == BH_ROLE_DRIVER ? SLOT_PAGES : 0;
 }
-static uint64_t table_gfn(const struct domcfg *c) { return BH_SVC_TABLE_GFN(pages(c), c->keep, table_pages(c)); }
+static uint64_t table_gfn(const struct domcfg *c)
+{
+    return BH_SVC_TABLE_GFN(pages(c), c->keep, table_pages(c));
+}
 
 static void words_fill(struct dom *d)
 {
     size_t at = strlen(d->words);
 
-    at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, "domid=%u name=%s ram=%lu", d->id, d->cfg.name, d->cfg.memory_mb * MIB);
+    at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, "domid=%u name=%s ram=%lu", d->id,
+                           d->cfg.name, d->cfg.memory_mb * MIB);
     if (d->cfg.keep)
-        at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " keep=%lu:%u", keep_gfn(&d->cfg), d->cfg.keep);
+        at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " keep=%lu:%u",
+                               keep_gfn(&d->cfg), d->cfg.keep);
     if (table_pages(&d->cfg))
-        at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " table=%lu:%lu", table_gfn(&d->cfg), table_pages(&d->cfg));
+        at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " table=%lu:%lu",
+                               table_gfn(&d->cfg), table_pages(&d->cfg));
     if (d->cfg.deadline_ms)
         snprintf(d->words + at, sizeof(d->words) - at, " deadline=%u", d->cfg.deadline_ms);
 }
@@ -167,7 +172,7 @@ int build_service(struct dom *d, struct errbuf *e)
 /* --- a guest ---------------------------------------------------------------------------------- */
 struct load {
     struct dom *d;
-    int rc;        /* of what was done with the bytes; the bundle's own errors come with a line */
+    int rc; /* of what was done with the bytes; the bundle's own errors come with a line */
     struct elf_stream *elf;
     uint64_t gpa;  /* ramdisk: where the next piece goes */
     uint64_t left; /* ramdisk: room */
@@ -255,10 +260,8 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
     char why[200];
 
     if (!img)
-        return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name,
-                    d->cfg.ramdisk);
-    uint64_t room = top > above ? top - above : 0,
-             size = page_up(img->full_len);
+        return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name, d->cfg.ramdisk);
+    uint64_t room = top > above ? top - above : 0, size = page_up(img->full_len);
     if (size > room)
         return fail(e, -ENOMEM, "%s: memory: kernel and ramdisk '%s' need %lu MiB, %u are given",
                     d->cfg.name, d->cfg.ramdisk, (above + size + MIB - 1) / MIB, d->cfg.memory_mb);
@@ -275,9 +278,7 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
 
 int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
 {
-    struct boot_map map = { .guest = true,
-                            .ram_bytes = d->cfg.memory_mb * MIB,
-                            .rsdp = SPECIAL_GPA };
+    struct boot_map map = { .guest = true, .ram_bytes = d->cfg.memory_mb * MIB, .rsdp = SPECIAL_GPA };
     uint64_t low = map.ram_bytes < LOW_RAM_END ? map.ram_bytes : LOW_RAM_END;
     uint8_t *buf = malloc(ACPI_PAGES * PAGE_SIZE);
     int rc;

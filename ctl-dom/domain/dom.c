@@ -40,9 +40,8 @@ struct dom *dom_find(const char *name, struct errbuf *e)
 
     if (!d)
         fail(e, -ESRCH,
-             !strcmp(name, "control") || !strcmp(name, "0")
-                 ? "%s: not for the control domain itself"
-                 : "%s: no such domain",
+             !strcmp(name, "control") || !strcmp(name, "0") ? "%s: not for the control domain itself"
+                                                            : "%s: no such domain",
              name);
     return d;
 }

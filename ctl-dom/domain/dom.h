@@ -20,8 +20,8 @@
 enum dev_kind { DEV_VIF, DEV_VBD };
 struct dom_dev {
     enum dev_kind kind;
-    unsigned index;              /* of cfg.vif or cfg.disk */
-    uint32_t devid;              /* a vif that is plugged again gets a new one */
+    unsigned index; /* of cfg.vif or cfg.disk */
+    uint32_t devid; /* a vif that is plugged again gets a new one */
     domid_t back;
     bool replug, stalled;
 };
@@ -30,45 +30,45 @@ struct svc_image;
 struct slot_entry;
 
 struct dom {
-    struct dom *next;            /* in the order of domids */
+    struct dom *next; /* in the order of domids */
     domid_t id;
     struct domcfg cfg;
-    bool slot;                   /* restartable */
-    bool in_store;               /* has nodes there */
+    bool slot;     /* restartable */
+    bool in_store; /* has nodes there */
     bool introduced;
-    bool unnamed;                /* it was released, and nothing in the store names it any more */
+    bool unnamed; /* it was released, and nothing in the store names it any more */
     uint64_t console_gfn, store_gfn;
     uint32_t console_port, store_port;
     struct domcon con;
     struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     unsigned nr_devs, next_vif;
-    struct slot_entry *slots;    /* a driver domain's slot table: our copy (slots.c) */
+    struct slot_entry *slots; /* a driver domain's slot table: our copy (slots.c) */
     uint64_t slots_gpa;
-    uint32_t slot_gen;           /* of the entry that was made last */
-    char problem[240];           /* a driver domain's word about its device, "": none */
-    char without[160];           /* the device of its configuration that it has not, and why, "": none */
-    struct talk talk;            /* how often it may say one */
+    uint32_t slot_gen; /* of the entry that was made last */
+    char problem[240]; /* a driver domain's word about its device, "": none */
+    char without[160]; /* the device of its configuration that it has not, and why, "": none */
+    struct talk talk;  /* how often it may say one */
 
     /* restart: all that it needs is here before it happens */
     const struct svc_image *img;
-    bool kept;                   /* code and constants are in place, immutable */
-    uint8_t *boot_block;         /* start info, memory map, command line */
-    char words[256];             /* the builder's words of the command line, less boot= */
+    bool kept;           /* code and constants are in place, immutable */
+    uint8_t *boot_block; /* start info, memory map, command line */
+    char words[256];     /* the builder's words of the command line, less boot= */
     uint64_t instance;
 
     /* supervisor.c, guests.c */
     enum dom_state state;
     struct backoff backoff;
-    unsigned stillborn;          /* in a row, before it said that it serves */
+    unsigned stillborn; /* in a row, before it said that it serves */
     uint64_t started_ns, noticed_ns, crash_ns;
-    uint64_t report_by_ns;       /* STARTING: it is LATE then */
-    uint64_t retry_ns;           /* WAITING: the next instance is tried then */
-    uint64_t tried_ns;           /* when its next instance was begun */
+    uint64_t report_by_ns; /* STARTING: it is LATE then */
+    uint64_t retry_ns;     /* WAITING: the next instance is tried then */
+    uint64_t tried_ns;     /* when its next instance was begun */
     struct bh_report report;
-    unsigned short_lives;        /* in a row: ends of this guest before it had lived a minute */
-    bool asked;                  /* the restart was a command */
-    bool ordered;                /* its death is: it is about to come */
-    bool introduce;              /* it was brought back, the store is still to be told */
+    unsigned short_lives; /* in a row: ends of this guest before it had lived a minute */
+    bool asked;           /* the restart was a command */
+    bool ordered;         /* its death is: it is about to come */
+    bool introduce;       /* it was brought back, the store is still to be told */
 };
 
 extern struct dom *doms;

@@ -116,11 +116,11 @@ static struct elf_phdr read_phdr(const struct elf_stream *s, const struct table 
     }
     memcpy(&q, s->head + t->phoff + i * sizeof(q), sizeof(q));
     return (struct elf_phdr){ .type = q.type,
-                          .flags = q.flags,
-                          .offset = q.offset,
-                          .paddr = q.paddr,
-                          .filesz = q.filesz,
-                          .memsz = q.memsz };
+                              .flags = q.flags,
+                              .offset = q.offset,
+                              .paddr = q.paddr,
+                              .filesz = q.filesz,
+                              .memsz = q.memsz };
 }
 
 static int parse_head(struct elf_stream *s, size_t have)

@@ -85,9 +85,11 @@ static int address_check(const struct domcfg *cfg, unsigned i, struct errbuf *e)
     mac_text(v->mac, text);
     for (k = 0; k < i; k++)
         if (!memcmp(cfg->vif[k].mac, v->mac, 6) && vif_backend(&cfg->vif[k]) == back)
-            return fail(e, -EEXIST, "%s: vif %u and vif %u have the same address %s", cfg->name, k, i, text);
+            return fail(e, -EEXIST, "%s: vif %u and vif %u have the same address %s", cfg->name, k,
+                        i, text);
     d = holder(v->mac, back, &k);
-    return d ? fail(e, -EEXIST, "%s: vif %u: %s has the address %s already, %s its vif %u on %s", cfg->name, i, d->cfg.name, text,
+    return d ? fail(e, -EEXIST, "%s: vif %u: %s has the address %s already, %s its vif %u on %s",
+                    cfg->name, i, d->cfg.name, text,
                     d->cfg.vif[k].has_mac ? "chosen for" : "made for", k, back->cfg.name)
              : 0;
 }

@@ -33,7 +33,8 @@ struct sbdf_text sbdf_text(uint32_t sbdf)
 {
     struct sbdf_text t;
 
-    snprintf(t.s, sizeof(t.s), "%04x:%02x:%02x.%x", sbdf >> 16, sbdf >> 8 & 0xff, sbdf >> 3 & 31, sbdf & 7);
+    snprintf(t.s, sizeof(t.s), "%04x:%02x:%02x.%x", sbdf >> 16, sbdf >> 8 & 0xff, sbdf >> 3 & 31,
+             sbdf & 7);
     return t;
 }
 
@@ -48,8 +49,10 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
     case -ENOENT: return fail(e, rc, "%s: %s: there is no such device", who, dev);
     case -EACCES:
         /* As the core judges it: pciback.hide= leaves these with the platform. */
-        if (pci_find(sbdf, &info) && (info.flags & BH_PCI_BRIDGE || info.class_rev >> 24 == 6 || info.class_rev >> 24 == 8))
-            return fail(e, rc, "%s: %s is a bridge or part of the platform: no domain can have it", who, dev);
+        if (pci_find(sbdf, &info) &&
+            (info.flags & BH_PCI_BRIDGE || info.class_rev >> 24 == 6 || info.class_rev >> 24 == 8))
+            return fail(e, rc, "%s: %s is a bridge or part of the platform: no domain can have it",
+                        who, dev);
         return fail(e, rc,
                     "%s: %s belongs to the platform, it is not hidden: name it in pciback.hide= of "
                     "the core's command line",
@@ -65,7 +68,9 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
                     "without one it could reach all memory",
                     who, dev);
     case -EPERM:
-        return fail(e, rc, "%s: %s: the trial of its IOMMU unit failed, nothing holds it back (dmesg says how)", who, dev);
+        return fail(e, rc,
+                    "%s: %s: the trial of its IOMMU unit failed, nothing holds it back (dmesg says how)",
+                    who, dev);
     case -EAGAIN:
         return fail(e, rc,
                     "%s: %s: nobody has shown yet that its IOMMU unit holds devices back: start a NIC or disk behind the "

@@ -10,6 +10,8 @@ int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e);
 void pci_detach_all(const struct dom *d);
 
 #define SBDF_TEXT 16
-struct sbdf_text { char s[SBDF_TEXT]; };
+struct sbdf_text {
+    char s[SBDF_TEXT];
+};
 /* "0000:03:00.0" */
 struct sbdf_text sbdf_text(uint32_t sbdf);

@@ -19,8 +19,8 @@ int slots_init(struct dom *b, uint64_t gfn)
 /* --- entries ---------------------------------------------------------------------------------- */
 /* len bytes at off of *new go to the place of e in the table, word by word in ascending order, and
  * then into our copy, which so never says more than was done. */
-static int store(const struct dom *b, struct slot_entry *e, const struct slot_entry *new, size_t off,
-                 size_t len)
+static int store(const struct dom *b, struct slot_entry *e, const struct slot_entry *new,
+                 size_t off, size_t len)
 {
     struct bh_write w = { .domid = b->id,
                           .gpa = b->slots_gpa + (uint64_t)(e - b->slots) * sizeof(*e) + off,

@@ -29,8 +29,7 @@ static unsigned memory_map(struct hvm_memmap_table_entry *e, const struct boot_m
     n = put(e, n, 0xa0000, 0x100000, XEN_HVM_MEMMAP_TYPE_RESERVED);
     n = put(e, n, 0x100000, low, XEN_HVM_MEMMAP_TYPE_RAM);
     n = put(e, n, SPECIAL_GPA, CONSOLE_GPA, XEN_HVM_MEMMAP_TYPE_ACPI);
-    n = put(e, n, CONSOLE_GPA, SPECIAL_GPA + SPECIAL_PAGES * PAGE_SIZE,
-            XEN_HVM_MEMMAP_TYPE_RESERVED);
+    n = put(e, n, CONSOLE_GPA, SPECIAL_GPA + SPECIAL_PAGES * PAGE_SIZE, XEN_HVM_MEMMAP_TYPE_RESERVED);
     return put(e, n, 1ul << 32, (1ul << 32) + m->ram_bytes - low, XEN_HVM_MEMMAP_TYPE_RAM);
 }
 

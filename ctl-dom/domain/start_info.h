@@ -14,18 +14,18 @@
 
 struct dom;
 
-#define BOOT_BLOCK     0x2000ul
+#define BOOT_BLOCK 0x2000ul
 /* Guests: ACPI tables, then console and xenstore page. The last page is where a PC's firmware has its
  * reset vector: boot loaders look there for what firmware it is, and find zeroes. */
-#define SPECIAL_GPA    0xffff0000ul
-#define SPECIAL_PAGES  16
-#define ACPI_PAGES     8
-#define CONSOLE_GPA    (SPECIAL_GPA + ACPI_PAGES * PAGE_SIZE)
-#define XENSTORE_GPA   (CONSOLE_GPA + PAGE_SIZE)
-#define LOW_RAM_END    0xc0000000ul /* RAM of a guest below 4 GiB ends here at most */
+#define SPECIAL_GPA   0xffff0000ul
+#define SPECIAL_PAGES 16
+#define ACPI_PAGES    8
+#define CONSOLE_GPA   (SPECIAL_GPA + ACPI_PAGES * PAGE_SIZE)
+#define XENSTORE_GPA  (CONSOLE_GPA + PAGE_SIZE)
+#define LOW_RAM_END   0xc0000000ul /* RAM of a guest below 4 GiB ends here at most */
 
 struct boot_map {
-    uint64_t gpa;                /* where the block will be */
+    uint64_t gpa; /* where the block will be */
     uint64_t ram_bytes;
     bool guest;
     uint64_t rsdp, module_gpa, module_len;

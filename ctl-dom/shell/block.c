@@ -73,7 +73,8 @@ static void volumes_of(const struct dom *b)
         snprintf(path, sizeof(path), "/local/domain/%u/volumes/%.24s", b->id, nodes[i]);
         char *text = xs_read(0, path), line[256];
         if (text)
-            volume_row(b, quote(line, sizeof(line), text)); /* names off the disk, by way of the driver domain */
+            volume_row(b, quote(line, sizeof(line),
+                                text)); /* names off the disk, by way of the driver domain */
         free(text);
     }
     free(nodes);
@@ -114,7 +115,8 @@ static bool cmd_block_list(int argc, char **argv)
         if (d->dev[i].kind != DEV_VBD)
             continue;
         if (!shown++)
-            out("%-5s %-3s %-6s %-5s %-6s %-8s %-30s\n", "Vdev", "BE", "handle", "state", "evt-ch", "ring-ref", "BE-path");
+            out("%-5s %-3s %-6s %-5s %-6s %-8s %-30s\n", "Vdev", "BE", "handle", "state", "evt-ch",
+                "ring-ref", "BE-path");
         block_row(d, &d->dev[i]);
     }
     list_problems(d, DEV_VBD);
@@ -129,8 +131,9 @@ static void stats_row(const struct dom *d, const struct dom_dev *v)
     dev_paths(d, v, be, fe);
     list_numbers(be, BH_KEY_STATS, n, BH_BLK_STATS);
     out("%-20s %-5s %9lu %9lu %8lu %9lu %10lu %10lu %6lu %5lu\n", d->cfg.name,
-        d->cfg.disk[v->index].vdev, n[BH_BLK_READS], n[BH_BLK_WRITES], n[BH_BLK_FLUSHES], n[BH_BLK_DISCARDS],
-        n[BH_BLK_READ_BYTES] >> 9, n[BH_BLK_WRITE_BYTES] >> 9, n[BH_BLK_ERRORS], n[BH_BLK_MALFORMED]);
+        d->cfg.disk[v->index].vdev, n[BH_BLK_READS], n[BH_BLK_WRITES], n[BH_BLK_FLUSHES],
+        n[BH_BLK_DISCARDS], n[BH_BLK_READ_BYTES] >> 9, n[BH_BLK_WRITE_BYTES] >> 9, n[BH_BLK_ERRORS],
+        n[BH_BLK_MALFORMED]);
 }
 
 static bool cmd_block_stats(int argc, char **argv)
@@ -226,9 +229,13 @@ static bool cmd_block_limit(int argc, char **argv)
 static const struct command rows[] = {
     { "volumes", "", "what disk= can name, and who has it", 0, 0, cmd_volumes },
     { "block-list", "NAME", "disks of a domain", 1, 1, cmd_block_list },
-    { "block-attach", "NAME DISK", "a disk for a running domain, as disk= has it", 2, 2, cmd_block_attach },
-    { "block-detach", "NAME VDEV [--force]", "takes a disk away; --force: at once", 2, 3, cmd_block_detach },
-    { "block-stats", "[NAME]", "what its disks did: requests, sectors of 512, errors", 0, 1, cmd_block_stats },
-    { "block-limit", "NAME VDEV [KEY=N ...]", "ops=, bytes= a second; 0: no limit", 2, 4, cmd_block_limit },
+    { "block-attach", "NAME DISK", "a disk for a running domain, as disk= has it", 2, 2,
+      cmd_block_attach },
+    { "block-detach", "NAME VDEV [--force]", "takes a disk away; --force: at once", 2, 3,
+      cmd_block_detach },
+    { "block-stats", "[NAME]", "what its disks did: requests, sectors of 512, errors", 0, 1,
+      cmd_block_stats },
+    { "block-limit", "NAME VDEV [KEY=N ...]", "ops=, bytes= a second; 0: no limit", 2, 4,
+      cmd_block_limit },
 };
 const struct commands block_commands = COMMANDS(rows);

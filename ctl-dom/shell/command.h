@@ -18,11 +18,14 @@ struct commands {
     const struct command *row;
     unsigned n;
 };
-#define COMMANDS(rows) { (rows), ARRAY_SIZE(rows) }
+#define COMMANDS(rows)           \
+    {                            \
+        (rows), ARRAY_SIZE(rows) \
+    }
 
 /* The groups, in the order of `help`. */
-extern const struct commands list_commands, domain_commands, info_commands, pci_commands, block_commands, network_commands,
-    crash_commands, power_commands;
+extern const struct commands list_commands, domain_commands, info_commands, pci_commands,
+    block_commands, network_commands, crash_commands, power_commands;
 
 /* Runs the command that argv[0] names, or says why not. */
 void command_run(int argc, char **argv);

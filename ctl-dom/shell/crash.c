@@ -50,7 +50,8 @@ static bool cmd_crashes(int argc, char **argv)
 
 static const struct command rows[] = {
     { "restart", "NAME", "a service domain, in place", 1, 1, cmd_restart },
-    { "crash", "NAME [--inject | --hang]", "at once, at a random instruction, or by hanging", 1, 2, cmd_crash },
+    { "crash", "NAME [--inject | --hang]", "at once, at a random instruction, or by hanging", 1, 2,
+      cmd_crash },
     { "crashes", "[NAME]", "crash reports", 0, 1, cmd_crashes },
 };
 const struct commands crash_commands = COMMANDS(rows);

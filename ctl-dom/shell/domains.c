@@ -105,7 +105,8 @@ static bool cmd_dmesg(int argc, char **argv)
 }
 
 static const struct command rows[] = {
-    { "create", "FILE|NAME [KEY=VALUE ...]", "build and start a domain of the bundle", 1, MAX_ARGS, cmd_create },
+    { "create", "FILE|NAME [KEY=VALUE ...]", "build and start a domain of the bundle", 1, MAX_ARGS,
+      cmd_create },
     { "destroy", "NAME", "end a domain at once", 1, 1, cmd_destroy },
     { "pause", "NAME", "take its CPUs away", 1, 1, cmd_pause },
     { "unpause", "NAME", "give them back", 1, 1, cmd_unpause },

@@ -25,21 +25,42 @@ static void memory_of(int only)
     out("Name                                        ID   Memory KiB    of limit   Core KiB    of limit\n");
     for (; bh_ctl_info(&di) == 0; di.domid++)
         if (only == EVERY || only == di.domid)
-            out(ROW " %12lu %11lu %10lu %11lu\n", di.name, id_text(di.domid), di.tot_pages * 4, di.max_pages * 4,
-                di.allowance_used * 4, di.allowance * 4);
+            out(ROW " %12lu %11lu %10lu %11lu\n", di.name, id_text(di.domid), di.tot_pages * 4,
+                di.max_pages * 4, di.allowance_used * 4, di.allowance * 4);
 }
 
 /* The words of struct bh_counts: exits by reason, then what the core did. */
 static const char *const counted[] = {
-    [BH_EXIT_INTR] = "intr", [BH_EXIT_WINDOW] = "window", [BH_EXIT_CPUID] = "cpuid", [BH_EXIT_HLT] = "hlt", [BH_EXIT_IO] = "io",
-    [BH_EXIT_MSR] = "msr", [BH_EXIT_CALL] = "call", [BH_EXIT_NPF] = "npf", [BH_EXIT_OTHER] = "other",
-    "hypercalls", "copies", "guest-walks", "remembered", "nested-walks", "ipis", "self-ipis", "moves", "device-irqs", "irqs-astray",
+    [BH_EXIT_INTR] = "intr",
+    [BH_EXIT_WINDOW] = "window",
+    [BH_EXIT_CPUID] = "cpuid",
+    [BH_EXIT_HLT] = "hlt",
+    [BH_EXIT_IO] = "io",
+    [BH_EXIT_MSR] = "msr",
+    [BH_EXIT_CALL] = "call",
+    [BH_EXIT_NPF] = "npf",
+    [BH_EXIT_OTHER] = "other",
+    "hypercalls",
+    "copies",
+    "guest-walks",
+    "remembered",
+    "nested-walks",
+    "ipis",
+    "self-ipis",
+    "moves",
+    "device-irqs",
+    "irqs-astray",
 };
-_Static_assert(sizeof(struct bh_counts) == ARRAY_SIZE(counted) * sizeof(uint64_t), "a name for each word");
+_Static_assert(sizeof(struct bh_counts) == ARRAY_SIZE(counted) * sizeof(uint64_t),
+               "a name for each word");
 
-struct span { const char *title; unsigned from, to; };
+struct span {
+    const char *title;
+    unsigned from, to;
+};
 
-static void counts_row(const struct span *s, const char *name, const char *id, const struct bh_counts *c)
+static void counts_row(const struct span *s, const char *name, const char *id,
+                       const struct bh_counts *c)
 {
     const uint64_t *word = (const uint64_t *)c;
 
@@ -79,7 +100,8 @@ static void counts_of(int only, const struct span *s)
 
 static void info_rows(int only)
 {
-    static const struct span exits = { "Exits", 0, BH_NR_EXITS }, work = { "Core's work", BH_NR_EXITS, ARRAY_SIZE(counted) };
+    static const struct span exits = { "Exits", 0, BH_NR_EXITS },
+                             work = { "Core's work", BH_NR_EXITS, ARRAY_SIZE(counted) };
 
     memory_of(only);
     counts_of(only, &exits);
@@ -126,7 +148,8 @@ static bool cmd_info(int argc, char **argv)
     out("control_images_kib     : %lu\n", kept_pages() * 4);
     out("uptime_ms              : %lu\n", si.boot_ns / 1000000);
     uint64_t utc = si.wallclock + si.boot_ns;
-    out("utc_seconds            : %lu.%03lu%s\n", utc / 1000000000, utc / 1000000 % 1000, si.features & BH_SYS_CLOCK ? "" : " (half a second off)");
+    out("utc_seconds            : %lu.%03lu%s\n", utc / 1000000000, utc / 1000000 % 1000,
+        si.features & BH_SYS_CLOCK ? "" : " (half a second off)");
     out("virt_caps              :");
     for (unsigned i = 0; i < ARRAY_SIZE(feature); i++)
         if (si.features & feature[i].bit)
@@ -138,6 +161,7 @@ static bool cmd_info(int argc, char **argv)
 }
 
 static const struct command rows[] = {
-    { "info", "[-v [NAME]]", "the machine; -v: memory, exits, core's work of each domain", 0, 2, cmd_info },
+    { "info", "[-v [NAME]]", "the machine; -v: memory, exits, core's work of each domain", 0, 2,
+      cmd_info },
 };
 const struct commands info_commands = COMMANDS(rows);

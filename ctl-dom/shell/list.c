@@ -34,7 +34,8 @@ static bool cmd_list(int argc, char **argv)
 
     if (argc > 1 + verbose && !(only = command_dom(argv[1 + verbose])))
         return true;
-    out("Name                                        ID   Mem VCPUs\tState\tTime(s) Restarts%s\n", verbose ? " UUID" : "");
+    out("Name                                        ID   Mem VCPUs\tState\tTime(s) Restarts%s\n",
+        verbose ? " UUID" : "");
     for (; bh_ctl_info(&di) == 0; di.domid++) {
         char state[7], restarts[24] = "-", uuid[UUID_TEXT] = "";
         static const uint8_t nil[16]; /* the control domain's, as in Xen */

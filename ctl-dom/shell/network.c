@@ -13,8 +13,8 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
 
     dev_paths(d, v, be, fe);
     mac_text(d->cfg.vif[v->index].mac, mac);
-    out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac,
-        v->devid, list_number(fe, "state"), list_queue_number(fe, "event-channel", "event-channel-tx"),
+    out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac, v->devid,
+        list_number(fe, "state"), list_queue_number(fe, "event-channel", "event-channel-tx"),
         list_queue_number(fe, "tx-ring-ref", "tx-ring-ref"),
         list_queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be);
 }
@@ -22,10 +22,11 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
 static void frames_row(bool first, const char *name, const char *idx, const uint64_t n[BH_NET_STATS])
 {
     if (first)
-        out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s\n", "Name", "Idx", "In", "Out", "Errors", "Dropped", "Spoofed", "TooLong",
-            "WireLong", "NoCsum");
-    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[BH_NET_IN], n[BH_NET_OUT], n[BH_NET_ERRORS],
-        n[BH_NET_DROPPED], n[BH_NET_SPOOFED], n[BH_NET_LONG], n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM]);
+        out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s\n", "Name", "Idx", "In", "Out", "Errors",
+            "Dropped", "Spoofed", "TooLong", "WireLong", "NoCsum");
+    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[BH_NET_IN],
+        n[BH_NET_OUT], n[BH_NET_ERRORS], n[BH_NET_DROPPED], n[BH_NET_SPOOFED], n[BH_NET_LONG],
+        n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM]);
 }
 
 /* Frames of d's vifs, or of all that d serves; and of the wires behind them. */
@@ -47,7 +48,8 @@ static void frames(const struct dom *d)
         }
     for (const struct dom *b = doms; b; b = b->next) {
         snprintf(be, sizeof(be), "/local/domain/%u", b->id);
-        if ((b == d || serves(b, d, DEV_VIF)) && b->cfg.role == BH_ROLE_DRIVER && list_numbers(be, BH_KEY_UPLINK, n, BH_NET_STATS))
+        if ((b == d || serves(b, d, DEV_VIF)) && b->cfg.role == BH_ROLE_DRIVER &&
+            list_numbers(be, BH_KEY_UPLINK, n, BH_NET_STATS))
             frames_row(!rows++, b->cfg.name, "wire", n);
     }
 }
@@ -64,8 +66,8 @@ static bool cmd_network_list(int argc, char **argv)
         if (d->dev[i].kind != DEV_VIF)
             continue;
         if (!shown++)
-            out("%-3s %-2s %-17s %-6s %-5s %-6s %5s/%-5s %-30s\n", "Idx", "BE", "Mac Addr.", "handle", "state", "evt-ch", "tx-",
-                "rx-ring-ref", "BE-path");
+            out("%-3s %-2s %-17s %-6s %-5s %-6s %5s/%-5s %-30s\n", "Idx", "BE", "Mac Addr.",
+                "handle", "state", "evt-ch", "tx-", "rx-ring-ref", "BE-path");
         network_row(d, &d->dev[i]);
     }
     frames(d);

@@ -42,8 +42,8 @@ static bool cmd_pci_list(int argc, char **argv)
     for (unsigned i = 0; d && pci_owned(d->id, i, &info); i++) {
         if (!i)
             out("Vdev Device\n");
-        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf).s, info.vendor,
-            info.device, info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X",
+        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf).s,
+            info.vendor, info.device, info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X",
             info.flags & BH_PCI_DMA ? "on" : "off", info.dma_faults);
     }
     return true;
@@ -59,8 +59,7 @@ static bool cmd_pci_attach(int argc, char **argv)
     if (!d)
         return true;
     if (!pci_parse(argv[2], &sbdf)) {
-        out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n",
-            argv[2]);
+        out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n", argv[2]);
     } else if (d->cfg.nr_pci == CFG_MAX_PCI) {
         out("%s: has %d devices, no more are possible\n", d->cfg.name, CFG_MAX_PCI);
     } else if (pci_attach(d, sbdf, &e)) {

@@ -52,8 +52,9 @@ static void begin(void)
  * those answers are through. */
 static void console_left(void)
 {
-    static const char reset[] = "\x18\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l"
-                                "\x1b[?1016l\x1b[?2004l\x1b F\x1b[!p\n";
+    static const char reset[] =
+        "\x18\x1b[?9l\x1b[?1000l\x1b[?1001l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l"
+        "\x1b[?1016l\x1b[?2004l\x1b F\x1b[!p\n";
 
     domcon_leave();
     con_write(reset, sizeof(reset) - 1);

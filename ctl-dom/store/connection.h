@@ -6,6 +6,6 @@
 extern bool store_up;
 /* The control domain's ring to the store: page, grant and port; their names go into the words of its command line. */
 int store_prepare(struct dom *store, struct errbuf *e);
-int store_connect(void);                 /* once the store runs */
+int store_connect(void); /* once the store runs */
 int store_introduce(const struct dom *d);
 int store_release(const struct dom *d);

@@ -28,8 +28,7 @@ static const char *type_of(const struct dom_dev *v) { return v->kind == DEV_VIF 
 
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH])
 {
-    snprintf(be, DEV_PATH, "/local/domain/%u/backend/%s/%u/%u", v->back, type_of(v), d->id,
-             v->devid);
+    snprintf(be, DEV_PATH, "/local/domain/%u/backend/%s/%u/%u", v->back, type_of(v), d->id, v->devid);
     snprintf(fe, DEV_PATH, "/local/domain/%u/device/%s/%u", d->id, type_of(v), v->devid);
 }
 
@@ -151,8 +150,8 @@ static void device_ready(struct txn *t, const struct dom *d, const char *type, u
     snprintf(perms, sizeof(perms), "n%u r%u", back, d->id);
     node(t, NULL, perms, "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
     node_num(t, XenbusStateInitialising, "/local/domain/%u/device/%s/%u/state", d->id, type, devid);
-    node_num(t, XenbusStateInitialising, "/local/domain/%u/backend/%s/%u/%u/state", back, type, d->id,
-         devid);
+    node_num(t, XenbusStateInitialising, "/local/domain/%u/backend/%s/%u/%u/state", back, type,
+             d->id, devid);
 }
 
 static void vif_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
@@ -257,8 +256,8 @@ static int backend_ready(const struct dom *d, const struct dom_dev *v, struct er
     if (!why && state != XenbusStateClosing && state != XenbusStateClosed)
         return -EAGAIN;
     struct dom *b = dom_by_id(v->back);
-    fail(e, -EIO, "%s: %s: %s: %s", d->cfg.name, dev_text(d, v),
-         b ? b->cfg.name : "its back-end", why ? QUOTED(why) : "closes it");
+    fail(e, -EIO, "%s: %s: %s: %s", d->cfg.name, dev_text(d, v), b ? b->cfg.name : "its back-end",
+         why ? QUOTED(why) : "closes it");
     free(why);
     return -EIO;
 }
@@ -342,7 +341,8 @@ void devs_close(const struct dom *d)
 }
 
 /* --- the beginning ----------------------------------------------------------------------------- */
-int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void *arg), struct errbuf *e)
+int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void *arg),
+                struct errbuf *e)
 {
     int rc = 0;
 

@@ -10,7 +10,7 @@ struct txn;
 
 #define DEV_PATH 96
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH]);
-int devs_resolve(struct dom *d, struct errbuf *e);      /* finds who serves them; fills d->dev */
+int devs_resolve(struct dom *d, struct errbuf *e); /* finds who serves them; fills d->dev */
 int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e);
 /* Whether all whom a guest of this configuration needs are there: 0, -ENOENT for one that is not, or what is wrong with its words. */
 int devs_served(const struct domcfg *cfg, struct errbuf *e);
@@ -23,16 +23,17 @@ void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
 void pci_nodes(struct txn *t, struct dom *d, void *arg);
 int store_add_pci(struct dom *d, struct errbuf *e);
 /* Their entries in the slot tables and, between the two steps of that, the nodes. */
-int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void *arg), struct errbuf *e);
-void devs_close(const struct dom *d);                   /* also takes the back-ends' nodes away */
+int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void *arg),
+                struct errbuf *e);
+void devs_close(const struct dom *d); /* also takes the back-ends' nodes away */
 /* The same devices again, from the beginning: for the next kernel of a guest that stands still. */
 int devs_renew(struct dom *d, struct errbuf *e);
 
-uint64_t backend_state(const struct dom *d, const struct dom_dev *v); /* 0: none */
+uint64_t backend_state(const struct dom *d, const struct dom_dev *v);             /* 0: none */
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e); /* of one device */
 int wait_backends(const struct dom *d, struct errbuf *e);
 
 /* b runs, and is not the instance that its front-ends know: they are plugged again. */
 void devs_driver_up(struct dom *b);
 void devs_driver_gone(struct dom *b);
-void devs_work(void);                                   /* from the main loop */
+void devs_work(void); /* from the main loop */

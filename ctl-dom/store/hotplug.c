@@ -95,7 +95,8 @@ int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e)
         con_wait(now_ns() + LOOK_NS);
     }
     if (rc == -ETIME)
-        return fail(e, rc, "%s: disk %s: is being closed, but the guest still has it (--force does not wait)",
+        return fail(e, rc,
+                    "%s: disk %s: is being closed, but the guest still has it (--force does not wait)",
                     d->cfg.name, d->cfg.disk[v->index].vdev);
     if (!rc)
         rc = commit(d, remove_nodes, v, e);

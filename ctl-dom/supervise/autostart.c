@@ -16,7 +16,8 @@ static bool wait_for_driver(const struct domcfg *cfg, const char *config)
 {
     struct errbuf e;
 
-    if (cfg->role != BH_ROLE_GUEST || devs_served(cfg, &e) != -ENOENT || !waiting_add(cfg->name, config, e.s))
+    if (cfg->role != BH_ROLE_GUEST || devs_served(cfg, &e) != -ENOENT ||
+        !waiting_add(cfg->name, config, e.s))
         return false;
     say("%s; it starts when that is there", e.s);
     return true;
@@ -33,7 +34,8 @@ static void start(const struct domcfg *cfg, const char *config)
         if (cfg->role == BH_ROLE_GUEST)
             say("%s: created as domain %u (%lu ms)", cfg->name, d->id, (now_ns() - from) / 1000000);
     } else if (!right || !wait_for_driver(cfg, config)) {
-        say("%s; it is not started: create %.*s when that is mended", e.s, (int)(strlen(config) - 4), config);
+        say("%s; it is not started: create %.*s when that is mended", e.s,
+            (int)(strlen(config) - 4), config);
     }
 }
 

@@ -2,8 +2,9 @@
 /* Three constants and a doubling; the supervisor asks at each death. */
 #include "supervise/backoff.h"
 
-#define FIRST_NS   10000000ull
-#define WAITED_NS  1000000000ull  /* the longest pause, and the life that ends a row, of one that answers */
+#define FIRST_NS 10000000ull
+#define WAITED_NS \
+    1000000000ull /* the longest pause, and the life that ends a row, of one that answers */
 #define LONGEST_NS 60000000000ull /* the same of one that answers nobody */
 
 static bool longer(struct backoff *b, uint64_t max)

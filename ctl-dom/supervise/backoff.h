@@ -11,7 +11,7 @@
 struct backoff {
     unsigned deaths;   /* in a row */
     uint64_t pause_ns; /* before the next instance */
-    bool said;         /* that the row has become long: its deaths and restarts are not told one by one any more */
+    bool said; /* that the row has become long: its deaths and restarts are not told one by one any more */
 };
 
 /* It died after life_ns of readiness (0: it was never ready), without a command. True: it is time for that one line. */

@@ -8,7 +8,8 @@
 #include "domain/slots.h"
 #include "supervise/supervisor.h"
 
-#define LET_GO_NS 5000000000ull /* docs/restart-protocol.md 10: then whoever holds pages of a dead guest */
+#define LET_GO_NS \
+    5000000000ull /* docs/restart-protocol.md 10: then whoever holds pages of a dead guest */
 
 /* Guests that are destroyed, until their frames have all come back and nothing names them. */
 struct dying {
@@ -32,7 +33,8 @@ static void take_back(domid_t gone, domid_t holder)
     if (!d)
         return;
     if (d->cfg.role == BH_ROLE_GUEST) {
-        say("%s: has pages of domain %u mapped, which is gone: they are taken away", d->cfg.name, gone);
+        say("%s: has pages of domain %u mapped, which is gone: they are taken away", d->cfg.name,
+            gone);
         bh_ctl_reclaim(&r);
     } else if (supervisor_restarts(d) && (d->state == DOM_UP || d->state == DOM_UNHEARD)) {
         say("%s: does not let go of domain %u, restarting", d->cfg.name, gone);

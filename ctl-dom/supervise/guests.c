@@ -115,9 +115,10 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
     if (pause)
         snprintf(then, sizeof(then), ", restarting in %lu s", pause);
     else
-        snprintf(then, sizeof(then), action == ACTION_RESTART    ? ", restarting"
-                                     : action == ACTION_PRESERVE ? ", kept"
-                                                                 : ", destroyed");
+        snprintf(then, sizeof(then),
+                 action == ACTION_RESTART    ? ", restarting"
+                 : action == ACTION_PRESERVE ? ", kept"
+                                             : ", destroyed");
     if (crashed) {
         report_take(d);
         report_death(d, then);

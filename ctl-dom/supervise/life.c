@@ -31,7 +31,8 @@ static int attach_devices(struct dom *d, bool lenient, struct errbuf *e)
             return rc;
         if (rc) {
             say("%s; it starts without", e->s);
-            snprintf(d->without, sizeof(d->without), "%s", e->s + strlen(d->cfg.name) + 2); /* less "NAME: " */
+            snprintf(d->without, sizeof(d->without), "%s",
+                     e->s + strlen(d->cfg.name) + 2); /* less "NAME: " */
         } else
             d->cfg.pci[kept++] = d->cfg.pci[i];
     }
@@ -45,7 +46,8 @@ static void wait_clock(void)
     static bool exact;
     static struct bh_sysinfo si;
 
-    for (uint64_t end = now_ns() + CLOCK_WAIT_NS; !exact && now_ns() < end; con_wait(now_ns() + 10000000))
+    for (uint64_t end = now_ns() + CLOCK_WAIT_NS; !exact && now_ns() < end;
+         con_wait(now_ns() + 10000000))
         exact = bh_ctl_sysinfo(&si) || si.features & BH_SYS_CLOCK;
     exact = true;
 }

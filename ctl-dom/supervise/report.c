@@ -10,7 +10,7 @@
 #define NR_GUESTS   32u /* of more than that, those that crashed last */
 
 struct crash {
-    uint64_t number; /* 0: none */
+    uint64_t number;                       /* 0: none */
     uint64_t when_ns, instance, outage_ns; /* outage 0: did not come back (yet) */
     domid_t id;
     char why[120];
@@ -18,7 +18,7 @@ struct crash {
 /* A ring for each name, so that nobody's crashes push out another's; guests push out guests alone. */
 struct history {
     char name[BH_NAME_LEN];
-    unsigned nr;     /* ever; slot = number % KEPT */
+    unsigned nr; /* ever; slot = number % KEPT */
     struct crash kept[KEPT];
 };
 static struct history services[NR_SERVICES], guests[NR_GUESTS];
@@ -59,9 +59,7 @@ static void why(const struct bh_report *r, char *buf, size_t n)
     case BH_CAUSE_TRIPLE_FAULT: snprintf(buf, n, "triple fault%s", at_rip(r)); break;
     case BH_CAUSE_SHUTDOWN_CRASH: snprintf(buf, n, "gave up%s", at_rip(r)); break;
     case BH_CAUSE_DEADLINE: snprintf(buf, n, "missed its deadline%s", at_rip(r)); break;
-    case BH_CAUSE_NPF:
-        snprintf(buf, n, "nested page fault at 0x%lx%s", r->info2, at_rip(r));
-        break;
+    case BH_CAUSE_NPF: snprintf(buf, n, "nested page fault at 0x%lx%s", r->info2, at_rip(r)); break;
     case BH_CAUSE_INJECTED: snprintf(buf, n, "injected%s", at_rip(r)); break;
     case BH_CAUSE_VMENTRY: snprintf(buf, n, "invalid processor state"); break;
     default: quote(buf, n, r->why[0] ? r->why : "reason unknown");
@@ -77,7 +75,9 @@ void report_take(struct dom *d)
     if (bh_ctl_report(&d->report))
         memset(&d->report, 0, sizeof(d->report));
     d->report.why[sizeof(d->report.why) - 1] = '\0';
-    *c = (struct crash){ .number = ++last_number, .id = d->id, .when_ns = d->crash_ns, .instance = d->instance };
+    *c = (struct crash){
+        .number = ++last_number, .id = d->id, .when_ns = d->crash_ns, .instance = d->instance
+    };
     why(&d->report, c->why, sizeof(c->why));
 }
 
@@ -89,7 +89,9 @@ void report_death(struct dom *d, const char *then)
     say("%s: crashed (%s)%s", d->cfg.name, text, then);
 }
 
-struct ms_text { char s[16]; };
+struct ms_text {
+    char s[16];
+};
 
 static struct ms_text ms(uint64_t from, uint64_t to)
 {
@@ -115,9 +117,12 @@ void report_restart(struct dom *d, const struct bh_dominfo *di)
         return;
     why(&d->report, text, sizeof(text));
     bool paused = d->tried_ns > d->noticed_ns && d->backoff.pause_ns;
-    snprintf(parts, sizeof(parts), "detect %s%s%s fence %s rebuild %s reset %s adopt %s", ms(from, d->noticed_ns).s,
-             paused ? " pause " : "", paused ? ms(d->noticed_ns, d->tried_ns).s : "", ms(paused ? d->tried_ns : d->noticed_ns, di->restart_ns).s,
-             ms(di->restart_ns, di->unpause_ns).s, ms(di->unpause_ns, reset).s, ms(reset, di->adopted_ns).s);
+    snprintf(parts, sizeof(parts), "detect %s%s%s fence %s rebuild %s reset %s adopt %s",
+             ms(from, d->noticed_ns).s, paused ? " pause " : "",
+             paused ? ms(d->noticed_ns, d->tried_ns).s : "",
+             ms(paused ? d->tried_ns : d->noticed_ns, di->restart_ns).s,
+             ms(di->restart_ns, di->unpause_ns).s, ms(di->unpause_ns, reset).s,
+             ms(reset, di->adopted_ns).s);
     char how[160];
     snprintf(how, sizeof(how), d->asked ? "restarted on request" : "crashed (%s), restarted", text);
     say("%s: %s in %s ms (%s), restart %lu", d->cfg.name, how, ms(from, di->adopted_ns).s, parts,
@@ -141,8 +146,7 @@ static void full(const struct bh_report *r)
     out("  rsp %016lx  rflags %08lx\n", r->rsp, r->rflags);
     out("  cr0 %08lx  cr2 %016lx  cr3 %08lx  cr4 %08lx\n", r->cr0, r->cr2, r->cr3, r->cr4);
     for (unsigned i = 0; i < 16; i++)
-        out("  %s %016lx%s", reg[i], r->gpr[i],
-            i % 3 == 2 || i == 15 ? "\n" : "");
+        out("  %s %016lx%s", reg[i], r->gpr[i], i % 3 == 2 || i == 15 ? "\n" : "");
     for (unsigned i = 0; i < r->nr_stack && i < BH_REPORT_STACK; i++)
         out("%s%016lx%s", i % 4 ? " " : "  stack ", r->stack[i],
             i % 4 == 3 || i + 1 == r->nr_stack ? "\n" : "");
@@ -154,7 +158,8 @@ static const struct crash *next_crash(uint64_t after, const struct history **of)
     const struct crash *found = NULL;
 
     for (unsigned i = 0; i < (NR_SERVICES + NR_GUESTS) * KEPT; i++) {
-        const struct history *h = i / KEPT < NR_SERVICES ? &services[i / KEPT] : &guests[i / KEPT - NR_SERVICES];
+        const struct history *h = i / KEPT < NR_SERVICES ? &services[i / KEPT]
+                                                         : &guests[i / KEPT - NR_SERVICES];
         const struct crash *c = &h->kept[i % KEPT];
         if (c->number > after && (!found || c->number < found->number)) {
             found = c;
@@ -175,9 +180,8 @@ void report_list(const char *name)
         if (name && strcmp(h->name, d ? d->cfg.name : name) != 0)
             continue;
         out("%10lu.%03lu s  %s (%u)  %s%s%s%s\n", c->when_ns / 1000000000,
-            c->when_ns / 1000000 % 1000, h->name, c->id, c->why,
-            c->outage_ns ? ", back after " : "", c->outage_ns ? ms(0, c->outage_ns).s : "",
-            c->outage_ns ? " ms" : "");
+            c->when_ns / 1000000 % 1000, h->name, c->id, c->why, c->outage_ns ? ", back after " : "",
+            c->outage_ns ? ms(0, c->outage_ns).s : "", c->outage_ns ? " ms" : "");
         shown++;
     }
     if (!shown)

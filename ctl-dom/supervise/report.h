@@ -5,5 +5,6 @@
 
 void report_take(struct dom *d); /* fetches the core's report; after the restart, not before */
 void report_death(struct dom *d, const char *then); /* "NAME: crashed (why)THEN" */
-void report_restart(struct dom *d, const struct bh_dominfo *di); /* "NAME: crashed (why), restarted in ... ms (...), restart N" */
+void report_restart(struct dom *d,
+                    const struct bh_dominfo *di); /* "NAME: crashed (why), restarted in ... ms (...), restart N" */
 void report_list(const char *name); /* prints those of NAME, or all (NULL) */

@@ -12,9 +12,9 @@ enum dom_state {
     DOM_STARTING, /* an instance runs and has not said that it serves */
     DOM_LATE,     /* the same, for longer than it may take */
     DOM_UP,       /* it serves */
-    DOM_UNHEARD,  /* the same, after a long row of deaths of which nothing was told any more: its first answer will be */
-    DOM_WAITING,  /* for its next instance */
-    DOM_OVER,     /* it ended, and none follows */
+    DOM_UNHEARD, /* the same, after a long row of deaths of which nothing was told any more: its first answer will be */
+    DOM_WAITING, /* for its next instance */
+    DOM_OVER,    /* it ended, and none follows */
     NR_DOM_STATES
 };
 

@@ -11,7 +11,8 @@
 
 #define UP_WITHIN_NS 10000000000ull
 #define SOON_NS      20000000ull /* after a call to the store */
-#define SERVES_NS    500000000ull /* how often one of a long row of deaths is looked at, whether it serves */
+#define SERVES_NS \
+    500000000ull /* how often one of a long row of deaths is looked at, whether it serves */
 
 static void on_poll(struct dtimer *t);
 static struct dtimer poll_timer = { .fn = on_poll };
@@ -88,14 +89,19 @@ static void wait_to_retry(struct dom *d)
 }
 
 /* A device may take long to reset, and who is ended meanwhile begins anew: each time it gets longer. */
-static uint64_t up_within(const struct dom *d) { return UP_WITHIN_NS << (d->stillborn < 4 ? d->stillborn : 4); }
+static uint64_t up_within(const struct dom *d)
+{
+    return UP_WITHIN_NS << (d->stillborn < 4 ? d->stillborn : 4);
+}
 
 static const char *what_next(const struct dom *d)
 {
     static char text[96];
 
     if (d->backoff.said)
-        snprintf(text, sizeof(text), ", %u times in a row without an answer to anybody; next tries in 1 to 60 s", d->backoff.deaths);
+        snprintf(text, sizeof(text),
+                 ", %u times in a row without an answer to anybody; next tries in 1 to 60 s",
+                 d->backoff.deaths);
     else
         snprintf(text, sizeof(text), ", next try in %lu ms", d->backoff.pause_ns / 1000000);
     return text;
@@ -118,7 +124,8 @@ static int start_instance(struct dom *d, struct errbuf *e)
     if (rc) {
         backoff_failed(&d->backoff);
         wait_to_retry(d);
-        return fail(e, rc, "%s: cannot be restarted: %s%s", d->cfg.name, errno_text(rc), what_next(d));
+        return fail(e, rc, "%s: cannot be restarted: %s%s", d->cfg.name, errno_text(rc),
+                    what_next(d));
     }
     starts(d, up_within(d));
     return 0;
@@ -134,12 +141,16 @@ static void try_again(struct dom *d, bool first)
         say("%s", e.s);
 }
 
-bool supervisor_restarts(const struct dom *d) { return d->slot && d->img && d->id != BH_DOMID_STORE; }
+bool supervisor_restarts(const struct dom *d)
+{
+    return d->slot && d->img && d->id != BH_DOMID_STORE;
+}
 
 static bool row_goes_on(struct dom *d, const struct bh_dominfo *di)
 {
     bool ordered = d->ordered;
-    uint64_t ready_ns = di->adopted_ns && d->crash_ns > di->adopted_ns ? d->crash_ns - di->adopted_ns : 0;
+    uint64_t ready_ns = di->adopted_ns && d->crash_ns > di->adopted_ns ? d->crash_ns - di->adopted_ns
+                                                                       : 0;
 
     d->ordered = false;
     if (!ordered)
@@ -199,8 +210,9 @@ static void look_if_ready(struct dom *d, const struct bh_dominfo *di)
         d->state = state_after(d->state, EV_OVERDUE);
         domcon_last_line(d, last, sizeof(last));
         if (!d->backoff.said)
-            say("%s: runs, but has not said for %lu s that it serves%s%s%s", d->cfg.name, up_within(d) / 1000000000,
-                last[0] ? "; its last line: " : "", last, d->instance ? "; it is restarted" : "");
+            say("%s: runs, but has not said for %lu s that it serves%s%s%s", d->cfg.name,
+                up_within(d) / 1000000000, last[0] ? "; its last line: " : "", last,
+                d->instance ? "; it is restarted" : "");
         if (d->instance) /* hung before it could arm its deadline: whom it served waits for it */
             give_up(d);
     } else if (d->state == DOM_STARTING) {
@@ -321,8 +333,7 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
                     d->cfg.name);
     if (!supervisor_restarts(d))
         return fail(e, -EOPNOTSUPP,
-                    "%s: only service domains restart in place (destroy and create it)",
-                    d->cfg.name);
+                    "%s: only service domains restart in place (destroy and create it)", d->cfg.name);
     d->crash_ns = d->noticed_ns = now_ns();
     d->asked = true;
     d->ordered = false;

@@ -19,18 +19,18 @@
 #include <xen/grant_table.h>
 #include <bulkhead.h>
 
-#define PAGE_SIZE 4096ul
+#define PAGE_SIZE  4096ul
 #define PAGE_SHIFT 12
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #endif
-#define barrier() __asm__ volatile("" ::: "memory")
-#define mb()  __asm__ volatile("mfence" ::: "memory")
-#define rmb() barrier() /* x86: loads and stores are ordered among themselves */
-#define wmb() barrier()
-#define xen_mb()  mb()
-#define xen_rmb() rmb()
-#define xen_wmb() wmb()
+#define barrier()        __asm__ volatile("" ::: "memory")
+#define mb()             __asm__ volatile("mfence" ::: "memory")
+#define rmb()            barrier() /* x86: loads and stores are ordered among themselves */
+#define wmb()            barrier()
+#define xen_mb()         mb()
+#define xen_rmb()        rmb()
+#define xen_wmb()        wmb()
 #define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
@@ -39,14 +39,14 @@ struct bh_self {
     domid_t domid;
     char name[BH_NAME_LEN];
     uint64_t ram_bytes;
-    uint8_t *keep;         /* keep pages (identity-mapped), NULL if none */
-    unsigned nr_keep;      /* pages */
-    const void *table;     /* slot table (slot_table.h), read-only; NULL if none */
-    unsigned nr_table;     /* pages */
-    uint64_t instance;     /* 0: first life */
+    uint8_t *keep;     /* keep pages (identity-mapped), NULL if none */
+    unsigned nr_keep;  /* pages */
+    const void *table; /* slot table (slot_table.h), read-only; NULL if none */
+    unsigned nr_table; /* pages */
+    uint64_t instance; /* 0: first life */
     char cmdline[1024];
-    bool guest;            /* plain guest: no BH_HYPERCALL_SERVICE (events then wait by SCHEDOP_poll) */
-    const void *module;    /* first module of the start info, or NULL */
+    bool guest; /* plain guest: no BH_HYPERCALL_SERVICE (events then wait by SCHEDOP_poll) */
+    const void *module; /* first module of the start info, or NULL */
     uint64_t module_len;
 };
 extern struct bh_self self;
@@ -56,26 +56,36 @@ bool cmdline_get(const char *key, char *buf, size_t n);
 
 /* --- hypercalls: 0, a count or a negative errno ------------------------------------------------------- */
 long hypercall(unsigned nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4);
-static inline long bh_control(unsigned op, void *arg) { return hypercall(BH_HYPERCALL_CONTROL, op, (uint64_t)arg, 0, 0); }
+static inline long bh_control(unsigned op, void *arg)
+{
+    return hypercall(BH_HYPERCALL_CONTROL, op, (uint64_t)arg, 0, 0);
+}
 /* Of each operation in <ops.def> one: bh_ctl_create(struct bh_create *a), bh_svc_batch(const struct bh_batch *a), bh_svc_served(void). */
-#define BH_PARAM_NONE(type) void
-#define BH_PARAM_IN(type) const type *a
-#define BH_PARAM_OUT(type) type *a
-#define BH_PARAM_INOUT(type) type *a
+#define BH_PARAM_NONE(type)         void
+#define BH_PARAM_IN(type)           const type *a
+#define BH_PARAM_OUT(type)          type *a
+#define BH_PARAM_INOUT(type)        type *a
 #define BH_PARAM_INOUT_ALWAYS(type) type *a
-#define BH_ARG_NONE 0
-#define BH_ARG_IN (uint64_t)a
-#define BH_ARG_OUT (uint64_t)a
-#define BH_ARG_INOUT (uint64_t)a
-#define BH_ARG_INOUT_ALWAYS (uint64_t)a
-#define CONTROL_OP(nr, NAME, name, type, dir, ...) \
-    static inline long bh_ctl_##name(BH_PARAM_##dir(type)) { return hypercall(BH_HYPERCALL_CONTROL, nr, BH_ARG_##dir, 0, 0); }
-#define SERVICE_OP(nr, NAME, name, type, dir, ...) \
-    static inline long bh_svc_##name(BH_PARAM_##dir(type)) { return hypercall(BH_HYPERCALL_SERVICE, nr, BH_ARG_##dir, 0, 0); }
+#define BH_ARG_NONE                 0
+#define BH_ARG_IN                   (uint64_t) a
+#define BH_ARG_OUT                  (uint64_t) a
+#define BH_ARG_INOUT                (uint64_t) a
+#define BH_ARG_INOUT_ALWAYS         (uint64_t) a
+#define CONTROL_OP(nr, NAME, name, type, dir, ...)                      \
+    static inline long bh_ctl_##name(BH_PARAM_##dir(type))              \
+    {                                                                   \
+        return hypercall(BH_HYPERCALL_CONTROL, nr, BH_ARG_##dir, 0, 0); \
+    }
+#define SERVICE_OP(nr, NAME, name, type, dir, ...)                      \
+    static inline long bh_svc_##name(BH_PARAM_##dir(type))              \
+    {                                                                   \
+        return hypercall(BH_HYPERCALL_SERVICE, nr, BH_ARG_##dir, 0, 0); \
+    }
 #include <ops.def>
 void domain_exit(unsigned reason) __attribute__((noreturn)); /* SHUTDOWN_* */
 void bh_served(void); /* BH_SVC_SERVED, once in a life: somebody's request was answered, no matter how often this is called */
-void bh_panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2))); /* report, then crash */
+void bh_panic(const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 1, 2))); /* report, then crash */
 
 /* --- exceptions: for test programs; libbh itself reports and crashes -------------------------------------- */
 struct bh_regs {
@@ -87,16 +97,16 @@ extern bool (*exception_hook)(struct bh_regs *r);
 
 /* --- events ---------------------------------------------------------------------------------------------- */
 typedef void (*event_fn)(uint32_t port, void *arg);
-int event_alloc_unbound(domid_t remote, event_fn fn, void *arg);  /* port or -errno; unmasked */
+int event_alloc_unbound(domid_t remote, event_fn fn, void *arg); /* port or -errno; unmasked */
 int event_bind_interdomain(domid_t remote, uint32_t remote_port, event_fn fn, void *arg);
 int event_bind_virq(unsigned virq, event_fn fn, void *arg);
 int event_bind_pirq(uint32_t pirq, event_fn fn, void *arg);
-int event_adopt(uint32_t port, event_fn fn, void *arg);  /* a port that is bound already (slot ports) */
+int event_adopt(uint32_t port, event_fn fn, void *arg); /* a port that is bound already (slot ports) */
 void event_close(uint32_t port);
 int event_send(uint32_t port);
-unsigned event_poll(void);   /* dispatches what is pending (bit cleared before the handler); returns how many */
+unsigned event_poll(void); /* dispatches what is pending (bit cleared before the handler); returns how many */
 unsigned event_poll_but(uint32_t port); /* the same, but this one's event stays */
-bool event_take(uint32_t port); /* its event, if there is one; its handler is not called */
+bool event_take(uint32_t port);         /* its event, if there is one; its handler is not called */
 /* One turn of the main loop: due timers, event_poll; if nothing was done, blocks until an event, the next timer, or
  * until_ns (0: no bound). Returns how many handlers ran. */
 unsigned event_wait(uint64_t until_ns);
@@ -106,15 +116,20 @@ static inline unsigned event_turn(void) { return event_wait(TIME_PAST); }
 /* --- time ------------------------------------------------------------------------------------------------ */
 uint64_t now_ns(void);       /* system time (pvclock), same base in all domains */
 uint64_t wallclock_ns(void); /* since the epoch */
-struct dtimer { struct dtimer *next; uint64_t when; void (*fn)(struct dtimer *t); bool armed; };
+struct dtimer {
+    struct dtimer *next;
+    uint64_t when;
+    void (*fn)(struct dtimer *t);
+    bool armed;
+};
 void dtimer_set(struct dtimer *t, uint64_t when_ns);
 void dtimer_cancel(struct dtimer *t);
 int deadline_kick(uint64_t ms); /* BH_SVC_DEADLINE; 0 = off */
 
 /* --- memory ----------------------------------------------------------------------------------------------- */
-void *page_alloc(unsigned n);           /* n contiguous zeroed pages or NULL */
+void *page_alloc(unsigned n); /* n contiguous zeroed pages or NULL */
 void page_free(void *p, unsigned n);
-uint64_t page_avail(void);              /* free pages */
+uint64_t page_avail(void); /* free pages */
 /* Called when page_alloc (and so malloc) finds nothing, if it is set: gives back some of what can be done without. False: there is no more. It
  * allocates nothing. */
 extern bool (*page_shortage)(void);
@@ -129,11 +144,15 @@ volatile void *mmio_map(uint64_t gpa, uint64_t len);
 /* --- grants ------------------------------------------------------------------------------------------------ */
 #define GRANT_RO 1u
 /* Maps n grants of dom contiguously into the window; on failure nothing stays mapped and NULL is returned. */
-struct grant_map { void *va; unsigned n; uint32_t handle[16]; };
+struct grant_map {
+    void *va;
+    unsigned n;
+    uint32_t handle[16];
+};
 int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n, unsigned flags);
 int grant_unmap(struct grant_map *m);
 int grant_give(domid_t to, const void *page, unsigned flags); /* ref or -errno */
-int grant_end(uint32_t ref);                                   /* -EBUSY while the peer has it mapped */
+int grant_end(uint32_t ref); /* -EBUSY while the peer has it mapped */
 
 /* Batch: copies and sends collected and done in one exit. */
 struct batch {
@@ -142,9 +161,12 @@ struct batch {
     unsigned nr_copies, nr_sends;
 };
 /* From a foreign grant to own memory, and back. Returns the index of the copy, or -1 when full (flush first). */
-int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len);
-int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len);
-void batch_send(struct batch *b, uint32_t port);   /* duplicates are folded; flushes itself when full of sends */
+int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst,
+                    unsigned len);
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
+                  unsigned len);
+void batch_send(struct batch *b,
+                uint32_t port); /* duplicates are folded; flushes itself when full of sends */
 /* Does it all; copy[i].status tell. Counts are zeroed afterwards, the copy array is left for reading. */
 int batch_flush(struct batch *b);
 /* What sends are left in b, without copies, go with the next event_wait, in its one exit. */
@@ -158,24 +180,28 @@ extern void (*xs_idle)(void);
 unsigned xs_idle_events(void);
 /* For an xs_idle that has more to do, but lets the store's answer be seen first. */
 void xs_idle_soon(void);
-int xs_init(void);                                   /* start-up calls it when the start info has a store ring */
-char *xs_read(uint32_t tx, const char *path);        /* NULL: no such node (errno in xs_error) */
+int xs_init(void); /* start-up calls it when the start info has a store ring */
+char *xs_read(uint32_t tx, const char *path); /* NULL: no such node (errno in xs_error) */
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v);
 int xs_write(uint32_t tx, const char *path, const char *val);
-int xs_printf(uint32_t tx, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int xs_printf(uint32_t tx, const char *path, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 int xs_mkdir(uint32_t tx, const char *path);
 int xs_rm(uint32_t tx, const char *path);
 char **xs_ls(uint32_t tx, const char *path, unsigned *n); /* one malloc'ed block */
-int xs_set_perms(uint32_t tx, const char *path, const char *perms); /* "b0 r3" style words: n0, r3, ... separated by spaces */
+int xs_set_perms(uint32_t tx, const char *path,
+                 const char *perms); /* "b0 r3" style words: n0, r3, ... separated by spaces */
 int xs_tx_start(uint32_t *tx);
-int xs_tx_end(uint32_t tx, bool commit);             /* -EAGAIN: do it again */
+int xs_tx_end(uint32_t tx, bool commit); /* -EAGAIN: do it again */
 typedef void (*watch_fn)(const char *path, void *arg);
-int xs_watch(const char *path, watch_fn fn, void *arg); /* fires once at once; called from event_wait, never inside xs_* calls */
+int xs_watch(const char *path, watch_fn fn,
+             void *arg); /* fires once at once; called from event_wait, never inside xs_* calls */
 int xs_unwatch(const char *path, watch_fn fn, void *arg);
 /* Whether it is about to be called. The store sends events before later answers: if not, nothing that it watches had changed, since it
  * was last called, when the last answer was given. */
 bool xs_watch_waits(const char *path, watch_fn fn, void *arg);
-int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply, uint32_t *reply_len); /* INTRODUCE, ... */
+int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply,
+           uint32_t *reply_len); /* INTRODUCE, ... */
 extern int xs_error;
 /* For the control domain, which has no ring in its start info: talks to the store over `page` (own memory, zeroed) and `port`
  * (own, bound or unbound). */
@@ -183,7 +209,8 @@ int xs_attach(void *page, uint32_t port);
 void xs_give_up(void); /* the store is gone: whoever waits for it, also now, gets -EIO at once */
 
 /* --- console ------------------------------------------------------------------------------------------------ */
-int printf(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* console ring; never blocks: drops and counts */
-void console_write(const char *s, size_t n);  /* the same way; \n becomes \r\n by the reader, not here */
-size_t console_read(char *buf, size_t n);     /* what has come in on the ring; 0: nothing */
-size_t console_room(void);                    /* bytes that a write would take now; ~0 without a ring */
+int printf(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2))); /* console ring; never blocks: drops and counts */
+void console_write(const char *s, size_t n); /* the same way; \n becomes \r\n by the reader, not here */
+size_t console_read(char *buf, size_t n); /* what has come in on the ring; 0: nothing */
+size_t console_room(void);                /* bytes that a write would take now; ~0 without a ring */

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PCI_FMT "%04x:%02x:%02x.%x"
-#define PCI_ARGS(s) (s) >> 16, (s) >> 8 & 0xff, (s) >> 3 & 0x1f, (s) & 7
-#define MAC_FMT "%02x:%02x:%02x:%02x:%02x:%02x"
+#define PCI_FMT     "%04x:%02x:%02x.%x"
+#define PCI_ARGS(s) (s) >> 16, (s) >> 8 & 0xff, (s) >> 3 & 0x1f, (s)&7
+#define MAC_FMT     "%02x:%02x:%02x:%02x:%02x:%02x"
 #define MAC_ARGS(m) (m)[0], (m)[1], (m)[2], (m)[3], (m)[4], (m)[5]
 
 /* "0000:00:03.0" or "00:03.0" (segment 0), with all its digits; false: it is none of them, and *sbdf is as it was. */

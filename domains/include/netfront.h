@@ -12,27 +12,32 @@
 #include <bh.h>
 #include <xen/io/netif.h>
 
-#define NETFRONT_SLOTS 64  /* requests in flight, each way */
+#define NETFRONT_SLOTS 64 /* requests in flight, each way */
 #define NETFRONT_FRAME 1514
 
 struct netfront;
 typedef void (*netfront_rx_fn)(struct netfront *nf, const uint8_t *frame, unsigned len, void *arg);
 
-struct netfront_slot { uint8_t *page; uint32_t ref; bool pending; };
+struct netfront_slot {
+    uint8_t *page;
+    uint32_t ref;
+    bool pending;
+};
 struct netfront {
     unsigned devid;
-    char path[40], backend[80];   /* own and the other end's directory */
+    char path[40], backend[80]; /* own and the other end's directory */
     domid_t backend_id;
     uint8_t mac[6];
     bool connected;
     int port;
     netif_tx_front_ring_t tx;
     netif_rx_front_ring_t rx;
-    struct netfront_slot tx_slot[NETFRONT_SLOTS], rx_slot[NETFRONT_SLOTS]; /* tx: by id; rx: by request index */
-    uint32_t tx_seen, rx_seen;    /* highest producer index that the back-end showed */
+    struct netfront_slot tx_slot[NETFRONT_SLOTS],
+        rx_slot[NETFRONT_SLOTS]; /* tx: by id; rx: by request index */
+    uint32_t tx_seen, rx_seen;   /* highest producer index that the back-end showed */
     netfront_rx_fn fn;
     void *arg;
-    bool rx_skip;                 /* inside a packet of several slots, which was not asked for */
+    bool rx_skip; /* inside a packet of several slots, which was not asked for */
     uint64_t sent, received, tx_errors, rx_errors, tx_full, violations;
 };
 

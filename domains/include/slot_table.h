@@ -21,7 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLOT_PAGES   2u /* of each driver domain: twice the devices that it can have, so that old ones may still be closing */
+#define SLOT_PAGES \
+    2u /* of each driver domain: twice the devices that it can have, so that old ones may still be closing */
 #define SLOT_ENTRIES 32u
 #define SLOT_SPEC    128u
 
@@ -34,26 +35,36 @@ enum slot_kind { SLOT_VIF = 1, SLOT_VBD };
 #define SLOT_F_MAC     8u /* vif: it sends with `mac` alone */
 
 struct slot_entry {
-    uint64_t head;                    /* slot_head() */
-    uint16_t domid, flags;            /* of the guest; SLOT_F_* */
-    uint32_t devid;                   /* vif: its number; vbd: vdev number */
-    uint64_t first, nr;               /* vbd: extent in 512-byte sectors, nr 0: not known yet; first is stored before nr */
-    uint64_t limit_ops, limit_bytes;  /* vbd: a second; 0: none */
-    uint8_t  mac[6];                  /* vif */
+    uint64_t head;         /* slot_head() */
+    uint16_t domid, flags; /* of the guest; SLOT_F_* */
+    uint32_t devid;        /* vif: its number; vbd: vdev number */
+    uint64_t first,
+        nr; /* vbd: extent in 512-byte sectors, nr 0: not known yet; first is stored before nr */
+    uint64_t limit_ops, limit_bytes; /* vbd: a second; 0: none */
+    uint8_t mac[6];                  /* vif */
     uint16_t pad;
-    char     spec[SLOT_SPEC];         /* vbd: volume, as in the configuration */
+    char spec[SLOT_SPEC]; /* vbd: volume, as in the configuration */
     uint64_t rest[9];
 };
 _Static_assert(sizeof(struct slot_entry) == 256, "slot table layout");
 _Static_assert(sizeof(struct slot_entry) * SLOT_ENTRIES == SLOT_PAGES * 4096, "slot table layout");
-_Static_assert(offsetof(struct slot_entry, first) == 16 && offsetof(struct slot_entry, limit_ops) == 32, "slot table layout");
-_Static_assert(offsetof(struct slot_entry, mac) == 48 && offsetof(struct slot_entry, spec) == 56, "slot table layout");
+_Static_assert(offsetof(struct slot_entry, first) == 16 &&
+                   offsetof(struct slot_entry, limit_ops) == 32,
+               "slot table layout");
+_Static_assert(offsetof(struct slot_entry, mac) == 48 && offsetof(struct slot_entry, spec) == 56,
+               "slot table layout");
 
 static inline uint64_t slot_head(enum slot_state state, enum slot_kind kind, uint32_t gen)
 {
     return state | (uint64_t)kind << 8 | (uint64_t)gen << 32;
 }
-static inline enum slot_state slot_state(const struct slot_entry *e) { return (enum slot_state)(e->head & 0xff); }
-static inline enum slot_kind slot_kind(const struct slot_entry *e) { return (enum slot_kind)(e->head >> 8 & 0xff); }
+static inline enum slot_state slot_state(const struct slot_entry *e)
+{
+    return (enum slot_state)(e->head & 0xff);
+}
+static inline enum slot_kind slot_kind(const struct slot_entry *e)
+{
+    return (enum slot_kind)(e->head >> 8 & 0xff);
+}
 static inline uint32_t slot_gen(const struct slot_entry *e) { return (uint32_t)(e->head >> 32); }
 static inline bool slot_live(const struct slot_entry *e) { return slot_state(e) != SLOT_ABSENT; }

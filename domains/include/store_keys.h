@@ -6,21 +6,21 @@
  */
 #pragma once
 
-#define BH_KEY_ERROR       "bh-error"       /* driver: why it cannot be had */
-#define BH_KEY_REPLUG      "bh-replug"      /* net: has to be plugged again, and why */
-#define BH_KEY_STALLED     "bh-stalled"     /* blk: nothing of it is touched, and why */
-#define BH_KEY_EXTENT      "bh-extent"      /* blk: first sector and number */
-#define BH_KEY_LIMIT_OPS   "bh-limit-ops"   /* control: a second, 0: none */
+#define BH_KEY_ERROR       "bh-error"     /* driver: why it cannot be had */
+#define BH_KEY_REPLUG      "bh-replug"    /* net: has to be plugged again, and why */
+#define BH_KEY_STALLED     "bh-stalled"   /* blk: nothing of it is touched, and why */
+#define BH_KEY_EXTENT      "bh-extent"    /* blk: first sector and number */
+#define BH_KEY_LIMIT_OPS   "bh-limit-ops" /* control: a second, 0: none */
 #define BH_KEY_LIMIT_BYTES "bh-limit-bytes"
-#define BH_KEY_STATS       "bh-stats"       /* driver: numbers in the order below */
-#define BH_KEY_UPLINK      "uplink"         /* net: the same of the wire */
+#define BH_KEY_STATS       "bh-stats" /* driver: numbers in the order below */
+#define BH_KEY_UPLINK      "uplink"   /* net: the same of the wire */
 
 /* Frames, in the order of the text. IN: from the guest. */
 enum bh_net_stat {
     BH_NET_IN,
     BH_NET_OUT,
     BH_NET_ERRORS,
-    BH_NET_DROPPED,   /* for want of room */
+    BH_NET_DROPPED, /* for want of room */
     BH_NET_SPOOFED,
     BH_NET_LONG,      /* too long for us */
     BH_NET_WIRE_LONG, /* for the wire */
@@ -39,5 +39,5 @@ enum bh_blk_stat {
 #define X(NAME, name) BH_BLK_##NAME,
     BH_BLK_STATS_IN_ORDER(X)
 #undef X
-    BH_BLK_STATS
+        BH_BLK_STATS
 };

@@ -10,9 +10,10 @@ const uint16_t **__ctype_b_loc(void)
     static const uint16_t *at;
 
     for (int c = 0; !at && c < 128; c++)
-        table[128 + c] = (uint16_t)(isupper(c) << 8 | islower(c) << 9 | isalpha(c) << 10 | isdigit(c) << 11 | isxdigit(c) << 12 |
-                                    isspace(c) << 13 | isprint(c) << 14 | isgraph(c) << 15 | (c == ' ' || c == '\t') | iscntrl(c) << 1 |
-                                    ispunct(c) << 2 | isalnum(c) << 3);
+        table[128 + c] = (uint16_t)(isupper(c) << 8 | islower(c) << 9 | isalpha(c) << 10 |
+                                    isdigit(c) << 11 | isxdigit(c) << 12 | isspace(c) << 13 |
+                                    isprint(c) << 14 | isgraph(c) << 15 | (c == ' ' || c == '\t') |
+                                    iscntrl(c) << 1 | ispunct(c) << 2 | isalnum(c) << 3);
     at = table + 128;
     return &at;
 }

@@ -20,7 +20,9 @@ void abort(void) { bh_panic("abort"); }
 void __stack_chk_fail(void) __attribute__((noreturn));
 void __stack_chk_fail(void) { bh_panic("a stack buffer was overrun"); }
 
-#define FORTIFIED(name, type, ...) type __##name##_chk(__VA_ARGS__); type __##name##_chk(__VA_ARGS__)
+#define FORTIFIED(name, type, ...)    \
+    type __##name##_chk(__VA_ARGS__); \
+    type __##name##_chk(__VA_ARGS__)
 static void within(size_t n, size_t room)
 {
     if (n > room)

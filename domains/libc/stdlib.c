@@ -33,7 +33,8 @@ static unsigned long long parse(const char *s, char **end, int base, bool *neg, 
     if (base == 0)
         base = *at == '0' ? 8 : 10;
     for (; digit(*at) < base; at++, any = true)
-        *over |= __builtin_mul_overflow(v, (unsigned)base, &v) | __builtin_add_overflow(v, (unsigned)digit(*at), &v);
+        *over |= __builtin_mul_overflow(v, (unsigned)base, &v) |
+                 __builtin_add_overflow(v, (unsigned)digit(*at), &v);
     if (end)
         *end = (char *)(uintptr_t)(any ? at : s);
     return v;

@@ -15,7 +15,8 @@ static void *copy_up(void *d, const void *s, size_t n)
     const char *from = s;
 
     for (; n >= 64; n -= 64, to += 64, from += 64) {
-        vec a = *(const vec *)from, b = *(const vec *)(from + 16), c = *(const vec *)(from + 32), e = *(const vec *)(from + 48);
+        vec a = *(const vec *)from, b = *(const vec *)(from + 16), c = *(const vec *)(from + 32),
+            e = *(const vec *)(from + 48);
         *(vec *)to = a;
         *(vec *)(to + 16) = b;
         *(vec *)(to + 32) = c;
@@ -33,7 +34,8 @@ void *memcpy(void *restrict d, const void *restrict s, size_t n) { return copy_u
 void *memmove(void *d, const void *s, size_t n)
 {
     if ((uintptr_t)d - (uintptr_t)s >= n)
-        return copy_up(d, s, n); /* forwards, each load before the stores of its turn: right for d below s too */
+        return copy_up(d, s,
+                       n); /* forwards, each load before the stores of its turn: right for d below s too */
     char *to = (char *)d + n;
     const char *from = (const char *)s + n;
     for (; n >= 16; n -= 16) {
@@ -172,13 +174,33 @@ size_t strcspn(const char *s, const char *set)
 
 char *strerror(int e)
 {
-    static const struct { int e; const char *text; } known[] = {
-        { 0, "success" }, { EPERM, "operation not permitted" }, { ENOENT, "no such entry" }, { ESRCH, "no such domain" },
-        { EIO, "input/output error" }, { ENXIO, "no such device or address" }, { E2BIG, "too big" },
-        { EAGAIN, "try again" }, { ENOMEM, "out of memory" }, { EACCES, "access denied" }, { EFAULT, "bad address" },
-        { EBUSY, "busy" }, { EEXIST, "exists already" }, { EXDEV, "shares its IOMMU group" }, { ENODEV, "no such device" },
-        { EINVAL, "invalid argument" }, { ENOSPC, "no space left" }, { ENOSYS, "no such function" }, { ETIME, "timed out" },
-        { EOPNOTSUPP, "not supported" }, { ENOEXEC, "not a loadable image" }, { EROFS, "read-only" }, { EPROTO, "protocol error" },
+    static const struct {
+        int e;
+        const char *text;
+    } known[] = {
+        { 0, "success" },
+        { EPERM, "operation not permitted" },
+        { ENOENT, "no such entry" },
+        { ESRCH, "no such domain" },
+        { EIO, "input/output error" },
+        { ENXIO, "no such device or address" },
+        { E2BIG, "too big" },
+        { EAGAIN, "try again" },
+        { ENOMEM, "out of memory" },
+        { EACCES, "access denied" },
+        { EFAULT, "bad address" },
+        { EBUSY, "busy" },
+        { EEXIST, "exists already" },
+        { EXDEV, "shares its IOMMU group" },
+        { ENODEV, "no such device" },
+        { EINVAL, "invalid argument" },
+        { ENOSPC, "no space left" },
+        { ENOSYS, "no such function" },
+        { ETIME, "timed out" },
+        { EOPNOTSUPP, "not supported" },
+        { ENOEXEC, "not a loadable image" },
+        { EROFS, "read-only" },
+        { EPROTO, "protocol error" },
         { EBADMSG, "corrupted" },
     };
 
@@ -187,5 +209,5 @@ char *strerror(int e)
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (known[i].e == e)
             return (char *)(uintptr_t)known[i].text;
-    return (char *)(uintptr_t)"error";
+    return (char *)(uintptr_t) "error";
 }

@@ -54,7 +54,8 @@ static void page_save(const struct keep_conn *c, unsigned q, unsigned p)
     h.page = (uint8_t)p;
     h.port = c->q[q].port;
     memcpy(h.ref, c->q[q].ref, sizeof(h.ref));
-    keep_record_save(&c->q[q].page[p]->head, &h, q || p ? KEEP_PAGE_MAGIC : KEEP_MASTER_MAGIC, KEEP_VERSION, sizeof(h));
+    keep_record_save(&c->q[q].page[p]->head, &h, q || p ? KEEP_PAGE_MAGIC : KEEP_MASTER_MAGIC,
+                     KEEP_VERSION, sizeof(h));
 }
 
 int keep_open(struct keep *k, struct keep_conn *c)
@@ -64,7 +65,7 @@ int keep_open(struct keep *k, struct keep_conn *c)
     if (nq * np > keep_free_pages(k))
         return -ENOSPC;
     for (unsigned q = 0; q < nq; q++) {
-        struct journal j = {.size = np * KEEP_ENTRIES};
+        struct journal j = { .size = np * KEEP_ENTRIES };
         for (unsigned p = 0; p < np; p++)
             j.page[p] = c->q[q].page[p] = page_claim(k);
         journal_open(&j, c->q[q].start);
@@ -89,9 +90,10 @@ void keep_close(struct keep *k, struct keep_conn *c)
 /* Sound in itself, and one that keep_open could have written. */
 static bool head_ok(const struct keep_head *h, uint32_t magic)
 {
-    return keep_record_valid(h, magic, KEEP_VERSION, sizeof(*h)) && h->nr_queues && h->nr_queues <= KEEP_QUEUES &&
-           h->queue < h->nr_queues && h->nr_pages && h->nr_pages <= KEEP_RING_PAGES &&
-           !(h->nr_pages & (h->nr_pages - 1)) && h->page < h->nr_pages && h->proto <= PROTO_X86_32;
+    return keep_record_valid(h, magic, KEEP_VERSION, sizeof(*h)) && h->nr_queues &&
+           h->nr_queues <= KEEP_QUEUES && h->queue < h->nr_queues && h->nr_pages &&
+           h->nr_pages <= KEEP_RING_PAGES && !(h->nr_pages & (h->nr_pages - 1)) &&
+           h->page < h->nr_pages && h->proto <= PROTO_X86_32;
 }
 
 /* The pages of the master's generation. false: one is missing or there twice. */
@@ -102,8 +104,9 @@ static bool conn_collect(struct keep *k, struct keep_conn *c, unsigned master)
     memset(c->q, 0, sizeof(c->q));
     for (unsigned i = 0; i < k->n; i++) {
         const struct keep_head *h = &k->page[i].head;
-        if (i != master && (!head_ok(h, KEEP_PAGE_MAGIC) || h->gen != c->head.gen || h->domid != c->head.domid ||
-                            h->devid != c->head.devid || h->nr_queues != c->head.nr_queues || h->nr_pages != c->head.nr_pages))
+        if (i != master && (!head_ok(h, KEEP_PAGE_MAGIC) || h->gen != c->head.gen ||
+                            h->domid != c->head.domid || h->devid != c->head.devid ||
+                            h->nr_queues != c->head.nr_queues || h->nr_pages != c->head.nr_pages))
             continue;
         struct keep_queue *q = &c->q[h->queue];
         if (q->page[h->page])

@@ -6,10 +6,13 @@
 #define SLOTS_AT 64u /* behind the indices, DEFINE_RING_TYPES */
 _Static_assert(offsetof(struct blkif_sring, ring) == SLOTS_AT, "blkif ring");
 _Static_assert(sizeof(union blkif_sring_entry) == 112, "64-bit slot");
-_Static_assert(__CONST_RING_SIZE(blkif, 4096) == KEEP_ENTRIES, "an entry for each slot of a ring page");
+_Static_assert(__CONST_RING_SIZE(blkif, 4096) == KEEP_ENTRIES,
+               "an entry for each slot of a ring page");
 _Static_assert((4 * 4096 - SLOTS_AT) / 108 < 2 * JOURNAL_MAX, "... in the 32-bit layout, too");
-_Static_assert(offsetof(struct blkif_request, id) == 8 && offsetof(struct blkif_request, seg) == 24, "64-bit request");
-_Static_assert(offsetof(struct blkif_request_indirect, indirect_grefs) == 28, "64-bit indirect request");
+_Static_assert(offsetof(struct blkif_request, id) == 8 && offsetof(struct blkif_request, seg) == 24,
+               "64-bit request");
+_Static_assert(offsetof(struct blkif_request_indirect, indirect_grefs) == 28,
+               "64-bit indirect request");
 _Static_assert(offsetof(struct blkif_request_discard, nr_sectors) == 24, "64-bit discard request");
 _Static_assert(offsetof(struct blkif_response, status) == 10, "response");
 _Static_assert(sizeof(struct blkif_request_segment) == 8, "segment");
@@ -52,10 +55,10 @@ static uint32_t *slot(const struct bb_ring *r, uint32_t i)
 static struct keep_entry snapshot(const struct bb_ring *r, uint32_t i)
 {
     const uint32_t *from = slot(r, i);
-    uint32_t w[28] = {0};
+    uint32_t w[28] = { 0 };
     const uint8_t *b = (const uint8_t *)w;
     unsigned id = r->proto == PROTO_X86_32 ? 4 : 8;
-    struct keep_entry e = {.state = 0};
+    struct keep_entry e = { .state = 0 };
 
     for (unsigned k = 0; k < (r->proto == PROTO_X86_32 ? 27u : 28u); k++)
         w[k] = READ_ONCE(from[k]);
@@ -127,7 +130,7 @@ static bool rate_passes(struct bb *bb, const struct bb_rate *t)
 void bb_limit(struct bb_rate *t, uint64_t per_s)
 {
     if (t->per_s != per_s)
-        *t = (struct bb_rate){.per_s = per_s};
+        *t = (struct bb_rate){ .per_s = per_s };
 }
 
 /* What has to come first: see the order in blkback.h. */
@@ -160,7 +163,8 @@ static bool ring_take(struct bb *bb, struct bb_ring *r)
         entry = r->replay[r->replay_at];
     e = replay ? *journal_entry(&r->j, entry) : snapshot(r, r->j.req_cons);
     r->blocked = true;
-    if (!in_turn(r, &e, replay) || (!replay && !(rate_passes(bb, &d->ops) && rate_passes(bb, &d->bytes))))
+    if (!in_turn(r, &e, replay) ||
+        (!replay && !(rate_passes(bb, &d->ops) && rate_passes(bb, &d->bytes))))
         return false;
     struct bb_req *q = bb_open(bb, d, &e, !bb->starving, &status);
     if (!q && status == BLKIF_RSP_OKAY) {
@@ -247,9 +251,9 @@ static unsigned ring_publish(struct bb *bb, struct bb_ring *r)
     return 1;
 }
 
-#define EACH_RING(bb, r)                                   \
-    for (unsigned k_ = 0; k_ < (bb)->nr_disks; k_++)       \
-        for (struct bb_ring *r = (bb)->disk[k_]->ring;     \
+#define EACH_RING(bb, r)                               \
+    for (unsigned k_ = 0; k_ < (bb)->nr_disks; k_++)   \
+        for (struct bb_ring *r = (bb)->disk[k_]->ring; \
              r < (bb)->disk[k_]->ring + (bb)->disk[k_]->nr_rings; r++)
 
 bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs)
@@ -261,7 +265,7 @@ bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs)
     work += rings_take(bb);
     work += bb_step_all(bb, sends && work);
     EACH_RING(bb, r)
-        work += ring_publish(bb, r);
+    work += ring_publish(bb, r);
     return work != 0;
 }
 
@@ -271,12 +275,14 @@ bool bb_arm(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs)
 
     for (unsigned i = 0; i < nr_devs; i++)
         again |= devs[i]->ops->arm(devs[i]);
-    EACH_RING(bb, r) {
+    EACH_RING(bb, r)
+    {
         if (!r->broken && !r->disk->closing)
             SHARED_STORE(&sring(r)->req_event, r->j.req_cons + 1);
     }
     mb(); /* the front-end sees req_event, or we see its req_prod */
-    EACH_RING(bb, r) {
+    EACH_RING(bb, r)
+    {
         if (!r->broken && !r->disk->closing && !r->blocked && ring_avail(r))
             again = true;
     }

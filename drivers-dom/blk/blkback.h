@@ -25,32 +25,32 @@
 #include "blkdev.h"
 #include "journal.h"
 
-#define BB_REQS      128u   /* in flight, all disks */
+#define BB_REQS      128u /* in flight, all disks */
 #define BB_MAX_PAGES 2048u
 #define BB_MAX_DISKS 16u
-#define BB_ROUND     16u    /* requests of a ring and round: fairness */
-#define BB_DIRECT    11u    /* BLKIF_MAX_SEGMENTS_PER_REQUEST */
+#define BB_ROUND     16u          /* requests of a ring and round: fairness */
+#define BB_DIRECT    11u          /* BLKIF_MAX_SEGMENTS_PER_REQUEST */
 #define BB_RATE_NS   100000000ull /* so much of unused time may be used later */
 
 struct bb_disk;
 
 struct bb_ring {
     struct bb_disk *disk;
-    uint8_t *sring;          /* NULL: no ring */
+    uint8_t *sring; /* NULL: no ring */
     enum keep_proto proto;
-    uint32_t port;           /* local */
+    uint32_t port; /* local */
     struct journal j;
-    unsigned inflight;       /* taken and not answered */
-    bool barrier;            /* one is in flight: alone */
-    bool blocked;            /* what is in it has to wait for something else */
-    const char *broken;      /* why, or NULL */
+    unsigned inflight;           /* taken and not answered */
+    bool barrier;                /* one is in flight: alone */
+    bool blocked;                /* what is in it has to wait for something else */
+    const char *broken;          /* why, or NULL */
     uint8_t replay[JOURNAL_MAX]; /* to run again: data first, flushes and barriers from replay_flush on */
     unsigned nr_replay, replay_at, replay_flush;
 };
 
 struct bb_rate {
-    uint64_t per_s;          /* 0: no limit */
-    uint64_t next;           /* the time when what was done so far is paid for */
+    uint64_t per_s; /* 0: no limit */
+    uint64_t next;  /* the time when what was done so far is paid for */
 };
 
 /* As counters.h has them: nothing but counters, in the order of store_keys.h. */
@@ -64,10 +64,10 @@ struct bb_disk {
     struct blkdev *dev;
     uint64_t first, nr_sectors; /* the volume on dev, 512-byte units */
     uint32_t sector_size;
-    uint32_t unit;           /* 512-byte units in what the front-end calls a sector */
-    uint32_t max_segs;       /* of an indirect request */
+    uint32_t unit;     /* 512-byte units in what the front-end calls a sector */
+    uint32_t max_segs; /* of an indirect request */
     bool ro, discard;
-    bool closing;            /* nothing new is taken */
+    bool closing; /* nothing new is taken */
     domid_t dom;
     unsigned nr_rings, turn; /* turn: the ring that comes first */
     struct bb_ring ring[KEEP_QUEUES];
@@ -79,20 +79,20 @@ struct bb_disk {
 
 struct bb_seg {
     uint32_t gref;
-    uint8_t first, last;     /* sectors in the page, front-end's units */
+    uint8_t first, last; /* sectors in the page, front-end's units */
 };
 
 enum bb_phase { BB_INDIRECT, BB_COPY_IN, BB_SUBMIT, BB_DEVICE, BB_COPY_OUT };
 
 struct bb_req {
-    struct blk_io io;        /* first: done gets it back */
+    struct blk_io io; /* first: done gets it back */
     struct bb_req *next;
     struct bb_disk *disk;
-    struct bb_ring *ring;    /* the rings' own, as entry and replay */
-    struct keep_entry e;     /* the copy */
+    struct bb_ring *ring; /* the rings' own, as entry and replay */
+    struct keep_entry e;  /* the copy */
     uint16_t entry;
     uint8_t phase;
-    uint8_t op;              /* what it does: BLKIF_OP_*, that of an indirect one */
+    uint8_t op;                           /* what it does: BLKIF_OP_*, that of an indirect one */
     bool flush_before, data, flush_after; /* steps left */
     bool replay;
     uint32_t nr_segs;
@@ -112,7 +112,7 @@ struct bb {
     struct batch *b;
     void (*done)(struct bb_req *q, int8_t status); /* the rings are told: q ends with this BLKIF_RSP_* */
     uint64_t now;
-    uint64_t retry;          /* a limit gives way then; 0: none waits */
+    uint64_t retry;              /* a limit gives way then; 0: none waits */
     uint8_t *page[BB_MAX_PAGES]; /* the pool */
     unsigned nr_pages;
     uint16_t free_page[BB_MAX_PAGES];
@@ -122,7 +122,7 @@ struct bb {
     struct bb_list copy, copying, submit;
     struct bb_disk *disk[BB_MAX_DISKS];
     unsigned nr_disks, turn;
-    bool answered; /* a response was published in this life */
+    bool answered;            /* a response was published in this life */
     struct bb_ring *starving; /* lacks buffers: nobody else takes any before it got them */
 };
 
@@ -133,11 +133,13 @@ void bb_pool_add(struct bb *bb, void *mem, unsigned pages); /* beyond BB_MAX_PAG
  * of nr_rings rings are set. */
 void bb_attach(struct bb *bb, struct bb_disk *d, const struct keep_conn *c);
 /* Checks all rings, then commits; notifications go to the batch. NULL; or why not, and not a byte was stored. */
-const char *bb_adopt(struct bb *bb, struct bb_disk *d, const struct keep_conn *c) __attribute__((warn_unused_result));
+const char *bb_adopt(struct bb *bb, struct bb_disk *d, const struct keep_conn *c)
+    __attribute__((warn_unused_result));
 /* Takes nothing new from now on. true: nothing is in flight any more, bb_detach may follow. */
 bool bb_close(struct bb_disk *d);
 void bb_detach(struct bb *bb, struct bb_disk *d);
-void bb_limit(struct bb_rate *t, uint64_t per_s); /* another limit forgets what was not paid for under the old one */
+void bb_limit(struct bb_rate *t,
+              uint64_t per_s); /* another limit forgets what was not paid for under the old one */
 
 /* One round; true if anything moved. */
 bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
@@ -147,8 +149,10 @@ bool bb_arm(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
 /* --- what request.c does for blkback.c, and nothing the other way: that a request is done it says by bb->done --- */
 /* Checks one of d's requests and, if `may` and there is room, takes what it needs. NULL: *status is the answer to it, or BLKIF_RSP_OKAY: it has
  * to wait for room. */
-struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may, int8_t *status);
-void bb_start(struct bb *bb, struct bb_req *q); /* q->ring, entry and replay are set; it may be done before this returns */
+struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may,
+                       int8_t *status);
+void bb_start(struct bb *bb,
+              struct bb_req *q); /* q->ring, entry and replay are set; it may be done before this returns */
 /* Copies what waits for that, with the notifications in the batch, in one exit, if `more` or something is to be copied; submits. Returns
  * copies and submissions. */
 unsigned bb_step_all(struct bb *bb, bool more);

@@ -24,16 +24,16 @@ struct blk_seg {
 };
 
 struct blk_io {
-    struct blk_io *next;       /* the owner's, for any list */
+    struct blk_io *next; /* the owner's, for any list */
     enum blk_op op;
-    uint64_t sector;           /* in 512-byte units from the device's start, whatever its sector size */
-    uint32_t nr_sectors;       /* ... of the data or the range to discard; 0 for a flush */
+    uint64_t sector;     /* in 512-byte units from the device's start, whatever its sector size */
+    uint32_t nr_sectors; /* ... of the data or the range to discard; 0 for a flush */
     struct blk_seg seg[BLK_MAX_SEGS];
-    uint32_t nr_segs;          /* 0 for flush and discard */
-    int status;                /* when done: 0, -EIO, -EOPNOTSUPP or another -errno */
+    uint32_t nr_segs;                /* 0 for flush and discard */
+    int status;                      /* when done: 0, -EIO, -EOPNOTSUPP or another -errno */
     void (*done)(struct blk_io *io); /* may submit again */
-    void *arg;                 /* the caller's */
-    uint32_t tries, since;     /* the driver's while it owns the request */
+    void *arg;                       /* the caller's */
+    uint32_t tries, since;           /* the driver's while it owns the request */
 };
 
 struct blkdev;
@@ -49,8 +49,8 @@ struct blkdev_ops {
 
 struct blkdev {
     const struct blkdev_ops *ops;
-    const char *model;             /* for messages */
-    const char *left_out;          /* what of the device is not this disk and cannot be had, for those who look on; NULL: nothing */
+    const char *model; /* for messages */
+    const char *left_out; /* what of the device is not this disk and cannot be had, for those who look on; NULL: nothing */
     uint64_t nr_sectors;           /* 512-byte units */
     uint32_t sector_size;          /* 512 or 4096: alignment of everything */
     uint32_t physical_sector_size; /* a multiple of it */
@@ -59,8 +59,9 @@ struct blkdev {
     bool read_only;                /* writes fail: nobody gets a volume for writing */
     uint32_t max_discard_sectors;  /* 512-byte units a request, 0: no limit of its own */
     uint32_t discard_granularity;  /* bytes; 0: its sector size */
-    uint32_t max_bytes, max_segs;  /* of one request; at least 64 KiB and 16: a driver whose device does less splits */
-    uint32_t queue_depth;          /* requests that submit takes */
+    uint32_t max_bytes,
+        max_segs; /* of one request; at least 64 KiB and 16: a driver whose device does less splits */
+    uint32_t queue_depth; /* requests that submit takes */
 };
 
 /* --- drivers ---------------------------------------------------------------------------------------------- */

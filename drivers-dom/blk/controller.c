@@ -16,7 +16,8 @@ const char *dev_problem(void)
         return refusal[0] ? refusal : "it has no controller";
     if (!blk.dev->left_out)
         return volumes_problem();
-    snprintf(both, sizeof(both), "%s%s%s", blk.dev->left_out, volumes_problem()[0] ? "; " : "", volumes_problem());
+    snprintf(both, sizeof(both), "%s%s%s", blk.dev->left_out, volumes_problem()[0] ? "; " : "",
+             volumes_problem());
     return both;
 }
 
@@ -46,13 +47,14 @@ static bool is_virtio_blk(const struct bh_pci_info *pci) { return virtio_blk_dri
 void controller_find(void)
 {
     static const struct device_driver drivers[] = {
-        {is_nvme, nvme_trial, controller_start, &nvme_driver},
-        {is_virtio_blk, virtio_blk_trial, controller_start, &virtio_blk_driver},
+        { is_nvme, nvme_trial, controller_start, &nvme_driver },
+        { is_virtio_blk, virtio_blk_trial, controller_start, &virtio_blk_driver },
     };
     struct bh_pci_info pci;
     const char *why = NULL;
 
-    if (device_find(drivers, ARRAY_SIZE(drivers), "neither NVMe nor virtio-blk", &pci, &why) != DEVICE_REFUSED)
+    if (device_find(drivers, ARRAY_SIZE(drivers), "neither NVMe nor virtio-blk", &pci, &why) !=
+        DEVICE_REFUSED)
         return;
     /* It worked when they got it, and a new attempt is all that there is to do. */
     if (be_any_slot(SLOT_VBD))

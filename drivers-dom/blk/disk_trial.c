@@ -15,11 +15,11 @@ const char *virtio_blk_trial(const struct bh_pci_info *dev)
 {
     struct virtio_request req = {
         .nr = 3,
-        .desc = {{0, sizeof(struct vblk_head), VRING_DESC_NEXT, 1},
-                 {ID_AT, VBLK_ID_LEN, VRING_DESC_NEXT | VRING_DESC_WRITE, 2},
-                 {STATUS_AT, 1, VRING_DESC_WRITE, 0}},
+        .desc = { { 0, sizeof(struct vblk_head), VRING_DESC_NEXT, 1 },
+                  { ID_AT, VBLK_ID_LEN, VRING_DESC_NEXT | VRING_DESC_WRITE, 2 },
+                  { STATUS_AT, 1, VRING_DESC_WRITE, 0 } },
     };
-    struct vblk_head head = {.type = VBLK_T_GET_ID};
+    struct vblk_head head = { .type = VBLK_T_GET_ID };
 
     memcpy(req.data, &head, sizeof(head));
     return virtio_trial(dev, VIRTIO_TYPE_BLK, &req);
@@ -35,8 +35,14 @@ struct tried {
     uint64_t bound;
 };
 
-static uint32_t reg(const struct tried *d, unsigned off) { return *(volatile uint32_t *)(d->regs + off); }
-static void reg_set(const struct tried *d, unsigned off, uint32_t v) { *(volatile uint32_t *)(d->regs + off) = v; }
+static uint32_t reg(const struct tried *d, unsigned off)
+{
+    return *(volatile uint32_t *)(d->regs + off);
+}
+static void reg_set(const struct tried *d, unsigned off, uint32_t v)
+{
+    *(volatile uint32_t *)(d->regs + off) = v;
+}
 
 /* 3.1.6: the bound is the controller's own, and a second. */
 static bool wait_ready(const struct tried *d, uint32_t want)
@@ -66,7 +72,7 @@ static bool reset(void *dev)
 static const char *ready(void *dev, const struct trial *t)
 {
     const struct tried *d = dev;
-    const uint64_t at[] = {t->window + PAGE_SQ * PAGE_SIZE, t->window + PAGE_CQ * PAGE_SIZE};
+    const uint64_t at[] = { t->window + PAGE_SQ * PAGE_SIZE, t->window + PAGE_CQ * PAGE_SIZE };
 
     reg_set(d, NVME_AQA, (DEPTH - 1) << 16 | (DEPTH - 1));
     for (unsigned i = 0; i < 2; i++) {
@@ -82,7 +88,10 @@ static void identify(void *dev, const struct trial *t, unsigned n)
     const struct tried *d = dev;
     struct nvme_cmd *sq = (void *)(t->pages + PAGE_SQ * PAGE_SIZE);
 
-    sq[n] = (struct nvme_cmd){.opcode = NVME_ADM_IDENTIFY, .cid = (uint16_t)n, .prp1 = t->target, .cdw10 = NVME_CNS_CONTROLLER};
+    sq[n] = (struct nvme_cmd){ .opcode = NVME_ADM_IDENTIFY,
+                               .cid = (uint16_t)n,
+                               .prp1 = t->target,
+                               .cdw10 = NVME_CNS_CONTROLLER };
     wmb();
     reg_set(d, NVME_DOORBELLS, n + 1);
 }
@@ -100,10 +109,14 @@ static bool gave_up(void *dev) { return reg(dev, NVME_CSTS) & NVME_CSTS_CFS; }
 
 const char *nvme_trial(const struct bh_pci_info *dev)
 {
-    static const struct trial_ops ops = {.nr_pages = PAGES, .reset = reset, .ready = ready, .write = identify,
-                                         .finished = finished, .gave_up = gave_up};
+    static const struct trial_ops ops = { .nr_pages = PAGES,
+                                          .reset = reset,
+                                          .ready = ready,
+                                          .write = identify,
+                                          .finished = finished,
+                                          .gave_up = gave_up };
     const struct bh_pci_bar *bar = &dev->bar[0];
-    struct tried d = {0};
+    struct tried d = { 0 };
 
     if ((bar->flags & 1) && bar->gpa && bar->size >= NVME_DOORBELLS + 16)
         d.regs = mmio_map(bar->gpa, bar->size);

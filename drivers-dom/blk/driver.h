@@ -18,7 +18,7 @@
 struct stuck {
     struct dtimer timer; /* first: the timer's address is ours */
     const char *what;
-    const char *(*sick)(void); /* NULL, or what the controller says of itself */
+    const char *(*sick)(void);  /* NULL, or what the controller says of itself */
     struct blk_io *const *slot; /* what is with the controller; others are NULL */
     unsigned nr_slots, in_flight;
     uint32_t clock; /* ticks while requests were out */
@@ -39,14 +39,18 @@ static inline void stuck_tick(struct dtimer *t)
     s->clock++;
     for (unsigned i = 0; i < s->nr_slots; i++) {
         if (s->slot[i] && s->clock - s->slot[i]->since > STUCK_TICKS)
-            bh_panic("%s: no answer to a request for %u s, of %u that it has", s->what, STUCK_TICKS, s->in_flight);
+            bh_panic("%s: no answer to a request for %u s, of %u that it has", s->what, STUCK_TICKS,
+                     s->in_flight);
     }
     dtimer_set(t, now_ns() + STUCK_TICK_NS);
 }
 
-static inline void stuck_init(struct stuck *s, const char *what, const char *(*sick)(void), struct blk_io *const *slot, unsigned n)
+static inline void stuck_init(struct stuck *s, const char *what, const char *(*sick)(void),
+                              struct blk_io *const *slot, unsigned n)
 {
-    *s = (struct stuck){.timer.fn = stuck_tick, .what = what, .sick = sick, .slot = slot, .nr_slots = n};
+    *s = (struct stuck){
+        .timer.fn = stuck_tick, .what = what, .sick = sick, .slot = slot, .nr_slots = n
+    };
 }
 
 /* The controller was stopped: nothing comes back any more. */
@@ -70,7 +74,8 @@ static inline void stuck_completed(struct stuck *s) { s->in_flight--; }
 static inline void disk_complain(const struct blk_io *io, const char *what, unsigned status)
 {
     static const char *const ops[] = {
-        [BLK_READ] = "read", [BLK_WRITE] = "write", [BLK_FLUSH] = "flush", [BLK_DISCARD] = "discard"};
+        [BLK_READ] = "read", [BLK_WRITE] = "write", [BLK_FLUSH] = "flush", [BLK_DISCARD] = "discard"
+    };
     static uint64_t next;
     static unsigned quiet;
     uint64_t now = now_ns();
@@ -80,7 +85,7 @@ static inline void disk_complain(const struct blk_io *io, const char *what, unsi
         return;
     }
     next = now + 1000000000ull;
-    printf("%s: %s failed at sector %lu, %u sectors: %s status 0x%x (%u more before it)\n", self.name, ops[io->op], io->sector,
-           io->nr_sectors, what, status, quiet);
+    printf("%s: %s failed at sector %lu, %u sectors: %s status 0x%x (%u more before it)\n",
+           self.name, ops[io->op], io->sector, io->nr_sectors, what, status, quiet);
     quiet = 0;
 }

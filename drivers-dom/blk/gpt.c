@@ -10,7 +10,15 @@
 
 /* 5.3.2: the header, by offset; entries at 5.3.3. All little-endian. */
 enum {
-    H_SIZE = 12, H_CRC = 16, H_SELF = 24, H_OTHER = 32, H_FIRST = 40, H_LAST = 48, H_ENTRIES = 72, H_NR = 80, H_ESIZE = 84,
+    H_SIZE = 12,
+    H_CRC = 16,
+    H_SELF = 24,
+    H_OTHER = 32,
+    H_FIRST = 40,
+    H_LAST = 48,
+    H_ENTRIES = 72,
+    H_NR = 80,
+    H_ESIZE = 84,
     H_ECRC = 88
 };
 enum { E_TYPE = 0, E_GUID = 16, E_FIRST = 32, E_LAST = 40, E_NAME = 56 };
@@ -61,7 +69,8 @@ static const char *header_sane(const struct gpt_source *src, const struct header
         return "its entries lie outside of the disk";
     if (usable(h, h->entries, n))
         return "its entries lie among its partitions";
-    if (usable(h, 0, 2) || usable(h, src->nr_blocks - 1, 1) || usable(h, h->self, 1) || usable(h, h->other, 1))
+    if (usable(h, 0, 2) || usable(h, src->nr_blocks - 1, 1) || usable(h, h->self, 1) ||
+        usable(h, h->other, 1))
         return "its headers lie among its partitions";
     return NULL;
 }
@@ -85,8 +94,14 @@ static const char *read_header(const struct gpt_source *src, uint64_t lba, struc
     if (crc32(0, b, size) != crc)
         return "its header's CRC is wrong";
     *h = (struct header){
-        .self = get64(b + H_SELF), .other = get64(b + H_OTHER), .first = get64(b + H_FIRST), .last = get64(b + H_LAST),
-        .entries = get64(b + H_ENTRIES), .nr = get32(b + H_NR), .entry = get32(b + H_ESIZE), .crc = get32(b + H_ECRC),
+        .self = get64(b + H_SELF),
+        .other = get64(b + H_OTHER),
+        .first = get64(b + H_FIRST),
+        .last = get64(b + H_LAST),
+        .entries = get64(b + H_ENTRIES),
+        .nr = get32(b + H_NR),
+        .entry = get32(b + H_ESIZE),
+        .crc = get32(b + H_ECRC),
     };
     return header_sane(src, h, lba);
 }
@@ -121,7 +136,8 @@ static const char *read_entries(const struct gpt_source *src, const struct heade
     out->nr = out->skipped = 0;
     while (at < bytes) {
         uint32_t n = bytes - at < GPT_BUF ? (uint32_t)(bytes - at) : GPT_BUF;
-        if (src->read(src->arg, h->entries + at / src->block, (n + src->block - 1) / src->block, src->buf))
+        if (src->read(src->arg, h->entries + at / src->block, (n + src->block - 1) / src->block,
+                      src->buf))
             return "its entries cannot be read";
         crc = crc32(crc, src->buf, n);
         for (uint32_t off = 0; off < n; off += h->entry)
@@ -135,16 +151,18 @@ _Static_assert(GPT_BUF % 4096 == 0 && GPT_NAME * 2 + 56 == ENTRY_MIN, "pieces of
 /* The entries of the other copy, wherever one is looked for: a partition that covers them could make itself another table. */
 static const char *covers_other(const struct gpt_source *src, const struct header *h)
 {
-    const uint64_t at[] = {1, h->other, src->nr_blocks - 1};
+    const uint64_t at[] = { 1, h->other, src->nr_blocks - 1 };
     struct header o;
 
     for (unsigned i = 0; i < 3; i++)
-        if (at[i] != h->self && at[i] < src->nr_blocks && !read_header(src, at[i], &o) && usable(h, o.entries, table_blocks(src, &o)))
+        if (at[i] != h->self && at[i] < src->nr_blocks && !read_header(src, at[i], &o) &&
+            usable(h, o.entries, table_blocks(src, &o)))
             return "the other copy's entries lie among its partitions";
     return NULL;
 }
 
-static const char *read_copy(const struct gpt_source *src, uint64_t lba, struct header *h, struct gpt *out)
+static const char *read_copy(const struct gpt_source *src, uint64_t lba, struct header *h,
+                             struct gpt *out)
 {
     const char *why = read_header(src, lba, h);
 
@@ -159,7 +177,7 @@ enum mbr { MBR_NONE, MBR_TABLE, MBR_GPT, MBR_OTHER, MBR_UNREADABLE };
 
 struct mbr_found {
     enum mbr what;
-    bool cut;          /* the protective record covers more than the disk (5.2.3; all ones where the size has no room) */
+    bool cut; /* the protective record covers more than the disk (5.2.3; all ones where the size has no room) */
     uint64_t old_last; /* the last block that it covers, if that is not the disk's last */
 };
 
@@ -177,7 +195,7 @@ static void protective(const struct gpt_source *src, const uint8_t *r, struct mb
 /* MBR_NONE: nothing at all in block 0; MBR_OTHER: a boot sector without a table, as file systems have. */
 static struct mbr_found read_mbr(const struct gpt_source *src)
 {
-    struct mbr_found m = {MBR_NONE, false, 0};
+    struct mbr_found m = { MBR_NONE, false, 0 };
     const uint8_t *b = src->buf;
     bool used = false, sane = true;
 
@@ -206,9 +224,11 @@ static const char *other_size(const struct gpt_source *src)
 {
     bool large = src->block > 512;
 
-    if (src->nr_blocks < 10 || src->read(src->arg, large ? 0 : 8, 1, src->buf) || memcmp(src->buf + (large ? 512 : 0), "EFI PART", 8))
+    if (src->nr_blocks < 10 || src->read(src->arg, large ? 0 : 8, 1, src->buf) ||
+        memcmp(src->buf + (large ? 512 : 0), "EFI PART", 8))
         return NULL;
-    return large ? "it is a GPT for blocks of 512 bytes, the disk has 4096" : "it is a GPT for blocks of 4096 bytes, the disk has 512";
+    return large ? "it is a GPT for blocks of 512 bytes, the disk has 4096"
+                 : "it is a GPT for blocks of 4096 bytes, the disk has 512";
 }
 
 /* What is in force is the copy h. The other one is what a damage of the first would put in its place. */
@@ -241,18 +261,21 @@ static void find_overlap(struct gpt *out)
 /* Whether the first header, if that much of it is good, has partitions where b or its entries lie: then they are a guest's to write. */
 static bool guests(const struct gpt_source *src, const struct header *first, const struct header *b)
 {
-    return first->self == 1 && (usable(first, b->self, 1) || usable(first, b->entries, table_blocks(src, b)));
+    return first->self == 1 &&
+           (usable(first, b->self, 1) || usable(first, b->entries, table_blocks(src, b)));
 }
 
 /* The first good one of the places where a backup may be: where the first header says (if that much of it is good), the last block; then, and
  * that one does not count, where the disk ended when the protective record was written. None where a guest may have made it. Its block, or 0. */
-static uint64_t find_backup(const struct gpt_source *src, const struct header *first, const struct mbr_found *m, struct header *h,
-                            struct gpt *out, bool *counts)
+static uint64_t find_backup(const struct gpt_source *src, const struct header *first,
+                            const struct mbr_found *m, struct header *h, struct gpt *out,
+                            bool *counts)
 {
-    const uint64_t at[] = {first->self == 1 ? first->other : 0, src->nr_blocks - 1, m->old_last};
+    const uint64_t at[] = { first->self == 1 ? first->other : 0, src->nr_blocks - 1, m->old_last };
 
     for (unsigned i = 0; !m->cut && i < 3; i++)
-        if (at[i] > 1 && at[i] < src->nr_blocks && !read_copy(src, at[i], h, out) && !guests(src, first, h)) {
+        if (at[i] > 1 && at[i] < src->nr_blocks && !read_copy(src, at[i], h, out) &&
+            !guests(src, first, h)) {
             *counts = i < 2 && m->what == MBR_GPT;
             return at[i];
         }

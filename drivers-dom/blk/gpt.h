@@ -21,11 +21,11 @@ struct gpt_part {
 };
 
 enum gpt_state {
-    GPT_GOOD,    /* the first copy */
-    GPT_BACKUP,  /* the second; `why` tells what is wrong with the first */
-    GPT_NONE,    /* no partition table: a blank disk, or a file system on the whole of it */
-    GPT_STALE,   /* a good backup at the end (`where`), but nothing at the beginning says that there is a GPT: no table */
-    GPT_MBR,     /* an MBR table and no record of a GPT; one may be behind it (`hidden`) */
+    GPT_GOOD,   /* the first copy */
+    GPT_BACKUP, /* the second; `why` tells what is wrong with the first */
+    GPT_NONE,   /* no partition table: a blank disk, or a file system on the whole of it */
+    GPT_STALE, /* a good backup at the end (`where`), but nothing at the beginning says that there is a GPT: no table */
+    GPT_MBR,   /* an MBR table and no record of a GPT; one may be behind it (`hidden`) */
     GPT_DAMAGED, /* it says that it has a GPT, but neither copy is good; `why` */
     GPT_SIZE,    /* a GPT for blocks of another size; `why` */
     GPT_IO       /* it could not be read */
@@ -43,10 +43,10 @@ struct gpt_source {
 struct gpt {
     enum gpt_state state;
     const char *why;
-    uint64_t where;         /* not 0: no table is in force, but a good backup's header is in that block, and `part` is what it says */
-    bool hidden;            /* GPT_MBR, GPT_NONE: block 1 has the header of a GPT, block 0 no record for it: it does not count */
-    bool no_record;         /* GPT_GOOD without a protective record in block 0 */
-    uint64_t backup;        /* GPT_GOOD, GPT_BACKUP: the block of the backup's header, and what is wrong with it, or NULL */
+    uint64_t where; /* not 0: no table is in force, but a good backup's header is in that block, and `part` is what it says */
+    bool hidden; /* GPT_MBR, GPT_NONE: block 1 has the header of a GPT, block 0 no record for it: it does not count */
+    bool no_record; /* GPT_GOOD without a protective record in block 0 */
+    uint64_t backup; /* GPT_GOOD, GPT_BACKUP: the block of the backup's header, and what is wrong with it, or NULL */
     const char *backup_why;
     unsigned nr, skipped;   /* skipped: entries that make no sense, or beyond GPT_PARTS */
     uint32_t skipped_first; /* the number of the first of them */

@@ -95,7 +95,7 @@ static const char *taken_check(const struct journal *j, struct journal_replay *r
 
 static const char *entries_check(const struct journal *j, uint32_t rsp_prod, struct journal_replay *r)
 {
-    bool seen[JOURNAL_MAX] = {false};
+    bool seen[JOURNAL_MAX] = { false };
     const char *why = NULL;
 
     r->nr_run = r->nr_answer = 0;
@@ -116,7 +116,8 @@ static const char *entries_check(const struct journal *j, uint32_t rsp_prod, str
             seen[at] = true;
             r->answer[at] = (uint8_t)e;
             r->nr_answer++;
-        } else if (at < j->size || rsp_prod - keep_rsp_of(k->state) > j->size) { /* else visible: published, not freed yet */
+        } else if (at < j->size || rsp_prod - keep_rsp_of(k->state) >
+                                       j->size) { /* else visible: published, not freed yet */
             return "journal entries contradict the ring's responses";
         }
     }
@@ -128,7 +129,9 @@ static const char *entries_check(const struct journal *j, uint32_t rsp_prod, str
     }
     if (r->nr_answer < j->rsp_next - rsp_prod)
         return "a response is missing in the journal";
-    return r->nr_run + r->nr_answer == j->req_cons - rsp_prod ? NULL : "the journal and the ring do not add up";
+    return r->nr_run + r->nr_answer == j->req_cons - rsp_prod
+               ? NULL
+               : "the journal and the ring do not add up";
 }
 
 const char *journal_check(struct journal *j, uint32_t rsp_prod, struct journal_replay *r)
@@ -152,7 +155,7 @@ const char *journal_check(struct journal *j, uint32_t rsp_prod, struct journal_r
 void journal_settle(struct journal *j, const struct journal_replay *r, volatile uint32_t *rsp_prod)
 {
     uint32_t was = r->rsp_prod, to = was + r->nr_answer;
-    bool run[JOURNAL_MAX] = {false};
+    bool run[JOURNAL_MAX] = { false };
 
     if (j->rsp_pub != was)
         SHARED_STORE(&indices(j)->rsp_pub, keep_idx(was));

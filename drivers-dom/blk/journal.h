@@ -17,10 +17,10 @@
 
 struct journal {
     struct keep_page *page[KEEP_RING_PAGES];
-    unsigned size;           /* entries = slots of the ring */
-    uint32_t req_cons;       /* = the record's */
-    uint32_t rsp_next;       /* committed up to here */
-    uint32_t rsp_pub;        /* = the ring's rsp_prod */
+    unsigned size;     /* entries = slots of the ring */
+    uint32_t req_cons; /* = the record's */
+    uint32_t rsp_next; /* committed up to here */
+    uint32_t rsp_pub;  /* = the ring's rsp_prod */
     uint8_t free[JOURNAL_MAX], committed[JOURNAL_MAX];
     unsigned nr_free, nr_committed;
 };
@@ -45,9 +45,9 @@ void journal_publish(struct journal *j, volatile uint32_t *rsp_prod);
 struct journal_replay {
     uint8_t answer[JOURNAL_MAX]; /* committed and not visible: in the order of their response indices */
     unsigned nr_answer;
-    uint8_t run[JOURNAL_MAX];    /* taken: in the order of their requests */
+    uint8_t run[JOURNAL_MAX]; /* taken: in the order of their requests */
     unsigned nr_run;
-    uint32_t rsp_prod;           /* as it was checked: the front-end may change it meanwhile */
+    uint32_t rsp_prod; /* as it was checked: the front-end may change it meanwhile */
 };
 /* Holds pages and rsp_prod against each other; stores nothing. NULL: sound, *r is filled in and *j ready but for the commit half. */
 const char *journal_check(struct journal *j, uint32_t rsp_prod, struct journal_replay *r);

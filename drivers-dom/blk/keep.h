@@ -28,7 +28,8 @@ enum keep_proto { PROTO_NATIVE, PROTO_X86_32 };
 
 #define KEEP_F_WRITE 1u /* mode w or w! */
 #define KEEP_F_FORCE 2u /* w! */
-#define KEEP_F_LARGE 4u /* sector quantities in units of the sector size (feature-large-sector-size) */
+#define KEEP_F_LARGE \
+    4u /* sector quantities in units of the sector size (feature-large-sector-size) */
 #define KEEP_F_DISCARD 8u /* it was offered */
 
 struct keep_head {
@@ -36,18 +37,18 @@ struct keep_head {
     uint32_t crc; /* of all that follows */
     uint32_t version;
     uint32_t devid;
-    uint64_t gen;       /* of the connection */
+    uint64_t gen; /* of the connection */
     uint16_t domid;
-    uint8_t  queue, nr_queues;
-    uint8_t  page, nr_pages; /* within its ring */
-    uint8_t  proto;
-    uint8_t  flags;     /* KEEP_F_* */
+    uint8_t queue, nr_queues;
+    uint8_t page, nr_pages; /* within its ring */
+    uint8_t proto;
+    uint8_t flags;              /* KEEP_F_* */
     uint64_t first, nr_sectors; /* what the requests' sectors count from, 512-byte units */
     uint32_t sector_size;
-    uint32_t max_segs;  /* of an indirect request, as advertised */
+    uint32_t max_segs;             /* of an indirect request, as advertised */
     uint32_t ref[KEEP_RING_PAGES]; /* grants of the ring's pages */
-    uint32_t port;      /* the front-end's */
-    uint32_t slot_gen;  /* of the entry of the slot table that it was connected by */
+    uint32_t port;                 /* the front-end's */
+    uint32_t slot_gen;             /* of the entry of the slot table that it was connected by */
 };
 _Static_assert(offsetof(struct keep_head, gen) == 16, "keep record layout");
 _Static_assert(offsetof(struct keep_head, ref) == 56, "keep record layout");
@@ -55,21 +56,21 @@ _Static_assert(sizeof(struct keep_head) == 80, "keep record layout");
 
 /* The copy of a request, in our own layout: the front-end's may be 32 or 64 bits. */
 struct keep_entry {
-    uint64_t state;   /* keep_state() */
-    uint64_t check;   /* of all that follows */
+    uint64_t state; /* keep_state() */
+    uint64_t check; /* of all that follows */
     uint64_t id;
-    uint64_t sector;  /* as the front-end says it */
+    uint64_t sector; /* as the front-end says it */
     uint32_t req_idx;
-    uint8_t  op;      /* BLKIF_OP_* */
-    uint8_t  sub;     /* indirect: the operation; discard: flags */
-    uint16_t nr;      /* segments */
+    uint8_t op;  /* BLKIF_OP_* */
+    uint8_t sub; /* indirect: the operation; discard: flags */
+    uint16_t nr; /* segments */
     union {
         struct {
             uint32_t gref[11];
-            uint8_t  sect[11][2]; /* first, last */
+            uint8_t sect[11][2]; /* first, last */
         } seg;
         uint32_t indirect[8];
-        uint64_t discard;         /* sectors */
+        uint64_t discard; /* sectors */
         uint64_t word[9];
     };
 };
@@ -80,7 +81,7 @@ _Static_assert(offsetof(struct keep_entry, word) == 40, "keep record layout");
 
 struct keep_page {
     struct keep_head head;
-    struct keep_ring ring;  /* in the first page of a ring */
+    struct keep_ring ring; /* in the first page of a ring */
     uint64_t pad[50];
     struct keep_entry entry[KEEP_ENTRIES];
 };
@@ -131,7 +132,7 @@ struct keep_conn {
     struct keep_page *master;
     struct keep_queue {
         uint32_t ref[KEEP_RING_PAGES], port;
-        uint32_t start;    /* keep_open: responses start here */
+        uint32_t start; /* keep_open: responses start here */
         struct keep_page *page[KEEP_RING_PAGES];
     } q[KEEP_QUEUES];
 };

@@ -12,7 +12,7 @@
 #include "vbd.h"
 
 #define VOLUMES_NS 200000000ull
-#define POOL_STEP 256u /* pages */
+#define POOL_STEP  256u /* pages */
 
 /* Memory is zeroed when it is allocated, which would show in the outage of a restart: the pool begins small and grows on demand, but
  * for an eighth of what is free, which the store's answers may need. */
@@ -75,7 +75,9 @@ static unsigned adopt(void)
 
 int main(void)
 {
-    static const struct driver driver = {.round = round, .arm = arm, .answered = answered, .store = store, .look_again = look_again};
+    static const struct driver driver = {
+        .round = round, .arm = arm, .answered = answered, .store = store, .look_again = look_again
+    };
     uint64_t start = now_ns();
     unsigned n;
 

@@ -12,12 +12,12 @@
 #include <string.h>
 #include "driver.h"
 
-#define DEPTH        256u /* entries of the I/O queues; a full queue has one less (4.1.2) */
-#define ADMIN_DEPTH  8u
-#define LIST_BYTES   512u /* a command's PRP list: 63 entries; or its range to deallocate */
-#define TRIES        4u
-#define ADMIN_NS     5000000000ull
-#define SPIN_NS      2000000ull
+#define DEPTH       256u /* entries of the I/O queues; a full queue has one less (4.1.2) */
+#define ADMIN_DEPTH 8u
+#define LIST_BYTES  512u /* a command's PRP list: 63 entries; or its range to deallocate */
+#define TRIES       4u
+#define ADMIN_NS    5000000000ull
+#define SPIN_NS     2000000ull
 _Static_assert((BLK_MAX_SEGS - 1) * 8 <= LIST_BYTES, "the list holds all pages but the first");
 
 struct queue {
@@ -38,7 +38,7 @@ static struct nvme {
     unsigned shift;             /* sector -> logical block */
     struct blk_io *slot[DEPTH]; /* by command id */
     uint16_t free[DEPTH], nr_free;
-    uint8_t *lists;             /* LIST_BYTES a command id */
+    uint8_t *lists; /* LIST_BYTES a command id */
     struct stuck stuck;
     char model[41];
     char left_out[64];
@@ -103,7 +103,8 @@ static const char *controller_reset(void)
 
 static const char *queue_init(struct queue *q, unsigned id, unsigned size)
 {
-    uint64_t bell = NVME_DOORBELLS + 2ull * id * NVME_CAP_STRIDE(nvme.cap), stride = NVME_CAP_STRIDE(nvme.cap);
+    uint64_t bell = NVME_DOORBELLS + 2ull * id * NVME_CAP_STRIDE(nvme.cap),
+             stride = NVME_CAP_STRIDE(nvme.cap);
     unsigned sq_pages = (unsigned)((size * sizeof(struct nvme_cmd) + PAGE_SIZE - 1) / PAGE_SIZE);
 
     if (bell + 2 * stride > nvme.regs_len)
@@ -145,7 +146,7 @@ static bool queue_next(struct queue *q, struct nvme_cqe *out)
     if (!queue_ready(q))
         return false;
     rmb(); /* the phase before the rest */
-    *out = (struct nvme_cqe){.result = e->result, .cid = e->cid, .status = e->status};
+    *out = (struct nvme_cqe){ .result = e->result, .cid = e->cid, .status = e->status };
     q->head++;
     if (q->head == q->size) {
         q->head = 0;
@@ -186,7 +187,9 @@ static const char *admin(struct nvme_cmd *c, const char *what)
 
 static const char *identify(unsigned cns, uint32_t nsid, const void *page, const char *what)
 {
-    struct nvme_cmd c = {.opcode = NVME_ADM_IDENTIFY, .nsid = nsid, .prp1 = (uint64_t)page, .cdw10 = cns};
+    struct nvme_cmd c = {
+        .opcode = NVME_ADM_IDENTIFY, .nsid = nsid, .prp1 = (uint64_t)page, .cdw10 = cns
+    };
 
     return admin(&c, what);
 }
@@ -233,14 +236,16 @@ static void find_namespace(uint8_t *page)
         nr++;
     if (nr < 2)
         return;
-    snprintf(nvme.left_out, sizeof(nvme.left_out), "it has %u namespaces: %u is used, the others are not", nr, nvme.nsid);
+    snprintf(nvme.left_out, sizeof(nvme.left_out),
+             "it has %u namespaces: %u is used, the others are not", nr, nvme.nsid);
     nvme.dev.left_out = nvme.left_out;
 }
 
 static const char *read_namespace(uint8_t *page)
 {
     struct blkdev *d = &nvme.dev;
-    const char *why = nvme.nsid ? identify(NVME_CNS_NAMESPACE, nvme.nsid, page, "identify namespace") : "it has no namespace";
+    const char *why = nvme.nsid ? identify(NVME_CNS_NAMESPACE, nvme.nsid, page, "identify namespace")
+                                : "it has no namespace";
 
     if (why)
         return why;
@@ -302,11 +307,15 @@ static const char *io_queues(void)
     if (why)
         return why;
     /* One pair; the interrupt of both the admin queue and this one is entry 0. */
-    struct nvme_cmd feat = {.opcode = NVME_ADM_SET_FEATURES, .cdw10 = NVME_FEAT_QUEUES};
-    struct nvme_cmd cq = {.opcode = NVME_ADM_CREATE_CQ, .prp1 = (uint64_t)nvme.io.cq, .cdw10 = (size - 1) << 16 | 1,
-                          .cdw11 = NVME_QUEUE_IEN | NVME_QUEUE_PC};
-    struct nvme_cmd sq = {.opcode = NVME_ADM_CREATE_SQ, .prp1 = (uint64_t)nvme.io.sq, .cdw10 = (size - 1) << 16 | 1,
-                          .cdw11 = 1u << 16 | NVME_QUEUE_PC};
+    struct nvme_cmd feat = { .opcode = NVME_ADM_SET_FEATURES, .cdw10 = NVME_FEAT_QUEUES };
+    struct nvme_cmd cq = { .opcode = NVME_ADM_CREATE_CQ,
+                           .prp1 = (uint64_t)nvme.io.cq,
+                           .cdw10 = (size - 1) << 16 | 1,
+                           .cdw11 = NVME_QUEUE_IEN | NVME_QUEUE_PC };
+    struct nvme_cmd sq = { .opcode = NVME_ADM_CREATE_SQ,
+                           .prp1 = (uint64_t)nvme.io.sq,
+                           .cdw10 = (size - 1) << 16 | 1,
+                           .cdw11 = 1u << 16 | NVME_QUEUE_PC };
     why = admin(&feat, "number of queues");
     if (!why)
         why = admin(&cq, "create completion queue");
@@ -343,7 +352,7 @@ static const char *identify_all(void)
 
 static const char *bring_up(event_fn irq, void *arg)
 {
-    struct bh_dma_enable dma = {.sbdf = nvme.sbdf, .enable = 1};
+    struct bh_dma_enable dma = { .sbdf = nvme.sbdf, .enable = 1 };
     const char *why = check_cap();
 
     if (!why)
@@ -390,7 +399,7 @@ static void set_prps(struct nvme_cmd *c, const struct blk_io *io, uint64_t *list
 
 static void issue(struct blk_io *io, uint16_t cid)
 {
-    struct nvme_cmd c = {.cid = cid, .nsid = nvme.nsid};
+    struct nvme_cmd c = { .cid = cid, .nsid = nvme.nsid };
     uint8_t *own = nvme.lists + cid * LIST_BYTES;
     uint64_t first = io->sector >> nvme.shift;
 
@@ -401,7 +410,8 @@ static void issue(struct blk_io *io, uint16_t cid)
         c.cdw11 = (uint32_t)(first >> 32);
         c.cdw12 = (io->nr_sectors >> nvme.shift) - 1;
     } else if (io->op == BLK_DISCARD) {
-        *(struct nvme_range *)own = (struct nvme_range){.blocks = io->nr_sectors >> nvme.shift, .first = first};
+        *(struct nvme_range *)own = (struct nvme_range){ .blocks = io->nr_sectors >> nvme.shift,
+                                                         .first = first };
         c.opcode = NVME_CMD_DSM;
         c.prp1 = (uint64_t)own;
         c.cdw11 = NVME_DSM_DEALLOCATE; /* cdw10: one range */
@@ -476,10 +486,12 @@ static const char *nvme_sick(void)
 {
     uint32_t csts = reg(NVME_CSTS);
 
-    return csts == ~0u ? "its registers do not answer" : csts & NVME_CSTS_CFS ? "it reports a fatal error (CSTS.CFS)" : NULL;
+    return csts == ~0u            ? "its registers do not answer"
+           : csts & NVME_CSTS_CFS ? "it reports a fatal error (CSTS.CFS)"
+                                  : NULL;
 }
 
-static const struct blkdev_ops nvme_ops = {.submit = nvme_submit, .poll = nvme_poll, .arm = nvme_arm};
+static const struct blkdev_ops nvme_ops = { .submit = nvme_submit, .poll = nvme_poll, .arm = nvme_arm };
 
 /* --- blkdev.h ------------------------------------------------------------------------------------------------------ */
 
@@ -487,14 +499,15 @@ static bool nvme_match(const struct bh_pci_info *dev) { return dev->class_rev >>
 
 static void nvme_stop(void)
 {
-    struct bh_dma_enable dma = {.sbdf = nvme.sbdf, .enable = 0};
+    struct bh_dma_enable dma = { .sbdf = nvme.sbdf, .enable = 0 };
 
     stuck_stop(&nvme.stuck);
     reg_set(NVME_CC, 0); /* it must not go on with what it was given */
     bh_svc_dma_enable(&dma);
 }
 
-static const char *nvme_start(const struct bh_pci_info *dev, event_fn irq, void *arg, struct blkdev **out)
+static const char *nvme_start(const struct bh_pci_info *dev, event_fn irq, void *arg,
+                              struct blkdev **out)
 {
     const struct bh_pci_bar *bar = &dev->bar[0];
 
@@ -520,5 +533,8 @@ static const char *nvme_start(const struct bh_pci_info *dev, event_fn irq, void 
 }
 
 const struct blk_driver nvme_driver = {
-    .name = "nvme", .match = nvme_match, .start = nvme_start, .stop = nvme_stop,
+    .name = "nvme",
+    .match = nvme_match,
+    .start = nvme_start,
+    .stop = nvme_stop,
 };

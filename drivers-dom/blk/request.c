@@ -72,22 +72,21 @@ static int8_t validate(const struct bb_disk *d, const struct keep_entry *e, unsi
     case BLKIF_OP_READ:
     case BLKIF_OP_WRITE:
     case BLKIF_OP_WRITE_BARRIER:
-    case BLKIF_OP_FLUSH_DISKCACHE:
-        return validate_direct(d, e, pages);
+    case BLKIF_OP_FLUSH_DISKCACHE: return validate_direct(d, e, pages);
     case BLKIF_OP_INDIRECT: /* its segments are checked when they are here */
-        if ((e->sub != BLKIF_OP_READ && e->sub != BLKIF_OP_WRITE) || !e->nr || e->nr > d->max_segs ||
-            (d->ro && e->sub == BLKIF_OP_WRITE))
+        if ((e->sub != BLKIF_OP_READ && e->sub != BLKIF_OP_WRITE) || !e->nr ||
+            e->nr > d->max_segs || (d->ro && e->sub == BLKIF_OP_WRITE))
             return BLKIF_RSP_ERROR;
         *pages = e->nr + 1u;
         return BLKIF_RSP_OKAY;
     case BLKIF_OP_DISCARD:
         if (!d->discard || e->sub & BLKIF_DISCARD_SECURE)
             return BLKIF_RSP_EOPNOTSUPP;
-        if (e->discard > d->nr_sectors / d->unit || !range_ok(d, e->sector, e->discard * d->unit) || d->ro)
+        if (e->discard > d->nr_sectors / d->unit || !range_ok(d, e->sector, e->discard * d->unit) ||
+            d->ro)
             return BLKIF_RSP_ERROR;
         return BLKIF_RSP_OKAY;
-    default:
-        return BLKIF_RSP_EOPNOTSUPP;
+    default: return BLKIF_RSP_EOPNOTSUPP;
     }
 }
 
@@ -131,13 +130,14 @@ static void segs_build(const struct bb *bb, struct bb_req *q)
         if (last && (uint8_t *)last->va + last->len == va)
             last->len += n;
         else
-            io->seg[io->nr_segs++] = (struct blk_seg){va, n};
+            io->seg[io->nr_segs++] = (struct blk_seg){ va, n };
     }
 }
 
 static void discard_step(const struct bb_disk *d, struct bb_req *q)
 {
-    uint64_t align = d->sector_size / SECT, max = d->dev->max_discard_sectors ? d->dev->max_discard_sectors : 0xffff0000u;
+    uint64_t align = d->sector_size / SECT,
+             max = d->dev->max_discard_sectors ? d->dev->max_discard_sectors : 0xffff0000u;
     uint64_t n = q->discard_left < max ? q->discard_left : max / align * align;
 
     q->io.op = BLK_DISCARD;
@@ -205,7 +205,8 @@ static void data_ready(struct bb *bb, struct bb_req *q)
     }
 }
 
-struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may, int8_t *status)
+struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may,
+                       int8_t *status)
 {
     bool flush = bb_is_flush(e) && d->dev->flush;
     unsigned pages;
@@ -242,7 +243,7 @@ void bb_start(struct bb *bb, struct bb_req *q)
         return;
     }
     for (unsigned i = 0; i < q->nr_segs; i++) {
-        q->seg[i] = (struct bb_seg){e->seg.gref[i], e->seg.sect[i][0], e->seg.sect[i][1]};
+        q->seg[i] = (struct bb_seg){ e->seg.gref[i], e->seg.sect[i][0], e->seg.sect[i][1] };
         q->bytes += seg_len(q->disk, q->seg[i].first, q->seg[i].last) * SECT;
     }
     data_ready(bb, q);
@@ -258,7 +259,7 @@ static void indirect_ready(struct bb *bb, struct bb_req *q)
         unsigned n = seg_len(d, s[i].first_sect, s[i].last_sect);
         if (!n)
             break;
-        q->seg[i] = (struct bb_seg){s[i].gref, s[i].first_sect, s[i].last_sect};
+        q->seg[i] = (struct bb_seg){ s[i].gref, s[i].first_sect, s[i].last_sect };
         q->bytes += n * SECT;
         if (i + 1 == q->nr_segs && range_ok(d, q->e.sector, q->bytes / SECT)) {
             data_ready(bb, q);
@@ -278,9 +279,11 @@ static void data_copies(struct bb *bb, const struct bb_req *q)
     unsigned at = 0;
 
     for (unsigned i = 0; i < q->nr_segs; i++) {
-        unsigned off = q->seg[i].first * d->unit * SECT, left = seg_len(d, q->seg[i].first, q->seg[i].last) * SECT;
+        unsigned off = q->seg[i].first * d->unit * SECT,
+                 left = seg_len(d, q->seg[i].first, q->seg[i].last) * SECT;
         while (left) {
-            unsigned in = at % (unsigned)PAGE_SIZE, room = (unsigned)PAGE_SIZE - in, n = left < room ? left : room;
+            unsigned in = at % (unsigned)PAGE_SIZE, room = (unsigned)PAGE_SIZE - in,
+                     n = left < room ? left : room;
             uint8_t *own = page_of(bb, q, at / (unsigned)PAGE_SIZE) + in;
             if (q->phase == BB_COPY_IN)
                 (void)batch_copy_from(bb->b, d->dom, q->seg[i].gref, off, own, n); /* room was checked */
@@ -303,7 +306,8 @@ static void copies(struct bb *bb)
         (void)pop(&bb->copy);
         q->copy0 = (uint16_t)bb->b->nr_copies;
         if (q->phase == BB_INDIRECT)
-            (void)batch_copy_from(bb->b, q->disk->dom, q->e.indirect[0], 0, page_of(bb, q, q->nr_pages - 1),
+            (void)batch_copy_from(bb->b, q->disk->dom, q->e.indirect[0], 0,
+                                  page_of(bb, q, q->nr_pages - 1),
                                   q->nr_segs * (unsigned)sizeof(struct blkif_request_segment));
         else
             data_copies(bb, q);

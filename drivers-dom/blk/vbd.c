@@ -62,7 +62,7 @@ static void vbd_unplug(struct vbd *v)
 {
     const struct bb_stats *s = &v->disk.stats;
 
-    batch_flush(&blk.batch); /* sends to ports that are about to close */
+    batch_flush(&blk.batch);         /* sends to ports that are about to close */
     keep_close(&blk.keep, &v->conn); /* first: from here on there is nothing to adopt */
     rings_unmap(v);
     bb_detach(&blk.bb, &v->disk);
@@ -70,8 +70,9 @@ static void vbd_unplug(struct vbd *v)
     v->connected = v->draining = v->told = v->restated = false;
     counters_over(&v->counters, (const uint64_t *)s, BH_BLK_STATS);
     be_say(&v->be, "vbd", &v->comings,
-            "off (%lu reads of %lu KiB, %lu writes of %lu KiB, %lu flushes, %lu discards; %lu errors, %lu malformed)",
-            s->reads, s->read_bytes >> 10, s->writes, s->write_bytes >> 10, s->flushes, s->discards, s->errors, s->malformed);
+           "off (%lu reads of %lu KiB, %lu writes of %lu KiB, %lu flushes, %lu discards; %lu errors, %lu malformed)",
+           s->reads, s->read_bytes >> 10, s->writes, s->write_bytes >> 10, s->flushes, s->discards,
+           s->errors, s->malformed);
 }
 
 /* false: requests are in flight, come again. */
@@ -104,7 +105,8 @@ static const char *disk_same(const struct keep_head *h)
         return "its disk is not there";
     if (h->sector_size != dev->sector_size)
         return "its disk is another one than before";
-    if (h->max_segs > BLK_MAX_SEGS || h->max_segs > dev->max_segs || h->max_segs * BLK_SEG_BYTES > dev->max_bytes)
+    if (h->max_segs > BLK_MAX_SEGS || h->max_segs > dev->max_segs ||
+        h->max_segs * BLK_SEG_BYTES > dev->max_bytes)
         return "its disk can do less than before";
     return NULL;
 }
@@ -113,7 +115,8 @@ static const char *disk_same(const struct keep_head *h)
 static const char *record_same(const struct vbd *v)
 {
     const struct keep_head *h = &v->conn.head;
-    unsigned mode = (h->flags & KEEP_F_WRITE ? VOLUME_WRITE : 0u) | (h->flags & KEEP_F_FORCE ? VOLUME_FORCE : 0u);
+    unsigned mode = (h->flags & KEEP_F_WRITE ? VOLUME_WRITE : 0u) |
+                    (h->flags & KEEP_F_FORCE ? VOLUME_FORCE : 0u);
 
     if (h->slot_gen != v->be.gen)
         return "its keep record is of an attachment that is over";
@@ -129,7 +132,8 @@ const char *vbd_claim(struct vbd *v, const struct slot_entry *e)
     uint64_t first, nr;
 
     memcpy(v->spec, e->spec, sizeof(v->spec));
-    v->mode = (e->flags & SLOT_F_WRITE ? VOLUME_WRITE : 0u) | (e->flags & SLOT_F_FORCE ? VOLUME_FORCE : 0u);
+    v->mode = (e->flags & SLOT_F_WRITE ? VOLUME_WRITE : 0u) |
+              (e->flags & SLOT_F_FORCE ? VOLUME_FORCE : 0u);
     v->discard = e->flags & SLOT_F_DISCARD;
     if (!blk.dev)
         return dev_problem();
@@ -138,7 +142,7 @@ const char *vbd_claim(struct vbd *v, const struct slot_entry *e)
         return why;
     if (e->nr && (e->first != first || e->nr != nr))
         return "the disk's partition table has it elsewhere than when it was attached";
-    v->claim = (struct volume_claim){.domid = v->be.dom, .mode = v->mode, .first = first, .nr = nr};
+    v->claim = (struct volume_claim){ .domid = v->be.dom, .mode = v->mode, .first = first, .nr = nr };
     return volume_claim(&v->claim);
 }
 
@@ -165,7 +169,8 @@ static bool vbd_adopt(struct vbd *v, const struct slot_entry *e)
 
 static struct vbd *vbd_of_record(const struct keep_head *h)
 {
-    EACH_VBD(v) {
+    EACH_VBD(v)
+    {
         if (v->be.used && v->be.dom == h->domid && v->be.devid == h->devid)
             return v;
     }
@@ -216,9 +221,11 @@ unsigned vbds_adopt(void)
     }
     /* Who was let in beside others by force comes after those. */
     for (unsigned force = 0; force < 2; force++) {
-        EACH_VBD(v) {
+        EACH_VBD(v)
+        {
             struct slot_entry e;
-            if (v->be.used && be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e) && !(e.flags & SLOT_F_FORCE) == !force)
+            if (v->be.used && be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e) &&
+                !(e.flags & SLOT_F_FORCE) == !force)
                 n += vbd_adopt(v, &e);
         }
     }
@@ -266,9 +273,11 @@ static void vbd_connect(struct vbd *v)
         return;
     }
     be_set_state(&v->be, XenbusStateConnected);
-    be_say(&v->be, "vbd", &v->comings, "connected, '%s' %s, %u queue%s of %u page%s%s", QUOTED(v->spec),
-           v->mode & VOLUME_WRITE ? "rw" : "ro", v->conn.head.nr_queues, v->conn.head.nr_queues > 1 ? "s" : "", v->conn.head.nr_pages,
-           v->conn.head.nr_pages > 1 ? "s" : "", v->conn.head.proto == PROTO_X86_32 ? ", 32-bit protocol" : "");
+    be_say(&v->be, "vbd", &v->comings, "connected, '%s' %s, %u queue%s of %u page%s%s",
+           QUOTED(v->spec), v->mode & VOLUME_WRITE ? "rw" : "ro", v->conn.head.nr_queues,
+           v->conn.head.nr_queues > 1 ? "s" : "", v->conn.head.nr_pages,
+           v->conn.head.nr_pages > 1 ? "s" : "",
+           v->conn.head.proto == PROTO_X86_32 ? ", 32-bit protocol" : "");
 }
 
 /* --- following ------------------------------------------------------------------------------------------------ */
@@ -301,10 +310,12 @@ static void vbd_follow_live(struct vbd *v, bool online)
         if (!v->restated && !(v->restated = vbd_properties(v, v->disk.unit)))
             return;
         be_set_state(&v->be, online ? XenbusStateConnected : XenbusStateClosing);
-    } else if (v->stalled || v->be.state == XenbusStateConnected || (v->be.state == XenbusStateClosing && !online)) {
+    } else if (v->stalled || v->be.state == XenbusStateConnected ||
+               (v->be.state == XenbusStateClosing && !online)) {
         vbd_say_stalled(v);
         if (!online)
-            be_set_state(&v->be, XenbusStateClosing); /* then its front-end may close, and all is well again */
+            be_set_state(&v->be,
+                         XenbusStateClosing); /* then its front-end may close, and all is well again */
     } else if (!online) {
         volume_release(&v->claim);
         be_set_state(&v->be, XenbusStateClosed);
@@ -365,8 +376,10 @@ static void forget(struct be_dev *d)
 /* A former life offered journal pages to somebody who has not connected, and we have not read how many. */
 static bool promises_unknown(void)
 {
-    EACH_VBD(v) {
-        if (v->be.used && v->be.state == XenbusStateInitWait && !v->queues && !v->connected && !v->stalled)
+    EACH_VBD(v)
+    {
+        if (v->be.used && v->be.state == XenbusStateInitWait && !v->queues && !v->connected &&
+            !v->stalled)
             return true;
     }
     return false;
@@ -393,17 +406,28 @@ static void say_broken(struct vbd *v)
         if (!v->disk.ring[q].broken)
             continue;
         v->told = true;
-        be_say(&v->be, "vbd", &v->breaches, "front-end broke the protocol: %s; queue %u is not served any more", v->disk.ring[q].broken, q);
+        be_say(&v->be, "vbd", &v->breaches,
+               "front-end broke the protocol: %s; queue %u is not served any more",
+               v->disk.ring[q].broken, q);
     }
 }
 
 bool vbds_store_work(void)
 {
-    static const char *const keys[] = {"online", "frontend", BH_KEY_LIMIT_OPS, BH_KEY_LIMIT_BYTES, NULL};
-    static const struct be_class class = {.type = "vbd", .what = "disks", .kind = SLOT_VBD, .keys = keys, .max_devid = ~0u, .place = place,
-                                          .disconnect = disconnect, .forget = forget, .follow = follow};
+    static const char *const keys[] = { "online", "frontend", BH_KEY_LIMIT_OPS, BH_KEY_LIMIT_BYTES,
+                                        NULL };
+    static const struct be_class class = { .type = "vbd",
+                                           .what = "disks",
+                                           .kind = SLOT_VBD,
+                                           .keys = keys,
+                                           .max_devid = ~0u,
+                                           .place = place,
+                                           .disconnect = disconnect,
+                                           .forget = forget,
+                                           .follow = follow };
 
-    EACH_VBD(v) {
+    EACH_VBD(v)
+    {
         say_broken(v);
         if (v->draining && bb_close(&v->disk))
             v->be.dirty = true;

@@ -22,15 +22,15 @@
 
 struct vbd {
     struct be_dev be;
-    bool connected;     /* rings are mapped: disk works */
-    bool draining;      /* about to close, requests are in flight */
-    bool restated;      /* sectors and the like were written in this life */
-    bool told, said;    /* its broken ring was printed; bh-stalled was written */
+    bool connected;                /* rings are mapped: disk works */
+    bool draining;                 /* about to close, requests are in flight */
+    bool restated;                 /* sectors and the like were written in this life */
+    bool told, said;               /* its broken ring was printed; bh-stalled was written */
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
-    const char *stalled;/* why, or NULL */
+    const char *stalled;           /* why, or NULL */
     char spec[SLOT_SPEC];
-    unsigned mode;      /* VOLUME_* */
-    bool discard;       /* may be offered */
+    unsigned mode;          /* VOLUME_* */
+    bool discard;           /* may be offered */
     unsigned queues, order; /* offered; their journal pages are promised */
     struct volume_claim claim;
     struct grant_map map[KEEP_QUEUES];
@@ -67,7 +67,9 @@ extern struct vbd vbds[BB_MAX_DISKS];
 /* Finds and claims the volume of its entry, which must lie where it lay when it was attached. NULL, or why not. No store access. */
 const char *vbd_claim(struct vbd *v, const struct slot_entry *e);
 void vbd_advertise(struct vbd *v); /* opens the volume, says what we offer, goes to InitWait; or bh-error, or later */
-void vbd_reopen(struct vbd *v);    /* a former life did that: what it said holds */
-bool vbd_properties(struct vbd *v, unsigned unit); /* size and sectors; unit: 512-byte units in a sector as the front-end counts */
+void vbd_reopen(struct vbd *v); /* a former life did that: what it said holds */
+bool vbd_properties(
+    struct vbd *v,
+    unsigned unit); /* size and sectors; unit: 512-byte units in a sector as the front-end counts */
 /* What the front-end wrote. NULL, or what is wrong with it; *again: the store gave no answer. */
 const char *vbd_read_conn(struct vbd *v, struct keep_conn *c, bool *again);

@@ -12,7 +12,9 @@
 
 #define STATS_NS 1000000000ull
 
-_Static_assert(sizeof(struct bb_stats) == BH_BLK_STATS * sizeof(uint64_t) && BH_BLK_STATS <= COUNTERS_MAX, "nothing but counters");
+_Static_assert(sizeof(struct bb_stats) == BH_BLK_STATS * sizeof(uint64_t) &&
+                   BH_BLK_STATS <= COUNTERS_MAX,
+               "nothing but counters");
 
 uint64_t vbds_say_stats(void)
 {
@@ -23,11 +25,13 @@ uint64_t vbds_say_stats(void)
     if (now_ns() < next)
         return next; /* without looking: that comes with each request */
     EACH_VBD(v)
-        unsaid |= v->connected && counters_unsaid(&v->counters, (const uint64_t *)&v->disk.stats, BH_BLK_STATS);
+    unsaid |= v->connected &&
+              counters_unsaid(&v->counters, (const uint64_t *)&v->disk.stats, BH_BLK_STATS);
     if (!unsaid)
         return 0;
     next = now_ns() + STATS_NS;
-    EACH_VBD(v) {
+    EACH_VBD(v)
+    {
         /* One that is looked at again may be gone: a node of ours would bring its directory back. */
         if (!v->connected || v->be.dirty || v->be.later)
             continue;
@@ -50,7 +54,8 @@ static void vbd_error(struct vbd *v, const char *why)
 /* Whoever has a part of it is about to let go, so there is no need to refuse it. */
 static bool user_leaves(const struct vbd *v)
 {
-    EACH_VBD(o) {
+    EACH_VBD(o)
+    {
         if (o != v && o->draining && o->claim.claimed && volume_overlap(&o->claim, &v->claim))
             return true;
     }
@@ -75,7 +80,8 @@ static bool vbd_open(struct vbd *v)
 
     if (v->claim.claimed)
         return true;
-    if (!be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e) || slot_gen(&e) != v->be.gen || slot_state(&e) == SLOT_DETACHING)
+    if (!be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e) || slot_gen(&e) != v->be.gen ||
+        slot_state(&e) == SLOT_DETACHING)
         return false; /* whoever changed that says so in our directory */
     v->claim.nr = 0;
     const char *why = vbd_claim(v, &e);
@@ -93,7 +99,8 @@ static bool vbd_promise(struct vbd *v)
 {
     unsigned left = keep_free_pages(&blk.keep), q = KEEP_QUEUES, pages = KEEP_RING_PAGES, others = 0;
 
-    EACH_VBD(o) {
+    EACH_VBD(o)
+    {
         if (o != v && !o->connected && !o->stalled)
             left -= o->queues << o->order;
         others += o != v && !o->connected && !o->stalled && !o->queues;
@@ -123,11 +130,16 @@ bool vbd_properties(struct vbd *v, unsigned unit)
     const struct blkdev *dev = blk.dev;
     unsigned physical = dev->physical_sector_size ? dev->physical_sector_size : dev->sector_size;
 
-    return be_write_number(&v->be, "sectors", v->claim.nr / unit) && be_write_number(&v->be, "sector-size", dev->sector_size) &&
-           be_write_number(&v->be, "physical-sector-size", physical) && be_write_number(&v->be, "info", v->mode & VOLUME_WRITE ? 0 : VDISK_READONLY);
+    return be_write_number(&v->be, "sectors", v->claim.nr / unit) &&
+           be_write_number(&v->be, "sector-size", dev->sector_size) &&
+           be_write_number(&v->be, "physical-sector-size", physical) &&
+           be_write_number(&v->be, "info", v->mode & VOLUME_WRITE ? 0 : VDISK_READONLY);
 }
 
-static bool discard_possible(const struct vbd *v) { return blk.dev->discard && v->discard && v->mode & VOLUME_WRITE; }
+static bool discard_possible(const struct vbd *v)
+{
+    return blk.dev->discard && v->discard && v->mode & VOLUME_WRITE;
+}
 
 static bool discard_offer(struct vbd *v)
 {
@@ -137,8 +149,10 @@ static bool discard_offer(struct vbd *v)
         return be_write_number(&v->be, "feature-discard", 0);
     unsigned gran = dev->discard_granularity ? dev->discard_granularity : dev->sector_size;
     uint64_t align = (gran - v->claim.first * 512 % gran) % gran;
-    return be_write_number(&v->be, "discard-granularity", gran) && be_write_number(&v->be, "discard-alignment", align) &&
-           be_write_number(&v->be, "discard-secure", 0) && be_write_number(&v->be, "feature-discard", 1);
+    return be_write_number(&v->be, "discard-granularity", gran) &&
+           be_write_number(&v->be, "discard-alignment", align) &&
+           be_write_number(&v->be, "discard-secure", 0) &&
+           be_write_number(&v->be, "feature-discard", 1);
 }
 
 /* For the control domain, which puts it into our entry once: the next instance holds it against the disk's table. */
@@ -160,10 +174,14 @@ void vbd_advertise(struct vbd *v)
         volume_release(&v->claim);
         return;
     }
-    bool said = be_write_number(&v->be, "feature-flush-cache", 1) && be_write_number(&v->be, "feature-barrier", 1) &&
-                be_write_number(&v->be, "feature-persistent", 0) && be_write_number(&v->be, "feature-max-indirect-segments", indirect_segs()) &&
-                be_write_number(&v->be, "max-ring-page-order", v->order) && be_write_number(&v->be, "max-ring-pages", 1u << v->order) &&
-                be_write_number(&v->be, "multi-queue-max-queues", v->queues) && discard_offer(v) && vbd_properties(v, 1) && extent_say(v);
+    bool said = be_write_number(&v->be, "feature-flush-cache", 1) &&
+                be_write_number(&v->be, "feature-barrier", 1) &&
+                be_write_number(&v->be, "feature-persistent", 0) &&
+                be_write_number(&v->be, "feature-max-indirect-segments", indirect_segs()) &&
+                be_write_number(&v->be, "max-ring-page-order", v->order) &&
+                be_write_number(&v->be, "max-ring-pages", 1u << v->order) &&
+                be_write_number(&v->be, "multi-queue-max-queues", v->queues) && discard_offer(v) &&
+                vbd_properties(v, 1) && extent_say(v);
     if (!said)
         return;
     be_admit(&v->be);
@@ -175,7 +193,8 @@ void vbd_reopen(struct vbd *v)
 {
     uint64_t queues, order;
 
-    if (!be_read_number(&v->be, "multi-queue-max-queues", 1, &queues) || !be_read_number(&v->be, "max-ring-page-order", 0, &order))
+    if (!be_read_number(&v->be, "multi-queue-max-queues", 1, &queues) ||
+        !be_read_number(&v->be, "max-ring-page-order", 0, &order))
         return;
     v->queues = queues && queues < KEEP_QUEUES ? (unsigned)queues : KEEP_QUEUES;
     v->order = order < 2 ? (unsigned)order : 2;
@@ -206,7 +225,8 @@ static const char *protocol_of(const struct vbd *v, struct reader *r, uint8_t *p
     char *p = xs_read(0, path);
     if (!p && !be_nothing_there(xs_error))
         r->again = true;
-    bool narrow = p && !strcmp(p, XEN_IO_PROTO_ABI_X86_32), wide = !p || !strcmp(p, XEN_IO_PROTO_ABI_X86_64);
+    bool narrow = p && !strcmp(p, XEN_IO_PROTO_ABI_X86_32),
+         wide = !p || !strcmp(p, XEN_IO_PROTO_ABI_X86_64);
     free(p);
     *proto = narrow ? PROTO_X86_32 : PROTO_NATIVE;
     return narrow || wide ? NULL : "it speaks an unknown protocol";
@@ -256,8 +276,9 @@ static const char *conn_read(struct vbd *v, struct keep_conn *c, struct reader *
     h->domid = v->be.dom;
     h->nr_queues = (uint8_t)nq;
     h->nr_pages = (uint8_t)(1u << order);
-    h->flags = (uint8_t)((v->mode & VOLUME_WRITE ? KEEP_F_WRITE : 0) | (v->mode & VOLUME_FORCE ? KEEP_F_FORCE : 0) |
-                         (large ? KEEP_F_LARGE : 0) | (discard_possible(v) ? KEEP_F_DISCARD : 0));
+    h->flags = (uint8_t)((v->mode & VOLUME_WRITE ? KEEP_F_WRITE : 0) |
+                         (v->mode & VOLUME_FORCE ? KEEP_F_FORCE : 0) | (large ? KEEP_F_LARGE : 0) |
+                         (discard_possible(v) ? KEEP_F_DISCARD : 0));
     h->first = v->claim.first;
     h->nr_sectors = v->claim.nr;
     h->sector_size = blk.dev->sector_size;

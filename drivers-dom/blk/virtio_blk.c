@@ -111,7 +111,8 @@ static const char *queue_start(void)
 
     if (why)
         return why;
-    vblk.slots = page_alloc((unsigned)((vblk.q.size * sizeof(struct slot) + PAGE_SIZE - 1) / PAGE_SIZE));
+    vblk.slots = page_alloc(
+        (unsigned)((vblk.q.size * sizeof(struct slot) + PAGE_SIZE - 1) / PAGE_SIZE));
     if (!vblk.slots)
         return "out of memory";
     for (uint16_t i = 0; i < vblk.q.size; i++)
@@ -122,10 +123,10 @@ static const char *queue_start(void)
 
 static const char *bring_up(event_fn irq, void *arg)
 {
-    struct bh_dma_enable dma = {.sbdf = vblk.sbdf, .enable = 1};
-    const uint64_t wanted = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |
-                            VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_DISCARD | VIRTIO_F_INDIRECT_DESC |
-                            VIRTIO_F_EVENT_IDX;
+    struct bh_dma_enable dma = { .sbdf = vblk.sbdf, .enable = 1 };
+    const uint64_t wanted = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO |
+                            VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY |
+                            VIRTIO_BLK_F_DISCARD | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
 
     /* Only after it is every DMA of a former instance over; the core gives DMA to a device at rest only. */
     if (!virtio_reset(&vblk.v))
@@ -163,7 +164,7 @@ static unsigned data_descs(struct vring_desc *t, unsigned n, const struct blk_io
             }
             if (n > BLK_MAX_SEGS)
                 bh_panic("virtio-blk: a request of too many pages");
-            t[n] = (struct vring_desc){at, (uint32_t)len, flags, (uint16_t)(n + 1)};
+            t[n] = (struct vring_desc){ at, (uint32_t)len, flags, (uint16_t)(n + 1) };
             n++;
         }
     }
@@ -174,21 +175,23 @@ static unsigned data_descs(struct vring_desc *t, unsigned n, const struct blk_io
 static unsigned build(struct slot *s, const struct blk_io *io)
 {
     static const uint32_t types[] = {
-        [BLK_READ] = VBLK_T_IN, [BLK_WRITE] = VBLK_T_OUT, [BLK_FLUSH] = VBLK_T_FLUSH, [BLK_DISCARD] = VBLK_T_DISCARD};
+        [BLK_READ] = VBLK_T_IN, [BLK_WRITE] = VBLK_T_OUT, [BLK_FLUSH] = VBLK_T_FLUSH, [BLK_DISCARD] = VBLK_T_DISCARD
+    };
     bool data = io->op == BLK_READ || io->op == BLK_WRITE;
     unsigned n = 1;
 
-    s->head = (struct vblk_head){.type = types[io->op], .sector = data ? io->sector : 0};
+    s->head = (struct vblk_head){ .type = types[io->op], .sector = data ? io->sector : 0 };
     s->status = S_UNSET;
-    s->table[0] = (struct vring_desc){(uint64_t)&s->head, sizeof(s->head), VRING_DESC_NEXT, 1};
+    s->table[0] = (struct vring_desc){ (uint64_t)&s->head, sizeof(s->head), VRING_DESC_NEXT, 1 };
     if (data) {
         n = data_descs(s->table, n, io);
     } else if (io->op == BLK_DISCARD) {
-        s->discard = (struct vblk_discard){.sector = io->sector, .nr_sectors = io->nr_sectors};
-        s->table[n] = (struct vring_desc){(uint64_t)&s->discard, sizeof(s->discard), VRING_DESC_NEXT, 2};
+        s->discard = (struct vblk_discard){ .sector = io->sector, .nr_sectors = io->nr_sectors };
+        s->table[n] = (struct vring_desc){ (uint64_t)&s->discard, sizeof(s->discard),
+                                           VRING_DESC_NEXT, 2 };
         n++;
     }
-    s->table[n] = (struct vring_desc){(uint64_t)&s->status, 1, VRING_DESC_WRITE, 0};
+    s->table[n] = (struct vring_desc){ (uint64_t)&s->status, 1, VRING_DESC_WRITE, 0 };
     return n + 1;
 }
 
@@ -201,7 +204,7 @@ static int vblk_submit(struct blkdev *d, struct blk_io *io)
     struct slot *s = &vblk.slots[id];
     vblk.io[id] = io;
     uint32_t len = (uint32_t)(build(s, io) * sizeof(struct vring_desc));
-    vblk.q.desc[id] = (struct vring_desc){(uint64_t)s->table, len, VRING_DESC_INDIRECT, 0};
+    vblk.q.desc[id] = (struct vring_desc){ (uint64_t)s->table, len, VRING_DESC_INDIRECT, 0 };
     vring_post(&vblk.q, id);
     stuck_submitted(&vblk.stuck, io);
     return 0;
@@ -245,10 +248,12 @@ static const char *vblk_sick(void)
 {
     uint8_t status = vblk.v.common->device_status;
 
-    return status == 0xff ? "its registers do not answer" : status & VIRTIO_NEEDS_RESET ? "it asks for a reset" : NULL;
+    return status == 0xff                ? "its registers do not answer"
+           : status & VIRTIO_NEEDS_RESET ? "it asks for a reset"
+                                         : NULL;
 }
 
-static const struct blkdev_ops vblk_ops = {.submit = vblk_submit, .poll = vblk_poll, .arm = vblk_arm};
+static const struct blkdev_ops vblk_ops = { .submit = vblk_submit, .poll = vblk_poll, .arm = vblk_arm };
 
 /* --- blkdev.h ---------------------------------------------------------------------------------------------------- */
 
@@ -256,7 +261,7 @@ static bool vblk_match(const struct bh_pci_info *dev) { return virtio_is(dev, VI
 
 static void vblk_stop(void)
 {
-    struct bh_dma_enable dma = {.sbdf = vblk.sbdf, .enable = 0};
+    struct bh_dma_enable dma = { .sbdf = vblk.sbdf, .enable = 0 };
 
     stuck_stop(&vblk.stuck);
     vblk.v.common->device_status = 0; /* it must not go on with what it was given */
@@ -264,7 +269,8 @@ static void vblk_stop(void)
     vblk.v.common->device_status = VIRTIO_FAILED;
 }
 
-static const char *vblk_start(const struct bh_pci_info *dev, event_fn irq, void *arg, struct blkdev **out)
+static const char *vblk_start(const struct bh_pci_info *dev, event_fn irq, void *arg,
+                              struct blkdev **out)
 {
     memset(&vblk, 0, sizeof(vblk));
     vblk.sbdf = dev->sbdf;
@@ -276,7 +282,8 @@ static const char *vblk_start(const struct bh_pci_info *dev, event_fn irq, void 
         vblk_stop();
         return why;
     }
-    vblk.v.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK;
+    vblk.v.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK |
+                                   VIRTIO_DRIVER_OK;
     stuck_init(&vblk.stuck, vblk.dev.model, vblk_sick, vblk.io, DEPTH);
     vblk.dev.ops = &vblk_ops;
     *out = &vblk.dev;
@@ -284,5 +291,8 @@ static const char *vblk_start(const struct bh_pci_info *dev, event_fn irq, void 
 }
 
 const struct blk_driver virtio_blk_driver = {
-    .name = "virtio-blk", .match = vblk_match, .start = vblk_start, .stop = vblk_stop,
+    .name = "virtio-blk",
+    .match = vblk_match,
+    .start = vblk_start,
+    .stop = vblk_stop,
 };

@@ -17,11 +17,11 @@
 #define VIRTIO_BLK_F_DISCARD  (1ull << 13)
 
 /* 5.2.4; little-endian, read field by field: a device may have less than all of it */
-#define VBLK_CFG_CAPACITY  0 /* 64 bits, 512-byte sectors */
-#define VBLK_CFG_SIZE_MAX  8
-#define VBLK_CFG_SEG_MAX   12
-#define VBLK_CFG_BLK_SIZE  20
-#define VBLK_CFG_PHYS_EXP  24 /* 8 bits: log2 of logical blocks in a physical one */
+#define VBLK_CFG_CAPACITY        0 /* 64 bits, 512-byte sectors */
+#define VBLK_CFG_SIZE_MAX        8
+#define VBLK_CFG_SEG_MAX         12
+#define VBLK_CFG_BLK_SIZE        20
+#define VBLK_CFG_PHYS_EXP        24 /* 8 bits: log2 of logical blocks in a physical one */
 #define VBLK_CFG_DISCARD_SECTORS 36
 #define VBLK_CFG_DISCARD_ALIGN   44
 
@@ -35,7 +35,13 @@
 #define VBLK_S_OK      0
 #define VBLK_S_IOERR   1
 #define VBLK_S_UNSUPP  2
-struct vblk_head { uint32_t type, reserved; uint64_t sector; };
-struct vblk_discard { uint64_t sector; uint32_t nr_sectors, flags; };
+struct vblk_head {
+    uint32_t type, reserved;
+    uint64_t sector;
+};
+struct vblk_discard {
+    uint64_t sector;
+    uint32_t nr_sectors, flags;
+};
 _Static_assert(sizeof(struct vblk_head) == 16, "5.2.6");
 _Static_assert(sizeof(struct vblk_discard) == 16, "5.2.6");

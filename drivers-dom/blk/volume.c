@@ -9,10 +9,11 @@
 #include <string.h>
 #include "gpt.h"
 
-#define READ_NS  8000000000ull /* the table: a disk may have to spin up first; whoever waits for this domain waits 10 s */
-#define SPIN_NS  2000000ull
-#define USERS    96u
-#define PROBLEM  240u /* as much as the control domain shows */
+#define READ_NS \
+    8000000000ull /* the table: a disk may have to spin up first; whoever waits for this domain waits 10 s */
+#define SPIN_NS 2000000ull
+#define USERS   96u
+#define PROBLEM 240u /* as much as the control domain shows */
 
 struct volume {
     uint32_t number;          /* 0: the disk */
@@ -47,8 +48,13 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
     if (silent)
         return -ETIME;
     done = false;
-    io = (struct blk_io){.op = BLK_READ, .sector = lba * (disk->sector_size / 512), .nr_sectors = n * (disk->sector_size / 512),
-                         .seg[0] = {buf, n * disk->sector_size}, .nr_segs = 1, .done = read_done, .arg = &done};
+    io = (struct blk_io){ .op = BLK_READ,
+                          .sector = lba * (disk->sector_size / 512),
+                          .nr_sectors = n * (disk->sector_size / 512),
+                          .seg[0] = { buf, n * disk->sector_size },
+                          .nr_segs = 1,
+                          .done = read_done,
+                          .arg = &done };
     if (disk->ops->submit(disk, &io))
         return -EBUSY;
     while (disk->ops->poll(disk), !done) {
@@ -67,7 +73,10 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
 
 /* --- names ------------------------------------------------------------------------------------------------------------ */
 
-static bool label_char(unsigned c) { return c >= 0x80 || isalnum((int)c) || (c && strchr("._+-", (int)c)); }
+static bool label_char(unsigned c)
+{
+    return c >= 0x80 || isalnum((int)c) || (c && strchr("._+-", (int)c));
+}
 
 /* UTF-16 to UTF-8 with "_" for what would have to be quoted somewhere. */
 static void set_label(char *to, const uint16_t *name)
@@ -76,7 +85,8 @@ static void set_label(char *to, const uint16_t *name)
 
     for (unsigned i = 0; i < GPT_NAME && name[i]; i++) {
         uint32_t c = name[i];
-        if (c >= 0xd800 && c < 0xdc00 && i + 1 < GPT_NAME && name[i + 1] >= 0xdc00 && name[i + 1] < 0xe000)
+        if (c >= 0xd800 && c < 0xdc00 && i + 1 < GPT_NAME && name[i + 1] >= 0xdc00 &&
+            name[i + 1] < 0xe000)
             c = 0x10000 + ((c - 0xd800) << 10) + (name[++i] - 0xdc00u);
         if ((c >= 0xd800 && c < 0xe000) || (c >= 0x80 && c < 0xa0) || !label_char(c))
             c = '_';
@@ -99,7 +109,7 @@ _Static_assert(VOLUME_LABEL > GPT_NAME * 3, "three bytes a UTF-16 unit at most")
 /* The first three fields are little-endian numbers (UEFI 2.8, appendix A). */
 static void set_guid(char *to, const uint8_t *g)
 {
-    static const uint8_t order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
+    static const uint8_t order[16] = { 3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15 };
 
     for (unsigned i = 0; i < 16; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)
@@ -192,17 +202,25 @@ static void state_problem(void)
 
     switch (gpt.state) {
     case GPT_GOOD: break;
-    case GPT_BACKUP: add_problem("the first GPT is damaged (%s), its backup is used", gpt.why); break;
+    case GPT_BACKUP:
+        add_problem("the first GPT is damaged (%s), its backup is used", gpt.why);
+        break;
     case GPT_NONE:
         if (gpt.hidden)
             add_problem("block 0 has no record for the GPT behind it: %s (gdisk writes one)", only);
         break;
     case GPT_STALE: add_problem("no partition table: %s", only); break;
     case GPT_MBR:
-        add_problem("an MBR partition table%s: %s", gpt.hidden ? " without a record for the GPT behind it" : ", no GPT", only);
+        add_problem("an MBR partition table%s: %s",
+                    gpt.hidden ? " without a record for the GPT behind it" : ", no GPT", only);
         break;
-    case GPT_DAMAGED: add_problem("both copies of the GPT are damaged (%s): %s (sgdisk -v tells more)", gpt.why, only); break;
-    case GPT_SIZE: add_problem("%s: %s (sgdisk -o writes an empty one for it)", gpt.why, only); break;
+    case GPT_DAMAGED:
+        add_problem("both copies of the GPT are damaged (%s): %s (sgdisk -v tells more)", gpt.why,
+                    only);
+        break;
+    case GPT_SIZE:
+        add_problem("%s: %s (sgdisk -o writes an empty one for it)", gpt.why, only);
+        break;
     case GPT_IO: add_problem("the partition table cannot be read: %s", only); break;
     }
 }
@@ -212,23 +230,31 @@ static void set_problem(void)
     problem[0] = '\0';
     state_problem();
     if (gpt.where)
-        add_problem("an old GPT's backup at block %lu counts only as %sNAME (gdisk restores it, zeros in that block end it)", gpt.where, from_backup);
+        add_problem("an old GPT's backup at block %lu counts only as %sNAME (gdisk restores it, zeros in that block end it)",
+                    gpt.where, from_backup);
     if (gpt.overlap[0])
-        add_problem("partitions %u and %u overlap (sgdisk -v tells more, -d takes one away)", gpt.overlap[0], gpt.overlap[1]);
+        add_problem("partitions %u and %u overlap (sgdisk -v tells more, -d takes one away)",
+                    gpt.overlap[0], gpt.overlap[1]);
     if (gpt.skipped)
-        add_problem("%u partition%s left out (%u: %s)", gpt.skipped, gpt.skipped > 1 ? "s" : "", gpt.skipped_first,
-                    gpt.skipped_first > GPT_PARTS ? "numbers beyond 128 are not served" : "not within the usable part, sgdisk -v tells more");
+        add_problem("%u partition%s left out (%u: %s)", gpt.skipped, gpt.skipped > 1 ? "s" : "",
+                    gpt.skipped_first,
+                    gpt.skipped_first > GPT_PARTS
+                        ? "numbers beyond 128 are not served"
+                        : "not within the usable part, sgdisk -v tells more");
     if (gpt.backup_why)
-        add_problem("the GPT's backup in block %lu %s (sgdisk -e mends it)", gpt.backup, gpt.backup_why);
+        add_problem("the GPT's backup in block %lu %s (sgdisk -e mends it)", gpt.backup,
+                    gpt.backup_why);
     if (gpt.no_record)
         add_problem("block 0 has no protective record (gdisk writes one)");
 }
 
 static void say_table(void)
 {
-    printf("%s: %s, %lu MiB, %u-byte blocks: ", self.name, disk->model, disk->nr_sectors >> 11, disk->sector_size);
+    printf("%s: %s, %lu MiB, %u-byte blocks: ", self.name, disk->model, disk->nr_sectors >> 11,
+           disk->sector_size);
     if (gpt.state == GPT_GOOD || gpt.state == GPT_BACKUP)
-        printf("%u partition%s%s%s\n", gpt.nr, gpt.nr == 1 ? "" : "s", problem[0] ? "; " : "", problem);
+        printf("%u partition%s%s%s\n", gpt.nr, gpt.nr == 1 ? "" : "s", problem[0] ? "; " : "",
+               problem);
     else
         printf("%s\n", problem[0] ? problem : "no partition table");
 }
@@ -237,8 +263,10 @@ const char *volumes_problem(void) { return problem; }
 
 const char *volumes_scan(struct blkdev *d)
 {
-    struct gpt_source src = {.read = disk_read, .nr_blocks = d->nr_sectors / (d->sector_size / 512), .block = d->sector_size,
-                             .buf = page_alloc(GPT_BUF / PAGE_SIZE)};
+    struct gpt_source src = { .read = disk_read,
+                              .nr_blocks = d->nr_sectors / (d->sector_size / 512),
+                              .block = d->sector_size,
+                              .buf = page_alloc(GPT_BUF / PAGE_SIZE) };
 
     disk = d;
     listed = stale = silent = false;
@@ -276,13 +304,15 @@ static void refresh(void)
 /* All that a name means, by the words that mean one of them each. */
 static void say_ambiguous(const char *spec, unsigned n, char *why, size_t size)
 {
-    size_t len = (size_t)snprintf(why, size, "'%.60s' means %u volumes, name one by its number:", spec, n);
+    size_t len = (size_t)snprintf(why, size,
+                                  "'%.60s' means %u volumes, name one by its number:", spec, n);
 
     for (const struct volume *v = volumes; v < volumes + nr_volumes && len < size; v++) {
         if (!named(v, spec))
             continue;
         if (v->number)
-            len += (size_t)snprintf(why + len, size - len, " %s%u", gpt.where ? from_backup : "", v->number);
+            len += (size_t)snprintf(why + len, size - len, " %s%u", gpt.where ? from_backup : "",
+                                    v->number);
         else
             len += (size_t)snprintf(why + len, size - len, " %s", whole_disk);
     }
@@ -309,7 +339,8 @@ static const char *find(const char *spec, const struct volume **out)
     if (n)
         say_ambiguous(spec, n, why, sizeof(why));
     else if (gpt.state == GPT_MBR)
-        snprintf(why, sizeof(why), "no volume '%.60s': an MBR partition table, only the whole disk is a volume", spec);
+        snprintf(why, sizeof(why),
+                 "no volume '%.60s': an MBR partition table, only the whole disk is a volume", spec);
     else
         snprintf(why, sizeof(why), "no volume '%.100s' on this disk", spec);
     return why;
@@ -345,8 +376,10 @@ const char *volume_claim(struct volume_claim *c)
     for (const struct volume_claim *o = claims; o && !(c->mode & VOLUME_FORCE); o = o->next) {
         if (!volume_overlap(c, o) || !((c->mode | o->mode) & VOLUME_WRITE))
             continue;
-        snprintf(why, sizeof(why), "domain %u %s %s already", o->domid, o->mode & VOLUME_WRITE ? "writes" : "reads",
-                 c->first == o->first && c->nr == o->nr ? "it" : "a part of it or what it is a part of");
+        snprintf(why, sizeof(why), "domain %u %s %s already", o->domid,
+                 o->mode & VOLUME_WRITE ? "writes" : "reads",
+                 c->first == o->first && c->nr == o->nr ? "it"
+                                                        : "a part of it or what it is a part of");
         return why;
     }
     c->next = claims;
@@ -380,7 +413,8 @@ static void users_of(const struct volume *v, char *to, size_t size)
     for (const struct volume_claim *c = claims; c; c = c->next) {
         if (c->first != v->first || c->nr != v->nr)
             continue;
-        int len = snprintf(to + n, size - n, "%s%u%c", n ? "," : "", c->domid, c->mode & VOLUME_WRITE ? 'w' : 'r');
+        int len = snprintf(to + n, size - n, "%s%u%c", n ? "," : "", c->domid,
+                           c->mode & VOLUME_WRITE ? 'w' : 'r');
         if ((size_t)len >= size - n) {
             snprintf(to + (n < size - 4 ? n : size - 4), 4, "...");
             return;
@@ -396,7 +430,8 @@ static int publish(struct volume *v)
     char path[32], text[sizeof(v->said)], users[USERS], number[12];
 
     users_of(v, users, sizeof(users));
-    snprintf(text, sizeof(text), "%s %lu %s", shown_name(v, number, sizeof(number)), v->nr * 512, users);
+    snprintf(text, sizeof(text), "%s %lu %s", shown_name(v, number, sizeof(number)), v->nr * 512,
+             users);
     if (!strcmp(text, v->said))
         return 0;
     snprintf(path, sizeof(path), "volumes/%u", v->number);

@@ -21,7 +21,11 @@
 #define VOLUME_MAX   129u /* the disk and 128 partitions */
 #define VOLUME_LABEL 112u /* 36 characters of UTF-16 as UTF-8, and a NUL */
 
-enum volume_mode { VOLUME_READ = 0, VOLUME_WRITE = 1, VOLUME_FORCE = 2 }; /* or'ed: VOLUME_WRITE | VOLUME_FORCE is "w!" */
+enum volume_mode {
+    VOLUME_READ = 0,
+    VOLUME_WRITE = 1,
+    VOLUME_FORCE = 2
+}; /* or'ed: VOLUME_WRITE | VOLUME_FORCE is "w!" */
 
 /* A user of an extent: lives in the vbd, linked while claimed. */
 struct volume_claim {

@@ -41,7 +41,10 @@ static bool read_before(struct counters *c, const char *path, unsigned n)
     return true;
 }
 
-bool counters_unsaid(const struct counters *c, const uint64_t *now, unsigned n) { return c->said != sum(now, n); }
+bool counters_unsaid(const struct counters *c, const uint64_t *now, unsigned n)
+{
+    return c->said != sum(now, n);
+}
 
 bool counters_say(struct counters *c, const char *path, const uint64_t *now, unsigned n)
 {
@@ -53,7 +56,8 @@ bool counters_say(struct counters *c, const char *path, const uint64_t *now, uns
     if (!read_before(c, path, n))
         return false;
     for (unsigned i = 0; i < n; i++)
-        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%lu", i ? " " : "", c->before[i] + now[i]);
+        at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%lu", i ? " " : "",
+                               c->before[i] + now[i]);
     uint64_t said = sum(now, n); /* they may grow while the store takes this */
     if (xs_write(0, path, text))
         return false;

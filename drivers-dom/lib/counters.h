@@ -9,7 +9,7 @@
 #define COUNTERS_MAX  12u
 #define COUNTERS_TEXT (COUNTERS_MAX * 21)
 
-struct counters { /* all zero: of a device that was just found */
+struct counters {                  /* all zero: of a device that was just found */
     uint64_t before[COUNTERS_MAX]; /* of connections before this one, also of former lives */
     bool known;                    /* what former lives said has been read */
     uint64_t said;                 /* the sum of what the store has of this connection */

@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <xen/physdev.h>
 
-enum device_state device_find(const struct device_driver *drivers, unsigned n, const char *foreign, struct bh_pci_info *dev, const char **why)
+enum device_state device_find(const struct device_driver *drivers, unsigned n, const char *foreign,
+                              struct bh_pci_info *dev, const char **why)
 {
-    *dev = (struct bh_pci_info){.index = 0};
+    *dev = (struct bh_pci_info){ .index = 0 };
     if (bh_svc_devices(dev))
         return DEVICE_NONE;
     *why = foreign;
@@ -21,7 +22,8 @@ enum device_state device_find(const struct device_driver *drivers, unsigned n, c
     return *why ? DEVICE_REFUSED : DEVICE_UP;
 }
 
-void device_refused(char *text, size_t size, const char *what, const struct bh_pci_info *dev, const char *why)
+void device_refused(char *text, size_t size, const char *what, const struct bh_pci_info *dev,
+                    const char *why)
 {
     snprintf(text, size, "%s " PCI_FMT " refused: %s", what, PCI_ARGS(dev->sbdf), why);
     printf("%s: %s\n", self.name, text);
@@ -30,8 +32,13 @@ void device_refused(char *text, size_t size, const char *what, const struct bh_p
 const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg)
 {
     struct physdev_map_pirq m = {
-        .domid = DOMID_SELF, .type = MAP_PIRQ_TYPE_MSI, .index = -1, .pirq = -1,
-        .bus = (int)(sbdf >> 16 << 16 | (sbdf >> 8 & 0xff)), .devfn = (int)(sbdf & 0xff), .entry_nr = (uint16_t)entry,
+        .domid = DOMID_SELF,
+        .type = MAP_PIRQ_TYPE_MSI,
+        .index = -1,
+        .pirq = -1,
+        .bus = (int)(sbdf >> 16 << 16 | (sbdf >> 8 & 0xff)),
+        .devfn = (int)(sbdf & 0xff),
+        .entry_nr = (uint16_t)entry,
     };
 
     if (hypercall(__HYPERVISOR_physdev_op, PHYSDEVOP_map_pirq, (uint64_t)&m, 0, 0))

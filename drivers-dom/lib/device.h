@@ -10,17 +10,21 @@
 /* One kind of device that the domain can drive. */
 struct device_driver {
     bool (*match)(const struct bh_pci_info *dev);
-    const char *(*trial)(const struct bh_pci_info *dev); /* of its IOMMU unit (trial.h). NULL, or why the device must not be used */
-    const char *(*start)(const struct bh_pci_info *dev, const void *arg); /* resets it, then DMA, then the rest. NULL, or why not */
+    const char *(*trial)(
+        const struct bh_pci_info *dev); /* of its IOMMU unit (trial.h). NULL, or why the device must not be used */
+    const char *(*start)(const struct bh_pci_info *dev,
+                         const void *arg); /* resets it, then DMA, then the rest. NULL, or why not */
     const void *arg;
 };
 enum device_state { DEVICE_NONE, DEVICE_UP, DEVICE_REFUSED };
 
 /* Finds the domain's device and starts it by the first driver that matches. REFUSED: *dev and *why (`foreign` if none matches) say which
  * and why; it has no DMA. */
-enum device_state device_find(const struct device_driver *drivers, unsigned n, const char *foreign, struct bh_pci_info *dev, const char **why);
+enum device_state device_find(const struct device_driver *drivers, unsigned n, const char *foreign,
+                              struct bh_pci_info *dev, const char **why);
 /* Makes the sentence of that, "NIC 0000:00:03.0 refused: ...", and prints it. */
-void device_refused(char *text, size_t size, const char *what, const struct bh_pci_info *dev, const char *why);
+void device_refused(char *text, size_t size, const char *what, const struct bh_pci_info *dev,
+                    const char *why);
 
 /* Maps MSI-X entry `entry` and binds it. NULL, or why not. */
 const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg);

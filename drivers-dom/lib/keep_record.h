@@ -15,17 +15,17 @@ void shared_stored(void);
 static inline void shared_stored(void) {}
 #endif
 
-#define SHARED_STORE(p, v)        \
-    do {                          \
-        barrier();                \
-        WRITE_ONCE(*(p), (v));    \
-        barrier();                \
-        shared_stored();          \
+#define SHARED_STORE(p, v)     \
+    do {                       \
+        barrier();             \
+        WRITE_ONCE(*(p), (v)); \
+        barrier();             \
+        shared_stored();       \
     } while (0)
 
 /* A ring index beside its complement in one store: any one damaged byte shows. */
 static inline uint64_t keep_idx(uint32_t i) { return i | (uint64_t)~i << 32; }
-static inline bool keep_idx_ok(uint64_t v) { return (uint32_t)v == (uint32_t)~(v >> 32); }
+static inline bool keep_idx_ok(uint64_t v) { return (uint32_t)v == (uint32_t) ~(v >> 32); }
 
 /* --- one ring's indices: the record's beside those of the ring itself, which its front-end can damage ---
  * rsp_next is stored before the ring's rsp_prod, rsp_pub after it; so rsp_prod equals one of them. Slots from req_cons on hold
@@ -38,12 +38,14 @@ struct keep_ring {
 };
 
 void keep_ring_open(struct keep_ring *r, uint32_t start); /* of a ring whose responses start there */
-void keep_ring_publish(struct keep_ring *r, volatile uint32_t *rsp_prod, uint32_t rsp); /* responses up to rsp, whose bodies are stored */
+void keep_ring_publish(struct keep_ring *r, volatile uint32_t *rsp_prod,
+                       uint32_t rsp); /* responses up to rsp, whose bodies are stored */
 /* Holds what a dead instance left against the ring's rsp_prod. NULL, or what is wrong with it. Stores nothing. */
 const char *keep_ring_check(const struct keep_ring *r, uint32_t rsp_prod, uint32_t size);
 
 /* *n: requests in [cons, the ring's req_prod). false: there are more than a front-end may have outstanding, with pub the ring's rsp_prod. */
-static inline bool ring_requests(const uint32_t *req_prod, uint32_t cons, uint32_t pub, uint32_t size, uint32_t *n)
+static inline bool ring_requests(const uint32_t *req_prod, uint32_t cons, uint32_t pub,
+                                 uint32_t size, uint32_t *n)
 {
     uint32_t prod = READ_ONCE(*req_prod);
 
@@ -60,7 +62,10 @@ static inline bool ring_event_due(const uint32_t *rsp_event, uint32_t old, uint3
 
 /* The dead instance may have published and not notified: exactly if rsp_event lies at or before rsp_prod. A send without progress counts
  * as spurious in Linux and throttles the port, so no other send at adoption. After an mb(), as above. */
-static inline bool ring_event_missed(const uint32_t *rsp_event, uint32_t pub) { return (int32_t)(pub - READ_ONCE(*rsp_event)) >= 0; }
+static inline bool ring_event_missed(const uint32_t *rsp_event, uint32_t pub)
+{
+    return (int32_t)(pub - READ_ONCE(*rsp_event)) >= 0;
+}
 
 /* --- records ---
  * Every record starts with magic, CRC-32 (zlib's) of all that follows the CRC, version: 32 bits each. n: bytes of the record, a multiple of

@@ -12,11 +12,12 @@
 
 struct driver {
     bool (*round)(uint64_t now); /* polls the device, serves the rings, with at most one exit. true: something moved */
-    bool (*arm)(void);           /* asks all for an event with what comes next. true: there is work that a round can do already */
-    bool (*answered)(void);      /* somebody's request was answered in this life (bh_served); not asked again then */
-    void (*check)(void);         /* with each deadline put off: ends this instance if the device says that it is no good; or NULL */
-    uint64_t (*store)(void);     /* all store calls: blocks. When to come again at the latest, 0: with the next event */
-    uint64_t (*look_again)(void);/* work is left that waits for something nobody tells of: when to look. 0: there is none */
+    bool (*arm)(void); /* asks all for an event with what comes next. true: there is work that a round can do already */
+    bool (*answered)(void); /* somebody's request was answered in this life (bh_served); not asked again then */
+    void (*check)(void); /* with each deadline put off: ends this instance if the device says that it is no good; or NULL */
+    uint64_t (*store)(void); /* all store calls: blocks. When to come again at the latest, 0: with the next event */
+    uint64_t (*look_again)(
+        void); /* work is left that waits for something nobody tells of: when to look. 0: there is none */
 };
 
 /* The first thing in a life: the hang deadline runs from here on. */
@@ -29,4 +30,7 @@ void driver_run(void) __attribute__((noreturn));
 
 /* What is bound to the events of rings and devices: they say no more than "look", and every round looks at everything. */
 static inline void wakes_only(uint32_t port, void *arg) { (void)port, (void)arg; }
-static inline uint64_t earlier(uint64_t a, uint64_t b) { return !a || (b && b < a) ? b : a; } /* of two times, 0: never */
+static inline uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return !a || (b && b < a) ? b : a;
+} /* of two times, 0: never */

@@ -3,14 +3,16 @@
 #include <errno.h>
 #include <trial.h>
 
-#define OTHERS_NS  9000000000ull /* another trial: the core lets it last for 8 s then */
+#define OTHERS_NS   9000000000ull /* another trial: the core lets it last for 8 s then */
 #define OTHERS_LOOK 2000000ull
-#define ARRIVE_NS  5000000000ull /* a device that answers at all does so in milliseconds; a busy emulator takes its time */
-#define HELD_NS    20000000ull   /* how long it is given for the write that must not arrive, */
-#define HELD_TIMES 4u            /* ... and so many times as long as the first one took: a slow device shows nothing in less */
-#define HELD_MAX   (ARRIVE_NS / 2)
-#define LOOK_NS    200000ull     /* at first; then each time twice as long */
-#define LOOK_MAX   10000000ull
+#define ARRIVE_NS \
+    5000000000ull /* a device that answers at all does so in milliseconds; a busy emulator takes its time */
+#define HELD_NS 20000000ull /* how long it is given for the write that must not arrive, */
+#define HELD_TIMES \
+    4u /* ... and so many times as long as the first one took: a slow device shows nothing in less */
+#define HELD_MAX (ARRIVE_NS / 2)
+#define LOOK_NS  200000ull /* at first; then each time twice as long */
+#define LOOK_MAX 10000000ull
 
 static long step(struct bh_trial *t, unsigned what)
 {
@@ -38,7 +40,8 @@ static long begin(struct bh_trial *b, const struct trial_ops *ops, void *dev)
 }
 
 /* Until something is in the target (and the device has done), the device gives up, or the time is over. How long it took, 0: nothing came. */
-static uint64_t wait_for_write(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops, void *dev, uint64_t ns)
+static uint64_t wait_for_write(struct bh_trial *b, const struct trial *t,
+                               const struct trial_ops *ops, void *dev, uint64_t ns)
 {
     uint64_t start = now_ns(), look = LOOK_NS;
 
@@ -66,7 +69,8 @@ static const char *refusal(long rc)
 }
 
 /* *taken: it lasted so long that another device's trial came before it. */
-static const char *run(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops, void *dev, bool *taken)
+static const char *run(struct bh_trial *b, const struct trial *t, const struct trial_ops *ops,
+                       void *dev, bool *taken)
 {
     const char *why = ops->ready(dev, t);
 
@@ -86,9 +90,9 @@ static const char *run(struct bh_trial *b, const struct trial *t, const struct t
 
 const char *dma_trial(uint32_t sbdf, const struct trial_ops *ops, void *dev)
 {
-    struct bh_dma_enable off = {.sbdf = sbdf, .enable = 0};
-    struct trial t = {.sbdf = sbdf, .pages = page_alloc(ops->nr_pages)};
-    struct bh_trial b = {.sbdf = sbdf, .gfn = (uint64_t)t.pages / PAGE_SIZE, .nr = ops->nr_pages};
+    struct bh_dma_enable off = { .sbdf = sbdf, .enable = 0 };
+    struct trial t = { .sbdf = sbdf, .pages = page_alloc(ops->nr_pages) };
+    struct bh_trial b = { .sbdf = sbdf, .gfn = (uint64_t)t.pages / PAGE_SIZE, .nr = ops->nr_pages };
     const char *why = NULL;
     bool taken = true;
 

@@ -8,16 +8,19 @@
 
 struct trial {
     uint32_t sbdf;
-    uint8_t *pages;          /* rings, commands, data: ours ... */
-    uint64_t window, target; /* ... where the device has them, and where it is to write; addresses that are told to it alone */
+    uint8_t *pages; /* rings, commands, data: ours ... */
+    uint64_t window,
+        target; /* ... where the device has them, and where it is to write; addresses that are told to it alone */
 };
 struct trial_ops {
-    unsigned nr_pages;                                        /* at most BH_TRIAL_PAGES */
-    bool (*reset)(void *dev);                                 /* brings it to rest, if the core finds that it runs; bounded */
-    const char *(*ready)(void *dev, const struct trial *t);   /* sets it up: NULL, or why it cannot be */
-    void (*write)(void *dev, const struct trial *t, unsigned n); /* has it write to the target for the first (0) or second (1) time */
-    bool (*finished)(void *dev, const struct trial *t);       /* it has also done all that comes after the first write; or NULL */
-    bool (*gave_up)(void *dev);                               /* it says that it will do nothing more */
+    unsigned nr_pages;        /* at most BH_TRIAL_PAGES */
+    bool (*reset)(void *dev); /* brings it to rest, if the core finds that it runs; bounded */
+    const char *(*ready)(void *dev, const struct trial *t); /* sets it up: NULL, or why it cannot be */
+    void (*write)(void *dev, const struct trial *t,
+                  unsigned n); /* has it write to the target for the first (0) or second (1) time */
+    bool (*finished)(void *dev,
+                     const struct trial *t); /* it has also done all that comes after the first write; or NULL */
+    bool (*gave_up)(void *dev);              /* it says that it will do nothing more */
 };
 /* Tries the unit that holds the device, if nobody did. NULL: it passed, now or before. Else why the device must not be used; it has no
  * DMA. Where nothing was to be tried the device was not touched; else it is to be reset afterwards, whatever came out. */
@@ -30,4 +33,5 @@ struct virtio_request {
     struct vring_desc desc[3];
     uint8_t data[256];
 };
-const char *virtio_trial(const struct bh_pci_info *dev, unsigned type, const struct virtio_request *req);
+const char *virtio_trial(const struct bh_pci_info *dev, unsigned type,
+                         const struct virtio_request *req);

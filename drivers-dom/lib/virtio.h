@@ -9,8 +9,9 @@
 #pragma once
 #include <bh.h>
 
-#define VIRTIO_VENDOR   0x1af4
-#define VIRTIO_TYPE_NET 1u /* 5: PCI device 0x1040 + type, or 0x1000 + type - 1 for transitional ones of these types */
+#define VIRTIO_VENDOR 0x1af4
+#define VIRTIO_TYPE_NET \
+    1u /* 5: PCI device 0x1040 + type, or 0x1000 + type - 1 for transitional ones of these types */
 #define VIRTIO_TYPE_BLK 2u
 
 /* 2.1 device status */
@@ -27,15 +28,16 @@
 #define VIRTIO_F_VERSION_1       (1ull << 32)
 #define VIRTIO_F_ACCESS_PLATFORM (1ull << 33)
 
-#define VIRTIO_NO_VECTOR  0xffff
+#define VIRTIO_NO_VECTOR 0xffff
 
 /* 4.1.4.3 */
 struct virtio_common {
     uint32_t device_feature_select, device_feature, driver_feature_select, driver_feature;
     uint16_t msix_config, num_queues;
-    uint8_t  device_status, config_generation;
+    uint8_t device_status, config_generation;
     uint16_t queue_select, queue_size, queue_msix_vector, queue_enable, queue_notify_off;
-    uint32_t queue_desc_lo, queue_desc_hi, queue_driver_lo, queue_driver_hi, queue_device_lo, queue_device_hi;
+    uint32_t queue_desc_lo, queue_desc_hi, queue_driver_lo, queue_driver_hi, queue_device_lo,
+        queue_device_hi;
 };
 _Static_assert(offsetof(struct virtio_common, device_status) == 20, "4.1.4.3");
 _Static_assert(offsetof(struct virtio_common, queue_select) == 22, "4.1.4.3");
@@ -46,13 +48,25 @@ _Static_assert(sizeof(struct virtio_common) == 56, "4.1.4.3");
 #define VRING_DESC_NEXT     1u
 #define VRING_DESC_WRITE    2u
 #define VRING_DESC_INDIRECT 4u
-#define VRING_NO_INTERRUPT 1u
-#define VRING_NO_NOTIFY 1u
-#define VQ_SIZE 256u /* the longest that we make */
-struct vring_desc { uint64_t addr; uint32_t len; uint16_t flags, next; };
-struct vring_avail { uint16_t flags, idx, ring[VQ_SIZE + 1]; };
-struct vring_used_elem { uint32_t id, len; };
-struct vring_used { uint16_t flags, idx; struct vring_used_elem ring[VQ_SIZE]; uint16_t avail_event; };
+#define VRING_NO_INTERRUPT  1u
+#define VRING_NO_NOTIFY     1u
+#define VQ_SIZE             256u /* the longest that we make */
+struct vring_desc {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t flags, next;
+};
+struct vring_avail {
+    uint16_t flags, idx, ring[VQ_SIZE + 1];
+};
+struct vring_used_elem {
+    uint32_t id, len;
+};
+struct vring_used {
+    uint16_t flags, idx;
+    struct vring_used_elem ring[VQ_SIZE];
+    uint16_t avail_event;
+};
 _Static_assert(sizeof(struct vring_desc) == 16, "2.6.5");
 _Static_assert(sizeof(struct vring_avail) == 6 + 2 * VQ_SIZE, "2.6.6");
 _Static_assert(offsetof(struct vring_used, ring) == 4, "2.6.8");
@@ -69,7 +83,8 @@ struct virtio_dev {
 
 static inline bool virtio_is(const struct bh_pci_info *dev, unsigned type)
 {
-    return dev->vendor == VIRTIO_VENDOR && (dev->device == 0x1040 + type || dev->device == 0x1000 + type - 1);
+    return dev->vendor == VIRTIO_VENDOR &&
+           (dev->device == 0x1040 + type || dev->device == 0x1000 + type - 1);
 }
 /* Maps the structures of a device of this type where the core says that they are (BH_SVC_DEVICES): neither pciback nor what a former
  * instance wrote is asked. NULL, or why the device is refused. */
@@ -90,11 +105,15 @@ struct vring {
 };
 
 /* Makes queue `index` of at most `max` descriptors (a power of two, <= VQ_SIZE) and enables it. NULL, or why not. */
-const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t index, uint16_t max, uint16_t vector);
+const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t index, uint16_t max,
+                        uint16_t vector);
 /* Publishes what was posted and tells the device (rings its doorbell) if it asked for that. */
 void vring_notify(const struct virtio_dev *v, struct vring *q);
 
-static inline void vring_post(struct vring *q, uint16_t id) { q->avail->ring[q->avail_idx++ & (q->size - 1)] = id; }
+static inline void vring_post(struct vring *q, uint16_t id)
+{
+    q->avail->ring[q->avail_idx++ & (q->size - 1)] = id;
+}
 
 /* Used elements that have not been taken. */
 static inline uint16_t vring_pending(const struct vring *q)
@@ -111,7 +130,7 @@ static inline uint16_t vring_pending(const struct vring *q)
 static inline struct vring_used_elem vring_next_used(struct vring *q)
 {
     volatile const struct vring_used_elem *e = &q->used->ring[q->used_idx & (q->size - 1)];
-    struct vring_used_elem copy = {e->id, e->len};
+    struct vring_used_elem copy = { e->id, e->len };
 
     if (copy.id >= q->size)
         bh_panic("the virtio device returned descriptor %u of %u", copy.id, q->size);

@@ -74,7 +74,8 @@ static void queue_addresses(volatile struct virtio_common *c, const struct vring
     c->queue_device_hi = (uint32_t)((uint64_t)q->used >> 32);
 }
 
-const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t index, uint16_t max, uint16_t vector)
+const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t index, uint16_t max,
+                        uint16_t vector)
 {
     volatile struct virtio_common *c = v->common;
     uint8_t *mem = page_alloc(2); /* descriptors; then avail, and used at +1024 */
@@ -124,7 +125,8 @@ void vring_notify(const struct virtio_dev *v, struct vring *q)
     q->avail->idx = new;
     q->notified = new;
     mb(); /* the device sees idx, or we see its avail_event */
-    bool tell = v->features & VIRTIO_F_EVENT_IDX ? need_event(*q->avail_event, new, old) : !(q->used->flags & VRING_NO_NOTIFY);
+    bool tell = v->features & VIRTIO_F_EVENT_IDX ? need_event(*q->avail_event, new, old)
+                                                 : !(q->used->flags & VRING_NO_NOTIFY);
     if (tell)
         *q->notify = q->index;
 }

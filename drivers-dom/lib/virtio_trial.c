@@ -12,7 +12,10 @@ struct tried {
     const struct virtio_request *req;
 };
 
-static struct vring_avail *avail(const struct trial *t) { return (void *)(t->pages + PAGE_AVAIL * PAGE_SIZE); }
+static struct vring_avail *avail(const struct trial *t)
+{
+    return (void *)(t->pages + PAGE_AVAIL * PAGE_SIZE);
+}
 
 static void put64(volatile uint32_t *half, uint64_t v)
 {
@@ -61,7 +64,8 @@ static const char *ready(void *dev, const struct trial *t)
     }
     avail(t)->flags = VRING_NO_INTERRUPT;
     wmb();
-    d->v.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK;
+    d->v.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK |
+                                 VIRTIO_DRIVER_OK;
     return NULL;
 }
 
@@ -76,12 +80,18 @@ static void request(void *dev, const struct trial *t, unsigned n)
     *d->notify = d->req->queue;
 }
 
-static bool gave_up(void *dev) { return ((struct tried *)dev)->v.common->device_status & VIRTIO_NEEDS_RESET; }
-
-const char *virtio_trial(const struct bh_pci_info *dev, unsigned type, const struct virtio_request *req)
+static bool gave_up(void *dev)
 {
-    static const struct trial_ops ops = {.nr_pages = PAGES, .reset = reset, .ready = ready, .write = request, .gave_up = gave_up};
-    struct tried d = {.req = req};
+    return ((struct tried *)dev)->v.common->device_status & VIRTIO_NEEDS_RESET;
+}
+
+const char *virtio_trial(const struct bh_pci_info *dev, unsigned type,
+                         const struct virtio_request *req)
+{
+    static const struct trial_ops ops = {
+        .nr_pages = PAGES, .reset = reset, .ready = ready, .write = request, .gave_up = gave_up
+    };
+    struct tried d = { .req = req };
     const char *why = virtio_pci_map(&d.v, dev, type);
 
     return why ? why : dma_trial(dev->sbdf, &ops, &d);

@@ -20,7 +20,10 @@ static char problem_said[240] = "?"; /* "?": a former instance may have said any
 
 /* --- the slot table ---------------------------------------------------------------------------------------------- */
 
-static unsigned slot_entries(void) { return (unsigned)(self.nr_table * (PAGE_SIZE / sizeof(struct slot_entry))); }
+static unsigned slot_entries(void)
+{
+    return (unsigned)(self.nr_table * (PAGE_SIZE / sizeof(struct slot_entry)));
+}
 
 /* A live entry as it was at one time. false: it is absent, or changes all the time. */
 static bool slot_copy(unsigned i, struct slot_entry *e)
@@ -65,11 +68,12 @@ static void fe_path(struct be_dev *d, const char *type)
     snprintf(d->fe_path, sizeof(d->fe_path), "/local/domain/%u/device/%s/%u", d->dom, type, d->devid);
 }
 
-bool be_adopt(struct be_dev *d, enum slot_kind kind, const char *type, domid_t dom, uint32_t devid, struct slot_entry *e)
+bool be_adopt(struct be_dev *d, enum slot_kind kind, const char *type, domid_t dom, uint32_t devid,
+              struct slot_entry *e)
 {
     if (!be_slot(kind, dom, devid, e))
         return false;
-    *d = (struct be_dev){.used = true, .dirty = true, .dom = dom, .devid = devid, .gen = slot_gen(e)};
+    *d = (struct be_dev){ .used = true, .dirty = true, .dom = dom, .devid = devid, .gen = slot_gen(e) };
     fe_path(d, type);
     return true;
 }
@@ -88,7 +92,8 @@ void be_say(const struct be_dev *d, const char *type, struct talk *t, const char
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
     if (left_out)
-        printf("%s%u.%u: %s (%u such lines left out before it)\n", type, d->dom, d->devid, line, left_out);
+        printf("%s%u.%u: %s (%u such lines left out before it)\n", type, d->dom, d->devid, line,
+               left_out);
     else
         printf("%s%u.%u: %s\n", type, d->dom, d->devid, line);
 }
@@ -293,7 +298,8 @@ static bool let_go(struct be_dev *d)
 /* Its entry; once, a watch on the front-end's state. false: try again, or it is gone. */
 static bool identify(struct be_dev *d, struct slot_entry *e)
 {
-    bool any = be_slot(cls->kind, d->dom, d->devid, e), same = any && (!d->gen || d->gen == slot_gen(e));
+    bool any = be_slot(cls->kind, d->dom, d->devid, e),
+         same = any && (!d->gen || d->gen == slot_gen(e));
 
     if (!same) {
         if (let_go(d) && any)
@@ -381,7 +387,7 @@ static bool found(unsigned dom, unsigned devid)
 /* Whoever made it waits for an answer. */
 static void no_place(unsigned dom, unsigned devid)
 {
-    struct be_dev d = {.dom = (domid_t)dom, .devid = devid};
+    struct be_dev d = { .dom = (domid_t)dom, .devid = devid };
     char why[64];
     unsigned n = 0;
 
@@ -411,8 +417,8 @@ static void scan(void)
     for (unsigned i = 0; (d = cls->place(i)); i++)
         d->dirty = d->used;
     for (unsigned i = 0; i < slot_entries(); i++) {
-        if (slot_copy(i, &e) && slot_kind(&e) == cls->kind && e.devid <= cls->max_devid && !found(e.domid, e.devid) &&
-            slot_state(&e) != SLOT_DETACHING)
+        if (slot_copy(i, &e) && slot_kind(&e) == cls->kind && e.devid <= cls->max_devid &&
+            !found(e.domid, e.devid) && slot_state(&e) != SLOT_DETACHING)
             no_place(e.domid, e.devid);
     }
 }
@@ -426,7 +432,8 @@ static void be_changed(const char *path, void *arg)
     unsigned dom, devid;
 
     (void)arg;
-    if (!slash || !number(at + n, DOMID_FIRST_RESERVED - 1, &dom) || !number(slash + 1, cls->max_devid, &devid)) {
+    if (!slash || !number(at + n, DOMID_FIRST_RESERVED - 1, &dom) ||
+        !number(slash + 1, cls->max_devid, &devid)) {
         rescan = true;
         return;
     }

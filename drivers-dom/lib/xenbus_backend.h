@@ -17,29 +17,30 @@
 #define BE_PATH 80 /* bytes of a front-end's directory, with the end */
 #define BE_KEY  96 /* bytes of a path in a device's own directory */
 
-struct be_dev { /* first in a back-end's own structure */
+struct be_dev {   /* first in a back-end's own structure */
     bool used;    /* it has a back-end directory, or a keep record */
     bool dirty;   /* look at the store again */
     bool later;   /* ... a little later (be_retry) */
     bool watched; /* a watch is on the front-end's state */
     domid_t dom;
     uint32_t devid;
-    uint32_t gen; /* of the entry that it lives by; 0: none yet */
-    int state; /* ours in the store; 0: not known in this life */
+    uint32_t gen;     /* of the entry that it lives by; 0: none yet */
+    int state;        /* ours in the store; 0: not known in this life */
     uint32_t refused; /* what bh-error says (its CRC), 0: nothing of this life */
     char fe_path[BE_PATH];
 };
 
 struct be_class {
-    const char *type;        /* "vbd": of the directory backend/TYPE/DOMID/DEVID */
-    const char *what;        /* "disks", for the one too many */
+    const char *type; /* "vbd": of the directory backend/TYPE/DOMID/DEVID */
+    const char *what; /* "disks", for the one too many */
     enum slot_kind kind;
     const char *const *keys; /* nodes of ours that the toolstack touches when it changed an entry, up to NULL */
     uint32_t max_devid;
-    struct be_dev *(*place)(unsigned i);       /* the i-th device's place; NULL: there are no more */
-    bool (*disconnect)(struct be_dev *d);      /* true: nothing is left that needs the front-end; else that makes it dirty again */
-    void (*forget)(struct be_dev *d);          /* it is disconnected and its entry gone: the place is empty again */
-    void (*follow)(struct be_dev *d, uint64_t fe, bool online); /* the front-end's state, 0: none; not online: DETACHING */
+    struct be_dev *(*place)(unsigned i); /* the i-th device's place; NULL: there are no more */
+    bool (*disconnect)(struct be_dev *d); /* true: nothing is left that needs the front-end; else that makes it dirty again */
+    void (*forget)(struct be_dev *d); /* it is disconnected and its entry gone: the place is empty again */
+    void (*follow)(struct be_dev *d, uint64_t fe,
+                   bool online); /* the front-end's state, 0: none; not online: DETACHING */
 };
 
 /* Everything that the store has to say: finds devices, follows those that are dirty, after it has read the states of all that
@@ -56,16 +57,19 @@ bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry
 bool be_any_slot(enum slot_kind kind); /* some guest has a device of ours. No store access */
 /* The device of a keep record, by its entry; *e is a copy of it. false: there is none, and *d is as it was. Whether the record says the same
  * as the entry is the back-end's to check. No store access. */
-bool be_adopt(struct be_dev *d, enum slot_kind kind, const char *type, domid_t dom, uint32_t devid, struct slot_entry *e);
+bool be_adopt(struct be_dev *d, enum slot_kind kind, const char *type, domid_t dom, uint32_t devid,
+              struct slot_entry *e);
 
 /* A line about a device, "vif16.0: ...", that its front-end can cause at will: limited by t. Text of others in it goes through QUOTED. */
-void be_say(const struct be_dev *d, const char *type, struct talk *t, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void be_say(const struct be_dev *d, const char *type, struct talk *t, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* In the device's own directory. */
 void be_key_path(const struct be_dev *d, char path[BE_KEY], const char *key);
-bool be_write(struct be_dev *d, const char *key, const char *val);           /* false: be_retry was called */
-bool be_write_number(struct be_dev *d, const char *key, uint64_t val);       /* the same */
-bool be_read_number(struct be_dev *d, const char *key, uint64_t absent, uint64_t *val); /* as be_number, and the same */
+bool be_write(struct be_dev *d, const char *key, const char *val); /* false: be_retry was called */
+bool be_write_number(struct be_dev *d, const char *key, uint64_t val); /* the same */
+bool be_read_number(struct be_dev *d, const char *key, uint64_t absent,
+                    uint64_t *val); /* as be_number, and the same */
 void be_remove(const struct be_dev *d, const char *key);
 void be_set_state(struct be_dev *d, int state);
 /* It cannot be had, and why: bh-error, for who made it and waits; its state is to stay. Said once; true: that is news, and is in the store. */

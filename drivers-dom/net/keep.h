@@ -20,8 +20,8 @@
 #define KEEP_F_SG    1u /* the front-end takes packets in several slots */
 #define KEEP_F_CSUM4 2u /* ... and IPv4 packets without checksum */
 #define KEEP_F_CSUM6 4u
-#define KEEP_F_SPLIT 8u /* separate Tx and Rx event channels */
-#define KEEP_F_MAC  16u /* mac is set and enforced */
+#define KEEP_F_SPLIT 8u  /* separate Tx and Rx event channels */
+#define KEEP_F_MAC   16u /* mac is set and enforced */
 
 struct keep_vif_head {
     uint32_t magic;
@@ -31,9 +31,9 @@ struct keep_vif_head {
     uint32_t tx_ref, rx_ref;   /* grants of the ring pages */
     uint32_t tx_port, rx_port; /* the front-end's ports; equal unless KEEP_F_SPLIT */
     uint32_t features;         /* KEEP_F_* */
-    uint8_t  mac[6];
+    uint8_t mac[6];
     uint16_t pad;
-    uint32_t slot_gen;         /* of the entry of the slot table that it was connected by */
+    uint32_t slot_gen; /* of the entry of the slot table that it was connected by */
 };
 _Static_assert(sizeof(struct keep_vif_head) == 48, "keep record layout");
 _Static_assert(offsetof(struct keep_vif_head, slot_gen) == 44, "keep record layout");
@@ -49,10 +49,12 @@ _Static_assert(sizeof(struct keep_vif) <= PAGE_SIZE, "one vif, one keep page");
 
 /* --- copied requests ---
  * The check is a sum without carry over 16-bit words: a damaged byte changes exactly one of them. */
-#define KEEP_TX_SLOT  0x5ac3u
-#define KEEP_TX_EXTRA 0xa53cu /* differs from KEEP_TX_SLOT in both bytes: one damaged byte cannot turn one into the other */
-#define KEEP_RX_SLOT  0x3c5au
-_Static_assert(((KEEP_TX_SLOT ^ KEEP_TX_EXTRA) & 0xff) && ((KEEP_TX_SLOT ^ KEEP_TX_EXTRA) >> 8), "two bytes apart");
+#define KEEP_TX_SLOT 0x5ac3u
+#define KEEP_TX_EXTRA \
+    0xa53cu /* differs from KEEP_TX_SLOT in both bytes: one damaged byte cannot turn one into the other */
+#define KEEP_RX_SLOT 0x3c5au
+_Static_assert(((KEEP_TX_SLOT ^ KEEP_TX_EXTRA) & 0xff) && ((KEEP_TX_SLOT ^ KEEP_TX_EXTRA) >> 8),
+               "two bytes apart");
 
 static inline uint16_t keep_fold(uint32_t v) { return (uint16_t)(v ^ v >> 16); }
 

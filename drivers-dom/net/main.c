@@ -25,10 +25,13 @@ static const char *uplink_start(const struct bh_pci_info *nic, const void *arg)
 /* Without a NIC it is an internal switch; with one that cannot be driven, it is none. */
 static void uplink_find(void)
 {
-    static const struct device_driver driver = {.match = is_virtio_net, .trial = nic_trial, .start = uplink_start};
+    static const struct device_driver driver = { .match = is_virtio_net,
+                                                 .trial = nic_trial,
+                                                 .start = uplink_start };
     struct bh_pci_info nic;
     const char *why = NULL;
-    enum device_state is = device_find(&driver, 1, "it is no virtio-net, the one kind that is driven", &nic, &why);
+    enum device_state is = device_find(&driver, 1, "it is no virtio-net, the one kind that is driven",
+                                       &nic, &why);
 
     if (is == DEVICE_UP)
         switch_port_up(&net.sw, SW_UPLINK, NULL);
@@ -46,10 +49,14 @@ static const char *uplink_is(void)
 {
     if (!net.uplink.up)
         return net.refusal[0] ? "not there" : "none";
-    return net.uplink.dev.features & VIRTIO_NET_F_CSUM ? "virtio-net (checksum offload)" : "virtio-net";
+    return net.uplink.dev.features & VIRTIO_NET_F_CSUM ? "virtio-net (checksum offload)"
+                                                       : "virtio-net";
 }
 
-static struct keep_vif *keep_page(unsigned port) { return (struct keep_vif *)(keep + port * PAGE_SIZE); }
+static struct keep_vif *keep_page(unsigned port)
+{
+    return (struct keep_vif *)(keep + port * PAGE_SIZE);
+}
 
 static uint64_t store(void)
 {
@@ -59,8 +66,12 @@ static uint64_t store(void)
 
 int main(void)
 {
-    static const struct driver driver = {.round = net_round, .arm = net_arm, .answered = net_answered, .check = uplink_check,
-                                         .store = store, .look_again = net_look_again};
+    static const struct driver driver = { .round = net_round,
+                                          .arm = net_arm,
+                                          .answered = net_answered,
+                                          .check = uplink_check,
+                                          .store = store,
+                                          .look_again = net_look_again };
     uint64_t start = now_ns();
     unsigned n;
 
@@ -73,6 +84,7 @@ int main(void)
     batch_flush(&net.batch); /* what the last instance published and did not tell */
     driver_adopted();
     (void)driver_serve(); /* what waited since the last life goes before words about it */
-    printf("%s: up, uplink %s, %u vifs adopted, %lu us\n", self.name, uplink_is(), n, (now_ns() - start) / 1000);
+    printf("%s: up, uplink %s, %u vifs adopted, %lu us\n", self.name, uplink_is(), n,
+           (now_ns() - start) / 1000);
     driver_run();
 }

@@ -23,4 +23,5 @@ bool net_arm(void);
 bool net_answered(void);
 uint64_t net_look_again(void);
 
-const char *nic_trial(const struct bh_pci_info *dev); /* nic_trial.c: tries its IOMMU unit (trial.h). NULL, or why it must not be used */
+const char *nic_trial(
+    const struct bh_pci_info *dev); /* nic_trial.c: tries its IOMMU unit (trial.h). NULL, or why it must not be used */

@@ -95,7 +95,7 @@ static bool tx_parse(struct nb *nb, unsigned avail, struct tx_chain *c)
     union tx_slot s;
     bool more, extra;
 
-    *c = (struct tx_chain){.frags = 0};
+    *c = (struct tx_chain){ .frags = 0 };
     s = tx_snapshot(nb, i);
     SHARED_STORE(&nb->keep->tx_copy[i & MASK], keep_tx(i, s.req.id, false));
     i++;
@@ -142,7 +142,8 @@ static bool tx_sizes(struct tx_chain *c)
     return true;
 }
 
-static void tx_queue_copies(struct nb *nb, struct batch *b, const struct tx_chain *c, struct nb_item *it)
+static void tx_queue_copies(struct nb *nb, struct batch *b, const struct tx_chain *c,
+                            struct nb_item *it)
 {
     struct pkt *p = it->pkt;
 
@@ -151,7 +152,8 @@ static void tx_queue_copies(struct nb *nb, struct batch *b, const struct tx_chai
         const struct netif_tx_request *f = &c->frag[i];
         if (!f->size)
             continue;
-        (void)batch_copy_from(b, nb->dom, f->gref, f->offset, p->data + p->len, f->size); /* room was checked */
+        (void)batch_copy_from(b, nb->dom, f->gref, f->offset, p->data + p->len,
+                              f->size); /* room was checked */
         p->len = (uint16_t)(p->len + f->size);
     }
     it->ncopies = (uint16_t)(b->nr_copies - it->copy0);
@@ -178,7 +180,7 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b)
             break;
         }
         struct nb_item *it = &nb->tx_item[nb->nr_tx_items];
-        *it = (struct nb_item){.slots = (uint16_t)c.slots, .status = NETIF_RSP_OKAY};
+        *it = (struct nb_item){ .slots = (uint16_t)c.slots, .status = NETIF_RSP_OKAY };
         if (tx_sizes(&c)) {
             it->pkt = pkt_alloc(nb->pool);
             tx_queue_copies(nb, b, &c, it);
@@ -215,7 +217,8 @@ static bool copies_ok(const struct batch *b, const struct nb_item *it)
     return true;
 }
 
-void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p), void *arg)
+void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p),
+                  void *arg)
 {
     if (nb->broken)
         drop_items(nb);
@@ -252,7 +255,10 @@ bool nb_queue_rx(struct nb *nb, struct pkt *p)
     return true;
 }
 
-static unsigned rx_slots(const struct pkt *p) { return (p->len + (unsigned)PAGE_SIZE - 1) / (unsigned)PAGE_SIZE; }
+static unsigned rx_slots(const struct pkt *p)
+{
+    return (p->len + (unsigned)PAGE_SIZE - 1) / (unsigned)PAGE_SIZE;
+}
 
 /* Consumes requests up to `end`: copied to the record, then req_cons passes them. What a dead instance took is there already. */
 static void rx_consume(struct nb *nb, uint32_t end)
@@ -274,7 +280,8 @@ unsigned nb_collect_rx(struct nb *nb, struct batch *b)
 {
     while (!nb->broken && nb->nr_rx_items < NB_ROUND && nb->rxq_head != nb->rxq_tail) {
         struct pkt *p = nb->rxq[nb->rxq_head % NB_RXQ];
-        unsigned need = rx_slots(p), avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
+        unsigned need = rx_slots(p),
+                 avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
         if (avail < need || b->nr_copies + need > BH_BATCH_COPIES)
             break;
         nb->rxq_head++;
@@ -285,11 +292,15 @@ unsigned nb_collect_rx(struct nb *nb, struct batch *b)
         }
         rx_consume(nb, nb->rx_cons + need);
         struct nb_item *it = &nb->rx_item[nb->nr_rx_items++];
-        *it = (struct nb_item){.pkt = p, .slots = (uint16_t)need, .copy0 = (uint16_t)b->nr_copies, .ncopies = (uint16_t)need};
+        *it = (struct nb_item){ .pkt = p,
+                                .slots = (uint16_t)need,
+                                .copy0 = (uint16_t)b->nr_copies,
+                                .ncopies = (uint16_t)need };
         for (unsigned k = 0; k < need; k++) {
             unsigned at = k * (unsigned)PAGE_SIZE, len = p->len - at;
             uint32_t gref = keep_rx_gref(nb->keep->rx_copy[nb->rx_cons++ & MASK]);
-            (void)batch_copy_to(b, nb->dom, gref, 0, p->data + at, len < PAGE_SIZE ? len : (unsigned)PAGE_SIZE);
+            (void)batch_copy_to(b, nb->dom, gref, 0, p->data + at,
+                                len < PAGE_SIZE ? len : (unsigned)PAGE_SIZE);
         }
     }
     return nb->nr_rx_items;
@@ -310,9 +321,11 @@ static void rx_answer(struct nb *nb, const struct batch *b, const struct nb_item
             flags = NETRXF_data_validated;
         if (k + 1u < it->slots)
             flags |= NETRXF_more_data;
-        status = b->copy[it->copy0 + k].status == GNTST_okay ? (uint16_t)len : (uint16_t)NETIF_RSP_ERROR;
+        status = b->copy[it->copy0 + k].status == GNTST_okay ? (uint16_t)len
+                                                             : (uint16_t)NETIF_RSP_ERROR;
         /* id, offset 0, flags, status from low to high: see the assertion on its size */
-        uint64_t body = keep_rx_id(nb->keep->rx_copy[i & MASK]) | (uint64_t)flags << 32 | (uint64_t)status << 48;
+        uint64_t body = keep_rx_id(nb->keep->rx_copy[i & MASK]) | (uint64_t)flags << 32 |
+                        (uint64_t)status << 48;
         SHARED_STORE((uint64_t *)&nb->rxs->ring[i & MASK].rsp, body);
     }
 }

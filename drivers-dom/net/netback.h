@@ -36,7 +36,8 @@ struct nb_item { /* a packet between collect and finish */
 };
 
 struct nb_stats {
-    uint64_t tx_packets, tx_long, tx_errors, tx_dropped, rx_packets, rx_errors, rx_dropped; /* tx_long: over FRAME_MAX */
+    uint64_t tx_packets, tx_long, tx_errors, tx_dropped, rx_packets, rx_errors,
+        rx_dropped; /* tx_long: over FRAME_MAX */
 };
 
 struct nb {
@@ -49,13 +50,13 @@ struct nb {
     uint32_t features;         /* KEEP_F_* */
     const char *broken;        /* why, or NULL */
 
-    uint32_t tx_cons;          /* = keep tx.req_cons */
-    uint32_t tx_rsp;           /* responses written */
-    uint32_t tx_pub;           /* = the ring's rsp_prod */
-    unsigned tx_short;         /* slots past tx_cons that were seen and are not a whole packet yet */
+    uint32_t tx_cons;  /* = keep tx.req_cons */
+    uint32_t tx_rsp;   /* responses written */
+    uint32_t tx_pub;   /* = the ring's rsp_prod */
+    unsigned tx_short; /* slots past tx_cons that were seen and are not a whole packet yet */
 
-    uint32_t rx_cons;          /* next request to fill; behind rx_taken after an adoption */
-    uint32_t rx_taken;         /* = keep rx.req_cons */
+    uint32_t rx_cons;  /* next request to fill; behind rx_taken after an adoption */
+    uint32_t rx_taken; /* = keep rx.req_cons */
     uint32_t rx_rsp, rx_pub;
 
     struct pkt *rxq[NB_RXQ];
@@ -70,10 +71,14 @@ int nb_attach(struct nb *nb, const struct keep_vif_head *head) __attribute__((wa
 void nb_detach(struct nb *nb); /* drops what is queued; touches neither ring nor record */
 
 unsigned nb_collect_tx(struct nb *nb, struct batch *b); /* packets consumed */
-void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p), void *arg);
-bool nb_queue_rx(struct nb *nb, struct pkt *p); /* takes a reference of its own; false: full, dropped and counted */
-unsigned nb_collect_rx(struct nb *nb, struct batch *b); /* copies of packets into the guest; how many packets */
-void nb_finish_rx(struct nb *nb, const struct batch *b); /* after the batch: bodies of the responses; nb_push publishes */
+void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p),
+                  void *arg);
+bool nb_queue_rx(struct nb *nb,
+                 struct pkt *p); /* takes a reference of its own; false: full, dropped and counted */
+unsigned nb_collect_rx(struct nb *nb,
+                       struct batch *b); /* copies of packets into the guest; how many packets */
+void nb_finish_rx(struct nb *nb,
+                  const struct batch *b); /* after the batch: bodies of the responses; nb_push publishes */
 /* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 18 copies), so another vif comes
  * first each time: a flooding front-end leaves the others at least every n-th round. */
 unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b);

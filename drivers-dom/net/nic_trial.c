@@ -7,13 +7,15 @@
 #include <trial.h>
 #include "net.h"
 
-#define TX_QUEUE  1u  /* Virtio 1.1, 5.1.2 */
+#define TX_QUEUE  1u /* Virtio 1.1, 5.1.2 */
 #define FRAME_LEN 60u
 
 const char *nic_trial(const struct bh_pci_info *dev)
 {
-    static const uint8_t head[14] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x88, 0xb5};
-    struct virtio_request req = {.queue = TX_QUEUE, .nr = 1, .desc[0] = {.len = sizeof(struct virtio_net_hdr) + FRAME_LEN}};
+    static const uint8_t head[14] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x88, 0xb5 };
+    struct virtio_request req = { .queue = TX_QUEUE,
+                                  .nr = 1,
+                                  .desc[0] = { .len = sizeof(struct virtio_net_hdr) + FRAME_LEN } };
     uint8_t *frame = req.data + sizeof(struct virtio_net_hdr);
 
     memcpy(frame, head, sizeof(head));

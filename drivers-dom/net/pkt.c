@@ -11,7 +11,7 @@ void pkt_pool_init(struct pkt_pool *pool, struct pkt *pkts, uint8_t *mem, unsign
     pool->free = NULL;
     pool->nr_free = n;
     while (n--) {
-        pkts[n] = (struct pkt){.next = pool->free, .data = mem + (size_t)n * PKT_BUF + PKT_HEAD};
+        pkts[n] = (struct pkt){ .next = pool->free, .data = mem + (size_t)n * PKT_BUF + PKT_HEAD };
         pool->free = &pkts[n];
     }
 }
@@ -131,7 +131,8 @@ static bool locate(struct pkt *p, unsigned *addrs, uint8_t *proto)
     if (!off || (*proto != 6 && *proto != 17) || off + field + 2 > p->len)
         return false;
     /* The packet's own length bounds the segment: short frames carry padding, which must not count. */
-    unsigned end = p->ipv6 ? at + 40u + be16(p->data + at + 4) : at + (unsigned)be16(p->data + at + 2);
+    unsigned end = p->ipv6 ? at + 40u + be16(p->data + at + 4)
+                           : at + (unsigned)be16(p->data + at + 2);
     if (end < off + field + 2 || end > p->len)
         return false;
     p->csum_start = (uint16_t)off;
@@ -148,7 +149,7 @@ bool pkt_csum_find(struct pkt *p)
     if (!locate(p, &addrs, &proto))
         return false;
     unsigned seg = (unsigned)p->csum_end - p->csum_start;
-    uint8_t tail[4] = {0, proto, (uint8_t)(seg >> 8), (uint8_t)seg};
+    uint8_t tail[4] = { 0, proto, (uint8_t)(seg >> 8), (uint8_t)seg };
     uint16_t sum = sum_fold(sum_bytes(tail, 4, sum_bytes(p->data + addrs, p->ipv6 ? 32 : 8, 0)));
     memcpy(p->data + p->csum_start + p->csum_offset, &sum, 2);
     return true;

@@ -7,27 +7,29 @@
 #pragma once
 #include <bh.h>
 
-#define PKT_BUF   2048u
-#define PKT_HEAD  64u   /* room for the device's header in front of the frame */
-#define PKT_NR    768u
-#define ETH_HLEN  14u
-#define ETH_MIN   60u   /* without the checksum that hardware adds */
-#define WIRE_MTU  1500u /* of the wire, behind the tags */
-#define FRAME_MAX 1522u /* WIRE_MTU and two VLAN tags (IEEE 802.1ad); no segmentation offload is offered */
+#define PKT_BUF  2048u
+#define PKT_HEAD 64u /* room for the device's header in front of the frame */
+#define PKT_NR   768u
+#define ETH_HLEN 14u
+#define ETH_MIN  60u   /* without the checksum that hardware adds */
+#define WIRE_MTU 1500u /* of the wire, behind the tags */
+#define FRAME_MAX \
+    1522u /* WIRE_MTU and two VLAN tags (IEEE 802.1ad); no segmentation offload is offered */
 _Static_assert(PKT_HEAD + FRAME_MAX <= PKT_BUF, "a frame fits a buffer");
 
 #define PKT_CSUM_BLANK 1u /* the transport checksum is not filled in */
 #define PKT_CSUM_VALID 2u /* checked, or never left this machine */
 
 struct pkt {
-    struct pkt *next;  /* free list */
-    uint8_t *data;     /* the frame */
+    struct pkt *next; /* free list */
+    uint8_t *data;    /* the frame */
     uint16_t len;
-    uint16_t csum_start, csum_offset, csum_end; /* set by pkt_csum_find: the segment and where in it the checksum is */
+    uint16_t csum_start, csum_offset,
+        csum_end;      /* set by pkt_csum_find: the segment and where in it the checksum is */
     bool ipv6, tagged; /* likewise */
     uint8_t refs;
-    uint8_t flags;     /* PKT_CSUM_* */
-    uint8_t from;      /* the switch port it came from */
+    uint8_t flags; /* PKT_CSUM_* */
+    uint8_t from;  /* the switch port it came from */
 };
 
 struct pkt_pool {
@@ -56,4 +58,5 @@ bool pkt_csum_find(struct pkt *p) __attribute__((warn_unused_result));
 void pkt_csum_fill(struct pkt *p);
 /* A device says that the sum from `start` to the frame's end is to go to `start + offset` (Virtio 1.1, 5.1.6.2). It stays blank where
  * pkt_csum_find finds it too; any other, as inside of a tunnel, no receiver would find: filled in at once. false: not in the frame. */
-bool pkt_csum_told(struct pkt *p, unsigned start, unsigned offset) __attribute__((warn_unused_result));
+bool pkt_csum_told(struct pkt *p, unsigned start, unsigned offset)
+    __attribute__((warn_unused_result));

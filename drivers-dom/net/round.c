@@ -26,7 +26,7 @@ static void forward(void *arg, struct pkt *p)
         vif_offer(&vifs[__builtin_ctz(to)], p);
 }
 
-#define EACH_CONNECTED(v) \
+#define EACH_CONNECTED(v)                                    \
     for (struct vif *v = vifs + 1; v < vifs + SW_PORTS; v++) \
         if (v->connected)
 
@@ -35,7 +35,8 @@ bool net_answered(void)
 {
     if (net.uplink.rx_packets || net.uplink.tx_packets > vnet_in_flight(&net.uplink))
         return true;
-    EACH_CONNECTED(v) {
+    EACH_CONNECTED(v)
+    {
         if (v->nb.stats.rx_packets)
             return true;
     }
@@ -51,12 +52,13 @@ bool net_round(uint64_t now)
     net.now = now;
     work = vnet_receive(&net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
     EACH_CONNECTED(v)
-        on[nr_on++] = &v->nb;
+    on[nr_on++] = &v->nb;
     work += nb_collect(on, nr_on, b);
     net.uplink.tx_share = (uint16_t)(nr_on ? VQ_SIZE / nr_on : VQ_SIZE);
     if (b->nr_copies || (sends && work))
         batch_flush(b);
-    EACH_CONNECTED(v) {
+    EACH_CONNECTED(v)
+    {
         nb_finish_tx(&v->nb, b, forward, (void *)(uintptr_t)(v - vifs));
         nb_finish_rx(&v->nb, b);
         nb_push(&v->nb, b);
@@ -70,7 +72,7 @@ bool net_arm(void)
     bool again = vnet_arm(&net.uplink);
 
     EACH_CONNECTED(v)
-        again |= nb_arm(&v->nb);
+    again |= nb_arm(&v->nb);
     return again && net.pool.free;
 }
 

@@ -11,7 +11,7 @@
 
 #define SW_PORTS  16u
 #define SW_UPLINK 0u
-#define SW_MACS   256u                 /* power of two */
+#define SW_MACS   256u /* power of two */
 #define SW_WAYS   4u
 #define SW_AGE_NS (300ull * 1000000000)
 

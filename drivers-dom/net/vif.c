@@ -26,7 +26,7 @@ static void rings_unmap(struct vif *v)
 /* Maps the rings and binds the ports that a head names; everything a struct nb needs before attach or adopt. */
 static const char *rings_map(struct vif *v, const struct keep_vif_head *h)
 {
-    uint32_t refs[2] = {h->tx_ref, h->rx_ref};
+    uint32_t refs[2] = { h->tx_ref, h->rx_ref };
     int tx, rx;
 
     memset(&v->nb, 0, sizeof(v->nb));
@@ -39,7 +39,8 @@ static const char *rings_map(struct vif *v, const struct keep_vif_head *h)
     v->nb.dom = h->domid;
     tx = event_bind_interdomain(h->domid, h->tx_port, wakes_only, NULL);
     v->nb.tx_port = tx > 0 ? (uint32_t)tx : 0;
-    rx = h->features & KEEP_F_SPLIT ? event_bind_interdomain(h->domid, h->rx_port, wakes_only, NULL) : tx;
+    rx = h->features & KEEP_F_SPLIT ? event_bind_interdomain(h->domid, h->rx_port, wakes_only, NULL)
+                                    : tx;
     v->nb.rx_port = rx > 0 ? (uint32_t)rx : 0;
     if (tx > 0 && rx > 0)
         return NULL;
@@ -67,8 +68,10 @@ static void vif_disconnect(struct vif *v)
     uint64_t n[BH_NET_STATS];
     vif_count(v, n);
     counters_over(&v->counters, n, BH_NET_STATS);
-    be_say(&v->be, "vif", &v->comings, "off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed, %lu too long, %lu too long for "
-           "the wire, %lu with a checksum that cannot be filled in)", n[BH_NET_IN], n[BH_NET_OUT], n[BH_NET_ERRORS], n[BH_NET_DROPPED], n[BH_NET_SPOOFED],
+    be_say(&v->be, "vif", &v->comings,
+           "off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed, %lu too long, %lu too long for "
+           "the wire, %lu with a checksum that cannot be filled in)",
+           n[BH_NET_IN], n[BH_NET_OUT], n[BH_NET_ERRORS], n[BH_NET_DROPPED], n[BH_NET_SPOOFED],
            n[BH_NET_LONG], n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM]);
 }
 
@@ -77,7 +80,8 @@ void vif_offer(struct vif *v, struct pkt *p)
     if (!v->connected)
         return;
     /* Linux's front-end looks for the header right behind the Ethernet header, whatever it promised: tagged frames go filled in. */
-    if ((p->flags & PKT_CSUM_BLANK) && (p->tagged || !(v->nb.features & (p->ipv6 ? KEEP_F_CSUM6 : KEEP_F_CSUM4))))
+    if ((p->flags & PKT_CSUM_BLANK) &&
+        (p->tagged || !(v->nb.features & (p->ipv6 ? KEEP_F_CSUM6 : KEEP_F_CSUM4))))
         pkt_csum_fill(p);
     nb_queue_rx(&v->nb, p);
 }
@@ -92,7 +96,8 @@ static const char *mac_of(struct vif *v, const struct slot_entry *e)
     if (!v->has_mac)
         return NULL;
     memcpy(v->mac, e->mac, 6);
-    return v->mac[0] & 1 || !memcmp(v->mac, none, 6) ? "its address is none of a single interface" : NULL;
+    return v->mac[0] & 1 || !memcmp(v->mac, none, 6) ? "its address is none of a single interface"
+                                                     : NULL;
 }
 
 /* --- adoption ----------------------------------------------------------------------------------------------- */
@@ -145,7 +150,8 @@ static bool twice(const struct vif *v)
 {
     for (const struct vif *o = vifs + 1; o < vifs + SW_PORTS; o++) {
         const struct keep_vif_head *a = &v->keep->head, *b = &o->keep->head;
-        if (o != v && keep_vif_state(o->keep) == KEEP_VALID && a->domid == b->domid && a->devid == b->devid)
+        if (o != v && keep_vif_state(o->keep) == KEEP_VALID && a->domid == b->domid &&
+            a->devid == b->devid)
             return true;
     }
     return false;
@@ -171,7 +177,8 @@ static void records_check(void)
 unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
 {
     char word[4];
-    bool damage = cmdline_get("damage_keep", word, sizeof(word)); /* for the test of what follows from that */
+    bool damage = cmdline_get("damage_keep", word,
+                              sizeof(word)); /* for the test of what follows from that */
     unsigned n = 0;
 
     for (unsigned i = 1; i < SW_PORTS; i++) {
@@ -197,12 +204,12 @@ unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
 static void vif_advertise(struct vif *v)
 {
     static const char *const offer[][2] = {
-        {"feature-sg", "1"},
-        {"feature-rx-copy", "1"},
-        {"feature-rx-flip", "0"},
-        {"feature-split-event-channels", "1"},
-        {"feature-ipv6-csum-offload", "1"},
-        {"multi-queue-max-queues", "1"},
+        { "feature-sg", "1" },
+        { "feature-rx-copy", "1" },
+        { "feature-rx-flip", "0" },
+        { "feature-split-event-channels", "1" },
+        { "feature-ipv6-csum-offload", "1" },
+        { "multi-queue-max-queues", "1" },
     };
 
     if (net.refusal[0]) { /* it would have a carrier that leads nowhere: a switch among guests alone is made without a NIC */
@@ -221,10 +228,20 @@ static void vif_advertise(struct vif *v)
 /* What the front-end wrote. NULL, or what is wrong with it; *again: the store gave no answer. */
 static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool *again)
 {
-    static const struct { const char *key; uint64_t absent; } keys[] = {
-        {"tx-ring-ref", 0}, {"rx-ring-ref", 0}, {"event-channel", 0}, {"event-channel-tx", 0}, {"event-channel-rx", 0},
-        {"request-rx-copy", 0}, {"feature-sg", 0}, {"feature-no-csum-offload", 0}, {"feature-ipv6-csum-offload", 0},
-        {"multi-queue-num-queues", 1},
+    static const struct {
+        const char *key;
+        uint64_t absent;
+    } keys[] = {
+        { "tx-ring-ref", 0 },
+        { "rx-ring-ref", 0 },
+        { "event-channel", 0 },
+        { "event-channel-tx", 0 },
+        { "event-channel-rx", 0 },
+        { "request-rx-copy", 0 },
+        { "feature-sg", 0 },
+        { "feature-no-csum-offload", 0 },
+        { "feature-ipv6-csum-offload", 0 },
+        { "multi-queue-num-queues", 1 },
     };
     uint64_t val[ARRAY_SIZE(keys)];
 
@@ -243,8 +260,9 @@ static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool 
     bool split = val[3] && val[4];
     h->tx_port = (uint32_t)(split ? val[3] : val[2]);
     h->rx_port = (uint32_t)(split ? val[4] : val[2]);
-    h->features = (split ? KEEP_F_SPLIT : 0) | (val[6] ? KEEP_F_SG : 0) | (val[7] ? 0 : KEEP_F_CSUM4) |
-                  (val[8] ? KEEP_F_CSUM6 : 0) | (v->has_mac ? KEEP_F_MAC : 0);
+    h->features = (split ? KEEP_F_SPLIT : 0) | (val[6] ? KEEP_F_SG : 0) |
+                  (val[7] ? 0 : KEEP_F_CSUM4) | (val[8] ? KEEP_F_CSUM6 : 0) |
+                  (v->has_mac ? KEEP_F_MAC : 0);
     memcpy(h->mac, v->mac, 6);
     h->slot_gen = v->be.gen;
     if (!h->tx_ref || !h->rx_ref || !h->tx_port)
@@ -260,7 +278,8 @@ static void vif_connect(struct vif *v)
     struct slot_entry e;
     bool again = false;
 
-    if (!be_slot(SLOT_VIF, v->be.dom, v->be.devid, &e) || slot_gen(&e) != v->be.gen || slot_state(&e) == SLOT_DETACHING)
+    if (!be_slot(SLOT_VIF, v->be.dom, v->be.devid, &e) || slot_gen(&e) != v->be.gen ||
+        slot_state(&e) == SLOT_DETACHING)
         return; /* whoever changed that says so in our directory */
     const char *why = mac_of(v, &e);
     if (!why)
@@ -285,7 +304,8 @@ static void vif_connect(struct vif *v)
     port_up(v);
     v->held = true;
     be_set_state(&v->be, XenbusStateConnected);
-    be_say(&v->be, "vif", &v->comings, "connected, %s%s", h.features & KEEP_F_MAC ? "fixed MAC" : "any MAC",
+    be_say(&v->be, "vif", &v->comings, "connected, %s%s",
+           h.features & KEEP_F_MAC ? "fixed MAC" : "any MAC",
            h.features & KEEP_F_SPLIT ? ", split event channels" : "");
 }
 
@@ -306,8 +326,8 @@ static bool vif_held(struct vif *v)
         be_retry(&v->be);
         return false;
     }
-    v->held = !why && h.tx_ref == k->tx_ref && h.rx_ref == k->rx_ref && h.tx_port == k->tx_port && h.rx_port == k->rx_port &&
-              h.features == k->features;
+    v->held = !why && h.tx_ref == k->tx_ref && h.rx_ref == k->rx_ref && h.tx_port == k->tx_port &&
+              h.rx_port == k->rx_port && h.features == k->features;
     if (!v->held)
         vif_disconnect(v);
     return v->held;
@@ -319,7 +339,8 @@ static void vif_replug(struct vif *v)
     if (v->asked)
         return;
     v->asked = be_write(&v->be, BH_KEY_REPLUG, "keep record damaged");
-    printf("vif%u.%u: has to be plugged again: its keep record was damaged\n", v->be.dom, v->be.devid);
+    printf("vif%u.%u: has to be plugged again: its keep record was damaged\n", v->be.dom,
+           v->be.devid);
 }
 
 static void vif_follow(struct vif *v, uint64_t fe, bool online)
@@ -396,19 +417,30 @@ static void forget(struct be_dev *d)
     v->keep = keep;
 }
 
-static void follow(struct be_dev *d, uint64_t fe, bool online) { vif_follow(vif_of(d), fe, online); }
+static void follow(struct be_dev *d, uint64_t fe, bool online)
+{
+    vif_follow(vif_of(d), fe, online);
+}
 
 void vifs_store_work(void)
 {
-    static const char *const keys[] = {"online", "frontend", NULL};
-    static const struct be_class class = {.type = "vif", .what = "interfaces", .kind = SLOT_VIF, .keys = keys, .max_devid = 0xffff, .place = place,
-                                          .disconnect = disconnect, .forget = forget, .follow = follow};
+    static const char *const keys[] = { "online", "frontend", NULL };
+    static const struct be_class class = { .type = "vif",
+                                           .what = "interfaces",
+                                           .kind = SLOT_VIF,
+                                           .keys = keys,
+                                           .max_devid = 0xffff,
+                                           .place = place,
+                                           .disconnect = disconnect,
+                                           .forget = forget,
+                                           .follow = follow };
 
     for (unsigned i = 1; i < SW_PORTS; i++) {
         struct vif *v = &vifs[i];
         if (v->connected && v->nb.broken && !v->told) {
             v->told = true;
-            be_say(&v->be, "vif", &v->breaches, "front-end broke the protocol: %s; not served any more", v->nb.broken);
+            be_say(&v->be, "vif", &v->breaches,
+                   "front-end broke the protocol: %s; not served any more", v->nb.broken);
         }
     }
     (void)be_work(&class);

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define HDR sizeof(struct virtio_net_hdr)
-#define RX_BYTES (PKT_BUF - PKT_HEAD + HDR) /* header and frame, from PKT_HEAD - HDR to the buffer's end */
+#define RX_BYTES \
+    (PKT_BUF - PKT_HEAD + HDR) /* header and frame, from PKT_HEAD - HDR to the buffer's end */
 
 static uint8_t *dma_start(const struct pkt *p) { return p->data - HDR; }
 
@@ -30,7 +31,7 @@ static struct vring_used_elem vq_used(struct vq *q)
 static void rx_post(struct vq *q, uint16_t id, struct pkt *p)
 {
     q->pkt[id] = p;
-    q->r.desc[id] = (struct vring_desc){(uint64_t)dma_start(p), RX_BYTES, VRING_DESC_WRITE, 0};
+    q->r.desc[id] = (struct vring_desc){ (uint64_t)dma_start(p), RX_BYTES, VRING_DESC_WRITE, 0 };
     vring_post(&q->r, id);
 }
 
@@ -56,7 +57,7 @@ static const char *queues_start(struct vnet *n)
 /* It must not go on with what it was given. */
 static void stop(struct vnet *n)
 {
-    struct bh_dma_enable dma = {.sbdf = n->sbdf, .enable = 0};
+    struct bh_dma_enable dma = { .sbdf = n->sbdf, .enable = 0 };
 
     n->dev.common->device_status = 0;
     bh_svc_dma_enable(&dma);
@@ -65,9 +66,10 @@ static void stop(struct vnet *n)
 
 static const char *start(struct vnet *n, event_fn irq, void *arg)
 {
-    struct bh_dma_enable dma = {.sbdf = n->sbdf, .enable = 1};
+    struct bh_dma_enable dma = { .sbdf = n->sbdf, .enable = 1 };
     /* MRG_RXBUF: else a frame that fits no buffer is dropped by the device, where nobody counts it. */
-    const uint64_t wanted = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_F_EVENT_IDX;
+    const uint64_t wanted = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MRG_RXBUF |
+                            VIRTIO_F_EVENT_IDX;
 
     /* Only now is every DMA of a former instance over. */
     if (!virtio_reset(&n->dev))
@@ -85,12 +87,14 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
         stop(n);
         return why;
     }
-    n->dev.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK;
+    n->dev.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK |
+                                   VIRTIO_DRIVER_OK;
     n->up = true;
     return NULL;
 }
 
-const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool, event_fn irq, void *arg)
+const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool,
+                       event_fn irq, void *arg)
 {
     memset(n, 0, sizeof(*n));
     n->pool = pool;
@@ -122,7 +126,8 @@ static bool rx_fits(struct vnet *n, uint32_t len, const struct virtio_net_hdr *h
     return false;
 }
 
-static void rx_one(struct vnet *n, struct vring_used_elem e, void (*deliver)(void *arg, struct pkt *p), void *arg)
+static void rx_one(struct vnet *n, struct vring_used_elem e,
+                   void (*deliver)(void *arg, struct pkt *p), void *arg)
 {
     struct pkt *p = n->rx.pkt[e.id], *fresh = NULL;
     const struct virtio_net_hdr *h = (const struct virtio_net_hdr *)dma_start(p);
@@ -155,7 +160,8 @@ static void rx_one(struct vnet *n, struct vring_used_elem e, void (*deliver)(voi
     pkt_put(n->pool, p);
 }
 
-unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p), void *arg)
+unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p),
+                      void *arg)
 {
     if (!n->up)
         return 0;
@@ -187,12 +193,14 @@ void vnet_send(struct vnet *n, struct pkt *p)
         return;
     }
     struct virtio_net_hdr *h = (struct virtio_net_hdr *)dma_start(p);
-    *h = (struct virtio_net_hdr){.flags = 0};
+    *h = (struct virtio_net_hdr){ .flags = 0 };
     if (p->flags & PKT_CSUM_BLANK) {
         if (!(n->dev.features & VIRTIO_NET_F_CSUM))
             pkt_csum_fill(p);
         else
-            *h = (struct virtio_net_hdr){.flags = VNET_HDR_NEEDS_CSUM, .csum_start = p->csum_start, .csum_offset = p->csum_offset};
+            *h = (struct virtio_net_hdr){ .flags = VNET_HDR_NEEDS_CSUM,
+                                          .csum_start = p->csum_start,
+                                          .csum_offset = p->csum_offset };
     }
     unsigned len = p->len;
     if (len < ETH_MIN) { /* hardware wants whole frames; what lies behind must not be another guest's */
@@ -202,7 +210,7 @@ void vnet_send(struct vnet *n, struct pkt *p)
     uint16_t id = n->tx.free[--n->tx.nr_free];
     n->tx.pkt[id] = pkt_get(p);
     n->tx_held[p->from]++;
-    n->tx.r.desc[id] = (struct vring_desc){(uint64_t)dma_start(p), (uint32_t)(HDR + len), 0, 0};
+    n->tx.r.desc[id] = (struct vring_desc){ (uint64_t)dma_start(p), (uint32_t)(HDR + len), 0, 0 };
     vring_post(&n->tx.r, id);
     n->tx_packets++;
 }

@@ -13,15 +13,18 @@
 #include "pkt.h"
 
 /* 5.1.3 feature bits */
-#define VIRTIO_NET_F_CSUM        (1ull << 0)
-#define VIRTIO_NET_F_GUEST_CSUM  (1ull << 1)
-#define VIRTIO_NET_F_MAC         (1ull << 5)
-#define VIRTIO_NET_F_MRG_RXBUF   (1ull << 15)
+#define VIRTIO_NET_F_CSUM       (1ull << 0)
+#define VIRTIO_NET_F_GUEST_CSUM (1ull << 1)
+#define VIRTIO_NET_F_MAC        (1ull << 5)
+#define VIRTIO_NET_F_MRG_RXBUF  (1ull << 15)
 
 /* 5.1.6: in front of every frame, both ways */
 #define VNET_HDR_NEEDS_CSUM 1u
 #define VNET_HDR_DATA_VALID 2u
-struct virtio_net_hdr { uint8_t flags, gso_type; uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers; };
+struct virtio_net_hdr {
+    uint8_t flags, gso_type;
+    uint16_t hdr_len, gso_size, csum_start, csum_offset, num_buffers;
+};
 _Static_assert(sizeof(struct virtio_net_hdr) == 12, "5.1.6");
 
 #define VNET_PORTS 16
@@ -48,12 +51,18 @@ struct vnet {
 
 /* Device reset, then DMA, then queues (docs/restart-protocol.md 3), by what the core says of it. NULL, or why the device cannot be used: then it
  * has no DMA. */
-const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool, event_fn irq, void *arg);
+const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool,
+                       event_fn irq, void *arg);
 /* Frames that came in, at most `budget`; each is the callee's only for the call (pkt_get to keep it). Returns how many. */
-unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p), void *arg);
+unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p),
+                      void *arg);
 /* A blank checksum has been found (pkt_csum_find). */
-void vnet_send(struct vnet *n, struct pkt *p); /* takes a reference of its own; drops when the queue or p->from's share is full */
-void vnet_notify(struct vnet *n);                /* once a round: gives buffers back, tells the device what it waits for */
-bool vnet_arm(struct vnet *n);                 /* asks for an interrupt with the next frame; true: there is one already */
-bool vnet_sane(const struct vnet *n);          /* the device does not ask for a reset */
-static inline unsigned vnet_in_flight(const struct vnet *n) { return n->up ? VQ_SIZE - n->tx.nr_free : 0; }
+void vnet_send(struct vnet *n,
+               struct pkt *p); /* takes a reference of its own; drops when the queue or p->from's share is full */
+void vnet_notify(struct vnet *n); /* once a round: gives buffers back, tells the device what it waits for */
+bool vnet_arm(struct vnet *n); /* asks for an interrupt with the next frame; true: there is one already */
+bool vnet_sane(const struct vnet *n); /* the device does not ask for a reset */
+static inline unsigned vnet_in_flight(const struct vnet *n)
+{
+    return n->up ? VQ_SIZE - n->tx.nr_free : 0;
+}

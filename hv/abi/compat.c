@@ -16,28 +16,46 @@
 #include <xen/version.h>
 #include "abi/memory_op.h"
 
-struct memory_map32 { uint32_t nr_entries, buffer; };
-struct add_to_physmap32 { uint16_t domid, size; uint32_t space, idx, gpfn; };
+struct memory_map32 {
+    uint32_t nr_entries, buffer;
+};
+struct add_to_physmap32 {
+    uint16_t domid, size;
+    uint32_t space, idx, gpfn;
+};
 _Static_assert(sizeof(struct memory_map32) == 8 && sizeof(struct add_to_physmap32) == 16 &&
-               offsetof(struct add_to_physmap32, gpfn) == 12, "32-bit layouts of <xen/memory.h>");
+                   offsetof(struct add_to_physmap32, gpfn) == 12,
+               "32-bit layouts of <xen/memory.h>");
 /* The same in both layouts: no pointer, no long, and 64-bit members where 4-byte alignment puts them too. */
 _Static_assert(sizeof(struct xen_hvm_param) == 16 && offsetof(struct xen_hvm_param, value) == 8 &&
-               sizeof(struct evtchn_alloc_unbound) == 8 && sizeof(struct evtchn_send) == 4 &&
-               sizeof(struct evtchn_close) == 4 && sizeof(struct vcpu_hvm_context) == 128 && sizeof(struct sched_shutdown) == 4 &&
-               sizeof(struct xen_feature_info) == 8, "structures without a layout of their own");
+                   sizeof(struct evtchn_alloc_unbound) == 8 && sizeof(struct evtchn_send) == 4 &&
+                   sizeof(struct evtchn_close) == 4 && sizeof(struct vcpu_hvm_context) == 128 &&
+                   sizeof(struct sched_shutdown) == 4 && sizeof(struct xen_feature_info) == 8,
+               "structures without a layout of their own");
 
 static long op_add_to_physmap(struct call *c, const struct add_to_physmap32 *a)
 {
     return is_self(c->d, a->domid) ? physmap_add(c->d, a->space, a->idx, a->gpfn) : -EPERM;
 }
 
-static long op_memory_map(struct call *c, struct memory_map32 *mm) { return memory_map_copy(c->d, GADDR(mm->buffer), &mm->nr_entries); }
+static long op_memory_map(struct call *c, struct memory_map32 *mm)
+{
+    return memory_map_copy(c->d, GADDR(mm->buffer), &mm->nr_entries);
+}
 
 /* Tells us what we told it: the map is the builder's. */
-static long op_set_memory_map(struct call *c) { (void)c; return 0; }
+static long op_set_memory_map(struct call *c)
+{
+    (void)c;
+    return 0;
+}
 
 /* GRUB has the table's entries printed when something is wrong: there is nobody to read it. */
-static long op_dump_table(struct call *c) { (void)c; return 0; }
+static long op_dump_table(struct call *c)
+{
+    (void)c;
+    return 0;
+}
 
 #define MEMORY_OP32 OP_STUB
 #include <ops.def>

@@ -15,8 +15,8 @@
 #include "sched/sched.h"
 #include "virt/virt.h"
 
-#define WRITE_BUDGET (256u << 10) /* bytes a BH_CTL_WRITE copies at most; the caller goes on */
-#define RECLAIM_BUDGET 256u       /* handles between two looks at the clock */
+#define WRITE_BUDGET   (256u << 10) /* bytes a BH_CTL_WRITE copies at most; the caller goes on */
+#define RECLAIM_BUDGET 256u         /* handles between two looks at the clock */
 
 /* --- targets -------------------------------------------------------------------------------------------- */
 /* Finds the domain and takes its op_lock: 0, -ESRCH, or HC_AGAIN when another operation holds it. */
@@ -54,7 +54,11 @@ static int check_building(const struct domain *d)
     return rc ? rc : d->state == BH_DOM_BUILDING ? 0 : -EACCES;
 }
 
-static int check_any(const struct domain *d) { (void)d; return 0; }
+static int check_any(const struct domain *d)
+{
+    (void)d;
+    return 0;
+}
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 static long op_create(struct bh_create *a)
@@ -136,8 +140,8 @@ static long op_soft_reset(struct domain *d, const struct bh_domid *a)
 
 static long op_crash(struct domain *d, const struct bh_crash *a)
 {
-    if (d == current_domain() || (a->how & ~(BH_CRASH_INJECT | BH_CRASH_HANG)) || a->how == (BH_CRASH_INJECT | BH_CRASH_HANG) ||
-        d->state != BH_DOM_RUNNING)
+    if (d == current_domain() || (a->how & ~(BH_CRASH_INJECT | BH_CRASH_HANG)) ||
+        a->how == (BH_CRASH_INJECT | BH_CRASH_HANG) || d->state != BH_DOM_RUNNING)
         return -EINVAL;
     if (a->how & BH_CRASH_INJECT)
         sched_inject_crash(d);
@@ -213,7 +217,8 @@ static long op_setup_rings(struct domain *d, struct bh_setup_rings *r)
 
     if (d->rings)
         return -EEXIST;
-    if (r->console_gfn == r->store_gfn || check_ring_page(d, r->console_gfn) || check_ring_page(d, r->store_gfn))
+    if (r->console_gfn == r->store_gfn || check_ring_page(d, r->console_gfn) ||
+        check_ring_page(d, r->store_gfn))
         return -EINVAL;
     if (!domain_exists(r->console_domid) || !domain_exists(r->store_domid))
         return -ESRCH;
@@ -286,7 +291,9 @@ static long op_reclaim(const struct bh_reclaim *a)
     if (rc)
         return rc;
     struct domain *holder = domain_get(a->holder);
-    rc = !holder ? -ESRCH : !domain_destroyed(d) ? -EINVAL : reclaim(d, holder, this_cpu()->current);
+    rc = !holder                ? -ESRCH
+         : !domain_destroyed(d) ? -EINVAL
+                                : reclaim(d, holder, this_cpu()->current);
     if (holder)
         domain_put(holder);
     target_unlock(d);
@@ -297,8 +304,14 @@ static long op_reclaim(const struct bh_reclaim *a)
 
 /* --- devices, and what is in control_info.c ------------------------------------------------------------------------- */
 static long op_pci_info(struct bh_pci_info *a) { return pci_info(a->index, NULL, a); }
-static long op_assign(struct domain *d, const struct bh_assign *a) { return pci_assign(d, a->sbdf, a->gpa); }
-static long op_deassign(struct domain *d, const struct bh_assign *a) { return pci_deassign(d, a->sbdf); }
+static long op_assign(struct domain *d, const struct bh_assign *a)
+{
+    return pci_assign(d, a->sbdf, a->gpa);
+}
+static long op_deassign(struct domain *d, const struct bh_assign *a)
+{
+    return pci_deassign(d, a->sbdf);
+}
 static long op_pci_cfg(struct bh_pci_cfg *a) { return pci_config_access(a); }
 static long op_info(struct bh_dominfo *a) { return control_info(a); }
 static long op_report(struct bh_report *a) { return control_report(a); }
@@ -308,29 +321,30 @@ static long op_sysinfo(struct bh_sysinfo *a) { return control_sysinfo(a); }
 static long op_machine(const struct bh_machine *a) { return control_machine(a); }
 
 /* --- the rows --------------------------------------------------------------------------------------------------------- */
-#define TARGET_NONE(name, type) return op_##name((type *)a)
-#define TARGET_ANY(name, type) ON_TARGET(any, name, type)
-#define TARGET_LIVE(name, type) ON_TARGET(live, name, type)
+#define TARGET_NONE(name, type)     return op_##name((type *)a)
+#define TARGET_ANY(name, type)      ON_TARGET(any, name, type)
+#define TARGET_LIVE(name, type)     ON_TARGET(live, name, type)
 #define TARGET_BUILDING(name, type) ON_TARGET(building, name, type)
-#define ON_TARGET(check, name, type) \
-    struct domain *d; \
+#define ON_TARGET(check, name, type)               \
+    struct domain *d;                              \
     long rc = target_lock(((type *)a)->domid, &d); \
-    if (rc) \
-        return rc; \
-    rc = check_##check(d); \
-    if (!rc) \
-        rc = op_##name(d, (type *)a); \
-    target_unlock(d); \
+    if (rc)                                        \
+        return rc;                                 \
+    rc = check_##check(d);                         \
+    if (!rc)                                       \
+        rc = op_##name(d, (type *)a);              \
+    target_unlock(d);                              \
     return rc
-#define CONTROL_OP(nr, NAME, name, type, dir, priv, target, ...) \
-    static long call_##name(struct call *c, void *a) \
-    { \
+#define CONTROL_OP(nr, NAME, name, type, dir, priv, target, ...)             \
+    static long call_##name(struct call *c, void *a)                         \
+    {                                                                        \
         _Static_assert(sizeof(type) <= OP_ARG_MAX, "room for the argument"); \
-        (void)c; \
-        TARGET_##target(name, type); \
+        (void)c;                                                             \
+        TARGET_##target(name, type);                                         \
     }
 #include <ops.def>
-#define CONTROL_OP(nr, NAME, name, type, dir, priv, ...) [nr] = OP_ROW_OF(name, type, dir, priv, B64),
+#define CONTROL_OP(nr, NAME, name, type, dir, priv, ...) \
+    [nr] = OP_ROW_OF(name, type, dir, priv, B64),
 static const struct op rows[] = {
 #include <ops.def>
 };

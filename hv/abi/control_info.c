@@ -14,13 +14,14 @@
 #include "sched/sched.h"
 #include "virt/virt.h"
 
-#define LOG_BUDGET (64u << 10) /* bytes a BH_CTL_LOG hands out at most */
-#define HOLDER_BUDGET 256u      /* grant records between two looks at the clock */
+#define LOG_BUDGET    (64u << 10) /* bytes a BH_CTL_LOG hands out at most */
+#define HOLDER_BUDGET 256u        /* grant records between two looks at the clock */
 
 static uint32_t info_flags(const struct domain *d)
 {
     uint32_t flags = (d->pause_count ? BH_DI_PAUSED : 0) | (d->adopted ? BH_DI_ADOPTED : 0) |
-                     (d->served ? BH_DI_SERVED : 0) | (d->rings ? BH_DI_RINGS : 0) | (d->flags & BH_CREATE_RESTARTABLE ? BH_DI_RESTARTABLE : 0);
+                     (d->served ? BH_DI_SERVED : 0) | (d->rings ? BH_DI_RINGS : 0) |
+                     (d->flags & BH_CREATE_RESTARTABLE ? BH_DI_RESTARTABLE : 0);
     bool blocked = true;
 
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
@@ -60,14 +61,27 @@ long control_info(struct bh_dominfo *a)
     uint64_t cpu_ns = domain_cpu_ns(d);
     spin_lock(&d->lock);
     *a = (struct bh_dominfo){
-        .domid = d->id, .role = d->role, .state = d->state, .flags = info_flags(d),
-        .shutdown_reason = d->shutdown_reason, .nr_vcpus = d->nr_vcpus,
-        .tot_pages = d->tot_pages, .max_pages = d->max_pages, .cpu_ns = cpu_ns,
-        .instance = d->instance, .crash_ns = d->crash_ns, .restart_ns = d->restart_ns,
-        .unpause_ns = d->unpause_ns, .dma_ns = d->dma_ns, .adopted_ns = d->adopted_ns,
-        .console_port = d->console_port, .store_port = d->store_port, .deadlines_missed = d->deadline_missed,
+        .domid = d->id,
+        .role = d->role,
+        .state = d->state,
+        .flags = info_flags(d),
+        .shutdown_reason = d->shutdown_reason,
+        .nr_vcpus = d->nr_vcpus,
+        .tot_pages = d->tot_pages,
+        .max_pages = d->max_pages,
+        .cpu_ns = cpu_ns,
+        .instance = d->instance,
+        .crash_ns = d->crash_ns,
+        .restart_ns = d->restart_ns,
+        .unpause_ns = d->unpause_ns,
+        .dma_ns = d->dma_ns,
+        .adopted_ns = d->adopted_ns,
+        .console_port = d->console_port,
+        .store_port = d->store_port,
+        .deadlines_missed = d->deadline_missed,
         .holder = holder,
-        .allowance_used = d->allowance_used, .allowance = d->allowance,
+        .allowance_used = d->allowance_used,
+        .allowance = d->allowance,
     };
     memcpy(a->name, d->name, sizeof a->name);
     for (uint32_t i = 0; i < d->nr_vcpus; i++)
@@ -101,8 +115,10 @@ long control_log(struct bh_log *a)
         return -ESRCH;
     while (done < len) {
         uint64_t pos = at;
-        size_t max = MIN(sizeof buf, len - done), n = d ? domain_words(d, &pos, buf, max) : log_read(&pos, buf, max);
-        if (!n || (done && pos != at)) /* the end, or overtaken by new lines: the caller reads on from there */
+        size_t max = MIN(sizeof buf, len - done),
+               n = d ? domain_words(d, &pos, buf, max) : log_read(&pos, buf, max);
+        if (!n ||
+            (done && pos != at)) /* the end, or overtaken by new lines: the caller reads on from there */
             break;
         if (!done)
             a->from = pos;
@@ -131,8 +147,8 @@ static uint32_t features(void)
     uint64_t cr4 = read_cr4();
 
     return virt_features | (__atomic_load_n(&wallclock_exact, __ATOMIC_ACQUIRE) ? BH_SYS_CLOCK : 0) |
-           (iommu_ops ? BH_SYS_IOMMU | BH_SYS_INTREMAP : 0) | (cr4 & (1ull << 20) ? BH_SYS_SMEP : 0) |
-           (cr4 & (1ull << 21) ? BH_SYS_SMAP : 0);
+           (iommu_ops ? BH_SYS_IOMMU | BH_SYS_INTREMAP : 0) |
+           (cr4 & (1ull << 20) ? BH_SYS_SMEP : 0) | (cr4 & (1ull << 21) ? BH_SYS_SMAP : 0);
 }
 
 long control_sysinfo(struct bh_sysinfo *a)
@@ -141,9 +157,17 @@ long control_sysinfo(struct bh_sysinfo *a)
 
     frame_get_stats(&f);
     *a = (struct bh_sysinfo){
-        .nr_cpus = nr_cpus, .tsc_khz = tsc_khz, .total_pages = f.total, .free_pages = f.free - f.dirty, .dirty_pages = f.dirty,
-        .core_pages = f.core, .promised_pages = f.promised, .boot_ns = now_ns(), .wallclock = READ_ONCE(wallclock_ns),
-        .features = features(), .rtc_offset = cmdline.rtc_offset,
+        .nr_cpus = nr_cpus,
+        .tsc_khz = tsc_khz,
+        .total_pages = f.total,
+        .free_pages = f.free - f.dirty,
+        .dirty_pages = f.dirty,
+        .core_pages = f.core,
+        .promised_pages = f.promised,
+        .boot_ns = now_ns(),
+        .wallclock = READ_ONCE(wallclock_ns),
+        .features = features(),
+        .rtc_offset = cmdline.rtc_offset,
     };
     for (uint32_t i = 0; i < nr_cpus; i++)
         counts_add(&a->core, &cpus[i]->own_counts);
@@ -158,11 +182,8 @@ long control_sysinfo(struct bh_sysinfo *a)
 long control_machine(const struct bh_machine *a)
 {
     switch (a->how) {
-    case BH_MACHINE_POWEROFF:
-        machine_poweroff();
-    case BH_MACHINE_REBOOT:
-        machine_reboot();
-    default:
-        return -EINVAL;
+    case BH_MACHINE_POWEROFF: machine_poweroff();
+    case BH_MACHINE_REBOOT: machine_reboot();
+    default: return -EINVAL;
     }
 }

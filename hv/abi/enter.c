@@ -72,7 +72,8 @@ static void run_once(struct cpu *c, struct vcpu *v)
     if (v->redo_len) {
         unsigned len = v->redo_len;
         v->redo_len = 0;
-        bool deliver = v->nmi_pending || ((v->regs.rflags & RFLAGS_IF) && vcpu_pending_vector(v) >= 0);
+        bool deliver = v->nmi_pending ||
+                       ((v->regs.rflags & RFLAGS_IF) && vcpu_pending_vector(v) >= 0);
         if (!deliver) {
             redo(v, len);
             irq_window();

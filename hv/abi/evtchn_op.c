@@ -132,9 +132,18 @@ static long op_bind_pirq(struct domain *d, struct evtchn_bind_pirq *b)
     return rc;
 }
 
-static long op_close(struct domain *d, const struct evtchn_close *a) { return evtchn_close(d, a->port); }
-static long op_send(struct domain *d, const struct evtchn_send *a) { return evtchn_send(d, a->port); }
-static long op_unmask(struct domain *d, const struct evtchn_unmask *a) { return evtchn_unmask(d, a->port); }
+static long op_close(struct domain *d, const struct evtchn_close *a)
+{
+    return evtchn_close(d, a->port);
+}
+static long op_send(struct domain *d, const struct evtchn_send *a)
+{
+    return evtchn_send(d, a->port);
+}
+static long op_unmask(struct domain *d, const struct evtchn_unmask *a)
+{
+    return evtchn_unmask(d, a->port);
+}
 
 static void fill_status(const struct domain *d, const struct evtchn *c, struct evtchn_status *s)
 {
@@ -158,9 +167,7 @@ static void fill_status(const struct domain *d, const struct evtchn *c, struct e
         s->status = EVTCHNSTAT_virq;
         s->u.virq = c->virq;
         break;
-    case ECS_IPI:
-        s->status = EVTCHNSTAT_ipi;
-        break;
+    case ECS_IPI: s->status = EVTCHNSTAT_ipi; break;
     }
 }
 

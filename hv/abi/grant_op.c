@@ -12,12 +12,13 @@
 #include "mem/npt.h"
 #include "sched/sched.h"
 
-_Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 && sizeof(struct gnttab_unmap_grant_ref) == 24 &&
-               sizeof(struct gnttab_copy) == 40, "Xen's layouts");
+_Static_assert(sizeof(struct gnttab_map_grant_ref) == 32 &&
+                   sizeof(struct gnttab_unmap_grant_ref) == 24 && sizeof(struct gnttab_copy) == 40,
+               "Xen's layouts");
 
 /* --- copy ----------------------------------------------------------------------------------------------- */
 struct side {
-    struct domain *rd;  /* granter, NULL: own memory by frame number */
+    struct domain *rd; /* granter, NULL: own memory by frame number */
     uint32_t ref;
     bool ro;
     mfn_t m;
@@ -41,7 +42,10 @@ static int16_t own_frame(struct side *s, uint64_t gfn)
 }
 
 /* The granter that the copies of a call had last as their source, or as their destination: most have the same. With a reference. */
-struct granter { struct domain *rd; domid_t id; };
+struct granter {
+    struct domain *rd;
+    domid_t id;
+};
 
 static struct domain *granter_get(struct granter *g, domid_t id)
 {
@@ -54,11 +58,13 @@ static struct domain *granter_get(struct granter *g, domid_t id)
     return g->rd;
 }
 
-static int16_t side_get(struct side *s, const struct gnttab_copy_ptr *p, bool gref, bool ro, struct granter *g)
+static int16_t side_get(struct side *s, const struct gnttab_copy_ptr *p, bool gref, bool ro,
+                        struct granter *g)
 {
     *s = (struct side){ .ro = ro, .ref = p->u.ref };
     if (!gref)
-        return is_self(current_domain(), p->domid) ? own_frame(s, p->u.gmfn) : GNTST_permission_denied;
+        return is_self(current_domain(), p->domid) ? own_frame(s, p->u.gmfn)
+                                                   : GNTST_permission_denied;
     s->rd = granter_get(g, p->domid);
     if (!s->rd || s->rd->state == BH_DOM_DYING)
         return GNTST_bad_domain;
@@ -74,13 +80,17 @@ static void side_put(struct side *s)
 }
 
 /* The offset was checked, or the length is 0; the mask holds also where the CPU takes the check for passed. */
-static char *in_frame(mfn_t m, uint16_t offset) { return (char *)mfn_to_virt(m) + (offset & (PAGE_SIZE - 1)); }
+static char *in_frame(mfn_t m, uint16_t offset)
+{
+    return (char *)mfn_to_virt(m) + (offset & (PAGE_SIZE - 1));
+}
 
 static int16_t copy_one(const struct gnttab_copy *op, struct granter *from, struct granter *to)
 {
     struct side src, dst;
 
-    if ((uint32_t)op->source.offset + op->len > PAGE_SIZE || (uint32_t)op->dest.offset + op->len > PAGE_SIZE)
+    if ((uint32_t)op->source.offset + op->len > PAGE_SIZE ||
+        (uint32_t)op->dest.offset + op->len > PAGE_SIZE)
         return GNTST_bad_copy_arg;
     int16_t st = side_get(&src, &op->source, op->flags & GNTCOPY_source_gref, true, from);
     if (st != GNTST_okay)
@@ -120,7 +130,10 @@ static void batch_map(union batch *b, unsigned n)
     for (unsigned i = 0; i < n; i++)
         grant_map_one(current_domain(), &b->map[i]);
 }
-static void batch_unmap(union batch *b, unsigned n) { grant_unmap_batch(current_domain(), b->unmap, n); }
+static void batch_unmap(union batch *b, unsigned n)
+{
+    grant_unmap_batch(current_domain(), b->unmap, n);
+}
 static void batch_swap(union batch *b, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
@@ -154,10 +167,19 @@ static long array_op(struct call *c, size_t size, void (*fn)(union batch *b, uns
     return 0;
 }
 
-static long op_map_grant_ref(struct call *c) { return array_op(c, sizeof(struct gnttab_map_grant_ref), batch_map); }
-static long op_unmap_grant_ref(struct call *c) { return array_op(c, sizeof(struct gnttab_unmap_grant_ref), batch_unmap); }
+static long op_map_grant_ref(struct call *c)
+{
+    return array_op(c, sizeof(struct gnttab_map_grant_ref), batch_map);
+}
+static long op_unmap_grant_ref(struct call *c)
+{
+    return array_op(c, sizeof(struct gnttab_unmap_grant_ref), batch_unmap);
+}
 static long op_copy(struct call *c) { return array_op(c, sizeof(struct gnttab_copy), batch_copy); }
-static long op_swap_grant_ref(struct call *c) { return array_op(c, sizeof(struct gnttab_swap_grant_ref), batch_swap); }
+static long op_swap_grant_ref(struct call *c)
+{
+    return array_op(c, sizeof(struct gnttab_swap_grant_ref), batch_swap);
+}
 
 /* --- single operations -------------------------------------------------------------------------------------- */
 static long op_query_size(struct call *c, struct gnttab_query_size *q)
@@ -181,7 +203,9 @@ static long op_setup_table(struct call *c, struct gnttab_setup_table *s)
 
     if ((uint32_t)c->a[2] != 1)
         return -EINVAL;
-    s->status = !is_self(d, s->dom) ? GNTST_permission_denied : s->nr_frames > GRANT_MAX_FRAMES ? GNTST_general_error : GNTST_okay;
+    s->status = !is_self(d, s->dom)               ? GNTST_permission_denied
+                : s->nr_frames > GRANT_MAX_FRAMES ? GNTST_general_error
+                                                  : GNTST_okay;
     for (uint32_t i = 0; s->status == GNTST_okay && i < s->nr_frames; i++) {
         xen_pfn_t gfn;
         if (grant_frame_mfn(d, i, &m)) {

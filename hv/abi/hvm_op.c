@@ -6,8 +6,8 @@
 #include <xen/hvm/params.h>
 #include "base/cpu.h"
 
-#define VIA_TYPE(x) ((x) >> 56)
-#define VIA_VECTOR  2
+#define VIA_TYPE(x)  ((x) >> 56)
+#define VIA_VECTOR   2
 #define FIRST_VECTOR 0x10u
 
 /* Of the forms of <xen/hvm/params.h> only the vector brings events in. The others (an interrupt line, a PCI pin) are taken and kept, as
@@ -43,7 +43,8 @@ static long op_get_param(struct domain *d, struct xen_hvm_param *p)
     return 0;
 }
 
-static long op_set_evtchn_upcall_vector(struct domain *d, const struct xen_hvm_evtchn_upcall_vector *u)
+static long op_set_evtchn_upcall_vector(struct domain *d,
+                                        const struct xen_hvm_evtchn_upcall_vector *u)
 {
     if (u->vector < FIRST_VECTOR)
         return -EINVAL;

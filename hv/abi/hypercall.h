@@ -9,7 +9,7 @@
  * or leaves both (HC_AGAIN) and redo_len set. CPL 0 only (else -EPERM). Real mode and 16-bit code are not
  * served at all. abi/enter.c calls it. */
 void hypercall(struct vcpu *v, unsigned insn_len);
-void console_io_init(void);                      /* before the serial line's interrupt: who tells the console's holder */
+void console_io_init(void); /* before the serial line's interrupt: who tells the console's holder */
 
 /* Privilege classes: what a caller's role may (<ops.def>). */
 #define PRIVILEGE(class, name, roles) PRIV_##class,

@@ -15,17 +15,20 @@
 #include "pci/pci.h"
 #include "sched/sched.h"
 
-struct e820 { uint64_t addr, size; uint32_t type; } __packed;
+struct e820 {
+    uint64_t addr, size;
+    uint32_t type;
+} __packed;
 _Static_assert(sizeof(struct e820) == 20, "E820 entry: the same in both layouts");
 #define MEMORY_MAP_MAX (MAX_EXTENTS + 2)
 
-#define CMD_BITS  6 /* MEMOP_EXTENT_SHIFT */
-#define CMD_MASK  ((1ull << CMD_BITS) - 1)
+#define CMD_BITS        6 /* MEMOP_EXTENT_SHIFT */
+#define CMD_MASK        ((1ull << CMD_BITS) - 1)
 #define MAX_ORDER_GUEST 9u
-#define E820_RAM      1u
-#define E820_RESERVED 2u
-#define LOW_END  0xa0000ull  /* of conventional memory */
-#define HIGH_START 0x100000ull
+#define E820_RAM        1u
+#define E820_RESERVED   2u
+#define LOW_END         0xa0000ull /* of conventional memory */
+#define HIGH_START      0x100000ull
 
 static void put_mapped(mfn_t m, enum p2m_type t)
 {
@@ -167,7 +170,8 @@ static int release_one(struct domain *d, uint64_t gfn)
 
 /* populate_physmap and decrease_reservation: as many whole extents as can be done; returns that number. `start` counts
  * pages done, so that a large extent can be resumed in its middle. */
-static long change_reservation(struct call *c, const struct xen_memory_reservation *r, int (*one)(struct domain *d, uint64_t gfn))
+static long change_reservation(struct call *c, const struct xen_memory_reservation *r,
+                               int (*one)(struct domain *d, uint64_t gfn))
 {
     struct domain *d = c->d;
     if (!is_self(d, r->domid))

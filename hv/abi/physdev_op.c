@@ -50,7 +50,10 @@ static long op_get_free_pirq(struct domain *d, struct physdev_get_free_pirq *f)
     return -ENOSPC;
 }
 
-static long op_eoi(struct domain *d, const struct physdev_eoi *e) { return pirq_find(d, e->irq) ? 0 : -EINVAL; }
+static long op_eoi(struct domain *d, const struct physdev_eoi *e)
+{
+    return pirq_find(d, e->irq) ? 0 : -EINVAL;
+}
 
 static long op_irq_status_query(struct domain *d, struct physdev_irq_status_query *q)
 {
@@ -67,14 +70,14 @@ static bool lock_devices(struct domain *d)
     return true;
 }
 
-#define PHYSDEV_OP(nr, name, type, dir, ...) \
+#define PHYSDEV_OP(nr, name, type, dir, ...)         \
     static long call_##name(struct call *c, void *a) \
-    { \
-        bool locked = lock_devices(c->d); \
-        long rc = op_##name(c->d ARG_##dir(type)); \
-        if (locked) \
-            spin_unlock(&pci_lock); \
-        return rc; \
+    {                                                \
+        bool locked = lock_devices(c->d);            \
+        long rc = op_##name(c->d ARG_##dir(type));   \
+        if (locked)                                  \
+            spin_unlock(&pci_lock);                  \
+        return rc;                                   \
     }
 #include <ops.def>
 #define PHYSDEV_OP OP_ROW

@@ -2,7 +2,7 @@
 /* The privilege table of <ops.def>: class x role, zero means nobody. tests/unit/privileges.golden is its expansion. */
 #include "abi/hypercall.h"
 
-#define R(role) (1u << BH_ROLE_##role)
+#define R(role)                       (1u << BH_ROLE_##role)
 #define PRIVILEGE(class, name, roles) [PRIV_##class] = (roles),
 static const uint8_t roles_of[NR_PRIV] = {
     [PRIV_OPEN] = (1u << BH_NR_ROLES) - 1,

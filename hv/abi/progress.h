@@ -7,7 +7,10 @@
 #pragma once
 #include "sched/vcpu.h"
 
-static inline uint64_t hc_tag(const struct vcpu *v) { return v->regs.rax << 32 | (uint32_t)(v->regs.rdi + 1); }
+static inline uint64_t hc_tag(const struct vcpu *v)
+{
+    return v->regs.rax << 32 | (uint32_t)(v->regs.rdi + 1);
+}
 static inline uint64_t hc_resume(const struct vcpu *v)
 {
     return v->hc_op == hc_tag(v) && v->hc_arg == v->regs.rsi ? v->hc_done : 0;

@@ -20,7 +20,10 @@ static long op_block(struct vcpu *v)
     return 0;
 }
 
-struct poll { uint32_t nr; evtchn_port_t port[POLL_PORTS]; };
+struct poll {
+    uint32_t nr;
+    evtchn_port_t port[POLL_PORTS];
+};
 
 /* A pending port, masked or not; or an interrupt that the guest would take. */
 static bool poll_ready(struct vcpu *v, void *arg)
@@ -48,7 +51,8 @@ static long op_poll(struct vcpu *v, const struct sched_poll *sp)
             return -EINVAL;
         p.port[i] = (evtchn_port_t)clamp_nospec(p.port[i], EVTCHN_PORTS);
     }
-    v->poll_port = p.nr == 1 ? p.port[0] : ~0u; /* before the first look: who makes it pending then wakes us */
+    v->poll_port = p.nr == 1 ? p.port[0]
+                             : ~0u; /* before the first look: who makes it pending then wakes us */
     mb();
     long rc = vcpu_wait_for(v, sp->timeout, poll_ready, &p);
     if (rc != HC_AGAIN)
@@ -64,7 +68,10 @@ static long op_shutdown(struct vcpu *v, const struct sched_shutdown *s)
     return 0;
 }
 
-static long op_watchdog(struct vcpu *v, const struct sched_watchdog *w) { return watchdog_set(v->domain, w->id, w->timeout); }
+static long op_watchdog(struct vcpu *v, const struct sched_watchdog *w)
+{
+    return watchdog_set(v->domain, w->id, w->timeout);
+}
 
 static long op_yield(struct vcpu *v)
 {

@@ -122,7 +122,8 @@ static long op_trial(struct domain *d, struct bh_trial *a) { return pci_trial(d,
 
 #define SERVICE_OP(nr, NAME, name, type, dir, ...) OP_STUB_OF(c->d, name, type, dir)
 #include <ops.def>
-#define SERVICE_OP(nr, NAME, name, type, dir, priv, ...) [nr] = OP_ROW_OF(name, type, dir, priv, B64),
+#define SERVICE_OP(nr, NAME, name, type, dir, priv, ...) \
+    [nr] = OP_ROW_OF(name, type, dir, priv, B64),
 static const struct op rows[] = {
 #include <ops.def>
 };

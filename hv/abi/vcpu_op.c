@@ -24,7 +24,8 @@ static long op_register_vcpu_info(struct vcpu *v, const struct vcpu_register_vcp
             frame_put(m);
         return -EINVAL;
     }
-    struct vcpu_info *info = (struct vcpu_info *)((char *)mfn_to_virt(m) + (r->offset & (PAGE_SIZE - 1)));
+    struct vcpu_info *info = (struct vcpu_info *)((char *)mfn_to_virt(m) +
+                                                  (r->offset & (PAGE_SIZE - 1)));
     spin_lock(&v->info_lock);
     bool first = v->info_mfn.v == INVALID_MFN.v;
     if (first) {
@@ -46,7 +47,8 @@ static long op_register_vcpu_info(struct vcpu *v, const struct vcpu_register_vcp
 }
 
 /* Time never changes its rate, so the record is written here once, not kept up to date. */
-static long op_register_vcpu_time_memory_area(struct vcpu *v, const struct vcpu_register_time_memory_area *r)
+static long op_register_vcpu_time_memory_area(struct vcpu *v,
+                                              const struct vcpu_register_time_memory_area *r)
 {
     struct vcpu_time_info t;
     (void)v;
@@ -67,8 +69,10 @@ static long op_set_singleshot_timer(struct vcpu *v, const struct vcpu_set_single
 
 static long op_get_runstate_info(struct vcpu *v, struct vcpu_runstate_info *r)
 {
-    r->state = v->running ? RUNSTATE_running : v->state == VCPU_OFFLINE ? RUNSTATE_offline :
-               v->state == VCPU_BLOCKED ? RUNSTATE_blocked : RUNSTATE_runnable;
+    r->state = v->running                 ? RUNSTATE_running
+               : v->state == VCPU_OFFLINE ? RUNSTATE_offline
+               : v->state == VCPU_BLOCKED ? RUNSTATE_blocked
+                                          : RUNSTATE_runnable;
     r->time[RUNSTATE_running] = vcpu_cpu_ns(v);
     return 0;
 }
@@ -79,7 +83,8 @@ static long op_initialise(struct vcpu *v, const struct vcpu_hvm_context *c)
     uint32_t none = 0;
     if (!virt->context_ok(c))
         return -EINVAL;
-    if (v->initialised || !__atomic_compare_exchange_n(&v->context_state, &none, CONTEXT_WRITING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    if (v->initialised || !__atomic_compare_exchange_n(&v->context_state, &none, CONTEXT_WRITING,
+                                                       false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return -EEXIST;
     v->context = *c;
     __atomic_store_n(&v->context_state, CONTEXT_READY, __ATOMIC_RELEASE);
@@ -120,10 +125,22 @@ static long op_stop_singleshot_timer(struct vcpu *v)
 }
 
 /* Accepted and left as it is: zero reads as running, nothing stolen. */
-static long op_register_runstate_memory_area(struct vcpu *v) { (void)v; return 0; }
+static long op_register_runstate_memory_area(struct vcpu *v)
+{
+    (void)v;
+    return 0;
+}
 /* No guest that we know of sets one: docs/decisions.md. */
-static long op_set_periodic_timer(struct vcpu *v) { (void)v; return -EOPNOTSUPP; }
-static long op_stop_periodic_timer(struct vcpu *v) { (void)v; return 0; }
+static long op_set_periodic_timer(struct vcpu *v)
+{
+    (void)v;
+    return -EOPNOTSUPP;
+}
+static long op_stop_periodic_timer(struct vcpu *v)
+{
+    (void)v;
+    return 0;
+}
 
 /* Nanoseconds of system time; 0 switches off, what is past fires at once. The timer of VCPUOP_set_singleshot_timer. */
 static long op_set_timer(struct call *c)
@@ -142,11 +159,11 @@ static struct vcpu *find_vcpu(const struct call *c)
     return id < c->d->nr_vcpus ? c->d->vcpu[clamp_nospec(id, c->d->nr_vcpus)] : NULL;
 }
 
-#define VCPU_OP(nr, name, type, dir, ...) \
-    static long call_##name(struct call *c, void *a) \
-    { \
-        struct vcpu *v = find_vcpu(c); \
-        (void)a; \
+#define VCPU_OP(nr, name, type, dir, ...)                  \
+    static long call_##name(struct call *c, void *a)       \
+    {                                                      \
+        struct vcpu *v = find_vcpu(c);                     \
+        (void)a;                                           \
         return v ? op_##name(v ARG_##dir(type)) : -ENOENT; \
     }
 #include <ops.def>

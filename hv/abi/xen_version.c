@@ -10,9 +10,17 @@
 #define MINOR 17u
 typedef char capabilities_text_t[64]; /* so much of xen_capabilities_info_t is used, and copied */
 
-static long op_version(struct call *c) { (void)c; return MAJOR << 16 | MINOR; }
+static long op_version(struct call *c)
+{
+    (void)c;
+    return MAJOR << 16 | MINOR;
+}
 static long op_pagesize(struct call *c) { return c->a[1] ? -EINVAL : (long)PAGE_SIZE; }
-static long op_build_id(struct call *c) { (void)c; return -ENODATA; } /* without live patches there is none, as in a Xen linked without */
+static long op_build_id(struct call *c)
+{
+    (void)c;
+    return -ENODATA;
+} /* without live patches there is none, as in a Xen linked without */
 
 /* What is copied out is zero where a handler leaves it alone. */
 static long op_extraversion(struct call *c, xen_extraversion_t *text)

@@ -10,24 +10,36 @@
 #include "time/time.h"
 #include "sched/vcpu.h"
 
-
 /* Register offsets as in the MMIO page; the MSR is 0x800 + offset / 16. */
 enum {
-    APIC_ID = 0x20, APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_SVR = 0xf0, APIC_ESR = 0x280, APIC_ICR = 0x300,
-    APIC_ICR_HI = 0x310, APIC_LVT_TIMER = 0x320, APIC_LVT_THERMAL = 0x330, APIC_LVT_PERF = 0x340, APIC_LVT_LINT0 = 0x350,
-    APIC_LVT_LINT1 = 0x360, APIC_LVT_ERROR = 0x370, APIC_TIMER_INIT = 0x380, APIC_TIMER_NOW = 0x390, APIC_TIMER_DIV = 0x3e0,
+    APIC_ID = 0x20,
+    APIC_TPR = 0x80,
+    APIC_EOI = 0xb0,
+    APIC_SVR = 0xf0,
+    APIC_ESR = 0x280,
+    APIC_ICR = 0x300,
+    APIC_ICR_HI = 0x310,
+    APIC_LVT_TIMER = 0x320,
+    APIC_LVT_THERMAL = 0x330,
+    APIC_LVT_PERF = 0x340,
+    APIC_LVT_LINT0 = 0x350,
+    APIC_LVT_LINT1 = 0x360,
+    APIC_LVT_ERROR = 0x370,
+    APIC_TIMER_INIT = 0x380,
+    APIC_TIMER_NOW = 0x390,
+    APIC_TIMER_DIV = 0x3e0,
 };
-#define SVR_ENABLE    0x100u
-#define LVT_MASKED    0x10000u
-#define LVT_DEADLINE  0x40000u
-#define LVT_NMI       0x400u
-#define TIMER_DIV_1   0xbu
-#define ICR_PENDING   0x1000u
-#define ICR_NMI       0x4400u  /* delivery mode NMI, assert */
-#define ICR_INIT      0x4500u
-#define ICR_SIPI      0x4600u
-#define ICR_FIXED     0x4000u
-#define ICR_OTHERS    0xc0000u
+#define SVR_ENABLE   0x100u
+#define LVT_MASKED   0x10000u
+#define LVT_DEADLINE 0x40000u
+#define LVT_NMI      0x400u
+#define TIMER_DIV_1  0xbu
+#define ICR_PENDING  0x1000u
+#define ICR_NMI      0x4400u /* delivery mode NMI, assert */
+#define ICR_INIT     0x4500u
+#define ICR_SIPI     0x4600u
+#define ICR_FIXED    0x4000u
+#define ICR_OTHERS   0xc0000u
 
 static volatile uint32_t *mmio;
 static bool x2apic, deadline, up;
@@ -173,7 +185,8 @@ void apic_init_bsp(void)
     x2apic = c.ecx & 1u << 21;
     deadline = c.ecx & 1u << 24;
     if (!x2apic) {
-        uint64_t base = acpi_info.lapic_base ? acpi_info.lapic_base : rdmsr(MSR_APIC_BASE) & 0xffffffffff000ull;
+        uint64_t base = acpi_info.lapic_base ? acpi_info.lapic_base
+                                             : rdmsr(MSR_APIC_BASE) & 0xffffffffff000ull;
         mmio = mmio_map(MADDR(base), PAGE_SIZE);
         if (!mmio)
             panic("no room for the local APIC");
@@ -182,7 +195,8 @@ void apic_init_bsp(void)
     up = true;
     if (!deadline)
         calibrate_timer();
-    log_debug("apic: %s, timer %s", x2apic ? "x2APIC" : "xAPIC", deadline ? "by TSC deadline" : "calibrated");
+    log_debug("apic: %s, timer %s", x2apic ? "x2APIC" : "xAPIC",
+              deadline ? "by TSC deadline" : "calibrated");
 }
 
 void apic_init_ap(void) { enable(); }

@@ -13,7 +13,10 @@
 #define RTE_LOW     (1u << 13)
 
 static struct spinlock lock;
-static struct { volatile uint32_t *mmio; unsigned pins; } chip[4];
+static struct {
+    volatile uint32_t *mmio;
+    unsigned pins;
+} chip[4];
 
 static uint32_t read_reg(unsigned i, uint32_t reg)
 {
@@ -45,7 +48,8 @@ int ioapic_route_isa(unsigned isa_irq, uint8_t vector)
         return -EINVAL;
     uint32_t gsi = acpi_info.isa_override[isa_irq].gsi;
     uint8_t flags = acpi_info.isa_override[isa_irq].flags; /* MPS INTI flags: ACPI 6.4, table 5.26 */
-    uint32_t low = vector | ((flags & 3) == 3 ? RTE_LOW : 0) | ((flags >> 2 & 3) == 3 ? RTE_LEVEL : 0);
+    uint32_t low = vector | ((flags & 3) == 3 ? RTE_LOW : 0) |
+                   ((flags >> 2 & 3) == 3 ? RTE_LEVEL : 0);
     for (unsigned i = 0; i < acpi_info.nr_ioapics; i++) {
         uint32_t first = acpi_info.ioapic[i].gsi_base;
         if (gsi < first || gsi - first >= chip[i].pins)

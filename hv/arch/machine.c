@@ -44,7 +44,8 @@ void machine_reboot(void)
     irq_off();
     apic_stop_others();
     serial_polled(true); /* the last words */
-    if (acpi_info.reset_reg.ok && acpi_info.reset_reg.space == 1 && acpi_info.reset_reg.addr <= 0xffff) {
+    if (acpi_info.reset_reg.ok && acpi_info.reset_reg.space == 1 &&
+        acpi_info.reset_reg.addr <= 0xffff) {
         outb((uint16_t)acpi_info.reset_reg.addr, acpi_info.reset_reg.value);
         udelay(50000);
     } else if (acpi_info.reset_reg.ok && acpi_info.reset_reg.space == 0) {
@@ -58,9 +59,12 @@ void machine_reboot(void)
     udelay(50000);
     for (unsigned i = 0; i < 1000 && inb(0x64) & 2; i++)
         udelay(10);
-    outb(0x64, 0xfe);  /* keyboard controller: pulse the reset line */
+    outb(0x64, 0xfe); /* keyboard controller: pulse the reset line */
     udelay(50000);
-    struct { uint16_t limit; uint64_t base; } __packed none = { 0, 0 };
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } __packed none = { 0, 0 };
     __asm__ volatile("lidt %0; int3" ::"m"(none)); /* triple fault */
     cpu_stop();
 }

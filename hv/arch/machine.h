@@ -8,4 +8,5 @@ void machine_reboot(void) __noreturn;
 void machine_poweroff(void) __noreturn;
 void panic_machine_init(void);      /* from then on panic can do its work */
 void print_backtrace(uint64_t rbp); /* who called, by the chain of frame pointers */
-void machine_stop(void) __noreturn; /* nothing can run: halts (noreboot) or powers off, the reason already printed */
+void machine_stop(void)
+    __noreturn; /* nothing can run: halts (noreboot) or powers off, the reason already printed */

@@ -54,7 +54,8 @@ static void watch(struct timer *t)
     } else if (READ_ONCE(irq_came)) {
         return;
     } else if (!routed || ++looks == WATCH_LOOKS) {
-        log_warn("serial: the interrupt of the line does not come: it is polled, and input that comes fast may be lost");
+        log_warn(
+            "serial: the interrupt of the line does not come: it is polled, and input that comes fast may be lost");
         polling = true;
     }
     timer_set(t, now_ns() + (polling ? POLL_NS : WATCH_NS));

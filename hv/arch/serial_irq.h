@@ -5,5 +5,6 @@
 
 /* tell: from an interrupt or a timer, no lock held, when input came or there is room again. Before serial_irq_init. */
 void serial_listen(void (*tell)(void));
-void serial_irq_init(void);  /* routes the line's interrupt */
-void serial_irq_watch(void); /* boot CPU, timers are there: if the interrupt does not come, a timer polls, and says so */
+void serial_irq_init(void); /* routes the line's interrupt */
+void serial_irq_watch(
+    void); /* boot CPU, timers are there: if the interrupt does not come, a timer polls, and says so */

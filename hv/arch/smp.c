@@ -18,17 +18,16 @@
 #include "platform/cmdline.h"
 #include "time/time.h"
 
-
 static struct cpu boot_cpu;
 static int (*bring_up)(struct cpu *c);
 static void (*go)(void);
 static volatile uint32_t ap_state; /* of the CPU being started */
 enum { AP_WAITED_FOR, AP_CAME, AP_READY, AP_FAILED };
 
-extern uint8_t tramp_start[], tramp_end[], tramp_gdtr_base[], tramp_jump32[], tramp_jump64[], tramp_cr3[], tramp_stack[],
-    tramp_cpu[], tramp_entry[];
-static uint64_t tramp_pml4[512] __aligned(4096), tramp_pdpt[512] __aligned(4096), tramp_pd[512] __aligned(4096),
-    tramp_pt[512] __aligned(4096);
+extern uint8_t tramp_start[], tramp_end[], tramp_gdtr_base[], tramp_jump32[], tramp_jump64[],
+    tramp_cr3[], tramp_stack[], tramp_cpu[], tramp_entry[];
+static uint64_t tramp_pml4[512] __aligned(4096),
+    tramp_pdpt[512] __aligned(4096), tramp_pd[512] __aligned(4096), tramp_pt[512] __aligned(4096);
 
 static void percpu_load(struct cpu *c) { wrmsr(MSR_GS_BASE, (uint64_t)c); }
 
@@ -91,9 +90,20 @@ static uint64_t tramp_page(void)
     return best;
 }
 
-static void poke32(uint8_t *page, const uint8_t *symbol, uint32_t v) { memcpy(page + (symbol - tramp_start), &v, 4); }
-static void poke64(uint8_t *page, const uint8_t *symbol, uint64_t v) { memcpy(page + (symbol - tramp_start), &v, 8); }
-static uint32_t peek32(const uint8_t *symbol) { uint32_t v; memcpy(&v, symbol, 4); return v; }
+static void poke32(uint8_t *page, const uint8_t *symbol, uint32_t v)
+{
+    memcpy(page + (symbol - tramp_start), &v, 4);
+}
+static void poke64(uint8_t *page, const uint8_t *symbol, uint64_t v)
+{
+    memcpy(page + (symbol - tramp_start), &v, 8);
+}
+static uint32_t peek32(const uint8_t *symbol)
+{
+    uint32_t v;
+    memcpy(&v, symbol, 4);
+    return v;
+}
 
 static uint8_t *tramp_prepare(uint64_t at)
 {

@@ -14,7 +14,12 @@
 #include "mem/paging.h"
 #include "domain/domain.h"
 
-struct idt_entry { uint16_t off0, sel; uint8_t ist, type; uint16_t off1; uint32_t off2, zero; };
+struct idt_entry {
+    uint16_t off0, sel;
+    uint8_t ist, type;
+    uint16_t off1;
+    uint32_t off2, zero;
+};
 _Static_assert(sizeof(struct idt_entry) == 16, "SDM3 figure 6-8");
 struct tss {
     uint32_t zero0;
@@ -22,22 +27,32 @@ struct tss {
     uint16_t zero3, iomap;
 } __packed;
 _Static_assert(sizeof(struct tss) == 104, "SDM3 figure 8-11");
-struct cpu_tables { uint64_t gdt[5]; struct tss tss; };
-struct desc_ptr { uint16_t limit; uint64_t base; } __packed;
+struct cpu_tables {
+    uint64_t gdt[5];
+    struct tss tss;
+};
+struct desc_ptr {
+    uint16_t limit;
+    uint64_t base;
+} __packed;
 
 enum { IST_DF = 1, IST_NMI = 2, IST_MC = 3 };
 enum { VEC_NMI = 2, VEC_DF = 8, VEC_GP = 13, VEC_PF = 14, VEC_MC = 18 };
-#define GATE_INT 0x8e /* present, DPL 0, 64-bit interrupt gate */
+#define GATE_INT  0x8e /* present, DPL 0, 64-bit interrupt gate */
 #define IST_PAGES 2
 
 extern const uint8_t idt_stubs[];
-extern const struct { uint64_t at, fixup; } __ex_table_start[], __ex_table_end[];
+extern const struct {
+    uint64_t at, fixup;
+} __ex_table_start[], __ex_table_end[];
 static struct idt_entry idt[256] __aligned(16);
 
 static void set_gate(unsigned v, uint8_t ist)
 {
     uint64_t at = (uint64_t)idt_stubs + v * 16;
-    idt[v] = (struct idt_entry){ (uint16_t)at, SEL_CODE, ist, GATE_INT, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0 };
+    idt[v] = (struct idt_entry){
+        (uint16_t)at, SEL_CODE, ist, GATE_INT, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0
+    };
 }
 
 static void load_idt(void)
@@ -61,7 +76,8 @@ void trap_init_cpu(struct cpu *c)
     t->gdt[1] = 0x00af9b000000ffff; /* 64-bit code, accessed */
     t->gdt[2] = 0x00cf93000000ffff; /* data */
     uint64_t base = (uint64_t)&t->tss, limit = sizeof t->tss - 1;
-    t->gdt[3] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+    t->gdt[3] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 |
+                (base >> 24 & 0xff) << 56;
     t->gdt[4] = base >> 32;
     t->tss.iomap = sizeof t->tss;
     for (unsigned i = IST_DF; i <= IST_MC; i++) {
@@ -87,7 +103,8 @@ void trap_load(struct cpu *c)
                      "movl %%eax, %%ds\n\t"
                      "movl %%eax, %%es\n\t"
                      "movl %%eax, %%ss\n\t"
-                     "ltr %w3" ::"m"(p), "i"(SEL_CODE), "i"(SEL_DATA), "r"((uint16_t)SEL_TSS)
+                     "ltr %w3" ::"m"(p),
+                     "i"(SEL_CODE), "i"(SEL_DATA), "r"((uint16_t)SEL_TSS)
                      : "rax", "memory");
     /* The same gates for every CPU: the first to have IST stacks turns them on. */
     set_gate(VEC_DF, IST_DF);
@@ -97,9 +114,28 @@ void trap_load(struct cpu *c)
 }
 
 static const char *const names[] = {
-    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "invalid opcode", "no FPU", "double fault", "?",
-    "invalid TSS", "segment not present", "stack fault", "general protection", "page fault", "?", "x87 error",
-    "alignment check", "machine check", "SIMD error", "virtualization", "control protection",
+    "divide error",
+    "debug",
+    "NMI",
+    "breakpoint",
+    "overflow",
+    "bound",
+    "invalid opcode",
+    "no FPU",
+    "double fault",
+    "?",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection",
+    "page fault",
+    "?",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD error",
+    "virtualization",
+    "control protection",
 };
 
 static void report(const struct trap_frame *f)

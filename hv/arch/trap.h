@@ -9,9 +9,9 @@ struct trap_frame {
     uint64_t vector, error;
     uint64_t rip, cs, rflags, rsp, ss;
 };
-void trap_init_early(void);           /* boot CPU: IDT, so that the first mistake is readable */
-void trap_init_cpu(struct cpu *c);    /* GDT, TSS and the stacks of #DF, NMI, #MC of the CPU; allocates on first use */
-void trap_load(struct cpu *c);        /* on the CPU itself */
+void trap_init_early(void); /* boot CPU: IDT, so that the first mistake is readable */
+void trap_init_cpu(struct cpu *c); /* GDT, TSS and the stacks of #DF, NMI, #MC of the CPU; allocates on first use */
+void trap_load(struct cpu *c); /* on the CPU itself */
 void trap_entry(struct trap_frame *f);
 #define SEL_CODE 0x08
 #define SEL_DATA 0x10

@@ -17,20 +17,24 @@ struct spinlock {
         volatile uint32_t v; /* both, to look and to take a ticket at once; 0: free */
         struct {
             volatile uint16_t serving; /* the holder's ticket; only the holder writes it */
-            volatile uint16_t next;    /* the next ticket to be taken: equal to `serving` when the lock is free */
+            volatile uint16_t next; /* the next ticket to be taken: equal to `serving` when the lock is free */
         };
     };
 };
-#define SPINLOCK_INIT { .v = 0 }
-#define SPIN_TICKET   0x10000u /* one more in `next` */
-#define SPIN_TRIES    1000u    /* some 50 us: longer than anybody holds a lock */
+#define SPINLOCK_INIT \
+    {                 \
+        .v = 0        \
+    }
+#define SPIN_TICKET 0x10000u /* one more in `next` */
+#define SPIN_TRIES  1000u    /* some 50 us: longer than anybody holds a lock */
 
 static inline bool spin_free(uint32_t v) { return (uint16_t)v == v >> 16; }
 static inline bool spin_is_locked(const struct spinlock *l) { return !spin_free(l->v); }
 static inline bool spin_trylock(struct spinlock *l)
 {
     uint32_t v = l->v;
-    return spin_free(v) && __atomic_compare_exchange_n(&l->v, &v, v + SPIN_TICKET, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return spin_free(v) && __atomic_compare_exchange_n(&l->v, &v, v + SPIN_TICKET, false,
+                                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 static inline void spin_lock(struct spinlock *l)
 {
@@ -45,5 +49,6 @@ static inline void spin_lock(struct spinlock *l)
 }
 static inline void spin_unlock(struct spinlock *l)
 {
-    __atomic_store_n(&l->serving, (uint16_t)(l->serving + 1), __ATOMIC_RELEASE); /* the next ticket's carry stays out of it */
+    __atomic_store_n(&l->serving, (uint16_t)(l->serving + 1),
+                     __ATOMIC_RELEASE); /* the next ticket's carry stays out of it */
 }

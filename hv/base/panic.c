@@ -5,7 +5,6 @@
 #include "base/print_internal.h"
 #include "base/serial.h"
 
-
 static volatile uint32_t panic_cpu; /* id + 1 of the CPU that panics */
 static const struct panic_machine *machine;
 

@@ -19,12 +19,12 @@
  * an NMI came upon would have to be served before the NMI's own. */
 static uint32_t holder;
 static char ring[LOG_RING];
-static uint64_t ring_end;            /* holder: position of the next byte */
-static bool claimed;                 /* a */
+static uint64_t ring_end; /* holder: position of the next byte */
+static bool claimed;      /* a */
 static volatile uint32_t tell_holder;
 static const struct print_listener *listener;
-static char nested[4096];            /* the CPU that `holder` names: lines that came in between */
-static uint32_t nested_len;          /* a: an NMI may come while an exception adds */
+static char nested[4096];    /* the CPU that `holder` names: lines that came in between */
+static uint32_t nested_len;  /* a: an NMI may come while an exception adds */
 static int level = LOG_INFO; /* -1: nothing */
 
 void print_set(int max) { level = max; }
@@ -34,7 +34,8 @@ void print_listen(const struct print_listener *l) { listener = l; }
 static bool lock(void)
 {
     uint32_t me = this_cpu()->id + 1, none = 0;
-    while (!__atomic_compare_exchange_n(&holder, &none, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+    while (!__atomic_compare_exchange_n(&holder, &none, me, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
         if (none == me)
             return false;
         none = 0;
@@ -60,7 +61,8 @@ static void add_nested(void)
     while (seen) {
         add(nested + done, seen - done);
         done = seen;
-        if (__atomic_compare_exchange_n(&nested_len, &seen, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        if (__atomic_compare_exchange_n(&nested_len, &seen, 0, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
             return;
     }
 }
@@ -78,7 +80,8 @@ static void nest(const char *s, size_t n)
     do
         if (at + n > sizeof nested)
             return;
-    while (!__atomic_compare_exchange_n(&nested_len, &at, at + (uint32_t)n, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    while (!__atomic_compare_exchange_n(&nested_len, &at, at + (uint32_t)n, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE));
     memcpy(nested + at, s, n);
 }
 

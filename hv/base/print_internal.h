@@ -4,8 +4,8 @@
 #include "base/print.h"
 
 void print_set(int max); /* enum loglevel or -1 */
-void print_deferred(void);   /* from the interrupt path, no locks held: tells the console's holder of new lines */
-void print_take_back(void);  /* panic: breaks the lock and takes the console */
+void print_deferred(void); /* from the interrupt path, no locks held: tells the console's holder of new lines */
+void print_take_back(void); /* panic: breaks the lock and takes the console */
 
 /* What panic needs of the machine. All on the CPU that panics, interrupts off; set before anything can panic. */
 struct panic_machine {

@@ -14,34 +14,36 @@
 #include "base/lock.h"
 
 enum { REG_DATA, REG_IER, REG_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
-#define REG_IIR    REG_FCR
-#define IER_RX     0x01
-#define IER_TX     0x02
-#define IIR_NONE   0x01
-#define FCR_ON     0xc7  /* FIFO on, both cleared, trigger at 14 bytes (time-out for fewer) */
-#define LCR_8N1    0x03
-#define LCR_DLAB   0x80
-#define MCR_LINES  0x0b  /* DTR, RTS, OUT2 (which gates the interrupt) */
-#define LSR_RX     0x01
-#define LSR_THRE   0x20
-#define LSR_TEMT   0x40  /* and the shift register is empty */
-#define FIFO_LEN   16
-#define RX_RING    1024u
-#define TX_RING    16384u
-#define TX_HOLDER  1024u /* what the console's holder may have in there: a moment's worth; the rest is for the core's own lines */
-#define TX_PIECE   64u   /* bytes that a piece moves at most, where the UART takes them at once (it is emulated) */
+#define REG_IIR   REG_FCR
+#define IER_RX    0x01
+#define IER_TX    0x02
+#define IIR_NONE  0x01
+#define FCR_ON    0xc7 /* FIFO on, both cleared, trigger at 14 bytes (time-out for fewer) */
+#define LCR_8N1   0x03
+#define LCR_DLAB  0x80
+#define MCR_LINES 0x0b /* DTR, RTS, OUT2 (which gates the interrupt) */
+#define LSR_RX    0x01
+#define LSR_THRE  0x20
+#define LSR_TEMT  0x40 /* and the shift register is empty */
+#define FIFO_LEN  16
+#define RX_RING   1024u
+#define TX_RING   16384u
+#define TX_HOLDER \
+    1024u /* what the console's holder may have in there: a moment's worth; the rest is for the core's own lines */
+#define TX_PIECE \
+    64u /* bytes that a piece moves at most, where the UART takes them at once (it is emulated) */
 
 static uint16_t port;
 static bool present;
 static struct spinlock rx_lock;
 static char rx_ring[RX_RING];
 static uint32_t rx_in, rx_out; /* rx_lock */
-static bool irqs, rx_stopped;   /* rx_lock: the interrupt is routed; not for input just now */
+static bool irqs, rx_stopped;  /* rx_lock: the interrupt is routed; not for input just now */
 static char tx_ring[TX_RING];
-static uint32_t tx_in;          /* callers of serial_write, one at a time */
-static uint32_t tx_out;         /* sending */
+static uint32_t tx_in;  /* callers of serial_write, one at a time */
+static uint32_t tx_out; /* sending */
 static struct spinlock sending;
-static uint32_t again, wanted;  /* a: a piece is to be moved; the holder found no room */
+static uint32_t again, wanted; /* a: a piece is to be moved; the holder found no room */
 static bool polled;
 
 static uint8_t reg_in(unsigned r) { return inb((uint16_t)(port + r)); }
@@ -67,7 +69,10 @@ void serial_init(uint16_t base, uint32_t baud)
     reg_out(REG_MCR, MCR_LINES);
 }
 
-static uint32_t waiting(void) { return READ_ONCE(tx_in) - __atomic_load_n(&tx_out, __ATOMIC_ACQUIRE); }
+static uint32_t waiting(void)
+{
+    return READ_ONCE(tx_in) - __atomic_load_n(&tx_out, __ATOMIC_ACQUIRE);
+}
 
 /* sending. As much as the UART takes now, TX_PIECE at most: never waits. */
 static void move_piece(void)
@@ -162,7 +167,8 @@ bool serial_waiting(void) { return present && (waiting() || READ_ONCE(wanted)); 
 
 bool serial_room_made(void)
 {
-    return READ_ONCE(wanted) && waiting() < TX_HOLDER / 4 && __atomic_exchange_n(&wanted, 0, __ATOMIC_ACQ_REL);
+    return READ_ONCE(wanted) && waiting() < TX_HOLDER / 4 &&
+           __atomic_exchange_n(&wanted, 0, __ATOMIC_ACQ_REL);
 }
 
 /* True if a byte arrived. A full ring takes no more interrupts for input, which would keep the line high and so the transmitter's

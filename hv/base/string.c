@@ -14,7 +14,10 @@ void *memcpy(void *restrict d, const void *restrict s, size_t n)
     const uint8_t *sp = s;
     if (n >= LONG) {
         size_t words = n / 8;
-        __asm__ volatile("rep movsq" : "+D"(dp), "+S"(sp), "+c"(words) : : "memory"); /* DF is clear in C */
+        __asm__ volatile("rep movsq"
+                         : "+D"(dp), "+S"(sp), "+c"(words)
+                         :
+                         : "memory"); /* DF is clear in C */
         n %= 8;
     }
     for (; n >= 64; n -= 64, dp += 64, sp += 64) {

@@ -4,9 +4,24 @@
 #include "base/print.h"
 #include "base/string.h"
 
-static uint16_t get16(const void *p) { uint16_t v; memcpy(&v, p, 2); return v; }
-static uint32_t get32(const void *p) { uint32_t v; memcpy(&v, p, 4); return v; }
-static uint64_t get64(const void *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static uint16_t get16(const void *p)
+{
+    uint16_t v;
+    memcpy(&v, p, 2);
+    return v;
+}
+static uint32_t get32(const void *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+static uint64_t get64(const void *p)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
 
 bool acpi_checksum_ok(const void *p, size_t n)
 {
@@ -84,12 +99,23 @@ void acpi_parse_madt(struct acpi_info *a, const struct acpi_header *h)
 
 /* --- FADT (5.2.9) ------------------------------------------------------------------------------------------ */
 enum {
-    FADT_DSDT = 40, FADT_SMI_CMD = 48, FADT_ACPI_ENABLE = 52, FADT_PM1A_CNT = 64, FADT_PM1B_CNT = 68, FADT_PM_TMR = 76,
-    FADT_CENTURY = 108, FADT_FLAGS = 112, FADT_RESET_REG = 116, FADT_RESET_VALUE = 128, FADT_X_DSDT = 140,
-    FADT_X_PM1A_CNT = 172, FADT_X_PM1B_CNT = 184, FADT_X_PM_TMR = 208,
+    FADT_DSDT = 40,
+    FADT_SMI_CMD = 48,
+    FADT_ACPI_ENABLE = 52,
+    FADT_PM1A_CNT = 64,
+    FADT_PM1B_CNT = 68,
+    FADT_PM_TMR = 76,
+    FADT_CENTURY = 108,
+    FADT_FLAGS = 112,
+    FADT_RESET_REG = 116,
+    FADT_RESET_VALUE = 128,
+    FADT_X_DSDT = 140,
+    FADT_X_PM1A_CNT = 172,
+    FADT_X_PM1B_CNT = 184,
+    FADT_X_PM_TMR = 208,
 };
 #define FADT_RESET_SUPPORTED (1u << 10)
-#define GAS_SYSTEM_IO 1
+#define GAS_SYSTEM_IO        1
 
 /* The address of an extended field if it is an I/O port, else what the old field says. */
 static uint32_t io_port(const uint8_t *t, uint32_t len, unsigned field, unsigned x_field)
@@ -154,15 +180,15 @@ static bool first_integer(const uint8_t *p, const uint8_t *end, uint8_t *v)
 {
     if (p + 2 > end || *p++ != 0x12) /* PackageOp */
         return false;
-    p += 1 + (*p >> 6);              /* PkgLength: 1 to 4 bytes */
-    if (p + 3 > end || *p++ == 0)    /* NumElements */
+    p += 1 + (*p >> 6);           /* PkgLength: 1 to 4 bytes */
+    if (p + 3 > end || *p++ == 0) /* NumElements */
         return false;
-    if (*p == 0x0a) {                /* BytePrefix */
+    if (*p == 0x0a) { /* BytePrefix */
         *v = p[1];
         return true;
     }
     *v = *p;
-    return *p <= 1;                  /* ZeroOp, OneOp */
+    return *p <= 1; /* ZeroOp, OneOp */
 }
 
 /* No interpreter: the name \_S5_ with a literal package is what firmware has; anything else is as if absent. */

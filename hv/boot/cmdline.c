@@ -13,7 +13,12 @@
 
 typedef void (*report_fn)(const char *part, const char *why);
 
-struct word { const char *key; char *value; report_fn report; char *whole, *no; };
+struct word {
+    const char *key;
+    char *value;
+    report_fn report;
+    char *whole, *no;
+};
 
 static bool parse_u64(const char *s, char **end, unsigned base, uint64_t *v)
 {
@@ -38,7 +43,8 @@ static bool parse_u64(const char *s, char **end, unsigned base, uint64_t *v)
 static bool parse_number(const char *s, uint64_t max, uint64_t *v)
 {
     char *end;
-    bool ok = s[0] == '0' && (s[1] | 0x20) == 'x' ? parse_u64(s + 2, &end, 16, v) : parse_u64(s, &end, 10, v);
+    bool ok = s[0] == '0' && (s[1] | 0x20) == 'x' ? parse_u64(s + 2, &end, 16, v)
+                                                  : parse_u64(s, &end, 10, v);
     return ok && !*end && *v <= max;
 }
 
@@ -113,7 +119,8 @@ static void opt_com1(struct cmdline *c, struct word *w)
             com1_format(w, s);
         else if (value ? !strcmp(s, "io-base") : n == 2)
             com1_port(c, w, value ? value : s);
-        else if (value && ((!strcmp(s, "data-bits") && strcmp(value, "8")) || (!strcmp(s, "stop-bits") && strcmp(value, "1")) ||
+        else if (value && ((!strcmp(s, "data-bits") && strcmp(value, "8")) ||
+                           (!strcmp(s, "stop-bits") && strcmp(value, "1")) ||
                            (!strcmp(s, "parity") && strcmp(value, "none"))))
             com1_format(w, "");
     }
@@ -138,9 +145,12 @@ static void opt_console(struct cmdline *c, struct word *w)
 /* loglvl=<level>[/<rate-limited level>] */
 static void opt_loglvl(struct cmdline *c, struct word *w)
 {
-    static const struct { const char *name; int level; } row[] = {
-        { "none", -1 }, { "error", LOG_ERR }, { "warning", LOG_WARN }, { "info", LOG_INFO },
-        { "debug", LOG_DEBUG }, { "all", LOG_DEBUG },
+    static const struct {
+        const char *name;
+        int level;
+    } row[] = {
+        { "none", -1 },       { "error", LOG_ERR },   { "warning", LOG_WARN },
+        { "info", LOG_INFO }, { "debug", LOG_DEBUG }, { "all", LOG_DEBUG },
     };
     char text[32];
     snprintf(text, sizeof text, "%s", w->value);
@@ -223,9 +233,10 @@ static void opt_rtc(struct cmdline *c, struct word *w)
         c->rtc_offset = 0;
         return;
     }
-    if ((w->value[0] != '+' && w->value[0] != '-') || !parse_u64(w->value + 1, &end, 10, &h) || *end != ':' ||
-        !parse_u64(end + 1, &end, 10, &m) || *end || h > 14 || m > 59)
-        return bad(w, "not utc, +hh:mm or -hh:mm (how far the battery clock is ahead of UTC): taken as utc");
+    if ((w->value[0] != '+' && w->value[0] != '-') || !parse_u64(w->value + 1, &end, 10, &h) ||
+        *end != ':' || !parse_u64(end + 1, &end, 10, &m) || *end || h > 14 || m > 59)
+        return bad(w,
+                   "not utc, +hh:mm or -hh:mm (how far the battery clock is ahead of UTC): taken as utc");
     c->rtc_offset = (int32_t)(h * 3600 + m * 60) * (w->value[0] == '-' ? -1 : 1);
 }
 
@@ -261,7 +272,8 @@ static const char *parse_sbdf(const char *s, uint32_t *sbdf, uint8_t *any)
     return NULL;
 }
 
-static void add_hidden(struct cmdline *c, const struct word *w, const char *part, uint32_t sbdf, uint8_t any)
+static void add_hidden(struct cmdline *c, const struct word *w, const char *part, uint32_t sbdf,
+                       uint8_t any)
 {
     for (unsigned i = 0; i < c->nr_hide; i++)
         if (c->hide[i] == sbdf && c->hide_any[i] == any)
@@ -306,16 +318,25 @@ static const struct {
     const char *key;
     void (*fn)(struct cmdline *c, struct word *w);
 } option[] = {
-    { "com1", opt_com1 },          { "console", opt_console },
-    { "loglvl", opt_loglvl },      { "maxcpus", opt_maxcpus },
-    { "iommu", opt_iommu },        { "sched", opt_sched },
+    { "com1", opt_com1 },
+    { "console", opt_console },
+    { "loglvl", opt_loglvl },
+    { "maxcpus", opt_maxcpus },
+    { "iommu", opt_iommu },
+    { "sched", opt_sched },
     { "rtc", opt_rtc },
-    { "ctl_mem", opt_ctl_mem },    { "sched_ratelimit_us", opt_ratelimit },
-    { "pciback.hide", opt_hide },  { "xen-pciback.hide", opt_hide },
+    { "ctl_mem", opt_ctl_mem },
+    { "sched_ratelimit_us", opt_ratelimit },
+    { "pciback.hide", opt_hide },
+    { "xen-pciback.hide", opt_hide },
 };
 
 /* Booleans; `invert`: the field says the opposite of the key. */
-static const struct { const char *key; size_t field; bool invert; } flag[] = {
+static const struct {
+    const char *key;
+    size_t field;
+    bool invert;
+} flag[] = {
     { "noreboot", offsetof(struct cmdline, noreboot), false },
     { "nosmap", offsetof(struct cmdline, nosmap), false },
     { "smap", offsetof(struct cmdline, nosmap), true },
@@ -331,25 +352,62 @@ static const char *const reasons[NR_REASONS] = {
     [LINUX_LEFT] = "for a Linux kernel, not used here",
     [OTHER_FORM] = "written pciback.hide=(bus:slot.func)(bus:slot.func)... here",
 };
-static const struct { const char *key; enum reason reason; } foreign[] = {
+static const struct {
+    const char *key;
+    enum reason reason;
+} foreign[] = {
     { "placeholder", NOTHING }, /* GRUB's own script puts it in front of every line */
-    { "--", XEN_LEFT },               { "dom0", XEN_LEFT },             { "dom0-iommu", XEN_LEFT },
-    { "dom0_mem", XEN_LEFT },         { "dom0_max_vcpus", XEN_LEFT },   { "dom0_vcpus_pin", XEN_LEFT },
-    { "gnttab", XEN_LEFT },           { "gnttab_max_frames", XEN_LEFT }, { "gnttab_max_maptrack_frames", XEN_LEFT },
-    { "ucode", XEN_LEFT },            { "guest_loglvl", XEN_LEFT },     { "vga", XEN_LEFT },
-    { "no-real-mode", XEN_LEFT },     { "edd", XEN_LEFT },              { "edid", XEN_LEFT },
-    { "efi", XEN_LEFT },              { "ept", XEN_LEFT },              { "cpufreq", XEN_LEFT },
-    { "cpuidle", XEN_LEFT },          { "max_cstate", XEN_LEFT },       { "tsc", XEN_LEFT },
-    { "clocksource", XEN_LEFT },      { "console_timestamps", XEN_LEFT }, { "console_to_ring", XEN_LEFT },
-    { "conring_size", XEN_LEFT },     { "sync_console", XEN_LEFT },     { "cpuid_mask_cpu", XEN_LEFT },
-    { "credit2_runqueue", XEN_LEFT }, { "hap", XEN_LEFT },              { "nmi", XEN_LEFT },
-    { "xsave", XEN_LEFT },            { "flask", XEN_LEFT },            { "com2", XEN_MISSING },
-    { "smt", XEN_MISSING },           { "watchdog", XEN_MISSING },      { "crashkernel", XEN_MISSING },
-    { "spec-ctrl", XEN_MISSING },     { "dbgp", XEN_MISSING },          { "pciback.permissive", XEN_MISSING },
-    { "xen-pciback.permissive", XEN_MISSING }, { "pciback.passthrough", LINUX_LEFT }, { "xen-pciback.passthrough", LINUX_LEFT },
-    { "root", LINUX_LEFT },           { "ro", LINUX_LEFT },             { "rw", LINUX_LEFT },
-    { "quiet", LINUX_LEFT },          { "splash", LINUX_LEFT },         { "rhgb", LINUX_LEFT },
-    { "nomodeset", LINUX_LEFT },      { "earlyprintk", LINUX_LEFT },    { "rd.qubes.hide_pci", OTHER_FORM },
+    { "--", XEN_LEFT },
+    { "dom0", XEN_LEFT },
+    { "dom0-iommu", XEN_LEFT },
+    { "dom0_mem", XEN_LEFT },
+    { "dom0_max_vcpus", XEN_LEFT },
+    { "dom0_vcpus_pin", XEN_LEFT },
+    { "gnttab", XEN_LEFT },
+    { "gnttab_max_frames", XEN_LEFT },
+    { "gnttab_max_maptrack_frames", XEN_LEFT },
+    { "ucode", XEN_LEFT },
+    { "guest_loglvl", XEN_LEFT },
+    { "vga", XEN_LEFT },
+    { "no-real-mode", XEN_LEFT },
+    { "edd", XEN_LEFT },
+    { "edid", XEN_LEFT },
+    { "efi", XEN_LEFT },
+    { "ept", XEN_LEFT },
+    { "cpufreq", XEN_LEFT },
+    { "cpuidle", XEN_LEFT },
+    { "max_cstate", XEN_LEFT },
+    { "tsc", XEN_LEFT },
+    { "clocksource", XEN_LEFT },
+    { "console_timestamps", XEN_LEFT },
+    { "console_to_ring", XEN_LEFT },
+    { "conring_size", XEN_LEFT },
+    { "sync_console", XEN_LEFT },
+    { "cpuid_mask_cpu", XEN_LEFT },
+    { "credit2_runqueue", XEN_LEFT },
+    { "hap", XEN_LEFT },
+    { "nmi", XEN_LEFT },
+    { "xsave", XEN_LEFT },
+    { "flask", XEN_LEFT },
+    { "com2", XEN_MISSING },
+    { "smt", XEN_MISSING },
+    { "watchdog", XEN_MISSING },
+    { "crashkernel", XEN_MISSING },
+    { "spec-ctrl", XEN_MISSING },
+    { "dbgp", XEN_MISSING },
+    { "pciback.permissive", XEN_MISSING },
+    { "xen-pciback.permissive", XEN_MISSING },
+    { "pciback.passthrough", LINUX_LEFT },
+    { "xen-pciback.passthrough", LINUX_LEFT },
+    { "root", LINUX_LEFT },
+    { "ro", LINUX_LEFT },
+    { "rw", LINUX_LEFT },
+    { "quiet", LINUX_LEFT },
+    { "splash", LINUX_LEFT },
+    { "rhgb", LINUX_LEFT },
+    { "nomodeset", LINUX_LEFT },
+    { "earlyprintk", LINUX_LEFT },
+    { "rd.qubes.hide_pci", OTHER_FORM },
 };
 
 /* - and _ are the same in a key, as in the names of Linux's parameters. */
@@ -396,7 +454,8 @@ static void apply(struct cmdline *c, struct word *w, bool *left)
         if (apply_own(c, w, true))
             return;
     }
-    bad(w, w->whole[0] == '(' ? "a piece of pciback.hide? There is no blank between its devices" : "unknown option");
+    bad(w, w->whole[0] == '(' ? "a piece of pciback.hide? There is no blank between its devices"
+                              : "unknown option");
 }
 
 static void report_left(const bool *left, report_fn report)
@@ -434,16 +493,21 @@ static void take(char *buf, const char *text, report_fn report)
         word--;
     for (piece = n; piece > word && buf[piece - 1] != ')';)
         piece--;
-    snprintf(part, sizeof part, "%.*s%s%.32s", (int)MIN(piece - word, 32u), buf + word, piece - word > 32 ? "..." : "", buf + piece);
+    snprintf(part, sizeof part, "%.*s%s%.32s", (int)MIN(piece - word, 32u), buf + word,
+             piece - word > 32 ? "..." : "", buf + piece);
     buf[piece] = 0;
-    report(part, "the line is longer than 1023 characters: cut here, this and what follows is not read");
+    report(part,
+           "the line is longer than 1023 characters: cut here, this and what follows is not read");
 }
 
 void cmdline_parse(struct cmdline *c, const char *text, report_fn report)
 {
     char buf[CMDLINE_MAX + 1], whole[CMDLINE_MAX + 1], no[] = "no";
     bool left[ARRAY_SIZE(foreign)] = { false };
-    *c = (struct cmdline){ .com1_port = 0x3f8, .com1_baud = 115200, .loglvl = LOG_INFO, .wake_preempt_us = 200,
+    *c = (struct cmdline){ .com1_port = 0x3f8,
+                           .com1_baud = 115200,
+                           .loglvl = LOG_INFO,
+                           .wake_preempt_us = 200,
                            .ctl_mem = 64ull << 20 };
     take(buf, text, report);
     for (char *s = buf, *next; s; s = next) {

@@ -10,7 +10,10 @@ static void quiet(const char *part, const char *why)
     (void)why;
 }
 
-static void tell(const char *part, const char *why) { log_warn("command line: '%s': %s", part, why); }
+static void tell(const char *part, const char *why)
+{
+    log_warn("command line: '%s': %s", part, why);
+}
 
 void cmdline_init(void)
 {

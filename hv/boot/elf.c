@@ -4,7 +4,8 @@
 #include "common/elf.h"
 #include "common/string.h"
 
-static const char *add_load(struct elf_plan *plan, const struct elf_phdr *p, uint64_t len, uint64_t low, uint64_t high)
+static const char *add_load(struct elf_plan *plan, const struct elf_phdr *p, uint64_t len,
+                            uint64_t low, uint64_t high)
 {
     if (!elf_inside(p->offset, p->filesz, len) || p->filesz > p->memsz)
         return "a segment reaches beyond the file (truncated?)";
@@ -30,12 +31,14 @@ static const char *check_header(const struct elf_header *h, uint64_t len)
         return "no 64-bit ELF file";
     if (h->machine != EM_X86_64 || (h->type != ET_EXEC && h->type != ET_DYN))
         return "no x86-64 executable";
-    if (h->phentsize != sizeof(struct elf_phdr) || !h->phnum || !elf_inside(h->phoff, (uint64_t)h->phnum * h->phentsize, len))
+    if (h->phentsize != sizeof(struct elf_phdr) || !h->phnum ||
+        !elf_inside(h->phoff, (uint64_t)h->phnum * h->phentsize, len))
         return "its program headers are damaged";
     return NULL;
 }
 
-const char *elf_check(const void *image, uint64_t len, uint64_t low, uint64_t high, struct elf_plan *plan)
+const char *elf_check(const void *image, uint64_t len, uint64_t low, uint64_t high,
+                      struct elf_plan *plan)
 {
     const uint8_t *file = image;
     struct elf_header h;
@@ -58,7 +61,8 @@ const char *elf_check(const void *image, uint64_t len, uint64_t low, uint64_t hi
     if (!found)
         return "no PVH entry note: not a PVH kernel";
     for (unsigned i = 0; i < plan->nr; i++)
-        if (plan->entry >= plan->seg[i].paddr && plan->entry - plan->seg[i].paddr < plan->seg[i].file_size)
+        if (plan->entry >= plan->seg[i].paddr &&
+            plan->entry - plan->seg[i].paddr < plan->seg[i].file_size)
             return NULL;
     return "its PVH entry lies outside its segments";
 }

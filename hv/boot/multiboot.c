@@ -73,10 +73,23 @@ static void keep_rsdp(const uint8_t *tag, uint32_t len)
     boot_info.rsdp_len = len;
 }
 
-struct mb2_tag { uint32_t type, size; };
-struct mb2_mmap { struct mb2_tag tag; uint32_t entry_size, version; uint8_t entry[]; };
-struct mb2_mmap_entry { uint64_t base, len; uint32_t type, zero; };
-struct mb2_module { struct mb2_tag tag; uint32_t start, end; char text[]; };
+struct mb2_tag {
+    uint32_t type, size;
+};
+struct mb2_mmap {
+    struct mb2_tag tag;
+    uint32_t entry_size, version;
+    uint8_t entry[];
+};
+struct mb2_mmap_entry {
+    uint64_t base, len;
+    uint32_t type, zero;
+};
+struct mb2_module {
+    struct mb2_tag tag;
+    uint32_t start, end;
+    char text[];
+};
 
 static void mb2_memory_map(const struct mb2_mmap *m)
 {
@@ -99,7 +112,8 @@ static void read_mb2(const uint8_t *info)
             break;
         switch (t->type) {
         case 1:
-            copy_text(boot_info.cmdline, sizeof boot_info.cmdline, (const char *)(t + 1), t->size - sizeof *t);
+            copy_text(boot_info.cmdline, sizeof boot_info.cmdline, (const char *)(t + 1),
+                      t->size - sizeof *t);
             break;
         case 3: {
             const struct mb2_module *m = (const void *)t;
@@ -107,22 +121,26 @@ static void read_mb2(const uint8_t *info)
                 add_module(m->start, m->end, m->text, t->size - sizeof *m);
             break;
         }
-        case 6:
-            mb2_memory_map((const void *)t);
-            break;
-        case 14: case 15:
-            keep_rsdp((const uint8_t *)(t + 1), t->size - (uint32_t)sizeof *t);
-            break;
+        case 6: mb2_memory_map((const void *)t); break;
+        case 14:
+        case 15: keep_rsdp((const uint8_t *)(t + 1), t->size - (uint32_t)sizeof *t); break;
         }
         off += ROUND_UP(t->size, 8u);
     }
 }
 
 struct mb1_info {
-    uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, nr_mods, mods, syms[4], mmap_length, mmap_addr;
+    uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, nr_mods, mods, syms[4], mmap_length,
+        mmap_addr;
 };
-struct mb1_module { uint32_t start, end, text, pad; };
-struct mb1_mmap_entry { uint32_t size; uint64_t base, len; uint32_t type; } __packed;
+struct mb1_module {
+    uint32_t start, end, text, pad;
+};
+struct mb1_mmap_entry {
+    uint32_t size;
+    uint64_t base, len;
+    uint32_t type;
+} __packed;
 #define MB1_CMDLINE (1u << 2)
 #define MB1_MODS    (1u << 3)
 #define MB1_MMAP    (1u << 6)
@@ -131,11 +149,13 @@ static void read_mb1(const struct mb1_info *m)
 {
     struct mb1_mmap_entry e;
     if (m->flags & MB1_CMDLINE)
-        copy_text(boot_info.cmdline, sizeof boot_info.cmdline, low(m->cmdline), sizeof boot_info.cmdline);
+        copy_text(boot_info.cmdline, sizeof boot_info.cmdline, low(m->cmdline),
+                  sizeof boot_info.cmdline);
     if (m->flags & MB1_MODS)
         for (uint32_t i = 0; i < MIN(m->nr_mods, 2u); i++) {
             const struct mb1_module *mod = (const struct mb1_module *)low(m->mods) + i;
-            add_module(mod->start, mod->end, mod->text ? low(mod->text) : "", sizeof boot_info.module_args[0]);
+            add_module(mod->start, mod->end, mod->text ? low(mod->text) : "",
+                       sizeof boot_info.module_args[0]);
         }
     if (!(m->flags & MB1_MMAP))
         return;
@@ -177,7 +197,8 @@ void boot_info_init(uint32_t magic, uint32_t info)
     boot_info.nr_ram = usable.nr;
     memcpy(boot_info.reserved, reserved.r, reserved.nr * sizeof reserved.r[0]);
     boot_info.nr_reserved = reserved.nr;
-    boot_info.image = (struct boot_range){ virt_to_maddr(__image_start).v, virt_to_maddr(__image_end).v };
+    boot_info.image = (struct boot_range){ virt_to_maddr(__image_start).v,
+                                           virt_to_maddr(__image_end).v };
     if (!usable.nr)
         panic("the loader gave no memory map");
     bootmem_init();

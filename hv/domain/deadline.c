@@ -13,7 +13,7 @@
 #include "base/print.h"
 #include "domain/domain.h"
 
-#define LOOKS 4u
+#define LOOKS           4u
 #define MAX_DEADLINE_MS 600000ull
 
 static struct vcpu *vcpu0(struct domain *d) { return d->vcpu[0]; }
@@ -40,7 +40,8 @@ static void deadline_look(struct timer *t)
         d->deadline_ticks++;
     if (d->deadline_ticks >= LOOKS) {
         d->deadline_missed++;
-        domain_crash(d, vcpu0(d), BH_CAUSE_DEADLINE, "missed its deadline of %lu ms", (unsigned long)ms);
+        domain_crash(d, vcpu0(d), BH_CAUSE_DEADLINE, "missed its deadline of %lu ms",
+                     (unsigned long)ms);
         return;
     }
     timer_set(t, now_ns() + ms * NS_PER_MS / LOOKS);
@@ -67,8 +68,14 @@ static void watchdog_fired(struct domain *d)
     log_warn("d%u: watchdog expired", d->id);
     domain_shutdown(d, SHUTDOWN_watchdog);
 }
-static void watchdog0(struct timer *t) { watchdog_fired(container_of(t, struct domain, watchdog[0])); }
-static void watchdog1(struct timer *t) { watchdog_fired(container_of(t, struct domain, watchdog[1])); }
+static void watchdog0(struct timer *t)
+{
+    watchdog_fired(container_of(t, struct domain, watchdog[0]));
+}
+static void watchdog1(struct timer *t)
+{
+    watchdog_fired(container_of(t, struct domain, watchdog[1]));
+}
 
 static bool armed(const struct timer *t) { return !list_empty(&t->node); }
 

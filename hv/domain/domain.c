@@ -67,7 +67,8 @@ static uint64_t allowance_of(const struct bh_create *c)
 {
     uint64_t tables = 32 + c->max_pages / 256, events = EVTCHN_PORTS / EVTCHN_PER_BUCKET;
     uint64_t records = c->role == BH_ROLE_GUEST ? 32u * c->nr_vcpus : 512;
-    return tables + GRANT_MAX_FRAMES + records + events + (c->role == BH_ROLE_GUEST ? FILLER_PAGES : 0);
+    return tables + GRANT_MAX_FRAMES + records + events +
+           (c->role == BH_ROLE_GUEST ? FILLER_PAGES : 0);
 }
 
 /* Before it runs: nobody reads these three meanwhile. */
@@ -359,8 +360,9 @@ void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, c
     char at[32] = "";
     if (d->report.rip)
         snprintf(at, sizeof at, "; rip %lx", (unsigned long)d->report.rip);
-    log_err("d%u (%s) crashed: %s%s, exit code %lx, info %lx %lx", d->id, d->name, why, at, (unsigned long)d->report.exit_code,
-            (unsigned long)d->report.info1, (unsigned long)d->report.info2);
+    log_err("d%u (%s) crashed: %s%s, exit code %lx, info %lx %lx", d->id, d->name, why, at,
+            (unsigned long)d->report.exit_code, (unsigned long)d->report.info1,
+            (unsigned long)d->report.info2);
     if (d == control_domain)
         panic("the control domain is dead: %s", why);
     notify_control(VIRQ_DOM_EXC);

@@ -14,14 +14,17 @@
 
 enum { NEVER, USED, NAMED, FREE };
 
-static struct spinlock look_lock;  /* who looks for one: `look`, passed_over, the queue's head; outside of all but op_lock */
+static struct spinlock look_lock; /* who looks for one: `look`, passed_over, the queue's head; outside of all but op_lock */
 static struct spinlock domid_lock; /* the rest; a leaf, since a domain may be freed while one is looked for */
 static uint8_t id_state[NR_GUEST_IDS];
-static uint32_t next_new;              /* NEVER from here on */
+static uint32_t next_new;               /* NEVER from here on */
 static uint16_t id_queue[NR_GUEST_IDS]; /* FREE ones, the one longest free first; a ring */
 static uint32_t id_first, nr_free;
-static uint32_t passed_over;           /* since one was taken: named all the same, now at the queue's end */
-static struct { uint32_t domid; uint64_t at; } look; /* how far the first one was looked for: domain; port, or EVTCHN_PORTS + entry */
+static uint32_t passed_over; /* since one was taken: named all the same, now at the queue's end */
+static struct {
+    uint32_t domid;
+    uint64_t at;
+} look; /* how far the first one was looked for: domain; port, or EVTCHN_PORTS + entry */
 
 static void id_push(uint16_t i)
 {

@@ -20,13 +20,14 @@
 #include "domain/domain.h"
 #include "sched/sched.h"
 
-#define BUDGET     256u   /* ports, handles, leaves between two looks at must_yield */
+#define BUDGET     256u /* ports, handles, leaves between two looks at must_yield */
 #define STAGE_GONE 0xffffu
 #define FEW_TABLES 8u
 
 struct stage {
     const char *name;
-    int (*fn)(struct domain *d, uint64_t *cursor); /* 0: done; HC_AGAIN: call again; or an error that leaves it here */
+    int (*fn)(struct domain *d,
+              uint64_t *cursor); /* 0: done; HC_AGAIN: call again; or an error that leaves it here */
 };
 
 /* --- stages of all ----------------------------------------------------------------------------------- */
@@ -64,7 +65,8 @@ static bool is_slot_page(const struct domain *d, uint64_t gfn)
 static bool keep_leaf(struct domain *d, gfn_t g, enum p2m_type t)
 {
     if (is_slot_page(d, g.v))
-        return t == P2M_RAM; /* not a page of the core that the dead instance put in its place: RAM comes there again */
+        return t ==
+               P2M_RAM; /* not a page of the core that the dead instance put in its place: RAM comes there again */
     if (t == P2M_RAM_IMMUTABLE)
         return !d->restart_fresh || domain_is_table(d, g.v);
     if (domain_in_extent(d, g.v))
@@ -184,7 +186,8 @@ static int stage_fill(struct domain *d, uint64_t *cursor)
             *cursor = (uint64_t)(e + 1) << 48;
             continue;
         }
-        int n = is_slot_page(d, gfn) ? fill_slot_page(d, gfn) : fill_some(d, gfn, run_end(d, gfn, end) - gfn);
+        int n = is_slot_page(d, gfn) ? fill_slot_page(d, gfn)
+                                     : fill_some(d, gfn, run_end(d, gfn, end) - gfn);
         if (n < 0)
             return n;
         *cursor += (unsigned)n;
@@ -301,9 +304,9 @@ int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done)
 }
 
 static const struct stage restart_stages[] = {
-    { "stop", stage_stop },         { "fence", stage_fence }, { "events", stage_events }, { "unmap", stage_unmap },
-    { "redirect", stage_redirect }, { "clear", stage_clear }, { "tables", stage_tables }, { "fill", stage_fill },
-    { "finish", stage_finish },
+    { "stop", stage_stop },     { "fence", stage_fence },       { "events", stage_events },
+    { "unmap", stage_unmap },   { "redirect", stage_redirect }, { "clear", stage_clear },
+    { "tables", stage_tables }, { "fill", stage_fill },         { "finish", stage_finish },
 };
 
 /* --- soft reset --------------------------------------------------------------------------------------------- */
@@ -357,7 +360,8 @@ static int stage_home(struct domain *d, uint64_t *cursor)
     int rc = take_home(d, &d->shared_gfn);
 
     (void)cursor;
-    p2m_clear_fillers(d, FILLER_FROM, FILLER_END); /* the next kernel finds the device hole as the first one did */
+    p2m_clear_fillers(d, FILLER_FROM,
+                      FILLER_END); /* the next kernel finds the device hole as the first one did */
     d->nr_fillers = 0;
     for (unsigned i = 0; i < GRANT_MAX_FRAMES && !rc; i++)
         rc = take_home(d, &d->grant.frame_gfn[i]);
@@ -379,8 +383,9 @@ static int stage_resume(struct domain *d, uint64_t *cursor)
 }
 
 static const struct stage soft_reset_stages[] = {
-    { "stop", stage_stop },         { "forget", stage_forget }, { "events", stage_events }, { "unmap", stage_unmap },
-    { "redirect", stage_redirect }, { "home", stage_home },     { "resume", stage_resume },
+    { "stop", stage_stop },     { "forget", stage_forget },     { "events", stage_events },
+    { "unmap", stage_unmap },   { "redirect", stage_redirect }, { "home", stage_home },
+    { "resume", stage_resume },
 };
 
 /* --- destroy --------------------------------------------------------------------------------------------- */
@@ -420,8 +425,8 @@ static int stage_free_tables(struct domain *d, uint64_t *cursor)
 }
 
 static const struct stage destroy_stages[] = {
-    { "stop", stage_stop },   { "release", stage_release }, { "close", stage_close },
-    { "unmap", stage_unmap }, { "revoke", stage_revoke },   { "free", stage_free },
+    { "stop", stage_stop },          { "release", stage_release }, { "close", stage_close },
+    { "unmap", stage_unmap },        { "revoke", stage_revoke },   { "free", stage_free },
     { "tables", stage_free_tables },
 };
 
@@ -451,7 +456,8 @@ static int restart_begin(struct domain *d, bool fresh)
         rc = -ESRCH;
     else if (!(d->flags & BH_CREATE_RESTARTABLE) || (d->state == BH_DOM_BUILDING && !d->once_sealed))
         rc = -EINVAL;
-    else if (!d->op_stage || (fresh && !d->restart_fresh)) { /* every stage may be repeated: a fresh one begins anew */
+    else if (!d->op_stage ||
+             (fresh && !d->restart_fresh)) { /* every stage may be repeated: a fresh one begins anew */
         d->state = BH_DOM_BUILDING;
         d->restart_fresh = fresh;
         d->op_cursor = 0;
@@ -479,7 +485,8 @@ int domain_soft_reset(struct domain *d)
     bool may;
 
     spin_lock(&d->lock);
-    may = d->state == BH_DOM_SHUTDOWN && d->shutdown_reason == SHUTDOWN_soft_reset && !(d->flags & BH_CREATE_RESTARTABLE);
+    may = d->state == BH_DOM_SHUTDOWN && d->shutdown_reason == SHUTDOWN_soft_reset &&
+          !(d->flags & BH_CREATE_RESTARTABLE);
     if (may && !d->op_stage) {
         d->op_cursor = 0;
         d->op_stage = 1;

@@ -5,8 +5,8 @@
  */
 #include "domain/domain.h"
 
-#define MAX_GUESTS   200u
-#define HASH         64u
+#define MAX_GUESTS 200u
+#define HASH       64u
 
 /* Leaf lock: nothing else is taken under it. */
 static struct spinlock list_lock;
@@ -18,7 +18,8 @@ static bool try_ref(struct domain *d)
 {
     uint32_t r = d->refs;
     while (r)
-        if (__atomic_compare_exchange_n(&d->refs, &r, r + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&d->refs, &r, r + 1, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
             return true;
     return false;
 }

@@ -40,7 +40,8 @@ static void to_start(struct vcpu *v)
     v->wait_sipi = v->id != 0;
     lapic_reset(v);
     v->info_mfn = INVALID_MFN;
-    v->info = v->id < ARRAY_SIZE(v->domain->shared->vcpu_info) ? &v->domain->shared->vcpu_info[v->id] : NULL;
+    v->info = v->id < ARRAY_SIZE(v->domain->shared->vcpu_info) ? &v->domain->shared->vcpu_info[v->id]
+                                                               : NULL;
     if (v->info)
         vcpu_publish_time(&v->info->time);
 }

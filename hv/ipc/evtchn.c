@@ -253,9 +253,11 @@ struct cpu *evtchn_pirq(struct domain *d, uint32_t port)
     if (!c)
         return NULL;
     spin_lock(&c->lock);
-    if (c->state == ECS_PIRQ || c->state == ECS_RESERVED) { /* reserved: bound in this moment, or let go, which forgets it */
+    if (c->state == ECS_PIRQ ||
+        c->state == ECS_RESERVED) { /* reserved: bound in this moment, or let go, which forgets it */
         const struct vcpu *v = notify_vcpu(d, c);
-        at = v ? READ_ONCE(v->cpu) : NULL; /* before it is woken: where it goes then says who is idle, not where it stays */
+        at = v ? READ_ONCE(v->cpu)
+               : NULL; /* before it is woken: where it goes then says who is idle, not where it stays */
         evtchn_set_pending(d, port);
     }
     spin_unlock(&c->lock);
@@ -413,10 +415,7 @@ int evtchn_close(struct domain *d, uint32_t port)
     return close_port(d, port);
 }
 
-int evtchn_close_slot(struct domain *d, uint32_t port)
-{
-    return close_port(d, port);
-}
+int evtchn_close_slot(struct domain *d, uint32_t port) { return close_port(d, port); }
 
 static bool close_all(struct domain *d, uint64_t *cursor, unsigned budget, bool slot_too)
 {
@@ -462,7 +461,8 @@ int evtchn_names(struct domain *d, domid_t id, uint64_t *port, unsigned *budget)
         if (!*budget)
             return HC_AGAIN;
         if (!c)
-            *port |= EVTCHN_PER_BUCKET - 1; /* the whole bucket is not there; its size is a power of two */
+            *port |= EVTCHN_PER_BUCKET -
+                     1; /* the whole bucket is not there; its size is a power of two */
         else if ((c->state == ECS_UNBOUND || c->state == ECS_INTERDOMAIN) && c->remote_domid == id)
             return 1;
     }

@@ -101,14 +101,18 @@ static grant_entry_v1_t *entry_at(struct domain *d, uint32_t ref)
 /* The entry's record if there is one; the reference is clamped. */
 static struct grant_active *record_at(struct domain *d, uint32_t ref)
 {
-    struct grant_active *page = __atomic_load_n(&d->grant.active[ref / ACTIVE_PER_PAGE], __ATOMIC_SEQ_CST);
+    struct grant_active *page = __atomic_load_n(&d->grant.active[ref / ACTIVE_PER_PAGE],
+                                                __ATOMIC_SEQ_CST);
 
     return page ? &page[ref % ACTIVE_PER_PAGE] : NULL;
 }
 
 static bool pinned(const struct grant_active *a) { return a && (a->pins_ro || a->pins_rw); }
 
-grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref) { return ref_clamp(d, &ref) ? entry_at(d, ref) : NULL; }
+grant_entry_v1_t *grant_entry(struct domain *d, uint32_t ref)
+{
+    return ref_clamp(d, &ref) ? entry_at(d, ref) : NULL;
+}
 
 struct grant_active *grant_active(struct domain *d, uint32_t ref)
 {
@@ -149,7 +153,8 @@ static grant_entry_v1_t word_entry(uint64_t w)
 
 void grant_seed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
 {
-    grant_entry_v1_t *e = grant_entry(d, ref), now = { .flags = GTF_permit_access, .domid = to, .frame = (uint32_t)gfn };
+    grant_entry_v1_t *e = grant_entry(d, ref),
+                     now = { .flags = GTF_permit_access, .domid = to, .frame = (uint32_t)gfn };
 
     if (e)
         __atomic_store_n((uint64_t *)e, entry_word(now), __ATOMIC_SEQ_CST);
@@ -159,7 +164,8 @@ int grant_names(struct domain *d, domid_t id, uint64_t *at, unsigned *budget)
 {
     uint64_t *e;
 
-    for (; (e = (uint64_t *)grant_entry(d, (uint32_t)(*at - EVTCHN_PORTS))) != NULL; ++*at, --*budget) {
+    for (; (e = (uint64_t *)grant_entry(d, (uint32_t)(*at - EVTCHN_PORTS))) != NULL;
+         ++*at, --*budget) {
         if (!*budget)
             return HC_AGAIN;
         grant_entry_v1_t now = word_entry(READ_ONCE(*e));
@@ -217,8 +223,8 @@ void grant_reseed(struct domain *d, uint32_t ref, domid_t to, uint64_t gfn)
 /* --- pins --------------------------------------------------------------------------------------------- */
 static bool allows(grant_entry_v1_t e, domid_t ld, bool ro)
 {
-    return (e.flags & GTF_type_mask) == GTF_permit_access && !(e.flags & GTF_sub_page) && e.domid == ld &&
-           (ro || !(e.flags & GTF_readonly));
+    return (e.flags & GTF_type_mask) == GTF_permit_access && !(e.flags & GTF_sub_page) &&
+           e.domid == ld && (ro || !(e.flags & GTF_readonly));
 }
 
 /* Marks the entry in use if it grants `ld` what it wants, and says which frame it names. All of it is one word, checked and
@@ -232,7 +238,8 @@ static int16_t entry_mark(grant_entry_v1_t *e, domid_t ld, bool ro, uint32_t *fr
         if (!allows(now, ld, ro))
             return GNTST_general_error;
         now.flags |= (uint16_t)(GTF_reading | (ro ? 0 : GTF_writing));
-        if (__atomic_compare_exchange_n(word, &old, entry_word(now), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+        if (__atomic_compare_exchange_n(word, &old, entry_word(now), false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_ACQUIRE)) {
             *frame = now.frame;
             return GNTST_okay;
         }
@@ -264,7 +271,8 @@ static int16_t entry_frame(struct domain *rd, uint32_t frame, bool ro, mfn_t *m,
     return *immutable ? GNTST_general_error : GNTST_bad_page;
 }
 
-static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry_v1_t *e, domid_t ld, bool ro)
+static int16_t pin_locked(struct domain *rd, struct grant_active *a, grant_entry_v1_t *e,
+                          domid_t ld, bool ro)
 {
     bool more = pinned(a);
     int16_t st = GNTST_okay;
@@ -363,7 +371,8 @@ int16_t grant_swap(struct domain *d, uint32_t ra, uint32_t rb)
 enum found { NO_PIN, A_PIN, MORE }; /* MORE: the budget is spent */
 
 /* The first pinned record from *ref on, of those below `keep` only a stale one. */
-static enum found find_pin(struct domain *d, uint32_t keep, uint64_t *ref, unsigned *budget, domid_t *who)
+static enum found find_pin(struct domain *d, uint32_t keep, uint64_t *ref, unsigned *budget,
+                           domid_t *who)
 {
     uint64_t n = (uint64_t)d->grant.nr_frames * GRANT_PER_FRAME;
 

@@ -71,7 +71,10 @@ static int16_t map_locked(struct domain *ld, struct domain *rd, struct gnttab_ma
         goto free_handle;
     }
     *track(ld, handle) = (struct maptrack){
-        .ref = op->ref, .domid = rd->id, .flags = (uint8_t)(MT_USED | (ro ? MT_RO : 0)), .gfn = gfn,
+        .ref = op->ref,
+        .domid = rd->id,
+        .flags = (uint8_t)(MT_USED | (ro ? MT_RO : 0)),
+        .gfn = gfn,
     };
     op->handle = handle;
     op->dev_bus_addr = 0;
@@ -113,11 +116,12 @@ void grant_map_one(struct domain *ld, struct gnttab_map_grant_ref *op)
 /* --- unmap -------------------------------------------------------------------------------------------- */
 struct undo {
     uint32_t handle;
-    mfn_t m;           /* what the leaf held, INVALID_MFN if it was gone */
+    mfn_t m; /* what the leaf held, INVALID_MFN if it was gone */
 };
 
 /* Clears the leaf. `gfn` as the caller believes it; with `force` (its domain is torn down) whatever is recorded. */
-static int16_t unmap_begin(struct domain *ld, uint32_t handle, uint64_t gfn, bool force, struct undo *u)
+static int16_t unmap_begin(struct domain *ld, uint32_t handle, uint64_t gfn, bool force,
+                           struct undo *u)
 {
     struct maptrack *mt = track(ld, handle);
     enum p2m_type t = P2M_NONE;
@@ -241,14 +245,17 @@ static void detach(struct domain *m, struct maptrack *mt)
 /* Up to GRANT_BATCH mappings of d's frames in m's table from *handle on. True when the table's end was reached. */
 static bool redirect_some(struct domain *d, struct domain *m, uint32_t *handle, unsigned *budget)
 {
-    struct { uint32_t ref; bool ro; } undo[GRANT_BATCH];
+    struct {
+        uint32_t ref;
+        bool ro;
+    } undo[GRANT_BATCH];
     unsigned k = 0;
 
     spin_lock(&m->grant.maptrack_lock);
     for (; *handle < m->grant.nr_maptrack && k < GRANT_BATCH && *budget; ++*handle, --*budget) {
         struct maptrack *mt = track(m, *handle);
-        if (!(mt->flags & MT_USED) || (mt->flags & (MT_CLEARING | MT_DETACHED)) || mt->domid != d->id ||
-            !grant_active(d, mt->ref)->stale)
+        if (!(mt->flags & MT_USED) || (mt->flags & (MT_CLEARING | MT_DETACHED)) ||
+            mt->domid != d->id || !grant_active(d, mt->ref)->stale)
             continue;
         undo[k].ref = mt->ref;
         undo[k++].ro = mt->flags & MT_RO;

@@ -14,7 +14,8 @@ void bootmem_init(void)
     range_remove(&left, 0, LOW_MIB);
     range_remove(&left, boot_info.image.start, boot_info.image.end);
     for (unsigned i = 0; i < boot_info.nr_modules; i++)
-        range_remove(&left, ROUND_DOWN(boot_info.module[i].start, PAGE_SIZE), ROUND_UP(boot_info.module[i].end, PAGE_SIZE));
+        range_remove(&left, ROUND_DOWN(boot_info.module[i].start, PAGE_SIZE),
+                     ROUND_UP(boot_info.module[i].end, PAGE_SIZE));
 }
 
 uint64_t bootmem_alloc(uint64_t size, uint64_t align, uint64_t limit)
@@ -30,6 +31,7 @@ uint64_t bootmem_alloc(uint64_t size, uint64_t align, uint64_t limit)
 void bootmem_finish(void)
 {
     for (unsigned i = 0; i < left.nr; i++)
-        frame_add_range(MFN(left.r[i].start >> PAGE_SHIFT), (left.r[i].end - left.r[i].start) >> PAGE_SHIFT);
+        frame_add_range(MFN(left.r[i].start >> PAGE_SHIFT),
+                        (left.r[i].end - left.r[i].start) >> PAGE_SHIFT);
     left.nr = 0;
 }

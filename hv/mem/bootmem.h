@@ -4,8 +4,10 @@
 #include "base/types.h"
 
 #define BOOT_LOW_LIMIT (4ull << 30) /* what the early page tables map */
-#define LOW_MIB        0x100000ull  /* the first MiB is never handed out: firmware and the start of other CPUs use it */
+#define LOW_MIB \
+    0x100000ull /* the first MiB is never handed out: firmware and the start of other CPUs use it */
 
-void bootmem_init(void);                                        /* from boot_info */
-uint64_t bootmem_alloc(uint64_t size, uint64_t align, uint64_t limit); /* machine address; panics when there is none */
-void bootmem_finish(void);                                      /* everything left goes to the frame allocator */
+void bootmem_init(void); /* from boot_info */
+uint64_t bootmem_alloc(uint64_t size, uint64_t align,
+                       uint64_t limit); /* machine address; panics when there is none */
+void bootmem_finish(void);              /* everything left goes to the frame allocator */

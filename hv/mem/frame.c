@@ -22,7 +22,7 @@ static struct list heap[NR_HEAPS][MAX_ORDER + 1];
 static uint64_t heap_frames[NR_HEAPS];
 static uint64_t scrubbing;                 /* taken off the heap by idle CPUs, soon back: free */
 static uint64_t total_frames, core_frames; /* core_frames: atomic */
-static uint64_t promised;                  /* free frames that are somebody's already: sum of owed() over all domains */
+static uint64_t promised; /* free frames that are somebody's already: sum of owed() over all domains */
 mfn_t zero_mfn;
 mfn_t ones_mfn;
 
@@ -295,7 +295,8 @@ static bool owner_set(struct domain *d)
         struct domain **fresh = core_alloc(0), **none = NULL;
         if (!fresh)
             return false;
-        if (!__atomic_compare_exchange_n(page, &none, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        if (!__atomic_compare_exchange_n(page, &none, fresh, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_ACQUIRE))
             core_free(fresh, 0);
     }
     WRITE_ONCE((*page)[d->id % OWNERS_PER_PAGE], d);
@@ -361,7 +362,8 @@ bool frame_get(mfn_t m, uint16_t owner)
     do {
         if (!refs || refs >= UINT32_MAX / 2)
             return false;
-    } while (!__atomic_compare_exchange_n(&f->refs, &refs, refs + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&f->refs, &refs, refs + 1, false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_RELAXED));
     if (READ_ONCE(f->owner) == owner)
         return true;
     frame_put(m);

@@ -12,26 +12,26 @@
 #include "base/list.h"
 #include "base/types.h"
 
-#define DOMID_CORE  0x7fff
-#define DOMID_NONE  0x7ffe /* free */
-#define MAX_ORDER   10     /* largest block: 2^10 frames = 4 MiB; ORDER_2M = 9 */
-#define ORDER_2M    9
+#define DOMID_CORE 0x7fff
+#define DOMID_NONE 0x7ffe /* free */
+#define MAX_ORDER  10     /* largest block: 2^10 frames = 4 MiB; ORDER_2M = 9 */
+#define ORDER_2M   9
 
 struct domain;
 struct frame {
-    struct list node;        /* free lists; free for the owner's use while allocated */
-    volatile uint32_t refs;  /* atomic */
-    uint16_t owner;          /* domid */
-    uint8_t  order;          /* of a free block (first frame of it) */
-    uint8_t  flags;          /* FRAME_* */
+    struct list node;              /* free lists; free for the owner's use while allocated */
+    volatile uint32_t refs;        /* atomic */
+    uint16_t owner;                /* domid */
+    uint8_t order;                 /* of a free block (first frame of it) */
+    uint8_t flags;                 /* FRAME_* */
     uint16_t slab_free, slab_used; /* pages of small objects: first free object, objects in use */
-    uint16_t charged;        /* the core's: domid of whose allowance it counts against, DOMID_NONE if nobody's */
+    uint16_t charged; /* the core's: domid of whose allowance it counts against, DOMID_NONE if nobody's */
     uint16_t pad;
 };
 _Static_assert(sizeof(struct frame) == 32, "0.8 % of RAM");
 #define FRAME_FREE  1u
 #define FRAME_DIRTY 2u
-#define FRAME_RAM   4u       /* exists; frames of holes have refs 0 and no flags */
+#define FRAME_RAM   4u /* exists; frames of holes have refs 0 and no flags */
 
 #define DIRECTMAP_BASE 0xffff800000000000ull
 #define IMAGE_BASE     0xffffffff80000000ull
@@ -53,9 +53,9 @@ static inline mfn_t virt_to_mfn(const void *p) { return MFN(virt_to_maddr(p).v >
 void frame_init(struct frame *table, uint64_t max_mfn);
 void frame_add_range(mfn_t start, uint64_t nr);
 void frame_mark_core(mfn_t start, uint64_t nr); /* image, modules, tables: the core's for ever */
-void frame_setup(void);                  /* start-up as main.c does it: table, ranges, zero_mfn */
+void frame_setup(void); /* start-up as main.c does it: table, ranges, zero_mfn */
 
-struct frame *mfn_to_frame(mfn_t m);     /* NULL outside the table */
+struct frame *mfn_to_frame(mfn_t m); /* NULL outside the table */
 mfn_t frame_to_mfn(const struct frame *f);
 
 /* 2^order contiguous zeroed frames for the core (owner DOMID_CORE, one reference each), or NULL/INVALID. */
@@ -93,7 +93,9 @@ void frame_put(mfn_t m);      /* the last one frees */
 /* One unit of idle work (at most ~100 us): scrubs a dirty block. False when nothing is dirty. */
 bool frame_scrub_some(void);
 
-struct frame_stats { uint64_t total, free, dirty, core, promised; }; /* free: dirty ones too, promised ones not */
+struct frame_stats {
+    uint64_t total, free, dirty, core, promised;
+}; /* free: dirty ones too, promised ones not */
 void frame_get_stats(struct frame_stats *s);
 extern mfn_t ones_mfn; /* a frame of the core, all ones, under what nobody backs (filler.h) */
 extern mfn_t zero_mfn; /* a zero frame of the core that redirected foreign mappings read */

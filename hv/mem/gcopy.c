@@ -19,16 +19,16 @@
 #include "domain/domain.h"
 #include "virt/virt.h"
 
-
 static bool is_ram(enum p2m_type t, bool write)
 {
     switch (t) {
-    case P2M_RAM: case P2M_GRANT_RW: case P2M_SHARED:
-        return true;
-    case P2M_RAM_RO: case P2M_GRANT_RO: case P2M_RAM_IMMUTABLE:
-        return !write;
-    default:
-        return false;
+    case P2M_RAM:
+    case P2M_GRANT_RW:
+    case P2M_SHARED: return true;
+    case P2M_RAM_RO:
+    case P2M_GRANT_RO:
+    case P2M_RAM_IMMUTABLE: return !write;
+    default: return false;
     }
 }
 static void unpin(mfn_t m, enum p2m_type t)
@@ -38,7 +38,10 @@ static void unpin(mfn_t m, enum p2m_type t)
 }
 
 /* The caller's side of a copy: one of the two. */
-struct buffer { char *to; const char *from; };
+struct buffer {
+    char *to;
+    const char *from;
+};
 static struct buffer reads(void *to) { return (struct buffer){ .to = to }; }
 static struct buffer writes(const void *from) { return (struct buffer){ .from = from }; }
 static void advance(struct buffer *b, size_t n)
@@ -96,7 +99,10 @@ static int gphys_copy(struct domain *d, uint64_t gpa, struct buffer b, size_t n)
     }
     return 0;
 }
-int gphys_read(struct domain *d, void *dst, uint64_t gpa, size_t n) { return gphys_copy(d, gpa, reads(dst), n); }
+int gphys_read(struct domain *d, void *dst, uint64_t gpa, size_t n)
+{
+    return gphys_copy(d, gpa, reads(dst), n);
+}
 int gphys_write(struct domain *d, uint64_t gpa, const void *src, size_t n)
 {
     return gphys_copy(d, gpa, writes(src), n);
@@ -124,7 +130,12 @@ static int read_pte(struct domain *d, uint64_t gpa, unsigned size, uint64_t *out
 #define MODE_CR4  (CR4_PSE | CR4_PAE | CR4_LA57)
 #define MODE_PHYS (1ull << 63)
 
-struct walk { struct domain *d; uint64_t cr3, mode; bool write; struct gtrace *trace; };
+struct walk {
+    struct domain *d;
+    uint64_t cr3, mode;
+    bool write;
+    struct gtrace *trace;
+};
 
 static void note(struct gtrace *t, const char *at, uint64_t e)
 {
@@ -207,7 +218,8 @@ static struct walk walk_of(struct vcpu *v, bool phys, struct gtrace *t)
     struct walk w = { .d = v->domain, .mode = MODE_PHYS, .trace = t };
     if (!phys) {
         w.cr3 = virt->get_cr(v, 3);
-        w.mode = (virt->get_cr(v, 0) & MODE_CR0) | (virt->get_cr(v, 4) & MODE_CR4) | (virt->get_cr(v, 8) & EFER_LMA);
+        w.mode = (virt->get_cr(v, 0) & MODE_CR0) | (virt->get_cr(v, 4) & MODE_CR4) |
+                 (virt->get_cr(v, 8) & EFER_LMA);
     }
     return w;
 }
@@ -250,7 +262,9 @@ static bool quick(struct vcpu *v, const struct walk *w, uint64_t lin, struct buf
     mb(); /* against npt_flush, which raises gen and then reads in_guest */
     holds = m->gen == READ_ONCE(v->domain->p2m.gen);
     if (holds) {
-        __asm__ volatile("lfence" ::: "memory"); /* nor speculatively is a pointer of another generation followed */
+        __asm__ volatile(
+            "lfence" ::
+                : "memory"); /* nor speculatively is a pointer of another generation followed */
         holds = gtrace_holds(&m->at);
         if (holds)
             copy_piece((char *)m->at.byte + (lin & (PAGE_SIZE - 1)), b, n);
@@ -279,7 +293,9 @@ static bool all_writable(const struct gtrace *t)
 /* One piece within a page, by a walk. */
 static int walked(struct vcpu *v, struct walk *w, uint64_t lin, struct buffer b, size_t n)
 {
-    struct gmemo m = { .page = lin & PAGE_MASK, .gen = READ_ONCE(v->domain->p2m.gen), .cr3 = w->cr3, .mode = w->mode };
+    struct gmemo m = {
+        .page = lin & PAGE_MASK, .gen = READ_ONCE(v->domain->p2m.gen), .cr3 = w->cr3, .mode = w->mode
+    };
     uint64_t gpa;
 
     mb(); /* the generation before what is read in it */
@@ -310,7 +326,10 @@ static int guest_copy(gaddr_t g, struct buffer b, size_t n)
     return 0;
 }
 int copy_from_guest(void *dst, gaddr_t src, size_t n) { return guest_copy(src, reads(dst), n); }
-int copy_to_guest(gaddr_t dst, const void *src, size_t n) { return guest_copy(dst, writes(src), n); }
+int copy_to_guest(gaddr_t dst, const void *src, size_t n)
+{
+    return guest_copy(dst, writes(src), n);
+}
 
 int guest_rewrite_code(uint64_t lin, uint8_t *byte)
 {
@@ -325,7 +344,8 @@ int guest_rewrite_code(uint64_t lin, uint8_t *byte)
     if (t == P2M_RAM) {
         uint8_t *p = (uint8_t *)mfn_to_virt(m) + (gpa & (PAGE_SIZE - 1));
         *byte = 0;
-        __asm__ volatile("lock xaddb %0, %1" : "+q"(*byte), "+m"(*p)); /* another vCPU may be writing there just now */
+        __asm__ volatile("lock xaddb %0, %1"
+                         : "+q"(*byte), "+m"(*p)); /* another vCPU may be writing there just now */
         rc = 0;
     }
     if (m.v != INVALID_MFN.v)

@@ -18,7 +18,12 @@ int guest_rewrite_code(uint64_t lin, uint8_t *byte) __must_check;
 /* Where a translation was read: the entries of the guest's tables, the top one first, and the byte that the address is. */
 #define GTRACE_LEVELS 4u
 #define GTRACE_MARKS  0x60ull /* accessed, dirty: the hardware's */
-struct gtrace { const volatile uint64_t *pte[GTRACE_LEVELS]; uint64_t val[GTRACE_LEVELS]; uint8_t *byte; unsigned nr; }; /* val: with all marks */
+struct gtrace {
+    const volatile uint64_t *pte[GTRACE_LEVELS];
+    uint64_t val[GTRACE_LEVELS];
+    uint8_t *byte;
+    unsigned nr;
+}; /* val: with all marks */
 /* Translates an address of the current vCPU in long mode with four levels, for reading. -EFAULT: otherwise, or where nothing readable
  * is. Holds nothing: until the generation of the p2m that was read before is over (p2m.gen) the pages stay, and who does not know
  * whether it is must not follow a pointer (svm_insn.c and gcopy.c do while the vCPU counts as in the guest, which npt_flush waits for:
@@ -41,4 +46,8 @@ int gphys_write(struct domain *d, uint64_t gpa, const void *src, size_t n) __mus
 int gphys_write_from_guest(struct domain *d, uint64_t gpa, gaddr_t src, size_t n) __must_check;
 /* One remembered translation of a vCPU (gcopy.c); at.byte is the page's first, NULL: none. */
 #define NR_GMEMOS 8u
-struct gmemo { uint64_t page, gen, cr3, mode; struct gtrace at; bool writable; };
+struct gmemo {
+    uint64_t page, gen, cr3, mode;
+    struct gtrace at;
+    bool writable;
+};

@@ -9,9 +9,9 @@
 #include "base/string.h"
 #include "mem/frame.h"
 
-#define MIN_SHIFT  5u
-#define MAX_SHIFT  11u
-#define NO_OBJECT  0xffffu
+#define MIN_SHIFT 5u
+#define MAX_SHIFT 11u
+#define NO_OBJECT 0xffffu
 
 static struct spinlock slab_lock;
 static struct list partial[MAX_SHIFT - MIN_SHIFT + 1];

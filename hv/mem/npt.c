@@ -11,25 +11,25 @@
 #include "mem/frame.h"
 #include "domain/domain.h"
 
-#define NPTE_TYPE(e) ((enum p2m_type)(((e) >> 9 & 7) | ((e) >> 52 & 1) << 3))
-#define NPTE_TYPE_BITS(t) (((uint64_t)(t) & 7) << 9 | ((uint64_t)(t) >> 3) << 52)
-#define NPTE_TABLE (PTE_P | PTE_RW | PTE_US | PTE_A)
-#define ENTRIES 512u
-#define FRAMES_2M (1ull << ORDER_2M)
-#define TEARDOWN_BATCH 64u
-#define COST_2M 32u /* of a 2 MiB leaf in a teardown budget: its 512 frames are put one by one */
-#define COST_TABLE 32u /* of looking through a table for something, or freeing it */
-#define FREE_BUDGET 4096u /* of a step of p2m_free: entries looked at */
+#define NPTE_TYPE(e)      ((enum p2m_type)(((e) >> 9 & 7) | ((e) >> 52 & 1) << 3))
+#define NPTE_TYPE_BITS(t) (((uint64_t)(t)&7) << 9 | ((uint64_t)(t) >> 3) << 52)
+#define NPTE_TABLE        (PTE_P | PTE_RW | PTE_US | PTE_A)
+#define ENTRIES           512u
+#define FRAMES_2M         (1ull << ORDER_2M)
+#define TEARDOWN_BATCH    64u
+#define COST_2M           32u /* of a 2 MiB leaf in a teardown budget: its 512 frames are put one by one */
+#define COST_TABLE        32u   /* of looking through a table for something, or freeing it */
+#define FREE_BUDGET       4096u /* of a step of p2m_free: entries looked at */
 
 static const uint64_t leaf_flags[] = {
-    [P2M_RAM]      = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D,
-    [P2M_RAM_RO]   = PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX,
+    [P2M_RAM] = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D,
+    [P2M_RAM_RO] = PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX,
     [P2M_GRANT_RW] = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX,
     [P2M_GRANT_RO] = PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX,
-    [P2M_MMIO]     = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX | PTE_PCD | PTE_PWT,
-    [P2M_SHARED]   = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX,
+    [P2M_MMIO] = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX | PTE_PCD | PTE_PWT,
+    [P2M_SHARED] = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX,
     [P2M_RAM_IMMUTABLE] = PTE_P | PTE_US | PTE_A | PTE_D,
-    [P2M_FILLER]   = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX,
+    [P2M_FILLER] = PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D | PTE_NX,
     [P2M_FILLER_RO] = PTE_P | PTE_US | PTE_A | PTE_D | PTE_NX,
 };
 _Static_assert(sizeof leaf_flags / sizeof leaf_flags[0] <= 16, "a type has four bits of the leaf");
@@ -38,7 +38,10 @@ static uint64_t make_leaf(mfn_t m, enum p2m_type t, unsigned order)
 {
     return (m.v << PAGE_SHIFT) | leaf_flags[t] | NPTE_TYPE_BITS(t) | (order ? PTE_PS : 0);
 }
-static unsigned index_at(uint64_t gfn, unsigned level) { return (unsigned)(gfn >> (9 * (level - 1))) & (ENTRIES - 1); }
+static unsigned index_at(uint64_t gfn, unsigned level)
+{
+    return (unsigned)(gfn >> (9 * (level - 1))) & (ENTRIES - 1);
+}
 static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & PTE_ADDR)); }
 static mfn_t leaf_mfn(uint64_t e) { return MFN((e & PTE_ADDR) >> PAGE_SHIFT); }
 
@@ -74,7 +77,8 @@ static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, bool make,
                 return NULL;
             d->p2m.nr_tables++;
             v = virt_to_maddr(n).v | NPTE_TABLE;
-            __atomic_store_n(e, v, __ATOMIC_RELEASE); /* the zeroed table is visible before it is linked */
+            __atomic_store_n(e, v,
+                             __ATOMIC_RELEASE); /* the zeroed table is visible before it is linked */
         } else if (v & PTE_PS) {
             if (leaf)
                 *leaf = e;
@@ -88,8 +92,8 @@ static uint64_t *walk(struct domain *d, uint64_t gfn, unsigned level, bool make,
 int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
 {
     uint64_t n = 1ull << order, *leaf = NULL;
-    if (g.v >= d->p2m.max_gfn || (order && order != ORDER_2M) || ((g.v | m.v) & (n - 1)) || t == P2M_NONE ||
-        t > P2M_FILLER_RO)
+    if (g.v >= d->p2m.max_gfn || (order && order != ORDER_2M) || ((g.v | m.v) & (n - 1)) ||
+        t == P2M_NONE || t > P2M_FILLER_RO)
         return -EINVAL;
     spin_lock(&d->p2m.lock);
     uint64_t *e = walk(d, g.v, order ? 2 : 1, true, &leaf), old = 0;
@@ -141,7 +145,10 @@ static int find_small(struct domain *d, gfn_t g, uint64_t **out)
     return 0;
 }
 
-int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t) { return p2m_clear_only(d, g, ~0u, m, t); }
+int p2m_clear(struct domain *d, gfn_t g, mfn_t *m, enum p2m_type *t)
+{
+    return p2m_clear_only(d, g, ~0u, m, t);
+}
 
 int p2m_clear_only(struct domain *d, gfn_t g, unsigned types, mfn_t *m, enum p2m_type *t)
 {
@@ -254,7 +261,10 @@ void p2m_clear_fillers(struct domain *d, uint64_t g, uint64_t end)
 
 /* --- teardown -------------------------------------------------------------------------------------- */
 
-struct cleared { mfn_t m; uint8_t order, type; };
+struct cleared {
+    mfn_t m;
+    uint8_t order, type;
+};
 
 static void drop_cleared(struct domain *d, const struct cleared *c, unsigned n)
 {
@@ -277,7 +287,8 @@ static bool any_kept(struct domain *d, uint64_t gfn, enum p2m_type t,
 
 /* Finds the next present leaf at or after *gfn and below end; false when there is none, or no budget: each entry looked at
  * takes one. p2m.lock held. */
-static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t end, unsigned *budget, uint64_t **e, unsigned *order)
+static bool next_leaf(struct domain *d, uint64_t *gfn, uint64_t end, unsigned *budget, uint64_t **e,
+                      unsigned *order)
 {
     for (; *gfn < end && *budget; --*budget) {
         uint64_t *t = d->p2m.root;
@@ -308,8 +319,8 @@ uint64_t p2m_next(struct domain *d, uint64_t g, uint64_t end)
 }
 
 /* Clears leaves into c[] until it is full or the budget is spent; true at the end of the tables. p2m.lock held. */
-static bool clear_some(struct domain *d, uint64_t *cursor, unsigned *budget, struct cleared *c, unsigned *n,
-                       bool (*keep)(struct domain *d, gfn_t g, enum p2m_type t))
+static bool clear_some(struct domain *d, uint64_t *cursor, unsigned *budget, struct cleared *c,
+                       unsigned *n, bool (*keep)(struct domain *d, gfn_t g, enum p2m_type t))
 {
     uint64_t *e;
     unsigned order;

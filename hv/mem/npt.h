@@ -16,27 +16,27 @@
 struct domain;
 enum p2m_type {
     P2M_NONE = 0,
-    P2M_RAM,        /* owned by the domain, RWX */
-    P2M_RAM_RO,     /* bundle: core-owned, read-only, no reference counting */
-    P2M_GRANT_RW,   /* foreign frame mapped by a grant */
+    P2M_RAM,      /* owned by the domain, RWX */
+    P2M_RAM_RO,   /* bundle: core-owned, read-only, no reference counting */
+    P2M_GRANT_RW, /* foreign frame mapped by a grant */
     P2M_GRANT_RO,
-    P2M_MMIO,       /* BAR: uncached, no frame */
-    P2M_SHARED,     /* core-owned page of this domain (shared_info, grant table): RW, NX */
+    P2M_MMIO,   /* BAR: uncached, no frame */
+    P2M_SHARED, /* core-owned page of this domain (shared_info, grant table): RW, NX */
     P2M_RAM_IMMUTABLE, /* owned by the domain like RAM, read and executed only: nobody ever writes it again */
-    P2M_FILLER,     /* nothing is there: a page of the core for this guest alone, RW, NX (virt/filler.h) */
-    P2M_FILLER_RO   /* the same: the one page for all, read-only, NX, no reference counting */
+    P2M_FILLER, /* nothing is there: a page of the core for this guest alone, RW, NX (virt/filler.h) */
+    P2M_FILLER_RO /* the same: the one page for all, read-only, NX, no reference counting */
 };
 
 struct p2m {
     struct spinlock lock;
-    uint64_t *root;             /* level 4 */
-    maddr_t  root_maddr;
-    volatile uint64_t gen;      /* raised by npt_flush: a vCPU that enters with an older one flushes its ASID */
+    uint64_t *root; /* level 4 */
+    maddr_t root_maddr;
+    volatile uint64_t gen; /* raised by npt_flush: a vCPU that enters with an older one flushes its ASID */
     uint64_t nr_tables;
-    uint64_t held_tables;       /* c: so many are held back of the allowance for tables alone */
-    struct list emptied;        /* unlinked tables, until nobody can be in them any more */
-    uint64_t quiet;             /* p2m_quiet that every CPU must have seen by then */
-    uint64_t max_gfn;           /* exclusive bound of gfns accepted: 1 << (physaddr bits - 12) */
+    uint64_t held_tables; /* c: so many are held back of the allowance for tables alone */
+    struct list emptied;  /* unlinked tables, until nobody can be in them any more */
+    uint64_t quiet;       /* p2m_quiet that every CPU must have seen by then */
+    uint64_t max_gfn;     /* exclusive bound of gfns accepted: 1 << (physaddr bits - 12) */
 };
 
 /* An empty root, which counts against d's allowance. 0 or -ENOMEM. */

@@ -19,15 +19,15 @@
 #include "platform/cmdline.h"
 #include "platform/range.h"
 
-#define MMIO_BASE   0xffffc00000000000ull
-#define MMIO_SIZE   (64ull << 30)
-#define STACK_BASE  0xffffd00000000000ull
-#define STACK_SIZE  (1ull << 30)
-#define GUARD_PAGES 16u /* address space costs nothing, and no frame of a function steps over so much */
+#define MMIO_BASE  0xffffc00000000000ull
+#define MMIO_SIZE  (64ull << 30)
+#define STACK_BASE 0xffffd00000000000ull
+#define STACK_SIZE (1ull << 30)
+#define GUARD_PAGES \
+    16u /* address space costs nothing, and no frame of a function steps over so much */
 
-
-
-extern char __text_start[], __text_end[], __rodata_end[], __data_end[], __image_end[], __image_start[];
+extern char __text_start[], __text_end[], __rodata_end[], __data_end[], __image_end[],
+    __image_start[];
 static uint64_t *root;
 static struct spinlock lock;
 static uint64_t mmio_next = MMIO_BASE, stack_next = STACK_BASE; /* lock */
@@ -94,7 +94,8 @@ void paging_init(void)
 
     root = table_alloc();
     for (unsigned i = 0; i < ram.nr; i++)
-        map(DIRECTMAP_BASE + ram.r[i].start, ram.r[i].start, ram.r[i].end - ram.r[i].start, PTE_RW | PTE_NX, giant ? 2 : 1);
+        map(DIRECTMAP_BASE + ram.r[i].start, ram.r[i].start, ram.r[i].end - ram.r[i].start,
+            PTE_RW | PTE_NX, giant ? 2 : 1);
     map_image(__text_start, __text_end, 0);
     map_image(__text_end, __rodata_end, PTE_NX);
     map_image(__rodata_end, __image_end, PTE_RW | PTE_NX);

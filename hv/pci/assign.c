@@ -16,11 +16,12 @@
 #include "platform/boot_info.h"
 #include "domain/domain.h"
 
-#define MMIO_HIGH  (1ull << 38)  /* for those that do not fit */
-#define MAX_MMIO   (4ull << 30)  /* of one device */
-#define CHIPSET    0xfec00000ull /* up to 4 GiB: interrupt controllers, timers, TPM, flash; no device's, whatever it says */
-#define MAP_STEP   64u           /* leaves that a step maps: each is held against every device's BARs */
-#define UNMAP_STEP 512u          /* places that a step clears */
+#define MMIO_HIGH (1ull << 38) /* for those that do not fit */
+#define MAX_MMIO  (4ull << 30) /* of one device */
+#define CHIPSET \
+    0xfec00000ull /* up to 4 GiB: interrupt controllers, timers, TPM, flash; no device's, whatever it says */
+#define MAP_STEP   64u  /* leaves that a step maps: each is held against every device's BARs */
+#define UNMAP_STEP 512u /* places that a step clears */
 
 /* --- checks ---------------------------------------------------------------------------------------------------- */
 
@@ -183,7 +184,8 @@ static void forget_places(struct pci_dev *p)
 /* Maps what may be shown of the BAR that is next. 0, HC_AGAIN when the budget is spent, or an error. */
 static int map_bar(struct domain *d, struct pci_dev *p, struct bh_pci_bar *b, unsigned *budget)
 {
-    uint64_t m = (b->base & PAGE_MASK) + p->at_page * PAGE_SIZE, end = (b->base & PAGE_MASK) + bar_span(b), big = PAGE_SIZE << ORDER_2M;
+    uint64_t m = (b->base & PAGE_MASK) + p->at_page * PAGE_SIZE,
+             end = (b->base & PAGE_MASK) + bar_span(b), big = PAGE_SIZE << ORDER_2M;
     uint64_t g = (b->gpa & PAGE_MASK) + p->at_page * PAGE_SIZE;
     int rc;
 
@@ -191,7 +193,9 @@ static int map_bar(struct domain *d, struct pci_dev *p, struct bh_pci_bar *b, un
         if (!*budget)
             return HC_AGAIN;
         --*budget;
-        unsigned order = !((m | g) & (big - 1)) && end - m >= big && pci_may_be_shown(p, m, big) ? ORDER_2M : 0;
+        unsigned order = !((m | g) & (big - 1)) && end - m >= big && pci_may_be_shown(p, m, big)
+                             ? ORDER_2M
+                             : 0;
         step = PAGE_SIZE << order;
         if (!order && !pci_may_be_shown(p, m, PAGE_SIZE))
             continue;
@@ -225,7 +229,8 @@ static int unmap_bars(struct domain *d, struct pci_dev *p)
 
     for (; p->at_bar < 6; p->at_bar++, p->at_page = 0) {
         struct bh_pci_bar *b = &p->bar[p->at_bar];
-        uint64_t g = b->gpa >> PAGE_SHIFT, m = b->base >> PAGE_SHIFT, n = b->gpa ? bar_span(b) >> PAGE_SHIFT : 0;
+        uint64_t g = b->gpa >> PAGE_SHIFT, m = b->base >> PAGE_SHIFT,
+                 n = b->gpa ? bar_span(b) >> PAGE_SHIFT : 0;
         while (p->at_page < n) {
             if (!budget--) {
                 npt_flush(d);
@@ -360,7 +365,8 @@ static int assign_begin(struct domain *d, struct pci_dev *p, uint64_t gpa)
 
 static int assign_step(struct domain *d, struct pci_dev *p, uint64_t gpa)
 {
-    bool begun = p && p->state == BH_PCI_ASSIGNED && p->owner == d->id && (p->phase == PCI_SETTING_UP || p->why);
+    bool begun = p && p->state == BH_PCI_ASSIGNED && p->owner == d->id &&
+                 (p->phase == PCI_SETTING_UP || p->why);
     int rc = begun ? check_quiet(d) : assign_begin(d, p, gpa);
 
     if (rc)

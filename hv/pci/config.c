@@ -53,7 +53,8 @@ static void port_write(uint32_t sbdf, unsigned off, unsigned size, uint32_t v)
 static volatile uint8_t *ecam_at(uint32_t sbdf, unsigned off)
 {
     unsigned bus = PCI_BUS(sbdf);
-    if (sbdf >> 16 != acpi_info.mcfg_seg || bus < acpi_info.mcfg_bus_first || bus > acpi_info.mcfg_bus_last)
+    if (sbdf >> 16 != acpi_info.mcfg_seg || bus < acpi_info.mcfg_bus_first ||
+        bus > acpi_info.mcfg_bus_last)
         return NULL;
     return ecam + ((uint64_t)(sbdf & 0xffff) << 12) + off;
 }
@@ -90,7 +91,8 @@ void pci_hw_init(void)
     if (!acpi_info.mcfg_base)
         return;
     unsigned first = acpi_info.mcfg_bus_first, nr = acpi_info.mcfg_bus_last - first + 1u;
-    volatile uint8_t *map = mmio_map(MADDR(acpi_info.mcfg_base + ((uint64_t)first << 20)), (uint64_t)nr << 20);
+    volatile uint8_t *map = mmio_map(MADDR(acpi_info.mcfg_base + ((uint64_t)first << 20)),
+                                     (uint64_t)nr << 20);
     if (!map)
         return;
     ecam = map - ((uint64_t)first << 20);
@@ -194,7 +196,8 @@ int pci_config_access(struct bh_pci_cfg *c)
         return -ENOENT;
     if (!p->hidden)
         return -EACCES;
-    if ((c->size != 1 && c->size != 2 && c->size != 4) || c->off % c->size || c->off >= 256 || c->write > 1)
+    if ((c->size != 1 && c->size != 2 && c->size != 4) || c->off % c->size || c->off >= 256 ||
+        c->write > 1)
         return -EINVAL;
     lanes = (c->size == 4 ? ~0u : (1u << c->size * 8) - 1) << shift;
     spin_lock(&pci_lock);

@@ -18,7 +18,10 @@ _Static_assert(sizeof(struct pci_dev) <= PAGE_SIZE, "kmalloc serves at most a pa
 
 static struct pci_dev **tail;
 static unsigned nr_devices, nr_queued;
-static struct { uint8_t bus; struct pci_dev *parent; } queue[256];
+static struct {
+    uint8_t bus;
+    struct pci_dev *parent;
+} queue[256];
 static uint8_t visited[256 / 8];
 
 bool pci_is_platform_core(const struct pci_dev *p)
@@ -62,7 +65,8 @@ static unsigned size_bar(struct pci_dev *p, unsigned i, unsigned of)
     if (lo & 1)
         size |= 0xffffffffffff0000ull; /* I/O BARs may decode 16 bits only */
     size = ~size + 1;
-    if (!size || (size & (size - 1)) || (base & (size - 1)) || base + size < base || (base + size) >> 52) {
+    if (!size || (size & (size - 1)) || (base & (size - 1)) || base + size < base ||
+        (base + size) >> 52) {
         log_warn("PCI: " BDF_FMT ": BAR %u makes no sense, ignored", BDF_ARGS(p->sbdf), i);
         return n;
     }
@@ -150,9 +154,11 @@ static void read_virtio(struct pci_dev *p, unsigned cap)
 {
     static const uint8_t least[VIRTIO_STRUCTS] = { 0x38, 2, 1, 1 };
     unsigned caplen = pci_read(p, cap + 2, 1), i = pci_read(p, cap + 3, 1) - 1;
-    struct pci_part s = { (uint8_t)pci_read(p, cap + 4, 1), pci_read(p, cap + 8, 4), pci_read(p, cap + 12, 4) };
+    struct pci_part s = { (uint8_t)pci_read(p, cap + 4, 1), pci_read(p, cap + 8, 4),
+                          pci_read(p, cap + 12, 4) };
 
-    if (i >= VIRTIO_STRUCTS || p->part[i].len || caplen < (i == VIRTIO_NOTIFY ? 20u : 16u) || cap + caplen > 256)
+    if (i >= VIRTIO_STRUCTS || p->part[i].len || caplen < (i == VIRTIO_NOTIFY ? 20u : 16u) ||
+        cap + caplen > 256)
         return;
     if (s.len < least[i] || (s.off & 3) || !in_memory_bar(p, s.bar, s.off, s.len))
         return;
@@ -241,7 +247,8 @@ static void add_function(uint32_t sbdf, struct pci_dev *parent)
     p->class_rev = pci_read(p, PCI_CLASS_REV, 4);
     p->header = pci_read(p, PCI_HEADER, 1) & 0x7f;
     p->bridge = p->header != 0;
-    p->virtio = p->vendor == 0x1af4 && p->device >= 0x1000 && p->device <= 0x107f; /* virtio 1.1, 4.1.2 */
+    p->virtio = p->vendor == 0x1af4 && p->device >= 0x1000 &&
+                p->device <= 0x107f; /* virtio 1.1, 4.1.2 */
     p->nvme = p->class_rev >> 8 == 0x010802;
     p->owner = DOMID_NONE;
     for (unsigned i = 0; i < ARRAY_SIZE(p->route); i++) {
@@ -296,5 +303,6 @@ void pci_scan(void)
         else
             done = --nr_queued; /* nothing there */
     }
-    log_info("PCI: %u functions on %u buses (%u root), by %s", nr_devices, nr_queued, roots, pci_hw->name);
+    log_info("PCI: %u functions on %u buses (%u root), by %s", nr_devices, nr_queued, roots,
+             pci_hw->name);
 }

@@ -11,7 +11,8 @@
 #include "base/print.h"
 #include "pci/pci_int.h"
 
-#define ACS_WANTED 0x1du /* source validation, request and completion redirect, upstream forwarding */
+#define ACS_WANTED \
+    0x1du /* source validation, request and completion redirect, upstream forwarding */
 
 /* Finds ACS among the extended capabilities (bounded: 4 KiB of at least 4 bytes each) and switches it on. */
 static bool acs_enable(struct pci_dev *p)

@@ -23,10 +23,12 @@ static void mark(uint32_t sbdf, uint8_t any)
         found = true;
         p->hidden = !pci_is_platform_core(p);
         if (!p->hidden)
-            log_warn("pciback.hide: (" BDF_FMT "): a bridge or part of the platform, not hidden", BDF_ARGS(p->sbdf));
+            log_warn("pciback.hide: (" BDF_FMT "): a bridge or part of the platform, not hidden",
+                     BDF_ARGS(p->sbdf));
     }
     if (!found)
-        log_warn("pciback.hide: (%04x:" BDF_FMT "%s): no such device", sbdf >> 16, BDF_ARGS(sbdf), any ? ", nor another that the star means" : "");
+        log_warn("pciback.hide: (%04x:" BDF_FMT "%s): no such device", sbdf >> 16, BDF_ARGS(sbdf),
+                 any ? ", nor another that the star means" : "");
 }
 
 /* nr: how many are hidden */
@@ -49,8 +51,9 @@ static void hide(struct pci_dev *p, unsigned nr)
         p->iommu = NULL;
         why = ", it has no VIRTIO_F_ACCESS_PLATFORM, its DMA would go round the IOMMU (iommu_platform=on?): not assignable";
     }
-    log_info("PCI: " BDF_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s", BDF_ARGS(p->sbdf),
-             p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count, pci_reset_name(p->reset), p->iommu ? "" : why);
+    log_info("PCI: " BDF_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s",
+             BDF_ARGS(p->sbdf), p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count,
+             pci_reset_name(p->reset), p->iommu ? "" : why);
 }
 
 void pci_init(void)
@@ -62,8 +65,8 @@ void pci_init(void)
     pci_make_groups();
     for (struct pci_dev *p = pci_devices; p; p = p->next) {
         iommu_claim(p);
-        log_debug("PCI: " BDF_FMT " %04x:%04x class %06x group %u%s", BDF_ARGS(p->sbdf), p->vendor, p->device,
-                  p->class_rev >> 8, p->group, p->bridge ? ", bridge" : "");
+        log_debug("PCI: " BDF_FMT " %04x:%04x class %06x group %u%s", BDF_ARGS(p->sbdf), p->vendor,
+                  p->device, p->class_rev >> 8, p->group, p->bridge ? ", bridge" : "");
     }
     for (unsigned i = 0; i < cmdline.nr_hide; i++)
         mark(cmdline.hide[i], cmdline.hide_any[i]);
@@ -81,7 +84,8 @@ static uint64_t part_gpa(const struct pci_dev *p, unsigned i, uint32_t *len)
     const struct bh_pci_bar *b = &p->bar[s->bar];
     uint64_t first = ROUND_DOWN(b->base + s->off, PAGE_SIZE);
 
-    if (!s->len || !b->gpa || !pci_may_be_shown(p, first, ROUND_UP(b->base + s->off + s->len, PAGE_SIZE) - first))
+    if (!s->len || !b->gpa ||
+        !pci_may_be_shown(p, first, ROUND_UP(b->base + s->off + s->len, PAGE_SIZE) - first))
         return 0;
     *len = s->len;
     return b->gpa + s->off;
@@ -123,7 +127,8 @@ int pci_info(uint32_t index, struct domain *owner, struct bh_pci_info *out)
     if (owner && !owner->devices) /* waits for nobody: see pirq_bind */
         return -ENOENT;
     spin_lock(&pci_lock);
-    for (struct pci_dev *p = owner ? owner->devices : pci_devices; p; p = owner ? p->next_owned : p->next) {
+    for (struct pci_dev *p = owner ? owner->devices : pci_devices; p;
+         p = owner ? p->next_owned : p->next) {
         if (index--)
             continue;
         fill_info(p, out);

@@ -3,46 +3,46 @@
 #pragma once
 #include "pci/pci.h"
 
-#define PCI_VENDOR      0x00
-#define PCI_COMMAND     0x04
-#define PCI_CMD_IO      0x001u
-#define PCI_CMD_MEM     0x002u
-#define PCI_CMD_MASTER  0x004u
-#define PCI_CMD_INTX_OFF 0x400u
-#define PCI_STATUS      0x06
-#define PCI_STATUS_CAPS 0x10u
+#define PCI_VENDOR           0x00
+#define PCI_COMMAND          0x04
+#define PCI_CMD_IO           0x001u
+#define PCI_CMD_MEM          0x002u
+#define PCI_CMD_MASTER       0x004u
+#define PCI_CMD_INTX_OFF     0x400u
+#define PCI_STATUS           0x06
+#define PCI_STATUS_CAPS      0x10u
 #define PCI_STATUS_SIG_ABORT 0x0800u /* write 1 to clear */
-#define PCI_CLASS_REV   0x08
-#define PCI_HEADER      0x0e
-#define PCI_BAR0        0x10
-#define PCI_SECONDARY   0x19
-#define PCI_CAP_PTR     0x34
-#define PCI_BRIDGE_CTL  0x3e
-#define PCI_BRIDGE_RESET 0x40u
+#define PCI_CLASS_REV        0x08
+#define PCI_HEADER           0x0e
+#define PCI_BAR0             0x10
+#define PCI_SECONDARY        0x19
+#define PCI_CAP_PTR          0x34
+#define PCI_BRIDGE_CTL       0x3e
+#define PCI_BRIDGE_RESET     0x40u
 
-#define PCI_CAP_PM      0x01
-#define PCI_CAP_MSI     0x05
-#define PCI_CAP_VENDOR  0x09
-#define PCI_CAP_PCIE    0x10
-#define PCI_CAP_MSIX    0x11
-#define PCI_CAP_AF      0x13
-#define PCI_XCAP_ACS    0x0d
+#define PCI_CAP_PM     0x01
+#define PCI_CAP_MSI    0x05
+#define PCI_CAP_VENDOR 0x09
+#define PCI_CAP_PCIE   0x10
+#define PCI_CAP_MSIX   0x11
+#define PCI_CAP_AF     0x13
+#define PCI_XCAP_ACS   0x0d
 
-#define MSIX_CTL         2     /* offsets in the capability */
+#define MSIX_CTL         2 /* offsets in the capability */
 #define MSIX_TABLE       4
 #define MSIX_PBA         8
 #define MSIX_CTL_ENABLE  0x8000u
 #define MSIX_CTL_MASKALL 0x4000u
-#define MSIX_ENTRY_MASK  1u    /* vector control, fourth word of an entry */
+#define MSIX_ENTRY_MASK  1u /* vector control, fourth word of an entry */
 
-#define BAR_MEM   1u /* bh_pci_bar.flags */
-#define BAR_64    2u
-#define BAR_PREF  4u
-#define BAR_IO    8u
+#define BAR_MEM  1u /* bh_pci_bar.flags */
+#define BAR_64   2u
+#define BAR_PREF 4u
+#define BAR_IO   8u
 
 #define PCI_BUS(sbdf)  (((sbdf) >> 8) & 0xff)
 #define PCI_SLOT(sbdf) (((sbdf) >> 3) & 0x1f)
-#define PCI_FN(sbdf)   ((sbdf) & 7)
+#define PCI_FN(sbdf)   ((sbdf)&7)
 #define BDF_FMT        "%02x:%02x.%x"
 #define BDF_ARGS(sbdf) PCI_BUS(sbdf), PCI_SLOT(sbdf), PCI_FN(sbdf)
 
@@ -54,18 +54,18 @@ struct pci_hw {
     unsigned space; /* 256 or 4096 */
 };
 extern const struct pci_hw *pci_hw;
-void pci_hw_init(void);                         /* config.c: ECAM if it agrees with the ports, else the ports */
+void pci_hw_init(void); /* config.c: ECAM if it agrees with the ports, else the ports */
 
-void pci_scan(void);                            /* enum.c: fills pci_devices */
-void pci_make_groups(void);                     /* group.c */
+void pci_scan(void);                                /* enum.c: fills pci_devices */
+void pci_make_groups(void);                         /* group.c */
 bool pci_is_platform_core(const struct pci_dev *p); /* host bridge, LPC, IOMMU...: never touched, never hidden */
 
-void pci_regs_map(struct pci_dev *p);           /* reset.c: those of virtio and NVMe, for the core's own eyes */
+void pci_regs_map(struct pci_dev *p); /* reset.c: those of virtio and NVMe, for the core's own eyes */
 bool pci_behind_iommu(const struct pci_dev *p); /* virtio says of itself whether it is; its memory must decode */
 int pci_at_rest(struct pci_dev *p) __must_check; /* 0: DMA may be given; else as pci_dma_enable */
-void pci_reset_choose(struct pci_dev *p);       /* sets p->reset */
+void pci_reset_choose(struct pci_dev *p);        /* sets p->reset */
 int pci_reset_step(struct pci_dev *p) __must_check; /* 0 done, HC_AGAIN, -EIO, -EOPNOTSUPP */
-void pci_restore(struct pci_dev *p);            /* BARs and command (memory on, bus master and INTx off) */
+void pci_restore(struct pci_dev *p); /* BARs and command (memory on, bus master and INTx off) */
 const char *pci_reset_name(enum pci_reset r);
 void pci_set_master(struct pci_dev *p, bool on); /* and reads back, so that posted DMA is behind us */
 
@@ -79,7 +79,7 @@ void pci_fence_device(struct domain *d, struct pci_dev *p);
 /* trial.c */
 int trial_check(const struct pci_dev *p, const struct domain *d) __must_check;
 bool trial_permits(const struct pci_dev *p);
-void trial_stop(const struct pci_dev *p);       /* it is blocked */
+void trial_stop(const struct pci_dev *p); /* it is blocked */
 
 void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: disabled and all masked */
-void pirq_release(struct pci_dev *p);           /* deassign: unbinds, gives vectors and numbers back */
+void pirq_release(struct pci_dev *p); /* deassign: unbinds, gives vectors and numbers back */

@@ -24,12 +24,14 @@
 #include "pci/pci_int.h"
 #include "domain/domain.h"
 
-#define ROUTE_PER_MS  64u              /* interrupts of one entry in a millisecond */
-#define DEVICE_PER_MS 256u             /* of all entries of a device */
-#define LATE          4u               /* of a masked entry: those on their way or in the local APIC. More: it was not heeded */
-#define SAY_NS        (10 * NS_PER_S)  /* between two lines about one device */
-#define AWAY          8u               /* interrupts in a row that found their vCPU on one other CPU: it stays there */
-#define FOLLOW_NS     (10 * NS_PER_MS) /* between two times that any route of a device follows its vCPU */
+#define ROUTE_PER_MS  64u  /* interrupts of one entry in a millisecond */
+#define DEVICE_PER_MS 256u /* of all entries of a device */
+#define LATE \
+    4u /* of a masked entry: those on their way or in the local APIC. More: it was not heeded */
+#define SAY_NS (10 * NS_PER_S) /* between two lines about one device */
+#define AWAY   8u /* interrupts in a row that found their vCPU on one other CPU: it stays there */
+#define FOLLOW_NS \
+    (10 * NS_PER_MS) /* between two times that any route of a device follows its vCPU */
 enum { HELD_NOT, HELD_MASKED, HELD_CUT };
 
 /* --- the MSI-X table (PCIe 4.0 7.7.2) --------------------------------------------------------------------------- */
@@ -228,7 +230,8 @@ static void pirq_interrupt(void *arg)
     if (deliver)
         follow(r, send_event(owner, port));
     if (say)
-        log_warn("PCI: " BDF_FMT " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times",
+        log_warn("PCI: " BDF_FMT
+                 " of d%u interrupts too often (entry %u): held back %lu times, its remapping cleared %lu times",
                  BDF_ARGS(p->sbdf), owner, r->irte, holds, cuts);
 }
 

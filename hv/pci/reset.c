@@ -22,10 +22,10 @@
 #define PM_CTL          4
 #define PM_NO_SOFT_RST  8u
 /* virtio 1.1, 4.1.4.3: the common configuration; 2.1, 6 */
-#define VIRTIO_FEATURE_SELECT 0x00
-#define VIRTIO_FEATURE        0x04
-#define VIRTIO_STATUS         0x14
-#define VIRTIO_COMMON_LEN     0x38
+#define VIRTIO_FEATURE_SELECT  0x00
+#define VIRTIO_FEATURE         0x04
+#define VIRTIO_STATUS          0x14
+#define VIRTIO_COMMON_LEN      0x38
 #define VIRTIO_ACCESS_PLATFORM (1u << 1) /* bit 33 */
 /* NVM Express 1.4, 3.1 */
 #define NVME_CC       0x14
@@ -41,11 +41,15 @@ void pci_regs_map(struct pci_dev *p)
 
     if (p->virtio && c->len)
         p->soft_regs = mmio_map(MADDR(p->bar[c->bar].base + c->off), VIRTIO_COMMON_LEN);
-    else if (p->nvme && (p->bar[0].flags & BAR_MEM) && p->bar[0].base && p->bar[0].size >= NVME_REGS_LEN)
+    else if (p->nvme && (p->bar[0].flags & BAR_MEM) && p->bar[0].base &&
+             p->bar[0].size >= NVME_REGS_LEN)
         p->soft_regs = mmio_map(MADDR(p->bar[0].base), NVME_REGS_LEN);
 }
 
-static volatile uint32_t *soft_reg(const struct pci_dev *p, unsigned off) { return (volatile uint32_t *)(p->soft_regs + off); }
+static volatile uint32_t *soft_reg(const struct pci_dev *p, unsigned off)
+{
+    return (volatile uint32_t *)(p->soft_regs + off);
+}
 
 /* A virtio device without this feature uses the machine's addresses as they are (virtio 1.1, 6); a legacy one cannot have it. */
 bool pci_behind_iommu(const struct pci_dev *p)
@@ -143,9 +147,7 @@ static unsigned reset_begin(struct pci_dev *p)
         v = pci_read(p, p->cap_pcie + PCIE_DEVCTL, 2);
         pci_write(p, p->cap_pcie + PCIE_DEVCTL, 2, v | PCIE_DEVCTL_FLR);
         return 100;
-    case PCI_RESET_AF:
-        pci_write(p, p->cap_af + AF_CTL, 1, 1);
-        return 100;
+    case PCI_RESET_AF: pci_write(p, p->cap_af + AF_CTL, 1, 1); return 100;
     case PCI_RESET_PM:
         v = pci_read(p, p->cap_pm + PM_CTL, 2) & ~3u;
         pci_write(p, p->cap_pm + PM_CTL, 2, v | 3);

@@ -16,26 +16,29 @@
 #include "platform/cmdline.h"
 #include "domain/domain.h"
 
-#define GIB            (1ull << 30)
-#define LONGEST_NS     (8 * NS_PER_S)  /* then whoever wants to begin does: a disk may take a minute to find out that it is dead */
-#define TURN_NS        (100 * NS_PER_MS) /* who waits asks more often */
-#define HT_FIRST       0xfd00000000ull /* to 2^40: HyperTransport's own on AMD's machines (48882, 2.1.4.2) */
-#define HT_END         0x10000000000ull
-#define BRIDGE_PREF    0x24            /* PCI-to-PCI bridge 1.2, 3.2.5.9: base and limit, 64-bit if bit 0 is set */
-#define BRIDGE_PREF_H  0x28            /* upper halves of both */
+#define GIB (1ull << 30)
+#define LONGEST_NS \
+    (8 * NS_PER_S) /* then whoever wants to begin does: a disk may take a minute to find out that it is dead */
+#define TURN_NS (100 * NS_PER_MS) /* who waits asks more often */
+#define HT_FIRST \
+    0xfd00000000ull /* to 2^40: HyperTransport's own on AMD's machines (48882, 2.1.4.2) */
+#define HT_END 0x10000000000ull
+#define BRIDGE_PREF \
+    0x24 /* PCI-to-PCI bridge 1.2, 3.2.5.9: base and limit, 64-bit if bit 0 is set */
+#define BRIDGE_PREF_H 0x28 /* upper halves of both */
 
 static struct {
     struct pci_dev *dev; /* NULL: no trial runs */
     struct domain *domain;
-    uint64_t window;     /* the owner's pages, then the target */
-    unsigned nr;         /* of all of them */
-    uint64_t since;      /* system time */
+    uint64_t window; /* the owner's pages, then the target */
+    unsigned nr;     /* of all of them */
+    uint64_t since;  /* system time */
     uint64_t *target;
     bool blocked, arrived;
 } now;
 static struct {
-    domid_t last;        /* who began the last trial */
-    uint64_t asked;      /* system time: when another was told to wait for it */
+    domid_t last;   /* who began the last trial */
+    uint64_t asked; /* system time: when another was told to wait for it */
 } turn;
 
 /* Whether p may have DMA. Not while it is tried, also where it need not be: whoever opened its entry again would make the unit one that does
@@ -53,18 +56,23 @@ bool trial_permits(const struct pci_dev *p)
 int trial_check(const struct pci_dev *p, const struct domain *d)
 {
     const struct iommu_trial *u = iommu_ops->trial(p->iommu);
-    bool disk_or_nic = p->nvme || (p->virtio && (p->device == 0x1000 || p->device == 0x1001 || p->device == 0x1041 || p->device == 0x1042));
+    bool disk_or_nic = p->nvme || (p->virtio && (p->device == 0x1000 || p->device == 0x1001 ||
+                                                 p->device == 0x1041 || p->device == 0x1042));
 
     if (u->state == TRIAL_FAILED || p->trial_failed)
         return -EPERM;
-    if (u->state == TRIAL_PASSED || (disk_or_nic && d->role == BH_ROLE_DRIVER)) /* those have drivers that try it */
+    if (u->state == TRIAL_PASSED ||
+        (disk_or_nic && d->role == BH_ROLE_DRIVER)) /* those have drivers that try it */
         return 0;
     return u->doubted ? -EPERM : cmdline.iommu_trust ? 0 : -EAGAIN;
 }
 
 /* --- the window ------------------------------------------------------------------------------------------------- */
 
-static bool meets(uint64_t at, uint64_t first, uint64_t end) { return first < at + GIB && at < end; }
+static bool meets(uint64_t at, uint64_t first, uint64_t end)
+{
+    return first < at + GIB && at < end;
+}
 
 /* The end of a BAR of p, or of what a bridge passes on, that lies in the GiB at `at`; 0: there is none. */
 static uint64_t in_the_way(struct pci_dev *p, uint64_t at)
@@ -175,7 +183,8 @@ static bool must_wait(const struct domain *d)
 
     if (now.dev && now.domain != d)
         turn.asked = t;
-    return (now.dev && t - now.since < LONGEST_NS) || (turn.last == d->id && t - turn.asked < TURN_NS);
+    return (now.dev && t - now.since < LONGEST_NS) ||
+           (turn.last == d->id && t - turn.asked < TURN_NS);
 }
 
 static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
@@ -191,7 +200,8 @@ static int begin(struct domain *d, struct pci_dev *p, struct bh_trial *t)
     /* Whoever served may have been taken over: what it tells the device is not known. */
     if (d->adopted || d->grant.nr_maptrack)
         return -EACCES;
-    if (p->phase != PCI_READY || p->dma_on || !t->nr || t->nr > BH_TRIAL_PAGES || t->gfn + t->nr < t->gfn)
+    if (p->phase != PCI_READY || p->dma_on || !t->nr || t->nr > BH_TRIAL_PAGES ||
+        t->gfn + t->nr < t->gfn)
         return -EINVAL;
     if (pci_at_rest(p))
         return -EIO;
@@ -251,15 +261,19 @@ static int end(struct domain *d, struct pci_dev *p)
     else
         u->doubted = p->trial_failed = true;
     if (u->state == TRIAL_PASSED)
-        log_info("IOMMU: unit " BDF_FMT " passed its trial: a write of " BDF_FMT " arrived where it was mapped, none once it was blocked",
+        log_info("IOMMU: unit " BDF_FMT " passed its trial: a write of " BDF_FMT
+                 " arrived where it was mapped, none once it was blocked",
                  BDF_ARGS(u->devid), BDF_ARGS(p->sbdf));
     else if (!now.arrived)
-        log_err("IOMMU: unit " BDF_FMT " failed its trial: it translates no DMA of " BDF_FMT " (QEMU: amd-iommu,pt=off, from 11 on also "
+        log_err("IOMMU: unit " BDF_FMT " failed its trial: it translates no DMA of " BDF_FMT
+                " (QEMU: amd-iommu,pt=off, from 11 on also "
                 "dma-remap=on), or that device does nothing. Behind it only a NIC or disk is assigned, to try again",
                 BDF_ARGS(u->devid), BDF_ARGS(p->sbdf));
     else
-        log_err("IOMMU: unit " BDF_FMT " failed its trial, no device behind it is assigned: a write of " BDF_FMT
-                " arrived after it was blocked", BDF_ARGS(u->devid), BDF_ARGS(p->sbdf));
+        log_err("IOMMU: unit " BDF_FMT
+                " failed its trial, no device behind it is assigned: a write of " BDF_FMT
+                " arrived after it was blocked",
+                BDF_ARGS(u->devid), BDF_ARGS(p->sbdf));
     pci_fence_device(d, p);
     return u->state == TRIAL_PASSED ? 0 : -EPERM;
 }

@@ -3,7 +3,10 @@
 #pragma once
 #include "platform/boot_info.h"
 
-struct range_set { struct boot_range r[BOOT_MAX_RANGES]; unsigned nr; };
+struct range_set {
+    struct boot_range r[BOOT_MAX_RANGES];
+    unsigned nr;
+};
 
 /* Adds [start, end), merging what touches. False when the table is full (the range is then missing). */
 bool range_add(struct range_set *s, uint64_t start, uint64_t end);

@@ -9,12 +9,13 @@
 #include "base/print.h"
 #include "time/time.h"
 
-#define OFF_NOTED (tsc_khz / 10) /* in ticks of the TSC, 100 us: shorter ones are not worth a place */
+#define OFF_NOTED \
+    (tsc_khz / 10) /* in ticks of the TSC, 100 us: shorter ones are not worth a place */
 
 /* What: one of these, and for exits and hypercalls which. */
 enum { OFF_RUN_LOOP = 0, OFF_HANDLERS = 1u << 24, OFF_EXIT = 2u << 24, OFF_HYPERCALL = 3u << 24 };
-#define OFF_EXIT_OF(code)        (OFF_EXIT | ((code) & 0xffffu))
-#define OFF_HYPERCALL_OF(nr, op) (OFF_HYPERCALL | ((nr) & 0xffu) << 16 | ((op) & 0xffffu))
+#define OFF_EXIT_OF(code)        (OFF_EXIT | ((code)&0xffffu))
+#define OFF_HYPERCALL_OF(nr, op) (OFF_HYPERCALL | ((nr)&0xffu) << 16 | ((op)&0xffffu))
 
 static inline void irqs_off_what(uint32_t what) { this_cpu()->off_what = what; }
 
@@ -29,7 +30,8 @@ static inline void irqs_off_tell(uint32_t what, uint64_t ns)
     uint32_t us = (uint32_t)(ns / NS_PER_US);
     switch (what & 0xff000000) {
     case OFF_HYPERCALL:
-        log_debug("interrupts off for %u us: hypercall %u, operation %u", us, what >> 16 & 0xff, what & 0xffff);
+        log_debug("interrupts off for %u us: hypercall %u, operation %u", us, what >> 16 & 0xff,
+                  what & 0xffff);
         break;
     case OFF_EXIT: log_debug("interrupts off for %u us: exit %x", us, what & 0xffff); break;
     case OFF_HANDLERS: log_debug("interrupts off for %u us: interrupt handlers", us); break;

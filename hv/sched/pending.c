@@ -52,7 +52,10 @@ int vcpu_pending_vector(const struct vcpu *v)
     return vec >= 0 ? vec : lapic_pending(v);
 }
 
-bool vcpu_only_upcall(const struct vcpu *v) { return upcall_vector(v) >= 0 && lapic_pending(v) < 0; }
+bool vcpu_only_upcall(const struct vcpu *v)
+{
+    return upcall_vector(v) >= 0 && lapic_pending(v) < 0;
+}
 
 bool vcpu_vector_injected(struct vcpu *v, int vector)
 {

@@ -3,7 +3,7 @@
 #pragma once
 #include "sched/vcpu.h"
 
-#define APIC_SVR_ON     (1u << 8)  /* switched on by software */
+#define APIC_SVR_ON     (1u << 8) /* switched on by software */
 #define APIC_SVR_RESET  0xffu
 #define APIC_LVT_MASKED (1u << 16)
 
@@ -21,10 +21,12 @@ static inline bool vcpu_upcall_pending(const struct vcpu *v)
     const struct vcpu_info *i = v->info;
     return i && READ_ONCE(i->evtchn_upcall_pending) && !READ_ONCE(i->evtchn_upcall_mask);
 }
-int vcpu_pending_vector(const struct vcpu *v);         /* next to inject (the up-call first, then the APIC's highest), or -1 */
-bool vcpu_vector_injected(struct vcpu *v, int vector); /* true: it was the up-call; of the APIC it is in service now */
-bool vcpu_only_upcall(const struct vcpu *v);           /* nothing but the up-call is pending */
+int vcpu_pending_vector(
+    const struct vcpu *v); /* next to inject (the up-call first, then the APIC's highest), or -1 */
+bool vcpu_vector_injected(struct vcpu *v,
+                          int vector); /* true: it was the up-call; of the APIC it is in service now */
+bool vcpu_only_upcall(const struct vcpu *v); /* nothing but the up-call is pending */
 
 /* For the APIC's registers (virt/lapic.c). */
-int vlapic_highest(const volatile uint32_t *map);      /* of IRR or ISR; -1: none */
-uint32_t vlapic_ppr(const struct vcpu *v);             /* processor priority, SDM3 11.8.3.1 */
+int vlapic_highest(const volatile uint32_t *map); /* of IRR or ISR; -1: none */
+uint32_t vlapic_ppr(const struct vcpu *v);        /* processor priority, SDM3 11.8.3.1 */

@@ -17,14 +17,14 @@
 #include "sched/irqs_off.h"
 #include "virt/virt.h"
 
-#define OP_NS      (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
-#define SCRUB_NS   (5 * NS_PER_US)   /* a page of memory that no cache has, and more */
+#define OP_NS    (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
+#define SCRUB_NS (5 * NS_PER_US)   /* a page of memory that no cache has, and more */
 
 static struct sched_cpu {
     struct timer slice;
     volatile uint64_t slice_end; /* when `slice` fires, 0: not armed; others read it to spare an IPI */
     struct list woken;           /* rq lock: those woken below their share, and ... */
-    struct list cut;             /* ... those of them that another one of them cut short; before cpu.rq. rq_len counts all */
+    struct list cut; /* ... those of them that another one of them cut short; before cpu.rq. rq_len counts all */
     uint64_t op_start;
 } sched_cpus[MAX_CPUS];
 
@@ -65,8 +65,8 @@ void sched_init_cpu(struct cpu *c)
 bool vcpu_runnable(const struct vcpu *v)
 {
     const struct domain *d = v->domain;
-    return READ_ONCE(v->state) == VCPU_RUNNABLE && !READ_ONCE(v->pause_count) && d->state == BH_DOM_RUNNING &&
-           !d->hang;
+    return READ_ONCE(v->state) == VCPU_RUNNABLE && !READ_ONCE(v->pause_count) &&
+           d->state == BH_DOM_RUNNING && !d->hang;
 }
 static bool queued(const struct vcpu *v) { return !list_empty(&v->rq_node); }
 
@@ -100,7 +100,9 @@ static void settle(const struct cpu *c, struct vcpu *v, uint64_t now, uint64_t r
 enum place { WOKEN, CUT, BACK, FRONT };
 static void enqueue(struct cpu *c, struct vcpu *v, enum place where, uint64_t now)
 {
-    struct list *before[] = { [WOKEN] = &of(c)->woken, [CUT] = &of(c)->cut, [BACK] = &c->rq, [FRONT] = c->rq.next };
+    struct list *before[] = {
+        [WOKEN] = &of(c)->woken, [CUT] = &of(c)->cut, [BACK] = &c->rq, [FRONT] = c->rq.next
+    };
     if (where == WOKEN || where == BACK)
         v->ready_since = now;
     v->boosted = where == WOKEN || where == CUT;
@@ -132,7 +134,8 @@ static struct cpu *idle_cpu(const struct cpu *but)
  * the IPI would have been for nothing, and the vCPU away from its caches and from the CPU that its device interrupts. */
 static bool may_take(const struct cpu *c, const struct cpu *from)
 {
-    uint32_t waiting = READ_ONCE(from->rq_len); /* first: one that is counted here is the last of an idle one's, or `idle` is over */
+    uint32_t waiting = READ_ONCE(
+        from->rq_len); /* first: one that is counted here is the last of an idle one's, or `idle` is over */
     return waiting > (from != c && from->idle ? 1u : 0u);
 }
 
@@ -158,12 +161,16 @@ static void poke(struct cpu *c, bool only, enum place where)
         apic_send_ipi(c->id, VEC_KICK); /* it arms its slice timer before it enters again */
 }
 
-static struct vcpu *first_of(struct list *l) { return list_empty(l) ? NULL : list_entry(l->next, struct vcpu, rq_node); }
+static struct vcpu *first_of(struct list *l)
+{
+    return list_empty(l) ? NULL : list_entry(l->next, struct vcpu, rq_node);
+}
 
 /* Those just woken first, but for who has waited too long: it stays that until its slice is over. */
 static struct vcpu *first_ready(struct cpu *c)
 {
-    struct vcpu *woken = first_of(&of(c)->woken), *cut = first_of(&of(c)->cut), *turn = first_of(&c->rq);
+    struct vcpu *woken = first_of(&of(c)->woken), *cut = first_of(&of(c)->cut),
+                *turn = first_of(&c->rq);
     struct vcpu *oldest = cut && (!turn || cut->ready_since < turn->ready_since) ? cut : turn;
     if (oldest && c->rq_len > 1 && now_ns() - oldest->ready_since > (c->rq_len + 1) * SLICE_NS)
         return oldest;
@@ -331,7 +338,8 @@ static long wait_over(struct vcpu *v, long rc)
     return rc;
 }
 
-long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg), void *arg)
+long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg),
+                   void *arg)
 {
     if (!v->waiting) {
         if (ready(v, arg))
@@ -374,7 +382,8 @@ void vcpu_wait_over(struct vcpu *v) { (void)wait_over(v, 0); }
 static void slice_update(struct cpu *c)
 {
     struct sched_cpu *s = of(c);
-    uint64_t end = c->slice_start_ns + (!list_empty(&s->woken) ? wake_preempt_ns() : SLICE_NS - c->current->slice_used);
+    uint64_t end = c->slice_start_ns +
+                   (!list_empty(&s->woken) ? wake_preempt_ns() : SLICE_NS - c->current->slice_used);
     if (s->slice_end && s->slice_end <= end)
         return;
     s->slice_end = end;
@@ -443,7 +452,10 @@ static bool work_for(const struct cpu *c)
 }
 
 /* A page that is scrubbed now would make it late: interrupts are off meanwhile. */
-static bool timer_is_near(const struct cpu *c) { return c->timer_armed_ns && c->timer_armed_ns < now_ns() + SCRUB_NS; }
+static bool timer_is_near(const struct cpu *c)
+{
+    return c->timer_armed_ns && c->timer_armed_ns < now_ns() + SCRUB_NS;
+}
 
 static void idle(struct cpu *c)
 {

@@ -23,18 +23,21 @@ void sched_loop(void) __noreturn;
  */
 void sched_listen(void (*on_cpu)(struct cpu *c, struct vcpu *v), void (*when_idle)(uint64_t now));
 bool sched_goes_on(struct cpu *c, const struct vcpu *v);
-static inline bool sched_keeps(struct cpu *c, const struct vcpu *v) { return !c->need_resched && sched_goes_on(c, v); }
+static inline bool sched_keeps(struct cpu *c, const struct vcpu *v)
+{
+    return !c->need_resched && sched_goes_on(c, v);
+}
 bool vcpu_runnable(const struct vcpu *v); /* see vcpu_recheck */
-void vcpu_wake(struct vcpu *v);       /* BLOCKED -> RUNNABLE; any CPU; kicks a CPU if that helps */
-void vcpu_block(struct vcpu *v);      /* current vCPU only; unless an event is already pending (no lost wake) */
-void vcpu_kick(struct vcpu *v);       /* wake it if blocked, make it exit if in guest: it has news */
-void vcpu_pause(struct vcpu *v);      /* raises pause_count and kicks; does not wait */
+void vcpu_wake(struct vcpu *v); /* BLOCKED -> RUNNABLE; any CPU; kicks a CPU if that helps */
+void vcpu_block(struct vcpu *v); /* current vCPU only; unless an event is already pending (no lost wake) */
+void vcpu_kick(struct vcpu *v);  /* wake it if blocked, make it exit if in guest: it has news */
+void vcpu_pause(struct vcpu *v); /* raises pause_count and kicks; does not wait */
 void vcpu_unpause(struct vcpu *v);
 void vcpu_set_online(struct vcpu *v); /* OFFLINE -> RUNNABLE */
 /* INIT took the vCPU away: it waits for a SIPI. Under the lock, so that a SIPI that came meanwhile is not lost. */
 void vcpu_go_offline(struct vcpu *v);
-void sched_yield(void);               /* current goes to the queue's end */
-bool must_yield(void);                /* long operations: time to return HC_AGAIN? (IRQ, wake, slice) */
+void sched_yield(void); /* current goes to the queue's end */
+bool must_yield(void);  /* long operations: time to return HC_AGAIN? (IRQ, wake, slice) */
 
 /* A vCPU is run while its state is RUNNABLE, nobody paused it, and its domain is RUNNING and not made to hang. Whoever
  * changes one of these calls vcpu_recheck: it queues the vCPU, takes it off its queue, or makes it leave the guest. */
@@ -45,9 +48,10 @@ void vcpu_recheck(struct vcpu *v);
 long vcpu_wait(struct vcpu *v, uint64_t until_ns);
 /* The same for a condition of the caller's. It is looked at after the vCPU is marked blocked, so a sender that makes it true
  * and then calls vcpu_kick or vcpu_wake is never missed. */
-long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg), void *arg);
+long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg),
+                   void *arg);
 void vcpu_wait_over(struct vcpu *v); /* v is in no wait any more: its call begins anew */
-void sched_begin_op(void);   /* the door: must_yield counts from here */
+void sched_begin_op(void);           /* the door: must_yield counts from here */
 
 /* Hang deadline (BH_SVC_DEADLINE): armed, anew each time; 0 = off. */
 void deadline_arm(struct domain *d, uint64_t ms);
@@ -55,6 +59,7 @@ void deadline_arm(struct domain *d, uint64_t ms);
 void sched_inject_crash(struct domain *d); /* at a random instruction within some milliseconds */
 void sched_hang(struct domain *d);         /* no CPU time from now on */
 void sched_inject_entry(struct vcpu *v); /* before an entry, if d->inject: an injected crash is due? */
-void sched_domain_init(struct domain *d);  /* the timers of a new domain */
-int watchdog_set(struct domain *d, uint32_t id, uint32_t seconds); /* SCHEDOP_watchdog; id 0: a new one. Its id or -errno */
+void sched_domain_init(struct domain *d); /* the timers of a new domain */
+int watchdog_set(struct domain *d, uint32_t id,
+                 uint32_t seconds); /* SCHEDOP_watchdog; id 0: a new one. Its id or -errno */
 void sched_timers_cancel(struct domain *d); /* restart, destroy: deadline, watchdog, injection, hang are off */

@@ -5,7 +5,7 @@
 #include "sched/pending.h"
 
 #define NR_COUNTS (sizeof(struct bh_counts) / sizeof(uint64_t)) /* it consists of such words */
-static struct bh_counts ended; /* a: by word */
+static struct bh_counts ended;                                  /* a: by word */
 
 void counts_add(struct bh_counts *sum, const struct bh_counts *c)
 {

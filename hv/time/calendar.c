@@ -6,9 +6,13 @@
 #define CMOS_BINARY 0x04
 #define CMOS_PM     0x80
 
-static unsigned from_bcd(uint8_t v, uint8_t mode) { return mode & CMOS_BINARY ? v : (v >> 4) * 10u + (v & 15u); }
+static unsigned from_bcd(uint8_t v, uint8_t mode)
+{
+    return mode & CMOS_BINARY ? v : (v >> 4) * 10u + (v & 15u);
+}
 
-uint64_t calendar_seconds(unsigned year, unsigned month, unsigned day, unsigned hour, unsigned minute, unsigned second)
+uint64_t calendar_seconds(unsigned year, unsigned month, unsigned day, unsigned hour,
+                          unsigned minute, unsigned second)
 {
     /* Days of the proleptic Gregorian calendar, the year beginning in March so that the leap day comes last. */
     unsigned y = month <= 2 ? year - 1 : year, m = month <= 2 ? month + 9 : month - 3;
@@ -41,5 +45,6 @@ uint64_t calendar_from_cmos(const uint8_t v[7], uint8_t mode)
         return 0;
     if (century * 100 + year < 1970)
         return 0;
-    return calendar_seconds(century * 100 + year, month, day, hour, from_bcd(v[1], mode), from_bcd(v[0], mode));
+    return calendar_seconds(century * 100 + year, month, day, hour, from_bcd(v[1], mode),
+                            from_bcd(v[0], mode));
 }

@@ -5,7 +5,8 @@
 
 /* v: second, minute, hour, day, month, year, century (0: unknown) as read; mode: register B. */
 uint64_t calendar_from_cmos(const uint8_t v[7], uint8_t mode);
-uint64_t calendar_seconds(unsigned year, unsigned month, unsigned day, unsigned hour, unsigned minute, unsigned second);
+uint64_t calendar_seconds(unsigned year, unsigned month, unsigned day, unsigned hour,
+                          unsigned minute, unsigned second);
 
 /* When a second begins, from looks at the register of seconds. True with *at (system time, ns) if it was between this look and the one
  * before and these were close enough to tell. `second` counts only if not updating (register A, bit 7). */

@@ -24,10 +24,7 @@ uint64_t tsc_to_ns(uint64_t tsc)
     return (uint64_t)((unsigned __int128)delta * pvclock_mul >> 32);
 }
 
-uint64_t now_ns(void)
-{
-    return tsc_khz ? tsc_to_ns(rdtsc()) : 0;
-}
+uint64_t now_ns(void) { return tsc_khz ? tsc_to_ns(rdtsc()) : 0; }
 
 /* ns = (tsc << shift) * mul / 2^32 with mul in [2^31, 2^32): the most precise pair. */
 void pvclock_scale(uint64_t khz, uint32_t *mul, int8_t *shift)
@@ -44,7 +41,8 @@ void pvclock_scale(uint64_t khz, uint32_t *mul, int8_t *shift)
     }
     /* mul = 10^9 * 2^32 / (f * 2^s), from the unrounded frequency: the loop above dropped bits of it. */
     uint64_t f = khz * 1000;
-    *mul = (uint32_t)(s >= 0 ? mul_div(NS_PER_S, 1ull << 32, f << s) : mul_div(NS_PER_S, 1ull << (32 - s), f));
+    *mul = (uint32_t)(s >= 0 ? mul_div(NS_PER_S, 1ull << 32, f << s)
+                             : mul_div(NS_PER_S, 1ull << (32 - s), f));
     *shift = s;
 }
 
@@ -52,8 +50,8 @@ void pvclock_scale(uint64_t khz, uint32_t *mul, int8_t *shift)
 struct reference {
     const char *name;
     uint64_t (*read)(void);
-    uint64_t mask;       /* counts modulo mask + 1 */
-    uint64_t period_fs;  /* femtoseconds a tick */
+    uint64_t mask;      /* counts modulo mask + 1 */
+    uint64_t period_fs; /* femtoseconds a tick */
 };
 #define FS_PER_NS 1000000ull
 

@@ -81,7 +81,8 @@ void timer_run(void)
     uint64_t now = now_ns();
     for (;;) {
         spin_lock(&c->timer_lock);
-        struct timer *t = list_empty(&c->timers) ? NULL : list_entry(c->timers.next, struct timer, node);
+        struct timer *t = list_empty(&c->timers) ? NULL
+                                                 : list_entry(c->timers.next, struct timer, node);
         if (!t || t->expires > now) {
             spin_unlock(&c->timer_lock);
             return;
@@ -93,7 +94,8 @@ void timer_run(void)
         c->timer_running = t;
         t->fn(t);
         c->timer_running = NULL;
-        __atomic_sub_fetch(&t->running, 1, __ATOMIC_RELEASE); /* the last look at t: a canceller may free it now */
+        __atomic_sub_fetch(&t->running, 1,
+                           __ATOMIC_RELEASE); /* the last look at t: a canceller may free it now */
     }
 }
 
@@ -103,7 +105,8 @@ void timer_program(void)
     uint64_t next = 0; /* 0: none */
     spin_lock(&c->timer_lock);
     if (!list_empty(&c->timers))
-        next = MAX(list_entry(c->timers.next, struct timer, node)->expires, 1); /* guests ask for 0, too */
+        next = MAX(list_entry(c->timers.next, struct timer, node)->expires,
+                   1); /* guests ask for 0, too */
     spin_unlock(&c->timer_lock);
     /* An interrupt that comes too early costs an interrupt, re-arming at every entry costs a device access each. */
     if (!next || (c->timer_armed_ns && c->timer_armed_ns <= next))

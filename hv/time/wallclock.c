@@ -10,8 +10,9 @@
 #include "time/calendar.h"
 #include "time/time.h"
 
-#define LOOK_NS   (20 * NS_PER_MS)
-#define MAX_LOOKS 200u /* a clock that stands still, or a machine too busy to tell when a second begins */
+#define LOOK_NS (20 * NS_PER_MS)
+#define MAX_LOOKS \
+    200u /* a clock that stands still, or a machine too busy to tell when a second begins */
 
 uint64_t wallclock_ns;
 bool wallclock_exact;
@@ -82,9 +83,11 @@ static void look(struct timer *t)
     __atomic_store_n(&wallclock_exact, true, __ATOMIC_RELEASE);
     if (begins)
         log_debug("time: wall clock %lu.%03lu at its start, by the second's edge",
-                  (unsigned long)(wallclock_ns / NS_PER_S), (unsigned long)(wallclock_ns / NS_PER_MS % 1000));
+                  (unsigned long)(wallclock_ns / NS_PER_S),
+                  (unsigned long)(wallclock_ns / NS_PER_MS % 1000));
     else
-        log_warn("time: the CMOS clock shows no second that begins, the wall clock may be a second off");
+        log_warn(
+            "time: the CMOS clock shows no second that begins, the wall clock may be a second off");
 }
 
 void wallclock_init(void)

@@ -11,39 +11,47 @@
 #include "domain/domain.h"
 #include "virt/virt.h"
 
-#define BIT(n) (1u << (n))
-#define MAX_STD 0xdu
-#define MAX_EXT 0x80000008u
-#define XEN_VERSION ((4u << 16) | 17u)
+#define BIT(n)       (1u << (n))
+#define MAX_STD      0xdu
+#define MAX_EXT      0x80000008u
+#define XEN_VERSION  ((4u << 16) | 17u)
 #define ADDRESS_BITS 48u /* of the p2m (npt.c), and of linear addresses without five-level paging */
-#define XSAVEC BIT(1)
+#define XSAVEC       BIT(1)
 
 /* SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND. Not: MONITOR, TSC deadline. */
-#define F1_ECX (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) | \
-                BIT(26) | BIT(28) | BIT(29) | BIT(30))
+#define F1_ECX                                                                              \
+    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | \
+     BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
 #define F1_X2APIC     BIT(21)
 #define F1_OSXSAVE    BIT(27)
 #define F1_HYPERVISOR BIT(31)
 /* FPU VME DE PSE TSC MSR PAE MCE CX8 SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 */
-#define F1_EDX (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(12) | BIT(13) | \
-                BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26))
+#define F1_EDX                                                                                  \
+    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | \
+     BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) |  \
+     BIT(25) | BIT(26))
 #define F1_APIC BIT(9)
 #define F1_HTT  BIT(28)
 /* FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512F AVX512DQ RDSEED ADX SMAP IFMA CLFLUSHOPT CLWB AVX512CD SHA AVX512BW AVX512VL */
-#define F7_EBX (BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | \
-                BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
+#define F7_EBX                                                                                     \
+    (BIT(0) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | BIT(18) | \
+     BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
 /* AVX512VBMI UMIP PKU VBMI2 GFNI VAES VPCLMULQDQ VNNI BITALG VPOPCNTDQ RDPID. Not: five-level paging. */
-#define F7_ECX (BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | BIT(22))
+#define F7_ECX                                                                                     \
+    (BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | \
+     BIT(22))
 #define F7_OSPKE BIT(4)
-#define F7_EDX BIT(4) /* fast short REP MOV */
+#define F7_EDX   BIT(4) /* fast short REP MOV */
 /* LAHF CR8 ABM SSE4A misaligned-SSE PREFETCHW XOP FMA4 TBM. Not: SVM, extended APIC, OSVW, SKINIT, topology extensions. */
-#define F81_ECX (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
+#define F81_ECX        (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
 #define F81_CMP_LEGACY BIT(1)
 /* the same as F1_EDX, SYSCALL NX MMXEXT FXSR_OPT 1GB RDTSCP LM 3DNOWEXT 3DNOW */
-#define F81_EDX ((F1_EDX & 0x0183f3ffu) | BIT(11) | BIT(20) | BIT(22) | BIT(25) | BIT(26) | BIT(27) | BIT(29) | BIT(30) | BIT(31))
-#define F88_EBX (BIT(0) | BIT(2)) /* CLZERO, XSAVE error pointers */
+#define F81_EDX                                                                           \
+    ((F1_EDX & 0x0183f3ffu) | BIT(11) | BIT(20) | BIT(22) | BIT(25) | BIT(26) | BIT(27) | \
+     BIT(29) | BIT(30) | BIT(31))
+#define F88_EBX       (BIT(0) | BIT(2)) /* CLZERO, XSAVE error pointers */
 #define INVARIANT_TSC BIT(8)
-#define ARAT BIT(2)
+#define ARAT          BIT(2)
 
 static const struct cpuid_regs nothing;
 
@@ -61,25 +69,22 @@ static struct cpuid_regs xen_leaf(const struct vcpu *v, uint32_t leaf, uint32_t 
     struct cpuid_regs r = nothing;
     switch (leaf - XEN_CPUID_FIRST_LEAF) {
     case 0:
-        return (struct cpuid_regs){ XEN_CPUID_FIRST_LEAF + XEN_CPUID_MAX_NUM_LEAVES, XEN_CPUID_SIGNATURE_EBX,
-                                    XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX };
-    case 1:
-        r.eax = XEN_VERSION;
-        break;
+        return (struct cpuid_regs){ XEN_CPUID_FIRST_LEAF + XEN_CPUID_MAX_NUM_LEAVES,
+                                    XEN_CPUID_SIGNATURE_EBX, XEN_CPUID_SIGNATURE_ECX,
+                                    XEN_CPUID_SIGNATURE_EDX };
+    case 1: r.eax = XEN_VERSION; break;
     case 2: /* one hypercall page, by this MSR */
         r.eax = 1;
         r.ebx = 0x40000000;
         break;
-    case 3:
-        r.ecx = sub ? 0 : tsc_khz;
-        break;
+    case 3: r.ecx = sub ? 0 : tsc_khz; break;
     case 4: /* no APIC virtualisation bits: MSI by pirq stays possible; no per-vCPU upcall vector: no EOI for it */
-        r.eax = XEN_HVM_CPUID_IOMMU_MAPPINGS | XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT;
+        r.eax = XEN_HVM_CPUID_IOMMU_MAPPINGS | XEN_HVM_CPUID_VCPU_ID_PRESENT |
+                XEN_HVM_CPUID_DOMID_PRESENT;
         r.ebx = v->id;
         r.ecx = v->domain->id;
         break;
-    default:
-        break;
+    default: break;
     }
     return r;
 }
@@ -118,7 +123,9 @@ static struct cpuid_regs xsave_leaf(const struct vcpu *v, uint32_t sub)
     struct cpuid_regs r = cpuid(0xd, sub);
     uint32_t all = cpuid(0xd, 0).eax & XCR0_KNOWN, on = (uint32_t)virt->get_cr(v, CR_XCR0) & all;
     if (sub == 0) {
-        r = (struct cpuid_regs){ .eax = all, .ebx = xsave_size(on, false), .ecx = xsave_size(all, false) };
+        r = (struct cpuid_regs){ .eax = all,
+                                 .ebx = xsave_size(on, false),
+                                 .ecx = xsave_size(all, false) };
     } else if (sub == 1) { /* XSAVEOPT, XSAVEC, XGETBV(1). Not XSAVES: no supervisor states */
         r = (struct cpuid_regs){ .eax = r.eax & (BIT(0) | XSAVEC | BIT(2)) };
         r.ebx = r.eax & XSAVEC ? xsave_size(on, true) : 0;
@@ -134,16 +141,13 @@ static struct cpuid_regs standard_leaf(const struct vcpu *v, uint32_t leaf, uint
     uint32_t n = v->domain->nr_vcpus, apic = BH_APIC_ID(v->id);
     uint64_t cr4 = virt->get_cr(v, 4);
     switch (leaf) {
-    case 0:
-        r.eax = MIN(r.eax, MAX_STD);
-        return r;
+    case 0: r.eax = MIN(r.eax, MAX_STD); return r;
     case 1:
         r.ebx = (r.ebx & 0xff00) | ((n > 1 ? MIN(2 * n, 255u) : 1) << 16) | (apic << 24);
         r.ecx = (r.ecx & F1_ECX) | F1_X2APIC | F1_HYPERVISOR | (cr4 & CR4_OSXSAVE ? F1_OSXSAVE : 0);
         r.edx = (r.edx & F1_EDX) | F1_APIC | (n > 1 ? F1_HTT : 0);
         return r;
-    case 6:
-        return (struct cpuid_regs){ .eax = ARAT };
+    case 6: return (struct cpuid_regs){ .eax = ARAT };
     case 7:
         if (sub)
             return nothing;
@@ -153,12 +157,9 @@ static struct cpuid_regs standard_leaf(const struct vcpu *v, uint32_t leaf, uint
         r.ecx |= (r.ecx & BIT(3)) && (cr4 & CR4_PKE) ? F7_OSPKE : 0;
         r.edx &= F7_EDX;
         return r;
-    case 0xb:
-        return topology(v, sub);
-    case 0xd:
-        return xsave_leaf(v, sub);
-    default:
-        return nothing;
+    case 0xb: return topology(v, sub);
+    case 0xd: return xsave_leaf(v, sub);
+    default: return nothing;
     }
 }
 
@@ -167,18 +168,17 @@ static struct cpuid_regs extended_leaf(const struct vcpu *v, uint32_t leaf)
     struct cpuid_regs r = cpuid(leaf, 0);
     uint32_t n = v->domain->nr_vcpus;
     switch (leaf) {
-    case 0x80000000:
-        r.eax = MIN(r.eax, MAX_EXT);
-        return r;
+    case 0x80000000: r.eax = MIN(r.eax, MAX_EXT); return r;
     case 0x80000001:
         r.ecx = (r.ecx & F81_ECX) | (n > 1 ? F81_CMP_LEGACY : 0);
         r.edx = (r.edx & F81_EDX) | F1_APIC;
         return r;
-    case 0x80000002: case 0x80000003: case 0x80000004: /* brand */
-    case 0x80000005: case 0x80000006:                  /* caches and TLBs */
-        return r;
-    case 0x80000007:
-        return (struct cpuid_regs){ .edx = r.edx & INVARIANT_TSC };
+    case 0x80000002:
+    case 0x80000003:
+    case 0x80000004: /* brand */
+    case 0x80000005:
+    case 0x80000006: /* caches and TLBs */ return r;
+    case 0x80000007: return (struct cpuid_regs){ .edx = r.edx & INVARIANT_TSC };
     case 0x80000008:
         /* physical and linear bits; no narrower guest-physical space */
         r.eax = MIN(r.eax & 0xff, ADDRESS_BITS) | MIN(r.eax >> 8 & 0xff, ADDRESS_BITS) << 8;
@@ -186,8 +186,7 @@ static struct cpuid_regs extended_leaf(const struct vcpu *v, uint32_t leaf)
         r.ecx = n > 1 ? (2 * n - 1) | ((1 + log2_up(n)) << 12) : 0;
         r.edx = 0;
         return r;
-    default:
-        return nothing;
+    default: return nothing;
     }
 }
 

@@ -8,7 +8,7 @@
 #include "domain/domain.h"
 #include "virt/lapic.h"
 
-#define APIC_GFN  (0xfee00000ull >> PAGE_SHIFT)
+#define APIC_GFN (0xfee00000ull >> PAGE_SHIFT)
 
 /* Two vCPUs may touch a place at once: the page of the slower one is dropped. */
 static bool own_page(struct domain *d, uint64_t gfn)
@@ -27,7 +27,8 @@ static bool own_page(struct domain *d, uint64_t gfn)
         core_free_for(d, p);
         __atomic_fetch_sub(&d->nr_fillers, 1, __ATOMIC_RELAXED);
     } else if (!n) {
-        log_info("d%u: no device at guest-physical %lx: it has a page there that does nothing", d->id, (unsigned long)gfn << PAGE_SHIFT);
+        log_info("d%u: no device at guest-physical %lx: it has a page there that does nothing",
+                 d->id, (unsigned long)gfn << PAGE_SHIFT);
     }
     return !rc || rc == -EEXIST;
 }
@@ -36,7 +37,8 @@ static bool given_back(struct domain *d, uint64_t gfn)
 {
     int rc = p2m_set(d, GFN(gfn), ones_mfn, 0, P2M_FILLER_RO);
     if (!rc && !__atomic_exchange_n(&d->filler_ro_said, true, __ATOMIC_RELAXED))
-        log_info("d%u: reads guest-physical %lx, which it has given back: ones", d->id, (unsigned long)gfn << PAGE_SHIFT);
+        log_info("d%u: reads guest-physical %lx, which it has given back: ones", d->id,
+                 (unsigned long)gfn << PAGE_SHIFT);
     return !rc || rc == -EEXIST;
 }
 

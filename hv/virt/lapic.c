@@ -18,9 +18,26 @@
 #define VERSION   0x50014u /* 6 LVT entries, as x2APICs have them */
 
 enum reg {
-    R_ID = 0x02, R_VERSION = 0x03, R_TPR = 0x08, R_PPR = 0x0a, R_EOI = 0x0b, R_LDR = 0x0d, R_DFR = 0x0e, R_SVR = 0x0f, R_ISR = 0x10,
-    R_TMR = 0x18, R_IRR = 0x20, R_ESR = 0x28, R_LVT_CMCI = 0x2f, R_ICR = 0x30, R_LVT = 0x32, R_LVT_ERROR = 0x37, R_TMICT = 0x38, R_TMCCT = 0x39,
-    R_TDCR = 0x3e, R_SELF_IPI = 0x3f
+    R_ID = 0x02,
+    R_VERSION = 0x03,
+    R_TPR = 0x08,
+    R_PPR = 0x0a,
+    R_EOI = 0x0b,
+    R_LDR = 0x0d,
+    R_DFR = 0x0e,
+    R_SVR = 0x0f,
+    R_ISR = 0x10,
+    R_TMR = 0x18,
+    R_IRR = 0x20,
+    R_ESR = 0x28,
+    R_LVT_CMCI = 0x2f,
+    R_ICR = 0x30,
+    R_LVT = 0x32,
+    R_LVT_ERROR = 0x37,
+    R_TMICT = 0x38,
+    R_TMCCT = 0x39,
+    R_TDCR = 0x3e,
+    R_SELF_IPI = 0x3f
 };
 /* Of the error status register (SDM3 11.5.3); an access of a register that does not exist is #GP in x2APIC mode. */
 enum { ESR_SEND_ILLEGAL = 1u << 5, ESR_RECEIVE_ILLEGAL = 1u << 6 };
@@ -55,9 +72,8 @@ static void error(struct vcpu *v, uint32_t bit)
 static void deliver(struct vcpu *t, uint32_t mode, uint32_t vector)
 {
     switch (mode) {
-    case DM_FIXED: case DM_LOWEST:
-        post(t, vector);
-        break;
+    case DM_FIXED:
+    case DM_LOWEST: post(t, vector); break;
     case DM_NMI:
         t->nmi_pending = 1;
         vcpu_kick(t);
@@ -72,8 +88,7 @@ static void deliver(struct vcpu *t, uint32_t mode, uint32_t vector)
             vcpu_set_online(t);
         }
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -91,8 +106,10 @@ static bool matches(const struct vcpu *t, uint32_t dest, bool logical)
 static void send_ipi(struct vcpu *v, uint64_t icr)
 {
     struct domain *d = v->domain;
-    uint32_t mode = (icr >> 8) & 7, shorthand = (icr >> 18) & 3, vector = icr & 0xff, dest = (uint32_t)(icr >> 32);
-    bool logical = icr & (1u << 11), deassert = mode == DM_INIT && !(icr & (1u << 14)) && (icr & (1u << 15));
+    uint32_t mode = (icr >> 8) & 7, shorthand = (icr >> 18) & 3, vector = icr & 0xff,
+             dest = (uint32_t)(icr >> 32);
+    bool logical = icr & (1u << 11),
+         deassert = mode == DM_INIT && !(icr & (1u << 14)) && (icr & (1u << 15));
     if (deassert)
         return; /* INIT level de-assert: nothing on any CPU since the Pentium 4 */
     if ((mode == DM_FIXED || mode == DM_LOWEST) && vector < 16) {
@@ -102,7 +119,9 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
         struct vcpu *t = d->vcpu[i];
         bool self = t == v;
-        bool hit = shorthand == 0 ? matches(t, dest, logical) : shorthand == 1 ? self : shorthand == 2 || !self;
+        bool hit = shorthand == 0   ? matches(t, dest, logical)
+                   : shorthand == 1 ? self
+                                    : shorthand == 2 || !self;
         if (!hit)
             continue;
         deliver(t, mode, vector);
@@ -113,10 +132,16 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
 
 /* --- registers ------------------------------------------------------------------------------------------------------ */
 
-uint64_t lapic_base(const struct vcpu *v) { return BASE_ADDR | APIC_BASE_EN | APIC_BASE_EXTD | (v->id ? 0 : APIC_BASE_BSP); }
+uint64_t lapic_base(const struct vcpu *v)
+{
+    return BASE_ADDR | APIC_BASE_EN | APIC_BASE_EXTD | (v->id ? 0 : APIC_BASE_BSP);
+}
 int lapic_set_base(struct vcpu *v, uint64_t x) { return x == lapic_base(v) ? 0 : -1; }
 
-static unsigned lvt_index(uint32_t r) { return (unsigned)clamp_nospec(r == R_LVT_CMCI ? 6 : r - R_LVT, 7); }
+static unsigned lvt_index(uint32_t r)
+{
+    return (unsigned)clamp_nospec(r == R_LVT_CMCI ? 6 : r - R_LVT, 7);
+}
 
 int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
 {
@@ -133,8 +158,10 @@ int lapic_read(struct vcpu *v, uint32_t msr, uint64_t *x)
     case R_IRR ... R_IRR + 7: *x = v->apic.irr[(r - R_IRR) & 7]; return 0;
     case R_ESR: *x = v->apic.esr; return 0;
     case R_ICR: *x = v->apic.icr; return 0; /* always idle */
-    case R_LVT_CMCI: case R_LVT ... R_LVT + 5: *x = v->apic.lvt[lvt_index(r)]; return 0;
-    case R_TMICT: case R_TMCCT: *x = 0; return 0;
+    case R_LVT_CMCI:
+    case R_LVT ... R_LVT + 5: *x = v->apic.lvt[lvt_index(r)]; return 0;
+    case R_TMICT:
+    case R_TMCCT: *x = 0; return 0;
     case R_TDCR: *x = v->apic.timer_dcr; return 0;
     default: return -1;
     }
@@ -216,9 +243,13 @@ int lapic_write(struct vcpu *v, uint32_t msr, uint64_t x)
     case R_EOI: return write_eoi(v, x);
     case R_SVR: return write_svr(v, lo);
     case R_ESR: return write_esr(v, x);
-    case R_ICR: v->apic.icr = x & ~ICR_BUSY; send_ipi(v, x); return 0;
-    case R_LVT_CMCI: case R_LVT ... R_LVT + 5: return write_lvt(v, r, lo); /* but the error's no source ever fires */
-    case R_TMICT: return 0; /* never counts */
+    case R_ICR:
+        v->apic.icr = x & ~ICR_BUSY;
+        send_ipi(v, x);
+        return 0;
+    case R_LVT_CMCI:
+    case R_LVT ... R_LVT + 5: return write_lvt(v, r, lo); /* but the error's no source ever fires */
+    case R_TMICT: return 0;                               /* never counts */
     case R_TDCR: v->apic.timer_dcr = lo & 0xb; return 0;
     case R_SELF_IPI: return self_ipi(v, x);
     default: return -1;

@@ -14,13 +14,13 @@
 
 #define HYPERCALL_PAGE_MSR 0x40000000
 #define HYPERCALLS         64u
-#define ENTRY_BYTES         32u
+#define ENTRY_BYTES        32u
 
 struct msr_row {
     uint32_t first, last;
-    uint64_t value;                                            /* read, when there is no function */
-    int (*read)(struct vcpu *v, uint32_t msr, uint64_t *x);    /* 0, or -1: #GP */
-    int (*write)(struct vcpu *v, uint32_t msr, uint64_t x);    /* NULL: #GP */
+    uint64_t value;                                         /* read, when there is no function */
+    int (*read)(struct vcpu *v, uint32_t msr, uint64_t *x); /* 0, or -1: #GP */
+    int (*write)(struct vcpu *v, uint32_t msr, uint64_t x); /* NULL: #GP */
 };
 
 static int ignore(struct vcpu *v, uint32_t msr, uint64_t x)
@@ -64,7 +64,8 @@ static int write_hypercall_page(struct vcpu *v, uint32_t msr, uint64_t x)
 void virt_msr_cpu_init(void)
 {
     uint64_t x = 0;
-    if (!rdmsr_safe(MSR_DE_CFG, &x) && !(x & LFENCE_SERIALISES) && !wrmsr_safe(MSR_DE_CFG, x | LFENCE_SERIALISES))
+    if (!rdmsr_safe(MSR_DE_CFG, &x) && !(x & LFENCE_SERIALISES) &&
+        !wrmsr_safe(MSR_DE_CFG, x | LFENCE_SERIALISES))
         (void)rdmsr_safe(MSR_DE_CFG, &x);
     virt_mitigations.lfence &= !!(x & LFENCE_SERIALISES);
 }

@@ -5,9 +5,10 @@
 #include "domain/domain.h"
 #include "virt/virt.h"
 
-#define PORT_PIT_CH2 0x42 /* Linux reads it to calibrate; a count with an upper byte other than 0xff ends its loop at once */
-#define PORT_DEBUG   0xe9 /* the console of last resort of PC emulators */
-#define SLP_EN       0x20 /* ACPI 6.5, 4.8.3.7: sleep control register */
+#define PORT_PIT_CH2 \
+    0x42 /* Linux reads it to calibrate; a count with an upper byte other than 0xff ends its loop at once */
+#define PORT_DEBUG 0xe9 /* the console of last resort of PC emulators */
+#define SLP_EN     0x20 /* ACPI 6.5, 4.8.3.7: sleep control register */
 
 uint32_t virt_port_in(struct vcpu *v, uint16_t port, unsigned size)
 {

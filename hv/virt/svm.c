@@ -18,14 +18,14 @@
 #include "sched/pending.h"
 #include "virt/virt.h"
 
-#define PAT_RESET    0x0007040600070406ull
-#define ATTR_DB      (1u << 10)
-#define ATTR_CODE32  0xc9b
-#define ATTR_DATA    0xc93
-#define ATTR_CODE16  0x09b
-#define ATTR_DATA16  0x093
-#define ATTR_TSS32   0x08b
-#define ATTR_LDT     0x082
+#define PAT_RESET   0x0007040600070406ull
+#define ATTR_DB     (1u << 10)
+#define ATTR_CODE32 0xc9b
+#define ATTR_DATA   0xc93
+#define ATTR_CODE16 0x09b
+#define ATTR_DATA16 0x093
+#define ATTR_TSS32  0x08b
+#define ATTR_LDT    0x082
 
 struct virt_mitigations virt_mitigations;
 bool svm_nrip;
@@ -49,7 +49,8 @@ static void set_xcr0(uint64_t x)
 /* Two bits an MSR, read and write, 1 = intercepted: APM2 15.11. */
 static void msr_pass(uint32_t msr, bool rd, bool wr)
 {
-    bool high = msr >= 0xc0000000; /* the second of three ranges of 0x2000 MSRs; nothing of the third is passed */
+    bool high = msr >=
+                0xc0000000; /* the second of three ranges of 0x2000 MSRs; nothing of the third is passed */
     uint32_t off = high ? msr - 0xc0000000 : msr;
     uint8_t *p = (uint8_t *)msrpm + (high ? 0x800 : 0) + off / 4;
     unsigned bit = (off % 4) * 2;
@@ -61,7 +62,7 @@ static void msr_pass(uint32_t msr, bool rd, bool wr)
 static void msr_bitmap_init(void)
 {
     static const uint32_t resident[] = {
-        0x174, 0x175, 0x176,                            /* SYSENTER_CS, ESP, EIP */
+        0x174,      0x175,      0x176,                  /* SYSENTER_CS, ESP, EIP */
         0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, /* STAR, LSTAR, CSTAR, SFMASK */
         0xc0000100, 0xc0000101, 0xc0000102,             /* FS base, GS base, kernel GS base */
     };
@@ -93,7 +94,8 @@ static int svm_detect(void)
     }
     nr_asids = r.ebx;
     svm_nrip = r.edx & (1u << 3);
-    svm_tsc_aux = cpuid(0x80000001, 0).edx & (1u << 27) || (cpuid(0, 0).eax >= 7 && cpuid(7, 0).ecx & (1u << 22));
+    svm_tsc_aux = cpuid(0x80000001, 0).edx & (1u << 27) ||
+                  (cpuid(0, 0).eax >= 7 && cpuid(7, 0).ecx & (1u << 22));
     svm_xcr0_all = cpuid(0xd, 0).eax & XCR0_KNOWN;
     return nr_asids > 1 ? 0 : -ENODEV;
 }
@@ -143,12 +145,14 @@ static int svm_cpu_init(struct cpu *c)
     s->asid_max = nr_asids - 1;
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_HSAVE_PA, virt_to_maddr(s->hsave).v);
-    write_cr0((read_cr0() & ~(CR0_EM | CR0_TS)) | CR0_MP); /* MP, not EM or TS: the FPU is switched with the vCPU, never lazily */
+    write_cr0((read_cr0() & ~(CR0_EM | CR0_TS)) |
+              CR0_MP); /* MP, not EM or TS: the FPU is switched with the vCPU, never lazily */
     write_cr4(read_cr4() | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE);
     virt_msr_cpu_init();
     c->virt = s;
     set_xcr0(svm_xcr0_all);
-    __asm__ volatile("vmsave %%rax" ::"a"(s->host_vmcb.v) : "memory"); /* TR, GS and the like stay as they are now */
+    __asm__ volatile("vmsave %%rax" ::"a"(s->host_vmcb.v)
+                     : "memory"); /* TR, GS and the like stay as they are now */
     return 0;
 }
 
@@ -162,11 +166,13 @@ static void seg(struct vmcb_seg *s, uint16_t sel, uint16_t attr, uint32_t limit,
 static void intercepts(struct vmcb *b)
 {
     static const uint8_t on[] = {
-        INTERCEPT_INTR, INTERCEPT_NMI, INTERCEPT_INIT, INTERCEPT_RDPMC, INTERCEPT_CPUID, INTERCEPT_RSM, INTERCEPT_INVD,
-        INTERCEPT_HLT, INTERCEPT_INVLPGA, INTERCEPT_IOIO, INTERCEPT_MSR, INTERCEPT_FERR, INTERCEPT_SHUTDOWN,
-        INTERCEPT_VMRUN, INTERCEPT_VMMCALL, INTERCEPT_VMLOAD, INTERCEPT_VMSAVE, INTERCEPT_STGI, INTERCEPT_CLGI,
-        INTERCEPT_SKINIT, INTERCEPT_WBINVD, INTERCEPT_MONITOR, INTERCEPT_MWAIT, INTERCEPT_MWAIT_ARMED,
-        INTERCEPT_XSETBV, INTERCEPT_RDPRU,
+        INTERCEPT_INTR,     INTERCEPT_NMI,     INTERCEPT_INIT,    INTERCEPT_RDPMC,
+        INTERCEPT_CPUID,    INTERCEPT_RSM,     INTERCEPT_INVD,    INTERCEPT_HLT,
+        INTERCEPT_INVLPGA,  INTERCEPT_IOIO,    INTERCEPT_MSR,     INTERCEPT_FERR,
+        INTERCEPT_SHUTDOWN, INTERCEPT_VMRUN,   INTERCEPT_VMMCALL, INTERCEPT_VMLOAD,
+        INTERCEPT_VMSAVE,   INTERCEPT_STGI,    INTERCEPT_CLGI,    INTERCEPT_SKINIT,
+        INTERCEPT_WBINVD,   INTERCEPT_MONITOR, INTERCEPT_MWAIT,   INTERCEPT_MWAIT_ARMED,
+        INTERCEPT_XSETBV,   INTERCEPT_RDPRU,
     };
     for (unsigned i = 0; i < ARRAY_SIZE(on); i++)
         vmcb_intercept(b, (enum vmcb_intercept)on[i], true);
@@ -302,8 +308,8 @@ static void fpu_load(struct svm_vcpu *a)
 
 static void dr_load(const uint64_t dr[4])
 {
-    __asm__ volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3"
-                     ::"r"(dr[0]), "r"(dr[1]), "r"(dr[2]), "r"(dr[3]));
+    __asm__ volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3" ::"r"(dr[0]),
+                     "r"(dr[1]), "r"(dr[2]), "r"(dr[3]));
 }
 static void dr_save(uint64_t dr[4])
 {
@@ -354,7 +360,8 @@ static void switch_to(struct cpu *c, struct vcpu *v)
         a->last_cpu = c;
         a->asid_gen = 0; /* an ASID of another CPU means nothing here */
     }
-    if (s->instance != instance_of(v)) { /* its indirect branches must not go where another trained them to */
+    if (s->instance !=
+        instance_of(v)) { /* its indirect branches must not go where another trained them to */
         s->instance = instance_of(v);
         if (virt_mitigations.ibpb)
             wrmsr(MSR_PRED_CMD, PRED_IBPB);
@@ -370,7 +377,8 @@ static void switch_to(struct cpu *c, struct vcpu *v)
 void svm_inject(struct vcpu *v, unsigned vector, bool has_err, uint32_t err)
 {
     svm_of(v)->upcall_in = false; /* it may take the place of one */
-    svm_of(v)->vmcb->event_inj = has_err ? vmcb_event_err(vector, err) : vmcb_event(EVENT_EXC, vector);
+    svm_of(v)->vmcb->event_inj = has_err ? vmcb_event_err(vector, err)
+                                         : vmcb_event(EVENT_EXC, vector);
 }
 
 /* The one event that goes in with this entry; and a window is asked for when something waits that cannot go in yet. */
@@ -459,7 +467,8 @@ static unsigned svm_run(struct vcpu *v)
     /* DR7 comes with the VMCB, DR0-3 do not: what its breakpoints compare with must be its own, not what another left. */
     if (!a->dr_used && (a->vmcb->dr7 & DR7_ENABLED))
         svm_use_debug_registers(v);
-    if (__atomic_exchange_n(&v->kicked, 0, __ATOMIC_SEQ_CST)) /* what it was for is looked at below, after it was taken */
+    if (__atomic_exchange_n(&v->kicked, 0,
+                            __ATOMIC_SEQ_CST)) /* what it was for is looked at below, after it was taken */
         a->upcall_in = false;
     sync_in(v);
     prepare_events(v);

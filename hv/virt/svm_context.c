@@ -16,7 +16,9 @@
 #define ATTR_CODE64 0xa9b
 #define ATTR_DATA   0xc93
 
-struct control { uint64_t cr0, cr3, cr4, efer; };
+struct control {
+    uint64_t cr0, cr3, cr4, efer;
+};
 
 /* CR4 bits that a guest's CPU has only with a feature: APM2 3.1.3. Those of features that it never has (cpuid.c) are not here: with CET, VMRUN
  * wants CR0.WP. */
@@ -55,14 +57,21 @@ static bool control_ok(const struct control *c)
     return !(c->efer & EFER_LMA) == !(lme && paged) && (!lme || !paged || (c->cr4 & CR4_PAE));
 }
 
-static struct control control32(const struct vcpu_hvm_x86_32 *r) { return (struct control){ r->cr0, r->cr3, r->cr4, r->efer }; }
-static struct control control64(const struct vcpu_hvm_x86_64 *r) { return (struct control){ r->cr0, r->cr3, r->cr4, r->efer }; }
+static struct control control32(const struct vcpu_hvm_x86_32 *r)
+{
+    return (struct control){ r->cr0, r->cr3, r->cr4, r->efer };
+}
+static struct control control64(const struct vcpu_hvm_x86_64 *r)
+{
+    return (struct control){ r->cr0, r->cr3, r->cr4, r->efer };
+}
 
 /* Code and stack are there, the others may be null; the task is a busy one. */
 static bool segments_ok(const struct vcpu_hvm_x86_32 *r)
 {
     uint16_t all = r->cs_ar | r->ds_ar | r->ss_ar | r->es_ar | r->tr_ar, tr = r->tr_ar & 0x9f;
-    return !(all & (AR_UNUSED | AR_L)) && (r->cs_ar & (AR_P | AR_S | AR_CODE)) == (AR_P | AR_S | AR_CODE) &&
+    return !(all & (AR_UNUSED | AR_L)) &&
+           (r->cs_ar & (AR_P | AR_S | AR_CODE)) == (AR_P | AR_S | AR_CODE) &&
            (r->ss_ar & (AR_P | AR_S | AR_CODE)) == (AR_P | AR_S) && (tr == 0x8b || tr == 0x83);
 }
 
@@ -75,7 +84,8 @@ bool svm_context_ok(const struct vcpu_hvm_context *c)
     if (c->mode == VCPU_HVM_MODE_64B)
         return control_ok(&x) && (x.efer & EFER_LMA);
     x = control32(r);
-    return c->mode == VCPU_HVM_MODE_32B && !(r->pad1 | r->pad2[0] | r->pad2[1] | r->pad2[2]) && segments_ok(r) && control_ok(&x);
+    return c->mode == VCPU_HVM_MODE_32B && !(r->pad1 | r->pad2[0] | r->pad2[1] | r->pad2[2]) &&
+           segments_ok(r) && control_ok(&x);
 }
 
 static void set_control(struct vmcb *b, struct control c)
@@ -88,8 +98,16 @@ static void set_control(struct vmcb *b, struct control c)
 
 static void set32(struct vcpu *v, struct vmcb *b, const struct vcpu_hvm_x86_32 *r)
 {
-    v->regs = (struct regs){ .rax = r->eax, .rcx = r->ecx, .rdx = r->edx, .rbx = r->ebx, .rsp = r->esp, .rbp = r->ebp, .rsi = r->esi,
-                             .rdi = r->edi, .rip = r->eip, .rflags = (r->eflags & RFLAGS_KEPT) | 2 };
+    v->regs = (struct regs){ .rax = r->eax,
+                             .rcx = r->ecx,
+                             .rdx = r->edx,
+                             .rbx = r->ebx,
+                             .rsp = r->esp,
+                             .rbp = r->ebp,
+                             .rsi = r->esi,
+                             .rdi = r->edi,
+                             .rip = r->eip,
+                             .rflags = (r->eflags & RFLAGS_KEPT) | 2 };
     b->cs = (struct vmcb_seg){ 0, r->cs_ar, r->cs_limit, r->cs_base };
     b->ds = (struct vmcb_seg){ 0, r->ds_ar, r->ds_limit, r->ds_base };
     b->ss = (struct vmcb_seg){ 0, r->ss_ar, r->ss_limit, r->ss_base };
@@ -101,8 +119,16 @@ static void set32(struct vcpu *v, struct vmcb *b, const struct vcpu_hvm_x86_32 *
 
 static void set64(struct vcpu *v, struct vmcb *b, const struct vcpu_hvm_x86_64 *r)
 {
-    v->regs = (struct regs){ .rax = r->rax, .rcx = r->rcx, .rdx = r->rdx, .rbx = r->rbx, .rsp = r->rsp, .rbp = r->rbp, .rsi = r->rsi,
-                             .rdi = r->rdi, .rip = r->rip, .rflags = (r->rflags & RFLAGS_KEPT) | 2 };
+    v->regs = (struct regs){ .rax = r->rax,
+                             .rcx = r->rcx,
+                             .rdx = r->rdx,
+                             .rbx = r->rbx,
+                             .rsp = r->rsp,
+                             .rbp = r->rbp,
+                             .rsi = r->rsi,
+                             .rdi = r->rdi,
+                             .rip = r->rip,
+                             .rflags = (r->rflags & RFLAGS_KEPT) | 2 };
     b->cs = (struct vmcb_seg){ 0, ATTR_CODE64, 0xffffffff, 0 };
     b->ds = b->ss = b->es = (struct vmcb_seg){ 0, ATTR_DATA, 0xffffffff, 0 };
     set_control(b, control64(r));

@@ -24,8 +24,9 @@ static void inject_ud(struct vcpu *v) { svm_inject(v, VEC_UD, false, 0); }
 
 /* --- past an instruction -------------------------------------------------------------------------------------- */
 
-static const uint8_t op_cpuid[] = { 0x0f, 0xa2 }, op_rdmsr[] = { 0x0f, 0x32 }, op_wrmsr[] = { 0x0f, 0x30 },
-                     op_hlt[] = { 0xf4 }, op_vmmcall[] = { 0x0f, 0x01, 0xd9 }, op_xsetbv[] = { 0x0f, 0x01, 0xd1 },
+static const uint8_t op_cpuid[] = { 0x0f, 0xa2 }, op_rdmsr[] = { 0x0f, 0x32 },
+                     op_wrmsr[] = { 0x0f, 0x30 }, op_hlt[] = { 0xf4 },
+                     op_vmmcall[] = { 0x0f, 0x01, 0xd9 }, op_xsetbv[] = { 0x0f, 0x01, 0xd1 },
                      op_invd[] = { 0x0f, 0x08 }, op_wbinvd[] = { 0x0f, 0x09 };
 #define INSN_LEN(v, op) svm_insn_len(v, op, sizeof(op))
 
@@ -61,7 +62,8 @@ static int write_efer(struct vmcb *b, uint64_t x)
 {
     if ((x & ~svm_efer_allowed()) || ((x ^ b->efer) & EFER_LME && (b->cr0 & CR0_PG)))
         return -1;
-    b->efer = (x & ~EFER_LMA) | (b->efer & EFER_LMA) | EFER_SVME; /* VMRUN wants SVME set: APM2 15.5.1 */
+    b->efer = (x & ~EFER_LMA) | (b->efer & EFER_LMA) |
+              EFER_SVME; /* VMRUN wants SVME set: APM2 15.5.1 */
     return 0;
 }
 
@@ -69,8 +71,7 @@ static int msr_write(struct vcpu *v, uint32_t msr, uint64_t x)
 {
     struct svm_vcpu *a = svm_of(v);
     switch (msr) {
-    case MSR_EFER:
-        return write_efer(a->vmcb, x);
+    case MSR_EFER: return write_efer(a->vmcb, x);
     case MSR_PAT:
         if (!pat_ok(x))
             return -1;
@@ -82,10 +83,8 @@ static int msr_write(struct vcpu *v, uint32_t msr, uint64_t x)
         a->tsc_aux = x;
         wrmsr(MSR_TSC_AUX, x); /* this CPU runs it; RDTSCP and RDPID read it without an exit */
         return 0;
-    case MSR_DEBUGCTL: /* accepted, without branch records or branch stepping */
-        return 0;
-    default:
-        return virt_wrmsr(v, msr, x);
+    case MSR_DEBUGCTL: /* accepted, without branch records or branch stepping */ return 0;
+    default: return virt_wrmsr(v, msr, x);
     }
 }
 
@@ -93,20 +92,11 @@ static int msr_read(struct vcpu *v, uint32_t msr, uint64_t *x)
 {
     struct svm_vcpu *a = svm_of(v);
     switch (msr) {
-    case MSR_EFER:
-        *x = a->vmcb->efer & ~EFER_SVME;
-        return 0;
-    case MSR_PAT:
-        *x = a->vmcb->g_pat;
-        return 0;
-    case MSR_TSC_AUX:
-        *x = a->tsc_aux;
-        return svm_tsc_aux ? 0 : -1;
-    case MSR_DEBUGCTL:
-        *x = 0;
-        return 0;
-    default:
-        return virt_rdmsr(v, msr, x);
+    case MSR_EFER: *x = a->vmcb->efer & ~EFER_SVME; return 0;
+    case MSR_PAT: *x = a->vmcb->g_pat; return 0;
+    case MSR_TSC_AUX: *x = a->tsc_aux; return svm_tsc_aux ? 0 : -1;
+    case MSR_DEBUGCTL: *x = 0; return 0;
+    default: return virt_rdmsr(v, msr, x);
     }
 }
 
@@ -218,9 +208,11 @@ static void exit_io(struct vcpu *v)
 /* --- faults ---------------------------------------------------------------------------------------------------------- */
 
 static const char *const type_name[] = {
-    [P2M_NONE] = "nothing there", [P2M_RAM] = "RAM", [P2M_RAM_RO] = "read-only RAM", [P2M_GRANT_RW] = "grant",
-    [P2M_GRANT_RO] = "read-only grant", [P2M_MMIO] = "device memory", [P2M_SHARED] = "page of the core",
-    [P2M_RAM_IMMUTABLE] = "page of the image", [P2M_FILLER] = "nothing there", [P2M_FILLER_RO] = "nothing there",
+    [P2M_NONE] = "nothing there",       [P2M_RAM] = "RAM",
+    [P2M_RAM_RO] = "read-only RAM",     [P2M_GRANT_RW] = "grant",
+    [P2M_GRANT_RO] = "read-only grant", [P2M_MMIO] = "device memory",
+    [P2M_SHARED] = "page of the core",  [P2M_RAM_IMMUTABLE] = "page of the image",
+    [P2M_FILLER] = "nothing there",     [P2M_FILLER_RO] = "nothing there",
 };
 
 static bool allowed(enum p2m_type t, uint64_t err)
@@ -229,7 +221,8 @@ static bool allowed(enum p2m_type t, uint64_t err)
         return false;
     if ((err & NPF_FETCH) && t != P2M_RAM && t != P2M_RAM_IMMUTABLE)
         return false;
-    return !(err & NPF_WRITE) || (t != P2M_RAM_RO && t != P2M_GRANT_RO && t != P2M_RAM_IMMUTABLE && t != P2M_FILLER_RO);
+    return !(err & NPF_WRITE) ||
+           (t != P2M_RAM_RO && t != P2M_GRANT_RO && t != P2M_RAM_IMMUTABLE && t != P2M_FILLER_RO);
 }
 
 /* The mapping may have changed between the fault and now: then it is tried again; as where a filler went. Otherwise nobody can help
@@ -247,7 +240,10 @@ static void exit_npf(struct vcpu *v)
     if (t == P2M_NONE && !(err & NPF_FETCH) && filler_touch(v->domain, gpa, err & NPF_WRITE))
         return;
     domain_crash(v->domain, v, BH_CAUSE_NPF, "%s of guest-physical %lx: %s",
-                 err & NPF_FETCH ? "fetch" : err & NPF_WRITE ? "write" : "read", (unsigned long)gpa, type_name[t]);
+                 err & NPF_FETCH   ? "fetch"
+                 : err & NPF_WRITE ? "write"
+                                   : "read",
+                 (unsigned long)gpa, type_name[t]);
 }
 
 static void exit_iret(struct vcpu *v)
@@ -267,7 +263,8 @@ static void exit_swint(struct vcpu *v)
 {
     struct svm_vcpu *a = svm_of(v);
     uint8_t op;
-    if (a->swint_rip != v->regs.rip && guest_rewrite_code(svm_linear_rip(v), &op) == 0 && (op < OP_INT3 || op > OP_INTO)) {
+    if (a->swint_rip != v->regs.rip && guest_rewrite_code(svm_linear_rip(v), &op) == 0 &&
+        (op < OP_INT3 || op > OP_INTO)) {
         a->swint_rip = v->regs.rip;
         return;
     }
@@ -300,42 +297,33 @@ static void exit_shutdown(struct vcpu *v)
 static void handle_rare(struct vcpu *v, uint64_t code)
 {
     switch (code) {
-    case EXIT_DR_READ ... EXIT_DR_WRITE_LAST:
-        svm_use_debug_registers(v);
-        break;
-    case EXIT_EXC_DB:
-        svm_inject(v, VEC_DB, false, 0);
-        break;
-    case EXIT_EXC_AC:
-        svm_inject(v, VEC_AC, true, 0);
-        break;
-    case EXIT_EXC_MC:
-        machine_check();
-    case EXIT_RDPMC:
-        inject_gp(v);
-        break;
-    case EXIT_IRET:
-        exit_iret(v);
-        break;
+    case EXIT_DR_READ ... EXIT_DR_WRITE_LAST: svm_use_debug_registers(v); break;
+    case EXIT_EXC_DB: svm_inject(v, VEC_DB, false, 0); break;
+    case EXIT_EXC_AC: svm_inject(v, VEC_AC, true, 0); break;
+    case EXIT_EXC_MC: machine_check();
+    case EXIT_RDPMC: inject_gp(v); break;
+    case EXIT_IRET: exit_iret(v); break;
     case EXIT_INVD: /* caches are coherent for everybody: nothing to write back, and nothing may be dropped */
         exit_skip(v, op_invd, sizeof op_invd);
         break;
-    case EXIT_WBINVD:
-        exit_skip(v, op_wbinvd, sizeof op_wbinvd);
-        break;
-    case EXIT_XSETBV:
-        exit_xsetbv(v);
-        break;
-    case EXIT_SWINT:
-        exit_swint(v);
-        break;
-    case EXIT_RSM: case EXIT_INVLPGA: case EXIT_VMRUN: case EXIT_VMLOAD: case EXIT_VMSAVE: case EXIT_STGI:
-    case EXIT_CLGI: case EXIT_SKINIT: case EXIT_MONITOR: case EXIT_MWAIT: case EXIT_MWAIT_ARMED: case EXIT_RDPRU:
+    case EXIT_WBINVD: exit_skip(v, op_wbinvd, sizeof op_wbinvd); break;
+    case EXIT_XSETBV: exit_xsetbv(v); break;
+    case EXIT_SWINT: exit_swint(v); break;
+    case EXIT_RSM:
+    case EXIT_INVLPGA:
+    case EXIT_VMRUN:
+    case EXIT_VMLOAD:
+    case EXIT_VMSAVE:
+    case EXIT_STGI:
+    case EXIT_CLGI:
+    case EXIT_SKINIT:
+    case EXIT_MONITOR:
+    case EXIT_MWAIT:
+    case EXIT_MWAIT_ARMED:
+    case EXIT_RDPRU:
         inject_ud(v); /* what CPUID does not announce */
         break;
-    case EXIT_SHUTDOWN:
-        exit_shutdown(v);
-        break;
+    case EXIT_SHUTDOWN: exit_shutdown(v); break;
     default:
         if ((uint32_t)code == EXIT_INVALID)
             exit_invalid(v);
@@ -362,11 +350,11 @@ unsigned svm_handle_exit(struct vcpu *v)
     case EXIT_INTR: /* the host's business, taken in the window after this */
         class = BH_EXIT_INTR;
         break;
-    case EXIT_VINTR: /* a window to inject in */
-        class = BH_EXIT_WINDOW;
-        break;
-    case EXIT_NMI: case EXIT_SMI: case EXIT_INIT: case EXIT_FERR: /* the host's, too */
-        break;
+    case EXIT_VINTR: /* a window to inject in */ class = BH_EXIT_WINDOW; break;
+    case EXIT_NMI:
+    case EXIT_SMI:
+    case EXIT_INIT:
+    case EXIT_FERR: /* the host's, too */ break;
     case EXIT_HLT:
         class = BH_EXIT_HLT;
         exit_hlt(v);
@@ -387,8 +375,7 @@ unsigned svm_handle_exit(struct vcpu *v)
         class = BH_EXIT_NPF;
         exit_npf(v);
         break;
-    default:
-        handle_rare(v, code);
+    default: handle_rare(v, code);
     }
     v->counts.exits[class]++;
     return call;

@@ -17,7 +17,6 @@
 #include "virt/svm.h"
 #include "virt/virt.h"
 
-
 uint64_t svm_linear_rip(const struct vcpu *v)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
@@ -26,9 +25,14 @@ uint64_t svm_linear_rip(const struct vcpu *v)
 
 /* --- remembered ------------------------------------------------------------------------------------------------- */
 
-static struct insn_memo *memo_of(struct svm_vcpu *a, uint64_t rip) { return &a->insn[(rip ^ rip >> 4) % NR_INSNS]; }
+static struct insn_memo *memo_of(struct svm_vcpu *a, uint64_t rip)
+{
+    return &a->insn[(rip ^ rip >> 4) % NR_INSNS];
+}
 
-struct word { uint64_t bytes; } __attribute__((packed, may_alias)); /* a load, wherever it stands */
+struct word {
+    uint64_t bytes;
+} __attribute__((packed, may_alias)); /* a load, wherever it stands */
 
 static bool wants_length(uint64_t code)
 {
@@ -43,10 +47,12 @@ void svm_insn_look(struct vcpu *v)
     uint64_t bytes;
 
     a->insn_len = 0;
-    if (m->rip != b->rip || !m->len || !wants_length(b->exit_code) || m->cr3 != b->cr3 || m->gen != v->npt_gen || !svm_is64(b) ||
-        (b->cr4 & CR4_LA57))
+    if (m->rip != b->rip || !m->len || !wants_length(b->exit_code) || m->cr3 != b->cr3 ||
+        m->gen != v->npt_gen || !svm_is64(b) || (b->cr4 & CR4_LA57))
         return;
-    __asm__ volatile("lfence" ::: "memory"); /* no pointer is followed, not even speculatively, that may be another's by now */
+    __asm__ volatile(
+        "lfence" ::
+            : "memory"); /* no pointer is followed, not even speculatively, that may be another's by now */
     if (!gtrace_holds(&m->at))
         return;
     bytes = ((const struct word *)m->at.byte)->bytes;
@@ -60,9 +66,11 @@ static void remember(struct vcpu *v, const uint8_t *insn, unsigned len)
     struct svm_vcpu *a = svm_of(v);
     const struct vmcb *b = a->vmcb;
     uint64_t rip = v->regs.rip;
-    struct insn_memo *m = memo_of(a, rip), new = { .rip = rip, .cr3 = b->cr3, .gen = READ_ONCE(v->domain->p2m.gen) };
+    struct insn_memo *m = memo_of(a, rip),
+                     new = { .rip = rip, .cr3 = b->cr3, .gen = READ_ONCE(v->domain->p2m.gen) };
 
-    if (b->cpl || !svm_is64(b) || len > sizeof new.bytes || (rip & (PAGE_SIZE - 1)) > PAGE_SIZE - sizeof new.bytes)
+    if (b->cpl || !svm_is64(b) || len > sizeof new.bytes ||
+        (rip & (PAGE_SIZE - 1)) > PAGE_SIZE - sizeof new.bytes)
         return;
     mb(); /* the generation before what is read in it */
     memcpy(&new.bytes, insn, sizeof new.bytes);
@@ -75,10 +83,18 @@ static void remember(struct vcpu *v, const uint8_t *insn, unsigned len)
 static bool is_prefix(uint8_t c, bool long64)
 {
     switch (c) {
-    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
-        return true;
-    default:
-        return long64 && (c & 0xf0) == 0x40;
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65:
+    case 0x66:
+    case 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3: return true;
+    default: return long64 && (c & 0xf0) == 0x40;
     }
 }
 
@@ -114,7 +130,8 @@ unsigned svm_insn_read(struct vcpu *v, const uint8_t *op, unsigned n)
         return (unsigned)(b->next_rip - v->regs.rip);
     unsigned len = decode(v, op, n, insn);
     if (!len)
-        domain_crash(v->domain, v, BH_CAUSE_OTHER, "unreadable instruction (exit %lx)", (unsigned long)b->exit_code);
+        domain_crash(v->domain, v, BH_CAUSE_OTHER, "unreadable instruction (exit %lx)",
+                     (unsigned long)b->exit_code);
     else
         remember(v, insn, len);
     return len;

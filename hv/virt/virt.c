@@ -30,5 +30,6 @@ void virt_say_mitigations(void)
     const struct virt_mitigations *m = &virt_mitigations;
     log_info("speculation: retpolines, return stack filled at every exit, %s, LFENCE %s, x87 pointers %s",
              m->ibpb ? "IBPB on a change of domain" : "no IBPB on this CPU",
-             m->lfence ? "serialising" : "not known to be serialising", m->x87_kept ? "switched" : "overwritten");
+             m->lfence ? "serialising" : "not known to be serialising",
+             m->x87_kept ? "switched" : "overwritten");
 }

@@ -6,8 +6,8 @@
 #include "vbd.h"
 
 #define EACH_CONNECTED(v) \
-    EACH_VBD(v) \
-        if (v->connected)
+    EACH_VBD(v)           \
+    if (v->connected)
 
 static void save(struct keep_page *p, const struct keep_head *h)
 {
@@ -16,7 +16,8 @@ static void save(struct keep_page *p, const struct keep_head *h)
 
 static struct vbd *another(const struct vbd *than)
 {
-    EACH_CONNECTED(v) {
+    EACH_CONNECTED(v)
+    {
         if (v != than)
             return v;
     }
@@ -24,7 +25,8 @@ static struct vbd *another(const struct vbd *than)
 }
 
 /* All pages of one connection. */
-static void save_all(struct vbd *v, void (*change)(struct keep_head *h, const struct keep_head *o, uint64_t round),
+static void save_all(struct vbd *v,
+                     void (*change)(struct keep_head *h, const struct keep_head *o, uint64_t round),
                      const struct keep_head *o, uint64_t round)
 {
     for (unsigned q = 0; q < v->conn.head.nr_queues; q++) {
@@ -36,13 +38,15 @@ static void save_all(struct vbd *v, void (*change)(struct keep_head *h, const st
     }
 }
 
-static void each_lies(void (*change)(struct keep_head *h, const struct keep_head *o, uint64_t round), uint64_t round)
+static void each_lies(void (*change)(struct keep_head *h, const struct keep_head *o, uint64_t round),
+                      uint64_t round)
 {
     static struct keep_head old[BB_MAX_DISKS];
 
     EACH_CONNECTED(v)
-        old[v - vbds] = v->conn.head;
-    EACH_CONNECTED(v) {
+    old[v - vbds] = v->conn.head;
+    EACH_CONNECTED(v)
+    {
         struct vbd *o = another(v);
         save_all(v, change, &old[o ? o - vbds : v - vbds], round);
     }
@@ -51,8 +55,14 @@ static void each_lies(void (*change)(struct keep_head *h, const struct keep_head
 static void lie_extent(struct keep_head *h, const struct keep_head *o, uint64_t round)
 {
     switch (round % 4) {
-    case 0: h->first = o->first; h->nr_sectors = o->nr_sectors; break;
-    case 1: h->first = 0; h->nr_sectors = blk.dev->nr_sectors; break;
+    case 0:
+        h->first = o->first;
+        h->nr_sectors = o->nr_sectors;
+        break;
+    case 1:
+        h->first = 0;
+        h->nr_sectors = blk.dev->nr_sectors;
+        break;
     case 2: h->nr_sectors = ~0ull; break;
     default: h->first += h->nr_sectors; break;
     }
@@ -77,7 +87,10 @@ static void lie_owner(struct keep_head *h, const struct keep_head *o, uint64_t r
     case 0: h->domid = o->domid; break;
     case 1: h->slot_gen++; break;
     case 2: h->devid++; break;
-    case 3: h->ref[0] = h->ref[1]; h->ref[1] = ref; break;
+    case 3:
+        h->ref[0] = h->ref[1];
+        h->ref[1] = ref;
+        break;
     default: h->port = door_random() % 64; break;
     }
 }
@@ -144,7 +157,8 @@ static void journal(uint64_t round)
         deadline_kick(2000);
         blk.bb.now = now_ns();
         (void)bb_round(&blk.bb, &blk.dev, blk.dev != NULL);
-        EACH_CONNECTED(v) {
+        EACH_CONNECTED(v)
+        {
             for (unsigned q = 0; q < v->conn.head.nr_queues; q++)
                 for (unsigned p = 0; p < v->conn.head.nr_pages; p++)
                     any |= other_sectors(v->conn.q[q].page[p], v, round);
@@ -155,7 +169,8 @@ static void journal(uint64_t round)
 
 static void nodes(uint64_t round)
 {
-    EACH_CONNECTED(v) {
+    EACH_CONNECTED(v)
+    {
         struct vbd *o = another(v);
         door_nodes("vbd", v->be.dom, v->be.devid, o ? o->be.dom : DOMID_SELF, round);
     }
@@ -178,14 +193,14 @@ static void ignored(struct blk_io *io) { (void)io; }
  */
 static void dma(uint64_t round)
 {
-    static const uint8_t targets[] = {2, 3, 5};
+    static const uint8_t targets[] = { 2, 3, 5 };
     static struct blk_io io[64];
 
     for (unsigned i = 0; blk.dev && i < ARRAY_SIZE(io); i++) {
-        io[i] = (struct blk_io){.op = BLK_READ, .sector = 0, .done = ignored, .nr_segs = 16};
+        io[i] = (struct blk_io){ .op = BLK_READ, .sector = 0, .done = ignored, .nr_segs = 16 };
         io[i].nr_sectors = 16 * BLK_SEG_BYTES / 512;
         for (unsigned s = 0; s < 16; s++)
-            io[i].seg[s] = (struct blk_seg){door_target(targets[round % 3]), BLK_SEG_BYTES};
+            io[i].seg[s] = (struct blk_seg){ door_target(targets[round % 3]), BLK_SEG_BYTES };
         if (blk.dev->ops->submit(blk.dev, &io[i]))
             break;
     }
@@ -196,6 +211,13 @@ static void dma(uint64_t round)
 }
 
 const struct door_attack door_attacks[] = {
-    {"extent", extent}, {"mode", mode}, {"owner", owner}, {"second", second}, {"random", random_bytes}, {"journal", journal},
-    {"nodes", nodes}, {"dma", dma}, {NULL, NULL},
+    { "extent", extent },
+    { "mode", mode },
+    { "owner", owner },
+    { "second", second },
+    { "random", random_bytes },
+    { "journal", journal },
+    { "nodes", nodes },
+    { "dma", dma },
+    { NULL, NULL },
 };

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HONEST_NS 600000000ull /* longer than what ends a row of deaths (ctl-dom/supervise/supervisor.c) */
+#define HONEST_NS \
+    600000000ull /* longer than what ends a row of deaths (ctl-dom/supervise/supervisor.c) */
 #define LINGER_NS 200000000ull
 
 extern uint8_t _text_start[], _text_end[], _rodata_end[], _end[];
@@ -23,7 +24,8 @@ uint32_t door_random(void)
 
 static uint8_t *page_within(uint8_t *from, uint8_t *to)
 {
-    uint64_t first = (uint64_t)from & ~(PAGE_SIZE - 1), n = ((uint64_t)to - first + PAGE_SIZE - 1) / PAGE_SIZE;
+    uint64_t first = (uint64_t)from & ~(PAGE_SIZE - 1),
+             n = ((uint64_t)to - first + PAGE_SIZE - 1) / PAGE_SIZE;
 
     return (uint8_t *)(first + door_random() % (n ? n : 1) * PAGE_SIZE);
 }
@@ -37,18 +39,30 @@ void *door_target(uint64_t round)
     case 1: return page_within(_text_end, _rodata_end);
     case 2: return page_within(_rodata_end, _end);
     case 3: return page_within(self.keep, self.keep + self.nr_keep * PAGE_SIZE);
-    case 4: return page_within((uint8_t *)self.table, (uint8_t *)self.table + self.nr_table * PAGE_SIZE);
+    case 4:
+        return page_within((uint8_t *)self.table, (uint8_t *)self.table + self.nr_table * PAGE_SIZE);
     default: return page_within(&here, &here);
     }
 }
 
 void door_nodes(const char *type, domid_t dom, uint32_t devid, domid_t other, uint64_t round)
 {
-    static const char *const keys[] = {"mac", "frontend", "frontend-id", "bridge", "handle", "online", "params", "mode", "type", "dev",
-                                       "bh-limit-ops", "bh-limit-bytes", "discard-enable"};
-    static const char *const own[] = {"feature-sg", "feature-rx-copy", "feature-split-event-channels", "multi-queue-max-queues",
-                                      "bh-extent", "sectors", "sector-size", "info", "max-ring-page-order", "feature-flush-cache"};
-    static const char *const states[] = {"2", "1", "9", "x", "0"};
+    static const char *const keys[] = { "mac",           "frontend",     "frontend-id",
+                                        "bridge",        "handle",       "online",
+                                        "params",        "mode",         "type",
+                                        "dev",           "bh-limit-ops", "bh-limit-bytes",
+                                        "discard-enable" };
+    static const char *const own[] = { "feature-sg",
+                                       "feature-rx-copy",
+                                       "feature-split-event-channels",
+                                       "multi-queue-max-queues",
+                                       "bh-extent",
+                                       "sectors",
+                                       "sector-size",
+                                       "info",
+                                       "max-ring-page-order",
+                                       "feature-flush-cache" };
+    static const char *const states[] = { "2", "1", "9", "x", "0" };
     char dir[64], path[96], text[48];
     unsigned taken = 0;
 
@@ -71,7 +85,8 @@ void door_nodes(const char *type, domid_t dom, uint32_t devid, domid_t other, ui
     xs_write(0, path, states[round % ARRAY_SIZE(states)]);
     snprintf(text, sizeof(text), "n%u b%u", self.domid, other);
     int rc = xs_set_perms(0, path, text), rc2 = xs_set_perms(0, dir, text);
-    printf("door: %s: %u of the toolstack's nodes changed, permissions %d, %d\n", dir, taken, rc, rc2);
+    printf("door: %s: %u of the toolstack's nodes changed, permissions %d, %d\n", dir, taken, rc,
+           rc2);
 }
 
 void door_linger(void)

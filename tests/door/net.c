@@ -6,7 +6,7 @@
 #include "net.h"
 #include "vif.h"
 
-#define EACH_RECORD(v) \
+#define EACH_RECORD(v)                                       \
     for (struct vif *v = vifs + 1; v < vifs + SW_PORTS; v++) \
         if (keep_vif_state(v->keep) == KEEP_VALID)
 
@@ -17,7 +17,8 @@ static void save(struct keep_vif *k, const struct keep_vif_head *h)
 
 static struct vif *another(const struct vif *than)
 {
-    EACH_RECORD(v) {
+    EACH_RECORD(v)
+    {
         if (v != than)
             return v;
     }
@@ -31,12 +32,24 @@ static void lie(struct keep_vif_head *h, const struct keep_vif_head *o, uint64_t
     switch (round % 8) {
     case 0: memcpy(h->mac, o->mac, 6); break;
     case 1: h->domid = o->domid; break;
-    case 2: h->features &= ~KEEP_F_MAC; memset(h->mac, 0, 6); break;
+    case 2:
+        h->features &= ~KEEP_F_MAC;
+        memset(h->mac, 0, 6);
+        break;
     case 3: h->slot_gen++; break;
-    case 4: h->tx_ref = h->rx_ref; h->rx_ref = tx; break;
-    case 5: h->tx_port = h->rx_port; h->rx_port = port; break;
+    case 4:
+        h->tx_ref = h->rx_ref;
+        h->rx_ref = tx;
+        break;
+    case 5:
+        h->tx_port = h->rx_port;
+        h->rx_port = port;
+        break;
     case 6: h->features ^= KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_CSUM6; break;
-    default: h->tx_port = h->rx_port = door_random() % 64; h->tx_ref = door_random() % 1024; break;
+    default:
+        h->tx_port = h->rx_port = door_random() % 64;
+        h->tx_ref = door_random() % 1024;
+        break;
     }
 }
 
@@ -46,8 +59,9 @@ static void records(uint64_t round)
     static struct keep_vif_head old[SW_PORTS];
 
     EACH_RECORD(v)
-        old[v - vifs] = v->keep->head;
-    EACH_RECORD(v) {
+    old[v - vifs] = v->keep->head;
+    EACH_RECORD(v)
+    {
         struct vif *o = another(v);
         struct keep_vif_head h = old[v - vifs];
         lie(&h, &old[o ? o - vifs : v - vifs], round);
@@ -77,7 +91,8 @@ static void swapped(uint64_t round)
 
 static void second(uint64_t round)
 {
-    EACH_RECORD(v) {
+    EACH_RECORD(v)
+    {
         struct vif *free = vifs + 1;
         while (free < vifs + SW_PORTS && keep_vif_state(free->keep) != KEEP_EMPTY)
             free++;
@@ -110,13 +125,16 @@ static void random_bytes(uint64_t round)
 /* A sound record with lies about requests. */
 static void requests(uint64_t round)
 {
-    EACH_RECORD(v) {
+    EACH_RECORD(v)
+    {
         struct keep_vif *k = v->keep;
         uint32_t pub = (uint32_t)k->rx.rsp_pub;
         for (uint32_t i = 0; i < KEEP_RING; i++) {
             uint32_t at = pub + i, e = at % KEEP_RING;
-            k->rx_copy[e] = keep_rx(at, (uint16_t)door_random(), round & 1 ? door_random() % 4096 : 0xffffffffu);
-            k->tx_copy[e] = keep_tx((uint32_t)k->tx.rsp_pub + i, (uint16_t)door_random(), door_random() & 1);
+            k->rx_copy[e] = keep_rx(at, (uint16_t)door_random(),
+                                    round & 1 ? door_random() % 4096 : 0xffffffffu);
+            k->tx_copy[e] = keep_tx((uint32_t)k->tx.rsp_pub + i, (uint16_t)door_random(),
+                                    door_random() & 1);
         }
         if (round % 3 == 0)
             k->tx.req_cons = keep_idx((uint32_t)k->tx.rsp_pub + 1 + door_random() % KEEP_RING);
@@ -127,7 +145,8 @@ static void requests(uint64_t round)
 
 static void nodes(uint64_t round)
 {
-    EACH_RECORD(v) {
+    EACH_RECORD(v)
+    {
         struct vif *o = another(v);
         door_nodes("vif", v->be.dom, v->be.devid, o ? o->be.dom : DOMID_SELF, round);
     }
@@ -147,6 +166,8 @@ static void dma(uint64_t round)
 }
 
 const struct door_attack door_attacks[] = {
-    {"records", records}, {"swapped", swapped}, {"second", second}, {"random", random_bytes}, {"requests", requests},
-    {"nodes", nodes}, {"dma", dma}, {NULL, NULL},
+    { "records", records },   { "swapped", swapped },
+    { "second", second },     { "random", random_bytes },
+    { "requests", requests }, { "nodes", nodes },
+    { "dma", dma },           { NULL, NULL },
 };

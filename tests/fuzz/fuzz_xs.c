@@ -71,22 +71,64 @@ static void detach(struct conn *c)
 static const struct xs_ops ops = { .attach = attach, .reattach = reattach, .detach = detach };
 
 /* --- requests --------------------------------------------------------------------------------------------------- */
-static const char *const words[] = { "/", "/a", "/a/b", "/a/b/c", "/shared", "/shared/x", "/shared/x/y", "device", "device/vif/0/state",
-                                     "data", "data/1", "data/1/2/3/4/5", "/local/domain/16", "/local/domain/17/device",
-                                     "/local/domain/18/data/x", "@introduceDomain", "@releaseDomain", "@", "", "//", "a/",
-                                     "T", "F", "0", "1", "16", "17", "18", "40", "65536", "666", "n0", "b16", "w17", "r18", "n16",
-                                     "token", "check", "stats", "-1", "4294967295", "value", "control/shutdown" };
+static const char *const words[] = { "/",
+                                     "/a",
+                                     "/a/b",
+                                     "/a/b/c",
+                                     "/shared",
+                                     "/shared/x",
+                                     "/shared/x/y",
+                                     "device",
+                                     "device/vif/0/state",
+                                     "data",
+                                     "data/1",
+                                     "data/1/2/3/4/5",
+                                     "/local/domain/16",
+                                     "/local/domain/17/device",
+                                     "/local/domain/18/data/x",
+                                     "@introduceDomain",
+                                     "@releaseDomain",
+                                     "@",
+                                     "",
+                                     "//",
+                                     "a/",
+                                     "T",
+                                     "F",
+                                     "0",
+                                     "1",
+                                     "16",
+                                     "17",
+                                     "18",
+                                     "40",
+                                     "65536",
+                                     "666",
+                                     "n0",
+                                     "b16",
+                                     "w17",
+                                     "r18",
+                                     "n16",
+                                     "token",
+                                     "check",
+                                     "stats",
+                                     "-1",
+                                     "4294967295",
+                                     "value",
+                                     "control/shutdown" };
 #define NR_WORDS (sizeof words / sizeof *words)
 
-static const char *const good[] = { "device", "device/vif/0/state", "device/vif/0", "device/vif", "data", "data/1", "data/1/2",
-                                    "/shared", "/shared/x", "/shared/x/y", "/shared/z" };
+static const char *const good[] = {
+    "device",  "device/vif/0/state", "device/vif/0", "device/vif", "data", "data/1", "data/1/2",
+    "/shared", "/shared/x",          "/shared/x/y",  "/shared/z"
+};
 #define NR_GOOD (sizeof good / sizeof *good)
 
 static uint32_t make_request(unsigned char *buf, bool mutate)
 {
     struct xsd_sockmsg h = { rnd(XS_TYPE_COUNT + 1), rnd(1000), rnd(3) ? 0 : rnd(12), 0 };
     unsigned char *p = buf + sizeof h;
-    unsigned n = h.type == XS_WRITE || h.type == XS_SET_PERMS || h.type == XS_WATCH || !rnd(10) ? 1 + rnd(3) : 1;
+    unsigned n = h.type == XS_WRITE || h.type == XS_SET_PERMS || h.type == XS_WATCH || !rnd(10)
+                     ? 1 + rnd(3)
+                     : 1;
     if (h.type == XS_WATCH_EVENT || h.type == XS_ERROR || h.type == XS_CONTROL)
         h.type = XS_WRITE;
     if (!rnd(20))
@@ -250,7 +292,9 @@ static void ctl_step(void)
         return;
     case 2: /* gives a guest its own */
         d = FIRST + rnd(GUESTS);
-        n = sprintf(b, "/local/domain/%u/%s%cn%u", d, rnd(2) ? "device" : "data", 0, rnd(5) ? d : FIRST) + 1;
+        n = sprintf(b, "/local/domain/%u/%s%cn%u", d, rnd(2) ? "device" : "data", 0,
+                    rnd(5) ? d : FIRST) +
+            1;
         ctl_ask(XS_MKDIR, b, (uint32_t)strlen(b) + 1);
         ctl_ask(XS_SET_PERMS, b, (uint32_t)n);
         return;
@@ -273,8 +317,7 @@ static void ctl_step(void)
         if (!rnd(20))
             ctl_ask(XS_RM, "/shared", 8);
         return;
-    case 7:
-        ctl_ask(XS_CONTROL, "stats", 6);
+    case 7: ctl_ask(XS_CONTROL, "stats", 6);
     }
 }
 

@@ -28,7 +28,7 @@ struct job {
     uint64_t *buf, rng;
     unsigned number;
     unsigned long reads, writes, flushes, errors;
-    double longest;     /* seconds that one request took */
+    double longest; /* seconds that one request took */
 };
 
 static int fd;
@@ -58,7 +58,8 @@ static uint64_t word(uint64_t block, uint32_t gen, unsigned i)
 static void complain(struct job *j, const char *what, uint64_t block, const char *why)
 {
     if (j->errors++ < 3)
-        printf("diskcheck: job %u: %s of block %llu: %s\n", j->number, what, (unsigned long long)block, why);
+        printf("diskcheck: job %u: %s of block %llu: %s\n", j->number, what,
+               (unsigned long long)block, why);
 }
 
 static void done(struct job *j, double start)
@@ -131,7 +132,7 @@ static void *run(void *arg)
 int main(int argc, char **argv)
 {
     unsigned jobs = argc > 3 ? (unsigned)atoi(argv[3]) : 16;
-    struct job *j = calloc(jobs, sizeof(*j)), sum = {0};
+    struct job *j = calloc(jobs, sizeof(*j)), sum = { 0 };
 
     if (argc < 3 || !jobs || !j) {
         fprintf(stderr, "usage: diskcheck DEVICE SECONDS [JOBS [MIB]]\n");
@@ -142,7 +143,8 @@ int main(int argc, char **argv)
         perror(argv[1]);
         return 2;
     }
-    uint64_t blocks = (uint64_t)lseek(fd, 0, SEEK_END) / BLOCK, want = argc > 4 ? strtoull(argv[4], NULL, 10) * 256 : blocks;
+    uint64_t blocks = (uint64_t)lseek(fd, 0, SEEK_END) / BLOCK,
+             want = argc > 4 ? strtoull(argv[4], NULL, 10) * 256 : blocks;
     blocks = want < blocks ? want : blocks;
     if (blocks < jobs) {
         fprintf(stderr, "%s: too small\n", argv[1]);
@@ -150,8 +152,11 @@ int main(int argc, char **argv)
     }
     end = now() + atof(argv[2]);
     for (unsigned i = 0; i < jobs; i++) {
-        j[i] = (struct job){.number = i, .first = blocks / jobs * i, .nr = blocks / jobs, .rng = 0x1234567 + i * 7919u,
-                            .gen = calloc(blocks / jobs, sizeof(uint32_t))};
+        j[i] = (struct job){ .number = i,
+                             .first = blocks / jobs * i,
+                             .nr = blocks / jobs,
+                             .rng = 0x1234567 + i * 7919u,
+                             .gen = calloc(blocks / jobs, sizeof(uint32_t)) };
         if (!j[i].gen || posix_memalign((void **)&j[i].buf, BLOCK, RUN * BLOCK) ||
             pthread_create(&j[i].thread, NULL, run, &j[i])) {
             fprintf(stderr, "diskcheck: out of memory\n");
@@ -166,7 +171,7 @@ int main(int argc, char **argv)
         sum.errors += j[i].errors;
         sum.longest = j[i].longest > sum.longest ? j[i].longest : sum.longest;
     }
-    printf("diskcheck: %lu reads, %lu writes, %lu flushes, longest %.0f ms, %lu errors\n", sum.reads, sum.writes,
-           sum.flushes, sum.longest * 1e3, sum.errors);
+    printf("diskcheck: %lu reads, %lu writes, %lu flushes, longest %.0f ms, %lu errors\n",
+           sum.reads, sum.writes, sum.flushes, sum.longest * 1e3, sum.errors);
     return sum.errors ? 1 : 0;
 }

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define WAIT_MS 5000
-#define STREAM (256 << 10)
+#define STREAM  (256 << 10)
 
 static unsigned char pattern(size_t i) { return (unsigned char)(i * 7 + (i >> 8)); }
 
@@ -32,8 +32,10 @@ static void die(const char *what)
 /* A socket that is bound (address NULL) or connected. */
 static int open_socket(const char *address, const char *port, int type)
 {
-    struct addrinfo hints = {.ai_socktype = type, .ai_family = address ? AF_UNSPEC : AF_INET6,
-                             .ai_flags = AI_NUMERICSERV | (address ? AI_NUMERICHOST : AI_PASSIVE)}, *a;
+    struct addrinfo hints = { .ai_socktype = type,
+                              .ai_family = address ? AF_UNSPEC : AF_INET6,
+                              .ai_flags = AI_NUMERICSERV | (address ? AI_NUMERICHOST : AI_PASSIVE) },
+                    *a;
     int on = 1, off = 0, rc = getaddrinfo(address, port, &hints, &a);
 
     if (rc) {
@@ -76,8 +78,8 @@ static void serve_tcp(int fd)
 static void serve(const char *port)
 {
     static unsigned char b[65536];
-    struct pollfd fds[2] = {{.fd = open_socket(NULL, port, SOCK_DGRAM), .events = POLLIN},
-                            {.fd = open_socket(NULL, port, SOCK_STREAM), .events = POLLIN}};
+    struct pollfd fds[2] = { { .fd = open_socket(NULL, port, SOCK_DGRAM), .events = POLLIN },
+                             { .fd = open_socket(NULL, port, SOCK_STREAM), .events = POLLIN } };
 
     signal(SIGCHLD, SIG_IGN);
     if (listen(fds[1].fd, 8))
@@ -104,7 +106,7 @@ static void serve(const char *port)
 /* Bytes that came back, 0 if they are others. */
 static size_t echoed(int fd, unsigned char *b, size_t at, size_t n)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    struct pollfd p = { .fd = fd, .events = POLLIN };
     ssize_t got = poll(&p, 1, WAIT_MS) == 1 ? read(fd, b, n) : 0;
 
     for (ssize_t i = 0; i < got; i++) {
@@ -116,7 +118,7 @@ static size_t echoed(int fd, unsigned char *b, size_t at, size_t n)
 
 static size_t check_udp(int fd, size_t *total)
 {
-    static const size_t sizes[] = {1, 2, 3, 17, 18, 19, 100, 101, 511, 1000, 1001, 1451, 1452, 1472};
+    static const size_t sizes[] = { 1, 2, 3, 17, 18, 19, 100, 101, 511, 1000, 1001, 1451, 1452, 1472 };
     unsigned char b[2048];
     size_t came = 0, max;
     int domain = 0;

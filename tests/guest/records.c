@@ -41,9 +41,9 @@ static unsigned long errors;
 struct job {
     pthread_t thread;
     unsigned number;
-    uint32_t n;      /* records that are durable */
+    uint32_t n; /* records that are durable */
     char *buf, *mark;
-    off_t end;       /* job 2: of its file */
+    off_t end; /* job 2: of its file */
 };
 
 static void failed(const struct job *j, const char *what, uint32_t n, const char *why)
@@ -280,7 +280,8 @@ static void *noise(void *arg)
             unlink(name);
         } else {
             int fd = open(name, O_RDWR | O_CREAT, 0644);
-            if (fd < 0 || (what == 2 ? ftruncate(fd, r >> 20) : !put(j, fd, r >> 8, (off_t)(what - 3) * 8192)))
+            if (fd < 0 ||
+                (what == 2 ? ftruncate(fd, r >> 20) : !put(j, fd, r >> 8, (off_t)(what - 3) * 8192)))
                 failed(j, "noise", f, strerror(errno));
             if (fd >= 0)
                 close(fd);
@@ -295,7 +296,7 @@ static void *noise(void *arg)
 int main(int argc, char **argv)
 {
     static struct job job[JOBS + 1];
-    void *(*const what[])(void *) = {files, files, append, slots, slots, noise};
+    void *(*const what[])(void *) = { files, files, append, slots, slots, noise };
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc != 2 && argc != 4) {
@@ -303,7 +304,8 @@ int main(int argc, char **argv)
         return 2;
     }
     dir = argv[1];
-    if (argc == 4 && ((raw = open(argv[2], O_RDWR)) < 0 || (marks = open(argv[3], O_RDWR | O_DIRECT)) < 0)) {
+    if (argc == 4 &&
+        ((raw = open(argv[2], O_RDWR)) < 0 || (marks = open(argv[3], O_RDWR | O_DIRECT)) < 0)) {
         perror("records");
         return 2;
     }

@@ -39,13 +39,14 @@ static bool ask(int fd, uint32_t id)
     struct {
         struct header h;
         char path[sizeof(path)];
-    } r = {.h = {.type = XS_READ, .req_id = id, .len = sizeof(path)}};
+    } r = { .h = { .type = XS_READ, .req_id = id, .len = sizeof(path) } };
     struct header h;
     char text[4096];
 
     memcpy(r.path, path, sizeof(path));
-    return write(fd, &r, sizeof(r.h) + sizeof(path)) == (ssize_t)(sizeof(r.h) + sizeof(path)) && get(fd, &h, sizeof(h)) &&
-           h.len <= sizeof(text) && get(fd, text, h.len) && h.type == XS_READ && h.req_id == id;
+    return write(fd, &r, sizeof(r.h) + sizeof(path)) == (ssize_t)(sizeof(r.h) + sizeof(path)) &&
+           get(fd, &h, sizeof(h)) && h.len <= sizeof(text) && get(fd, text, h.len) &&
+           h.type == XS_READ && h.req_id == id;
 }
 
 static void *asks(void *arg)

@@ -25,7 +25,10 @@ void upcall(uint64_t rip);
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-const char *pvh_words(const uint8_t *start_info) { return *(const char *const *)(start_info + 24); /* cmdline_paddr */ }
+const char *pvh_words(const uint8_t *start_info)
+{
+    return *(const char *const *)(start_info + 24); /* cmdline_paddr */
+}
 
 const char *pvh_find(const char *s, const char *what)
 {
@@ -84,9 +87,15 @@ void pvh_line(void)
 
 void pvh_yield(void) { hypercall(__HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0); }
 
-void pvh_send(uint32_t port) { hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_send, &(struct evtchn_send){ port }, 0); }
+void pvh_send(uint32_t port)
+{
+    hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_send, &(struct evtchn_send){ port }, 0);
+}
 
-void pvh_unmask(uint32_t port) { hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_unmask, &(struct evtchn_unmask){ port }, 0); }
+void pvh_unmask(uint32_t port)
+{
+    hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_unmask, &(struct evtchn_unmask){ port }, 0);
+}
 
 uint32_t pvh_alloc(uint16_t remote)
 {
@@ -114,7 +123,8 @@ void upcall(uint64_t rip)
     uint64_t sel = __atomic_exchange_n(&v->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
     for (unsigned w = 0; w < 64; w++)
         if (sel >> w & 1) {
-            uint64_t p = *(volatile uint64_t *)&pvh_shared.evtchn_pending[w] & ~*(volatile uint64_t *)&pvh_shared.evtchn_mask[w];
+            uint64_t p = *(volatile uint64_t *)&pvh_shared.evtchn_pending[w] &
+                         ~*(volatile uint64_t *)&pvh_shared.evtchn_mask[w];
             __atomic_and_fetch(&pvh_shared.evtchn_pending[w], ~p, __ATOMIC_SEQ_CST);
             if (w == pvh_port / 64 && (p >> pvh_port % 64 & 1))
                 pvh_got = 1;
@@ -138,7 +148,8 @@ char pvh_key(void)
     pvh_unmask(console_port);
     while (console->in_prod == at)
         pvh_wait(0);
-    __atomic_or_fetch(&pvh_shared.evtchn_mask[console_port / 64], 1ull << console_port % 64, __ATOMIC_SEQ_CST);
+    __atomic_or_fetch(&pvh_shared.evtchn_mask[console_port / 64], 1ull << console_port % 64,
+                      __ATOMIC_SEQ_CST);
     char c = console->in[at % sizeof(console->in)];
     console->in_cons = at + 1;
     pvh_got = 0;
@@ -171,8 +182,12 @@ void pvh_setup(void)
         uint16_t limit;
         uint64_t base;
     } at = { sizeof(idt) - 1, (uint64_t)idt };
-    struct xen_add_to_physmap map = { .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = (uint64_t)&pvh_shared >> 12 };
-    struct xen_hvm_param callback = { .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ, .value = 2ull << 56 | VECTOR };
+    struct xen_add_to_physmap map = { .domid = DOMID_SELF,
+                                      .space = XENMAPSPACE_shared_info,
+                                      .gpfn = (uint64_t)&pvh_shared >> 12 };
+    struct xen_hvm_param callback = { .domid = DOMID_SELF,
+                                      .index = HVM_PARAM_CALLBACK_IRQ,
+                                      .value = 2ull << 56 | VECTOR };
 
     for (unsigned i = 0; i < 32; i++)
         gate(i, fault_entry); /* a triple fault: the core says so */

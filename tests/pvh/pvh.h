@@ -5,9 +5,9 @@
 #include <xen/xen.h>
 
 extern struct shared_info pvh_shared;
-extern uint32_t pvh_port;            /* whose events count */
-extern volatile uint32_t pvh_got;    /* set by an event of it */
-extern volatile uint32_t pvh_early;  /* up-calls that came in right behind an STI: never on a processor */
+extern uint32_t pvh_port;         /* whose events count */
+extern volatile uint32_t pvh_got; /* set by an event of it */
+extern volatile uint32_t pvh_early; /* up-calls that came in right behind an STI: never on a processor */
 
 void guest_main(const uint8_t *start_info); /* the test's */
 
@@ -26,7 +26,10 @@ char pvh_key(void); /* waits in HLT until something is typed; the console's port
 static inline long hypercall(uint64_t nr, uint64_t a, const void *b, const void *c)
 {
     long rc;
-    __asm__ volatile("vmmcall" : "=a"(rc), "+D"(a), "+S"(b), "+d"(c) : "0"(nr) : "memory", "r10", "r8", "rcx", "r11");
+    __asm__ volatile("vmmcall"
+                     : "=a"(rc), "+D"(a), "+S"(b), "+d"(c)
+                     : "0"(nr)
+                     : "memory", "r10", "r8", "rcx", "r11");
     return rc;
 }
 void pvh_yield(void);

@@ -9,7 +9,8 @@ static void random_requests(uint8_t *model, uint32_t part)
     for (unsigned round = 0; round < 20000; round++) {
         unsigned i = (unsigned)rand() % 8;
         if (!out[i]) {
-            uint32_t n = 1 + (unsigned)rand() % 256, at = i * part + (unsigned)rand() % (part - n + 1);
+            uint32_t n = 1 + (unsigned)rand() % 256,
+                     at = i * part + (unsigned)rand() % (part - n + 1);
             unsigned op = (unsigned)rand() % 8;
             assert_int_equal(io[i].status, 0);
             if (io[i].op == BLK_READ && io[i].nr_segs)
@@ -21,8 +22,13 @@ static void random_requests(uint8_t *model, uint32_t part)
             } else if (op == 7) {
                 memset(model + at * 512, 0, n * 512);
             }
-            assert_int_equal(submit(i, op < 3 ? BLK_WRITE : op < 6 ? BLK_READ : op == 6 ? BLK_FLUSH : BLK_DISCARD, at,
-                                    op == 6 ? 0 : n, rand() & 1 ? 4096 : 32768), 0);
+            assert_int_equal(submit(i,
+                                    op < 3    ? BLK_WRITE
+                                    : op < 6  ? BLK_READ
+                                    : op == 6 ? BLK_FLUSH
+                                              : BLK_DISCARD,
+                                    at, op == 6 ? 0 : n, rand() & 1 ? 4096 : 32768),
+                             0);
         }
         if (rand() & 1)
             d->ops->poll(d);

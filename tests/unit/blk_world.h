@@ -15,8 +15,21 @@
 #include <cmocka.h>
 #include "blkback.h"
 
-enum { SECTORS = 384, FIRST = 16, DISK = SECTORS + 32, PAGES = 112, NGRANT = 512, QUEUES = 2, RPAGES = 2, IDS = 32 * RPAGES,
-       KPAGES = 9, POOL = 80, DEPTH = 5, BAD_SECTOR = 300, START = 0xffffffe0 };
+enum {
+    SECTORS = 384,
+    FIRST = 16,
+    DISK = SECTORS + 32,
+    PAGES = 112,
+    NGRANT = 512,
+    QUEUES = 2,
+    RPAGES = 2,
+    IDS = 32 * RPAGES,
+    KPAGES = 9,
+    POOL = 80,
+    DEPTH = 5,
+    BAD_SECTOR = 300,
+    START = 0xffffffe0
+};
 #define DISCARDED 0xffffffffu
 
 struct grant {
@@ -27,9 +40,9 @@ struct grant {
 
 struct shadow { /* blkfront's, by id */
     bool pending, executed, flush, barrier, read;
-    uint8_t op;            /* of the response */
+    uint8_t op; /* of the response */
     int expect;
-    uint32_t order;        /* in its ring */
+    uint32_t order; /* in its ring */
     uint32_t sector, n, ver, need_seq, done_seq;
     unsigned nsegs, npages;
     uint16_t page[BLK_MAX_SEGS + 1];
@@ -54,22 +67,23 @@ static struct world {
     /* shape */
     unsigned queues, rpages;
     enum keep_proto proto;
-    bool eager;            /* looks after every store, and uses the slots again at once; else only on events */
+    bool eager; /* looks after every store, and uses the slots again at once; else only on events */
     unsigned fillers;
     uint32_t order, ver, next_id;
     /* disk */
     uint8_t disk[DISK][512];
     uint32_t pending[SECTORS], acked[SECTORS]; /* versions; 0: zeroes */
-    uint32_t done_seq, acked_seq, flushed_seq; /* writes that the device completed: all, when one was last answered, flushed */
-    int slow;              /* a sector whose requests do not complete; -1: none */
-    bool hold_flushes;     /* they do not complete */
+    uint32_t done_seq, acked_seq,
+        flushed_seq; /* writes that the device completed: all, when one was last answered, flushed */
+    int slow;        /* a sector whose requests do not complete; -1: none */
+    bool hold_flushes; /* they do not complete */
     unsigned lifo, exec_late;
     bool be_event, connected; /* the store says Connected */
     unsigned answers, device_flushes;
 } w;
 
 #define RING(q) ((struct blkif_sring *)w.ring[q])
-#define RSIZE (32 * w.rpages)
+#define RSIZE   (32 * w.rpages)
 
 /* --- crash points -------------------------------------------------------------------------------------------- */
 
@@ -136,7 +150,7 @@ static uint32_t grant_new(unsigned page, unsigned lo, unsigned hi, bool write)
 {
     while (w.grant[w.next_ref % NGRANT].ref || !w.next_ref)
         w.next_ref++;
-    w.grant[w.next_ref % NGRANT] = (struct grant){w.next_ref, page, lo, hi, write};
+    w.grant[w.next_ref % NGRANT] = (struct grant){ w.next_ref, page, lo, hi, write };
     return w.next_ref++;
 }
 
@@ -176,7 +190,8 @@ int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, vo
     return copy_add(b, ref, off, dst, len, GNTCOPY_source_gref);
 }
 
-int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len)
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
+                  unsigned len)
 {
     return copy_add(b, ref, off, (void *)(uintptr_t)src, len, GNTCOPY_dest_gref);
 }
@@ -189,7 +204,6 @@ void batch_send(struct batch *b, uint32_t port)
     }
     b->send[b->nr_sends++] = port;
 }
-
 
 int batch_flush(struct batch *b)
 {
@@ -306,15 +320,18 @@ static void fe_claim(struct shadow *s, uint8_t op)
 }
 
 /* One request; returns its shadow. `indirect`: as an indirect one. */
-static struct shadow *fe_request(unsigned q, uint8_t op, uint32_t sector, uint32_t n, unsigned ragged, bool indirect, int expect)
+static struct shadow *fe_request(unsigned q, uint8_t op, uint32_t sector, uint32_t n,
+                                 unsigned ragged, bool indirect, int expect)
 {
     unsigned id = fe_id(q), at = w.proto == PROTO_X86_32 ? 4 : 8;
     struct shadow *s = &w.fe[q].shadow[id];
-    uint8_t r[112] = {0};
+    uint8_t r[112] = { 0 };
 
     if (id == IDS || w.fe[q].req_prod - w.fe[q].rsp_cons == RSIZE)
         fail_msg("script overfills the ring");
-    *s = (struct shadow){.pending = true, .op = op, .sector = sector, .n = n, .expect = expect, .order = ++w.order};
+    *s = (struct shadow){
+        .pending = true, .op = op, .sector = sector, .n = n, .expect = expect, .order = ++w.order
+    };
     fe_claim(s, op);
     if (op != BLKIF_OP_DISCARD)
         fe_segs(s, op != BLKIF_OP_READ, ragged);
@@ -372,13 +389,15 @@ static void fe_response(unsigned q, const uint8_t *r)
 
     memcpy(&id, r, 8);
     memcpy(&status, r + 10, 2);
-    if ((uint32_t)id >= RSIZE || id != ((id & 0xff) | (id & 0xff) << 40) || !w.fe[q].shadow[id & 0xff].pending)
+    if ((uint32_t)id >= RSIZE || id != ((id & 0xff) | (id & 0xff) << 40) ||
+        !w.fe[q].shadow[id & 0xff].pending)
         fail_msg("response to %lx, which is not pending", (unsigned long)id);
     struct shadow *s = &w.fe[q].shadow[id & 0xff];
     if (r[8] != s->op)
         fail_msg("response with operation %u to one with %u", r[8], s->op);
     if (status != s->expect)
-        fail_msg("status %d instead of %d (operation %u, sector %u)", status, s->expect, s->op, s->sector);
+        fail_msg("status %d instead of %d (operation %u, sector %u)", status, s->expect, s->op,
+                 s->sector);
     if (s->read && status == 0)
         fe_read_check(s);
     if (s->ver && status == 0) {
@@ -394,7 +413,8 @@ static void fe_response(unsigned q, const uint8_t *r)
     }
     if (s->flush && status == 0 && (int32_t)(w.flushed_seq - s->need_seq) < 0)
         fail_msg("flush answered before the device flushed what was answered before");
-    if (s->barrier && s->n && status == 0 && (!s->done_seq || (int32_t)(w.flushed_seq - s->done_seq) < 0))
+    if (s->barrier && s->n && status == 0 &&
+        (!s->done_seq || (int32_t)(w.flushed_seq - s->done_seq) < 0))
         fail_msg("barrier answered before the device flushed its data");
     w.answers++;
     fe_release(s);
@@ -411,7 +431,8 @@ static void fe_look(unsigned q)
         RING(q)->rsp_event = w.fe[q].rsp_cons + 2;
     }
     /* The slot is used again at once: a late body would land on a request. */
-    while (w.eager && w.fillers && fe_id(q) != IDS && w.fe[q].req_prod - w.fe[q].rsp_cons < RSIZE / 2) {
+    while (w.eager && w.fillers && fe_id(q) != IDS &&
+           w.fe[q].req_prod - w.fe[q].rsp_cons < RSIZE / 2) {
         w.fillers--;
         fe_request(q, BLKIF_OP_READ, SECTORS - 8 + w.fillers % 8, 1, 0, false, 0);
     }
@@ -475,7 +496,8 @@ static void disk_write(uint32_t at, const uint8_t *p)
 
 static bool is_bad(const struct blk_io *io)
 {
-    return io->op != BLK_FLUSH && io->sector <= FIRST + BAD_SECTOR && io->sector + io->nr_sectors > FIRST + BAD_SECTOR;
+    return io->op != BLK_FLUSH && io->sector <= FIRST + BAD_SECTOR &&
+           io->sector + io->nr_sectors > FIRST + BAD_SECTOR;
 }
 
 static void disk_execute(struct blk_io *io)
@@ -534,7 +556,8 @@ static int disk_submit(struct blkdev *d, struct blk_io *io)
         fail_msg("new request before all of the last life were started");
     if (io->op == BLK_FLUSH && disk.replays_data)
         fail_msg("flush before all data requests of the last life were done");
-    if (io->nr_segs > d->max_segs || (uint64_t)io->nr_sectors * 512 > d->max_bytes * (io->op == BLK_DISCARD ? 100ull : 1))
+    if (io->nr_segs > d->max_segs ||
+        (uint64_t)io->nr_sectors * 512 > d->max_bytes * (io->op == BLK_DISCARD ? 100ull : 1))
         fail_msg("request beyond the device's limits");
     if (!w.exec_late)
         disk_execute(io);
@@ -551,7 +574,8 @@ static unsigned disk_poll(struct blkdev *d)
     for (unsigned i = 0; i < nr_queued;) {
         unsigned at = w.lifo ? nr_queued - 1 - i : i;
         struct blk_io *io = queue[at];
-        if (io->op == BLK_FLUSH ? w.hold_flushes : w.slow >= 0 && io->sector == (uint64_t)(FIRST + w.slow)) {
+        if (io->op == BLK_FLUSH ? w.hold_flushes
+                                : w.slow >= 0 && io->sector == (uint64_t)(FIRST + w.slow)) {
             i++;
             continue;
         }
@@ -574,12 +598,20 @@ static bool disk_arm(struct blkdev *d)
     return false;
 }
 
-static const struct blkdev_ops disk_ops = {disk_submit, disk_poll, disk_arm};
+static const struct blkdev_ops disk_ops = { disk_submit, disk_poll, disk_arm };
 static struct blkdev the_disk = {
-    .ops = &disk_ops, .model = "model", .nr_sectors = DISK, .sector_size = 512, .flush = true, .discard = true,
-    .max_discard_sectors = 5, .max_bytes = 1 << 18, .max_segs = 64, .queue_depth = DEPTH,
+    .ops = &disk_ops,
+    .model = "model",
+    .nr_sectors = DISK,
+    .sector_size = 512,
+    .flush = true,
+    .discard = true,
+    .max_discard_sectors = 5,
+    .max_bytes = 1 << 18,
+    .max_segs = 64,
+    .queue_depth = DEPTH,
 };
-static struct blkdev *const devs[] = {&the_disk};
+static struct blkdev *const devs[] = { &the_disk };
 
 /* --- one instance of the back-end ------------------------------------------------------------------------------ */
 
@@ -617,8 +649,12 @@ static const char *be_why;
 static void be_connect(void)
 {
     memset(&conn, 0, sizeof(conn));
-    conn.head = (struct keep_head){.devid = 51712, .gen = 1234567 + points, .domid = 16, .nr_queues = (uint8_t)w.queues,
-                                   .nr_pages = (uint8_t)w.rpages, .proto = (uint8_t)w.proto};
+    conn.head = (struct keep_head){ .devid = 51712,
+                                    .gen = 1234567 + points,
+                                    .domid = 16,
+                                    .nr_queues = (uint8_t)w.queues,
+                                    .nr_pages = (uint8_t)w.rpages,
+                                    .proto = (uint8_t)w.proto };
     for (unsigned q = 0; q < w.queues; q++) {
         conn.q[q].port = q + 1;
         conn.q[q].start = RING(q)->rsp_prod;

@@ -12,34 +12,93 @@ int8_t pvclock_shift;
 uint64_t tsc_boot, wallclock_ns = 1700000000000000000;
 bool wallclock_exact;
 unsigned kicks, yields_after = ~0u, rechecks, waits;
-void vcpu_kick(struct vcpu *v) { kicks++; v->kicked = 1; }
+void vcpu_kick(struct vcpu *v)
+{
+    kicks++;
+    v->kicked = 1;
+}
 void vcpu_wake(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
-void vcpu_recheck(struct vcpu *v) { (void)v; rechecks++; mb(); }
+void vcpu_recheck(struct vcpu *v)
+{
+    (void)v;
+    rechecks++;
+    mb();
+}
 void vcpu_pause(struct vcpu *v) { v->pause_count++; }
-void vcpu_unpause(struct vcpu *v) { assert_true(v->pause_count > 0); v->pause_count--; }
+void vcpu_unpause(struct vcpu *v)
+{
+    assert_true(v->pause_count > 0);
+    v->pause_count--;
+}
 void vcpu_set_online(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
-bool must_yield(void) { return yields_after != ~0u && yields_after-- == 0 ? (yields_after = 0, true) : false; }
-long vcpu_wait(struct vcpu *v, uint64_t until) { (void)v; (void)until; waits++; return HC_AGAIN; }
+bool must_yield(void)
+{
+    return yields_after != ~0u && yields_after-- == 0 ? (yields_after = 0, true) : false;
+}
+long vcpu_wait(struct vcpu *v, uint64_t until)
+{
+    (void)v;
+    (void)until;
+    waits++;
+    return HC_AGAIN;
+}
 void sched_inject_crash(struct domain *d) { d->inject = 1; }
 void sched_hang(struct domain *d) { d->hang = 1; }
-void sched_timers_cancel(struct domain *d) { d->inject = d->hang = 0; d->deadline_ms = 0; }
+void sched_timers_cancel(struct domain *d)
+{
+    d->inject = d->hang = 0;
+    d->deadline_ms = 0;
+}
 void sched_domain_init(struct domain *d) { (void)d; }
 void deadline_arm(struct domain *d, uint64_t ms) { d->deadline_ms = ms; }
-void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)cpu; (void)vector; }
+void apic_send_ipi(uint32_t cpu, uint8_t vector)
+{
+    (void)cpu;
+    (void)vector;
+}
 
 /* --- vendor half ------------------------------------------------------------------------------------------- */
-static int fake_vcpu_init(struct vcpu *v) { (void)v; return 0; }
+static int fake_vcpu_init(struct vcpu *v)
+{
+    (void)v;
+    return 0;
+}
 static void fake_vcpu_free(struct vcpu *v) { (void)v; }
-static void fake_entry(struct vcpu *v, uint64_t eip, uint64_t ebx) { v->regs.rip = eip; v->regs.rbx = ebx; }
-static bool fake_context_ok(const struct vcpu_hvm_context *c) { return c->mode <= VCPU_HVM_MODE_64B; }
-static uint64_t fake_cr(const struct vcpu *v, unsigned n) { (void)v; (void)n; return 0; }
-static void fake_exit(const struct vcpu *v, uint64_t *c, uint64_t *a, uint64_t *b) { (void)v; *c = *a = *b = 0; }
+static void fake_entry(struct vcpu *v, uint64_t eip, uint64_t ebx)
+{
+    v->regs.rip = eip;
+    v->regs.rbx = ebx;
+}
+static bool fake_context_ok(const struct vcpu_hvm_context *c)
+{
+    return c->mode <= VCPU_HVM_MODE_64B;
+}
+static uint64_t fake_cr(const struct vcpu *v, unsigned n)
+{
+    (void)v;
+    (void)n;
+    return 0;
+}
+static void fake_exit(const struct vcpu *v, uint64_t *c, uint64_t *a, uint64_t *b)
+{
+    (void)v;
+    *c = *a = *b = 0;
+}
 const struct virt_ops fake_virt = {
-    .name = "test", .vcpu_init = fake_vcpu_init, .vcpu_free = fake_vcpu_free, .set_pvh_entry = fake_entry,
-    .context_ok = fake_context_ok, .get_cr = fake_cr, .exit_info = fake_exit,
+    .name = "test",
+    .vcpu_init = fake_vcpu_init,
+    .vcpu_free = fake_vcpu_free,
+    .set_pvh_entry = fake_entry,
+    .context_ok = fake_context_ok,
+    .get_cr = fake_cr,
+    .exit_info = fake_exit,
 };
 const struct virt_ops *virt = &fake_virt;
-__attribute__((weak)) int vcpu_pending_vector(const struct vcpu *v) { (void)v; return -1; }
+__attribute__((weak)) int vcpu_pending_vector(const struct vcpu *v)
+{
+    (void)v;
+    return -1;
+}
 void machine_reboot(void) { abort(); }
 void machine_poweroff(void) { abort(); }
 int pirq_rc;
@@ -53,18 +112,76 @@ int pirq_bind(struct domain *d, uint32_t p, uint32_t port)
         pirq_meanwhile(d, port);
     return pirq_rc;
 }
-void pirq_unbind(struct domain *d, uint32_t p) { (void)d; (void)p; pirq_unbinds++; }
+void pirq_unbind(struct domain *d, uint32_t p)
+{
+    (void)d;
+    (void)p;
+    pirq_unbinds++;
+}
 void pirq_fence(struct domain *d) { (void)d; }
-int pci_fence(struct domain *d) { (void)d; pci_fences++; return 0; }
-int pci_refill(struct domain *d) { (void)d; pci_refills++; return 0; }
-void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present) { (void)d; (void)g; (void)m; dma_lost += !present; }
-int pci_release_all(struct domain *d) { (void)d; pci_releases++; return 0; }
-int pci_assign(struct domain *d, uint32_t s, uint64_t g) { (void)d; (void)s; (void)g; return -ENODEV; }
-int pci_deassign(struct domain *d, uint32_t s) { (void)d; (void)s; return -ENOENT; }
-int pci_dma_enable(struct domain *d, uint32_t s, bool on) { (void)d; (void)s; (void)on; return 0; }
-int pci_trial(struct domain *d, struct bh_trial *t) { (void)d; (void)t; return -ENODEV; }
-int pci_info(uint32_t i, struct domain *o, struct bh_pci_info *out) { (void)i; (void)o; (void)out; return -ENOENT; }
-int pci_config_access(struct bh_pci_cfg *c) { (void)c; return 0; }
+int pci_fence(struct domain *d)
+{
+    (void)d;
+    pci_fences++;
+    return 0;
+}
+int pci_refill(struct domain *d)
+{
+    (void)d;
+    pci_refills++;
+    return 0;
+}
+void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
+{
+    (void)d;
+    (void)g;
+    (void)m;
+    dma_lost += !present;
+}
+int pci_release_all(struct domain *d)
+{
+    (void)d;
+    pci_releases++;
+    return 0;
+}
+int pci_assign(struct domain *d, uint32_t s, uint64_t g)
+{
+    (void)d;
+    (void)s;
+    (void)g;
+    return -ENODEV;
+}
+int pci_deassign(struct domain *d, uint32_t s)
+{
+    (void)d;
+    (void)s;
+    return -ENOENT;
+}
+int pci_dma_enable(struct domain *d, uint32_t s, bool on)
+{
+    (void)d;
+    (void)s;
+    (void)on;
+    return 0;
+}
+int pci_trial(struct domain *d, struct bh_trial *t)
+{
+    (void)d;
+    (void)t;
+    return -ENODEV;
+}
+int pci_info(uint32_t i, struct domain *o, struct bh_pci_info *out)
+{
+    (void)i;
+    (void)o;
+    (void)out;
+    return -ENOENT;
+}
+int pci_config_access(struct bh_pci_cfg *c)
+{
+    (void)c;
+    return 0;
+}
 unsigned guest_reads;
 int copy_from_guest(void *dst, gaddr_t src, size_t n)
 {
@@ -148,7 +265,11 @@ void as(struct domain *d) { this_cpu()->current = d->vcpu[0]; }
 
 struct domain *make(uint16_t id, uint8_t role, uint32_t flags, unsigned vcpus, uint64_t pages)
 {
-    struct bh_create c = { .domid = id, .role = role, .flags = flags, .nr_vcpus = (uint8_t)vcpus, .max_pages = pages + 16,
+    struct bh_create c = { .domid = id,
+                           .role = role,
+                           .flags = flags,
+                           .nr_vcpus = (uint8_t)vcpus,
+                           .max_pages = pages + 16,
                            .name = "test" };
     struct domain *d;
     uint64_t done = 0;

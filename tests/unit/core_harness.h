@@ -37,7 +37,8 @@ extern const struct virt_ops fake_virt;
 /* --- devices ------------------------------------------------------------------------------------------------- */
 extern int pirq_rc;
 extern unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases, dma_lost;
-extern void (*pirq_meanwhile)(struct domain *d, uint32_t port); /* what another vCPU or the device does during a bind */
+extern void (*pirq_meanwhile)(struct domain *d,
+                              uint32_t port); /* what another vCPU or the device does during a bind */
 
 /* --- guest pointers: the test's own, BAD_PTR faults --------------------------------------------------------------- */
 extern unsigned guest_reads;

@@ -15,7 +15,8 @@ static inline void fit_begin(void *fdt, int space)
 }
 
 /* hash: its algorithm; sha256 and crc32 are right. */
-static inline void fit_add(void *fdt, const char *name, const char *compression, const void *data, size_t len, const char *hash)
+static inline void fit_add(void *fdt, const char *name, const char *compression, const void *data,
+                           size_t len, const char *hash)
 {
     uint8_t digest[32];
     uint32_t crc = __builtin_bswap32((uint32_t)crc32(0, data, (uInt)len));
@@ -51,7 +52,10 @@ static inline size_t fit_end(void *fdt, const char *loadables, int len)
 /* Like gzip -9n; returns the length. */
 static inline size_t fit_gzip(const void *data, size_t len, void *out, size_t room)
 {
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)len, .next_out = out, .avail_out = (uInt)room };
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)data,
+                   .avail_in = (uInt)len,
+                   .next_out = out,
+                   .avail_out = (uInt)room };
 
     deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
     deflate(&z, Z_FINISH);

@@ -19,18 +19,42 @@ static inline long call_op(const struct ops *t, uint64_t nr, uint64_t a0, uint64
     return rc;
 }
 #define CALL_OP(name, nr, a0, a1, a2) call_op(&name##_ops, nr, a0, a1, a2)
-static inline long do_control_op(uint64_t op, gaddr_t arg) { return CALL_OP(control, BH_HYPERCALL_CONTROL, op, arg.v, 0); }
-static inline long do_service_op(uint64_t op, gaddr_t arg) { return CALL_OP(service, BH_HYPERCALL_SERVICE, op, arg.v, 0); }
-static inline long do_memory_op(uint64_t op, gaddr_t arg) { return CALL_OP(memory_op, __HYPERVISOR_memory_op, op, arg.v, 0); }
+static inline long do_control_op(uint64_t op, gaddr_t arg)
+{
+    return CALL_OP(control, BH_HYPERCALL_CONTROL, op, arg.v, 0);
+}
+static inline long do_service_op(uint64_t op, gaddr_t arg)
+{
+    return CALL_OP(service, BH_HYPERCALL_SERVICE, op, arg.v, 0);
+}
+static inline long do_memory_op(uint64_t op, gaddr_t arg)
+{
+    return CALL_OP(memory_op, __HYPERVISOR_memory_op, op, arg.v, 0);
+}
 static inline long do_event_channel_op(uint64_t op, gaddr_t arg)
 {
     return CALL_OP(event_channel_op, __HYPERVISOR_event_channel_op, op, arg.v, 0);
 }
-static inline long do_physdev_op(uint64_t op, gaddr_t arg) { return CALL_OP(physdev_op, __HYPERVISOR_physdev_op, op, arg.v, 0); }
-static inline long do_hvm_op(uint64_t op, gaddr_t arg) { return CALL_OP(hvm_op, __HYPERVISOR_hvm_op, op, arg.v, 0); }
-static inline long do_xen_version(uint64_t op, gaddr_t arg) { return CALL_OP(xen_version, __HYPERVISOR_xen_version, op, arg.v, 0); }
-static inline long do_set_timer_op(uint64_t ns) { return CALL_OP(set_timer_op, __HYPERVISOR_set_timer_op, ns, 0, 0); }
-static inline long do_vcpu_op(uint64_t op, uint64_t id, gaddr_t arg) { return CALL_OP(vcpu_op, __HYPERVISOR_vcpu_op, op, id, arg.v); }
+static inline long do_physdev_op(uint64_t op, gaddr_t arg)
+{
+    return CALL_OP(physdev_op, __HYPERVISOR_physdev_op, op, arg.v, 0);
+}
+static inline long do_hvm_op(uint64_t op, gaddr_t arg)
+{
+    return CALL_OP(hvm_op, __HYPERVISOR_hvm_op, op, arg.v, 0);
+}
+static inline long do_xen_version(uint64_t op, gaddr_t arg)
+{
+    return CALL_OP(xen_version, __HYPERVISOR_xen_version, op, arg.v, 0);
+}
+static inline long do_set_timer_op(uint64_t ns)
+{
+    return CALL_OP(set_timer_op, __HYPERVISOR_set_timer_op, ns, 0, 0);
+}
+static inline long do_vcpu_op(uint64_t op, uint64_t id, gaddr_t arg)
+{
+    return CALL_OP(vcpu_op, __HYPERVISOR_vcpu_op, op, id, arg.v);
+}
 static inline long do_grant_table_op(uint64_t op, gaddr_t arg, uint64_t n)
 {
     return CALL_OP(grant_table_op, __HYPERVISOR_grant_table_op, op, arg.v, n);

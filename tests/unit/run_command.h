@@ -15,9 +15,11 @@ static inline bool run_command(const struct commands *g, int argc, const char *c
     }
     for (unsigned i = 0; i < g->n; i++)
         if (!strcmp(g->row[i].name, words[0]))
-            return argc - 1 >= g->row[i].min_args && argc - 1 <= g->row[i].max_args && g->row[i].run(argc, argv);
+            return argc - 1 >= g->row[i].min_args && argc - 1 <= g->row[i].max_args &&
+                   g->row[i].run(argc, argv);
     return false;
 }
 /* RUN(block_commands, "block-list", "guest"); false: its usage would be shown. */
-#define RUN(group, ...) \
-    run_command(&(group), sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *), (const char *const[]){ __VA_ARGS__ })
+#define RUN(group, ...)                                                                  \
+    run_command(&(group), sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *), \
+                (const char *const[]){ __VA_ARGS__ })

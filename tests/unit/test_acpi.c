@@ -51,10 +51,9 @@ static void tables(void **state)
         assert_int_equal(get(xsdt + 4, 4), 36 + 16);
         const uint8_t *fadt = table(buf, len, get(xsdt + 36, 8), "FACP");
         assert_int_equal(get(fadt + 4, 4), 276);
-        assert_true(get(fadt + 112, 4) & 1u << 20); /* HW_REDUCED */
-        assert_int_equal(get(fadt + 109, 2),
-                         1u << 2 | 1u << 5); /* no VGA, no CMOS clock, no 8042 */
-        assert_int_equal(fadt[244], 1);      /* sleep control register in I/O space */
+        assert_true(get(fadt + 112, 4) & 1u << 20);              /* HW_REDUCED */
+        assert_int_equal(get(fadt + 109, 2), 1u << 2 | 1u << 5); /* no VGA, no CMOS clock, no 8042 */
+        assert_int_equal(fadt[244], 1); /* sleep control register in I/O space */
         assert_int_equal(get(fadt + 248, 8), ACPI_SLEEP_PORT);
         table(buf, len, get(fadt + 140, 8), "DSDT");
         const uint8_t *madt = table(buf, len, get(xsdt + 44, 8), "APIC");

@@ -20,8 +20,8 @@ struct cmdline cmdline;
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
 static struct pci_dev nic = { .sbdf = BH_SBDF(0, 0, 3, 0) };
-static uint32_t refs[1u << 16]; /* by mfn */
-static uint64_t p2m[8192];      /* gfn -> mfn, 0 none */
+static uint32_t refs[1u << 16];  /* by mfn */
+static uint64_t p2m[8192];       /* gfn -> mfn, 0 none */
 static uint64_t odd_gfn = ~0ull; /* what is there is of this type */
 static enum p2m_type odd_type;
 static unsigned flushes;
@@ -82,13 +82,21 @@ int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance)
     return 0;
 }
 
-static int t_init(struct iommu_domain *dom) { return (dom->root = amdvi_pt_new_for(dom->domain)) ? 0 : -ENOMEM; }
+static int t_init(struct iommu_domain *dom)
+{
+    return (dom->root = amdvi_pt_new_for(dom->domain)) ? 0 : -ENOMEM;
+}
 static void t_free(struct iommu_domain *dom) { core_free_for(dom->domain, dom->root); }
 static void t_flush(struct iommu_domain *dom) { flushes++; }
 static void t_poll(void) {}
 const struct iommu_ops amdvi_ops = {
-    .map = amdvi_pt_map, .unmap = amdvi_pt_unmap, .clear = amdvi_pt_clear, .flush = t_flush,
-    .init_domain = t_init, .free_domain = t_free, .poll_faults = t_poll,
+    .map = amdvi_pt_map,
+    .unmap = amdvi_pt_unmap,
+    .clear = amdvi_pt_clear,
+    .flush = t_flush,
+    .init_domain = t_init,
+    .free_domain = t_free,
+    .poll_faults = t_poll,
 };
 
 /* A second opinion: the walk of the specification, 2.2.3, with permissions of all levels. */
@@ -105,7 +113,8 @@ static uint64_t walk(const struct dte *e, uint64_t addr)
         perm &= pte;
         if (!(pte & 1) || !perm)
             return ~0ull;
-        pte = ((uint64_t *)maddr_to_virt(MADDR(pte & IOPTE_ADDR)))[(addr >> (12 + 9 * (level - 1))) & 511];
+        pte = ((uint64_t *)maddr_to_virt(
+            MADDR(pte & IOPTE_ADDR)))[(addr >> (12 + 9 * (level - 1))) & 511];
         unsigned next = pte >> 9 & 7;
         if (!(pte & 1) || !(pte & perm))
             return ~0ull;
@@ -174,11 +183,11 @@ static void blocked_entries(void **s)
     struct dte e;
 
     dte_blocked(&e, virt_to_maddr(empty));
-    assert_int_equal(e.q[0] & 3, 3);               /* valid, translation valid: zero would be open */
-    assert_true(e.q[0] >> 9 & 7);                  /* mode >= 1: blocked is reported */
+    assert_int_equal(e.q[0] & 3, 3); /* valid, translation valid: zero would be open */
+    assert_true(e.q[0] >> 9 & 7);    /* mode >= 1: blocked is reported */
     assert_int_equal(e.q[0] & (DTE_IR | DTE_IW), 0);
-    assert_int_equal(e.q[2] & 1, 1);               /* interrupt map valid */
-    assert_int_equal(e.q[2] >> 60 & 3, 0);         /* target abort */
+    assert_int_equal(e.q[2] & 1, 1);       /* interrupt map valid */
+    assert_int_equal(e.q[2] >> 60 & 3, 0); /* target abort */
     assert_int_equal(walk(&e, 0x1000), ~0ull);
     for (unsigned i = 0; i < 512; i++)
         assert_int_equal(empty[i], 0x200);
@@ -195,12 +204,12 @@ static void attached_entry(void **s)
     struct dte e;
 
     dte_attached(&e, d->iommu, MADDR(0x40000));
-    assert_int_equal(e.q[1], 4);                   /* domid + 1 */
+    assert_int_equal(e.q[1], 4); /* domid + 1 */
     assert_int_equal(e.q[2] & 0x3fffffffffc0ull, 0x40000);
-    assert_int_equal(e.q[2] >> 1 & 15, 11);        /* 2048 entries: no index lies outside */
+    assert_int_equal(e.q[2] >> 1 & 15, 11); /* 2048 entries: no index lies outside */
     assert_int_equal(e.q[2] >> 60 & 3, 2);
     assert_int_equal(e.q[0] & 0x80300000000000fcull, 0); /* reserved bits that QEMU insists on */
-    assert_int_equal(walk(&e, 0), ~0ull);          /* attached, but nothing mapped yet */
+    assert_int_equal(walk(&e, 0), ~0ull);                /* attached, but nothing mapped yet */
     end(d);
 }
 
@@ -217,7 +226,8 @@ static void fill_maps_exactly_the_ram(void **s)
     assert_int_equal(fill(d), 0);
     dte_attached(&e, d->iommu, MADDR(0));
     for (uint64_t g = 0; g < 8192; g++)
-        assert_int_equal(walk(&e, g << 12 | 0xabc), p2m[g] && g != odd_gfn ? p2m[g] << 12 | 0xabc : ~0ull);
+        assert_int_equal(walk(&e, g << 12 | 0xabc),
+                         p2m[g] && g != odd_gfn ? p2m[g] << 12 | 0xabc : ~0ull);
     assert_int_equal(walk(&e, 1ull << 39), ~0ull);
     assert_int_equal(walk(&e, 1ull << 48), ~0ull);
     assert_int_equal(total_refs(), 2998);
@@ -304,7 +314,8 @@ static void without_a_table_the_leaf_goes(void **s)
     assert_int_equal(fill(d), 0);
     dte_attached(&e, d->iommu, MADDR(0));
     no_memory = true;
-    assert_int_equal(amdvi_pt_map(d->iommu, GFN(1ull << 30), MFN(1), 0), -ENOMEM); /* takes what is held back */
+    assert_int_equal(amdvi_pt_map(d->iommu, GFN(1ull << 30), MFN(1), 0),
+                     -ENOMEM); /* takes what is held back */
     assert_null(d->iommu->spare);
     /* No memory to split the big leaf: all of it goes, nothing is left reachable or leaked. */
     no_memory = true;
@@ -327,7 +338,8 @@ static void in_steps(void **s)
     while (!total_refs())
         assert_int_equal(iommu_fill(d->iommu), HC_AGAIN);
     assert_in_range(total_refs(), 1, IOMMU_STEP);
-    for (unsigned i = 0; i < 2; i++) { /* one taken away, one brought: in front of the cursor and behind it */
+    for (unsigned i = 0; i < 2;
+         i++) { /* one taken away, one brought: in front of the cursor and behind it */
         uint64_t gone = i ? 7000 : 70, come = i ? 7001 : 71;
         p2m[gone] = 0;
         pci_p2m_changed(d, GFN(gone), MFN(0x1001 + gone), false);
@@ -360,7 +372,7 @@ static void refill_needs_no_memory(void **s)
     dte_attached(&e, d->iommu, MADDR(0));
     assert_int_equal(fill(d), 0);
     uint64_t held = shim_core_pages;
-    assert_int_equal(charged, 19);             /* the root and 16 + 1 + 1 tables, all the domain's own */
+    assert_int_equal(charged, 19); /* the root and 16 + 1 + 1 tables, all the domain's own */
     assert_int_equal(d->allowance, charged);
     flushes = 1;
     for (unsigned life = 0; life < 3; life++) {
@@ -432,8 +444,8 @@ static void irt_entry(void **s)
 {
     uint32_t e = irte_make(0x41, 5);
     assert_int_equal(e & 1, 1);
-    assert_int_equal(e >> 2 & 7, 0);    /* fixed */
-    assert_int_equal(e >> 7 & 1, 0);    /* host */
+    assert_int_equal(e >> 2 & 7, 0); /* fixed */
+    assert_int_equal(e >> 7 & 1, 0); /* host */
     assert_int_equal(e >> 8 & 0xff, 5);
     assert_int_equal(e >> 16 & 0xff, 0x41);
     assert_int_equal(e >> 24, 0);
@@ -497,7 +509,8 @@ static size_t put(uint8_t *t, size_t at, const void *p, size_t n)
     return at + n;
 }
 /* One block of `type` with the entries given. */
-static size_t put_ivhd(uint8_t *t, size_t at, uint8_t type, uint64_t base, const void *entries, size_t n)
+static size_t put_ivhd(uint8_t *t, size_t at, uint8_t type, uint64_t base, const void *entries,
+                       size_t n)
 {
     uint8_t h[40] = { type, 0x0f };
     uint16_t len = (uint16_t)((type == 0x10 ? 24 : 40) + n), devid = 8, cap = 0x40;
@@ -543,8 +556,8 @@ static void ivrs_as_qemu_makes_it(void **s)
 
 static void ivrs_ranges_aliases_and_unity(void **s)
 {
-    const uint8_t e[] = { 0x02, 0x18, 0, 0,  0x03, 0x20, 0, 0,  0x04, 0x2f, 0, 0,
-                          0x42, 0x00, 3, 0, 0, 0x18, 1, 0,  0x00, 0, 0, 0,  0x46, 0x40, 0, 0, 0, 0, 0, 0 };
+    const uint8_t e[] = { 0x02, 0x18, 0, 0, 0x03, 0x20, 0, 0, 0x04, 0x2f, 0, 0, 0x42, 0x00, 3, 0,
+                          0,    0x18, 1, 0, 0x00, 0,    0, 0, 0x46, 0x40, 0, 0, 0,    0,    0, 0 };
     uint8_t ivmd[32] = { 0x21, 8, 32, 0, 0x21, 0 };
     uint8_t t[256] = { 0 };
     struct ivrs o;
@@ -603,7 +616,8 @@ static void ivrs_any_bytes(void **s)
     uint8_t t[256] = { 0 };
     struct ivrs o;
     size_t n = put_ivhd(t, 48, 0x11, 0xfed80000, all_and_ioapic, sizeof(all_and_ioapic));
-    const uint8_t acpi_hid[] = { 0xf0, 0x20, 0, 0, 'A', 'M', 'D', 'I', '0', '0', '2', '0', 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 'x', 'y' };
+    const uint8_t acpi_hid[] = { 0xf0, 0x20, 0, 0, 'A', 'M', 'D', 'I', '0', '0', '2', '0',
+                                 0,    0,    0, 0, 0,   0,   0,   0,   1,   2,   'x', 'y' };
 
     n = put_ivhd(t, n, 0x11, 0xfed90000, acpi_hid, sizeof(acpi_hid));
     finish(t, n);
@@ -627,14 +641,24 @@ static void ivrs_any_bytes(void **s)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocked_entries), cmocka_unit_test(attached_entry),
-        cmocka_unit_test(fill_maps_exactly_the_ram), cmocka_unit_test(fillers_stay_out), cmocka_unit_test(balloon_flushes_before_it_puts), cmocka_unit_test(without_a_table_the_leaf_goes),
-        cmocka_unit_test(in_steps), cmocka_unit_test(refill_needs_no_memory),
-        cmocka_unit_test(map_refuses), cmocka_unit_test(fill_without_memory), cmocka_unit_test(irt_entry),
-        cmocka_unit_test(faults_are_counted_and_rationed), cmocka_unit_test(expected_faults_are_none),
+        cmocka_unit_test(blocked_entries),
+        cmocka_unit_test(attached_entry),
+        cmocka_unit_test(fill_maps_exactly_the_ram),
+        cmocka_unit_test(fillers_stay_out),
+        cmocka_unit_test(balloon_flushes_before_it_puts),
+        cmocka_unit_test(without_a_table_the_leaf_goes),
+        cmocka_unit_test(in_steps),
+        cmocka_unit_test(refill_needs_no_memory),
+        cmocka_unit_test(map_refuses),
+        cmocka_unit_test(fill_without_memory),
+        cmocka_unit_test(irt_entry),
+        cmocka_unit_test(faults_are_counted_and_rationed),
+        cmocka_unit_test(expected_faults_are_none),
         cmocka_unit_test(ivrs_as_qemu_makes_it),
-        cmocka_unit_test(ivrs_ranges_aliases_and_unity), cmocka_unit_test(ivrs_newest_type_only),
-        cmocka_unit_test(ivrs_refuses_garbage), cmocka_unit_test(ivrs_any_bytes),
+        cmocka_unit_test(ivrs_ranges_aliases_and_unity),
+        cmocka_unit_test(ivrs_newest_type_only),
+        cmocka_unit_test(ivrs_refuses_garbage),
+        cmocka_unit_test(ivrs_any_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

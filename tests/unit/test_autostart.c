@@ -20,8 +20,14 @@
 #include "supervise/life.h"
 #include "supervise/waiting.h"
 
-struct bundle bundle = { .image = { { .name = "first.cfg" }, { .name = "kernel" }, { .name = "late.cfg" }, { .name = "hand.cfg" },
-                                    { .name = "broken.cfg" }, { .name = "quiet.cfg" }, { .name = "wrong.cfg" } }, .nr_images = 7 };
+struct bundle bundle = { .image = { { .name = "first.cfg" },
+                                    { .name = "kernel" },
+                                    { .name = "late.cfg" },
+                                    { .name = "hand.cfg" },
+                                    { .name = "broken.cfg" },
+                                    { .name = "quiet.cfg" },
+                                    { .name = "wrong.cfg" } },
+                         .nr_images = 7 };
 bool store_up = true;
 static char said[1024], created[256];
 static bool blk1, net1, no_memory;
@@ -68,12 +74,16 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
     snprintf(err, n, "%s: memory is missing", file);
     return strcmp(c->name, "wrong") ? 0 : -EINVAL;
 }
-static bool needs_blk1(const struct domcfg *c) { return !strcmp(c->name, "late") || !strcmp(c->name, "hand") || !strcmp(c->name, "wrong"); }
+static bool needs_blk1(const struct domcfg *c)
+{
+    return !strcmp(c->name, "late") || !strcmp(c->name, "hand") || !strcmp(c->name, "wrong");
+}
 int devs_served(const struct domcfg *c, struct errbuf *e)
 {
     char why[80];
     bool disk = needs_blk1(c) && !blk1, vif = !strcmp(c->name, "hand") && !net1;
-    snprintf(why, sizeof(why), "%s: %s", c->name, vif ? "vif 0: no net driver domain net1" : "disk xvda: no block driver domain blk1");
+    snprintf(why, sizeof(why), "%s: %s", c->name,
+             vif ? "vif 0: no net driver domain net1" : "disk xvda: no block driver domain blk1");
     return disk || vif ? failed(e, -ENOENT, why) : 0;
 }
 int dom_create(const struct domcfg *c, bool lenient, struct dom **d, struct errbuf *e)
@@ -134,7 +144,7 @@ static void it_starts(void **state)
 {
     blk1 = net1 = true;
     assert_true(waiting_forget("hand")); /* somebody made it by hand (life.c) */
-    assert_false(autostart_work()); /* not looked at all the time */
+    assert_false(autostart_work());      /* not looked at all the time */
     waiting_look();
     assert_true(autostart_work());
     assert_string_equal(created, "first late ");

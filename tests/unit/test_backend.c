@@ -37,8 +37,15 @@ static struct slot_entry *entry(unsigned dom, unsigned devid, enum slot_state st
 
 /* --- the store --- */
 #define NODES 64
-static struct node { char path[96], val[64]; bool hidden; } nodes[NODES];
-static struct { char path[96]; watch_fn fn; void *arg; } watches[16];
+static struct node {
+    char path[96], val[64];
+    bool hidden;
+} nodes[NODES];
+static struct {
+    char path[96];
+    watch_fn fn;
+    void *arg;
+} watches[16];
 static bool down; /* no call is answered */
 static bool held; /* watches are called later: at `released` */
 static bool event_waits[16];
@@ -138,7 +145,8 @@ char **xs_ls(uint32_t tx, const char *path, unsigned *n)
         if (strncmp(nodes[i].path, path, len) || nodes[i].path[len] != '/')
             continue;
         char *name = text + *n * 16;
-        snprintf(name, 16, "%.*s", (int)strcspn(nodes[i].path + len + 1, "/"), nodes[i].path + len + 1);
+        snprintf(name, 16, "%.*s", (int)strcspn(nodes[i].path + len + 1, "/"),
+                 nodes[i].path + len + 1);
         bool known = false;
         for (unsigned k = 0; k < *n; k++)
             known |= !strcmp(names[k], name);
@@ -205,9 +213,16 @@ static void follow_it(struct be_dev *d, uint64_t fe, bool online)
     last_stale = be_stale(d);
     be_set_state(d, XenbusStateInitWait);
 }
-static const char *const keys[] = {"online", "frontend", NULL};
-static const struct be_class class = {.type = "vxx", .what = "things", .kind = SLOT_VIF, .keys = keys, .max_devid = 0xffff, .place = nth_place,
-                                      .disconnect = disconnect_it, .forget = forget_it, .follow = follow_it};
+static const char *const keys[] = { "online", "frontend", NULL };
+static const struct be_class class = { .type = "vxx",
+                                       .what = "things",
+                                       .kind = SLOT_VIF,
+                                       .keys = keys,
+                                       .max_devid = 0xffff,
+                                       .place = nth_place,
+                                       .disconnect = disconnect_it,
+                                       .forget = forget_it,
+                                       .follow = follow_it };
 
 static void add(unsigned dom, unsigned devid)
 {
@@ -244,7 +259,7 @@ static int setup(void **state)
     memset(event_waits, 0, sizeof(event_waits));
     held = false;
     meanwhile = NULL;
-    self = (struct bh_self){.name = "back-end", .table = table, .nr_table = SLOT_PAGES};
+    self = (struct bh_self){ .name = "back-end", .table = table, .nr_table = SLOT_PAGES };
     rescan = scan_failed = watching = down = false;
     retry_at = forgotten = calls = 0;
     now = 1000000000;
@@ -354,9 +369,10 @@ static void one_too_many_is_told(void **state)
     settle();
     add(19, 0);
     settle();
-    assert_string_equal(node("backend/vxx/19/0/bh-error")->val, "it has 2 things already, that is all it can");
+    assert_string_equal(node("backend/vxx/19/0/bh-error")->val,
+                        "it has 2 things already, that is all it can");
     removed(17, 0);
-    devs[0].state = 0; /* as after an adoption */
+    devs[0].state = 0;            /* as after an adoption */
     assert_true(be_work(&class)); /* who uses what has changed */
     assert_int_equal(forgotten, 1);
     entry(17, 0, SLOT_ABSENT);
@@ -456,7 +472,8 @@ static void a_device_that_drains_stays(void **state)
     assert_int_equal(forgotten, 1);
     assert_false(devs[0].used);
     for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
-        assert_true(!watches[i].fn || watches[i].fn == be_changed); /* no watch points at the empty place */
+        assert_true(!watches[i].fn ||
+                    watches[i].fn == be_changed); /* no watch points at the empty place */
 }
 
 static void writes_its_state_again(void) { put("/local/domain/17/device/vxx/0/state", "3"); }
@@ -544,11 +561,20 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
-        T(finds_and_follows), T(what_has_no_entry_is_no_device), T(one_too_many_is_told), T(a_hidden_state_is_none_and_holds_nobody_up),
-        T(a_silent_store_is_asked_again), T(retries_are_for_their_own_device), T(states_are_known_first),
-        T(a_device_that_drains_stays), T(who_the_front_end_is_says_the_entry), T(not_before_its_nodes_are_there),
-        T(another_generation), T(a_state_that_is_written_again_is_stale),
-        T(what_is_refused_is_told_once), T(the_device_s_problem),
+        T(finds_and_follows),
+        T(what_has_no_entry_is_no_device),
+        T(one_too_many_is_told),
+        T(a_hidden_state_is_none_and_holds_nobody_up),
+        T(a_silent_store_is_asked_again),
+        T(retries_are_for_their_own_device),
+        T(states_are_known_first),
+        T(a_device_that_drains_stays),
+        T(who_the_front_end_is_says_the_entry),
+        T(not_before_its_nodes_are_there),
+        T(another_generation),
+        T(a_state_that_is_written_again_is_stale),
+        T(what_is_refused_is_told_once),
+        T(the_device_s_problem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

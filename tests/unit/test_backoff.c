@@ -5,9 +5,9 @@
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
-#define report_death world_report_death
+#define report_death   world_report_death
 #define report_restart world_report_restart
-#define say world_say
+#define say            world_say
 #include "ctl_world.h"
 #undef report_death
 #undef report_restart
@@ -25,7 +25,10 @@ void report_death(struct dom *d, const char *then)
     told_deaths++;
     snprintf(last_line, sizeof(last_line), "%s", then);
 }
-void report_restart(struct dom *d, const struct bh_dominfo *di) { told_restarts += !d->backoff.said; }
+void report_restart(struct dom *d, const struct bh_dominfo *di)
+{
+    told_restarts += !d->backoff.said;
+}
 void say(const char *fmt, ...)
 {
     va_list ap;
@@ -36,7 +39,10 @@ void say(const char *fmt, ...)
     va_end(ap);
 }
 int dom_destroy(struct dom *d, struct errbuf *e) { return 0; }
-int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e) { return -EINVAL; }
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
+{
+    return -EINVAL;
+}
 
 long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t e)
 {
@@ -58,8 +64,12 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t e)
         return 0;
     if (di->domid > 4)
         return -ESRCH;
-    *di = (struct bh_dominfo){ .domid = 4, .role = BH_ROLE_DRIVER, .state = (uint8_t)state, .adopted_ns = adopted_at,
-                               .crash_ns = died_at, .flags = (adopted ? BH_DI_ADOPTED : 0) | (served ? BH_DI_SERVED : 0) };
+    *di = (struct bh_dominfo){ .domid = 4,
+                               .role = BH_ROLE_DRIVER,
+                               .state = (uint8_t)state,
+                               .adopted_ns = adopted_at,
+                               .crash_ns = died_at,
+                               .flags = (adopted ? BH_DI_ADOPTED : 0) | (served ? BH_DI_SERVED : 0) };
     return 0;
 }
 
@@ -152,7 +162,7 @@ static void one_that_answers_is_back_within_a_second(void **s)
         sum += i < 8 ? now : 0;
         pause = now;
     }
-    assert_int_equal(pause, 1000); /* nor does it come in a rush */
+    assert_int_equal(pause, 1000);    /* nor does it come in a rush */
     assert_in_range(sum, 1270, 1280); /* 0, 10, 20 ... 640 ms */
     assert_int_equal(told_deaths, 0);
     assert_int_equal(life(ANSWERS, 1500), 0); /* that row was over */
@@ -209,8 +219,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(deaths_by_command_count_for_nothing), T(one_that_answers_is_back_within_a_second),
-        T(one_that_answers_nobody_goes_further_and_is_told_once), T(a_long_life_ends_a_row), T(one_that_cannot_be_made_is_told_twice),
+        T(deaths_by_command_count_for_nothing),
+        T(one_that_answers_is_back_within_a_second),
+        T(one_that_answers_nobody_goes_further_and_is_told_once),
+        T(a_long_life_ends_a_row),
+        T(one_that_cannot_be_made_is_told_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

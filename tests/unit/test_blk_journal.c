@@ -9,29 +9,59 @@
  */
 #include "blk_world.h"
 
-enum op { READ, WRITE, FLUSH, BARRIER, DISCARD, IREAD, IWRITE, FAIL, BADSEG, BADRANGE, BADOP, SLOW, FAST, RUN, LOOK, END };
-struct step { enum op op; unsigned q, sector, n, ragged; };
+enum op {
+    READ,
+    WRITE,
+    FLUSH,
+    BARRIER,
+    DISCARD,
+    IREAD,
+    IWRITE,
+    FAIL,
+    BADSEG,
+    BADRANGE,
+    BADOP,
+    SLOW,
+    FAST,
+    RUN,
+    LOOK,
+    END
+};
+struct step {
+    enum op op;
+    unsigned q, sector, n, ragged;
+};
 
 static const struct step script[] = {
-    {WRITE, 0, 0, 8, 0},     {WRITE, 0, 270, 13, 0},  {RUN, 0, 0, 0, 0},       {LOOK, 0, 0, 0, 0},    {READ, 0, 0, 8, 0},     {WRITE, 1, 40, 11, 1},
-    {RUN, 0, 0, 0, 0},       {SLOW, 0, 60, 0, 0},     {WRITE, 0, 60, 3, 2},  {WRITE, 0, 70, 20, 0},  {FLUSH, 0, 0, 0, 0},
-    {RUN, 0, 0, 0, 0},       {LOOK, 0, 0, 0, 0},      {READ, 0, 70, 20, 3},  {IWRITE, 1, 100, 90, 1}, {READ, 0, 40, 8, 0},
-    {RUN, 0, 0, 0, 0},       {BADRANGE, 0, 380, 9, 0}, {FAIL, 0, 298, 4, 0}, {BADSEG, 1, 10, 4, 0},  {BADOP, 0, 0, 0, 0},
-    {RUN, 0, 0, 0, 0},       {LOOK, 0, 0, 0, 0},      {DISCARD, 0, 272, 11, 0}, {WRITE, 1, 0, 1, 0},  {RUN, 0, 0, 0, 0},
-    {FAST, 0, 0, 0, 0},      {BARRIER, 0, 200, 9, 0}, {WRITE, 0, 210, 2, 0}, {WRITE, 1, 214, 2, 0},  {RUN, 0, 0, 0, 0},
-    {LOOK, 0, 0, 0, 0},      {IREAD, 0, 95, 100, 0},  {FLUSH, 1, 0, 0, 0},   {WRITE, 0, 8, 16, 1},   {READ, 1, 200, 9, 4},
-    {BARRIER, 0, 0, 0, 0},   {FLUSH, 0, 240, 4, 0},   {RUN, 0, 0, 0, 0},     {LOOK, 0, 0, 0, 0},     {READ, 0, 240, 4, 0},
-    {SLOW, 0, 250, 0, 0},    {WRITE, 0, 250, 1, 0},   {READ, 0, 0, 1, 0},    {READ, 0, 1, 1, 0},     {READ, 0, 2, 1, 0},
-    {RUN, 0, 0, 0, 0},       {LOOK, 0, 0, 0, 0},      {READ, 0, 3, 1, 0},    {READ, 0, 4, 1, 0},     {READ, 0, 5, 1, 0},
-    {RUN, 0, 0, 0, 0},       {LOOK, 0, 0, 0, 0},      {READ, 0, 6, 1, 0},    {READ, 0, 7, 1, 0},     {READ, 0, 40, 11, 0},
-    {WRITE, 0, 251, 1, 0},   {RUN, 0, 0, 0, 0},       {LOOK, 0, 0, 0, 0},    {FAST, 0, 0, 0, 0},     {FLUSH, 0, 0, 0, 0},
-    {RUN, 0, 0, 0, 0},       {LOOK, 0, 0, 0, 0},      {READ, 0, 250, 2, 0},  {RUN, 0, 0, 0, 0},      {LOOK, 0, 0, 0, 0},
-    {END, 0, 0, 0, 0},
+    { WRITE, 0, 0, 8, 0 },     { WRITE, 0, 270, 13, 0 }, { RUN, 0, 0, 0, 0 },
+    { LOOK, 0, 0, 0, 0 },      { READ, 0, 0, 8, 0 },     { WRITE, 1, 40, 11, 1 },
+    { RUN, 0, 0, 0, 0 },       { SLOW, 0, 60, 0, 0 },    { WRITE, 0, 60, 3, 2 },
+    { WRITE, 0, 70, 20, 0 },   { FLUSH, 0, 0, 0, 0 },    { RUN, 0, 0, 0, 0 },
+    { LOOK, 0, 0, 0, 0 },      { READ, 0, 70, 20, 3 },   { IWRITE, 1, 100, 90, 1 },
+    { READ, 0, 40, 8, 0 },     { RUN, 0, 0, 0, 0 },      { BADRANGE, 0, 380, 9, 0 },
+    { FAIL, 0, 298, 4, 0 },    { BADSEG, 1, 10, 4, 0 },  { BADOP, 0, 0, 0, 0 },
+    { RUN, 0, 0, 0, 0 },       { LOOK, 0, 0, 0, 0 },     { DISCARD, 0, 272, 11, 0 },
+    { WRITE, 1, 0, 1, 0 },     { RUN, 0, 0, 0, 0 },      { FAST, 0, 0, 0, 0 },
+    { BARRIER, 0, 200, 9, 0 }, { WRITE, 0, 210, 2, 0 },  { WRITE, 1, 214, 2, 0 },
+    { RUN, 0, 0, 0, 0 },       { LOOK, 0, 0, 0, 0 },     { IREAD, 0, 95, 100, 0 },
+    { FLUSH, 1, 0, 0, 0 },     { WRITE, 0, 8, 16, 1 },   { READ, 1, 200, 9, 4 },
+    { BARRIER, 0, 0, 0, 0 },   { FLUSH, 0, 240, 4, 0 },  { RUN, 0, 0, 0, 0 },
+    { LOOK, 0, 0, 0, 0 },      { READ, 0, 240, 4, 0 },   { SLOW, 0, 250, 0, 0 },
+    { WRITE, 0, 250, 1, 0 },   { READ, 0, 0, 1, 0 },     { READ, 0, 1, 1, 0 },
+    { READ, 0, 2, 1, 0 },      { RUN, 0, 0, 0, 0 },      { LOOK, 0, 0, 0, 0 },
+    { READ, 0, 3, 1, 0 },      { READ, 0, 4, 1, 0 },     { READ, 0, 5, 1, 0 },
+    { RUN, 0, 0, 0, 0 },       { LOOK, 0, 0, 0, 0 },     { READ, 0, 6, 1, 0 },
+    { READ, 0, 7, 1, 0 },      { READ, 0, 40, 11, 0 },   { WRITE, 0, 251, 1, 0 },
+    { RUN, 0, 0, 0, 0 },       { LOOK, 0, 0, 0, 0 },     { FAST, 0, 0, 0, 0 },
+    { FLUSH, 0, 0, 0, 0 },     { RUN, 0, 0, 0, 0 },      { LOOK, 0, 0, 0, 0 },
+    { READ, 0, 250, 2, 0 },    { RUN, 0, 0, 0, 0 },      { LOOK, 0, 0, 0, 0 },
+    { END, 0, 0, 0, 0 },
 };
 
 static void bad_request(const struct step *s, unsigned q)
 {
-    struct shadow *sh = fe_request(q, s->op == BADOP ? BLKIF_OP_READ : BLKIF_OP_WRITE, s->sector, s->n, 0, false,
+    struct shadow *sh = fe_request(q, s->op == BADOP ? BLKIF_OP_READ : BLKIF_OP_WRITE, s->sector,
+                                   s->n, 0, false,
                                    s->op == BADOP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR);
     uint8_t *r = (uint8_t *)fe_slot(q, w.fe[q].req_prod - 1);
 
@@ -43,20 +73,33 @@ static void bad_request(const struct step *s, unsigned q)
 
 static void step_run(const struct step *s)
 {
-    static const uint8_t ops[] = {[READ] = BLKIF_OP_READ, [WRITE] = BLKIF_OP_WRITE, [FLUSH] = BLKIF_OP_FLUSH_DISKCACHE,
-                                  [BARRIER] = BLKIF_OP_WRITE_BARRIER, [DISCARD] = BLKIF_OP_DISCARD, [IREAD] = BLKIF_OP_READ,
-                                  [IWRITE] = BLKIF_OP_WRITE, [FAIL] = BLKIF_OP_WRITE};
+    static const uint8_t ops[] = { [READ] = BLKIF_OP_READ,
+                                   [WRITE] = BLKIF_OP_WRITE,
+                                   [FLUSH] = BLKIF_OP_FLUSH_DISKCACHE,
+                                   [BARRIER] = BLKIF_OP_WRITE_BARRIER,
+                                   [DISCARD] = BLKIF_OP_DISCARD,
+                                   [IREAD] = BLKIF_OP_READ,
+                                   [IWRITE] = BLKIF_OP_WRITE,
+                                   [FAIL] = BLKIF_OP_WRITE };
     unsigned q = s->q % w.queues;
 
     switch (s->op) {
-    case READ: case WRITE: case FLUSH: case BARRIER: case DISCARD:
-        fe_request(q, ops[s->op], s->sector, s->n, s->ragged, false, 0);
-        break;
-    case IREAD: case IWRITE: fe_request(q, ops[s->op], s->sector, s->n, s->ragged, true, 0); break;
+    case READ:
+    case WRITE:
+    case FLUSH:
+    case BARRIER:
+    case DISCARD: fe_request(q, ops[s->op], s->sector, s->n, s->ragged, false, 0); break;
+    case IREAD:
+    case IWRITE: fe_request(q, ops[s->op], s->sector, s->n, s->ragged, true, 0); break;
     case FAIL: fe_request(q, ops[s->op], s->sector, s->n, s->ragged, false, BLKIF_RSP_ERROR); break;
-    case BADSEG: case BADRANGE: case BADOP: bad_request(s, q); break;
+    case BADSEG:
+    case BADRANGE:
+    case BADOP: bad_request(s, q); break;
     case SLOW: w.slow = (int)s->sector; break;
-    case FAST: w.slow = -1; w.be_event = true; break;
+    case FAST:
+        w.slow = -1;
+        w.be_event = true;
+        break;
     case RUN:
         /* Asleep unless notified: a notification that req_event should have asked for and did not would hang the script. */
         if (w.be_event) {
@@ -84,13 +127,14 @@ static void finish_script(void)
     for (; script[pc].op != END; pc++)
         step_run(&script[pc]);
     for (unsigned i = 0; i < 4; i++) {
-        step_run(&(struct step){RUN, 0, 0, 0, 0});
-        step_run(&(struct step){LOOK, 0, 0, 0, 0});
+        step_run(&(struct step){ RUN, 0, 0, 0, 0 });
+        step_run(&(struct step){ LOOK, 0, 0, 0, 0 });
     }
     for (unsigned q = 0; q < w.queues; q++) {
         for (unsigned i = 0; i < RSIZE; i++) {
             if (w.fe[q].shadow[i].pending)
-                fail_msg("request %u of queue %u (operation %u) was never answered", i, q, w.fe[q].shadow[i].op);
+                fail_msg("request %u of queue %u (operation %u) was never answered", i, q,
+                         w.fe[q].shadow[i].op);
         }
     }
     be_check_idle();
@@ -122,9 +166,15 @@ static void play(long first, long second)
     armed = false;
 }
 
-static const struct shape { unsigned queues, rpages; enum keep_proto proto; bool eager; unsigned lifo, late; } shapes[] = {
-    {1, 1, PROTO_NATIVE, false, 0, 0}, {1, 1, PROTO_NATIVE, true, 1, 1}, {1, 1, PROTO_X86_32, true, 0, 0},
-    {1, 2, PROTO_NATIVE, true, 1, 0},  {2, 1, PROTO_NATIVE, false, 1, 1}, {2, 2, PROTO_X86_32, true, 1, 1},
+static const struct shape {
+    unsigned queues, rpages;
+    enum keep_proto proto;
+    bool eager;
+    unsigned lifo, late;
+} shapes[] = {
+    { 1, 1, PROTO_NATIVE, false, 0, 0 }, { 1, 1, PROTO_NATIVE, true, 1, 1 },
+    { 1, 1, PROTO_X86_32, true, 0, 0 },  { 1, 2, PROTO_NATIVE, true, 1, 0 },
+    { 2, 1, PROTO_NATIVE, false, 1, 1 }, { 2, 2, PROTO_X86_32, true, 1, 1 },
 };
 
 static void shape_init(const struct shape *s)
@@ -209,7 +259,7 @@ static bool adopt_or_refuse(unsigned from)
 
 static void test_damaged_record(void **state)
 {
-    static const uint8_t flips[] = {0x01, 0x80, 0xff};
+    static const uint8_t flips[] = { 0x01, 0x80, 0xff };
     unsigned refused = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(shapes); i += 3) {
@@ -238,11 +288,12 @@ static void test_tampered_rsp_prod(void **state)
     for (long at = 400; at < n; at += 37) {
         die_at(&shapes[0], at);
         saved = w;
-        for (uint32_t by = 2; by < 200; by++) { /* by 1 it may be the other one of the two that are right */
+        for (uint32_t by = 2; by < 200;
+             by++) { /* by 1 it may be the other one of the two that are right */
             for (int sign = -1; sign <= 1; sign += 2) {
                 w = saved;
-                uint32_t legal[2] = {(uint32_t)((struct keep_page *)w.keep)->ring.rsp_next,
-                                     (uint32_t)((struct keep_page *)w.keep)->ring.rsp_pub};
+                uint32_t legal[2] = { (uint32_t)((struct keep_page *)w.keep)->ring.rsp_next,
+                                      (uint32_t)((struct keep_page *)w.keep)->ring.rsp_pub };
                 RING(0)->rsp_prod += sign < 0 ? -by : by;
                 if (RING(0)->rsp_prod == legal[0] || RING(0)->rsp_prod == legal[1])
                     continue;
@@ -307,7 +358,7 @@ static void test_wrong_pages(void **state)
 /* Sound words that say something else than they did: what was consumed and what is there do not add up. */
 static void test_lost_entry(void **state)
 {
-    unsigned seen[2] = {0};
+    unsigned seen[2] = { 0 };
 
     shape_init(&shapes[0]);
     play(-1, -1);
@@ -319,14 +370,17 @@ static void test_lost_entry(void **state)
             w = saved;
             struct keep_page *k = (struct keep_page *)w.keep;
             uint8_t was = keep_state_of(k->entry[e].state);
-            bool visible = was == KEEP_COMMITTED && (int32_t)(keep_rsp_of(k->entry[e].state) - RING(0)->rsp_prod) < 0;
-            if (was == KEEP_FREE || visible || (was == KEEP_TAKEN && k->entry[e].req_idx == (uint32_t)k->ring.req_cons))
+            bool visible = was == KEEP_COMMITTED &&
+                           (int32_t)(keep_rsp_of(k->entry[e].state) - RING(0)->rsp_prod) < 0;
+            if (was == KEEP_FREE || visible ||
+                (was == KEEP_TAKEN && k->entry[e].req_idx == (uint32_t)k->ring.req_cons))
                 continue;
             seen[was == KEEP_COMMITTED]++;
             k->entry[e].state = keep_state(KEEP_FREE, 0, 0, 0);
             assert_false(be_start());
             w = saved;
-            k->entry[e].state = keep_state(KEEP_COMMITTED, 0, RING(0)->rsp_prod + 20, k->entry[e].check);
+            k->entry[e].state = keep_state(KEEP_COMMITTED, 0, RING(0)->rsp_prod + 20,
+                                           k->entry[e].check);
             assert_false(be_start());
         }
     }
@@ -335,11 +389,12 @@ static void test_lost_entry(void **state)
 
 static void test_damage_detected(void **state)
 {
-    struct keep_entry e = {.id = 7, .sector = 99, .req_idx = 0xfffffffe, .op = 1, .nr = 3};
+    struct keep_entry e = { .id = 7, .sector = 99, .req_idx = 0xfffffffe, .op = 1, .nr = 3 };
 
     e.check = keep_entry_check(&e);
     for (unsigned st = 0; st < 3; st++) {
-        uint64_t good = keep_state(((const uint8_t[]){KEEP_FREE, KEEP_TAKEN, KEEP_COMMITTED})[st], st == 2 ? -1 : 0, st * 77, e.check);
+        uint64_t good = keep_state(((const uint8_t[]){ KEEP_FREE, KEEP_TAKEN, KEEP_COMMITTED })[st],
+                                   st == 2 ? -1 : 0, st * 77, e.check);
         assert_true(keep_state_ok(good, e.check));
         for (unsigned byte = 0; byte < 8; byte++) {
             for (uint64_t v = 1; v < 256; v++) {
@@ -360,10 +415,15 @@ static void test_damage_detected(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_crash),        cmocka_unit_test(test_every_store),
-        cmocka_unit_test(test_pairs),           cmocka_unit_test(test_damaged_record),
-        cmocka_unit_test(test_tampered_rsp_prod), cmocka_unit_test(test_rsp_prod_moves_meanwhile), cmocka_unit_test(test_wrong_pages),
-        cmocka_unit_test(test_lost_entry),      cmocka_unit_test(test_damage_detected),
+        cmocka_unit_test(test_no_crash),
+        cmocka_unit_test(test_every_store),
+        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_damaged_record),
+        cmocka_unit_test(test_tampered_rsp_prod),
+        cmocka_unit_test(test_rsp_prod_moves_meanwhile),
+        cmocka_unit_test(test_wrong_pages),
+        cmocka_unit_test(test_lost_entry),
+        cmocka_unit_test(test_damage_detected),
     };
     return cmocka_run_group_tests_name("blk_journal", tests, NULL, NULL);
 }

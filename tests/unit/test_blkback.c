@@ -65,13 +65,15 @@ static void test_malformed(void **state)
         s = raw(op, 0, 8, false), put(last() + 16, ~0ull - 3, 8), refused(s, BLKIF_RSP_ERROR);
     }
     for (unsigned op = 7; op < 256; op += 31)
-        s = raw(BLKIF_OP_READ, 0, 1, false), last()[0] = s->op = (uint8_t)op, refused(s, BLKIF_RSP_EOPNOTSUPP);
+        s = raw(BLKIF_OP_READ, 0, 1, false), last()[0] = s->op = (uint8_t)op,
+        refused(s, BLKIF_RSP_EOPNOTSUPP);
     s = raw(BLKIF_OP_FLUSH_DISKCACHE, 0, 8, false), last()[29] = 9, refused(s, BLKIF_RSP_ERROR);
     s = raw(BLKIF_OP_WRITE_BARRIER, SECTORS, 8, false), refused(s, BLKIF_RSP_ERROR);
     s = raw(BLKIF_OP_DISCARD, 0, 0, false), refused(s, BLKIF_RSP_ERROR);
     s = raw(BLKIF_OP_DISCARD, 1, SECTORS, false), refused(s, BLKIF_RSP_ERROR);
     s = raw(BLKIF_OP_DISCARD, 1, 1, false), put(last() + 24, ~0ull, 8), refused(s, BLKIF_RSP_ERROR);
-    s = raw(BLKIF_OP_DISCARD, 1, 1, false), put(last() + 16, 1ull << 63, 8), refused(s, BLKIF_RSP_ERROR);
+    s = raw(BLKIF_OP_DISCARD, 1, 1, false), put(last() + 16, 1ull << 63, 8),
+    refused(s, BLKIF_RSP_ERROR);
     assert_int_equal(disk.stats.errors, 0);
 }
 
@@ -87,12 +89,14 @@ static void test_malformed_indirect(void **state)
         s = raw(op, SECTORS - 50, 100, true), refused(s, BLKIF_RSP_ERROR);
         s = raw(op, 0, 100, true), put(last() + 16, ~0ull << 3, 8), refused(s, BLKIF_RSP_ERROR);
         for (unsigned i = 0; i < s->nsegs; i++)
-            s = raw(op, 0, 100, true), w.mem[s->page[s->nsegs]][8 * i + 5] = 8, refused(s, BLKIF_RSP_ERROR);
+            s = raw(op, 0, 100, true), w.mem[s->page[s->nsegs]][8 * i + 5] = 8,
+            refused(s, BLKIF_RSP_ERROR);
         s = raw(op, 0, 100, true), w.mem[s->page[s->nsegs]][4] = 9, refused(s, BLKIF_RSP_ERROR);
         s = raw(op, 0, 100, true), fail_ref = s->ref[s->nsegs], refused(s, BLKIF_RSP_ERROR);
     }
     for (unsigned op = 2; op < 256; op += 17)
-        s = raw(BLKIF_OP_READ, 0, 100, true), last()[1] = s->op = (uint8_t)op, refused(s, BLKIF_RSP_ERROR);
+        s = raw(BLKIF_OP_READ, 0, 100, true), last()[1] = s->op = (uint8_t)op,
+        refused(s, BLKIF_RSP_ERROR);
 }
 
 static void test_failing_copies(void **state)
@@ -100,7 +104,8 @@ static void test_failing_copies(void **state)
     struct shadow *s = raw(BLKIF_OP_WRITE, 0, 40, false);
 
     fail_ref = s->ref[2], refused(s, BLKIF_RSP_ERROR);
-    s = fe_request(0, BLKIF_OP_READ, 0, 40, 3, false, 0), fail_ref = s->ref[1], refused(s, BLKIF_RSP_ERROR);
+    s = fe_request(0, BLKIF_OP_READ, 0, 40, 3, false, 0), fail_ref = s->ref[1],
+    refused(s, BLKIF_RSP_ERROR);
     fail_ref = 0;
     assert_int_equal(disk.stats.errors, 2);
 }
@@ -130,7 +135,7 @@ static void test_read_only(void **state)
 
 static void test_indices(void **state)
 {
-    static const uint32_t bad[] = {33, 1000, 0x80000000, 0xffffffff, 0xfffffff0};
+    static const uint32_t bad[] = { 33, 1000, 0x80000000, 0xffffffff, 0xfffffff0 };
     static uint8_t before[sizeof(w.ring)];
 
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -244,14 +249,17 @@ static void test_limits(void **state)
 /* What the shell shows. */
 static void test_stats(void **state)
 {
-    static const struct bb_stats right = {.reads = 3, .writes = 1, .flushes = 1, .read_bytes = 12288, .write_bytes = 8192, .malformed = 2};
+    static const struct bb_stats right = {
+        .reads = 3, .writes = 1, .flushes = 1, .read_bytes = 12288, .write_bytes = 8192, .malformed = 2
+    };
 
     fe_request(0, BLKIF_OP_WRITE, 16, 16, 0, false, 0);
     settle();
     fe_request(0, BLKIF_OP_READ, 16, 8, 0, false, 0);
     fe_request(0, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, false, 0);
     settle();
-    refused(raw(BLKIF_OP_READ, SECTORS, 8, false), BLKIF_RSP_ERROR); /* each with a good read of 4 KiB after it */
+    refused(raw(BLKIF_OP_READ, SECTORS, 8, false),
+            BLKIF_RSP_ERROR); /* each with a good read of 4 KiB after it */
     refused(raw(BLKIF_OP_READ, SECTORS, 8, true), BLKIF_RSP_ERROR);
     assert_memory_equal(&disk.stats, &right, sizeof(right));
 }
@@ -316,7 +324,7 @@ static void test_broken_with_replays(void **state)
 /* A line that can be caused at will: eight at once, then one each five seconds. */
 static void test_talk(void **state)
 {
-    struct talk t = {0};
+    struct talk t = { 0 };
     unsigned said = 0, left_out = 9, sum = 0;
     uint64_t now = 1000;
 
@@ -428,7 +436,9 @@ static void test_keep_pages_run_out(void **state)
 
     for (unsigned i = 0; i < 4; i++) {
         memset(&more[i], 0, sizeof(more[i]));
-        more[i].head = (struct keep_head){.gen = i, .domid = 17, .devid = i, .nr_queues = 2, .nr_pages = 2};
+        more[i].head = (struct keep_head){
+            .gen = i, .domid = 17, .devid = i, .nr_queues = 2, .nr_pages = 2
+        };
         assert_int_equal(keep_open(&keep, &more[i]), i < 2 ? 0 : -ENOSPC);
     }
     unsigned at = 0, n = 0;
@@ -466,7 +476,10 @@ static void test_random(void **state)
         for (unsigned i = 0; i < 40; i++) {
             unsigned p = page_get();
             for (unsigned k = 0; k < 512; k++)
-                put(w.mem[p] + 8 * k, 8 + (unsigned)rand() % 60 + ((uint64_t)(rand() % 8) << 32) + ((uint64_t)(rand() % 9) << 40), 8);
+                put(w.mem[p] + 8 * k,
+                    8 + (unsigned)rand() % 60 + ((uint64_t)(rand() % 8) << 32) +
+                        ((uint64_t)(rand() % 9) << 40),
+                    8);
             grant_new(p, 0, 4096, rand() % 2);
         }
         assert_true(be_start());
@@ -512,17 +525,26 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_malformed, setup),      cmocka_unit_test_setup(test_malformed_indirect, setup),
-        cmocka_unit_test_setup(test_failing_copies, setup), cmocka_unit_test_setup(test_read_only, setup),
-        cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_scarce, setup),
-        cmocka_unit_test_setup(test_sector_sizes, setup),   cmocka_unit_test_setup(test_limits, setup),
-        cmocka_unit_test_setup(test_stats, setup),          cmocka_unit_test(test_keep_share),
+        cmocka_unit_test_setup(test_malformed, setup),
+        cmocka_unit_test_setup(test_malformed_indirect, setup),
+        cmocka_unit_test_setup(test_failing_copies, setup),
+        cmocka_unit_test_setup(test_read_only, setup),
+        cmocka_unit_test_setup(test_indices, setup),
+        cmocka_unit_test_setup(test_scarce, setup),
+        cmocka_unit_test_setup(test_sector_sizes, setup),
+        cmocka_unit_test_setup(test_limits, setup),
+        cmocka_unit_test_setup(test_stats, setup),
+        cmocka_unit_test(test_keep_share),
         cmocka_unit_test_setup(test_secure_discard, setup),
-        cmocka_unit_test_setup(test_arm_race, setup),       cmocka_unit_test_setup(test_closing, setup),
-        cmocka_unit_test_setup(test_no_cache, setup),       cmocka_unit_test_setup(test_keep_pages_run_out, setup),
+        cmocka_unit_test_setup(test_arm_race, setup),
+        cmocka_unit_test_setup(test_closing, setup),
+        cmocka_unit_test_setup(test_no_cache, setup),
+        cmocka_unit_test_setup(test_keep_pages_run_out, setup),
         cmocka_unit_test_setup(test_flush_covers, setup),
-        cmocka_unit_test_setup(test_rings_take_turns, setup), cmocka_unit_test_setup(test_broken_with_replays, setup),
-        cmocka_unit_test_setup(test_talk, setup),           cmocka_unit_test_setup(test_random, setup),
+        cmocka_unit_test_setup(test_rings_take_turns, setup),
+        cmocka_unit_test_setup(test_broken_with_replays, setup),
+        cmocka_unit_test_setup(test_talk, setup),
+        cmocka_unit_test_setup(test_random, setup),
     };
     return cmocka_run_group_tests_name("blkback", tests, NULL, NULL);
 }

@@ -73,7 +73,8 @@ static uint8_t image[4096];
 static void put16(unsigned off, uint16_t v) { memcpy(image + off, &v, 2); }
 static void put32(unsigned off, uint32_t v) { memcpy(image + off, &v, 4); }
 static void put64(unsigned off, uint64_t v) { memcpy(image + off, &v, 8); }
-static void phdr(unsigned i, uint32_t type, uint64_t off, uint64_t paddr, uint64_t filesz, uint64_t memsz)
+static void phdr(unsigned i, uint32_t type, uint64_t off, uint64_t paddr, uint64_t filesz,
+                 uint64_t memsz)
 {
     unsigned at = 64 + i * 56;
     put32(at, type);
@@ -86,7 +87,10 @@ static void phdr(unsigned i, uint32_t type, uint64_t off, uint64_t paddr, uint64
 static void make_elf(void)
 {
     memset(image, 0, sizeof image);
-    memcpy(image, "\x7f" "ELF\2\1\1", 7);
+    memcpy(image,
+           "\x7f"
+           "ELF\2\1\1",
+           7);
     put16(16, 2);
     put16(18, 62);
     put64(32, 64);
@@ -128,20 +132,48 @@ static void elf_refused(void **state)
     make_elf();
     assert_non_null(strstr(check(10), "no 64-bit ELF"));
     assert_non_null(strstr(check(0x480), "truncated"));
-    make_elf(); image[4] = 1; assert_non_null(strstr(check(4096), "no 64-bit ELF"));
-    make_elf(); put16(18, 40); assert_non_null(strstr(check(4096), "x86-64"));
-    make_elf(); put16(56, 0); assert_non_null(strstr(check(4096), "program headers"));
-    make_elf(); put64(32, ~0ull - 8); assert_non_null(strstr(check(4096), "program headers"));
-    make_elf(); put32(0x31c, 17); assert_non_null(strstr(check(4096), "PVH"));
-    make_elf(); put32(0x318, 5); assert_non_null(strstr(check(4096), "PVH"));
-    make_elf(); put32(0x324, 0x100400); assert_non_null(strstr(check(4096), "outside"));
-    make_elf(); put32(0x314, 0xfffffff0); assert_non_null(strstr(check(4096), "PVH"));
-    make_elf(); phdr(1, 1, 0x800, 0x100700, 0x100, 0x100); assert_non_null(strstr(check(4096), "overlap"));
-    make_elf(); phdr(1, 1, 0x800, 0x1000, 0x100, 0x100); assert_non_null(strstr(check(4096), "fit"));
-    make_elf(); phdr(1, 1, 0x800, HIGH - 0x1000, 0x100, 0x1001); assert_non_null(strstr(check(4096), "fit"));
-    make_elf(); phdr(1, 1, 0x800, 0x101000, 0x100, ~0ull); assert_non_null(strstr(check(4096), "fit"));
-    make_elf(); phdr(1, 1, ~0ull - 4, 0x101000, 0x100, 0x100); assert_non_null(strstr(check(4096), "beyond"));
-    make_elf(); phdr(1, 1, 0x800, 0x101000, 0x200, 0x100); assert_non_null(strstr(check(4096), "beyond"));
+    make_elf();
+    image[4] = 1;
+    assert_non_null(strstr(check(4096), "no 64-bit ELF"));
+    make_elf();
+    put16(18, 40);
+    assert_non_null(strstr(check(4096), "x86-64"));
+    make_elf();
+    put16(56, 0);
+    assert_non_null(strstr(check(4096), "program headers"));
+    make_elf();
+    put64(32, ~0ull - 8);
+    assert_non_null(strstr(check(4096), "program headers"));
+    make_elf();
+    put32(0x31c, 17);
+    assert_non_null(strstr(check(4096), "PVH"));
+    make_elf();
+    put32(0x318, 5);
+    assert_non_null(strstr(check(4096), "PVH"));
+    make_elf();
+    put32(0x324, 0x100400);
+    assert_non_null(strstr(check(4096), "outside"));
+    make_elf();
+    put32(0x314, 0xfffffff0);
+    assert_non_null(strstr(check(4096), "PVH"));
+    make_elf();
+    phdr(1, 1, 0x800, 0x100700, 0x100, 0x100);
+    assert_non_null(strstr(check(4096), "overlap"));
+    make_elf();
+    phdr(1, 1, 0x800, 0x1000, 0x100, 0x100);
+    assert_non_null(strstr(check(4096), "fit"));
+    make_elf();
+    phdr(1, 1, 0x800, HIGH - 0x1000, 0x100, 0x1001);
+    assert_non_null(strstr(check(4096), "fit"));
+    make_elf();
+    phdr(1, 1, 0x800, 0x101000, 0x100, ~0ull);
+    assert_non_null(strstr(check(4096), "fit"));
+    make_elf();
+    phdr(1, 1, ~0ull - 4, 0x101000, 0x100, 0x100);
+    assert_non_null(strstr(check(4096), "beyond"));
+    make_elf();
+    phdr(1, 1, 0x800, 0x101000, 0x200, 0x100);
+    assert_non_null(strstr(check(4096), "beyond"));
 }
 
 static void elf_any_bytes(void **state)
@@ -160,7 +192,8 @@ static void elf_any_bytes(void **state)
         if (!elf_check(copy, len, LOW, HIGH, &plan))
             for (unsigned i = 0; i < plan.nr; i++) {
                 assert_true(plan.seg[i].offset + plan.seg[i].file_size <= len);
-                assert_true(plan.seg[i].paddr >= LOW && plan.seg[i].paddr + plan.seg[i].mem_size <= HIGH);
+                assert_true(plan.seg[i].paddr >= LOW &&
+                            plan.seg[i].paddr + plan.seg[i].mem_size <= HIGH);
             }
         free(copy);
     }
@@ -182,12 +215,12 @@ static void madt(void **state)
     uint8_t *t = (uint8_t *)h + 44;
     uint32_t addr = 0xfee00000;
     memcpy((uint8_t *)h + 36, &addr, 4);
-    memcpy(t, "\0\x8\0\0\1\0\0\0", 8);                       /* APIC 0, enabled */
-    memcpy(t + 8, "\0\x8\1\1\0\0\0\0", 8);                   /* APIC 1, disabled */
-    memcpy(t + 16, "\1\xc\2\0\0\0\xc0\xfe\0\0\0\0", 12);     /* IO-APIC 2 */
-    memcpy(t + 28, "\2\xa\0\x9\x9\0\0\0\xd\0", 10);          /* IRQ 9: GSI 9, level, high */
+    memcpy(t, "\0\x8\0\0\1\0\0\0", 8);                             /* APIC 0, enabled */
+    memcpy(t + 8, "\0\x8\1\1\0\0\0\0", 8);                         /* APIC 1, disabled */
+    memcpy(t + 16, "\1\xc\2\0\0\0\xc0\xfe\0\0\0\0", 12);           /* IO-APIC 2 */
+    memcpy(t + 28, "\2\xa\0\x9\x9\0\0\0\xd\0", 10);                /* IRQ 9: GSI 9, level, high */
     memcpy(t + 38, "\x9\x10\0\0\x00\x01\0\0\1\0\0\0\0\0\0\0", 16); /* x2APIC 0x100 */
-    memcpy(t + 54, "\0\x8\2\0\1\0\0\0", 8);                  /* APIC 0 again */
+    memcpy(t + 54, "\0\x8\2\0\1\0\0\0", 8);                        /* APIC 0 again */
     memset(&info, 0, sizeof info);
     acpi_parse_madt(&info, h);
     assert_int_equal(info.nr_cpus, 2);
@@ -208,12 +241,17 @@ static void madt(void **state)
 static void s5(void **state)
 {
     (void)state;
-    static const struct { const char *aml; size_t len; bool ok; uint8_t type; } row[] = {
-        { "\0\0\x8_S5_\x12\x6\x4\xa\x5\xa\x5\0\0", 16, true, 5 },   /* BytePrefix */
-        { "\0\x8\\_S5_\x12\x6\x4\0\0\0\0\0", 14, true, 0 },         /* ZeroOp, rooted name */
+    static const struct {
+        const char *aml;
+        size_t len;
+        bool ok;
+        uint8_t type;
+    } row[] = {
+        { "\0\0\x8_S5_\x12\x6\x4\xa\x5\xa\x5\0\0", 16, true, 5 }, /* BytePrefix */
+        { "\0\x8\\_S5_\x12\x6\x4\0\0\0\0\0", 14, true, 0 },       /* ZeroOp, rooted name */
         { "\0\0\x8_S5_\x12\x6\x4\1\0\0\0\0", 14, true, 1 },
-        { "\0\0\0_S5_\x12\x6\x4\xa\x5\xa\x5\0", 14, false, 0 },     /* a use, not a definition */
-        { "\0\0\x8_S5_\x12\xc6", 9, false, 0 },                     /* ends inside */
+        { "\0\0\0_S5_\x12\x6\x4\xa\x5\xa\x5\0", 14, false, 0 }, /* a use, not a definition */
+        { "\0\0\x8_S5_\x12\xc6", 9, false, 0 },                 /* ends inside */
         { "\0\0\x8_S5_", 7, false, 0 },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(row); i++) {
@@ -263,11 +301,11 @@ static void second_begins(void **state)
 {
     struct clock_edge e = { 0 };
     uint64_t at = 0, ms = 1000000;
-    assert_false(clock_edge(&e, 10 * ms, false, 7, &at));  /* the first look has nothing to compare with */
+    assert_false(clock_edge(&e, 10 * ms, false, 7, &at)); /* the first look has nothing to compare with */
     assert_false(clock_edge(&e, 30 * ms, false, 7, &at));
-    assert_false(clock_edge(&e, 50 * ms, true, 8, &at));   /* registers in motion */
+    assert_false(clock_edge(&e, 50 * ms, true, 8, &at)); /* registers in motion */
     assert_true(clock_edge(&e, 70 * ms, false, 8, &at));
-    assert_int_equal(at, 50 * ms);                         /* between the looks at 30 and at 70 */
+    assert_int_equal(at, 50 * ms); /* between the looks at 30 and at 70 */
     assert_false(clock_edge(&e, 90 * ms, false, 8, &at));
     assert_false(clock_edge(&e, 400 * ms, false, 9, &at)); /* it was away for too long */
     assert_false(clock_edge(&e, 420 * ms, false, 9, &at));
@@ -283,7 +321,8 @@ static void calendar(void **state)
     assert_int_equal(calendar_seconds(2100, 3, 1, 0, 0, 0), 4107542400);
     static const uint8_t bcd[7] = { 0x15, 0x30, 0x08, 0x21, 0x11, 0x26, 0x20 };
     static const uint8_t bin[7] = { 15, 30, 8, 21, 11, 26, 0 };
-    static const uint8_t pm[7] = { 0x15, 0x30, 0x88, 0x21, 0x11, 0x26, 0x20 }, noon[7] = { 0, 0, 0x92, 1, 1, 0x70, 0x19 };
+    static const uint8_t pm[7] = { 0x15, 0x30, 0x88, 0x21, 0x11, 0x26, 0x20 },
+                         noon[7] = { 0, 0, 0x92, 1, 1, 0x70, 0x19 };
     assert_int_equal(calendar_from_cmos(bcd, 0x02), 1795249815);
     assert_int_equal(calendar_from_cmos(bin, 0x06), 1795249815);
     assert_int_equal(calendar_from_cmos(pm, 0x00), 1795249815 + 12 * 3600);
@@ -295,10 +334,18 @@ static void calendar(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranges_match_a_model), cmocka_unit_test(ranges_full_never_give_too_much),
-        cmocka_unit_test(ranges_find_from_the_top), cmocka_unit_test(elf_accepted), cmocka_unit_test(elf_refused),
-        cmocka_unit_test(elf_any_bytes), cmocka_unit_test(madt), cmocka_unit_test(s5), cmocka_unit_test(acpi_any_bytes),
-        cmocka_unit_test(checksum), cmocka_unit_test(calendar), cmocka_unit_test(second_begins),
+        cmocka_unit_test(ranges_match_a_model),
+        cmocka_unit_test(ranges_full_never_give_too_much),
+        cmocka_unit_test(ranges_find_from_the_top),
+        cmocka_unit_test(elf_accepted),
+        cmocka_unit_test(elf_refused),
+        cmocka_unit_test(elf_any_bytes),
+        cmocka_unit_test(madt),
+        cmocka_unit_test(s5),
+        cmocka_unit_test(acpi_any_bytes),
+        cmocka_unit_test(checksum),
+        cmocka_unit_test(calendar),
+        cmocka_unit_test(second_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,8 +101,8 @@ static void good(void **state)
     assert_memory_equal(out, plain, len);
     free(out);
     assert_int_equal(image_load(&b, k, &out, &len, 1000, err, sizeof(err)), -E2BIG);
-    assert_int_equal(
-        image_load(&b, bundle_find(&b, "text.cfg"), &out, &len, 1000, err, sizeof(err)), 0);
+    assert_int_equal(image_load(&b, bundle_find(&b, "text.cfg"), &out, &len, 1000, err, sizeof(err)),
+                     0);
     assert_string_equal(out, "name = 1\n");
     free(out);
     assert_int_equal(image_verify(&b, bundle_find(&b, "crc"), err, sizeof(err)), 0);

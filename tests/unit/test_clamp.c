@@ -16,7 +16,10 @@
 #include "base/types.h"
 #include "domain/domain.h"
 #define TRUE_PORTS 4096u
-static uint64_t test_clamp(uint64_t i, uint64_t n) { return i < (n > TRUE_PORTS ? TRUE_PORTS : n) ? i : 0; }
+static uint64_t test_clamp(uint64_t i, uint64_t n)
+{
+    return i < (n > TRUE_PORTS ? TRUE_PORTS : n) ? i : 0;
+}
 #define clamp_nospec test_clamp
 #undef EVTCHN_PORTS
 #define EVTCHN_PORTS 0x80000000u
@@ -25,10 +28,18 @@ static uint64_t test_clamp(uint64_t i, uint64_t n) { return i < (n > TRUE_PORTS 
 #include "ipc/evtchn.c"
 #include "shim.h"
 
-struct domain *domain_get(domid_t id) { (void)id; return NULL; }
+struct domain *domain_get(domid_t id)
+{
+    (void)id;
+    return NULL;
+}
 void domain_put(struct domain *d) { (void)d; }
 void vcpu_kick(struct vcpu *v) { (void)v; }
-void pirq_unbind(struct domain *d, uint32_t pirq) { (void)d; (void)pirq; }
+void pirq_unbind(struct domain *d, uint32_t pirq)
+{
+    (void)d;
+    (void)pirq;
+}
 void frame_put(mfn_t m) { (void)m; }
 
 static sigjmp_buf out;

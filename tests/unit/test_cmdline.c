@@ -73,10 +73,33 @@ static void bad_values_are_named(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "com1=fast", "com1=0", "com1=7", "com1=115200,7e1", "com1=9600,8n1,0x10000", "console=tv", "console=none", "console=vga", "loglvl=loud",
-        "maxcpus=33", "maxcpus=", "maxcpus=-1", "iommu=maybe", "iommu=off,maybe", "sched=credit", "sched_ratelimit_us=1h", "ctl_mem=",
-        "ctl_mem=1M", "ctl_mem=1T", "ctl_mem=64MB", "ctl_mem=99999999999999999999", "nosmap=2", "frobnicate",
-        "frobnicate=1", "=", "pciback.hide", "pciback.hide=",
+        "com1=fast",
+        "com1=0",
+        "com1=7",
+        "com1=115200,7e1",
+        "com1=9600,8n1,0x10000",
+        "console=tv",
+        "console=none",
+        "console=vga",
+        "loglvl=loud",
+        "maxcpus=33",
+        "maxcpus=",
+        "maxcpus=-1",
+        "iommu=maybe",
+        "iommu=off,maybe",
+        "sched=credit",
+        "sched_ratelimit_us=1h",
+        "ctl_mem=",
+        "ctl_mem=1M",
+        "ctl_mem=1T",
+        "ctl_mem=64MB",
+        "ctl_mem=99999999999999999999",
+        "nosmap=2",
+        "frobnicate",
+        "frobnicate=1",
+        "=",
+        "pciback.hide",
+        "pciback.hide=",
     };
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         char text[128];
@@ -106,9 +129,10 @@ static void hide_reports_each_bad_piece(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "(zz:03.0)", "(00:20.0)", "(00:03.8)", "(100:03.0)", "(10000:00:03.0)", "(00:03)", "(00.03:0)", "()", "(", "00:05.0",
-        "(00:03.0", "(0:0:0:0.0)", "(00:03.0.0)", "(00:03.0 )", "(00:03.-1)", "(:03.0)", "(00::3.0)", "(00:*.0)",
-        "((00:03.0)", "(00:03.99999999999999999999)",
+        "(zz:03.0)", "(00:20.0)",   "(00:03.8)",   "(100:03.0)", "(10000:00:03.0)",
+        "(00:03)",   "(00.03:0)",   "()",          "(",          "00:05.0",
+        "(00:03.0",  "(0:0:0:0.0)", "(00:03.0.0)", "(00:03.0 )", "(00:03.-1)",
+        "(:03.0)",   "(00::3.0)",   "(00:*.0)",    "((00:03.0)", "(00:03.99999999999999999999)",
     };
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         char text[128];
@@ -203,8 +227,10 @@ static void words_of_others(void **state)
 {
     (void)state;
     parse("placeholder dom0_mem=1G,max:1G ucode=scan dom0-mem=2G smt=off root=/dev/sda1 watchdog ro noreboot");
-    assert_string_equal(said, "dom0_mem ucode: left from Xen, not needed here\n"
-                              "smt watchdog: Xen has it, it is not served here\nroot ro: for a Linux kernel, not used here\n");
+    assert_string_equal(
+        said,
+        "dom0_mem ucode: left from Xen, not needed here\n"
+        "smt watchdog: Xen has it, it is not served here\nroot ro: for a Linux kernel, not used here\n");
     assert_true(c.noreboot);
     parse("placeholder");
     assert_string_equal(said, "");
@@ -225,7 +251,9 @@ static void a_line_too_long_is_cut_at_a_word(void **state)
 {
     (void)state;
     parse_long(1023, " pciback.hide=(00:03.0)(00:04.");
-    assert_ptr_equal(strstr(said, "pciback.hide=(00:03.0)(00:04.: the line is longer than 1023 characters"), said);
+    assert_ptr_equal(strstr(said,
+                            "pciback.hide=(00:03.0)(00:04.: the line is longer than 1023 characters"),
+                     said);
     assert_int_equal(complaints, 1);
     assert_true(c.nr_hide == 1 && c.hide[0] == BH_SBDF(0, 0, 3, 0) && c.noreboot && !c.maxcpus);
     parse_long(1023, " maxcpus=1");
@@ -255,9 +283,34 @@ static void hide_is_bounded(void **state)
 static void any_text_is_survived(void **state)
 {
     (void)state;
-    static const char pieces[][20] = { "pciback.hide=", "(", ")", "00:03.0", ":", ".", " ", "=", "com1=", ",", "8n1", "loglvl=",
-                                       "\xff", "maxcpus=", "9999999999999999999", "ctl_mem=", "0x", "G", "/", "*", "\"",
-                                       "\t", "no-", "ucode", "smt", "console=", "io-base=", "(00:03.0)(00:04.0)" };
+    static const char pieces[][20] = { "pciback.hide=",
+                                       "(",
+                                       ")",
+                                       "00:03.0",
+                                       ":",
+                                       ".",
+                                       " ",
+                                       "=",
+                                       "com1=",
+                                       ",",
+                                       "8n1",
+                                       "loglvl=",
+                                       "\xff",
+                                       "maxcpus=",
+                                       "9999999999999999999",
+                                       "ctl_mem=",
+                                       "0x",
+                                       "G",
+                                       "/",
+                                       "*",
+                                       "\"",
+                                       "\t",
+                                       "no-",
+                                       "ucode",
+                                       "smt",
+                                       "console=",
+                                       "io-base=",
+                                       "(00:03.0)(00:04.0)" };
     srand(1);
     for (unsigned n = 0; n < 20000; n++) {
         char text[1500] = "";
@@ -272,12 +325,20 @@ static void any_text_is_survived(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults), cmocka_unit_test(every_option), cmocka_unit_test(bad_values_are_named),
-        cmocka_unit_test(hide_takes_both_forms), cmocka_unit_test(hide_reports_each_bad_piece),
-        cmocka_unit_test(hide_is_bounded), cmocka_unit_test(hide_takes_stars),
-        cmocka_unit_test(quotes_and_tabs), cmocka_unit_test(no_before_a_boolean),
-        cmocka_unit_test(com1_as_the_manual_has_it), cmocka_unit_test(iommu_is_a_list), cmocka_unit_test(words_of_others),
-        cmocka_unit_test(a_line_too_long_is_cut_at_a_word), cmocka_unit_test(any_text_is_survived),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(every_option),
+        cmocka_unit_test(bad_values_are_named),
+        cmocka_unit_test(hide_takes_both_forms),
+        cmocka_unit_test(hide_reports_each_bad_piece),
+        cmocka_unit_test(hide_is_bounded),
+        cmocka_unit_test(hide_takes_stars),
+        cmocka_unit_test(quotes_and_tabs),
+        cmocka_unit_test(no_before_a_boolean),
+        cmocka_unit_test(com1_as_the_manual_has_it),
+        cmocka_unit_test(iommu_is_a_list),
+        cmocka_unit_test(words_of_others),
+        cmocka_unit_test(a_line_too_long_is_cut_at_a_word),
+        cmocka_unit_test(any_text_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

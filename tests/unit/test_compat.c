@@ -18,7 +18,10 @@
 static unsigned yields;
 void sched_yield(void) { yields++; }
 void vcpu_block(struct vcpu *v) { v->state = VCPU_BLOCKED; }
-long vcpu_wait_for(struct vcpu *v, uint64_t t, bool (*f)(struct vcpu *, void *), void *a) { return 0; }
+long vcpu_wait_for(struct vcpu *v, uint64_t t, bool (*f)(struct vcpu *, void *), void *a)
+{
+    return 0;
+}
 int watchdog_set(struct domain *d, uint32_t id, uint32_t s) { return 0; }
 static char said[4096];
 static size_t said_len;
@@ -30,11 +33,19 @@ bool serial_room_made(void) { return false; }
 static bool line_busy;
 bool serial_waiting(void) { return line_busy; }
 static unsigned pieces;
-void serial_write(const char *s, size_t n) { assert_int_equal(n, 0); pieces++; }
+void serial_write(const char *s, size_t n)
+{
+    assert_int_equal(n, 0);
+    pieces++;
+}
 static struct timer *armed;
 void timer_setup(struct timer *t, void (*fn)(struct timer *)) { t->fn = fn; }
 void timer_set(struct timer *t, uint64_t at) { armed = t; }
-void console_write(const char *s, size_t n) { memcpy(said + said_len, s, n); said_len += n; }
+void console_write(const char *s, size_t n)
+{
+    memcpy(said + said_len, s, n);
+    said_len += n;
+}
 size_t console_read(char *s, size_t n) { return 0; }
 
 /* The door finds 32-bit code at CPL 0. Of these calls it has nothing for such: */
@@ -47,9 +58,17 @@ static unsigned ring_0(const struct vcpu *v) { return 0; }
 static struct domain *grub, *other;
 /* Arguments of 32 bits: memory below 4 GiB. */
 static struct {
-    struct { uint32_t nr, buffer; } map;
-    struct { uint64_t addr, size; uint32_t type; } __attribute__((packed)) e[16];
-    struct { uint16_t domid, size; uint32_t space, idx, gpfn; } add;
+    struct {
+        uint32_t nr, buffer;
+    } map;
+    struct {
+        uint64_t addr, size;
+        uint32_t type;
+    } __attribute__((packed)) e[16];
+    struct {
+        uint16_t domid, size;
+        uint32_t space, idx, gpfn;
+    } add;
     struct xen_hvm_param param;
     struct evtchn_alloc_unbound alloc;
     struct evtchn_send send;
@@ -57,7 +76,7 @@ static struct {
     struct sched_shutdown shutdown;
     struct vcpu_hvm_context context;
     char text[600];
-} *low;
+} * low;
 
 static long call(uint32_t nr, uint32_t ebx, uint32_t ecx, uint32_t edx)
 {
@@ -83,7 +102,8 @@ static int setup(void **state)
     ops.cpl = ring_0;
     virt = &ops;
     if (!low)
-        low = mmap(NULL, sizeof *low, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+        low = mmap(NULL, sizeof *low, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     assert_ptr_not_equal(low, MAP_FAILED);
     memset(low, 0, sizeof *low);
     grub = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 2, RAM_PAGES);
@@ -118,8 +138,14 @@ static void memory_map(void **state)
     low->map.buffer = LOW(e);
     assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_memory_map, LOW(map), 0), 0);
     assert_int_equal(low->map.nr, 4);
-    static const struct { uint64_t addr, size; uint32_t type; } want[4] = {
-        { 0, 0xa0000, 1 }, { 0xa0000, 0x60000, 2 }, { 0x100000, RAM_PAGES * 4096ull - 0x100000, 1 }, { 0xffff0000, 0x10000, 2 },
+    static const struct {
+        uint64_t addr, size;
+        uint32_t type;
+    } want[4] = {
+        { 0, 0xa0000, 1 },
+        { 0xa0000, 0x60000, 2 },
+        { 0x100000, RAM_PAGES * 4096ull - 0x100000, 1 },
+        { 0xffff0000, 0x10000, 2 },
     };
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(low->e[i].addr, want[i].addr);
@@ -155,7 +181,8 @@ static void pages_move(void **state)
     assert_ptr_equal(mfn_to_virt(m), grub->shared);
     assert_int_equal(type_at(RAM_PAGES, NULL), P2M_NONE);
     assert_int_equal(grub->tot_pages, pages - 1);
-    assert_int_equal(add(XENMAPSPACE_shared_info, 0, 6), 0); /* the place before is a hole, not RAM again */
+    assert_int_equal(add(XENMAPSPACE_shared_info, 0, 6),
+                     0); /* the place before is a hole, not RAM again */
     assert_int_equal(type_at(5, NULL), P2M_NONE);
     assert_int_equal(grub->tot_pages, pages - 2);
     assert_int_equal(add(XENMAPSPACE_shared_info, 0, 6), 0); /* again at the same place */
@@ -179,9 +206,11 @@ static void add_refusals(void **state)
     assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, LOW(add), 0), -EPERM);
     low->add.domid = grub->id;
     assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, LOW(add), 0), 0);
-    assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint32_t)BAD_PTR, 0), -EFAULT);
+    assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint32_t)BAD_PTR, 0),
+                     -EFAULT);
     /* the resume count in the upper bits of the command is a matter of 64-bit callers */
-    assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap | 1 << 6, LOW(add), 0), -ENOSYS);
+    assert_int_equal(call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap | 1 << 6, LOW(add), 0),
+                     -ENOSYS);
 }
 
 static void params_and_ports(void **state)
@@ -209,11 +238,13 @@ static void rest(void **state)
     struct vcpu *v = grub->vcpu[0];
     assert_int_equal(call(__HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0), 0);
     assert_int_equal(yields, 1);
-    assert_int_equal(call(__HYPERVISOR_sched_op, SCHEDOP_poll, LOW(text), 0), -ENOSYS); /* holds a pointer */
+    assert_int_equal(call(__HYPERVISOR_sched_op, SCHEDOP_poll, LOW(text), 0),
+                     -ENOSYS); /* holds a pointer */
     assert_int_equal(call(__HYPERVISOR_grant_table_op, GNTTABOP_dump_table, LOW(text), 1), 0);
     assert_int_equal(call(__HYPERVISOR_grant_table_op, GNTTABOP_copy, LOW(text), 1), -ENOSYS);
     assert_int_equal(call(__HYPERVISOR_xen_version, XENVER_version, 0, 0), 4 << 16 | 17);
-    assert_int_equal(call(__HYPERVISOR_xen_version, XENVER_platform_parameters, LOW(text), 0), -ENOSYS);
+    assert_int_equal(call(__HYPERVISOR_xen_version, XENVER_platform_parameters, LOW(text), 0),
+                     -ENOSYS);
     assert_int_equal(call(__HYPERVISOR_xen_version, XENVER_extraversion, LOW(text), 0), 0);
     assert_string_equal(low->text, "-bulkhead");
     low->context.mode = VCPU_HVM_MODE_32B;
@@ -223,7 +254,8 @@ static void rest(void **state)
     assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_up, 1, 0), 0);
     assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 1, 0), 1);
     assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_down, 1, 0), 0);
-    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, LOW(text)), -ENOSYS); /* holds a pointer */
+    assert_int_equal(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, LOW(text)),
+                     -ENOSYS); /* holds a pointer */
     assert_int_equal(call(BH_HYPERCALL_CONTROL, 0, 0, 0), -ENOSYS);
     assert_int_equal(call(BH_HYPERCALL_SERVICE, 0, 0, 0), -ENOSYS);
     for (uint32_t nr = 0; nr < 300; nr++)
@@ -239,8 +271,11 @@ static void rest(void **state)
     assert_int_equal(call(__HYPERVISOR_console_io, CONSOLEIO_write, 600, LOW(text)), HC_AGAIN);
     yields_after = ~0u;
     assert_int_equal(v->regs.rsi, 0x1234);
-    assert_true((uint32_t)v->regs.rcx < 600 && (uint32_t)v->regs.rdx == LOW(text) + 600 - (uint32_t)v->regs.rcx);
-    assert_int_equal(call(__HYPERVISOR_console_io, CONSOLEIO_write, (uint32_t)v->regs.rcx, (uint32_t)v->regs.rdx), 0);
+    assert_true((uint32_t)v->regs.rcx < 600 &&
+                (uint32_t)v->regs.rdx == LOW(text) + 600 - (uint32_t)v->regs.rcx);
+    assert_int_equal(call(__HYPERVISOR_console_io, CONSOLEIO_write, (uint32_t)v->regs.rcx,
+                          (uint32_t)v->regs.rdx),
+                     0);
     assert_int_equal(said_len, 600);
 
     /* what finds no room is the holder's to bring again, and the line goes on without its interrupt as long as bytes wait */

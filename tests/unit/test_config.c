@@ -84,22 +84,29 @@ static void errors_name_the_place(void **state)
         { "name = \"a", "x.cfg:1: name: the closing quote is missing" },
         { "name = 'a\nb'", "x.cfg:1: name: the closing quote is missing" },
         { "name = \"a b\"", "x.cfg:1: name: 'a b' has a character that is not allowed" },
-        { "\nvif = [ 'mac=00:16:3e:00:00'\n ]", "x.cfg:2: vif: mac '00:16:3e:00:00' is no address (aa:bb:cc:dd:ee:ff)" },
-        { "vif = [ 'mac=01:16:3e:00:00:01' ]", "x.cfg:1: vif: mac '01:16:3e:00:00:01' is the address of a group, not of one station" },
-        { "vif = [ 'mac=00:00:00:00:00:00' ]", "x.cfg:1: vif: mac '00:00:00:00:00:00' is no station's address" },
+        { "\nvif = [ 'mac=00:16:3e:00:00'\n ]",
+          "x.cfg:2: vif: mac '00:16:3e:00:00' is no address (aa:bb:cc:dd:ee:ff)" },
+        { "vif = [ 'mac=01:16:3e:00:00:01' ]",
+          "x.cfg:1: vif: mac '01:16:3e:00:00:01' is the address of a group, not of one station" },
+        { "vif = [ 'mac=00:00:00:00:00:00' ]",
+          "x.cfg:1: vif: mac '00:00:00:00:00:00' is no station's address" },
         { "kernel = \"/boot/vmlinuz-6.1.0-13-amd64\"",
           "x.cfg:1: kernel: '/boot/vmlinuz-6.1.0-13-amd64' is a path: images come from the boot bundle, by their names there" },
-        { "root = '/dev/xvda1'", "x.cfg:1: root: is part of extra here: extra = \"root=/dev/xvda1 ...\"" },
+        { "root = '/dev/xvda1'",
+          "x.cfg:1: root: is part of extra here: extra = \"root=/dev/xvda1 ...\"" },
         { "rtc_timeoffset = 1h", "x.cfg:1: rtc_timeoffset: '1h' is no number" },
         { "rtc_timeoffset = --1", "x.cfg:1: rtc_timeoffset: '-1' is no number" },
         { "localtime = 2", "x.cfg:1: localtime: 2 is not between 0 and 1" },
-        { "uuid = \"12345678\"", "x.cfg:1: uuid: '12345678' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },
+        { "uuid = \"12345678\"",
+          "x.cfg:1: uuid: '12345678' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },
         { "uuid = '00000000-0000-0000-0000-000000000000'",
           "x.cfg:1: uuid: '00000000-0000-0000-0000-000000000000' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)" },
         { "name = '16'", "x.cfg:1: name: '16' is a number, as domains have besides their names" },
         { "name = Domain-0", "x.cfg:1: name: 'Domain-0' means the control domain elsewhere" },
-        { "vif = [ 'bridge=a,mac=00:16:3e:00:00:01,bridge=b' ]", "x.cfg:1: vif: bridge is there twice" },
-        { "vif = [ 'mac=00:16:3e:00:00:01,mac=00:16:3e:00:00:02' ]", "x.cfg:1: vif: mac is there twice" },
+        { "vif = [ 'bridge=a,mac=00:16:3e:00:00:01,bridge=b' ]",
+          "x.cfg:1: vif: bridge is there twice" },
+        { "vif = [ 'mac=00:16:3e:00:00:01,mac=00:16:3e:00:00:02' ]",
+          "x.cfg:1: vif: mac is there twice" },
         { "vif = [ 'speed=3' ]", "x.cfg:1: vif: unknown option 'speed'" },
         { "vif = [ 'bridge' ]", "x.cfg:1: vif: expected option=value, got 'bridge'" },
         { "vif = [ 'bridge=a'", "x.cfg:1: vif: the closing ] is missing" },
@@ -114,8 +121,7 @@ static void errors_name_the_place(void **state)
         { "disk = [ 'vdev=xvda' ]", "x.cfg:1: disk: 'vdev=xvda': target is missing" },
         { "disk = [ 'phy:blk0:a,vda,w' ]",
           "x.cfg:1: disk: bad vdev 'vda' (xvda, xvdb1, sda, hda ...)" },
-        { "disk = [ 'phy:blk0:a,xvda,x' ]",
-          "x.cfg:1: disk: bad access 'x' (r, w, r! or w!)" },
+        { "disk = [ 'phy:blk0:a,xvda,x' ]", "x.cfg:1: disk: bad access 'x' (r, w, r! or w!)" },
         { "disk = [ 'phy:blk0:a,xvda,w,w' ]", "x.cfg:1: disk: 'w' is one word too many" },
         { "disk = [ 'file:/a,xvda,w' ]",
           "x.cfg:1: disk: the prefix 'file:' is not supported, only phy:" },
@@ -131,18 +137,23 @@ static void errors_name_the_place(void **state)
           "x.cfg:1: disk: bad limit-ops 'fast' (a number a second, as 500 or 10M)" },
         { "disk = [ 'phy:blk0:a,xvda,w,limit-bytes=-1' ]",
           "x.cfg:1: disk: bad limit-bytes '-1' (a number a second, as 500 or 10M)" },
-        { "disk = [ 'phy:blk0:a,xvda,w,colour=red' ]",
-          "x.cfg:1: disk: unknown option 'colour'" },
+        { "disk = [ 'phy:blk0:a,xvda,w,colour=red' ]", "x.cfg:1: disk: unknown option 'colour'" },
         { "disk = [ 'phy:blk0:a,xvda,w', 'phy:blk0:b,xvda,w' ]",
           "x.cfg:1: disk: vdev xvda is there twice" },
-        { "disk = [ 'phy:blk0:a,xvda,w', 'phy:blk0:b,d0,w' ]", "x.cfg:1: disk: vdev xvda is there twice" },
-        { "disk = [ 'phy:blk0:a,xvda,r,target=blk0:b' ]", "x.cfg:1: disk: two targets, 'blk0:a' and 'blk0:b'" },
+        { "disk = [ 'phy:blk0:a,xvda,w', 'phy:blk0:b,d0,w' ]",
+          "x.cfg:1: disk: vdev xvda is there twice" },
+        { "disk = [ 'phy:blk0:a,xvda,r,target=blk0:b' ]",
+          "x.cfg:1: disk: two targets, 'blk0:a' and 'blk0:b'" },
         { "disk = [ 'phy:blk0:a,xvda,r,access=w' ]", "x.cfg:1: disk: two accesses, 'r' and 'w'" },
         { "disk = [ 'phy:blk0:a,xvda,r,vdev=xvdb' ]", "x.cfg:1: disk: two vdevs, 'xvda' and 'xvdb'" },
-        { "disk = [ 'phy:blk0:a,xvda,r,limit-ops=0,limit-bytes=5,limit-ops=5' ]", "x.cfg:1: disk: limit-ops is there twice" },
-        { "disk = [ 'phy:blk0:a,xvda,r,limit-bytes=5,limit-bytes=5M' ]", "x.cfg:1: disk: limit-bytes is there twice" },
-        { "disk = [ 'phy:blk0:a,xvda,r,discard,no-discard' ]", "x.cfg:1: disk: discard and no-discard" },
-        { "disk = [ 'vdev=xvda,access=,target=blk0:a' ]", "x.cfg:1: disk: bad access '' (r, w, r! or w!)" },
+        { "disk = [ 'phy:blk0:a,xvda,r,limit-ops=0,limit-bytes=5,limit-ops=5' ]",
+          "x.cfg:1: disk: limit-ops is there twice" },
+        { "disk = [ 'phy:blk0:a,xvda,r,limit-bytes=5,limit-bytes=5M' ]",
+          "x.cfg:1: disk: limit-bytes is there twice" },
+        { "disk = [ 'phy:blk0:a,xvda,r,discard,no-discard' ]",
+          "x.cfg:1: disk: discard and no-discard" },
+        { "disk = [ 'vdev=xvda,access=,target=blk0:a' ]",
+          "x.cfg:1: disk: bad access '' (r, w, r! or w!)" },
         { "disk = [ 'vdev=xvda,target=blk0:a,access=r' ]",
           "x.cfg:1: disk: target= must be the last word, 'blk0:a,access=r' would all be the volume's name" },
         { "disk = [ 'backend=blk1,vdev=xvda,target=blk0:a' ]",
@@ -178,8 +189,8 @@ static void disks(void **state)
         { "phy:blk0:a,xvdq,w", "blk0", "a", "xvdq", "w", (1u << 28) + 4096, false },
         { "phy:blk0:a,xvdaa,w", "blk0", "a", "xvdaa", "w", (1u << 28) + 6656, false },
         { "phy:blk0:a,xvda16,w", "blk0", "a", "xvda16", "w", (1u << 28) + 16, false },
-        { "format=raw, vdev=xvdc, access=ro, backendtype=phy, no-discard, target=blk0:a",
-          "blk0", "a", "xvdc", "r", 51744, true },
+        { "format=raw, vdev=xvdc, access=ro, backendtype=phy, no-discard, target=blk0:a", "blk0",
+          "a", "xvdc", "r", 51744, true },
         { "backend=blk2,vdev=xvda,direct-io-safe,target=root", "blk2", "root", "xvda", "w", 51712,
           false },
         { "phy:blk0:disk,xvda,,discard", "blk0", "disk", "xvda", "w", 51712, false },
@@ -199,9 +210,12 @@ static void disks(void **state)
         assert_int_equal(d.devid, good[i].devid);
         assert_int_equal(d.no_discard, good[i].no_discard);
     }
-    static const char *const bad[] = { "", "xvd", "xvda0", "xvda01", "xvda256", "sdq", "sda16",
-                                       "hde", "hda64", "xvdzzzzz", "xvdaaaaaa", "d", "d0p", "d01", "d0x1", "0", "0x",
-                                       "0xca0g", "053", "268435456", "4294967296", "0x10000ca00", "xvdA", "x", "xvda 1", "a" };
+    static const char *const bad[] = { "",           "xvd",         "xvda0",  "xvda01", "xvda256",
+                                       "sdq",        "sda16",       "hde",    "hda64",  "xvdzzzzz",
+                                       "xvdaaaaaa",  "d",           "d0p",    "d01",    "d0x1",
+                                       "0",          "0x",          "0xca0g", "053",    "268435456",
+                                       "4294967296", "0x10000ca00", "xvdA",   "x",      "xvda 1",
+                                       "a" };
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(config_vdev(bad[i], &devid));
     /* Every number has one name at most, and the name is that number. */
@@ -211,25 +225,30 @@ static void disks(void **state)
         if (config_vdev_name(id, name))
             assert_true(config_vdev(name, &back) && back == id);
     }
-    assert_true(config_vdev_name((1u << 28) + (0xfffffu << 8) + 255, name) && config_vdev(name, &devid));
+    assert_true(config_vdev_name((1u << 28) + (0xfffffu << 8) + 255, name) &&
+                config_vdev(name, &devid));
     assert_int_equal(devid, (1u << 28) + (0xfffffu << 8) + 255);
-    assert_false(config_vdev_name(2u << 28, name) || config_vdev_name(~0u, name) || config_vdev_name(0, name));
+    assert_false(config_vdev_name(2u << 28, name) || config_vdev_name(~0u, name) ||
+                 config_vdev_name(0, name));
     assert_true(config_vdev("d0", &devid) && devid == 51712);
     assert_true(config_vdev("d26p3", &devid) && devid == (1u << 28) + (26 << 8) + 3);
     assert_true(config_vdev("0xCA01", &devid) && devid == 51713);
-    assert_int_equal(
-        config_disk(&d, "phy:blk0:a,xvda,w,limit-ops=500,limit-bytes=10M", err, sizeof(err)), 0);
+    assert_int_equal(config_disk(&d, "phy:blk0:a,xvda,w,limit-ops=500,limit-bytes=10M", err,
+                                 sizeof(err)),
+                     0);
     assert_int_equal(d.limit_ops, 500);
     assert_int_equal(d.limit_bytes, 10 << 20);
     uint64_t v = 7;
     assert_true(config_amount("0", &v) && v == 0);
     assert_true(config_amount("2K", &v) && v == 2048);
     assert_true(config_amount("3G", &v) && v == 3ull << 30);
-    static const char *const amounts[] = { "", "K", "-1", "+1", " 1", "1k", "1KB", "1.5M", "1 M",
-                                           "18446744073709551615", "1152921504606846976K" };
+    static const char *const amounts[] = {
+        "", "K", "-1", "+1", " 1", "1k", "1KB", "1.5M", "1 M", "18446744073709551615", "1152921504606846976K"
+    };
     for (unsigned i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++)
         assert_false(config_amount(amounts[i], &v));
-    static const char *const empty[] = { "phy:blk0:,xvda,w", "phy:blk0: ,xvda,w", "vdev=xvda,backend=blk0,target=blk0:", "blk0:,raw,xvda,w" };
+    static const char *const empty[] = { "phy:blk0:,xvda,w", "phy:blk0: ,xvda,w",
+                                         "vdev=xvda,backend=blk0,target=blk0:", "blk0:,raw,xvda,w" };
     for (unsigned i = 0; i < sizeof(empty) / sizeof(empty[0]); i++) {
         assert_int_equal(config_disk(&d, empty[i], err, sizeof(err)), -EINVAL);
         assert_non_null(strstr(err, "no volume in"));
@@ -277,8 +296,7 @@ static void checks(void **state)
         { "name='a'\nkernel='k'", "x.cfg: memory is missing" },
         { "name='a'\nmemory=64",
           "x.cfg: kernel (of a guest) or image (of a service domain) is missing" },
-        { "name='a'\nmemory=64\nkernel='k'\nimage='i'",
-          "x.cfg: kernel and image exclude each other" },
+        { "name='a'\nmemory=64\nkernel='k'\nimage='i'", "x.cfg: kernel and image exclude each other" },
         { "name='a'\nmemory=4\nimage='i'\nvcpus=2", "x.cfg: a service domain has one vCPU" },
         { "name='a'\nmemory=4\nimage='i'\nkeep=2", "x.cfg: keep pages are for role driver only" },
         { "name='a'\nmemory=2\nimage='i'\nrole='driver'\nkeep=2",

@@ -107,6 +107,7 @@ static void test_fits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_goes_on), cmocka_unit_test(test_grows), cmocka_unit_test(test_fits) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_goes_on),
+                                        cmocka_unit_test(test_grows), cmocka_unit_test(test_fits) };
     return cmocka_run_group_tests_name("counters", tests, NULL, NULL);
 }

@@ -17,31 +17,42 @@
 
 uint32_t tsc_khz = 1000000;
 static unsigned kicks;
-void vcpu_kick(struct vcpu *v) { (void)v; kicks++; }
+void vcpu_kick(struct vcpu *v)
+{
+    (void)v;
+    kicks++;
+}
 void vcpu_set_online(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
 
 /* --- the machine: five-level paging, 52 bits, MPX, CET states, AMX, XSAVES -------------------------------------------- */
 static uint32_t machine_xcr0 = 0x602ff, xsave_features = 0x1f, address_bits = 0x3934;
 struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
 {
-    static const struct cpuid_regs component[32] = { /* size, offset, flags: 1 supervisor, 2 aligned */
-        [2] = { 256, 576, 0, 0 }, [3] = { 64, 960, 0, 0 }, [4] = { 64, 1024, 0, 0 }, [5] = { 64, 1088, 0, 0 },
-        [6] = { 512, 1152, 0, 0 }, [7] = { 1024, 1664, 0, 0 }, [9] = { 8, 2688, 0, 0 }, [11] = { 16, 0, 1, 0 },
-        [17] = { 64, 2752, 2, 0 }, [18] = { 8192, 2816, 2, 0 },
+    static const struct cpuid_regs component[32] = {
+        /* size, offset, flags: 1 supervisor, 2 aligned */
+        [2] = { 256, 576, 0, 0 },    [3] = { 64, 960, 0, 0 },   [4] = { 64, 1024, 0, 0 },
+        [5] = { 64, 1088, 0, 0 },    [6] = { 512, 1152, 0, 0 }, [7] = { 1024, 1664, 0, 0 },
+        [9] = { 8, 2688, 0, 0 },     [11] = { 16, 0, 1, 0 },    [17] = { 64, 2752, 2, 0 },
+        [18] = { 8192, 2816, 2, 0 },
     };
     switch (leaf) {
     case 0: return (struct cpuid_regs){ 0x20, 0, 0, 0 };
     case 0x80000000: return (struct cpuid_regs){ 0x80000021, 0, 0, 0 };
     case 0x80000008: return (struct cpuid_regs){ address_bits, ~0u, ~0u, ~0u };
     case 0xd:
-        return sub == 0 ? (struct cpuid_regs){ machine_xcr0, 11008, 11008, 0 } :
-               sub == 1 ? (struct cpuid_regs){ xsave_features, 11008, 0x1800, 0 } : component[sub & 31];
+        return sub == 0   ? (struct cpuid_regs){ machine_xcr0, 11008, 11008, 0 }
+               : sub == 1 ? (struct cpuid_regs){ xsave_features, 11008, 0x1800, 0 }
+                          : component[sub & 31];
     default: return (struct cpuid_regs){ ~0u, ~0u, ~0u, ~0u };
     }
 }
 
 static uint64_t guest_xcr0, guest_cr4;
-static uint64_t get_cr(const struct vcpu *v, unsigned n) { (void)v; return n == CR_XCR0 ? guest_xcr0 : n == 4 ? guest_cr4 : 0; }
+static uint64_t get_cr(const struct vcpu *v, unsigned n)
+{
+    (void)v;
+    return n == CR_XCR0 ? guest_xcr0 : n == 4 ? guest_cr4 : 0;
+}
 static const struct virt_ops ops = { .name = "test", .get_cr = get_cr };
 const struct virt_ops *virt = &ops;
 static struct domain dom;
@@ -74,7 +85,8 @@ static struct cpuid_regs ask(uint32_t leaf, uint32_t sub)
     virt_cpuid(&vcpus[1]);
     const struct regs *r = &vcpus[1].regs;
     assert_int_equal((r->rax | r->rbx | r->rcx | r->rdx) >> 32, 0);
-    return (struct cpuid_regs){ (uint32_t)r->rax, (uint32_t)r->rbx, (uint32_t)r->rcx, (uint32_t)r->rdx };
+    return (struct cpuid_regs){ (uint32_t)r->rax, (uint32_t)r->rbx, (uint32_t)r->rcx,
+                                (uint32_t)r->rdx };
 }
 
 static void address_sizes(void **state)
@@ -124,7 +136,8 @@ static void topology(void **state)
     assert_int_equal(ask(1, 0).ebx >> 16, 0x0208);
     assert_int_equal(ask(1, 0).edx >> 28 & 1, 1);
     assert_int_equal(ask(0x80000001, 0).ecx >> 1 & 1, 1);
-    assert_int_equal(ask(0x80000001, 0).ecx & 1u << 22, 0); /* no topology extensions, so no leaf 0x8000001e */
+    assert_int_equal(ask(0x80000001, 0).ecx & 1u << 22,
+                     0); /* no topology extensions, so no leaf 0x8000001e */
     assert_int_equal(ask(0x8000001e, 0).eax, 0);
     assert_int_equal(ask(0x80000008, 0).ecx, 0x3007);
     assert_int_equal(ask(0xb, 0).edx, 2);
@@ -139,7 +152,15 @@ static void topology(void **state)
 }
 
 /* --- the local APIC ------------------------------------------------------------------------------------------- */
-enum { TPR = 0x808, EOI = 0x80b, SVR = 0x80f, ESR = 0x828, ICR = 0x830, LVT_ERROR = 0x837, SELF_IPI = 0x83f };
+enum {
+    TPR = 0x808,
+    EOI = 0x80b,
+    SVR = 0x80f,
+    ESR = 0x828,
+    ICR = 0x830,
+    LVT_ERROR = 0x837,
+    SELF_IPI = 0x83f
+};
 static uint64_t rd(uint32_t msr)
 {
     uint64_t x = ~0ull;
@@ -147,7 +168,10 @@ static uint64_t rd(uint32_t msr)
     return x;
 }
 static void wr(uint32_t msr, uint64_t x) { assert_int_equal(lapic_write(&vcpus[0], msr, x), 0); }
-static void refused(uint32_t msr, uint64_t x) { assert_int_equal(lapic_write(&vcpus[0], msr, x), -1); }
+static void refused(uint32_t msr, uint64_t x)
+{
+    assert_int_equal(lapic_write(&vcpus[0], msr, x), -1);
+}
 
 static void after_reset(void **state)
 {

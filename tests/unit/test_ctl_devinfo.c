@@ -19,9 +19,16 @@
 #include "store/hotplug.h"
 #include "supervise/waiting.h"
 
-static struct dom user = { .id = 20, .cfg = { .name = "guest", .role = BH_ROLE_GUEST }, .nr_devs = 1, .dev = { { .kind = DEV_VIF, .back = 4 } } };
-static struct dom net = { .next = &user, .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER, .image = "net" } };
-static struct dom blk = { .next = &net, .id = 3, .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER, .image = "blk" } };
+static struct dom user = { .id = 20,
+                           .cfg = { .name = "guest", .role = BH_ROLE_GUEST },
+                           .nr_devs = 1,
+                           .dev = { { .kind = DEV_VIF, .back = 4 } } };
+static struct dom net = { .next = &user,
+                          .id = 4,
+                          .cfg = { .name = "net0", .role = BH_ROLE_DRIVER, .image = "net" } };
+static struct dom blk = { .next = &net,
+                          .id = 3,
+                          .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER, .image = "blk" } };
 struct dom *doms = &blk;
 bool store_up = true;
 
@@ -55,7 +62,8 @@ void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], 
     snprintf(be, DEV_PATH, "/be/%u", v->devid);
     snprintf(fe, DEV_PATH, "/fe/%u", v->devid);
 }
-static const char *numbers[][2] = { { "/be/0/bh-stats", "11 12 0 1 2 3 4 5" }, { "/local/domain/4/uplink", "21 22 0 0 0 9" } };
+static const char *numbers[][2] = { { "/be/0/bh-stats", "11 12 0 1 2 3 4 5" },
+                                    { "/local/domain/4/uplink", "21 22 0 0 0 9" } };
 char *xs_read(uint32_t tx, const char *path)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
@@ -71,12 +79,16 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
     struct bh_dominfo *di = (struct bh_dominfo *)arg;
 
     if (op == BH_CTL_SYSINFO) {
-        *(struct bh_sysinfo *)arg = (struct bh_sysinfo){ .core = { .ipis = 1000 }, .ended = { { 0, 3 }, .copies = 100 } };
+        *(struct bh_sysinfo *)arg = (struct bh_sysinfo){ .core = { .ipis = 1000 },
+                                                         .ended = { { 0, 3 }, .copies = 100 } };
         return 0;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(ids); i++)
         if (ids[i] >= di->domid) {
-            *di = (struct bh_dominfo){ .domid = ids[i], .counts = { { 1, 2, [BH_EXIT_OTHER] = 9 }, .hypercalls = 5, .copies = ids[i] } };
+            *di = (struct bh_dominfo){
+                .domid = ids[i],
+                .counts = { { 1, 2, [BH_EXIT_OTHER] = 9 }, .hypercalls = 5, .copies = ids[i] }
+            };
             snprintf(di->name, sizeof(di->name), "name%u", ids[i]);
             return 0;
         }
@@ -141,12 +153,16 @@ static void what_a_driver_is_without(void **state)
 
 static void frames(void **state)
 {
-    static const char *const heads[] = { "Idx", "In", "Out", "Errors", "Dropped", "Spoofed", "TooLong", "WireLong", "NoCsum" };
-    static const char guest[] = "\nguest                0             11          12        0        1        2        3        4        5\n";
-    static const char wire[] = "\nnet0                 wire          21          22        0        0        0        9        0        0\n";
+    static const char *const heads[] = { "Idx",     "In",      "Out",      "Errors", "Dropped",
+                                         "Spoofed", "TooLong", "WireLong", "NoCsum" };
+    static const char guest[] =
+        "\nguest                0             11          12        0        1        2        3        4        5\n";
+    static const char wire[] =
+        "\nnet0                 wire          21          22        0        0        0        9        0        0\n";
 
     typed(&network_commands, "network-list", "guest");
-    for (const char *at = strstr(said, "\nName"), **h = (const char **)heads; h < heads + ARRAY_SIZE(heads); h++)
+    for (const char *at = strstr(said, "\nName"), **h = (const char **)heads;
+         h < heads + ARRAY_SIZE(heads); h++)
         assert_non_null(at = strstr(at, *h));
     SAYS(guest);
     SAYS(wire);

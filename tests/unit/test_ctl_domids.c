@@ -10,11 +10,11 @@
 #undef fail /* cmocka's; the toolstack has a function of that name */
 #include "../attacks/service/ctl_world.h"
 
-#define ID  16u
+#define ID     16u
 #define LET_GO (5000 * MS)
 
-static unsigned state;            /* of the domain ID in the core ... */
-static bool listed;                /* ... if it is there */
+static unsigned state; /* of the domain ID in the core ... */
+static bool listed;    /* ... if it is there */
 static int forget_rc;
 static unsigned forgets, restarts;
 static domid_t forgot;
@@ -33,11 +33,16 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t e)
         return 0;
     if (!listed || di->domid > ID)
         return -ESRCH;
-    *di = (struct bh_dominfo){ .domid = ID, .role = BH_ROLE_GUEST, .state = (uint8_t)state, .holder = 3 };
+    *di = (struct bh_dominfo){
+        .domid = ID, .role = BH_ROLE_GUEST, .state = (uint8_t)state, .holder = 3
+    };
     return 0;
 }
 int dom_destroy(struct dom *d, struct errbuf *e) { return 0; }
-int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e) { return -EINVAL; }
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
+{
+    return -EINVAL;
+}
 
 static struct dom *blk0;
 
@@ -187,8 +192,13 @@ static void test_the_next_one_is_not_it(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_once), T(test_not_while_frames_are_out), T(test_not_while_a_table_names_it), T(test_never_without_the_store),
-        T(test_again_while_the_core_is_busy), T(test_free_already), T(test_the_next_one_is_not_it),
+        T(test_once),
+        T(test_not_while_frames_are_out),
+        T(test_not_while_a_table_names_it),
+        T(test_never_without_the_store),
+        T(test_again_while_the_core_is_busy),
+        T(test_free_already),
+        T(test_the_next_one_is_not_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,9 +20,20 @@
 #include "xs_harness.h"
 
 static struct client blk, guest;
-static struct dom driver = { .id = 3, .store_port = 7, .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER, .image = "blk", .memory_mb = 16 } };
-static struct dom user = { .id = 20, .cfg = { .name = "guest", .vcpus = 1, .nr_disks = 1,
-                           .disk = { { .backend = "blk0", .volume = "data1", .vdev = "xvda", .mode = "w", .devid = 51712 } } } };
+static struct dom driver = {
+    .id = 3,
+    .store_port = 7,
+    .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER, .image = "blk", .memory_mb = 16 }
+};
+static struct dom user = { .id = 20,
+                           .cfg = { .name = "guest",
+                                    .vcpus = 1,
+                                    .nr_disks = 1,
+                                    .disk = { { .backend = "blk0",
+                                                .volume = "data1",
+                                                .vdev = "xvda",
+                                                .mode = "w",
+                                                .devid = 51712 } } } };
 
 /* --- the toolstack's calls, spoken over the ring -------------------------------------------------------------------- */
 static int call(uint32_t type, uint32_t tx, const char *path, const char *more, size_t len)
@@ -36,7 +47,10 @@ static int call(uint32_t type, uint32_t tx, const char *path, const char *more, 
 }
 int xs_mkdir(uint32_t tx, const char *path) { return call(XS_MKDIR, tx, path, "", 0); }
 int xs_rm(uint32_t tx, const char *path) { return call(XS_RM, tx, path, "", 0); }
-int xs_write(uint32_t tx, const char *path, const char *val) { return call(XS_WRITE, tx, path, val, strlen(val)); }
+int xs_write(uint32_t tx, const char *path, const char *val)
+{
+    return call(XS_WRITE, tx, path, val, strlen(val));
+}
 int xs_set_perms(uint32_t tx, const char *path, const char *perms)
 {
     char p[64];
@@ -56,7 +70,10 @@ int xs_printf(uint32_t tx, const char *path, const char *fmt, ...)
     return xs_write(tx, path, val);
 }
 int xs_tx_start(uint32_t *tx) { return *tx = tx_start(&ctl), 0; }
-int xs_tx_end(uint32_t tx, bool good) { return call(XS_TRANSACTION_END, tx, good ? "T" : "F", "", 0); }
+int xs_tx_end(uint32_t tx, bool good)
+{
+    return call(XS_TRANSACTION_END, tx, good ? "T" : "F", "", 0);
+}
 char *xs_read(uint32_t tx, const char *path)
 {
     const char *s = said(&ctl, XS_READ, tx, path, (uint32_t)strlen(path) + 1);
@@ -80,7 +97,10 @@ struct dom *doms;
 static uint64_t now;
 uint64_t now_ns(void) { return now; }
 void con_wait(uint64_t until) { now += 1000000000; }
-struct dom *driver_by_name(const char *name, const char *image) { return strcmp(name, "blk0") ? NULL : &driver; }
+struct dom *driver_by_name(const char *name, const char *image)
+{
+    return strcmp(name, "blk0") ? NULL : &driver;
+}
 struct dom *dom_by_id(domid_t id) { return id == 3 ? &driver : NULL; }
 int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e) { return 0; }
 void slot_attached(const struct dom *d, const struct dom_dev *v) {}
@@ -117,21 +137,44 @@ static void test_nothing_comes_back(void **state)
     assert_true(guest.c->limits == &limits_guest);
 
     /* While it is there the back-end and the front-end have what they need. */
-    OK(&blk, XS_WRITE, 0, D(DEVICE "/state\0" "2"));
-    OK(&blk, XS_WRITE, 0, D(DEVICE "/sectors\0" "2048"));
+    OK(&blk, XS_WRITE, 0,
+       D(DEVICE "/state\0"
+                "2"));
+    OK(&blk, XS_WRITE, 0,
+       D(DEVICE "/sectors\0"
+                "2048"));
     assert_int_equal(ask(&blk, XS_DIRECTORY, 0, S("backend/vbd"))->hdr.len, 3);
     assert_int_equal(ask(&blk, XS_DIRECTORY, 0, S("backend/vbd/20"))->hdr.len, 6);
-    OK(&guest, XS_WRITE, 0, D("device/vbd/51712/state\0" "3"));
+    OK(&guest, XS_WRITE, 0,
+       D("device/vbd/51712/state\0"
+         "3"));
     WANT(&guest, XS_READ, 0, S(DEVICE "/state"), "=2");
-    WANT(&guest, XS_WRITE, 0, D(DEVICE "/state\0" "2"), "EACCES");
+    WANT(&guest, XS_WRITE, 0,
+         D(DEVICE "/state\0"
+                  "2"),
+         "EACCES");
     WANT(&blk, XS_READ, 0, S("/local/domain/20/device/vbd/51712/state"), "=3");
-    WANT(&blk, XS_WRITE, 0, D(DEVICE "/online\0" "0"), "EACCES"); /* the toolstack's */
-    OK(&blk, XS_WRITE, 0, D(DEVICE "/state\0" "6"));
-    WANT(&blk, XS_WRITE, 0, D("/local/domain/3/backend/vbd/20/51728/state\0" "1"), "EACCES"); /* one that is none (any more) */
+    WANT(&blk, XS_WRITE, 0,
+         D(DEVICE "/online\0"
+                  "0"),
+         "EACCES"); /* the toolstack's */
+    OK(&blk, XS_WRITE, 0,
+       D(DEVICE "/state\0"
+                "6"));
+    WANT(&blk, XS_WRITE, 0,
+         D("/local/domain/3/backend/vbd/20/51728/state\0"
+           "1"),
+         "EACCES"); /* one that is none (any more) */
 
     devs_close(&user);
-    WANT(&blk, XS_WRITE, 0, D(DEVICE "/state\0" "6"), "EACCES"); /* too late */
-    WANT(&blk, XS_WRITE, 0, D("/local/domain/3/backend/vbd/99/1/state\0" "1"), "EACCES");
+    WANT(&blk, XS_WRITE, 0,
+         D(DEVICE "/state\0"
+                  "6"),
+         "EACCES"); /* too late */
+    WANT(&blk, XS_WRITE, 0,
+         D("/local/domain/3/backend/vbd/99/1/state\0"
+           "1"),
+         "EACCES");
     WANT(&ctl, XS_READ, 0, S(DEVICE), "ENOENT");
     WANT(&ctl, XS_READ, 0, S("/local/domain/3/backend/vbd/20"), "ENOENT");
     assert_int_equal(xs_usage(&store, 3, false)->nodes, before);
@@ -149,14 +192,17 @@ static void test_unnamed(void **state)
     assert_int_equal(store_introduce(&driver), 0);
     client_init(&blk, 3);
     assert_int_equal(store_add_domain(&user, &e), 0);
-    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r20")); /* heard of it from somebody, before it was introduced */
+    OK(&g17, XS_SET_PERMS, 0,
+       S("data\0n17\0r20")); /* heard of it from somebody, before it was introduced */
     store_remove_domain(&user);
     assert_true(user.unnamed);
     assert_int_equal(ask(&g17, XS_GET_PERMS, 0, S("data"))->hdr.len, 4);
 
     user.unnamed = false;
     OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r16"));
-    struct dom early = { .id = 16, .cfg = { .name = "early", .role = BH_ROLE_GUEST } }; /* its memory was not to be had */
+    struct dom early = {
+        .id = 16, .cfg = { .name = "early", .role = BH_ROLE_GUEST }
+    }; /* its memory was not to be had */
     store_remove_domain(&early);
     assert_true(early.unnamed);
     assert_int_equal(ask(&g17, XS_GET_PERMS, 0, S("data"))->hdr.len, 4);

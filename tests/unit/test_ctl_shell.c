@@ -36,7 +36,10 @@ static struct xencons_interface ring;
 static event_fn on_console;
 
 /* What the keyboard brings, and when (in milliseconds after the start). */
-static struct press { unsigned ms; const char *text; } script[16];
+static struct press {
+    unsigned ms;
+    const char *text;
+} script[16];
 static unsigned next_press;
 static uint64_t script_start;
 static char keys[4096];
@@ -64,7 +67,9 @@ long hypercall(unsigned nr, uint64_t a, uint64_t len, uint64_t s, uint64_t d)
 /* Waits: for the next key press or until the time given; nothing else happens here. */
 unsigned event_wait(uint64_t until)
 {
-    uint64_t at = next_press < 16 && script[next_press].text ? script_start + script[next_press].ms * 1000000ull : ~0ull;
+    uint64_t at = next_press < 16 && script[next_press].text
+                      ? script_start + script[next_press].ms * 1000000ull
+                      : ~0ull;
     if (until && until <= at) {
         now = until > now ? until : now;
         return 0;
@@ -114,7 +119,10 @@ struct dom *devs_disk_user(const struct dom *b) { return NULL; }
 int config_load(struct domcfg *c, const char *name, struct errbuf *e) { return -ENOENT; }
 int config_override(struct domcfg *c, const char *word, char *err, size_t n) { return -ENOENT; }
 int config_check(const struct domcfg *c, const char *name, char *err, size_t n) { return -ENOENT; }
-int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e) { return -ENOENT; }
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
+{
+    return -ENOENT;
+}
 int dom_destroy(struct dom *d, struct errbuf *e) { return -ENOENT; }
 /* Takes its time, in which something happens behind the scenes. */
 static bool cmd_list(int argc, char **argv)
@@ -125,7 +133,8 @@ static bool cmd_list(int argc, char **argv)
     return true;
 }
 static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
-const struct commands list_commands = COMMANDS(list), info_commands, pci_commands, block_commands, network_commands;
+const struct commands list_commands = COMMANDS(list), info_commands, pci_commands, block_commands,
+                      network_commands;
 
 static struct dom guest = { .id = 16, .cfg = { .name = "debian", .role = BH_ROLE_GUEST } };
 
@@ -142,11 +151,15 @@ static void play(const struct press *p, unsigned n)
     if (!setjmp(out_of_here))
         shell_run();
 }
-#define PLAY(...) play((const struct press[]){ __VA_ARGS__ }, sizeof((const struct press[]){ __VA_ARGS__ }) / sizeof(struct press))
+#define PLAY(...)                               \
+    play((const struct press[]){ __VA_ARGS__ }, \
+         sizeof((const struct press[]){ __VA_ARGS__ }) / sizeof(struct press))
 
 static void ends_of_guests_and_of_the_machine(void **state)
 {
-    static const char *const harmless[] = { "shutdown\r", "reboot\r", "xl shutdown\r", "xl reboot\r", "machine\r", "machine debian\r", "poweroff\r" };
+    static const char *const harmless[] = { "shutdown\r",  "reboot\r",  "xl shutdown\r",
+                                            "xl reboot\r", "machine\r", "machine debian\r",
+                                            "poweroff\r" };
 
     for (unsigned i = 0; i < ARRAY_SIZE(harmless); i++) {
         PLAY({ 0, harmless[i] });
@@ -168,13 +181,17 @@ static void ends_of_guests_and_of_the_machine(void **state)
 /* The answers to what a guest asked come with the terminal's delay: none is a key of the shell's. */
 static void answers_after_leaving(void **state)
 {
-    PLAY({ 0, "console debian\r" }, { 10, "a key\x1d" "destroy" }, { 60, " debian\r" }, { 190, "destroy debian\r" });
+    PLAY({ 0, "console debian\r" },
+         { 10, "a key\x1d"
+               "destroy" },
+         { 60, " debian\r" }, { 190, "destroy debian\r" });
     assert_null(strstr(screen, "destroy"));
     assert_true(!memcmp(ring.in, "a key", 5) && ring.in_prod == 5);
     const char *left = strstr(screen, "\x18");
     assert_non_null(left);
     /* mouse, focus, pasted text, 8-bit controls, the rest */
-    static const char *const off[] = { "\x1b[?1000l", "\x1b[?1002l", "\x1b[?1003l", "\x1b[?1004l", "\x1b[?1006l", "\x1b[?2004l", "\x1b F", "\x1b[!p" };
+    static const char *const off[] = { "\x1b[?1000l", "\x1b[?1002l", "\x1b[?1003l", "\x1b[?1004l",
+                                       "\x1b[?1006l", "\x1b[?2004l", "\x1b F",      "\x1b[!p" };
     for (unsigned i = 0; i < ARRAY_SIZE(off); i++)
         assert_non_null(strstr(left, off[i]));
     assert_non_null(strstr(left, "bh> "));
@@ -193,12 +210,14 @@ static void marked_commands(void **state)
     assert_non_null(strstr(screen, "Name\nnet0: crashed\ndebian\nbh> "));
     PLAY({ 0, "@x shutdown debian\r" });
     assert_string_equal(asked_guest, "debian poweroff");
-    PLAY({ 0, "@\r" }, { 1, "@1\r" }, { 2, "@2 nosuch 'x\r" }, { 3, "@0123456789012345678901234567890123456789 nosuch\r" });
+    PLAY({ 0, "@\r" }, { 1, "@1\r" }, { 2, "@2 nosuch 'x\r" },
+         { 3, "@0123456789012345678901234567890123456789 nosuch\r" });
     assert_non_null(strstr(screen, "\n@ begin\n@ end\n"));
     assert_non_null(strstr(screen, "\n@1 begin\n@1 end\n"));
     assert_non_null(strstr(screen, "\n@2 begin\n"));
     assert_non_null(strstr(screen, "\n@2 end\n"));
-    assert_non_null(strstr(screen, "\n@0123456789012345678901234567890 begin\nnosuch: unknown command"));
+    assert_non_null(
+        strstr(screen, "\n@0123456789012345678901234567890 begin\nnosuch: unknown command"));
     PLAY({ 0, "@9 console debian\r" }, { 10, "a key\x1d" });
     assert_non_null(strstr(screen, "\n@9 begin\n"));
     assert_null(strstr(screen, "@9 end"));
@@ -213,7 +232,9 @@ int main(void)
     if (domcon_connect(&guest, &e))
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ends_of_guests_and_of_the_machine), cmocka_unit_test(answers_after_leaving), cmocka_unit_test(marked_commands),
+        cmocka_unit_test(ends_of_guests_and_of_the_machine),
+        cmocka_unit_test(answers_after_leaving),
+        cmocka_unit_test(marked_commands),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     free(guest.con.log);

@@ -10,9 +10,15 @@
 #include "supervise/state.h"
 
 /* What each event does: to whom, and what they become. All others stay as they are. */
-static const struct { enum dom_event e; unsigned from; enum dom_state to; } rules[] = {
+static const struct {
+    enum dom_event e;
+    unsigned from;
+    enum dom_state to;
+} rules[] = {
 #define OF(s) (1u << (s))
-    { EV_RUNS, OF(DOM_NEW) | OF(DOM_STARTING) | OF(DOM_LATE) | OF(DOM_UP) | OF(DOM_UNHEARD) | OF(DOM_WAITING), DOM_STARTING },
+    { EV_RUNS,
+      OF(DOM_NEW) | OF(DOM_STARTING) | OF(DOM_LATE) | OF(DOM_UP) | OF(DOM_UNHEARD) | OF(DOM_WAITING),
+      DOM_STARTING },
     { EV_READY, OF(DOM_STARTING) | OF(DOM_LATE), DOM_UP },
     { EV_READY_ROW, OF(DOM_STARTING) | OF(DOM_LATE), DOM_UNHEARD },
     { EV_OVERDUE, OF(DOM_STARTING), DOM_LATE },
@@ -33,9 +39,14 @@ static void every_state_and_event(void **unused)
 
 static void a_life(void **unused)
 {
-    static const struct { enum dom_event e; enum dom_state s; } steps[] = {
-        { EV_RUNS, DOM_STARTING }, { EV_OVERDUE, DOM_LATE }, { EV_READY, DOM_UP }, { EV_DIED, DOM_WAITING }, { EV_READY, DOM_WAITING },
-        { EV_RUNS, DOM_STARTING }, { EV_READY_ROW, DOM_UNHEARD }, { EV_HEARD, DOM_UP }, { EV_ENDED, DOM_OVER }, { EV_RUNS, DOM_OVER },
+    static const struct {
+        enum dom_event e;
+        enum dom_state s;
+    } steps[] = {
+        { EV_RUNS, DOM_STARTING },     { EV_OVERDUE, DOM_LATE },  { EV_READY, DOM_UP },
+        { EV_DIED, DOM_WAITING },      { EV_READY, DOM_WAITING }, { EV_RUNS, DOM_STARTING },
+        { EV_READY_ROW, DOM_UNHEARD }, { EV_HEARD, DOM_UP },      { EV_ENDED, DOM_OVER },
+        { EV_RUNS, DOM_OVER },
     };
     enum dom_state s = DOM_NEW;
 
@@ -45,6 +56,7 @@ static void a_life(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_state_and_event), cmocka_unit_test(a_life) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_state_and_event),
+                                        cmocka_unit_test(a_life) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,7 +136,8 @@ static unsigned lines(void)
     return n;
 }
 
-static const char evil[] = "a\nbh> list\r\x1b[2J\x7f\x9b" "5m\t~";
+static const char evil[] = "a\nbh> list\r\x1b[2J\x7f\x9b"
+                           "5m\t~";
 
 static void one_function_quotes(void **state)
 {
@@ -161,8 +162,10 @@ static void errors_are_one_line(void **state)
 
 static void lists_show_what_is_enforced(void **state)
 {
-    static struct dom guest = { .id = 0x123, .nr_devs = 1, .dev[0] = { .kind = DEV_VIF, .back = 4 }, .cfg = { .name = "g",
-                                .vif[0].mac = { 0, 0x16, 0x3e, 1, 0x23 } } };
+    static struct dom guest = { .id = 0x123,
+                                .nr_devs = 1,
+                                .dev[0] = { .kind = DEV_VIF, .back = 4 },
+                                .cfg = { .name = "g", .vif[0].mac = { 0, 0x16, 0x3e, 1, 0x23 } } };
     static struct dom blk = { .id = 3, .cfg.role = BH_ROLE_DRIVER, .cfg.name = "blk0" };
 
     doms = &guest;
@@ -192,7 +195,8 @@ static void crash(struct dom *d, const char *why)
 static void nobody_pushes_out_reports(void **state)
 {
     static struct dom net = { .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER } };
-    static struct dom a = { .id = 16, .cfg = { .name = "a", .role = BH_ROLE_GUEST } }, b = { .id = 17, .cfg = { .name = "b", .role = BH_ROLE_GUEST } };
+    static struct dom a = { .id = 16, .cfg = { .name = "a", .role = BH_ROLE_GUEST } },
+                      b = { .id = 17, .cfg = { .name = "b", .role = BH_ROLE_GUEST } };
 
     crash(&net, "first\nbh> ");
     crash(&b, "b's");
@@ -213,7 +217,8 @@ static void nobody_pushes_out_reports(void **state)
     fresh(state);
     report_list(NULL); /* all, in the order of time */
     assert_int_equal(lines(), 10);
-    assert_true(strstr(screen, "net0") < strstr(screen, "b (17)") && strstr(screen, "b (17)") < strstr(screen, "a (312)"));
+    assert_true(strstr(screen, "net0") < strstr(screen, "b (17)") &&
+                strstr(screen, "b (17)") < strstr(screen, "a (312)"));
     for (unsigned i = 0; i < 100; i++) { /* many guests push out guests alone */
         snprintf(a.cfg.name, sizeof(a.cfg.name), "g%u", i);
         crash(&a, "x");
@@ -313,10 +318,14 @@ static void the_cores_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(one_function_quotes, fresh), cmocka_unit_test_setup(errors_are_one_line, fresh),
-        cmocka_unit_test_setup(lists_show_what_is_enforced, fresh), cmocka_unit_test_setup(nobody_pushes_out_reports, fresh),
-        cmocka_unit_test_setup(output_waits_and_we_do_not, fresh), cmocka_unit_test_setup(watched_console_in_pieces, fresh),
-        cmocka_unit_test_setup(what_was_left_out_is_counted, fresh), cmocka_unit_test_setup(the_cores_log, fresh),
+        cmocka_unit_test_setup(one_function_quotes, fresh),
+        cmocka_unit_test_setup(errors_are_one_line, fresh),
+        cmocka_unit_test_setup(lists_show_what_is_enforced, fresh),
+        cmocka_unit_test_setup(nobody_pushes_out_reports, fresh),
+        cmocka_unit_test_setup(output_waits_and_we_do_not, fresh),
+        cmocka_unit_test_setup(watched_console_in_pieces, fresh),
+        cmocka_unit_test_setup(what_was_left_out_is_counted, fresh),
+        cmocka_unit_test_setup(the_cores_log, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,29 +37,48 @@ int copy_to_guest(gaddr_t dst, const void *src, size_t n)
 bool priv_allows(enum bh_role role, enum priv p) { return p == PRIV_OPEN || allowed; }
 void sched_begin_op(void) {}
 
-struct pair { uint64_t one, two; };
+struct pair {
+    uint64_t one, two;
+};
 static long answered(void)
 {
     if (waits)
         v.wait_event = true; /* as vcpu_wait does */
     return answer;
 }
-static long op_plain(struct call *c) { c->a[1]++; return answered(); }
+static long op_plain(struct call *c)
+{
+    c->a[1]++;
+    return answered();
+}
 static long op_in(struct call *c, const struct pair *p) { return (long)p->two; }
-static long op_out(struct call *c, struct pair *p) { p->two += 7; return answered(); }
-static long op_inout(struct call *c, struct pair *p) { p->two += 7; return answered(); }
-static long op_always(struct call *c, struct pair *p) { p->two += 7; return answered(); }
+static long op_out(struct call *c, struct pair *p)
+{
+    p->two += 7;
+    return answered();
+}
+static long op_inout(struct call *c, struct pair *p)
+{
+    p->two += 7;
+    return answered();
+}
+static long op_always(struct call *c, struct pair *p)
+{
+    p->two += 7;
+    return answered();
+}
 enum { PLAIN, IN, OUT, LATE, ALWAYS, HOLE, NEW32, NR_OPS };
-#define OPERATIONS(OP) \
-    OP(PLAIN, plain, none, NONE, OPEN, AGAIN, B64, "") \
-    OP(IN, in, struct pair, IN, LOG, ONCE, BOTH, "") \
-    OP(OUT, out, struct pair, OUT, OPEN, ONCE, B64, "") \
+#define OPERATIONS(OP)                                        \
+    OP(PLAIN, plain, none, NONE, OPEN, AGAIN, B64, "")        \
+    OP(IN, in, struct pair, IN, LOG, ONCE, BOTH, "")          \
+    OP(OUT, out, struct pair, OUT, OPEN, ONCE, B64, "")       \
     OP(LATE, inout, struct pair, INOUT, OPEN, AGAIN, B64, "") \
     OP(ALWAYS, always, struct pair, INOUT_ALWAYS, OPEN, AGAIN, B64, "")
 OPERATIONS(OP_STUB)
-static const struct op rows[] = { OPERATIONS(OP_ROW) [NEW32] = { call_plain, 0, DIR_NONE, PRIV_OPEN, B32 } };
+static const struct op rows[] = { OPERATIONS(OP_ROW)[NEW32] = { call_plain, 0, DIR_NONE, PRIV_OPEN,
+                                                                B32 } };
 static const struct op rows32[] = { [PLAIN] = { call_plain, 0, DIR_NONE, PRIV_OPEN, B32 } };
-#define HYPERCALL(nr, name) const struct ops name##_ops = OPS(rows, OP_INT, 1);
+#define HYPERCALL(nr, name)   const struct ops name##_ops = OPS(rows, OP_INT, 1);
 #define HYPERCALL32(nr, name) const struct ops name##_ops = OPS(rows32, OP_INT, 1);
 #include <ops.def>
 

@@ -21,12 +21,12 @@
 
 #define WINDOW 0x123400000ull
 static _Alignas(4096) uint8_t bar[0x4000], pages[BH_TRIAL_PAGES + 1][4096];
-#define COMMON ((volatile struct virtio_common *)bar)
+#define COMMON   ((volatile struct virtio_common *)bar)
 #define REG(off) (*(volatile uint32_t *)(bar + (off)))
 static uint64_t now;
 static unsigned begun, blocked, ended, offs, requests, busy, out_of_pages, looks;
 static long begin_says, end_says, again_says;
-static uint64_t taken_at; /* from then on another trial runs */
+static uint64_t taken_at;  /* from then on another trial runs */
 static uint64_t slow, due; /* ns from a request to its write */
 static bool nvme, dead, closed;
 static uint16_t seen;
@@ -110,7 +110,11 @@ unsigned event_wait(uint64_t until)
 void *page_alloc(unsigned n) { return out_of_pages ? NULL : memset(pages, 0, sizeof(pages)); }
 void page_free(void *p, unsigned n) { assert_ptr_equal(p, pages); }
 volatile void *mmio_map(uint64_t gpa, uint64_t len) { return bar + (gpa - 0xe0000000); }
-void bh_panic(const char *fmt, ...) { print_error("%s\n", fmt); abort(); }
+void bh_panic(const char *fmt, ...)
+{
+    print_error("%s\n", fmt);
+    abort();
+}
 
 long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
 {
@@ -149,9 +153,7 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
         closed = true;
         memset(pages[nvme ? 2 : 3], 0, 4096);
         return 0;
-    default:
-        ended++;
-        return end_says;
+    default: ended++; return end_says;
     }
 }
 
@@ -165,9 +167,16 @@ static void world(bool is_nvme)
     slow = due = taken_at = 0;
     dead = closed = false;
     nvme = is_nvme;
-    pci = (struct bh_pci_info){.sbdf = 0x28, .vendor = 0x1af4, .device = 0x1042, .irqs = 2,
-        .bar[0] = {.gpa = 0xe0000000, .size = sizeof(bar), .flags = 1},
-        .virtio = {.common = 0xe0000000, .common_len = 0x1000, .notify = 0xe0003000, .notify_len = 0x1000, .notify_mult = 4}};
+    pci = (struct bh_pci_info){ .sbdf = 0x28,
+                                .vendor = 0x1af4,
+                                .device = 0x1042,
+                                .irqs = 2,
+                                .bar[0] = { .gpa = 0xe0000000, .size = sizeof(bar), .flags = 1 },
+                                .virtio = { .common = 0xe0000000,
+                                            .common_len = 0x1000,
+                                            .notify = 0xe0003000,
+                                            .notify_len = 0x1000,
+                                            .notify_mult = 4 } };
     if (!nvme) {
         COMMON->device_feature = 3; /* both halves read the same: VERSION_1 and ACCESS_PLATFORM */
         COMMON->queue_size = 256;
@@ -280,8 +289,11 @@ static void devices_that_do_not_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_passes), cmocka_unit_test(answers_are_passed_on), cmocka_unit_test(slow_devices),
-        cmocka_unit_test(another_came_before), cmocka_unit_test(devices_that_do_not_start),
+        cmocka_unit_test(each_passes),
+        cmocka_unit_test(answers_are_passed_on),
+        cmocka_unit_test(slow_devices),
+        cmocka_unit_test(another_came_before),
+        cmocka_unit_test(devices_that_do_not_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,11 @@
 // FLAGS: -DSHIM_RAM_BYTES=0x10000000u
 #include "core_harness.h"
 
-bool priv_allows(enum bh_role role, enum priv p) { (void)p; return role == BH_ROLE_CONTROL; }
+bool priv_allows(enum bh_role role, enum priv p)
+{
+    (void)p;
+    return role == BH_ROLE_CONTROL;
+}
 
 #define GUESTS 200u /* that there may be */
 
@@ -19,7 +23,12 @@ static int setup(void **state)
 }
 static int create(struct domain **out)
 {
-    struct bh_create c = { .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 16, .name = "guest", .clock_offset = -3600 };
+    struct bh_create c = { .domid = BH_DOMID_ANY,
+                           .role = BH_ROLE_GUEST,
+                           .nr_vcpus = 1,
+                           .max_pages = 16,
+                           .name = "guest",
+                           .clock_offset = -3600 };
     return domain_create(&c, out);
 }
 /* It starts by the clock as it is known then, in its own offset from UTC. */
@@ -47,7 +56,9 @@ static void destroy(struct domain *d)
 /* Page 0 of d is mapped by the holder, and stays that. */
 static uint32_t hold_a_page(struct domain *d, uint64_t gfn)
 {
-    struct gnttab_map_grant_ref op = { .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = 8, .dom = d->id };
+    struct gnttab_map_grant_ref op = {
+        .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = 8, .dom = d->id
+    };
     uint64_t done = 0;
     assert_int_equal(domain_populate(d, 0, 1, &done), 0);
     grant_seed(d, 8, holder->id, 0);
@@ -215,8 +226,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(wall_clock), T(test_guests_are_counted), T(test_remains_are_not_counted), T(test_made_of_single_frames),
-        T(test_domids_come_again), T(test_domids_are_looked_for_in_steps),
+        T(wall_clock),
+        T(test_guests_are_counted),
+        T(test_remains_are_not_counted),
+        T(test_made_of_single_frames),
+        T(test_domids_come_again),
+        T(test_domids_are_looked_for_in_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,14 +33,14 @@ static int quiet(const char *fmt, ...) { return 0; }
 #include "../../domains/cmdline.c"
 
 #define strtoull bh_strtoull
-#define strtoll bh_strtoll
-#define strtoul bh_strtoul
-#define strtol bh_strtol
-#define atoi bh_atoi
-#define abs bh_abs
-#define qsort bh_qsort
-#define getenv bh_getenv
-#define parse parse_number
+#define strtoll  bh_strtoll
+#define strtoul  bh_strtoul
+#define strtol   bh_strtol
+#define atoi     bh_atoi
+#define abs      bh_abs
+#define qsort    bh_qsort
+#define getenv   bh_getenv
+#define parse    parse_number
 #include "../../domains/libc/stdlib.c"
 #undef parse
 #undef strtoull
@@ -52,12 +52,12 @@ static int quiet(const char *fmt, ...) { return 0; }
 #undef qsort
 #undef getenv
 
-#define usable malloc_usable
-#define queue malloc_queue
-#define malloc bh_malloc
-#define calloc bh_calloc
+#define usable  malloc_usable
+#define queue   malloc_queue
+#define malloc  bh_malloc
+#define calloc  bh_calloc
 #define realloc bh_realloc
-#define free bh_free
+#define free    bh_free
 #include "../../domains/malloc.c"
 #undef malloc
 #undef calloc
@@ -85,10 +85,7 @@ void page_free(void *p, unsigned n)
 }
 
 static jmp_buf panicked;
-void bh_panic(const char *fmt, ...)
-{
-    longjmp(panicked, 1);
-}
+void bh_panic(const char *fmt, ...) { longjmp(panicked, 1); }
 
 static struct xenstore_domain_interface page;
 static uint64_t clock_ns;
@@ -109,7 +106,10 @@ bool event_wait_port(uint32_t port, uint64_t until_ns, bool others)
 }
 
 /* --- a store -------------------------------------------------------------------------------------------------- */
-static struct { struct xsd_sockmsg h; char body[4096]; } rq;
+static struct {
+    struct xsd_sockmsg h;
+    char body[4096];
+} rq;
 static size_t rq_got;
 static char out[65536];
 static size_t out_len, out_at;
@@ -156,15 +156,9 @@ static void store_good(void)
         else
             say_msg(XS_READ, rq.h.req_id, "42", 2);
         break;
-    case XS_DIRECTORY:
-        say_msg(XS_DIRECTORY, rq.h.req_id, "a\0bc\0def", 9);
-        break;
-    case XS_TRANSACTION_START:
-        say_msg(XS_TRANSACTION_START, rq.h.req_id, "7", 2);
-        break;
-    case XS_TRANSACTION_END:
-        say_msg(XS_ERROR, rq.h.req_id, "EAGAIN", 7);
-        break;
+    case XS_DIRECTORY: say_msg(XS_DIRECTORY, rq.h.req_id, "a\0bc\0def", 9); break;
+    case XS_TRANSACTION_START: say_msg(XS_TRANSACTION_START, rq.h.req_id, "7", 2); break;
+    case XS_TRANSACTION_END: say_msg(XS_ERROR, rq.h.req_id, "EAGAIN", 7); break;
     case XS_WATCH: {
         char ev[64]; /* the event says path and token, as the request did */
         uint32_t n = rq.h.len < sizeof(ev) ? rq.h.len : sizeof(ev);
@@ -174,8 +168,7 @@ static void store_good(void)
         say_msg(XS_WATCH, rq.h.req_id, "OK", 3);
         break;
     }
-    default:
-        say_msg(rq.h.type, rq.h.req_id, "OK", 3);
+    default: say_msg(rq.h.type, rq.h.req_id, "OK", 3);
     }
 }
 
@@ -272,7 +265,10 @@ static void xs_watches(void **state)
     xs_run_watches();
     assert_int_equal(fired, 2);
     /* An event for a watch that is gone, one without token, one of length 0, one with an unknown token. */
-    say_msg(XS_WATCH_EVENT, 0, "w2\0" "2", 5);
+    say_msg(XS_WATCH_EVENT, 0,
+            "w2\0"
+            "2",
+            5);
     say_msg(XS_WATCH_EVENT, 0, "w2", 2);
     say_msg(XS_WATCH_EVENT, 0, "", 0);
     say_msg(XS_WATCH_EVENT, 0, "w2\0zz", 6);
@@ -510,8 +506,24 @@ static void xs_noise(void **state)
 static void numbers(void **state)
 {
     static const char *const texts[] = {
-        "0", "1", "-1", "+7", "  12x", "0x1f", "0x", "0xg", "077", "08", "", "x", "18446744073709551615",
-        "18446744073709551616", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
+        "0",
+        "1",
+        "-1",
+        "+7",
+        "  12x",
+        "0x1f",
+        "0x",
+        "0xg",
+        "077",
+        "08",
+        "",
+        "x",
+        "18446744073709551615",
+        "18446744073709551616",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "-9223372036854775809",
     };
     static const int bases[] = { 0, 10, 16, 8, 2, 36 };
 
@@ -560,7 +572,11 @@ static void command_line(void **state)
 /* Random malloc, realloc and free with a pattern in every block: nothing overlaps, all pages come back. */
 static void heap(void **state)
 {
-    struct { unsigned char *p; size_t n; unsigned char c; } b[64] = { 0 };
+    struct {
+        unsigned char *p;
+        size_t n;
+        unsigned char c;
+    } b[64] = { 0 };
     unsigned before = pages_out;
 
     for (unsigned i = 0; i < 20000; i++) {
@@ -613,14 +629,23 @@ static void heap_catches(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers), cmocka_unit_test(sorting), cmocka_unit_test(command_line),
-        cmocka_unit_test(heap), cmocka_unit_test(heap_catches),
-        cmocka_unit_test_setup(xs_plain, fresh), cmocka_unit_test_setup(xs_long, fresh),
-        cmocka_unit_test_setup(xs_long_reply, fresh), cmocka_unit_test_setup(xs_watches, fresh),
-        cmocka_unit_test_setup(xs_watch_flood, fresh), cmocka_unit_test_setup(xs_gone, fresh),
-        cmocka_unit_test_setup(xs_hostile, fresh), cmocka_unit_test_setup(xs_late, fresh),
-        cmocka_unit_test_setup(xs_idle_is_guarded, fresh), cmocka_unit_test_setup(xs_waits_for_reset, fresh),
-        cmocka_unit_test_setup(xs_leaves_what_was_there, fresh), cmocka_unit_test_setup(xs_noise, fresh),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(sorting),
+        cmocka_unit_test(command_line),
+        cmocka_unit_test(heap),
+        cmocka_unit_test(heap_catches),
+        cmocka_unit_test_setup(xs_plain, fresh),
+        cmocka_unit_test_setup(xs_long, fresh),
+        cmocka_unit_test_setup(xs_long_reply, fresh),
+        cmocka_unit_test_setup(xs_watches, fresh),
+        cmocka_unit_test_setup(xs_watch_flood, fresh),
+        cmocka_unit_test_setup(xs_gone, fresh),
+        cmocka_unit_test_setup(xs_hostile, fresh),
+        cmocka_unit_test_setup(xs_late, fresh),
+        cmocka_unit_test_setup(xs_idle_is_guarded, fresh),
+        cmocka_unit_test_setup(xs_waits_for_reset, fresh),
+        cmocka_unit_test_setup(xs_leaves_what_was_there, fresh),
+        cmocka_unit_test_setup(xs_noise, fresh),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,8 +135,9 @@ static void no_batch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(one_call, setup),    cmocka_unit_test_setup(no_wait, setup),  cmocka_unit_test_setup(one_port, setup),
-        cmocka_unit_test_setup(plain_guest, setup), cmocka_unit_test_setup(no_batch, setup),
+        cmocka_unit_test_setup(one_call, setup), cmocka_unit_test_setup(no_wait, setup),
+        cmocka_unit_test_setup(one_port, setup), cmocka_unit_test_setup(plain_guest, setup),
+        cmocka_unit_test_setup(no_batch, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

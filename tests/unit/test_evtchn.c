@@ -3,7 +3,11 @@
 // LINK: tests/unit/core_harness.c
 #include "core_harness.h"
 
-bool priv_allows(enum bh_role role, enum priv p) { (void)p; return role == BH_ROLE_CONTROL; }
+bool priv_allows(enum bh_role role, enum priv p)
+{
+    (void)p;
+    return role == BH_ROLE_CONTROL;
+}
 
 static struct domain *ctl, *a, *b;
 
@@ -61,7 +65,10 @@ static long unmask(struct domain *d, uint32_t port)
     struct evtchn_unmask x = { port };
     return op(d, EVTCHNOP_unmask, &x);
 }
-static void mask(struct domain *d, uint32_t port) { d->shared->evtchn_mask[port / 64] |= 1ul << (port % 64); }
+static void mask(struct domain *d, uint32_t port)
+{
+    d->shared->evtchn_mask[port / 64] |= 1ul << (port % 64);
+}
 /* What a guest's handler does. */
 static void ack(struct domain *d, uint32_t port, unsigned vcpu)
 {
@@ -290,12 +297,14 @@ static void test_hostile(void **s)
         long rc = do_event_channel_op(cmd, GADDR(BAD_PTR));
         (void)known;
         assert_true(rc == -EFAULT || rc == -ENOSYS);
-        if (cmd == EVTCHNOP_init_control || cmd == EVTCHNOP_expand_array || cmd == EVTCHNOP_set_priority || cmd > 13)
+        if (cmd == EVTCHNOP_init_control || cmd == EVTCHNOP_expand_array ||
+            cmd == EVTCHNOP_set_priority || cmd > 13)
             assert_int_equal(rc, -ENOSYS);
     }
     assert_int_equal(do_event_channel_op(~0ull, GADDR(0)), -ENOSYS);
     struct evtchn_alloc_unbound u = { .dom = DOMID_SELF };
-    assert_int_equal(do_event_channel_op(EVTCHNOP_alloc_unbound | 1ull << 32, PTR(&u)), 0); /* an int of the caller's */
+    assert_int_equal(do_event_channel_op(EVTCHNOP_alloc_unbound | 1ull << 32, PTR(&u)),
+                     0); /* an int of the caller's */
 }
 
 static void test_exhaust(void **s)
@@ -387,8 +396,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_interdomain), T(test_loopback), T(test_mask_and_poll), T(test_virq), T(test_pirq),
-        T(test_hostile), T(test_exhaust), T(test_slot_and_fence), T(test_info_moves),
+        T(test_interdomain), T(test_loopback),       T(test_mask_and_poll),
+        T(test_virq),        T(test_pirq),           T(test_hostile),
+        T(test_exhaust),     T(test_slot_and_fence), T(test_info_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

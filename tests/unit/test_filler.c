@@ -7,11 +7,16 @@
 #include "abi/memory_op.h"
 #include "virt/filler.h"
 
-bool priv_allows(enum bh_role role, enum priv p) { (void)role; (void)p; return false; }
-#define PAGES 64u
+bool priv_allows(enum bh_role role, enum priv p)
+{
+    (void)role;
+    (void)p;
+    return false;
+}
+#define PAGES    64u
 #define GPA(gfn) ((uint64_t)(gfn) << PAGE_SHIFT)
-#define IOAPIC 0xfec00000ull
-#define APIC   0xfee00000ull
+#define IOAPIC   0xfec00000ull
+#define APIC     0xfee00000ull
 static struct domain *d;
 
 static int setup(void **state)
@@ -50,7 +55,8 @@ static void test_hole(void **s)
     assert_int_equal(type_at(IOAPIC >> 12), P2M_FILLER);
     assert_true(page_at(IOAPIC >> 12)[4] == 0xffffffff);
     page_at(IOAPIC >> 12)[4] = 7;
-    assert_true(filler_touch(d, IOAPIC, false)); /* another vCPU was quicker: its page stays, the slower one's goes */
+    assert_true(filler_touch(d, IOAPIC,
+                             false)); /* another vCPU was quicker: its page stays, the slower one's goes */
     assert_int_equal(page_at(IOAPIC >> 12)[4], 7);
     assert_int_equal(d->nr_fillers, 1);
     assert_int_equal(d->tot_pages, ram);
@@ -121,13 +127,19 @@ static void test_nobody_reads_it(void **s)
     assert_true(filler_touch(d, GPA(9), false));
     const uint64_t at[] = { gfn, 9 };
     for (unsigned i = 0; i < 2; i++) {
-        d->grant.shared[0][8] = (grant_entry_v1_t){ .flags = GTF_permit_access, .domid = peer->id, .frame = (uint32_t)at[i] };
+        d->grant.shared[0][8] = (grant_entry_v1_t){ .flags = GTF_permit_access,
+                                                    .domid = peer->id,
+                                                    .frame = (uint32_t)at[i] };
         mfn_t m;
         assert_int_equal(grant_pin(d, 8, peer->id, true, &m), GNTST_bad_page);
-        struct gnttab_copy c = { .len = 8, .source = { .u.gmfn = at[i], .domid = DOMID_SELF }, .dest = { .u.gmfn = 3, .domid = DOMID_SELF } };
+        struct gnttab_copy c = { .len = 8,
+                                 .source = { .u.gmfn = at[i], .domid = DOMID_SELF },
+                                 .dest = { .u.gmfn = 3, .domid = DOMID_SELF } };
         grant_copy(&c, 1);
         assert_int_equal(c.status, GNTST_bad_page);
-        c = (struct gnttab_copy){ .len = 8, .source = { .u.gmfn = 3, .domid = DOMID_SELF }, .dest = { .u.gmfn = at[i], .domid = DOMID_SELF } };
+        c = (struct gnttab_copy){ .len = 8,
+                                  .source = { .u.gmfn = 3, .domid = DOMID_SELF },
+                                  .dest = { .u.gmfn = at[i], .domid = DOMID_SELF } };
         grant_copy(&c, 1);
         assert_int_equal(c.status, GNTST_bad_page);
     }
@@ -161,7 +173,8 @@ static void test_kexec(void **s)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = { T(test_hole), T(test_given_back), T(test_replaced), T(test_nobody_reads_it), T(test_services_end),
-                                        T(test_kexec) };
+    const struct CMUnitTest tests[] = { T(test_hole),         T(test_given_back),
+                                        T(test_replaced),     T(test_nobody_reads_it),
+                                        T(test_services_end), T(test_kexec) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -261,7 +261,10 @@ static void double_put_is_a_broken_core(void **state)
 static void random_traffic_keeps_the_books(void **state)
 {
     (void)state;
-    struct { mfn_t m; unsigned order; } held[200] = { 0 };
+    struct {
+        mfn_t m;
+        unsigned order;
+    } held[200] = { 0 };
     uint64_t owned = 0;
     for (unsigned i = 0; i < 20000; i++) {
         unsigned k = (unsigned)rand() % 200;

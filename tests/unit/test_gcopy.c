@@ -23,10 +23,28 @@ static uint64_t cr[9];
 static long pins, pinned; /* now, ever */
 
 struct frame *mfn_to_frame(mfn_t m) { return m.v < PAGES ? &frames[m.v] : NULL; }
-bool frame_get(mfn_t m, uint16_t owner) { (void)owner; pins++; pinned++; return m.v < PAGES; }
-void frame_put(mfn_t m) { (void)m; pins--; }
-void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)cpu; (void)vector; }
-static uint64_t get_cr(const struct vcpu *x, unsigned n) { (void)x; return cr[n]; }
+bool frame_get(mfn_t m, uint16_t owner)
+{
+    (void)owner;
+    pins++;
+    pinned++;
+    return m.v < PAGES;
+}
+void frame_put(mfn_t m)
+{
+    (void)m;
+    pins--;
+}
+void apic_send_ipi(uint32_t cpu, uint8_t vector)
+{
+    (void)cpu;
+    (void)vector;
+}
+static uint64_t get_cr(const struct vcpu *x, unsigned n)
+{
+    (void)x;
+    return cr[n];
+}
 static const struct virt_ops ops = { .get_cr = get_cr };
 const struct virt_ops *virt = &ops;
 
@@ -65,14 +83,11 @@ static int rd(uint64_t lin)
     int rc = copy_from_guest(&b, GADDR(lin), 1);
     return rc ? rc : b;
 }
-static int wr(uint64_t lin, uint8_t b)
-{
-    return copy_to_guest(GADDR(lin), &b, 1);
-}
+static int wr(uint64_t lin, uint8_t b) { return copy_to_guest(GADDR(lin), &b, 1); }
 
-#define P 1ull
-#define W 2ull
-#define PS 0x80ull
+#define P     1ull
+#define W     2ull
+#define PS    0x80ull
 #define LIN4K 0xffff888000201234ull /* pml4 273, pdpt 0, pd 1, pt 1 */
 
 /* pml4 at 0x10000, pdpt 0x11000, pd 0x12000, pt 0x13000; 4 KiB page 0x50000; 2 MiB page at 0x400000; 1 GiB page at 0 */
@@ -101,18 +116,18 @@ static void walks_long_mode(void **state)
     assert_int_equal(rd(LIN4K), 0xaa);
     assert_int_equal(rd(0xffff888000400000ull + 0xabcde), 0xbb);
     assert_int_equal(rd(0xffff888040000000ull + 0x98765), 0xcc);
-    assert_int_equal(rd(0xffff888000200000ull), -EFAULT);            /* no entry */
-    assert_int_equal(rd(0x0000888000201234ull), -EFAULT);            /* not canonical */
+    assert_int_equal(rd(0xffff888000200000ull), -EFAULT); /* no entry */
+    assert_int_equal(rd(0x0000888000201234ull), -EFAULT); /* not canonical */
     assert_int_equal(wr(LIN4K, 1), 0);
     assert_int_equal(*ram(0x50234), 1);
-    assert_int_equal(wr(LIN4K + 4096, 1), -EFAULT);                  /* read-only, CR0.WP */
+    assert_int_equal(wr(LIN4K + 4096, 1), -EFAULT); /* read-only, CR0.WP */
     assert_int_equal(rd(LIN4K + 4096), 0);
     cr[0] &= ~0x10000ull;
-    assert_int_equal(wr(LIN4K + 4096, 2), 0);                        /* without WP a supervisor writes anywhere */
+    assert_int_equal(wr(LIN4K + 4096, 2), 0); /* without WP a supervisor writes anywhere */
     cr[0] |= 0x10000;
-    put64(0x11000, 0x12000 | P);                                     /* read-only further up */
+    put64(0x11000, 0x12000 | P); /* read-only further up */
     assert_int_equal(wr(LIN4K, 1), -EFAULT);
-    put64(0x10000 + 273 * 8, 0x11000 | P | W | PS);                  /* a reserved bit there: no big page */
+    put64(0x10000 + 273 * 8, 0x11000 | P | W | PS); /* a reserved bit there: no big page */
     assert_int_equal(rd(LIN4K), 1);
 }
 
@@ -203,7 +218,8 @@ static void walks_32bit(void **state)
     *ram(0x400010) = 2;
     assert_int_equal(rd(0x401234), 1);
     assert_int_equal(wr(0x401234, 1), -EFAULT);
-    assert_int_equal(rd(0x800010), -EFAULT); /* PSE off: the entry names a page table, at 0x400000, which is empty */
+    assert_int_equal(rd(0x800010),
+                     -EFAULT); /* PSE off: the entry names a page table, at 0x400000, which is empty */
     cr[4] = 0x10;
     assert_int_equal(rd(0x800010), 2);
 }
@@ -274,7 +290,8 @@ static void remembered(void **state)
     put64(0x13000 + 8, 0x60000 | P); /* another page, read-only */
     assert_int_equal(read_pins(LIN4K, 2), 5);
     assert_int_equal(read_pins(LIN4K, 2), 0);
-    assert_int_equal(copy_to_guest(GADDR(LIN4K), &b, 1), -EFAULT); /* a translation for reading does not serve a write */
+    assert_int_equal(copy_to_guest(GADDR(LIN4K), &b, 1),
+                     -EFAULT); /* a translation for reading does not serve a write */
     assert_int_equal(*ram(0x60234), 2);
     put64(0x13000 + 8, 0x60000 | P | W);
     assert_int_equal(read_pins(LIN4K, 2), 5);
@@ -294,7 +311,8 @@ static void remembered(void **state)
     *ram(0x70234) = 9;
     (void)read_pins(LIN4K, 9);
     assert_int_equal(read_pins(LIN4K, 9), 0);
-    assert_int_equal(copy_to_guest(GADDR(LIN4K), &b, 1), -EFAULT); /* its table says writable, its page is not */
+    assert_int_equal(copy_to_guest(GADDR(LIN4K), &b, 1),
+                     -EFAULT); /* its table says writable, its page is not */
     for (unsigned l = 0; l < 3; l++)
         put64(0x20000 + l * 0x1000, (0x21000 + l * 0x1000) | P | W);
     put64(0x21000, 0x22000 | P | W);
@@ -352,7 +370,8 @@ static void copies_are_counted(void **state)
     counted(1, 5, 0);
     assert_int_equal(rd(LIN4K), 0);
     counted(1, 5, 1);
-    assert_int_equal(copy_from_guest(two, GADDR(LIN4K + 0xdcb), 2), 0); /* a page that is remembered, and one that is not */
+    assert_int_equal(copy_from_guest(two, GADDR(LIN4K + 0xdcb), 2),
+                     0); /* a page that is remembered, and one that is not */
     counted(2, 10, 2);
     assert_int_equal(rd(0xffff888000300000ull), -EFAULT); /* its last entry is not there */
     counted(3, 14, 2);
@@ -407,7 +426,9 @@ static void fillers(void **state)
         assert_int_equal(wr(LIN4K, 1), -EFAULT);
         assert_int_equal(gphys_read(&dom, &byte, 0x50234, 1), -EFAULT);
         assert_int_equal(gphys_write(&dom, 0x50234, &byte, 1), -EFAULT);
-        assert_int_equal(gphys_write_from_guest(&dom, 0x50234, GADDR(0xffff888040000000ull + 0x98765), 1), -EFAULT);
+        assert_int_equal(gphys_write_from_guest(&dom, 0x50234,
+                                                GADDR(0xffff888040000000ull + 0x98765), 1),
+                         -EFAULT);
         assert_int_equal(guest_rewrite_code(LIN4K, &byte), -EFAULT);
         assert_int_equal(byte, 7);
         assert_int_equal(*ram(0x50234), 0xe9);
@@ -446,8 +467,10 @@ static void immutable_pages(void **state)
     assert_memory_equal(text, "twelve b", 8);
     assert_int_equal(gphys_write(&dom, 0x2ff0, "x", 1), -EFAULT);
     assert_int_equal(gphys_write_from_guest(&dom, 0x2ff0, GADDR(0x5000), 8), -EFAULT);
-    assert_int_equal(gphys_write_from_guest(&dom, 0x1ffc, GADDR(0x5000), 8), -EFAULT); /* over its start */
-    assert_int_equal(gphys_write_from_guest(&dom, 0x3000, GADDR(0x2ff0), 8), 0);       /* it may be the source */
+    assert_int_equal(gphys_write_from_guest(&dom, 0x1ffc, GADDR(0x5000), 8),
+                     -EFAULT); /* over its start */
+    assert_int_equal(gphys_write_from_guest(&dom, 0x3000, GADDR(0x2ff0), 8),
+                     0); /* it may be the source */
     assert_int_equal(gphys_write(&dom, 0x4000, "x", 1), 0);
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(*(char *)ram(0x2ff0 + i), 0);
@@ -482,7 +505,8 @@ static void code_over_itself(void **state)
     assert_int_equal(guest_rewrite_code(PAGES * 4096ull, &byte), -EFAULT);
     *ram(0x3000) = 0xcc;
     assert_int_equal(p2m_replace(&dom, GFN(3), MFN(3), P2M_RAM_IMMUTABLE, &m), 0);
-    assert_int_equal(guest_rewrite_code(0x3000, &byte), -EFAULT); /* nobody writes there, not even the same */
+    assert_int_equal(guest_rewrite_code(0x3000, &byte),
+                     -EFAULT); /* nobody writes there, not even the same */
     long_mode();
     assert_int_equal(guest_rewrite_code(1ull << 47, &byte), -EFAULT); /* not canonical */
 }
@@ -491,9 +515,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(walks_long_mode), T(traces), T(walks_five_levels), T(walks_pae), T(walks_32bit), T(without_paging), T(physical_pointers),
-        T(pieces), T(remembered), T(two_in_turn), T(copies_are_counted), T(hostile_tables), T(fillers), T(physical_access), T(immutable_pages),
-        T(code_over_itself),
+        T(walks_long_mode), T(traces),          T(walks_five_levels),  T(walks_pae),
+        T(walks_32bit),     T(without_paging),  T(physical_pointers),  T(pieces),
+        T(remembered),      T(two_in_turn),     T(copies_are_counted), T(hostile_tables),
+        T(fillers),         T(physical_access), T(immutable_pages),    T(code_over_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,7 +115,7 @@ static int src_read(void *arg, uint64_t lba, uint32_t n, void *to)
 }
 static enum gpt_state look(void)
 {
-    struct gpt_source s = {.read = src_read, .nr_blocks = BLOCKS, .block = block, .buf = buf};
+    struct gpt_source s = { .read = src_read, .nr_blocks = BLOCKS, .block = block, .buf = buf };
     buf[GPT_BUF] = BUF_END;
     reads = 0;
     gpt_read(&s, &g);
@@ -123,7 +123,8 @@ static enum gpt_state look(void)
     assert_true(reads < 20);
     assert_true(g.nr <= GPT_PARTS);
     for (unsigned i = 0; i < g.nr; i++) {
-        assert_true(g.part[i].first > 1 && g.part[i].first <= g.part[i].last && g.part[i].last < BLOCKS - 1);
+        assert_true(g.part[i].first > 1 && g.part[i].first <= g.part[i].last &&
+                    g.part[i].last < BLOCKS - 1);
         assert_true(g.part[i].number >= 1 && g.part[i].number <= GPT_PARTS);
     }
     return g.state;
@@ -134,7 +135,8 @@ static enum gpt_state look(void)
 static void test_crc(void **state)
 {
     assert_int_equal(crc32(0, (const Bytef *)"123456789", 9), 0xcbf43926);
-    assert_int_equal(crc32(crc32(0, (const Bytef *)"1234", 4), (const Bytef *)"56789", 5), 0xcbf43926);
+    assert_int_equal(crc32(crc32(0, (const Bytef *)"1234", 4), (const Bytef *)"56789", 5),
+                     0xcbf43926);
 }
 
 static void test_good(void **state)
@@ -185,7 +187,8 @@ static void test_elsewhere(void **state)
     make(512);
     memset(disk, 0, 512); /* the protective record is gone, the first copy is not */
     assert_int_equal(look(), GPT_GOOD);
-    for (unsigned i = 0; i < 3; i++) { /* the backup alone is no table: block 0 empty, a container in it, or the entries written over */
+    for (unsigned i = 0; i < 3;
+         i++) { /* the backup alone is no table: block 0 empty, a container in it, or the entries written over */
         make(512);
         memset(disk, i == 1 ? 'L' : 0, i == 2 ? 512 : 40 * 512);
         at(8)[1] ^= 1;
@@ -302,8 +305,12 @@ static void test_told(void **state)
 
 static void test_overlap(void **state)
 {
-    static const struct { uint64_t first, last; bool there; } t[] = {
-        {181, 200, false}, {180, 200, true}, {171, 180, true}, {172, 173, true}, {160, 300, true}, {34, 34, false}, {40, 49, false}, {40, 50, true},
+    static const struct {
+        uint64_t first, last;
+        bool there;
+    } t[] = {
+        { 181, 200, false }, { 180, 200, true }, { 171, 180, true }, { 172, 173, true },
+        { 160, 300, true },  { 34, 34, false },  { 40, 49, false },  { 40, 50, true },
     };
     for (unsigned i = 0; i < sizeof(t) / sizeof(*t); i++) {
         make(512);
@@ -338,10 +345,16 @@ static void test_bad_entries(void **state)
 static void test_covers_itself(void **state)
 {
     const uint64_t end = BLOCKS - 1 - 32;
-    static const struct { uint64_t first, last, entries; bool backup; } t[] = {
-        {0, 300, 340, false}, {1, 300, 340, false}, {2, 300, 340, false}, /* entries behind: the header must be before, all the same */
-        {33, 300, 2, false}, {34, BLOCKS - 1, 2, false}, {34, BLOCKS - 2, 2, false},
-        {0, 300, BLOCKS - 33, true}, {1, 300, BLOCKS - 33, true}, {20, 300, BLOCKS - 33, true}, {34, BLOCKS - 1, 2, true}, {33, 300, BLOCKS - 33, true},
+    static const struct {
+        uint64_t first, last, entries;
+        bool backup;
+    } t[] = {
+        { 0, 300, 340, false },        { 1, 300, 340, false },
+        { 2, 300, 340, false }, /* entries behind: the header must be before, all the same */
+        { 33, 300, 2, false },         { 34, BLOCKS - 1, 2, false },
+        { 34, BLOCKS - 2, 2, false },  { 0, 300, BLOCKS - 33, true },
+        { 1, 300, BLOCKS - 33, true }, { 20, 300, BLOCKS - 33, true },
+        { 34, BLOCKS - 1, 2, true },   { 33, 300, BLOCKS - 33, true },
     };
     for (unsigned i = 0; i < sizeof(t) / sizeof(*t); i++) {
         make(512);
@@ -418,9 +431,11 @@ static void test_cut(void **state)
 /* Somebody who can make CRCs: any value anywhere, nothing outside of the disk is read or offered. */
 static void test_lies(void **state)
 {
-    static const uint64_t nice[] = {0, 1, 2, 33, 34, 128, 4096, BLOCKS - 2, BLOCKS - 1, BLOCKS, 0x7fffffff, 0xffffffff,
-                                    1ull << 32, 1ull << 61, ~0ull, ~0ull - 33};
-    static const unsigned field[] = {12, 24, 32, 40, 48, 72, 80, 84, 88};
+    static const uint64_t nice[] = { 0,          1,          2,          33,
+                                     34,         128,        4096,       BLOCKS - 2,
+                                     BLOCKS - 1, BLOCKS,     0x7fffffff, 0xffffffff,
+                                     1ull << 32, 1ull << 61, ~0ull,      ~0ull - 33 };
+    static const unsigned field[] = { 12, 24, 32, 40, 48, 72, 80, 84, 88 };
     unsigned good = 0;
 
     for (unsigned i = 0; i < 4000; i++) {
@@ -444,7 +459,7 @@ static void test_lies(void **state)
 
 /* --- volumes: the disk as a struct blkdev, the store as a list ------------------------------------------------------ */
 
-struct bh_self self = {.name = "blk0", .domid = 4};
+struct bh_self self = { .name = "blk0", .domid = 4 };
 void *page_alloc(unsigned n)
 {
     assert_int_equal(n, GPT_BUF / 4096);
@@ -457,7 +472,9 @@ uint64_t now_ns(void) { return now += tick; }
 unsigned event_wait(uint64_t until) { return 0; }
 void bh_panic(const char *fmt, ...) { abort(); }
 
-static struct { char path[32], text[128]; } node[40];
+static struct {
+    char path[32], text[128];
+} node[40];
 static unsigned nr_nodes, writes;
 static int store_fails;
 
@@ -523,13 +540,15 @@ static unsigned dev_poll(struct blkdev *d)
     return 1;
 }
 static bool dev_arm(struct blkdev *d) { return true; }
-static const struct blkdev_ops ops = {dev_submit, dev_poll, dev_arm};
+static const struct blkdev_ops ops = { dev_submit, dev_poll, dev_arm };
 static struct blkdev dev;
 
 static void scan(unsigned size)
 {
     make(size);
-    dev = (struct blkdev){.ops = &ops, .model = "test", .nr_sectors = BLOCKS * (size / 512), .sector_size = size};
+    dev = (struct blkdev){
+        .ops = &ops, .model = "test", .nr_sectors = BLOCKS * (size / 512), .sector_size = size
+    };
     assert_null(volumes_scan(&dev));
 }
 
@@ -587,7 +606,7 @@ static void test_ask(void **state)
 {
     make(512);
     memset(disk, 0, 2 * 512);
-    dev = (struct blkdev){.ops = &ops, .model = "test", .nr_sectors = BLOCKS, .sector_size = 512};
+    dev = (struct blkdev){ .ops = &ops, .model = "test", .nr_sectors = BLOCKS, .sector_size = 512 };
     assert_null(volumes_scan(&dev));
     assert_non_null(strstr(volumes_problem(), "backup at block 399 counts only as @backup/NAME"));
     refuse("data1", "no volume 'data1'");
@@ -657,7 +676,7 @@ static void test_problem(void **state)
 
 static struct volume_claim claim(const char *spec, unsigned mode, domid_t dom)
 {
-    struct volume_claim c = {.mode = mode, .domid = dom};
+    struct volume_claim c = { .mode = mode, .domid = dom };
     assert_null(volume_find(spec, &c.first, &c.nr));
     return c;
 }
@@ -670,7 +689,10 @@ static void test_users(void **state)
             for (unsigned where = 0; where < 4; where++) {
                 /* the same, part and disk, disk and part, others */
                 struct volume_claim x = claim(where == 2 ? "disk" : "data1", a, 16);
-                struct volume_claim y = claim(where == 1 ? "disk" : where == 3 ? "2" : "data1", b, 17);
+                struct volume_claim y = claim(where == 1   ? "disk"
+                                              : where == 3 ? "2"
+                                                           : "data1",
+                                              b, 17);
                 bool fine = where == 3 || (b & VOLUME_FORCE) || !((a | b) & VOLUME_WRITE);
                 assert_null(volume_claim(&x));
                 assert_int_equal(!volume_claim(&y), fine);
@@ -680,7 +702,8 @@ static void test_users(void **state)
                 assert_null(volume_claim(&y));
                 volume_release(&y);
             }
-    struct volume_claim w = claim("data1", VOLUME_WRITE, 16), d = claim("disk", VOLUME_READ, 17), off = w;
+    struct volume_claim w = claim("data1", VOLUME_WRITE, 16), d = claim("disk", VOLUME_READ, 17),
+                        off = w;
     assert_null(volume_claim(&w));
     assert_non_null(strstr(volume_claim(&d), "domain 16 writes"));
     off.first = BLOCKS - 1, off.nr = 2;
@@ -697,7 +720,8 @@ static void test_users(void **state)
 static void test_again(void **state)
 {
     scan(512);
-    struct volume_claim w = claim("disk", VOLUME_WRITE, 16), r = claim("disk", VOLUME_READ | VOLUME_FORCE, 17);
+    struct volume_claim w = claim("disk", VOLUME_WRITE, 16),
+                        r = claim("disk", VOLUME_READ | VOLUME_FORCE, 17);
     assert_null(volume_claim(&w));
     partition(5, 200, 209, "new");
     seal();
@@ -723,7 +747,8 @@ static void test_publish(void **state)
     assert_string_equal(told(3), "3 5120 -");
     assert_string_equal(told(7), "7 512 -");
     assert_string_equal(told(9), "9 5120 -");
-    struct volume_claim a = claim("2", VOLUME_WRITE, 16), b = claim("2", VOLUME_READ | VOLUME_FORCE, 300), many[40];
+    struct volume_claim a = claim("2", VOLUME_WRITE, 16),
+                        b = claim("2", VOLUME_READ | VOLUME_FORCE, 300), many[40];
     assert_null(volume_claim(&a));
     assert_null(volume_claim(&b));
     writes = 0;
@@ -756,13 +781,15 @@ static void test_publish(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crc),         cmocka_unit_test(test_good), cmocka_unit_test(test_each_byte),
-        cmocka_unit_test(test_elsewhere),   cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_lies),
-        cmocka_unit_test(test_covers_itself),
-        cmocka_unit_test(test_find),        cmocka_unit_test(test_users), cmocka_unit_test(test_again), cmocka_unit_test(test_publish),
-        cmocka_unit_test(test_told), cmocka_unit_test(test_overlap), cmocka_unit_test(test_ask),
-        cmocka_unit_test(test_silent),      cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_crc),         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_each_byte),   cmocka_unit_test(test_elsewhere),
+        cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_lies),        cmocka_unit_test(test_covers_itself),
+        cmocka_unit_test(test_find),        cmocka_unit_test(test_users),
+        cmocka_unit_test(test_again),       cmocka_unit_test(test_publish),
+        cmocka_unit_test(test_told),        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_ask),         cmocka_unit_test(test_silent),
+        cmocka_unit_test(test_problem),
     };
     return cmocka_run_group_tests_name("gpt", tests, NULL, NULL);
 }

@@ -3,7 +3,11 @@
 // LINK: tests/unit/core_harness.c
 #include "core_harness.h"
 
-bool priv_allows(enum bh_role role, enum priv p) { (void)p; return role == BH_ROLE_CONTROL; }
+bool priv_allows(enum bh_role role, enum priv p)
+{
+    (void)p;
+    return role == BH_ROLE_CONTROL;
+}
 
 static struct domain *g, *m, *x; /* granter (restartable), mapper, a third */
 #define WIN 0x100000ull          /* gfn of the mapper's window */
@@ -32,9 +36,12 @@ static uint32_t refs_of(struct domain *d, uint64_t gfn)
 }
 static struct gnttab_map_grant_ref map_op(domid_t dom, uint32_t ref, uint64_t gfn, uint32_t fl)
 {
-    return (struct gnttab_map_grant_ref){ .host_addr = gfn << 12, .flags = fl, .ref = ref, .dom = dom, .status = 99 };
+    return (struct gnttab_map_grant_ref){
+        .host_addr = gfn << 12, .flags = fl, .ref = ref, .dom = dom, .status = 99
+    };
 }
-static int map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn, uint32_t fl, uint32_t *handle)
+static int map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn, uint32_t fl,
+               uint32_t *handle)
 {
     struct gnttab_map_grant_ref op = map_op(dom, ref, gfn, fl);
     as(by);
@@ -167,7 +174,8 @@ static void test_handles(void **s)
     assert_int_equal(flags(g, 8), GTF_permit_access);
 }
 
-static struct gnttab_copy copy_op(uint64_t src, domid_t sd, uint64_t dst, domid_t dd, uint16_t len, uint16_t fl)
+static struct gnttab_copy copy_op(uint64_t src, domid_t sd, uint64_t dst, domid_t dd, uint16_t len,
+                                  uint16_t fl)
 {
     struct gnttab_copy c = { .len = len, .flags = fl, .status = 99 };
     c.source.u.gmfn = src;
@@ -204,13 +212,15 @@ static void test_copy(void **s)
     assert_int_equal(refs_of(g, 5), 1);
     assert_int_equal(refs_of(m, 3), 1);
 
-    assert_int_equal(copy(m, copy_op(3, DOMID_SELF, 8, g->id, 8, D)), GNTST_general_error); /* read-only */
+    assert_int_equal(copy(m, copy_op(3, DOMID_SELF, 8, g->id, 8, D)),
+                     GNTST_general_error); /* read-only */
     assert_int_equal(copy(m, copy_op(3, g->id, 3, DOMID_SELF, 8, 0)), GNTST_permission_denied);
     assert_int_equal(copy(m, copy_op(3, DOMID_SELF, 5, g->id, 8, 0)), GNTST_permission_denied);
     assert_int_equal(copy(m, copy_op(8, 99, 3, DOMID_SELF, 8, S)), GNTST_bad_domain);
     assert_int_equal(copy(m, copy_op(8, g->id, 3, DOMID_SELF, 4097, S)), GNTST_bad_copy_arg);
     assert_int_equal(copy(m, copy_op(8, g->id, 3, DOMID_SELF, 65535, S)), GNTST_bad_copy_arg);
-    assert_int_equal(copy(m, copy_op(8, g->id, 3, DOMID_SELF, 8, S | 4)), 0); /* other flags are not looked at */
+    assert_int_equal(copy(m, copy_op(8, g->id, 3, DOMID_SELF, 8, S | 4)),
+                     0); /* other flags are not looked at */
     c = copy_op(8, g->id, 3, DOMID_SELF, 1, S);
     c.source.offset = 4096;
     assert_int_equal(copy(m, c), GNTST_bad_copy_arg);
@@ -281,14 +291,16 @@ static void test_batches(void **s)
     uint64_t gen = m->p2m.gen;
     for (unsigned i = 0; i < 100; i++) {
         assert_int_equal(op[i].status, 0);
-        un[i] = (struct gnttab_unmap_grant_ref){ .host_addr = (WIN + i) << 12, .handle = op[i].handle };
+        un[i] = (struct gnttab_unmap_grant_ref){ .host_addr = (WIN + i) << 12,
+                                                 .handle = op[i].handle };
     }
     un[50].handle = un[49].handle; /* the same twice in one batch */
     assert_int_equal(do_grant_table_op(GNTTABOP_unmap_grant_ref, PTR(un), 100), 0);
     assert_int_equal(m->p2m.gen - gen, 4); /* one flush a batch */
     for (unsigned i = 0; i < 100; i++) {
         assert_int_equal(un[i].status, i == 50 ? GNTST_bad_handle : 0);
-        assert_int_equal(flags(g, 8 + i), GTF_permit_access | (i == 50 ? GTF_reading | GTF_writing : 0));
+        assert_int_equal(flags(g, 8 + i),
+                         GTF_permit_access | (i == 50 ? GTF_reading | GTF_writing : 0));
     }
     assert_int_equal(unmap(m, op[50].handle, WIN + 50), 0);
     assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, GADDR(BAD_PTR), 1), -EFAULT);
@@ -317,10 +329,16 @@ static void test_single_ops(void **s)
     struct gnttab_get_version gv = { .dom = DOMID_SELF };
     assert_int_equal(do_grant_table_op(GNTTABOP_get_version, PTR(&gv), 1), 0);
     assert_int_equal(gv.version, 1);
-    assert_int_equal(do_grant_table_op(GNTTABOP_get_version | 1ull << 33, PTR(&gv), 0), 0); /* as Xen takes them */
+    assert_int_equal(do_grant_table_op(GNTTABOP_get_version | 1ull << 33, PTR(&gv), 0),
+                     0); /* as Xen takes them */
     assert_int_equal(do_grant_table_op(GNTTABOP_set_version, PTR(&v), 7), 0);
-    const unsigned none[] = { GNTTABOP_dump_table, GNTTABOP_transfer, GNTTABOP_unmap_and_replace,
-                              GNTTABOP_get_status_frames, GNTTABOP_cache_flush, 13, ~0u };
+    const unsigned none[] = { GNTTABOP_dump_table,
+                              GNTTABOP_transfer,
+                              GNTTABOP_unmap_and_replace,
+                              GNTTABOP_get_status_frames,
+                              GNTTABOP_cache_flush,
+                              13,
+                              ~0u };
     for (unsigned i = 0; i < ARRAY_SIZE(none); i++)
         assert_int_equal(do_grant_table_op(none[i], GADDR(BAD_PTR), 1), -ENOSYS);
 
@@ -448,7 +466,8 @@ static void test_redirect_hostile(void **s)
     assert_false(grant_redirect(g, &cursor, 510)); /* all entries are cleared, no mapping is taken away */
     assert_int_equal(refs_of(g, 6), 2);
     assert_int_equal(map(m, g->id, 8, WIN + 2, RW, &again), GNTST_general_error);
-    assert_int_equal(copy(m, copy_op(8, g->id, 3, DOMID_SELF, 8, GNTCOPY_source_gref)), GNTST_general_error);
+    assert_int_equal(copy(m, copy_op(8, g->id, 3, DOMID_SELF, 8, GNTCOPY_source_gref)),
+                     GNTST_general_error);
     while (!grant_redirect(g, &cursor, 1))
         ;
     assert_int_equal(grant_entry(g, 0)->domid, m->id);
@@ -495,7 +514,8 @@ static void test_redirect_in_steps(void **s)
 static void *take_all(struct domain *d)
 {
     void *chain = NULL, *p;
-    while ((p = d ? core_alloc_table(d) : core_alloc(0)) != NULL) { /* also what is held back for tables */
+    while ((p = d ? core_alloc_table(d) : core_alloc(0)) !=
+           NULL) { /* also what is held back for tables */
         *(void **)p = chain;
         chain = p;
     }
@@ -574,7 +594,8 @@ static void test_granter_destroyed(void **s)
     assert_int_equal(x->tot_pages, 1);
     assert_string_equal(gpa_ptr(m, WIN << 12), "still");
     assert_int_equal(map(m, id, 8, WIN + 1, RW, &h2), GNTST_bad_domain);
-    assert_int_equal(copy(m, copy_op(8, id, 3, DOMID_SELF, 8, GNTCOPY_source_gref)), GNTST_bad_domain);
+    assert_int_equal(copy(m, copy_op(8, id, 3, DOMID_SELF, 8, GNTCOPY_source_gref)),
+                     GNTST_bad_domain);
     assert_int_equal(unmap(m, h, WIN), 0);
     domain_reap();
     assert_null(domain_get(id));
@@ -630,11 +651,17 @@ static void test_allowance(void **s)
     give(x, 9, g->id, 5, GTF_permit_access);
     give(x, 10, m->id, 5, GTF_permit_access | GTF_readonly);
     for (uint32_t ref = 8; ref < 2048; ref += 64) /* none of them is m's to write */
-        assert_int_equal(map(m, x->id, ref == 72 ? 9 : ref == 136 ? 10 : ref, WIN, RW, &h), GNTST_general_error);
+        assert_int_equal(map(m, x->id,
+                             ref == 72    ? 9
+                             : ref == 136 ? 10
+                                          : ref,
+                             WIN, RW, &h),
+                         GNTST_general_error);
     assert_int_equal(x->allowance_used, xs + 3);
     assert_int_equal(map(m, x->id, 10, WIN, RO, &h), 0);
-    assert_int_equal(x->allowance_used, xs + 4);         /* a page of records */
-    assert_int_equal(m->allowance_used, ms + 2 + 2); /* handles and the blank page; two tables down to WIN */
+    assert_int_equal(x->allowance_used, xs + 4); /* a page of records */
+    assert_int_equal(m->allowance_used,
+                     ms + 2 + 2); /* handles and the blank page; two tables down to WIN */
     assert_int_equal(g->allowance_used, gs);
 
     /* All memory is somebody's, x's own limit is reached: what it maps is on its allowance. */
@@ -702,10 +729,23 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_flags_follow_pins), T(test_refusals), T(test_handles), T(test_copy), T(test_granters), T(test_immutable), T(test_batches),
-        T(test_single_ops), T(test_redirect), T(test_redirect_hostile), T(test_redirect_in_steps),
-        T(test_redirect_without_memory), T(test_redirect_waits_for_copies), T(test_granter_destroyed),
-        T(test_mapper_destroyed), T(test_self_mapping), T(test_allowance),
+        T(test_flags_follow_pins),
+        T(test_refusals),
+        T(test_handles),
+        T(test_copy),
+        T(test_granters),
+        T(test_immutable),
+        T(test_batches),
+        T(test_single_ops),
+        T(test_redirect),
+        T(test_redirect_hostile),
+        T(test_redirect_in_steps),
+        T(test_redirect_without_memory),
+        T(test_redirect_waits_for_copies),
+        T(test_granter_destroyed),
+        T(test_mapper_destroyed),
+        T(test_self_mapping),
+        T(test_allowance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,12 +7,25 @@
 #include <xen/vcpu.h>
 #include <xen/version.h>
 
-bool priv_allows(enum bh_role role, enum priv p) { (void)role; (void)p; return false; }
+bool priv_allows(enum bh_role role, enum priv p)
+{
+    (void)role;
+    (void)p;
+    return false;
+}
 static struct timer *armed;
 static uint64_t armed_at;
 void timer_setup(struct timer *t, void (*fn)(struct timer *)) { t->fn = fn; }
-void timer_set(struct timer *t, uint64_t at) { armed = t; armed_at = at; }
-void timer_cancel(struct timer *t) { if (armed == t) armed = NULL; }
+void timer_set(struct timer *t, uint64_t at)
+{
+    armed = t;
+    armed_at = at;
+}
+void timer_cancel(struct timer *t)
+{
+    if (armed == t)
+        armed = NULL;
+}
 
 static struct domain *d;
 static int setup(void **state)
@@ -46,7 +59,9 @@ static void test_vcpu_info(void **s)
 
 static long param(uint64_t value)
 {
-    struct xen_hvm_param p = { .domid = DOMID_SELF, .pad = 0xffff, .index = HVM_PARAM_CALLBACK_IRQ, .value = value };
+    struct xen_hvm_param p = {
+        .domid = DOMID_SELF, .pad = 0xffff, .index = HVM_PARAM_CALLBACK_IRQ, .value = value
+    };
     return do_hvm_op(HVMOP_set_param, PTR(&p));
 }
 
@@ -123,6 +138,7 @@ static void test_initialise(void **s)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = { T(test_vcpu_info), T(test_callback), T(test_timer), T(test_version), T(test_initialise) };
+    const struct CMUnitTest tests[] = { T(test_vcpu_info), T(test_callback), T(test_timer),
+                                        T(test_version), T(test_initialise) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

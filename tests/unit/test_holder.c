@@ -8,7 +8,13 @@
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
 void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n) { (void)pos; (void)buf; (void)n; return 0; }
+size_t log_read(uint64_t *pos, char *buf, size_t n)
+{
+    (void)pos;
+    (void)buf;
+    (void)n;
+    return 0;
+}
 
 #define WIN 0x100000ull
 static struct domain *ctl, *drv, *a, *b, *gone;
@@ -46,9 +52,12 @@ static int setup(void **state)
     return 0;
 }
 
-static uint32_t map(struct domain *by, struct domain *of, uint32_t ref, uint64_t page, uint64_t gfn, uint32_t flags)
+static uint32_t map(struct domain *by, struct domain *of, uint32_t ref, uint64_t page, uint64_t gfn,
+                    uint32_t flags)
 {
-    struct gnttab_map_grant_ref op = { .host_addr = gfn << 12, .flags = GNTMAP_host_map | flags, .ref = ref, .dom = of->id };
+    struct gnttab_map_grant_ref op = {
+        .host_addr = gfn << 12, .flags = GNTMAP_host_map | flags, .ref = ref, .dom = of->id
+    };
     grant_seed(of, ref, by->id, page);
     as(by);
     assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, PTR(&op), 1), 0);
@@ -178,6 +187,7 @@ static void test_two_hold_each_other(void **s)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = { T(test_named_and_taken_away), T(test_in_steps), T(test_two_hold_each_other) };
+    const struct CMUnitTest tests[] = { T(test_named_and_taken_away), T(test_in_steps),
+                                        T(test_two_hold_each_other) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

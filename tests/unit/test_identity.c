@@ -56,7 +56,9 @@ static void an_address_once(void **state)
     choose(&c, 0, 2, "net0");
     choose(&c, 1, 1, "");
     assert_int_equal(identity_check(&c, &e), -EEXIST);
-    assert_string_equal(e.s, "debian2: vif 1: debian has the address 00:16:3e:00:00:01 already, chosen for its vif 0 on net0");
+    assert_string_equal(
+        e.s,
+        "debian2: vif 1: debian has the address 00:16:3e:00:00:01 already, chosen for its vif 0 on net0");
     choose(&c, 1, 1, "net1"); /* another switch */
     assert_int_equal(identity_check(&c, &e), 0);
     choose(&c, 1, 2, "");
@@ -124,6 +126,7 @@ static void uuids_differ(void **state)
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 int main(void)
 {
-    const struct CMUnitTest tests[] = { T(an_address_once), T(a_uuid_once), T(addresses_are_made_once), T(uuids_differ) };
+    const struct CMUnitTest tests[] = { T(an_address_once), T(a_uuid_once),
+                                        T(addresses_are_made_once), T(uuids_differ) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,13 @@
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
 void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n) { (void)pos; (void)buf; (void)n; return 0; }
+size_t log_read(uint64_t *pos, char *buf, size_t n)
+{
+    (void)pos;
+    (void)buf;
+    (void)n;
+    return 0;
+}
 
 #define PAGES 1024u
 #define XS    (PAGES - 1)
@@ -34,7 +40,8 @@ static long protect(uint64_t gfn, uint64_t nr)
 static long write_page(uint64_t gfn)
 {
     return ctl_op(BH_CTL_WRITE,
-                  &(struct bh_write){ .domid = svc->id, .gpa = gfn << 12, .src = (uint64_t)image, .len = PAGE_SIZE });
+                  &(struct bh_write){
+                      .domid = svc->id, .gpa = gfn << 12, .src = (uint64_t)image, .len = PAGE_SIZE });
 }
 static long restart(uint32_t flags)
 {
@@ -42,7 +49,8 @@ static long restart(uint32_t flags)
 }
 static void run(void)
 {
-    assert_int_equal(ctl_op(BH_CTL_SET_ENTRY, &(struct bh_entry){ .domid = svc->id, .eip = 0x100000 }), 0);
+    assert_int_equal(ctl_op(BH_CTL_SET_ENTRY, &(struct bh_entry){ .domid = svc->id, .eip = 0x100000 }),
+                     0);
     assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &(struct bh_domid){ .domid = svc->id }), 0);
 }
 static mfn_t frame_of(uint64_t gfn, enum p2m_type *t) { return p2m_lookup(svc, GFN(gfn), t); }
@@ -60,8 +68,11 @@ static int setup(void **state)
     start(ctl);
     store = make(1, BH_ROLE_STORE, 0, 1, 16);
     svc = make(3, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, PAGES);
-    struct bh_setup_rings r = { .domid = svc->id, .console_domid = ctl->id, .store_domid = store->id,
-                                .console_gfn = CON, .store_gfn = XS };
+    struct bh_setup_rings r = { .domid = svc->id,
+                                .console_domid = ctl->id,
+                                .store_domid = store->id,
+                                .console_gfn = CON,
+                                .store_gfn = XS };
     assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), 0);
     for (unsigned i = 0; i < sizeof image; i++)
         image[i] = (char)(i / PAGE_SIZE + i + 1);
@@ -92,9 +103,20 @@ static void test_who_and_what(void **s)
     assert_int_equal(do_control_op(BH_CTL_PROTECT, PTR(&p)), -EPERM);
     p.domid = 77;
     assert_int_equal(ctl_op(BH_CTL_PROTECT, &p), -ESRCH);
-    const struct { uint64_t gfn, nr; } bad[] = {
-        { KEEP, 1 }, { KEEP - 2, 3 }, { KEEP + 3, 1 }, { CON, 1 }, { XS, 1 }, { PAGES, 1 }, { PAGES - 1, 2 }, { ~0ull, 1 },
-        { ~0ull >> 12, 1 }, { svc->p2m.max_gfn - 1, 2 }, { 1ull << 63, 4096 },
+    const struct {
+        uint64_t gfn, nr;
+    } bad[] = {
+        { KEEP, 1 },
+        { KEEP - 2, 3 },
+        { KEEP + 3, 1 },
+        { CON, 1 },
+        { XS, 1 },
+        { PAGES, 1 },
+        { PAGES - 1, 2 },
+        { ~0ull, 1 },
+        { ~0ull >> 12, 1 },
+        { svc->p2m.max_gfn - 1, 2 },
+        { 1ull << 63, 4096 },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(protect(bad[i].gfn, bad[i].nr), -EINVAL);
@@ -147,21 +169,28 @@ static void test_nobody_writes(void **s)
     assert_int_equal(protect(TEXT, NR), 0);
     assert_int_equal(write_page(TEXT), -EFAULT);
     assert_int_equal(write_page(TEXT + NR), PAGE_SIZE);
-    struct bh_setup_rings r = { .domid = store->id, .console_domid = 0, .store_domid = 1, .console_gfn = 4, .store_gfn = 5 };
-    assert_int_equal(ctl_op(BH_CTL_PROTECT, &(struct bh_protect){ .domid = store->id, .gfn = 4, .nr = 1 }), 0);
+    struct bh_setup_rings r = {
+        .domid = store->id, .console_domid = 0, .store_domid = 1, .console_gfn = 4, .store_gfn = 5
+    };
+    assert_int_equal(ctl_op(BH_CTL_PROTECT,
+                            &(struct bh_protect){ .domid = store->id, .gfn = 4, .nr = 1 }),
+                     0);
     assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), -EINVAL); /* rings are written */
     run();
     as(svc);
     struct xen_remove_from_physmap rm = { .domid = DOMID_SELF, .gpfn = TEXT };
     assert_int_equal(do_memory_op(XENMEM_remove_from_physmap, PTR(&rm)), -EPERM);
-    struct xen_add_to_physmap add = { .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = TEXT + 1 };
+    struct xen_add_to_physmap add = { .domid = DOMID_SELF,
+                                      .space = XENMAPSPACE_shared_info,
+                                      .gpfn = TEXT + 1 };
     assert_int_equal(do_memory_op(XENMEM_add_to_physmap, PTR(&add)), -EPERM);
     add.space = XENMAPSPACE_grant_table;
     assert_int_equal(do_memory_op(XENMEM_add_to_physmap, PTR(&add)), -EPERM);
     xen_pfn_t out[2] = { TEXT + NR + 5, TEXT + 2 };
     struct xen_memory_reservation res = { .nr_extents = 2, .domid = DOMID_SELF };
     set_xen_guest_handle(res.extent_start, out);
-    assert_int_equal(do_memory_op(XENMEM_decrease_reservation, PTR(&res)), 1); /* the first, which is RAM */
+    assert_int_equal(do_memory_op(XENMEM_decrease_reservation, PTR(&res)),
+                     1); /* the first, which is RAM */
     assert_int_equal(do_memory_op(XENMEM_populate_physmap, PTR(&res)), 1);
     struct vcpu_register_vcpu_info vi = { .mfn = TEXT + 3 };
     assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 0, PTR(&vi)), -EINVAL);
@@ -230,7 +259,9 @@ static void test_restart_takes_grants_back(void **s)
     assert_int_equal(protect(TEXT, NR), 0);
     run();
     grant_seed(svc, 9, store->id, TEXT + 2);
-    struct gnttab_map_grant_ref op = { .host_addr = 0x100000ull << 12, .flags = GNTMAP_host_map | GNTMAP_readonly, .ref = 9,
+    struct gnttab_map_grant_ref op = { .host_addr = 0x100000ull << 12,
+                                       .flags = GNTMAP_host_map | GNTMAP_readonly,
+                                       .ref = 9,
                                        .dom = svc->id };
     as(store);
     assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, PTR(&op), 1), 0);
@@ -276,14 +307,20 @@ static void test_destroy_frees(void **s)
     (void)s;
     struct frame_stats before, after;
     for (unsigned i = 0; i < 3; i++) {
-        struct bh_create c = { .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 700, .name = "short" };
+        struct bh_create c = {
+            .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 700, .name = "short"
+        };
         frame_get_stats(&after);
         if (i == 2)
             assert_int_equal(after.free, before.free);
         before = after;
         assert_int_equal(ctl_op(BH_CTL_CREATE, &c), 0);
-        assert_int_equal(ctl_op(BH_CTL_POPULATE, &(struct bh_populate){ .domid = c.domid, .gfn = 0, .nr = 700 }), 0);
-        assert_int_equal(ctl_op(BH_CTL_PROTECT, &(struct bh_protect){ .domid = c.domid, .gfn = 500, .nr = 100 }), 0);
+        assert_int_equal(ctl_op(BH_CTL_POPULATE,
+                                &(struct bh_populate){ .domid = c.domid, .gfn = 0, .nr = 700 }),
+                         0);
+        assert_int_equal(ctl_op(BH_CTL_PROTECT,
+                                &(struct bh_protect){ .domid = c.domid, .gfn = 500, .nr = 100 }),
+                         0);
         assert_int_equal(ctl_op(BH_CTL_DESTROY, &(struct bh_domid){ .domid = c.domid }), 0);
         assert_int_equal(ctl_op(BH_CTL_DESTROY, &(struct bh_domid){ .domid = c.domid }), -ESRCH);
     }
@@ -293,8 +330,13 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_who_and_what), T(test_preempted), T(test_nobody_writes), T(test_restarts),
-        T(test_restart_takes_grants_back), T(test_fresh), T(test_destroy_frees),
+        T(test_who_and_what),
+        T(test_preempted),
+        T(test_nobody_writes),
+        T(test_restarts),
+        T(test_restart_takes_grants_back),
+        T(test_fresh),
+        T(test_destroy_frees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

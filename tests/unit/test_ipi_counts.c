@@ -23,11 +23,22 @@ static unsigned sent;
 
 struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
 {
-    (void)leaf; (void)sub;
-    return (struct cpuid_regs){ .ecx = 1u << 21 | 1u << 24, .edx = 1u << 9 }; /* x2APIC, TSC deadline, APIC */
+    (void)leaf;
+    (void)sub;
+    return (struct cpuid_regs){ .ecx = 1u << 21 | 1u << 24,
+                                .edx = 1u << 9 }; /* x2APIC, TSC deadline, APIC */
 }
-void wrmsr(uint32_t msr, uint64_t x) { (void)x; sent += msr == ICR; }
-void *mmio_map(maddr_t m, size_t n) { (void)m; (void)n; return NULL; }
+void wrmsr(uint32_t msr, uint64_t x)
+{
+    (void)x;
+    sent += msr == ICR;
+}
+void *mmio_map(maddr_t m, size_t n)
+{
+    (void)m;
+    (void)n;
+    return NULL;
+}
 void print_deferred(void) {}
 
 static void sends(void *arg)

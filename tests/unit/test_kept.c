@@ -18,9 +18,9 @@
 #include "fit.h"
 #include "bundle/kept.h"
 
-#define LEN    600000u /* 147 pages, of which those of the second quarter are zeroes */
-#define SPACE  (8u << 20)
-#define NAMES  "a\0b\0c\0small\0trailing\0junk\0plain\0half\0short\0cut\0long\0named"
+#define LEN   600000u /* 147 pages, of which those of the second quarter are zeroes */
+#define SPACE (8u << 20)
+#define NAMES "a\0b\0c\0small\0trailing\0junk\0plain\0half\0short\0cut\0long\0named"
 
 static uint8_t *plain[4], packed[3][LEN + 1000], *fit;
 static struct bundle b;
@@ -37,7 +37,9 @@ static void fill(uint8_t *p, unsigned seed)
 static void add_odd(size_t len)
 {
     static uint8_t odd[LEN + 1000];
-    static const uint8_t head[] = { 0x1f, 0x8b, 8, 4 | 8 | 16, 0, 0, 0, 0, 2, 3, 3, 0, 'e', 'x', 't', 'n', 'a', 'm', 'e', 0, 'w', 'o', 'r', 'd', 0 };
+    static const uint8_t head[] = { 0x1f, 0x8b, 8,   4 | 8 | 16, 0,   0,   0,   0,   2,
+                                    3,    3,    0,   'e',        'x', 't', 'n', 'a', 'm',
+                                    'e',  0,    'w', 'o',        'r', 'd', 0 };
 
     memcpy(odd, packed[0], len);
     memcpy(odd + len, "more", 4);

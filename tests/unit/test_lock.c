@@ -93,7 +93,9 @@ static void one_holder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_come_first_served), cmocka_unit_test(tickets_wrap), cmocka_unit_test(one_holder),
+        cmocka_unit_test(first_come_first_served),
+        cmocka_unit_test(tickets_wrap),
+        cmocka_unit_test(one_holder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,8 +29,8 @@ struct grant {
 };
 
 static _Alignas(4096) uint8_t tx_page[4096], rx_page[4096], keep_page[4096];
-#define TXS ((netif_tx_sring_t *)tx_page)
-#define RXS ((netif_rx_sring_t *)rx_page)
+#define TXS  ((netif_tx_sring_t *)tx_page)
+#define RXS  ((netif_rx_sring_t *)rx_page)
 #define KEEP ((struct keep_vif *)keep_page)
 
 static struct fe {
@@ -38,20 +38,20 @@ static struct fe {
     uint8_t mem[2][RING][BUF]; /* [Tx/Rx][slot] */
     uint32_t next_ref;
     uint32_t tx_prod, tx_rsp_cons, rx_prod, rx_rsp_cons;
-    uint32_t tx_ref[RING];     /* by slot; 0 for an extra slot */
+    uint32_t tx_ref[RING]; /* by slot; 0 for an extra slot */
     uint16_t tx_id[RING];
     bool tx_extra[RING], tx_end[RING];
-    uint8_t pending[65536];    /* Tx ids in flight */
+    uint8_t pending[65536]; /* Tx ids in flight */
     uint16_t next_id;
     uint32_t rx_ref[RING];
     uint16_t rx_id[RING];
-    bool event;                /* the back-end sent */
-    uint32_t tx_seq, rx_seq;   /* last packet number delivered each way */
+    bool event;              /* the back-end sent */
+    uint32_t tx_seq, rx_seq; /* last packet number delivered each way */
     unsigned sends, spurious;
-    bool eager;                /* looks at the rings after every store, as a polling NAPI may; else only on events */
+    bool eager; /* looks at the rings after every store, as a polling NAPI may; else only on events */
 } fe;
 
-static bool be_event;   /* the front-end notified the back-end */
+static bool be_event; /* the front-end notified the back-end */
 static uint32_t host_seq, guest_seq;
 static unsigned pkt_len[MAXPKT]; /* host -> guest, by number */
 static unsigned guest_len[MAXPKT];
@@ -111,7 +111,7 @@ static uint32_t grant_new(int kind, uint8_t *buf, unsigned off, unsigned len)
 {
     while (fe.grant[fe.next_ref % NGRANT].kind || !fe.next_ref)
         fe.next_ref++;
-    fe.grant[fe.next_ref % NGRANT] = (struct grant){fe.next_ref, kind, off, len, buf};
+    fe.grant[fe.next_ref % NGRANT] = (struct grant){ fe.next_ref, kind, off, len, buf };
     return fe.next_ref++;
 }
 
@@ -129,7 +129,8 @@ int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, vo
     return (int)b->nr_copies++;
 }
 
-int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len)
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
+                  unsigned len)
 {
     if (b->nr_copies == BH_BATCH_COPIES)
         return -1;
@@ -221,8 +222,8 @@ static void fe_slot(unsigned size_field, unsigned off, unsigned len, unsigned fl
     fe.tx_id[s] = fe_id();
     fe.pending[fe.tx_id[s]] = 1;
     fe.tx_ref[s] = grant_new(1, buf, off, len);
-    TXS->ring[s].req = (struct netif_tx_request){fe.tx_ref[s], (uint16_t)off, (uint16_t)flags, fe.tx_id[s],
-                                                 (uint16_t)size_field};
+    TXS->ring[s].req = (struct netif_tx_request){ fe.tx_ref[s], (uint16_t)off, (uint16_t)flags,
+                                                  fe.tx_id[s], (uint16_t)size_field };
     fe.tx_prod++;
 }
 
@@ -237,10 +238,12 @@ static void guest_sends(unsigned len, unsigned frags, unsigned extras, bool bad)
     guest_bad[seq] = bad || extras;
     for (unsigned f = 0; f < frags; f++) {
         unsigned n = f + 1 < frags ? each : len - at, off = 16 * f + 4, slot = fe.tx_prod & MASK;
-        unsigned flags = (f + 1 < frags ? NETTXF_more_data : 0) | (!f && extras ? NETTXF_extra_info : 0);
+        unsigned flags = (f + 1 < frags ? NETTXF_more_data : 0) |
+                         (!f && extras ? NETTXF_extra_info : 0);
         fe_slot(f ? n : bad ? 5 : len, off, n, flags, f + 1 == frags && !extras);
         for (unsigned i = 0; i < n; i++)
-            fe.mem[0][slot][off + i] = at + i < 4 ? (uint8_t)(seq >> (8 * (at + i))) : pattern(seq, at + i, false);
+            fe.mem[0][slot][off + i] = at + i < 4 ? (uint8_t)(seq >> (8 * (at + i)))
+                                                  : pattern(seq, at + i, false);
         at += n;
         for (unsigned e = 0; !f && e < extras; e++) {
             unsigned s = fe.tx_prod++ & MASK;
@@ -267,7 +270,7 @@ static void guest_posts(unsigned n)
         memset(fe.mem[1][s], 0xee, BUF);
         fe.rx_id[s] = (uint16_t)(fe.rx_prod * 3 + 11);
         fe.rx_ref[s] = grant_new(2, fe.mem[1][s], 0, BUF);
-        RXS->ring[s].req = (struct netif_rx_request){fe.rx_id[s], 0, fe.rx_ref[s]};
+        RXS->ring[s].req = (struct netif_rx_request){ fe.rx_id[s], 0, fe.rx_ref[s] };
         fe.rx_prod++;
     }
     RXS->req_prod = fe.rx_prod;
@@ -424,7 +427,7 @@ static void be_fresh(void)
 /* 0, or -1: the record is unsound and the vif would be plugged again. */
 static int be_start(void)
 {
-    static const struct keep_vif_head head = {.domid = 16, .features = KEEP_F_SG};
+    static const struct keep_vif_head head = { .domid = 16, .features = KEEP_F_SG };
     const char *why;
 
     be_fresh();
@@ -438,7 +441,7 @@ static void host_sends(unsigned len)
     struct pkt *p = &big[nbig % 8];
 
     pkt_len[++host_seq] = len;
-    *p = (struct pkt){.data = big_mem[nbig++ % 8], .len = (uint16_t)len, .refs = 100};
+    *p = (struct pkt){ .data = big_mem[nbig++ % 8], .len = (uint16_t)len, .refs = 100 };
     for (unsigned i = 0; i < len; i++)
         p->data[i] = i < 4 ? (uint8_t)(host_seq >> (8 * i)) : pattern(host_seq, i, true);
     nb_queue_rx(&nb, p);
@@ -447,17 +450,22 @@ static void host_sends(unsigned len)
 /* --- the script ------------------------------------------------------------------------------------------- */
 
 enum op { SEND, SENDX, BAD, POST, HOST, RUN, LOOK, END };
-struct step { enum op op; unsigned a, b, c; };
+struct step {
+    enum op op;
+    unsigned a, b, c;
+};
 
 static const struct step script[] = {
-    {POST, 3, 0, 0},    {RUN, 0, 0, 0},      {SEND, 60, 1, 0},   {RUN, 0, 0, 0},      {LOOK, 0, 0, 0},
-    {SEND, 1514, 3, 0}, {SENDX, 900, 2, 2},  {SEND, 80, 1, 0},   {HOST, 100, 0, 0},   {RUN, 0, 0, 0},
-    {HOST, 5000, 0, 0}, {HOST, 64, 0, 0},    {RUN, 0, 0, 0},     {LOOK, 0, 0, 0},     {POST, 1, 0, 0},
-    {RUN, 0, 0, 0},     {SENDX, 300, 1, 1},  {BAD, 400, 3, 0},   {SEND, 1000, 18, 0}, {RUN, 0, 0, 0},
-    {POST, 4, 0, 0},    {HOST, 9000, 0, 0},  {HOST, 1514, 0, 0}, {SEND, 70, 2, 0},    {RUN, 0, 0, 0},
-    {LOOK, 0, 0, 0},    {BAD, 700, 19, 0},   {SEND, 333, 4, 0},  {SEND, 334, 1, 0},   {POST, 2, 0, 0},
-    {RUN, 0, 0, 0},     {LOOK, 0, 0, 0},     {HOST, 4096, 0, 0}, {HOST, 4097, 0, 0},  {POST, 6, 0, 0},
-    {RUN, 0, 0, 0},     {SEND, 1514, 2, 0},  {LOOK, 0, 0, 0},    {RUN, 0, 0, 0},      {END, 0, 0, 0},
+    { POST, 3, 0, 0 },    { RUN, 0, 0, 0 },     { SEND, 60, 1, 0 },    { RUN, 0, 0, 0 },
+    { LOOK, 0, 0, 0 },    { SEND, 1514, 3, 0 }, { SENDX, 900, 2, 2 },  { SEND, 80, 1, 0 },
+    { HOST, 100, 0, 0 },  { RUN, 0, 0, 0 },     { HOST, 5000, 0, 0 },  { HOST, 64, 0, 0 },
+    { RUN, 0, 0, 0 },     { LOOK, 0, 0, 0 },    { POST, 1, 0, 0 },     { RUN, 0, 0, 0 },
+    { SENDX, 300, 1, 1 }, { BAD, 400, 3, 0 },   { SEND, 1000, 18, 0 }, { RUN, 0, 0, 0 },
+    { POST, 4, 0, 0 },    { HOST, 9000, 0, 0 }, { HOST, 1514, 0, 0 },  { SEND, 70, 2, 0 },
+    { RUN, 0, 0, 0 },     { LOOK, 0, 0, 0 },    { BAD, 700, 19, 0 },   { SEND, 333, 4, 0 },
+    { SEND, 334, 1, 0 },  { POST, 2, 0, 0 },    { RUN, 0, 0, 0 },      { LOOK, 0, 0, 0 },
+    { HOST, 4096, 0, 0 }, { HOST, 4097, 0, 0 }, { POST, 6, 0, 0 },     { RUN, 0, 0, 0 },
+    { SEND, 1514, 2, 0 }, { LOOK, 0, 0, 0 },    { RUN, 0, 0, 0 },      { END, 0, 0, 0 },
 };
 
 static void world_init(bool eager)
@@ -654,7 +662,9 @@ static void test_damaged_record(void **state)
     /* The indices, at every moment. */
     for (long when = 0; when < n; when += 2) {
         for (unsigned i = 0; i < 6; i++) {
-            unsigned at = (unsigned)(i < 3 ? offsetof(struct keep_vif, tx) : offsetof(struct keep_vif, rx)) + i % 3 * 8;
+            unsigned at = (unsigned)(i < 3 ? offsetof(struct keep_vif, tx)
+                                           : offsetof(struct keep_vif, rx)) +
+                          i % 3 * 8;
             for (unsigned by = 1; by < 256; by += 11 + (unsigned)when % 7, runs++)
                 damage_one(when, at + (by & 4 ? 4 : 0), (uint8_t)by, &refused);
         }

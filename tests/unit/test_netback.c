@@ -51,7 +51,8 @@ int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, vo
         fail_msg("copy past a buffer");
     return copy(b, ref, off, len, dst, GNTCOPY_source_gref);
 }
-int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len)
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
+                  unsigned len)
 {
     return copy(b, ref, off, len, (void *)(uintptr_t)src, GNTCOPY_dest_gref);
 }
@@ -62,7 +63,8 @@ static void flush(void)
     for (unsigned i = 0; i < batch.nr_copies; i++) {
         struct gnttab_copy *c = &batch.copy[i];
         bool from = c->flags & GNTCOPY_source_gref;
-        c->status = (from ? c->source.u.ref : c->dest.u.ref) == fail_ref ? GNTST_bad_gntref : GNTST_okay;
+        c->status = (from ? c->source.u.ref : c->dest.u.ref) == fail_ref ? GNTST_bad_gntref
+                                                                         : GNTST_okay;
         if (from)
             memcpy(own[i], guest + c->source.offset, c->len);
     }
@@ -89,7 +91,7 @@ static unsigned round_trip(void)
 
 static int setup(void **state)
 {
-    struct keep_vif_head head = {.domid = 16, .features = KEEP_F_SG};
+    struct keep_vif_head head = { .domid = 16, .features = KEEP_F_SG };
 
     memset(tx_page, 0, sizeof(tx_page));
     memset(rx_page, 0, sizeof(rx_page));
@@ -111,8 +113,9 @@ static int setup(void **state)
 
 static void slot(uint32_t ref, unsigned off, unsigned flags, unsigned id, unsigned size)
 {
-    TXS->ring[TXS->req_prod++ & 255].req =
-        (struct netif_tx_request){ref, (uint16_t)off, (uint16_t)flags, (uint16_t)id, (uint16_t)size};
+    TXS->ring[TXS->req_prod++ & 255].req = (struct netif_tx_request){ ref, (uint16_t)off,
+                                                                      (uint16_t)flags, (uint16_t)id,
+                                                                      (uint16_t)size };
 }
 
 static void extra(unsigned type, unsigned flags)
@@ -179,7 +182,10 @@ static void answered(unsigned slots, int first_extra, int extras)
 
 static void test_malformed(void **state)
 {
-    static const struct { unsigned off, size; } one[] = {{0, 0}, {0, 13}, {0, 1523}, {4090, 60}, {65535, 60}, {4096, 60}, {0, 65535}};
+    static const struct {
+        unsigned off, size;
+    } one[] = { { 0, 0 },      { 0, 13 },    { 0, 1523 }, { 4090, 60 },
+                { 65535, 60 }, { 4096, 60 }, { 0, 65535 } };
 
     for (unsigned i = 0; i < ARRAY_SIZE(one); i++) {
         slot(5, one[i].off, 0, 100, one[i].size);
@@ -195,7 +201,8 @@ static void test_malformed(void **state)
     answered(2, 0, 0);
     slot(5, 0, E, 100, 200), extra(XEN_NETIF_EXTRA_TYPE_GSO, 0);
     answered(2, 1, 1);
-    slot(5, 0, E | M, 100, 200), extra(XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1), extra(0, 1), extra(255, 0xfe), slot(6, 0, 0, 104, 20);
+    slot(5, 0, E | M, 100, 200), extra(XEN_NETIF_EXTRA_TYPE_MCAST_ADD, 1), extra(0, 1),
+        extra(255, 0xfe), slot(6, 0, 0, 104, 20);
     answered(5, 1, 3);
     for (unsigned i = 0; i < 40; i++)
         slot(5, 0, i < 39 ? M : 0, 100 + i, i ? 10 : 1000);
@@ -233,7 +240,7 @@ static void test_endless_packet(void **state)
 
 static void test_indices(void **state)
 {
-    static const uint32_t bad[] = {258, 1000, 0x80000000, 0xffffffff, 0xffffff00};
+    static const uint32_t bad[] = { 258, 1000, 0x80000000, 0xffffffff, 0xffffff00 };
 
     for (unsigned i = 0; i < 2 * ARRAY_SIZE(bad); i++) {
         setup(state);
@@ -255,7 +262,7 @@ static void test_indices(void **state)
     }
     setup(state);
     TXS->req_prod = 300;
-    struct keep_vif_head head = {.domid = 16};
+    struct keep_vif_head head = { .domid = 16 };
     assert_int_not_equal(nb_attach(&nb, &head), 0);
 }
 
@@ -268,7 +275,8 @@ static void test_failing_copies(void **state)
     assert_int_equal(delivered, 1);
     expect(0, 1, NETIF_RSP_ERROR), expect(1, 2, NETIF_RSP_ERROR), expect(2, 3, NETIF_RSP_OKAY);
     for (unsigned i = 0; i < 2; i++)
-        RXS->ring[RXS->req_prod++].req = (struct netif_rx_request){(uint16_t)(40 + i), 0, i ? 8 : 66};
+        RXS->ring[RXS->req_prod++].req = (struct netif_rx_request){ (uint16_t)(40 + i), 0,
+                                                                    i ? 8 : 66 };
     for (unsigned i = 0; i < 2; i++) {
         struct pkt *p = pkt_alloc(&pool);
         p->len = 100;
@@ -301,7 +309,7 @@ static void test_no_rx_buffers(void **state)
     assert_int_equal(round_trip(), 0);
     assert_false(nb_arm(&nb));
     assert_int_equal(RXS->req_event, 1);
-    RXS->ring[RXS->req_prod++].req = (struct netif_rx_request){1, 0, 8};
+    RXS->ring[RXS->req_prod++].req = (struct netif_rx_request){ 1, 0, 8 };
     assert_true(nb_arm(&nb));
     assert_int_equal(round_trip(), 1);
     /* no packet buffers: requests wait, nothing is lost */
@@ -338,7 +346,7 @@ static void test_notifications(void **state)
 static void test_flood(void **state)
 {
     static _Alignas(4096) uint8_t tx2[4096], rx2[4096], keep2[4096];
-    struct keep_vif_head head = {.domid = 17};
+    struct keep_vif_head head = { .domid = 17 };
     static struct nb other;
 
     for (unsigned order = 0; order < 2; order++) {
@@ -351,15 +359,15 @@ static void test_flood(void **state)
         other.keep = (void *)keep2;
         other.pool = &pool;
         assert_int_equal(nb_attach(&other, &head), 0);
-        other.txs->ring[0].req = (struct netif_tx_request){.gref = 9, .size = 100};
+        other.txs->ring[0].req = (struct netif_tx_request){ .gref = 9, .size = 100 };
         other.txs->req_prod = 1;
-        other.rxs->ring[0].req = (struct netif_rx_request){.gref = 10};
+        other.rxs->ring[0].req = (struct netif_rx_request){ .gref = 10 };
         other.rxs->req_prod = 1;
         struct pkt *p = pkt_alloc(&pool);
         p->len = 100;
         assert_true(nb_queue_rx(&other, p));
         pkt_put(&pool, p);
-        struct nb *all[2] = {order ? &other : &nb, order ? &nb : &other};
+        struct nb *all[2] = { order ? &other : &nb, order ? &nb : &other };
         for (unsigned round = 0; round < 2; round++) {
             while (TXS->req_prod - TXS->rsp_prod + 18 <= 256) {
                 slot(5, 0, M, 1, 300);
@@ -413,11 +421,16 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_good_packets, setup),   cmocka_unit_test_setup(test_malformed, setup),
-        cmocka_unit_test_setup(test_eighteen_slots, setup), cmocka_unit_test_setup(test_endless_packet, setup),
-        cmocka_unit_test_setup(test_indices, setup),        cmocka_unit_test_setup(test_failing_copies, setup),
-        cmocka_unit_test_setup(test_no_rx_buffers, setup),  cmocka_unit_test_setup(test_notifications, setup),
-        cmocka_unit_test_setup(test_flood, setup),          cmocka_unit_test_setup(test_random, setup),
+        cmocka_unit_test_setup(test_good_packets, setup),
+        cmocka_unit_test_setup(test_malformed, setup),
+        cmocka_unit_test_setup(test_eighteen_slots, setup),
+        cmocka_unit_test_setup(test_endless_packet, setup),
+        cmocka_unit_test_setup(test_indices, setup),
+        cmocka_unit_test_setup(test_failing_copies, setup),
+        cmocka_unit_test_setup(test_no_rx_buffers, setup),
+        cmocka_unit_test_setup(test_notifications, setup),
+        cmocka_unit_test_setup(test_flood, setup),
+        cmocka_unit_test_setup(test_random, setup),
     };
     return cmocka_run_group_tests_name("netback", tests, NULL, NULL);
 }

@@ -34,7 +34,10 @@ static void *state_arg;
 static unsigned sends;
 int xs_error;
 
-void *page_alloc(unsigned n) { return memset(aligned_alloc(PAGE_SIZE, n * PAGE_SIZE), 0, n * PAGE_SIZE); }
+void *page_alloc(unsigned n)
+{
+    return memset(aligned_alloc(PAGE_SIZE, n * PAGE_SIZE), 0, n * PAGE_SIZE);
+}
 int grant_give(domid_t to, const void *page, unsigned flags)
 {
     granted[next_ref] = page;
@@ -253,7 +256,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
     const struct CMUnitTest tests[] = {
-        T(right), T(full), T(tx_twice), T(tx_unknown), T(indices), T(grants), T(rx_wrong), T(closing),
+        T(right),   T(full),   T(tx_twice), T(tx_unknown),
+        T(indices), T(grants), T(rx_wrong), T(closing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

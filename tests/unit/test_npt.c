@@ -13,9 +13,10 @@
 #include "mem/npt.h"
 #include "domain/domain.h"
 
-#define NR_GFN    4096u
-#define FRAMES    8192u /* the lower half of the shim's memory: nobody allocates there; the upper half is tables */
-#define BIG       512u
+#define NR_GFN 4096u
+#define FRAMES \
+    8192u /* the lower half of the shim's memory: nobody allocates there; the upper half is tables */
+#define BIG 512u
 
 static struct frame frames[2 * FRAMES];
 static struct domain dom;
@@ -95,7 +96,10 @@ static int teardown(void **state)
     return 0;
 }
 
-struct place { uint64_t mfn; enum p2m_type t; };
+struct place {
+    uint64_t mfn;
+    enum p2m_type t;
+};
 static struct place model[NR_GFN];
 
 static void check(uint64_t gfn)
@@ -135,9 +139,7 @@ static void random_against_model(void **state)
         mfn_t m;
         enum p2m_type t;
         switch (random_u64() % 3) {
-        case 0:
-            set_random();
-            break;
+        case 0: set_random(); break;
         case 1:
             if (p2m_clear(&dom, GFN(gfn), &m, &t) == 0) {
                 assert_int_equal(m.v, model[gfn].mfn);
@@ -213,7 +215,8 @@ static void get_pins(void **state)
     frames[9].owner = 3;
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_RAM), 0);
     assert_int_equal(p2m_set(&dom, GFN(2), MFN(9), 0, P2M_GRANT_RW), 0);
-    assert_int_equal(p2m_set(&dom, GFN(3), MFN(9), 0, P2M_RAM), 0); /* owned by another: never pinned as RAM */
+    assert_int_equal(p2m_set(&dom, GFN(3), MFN(9), 0, P2M_RAM),
+                     0); /* owned by another: never pinned as RAM */
     assert_int_equal(p2m_get(&dom, GFN(1), &t).v, 8);
     assert_int_equal(frames[8].refs, 2);
     assert_int_equal(p2m_get(&dom, GFN(2), &t).v, 9);
@@ -308,10 +311,7 @@ static void tables_are_charged(void **state)
     assert_int_equal(p2m_clear(&dom, GFN((1ull << 27) + 3), &m, &t), 0);
 }
 
-static uint64_t used_tables(void)
-{
-    return shim_core_pages;
-}
+static uint64_t used_tables(void) { return shim_core_pages; }
 
 /* Tables that hold nothing come back, but only when no CPU can be in them any more; what is mapped stays mapped. */
 static void tables_come_back(void **state)

@@ -33,9 +33,9 @@ struct simq {
     unsigned size, sq_head, cq_tail, phase, cq_head;
 };
 static struct {
-    unsigned delay, wait;      /* looks until RDY follows EN */
+    unsigned delay, wait; /* looks until RDY follows EN */
     bool never_ready, never_reset, dead, cfs, hang_admin, hang_io;
-    bool dma, was;             /* was: EN at the last look */
+    bool dma, was; /* was: EN at the last look */
     struct simq q[2];
     struct nvme_cmd held[MAX]; /* fetched, not completed */
     unsigned nr_held;
@@ -43,7 +43,7 @@ static struct {
     unsigned fail_status, fail_times; /* of the next I/O commands */
     unsigned lbads, mdts, vwc, oncs, vs, mqes, ns_list, ns_others[2], meta;
     uint64_t nsze;
-    uint8_t refuse_admin;      /* this opcode */
+    uint8_t refuse_admin; /* this opcode */
     unsigned flushes, deallocs, reads, writes, done;
 } sim;
 
@@ -109,7 +109,9 @@ static void admin(const struct nvme_cmd *c)
     if (c->opcode == NVME_ADM_IDENTIFY) {
         identify(c);
     } else if (c->opcode == NVME_ADM_CREATE_CQ) {
-        *q = (struct simq){.cq = (void *)dma(c->prp1, PAGE), .size = (c->cdw10 >> 16) + 1, .phase = 1};
+        *q = (struct simq){ .cq = (void *)dma(c->prp1, PAGE),
+                            .size = (c->cdw10 >> 16) + 1,
+                            .phase = 1 };
         assert_true(q->size <= sim.mqes);
         assert_int_equal(c->cdw10 & 0xffff, 1);
         assert_int_equal(c->cdw11, 3);
@@ -126,7 +128,8 @@ static void admin(const struct nvme_cmd *c)
 /* 4.3: moves the data of one read or write; every page by its PRP. */
 static void transfer(const struct nvme_cmd *c)
 {
-    uint64_t slba = c->cdw10 | (uint64_t)c->cdw11 << 32, bytes = ((uint64_t)(c->cdw12 & 0xffff) + 1) << sim.lbads;
+    uint64_t slba = c->cdw10 | (uint64_t)c->cdw11 << 32, bytes = ((uint64_t)(c->cdw12 & 0xffff) + 1)
+                                                                 << sim.lbads;
     uint8_t *at = disk + (slba << sim.lbads);
     unsigned pages = (unsigned)((bytes + PAGE - 1) / PAGE);
     const uint64_t *list = pages > 2 ? (void *)dma(c->prp2, (pages - 1) * 8) : &c->prp2;
@@ -230,8 +233,10 @@ static void look(void)
         memset(regs + NVME_DOORBELLS, 0, 64);
         if (en) {
             assert_int_equal(reg(NVME_CC), NVME_CC_ENTRIES | NVME_CC_EN);
-            sim.q[0] = (struct simq){.sq = (void *)dma(reg64(NVME_ASQ), 64), .cq = (void *)dma(reg64(NVME_ACQ), 16),
-                                     .size = (reg(NVME_AQA) & 0xfff) + 1, .phase = 1};
+            sim.q[0] = (struct simq){ .sq = (void *)dma(reg64(NVME_ASQ), 64),
+                                      .cq = (void *)dma(reg64(NVME_ACQ), 16),
+                                      .size = (reg(NVME_AQA) & 0xfff) + 1,
+                                      .phase = 1 };
         }
         return;
     }
@@ -241,7 +246,7 @@ static void look(void)
 
 /* --- what the driver stands on ---------------------------------------------------------------------------------------- */
 
-struct bh_self self = {.name = "blk0", .domid = 4};
+struct bh_self self = { .name = "blk0", .domid = 4 };
 static struct dtimer *timer;
 static unsigned irqs_bound;
 
@@ -284,7 +289,10 @@ void *page_alloc(unsigned n)
     return p;
 }
 void page_free(void *p, unsigned n) { memset(p, 0xdd, n * PAGE); }
-volatile void *mmio_map(uint64_t gpa, uint64_t len) { return gpa == 0xe0000000 && len == BAR ? regs : NULL; }
+volatile void *mmio_map(uint64_t gpa, uint64_t len)
+{
+    return gpa == 0xe0000000 && len == BAR ? regs : NULL;
+}
 const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg)
 {
     irqs_bound++;
@@ -304,7 +312,10 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
 
 /* --- start ----------------------------------------------------------------------------------------------------------------- */
 
-static struct bh_pci_info pci = {.sbdf = 0x28, .class_rev = 0x01080201, .irqs = 64, .bar[0] = {.gpa = 0xe0000000, .size = BAR, .flags = 7}};
+static struct bh_pci_info pci = { .sbdf = 0x28,
+                                  .class_rev = 0x01080201,
+                                  .irqs = 64,
+                                  .bar[0] = { .gpa = 0xe0000000, .size = BAR, .flags = 7 } };
 static struct blkdev *d;
 
 static void irq(uint32_t port, void *arg) {}
@@ -316,7 +327,8 @@ static int setup(void **state)
     pool_used = 0;
     timer = NULL;
     sim.delay = 3;
-    sim.lbads = 9, sim.mdts = 7, sim.vwc = 1, sim.oncs = 4, sim.vs = 0x10400, sim.mqes = 1024, sim.ns_list = 1;
+    sim.lbads = 9, sim.mdts = 7, sim.vwc = 1, sim.oncs = 4, sim.vs = 0x10400, sim.mqes = 1024,
+    sim.ns_list = 1;
     sim.nsze = BLOCKS;
     look();
     return 0;
@@ -360,7 +372,8 @@ static void test_start(void **state)
     look();
     assert_null(start());
     setup(NULL);
-    sim.lbads = 12, sim.mdts = 4, sim.vwc = 0, sim.oncs = 0, sim.vs = 0x10000, sim.mqes = 64, sim.nsze = 77;
+    sim.lbads = 12, sim.mdts = 4, sim.vwc = 0, sim.oncs = 0, sim.vs = 0x10000, sim.mqes = 64,
+    sim.nsze = 77;
     assert_null(start());
     assert_int_equal(d->nr_sectors, 77 * 8);
     assert_int_equal(d->sector_size, 4096);
@@ -425,10 +438,10 @@ static void done(struct blk_io *r)
 
 static int submit(unsigned i, enum blk_op op, uint64_t sector, uint32_t n, unsigned piece)
 {
-    io[i] = (struct blk_io){.op = op, .sector = sector, .nr_sectors = n, .done = done};
+    io[i] = (struct blk_io){ .op = op, .sector = sector, .nr_sectors = n, .done = done };
     for (uint32_t at = 0, left = op <= BLK_WRITE ? n * 512 : 0; left;) {
         uint32_t len = left < piece ? left : piece;
-        io[i].seg[io[i].nr_segs++] = (struct blk_seg){data[i] + at, len};
+        io[i].seg[io[i].nr_segs++] = (struct blk_seg){ data[i] + at, len };
         at += len, left -= len;
     }
     int rc = d->ops->submit(d, &io[i]);
@@ -503,12 +516,17 @@ static void test_errors(void **state)
 {
     assert_null(start());
     buffers(1, 1);
-    static const struct { unsigned status, times; int want; unsigned tries; } cases[] = {
-        {0x281, 3, 0, 4},                 /* comes back with a retry */
-        {0x281, 100, -EIO, 4},            /* does not */
-        {0x281 | 0x4000, 1, -EIO, 1},     /* do not retry */
-        {0x001 | 0x4000, 1, -EOPNOTSUPP, 1},
-        {0x080 | 0x4000, 1, -EIO, 1}, {0x280 | 0x4000, 1, -EIO, 1},
+    static const struct {
+        unsigned status, times;
+        int want;
+        unsigned tries;
+    } cases[] = {
+        { 0x281, 3, 0, 4 },             /* comes back with a retry */
+        { 0x281, 100, -EIO, 4 },        /* does not */
+        { 0x281 | 0x4000, 1, -EIO, 1 }, /* do not retry */
+        { 0x001 | 0x4000, 1, -EOPNOTSUPP, 1 },
+        { 0x080 | 0x4000, 1, -EIO, 1 },
+        { 0x280 | 0x4000, 1, -EIO, 1 },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         sim.fail_status = cases[i].status, sim.fail_times = cases[i].times, sim.done = 0;
@@ -521,13 +539,13 @@ static void test_errors(void **state)
     sim.fail_times = 0;
 }
 
-#define CRASHES(expr)                                 \
-    do {                                              \
-        crash_armed = true;                           \
-        if (!setjmp(crash)) {                         \
-            expr;                                     \
-            fail_msg("it goes on: %s", #expr);        \
-        }                                             \
+#define CRASHES(expr)                          \
+    do {                                       \
+        crash_armed = true;                    \
+        if (!setjmp(crash)) {                  \
+            expr;                              \
+            fail_msg("it goes on: %s", #expr); \
+        }                                      \
     } while (0)
 
 static void tick(unsigned seconds)
@@ -629,10 +647,15 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_start, setup),   cmocka_unit_test_setup(test_other_namespaces, setup),   cmocka_unit_test_setup(test_refused, setup),
-        cmocka_unit_test_setup(test_random, setup),  cmocka_unit_test_setup(test_full, setup),
-        cmocka_unit_test_setup(test_largest, setup), cmocka_unit_test_setup(test_errors, setup),
-        cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test_setup(test_lost, setup),
+        cmocka_unit_test_setup(test_start, setup),
+        cmocka_unit_test_setup(test_other_namespaces, setup),
+        cmocka_unit_test_setup(test_refused, setup),
+        cmocka_unit_test_setup(test_random, setup),
+        cmocka_unit_test_setup(test_full, setup),
+        cmocka_unit_test_setup(test_largest, setup),
+        cmocka_unit_test_setup(test_errors, setup),
+        cmocka_unit_test_setup(test_nonsense, setup),
+        cmocka_unit_test_setup(test_lost, setup),
         cmocka_unit_test_setup(test_stop, setup),
     };
     return cmocka_run_group_tests_name("nvme", tests, NULL, NULL);

@@ -26,7 +26,11 @@ struct cmdline cmdline;
 const struct iommu_ops *iommu_ops;
 
 /* --- a simulated bus ---------------------------------------------------------------------------------------------- */
-struct sim { uint32_t sbdf; uint8_t cfg[256], wmask[256]; bool sized_while_decoding, untouchable; };
+struct sim {
+    uint32_t sbdf;
+    uint8_t cfg[256], wmask[256];
+    bool sized_while_decoding, untouchable;
+};
 static struct sim sims[16];
 static unsigned nr_sims;
 static uint32_t cf8;
@@ -56,7 +60,8 @@ static void sim_write(unsigned port, const uint8_t *v, unsigned n)
         s->sized_while_decoding = true;
     before = s->cfg[4];
     for (unsigned i = 0; i < n; i++)
-        s->cfg[off + i] = (uint8_t)((s->cfg[off + i] & ~s->wmask[off + i]) | (v[i] & s->wmask[off + i]));
+        s->cfg[off + i] = (uint8_t)((s->cfg[off + i] & ~s->wmask[off + i]) |
+                                    (v[i] & s->wmask[off + i]));
     if ((before ^ s->cfg[4]) & 4)
         note(s->cfg[4] & 4 ? "M" : "m"); /* bus mastering on, off */
 }
@@ -92,7 +97,8 @@ static void bar(struct sim *s, unsigned i, uint32_t value, uint32_t size)
     memcpy(s->wmask + 0x10 + 4 * i, &mask, 4);
 }
 
-static struct sim *dev(unsigned bus, unsigned slot, unsigned fn, uint32_t id, uint32_t class, uint8_t header)
+static struct sim *dev(unsigned bus, unsigned slot, unsigned fn, uint32_t id, uint32_t class,
+                       uint8_t header)
 {
     struct sim *s = &sims[nr_sims++];
     memset(s, 0, sizeof(*s));
@@ -121,22 +127,26 @@ static struct sim *nic(unsigned slot)
     c[6] = 0x10;
     c[0x34] = 0x40;
     c[0x3d] = 1;
-    memcpy(c + 0x40, "\x11\x50\x02\x00\x01\x00\x00\x00\x01\x08\x00\x00", 12); /* MSI-X: 3 entries, BAR1 */
+    memcpy(c + 0x40, "\x11\x50\x02\x00\x01\x00\x00\x00\x01\x08\x00\x00",
+           12); /* MSI-X: 3 entries, BAR1 */
     s->wmask[0x43] = 0xc0;
-    memcpy(c + 0x50, "\x09\x60\x10\x01\x04\0\0\0\0\0\0\0\0\x10\0\0", 16);     /* virtio common: BAR4 + 0 */
+    memcpy(c + 0x50, "\x09\x60\x10\x01\x04\0\0\0\0\0\0\0\0\x10\0\0", 16); /* virtio common: BAR4 + 0 */
     memcpy(c + 0x60, "\x09\x74\x14\x05\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20); /* virtio's window */
-    memcpy(c + 0xa0, "\x09\xb4\x14\x02\x04\0\0\0\0\x30\0\0\0\x10\0\0\4\0\0\0", 20); /* notify: BAR4 + 0x3000, times 4 */
-    memcpy(c + 0xb4, "\x09\xc4\x10\x03\x04\0\0\0\0\x30\0\0\1\x10\0\0", 16);      /* ISR: one byte too long */
-    memcpy(c + 0xc4, "\x09\x80\x10\x04\x01\0\0\0\0\0\0\0\x10\0\0\0", 16);         /* device: in BAR1 */
-    memcpy(c + 0x74, "\x05\xa0\0\0", 4);                                       /* MSI */
-    memcpy(c + 0x80, "\x01\x00\xc3\xff\x08\x00\x00\x00", 8);                   /* PM, no soft reset */
+    memcpy(c + 0xa0, "\x09\xb4\x14\x02\x04\0\0\0\0\x30\0\0\0\x10\0\0\4\0\0\0",
+           20); /* notify: BAR4 + 0x3000, times 4 */
+    memcpy(c + 0xb4, "\x09\xc4\x10\x03\x04\0\0\0\0\x30\0\0\1\x10\0\0", 16); /* ISR: one byte too long */
+    memcpy(c + 0xc4, "\x09\x80\x10\x04\x01\0\0\0\0\0\0\0\x10\0\0\0", 16); /* device: in BAR1 */
+    memcpy(c + 0x74, "\x05\xa0\0\0", 4);                                  /* MSI */
+    memcpy(c + 0x80, "\x01\x00\xc3\xff\x08\x00\x00\x00", 8);              /* PM, no soft reset */
     return s;
 }
 
 /* --- the rest of the core ----------------------------------------------------------------------------------------- */
 static struct domain dom, other;
 static struct vcpu vcpu = { .domain = &dom };
-static struct { uint64_t g, m, n; } leaf[4096];
+static struct {
+    uint64_t g, m, n;
+} leaf[4096];
 static unsigned nr_leaves, p2m_fail_after;
 static uint8_t soft_regs[0x1000];
 static uint32_t msix_mem[2048 * 4];
@@ -147,7 +157,11 @@ static uint32_t raised_port;
 static unsigned raised, masks, routes;
 
 static uint64_t mapped_len; /* the last */
-void *mmio_map(maddr_t m, uint64_t len) { mapped_len = len; return m.v >> 32 ? (void *)soft_regs : (void *)msix_mem; }
+void *mmio_map(maddr_t m, uint64_t len)
+{
+    mapped_len = len;
+    return m.v >> 32 ? (void *)soft_regs : (void *)msix_mem;
+}
 int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
 {
     assert_int_equal(t, P2M_MMIO);
@@ -168,14 +182,22 @@ uint64_t p2m_clear_mmio(struct domain *d, gfn_t g, mfn_t m)
         }
     return 0;
 }
-mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t) { *t = P2M_NONE; return INVALID_MFN; }
+mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
+{
+    *t = P2M_NONE;
+    return INVALID_MFN;
+}
 bool frame_get(mfn_t m, uint16_t owner) { return false; }
 void frame_put(mfn_t m) {}
 void npt_flush(struct domain *d) { note("n"); }
 struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
 void domain_put(struct domain *d) {}
-void iommu_expect(uint16_t unit, uint16_t device) { (void)unit; (void)device; }
-static struct cpu *vcpu_at; /* where the owner's vCPU is */
+void iommu_expect(uint16_t unit, uint16_t device)
+{
+    (void)unit;
+    (void)device;
+}
+static struct cpu *vcpu_at;     /* where the owner's vCPU is */
 static void (*meanwhile)(void); /* what happens on other CPUs while the event is sent */
 struct cpu *evtchn_pirq(struct domain *d, uint32_t port)
 {
@@ -195,16 +217,29 @@ int irq_vector_alloc(irq_fn fn, void *arg)
     return 0x40;
 }
 void irq_vector_free(uint8_t v) { vectors--; }
-int copy_from_guest(void *d, gaddr_t s, size_t n) { memcpy(d, (void *)s.v, n); return 0; }
-int copy_to_guest(gaddr_t d, const void *s, size_t n) { memcpy((void *)d.v, s, n); return 0; }
+int copy_from_guest(void *d, gaddr_t s, size_t n)
+{
+    memcpy(d, (void *)s.v, n);
+    return 0;
+}
+int copy_to_guest(gaddr_t d, const void *s, size_t n)
+{
+    memcpy((void *)d.v, s, n);
+    return 0;
+}
 
-static int t_attach(struct pci_dev *p, struct iommu_domain *dm) { note("A"); return 0; }
+static int t_attach(struct pci_dev *p, struct iommu_domain *dm)
+{
+    note("A");
+    return 0;
+}
 static void t_block(struct pci_dev *p, struct iommu_domain *dm) { note("B"); }
 static void t_flush(struct iommu_domain *dm) { note("F"); }
 static void t_clear(struct iommu_domain *dm) { note("C"); }
 static uint32_t routed[64]; /* to this local APIC */
 static int route_rc;
-static int t_route(struct pci_dev *p, unsigned i, uint8_t vec, uint32_t apic, uint64_t *a, uint32_t *data)
+static int t_route(struct pci_dev *p, unsigned i, uint8_t vec, uint32_t apic, uint64_t *a,
+                   uint32_t *data)
 {
     *a = 0xfee00000;
     *data = i;
@@ -219,8 +254,15 @@ static bool t_owns(uint64_t b, uint64_t s) { return b == 0xfed80000; }
 static struct iommu_trial tried;
 static struct iommu_trial *t_trial(struct iommu *u) { return &tried; }
 static const struct iommu_ops ops = {
-    .attach = t_attach, .block = t_block, .flush = t_flush, .clear = t_clear, .irq_route = t_route, .irq_mask = t_mask,
-    .irq_mask_all = t_mask_all, .owns = t_owns, .trial = t_trial,
+    .attach = t_attach,
+    .block = t_block,
+    .flush = t_flush,
+    .clear = t_clear,
+    .irq_route = t_route,
+    .irq_mask = t_mask,
+    .irq_mask_all = t_mask_all,
+    .owns = t_owns,
+    .trial = t_trial,
 };
 static bool fill_fails;
 void iommu_claim(struct pci_dev *p)
@@ -228,9 +270,16 @@ void iommu_claim(struct pci_dev *p)
     if (!pci_is_platform_core(p) && p->sbdf != BH_SBDF(0, 0, 7, 0))
         p->iommu = (struct iommu *)&ops;
 }
-struct iommu_domain *iommu_domain_create(struct domain *d) { return calloc(1, sizeof(struct iommu_domain)); }
+struct iommu_domain *iommu_domain_create(struct domain *d)
+{
+    return calloc(1, sizeof(struct iommu_domain));
+}
 void iommu_domain_free(struct iommu_domain *dm) { free(dm); }
-int iommu_fill(struct iommu_domain *dm) { note("f"); return fill_fails ? -ENOMEM : 0; }
+int iommu_fill(struct iommu_domain *dm)
+{
+    note("f");
+    return fill_fails ? -ENOMEM : 0;
+}
 void iommu_watch(void) {}
 
 /* --- the machine of most tests ------------------------------------------------------------------------------------- */
@@ -347,17 +396,17 @@ static void absurd_devices_are_bounded(void **state)
     uint32_t holes = 0x00f0f000;
 
     put32(s, 0x10, 0);
-    memcpy(s->wmask + 0x10, &holes, 4);    /* no power of two */
+    memcpy(s->wmask + 0x10, &holes, 4); /* no power of two */
     s->cfg[6] = 0x10;
     s->cfg[0x34] = 0x40;
     memcpy(s->cfg + 0x40, "\x09\x44\x04\x00\x09\x40\x04\x00", 8); /* a loop */
-    s = dev(0, 11, 0, 0x55558086, 0x060400, 1);  /* bridges: to itself, and to a bus that leads back */
+    s = dev(0, 11, 0, 0x55558086, 0x060400, 1); /* bridges: to itself, and to a bus that leads back */
     s->cfg[0x19] = 0;
     s = dev(0, 12, 0, 0x55558086, 0x060400, 1);
     s->cfg[0x19] = 5;
     s = dev(5, 0, 0, 0x55558086, 0x060400, 1);
     s->cfg[0x19] = 5;
-    s = dev(0, 13, 0, 0x55558086, 0x020000, 0);  /* MSI-X table beyond its BAR */
+    s = dev(0, 13, 0, 0x55558086, 0x020000, 0); /* MSI-X table beyond its BAR */
     bar(s, 0, 0xfe010000, 0x1000);
     s->cfg[6] = 0x10;
     s->cfg[0x34] = 0x40;
@@ -411,8 +460,10 @@ static void other_root_buses(void **state)
     assert_null(pci_find(BH_SBDF(0, 5, 0, 0))->parent->parent);
     assert_ptr_equal(pci_find(BH_SBDF(0, 0x41, 0, 0))->parent, pci_find(BH_SBDF(0, 0x40, 0, 0)));
     assert_null(pci_find(BH_SBDF(0, 0x40, 0, 0))->parent);
-    assert_int_equal(pci_find(BH_SBDF(0, 0x41, 0, 0))->group, pci_find(BH_SBDF(0, 0x40, 0, 0))->group);
-    assert_int_not_equal(pci_find(BH_SBDF(0, 0x41, 0, 0))->group, pci_find(BH_SBDF(0, 5, 0, 0))->group);
+    assert_int_equal(pci_find(BH_SBDF(0, 0x41, 0, 0))->group,
+                     pci_find(BH_SBDF(0, 0x40, 0, 0))->group);
+    assert_int_not_equal(pci_find(BH_SBDF(0, 0x41, 0, 0))->group,
+                         pci_find(BH_SBDF(0, 5, 0, 0))->group);
     assert_null(pci_find(BH_SBDF(0, 0xff, 3, 0)));
     assert_non_null(strstr(shim_log, "on 4 buses (2 root)"));
 }
@@ -442,7 +493,9 @@ static int cfg_rd(uint32_t sbdf, unsigned off, unsigned size, uint32_t *v)
 }
 static int cfg_wr(uint32_t sbdf, unsigned off, unsigned size, uint32_t v)
 {
-    struct bh_pci_cfg c = { .sbdf = sbdf, .off = (uint16_t)off, .size = (uint8_t)size, .write = 1, .value = v };
+    struct bh_pci_cfg c = {
+        .sbdf = sbdf, .off = (uint16_t)off, .size = (uint8_t)size, .write = 1, .value = v
+    };
     return pci_config_access(&c);
 }
 
@@ -472,16 +525,16 @@ static void filter_shows_a_virtual_view(void **state)
     cfg_rd(NIC, 2, 2, &v);
     assert_int_equal(v, 0x1041);
     cfg_rd(NIC, 0x20, 4, &v);
-    assert_int_equal(v, 0xc);          /* no address before it is assigned, but its type */
+    assert_int_equal(v, 0xc); /* no address before it is assigned, but its type */
     cfg_rd(NIC, 0x3d, 1, &v);
-    assert_int_equal(v, 0);            /* no level interrupt */
+    assert_int_equal(v, 0); /* no level interrupt */
     cfg_rd(NIC, 0x30, 4, &v);
     assert_int_equal(v, 0);
     cfg_rd(NIC, 0x34, 1, &at);
     for (; at; at = cap >> 8 & 0xff) {
         cfg_rd(NIC, at, 4, &cap);
-        assert_int_not_equal(cap & 0xff, 5);   /* MSI is not shown */
-        assert_int_not_equal(at, 0x60);        /* nor virtio's window */
+        assert_int_not_equal(cap & 0xff, 5); /* MSI is not shown */
+        assert_int_not_equal(at, 0x60);      /* nor virtio's window */
         seen++;
         assert_in_range(seen, 1, 6);
     }
@@ -489,7 +542,7 @@ static void filter_shows_a_virtual_view(void **state)
     cfg_rd(NIC, 0x62, 2, &v);
     assert_int_equal(v, 0);
     cfg_rd(NIC, 0x80, 4, &v);
-    assert_int_equal(v >> 16, 3);      /* power: no states, no wake-up */
+    assert_int_equal(v >> 16, 3); /* power: no states, no wake-up */
     cfg_rd(NIC, 0x84, 4, &v);
     assert_int_equal(v, 0);
     assert_int_equal(pci_assign(&dom, NIC, 0), 0);
@@ -584,13 +637,13 @@ static void maps_registers_but_no_vectors(void **state)
     pci_init();
     p = pci_find(NIC);
     assert_int_equal(pci_assign(&dom, NIC, 0), 0);
-    assert_int_equal(p->bar[1].gpa, 0);            /* the MSI-X table is all that is there */
+    assert_int_equal(p->bar[1].gpa, 0); /* the MSI-X table is all that is there */
     assert_int_equal(nr_leaves, 4);
     for (unsigned i = 0; i < nr_leaves; i++) {
         assert_in_range(leaf[i].g, 0xe0000, 0xfebff);
         assert_in_range(leaf[i].m, 0xb0000c, 0xb0000f);
     }
-    assert_int_equal(sim_at(NIC)->cfg[4] & 7, 2);  /* decodes memory, masters nothing */
+    assert_int_equal(sim_at(NIC)->cfg[4] & 7, 2); /* decodes memory, masters nothing */
     assert_int_equal(pci_release_all(&dom), 0);
     assert_int_equal(nr_leaves, 0);
     assert_int_equal(pci_assign(&dom, NIC, 0xf0000000), 0);
@@ -611,7 +664,7 @@ static void flr_takes_its_time(void **state)
     assert_int_equal(sim_at(ONRAM)->cfg[4] & 4, 0);
     shim_now_ns += 50 * NS_PER_MS;
     assert_int_equal(pci_assign(&dom, ONRAM, 0), HC_AGAIN);
-    memset(sim_at(ONRAM)->cfg + 0x10, 0, 4);       /* a reset forgets its BARs */
+    memset(sim_at(ONRAM)->cfg + 0x10, 0, 4); /* a reset forgets its BARs */
     while (pci_assign(&dom, ONRAM, 0) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     assert_in_range(shim_now_ns - start, 100 * NS_PER_MS, 110 * NS_PER_MS);
@@ -639,7 +692,8 @@ static void hiding_a_slot(void **state)
     assert_true(pci_find(MULTI)->hidden && pci_find(MULTI + 1)->hidden);
     assert_false(pci_find(PLAIN)->hidden);
     assert_null(strstr(shim_log, "00:06.2"));
-    assert_non_null(strstr(shim_log, "(0000:09:09.0, nor another that the star means): no such device"));
+    assert_non_null(
+        strstr(shim_log, "(0000:09:09.0, nor another that the star means): no such device"));
 }
 
 static void group_goes_together_or_not(void **state)
@@ -708,18 +762,18 @@ static void dma_order(void **state)
 {
     pci_init();
     assert_int_equal(pci_assign(&dom, NIC, 0), 0);
-    assert_int_equal(sim_at(NIC)->cfg[4] & 4, 0);  /* assigned, and still silent */
+    assert_int_equal(sim_at(NIC)->cfg[4] & 4, 0); /* assigned, and still silent */
     assert_int_equal(pci_dma_enable(&other, NIC, true), -ENODEV);
     assert_int_equal(pci_dma_enable(&dom, PLAIN, true), -ENODEV);
     trace[0] = 0;
     assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
-    assert_string_equal(trace, "AM");              /* the table before bus mastering */
+    assert_string_equal(trace, "AM"); /* the table before bus mastering */
     assert_int_equal(sim_at(NIC)->cfg[0x43] & 0xc0, 0x80);
     trace[0] = 0;
     assert_int_equal(pci_fence(&dom), 0);
-    assert_string_equal(trace, "mBC");             /* mastering off, blocked and flushed, then references */
+    assert_string_equal(trace, "mBC"); /* mastering off, blocked and flushed, then references */
     assert_int_equal(sim_at(NIC)->cfg[0x43] & 0xc0, 0x40);
-    assert_int_equal(nr_leaves, 4);                /* BARs stay */
+    assert_int_equal(nr_leaves, 4); /* BARs stay */
     assert_int_equal(pci_find(NIC)->dma_on, false);
     trace[0] = 0;
     assert_int_equal(pci_refill(&dom), 0);
@@ -752,8 +806,10 @@ static void virtio_says_whether_the_iommu_holds_it(void **state)
     soft_regs[4] = 0xfd;
     pci_init();
     assert_int_equal(soft_regs[0], 1); /* features 32 to 63 were looked at */
-    assert_non_null(strstr(strstr(shim_log, "00:03.0 1af4:1041 class 020000 hidden") ?: "", "VIRTIO_F_ACCESS_PLATFORM"));
-    assert_non_null(strstr(strstr(shim_log, "00:0a.0 1af4:1000 class 020000 hidden") ?: "", "VIRTIO_F_ACCESS_PLATFORM"));
+    assert_non_null(strstr(strstr(shim_log, "00:03.0 1af4:1041 class 020000 hidden") ?: "",
+                           "VIRTIO_F_ACCESS_PLATFORM"));
+    assert_non_null(strstr(strstr(shim_log, "00:0a.0 1af4:1000 class 020000 hidden") ?: "",
+                           "VIRTIO_F_ACCESS_PLATFORM"));
     assert_int_equal(pci_assign(&dom, NIC, 0), -ENODEV);
     assert_int_equal(pci_assign(&dom, s->sbdf, 0), -ENODEV);
 }
@@ -800,7 +856,8 @@ static void no_bar_over_the_platform(void **state)
     assert_int_equal(assign_over(24, 0xfc011000), 0);
     for (unsigned i = 0; i < nr_sims; i++)
         assert_false(sims[i].sized_while_decoding);
-    assert_int_equal(sim_at(BH_SBDF(0, 0, 20, 0))->cfg[4], 7); /* the platform goes on as firmware set it up */
+    assert_int_equal(sim_at(BH_SBDF(0, 0, 20, 0))->cfg[4],
+                     7); /* the platform goes on as firmware set it up */
     assert_int_equal(sim_at(BH_SBDF(0, 0, 21, 0))->cfg[4], 7);
 }
 
@@ -830,8 +887,12 @@ static void structures_lie_in_bars(void **state)
         struct bh_pci_info info;
         if (pci_find(NIC)->iommu && !pci_assign(&dom, NIC, 0) && !pci_info(0, &dom, &info)) {
             const struct bh_pci_virtio *v = &info.virtio;
-            const struct { uint64_t at, len; } part[] = {
-                { v->common, v->common_len }, { v->notify, v->notify_len }, { v->isr, v->isr_len }, { v->device, v->device_len } };
+            const struct {
+                uint64_t at, len;
+            } part[] = { { v->common, v->common_len },
+                         { v->notify, v->notify_len },
+                         { v->isr, v->isr_len },
+                         { v->device, v->device_len } };
             for (unsigned k = 0; k < ARRAY_SIZE(part); k++)
                 for (uint64_t at = part[k].at; at && at < part[k].at + part[k].len; at += PAGE_SIZE) {
                     bool in = false;
@@ -862,9 +923,9 @@ static void no_dma_while_virtio_runs(void **state)
     soft_regs[0x14] = 0;
     assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
     soft_regs[0x14] = 15;
-    assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);  /* it has it */
+    assert_int_equal(pci_dma_enable(&dom, NIC, true), 0); /* it has it */
     assert_int_equal(pci_fence(&dom), 0);
-    assert_int_equal(pci_refill(&dom), 0);                 /* not reset by the core ... */
+    assert_int_equal(pci_refill(&dom), 0);                     /* not reset by the core ... */
     assert_int_equal(pci_dma_enable(&dom, NIC, true), -EBUSY); /* ... so its driver has to */
     soft_regs[0x14] = 0;
     assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
@@ -1004,7 +1065,9 @@ static void half_way_is_undone(void **state)
 
 static long map(int devfn, int entry, int pirq, domid_t domid, int *out)
 {
-    struct physdev_map_pirq m = { .domid = domid, .type = MAP_PIRQ_TYPE_MSI, .pirq = pirq, .devfn = devfn, .entry_nr = entry };
+    struct physdev_map_pirq m = {
+        .domid = domid, .type = MAP_PIRQ_TYPE_MSI, .pirq = pirq, .devfn = devfn, .entry_nr = entry
+    };
     long rc = do_physdev_op(PHYSDEVOP_map_pirq, GADDR((uint64_t)&m));
     *out = m.pirq;
     return rc;
@@ -1019,7 +1082,7 @@ static void pirqs(void **state)
     assert_int_equal(pci_assign(&dom, NIC, 0), 0);
     assert_int_equal(map(3 << 3, 1, -1, DOMID_SELF, &pirq), 0);
     assert_int_equal(map(3 << 3, 1, -1, 3, &again), 0);
-    assert_int_equal(pirq, again);                 /* a slot's number never changes */
+    assert_int_equal(pirq, again); /* a slot's number never changes */
     assert_int_equal(map(3 << 3, 3, -1, DOMID_SELF, &again), -EINVAL);
     assert_int_equal(map(3 << 3, -1, -1, DOMID_SELF, &again), -EINVAL);
     assert_int_equal(map(3 << 3, 0x7fffffff, -1, DOMID_SELF, &again), -EINVAL);
@@ -1042,13 +1105,14 @@ static void pirqs(void **state)
     pirq_fence(&dom);
     assert_int_equal(msix_mem[7], 1);
     raised_port = 0;
-    irq_handler(irq_arg);                          /* one that was on its way */
+    irq_handler(irq_arg); /* one that was on its way */
     assert_int_equal(raised_port, 0);
-    assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 11), 0); /* the next instance, without mapping anew */
+    assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 11),
+                     0); /* the next instance, without mapping anew */
     assert_int_equal(vectors, 1);
     pirq_unbind(&dom, (uint32_t)pirq);
     assert_int_equal(msix_mem[7], 1);
-    assert_int_equal(vectors, 0);                  /* nothing is bound: nothing is taken */
+    assert_int_equal(vectors, 0); /* nothing is bound: nothing is taken */
     pirq_unbind(&dom, 0xffffffff);
     assert_int_equal(do_physdev_op(PHYSDEVOP_apic_write, GADDR((uint64_t)&q)), -ENOSYS);
     assert_int_equal(pci_release_all(&dom), 0);
@@ -1106,7 +1170,7 @@ static void storm_is_held_back(void **state)
     assert_int_equal(p->irq_timer.expires, 8 * NS_PER_MS);
     next_ms(p);
     assert_int_equal(msix_mem[3], 0);
-    device_sends(p, 0, 1);      /* its last one */
+    device_sends(p, 0, 1); /* its last one */
     assert_int_equal(raised, 66);
     assert_int_equal(raised_port, 9);
     device_sends(p, 0, 62);
@@ -1181,7 +1245,7 @@ static void held_back_and_fenced(void **state)
 
 /* --- where an interrupt goes ------------------------------------------------------------------------------------------------ */
 
-#define APIC(cpu) ((cpu) * 2 + 1)
+#define APIC(cpu) ((cpu)*2 + 1)
 static struct pci_dev *cpus_world(unsigned entries)
 {
     for (shim_cpu = 4; shim_cpu-- > 0;)
@@ -1228,7 +1292,7 @@ static void interrupt_follows_its_vcpu(void **state)
     assert_int_equal(routed[1], APIC(1));
     interrupts(p, 0, 2, 1000); /* the first of them by the old entry: they count as the others do */
     assert_int_equal(routes, 1);
-    assert_int_equal(raised, 1116); /* each once */
+    assert_int_equal(raised, 1116);                   /* each once */
     const struct bh_counts *c = &cpus[3]->own_counts; /* all came here, where no vCPU was */
     assert_int_equal(c->device_irqs, 1116);
     assert_int_equal(c->irqs_astray, 1116);
@@ -1396,7 +1460,8 @@ static void info(void **state)
     assert_int_equal(i.virtio.notify, i.bar[4].gpa + 0x3000);
     assert_int_equal(i.virtio.notify_len, 0x1000);
     assert_int_equal(i.virtio.notify_mult, 4);
-    assert_int_equal(i.virtio.isr | i.virtio.device, 0); /* outside of its BAR; shares a page with the vectors */
+    assert_int_equal(i.virtio.isr | i.virtio.device,
+                     0); /* outside of its BAR; shares a page with the vectors */
     assert_int_equal(pci_info(1, &dom, &i), -ENOENT);
     assert_int_equal(pci_info(0, &other, &i), -ENOENT);
     assert_int_equal(pci_release_all(&dom), 0);
@@ -1406,16 +1471,49 @@ static void info(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(finds_and_sizes), T(absurd_devices_are_bounded), T(all_ones_everywhere), T(hiding), T(groups), T(filter_refuses),
-        T(filter_shows_a_virtual_view), T(filter_writes_only_what_it_may), T(refusals_in_order), T(failures_leave_nothing),
-        T(maps_registers_but_no_vectors), T(flr_takes_its_time), T(dead_device_is_refused), T(group_goes_together_or_not), T(hiding_a_slot), T(other_root_buses),
-        T(table_waits_for_vcpus), T(dma_after_the_trial), T(dma_order), T(pirqs), T(info), T(storm_is_held_back),
-        T(storm_is_cut_off), T(storm_of_many_entries), T(held_back_and_fenced), T(interrupt_follows_its_vcpu), T(vcpu_that_moves_on_and_on),
-        T(devices_entries_share_the_limit), T(nobody_to_follow), T(let_in_where_it_was), T(follows_nothing_that_is_cut_or_gone),
-        T(vectors_are_shared_out), T(no_device_no_lock),
-        T(vectors_are_mapped_whole), T(virtio_says_whether_the_iommu_holds_it), T(no_bar_over_the_platform),
-        T(places_stay_in_their_room), T(structures_lie_in_bars), T(no_dma_while_virtio_runs), T(no_dma_while_nvme_runs), T(others_are_reset_at_a_restart),
-        T(large_bars_are_mapped_in_steps), T(half_way_is_undone),
+        T(finds_and_sizes),
+        T(absurd_devices_are_bounded),
+        T(all_ones_everywhere),
+        T(hiding),
+        T(groups),
+        T(filter_refuses),
+        T(filter_shows_a_virtual_view),
+        T(filter_writes_only_what_it_may),
+        T(refusals_in_order),
+        T(failures_leave_nothing),
+        T(maps_registers_but_no_vectors),
+        T(flr_takes_its_time),
+        T(dead_device_is_refused),
+        T(group_goes_together_or_not),
+        T(hiding_a_slot),
+        T(other_root_buses),
+        T(table_waits_for_vcpus),
+        T(dma_after_the_trial),
+        T(dma_order),
+        T(pirqs),
+        T(info),
+        T(storm_is_held_back),
+        T(storm_is_cut_off),
+        T(storm_of_many_entries),
+        T(held_back_and_fenced),
+        T(interrupt_follows_its_vcpu),
+        T(vcpu_that_moves_on_and_on),
+        T(devices_entries_share_the_limit),
+        T(nobody_to_follow),
+        T(let_in_where_it_was),
+        T(follows_nothing_that_is_cut_or_gone),
+        T(vectors_are_shared_out),
+        T(no_device_no_lock),
+        T(vectors_are_mapped_whole),
+        T(virtio_says_whether_the_iommu_holds_it),
+        T(no_bar_over_the_platform),
+        T(places_stay_in_their_room),
+        T(structures_lie_in_bars),
+        T(no_dma_while_virtio_runs),
+        T(no_dma_while_nvme_runs),
+        T(others_are_reset_at_a_restart),
+        T(large_bars_are_mapped_in_steps),
+        T(half_way_is_undone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,12 @@
 #include <xen/memory.h>
 #include "abi/memory_op.h"
 
-bool priv_allows(enum bh_role role, enum priv p) { (void)role; (void)p; return false; }
+bool priv_allows(enum bh_role role, enum priv p)
+{
+    (void)role;
+    (void)p;
+    return false;
+}
 
 #define WIN 0x100000ull
 static struct domain *d;
@@ -77,7 +82,8 @@ static void test_two_at_once(void **s)
         go = true;
         for (unsigned k = 0; k < 30; k++)
             thrd_yield();
-        assert_int_equal(places_of(virt_to_mfn(d->shared)), i ? 1 : 0); /* nobody moves it without the lock of its place */
+        assert_int_equal(places_of(virt_to_mfn(d->shared)),
+                         i ? 1 : 0); /* nobody moves it without the lock of its place */
         uint64_t where = d->shared_gfn;
         enum p2m_type type;
         assert_true(i == 0 || p2m_lookup(d, GFN(where), &type).v == virt_to_mfn(d->shared).v);

@@ -9,7 +9,7 @@
 #undef snprintf
 #include <stdio.h>
 #define vsnprintf bh_vsnprintf
-#define snprintf bh_snprintf
+#define snprintf  bh_snprintf
 #include "shim.h"
 #include <cmocka.h>
 #include "base/cpu.h"
@@ -38,7 +38,12 @@ void serial_write(const char *s, size_t n)
     wire_len += n;
     wire[wire_len] = 0;
 }
-size_t serial_read(char *buf, size_t n) { (void)buf; (void)n; return 0; }
+size_t serial_read(char *buf, size_t n)
+{
+    (void)buf;
+    (void)n;
+    return 0;
+}
 static void soon(void) { ipis++; }
 static void now(void) { virqs++; }
 
@@ -159,9 +164,12 @@ int main(void)
     static const struct print_listener listener = { soon, now };
     print_listen(&listener);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_have_the_prefix_and_one_end), cmocka_unit_test(claimed_console),
-        cmocka_unit_test(printing_in_between), cmocka_unit_test(taken_back_while_printing),
-        cmocka_unit_test(nmis_are_told_later), cmocka_unit_test(ring_keeps_the_newest),
+        cmocka_unit_test(lines_have_the_prefix_and_one_end),
+        cmocka_unit_test(claimed_console),
+        cmocka_unit_test(printing_in_between),
+        cmocka_unit_test(taken_back_while_printing),
+        cmocka_unit_test(nmis_are_told_later),
+        cmocka_unit_test(ring_keeps_the_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,8 @@
 #define GOLDEN "tests/unit/privileges.golden"
 
 static const char *const role_name[BH_NR_ROLES] = {
-    [BH_ROLE_GUEST] = "guest", [BH_ROLE_CONTROL] = "control", [BH_ROLE_STORE] = "store", [BH_ROLE_PCIBACK] = "pciback",
-    [BH_ROLE_DRIVER] = "driver",
+    [BH_ROLE_GUEST] = "guest",     [BH_ROLE_CONTROL] = "control", [BH_ROLE_STORE] = "store",
+    [BH_ROLE_PCIBACK] = "pciback", [BH_ROLE_DRIVER] = "driver",
 };
 #define PRIVILEGE(class, name, roles) [PRIV_##class] = #name,
 static const char *const priv_name[NR_PRIV] = {
@@ -30,7 +30,8 @@ static void expansion_is_golden(void **state)
     for (int r = 0; r < BH_NR_ROLES; r++)
         for (int p = 0; p < NR_PRIV; p++) {
             assert_non_null(priv_name[p]);
-            n += (size_t)snprintf(now + n, sizeof now - n, "%-8s %-12s %s\n", role_name[r], priv_name[p],
+            n += (size_t)snprintf(now + n, sizeof now - n, "%-8s %-12s %s\n", role_name[r],
+                                  priv_name[p],
                                   priv_allows((enum bh_role)r, (enum priv)p) ? "yes" : "no");
         }
     FILE *f = fopen(GOLDEN, "r");
@@ -72,7 +73,8 @@ static void numbers_are_dense(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(expansion_is_golden), cmocka_unit_test(out_of_range_is_nobody),
-                                         cmocka_unit_test(numbers_are_dense) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(expansion_is_golden),
+                                        cmocka_unit_test(out_of_range_is_nobody),
+                                        cmocka_unit_test(numbers_are_dense) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

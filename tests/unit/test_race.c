@@ -17,7 +17,13 @@
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
 void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n) { (void)pos; (void)buf; (void)n; return 0; }
+size_t log_read(uint64_t *pos, char *buf, size_t n)
+{
+    (void)pos;
+    (void)buf;
+    (void)n;
+    return 0;
+}
 
 static _Thread_local struct cpu me;
 struct cpu *this_cpu(void)
@@ -38,7 +44,9 @@ static volatile bool stop;
 static volatile unsigned restarts, destroys, maps, copies, sends;
 static volatile domid_t victim; /* comes and goes */
 
-struct rng { uint64_t x; };
+struct rng {
+    uint64_t x;
+};
 static uint32_t rnd(struct rng *r, uint32_t n)
 {
     r->x ^= r->x << 13;
@@ -64,17 +72,20 @@ static void leave(struct domain *d)
     __atomic_store_n(&d->vcpu[0]->running, 0, __ATOMIC_RELEASE);
 }
 
-struct peer { struct domain *d; struct rng r; uint64_t instance; uint32_t handle[SLOTS]; bool used[SLOTS]; };
+struct peer {
+    struct domain *d;
+    struct rng r;
+    uint64_t instance;
+    uint32_t handle[SLOTS];
+    bool used[SLOTS];
+};
 
 static domid_t other(struct peer *p)
 {
     switch (rnd(&p->r, 4)) {
-    case 0:
-        return victim;
-    case 1:
-        return store->id;
-    default:
-        return p->d == guest ? svc->id : guest->id;
+    case 0: return victim;
+    case 1: return store->id;
+    default: return p->d == guest ? svc->id : guest->id;
     }
 }
 
@@ -87,8 +98,11 @@ static void do_map(struct peer *p)
         assert_int_equal(u.status, 0);
         p->used[i] = false;
     } else {
-        struct gnttab_map_grant_ref m = { .host_addr = (WIN + i) << 12, .ref = 8 + rnd(&p->r, REFS), .dom = other(p),
-                                          .flags = GNTMAP_host_map | (rnd(&p->r, 2) ? GNTMAP_readonly : 0) };
+        struct gnttab_map_grant_ref m = { .host_addr = (WIN + i) << 12,
+                                          .ref = 8 + rnd(&p->r, REFS),
+                                          .dom = other(p),
+                                          .flags = GNTMAP_host_map |
+                                                   (rnd(&p->r, 2) ? GNTMAP_readonly : 0) };
         assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, PTR(&m), 1), 0);
         p->used[i] = m.status == 0;
         p->handle[i] = m.handle;
@@ -98,7 +112,8 @@ static void do_map(struct peer *p)
 
 static void do_copy(struct peer *p)
 {
-    struct gnttab_copy c = { .len = 64, .flags = rnd(&p->r, 2) ? GNTCOPY_source_gref : GNTCOPY_dest_gref };
+    struct gnttab_copy c = { .len = 64,
+                             .flags = rnd(&p->r, 2) ? GNTCOPY_source_gref : GNTCOPY_dest_gref };
     struct gnttab_copy_ptr *ref = c.flags == GNTCOPY_source_gref ? &c.source : &c.dest;
     struct gnttab_copy_ptr *own = c.flags == GNTCOPY_source_gref ? &c.dest : &c.source;
     ref->u.ref = 8 + rnd(&p->r, REFS);
@@ -120,12 +135,8 @@ static void do_events(struct peer *p)
         if (s.port > 8)
             (void)do_event_channel_op(EVTCHNOP_close, PTR(&s));
         break;
-    case 1:
-        (void)do_event_channel_op(EVTCHNOP_alloc_unbound, PTR(&a));
-        break;
-    case 2:
-        (void)do_event_channel_op(EVTCHNOP_bind_interdomain, PTR(&b));
-        break;
+    case 1: (void)do_event_channel_op(EVTCHNOP_alloc_unbound, PTR(&a)); break;
+    case 2: (void)do_event_channel_op(EVTCHNOP_bind_interdomain, PTR(&b)); break;
     case 3:
         (void)do_event_channel_op(EVTCHNOP_unmask, PTR(&s));
         (void)do_event_channel_op(EVTCHNOP_bind_vcpu, PTR(&v));
@@ -182,7 +193,9 @@ static long control(unsigned op, void *arg)
 
 static void make_victim(void)
 {
-    struct bh_create c = { .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 40, .name = "victim" };
+    struct bh_create c = {
+        .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 40, .name = "victim"
+    };
     assert_int_equal(control(BH_CTL_CREATE, &c), 0);
     struct bh_populate p = { .domid = c.domid, .nr = 32 };
     assert_int_equal(control(BH_CTL_POPULATE, &p), 0);
@@ -260,7 +273,8 @@ static void test_race(void **state)
     stop = true;
     for (unsigned i = 0; i < 4; i++)
         thrd_join(th[i], NULL);
-    print_message("%u restarts, %u destroys, %u maps, %u copies, %u sends\n", restarts, destroys, maps, copies, sends);
+    print_message("%u restarts, %u destroys, %u maps, %u copies, %u sends\n", restarts, destroys,
+                  maps, copies, sends);
     assert_true(restarts > 10 && destroys > 2 && maps > 100 && copies > 100 && sends > 100);
 
     drop_mappings(guest);

@@ -23,11 +23,11 @@ size_t log_read(uint64_t *pos, char *buf, size_t n)
     return k;
 }
 
-#define PAGES   1024u
-#define XS      (PAGES - 1)
-#define CON     (PAGES - 2)
-#define KEEP    (PAGES - 6)
-#define WIN     0x100000ull
+#define PAGES 1024u
+#define XS    (PAGES - 1)
+#define CON   (PAGES - 2)
+#define KEEP  (PAGES - 6)
+#define WIN   0x100000ull
 static struct domain *ctl, *store, *svc, *guest;
 
 static long ctl_op(unsigned op, void *arg)
@@ -38,8 +38,11 @@ static long ctl_op(unsigned op, void *arg)
 
 static void build(struct domain *d)
 {
-    struct bh_setup_rings r = { .domid = d->id, .console_domid = ctl->id, .store_domid = store->id,
-                                .console_gfn = d == svc ? CON : 2, .store_gfn = d == svc ? XS : 3 };
+    struct bh_setup_rings r = { .domid = d->id,
+                                .console_domid = ctl->id,
+                                .store_domid = store->id,
+                                .console_gfn = d == svc ? CON : 2,
+                                .store_gfn = d == svc ? XS : 3 };
     struct bh_entry e = { .domid = d->id, .eip = 0x100000, .ebx = 0x1000 };
     struct bh_domid i = { .domid = d->id };
     if (!d->rings)
@@ -74,7 +77,9 @@ static long grant_op(struct domain *by, unsigned cmd, void *arg)
 }
 static uint32_t map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn)
 {
-    struct gnttab_map_grant_ref op = { .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = dom };
+    struct gnttab_map_grant_ref op = {
+        .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = dom
+    };
     assert_int_equal(grant_op(by, GNTTABOP_map_grant_ref, &op), 0);
     assert_int_equal(op.status, 0);
     return op.handle;
@@ -99,7 +104,9 @@ static long restart(struct domain *d)
 }
 
 /* A life: rings with the guest, a mapping of its page, a page of its own given away, registrations, a mess in memory. */
-struct life { uint32_t gport, sport, handle, theirs, xs_handle, con_port; };
+struct life {
+    uint32_t gport, sport, handle, theirs, xs_handle, con_port;
+};
 static void live(struct life *l)
 {
     grant_seed(guest, 8, svc->id, 9);
@@ -196,7 +203,8 @@ static void run_restart(int yield_every)
         evtchn_send(guest, l.gport);
         evtchn_send(ctl, l.con_port);
         evtchn_global_virq(ctl, VIRQ_DOM_EXC);
-        if (rc == HC_AGAIN && svc->op_stage > 3) /* another operation of the control domain is told to wait */
+        if (rc == HC_AGAIN &&
+            svc->op_stage > 3) /* another operation of the control domain is told to wait */
             assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &(struct bh_domid){ .domid = svc->id }), -EBUSY);
         domain_crash(svc, svc->vcpu[0], BH_CAUSE_NPF, "late");
     } while (rc == HC_AGAIN);
@@ -223,9 +231,21 @@ static void run_restart(int yield_every)
     assert_int_equal(pci_refills, 1);
 }
 
-static void test_restart(void **s) { (void)s; run_restart(-1); }
-static void test_restart_preempted(void **s) { (void)s; run_restart(0); }
-static void test_restart_preempted_2(void **s) { (void)s; run_restart(2); }
+static void test_restart(void **s)
+{
+    (void)s;
+    run_restart(-1);
+}
+static void test_restart_preempted(void **s)
+{
+    (void)s;
+    run_restart(0);
+}
+static void test_restart_preempted_2(void **s)
+{
+    (void)s;
+    run_restart(2);
+}
 
 static void test_restart_waits_for_vcpu(void **s)
 {
@@ -341,9 +361,16 @@ static void test_destroy_overtakes_restart(void **s)
         } while (rc == HC_AGAIN);
         yields_after = ~0u;
         assert_int_equal(rc, 0);
-        struct bh_create c = { .domid = id, .role = BH_ROLE_DRIVER, .flags = BH_CREATE_RESTARTABLE, .nr_vcpus = 1,
-                               .max_pages = PAGES, .keep_gfn = KEEP, .nr_keep = 4, .name = "again" };
-        assert_int_equal(ctl_op(BH_CTL_CREATE, &c), -EEXIST); /* the store and perhaps the guest hold pages */
+        struct bh_create c = { .domid = id,
+                               .role = BH_ROLE_DRIVER,
+                               .flags = BH_CREATE_RESTARTABLE,
+                               .nr_vcpus = 1,
+                               .max_pages = PAGES,
+                               .keep_gfn = KEEP,
+                               .nr_keep = 4,
+                               .name = "again" };
+        assert_int_equal(ctl_op(BH_CTL_CREATE, &c),
+                         -EEXIST); /* the store and perhaps the guest hold pages */
         unmap(store, l.xs_handle, WIN);
         unmap(guest, l.theirs, WIN);
         assert_int_equal(ctl_op(BH_CTL_CREATE, &c), 0);
@@ -418,7 +445,8 @@ static void test_write_and_sealing(void **s)
     assert_int_equal(*(char *)gpa_ptr(store, 0x100 + 99999), 0x42);
     w.len = sizeof image;
     w.gpa = 4096;
-    assert_int_equal(ctl_op(BH_CTL_WRITE, &w), -EFAULT); /* 256 KiB would end past its 64 pages with it */
+    assert_int_equal(ctl_op(BH_CTL_WRITE, &w),
+                     -EFAULT); /* 256 KiB would end past its 64 pages with it */
     w.domid = svc->id;
     assert_int_equal(ctl_op(BH_CTL_WRITE, &w), -EACCES); /* sealed */
     w.domid = guest->id;
@@ -426,7 +454,8 @@ static void test_write_and_sealing(void **s)
     assert_int_equal(restart(svc), 0);
     w.domid = svc->id;
     assert_int_equal(ctl_op(BH_CTL_WRITE, &w), 256 * 1024);
-    const uint64_t gpas[] = { (uint64_t)KEEP << 12, ((uint64_t)KEEP << 12) - 1, (((uint64_t)KEEP + 4) << 12) - 1 };
+    const uint64_t gpas[] = { (uint64_t)KEEP << 12, ((uint64_t)KEEP << 12) - 1,
+                              (((uint64_t)KEEP + 4) << 12) - 1 };
     for (unsigned i = 0; i < ARRAY_SIZE(gpas); i++) {
         w.gpa = gpas[i];
         w.len = 2;
@@ -451,7 +480,9 @@ static void test_write_and_sealing(void **s)
 static void test_build_ops(void **s)
 {
     (void)s;
-    struct bh_create c = { .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 40, .name = "g" };
+    struct bh_create c = {
+        .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 40, .name = "g"
+    };
     struct bh_create bad = c;
     bad.role = BH_ROLE_CONTROL;
     assert_int_equal(ctl_op(BH_CTL_CREATE, &bad), -EINVAL);
@@ -480,7 +511,9 @@ static void test_build_ops(void **s)
         p = (struct bh_populate){ .domid = c.domid, .gfn = 1, .nr = big[i] };
         assert_int_equal(ctl_op(BH_CTL_POPULATE, &p), -EINVAL);
     }
-    struct bh_setup_rings r = { .domid = c.domid, .console_domid = 0, .store_domid = 1, .console_gfn = 4, .store_gfn = 4 };
+    struct bh_setup_rings r = {
+        .domid = c.domid, .console_domid = 0, .store_domid = 1, .console_gfn = 4, .store_gfn = 4
+    };
     assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), -EINVAL);
     r.store_gfn = 4000;
     assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), -EINVAL);
@@ -490,7 +523,8 @@ static void test_build_ops(void **s)
     r.store_domid = 14;
     assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), -ESRCH);
     r.store_domid = 1;
-    assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &(struct bh_domid){ .domid = c.domid }), -EINVAL); /* no entry yet */
+    assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &(struct bh_domid){ .domid = c.domid }),
+                     -EINVAL); /* no entry yet */
     assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), 0);
     assert_int_equal(r.console_port, 1);
     assert_int_equal(r.store_port, 2);
@@ -570,7 +604,8 @@ static void test_info_report_crash(void **s)
     assert_int_equal(ctl_op(BH_CTL_LOG, &l), 0);
     assert_int_equal(l.from, 3000 - 2048);
     assert_int_equal(l.len, 2048);
-    assert_true(text[2047] == '\n' && text[2046] == 'x' && text[2047 - 100] == '\n' && !memchr(text, '\x1b', 2048));
+    assert_true(text[2047] == '\n' && text[2046] == 'x' && text[2047 - 100] == '\n' &&
+                !memchr(text, '\x1b', 2048));
     l = (struct bh_log){ .from = ~0ull, .buf = (uint64_t)text, .len = ~0ull, .domid = 3 };
     assert_int_equal(ctl_op(BH_CTL_LOG, &l), 0);
     assert_int_equal(l.len, 0);
@@ -680,7 +715,8 @@ static void test_batch(void **s)
     yields_after = ~0u;
     assert_int_equal(rc, 0);
     assert_int_equal(rounds, BH_BATCH_COPIES / 16 + 1);
-    assert_int_equal(this_cpu()->counts->copies - copied, BH_BATCH_COPIES); /* those that failed, too, and each once */
+    assert_int_equal(this_cpu()->counts->copies - copied,
+                     BH_BATCH_COPIES); /* those that failed, too, and each once */
     for (unsigned i = 0; i < BH_BATCH_COPIES; i++) {
         assert_int_equal(c[i].status, i == 100 ? GNTST_general_error : 0);
         if (i != 100)
@@ -751,11 +787,23 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_restart), T(test_restart_preempted), T(test_restart_preempted_2), T(test_restart_waits_for_vcpu),
-        T(test_restart_refused), T(test_hundred_restarts), T(test_lost_pages), T(test_displaced_pages),
-        T(test_destroy_overtakes_restart), T(test_counters_return),
-        T(test_privilege), T(test_write_and_sealing), T(test_build_ops), T(test_info_report_crash), T(test_counts),
-        T(test_batch), T(test_service_rest),
+        T(test_restart),
+        T(test_restart_preempted),
+        T(test_restart_preempted_2),
+        T(test_restart_waits_for_vcpu),
+        T(test_restart_refused),
+        T(test_hundred_restarts),
+        T(test_lost_pages),
+        T(test_displaced_pages),
+        T(test_destroy_overtakes_restart),
+        T(test_counters_return),
+        T(test_privilege),
+        T(test_write_and_sealing),
+        T(test_build_ops),
+        T(test_info_report_crash),
+        T(test_counts),
+        T(test_batch),
+        T(test_service_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

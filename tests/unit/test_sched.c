@@ -28,24 +28,41 @@ static unsigned trace[4096], traced;
 static uint64_t stop_at;
 
 /* --- the rest of the core -------------------------------------------------------------------------------------- */
-void apic_send_ipi(uint32_t cpu, uint8_t vector) { (void)vector; ipis[cpu]++; }
+void apic_send_ipi(uint32_t cpu, uint8_t vector)
+{
+    (void)vector;
+    ipis[cpu]++;
+}
 void apic_timer_set_ns(uint64_t ns) { (void)ns; }
 static unsigned dirty, scrubbed;
 bool frame_scrub_some(void) { return dirty ? dirty--, ++scrubbed : false; }
-int vcpu_pending_vector(const struct vcpu *v) { return v->info->evtchn_upcall_pending && v->domain->callback_vector ? 0xf3 : -1; }
+int vcpu_pending_vector(const struct vcpu *v)
+{
+    return v->info->evtchn_upcall_pending && v->domain->callback_vector ? 0xf3 : -1;
+}
 bool vcpu_has_work(const struct vcpu *v)
 {
     if (v->nmi_pending || v->sipi_vector || v->wait_sipi)
         return true;
     return v->waiting ? v->info->evtchn_upcall_pending : vcpu_pending_vector(v) >= 0;
 }
-void hypercall(struct vcpu *v, unsigned len) { (void)len; redone++; script[v->id](v); }
+void hypercall(struct vcpu *v, unsigned len)
+{
+    (void)len;
+    redone++;
+    script[v->id](v);
+}
 uint64_t domain_cpu_ns(struct domain *d) { return d->vcpu[0]->cpu_ns; }
 void domain_recheck(struct domain *d) { vcpu_recheck(d->vcpu[0]); }
-void domain_shutdown(struct domain *d, uint32_t reason) { d->state = BH_DOM_SHUTDOWN; d->shutdown_reason = reason; }
+void domain_shutdown(struct domain *d, uint32_t reason)
+{
+    d->state = BH_DOM_SHUTDOWN;
+    d->shutdown_reason = reason;
+}
 void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
 {
-    (void)v; (void)fmt;
+    (void)v;
+    (void)fmt;
     if (d->state != BH_DOM_RUNNING)
         return;
     d->state = BH_DOM_CRASHED;
@@ -71,14 +88,33 @@ static unsigned run(struct vcpu *v)
 }
 static void set_sipi(struct vcpu *v, uint8_t vector) { v->regs.rip = (uint64_t)vector << 12; }
 static void switch_from(struct vcpu *v) { (void)v; }
-static void set_context(struct vcpu *v, const struct vcpu_hvm_context *c) { v->regs.rip = c->cpu_regs.x86_32.eip; }
-static const struct virt_ops ops = { .run = run, .set_sipi = set_sipi, .set_context = set_context, .switch_from = switch_from };
+static void set_context(struct vcpu *v, const struct vcpu_hvm_context *c)
+{
+    v->regs.rip = c->cpu_regs.x86_32.eip;
+}
+static const struct virt_ops ops = {
+    .run = run, .set_sipi = set_sipi, .set_context = set_context, .switch_from = switch_from
+};
 const struct virt_ops *virt = &ops;
 
 /* --- scripts ------------------------------------------------------------------------------------------------------ */
-static void hog(struct vcpu *v) { (void)v; shim_now_ns += 50 * US; }
-static void halt(struct vcpu *v) { shim_now_ns += 10 * US; v->halted = true; vcpu_block(v); }
-static void yielder(struct vcpu *v) { (void)v; shim_now_ns += 10 * US; sched_yield(); }
+static void hog(struct vcpu *v)
+{
+    (void)v;
+    shim_now_ns += 50 * US;
+}
+static void halt(struct vcpu *v)
+{
+    shim_now_ns += 10 * US;
+    v->halted = true;
+    vcpu_block(v);
+}
+static void yielder(struct vcpu *v)
+{
+    (void)v;
+    shim_now_ns += 10 * US;
+    sched_yield();
+}
 static long wait_rc;
 static uint64_t wait_until;
 static unsigned waits;
@@ -168,7 +204,9 @@ static void until(uint64_t when)
         sched_turn(this_cpu());
         if (shim_now_ns == before) {
             struct cpu *c = this_cpu();
-            uint64_t next = list_empty(&c->timers) ? when : list_entry(c->timers.next, struct timer, node)->expires;
+            uint64_t next = list_empty(&c->timers)
+                                ? when
+                                : list_entry(c->timers.next, struct timer, node)->expires;
             shim_now_ns = MAX(before + 1, MIN(next, when));
         }
     }
@@ -187,7 +225,7 @@ static void round_robin_in_slices(void **state)
     until(shim_now_ns + 300 * MS);
     for (unsigned i = 0; i < 3; i++)
         assert_in_range(ran_ns[i], 90 * MS, 110 * MS);
-    assert_in_range(traced, 28, 32); /* a slice each time, no more switches than that */
+    assert_in_range(traced, 28, 32);      /* a slice each time, no more switches than that */
     for (unsigned i = 6; i < traced; i++) /* after the start, when each had a first short turn */
         assert_int_equal(trace[i], trace[i - 3]);
 }
@@ -248,7 +286,8 @@ static void wake_preempts(void **state)
     online(0, 0);
     until(shim_now_ns + 5 * MS);
     assert_true(served_at != 0);
-    assert_in_range(served_at - woken_at, 100 * US, 250 * US); /* the hog had its 200 us, not a whole slice */
+    assert_in_range(served_at - woken_at, 100 * US,
+                    250 * US); /* the hog had its 200 us, not a whole slice */
     woken_at = served_at = 0;
     script[0] = wake_1_late; /* it has run long: at once */
     until(shim_now_ns + 1 * MS);
@@ -572,7 +611,8 @@ static void no_scrubbing_before_a_timer(void **state)
     turns(0, 2);
     assert_int_equal(scrubbed, 2);
     timer_set(&t, shim_now_ns + MS);
-    this_cpu()->timer_armed_ns = 0; /* its interrupt came, too early: the idle CPU programs it again before it begins */
+    this_cpu()->timer_armed_ns =
+        0; /* its interrupt came, too early: the idle CPU programs it again before it begins */
     turns(0, 2);
     assert_int_equal(scrubbed, 4);
     assert_true(this_cpu()->timer_armed_ns == shim_now_ns + MS);
@@ -837,15 +877,35 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
     const struct CMUnitTest tests[] = {
-        T(round_robin_in_slices), T(alone_runs_without_a_timer), T(wake_preempts), T(woken_ones_have_their_share_only),
-        T(many_woken_ones_do_not_starve_others), T(cut_short_again_and_again), T(boost_below_the_share_always),
-        T(idle_cpu_takes_waiting_work), T(idle_cpu_keeps_what_it_was_told_of), T(idle_cpu_keeps_one_only), T(nobody_else_is_idle), T(a_cpu_without_domains_takes_no_work), T(one_ipi_and_only_where_it_helps),
-        T(no_lost_wake), T(pause_counts),
-        T(waits_for_event_or_time), T(no_scrubbing_before_a_timer), T(yield_lets_others_run), T(init_and_sipi), T(context_taken), T(deadline_hits_only_the_hung),
-        T(deadline_spares_idle_paused_and_starved), T(hang_misses_the_deadline),
+        T(round_robin_in_slices),
+        T(alone_runs_without_a_timer),
+        T(wake_preempts),
+        T(woken_ones_have_their_share_only),
+        T(many_woken_ones_do_not_starve_others),
+        T(cut_short_again_and_again),
+        T(boost_below_the_share_always),
+        T(idle_cpu_takes_waiting_work),
+        T(idle_cpu_keeps_what_it_was_told_of),
+        T(idle_cpu_keeps_one_only),
+        T(nobody_else_is_idle),
+        T(a_cpu_without_domains_takes_no_work),
+        T(one_ipi_and_only_where_it_helps),
+        T(no_lost_wake),
+        T(pause_counts),
+        T(waits_for_event_or_time),
+        T(no_scrubbing_before_a_timer),
+        T(yield_lets_others_run),
+        T(init_and_sipi),
+        T(context_taken),
+        T(deadline_hits_only_the_hung),
+        T(deadline_spares_idle_paused_and_starved),
+        T(hang_misses_the_deadline),
         T(hang_in_a_poll_loop_misses_the_deadline),
-        T(injects_while_running_and_while_asleep), T(cancel_disarms_everything), T(watchdogs),
-        T(longest_with_interrupts_off), T(counted_for_whom_it_serves),
+        T(injects_while_running_and_while_asleep),
+        T(cancel_disarms_everything),
+        T(watchdogs),
+        T(longest_with_interrupts_off),
+        T(counted_for_whom_it_serves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

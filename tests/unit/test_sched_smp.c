@@ -21,7 +21,8 @@ static void take_ipis(void);
 #define NC   3 /* CPUs, the first of which may run domains or not */
 #define NV   5
 #define HOPS 40000u
-#define NAPS 100           /* sleeps that a round is to have, too: where threads share a CPU, who runs finds work for long, so ... */
+#define NAPS \
+    100 /* sleeps that a round is to have, too: where threads share a CPU, who runs finds work for long, so ... */
 #define MANY (500u * HOPS) /* ... it goes on until it had them, or so many hops */
 #define HUNG 10            /* seconds without a hop */
 
@@ -40,7 +41,11 @@ static volatile uint32_t tokens[NV], hops, absorbed, slept;
 static volatile bool stop;
 
 /* --- CPUs ------------------------------------------------------------------------------------------------------------ */
-static struct { mtx_t lock; cnd_t come; bool pending; } ipi[NC];
+static struct {
+    mtx_t lock;
+    cnd_t come;
+    bool pending;
+} ipi[NC];
 
 void apic_send_ipi(uint32_t c, uint8_t vector)
 {
@@ -77,13 +82,24 @@ void apic_timer_set_ns(uint64_t ns) { (void)ns; }
 bool frame_scrub_some(void) { return false; }
 int vcpu_pending_vector(const struct vcpu *v) { return v->info->evtchn_upcall_pending ? 0xf3 : -1; }
 bool vcpu_has_work(const struct vcpu *v) { return v->info->evtchn_upcall_pending; }
-void hypercall(struct vcpu *v, unsigned len) { (void)v; (void)len; }
+void hypercall(struct vcpu *v, unsigned len)
+{
+    (void)v;
+    (void)len;
+}
 uint64_t domain_cpu_ns(struct domain *d) { return d->vcpu[0]->cpu_ns; }
 void domain_recheck(struct domain *d) { vcpu_recheck(d->vcpu[0]); }
-void domain_shutdown(struct domain *d, uint32_t reason) { (void)d; (void)reason; }
+void domain_shutdown(struct domain *d, uint32_t reason)
+{
+    (void)d;
+    (void)reason;
+}
 void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
 {
-    (void)d; (void)v; (void)cause; (void)fmt;
+    (void)d;
+    (void)v;
+    (void)cause;
+    (void)fmt;
 }
 
 static void give(unsigned to)
@@ -180,15 +196,34 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
     assert_true(slept > NAPS); /* it was a test of that */
 }
 
-static void one_token(void **s) { (void)s; no_wake_is_lost(0, 1); }
-static void two_tokens(void **s) { (void)s; no_wake_is_lost(0, 2); }
-static void four_tokens(void **s) { (void)s; no_wake_is_lost(0, 4); }
-static void without_cpu_0(void **s) { (void)s; no_wake_is_lost(1, 2); }
+static void one_token(void **s)
+{
+    (void)s;
+    no_wake_is_lost(0, 1);
+}
+static void two_tokens(void **s)
+{
+    (void)s;
+    no_wake_is_lost(0, 2);
+}
+static void four_tokens(void **s)
+{
+    (void)s;
+    no_wake_is_lost(0, 4);
+}
+static void without_cpu_0(void **s)
+{
+    (void)s;
+    no_wake_is_lost(1, 2);
+}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_token), cmocka_unit_test(two_tokens), cmocka_unit_test(four_tokens), cmocka_unit_test(without_cpu_0),
+        cmocka_unit_test(one_token),
+        cmocka_unit_test(two_tokens),
+        cmocka_unit_test(four_tokens),
+        cmocka_unit_test(without_cpu_0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

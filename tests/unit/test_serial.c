@@ -14,7 +14,7 @@
 
 #define BYTE_NS 86806
 
-static uint64_t done_at;             /* the last byte that was given is out */
+static uint64_t done_at; /* the last byte that was given is out */
 static char wire[65536];
 static size_t wire_len;
 static uint8_t scratch, ier, divisor = 12, divisor_kept; /* what firmware set */
@@ -66,7 +66,8 @@ uint8_t inb(uint16_t p)
     if (p == 0x3ff)
         v = scratch;
     if (p == 0x3fd)
-        v = (uint8_t)((given || stuck ? 0 : 0x20) | (shim_now_ns < done_at || stuck ? 0 : 0x40) | (*input ? 1 : 0));
+        v = (uint8_t)((given || stuck ? 0 : 0x20) | (shim_now_ns < done_at || stuck ? 0 : 0x40) |
+                      (*input ? 1 : 0));
     if (p == 0x3f8 && !handler) /* serial_init alone: DLAB is set */
         v = divisor;
     else if (p == 0x3f8 && *input)
@@ -81,14 +82,22 @@ uint8_t inb(uint16_t p)
 }
 
 int ioapic_route_isa(unsigned i, uint8_t v) { return 0; }
-int irq_vector_alloc(irq_fn f, void *a) { handler = f; return 0x30; }
+int irq_vector_alloc(irq_fn f, void *a)
+{
+    handler = f;
+    return 0x30;
+}
 void irq_vector_free(uint8_t v) {}
 static void told(void) { virqs++; }
 
 static struct timer *watch;
 #define warned (strstr(shim_log, "does not come") ? 1 : 0)
 
-void timer_setup(struct timer *t, void (*fn)(struct timer *)) { t->fn = fn; watch = t; }
+void timer_setup(struct timer *t, void (*fn)(struct timer *))
+{
+    t->fn = fn;
+    watch = t;
+}
 void timer_set(struct timer *t, uint64_t expires) { t->expires = expires; }
 
 static void run_watch(unsigned times)
@@ -131,7 +140,8 @@ static void by_interrupt(void **state)
     uint64_t before = shim_now_ns;
     serial_write(text, 1000);
     serial_write("a\n", 2);
-    assert_true(wire_len && wire_len <= 16 && shim_now_ns - before < 100000); /* looks at registers, and no waiting */
+    assert_true(wire_len && wire_len <= 16 &&
+                shim_now_ns - before < 100000); /* looks at registers, and no waiting */
     pass(100000000, true);
     assert_int_equal(wire_len, 1003);
     assert_string_equal(wire + 1000, "a\r\n");
@@ -199,7 +209,8 @@ static void polled_waits(void **state)
     assert_true(wire_len <= 16);
     serial_polled(true);
     assert_int_equal(wire_len, sizeof text);
-    assert_true(shim_now_ns >= done_at); /* what is still in the UART is lost if the machine is switched off now */
+    assert_true(shim_now_ns >=
+                done_at); /* what is still in the UART is lost if the machine is switched off now */
     serial_write("end\n", 4);
     assert_string_equal(wire + sizeof text, "end\r\n");
     assert_true(shim_now_ns >= done_at);
@@ -257,7 +268,8 @@ static void interrupt_lost(void **state)
     serial_irq_watch();
     pass(1000000, false);
     run_watch(1);
-    assert_int_equal(warned, 0); /* it may be pending, with the timer's: this CPU takes it before the next look */
+    assert_int_equal(warned,
+                     0); /* it may be pending, with the timer's: this CPU takes it before the next look */
     pass(1000000, false);
     run_watch(1);
     assert_int_equal(warned, 1);
@@ -289,10 +301,15 @@ int main(void)
     serial_listen(told);
     serial_irq_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(speed), cmocka_unit_test_setup(by_interrupt, fresh), cmocka_unit_test_setup(without_interrupts, fresh),
-        cmocka_unit_test_setup(lines_whole_or_not_at_all, fresh), cmocka_unit_test_setup(room_for_the_holder, fresh),
-        cmocka_unit_test_setup(polled_waits, fresh), cmocka_unit_test_setup(output_while_input_is_full, fresh),
-        cmocka_unit_test_setup(interrupt_comes, fresh), cmocka_unit_test_setup(interrupt_lost, fresh),
+        cmocka_unit_test(speed),
+        cmocka_unit_test_setup(by_interrupt, fresh),
+        cmocka_unit_test_setup(without_interrupts, fresh),
+        cmocka_unit_test_setup(lines_whole_or_not_at_all, fresh),
+        cmocka_unit_test_setup(room_for_the_holder, fresh),
+        cmocka_unit_test_setup(polled_waits, fresh),
+        cmocka_unit_test_setup(output_while_input_is_full, fresh),
+        cmocka_unit_test_setup(interrupt_comes, fresh),
+        cmocka_unit_test_setup(interrupt_lost, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,11 +170,40 @@ static void interrupted(void **state)
 static void answers_leave_no_text(void **state)
 {
     static const char *const answer[] = {
-        "\x1b[?1;2c", "\x1b[>41;366;0c", "\x1b[24;80R", "\x1b[?25;1$y", "\x1b[8;24;80t", "\x1b[I", "\x1b[O", "\x1b[200~", "\x1b[201~",
-        "\x1b[<35;10;10M", "\x1b[<0;1;1m", "\x1b[M !!", "\x1b[M\xff\x80\x1b", "\x1b]11;rgb:0000/0000/0000\x1b\\", "\x1b]11;rgb:0000/0000/0000\a",
-        "\x1b]ldestroy debian\x1b\\", "\x1bP>|XTerm(379)\x1b\\", "\x1bP1$r0m\x1b\\", "\x1bXtext\x1b\\", "\x1b^text\x1b\\",
-        "\x1b_Gi=31;OK\x1b\\", "\x1b(B", "\x1b F", "\x9b?1;2c", "\xc2\x9b?1;2c", "\x90>|XTerm(379)\x9c", "\x9dltext\x07",
-        "\xc2\x9dltext\xc2\x9c", "\x1b]ltext\x1b[1;2R", "\x1bP\x18", "\x1b]0;text\x03", "\xc3\x9f", "\xe2\x9b\x90", "\xf0\x9f\x9b\x9d",
+        "\x1b[?1;2c",
+        "\x1b[>41;366;0c",
+        "\x1b[24;80R",
+        "\x1b[?25;1$y",
+        "\x1b[8;24;80t",
+        "\x1b[I",
+        "\x1b[O",
+        "\x1b[200~",
+        "\x1b[201~",
+        "\x1b[<35;10;10M",
+        "\x1b[<0;1;1m",
+        "\x1b[M !!",
+        "\x1b[M\xff\x80\x1b",
+        "\x1b]11;rgb:0000/0000/0000\x1b\\",
+        "\x1b]11;rgb:0000/0000/0000\a",
+        "\x1b]ldestroy debian\x1b\\",
+        "\x1bP>|XTerm(379)\x1b\\",
+        "\x1bP1$r0m\x1b\\",
+        "\x1bXtext\x1b\\",
+        "\x1b^text\x1b\\",
+        "\x1b_Gi=31;OK\x1b\\",
+        "\x1b(B",
+        "\x1b F",
+        "\x9b?1;2c",
+        "\xc2\x9b?1;2c",
+        "\x90>|XTerm(379)\x9c",
+        "\x9dltext\x07",
+        "\xc2\x9dltext\xc2\x9c",
+        "\x1b]ltext\x1b[1;2R",
+        "\x1bP\x18",
+        "\x1b]0;text\x03",
+        "\xc3\x9f",
+        "\xe2\x9b\x90",
+        "\xf0\x9f\x9b\x9d",
     };
     (void)state;
     for (unsigned i = 0; i < sizeof(answer) / sizeof(*answer); i++) {
@@ -205,9 +234,12 @@ static void noise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(keys, fresh),      cmocka_unit_test_setup(history, fresh),
-        cmocka_unit_test_setup(long_line, fresh), cmocka_unit_test_setup(interrupted, fresh),
-        cmocka_unit_test_setup(answers_leave_no_text, fresh), cmocka_unit_test_setup(noise, fresh),
+        cmocka_unit_test_setup(keys, fresh),
+        cmocka_unit_test_setup(history, fresh),
+        cmocka_unit_test_setup(long_line, fresh),
+        cmocka_unit_test_setup(interrupted, fresh),
+        cmocka_unit_test_setup(answers_leave_no_text, fresh),
+        cmocka_unit_test_setup(noise, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

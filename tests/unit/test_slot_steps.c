@@ -72,8 +72,14 @@ void shared_stored(void) { step(); }
 
 /* --- the store --------------------------------------------------------------------------------------------------------------- */
 #define NODES 128
-static struct { char path[128], val[128]; } nodes[NODES];
-static struct { char path[128]; watch_fn fn; void *arg; } watches[16]; /* of the back-end's */
+static struct {
+    char path[128], val[128];
+} nodes[NODES];
+static struct {
+    char path[128];
+    watch_fn fn;
+    void *arg;
+} watches[16]; /* of the back-end's */
 static char events[64][128];
 static unsigned nr_events;
 static bool atomic; /* a transaction: one step */
@@ -185,14 +191,21 @@ int xs_unwatch(const char *path, watch_fn fn, void *arg)
             watches[i].fn = NULL;
     return 0;
 }
-bool xs_watch_waits(const char *path, watch_fn fn, void *arg) { return false; } /* each is called at once */
+bool xs_watch_waits(const char *path, watch_fn fn, void *arg)
+{
+    return false;
+} /* each is called at once */
 
 /* --- the back-end: what it stands on, its life ------------------------------------------------------------------------------ */
-struct bh_self self = {.name = "blk0", .domid = BLK};
+struct bh_self self = { .name = "blk0", .domid = BLK };
 struct blk blk;
 static struct slot_entry table[SLOT_ENTRIES];
 static _Alignas(4096) uint8_t keep_pages[8][4096], ring_page[4096], pool[64][4096];
-static struct blkdev dev = {.model = "disk", .nr_sectors = 4000, .sector_size = 512, .max_bytes = BLK_MAX_BYTES, .max_segs = BLK_MAX_SEGS};
+static struct blkdev dev = { .model = "disk",
+                             .nr_sectors = 4000,
+                             .sector_size = 512,
+                             .max_bytes = BLK_MAX_BYTES,
+                             .max_segs = BLK_MAX_SEGS };
 static unsigned claims, mapped;
 static uint64_t partition_first = 100;
 
@@ -229,8 +242,15 @@ int grant_unmap(struct grant_map *m)
 }
 int event_bind_interdomain(domid_t remote, uint32_t port, event_fn fn, void *arg) { return 40; }
 void event_close(uint32_t port) {}
-int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len) { return -EINVAL; }
-int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src, unsigned len) { return -EINVAL; }
+int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
+{
+    return -EINVAL;
+}
+int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
+                  unsigned len)
+{
+    return -EINVAL;
+}
 void batch_send(struct batch *b, uint32_t port) {}
 int batch_flush(struct batch *b)
 {
@@ -314,7 +334,10 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
     step();
     return 0;
 }
-struct dom *dom_by_id(domid_t id) { return id == BLK ? &driver_dom : id == GUEST ? &guest_dom : NULL; }
+struct dom *dom_by_id(domid_t id)
+{
+    return id == BLK ? &driver_dom : id == GUEST ? &guest_dom : NULL;
+}
 struct dom *dom_by_name(const char *n) { return &driver_dom; }
 struct dom *command_dom(const char *name) { return &guest_dom; }
 void driver_problem(const struct dom *b) {}
@@ -383,9 +406,10 @@ void no_node(struct txn *t, const char *fmt, ...)
     va_end(ap);
     xs_rm(0, p);
 }
-int commit(struct dom *d, void (*fill)(struct txn *t, struct dom *d, void *arg), void *arg, struct errbuf *e)
+int commit(struct dom *d, void (*fill)(struct txn *t, struct dom *d, void *arg), void *arg,
+           struct errbuf *e)
 {
-    struct txn t = {0};
+    struct txn t = { 0 };
 
     step();
     atomic = true;
@@ -414,7 +438,7 @@ static void guest_has_disk(void)
 
     guest_dom.nr_devs = guest_dom.cfg.nr_disks = 1;
     assert_int_equal(config_disk(&guest_dom.cfg.disk[0], "phy:blk0:1,xvda,w", why, sizeof(why)), 0);
-    guest_dom.dev[0] = (struct dom_dev){.kind = DEV_VBD, .devid = 51712, .back = BLK};
+    guest_dom.dev[0] = (struct dom_dev){ .kind = DEV_VBD, .devid = 51712, .back = BLK };
 }
 
 static void world(void)
@@ -433,8 +457,10 @@ static void world(void)
     partition_first = 100;
     guest_dom.id = GUEST;
     guest_dom.cfg.role = BH_ROLE_GUEST;
-    driver_dom = (struct dom){.id = BLK, .cfg = {.name = "blk0", .image = "blk", .role = BH_ROLE_DRIVER}, .slots = copy,
-                              .slots_gpa = 0x3f0000};
+    driver_dom = (struct dom){ .id = BLK,
+                               .cfg = { .name = "blk0", .image = "blk", .role = BH_ROLE_DRIVER },
+                               .slots = copy,
+                               .slots_gpa = 0x3f0000 };
     back_end_starts();
     back_end_works();
 }
@@ -447,7 +473,8 @@ static void settle(void)
 static void is_attached(unsigned n)
 {
     if (!vbds[0].connected || strcmp(value(BE "/state"), "4") || strcmp(value(FE "/state"), "4"))
-        BAD("step %u: not attached: '%s' (%s, %s; %s)", n, said, value(BE "/state"), value(FE "/state"), vbds[0].stalled);
+        BAD("step %u: not attached: '%s' (%s, %s; %s)", n, said, value(BE "/state"),
+            value(FE "/state"), vbds[0].stalled);
     assert_int_equal(slot_state(&table[0]), SLOT_ATTACHED);
     assert_int_equal(table[0].first, 100);
     assert_int_equal(table[0].nr, 100);
@@ -505,7 +532,9 @@ static bool dies_in(enum cmd c, unsigned n)
 
 static void control_killed(void **state)
 {
-    static const struct { enum cmd killed, then; } trials[] = {{ATTACH, ATTACH}, {ATTACH, DETACH}, {DETACH, DETACH}, {DETACH, ATTACH}};
+    static const struct {
+        enum cmd killed, then;
+    } trials[] = { { ATTACH, ATTACH }, { ATTACH, DETACH }, { DETACH, DETACH }, { DETACH, ATTACH } };
 
     for (unsigned t = 0; t < ARRAY_SIZE(trials); t++) {
         bool died = true;
@@ -594,7 +623,8 @@ static void a_volume_that_moved(void **state)
     back_end_starts();
     assert_false(vbds[0].connected);
     assert_non_null(vbds[0].stalled);
-    forge((struct keep_page *)keep_pages, moved); /* also if whoever wrote the disk's table wrote the record, too */
+    forge((struct keep_page *)keep_pages,
+          moved); /* also if whoever wrote the disk's table wrote the record, too */
     back_end_starts();
     assert_false(vbds[0].connected);
     forge((struct keep_page *)keep_pages, moved_back);
@@ -606,9 +636,13 @@ static void a_volume_that_moved(void **state)
 
 static void forged_records(void **state)
 {
-    static const struct { void (*change)(struct keep_head *h); bool served, cleared; } lies[] = {
-        {nothing, true, false}, {more_disk, false, false}, {other_place, false, false}, {reads_only, false, false},
-        {by_force, false, false}, {older, false, false}, {other_guest, false, true}, {other_vdev, false, true}};
+    static const struct {
+        void (*change)(struct keep_head *h);
+        bool served, cleared;
+    } lies[] = { { nothing, true, false },      { more_disk, false, false },
+                 { other_place, false, false }, { reads_only, false, false },
+                 { by_force, false, false },    { older, false, false },
+                 { other_guest, false, true },  { other_vdev, false, true } };
     struct keep_page *page = (struct keep_page *)keep_pages;
 
     for (unsigned i = 0; i < ARRAY_SIZE(lies); i++) {
@@ -659,9 +693,9 @@ static void limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forged_records), cmocka_unit_test(limits),
-        cmocka_unit_test(back_end_killed), cmocka_unit_test(control_killed), cmocka_unit_test(a_volume_that_moved),
-        cmocka_unit_test(nodes_of_a_dead_instance),
+        cmocka_unit_test(forged_records),      cmocka_unit_test(limits),
+        cmocka_unit_test(back_end_killed),     cmocka_unit_test(control_killed),
+        cmocka_unit_test(a_volume_that_moved), cmocka_unit_test(nodes_of_a_dead_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,13 @@
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
 void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n) { (void)pos; (void)buf; (void)n; return 0; }
+size_t log_read(uint64_t *pos, char *buf, size_t n)
+{
+    (void)pos;
+    (void)buf;
+    (void)n;
+    return 0;
+}
 
 #define PAGES 1024u
 #define TABLE (PAGES - 8)
@@ -26,21 +32,37 @@ static long ctl_op(unsigned op, void *arg)
 }
 static long slot_write(uint64_t gpa, uint64_t len)
 {
-    return ctl_op(BH_CTL_SLOT_WRITE, &(struct bh_write){ .domid = svc->id, .gpa = gpa, .src = (uint64_t)words, .len = len });
+    return ctl_op(BH_CTL_SLOT_WRITE,
+                  &(struct bh_write){
+                      .domid = svc->id, .gpa = gpa, .src = (uint64_t)words, .len = len });
 }
-static long protect(void) { return ctl_op(BH_CTL_PROTECT, &(struct bh_protect){ .domid = svc->id, .gfn = TABLE, .nr = NR }); }
-static long restart(uint32_t flags) { return ctl_op(BH_CTL_RESTART, &(struct bh_restart){ .domid = svc->id, .flags = flags }); }
+static long protect(void)
+{
+    return ctl_op(BH_CTL_PROTECT, &(struct bh_protect){ .domid = svc->id, .gfn = TABLE, .nr = NR });
+}
+static long restart(uint32_t flags)
+{
+    return ctl_op(BH_CTL_RESTART, &(struct bh_restart){ .domid = svc->id, .flags = flags });
+}
 static long unpause(void)
 {
-    assert_int_equal(ctl_op(BH_CTL_SET_ENTRY, &(struct bh_entry){ .domid = svc->id, .eip = 0x100000 }), 0);
+    assert_int_equal(ctl_op(BH_CTL_SET_ENTRY, &(struct bh_entry){ .domid = svc->id, .eip = 0x100000 }),
+                     0);
     return ctl_op(BH_CTL_UNPAUSE, &(struct bh_domid){ .domid = svc->id });
 }
 static uint64_t *table(void) { return gpa_ptr(svc, (uint64_t)TABLE << PAGE_SHIFT); }
 static struct bh_create creation(void)
 {
-    return (struct bh_create){ .domid = 3, .role = BH_ROLE_DRIVER, .flags = BH_CREATE_RESTARTABLE, .nr_vcpus = 1,
-                               .max_pages = PAGES + 16, .keep_gfn = PAGES - 6, .nr_keep = 4, .name = "net0",
-                               .table_gfn = TABLE, .nr_table = NR };
+    return (struct bh_create){ .domid = 3,
+                               .role = BH_ROLE_DRIVER,
+                               .flags = BH_CREATE_RESTARTABLE,
+                               .nr_vcpus = 1,
+                               .max_pages = PAGES + 16,
+                               .keep_gfn = PAGES - 6,
+                               .nr_keep = 4,
+                               .name = "net0",
+                               .table_gfn = TABLE,
+                               .nr_table = NR };
 }
 
 static int setup(void **state)
@@ -83,7 +105,9 @@ static void immutable_before_the_first_instruction(void **s)
     assert_int_equal(slot_write((uint64_t)TABLE << 12, 8), -EACCES);
     assert_int_equal(unpause(), -EINVAL);
     assert_int_equal(svc->state, BH_DOM_BUILDING);
-    assert_int_equal(ctl_op(BH_CTL_PROTECT, &(struct bh_protect){ .domid = svc->id, .gfn = TABLE, .nr = NR - 1 }), 0);
+    assert_int_equal(ctl_op(BH_CTL_PROTECT,
+                            &(struct bh_protect){ .domid = svc->id, .gfn = TABLE, .nr = NR - 1 }),
+                     0);
     assert_int_equal(unpause(), -EINVAL);
     assert_int_equal(protect(), 0);
     assert_int_equal(dma_lost, NR); /* nor does a device reach it */
@@ -96,15 +120,30 @@ static void who_and_where(void **s)
 {
     uint64_t gpa = (uint64_t)TABLE << 12, end = gpa + NR * PAGE_SIZE;
     struct bh_write w = { .domid = svc->id, .gpa = gpa, .src = (uint64_t)words, .len = 8 };
-    const struct { uint64_t gpa, len; long rc; } bad[] = {
-        { gpa + 4, 8, -EINVAL }, { gpa, 12, -EINVAL }, { gpa, BH_SLOT_WRITE_MAX + 8, -E2BIG }, { gpa, ~7ull, -E2BIG },
-        { gpa - 8, 8, -EACCES }, { gpa - 8, 16, -EACCES }, { end, 8, -EACCES }, { end - 8, 16, -EACCES }, { 0, 8, -EACCES },
-        { ~7ull, 8, -EACCES }, { ~7ull, 16, -EACCES }, { 1ull << 63, 8, -EACCES }, { 0x100ull << 12, 8, -EACCES },
+    const struct {
+        uint64_t gpa, len;
+        long rc;
+    } bad[] = {
+        { gpa + 4, 8, -EINVAL },
+        { gpa, 12, -EINVAL },
+        { gpa, BH_SLOT_WRITE_MAX + 8, -E2BIG },
+        { gpa, ~7ull, -E2BIG },
+        { gpa - 8, 8, -EACCES },
+        { gpa - 8, 16, -EACCES },
+        { end, 8, -EACCES },
+        { end - 8, 16, -EACCES },
+        { 0, 8, -EACCES },
+        { ~7ull, 8, -EACCES },
+        { ~7ull, 16, -EACCES },
+        { 1ull << 63, 8, -EACCES },
+        { 0x100ull << 12, 8, -EACCES },
         { (PAGES - 6ull) << 12, 8, -EACCES },
     };
 
     assert_int_equal(protect(), 0);
-    assert_int_equal(ctl_op(BH_CTL_PROTECT, &(struct bh_protect){ .domid = svc->id, .gfn = 0x100, .nr = 1 }), 0);
+    assert_int_equal(ctl_op(BH_CTL_PROTECT,
+                            &(struct bh_protect){ .domid = svc->id, .gfn = 0x100, .nr = 1 }),
+                     0);
     assert_int_equal(unpause(), 0);
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(slot_write(bad[i].gpa, bad[i].len), bad[i].rc);
@@ -129,11 +168,15 @@ static void who_and_where(void **s)
 static void its_domain_only_reads_it(void **s)
 {
     struct xen_remove_from_physmap rm = { .domid = DOMID_SELF, .gpfn = TABLE };
-    struct xen_add_to_physmap add = { .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = TABLE };
+    struct xen_add_to_physmap add = { .domid = DOMID_SELF,
+                                      .space = XENMAPSPACE_shared_info,
+                                      .gpfn = TABLE };
     xen_pfn_t out[1] = { TABLE + 1 };
     struct xen_memory_reservation res = { .nr_extents = 1, .domid = DOMID_SELF };
     struct vcpu_register_vcpu_info vi = { .mfn = TABLE };
-    struct bh_write w = { .domid = svc->id, .gpa = (uint64_t)TABLE << 12, .src = (uint64_t)words, .len = 8 };
+    struct bh_write w = {
+        .domid = svc->id, .gpa = (uint64_t)TABLE << 12, .src = (uint64_t)words, .len = 8
+    };
     mfn_t m;
 
     assert_int_equal(protect(), 0);
@@ -186,8 +229,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(only_for_slots_that_restart), T(immutable_before_the_first_instruction), T(who_and_where),
-        T(its_domain_only_reads_it), T(outlives_every_restart),
+        T(only_for_slots_that_restart),
+        T(immutable_before_the_first_instruction),
+        T(who_and_where),
+        T(its_domain_only_reads_it),
+        T(outlives_every_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

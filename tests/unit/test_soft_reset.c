@@ -10,7 +10,13 @@
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
 void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n) { (void)pos; (void)buf; (void)n; return 0; }
+size_t log_read(uint64_t *pos, char *buf, size_t n)
+{
+    (void)pos;
+    (void)buf;
+    (void)n;
+    return 0;
+}
 
 #define WIN 0x100000ull
 static struct domain *ctl, *store, *svc, *guest;
@@ -23,8 +29,11 @@ static long ctl_op(unsigned op, void *arg)
 
 static void build(struct domain *d)
 {
-    struct bh_setup_rings r = { .domid = d->id, .console_domid = ctl->id, .store_domid = store->id,
-                                .console_gfn = 2, .store_gfn = 3 };
+    struct bh_setup_rings r = { .domid = d->id,
+                                .console_domid = ctl->id,
+                                .store_domid = store->id,
+                                .console_gfn = 2,
+                                .store_gfn = 3 };
     struct bh_entry e = { .domid = d->id, .eip = 0x100000, .ebx = 0x1000 };
     struct bh_domid i = { .domid = d->id };
     assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), 0);
@@ -57,7 +66,9 @@ static long grant_op(struct domain *by, unsigned cmd, void *arg)
 }
 static uint32_t map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn)
 {
-    struct gnttab_map_grant_ref op = { .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = dom };
+    struct gnttab_map_grant_ref op = {
+        .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = dom
+    };
     assert_int_equal(grant_op(by, GNTTABOP_map_grant_ref, &op), 0);
     assert_int_equal(op.status, 0);
     return op.handle;
@@ -75,7 +86,10 @@ static uint32_t bind(struct domain *d, domid_t remote, uint32_t rport)
     assert_int_equal(do_event_channel_op(EVTCHNOP_bind_interdomain, PTR(&x)), 0);
     return x.local_port;
 }
-static long soft_reset(struct domain *d) { return ctl_op(BH_CTL_SOFT_RESET, &(struct bh_domid){ .domid = d->id }); }
+static long soft_reset(struct domain *d)
+{
+    return ctl_op(BH_CTL_SOFT_RESET, &(struct bh_domid){ .domid = d->id });
+}
 
 static void place(struct domain *d, void *page, uint64_t *where, uint64_t gfn)
 {
@@ -88,7 +102,9 @@ static void place(struct domain *d, void *page, uint64_t *where, uint64_t gfn)
 }
 
 /* What a kernel leaves behind: its pages of the core, a ring that svc has mapped, a registered vcpu_info, memory. */
-struct kernel { uint32_t port, handle, con_port; };
+struct kernel {
+    uint32_t port, handle, con_port;
+};
 static void old_kernel(struct kernel *k)
 {
     mfn_t f;
@@ -251,7 +267,10 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_soft_reset), T(test_soft_reset_waits), T(test_soft_reset_by_other), T(test_soft_reset_refused),
+        T(test_soft_reset),
+        T(test_soft_reset_waits),
+        T(test_soft_reset_by_other),
+        T(test_soft_reset_refused),
         T(test_destroy_overtakes_soft_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

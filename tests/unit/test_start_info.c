@@ -41,7 +41,11 @@ static bool inside(const struct boot_map *m, uint64_t at, uint64_t len)
 static void whole(void **state)
 {
     (void)state;
-    struct boot_map m = { .gpa = 0x3456000, .guest = true, .ram_bytes = 64 * MIB, .rsdp = SPECIAL_GPA, .module_gpa = 0x3800000,
+    struct boot_map m = { .gpa = 0x3456000,
+                          .guest = true,
+                          .ram_bytes = 64 * MIB,
+                          .rsdp = SPECIAL_GPA,
+                          .module_gpa = 0x3800000,
                           .module_len = 12345 };
     const struct hvm_start_info *si = fill(&m);
     assert_int_equal(si->magic, XEN_HVM_START_MAGIC_VALUE);
@@ -54,8 +58,10 @@ static void whole(void **state)
     const struct hvm_modlist_entry *mod = (const void *)(block + (si->modlist_paddr - m.gpa));
     assert_int_equal(mod->paddr, 0x3800000);
     assert_int_equal(mod->size, 12345);
-    assert_true(inside(&m, si->memmap_paddr, si->memmap_entries * sizeof(struct hvm_memmap_table_entry)));
-    assert_true(si->memmap_paddr + si->memmap_entries * sizeof(struct hvm_memmap_table_entry) <= si->cmdline_paddr);
+    assert_true(
+        inside(&m, si->memmap_paddr, si->memmap_entries * sizeof(struct hvm_memmap_table_entry)));
+    assert_true(si->memmap_paddr + si->memmap_entries * sizeof(struct hvm_memmap_table_entry) <=
+                si->cmdline_paddr);
     m.module_len = 0;
     assert_int_equal(fill(&m)->nr_modules, 0);
 }
@@ -66,7 +72,9 @@ static void in_ram(void **state)
     static const uint64_t mib[] = { 2, 4, 16, 64, 3072, 3073, 8192 };
     (void)state;
     for (unsigned i = 0; i < sizeof(mib) / sizeof(mib[0]); i++) {
-        struct boot_map m = { .gpa = boot_block_at(0x140000), .guest = true, .ram_bytes = mib[i] * MIB };
+        struct boot_map m = { .gpa = boot_block_at(0x140000),
+                              .guest = true,
+                              .ram_bytes = mib[i] * MIB };
         const struct hvm_start_info *si = fill(&m);
         const struct hvm_memmap_table_entry *e = (const void *)(block + (si->memmap_paddr - m.gpa));
         uint64_t ram = 0, end = 0;
@@ -86,6 +94,7 @@ static void in_ram(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(behind_the_image), cmocka_unit_test(whole), cmocka_unit_test(in_ram) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(behind_the_image), cmocka_unit_test(whole),
+                                        cmocka_unit_test(in_ram) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

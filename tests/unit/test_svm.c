@@ -9,8 +9,11 @@
 #include <cmocka.h>
 #include "svm_world.h"
 
-
-static struct { bool wr; uint32_t msr; uint64_t x; } wanted;
+static struct {
+    bool wr;
+    uint32_t msr;
+    uint64_t x;
+} wanted;
 static void uses_msr(struct vcpu *v)
 {
     struct vmcb *b = svm_of(v)->vmcb;
@@ -243,7 +246,7 @@ static void instruction_remembered(void **state)
     b->cr4 |= 1u << 12; /* five levels */
     assert_int_equal(read_again(4), 1);
     b->cr4 = 0;
-    b->cs.attr &= (uint16_t)~(1u << 9);
+    b->cs.attr &= (uint16_t) ~(1u << 9);
     assert_int_equal(read_again(4), 1);
     b->cs.attr |= 1u << 9;
     assert_int_equal(read_again(4), 0);
@@ -261,7 +264,7 @@ static void instruction_remembered(void **state)
     svm_state_reset(&vcpus[0]);
     b->cr3 = 0x2000;
     (void)long_mode();
-    assert_int_equal(read_again(4), 1); /* another instance */
+    assert_int_equal(read_again(4), 1);  /* another instance */
     memcpy(insn + 9, "\x0f\x01\xd9", 3); /* too near to the page's end */
     trace.byte = insn + 9;
     assert_int_equal(call_len(0x1ff9, &copies), 3);
@@ -439,20 +442,44 @@ static struct vcpu_hvm_context code32(void)
 {
     struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_32B };
     c.cpu_regs.x86_32 = (struct vcpu_hvm_x86_32){
-        .eax = 1, .esp = 0x8000, .eip = 0x100000, .cr0 = 1, .cs_limit = ~0u, .ds_limit = ~0u, .ss_limit = ~0u, .tr_limit = 0x67,
-        .cs_ar = 0xc9b, .ds_ar = 0xc93, .ss_ar = 0xc93, .tr_ar = 0x8b,
+        .eax = 1,
+        .esp = 0x8000,
+        .eip = 0x100000,
+        .cr0 = 1,
+        .cs_limit = ~0u,
+        .ds_limit = ~0u,
+        .ss_limit = ~0u,
+        .tr_limit = 0x67,
+        .cs_ar = 0xc9b,
+        .ds_ar = 0xc93,
+        .ss_ar = 0xc93,
+        .tr_ar = 0x8b,
     };
     return c;
 }
 static struct vcpu_hvm_context code64(void)
 {
     struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_64B };
-    c.cpu_regs.x86_64 = (struct vcpu_hvm_x86_64){ .rdi = 1ull << 40, .rip = ~0xfffffffull, .cr0 = 0x80000001, .cr3 = 0x5000, .cr4 = 0x20,
+    c.cpu_regs.x86_64 = (struct vcpu_hvm_x86_64){ .rdi = 1ull << 40,
+                                                  .rip = ~0xfffffffull,
+                                                  .cr0 = 0x80000001,
+                                                  .cr3 = 0x5000,
+                                                  .cr4 = 0x20,
                                                   .efer = 0x500 };
     return c;
 }
-#define BAD32(field, value) do { c = code32(); c.field = (value); assert_false(svm_ops.context_ok(&c)); } while (0)
-#define BAD64(field, value) do { c = code64(); c.field = (value); assert_false(svm_ops.context_ok(&c)); } while (0)
+#define BAD32(field, value)                   \
+    do {                                      \
+        c = code32();                         \
+        c.field = (value);                    \
+        assert_false(svm_ops.context_ok(&c)); \
+    } while (0)
+#define BAD64(field, value)                   \
+    do {                                      \
+        c = code64();                         \
+        c.field = (value);                    \
+        assert_false(svm_ops.context_ok(&c)); \
+    } while (0)
 /* VCPUOP_initialise: what VMRUN would refuse is refused before; what is taken leaves intercepts and nested paging as they are. */
 static void contexts(void **state)
 {
@@ -490,10 +517,10 @@ static void contexts(void **state)
     BAD32(cpu_regs.x86_32.cs_ar, 0xe9b);  /* 64-bit */
     BAD32(cpu_regs.x86_32.ds_ar, 0x1c93); /* a bit above the twelve */
     BAD32(cpu_regs.x86_32.ss_ar, 0);
-    BAD32(cpu_regs.x86_32.tr_ar, 0x89);   /* not busy */
+    BAD32(cpu_regs.x86_32.tr_ar, 0x89); /* not busy */
     BAD32(cpu_regs.x86_32.cr0, 0x80000000);
     BAD32(cpu_regs.x86_32.cr0, 0x20000001);
-    BAD32(cpu_regs.x86_32.cr4, 1u << 21); /* a feature that this CPU has not */
+    BAD32(cpu_regs.x86_32.cr4, 1u << 21);  /* a feature that this CPU has not */
     BAD32(cpu_regs.x86_32.efer, 1u << 12); /* SVM */
     BAD32(cpu_regs.x86_32.efer, 1u << 10);
     BAD64(cpu_regs.x86_64.cr4, 0);
@@ -502,7 +529,8 @@ static void contexts(void **state)
     BAD64(cpu_regs.x86_64.cr0, 0x180000001);
     BAD64(cpu_regs.x86_64.cr3, 1ull << 60);
     BAD64(cpu_regs.x86_64.cr3, 1ull << 48); /* the machine has 48 */
-    cpuid_7_ecx = 1u << 2 | 1u << 7 | 1u << 16; /* UMIP; CET and five levels, which no guest is offered */
+    cpuid_7_ecx = 1u << 2 | 1u << 7 |
+                  1u << 16; /* UMIP; CET and five levels, which no guest is offered */
     BAD32(cpu_regs.x86_32.cr4, 1u << 23);
     BAD64(cpu_regs.x86_64.cr4, 0x20 | 1u << 12);
     c = code32();
@@ -516,10 +544,20 @@ static void exits_so(struct vcpu *v) { svm_of(v)->vmcb->exit_code = next_exit; }
 static void exits_by_reason(void **state)
 {
     (void)state;
-    static const struct { uint64_t code; enum bh_exit reason; const char *insn; } of[] = {
-        { EXIT_INTR, BH_EXIT_INTR, "" }, { EXIT_VINTR, BH_EXIT_WINDOW, "" }, { EXIT_CPUID, BH_EXIT_CPUID, "\x0f\xa2" },
-        { EXIT_HLT, BH_EXIT_HLT, "\xf4" }, { EXIT_IOIO, BH_EXIT_IO, "" }, { EXIT_MSR, BH_EXIT_MSR, "\x0f\x32" },
-        { EXIT_VMMCALL, BH_EXIT_CALL, "\x0f\x01\xd9" }, { EXIT_NPF, BH_EXIT_NPF, "" }, { EXIT_NMI, BH_EXIT_OTHER, "" },
+    static const struct {
+        uint64_t code;
+        enum bh_exit reason;
+        const char *insn;
+    } of[] = {
+        { EXIT_INTR, BH_EXIT_INTR, "" },
+        { EXIT_VINTR, BH_EXIT_WINDOW, "" },
+        { EXIT_CPUID, BH_EXIT_CPUID, "\x0f\xa2" },
+        { EXIT_HLT, BH_EXIT_HLT, "\xf4" },
+        { EXIT_IOIO, BH_EXIT_IO, "" },
+        { EXIT_MSR, BH_EXIT_MSR, "\x0f\x32" },
+        { EXIT_VMMCALL, BH_EXIT_CALL, "\x0f\x01\xd9" },
+        { EXIT_NPF, BH_EXIT_NPF, "" },
+        { EXIT_NMI, BH_EXIT_OTHER, "" },
         { EXIT_RDPMC, BH_EXIT_OTHER, "" },
     };
     struct bh_counts want;
@@ -553,8 +591,17 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(msrs_that_are_not_there), T(ibpb), T(lfence), T(shadow), T(instruction_length), T(instruction_remembered),
-        T(window_for_what_is_new), T(stale_int3), T(cr4), T(contexts), T(time_stamp_counter),
+        T(msrs_that_are_not_there),
+        T(ibpb),
+        T(lfence),
+        T(shadow),
+        T(instruction_length),
+        T(instruction_remembered),
+        T(window_for_what_is_new),
+        T(stale_int3),
+        T(cr4),
+        T(contexts),
+        T(time_stamp_counter),
         T(exits_by_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,9 +19,9 @@ void *page_alloc(unsigned n) { return NULL; }
 
 static struct sw sw;
 static uint8_t frame[2048];
-static const uint8_t mac_a[6] = {0, 0x16, 0x3e, 0, 0, 1}, mac_b[6] = {0, 0x16, 0x3e, 0, 0, 2};
-static const uint8_t mac_x[6] = {0x52, 0x54, 0, 1, 2, 3}, mac_y[6] = {0x52, 0x54, 0, 1, 2, 4};
-static const uint8_t all[6] = {255, 255, 255, 255, 255, 255};
+static const uint8_t mac_a[6] = { 0, 0x16, 0x3e, 0, 0, 1 }, mac_b[6] = { 0, 0x16, 0x3e, 0, 0, 2 };
+static const uint8_t mac_x[6] = { 0x52, 0x54, 0, 1, 2, 3 }, mac_y[6] = { 0x52, 0x54, 0, 1, 2, 4 };
+static const uint8_t all[6] = { 255, 255, 255, 255, 255, 255 };
 
 static int setup(void **state)
 {
@@ -32,7 +32,8 @@ static int setup(void **state)
     return 0;
 }
 
-static uint32_t pass(unsigned from, const uint8_t *dst, const uint8_t *src, unsigned type, unsigned len, uint64_t now)
+static uint32_t pass(unsigned from, const uint8_t *dst, const uint8_t *src, unsigned type,
+                     unsigned len, uint64_t now)
 {
     memcpy(frame, dst, 6);
     memcpy(frame + 6, src, 6);
@@ -46,12 +47,12 @@ static void test_forwarding(void **state)
     assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, 0), 1 << 2);
     assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 0), 1 << 0); /* unknown: not to the neighbour */
     assert_int_equal(pass(0, mac_a, mac_x, 0x800, 60, 0), 1 << 1);
-    assert_int_equal(pass(0, mac_y, mac_x, 0x800, 60, 0), 0);      /* nobody here */
+    assert_int_equal(pass(0, mac_y, mac_x, 0x800, 60, 0), 0); /* nobody here */
     assert_int_equal(pass(1, all, mac_a, 0x800, 60, 0), 1 << 0 | 1 << 2);
     assert_int_equal(pass(0, all, mac_x, 0x800, 60, 0), 1 << 1 | 1 << 2);
-    assert_int_equal(pass(0, mac_x, mac_y, 0x800, 60, 0), 0);      /* no hairpin */
+    assert_int_equal(pass(0, mac_x, mac_y, 0x800, 60, 0), 0); /* no hairpin */
     assert_int_equal(pass(1, mac_a, mac_a, 0x800, 60, 0), 0);
-    assert_int_equal(pass(3, all, mac_a, 0x800, 60, 0), 0);        /* port that is down */
+    assert_int_equal(pass(3, all, mac_a, 0x800, 60, 0), 0); /* port that is down */
 }
 
 static void test_lengths(void **state)
@@ -64,7 +65,7 @@ static void test_lengths(void **state)
 /* 1500 bytes behind however many tags go to the wire; more goes to neighbours alone and is counted. */
 static void test_wire_lengths(void **state)
 {
-    static const uint8_t tags[8] = {0x88, 0xa8, 0, 100, 0x81, 0, 0, 10};
+    static const uint8_t tags[8] = { 0x88, 0xa8, 0, 100, 0x81, 0, 0, 10 };
 
     for (unsigned n = 0; n <= 2; n++) {
         setup(NULL);
@@ -73,7 +74,8 @@ static void test_wire_lengths(void **state)
         memcpy(frame + 6, mac_a, 6);
         frame[12 + 4 * n] = 8, frame[13 + 4 * n] = 0;
         for (unsigned len = 60; len <= 1522; len++)
-            assert_int_equal(switch_route(&sw, 1, frame, len, 0), len <= 1514 + 4 * n ? 1 << 0 | 1 << 2 : 1 << 2);
+            assert_int_equal(switch_route(&sw, 1, frame, len, 0),
+                             len <= 1514 + 4 * n ? 1 << 0 | 1 << 2 : 1 << 2);
         assert_int_equal(sw.port[1].wire_long, 8 - 4 * n);
     }
 }
@@ -97,13 +99,16 @@ static void test_spoofing(void **state)
     memcpy(frame + 26, mac_a, 6);
     assert_int_equal(pass(1, all, mac_a, 0x8100, 64, 0), 1 << 0 | 1 << 2);
     /* two tags, of each kind */
-    static const uint8_t qinq[][4] = {{0x88, 0xa8, 0x81, 0}, {0x91, 0, 0x81, 0}, {0x81, 0, 0x81, 0}};
+    static const uint8_t qinq[][4] = { { 0x88, 0xa8, 0x81, 0 },
+                                       { 0x91, 0, 0x81, 0 },
+                                       { 0x81, 0, 0x81, 0 } };
     for (unsigned i = 0; i < 3; i++) {
         frame[16] = qinq[i][2], frame[17] = qinq[i][3], frame[20] = 8, frame[21] = 6;
         memcpy(frame + 30, mac_b, 6);
         assert_int_equal(pass(1, all, mac_a, (unsigned)qinq[i][0] << 8 | qinq[i][1], 64, 0), 0);
         memcpy(frame + 30, mac_a, 6);
-        assert_int_equal(pass(1, all, mac_a, (unsigned)qinq[i][0] << 8 | qinq[i][1], 64, 0), 1 << 0 | 1 << 2);
+        assert_int_equal(pass(1, all, mac_a, (unsigned)qinq[i][0] << 8 | qinq[i][1], 64, 0),
+                         1 << 0 | 1 << 2);
     }
     for (unsigned len = 14; len < 64; len++) /* tags up to the end of a short frame */
         for (unsigned i = 14; i < 64; i += 2)
@@ -128,7 +133,7 @@ static void test_learning(void **state)
     assert_int_equal(pass(1, mac_y, mac_a, 0x800, 60, 60), 1 << 0);
     /* many addresses: bounded, and the newest of a set stay */
     for (uint32_t i = 0; i < 100000; i++) {
-        uint8_t m[6] = {2, 1, (uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 7};
+        uint8_t m[6] = { 2, 1, (uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 7 };
         pass(0, mac_a, m, 0x800, 60, 100 + i);
         assert_int_equal(pass(1, m, mac_a, 0x800, 60, 100 + i), 1 << 0);
     }
@@ -147,12 +152,14 @@ static uint16_t plain_sum(const uint8_t *b, unsigned n, uint32_t sum)
 }
 
 /* Builds a frame, fills its checksum in, and adds everything up the slow way. */
-static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, unsigned padding, unsigned tags)
+static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, unsigned padding,
+                       unsigned tags)
 {
     static uint8_t buf[PKT_BUF];
-    struct pkt p = {.data = buf + PKT_HEAD, .flags = PKT_CSUM_BLANK};
-    static const uint8_t kind[3][2] = {{0x81, 0}, {0x88, 0xa8}, {0x91, 0}};
-    unsigned at = 14 + 4 * tags, iph = (v6 ? 40 : 20) + options, th = udp ? 8 : 20, seg = th + payload;
+    struct pkt p = { .data = buf + PKT_HEAD, .flags = PKT_CSUM_BLANK };
+    static const uint8_t kind[3][2] = { { 0x81, 0 }, { 0x88, 0xa8 }, { 0x91, 0 } };
+    unsigned at = 14 + 4 * tags, iph = (v6 ? 40 : 20) + options, th = udp ? 8 : 20,
+             seg = th + payload;
     uint8_t *d = p.data, *ip = d + at, proto = udp ? 17 : 6;
 
     for (unsigned i = 0; i < PKT_BUF - PKT_HEAD; i++)
@@ -167,7 +174,8 @@ static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, un
             ip[40] = proto, ip[41] = (uint8_t)(options / 8 - 1);
     } else {
         unsigned n = iph + seg;
-        ip[0] = (uint8_t)(0x40 | iph / 4), ip[2] = (uint8_t)(n >> 8), ip[3] = (uint8_t)n, ip[6] = 0x40, ip[7] = 0, ip[9] = proto;
+        ip[0] = (uint8_t)(0x40 | iph / 4), ip[2] = (uint8_t)(n >> 8), ip[3] = (uint8_t)n,
+        ip[6] = 0x40, ip[7] = 0, ip[9] = proto;
     }
     p.len = (uint16_t)(at + iph + seg + padding);
     assert_true(pkt_csum_find(&p));
@@ -184,13 +192,14 @@ static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, un
 static void test_checksums(void **state)
 {
     for (unsigned i = 0; i < 4000; i++)
-        check_csum(i & 1, i & 2, (unsigned)rand() % 1300, i & 4 ? (i & 1 ? 16 : 12) : 0, (unsigned)rand() % 20, (i >> 3) % 6);
+        check_csum(i & 1, i & 2, (unsigned)rand() % 1300, i & 4 ? (i & 1 ? 16 : 12) : 0,
+                   (unsigned)rand() % 20, (i >> 3) % 6);
 }
 
 static void test_checksum_bounds(void **state)
 {
     uint8_t *buf = malloc(PKT_BUF); /* exact ends, for the sanitizer */
-    struct pkt p = {0};
+    struct pkt p = { 0 };
 
     for (unsigned i = 0; i < 300000; i++) {
         unsigned len = (unsigned)rand() % 120;
@@ -222,7 +231,7 @@ static void test_checksum_bounds(void **state)
 static void test_checksum_told(void **state)
 {
     static uint8_t buf[PKT_BUF];
-    struct pkt p = {.data = buf + PKT_HEAD, .len = 14 + 20 + 8 + 30};
+    struct pkt p = { .data = buf + PKT_HEAD, .len = 14 + 20 + 8 + 30 };
     uint8_t *d = p.data;
 
     memset(d, 0, p.len);
@@ -241,10 +250,14 @@ static void test_checksum_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_forwarding, setup), cmocka_unit_test_setup(test_lengths, setup),
-        cmocka_unit_test_setup(test_wire_lengths, setup), cmocka_unit_test(test_checksum_told),
-        cmocka_unit_test_setup(test_spoofing, setup),   cmocka_unit_test_setup(test_learning, setup),
-        cmocka_unit_test(test_checksums),               cmocka_unit_test(test_checksum_bounds),
+        cmocka_unit_test_setup(test_forwarding, setup),
+        cmocka_unit_test_setup(test_lengths, setup),
+        cmocka_unit_test_setup(test_wire_lengths, setup),
+        cmocka_unit_test(test_checksum_told),
+        cmocka_unit_test_setup(test_spoofing, setup),
+        cmocka_unit_test_setup(test_learning, setup),
+        cmocka_unit_test(test_checksums),
+        cmocka_unit_test(test_checksum_bounds),
     };
     return cmocka_run_group_tests_name("switch", tests, NULL, NULL);
 }

@@ -17,7 +17,12 @@ struct acpi_info acpi_info;
 struct cmdline cmdline;
 static uint64_t tsc, programmed;
 
-void *mmio_map(maddr_t m, uint64_t len) { (void)m; (void)len; return NULL; }
+void *mmio_map(maddr_t m, uint64_t len)
+{
+    (void)m;
+    (void)len;
+    return NULL;
+}
 uint64_t rdtsc(void) { return tsc; }
 void apic_timer_set_ns(uint64_t delta_ns) { programmed = delta_ns; }
 
@@ -100,7 +105,11 @@ static void move_cancel_rearm(void **state)
     assert_int_equal(fired[0], 1);
 }
 
-static void again(struct timer *x) { nr_fired++; timer_set(x, x->expires + 100); }
+static void again(struct timer *x)
+{
+    nr_fired++;
+    timer_set(x, x->expires + 100);
+}
 static void periodic_from_its_own_function(void **state)
 {
     (void)state;
@@ -150,7 +159,8 @@ static void a_time_of_0_does_not_hide_others(void **state)
 static void pvclock_is_precise(void **state)
 {
     (void)state;
-    static const uint32_t khz[] = { 1000, 33333, 999999, 1000000, 1000001, 2000000, 2000001, 2596116, 3999999, 4294967 };
+    static const uint32_t khz[] = { 1000,    33333,   999999,  1000000, 1000001,
+                                    2000000, 2000001, 2596116, 3999999, 4294967 };
     for (unsigned i = 0; i < ARRAY_SIZE(khz); i++) {
         tsc_khz = khz[i];
         tsc_boot = 12345;
@@ -167,9 +177,12 @@ static void pvclock_is_precise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(fire_in_order, setup), cmocka_unit_test_setup(move_cancel_rearm, setup),
-        cmocka_unit_test_setup(periodic_from_its_own_function, setup), cmocka_unit_test_setup(pvclock_is_precise, setup),
-        cmocka_unit_test_setup(far_away_is_not_in_the_past, setup), cmocka_unit_test_setup(a_time_of_0_does_not_hide_others, setup),
+        cmocka_unit_test_setup(fire_in_order, setup),
+        cmocka_unit_test_setup(move_cancel_rearm, setup),
+        cmocka_unit_test_setup(periodic_from_its_own_function, setup),
+        cmocka_unit_test_setup(pvclock_is_precise, setup),
+        cmocka_unit_test_setup(far_away_is_not_in_the_past, setup),
+        cmocka_unit_test_setup(a_time_of_0_does_not_hide_others, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

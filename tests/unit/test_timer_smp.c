@@ -169,8 +169,10 @@ static void two_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(cancel_waits_where_it_runs, setup), cmocka_unit_test_setup(cancel_waits_for_who_arms, setup),
-        cmocka_unit_test_setup(function_cancels_itself, setup), cmocka_unit_test_setup(two_at_once, setup),
+        cmocka_unit_test_setup(cancel_waits_where_it_runs, setup),
+        cmocka_unit_test_setup(cancel_waits_for_who_arms, setup),
+        cmocka_unit_test_setup(function_cancels_itself, setup),
+        cmocka_unit_test_setup(two_at_once, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

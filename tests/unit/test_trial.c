@@ -16,9 +16,9 @@
 #include "domain/domain.h"
 #include "shim.h"
 
-#define NIC   0x18u
-#define OTHER 0x28u
-#define GIB   (1ull << 30)
+#define NIC      0x18u
+#define OTHER    0x28u
+#define GIB      (1ull << 30)
 #define RAM_PAGE 100u /* of the domain: gfn = mfn */
 
 struct boot_info boot_info;
@@ -32,13 +32,19 @@ static struct iommu_domain table;
 
 /* --- a unit, and a device behind it ------------------------------------------------------------------------------------ */
 static bool translates, blocks, attached, master, at_rest, no_memory;
-static struct { uint64_t g, m; } maps[8];
+static struct {
+    uint64_t g, m;
+} maps[8];
 static unsigned nr_maps, flushes, polls, fences;
 static int refs[65536];
 static struct iommu_trial unit;
 static uint32_t bridge_regs[16];
 static uint16_t expected[2]; /* whose blocked writes are nobody's fault */
-void iommu_expect(uint16_t u, uint16_t device) { expected[0] = u; expected[1] = device; }
+void iommu_expect(uint16_t u, uint16_t device)
+{
+    expected[0] = u;
+    expected[1] = device;
+}
 
 static int u_map(struct iommu_domain *t, gfn_t g, mfn_t m, unsigned order)
 {
@@ -60,12 +66,21 @@ static bool u_unmap(struct iommu_domain *t, gfn_t g, mfn_t *m, bool *whole)
     return false;
 }
 static void u_flush(struct iommu_domain *t) { flushes++; }
-static int u_attach(struct pci_dev *p, struct iommu_domain *t) { attached = true; return 0; }
+static int u_attach(struct pci_dev *p, struct iommu_domain *t)
+{
+    attached = true;
+    return 0;
+}
 static void u_block(struct pci_dev *p, struct iommu_domain *t) { attached = !blocks; }
 static struct iommu_trial *u_trial(struct iommu *u) { return &unit; }
 static void u_poll(void) { polls++; }
-static const struct iommu_ops ops = { .map = u_map, .unmap = u_unmap, .flush = u_flush, .attach = u_attach, .block = u_block,
-                                      .trial = u_trial, .poll_faults = u_poll };
+static const struct iommu_ops ops = { .map = u_map,
+                                      .unmap = u_unmap,
+                                      .flush = u_flush,
+                                      .attach = u_attach,
+                                      .block = u_block,
+                                      .trial = u_trial,
+                                      .poll_faults = u_poll };
 
 /* What the machine has at an address that nobody translates. */
 static bool machine_has(uint64_t a)
@@ -96,7 +111,10 @@ static void device_writes(uint64_t a)
 }
 
 /* --- the rest of the core ------------------------------------------------------------------------------------------- */
-uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size) { return p == &bridge ? bridge_regs[off / 4] : 0; }
+uint32_t pci_read(struct pci_dev *p, unsigned off, unsigned size)
+{
+    return p == &bridge ? bridge_regs[off / 4] : 0;
+}
 void pci_set_master(struct pci_dev *p, bool on) { master = on; }
 int pci_at_rest(struct pci_dev *p) { return at_rest ? 0 : -EBUSY; }
 struct pci_dev *pci_find_owned(struct domain *d, uint32_t sbdf)
@@ -117,7 +135,11 @@ mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
     *t = g.v >= RAM_PAGE && g.v < RAM_PAGE + 8 ? P2M_RAM : P2M_NONE;
     return MFN(g.v);
 }
-bool frame_get(mfn_t m, uint16_t owner) { refs[m.v]++; return true; }
+bool frame_get(mfn_t m, uint16_t owner)
+{
+    refs[m.v]++;
+    return true;
+}
 void frame_put(mfn_t m) { refs[m.v]--; }
 
 static int setup(void **state)
@@ -231,7 +253,9 @@ static void unit_that_translates_nothing(void **state)
     assert_false(trial_permits(&nic));
     assert_int_equal(trial_check(&nic, &dom), -EPERM);
     assert_int_equal(step(&t, BH_TRIAL_BEGIN), -EPERM);
-    t = (struct bh_trial){ .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN }; /* nor does another one's arrive */
+    t = (struct bh_trial){
+        .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN
+    }; /* nor does another one's arrive */
     assert_int_equal(pci_trial(&second, &t), 0);
     device_writes(t.window + 3 * PAGE_SIZE);
     t.step = BH_TRIAL_BLOCK;
@@ -284,7 +308,9 @@ static void unit_that_does_not_block(void **state)
     assert_int_equal(step(&t, BH_TRIAL_END), -EPERM);
     assert_non_null(strstr(shim_log, "after it was blocked"));
     nothing_is_left();
-    t = (struct bh_trial){ .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN }; /* for good, and for all */
+    t = (struct bh_trial){
+        .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN
+    }; /* for good, and for all */
     assert_int_equal(pci_trial(&second, &t), -EPERM);
     assert_int_equal(trial_check(&other, &second), -EPERM);
 }
@@ -341,7 +367,7 @@ static void who_may(void **state)
     o.step = BH_TRIAL_END;
     assert_int_equal(pci_trial(&second, &o), -EINVAL);
     assert_int_equal(step(&t, BH_TRIAL_END), -EINVAL); /* nothing was blocked yet */
-    o.step = BH_TRIAL_BEGIN; /* but not for ever */
+    o.step = BH_TRIAL_BEGIN;                           /* but not for ever */
     shim_now_ns += 7999999999;
     assert_int_equal(pci_trial(&second, &o), -EBUSY);
     shim_now_ns++;
@@ -366,7 +392,8 @@ static void who_may(void **state)
 /* Who ends its trial without a result and begins again, be it a driver that was taken over by its device, keeps no other from his. */
 static void turns(void **state)
 {
-    struct bh_trial o = { .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN }, t = whole();
+    struct bh_trial o = { .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN },
+                    t = whole();
 
     pci_fence_device(&dom, &nic);
     t = whole(); /* nobody waits */
@@ -427,10 +454,15 @@ static void without_a_trial(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(passes, setup), cmocka_unit_test_setup(unit_that_translates_nothing, setup),
-        cmocka_unit_test_setup(device_that_does_nothing, setup), cmocka_unit_test_setup(unit_that_does_not_block, setup),
-        cmocka_unit_test_setup(cut_short, setup), cmocka_unit_test_setup(turns, setup), cmocka_unit_test_setup(no_dma_while_tried, setup),
-        cmocka_unit_test_setup(who_may, setup), cmocka_unit_test_setup(without_a_trial, setup),
+        cmocka_unit_test_setup(passes, setup),
+        cmocka_unit_test_setup(unit_that_translates_nothing, setup),
+        cmocka_unit_test_setup(device_that_does_nothing, setup),
+        cmocka_unit_test_setup(unit_that_does_not_block, setup),
+        cmocka_unit_test_setup(cut_short, setup),
+        cmocka_unit_test_setup(turns, setup),
+        cmocka_unit_test_setup(no_dma_while_tried, setup),
+        cmocka_unit_test_setup(who_may, setup),
+        cmocka_unit_test_setup(without_a_trial, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

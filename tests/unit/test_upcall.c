@@ -56,7 +56,8 @@ static void second_vector(void **state)
     assert_int_equal(lapic_write(&v, ICR_SELF, OTHER), 0);
     assert_int_equal(vcpu_pending_vector(&v), CALLBACK);
     assert_false(vcpu_only_upcall(&v));
-    assert_int_equal(lapic_write(&v, MSR_TPR, 0x50), 0); /* not deliverable now: a change of TPR has an exit of its own */
+    assert_int_equal(lapic_write(&v, MSR_TPR, 0x50),
+                     0); /* not deliverable now: a change of TPR has an exit of its own */
     assert_true(vcpu_only_upcall(&v));
     assert_int_equal(lapic_write(&v, MSR_TPR, 0), 0);
     info.evtchn_upcall_pending = 0;
@@ -70,6 +71,7 @@ static void second_vector(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(nothing_and_upcall, setup), cmocka_unit_test_setup(second_vector, setup) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(nothing_and_upcall, setup),
+                                        cmocka_unit_test_setup(second_vector, setup) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

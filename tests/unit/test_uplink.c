@@ -43,7 +43,11 @@ const char *virtio_negotiate(struct virtio_dev *v, uint64_t wanted)
     asked_for = wanted;
     return "no device";
 }
-const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t i, uint16_t max, uint16_t vector) { return NULL; }
+const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t i, uint16_t max,
+                        uint16_t vector)
+{
+    return NULL;
+}
 void vring_notify(const struct virtio_dev *v, struct vring *q) {}
 const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg) { return NULL; }
 
@@ -67,7 +71,7 @@ static unsigned sent(unsigned count, unsigned from)
     while (count-- && used.idx != n.tx.r.avail_idx) {
         uint16_t id = avail.ring[used.idx % VQ_SIZE];
         mine += n.tx.pkt[id]->from == from;
-        used.ring[used.idx % VQ_SIZE] = (struct vring_used_elem){.id = id};
+        used.ring[used.idx % VQ_SIZE] = (struct vring_used_elem){ .id = id };
         used.idx++;
     }
     return mine;
@@ -80,7 +84,7 @@ static void test_share(void **state)
     pkt_pool_init(&pool, pkts, mem, POOL);
     n.up = true;
     n.pool = &pool;
-    n.tx.r = (struct vring){.desc = desc, .avail = &avail, .used = &used, .size = VQ_SIZE};
+    n.tx.r = (struct vring){ .desc = desc, .avail = &avail, .used = &used, .size = VQ_SIZE };
     for (uint16_t i = 0; i < VQ_SIZE; i++)
         n.tx.free[n.tx.nr_free++] = i;
     n.tx_share = VQ_SIZE / 2;
@@ -124,11 +128,12 @@ static void receive_start(uint64_t features)
     memset(&used, 0, sizeof(used));
     memset(&avail, 0, sizeof(avail));
     pkt_pool_init(&pool, pkts, mem, POOL);
-    n = (struct vnet){.up = true, .pool = &pool, .dev.features = features};
-    n.rx.r = (struct vring){.desc = desc, .avail = &avail, .used = &used, .size = VQ_SIZE};
+    n = (struct vnet){ .up = true, .pool = &pool, .dev.features = features };
+    n.rx.r = (struct vring){ .desc = desc, .avail = &avail, .used = &used, .size = VQ_SIZE };
     for (uint16_t i = 0; i < VQ_SIZE; i++) {
         n.rx.pkt[i] = pkt_alloc(&pool);
-        desc[i] = (struct vring_desc){(uint64_t)n.rx.pkt[i]->data - sizeof(struct virtio_net_hdr), PKT_BUF - PKT_HEAD + 12, VRING_DESC_WRITE, 0};
+        desc[i] = (struct vring_desc){ (uint64_t)n.rx.pkt[i]->data - sizeof(struct virtio_net_hdr),
+                                       PKT_BUF - PKT_HEAD + 12, VRING_DESC_WRITE, 0 };
         avail.ring[i] = i;
     }
     nr_delivered = 0;
@@ -147,20 +152,21 @@ static void arrives(unsigned len, unsigned parts)
         memset(b + 12, i ? 0xbb : 0xaa, 100);
         if (!i)
             ((struct virtio_net_hdr *)b)->num_buffers = (uint16_t)(parts ? parts : truth);
-        used.ring[used.idx % VQ_SIZE] = (struct vring_used_elem){.id = id, .len = bytes < room ? bytes : room};
+        used.ring[used.idx % VQ_SIZE] = (struct vring_used_elem){ .id = id,
+                                                                  .len = bytes < room ? bytes : room };
         used.idx++;
     }
 }
 
 static void test_too_long(void **state)
 {
-    struct bh_pci_info nic = {.index = 0};
+    struct bh_pci_info nic = { .index = 0 };
 
     assert_string_equal(vnet_start(&n, &nic, &pool, NULL, NULL), "no device");
     assert_true(asked_for & VIRTIO_NET_F_MRG_RXBUF);
     receive_start(VIRTIO_NET_F_MRG_RXBUF);
     for (unsigned round = 0; round < 300; round++) {
-        static const unsigned sizes[] = {FRAME_MAX, FRAME_MAX + 1, 1984, 1985, 4014, 9014, 60, 13};
+        static const unsigned sizes[] = { FRAME_MAX, FRAME_MAX + 1, 1984, 1985, 4014, 9014, 60, 13 };
         for (unsigned i = 0; i < 8; i++)
             arrives(sizes[i], 0);
         /* The budget may end in the middle of a frame. */
@@ -206,7 +212,8 @@ static void test_nonsense(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_share), cmocka_unit_test(test_too_long), cmocka_unit_test(test_without_mergeable),
-                                       cmocka_unit_test(test_nonsense)};
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_share), cmocka_unit_test(test_too_long),
+                                        cmocka_unit_test(test_without_mergeable),
+                                        cmocka_unit_test(test_nonsense) };
     return cmocka_run_group_tests_name("uplink", tests, NULL, NULL);
 }

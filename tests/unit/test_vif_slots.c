@@ -34,10 +34,19 @@ static int setup(void **state)
 
 static struct keep_vif_head good(unsigned dom)
 {
-    return (struct keep_vif_head){.domid = (uint16_t)dom, .tx_ref = 1, .rx_ref = 2, .tx_port = 7, .rx_port = 7,
-                                  .features = KEEP_F_MAC, .mac = {0x00, 0x16, 0x3e, 0, 0, (uint8_t)dom}, .slot_gen = 1};
+    return (struct keep_vif_head){ .domid = (uint16_t)dom,
+                                   .tx_ref = 1,
+                                   .rx_ref = 2,
+                                   .tx_port = 7,
+                                   .rx_port = 7,
+                                   .features = KEEP_F_MAC,
+                                   .mac = { 0x00, 0x16, 0x3e, 0, 0, (uint8_t)dom },
+                                   .slot_gen = 1 };
 }
-static void record(unsigned port, struct keep_vif_head h) { keep_vif_open(keep_of(port), &h, 0, 0); }
+static void record(unsigned port, struct keep_vif_head h)
+{
+    keep_vif_open(keep_of(port), &h, 0, 0);
+}
 static bool kept(unsigned port) { return keep_of(port)->head.magic; }
 
 static void one_that_agrees(void **state)
@@ -57,13 +66,15 @@ static void lies(void **state)
         slot(SLOT_VIF, 16, 0);
         slot(SLOT_VBD, 18, 0);
         switch (lie) {
-        case 0: h.mac[5] = 17; break;              /* another's address */
-        case 1: h.features = 0; break;             /* any address */
-        case 2: h.slot_gen = 2; break;             /* another attachment */
-        case 3: h.domid = 17; break;               /* a guest that has none */
+        case 0: h.mac[5] = 17; break;  /* another's address */
+        case 1: h.features = 0; break; /* any address */
+        case 2: h.slot_gen = 2; break; /* another attachment */
+        case 3: h.domid = 17; break;   /* a guest that has none */
         case 4: h.devid = 1; break;
-        case 5: h.domid = 18; break;               /* a disk */
-        case 6: slot_table[0].head = slot_head(SLOT_ABSENT, SLOT_VIF, 1); break; /* it was taken away */
+        case 5: h.domid = 18; break; /* a disk */
+        case 6:
+            slot_table[0].head = slot_head(SLOT_ABSENT, SLOT_VIF, 1);
+            break; /* it was taken away */
         }
         record(1, h);
         record(2, good(16));
@@ -72,7 +83,9 @@ static void lies(void **state)
         assert_int_equal(vifs_adopt(keep_of), lie < 3 || lie == 6 ? 0 : 1);
         assert_false(vifs[1].connected);
         assert_false(kept(1));
-        assert_int_equal(switch_route(&net.sw, 1, (uint8_t[60]){[6] = 0, 0x16, 0x3e, 0, 0, 16}, 60, 1), 0);
+        assert_int_equal(switch_route(&net.sw, 1, (uint8_t[60]){ [6] = 0, 0x16, 0x3e, 0, 0, 16 },
+                                      60, 1),
+                         0);
     }
 }
 
@@ -105,8 +118,11 @@ static void detaching(void **state)
 /* A group's address, or none: such a vif is not connected, rather than free to send as anybody. */
 static void no_stations_address(void **state)
 {
-    static const char *const fe[][2] = {{"tx-ring-ref", "1"}, {"rx-ring-ref", "2"}, {"event-channel", "7"},
-                                        {"request-rx-copy", "1"}, {"state", "4"}};
+    static const char *const fe[][2] = { { "tx-ring-ref", "1" },
+                                         { "rx-ring-ref", "2" },
+                                         { "event-channel", "7" },
+                                         { "request-rx-copy", "1" },
+                                         { "state", "4" } };
 
     for (unsigned i = 0; i < 3; i++) {
         char p[96];
@@ -122,7 +138,7 @@ static void no_stations_address(void **state)
         xs_write(0, "backend/vif/16/0/mac", "");
         xs_write(0, "backend/vif/16/0/state", "2");
         vifs_adopt(keep_of);
-        vifs[1].be = (struct be_dev){.used = true, .dirty = true, .dom = 16};
+        vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
         vifs_store_work();
         assert_int_equal(vifs[1].connected, i == 2);
     }
@@ -131,8 +147,13 @@ static void no_stations_address(void **state)
 /* Rings, ports and features are held against what the front-end says, once it can be asked: a sound record may have others. */
 static void front_end_says(void **state)
 {
-    static const char *const fe[][2] = {{"tx-ring-ref", "1"}, {"rx-ring-ref", "2"}, {"event-channel-tx", "7"}, {"event-channel-rx", "8"},
-                                        {"feature-no-csum-offload", "1"}, {"request-rx-copy", "1"}, {"state", "4"}};
+    static const char *const fe[][2] = { { "tx-ring-ref", "1" },
+                                         { "rx-ring-ref", "2" },
+                                         { "event-channel-tx", "7" },
+                                         { "event-channel-rx", "8" },
+                                         { "feature-no-csum-offload", "1" },
+                                         { "request-rx-copy", "1" },
+                                         { "state", "4" } };
 
     for (unsigned lie = 0; lie < 5; lie++) {
         struct keep_vif_head h = good(16);
@@ -148,7 +169,10 @@ static void front_end_says(void **state)
         h.features |= KEEP_F_SPLIT;
         h.rx_port = 8;
         switch (lie) {
-        case 1: h.tx_port = 8; h.rx_port = 7; break;
+        case 1:
+            h.tx_port = 8;
+            h.rx_port = 7;
+            break;
         case 2: h.features |= KEEP_F_CSUM4; break;
         case 3: h.tx_ref = 2; break;
         case 4: h.rx_ref = 1; break;
@@ -164,8 +188,9 @@ static void front_end_says(void **state)
 
 static void connects_as(unsigned dom, const char *tx_ref)
 {
-    const char *const fe[][2] = {{"tx-ring-ref", tx_ref}, {"rx-ring-ref", "2"}, {"event-channel", "7"}, {"feature-no-csum-offload", "1"},
-                                 {"request-rx-copy", "1"}, {"state", "4"}};
+    const char *const fe[][2] = { { "tx-ring-ref", tx_ref },  { "rx-ring-ref", "2" },
+                                  { "event-channel", "7" },   { "feature-no-csum-offload", "1" },
+                                  { "request-rx-copy", "1" }, { "state", "4" } };
     char p[96];
 
     slot(SLOT_VIF, dom, 0);
@@ -184,7 +209,7 @@ static void nodes_of_two_connections(void **state)
     connects_at("1");
     xs_write(0, "backend/vif/16/0/state", "2");
     vifs_adopt(keep_of);
-    vifs[1].be = (struct be_dev){.used = true, .dirty = true, .dom = 16};
+    vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
     event_waits = true;
     vifs_store_work();
     assert_false(vifs[1].connected || kept(1));
@@ -251,7 +276,7 @@ static void no_uplink(void **state)
     xs_write(0, "backend/vif/17/0/state", "4");
     record(1, good(17));
     assert_int_equal(vifs_adopt(keep_of), 1);
-    vifs[2].be = (struct be_dev){.used = true, .dirty = true, .dom = 16};
+    vifs[2].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
     vifs_store_work();
     assert_false(vifs[2].connected || kept(2));
     assert_string_equal(node("backend/vif/16/0/state")->val, "1");
@@ -264,7 +289,7 @@ static void no_uplink(void **state)
 /* Frames that do not fit, and all others, as the store has them: once a second at most, and on from where a former life was. */
 static void frames_are_counted(void **state)
 {
-    uint64_t frame[190] = {0};
+    uint64_t frame[190] = { 0 };
     uint8_t *f = (uint8_t *)frame;
 
     net.uplink.up = true;
@@ -282,8 +307,11 @@ static void frames_are_counted(void **state)
     assert_int_equal(switch_route(&net.sw, 1, f, FRAME_MAX + 1, 1), 0);
     f[6] ^= 2;
     assert_int_equal(switch_route(&net.sw, 1, f, 60, 1), 0);
-    vifs[1].nb.stats = (struct nb_stats){.tx_packets = 4, .tx_long = 2, .rx_packets = 3, .tx_errors = 1, .rx_errors = 1, .rx_dropped = 6};
-    net.uplink.rx_packets = 7, net.uplink.tx_packets = 1, net.uplink.rx_length = 9, net.uplink.rx_dropped = 1, net.uplink.tx_dropped = 1;
+    vifs[1].nb.stats = (struct nb_stats){
+        .tx_packets = 4, .tx_long = 2, .rx_packets = 3, .tx_errors = 1, .rx_errors = 1, .rx_dropped = 6
+    };
+    net.uplink.rx_packets = 7, net.uplink.tx_packets = 1, net.uplink.rx_length = 9,
+    net.uplink.rx_dropped = 1, net.uplink.tx_dropped = 1;
     assert_int_equal(vifs_say_stats(), 0);
     assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 103 2 6 1 8 1 0");
     assert_string_equal(node("uplink")->val, "7 1 0 2 0 9 0 0");
@@ -299,8 +327,16 @@ static void frames_are_counted(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup(f, setup)
-    const struct CMUnitTest tests[] = {T(blank_checksums), T(one_that_agrees), T(lies), T(two_for_one_entry), T(detaching), T(no_stations_address),
-                                       T(front_end_says), T(nodes_of_two_connections), T(record_and_nodes_of_two_connections),
-                                       T(no_uplink), T(frames_are_counted)};
+    const struct CMUnitTest tests[] = { T(blank_checksums),
+                                        T(one_that_agrees),
+                                        T(lies),
+                                        T(two_for_one_entry),
+                                        T(detaching),
+                                        T(no_stations_address),
+                                        T(front_end_says),
+                                        T(nodes_of_two_connections),
+                                        T(record_and_nodes_of_two_connections),
+                                        T(no_uplink),
+                                        T(frames_are_counted) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

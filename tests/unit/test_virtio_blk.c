@@ -19,8 +19,9 @@
 #include "virtio_blk.h"
 
 enum { SECTORS = 8192, PAGE = 4096, POOL = 400, MAX = 256 };
-#define FEATURES (3u | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | \
-                  VIRTIO_BLK_F_DISCARD | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX)
+#define FEATURES                                                              \
+    (3u | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | \
+     VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_DISCARD | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX)
 static _Alignas(4096) uint8_t bar[0x4000], disk[SECTORS * 512], pool[POOL][PAGE];
 #define COMMON ((volatile struct virtio_common *)bar)
 static unsigned pool_used, last_table;
@@ -54,7 +55,7 @@ static uint16_t *used(void) { return dma(address(&COMMON->queue_device_lo), 6 + 
 static void give_back(uint32_t id)
 {
     struct vring_used_elem *e = (void *)(used() + 2);
-    e[used()[1] % size] = (struct vring_used_elem){id, 1};
+    e[used()[1] % size] = (struct vring_used_elem){ id, 1 };
     used()[1]++;
 }
 
@@ -69,7 +70,8 @@ static void execute(uint16_t id)
     assert_int_equal(d.len % 16, 0);
     assert_true(n >= 2 && n <= 66);
     for (unsigned i = 0; i < n; i++)
-        assert_true(i + 1 == n ? !(t[i].flags & VRING_DESC_NEXT) : (t[i].flags & VRING_DESC_NEXT) && t[i].next == i + 1);
+        assert_true(i + 1 == n ? !(t[i].flags & VRING_DESC_NEXT)
+                               : (t[i].flags & VRING_DESC_NEXT) && t[i].next == i + 1);
     const struct vblk_head *h = dma(t[0].addr, 16);
     assert_int_equal(t[0].flags, VRING_DESC_NEXT);
     assert_int_equal(t[0].len, 16);
@@ -87,7 +89,8 @@ static void execute(uint16_t id)
         assert_true(n > 2);
         for (unsigned i = 1; i < n - 1; i++) {
             assert_true(at + t[i].len <= sizeof(disk));
-            assert_int_equal(t[i].flags, VRING_DESC_NEXT | (h->type == VBLK_T_IN ? VRING_DESC_WRITE : 0));
+            assert_int_equal(t[i].flags,
+                             VRING_DESC_NEXT | (h->type == VBLK_T_IN ? VRING_DESC_WRITE : 0));
             if (fail_times)
                 continue;
             if (h->type == VBLK_T_IN)
@@ -127,7 +130,7 @@ static void work(unsigned n)
 
 /* --- what the driver stands on --------------------------------------------------------------------------------------------- */
 
-struct bh_self self = {.name = "blk0", .domid = 4};
+struct bh_self self = { .name = "blk0", .domid = 4 };
 uint64_t now_ns(void) { return now += 1000; }
 void dtimer_set(struct dtimer *t, uint64_t when) { t->armed = true; }
 void dtimer_cancel(struct dtimer *t) { t->armed = false; }
@@ -171,9 +174,18 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t a3, uint64_t a4)
 /* --- start --------------------------------------------------------------------------------------------------------------------- */
 
 static const struct bh_pci_info good = {
-    .sbdf = 0x28, .vendor = 0x1af4, .device = 0x1042, .irqs = 2, .bar[4] = {.gpa = 0xe0000000, .size = sizeof(bar), .flags = 7},
-    .virtio = {.common = 0xe0000000, .common_len = 0x1000, .device = 0xe0002000, .device_len = 0x1000, .notify = 0xe0003000,
-               .notify_len = 0x1000, .notify_mult = 4},
+    .sbdf = 0x28,
+    .vendor = 0x1af4,
+    .device = 0x1042,
+    .irqs = 2,
+    .bar[4] = { .gpa = 0xe0000000, .size = sizeof(bar), .flags = 7 },
+    .virtio = { .common = 0xe0000000,
+                .common_len = 0x1000,
+                .device = 0xe0002000,
+                .device_len = 0x1000,
+                .notify = 0xe0003000,
+                .notify_len = 0x1000,
+                .notify_mult = 4 },
 };
 static struct bh_pci_info pci;
 static struct blkdev *d;
@@ -233,7 +245,8 @@ static void test_start(void **state)
     assert_int_equal(d->max_segs, 64);
     setup(NULL);
     COMMON->queue_size = 16;
-    COMMON->device_feature = (FEATURES | VIRTIO_BLK_F_RO) & ~(VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_DISCARD);
+    COMMON->device_feature = (FEATURES | VIRTIO_BLK_F_RO) &
+                             ~(VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_DISCARD);
     put32(bar + 0x2000 + VBLK_CFG_BLK_SIZE, 4096);
     put32(bar + 0x2000 + VBLK_CFG_CAPACITY, SECTORS - 3);
     put32(bar + 0x2000 + VBLK_CFG_SEG_MAX, 20);
@@ -281,10 +294,10 @@ static void done(struct blk_io *r)
 }
 static int submit(unsigned i, enum blk_op op, uint64_t sector, uint32_t n, unsigned piece)
 {
-    io[i] = (struct blk_io){.op = op, .sector = sector, .nr_sectors = n, .done = done};
+    io[i] = (struct blk_io){ .op = op, .sector = sector, .nr_sectors = n, .done = done };
     for (uint32_t at = 0, left = op <= BLK_WRITE ? n * 512 : 0; left;) {
         uint32_t len = left < piece ? left : piece;
-        io[i].seg[io[i].nr_segs++] = (struct blk_seg){data[i] + at, len};
+        io[i].seg[io[i].nr_segs++] = (struct blk_seg){ data[i] + at, len };
         at += len, left -= len;
     }
     int rc = d->ops->submit(d, &io[i]);
@@ -316,8 +329,8 @@ static void random_io(void)
     random_requests(model, 1024);
     all();
     assert_memory_equal(disk, model, sizeof(model));
-    assert_true(ops_done[VBLK_T_IN] > 100 && ops_done[VBLK_T_OUT] > 100 && ops_done[VBLK_T_FLUSH] > 100 &&
-                ops_done[VBLK_T_DISCARD] > 100);
+    assert_true(ops_done[VBLK_T_IN] > 100 && ops_done[VBLK_T_OUT] > 100 &&
+                ops_done[VBLK_T_FLUSH] > 100 && ops_done[VBLK_T_DISCARD] > 100);
 }
 static void test_random(void **state)
 {
@@ -333,9 +346,9 @@ static void test_tables(void **state)
     buffers(1, 64);
     assert_int_equal(submit(0, BLK_WRITE, 0, 512, 4096), 0), all();
     assert_int_equal(last_table, 3); /* neighbours are one */
-    io[0] = (struct blk_io){.op = BLK_READ, .nr_sectors = 512, .done = done, .nr_segs = 64};
+    io[0] = (struct blk_io){ .op = BLK_READ, .nr_sectors = 512, .done = done, .nr_segs = 64 };
     for (unsigned i = 0; i < 64; i++)
-        io[0].seg[i] = (struct blk_seg){data[0] + (63 - i) * PAGE, PAGE};
+        io[0].seg[i] = (struct blk_seg){ data[0] + (63 - i) * PAGE, PAGE };
     out[0] = true;
     assert_int_equal(d->ops->submit(d, &io[0]), 0), all();
     assert_int_equal(last_table, 66);
@@ -364,8 +377,10 @@ static void test_full(void **state)
 
 static void test_errors(void **state)
 {
-    static const struct { uint8_t status; int want; } cases[] = {
-        {VBLK_S_IOERR, -EIO}, {VBLK_S_UNSUPP, -EOPNOTSUPP}, {3, -EIO}, {0xff, -EIO}};
+    static const struct {
+        uint8_t status;
+        int want;
+    } cases[] = { { VBLK_S_IOERR, -EIO }, { VBLK_S_UNSUPP, -EOPNOTSUPP }, { 3, -EIO }, { 0xff, -EIO } };
     assert_null(start());
     buffers(1, 1);
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -416,9 +431,9 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_start, setup),  cmocka_unit_test_setup(test_refused, setup),
-        cmocka_unit_test_setup(test_random, setup), cmocka_unit_test_setup(test_tables, setup),
-        cmocka_unit_test_setup(test_full, setup),   cmocka_unit_test_setup(test_errors, setup),
+        cmocka_unit_test_setup(test_start, setup),    cmocka_unit_test_setup(test_refused, setup),
+        cmocka_unit_test_setup(test_random, setup),   cmocka_unit_test_setup(test_tables, setup),
+        cmocka_unit_test_setup(test_full, setup),     cmocka_unit_test_setup(test_errors, setup),
         cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test_setup(test_stop, setup),
     };
     return cmocka_run_group_tests_name("virtio_blk", tests, NULL, NULL);

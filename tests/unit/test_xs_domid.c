@@ -26,7 +26,8 @@ static void assert_unnamed(uint16_t id)
         assert_int_not_equal(c->target, id);
         for (struct tx *t = c->txs; t; t = t->next)
             for (struct change *ch = t->log; ch; ch = ch->next)
-                assert_false(ch->perms && (ch->perms->p[0].domid == id || permset_names(ch->perms, id)));
+                assert_false(ch->perms &&
+                             (ch->perms->p[0].domid == id || permset_names(ch->perms, id)));
     }
     assert_int_equal(xs_check(&store), 0);
 }
@@ -165,8 +166,13 @@ static void test_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_leftover_gives_nothing), T(test_open_transactions), T(test_named_afterwards), T(test_never_introduced),
-        T(test_root_stays), T(test_service_domains_keep_names), T(test_bounded),
+        T(test_leftover_gives_nothing),
+        T(test_open_transactions),
+        T(test_named_afterwards),
+        T(test_never_introduced),
+        T(test_root_stays),
+        T(test_service_domains_keep_names),
+        T(test_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

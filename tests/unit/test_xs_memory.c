@@ -11,7 +11,10 @@
 /* --- heaps -------------------------------------------------------------------------------------------------------- */
 static void test_heap_blocks(void **state)
 {
-    static struct { unsigned char *p, v; unsigned n; } b[300];
+    static struct {
+        unsigned char *p, v;
+        unsigned n;
+    } b[300];
     struct heap *h = heap_new(40, 0, 64);
     size_t sum = 0;
 
@@ -187,9 +190,9 @@ static void test_control_domain_in_a_full_directory(void **state)
 /* --- as many as the core allows ----------------------------------------------------------------------------------- */
 /* What store.cfg's 32 MiB leave behind the store's image, less what main.c leaves to the library. */
 #define STORE_MEMORY (((32u << 20) - (1300u << 10)) / 32 * 31)
-#define GUESTS  XS_GUESTS
-#define DRIVERS XS_DRIVERS
-#define FIRST   16u
+#define GUESTS       XS_GUESTS
+#define DRIVERS      XS_DRIVERS
+#define FIRST        16u
 
 static struct client many[FIRST + GUESTS];
 
@@ -199,8 +202,10 @@ static void create(unsigned domid)
     char p[160];
     uint32_t tx = tx_start(&ctl);
     for (unsigned i = 0; i < 70; i++) {
-        int n = i < 45 ? snprintf(p, sizeof p, "/local/domain/%u/device/vbd/51712/some-key-%u", domid, i) + 1
-                       : snprintf(p, sizeof p, "/local/domain/3/backend/vbd/%u/51712/key-%u", domid, i) + 1;
+        int n =
+            i < 45
+                ? snprintf(p, sizeof p, "/local/domain/%u/device/vbd/51712/some-key-%u", domid, i) + 1
+                : snprintf(p, sizeof p, "/local/domain/3/backend/vbd/%u/51712/key-%u", domid, i) + 1;
         n += snprintf(p + n, 40, "/local/domain/%u/value", domid);
         assert_string_equal(said(&ctl, XS_WRITE, tx, p, (uint32_t)n), "=OK");
     }
@@ -247,7 +252,8 @@ static void test_two_hundred(void **state)
             grab(&many[g]);
     }
     assert_int_equal(nr_told, GUESTS / 4);
-    assert_true(xs_mem.promised >= xs_mem.limit / XS_CHUNK - limits_guest.max); /* they have all there is */
+    assert_true(xs_mem.promised >=
+                xs_mem.limit / XS_CHUNK - limits_guest.max); /* they have all there is */
     for (unsigned g = FIRST; g < FIRST + GUESTS; g++) {
         if (g % 4 == 0)
             continue;
@@ -259,7 +265,9 @@ static void test_two_hundred(void **state)
         }
         assert_string_equal(said(&many[g], XS_TRANSACTION_END, tx, S("T")), "=OK");
         for (unsigned i = 0; i < 12; i++) {
-            int n = snprintf(p, sizeof p, "/local/domain/3/backend/vbd/%u/51712/state%c%016x", g, 0, i) + 1;
+            int n = snprintf(p, sizeof p, "/local/domain/3/backend/vbd/%u/51712/state%c%016x", g, 0,
+                             i) +
+                    1;
             assert_string_equal(said(&many[g], XS_WATCH, 0, p, (uint32_t)n), "=OK");
         }
     }
@@ -286,7 +294,11 @@ static void test_no_promise_without_memory(void **state)
     xs_mem.limit = xs_mem.promised * XS_CHUNK + 2 * limits_guest.floor * XS_CHUNK;
     introduce(&many[20], 20);
     grab(&g16);
-    WANT(&ctl, XS_INTRODUCE, 0, S("21\0" "1\0" "7"), "ENOMEM");
+    WANT(&ctl, XS_INTRODUCE, 0,
+         S("21\0"
+           "1\0"
+           "7"),
+         "ENOMEM");
     OK(&many[20], XS_WATCH, 0, S("a\0b"));
     OK(&ctl, XS_RELEASE, 0, S("16"));
     introduce(&many[21], 21);
@@ -313,7 +325,9 @@ static void test_driver_quota(void **state)
     char p[512];
     struct client *k = &many[3];
     for (unsigned i = 0; i < 16 * 33; i++) {
-        int n = snprintf(p, sizeof p, "/local/domain/3/data/vbd/%u/51712/feature-max-indirect-%u", 100 + i / 33, i) + 1;
+        int n = snprintf(p, sizeof p, "/local/domain/3/data/vbd/%u/51712/feature-max-indirect-%u",
+                         100 + i / 33, i) +
+                1;
         n += snprintf(p + n, 64, "/local/domain/%u/device/vbd/51712", 100 + i / 33);
         assert_string_equal(said(k, XS_WRITE, 0, p, (uint32_t)n), "=OK");
     }
@@ -328,8 +342,8 @@ static void test_driver_quota(void **state)
 /* Its directories stay when it is restarted, and their rights with them: so it may give none, nor take any. */
 static void test_driver_rights(void **state)
 {
-    static const char *const lists[] = {"n3", "b3", "n3\0b16", "r3\0n16"};
-    static const unsigned n[] = {3, 3, 7, 7}; /* bytes, with the end of the last */
+    static const char *const lists[] = { "n3", "b3", "n3\0b16", "r3\0n16" };
+    static const unsigned n[] = { 3, 3, 7, 7 }; /* bytes, with the end of the last */
     struct client *k = &many[3];
     char p[64] = "/local/domain/3/data/vif";
 
@@ -346,10 +360,17 @@ static void test_driver_rights(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heap_blocks), cmocka_unit_test(test_heap_limits),
-        T(test_transaction_holds_nothing), T(test_named_once), T(test_full_client_gives_back),
-        T(test_control_domain_in_a_full_directory), B(test_two_hundred), T(test_no_promise_without_memory),
-        T(test_accounts_of_the_gone), B(test_driver_quota), B(test_driver_rights),
+        cmocka_unit_test(test_heap_blocks),
+        cmocka_unit_test(test_heap_limits),
+        T(test_transaction_holds_nothing),
+        T(test_named_once),
+        T(test_full_client_gives_back),
+        T(test_control_domain_in_a_full_directory),
+        B(test_two_hundred),
+        T(test_no_promise_without_memory),
+        T(test_accounts_of_the_gone),
+        B(test_driver_quota),
+        B(test_driver_rights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,8 @@ static void test_golden_bytes(void **state)
     client_bytes(&ctl, &h, sizeof h);
     client_bytes(&ctl, "/v\0xy", 5);
     stream_serve(&store, ctl.c, 4096);
-    static const unsigned char ok[] = { 11, 0, 0, 0, 0x44, 0x33, 0x22, 0x11, 0, 0, 0, 0, 3, 0, 0, 0, 'O', 'K', 0 };
+    static const unsigned char ok[] = { 11, 0, 0, 0, 0x44, 0x33, 0x22, 0x11, 0, 0,
+                                        0,  0, 3, 0, 0,    0,    'O',  'K',  0 };
     uint32_t at = ctl.ring->rsp_cons;
     assert_int_equal(ctl.ring->rsp_prod - at, sizeof ok);
     for (unsigned i = 0; i < sizeof ok; i++)
@@ -42,7 +43,8 @@ static void test_golden_bytes(void **state)
     client_bytes(&ctl, &h, sizeof h);
     client_bytes(&ctl, "/v", 3);
     stream_serve(&store, ctl.c, 4096);
-    static const unsigned char no[] = { 16, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0, 7, 0, 0, 0, 'E', 'N', 'O', 'E', 'N', 'T', 0 };
+    static const unsigned char no[] = { 16, 0, 0, 0, 7,   0,   0,   0,   9,   0,   0, 0,
+                                        7,  0, 0, 0, 'E', 'N', 'O', 'E', 'N', 'T', 0 };
     at = ctl.ring->rsp_cons;
     assert_int_equal(ctl.ring->rsp_prod - at, sizeof no);
     for (unsigned i = 0; i < sizeof no; i++)
@@ -53,7 +55,9 @@ static void test_golden_bytes(void **state)
 static void test_relative(void **state)
 {
     WANT(&g16, XS_READ, 0, S("domid"), "=16");
-    OK(&g16, XS_WRITE, 0, D("device/vif/0/state\0" "3"));
+    OK(&g16, XS_WRITE, 0,
+       D("device/vif/0/state\0"
+         "3"));
     WANT(&ctl, XS_READ, 0, S("/local/domain/16/device/vif/0/state"), "=3");
     OK(&ctl, XS_WRITE, 0, D("mine\0x")); /* the control domain's home is domain 0's */
     WANT(&ctl, XS_READ, 0, S("/local/domain/0/mine"), "=x");
@@ -61,8 +65,10 @@ static void test_relative(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const bad[] = { "", "//", "/a//b", "/a/", "/a b", "/a:b", "/a.b", "a/", "@introduceDomain",
-                                       "@x", "/a\x80", "/a\n", "//a", "/a\\b" };
+    static const char *const bad[] = {
+        "",   "//",     "/a//b", "/a/", "/a b", "/a:b", "/a.b", "a/", "@introduceDomain",
+        "@x", "/a\x80", "/a\n",  "//a", "/a\\b"
+    };
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_string_equal(said(&ctl, XS_READ, 0, bad[i], (uint32_t)strlen(bad[i]) + 1), "EINVAL");
     OK(&ctl, XS_MKDIR, 0, S("/Az-09_@x"));
@@ -84,9 +90,24 @@ static void test_names(void **state)
 
 static void test_malformed(void **state)
 {
-    static const uint32_t one[] = { XS_READ, XS_DIRECTORY, XS_MKDIR, XS_RM, XS_GET_PERMS, XS_TRANSACTION_END, XS_GET_DOMAIN_PATH,
-                                    XS_RELEASE, XS_RESUME, XS_IS_DOMAIN_INTRODUCED, XS_WRITE, XS_WATCH, XS_UNWATCH,
-                                    XS_INTRODUCE, XS_SET_TARGET, XS_SET_PERMS, XS_DIRECTORY_PART, XS_CONTROL };
+    static const uint32_t one[] = { XS_READ,
+                                    XS_DIRECTORY,
+                                    XS_MKDIR,
+                                    XS_RM,
+                                    XS_GET_PERMS,
+                                    XS_TRANSACTION_END,
+                                    XS_GET_DOMAIN_PATH,
+                                    XS_RELEASE,
+                                    XS_RESUME,
+                                    XS_IS_DOMAIN_INTRODUCED,
+                                    XS_WRITE,
+                                    XS_WATCH,
+                                    XS_UNWATCH,
+                                    XS_INTRODUCE,
+                                    XS_SET_TARGET,
+                                    XS_SET_PERMS,
+                                    XS_DIRECTORY_PART,
+                                    XS_CONTROL };
     for (unsigned i = 0; i < sizeof one / sizeof *one; i++) {
         assert_string_equal(said(&ctl, one[i], 0, "", 0), "EINVAL");
         assert_string_equal(said(&ctl, one[i], 0, "/tool", 5), "EINVAL"); /* no NUL */
@@ -161,12 +182,22 @@ static void test_directory_part(void **state)
     }
     assert_int_equal(seen, 600);
     assert_int_equal(parts, 2);
-    struct msg *m = ask(&ctl, XS_DIRECTORY_PART, 0, S("/big\0" "999999"));
-    assert_int_equal(m->hdr.len, strlen(gen) + 2); /* behind the list */
+    struct msg *m = ask(&ctl, XS_DIRECTORY_PART, 0,
+                        S("/big\0"
+                          "999999"));
+    assert_int_equal(m->hdr.len, strlen(gen) + 2);  /* behind the list */
     OK(&ctl, XS_WRITE, 0, D("/big/entry-0000\0x")); /* not the list */
-    assert_string_equal(ask(&ctl, XS_DIRECTORY_PART, 0, S("/big\0" "0"))->data, gen);
+    assert_string_equal(ask(&ctl, XS_DIRECTORY_PART, 0,
+                            S("/big\0"
+                              "0"))
+                            ->data,
+                        gen);
     OK(&ctl, XS_RM, 0, S("/big/entry-0000"));
-    assert_string_not_equal(ask(&ctl, XS_DIRECTORY_PART, 0, S("/big\0" "0"))->data, gen);
+    assert_string_not_equal(ask(&ctl, XS_DIRECTORY_PART, 0,
+                                S("/big\0"
+                                  "0"))
+                                ->data,
+                            gen);
     WANT(&ctl, XS_DIRECTORY_PART, 0, S("/big\0-1"), "EINVAL");
 }
 
@@ -188,9 +219,11 @@ static void test_perms_matrix(void **state)
             }
             assert_string_equal(said(&ctl, XS_SET_PERMS, 0, p, (uint32_t)n), "=OK");
             assert_string_equal(said(&g17, XS_READ, 0, S("/m")), bits & PERM_READ ? "=v" : "EACCES");
-            assert_string_equal(said(&g17, XS_WRITE, 0, D("/m\0v")), bits & PERM_WRITE ? "=OK" : "EACCES");
+            assert_string_equal(said(&g17, XS_WRITE, 0, D("/m\0v")),
+                                bits & PERM_WRITE ? "=OK" : "EACCES");
             OK(&ctl, XS_WRITE, 0, D("/m\0v"));
-            assert_string_equal(said(&g17, XS_SET_PERMS, 0, S("/m\0b17")), "EACCES"); /* never: it is not the owner */
+            assert_string_equal(said(&g17, XS_SET_PERMS, 0, S("/m\0b17")),
+                                "EACCES"); /* never: it is not the owner */
         }
 }
 
@@ -239,9 +272,12 @@ static void test_perms_hide(void **state)
     WANT(&g16, XS_READ, 0, S("/s/not/there"), "EACCES");
     WANT(&g16, XS_DIRECTORY, 0, S("/local/domain/17/device"), "EACCES");
     WANT(&g16, XS_READ, 0, S("/local/domain/17/none"), "EACCES");
-    WANT(&g16, XS_READ, 0, S("none"), "ENOENT"); /* its home is readable */
+    WANT(&g16, XS_READ, 0, S("none"), "ENOENT");     /* its home is readable */
     WANT(&g16, XS_WRITE, 0, D("none\0v"), "EACCES"); /* but not writable */
-    WANT(&g16, XS_WRITE, 0, D("domid\0" "17"), "EACCES");
+    WANT(&g16, XS_WRITE, 0,
+         D("domid\0"
+           "17"),
+         "EACCES");
     WANT(&g16, XS_RM, 0, S("none"), "EACCES");
     WANT(&g16, XS_RM, 0, S("/"), "EACCES");
     OK(&ctl, XS_WRITE, 0, D("/s/there/deep\0v")); /* let into a node below closed ones */
@@ -251,10 +287,17 @@ static void test_perms_hide(void **state)
 
 static void test_privileged_only(void **state)
 {
-    WANT(&g16, XS_INTRODUCE, 0, S("18\0" "1\0" "1"), "EACCES");
+    WANT(&g16, XS_INTRODUCE, 0,
+         S("18\0"
+           "1\0"
+           "1"),
+         "EACCES");
     WANT(&g16, XS_RELEASE, 0, S("17"), "EACCES");
     WANT(&g16, XS_RESUME, 0, S("17"), "EACCES");
-    WANT(&g16, XS_SET_TARGET, 0, S("16\0" "17"), "EACCES");
+    WANT(&g16, XS_SET_TARGET, 0,
+         S("16\0"
+           "17"),
+         "EACCES");
     WANT(&g16, XS_CONTROL, 0, S("check"), "EACCES");
     WANT(&g16, XS_SET_PERMS, 0, S("@releaseDomain\0n0\0r16"), "EACCES");
     WANT(&g16, XS_GET_PERMS, 0, S("@releaseDomain"), "EACCES");
@@ -266,8 +309,13 @@ static void test_privileged_only(void **state)
 static void test_target(void **state)
 {
     WANT(&g16, XS_READ, 0, S("/local/domain/17/device"), "EACCES");
-    WANT(&ctl, XS_SET_TARGET, 0, S("16\0" "30"), "ENOENT");
-    OK(&ctl, XS_SET_TARGET, 0, S("16\0" "17"));
+    WANT(&ctl, XS_SET_TARGET, 0,
+         S("16\0"
+           "30"),
+         "ENOENT");
+    OK(&ctl, XS_SET_TARGET, 0,
+       S("16\0"
+         "17"));
     WANT(&g16, XS_READ, 0, S("/local/domain/17/device"), "=");
     WANT(&g17, XS_READ, 0, S("/local/domain/16/device"), "EACCES"); /* one way */
     OK(&ctl, XS_RELEASE, 0, S("17"));
@@ -278,13 +326,36 @@ static void test_target(void **state)
 static void test_introduce(void **state)
 {
     struct client g20;
-    WANT(&ctl, XS_INTRODUCE, 0, S("20\0" "1"), "EINVAL");
-    WANT(&ctl, XS_INTRODUCE, 0, S("20\0" "1\0" "0"), "EINVAL");
-    WANT(&ctl, XS_INTRODUCE, 0, S("40000\0" "1\0" "1"), "EINVAL");
-    WANT(&ctl, XS_INTRODUCE, 0, S("x\0" "1\0" "1"), "EINVAL");
-    WANT(&ctl, XS_INTRODUCE, 0, S("0\0" "1\0" "1"), "EINVAL"); /* itself */
+    WANT(&ctl, XS_INTRODUCE, 0,
+         S("20\0"
+           "1"),
+         "EINVAL");
+    WANT(&ctl, XS_INTRODUCE, 0,
+         S("20\0"
+           "1\0"
+           "0"),
+         "EINVAL");
+    WANT(&ctl, XS_INTRODUCE, 0,
+         S("40000\0"
+           "1\0"
+           "1"),
+         "EINVAL");
+    WANT(&ctl, XS_INTRODUCE, 0,
+         S("x\0"
+           "1\0"
+           "1"),
+         "EINVAL");
+    WANT(&ctl, XS_INTRODUCE, 0,
+         S("0\0"
+           "1\0"
+           "1"),
+         "EINVAL"); /* itself */
     attach_fails = 1;
-    WANT(&ctl, XS_INTRODUCE, 0, S("20\0" "1\0" "1"), "EIO");
+    WANT(&ctl, XS_INTRODUCE, 0,
+         S("20\0"
+           "1\0"
+           "1"),
+         "EIO");
     attach_fails = 0;
     WANT(&ctl, XS_IS_DOMAIN_INTRODUCED, 0, S("20"), "=F");
     introduce(&g20, 20);
@@ -302,8 +373,11 @@ static void test_introduce(void **state)
 
 static void test_release_removes_owned(void **state)
 {
-    OK(&g16, XS_WRITE, 0, D("device/vif/0/state\0" "4"));
-    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/vif/0/backend\0x")); /* in a stretch of the guest's */
+    OK(&g16, XS_WRITE, 0,
+       D("device/vif/0/state\0"
+         "4"));
+    OK(&ctl, XS_WRITE, 0,
+       D("/local/domain/16/device/vif/0/backend\0x")); /* in a stretch of the guest's */
     OK(&ctl, XS_WATCH, 0, S("/local/domain/16/device/vif/0/state\0s"));
     EVENT(&ctl, "/local/domain/16/device/vif/0/state", "s");
     OK(&ctl, XS_RELEASE, 0, S("16"));
@@ -334,7 +408,8 @@ static void test_reintroduce(void **state)
     client_drop_events(&g16);
     introduce(&g16, 16);
     assert_int_equal(reattached, 1);
-    assert_int_equal(g16.ring->req_prod | g16.ring->req_cons | g16.ring->rsp_prod | g16.ring->rsp_cons, 0);
+    assert_int_equal(g16.ring->req_prod | g16.ring->req_cons | g16.ring->rsp_prod | g16.ring->rsp_cons,
+                     0);
     NO_EVENT(&g16);
     WANT(&g16, XS_READ, 0, S("device/kept"), "=v");
     WANT(&g16, XS_READ, tx, S("device/kept"), "ENOENT");
@@ -421,12 +496,17 @@ static void test_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_read_write), T(test_golden_bytes), T(test_relative), T(test_names),
-        T(test_malformed), T(test_mkdir_rm), T(test_directory), T(test_directory_part),
-        T(test_perms_matrix), T(test_perms_owner), T(test_perms_inherit), T(test_perms_hide),
-        T(test_privileged_only), T(test_target), T(test_introduce), T(test_release_removes_owned),
-        T(test_reintroduce), T(test_control), T(test_pieces), T(test_bad_index), T(test_too_long),
-        T(test_budget),
+        T(test_read_write),      T(test_golden_bytes),
+        T(test_relative),        T(test_names),
+        T(test_malformed),       T(test_mkdir_rm),
+        T(test_directory),       T(test_directory_part),
+        T(test_perms_matrix),    T(test_perms_owner),
+        T(test_perms_inherit),   T(test_perms_hide),
+        T(test_privileged_only), T(test_target),
+        T(test_introduce),       T(test_release_removes_owned),
+        T(test_reintroduce),     T(test_control),
+        T(test_pieces),          T(test_bad_index),
+        T(test_too_long),        T(test_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,8 +63,12 @@ static void test_nearest(void **state)
 {
     size_t used;
     assert_int_equal(edit_create(&e, "/a/b", NULL, 0, OWNER_KEEP), XE_OK);
-    static const struct { const char *path; size_t used; } t[] = {
-        { "/", 1 }, { "/x", 1 }, { "/x/y", 1 }, { "/a", 2 }, { "/a/x", 2 }, { "/a/b", 4 }, { "/a/b/c/d", 4 }, { "/ab", 1 },
+    static const struct {
+        const char *path;
+        size_t used;
+    } t[] = {
+        { "/", 1 },    { "/x", 1 },   { "/x/y", 1 },     { "/a", 2 },
+        { "/a/x", 2 }, { "/a/b", 4 }, { "/a/b/c/d", 4 }, { "/ab", 1 },
     };
     for (unsigned i = 0; i < sizeof t / sizeof *t; i++) {
         struct node *n = tree_nearest(e.root, t[i].path, strlen(t[i].path), &used);
@@ -142,7 +146,12 @@ static void test_walk(void **state)
 
 /* --- against a model: a flat list of paths ---------------------------------------------------------------------- */
 #define NAMES 4
-struct entry { char path[16]; char val; int owner; bool there; };
+struct entry {
+    char path[16];
+    char val;
+    int owner;
+    bool there;
+};
 static struct entry model[NAMES + NAMES * NAMES + NAMES * NAMES * NAMES];
 static const unsigned nr_model = sizeof model / sizeof *model;
 
@@ -241,8 +250,10 @@ static void test_failing_allocations(void **state)
             size_t used = xs_mem.used;
             xs_mem.fail_in = k;
             edit_begin(&f, e.root, &gen, ctl_heap);
-            int err = op == 0 ? edit_create(&f, "/a/x/y/z", "v", 1, 8) : op == 1 ? edit_set_data(&f, "/a/b", "w", 1)
-                    : op == 2 ? edit_rm(&f, "/a/b") : edit_set_perms(&f, "/a/b", e.root->perms);
+            int err = op == 0   ? edit_create(&f, "/a/x/y/z", "v", 1, 8)
+                      : op == 1 ? edit_set_data(&f, "/a/b", "w", 1)
+                      : op == 2 ? edit_rm(&f, "/a/b")
+                                : edit_set_perms(&f, "/a/b", e.root->perms);
             bool hit = xs_mem.fail_in == 0;
             xs_mem.fail_in = -1;
             assert_int_equal(err, hit ? XE_ENOMEM : XE_OK);
@@ -259,7 +270,12 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_basics), T(test_nearest), T(test_versions), T(test_deep_and_wide), T(test_walk), T(test_model),
+        T(test_basics),
+        T(test_nearest),
+        T(test_versions),
+        T(test_deep_and_wide),
+        T(test_walk),
+        T(test_model),
         T(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,15 +15,14 @@ static bool send(struct client *k, uint32_t type, uint32_t tx, const void *p, ui
     if (XENSTORE_RING_SIZE - (k->ring->req_prod - k->ring->req_cons) < sizeof h + len)
         return false;
     for (unsigned i = 0; i < sizeof h + len; i++)
-        k->ring->req[MASK_XENSTORE_IDX(k->ring->req_prod++)] = i < sizeof h ? ((char *)&h)[i] : ((const char *)p)[i - sizeof h];
+        k->ring->req[MASK_XENSTORE_IDX(k->ring->req_prod++)] = i < sizeof h
+                                                                   ? ((char *)&h)[i]
+                                                                   : ((const char *)p)[i - sizeof h];
     k->c->kicked = true;
     return true;
 }
 
-static void unread(struct client *k)
-{
-    k->ring->rsp_cons = k->ring->rsp_prod;
-}
+static void unread(struct client *k) { k->ring->rsp_cons = k->ring->rsp_prod; }
 
 /* One round with requests of the flooder in its ring, and one of g17: how many of the flooder's were served. */
 static unsigned flood_round(uint32_t type, const void *p, uint32_t len)
@@ -148,7 +147,8 @@ static void test_broken_client(void **state)
         assert_false(xs_turns(&store));
     }
     assert_int_equal(nr_told, 1);
-    assert_string_equal(told, "domain 16 is ignored until it is introduced again: its ring indices make no sense");
+    assert_string_equal(
+        told, "domain 16 is ignored until it is introduced again: its ring indices make no sense");
 }
 
 /* Bytes come without a notification: the client had looked at our index before it moved. A client that asks nothing more is left alone. */
@@ -184,8 +184,13 @@ static void test_no_notification(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_small_requests), T(test_listings), T(test_commits), T(test_watches_of_others), T(test_control_domain_first),
-        T(test_broken_client), T(test_no_notification),
+        T(test_small_requests),
+        T(test_listings),
+        T(test_commits),
+        T(test_watches_of_others),
+        T(test_control_domain_first),
+        T(test_broken_client),
+        T(test_no_notification),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ static void test_watch(void **state)
     WANT(&ctl, XS_WATCH, 0, S("/w\0tok"), "EEXIST");
     OK(&ctl, XS_WATCH, 0, S("/w\0tok2"));
     EVENT(&ctl, "/w", "tok2");
-    OK(&ctl, XS_WRITE, 0, D("/w/a/b\0v")); /* one event: of the node named, not of those made on the way */
+    OK(&ctl, XS_WRITE, 0,
+       D("/w/a/b\0v")); /* one event: of the node named, not of those made on the way */
     EVENT(&ctl, "/w/a/b", "tok");
     EVENT(&ctl, "/w/a/b", "tok2");
     NO_EVENT(&ctl);
@@ -26,7 +27,7 @@ static void test_watch(void **state)
     WANT(&ctl, XS_UNWATCH, 0, S("/w\0tok"), "ENOENT");
     OK(&ctl, XS_MKDIR, 0, S("/w/c"));
     EVENT(&ctl, "/w/c", "tok2");
-    OK(&ctl, XS_MKDIR, 0, S("/w/c")); /* nothing changed */
+    OK(&ctl, XS_MKDIR, 0, S("/w/c"));   /* nothing changed */
     OK(&ctl, XS_WRITE, 0, D("/ww\0v")); /* not below */
     NO_EVENT(&ctl);
     OK(&ctl, XS_SET_PERMS, 0, S("/w/c\0n0\0r5"));
@@ -80,7 +81,9 @@ static void test_watch_relative(void **state)
     EVENT(&g16, "device", "rel");
     OK(&g16, XS_WATCH, 0, S("/local/domain/16/device\0abs"));
     EVENT(&g16, "/local/domain/16/device", "abs");
-    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/vif/0/state\0" "1"));
+    OK(&ctl, XS_WRITE, 0,
+       D("/local/domain/16/device/vif/0/state\0"
+         "1"));
     EVENT(&g16, "device/vif/0/state", "rel");
     EVENT(&g16, "/local/domain/16/device/vif/0/state", "abs");
     OK(&g16, XS_UNWATCH, 0, S("/local/domain/16/device\0rel")); /* the same node by another name */
@@ -246,7 +249,8 @@ static void test_tx_conflicts(void **state)
         { XS_WRITE, XS_WRITE, D("/c/new\0q"), D("/c/new\0z"), false },
         { XS_WRITE, XS_WRITE, D("/c/p/q/r\0q"), D("/c/p/q/s\0z"), false }, /* the way there appeared */
         { XS_WRITE, XS_WRITE, D("/c/p/q/r\0q"), D("/c/p\0z"), false },
-        { XS_WRITE, XS_SET_PERMS, D("/c/new\0q"), S("/c\0n5"), false }, /* rights would be inherited anew */
+        { XS_WRITE, XS_SET_PERMS, D("/c/new\0q"), S("/c\0n5"),
+          false }, /* rights would be inherited anew */
         { XS_WRITE, XS_RM, D("/c/new\0q"), S("/c"), false },
         { XS_DIRECTORY, XS_WRITE, S("/c"), D("/c/new\0z"), false },
         { XS_DIRECTORY, XS_WRITE, S("/c"), D("/c/a/new\0z"), true },
@@ -278,7 +282,8 @@ static void test_tx_conflicts(void **state)
 }
 
 /* What one says to a request about a node of either twin; lists in order of names. */
-static const char *twin(struct client *k, uint32_t type, uint32_t tx, const char *top, const char *rest, const char *more, unsigned more_len)
+static const char *twin(struct client *k, uint32_t type, uint32_t tx, const char *top,
+                        const char *rest, const char *more, unsigned more_len)
 {
     static char text[2][XENSTORE_PAYLOAD_MAX + 2];
     static unsigned n;
@@ -301,11 +306,13 @@ static const char *twin(struct client *k, uint32_t type, uint32_t tx, const char
 /* A transaction shows its owner just what the same requests would have made of the tree. */
 static void test_tx_view(void **state)
 {
-    static const uint32_t types[] = { XS_WRITE, XS_WRITE, XS_MKDIR, XS_RM, XS_SET_PERMS, XS_READ, XS_DIRECTORY, XS_GET_PERMS };
+    static const uint32_t types[] = { XS_WRITE,     XS_WRITE, XS_MKDIR,     XS_RM,
+                                      XS_SET_PERMS, XS_READ,  XS_DIRECTORY, XS_GET_PERMS };
     srand(11);
     for (unsigned round = 0; round < 60; round++) {
         struct client *k = round % 2 ? &g16 : &ctl;
-        const char *tops[] = { round % 2 ? "local/domain/16/data/in" : "in", round % 2 ? "local/domain/16/data/out" : "out" };
+        const char *tops[] = { round % 2 ? "local/domain/16/data/in" : "in",
+                               round % 2 ? "local/domain/16/data/out" : "out" };
         uint32_t tx = 0;
         for (unsigned i = 0; i < 120; i++) {
             char rest[8] = "", val = (char)('A' + rand() % 26);
@@ -314,9 +321,15 @@ static void test_tx_view(void **state)
             if (i == 40)
                 tx = tx_start(k);
             uint32_t type = types[rand() % 8];
-            const char *more = type == XS_WRITE ? &val : type == XS_SET_PERMS ? (rand() % 2 ? "n16\0r5" : "b16\0") : "";
-            unsigned len = type == XS_WRITE ? 1 : type == XS_SET_PERMS ? (unsigned)strlen(more) + 1 + (more[0] == 'n' ? 3 : 0) : 0;
-            const char *a = twin(k, type, tx, tops[0], rest, more, len), *b = twin(k, type, 0, tops[1], rest, more, len);
+            const char *more = type == XS_WRITE       ? &val
+                               : type == XS_SET_PERMS ? (rand() % 2 ? "n16\0r5" : "b16\0")
+                                                      : "";
+            unsigned len = type == XS_WRITE ? 1
+                           : type == XS_SET_PERMS
+                               ? (unsigned)strlen(more) + 1 + (more[0] == 'n' ? 3 : 0)
+                               : 0;
+            const char *a = twin(k, type, tx, tops[0], rest, more, len),
+                       *b = twin(k, type, 0, tops[1], rest, more, len);
             assert_string_equal(a, b);
             for (unsigned t = 5; t < 8; t++) {
                 a = twin(k, types[t], tx, tops[0], rest, "", 0);
@@ -328,7 +341,8 @@ static void test_tx_view(void **state)
         for (char c = 'a'; c < 'e'; c++)
             for (unsigned t = 5; t < 8; t++) {
                 char rest[3] = { '/', c, 0 };
-                assert_string_equal(twin(k, types[t], 0, tops[0], rest, "", 0), twin(k, types[t], 0, tops[1], rest, "", 0));
+                assert_string_equal(twin(k, types[t], 0, tops[0], rest, "", 0),
+                                    twin(k, types[t], 0, tops[1], rest, "", 0));
             }
         assert_int_equal(xs_check(&store), 0);
     }
@@ -452,7 +466,8 @@ static void test_quota_watches(void **state)
     char p[32];
     for (int i = 0; i <= QUOTA_WATCHES; i++) {
         int n = snprintf(p, sizeof p, "device%c%d", 0, i) + 1;
-        assert_string_equal(said(&g16, XS_WATCH, 0, p, (uint32_t)n), i < QUOTA_WATCHES ? "=OK" : "E2BIG");
+        assert_string_equal(said(&g16, XS_WATCH, 0, p, (uint32_t)n),
+                            i < QUOTA_WATCHES ? "=OK" : "E2BIG");
         n = snprintf(p, sizeof p, "/x%c%d", 0, i) + 1;
         assert_string_equal(said(&ctl, XS_WATCH, 0, p, (uint32_t)n), "=OK");
     }
@@ -587,10 +602,21 @@ static void test_release_many_places(void **state)
  * changed, nothing leaks, and the next attempt works. */
 static void test_every_allocation_fails(void **state)
 {
-    static const struct { uint32_t type; const char *p; uint32_t len; } reqs[] = {
-        { XS_WRITE, D("/f/a/b/c\0value") }, { XS_WRITE, D("/f/a/b/c\0other") }, { XS_MKDIR, S("/f/a/b/d/e") },
-        { XS_SET_PERMS, S("/f/a\0n0\0b16\0r17") }, { XS_SET_PERMS, S("/f/a/b\0n16\0b17") }, { XS_DIRECTORY, S("/f/a/b") },
-        { XS_GET_PERMS, S("/f/a") }, { XS_WATCH, S("/f\0tok") }, { XS_RM, S("/f/a/b/d") }, { XS_UNWATCH, S("/f\0tok") },
+    static const struct {
+        uint32_t type;
+        const char *p;
+        uint32_t len;
+    } reqs[] = {
+        { XS_WRITE, D("/f/a/b/c\0value") },
+        { XS_WRITE, D("/f/a/b/c\0other") },
+        { XS_MKDIR, S("/f/a/b/d/e") },
+        { XS_SET_PERMS, S("/f/a\0n0\0b16\0r17") },
+        { XS_SET_PERMS, S("/f/a/b\0n16\0b17") },
+        { XS_DIRECTORY, S("/f/a/b") },
+        { XS_GET_PERMS, S("/f/a") },
+        { XS_WATCH, S("/f\0tok") },
+        { XS_RM, S("/f/a/b/d") },
+        { XS_UNWATCH, S("/f\0tok") },
         { XS_RM, S("/f") },
     };
     for (uint32_t with_tx = 0; with_tx < 2; with_tx++)
@@ -601,7 +627,8 @@ static void test_every_allocation_fails(void **state)
                 xs_mem.fail_in = k;
                 const char *s = said(&ctl, reqs[i].type, tx, reqs[i].p, reqs[i].len);
                 bool failed = !strcmp(s, "ENOMEM");
-                if (!failed && s[0] != '=') /* only the event of a watch was lost; or the watch went without memory for the answer */
+                if (!failed &&
+                    s[0] != '=') /* only the event of a watch was lost; or the watch went without memory for the answer */
                     assert_string_equal(s, reqs[i].type == XS_UNWATCH ? "ENOENT" : "EEXIST");
                 bool hit = xs_mem.fail_in == 0;
                 xs_mem.fail_in = -1;
@@ -627,11 +654,30 @@ static void test_every_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_watch), T(test_watch_same_path), T(test_watch_relative), T(test_watch_removal), T(test_watch_rights),
-        T(test_watch_special), T(test_watch_fold), T(test_reset_watches), T(test_tx_own_writes),
-        T(test_tx_abort), T(test_tx_conflicts), T(test_tx_view), T(test_tx_many), T(test_tx_is_the_clients),
-        T(test_tx_rights), T(test_tx_opens_nothing), T(test_quota_nodes), T(test_quota_node_size), T(test_quota_watches),
-        T(test_quota_transactions), T(test_slow_reader), T(test_flood_hides_nothing), T(test_release_many_places), T(test_every_allocation_fails),
+        T(test_watch),
+        T(test_watch_same_path),
+        T(test_watch_relative),
+        T(test_watch_removal),
+        T(test_watch_rights),
+        T(test_watch_special),
+        T(test_watch_fold),
+        T(test_reset_watches),
+        T(test_tx_own_writes),
+        T(test_tx_abort),
+        T(test_tx_conflicts),
+        T(test_tx_view),
+        T(test_tx_many),
+        T(test_tx_is_the_clients),
+        T(test_tx_rights),
+        T(test_tx_opens_nothing),
+        T(test_quota_nodes),
+        T(test_quota_node_size),
+        T(test_quota_watches),
+        T(test_quota_transactions),
+        T(test_slow_reader),
+        T(test_flood_hides_nothing),
+        T(test_release_many_places),
+        T(test_every_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

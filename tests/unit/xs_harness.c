@@ -58,8 +58,9 @@ static void h_notify(struct conn *c)
         on_notify(c);
 }
 
-static const struct xs_ops h_ops = { .attach = h_attach, .reattach = h_reattach, .detach = h_detach,
-                                     .notify = h_notify, .say = h_say };
+static const struct xs_ops h_ops = {
+    .attach = h_attach, .reattach = h_reattach, .detach = h_detach, .notify = h_notify, .say = h_say
+};
 
 void client_init(struct client *k, uint16_t domid)
 {

@@ -48,22 +48,22 @@ struct msg *ask(struct client *k, uint32_t type, uint32_t tx, const void *data, 
 const char *said(struct client *k, uint32_t type, uint32_t tx, const void *data, uint32_t len);
 
 /* S("a\0b"): text and length, its last NUL counted; D("a\0data"): not counted. */
-#define S(s) (s), (uint32_t)sizeof(s)
-#define D(s) (s), (uint32_t)sizeof(s) - 1
-#define WANT(k, type, tx, ...) WANT_(k, type, tx, __VA_ARGS__)
+#define S(s)                           (s), (uint32_t)sizeof(s)
+#define D(s)                           (s), (uint32_t)sizeof(s) - 1
+#define WANT(k, type, tx, ...)         WANT_(k, type, tx, __VA_ARGS__)
 #define WANT_(k, type, tx, p, n, want) assert_string_equal(said(k, type, tx, p, n), want)
-#define OK(k, type, tx, ...) WANT_(k, type, tx, __VA_ARGS__, "=OK")
+#define OK(k, type, tx, ...)           WANT_(k, type, tx, __VA_ARGS__, "=OK")
 
 uint32_t tx_start(struct client *k);
 
 /* "path" of the next event ("-" if there is none), its token in *token. */
 const char *event(struct client *k, const char **token);
 
-#define EVENT(k, path, tok)                  \
-    do {                                     \
-        const char *t_ = NULL;               \
+#define EVENT(k, path, tok)                       \
+    do {                                          \
+        const char *t_ = NULL;                    \
         assert_string_equal(event(k, &t_), path); \
-        assert_string_equal(t_, tok);        \
+        assert_string_equal(t_, tok);             \
     } while (0)
 #define NO_EVENT(k) assert_string_equal(event(k, NULL), "-")
 

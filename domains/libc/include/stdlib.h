@@ -13,5 +13,5 @@ long long strtoll(const char *s, char **end, int base);
 int atoi(const char *s);
 int abs(int v);
 void qsort(void *base, size_t n, size_t size, int (*cmp)(const void *, const void *));
-char *getenv(const char *name); /* NULL: a domain has no environment */
+char *getenv(const char *name);             /* NULL: a domain has no environment */
 void abort(void) __attribute__((noreturn)); /* a crash of the domain */

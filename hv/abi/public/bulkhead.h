@@ -25,14 +25,16 @@
 #define BH_DOMID_ANY     0x7ff4 /* create: the core picks the next guest domid */
 #define BH_DOMID_NONE    0x7ffe /* no domain */
 
-#define BH_MAX_VCPUS     32 /* a domain's vCPUs (shared_info holds 32) */
-#define BH_NAME_LEN      32
-#define BH_KEEP_MAX      64 /* keep pages of a slot */
-#define BH_TABLE_MAX     16 /* pages of its slot table */
+#define BH_MAX_VCPUS 32 /* a domain's vCPUs (shared_info holds 32) */
+#define BH_NAME_LEN  32
+#define BH_KEEP_MAX  64 /* keep pages of a slot */
+#define BH_TABLE_MAX 16 /* pages of its slot table */
 
 /* What the builder's ACPI tables must agree with. */
-#define BH_APIC_ID(vcpu) (2u * (vcpu)) /* x2APIC id of a vCPU; its ACPI processor UID is the vcpu id itself */
-#define BH_PORT_SLEEP    0xb004        /* sleep control register (I/O, one byte): any write with SLP_EN (0x20) powers off */
+#define BH_APIC_ID(vcpu) \
+    (2u * (vcpu)) /* x2APIC id of a vCPU; its ACPI processor UID is the vcpu id itself */
+#define BH_PORT_SLEEP \
+    0xb004 /* sleep control register (I/O, one byte): any write with SLP_EN (0x20) powers off */
 
 /* --- roles: who may what is at the end of <ops.def> --------------------------------- */
 enum bh_role {
@@ -60,19 +62,19 @@ struct bh_domid {
 #define BH_CREATE_RESTARTABLE 1u /* may be restarted; has keep pages */
 
 struct bh_create {
-    uint16_t domid;   /* in: a free service slot (0..15), or BH_DOMID_ANY; out: the domid */
-    uint8_t  role;    /* enum bh_role; not CONTROL */
-    uint8_t  nr_vcpus;
-    uint32_t flags;   /* BH_CREATE_* */
-    uint64_t max_pages;               /* limit of frames it may own */
-    uint64_t keep_gfn;                /* keep pages: first gfn, 0 if none */
-    uint32_t nr_keep;                 /* <= BH_KEEP_MAX; only with RESTARTABLE */
+    uint16_t domid; /* in: a free service slot (0..15), or BH_DOMID_ANY; out: the domid */
+    uint8_t role;   /* enum bh_role; not CONTROL */
+    uint8_t nr_vcpus;
+    uint32_t flags;     /* BH_CREATE_* */
+    uint64_t max_pages; /* limit of frames it may own */
+    uint64_t keep_gfn;  /* keep pages: first gfn, 0 if none */
+    uint32_t nr_keep;   /* <= BH_KEEP_MAX; only with RESTARTABLE */
     uint32_t pad;
-    char     name[BH_NAME_LEN];       /* NUL-terminated: for logs and reports only */
-    uint64_t table_gfn;               /* slot table: first gfn, see BH_CTL_SLOT_WRITE */
-    uint32_t nr_table;                /* <= BH_TABLE_MAX; only with RESTARTABLE */
-    int32_t  clock_offset;            /* seconds that its wall clock is ahead of UTC */
-    uint8_t  uuid[16];                /* what XENVER_guest_handle tells it */
+    char name[BH_NAME_LEN]; /* NUL-terminated: for logs and reports only */
+    uint64_t table_gfn;     /* slot table: first gfn, see BH_CTL_SLOT_WRITE */
+    uint32_t nr_table;      /* <= BH_TABLE_MAX; only with RESTARTABLE */
+    int32_t clock_offset;   /* seconds that its wall clock is ahead of UTC */
+    uint8_t uuid[16];       /* what XENVER_guest_handle tells it */
 };
 
 /* Gives zeroed RAM at [gfn, gfn + nr). 2 MiB mappings where aligned. Out: `done` frames; the call
@@ -90,8 +92,8 @@ struct bh_populate {
 struct bh_write {
     uint16_t domid;
     uint16_t pad[3];
-    uint64_t gpa;     /* destination, guest-physical, RAM */
-    uint64_t src;     /* caller's address */
+    uint64_t gpa; /* destination, guest-physical, RAM */
+    uint64_t src; /* caller's address */
     uint64_t len;
 };
 
@@ -126,17 +128,20 @@ enum bh_domstate {
 #define BH_DI_BLOCKED     2u /* every vCPU waits */
 #define BH_DI_RUNNING     4u /* a vCPU is on a CPU now */
 #define BH_DI_RESTARTABLE 8u
-#define BH_DI_ADOPTED    16u /* this instance said BH_SVC_ADOPTED */
-#define BH_DI_RINGS      32u /* SETUP_RINGS was done */
-#define BH_DI_SERVED     64u /* this instance said BH_SVC_SERVED */
+#define BH_DI_ADOPTED     16u /* this instance said BH_SVC_ADOPTED */
+#define BH_DI_RINGS       32u /* SETUP_RINGS was done */
+#define BH_DI_SERVED      64u /* this instance said BH_SVC_SERVED */
 
 /* Why vCPUs left the guest for the core. */
 enum bh_exit {
     BH_EXIT_INTR = 0, /* an interrupt of the machine's */
     BH_EXIT_WINDOW,   /* can take an event that waited */
-    BH_EXIT_CPUID, BH_EXIT_HLT, BH_EXIT_IO, BH_EXIT_MSR,
-    BH_EXIT_CALL,     /* hypercall */
-    BH_EXIT_NPF,      /* nested page fault */
+    BH_EXIT_CPUID,
+    BH_EXIT_HLT,
+    BH_EXIT_IO,
+    BH_EXIT_MSR,
+    BH_EXIT_CALL, /* hypercall */
+    BH_EXIT_NPF,  /* nested page fault */
     BH_EXIT_OTHER,
     BH_NR_EXITS
 };
@@ -145,45 +150,47 @@ enum bh_exit {
  * domain's counters would tell another when it computes and what for. */
 struct bh_counts {
     uint64_t exits[BH_NR_EXITS]; /* by enum bh_exit */
-    uint64_t hypercalls;   /* served; one that is executed again counts each time */
-    uint64_t copies;       /* grant copies asked for, of one request or of many */
-    uint64_t guest_walks;  /* of a guest's own page tables by the core, to follow a pointer or to read an instruction */
+    uint64_t hypercalls;         /* served; one that is executed again counts each time */
+    uint64_t copies;             /* grant copies asked for, of one request or of many */
+    uint64_t guest_walks; /* of a guest's own page tables by the core, to follow a pointer or to read an instruction */
     uint64_t remembered;   /* pieces of pointers' memory that needed no walk */
     uint64_t nested_walks; /* of anybody's nested page tables by the core, to find a page */
     uint64_t ipis;         /* interrupts to other CPUs */
-    uint64_t self_ipis;    /* to the sending CPU: only where the CPU is an emulator that needs them */
-    uint64_t moves;        /* of the vCPU to another CPU than that on which it last ran */
-    uint64_t device_irqs;  /* interrupts of devices that were for some vCPU; they count for the CPU that took them, for no vCPU */
-    uint64_t irqs_astray;  /* those of them that came to another CPU than that on which that vCPU last ran */
+    uint64_t self_ipis; /* to the sending CPU: only where the CPU is an emulator that needs them */
+    uint64_t moves;     /* of the vCPU to another CPU than that on which it last ran */
+    uint64_t device_irqs; /* interrupts of devices that were for some vCPU; they count for the CPU that took them, for no vCPU */
+    uint64_t irqs_astray; /* those of them that came to another CPU than that on which that vCPU last ran */
 };
 
 struct bh_dominfo {
     uint16_t domid; /* in/out */
-    uint8_t  role, state;
-    uint32_t flags; /* BH_DI_* */
+    uint8_t role, state;
+    uint32_t flags;           /* BH_DI_* */
     uint32_t shutdown_reason; /* SHUTDOWN_* */
     uint32_t nr_vcpus;
     uint64_t tot_pages, max_pages;
-    uint64_t cpu_ns;          /* CPU time of all vCPUs, over all instances */
-    uint64_t instance;        /* number of restarts */
-    uint64_t crash_ns;        /* system time of the last crash (0: none) */
-    uint64_t restart_ns;      /* system time when the last fence was complete */
-    uint64_t unpause_ns;      /* system time of the last unpause from construction */
-    uint64_t dma_ns;          /* system time of the last dev_dma_enable */
-    uint64_t adopted_ns;      /* system time of BH_SVC_ADOPTED of this instance */
-    char     name[BH_NAME_LEN];
+    uint64_t cpu_ns;     /* CPU time of all vCPUs, over all instances */
+    uint64_t instance;   /* number of restarts */
+    uint64_t crash_ns;   /* system time of the last crash (0: none) */
+    uint64_t restart_ns; /* system time when the last fence was complete */
+    uint64_t unpause_ns; /* system time of the last unpause from construction */
+    uint64_t dma_ns;     /* system time of the last dev_dma_enable */
+    uint64_t adopted_ns; /* system time of BH_SVC_ADOPTED of this instance */
+    char name[BH_NAME_LEN];
     uint32_t console_port, store_port;
     uint64_t deadlines_missed;
-    uint16_t holder;          /* DYING: a domain that still has some of its frames mapped; BH_DOMID_NONE: nobody */
+    uint16_t holder; /* DYING: a domain that still has some of its frames mapped; BH_DOMID_NONE: nobody */
     uint16_t pad[3];
-    uint64_t allowance_used, allowance; /* frames of the core that serve this domain alone, and how many it may have */
-    struct bh_counts counts;            /* of all vCPUs */
+    uint64_t allowance_used,
+        allowance; /* frames of the core that serve this domain alone, and how many it may have */
+    struct bh_counts counts; /* of all vCPUs */
 };
 
 /* Fence the domain (docs/restart-protocol.md 2) and put it under construction again with the same domid, the same
  * RAM extents (fresh zeroed frames), slot pages zeroed, immutable and keep pages as they were. The caller then
  * writes the rest of the image, sets the entry and unpauses. Only RESTARTABLE, never the caller itself (-EINVAL). */
-#define BH_RESTART_FRESH 1u /* immutable pages are replaced too: another image, or doubt about this one */
+#define BH_RESTART_FRESH \
+    1u /* immutable pages are replaced too: another image, or doubt about this one */
 struct bh_restart {
     uint16_t domid;
     uint16_t pad;
@@ -237,9 +244,9 @@ enum bh_crash_cause {
     BH_CAUSE_TRIPLE_FAULT,
     BH_CAUSE_SHUTDOWN_CRASH, /* SCHEDOP_shutdown(SHUTDOWN_crash) */
     BH_CAUSE_DEADLINE,
-    BH_CAUSE_NPF,            /* nested page fault */
+    BH_CAUSE_NPF, /* nested page fault */
     BH_CAUSE_INJECTED,
-    BH_CAUSE_VMENTRY,        /* invalid guest state */
+    BH_CAUSE_VMENTRY, /* invalid guest state */
     BH_CAUSE_OTHER
 };
 
@@ -256,7 +263,7 @@ struct bh_report {
     uint64_t gpr[16]; /* rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
     uint64_t stack[BH_REPORT_STACK];
     uint32_t nr_stack, pad;
-    char     why[96];
+    char why[96];
 };
 
 /* PCI ------------------------------------------------------------------------------------------- */
@@ -264,12 +271,12 @@ struct bh_report {
     (((uint32_t)(seg) << 16) | ((uint32_t)(bus) << 8) | ((uint32_t)(dev) << 3) | (uint32_t)(fn))
 
 enum bh_pci_state { BH_PCI_PLATFORM = 0, BH_PCI_ASSIGNABLE, BH_PCI_ASSIGNED };
-#define BH_PCI_HIDDEN   1u
-#define BH_PCI_BRIDGE   2u
-#define BH_PCI_IOMMU    4u  /* covered by an IOMMU */
-#define BH_PCI_FLR      8u
-#define BH_PCI_DMA     16u  /* dev_dma_enable was done */
-#define BH_PCI_MSIX    32u
+#define BH_PCI_HIDDEN 1u
+#define BH_PCI_BRIDGE 2u
+#define BH_PCI_IOMMU  4u /* covered by an IOMMU */
+#define BH_PCI_FLR    8u
+#define BH_PCI_DMA    16u /* dev_dma_enable was done */
+#define BH_PCI_MSIX   32u
 
 struct bh_pci_bar {
     uint64_t base;  /* machine address; 0 = absent */
@@ -290,8 +297,8 @@ struct bh_pci_info {
     uint32_t sbdf;
     uint16_t vendor, device, domid, irqs; /* domid: owner if ASSIGNED; irqs: MSI-X vectors */
     uint32_t class_rev;
-    uint8_t  state, group; /* group: IOMMU group number */
-    uint16_t flags;        /* BH_PCI_* */
+    uint8_t state, group; /* group: IOMMU group number */
+    uint16_t flags;       /* BH_PCI_* */
     uint32_t pad[2];
     struct bh_pci_bar bar[6];
     uint64_t dma_faults;
@@ -309,8 +316,8 @@ struct bh_assign {
 struct bh_pci_cfg {
     uint32_t sbdf;
     uint16_t off;
-    uint8_t  size;  /* 1, 2, 4 */
-    uint8_t  write; /* 0 read, 1 write */
+    uint8_t size;  /* 1, 2, 4 */
+    uint8_t write; /* 0 read, 1 write */
     uint32_t value;
     uint32_t pad;
 };
@@ -323,34 +330,42 @@ struct bh_log {
     uint32_t domid; /* 0: the core's own log; else the last that this domain said by console_io and port 0xE9 */
     uint32_t pad;
 };
-#define BH_CONSOLE_CLAIM 1u   /* core lines go to the log ring and VIRQ_CON_RING instead of the wire */
+#define BH_CONSOLE_CLAIM \
+    1u /* core lines go to the log ring and VIRQ_CON_RING instead of the wire */
 #define BH_CONSOLE_RELEASE 0u
-struct bh_console { uint32_t mode, pad; };
+struct bh_console {
+    uint32_t mode, pad;
+};
 
 struct bh_sysinfo {
     uint32_t nr_cpus, tsc_khz;
-    uint64_t total_pages, free_pages, dirty_pages, core_pages; /* free: zeroed; dirty: free too, to be zeroed */
+    uint64_t total_pages, free_pages, dirty_pages,
+        core_pages;     /* free: zeroed; dirty: free too, to be zeroed */
     uint64_t boot_ns;   /* system time now */
     uint64_t wallclock; /* ns since the epoch, UTC, at system time 0 */
     uint32_t features;  /* BH_SYS_* */
     uint32_t nr_pci;
-    char     version[32];
-    char     cmdline[512];
+    char version[32];
+    char cmdline[512];
     uint64_t promised_pages; /* neither free nor anybody's yet: what domains were promised and may take at any time */
-    int32_t  rtc_offset;     /* seconds that the machine's battery clock is ahead of UTC (rtc=) */
+    int32_t rtc_offset; /* seconds that the machine's battery clock is ahead of UTC (rtc=) */
     uint32_t pad;
-    struct bh_counts core, ended; /* for no vCPU: interrupts, idle CPUs, the boot; for vCPUs that are no more */
+    struct bh_counts core,
+        ended; /* for no vCPU: interrupts, idle CPUs, the boot; for vCPUs that are no more */
 };
-#define BH_SYS_NRIP   1u
-#define BH_SYS_IOMMU  2u
-#define BH_SYS_SMEP   4u
-#define BH_SYS_SMAP   8u
+#define BH_SYS_NRIP     1u
+#define BH_SYS_IOMMU    2u
+#define BH_SYS_SMEP     4u
+#define BH_SYS_SMAP     8u
 #define BH_SYS_INTREMAP 16u
-#define BH_SYS_CLOCK  32u /* the wall clock is exact: a guest that is unpaused now has the right time */
+#define BH_SYS_CLOCK \
+    32u /* the wall clock is exact: a guest that is unpaused now has the right time */
 
 #define BH_MACHINE_POWEROFF 0u
 #define BH_MACHINE_REBOOT   1u
-struct bh_machine { uint32_t how, pad; };
+struct bh_machine {
+    uint32_t how, pad;
+};
 
 /* --- service operations (own domain only) --------------------------------------------------------- */
 #define SERVICE_OP(nr, NAME, ...) BH_SVC_##NAME = nr,
@@ -364,11 +379,14 @@ enum bh_service_op {
 #define BH_BATCH_COPIES 256
 #define BH_BATCH_SENDS  64
 struct bh_batch {
-    uint64_t copies;    /* struct gnttab_copy[nr_copies] (<xen/grant_table.h>), statuses written back */
-    uint64_t sends;     /* uint32_t port[nr_sends] */
+    uint64_t copies; /* struct gnttab_copy[nr_copies] (<xen/grant_table.h>), statuses written back */
+    uint64_t sends;  /* uint32_t port[nr_sends] */
     uint32_t nr_copies, nr_sends;
 };
-struct bh_dma_enable { uint32_t sbdf; uint32_t enable; };
+struct bh_dma_enable {
+    uint32_t sbdf;
+    uint32_t enable;
+};
 /* The trial of an IOMMU unit (docs/iommu-trial.md), once a boot, before any device behind it gets DMA. BEGIN: the device, which is at rest, sees
  * `nr` pages of RAM of the caller from `gfn` on at `window`, and a page of the core's behind them, the target; nothing else is told to it until the
  * end. LOOK: 1 if something arrived in the target, else 0. BLOCK: the device's entry is closed and the target cleared, bus
@@ -383,22 +401,26 @@ struct bh_dma_enable { uint32_t sbdf; uint32_t enable; };
 #define BH_TRIAL_PAGES 4u
 struct bh_trial {
     uint32_t sbdf, step;
-    uint64_t gfn;    /* BEGIN: in */
+    uint64_t gfn; /* BEGIN: in */
     uint32_t nr, pad;
     uint64_t window; /* BEGIN: out; a guest-physical address for the device alone. The target is at window + nr * 4096. */
 };
 /* Every call kicks the deadline; 0 ms = off. It is missed, which is a crash with cause BH_CAUSE_DEADLINE, when at four looks in a row, a quarter of
  * it apart, there was no kick and the domain, sealed and not paused, slept through a pending event or had run since the last kick. */
-struct bh_deadline { uint64_t ms; };
+struct bh_deadline {
+    uint64_t ms;
+};
 /* Sends as BATCH does, then waits until an event is pending (evtchn_upcall_pending: 0) or system time reaches until_ns (-ETIME; 0: never).
  * -E2BIG and -EFAULT before anything was done. Does not touch evtchn_upcall_mask. */
 struct bh_wait {
     uint64_t until_ns;
-    uint64_t sends;     /* uint32_t port[nr_sends] */
+    uint64_t sends; /* uint32_t port[nr_sends] */
     uint64_t nr_sends;
 };
 /* 1: every pointer this domain hands to any hypercall is guest-physical (no page walk). */
-struct bh_ptr_mode { uint64_t physical; };
+struct bh_ptr_mode {
+    uint64_t physical;
+};
 
 /* --- start of a service domain ---------------------------------------------------------------------
  * hvm_start_info (PVH) whose command line holds space-separated words: `domid=N keep=GFN:N name=NAME

@@ -24,7 +24,7 @@
 #define BH_BARS_END         0xfec00000 /* a PC's chipset begins */
 
 /* Frame numbers of what is at the top of `pages` pages of RAM. */
-#define BH_SVC_STORE_GFN(pages)               ((pages) - 1)
-#define BH_SVC_CONSOLE_GFN(pages)             ((pages) - 2)
-#define BH_SVC_KEEP_GFN(pages, keep)          ((pages) - 2 - (keep))
-#define BH_SVC_TABLE_GFN(pages, keep, table)  ((pages) - 2 - (keep) - (table))
+#define BH_SVC_STORE_GFN(pages)              ((pages)-1)
+#define BH_SVC_CONSOLE_GFN(pages)            ((pages)-2)
+#define BH_SVC_KEEP_GFN(pages, keep)         ((pages)-2 - (keep))
+#define BH_SVC_TABLE_GFN(pages, keep, table) ((pages)-2 - (keep) - (table))

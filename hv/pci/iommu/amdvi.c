@@ -42,26 +42,27 @@
 #define STATUS_EVT_OVF 1u
 #define EFR_INV_ALL    (1ull << 6)
 
-#define CMD_WAIT       (1ull << 60)
-#define CMD_INV_DTE    (2ull << 60)
-#define CMD_INV_PAGES  (3ull << 60)
-#define CMD_INV_IRT    (5ull << 60)
-#define CMD_INV_ALL    (8ull << 60)
-#define INV_ALL_PAGES  0x7ffffffffffff003ull /* size and page-directory bits: everything of the domain */
+#define CMD_WAIT      (1ull << 60)
+#define CMD_INV_DTE   (2ull << 60)
+#define CMD_INV_PAGES (3ull << 60)
+#define CMD_INV_IRT   (5ull << 60)
+#define CMD_INV_ALL   (8ull << 60)
+#define INV_ALL_PAGES \
+    0x7ffffffffffff003ull /* size and page-directory bits: everything of the domain */
 
-#define CMD_BYTES      4096u /* 256 commands */
-#define CMD_LEN_CODE   (8ull << 56)
-#define EVT_ORDER      4
-#define EVT_BYTES      (4096u << EVT_ORDER) /* 4096 events */
-#define EVT_LEN_CODE   (12ull << 56)
-#define DEVTAB_ORDER   9     /* 2 MiB: all 65536 requester ids */
-#define WAIT_SPINS     (1u << 26)
+#define CMD_BYTES    4096u /* 256 commands */
+#define CMD_LEN_CODE (8ull << 56)
+#define EVT_ORDER    4
+#define EVT_BYTES    (4096u << EVT_ORDER) /* 4096 events */
+#define EVT_LEN_CODE (12ull << 56)
+#define DEVTAB_ORDER 9 /* 2 MiB: all 65536 requester ids */
+#define WAIT_SPINS   (1u << 26)
 
 struct iommu {
     volatile uint8_t *regs;
     uint64_t base, control;
     uint16_t devid;
-    struct spinlock lock;     /* command buffer */
+    struct spinlock lock; /* command buffer */
     uint64_t *cmd;
     uint32_t cmd_tail, cmd_pushed; /* commands since the last completion */
     uint64_t seq;
@@ -79,14 +80,21 @@ static struct iommu *units[IVRS_UNITS];
 static struct dte *devtab;
 static uint64_t *empty_root;
 
-static uint64_t reg_read(struct iommu *u, unsigned r) { return *(volatile uint64_t *)(u->regs + r); }
-static void reg_write(struct iommu *u, unsigned r, uint64_t v) { *(volatile uint64_t *)(u->regs + r) = v; }
+static uint64_t reg_read(struct iommu *u, unsigned r)
+{
+    return *(volatile uint64_t *)(u->regs + r);
+}
+static void reg_write(struct iommu *u, unsigned r, uint64_t v)
+{
+    *(volatile uint64_t *)(u->regs + r) = v;
+}
 
 /* --- commands; under u->lock --------------------------------------------------------------------------------------- */
 
 static void unit_is_dead(const struct iommu *u)
 {
-    panic("IOMMU " BDF_FMT " does not answer: devices can no longer be kept out of memory", BDF_ARGS(u->devid));
+    panic("IOMMU " BDF_FMT " does not answer: devices can no longer be kept out of memory",
+          BDF_ARGS(u->devid));
 }
 
 static void cmd_complete(struct iommu *u);
@@ -185,8 +193,10 @@ static struct iommu *unit_make(unsigned i)
         return NULL;
     /* IVHD flags (5.2.2.1) say how the unit sits on the fabric; coherent reads always, our tables are cached. */
     u->control = CTL_ENABLE | CTL_EVT_LOG | CTL_CMD | CTL_COHERENT;
-    u->control |= (ivrs.unit[i].flags & 1 ? CTL_HT_TUNNEL : 0) | (ivrs.unit[i].flags & 2 ? CTL_PASS_PW : 0) |
-                  (ivrs.unit[i].flags & 4 ? CTL_RESP_PW : 0) | (ivrs.unit[i].flags & 8 ? CTL_ISOC : 0);
+    u->control |= (ivrs.unit[i].flags & 1 ? CTL_HT_TUNNEL : 0) |
+                  (ivrs.unit[i].flags & 2 ? CTL_PASS_PW : 0) |
+                  (ivrs.unit[i].flags & 4 ? CTL_RESP_PW : 0) |
+                  (ivrs.unit[i].flags & 8 ? CTL_ISOC : 0);
     return u;
 }
 
@@ -300,10 +310,7 @@ static int amdvi_init_domain(struct iommu_domain *dom)
     dom->root = amdvi_pt_new_for(dom->domain);
     return dom->root ? 0 : -ENOMEM;
 }
-static void amdvi_free_domain(struct iommu_domain *dom)
-{
-    core_free_for(dom->domain, dom->root);
-}
+static void amdvi_free_domain(struct iommu_domain *dom) { core_free_for(dom->domain, dom->root); }
 
 /* --- interrupts ---------------------------------------------------------------------------------------------------- */
 
@@ -322,7 +329,8 @@ static void irt_flush(struct pci_dev *p)
     spin_unlock(&p->iommu->lock);
 }
 
-static int amdvi_irq_route(struct pci_dev *p, unsigned idx, uint8_t vector, uint32_t apic, uint64_t *addr, uint32_t *data)
+static int amdvi_irq_route(struct pci_dev *p, unsigned idx, uint8_t vector, uint32_t apic,
+                           uint64_t *addr, uint32_t *data)
 {
     if (idx >= IRT_ENTRIES || apic > 0xff) /* entries of 32 bits hold 8 bits of it */
         return -EINVAL;
@@ -420,7 +428,8 @@ static void take_target_abort(struct iommu *u, bool named)
             n++;
         }
     if (!named)
-        iommu_fault(n == 1 ? (uint16_t)culprit->sbdf : u->devid, false, 0, n == 1 ? "DMA" : "a DMA of unknown origin by means");
+        iommu_fault(n == 1 ? (uint16_t)culprit->sbdf : u->devid, false, 0,
+                    n == 1 ? "DMA" : "a DMA of unknown origin by means");
 }
 
 static void poll_unit(struct iommu *u)

@@ -22,7 +22,10 @@ static uint64_t *emptied(uint64_t *t)
 uint64_t *amdvi_pt_new(void) { return emptied(core_alloc(0)); }
 uint64_t *amdvi_pt_new_for(struct domain *d) { return emptied(core_alloc_for(d)); }
 
-static unsigned index_at(gfn_t g, unsigned level) { return (g.v >> 9 * (level - 1)) & (ENTRIES - 1); }
+static unsigned index_at(gfn_t g, unsigned level)
+{
+    return (g.v >> 9 * (level - 1)) & (ENTRIES - 1);
+}
 static bool is_present(uint64_t e) { return e & IOPTE_P; }
 static bool is_leaf(uint64_t e) { return is_present(e) && !(e & IOPTE_LEVEL(7)); }
 static uint64_t *table_of(uint64_t e) { return maddr_to_virt(MADDR(e & IOPTE_ADDR)); }
@@ -145,7 +148,8 @@ static unsigned clear_low(struct iommu_domain *dom, uint64_t *e)
 }
 
 /* Goes on at *g, below t: false when the budget is spent. Tables that are left are empty and let go. */
-static bool clear_table(struct iommu_domain *dom, uint64_t *t, unsigned level, uint64_t *g, unsigned *budget)
+static bool clear_table(struct iommu_domain *dom, uint64_t *t, unsigned level, uint64_t *g,
+                        unsigned *budget)
 {
     for (unsigned i = index_at(GFN(*g), level); i < ENTRIES; i++) {
         if (!*budget)

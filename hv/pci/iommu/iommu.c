@@ -12,11 +12,11 @@
 #include "platform/cmdline.h"
 #include "domain/domain.h"
 
-#define WATCH_NS       (200 * NS_PER_MS)
-#define IDLE_NS        (100 * NS_PER_MS) /* between two looks of the boot CPU when it has nothing to run */
-#define REPORT_BURST   8u              /* lines in */
-#define REPORT_WINDOW  (10 * NS_PER_S) /* so much time */
-#define TABLE_COST     32u             /* of a budget, for a table that is allocated */
+#define WATCH_NS      (200 * NS_PER_MS)
+#define IDLE_NS       (100 * NS_PER_MS) /* between two looks of the boot CPU when it has nothing to run */
+#define REPORT_BURST  8u                /* lines in */
+#define REPORT_WINDOW (10 * NS_PER_S) /* so much time */
+#define TABLE_COST    32u             /* of a budget, for a table that is allocated */
 
 void iommu_init_early(void)
 {
@@ -170,7 +170,8 @@ static int fill_one(struct iommu_domain *dom, uint64_t g, uint64_t left, unsigne
         order = whole_2m(d, g, left, m) ? ORDER_2M : 0;
     }
     int rc = iommu_ops->map(dom, GFN(g), m, order);
-    if (rc == -EEXIST && order) /* a page of it is in already: the p2m changed meanwhile, or extents overlap */
+    if (rc == -EEXIST &&
+        order) /* a page of it is in already: the p2m changed meanwhile, or extents overlap */
         rc = iommu_ops->map(dom, GFN(g), m, order = 0);
     return rc && rc != -EEXIST ? rc : 1 << order;
 }
@@ -216,7 +217,8 @@ int iommu_fill(struct iommu_domain *dom)
 
 void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
 {
-    struct iommu_domain *dom = d->iommu; /* made and freed only while no vCPU of d is in the guest or in the core */
+    struct iommu_domain *dom =
+        d->iommu; /* made and freed only while no vCPU of d is in the guest or in the core */
     mfn_t old = INVALID_MFN;
     bool whole = false, was = false;
     enum p2m_type t;
@@ -296,7 +298,8 @@ void iommu_fault(uint16_t requester, bool has_addr, uint64_t addr, const char *w
     if (has_addr)
         log_warn("IOMMU: blocked %s of " BDF_FMT " to 0x%lx", what, BDF_ARGS(requester), addr);
     else
-        log_warn("IOMMU: blocked %s of " BDF_FMT " (address not reported)", what, BDF_ARGS(requester));
+        log_warn("IOMMU: blocked %s of " BDF_FMT " (address not reported)", what,
+                 BDF_ARGS(requester));
 }
 
 /* A route whose remapping entry is cleared because it interrupts too often: nothing else is to be expected of it. */

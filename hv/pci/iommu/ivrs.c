@@ -7,9 +7,9 @@
 #include "pci/iommu/amdvi.h"
 
 #define IVRS_HEADER 48
-#define IVHD_10 0x10
-#define IVHD_11 0x11
-#define IVHD_40 0x40
+#define IVHD_10     0x10
+#define IVHD_11     0x11
+#define IVHD_40     0x40
 
 static uint16_t le16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 static uint64_t le64(const uint8_t *p)
@@ -22,13 +22,17 @@ static uint64_t le64(const uint8_t *p)
 static void cover(struct ivrs *o, unsigned unit, unsigned from, unsigned to, bool refused)
 {
     for (unsigned id = from; id <= to; id++)
-        o->by_device[id] = (uint8_t)((unit + 1) | (refused ? IVRS_REFUSED : 0) | (o->by_device[id] & IVRS_REFUSED));
+        o->by_device[id] = (uint8_t)((unit + 1) | (refused ? IVRS_REFUSED : 0) |
+                                     (o->by_device[id] & IVRS_REFUSED));
 }
 
 /* 5.2.2.2: the two top bits of the type give the length, but for named ACPI devices. */
 static unsigned entry_len(const uint8_t *e, unsigned left)
 {
-    unsigned len = e[0] == 0xf0 ? (left >= 22 ? 22u + e[21] : 0) : e[0] >> 6 == 0 ? 4u : e[0] >> 6 == 1 ? 8u : 0;
+    unsigned len = e[0] == 0xf0     ? (left >= 22 ? 22u + e[21] : 0)
+                   : e[0] >> 6 == 0 ? 4u
+                   : e[0] >> 6 == 1 ? 8u
+                                    : 0;
     return len <= left ? len : 0;
 }
 
@@ -43,13 +47,9 @@ static int parse_entries(struct ivrs *o, unsigned unit, const uint8_t *e, unsign
             return -EINVAL;
         unsigned id = le16(e + 1);
         switch (e[0]) {
-        case 0x01: /* all */
-            cover(o, unit, 0, 0xffff, false);
-            break;
+        case 0x01: /* all */ cover(o, unit, 0, 0xffff, false); break;
         case 0x02: /* select; 46h: with extended data */
-        case 0x46:
-            cover(o, unit, id, id, false);
-            break;
+        case 0x46: cover(o, unit, id, id, false); break;
         case 0x42: /* alias: its requests carry another id */
             cover(o, unit, id, id, id != le16(e + 5));
             cover(o, unit, le16(e + 5), le16(e + 5), id != le16(e + 5));
@@ -74,8 +74,7 @@ static int parse_entries(struct ivrs *o, unsigned unit, const uint8_t *e, unsign
             o->ioapic[o->nr_ioapics++] = le16(e + 5);
             o->has_ioapic = true;
             break;
-        default: /* padding, named ACPI devices, and what came later */
-            break;
+        default: /* padding, named ACPI devices, and what came later */ break;
         }
     }
     return open ? -EINVAL : 0;

@@ -6,7 +6,13 @@
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
 void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n) { (void)pos; (void)buf; (void)n; return 0; }
+size_t log_read(uint64_t *pos, char *buf, size_t n)
+{
+    (void)pos;
+    (void)buf;
+    (void)n;
+    return 0;
+}
 
 struct domain *ctl, *store, *guest;
 unsigned long free_frames(void)
@@ -41,7 +47,9 @@ long grant_op(struct domain *by, unsigned cmd, void *arg)
 }
 int16_t map_grant(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn, uint32_t *handle)
 {
-    struct gnttab_map_grant_ref op = { .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = dom };
+    struct gnttab_map_grant_ref op = {
+        .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = dom
+    };
     EXPECT(grant_op(by, GNTTABOP_map_grant_ref, &op) == 0);
     *handle = op.handle;
     return op.status;
@@ -60,8 +68,11 @@ void machine(unsigned pages)
     start(ctl);
     store = make(1, BH_ROLE_STORE, BH_CREATE_RESTARTABLE, 1, 64);
     guest = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, pages);
-    struct bh_setup_rings r = { .domid = guest->id, .console_domid = 0, .store_domid = 1, .console_gfn = 2, .store_gfn = 3 };
+    struct bh_setup_rings r = {
+        .domid = guest->id, .console_domid = 0, .store_domid = 1, .console_gfn = 2, .store_gfn = 3
+    };
     struct bh_entry e = { .domid = guest->id, .eip = 0x100000, .ebx = 0x1000 };
     struct bh_domid i = { .domid = guest->id };
-    EXPECT(ctl_op(BH_CTL_SETUP_RINGS, &r) == 0 && ctl_op(BH_CTL_SET_ENTRY, &e) == 0 && ctl_op(BH_CTL_UNPAUSE, &i) == 0);
+    EXPECT(ctl_op(BH_CTL_SETUP_RINGS, &r) == 0 && ctl_op(BH_CTL_SET_ENTRY, &e) == 0 &&
+           ctl_op(BH_CTL_UNPAUSE, &i) == 0);
 }

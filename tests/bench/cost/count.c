@@ -24,16 +24,18 @@ uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t at);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, void (*fn)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
+                                           void (*fn)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
 enum { INLINE_ADD_U64 };
-void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, int op, void *counter, uint64_t add);
+void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, int op, void *counter,
+                                              uint64_t add);
 
 #define PUBLIC __attribute__((visibility("default")))
 PUBLIC int qemu_plugin_version = 1;
 PUBLIC int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv);
 
 #define MAX_BLOCKS (1u << 20)
-#define MAX_TEXTS 16u
+#define MAX_TEXTS  16u
 
 struct block {
     uint64_t at;
@@ -43,7 +45,7 @@ struct block {
 static struct out {
     uint64_t nr, lost; /* lost: blocks without a record; their instructions are not counted */
     struct block block[MAX_BLOCKS];
-} *out;
+} * out;
 static struct text {
     uint64_t at, bytes;
     const uint8_t *data;
@@ -58,7 +60,8 @@ static bool lies_in(const struct text *t, const struct qemu_plugin_tb *tb)
     for (size_t i = 0; i < qemu_plugin_tb_n_insns(tb); i++) {
         const struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         size_t n = qemu_plugin_insn_size(insn);
-        if (off >= t->bytes || n > t->bytes - off || memcmp(t->data + off, qemu_plugin_insn_data(insn), n) != 0)
+        if (off >= t->bytes || n > t->bytes - off ||
+            memcmp(t->data + off, qemu_plugin_insn_data(insn), n) != 0)
             return false;
         off += n;
     }
@@ -76,7 +79,9 @@ static uint32_t class_of(const struct qemu_plugin_tb *tb)
 /* The record of such a block: blocks are translated again and again. */
 static struct block *record(uint64_t at, uint32_t class, uint32_t insns)
 {
-    uint64_t h = (at * 0x9e3779b97f4a7c15ull ^ ((uint64_t)class << 32 | insns) * 0xc2b2ae3d27d4eb4full) >> 43;
+    uint64_t h = (at * 0x9e3779b97f4a7c15ull ^
+                  ((uint64_t) class << 32 | insns) * 0xc2b2ae3d27d4eb4full) >>
+                 43;
 
     for (;; h++) {
         uint32_t *i = &index_of[h % (2 * MAX_BLOCKS)];
@@ -86,7 +91,7 @@ static struct block *record(uint64_t at, uint32_t class, uint32_t insns)
         if (b || out->nr == MAX_BLOCKS)
             return b;
         b = &out->block[out->nr];
-        *b = (struct block){at, class, insns, 0};
+        *b = (struct block){ at, class, insns, 0 };
         *i = (uint32_t)++out->nr;
         return b;
     }
@@ -96,7 +101,8 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     uint32_t n = (uint32_t)qemu_plugin_tb_n_insns(tb);
     uint32_t class = class_of(tb);
-    struct block *b = record(class ? qemu_plugin_tb_vaddr(tb) : 0, class, n); /* the guest's are too many, and its own matter */
+    struct block *b = record(class ? qemu_plugin_tb_vaddr(tb) : 0, class,
+                             n); /* the guest's are too many, and its own matter */
 
     (void)id;
     if (b)
@@ -127,7 +133,7 @@ static bool add_text(const char *arg)
     if (nr_texts == MAX_TEXTS || sscanf(arg, "%llx:%llx:%llx:%n", &at, &off, &bytes, &n) != 3 || !n)
         return false;
     struct text *t = &text[nr_texts++];
-    *t = (struct text){at, bytes, map_file(arg + n, O_RDONLY, bytes, (off_t)off)};
+    *t = (struct text){ at, bytes, map_file(arg + n, O_RDONLY, bytes, (off_t)off) };
     return t->data != NULL;
 }
 

@@ -12,13 +12,13 @@
 #include <xen/vcpu.h>
 #include <xen/version.h>
 
-#define WARM   50
-#define ROUNDS 2000
-#define GIVEN_BACK  0x2000000ull /* to the core: bytes of its memory from there on */
-#define GIVEN_BYTES 0x10000000ull
-#define SCRUB_ROUNDS 31 /* ms: 65,536 pages take some 40 */
-#define FREE_GPA 0x40000000ull /* where the guest has no memory */
-enum { REF_READ = 8, REF_WRITE }; /* of the peer */
+#define WARM         50
+#define ROUNDS       2000
+#define GIVEN_BACK   0x2000000ull /* to the core: bytes of its memory from there on */
+#define GIVEN_BYTES  0x10000000ull
+#define SCRUB_ROUNDS 31            /* ms: 65,536 pages take some 40 */
+#define FREE_GPA     0x40000000ull /* where the guest has no memory */
+enum { REF_READ = 8, REF_WRITE };  /* of the peer */
 
 static uint8_t page[2][4096] __attribute__((aligned(4096)));
 static struct grant_entry_v1 grants[512] __attribute__((aligned(4096)));
@@ -172,7 +172,8 @@ static void request(uint32_t type, const char *path, uint32_t len)
     const struct xsd_sockmsg m = { .type = type, .req_id = 1, .len = len };
 
     for (uint32_t i = 0; i < sizeof m + len; i++)
-        store->req[(store->req_prod + i) % XENSTORE_RING_SIZE] = i < sizeof m ? ((const char *)&m)[i] : path[i - sizeof m];
+        store->req[(store->req_prod + i) % XENSTORE_RING_SIZE] = i < sizeof m ? ((const char *)&m)[i]
+                                                                              : path[i - sizeof m];
     __asm__ volatile("" ::: "memory");
     store->req_prod += (uint32_t)sizeof m + len;
     pvh_send(pvh_port);
@@ -210,7 +211,10 @@ static void with_store(void)
 static uint16_t peer;
 static uint32_t peer_port;
 static struct gnttab_map_grant_ref map;
-static void map_one(void) { hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &map, (void *)1); }
+static void map_one(void)
+{
+    hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &map, (void *)1);
+}
 static void unmap_one(void)
 {
     struct gnttab_unmap_grant_ref u = { .host_addr = map.host_addr, .handle = map.handle };
@@ -221,7 +225,9 @@ static void map_and_unmap(void)
 {
     static uint32_t unmaps[ROUNDS / 2];
 
-    map = (struct gnttab_map_grant_ref){ .host_addr = FREE_GPA, .flags = GNTMAP_host_map, .ref = REF_WRITE, .dom = peer };
+    map = (struct gnttab_map_grant_ref){
+        .host_addr = FREE_GPA, .flags = GNTMAP_host_map, .ref = REF_WRITE, .dom = peer
+    };
     for (unsigned i = 0; i < WARM + ROUNDS / 2; i++) {
         uint64_t start = ticks();
         map_one();
@@ -244,7 +250,9 @@ static uint16_t copy_len;
 static int16_t copy_status;
 static void copy_one(void)
 {
-    struct gnttab_copy c = { .source = { .u.ref = REF_READ, .domid = peer }, .len = copy_len, .flags = GNTCOPY_source_gref,
+    struct gnttab_copy c = { .source = { .u.ref = REF_READ, .domid = peer },
+                             .len = copy_len,
+                             .flags = GNTCOPY_source_gref,
                              .dest = { .u.gmfn = (uint64_t)page[0] >> 12, .domid = DOMID_SELF } };
     hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, &c, (void *)1);
     copy_status |= c.status;
@@ -292,10 +300,18 @@ static void copy_4096(void)
 
 static void counted(char key)
 {
-    static const struct { const char *name; void (*fn)(void); const uint32_t *port; } ops[] = {
-        { " nothing ", nothing, &own_port }, { " hypercall ", call, &own_port }, { " cpuid ", cpuid_0, &own_port },
-        { " event-upcall ", send_self, &own_port }, { " ping-pong ", ping, &peer_port },
-        { " grant-map-unmap ", map_and_unmap_one, &own_port }, { " grant-copy-4096 ", copy_4096, &own_port },
+    static const struct {
+        const char *name;
+        void (*fn)(void);
+        const uint32_t *port;
+    } ops[] = {
+        { " nothing ", nothing, &own_port },
+        { " hypercall ", call, &own_port },
+        { " cpuid ", cpuid_0, &own_port },
+        { " event-upcall ", send_self, &own_port },
+        { " ping-pong ", ping, &peer_port },
+        { " grant-map-unmap ", map_and_unmap_one, &own_port },
+        { " grant-copy-4096 ", copy_4096, &own_port },
     };
     unsigned which = (unsigned)(key - 'a'), n = which < sizeof(ops) / sizeof(ops[0]) ? ROUNDS : 0;
 
@@ -310,7 +326,9 @@ static void counted(char key)
 
 static void answers(void)
 {
-    struct xen_add_to_physmap at = { .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .gpfn = (uint64_t)grants >> 12 };
+    struct xen_add_to_physmap at = { .domid = DOMID_SELF,
+                                     .space = XENMAPSPACE_grant_table,
+                                     .gpfn = (uint64_t)grants >> 12 };
     struct gnttab_setup_table setup = { .dom = DOMID_SELF };
 
     hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_setup_table, &setup, 0);

@@ -7,7 +7,10 @@
 #include "base/print.h"
 #include <bulkhead.h>
 
-static void report(const char *part, const char *why) { printf("    complaint: %s: %s\n", part, why); }
+static void report(const char *part, const char *why)
+{
+    printf("    complaint: %s: %s\n", part, why);
+}
 
 int main(int argc, char **argv)
 {
@@ -26,8 +29,12 @@ int main(int argc, char **argv)
         }
         printf("  [%.160s%s] %zu characters\n", line, strlen(line) > 160 ? "..." : "", strlen(line));
         cmdline_parse(&c, line, report);
-        printf("    com1=%u,%#x loglvl=%d maxcpus=%u noreboot=%d iommu=%s ctl_mem=%luM hide:", c.com1_baud, c.com1_port,
-               c.loglvl, c.maxcpus, c.noreboot, c.iommu_off ? "off" : c.iommu_required ? "required" : "on", (unsigned long)(c.ctl_mem >> 20));
+        printf("    com1=%u,%#x loglvl=%d maxcpus=%u noreboot=%d iommu=%s ctl_mem=%luM hide:",
+               c.com1_baud, c.com1_port, c.loglvl, c.maxcpus, c.noreboot,
+               c.iommu_off        ? "off"
+               : c.iommu_required ? "required"
+                                  : "on",
+               (unsigned long)(c.ctl_mem >> 20));
         for (unsigned i = 0; i < c.nr_hide; i++)
             printf(c.hide_any[i] ? " %08x+%x" : " %08x", c.hide[i], c.hide_any[i]);
         printf("%s\n", c.nr_hide ? "" : " none");

@@ -19,7 +19,8 @@ int main(int argc, char **argv)
     }
     size_t len = fread(text, 1, sizeof(text), f);
     const char *name = strrchr(argv[1], '/') ? strrchr(argv[1], '/') + 1 : argv[1];
-    char *copy = malloc(len + !len); /* without a NUL behind it, so that the sanitizer sees a read past the end */
+    char *copy = malloc(
+        len + !len); /* without a NUL behind it, so that the sanitizer sees a read past the end */
     memcpy(copy, text, len);
     int rc = config_parse(&c, name, copy, len, err, sizeof(err));
     for (int i = 2; i < argc && !rc; i++)
@@ -30,19 +31,21 @@ int main(int argc, char **argv)
         printf("refused: %s\n", err);
         return 1;
     }
-    printf("taken: name=[%s] kernel=[%s] ramdisk=[%s] image=[%s] memory=%u vcpus=%u extra=[%s]\n", c.name, c.kernel, c.ramdisk,
-           c.image, c.memory_mb, c.vcpus, c.cmdline);
+    printf("taken: name=[%s] kernel=[%s] ramdisk=[%s] image=[%s] memory=%u vcpus=%u extra=[%s]\n",
+           c.name, c.kernel, c.ramdisk, c.image, c.memory_mb, c.vcpus, c.cmdline);
     for (unsigned i = 0; i < c.nr_vifs; i++) {
         const uint8_t *m = c.vif[i].mac;
-        printf("  vif %u: mac=%s%02x:%02x:%02x:%02x:%02x:%02x bridge=[%s] backend=[%s]\n", i, c.vif[i].has_mac ? "" : "(none) ",
-               m[0], m[1], m[2], m[3], m[4], m[5], c.vif[i].bridge, c.vif[i].backend);
+        printf("  vif %u: mac=%s%02x:%02x:%02x:%02x:%02x:%02x bridge=[%s] backend=[%s]\n", i,
+               c.vif[i].has_mac ? "" : "(none) ", m[0], m[1], m[2], m[3], m[4], m[5],
+               c.vif[i].bridge, c.vif[i].backend);
     }
     for (unsigned i = 0; i < c.nr_disks; i++)
-        printf("  disk %u: backend=[%s] volume=[%s] vdev=[%s] mode=%s\n", i, c.disk[i].backend, c.disk[i].volume,
-               c.disk[i].vdev, c.disk[i].mode);
+        printf("  disk %u: backend=[%s] volume=[%s] vdev=[%s] mode=%s\n", i, c.disk[i].backend,
+               c.disk[i].volume, c.disk[i].vdev, c.disk[i].mode);
     for (unsigned i = 0; i < c.nr_pci; i++)
         printf("  pci %u: %08x\n", i, c.pci[i]);
-    printf("  on_poweroff=%d on_reboot=%d on_crash=%d autostart=%d\n", c.on_poweroff, c.on_reboot, c.on_crash, c.autostart);
+    printf("  on_poweroff=%d on_reboot=%d on_crash=%d autostart=%d\n", c.on_poweroff, c.on_reboot,
+           c.on_crash, c.autostart);
     free(copy);
     return 0;
 }

@@ -28,12 +28,14 @@ static int verify(const uint8_t *f, unsigned len)
 {
     unsigned at = 12, type;
 
-    while (at + 4 <= len && ((type = (unsigned)(f[at] << 8 | f[at + 1])) == 0x8100 || type == 0x88a8 || type == 0x9100))
+    while (at + 4 <= len && ((type = (unsigned)(f[at] << 8 | f[at + 1])) == 0x8100 ||
+                             type == 0x88a8 || type == 0x9100))
         at += 4;
     type = (unsigned)(f[at] << 8 | f[at + 1]);
     at += 2;
     if (type == 0x0800) {
-        unsigned ihl = (f[at] & 15u) * 4, tot = (unsigned)(f[at + 2] << 8 | f[at + 3]), seg = tot - ihl;
+        unsigned ihl = (f[at] & 15u) * 4, tot = (unsigned)(f[at + 2] << 8 | f[at + 3]),
+                 seg = tot - ihl;
         uint8_t ps[12];
         memcpy(ps, f + at + 12, 8);
         ps[8] = 0, ps[9] = f[at + 9], ps[10] = (uint8_t)(seg >> 8), ps[11] = (uint8_t)seg;
@@ -43,7 +45,8 @@ static int verify(const uint8_t *f, unsigned len)
         unsigned seg = (unsigned)(f[at + 4] << 8 | f[at + 5]);
         uint8_t ps[40];
         memcpy(ps, f + at + 8, 32);
-        ps[32] = ps[33] = 0, ps[34] = (uint8_t)(seg >> 8), ps[35] = (uint8_t)seg, ps[36] = ps[37] = ps[38] = 0, ps[39] = f[at + 6];
+        ps[32] = ps[33] = 0, ps[34] = (uint8_t)(seg >> 8), ps[35] = (uint8_t)seg,
+        ps[36] = ps[37] = ps[38] = 0, ps[39] = f[at + 6];
         return sum16(f + at + 40, seg, sum16(ps, 40, 0)) != 0xffff;
     }
     return -1;
@@ -76,7 +79,10 @@ int main(int argc, char **argv)
         if (find)
             printf(" (start %u, offset %u)", q->csum_start, q->csum_offset);
         int bad = verify(p->data, n);
-        printf(", filled in %s, on the wire the sum is %s\n", fill ? "yes" : "no", bad < 0 ? "not looked at" : bad ? "WRONG" : "right");
+        printf(", filled in %s, on the wire the sum is %s\n", fill ? "yes" : "no",
+               bad < 0 ? "not looked at"
+               : bad   ? "WRONG"
+                       : "right");
     }
     return 0;
 }

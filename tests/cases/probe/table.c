@@ -18,14 +18,41 @@ static uint64_t now;
 void *page_alloc(unsigned n) { return aligned_alloc(4096, n * 4096u); }
 void page_free(void *p, unsigned n) { (void)n, free(p); }
 uint64_t now_ns(void) { return ++now; }
-unsigned event_wait(uint64_t until) { (void)until; return 0; }
-void bh_panic(const char *fmt, ...) { printf("panic: %s\n", fmt); abort(); }
-int xs_write(uint32_t tx, const char *path, const char *val) { (void)tx; printf("  %s = %s\n", path, val); return 0; }
-int xs_rm(uint32_t tx, const char *path) { (void)tx, (void)path; return 0; }
-char **xs_ls(uint32_t tx, const char *path, unsigned *n) { (void)tx, (void)path; *n = 0; return NULL; }
+unsigned event_wait(uint64_t until)
+{
+    (void)until;
+    return 0;
+}
+void bh_panic(const char *fmt, ...)
+{
+    printf("panic: %s\n", fmt);
+    abort();
+}
+int xs_write(uint32_t tx, const char *path, const char *val)
+{
+    (void)tx;
+    printf("  %s = %s\n", path, val);
+    return 0;
+}
+int xs_rm(uint32_t tx, const char *path)
+{
+    (void)tx, (void)path;
+    return 0;
+}
+char **xs_ls(uint32_t tx, const char *path, unsigned *n)
+{
+    (void)tx, (void)path;
+    *n = 0;
+    return NULL;
+}
 
 static struct blk_io *pending;
-static int dev_submit(struct blkdev *d, struct blk_io *io) { (void)d; pending = io; return 0; }
+static int dev_submit(struct blkdev *d, struct blk_io *io)
+{
+    (void)d;
+    pending = io;
+    return 0;
+}
 static unsigned dev_poll(struct blkdev *d)
 {
     struct blk_io *io = pending;
@@ -43,7 +70,11 @@ static unsigned dev_poll(struct blkdev *d)
     io->done(io);
     return 1;
 }
-static bool dev_arm(struct blkdev *d) { (void)d; return true; }
+static bool dev_arm(struct blkdev *d)
+{
+    (void)d;
+    return true;
+}
 
 int main(int argc, char **argv)
 {
@@ -71,7 +102,8 @@ int main(int argc, char **argv)
             printf("  '%s': refused: %s\n", argv[i], why);
             continue;
         }
-        printf("  '%s': sectors %lu to %lu", argv[i], (unsigned long)c->first, (unsigned long)(c->first + c->nr - 1));
+        printf("  '%s': sectors %lu to %lu", argv[i], (unsigned long)c->first,
+               (unsigned long)(c->first + c->nr - 1));
         if (mode) {
             c->domid = (domid_t)(16 + i - 3);
             c->mode = (*mode == 'w' ? VOLUME_WRITE : 0u) | (mode[1] == '!' ? VOLUME_FORCE : 0u);

@@ -3,14 +3,18 @@
 #include <string.h>
 #include "blkhostile.h"
 
-static unsigned ends(const struct fe *f) { return f->sectors / 8 < 4096 ? (unsigned)(f->sectors / 8) : 4096u; }
+static unsigned ends(const struct fe *f)
+{
+    return f->sectors / 8 < 4096 ? (unsigned)(f->sectors / 8) : 4096u;
+}
 
 void fill_rings(struct fe *f)
 {
     for (unsigned q = 0; q < f->queues; q++) {
         struct ring *r = &f->q[q];
         for (unsigned i = 0; i < r->size; i++) {
-            union rq rq = rw(i & 1 && f->rw ? BLKIF_OP_WRITE : BLKIF_OP_READ, rnd() % ends(f) * 8, 3 + i % 8);
+            union rq rq = rw(i & 1 && f->rw ? BLKIF_OP_WRITE : BLKIF_OP_READ, rnd() % ends(f) * 8,
+                             3 + i % 8);
             rq.rw.id = i;
             put(f, q, &rq);
         }
@@ -37,7 +41,8 @@ static const char *index_moved(struct fe *f, uint32_t move)
     push(f, 0); /* back in bounds: too late */
     nap(100);
     if (*rsp_prod_of(r) != was)
-        return why("req_prod at rsp_prod + 0x%x: rsp_prod went from %u to %u", move, was, *rsp_prod_of(r));
+        return why("req_prod at rsp_prod + 0x%x: rsp_prod went from %u to %u", move, was,
+                   *rsp_prod_of(r));
     for (unsigned q = 1; q < f->queues; q++) {
         const char *bad = good(f, q);
         if (bad)
@@ -48,7 +53,8 @@ static const char *index_moved(struct fe *f, uint32_t move)
 
 const char *indices(struct fe *f)
 {
-    static const uint32_t ahead[] = {1, 1000, 0x7fffff00, 0x80000000, 0xffffff00}, back[] = {1, 2, 100};
+    static const uint32_t ahead[] = { 1, 1000, 0x7fffff00, 0x80000000, 0xffffff00 },
+                          back[] = { 1, 2, 100 };
     const char *bad = NULL;
 
     for (unsigned i = 0; i < 8 && !bad; i++) {
@@ -124,7 +130,8 @@ const char *slots_changed(struct fe *f)
         push(f, q);
         for (unsigned k = 0; k < 2000 && done != r->req_prod; k++) {
             for (uint32_t i = done; i != r->req_prod; i++)
-                memcpy(slot_of(f, r, i) + 8, (k & 1 ? a : b).byte + 8, 24), slot_of(f, r, i)[k % 2] = (k & 2 ? a : b).byte[k % 2];
+                memcpy(slot_of(f, r, i) + 8, (k & 1 ? a : b).byte + 8, 24),
+                    slot_of(f, r, i)[k % 2] = (k & 2 ? a : b).byte[k % 2];
             done = *rsp_prod_of(r);
         }
         bad = all_answered(f, q);
@@ -140,8 +147,10 @@ const char *segments_changed(struct fe *f)
 
     for (unsigned turn = 0; turn < 50 && !bad; turn++) {
         unsigned q = turn % f->queues, n = f->max_segs < 16 ? f->max_segs : 16;
-        union rq rq = {.in = {.operation = BLKIF_OP_INDIRECT, .indirect_op = f->rw ? turn & 1 : BLKIF_OP_READ,
-                              .nr_segments = (uint16_t)n, .indirect_grefs = {ref[2]}}};
+        union rq rq = { .in = { .operation = BLKIF_OP_INDIRECT,
+                                .indirect_op = f->rw ? turn & 1 : BLKIF_OP_READ,
+                                .nr_segments = (uint16_t)n,
+                                .indirect_grefs = { ref[2] } } };
         for (unsigned i = 0; i < f->q[q].size; i++)
             put(f, q, &rq);
         push(f, q);

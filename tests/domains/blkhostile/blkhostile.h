@@ -29,7 +29,7 @@ struct fe {
     uint64_t sectors;
     unsigned max_queues, max_order, max_segs; /* offered */
     unsigned queues, order;
-    struct ring q[QUEUES];    /* sring: it exists */
+    struct ring q[QUEUES]; /* sring: it exists */
 };
 
 union rq {
@@ -47,7 +47,8 @@ extern unsigned patience; /* ms until an answer is missed */
 /* --- main.c --- */
 uint64_t rnd(void);
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-const char *why(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* a text in a static buffer */
+const char *why(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2))); /* a text in a static buffer */
 void nap(unsigned ms);
 
 /* --- front.c --- */
@@ -58,12 +59,14 @@ void fe_rm(struct fe *f, const char *key);
 unsigned be_state(struct fe *f);
 /* Until the back-end is in one of the states of the mask (1 << XenbusState...). */
 const char *be_wait(struct fe *f, unsigned mask);
-const char *fe_ready(struct fe *f);  /* to InitWait, from wherever it is; reads what is offered */
-const char *fe_rings(struct fe *f, unsigned queues, unsigned order, bool narrow); /* fresh ones, granted */
-void fe_publish(struct fe *f);       /* their nodes */
+const char *fe_ready(struct fe *f); /* to InitWait, from wherever it is; reads what is offered */
+const char *fe_rings(struct fe *f, unsigned queues, unsigned order,
+                     bool narrow); /* fresh ones, granted */
+void fe_publish(struct fe *f);     /* their nodes */
 const char *fe_connect(struct fe *f, unsigned queues, unsigned order, bool narrow); /* all of it */
-const char *fe_close(struct fe *f);  /* as xenbus wants it; then nothing of ours is in use any more */
-const char *fe_reconnect(struct fe *f, unsigned queues, unsigned order, bool narrow); /* close, connect, good */
+const char *fe_close(struct fe *f); /* as xenbus wants it; then nothing of ours is in use any more */
+const char *fe_reconnect(struct fe *f, unsigned queues, unsigned order,
+                         bool narrow); /* close, connect, good */
 
 volatile uint32_t *req_prod_of(struct ring *r);
 volatile uint32_t *rsp_prod_of(struct ring *r);
@@ -71,10 +74,12 @@ uint8_t *slot_of(struct fe *f, struct ring *r, uint32_t i);
 void put(struct fe *f, unsigned q, const union rq *rq); /* not shown to the back-end yet */
 void push(struct fe *f, unsigned q);                    /* now it is */
 const char *all_answered(struct fe *f, unsigned q);     /* whatever the answers are */
-int call(struct fe *f, unsigned q, const union rq *rq); /* pushes one request; its status, or NO_ANSWER */
+int call(struct fe *f, unsigned q,
+         const union rq *rq); /* pushes one request; its status, or NO_ANSWER */
 union rq rw(uint8_t op, uint64_t sector, unsigned page); /* a page, 8 sectors */
-const char *good(struct fe *f, unsigned q);             /* writes a page and reads it back; a page is read if it is read-only */
-const char *all_good(struct fe *f);                     /* in each queue, direct and indirect */
+const char *good(struct fe *f,
+                 unsigned q); /* writes a page and reads it back; a page is read if it is read-only */
+const char *all_good(struct fe *f); /* in each queue, direct and indirect */
 
 /* --- phases --- */
 const char *malformed(struct fe *f);

@@ -95,8 +95,10 @@ const char *fe_ready(struct fe *f)
     f->max_queues = (unsigned)be_number(f, "multi-queue-max-queues", 1);
     f->max_order = (unsigned)be_number(f, "max-ring-page-order", 0);
     f->max_segs = (unsigned)be_number(f, "feature-max-indirect-segments", 0);
-    if (f->sectors < 1024 || !f->max_queues || f->max_queues > QUEUES || f->max_order > 2 || !f->max_segs || f->max_segs > MAX_SEGS)
-        return why("odd offer: %lu sectors, %u queues, order %u, %u segments", f->sectors, f->max_queues, f->max_order, f->max_segs);
+    if (f->sectors < 1024 || !f->max_queues || f->max_queues > QUEUES || f->max_order > 2 ||
+        !f->max_segs || f->max_segs > MAX_SEGS)
+        return why("odd offer: %lu sectors, %u queues, order %u, %u segments", f->sectors,
+                   f->max_queues, f->max_order, f->max_segs);
     return NULL;
 }
 
@@ -110,7 +112,9 @@ const char *fe_rings(struct fe *f, unsigned queues, unsigned order, bool narrow)
     for (unsigned q = 0; q < f->queues; q++) {
         struct ring *r = &f->q[q];
         int port = event_alloc_unbound(f->be, nothing, NULL);
-        *r = (struct ring){.pages = 1u << f->order, .size = 32u << f->order, .port = port > 0 ? (uint32_t)port : 0};
+        *r = (struct ring){ .pages = 1u << f->order,
+                            .size = 32u << f->order,
+                            .port = port > 0 ? (uint32_t)port : 0 };
         r->sring = page_alloc(r->pages);
         if (port < 0 || !r->sring)
             return why("no port (%d) or no memory for a ring", port);
@@ -214,8 +218,14 @@ const char *fe_reconnect(struct fe *f, unsigned queues, unsigned order, bool nar
 
 /* --- rings ------------------------------------------------------------------------------------------------ */
 
-volatile uint32_t *req_prod_of(struct ring *r) { return &((struct blkif_sring *)r->sring)->req_prod; }
-volatile uint32_t *rsp_prod_of(struct ring *r) { return &((struct blkif_sring *)r->sring)->rsp_prod; }
+volatile uint32_t *req_prod_of(struct ring *r)
+{
+    return &((struct blkif_sring *)r->sring)->req_prod;
+}
+volatile uint32_t *rsp_prod_of(struct ring *r)
+{
+    return &((struct blkif_sring *)r->sring)->rsp_prod;
+}
 
 uint8_t *slot_of(struct fe *f, struct ring *r, uint32_t i)
 {
@@ -279,8 +289,8 @@ int call(struct fe *f, unsigned q, const union rq *rq)
     memcpy(&rsp, slot_of(f, r, r->rsp_cons++), sizeof(rsp));
     uint8_t op = mine.byte[0] == BLKIF_OP_INDIRECT ? mine.byte[1] : mine.byte[0];
     if (rsp.id != mine.rw.id || rsp.operation != op || *rsp_prod_of(r) != r->rsp_cons) {
-        say("blkhostile: response of id %lx op %u for id %lx op %u, rsp_prod %u at %u\n", rsp.id, rsp.operation, mine.rw.id, op,
-            *rsp_prod_of(r), r->rsp_cons);
+        say("blkhostile: response of id %lx op %u for id %lx op %u, rsp_prod %u at %u\n", rsp.id,
+            rsp.operation, mine.rw.id, op, *rsp_prod_of(r), r->rsp_cons);
         return NO_ANSWER - 1;
     }
     return rsp.status;
@@ -290,7 +300,10 @@ int call(struct fe *f, unsigned q, const union rq *rq)
 
 union rq rw(uint8_t op, uint64_t sector, unsigned page)
 {
-    union rq r = {.rw = {.operation = op, .nr_segments = 1, .sector_number = sector, .seg[0] = {.gref = ref[page], .last_sect = 7}}};
+    union rq r = { .rw = { .operation = op,
+                           .nr_segments = 1,
+                           .sector_number = sector,
+                           .seg[0] = { .gref = ref[page], .last_sect = 7 } } };
 
     return r;
 }
@@ -318,8 +331,8 @@ static const char *not_good(struct fe *f, unsigned q, const char *what, int rc)
 {
     if (rc != NO_ANSWER)
         return why("queue %u of %u: a good %s was answered %d", q, f->queues, what, rc);
-    return why("queue %u of %u: a good %s was not answered, request %u, %u responses", q, f->queues, what, f->q[q].req_prod,
-               *rsp_prod_of(&f->q[q]));
+    return why("queue %u of %u: a good %s was not answered, request %u, %u responses", q, f->queues,
+               what, f->q[q].req_prod, *rsp_prod_of(&f->q[q]));
 }
 
 const char *good(struct fe *f, unsigned q)
@@ -342,12 +355,15 @@ static const char *good_indirect(struct fe *f, unsigned q)
 {
     uint64_t at = somewhere(f, 4), seed = rnd();
     struct blkif_request_segment *s = (void *)mem[2];
-    union rq rq = {.in = {.operation = BLKIF_OP_INDIRECT, .indirect_op = BLKIF_OP_WRITE, .nr_segments = 4, .sector_number = at,
-                          .indirect_grefs = {ref[2]}}};
+    union rq rq = { .in = { .operation = BLKIF_OP_INDIRECT,
+                            .indirect_op = BLKIF_OP_WRITE,
+                            .nr_segments = 4,
+                            .sector_number = at,
+                            .indirect_grefs = { ref[2] } } };
 
     for (unsigned i = 0; i < 4; i++) {
         pattern(mem[4 + i], seed + i, PAGE_SIZE);
-        s[i] = (struct blkif_request_segment){.gref = ref[4 + i], .last_sect = 7};
+        s[i] = (struct blkif_request_segment){ .gref = ref[4 + i], .last_sect = 7 };
     }
     int rc = f->rw ? call(f, q, &rq) : 0;
     if (rc)

@@ -65,26 +65,31 @@ void nap(unsigned ms)
 
 /* --- phases ------------------------------------------------------------------------------------------------- */
 
-static const struct { const char *name; const char *(*fn)(struct fe *f); unsigned queues, order; bool narrow; } phases[] = {
-    {"malformed, one queue of one page", malformed, 1, 0, false},
-    {"malformed, many queues and pages", malformed, QUEUES, 2, false},
-    {"malformed, 32-bit protocol", malformed, 2, 1, true},
-    {"same id twice", same_id, 1, 0, false},
-    {"indices", indices, QUEUES, 0, false},
-    {"grants ended in flight", grants_ended, 2, 2, false},
-    {"slots changed in flight", slots_changed, 2, 2, false},
-    {"segments changed in flight", segments_changed, 2, 0, false},
-    {"events flooded", events_flooded, QUEUES, 0, false},
-    {"rings of garbage", rings_garbage, QUEUES, 2, false},
-    {"rings as data", ring_as_data, 1, 0, false},
-    {"nodes rewritten while connected", nodes_connected, 2, 1, false},
-    {"nodes rewritten while connecting", nodes_connecting, 1, 0, false},
-    {"states of nonsense", states_nonsense, 1, 0, false},
-    {"states back and forth", states_jump, QUEUES, 2, false},
-    {"states that are stale", states_stale, 1, 0, false},
-    {"nodes hidden", nodes_hidden, 1, 0, false},
-    {"reconnect storm", storm, QUEUES, 2, false},
-    {"rude reconnect storm", storm_rude, 2, 1, false},
+static const struct {
+    const char *name;
+    const char *(*fn)(struct fe *f);
+    unsigned queues, order;
+    bool narrow;
+} phases[] = {
+    { "malformed, one queue of one page", malformed, 1, 0, false },
+    { "malformed, many queues and pages", malformed, QUEUES, 2, false },
+    { "malformed, 32-bit protocol", malformed, 2, 1, true },
+    { "same id twice", same_id, 1, 0, false },
+    { "indices", indices, QUEUES, 0, false },
+    { "grants ended in flight", grants_ended, 2, 2, false },
+    { "slots changed in flight", slots_changed, 2, 2, false },
+    { "segments changed in flight", segments_changed, 2, 0, false },
+    { "events flooded", events_flooded, QUEUES, 0, false },
+    { "rings of garbage", rings_garbage, QUEUES, 2, false },
+    { "rings as data", ring_as_data, 1, 0, false },
+    { "nodes rewritten while connected", nodes_connected, 2, 1, false },
+    { "nodes rewritten while connecting", nodes_connecting, 1, 0, false },
+    { "states of nonsense", states_nonsense, 1, 0, false },
+    { "states back and forth", states_jump, QUEUES, 2, false },
+    { "states that are stale", states_stale, 1, 0, false },
+    { "nodes hidden", nodes_hidden, 1, 0, false },
+    { "reconnect storm", storm, QUEUES, 2, false },
+    { "rude reconnect storm", storm_rude, 2, 1, false },
 };
 #define NR_PHASES (sizeof(phases) / sizeof(phases[0]))
 
@@ -113,8 +118,8 @@ static void once(void)
     for (unsigned i = 0; i < NR_PHASES; i++) {
         bad = fe_reconnect(&a, phases[i].queues, phases[i].order, phases[i].narrow);
         if (!bad && !i)
-            say("blkhostile: %lu sectors, up to %u queues of %u pages, %u segments, %s\n", a.sectors, a.max_queues, 1u << a.max_order,
-                a.max_segs, a.discard ? "discard" : "no discard");
+            say("blkhostile: %lu sectors, up to %u queues of %u pages, %u segments, %s\n", a.sectors,
+                a.max_queues, 1u << a.max_order, a.max_segs, a.discard ? "discard" : "no discard");
         result(phases[i].name, bad ? bad : phases[i].fn(&a));
     }
     bad = fe_reconnect(&b, 2, 0, false);
@@ -156,8 +161,8 @@ static void loop(void)
     }
     patience = 30000;
     const char *last = fe_reconnect(&a, QUEUES, 2, false);
-    say("blkhostile: loop ended, %u turns, %u not as usual, %u stalled, %u not closed, then %s\n", turns, bad, stalls, unclosed,
-        last ? last : "all good");
+    say("blkhostile: loop ended, %u turns, %u not as usual, %u stalled, %u not closed, then %s\n",
+        turns, bad, stalls, unclosed, last ? last : "all good");
 }
 
 static void finish(void)
@@ -193,8 +198,9 @@ int main(void)
     if (cmdline_get("loop", word, sizeof(word)))
         loop();
     else if (cmdline_get("phase", word, sizeof(word)))
-        one_phase((unsigned)strtoul(word, NULL, 10),
-                  cmdline_get("times", times, sizeof(times)) ? (unsigned)strtoul(times, NULL, 10) : 1);
+        one_phase((unsigned)strtoul(word, NULL, 10), cmdline_get("times", times, sizeof(times))
+                                                         ? (unsigned)strtoul(times, NULL, 10)
+                                                         : 1);
     else
         once();
     finish();

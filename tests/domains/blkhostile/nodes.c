@@ -5,12 +5,23 @@
 #include <string.h>
 #include "blkhostile.h"
 
-static const char *const nonsense[] = {"", "0", "-1", "4294967295", "18446744073709551615", "0x10000000000", "abc", "7 8", "\x01\xff"};
+static const char *const nonsense[] = {
+    "", "0", "-1", "4294967295", "18446744073709551615", "0x10000000000", "abc", "7 8", "\x01\xff"
+};
 #define NR_NONSENSE (sizeof(nonsense) / sizeof(nonsense[0]))
 
-static const char *const keys[] = {"ring-ref", "ring-ref0", "ring-ref1", "event-channel", "multi-queue-num-queues", "ring-page-order",
-                                   "num-ring-pages", "protocol", "queue-0/ring-ref", "queue-0/event-channel", "queue-3",
-                                   "feature-persistent"};
+static const char *const keys[] = { "ring-ref",
+                                    "ring-ref0",
+                                    "ring-ref1",
+                                    "event-channel",
+                                    "multi-queue-num-queues",
+                                    "ring-page-order",
+                                    "num-ring-pages",
+                                    "protocol",
+                                    "queue-0/ring-ref",
+                                    "queue-0/event-channel",
+                                    "queue-3",
+                                    "feature-persistent" };
 #define NR_KEYS (sizeof(keys) / sizeof(keys[0]))
 
 static char *long_text(void)
@@ -131,7 +142,8 @@ const char *states_jump(struct fe *f)
  * longer than it must, or the back-end is through. */
 static const char *stale_once(struct fe *f, unsigned order)
 {
-    static const unsigned states[] = {XenbusStateClosing, XenbusStateClosed, XenbusStateInitialising};
+    static const unsigned states[] = { XenbusStateClosing, XenbusStateClosed,
+                                       XenbusStateInitialising };
     const char *bad = fe_close(f);
 
     if (!bad)
@@ -145,7 +157,8 @@ static const char *stale_once(struct fe *f, unsigned order)
         barrier();
     for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++)
         fe_write(f, "state", states[i]);
-    for (uint64_t until = now_ns() + 30000000000ull; be_state(f) != XenbusStateInitWait && now_ns() < until;)
+    for (uint64_t until = now_ns() + 30000000000ull;
+         be_state(f) != XenbusStateInitWait && now_ns() < until;)
         barrier();
     fe_write(f, "multi-queue-num-queues", QUEUES - 1);
     fe_write(f, "state", XenbusStateInitialised);
@@ -178,7 +191,8 @@ static void perms(struct fe *f, const char *key, char what)
 /* The back-end may not read what it looks for: that is no reason to wait for it. */
 const char *nodes_hidden(struct fe *f)
 {
-    static const char *const hidden[] = {"state", "ring-ref", "event-channel", "protocol", "multi-queue-num-queues"};
+    static const char *const hidden[] = { "state", "ring-ref", "event-channel", "protocol",
+                                          "multi-queue-num-queues" };
     const char *bad = NULL;
 
     for (unsigned i = 0; i < sizeof(hidden) / sizeof(hidden[0]) && !bad; i++) {
@@ -205,8 +219,9 @@ const char *nodes_hidden(struct fe *f)
 /* Connects and leaves without ever waiting for the other side. */
 const char *storm_rude(struct fe *f)
 {
-    static const unsigned states[] = {XenbusStateInitialised, XenbusStateConnected, XenbusStateClosed, XenbusStateInitialising,
-                                      XenbusStateClosing, XenbusStateInitialised};
+    static const unsigned states[] = { XenbusStateInitialised, XenbusStateConnected,
+                                       XenbusStateClosed,      XenbusStateInitialising,
+                                       XenbusStateClosing,     XenbusStateInitialised };
 
     for (unsigned turn = 0; turn < 40; turn++) {
         fill_rings(f);

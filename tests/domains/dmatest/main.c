@@ -23,15 +23,17 @@ static void deliver(void *arg, struct pkt *p)
 {
     (void)arg;
     /* An ARP reply to us. */
-    if (p->len >= 42 && p->data[12] == 0x08 && p->data[13] == 0x06 && p->data[21] == 2 && !memcmp(p->data, mac, 6))
+    if (p->len >= 42 && p->data[12] == 0x08 && p->data[13] == 0x06 && p->data[21] == 2 &&
+        !memcmp(p->data, mac, 6))
         answered = true;
 }
 
 static void ask(void)
 {
     static const uint8_t arp[42] = {
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x16, 0x3e, 0x00, 0x00, 0x77, 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1,
-        0x00, 0x16, 0x3e, 0x00, 0x00, 0x77, 10, 0, 2, 77, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x16, 0x3e, 0x00, 0x00, 0x77, 0x08, 0x06,
+        0,    1,    8,    0,    6,    4,    0,    1,    0x00, 0x16, 0x3e, 0x00, 0x00, 0x77,
+        10,   0,    2,    77,   0,    0,    0,    0,    0,    0,    10,   0,    2,    2,
     };
     struct pkt *p = pkt_alloc(&pool);
 
@@ -85,7 +87,8 @@ int main(void)
         nic.rx.r.desc[i].addr = FOREIGN + i * 4096ul;
         /* A header that was not written, in a buffer that is said to be used, would end the driver before the answer is known. */
         if (nic.rx.pkt[i])
-            ((struct virtio_net_hdr *)(nic.rx.pkt[i]->data - sizeof(struct virtio_net_hdr)))->num_buffers = 1;
+            ((struct virtio_net_hdr *)(nic.rx.pkt[i]->data - sizeof(struct virtio_net_hdr)))
+                ->num_buffers = 1;
     }
     mb();
     printf("dmatest: foreign buffer received: %s\n", ask_and_wait() ? "yes" : "no");

@@ -15,13 +15,36 @@
 
 #define MS 1000000ul
 
-struct eth { uint8_t dst[6], src[6]; uint16_t type; } __attribute__((packed));
-struct arp { uint16_t htype, ptype; uint8_t hlen, plen; uint16_t op; uint8_t sha[6]; uint32_t spa; uint8_t tha[6]; uint32_t tpa; }
-    __attribute__((packed));
-struct ip { uint8_t vhl, tos; uint16_t len, id, frag; uint8_t ttl, proto; uint16_t sum; uint32_t src, dst; }
-    __attribute__((packed));
-struct icmp { uint8_t type, code; uint16_t sum, id, seq; uint64_t sent_ns; } __attribute__((packed));
-struct ping_frame { struct eth e; struct ip i; struct icmp c; } __attribute__((packed));
+struct eth {
+    uint8_t dst[6], src[6];
+    uint16_t type;
+} __attribute__((packed));
+struct arp {
+    uint16_t htype, ptype;
+    uint8_t hlen, plen;
+    uint16_t op;
+    uint8_t sha[6];
+    uint32_t spa;
+    uint8_t tha[6];
+    uint32_t tpa;
+} __attribute__((packed));
+struct ip {
+    uint8_t vhl, tos;
+    uint16_t len, id, frag;
+    uint8_t ttl, proto;
+    uint16_t sum;
+    uint32_t src, dst;
+} __attribute__((packed));
+struct icmp {
+    uint8_t type, code;
+    uint16_t sum, id, seq;
+    uint64_t sent_ns;
+} __attribute__((packed));
+struct ping_frame {
+    struct eth e;
+    struct ip i;
+    struct icmp c;
+} __attribute__((packed));
 
 #define be16(x) __builtin_bswap16(x)
 #define ETH_ARP be16(0x0806)
@@ -80,7 +103,10 @@ static const char *ip_text(uint32_t ip)
 
 static void send_arp(uint16_t op, const uint8_t *to_mac, uint32_t to_ip)
 {
-    struct { struct eth e; struct arp a; } __attribute__((packed)) f;
+    struct {
+        struct eth e;
+        struct arp a;
+    } __attribute__((packed)) f;
 
     memcpy(f.e.dst, to_mac, 6);
     memcpy(f.e.src, nf.mac, 6);
@@ -129,8 +155,8 @@ static void on_ip(const uint8_t *frame, unsigned len)
         return;
     memcpy(&i, frame + sizeof(struct eth), sizeof(i));
     unsigned hlen = (i.vhl & 15) * 4u, total = be16(i.len), at = sizeof(struct eth) + hlen;
-    if (i.vhl >> 4 != 4 || hlen < sizeof(i) || total > len - sizeof(struct eth) || total < hlen + 8 || i.dst != my_ip ||
-        i.proto != 1)
+    if (i.vhl >> 4 != 4 || hlen < sizeof(i) || total > len - sizeof(struct eth) ||
+        total < hlen + 8 || i.dst != my_ip || i.proto != 1)
         return;
     if (frame[at] == 0 && total >= hlen + sizeof(struct icmp)) {
         struct icmp c;
@@ -171,10 +197,12 @@ static void on_frame(struct netfront *n, const uint8_t *frame, unsigned len, voi
 
 static void report(struct dtimer *t)
 {
-    uint64_t now = now_ns(), open = last_reply && now - last_reply > 2 * interval ? now - last_reply : 0;
+    uint64_t now = now_ns(),
+             open = last_reply && now - last_reply > 2 * interval ? now - last_reply : 0;
 
-    printf("echo: ping %s sent %lu received %lu lost %lu gap_ms %lu rtt_us %lu broken %lu\n", ip_text(peer_ip), sent, received,
-           sent - received, (open > gap ? open : gap) / MS, received ? rtt_sum / received / 1000 : 0, nf.violations);
+    printf("echo: ping %s sent %lu received %lu lost %lu gap_ms %lu rtt_us %lu broken %lu\n",
+           ip_text(peer_ip), sent, received, sent - received, (open > gap ? open : gap) / MS,
+           received ? rtt_sum / received / 1000 : 0, nf.violations);
     if (!count || sent < count)
         dtimer_set(t, now + 1000 * MS);
 }
@@ -215,8 +243,8 @@ int main(void)
         bh_panic("echo: no vif 0: %d", rc);
     while (!nf.connected)
         event_wait(0);
-    printf("echo: ready %s %02x:%02x:%02x:%02x:%02x:%02x\n", ip_text(my_ip), nf.mac[0], nf.mac[1], nf.mac[2], nf.mac[3],
-           nf.mac[4], nf.mac[5]);
+    printf("echo: ready %s %02x:%02x:%02x:%02x:%02x:%02x\n", ip_text(my_ip), nf.mac[0], nf.mac[1],
+           nf.mac[2], nf.mac[3], nf.mac[4], nf.mac[5]);
     interval = cmdline_get("interval", word, sizeof(word)) ? strtoul(word, NULL, 0) * MS : 1000 * MS;
     count = cmdline_get("count", word, sizeof(word)) ? strtoul(word, NULL, 0) : 0;
     if (parse_ip("ping", &peer_ip)) {

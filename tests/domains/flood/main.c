@@ -44,7 +44,8 @@ static void flood_net(void)
         while (prod + SLOTS - READ_ONCE(s->rsp_prod) <= 256) {
             for (unsigned i = 0; i < SLOTS; i++)
                 s->ring[prod++ % 256].req = (netif_tx_request_t){
-                    .gref = (uint32_t)ref, .flags = i + 1 < SLOTS ? NETTXF_more_data : 0,
+                    .gref = (uint32_t)ref,
+                    .flags = i + 1 < SLOTS ? NETTXF_more_data : 0,
                     .size = (uint16_t)(i ? 14 : 14 * SLOTS),
                 };
             wmb();
@@ -67,7 +68,8 @@ static void flood_store(void)
 
 static void flood_state(void)
 {
-    static const int states[] = {XenbusStateClosing, XenbusStateClosed, XenbusStateInitialising, XenbusStateConnected};
+    static const int states[] = { XenbusStateClosing, XenbusStateClosed, XenbusStateInitialising,
+                                  XenbusStateConnected };
     char path[64];
 
     snprintf(path, sizeof(path), "%s/state", nf.path);
@@ -140,9 +142,15 @@ static void flood_hold(void)
 
 int main(void)
 {
-    static const struct { const char *name; void (*fn)(void); bool vif; } floods[] = {
-        {"net", flood_net, true},    {"store", flood_store, true},   {"state", flood_state, true}, {"keep", flood_keep, false},
-        {"log", flood_log, false},   {"reboot", flood_reboot, false}, {"hold", flood_hold, false},
+    static const struct {
+        const char *name;
+        void (*fn)(void);
+        bool vif;
+    } floods[] = {
+        { "net", flood_net, true },     { "store", flood_store, true },
+        { "state", flood_state, true }, { "keep", flood_keep, false },
+        { "log", flood_log, false },    { "reboot", flood_reboot, false },
+        { "hold", flood_hold, false },
     };
     char word[16] = "";
 

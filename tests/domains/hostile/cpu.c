@@ -23,10 +23,12 @@ static bool on_exception(struct bh_regs *r)
 void traps_init(void) { exception_hook = on_exception; }
 
 /* Runs one instruction: `fault` is its exception, or -1. RIP-independent: the label is an absolute address below 2 GiB. */
-#define TRY_PLAIN(insn) do { \
-        fault = -1; \
-        __asm__ volatile("movq $1f, %[resume]\n\t" insn "\n\t1: movq $0, %[resume]" \
-                         : [resume] "+m"(resume_at) :: "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "memory", "cc"); \
+#define TRY_PLAIN(insn)                                                                        \
+    do {                                                                                       \
+        fault = -1;                                                                            \
+        __asm__ volatile("movq $1f, %[resume]\n\t" insn "\n\t1: movq $0, %[resume]"            \
+                         : [resume] "+m"(resume_at)::"rax", "rbx", "rcx", "rdx", "rsi", "rdi", \
+                           "memory", "cc");                                                    \
     } while (0)
 
 static int try_rdmsr(uint32_t msr, uint64_t *v)
@@ -35,7 +37,9 @@ static int try_rdmsr(uint32_t msr, uint64_t *v)
 
     fault = -1;
     __asm__ volatile("movq $1f, %[resume]\n\trdmsr\n\t1: movq $0, %[resume]"
-                     : [resume] "+m"(resume_at), "+a"(lo), "+d"(hi) : "c"(msr) : "memory");
+                     : [resume] "+m"(resume_at), "+a"(lo), "+d"(hi)
+                     : "c"(msr)
+                     : "memory");
     *v = (uint64_t)hi << 32 | lo;
     return fault;
 }
@@ -44,13 +48,17 @@ static int try_wrmsr(uint32_t msr, uint64_t v)
 {
     fault = -1;
     __asm__ volatile("movq $1f, %[resume]\n\twrmsr\n\t1: movq $0, %[resume]"
-                     : [resume] "+m"(resume_at) : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+                     : [resume] "+m"(resume_at)
+                     : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+                     : "memory");
     return fault;
 }
 
 static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+    __asm__ volatile("cpuid"
+                     : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+                     : "a"(leaf), "c"(sub));
 }
 
 static void check_cpuid(void)
@@ -69,8 +77,14 @@ static void check_cpuid(void)
 
 static void check_msr_reads(void)
 {
-    static const struct { uint32_t from, to; } range[] = {
-        { 0, 0x2000 }, { 0x40000000, 0x40000200 }, { 0xc0000000, 0xc0000400 }, { 0xc0010000, 0xc0010400 }, { 0xc0011000, 0xc0011100 },
+    static const struct {
+        uint32_t from, to;
+    } range[] = {
+        { 0, 0x2000 },
+        { 0x40000000, 0x40000200 },
+        { 0xc0000000, 0xc0000400 },
+        { 0xc0010000, 0xc0010400 },
+        { 0xc0011000, 0xc0011100 },
     };
     unsigned readable = 0, faulted = 0;
     struct tally t = { .name = "msr_read_faults" };
@@ -95,9 +109,17 @@ static void check_msr_reads(void)
 static void check_msr_writes(void)
 {
     static const uint32_t forbidden[] = {
-        0xc0010117 /* VM_HSAVE_PA */, 0xc0010115 /* IGNNE */, 0xc0010118 /* SVM_KEY */, 0xc0010111 /* SMBASE */,
-        0xc0010112 /* SMM_ADDR */, 0xc0010058 /* MMIO config base */, 0x3a /* FEATURE_CONTROL */, 0x480 /* VMX_BASIC */,
-        0xc0010062 /* P-state control */, 0x199 /* PERF_CTL */, 0x12345678,
+        0xc0010117 /* VM_HSAVE_PA */,
+        0xc0010115 /* IGNNE */,
+        0xc0010118 /* SVM_KEY */,
+        0xc0010111 /* SMBASE */,
+        0xc0010112 /* SMM_ADDR */,
+        0xc0010058 /* MMIO config base */,
+        0x3a /* FEATURE_CONTROL */,
+        0x480 /* VMX_BASIC */,
+        0xc0010062 /* P-state control */,
+        0x199 /* PERF_CTL */,
+        0x12345678,
     };
     struct tally t = { .name = "msr_write_forbidden" };
     uint64_t v = 0;
@@ -128,7 +150,11 @@ static void check_instructions(void)
 {
     struct tally t = { .name = "virtualisation_instructions" }, p = { .name = "privileged_state" };
 
-#define REFUSED(tal, insn) do { TRY_PLAIN(insn); tally(tal, fault == 6 || fault == 13, insn ": exception %d", fault); } while (0)
+#define REFUSED(tal, insn)                                                   \
+    do {                                                                     \
+        TRY_PLAIN(insn);                                                     \
+        tally(tal, fault == 6 || fault == 13, insn ": exception %d", fault); \
+    } while (0)
     REFUSED(&t, "xor %%eax, %%eax; vmrun");
     REFUSED(&t, "xor %%eax, %%eax; vmload");
     REFUSED(&t, "xor %%eax, %%eax; vmsave");
@@ -193,11 +219,13 @@ void check_ipis(void)
 
     try_rdmsr(0x802, &me);
     for (unsigned i = 0; i < 3000; i++) {
-        uint64_t r = rnd(), mode = r >> 8 & 7, shorthand = r >> 18 & 3, dest = r % 3 ? r >> 59 : r >> 32;
+        uint64_t r = rnd(), mode = r >> 8 & 7, shorthand = r >> 18 & 3,
+                 dest = r % 3 ? r >> 59 : r >> 32;
         bool logical = r >> 11 & 1;
 
         /* INIT and SIPI only to others: an INIT of the one vCPU would end the test. */
-        if (mode >= 5 && (logical || dest == me || dest == 0xffffffff || shorthand == 1 || shorthand == 2))
+        if (mode >= 5 &&
+            (logical || dest == me || dest == 0xffffffff || shorthand == 1 || shorthand == 2))
             continue;
         int f = try_wrmsr(0x830, (r & 0xcfff) | shorthand << 18 | dest << 32);
         tally(&t, f == -1 || f == 13, "icr %lx: exception %d", r, f);

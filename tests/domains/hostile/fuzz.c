@@ -10,9 +10,10 @@
 #include <xen/vcpu.h>
 
 static const unsigned open_calls[] = {
-    __HYPERVISOR_memory_op, __HYPERVISOR_xen_version, __HYPERVISOR_grant_table_op, __HYPERVISOR_vcpu_op, __HYPERVISOR_sched_op,
-    __HYPERVISOR_event_channel_op, __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_physdev_op,
-    __HYPERVISOR_hvm_op, BH_HYPERCALL_CONTROL, BH_HYPERCALL_SERVICE,
+    __HYPERVISOR_memory_op,        __HYPERVISOR_xen_version,    __HYPERVISOR_grant_table_op,
+    __HYPERVISOR_vcpu_op,          __HYPERVISOR_sched_op,       __HYPERVISOR_event_channel_op,
+    __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_physdev_op,
+    __HYPERVISOR_hvm_op,           BH_HYPERCALL_CONTROL,        BH_HYPERCALL_SERVICE,
 };
 
 /* Numbers that are interesting, and never small enough to be a frame of this program (0x9 to 0x3ff). */
@@ -47,18 +48,16 @@ static uint64_t pointer(void)
 static bool ends_the_test(unsigned nr, uint32_t op, uint64_t a2)
 {
     switch (nr) {
-    case __HYPERVISOR_sched_op:
-        return op != SCHEDOP_yield && op <= SCHEDOP_watchdog;
+    case __HYPERVISOR_sched_op: return op != SCHEDOP_yield && op <= SCHEDOP_watchdog;
     case __HYPERVISOR_vcpu_op:
         return a2 == 0 && (op == VCPUOP_down || op == VCPUOP_register_vcpu_info);
     case __HYPERVISOR_event_channel_op: /* close: port is the first word of the argument */
         return op == EVTCHNOP_reset || op == 14 /* its continuation */ || op == EVTCHNOP_close;
-    case __HYPERVISOR_memory_op:        /* powers of two and 0..7 as frame numbers may be ours */
-        return (op & 0x3f) == XENMEM_decrease_reservation || (op & 0x3f) == XENMEM_remove_from_physmap ||
-               (op & 0x3f) == XENMEM_exchange || (op & 0x3f) == XENMEM_add_to_physmap ||
-               (op & 0x3f) == XENMEM_add_to_physmap_batch;
-    default:
-        return false;
+    case __HYPERVISOR_memory_op: /* powers of two and 0..7 as frame numbers may be ours */
+        return (op & 0x3f) == XENMEM_decrease_reservation ||
+               (op & 0x3f) == XENMEM_remove_from_physmap || (op & 0x3f) == XENMEM_exchange ||
+               (op & 0x3f) == XENMEM_add_to_physmap || (op & 0x3f) == XENMEM_add_to_physmap_batch;
+    default: return false;
     }
 }
 
@@ -96,9 +95,12 @@ static long grant_games(void)
     static int ref = -1;
     static uint32_t handle;
     uint64_t host = HOLE + (rnd() % 4) * 4096;
-    struct gnttab_map_grant_ref m = { .host_addr = host, .dom = self.domid, .ref = (uint32_t)ref,
+    struct gnttab_map_grant_ref m = { .host_addr = host,
+                                      .dom = self.domid,
+                                      .ref = (uint32_t)ref,
                                       .flags = GNTMAP_host_map | (rnd() & GNTMAP_readonly) };
-    struct gnttab_unmap_grant_ref u = { .host_addr = host, .handle = rnd() % 4 ? handle : (uint32_t)rnd() % 8 };
+    struct gnttab_unmap_grant_ref u = { .host_addr = host,
+                                        .handle = rnd() % 4 ? handle : (uint32_t)rnd() % 8 };
     struct gnttab_copy c = { .len = (uint16_t)(rnd() % 4200), .flags = GNTCOPY_source_gref };
 
     if (ref < 0)
@@ -108,9 +110,7 @@ static long grant_games(void)
         if (!hc(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &m, 1) && !m.status)
             handle = m.handle;
         return m.status;
-    case 1:
-        hc(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, &u, 1);
-        return u.status;
+    case 1: hc(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, &u, 1); return u.status;
     case 2:
         c.source.domid = self.domid;
         c.source.u.ref = (uint32_t)ref;
@@ -130,13 +130,17 @@ static long grant_games(void)
 static long far_frames(void)
 {
     struct xen_add_to_physmap a = {
-        .domid = rnd() % 4 ? DOMID_SELF : (domid_t)rnd(), .size = (uint16_t)rnd(),
-        .space = 1 + rnd() % 7, .idx = odd() | 1, /* shared_info and the table's first frame stay where they are */
+        .domid = rnd() % 4 ? DOMID_SELF : (domid_t)rnd(),
+        .size = (uint16_t)rnd(),
+        .space = 1 + rnd() % 7,
+        .idx = odd() | 1, /* shared_info and the table's first frame stay where they are */
         .gpfn = (HOLE >> 12) + rnd() % 0x4000,
     };
     struct xen_remove_from_physmap x = { .domid = a.domid, .gpfn = a.gpfn };
     uint64_t gfn[4];
-    struct xen_memory_reservation r = { .nr_extents = rnd() % 6, .extent_order = rnd() % 3, .domid = a.domid };
+    struct xen_memory_reservation r = { .nr_extents = rnd() % 6,
+                                        .extent_order = rnd() % 3,
+                                        .domid = a.domid };
 
     for (unsigned i = 0; i < 4; i++)
         gfn[i] = (HOLE >> 12) + rnd() % 0x4000;
@@ -152,7 +156,9 @@ static long far_frames(void)
 static long one(void)
 {
     uint64_t r = rnd();
-    unsigned nr = r % 8 ? open_calls[(r >> 8) % ARRAY_SIZE(open_calls)] : r % 16 ? (unsigned)(r >> 8) % 64 : (unsigned)(r >> 8);
+    unsigned nr = r % 8    ? open_calls[(r >> 8) % ARRAY_SIZE(open_calls)]
+                  : r % 16 ? (unsigned)(r >> 8) % 64
+                           : (unsigned)(r >> 8);
 
     switch (r % 32) {
     case 31: return far_frames();
@@ -163,7 +169,8 @@ static long one(void)
     }
     for (unsigned i = 0; i < 16; i++)
         ((uint64_t *)scratch)[rnd() % 256] = odd();
-    uint64_t a1 = r >> 40 & 1 ? (r >> 41) % 40 : odd(), a2 = pointer(), a3 = rnd() % 2 ? rnd() % 5 : odd(), a4 = odd();
+    uint64_t a1 = r >> 40 & 1 ? (r >> 41) % 40 : odd(), a2 = pointer(),
+             a3 = rnd() % 2 ? rnd() % 5 : odd(), a4 = odd();
     /* An array of operations gets its statuses written back: a long one only where no memory of ours is. */
     if (nr == __HYPERVISOR_grant_table_op && a2 < self.ram_bytes)
         a3 %= 5;

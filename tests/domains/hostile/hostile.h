@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOLE 0xd0000000ul /* in our page tables, but no RAM, nor window, nor BAR is there */
+#define HOLE          0xd0000000ul /* in our page tables, but no RAM, nor window, nor BAR is there */
 #define NON_CANONICAL 0x8000000000000000ul
 
 /* Page-aligned: where hostile arguments lie. The last page only takes what is written beyond them. */
@@ -15,10 +15,15 @@ extern uint8_t scratch[SCRATCH_USED + 4096];
 
 void check(const char *name, bool good, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Many tries under one name: the first bad one is told. */
-struct tally { const char *name; unsigned tried, bad; char first[96]; };
+struct tally {
+    const char *name;
+    unsigned tried, bad;
+    char first[96];
+};
 void tally(struct tally *t, bool good, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void tally_done(struct tally *t);
-void say(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* waits for room on the console */
+void say(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2))); /* waits for room on the console */
 
 uint64_t rnd(void); /* xorshift64* */
 extern uint64_t seed;

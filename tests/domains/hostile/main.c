@@ -29,7 +29,24 @@ uint64_t rnd(void)
 domid_t foreign(unsigned i)
 {
     static const domid_t id[NR_FOREIGN] = {
-        0, 1, 2, 3, 4, 15, 16, 17, 18, 19, 31, 0x7fef, DOMID_IO, DOMID_XEN, DOMID_COW, DOMID_IDLE, DOMID_INVALID, 0xffff,
+        0,
+        1,
+        2,
+        3,
+        4,
+        15,
+        16,
+        17,
+        18,
+        19,
+        31,
+        0x7fef,
+        DOMID_IO,
+        DOMID_XEN,
+        DOMID_COW,
+        DOMID_IDLE,
+        DOMID_INVALID,
+        0xffff,
     };
 
     return id[i] == self.domid ? 20 : id[i];
@@ -89,9 +106,11 @@ int main(void)
     uint32_t lo, hi;
 
     __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-    seed = cmdline_get("seed", word, sizeof(word)) ? strtoull(word, NULL, 0) : ((uint64_t)hi << 32 | lo);
+    seed = cmdline_get("seed", word, sizeof(word)) ? strtoull(word, NULL, 0)
+                                                   : ((uint64_t)hi << 32 | lo);
     seed = seed ? seed : 1;
-    unsigned calls = cmdline_get("calls", word, sizeof(word)) ? (unsigned)strtoul(word, NULL, 0) : 100000;
+    unsigned calls = cmdline_get("calls", word, sizeof(word)) ? (unsigned)strtoul(word, NULL, 0)
+                                                              : 100000;
     say("hostile: seed %lu\n", seed);
     traps_init();
     check("is_guest", self.guest && self.domid >= BH_FIRST_GUEST, "domid %u", self.domid);

@@ -3,7 +3,6 @@
 #include "hostile.h"
 #include <xen/hvm/params.h>
 
-
 static void fill_random(void)
 {
     for (unsigned i = 0; i < 512; i++)
@@ -47,10 +46,13 @@ void check_control(void)
     for (unsigned op = 0; op < BH_NR_SVC_OPS; op++)
         refused(&service, BH_HYPERCALL_SERVICE, op);
     tally_done(&service);
-    static const uint64_t odd[] = { BH_NR_CTL_OPS, BH_NR_CTL_OPS + 1, 255, 0x100000000ul, ~0ul, NON_CANONICAL };
+    static const uint64_t odd[] = { BH_NR_CTL_OPS, BH_NR_CTL_OPS + 1, 255, 0x100000000ul,
+                                    ~0ul,          NON_CANONICAL };
     for (unsigned i = 0; i < ARRAY_SIZE(odd); i++) {
-        long a = hc(BH_HYPERCALL_CONTROL, odd[i], scratch, 0), b = hc(BH_HYPERCALL_SERVICE, odd[i], scratch, 0);
-        tally(&beyond, (a == -ENOSYS || a == -EPERM) && (b == -ENOSYS || b == -EPERM), "op %lx: %ld %ld", odd[i], a, b);
+        long a = hc(BH_HYPERCALL_CONTROL, odd[i], scratch, 0),
+             b = hc(BH_HYPERCALL_SERVICE, odd[i], scratch, 0);
+        tally(&beyond, (a == -ENOSYS || a == -EPERM) && (b == -ENOSYS || b == -EPERM),
+              "op %lx: %ld %ld", odd[i], a, b);
     }
     tally_done(&beyond);
 }
@@ -63,11 +65,15 @@ static void map_foreign(void)
         for (unsigned r = 0; r < 24; r++) {
             uint32_t ref = r < 16 ? r : (uint32_t)rnd();
             struct gnttab_map_grant_ref m = {
-                .host_addr = HOLE, .flags = GNTMAP_host_map | (r & 1 ? GNTMAP_readonly : 0), .ref = ref, .dom = foreign(d),
+                .host_addr = HOLE,
+                .flags = GNTMAP_host_map | (r & 1 ? GNTMAP_readonly : 0),
+                .ref = ref,
+                .dom = foreign(d),
                 .status = 77,
             };
             long rc = hc(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &m, 1);
-            tally(&t, rc < 0 || (m.status < 0), "dom %u ref %u: %ld status %d", foreign(d), ref, rc, m.status);
+            tally(&t, rc < 0 || (m.status < 0), "dom %u ref %u: %ld status %d", foreign(d), ref, rc,
+                  m.status);
         }
     tally_done(&t);
 }
@@ -93,15 +99,19 @@ static void copy_foreign(void)
                     p->source.u.ref = r / 2;
             }
             long rc = hc(__HYPERVISOR_grant_table_op, GNTTABOP_copy, p, 1);
-            tally(&t, rc < 0 || c.status < 0, "dom %u try %u: %ld status %d", foreign(d), r, rc, c.status);
+            tally(&t, rc < 0 || c.status < 0, "dom %u try %u: %ld status %d", foreign(d), r, rc,
+                  c.status);
         }
     tally_done(&t);
 }
 
 static void copy_bounds(void)
 {
-    static const struct { uint16_t so, dof, len; } odd[] = {
-        { 4095, 0, 2 }, { 0, 4095, 2 }, { 0, 0, 4097 }, { 0, 0, 0xffff }, { 0xffff, 0, 1 }, { 0, 0xffff, 0xffff }, { 4096, 0, 1 },
+    static const struct {
+        uint16_t so, dof, len;
+    } odd[] = {
+        { 4095, 0, 2 },   { 0, 4095, 2 },        { 0, 0, 4097 }, { 0, 0, 0xffff },
+        { 0xffff, 0, 1 }, { 0, 0xffff, 0xffff }, { 4096, 0, 1 },
     };
     struct tally t = { .name = "grant_copy_bounds" };
 
@@ -124,7 +134,9 @@ static void unmap_unknown(void)
 
     for (unsigned i = 0; i < 64; i++) {
         struct gnttab_unmap_grant_ref u = {
-            .host_addr = i & 1 ? HOLE : rnd(), .handle = i < 32 ? i : (uint32_t)rnd(), .status = 77,
+            .host_addr = i & 1 ? HOLE : rnd(),
+            .handle = i < 32 ? i : (uint32_t)rnd(),
+            .status = 77,
         };
         long rc = hc(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, &u, 1);
         tally(&t, rc < 0 || u.status < 0, "handle %u: %ld status %d", u.handle, rc, u.status);
@@ -174,7 +186,8 @@ static void bind_foreign(void)
 
     for (unsigned d = 0; d < NR_FOREIGN; d++) {
         for (unsigned p = 0; p < 40; p++) {
-            struct evtchn_bind_interdomain b = { .remote_dom = foreign(d), .remote_port = p < 32 ? p : (uint32_t)rnd() };
+            struct evtchn_bind_interdomain b = { .remote_dom = foreign(d),
+                                                 .remote_port = p < 32 ? p : (uint32_t)rnd() };
             long rc = ev(EVTCHNOP_bind_interdomain, &b);
             tally(&t, rc < 0, "dom %u port %u: %ld", foreign(d), b.remote_port, rc);
         }
@@ -193,7 +206,8 @@ static void bind_foreign(void)
 
 static void odd_ports(void)
 {
-    static const uint32_t ports[] = { 0, 4000, 4095, 4096, 4097, 65536, 0x7fffffff, 0x80000000, 0xffffffff };
+    static const uint32_t ports[] = { 0,     4000,       4095,       4096,      4097,
+                                      65536, 0x7fffffff, 0x80000000, 0xffffffff };
     struct tally t = { .name = "event_odd_ports" };
 
     for (unsigned i = 0; i < ARRAY_SIZE(ports); i++) {
@@ -210,8 +224,11 @@ static void odd_ports(void)
 static void odd_sources(void)
 {
     struct tally t = { .name = "event_global_virqs" }, p = { .name = "event_odd_sources" };
-    static const uint32_t global[] = { VIRQ_CONSOLE, VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_TBUF, VIRQ_DEBUGGER, VIRQ_PCPU_STATE,
-                                       VIRQ_MEM_EVENT, VIRQ_ENOMEM, 24, 25, 0x7fffffff, 0xffffffff };
+    static const uint32_t global[] = {
+        VIRQ_CONSOLE,    VIRQ_DOM_EXC,   VIRQ_CON_RING, VIRQ_TBUF, VIRQ_DEBUGGER,
+        VIRQ_PCPU_STATE, VIRQ_MEM_EVENT, VIRQ_ENOMEM,   24,        25,
+        0x7fffffff,      0xffffffff
+    };
 
     for (unsigned i = 0; i < ARRAY_SIZE(global); i++) {
         struct evtchn_bind_virq b = { .virq = global[i] };
@@ -249,7 +266,8 @@ static void exhaust(void)
             ev(EVTCHNOP_close, &c);
         }
     }
-    check("event_exhaust", count[0] && count[0] < 4096 && count[0] == count[1], "%u then %u ports", count[0], count[1]);
+    check("event_exhaust", count[0] && count[0] < 4096 && count[0] == count[1], "%u then %u ports",
+          count[0], count[1]);
 }
 
 void check_events(void)

@@ -21,7 +21,8 @@ static void report(const char *what)
 {
     qsort(sample, ROUNDS, sizeof(sample[0]), by_value);
     printf("microbench: %s p50 %u.%u us, p99 %u.%u us\n", what, sample[ROUNDS / 2] / 1000,
-           sample[ROUNDS / 2] / 100 % 10, sample[ROUNDS * 99 / 100] / 1000, sample[ROUNDS * 99 / 100] / 100 % 10);
+           sample[ROUNDS / 2] / 100 % 10, sample[ROUNDS * 99 / 100] / 1000,
+           sample[ROUNDS * 99 / 100] / 100 % 10);
 }
 
 static void one_cpuid(void)
@@ -29,7 +30,10 @@ static void one_cpuid(void)
     uint32_t a = 0x40000000, b, c = 0, d;
     __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
 }
-static void one_hypercall(void) { (void)hypercall(__HYPERVISOR_xen_version, XENVER_version, 0, 0, 0); }
+static void one_hypercall(void)
+{
+    (void)hypercall(__HYPERVISOR_xen_version, XENVER_version, 0, 0, 0);
+}
 
 static void time_it(const char *what, void (*fn)(void))
 {
@@ -74,7 +78,7 @@ static void ping_pong(void)
 
 static void __attribute__((noreturn)) peer(void)
 {
-    for (uint32_t port = 1; ; port = port % 16 + 1) {
+    for (uint32_t port = 1;; port = port % 16 + 1) {
         int mine = event_bind_interdomain((domid_t)(self.domid - 1), port, answer, NULL);
         if (mine >= 0) {
             event_send((uint32_t)mine);

@@ -12,9 +12,18 @@
 #include <xen/arch-x86/hvm/start_info.h>
 #include <xen/io/console.h>
 
-struct elf { uint8_t ident[16]; uint16_t type, machine; uint32_t version; uint64_t entry, phoff, shoff; uint32_t flags;
-             uint16_t ehsize, phentsize, phnum; };
-struct phdr { uint32_t type, flags; uint64_t off, va, pa, filesz, memsz, align; };
+struct elf {
+    uint8_t ident[16];
+    uint16_t type, machine;
+    uint32_t version;
+    uint64_t entry, phoff, shoff;
+    uint32_t flags;
+    uint16_t ehsize, phentsize, phnum;
+};
+struct phdr {
+    uint32_t type, flags;
+    uint64_t off, va, pa, filesz, memsz, align;
+};
 
 static unsigned failures;
 static bool ended;
@@ -228,8 +237,8 @@ static void on_domain(uint32_t port, void *arg)
     static struct bh_report r;
     r.domid = i.domid;
     long rc = i.state == BH_DOM_CRASHED ? bh_ctl_report(&r) : -1;
-    printf("runner: guest ended: state %u reason %u, %s (cause %u, rip %lx)\n", i.state, i.shutdown_reason, rc ? "no report" : r.why,
-           r.cause, r.rip);
+    printf("runner: guest ended: state %u reason %u, %s (cause %u, rip %lx)\n", i.state,
+           i.shutdown_reason, rc ? "no report" : r.why, r.cause, r.rip);
     ended = true;
 }
 
@@ -263,10 +272,18 @@ static long load(domid_t d, const uint8_t *image, uint64_t *entry)
 
 static long start_info(domid_t d, uint64_t ram, const char *words)
 {
-    struct { struct hvm_start_info si; struct hvm_memmap_table_entry map[3]; char cmdline[512]; } b = {
-        .si = { .magic = XEN_HVM_START_MAGIC_VALUE, .version = 1, .cmdline_paddr = 0x1000 + offsetof(__typeof__(b), cmdline),
-                .memmap_paddr = 0x1000 + offsetof(__typeof__(b), map), .memmap_entries = 3 },
-        .map = { { 0, 0xa0000, XEN_HVM_MEMMAP_TYPE_RAM, 0 }, { 0xa0000, 0x60000, XEN_HVM_MEMMAP_TYPE_RESERVED, 0 },
+    struct {
+        struct hvm_start_info si;
+        struct hvm_memmap_table_entry map[3];
+        char cmdline[512];
+    } b = {
+        .si = { .magic = XEN_HVM_START_MAGIC_VALUE,
+                .version = 1,
+                .cmdline_paddr = 0x1000 + offsetof(__typeof__(b), cmdline),
+                .memmap_paddr = 0x1000 + offsetof(__typeof__(b), map),
+                .memmap_entries = 3 },
+        .map = { { 0, 0xa0000, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
+                 { 0xa0000, 0x60000, XEN_HVM_MEMMAP_TYPE_RESERVED, 0 },
                  { 0x100000, ram - 0x100000 - 2 * PAGE_SIZE, XEN_HVM_MEMMAP_TYPE_RAM, 0 } },
     };
 
@@ -284,7 +301,11 @@ static long build(domid_t *d, uint8_t role, uint64_t ram, const char *words)
     uint32_t ref = 0;
     uint64_t entry;
 
-    c = (struct bh_create){ .domid = BH_DOMID_ANY, .role = role, .nr_vcpus = 1, .max_pages = ram / PAGE_SIZE + 16, .name = "guest" };
+    c = (struct bh_create){ .domid = BH_DOMID_ANY,
+                            .role = role,
+                            .nr_vcpus = 1,
+                            .max_pages = ram / PAGE_SIZE + 16,
+                            .name = "guest" };
     if (role != BH_ROLE_GUEST)
         c.domid = BH_FIRST_DRIVER;
     long rc = bh_ctl_create(&c);
@@ -292,8 +313,11 @@ static long build(domid_t *d, uint8_t role, uint64_t ram, const char *words)
         return rc;
     *d = c.domid;
     struct bh_populate p = { .domid = *d, .gfn = 0, .nr = ram / PAGE_SIZE };
-    struct bh_setup_rings r = { .domid = *d, .console_domid = self.domid, .store_domid = self.domid,
-                                .console_gfn = ram / PAGE_SIZE - 2, .store_gfn = ram / PAGE_SIZE - 1 };
+    struct bh_setup_rings r = { .domid = *d,
+                                .console_domid = self.domid,
+                                .store_domid = self.domid,
+                                .console_gfn = ram / PAGE_SIZE - 2,
+                                .store_gfn = ram / PAGE_SIZE - 1 };
     rc = bh_ctl_populate(&p);
     if (!rc)
         rc = bh_ctl_setup_rings(&r);

@@ -19,4 +19,4 @@ void shim_log_clear(void);
 /* A test that expects panic: if (setjmp(shim_panic_jmp) == 0) { shim_panic_armed = true; ...; fail(); } */
 extern jmp_buf shim_panic_jmp;
 extern bool shim_panic_armed;
-extern unsigned shim_cpu;        /* this_cpu() is cpus[shim_cpu] (the weak ones) */
+extern unsigned shim_cpu; /* this_cpu() is cpus[shim_cpu] (the weak ones) */

@@ -4,7 +4,9 @@
 #include "base/percpu.h"
 #include "base/types.h"
 
-struct cpuid_regs { uint32_t eax, ebx, ecx, edx; };
+struct cpuid_regs {
+    uint32_t eax, ebx, ecx, edx;
+};
 uint64_t rdmsr(uint32_t msr);
 void wrmsr(uint32_t msr, uint64_t v);
 int rdmsr_safe(uint32_t msr, uint64_t *v);

@@ -4,6 +4,7 @@
 # No tracked .c or .h is made by a program, so none is left out; tables in *.def are aligned by hand.
 set -eu
 cd "$(dirname "$0")/.."
+command -v clang-format >/dev/null || { echo "not ok format: there is no clang-format; tools/setup.sh installs it"; exit 1; }
 mapfile -t files < <(git ls-files '*.c' '*.h')
 # Many files a call: starting clang-format takes longer than its work.
 lay_out() { printf '%s\0' "${files[@]}" | (cd "$1" && xargs -0 -n 60 -P "$(nproc)" clang-format --style=file -i); }

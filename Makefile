@@ -31,9 +31,8 @@ help: ## this list
 components: $(COMPONENTS)
 iso: $(B)/bulkhead.iso ## build/bulkhead.iso: BIOS and UEFI
 
-# Where a person who changes something looks first: some two minutes. `make test` and the commit hook do all of it.
-CHECKS := check-layers check-unused check-references check-docs unit
-CHECKS += check-format
+# Where a person who changes something looks first: some two minutes once everything is built. `make test` and the commit hook do all of it.
+CHECKS := check-format check-layers check-unused check-references check-docs unit
 check: $(CHECKS) ## before each commit: layers, unused symbols, references, generated pages, layout, unit tests
 which-checks:
 	@echo $(CHECKS)

@@ -4,7 +4,7 @@
 sections of documents ("docs/linux-pvh.md 7"). Looks at Markdown outside of code blocks, and at comments of everything else.
 A name may be a path from the top or from the folder of who names it, or the end of one path of the tree. Names of other people's
 files are not ours to check: those in <angle brackets>, after a scheme or an absolute path, and those in FOREIGN.
-Prints "not ok references FILE:LINE: why" lines; the last line is "check-references: N passed, N failed" (files, references). Before the tree itself it
+Prints "not ok references FILE:LINE: why" lines; the last line is "check-references: N passed, N failed" (1 if no reference failed). Before the tree itself it
 looks at small texts of its own."""
 import io
 import os
@@ -133,7 +133,8 @@ def main():
         for line, why in tree.faults(f):
             bad += 1
             print(f"not ok references {f}:{line}: {why}")
-    print(f"check-references: {len(looked)} passed, {bad} failed")
+    print(f"{len(looked)} files looked at")
+    print(f"check-references: {0 if bad else 1} passed, {bad} failed")
     return 1 if bad else 0
 
 

@@ -71,7 +71,8 @@ def main():
                     used.add((worlds[root][obj], symbol))
     for source, symbol in sorted(defined - used):
         print(f"not ok {source}: {symbol}")
-    print(f"check-unused: {len(used)} passed, {len(defined - used)} failed")
+    print(f"{len(used)} symbols are used")
+    print(f"check-unused: {0 if defined - used else 1} passed, {len(defined - used)} failed")
     sys.exit(bool(defined - used))
 
 

@@ -783,6 +783,34 @@ static void test_service_rest(void **s)
     assert_int_equal(svc->deadline_ms, 0);
 }
 
+static bool told(uint32_t port) /* the control domain, since the last look */
+{
+    return __atomic_fetch_and(&ctl->shared->evtchn_pending[port / 64], ~(1ul << (port % 64)),
+                              __ATOMIC_SEQ_CST) >>
+               (port % 64) &
+           1;
+}
+
+/* The control domain hears of each instance's adoption once. */
+static void test_adopted_is_told(void **s)
+{
+    (void)s;
+    struct evtchn_bind_virq b = { .virq = VIRQ_DOM_EXC, .vcpu = 0 };
+    as(ctl);
+    assert_int_equal(do_event_channel_op(EVTCHNOP_bind_virq, PTR(&b)), 0);
+    (void)told(b.port);
+    for (int instance = 0; instance < 3; instance++) {
+        as(svc);
+        assert_int_equal(do_service_op(BH_SVC_ADOPTED, GADDR(0)), 0);
+        assert_true(told(b.port));
+        assert_int_equal(do_service_op(BH_SVC_ADOPTED, GADDR(0)), 0);
+        assert_false(told(b.port));
+        assert_int_equal(restart(svc), 0);
+        assert_false(svc->adopted);
+        (void)told(b.port);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
@@ -804,6 +832,7 @@ int main(void)
         T(test_counts),
         T(test_batch),
         T(test_service_rest),
+        T(test_adopted_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

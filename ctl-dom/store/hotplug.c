@@ -10,8 +10,9 @@
 #include "store/devices.h"
 #include "store/nodes.h"
 
-#define CLOSE_WAIT_NS 10000000000ull
-#define LOOK_NS       2000000ull
+#define CLOSE_WAIT_NS   10000000000ull
+#define REFUSED_WAIT_NS 2000000000ull
+#define LOOK_NS         2000000ull
 
 static void add_nodes(struct txn *t, struct dom *d, void *arg) { dev_nodes(t, d, arg); }
 
@@ -38,6 +39,24 @@ static void forget(struct dom *d, struct dom_dev *v)
     for (unsigned i = 0; i < d->nr_devs; i++)
         if (d->dev[i].kind == DEV_VBD && d->dev[i].index > disk)
             d->dev[i].index--;
+}
+
+/* Asks v's back-end to let go, and waits for it. 0, -ETIME, or what the store says. */
+static int let_go(struct dom *d, struct dom_dev *v, uint64_t wait_ns)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+    uint64_t end = now_ns() + wait_ns, is;
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/online", be);
+    slot_detaching(d, v);
+    int rc = xs_write(0, path, "0");
+    while (!rc && (is = backend_state(d, v)) && is != XenbusStateClosed) {
+        if (now_ns() >= end)
+            return -ETIME;
+        con_wait(now_ns() + LOOK_NS);
+    }
+    return rc;
 }
 
 /* --- attach ------------------------------------------------------------------------------------ */
@@ -67,6 +86,9 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
     if (!rc) {
         slot_attached(d, v);
         rc = wait_backend(d, v, e);
+        /* Its last word on this device must not come when the nodes are those of the next one. */
+        if (rc)
+            (void)let_go(d, v, REFUSED_WAIT_NS);
     }
     if (rc) {
         struct errbuf ignored;
@@ -81,19 +103,10 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
 /* --- detach ------------------------------------------------------------------------------------ */
 int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e)
 {
-    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
-    uint64_t end = now_ns() + CLOSE_WAIT_NS, is;
-
-    dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/online", be);
-    slot_detaching(d, v);
     d->cfg.disk[v->index].leaving = true;
-    int rc = xs_write(0, path, "0");
-    while (!rc && !force && (is = backend_state(d, v)) && is != XenbusStateClosed) {
-        if (now_ns() >= end)
-            rc = -ETIME;
-        con_wait(now_ns() + LOOK_NS);
-    }
+    int rc = let_go(d, v, force ? 0 : CLOSE_WAIT_NS);
+    if (rc == -ETIME && force)
+        rc = 0;
     if (rc == -ETIME)
         return fail(e, rc,
                     "%s: disk %s: is being closed, but the guest still has it (--force does not wait)",

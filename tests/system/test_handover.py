@@ -368,8 +368,9 @@ def rebind(m, n, at_once):
 def refusals(m):
     for line, pattern in [
             (f"block-attach {NAME} phy:blk0:data2,xvdb,w", rf"^{NAME}: disk xvdb is there$"),
-            (f"block-attach {NAME} phy:blk0:data2,xvdd,w", rf"^{NAME}: disk xvdd: blk0: domain \d+ writes it already$"),
-            (f"block-attach {NAME} phy:blk0:nosuch,xvdd,w", rf"^{NAME}: disk xvdd: blk0: no volume 'nosuch'"),
+            # One right after the other: the last word on the one must not reach the nodes of the next.
+            *[(f"block-attach {NAME} phy:blk0:data2,xvdd,w", rf"^{NAME}: disk xvdd: blk0: domain \d+ writes it already$"),
+              (f"block-attach {NAME} phy:blk0:nosuch,xvdd,w", rf"^{NAME}: disk xvdd: blk0: no volume 'nosuch'")] * 10,
             (f"block-attach {NAME} file:/x,xvdd,w", rf"^{NAME}: disk: .*'file:'"),
             ("block-attach blk0 phy:blk0:data2,xvdd,w", r"^blk0: is a service domain$"),
             (f"block-detach {NAME} xvdd", rf"^{NAME}: has no disk xvdd$"),

@@ -20,7 +20,6 @@ void vcpu_kick(struct vcpu *v)
 void vcpu_wake(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
 void vcpu_recheck(struct vcpu *v)
 {
-    (void)v;
     rechecks++;
     mb();
 }
@@ -37,8 +36,6 @@ bool must_yield(void)
 }
 long vcpu_wait(struct vcpu *v, uint64_t until)
 {
-    (void)v;
-    (void)until;
     waits++;
     return HC_AGAIN;
 }
@@ -49,21 +46,13 @@ void sched_timers_cancel(struct domain *d)
     d->inject = d->hang = 0;
     d->deadline_ms = 0;
 }
-void sched_domain_init(struct domain *d) { (void)d; }
+void sched_domain_init(struct domain *d) {}
 void deadline_arm(struct domain *d, uint64_t ms) { d->deadline_ms = ms; }
-void apic_send_ipi(uint32_t cpu, uint8_t vector)
-{
-    (void)cpu;
-    (void)vector;
-}
+void apic_send_ipi(uint32_t cpu, uint8_t vector) {}
 
 /* --- vendor half ------------------------------------------------------------------------------------------- */
-static int fake_vcpu_init(struct vcpu *v)
-{
-    (void)v;
-    return 0;
-}
-static void fake_vcpu_free(struct vcpu *v) { (void)v; }
+static int fake_vcpu_init(struct vcpu *v) { return 0; }
+static void fake_vcpu_free(struct vcpu *v) {}
 static void fake_entry(struct vcpu *v, uint64_t eip, uint64_t ebx)
 {
     v->regs.rip = eip;
@@ -73,15 +62,9 @@ static bool fake_context_ok(const struct vcpu_hvm_context *c)
 {
     return c->mode <= VCPU_HVM_MODE_64B;
 }
-static uint64_t fake_cr(const struct vcpu *v, unsigned n)
-{
-    (void)v;
-    (void)n;
-    return 0;
-}
+static uint64_t fake_cr(const struct vcpu *v, unsigned n) { return 0; }
 static void fake_exit(const struct vcpu *v, uint64_t *c, uint64_t *a, uint64_t *b)
 {
-    (void)v;
     *c = *a = *b = 0;
 }
 const struct virt_ops fake_virt = {
@@ -94,11 +77,7 @@ const struct virt_ops fake_virt = {
     .exit_info = fake_exit,
 };
 const struct virt_ops *virt = &fake_virt;
-__attribute__((weak)) int vcpu_pending_vector(const struct vcpu *v)
-{
-    (void)v;
-    return -1;
-}
+__attribute__((weak)) int vcpu_pending_vector(const struct vcpu *v) { return -1; }
 void machine_reboot(void) { abort(); }
 void machine_poweroff(void) { abort(); }
 int pirq_rc;
@@ -106,82 +85,35 @@ unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases, dma_lo
 void (*pirq_meanwhile)(struct domain *d, uint32_t port);
 int pirq_bind(struct domain *d, uint32_t p, uint32_t port)
 {
-    (void)p;
     pirq_binds++;
     if (pirq_meanwhile)
         pirq_meanwhile(d, port);
     return pirq_rc;
 }
-void pirq_unbind(struct domain *d, uint32_t p)
-{
-    (void)d;
-    (void)p;
-    pirq_unbinds++;
-}
-void pirq_fence(struct domain *d) { (void)d; }
+void pirq_unbind(struct domain *d, uint32_t p) { pirq_unbinds++; }
+void pirq_fence(struct domain *d) {}
 int pci_fence(struct domain *d)
 {
-    (void)d;
     pci_fences++;
     return 0;
 }
 int pci_refill(struct domain *d)
 {
-    (void)d;
     pci_refills++;
     return 0;
 }
-void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
-{
-    (void)d;
-    (void)g;
-    (void)m;
-    dma_lost += !present;
-}
+void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present) { dma_lost += !present; }
 int pci_release_all(struct domain *d)
 {
-    (void)d;
     pci_releases++;
     return 0;
 }
-int pci_assign(struct domain *d, uint32_t s, uint64_t g)
-{
-    (void)d;
-    (void)s;
-    (void)g;
-    return -ENODEV;
-}
-int pci_deassign(struct domain *d, uint32_t s)
-{
-    (void)d;
-    (void)s;
-    return -ENOENT;
-}
-int pci_dma_enable(struct domain *d, uint32_t s, bool on)
-{
-    (void)d;
-    (void)s;
-    (void)on;
-    return 0;
-}
-int pci_trial(struct domain *d, struct bh_trial *t)
-{
-    (void)d;
-    (void)t;
-    return -ENODEV;
-}
-int pci_info(uint32_t i, struct domain *o, struct bh_pci_info *out)
-{
-    (void)i;
-    (void)o;
-    (void)out;
-    return -ENOENT;
-}
-int pci_config_access(struct bh_pci_cfg *c)
-{
-    (void)c;
-    return 0;
-}
+int pci_assign(struct domain *d, uint32_t s, uint64_t g) { return -ENODEV; }
+int pci_deassign(struct domain *d, uint32_t s) { return -ENOENT; }
+int pci_dma_enable(struct domain *d, uint32_t s, bool on) { return 0; }
+int pci_trial(struct domain *d, struct bh_trial *t) { return -ENODEV; }
+int pci_info(uint32_t i, struct domain *o, struct bh_pci_info *out) { return -ENOENT; }
+int pci_config_access(struct bh_pci_cfg *c) { return 0; }
 unsigned guest_reads;
 int copy_from_guest(void *dst, gaddr_t src, size_t n)
 {
@@ -229,7 +161,6 @@ int gphys_write_from_guest(struct domain *d, uint64_t gpa, gaddr_t src, size_t n
 static struct frame *frame_table;
 int machine_setup(void **state)
 {
-    (void)state;
     frame_table = calloc(RAM_FRAMES, sizeof *frame_table);
     memset(shim_ram(), 0, SHIM_RAM_BYTES);
     this_cpu();
@@ -248,7 +179,6 @@ int machine_setup(void **state)
 }
 int machine_teardown(void **state)
 {
-    (void)state;
     for (struct domain *d; (d = domain_get_next(0)) != NULL;) {
         assert_int_equal(domain_destroy(d), 0);
         domain_put(d);

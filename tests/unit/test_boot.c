@@ -14,7 +14,6 @@
 /* --- ranges, against a map of single units ----------------------------------------------------------------- */
 static void ranges_match_a_model(void **state)
 {
-    (void)state;
     static struct range_set s;
     static bool model[256];
     srand(7);
@@ -42,7 +41,6 @@ static void ranges_match_a_model(void **state)
 
 static void ranges_full_never_give_too_much(void **state)
 {
-    (void)state;
     static struct range_set s;
     memset(&s, 0, sizeof s);
     for (unsigned i = 0; i < BOOT_MAX_RANGES; i++)
@@ -55,7 +53,6 @@ static void ranges_full_never_give_too_much(void **state)
 
 static void ranges_find_from_the_top(void **state)
 {
-    (void)state;
     static struct range_set s;
     memset(&s, 0, sizeof s);
     range_add(&s, 0x1000, 0x9000);
@@ -117,7 +114,6 @@ static const char *check(uint64_t len)
 
 static void elf_accepted(void **state)
 {
-    (void)state;
     struct elf_plan plan;
     make_elf();
     assert_null(elf_check(image, sizeof image, LOW, HIGH, &plan));
@@ -128,7 +124,6 @@ static void elf_accepted(void **state)
 
 static void elf_refused(void **state)
 {
-    (void)state;
     make_elf();
     assert_non_null(strstr(check(10), "no 64-bit ELF"));
     assert_non_null(strstr(check(0x480), "truncated"));
@@ -178,7 +173,6 @@ static void elf_refused(void **state)
 
 static void elf_any_bytes(void **state)
 {
-    (void)state;
     srand(3);
     for (unsigned n = 0; n < 200000; n++) {
         make_elf();
@@ -210,7 +204,6 @@ static struct acpi_header *table(uint32_t len)
 
 static void madt(void **state)
 {
-    (void)state;
     struct acpi_header *h = table(44 + 8 + 8 + 12 + 10 + 16 + 8);
     uint8_t *t = (uint8_t *)h + 44;
     uint32_t addr = 0xfee00000;
@@ -240,7 +233,6 @@ static void madt(void **state)
 
 static void s5(void **state)
 {
-    (void)state;
     static const struct {
         const char *aml;
         size_t len;
@@ -268,7 +260,6 @@ static void s5(void **state)
 
 static void acpi_any_bytes(void **state)
 {
-    (void)state;
     srand(5);
     for (unsigned n = 0; n < 100000; n++) {
         uint32_t len = 36 + (unsigned)rand() % 260;
@@ -291,7 +282,6 @@ static void acpi_any_bytes(void **state)
 
 static void checksum(void **state)
 {
-    (void)state;
     assert_true(acpi_checksum_ok("\x01\xff", 2));
     assert_false(acpi_checksum_ok("\x01\xfe", 2));
 }
@@ -314,7 +304,6 @@ static void second_begins(void **state)
 
 static void calendar(void **state)
 {
-    (void)state;
     assert_int_equal(calendar_seconds(1970, 1, 1, 0, 0, 0), 0);
     assert_int_equal(calendar_seconds(2000, 2, 29, 12, 0, 0), 951825600);
     assert_int_equal(calendar_seconds(2026, 11, 21, 8, 30, 15), 1795249815);

@@ -28,19 +28,11 @@ static uint64_t test_clamp(uint64_t i, uint64_t n)
 #include "ipc/evtchn.c"
 #include "shim.h"
 
-struct domain *domain_get(domid_t id)
-{
-    (void)id;
-    return NULL;
-}
-void domain_put(struct domain *d) { (void)d; }
-void vcpu_kick(struct vcpu *v) { (void)v; }
-void pirq_unbind(struct domain *d, uint32_t pirq)
-{
-    (void)d;
-    (void)pirq;
-}
-void frame_put(mfn_t m) { (void)m; }
+struct domain *domain_get(domid_t id) { return NULL; }
+void domain_put(struct domain *d) {}
+void vcpu_kick(struct vcpu *v) {}
+void pirq_unbind(struct domain *d, uint32_t pirq) {}
+void frame_put(mfn_t m) {}
 
 static sigjmp_buf out;
 static void fault(int sig) { siglongjmp(out, sig); }
@@ -51,7 +43,6 @@ static void ports_stay_inside(void **state)
     static struct vcpu v;
     const uint32_t bad[] = { 0x7ffffff0u, 0x40000000u, 0x100000u };
     uint32_t port;
-    (void)state;
     d.shared = core_alloc(0);
     d.nr_vcpus = 1;
     d.vcpu[0] = &v;

@@ -30,7 +30,6 @@ static void parse(const char *text)
 
 static void defaults(void **state)
 {
-    (void)state;
     parse("");
     assert_int_equal(complaints, 0);
     assert_int_equal(c.com1_port, 0x3f8);
@@ -44,7 +43,6 @@ static void defaults(void **state)
 
 static void every_option(void **state)
 {
-    (void)state;
     parse("  console=com1,vga com1=57600,8n1,0x2f8 noreboot loglvl=all/error maxcpus=3 iommu=off nosmap smep=0"
           " sched=rr sched_ratelimit_us=500 ctl_mem=96M  ");
     assert_string_equal(said, "");
@@ -71,7 +69,6 @@ static void every_option(void **state)
 
 static void bad_values_are_named(void **state)
 {
-    (void)state;
     static const char *const bad[] = {
         "com1=fast",
         "com1=0",
@@ -113,7 +110,6 @@ static void bad_values_are_named(void **state)
 
 static void hide_takes_both_forms(void **state)
 {
-    (void)state;
     parse("pciback.hide=(00:03.0)(0000:00:04.0)(1f:1f.7)(00ab:ff:00.1)(00:03.0)");
     assert_string_equal(said, "");
     assert_int_equal(c.nr_hide, 4);
@@ -127,7 +123,6 @@ static void hide_takes_both_forms(void **state)
 
 static void hide_reports_each_bad_piece(void **state)
 {
-    (void)state;
     static const char *const bad[] = {
         "(zz:03.0)", "(00:20.0)",   "(00:03.8)",   "(100:03.0)", "(10000:00:03.0)",
         "(00:03)",   "(00.03:0)",   "()",          "(",          "00:05.0",
@@ -154,7 +149,6 @@ static void hide_reports_each_bad_piece(void **state)
 
 static void hide_takes_stars(void **state)
 {
-    (void)state;
     parse("xen_pciback.hide=(03:00.*)(0000:04:*.*)(03:00.0)(03:00.*)");
     assert_string_equal(said, "");
     assert_int_equal(c.nr_hide, 3);
@@ -170,7 +164,6 @@ static void hide_takes_stars(void **state)
 /* What GRUB's quoting, or an editor, leaves round the words. */
 static void quotes_and_tabs(void **state)
 {
-    (void)state;
     parse("com1=\\\"57600,8n1\\\"\t\"pciback.hide=\\\\(00:03.0\\\\)('00:05.0')\"\n'noreboot' \"maxcpus=2 loglvl=all\"");
     assert_string_equal(said, "");
     assert_int_equal(c.com1_baud, 57600);
@@ -183,7 +176,6 @@ static void quotes_and_tabs(void **state)
 
 static void no_before_a_boolean(void **state)
 {
-    (void)state;
     parse("noreboot no-noreboot no-smap no-nosmep no-iommu");
     assert_string_equal(said, "");
     assert_true(!c.noreboot && c.nosmap && !c.nosmep && c.iommu_off);
@@ -193,7 +185,6 @@ static void no_before_a_boolean(void **state)
 
 static void com1_as_the_manual_has_it(void **state)
 {
-    (void)state;
     parse("com1=57600/1843200,8N1,0x2f8,4,1:2.3");
     assert_string_equal(said, "");
     assert_true(c.com1_baud == 57600 && c.com1_port == 0x2f8);
@@ -213,7 +204,6 @@ static void com1_as_the_manual_has_it(void **state)
 
 static void iommu_is_a_list(void **state)
 {
-    (void)state;
     parse("iommu=required,on");
     assert_string_equal(said, "");
     assert_true(c.iommu_required && !c.iommu_off);
@@ -225,7 +215,6 @@ static void iommu_is_a_list(void **state)
 /* A line for each reason, not one for each word; placeholder, which GRUB's script writes, is none. */
 static void words_of_others(void **state)
 {
-    (void)state;
     parse("placeholder dom0_mem=1G,max:1G ucode=scan dom0-mem=2G smt=off root=/dev/sda1 watchdog ro noreboot");
     assert_string_equal(
         said,
@@ -249,7 +238,6 @@ static void parse_long(size_t len, const char *end)
 
 static void a_line_too_long_is_cut_at_a_word(void **state)
 {
-    (void)state;
     parse_long(1023, " pciback.hide=(00:03.0)(00:04.");
     assert_ptr_equal(strstr(said,
                             "pciback.hide=(00:03.0)(00:04.: the line is longer than 1023 characters"),
@@ -271,7 +259,6 @@ static void a_line_too_long_is_cut_at_a_word(void **state)
 
 static void hide_is_bounded(void **state)
 {
-    (void)state;
     char text[1024] = "pciback.hide=";
     for (unsigned i = 0; i < 70; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "(%x:%x.0)", i / 8, i % 8);
@@ -282,7 +269,6 @@ static void hide_is_bounded(void **state)
 
 static void any_text_is_survived(void **state)
 {
-    (void)state;
     static const char pieces[][20] = { "pciback.hide=",
                                        "(",
                                        ")",

@@ -17,11 +17,7 @@
 
 uint32_t tsc_khz = 1000000;
 static unsigned kicks;
-void vcpu_kick(struct vcpu *v)
-{
-    (void)v;
-    kicks++;
-}
+void vcpu_kick(struct vcpu *v) { kicks++; }
 void vcpu_set_online(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
 
 /* --- the machine: five-level paging, 52 bits, MPX, CET states, AMX, XSAVES -------------------------------------------- */
@@ -50,7 +46,6 @@ struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
 static uint64_t guest_xcr0, guest_cr4;
 static uint64_t get_cr(const struct vcpu *v, unsigned n)
 {
-    (void)v;
     return n == CR_XCR0 ? guest_xcr0 : n == 4 ? guest_cr4 : 0;
 }
 static const struct virt_ops ops = { .name = "test", .get_cr = get_cr };
@@ -60,7 +55,6 @@ static struct vcpu vcpus[4];
 
 static int setup(void **state)
 {
-    (void)state;
     memset(vcpus, 0, sizeof vcpus);
     memset(&dom, 0, sizeof dom);
     dom.nr_vcpus = 4;
@@ -91,7 +85,6 @@ static struct cpuid_regs ask(uint32_t leaf, uint32_t sub)
 
 static void address_sizes(void **state)
 {
-    (void)state;
     assert_int_equal(ask(7, 0).ecx & 1u << 16, 0); /* no five levels */
     assert_int_equal(ask(0x80000008, 0).eax, 0x3030);
     address_bits = 0x3027;
@@ -101,7 +94,6 @@ static void address_sizes(void **state)
 /* XCR0 as far as it is let through (no MPX, AMX), whatever the machine has loaded. */
 static void xsave_sizes(void **state)
 {
-    (void)state;
     struct cpuid_regs r = ask(0xd, 0);
     assert_int_equal(r.eax, 0x2e7);
     assert_int_equal(r.edx, 0);
@@ -132,7 +124,6 @@ static void xsave_sizes(void **state)
 /* Leaves 1, 0xb, 0x80000001 and 0x80000008 count alike, for one vCPU as for four. */
 static void topology(void **state)
 {
-    (void)state;
     assert_int_equal(ask(1, 0).ebx >> 16, 0x0208);
     assert_int_equal(ask(1, 0).edx >> 28 & 1, 1);
     assert_int_equal(ask(0x80000001, 0).ecx >> 1 & 1, 1);
@@ -175,7 +166,6 @@ static void refused(uint32_t msr, uint64_t x)
 
 static void after_reset(void **state)
 {
-    (void)state;
     assert_int_equal(rd(SVR), 0xff);
     for (uint32_t r = 0x832; r <= 0x837; r++)
         assert_int_equal(rd(r), 0x10000);
@@ -184,7 +174,6 @@ static void after_reset(void **state)
 
 static void errors(void **state)
 {
-    (void)state;
     wr(SELF_IPI, 15);
     assert_int_equal(rd(ESR), 0); /* what a write made readable counts */
     wr(ESR, 0);
@@ -225,7 +214,6 @@ static void errors(void **state)
 /* ICR reads as it was written; a refused write changes nothing. */
 static void registers(void **state)
 {
-    (void)state;
     wr(ICR, 2ull << 32 | 0x40);
     assert_int_equal(rd(ICR), 2ull << 32 | 0x40);
     assert_int_equal(vcpus[1].apic.irr[2], 1);

@@ -4,11 +4,7 @@
 // FLAGS: -DSHIM_RAM_BYTES=0x10000000u
 #include "core_harness.h"
 
-bool priv_allows(enum bh_role role, enum priv p)
-{
-    (void)p;
-    return role == BH_ROLE_CONTROL;
-}
+bool priv_allows(enum bh_role role, enum priv p) { return role == BH_ROLE_CONTROL; }
 
 #define GUESTS 200u /* that there may be */
 
@@ -77,7 +73,6 @@ static void let_go(uint32_t handle, uint64_t gfn)
 
 static void test_guests_are_counted(void **s)
 {
-    (void)s;
     struct domain *more;
     for (unsigned i = 0; i < GUESTS; i++)
         assert_int_equal(create(&made[i]), 0);
@@ -90,7 +85,6 @@ static void test_guests_are_counted(void **s)
 /* What is left of a destroyed guest because somebody maps its page takes nobody's place, and gives none away twice. */
 static void test_remains_are_not_counted(void **s)
 {
-    (void)s;
     uint32_t handle[GUESTS + 20];
     domid_t id[GUESTS + 20];
     struct domain *d, *more;
@@ -117,7 +111,6 @@ static void test_remains_are_not_counted(void **s)
 /* No two free frames beside each other: a domain can be made all the same. */
 static void test_made_of_single_frames(void **s)
 {
-    (void)s;
     static void *frame[RAM_FRAMES];
     unsigned n = 0;
     struct domain *d;
@@ -169,7 +162,6 @@ static void make_many(unsigned n)
 
 static void test_domids_come_again(void **s)
 {
-    (void)s;
     enum { BY_GRANT, BY_PORT, BY_SERVICE, FORGOTTEN, FREE, KINDS };
     struct domain *d[KINDS];
     domid_t id[KINDS];
@@ -208,7 +200,6 @@ static void test_domids_come_again(void **s)
 /* A table full of grants is looked through in steps; all domids named, there is none, and that is said. */
 static void test_domids_are_looked_for_in_steps(void **s)
 {
-    (void)s;
     mfn_t m;
     struct domain *d;
     int rc;

@@ -3,11 +3,7 @@
 // LINK: tests/unit/core_harness.c
 #include "core_harness.h"
 
-bool priv_allows(enum bh_role role, enum priv p)
-{
-    (void)p;
-    return role == BH_ROLE_CONTROL;
-}
+bool priv_allows(enum bh_role role, enum priv p) { return role == BH_ROLE_CONTROL; }
 
 static struct domain *ctl, *a, *b;
 
@@ -79,7 +75,6 @@ static void ack(struct domain *d, uint32_t port, unsigned vcpu)
 
 static void test_interdomain(void **s)
 {
-    (void)s;
     uint32_t pa = unbound(a, b->id), pb;
     assert_int_equal(pa, 1);
     assert_int_equal(status(a, pa), EVTCHNSTAT_unbound);
@@ -127,7 +122,6 @@ static void test_interdomain(void **s)
 
 static void test_loopback(void **s)
 {
-    (void)s;
     uint32_t p = unbound(a, DOMID_SELF), q;
     assert_int_equal(bind(a, DOMID_SELF, p, &q), 0);
     ack(a, q, 0);
@@ -140,7 +134,6 @@ static void test_loopback(void **s)
 
 static void test_mask_and_poll(void **s)
 {
-    (void)s;
     struct evtchn_bind_ipi x = { .vcpu = 1 };
     assert_int_equal(op(a, EVTCHNOP_bind_ipi, &x), 0);
     mask(a, x.port);
@@ -181,7 +174,6 @@ static void test_mask_and_poll(void **s)
 
 static void test_virq(void **s)
 {
-    (void)s;
     struct evtchn_bind_virq x = { .virq = VIRQ_TIMER, .vcpu = 2 };
     assert_int_equal(op(a, EVTCHNOP_bind_virq, &x), 0);
     assert_int_equal(op(a, EVTCHNOP_bind_virq, &x), -EEXIST);
@@ -224,7 +216,6 @@ static void meanwhile(struct domain *d, uint32_t port)
 
 static void test_pirq(void **s)
 {
-    (void)s;
     struct evtchn_bind_pirq x = { .pirq = 5 };
     pirq_rc = -EINVAL;
     assert_int_equal(op(a, EVTCHNOP_bind_pirq, &x), -EINVAL);
@@ -262,7 +253,6 @@ static void test_pirq(void **s)
 
 static void test_hostile(void **s)
 {
-    (void)s;
     const uint32_t bad[] = { 0, 2, 127, 128, 4095, 4096, 4097, 0x7fffffff, 0x80000000, ~0u };
     uint32_t port;
     unbound(a, b->id);
@@ -309,7 +299,6 @@ static void test_hostile(void **s)
 
 static void test_exhaust(void **s)
 {
-    (void)s;
     struct evtchn_alloc_unbound x = { .dom = DOMID_SELF, .remote_dom = b->id };
     for (unsigned i = 1; i < EVTCHN_PORTS; i++)
         assert_int_equal(unbound(a, b->id), i);
@@ -333,7 +322,6 @@ static void test_exhaust(void **s)
 
 static void test_slot_and_fence(void **s)
 {
-    (void)s;
     uint32_t con, xs, p, q, port;
     assert_int_equal(evtchn_alloc_slot(b, ctl->id, &con), 0);
     assert_int_equal(evtchn_alloc_slot(b, ctl->id, &xs), 0);
@@ -378,7 +366,6 @@ static void test_slot_and_fence(void **s)
 
 static void test_info_moves(void **s)
 {
-    (void)s;
     struct vcpu *v = a->vcpu[1];
     mfn_t m = frame_alloc(a, 0);
     v->info = mfn_to_virt(m);

@@ -7,12 +7,7 @@
 #include "abi/memory_op.h"
 #include "virt/filler.h"
 
-bool priv_allows(enum bh_role role, enum priv p)
-{
-    (void)role;
-    (void)p;
-    return false;
-}
+bool priv_allows(enum bh_role role, enum priv p) { return false; }
 #define PAGES    64u
 #define GPA(gfn) ((uint64_t)(gfn) << PAGE_SHIFT)
 #define IOAPIC   0xfec00000ull
@@ -49,7 +44,6 @@ static long change(unsigned op, uint64_t gfn)
 
 static void test_hole(void **s)
 {
-    (void)s;
     uint64_t used = d->allowance_used, ram = d->tot_pages;
     assert_true(filler_touch(d, IOAPIC + 0x10, true));
     assert_int_equal(type_at(IOAPIC >> 12), P2M_FILLER);
@@ -79,7 +73,6 @@ static void test_hole(void **s)
 
 static void test_given_back(void **s)
 {
-    (void)s;
     assert_int_equal(change(XENMEM_decrease_reservation, 7), 1);
     assert_false(filler_touch(d, GPA(7), true));
     assert_int_equal(type_at(7), P2M_NONE);
@@ -103,7 +96,6 @@ static void test_given_back(void **s)
 /* What is put where a filler is: RAM, a page of the core. The filler's frame is free then. */
 static void test_replaced(void **s)
 {
-    (void)s;
     uint64_t gfn = IOAPIC >> 12;
     assert_true(filler_touch(d, IOAPIC, true));
     uint64_t used = d->allowance_used;
@@ -119,7 +111,6 @@ static void test_replaced(void **s)
 
 static void test_nobody_reads_it(void **s)
 {
-    (void)s;
     uint64_t gfn = APIC >> 12;
     struct domain *peer = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, 16);
     assert_true(filler_touch(d, APIC, true));
@@ -148,7 +139,6 @@ static void test_nobody_reads_it(void **s)
 
 static void test_services_end(void **s)
 {
-    (void)s;
     struct domain *svc = make(3, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, PAGES);
     assert_false(filler_touch(svc, APIC, false));
     assert_int_equal(svc->nr_fillers, 0);
@@ -156,7 +146,6 @@ static void test_services_end(void **s)
 
 static void test_kexec(void **s)
 {
-    (void)s;
     assert_true(filler_touch(d, APIC, true));
     assert_true(filler_touch(d, IOAPIC, true));
     page_at(APIC >> 12)[0xf0 / 4] = 0x12f;

@@ -17,7 +17,6 @@ static struct domain *dom, *other;
 
 static int setup(void **state)
 {
-    (void)state;
     table = calloc(FRAMES, sizeof *table);
     dom = calloc(1, sizeof *dom);
     other = calloc(1, sizeof *other);
@@ -33,7 +32,6 @@ static int setup(void **state)
 }
 static int teardown(void **state)
 {
-    (void)state;
     free(table);
     free(dom);
     free(other);
@@ -53,7 +51,6 @@ static bool zero(const void *p, size_t n)
 
 static void start_up(void **state)
 {
-    (void)state;
     struct frame_stats s = stats();
     assert_int_equal(s.total, FRAMES);
     assert_int_equal(s.free, FRAMES - FIRST);
@@ -66,7 +63,6 @@ static void start_up(void **state)
 
 static void everything_leaves_zeroed_and_comes_back(void **state)
 {
-    (void)state;
     struct frame_stats before = stats();
     void *p[MAX_ORDER + 1];
     for (unsigned o = 0; o <= MAX_ORDER; o++) {
@@ -90,7 +86,6 @@ static void everything_leaves_zeroed_and_comes_back(void **state)
 
 static void scrubbing_makes_everything_clean_and_merges(void **state)
 {
-    (void)state;
     unsigned n = 0;
     uint64_t dirty = stats().dirty;
     while (frame_scrub_some()) {
@@ -110,7 +105,6 @@ static void scrubbing_makes_everything_clean_and_merges(void **state)
 
 static void owners_limits_and_counts(void **state)
 {
-    (void)state;
     dom->max_pages = 513;
     mfn_t big = frame_alloc(dom, ORDER_2M);
     assert_true(big.v != INVALID_MFN.v);
@@ -130,7 +124,6 @@ static void owners_limits_and_counts(void **state)
 /* What was promised is there for who was promised it, and for nobody else. */
 static void promises_are_kept(void **state)
 {
-    (void)state;
     void *own[6];
     assert_int_equal(frame_promise(dom, 10, 5), 0);
     uint64_t free = stats().free;
@@ -177,7 +170,6 @@ static void promises_are_kept(void **state)
 /* A slot's own frames count against its promise; beyond it the slot is like anybody. */
 static void ram_beyond_the_promise(void **state)
 {
-    (void)state;
     mfn_t m[4];
     assert_int_equal(frame_promise(dom, 2, 0), 0);
     for (unsigned i = 0; i < 4; i++)
@@ -197,7 +189,6 @@ static void ram_beyond_the_promise(void **state)
 
 static void machine_runs_out(void **state)
 {
-    (void)state;
     uint64_t n = 0;
     while (frame_alloc(dom, 0).v != INVALID_MFN.v)
         n++;
@@ -211,7 +202,6 @@ static void machine_runs_out(void **state)
 
 static void references(void **state)
 {
-    (void)state;
     mfn_t m = frame_alloc(dom, 0);
     assert_true(frame_get(m, dom->id));
     assert_false(frame_get(m, other->id));
@@ -234,7 +224,6 @@ static void references(void **state)
 /* Somebody looks for a domain's page, finds the frame alive, and takes a reference just when it has become the core's. */
 static void core_pages_survive_a_late_look(void **state)
 {
-    (void)state;
     uint64_t before = stats().free, core = stats().core;
     void *p = core_alloc(1);
     mfn_t m = virt_to_mfn(p);
@@ -248,7 +237,6 @@ static void core_pages_survive_a_late_look(void **state)
 
 static void double_put_is_a_broken_core(void **state)
 {
-    (void)state;
     mfn_t m = frame_alloc(dom, 0);
     frame_put(m);
     if (setjmp(shim_panic_jmp) == 0) {
@@ -260,7 +248,6 @@ static void double_put_is_a_broken_core(void **state)
 
 static void random_traffic_keeps_the_books(void **state)
 {
-    (void)state;
     struct {
         mfn_t m;
         unsigned order;
@@ -295,7 +282,6 @@ static void random_traffic_keeps_the_books(void **state)
 
 static void small_objects(void **state)
 {
-    (void)state;
     struct frame_stats before = stats();
     static const size_t sizes[] = { 1, 32, 33, 64, 100, 500, 1024, 2048, 2049, 4096 };
     void *p[ARRAY_SIZE(sizes)][40];

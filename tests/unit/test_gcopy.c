@@ -25,26 +25,13 @@ static long pins, pinned; /* now, ever */
 struct frame *mfn_to_frame(mfn_t m) { return m.v < PAGES ? &frames[m.v] : NULL; }
 bool frame_get(mfn_t m, uint16_t owner)
 {
-    (void)owner;
     pins++;
     pinned++;
     return m.v < PAGES;
 }
-void frame_put(mfn_t m)
-{
-    (void)m;
-    pins--;
-}
-void apic_send_ipi(uint32_t cpu, uint8_t vector)
-{
-    (void)cpu;
-    (void)vector;
-}
-static uint64_t get_cr(const struct vcpu *x, unsigned n)
-{
-    (void)x;
-    return cr[n];
-}
+void frame_put(mfn_t m) { pins--; }
+void apic_send_ipi(uint32_t cpu, uint8_t vector) {}
+static uint64_t get_cr(const struct vcpu *x, unsigned n) { return cr[n]; }
 static const struct virt_ops ops = { .get_cr = get_cr };
 const struct virt_ops *virt = &ops;
 
@@ -54,7 +41,6 @@ static void put32(uint64_t gpa, uint32_t e) { memcpy(ram(gpa), &e, 4); }
 
 static int setup(void **state)
 {
-    (void)state;
     memset(shim_ram(), 0, PAGES * 4096);
     memset(&dom, 0, sizeof dom);
     memset(&v, 0, sizeof v);
@@ -71,7 +57,6 @@ static int setup(void **state)
 }
 static int teardown(void **state)
 {
-    (void)state;
     assert_int_equal(pins, 0);
     p2m_free(&dom);
     return 0;
@@ -108,7 +93,6 @@ static void long_mode(void)
 
 static void walks_long_mode(void **state)
 {
-    (void)state;
     long_mode();
     *ram(0x50234) = 0xaa;
     *ram(0x4abcde) = 0xbb;
@@ -135,7 +119,6 @@ static void walks_long_mode(void **state)
 static void traces(void **state)
 {
     struct gtrace t;
-    (void)state;
     long_mode();
     *ram(0x50234) = 0xaa;
     assert_int_equal(guest_trace(LIN4K, &t), 0);
@@ -177,7 +160,6 @@ static void traces(void **state)
 
 static void walks_five_levels(void **state)
 {
-    (void)state;
     long_mode();
     cr[4] |= 1 << 12;
     cr[3] = 0x14000;
@@ -189,7 +171,6 @@ static void walks_five_levels(void **state)
 
 static void walks_pae(void **state)
 {
-    (void)state;
     cr[0] = 0x80010001;
     cr[4] = 0x20;
     cr[3] = 0x10020;                     /* top level: 4 entries, 32-byte aligned */
@@ -208,7 +189,6 @@ static void walks_pae(void **state)
 
 static void walks_32bit(void **state)
 {
-    (void)state;
     cr[0] = 0x80010001;
     cr[3] = 0x10000;
     put32(0x10000 + 4, 0x13000 | 3);
@@ -226,7 +206,6 @@ static void walks_32bit(void **state)
 
 static void without_paging(void **state)
 {
-    (void)state;
     cr[0] = 1;
     *ram(0x1234) = 7;
     assert_int_equal(rd(0x1234), 7);
@@ -236,7 +215,6 @@ static void without_paging(void **state)
 
 static void physical_pointers(void **state)
 {
-    (void)state;
     long_mode();
     v.phys_ptr = true;
     *ram(0x777) = 3;
@@ -246,7 +224,6 @@ static void physical_pointers(void **state)
 
 static void pieces(void **state)
 {
-    (void)state;
     uint8_t out[8192], in[4 * 4096];
     long_mode();
     put64(0x13000 + 16, 0x60000 | P | W); /* neighbours in linear space, not in physical */
@@ -274,7 +251,6 @@ static long read_pins(uint64_t lin, uint8_t want)
 /* What is remembered of a translation holds as long as all that it was read from: no walk then, and the walk's answer always. */
 static void remembered(void **state)
 {
-    (void)state;
     uint8_t b = 7;
     mfn_t m;
     enum p2m_type t;
@@ -336,7 +312,6 @@ static void remembered(void **state)
 /* Any two pages, used in turn: each is walked for once. */
 static void two_in_turn(void **state)
 {
-    (void)state;
     uint8_t byte;
     long_mode();
     for (uint64_t other = 1; other < 64; other++) {
@@ -360,7 +335,6 @@ static void counted(uint64_t guest_walks, uint64_t nested_walks, uint64_t hits)
 /* What a copy took, of the vCPU whose pointer it was. */
 static void copies_are_counted(void **state)
 {
-    (void)state;
     uint8_t two[2];
     struct gtrace t;
     long_mode();
@@ -389,7 +363,6 @@ static void copies_are_counted(void **state)
 
 static void hostile_tables(void **state)
 {
-    (void)state;
     enum p2m_type t;
     mfn_t m;
     long_mode();
@@ -414,7 +387,6 @@ static void hostile_tables(void **state)
 static void fillers(void **state)
 {
     static const enum p2m_type type[] = { P2M_FILLER, P2M_FILLER_RO };
-    (void)state;
     uint8_t byte = 7;
     mfn_t m;
     for (unsigned i = 0; i < 2; i++) {
@@ -456,7 +428,6 @@ static void fillers(void **state)
 
 static void immutable_pages(void **state)
 {
-    (void)state;
     char text[8];
     mfn_t m;
     cr[0] = 1;
@@ -479,7 +450,6 @@ static void immutable_pages(void **state)
 
 static void physical_access(void **state)
 {
-    (void)state;
     char text[32];
     assert_int_equal(gphys_write(&dom, 0x1ff8, "across a page", 14), 0);
     assert_int_equal(gphys_read(&dom, text, 0x1ff8, 14), 0);
@@ -494,7 +464,6 @@ static void physical_access(void **state)
 
 static void code_over_itself(void **state)
 {
-    (void)state;
     uint8_t byte = 1;
     mfn_t m;
     cr[0] = 1;

@@ -3,11 +3,7 @@
 // LINK: tests/unit/core_harness.c
 #include "core_harness.h"
 
-bool priv_allows(enum bh_role role, enum priv p)
-{
-    (void)p;
-    return role == BH_ROLE_CONTROL;
-}
+bool priv_allows(enum bh_role role, enum priv p) { return role == BH_ROLE_CONTROL; }
 
 static struct domain *g, *m, *x; /* granter (restartable), mapper, a third */
 #define WIN 0x100000ull          /* gfn of the mapper's window */
@@ -66,7 +62,6 @@ static void protect(struct domain *d, uint64_t gfn)
 
 static void test_flags_follow_pins(void **s)
 {
-    (void)s;
     uint32_t h1, h2, h3;
     give(g, 8, m->id, 5, GTF_permit_access);
     assert_int_equal(map(m, g->id, 8, WIN, RO, &h1), 0);
@@ -93,7 +88,6 @@ static void test_flags_follow_pins(void **s)
 
 static void test_refusals(void **s)
 {
-    (void)s;
     uint32_t h, h2;
     give(g, 8, m->id, 5, GTF_permit_access | GTF_readonly);
     give(g, 9, x->id, 5, GTF_permit_access);
@@ -146,7 +140,6 @@ static void test_refusals(void **s)
 
 static void test_handles(void **s)
 {
-    (void)s;
     uint32_t h;
     give(g, 8, x->id, 5, GTF_permit_access);
     for (unsigned i = 0; i < 8192; i++) {
@@ -193,7 +186,6 @@ static int copy(struct domain *by, struct gnttab_copy c)
 
 static void test_copy(void **s)
 {
-    (void)s;
     const uint16_t S = GNTCOPY_source_gref, D = GNTCOPY_dest_gref;
     give(g, 8, m->id, 5, GTF_permit_access | GTF_readonly);
     give(g, 9, m->id, 6, GTF_permit_access);
@@ -240,7 +232,6 @@ static void test_copy(void **s)
 /* Copies of one call, each with its own granters: no reference is lost or left, and no copy takes another's domain. */
 static void test_granters(void **s)
 {
-    (void)s;
     const uint16_t S = GNTCOPY_source_gref, D = GNTCOPY_dest_gref;
     uint32_t had_g = g->refs, had_x = x->refs;
     give(g, 8, m->id, 5, GTF_permit_access);
@@ -268,7 +259,6 @@ static void test_granters(void **s)
 
 static void test_batches(void **s)
 {
-    (void)s;
     static struct gnttab_map_grant_ref op[100];
     static struct gnttab_unmap_grant_ref un[100];
     for (unsigned i = 0; i < 100; i++) {
@@ -312,7 +302,6 @@ static void test_batches(void **s)
 
 static void test_single_ops(void **s)
 {
-    (void)s;
     as(m);
     struct gnttab_query_size q = { .dom = DOMID_SELF };
     assert_int_equal(do_grant_table_op(GNTTABOP_query_size, PTR(&q), 1), 0);
@@ -392,7 +381,6 @@ static void test_single_ops(void **s)
 
 static void test_redirect(void **s)
 {
-    (void)s;
     uint32_t slot, ro, rw, rw2, h;
     enum p2m_type t;
     grant_seed(g, 0, m->id, 20);
@@ -448,7 +436,6 @@ static void test_redirect(void **s)
 /* An instance turns its slot entries to other pages, and a peer keeps mapping through a pin that it holds. */
 static void test_redirect_hostile(void **s)
 {
-    (void)s;
     uint32_t h0, h1, h8, again;
     enum p2m_type t;
     g->rings = true;
@@ -488,7 +475,6 @@ static void test_redirect_hostile(void **s)
 /* Every entry, record, handle and mapper looked at counts, also empty ones. */
 static void test_redirect_in_steps(void **s)
 {
-    (void)s;
     mfn_t f;
     uint32_t h;
     assert_int_equal(grant_frame_mfn(g, 7, &f), 0);
@@ -530,7 +516,6 @@ static void give_back(void *chain)
 /* Without a free frame mappings are detached all the same, and who may write may go on writing. */
 static void test_redirect_without_memory(void **s)
 {
-    (void)s;
     uint32_t h[40], other;
     enum p2m_type t;
     struct frame_stats before, after;
@@ -565,7 +550,6 @@ static void test_redirect_without_memory(void **s)
 
 static void test_redirect_waits_for_copies(void **s)
 {
-    (void)s;
     mfn_t f;
     give(g, 8, m->id, 5, GTF_permit_access);
     assert_int_equal(grant_pin(g, 8, m->id, true, &f), 0); /* a copy under way on another CPU */
@@ -579,7 +563,6 @@ static void test_redirect_waits_for_copies(void **s)
 
 static void test_granter_destroyed(void **s)
 {
-    (void)s;
     uint32_t h, h2;
     uint16_t id = x->id;
     give(x, 8, m->id, 5, GTF_permit_access);
@@ -603,7 +586,6 @@ static void test_granter_destroyed(void **s)
 
 static void test_mapper_destroyed(void **s)
 {
-    (void)s;
     uint32_t h;
     give(g, 8, x->id, 5, GTF_permit_access);
     give(g, 9, x->id, 6, GTF_permit_access);
@@ -625,7 +607,6 @@ static void test_mapper_destroyed(void **s)
 
 static void test_self_mapping(void **s)
 {
-    (void)s;
     uint32_t h;
     uint16_t id = x->id;
     give(x, 8, x->id, 5, GTF_permit_access);
@@ -638,7 +619,6 @@ static void test_self_mapping(void **s)
 /* What is spent for a domain counts against its own allowance; nobody spends a peer's, and a full machine is no matter. */
 static void test_allowance(void **s)
 {
-    (void)s;
     uint32_t h, h2;
     mfn_t f;
     uint64_t xs = x->allowance_used, ms = m->allowance_used, gs = g->allowance_used;
@@ -691,7 +671,6 @@ static void test_allowance(void **s)
 /* Peers read immutable pages and never write them; the first pin's kind does not matter. */
 static void test_immutable(void **s)
 {
-    (void)s;
     uint32_t h1, h2;
     const uint16_t S = GNTCOPY_source_gref, D = GNTCOPY_dest_gref;
     memcpy(gpa_ptr(g, 5 << 12), "pristine", 8);

@@ -7,12 +7,7 @@
 #include <xen/vcpu.h>
 #include <xen/version.h>
 
-bool priv_allows(enum bh_role role, enum priv p)
-{
-    (void)role;
-    (void)p;
-    return false;
-}
+bool priv_allows(enum bh_role role, enum priv p) { return false; }
 static struct timer *armed;
 static uint64_t armed_at;
 void timer_setup(struct timer *t, void (*fn)(struct timer *)) { t->fn = fn; }
@@ -40,7 +35,6 @@ static int setup(void **state)
 
 static void test_vcpu_info(void **s)
 {
-    (void)s;
     struct vcpu_register_vcpu_info r = { .mfn = 5, .offset = 64, .rsvd = 0xdeadbeef };
     assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 0, PTR(&r)), 0);
     assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 0, PTR(&r)), -EINVAL); /* once only */
@@ -67,7 +61,6 @@ static long param(uint64_t value)
 
 static void test_callback(void **s)
 {
-    (void)s;
     assert_int_equal(param(2ull << 56 | 0xf3), 0);
     assert_int_equal(d->callback_vector, 0xf3);
     const uint64_t old[] = { 1, 0x20, 1ull << 56 | 0x1b00, 3ull << 56 | 1, 255ull << 56 | 0xf3, 0 };
@@ -88,7 +81,6 @@ static void test_callback(void **s)
 
 static void test_timer(void **s)
 {
-    (void)s;
     assert_int_equal(do_set_timer_op(12345), 0);
     assert_ptr_equal(armed, &d->vcpu[0]->singleshot);
     assert_int_equal(armed_at, 12345);
@@ -101,7 +93,6 @@ static void test_timer(void **s)
 
 static void test_version(void **s)
 {
-    (void)s;
     assert_int_equal(do_xen_version(XENVER_build_id, GADDR(0)), -ENODATA);
     assert_int_equal(do_xen_version(11, GADDR(0)), -ENOSYS);
 }
@@ -109,7 +100,6 @@ static void test_version(void **s)
 /* A vCPU without register state gets some, once; its own CPU takes it. */
 static void test_initialise(void **s)
 {
-    (void)s;
     struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_32B, .cpu_regs.x86_32.eip = 0x1000 };
     struct vcpu *v = d->vcpu[1];
     assert_int_equal(do_vcpu_op(VCPUOP_up, 1, GADDR(0)), -EINVAL);

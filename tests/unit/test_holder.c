@@ -7,14 +7,8 @@
 
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
-void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n)
-{
-    (void)pos;
-    (void)buf;
-    (void)n;
-    return 0;
-}
+void console_claim(bool claim) {}
+size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 #define WIN 0x100000ull
 static struct domain *ctl, *drv, *a, *b, *gone;
@@ -93,7 +87,6 @@ static long reclaim(domid_t of, domid_t holder)
 
 static void test_named_and_taken_away(void **s)
 {
-    (void)s;
     domid_t id = gone->id;
     mfn_t f;
     memcpy(gpa_ptr(gone, 5 << 12), "of the dead", 12);
@@ -138,7 +131,6 @@ static void test_named_and_taken_away(void **s)
 /* Neither operation is longer than its budget, whatever the tables hold. */
 static void test_in_steps(void **s)
 {
-    (void)s;
     struct frame_stats before, after;
     domid_t id = gone->id;
     mfn_t f;
@@ -171,7 +163,6 @@ static void test_in_steps(void **s)
 
 static void test_two_hold_each_other(void **s)
 {
-    (void)s;
     domid_t ia = a->id, ib = b->id;
     (void)map(a, b, 8, 5, WIN, 0);
     (void)map(b, a, 8, 5, WIN, 0);

@@ -10,14 +10,8 @@
 
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
-void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n)
-{
-    (void)pos;
-    (void)buf;
-    (void)n;
-    return 0;
-}
+void console_claim(bool claim) {}
+size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 #define PAGES 1024u
 #define XS    (PAGES - 1)
@@ -95,7 +89,6 @@ static void intact(void)
 
 static void test_who_and_what(void **s)
 {
-    (void)s;
     struct bh_protect p = { .domid = svc->id, .gfn = TEXT, .nr = NR };
     as(svc);
     assert_int_equal(do_control_op(BH_CTL_PROTECT, PTR(&p)), -EPERM);
@@ -147,7 +140,6 @@ static void test_who_and_what(void **s)
 
 static void test_preempted(void **s)
 {
-    (void)s;
     struct bh_protect p = { .domid = svc->id, .gfn = TEXT, .nr = NR };
     unsigned rounds = 0;
     long rc;
@@ -165,7 +157,6 @@ static void test_preempted(void **s)
 
 static void test_nobody_writes(void **s)
 {
-    (void)s;
     assert_int_equal(protect(TEXT, NR), 0);
     assert_int_equal(write_page(TEXT), -EFAULT);
     assert_int_equal(write_page(TEXT + NR), PAGE_SIZE);
@@ -221,7 +212,6 @@ static void check_fresh(bool text_too)
 
 static void test_restarts(void **s)
 {
-    (void)s;
     mfn_t was[NR];
     enum p2m_type t;
     struct frame_stats before, after;
@@ -255,7 +245,6 @@ static void test_restarts(void **s)
 /* A grant of such a page is taken back by a restart as any other; its mapper sees zeroes then. */
 static void test_restart_takes_grants_back(void **s)
 {
-    (void)s;
     assert_int_equal(protect(TEXT, NR), 0);
     run();
     grant_seed(svc, 9, store->id, TEXT + 2);
@@ -274,7 +263,6 @@ static void test_restart_takes_grants_back(void **s)
 
 static void test_fresh(void **s)
 {
-    (void)s;
     assert_int_equal(protect(TEXT, NR), 0);
     run();
     fill_with(0xaa);
@@ -304,7 +292,6 @@ static void test_fresh(void **s)
 
 static void test_destroy_frees(void **s)
 {
-    (void)s;
     struct frame_stats before, after;
     for (unsigned i = 0; i < 3; i++) {
         struct bh_create c = {

@@ -23,34 +23,21 @@ static unsigned sent;
 
 struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
 {
-    (void)leaf;
-    (void)sub;
     return (struct cpuid_regs){ .ecx = 1u << 21 | 1u << 24,
                                 .edx = 1u << 9 }; /* x2APIC, TSC deadline, APIC */
 }
-void wrmsr(uint32_t msr, uint64_t x)
-{
-    (void)x;
-    sent += msr == ICR;
-}
-void *mmio_map(maddr_t m, size_t n)
-{
-    (void)m;
-    (void)n;
-    return NULL;
-}
+void wrmsr(uint32_t msr, uint64_t x) { sent += msr == ICR; }
+void *mmio_map(maddr_t m, size_t n) { return NULL; }
 void print_deferred(void) {}
 
 static void sends(void *arg)
 {
-    (void)arg;
     apic_send_ipi(1, VEC_KICK);
     apic_send_ipi(0, VEC_KICK);
 }
 
 static void counted(void **state)
 {
-    (void)state;
     struct cpu *c = this_cpu();
     static struct cpu other = { .apic_id = 2 };
 

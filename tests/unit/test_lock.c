@@ -27,7 +27,6 @@ static int waits(void *id)
 /* Who lets the lock go and wants it again at once comes after those that wait. */
 static void first_come_first_served(void **state)
 {
-    (void)state;
     thrd_t t[3];
     unsigned id[] = { 0, 1, 2, 3 };
     nr = 0;
@@ -51,7 +50,6 @@ static void first_come_first_served(void **state)
 
 static void tickets_wrap(void **state)
 {
-    (void)state;
     lock = (struct spinlock)SPINLOCK_INIT;
     for (unsigned i = 0; i < 70000; i++) {
         if (i % 2) {
@@ -68,7 +66,6 @@ static void tickets_wrap(void **state)
 
 static int takes(void *arg)
 {
-    (void)arg;
     for (unsigned i = 0; i < 2000; i++) {
         if (i % 4 == 0 ? !spin_trylock(&lock) : (spin_lock(&lock), false))
             continue;
@@ -80,7 +77,6 @@ static int takes(void *arg)
 }
 static void one_holder(void **state)
 {
-    (void)state;
     thrd_t t;
     lock = (struct spinlock){ .v = 0xfff0fff0 }; /* about to wrap */
     assert_int_equal(thrd_create(&t, takes, NULL), thrd_success);

@@ -71,7 +71,6 @@ void core_free_for(struct domain *d, void *p)
 
 static int setup(void **state)
 {
-    (void)state;
     allowance = UINT64_MAX;
     memset(&dom, 0, sizeof dom);
     memset(&vcpu0, 0, sizeof vcpu0);
@@ -89,7 +88,6 @@ static int setup(void **state)
 }
 static int teardown(void **state)
 {
-    (void)state;
     while (dom.p2m.root)
         p2m_free(&dom);
     assert_int_equal(shim_core_pages, 0);
@@ -132,7 +130,6 @@ static void set_random(void)
 
 static void random_against_model(void **state)
 {
-    (void)state;
     memset(model, 0, sizeof model);
     for (unsigned n = 0; n < 20000; n++) {
         uint64_t gfn = random_u64() % NR_GFN;
@@ -173,7 +170,6 @@ static void random_against_model(void **state)
 
 static void refuses(void **state)
 {
-    (void)state;
     assert_int_equal(p2m_set(&dom, GFN(dom.p2m.max_gfn), MFN(1), 0, P2M_RAM), -EINVAL);
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(0), ORDER_2M, P2M_RAM), -EINVAL);
     assert_int_equal(p2m_set(&dom, GFN(512), MFN(3), ORDER_2M, P2M_RAM), -EINVAL);
@@ -195,7 +191,6 @@ static uint64_t raw(uint64_t gfn, unsigned level)
 }
 static void bits_of_leaves(void **state)
 {
-    (void)state;
     assert_int_equal(p2m_set(&dom, GFN(0), MFN(5), 0, P2M_RAM), 0);
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(6), 0, P2M_RAM_RO), 0);
     assert_int_equal(p2m_set(&dom, GFN(2), MFN(0xfee00), 0, P2M_MMIO), 0);
@@ -210,7 +205,6 @@ static void bits_of_leaves(void **state)
 
 static void get_pins(void **state)
 {
-    (void)state;
     enum p2m_type t;
     frames[9].owner = 3;
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_RAM), 0);
@@ -253,7 +247,6 @@ static void becomes_read_only(void)
 /* A frame that was alive when its reference was taken, but is not the one that is there by then, is not the answer. */
 static void get_looks_again(void **state)
 {
-    (void)state;
     enum p2m_type t;
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_RAM), 0);
     assert_int_equal(p2m_set(&dom, GFN(512), MFN(1024), ORDER_2M, P2M_RAM), 0);
@@ -272,7 +265,6 @@ static void get_looks_again(void **state)
 /* What a hypercall wants to take away may be something else by the time it does so. */
 static void clear_only_what_was_meant(void **state)
 {
-    (void)state;
     enum p2m_type t = P2M_NONE;
     mfn_t m;
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_GRANT_RW), 0);
@@ -287,7 +279,6 @@ static void clear_only_what_was_meant(void **state)
 /* A page here and a page there, each let go again: the tables stay, so there is an end to it. */
 static void tables_are_charged(void **state)
 {
-    (void)state;
     uint64_t n = 0, gfn = 0, before = charged;
     enum p2m_type t;
     mfn_t m;
@@ -316,7 +307,6 @@ static uint64_t used_tables(void) { return shim_core_pages; }
 /* Tables that hold nothing come back, but only when no CPU can be in them any more; what is mapped stays mapped. */
 static void tables_come_back(void **state)
 {
-    (void)state;
     uint64_t cursor = 0, calls = 0, before = used_tables();
     enum p2m_type t;
     mfn_t m;
@@ -356,7 +346,6 @@ static void tables_come_back(void **state)
 /* Every entry looked at takes of the budget, empty ones too. */
 static void empty_tables_count(void **state)
 {
-    (void)state;
     uint64_t cursor = 0, calls = 0;
     enum p2m_type t;
     mfn_t m;
@@ -379,12 +368,10 @@ static void empty_tables_count(void **state)
 
 static bool keep_some(struct domain *d, gfn_t g, enum p2m_type t)
 {
-    (void)d;
     return g.v == 3 || g.v == 700 || (t == P2M_RAM_IMMUTABLE && g.v != 21);
 }
 static void teardown_keeps_and_flushes(void **state)
 {
-    (void)state;
     uint64_t cursor = 0;
     unsigned calls = 0;
     enum p2m_type t;
@@ -420,7 +407,6 @@ static void registers_go_without_memory(void **state)
     enum p2m_type t;
     mfn_t m;
 
-    (void)state;
     assert_int_equal(p2m_set(&dom, GFN(512), MFN(0x80000), ORDER_2M, P2M_MMIO), 0);
     assert_int_equal(p2m_set(&dom, GFN(1024), MFN(1024), ORDER_2M, P2M_RAM), 0);
     assert_int_equal(p2m_set(&dom, GFN(3), MFN(0x90003), 0, P2M_MMIO), 0);
@@ -442,7 +428,6 @@ static void registers_go_without_memory(void **state)
 
 static void flush_waits_only_for_guests(void **state)
 {
-    (void)state;
     vcpu0.in_guest = 1;
     vcpu0.npt_gen = dom.p2m.gen + 1; /* entered after the change */
     npt_flush(&dom);

@@ -192,11 +192,7 @@ void frame_put(mfn_t m) {}
 void npt_flush(struct domain *d) { note("n"); }
 struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
 void domain_put(struct domain *d) {}
-void iommu_expect(uint16_t unit, uint16_t device)
-{
-    (void)unit;
-    (void)device;
-}
+void iommu_expect(uint16_t unit, uint16_t device) {}
 static struct cpu *vcpu_at;     /* where the owner's vCPU is */
 static void (*meanwhile)(void); /* what happens on other CPUs while the event is sent */
 struct cpu *evtchn_pirq(struct domain *d, uint32_t port)

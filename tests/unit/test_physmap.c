@@ -7,12 +7,7 @@
 #include <xen/memory.h>
 #include "abi/memory_op.h"
 
-bool priv_allows(enum bh_role role, enum priv p)
-{
-    (void)role;
-    (void)p;
-    return false;
-}
+bool priv_allows(enum bh_role role, enum priv p) { return false; }
 
 #define WIN 0x100000ull
 static struct domain *d;
@@ -38,7 +33,6 @@ static unsigned places_of(mfn_t m)
 
 static void test_one_place(void **s)
 {
-    (void)s;
     mfn_t shared = virt_to_mfn(d->shared), frame;
     assert_int_equal(physmap_add(d, XENMAPSPACE_shared_info, 0, 5), 0);
     assert_int_equal(d->tot_pages, 63);
@@ -71,7 +65,6 @@ static int mover(void *arg)
 /* Both have begun and neither has got to the page's place of before; then they go on. */
 static void test_two_at_once(void **s)
 {
-    (void)s;
     thrd_t t[2];
     int rc;
     for (unsigned i = 0; i < 3; i++) {

@@ -38,18 +38,12 @@ void serial_write(const char *s, size_t n)
     wire_len += n;
     wire[wire_len] = 0;
 }
-size_t serial_read(char *buf, size_t n)
-{
-    (void)buf;
-    (void)n;
-    return 0;
-}
+size_t serial_read(char *buf, size_t n) { return 0; }
 static void soon(void) { ipis++; }
 static void now(void) { virqs++; }
 
 static void lines_have_the_prefix_and_one_end(void **state)
 {
-    (void)state;
     wire_len = 0;
     printk(LOG_INFO, "one %d", 1);
     printk(LOG_INFO, "two");
@@ -65,7 +59,6 @@ static void lines_have_the_prefix_and_one_end(void **state)
 
 static void claimed_console(void **state)
 {
-    (void)state;
     char buf[256];
     uint64_t pos = ~0ull;
     assert_int_equal(log_read(&pos, buf, sizeof buf), 0); /* clamped to the end */
@@ -93,7 +86,6 @@ static void claimed_console(void **state)
 /* An NMI or an exception on the CPU that prints: nothing waits, its lines come whole after the one that was interrupted. */
 static void printing_in_between(void **state)
 {
-    (void)state;
     wire_len = 0;
     come_in = 2;
     printk(LOG_INFO, "interrupted");
@@ -110,7 +102,6 @@ static void printing_in_between(void **state)
 /* panic takes the console from a CPU that was stopped, or from itself, and what came in between is told. */
 static void taken_back_while_printing(void **state)
 {
-    (void)state;
     static jmp_buf stopped;
     console_claim(true);
     console_claim(false);
@@ -131,7 +122,6 @@ static void taken_back_while_printing(void **state)
 
 static void nmis_are_told_later(void **state)
 {
-    (void)state;
     wire_len = 0;
     this_cpu()->nmis += 2;
     print_deferred();
@@ -141,7 +131,6 @@ static void nmis_are_told_later(void **state)
 
 static void ring_keeps_the_newest(void **state)
 {
-    (void)state;
     char buf[100];
     uint64_t pos = 0;
     wire_len = 0;

@@ -24,7 +24,6 @@ static const char *const priv_name[NR_PRIV] = {
 
 static void expansion_is_golden(void **state)
 {
-    (void)state;
     char now[8192], want[8192];
     size_t n = 0;
     for (int r = 0; r < BH_NR_ROLES; r++)
@@ -44,7 +43,6 @@ static void expansion_is_golden(void **state)
 
 static void out_of_range_is_nobody(void **state)
 {
-    (void)state;
     assert_false(priv_allows((enum bh_role)BH_NR_ROLES, PRIV_CREATE));
     assert_false(priv_allows((enum bh_role)255, PRIV_SERVICE));
     assert_false(priv_allows(BH_ROLE_CONTROL, NR_PRIV));
@@ -54,7 +52,6 @@ static void out_of_range_is_nobody(void **state)
 /* Numbers of our own operations are without holes: the next one is BH_NR_... */
 static void numbers_are_dense(void **state)
 {
-    (void)state;
 #define CONTROL_OP(nr, ...) nr,
     static const unsigned control[] = {
 #include <ops.def>

@@ -16,14 +16,8 @@
 
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
-void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n)
-{
-    (void)pos;
-    (void)buf;
-    (void)n;
-    return 0;
-}
+void console_claim(bool claim) {}
+size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 static _Thread_local struct cpu me;
 struct cpu *this_cpu(void)
@@ -216,7 +210,6 @@ static void make_victim(void)
 static int control_thread(void *arg)
 {
     struct rng r = { 99 };
-    (void)arg;
     while (!stop) {
         struct bh_restart rs = { .domid = svc->id };
         struct bh_entry e = { .domid = svc->id };

@@ -231,25 +231,12 @@ static void run_restart(int yield_every)
     assert_int_equal(pci_refills, 1);
 }
 
-static void test_restart(void **s)
-{
-    (void)s;
-    run_restart(-1);
-}
-static void test_restart_preempted(void **s)
-{
-    (void)s;
-    run_restart(0);
-}
-static void test_restart_preempted_2(void **s)
-{
-    (void)s;
-    run_restart(2);
-}
+static void test_restart(void **s) { run_restart(-1); }
+static void test_restart_preempted(void **s) { run_restart(0); }
+static void test_restart_preempted_2(void **s) { run_restart(2); }
 
 static void test_restart_waits_for_vcpu(void **s)
 {
-    (void)s;
     svc->vcpu[0]->running = 1;
     assert_int_equal(restart(svc), HC_AGAIN); /* live: nobody crashed */
     assert_int_equal(restart(svc), HC_AGAIN);
@@ -265,7 +252,6 @@ static void test_restart_waits_for_vcpu(void **s)
 
 static void test_restart_refused(void **s)
 {
-    (void)s;
     assert_int_equal(restart(ctl), -EINVAL);
     assert_int_equal(restart(guest), -EINVAL);
     assert_int_equal(restart(store), -EINVAL); /* never started: there is nothing to restart */
@@ -278,7 +264,6 @@ static void test_restart_refused(void **s)
 
 static void test_hundred_restarts(void **s)
 {
-    (void)s;
     struct frame_stats before, after;
     for (unsigned i = 0; i < 100; i++) {
         uint32_t port;
@@ -302,7 +287,6 @@ static void test_hundred_restarts(void **s)
 /* An instance gives its keep, ring and other pages away before it dies: the next one finds RAM everywhere. */
 static void test_lost_pages(void **s)
 {
-    (void)s;
     const uint64_t lost[] = { XS, KEEP, KEEP + 3, 5 };
     enum p2m_type t;
     mfn_t f;
@@ -322,7 +306,6 @@ static void test_lost_pages(void **s)
 /* Or it puts pages of the core in their place: the next one's ring and keep pages are RAM nevertheless. */
 static void test_displaced_pages(void **s)
 {
-    (void)s;
     const uint64_t displaced[] = { XS, CON, KEEP + 1 };
     enum p2m_type t;
     mfn_t f;
@@ -344,7 +327,6 @@ static void test_displaced_pages(void **s)
 
 static void test_destroy_overtakes_restart(void **s)
 {
-    (void)s;
     for (unsigned stop = 1; stop <= 8; stop++) {
         struct life l;
         live(&l);
@@ -386,7 +368,6 @@ static void test_destroy_overtakes_restart(void **s)
 
 static void test_counters_return(void **s)
 {
-    (void)s;
     struct frame_stats before, after;
     frame_get_stats(&before);
     for (unsigned i = 0; i < 3; i++) {
@@ -411,7 +392,6 @@ static void test_counters_return(void **s)
 /* --- the control hypercall ------------------------------------------------------------------------------------ */
 static void test_privilege(void **s)
 {
-    (void)s;
     for (unsigned op = 0; op < BH_NR_CTL_OPS; op++) {
         struct domain *who[] = { guest, store, svc };
         for (unsigned i = 0; i < ARRAY_SIZE(who); i++) {
@@ -437,7 +417,6 @@ static void test_privilege(void **s)
 
 static void test_write_and_sealing(void **s)
 {
-    (void)s;
     static char image[300 * 1024];
     memset(image, 0x42, sizeof image);
     struct bh_write w = { .domid = store->id, .gpa = 0x100, .src = (uint64_t)image, .len = 100000 };
@@ -479,7 +458,6 @@ static void test_write_and_sealing(void **s)
 
 static void test_build_ops(void **s)
 {
-    (void)s;
     struct bh_create c = {
         .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 40, .name = "g"
     };
@@ -557,7 +535,6 @@ static void test_build_ops(void **s)
 
 static void test_info_report_crash(void **s)
 {
-    (void)s;
     struct bh_dominfo i = { .domid = 0 };
     const uint16_t expect[] = { 0, 1, 3, guest->id };
     for (unsigned k = 0; k < ARRAY_SIZE(expect); k++) {
@@ -641,7 +618,6 @@ static struct bh_sysinfo sysinfo(void)
 /* Of all vCPUs; kept over a restart; the machine's sum loses nothing by an end. No other domain learns or sets any of them. */
 static void test_counts(void **s)
 {
-    (void)s;
     struct bh_domid id = { .domid = guest->id };
     struct bh_dominfo di = { .domid = guest->id };
     static struct bh_sysinfo si;
@@ -682,7 +658,6 @@ static void test_counts(void **s)
 /* --- the service hypercall --------------------------------------------------------------------------------------- */
 static void test_batch(void **s)
 {
-    (void)s;
     static struct gnttab_copy c[BH_BATCH_COPIES];
     static uint32_t ports[BH_BATCH_SENDS];
     struct life l;
@@ -752,7 +727,6 @@ static void test_batch(void **s)
 
 static void test_service_rest(void **s)
 {
-    (void)s;
     as(svc);
     shim_now_ns = 5000;
     assert_int_equal(do_service_op(BH_SVC_ADOPTED, GADDR(0)), 0);
@@ -794,7 +768,6 @@ static bool told(uint32_t port) /* the control domain, since the last look */
 /* The control domain hears of each instance's adoption once. */
 static void test_adopted_is_told(void **s)
 {
-    (void)s;
     struct evtchn_bind_virq b = { .virq = VIRQ_DOM_EXC, .vcpu = 0 };
     as(ctl);
     assert_int_equal(do_event_channel_op(EVTCHNOP_bind_virq, PTR(&b)), 0);

@@ -28,12 +28,8 @@ static unsigned trace[4096], traced;
 static uint64_t stop_at;
 
 /* --- the rest of the core -------------------------------------------------------------------------------------- */
-void apic_send_ipi(uint32_t cpu, uint8_t vector)
-{
-    (void)vector;
-    ipis[cpu]++;
-}
-void apic_timer_set_ns(uint64_t ns) { (void)ns; }
+void apic_send_ipi(uint32_t cpu, uint8_t vector) { ipis[cpu]++; }
+void apic_timer_set_ns(uint64_t ns) {}
 static unsigned dirty, scrubbed;
 bool frame_scrub_some(void) { return dirty ? dirty--, ++scrubbed : false; }
 int vcpu_pending_vector(const struct vcpu *v)
@@ -48,7 +44,6 @@ bool vcpu_has_work(const struct vcpu *v)
 }
 void hypercall(struct vcpu *v, unsigned len)
 {
-    (void)len;
     redone++;
     script[v->id](v);
 }
@@ -61,8 +56,6 @@ void domain_shutdown(struct domain *d, uint32_t reason)
 }
 void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
 {
-    (void)v;
-    (void)fmt;
     if (d->state != BH_DOM_RUNNING)
         return;
     d->state = BH_DOM_CRASHED;
@@ -87,7 +80,7 @@ static unsigned run(struct vcpu *v)
     return 0;
 }
 static void set_sipi(struct vcpu *v, uint8_t vector) { v->regs.rip = (uint64_t)vector << 12; }
-static void switch_from(struct vcpu *v) { (void)v; }
+static void switch_from(struct vcpu *v) {}
 static void set_context(struct vcpu *v, const struct vcpu_hvm_context *c)
 {
     v->regs.rip = c->cpu_regs.x86_32.eip;
@@ -98,11 +91,7 @@ static const struct virt_ops ops = {
 const struct virt_ops *virt = &ops;
 
 /* --- scripts ------------------------------------------------------------------------------------------------------ */
-static void hog(struct vcpu *v)
-{
-    (void)v;
-    shim_now_ns += 50 * US;
-}
+static void hog(struct vcpu *v) { shim_now_ns += 50 * US; }
 static void halt(struct vcpu *v)
 {
     shim_now_ns += 10 * US;
@@ -111,7 +100,6 @@ static void halt(struct vcpu *v)
 }
 static void yielder(struct vcpu *v)
 {
-    (void)v;
     shim_now_ns += 10 * US;
     sched_yield();
 }
@@ -140,7 +128,6 @@ static void event(struct vcpu *v)
 
 static int setup(void **state)
 {
-    (void)state;
     memset(dom, 0, sizeof dom);
     memset(vc, 0, sizeof vc);
     memset(shared, 0, sizeof shared);
@@ -220,7 +207,6 @@ static void online(unsigned first, unsigned last)
 /* --- tests ---------------------------------------------------------------------------------------------------------- */
 static void round_robin_in_slices(void **state)
 {
-    (void)state;
     online(0, 2);
     until(shim_now_ns + 300 * MS);
     for (unsigned i = 0; i < 3; i++)
@@ -232,7 +218,6 @@ static void round_robin_in_slices(void **state)
 
 static void alone_runs_without_a_timer(void **state)
 {
-    (void)state;
     online(0, 0);
     vc[0].pause_count = 0;
     cpus[0]->need_resched = 0;
@@ -251,7 +236,6 @@ static void alone_runs_without_a_timer(void **state)
 static uint64_t woken_at;
 static void wake_1(struct vcpu *v)
 {
-    (void)v;
     shim_now_ns += 50 * US;
     if (!woken_at) {
         woken_at = shim_now_ns;
@@ -275,7 +259,6 @@ static void serve(struct vcpu *v)
 }
 static void wake_preempts(void **state)
 {
-    (void)state;
     woken_at = served_at = 0;
     dom[1].callback_vector = 0xf3;
     script[1] = serve;
@@ -316,7 +299,6 @@ static void make_ring(unsigned n)
 }
 static void woken_ones_have_their_share_only(void **state)
 {
-    (void)state;
     make_ring(2);
     until(shim_now_ns + 1000 * MS);
     assert_in_range(ran_ns[0], 300 * MS, 370 * MS); /* a third each */
@@ -325,7 +307,6 @@ static void woken_ones_have_their_share_only(void **state)
 /* Each of them is below its share, together they would have it all. */
 static void many_woken_ones_do_not_starve_others(void **state)
 {
-    (void)state;
     make_ring(7);
     until(shim_now_ns + 1000 * MS);
     assert_in_range(ran_ns[0], 200 * MS, 500 * MS);
@@ -347,7 +328,6 @@ static void ring_rests(struct vcpu *v)
 static void wakes_the_ring(struct vcpu *v)
 {
     static unsigned who;
-    (void)v;
     shim_now_ns += 10 * US;
     if (shim_now_ns >= rest_at) {
         rest_at = shim_now_ns + 5 * MS;
@@ -356,7 +336,6 @@ static void wakes_the_ring(struct vcpu *v)
 }
 static void cut_short_again_and_again(void **state)
 {
-    (void)state;
     rest_at = 0;
     make_ring(7);
     for (unsigned i = 1; i <= 7; i++)
@@ -388,7 +367,6 @@ static void hog_beside_light(struct vcpu *v)
 }
 static void boost_below_the_share_always(void **state)
 {
-    (void)state;
     waited_most = event_at = 0;
     for (unsigned i = 0; i < 4; i++)
         script[i] = hog_beside_light;
@@ -406,7 +384,6 @@ static void boost_below_the_share_always(void **state)
 
 static void idle_cpu_takes_waiting_work(void **state)
 {
-    (void)state;
     nr_cpus = 2;
     cpus[1]->idle = 1;
     online(0, 1);
@@ -432,7 +409,6 @@ static void idle_cpu_takes_waiting_work(void **state)
 /* An IPI is on its way to an idle CPU: another idle one that is awake already leaves it what it was told of. */
 static void idle_cpu_keeps_what_it_was_told_of(void **state)
 {
-    (void)state;
     nr_cpus = 3;
     vc[0].cpu = vc[1].cpu = cpus[2];
     cpus[0]->idle = cpus[1]->idle = cpus[2]->idle = 1;
@@ -450,7 +426,6 @@ static void idle_cpu_keeps_what_it_was_told_of(void **state)
 /* What comes behind it is for another. */
 static void idle_cpu_keeps_one_only(void **state)
 {
-    (void)state;
     nr_cpus = 3;
     vc[0].cpu = vc[1].cpu = cpus[2];
     cpus[1]->idle = cpus[2]->idle = 1;
@@ -469,7 +444,6 @@ static void idle_cpu_keeps_one_only(void **state)
 }
 static void nobody_else_is_idle(void **state)
 {
-    (void)state;
     nr_cpus = 3;
     vc[0].cpu = vc[1].cpu = cpus[2];
     cpus[2]->idle = 1;
@@ -483,7 +457,6 @@ static void nobody_else_is_idle(void **state)
 
 static void a_cpu_without_domains_takes_no_work(void **state)
 {
-    (void)state;
     nr_cpus = 3;
     first_domain_cpu = 1;
     vc[0].cpu = vc[1].cpu = cpus[1];
@@ -506,7 +479,6 @@ static void a_cpu_without_domains_takes_no_work(void **state)
 
 static void one_ipi_and_only_where_it_helps(void **state)
 {
-    (void)state;
     nr_cpus = 2;
     dom[1].callback_vector = 0xf3;
     vc[1].cpu = cpus[1];
@@ -521,7 +493,6 @@ static void one_ipi_and_only_where_it_helps(void **state)
 
 static void no_lost_wake(void **state)
 {
-    (void)state;
     struct vcpu *v = &vc[0];
     dom[0].callback_vector = 0xf3;
     online(0, 0);
@@ -545,7 +516,6 @@ static void no_lost_wake(void **state)
 
 static void pause_counts(void **state)
 {
-    (void)state;
     online(0, 0);
     assert_int_equal(cpus[0]->rq_len, 1);
     vcpu_pause(&vc[0]);
@@ -571,7 +541,6 @@ static void pause_counts(void **state)
 
 static void waits_for_event_or_time(void **state)
 {
-    (void)state;
     vc[0].poll_timer.fn = poll_fired;
     script[0] = waiter;
     wait_until = 0;
@@ -601,7 +570,6 @@ static void waits_for_event_or_time(void **state)
 /* An idle CPU scrubs, but begins no page that a timer would have to wait for. */
 static void no_scrubbing_before_a_timer(void **state)
 {
-    (void)state;
     struct timer t;
     timer_setup(&t, slice_over);
     dirty = 10, scrubbed = 0;
@@ -622,7 +590,6 @@ static void no_scrubbing_before_a_timer(void **state)
 
 static void yield_lets_others_run(void **state)
 {
-    (void)state;
     script[0] = script[1] = yielder;
     online(0, 1);
     turns(0, 20);
@@ -631,7 +598,6 @@ static void yield_lets_others_run(void **state)
 
 static void init_and_sipi(void **state)
 {
-    (void)state;
     struct vcpu *v = &vc[0];
     online(0, 0);
     v->wait_sipi = 1; /* INIT */
@@ -652,7 +618,6 @@ static void init_and_sipi(void **state)
 /* VCPUOP_initialise: what was written is taken before the first entry, and only once it is whole. */
 static void context_taken(void **state)
 {
-    (void)state;
     struct vcpu *v = &vc[0];
     v->context.cpu_regs.x86_32.eip = 0x5000;
     v->context_state = CONTEXT_WRITING;
@@ -675,7 +640,6 @@ static void context_taken(void **state)
 /* --- deadline ------------------------------------------------------------------------------------------------------------ */
 static void deadline_hits_only_the_hung(void **state)
 {
-    (void)state;
     uint64_t start;
     deadline_arm(&dom[0], 200);
     online(0, 0);
@@ -695,7 +659,6 @@ static void deadline_hits_only_the_hung(void **state)
 
 static void deadline_spares_idle_paused_and_starved(void **state)
 {
-    (void)state;
     deadline_arm(&dom[0], 200);
     vc[0].state = VCPU_RUNNABLE; /* has an event, but never gets on a CPU */
     vc[0].info->evtchn_upcall_pending = 1;
@@ -713,7 +676,6 @@ static void deadline_spares_idle_paused_and_starved(void **state)
 
 static void hang_misses_the_deadline(void **state)
 {
-    (void)state;
     online(0, 0);
     deadline_arm(&dom[0], 200);
     vc[0].state = VCPU_BLOCKED;
@@ -729,7 +691,6 @@ static void hang_misses_the_deadline(void **state)
 /* It was looking at rings, so its peers send no events: nothing will ever be pending. */
 static void hang_in_a_poll_loop_misses_the_deadline(void **state)
 {
-    (void)state;
     online(0, 0);
     deadline_arm(&dom[0], 200);
     sched_hang(&dom[0]);
@@ -756,7 +717,6 @@ static void injects_while_running_and_while_asleep(void **state)
 
 static void cancel_disarms_everything(void **state)
 {
-    (void)state;
     script[0] = halt;
     online(0, 0);
     deadline_arm(&dom[0], 100);
@@ -773,7 +733,6 @@ static void cancel_disarms_everything(void **state)
 
 static void watchdogs(void **state)
 {
-    (void)state;
     struct domain *d = &dom[0];
     assert_int_equal(watchdog_set(d, 3, 1), -EINVAL);
     assert_int_equal(watchdog_set(d, 0, 0), -EINVAL);
@@ -797,7 +756,6 @@ static uint64_t exit_ns;
 static unsigned exit_op;
 static void slow_exit(struct vcpu *v)
 {
-    (void)v;
     shim_now_ns += 5 * MS; /* the guest's */
     irqs_off_begin(OFF_EXIT_OF(0x81));
     irqs_off_what(OFF_HYPERCALL_OF(20, exit_op));
@@ -826,7 +784,6 @@ static void copies_once(struct vcpu *v)
 /* What a CPU does is counted for the vCPU that it serves then, else for itself. */
 static void counted_for_whom_it_serves(void **state)
 {
-    (void)state;
     uint64_t own = cpus[0]->own_counts.copies;
     script[0] = script[1] = copies_once;
     dom[1].callback_vector = 0xf3;
@@ -845,7 +802,6 @@ static void counted_for_whom_it_serves(void **state)
 
 static void longest_with_interrupts_off(void **state)
 {
-    (void)state;
     struct cpu *c = this_cpu();
     memset(c->longest, 0, sizeof c->longest);
     c->off_since = 0;

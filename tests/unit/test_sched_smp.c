@@ -49,7 +49,6 @@ static struct {
 
 void apic_send_ipi(uint32_t c, uint8_t vector)
 {
-    (void)vector;
     mtx_lock(&ipi[c].lock);
     ipi[c].pending = true;
     cnd_signal(&ipi[c].come);
@@ -78,28 +77,16 @@ uint64_t now_ns(void)
 }
 
 /* --- the rest of the core ---------------------------------------------------------------------------------------------- */
-void apic_timer_set_ns(uint64_t ns) { (void)ns; }
+void apic_timer_set_ns(uint64_t ns) {}
 bool frame_scrub_some(void) { return false; }
 int vcpu_pending_vector(const struct vcpu *v) { return v->info->evtchn_upcall_pending ? 0xf3 : -1; }
 bool vcpu_has_work(const struct vcpu *v) { return v->info->evtchn_upcall_pending; }
-void hypercall(struct vcpu *v, unsigned len)
-{
-    (void)v;
-    (void)len;
-}
+void hypercall(struct vcpu *v, unsigned len) {}
 uint64_t domain_cpu_ns(struct domain *d) { return d->vcpu[0]->cpu_ns; }
 void domain_recheck(struct domain *d) { vcpu_recheck(d->vcpu[0]); }
-void domain_shutdown(struct domain *d, uint32_t reason)
-{
-    (void)d;
-    (void)reason;
-}
+void domain_shutdown(struct domain *d, uint32_t reason) {}
 void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
 {
-    (void)d;
-    (void)v;
-    (void)cause;
-    (void)fmt;
 }
 
 static void give(unsigned to)
@@ -129,7 +116,7 @@ static unsigned run(struct vcpu *v)
     vcpu_block(v);
     return 0;
 }
-static void switch_from(struct vcpu *v) { (void)v; }
+static void switch_from(struct vcpu *v) {}
 static const struct virt_ops ops = { .run = run, .switch_from = switch_from };
 const struct virt_ops *virt = &ops;
 
@@ -196,26 +183,10 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
     assert_true(slept > NAPS); /* it was a test of that */
 }
 
-static void one_token(void **s)
-{
-    (void)s;
-    no_wake_is_lost(0, 1);
-}
-static void two_tokens(void **s)
-{
-    (void)s;
-    no_wake_is_lost(0, 2);
-}
-static void four_tokens(void **s)
-{
-    (void)s;
-    no_wake_is_lost(0, 4);
-}
-static void without_cpu_0(void **s)
-{
-    (void)s;
-    no_wake_is_lost(1, 2);
-}
+static void one_token(void **s) { no_wake_is_lost(0, 1); }
+static void two_tokens(void **s) { no_wake_is_lost(0, 2); }
+static void four_tokens(void **s) { no_wake_is_lost(0, 4); }
+static void without_cpu_0(void **s) { no_wake_is_lost(1, 2); }
 
 int main(void)
 {

@@ -288,7 +288,6 @@ static void interrupt_lost(void **state)
 
 static void speed(void **state)
 {
-    (void)state;
     assert_int_equal(divisor_kept, 12);
     assert_int_equal(divisor, 1);
 }

@@ -205,7 +205,6 @@ static void answers_leave_no_text(void **state)
         "\xe2\x9b\x90",
         "\xf0\x9f\x9b\x9d",
     };
-    (void)state;
     for (unsigned i = 0; i < sizeof(answer) / sizeof(*answer); i++) {
         assert_false(type(answer[i]));
         shows("bh> ", 4);

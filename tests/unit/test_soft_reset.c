@@ -9,14 +9,8 @@
 
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
-void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n)
-{
-    (void)pos;
-    (void)buf;
-    (void)n;
-    return 0;
-}
+void console_claim(bool claim) {}
+size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 #define WIN 0x100000ull
 static struct domain *ctl, *store, *svc, *guest;
@@ -172,7 +166,6 @@ static void check_next_kernel(const struct kernel *k)
 
 static void test_soft_reset(void **s)
 {
-    (void)s;
     struct kernel k = { 0 };
     old_kernel(&k);
     assert_int_equal(soft_reset(guest), 0);
@@ -190,7 +183,6 @@ static void test_soft_reset(void **s)
 /* Copies in flight are waited for; meanwhile nothing else may be done to the domain, and it does not run. */
 static void test_soft_reset_waits(void **s)
 {
-    (void)s;
     struct bh_domid id = { .domid = guest->id };
     struct kernel k = { 0 };
     mfn_t m;
@@ -212,7 +204,6 @@ static void test_soft_reset_waits(void **s)
 /* The vCPU that asked goes on, whichever it is; nobody does before every vCPU stands still. */
 static void test_soft_reset_by_other(void **s)
 {
-    (void)s;
     guest->vcpu[1]->state = VCPU_RUNNABLE;
     guest->vcpu[1]->wait_sipi = 0;
     guest->vcpu[1]->regs.rip = 0x4321;
@@ -231,7 +222,6 @@ static void test_soft_reset_by_other(void **s)
 
 static void test_soft_reset_refused(void **s)
 {
-    (void)s;
     struct bh_domid id = { .domid = guest->id };
     as(svc);
     assert_int_equal(do_control_op(BH_CTL_SOFT_RESET, PTR(&id)), -EPERM);
@@ -248,7 +238,6 @@ static void test_soft_reset_refused(void **s)
 
 static void test_destroy_overtakes_soft_reset(void **s)
 {
-    (void)s;
     struct kernel k = { 0 };
     struct bh_domid id = { .domid = guest->id };
     mfn_t m;

@@ -25,7 +25,6 @@ static const struct hvm_start_info *fill(const struct boot_map *m)
 /* Unikernels map nothing below 1 MiB, and nothing may be over the image. */
 static void behind_the_image(void **state)
 {
-    (void)state;
     assert_int_equal(boot_block_at(0), 0x100000);
     assert_int_equal(boot_block_at(0x8000), 0x100000);
     assert_int_equal(boot_block_at(0x100000), 0x100000);
@@ -40,7 +39,6 @@ static bool inside(const struct boot_map *m, uint64_t at, uint64_t len)
 
 static void whole(void **state)
 {
-    (void)state;
     struct boot_map m = { .gpa = 0x3456000,
                           .guest = true,
                           .ram_bytes = 64 * MIB,
@@ -70,7 +68,6 @@ static void whole(void **state)
 static void in_ram(void **state)
 {
     static const uint64_t mib[] = { 2, 4, 16, 64, 3072, 3073, 8192 };
-    (void)state;
     for (unsigned i = 0; i < sizeof(mib) / sizeof(mib[0]); i++) {
         struct boot_map m = { .gpa = boot_block_at(0x140000),
                               .guest = true,

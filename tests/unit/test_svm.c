@@ -44,7 +44,6 @@ static bool refused(bool wr, uint32_t msr, uint64_t x)
 /* The CPU that is pretended has neither RDTSCP nor FXSR_OPT: neither MSR nor bit exists. */
 static void msrs_that_are_not_there(void **state)
 {
-    (void)state;
     world(); /* its signal handlers in place of cmocka's */
     wrmsrs[0] = 0;
     assert_true(refused(true, MSR_TSC_AUX, 7));
@@ -67,7 +66,6 @@ static void ibpb(void **state)
 {
     static struct domain second;
 
-    (void)state;
     world();
     virt_mitigations.ibpb = true;
     second.nr_vcpus = 1;
@@ -106,7 +104,6 @@ static void lfence(void **state)
 {
     uint64_t x;
 
-    (void)state;
     virt_mitigations.lfence = true;
     de_cfg = 0x200; /* another bit, which stays */
     de_cfg_sticks = true;
@@ -131,7 +128,6 @@ static void lfence(void **state)
 /* The shadow of STI goes into the guest only where the emulator drops it, and not with an event. */
 static void shadow(void **state)
 {
-    (void)state;
     world();
     struct vmcb *b = svm_of(&vcpus[0])->vmcb;
     b->int_state = 1;
@@ -168,7 +164,6 @@ static void instruction_length(void **state)
 {
     unsigned copies;
 
-    (void)state;
     world();
     memcpy(insn, "\x0f\x01\xd9", 3);
     assert_int_equal(call_len(0x1000, &copies), 3);
@@ -212,7 +207,6 @@ static void instruction_remembered(void **state)
     static uint64_t entry[4];
     unsigned copies;
 
-    (void)state;
     world();
     struct vmcb *b = long_mode();
     for (unsigned i = 0; i < 4; i++) {
@@ -290,7 +284,6 @@ static bool window(void)
 /* The bit of an up-call that is in is no reason to ask for a window; a kick, or another vector, is. */
 static void window_for_what_is_new(void **state)
 {
-    (void)state;
     world();
     guest = takes_it;
     upcall = 0xf3;
@@ -342,7 +335,6 @@ static bool int_runs(uint8_t op)
 /* An INT that memory does not hold is tried again, once; one that it holds runs, and the next is looked at again. */
 static void stale_int3(void **state)
 {
-    (void)state;
     world();
     struct vmcb *b = svm_of(&vcpus[0])->vmcb;
     run(&vcpus[0]);
@@ -399,7 +391,6 @@ static bool gp_after(void (*what)(struct vcpu *v))
 /* The emulator calls a MOV to CR4 with a bit that is not there an invalid state: #GP as on hardware, unless VMRUN itself refused the state. */
 static void cr4(void **state)
 {
-    (void)state;
     world();
     virt_emulated = true;
     assert_true(gp_after(moves));
@@ -425,7 +416,6 @@ static void cr4(void **state)
 /* The emulator has no such MSR, RDTSC is what guests use: no read goes past the core. */
 static void time_stamp_counter(void **state)
 {
-    (void)state;
     world();
     struct vmcb *b = svm_of(&vcpus[0])->vmcb;
     const uint8_t *map = maddr_to_virt((maddr_t){ b->msrpm_base });
@@ -484,7 +474,6 @@ static struct vcpu_hvm_context code64(void)
 static void contexts(void **state)
 {
     struct vcpu_hvm_context c = code32();
-    (void)state;
     world();
     struct vmcb *b = svm_of(&vcpus[1])->vmcb;
     uint32_t intercepted = b->intercept1;
@@ -543,7 +532,6 @@ static uint64_t next_exit;
 static void exits_so(struct vcpu *v) { svm_of(v)->vmcb->exit_code = next_exit; }
 static void exits_by_reason(void **state)
 {
-    (void)state;
     static const struct {
         uint64_t code;
         enum bh_exit reason;
@@ -581,7 +569,6 @@ static void exits_by_reason(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 3; i++)
         svm_ops.vcpu_free(&vcpus[i]);
     return 0;

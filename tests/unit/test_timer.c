@@ -17,12 +17,7 @@ struct acpi_info acpi_info;
 struct cmdline cmdline;
 static uint64_t tsc, programmed;
 
-void *mmio_map(maddr_t m, uint64_t len)
-{
-    (void)m;
-    (void)len;
-    return NULL;
-}
+void *mmio_map(maddr_t m, uint64_t len) { return NULL; }
 uint64_t rdtsc(void) { return tsc; }
 void apic_timer_set_ns(uint64_t delta_ns) { programmed = delta_ns; }
 
@@ -40,7 +35,6 @@ static void fn(struct timer *x)
 }
 static int setup(void **state)
 {
-    (void)state;
     tsc_khz = 1000000; /* 1 tick = 1 ns */
     pvclock_scale(tsc_khz, &pvclock_mul, &pvclock_shift);
     tsc = tsc_boot = 0;
@@ -59,7 +53,6 @@ static int setup(void **state)
 
 static void fire_in_order(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < N; i++)
         timer_set(&t[i], 1000 + (i * 37) % N * 10);
     assert_int_equal(programmed, 1000);
@@ -78,7 +71,6 @@ static void fire_in_order(void **state)
 
 static void move_cancel_rearm(void **state)
 {
-    (void)state;
     timer_set(&t[0], 500);
     timer_set(&t[1], 600);
     timer_set(&t[0], 900); /* later now */
@@ -112,7 +104,6 @@ static void again(struct timer *x)
 }
 static void periodic_from_its_own_function(void **state)
 {
-    (void)state;
     timer_setup(&t[0], again);
     timer_set(&t[0], 100);
     for (tsc = 50; tsc < 1000; tsc += 100)
@@ -127,7 +118,6 @@ static void periodic_from_its_own_function(void **state)
 /* The hardware's deadline is a TSC value: it must not wrap, whatever a guest asks for. */
 static void far_away_is_not_in_the_past(void **state)
 {
-    (void)state;
     tsc = 5000;
     timer_set(&t[0], UINT64_MAX);
     assert_in_range(programmed, NS_PER_S, 86400 * NS_PER_S);
@@ -143,7 +133,6 @@ static void far_away_is_not_in_the_past(void **state)
 /* A guest may ask for a time of 0: it is due, not a sign that there is none. */
 static void a_time_of_0_does_not_hide_others(void **state)
 {
-    (void)state;
     tsc = 5000;
     timer_set(&t[0], 0);
     assert_int_equal(programmed, 1);
@@ -158,7 +147,6 @@ static void a_time_of_0_does_not_hide_others(void **state)
 
 static void pvclock_is_precise(void **state)
 {
-    (void)state;
     static const uint32_t khz[] = { 1000,    33333,   999999,  1000000, 1000001,
                                     2000000, 2000001, 2596116, 3999999, 4294967 };
     for (unsigned i = 0; i < ARRAY_SIZE(khz); i++) {

@@ -15,7 +15,7 @@ static struct cpu two[2];
 static _Thread_local unsigned me;
 struct cpu *cpus[MAX_CPUS] = { &two[0], &two[1] };
 struct cpu *this_cpu(void) { return &two[me]; }
-void apic_timer_set_ns(uint64_t ns) { (void)ns; }
+void apic_timer_set_ns(uint64_t ns) {}
 
 static struct timer t;
 static volatile bool in_fn, go_on, fn_ended, set_done, cancel_done;
@@ -27,7 +27,6 @@ static void nap(void)
 }
 static void held_up(struct timer *x)
 {
-    (void)x;
     in_fn = true;
     while (!go_on)
         nap();
@@ -64,7 +63,6 @@ static unsigned length(const struct list *head)
 }
 static int setup(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 2; i++) {
         list_init(&two[i].timers);
         two[i].id = i;
@@ -79,7 +77,6 @@ static int setup(void **state)
 /* It fired on CPU 1 and was armed again on CPU 0 meanwhile: a cancel on CPU 0 still waits for CPU 1. */
 static void cancel_waits_where_it_runs(void **state)
 {
-    (void)state;
     thrd_t a;
     unsigned one = 1;
     me = 1;
@@ -99,7 +96,6 @@ static void cancel_waits_where_it_runs(void **state)
 /* CPU 1 is in the middle of arming it: a cancel on CPU 0 comes before or after that, not in between. */
 static void cancel_waits_for_who_arms(void **state)
 {
-    (void)state;
     thrd_t a, b;
     unsigned zero = 0, one = 1;
     timer_set(&t, shim_now_ns + 500);
@@ -127,7 +123,6 @@ static void once_and_off(struct timer *x)
 }
 static void function_cancels_itself(void **state)
 {
-    (void)state;
     fired = 0;
     timer_setup(&t, once_and_off);
     timer_set(&t, shim_now_ns);
@@ -150,10 +145,9 @@ static int arms_and_cancels(void *cpu)
     }
     return 0;
 }
-static void nothing(struct timer *x) { (void)x; }
+static void nothing(struct timer *x) {}
 static void two_at_once(void **state)
 {
-    (void)state;
     thrd_t a;
     unsigned zero = 0, one = 1;
     timer_setup(&t, nothing);

@@ -13,14 +13,13 @@
 static struct domain d;
 static struct vcpu v;
 static struct vcpu_info info;
-void vcpu_kick(struct vcpu *x) { (void)x; }
-void vcpu_set_online(struct vcpu *x) { (void)x; }
+void vcpu_kick(struct vcpu *x) {}
+void vcpu_set_online(struct vcpu *x) {}
 
 enum { CALLBACK = 0xf3, OTHER = 0x41, ICR_SELF = 0x83f, MSR_TPR = 0x808, MSR_SVR = 0x80f };
 
 static int setup(void **state)
 {
-    (void)state;
     memset(&d, 0, sizeof d);
     memset(&v, 0, sizeof v);
     v.domain = &d;
@@ -34,7 +33,6 @@ static int setup(void **state)
 
 static void nothing_and_upcall(void **state)
 {
-    (void)state;
     assert_int_equal(vcpu_pending_vector(&v), -1);
     assert_false(vcpu_only_upcall(&v));
     info.evtchn_upcall_pending = 1;
@@ -51,7 +49,6 @@ static void nothing_and_upcall(void **state)
 
 static void second_vector(void **state)
 {
-    (void)state;
     info.evtchn_upcall_pending = 1;
     assert_int_equal(lapic_write(&v, ICR_SELF, OTHER), 0);
     assert_int_equal(vcpu_pending_vector(&v), CALLBACK);

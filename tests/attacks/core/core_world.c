@@ -5,14 +5,8 @@
 
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
-void console_claim(bool claim) { (void)claim; }
-size_t log_read(uint64_t *pos, char *buf, size_t n)
-{
-    (void)pos;
-    (void)buf;
-    (void)n;
-    return 0;
-}
+void console_claim(bool claim) {}
+size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 struct domain *ctl, *store, *guest;
 unsigned long free_frames(void)

@@ -16,13 +16,9 @@ static FILE *image;
 static uint64_t now;
 
 void *page_alloc(unsigned n) { return aligned_alloc(4096, n * 4096u); }
-void page_free(void *p, unsigned n) { (void)n, free(p); }
+void page_free(void *p, unsigned n) { free(p); }
 uint64_t now_ns(void) { return ++now; }
-unsigned event_wait(uint64_t until)
-{
-    (void)until;
-    return 0;
-}
+unsigned event_wait(uint64_t until) { return 0; }
 void bh_panic(const char *fmt, ...)
 {
     printf("panic: %s\n", fmt);
@@ -30,18 +26,12 @@ void bh_panic(const char *fmt, ...)
 }
 int xs_write(uint32_t tx, const char *path, const char *val)
 {
-    (void)tx;
     printf("  %s = %s\n", path, val);
     return 0;
 }
-int xs_rm(uint32_t tx, const char *path)
-{
-    (void)tx, (void)path;
-    return 0;
-}
+int xs_rm(uint32_t tx, const char *path) { return 0; }
 char **xs_ls(uint32_t tx, const char *path, unsigned *n)
 {
-    (void)tx, (void)path;
     *n = 0;
     return NULL;
 }
@@ -49,7 +39,6 @@ char **xs_ls(uint32_t tx, const char *path, unsigned *n)
 static struct blk_io *pending;
 static int dev_submit(struct blkdev *d, struct blk_io *io)
 {
-    (void)d;
     pending = io;
     return 0;
 }
@@ -57,7 +46,6 @@ static unsigned dev_poll(struct blkdev *d)
 {
     struct blk_io *io = pending;
 
-    (void)d;
     if (!io)
         return 0;
     pending = NULL;
@@ -70,11 +58,7 @@ static unsigned dev_poll(struct blkdev *d)
     io->done(io);
     return 1;
 }
-static bool dev_arm(struct blkdev *d)
-{
-    (void)d;
-    return true;
-}
+static bool dev_arm(struct blkdev *d) { return true; }
 
 int main(int argc, char **argv)
 {

@@ -41,16 +41,8 @@ WEAK struct cpu *this_cpu(void)
 }
 WEAK void cpu_relax(void) { thrd_yield(); }
 WEAK void cpu_stop(void) { abort(); }
-WEAK uint64_t rdmsr(uint32_t msr)
-{
-    (void)msr;
-    return 0;
-}
-WEAK void wrmsr(uint32_t msr, uint64_t v)
-{
-    (void)msr;
-    (void)v;
-}
+WEAK uint64_t rdmsr(uint32_t msr) { return 0; }
+WEAK void wrmsr(uint32_t msr, uint64_t v) {}
 WEAK int rdmsr_safe(uint32_t msr, uint64_t *v)
 {
     *v = rdmsr(msr);
@@ -64,40 +56,14 @@ WEAK int wrmsr_safe(uint32_t msr, uint64_t v)
 WEAK uint64_t rdtsc(void) { return shim_now_ns; }
 WEAK struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
 {
-    (void)leaf;
-    (void)sub;
     return (struct cpuid_regs){ 0, 0, 0, 0 };
 }
-WEAK void outb(uint16_t p, uint8_t v)
-{
-    (void)p;
-    (void)v;
-}
-WEAK uint8_t inb(uint16_t p)
-{
-    (void)p;
-    return 0xff;
-}
-WEAK void outw(uint16_t p, uint16_t v)
-{
-    (void)p;
-    (void)v;
-}
-WEAK uint16_t inw(uint16_t p)
-{
-    (void)p;
-    return 0xffff;
-}
-WEAK void outl(uint16_t p, uint32_t v)
-{
-    (void)p;
-    (void)v;
-}
-WEAK uint32_t inl(uint16_t p)
-{
-    (void)p;
-    return 0xffffffff;
-}
+WEAK void outb(uint16_t p, uint8_t v) {}
+WEAK uint8_t inb(uint16_t p) { return 0xff; }
+WEAK void outw(uint16_t p, uint16_t v) {}
+WEAK uint16_t inw(uint16_t p) { return 0xffff; }
+WEAK void outl(uint16_t p, uint32_t v) {}
+WEAK uint32_t inl(uint16_t p) { return 0xffffffff; }
 
 /* --- printing ------------------------------------------------------------------------------------------ */
 void shim_log_clear(void) { shim_log[0] = 0; }
@@ -115,15 +81,10 @@ static void log_add(const char *fmt, va_list ap)
         at = 0;
     vsnprintf(shim_log + at, sizeof shim_log - at, fmt, ap);
 }
-WEAK void vprintk(enum loglevel lvl, const char *fmt, va_list ap)
-{
-    (void)lvl;
-    log_add(fmt, ap);
-}
+WEAK void vprintk(enum loglevel lvl, const char *fmt, va_list ap) { log_add(fmt, ap); }
 WEAK void printk(enum loglevel lvl, const char *fmt, ...)
 {
     va_list ap;
-    (void)lvl;
     va_start(ap, fmt);
     log_add(fmt, ap);
     va_end(ap);
@@ -200,62 +161,25 @@ WEAK void core_free(void *p, unsigned order)
     memset(pool_used + i, 0, n);
     shim_core_pages -= n;
 }
-WEAK void *core_alloc_for(struct domain *d)
-{
-    (void)d;
-    return core_alloc(0);
-}
-WEAK mfn_t frame_to_mfn(const struct frame *f)
-{
-    (void)f;
-    abort();
-}
-WEAK void *core_alloc_table(struct domain *d)
-{
-    (void)d;
-    return core_alloc(0);
-}
+WEAK void *core_alloc_for(struct domain *d) { return core_alloc(0); }
+WEAK mfn_t frame_to_mfn(const struct frame *f) { abort(); }
+WEAK void *core_alloc_table(struct domain *d) { return core_alloc(0); }
 WEAK void core_free_for(struct domain *d, void *p)
 {
-    (void)d;
     if (p)
         core_free(p, 0);
 }
 WEAK volatile uint64_t p2m_quiet;
-WEAK void frame_promise_end(struct domain *d) { (void)d; }
-WEAK void frame_forget(struct domain *d) { (void)d; }
-WEAK int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance)
-{
-    (void)d;
-    (void)ram;
-    (void)allowance;
-    return 0;
-}
+WEAK void frame_promise_end(struct domain *d) {}
+WEAK void frame_forget(struct domain *d) {}
+WEAK int frame_promise(struct domain *d, uint64_t ram, uint64_t allowance) { return 0; }
 WEAK void *kmalloc(size_t n) { return calloc(1, n ? n : 1); }
-WEAK void kfree(void *p, size_t n)
-{
-    (void)n;
-    free(p);
-}
+WEAK void kfree(void *p, size_t n) { free(p); }
 
 /* --- who names a domid: nobody, where neither ports nor grants are linked ---------------------------------- */
 struct domain;
-WEAK int evtchn_names(struct domain *d, uint16_t id, uint64_t *port, unsigned *budget)
-{
-    (void)d;
-    (void)id;
-    (void)port;
-    (void)budget;
-    return 0;
-}
-WEAK int grant_names(struct domain *d, uint16_t id, uint64_t *at, unsigned *budget)
-{
-    (void)d;
-    (void)id;
-    (void)at;
-    (void)budget;
-    return 0;
-}
+WEAK int evtchn_names(struct domain *d, uint16_t id, uint64_t *port, unsigned *budget) { return 0; }
+WEAK int grant_names(struct domain *d, uint16_t id, uint64_t *at, unsigned *budget) { return 0; }
 
 /* --- time ------------------------------------------------------------------------------------------------ */
 WEAK uint64_t now_ns(void) { return shim_now_ns; }

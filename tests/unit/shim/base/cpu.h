@@ -23,10 +23,10 @@ static inline uint64_t read_cr0(void) { return 0; }
 static inline uint64_t read_cr2(void) { return 0; }
 static inline uint64_t read_cr3(void) { return 0; }
 static inline uint64_t read_cr4(void) { return 0; }
-static inline void write_cr0(uint64_t v) { (void)v; }
-static inline void write_cr3(uint64_t v) { (void)v; }
-static inline void write_cr4(uint64_t v) { (void)v; }
-static inline void invlpg(const void *p) { (void)p; }
+static inline void write_cr0(uint64_t v) {}
+static inline void write_cr3(uint64_t v) {}
+static inline void write_cr4(uint64_t v) {}
+static inline void invlpg(const void *p) {}
 static inline void mb(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void irq_on(void) {}
 static inline void irq_off(void) {}

@@ -41,7 +41,7 @@ static int lookup(struct sw *sw, const uint8_t *mac, uint64_t now)
     for (unsigned i = 0; i < SW_WAYS; i++) {
         if (!set[i].used || !mac_eq(set[i].mac, mac))
             continue;
-        if (now - set[i].seen_ns > SW_AGE_NS) {
+        if (now > set[i].seen_ns + SW_AGE_NS) {
             set[i].used = false;
             return -1;
         }

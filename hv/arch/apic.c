@@ -185,8 +185,9 @@ void apic_init_bsp(void)
     x2apic = c.ecx & 1u << 21;
     deadline = c.ecx & 1u << 24;
     if (!x2apic) {
-        uint64_t base = acpi_info.lapic_base ? acpi_info.lapic_base
-                                             : rdmsr(MSR_APIC_BASE) & 0xffffffffff000ull;
+        uint64_t base = acpi_info.lapic_base;
+        if (!base)
+            base = rdmsr(MSR_APIC_BASE) & 0xffffffffff000ull;
         mmio = mmio_map(MADDR(base), PAGE_SIZE);
         if (!mmio)
             panic("no room for the local APIC");

@@ -43,9 +43,8 @@ static bool parse_u64(const char *s, char **end, unsigned base, uint64_t *v)
 static bool parse_number(const char *s, uint64_t max, uint64_t *v)
 {
     char *end;
-    bool ok = s[0] == '0' && (s[1] | 0x20) == 'x' ? parse_u64(s + 2, &end, 16, v)
-                                                  : parse_u64(s, &end, 10, v);
-    return ok && !*end && *v <= max;
+    bool hex = s[0] == '0' && (s[1] | 0x20) == 'x';
+    return parse_u64(hex ? s + 2 : s, &end, hex ? 16 : 10, v) && !*end && *v <= max;
 }
 
 /* Xen's booleans; no value is true. */
@@ -210,15 +209,13 @@ static void opt_ctl_mem(struct cmdline *c, struct word *w)
 {
     char *end;
     uint64_t v;
-    unsigned shift = 10;
     if (!parse_u64(w->value, &end, 10, &v))
         return bad(w, "not a size");
-    if (*end) {
-        char u = (char)(*end | 0x20);
-        shift = u == 'k' ? 10 : u == 'm' ? 20 : u == 'g' ? 30 : 0;
-        if (!shift || end[1])
-            return bad(w, "not a size");
-    }
+    static const char units[] = "kmg";
+    const char *unit = *end ? strchr(units, (char)(*end | 0x20)) : units;
+    if (!unit || (*end && end[1]))
+        return bad(w, "not a size");
+    unsigned shift = 10 * (unsigned)(unit - units + 1);
     if (v > 512ull << 20 >> (shift - 10) || v << shift < 8ull << 20 || v << shift > 512ull << 20)
         return bad(w, "out of range (8M to 512M)");
     c->ctl_mem = v << shift & ~((2ull << 20) - 1);
@@ -261,7 +258,7 @@ static const char *parse_sbdf(const char *s, uint32_t *sbdf, uint8_t *any)
         } else if (!parse_u64(s, &end, 16, &f[i])) {
             return hide_form;
         }
-        if (*end != (i < 2 ? ':' : i == 2 ? '.' : 0))
+        if (*end != "::."[i])
             return hide_form;
     }
     if (f[3] > 7)

@@ -146,7 +146,9 @@ static int fill_some(struct domain *d, uint64_t gfn, uint64_t n)
         if (rc) {
             for (uint64_t k = i; k < 1ull << order; k++)
                 frame_put(MFN(m.v + k));
-            return i ? (int)i : rc == -EEXIST ? 1 : -ENOMEM;
+            if (i)
+                return (int)i;
+            return rc == -EEXIST ? 1 : -ENOMEM;
         }
     }
     return 1 << order;

@@ -72,7 +72,9 @@ static unsigned size_bar(struct pci_dev *p, unsigned i, unsigned of)
     }
     b->base = base;
     b->size = size;
-    b->flags = lo & 1 ? BAR_IO : BAR_MEM | (n == 2 ? BAR_64 : 0) | (lo & 8 ? BAR_PREF : 0);
+    b->flags = BAR_IO;
+    if (!(lo & 1))
+        b->flags = BAR_MEM | (n == 2 ? BAR_64 : 0) | (lo & 8 ? BAR_PREF : 0);
     return n;
 }
 
@@ -81,7 +83,8 @@ static unsigned size_bar(struct pci_dev *p, unsigned i, unsigned of)
  * assumed for its BARs. */
 static void size_platform(struct pci_dev *p)
 {
-    unsigned n = p->header == 0 ? 6 : p->header == 1 ? 2 : 1, used = 0;
+    static const uint8_t nr_bars[] = { 6, 2 }; /* of a device, of a bridge */
+    unsigned n = p->header < ARRAY_SIZE(nr_bars) ? nr_bars[p->header] : 1, used = 0;
     uint32_t cmd = pci_read(p, PCI_COMMAND, 2);
     bool host = p->class_rev >> 16 == 0x0600;
 

@@ -174,7 +174,9 @@ static struct vcpu *first_ready(struct cpu *c)
     struct vcpu *oldest = cut && (!turn || cut->ready_since < turn->ready_since) ? cut : turn;
     if (oldest && c->rq_len > 1 && now_ns() - oldest->ready_since > (c->rq_len + 1) * SLICE_NS)
         return oldest;
-    return woken ? woken : cut ? cut : turn;
+    if (woken)
+        return woken;
+    return cut ? cut : turn;
 }
 
 static struct vcpu *dequeue_first(struct cpu *from, struct cpu *to)

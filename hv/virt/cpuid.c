@@ -111,8 +111,8 @@ static uint32_t xsave_size(uint32_t components, bool compacted)
     uint32_t end = 512 + 64; /* legacy region and header */
     for (uint32_t left = components & ~3u; left; left &= left - 1) {
         struct cpuid_regs c = cpuid(0xd, (uint32_t)__builtin_ctz(left));
-        uint32_t at = !compacted ? c.ebx : c.ecx & BIT(1) ? (end + 63) & ~63u : end;
-        end = MAX(end, at + c.eax);
+        uint32_t at = c.ecx & BIT(1) ? (end + 63) & ~63u : end;
+        end = MAX(end, (compacted ? at : c.ebx) + c.eax);
     }
     return end;
 }

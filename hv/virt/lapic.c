@@ -118,10 +118,9 @@ static void send_ipi(struct vcpu *v, uint64_t icr)
     }
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
         struct vcpu *t = d->vcpu[i];
-        bool self = t == v;
-        bool hit = shorthand == 0   ? matches(t, dest, logical)
-                   : shorthand == 1 ? self
-                                    : shorthand == 2 || !self;
+        bool self = t == v, hit = shorthand == 1 ? self : shorthand == 2 || !self;
+        if (shorthand == 0)
+            hit = matches(t, dest, logical);
         if (!hit)
             continue;
         deliver(t, mode, vector);

@@ -54,7 +54,9 @@ Gateway=10.0.2.2
 IPv6AcceptRA=no
 LinkLocalAddressing=no
 NET
-mkdir -p "$root/boot/grub"
+mkdir -p "$root/boot/grub" "$root/etc/systemd/system.conf.d"
+# hvc0's device shows late where many machines run at once.
+printf '[Manager]\nDefaultDeviceTimeoutSec=10min\nDefaultTimeoutStartSec=10min\n' > "$root/etc/systemd/system.conf.d/slow.conf"
 entry() { # TITLE RELEASE OPTIONS
     cat <<GRUB
 menuentry "$1" $3 {

@@ -29,10 +29,11 @@ static void cover(struct ivrs *o, unsigned unit, unsigned from, unsigned to, boo
 /* 5.2.2.2: the two top bits of the type give the length, but for named ACPI devices. */
 static unsigned entry_len(const uint8_t *e, unsigned left)
 {
-    unsigned len = e[0] == 0xf0     ? (left >= 22 ? 22u + e[21] : 0)
-                   : e[0] >> 6 == 0 ? 4u
-                   : e[0] >> 6 == 1 ? 8u
-                                    : 0;
+    unsigned len = 0;
+    if (e[0] < 0x80)
+        len = e[0] < 0x40 ? 4 : 8;
+    else if (e[0] == 0xf0 && left >= 22)
+        len = 22u + e[21];
     return len <= left ? len : 0;
 }
 

@@ -86,7 +86,7 @@ unsigned timers_run(void)
     return n;
 }
 
-int deadline_kick(uint64_t ms)
+int deadline_feed(uint64_t ms)
 {
     struct bh_deadline d = { .ms = ms };
 

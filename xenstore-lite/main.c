@@ -35,7 +35,7 @@ static void alive(uint64_t ms)
     static uint64_t next;
     uint64_t now = ms ? now_ns() : 0;
     if (ms && now >= next) {
-        deadline_kick(ms);
+        deadline_feed(ms);
         next = now + ms * 1000000 / 8;
     }
 }

@@ -124,7 +124,7 @@ struct dtimer {
 };
 void dtimer_set(struct dtimer *t, uint64_t when_ns);
 void dtimer_cancel(struct dtimer *t);
-int deadline_kick(uint64_t ms); /* BH_SVC_DEADLINE; 0 = off */
+int deadline_feed(uint64_t ms); /* BH_SVC_DEADLINE; 0 = off */
 
 /* --- memory ----------------------------------------------------------------------------------------------- */
 void *page_alloc(unsigned n); /* n contiguous zeroed pages or NULL */

@@ -15,7 +15,7 @@ static void deadline_put_off(uint64_t now)
         return;
     put_off = now;
     if (deadline_ms)
-        deadline_kick(deadline_ms);
+        deadline_feed(deadline_ms);
     if (drv->check)
         drv->check();
 }

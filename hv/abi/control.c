@@ -144,9 +144,9 @@ static long op_crash(struct domain *d, const struct bh_crash *a)
         a->how == (BH_CRASH_INJECT | BH_CRASH_HANG) || d->state != BH_DOM_RUNNING)
         return -EINVAL;
     if (a->how & BH_CRASH_INJECT)
-        sched_inject_crash(d);
+        deadline_inject_crash(d);
     else if (a->how & BH_CRASH_HANG)
-        sched_hang(d);
+        deadline_hang(d);
     else
         domain_crash(d, NULL, BH_CAUSE_OTHER, "crashed on request");
     return 0;

@@ -50,7 +50,7 @@ static bool prepare(struct vcpu *v)
         v->context_state = 0; /* another is refused now: it has register state */
     }
     if (v->domain->inject) {
-        sched_inject_entry(v);
+        deadline_inject_entry(v);
         if (!vcpu_runnable(v))
             return false;
     }

@@ -4,14 +4,14 @@
  * crashes that tests inject.
  *
  * Hang deadline: a timer looks four times in the time allowed. A look counts when the domain is sealed and not paused, and either
- * sleeps through a pending event, or runs (or would, but is made to hang on purpose) and has had CPU time since the last kick. Who
+ * sleeps through a pending event, or runs (or would, but is made to hang on purpose) and has had CPU time since it was last armed. Who
  * runs need not have an event pending: who polls a ring has asked his peers for none, so a loop there would never be noticed. Four
- * such looks in a row without a kick are a missed deadline. An idle domain, and one that got no CPU, is never blamed.
+ * such looks in a row without a new arming are a missed deadline. An idle domain, and one that got no CPU, is never blamed.
  */
-#include "sched/sched.h"
+#include "domain/domain.h"
 #include <xen/sched.h>
 #include "base/print.h"
-#include "domain/domain.h"
+#include "sched/sched.h"
 
 #define LOOKS           4u
 #define MAX_DEADLINE_MS 600000ull
@@ -149,14 +149,14 @@ static void inject_fire(struct timer *t)
     }
 }
 
-void sched_inject_crash(struct domain *d)
+void deadline_inject_crash(struct domain *d)
 {
     d->inject = INJECT_SOON;
     d->inject_until = now_ns() + INJECT_LATEST;
     timer_set(&d->inject_timer, now_ns() + random_u64() % INJECT_WITHIN);
 }
 
-void sched_inject_entry(struct vcpu *v)
+void deadline_inject_entry(struct vcpu *v)
 {
     struct domain *d = v->domain;
     if (d->inject == INJECT_NOW) {
@@ -167,7 +167,7 @@ void sched_inject_entry(struct vcpu *v)
     }
 }
 
-void sched_hang(struct domain *d)
+void deadline_hang(struct domain *d)
 {
     d->hang = 1;
     domain_recheck(d);
@@ -175,7 +175,7 @@ void sched_hang(struct domain *d)
 
 /* --- life ------------------------------------------------------------------------------------------------------ */
 
-void sched_domain_init(struct domain *d)
+void deadline_init(struct domain *d)
 {
     timer_setup(&d->deadline_timer, deadline_look);
     timer_setup(&d->inject_timer, inject_fire);
@@ -183,7 +183,7 @@ void sched_domain_init(struct domain *d)
     timer_setup(&d->watchdog[1], watchdog1);
 }
 
-void sched_timers_cancel(struct domain *d)
+void deadline_cancel_all(struct domain *d)
 {
     d->deadline_ms = 0;
     d->inject = INJECT_OFF;

@@ -124,7 +124,7 @@ int domain_create(const struct bh_create *c, struct domain **out)
     memcpy(d->name, c->name, BH_NAME_LEN);
     memcpy(d->uuid, c->uuid, sizeof d->uuid);
     d->clock_offset = c->clock_offset;
-    sched_domain_init(d);
+    deadline_init(d);
     rc = domain_list(d, domain_free);
     if (rc) {
         domid_free(id, false);

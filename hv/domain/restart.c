@@ -39,7 +39,7 @@ static int stage_stop(struct domain *d, uint64_t *cursor)
 
 static void forget_vcpus(struct domain *d)
 {
-    sched_timers_cancel(d);
+    deadline_cancel_all(d);
     if (d->pause_count) {
         d->pause_count = 0;
         domain_unpause(d);
@@ -316,7 +316,7 @@ static const struct stage restart_stages[] = {
 static int stage_forget(struct domain *d, uint64_t *cursor)
 {
     (void)cursor;
-    sched_timers_cancel(d);
+    deadline_cancel_all(d);
     for (uint32_t i = 0; i < d->nr_vcpus; i++) {
         if (i == d->shutdown_vcpu) {
             vcpu_unregister(d->vcpu[i]);

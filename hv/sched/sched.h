@@ -52,14 +52,3 @@ long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu 
                    void *arg);
 void vcpu_wait_over(struct vcpu *v); /* v is in no wait any more: its call begins anew */
 void sched_begin_op(void);           /* the door: must_yield counts from here */
-
-/* Hang deadline (BH_SVC_DEADLINE): armed, anew each time; 0 = off. */
-void deadline_arm(struct domain *d, uint64_t ms);
-/* A crash out of the blue, for tests of recovery (BH_CTL_CRASH). */
-void sched_inject_crash(struct domain *d); /* at a random instruction within some milliseconds */
-void sched_hang(struct domain *d);         /* no CPU time from now on */
-void sched_inject_entry(struct vcpu *v); /* before an entry, if d->inject: an injected crash is due? */
-void sched_domain_init(struct domain *d); /* the timers of a new domain */
-int watchdog_set(struct domain *d, uint32_t id,
-                 uint32_t seconds); /* SCHEDOP_watchdog; id 0: a new one. Its id or -errno */
-void sched_timers_cancel(struct domain *d); /* restart, destroy: deadline, watchdog, injection, hang are off */

@@ -154,7 +154,7 @@ static void journal(uint64_t round)
     bool any = false;
 
     while (!any && now_ns() < end) {
-        deadline_kick(2000);
+        deadline_feed(2000);
         blk.bb.now = now_ns();
         (void)bb_round(&blk.bb, &blk.dev, blk.dev != NULL);
         EACH_CONNECTED(v)

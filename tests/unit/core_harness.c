@@ -39,14 +39,14 @@ long vcpu_wait(struct vcpu *v, uint64_t until)
     waits++;
     return HC_AGAIN;
 }
-void sched_inject_crash(struct domain *d) { d->inject = 1; }
-void sched_hang(struct domain *d) { d->hang = 1; }
-void sched_timers_cancel(struct domain *d)
+void deadline_inject_crash(struct domain *d) { d->inject = 1; }
+void deadline_hang(struct domain *d) { d->hang = 1; }
+void deadline_cancel_all(struct domain *d)
 {
     d->inject = d->hang = 0;
     d->deadline_ms = 0;
 }
-void sched_domain_init(struct domain *d) {}
+void deadline_init(struct domain *d) {}
 void deadline_arm(struct domain *d, uint64_t ms) { d->deadline_ms = ms; }
 void apic_send_ipi(uint32_t cpu, uint8_t vector) {}
 

@@ -163,7 +163,7 @@ static int setup(void **state)
         vc[i].info = &shared[i].vcpu_info[0];
         list_init(&vc[i].rq_node);
         timer_setup(&vc[i].poll_timer, NULL);
-        sched_domain_init(d);
+        deadline_init(d);
         script[i] = hog;
     }
     return 0;
@@ -679,7 +679,7 @@ static void hang_misses_the_deadline(void **state)
     online(0, 0);
     deadline_arm(&dom[0], 200);
     vc[0].state = VCPU_BLOCKED;
-    sched_hang(&dom[0]);
+    deadline_hang(&dom[0]);
     assert_int_equal(cpus[0]->rq_len, 0);
     until(shim_now_ns + 500 * MS);
     assert_null(crashed); /* it slept, and nothing waits for it */
@@ -693,7 +693,7 @@ static void hang_in_a_poll_loop_misses_the_deadline(void **state)
 {
     online(0, 0);
     deadline_arm(&dom[0], 200);
-    sched_hang(&dom[0]);
+    deadline_hang(&dom[0]);
     until(shim_now_ns + 260 * MS);
     assert_ptr_equal(crashed, &dom[0]);
 }
@@ -706,7 +706,7 @@ static void injects_while_running_and_while_asleep(void **state)
         script[0] = i & 1 ? halt : hog;
         online(0, 0);
         uint64_t start = shim_now_ns;
-        sched_inject_crash(&dom[0]);
+        deadline_inject_crash(&dom[0]);
         while (!crashed && shim_now_ns < start + 100 * MS)
             until(shim_now_ns + 10 * US);
         assert_ptr_equal(crashed, &dom[0]);
@@ -720,10 +720,10 @@ static void cancel_disarms_everything(void **state)
     script[0] = halt;
     online(0, 0);
     deadline_arm(&dom[0], 100);
-    sched_inject_crash(&dom[0]);
+    deadline_inject_crash(&dom[0]);
     assert_int_equal(watchdog_set(&dom[0], 0, 1), 1);
-    sched_hang(&dom[0]);
-    sched_timers_cancel(&dom[0]);
+    deadline_hang(&dom[0]);
+    deadline_cancel_all(&dom[0]);
     vc[0].info->evtchn_upcall_pending = 1;
     until(shim_now_ns + 3000 * MS);
     assert_null(crashed);

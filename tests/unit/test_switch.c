@@ -129,7 +129,7 @@ static void test_learning(void **state)
     assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 40), 1 << 0);
     assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 31 + SW_AGE_NS), 1 << 0 | 1 << 5); /* aged */
     pass(5, mac_a, mac_y, 0x800, 60, 50);
-    assert_int_equal(pass(1, mac_y, mac_a, 0x800, 60, 49), 1 << 5); /* a clock behind the stamp ages nothing */
+    assert_int_equal(pass(1, mac_y, mac_a, 0x800, 60, 49), 1 << 5); /* the clock is behind the stamp */
     switch_port_down(&sw, 5);
     assert_int_equal(pass(1, mac_y, mac_a, 0x800, 60, 60), 1 << 0);
     /* many addresses: bounded, and the newest of a set stay */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Attach and detach of a disk, with either side killed between any two of its steps.
 // LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config.c domains/devname.c
-// LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/blkback.c
+// LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/rings.c
 // LINK: drivers-dom/blk/request.c drivers-dom/lib/keep_record.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid -lz
 /*

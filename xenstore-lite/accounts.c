@@ -106,7 +106,7 @@ int xs_check(struct xs *xs)
 {
     for (unsigned i = 0; i < xs->nr_usage; i++) {
         struct recount c = { .xs = xs, .domid = xs->usage[i].domid };
-        if (tree_walk(xs->root, NULL, "/", recount, &c))
+        if (tree_visit(xs->root, NULL, "/", recount, &c))
             return -1;
         if (c.nodes != xs->usage[i].nodes || c.bytes != xs->usage[i].bytes)
             return -1;

@@ -77,7 +77,7 @@ static int find_owned(const struct node *n, const struct node *parent, const cha
     return 0;
 }
 
-/* Nodes of a domain that is gone would stay for ever: nobody else may have the right, or the wish, to remove them. One walk finds
+/* Nodes of a domain that is gone would stay for ever: nobody else may have the right, or the wish, to remove them. One round finds
  * them all, since two domains can give each other many places; deeper ones come first in it, so each still exists when it is
  * its turn. */
 static int remove_owned(struct req *r, uint16_t domid)
@@ -86,7 +86,7 @@ static int remove_owned(struct req *r, uint16_t domid)
     int err = XE_OK;
     edit_begin(&r->edit, r->xs->root, &r->xs->gen, r->conn->heap);
     r->edited = r->own_log = true;
-    if (tree_walk(r->edit.root, NULL, "/", find_owned, &o))
+    if (tree_visit(r->edit.root, NULL, "/", find_owned, &o))
         return XE_ENOMEM;
     for (const struct change *c = r->log; c && !err; c = c->next)
         err = change_apply(&r->edit, c, OWNER_KEEP);

@@ -246,7 +246,7 @@ static bool child_find(const struct node *n, const char *s, size_t len, unsigned
 
 /* Fills chain[0..d] as far as the path exists and returns d. *rest is what is left of the path ("" when all of it
  * exists), without a leading slash; chain[d].at then is the place where its first component belongs. */
-static unsigned chain_walk_n(struct node *root, const char *path, size_t n, const char **rest)
+static unsigned chain_follow_n(struct node *root, const char *path, size_t n, const char **rest)
 {
     unsigned d = 0;
     const char *p = path + 1, *end = path + n;
@@ -265,15 +265,15 @@ static unsigned chain_walk_n(struct node *root, const char *path, size_t n, cons
     return d;
 }
 
-static unsigned chain_walk(struct node *root, const char *path, const char **rest)
+static unsigned chain_follow(struct node *root, const char *path, const char **rest)
 {
-    return chain_walk_n(root, path, strlen(path), rest);
+    return chain_follow_n(root, path, strlen(path), rest);
 }
 
 struct node *tree_find_n(struct node *root, const char *path, size_t len)
 {
     const char *rest;
-    unsigned d = chain_walk_n(root, path, len, &rest);
+    unsigned d = chain_follow_n(root, path, len, &rest);
     return rest < path + len ? NULL : chain[d].n;
 }
 
@@ -291,7 +291,7 @@ size_t path_parent_len(const char *path)
 struct node *tree_nearest(struct node *root, const char *path, size_t len, size_t *used)
 {
     const char *rest;
-    unsigned d = chain_walk_n(root, path, len, &rest);
+    unsigned d = chain_follow_n(root, path, len, &rest);
     size_t n = (size_t)(rest - path);
     *used = n < len && n > 1 ? n - 1 : n; /* not the slash before what is missing */
     return chain[d].n;
@@ -305,8 +305,8 @@ uint32_t node_cost(const struct node *n)
            n->perms->room * 4u;
 }
 
-int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn,
-              void *arg)
+int tree_visit(const struct node *top, const struct node *parent, const char *path, visit_fn fn,
+               void *arg)
 {
     static struct {
         const struct node *n;
@@ -423,7 +423,7 @@ static int replace(struct edit *e, unsigned d, struct node *n)
 int edit_set_data(struct edit *e, const char *path, const void *data, size_t len)
 {
     const char *rest;
-    unsigned d = chain_walk(e->root, path, &rest);
+    unsigned d = chain_follow(e->root, path, &rest);
     if (*rest)
         return XE_ENOENT;
     struct permset *perms = chain[d].n->perms;
@@ -438,7 +438,7 @@ int edit_set_data(struct edit *e, const char *path, const void *data, size_t len
 int edit_set_perms(struct edit *e, const char *path, struct permset *perms)
 {
     const char *rest;
-    unsigned d = chain_walk(e->root, path, &rest);
+    unsigned d = chain_follow(e->root, path, &rest);
     if (*rest)
         return XE_ENOENT;
     struct node *n = node_copy(e, chain[d].n, COPY_SAME, 0, perms, chain[d].n->data);
@@ -476,7 +476,7 @@ static struct node *build_branch(struct edit *e, const char *rest, struct permse
 int edit_create(struct edit *e, const char *path, const void *data, size_t len, int owner)
 {
     const char *rest;
-    unsigned d = chain_walk(e->root, path, &rest);
+    unsigned d = chain_follow(e->root, path, &rest);
     if (!*rest)
         return XE_EEXIST;
     struct permset *perms = permset_inherit(e->by, chain[d].n->perms, owner);
@@ -507,12 +507,12 @@ static int uncharge(const struct node *n, const struct node *parent, const char 
 int edit_rm(struct edit *e, const char *path)
 {
     const char *rest;
-    unsigned d = chain_walk(e->root, path, &rest);
+    unsigned d = chain_follow(e->root, path, &rest);
     if (*rest)
         return XE_ENOENT;
     if (d == 0)
         return XE_EINVAL;
-    int err = tree_walk(chain[d].n, chain[d - 1].n, path, uncharge, e);
+    int err = tree_visit(chain[d].n, chain[d - 1].n, path, uncharge, e);
     if (err)
         return err;
     d--;

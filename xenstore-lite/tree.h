@@ -86,7 +86,7 @@ struct usage {
     int nodes, bytes;
 };
 
-extern uint64_t tree_work; /* counts nodes copied, compared and walked over, for whoever divides the time */
+extern uint64_t tree_work; /* counts nodes copied, compared and visited, for whoever divides the time */
 
 struct edit {
     struct node *root; /* a reference */
@@ -127,9 +127,9 @@ struct node *tree_nearest(struct node *root, const char *path, size_t len, size_
 uint32_t node_cost(const struct node *n); /* for the owner's memory quota */
 
 /* Calls fn for everything below and at top, children before parents, until it returns non-zero. Not re-entrant. */
-typedef int (*walk_fn)(const struct node *n, const struct node *parent, const char *path, void *arg);
-int tree_walk(const struct node *top, const struct node *parent, const char *path, walk_fn fn,
-              void *arg);
+typedef int (*visit_fn)(const struct node *n, const struct node *parent, const char *path, void *arg);
+int tree_visit(const struct node *top, const struct node *parent, const char *path, visit_fn fn,
+               void *arg);
 
 /* A change of the tree: a new version of each node on the way to what is changed, on top of root, which stays as it is until the caller takes
  * e->root in its place. 0 or an XE_*, ENOMEM where the heap `by` is full; then e->root is as it was. */

@@ -325,7 +325,7 @@ void watch_fire(const struct change *c, struct node *before, struct node *after)
     struct node *was = tree_find(before, c->path), *is = tree_find(after, c->path);
     if (c->op == CH_RM) {
         if (was)
-            tree_walk(was, find_parent(before, c->path), c->path, fire_removed, &f);
+            tree_visit(was, find_parent(before, c->path), c->path, fire_removed, &f);
         return;
     }
     if (!is)

@@ -16,7 +16,7 @@ static int strike(const struct node *n, const struct node *parent, const char *p
 void xs_forget(struct xs *xs, uint16_t domid, bool tree)
 {
     if (tree)
-        tree_walk(xs->root, NULL, "/", strike, &domid);
+        tree_visit(xs->root, NULL, "/", strike, &domid);
     for (unsigned i = 0; i < 2; i++)
         permset_strike(xs->special[i], domid);
     for (struct conn *c = xs->conns; c; c = c->next)

@@ -47,7 +47,7 @@ struct limits {
 
 /* What a client takes is counted in bytes; a request costs beyond its own ... */
 #define REQUEST_CHARGE 112
-#define WORK_CHARGE    4    /* ... for each node copied, compared or walked over, each event */
+#define WORK_CHARGE    4    /* ... for each node copied, compared or visited, each event */
 #define TURN_BUDGET    4096 /* of one connection before the next has its turn */
 
 /* --- connections --------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packet buffers and the transport checksum (RFC 1071). Header walks are bounded by the frame's length: the frame is a guest's
+ * Packet buffers and the transport checksum (RFC 1071). Reading of headers is bounded by the frame's length: the frame is a guest's
  * word, but the copy is ours, so nothing changes under the parser.
  */
 #include "pkt.h"

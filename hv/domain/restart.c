@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Restart in place, soft reset and destroy: all are lists of stages, walked under d->op_lock (held by the caller), resumed by HC_AGAIN
+ * Restart in place, soft reset and destroy: all are lists of stages, worked off under d->op_lock (held by the caller), resumed by HC_AGAIN
  * at d->op_stage and d->op_cursor. Restart leaves the slot as docs say: domid, limits, devices, slot pages and ports, grant
  * entries 0 and 1, keep pages, accounting, and the immutable pages, in which nothing can have changed; everything else is
  * new. A soft reset is what a guest's kexec asks for: the same domain and its memory, for the next kernel. A destroy takes over

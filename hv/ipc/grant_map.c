@@ -12,7 +12,7 @@
 #include "mem/npt.h"
 #include "domain/domain.h"
 
-#define COST_NEXT      32u   /* of finding the next domain: a walk through a list */
+#define COST_NEXT      32u   /* of finding the next domain: a step in a list */
 #define GUEST_MAPPINGS 8192u /* a plain guest's limit; others: what the table holds */
 
 static struct maptrack *track(struct domain *d, uint32_t handle)

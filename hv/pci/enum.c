@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Enumeration: walks the buses as firmware numbered them, from each root bus, and reads what each function says of itself. Nothing that
+ * Enumeration: visits the buses as firmware numbered them, from each root bus, and reads what each function says of itself. Nothing that
  * configuration space contains is believed without a bound: buses are visited once, capability lists end after 48 steps,
  * a BAR must be a power of two that is aligned and ends below 2^52. Boot CPU only.
  */

@@ -17,7 +17,7 @@ static int names(const struct node *n, const struct node *parent, const char *pa
 /* Nothing in the store names it. */
 static void assert_unnamed(uint16_t id)
 {
-    assert_int_equal(tree_walk(store.root, NULL, "/", names, &id), 0);
+    assert_int_equal(tree_visit(store.root, NULL, "/", names, &id), 0);
     for (unsigned i = 0; i < 2; i++)
         assert_false(store.special[i]->p[0].domid == id || permset_names(store.special[i], id));
     assert_null(conn_find(&store, id));
@@ -139,7 +139,7 @@ static void test_service_domains_keep_names(void **state)
     WANT(&ctl, XS_RELEASE, 0, S("3"), "ENOENT");
 }
 
-/* A guest that lets another into all its nodes makes that one's end no longer than two walks, and needs no memory for it. */
+/* A guest that lets another into all its nodes makes that one's end no longer than two visits of all nodes, and needs no memory for it. */
 static void test_bounded(void **state)
 {
     char p[64];
@@ -151,7 +151,7 @@ static void test_bounded(void **state)
     }
     OK(&ctl, XS_RM, 0, S("/local/domain/16"));
     uint64_t one = tree_work;
-    tree_walk(store.root, NULL, "/", names, &nobody);
+    tree_visit(store.root, NULL, "/", names, &nobody);
     one = tree_work - one;
     size_t used = xs_mem.used;
     uint64_t release = tree_work;

@@ -131,16 +131,16 @@ static int collect(const struct node *n, const struct node *parent, const char *
     return 0;
 }
 
-static void test_walk(void **state)
+static void test_visit(void **state)
 {
     char out[256] = "";
     edit_create(&e, "/a/b/c", NULL, 0, OWNER_KEEP);
     edit_create(&e, "/a/d", NULL, 0, OWNER_KEEP);
     edit_create(&e, "/e", NULL, 0, OWNER_KEEP);
-    tree_walk(e.root, NULL, "/", collect, out);
+    tree_visit(e.root, NULL, "/", collect, out);
     assert_string_equal(out, "/a/b/c /a/b /a/d /a /e /.");
     out[0] = 0;
-    tree_walk(tree_find(e.root, "/a/b"), tree_find(e.root, "/a"), "/a/b", collect, out);
+    tree_visit(tree_find(e.root, "/a/b"), tree_find(e.root, "/a"), "/a/b", collect, out);
     assert_string_equal(out, "/a/b/c /a/b ");
 }
 
@@ -274,7 +274,7 @@ int main(void)
         T(test_nearest),
         T(test_versions),
         T(test_deep_and_wide),
-        T(test_walk),
+        T(test_visit),
         T(test_model),
         T(test_failing_allocations),
     };

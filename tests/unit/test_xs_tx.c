@@ -557,13 +557,13 @@ static int count_nodes(const struct node *n, const struct node *parent, const ch
 }
 
 /* Two domains give one of them a place in 500 nodes of the other, and more below those. Its release takes them all, with far less
- * work than as many walks through the tree. */
+ * work than as many visits of the whole tree. */
 static void test_release_many_places(void **state)
 {
     char p[96];
     unsigned nodes = 0, at_start = 0;
 
-    tree_walk(store.root, NULL, "/", count_nodes, &at_start);
+    tree_visit(store.root, NULL, "/", count_nodes, &at_start);
     for (int i = 0; i < 500; i++) {
         int n = snprintf(p, sizeof p, "data/%c/%d", 'a' + i % 4, i) + 1;
         assert_string_equal(said(&g16, XS_MKDIR, 0, p, (uint32_t)n), "=OK");
@@ -582,7 +582,7 @@ static void test_release_many_places(void **state)
         OK(&g17, XS_MKDIR, 0, S("/local/domain/16/data/a/0/x/mine/yours"));
     }
     uint64_t one = tree_work;
-    tree_walk(store.root, NULL, "/", count_nodes, &nodes);
+    tree_visit(store.root, NULL, "/", count_nodes, &nodes);
     one = tree_work - one;
     assert_true(one >= nodes);
     uint64_t release = tree_work;
@@ -591,7 +591,7 @@ static void test_release_many_places(void **state)
     assert_true(release < 100 * one);
     OK(&ctl, XS_RM, 0, S("/local/domain/16/data"));
     nodes = 0;
-    tree_walk(store.root, NULL, "/", count_nodes, &nodes);
+    tree_visit(store.root, NULL, "/", count_nodes, &nodes);
     assert_true(nodes < at_start); /* less data, and what 17 had of its home */
     assert_int_equal(xs_check(&store), 0);
     client_drop_events(&g17);

@@ -32,7 +32,7 @@ uint64_t wallclock_ns(void)
     do {
         version = s->wc_version;
         rmb();
-        ns = ((uint64_t)s->wc_sec_hi << 32 | s->wc_sec) * 1000000000ull + s->wc_nsec;
+        ns = ((uint64_t)s->wc_sec_hi << 32 | s->wc_sec) * NS_PER_S + s->wc_nsec;
         rmb();
     } while ((version & 1) || version != s->wc_version);
     return ns + now_ns();

@@ -21,7 +21,7 @@ static uint64_t option(const char *key, uint64_t otherwise)
 }
 
 /* A client's stores arrive within microseconds. */
-#define LOOK_AGAIN_NS 1000000
+#define LOOK_AGAIN_NS NS_PER_MS
 
 static void look_again(struct dtimer *t)
 {
@@ -36,7 +36,7 @@ static void alive(uint64_t ms)
     uint64_t now = ms ? now_ns() : 0;
     if (ms && now >= next) {
         deadline_feed(ms);
-        next = now + ms * 1000000 / 8;
+        next = now + ms * NS_PER_MS / 8;
     }
 }
 

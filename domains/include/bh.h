@@ -21,6 +21,8 @@
 
 #define PAGE_SIZE  4096ul
 #define PAGE_SHIFT 12
+#define NS_PER_MS  1000000ul
+#define NS_PER_S   1000000000ul
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #endif

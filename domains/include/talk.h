@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define TALK_BURST   8u
-#define TALK_EACH_NS 5000000000ull
+#define TALK_EACH_NS (5 * NS_PER_S)
 
 struct talk {
     uint64_t paid;     /* what was said is paid for at this time */

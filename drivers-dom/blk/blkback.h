@@ -28,9 +28,9 @@
 #define BB_REQS      128u /* in flight, all disks */
 #define BB_MAX_PAGES 2048u
 #define BB_MAX_DISKS 16u
-#define BB_ROUND     16u          /* requests of a ring and round: fairness */
-#define BB_DIRECT    11u          /* BLKIF_MAX_SEGMENTS_PER_REQUEST */
-#define BB_RATE_NS   100000000ull /* so much of unused time may be used later */
+#define BB_ROUND     16u               /* requests of a ring and round: fairness */
+#define BB_DIRECT    11u               /* BLKIF_MAX_SEGMENTS_PER_REQUEST */
+#define BB_RATE_NS   (100 * NS_PER_MS) /* so much of unused time may be used later */
 
 struct bb_disk;
 
@@ -146,7 +146,7 @@ bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
 /* Asks for events with the next request and completion; true: there is work already. */
 bool bb_arm(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
 
-/* --- what request.c does for blkback.c, and nothing the other way: that a request is done it says by bb->done --- */
+/* --- what request.c does for rings.c, and nothing the other way: that a request is done it says by bb->done --- */
 /* Checks one of d's requests and, if `may` and there is room, takes what it needs. NULL: *status is the answer to it, or BLKIF_RSP_OKAY: it has
  * to wait for room. */
 struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may,
@@ -162,7 +162,7 @@ static inline void bb_charge(const struct bb *bb, struct bb_rate *t, uint64_t un
         return;
     if (t->next + BB_RATE_NS < bb->now)
         t->next = bb->now - BB_RATE_NS;
-    t->next += units * 1000000000ull / t->per_s;
+    t->next += units * NS_PER_S / t->per_s;
 }
 static inline bool bb_is_flush(const struct keep_entry *e)
 {

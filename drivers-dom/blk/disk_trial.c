@@ -123,6 +123,6 @@ const char *nvme_trial(const struct bh_pci_info *dev)
     if (!d.regs)
         return "its registers cannot be mapped";
     uint64_t cap = reg(&d, NVME_CAP);
-    d.bound = NVME_CAP_TO_NS(cap) + 1000000000ull;
+    d.bound = NVME_CAP_TO_NS(cap) + NS_PER_S;
     return dma_trial(dev->sbdf, &ops, &d);
 }

@@ -12,7 +12,7 @@
  * A controller that stops answering ends this instance: the next one resets it and replays what was in flight. Ticks while
  * requests are out; `sick` looks at the controller's own verdict each time.
  */
-#define STUCK_TICK_NS 1000000000ull
+#define STUCK_TICK_NS NS_PER_S
 #define STUCK_TICKS   30u /* seconds for one request: longer than any disk's own retries */
 
 struct stuck {
@@ -84,7 +84,7 @@ static inline void disk_complain(const struct blk_io *io, const char *what, unsi
         quiet++;
         return;
     }
-    next = now + 1000000000ull;
+    next = now + NS_PER_S;
     printf("%s: %s failed at sector %lu, %u sectors: %s status 0x%x (%u more before it)\n",
            self.name, ops[io->op], io->sector, io->nr_sectors, what, status, quiet);
     quiet = 0;

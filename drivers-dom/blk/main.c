@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include "vbd.h"
 
-#define VOLUMES_NS 200000000ull
+#define VOLUMES_NS (200 * NS_PER_MS)
 #define POOL_STEP  256u /* pages */
 
 /* Memory is zeroed when it is allocated, which would show in the outage of a restart: the pool begins small and grows on demand, but

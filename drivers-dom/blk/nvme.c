@@ -16,8 +16,8 @@
 #define ADMIN_DEPTH 8u
 #define LIST_BYTES  512u /* a command's PRP list: 63 entries; or its range to deallocate */
 #define TRIES       4u
-#define ADMIN_NS    5000000000ull
-#define SPIN_NS     2000000ull
+#define ADMIN_NS    (5 * NS_PER_S)
+#define SPIN_NS     (2 * NS_PER_MS)
 _Static_assert((BLK_MAX_SEGS - 1) * 8 <= LIST_BYTES, "the list holds all pages but the first");
 
 struct queue {
@@ -70,7 +70,7 @@ static void pause_since(uint64_t start)
 /* NULL: CSTS.RDY has the value. The bound is the controller's own (CAP.TO), and a second. */
 static const char *wait_ready(uint32_t want)
 {
-    uint64_t start = now_ns(), bound = NVME_CAP_TO_NS(nvme.cap) + 1000000000ull;
+    uint64_t start = now_ns(), bound = NVME_CAP_TO_NS(nvme.cap) + NS_PER_S;
 
     for (;;) {
         uint32_t csts = reg(NVME_CSTS);

@@ -19,7 +19,7 @@
 #define NVME_DOORBELLS 0x1000
 
 #define NVME_CAP_MQES(c)   ((uint32_t)((c)&0xffff) + 1)
-#define NVME_CAP_TO_NS(c)  (((c) >> 24 & 0xff) * 500000000ull)
+#define NVME_CAP_TO_NS(c)  (((c) >> 24 & 0xff) * (NS_PER_S / 2))
 #define NVME_CAP_STRIDE(c) (4u << ((c) >> 32 & 0xf))
 #define NVME_CAP_CSS_NVM   (1ull << 37)
 #define NVME_CAP_MPSMIN(c) ((unsigned)((c) >> 48 & 0xf))

@@ -10,7 +10,7 @@
 
 /* --- counters ---------------------------------------------------------------------------------------------- */
 
-#define STATS_NS 1000000000ull
+#define STATS_NS NS_PER_S
 
 _Static_assert(sizeof(struct bb_stats) == BH_BLK_STATS * sizeof(uint64_t) &&
                    BH_BLK_STATS <= COUNTERS_MAX,

@@ -9,9 +9,9 @@
 #include <string.h>
 #include "gpt.h"
 
-#define READ_NS \
-    8000000000ull /* the table: a disk may have to spin up first; whoever waits for this domain waits 10 s */
-#define SPIN_NS 2000000ull
+/* The table: a disk may have to spin up first; whoever waits for this domain waits 10 s. */
+#define READ_NS (8 * NS_PER_S)
+#define SPIN_NS (2 * NS_PER_MS)
 #define USERS   96u
 #define PROBLEM 240u /* as much as the control domain shows */
 

@@ -3,7 +3,7 @@
 #include <loop.h>
 #include <stdlib.h>
 
-#define SERVE_NS 2000000ull /* then timers and the store get their turn */
+#define SERVE_NS (2 * NS_PER_MS) /* then timers and the store get their turn */
 
 static const struct driver *drv;
 static uint64_t deadline_ms = 2000, put_off;
@@ -11,7 +11,7 @@ static bool served;
 
 static void deadline_put_off(uint64_t now)
 {
-    if (put_off && now - put_off < deadline_ms * (1000000 / 8))
+    if (put_off && now - put_off < deadline_ms * (NS_PER_MS / 8))
         return;
     put_off = now;
     if (deadline_ms)

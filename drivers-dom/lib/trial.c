@@ -3,16 +3,16 @@
 #include <errno.h>
 #include <trial.h>
 
-#define OTHERS_NS   9000000000ull /* another trial: the core lets it last for 8 s then */
-#define OTHERS_LOOK 2000000ull
-#define ARRIVE_NS \
-    5000000000ull /* a device that answers at all does so in milliseconds; a busy emulator takes its time */
-#define HELD_NS 20000000ull /* how long it is given for the write that must not arrive, */
+#define OTHERS_NS   (9 * NS_PER_S) /* another trial: the core lets it last for 8 s then */
+#define OTHERS_LOOK (2 * NS_PER_MS)
+/* A device that answers at all does so in milliseconds; a busy emulator takes its time. */
+#define ARRIVE_NS (5 * NS_PER_S)
+#define HELD_NS   (20 * NS_PER_MS) /* how long it is given for the write that must not arrive, */
 #define HELD_TIMES \
     4u /* ... and so many times as long as the first one took: a slow device shows nothing in less */
 #define HELD_MAX (ARRIVE_NS / 2)
-#define LOOK_NS  200000ull /* at first; then each time twice as long */
-#define LOOK_MAX 10000000ull
+#define LOOK_NS  (NS_PER_MS / 5) /* at first; then each time twice as long */
+#define LOOK_MAX (10 * NS_PER_MS)
 
 static long step(struct bh_trial *t, unsigned what)
 {

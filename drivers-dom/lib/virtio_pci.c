@@ -3,7 +3,7 @@
 #include <virtio.h>
 #include <string.h>
 
-#define RESET_BOUND_NS 100000000ull
+#define RESET_BOUND_NS (100 * NS_PER_MS)
 
 const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, unsigned type)
 {

@@ -10,7 +10,7 @@
 #include <xen/io/xenbus.h>
 #include <zlib.h>
 
-#define RETRY_NS 200000000ull
+#define RETRY_NS (200 * NS_PER_MS)
 
 static const struct be_class *cls;
 static bool rescan, scan_failed, watching;

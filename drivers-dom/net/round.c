@@ -77,4 +77,4 @@ bool net_arm(void)
 }
 
 /* Requests wait and there is no buffer: they come back from the NIC, which does not say when. */
-uint64_t net_look_again(void) { return net.pool.free ? 0 : now_ns() + 1000000; }
+uint64_t net_look_again(void) { return net.pool.free ? 0 : now_ns() + NS_PER_MS; }

@@ -13,7 +13,7 @@
 #define SW_UPLINK 0u
 #define SW_MACS   256u /* power of two */
 #define SW_WAYS   4u
-#define SW_AGE_NS (300ull * 1000000000)
+#define SW_AGE_NS (300 * NS_PER_S)
 
 struct sw_port {
     bool up, fixed;

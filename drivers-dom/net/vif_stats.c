@@ -3,7 +3,7 @@
 #include "net.h"
 #include "vif.h"
 
-#define SAY_NS 1000000000ull
+#define SAY_NS NS_PER_S
 
 void vif_count(const struct vif *v, uint64_t n[BH_NET_STATS])
 {

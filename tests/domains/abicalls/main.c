@@ -36,7 +36,7 @@ static void is(const char *name, long rc, long want)
         bad++;
         printf("abi: NOT %s: %ld, wanted %ld\n", name, rc, want);
     }
-    event_wait(now_ns() + 5000000); /* the console's ring is small */
+    event_wait(now_ns() + 5 * NS_PER_MS); /* the console's ring is small */
 }
 
 static long memory(unsigned op, void *p)
@@ -154,7 +154,7 @@ static void refused(void)
     uint32_t r[4];
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
     printf("abi: a state that is refused\n");
-    event_wait(now_ns() + 300000000); /* time to be read */
+    event_wait(now_ns() + 300 * NS_PER_MS); /* time to be read */
     __asm__ volatile("mov %0, %%cr0" ::"a"((cr0 | 1ull << 29) & ~(1ull << 30)) : "memory");
     cpuid(0, r);
 }
@@ -166,7 +166,7 @@ static void timer_fires(const char *name, uint64_t at)
 {
     unsigned before = ticks;
     long rc = hypercall(__HYPERVISOR_set_timer_op, at, 0, 0, 0);
-    for (uint64_t until = now_ns() + 5000000000; ticks == before && now_ns() < until;)
+    for (uint64_t until = now_ns() + 5 * NS_PER_S; ticks == before && now_ns() < until;)
         event_wait(until);
     is(name, rc ? rc : ticks - before, 1);
 }
@@ -174,10 +174,10 @@ static void timer_fires(const char *name, uint64_t at)
 static void timers(void)
 {
     event_bind_virq(VIRQ_TIMER, on_timer, NULL);
-    timer_fires("set_timer_op in 10 ms: one VIRQ_TIMER", now_ns() + 10000000);
+    timer_fires("set_timer_op in 10 ms: one VIRQ_TIMER", now_ns() + 10 * NS_PER_MS);
     timer_fires("set_timer_op in the past: at once", 1);
     is("set_timer_op 0 (off)", hypercall(__HYPERVISOR_set_timer_op, 0, 0, 0, 0), 0);
-    struct vcpu_set_periodic_timer t = { .period_ns = 10000000 };
+    struct vcpu_set_periodic_timer t = { .period_ns = 10 * NS_PER_MS };
     is("VCPUOP_set_periodic_timer, which is not here", vcpu(VCPUOP_set_periodic_timer, 0, &t),
        -EOPNOTSUPP);
     is("VCPUOP_stop_periodic_timer", vcpu(VCPUOP_stop_periodic_timer, 0, NULL), 0);
@@ -210,8 +210,8 @@ static void started(const char *name, unsigned id, const struct vcpu_hvm_context
     is("VCPUOP_initialise", vcpu(VCPUOP_initialise, id, (void *)(uint64_t)c), 0);
     is("VCPUOP_is_up, not yet", vcpu(VCPUOP_is_up, id, NULL), 0);
     is("VCPUOP_up", vcpu(VCPUOP_up, id, NULL), 0);
-    for (uint64_t until = now_ns() + 5000000000; !(id == 1 ? seen64 : seen32) && now_ns() < until;)
-        event_wait(now_ns() + 1000000);
+    for (uint64_t until = now_ns() + 5 * NS_PER_S; !(id == 1 ? seen64 : seen32) && now_ns() < until;)
+        event_wait(now_ns() + NS_PER_MS);
     is("VCPUOP_initialise of one that runs", vcpu(VCPUOP_initialise, id, (void *)(uint64_t)c),
        -EEXIST);
     is("VCPUOP_is_up", vcpu(VCPUOP_is_up, id, NULL), 1);
@@ -390,7 +390,7 @@ int main(void)
         xapic();
     if (cmdline_get("low", text, sizeof(text)))
         low_memory();
-    printf("abi: clock %lu\n", wallclock_ns() / 1000000000);
+    printf("abi: clock %lu\n", wallclock_ns() / NS_PER_S);
     cpu();
     control_registers();
     version();
@@ -402,7 +402,7 @@ int main(void)
     given_back();
     rest();
     printf("abi: %u ok, %u not\n", good, bad);
-    for (uint64_t until = now_ns() + 300000000; now_ns() < until;) /* time to be read */
+    for (uint64_t until = now_ns() + 300 * NS_PER_MS; now_ns() < until;) /* time to be read */
         event_wait(until);
     if (cmdline_get("refused", text, sizeof(text)))
         refused();

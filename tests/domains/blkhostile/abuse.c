@@ -87,7 +87,7 @@ const char *grants_ended(struct fe *f)
         for (uint64_t until = now_ns() + turn * 50000; now_ns() < until;)
             barrier();
         for (unsigned i = 0; i < 32; i++) {
-            uint64_t until = now_ns() + 10000000000ull;
+            uint64_t until = now_ns() + 10 * NS_PER_S;
             int rc;
             while ((rc = grant_end(g[i])) && now_ns() < until)
                 barrier(); /* a copy is being made at this moment */

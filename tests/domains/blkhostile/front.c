@@ -49,7 +49,7 @@ unsigned be_state(struct fe *f) { return (unsigned)be_number(f, "state", XenbusS
 
 const char *be_wait(struct fe *f, unsigned mask)
 {
-    uint64_t until = now_ns() + 30000000000ull;
+    uint64_t until = now_ns() + 30 * NS_PER_S;
     unsigned s;
 
     while (!(1u << (s = be_state(f)) & mask)) {
@@ -258,7 +258,7 @@ static bool wait_rsp(struct ring *r, uint32_t upto, uint64_t until)
         ((struct blkif_sring *)r->sring)->rsp_event = *rsp_prod_of(r) + 1;
         mb();
         if ((int32_t)(*rsp_prod_of(r) - upto) < 0)
-            event_wait(now_ns() + 20000000);
+            event_wait(now_ns() + 20 * NS_PER_MS);
     }
     return true;
 }
@@ -266,7 +266,7 @@ static bool wait_rsp(struct ring *r, uint32_t upto, uint64_t until)
 const char *all_answered(struct fe *f, unsigned q)
 {
     struct ring *r = &f->q[q];
-    uint64_t until = now_ns() + patience * 1000000ull;
+    uint64_t until = now_ns() + patience * NS_PER_MS;
 
     if (!wait_rsp(r, r->req_prod, until) || *rsp_prod_of(r) != r->req_prod)
         return why("queue %u: %u requests, %u responses", q, r->req_prod, *rsp_prod_of(r));
@@ -283,7 +283,7 @@ int call(struct fe *f, unsigned q, const union rq *rq)
     mine.rw.id = next_id++;
     put(f, q, &mine);
     push(f, q);
-    if (!wait_rsp(r, r->rsp_cons + 1, now_ns() + patience * 1000000ull))
+    if (!wait_rsp(r, r->rsp_cons + 1, now_ns() + patience * NS_PER_MS))
         return NO_ANSWER;
     rmb();
     memcpy(&rsp, slot_of(f, r, r->rsp_cons++), sizeof(rsp));

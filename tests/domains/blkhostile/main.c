@@ -40,7 +40,7 @@ void say(const char *fmt, ...)
     int n = vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
     for (unsigned i = 0; i < 500 && console_room() < (size_t)n; i++)
-        event_wait(now_ns() + 10000000);
+        event_wait(now_ns() + 10 * NS_PER_MS);
     console_write(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
@@ -59,7 +59,7 @@ const char *why(const char *fmt, ...)
 
 void nap(unsigned ms)
 {
-    for (uint64_t until = now_ns() + ms * 1000000ull; now_ns() < until;)
+    for (uint64_t until = now_ns() + ms * NS_PER_MS; now_ns() < until;)
         event_wait(until);
 }
 

@@ -153,11 +153,11 @@ static const char *stale_once(struct fe *f, unsigned order)
     fe_publish(f);
     fe_write(f, "multi-queue-num-queues", QUEUES - 2);
     fe_write(f, "state", XenbusStateConnected);
-    for (uint64_t until = now_ns() + rnd() % 4000000; now_ns() < until;)
+    for (uint64_t until = now_ns() + rnd() % (4 * NS_PER_MS); now_ns() < until;)
         barrier();
     for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++)
         fe_write(f, "state", states[i]);
-    for (uint64_t until = now_ns() + 30000000000ull;
+    for (uint64_t until = now_ns() + 30 * NS_PER_S;
          be_state(f) != XenbusStateInitWait && now_ns() < until;)
         barrier();
     fe_write(f, "multi-queue-num-queues", QUEUES - 1);

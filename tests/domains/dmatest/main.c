@@ -49,7 +49,7 @@ static void ask(void)
 
 static bool ask_and_wait(void)
 {
-    uint64_t end = now_ns() + 2000000000ull;
+    uint64_t end = now_ns() + 2 * NS_PER_S;
 
     answered = false;
     ask();
@@ -57,7 +57,7 @@ static bool ask_and_wait(void)
         vnet_receive(&nic, 64, deliver, NULL);
         vnet_notify(&nic);
         if (!vnet_arm(&nic))
-            event_wait(now_ns() + 10000000);
+            event_wait(now_ns() + 10 * NS_PER_MS);
     }
     return answered;
 }

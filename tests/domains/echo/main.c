@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MS 1000000ul
-
 struct eth {
     uint8_t dst[6], src[6];
     uint16_t type;
@@ -201,10 +199,10 @@ static void report(struct dtimer *t)
              open = last_reply && now - last_reply > 2 * interval ? now - last_reply : 0;
 
     printf("echo: ping %s sent %lu received %lu lost %lu gap_ms %lu rtt_us %lu broken %lu\n",
-           ip_text(peer_ip), sent, received, sent - received, (open > gap ? open : gap) / MS,
+           ip_text(peer_ip), sent, received, sent - received, (open > gap ? open : gap) / NS_PER_MS,
            received ? rtt_sum / received / 1000 : 0, nf.violations);
     if (!count || sent < count)
-        dtimer_set(t, now + 1000 * MS);
+        dtimer_set(t, now + 1000 * NS_PER_MS);
 }
 
 static void ping(struct dtimer *t)
@@ -214,7 +212,7 @@ static void ping(struct dtimer *t)
 
     if (!have_peer) {
         send_arp(1, all, peer_ip);
-        dtimer_set(t, now_ns() + 200 * MS);
+        dtimer_set(t, now_ns() + 200 * NS_PER_MS);
         return;
     }
     memcpy(f.e.dst, peer_mac, 6);
@@ -226,7 +224,7 @@ static void ping(struct dtimer *t)
     f.c.sum = checksum(&f.c, sizeof(f.c));
     netfront_send(&nf, &f, sizeof(f));
     if (++sent == count) {
-        dtimer_set(&report_timer, now_ns() + 500 * MS);
+        dtimer_set(&report_timer, now_ns() + 500 * NS_PER_MS);
         return;
     }
     dtimer_set(t, now_ns() + interval);
@@ -245,13 +243,14 @@ int main(void)
         event_wait(0);
     printf("echo: ready %s %02x:%02x:%02x:%02x:%02x:%02x\n", ip_text(my_ip), nf.mac[0], nf.mac[1],
            nf.mac[2], nf.mac[3], nf.mac[4], nf.mac[5]);
-    interval = cmdline_get("interval", word, sizeof(word)) ? strtoul(word, NULL, 0) * MS : 1000 * MS;
+    interval = cmdline_get("interval", word, sizeof(word)) ? strtoul(word, NULL, 0) * NS_PER_MS
+                                                           : 1000 * NS_PER_MS;
     count = cmdline_get("count", word, sizeof(word)) ? strtoul(word, NULL, 0) : 0;
     if (parse_ip("ping", &peer_ip)) {
         ping_timer.fn = ping;
         report_timer.fn = report;
         dtimer_set(&ping_timer, now_ns());
-        dtimer_set(&report_timer, now_ns() + 1000 * MS);
+        dtimer_set(&report_timer, now_ns() + 1000 * NS_PER_MS);
     }
     for (;;)
         event_wait(0);

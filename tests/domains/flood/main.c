@@ -107,7 +107,7 @@ static void flood_log(void)
 
 static void flood_reboot(void)
 {
-    for (uint64_t end = now_ns() + 1200000000; now_ns() < end;)
+    for (uint64_t end = now_ns() + 1200 * NS_PER_MS; now_ns() < end;)
         event_wait(end);
     domain_exit(SHUTDOWN_reboot);
 }
@@ -127,7 +127,7 @@ static void flood_hold(void)
         xs_printf(0, path, "%d", grant_give(peer, page_alloc(1), 0));
         xs_set_perms(0, path, perms);
     }
-    for (;; event_wait(now_ns() + 100000000))
+    for (;; event_wait(now_ns() + 100 * NS_PER_MS))
         for (unsigned i = 0; i < 2 * NEIGHBOURS; i++) {
             domid_t peer = (domid_t)(self.domid + i - NEIGHBOURS);
             snprintf(path, sizeof(path), "/local/domain/%u/data/for-%u", peer, self.domid);

@@ -196,9 +196,9 @@ void fuzz(unsigned n)
     say("hostile: %u random hypercalls, %u accepted, %lu us\n", done, good, us);
     /* The machine behind it still works: time goes on, a port can be had and used. */
     uint64_t before = now_ns();
-    for (unsigned turns = 0; now_ns() < before + 20000000 && turns < 1000; turns++)
-        event_wait(before + 20000000); /* the console's reader may wake us earlier */
-    check("time_goes_on", now_ns() - before >= 15000000, "%lu ns", now_ns() - before);
+    for (unsigned turns = 0; now_ns() < before + 20 * NS_PER_MS && turns < 1000; turns++)
+        event_wait(before + 20 * NS_PER_MS); /* the console's reader may wake us earlier */
+    check("time_goes_on", now_ns() - before >= 15 * NS_PER_MS, "%lu ns", now_ns() - before);
     struct evtchn_close c = { .port = 0 };
     for (uint32_t p = 8; p < 4096; p++) { /* ports that the random calls made */
         c.port = p;

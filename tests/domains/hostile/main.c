@@ -62,7 +62,7 @@ void say(const char *fmt, ...)
     va_end(ap);
     /* Nothing may be lost: up to five seconds for the reader. */
     for (unsigned i = 0; i < 500 && console_room() < (size_t)n; i++)
-        event_wait(now_ns() + 10000000);
+        event_wait(now_ns() + 10 * NS_PER_MS);
     console_write(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
@@ -127,7 +127,7 @@ int main(void)
     while (cmdline_get("stay", word, sizeof(word)))
         event_wait(0);
     say("hostile: touching a hole\n");
-    for (uint64_t until = now_ns() + 1000000000; now_ns() < until;) /* time to be read */
+    for (uint64_t until = now_ns() + NS_PER_S; now_ns() < until;) /* time to be read */
         event_wait(until);
     WRITE_ONCE(*(uint32_t *)(HOLE + 0xf000000), 1); /* beyond what the random calls may have filled */
     say("not ok hole: still alive\n");

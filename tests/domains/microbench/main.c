@@ -64,7 +64,7 @@ static void ping_pong(void)
         bh_panic("no port: %d", port);
     printf("microbench: waits for its peer\n");
     while (!got) /* binding raises the first event */
-        event_wait(now_ns() + 1000000);
+        event_wait(now_ns() + NS_PER_MS);
     for (unsigned i = 0; i < ROUNDS; i++) {
         unsigned before = got;
         uint64_t start = now_ns();
@@ -84,7 +84,7 @@ static void __attribute__((noreturn)) peer(void)
             event_send((uint32_t)mine);
             break;
         }
-        event_wait(now_ns() + 1000000);
+        event_wait(now_ns() + NS_PER_MS);
     }
     for (;;)
         event_wait(0);

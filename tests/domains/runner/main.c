@@ -44,7 +44,7 @@ static void on_tick(struct dtimer *t)
 {
     ticks++;
     if (ticks < 3)
-        dtimer_set(t, now_ns() + 5000000);
+        dtimer_set(t, now_ns() + 5 * NS_PER_MS);
 }
 
 static void test_time(void)
@@ -52,15 +52,15 @@ static void test_time(void)
     struct dtimer t = { .fn = on_tick };
     uint64_t start = now_ns();
 
-    dtimer_set(&t, start + 5000000);
-    while (ticks < 3 && now_ns() < start + 2000000000)
+    dtimer_set(&t, start + 5 * NS_PER_MS);
+    while (ticks < 3 && now_ns() < start + 2 * NS_PER_S)
         event_wait(0);
     uint64_t took = now_ns() - start;
-    check("timers", ticks == 3 && took >= 15000000);
+    check("timers", ticks == 3 && took >= 15 * NS_PER_MS);
     start = now_ns();
-    event_wait(start + 10000000);
-    check("wait_until", now_ns() - start >= 10000000);
-    check("wallclock", wallclock_ns() / 1000000000 > 1000000000);
+    event_wait(start + 10 * NS_PER_MS);
+    check("wait_until", now_ns() - start >= 10 * NS_PER_MS);
+    check("wallclock", wallclock_ns() / NS_PER_S > 1000000000);
 }
 
 static void test_events(void)
@@ -72,7 +72,7 @@ static void test_events(void)
     event_poll();
     rings = 0;
     event_send((uint32_t)b);
-    event_wait(now_ns() + 1000000000);
+    event_wait(now_ns() + NS_PER_S);
     check("event_loop", rings == 1);
     event_close((uint32_t)b);
     event_close((uint32_t)a);
@@ -360,7 +360,7 @@ int main(void)
         if (!rc)
             rc = bh_ctl_unpause(&id);
         while (!rc && !ended)
-            event_wait(now_ns() + 100000000);
+            event_wait(now_ns() + 100 * NS_PER_MS);
     }
     printf("runner: done, %u of libbh failed\n", failures);
     struct bh_machine off = { .how = BH_MACHINE_POWEROFF };

@@ -11,10 +11,11 @@ import hashlib
 import os
 import shlex
 
-BASE = ("-std=gnu11 -g1 -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -DUNIT_TEST")
+BASE = ("-std=gnu11 -g1 -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -DUNIT_TEST '-DBH_VERSION=\"test\"'")
 INC = "-Itests/unit/shim -Itests/unit -Ihv -Ihv/abi/public -I. -D__XEN_INTERFACE_VERSION__=0x00040e00"
 STRLCPY = ("-include string.h -D'strlcpy(d,s,n)=demo_strlcpy(d,s,n)' -include tests/attacks/service/strlcpy.h")
 SHIM = "tests/unit/shim/shim.c"
+MAIN = {"unit": ["tests/unit/unit.c"]}
 GROUPS = (  # programs, where they go, what comes before FLAGS, what after it for the program alone, warnings of the program
     ("tests/unit/test_*.c", "unit", "", "", "$(UNIT_WARN)"),
     ("tests/attacks/core/*.c", "attacks", "", "-Itests/attacks/core", "-w"),
@@ -56,7 +57,7 @@ def main():
             flags = " ".join((BASE, before, flags_of(src), INC))
             where = "$(B)/native/" + hashlib.sha1(flags.encode()).hexdigest()[:8]
             link = []
-            for part in linked(src) + [SHIM]:
+            for part in linked(src) + [SHIM, *MAIN.get(kind, [])]:
                 obj = f"{where}/{part[:-2]}.o"
                 objects[obj] = (part, flags)
                 link.append(obj)

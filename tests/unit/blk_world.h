@@ -5,14 +5,8 @@
  */
 #pragma once
 #pragma GCC diagnostic ignored "-Wunused-function" /* each test uses a part */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include <errno.h>
-#include <cmocka.h>
 #include "blkback.h"
 
 enum {

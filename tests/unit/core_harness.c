@@ -177,7 +177,7 @@ int machine_setup(void **state)
     control_domain = NULL;
     return 0;
 }
-int machine_teardown(void **state)
+int teardown(void **state)
 {
     for (struct domain *d; (d = domain_get_next(0)) != NULL;) {
         assert_int_equal(domain_destroy(d), 0);

@@ -4,13 +4,7 @@
  * scheduler, devices and guest pointers (a pointer of the test's own). core_harness.c says what is linked with it.
  */
 #pragma once
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "abi/hypercall.h"
 #include "hypercalls.h"
 #include "arch/machine.h"
@@ -45,7 +39,7 @@ extern unsigned guest_reads;
 void *gpa_ptr(struct domain *d, uint64_t gpa);
 #define PTR(x) GADDR((uint64_t)(x))
 int machine_setup(void **state);
-int machine_teardown(void **state);
+int teardown(void **state);
 
 /* The vCPU whose hypercalls follow. */
 void as(struct domain *d);

@@ -2,13 +2,7 @@
 // LINK: ctl-dom/domain/acpi.c
 // FLAGS: -Ictl-dom
 /* The guest's ACPI tables: checksums, links, and the fields that Linux decides by. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "domain/acpi.h"
 
 #define GPA 0xffff0000ull
@@ -38,7 +32,7 @@ static const uint8_t *table(const uint8_t *buf, size_t len, uint64_t gpa, const 
     return t;
 }
 
-static void tables(void **state)
+TEST(tables)
 {
     for (unsigned vcpus = 1; vcpus <= 32; vcpus++) {
         uint8_t *buf = malloc(4096);
@@ -71,14 +65,8 @@ static void tables(void **state)
     }
 }
 
-static void too_small(void **state)
+TEST(too_small)
 {
     uint8_t buf[256];
     assert_int_equal(acpi_build(buf, sizeof(buf), GPA, 1), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(tables), cmocka_unit_test(too_small) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: hv/pci/iommu/amdvi_pt.c hv/pci/iommu/ivrs.c hv/pci/iommu/iommu.c
 /* AMD-Vi's tables: what a device can reach is exactly the owner's RAM; the IVRS parser survives any bytes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "platform/acpi_info.h"
 #include "platform/cmdline.h"
 #include "mem/frame.h"
@@ -177,7 +173,7 @@ static uint64_t total_refs(void)
 
 /* --- tests ------------------------------------------------------------------------------------------------------ */
 
-static void blocked_entries(void **s)
+TEST(blocked_entries)
 {
     uint64_t *empty = amdvi_pt_new();
     struct dte e;
@@ -198,7 +194,7 @@ static void blocked_entries(void **s)
     core_free(empty, 0);
 }
 
-static void attached_entry(void **s)
+TEST(attached_entry)
 {
     struct domain *d = dom_with(0, 16, 0x100);
     struct dte e;
@@ -213,7 +209,7 @@ static void attached_entry(void **s)
     end(d);
 }
 
-static void fill_maps_exactly_the_ram(void **s)
+TEST(fill_maps_exactly_the_ram)
 {
     uint64_t before = shim_core_pages;
     struct domain *d = dom_with(0x10, 3000, 0x1010);
@@ -244,7 +240,7 @@ static void fill_maps_exactly_the_ram(void **s)
 }
 
 /* Nothing of anybody's: neither in a page of its own nor in the middle of a big one nor where one is put later. */
-static void fillers_stay_out(void **s)
+TEST(fillers_stay_out)
 {
     static const enum p2m_type type[] = { P2M_FILLER, P2M_FILLER_RO };
     static const uint64_t at[] = { 3, 512 + 77 };
@@ -267,7 +263,7 @@ static void fillers_stay_out(void **s)
     }
 }
 
-static void balloon_flushes_before_it_puts(void **s)
+TEST(balloon_flushes_before_it_puts)
 {
     struct domain *d = dom_with(0, 1024, 0x1000); /* two 2 MiB leaves */
     struct dte e;
@@ -306,7 +302,7 @@ static void balloon_flushes_before_it_puts(void **s)
     assert_int_equal(total_refs(), 0);
 }
 
-static void without_a_table_the_leaf_goes(void **s)
+TEST(without_a_table_the_leaf_goes)
 {
     struct domain *d = dom_with(0, 1024, 0x1000);
     struct dte e;
@@ -329,7 +325,7 @@ static void without_a_table_the_leaf_goes(void **s)
 }
 
 /* Filling and emptying go in steps; the p2m may change in between, where it is filled already and where not yet. */
-static void in_steps(void **s)
+TEST(in_steps)
 {
     struct domain *d = dom_with(0, 8192, 0x1001); /* single pages */
     struct dte e;
@@ -362,7 +358,7 @@ static void in_steps(void **s)
 }
 
 /* A restart whose memory came back in single pages needs no frame: what that takes was held back. */
-static void refill_needs_no_memory(void **s)
+TEST(refill_needs_no_memory)
 {
     uint64_t before = shim_core_pages;
     struct domain *d = dom_with(0, 8192, 0x1000);
@@ -406,7 +402,7 @@ static void refill_needs_no_memory(void **s)
     assert_int_equal(shim_core_pages, before);
 }
 
-static void map_refuses(void **s)
+TEST(map_refuses)
 {
     struct domain *d = dom_with(0, 1024, 0x1000);
     bool whole;
@@ -428,7 +424,7 @@ static void map_refuses(void **s)
     end(d);
 }
 
-static void fill_without_memory(void **s)
+TEST(fill_without_memory)
 {
     struct domain *d = dom_with(0, 100, 0x1000);
 
@@ -440,7 +436,7 @@ static void fill_without_memory(void **s)
     end(d);
 }
 
-static void irt_entry(void **s)
+TEST(irt_entry)
 {
     uint32_t e = irte_make(0x41, 5);
     assert_int_equal(e & 1, 1);
@@ -451,7 +447,7 @@ static void irt_entry(void **s)
     assert_int_equal(e >> 24, 0);
 }
 
-static void faults_are_counted_and_rationed(void **s)
+TEST(faults_are_counted_and_rationed)
 {
     unsigned lines = 0;
 
@@ -482,7 +478,7 @@ static void faults_are_counted_and_rationed(void **s)
 }
 
 /* What a trial means to be blocked, reported in the device's name or in the unit's, is nobody's fault; another device's is. */
-static void expected_faults_are_none(void **s)
+TEST(expected_faults_are_none)
 {
     nic.dma_faults = 0;
     iommu_expect(8, 0x77);
@@ -537,7 +533,7 @@ static unsigned unit_of(uint32_t sbdf) { return IVRS_UNIT(by_device[sbdf]); }
 
 static const uint8_t all_and_ioapic[] = { 0x01, 0, 0, 0, 0x48, 0, 0, 0, 0, 0xa0, 0, 1 };
 
-static void ivrs_as_qemu_makes_it(void **s)
+TEST(ivrs_as_qemu_makes_it)
 {
     uint8_t t[256] = { 0 };
     struct ivrs o;
@@ -554,7 +550,7 @@ static void ivrs_as_qemu_makes_it(void **s)
     assert_true(by_device[0xa0] & IVRS_REFUSED);
 }
 
-static void ivrs_ranges_aliases_and_unity(void **s)
+TEST(ivrs_ranges_aliases_and_unity)
 {
     const uint8_t e[] = { 0x02, 0x18, 0, 0, 0x03, 0x20, 0, 0, 0x04, 0x2f, 0, 0, 0x42, 0x00, 3, 0,
                           0,    0x18, 1, 0, 0x00, 0,    0, 0, 0x46, 0x40, 0, 0, 0,    0,    0, 0 };
@@ -577,7 +573,7 @@ static void ivrs_ranges_aliases_and_unity(void **s)
     assert_false(o.has_ioapic);
 }
 
-static void ivrs_newest_type_only(void **s)
+TEST(ivrs_newest_type_only)
 {
     const uint8_t one[] = { 0x02, 0x18, 0, 0 }, two[] = { 0x02, 0x20, 0, 0 };
     uint8_t t[256] = { 0 };
@@ -591,7 +587,7 @@ static void ivrs_newest_type_only(void **s)
     assert_int_equal(unit_of(0x20), 1);
 }
 
-static void ivrs_refuses_garbage(void **s)
+TEST(ivrs_refuses_garbage)
 {
     const uint8_t open[] = { 0x03, 0x20, 0, 0 }, backwards[] = { 0x03, 0x20, 0, 0, 0x04, 0x10, 0, 0 };
     uint8_t t[256] = { 0 };
@@ -611,7 +607,7 @@ static void ivrs_refuses_garbage(void **s)
 }
 
 /* Every truncation and many mutations, in a buffer of just that length: the sanitizer sees any byte too far. */
-static void ivrs_any_bytes(void **s)
+TEST(ivrs_any_bytes)
 {
     uint8_t t[256] = { 0 };
     struct ivrs o;
@@ -636,29 +632,4 @@ static void ivrs_any_bytes(void **s)
         assert_in_range(o.nr_units, 0, IVRS_UNITS);
         free(copy);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocked_entries),
-        cmocka_unit_test(attached_entry),
-        cmocka_unit_test(fill_maps_exactly_the_ram),
-        cmocka_unit_test(fillers_stay_out),
-        cmocka_unit_test(balloon_flushes_before_it_puts),
-        cmocka_unit_test(without_a_table_the_leaf_goes),
-        cmocka_unit_test(in_steps),
-        cmocka_unit_test(refill_needs_no_memory),
-        cmocka_unit_test(map_refuses),
-        cmocka_unit_test(fill_without_memory),
-        cmocka_unit_test(irt_entry),
-        cmocka_unit_test(faults_are_counted_and_rationed),
-        cmocka_unit_test(expected_faults_are_none),
-        cmocka_unit_test(ivrs_as_qemu_makes_it),
-        cmocka_unit_test(ivrs_ranges_aliases_and_unity),
-        cmocka_unit_test(ivrs_newest_type_only),
-        cmocka_unit_test(ivrs_refuses_garbage),
-        cmocka_unit_test(ivrs_any_bytes),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

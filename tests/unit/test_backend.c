@@ -2,14 +2,7 @@
 // LINK: drivers-dom/lib/keep_record.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -lz
 /* The xenbus side of a back-end, against a small store that can refuse, hide nodes, or not answer. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 
 static int quiet(const char *fmt, ...) { return 0; }
 #define printf(...) quiet(__VA_ARGS__)
@@ -248,7 +241,7 @@ static void settle(void)
     for (unsigned i = 0; be_work(&class); i++)
         assert_true(i < 10); /* our own writes must not keep it busy */
 }
-static int setup(void **state)
+int setup(void **state)
 {
     memset(nodes, 0, sizeof(nodes));
     memset(watches, 0, sizeof(watches));
@@ -266,7 +259,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void finds_and_follows(void **state)
+TEST(finds_and_follows)
 {
     add(17, 0);
     put("/local/domain/17/device/vxx/0/state", "1");
@@ -294,7 +287,7 @@ static void finds_and_follows(void **state)
     assert_int_equal(devs[1].devid, 1);
 }
 
-static void what_has_no_entry_is_no_device(void **state)
+TEST(what_has_no_entry_is_no_device)
 {
     put("backend/vxx/17/0/frontend", "/local/domain/17/device/vxx/0");
     put("backend/vxx/x/0/frontend", "/a");
@@ -312,7 +305,7 @@ static void what_has_no_entry_is_no_device(void **state)
     assert_false(devs[0].used);
 }
 
-static void who_the_front_end_is_says_the_entry(void **state)
+TEST(who_the_front_end_is_says_the_entry)
 {
     add(17, 0);
     put("/local/domain/17/device/vxx/0/state", "3");
@@ -328,7 +321,7 @@ static void who_the_front_end_is_says_the_entry(void **state)
     assert_int_equal(forgotten, 0);
 }
 
-static void not_before_its_nodes_are_there(void **state)
+TEST(not_before_its_nodes_are_there)
 {
     entry(17, 0, SLOT_ATTACHING);
     rescan = true;
@@ -341,7 +334,7 @@ static void not_before_its_nodes_are_there(void **state)
 }
 
 /* The number is the same, the device is another one. */
-static void another_generation(void **state)
+TEST(another_generation)
 {
     add(17, 0);
     settle();
@@ -362,7 +355,7 @@ static void another_generation(void **state)
     assert_true(followed[0] > before);
 }
 
-static void one_too_many_is_told(void **state)
+TEST(one_too_many_is_told)
 {
     add(17, 0);
     add(18, 0);
@@ -381,7 +374,7 @@ static void one_too_many_is_told(void **state)
     assert_int_equal(devs[0].dom, 19);
 }
 
-static void a_hidden_state_is_none_and_holds_nobody_up(void **state)
+TEST(a_hidden_state_is_none_and_holds_nobody_up)
 {
     put("/local/domain/17/device/vxx/0/state", "4");
     node("/local/domain/17/device/vxx/0/state")->hidden = true;
@@ -393,7 +386,7 @@ static void a_hidden_state_is_none_and_holds_nobody_up(void **state)
     assert_int_equal(retry_at, 0);
 }
 
-static void a_silent_store_is_asked_again(void **state)
+TEST(a_silent_store_is_asked_again)
 {
     down = true;
     assert_false(be_work(&class));
@@ -421,7 +414,7 @@ static void a_silent_store_is_asked_again(void **state)
 }
 
 /* One that is tried again all the time does not hold up the others, nor is it forgotten. */
-static void retries_are_for_their_own_device(void **state)
+TEST(retries_are_for_their_own_device)
 {
     add(17, 0);
     add(18, 0);
@@ -446,7 +439,7 @@ static void retries_are_for_their_own_device(void **state)
 }
 
 /* Whoever is followed first finds the states of all others read. */
-static void states_are_known_first(void **state)
+TEST(states_are_known_first)
 {
     add(17, 0);
     add(18, 0);
@@ -457,7 +450,7 @@ static void states_are_known_first(void **state)
     assert_true(all_known);
 }
 
-static void a_device_that_drains_stays(void **state)
+TEST(a_device_that_drains_stays)
 {
     add(17, 0);
     settle();
@@ -479,7 +472,7 @@ static void a_device_that_drains_stays(void **state)
 static void writes_its_state_again(void) { put("/local/domain/17/device/vxx/0/state", "3"); }
 static void another_writes_its_state(void) { put("/local/domain/18/device/vxx/0/state", "3"); }
 
-static void a_state_that_is_written_again_is_stale(void **state)
+TEST(a_state_that_is_written_again_is_stale)
 {
     add(17, 0);
     add(18, 0);
@@ -507,7 +500,7 @@ static void a_state_that_is_written_again_is_stale(void **state)
 }
 
 /* Why it cannot be had stands in its directory once the store takes it, and goes when it can be had. */
-static void what_is_refused_is_told_once(void **state)
+TEST(what_is_refused_is_told_once)
 {
     add(17, 0);
     settle();
@@ -531,7 +524,7 @@ static void what_is_refused_is_told_once(void **state)
 }
 
 /* In every life it is said, that nothing is wrong as well: a former instance may have seen otherwise. */
-static void the_device_s_problem(void **state)
+TEST(the_device_s_problem)
 {
     char text[300];
 
@@ -555,26 +548,4 @@ static void the_device_s_problem(void **state)
     assert_int_equal(calls, before);
     be_problem("its cable is cut");
     assert_string_equal(node("error")->val, "its cable is cut");
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup(f, setup)
-    const struct CMUnitTest tests[] = {
-        T(finds_and_follows),
-        T(what_has_no_entry_is_no_device),
-        T(one_too_many_is_told),
-        T(a_hidden_state_is_none_and_holds_nobody_up),
-        T(a_silent_store_is_asked_again),
-        T(retries_are_for_their_own_device),
-        T(states_are_known_first),
-        T(a_device_that_drains_stays),
-        T(who_the_front_end_is_says_the_entry),
-        T(not_before_its_nodes_are_there),
-        T(another_generation),
-        T(a_state_that_is_written_again_is_stale),
-        T(what_is_refused_is_told_once),
-        T(the_device_s_problem),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,7 +184,7 @@ static void shape_init(const struct shape *s)
     w.exec_late = s->late;
 }
 
-static void test_no_crash(void **state)
+TEST(test_no_crash)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
         shape_init(&shapes[i]);
@@ -194,7 +194,7 @@ static void test_no_crash(void **state)
     }
 }
 
-static void test_every_store(void **state)
+TEST(test_every_store)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
         shape_init(&shapes[i]);
@@ -210,7 +210,7 @@ static void test_every_store(void **state)
 }
 
 /* Death in the midst of an adoption, too: each of the stores after the first death, for a sample of first deaths. */
-static void test_pairs(void **state)
+TEST(test_pairs)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
         shape_init(&shapes[i]);
@@ -257,7 +257,7 @@ static bool adopt_or_refuse(unsigned from)
     return false;
 }
 
-static void test_damaged_record(void **state)
+TEST(test_damaged_record)
 {
     static const uint8_t flips[] = { 0x01, 0x80, 0xff };
     unsigned refused = 0;
@@ -280,7 +280,7 @@ static void test_damaged_record(void **state)
     assert_true(refused > 3000);
 }
 
-static void test_tampered_rsp_prod(void **state)
+TEST(test_tampered_rsp_prod)
 {
     shape_init(&shapes[0]);
     play(-1, -1);
@@ -314,7 +314,7 @@ static void forge(void)
 }
 
 /* What was checked is what is believed: a front-end writes rsp_prod at any time. */
-static void test_rsp_prod_moves_meanwhile(void **state)
+TEST(test_rsp_prod_moves_meanwhile)
 {
     forged = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
@@ -335,7 +335,7 @@ static void test_rsp_prod_moves_meanwhile(void **state)
 }
 
 /* A page that is another one's, zeroed, or of an older connection. */
-static void test_wrong_pages(void **state)
+TEST(test_wrong_pages)
 {
     shape_init(&shapes[5]);
     play(-1, -1);
@@ -356,7 +356,7 @@ static void test_wrong_pages(void **state)
 }
 
 /* Sound words that say something else than they did: what was consumed and what is there do not add up. */
-static void test_lost_entry(void **state)
+TEST(test_lost_entry)
 {
     unsigned seen[2] = { 0 };
 
@@ -387,7 +387,7 @@ static void test_lost_entry(void **state)
     assert_true(seen[0] > 20 && seen[1] > 2);
 }
 
-static void test_damage_detected(void **state)
+TEST(test_damage_detected)
 {
     struct keep_entry e = { .id = 7, .sector = 99, .req_idx = 0xfffffffe, .op = 1, .nr = 3 };
 
@@ -410,20 +410,4 @@ static void test_damage_detected(void **state)
             ((uint8_t *)&e)[byte] ^= (uint8_t)v;
         }
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_crash),
-        cmocka_unit_test(test_every_store),
-        cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_damaged_record),
-        cmocka_unit_test(test_tampered_rsp_prod),
-        cmocka_unit_test(test_rsp_prod_moves_meanwhile),
-        cmocka_unit_test(test_wrong_pages),
-        cmocka_unit_test(test_lost_entry),
-        cmocka_unit_test(test_damage_detected),
-    };
-    return cmocka_run_group_tests_name("blk_journal", tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 #include "blk_world.h"
 #include <talk.h>
 
-static int setup(void **state)
+int setup(void **state)
 {
     world_init(1, 1, PROTO_NATIVE, false);
     lax = false;
@@ -46,7 +46,7 @@ static struct shadow *raw(uint8_t op, uint32_t sector, uint32_t n, bool indirect
     return fe_request(0, op, sector, n, 0, indirect, -1); /* -1: its sectors are not claimed */
 }
 
-static void test_malformed(void **state)
+TEST(test_malformed)
 {
     struct shadow *s;
 
@@ -77,7 +77,7 @@ static void test_malformed(void **state)
     assert_int_equal(disk.stats.errors, 0);
 }
 
-static void test_malformed_indirect(void **state)
+TEST(test_malformed_indirect)
 {
     struct shadow *s;
 
@@ -99,7 +99,7 @@ static void test_malformed_indirect(void **state)
         refused(s, BLKIF_RSP_ERROR);
 }
 
-static void test_failing_copies(void **state)
+TEST(test_failing_copies)
 {
     struct shadow *s = raw(BLKIF_OP_WRITE, 0, 40, false);
 
@@ -111,14 +111,14 @@ static void test_failing_copies(void **state)
 }
 
 /* We do not offer to make data unreadable, so nobody is told that they are. */
-static void test_secure_discard(void **state)
+TEST(test_secure_discard)
 {
     struct shadow *s = raw(BLKIF_OP_DISCARD, 0, 8, false);
     last()[1] = BLKIF_DISCARD_SECURE;
     refused(s, BLKIF_RSP_EOPNOTSUPP);
 }
 
-static void test_read_only(void **state)
+TEST(test_read_only)
 {
     disk.ro = true;
     refused(raw(BLKIF_OP_WRITE, 0, 8, false), BLKIF_RSP_ERROR);
@@ -133,7 +133,7 @@ static void test_read_only(void **state)
     be_check_idle();
 }
 
-static void test_indices(void **state)
+TEST(test_indices)
 {
     static const uint32_t bad[] = { 33, 1000, 0x80000000, 0xffffffff, 0xfffffff0 };
     static uint8_t before[sizeof(w.ring)];
@@ -160,7 +160,7 @@ static void test_indices(void **state)
 }
 
 /* A read of which the front-end gives no more: pages run out, others wait their turn, nobody is lost. */
-static void test_scarce(void **state)
+TEST(test_scarce)
 {
     for (unsigned round = 0; round < 5; round++) {
         w.slow = 0;
@@ -177,7 +177,7 @@ static void test_scarce(void **state)
     }
 }
 
-static void test_sector_sizes(void **state)
+TEST(test_sector_sizes)
 {
     the_disk.sector_size = disk.sector_size = 4096;
     refused(raw(BLKIF_OP_READ, 4, 8, false), BLKIF_RSP_ERROR);
@@ -205,7 +205,7 @@ static void test_sector_sizes(void **state)
     be_check_idle();
 }
 
-static void test_limits(void **state)
+TEST(test_limits)
 {
     disk.ops.per_s = 10;
     for (unsigned i = 0; i < 8; i++)
@@ -247,7 +247,7 @@ static void test_limits(void **state)
 }
 
 /* What the shell shows. */
-static void test_stats(void **state)
+TEST(test_stats)
 {
     static const struct bb_stats right = {
         .reads = 3, .writes = 1, .flushes = 1, .read_bytes = 12288, .write_bytes = 8192, .malformed = 2
@@ -265,7 +265,7 @@ static void test_stats(void **state)
 }
 
 /* Buffers for two requests at a time, one ring that never runs dry: the other one is not forgotten. */
-static void test_rings_take_turns(void **state)
+TEST(test_rings_take_turns)
 {
     world_init(2, 1, PROTO_NATIVE, false);
     assert_true(be_start());
@@ -290,7 +290,7 @@ static void test_rings_take_turns(void **state)
 }
 
 /* A ring breaks before what the last life left in it ran again: the other ring is served, and the disk can be closed. */
-static void test_broken_with_replays(void **state)
+TEST(test_broken_with_replays)
 {
     for (unsigned kind = 0; kind < 2; kind++) {
         world_init(2, 1, PROTO_NATIVE, false);
@@ -322,7 +322,7 @@ static void test_broken_with_replays(void **state)
 }
 
 /* A line that can be caused at will: eight at once, then one each five seconds. */
-static void test_talk(void **state)
+TEST(test_talk)
 {
     struct talk t = { 0 };
     unsigned said = 0, left_out = 9, sum = 0;
@@ -355,7 +355,7 @@ static void hook(void)
 }
 
 /* A request that comes between the last look and the request for an event, after the ring had been held up by a barrier. */
-static void test_arm_race(void **state)
+TEST(test_arm_race)
 {
     w.slow = 20;
     fe_request(0, BLKIF_OP_WRITE, 20, 1, 0, false, 0);
@@ -370,7 +370,7 @@ static void test_arm_race(void **state)
     be_check_idle();
 }
 
-static void test_closing(void **state)
+TEST(test_closing)
 {
     w.slow = 20;
     fe_request(0, BLKIF_OP_WRITE, 20, 1, 0, false, 0);
@@ -393,7 +393,7 @@ static void test_closing(void **state)
 
 /* A flush is answered after the device's, and covers what was answered before it came: one that comes while another is at the
  * device needs one of its own. */
-static void test_flush_covers(void **state)
+TEST(test_flush_covers)
 {
     struct shadow *first, *second;
 
@@ -417,7 +417,7 @@ static void test_flush_covers(void **state)
     be_check_idle();
 }
 
-static void test_no_cache(void **state)
+TEST(test_no_cache)
 {
     the_disk.flush = false;
     fe_request(0, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, false, 0);
@@ -430,7 +430,7 @@ static void test_no_cache(void **state)
 
 /* A guest's limits outlive a crash, unless that was while they were stored. */
 
-static void test_keep_pages_run_out(void **state)
+TEST(test_keep_pages_run_out)
 {
     struct keep_conn more[4];
 
@@ -452,7 +452,7 @@ static void test_keep_pages_run_out(void **state)
 }
 
 /* With the pages of the configuration there is room for every disk that can be, whatever the first ones took. */
-static void test_keep_share(void **state)
+TEST(test_keep_share)
 {
     for (unsigned taken = 1; taken <= 16; taken *= 2) {
         unsigned left = 63;
@@ -467,7 +467,7 @@ static void test_keep_share(void **state)
 }
 
 /* Random rings, indirect pages and deaths: nothing but the sanitizers and the mocks' checks to hold against. */
-static void test_random(void **state)
+TEST(test_random)
 {
     srand(7);
     for (unsigned run = 0; run < 400; run++) {
@@ -520,31 +520,4 @@ static void test_random(void **state)
         be_check_idle();
     }
     lax = false;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_malformed, setup),
-        cmocka_unit_test_setup(test_malformed_indirect, setup),
-        cmocka_unit_test_setup(test_failing_copies, setup),
-        cmocka_unit_test_setup(test_read_only, setup),
-        cmocka_unit_test_setup(test_indices, setup),
-        cmocka_unit_test_setup(test_scarce, setup),
-        cmocka_unit_test_setup(test_sector_sizes, setup),
-        cmocka_unit_test_setup(test_limits, setup),
-        cmocka_unit_test_setup(test_stats, setup),
-        cmocka_unit_test(test_keep_share),
-        cmocka_unit_test_setup(test_secure_discard, setup),
-        cmocka_unit_test_setup(test_arm_race, setup),
-        cmocka_unit_test_setup(test_closing, setup),
-        cmocka_unit_test_setup(test_no_cache, setup),
-        cmocka_unit_test_setup(test_keep_pages_run_out, setup),
-        cmocka_unit_test_setup(test_flush_covers, setup),
-        cmocka_unit_test_setup(test_rings_take_turns, setup),
-        cmocka_unit_test_setup(test_broken_with_replays, setup),
-        cmocka_unit_test_setup(test_talk, setup),
-        cmocka_unit_test_setup(test_random, setup),
-    };
-    return cmocka_run_group_tests_name("blkback", tests, NULL, NULL);
 }

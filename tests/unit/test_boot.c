@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/platform/range.c hv/boot/elf.c common/elf.c hv/boot/acpi_parse.c hv/time/calendar.c
 // What the core reads before it runs anything: address ranges, the control domain's ELF, ACPI tables, the CMOS calendar.
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "shim.h"
-#include <cmocka.h>
 #include "boot/acpi.h"
 #include "boot/elf.h"
 #include "platform/range.h"
 #include "time/calendar.h"
 
 /* --- ranges, against a map of single units ----------------------------------------------------------------- */
-static void ranges_match_a_model(void **state)
+TEST(ranges_match_a_model)
 {
     static struct range_set s;
     static bool model[256];
@@ -39,7 +36,7 @@ static void ranges_match_a_model(void **state)
     }
 }
 
-static void ranges_full_never_give_too_much(void **state)
+TEST(ranges_full_never_give_too_much)
 {
     static struct range_set s;
     memset(&s, 0, sizeof s);
@@ -51,7 +48,7 @@ static void ranges_full_never_give_too_much(void **state)
     assert_true(range_covers(&s, 100, 110));
 }
 
-static void ranges_find_from_the_top(void **state)
+TEST(ranges_find_from_the_top)
 {
     static struct range_set s;
     memset(&s, 0, sizeof s);
@@ -112,7 +109,7 @@ static const char *check(uint64_t len)
     return elf_check(image, len, LOW, HIGH, &plan);
 }
 
-static void elf_accepted(void **state)
+TEST(elf_accepted)
 {
     struct elf_plan plan;
     make_elf();
@@ -122,7 +119,7 @@ static void elf_accepted(void **state)
     assert_int_equal(plan.seg[1].mem_size, 0x3000);
 }
 
-static void elf_refused(void **state)
+TEST(elf_refused)
 {
     make_elf();
     assert_non_null(strstr(check(10), "no 64-bit ELF"));
@@ -171,7 +168,7 @@ static void elf_refused(void **state)
     assert_non_null(strstr(check(4096), "beyond"));
 }
 
-static void elf_any_bytes(void **state)
+TEST(elf_any_bytes)
 {
     srand(3);
     for (unsigned n = 0; n < 200000; n++) {
@@ -202,7 +199,7 @@ static struct acpi_header *table(uint32_t len)
     return h;
 }
 
-static void madt(void **state)
+TEST(madt)
 {
     struct acpi_header *h = table(44 + 8 + 8 + 12 + 10 + 16 + 8);
     uint8_t *t = (uint8_t *)h + 44;
@@ -231,7 +228,7 @@ static void madt(void **state)
     free(h);
 }
 
-static void s5(void **state)
+TEST(s5)
 {
     static const struct {
         const char *aml;
@@ -258,7 +255,7 @@ static void s5(void **state)
     }
 }
 
-static void acpi_any_bytes(void **state)
+TEST(acpi_any_bytes)
 {
     srand(5);
     for (unsigned n = 0; n < 100000; n++) {
@@ -280,14 +277,14 @@ static void acpi_any_bytes(void **state)
     }
 }
 
-static void checksum(void **state)
+TEST(checksum)
 {
     assert_true(acpi_checksum_ok("\x01\xff", 2));
     assert_false(acpi_checksum_ok("\x01\xfe", 2));
 }
 
 /* --- calendar --------------------------------------------------------------------------------------------------- */
-static void second_begins(void **state)
+TEST(second_begins)
 {
     struct clock_edge e = { 0 };
     uint64_t at = 0, ms = 1000000;
@@ -302,7 +299,7 @@ static void second_begins(void **state)
     assert_true(clock_edge(&e, 440 * ms, false, 10, &at));
 }
 
-static void calendar(void **state)
+TEST(calendar)
 {
     assert_int_equal(calendar_seconds(1970, 1, 1, 0, 0, 0), 0);
     assert_int_equal(calendar_seconds(2000, 2, 29, 12, 0, 0), 951825600);
@@ -318,23 +315,4 @@ static void calendar(void **state)
     assert_int_equal(calendar_from_cmos(noon, 0x00), 12 * 3600);
     static const uint8_t bad[7] = { 0, 0, 0, 0, 0x13, 0, 0 };
     assert_int_equal(calendar_from_cmos(bad, 0x02), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ranges_match_a_model),
-        cmocka_unit_test(ranges_full_never_give_too_much),
-        cmocka_unit_test(ranges_find_from_the_top),
-        cmocka_unit_test(elf_accepted),
-        cmocka_unit_test(elf_refused),
-        cmocka_unit_test(elf_any_bytes),
-        cmocka_unit_test(madt),
-        cmocka_unit_test(s5),
-        cmocka_unit_test(acpi_any_bytes),
-        cmocka_unit_test(checksum),
-        cmocka_unit_test(calendar),
-        cmocka_unit_test(second_begins),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

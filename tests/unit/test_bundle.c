@@ -3,14 +3,7 @@
 // FLAGS: -Ictl-dom -Idomains/include -Wl,--no-as-needed -lfdt -lz -lcrypto
 /* The boot bundle: SHA-256, structure, compression, and every kind of damage. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "bundle/bundle.h"
 #include "fit.h"
 #include "pages.h"
@@ -31,7 +24,7 @@ static void hash_is(const char *text, size_t len, const char *hex)
 }
 
 /* FIPS 180-4's examples, and the lengths around the padding's limits. */
-static void sha(void **state)
+TEST(sha)
 {
     hash_is("abc", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     hash_is("", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -59,7 +52,7 @@ static size_t make(uint8_t *fdt)
 static uint8_t *fit;
 static size_t fit_len;
 
-static int setup(void **state)
+int setup_all(void **state)
 {
     srand(1);
     for (unsigned i = 0; i < sizeof(plain); i++)
@@ -71,7 +64,7 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
+int teardown_all(void **state)
 {
     free(fit);
     return 0;
@@ -85,7 +78,7 @@ static uint8_t *copy(size_t len)
     return p;
 }
 
-static void good(void **state)
+TEST(good)
 {
     struct bundle b;
     void *out;
@@ -111,7 +104,7 @@ static void good(void **state)
     assert_null(bundle_find(&b, "nosuch"));
 }
 
-static void damage(void **state)
+TEST(damage)
 {
     struct bundle b;
     void *out;
@@ -137,7 +130,7 @@ static void damage(void **state)
     free(p);
 }
 
-static void flipped_bits(void **state)
+TEST(flipped_bits)
 {
     srand(5);
     for (unsigned round = 0; round < 3000; round++) {
@@ -159,15 +152,4 @@ static void flipped_bits(void **state)
         }
         free(p);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sha),
-        cmocka_unit_test(good),
-        cmocka_unit_test(damage),
-        cmocka_unit_test(flipped_bits),
-    };
-    return cmocka_run_group_tests(tests, setup, teardown);
 }

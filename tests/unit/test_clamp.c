@@ -4,14 +4,8 @@
  * Ports under speculation: the check of a port is pretended to be mispredicted (it lets every port pass), while the clamps
  * know the true bound. Nothing outside the domain's own maps may be touched.
  */
-#include <setjmp.h>
+#include "unit.h"
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
 #include "ipc/evtchn.h"
 #include "base/types.h"
 #include "domain/domain.h"
@@ -37,7 +31,7 @@ void frame_put(mfn_t m) {}
 static sigjmp_buf out;
 static void fault(int sig) { siglongjmp(out, sig); }
 
-static void ports_stay_inside(void **state)
+TEST(ports_stay_inside)
 {
     static struct domain d;
     static struct vcpu v;
@@ -64,10 +58,4 @@ static void ports_stay_inside(void **state)
                 (void)evtchn_close(&d, bad[i]);
         }
     signal(SIGSEGV, SIG_DFL);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(ports_stay_inside) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

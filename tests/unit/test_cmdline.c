@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/boot/cmdline.c
 // The command line: every option, and that a malformed piece is reported by name while the rest applies.
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "shim.h"
-#include <cmocka.h>
 #include <bulkhead.h>
 #include "boot/boot.h"
 #include "base/print.h"
@@ -28,7 +24,7 @@ static void parse(const char *text)
     cmdline_parse(&c, text, report);
 }
 
-static void defaults(void **state)
+TEST(defaults)
 {
     parse("");
     assert_int_equal(complaints, 0);
@@ -41,7 +37,7 @@ static void defaults(void **state)
     assert_int_equal(c.ctl_mem, 64u << 20);
 }
 
-static void every_option(void **state)
+TEST(every_option)
 {
     parse("  console=com1,vga com1=57600,8n1,0x2f8 noreboot loglvl=all/error maxcpus=3 iommu=off nosmap smep=0"
           " sched=rr sched_ratelimit_us=500 ctl_mem=96M  ");
@@ -67,7 +63,7 @@ static void every_option(void **state)
     assert_int_equal(c.rtc_offset, 0);
 }
 
-static void bad_values_are_named(void **state)
+TEST(bad_values_are_named)
 {
     static const char *const bad[] = {
         "com1=fast",
@@ -108,7 +104,7 @@ static void bad_values_are_named(void **state)
     }
 }
 
-static void hide_takes_both_forms(void **state)
+TEST(hide_takes_both_forms)
 {
     parse("pciback.hide=(00:03.0)(0000:00:04.0)(1f:1f.7)(00ab:ff:00.1)(00:03.0)");
     assert_string_equal(said, "");
@@ -121,7 +117,7 @@ static void hide_takes_both_forms(void **state)
     assert_int_equal(c.hide[0], BH_SBDF(0, 10, 11, 1));
 }
 
-static void hide_reports_each_bad_piece(void **state)
+TEST(hide_reports_each_bad_piece)
 {
     static const char *const bad[] = {
         "(zz:03.0)", "(00:20.0)",   "(00:03.8)",   "(100:03.0)", "(10000:00:03.0)",
@@ -147,7 +143,7 @@ static void hide_reports_each_bad_piece(void **state)
     assert_int_equal(c.nr_hide, 3);
 }
 
-static void hide_takes_stars(void **state)
+TEST(hide_takes_stars)
 {
     parse("xen_pciback.hide=(03:00.*)(0000:04:*.*)(03:00.0)(03:00.*)");
     assert_string_equal(said, "");
@@ -162,7 +158,7 @@ static void hide_takes_stars(void **state)
 }
 
 /* What GRUB's quoting, or an editor, leaves round the words. */
-static void quotes_and_tabs(void **state)
+TEST(quotes_and_tabs)
 {
     parse("com1=\\\"57600,8n1\\\"\t\"pciback.hide=\\\\(00:03.0\\\\)('00:05.0')\"\n'noreboot' \"maxcpus=2 loglvl=all\"");
     assert_string_equal(said, "");
@@ -174,7 +170,7 @@ static void quotes_and_tabs(void **state)
     assert_true(c.noreboot);
 }
 
-static void no_before_a_boolean(void **state)
+TEST(no_before_a_boolean)
 {
     parse("noreboot no-noreboot no-smap no-nosmep no-iommu");
     assert_string_equal(said, "");
@@ -183,7 +179,7 @@ static void no_before_a_boolean(void **state)
     assert_string_equal(said, "no-frobs: unknown option\n");
 }
 
-static void com1_as_the_manual_has_it(void **state)
+TEST(com1_as_the_manual_has_it)
 {
     parse("com1=57600/1843200,8N1,0x2f8,4,1:2.3");
     assert_string_equal(said, "");
@@ -202,7 +198,7 @@ static void com1_as_the_manual_has_it(void **state)
     assert_true(c.com1_baud == 115200 && c.com1_port == 0x2f8);
 }
 
-static void iommu_is_a_list(void **state)
+TEST(iommu_is_a_list)
 {
     parse("iommu=required,on");
     assert_string_equal(said, "");
@@ -213,7 +209,7 @@ static void iommu_is_a_list(void **state)
 }
 
 /* A line for each reason, not one for each word; placeholder, which GRUB's script writes, is none. */
-static void words_of_others(void **state)
+TEST(words_of_others)
 {
     parse("placeholder dom0_mem=1G,max:1G ucode=scan dom0-mem=2G smt=off root=/dev/sda1 watchdog ro noreboot");
     assert_string_equal(
@@ -236,7 +232,7 @@ static void parse_long(size_t len, const char *end)
     parse(text);
 }
 
-static void a_line_too_long_is_cut_at_a_word(void **state)
+TEST(a_line_too_long_is_cut_at_a_word)
 {
     parse_long(1023, " pciback.hide=(00:03.0)(00:04.");
     assert_ptr_equal(strstr(said,
@@ -257,7 +253,7 @@ static void a_line_too_long_is_cut_at_a_word(void **state)
     assert_int_equal(c.maxcpus, 3);
 }
 
-static void hide_is_bounded(void **state)
+TEST(hide_is_bounded)
 {
     char text[1024] = "pciback.hide=";
     for (unsigned i = 0; i < 70; i++)
@@ -267,7 +263,7 @@ static void hide_is_bounded(void **state)
     assert_int_equal(complaints, 6);
 }
 
-static void any_text_is_survived(void **state)
+TEST(any_text_is_survived)
 {
     static const char pieces[][20] = { "pciback.hide=",
                                        "(",
@@ -306,25 +302,4 @@ static void any_text_is_survived(void **state)
         parse(text);
         assert_true(c.nr_hide <= 64 && c.maxcpus <= MAX_CPUS && c.ctl_mem >= 8u << 20);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(every_option),
-        cmocka_unit_test(bad_values_are_named),
-        cmocka_unit_test(hide_takes_both_forms),
-        cmocka_unit_test(hide_reports_each_bad_piece),
-        cmocka_unit_test(hide_is_bounded),
-        cmocka_unit_test(hide_takes_stars),
-        cmocka_unit_test(quotes_and_tabs),
-        cmocka_unit_test(no_before_a_boolean),
-        cmocka_unit_test(com1_as_the_manual_has_it),
-        cmocka_unit_test(iommu_is_a_list),
-        cmocka_unit_test(words_of_others),
-        cmocka_unit_test(a_line_too_long_is_cut_at_a_word),
-        cmocka_unit_test(any_text_is_survived),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

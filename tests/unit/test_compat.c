@@ -93,7 +93,7 @@ static long call(uint32_t nr, uint32_t ebx, uint32_t ecx, uint32_t edx)
 }
 #define LOW(f) ((uint32_t)(uintptr_t)&low->f)
 
-static int setup(void **state)
+int setup(void **state)
 {
     static struct virt_ops ops;
     machine_setup(state);
@@ -132,7 +132,7 @@ static long add(uint32_t space, uint32_t idx, uint32_t gfn)
     return call(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, LOW(add), 0);
 }
 
-static void memory_map(void **state)
+TEST(memory_map)
 {
     low->map.nr = 16;
     low->map.buffer = LOW(e);
@@ -165,7 +165,7 @@ static void memory_map(void **state)
 }
 
 /* GRUB puts the page into a hole, Linux after it over RAM or elsewhere. */
-static void pages_move(void **state)
+TEST(pages_move)
 {
     mfn_t m, g;
     uint64_t pages = grub->tot_pages;
@@ -194,7 +194,7 @@ static void pages_move(void **state)
     assert_int_equal(m.v, g.v);
 }
 
-static void add_refusals(void **state)
+TEST(add_refusals)
 {
     assert_int_equal(add(XENMAPSPACE_shared_info, 1, RAM_PAGES), -EINVAL);
     assert_int_equal(add(XENMAPSPACE_gmfn, 0, RAM_PAGES), -EINVAL);
@@ -213,7 +213,7 @@ static void add_refusals(void **state)
                      -ENOSYS);
 }
 
-static void params_and_ports(void **state)
+TEST(params_and_ports)
 {
     grub->hvm_param[HVM_PARAM_CONSOLE_PFN] = 0xffff8;
     low->param.domid = DOMID_SELF;
@@ -233,7 +233,7 @@ static void params_and_ports(void **state)
     assert_int_equal(call(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_virq, LOW(alloc), 0), -ENOSYS);
 }
 
-static void rest(void **state)
+TEST(rest)
 {
     struct vcpu *v = grub->vcpu[0];
     assert_int_equal(call(__HYPERVISOR_sched_op, SCHEDOP_yield, 0, 0), 0);
@@ -303,16 +303,4 @@ static void rest(void **state)
     low->shutdown.reason = SHUTDOWN_reboot;
     assert_int_equal(call(__HYPERVISOR_sched_op, SCHEDOP_shutdown, LOW(shutdown), 0), 0);
     assert_int_equal(grub->shutdown_reason, SHUTDOWN_reboot);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(memory_map, setup, machine_teardown),
-        cmocka_unit_test_setup_teardown(pages_move, setup, machine_teardown),
-        cmocka_unit_test_setup_teardown(add_refusals, setup, machine_teardown),
-        cmocka_unit_test_setup_teardown(params_and_ports, setup, machine_teardown),
-        cmocka_unit_test_setup_teardown(rest, setup, machine_teardown),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,13 +3,7 @@
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "config/config.h"
 #include "shell/split.h"
 
@@ -28,7 +22,7 @@ static int parse(const char *text)
     return rc;
 }
 
-static void whole_file(void **state)
+TEST(whole_file)
 {
     assert_int_equal(parse("# a guest\n"
                            "name = \"debian\"   # its name\n"
@@ -68,7 +62,7 @@ static void whole_file(void **state)
     assert_int_equal(cfg.nr_vifs, 0);
 }
 
-static void errors_name_the_place(void **state)
+TEST(errors_name_the_place)
 {
     static const struct {
         const char *text, *error;
@@ -172,7 +166,7 @@ static void errors_name_the_place(void **state)
     }
 }
 
-static void disks(void **state)
+TEST(disks)
 {
     static const struct {
         const char *spec, *backend, *volume, *vdev, *mode;
@@ -257,7 +251,7 @@ static void disks(void **state)
     assert_int_equal(cfg.nr_disks, 2);
 }
 
-static void overrides(void **state)
+TEST(overrides)
 {
     assert_int_equal(parse("name='a'\nkernel='k'\nmemory=64\nvif=['bridge=net0']\n"), 0);
     assert_int_equal(config_override(&cfg, "memory=512", err, sizeof(err)), 0);
@@ -287,7 +281,7 @@ static void overrides(void **state)
     assert_true(config_override(&cfg, "vif=['a=b'", err, sizeof(err)) < 0);
 }
 
-static void checks(void **state)
+TEST(checks)
 {
     static const struct {
         const char *text, *error;
@@ -310,7 +304,7 @@ static void checks(void **state)
 }
 
 /* No input may read or write out of bounds, whatever it says. */
-static void garbage(void **state)
+TEST(garbage)
 {
     static const char bits[] = "name=\"'[], \n;#vifpci:03.0mac=\\\t\r0x";
     struct cfg_disk d;
@@ -331,7 +325,7 @@ static void garbage(void **state)
     }
 }
 
-static void words(void **state)
+TEST(words)
 {
     char *argv[4];
     const char *why = "";
@@ -353,15 +347,4 @@ static void words(void **state)
     assert_int_equal(shell_split(e, argv, 4, &why), -1);
     char f[] = "   ";
     assert_int_equal(shell_split(f, argv, 4, &why), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_file), cmocka_unit_test(errors_name_the_place),
-        cmocka_unit_test(overrides),  cmocka_unit_test(checks),
-        cmocka_unit_test(garbage),    cmocka_unit_test(words),
-        cmocka_unit_test(disks),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,14 +3,7 @@
 // FLAGS: -Idomains/include -Idrivers-dom/lib
 /* What a back-end has counted, in the store: only news is written, and nothing is lost by a new connection, a new life, or a silent store. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include <counters.h>
 
 #define N 3u
@@ -46,7 +39,7 @@ static bool say(struct counters *c, uint64_t a, uint64_t b, uint64_t d)
     return counters_say(c, "somewhere", (uint64_t[N]){ a, b, d }, N);
 }
 
-static void test_goes_on(void **state)
+TEST(test_goes_on)
 {
     struct counters c = { 0 }, next = { 0 }, odd = { 0 };
 
@@ -77,7 +70,7 @@ static void test_goes_on(void **state)
 }
 
 /* A back-end serves while it waits for the store, and may hand over the very numbers that grow by that. */
-static void test_grows(void **state)
+TEST(test_grows)
 {
     struct counters c = { 0 };
     uint64_t now[N] = { 1, 0, 0 };
@@ -94,7 +87,7 @@ static void test_grows(void **state)
     assert_false(counters_unsaid(&c, now, N));
 }
 
-static void test_fits(void **state)
+TEST(test_fits)
 {
     struct counters c = { 0 };
     uint64_t max[COUNTERS_MAX];
@@ -103,11 +96,4 @@ static void test_fits(void **state)
     there = false;
     assert_true(counters_say(&c, "somewhere", max, COUNTERS_MAX));
     assert_int_equal(strlen(stored), COUNTERS_TEXT - 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_goes_on),
-                                        cmocka_unit_test(test_grows), cmocka_unit_test(test_fits) };
-    return cmocka_run_group_tests_name("counters", tests, NULL, NULL);
 }

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a guest's CPU says of itself: CPUID against a machine that has more than a guest may use, and the local APIC's registers.
 // LINK: hv/virt/cpuid.c hv/virt/lapic.c hv/sched/pending.c
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "base/cpu.h"
 #include "domain/domain.h"
 #include "sched/sched.h"
@@ -53,7 +48,7 @@ const struct virt_ops *virt = &ops;
 static struct domain dom;
 static struct vcpu vcpus[4];
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(vcpus, 0, sizeof vcpus);
     memset(&dom, 0, sizeof dom);
@@ -83,7 +78,7 @@ static struct cpuid_regs ask(uint32_t leaf, uint32_t sub)
                                 (uint32_t)r->rdx };
 }
 
-static void address_sizes(void **state)
+TEST(address_sizes)
 {
     assert_int_equal(ask(7, 0).ecx & 1u << 16, 0); /* no five levels */
     assert_int_equal(ask(0x80000008, 0).eax, 0x3030);
@@ -92,7 +87,7 @@ static void address_sizes(void **state)
 }
 
 /* XCR0 as far as it is let through (no MPX, AMX), whatever the machine has loaded. */
-static void xsave_sizes(void **state)
+TEST(xsave_sizes)
 {
     struct cpuid_regs r = ask(0xd, 0);
     assert_int_equal(r.eax, 0x2e7);
@@ -122,7 +117,7 @@ static void xsave_sizes(void **state)
 }
 
 /* Leaves 1, 0xb, 0x80000001 and 0x80000008 count alike, for one vCPU as for four. */
-static void topology(void **state)
+TEST(topology)
 {
     assert_int_equal(ask(1, 0).ebx >> 16, 0x0208);
     assert_int_equal(ask(1, 0).edx >> 28 & 1, 1);
@@ -164,7 +159,7 @@ static void refused(uint32_t msr, uint64_t x)
     assert_int_equal(lapic_write(&vcpus[0], msr, x), -1);
 }
 
-static void after_reset(void **state)
+TEST(after_reset)
 {
     assert_int_equal(rd(SVR), 0xff);
     for (uint32_t r = 0x832; r <= 0x837; r++)
@@ -172,7 +167,7 @@ static void after_reset(void **state)
     assert_int_equal(rd(ESR) | rd(ICR) | rd(TPR), 0);
 }
 
-static void errors(void **state)
+TEST(errors)
 {
     wr(SELF_IPI, 15);
     assert_int_equal(rd(ESR), 0); /* what a write made readable counts */
@@ -212,7 +207,7 @@ static void errors(void **state)
 }
 
 /* ICR reads as it was written; a refused write changes nothing. */
-static void registers(void **state)
+TEST(registers)
 {
     wr(ICR, 2ull << 32 | 0x40);
     assert_int_equal(rd(ICR), 2ull << 32 | 0x40);
@@ -226,14 +221,4 @@ static void registers(void **state)
     wr(EOI, 0);
     assert_int_equal(vcpus[0].apic.isr[3], 0);
     refused(SELF_IPI, 0x140);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(address_sizes, setup), cmocka_unit_test_setup(xsave_sizes, setup),
-        cmocka_unit_test_setup(topology, setup),      cmocka_unit_test_setup(after_reset, setup),
-        cmocka_unit_test_setup(errors, setup),        cmocka_unit_test_setup(registers, setup),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

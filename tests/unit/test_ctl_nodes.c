@@ -217,7 +217,7 @@ static void test_unnamed(void **state)
     client_drop_events(&blk);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = { T(test_nothing_comes_back), T(test_unnamed) };

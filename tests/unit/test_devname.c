@@ -2,14 +2,10 @@
 // LINK: domains/devname.c
 // FLAGS: -Idomains/include
 // Names of devices: what is one, to the digit, and what is none.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <cmocka.h>
+#include "unit.h"
 #include <devname.h>
 
-static void functions(void **state)
+TEST(functions)
 {
     static const char *const none[] = {
         "",
@@ -48,7 +44,7 @@ static void functions(void **state)
     }
 }
 
-static void stations(void **state)
+TEST(stations)
 {
     static const char *const none[] = { "",
                                         "00:16:3e:00:00",
@@ -68,10 +64,4 @@ static void stations(void **state)
     assert_string_equal(text, "00:16:3e:ab:cd:ef");
     for (unsigned i = 0; i < sizeof(none) / sizeof(none[0]); i++)
         assert_false(mac_parse(none[i], mac));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(functions), cmocka_unit_test(stations) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,12 +2,7 @@
 // LINK: hv/abi/dispatch.c
 /* The door and the dispatcher: what a call leaves behind, what a call that is to be executed again is taken for, and in which order a row's
  * callers, privilege, copies and handler come. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "../../hv/abi/hypercall.c"
 #include "shim.h"
 
@@ -88,7 +83,7 @@ static unsigned cpl(const struct vcpu *x) { return ring; }
 static const struct virt_ops ops = { .code_bits = code_bits, .cpl = cpl };
 const struct virt_ops *virt = &ops;
 
-static int setup(void **state)
+int setup(void **state)
 {
     bits = 64;
     ring = reads = writes = 0;
@@ -120,7 +115,7 @@ static long op(uint64_t nr, uint64_t at, long rc)
     return v.redo_len ? HC_AGAIN : (long)v.regs.rax;
 }
 
-static void over(void **state)
+TEST(over)
 {
     call(__HYPERVISOR_memory_op, -EFAULT, false);
     assert_int_equal((long)v.regs.rax, -EFAULT);
@@ -131,7 +126,7 @@ static void over(void **state)
 }
 
 /* A vCPU was in a wait when its instance died, or an interrupt was taken out of it: the next call that goes on later is no wait. */
-static void again(void **state)
+TEST(again)
 {
     call(BH_HYPERCALL_SERVICE, HC_AGAIN, true);
     assert_int_equal(v.redo_len, 3);
@@ -142,7 +137,7 @@ static void again(void **state)
     assert_false(v.wait_event);
 }
 
-static void who_may(void **state)
+TEST(who_may)
 {
     assert_int_equal(op(HOLE, 0x1000, 0), -ENOSYS);
     assert_int_equal(op(NR_OPS, 0x1000, 0), -ENOSYS);
@@ -165,7 +160,7 @@ static void who_may(void **state)
     assert_int_equal(op(IN, 0x1000, 0), -ENOSYS);
 }
 
-static void copies(void **state)
+TEST(copies)
 {
     allowed = true;
     assert_int_equal(op(IN, 0x9999, 0), -EFAULT);
@@ -190,7 +185,7 @@ static void copies(void **state)
 }
 
 /* What a handler says is left of the call the caller's registers say. */
-static void goes_on(void **state)
+TEST(goes_on)
 {
     assert_int_equal(op(PLAIN, 0x1000, 0), 0);
     assert_int_equal(v.regs.rsi, 0x1000);
@@ -200,11 +195,4 @@ static void goes_on(void **state)
     assert_int_equal(op(NEW32, 0x1000, HC_AGAIN), HC_AGAIN);
     assert_int_equal(v.regs.rcx, 0x1001);
     assert_int_equal(v.regs.rsi, 0x1000);
-}
-
-#define T(f) cmocka_unit_test_setup(f, setup)
-int main(void)
-{
-    const struct CMUnitTest tests[] = { T(over), T(again), T(who_may), T(copies), T(goes_on) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,13 +6,7 @@
  * the device is asked twice, and the core's answer is passed on. Register writes are seen when somebody waits.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include <trial.h>
 #include "blkdev.h"
 #include "net.h"
@@ -189,7 +183,7 @@ static const char *try(unsigned kind)
     return kind == 0 ? virtio_blk_trial(&pci) : kind == 1 ? nic_trial(&pci) : nvme_trial(&pci);
 }
 
-static void each_passes(void **state)
+TEST(each_passes)
 {
     for (unsigned kind = 0; kind < 3; kind++) {
         world(kind == 2);
@@ -203,7 +197,7 @@ static void each_passes(void **state)
     }
 }
 
-static void answers_are_passed_on(void **state)
+TEST(answers_are_passed_on)
 {
     for (unsigned kind = 0; kind < 3; kind++) {
         world(kind == 2);
@@ -235,7 +229,7 @@ static void answers_are_passed_on(void **state)
 }
 
 /* One that takes longer than others shows nothing in the time of those: it is given as long as it needs. Nobody looks all the time. */
-static void slow_devices(void **state)
+TEST(slow_devices)
 {
     world(false);
     slow = 300000000;
@@ -249,7 +243,7 @@ static void slow_devices(void **state)
 }
 
 /* It took so long that another device's trial came before: what that came to counts for this one, too. */
-static void another_came_before(void **state)
+TEST(another_came_before)
 {
     for (unsigned kind = 0; kind < 3; kind++) {
         world(kind == 2);
@@ -271,7 +265,7 @@ static void another_came_before(void **state)
 }
 
 /* Not the unit's fault: nothing is decided, and the device has no DMA. */
-static void devices_that_do_not_start(void **state)
+TEST(devices_that_do_not_start)
 {
     world(false);
     COMMON->queue_size = 2;
@@ -284,16 +278,4 @@ static void devices_that_do_not_start(void **state)
     pci.bar[0].size = 0x1000;
     assert_non_null(try(2));
     assert_int_equal(begun, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_passes),
-        cmocka_unit_test(answers_are_passed_on),
-        cmocka_unit_test(slow_devices),
-        cmocka_unit_test(another_came_before),
-        cmocka_unit_test(devices_that_do_not_start),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ bool priv_allows(enum bh_role role, enum priv p) { return role == BH_ROLE_CONTRO
 static struct domain *holder;
 static struct domain *made[GUESTS];
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     holder = make(3, BH_ROLE_DRIVER, 0, 1, 16);
@@ -28,7 +28,7 @@ static int create(struct domain **out)
     return domain_create(&c, out);
 }
 /* It starts by the clock as it is known then, in its own offset from UTC. */
-static void wall_clock(void **state)
+TEST(wall_clock)
 {
     struct domain *d;
     assert_int_equal(create(&d), 0);
@@ -71,7 +71,7 @@ static void let_go(uint32_t handle, uint64_t gfn)
     assert_int_equal(op.status, GNTST_okay);
 }
 
-static void test_guests_are_counted(void **s)
+TEST(test_guests_are_counted)
 {
     struct domain *more;
     for (unsigned i = 0; i < GUESTS; i++)
@@ -83,7 +83,7 @@ static void test_guests_are_counted(void **s)
 }
 
 /* What is left of a destroyed guest because somebody maps its page takes nobody's place, and gives none away twice. */
-static void test_remains_are_not_counted(void **s)
+TEST(test_remains_are_not_counted)
 {
     uint32_t handle[GUESTS + 20];
     domid_t id[GUESTS + 20];
@@ -109,7 +109,7 @@ static void test_remains_are_not_counted(void **s)
 }
 
 /* No two free frames beside each other: a domain can be made all the same. */
-static void test_made_of_single_frames(void **s)
+TEST(test_made_of_single_frames)
 {
     static void *frame[RAM_FRAMES];
     unsigned n = 0;
@@ -160,7 +160,7 @@ static void make_many(unsigned n)
     }
 }
 
-static void test_domids_come_again(void **s)
+TEST(test_domids_come_again)
 {
     enum { BY_GRANT, BY_PORT, BY_SERVICE, FORGOTTEN, FREE, KINDS };
     struct domain *d[KINDS];
@@ -198,7 +198,7 @@ static void test_domids_come_again(void **s)
 }
 
 /* A table full of grants is looked through in steps; all domids named, there is none, and that is said. */
-static void test_domids_are_looked_for_in_steps(void **s)
+TEST(test_domids_are_looked_for_in_steps)
 {
     mfn_t m;
     struct domain *d;
@@ -211,18 +211,4 @@ static void test_domids_are_looked_for_in_steps(void **s)
     while ((rc = create(&d)) == HC_AGAIN)
         ;
     assert_int_equal(rc, -ENOSPC);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = {
-        T(wall_clock),
-        T(test_guests_are_counted),
-        T(test_remains_are_not_counted),
-        T(test_made_of_single_frames),
-        T(test_domids_come_again),
-        T(test_domids_are_looked_for_in_steps),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,13 +4,7 @@
 /* The streaming ELF loader: any cut of the file gives the same memory; a bad file gives a sentence.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "domain/elf.h"
 
 #define LIMIT    0x40000u
@@ -72,7 +66,7 @@ static int load(size_t len, size_t step)
     return rc ? rc : elf_end(s);
 }
 
-static void any_cut(void **state)
+TEST(any_cut)
 {
     static const size_t steps[] = { 1, 7, 64, 1000, 4095, 4096, 4097, 0x2000, FILE_LEN };
     make_file();
@@ -89,7 +83,7 @@ static void any_cut(void **state)
 }
 
 /* A boot loader: ELF-32, a note behind the last segment. */
-static void elf32(void **state)
+TEST(elf32)
 {
     static const uint32_t head[] = { 2 | 3 << 16, 1, 0x10010, 52, 0, 0, 52 | 32 << 16, 3, 0 };
     static const uint32_t ph[3][8] = {
@@ -138,7 +132,7 @@ static void expect(const char *why)
     assert_string_equal(s->why, why);
 }
 
-static void refusals(void **state)
+TEST(refusals)
 {
     make_file();
     file[0] = 'x';
@@ -186,7 +180,7 @@ static void refusals(void **state)
     assert_true(load(0, 1) < 0);
 }
 
-static void flipped_bits(void **state)
+TEST(flipped_bits)
 {
     srand(3);
     for (unsigned i = 0; i < 20000; i++) {
@@ -199,21 +193,14 @@ static void flipped_bits(void **state)
     }
 }
 
-static int setup(void **state)
+int setup_all(void **state)
 {
     s = malloc(sizeof(*s));
     return !s;
 }
 
-static int teardown(void **state)
+int teardown_all(void **state)
 {
     free(s);
     return 0;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(any_cut), cmocka_unit_test(elf32),
-                                        cmocka_unit_test(refusals), cmocka_unit_test(flipped_bits) };
-    return cmocka_run_group_tests(tests, setup, teardown);
 }

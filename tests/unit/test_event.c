@@ -2,13 +2,7 @@
 // FLAGS: -Idomains/include
 /* How a service domain waits: the sends that are left in its batch go with the wait's one call, and before it where there is none. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #include "../../domains/event.c"
 #include "../../domains/batch.c"
@@ -55,7 +49,7 @@ static void event(uint32_t port)
     page.vcpu_info[0].evtchn_upcall_pending = 1;
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(&page, 0, sizeof(page));
     memset(&b, 0, sizeof(b));
@@ -67,7 +61,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void one_call(void **state)
+TEST(one_call)
 {
     batch_send(&b, 7);
     batch_send(&b, 9);
@@ -81,7 +75,7 @@ static void one_call(void **state)
 }
 
 /* Who finds an event does not wait: a peer that sends without end keeps nobody's notification back. */
-static void no_wait(void **state)
+TEST(no_wait)
 {
     for (unsigned i = 1; i < 5; i++) {
         batch_send(&b, 7);
@@ -98,7 +92,7 @@ static void no_wait(void **state)
     assert_int_equal(served, 4);
 }
 
-static void one_port(void **state)
+TEST(one_port)
 {
     batch_send(&b, 7);
     event(6);
@@ -114,7 +108,7 @@ static void one_port(void **state)
     assert_int_equal(waits, 2);
 }
 
-static void plain_guest(void **state)
+TEST(plain_guest)
 {
     self.guest = true;
     batch_send(&b, 7);
@@ -124,20 +118,10 @@ static void plain_guest(void **state)
     assert_int_equal(polls, 1);
 }
 
-static void no_batch(void **state)
+TEST(no_batch)
 {
     batch_left_to_wait(NULL);
     event_wait(0);
     assert_int_equal(waits, 1);
     assert_int_equal(sent, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(one_call, setup), cmocka_unit_test_setup(no_wait, setup),
-        cmocka_unit_test_setup(one_port, setup), cmocka_unit_test_setup(plain_guest, setup),
-        cmocka_unit_test_setup(no_batch, setup),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@ bool priv_allows(enum bh_role role, enum priv p) { return role == BH_ROLE_CONTRO
 
 static struct domain *ctl, *a, *b;
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
@@ -73,7 +73,7 @@ static void ack(struct domain *d, uint32_t port, unsigned vcpu)
     d->vcpu[vcpu]->info->evtchn_upcall_pending = 0;
 }
 
-static void test_interdomain(void **s)
+TEST(test_interdomain)
 {
     uint32_t pa = unbound(a, b->id), pb;
     assert_int_equal(pa, 1);
@@ -120,7 +120,7 @@ static void test_interdomain(void **s)
     assert_int_equal(send(b, pb), 0);
 }
 
-static void test_loopback(void **s)
+TEST(test_loopback)
 {
     uint32_t p = unbound(a, DOMID_SELF), q;
     assert_int_equal(bind(a, DOMID_SELF, p, &q), 0);
@@ -132,7 +132,7 @@ static void test_loopback(void **s)
     assert_int_equal(bind(a, a->id, p, &q), 0);
 }
 
-static void test_mask_and_poll(void **s)
+TEST(test_mask_and_poll)
 {
     struct evtchn_bind_ipi x = { .vcpu = 1 };
     assert_int_equal(op(a, EVTCHNOP_bind_ipi, &x), 0);
@@ -172,7 +172,7 @@ static void test_mask_and_poll(void **s)
     assert_int_equal(bind_vcpu(a, x.port, 0), -EINVAL);
 }
 
-static void test_virq(void **s)
+TEST(test_virq)
 {
     struct evtchn_bind_virq x = { .virq = VIRQ_TIMER, .vcpu = 2 };
     assert_int_equal(op(a, EVTCHNOP_bind_virq, &x), 0);
@@ -214,7 +214,7 @@ static void meanwhile(struct domain *d, uint32_t port)
     evtchn_pirq(d, port);
 }
 
-static void test_pirq(void **s)
+TEST(test_pirq)
 {
     struct evtchn_bind_pirq x = { .pirq = 5 };
     pirq_rc = -EINVAL;
@@ -251,7 +251,7 @@ static void test_pirq(void **s)
     pirq_rc = 0;
 }
 
-static void test_hostile(void **s)
+TEST(test_hostile)
 {
     const uint32_t bad[] = { 0, 2, 127, 128, 4095, 4096, 4097, 0x7fffffff, 0x80000000, ~0u };
     uint32_t port;
@@ -297,7 +297,7 @@ static void test_hostile(void **s)
                      0); /* an int of the caller's */
 }
 
-static void test_exhaust(void **s)
+TEST(test_exhaust)
 {
     struct evtchn_alloc_unbound x = { .dom = DOMID_SELF, .remote_dom = b->id };
     for (unsigned i = 1; i < EVTCHN_PORTS; i++)
@@ -320,7 +320,7 @@ static void test_exhaust(void **s)
     assert_int_equal(unbound(a, b->id), 1);
 }
 
-static void test_slot_and_fence(void **s)
+TEST(test_slot_and_fence)
 {
     uint32_t con, xs, p, q, port;
     assert_int_equal(evtchn_alloc_slot(b, ctl->id, &con), 0);
@@ -364,7 +364,7 @@ static void test_slot_and_fence(void **s)
     assert_int_equal(status(ctl, 1), EVTCHNSTAT_unbound);
 }
 
-static void test_info_moves(void **s)
+TEST(test_info_moves)
 {
     struct vcpu *v = a->vcpu[1];
     mfn_t m = frame_alloc(a, 0);
@@ -377,15 +377,4 @@ static void test_info_moves(void **s)
     assert_ptr_equal(v->info, &a->shared->vcpu_info[1]);
     assert_int_equal(mfn_to_frame(m)->refs, 0);
     evtchn_info_drop(v);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = {
-        T(test_interdomain), T(test_loopback),       T(test_mask_and_poll),
-        T(test_virq),        T(test_pirq),           T(test_hostile),
-        T(test_exhaust),     T(test_slot_and_fence), T(test_info_moves),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

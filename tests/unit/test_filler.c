@@ -14,7 +14,7 @@ bool priv_allows(enum bh_role role, enum priv p) { return false; }
 #define APIC     0xfee00000ull
 static struct domain *d;
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     d = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 2, PAGES);
@@ -42,7 +42,7 @@ static long change(unsigned op, uint64_t gfn)
     return do_memory_op(op, PTR(&r));
 }
 
-static void test_hole(void **s)
+TEST(test_hole)
 {
     uint64_t used = d->allowance_used, ram = d->tot_pages;
     assert_true(filler_touch(d, IOAPIC + 0x10, true));
@@ -71,7 +71,7 @@ static void test_hole(void **s)
     assert_int_equal(d->nr_fillers, FILLER_PAGES);
 }
 
-static void test_given_back(void **s)
+TEST(test_given_back)
 {
     assert_int_equal(change(XENMEM_decrease_reservation, 7), 1);
     assert_false(filler_touch(d, GPA(7), true));
@@ -94,7 +94,7 @@ static void test_given_back(void **s)
 }
 
 /* What is put where a filler is: RAM, a page of the core. The filler's frame is free then. */
-static void test_replaced(void **s)
+TEST(test_replaced)
 {
     uint64_t gfn = IOAPIC >> 12;
     assert_true(filler_touch(d, IOAPIC, true));
@@ -109,7 +109,7 @@ static void test_replaced(void **s)
     assert_int_equal(type_at(gfn), P2M_SHARED);
 }
 
-static void test_nobody_reads_it(void **s)
+TEST(test_nobody_reads_it)
 {
     uint64_t gfn = APIC >> 12;
     struct domain *peer = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, 16);
@@ -137,14 +137,14 @@ static void test_nobody_reads_it(void **s)
     assert_int_equal(mfn_to_frame(virt_to_mfn(page_at(gfn)))->refs, 1);
 }
 
-static void test_services_end(void **s)
+TEST(test_services_end)
 {
     struct domain *svc = make(3, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, PAGES);
     assert_false(filler_touch(svc, APIC, false));
     assert_int_equal(svc->nr_fillers, 0);
 }
 
-static void test_kexec(void **s)
+TEST(test_kexec)
 {
     assert_true(filler_touch(d, APIC, true));
     assert_true(filler_touch(d, IOAPIC, true));
@@ -157,13 +157,4 @@ static void test_kexec(void **s)
     assert_int_equal(d->nr_fillers, 0);
     assert_true(filler_touch(d, APIC, false));
     assert_int_equal(page_at(APIC >> 12)[0xf0 / 4], 0xff);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = { T(test_hole),         T(test_given_back),
-                                        T(test_replaced),     T(test_nobody_reads_it),
-                                        T(test_services_end), T(test_kexec) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

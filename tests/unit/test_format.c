@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Formatting that the core and the domains share, against the C library's.
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 
 #define vsnprintf bh_vsnprintf
 #define snprintf  bh_snprintf
@@ -23,7 +17,7 @@
         assert_int_equal(x, y);                                                                  \
     } while (0)
 
-static void formats_like_the_library(void **state)
+TEST(formats_like_the_library)
 {
     SAME("plain %%");
     SAME("%d %i %i %d %u %x %X", -1, 42, INT_MIN, INT32_MIN, UINT_MAX, 0xbeefu, 0xbeefu);
@@ -38,18 +32,11 @@ static void formats_like_the_library(void **state)
     SAME("%p", (void *)0x1234);
 }
 
-static void never_writes_past_the_end(void **state)
+TEST(never_writes_past_the_end)
 {
     char b[8] = "\x7f\x7f\x7f\x7f\x7f\x7f\x7f";
     assert_int_equal(bh_snprintf(b, 4, "%s", "abcdef"), 6);
     assert_string_equal(b, "abc");
     assert_int_equal(b[4], 0x7f);
     assert_int_equal(bh_snprintf(NULL, 0, "%d", 12345), 5);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(formats_like_the_library),
-                                        cmocka_unit_test(never_writes_past_the_end) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

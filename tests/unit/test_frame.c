@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/mem/frame.c hv/mem/kmalloc.c
 // Frames: buddy heaps, ownership and limits, references, scrubbing, small objects.
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "shim.h"
-#include <cmocka.h>
 #include "mem/frame.h"
 #include "domain/domain.h"
 
@@ -15,7 +12,7 @@
 static struct frame *table;
 static struct domain *dom, *other;
 
-static int setup(void **state)
+int setup(void **state)
 {
     table = calloc(FRAMES, sizeof *table);
     dom = calloc(1, sizeof *dom);
@@ -30,7 +27,7 @@ static int setup(void **state)
     frame_add_range(MFN(FIRST), FRAMES - FIRST);
     return 0;
 }
-static int teardown(void **state)
+int teardown(void **state)
 {
     free(table);
     free(dom);
@@ -49,7 +46,7 @@ static bool zero(const void *p, size_t n)
     return !*c && !memcmp(c, c + 1, n - 1);
 }
 
-static void start_up(void **state)
+TEST(start_up)
 {
     struct frame_stats s = stats();
     assert_int_equal(s.total, FRAMES);
@@ -61,7 +58,7 @@ static void start_up(void **state)
     assert_false(frame_get(MFN(FRAMES), DOMID_CORE));
 }
 
-static void everything_leaves_zeroed_and_comes_back(void **state)
+TEST(everything_leaves_zeroed_and_comes_back)
 {
     struct frame_stats before = stats();
     void *p[MAX_ORDER + 1];
@@ -84,7 +81,7 @@ static void everything_leaves_zeroed_and_comes_back(void **state)
     core_free(q, MAX_ORDER);
 }
 
-static void scrubbing_makes_everything_clean_and_merges(void **state)
+TEST(scrubbing_makes_everything_clean_and_merges)
 {
     unsigned n = 0;
     uint64_t dirty = stats().dirty;
@@ -103,7 +100,7 @@ static void scrubbing_makes_everything_clean_and_merges(void **state)
     assert_int_equal(big, FRAMES / 1024 - 1);
 }
 
-static void owners_limits_and_counts(void **state)
+TEST(owners_limits_and_counts)
 {
     dom->max_pages = 513;
     mfn_t big = frame_alloc(dom, ORDER_2M);
@@ -122,7 +119,7 @@ static void owners_limits_and_counts(void **state)
 }
 
 /* What was promised is there for who was promised it, and for nobody else. */
-static void promises_are_kept(void **state)
+TEST(promises_are_kept)
 {
     void *own[6];
     assert_int_equal(frame_promise(dom, 10, 5), 0);
@@ -168,7 +165,7 @@ static void promises_are_kept(void **state)
 }
 
 /* A slot's own frames count against its promise; beyond it the slot is like anybody. */
-static void ram_beyond_the_promise(void **state)
+TEST(ram_beyond_the_promise)
 {
     mfn_t m[4];
     assert_int_equal(frame_promise(dom, 2, 0), 0);
@@ -187,7 +184,7 @@ static void ram_beyond_the_promise(void **state)
     assert_int_equal(frame_alloc(dom, 0).v, INVALID_MFN.v);
 }
 
-static void machine_runs_out(void **state)
+TEST(machine_runs_out)
 {
     uint64_t n = 0;
     while (frame_alloc(dom, 0).v != INVALID_MFN.v)
@@ -200,7 +197,7 @@ static void machine_runs_out(void **state)
     assert_null(kmalloc(64));
 }
 
-static void references(void **state)
+TEST(references)
 {
     mfn_t m = frame_alloc(dom, 0);
     assert_true(frame_get(m, dom->id));
@@ -222,7 +219,7 @@ static void references(void **state)
 }
 
 /* Somebody looks for a domain's page, finds the frame alive, and takes a reference just when it has become the core's. */
-static void core_pages_survive_a_late_look(void **state)
+TEST(core_pages_survive_a_late_look)
 {
     uint64_t before = stats().free, core = stats().core;
     void *p = core_alloc(1);
@@ -235,7 +232,7 @@ static void core_pages_survive_a_late_look(void **state)
     assert_int_equal(stats().core, core);
 }
 
-static void double_put_is_a_broken_core(void **state)
+TEST(double_put_is_a_broken_core)
 {
     mfn_t m = frame_alloc(dom, 0);
     frame_put(m);
@@ -246,7 +243,7 @@ static void double_put_is_a_broken_core(void **state)
     }
 }
 
-static void random_traffic_keeps_the_books(void **state)
+TEST(random_traffic_keeps_the_books)
 {
     struct {
         mfn_t m;
@@ -280,7 +277,7 @@ static void random_traffic_keeps_the_books(void **state)
     }
 }
 
-static void small_objects(void **state)
+TEST(small_objects)
 {
     struct frame_stats before = stats();
     static const size_t sizes[] = { 1, 32, 33, 64, 100, 500, 1024, 2048, 2049, 4096 };
@@ -305,23 +302,4 @@ static void small_objects(void **state)
     assert_int_equal(stats().core, before.core);
     assert_null(kmalloc(4097));
     kfree(NULL, 8);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(start_up, setup, teardown),
-        cmocka_unit_test_setup_teardown(everything_leaves_zeroed_and_comes_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(scrubbing_makes_everything_clean_and_merges, setup, teardown),
-        cmocka_unit_test_setup_teardown(owners_limits_and_counts, setup, teardown),
-        cmocka_unit_test_setup_teardown(promises_are_kept, setup, teardown),
-        cmocka_unit_test_setup_teardown(ram_beyond_the_promise, setup, teardown),
-        cmocka_unit_test_setup_teardown(machine_runs_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(references, setup, teardown),
-        cmocka_unit_test_setup_teardown(core_pages_survive_a_late_look, setup, teardown),
-        cmocka_unit_test_setup_teardown(double_put_is_a_broken_core, setup, teardown),
-        cmocka_unit_test_setup_teardown(random_traffic_keeps_the_books, setup, teardown),
-        cmocka_unit_test_setup_teardown(small_objects, setup, teardown),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

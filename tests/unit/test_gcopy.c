@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/mem/gcopy.c hv/mem/npt.c
 // The guest page walker in every paging mode, permissions, pieces across pages, hostile tables.
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "shim.h"
-#include <cmocka.h>
 #include "arch/irq.h"
 #include "base/cpu.h"
 #include "mem/frame.h"
@@ -39,7 +36,7 @@ static uint8_t *ram(uint64_t gpa) { return shim_ram() + gpa; }
 static void put64(uint64_t gpa, uint64_t e) { memcpy(ram(gpa), &e, 8); }
 static void put32(uint64_t gpa, uint32_t e) { memcpy(ram(gpa), &e, 4); }
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(shim_ram(), 0, PAGES * 4096);
     memset(&dom, 0, sizeof dom);
@@ -55,7 +52,7 @@ static int setup(void **state)
         assert_int_equal(p2m_set(&dom, GFN(g), MFN(g), 0, P2M_RAM), 0);
     return 0;
 }
-static int teardown(void **state)
+int teardown(void **state)
 {
     assert_int_equal(pins, 0);
     p2m_free(&dom);
@@ -91,7 +88,7 @@ static void long_mode(void)
     put64(0x13000 + 16, 0x51000 | P);
 }
 
-static void walks_long_mode(void **state)
+TEST(walks_long_mode)
 {
     long_mode();
     *ram(0x50234) = 0xaa;
@@ -116,7 +113,7 @@ static void walks_long_mode(void **state)
 }
 
 /* Where a translation was read: a change of any entry or of what is there shows, the hardware's own marks do not. */
-static void traces(void **state)
+TEST(traces)
 {
     struct gtrace t;
     long_mode();
@@ -158,7 +155,7 @@ static void traces(void **state)
     assert_int_equal(guest_trace(LIN4K, &t), -EFAULT);
 }
 
-static void walks_five_levels(void **state)
+TEST(walks_five_levels)
 {
     long_mode();
     cr[4] |= 1 << 12;
@@ -169,7 +166,7 @@ static void walks_five_levels(void **state)
     assert_int_equal(rd(0x00ff888000201234ull), -EFAULT);
 }
 
-static void walks_pae(void **state)
+TEST(walks_pae)
 {
     cr[0] = 0x80010001;
     cr[4] = 0x20;
@@ -187,7 +184,7 @@ static void walks_pae(void **state)
     assert_int_equal(rd(0x201234), -EFAULT);
 }
 
-static void walks_32bit(void **state)
+TEST(walks_32bit)
 {
     cr[0] = 0x80010001;
     cr[3] = 0x10000;
@@ -204,7 +201,7 @@ static void walks_32bit(void **state)
     assert_int_equal(rd(0x800010), 2);
 }
 
-static void without_paging(void **state)
+TEST(without_paging)
 {
     cr[0] = 1;
     *ram(0x1234) = 7;
@@ -213,7 +210,7 @@ static void without_paging(void **state)
     assert_int_equal(rd(PAGES * 4096ull), -EFAULT);
 }
 
-static void physical_pointers(void **state)
+TEST(physical_pointers)
 {
     long_mode();
     v.phys_ptr = true;
@@ -222,7 +219,7 @@ static void physical_pointers(void **state)
     assert_int_equal(rd(LIN4K), -EFAULT);
 }
 
-static void pieces(void **state)
+TEST(pieces)
 {
     uint8_t out[8192], in[4 * 4096];
     long_mode();
@@ -249,7 +246,7 @@ static long read_pins(uint64_t lin, uint8_t want)
     return pinned - before; /* a walk pins each table and the page */
 }
 /* What is remembered of a translation holds as long as all that it was read from: no walk then, and the walk's answer always. */
-static void remembered(void **state)
+TEST(remembered)
 {
     uint8_t b = 7;
     mfn_t m;
@@ -310,7 +307,7 @@ static void remembered(void **state)
 }
 
 /* Any two pages, used in turn: each is walked for once. */
-static void two_in_turn(void **state)
+TEST(two_in_turn)
 {
     uint8_t byte;
     long_mode();
@@ -333,7 +330,7 @@ static void counted(uint64_t guest_walks, uint64_t nested_walks, uint64_t hits)
     assert_int_equal(v.counts.remembered, hits);
 }
 /* What a copy took, of the vCPU whose pointer it was. */
-static void copies_are_counted(void **state)
+TEST(copies_are_counted)
 {
     uint8_t two[2];
     struct gtrace t;
@@ -361,7 +358,7 @@ static void copies_are_counted(void **state)
     assert_int_equal(v.counts.copies + v.counts.hypercalls, 0);
 }
 
-static void hostile_tables(void **state)
+TEST(hostile_tables)
 {
     enum p2m_type t;
     mfn_t m;
@@ -384,7 +381,7 @@ static void hostile_tables(void **state)
 }
 
 /* Nothing of anybody's is there: no hypercall's argument or answer, no page table, no code, no builder's copy. */
-static void fillers(void **state)
+TEST(fillers)
 {
     static const enum p2m_type type[] = { P2M_FILLER, P2M_FILLER_RO };
     uint8_t byte = 7;
@@ -426,7 +423,7 @@ static void fillers(void **state)
     }
 }
 
-static void immutable_pages(void **state)
+TEST(immutable_pages)
 {
     char text[8];
     mfn_t m;
@@ -448,7 +445,7 @@ static void immutable_pages(void **state)
     assert_memory_equal(ram(0x2ffc), "twel", 4);
 }
 
-static void physical_access(void **state)
+TEST(physical_access)
 {
     char text[32];
     assert_int_equal(gphys_write(&dom, 0x1ff8, "across a page", 14), 0);
@@ -462,7 +459,7 @@ static void physical_access(void **state)
     assert_int_equal(gphys_write_from_guest(&dom, PAGES * 4096ull - 2, GADDR(0x5000), 7), -EFAULT);
 }
 
-static void code_over_itself(void **state)
+TEST(code_over_itself)
 {
     uint8_t byte = 1;
     mfn_t m;
@@ -478,16 +475,4 @@ static void code_over_itself(void **state)
                      -EFAULT); /* nobody writes there, not even the same */
     long_mode();
     assert_int_equal(guest_rewrite_code(1ull << 47, &byte), -EFAULT); /* not canonical */
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        T(walks_long_mode), T(traces),          T(walks_five_levels),  T(walks_pae),
-        T(walks_32bit),     T(without_paging),  T(physical_pointers),  T(pieces),
-        T(remembered),      T(two_in_turn),     T(copies_are_counted), T(hostile_tables),
-        T(fillers),         T(physical_access), T(immutable_pages),    T(code_over_itself),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,14 +6,7 @@
  * name and GUID; who may use what beside whom; what the store is told.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "gpt.h"
 #include <zlib.h>
 #include "volume.h"
@@ -132,14 +125,14 @@ static enum gpt_state look(void)
 
 /* --- tables ---------------------------------------------------------------------------------------------------------- */
 
-static void test_crc(void **state)
+TEST(test_crc)
 {
     assert_int_equal(crc32(0, (const Bytef *)"123456789", 9), 0xcbf43926);
     assert_int_equal(crc32(crc32(0, (const Bytef *)"1234", 4), (const Bytef *)"56789", 5),
                      0xcbf43926);
 }
 
-static void test_good(void **state)
+TEST(test_good)
 {
     for (block = 512; block <= 4096; block *= 8) {
         make(block);
@@ -153,7 +146,7 @@ static void test_good(void **state)
     }
 }
 
-static void test_each_byte(void **state)
+TEST(test_each_byte)
 {
     make(512);
     for (unsigned i = 0; i < 92 + 128 * 128; i += i < 92 ? 1 : 13) {
@@ -173,7 +166,7 @@ static void test_each_byte(void **state)
     assert_int_equal(look(), GPT_GOOD); /* nobody looks at a damaged backup */
 }
 
-static void test_elsewhere(void **state)
+TEST(test_elsewhere)
 {
     make(512);
     bad_from = 1, bad_to = 2;
@@ -247,7 +240,7 @@ static void grow_from(uint64_t blocks)
 }
 
 /* What does no harm is told, and only that. */
-static void test_told(void **state)
+TEST(test_told)
 {
     make(512);
     assert_int_equal(look(), GPT_GOOD);
@@ -303,7 +296,7 @@ static void test_told(void **state)
     assert_int_equal(g.where, BLOCKS - 1);
 }
 
-static void test_overlap(void **state)
+TEST(test_overlap)
 {
     static const struct {
         uint64_t first, last;
@@ -321,7 +314,7 @@ static void test_overlap(void **state)
     }
 }
 
-static void test_bad_entries(void **state)
+TEST(test_bad_entries)
 {
     make(512);
     partition(1, 10, 20, "in the table");
@@ -342,7 +335,7 @@ static void test_bad_entries(void **state)
 
 /* A table whose usable part holds the table itself: either copy's header, either copy's entries, block 0. Field by field, in one copy and in
  * the other; what the other copy says still counts when it is good, and not where the first one has partitions. */
-static void test_covers_itself(void **state)
+TEST(test_covers_itself)
 {
     const uint64_t end = BLOCKS - 1 - 32;
     static const struct {
@@ -405,7 +398,7 @@ static void test_covers_itself(void **state)
 }
 
 /* Copied to a smaller disk: its last block is one of a partition, whose user has made a table there that gives him all. */
-static void test_cut(void **state)
+TEST(test_cut)
 {
     for (unsigned i = 0; i < 3; i++) {
         make(512);
@@ -429,7 +422,7 @@ static void test_cut(void **state)
 }
 
 /* Somebody who can make CRCs: any value anywhere, nothing outside of the disk is read or offered. */
-static void test_lies(void **state)
+TEST(test_lies)
 {
     static const uint64_t nice[] = { 0,          1,          2,          33,
                                      34,         128,        4096,       BLOCKS - 2,
@@ -567,7 +560,7 @@ static void refuse(const char *spec, const char *word)
     assert_non_null(strstr(why, word));
 }
 
-static void test_find(void **state)
+TEST(test_find)
 {
     scan(512);
     refuse("", "no volume");
@@ -602,7 +595,7 @@ static void test_find(void **state)
 }
 
 /* A table that is not in force is there for who asks for it, and for nobody else. */
-static void test_ask(void **state)
+TEST(test_ask)
 {
     make(512);
     memset(disk, 0, 2 * 512);
@@ -626,7 +619,7 @@ static void test_ask(void **state)
 }
 
 /* A disk that takes a read and never answers: known after a while, and nothing of it is offered. */
-static void test_silent(void **state)
+TEST(test_silent)
 {
     uint64_t first, nr;
     scan(512);
@@ -647,7 +640,7 @@ static void test_silent(void **state)
     expect("data1", 50, 50);
 }
 
-static void test_problem(void **state)
+TEST(test_problem)
 {
     scan(512);
     assert_string_equal(volumes_problem(), "");
@@ -681,7 +674,7 @@ static struct volume_claim claim(const char *spec, unsigned mode, domid_t dom)
     return c;
 }
 
-static void test_users(void **state)
+TEST(test_users)
 {
     scan(512);
     for (unsigned a = 0; a < 4; a++)
@@ -717,7 +710,7 @@ static void test_users(void **state)
     volume_release(&d);
 }
 
-static void test_again(void **state)
+TEST(test_again)
 {
     scan(512);
     struct volume_claim w = claim("disk", VOLUME_WRITE, 16),
@@ -733,7 +726,7 @@ static void test_again(void **state)
     expect("new", 200, 10);
 }
 
-static void test_publish(void **state)
+TEST(test_publish)
 {
     nr_nodes = writes = 0;
     xs_write(0, "volumes/77", "of a former life");
@@ -776,20 +769,4 @@ static void test_publish(void **state)
     refuse("data1", "MBR");
     assert_int_equal(volumes_tell(), 0);
     assert_int_equal(nr_nodes, 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_crc),         cmocka_unit_test(test_good),
-        cmocka_unit_test(test_each_byte),   cmocka_unit_test(test_elsewhere),
-        cmocka_unit_test(test_bad_entries), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_lies),        cmocka_unit_test(test_covers_itself),
-        cmocka_unit_test(test_find),        cmocka_unit_test(test_users),
-        cmocka_unit_test(test_again),       cmocka_unit_test(test_publish),
-        cmocka_unit_test(test_told),        cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_ask),         cmocka_unit_test(test_silent),
-        cmocka_unit_test(test_problem),
-    };
-    return cmocka_run_group_tests_name("gpt", tests, NULL, NULL);
 }

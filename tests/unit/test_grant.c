@@ -8,7 +8,7 @@ bool priv_allows(enum bh_role role, enum priv p) { return role == BH_ROLE_CONTRO
 static struct domain *g, *m, *x; /* granter (restartable), mapper, a third */
 #define WIN 0x100000ull          /* gfn of the mapper's window */
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     g = make(4, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, 64);
@@ -60,7 +60,7 @@ static void protect(struct domain *d, uint64_t gfn)
 #define RW GNTMAP_host_map
 #define RO (GNTMAP_host_map | GNTMAP_readonly)
 
-static void test_flags_follow_pins(void **s)
+TEST(test_flags_follow_pins)
 {
     uint32_t h1, h2, h3;
     give(g, 8, m->id, 5, GTF_permit_access);
@@ -86,7 +86,7 @@ static void test_flags_follow_pins(void **s)
     assert_int_equal(t, P2M_NONE);
 }
 
-static void test_refusals(void **s)
+TEST(test_refusals)
 {
     uint32_t h, h2;
     give(g, 8, m->id, 5, GTF_permit_access | GTF_readonly);
@@ -138,7 +138,7 @@ static void test_refusals(void **s)
     assert_int_equal(refs_of(g, 5), 1);
 }
 
-static void test_handles(void **s)
+TEST(test_handles)
 {
     uint32_t h;
     give(g, 8, x->id, 5, GTF_permit_access);
@@ -184,7 +184,7 @@ static int copy(struct domain *by, struct gnttab_copy c)
     return c.status;
 }
 
-static void test_copy(void **s)
+TEST(test_copy)
 {
     const uint16_t S = GNTCOPY_source_gref, D = GNTCOPY_dest_gref;
     give(g, 8, m->id, 5, GTF_permit_access | GTF_readonly);
@@ -230,7 +230,7 @@ static void test_copy(void **s)
 }
 
 /* Copies of one call, each with its own granters: no reference is lost or left, and no copy takes another's domain. */
-static void test_granters(void **s)
+TEST(test_granters)
 {
     const uint16_t S = GNTCOPY_source_gref, D = GNTCOPY_dest_gref;
     uint32_t had_g = g->refs, had_x = x->refs;
@@ -257,7 +257,7 @@ static void test_granters(void **s)
     assert_int_equal(x->refs, had_x);
 }
 
-static void test_batches(void **s)
+TEST(test_batches)
 {
     static struct gnttab_map_grant_ref op[100];
     static struct gnttab_unmap_grant_ref un[100];
@@ -300,7 +300,7 @@ static void test_batches(void **s)
     assert_int_equal(do_grant_table_op(GNTTABOP_copy, GADDR(BAD_PTR), 0x7fffffff), -EFAULT);
 }
 
-static void test_single_ops(void **s)
+TEST(test_single_ops)
 {
     as(m);
     struct gnttab_query_size q = { .dom = DOMID_SELF };
@@ -379,7 +379,7 @@ static void test_single_ops(void **s)
     assert_int_equal(unmap(g, h, WIN), 0);
 }
 
-static void test_redirect(void **s)
+TEST(test_redirect)
 {
     uint32_t slot, ro, rw, rw2, h;
     enum p2m_type t;
@@ -434,7 +434,7 @@ static void test_redirect(void **s)
 }
 
 /* An instance turns its slot entries to other pages, and a peer keeps mapping through a pin that it holds. */
-static void test_redirect_hostile(void **s)
+TEST(test_redirect_hostile)
 {
     uint32_t h0, h1, h8, again;
     enum p2m_type t;
@@ -473,7 +473,7 @@ static void test_redirect_hostile(void **s)
 }
 
 /* Every entry, record, handle and mapper looked at counts, also empty ones. */
-static void test_redirect_in_steps(void **s)
+TEST(test_redirect_in_steps)
 {
     mfn_t f;
     uint32_t h;
@@ -514,7 +514,7 @@ static void give_back(void *chain)
 }
 
 /* Without a free frame mappings are detached all the same, and who may write may go on writing. */
-static void test_redirect_without_memory(void **s)
+TEST(test_redirect_without_memory)
 {
     uint32_t h[40], other;
     enum p2m_type t;
@@ -548,7 +548,7 @@ static void test_redirect_without_memory(void **s)
     assert_int_equal(mfn_to_frame(virt_to_mfn(m->grant.blank))->refs, 1);
 }
 
-static void test_redirect_waits_for_copies(void **s)
+TEST(test_redirect_waits_for_copies)
 {
     mfn_t f;
     give(g, 8, m->id, 5, GTF_permit_access);
@@ -561,7 +561,7 @@ static void test_redirect_waits_for_copies(void **s)
     assert_int_equal(flags(g, 8), 0);
 }
 
-static void test_granter_destroyed(void **s)
+TEST(test_granter_destroyed)
 {
     uint32_t h, h2;
     uint16_t id = x->id;
@@ -584,7 +584,7 @@ static void test_granter_destroyed(void **s)
     assert_null(domain_get(id));
 }
 
-static void test_mapper_destroyed(void **s)
+TEST(test_mapper_destroyed)
 {
     uint32_t h;
     give(g, 8, x->id, 5, GTF_permit_access);
@@ -605,7 +605,7 @@ static void test_mapper_destroyed(void **s)
     assert_null(domain_get(id));
 }
 
-static void test_self_mapping(void **s)
+TEST(test_self_mapping)
 {
     uint32_t h;
     uint16_t id = x->id;
@@ -617,7 +617,7 @@ static void test_self_mapping(void **s)
 }
 
 /* What is spent for a domain counts against its own allowance; nobody spends a peer's, and a full machine is no matter. */
-static void test_allowance(void **s)
+TEST(test_allowance)
 {
     uint32_t h, h2;
     mfn_t f;
@@ -669,7 +669,7 @@ static void test_allowance(void **s)
 }
 
 /* Peers read immutable pages and never write them; the first pin's kind does not matter. */
-static void test_immutable(void **s)
+TEST(test_immutable)
 {
     uint32_t h1, h2;
     const uint16_t S = GNTCOPY_source_gref, D = GNTCOPY_dest_gref;
@@ -702,29 +702,4 @@ static void test_immutable(void **s)
     give(g, 8, m->id, 6, GTF_permit_access);
     assert_int_equal(map(m, g->id, 8, WIN, RW, &h1), 0);
     assert_int_equal(unmap(m, h1, WIN), 0);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = {
-        T(test_flags_follow_pins),
-        T(test_refusals),
-        T(test_handles),
-        T(test_copy),
-        T(test_granters),
-        T(test_immutable),
-        T(test_batches),
-        T(test_single_ops),
-        T(test_redirect),
-        T(test_redirect_hostile),
-        T(test_redirect_in_steps),
-        T(test_redirect_without_memory),
-        T(test_redirect_waits_for_copies),
-        T(test_granter_destroyed),
-        T(test_mapper_destroyed),
-        T(test_self_mapping),
-        T(test_allowance),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

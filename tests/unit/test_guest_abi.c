@@ -23,7 +23,7 @@ void timer_cancel(struct timer *t)
 }
 
 static struct domain *d;
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     d = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 2, 64);
@@ -33,7 +33,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void test_vcpu_info(void **s)
+TEST(test_vcpu_info)
 {
     struct vcpu_register_vcpu_info r = { .mfn = 5, .offset = 64, .rsvd = 0xdeadbeef };
     assert_int_equal(do_vcpu_op(VCPUOP_register_vcpu_info, 0, PTR(&r)), 0);
@@ -59,7 +59,7 @@ static long param(uint64_t value)
     return do_hvm_op(HVMOP_set_param, PTR(&p));
 }
 
-static void test_callback(void **s)
+TEST(test_callback)
 {
     assert_int_equal(param(2ull << 56 | 0xf3), 0);
     assert_int_equal(d->callback_vector, 0xf3);
@@ -79,7 +79,7 @@ static void test_callback(void **s)
     assert_int_equal(d->vcpu[1]->upcall_vector, 0x44);
 }
 
-static void test_timer(void **s)
+TEST(test_timer)
 {
     assert_int_equal(do_set_timer_op(12345), 0);
     assert_ptr_equal(armed, &d->vcpu[0]->singleshot);
@@ -91,14 +91,14 @@ static void test_timer(void **s)
     assert_int_equal(do_vcpu_op(VCPUOP_stop_periodic_timer, 0, GADDR(0)), 0);
 }
 
-static void test_version(void **s)
+TEST(test_version)
 {
     assert_int_equal(do_xen_version(XENVER_build_id, GADDR(0)), -ENODATA);
     assert_int_equal(do_xen_version(11, GADDR(0)), -ENOSYS);
 }
 
 /* A vCPU without register state gets some, once; its own CPU takes it. */
-static void test_initialise(void **s)
+TEST(test_initialise)
 {
     struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_32B, .cpu_regs.x86_32.eip = 0x1000 };
     struct vcpu *v = d->vcpu[1];
@@ -123,12 +123,4 @@ static void test_initialise(void **s)
     v->context_state = 0; /* taken */
     v->initialised = true;
     assert_int_equal(do_vcpu_op(VCPUOP_initialise, 1, PTR(&c)), -EEXIST);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = { T(test_vcpu_info), T(test_callback), T(test_timer),
-                                        T(test_version), T(test_initialise) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A destroyed domain whose frames others have mapped: who is named, what they lose, and that every frame comes back.
 // LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/privilege.c
-// FLAGS: -DBH_VERSION="test"
 #include "core_harness.h"
 #include "pci/iommu/iommu.h"
 
@@ -31,7 +30,7 @@ static long again(unsigned op, void *arg, unsigned *rounds) /* every look at the
     return rc;
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
@@ -85,7 +84,7 @@ static long reclaim(domid_t of, domid_t holder)
     return again(BH_CTL_RECLAIM, &r, &rounds);
 }
 
-static void test_named_and_taken_away(void **s)
+TEST(test_named_and_taken_away)
 {
     domid_t id = gone->id;
     mfn_t f;
@@ -129,7 +128,7 @@ static void test_named_and_taken_away(void **s)
 }
 
 /* Neither operation is longer than its budget, whatever the tables hold. */
-static void test_in_steps(void **s)
+TEST(test_in_steps)
 {
     struct frame_stats before, after;
     domid_t id = gone->id;
@@ -161,7 +160,7 @@ static void test_in_steps(void **s)
     assert_true(after.free + 40 > before.free); /* a's tables and records stay with it */
 }
 
-static void test_two_hold_each_other(void **s)
+TEST(test_two_hold_each_other)
 {
     domid_t ia = a->id, ib = b->id;
     (void)map(a, b, 8, 5, WIN, 0);
@@ -173,12 +172,4 @@ static void test_two_hold_each_other(void **s)
     (void)info(0);
     assert_null(domain_get(ia));
     assert_null(domain_get(ib));
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = { T(test_named_and_taken_away), T(test_in_steps),
-                                        T(test_two_hold_each_other) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

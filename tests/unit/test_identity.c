@@ -3,12 +3,7 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
 /* UUIDs and addresses: nobody's twice, and the same in every life. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #undef fail /* the toolstack has one, too */
 #include "domain/dom.h"
 #include "domain/identity.h"
@@ -29,7 +24,7 @@ static void choose(struct domcfg *c, unsigned i, uint8_t last, const char *bridg
     strcpy(c->vif[i].bridge, bridge);
 }
 
-static int up(void **state)
+int setup(void **state)
 {
     struct domcfg c = guest("net0", 0);
     c.role = BH_ROLE_DRIVER;
@@ -42,14 +37,14 @@ static int up(void **state)
     identity_fill(dom_new(16, &c));
     return 0;
 }
-static int down(void **state)
+int teardown(void **state)
 {
     while (doms)
         dom_forget(doms);
     return 0;
 }
 
-static void an_address_once(void **state)
+TEST(an_address_once)
 {
     struct domcfg c = guest("debian2", 2);
     struct errbuf e = { "" };
@@ -72,7 +67,7 @@ static void an_address_once(void **state)
     assert_non_null(strstr(e.s, "already, made for its vif 1 on net0"));
 }
 
-static void a_uuid_once(void **state)
+TEST(a_uuid_once)
 {
     struct domcfg c = guest("debian2", 0);
     struct errbuf e = { "" };
@@ -84,7 +79,7 @@ static void a_uuid_once(void **state)
     assert_int_equal(identity_check(&c, &e), 0);
 }
 
-static void addresses_are_made_once(void **state)
+TEST(addresses_are_made_once)
 {
     struct dom *debian = dom_by_id(16);
     struct domcfg again = debian->cfg, c = guest("other", 1);
@@ -111,7 +106,7 @@ static void addresses_are_made_once(void **state)
     assert_memory_equal(made->cfg.vif[1].mac, again.vif[1].mac, 6);
 }
 
-static void uuids_differ(void **state)
+TEST(uuids_differ)
 {
     uint8_t u[64][16];
     for (unsigned i = 0; i < 64; i++) {
@@ -121,12 +116,4 @@ static void uuids_differ(void **state)
         for (unsigned k = 0; k < i; k++)
             assert_memory_not_equal(u[i], u[k], 16);
     }
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, up, down)
-int main(void)
-{
-    const struct CMUnitTest tests[] = { T(an_address_once), T(a_uuid_once),
-                                        T(addresses_are_made_once), T(uuids_differ) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

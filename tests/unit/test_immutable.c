@@ -2,7 +2,6 @@
 // Immutable pages: who may make them, that nobody writes them, what restarts and the end of the domain do to them.
 // LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/memory_op.c
 // LINK: hv/abi/privilege.c hv/abi/vcpu_op.c
-// FLAGS: -DBH_VERSION="test"
 #include "core_harness.h"
 #include <xen/memory.h>
 #include <xen/vcpu.h>
@@ -55,7 +54,7 @@ static enum p2m_type type_of(uint64_t gfn)
     return t;
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
@@ -87,7 +86,7 @@ static void intact(void)
     assert_int_equal(svc->tot_pages, PAGES);
 }
 
-static void test_who_and_what(void **s)
+TEST(test_who_and_what)
 {
     struct bh_protect p = { .domid = svc->id, .gfn = TEXT, .nr = NR };
     as(svc);
@@ -138,7 +137,7 @@ static void test_who_and_what(void **s)
     assert_int_equal(type_of(TEXT + NR), P2M_RAM);
 }
 
-static void test_preempted(void **s)
+TEST(test_preempted)
 {
     struct bh_protect p = { .domid = svc->id, .gfn = TEXT, .nr = NR };
     unsigned rounds = 0;
@@ -155,7 +154,7 @@ static void test_preempted(void **s)
     intact();
 }
 
-static void test_nobody_writes(void **s)
+TEST(test_nobody_writes)
 {
     assert_int_equal(protect(TEXT, NR), 0);
     assert_int_equal(write_page(TEXT), -EFAULT);
@@ -210,7 +209,7 @@ static void check_fresh(bool text_too)
     assert_int_equal(svc->tot_pages, PAGES);
 }
 
-static void test_restarts(void **s)
+TEST(test_restarts)
 {
     mfn_t was[NR];
     enum p2m_type t;
@@ -243,7 +242,7 @@ static void test_restarts(void **s)
 }
 
 /* A grant of such a page is taken back by a restart as any other; its mapper sees zeroes then. */
-static void test_restart_takes_grants_back(void **s)
+TEST(test_restart_takes_grants_back)
 {
     assert_int_equal(protect(TEXT, NR), 0);
     run();
@@ -261,7 +260,7 @@ static void test_restart_takes_grants_back(void **s)
     assert_int_equal(*(char *)gpa_ptr(store, 0x100000ull << 12), 0);
 }
 
-static void test_fresh(void **s)
+TEST(test_fresh)
 {
     assert_int_equal(protect(TEXT, NR), 0);
     run();
@@ -290,7 +289,7 @@ static void test_fresh(void **s)
     }
 }
 
-static void test_destroy_frees(void **s)
+TEST(test_destroy_frees)
 {
     struct frame_stats before, after;
     for (unsigned i = 0; i < 3; i++) {
@@ -311,19 +310,4 @@ static void test_destroy_frees(void **s)
         assert_int_equal(ctl_op(BH_CTL_DESTROY, &(struct bh_domid){ .domid = c.domid }), 0);
         assert_int_equal(ctl_op(BH_CTL_DESTROY, &(struct bh_domid){ .domid = c.domid }), -ESRCH);
     }
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = {
-        T(test_who_and_what),
-        T(test_preempted),
-        T(test_nobody_writes),
-        T(test_restarts),
-        T(test_restart_takes_grants_back),
-        T(test_fresh),
-        T(test_destroy_frees),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/arch/irq.c hv/arch/apic.c
 // Whom an interrupt that a CPU sends is counted for, and that one that comes in counts for no vCPU.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "platform/acpi_info.h"
 #include "arch/irq.h"
 #include "base/cpu.h"
@@ -36,7 +30,7 @@ static void sends(void *arg)
     apic_send_ipi(0, VEC_KICK);
 }
 
-static void counted(void **state)
+TEST(counted)
 {
     struct cpu *c = this_cpu();
     static struct cpu other = { .apic_id = 2 };
@@ -61,10 +55,4 @@ static void counted(void **state)
     assert_int_equal(c->own_counts.self_ipis, 1);
     irq_dispatch(VEC_SPURIOUS);
     assert_ptr_equal(c->counts, &v.counts);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(counted) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

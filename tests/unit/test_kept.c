@@ -4,14 +4,7 @@
 /* Images that are kept inflated: the same bytes as before, no more memory than there is room for, none when others want it; and streams that
  * are not what they say. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #define PAGES 400
 #include "pages.h"
 #include "bundle/bundle.h"
@@ -62,7 +55,7 @@ static void add_odd(size_t len)
     fit_add(fit, "named", "gzip", odd, len - 10 + sizeof(head), "sha256");
 }
 
-static int up(void **state)
+int setup_all(void **state)
 {
     fit = aligned_alloc(8, SPACE);
     fit_begin(fit, SPACE);
@@ -84,7 +77,7 @@ static int up(void **state)
     return 0;
 }
 
-static int down(void **state)
+int teardown_all(void **state)
 {
     for (unsigned i = 0; i < 4; i++)
         free(plain[i]);
@@ -93,7 +86,7 @@ static int down(void **state)
 }
 
 /* Nothing is kept, and no page is missing. */
-static int nothing_kept(void **state)
+int teardown(void **state)
 {
     while (page_shortage && page_shortage())
         ;
@@ -139,7 +132,7 @@ static unsigned stream_with(const char *name, unsigned i, size_t give_up_at)
 static unsigned stream(const char *name, unsigned i) { return stream_with(name, i, 0); }
 
 /* --- what is kept ------------------------------------------------------------------------------------------------- */
-static void copied_the_second_time(void **state)
+TEST(copied_the_second_time)
 {
     struct image *a = image("a");
 
@@ -156,7 +149,7 @@ static void copied_the_second_time(void **state)
 }
 
 /* A quarter stays free: 300 of 400 pages are for images, and each of these takes 112. */
-static void the_oldest_goes(void **state)
+TEST(the_oldest_goes)
 {
     stream("a", 0);
     stream("b", 1);
@@ -170,7 +163,7 @@ static void the_oldest_goes(void **state)
     stream("a", 0);
 }
 
-static void no_room_no_keeping(void **state)
+TEST(no_room_no_keeping)
 {
     pages_left = PAGES / 4 + 100; /* others have the rest */
     stream("a", 0);
@@ -182,7 +175,7 @@ static void no_room_no_keeping(void **state)
     pages_left = PAGES;
 }
 
-static void others_go_first(void **state)
+TEST(others_go_first)
 {
     static void *mine[PAGES];
     unsigned n = 0;
@@ -200,7 +193,7 @@ static void others_go_first(void **state)
 }
 
 /* Somebody needs the memory while the image is being kept, or while it is copied from what was kept: the guest gets every byte once. */
-static void given_up_on_the_way(void **state)
+TEST(given_up_on_the_way)
 {
     stream_with("a", 0, LEN / 3);
     assert_null(image("a")->kept);
@@ -232,10 +225,10 @@ static void refused(const char *name, const char *why)
     assert_int_equal(pages_left, PAGES);
 }
 
-static void odd_streams(void **state)
+TEST(odd_streams)
 {
     stream("named", 0);
-    nothing_kept(state);
+    teardown(state);
     refused("half", "its compressed data have another length than they say");
     refused("junk", "bad compressed data");
     b.image[image("plain") - b.image].full_len = 32; /* not what its last bytes would say */
@@ -246,7 +239,7 @@ static void odd_streams(void **state)
     refused("cut", "its compressed data end too early");
 }
 
-static void the_sink_has_enough(void **state)
+TEST(the_sink_has_enough)
 {
     struct got g = { .want = plain[0], .end_at = LEN / 2 };
 
@@ -258,18 +251,4 @@ static void the_sink_has_enough(void **state)
     g.len = 0;
     assert_int_equal(image_stream(&b, image("a"), sink, &g, err, sizeof(err)), -ENOSPC);
     stream("a", 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(copied_the_second_time, nothing_kept),
-        cmocka_unit_test_teardown(the_oldest_goes, nothing_kept),
-        cmocka_unit_test_teardown(no_room_no_keeping, nothing_kept),
-        cmocka_unit_test_teardown(others_go_first, nothing_kept),
-        cmocka_unit_test_teardown(given_up_on_the_way, nothing_kept),
-        cmocka_unit_test_teardown(odd_streams, nothing_kept),
-        cmocka_unit_test_teardown(the_sink_has_enough, nothing_kept),
-    };
-    return cmocka_run_group_tests(tests, up, down);
 }

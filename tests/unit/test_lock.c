@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 // FLAGS: -pthread
 // Spin locks: one holder, in the order of arrival. Threads are the CPUs.
-#include <stdarg.h>
-#include <stdlib.h>
+#include "unit.h"
 #include <threads.h>
 #include <time.h>
 #include "shim.h"
-#include <cmocka.h>
 #include "base/lock.h"
 
 static struct spinlock lock;
@@ -25,7 +23,7 @@ static int waits(void *id)
     return 0;
 }
 /* Who lets the lock go and wants it again at once comes after those that wait. */
-static void first_come_first_served(void **state)
+TEST(first_come_first_served)
 {
     thrd_t t[3];
     unsigned id[] = { 0, 1, 2, 3 };
@@ -48,7 +46,7 @@ static void first_come_first_served(void **state)
     assert_false(spin_is_locked(&lock));
 }
 
-static void tickets_wrap(void **state)
+TEST(tickets_wrap)
 {
     lock = (struct spinlock)SPINLOCK_INIT;
     for (unsigned i = 0; i < 70000; i++) {
@@ -75,7 +73,7 @@ static int takes(void *arg)
     }
     return 0;
 }
-static void one_holder(void **state)
+TEST(one_holder)
 {
     thrd_t t;
     lock = (struct spinlock){ .v = 0xfff0fff0 }; /* about to wrap */
@@ -84,14 +82,4 @@ static void one_holder(void **state)
     thrd_join(t, NULL);
     assert_int_equal(together, 0);
     assert_false(spin_is_locked(&lock));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(first_come_first_served),
-        cmocka_unit_test(tickets_wrap),
-        cmocka_unit_test(one_holder),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

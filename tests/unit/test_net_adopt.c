@@ -7,13 +7,7 @@
  * which the instance dies: all of its private memory is lost, a fresh one adopts rings and record, the script goes on, and at its
  * end everything must have been answered exactly once and traffic must flow. Pairs of deaths follow, then damaged records.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "netback.h"
 
 enum { RING = 256, BUF = 4096, NGRANT = 1024, MAXPKT = 256, POOL = 48, START = 0xfffffff0 - 40 };
@@ -576,7 +570,7 @@ static long count_points(bool eager)
     return n;
 }
 
-static void test_no_crash(void **state)
+TEST(test_no_crash)
 {
     assert_true(count_points(false) > 200);
     assert_int_equal(fe.spurious, 0);
@@ -585,7 +579,7 @@ static void test_no_crash(void **state)
     assert_true(count_points(true) > 200);
 }
 
-static void test_every_store(void **state)
+TEST(test_every_store)
 {
     for (int eager = 0; eager < 2; eager++) {
         long n = count_points(eager);
@@ -600,7 +594,7 @@ static void test_every_store(void **state)
     }
 }
 
-static void test_every_pair(void **state)
+TEST(test_every_pair)
 {
     long runs = 0;
 
@@ -649,7 +643,7 @@ static void damage_one(long when, unsigned at, uint8_t by, unsigned *refused)
     }
 }
 
-static void test_damaged_record(void **state)
+TEST(test_damaged_record)
 {
     long n = count_points(false), runs = 0;
     unsigned refused = 0;
@@ -675,7 +669,7 @@ static void test_damaged_record(void **state)
 }
 
 /* Every value of every byte that a request in flight depends on. */
-static void test_damage_detected(void **state)
+TEST(test_damage_detected)
 {
     for (uint32_t index = 250; index < 260; index++) {
         uint16_t id = (uint16_t)(index * 4099);
@@ -696,7 +690,7 @@ static void test_damage_detected(void **state)
     }
 }
 
-static void test_tampered_rsp_prod(void **state)
+TEST(test_tampered_rsp_prod)
 {
     const char *why = NULL;
 
@@ -708,14 +702,4 @@ static void test_tampered_rsp_prod(void **state)
         assert_int_equal(nb_adopt(&nb, &batch, &why), -22);
         assert_non_null(why);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_crash),        cmocka_unit_test(test_every_store),
-        cmocka_unit_test(test_every_pair),      cmocka_unit_test(test_damaged_record),
-        cmocka_unit_test(test_damage_detected), cmocka_unit_test(test_tampered_rsp_prod),
-    };
-    return cmocka_run_group_tests_name("net_adopt", tests, NULL, NULL);
 }

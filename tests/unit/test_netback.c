@@ -2,13 +2,7 @@
 // LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /* Ring handling of netback against a front-end that lies: every malformed packet, indices, failing copies, no buffers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "netback.h"
 
 enum { POOL = 96 };
@@ -89,7 +83,7 @@ static unsigned round_trip(void)
     return n;
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     struct keep_vif_head head = { .domid = 16, .features = KEEP_F_SG };
 
@@ -137,7 +131,7 @@ static void expect(unsigned i, unsigned id, int status)
 #define M NETTXF_more_data
 #define E NETTXF_extra_info
 
-static void test_good_packets(void **state)
+TEST(test_good_packets)
 {
     slot(5, 100, NETTXF_csum_blank | NETTXF_data_validated, 7, 60);
     assert_int_equal(round_trip(), 1);
@@ -180,7 +174,7 @@ static void answered(unsigned slots, int first_extra, int extras)
     assert_int_equal(pool.nr_free, POOL);
 }
 
-static void test_malformed(void **state)
+TEST(test_malformed)
 {
     static const struct {
         unsigned off, size;
@@ -211,7 +205,7 @@ static void test_malformed(void **state)
     assert_int_equal(nb.stats.tx_errors, ARRAY_SIZE(one) + 7 - 2);
 }
 
-static void test_eighteen_slots(void **state)
+TEST(test_eighteen_slots)
 {
     for (unsigned i = 0; i < 18; i++)
         slot(5, 0, i < 17 ? M : 0, i, i ? 50 : 1000);
@@ -220,7 +214,7 @@ static void test_eighteen_slots(void **state)
     assert_int_equal(delivered, 1);
 }
 
-static void test_endless_packet(void **state)
+TEST(test_endless_packet)
 {
     for (unsigned i = 0; i < 256; i++) {
         assert_int_equal(round_trip(), 0);
@@ -238,7 +232,7 @@ static void test_endless_packet(void **state)
     assert_non_null(nb.broken);
 }
 
-static void test_indices(void **state)
+TEST(test_indices)
 {
     static const uint32_t bad[] = { 258, 1000, 0x80000000, 0xffffffff, 0xffffff00 };
 
@@ -266,7 +260,7 @@ static void test_indices(void **state)
     assert_int_not_equal(nb_attach(&nb, &head), 0);
 }
 
-static void test_failing_copies(void **state)
+TEST(test_failing_copies)
 {
     fail_ref = 66;
     slot(5, 0, M, 1, 300), slot(66, 0, 0, 2, 100);
@@ -293,7 +287,7 @@ static void test_failing_copies(void **state)
     assert_int_equal(pool.nr_free, POOL);
 }
 
-static void test_no_rx_buffers(void **state)
+TEST(test_no_rx_buffers)
 {
     unsigned taken = 0;
 
@@ -327,7 +321,7 @@ static void test_no_rx_buffers(void **state)
     assert_int_equal(pool.nr_free, POOL);
 }
 
-static void test_notifications(void **state)
+TEST(test_notifications)
 {
     TXS->rsp_event = 2;
     slot(5, 0, 0, 1, 60);
@@ -343,7 +337,7 @@ static void test_notifications(void **state)
 
 /* A front-end that fills the batch with packets of 18 slots, each time anew, and one that wants to send and to receive one
  * packet: it is the other's turn after two rounds, whatever their order. */
-static void test_flood(void **state)
+TEST(test_flood)
 {
     static _Alignas(4096) uint8_t tx2[4096], rx2[4096], keep2[4096];
     struct keep_vif_head head = { .domid = 17 };
@@ -391,7 +385,7 @@ static void test_flood(void **state)
 }
 
 /* Random rings: nothing but the sanitizers and the mocks' checks to hold against. */
-static void test_random(void **state)
+TEST(test_random)
 {
     for (unsigned run = 0; run < 3000; run++) {
         setup(state);
@@ -416,21 +410,4 @@ static void test_random(void **state)
         nb_detach(&nb);
         assert_int_equal(pool.nr_free, POOL);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_good_packets, setup),
-        cmocka_unit_test_setup(test_malformed, setup),
-        cmocka_unit_test_setup(test_eighteen_slots, setup),
-        cmocka_unit_test_setup(test_endless_packet, setup),
-        cmocka_unit_test_setup(test_indices, setup),
-        cmocka_unit_test_setup(test_failing_copies, setup),
-        cmocka_unit_test_setup(test_no_rx_buffers, setup),
-        cmocka_unit_test_setup(test_notifications, setup),
-        cmocka_unit_test_setup(test_flood, setup),
-        cmocka_unit_test_setup(test_random, setup),
-    };
-    return cmocka_run_group_tests_name("netback", tests, NULL, NULL);
 }

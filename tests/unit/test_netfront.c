@@ -2,14 +2,7 @@
 // LINK: domains/devname.c
 // FLAGS: -Idomains/include
 /* The strict front-end notices what it is there to notice: each violation by the back-end is counted, right traffic is not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 
 size_t strlcpy(char *d, const char *s, size_t n);
 size_t strlcpy(char *d, const char *s, size_t n)
@@ -98,7 +91,7 @@ static void rx_answer(uint32_t at, uint16_t id, int16_t status, uint16_t flags)
 }
 static void ring(void) { on_event(5, &nf); }
 
-static int fresh(void **state)
+int setup(void **state)
 {
     memset(in_use, 0, sizeof(in_use));
     next_ref = 8;
@@ -110,7 +103,7 @@ static int fresh(void **state)
     return 0;
 }
 
-static int gone(void **state)
+int teardown(void **state)
 {
     for (unsigned i = 0; i < NETFRONT_SLOTS; i++) {
         free(nf.tx_slot[i].page);
@@ -121,7 +114,7 @@ static int gone(void **state)
     return 0;
 }
 
-static void right(void **state)
+TEST(right)
 {
     char frame[60] = "hello";
 
@@ -150,7 +143,7 @@ static void right(void **state)
     assert_true(nf.tx_errors > 0);
 }
 
-static void full(void **state)
+TEST(full)
 {
     char frame[60] = "x";
 
@@ -161,7 +154,7 @@ static void full(void **state)
     assert_int_equal(nf.violations, 0);
 }
 
-static void tx_twice(void **state)
+TEST(tx_twice)
 {
     char frame[60] = "x";
 
@@ -174,7 +167,7 @@ static void tx_twice(void **state)
     assert_int_equal(nf.violations, 1);
 }
 
-static void tx_unknown(void **state)
+TEST(tx_unknown)
 {
     char frame[60] = "x";
 
@@ -184,7 +177,7 @@ static void tx_unknown(void **state)
     assert_int_equal(nf.violations, 1);
 }
 
-static void indices(void **state)
+TEST(indices)
 {
     char frame[60] = "x";
 
@@ -206,7 +199,7 @@ static void indices(void **state)
     assert_int_equal(frames, 0);
 }
 
-static void grants(void **state)
+TEST(grants)
 {
     char frame[60] = "x";
 
@@ -219,7 +212,7 @@ static void grants(void **state)
     free((void *)(uintptr_t)granted[q.gref]);
 }
 
-static void rx_wrong(void **state)
+TEST(rx_wrong)
 {
     netif_rx_request_t q0 = rx()->ring[0].req, q1 = rx()->ring[1].req;
 
@@ -244,21 +237,10 @@ static void rx_wrong(void **state)
     (void)q0;
 }
 
-static void closing(void **state)
+TEST(closing)
 {
     strcpy(backend_state, "5");
     state_watch("x/state", state_arg);
     assert_false(nf.connected);
     assert_int_equal(netfront_send(&nf, "x", 1), -ENOTCONN);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
-    const struct CMUnitTest tests[] = {
-        T(right),   T(full),   T(tx_twice), T(tx_unknown),
-        T(indices), T(grants), T(rx_wrong), T(closing),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

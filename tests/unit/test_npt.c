@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/mem/npt.c
 // Nested page tables against a flat model: random changes, references, and the order clear - flush - drop.
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "shim.h"
-#include <cmocka.h>
 #include "arch/irq.h"
 #include "base/cpu.h"
 #include "base/print.h"
@@ -69,7 +66,7 @@ void core_free_for(struct domain *d, void *p)
     charged--;
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     allowance = UINT64_MAX;
     memset(&dom, 0, sizeof dom);
@@ -86,7 +83,7 @@ static int setup(void **state)
         frames[i] = (struct frame){ .refs = 1, .owner = 7 };
     return p2m_init(&dom);
 }
-static int teardown(void **state)
+int teardown(void **state)
 {
     while (dom.p2m.root)
         p2m_free(&dom);
@@ -128,7 +125,7 @@ static void set_random(void)
         model[gfn + i] = (struct place){ mfn + i, t };
 }
 
-static void random_against_model(void **state)
+TEST(random_against_model)
 {
     memset(model, 0, sizeof model);
     for (unsigned n = 0; n < 20000; n++) {
@@ -168,7 +165,7 @@ static void random_against_model(void **state)
     }
 }
 
-static void refuses(void **state)
+TEST(refuses)
 {
     assert_int_equal(p2m_set(&dom, GFN(dom.p2m.max_gfn), MFN(1), 0, P2M_RAM), -EINVAL);
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(0), ORDER_2M, P2M_RAM), -EINVAL);
@@ -189,7 +186,7 @@ static uint64_t raw(uint64_t gfn, unsigned level)
         t = maddr_to_virt(MADDR(t[gfn >> 9 * (l - 1) & 511] & 0xffffffffff000ull));
     return t[gfn >> 9 * (level - 1) & 511];
 }
-static void bits_of_leaves(void **state)
+TEST(bits_of_leaves)
 {
     assert_int_equal(p2m_set(&dom, GFN(0), MFN(5), 0, P2M_RAM), 0);
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(6), 0, P2M_RAM_RO), 0);
@@ -203,7 +200,7 @@ static void bits_of_leaves(void **state)
     assert_true(raw(512, 2) == (0x400000 | 0xe7 | P2M_RAM << 9));
 }
 
-static void get_pins(void **state)
+TEST(get_pins)
 {
     enum p2m_type t;
     frames[9].owner = 3;
@@ -245,7 +242,7 @@ static void becomes_read_only(void)
     assert_int_equal(p2m_replace(&dom, GFN(1), MFN(9), P2M_RAM_RO, &old), 0);
 }
 /* A frame that was alive when its reference was taken, but is not the one that is there by then, is not the answer. */
-static void get_looks_again(void **state)
+TEST(get_looks_again)
 {
     enum p2m_type t;
     assert_int_equal(p2m_set(&dom, GFN(1), MFN(8), 0, P2M_RAM), 0);
@@ -263,7 +260,7 @@ static void get_looks_again(void **state)
 }
 
 /* What a hypercall wants to take away may be something else by the time it does so. */
-static void clear_only_what_was_meant(void **state)
+TEST(clear_only_what_was_meant)
 {
     enum p2m_type t = P2M_NONE;
     mfn_t m;
@@ -277,7 +274,7 @@ static void clear_only_what_was_meant(void **state)
 }
 
 /* A page here and a page there, each let go again: the tables stay, so there is an end to it. */
-static void tables_are_charged(void **state)
+TEST(tables_are_charged)
 {
     uint64_t n = 0, gfn = 0, before = charged;
     enum p2m_type t;
@@ -305,7 +302,7 @@ static void tables_are_charged(void **state)
 static uint64_t used_tables(void) { return shim_core_pages; }
 
 /* Tables that hold nothing come back, but only when no CPU can be in them any more; what is mapped stays mapped. */
-static void tables_come_back(void **state)
+TEST(tables_come_back)
 {
     uint64_t cursor = 0, calls = 0, before = used_tables();
     enum p2m_type t;
@@ -344,7 +341,7 @@ static void tables_come_back(void **state)
 }
 
 /* Every entry looked at takes of the budget, empty ones too. */
-static void empty_tables_count(void **state)
+TEST(empty_tables_count)
 {
     uint64_t cursor = 0, calls = 0;
     enum p2m_type t;
@@ -370,7 +367,7 @@ static bool keep_some(struct domain *d, gfn_t g, enum p2m_type t)
 {
     return g.v == 3 || g.v == 700 || (t == P2M_RAM_IMMUTABLE && g.v != 21);
 }
-static void teardown_keeps_and_flushes(void **state)
+TEST(teardown_keeps_and_flushes)
 {
     uint64_t cursor = 0;
     unsigned calls = 0;
@@ -402,7 +399,7 @@ static void teardown_keeps_and_flushes(void **state)
 }
 
 /* A device's registers can be taken away whatever memory there is: big leaves go as they are, and only those that are meant. */
-static void registers_go_without_memory(void **state)
+TEST(registers_go_without_memory)
 {
     enum p2m_type t;
     mfn_t m;
@@ -426,7 +423,7 @@ static void registers_go_without_memory(void **state)
     assert_int_equal(shim_core_pages, core);
 }
 
-static void flush_waits_only_for_guests(void **state)
+TEST(flush_waits_only_for_guests)
 {
     vcpu0.in_guest = 1;
     vcpu0.npt_gen = dom.p2m.gen + 1; /* entered after the change */
@@ -436,23 +433,4 @@ static void flush_waits_only_for_guests(void **state)
     assert_int_equal(ipis, 1);
     npt_flush(&dom); /* not in the guest: nobody to wait for */
     assert_int_equal(ipis, 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(random_against_model, setup, teardown),
-        cmocka_unit_test_setup_teardown(refuses, setup, teardown),
-        cmocka_unit_test_setup_teardown(bits_of_leaves, setup, teardown),
-        cmocka_unit_test_setup_teardown(get_pins, setup, teardown),
-        cmocka_unit_test_setup_teardown(get_looks_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(clear_only_what_was_meant, setup, teardown),
-        cmocka_unit_test_setup_teardown(tables_are_charged, setup, teardown),
-        cmocka_unit_test_setup_teardown(tables_come_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(empty_tables_count, setup, teardown),
-        cmocka_unit_test_setup_teardown(teardown_keeps_and_flushes, setup, teardown),
-        cmocka_unit_test_setup_teardown(registers_go_without_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(flush_waits_only_for_guests, setup, teardown),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,14 +6,7 @@
  * between submit and poll. It holds the driver to the rules (reset before DMA, EN and RDY, PRPs, queues), and misbehaves on demand.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "blkdev.h"
 #include "nvme.h"
 
@@ -320,7 +313,7 @@ static struct blkdev *d;
 
 static void irq(uint32_t port, void *arg) {}
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(&sim, 0, sizeof(sim));
     memset(regs, 0, sizeof(regs));
@@ -353,7 +346,7 @@ static void refused(const char *word)
     assert_false(sim.dma);
 }
 
-static void test_start(void **state)
+TEST(test_start)
 {
     assert_null(start());
     assert_string_equal(d->model, "A disk  of memory");
@@ -384,7 +377,7 @@ static void test_start(void **state)
     assert_null(d->left_out);
 }
 
-static void test_other_namespaces(void **state)
+TEST(test_other_namespaces)
 {
     sim.ns_list = 2, sim.ns_others[0] = 5, sim.ns_others[1] = 6;
     assert_null(start());
@@ -394,7 +387,7 @@ static void test_other_namespaces(void **state)
     assert_null(d->left_out);
 }
 
-static void test_refused(void **state)
+TEST(test_refused)
 {
     sim.never_ready = true, refused("does not become ready"), setup(NULL);
     sim.cfs = true, refused("fatal"), setup(NULL);
@@ -463,7 +456,7 @@ static void buffers(unsigned n, unsigned pages)
 }
 
 #include "blk_random.h"
-static void test_random(void **state)
+TEST(test_random)
 {
     static uint8_t model[BLOCKS * 512];
     memset(disk, 0, sizeof(disk));
@@ -479,7 +472,7 @@ static void test_random(void **state)
     assert_true(sim.flushes > 100 && sim.deallocs > 100 && sim.reads > 100 && sim.writes > 100);
 }
 
-static void test_full(void **state)
+TEST(test_full)
 {
     sim.mqes = 32;
     assert_null(start());
@@ -498,7 +491,7 @@ static void test_full(void **state)
     }
 }
 
-static void test_largest(void **state)
+TEST(test_largest)
 {
     assert_null(start());
     buffers(1, 64);
@@ -512,7 +505,7 @@ static void test_largest(void **state)
     }
 }
 
-static void test_errors(void **state)
+TEST(test_errors)
 {
     assert_null(start());
     buffers(1, 1);
@@ -570,7 +563,7 @@ static void foreign(uint16_t id)
     assert_non_null(strstr(crash_why, "not there"));
 }
 
-static void test_nonsense(void **state)
+TEST(test_nonsense)
 {
     foreign(3), foreign(255), foreign(256), foreign(0xffff);
     setup(NULL);
@@ -609,7 +602,7 @@ static void busy(unsigned seconds)
 }
 
 /* One lost command shows, although all others are answered. */
-static void test_lost(void **state)
+TEST(test_lost)
 {
     assert_null(start());
     buffers(2, 1);
@@ -624,7 +617,7 @@ static void test_lost(void **state)
 }
 
 /* Stopped with a request that it never answered: no DMA, and no complaint about the silence. */
-static void test_stop(void **state)
+TEST(test_stop)
 {
     assert_null(start());
     buffers(1, 1);
@@ -642,21 +635,4 @@ static void test_stop(void **state)
     assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
     all();
     assert_int_equal(io[0].status, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_start, setup),
-        cmocka_unit_test_setup(test_other_namespaces, setup),
-        cmocka_unit_test_setup(test_refused, setup),
-        cmocka_unit_test_setup(test_random, setup),
-        cmocka_unit_test_setup(test_full, setup),
-        cmocka_unit_test_setup(test_largest, setup),
-        cmocka_unit_test_setup(test_errors, setup),
-        cmocka_unit_test_setup(test_nonsense, setup),
-        cmocka_unit_test_setup(test_lost, setup),
-        cmocka_unit_test_setup(test_stop, setup),
-    };
-    return cmocka_run_group_tests_name("nvme", tests, NULL, NULL);
 }

@@ -2,12 +2,8 @@
 // LINK: hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/pci/pirq.c
 // LINK: hv/abi/physdev_op.c hv/abi/dispatch.c hv/abi/privilege.c
 /* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include <unistd.h>
-#include <cmocka.h>
 #include "platform/acpi_info.h"
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"
@@ -294,7 +290,7 @@ static void flr(struct sim *s)
     s->wmask[0x49] = 0x7f; /* bit 15 reads zero */
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     struct sim *s;
 
@@ -349,7 +345,7 @@ static int setup(void **state)
     cmdline.nr_hide = ARRAY_SIZE(hide);
     return 0;
 }
-static int teardown(void **state)
+int teardown(void **state)
 {
     for (struct pci_dev *p = pci_devices, *n; p; p = n) {
         n = p->next;
@@ -361,7 +357,7 @@ static int teardown(void **state)
 
 /* --- enumeration ---------------------------------------------------------------------------------------------------- */
 
-static void finds_and_sizes(void **state)
+TEST(finds_and_sizes)
 {
     pci_init();
     struct pci_dev *p = pci_find(NIC);
@@ -386,7 +382,7 @@ static void finds_and_sizes(void **state)
     assert_int_equal(sim_at(0)->cfg[4], 7);
 }
 
-static void absurd_devices_are_bounded(void **state)
+TEST(absurd_devices_are_bounded)
 {
     struct sim *s = dev(0, 10, 0, 0x55558086, 0x020000, 0);
     uint32_t holes = 0x00f0f000;
@@ -416,7 +412,7 @@ static void absurd_devices_are_bounded(void **state)
     assert_non_null(pci_find(BH_SBDF(0, 5, 0, 0)));
 }
 
-static void all_ones_everywhere(void **state)
+TEST(all_ones_everywhere)
 {
     struct sim *s = dev(0, 10, 0, 0x55558086, 0x020000, 0);
     memset(s->cfg + 8, 0xff, 248);
@@ -426,7 +422,7 @@ static void all_ones_everywhere(void **state)
     assert_non_null(pci_find(BH_SBDF(0, 0, 10, 0)));
 }
 
-static void hiding(void **state)
+TEST(hiding)
 {
     cmdline.hide[cmdline.nr_hide++] = BH_SBDF(0, 9, 9, 1);
     cmdline.hide[cmdline.nr_hide++] = BH_SBDF(0, 0, 0x1f, 0);
@@ -442,7 +438,7 @@ static void hiding(void **state)
 }
 
 /* A bus that no bridge leads to, with a port and what is behind it; the last bus is not covered. */
-static void other_root_buses(void **state)
+TEST(other_root_buses)
 {
     struct sim *s = dev(0, 12, 0, 0x55558086, 0x060400, 1);
     s->cfg[0x19] = 5;
@@ -464,7 +460,7 @@ static void other_root_buses(void **state)
     assert_non_null(strstr(shim_log, "on 4 buses (2 root)"));
 }
 
-static void groups(void **state)
+TEST(groups)
 {
     struct sim *s = dev(0, 12, 0, 0x55558086, 0x060400, 1); /* conventional bridge */
     s->cfg[0x19] = 5;
@@ -495,7 +491,7 @@ static int cfg_wr(uint32_t sbdf, unsigned off, unsigned size, uint32_t v)
     return pci_config_access(&c);
 }
 
-static void filter_refuses(void **state)
+TEST(filter_refuses)
 {
     uint32_t v;
     pci_init();
@@ -510,7 +506,7 @@ static void filter_refuses(void **state)
     assert_int_equal(cfg_rd(NIC, 0xffff, 1, &v), -EINVAL);
 }
 
-static void filter_shows_a_virtual_view(void **state)
+TEST(filter_shows_a_virtual_view)
 {
     unsigned seen = 0, at;
     uint32_t v, cap;
@@ -547,7 +543,7 @@ static void filter_shows_a_virtual_view(void **state)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
-static void filter_writes_only_what_it_may(void **state)
+TEST(filter_writes_only_what_it_may)
 {
     uint8_t before[256];
     struct sim *s = sim_at(NIC);
@@ -575,7 +571,7 @@ static void filter_writes_only_what_it_may(void **state)
 
 /* --- assignment ---------------------------------------------------------------------------------------------------------- */
 
-static void refusals_in_order(void **state)
+TEST(refusals_in_order)
 {
     pci_init();
     assert_int_equal(pci_assign(&dom, BH_SBDF(0, 9, 0, 0), 0), -ENOENT);
@@ -606,7 +602,7 @@ static void refusals_in_order(void **state)
     assert_int_equal(pci_release_all(&other), 0);
 }
 
-static void failures_leave_nothing(void **state)
+TEST(failures_leave_nothing)
 {
     pci_init();
     fill_fails = true;
@@ -626,7 +622,7 @@ static void failures_leave_nothing(void **state)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
-static void maps_registers_but_no_vectors(void **state)
+TEST(maps_registers_but_no_vectors)
 {
     struct pci_dev *p;
 
@@ -647,7 +643,7 @@ static void maps_registers_but_no_vectors(void **state)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
-static void flr_takes_its_time(void **state)
+TEST(flr_takes_its_time)
 {
     uint64_t start = shim_now_ns;
 
@@ -669,7 +665,7 @@ static void flr_takes_its_time(void **state)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
-static void dead_device_is_refused(void **state)
+TEST(dead_device_is_refused)
 {
     pci_init();
     put32(sim_at(NIC), 0, ~0u);
@@ -678,7 +674,7 @@ static void dead_device_is_refused(void **state)
 }
 
 /* A star: what there is of the slot, no complaint about what there is not. */
-static void hiding_a_slot(void **state)
+TEST(hiding_a_slot)
 {
     cmdline.hide[2] = MULTI; /* setup names its function 0 alone */
     cmdline.hide_any[2] = 7;
@@ -692,7 +688,7 @@ static void hiding_a_slot(void **state)
         strstr(shim_log, "(0000:09:09.0, nor another that the star means): no such device"));
 }
 
-static void group_goes_together_or_not(void **state)
+TEST(group_goes_together_or_not)
 {
     cmdline.hide[cmdline.nr_hide++] = MULTI + 1;
     flr(sim_at(MULTI + 1));
@@ -710,7 +706,7 @@ static void group_goes_together_or_not(void **state)
 }
 
 /* A paused vCPU may still be inside of a hypercall that changes the p2m: the devices' table waits until it is out. */
-static void table_waits_for_vcpus(void **state)
+TEST(table_waits_for_vcpus)
 {
     pci_init();
     vcpu.running = 1; /* it is still inside a hypercall */
@@ -732,7 +728,7 @@ static void table_waits_for_vcpus(void **state)
 }
 
 /* DMA is for devices behind a unit that was seen to hold them. */
-static void dma_after_the_trial(void **state)
+TEST(dma_after_the_trial)
 {
     pci_init();
     tried.state = TRIAL_OPEN;
@@ -754,7 +750,7 @@ static void dma_after_the_trial(void **state)
     assert_int_equal(pci_deassign(&dom, NIC), 0);
 }
 
-static void dma_order(void **state)
+TEST(dma_order)
 {
     pci_init();
     assert_int_equal(pci_assign(&dom, NIC, 0), 0);
@@ -781,7 +777,7 @@ static void dma_order(void **state)
 /* --- what the owner must not get ------------------------------------------------------------------------------------------ */
 
 /* Entries that are not used are masked: the core's mapping has them all. */
-static void vectors_are_mapped_whole(void **state)
+TEST(vectors_are_mapped_whole)
 {
     sim_at(NIC)->cfg[0x42] = 0xff; /* 256 of them */
     sim_at(NIC)->cfg[0x49] = 0x00; /* the pending bits: another BAR's */
@@ -792,7 +788,7 @@ static void vectors_are_mapped_whole(void **state)
     assert_int_equal(mapped_len, 256 * 16);
 }
 
-static void virtio_says_whether_the_iommu_holds_it(void **state)
+TEST(virtio_says_whether_the_iommu_holds_it)
 {
     struct sim *s = dev(0, 10, 0, 0x10001af4, 0x020000, 0); /* legacy: it has no such feature */
 
@@ -830,7 +826,7 @@ static int assign_over(unsigned slot, uint32_t base)
     return rc;
 }
 
-static void no_bar_over_the_platform(void **state)
+TEST(no_bar_over_the_platform)
 {
     struct sim *s = dev(0, 20, 0, 0x00071b36, 0x088000, 0);
 
@@ -857,7 +853,7 @@ static void no_bar_over_the_platform(void **state)
     assert_int_equal(sim_at(BH_SBDF(0, 0, 21, 0))->cfg[4], 7);
 }
 
-static void places_stay_in_their_room(void **state)
+TEST(places_stay_in_their_room)
 {
     pci_init();
     assert_int_equal(pci_assign(&dom, NIC, 0xfffffffffffff000ull), -EINVAL);
@@ -867,7 +863,7 @@ static void places_stay_in_their_room(void **state)
 }
 
 /* Whatever its capabilities say: structures that the owner is told of lie in the BARs that it has mapped. */
-static void structures_lie_in_bars(void **state)
+TEST(structures_lie_in_bars)
 {
     static struct sim was;
     struct sim *s = sim_at(NIC);
@@ -906,7 +902,7 @@ static void structures_lie_in_bars(void **state)
 
 /* --- DMA only for a device at rest ---------------------------------------------------------------------------------------- */
 
-static void no_dma_while_virtio_runs(void **state)
+TEST(no_dma_while_virtio_runs)
 {
     pci_init();
     assert_int_equal(pci_assign(&dom, NIC, 0), 0);
@@ -946,7 +942,7 @@ static int assigned(struct sim *s)
     return rc;
 }
 
-static void no_dma_while_nvme_runs(void **state)
+TEST(no_dma_while_nvme_runs)
 {
     struct sim *s = other_kind(12, 0x010802);
 
@@ -964,7 +960,7 @@ static void no_dma_while_nvme_runs(void **state)
 }
 
 /* Nobody sees whether it runs: the core resets it between two instances. */
-static void others_are_reset_at_a_restart(void **state)
+TEST(others_are_reset_at_a_restart)
 {
     struct sim *s = other_kind(12, 0x030000);
     uint64_t start;
@@ -1007,7 +1003,7 @@ static struct sim *big(void)
     return s;
 }
 
-static void large_bars_are_mapped_in_steps(void **state)
+TEST(large_bars_are_mapped_in_steps)
 {
     struct sim *s = big();
     unsigned n = 0;
@@ -1036,7 +1032,7 @@ static void large_bars_are_mapped_in_steps(void **state)
 }
 
 /* An error in the middle is told when everything is undone; a destroy in the middle takes it back. */
-static void half_way_is_undone(void **state)
+TEST(half_way_is_undone)
 {
     struct sim *s = big();
 
@@ -1069,7 +1065,7 @@ static long map(int devfn, int entry, int pirq, domid_t domid, int *out)
     return rc;
 }
 
-static void pirqs(void **state)
+TEST(pirqs)
 {
     struct physdev_irq_status_query q = { 0 };
     int pirq, again;
@@ -1150,7 +1146,7 @@ static struct pci_dev *storm_world(unsigned entries)
     return pci_find(NIC);
 }
 
-static void storm_is_held_back(void **state)
+TEST(storm_is_held_back)
 {
     struct pci_dev *p = storm_world(1);
 
@@ -1174,7 +1170,7 @@ static void storm_is_held_back(void **state)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
-static void storm_is_cut_off(void **state)
+TEST(storm_is_cut_off)
 {
     struct pci_dev *p = storm_world(1);
 
@@ -1206,7 +1202,7 @@ static void storm_is_cut_off(void **state)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
-static void storm_of_many_entries(void **state)
+TEST(storm_of_many_entries)
 {
     struct pci_dev *p = storm_world(8);
 
@@ -1221,7 +1217,7 @@ static void storm_of_many_entries(void **state)
 }
 
 /* A device that is fenced may be in a reset: its registers are left alone. */
-static void held_back_and_fenced(void **state)
+TEST(held_back_and_fenced)
 {
     struct pci_dev *p = storm_world(1);
 
@@ -1272,7 +1268,7 @@ static void end_world(void)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
-static void interrupt_follows_its_vcpu(void **state)
+TEST(interrupt_follows_its_vcpu)
 {
     struct pci_dev *p = cpus_world(2);
 
@@ -1299,7 +1295,7 @@ static void interrupt_follows_its_vcpu(void **state)
     end_world();
 }
 
-static void vcpu_that_moves_on_and_on(void **state)
+TEST(vcpu_that_moves_on_and_on)
 {
     struct pci_dev *p = cpus_world(1);
 
@@ -1314,7 +1310,7 @@ static void vcpu_that_moves_on_and_on(void **state)
     end_world();
 }
 
-static void devices_entries_share_the_limit(void **state)
+TEST(devices_entries_share_the_limit)
 {
     struct pci_dev *p = cpus_world(8);
 
@@ -1329,7 +1325,7 @@ static void devices_entries_share_the_limit(void **state)
     end_world();
 }
 
-static void nobody_to_follow(void **state)
+TEST(nobody_to_follow)
 {
     struct pci_dev *p = cpus_world(1);
 
@@ -1347,7 +1343,7 @@ static void nobody_to_follow(void **state)
 }
 
 /* Whatever is held back is let in again where it was, not where the timer happens to run. */
-static void let_in_where_it_was(void **state)
+TEST(let_in_where_it_was)
 {
     struct pci_dev *p = cpus_world(1);
 
@@ -1379,7 +1375,7 @@ static void storm_elsewhere(void)
     vcpu_at = at;
 }
 static void unbound_elsewhere(void) { pirq_fence(&dom); }
-static void follows_nothing_that_is_cut_or_gone(void **state)
+TEST(follows_nothing_that_is_cut_or_gone)
 {
     raced = cpus_world(1);
     interrupts(raced, 0, 2, 7);
@@ -1399,7 +1395,7 @@ static void follows_nothing_that_is_cut_or_gone(void **state)
 }
 
 /* What the owner of one device binds, the owner of another never lacks. */
-static void vectors_are_shared_out(void **state)
+TEST(vectors_are_shared_out)
 {
     unsigned nr = 0;
 
@@ -1413,7 +1409,7 @@ static void vectors_are_shared_out(void **state)
 }
 
 /* Another CPU holds pci_lock for as long as a reset takes: who has no device does not wait for it. */
-static void no_device_no_lock(void **state)
+TEST(no_device_no_lock)
 {
     struct physdev_get_free_pirq f = { .type = MAP_PIRQ_TYPE_MSI };
     struct physdev_unmap_pirq u = { .domid = DOMID_SELF, .pirq = 16 };
@@ -1436,7 +1432,7 @@ static void no_device_no_lock(void **state)
     spin_unlock(&pci_lock);
 }
 
-static void info(void **state)
+TEST(info)
 {
     struct bh_pci_info i;
     unsigned n = 0;
@@ -1461,55 +1457,4 @@ static void info(void **state)
     assert_int_equal(pci_info(1, &dom, &i), -ENOENT);
     assert_int_equal(pci_info(0, &other, &i), -ENOENT);
     assert_int_equal(pci_release_all(&dom), 0);
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(finds_and_sizes),
-        T(absurd_devices_are_bounded),
-        T(all_ones_everywhere),
-        T(hiding),
-        T(groups),
-        T(filter_refuses),
-        T(filter_shows_a_virtual_view),
-        T(filter_writes_only_what_it_may),
-        T(refusals_in_order),
-        T(failures_leave_nothing),
-        T(maps_registers_but_no_vectors),
-        T(flr_takes_its_time),
-        T(dead_device_is_refused),
-        T(group_goes_together_or_not),
-        T(hiding_a_slot),
-        T(other_root_buses),
-        T(table_waits_for_vcpus),
-        T(dma_after_the_trial),
-        T(dma_order),
-        T(pirqs),
-        T(info),
-        T(storm_is_held_back),
-        T(storm_is_cut_off),
-        T(storm_of_many_entries),
-        T(held_back_and_fenced),
-        T(interrupt_follows_its_vcpu),
-        T(vcpu_that_moves_on_and_on),
-        T(devices_entries_share_the_limit),
-        T(nobody_to_follow),
-        T(let_in_where_it_was),
-        T(follows_nothing_that_is_cut_or_gone),
-        T(vectors_are_shared_out),
-        T(no_device_no_lock),
-        T(vectors_are_mapped_whole),
-        T(virtio_says_whether_the_iommu_holds_it),
-        T(no_bar_over_the_platform),
-        T(places_stay_in_their_room),
-        T(structures_lie_in_bars),
-        T(no_dma_while_virtio_runs),
-        T(no_dma_while_nvme_runs),
-        T(others_are_reset_at_a_restart),
-        T(large_bars_are_mapped_in_steps),
-        T(half_way_is_undone),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@ bool priv_allows(enum bh_role role, enum priv p) { return false; }
 #define WIN 0x100000ull
 static struct domain *d;
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     d = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 2, 64);
@@ -31,7 +31,7 @@ static unsigned places_of(mfn_t m)
     return n;
 }
 
-static void test_one_place(void **s)
+TEST(test_one_place)
 {
     mfn_t shared = virt_to_mfn(d->shared), frame;
     assert_int_equal(physmap_add(d, XENMAPSPACE_shared_info, 0, 5), 0);
@@ -63,7 +63,7 @@ static int mover(void *arg)
 }
 
 /* Both have begun and neither has got to the page's place of before; then they go on. */
-static void test_two_at_once(void **s)
+TEST(test_two_at_once)
 {
     thrd_t t[2];
     int rc;
@@ -87,11 +87,4 @@ static void test_two_at_once(void **s)
         }
         assert_int_equal(places_of(virt_to_mfn(d->shared)), 1);
     }
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = { T(test_one_place), T(test_two_at_once) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

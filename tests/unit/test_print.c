@@ -2,16 +2,12 @@
 // LINK: common/format.c hv/base/print.c
 // FLAGS: -Dvsnprintf=bh_vsnprintf -Dsnprintf=bh_snprintf
 // The log ring with its console rules.
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #undef vsnprintf
 #undef snprintf
-#include <stdio.h>
+#include "unit.h"
 #define vsnprintf bh_vsnprintf
 #define snprintf  bh_snprintf
 #include "shim.h"
-#include <cmocka.h>
 #include "base/cpu.h"
 #include "base/print_internal.h"
 #include "base/serial.h"
@@ -42,7 +38,14 @@ size_t serial_read(char *buf, size_t n) { return 0; }
 static void soon(void) { ipis++; }
 static void now(void) { virqs++; }
 
-static void lines_have_the_prefix_and_one_end(void **state)
+int setup_all(void **state)
+{
+    static const struct print_listener listener = { soon, now };
+    print_listen(&listener);
+    return 0;
+}
+
+TEST(lines_have_the_prefix_and_one_end)
 {
     wire_len = 0;
     printk(LOG_INFO, "one %d", 1);
@@ -57,7 +60,7 @@ static void lines_have_the_prefix_and_one_end(void **state)
     assert_true(wire_len < 330 && wire[wire_len - 1] == '\n');
 }
 
-static void claimed_console(void **state)
+TEST(claimed_console)
 {
     char buf[256];
     uint64_t pos = ~0ull;
@@ -84,7 +87,7 @@ static void claimed_console(void **state)
 }
 
 /* An NMI or an exception on the CPU that prints: nothing waits, its lines come whole after the one that was interrupted. */
-static void printing_in_between(void **state)
+TEST(printing_in_between)
 {
     wire_len = 0;
     come_in = 2;
@@ -100,7 +103,7 @@ static void printing_in_between(void **state)
 }
 
 /* panic takes the console from a CPU that was stopped, or from itself, and what came in between is told. */
-static void taken_back_while_printing(void **state)
+TEST(taken_back_while_printing)
 {
     static jmp_buf stopped;
     console_claim(true);
@@ -120,7 +123,7 @@ static void taken_back_while_printing(void **state)
     assert_string_equal(wire, "(BH) another CPU\n");
 }
 
-static void nmis_are_told_later(void **state)
+TEST(nmis_are_told_later)
 {
     wire_len = 0;
     this_cpu()->nmis += 2;
@@ -129,7 +132,7 @@ static void nmis_are_told_later(void **state)
     assert_string_equal(wire, "(BH) NMI on CPU 0 (2 so far)\n");
 }
 
-static void ring_keeps_the_newest(void **state)
+TEST(ring_keeps_the_newest)
 {
     char buf[100];
     uint64_t pos = 0;
@@ -146,19 +149,4 @@ static void ring_keeps_the_newest(void **state)
     }
     assert_int_equal(total, 65536);
     assert_non_null(strstr(last, "004999\n"));
-}
-
-int main(void)
-{
-    static const struct print_listener listener = { soon, now };
-    print_listen(&listener);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_have_the_prefix_and_one_end),
-        cmocka_unit_test(claimed_console),
-        cmocka_unit_test(printing_in_between),
-        cmocka_unit_test(taken_back_while_printing),
-        cmocka_unit_test(nmis_are_told_later),
-        cmocka_unit_test(ring_keeps_the_newest),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/abi/privilege.c
 // The privilege table's full expansion against tests/unit/privileges.golden: a changed right is a changed line there. `make docs` writes it.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "abi/hypercall.h"
 
 #define GOLDEN "tests/unit/privileges.golden"
@@ -22,7 +16,7 @@ static const char *const priv_name[NR_PRIV] = {
 #include <ops.def>
 };
 
-static void expansion_is_golden(void **state)
+TEST(expansion_is_golden)
 {
     char now[8192], want[8192];
     size_t n = 0;
@@ -41,7 +35,7 @@ static void expansion_is_golden(void **state)
     assert_string_equal(now, want);
 }
 
-static void out_of_range_is_nobody(void **state)
+TEST(out_of_range_is_nobody)
 {
     assert_false(priv_allows((enum bh_role)BH_NR_ROLES, PRIV_CREATE));
     assert_false(priv_allows((enum bh_role)255, PRIV_SERVICE));
@@ -50,7 +44,7 @@ static void out_of_range_is_nobody(void **state)
 }
 
 /* Numbers of our own operations are without holes: the next one is BH_NR_... */
-static void numbers_are_dense(void **state)
+TEST(numbers_are_dense)
 {
 #define CONTROL_OP(nr, ...) nr,
     static const unsigned control[] = {
@@ -66,12 +60,4 @@ static void numbers_are_dense(void **state)
         assert_int_equal(control[i], i);
     for (unsigned i = 0; i < BH_NR_SVC_OPS; i++)
         assert_int_equal(service[i], i);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(expansion_is_golden),
-                                        cmocka_unit_test(out_of_range_is_nobody),
-                                        cmocka_unit_test(numbers_are_dense) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

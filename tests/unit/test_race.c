@@ -3,7 +3,7 @@
 // must be where it began.
 // LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/service.c
 // LINK: hv/abi/privilege.c
-// FLAGS: -DBH_VERSION="test" -pthread
+// FLAGS: -pthread
 #include <threads.h>
 #include <time.h>
 #include "core_harness.h"
@@ -239,7 +239,7 @@ static void drop_mappings(struct domain *d)
     assert_true(grant_unmap_all(d, &cursor, ~0u));
 }
 
-static void test_race(void **state)
+TEST(test_race)
 {
     machine_setup(state);
     ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
@@ -292,11 +292,4 @@ static void test_race(void **state)
     assert_int_equal(n, 5); /* ctl, store, svc, guest, victim: no dying one is left */
     frame_get_stats(&after);
     assert_true(before.free - after.free < 128); /* tables and records that stay for the domain's life */
-    machine_teardown(state);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_race) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,6 @@
 // Restart and destroy at every preemption point, and the control and service hypercalls around them.
 // LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/service.c
 // LINK: hv/abi/privilege.c
-// FLAGS: -DBH_VERSION="test"
 #include "core_harness.h"
 #include <xen/hvm/params.h>
 #include <xen/sched.h>
@@ -52,7 +51,7 @@ static void build(struct domain *d)
     assert_int_equal(d->state, BH_DOM_RUNNING);
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
@@ -231,11 +230,11 @@ static void run_restart(int yield_every)
     assert_int_equal(pci_refills, 1);
 }
 
-static void test_restart(void **s) { run_restart(-1); }
-static void test_restart_preempted(void **s) { run_restart(0); }
-static void test_restart_preempted_2(void **s) { run_restart(2); }
+TEST(test_restart) { run_restart(-1); }
+TEST(test_restart_preempted) { run_restart(0); }
+TEST(test_restart_preempted_2) { run_restart(2); }
 
-static void test_restart_waits_for_vcpu(void **s)
+TEST(test_restart_waits_for_vcpu)
 {
     svc->vcpu[0]->running = 1;
     assert_int_equal(restart(svc), HC_AGAIN); /* live: nobody crashed */
@@ -250,7 +249,7 @@ static void test_restart_waits_for_vcpu(void **s)
     build(svc);
 }
 
-static void test_restart_refused(void **s)
+TEST(test_restart_refused)
 {
     assert_int_equal(restart(ctl), -EINVAL);
     assert_int_equal(restart(guest), -EINVAL);
@@ -262,7 +261,7 @@ static void test_restart_refused(void **s)
     spin_unlock(&svc->op_lock);
 }
 
-static void test_hundred_restarts(void **s)
+TEST(test_hundred_restarts)
 {
     struct frame_stats before, after;
     for (unsigned i = 0; i < 100; i++) {
@@ -285,7 +284,7 @@ static void test_hundred_restarts(void **s)
 }
 
 /* An instance gives its keep, ring and other pages away before it dies: the next one finds RAM everywhere. */
-static void test_lost_pages(void **s)
+TEST(test_lost_pages)
 {
     const uint64_t lost[] = { XS, KEEP, KEEP + 3, 5 };
     enum p2m_type t;
@@ -304,7 +303,7 @@ static void test_lost_pages(void **s)
 }
 
 /* Or it puts pages of the core in their place: the next one's ring and keep pages are RAM nevertheless. */
-static void test_displaced_pages(void **s)
+TEST(test_displaced_pages)
 {
     const uint64_t displaced[] = { XS, CON, KEEP + 1 };
     enum p2m_type t;
@@ -325,7 +324,7 @@ static void test_displaced_pages(void **s)
     unmap(store, map(store, svc->id, 1, WIN), WIN); /* the store finds its ring again */
 }
 
-static void test_destroy_overtakes_restart(void **s)
+TEST(test_destroy_overtakes_restart)
 {
     for (unsigned stop = 1; stop <= 8; stop++) {
         struct life l;
@@ -366,7 +365,7 @@ static void test_destroy_overtakes_restart(void **s)
     }
 }
 
-static void test_counters_return(void **s)
+TEST(test_counters_return)
 {
     struct frame_stats before, after;
     frame_get_stats(&before);
@@ -390,7 +389,7 @@ static void test_counters_return(void **s)
 }
 
 /* --- the control hypercall ------------------------------------------------------------------------------------ */
-static void test_privilege(void **s)
+TEST(test_privilege)
 {
     for (unsigned op = 0; op < BH_NR_CTL_OPS; op++) {
         struct domain *who[] = { guest, store, svc };
@@ -415,7 +414,7 @@ static void test_privilege(void **s)
     assert_int_equal(do_service_op(~0ull, GADDR(BAD_PTR)), -ENOSYS);
 }
 
-static void test_write_and_sealing(void **s)
+TEST(test_write_and_sealing)
 {
     static char image[300 * 1024];
     memset(image, 0x42, sizeof image);
@@ -456,7 +455,7 @@ static void test_write_and_sealing(void **s)
     assert_int_equal(ctl_op(BH_CTL_WRITE, &w), 4096);
 }
 
-static void test_build_ops(void **s)
+TEST(test_build_ops)
 {
     struct bh_create c = {
         .domid = BH_DOMID_ANY, .role = BH_ROLE_GUEST, .nr_vcpus = 1, .max_pages = 40, .name = "g"
@@ -533,7 +532,7 @@ static void test_build_ops(void **s)
     assert_int_equal(ctl_op(BH_CTL_DESTROY, &id), -ESRCH);
 }
 
-static void test_info_report_crash(void **s)
+TEST(test_info_report_crash)
 {
     struct bh_dominfo i = { .domid = 0 };
     const uint16_t expect[] = { 0, 1, 3, guest->id };
@@ -616,7 +615,7 @@ static struct bh_sysinfo sysinfo(void)
     return si;
 }
 /* Of all vCPUs; kept over a restart; the machine's sum loses nothing by an end. No other domain learns or sets any of them. */
-static void test_counts(void **s)
+TEST(test_counts)
 {
     struct bh_domid id = { .domid = guest->id };
     struct bh_dominfo di = { .domid = guest->id };
@@ -656,7 +655,7 @@ static void test_counts(void **s)
 }
 
 /* --- the service hypercall --------------------------------------------------------------------------------------- */
-static void test_batch(void **s)
+TEST(test_batch)
 {
     static struct gnttab_copy c[BH_BATCH_COPIES];
     static uint32_t ports[BH_BATCH_SENDS];
@@ -725,7 +724,7 @@ static void test_batch(void **s)
     unmap(store, l.xs_handle, WIN);
 }
 
-static void test_service_rest(void **s)
+TEST(test_service_rest)
 {
     as(svc);
     shim_now_ns = 5000;
@@ -766,7 +765,7 @@ static bool told(uint32_t port) /* the control domain, since the last look */
 }
 
 /* The control domain hears of each instance's adoption once. */
-static void test_adopted_is_told(void **s)
+TEST(test_adopted_is_told)
 {
     struct evtchn_bind_virq b = { .virq = VIRQ_DOM_EXC, .vcpu = 0 };
     as(ctl);
@@ -782,30 +781,4 @@ static void test_adopted_is_told(void **s)
         assert_false(svc->adopted);
         (void)told(b.port);
     }
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = {
-        T(test_restart),
-        T(test_restart_preempted),
-        T(test_restart_preempted_2),
-        T(test_restart_waits_for_vcpu),
-        T(test_restart_refused),
-        T(test_hundred_restarts),
-        T(test_lost_pages),
-        T(test_displaced_pages),
-        T(test_destroy_overtakes_restart),
-        T(test_counters_return),
-        T(test_privilege),
-        T(test_write_and_sealing),
-        T(test_build_ops),
-        T(test_info_report_crash),
-        T(test_counts),
-        T(test_batch),
-        T(test_service_rest),
-        T(test_adopted_is_told),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/domain/deadline.c hv/time/timer.c
 // The scheduler on pretended CPUs: turn by turn, with guests that are scripts. Includes sched.c for its single turn.
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "shim.h"
-#include <cmocka.h>
 #include <xen/sched.h>
 #include "../../hv/sched/sched.c"
 #include "../../hv/abi/enter.c"
@@ -126,7 +123,7 @@ static void event(struct vcpu *v)
     vcpu_kick(v);
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(dom, 0, sizeof dom);
     memset(vc, 0, sizeof vc);
@@ -205,7 +202,7 @@ static void online(unsigned first, unsigned last)
 }
 
 /* --- tests ---------------------------------------------------------------------------------------------------------- */
-static void round_robin_in_slices(void **state)
+TEST(round_robin_in_slices)
 {
     online(0, 2);
     until(shim_now_ns + 300 * MS);
@@ -216,7 +213,7 @@ static void round_robin_in_slices(void **state)
         assert_int_equal(trace[i], trace[i - 3]);
 }
 
-static void alone_runs_without_a_timer(void **state)
+TEST(alone_runs_without_a_timer)
 {
     online(0, 0);
     vc[0].pause_count = 0;
@@ -257,7 +254,7 @@ static void serve(struct vcpu *v)
     v->info->evtchn_upcall_pending = 0;
     halt(v);
 }
-static void wake_preempts(void **state)
+TEST(wake_preempts)
 {
     woken_at = served_at = 0;
     dom[1].callback_vector = 0xf3;
@@ -297,7 +294,7 @@ static void make_ring(unsigned n)
     vc[1].info->evtchn_upcall_pending = 1;
     online(0, n);
 }
-static void woken_ones_have_their_share_only(void **state)
+TEST(woken_ones_have_their_share_only)
 {
     make_ring(2);
     until(shim_now_ns + 1000 * MS);
@@ -305,7 +302,7 @@ static void woken_ones_have_their_share_only(void **state)
     assert_in_range(ran_ns[1], 280 * MS, 370 * MS);
 }
 /* Each of them is below its share, together they would have it all. */
-static void many_woken_ones_do_not_starve_others(void **state)
+TEST(many_woken_ones_do_not_starve_others)
 {
     make_ring(7);
     until(shim_now_ns + 1000 * MS);
@@ -334,7 +331,7 @@ static void wakes_the_ring(struct vcpu *v)
         event(&vc[1 + who++ % ring_size]);
     }
 }
-static void cut_short_again_and_again(void **state)
+TEST(cut_short_again_and_again)
 {
     rest_at = 0;
     make_ring(7);
@@ -365,7 +362,7 @@ static void hog_beside_light(struct vcpu *v)
     last = event_at = shim_now_ns;
     event(&vc[4]);
 }
-static void boost_below_the_share_always(void **state)
+TEST(boost_below_the_share_always)
 {
     waited_most = event_at = 0;
     for (unsigned i = 0; i < 4; i++)
@@ -382,7 +379,7 @@ static void boost_below_the_share_always(void **state)
         assert_in_range(ran_ns[i], 200 * MS, 300 * MS);
 }
 
-static void idle_cpu_takes_waiting_work(void **state)
+TEST(idle_cpu_takes_waiting_work)
 {
     nr_cpus = 2;
     cpus[1]->idle = 1;
@@ -407,7 +404,7 @@ static void idle_cpu_takes_waiting_work(void **state)
 }
 
 /* An IPI is on its way to an idle CPU: another idle one that is awake already leaves it what it was told of. */
-static void idle_cpu_keeps_what_it_was_told_of(void **state)
+TEST(idle_cpu_keeps_what_it_was_told_of)
 {
     nr_cpus = 3;
     vc[0].cpu = vc[1].cpu = cpus[2];
@@ -424,7 +421,7 @@ static void idle_cpu_keeps_what_it_was_told_of(void **state)
     assert_ptr_equal(v->cpu, cpus[2]);
 }
 /* What comes behind it is for another. */
-static void idle_cpu_keeps_one_only(void **state)
+TEST(idle_cpu_keeps_one_only)
 {
     nr_cpus = 3;
     vc[0].cpu = vc[1].cpu = cpus[2];
@@ -442,7 +439,7 @@ static void idle_cpu_keeps_one_only(void **state)
     assert_non_null(b);
     assert_true(a != b);
 }
-static void nobody_else_is_idle(void **state)
+TEST(nobody_else_is_idle)
 {
     nr_cpus = 3;
     vc[0].cpu = vc[1].cpu = cpus[2];
@@ -455,7 +452,7 @@ static void nobody_else_is_idle(void **state)
     assert_non_null(pick(cpus[1])); /* it is busy now: who becomes idle takes what waits there */
 }
 
-static void a_cpu_without_domains_takes_no_work(void **state)
+TEST(a_cpu_without_domains_takes_no_work)
 {
     nr_cpus = 3;
     first_domain_cpu = 1;
@@ -477,7 +474,7 @@ static void a_cpu_without_domains_takes_no_work(void **state)
     shim_cpu = 0;
 }
 
-static void one_ipi_and_only_where_it_helps(void **state)
+TEST(one_ipi_and_only_where_it_helps)
 {
     nr_cpus = 2;
     dom[1].callback_vector = 0xf3;
@@ -491,7 +488,7 @@ static void one_ipi_and_only_where_it_helps(void **state)
     assert_int_equal(ipis[1], 1);
 }
 
-static void no_lost_wake(void **state)
+TEST(no_lost_wake)
 {
     struct vcpu *v = &vc[0];
     dom[0].callback_vector = 0xf3;
@@ -514,7 +511,7 @@ static void no_lost_wake(void **state)
     assert_true(vcpu_stopped(v));
 }
 
-static void pause_counts(void **state)
+TEST(pause_counts)
 {
     online(0, 0);
     assert_int_equal(cpus[0]->rq_len, 1);
@@ -539,7 +536,7 @@ static void pause_counts(void **state)
     assert_int_equal(cpus[0]->rq_len, 1);
 }
 
-static void waits_for_event_or_time(void **state)
+TEST(waits_for_event_or_time)
 {
     vc[0].poll_timer.fn = poll_fired;
     script[0] = waiter;
@@ -568,7 +565,7 @@ static void waits_for_event_or_time(void **state)
 }
 
 /* An idle CPU scrubs, but begins no page that a timer would have to wait for. */
-static void no_scrubbing_before_a_timer(void **state)
+TEST(no_scrubbing_before_a_timer)
 {
     struct timer t;
     timer_setup(&t, slice_over);
@@ -588,7 +585,7 @@ static void no_scrubbing_before_a_timer(void **state)
     dirty = 0;
 }
 
-static void yield_lets_others_run(void **state)
+TEST(yield_lets_others_run)
 {
     script[0] = script[1] = yielder;
     online(0, 1);
@@ -596,7 +593,7 @@ static void yield_lets_others_run(void **state)
     assert_int_equal(traced, 20);
 }
 
-static void init_and_sipi(void **state)
+TEST(init_and_sipi)
 {
     struct vcpu *v = &vc[0];
     online(0, 0);
@@ -616,7 +613,7 @@ static void init_and_sipi(void **state)
 }
 
 /* VCPUOP_initialise: what was written is taken before the first entry, and only once it is whole. */
-static void context_taken(void **state)
+TEST(context_taken)
 {
     struct vcpu *v = &vc[0];
     v->context.cpu_regs.x86_32.eip = 0x5000;
@@ -638,7 +635,7 @@ static void context_taken(void **state)
 }
 
 /* --- deadline ------------------------------------------------------------------------------------------------------------ */
-static void deadline_hits_only_the_hung(void **state)
+TEST(deadline_hits_only_the_hung)
 {
     uint64_t start;
     deadline_arm(&dom[0], 200);
@@ -657,7 +654,7 @@ static void deadline_hits_only_the_hung(void **state)
     assert_int_equal(dom[0].deadline_missed, 1);
 }
 
-static void deadline_spares_idle_paused_and_starved(void **state)
+TEST(deadline_spares_idle_paused_and_starved)
 {
     deadline_arm(&dom[0], 200);
     vc[0].state = VCPU_RUNNABLE; /* has an event, but never gets on a CPU */
@@ -674,7 +671,7 @@ static void deadline_spares_idle_paused_and_starved(void **state)
     assert_null(crashed);
 }
 
-static void hang_misses_the_deadline(void **state)
+TEST(hang_misses_the_deadline)
 {
     online(0, 0);
     deadline_arm(&dom[0], 200);
@@ -689,7 +686,7 @@ static void hang_misses_the_deadline(void **state)
 }
 
 /* It was looking at rings, so its peers send no events: nothing will ever be pending. */
-static void hang_in_a_poll_loop_misses_the_deadline(void **state)
+TEST(hang_in_a_poll_loop_misses_the_deadline)
 {
     online(0, 0);
     deadline_arm(&dom[0], 200);
@@ -699,7 +696,7 @@ static void hang_in_a_poll_loop_misses_the_deadline(void **state)
 }
 
 /* --- injection -------------------------------------------------------------------------------------------------------------- */
-static void injects_while_running_and_while_asleep(void **state)
+TEST(injects_while_running_and_while_asleep)
 {
     for (unsigned i = 0; i < 200; i++) {
         setup(state);
@@ -715,7 +712,7 @@ static void injects_while_running_and_while_asleep(void **state)
     }
 }
 
-static void cancel_disarms_everything(void **state)
+TEST(cancel_disarms_everything)
 {
     script[0] = halt;
     online(0, 0);
@@ -731,7 +728,7 @@ static void cancel_disarms_everything(void **state)
     assert_int_equal(dom[0].hang, 0);
 }
 
-static void watchdogs(void **state)
+TEST(watchdogs)
 {
     struct domain *d = &dom[0];
     assert_int_equal(watchdog_set(d, 3, 1), -EINVAL);
@@ -782,7 +779,7 @@ static void copies_once(struct vcpu *v)
     halt(v);
 }
 /* What a CPU does is counted for the vCPU that it serves then, else for itself. */
-static void counted_for_whom_it_serves(void **state)
+TEST(counted_for_whom_it_serves)
 {
     uint64_t own = cpus[0]->own_counts.copies;
     script[0] = script[1] = copies_once;
@@ -800,7 +797,7 @@ static void counted_for_whom_it_serves(void **state)
     assert_int_equal(cpus[0]->own_counts.copies, own);
 }
 
-static void longest_with_interrupts_off(void **state)
+TEST(longest_with_interrupts_off)
 {
     struct cpu *c = this_cpu();
     memset(c->longest, 0, sizeof c->longest);
@@ -827,41 +824,4 @@ static void longest_with_interrupts_off(void **state)
     for (unsigned i = 0; i < NR_LONGEST; i++)
         kept += c->longest[i].ns >= MS;
     assert_int_equal(kept, NR_LONGEST);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup(f, setup)
-    const struct CMUnitTest tests[] = {
-        T(round_robin_in_slices),
-        T(alone_runs_without_a_timer),
-        T(wake_preempts),
-        T(woken_ones_have_their_share_only),
-        T(many_woken_ones_do_not_starve_others),
-        T(cut_short_again_and_again),
-        T(boost_below_the_share_always),
-        T(idle_cpu_takes_waiting_work),
-        T(idle_cpu_keeps_what_it_was_told_of),
-        T(idle_cpu_keeps_one_only),
-        T(nobody_else_is_idle),
-        T(a_cpu_without_domains_takes_no_work),
-        T(one_ipi_and_only_where_it_helps),
-        T(no_lost_wake),
-        T(pause_counts),
-        T(waits_for_event_or_time),
-        T(no_scrubbing_before_a_timer),
-        T(yield_lets_others_run),
-        T(init_and_sipi),
-        T(context_taken),
-        T(deadline_hits_only_the_hung),
-        T(deadline_spares_idle_paused_and_starved),
-        T(hang_misses_the_deadline),
-        T(hang_in_a_poll_loop_misses_the_deadline),
-        T(injects_while_running_and_while_asleep),
-        T(cancel_disarms_everything),
-        T(watchdogs),
-        T(longest_with_interrupts_off),
-        T(counted_for_whom_it_serves),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,13 +3,10 @@
 // FLAGS: -pthread
 // CPUs that sleep, wake each other and take each other's vCPUs at once; threads are the CPUs, and one that sleeps wakes by an IPI
 // alone. Tokens go from vCPU to vCPU: a wake that is lost keeps one for ever. Includes sched.c for its single turn.
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include <threads.h>
 #include <time.h>
 #include "shim.h"
-#include <cmocka.h>
 #include "base/cpu.h"
 static void sleep_until_ipi(void);
 static void take_ipis(void);
@@ -183,18 +180,7 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
     assert_true(slept > NAPS); /* it was a test of that */
 }
 
-static void one_token(void **s) { no_wake_is_lost(0, 1); }
-static void two_tokens(void **s) { no_wake_is_lost(0, 2); }
-static void four_tokens(void **s) { no_wake_is_lost(0, 4); }
-static void without_cpu_0(void **s) { no_wake_is_lost(1, 2); }
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_token),
-        cmocka_unit_test(two_tokens),
-        cmocka_unit_test(four_tokens),
-        cmocka_unit_test(without_cpu_0),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+TEST(one_token) { no_wake_is_lost(0, 1); }
+TEST(two_tokens) { no_wake_is_lost(0, 2); }
+TEST(four_tokens) { no_wake_is_lost(0, 4); }
+TEST(without_cpu_0) { no_wake_is_lost(1, 2); }

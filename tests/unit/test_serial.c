@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/base/serial.c hv/arch/serial_irq.c
 // The serial line against a UART of 16 bytes at 115200 baud: nobody waits for it, nothing is lost, whoever goes on with it.
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "shim.h"
-#include <cmocka.h>
 #include "arch/irq.h"
 #include "arch/serial_irq.h"
 #include "base/serial.h"
@@ -122,7 +118,7 @@ static void pass(uint64_t ns, bool interrupts)
     }
 }
 
-static int fresh(void **state)
+int setup(void **state)
 {
     pass(100000000, true);
     serial_write("", 0);
@@ -132,7 +128,23 @@ static int fresh(void **state)
     return 0;
 }
 
-static void by_interrupt(void **state)
+int setup_all(void **state)
+{
+    serial_init(0x3f8, 0);
+    divisor_kept = divisor;
+    serial_init(0x3f8, 115200);
+    serial_listen(told);
+    serial_irq_init();
+    return 0;
+}
+
+TEST(speed)
+{
+    assert_int_equal(divisor_kept, 12);
+    assert_int_equal(divisor, 1);
+}
+
+TEST(by_interrupt)
 {
     char text[1001];
     memset(text, 'x', 1000);
@@ -148,7 +160,7 @@ static void by_interrupt(void **state)
     assert_in_range(in_fifo_most, 2, 16);
 }
 
-static void without_interrupts(void **state)
+TEST(without_interrupts)
 {
     char text[200];
     memset(text, 'y', sizeof text);
@@ -165,7 +177,7 @@ static void without_interrupts(void **state)
     handler(NULL);
 }
 
-static void lines_whole_or_not_at_all(void **state)
+TEST(lines_whole_or_not_at_all)
 {
     char line[101];
     serial_write("-", 1);
@@ -180,7 +192,7 @@ static void lines_whole_or_not_at_all(void **state)
     assert_int_equal(wire_len % 101, 1);
 }
 
-static void room_for_the_holder(void **state)
+TEST(room_for_the_holder)
 {
     char piece[100];
     size_t n = 0;
@@ -201,7 +213,7 @@ static void room_for_the_holder(void **state)
     assert_false(serial_room_made());
 }
 
-static void polled_waits(void **state)
+TEST(polled_waits)
 {
     char text[500];
     memset(text, 'p', sizeof text);
@@ -221,7 +233,7 @@ static void polled_waits(void **state)
 }
 
 /* A full input ring keeps the line high: without care the transmitter would make no edge any more, or each look at the line another one. */
-static void output_while_input_is_full(void **state)
+TEST(output_while_input_is_full)
 {
     static char keys[3000], got[3000];
     char text[300];
@@ -247,7 +259,7 @@ static void output_while_input_is_full(void **state)
 }
 
 /* Where the interrupt comes, once is enough, and the line is nobody's business between interrupts. */
-static void interrupt_comes(void **state)
+TEST(interrupt_comes)
 {
     char got[8];
     serial_irq_watch();
@@ -262,7 +274,7 @@ static void interrupt_comes(void **state)
 }
 
 /* One that came before the watch proves nothing: what is between the line and the CPU was changed since. The last test: it stays so. */
-static void interrupt_lost(void **state)
+TEST(interrupt_lost)
 {
     char text[200], got[8];
     serial_irq_watch();
@@ -284,31 +296,4 @@ static void interrupt_lost(void **state)
         run_watch(1);
     assert_int_equal(wire_len, sizeof text);
     assert_int_equal(warned, 1);
-}
-
-static void speed(void **state)
-{
-    assert_int_equal(divisor_kept, 12);
-    assert_int_equal(divisor, 1);
-}
-
-int main(void)
-{
-    serial_init(0x3f8, 0);
-    divisor_kept = divisor;
-    serial_init(0x3f8, 115200);
-    serial_listen(told);
-    serial_irq_init();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(speed),
-        cmocka_unit_test_setup(by_interrupt, fresh),
-        cmocka_unit_test_setup(without_interrupts, fresh),
-        cmocka_unit_test_setup(lines_whole_or_not_at_all, fresh),
-        cmocka_unit_test_setup(room_for_the_holder, fresh),
-        cmocka_unit_test_setup(polled_waits, fresh),
-        cmocka_unit_test_setup(output_while_input_is_full, fresh),
-        cmocka_unit_test_setup(interrupt_comes, fresh),
-        cmocka_unit_test_setup(interrupt_lost, fresh),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,14 +2,7 @@
 // LINK: ctl-dom/console/edit.c
 // FLAGS: -Ictl-dom
 /* The line editor against a terminal of 80 columns that knows as much as the editor uses. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "console/edit.h"
 
 static struct edit e;
@@ -70,7 +63,7 @@ static void shows(const char *text, unsigned at)
     assert_int_equal(column, at);
 }
 
-static int fresh(void **state)
+int setup(void **state)
 {
     memset(screen, ' ', EDIT_COLUMNS);
     column = newlines = 0;
@@ -80,7 +73,7 @@ static int fresh(void **state)
     return 0;
 }
 
-static void keys(void **state)
+TEST(keys)
 {
     type("lost");
     shows("bh> lost", 8);
@@ -111,7 +104,7 @@ static void keys(void **state)
     assert_string_equal(e.line, "");
 }
 
-static void history(void **state)
+TEST(history)
 {
     type("one\r");
     edit_start(&e);
@@ -140,7 +133,7 @@ static void history(void **state)
     shows("bh> 64", 6);
 }
 
-static void long_line(void **state)
+TEST(long_line)
 {
     for (unsigned i = 0; i < 3000; i++)
         edit_key(&e, (unsigned char)('a' + i % 26));
@@ -156,7 +149,7 @@ static void long_line(void **state)
     assert_true(type("\r"));
 }
 
-static void interrupted(void **state)
+TEST(interrupted)
 {
     type("list\x1b[D");
     edit_hide(&e);
@@ -167,7 +160,7 @@ static void interrupted(void **state)
 
 /* Whatever is typed: the model above never sees a wrap, and the line keeps its shape. */
 /* What a terminal sends that is no key: answers, reports of mouse and focus, pasted text's marks, in seven and eight bits. */
-static void answers_leave_no_text(void **state)
+TEST(answers_leave_no_text)
 {
     static const char *const answer[] = {
         "\x1b[?1;2c",
@@ -215,7 +208,7 @@ static void answers_leave_no_text(void **state)
     }
 }
 
-static void noise(void **state)
+TEST(noise)
 {
     srand(11);
     for (unsigned i = 0; i < 200000; i++) {
@@ -228,17 +221,4 @@ static void noise(void **state)
         assert_true(e.cur <= e.len && e.len < EDIT_MAX);
         assert_int_equal(strlen(e.line), e.len);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(keys, fresh),
-        cmocka_unit_test_setup(history, fresh),
-        cmocka_unit_test_setup(long_line, fresh),
-        cmocka_unit_test_setup(interrupted, fresh),
-        cmocka_unit_test_setup(answers_leave_no_text, fresh),
-        cmocka_unit_test_setup(noise, fresh),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

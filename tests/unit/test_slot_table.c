@@ -2,7 +2,6 @@
 // The slot table: who writes it and when, that its domain only reads it, that it outlives restarts.
 // LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/memory_op.c
 // LINK: hv/abi/privilege.c hv/abi/vcpu_op.c
-// FLAGS: -DBH_VERSION="test"
 #include "core_harness.h"
 #include <xen/memory.h>
 #include <xen/vcpu.h>
@@ -59,7 +58,7 @@ static struct bh_create creation(void)
                                .nr_table = NR };
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     struct bh_create c = creation();
     uint64_t done = 0;
@@ -78,7 +77,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void only_for_slots_that_restart(void **s)
+TEST(only_for_slots_that_restart)
 {
     struct bh_create c = creation();
 
@@ -94,7 +93,7 @@ static void only_for_slots_that_restart(void **s)
 }
 
 /* Nobody has it writable when the domain runs for the first time. */
-static void immutable_before_the_first_instruction(void **s)
+TEST(immutable_before_the_first_instruction)
 {
     assert_int_equal(slot_write((uint64_t)TABLE << 12, 8), -EACCES);
     assert_int_equal(unpause(), -EINVAL);
@@ -110,7 +109,7 @@ static void immutable_before_the_first_instruction(void **s)
     assert_true(table()[0] == words[0]);
 }
 
-static void who_and_where(void **s)
+TEST(who_and_where)
 {
     uint64_t gpa = (uint64_t)TABLE << 12, end = gpa + NR * PAGE_SIZE;
     struct bh_write w = { .domid = svc->id, .gpa = gpa, .src = (uint64_t)words, .len = 8 };
@@ -159,7 +158,7 @@ static void who_and_where(void **s)
     assert_memory_equal(gpa_ptr(svc, gpa + PAGE_SIZE), (char *)words + 256, 256);
 }
 
-static void its_domain_only_reads_it(void **s)
+TEST(its_domain_only_reads_it)
 {
     struct xen_remove_from_physmap rm = { .domid = DOMID_SELF, .gpfn = TABLE };
     struct xen_add_to_physmap add = { .domid = DOMID_SELF,
@@ -190,7 +189,7 @@ static void its_domain_only_reads_it(void **s)
     assert_true(table()[0] == words[0]);
 }
 
-static void outlives_every_restart(void **s)
+TEST(outlives_every_restart)
 {
     enum p2m_type t;
     mfn_t was = p2m_lookup(svc, GFN(TABLE), &t);
@@ -217,17 +216,4 @@ static void outlives_every_restart(void **s)
     }
     assert_int_equal(ctl_op(BH_CTL_DESTROY, &(struct bh_domid){ .domid = svc->id }), 0);
     assert_int_equal(slot_write((uint64_t)TABLE << 12, 8), -ESRCH);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = {
-        T(only_for_slots_that_restart),
-        T(immutable_before_the_first_instruction),
-        T(who_and_where),
-        T(its_domain_only_reads_it),
-        T(outlives_every_restart),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

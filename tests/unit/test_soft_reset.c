@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Soft reset (kexec): what the next kernel finds, at every place where the operation can be interrupted.
 // LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/privilege.c
-// FLAGS: -DBH_VERSION="test"
 #include "core_harness.h"
 #include <xen/hvm/params.h>
 #include <xen/sched.h>
@@ -35,7 +34,7 @@ static void build(struct domain *d)
     assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &i), 0);
 }
 
-static int setup(void **state)
+int setup(void **state)
 {
     machine_setup(state);
     ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
@@ -164,7 +163,7 @@ static void check_next_kernel(const struct kernel *k)
     assert_true(pending(guest, guest->console_port));
 }
 
-static void test_soft_reset(void **s)
+TEST(test_soft_reset)
 {
     struct kernel k = { 0 };
     old_kernel(&k);
@@ -181,7 +180,7 @@ static void test_soft_reset(void **s)
 }
 
 /* Copies in flight are waited for; meanwhile nothing else may be done to the domain, and it does not run. */
-static void test_soft_reset_waits(void **s)
+TEST(test_soft_reset_waits)
 {
     struct bh_domid id = { .domid = guest->id };
     struct kernel k = { 0 };
@@ -202,7 +201,7 @@ static void test_soft_reset_waits(void **s)
 }
 
 /* The vCPU that asked goes on, whichever it is; nobody does before every vCPU stands still. */
-static void test_soft_reset_by_other(void **s)
+TEST(test_soft_reset_by_other)
 {
     guest->vcpu[1]->state = VCPU_RUNNABLE;
     guest->vcpu[1]->wait_sipi = 0;
@@ -220,7 +219,7 @@ static void test_soft_reset_by_other(void **s)
     assert_int_equal(guest->vcpu[0]->wait_sipi, 1);
 }
 
-static void test_soft_reset_refused(void **s)
+TEST(test_soft_reset_refused)
 {
     struct bh_domid id = { .domid = guest->id };
     as(svc);
@@ -236,7 +235,7 @@ static void test_soft_reset_refused(void **s)
     assert_int_equal(ctl_op(BH_CTL_SOFT_RESET, &id), -ESRCH);
 }
 
-static void test_destroy_overtakes_soft_reset(void **s)
+TEST(test_destroy_overtakes_soft_reset)
 {
     struct kernel k = { 0 };
     struct bh_domid id = { .domid = guest->id };
@@ -250,17 +249,4 @@ static void test_destroy_overtakes_soft_reset(void **s)
     assert_int_equal(ctl_op(BH_CTL_DESTROY, &id), 0);
     assert_int_equal(soft_reset(guest), -ESRCH);
     unmap(svc, k.handle, WIN);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, machine_teardown)
-    const struct CMUnitTest tests[] = {
-        T(test_soft_reset),
-        T(test_soft_reset_waits),
-        T(test_soft_reset_by_other),
-        T(test_soft_reset_refused),
-        T(test_destroy_overtakes_soft_reset),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,12 +2,7 @@
 // LINK: ctl-dom/domain/start_info.c
 // FLAGS: -Ictl-dom -Idomains/include
 // What a guest finds at its first instruction: where it lies, that it lies there as a whole, and what its memory map says of that place.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #undef fail
 #include <xen/arch-x86/hvm/start_info.h>
 #include "domain/dom.h"
@@ -23,7 +18,7 @@ static const struct hvm_start_info *fill(const struct boot_map *m)
 }
 
 /* Unikernels map nothing below 1 MiB, and nothing may be over the image. */
-static void behind_the_image(void **state)
+TEST(behind_the_image)
 {
     assert_int_equal(boot_block_at(0), 0x100000);
     assert_int_equal(boot_block_at(0x8000), 0x100000);
@@ -37,7 +32,7 @@ static bool inside(const struct boot_map *m, uint64_t at, uint64_t len)
     return at >= m->gpa && at + len <= m->gpa + BOOT_BLOCK;
 }
 
-static void whole(void **state)
+TEST(whole)
 {
     struct boot_map m = { .gpa = 0x3456000,
                           .guest = true,
@@ -65,7 +60,7 @@ static void whole(void **state)
 }
 
 /* In every size of memory the block is in RAM, and entries neither overlap nor are empty. */
-static void in_ram(void **state)
+TEST(in_ram)
 {
     static const uint64_t mib[] = { 2, 4, 16, 64, 3072, 3073, 8192 };
     for (unsigned i = 0; i < sizeof(mib) / sizeof(mib[0]); i++) {
@@ -87,11 +82,4 @@ static void in_ram(void **state)
         assert_true(there);
         assert_int_equal(ram, mib[i] * MIB - 0x60000);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(behind_the_image), cmocka_unit_test(whole),
-                                        cmocka_unit_test(in_ram) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,11 +2,7 @@
 // LINK: hv/virt/svm.c hv/virt/svm_context.c hv/virt/svm_exit.c hv/virt/svm_insn.c hv/virt/msr.c
 // FLAGS: -Itests/attacks/core -D_GNU_SOURCE
 /* The SVM half in a process (svm_world.h): MSRs that the CPU may not have, and what is left behind for the next guest. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "svm_world.h"
 
 static struct {
@@ -42,7 +38,7 @@ static bool refused(bool wr, uint32_t msr, uint64_t x)
 }
 
 /* The CPU that is pretended has neither RDTSCP nor FXSR_OPT: neither MSR nor bit exists. */
-static void msrs_that_are_not_there(void **state)
+TEST(msrs_that_are_not_there)
 {
     world(); /* its signal handlers in place of cmocka's */
     wrmsrs[0] = 0;
@@ -62,7 +58,7 @@ static unsigned ibpbs(struct vcpu *v)
 }
 
 /* A barrier where another domain, or another instance of one, comes to the CPU; none between vCPUs of the same. */
-static void ibpb(void **state)
+TEST(ibpb)
 {
     static struct domain second;
 
@@ -100,7 +96,7 @@ int wrmsr_safe(uint32_t msr, uint64_t v)
         de_cfg = v;
     return 0;
 }
-static void lfence(void **state)
+TEST(lfence)
 {
     uint64_t x;
 
@@ -126,7 +122,7 @@ static void lfence(void **state)
 }
 
 /* The shadow of STI goes into the guest only where the emulator drops it, and not with an event. */
-static void shadow(void **state)
+TEST(shadow)
 {
     world();
     struct vmcb *b = svm_of(&vcpus[0])->vmcb;
@@ -160,7 +156,7 @@ static unsigned call_len(uint64_t rip, unsigned *copies)
     return len;
 }
 /* An instruction is read in one copy, and nothing of a page that it does not reach into. */
-static void instruction_length(void **state)
+TEST(instruction_length)
 {
     unsigned copies;
 
@@ -202,7 +198,7 @@ static struct vmcb *long_mode(void)
 }
 /* What is remembered of an instruction holds as long as all of what it was read from: code that is changed where it stands, another
  * page there, other tables, a page that the guest gave away. */
-static void instruction_remembered(void **state)
+TEST(instruction_remembered)
 {
     static uint64_t entry[4];
     unsigned copies;
@@ -282,7 +278,7 @@ static bool window(void)
     return svm_of(&vcpus[0])->vmcb->intercept1 & 1u << INTERCEPT_VINTR;
 }
 /* The bit of an up-call that is in is no reason to ask for a window; a kick, or another vector, is. */
-static void window_for_what_is_new(void **state)
+TEST(window_for_what_is_new)
 {
     world();
     guest = takes_it;
@@ -333,7 +329,7 @@ static bool int_runs(uint8_t op)
     return !(svm_of(&vcpus[0])->vmcb->intercept1 & 1u << INTERCEPT_SWINT);
 }
 /* An INT that memory does not hold is tried again, once; one that it holds runs, and the next is looked at again. */
-static void stale_int3(void **state)
+TEST(stale_int3)
 {
     world();
     struct vmcb *b = svm_of(&vcpus[0])->vmcb;
@@ -389,7 +385,7 @@ static bool gp_after(void (*what)(struct vcpu *v))
     return b->event_inj & EVENT_VALID && EVENT_VECTOR(b->event_inj) == 13;
 }
 /* The emulator calls a MOV to CR4 with a bit that is not there an invalid state: #GP as on hardware, unless VMRUN itself refused the state. */
-static void cr4(void **state)
+TEST(cr4)
 {
     world();
     virt_emulated = true;
@@ -414,7 +410,7 @@ static void cr4(void **state)
 }
 
 /* The emulator has no such MSR, RDTSC is what guests use: no read goes past the core. */
-static void time_stamp_counter(void **state)
+TEST(time_stamp_counter)
 {
     world();
     struct vmcb *b = svm_of(&vcpus[0])->vmcb;
@@ -471,7 +467,7 @@ static struct vcpu_hvm_context code64(void)
         assert_false(svm_ops.context_ok(&c)); \
     } while (0)
 /* VCPUOP_initialise: what VMRUN would refuse is refused before; what is taken leaves intercepts and nested paging as they are. */
-static void contexts(void **state)
+TEST(contexts)
 {
     struct vcpu_hvm_context c = code32();
     world();
@@ -530,7 +526,7 @@ static void contexts(void **state)
 
 static uint64_t next_exit;
 static void exits_so(struct vcpu *v) { svm_of(v)->vmcb->exit_code = next_exit; }
-static void exits_by_reason(void **state)
+TEST(exits_by_reason)
 {
     static const struct {
         uint64_t code;
@@ -567,29 +563,9 @@ static void exits_by_reason(void **state)
     crashed = false; /* the nested page fault */
 }
 
-static int teardown(void **state)
+int teardown(void **state)
 {
     for (unsigned i = 0; i < 3; i++)
         svm_ops.vcpu_free(&vcpus[i]);
     return 0;
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, NULL, teardown)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(msrs_that_are_not_there),
-        T(ibpb),
-        T(lfence),
-        T(shadow),
-        T(instruction_length),
-        T(instruction_remembered),
-        T(window_for_what_is_new),
-        T(stale_int3),
-        T(cr4),
-        T(contexts),
-        T(time_stamp_counter),
-        T(exits_by_reason),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

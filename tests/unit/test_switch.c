@@ -2,13 +2,7 @@
 // LINK: drivers-dom/net/switch.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* The switch and packet checksums. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "pkt.h"
 #include "switch.h"
 
@@ -23,7 +17,7 @@ static const uint8_t mac_a[6] = { 0, 0x16, 0x3e, 0, 0, 1 }, mac_b[6] = { 0, 0x16
 static const uint8_t mac_x[6] = { 0x52, 0x54, 0, 1, 2, 3 }, mac_y[6] = { 0x52, 0x54, 0, 1, 2, 4 };
 static const uint8_t all[6] = { 255, 255, 255, 255, 255, 255 };
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(&sw, 0, sizeof(sw));
     switch_port_up(&sw, 0, NULL);
@@ -42,7 +36,7 @@ static uint32_t pass(unsigned from, const uint8_t *dst, const uint8_t *src, unsi
     return switch_route(&sw, from, frame, len, now);
 }
 
-static void test_forwarding(void **state)
+TEST(test_forwarding)
 {
     assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, 0), 1 << 2);
     assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 0), 1 << 0); /* unknown: not to the neighbour */
@@ -55,7 +49,7 @@ static void test_forwarding(void **state)
     assert_int_equal(pass(3, all, mac_a, 0x800, 60, 0), 0); /* port that is down */
 }
 
-static void test_lengths(void **state)
+TEST(test_lengths)
 {
     for (unsigned len = 0; len < 1600; len++)
         assert_int_equal(pass(1, mac_b, mac_a, 0x800, len, 0), len >= 14 && len <= 1522 ? 1 << 2 : 0);
@@ -63,7 +57,7 @@ static void test_lengths(void **state)
 }
 
 /* 1500 bytes behind however many tags go to the wire; more goes to neighbours alone and is counted. */
-static void test_wire_lengths(void **state)
+TEST(test_wire_lengths)
 {
     static const uint8_t tags[8] = { 0x88, 0xa8, 0, 100, 0x81, 0, 0, 10 };
 
@@ -80,7 +74,7 @@ static void test_wire_lengths(void **state)
     }
 }
 
-static void test_spoofing(void **state)
+TEST(test_spoofing)
 {
     assert_int_equal(pass(1, mac_b, mac_x, 0x800, 60, 0), 0);
     assert_int_equal(pass(1, all, mac_b, 0x800, 60, 0), 0);
@@ -119,7 +113,7 @@ static void test_spoofing(void **state)
     assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, 0), 1 << 2);
 }
 
-static void test_learning(void **state)
+TEST(test_learning)
 {
     switch_port_up(&sw, 5, NULL); /* open vif */
     assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 0), 1 << 0 | 1 << 5);
@@ -190,14 +184,14 @@ static void check_csum(bool v6, bool udp, unsigned payload, unsigned options, un
         assert_true(ip[iph + 6] || ip[iph + 7]);
 }
 
-static void test_checksums(void **state)
+TEST(test_checksums)
 {
     for (unsigned i = 0; i < 4000; i++)
         check_csum(i & 1, i & 2, (unsigned)rand() % 1300, i & 4 ? (i & 1 ? 16 : 12) : 0,
                    (unsigned)rand() % 20, (i >> 3) % 6);
 }
 
-static void test_checksum_bounds(void **state)
+TEST(test_checksum_bounds)
 {
     uint8_t *buf = malloc(PKT_BUF); /* exact ends, for the sanitizer */
     struct pkt p = { 0 };
@@ -229,7 +223,7 @@ static void test_checksum_bounds(void **state)
 }
 
 /* What a device says is blank: left alone where a receiver finds it too; inside of a tunnel filled in, and the outer checksum stays. */
-static void test_checksum_told(void **state)
+TEST(test_checksum_told)
 {
     static uint8_t buf[PKT_BUF];
     struct pkt p = { .data = buf + PKT_HEAD, .len = 14 + 20 + 8 + 30 };
@@ -246,19 +240,4 @@ static void test_checksum_told(void **state)
     assert_int_equal(p.flags, PKT_CSUM_VALID);
     assert_true(d[40] == 0xab && d[41] == 0xcd);
     assert_int_equal(plain_sum(d + 50, p.len - 50u, 0x1200), 0xffff);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_forwarding, setup),
-        cmocka_unit_test_setup(test_lengths, setup),
-        cmocka_unit_test_setup(test_wire_lengths, setup),
-        cmocka_unit_test(test_checksum_told),
-        cmocka_unit_test_setup(test_spoofing, setup),
-        cmocka_unit_test_setup(test_learning, setup),
-        cmocka_unit_test(test_checksums),
-        cmocka_unit_test(test_checksum_bounds),
-    };
-    return cmocka_run_group_tests_name("switch", tests, NULL, NULL);
 }

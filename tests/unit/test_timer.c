@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // LINK: hv/time/timer.c hv/time/time.c hv/time/wallclock.c hv/time/calendar.c
 // Timers in order on their CPUs, and the pvclock scale against exact arithmetic.
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "shim.h"
-#include <cmocka.h>
 #include "platform/acpi_info.h"
 #include "platform/cmdline.h"
 #include "arch/irq.h"
@@ -33,7 +30,7 @@ static void fn(struct timer *x)
     fired[x - t]++;
     nr_fired++;
 }
-static int setup(void **state)
+int setup(void **state)
 {
     tsc_khz = 1000000; /* 1 tick = 1 ns */
     pvclock_scale(tsc_khz, &pvclock_mul, &pvclock_shift);
@@ -51,7 +48,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void fire_in_order(void **state)
+TEST(fire_in_order)
 {
     for (unsigned i = 0; i < N; i++)
         timer_set(&t[i], 1000 + (i * 37) % N * 10);
@@ -69,7 +66,7 @@ static void fire_in_order(void **state)
     assert_int_equal(nr_fired, N);
 }
 
-static void move_cancel_rearm(void **state)
+TEST(move_cancel_rearm)
 {
     timer_set(&t[0], 500);
     timer_set(&t[1], 600);
@@ -102,7 +99,7 @@ static void again(struct timer *x)
     nr_fired++;
     timer_set(x, x->expires + 100);
 }
-static void periodic_from_its_own_function(void **state)
+TEST(periodic_from_its_own_function)
 {
     timer_setup(&t[0], again);
     timer_set(&t[0], 100);
@@ -116,7 +113,7 @@ static void periodic_from_its_own_function(void **state)
 }
 
 /* The hardware's deadline is a TSC value: it must not wrap, whatever a guest asks for. */
-static void far_away_is_not_in_the_past(void **state)
+TEST(far_away_is_not_in_the_past)
 {
     tsc = 5000;
     timer_set(&t[0], UINT64_MAX);
@@ -131,7 +128,7 @@ static void far_away_is_not_in_the_past(void **state)
 }
 
 /* A guest may ask for a time of 0: it is due, not a sign that there is none. */
-static void a_time_of_0_does_not_hide_others(void **state)
+TEST(a_time_of_0_does_not_hide_others)
 {
     tsc = 5000;
     timer_set(&t[0], 0);
@@ -145,7 +142,7 @@ static void a_time_of_0_does_not_hide_others(void **state)
     assert_int_equal(fired[0], 1);
 }
 
-static void pvclock_is_precise(void **state)
+TEST(pvclock_is_precise)
 {
     static const uint32_t khz[] = { 1000,    33333,   999999,  1000000, 1000001,
                                     2000000, 2000001, 2596116, 3999999, 4294967 };
@@ -160,17 +157,4 @@ static void pvclock_is_precise(void **state)
             assert_true(error <= 4 + exact / 2000000000u);
         }
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(fire_in_order, setup),
-        cmocka_unit_test_setup(move_cancel_rearm, setup),
-        cmocka_unit_test_setup(periodic_from_its_own_function, setup),
-        cmocka_unit_test_setup(pvclock_is_precise, setup),
-        cmocka_unit_test_setup(far_away_is_not_in_the_past, setup),
-        cmocka_unit_test_setup(a_time_of_0_does_not_hide_others, setup),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,12 +2,10 @@
 // LINK: hv/time/timer.c
 // FLAGS: -pthread
 // Timers that two CPUs arm, cancel and run at once; threads are the CPUs.
-#include <stdarg.h>
-#include <stdlib.h>
+#include "unit.h"
 #include <threads.h>
 #include <time.h>
 #include "shim.h"
-#include <cmocka.h>
 #include "base/cpu.h"
 #include "time/time.h"
 
@@ -61,7 +59,7 @@ static unsigned length(const struct list *head)
         n++;
     return n;
 }
-static int setup(void **state)
+int setup(void **state)
 {
     for (unsigned i = 0; i < 2; i++) {
         list_init(&two[i].timers);
@@ -75,7 +73,7 @@ static int setup(void **state)
 }
 
 /* It fired on CPU 1 and was armed again on CPU 0 meanwhile: a cancel on CPU 0 still waits for CPU 1. */
-static void cancel_waits_where_it_runs(void **state)
+TEST(cancel_waits_where_it_runs)
 {
     thrd_t a;
     unsigned one = 1;
@@ -94,7 +92,7 @@ static void cancel_waits_where_it_runs(void **state)
 }
 
 /* CPU 1 is in the middle of arming it: a cancel on CPU 0 comes before or after that, not in between. */
-static void cancel_waits_for_who_arms(void **state)
+TEST(cancel_waits_for_who_arms)
 {
     thrd_t a, b;
     unsigned zero = 0, one = 1;
@@ -121,7 +119,7 @@ static void once_and_off(struct timer *x)
     timer_set(x, shim_now_ns);
     timer_cancel(x); /* by itself: it does not wait for itself */
 }
-static void function_cancels_itself(void **state)
+TEST(function_cancels_itself)
 {
     fired = 0;
     timer_setup(&t, once_and_off);
@@ -146,7 +144,7 @@ static int arms_and_cancels(void *cpu)
     return 0;
 }
 static void nothing(struct timer *x) {}
-static void two_at_once(void **state)
+TEST(two_at_once)
 {
     thrd_t a;
     unsigned zero = 0, one = 1;
@@ -158,15 +156,4 @@ static void two_at_once(void **state)
     timer_cancel(&t);
     assert_int_equal(length(&two[0].timers) + length(&two[1].timers), 0);
     assert_int_equal(t.running, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(cancel_waits_where_it_runs, setup),
-        cmocka_unit_test_setup(cancel_waits_for_who_arms, setup),
-        cmocka_unit_test_setup(function_cancels_itself, setup),
-        cmocka_unit_test_setup(two_at_once, setup),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,11 +4,7 @@
  * The trial of an IOMMU unit, against units that translate, that translate nothing, and that do not hold a blocked device back: what is
  * told to a device is no address of the machine, the core knows itself what arrived, and nothing is left of a trial that is cut short.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"
 #include "pci/iommu/iommu.h"
@@ -142,7 +138,7 @@ bool frame_get(mfn_t m, uint16_t owner)
 }
 void frame_put(mfn_t m) { refs[m.v]--; }
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(&boot_info, 0, sizeof(boot_info));
     memset(&dom, 0, sizeof(dom));
@@ -219,7 +215,7 @@ static void nothing_is_left(void)
 
 /* --- tests -------------------------------------------------------------------------------------------------------------- */
 
-static void passes(void **state)
+TEST(passes)
 {
     struct bh_trial t = whole();
 
@@ -239,7 +235,7 @@ static void passes(void **state)
     assert_int_equal(trial_check(&nic, &dom), 0);
 }
 
-static void unit_that_translates_nothing(void **state)
+TEST(unit_that_translates_nothing)
 {
     translates = false;
     struct bh_trial t = whole();
@@ -268,7 +264,7 @@ static void unit_that_translates_nothing(void **state)
 }
 
 /* A device that is dead, or does nothing on purpose: it gets no DMA, nor does what cannot be tried; whose write arrives does. */
-static void device_that_does_nothing(void **state)
+TEST(device_that_does_nothing)
 {
     struct bh_trial t = { .sbdf = NIC, .gfn = RAM_PAGE, .nr = 3 };
     struct pci_dev gpu = nic;
@@ -297,7 +293,7 @@ static void device_that_does_nothing(void **state)
     assert_int_equal(step(&t, BH_TRIAL_BEGIN), -EPERM);
 }
 
-static void unit_that_does_not_block(void **state)
+TEST(unit_that_does_not_block)
 {
     blocks = false;
     struct bh_trial t = whole();
@@ -316,7 +312,7 @@ static void unit_that_does_not_block(void **state)
 }
 
 /* Fenced in the middle: killed, or it gave up. The next one tries again. */
-static void cut_short(void **state)
+TEST(cut_short)
 {
     for (unsigned blocked = 0; blocked < 2; blocked++) {
         struct bh_trial t = whole();
@@ -335,7 +331,7 @@ static void cut_short(void **state)
     passes(state);
 }
 
-static void who_may(void **state)
+TEST(who_may)
 {
     struct bh_trial t = { .sbdf = NIC, .gfn = RAM_PAGE, .nr = 3 }, o = t;
 
@@ -390,7 +386,7 @@ static void who_may(void **state)
 }
 
 /* Who ends its trial without a result and begins again, be it a driver that was taken over by its device, keeps no other from his. */
-static void turns(void **state)
+TEST(turns)
 {
     struct bh_trial o = { .sbdf = OTHER, .gfn = RAM_PAGE, .nr = 3, .step = BH_TRIAL_BEGIN },
                     t = whole();
@@ -422,7 +418,7 @@ static void turns(void **state)
 }
 
 /* Also with iommu=trust a device that is being tried has no DMA beside that, or the unit would have failed for all. */
-static void no_dma_while_tried(void **state)
+TEST(no_dma_while_tried)
 {
     cmdline.iommu_trust = true;
     assert_true(trial_permits(&nic));
@@ -435,7 +431,7 @@ static void no_dma_while_tried(void **state)
 }
 
 /* A device that no driver of ours could try waits for another's result; or somebody takes the risk. */
-static void without_a_trial(void **state)
+TEST(without_a_trial)
 {
     struct domain guest = { .role = BH_ROLE_GUEST };
 
@@ -449,20 +445,4 @@ static void without_a_trial(void **state)
     cmdline.iommu_trust = true;
     assert_int_equal(trial_check(&nic, &dom), 0);
     assert_true(trial_permits(&nic));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(passes, setup),
-        cmocka_unit_test_setup(unit_that_translates_nothing, setup),
-        cmocka_unit_test_setup(device_that_does_nothing, setup),
-        cmocka_unit_test_setup(unit_that_does_not_block, setup),
-        cmocka_unit_test_setup(cut_short, setup),
-        cmocka_unit_test_setup(turns, setup),
-        cmocka_unit_test_setup(no_dma_while_tried, setup),
-        cmocka_unit_test_setup(who_may, setup),
-        cmocka_unit_test_setup(without_a_trial, setup),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

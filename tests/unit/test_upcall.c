@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: hv/virt/lapic.c
 /* Which vector is next for a vCPU, and whether the up-call is alone: with a second one pending the exit's short way is closed. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "../../hv/sched/pending.c"
 #include "virt/lapic.h"
 
@@ -18,7 +13,7 @@ void vcpu_set_online(struct vcpu *x) {}
 
 enum { CALLBACK = 0xf3, OTHER = 0x41, ICR_SELF = 0x83f, MSR_TPR = 0x808, MSR_SVR = 0x80f };
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(&d, 0, sizeof d);
     memset(&v, 0, sizeof v);
@@ -31,7 +26,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void nothing_and_upcall(void **state)
+TEST(nothing_and_upcall)
 {
     assert_int_equal(vcpu_pending_vector(&v), -1);
     assert_false(vcpu_only_upcall(&v));
@@ -47,7 +42,7 @@ static void nothing_and_upcall(void **state)
     assert_false(vcpu_only_upcall(&v));
 }
 
-static void second_vector(void **state)
+TEST(second_vector)
 {
     info.evtchn_upcall_pending = 1;
     assert_int_equal(lapic_write(&v, ICR_SELF, OTHER), 0);
@@ -64,11 +59,4 @@ static void second_vector(void **state)
     info.evtchn_upcall_pending = 1; /* in service, it keeps back what is not above it, and no up-call */
     assert_true(vcpu_only_upcall(&v));
     assert_true(vcpu_vector_injected(&v, CALLBACK));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(nothing_and_upcall, setup),
-                                        cmocka_unit_test_setup(second_vector, setup) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,12 +3,7 @@
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* The uplink's queues. Transmit, with a device that is slower than its senders: one that floods leaves the others their share. Receive:
  * what does not fit is counted once and nothing of it delivered, what comes behind it is whole. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "virtio_net.h"
 
 enum { POOL = 600 };
@@ -77,7 +72,7 @@ static unsigned sent(unsigned count, unsigned from)
     return mine;
 }
 
-static void test_share(void **state)
+TEST(test_share)
 {
     unsigned got = 0;
 
@@ -158,7 +153,7 @@ static void arrives(unsigned len, unsigned parts)
     }
 }
 
-static void test_too_long(void **state)
+TEST(test_too_long)
 {
     struct bh_pci_info nic = { .index = 0 };
 
@@ -182,7 +177,7 @@ static void test_too_long(void **state)
 }
 
 /* A device without the feature drops such frames itself and says nothing of buffers. */
-static void test_without_mergeable(void **state)
+TEST(test_without_mergeable)
 {
     receive_start(0);
     arrives(60, 77);
@@ -193,7 +188,7 @@ static void test_without_mergeable(void **state)
     assert_int_equal(n.rx_length, 1);
 }
 
-static void test_nonsense(void **state)
+TEST(test_nonsense)
 {
     static unsigned parts; /* not on the stack that longjmp leaves */
 
@@ -208,12 +203,4 @@ static void test_nonsense(void **state)
         }
         may_die = false;
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_share), cmocka_unit_test(test_too_long),
-                                        cmocka_unit_test(test_without_mergeable),
-                                        cmocka_unit_test(test_nonsense) };
-    return cmocka_run_group_tests_name("uplink", tests, NULL, NULL);
 }

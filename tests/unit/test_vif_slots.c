@@ -3,12 +3,8 @@
 // LINK: drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/pkt.c
 // LINK: drivers-dom/net/switch.c drivers-dom/lib/keep_record.c drivers-dom/lib/xenbus_backend.c drivers-dom/lib/counters.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service -lz
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
 #include "backend_world.h"
-#include <cmocka.h>
 #include "net.h"
 #include "vif.h"
 
@@ -16,7 +12,7 @@ struct net net;
 static _Alignas(4096) uint8_t keep_pages[SW_PORTS][4096];
 static struct keep_vif *keep_of(unsigned port) { return (struct keep_vif *)keep_pages[port]; }
 
-static int setup(void **state)
+int setup(void **state)
 {
     static uint8_t mem[8][PKT_BUF];
     static struct pkt pkts[8];
@@ -49,7 +45,7 @@ static void record(unsigned port, struct keep_vif_head h)
 }
 static bool kept(unsigned port) { return keep_of(port)->head.magic; }
 
-static void one_that_agrees(void **state)
+TEST(one_that_agrees)
 {
     slot(SLOT_VIF, 16, 0);
     record(3, good(16));
@@ -58,7 +54,7 @@ static void one_that_agrees(void **state)
     assert_string_equal(vifs[3].be.fe_path, "/local/domain/16/device/vif/0");
 }
 
-static void lies(void **state)
+TEST(lies)
 {
     for (unsigned lie = 0; lie < 7; lie++) {
         struct keep_vif_head h = good(16);
@@ -89,7 +85,7 @@ static void lies(void **state)
     }
 }
 
-static void two_for_one_entry(void **state)
+TEST(two_for_one_entry)
 {
     slot(SLOT_VIF, 16, 0);
     slot(SLOT_VIF, 17, 0);
@@ -102,7 +98,7 @@ static void two_for_one_entry(void **state)
 }
 
 /* One that is being taken away is adopted, to finish what is in flight; then it is closed. */
-static void detaching(void **state)
+TEST(detaching)
 {
     slot(SLOT_VIF, 16, 0)->head = slot_head(SLOT_DETACHING, SLOT_VIF, 1);
     record(1, good(16));
@@ -116,7 +112,7 @@ static void detaching(void **state)
 }
 
 /* A group's address, or none: such a vif is not connected, rather than free to send as anybody. */
-static void no_stations_address(void **state)
+TEST(no_stations_address)
 {
     static const char *const fe[][2] = { { "tx-ring-ref", "1" },
                                          { "rx-ring-ref", "2" },
@@ -145,7 +141,7 @@ static void no_stations_address(void **state)
 }
 
 /* Rings, ports and features are held against what the front-end says, once it can be asked: a sound record may have others. */
-static void front_end_says(void **state)
+TEST(front_end_says)
 {
     static const char *const fe[][2] = { { "tx-ring-ref", "1" },
                                          { "rx-ring-ref", "2" },
@@ -204,7 +200,7 @@ static void connects_as(unsigned dom, const char *tx_ref)
 static void connects_at(const char *tx_ref) { connects_as(16, tx_ref); }
 
 /* Its state was written again while its nodes were read: they may be of two connections, so nothing follows from them. */
-static void nodes_of_two_connections(void **state)
+TEST(nodes_of_two_connections)
 {
     connects_at("1");
     xs_write(0, "backend/vif/16/0/state", "2");
@@ -221,7 +217,7 @@ static void nodes_of_two_connections(void **state)
 }
 
 /* Nor is an adopted record held against them. */
-static void record_and_nodes_of_two_connections(void **state)
+TEST(record_and_nodes_of_two_connections)
 {
     connects_at("3"); /* it says another ring than the record */
     xs_write(0, "backend/vif/16/0/state", "4");
@@ -239,7 +235,7 @@ static void record_and_nodes_of_two_connections(void **state)
 }
 
 /* Which blank checksums are filled in for whom: an untagged one by the feature of its protocol, a tagged one always. */
-static void blank_checksums(void **state)
+TEST(blank_checksums)
 {
     for (unsigned i = 0; i < 16; i++) {
         bool v6 = i & 1, tagged = i & 2;
@@ -267,7 +263,7 @@ static void blank_checksums(void **state)
 }
 
 /* A NIC that cannot be driven: nobody gets a carrier that leads nowhere. One that was connected before goes on. */
-static void no_uplink(void **state)
+TEST(no_uplink)
 {
     snprintf(net.refusal, sizeof(net.refusal), "NIC refused");
     connects_at("1");
@@ -287,7 +283,7 @@ static void no_uplink(void **state)
 }
 
 /* Frames that do not fit, and all others, as the store has them: once a second at most, and on from where a former life was. */
-static void frames_are_counted(void **state)
+TEST(frames_are_counted)
 {
     uint64_t frame[190] = { 0 };
     uint8_t *f = (uint8_t *)frame;
@@ -322,21 +318,4 @@ static void frames_are_counted(void **state)
     event_wait(next);
     assert_int_equal(vifs_say_stats(), 0);
     assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 104 2 6 1 8 1 0");
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup(f, setup)
-    const struct CMUnitTest tests[] = { T(blank_checksums),
-                                        T(one_that_agrees),
-                                        T(lies),
-                                        T(two_for_one_entry),
-                                        T(detaching),
-                                        T(no_stations_address),
-                                        T(front_end_says),
-                                        T(nodes_of_two_connections),
-                                        T(record_and_nodes_of_two_connections),
-                                        T(no_uplink),
-                                        T(frames_are_counted) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

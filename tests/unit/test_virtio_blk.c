@@ -6,14 +6,7 @@
  * order, and misbehaves on demand. Both halves of the feature word read the same here: bits 0 and 1 are 32 and 33 as well.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 #include <virtio.h>
 #include "blkdev.h"
 #include "virtio_blk.h"
@@ -193,7 +186,7 @@ static struct blkdev *d;
 static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
 static void irq(uint32_t port, void *arg) {}
 
-static int setup(void **state)
+int setup(void **state)
 {
     memset(bar, 0, sizeof(bar));
     pci = good;
@@ -233,7 +226,7 @@ static void refused(const char *word)
     setup(NULL);
 }
 
-static void test_start(void **state)
+TEST(test_start)
 {
     assert_null(start());
     assert_int_equal(d->nr_sectors, SECTORS);
@@ -258,7 +251,7 @@ static void test_start(void **state)
     assert_int_equal(d->max_bytes, 20 * 4096);
 }
 
-static void test_refused(void **state)
+TEST(test_refused)
 {
     COMMON->device_feature &= ~1u, refused("VERSION_1");
     COMMON->device_feature &= ~2u, refused("ACCESS_PLATFORM");
@@ -332,7 +325,7 @@ static void random_io(void)
     assert_true(ops_done[VBLK_T_IN] > 100 && ops_done[VBLK_T_OUT] > 100 &&
                 ops_done[VBLK_T_FLUSH] > 100 && ops_done[VBLK_T_DISCARD] > 100);
 }
-static void test_random(void **state)
+TEST(test_random)
 {
     random_io();
     setup(NULL);
@@ -340,7 +333,7 @@ static void test_random(void **state)
     random_io();
 }
 
-static void test_tables(void **state)
+TEST(test_tables)
 {
     assert_null(start());
     buffers(1, 64);
@@ -355,7 +348,7 @@ static void test_tables(void **state)
     assert_false(out[0]);
 }
 
-static void test_full(void **state)
+TEST(test_full)
 {
     COMMON->queue_size = 32;
     assert_null(start());
@@ -375,7 +368,7 @@ static void test_full(void **state)
     }
 }
 
-static void test_errors(void **state)
+TEST(test_errors)
 {
     static const struct {
         uint8_t status;
@@ -404,7 +397,7 @@ static void crashes(const char *word)
     assert_null(start());
 }
 
-static void test_nonsense(void **state)
+TEST(test_nonsense)
 {
     assert_null(start());
     give_back(5), crashes("not there");
@@ -414,7 +407,7 @@ static void test_nonsense(void **state)
     used()[1] = 0xffff, crashes("used index");
 }
 
-static void test_stop(void **state)
+TEST(test_stop)
 {
     assert_null(start());
     buffers(1, 1);
@@ -426,15 +419,4 @@ static void test_stop(void **state)
     assert_false(dma_on);
     assert_int_equal(COMMON->device_status, VIRTIO_FAILED);
     out[0] = false;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_start, setup),    cmocka_unit_test_setup(test_refused, setup),
-        cmocka_unit_test_setup(test_random, setup),   cmocka_unit_test_setup(test_tables, setup),
-        cmocka_unit_test_setup(test_full, setup),     cmocka_unit_test_setup(test_errors, setup),
-        cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test_setup(test_stop, setup),
-    };
-    return cmocka_run_group_tests_name("virtio_blk", tests, NULL, NULL);
 }

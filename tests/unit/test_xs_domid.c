@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
 /* A domid that is used again: what was left for the old guest gives the new one nothing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "xs_harness.h"
 
 static int names(const struct node *n, const struct node *parent, const char *path, void *arg)
@@ -40,7 +36,7 @@ static void perms_are(struct client *k, const char *path, const char *want, uint
 
 #define SECRET "/local/domain/17/data/secret"
 
-static void test_leftover_gives_nothing(void **state)
+TEST(test_leftover_gives_nothing)
 {
     OK(&ctl, XS_WRITE, 0, D("/open\0x"));
     OK(&ctl, XS_SET_PERMS, 0, S("/open\0n0\0b16\0r17\0w16"));
@@ -69,7 +65,7 @@ static void test_leftover_gives_nothing(void **state)
     assert_int_equal(xs_check(&store), 0);
 }
 
-static void test_open_transactions(void **state)
+TEST(test_open_transactions)
 {
     OK(&g17, XS_WRITE, 0, D("data/a\0x"));
     uint32_t tx = tx_start(&g17), own = tx_start(&ctl);
@@ -90,7 +86,7 @@ static void test_open_transactions(void **state)
 }
 
 /* Who has not noticed that it is gone still names the old one. */
-static void test_named_afterwards(void **state)
+TEST(test_named_afterwards)
 {
     OK(&ctl, XS_RELEASE, 0, S("16"));
     uint32_t tx = tx_start(&g17);
@@ -106,7 +102,7 @@ static void test_named_afterwards(void **state)
     WANT(&g16, XS_READ, 0, S("/local/domain/17/data"), "=");
 }
 
-static void test_never_introduced(void **state)
+TEST(test_never_introduced)
 {
     home(18);
     OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r18"));
@@ -118,7 +114,7 @@ static void test_never_introduced(void **state)
     WANT(&ctl, XS_READ, 0, S("/local/domain/18/data"), "ENOENT");
 }
 
-static void test_root_stays(void **state)
+TEST(test_root_stays)
 {
     OK(&ctl, XS_SET_PERMS, 0, S("/\0r16\0b17"));
     OK(&ctl, XS_RELEASE, 0, S("16"));
@@ -129,7 +125,7 @@ static void test_root_stays(void **state)
 }
 
 /* The next instance of a service domain has what this one had. */
-static void test_service_domains_keep_names(void **state)
+TEST(test_service_domains_keep_names)
 {
     struct client blk;
     introduce(&blk, 3);
@@ -140,7 +136,7 @@ static void test_service_domains_keep_names(void **state)
 }
 
 /* A guest that lets another into all its nodes makes that one's end no longer than two visits of all nodes, and needs no memory for it. */
-static void test_bounded(void **state)
+TEST(test_bounded)
 {
     char p[64];
     uint16_t nobody = 0x7fff;
@@ -160,19 +156,4 @@ static void test_bounded(void **state)
     assert_true(release <= 2 * one + 20);
     assert_true(xs_mem.used <= used);
     assert_unnamed(16);
-}
-
-#define T(t) cmocka_unit_test_setup_teardown(t, world_up, world_down)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(test_leftover_gives_nothing),
-        T(test_open_transactions),
-        T(test_named_afterwards),
-        T(test_never_introduced),
-        T(test_root_stays),
-        T(test_service_domains_keep_names),
-        T(test_bounded),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
 /* The store's memory: heaps alone; and that whatever some clients hold, each has its first chunks and the control domain its own. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "xs_harness.h"
 
+static int no_store(void **state) { return 0; }
+
 /* --- heaps -------------------------------------------------------------------------------------------------------- */
-static void test_heap_blocks(void **state)
+TEST(test_heap_blocks, .setup_func = no_store, .teardown_func = no_store)
 {
     static struct {
         unsigned char *p, v;
@@ -51,7 +49,7 @@ static void test_heap_blocks(void **state)
 }
 
 /* Whole chunks count: one block left in each keeps them all. */
-static void test_heap_limits(void **state)
+TEST(test_heap_limits, .setup_func = no_store, .teardown_func = no_store)
 {
     void *first[8], *p[8];
     xs_mem.limit = 12 * XS_CHUNK;
@@ -113,7 +111,7 @@ static void grab(struct client *k)
 }
 
 /* One guest, all its quotas, and ten transactions, each begun before everything was written again. */
-static void test_transaction_holds_nothing(void **state)
+TEST(test_transaction_holds_nothing)
 {
     for (unsigned i = 0; i < 40; i++)
         assert_string_equal(put(&g16, i, 1900, 'a'), "=OK");
@@ -130,7 +128,7 @@ static void test_transaction_holds_nothing(void **state)
 }
 
 /* Its own chunks end, nobody else's, and the administrator reads who it is: once. */
-static void test_named_once(void **state)
+TEST(test_named_once)
 {
     grab(&g16);
     assert_true(g16.c->heap->chunks <= limits_guest.max + 1);
@@ -141,7 +139,7 @@ static void test_named_once(void **state)
 }
 
 /* A client that has used up what it has can give back. */
-static void test_full_client_gives_back(void **state)
+TEST(test_full_client_gives_back)
 {
     char p[32];
     grab(&g16);
@@ -163,7 +161,7 @@ static void test_full_client_gives_back(void **state)
 }
 
 /* The control domain works in the directory of a guest that has used up its own, and nothing of that is left after it. */
-static void test_control_domain_in_a_full_directory(void **state)
+TEST(test_control_domain_in_a_full_directory)
 {
     size_t promised = xs_mem.promised, used = xs_mem.used;
     introduce(&g16, 18);
@@ -237,11 +235,11 @@ static int big_world_down(void **state)
 {
     for (unsigned i = 0; i < FIRST + GUESTS; i++)
         client_drop_events(&many[i]);
-    return world_down(state);
+    return teardown(state);
 }
 
 /* What Linux writes and watches with one disk and one vif fits into what each is promised, while a quarter of them take all they get. */
-static void test_two_hundred(void **state)
+TEST(test_two_hundred, .setup_func = big_world, .teardown_func = big_world_down)
 {
     char p[96];
     for (unsigned g = FIRST; g < FIRST + GUESTS; g++) {
@@ -288,7 +286,7 @@ static void test_two_hundred(void **state)
 }
 
 /* One that cannot have its first chunks is refused; the others keep theirs. */
-static void test_no_promise_without_memory(void **state)
+TEST(test_no_promise_without_memory)
 {
     xs_mem.aside = 0; /* for nobody else */
     xs_mem.limit = xs_mem.promised * XS_CHUNK + 2 * limits_guest.floor * XS_CHUNK;
@@ -306,7 +304,7 @@ static void test_no_promise_without_memory(void **state)
 }
 
 /* --- accounts ----------------------------------------------------------------------------------------------------- */
-static void test_accounts_of_the_gone(void **state)
+TEST(test_accounts_of_the_gone)
 {
     char p[64];
     for (unsigned g = 100; g < 400; g++) {
@@ -320,7 +318,7 @@ static void test_accounts_of_the_gone(void **state)
 }
 
 /* A block driver domain with all that it offers: 16 disks, all partitions of a disk with long labels and users. */
-static void test_driver_quota(void **state)
+TEST(test_driver_quota, .setup_func = big_world, .teardown_func = big_world_down)
 {
     char p[512];
     struct client *k = &many[3];
@@ -340,7 +338,7 @@ static void test_driver_quota(void **state)
 }
 
 /* Its directories stay when it is restarted, and their rights with them: so it may give none, nor take any. */
-static void test_driver_rights(void **state)
+TEST(test_driver_rights, .setup_func = big_world, .teardown_func = big_world_down)
 {
     static const char *const lists[] = { "n3", "b3", "n3\0b16", "r3\0n16" };
     static const unsigned n[] = { 3, 3, 7, 7 }; /* bytes, with the end of the last */
@@ -353,24 +351,4 @@ static void test_driver_rights(void **state)
         WANT(k, XS_SET_PERMS, 0, p, 25 + n[i], "EACCES");
     }
     OK(k, XS_WRITE, 0, D("/local/domain/3/data/vif\0w"));
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
-#define B(f) cmocka_unit_test_setup_teardown(f, big_world, big_world_down)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heap_blocks),
-        cmocka_unit_test(test_heap_limits),
-        T(test_transaction_holds_nothing),
-        T(test_named_once),
-        T(test_full_client_gives_back),
-        T(test_control_domain_in_a_full_directory),
-        B(test_two_hundred),
-        T(test_no_promise_without_memory),
-        T(test_accounts_of_the_gone),
-        B(test_driver_quota),
-        B(test_driver_rights),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

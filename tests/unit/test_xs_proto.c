@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
 /* The store's protocol: what each request answers, who may what, connections and broken clients. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "xs_harness.h"
 
 /* --- nodes ------------------------------------------------------------------------------------------------------- */
-static void test_read_write(void **state)
+TEST(test_read_write)
 {
     OK(&ctl, XS_WRITE, 0, D("/a/b/c\0hello"));
     WANT(&ctl, XS_READ, 0, S("/a/b/c"), "=hello");
@@ -25,7 +21,7 @@ static void test_read_write(void **state)
     WANT(&ctl, XS_READ, 0, S("/"), "=rootdata");
 }
 
-static void test_golden_bytes(void **state)
+TEST(test_golden_bytes)
 {
     /* What xenstored of Xen sends for these requests, byte for byte. */
     struct xsd_sockmsg h = { XS_WRITE, 0x11223344, 0, 5 };
@@ -52,7 +48,7 @@ static void test_golden_bytes(void **state)
     ctl.ring->rsp_cons = ctl.ring->rsp_prod;
 }
 
-static void test_relative(void **state)
+TEST(test_relative)
 {
     WANT(&g16, XS_READ, 0, S("domid"), "=16");
     OK(&g16, XS_WRITE, 0,
@@ -63,7 +59,7 @@ static void test_relative(void **state)
     WANT(&ctl, XS_READ, 0, S("/local/domain/0/mine"), "=x");
 }
 
-static void test_names(void **state)
+TEST(test_names)
 {
     static const char *const bad[] = {
         "",   "//",     "/a//b", "/a/", "/a b", "/a:b", "/a.b", "a/", "@introduceDomain",
@@ -88,7 +84,7 @@ static void test_names(void **state)
     assert_string_equal(said(&ctl, XS_READ, 0, p, 2050), "EINVAL");
 }
 
-static void test_malformed(void **state)
+TEST(test_malformed)
 {
     static const uint32_t one[] = { XS_READ,
                                     XS_DIRECTORY,
@@ -128,7 +124,7 @@ static void test_malformed(void **state)
     WANT(&ctl, 0xffffffff, 0, S("x"), "ENOSYS");
 }
 
-static void test_mkdir_rm(void **state)
+TEST(test_mkdir_rm)
 {
     OK(&ctl, XS_MKDIR, 0, S("/d/e/f"));
     OK(&ctl, XS_WRITE, 0, D("/d/e\0keep"));
@@ -143,7 +139,7 @@ static void test_mkdir_rm(void **state)
     WANT(&ctl, XS_DIRECTORY, 0, S("/d"), "ENOENT");
 }
 
-static void test_directory(void **state)
+TEST(test_directory)
 {
     OK(&ctl, XS_MKDIR, 0, S("/d"));
     assert_int_equal(ask(&ctl, XS_DIRECTORY, 0, S("/d"))->hdr.len, 0);
@@ -155,7 +151,7 @@ static void test_directory(void **state)
 }
 
 /* Lists longer than a message come in parts, under a generation that moves when the list does. */
-static void test_directory_part(void **state)
+TEST(test_directory_part)
 {
     char p[64], gen[32] = "";
     for (int i = 0; i < 600; i++) {
@@ -202,7 +198,7 @@ static void test_directory_part(void **state)
 }
 
 /* --- rights ------------------------------------------------------------------------------------------------------- */
-static void test_perms_matrix(void **state)
+TEST(test_perms_matrix)
 {
     /* Everybody's letter and domain 17's letter; 17 may read, write? */
     static const char letters[] = "nrwb";
@@ -227,7 +223,7 @@ static void test_perms_matrix(void **state)
         }
 }
 
-static void test_perms_owner(void **state)
+TEST(test_perms_owner)
 {
     OK(&ctl, XS_WRITE, 0, D("/o\0v"));
     OK(&ctl, XS_SET_PERMS, 0, S("/o\0n16\0r17"));
@@ -246,7 +242,7 @@ static void test_perms_owner(void **state)
     WANT(&g16, XS_SET_PERMS, 0, S("/gone\0n16"), "EACCES");
 }
 
-static void test_perms_inherit(void **state)
+TEST(test_perms_inherit)
 {
     OK(&ctl, XS_MKDIR, 0, S("/p"));
     OK(&ctl, XS_SET_PERMS, 0, S("/p\0n0\0b16\0r17"));
@@ -265,7 +261,7 @@ static void test_perms_inherit(void **state)
 }
 
 /* An error tells nothing about what the client may not see. */
-static void test_perms_hide(void **state)
+TEST(test_perms_hide)
 {
     OK(&ctl, XS_WRITE, 0, D("/s/there\0v"));
     WANT(&g16, XS_READ, 0, S("/s/there"), "EACCES");
@@ -285,7 +281,7 @@ static void test_perms_hide(void **state)
     WANT(&g16, XS_READ, 0, S("/s/there/deep"), "=v");
 }
 
-static void test_privileged_only(void **state)
+TEST(test_privileged_only)
 {
     WANT(&g16, XS_INTRODUCE, 0,
          S("18\0"
@@ -306,7 +302,7 @@ static void test_privileged_only(void **state)
     WANT(&g16, XS_IS_DOMAIN_INTRODUCED, 0, S("18"), "=F");
 }
 
-static void test_target(void **state)
+TEST(test_target)
 {
     WANT(&g16, XS_READ, 0, S("/local/domain/17/device"), "EACCES");
     WANT(&ctl, XS_SET_TARGET, 0,
@@ -323,7 +319,7 @@ static void test_target(void **state)
 }
 
 /* --- connections --------------------------------------------------------------------------------------------------- */
-static void test_introduce(void **state)
+TEST(test_introduce)
 {
     struct client g20;
     WANT(&ctl, XS_INTRODUCE, 0,
@@ -371,7 +367,7 @@ static void test_introduce(void **state)
     WANT(&ctl, XS_IS_DOMAIN_INTRODUCED, 0, S("20"), "=F");
 }
 
-static void test_release_removes_owned(void **state)
+TEST(test_release_removes_owned)
 {
     OK(&g16, XS_WRITE, 0,
        D("device/vif/0/state\0"
@@ -392,7 +388,7 @@ static void test_release_removes_owned(void **state)
 }
 
 /* The domain was rebuilt in place (docs/restart-protocol.md 1): its connection is as new, its nodes are as they were. */
-static void test_reintroduce(void **state)
+TEST(test_reintroduce)
 {
     OK(&g16, XS_WRITE, 0, D("device/kept\0v"));
     OK(&g16, XS_WATCH, 0, S("device\0t"));
@@ -417,7 +413,7 @@ static void test_reintroduce(void **state)
     assert_int_equal(detached, 0);
 }
 
-static void test_control(void **state)
+TEST(test_control)
 {
     WANT(&ctl, XS_CONTROL, 0, S("check"), "=OK");
     assert_non_null(strstr(said(&ctl, XS_CONTROL, 0, S("stats")), "connections 3\n"));
@@ -425,7 +421,7 @@ static void test_control(void **state)
 }
 
 /* --- rings --------------------------------------------------------------------------------------------------------- */
-static void test_pieces(void **state)
+TEST(test_pieces)
 {
     /* Requests arrive in pieces of every size, also around the end of the ring, also larger than it. */
     static char big[4000];
@@ -441,7 +437,7 @@ static void test_pieces(void **state)
     }
 }
 
-static void test_bad_index(void **state)
+TEST(test_bad_index)
 {
     for (int i = 0; i < 2; i++) {
         uint32_t *idx = i ? &g16.ring->rsp_cons : &g16.ring->req_prod;
@@ -467,7 +463,7 @@ static void test_bad_index(void **state)
     client_drop_events(&g16);
 }
 
-static void test_too_long(void **state)
+TEST(test_too_long)
 {
     struct xsd_sockmsg h = { XS_WRITE, 1, 0, XENSTORE_PAYLOAD_MAX + 1 };
     client_bytes(&g16, &h, sizeof h);
@@ -478,7 +474,7 @@ static void test_too_long(void **state)
 }
 
 /* One turn is bounded, however much a client sends. */
-static void test_budget(void **state)
+TEST(test_budget)
 {
     struct xsd_sockmsg h = { XS_READ, 1, 0, 0 };
     for (int i = 0; i < 64; i++)
@@ -490,23 +486,4 @@ static void test_budget(void **state)
     assert_true(s.more && s.notify);
     assert_in_range(store.nr_requests - before, 4, 12);
     g16.ring->req_cons = g16.ring->req_prod;
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(test_read_write),      T(test_golden_bytes),
-        T(test_relative),        T(test_names),
-        T(test_malformed),       T(test_mkdir_rm),
-        T(test_directory),       T(test_directory_part),
-        T(test_perms_matrix),    T(test_perms_owner),
-        T(test_perms_inherit),   T(test_perms_hide),
-        T(test_privileged_only), T(test_target),
-        T(test_introduce),       T(test_release_removes_owned),
-        T(test_reintroduce),     T(test_control),
-        T(test_pieces),          T(test_bad_index),
-        T(test_too_long),        T(test_budget),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

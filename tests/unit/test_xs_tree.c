@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: xenstore-lite/mem.c xenstore-lite/tree.c
 /* The store's tree alone: against a model, its sharing of versions, its accounts, its depth, every failing allocation. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "../../xenstore-lite/mem.h"
 #include "../../xenstore-lite/tree.h"
 
 static uint64_t gen;
 static struct edit e;
 
-static int up(void **state)
+int setup(void **state)
 {
     xs_mem.fail_in = -1;
     struct node *root = tree_new(&gen, 0);
@@ -24,7 +17,7 @@ static int up(void **state)
     return 0;
 }
 
-static int down(void **state)
+int teardown(void **state)
 {
     edit_drop(&e);
     assert_int_equal(xs_mem.used, 0);
@@ -37,7 +30,7 @@ static const char *data(const char *path)
     return !n ? NULL : n->data ? n->data->s : "";
 }
 
-static void test_basics(void **state)
+TEST(test_basics)
 {
     assert_int_equal(edit_create(&e, "/a/b/c", "v", 1, 7), XE_OK);
     assert_string_equal(data("/a/b/c"), "v");
@@ -59,7 +52,7 @@ static void test_basics(void **state)
     assert_int_equal(edit_delta(&e, 7)->bytes, 0);
 }
 
-static void test_nearest(void **state)
+TEST(test_nearest)
 {
     size_t used;
     assert_int_equal(edit_create(&e, "/a/b", NULL, 0, OWNER_KEEP), XE_OK);
@@ -81,7 +74,7 @@ static void test_nearest(void **state)
 }
 
 /* An old version stays what it was, and shares what did not change. */
-static void test_versions(void **state)
+TEST(test_versions)
 {
     edit_create(&e, "/a/b", "1", 1, OWNER_KEEP);
     edit_create(&e, "/c/d", "1", 1, OWNER_KEEP);
@@ -103,7 +96,7 @@ static void test_versions(void **state)
 }
 
 /* As deep as a path can be, and as wide as memory: nothing recurses. */
-static void test_deep_and_wide(void **state)
+TEST(test_deep_and_wide)
 {
     static char path[XS_PATH_MAX + 1];
     for (unsigned i = 0; i + 1 < XS_PATH_MAX; i += 2)
@@ -131,7 +124,7 @@ static int collect(const struct node *n, const struct node *parent, const char *
     return 0;
 }
 
-static void test_visit(void **state)
+TEST(test_visit)
 {
     char out[256] = "";
     edit_create(&e, "/a/b/c", NULL, 0, OWNER_KEEP);
@@ -229,7 +222,7 @@ static void model_compare(void)
     }
 }
 
-static void test_model(void **state)
+TEST(test_model)
 {
     model_init();
     srand(1);
@@ -241,7 +234,7 @@ static void test_model(void **state)
 }
 
 /* Whichever allocation fails: the fork is dropped, the tree that it came from is what it was. */
-static void test_failing_allocations(void **state)
+TEST(test_failing_allocations)
 {
     edit_create(&e, "/a/b/c", "v", 1, 7);
     for (int op = 0; op < 4; op++)
@@ -264,19 +257,4 @@ static void test_failing_allocations(void **state)
             if (!hit)
                 break;
         }
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, up, down)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(test_basics),
-        T(test_nearest),
-        T(test_versions),
-        T(test_deep_and_wide),
-        T(test_visit),
-        T(test_model),
-        T(test_failing_allocations),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
 /* Turns: whatever one client asks for, the others wait for a bounded amount of work. Nothing here takes a time: work is counted. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "xs_harness.h"
 
 /* Puts a request into the ring if it has room for it; nobody is served. */
@@ -40,14 +36,14 @@ static unsigned flood_round(uint32_t type, const void *p, uint32_t len)
     return (unsigned)(store.nr_requests - before - 1);
 }
 
-static void test_small_requests(void **state)
+TEST(test_small_requests)
 {
     for (unsigned i = 0; i < 50; i++)
         assert_in_range(flood_round(XS_READ, S("domid")), 10, TURN_BUDGET / REQUEST_CHARGE + 1);
 }
 
 /* A list of 600 names is one request of 26 bytes. */
-static void test_listings(void **state)
+TEST(test_listings)
 {
     char p[64];
     unsigned served = 0;
@@ -65,7 +61,7 @@ static void test_listings(void **state)
 }
 
 /* The end of a transaction of hundreds of changes is not cut in pieces; it is paid for in the turns after it. */
-static void test_commits(void **state)
+TEST(test_commits)
 {
     char p[64];
     for (unsigned i = 0; i < 600; i++) {
@@ -91,7 +87,7 @@ static void test_commits(void **state)
 }
 
 /* Watches of others are no work for who writes somewhere else, nor if they lie on his way and see nothing. */
-static void test_watches_of_others(void **state)
+TEST(test_watches_of_others)
 {
     char p[64];
     uint64_t work = tree_work;
@@ -120,7 +116,7 @@ static void ctl_goes_on(struct conn *c)
 }
 
 /* The control domain asks one thing after another: it does not wait a round for each. */
-static void test_control_domain_first(void **state)
+TEST(test_control_domain_first)
 {
     static struct client many[20];
     for (unsigned i = 0; i < 20; i++) {
@@ -139,7 +135,7 @@ static void test_control_domain_first(void **state)
 }
 
 /* A client that breaks the protocol has no turns any more, and the administrator reads of it once. */
-static void test_broken_client(void **state)
+TEST(test_broken_client)
 {
     g16.ring->req_prod = g16.ring->req_cons + XENSTORE_RING_SIZE + 1;
     for (unsigned i = 0; i < 5; i++) {
@@ -152,7 +148,7 @@ static void test_broken_client(void **state)
 }
 
 /* Bytes come without a notification: the client had looked at our index before it moved. A client that asks nothing more is left alone. */
-static void test_no_notification(void **state)
+TEST(test_no_notification)
 {
     struct xsd_sockmsg h = { .type = XS_READ, .req_id = 1, .len = 6 };
     for (unsigned i = 0; i < sizeof h; i++)
@@ -178,19 +174,4 @@ static void test_no_notification(void **state)
     xs_look_again(&store);
     assert_false(xs_turns(&store));
     assert_false(store.doubt); /* nothing came: no third look */
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(test_small_requests),
-        T(test_listings),
-        T(test_commits),
-        T(test_watches_of_others),
-        T(test_control_domain_first),
-        T(test_broken_client),
-        T(test_no_notification),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

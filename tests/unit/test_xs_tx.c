@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
 /* The store's watches and transactions, its limits, and how it lives with little memory. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
 #include <time.h>
-#include <cmocka.h>
 #include "xs_harness.h"
 
 /* --- watches ------------------------------------------------------------------------------------------------------ */
-static void test_watch(void **state)
+TEST(test_watch)
 {
     OK(&ctl, XS_WATCH, 0, S("/w\0tok"));
     EVENT(&ctl, "/w", "tok"); /* once up front, whether the node exists or not */
@@ -41,7 +37,7 @@ static void test_watch(void **state)
 }
 
 /* Several of two clients on one path, dropped in any order. */
-static void test_watch_same_path(void **state)
+TEST(test_watch_same_path)
 {
     OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/16/data\0n16\0r17"));
     OK(&g16, XS_WATCH, 0, S("/local/domain/16/data\0a"));
@@ -75,7 +71,7 @@ static void test_watch_same_path(void **state)
     EVENT(&g17, "/local/domain/16/data", "a");
 }
 
-static void test_watch_relative(void **state)
+TEST(test_watch_relative)
 {
     OK(&g16, XS_WATCH, 0, S("device\0rel"));
     EVENT(&g16, "device", "rel");
@@ -91,7 +87,7 @@ static void test_watch_relative(void **state)
     WANT(&g16, XS_WATCH, 0, S("\0x"), "EINVAL");
 }
 
-static void test_watch_removal(void **state)
+TEST(test_watch_removal)
 {
     OK(&ctl, XS_WRITE, 0, D("/r/a/b/c\0v"));
     OK(&ctl, XS_WATCH, 0, S("/r\0top"));
@@ -109,7 +105,7 @@ static void test_watch_removal(void **state)
     NO_EVENT(&ctl);
 }
 
-static void test_watch_rights(void **state)
+TEST(test_watch_rights)
 {
     OK(&ctl, XS_WRITE, 0, D("/q/secret/x\0v"));
     OK(&g16, XS_WATCH, 0, S("/q\0t"));
@@ -131,7 +127,7 @@ static void test_watch_rights(void **state)
     NO_EVENT(&g16);
 }
 
-static void test_watch_special(void **state)
+TEST(test_watch_special)
 {
     struct client g20;
     OK(&ctl, XS_WATCH, 0, S("@introduceDomain\0i"));
@@ -156,7 +152,7 @@ static void test_watch_special(void **state)
     NO_EVENT(&g16);
 }
 
-static void test_watch_fold(void **state)
+TEST(test_watch_fold)
 {
     OK(&g16, XS_WATCH, 0, S("device\0t"));
     EVENT(&g16, "device", "t");
@@ -169,7 +165,7 @@ static void test_watch_fold(void **state)
     NO_EVENT(&g16);
 }
 
-static void test_reset_watches(void **state)
+TEST(test_reset_watches)
 {
     OK(&g16, XS_WATCH, 0, S("device\0t"));
     EVENT(&g16, "device", "t");
@@ -182,7 +178,7 @@ static void test_reset_watches(void **state)
 }
 
 /* --- transactions -------------------------------------------------------------------------------------------------- */
-static void test_tx_own_writes(void **state)
+TEST(test_tx_own_writes)
 {
     uint32_t tx = tx_start(&ctl);
     OK(&ctl, XS_WATCH, 0, S("/t\0t"));
@@ -208,7 +204,7 @@ static void test_tx_own_writes(void **state)
     WANT(&ctl, XS_TRANSACTION_END, 0, S("T"), "ENOENT");
 }
 
-static void test_tx_abort(void **state)
+TEST(test_tx_abort)
 {
     uint32_t tx = tx_start(&ctl);
     OK(&ctl, XS_WRITE, tx, D("/t\0x"));
@@ -230,7 +226,7 @@ struct race {
     bool ok;
 };
 
-static void test_tx_conflicts(void **state)
+TEST(test_tx_conflicts)
 {
     static const struct race races[] = {
         { XS_READ, XS_WRITE, S("/c/a"), D("/c/a\0z"), false },
@@ -304,7 +300,7 @@ static const char *twin(struct client *k, uint32_t type, uint32_t tx, const char
 }
 
 /* A transaction shows its owner just what the same requests would have made of the tree. */
-static void test_tx_view(void **state)
+TEST(test_tx_view)
 {
     static const uint32_t types[] = { XS_WRITE,     XS_WRITE, XS_MKDIR,     XS_RM,
                                       XS_SET_PERMS, XS_READ,  XS_DIRECTORY, XS_GET_PERMS };
@@ -348,7 +344,7 @@ static void test_tx_view(void **state)
     }
 }
 
-static void test_tx_many(void **state)
+TEST(test_tx_many)
 {
     /* Linux's netfront writes its ring references in one; two guests do so at once. */
     uint32_t a = tx_start(&g16), b = tx_start(&g17);
@@ -366,7 +362,7 @@ static void test_tx_many(void **state)
     assert_int_equal(xs_check(&store), 0);
 }
 
-static void test_tx_is_the_clients(void **state)
+TEST(test_tx_is_the_clients)
 {
     uint32_t tx = tx_start(&g16);
     WANT(&g17, XS_READ, tx, S("domid"), "ENOENT");
@@ -374,7 +370,7 @@ static void test_tx_is_the_clients(void **state)
     OK(&g16, XS_WATCH, tx + 77, S("device\0t")); /* has nothing to do with transactions */
 }
 
-static void test_tx_rights(void **state)
+TEST(test_tx_rights)
 {
     uint32_t tx = tx_start(&g16);
     WANT(&g16, XS_WRITE, tx, D("domid\0x"), "EACCES");
@@ -385,7 +381,7 @@ static void test_tx_rights(void **state)
 }
 
 /* What a transaction noted about a node's permissions is for its end: it does not open what is somebody else's by now. */
-static void test_tx_opens_nothing(void **state)
+TEST(test_tx_opens_nothing)
 {
     OK(&ctl, XS_MKDIR, 0, S("/shared"));
     OK(&ctl, XS_SET_PERMS, 0, S("/shared\0b0"));
@@ -409,7 +405,7 @@ static void test_tx_opens_nothing(void **state)
 }
 
 /* --- limits -------------------------------------------------------------------------------------------------------- */
-static void test_quota_nodes(void **state)
+TEST(test_quota_nodes)
 {
     char p[64];
     int made = 0;
@@ -443,7 +439,7 @@ static void test_quota_nodes(void **state)
     assert_int_equal(xs_check(&store), 0);
 }
 
-static void test_quota_node_size(void **state)
+TEST(test_quota_node_size)
 {
     char p[3000];
     int n = snprintf(p, sizeof p, "data/x") + 1;
@@ -461,7 +457,7 @@ static void test_quota_node_size(void **state)
     }
 }
 
-static void test_quota_watches(void **state)
+TEST(test_quota_watches)
 {
     char p[32];
     for (int i = 0; i <= QUOTA_WATCHES; i++) {
@@ -473,7 +469,7 @@ static void test_quota_watches(void **state)
     }
 }
 
-static void test_quota_transactions(void **state)
+TEST(test_quota_transactions)
 {
     uint32_t ids[QUOTA_TX];
     for (int i = 0; i < QUOTA_TX; i++)
@@ -485,7 +481,7 @@ static void test_quota_transactions(void **state)
 }
 
 /* A client that does not read its replies is not served further, and costs a bounded amount of memory. */
-static void test_slow_reader(void **state)
+TEST(test_slow_reader)
 {
     struct xenstore_domain_interface *r = g16.ring;
     OK(&g16, XS_WATCH, 0, S("device\0t"));
@@ -519,7 +515,7 @@ static void test_slow_reader(void **state)
 
 /* A neighbour makes events without end, each of another name, for a client that does not read: a driver domain that was just
  * restarted. The client learns all the same that something else changed, and that there was more. */
-static void test_flood_hides_nothing(void **state)
+TEST(test_flood_hides_nothing)
 {
     const char *token, *path;
     unsigned floods = 0, own = 0, again = 0;
@@ -558,7 +554,7 @@ static int count_nodes(const struct node *n, const struct node *parent, const ch
 
 /* Two domains give one of them a place in 500 nodes of the other, and more below those. Its release takes them all, with far less
  * work than as many visits of the whole tree. */
-static void test_release_many_places(void **state)
+TEST(test_release_many_places)
 {
     char p[96];
     unsigned nodes = 0, at_start = 0;
@@ -600,7 +596,7 @@ static void test_release_many_places(void **state)
 /* --- lack of memory ------------------------------------------------------------------------------------------------ */
 /* Each allocation of each kind of request fails once: the answer is ENOMEM (or the request did not need it), nothing has
  * changed, nothing leaks, and the next attempt works. */
-static void test_every_allocation_fails(void **state)
+TEST(test_every_allocation_fails)
 {
     static const struct {
         uint32_t type;
@@ -648,36 +644,4 @@ static void test_every_allocation_fails(void **state)
             client_drop_events(&ctl);
         }
     assert_int_equal(ctl.c->work_bytes, 0);
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, world_up, world_down)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(test_watch),
-        T(test_watch_same_path),
-        T(test_watch_relative),
-        T(test_watch_removal),
-        T(test_watch_rights),
-        T(test_watch_special),
-        T(test_watch_fold),
-        T(test_reset_watches),
-        T(test_tx_own_writes),
-        T(test_tx_abort),
-        T(test_tx_conflicts),
-        T(test_tx_view),
-        T(test_tx_many),
-        T(test_tx_is_the_clients),
-        T(test_tx_rights),
-        T(test_tx_opens_nothing),
-        T(test_quota_nodes),
-        T(test_quota_node_size),
-        T(test_quota_watches),
-        T(test_quota_transactions),
-        T(test_slow_reader),
-        T(test_flood_hides_nothing),
-        T(test_release_many_places),
-        T(test_every_allocation_fails),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -242,13 +242,13 @@ void world_up_with(size_t memory)
     home(17);
 }
 
-int world_up(void **state)
+int setup(void **state)
 {
     world_up_with(3u << 20);
     return 0;
 }
 
-int world_down(void **state)
+int teardown(void **state)
 {
     assert_int_equal(xs_check(&store), 0);
     store_fini(&store);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A store and clients of it in one process. A client speaks through a ring page, as a guest does: bytes into the request ring
- * in pieces, bytes out of the response ring, replies told from events. Include after cmocka.h.
+ * in pieces, bytes out of the response ring, replies told from events.
  */
 #pragma once
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unit.h"
 #include "../../xenstore-lite/mem.h"
 #include "../../xenstore-lite/xs.h"
 
@@ -76,6 +74,6 @@ void home(unsigned domid);
 
 void world_up_with(size_t memory);
 
-int world_up(void **state);
+int setup(void **state);
 
-int world_down(void **state);
+int teardown(void **state);

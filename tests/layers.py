@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """make check-layers: which file uses which, by nm of the objects, against tests/layers.txt (its head says what the rules are).
-An edge goes from the file that uses a symbol to the one that defines it. Prints "ok NAME" and "not ok NAME: why" lines; the last
+An edge goes from the file that uses a symbol to the one that defines it; what a file includes is looked at beside that. Prints "ok NAME" and "not ok NAME: why" lines; the last
 line is "check-layers: N passed, N failed". Before the tree itself it looks at small ones of its own, each with one fault in it.
 Usage: layers.py [--edges UNIT]     (--edges: prints every edge of the unit with its symbols instead)"""
 import collections
@@ -21,6 +21,7 @@ class Unit:
     def __init__(self, name, root, *folders):
         self.name, self.root, self.folders = name, root, folders
         self.circle, self.most_known, self.floors, self.known = None, 0, [], []
+        self.headers, self.open = None, []
 
     def floor_of(self, name):
         """0 is the roof. The longest place that the name begins with decides; None: no floor has it."""
@@ -48,6 +49,25 @@ class Unit:
                 if defined.get(symbol, user) != user:
                     graph[user][defined[symbol]].add(symbol)
         return graph, [s for s in sources if s not in files]
+
+    def includes(self):
+        """Which includes a header of a floor above (open ones may be), and which open header has a function that somebody defines."""
+        files = [f for folder in self.folders for f in glob.glob(f"{folder}/*.[chS]", recursive=True)]
+        for f in sorted(files):
+            for name in re.findall(r'^\s*#\s*include "(.*)"', text_of(f), re.M):
+                path = os.path.normpath(f"{self.headers}/{name}")
+                user, used = (self.floor_of(os.path.splitext(x)[0]) for x in (f, path))
+                if path in files and path not in self.open and used < user:
+                    yield f"\n  {f} ({self.floors[user][0]}) includes {path} ({self.floors[used][0]})"
+        for f in self.open:
+            code = re.sub(r"/\*.*?\*/|//[^\n]*", "", text_of(f), flags=re.S)
+            for declared in re.findall(r"^(?!static|_Static_assert|#|\s).*\w\([^{}]*?\)[^{}]*?;", code, re.M):
+                yield f"\n  {f} declares {declared}"
+
+
+def text_of(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
 
 
 def circles(graph):
@@ -81,6 +101,10 @@ def read_rules(path):
                 units.append(Unit(*rest))
             elif word == "floor":
                 units[-1].floors.append((rest[0], rest[1:]))
+            elif word == "headers":
+                units[-1].headers = rest[0]
+            elif word == "open":
+                units[-1].open += rest
             elif word == "circle":
                 units[-1].circle = int(rest[0])
             elif word == "known":
@@ -107,6 +131,9 @@ def faults_of(unit):
     largest = len(round_[0]) if round_ else 0
     checks = [("circle", largest > unit.circle and f"{largest} files use each other in the round, {unit.circle} at most:\n  "
                + " ".join(sorted(round_[0])) or largest < unit.circle and f"is {largest} now, not {unit.circle}: write that down")]
+    if unit.headers:
+        wrong = "".join(unit.includes())
+        checks += [("includes", wrong and "looks up:" + wrong)]
     if unit.floors:
         checks += [("upward", new and "calls up:" + "".join(new)),
                    ("known", gone and "is gone, take it out of the list:" + "".join(gone)
@@ -119,6 +146,7 @@ TRY = {  # the sources of a tree of two floors, and a pair of files of the same 
     "t/top/b.c": "int side(void) { return 1; }",
     "t/base/low.c": "int low(void) { return 2; }",
 }
+LOOKS_UP = {"t/top/a.h": "struct a { int a; };", "t/base/low.c": '#include "top/a.h"\nint low(void) { return 2; }'}
 TRY_RULES = "unit try b t/**\nfloor top t/top\nfloor base t/base\n"
 UP = {"t/base/low.c": "int side(void); int low(void) { return side(); }"}
 ROUND = {"t/top/b.c": "int a(void); int side(void) { return a(); }"}
@@ -134,6 +162,12 @@ TRIES = [  # name, what of the tree is otherwise, rules, the checks that must fa
     ("circle", ROUND, "circle 0\nknown 0", ["circle"]),
     ("circle allowed", ROUND, "circle 2\nknown 0", []),
     ("circle smaller than written", {}, "circle 2\nknown 0", ["circle"]),
+    ("include up", LOOKS_UP, "circle 0\nknown 0\nheaders t", ["includes"]),
+    ("include up of an open header", LOOKS_UP, "circle 0\nknown 0\nheaders t\nopen t/top/a.h", []),
+    ("open header with a function", {**LOOKS_UP, "t/top/a.h": "int b(int x,\n      int y);"}, "circle 0\nknown 0\nheaders t\nopen t/top/a.h",
+     ["includes"]),
+    ("include down", {"t/base/low.h": "int low(void);", "t/top/b.c": '#include "base/low.h"\nint side(void) { return low(); }'},
+     "circle 0\nknown 0\nheaders t", []),
     ("file on no floor", {"t/c.c": "int c;"}, "circle 0\nknown 0", ["files"]),
 ]
 
@@ -148,7 +182,8 @@ def try_one(other, rules):
                 os.makedirs("b/" + os.path.dirname(src), exist_ok=True)
                 with open(src, "w", encoding="utf-8") as f:
                     f.write(text)
-                subprocess.run(["gcc", "-c", "-O1", "-o", f"b/{src[:-2]}.o", src], check=True)
+            for src in (s for s in {**TRY, **other} if s.endswith(".c")):
+                subprocess.run(["gcc", "-c", "-O1", "-It", "-o", f"b/{src[:-2]}.o", src], check=True)
             with open("rules", "w", encoding="utf-8") as f:
                 f.write(TRY_RULES + rules)
             return [check for check, why in faults_of(read_rules("rules")[0]) if why]

@@ -8,7 +8,6 @@
 #include "mem/paging.h"
 #include "platform/acpi_info.h"
 #include "time/time.h"
-#include "sched/vcpu.h"
 
 /* Register offsets as in the MMIO page; the MSR is 0x800 + offset / 16. */
 enum {
@@ -90,9 +89,9 @@ void apic_send_ipi(uint32_t cpu, uint8_t vector)
     if (!up)
         return;
     if (cpu == this_cpu()->id)
-        counts()->self_ipis++;
+        this_cpu()->counts->self_ipis++;
     else
-        counts()->ipis++;
+        this_cpu()->counts->ipis++;
     send(cpus[cpu]->apic_id, ICR_FIXED | vector);
 }
 

@@ -6,7 +6,7 @@
 #include "base/print_internal.h"
 #include "mem/paging.h"
 #include "platform/cmdline.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 #include "time/time.h"
 
 /* Return addresses by the frame-pointer chain; every read stays in this CPU's stacks' window or the image. */

@@ -12,7 +12,6 @@
 #include "base/string.h"
 #include "mem/frame.h"
 #include "mem/paging.h"
-#include "domain/domain.h"
 
 struct idt_entry {
     uint16_t off0, sel;

@@ -10,7 +10,7 @@
 #include "base/string.h"
 #include "mem/gcopy.h"
 #include "sched/sched.h"
-#include "virt/virt.h"
+#include "platform/vendor.h"
 
 struct domain *control_domain;
 

@@ -3,7 +3,7 @@
  * The domain table: who finds a domain by its domid, and how long it lives. It stands below all that uses domains and knows nothing of
  * what they are made of: the last reference calls what domain_list was given.
  */
-#include "domain/domain.h"
+#include "domain/table.h"
 
 #define MAX_GUESTS 200u
 #define HASH       64u

@@ -7,7 +7,7 @@
 #include "mem/frame.h"
 #include "sched/pending.h"
 #include "sched/sched.h"
-#include "virt/virt.h"
+#include "platform/vendor.h"
 
 /* pvclock.h of the ABI's users: time does not depend on which CPU reads it. */
 #define PVCLOCK_TSC_STABLE 1

@@ -8,7 +8,7 @@
 #include "ipc/evtchn.h"
 #include "base/print.h"
 #include "mem/frame.h"
-#include "domain/domain.h"
+#include "domain/table.h"
 #include "sched/sched.h"
 
 _Static_assert(sizeof(((struct shared_info *)0)->evtchn_pending) * 8 == EVTCHN_PORTS, "2-level ABI");

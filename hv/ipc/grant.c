@@ -9,7 +9,7 @@
 #include "base/string.h"
 #include "mem/frame.h"
 #include "mem/npt.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 #define ACTIVE_BYTES   (sizeof(struct grant_active *) * ACTIVE_PAGES)
 #define MAPTRACK_BYTES (sizeof(struct maptrack *) * MAPTRACK_PAGES)

@@ -10,7 +10,7 @@
 #include "mem/frame.h"
 #include "ipc/grant.h"
 #include "mem/npt.h"
-#include "domain/domain.h"
+#include "domain/table.h"
 
 #define COST_NEXT      32u   /* of finding the next domain: a step in a list */
 #define GUEST_MAPPINGS 8192u /* a plain guest's limit; others: what the table holds */

@@ -10,7 +10,7 @@
 #include "base/lock.h"
 #include "base/print.h"
 #include "base/string.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 enum { CLEAN, DIRTY, NR_HEAPS };
 #define UNSCRUBBED 16u /* so many free frames are left as they are */

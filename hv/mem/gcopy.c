@@ -16,8 +16,8 @@
 #include "base/string.h"
 #include "mem/frame.h"
 #include "mem/npt.h"
-#include "domain/domain.h"
-#include "virt/virt.h"
+#include "domain/struct.h"
+#include "platform/vendor.h"
 
 static bool is_ram(enum p2m_type t, bool write)
 {
@@ -219,7 +219,7 @@ static struct walk walk_of(struct vcpu *v, bool phys, struct gtrace *t)
     if (!phys) {
         w.cr3 = virt->get_cr(v, 3);
         w.mode = (virt->get_cr(v, 0) & MODE_CR0) | (virt->get_cr(v, 4) & MODE_CR4) |
-                 (virt->get_cr(v, 8) & EFER_LMA);
+                 (virt->get_cr(v, CR_EFER) & EFER_LMA);
     }
     return w;
 }

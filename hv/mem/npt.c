@@ -9,7 +9,7 @@
 #include "base/cpu.h"
 #include "base/print.h"
 #include "mem/frame.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 #define NPTE_TYPE(e)      ((enum p2m_type)(((e) >> 9 & 7) | ((e) >> 52 & 1) << 3))
 #define NPTE_TYPE_BITS(t) (((uint64_t)(t)&7) << 9 | ((uint64_t)(t) >> 3) << 52)

@@ -14,7 +14,7 @@
 #include "pci/pci_int.h"
 #include "platform/acpi_info.h"
 #include "platform/boot_info.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 #define MMIO_HIGH (1ull << 38) /* for those that do not fit */
 #define MAX_MMIO  (4ull << 30) /* of one device */

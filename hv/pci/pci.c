@@ -10,7 +10,7 @@
 #include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
 #include "platform/cmdline.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 /* Marks what an entry of the command line's list names; `any`: bits of slot and function that match whatever they are. */
 static void mark(uint32_t sbdf, uint8_t any)

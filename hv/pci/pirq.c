@@ -22,7 +22,7 @@
 #include "base/print.h"
 #include "pci/iommu/iommu.h"
 #include "pci/pci_int.h"
-#include "domain/domain.h"
+#include "domain/table.h"
 
 #define ROUTE_PER_MS  64u  /* interrupts of one entry in a millisecond */
 #define DEVICE_PER_MS 256u /* of all entries of a device */

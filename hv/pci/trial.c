@@ -14,7 +14,7 @@
 #include "pci/pci_int.h"
 #include "platform/boot_info.h"
 #include "platform/cmdline.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 #define GIB (1ull << 30)
 #define LONGEST_NS \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which vector is next for a vCPU (pending.h). Bits are posted by any CPU with atomics; no locks. */
 #include "sched/pending.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 /* Nearly always there is none, at every entry: four looks. */
 int vlapic_highest(const volatile uint32_t *map)

@@ -13,9 +13,9 @@
 #include "arch/irq.h"
 #include "mem/frame.h"
 #include "platform/cmdline.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 #include "sched/irqs_off.h"
-#include "virt/virt.h"
+#include "platform/vendor.h"
 
 #define OP_NS    (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
 #define SCRUB_NS (5 * NS_PER_US)   /* a page of memory that no cache has, and more */

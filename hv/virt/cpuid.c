@@ -8,7 +8,7 @@
 #include <xen/xen.h>
 #include <xen/arch-x86/cpuid.h>
 #include "base/cpu.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 #include "virt/virt.h"
 
 #define BIT(n)       (1u << (n))

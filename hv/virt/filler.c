@@ -5,7 +5,7 @@
 #include "base/string.h"
 #include "mem/frame.h"
 #include "mem/npt.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 #include "virt/lapic.h"
 
 #define APIC_GFN (0xfee00000ull >> PAGE_SHIFT)

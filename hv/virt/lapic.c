@@ -8,7 +8,7 @@
 #include "arch/regs.h"
 #include <bulkhead.h>
 #include "base/string.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 #include "sched/pending.h"
 #include "sched/sched.h"
 #include "virt/virt.h"

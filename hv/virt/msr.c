@@ -8,7 +8,7 @@
 #include "mem/gcopy.h"
 #include "arch/regs.h"
 #include "mem/npt.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 #include "virt/lapic.h"
 #include "virt/virt.h"
 

@@ -13,7 +13,7 @@
 #include "base/print.h"
 #include "base/string.h"
 #include "mem/frame.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 #include "sched/irqs_off.h"
 #include "sched/pending.h"
 #include "virt/virt.h"

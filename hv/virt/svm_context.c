@@ -3,7 +3,7 @@
  * A vCPU started with registers of the guest's choice: VCPUOP_initialise (<xen/hvm/hvm_vcpu.h>). What VMRUN would refuse (APM2 15.5.1) is
  * refused here, while the caller can still be told; what else is odd about the state harms that guest alone.
  */
-#include "domain/domain.h"
+#include "domain/struct.h"
 #include "virt/svm.h"
 #include "arch/regs.h"
 #include "virt/virt.h"

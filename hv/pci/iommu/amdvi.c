@@ -15,7 +15,7 @@
 #include "mem/frame.h"
 #include "mem/paging.h"
 #include "pci/pci_int.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 #define REG_DEVTAB     0x0000
 #define REG_CMD_BASE   0x0008

@@ -10,7 +10,7 @@
 #include "pci/pci_int.h"
 #include "platform/acpi_info.h"
 #include "platform/cmdline.h"
-#include "domain/domain.h"
+#include "domain/struct.h"
 
 #define WATCH_NS      (200 * NS_PER_MS)
 #define IDLE_NS       (100 * NS_PER_MS) /* between two looks of the boot CPU when it has nothing to run */

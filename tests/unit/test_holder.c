@@ -1,22 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A destroyed domain whose frames others have mapped: who is named, what they lose, and that every frame comes back.
-// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/privilege.c
-#include "core_harness.h"
-#include "pci/iommu/iommu.h"
+// LINK: tests/unit/control_harness.c
+#include "control_harness.h"
 
-const struct iommu_ops *iommu_ops;
-struct pci_dev *pci_devices;
-void console_claim(bool claim) {}
-size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
+static struct domain *drv, *a, *b, *gone;
 
-#define WIN 0x100000ull
-static struct domain *ctl, *drv, *a, *b, *gone;
-
-static long ctl_op(unsigned op, void *arg)
-{
-    as(ctl);
-    return do_control_op(op, PTR(arg));
-}
 static long again(unsigned op, void *arg, unsigned *rounds) /* every look at the clock says: enough */
 {
     long rc;
@@ -45,24 +33,11 @@ int setup(void **state)
     return 0;
 }
 
-static uint32_t map(struct domain *by, struct domain *of, uint32_t ref, uint64_t page, uint64_t gfn,
-                    uint32_t flags)
+static uint32_t seed_and_map(struct domain *by, struct domain *of, uint32_t ref, uint64_t page,
+                             uint64_t gfn, uint32_t flags)
 {
-    struct gnttab_map_grant_ref op = {
-        .host_addr = gfn << 12, .flags = GNTMAP_host_map | flags, .ref = ref, .dom = of->id
-    };
     grant_seed(of, ref, by->id, page);
-    as(by);
-    assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, PTR(&op), 1), 0);
-    assert_int_equal(op.status, 0);
-    return op.handle;
-}
-static void unmap(struct domain *by, uint32_t handle, uint64_t gfn)
-{
-    struct gnttab_unmap_grant_ref op = { .host_addr = gfn << 12, .handle = handle };
-    as(by);
-    assert_int_equal(do_grant_table_op(GNTTABOP_unmap_grant_ref, PTR(&op), 1), 0);
-    assert_int_equal(op.status, 0);
+    return map(by, of->id, ref, gfn, flags);
 }
 static struct bh_dominfo info(domid_t id)
 {
@@ -90,10 +65,13 @@ TEST(test_named_and_taken_away)
     mfn_t f;
     memcpy(gpa_ptr(gone, 5 << 12), "of the dead", 12);
     memcpy(gpa_ptr(b, 7 << 12), "of the living", 14);
-    uint32_t ha = map(a, gone, 8, 5, WIN, 0), ha2 = map(a, gone, 9, 6, WIN + 1, GNTMAP_readonly);
-    uint32_t other = map(a, b, 8, 7, WIN + 2, 0), hd = map(drv, gone, 10, 5, WIN, 0);
+    uint32_t ha = seed_and_map(a, gone, 8, 5, WIN, 0),
+             ha2 = seed_and_map(a, gone, 9, 6, WIN + 1, GNTMAP_readonly);
+    uint32_t other = seed_and_map(a, b, 8, 7, WIN + 2, 0),
+             hd = seed_and_map(drv, gone, 10, 5, WIN, 0);
     assert_int_equal(grant_frame_mfn(gone, GRANT_MAX_FRAMES - 1, &f), 0);
-    uint32_t hb = map(b, gone, 20000, 30, WIN, 0); /* far up in a table that is empty otherwise */
+    uint32_t hb = seed_and_map(b, gone, 20000, 30, WIN,
+                               0); /* far up in a table that is empty otherwise */
     assert_int_equal(info(id).holder, BH_DOMID_NONE);
     assert_int_equal(reclaim(id, a->id), -EINVAL); /* it lives */
     destroy(gone);
@@ -137,14 +115,14 @@ TEST(test_in_steps)
     frame_get_stats(&before);
     assert_int_equal(grant_frame_mfn(gone, GRANT_MAX_FRAMES - 1, &f), 0);
     for (uint32_t ref = 8; ref < 8000; ref++) { /* a record of each, and of each a handle */
-        uint32_t h = map(a, gone, ref, 5, WIN + ref, 0);
+        uint32_t h = seed_and_map(a, gone, ref, 5, WIN + ref, 0);
         if (ref < 7999)
             unmap(a, h, WIN + ref);
         else
             assert_int_equal(h, 0);
     }
     for (uint32_t ref = 8; ref < 2008; ref++)
-        (void)map(a, b, ref % 500 + 8, 7, 2 * WIN + ref, 0); /* handles of another's frames */
+        (void)seed_and_map(a, b, ref % 500 + 8, 7, 2 * WIN + ref, 0); /* handles of another's frames */
     destroy(gone);
     struct bh_dominfo i = { .domid = id };
     assert_int_equal(again(BH_CTL_INFO, &i, &rounds), 0);
@@ -163,8 +141,8 @@ TEST(test_in_steps)
 TEST(test_two_hold_each_other)
 {
     domid_t ia = a->id, ib = b->id;
-    (void)map(a, b, 8, 5, WIN, 0);
-    (void)map(b, a, 8, 5, WIN, 0);
+    (void)seed_and_map(a, b, 8, 5, WIN, 0);
+    (void)seed_and_map(b, a, 8, 5, WIN, 0);
     destroy(a); /* a's own mappings end with it */
     assert_int_equal(info(ia).holder, ib);
     assert_int_equal(info(ib).holder, BH_DOMID_NONE);

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Immutable pages: who may make them, that nobody writes them, what restarts and the end of the domain do to them.
-// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/memory_op.c
-// LINK: hv/abi/privilege.c hv/abi/vcpu_op.c
-#include "core_harness.h"
-#include <xen/memory.h>
+// LINK: tests/unit/control_harness.c hv/abi/vcpu_op.c
+#include "control_harness.h"
 #include <xen/vcpu.h>
-#include "pci/iommu/iommu.h"
-
-const struct iommu_ops *iommu_ops;
-struct pci_dev *pci_devices;
-void console_claim(bool claim) {}
-size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 #define PAGES 1024u
 #define XS    (PAGES - 1)
@@ -18,27 +10,13 @@ size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 #define KEEP  (PAGES - 6)
 #define TEXT  0x100u /* the image's pages that are not written */
 #define NR    40u
-static struct domain *ctl, *store, *svc;
 static char image[NR * PAGE_SIZE];
 
-static long ctl_op(unsigned op, void *arg)
-{
-    as(ctl);
-    return do_control_op(op, PTR(arg));
-}
-static long protect(uint64_t gfn, uint64_t nr)
-{
-    return ctl_op(BH_CTL_PROTECT, &(struct bh_protect){ .domid = svc->id, .gfn = gfn, .nr = nr });
-}
 static long write_page(uint64_t gfn)
 {
     return ctl_op(BH_CTL_WRITE,
                   &(struct bh_write){
                       .domid = svc->id, .gpa = gfn << 12, .src = (uint64_t)image, .len = PAGE_SIZE });
-}
-static long restart(uint32_t flags)
-{
-    return ctl_op(BH_CTL_RESTART, &(struct bh_restart){ .domid = svc->id, .flags = flags });
 }
 static void run(void)
 {
@@ -46,20 +24,10 @@ static void run(void)
                      0);
     assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &(struct bh_domid){ .domid = svc->id }), 0);
 }
-static mfn_t frame_of(uint64_t gfn, enum p2m_type *t) { return p2m_lookup(svc, GFN(gfn), t); }
-static enum p2m_type type_of(uint64_t gfn)
-{
-    enum p2m_type t;
-    (void)frame_of(gfn, &t);
-    return t;
-}
 
 int setup(void **state)
 {
-    machine_setup(state);
-    ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
-    start(ctl);
-    store = make(1, BH_ROLE_STORE, 0, 1, 16);
+    machine_of_two(0, 16);
     svc = make(3, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, PAGES);
     struct bh_setup_rings r = { .domid = svc->id,
                                 .console_domid = ctl->id,
@@ -77,9 +45,8 @@ int setup(void **state)
 static void intact(void)
 {
     for (unsigned i = 0; i < NR; i++) {
-        enum p2m_type t;
-        mfn_t m = frame_of(TEXT + i, &t);
-        assert_int_equal(t, P2M_RAM_IMMUTABLE);
+        mfn_t m = frame_of(svc, TEXT + i);
+        assert_int_equal(type_of(svc, TEXT + i), P2M_RAM_IMMUTABLE);
         assert_int_equal(mfn_to_frame(m)->refs, 1);
         assert_memory_equal(mfn_to_virt(m), image + i * PAGE_SIZE, PAGE_SIZE);
     }
@@ -111,30 +78,30 @@ TEST(test_who_and_what)
         { 1ull << 63, 4096 },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_int_equal(protect(bad[i].gfn, bad[i].nr), -EINVAL);
-    assert_int_equal(type_of(KEEP - 2), P2M_RAM); /* all or nothing */
-    assert_int_equal(protect(0, BH_PROTECT_MAX + 1), -E2BIG);
-    assert_int_equal(protect(0, ~0ull), -E2BIG);
+        assert_int_equal(ctl_protect(svc, bad[i].gfn, bad[i].nr), -EINVAL);
+    assert_int_equal(type_of(svc, KEEP - 2), P2M_RAM); /* all or nothing */
+    assert_int_equal(ctl_protect(svc, 0, BH_PROTECT_MAX + 1), -E2BIG);
+    assert_int_equal(ctl_protect(svc, 0, ~0ull), -E2BIG);
     mfn_t f;
     assert_int_equal(grant_frame_mfn(svc, 0, &f), 0);
     assert_int_equal(p2m_set(svc, GFN(0x5000), f, 0, P2M_SHARED), 0);
-    assert_int_equal(protect(0x5000, 1), -EINVAL);
+    assert_int_equal(ctl_protect(svc, 0x5000, 1), -EINVAL);
     assert_int_equal(p2m_set(svc, GFN(0x5001), MFN(0x3fff), 0, P2M_MMIO), 0);
-    assert_int_equal(protect(0x5001, 1), -EINVAL);
+    assert_int_equal(ctl_protect(svc, 0x5001, 1), -EINVAL);
 
     uint64_t gen = svc->p2m.gen;
-    assert_int_equal(protect(TEXT, 0), 0);
-    assert_int_equal(protect(TEXT, NR), 0);
+    assert_int_equal(ctl_protect(svc, TEXT, 0), 0);
+    assert_int_equal(ctl_protect(svc, TEXT, NR), 0);
     assert_int_equal(dma_lost, NR);
     assert_true(svc->p2m.gen > gen);
-    assert_int_equal(type_of(TEXT - 1), P2M_RAM);
-    assert_int_equal(type_of(TEXT + NR), P2M_RAM);
-    assert_int_equal(protect(TEXT, NR), 0); /* again is no harm */
+    assert_int_equal(type_of(svc, TEXT - 1), P2M_RAM);
+    assert_int_equal(type_of(svc, TEXT + NR), P2M_RAM);
+    assert_int_equal(ctl_protect(svc, TEXT, NR), 0); /* again is no harm */
     assert_int_equal(dma_lost, NR);
     intact();
     run();
-    assert_int_equal(protect(TEXT + NR, 1), -EACCES);
-    assert_int_equal(type_of(TEXT + NR), P2M_RAM);
+    assert_int_equal(ctl_protect(svc, TEXT + NR, 1), -EACCES);
+    assert_int_equal(type_of(svc, TEXT + NR), P2M_RAM);
 }
 
 TEST(test_preempted)
@@ -156,15 +123,13 @@ TEST(test_preempted)
 
 TEST(test_nobody_writes)
 {
-    assert_int_equal(protect(TEXT, NR), 0);
+    assert_int_equal(ctl_protect(svc, TEXT, NR), 0);
     assert_int_equal(write_page(TEXT), -EFAULT);
     assert_int_equal(write_page(TEXT + NR), PAGE_SIZE);
     struct bh_setup_rings r = {
         .domid = store->id, .console_domid = 0, .store_domid = 1, .console_gfn = 4, .store_gfn = 5
     };
-    assert_int_equal(ctl_op(BH_CTL_PROTECT,
-                            &(struct bh_protect){ .domid = store->id, .gfn = 4, .nr = 1 }),
-                     0);
+    assert_int_equal(ctl_protect(store, 4, 1), 0);
     assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), -EINVAL); /* rings are written */
     run();
     as(svc);
@@ -190,7 +155,7 @@ TEST(test_nobody_writes)
 static void fill_with(uint8_t byte)
 {
     for (uint64_t g = 0; g < PAGES; g++)
-        if (type_of(g) == P2M_RAM)
+        if (type_of(svc, g) == P2M_RAM)
             memset(gpa_ptr(svc, g << 12), byte, PAGE_SIZE);
 }
 
@@ -202,7 +167,7 @@ static void check_fresh(bool text_too)
         assert_non_null(p);
         if (!text_too && g >= TEXT && g < TEXT + NR)
             continue;
-        assert_int_equal(type_of(g), P2M_RAM);
+        assert_int_equal(type_of(svc, g), P2M_RAM);
         for (unsigned i = 0; i < PAGE_SIZE; i += 64)
             assert_int_equal(p[i], keep ? 0xaa : 0);
     }
@@ -212,11 +177,10 @@ static void check_fresh(bool text_too)
 TEST(test_restarts)
 {
     mfn_t was[NR];
-    enum p2m_type t;
     struct frame_stats before, after;
-    assert_int_equal(protect(TEXT, NR), 0);
+    assert_int_equal(ctl_protect(svc, TEXT, NR), 0);
     for (unsigned i = 0; i < NR; i++)
-        was[i] = frame_of(TEXT + i, &t);
+        was[i] = frame_of(svc, TEXT + i);
     for (unsigned n = 0; n < 20; n++) {
         run();
         fill_with(0xaa);
@@ -225,14 +189,14 @@ TEST(test_restarts)
         long rc;
         do {
             yields_after = n % 4 == 3 ? ~0u : n % 4;
-            rc = restart(0);
+            rc = ctl_restart(svc, 0);
         } while (rc == HC_AGAIN);
         yields_after = ~0u;
         assert_int_equal(rc, 0);
         intact();
         check_fresh(false);
         for (unsigned i = 0; i < NR; i++)
-            assert_int_equal(frame_of(TEXT + i, &t).v, was[i].v);
+            assert_int_equal(frame_of(svc, TEXT + i).v, was[i].v);
         assert_int_equal(write_page(TEXT + 7), -EFAULT);
         assert_int_equal(write_page(TEXT + NR), PAGE_SIZE);
     }
@@ -244,46 +208,40 @@ TEST(test_restarts)
 /* A grant of such a page is taken back by a restart as any other; its mapper sees zeroes then. */
 TEST(test_restart_takes_grants_back)
 {
-    assert_int_equal(protect(TEXT, NR), 0);
+    assert_int_equal(ctl_protect(svc, TEXT, NR), 0);
     run();
     grant_seed(svc, 9, store->id, TEXT + 2);
-    struct gnttab_map_grant_ref op = { .host_addr = 0x100000ull << 12,
-                                       .flags = GNTMAP_host_map | GNTMAP_readonly,
-                                       .ref = 9,
-                                       .dom = svc->id };
-    as(store);
-    assert_int_equal(do_grant_table_op(GNTTABOP_map_grant_ref, PTR(&op), 1), 0);
-    assert_int_equal(op.status, 0);
-    assert_memory_equal(gpa_ptr(store, 0x100000ull << 12), image + 2 * PAGE_SIZE, PAGE_SIZE);
-    assert_int_equal(restart(0), 0);
+    map(store, svc->id, 9, WIN, GNTMAP_readonly);
+    assert_memory_equal(gpa_ptr(store, WIN << 12), image + 2 * PAGE_SIZE, PAGE_SIZE);
+    assert_int_equal(ctl_restart(svc, 0), 0);
     intact();
-    assert_int_equal(*(char *)gpa_ptr(store, 0x100000ull << 12), 0);
+    assert_int_equal(*(char *)gpa_ptr(store, WIN << 12), 0);
 }
 
 TEST(test_fresh)
 {
-    assert_int_equal(protect(TEXT, NR), 0);
+    assert_int_equal(ctl_protect(svc, TEXT, NR), 0);
     run();
     fill_with(0xaa);
-    assert_int_equal(restart(2), -EINVAL);
-    assert_int_equal(restart(~0u), -EINVAL);
+    assert_int_equal(ctl_restart(svc, 2), -EINVAL);
+    assert_int_equal(ctl_restart(svc, ~0u), -EINVAL);
     assert_int_equal(svc->state, BH_DOM_RUNNING);
-    assert_int_equal(restart(BH_RESTART_FRESH), 0);
+    assert_int_equal(ctl_restart(svc, BH_RESTART_FRESH), 0);
     check_fresh(true);
     for (unsigned i = 0; i < NR; i++) /* another image may come now */
         assert_int_equal(write_page(TEXT + i), PAGE_SIZE);
-    assert_int_equal(protect(TEXT + 1, 2), 0);
+    assert_int_equal(ctl_protect(svc, TEXT + 1, 2), 0);
     run();
     fill_with(0xaa);
     /* a plain restart under way is taken over by a fresh one, wherever it stands */
     for (unsigned stop = 1; stop <= 8; stop++) {
         yields_after = 0;
-        while (svc->op_stage < stop && restart(0) == HC_AGAIN)
+        while (svc->op_stage < stop && ctl_restart(svc, 0) == HC_AGAIN)
             yields_after = 0;
         yields_after = ~0u;
-        assert_int_equal(restart(BH_RESTART_FRESH), 0);
+        assert_int_equal(ctl_restart(svc, BH_RESTART_FRESH), 0);
         check_fresh(true);
-        assert_int_equal(protect(TEXT, NR), 0);
+        assert_int_equal(ctl_protect(svc, TEXT, NR), 0);
         run();
         fill_with(0xaa);
     }

@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Threads as CPUs: peers map, copy, bind and send while domains are restarted and destroyed under them; then every counter
 // must be where it began.
-// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/service.c
-// LINK: hv/abi/privilege.c
+// LINK: tests/unit/control_harness.c
 // FLAGS: -pthread
 #include <threads.h>
 #include <time.h>
-#include "core_harness.h"
-#include "pci/iommu/iommu.h"
+#include "control_harness.h"
 
 #define SECONDS 3
 #define REFS    32u
-#define WIN     0x100000ull
 #define SLOTS   64u
-
-const struct iommu_ops *iommu_ops;
-struct pci_dev *pci_devices;
-void console_claim(bool claim) {}
-size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 static _Thread_local struct cpu me;
 struct cpu *this_cpu(void)
@@ -33,7 +25,6 @@ static void pause_thread(uint64_t ns)
 }
 static void sched_yield_thread(void) { pause_thread(1000); }
 
-static struct domain *ctl, *store, *svc, *guest;
 static volatile bool stop;
 static volatile unsigned restarts, destroys, maps, copies, sends;
 static volatile domid_t victim; /* comes and goes */
@@ -241,10 +232,7 @@ static void drop_mappings(struct domain *d)
 
 TEST(test_race)
 {
-    machine_setup(state);
-    ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
-    start(ctl);
-    store = make(1, BH_ROLE_STORE, BH_CREATE_RESTARTABLE, 1, 32);
+    machine_of_two(BH_CREATE_RESTARTABLE, 32);
     svc = make(3, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, 128);
     guest = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 1, 64);
     start(store);

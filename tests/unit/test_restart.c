@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Restart and destroy at every preemption point, and the control and service hypercalls around them.
-// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/service.c
-// LINK: hv/abi/privilege.c
-#include "core_harness.h"
-#include <xen/hvm/params.h>
-#include <xen/sched.h>
-#include "pci/iommu/iommu.h"
+// LINK: tests/unit/control_harness.c
+#include "control_harness.h"
 
-const struct iommu_ops *iommu_ops;
-struct pci_dev *pci_devices;
 static bool claimed;
 void console_claim(bool claim) { claimed = claim; }
 size_t log_read(uint64_t *pos, char *buf, size_t n)
@@ -26,80 +20,15 @@ size_t log_read(uint64_t *pos, char *buf, size_t n)
 #define XS    (PAGES - 1)
 #define CON   (PAGES - 2)
 #define KEEP  (PAGES - 6)
-#define WIN   0x100000ull
-static struct domain *ctl, *store, *svc, *guest;
-
-static long ctl_op(unsigned op, void *arg)
-{
-    as(ctl);
-    return do_control_op(op, PTR(arg));
-}
-
-static void build(struct domain *d)
-{
-    struct bh_setup_rings r = { .domid = d->id,
-                                .console_domid = ctl->id,
-                                .store_domid = store->id,
-                                .console_gfn = d == svc ? CON : 2,
-                                .store_gfn = d == svc ? XS : 3 };
-    struct bh_entry e = { .domid = d->id, .eip = 0x100000, .ebx = 0x1000 };
-    struct bh_domid i = { .domid = d->id };
-    if (!d->rings)
-        assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), 0);
-    assert_int_equal(ctl_op(BH_CTL_SET_ENTRY, &e), 0);
-    assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &i), 0);
-    assert_int_equal(d->state, BH_DOM_RUNNING);
-}
 
 int setup(void **state)
 {
-    machine_setup(state);
-    ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
-    start(ctl);
-    store = make(1, BH_ROLE_STORE, BH_CREATE_RESTARTABLE, 1, 64);
+    machine_of_two(BH_CREATE_RESTARTABLE, 64);
     svc = make(3, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, PAGES);
     guest = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 2, 64);
-    build(svc);
-    build(guest);
+    build(svc, CON, XS);
+    build(guest, 2, 3);
     return 0;
-}
-
-static mfn_t frame_of(struct domain *d, uint64_t gfn)
-{
-    enum p2m_type t;
-    return p2m_lookup(d, GFN(gfn), &t);
-}
-static long grant_op(struct domain *by, unsigned cmd, void *arg)
-{
-    as(by);
-    return do_grant_table_op(cmd, PTR(arg), 1);
-}
-static uint32_t map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn)
-{
-    struct gnttab_map_grant_ref op = {
-        .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = dom
-    };
-    assert_int_equal(grant_op(by, GNTTABOP_map_grant_ref, &op), 0);
-    assert_int_equal(op.status, 0);
-    return op.handle;
-}
-static void unmap(struct domain *by, uint32_t handle, uint64_t gfn)
-{
-    struct gnttab_unmap_grant_ref op = { .host_addr = gfn << 12, .handle = handle };
-    assert_int_equal(grant_op(by, GNTTABOP_unmap_grant_ref, &op), 0);
-    assert_int_equal(op.status, 0);
-}
-static uint32_t bind(struct domain *d, domid_t remote, uint32_t rport)
-{
-    struct evtchn_bind_interdomain x = { .remote_dom = remote, .remote_port = rport };
-    as(d);
-    assert_int_equal(do_event_channel_op(EVTCHNOP_bind_interdomain, PTR(&x)), 0);
-    return x.local_port;
-}
-static long restart(struct domain *d)
-{
-    struct bh_restart r = { .domid = d->id };
-    return ctl_op(BH_CTL_RESTART, &r);
 }
 
 /* A life: rings with the guest, a mapping of its page, a page of its own given away, registrations, a mess in memory. */
@@ -112,11 +41,11 @@ static void live(struct life *l)
     as(guest);
     assert_int_equal(evtchn_alloc_unbound(guest, svc->id, &l->gport), 0);
     l->sport = bind(svc, guest->id, l->gport);
-    l->handle = map(svc, guest->id, 8, WIN);
+    l->handle = map(svc, guest->id, 8, WIN, 0);
     l->con_port = bind(ctl, svc->id, svc->console_port);
-    l->xs_handle = map(store, svc->id, 1, WIN);
+    l->xs_handle = map(store, svc->id, 1, WIN, 0);
     grant_seed(svc, 9, guest->id, 7);
-    l->theirs = map(guest, svc->id, 9, WIN);
+    l->theirs = map(guest, svc->id, 9, WIN, 0);
     mfn_t f;
     assert_int_equal(grant_frame_mfn(svc, 0, &f), 0);
     assert_int_equal(p2m_set(svc, GFN(WIN + 8), f, 0, P2M_SHARED), 0);
@@ -195,7 +124,7 @@ static void run_restart(int yield_every)
     unsigned rounds = 0;
     do {
         yields_after = yield_every < 0 ? ~0u : (unsigned)yield_every;
-        rc = restart(svc);
+        rc = ctl_restart(svc, 0);
         rounds++;
         assert_true(rounds < 100000);
         /* peers go on meanwhile; none of this may disturb, some is lost on purpose */
@@ -219,10 +148,10 @@ static void run_restart(int yield_every)
     evtchn_send(ctl, l.con_port);
     assert_true(pending(svc, svc->console_port));
     assert_int_equal(svc->vcpu[0]->info->evtchn_upcall_pending, 1);
-    build(svc);
+    build(svc, CON, XS);
     l.sport = bind(svc, guest->id, l.gport);
     assert_int_equal(evtchn_chan(guest, l.gport)->state, ECS_INTERDOMAIN);
-    l.handle = map(svc, guest->id, 8, WIN);
+    l.handle = map(svc, guest->id, 8, WIN, 0);
     unmap(svc, l.handle, WIN);
     unmap(guest, l.theirs, WIN);
     unmap(store, l.xs_handle, WIN);
@@ -237,27 +166,27 @@ TEST(test_restart_preempted_2) { run_restart(2); }
 TEST(test_restart_waits_for_vcpu)
 {
     svc->vcpu[0]->running = 1;
-    assert_int_equal(restart(svc), HC_AGAIN); /* live: nobody crashed */
-    assert_int_equal(restart(svc), HC_AGAIN);
+    assert_int_equal(ctl_restart(svc, 0), HC_AGAIN); /* live: nobody crashed */
+    assert_int_equal(ctl_restart(svc, 0), HC_AGAIN);
     assert_int_equal(pci_fences, 0);
     assert_int_equal(svc->state, BH_DOM_BUILDING);
     svc->vcpu[0]->running = 0;
-    assert_int_equal(restart(svc), 0);
+    assert_int_equal(ctl_restart(svc, 0), 0);
     /* twice in a row, never started in between */
-    assert_int_equal(restart(svc), 0);
+    assert_int_equal(ctl_restart(svc, 0), 0);
     assert_int_equal(svc->instance, 2);
-    build(svc);
+    build(svc, CON, XS);
 }
 
 TEST(test_restart_refused)
 {
-    assert_int_equal(restart(ctl), -EINVAL);
-    assert_int_equal(restart(guest), -EINVAL);
-    assert_int_equal(restart(store), -EINVAL); /* never started: there is nothing to restart */
+    assert_int_equal(ctl_restart(ctl, 0), -EINVAL);
+    assert_int_equal(ctl_restart(guest, 0), -EINVAL);
+    assert_int_equal(ctl_restart(store, 0), -EINVAL); /* never started: there is nothing to restart */
     struct bh_restart r = { .domid = 9 };
     assert_int_equal(ctl_op(BH_CTL_RESTART, &r), -ESRCH);
     spin_lock(&svc->op_lock);
-    assert_int_equal(restart(svc), HC_AGAIN);
+    assert_int_equal(ctl_restart(svc, 0), HC_AGAIN);
     spin_unlock(&svc->op_lock);
 }
 
@@ -269,11 +198,11 @@ TEST(test_hundred_restarts)
         if (i == 3) /* tables and chunks exist by now */
             frame_get_stats(&before);
         grant_seed(guest, 8, svc->id, 9);
-        map(svc, guest->id, 8, WIN);
+        map(svc, guest->id, 8, WIN, 0);
         assert_int_equal(evtchn_alloc_unbound(svc, guest->id, &port), 0);
         domain_crash(svc, NULL, BH_CAUSE_DEADLINE, "late");
-        assert_int_equal(restart(svc), 0);
-        build(svc);
+        assert_int_equal(ctl_restart(svc, 0), 0);
+        build(svc, CON, XS);
     }
     frame_get_stats(&after);
     assert_int_equal(after.free, before.free);
@@ -294,12 +223,12 @@ TEST(test_lost_pages)
         frame_put(f);
     }
     assert_int_equal(svc->tot_pages, PAGES - 4);
-    assert_int_equal(restart(svc), 0);
+    assert_int_equal(ctl_restart(svc, 0), 0);
     assert_int_equal(svc->tot_pages, PAGES);
     for (uint64_t g = 0; g < PAGES; g++)
         assert_non_null(gpa_ptr(svc, g << 12));
-    build(svc);
-    assert_int_equal(restart(svc), 0);
+    build(svc, CON, XS);
+    assert_int_equal(ctl_restart(svc, 0), 0);
 }
 
 /* Or it puts pages of the core in their place: the next one's ring and keep pages are RAM nevertheless. */
@@ -314,14 +243,14 @@ TEST(test_displaced_pages)
         f = i ? virt_to_mfn(svc->grant.shared[0]) : virt_to_mfn(svc->shared);
         assert_int_equal(p2m_set(svc, GFN(displaced[i]), f, 0, P2M_SHARED), 0);
     }
-    assert_int_equal(restart(svc), 0);
+    assert_int_equal(ctl_restart(svc, 0), 0);
     for (unsigned i = 0; i < ARRAY_SIZE(displaced); i++) {
         (void)p2m_lookup(svc, GFN(displaced[i]), &t);
         assert_int_equal(t, P2M_RAM);
     }
     assert_int_equal(svc->tot_pages, PAGES);
-    build(svc);
-    unmap(store, map(store, svc->id, 1, WIN), WIN); /* the store finds its ring again */
+    build(svc, CON, XS);
+    unmap(store, map(store, svc->id, 1, WIN, 0), WIN); /* the store finds its ring again */
 }
 
 TEST(test_destroy_overtakes_restart)
@@ -331,14 +260,14 @@ TEST(test_destroy_overtakes_restart)
         live(&l);
         uint16_t id = svc->id;
         yields_after = 0;
-        while (svc->op_stage < stop && restart(svc) == HC_AGAIN)
+        while (svc->op_stage < stop && ctl_restart(svc, 0) == HC_AGAIN)
             yields_after = 0;
         long rc;
         do {
             yields_after = 0;
             rc = ctl_op(BH_CTL_DESTROY, &(struct bh_domid){ .domid = id });
             if (rc == HC_AGAIN)
-                assert_int_equal(restart(svc), -ESRCH);
+                assert_int_equal(ctl_restart(svc, 0), -ESRCH);
         } while (rc == HC_AGAIN);
         yields_after = ~0u;
         assert_int_equal(rc, 0);
@@ -360,7 +289,7 @@ TEST(test_destroy_overtakes_restart)
         struct bh_populate p = { .domid = id, .gfn = 0, .nr = PAGES };
         assert_int_equal(ctl_op(BH_CTL_POPULATE, &p), 0);
         assert_int_equal(p.done, PAGES);
-        build(svc);
+        build(svc, CON, XS);
         assert_int_equal(evtchn_close(guest, l.gport), 0);
     }
 }
@@ -373,11 +302,11 @@ TEST(test_counters_return)
         struct domain *d = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 3, 700);
         uint16_t id = d->id;
         uint32_t port;
-        build(d);
+        build(d, 2, 3);
         for (unsigned k = 0; k < 200; k++)
             assert_int_equal(evtchn_alloc_unbound(d, ctl->id, &port), 0);
         grant_seed(guest, 8, id, 9);
-        map(d, guest->id, 8, WIN);
+        map(d, guest->id, 8, WIN, 0);
         assert_int_equal(ctl_op(BH_CTL_DESTROY, &(struct bh_domid){ .domid = id }), 0);
         assert_int_equal(ctl_op(BH_CTL_DESTROY, &(struct bh_domid){ .domid = id }), -ESRCH);
         if (i == 0)
@@ -429,7 +358,7 @@ TEST(test_write_and_sealing)
     assert_int_equal(ctl_op(BH_CTL_WRITE, &w), -EACCES); /* sealed */
     w.domid = guest->id;
     assert_int_equal(ctl_op(BH_CTL_WRITE, &w), -EACCES);
-    assert_int_equal(restart(svc), 0);
+    assert_int_equal(ctl_restart(svc, 0), 0);
     w.domid = svc->id;
     assert_int_equal(ctl_op(BH_CTL_WRITE, &w), 256 * 1024);
     const uint64_t gpas[] = { (uint64_t)KEEP << 12, ((uint64_t)KEEP << 12) - 1,
@@ -561,7 +490,7 @@ TEST(test_info_report_crash)
     assert_int_equal(r.cause, BH_CAUSE_OTHER);
     c.domid = 0;
     assert_int_equal(ctl_op(BH_CTL_CRASH, &c), -EINVAL);
-    assert_int_equal(restart(svc), 0);
+    assert_int_equal(ctl_restart(svc, 0), 0);
     assert_int_equal(svc->inject, 0);
 
     static char text[4096];
@@ -634,8 +563,8 @@ TEST(test_counts)
     assert_int_equal(sysinfo().core.ipis, this_cpu()->own_counts.ipis);
 
     svc->vcpu[0]->counts.hypercalls = 40;
-    assert_int_equal(restart(svc), 0);
-    build(svc);
+    assert_int_equal(ctl_restart(svc, 0), 0);
+    build(svc, CON, XS);
     assert_int_equal(counts_of(svc).hypercalls, 40);
 
     struct domain *who[] = { guest, store, svc };
@@ -751,7 +680,7 @@ TEST(test_service_rest)
     assert_int_equal(do_service_op(BH_SVC_WAIT, PTR(&w)), HC_AGAIN);
     struct bh_pci_info pi = { .index = 0 };
     assert_int_equal(do_service_op(BH_SVC_DEVICES, PTR(&pi)), -ENOENT);
-    assert_int_equal(restart(svc), 0);
+    assert_int_equal(ctl_restart(svc, 0), 0);
     assert_false(svc->adopted || svc->served || svc->vcpu[0]->phys_ptr);
     assert_int_equal(svc->deadline_ms, 0);
 }
@@ -777,7 +706,7 @@ TEST(test_adopted_is_told)
         assert_true(told(b.port));
         assert_int_equal(do_service_op(BH_SVC_ADOPTED, GADDR(0)), 0);
         assert_false(told(b.port));
-        assert_int_equal(restart(svc), 0);
+        assert_int_equal(ctl_restart(svc, 0), 0);
         assert_false(svc->adopted);
         (void)told(b.port);
     }

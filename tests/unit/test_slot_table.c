@@ -1,41 +1,19 @@
 // SPDX-License-Identifier: MIT
 // The slot table: who writes it and when, that its domain only reads it, that it outlives restarts.
-// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/memory_op.c
-// LINK: hv/abi/privilege.c hv/abi/vcpu_op.c
-#include "core_harness.h"
-#include <xen/memory.h>
+// LINK: tests/unit/control_harness.c hv/abi/vcpu_op.c
+#include "control_harness.h"
 #include <xen/vcpu.h>
-#include "pci/iommu/iommu.h"
-
-const struct iommu_ops *iommu_ops;
-struct pci_dev *pci_devices;
-void console_claim(bool claim) {}
-size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 #define PAGES 1024u
 #define TABLE (PAGES - 8)
 #define NR    2u
-static struct domain *ctl, *store, *svc;
 static uint64_t words[BH_SLOT_WRITE_MAX / 8];
 
-static long ctl_op(unsigned op, void *arg)
-{
-    as(ctl);
-    return do_control_op(op, PTR(arg));
-}
 static long slot_write(uint64_t gpa, uint64_t len)
 {
     return ctl_op(BH_CTL_SLOT_WRITE,
                   &(struct bh_write){
                       .domid = svc->id, .gpa = gpa, .src = (uint64_t)words, .len = len });
-}
-static long protect(void)
-{
-    return ctl_op(BH_CTL_PROTECT, &(struct bh_protect){ .domid = svc->id, .gfn = TABLE, .nr = NR });
-}
-static long restart(uint32_t flags)
-{
-    return ctl_op(BH_CTL_RESTART, &(struct bh_restart){ .domid = svc->id, .flags = flags });
 }
 static long unpause(void)
 {
@@ -63,10 +41,7 @@ int setup(void **state)
     struct bh_create c = creation();
     uint64_t done = 0;
 
-    machine_setup(state);
-    ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
-    start(ctl);
-    store = make(1, BH_ROLE_STORE, 0, 1, 16);
+    machine_of_two(0, 16);
     start(store);
     assert_int_equal(ctl_op(BH_CTL_CREATE, &c), 0);
     svc = domain_get(3);
@@ -98,11 +73,9 @@ TEST(immutable_before_the_first_instruction)
     assert_int_equal(slot_write((uint64_t)TABLE << 12, 8), -EACCES);
     assert_int_equal(unpause(), -EINVAL);
     assert_int_equal(svc->state, BH_DOM_BUILDING);
-    assert_int_equal(ctl_op(BH_CTL_PROTECT,
-                            &(struct bh_protect){ .domid = svc->id, .gfn = TABLE, .nr = NR - 1 }),
-                     0);
+    assert_int_equal(ctl_protect(svc, TABLE, NR - 1), 0);
     assert_int_equal(unpause(), -EINVAL);
-    assert_int_equal(protect(), 0);
+    assert_int_equal(ctl_protect(svc, TABLE, NR), 0);
     assert_int_equal(dma_lost, NR); /* nor does a device reach it */
     assert_int_equal(slot_write((uint64_t)TABLE << 12, 8), 0);
     assert_int_equal(unpause(), 0);
@@ -133,10 +106,8 @@ TEST(who_and_where)
         { (PAGES - 6ull) << 12, 8, -EACCES },
     };
 
-    assert_int_equal(protect(), 0);
-    assert_int_equal(ctl_op(BH_CTL_PROTECT,
-                            &(struct bh_protect){ .domid = svc->id, .gfn = 0x100, .nr = 1 }),
-                     0);
+    assert_int_equal(ctl_protect(svc, TABLE, NR), 0);
+    assert_int_equal(ctl_protect(svc, 0x100, 1), 0);
     assert_int_equal(unpause(), 0);
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(slot_write(bad[i].gpa, bad[i].len), bad[i].rc);
@@ -172,7 +143,7 @@ TEST(its_domain_only_reads_it)
     };
     mfn_t m;
 
-    assert_int_equal(protect(), 0);
+    assert_int_equal(ctl_protect(svc, TABLE, NR), 0);
     assert_int_equal(ctl_op(BH_CTL_WRITE, &w), -EFAULT); /* the builder neither */
     assert_int_equal(unpause(), 0);
     as(svc);
@@ -195,18 +166,18 @@ TEST(outlives_every_restart)
     mfn_t was = p2m_lookup(svc, GFN(TABLE), &t);
     const uint32_t how[] = { 0, BH_RESTART_FRESH, 0, BH_RESTART_FRESH };
 
-    assert_int_equal(protect(), 0);
+    assert_int_equal(ctl_protect(svc, TABLE, NR), 0);
     for (unsigned n = 0; n < ARRAY_SIZE(how); n++) {
         words[0] = n + 1;
         assert_int_equal(unpause(), 0);
         assert_int_equal(slot_write((uint64_t)TABLE << 12, 16), 0);
         memset(gpa_ptr(svc, (TABLE - 1ull) << 12), 0xaa, PAGE_SIZE);
         yields_after = 0;
-        assert_int_equal(restart(how[n]), HC_AGAIN);
+        assert_int_equal(ctl_restart(svc, how[n]), HC_AGAIN);
         yields_after = ~0u;
         words[1] = 100 + n;
         assert_int_equal(slot_write(((uint64_t)TABLE << 12) + 8, 8), 0); /* while it is under way, too */
-        assert_int_equal(restart(how[n]), 0);
+        assert_int_equal(ctl_restart(svc, how[n]), 0);
         assert_int_equal(p2m_lookup(svc, GFN(TABLE), &t).v, was.v);
         assert_int_equal(t, P2M_RAM_IMMUTABLE);
         assert_int_equal(table()[0], n + 1);

@@ -1,84 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Soft reset (kexec): what the next kernel finds, at every place where the operation can be interrupted.
-// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/privilege.c
-#include "core_harness.h"
-#include <xen/hvm/params.h>
-#include <xen/sched.h>
-#include "pci/iommu/iommu.h"
-
-const struct iommu_ops *iommu_ops;
-struct pci_dev *pci_devices;
-void console_claim(bool claim) {}
-size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
-
-#define WIN 0x100000ull
-static struct domain *ctl, *store, *svc, *guest;
-
-static long ctl_op(unsigned op, void *arg)
-{
-    as(ctl);
-    return do_control_op(op, PTR(arg));
-}
-
-static void build(struct domain *d)
-{
-    struct bh_setup_rings r = { .domid = d->id,
-                                .console_domid = ctl->id,
-                                .store_domid = store->id,
-                                .console_gfn = 2,
-                                .store_gfn = 3 };
-    struct bh_entry e = { .domid = d->id, .eip = 0x100000, .ebx = 0x1000 };
-    struct bh_domid i = { .domid = d->id };
-    assert_int_equal(ctl_op(BH_CTL_SETUP_RINGS, &r), 0);
-    assert_int_equal(ctl_op(BH_CTL_SET_ENTRY, &e), 0);
-    assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &i), 0);
-}
+// LINK: tests/unit/control_harness.c
+#include "control_harness.h"
 
 int setup(void **state)
 {
-    machine_setup(state);
-    ctl = make(0, BH_ROLE_CONTROL, 0, 1, 16);
-    start(ctl);
-    store = make(1, BH_ROLE_STORE, BH_CREATE_RESTARTABLE, 1, 64);
+    machine_of_two(BH_CREATE_RESTARTABLE, 64);
     svc = make(3, BH_ROLE_DRIVER, BH_CREATE_RESTARTABLE, 1, 64);
     guest = make(BH_DOMID_ANY, BH_ROLE_GUEST, 0, 2, 64);
-    build(svc);
-    build(guest);
+    build(svc, 2, 3);
+    build(guest, 2, 3);
     return 0;
 }
 
-static mfn_t frame_of(struct domain *d, uint64_t gfn)
-{
-    enum p2m_type t;
-    return p2m_lookup(d, GFN(gfn), &t);
-}
-static long grant_op(struct domain *by, unsigned cmd, void *arg)
-{
-    as(by);
-    return do_grant_table_op(cmd, PTR(arg), 1);
-}
-static uint32_t map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn)
-{
-    struct gnttab_map_grant_ref op = {
-        .host_addr = gfn << 12, .flags = GNTMAP_host_map, .ref = ref, .dom = dom
-    };
-    assert_int_equal(grant_op(by, GNTTABOP_map_grant_ref, &op), 0);
-    assert_int_equal(op.status, 0);
-    return op.handle;
-}
-static void unmap(struct domain *by, uint32_t handle, uint64_t gfn)
-{
-    struct gnttab_unmap_grant_ref op = { .host_addr = gfn << 12, .handle = handle };
-    assert_int_equal(grant_op(by, GNTTABOP_unmap_grant_ref, &op), 0);
-    assert_int_equal(op.status, 0);
-}
-static uint32_t bind(struct domain *d, domid_t remote, uint32_t rport)
-{
-    struct evtchn_bind_interdomain x = { .remote_dom = remote, .remote_port = rport };
-    as(d);
-    assert_int_equal(do_event_channel_op(EVTCHNOP_bind_interdomain, PTR(&x)), 0);
-    return x.local_port;
-}
 static long soft_reset(struct domain *d)
 {
     return ctl_op(BH_CTL_SOFT_RESET, &(struct bh_domid){ .domid = d->id });
@@ -107,7 +41,7 @@ static void old_kernel(struct kernel *k)
     (void)bind(svc, guest->id, k->port);
     if (!k->con_port)
         k->con_port = bind(ctl, guest->id, guest->console_port);
-    k->handle = map(svc, guest->id, 8, WIN);
+    k->handle = map(svc, guest->id, 8, WIN, 0);
     place(guest, guest->shared, &guest->shared_gfn, 5);
     assert_int_equal(grant_frame_mfn(guest, 0, &f), 0);
     place(guest, mfn_to_virt(f), &guest->grant.frame_gfn[0], WIN + 8);

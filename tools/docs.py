@@ -9,8 +9,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ROLES = ("guest", "control", "store", "pciback", "driver")  # enum bh_role
 OWN = ("CONTROL_OP", "SERVICE_OP")  # number, name of the constant, name, ...
-COLUMNS = {"CONTROL_OP": ("name", "argument", "direction", "privilege", "target", "again", "what")}
-XEN = ("name", "argument", "direction", "privilege", "again", "callers", "what")
+COLUMNS = {"CONTROL_OP": ("name", "argument", "direction", "privilege", "target", "what")}
+XEN = ("name", "argument", "direction", "privilege", "callers", "what")
 
 
 def table():
@@ -24,14 +24,13 @@ def table():
 
 def operations(rows, macro, title):
     skip = 2 if macro in OWN else 1
-    columns = COLUMNS.get(macro, XEN if macro not in OWN else XEN[:5] + XEN[6:])
+    columns = COLUMNS.get(macro, XEN if macro not in OWN else XEN[:4] + XEN[5:])
     out = ["", f"## {title}", "", "| number | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for row in rows[macro]:
         fields = dict(zip(columns, row[skip:], strict=True))
         fields["argument"] = "" if fields["argument"] == "none" else f"`{fields['argument']}`"
         fields["direction"] = fields["direction"].lower().replace("_", ", ")
         fields["privilege"] = fields["privilege"].lower()
-        fields["again"] = "yes" if fields["again"] == "AGAIN" else ""
         fields["callers"] = {"B64": "64", "B32": "32", "BOTH": "64, 32"}.get(fields.get("callers"), "")
         fields["target"] = fields.get("target", "").lower().replace("none", "")
         out.append(f"| {row[0]} | " + " | ".join(fields[c] for c in columns) + " |")
@@ -40,7 +39,7 @@ def operations(rows, macro, title):
 
 def hypercalls(rows):
     out = ["# Hypercalls", "", "Made by `make docs` from `hv/abi/public/ops.def`, whose head says what the columns mean. Every other number or operation answers",
-           "-ENOSYS. `again`: may take several executions. `callers`: the bits of the code that may ask."]
+           "-ENOSYS. `callers`: the bits of the code that may ask."]
     for number, name in rows["HYPERCALL"] + rows["HYPERCALL32"]:
         macro = name.upper() if name.upper() in rows else name.upper() + "_OP"
         out += operations(rows, macro, f"{name.removesuffix('32')} ({number}{', 32-bit code' if name.endswith('32') else ''})")

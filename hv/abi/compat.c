@@ -26,12 +26,26 @@ struct add_to_physmap32 {
 _Static_assert(sizeof(struct memory_map32) == 8 && sizeof(struct add_to_physmap32) == 16 &&
                    offsetof(struct add_to_physmap32, gpfn) == 12,
                "32-bit layouts of <xen/memory.h>");
-/* The same in both layouts: no pointer, no long, and 64-bit members where 4-byte alignment puts them too. */
+/* A row for both has a structure that is the same in both layouts: nothing in it is aligned to more than 4 bytes, which pointer, long
+ * and 64-bit members are; or it is one of these, which have no pointer, no long, and such members where 4 bytes put them too. */
 _Static_assert(sizeof(struct xen_hvm_param) == 16 && offsetof(struct xen_hvm_param, value) == 8 &&
-                   sizeof(struct evtchn_alloc_unbound) == 8 && sizeof(struct evtchn_send) == 4 &&
-                   sizeof(struct evtchn_close) == 4 && sizeof(struct vcpu_hvm_context) == 128 &&
-                   sizeof(struct sched_shutdown) == 4 && sizeof(struct xen_feature_info) == 8,
-               "structures without a layout of their own");
+                   sizeof(struct vcpu_hvm_context) == 128,
+               "the same in both layouts");
+#define ALIGN32(type)                                                                         \
+    _Generic((type *)NULL, struct xen_hvm_param * : 4, struct vcpu_hvm_context * : 4, default \
+             : _Alignof(type))
+#define ROW(nr, name, type, dir, priv, bits, what) \
+    _Static_assert(bits != BOTH || ALIGN32(type) <= 4, #name ": a layout of its own");
+typedef char none, capabilities_text_t[1]; /* bytes, whatever their number */
+#define SET_TIMER_OP     ROW
+#define XEN_VERSION      ROW
+#define CONSOLE_IO       ROW
+#define VCPU_OP          ROW
+#define SCHED_OP         ROW
+#define EVENT_CHANNEL_OP ROW
+#define PHYSDEV_OP       ROW
+#define HVM_OP           ROW
+#include <ops.def>
 
 static long op_add_to_physmap(struct call *c, const struct add_to_physmap32 *a)
 {

@@ -73,8 +73,7 @@ struct ops {
     {                                                               \
         call_##name, SIZE_##dir(type), DIR_##dir, PRIV_##priv, bits \
     }
-#define OP_ROW(nr, name, type, dir, priv, again, bits, what) \
-    [nr] = OP_ROW_OF(name, type, dir, priv, bits),
+#define OP_ROW(nr, name, type, dir, priv, bits, what) [nr] = OP_ROW_OF(name, type, dir, priv, bits),
 
 #define HYPERCALL(nr, name)   extern const struct ops name##_ops;
 #define HYPERCALL32(nr, name) extern const struct ops name##_ops;

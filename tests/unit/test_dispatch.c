@@ -63,12 +63,12 @@ static long op_always(struct call *c, struct pair *p)
     return answered();
 }
 enum { PLAIN, IN, OUT, LATE, ALWAYS, HOLE, NEW32, NR_OPS };
-#define OPERATIONS(OP)                                        \
-    OP(PLAIN, plain, none, NONE, OPEN, AGAIN, B64, "")        \
-    OP(IN, in, struct pair, IN, LOG, ONCE, BOTH, "")          \
-    OP(OUT, out, struct pair, OUT, OPEN, ONCE, B64, "")       \
-    OP(LATE, inout, struct pair, INOUT, OPEN, AGAIN, B64, "") \
-    OP(ALWAYS, always, struct pair, INOUT_ALWAYS, OPEN, AGAIN, B64, "")
+#define OPERATIONS(OP)                                 \
+    OP(PLAIN, plain, none, NONE, OPEN, B64, "")        \
+    OP(IN, in, struct pair, IN, LOG, BOTH, "")         \
+    OP(OUT, out, struct pair, OUT, OPEN, B64, "")      \
+    OP(LATE, inout, struct pair, INOUT, OPEN, B64, "") \
+    OP(ALWAYS, always, struct pair, INOUT_ALWAYS, OPEN, B64, "")
 OPERATIONS(OP_STUB)
 static const struct op rows[] = { OPERATIONS(OP_ROW)[NEW32] = { call_plain, 0, DIR_NONE, PRIV_OPEN,
                                                                 B32 } };

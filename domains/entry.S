@@ -3,6 +3,7 @@
  * PVH entry (32-bit protected mode, paging off, ebx = hvm_start_info) to start_domain() in 64-bit mode. Memory is identity-mapped by 2 MiB pages here; memory.c then gives each page of the image its rights.
  */
 #include "internal.h"
+#include <common/long_mode.inc>
 
         /* XEN_ELFNOTE_PHYS32_ENTRY of <xen/elfnote.h>. */
         .section .note.Xen, "a", @note
@@ -20,15 +21,15 @@ _start32:
         movl %ebx, %ebp
 
         /* PML4[0] -> PDPT[0..3] -> four directories of 2 MiB pages: 4 GiB, writable, executable for now. */
-        movl $(boot_pdpt + PTE_P + PTE_W), boot_pml4
-        movl $(boot_pd + PTE_P + PTE_W), %eax
+        movl $(boot_pdpt + PTE_P + PTE_RW), boot_pml4
+        movl $(boot_pd + PTE_P + PTE_RW), %eax
         xorl %ecx, %ecx
 1:      movl %eax, boot_pdpt(, %ecx, 8)
         addl $4096, %eax
         incl %ecx
         cmpl $4, %ecx
         jne 1b
-        movl $(PTE_P + PTE_W + PTE_PS), %eax
+        movl $(PTE_P + PTE_RW + PTE_PS), %eax
         xorl %ecx, %ecx
 2:      movl %eax, boot_pd(, %ecx, 8)
         addl $0x200000, %eax
@@ -36,16 +37,8 @@ _start32:
         cmpl $2048, %ecx
         jne 2b
 
-        movl $(CR4_PAE + CR4_OSFXSR + CR4_OSXMMEXCPT), %eax
-        movl %eax, %cr4
         movl $boot_pml4, %eax
-        movl %eax, %cr3
-        movl $MSR_EFER, %ecx
-        movl $(EFER_LME + EFER_NXE), %eax
-        xorl %edx, %edx
-        wrmsr
-        movl $(CR0_PG + CR0_WP + CR0_NE + CR0_MP + CR0_ET + CR0_PE), %eax
-        movl %eax, %cr0
+        LONG_MODE CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT
         lgdt gdt_ptr
         ljmp $SEL_CODE, $start64
 

@@ -1,31 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of libbh share among themselves and with entry.S. Programs include bh.h. */
 #pragma once
+#include <common/regs.h>
 #include <layout.h>
-
-#define SEL_CODE 0x08
-#define SEL_DATA 0x10
-#define SEL_TSS  0x18
-
-#define PTE_P   1
-#define PTE_W   2
-#define PTE_PWT 8
-#define PTE_PCD 16
-#define PTE_PS  128
-
-#define CR0_PE         0x1
-#define CR0_MP         0x2
-#define CR0_ET         0x10
-#define CR0_NE         0x20
-#define CR0_WP         0x10000
-#define CR0_PG         0x80000000
-#define CR4_PAE        0x20
-#define CR4_OSFXSR     0x200
-#define CR4_OSXMMEXCPT 0x400
-#define MSR_EFER       0xc0000080
-#define MSR_FS_BASE    0xc0000100
-#define EFER_LME       0x100
-#define EFER_NXE       0x800
 
 #define STACK_SIZE 0x10000
 #define IST_SIZE   0x4000
@@ -50,7 +27,7 @@ void start_domain(const struct hvm_start_info *si) __attribute__((noreturn));
 
 /* exceptions.c */
 void exceptions_init(void);
-void exception_entry(struct bh_regs *r);
+void exception_entry(struct trap_frame *r);
 
 /* memory.c */
 void paging_init(void);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <xen/hvm/params.h>
 
-#define PTE_NX        (1ull << 63)
 #define PAGE_ROUND(x) (((x) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1))
 #define SMALL_END     0x400000ul /* domain.lds: the image ends below */
 
@@ -24,7 +23,7 @@ static uint64_t window_map[BH_SVC_WINDOW_PAGES / 64]; /* bit set: taken */
 void paging_init(void)
 {
     for (uint64_t a = 0; a < SMALL_END; a += PAGE_SIZE) {
-        uint64_t flags = PTE_P | PTE_W | PTE_NX;
+        uint64_t flags = PTE_P | PTE_RW | PTE_NX;
 
         if (a >= (uint64_t)_text_start && a < (uint64_t)_text_end)
             flags = PTE_P;
@@ -37,7 +36,7 @@ void paging_init(void)
     /* The tables are live, and an exit may empty the TLB between any two stores: at no time may an entry take away the
      * right to execute this. */
     for (unsigned i = 0; i < SMALL_END >> 21; i++)
-        WRITE_ONCE(boot_pd[i], (uint64_t)&small_pt[i * 512] | PTE_P | PTE_W);
+        WRITE_ONCE(boot_pd[i], (uint64_t)&small_pt[i * 512] | PTE_P | PTE_RW);
     for (unsigned i = SMALL_END >> 21; i < 4 * 512; i++)
         WRITE_ONCE(boot_pd[i], boot_pd[i] | PTE_NX);
     __asm__ volatile("mov %0, %%cr3" ::"r"(boot_pml4) : "memory");

@@ -18,6 +18,7 @@
 #include <xen/event_channel.h>
 #include <xen/grant_table.h>
 #include <bulkhead.h>
+#include <common/trap.h>
 
 #define PAGE_SIZE  4096ul
 #define PAGE_SHIFT 12
@@ -90,12 +91,8 @@ void bh_panic(const char *fmt, ...)
     __attribute__((noreturn, format(printf, 1, 2))); /* report, then crash */
 
 /* --- exceptions: for test programs; libbh itself reports and crashes -------------------------------------- */
-struct bh_regs {
-    uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
-    uint64_t vector, error, rip, cs, rflags, rsp, ss;
-};
 /* True: the registers were put right (rip moved on), continue. */
-extern bool (*exception_hook)(struct bh_regs *r);
+extern bool (*exception_hook)(struct trap_frame *r);
 
 /* --- events ---------------------------------------------------------------------------------------------- */
 typedef void (*event_fn)(uint32_t port, void *arg);

@@ -6,7 +6,7 @@
 #include "abi/enter.h"
 #include "abi/hypercall.h"
 #include "arch/irq.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "domain/domain.h"
 #include "sched/irqs_off.h"
 #include "sched/pending.h"

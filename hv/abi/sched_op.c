@@ -3,7 +3,7 @@
 #include "abi/dispatch.h"
 #include <xen/xen.h>
 #include <xen/sched.h>
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "ipc/evtchn.h"
 #include "mem/gcopy.h"
 #include "sched/pending.h"

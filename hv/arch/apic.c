@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The local APIC (SDM3 chapter 10): x2APIC by MSR where the CPU has it, else xAPIC by MMIO. */
 #include "arch/irq.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "base/cpu.h"
 #include "base/muldiv.h"
 #include "base/print.h"

@@ -7,7 +7,7 @@
 #include "arch/smp.h"
 #include "arch/trap.h"
 #include "arch/irq.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "base/cpu.h"
 #include "base/print.h"
 #include "base/string.h"

@@ -3,7 +3,7 @@
  * Where another CPU starts: real mode, at a page below 640 KiB that smp.c copies this to (SDM3 9.4, APM2 14.1.2). It goes to
  * 64-bit mode on smp.c's own small page tables, then to ap_entry on its own stack. smp.c fills the variables at the end.
  */
-#include "arch/regs.h"
+#include "common/long_mode.inc"
     .section .rodata, "a"
     .globl tramp_start, tramp_end, tramp_gdtr_base, tramp_jump32, tramp_jump64, tramp_cr3, tramp_stack, tramp_cpu, tramp_entry
     .balign 16
@@ -28,15 +28,7 @@ tramp32:
     movw %ax, %es
     movw %ax, %ss
     movl tramp_cr3 - tramp_start(%ebx), %eax
-    movl %eax, %cr3
-    movl $(CR4_PAE | CR4_MCE), %eax
-    movl %eax, %cr4
-    movl $MSR_EFER, %ecx
-    rdmsr
-    orl $(EFER_LME | EFER_NXE), %eax
-    wrmsr
-    movl $CR0_START, %eax
-    movl %eax, %cr0
+    LONG_MODE CR4_PAE | CR4_MCE
     ljmpl *(tramp_jump64 - tramp_start)(%ebx)
 
     .code64

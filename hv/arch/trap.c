@@ -13,45 +13,23 @@
 #include "mem/frame.h"
 #include "mem/paging.h"
 
-struct idt_entry {
-    uint16_t off0, sel;
-    uint8_t ist, type;
-    uint16_t off1;
-    uint32_t off2, zero;
-};
-_Static_assert(sizeof(struct idt_entry) == 16, "SDM3 figure 6-8");
-struct tss {
-    uint32_t zero0;
-    uint64_t rsp[3], zero1, ist[7], zero2;
-    uint16_t zero3, iomap;
-} __packed;
-_Static_assert(sizeof(struct tss) == 104, "SDM3 figure 8-11");
 struct cpu_tables {
     uint64_t gdt[5];
     struct tss tss;
 };
-struct desc_ptr {
-    uint16_t limit;
-    uint64_t base;
-} __packed;
-
 enum { IST_DF = 1, IST_NMI = 2, IST_MC = 3 };
 enum { VEC_NMI = 2, VEC_DF = 8, VEC_GP = 13, VEC_PF = 14, VEC_MC = 18 };
-#define GATE_INT  0x8e /* present, DPL 0, 64-bit interrupt gate */
 #define IST_PAGES 2
 
 extern const uint8_t idt_stubs[];
 extern const struct {
     uint64_t at, fixup;
 } __ex_table_start[], __ex_table_end[];
-static struct idt_entry idt[256] __aligned(16);
+static struct gate idt[256] __aligned(16);
 
 static void set_gate(unsigned v, uint8_t ist)
 {
-    uint64_t at = (uint64_t)idt_stubs + v * 16;
-    idt[v] = (struct idt_entry){
-        (uint16_t)at, SEL_CODE, ist, GATE_INT, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0
-    };
+    idt[v] = trap_gate((uint64_t)idt_stubs + v * 16, ist);
 }
 
 static void load_idt(void)
@@ -74,11 +52,7 @@ void trap_init_cpu(struct cpu *c)
         panic("no memory for the tables of CPU %u", c->id);
     t->gdt[1] = 0x00af9b000000ffff; /* 64-bit code, accessed */
     t->gdt[2] = 0x00cf93000000ffff; /* data */
-    uint64_t base = (uint64_t)&t->tss, limit = sizeof t->tss - 1;
-    t->gdt[3] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x89ull << 40 |
-                (base >> 24 & 0xff) << 56;
-    t->gdt[4] = base >> 32;
-    t->tss.iomap = sizeof t->tss;
+    trap_tss(&t->tss, &t->gdt[SEL_TSS / 8]);
     for (unsigned i = IST_DF; i <= IST_MC; i++) {
         void *top = stack_alloc(IST_PAGES);
         if (!top)
@@ -92,7 +66,7 @@ void trap_load(struct cpu *c)
 {
     struct cpu_tables *t = c->tss;
     struct desc_ptr p = { sizeof t->gdt - 1, (uint64_t)t->gdt };
-    t->gdt[3] &= ~(2ull << 40); /* not busy: ltr would fault */
+    t->gdt[SEL_TSS / 8] &= ~(2ull << 40); /* not busy: ltr would fault */
     __asm__ volatile("lgdt %0\n\t"
                      "pushq %1\n\t"
                      "leaq 1f(%%rip), %%rax\n\t"
@@ -112,37 +86,12 @@ void trap_load(struct cpu *c)
     load_idt();
 }
 
-static const char *const names[] = {
-    "divide error",
-    "debug",
-    "NMI",
-    "breakpoint",
-    "overflow",
-    "bound",
-    "invalid opcode",
-    "no FPU",
-    "double fault",
-    "?",
-    "invalid TSS",
-    "segment not present",
-    "stack fault",
-    "general protection",
-    "page fault",
-    "?",
-    "x87 error",
-    "alignment check",
-    "machine check",
-    "SIMD error",
-    "virtualization",
-    "control protection",
-};
-
 static void report(const struct trap_frame *f)
 {
     uint64_t cr2 = read_cr2();
-    const char *name = f->vector < ARRAY_SIZE(names) ? names[f->vector] : "exception";
     console_claim(false);
-    log_err("exception %lu (%s), error code %lx, in the core", f->vector, name, f->error);
+    log_err("exception %lu (%s), error code %lx, in the core", f->vector, trap_name(f->vector),
+            f->error);
     log_err("  rip %016lx  rsp %016lx  rflags %08lx  cs %lx", f->rip, f->rsp, f->rflags, f->cs);
     log_err("  rax %016lx  rcx %016lx  rdx %016lx  rbx %016lx", f->rax, f->rcx, f->rdx, f->rbx);
     log_err("  rbp %016lx  rsi %016lx  rdi %016lx  r8  %016lx", f->rbp, f->rsi, f->rdi, f->r8);

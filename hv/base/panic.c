@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of a broken core: takes the console, says why, and leaves the rest to the machine (arch/panic_machine.c). */
 #include "base/cpu.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "base/print_internal.h"
 #include "base/serial.h"
 

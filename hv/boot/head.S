@@ -4,7 +4,7 @@
  * Multiboot 1 or 2, from BIOS or UEFI alike. Builds the early page tables (low 4 GiB three times: at 0, at the direct
  * map's place and, the first GiB, under the image), enters 64-bit mode and calls core_main. paging_init replaces the tables.
  */
-#include "arch/regs.h"
+#include "common/long_mode.inc"
 #define IMAGE_VIRT 0xffffffff80000000
 #define PHYS(x)    ((x) - IMAGE_VIRT)
 #define MB1_MAGIC  0x1BADB002
@@ -80,15 +80,7 @@ start32:
     movl $PHYS(early_pdpt_image) + PTE_P + PTE_RW, PHYS(early_pml4) + 511 * 8
 
     movl $PHYS(early_pml4), %eax
-    movl %eax, %cr3
-    movl $(CR4_PAE | CR4_MCE), %eax
-    movl %eax, %cr4
-    movl $MSR_EFER, %ecx
-    rdmsr
-    orl $(EFER_LME | EFER_NXE), %eax
-    wrmsr
-    movl $CR0_START, %eax
-    movl %eax, %cr0
+    LONG_MODE CR4_PAE | CR4_MCE
     lgdt PHYS(early_gdtr)
     ljmp $0x08, $PHYS(start64_low)
 

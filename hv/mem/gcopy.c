@@ -11,7 +11,7 @@
  * generation still is theirs: npt_flush raises it and waits for such a vCPU before a page goes to anybody else.
  */
 #include "mem/gcopy.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "base/cpu.h"
 #include "base/string.h"
 #include "mem/frame.h"

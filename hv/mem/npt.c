@@ -4,7 +4,7 @@
  * Invariants: a table once linked stays linked until p2m_shrink or p2m_free; a 2 MiB leaf is only ever split or cleared as a whole.
  */
 #include "mem/npt.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "arch/irq.h"
 #include "base/cpu.h"
 #include "base/print.h"

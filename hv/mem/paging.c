@@ -9,7 +9,7 @@
  * Nothing is writable and executable, nothing is mapped in the lower half. Lock: `lock` for the windows.
  */
 #include "mem/paging.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "base/cpu.h"
 #include "base/print.h"
 #include "base/string.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* vCPUs: their counters, their CPU time, and whether one has work. Their scheduling is in sched.c, their life in domain/vcpu_life.c. */
 #include "sched/vcpu.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "sched/pending.h"
 
 #define NR_COUNTS (sizeof(struct bh_counts) / sizeof(uint64_t)) /* it consists of such words */

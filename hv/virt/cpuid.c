@@ -4,7 +4,7 @@
  * domain, and Xen's hypervisor leaves (<xen/arch-x86/cpuid.h>, docs/linux-pvh.md 2).
  */
 #include <bulkhead.h>
-#include "arch/regs.h"
+#include "common/regs.h"
 #include <xen/xen.h>
 #include <xen/arch-x86/cpuid.h>
 #include "base/cpu.h"

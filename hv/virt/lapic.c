@@ -5,7 +5,7 @@
  * IRR bits are set by any CPU with atomics; all else belongs to the vCPU's own CPU.
  */
 #include "virt/lapic.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include <bulkhead.h>
 #include "base/string.h"
 #include "domain/struct.h"

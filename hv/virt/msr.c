@@ -6,7 +6,7 @@
 #include "base/cpu.h"
 #include "base/print.h"
 #include "mem/gcopy.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "mem/npt.h"
 #include "domain/struct.h"
 #include "virt/lapic.h"

@@ -9,7 +9,7 @@
 #include "virt/svm.h"
 #include <bulkhead.h>
 #include "arch/irq.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "base/print.h"
 #include "base/string.h"
 #include "mem/frame.h"

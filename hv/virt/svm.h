@@ -2,7 +2,7 @@
 /* AMD SVM: what svm.c (CPUs, vCPUs, entry) and svm_exit.c (exits) share. */
 #pragma once
 #include "mem/gcopy.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "sched/vcpu.h"
 #include "virt/vmcb.h"
 

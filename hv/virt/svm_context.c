@@ -5,7 +5,7 @@
  */
 #include "domain/struct.h"
 #include "virt/svm.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "virt/virt.h"
 
 #define AR_UNUSED   0xf000u

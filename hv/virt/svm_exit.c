@@ -2,7 +2,7 @@
 /*
  * What a guest's exit means. Whatever a guest does ends in an answer, an exception for it, or domain_crash.
  */
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "base/print.h"
 #include "virt/filler.h"
 #include "mem/gcopy.h"

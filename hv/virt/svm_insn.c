@@ -12,7 +12,7 @@
  */
 #include "base/string.h"
 #include "mem/gcopy.h"
-#include "arch/regs.h"
+#include "common/regs.h"
 #include "domain/domain.h"
 #include "virt/svm.h"
 #include "virt/virt.h"

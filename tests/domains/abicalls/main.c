@@ -114,7 +114,7 @@ static void cpu(void)
 }
 
 static unsigned protections;
-static bool pass_over_mov(struct bh_regs *r)
+static bool pass_over_mov(struct trap_frame *r)
 {
     if (r->vector != 13)
         return false;

@@ -6,7 +6,7 @@ unsigned nmis;
 static uint64_t resume_at; /* where a faulting instruction continues; 0: none is under way */
 static volatile int fault;
 
-static bool on_exception(struct bh_regs *r)
+static bool on_exception(struct trap_frame *r)
 {
     if (r->vector == 2) {
         nmis++;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bits of MSRs, control registers, RFLAGS and page-table entries that the core names, each once, in the order of their numbers
+ * The bits of MSRs, control registers, RFLAGS and page-table entries that the core and the domains name, each once, in the order of their numbers
  * (APM2 3 and appendix A, page tables APM2 5.3 and, nested, 15.25; MSRs that Intel defined SDM4 2). For assembly, too.
  */
 #pragma once
@@ -32,6 +32,7 @@
 #define EFER_NXE          REG_BIT(11)
 #define EFER_SVME         REG_BIT(12)
 #define EFER_FFXSR        REG_BIT(14)
+#define MSR_FS_BASE       0xc0000100
 #define MSR_GS_BASE       0xc0000101
 #define MSR_TSC_AUX       0xc0000103
 #define MSR_VM_CR         0xc0010114
@@ -82,3 +83,8 @@
 #define PTE_PS   REG_BIT(7)
 #define PTE_NX   REG_BIT(63)
 #define PTE_ADDR 0x000ffffffffff000ull
+
+/* Selectors of the core's descriptor tables and of the domains'. */
+#define SEL_CODE 0x08
+#define SEL_DATA 0x10
+#define SEL_TSS  0x18

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/blk/nvme.c
+// LINK: tests/unit/blk_driver.c drivers-dom/blk/nvme.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk
 /*
  * The NVMe driver against a controller made of memory: its registers are looked at whenever the driver asks for the time, and
  * between submit and poll. It holds the driver to the rules (reset before DMA, EN and RDY, PRPs, queues), and misbehaves on demand.
  */
 #include <errno.h>
-#include "unit.h"
-#include "blkdev.h"
+#include "blk_driver.h"
 #include "nvme.h"
 
-enum { BAR = 0x4000, BLOCKS = 4096, PAGE = 4096, POOL = 400, MAX = 256 };
-static _Alignas(4096) uint8_t regs[BAR], disk[BLOCKS * 4096u], pool[POOL][PAGE];
-static unsigned pool_used;
-static uint64_t now;
-static jmp_buf crash;
-static char crash_why[160];
-static bool crash_armed;
+enum { BAR = 0x4000, BLOCKS = 4096 };
+static _Alignas(4096) uint8_t regs[BAR], disk[BLOCKS * 4096u];
 
 /* --- the controller --------------------------------------------------------------------------------------------------- */
 
@@ -31,7 +25,6 @@ static struct {
     bool dma, was; /* was: EN at the last look */
     struct simq q[2];
     struct nvme_cmd held[MAX]; /* fetched, not completed */
-    unsigned nr_held;
     bool reverse;
     unsigned fail_status, fail_times; /* of the next I/O commands */
     unsigned lbads, mdts, vwc, oncs, vs, mqes, ns_list, ns_others[2], meta;
@@ -180,22 +173,22 @@ static void fetch(unsigned id)
             admin(c);
             continue;
         }
-        for (unsigned i = 0; i < sim.nr_held; i++)
+        for (unsigned i = 0; i < nr_held; i++)
             assert_int_not_equal(sim.held[i].cid, c->cid);
         assert_int_equal(c->nsid, sim.ns_list);
-        sim.held[sim.nr_held++] = *c;
+        sim.held[nr_held++] = *c;
     }
 }
 
 /* Completes at most n of what was fetched. */
-static void work(unsigned n)
+void work(unsigned n)
 {
     fetch(1);
-    for (; n && sim.nr_held && !sim.hang_io; n--) {
-        unsigned i = sim.reverse ? (unsigned)rand() % sim.nr_held : 0;
+    for (; n && nr_held && !sim.hang_io; n--) {
+        unsigned i = sim.reverse ? (unsigned)rand() % nr_held : 0;
         struct nvme_cmd c = sim.held[i];
-        memmove(&sim.held[i], &sim.held[i + 1], (sim.nr_held - i - 1) * sizeof(c));
-        sim.nr_held--;
+        memmove(&sim.held[i], &sim.held[i + 1], (nr_held - i - 1) * sizeof(c));
+        nr_held--;
         finish(&c);
     }
 }
@@ -222,7 +215,7 @@ static void look(void)
         sim.wait = 0;
         set(NVME_CSTS, en);
         memset(&sim.q, 0, sizeof(sim.q));
-        sim.nr_held = 0;
+        nr_held = 0;
         memset(regs + NVME_DOORBELLS, 0, 64);
         if (en) {
             assert_int_equal(reg(NVME_CC), NVME_CC_ENTRIES | NVME_CC_EN);
@@ -239,7 +232,6 @@ static void look(void)
 
 /* --- what the driver stands on ---------------------------------------------------------------------------------------- */
 
-struct bh_self self = { .name = "blk0", .domid = 4 };
 static struct dtimer *timer;
 static unsigned irqs_bound;
 
@@ -255,33 +247,12 @@ unsigned event_wait(uint64_t until)
     look();
     return 0;
 }
-void dtimer_cancel(struct dtimer *t) { t->armed = false; }
 void dtimer_set(struct dtimer *t, uint64_t when)
 {
     t->armed = true;
     t->when = when;
     timer = t;
 }
-void bh_panic(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(crash_why, sizeof(crash_why), fmt, ap);
-    va_end(ap);
-    if (!crash_armed)
-        fail_msg("%s", crash_why);
-    crash_armed = false;
-    longjmp(crash, 1);
-}
-void *page_alloc(unsigned n)
-{
-    if (pool_used + n > POOL)
-        return NULL;
-    void *p = memset(pool[pool_used], 0, n * PAGE);
-    pool_used += n;
-    return p;
-}
-void page_free(void *p, unsigned n) { memset(p, 0xdd, n * PAGE); }
 volatile void *mmio_map(uint64_t gpa, uint64_t len)
 {
     return gpa == 0xe0000000 && len == BAR ? regs : NULL;
@@ -309,7 +280,6 @@ static struct bh_pci_info pci = { .sbdf = 0x28,
                                   .class_rev = 0x01080201,
                                   .irqs = 64,
                                   .bar[0] = { .gpa = 0xe0000000, .size = BAR, .flags = 7 } };
-static struct blkdev *d;
 
 static void irq(uint32_t port, void *arg) {}
 
@@ -317,7 +287,7 @@ int setup(void **state)
 {
     memset(&sim, 0, sizeof(sim));
     memset(regs, 0, sizeof(regs));
-    pool_used = 0;
+    driver_fresh();
     timer = NULL;
     sim.delay = 3;
     sim.lbads = 9, sim.mdts = 7, sim.vwc = 1, sim.oncs = 4, sim.vs = 0x10400, sim.mqes = 1024,
@@ -416,46 +386,6 @@ TEST(test_refused)
 
 /* --- requests ----------------------------------------------------------------------------------------------------------------- */
 
-static struct blk_io io[MAX];
-static bool out[MAX];
-static unsigned completed;
-static uint8_t *data[MAX];
-
-static void done(struct blk_io *r)
-{
-    unsigned i = (unsigned)(r - io);
-    assert_true(out[i]);
-    out[i] = false;
-    completed++;
-}
-
-static int submit(unsigned i, enum blk_op op, uint64_t sector, uint32_t n, unsigned piece)
-{
-    io[i] = (struct blk_io){ .op = op, .sector = sector, .nr_sectors = n, .done = done };
-    for (uint32_t at = 0, left = op <= BLK_WRITE ? n * 512 : 0; left;) {
-        uint32_t len = left < piece ? left : piece;
-        io[i].seg[io[i].nr_segs++] = (struct blk_seg){ data[i] + at, len };
-        at += len, left -= len;
-    }
-    int rc = d->ops->submit(d, &io[i]);
-    if (!rc)
-        out[i] = true;
-    return rc;
-}
-
-static void all(void)
-{
-    for (unsigned quiet = 0; quiet < 3; quiet = d->ops->poll(d) || sim.nr_held ? 0 : quiet + 1)
-        work(3);
-}
-
-static void buffers(unsigned n, unsigned pages)
-{
-    for (unsigned i = 0; i < n; i++)
-        assert_non_null(data[i] = page_alloc(pages));
-}
-
-#include "blk_random.h"
 TEST(test_random)
 {
     static uint8_t model[BLOCKS * 512];
@@ -464,8 +394,6 @@ TEST(test_random)
     assert_null(start());
     buffers(8, 32);
     sim.reverse = true;
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = false;
     random_requests(model, 512);
     all();
     assert_memory_equal(disk, model, sizeof(model));
@@ -609,8 +537,8 @@ TEST(test_lost)
     assert_int_equal(submit(0, BLK_READ, 8, 1, 4096), 0);
     d->ops->poll(d);
     fetch(1);
-    assert_int_equal(sim.nr_held, 1);
-    sim.nr_held = 0;
+    assert_int_equal(nr_held, 1);
+    nr_held = 0;
     busy(25);
     CRASHES(busy(20));
     assert_non_null(strstr(crash_why, "no answer"));

@@ -1,35 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/blk/virtio_blk.c drivers-dom/lib/virtio_pci.c
+// LINK: tests/unit/blk_driver.c drivers-dom/blk/virtio_blk.c drivers-dom/lib/virtio_pci.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk
 /*
  * The virtio-blk driver against a device made of memory, which walks every descriptor table as a device would, answers in any
  * order, and misbehaves on demand. Both halves of the feature word read the same here: bits 0 and 1 are 32 and 33 as well.
  */
 #include <errno.h>
-#include "unit.h"
 #include <virtio.h>
-#include "blkdev.h"
+#include "blk_driver.h"
 #include "virtio_blk.h"
 
-enum { SECTORS = 8192, PAGE = 4096, POOL = 400, MAX = 256 };
+enum { SECTORS = 8192 };
 #define FEATURES                                                              \
     (3u | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_FLUSH | \
      VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_DISCARD | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX)
-static _Alignas(4096) uint8_t bar[0x4000], disk[SECTORS * 512], pool[POOL][PAGE];
+static _Alignas(4096) uint8_t bar[0x4000], disk[SECTORS * 512];
 #define COMMON ((volatile struct virtio_common *)bar)
-static unsigned pool_used, last_table;
-static uint64_t now;
+static unsigned last_table;
 static bool dma_on, reverse;
-static jmp_buf crash;
-static char crash_why[160];
-static bool crash_armed;
 static uint8_t fail_status;
 static unsigned fail_times, ops_done[16];
 
 /* --- the device -------------------------------------------------------------------------------------------------------- */
 
 static uint16_t held[MAX], seen, size;
-static unsigned nr_held;
 
 static void *dma(uint64_t at, uint64_t len)
 {
@@ -55,12 +49,12 @@ static void give_back(uint32_t id)
 /* 5.2.6: head, data, status, as one indirect table. */
 static void execute(uint16_t id)
 {
-    struct vring_desc d = descs()[id], *t = dma(d.addr, d.len);
-    unsigned n = d.len / 16;
+    struct vring_desc table = descs()[id], *t = dma(table.addr, table.len);
+    unsigned n = table.len / 16;
     uint8_t *status, result = VBLK_S_OK;
 
-    assert_int_equal(d.flags, VRING_DESC_INDIRECT);
-    assert_int_equal(d.len % 16, 0);
+    assert_int_equal(table.flags, VRING_DESC_INDIRECT);
+    assert_int_equal(table.len % 16, 0);
     assert_true(n >= 2 && n <= 66);
     for (unsigned i = 0; i < n; i++)
         assert_true(i + 1 == n ? !(t[i].flags & VRING_DESC_NEXT)
@@ -103,7 +97,7 @@ static void execute(uint16_t id)
     give_back(id);
 }
 
-static void work(unsigned n)
+void work(unsigned n)
 {
     for (; seen != avail()[1]; seen++) {
         uint16_t id = avail()[2 + seen % size];
@@ -123,29 +117,8 @@ static void work(unsigned n)
 
 /* --- what the driver stands on --------------------------------------------------------------------------------------------- */
 
-struct bh_self self = { .name = "blk0", .domid = 4 };
 uint64_t now_ns(void) { return now += 1000; }
 void dtimer_set(struct dtimer *t, uint64_t when) { t->armed = true; }
-void dtimer_cancel(struct dtimer *t) { t->armed = false; }
-void bh_panic(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(crash_why, sizeof(crash_why), fmt, ap);
-    va_end(ap);
-    if (!crash_armed)
-        fail_msg("%s", crash_why);
-    crash_armed = false;
-    longjmp(crash, 1);
-}
-void *page_alloc(unsigned n)
-{
-    if (pool_used + n > POOL)
-        return NULL;
-    void *p = memset(pool[pool_used], 0, n * PAGE);
-    pool_used += n;
-    return p;
-}
 volatile void *mmio_map(uint64_t gpa, uint64_t len)
 {
     assert_true(gpa >= 0xe0000000 && gpa + len <= 0xe0000000 + sizeof(bar));
@@ -181,7 +154,6 @@ static const struct bh_pci_info good = {
                 .notify_mult = 4 },
 };
 static struct bh_pci_info pci;
-static struct blkdev *d;
 
 static void put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
 static void irq(uint32_t port, void *arg) {}
@@ -199,7 +171,8 @@ int setup(void **state)
     bar[0x2000 + VBLK_CFG_PHYS_EXP] = 3;
     put32(bar + 0x2000 + VBLK_CFG_DISCARD_SECTORS, 4096);
     put32(bar + 0x2000 + VBLK_CFG_DISCARD_ALIGN, 8);
-    pool_used = nr_held = seen = 0;
+    driver_fresh();
+    seen = 0;
     dma_on = reverse = false;
     fail_times = 0;
     memset(ops_done, 0, sizeof(ops_done));
@@ -274,48 +247,11 @@ TEST(test_refused)
 
 /* --- requests -------------------------------------------------------------------------------------------------------------------- */
 
-static struct blk_io io[MAX];
-static bool out[MAX];
-static unsigned completed;
-static uint8_t *data[MAX];
-
-static void done(struct blk_io *r)
-{
-    assert_true(out[r - io]);
-    out[r - io] = false;
-    completed++;
-}
-static int submit(unsigned i, enum blk_op op, uint64_t sector, uint32_t n, unsigned piece)
-{
-    io[i] = (struct blk_io){ .op = op, .sector = sector, .nr_sectors = n, .done = done };
-    for (uint32_t at = 0, left = op <= BLK_WRITE ? n * 512 : 0; left;) {
-        uint32_t len = left < piece ? left : piece;
-        io[i].seg[io[i].nr_segs++] = (struct blk_seg){ data[i] + at, len };
-        at += len, left -= len;
-    }
-    int rc = d->ops->submit(d, &io[i]);
-    out[i] = !rc;
-    return rc;
-}
-static void all(void)
-{
-    for (unsigned quiet = 0; quiet < 3; quiet = d->ops->poll(d) || nr_held ? 0 : quiet + 1)
-        work(3);
-}
-static void buffers(unsigned n, unsigned pages)
-{
-    for (unsigned i = 0; i < n; i++)
-        assert_non_null(data[i] = page_alloc(pages));
-}
-
-#include "blk_random.h"
 static void random_io(void)
 {
     static uint8_t model[SECTORS * 512];
     memset(disk, 0, sizeof(disk));
     memset(model, 0, sizeof(model));
-    memset(io, 0, sizeof(io));
-    memset(out, 0, sizeof(out));
     assert_null(start());
     buffers(8, 32);
     reverse = true;
@@ -339,7 +275,7 @@ TEST(test_tables)
     buffers(1, 64);
     assert_int_equal(submit(0, BLK_WRITE, 0, 512, 4096), 0), all();
     assert_int_equal(last_table, 3); /* neighbours are one */
-    io[0] = (struct blk_io){ .op = BLK_READ, .nr_sectors = 512, .done = done, .nr_segs = 64 };
+    io[0] = (struct blk_io){ .op = BLK_READ, .nr_sectors = 512, .done = io[0].done, .nr_segs = 64 };
     for (unsigned i = 0; i < 64; i++)
         io[0].seg[i] = (struct blk_seg){ data[0] + (63 - i) * PAGE, PAGE };
     out[0] = true;

@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/time/timer.c
+// LINK: tests/unit/two_cpus.c
 // FLAGS: -pthread
 // Timers that two CPUs arm, cancel and run at once; threads are the CPUs.
 #include "unit.h"
-#include <threads.h>
+#include "two_cpus.h"
 #include <time.h>
-#include "shim.h"
-#include "base/cpu.h"
-#include "time/time.h"
-
-static struct cpu two[2];
-static _Thread_local unsigned me;
-struct cpu *cpus[MAX_CPUS] = { &two[0], &two[1] };
-struct cpu *this_cpu(void) { return &two[me]; }
-void apic_timer_set_ns(uint64_t ns) {}
 
 static struct timer t;
 static volatile bool in_fn, go_on, fn_ended, set_done, cancel_done;
@@ -52,21 +43,9 @@ static int cancels(void *cpu)
     cancel_done = true;
     return 0;
 }
-static unsigned length(const struct list *head)
-{
-    unsigned n = 0;
-    for (const struct list *l = head->next; l != head && n < 100; l = l->next)
-        n++;
-    return n;
-}
 int setup(void **state)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        list_init(&two[i].timers);
-        two[i].id = i;
-        two[i].timer_armed_ns = 0;
-    }
-    me = 0;
+    two_cpus();
     in_fn = go_on = fn_ended = set_done = cancel_done = false;
     timer_setup(&t, held_up);
     return 0;
@@ -88,7 +67,7 @@ TEST(cancel_waits_where_it_runs)
     timer_cancel(&t);
     assert_true(fn_ended);
     thrd_join(a, NULL);
-    assert_int_equal(length(&two[0].timers) + length(&two[1].timers), 0);
+    assert_int_equal(timers_of(0) + timers_of(1), 0);
 }
 
 /* CPU 1 is in the middle of arming it: a cancel on CPU 0 comes before or after that, not in between. */
@@ -99,7 +78,7 @@ TEST(cancel_waits_for_who_arms)
     timer_set(&t, shim_now_ns + 500);
     spin_lock(&two[1].timer_lock);
     assert_int_equal(thrd_create(&a, sets, &one), thrd_success);
-    while (length(&two[0].timers)) /* it has taken it from here, and wants our lock */
+    while (timers_of(0)) /* it has taken it from here, and wants our lock */
         nap();
     assert_int_equal(thrd_create(&b, cancels, &zero), thrd_success);
     for (unsigned i = 0; i < 50; i++)
@@ -109,7 +88,7 @@ TEST(cancel_waits_for_who_arms)
     spin_unlock(&two[1].timer_lock);
     thrd_join(a, NULL);
     thrd_join(b, NULL);
-    assert_int_equal(length(&two[0].timers) + length(&two[1].timers), 0);
+    assert_int_equal(timers_of(0) + timers_of(1), 0);
 }
 
 static unsigned fired;
@@ -127,7 +106,7 @@ TEST(function_cancels_itself)
     timer_run();
     assert_int_equal(fired, 1);
     assert_int_equal(t.running, 0);
-    assert_int_equal(length(&two[0].timers), 0);
+    assert_int_equal(timers_of(0), 0);
 }
 
 /* Two CPUs arm and cancel as fast as they can while both run what is due. */
@@ -154,6 +133,6 @@ TEST(two_at_once)
     thrd_join(a, NULL);
     me = 0;
     timer_cancel(&t);
-    assert_int_equal(length(&two[0].timers) + length(&two[1].timers), 0);
+    assert_int_equal(timers_of(0) + timers_of(1), 0);
     assert_int_equal(t.running, 0);
 }

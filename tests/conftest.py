@@ -9,7 +9,6 @@ to build/test-logs/junit/, or where --junitxml says.
 A test that wants a booted machine to itself makes a Machine. Those that share one take the fixture `m`, and their module has a fixture `boot` that
 gives a Boot: each leaves the others what they expect of a machine that has just booted, and one that fails ends it."""
 import itertools
-import os
 import pathlib
 import re
 
@@ -28,8 +27,8 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)  # before the JUnit file's
 def pytest_configure(config):
-    """Words that are no files are names of tests."""
-    config.names = [a for a in config.args if not os.path.exists(a.split("::")[0])]
+    """Words that can be no files' are names of tests, whatever lies in the folder that one stands in."""
+    config.names = [a for a in config.args if "/" not in a and not a.split("::")[0].endswith(".py")]
     config.args[:] = [a for a in config.args if a not in config.names]
     if not (config.option.xmlpath or config.option.list or config.option.collectonly):
         what = config.names[0] if config.names else pathlib.Path(config.args[0].split("::")[0]).stem

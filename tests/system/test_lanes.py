@@ -45,6 +45,14 @@ def test_lanes_count():
         check((last, status) == want, f"{what}: {last!r}, status {status}:\n{text}")
 
 
+def test_lanes_words():
+    """A word is the name of a test, whatever lies in the folder that one stands in."""
+    with tempfile.TemporaryDirectory() as d:
+        pathlib.Path(d, "lanes-count").mkdir()
+        got = subprocess.run([ROOT / "tests/system/test_lanes.py", "--list", "lanes-count"], cwd=d, capture_output=True, text=True, timeout=60, check=False)
+    check(got.stdout == "lanes-count\n", got.stdout + got.stderr)
+
+
 def test_lanes_bounded():
     """What hangs is ended with all that it started; what waits for a word that nobody has any more goes on."""
     hang = "# ALONE: x\n" + listing("h", "sleep 600 & echo pid $!; sleep 600")

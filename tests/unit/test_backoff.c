@@ -2,9 +2,7 @@
 // LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
 // FLAGS: -Ictl-dom -Idomains/include -Itests/attacks/service
 /* How long a driver domain that dies is waited for, and how often that is said: deaths by command, with and without an answer to anybody. */
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "unit.h"
 #define report_death   world_report_death
 #define report_restart world_report_restart
 #define say            world_say
@@ -12,7 +10,6 @@
 #undef report_death
 #undef report_restart
 #undef say
-#include <cmocka.h>
 
 static struct dom *net0;
 static unsigned state, restarts, told_deaths, told_restarts, lines;
@@ -112,7 +109,7 @@ static uint64_t ordered(enum how how)
     return life(how, 2);
 }
 
-static int setup(void **s)
+int setup(void **s)
 {
     static struct svc_image img;
 
@@ -130,13 +127,13 @@ static int setup(void **s)
     adopted_at = died_at = 0;
     return 0;
 }
-static int teardown(void **s)
+int teardown(void **s)
 {
     drop(net0);
     return 0;
 }
 
-static void deaths_by_command_count_for_nothing(void **s)
+TEST(deaths_by_command_count_for_nothing)
 {
     for (unsigned i = 0; i < 20; i++)
         assert_int_equal(ordered(i % 2 ? READY : ANSWERS), 0);
@@ -152,7 +149,7 @@ static void deaths_by_command_count_for_nothing(void **s)
 }
 
 /* However soon it dies: it is waited for. */
-static void one_that_answers_is_back_within_a_second(void **s)
+TEST(one_that_answers_is_back_within_a_second)
 {
     uint64_t pause = 0, sum = 0;
 
@@ -169,7 +166,7 @@ static void one_that_answers_is_back_within_a_second(void **s)
     assert_int_equal(life(ANSWERS, 5), 10);
 }
 
-static void one_that_answers_nobody_goes_further_and_is_told_once(void **s)
+TEST(one_that_answers_nobody_goes_further_and_is_told_once)
 {
     uint64_t pause = 0;
 
@@ -187,7 +184,7 @@ static void one_that_answers_nobody_goes_further_and_is_told_once(void **s)
 }
 
 /* Nobody asks an idle one for anything; that it lives is enough. */
-static void a_long_life_ends_a_row(void **s)
+TEST(a_long_life_ends_a_row)
 {
     for (unsigned i = 0; i < 30; i++)
         life(READY, 0);
@@ -195,7 +192,7 @@ static void a_long_life_ends_a_row(void **s)
     assert_int_equal(life(READY, 0), 10);
 }
 
-static void one_that_cannot_be_made_is_told_twice(void **s)
+TEST(one_that_cannot_be_made_is_told_twice)
 {
     no_frames = true;
     state = BH_DOM_CRASHED;
@@ -213,17 +210,4 @@ static void one_that_cannot_be_made_is_told_twice(void **s)
     assert_non_null(strstr(last_line, "1 to 60 s"));
     no_frames = false;
     assert_true(until_it_runs() <= 60000);
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        T(deaths_by_command_count_for_nothing),
-        T(one_that_answers_is_back_within_a_second),
-        T(one_that_answers_nobody_goes_further_and_is_told_once),
-        T(a_long_life_ends_a_row),
-        T(one_that_cannot_be_made_is_told_twice),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,7 +139,7 @@ TEST(test_indices)
     static uint8_t before[sizeof(w.ring)];
 
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
-        setup(state);
+        setup(NULL);
         fe_request(0, BLKIF_OP_WRITE, 0, 8, 0, false, 0);
         settle();
         fe_request(0, BLKIF_OP_READ, 0, 8, 0, false, 0);

@@ -45,10 +45,8 @@ TEST(ports_stay_inside)
     signal(SIGSEGV, fault);
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
         for (volatile unsigned op = 0; op < 4; op++) {
-            if (sigsetjmp(out, 1)) {
-                print_message("operation %u on port %x went outside\n", op, bad[i]);
-                fail();
-            }
+            if (sigsetjmp(out, 1))
+                fail_msg("operation %u on port %x went outside", op, bad[i]);
             d.evtchn.bucket[0][0].slot = op == 3; /* port 0 is where a clamped one ends up */
             if (op == 0)
                 assert_int_equal(evtchn_unmask(&d, bad[i]), 0);

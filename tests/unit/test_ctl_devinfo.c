@@ -3,15 +3,7 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* The lists of the shell: what they say of the devices of driver domains. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#undef fail /* the toolstack has one, too */
+#include "unit.h"
 #include "bundle/kept.h"
 #include "run_command.h"
 #include "store/connection.h"
@@ -112,13 +104,13 @@ static void typed(const struct commands *group, const char *cmd, const char *arg
 #define SAYS(what)     assert_non_null(strstr(said, what))
 #define SAYS_NOT(what) assert_null(strstr(said, what))
 
-static int setup(void **state)
+int setup(void **state)
 {
     net.problem[0] = net.without[0] = blk.problem[0] = blk.without[0] = 0;
     return 0;
 }
 
-static void what_is_wrong_with_a_driver(void **state)
+TEST(what_is_wrong_with_a_driver)
 {
     typed(&list_commands, "list", NULL);
     SAYS("\nguest ");
@@ -141,7 +133,7 @@ static void what_is_wrong_with_a_driver(void **state)
     SAYS_NOT("refused");
 }
 
-static void what_a_driver_is_without(void **state)
+TEST(what_a_driver_is_without)
 {
     snprintf(blk.without, sizeof(blk.without), "00:05.0: there is none");
     typed(&list_commands, "list", NULL);
@@ -151,7 +143,7 @@ static void what_a_driver_is_without(void **state)
     SAYS("\nblk0: it has no controller (00:05.0: there is none)\n");
 }
 
-static void frames(void **state)
+TEST(frames)
 {
     static const char *const heads[] = { "Idx",     "In",      "Out",      "Errors", "Dropped",
                                          "Spoofed", "TooLong", "WireLong", "NoCsum" };
@@ -180,7 +172,7 @@ static void frames(void **state)
 }
 
 /* `info -v`: a row of each domain, of those that are no more, of the core itself, and what they come to; NAME: its rows alone. */
-static void counters(void **state)
+TEST(counters)
 {
     const char *one[] = { "info", "-v", "net0" };
 
@@ -210,13 +202,4 @@ static void counters(void **state)
     said[0] = 0;
     run_command(&info_commands, 3, one);
     SAYS_NOT("name");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test_setup(frames, setup),
-                                        cmocka_unit_test_setup(what_is_wrong_with_a_driver, setup),
-                                        cmocka_unit_test_setup(what_a_driver_is_without, setup),
-                                        cmocka_unit_test_setup(counters, setup) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

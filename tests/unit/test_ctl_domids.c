@@ -2,12 +2,7 @@
 // When the control domain tells the core that a destroyed guest's domid may be used again, and when it never does.
 // LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
 // FLAGS: -Ictl-dom -Idomains/include
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* cmocka's; the toolstack has a function of that name */
+#include "unit.h"
 #include "../attacks/service/ctl_world.h"
 
 #define ID     16u
@@ -46,7 +41,7 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
 
 static struct dom *blk0;
 
-static int setup(void **unused)
+int setup(void **unused)
 {
     static struct svc_image img;
 
@@ -75,7 +70,7 @@ static void pass(uint64_t ns)
     }
 }
 
-static int teardown(void **unused)
+int teardown(void **unused)
 {
     listed = false;
     forget_rc = 0;
@@ -100,7 +95,7 @@ static void name_in_slot(enum slot_state s)
     blk0->slots[5].head = slot_head(s, SLOT_VBD, 1);
 }
 
-static void test_once(void **unused)
+TEST(test_once)
 {
     destroyed(true);
     assert_int_equal(forgets, 0);
@@ -109,7 +104,7 @@ static void test_once(void **unused)
     assert_int_equal(forgot, ID);
 }
 
-static void test_not_while_frames_are_out(void **unused)
+TEST(test_not_while_frames_are_out)
 {
     listed = true;
     state = BH_DOM_DYING;
@@ -122,7 +117,7 @@ static void test_not_while_frames_are_out(void **unused)
     assert_int_equal(forgets, 1);
 }
 
-static void test_not_while_a_table_names_it(void **unused)
+TEST(test_not_while_a_table_names_it)
 {
     static const enum slot_state states[] = { SLOT_ATTACHING, SLOT_ATTACHED, SLOT_DETACHING };
 
@@ -137,14 +132,14 @@ static void test_not_while_a_table_names_it(void **unused)
     assert_int_equal(forgets, 1);
 }
 
-static void test_never_without_the_store(void **unused)
+TEST(test_never_without_the_store)
 {
     destroyed(false);
     pass(20 * LET_GO);
     assert_int_equal(forgets, 0);
 }
 
-static void test_again_while_the_core_is_busy(void **unused)
+TEST(test_again_while_the_core_is_busy)
 {
     forget_rc = -EBUSY;
     destroyed(true);
@@ -158,7 +153,7 @@ static void test_again_while_the_core_is_busy(void **unused)
 }
 
 /* It had no rings, so its domid was free at once: the core says so, and that is the end of it. */
-static void test_free_already(void **unused)
+TEST(test_free_already)
 {
     forget_rc = -ESRCH;
     destroyed(true);
@@ -167,7 +162,7 @@ static void test_free_already(void **unused)
 }
 
 /* ... and the next one has it already: alive, then destroyed while the store does not answer. */
-static void test_the_next_one_is_not_it(void **unused)
+TEST(test_the_next_one_is_not_it)
 {
     destroyed(true);
     listed = true;
@@ -186,19 +181,4 @@ static void test_the_next_one_is_not_it(void **unused)
     listed = false;
     pass(10 * LET_GO);
     assert_int_equal(forgets, 0); /* the first one's is told to nobody once there was another */
-}
-
-#define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        T(test_once),
-        T(test_not_while_frames_are_out),
-        T(test_not_while_a_table_names_it),
-        T(test_never_without_the_store),
-        T(test_again_while_the_core_is_busy),
-        T(test_free_already),
-        T(test_the_next_one_is_not_it),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,11 +2,7 @@
 // LINK: ctl-dom/supervise/state.c
 // FLAGS: -Ictl-dom
 // The states of a domain in the supervisor's eyes: every state, every event.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit.h"
 #include "supervise/state.h"
 
 /* What each event does: to whom, and what they become. All others stay as they are. */
@@ -27,7 +23,7 @@ static const struct {
     { EV_ENDED, ~0u, DOM_OVER },
 };
 
-static void every_state_and_event(void **unused)
+TEST(every_state_and_event)
 {
     assert_int_equal(sizeof(rules) / sizeof(rules[0]), NR_DOM_EVENTS);
     for (unsigned s = 0; s < NR_DOM_STATES; s++)
@@ -37,7 +33,7 @@ static void every_state_and_event(void **unused)
         }
 }
 
-static void a_life(void **unused)
+TEST(a_life)
 {
     static const struct {
         enum dom_event e;
@@ -52,11 +48,4 @@ static void a_life(void **unused)
 
     for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
         assert_int_equal(s = state_after(s, steps[i].e), steps[i].s);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_state_and_event),
-                                        cmocka_unit_test(a_life) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,15 +3,7 @@
 // FLAGS: -Ictl-dom -Idomains/include
 // What the control domain puts before the administrator: others' words quoted, crash reports of each apart, output in pieces.
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#undef fail
+#include "unit.h"
 #include <quote.h>
 #include <xen/io/console.h>
 #include "console/console.h"
@@ -115,7 +107,7 @@ void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], 
     strcpy(fe, "fe");
 }
 
-static int fresh(void **state)
+int setup(void **state)
 {
     room = SIZE_MAX;
     con_set_mode(CON_PLAIN);
@@ -139,7 +131,7 @@ static unsigned lines(void)
 static const char evil[] = "a\nbh> list\r\x1b[2J\x7f\x9b"
                            "5m\t~";
 
-static void one_function_quotes(void **state)
+TEST(one_function_quotes)
 {
     char b[16];
     assert_string_equal(quote(b, sizeof(b), evil), "a?bh> list??[..");
@@ -153,14 +145,14 @@ static void one_function_quotes(void **state)
     assert_int_equal(strlen(QUOTED(big)), 160);
 }
 
-static void errors_are_one_line(void **state)
+TEST(errors_are_one_line)
 {
     struct errbuf e;
     assert_int_equal(fail(&e, -EIO, "disk: %s", evil), -EIO);
     assert_string_equal(e.s, "disk: a?bh> list??[2J??5m?~");
 }
 
-static void lists_show_what_is_enforced(void **state)
+TEST(lists_show_what_is_enforced)
 {
     static struct dom guest = { .id = 0x123,
                                 .nr_devs = 1,
@@ -173,7 +165,7 @@ static void lists_show_what_is_enforced(void **state)
     assert_true(RUN(network_commands, "network-list", "g"));
     assert_non_null(strstr(screen, "00:16:3e:01:23:00"));
     assert_null(strstr(screen, "66:66"));
-    fresh(state);
+    setup(NULL);
     doms = &blk;
     node_text = "data\x1b]0;x\a 1048576 -\nbh> destroy x\n";
     assert_true(RUN(block_commands, "volumes"));
@@ -192,7 +184,7 @@ static void crash(struct dom *d, const char *why)
     report_take(d);
 }
 
-static void nobody_pushes_out_reports(void **state)
+TEST(nobody_pushes_out_reports)
 {
     static struct dom net = { .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER } };
     static struct dom a = { .id = 16, .cfg = { .name = "a", .role = BH_ROLE_GUEST } },
@@ -209,12 +201,12 @@ static void nobody_pushes_out_reports(void **state)
     assert_int_equal(lines(), 1);
     report_list("b");
     assert_non_null(strstr(screen, "b (17)  b's"));
-    fresh(state);
+    setup(NULL);
     report_list("a");
     assert_int_equal(lines(), 8);
     assert_null(strstr(screen, "(311)"));
     assert_non_null(strstr(screen, "(319)"));
-    fresh(state);
+    setup(NULL);
     report_list(NULL); /* all, in the order of time */
     assert_int_equal(lines(), 10);
     assert_true(strstr(screen, "net0") < strstr(screen, "b (17)") &&
@@ -223,13 +215,13 @@ static void nobody_pushes_out_reports(void **state)
         snprintf(a.cfg.name, sizeof(a.cfg.name), "g%u", i);
         crash(&a, "x");
     }
-    fresh(state);
+    setup(NULL);
     report_list("net0");
     assert_int_equal(lines(), 1);
 }
 
 /* --- output --- */
-static void output_waits_and_we_do_not(void **state)
+TEST(output_waits_and_we_do_not)
 {
     console_open();
     room = 100;
@@ -246,7 +238,7 @@ static void output_waits_and_we_do_not(void **state)
 }
 
 /* The console that is looked at: its domain waits for the wire; the others' go on. */
-static void watched_console_in_pieces(void **state)
+TEST(watched_console_in_pieces)
 {
     static struct dom d = { .id = 16, .cfg.name = "d" }, other = { .id = 17, .cfg.name = "o" };
     struct xencons_interface *r = &rings[0], *o = &rings[1];
@@ -281,7 +273,7 @@ static void watched_console_in_pieces(void **state)
     free(other.con.log);
 }
 
-static void what_was_left_out_is_counted(void **state)
+TEST(what_was_left_out_is_counted)
 {
     con_set_mode(CON_HELD);
     for (unsigned i = 0; i < 1000; i++)
@@ -299,33 +291,18 @@ static void what_was_left_out_is_counted(void **state)
 }
 
 /* The core's lines reach the operator, whatever they begin with; a domain's own words are shown when asked for, as no line of ours. */
-static void the_cores_log(void **state)
+TEST(the_cores_log)
 {
     log_text[0] = "(BH) d17: watchdog expired\n(BH) \x1b[2J\n";
     log_text[3] = "(BH) d4 (net0) crashed\nbh> \nhalf";
     on_ring(0, NULL);
     con_core_log();
     assert_string_equal(screen, "(BH) d17: watchdog expired\n(BH) ?[2J\n");
-    fresh(state);
+    setup(NULL);
     dmesg(NULL);
     assert_string_equal(screen, "(BH) d17: watchdog expired\n(BH) ?[2J\n");
-    fresh(state);
+    setup(NULL);
     static struct dom d = { .id = 3 };
     dmesg(&d);
     assert_string_equal(screen, "  (BH) d4 (net0) crashed\n  bh> \n  half\n");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(one_function_quotes, fresh),
-        cmocka_unit_test_setup(errors_are_one_line, fresh),
-        cmocka_unit_test_setup(lists_show_what_is_enforced, fresh),
-        cmocka_unit_test_setup(nobody_pushes_out_reports, fresh),
-        cmocka_unit_test_setup(output_waits_and_we_do_not, fresh),
-        cmocka_unit_test_setup(watched_console_in_pieces, fresh),
-        cmocka_unit_test_setup(what_was_left_out_is_counted, fresh),
-        cmocka_unit_test_setup(the_cores_log, fresh),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,6 @@
 /* UUIDs and addresses: nobody's twice, and the same in every life. */
 #include <errno.h>
 #include "unit.h"
-#undef fail /* the toolstack has one, too */
 #include "domain/dom.h"
 #include "domain/identity.h"
 

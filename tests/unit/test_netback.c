@@ -224,7 +224,7 @@ TEST(test_endless_packet)
     assert_int_equal(round_trip(), 0);
     assert_non_null(nb.broken);
     assert_int_equal(TXS->rsp_prod, 0);
-    setup(state);
+    setup(NULL);
     slot(5, 0, E, 1, 100);
     for (unsigned i = 0; i < 255; i++)
         extra(1, 1);
@@ -237,7 +237,7 @@ TEST(test_indices)
     static const uint32_t bad[] = { 258, 1000, 0x80000000, 0xffffffff, 0xffffff00 };
 
     for (unsigned i = 0; i < 2 * ARRAY_SIZE(bad); i++) {
-        setup(state);
+        setup(NULL);
         slot(5, 0, 0, 1, 60);
         struct pkt *p = pkt_alloc(&pool);
         p->len = 60;
@@ -254,7 +254,7 @@ TEST(test_indices)
         nb_detach(&nb);
         assert_int_equal(pool.nr_free, POOL);
     }
-    setup(state);
+    setup(NULL);
     TXS->req_prod = 300;
     struct keep_vif_head head = { .domid = 16 };
     assert_int_not_equal(nb_attach(&nb, &head), 0);
@@ -344,7 +344,7 @@ TEST(test_flood)
     static struct nb other;
 
     for (unsigned order = 0; order < 2; order++) {
-        setup(state);
+        setup(NULL);
         memset(&other, 0, sizeof(other));
         memset(tx2, 0, sizeof(tx2));
         memset(rx2, 0, sizeof(rx2));
@@ -388,7 +388,7 @@ TEST(test_flood)
 TEST(test_random)
 {
     for (unsigned run = 0; run < 3000; run++) {
-        setup(state);
+        setup(NULL);
         TXS->req_prod = RXS->req_prod = 0;
         for (unsigned step = 0; step < 20; step++) {
             for (unsigned i = 0; i < sizeof(tx_page) - 64; i++)

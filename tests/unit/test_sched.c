@@ -699,7 +699,7 @@ TEST(hang_in_a_poll_loop_misses_the_deadline)
 TEST(injects_while_running_and_while_asleep)
 {
     for (unsigned i = 0; i < 200; i++) {
-        setup(state);
+        setup(NULL);
         script[0] = i & 1 ? halt : hog;
         online(0, 0);
         uint64_t start = shim_now_ns;

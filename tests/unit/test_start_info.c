@@ -3,7 +3,6 @@
 // FLAGS: -Ictl-dom -Idomains/include
 // What a guest finds at its first instruction: where it lies, that it lies there as a whole, and what its memory map says of that place.
 #include "unit.h"
-#undef fail
 #include <xen/arch-x86/hvm/start_info.h>
 #include "domain/dom.h"
 #include "domain/start_info.h"

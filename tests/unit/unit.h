@@ -15,6 +15,14 @@
 #include <string.h>
 #include <cmocka.h>
 
+#undef fail /* the toolstack has a function of that name */
+#undef fail_msg
+#define fail_msg(msg, ...)                              \
+    do {                                                \
+        print_error("ERROR: " msg "\n", ##__VA_ARGS__); \
+        _fail(__FILE__, __LINE__);                      \
+    } while (0)
+
 struct test {
     struct CMUnitTest test;
     int line;
@@ -24,6 +32,6 @@ struct test {
     static void f(void **);                                                                        \
     static const struct test f##_test = { { .name = #f, .test_func = f, __VA_ARGS__ }, __LINE__ }; \
     static const struct test *f##_at __attribute__((used, section("unit_tests"))) = &f##_test;     \
-    static void f(void **state)
+    static void f(void **unused)
 
 int setup(void **state), teardown(void **state), setup_all(void **state), teardown_all(void **state);

@@ -9,6 +9,7 @@
  */
 #include "console/console.h"
 #include "domain/load.h"
+#include "job/job.h"
 #include "shell/shell.h"
 #include "store/connection.h"
 #include "supervise/autostart.h"
@@ -36,14 +37,13 @@ static void start_store(void)
         say("no store: domains cannot be created");
     else if (store_connect())
         say("store: does not answer");
-    con_wait(now_ns());
 }
 
-int main(void)
+/* The first thing that the job does. */
+static void boot(void)
 {
     struct errbuf e;
 
-    console_open();
     greet();
     if (bundle_open(&bundle, self.module, self.module_len, e.s, sizeof(e.s)))
         say("%s", e.s);
@@ -53,6 +53,11 @@ int main(void)
     autostart(BH_ROLE_DRIVER);
     autostart(BH_ROLE_GUEST);
     for (uint64_t end = now_ns() + BOOT_WAIT_NS; !supervisor_all_up() && now_ns() < end;)
-        con_wait(now_ns() + 10000000);
-    shell_run();
+        job_wait(now_ns() + 10000000);
+}
+
+int main(void)
+{
+    console_open();
+    shell_run(boot);
 }

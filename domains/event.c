@@ -123,12 +123,6 @@ static bool consume(uint32_t port)
     return __atomic_fetch_and(&shared_info->evtchn_pending[port / 64], ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 
-bool event_take(uint32_t port)
-{
-    collect();
-    return consume(port);
-}
-
 unsigned event_poll_but(uint32_t left_alone)
 {
     unsigned long again = 0;

@@ -8,7 +8,7 @@
 #include <xen/sched.h>
 
 extern uint64_t gdt[];
-extern const char exception_entries[], stack_guard[], ist_top[];
+extern const char exception_entries[], ist_top[];
 bool (*exception_hook)(struct trap_frame *r);
 static struct gate idt[32] __attribute__((aligned(16)));
 static struct tss tss __attribute__((aligned(16)));
@@ -38,7 +38,7 @@ void exception_entry(struct trap_frame *r)
     __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
     panic_print("%s: %s at %lx, error %lx, address %lx\n", self.name[0] ? self.name : "domain",
                 trap_name(r->vector), r->rip, r->error, cr2);
-    if (r->vector == 14 && cr2 >= (uint64_t)stack_guard && cr2 < (uint64_t)stack_guard + PAGE_SIZE)
+    if (r->vector == 14 && page_is_guard(cr2))
         panic_print("  the stack is full\n");
     panic_print("  rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", r->rax, r->rbx, r->rcx, r->rdx);
     panic_print("  rsi %016lx rdi %016lx rbp %016lx rsp %016lx\n", r->rsi, r->rdi, r->rbp, r->rsp);

@@ -18,6 +18,7 @@ long get_param(unsigned which, uint64_t *value);
 /* panic.c */
 void panic_print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void panic_backtrace(uint64_t rsp);
+void panic_fiber(const void *stack, size_t size); /* which its backtrace may follow, too */
 
 /* image.S */
 void run_init(void);
@@ -32,6 +33,7 @@ void exception_entry(struct trap_frame *r);
 /* memory.c */
 void paging_init(void);
 void pages_init(const struct hvm_start_info *si);
+bool page_is_guard(uint64_t addr); /* of a stack */
 
 /* event.c */
 void event_init(void);

@@ -29,10 +29,11 @@ void paging_init(void)
             flags = PTE_P;
         else if (a >= (uint64_t)_text_end && a < (uint64_t)_rodata_end)
             flags = PTE_P | PTE_NX;
-        if (a == 0 || a == (uint64_t)stack_guard || a == (uint64_t)ist_guard)
-            flags = 0;
-        small_pt[a / PAGE_SIZE] = flags ? a | flags : 0;
+        small_pt[a / PAGE_SIZE] = a | flags;
     }
+    page_guard(NULL);
+    page_guard(stack_guard);
+    page_guard(ist_guard);
     /* The tables are live, and an exit may empty the TLB between any two stores: at no time may an entry take away the
      * right to execute this. */
     for (unsigned i = 0; i < SMALL_END >> 21; i++)
@@ -40,6 +41,17 @@ void paging_init(void)
     for (unsigned i = SMALL_END >> 21; i < 4 * 512; i++)
         WRITE_ONCE(boot_pd[i], boot_pd[i] | PTE_NX);
     __asm__ volatile("mov %0, %%cr3" ::"r"(boot_pml4) : "memory");
+}
+
+void page_guard(const void *page)
+{
+    small_pt[(uint64_t)page / PAGE_SIZE] = 0;
+    __asm__ volatile("invlpg (%0)" ::"r"(page) : "memory");
+}
+
+bool page_is_guard(uint64_t addr)
+{
+    return addr >= PAGE_SIZE && addr < SMALL_END && !small_pt[addr / PAGE_SIZE];
 }
 
 volatile void *mmio_map(uint64_t gpa, uint64_t len)

@@ -17,14 +17,25 @@ void panic_print(const char *fmt, ...)
     console_emergency(line, n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }
 
+static uint64_t fiber_low, fiber_top; /* of the one that was made last */
+
+void panic_fiber(const void *stack, size_t size)
+{
+    fiber_low = (uint64_t)stack;
+    fiber_top = fiber_low + size;
+}
+
 /* Words on the stack that point into the program's text: mostly return addresses. */
 void panic_backtrace(uint64_t rsp)
 {
+    bool fiber = rsp >= fiber_low && rsp < fiber_top;
+    uint64_t low = fiber ? fiber_low : (uint64_t)stack_guard + PAGE_SIZE;
+    uint64_t top = fiber ? fiber_top : (uint64_t)stack_top;
     unsigned shown = 0;
 
-    if (rsp < (uint64_t)stack_guard + PAGE_SIZE || rsp >= (uint64_t)stack_top || rsp % 8)
+    if (rsp < low || rsp >= top || rsp % 8)
         return;
-    for (uint64_t at = rsp; at < (uint64_t)stack_top && shown < 16; at += 8) {
+    for (uint64_t at = rsp; at < top && shown < 16; at += 8) {
         uint64_t v = *(const uint64_t *)at;
 
         if (v > (uint64_t)_text_start && v < (uint64_t)_text_end) {

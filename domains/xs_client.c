@@ -4,7 +4,7 @@
  *
  * The store is another domain and may be restarted or hostile: the ring's indices are checked each time they are read,
  * lengths are bounded by XENSTORE_PAYLOAD_MAX, a reply must carry the number of the request that waits, and each wait has
- * an end. A connection that broke these rules stays broken until the store has reset the ring (all indices zero), as it
+ * an end. Many requests may be under way: one that somebody waits for, and those of xs_post. A connection that broke these rules stays broken until the store has reset the ring (all indices zero), as it
  * does when the domain is introduced again; then the watches are set once more.
  */
 #include "internal.h"
@@ -41,11 +41,24 @@ struct queued {
     char path[];
 };
 
+/* A request until its answer is there (done) and was seen. */
+struct call {
+    struct call *next;
+    uint32_t req_id, type, len;
+    char *body;
+    bool over;
+    xs_done done; /* NULL: somebody waits for it, and it lies on his stack */
+    void *arg;
+    uint32_t posted_type; /* what done was promised */
+};
+
 void (*xs_idle)(void);
+void (*xs_pause)(uint64_t until_ns);
 int xs_error;
 static struct xenstore_domain_interface *ring;
 static uint32_t ring_port;
-static bool broken, busy, waiting;
+static bool broken, busy;
+static bool half_sent; /* the beginning of a message is in the ring */
 static uint32_t next_req, next_watch;
 static struct watch *watches;
 static struct queued *queue, **queue_tail = &queue;
@@ -57,12 +70,7 @@ static struct {
     char body[XENSTORE_PAYLOAD_MAX + 1];
 } in;
 static size_t got;
-/* The reply to the request that waits. */
-static struct {
-    uint32_t req_id, type, len;
-    char *body;
-    bool done;
-} reply;
+static struct call *calls;
 
 static int set_error(int err)
 {
@@ -117,15 +125,18 @@ static void message_in(void)
         queue_event();
         return;
     }
-    if (!waiting || reply.done || in.hdr.req_id != reply.req_id)
+    struct call *c = calls;
+    while (c && (c->over || c->req_id != in.hdr.req_id))
+        c = c->next;
+    if (!c)
         return; /* late answer to a request that was given up */
     in.body[in.hdr.len] = '\0';
-    reply.body = malloc(in.hdr.len + 1);
-    reply.type = in.hdr.type;
-    reply.len = in.hdr.len;
-    if (reply.body)
-        memcpy(reply.body, in.body, in.hdr.len + 1);
-    reply.done = true;
+    c->body = malloc(in.hdr.len + 1);
+    c->type = in.hdr.type;
+    c->len = in.hdr.len;
+    if (c->body)
+        memcpy(c->body, in.body, in.hdr.len + 1);
+    c->over = true;
 }
 
 /* Takes up to `want` bytes out of the ring. Returns how many, or -EIO. */
@@ -190,13 +201,66 @@ static int drain(void)
 static void on_event(uint32_t port, void *arg)
 {
     (void)port, (void)arg;
-    if (!broken && !waiting)
+    if (!broken)
         drain();
 }
 
 static bool messages_left(void)
 {
     return ring && !broken && connected() && READ_ONCE(ring->rsp_prod) != ring->rsp_cons;
+}
+
+static int error_number(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(xsd_errors); i++)
+        if (!strcmp(name, xsd_errors[i].errstring))
+            return -xsd_errors[i].errnum;
+    return -EINVAL;
+}
+
+/* What the answer says. */
+static int verdict(const struct call *c, uint32_t type)
+{
+    if (!c->body)
+        return -ENOMEM;
+    if (c->type == XS_ERROR)
+        return error_number(c->body);
+    return c->type == type ? 0 : break_connection("reply of another type");
+}
+
+static void forget_call(const struct call *c)
+{
+    struct call **at = &calls;
+
+    while (*at != c)
+        at = &(*at)->next;
+    *at = c->next;
+}
+
+/* The oldest one of xs_post that is over: there are few. */
+static struct call *posted_over(void)
+{
+    struct call *found = NULL;
+
+    for (struct call *c = calls; c; c = c->next)
+        if (c->done && (c->over || broken))
+            found = c;
+    return found;
+}
+
+static bool finish_posted(void)
+{
+    struct call *c;
+    bool any = false;
+
+    while ((c = posted_over()) != NULL) {
+        forget_call(c);
+        c->done(c->over ? verdict(c, c->posted_type) : -EIO, c->arg);
+        free(c->body);
+        free(c);
+        any = true;
+    }
+    return any;
 }
 
 /* The watch with the largest number below `id` that is to be called again: handlers may add and drop watches. */
@@ -212,10 +276,9 @@ static struct watch *called_again(uint32_t id)
 
 bool xs_run_watches(void)
 {
-    bool any = false;
-
     if (messages_left() && !busy)
         drain();
+    bool any = finish_posted();
     /* Those that come in meanwhile are the next turn's. */
     for (unsigned n = nr_queued; n && queue; n--) {
         struct queued *q = queue;
@@ -245,6 +308,10 @@ static bool idle_takes_events, idle_again; /* of the present turn of xs_idle */
 
 static void pause_for_store(uint64_t until)
 {
+    if (xs_pause) {
+        xs_pause(until);
+        return;
+    }
     idle_takes_events = idle_again = false;
     if (xs_idle) {
         xs_idle();
@@ -285,6 +352,7 @@ static int ring_put(const void *data, size_t len, uint64_t until)
         }
         if (n > len)
             n = len;
+        half_sent = true;
         mb();
         for (size_t i = 0; i < n; i++)
             ring->req[MASK_XENSTORE_IDX(prod + i)] = from[i];
@@ -307,36 +375,25 @@ static int send_message(const struct xsd_sockmsg *hdr, const struct part *parts,
     /* Half a message in the stream: what follows would be read as its rest. */
     if (rc == -ETIME && ring->req_prod != start)
         break_connection("the store takes no request");
+    half_sent = false;
     if (!rc)
         event_send(ring_port);
     return rc;
 }
 
-static int error_number(const char *name)
+static int wait_reply(const struct call *c, uint32_t type, uint64_t until)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(xsd_errors); i++)
-        if (!strcmp(name, xsd_errors[i].errstring))
-            return -xsd_errors[i].errnum;
-    return -EINVAL;
-}
-
-static int wait_reply(uint32_t type, uint64_t until)
-{
-    while (!reply.done) {
+    while (!c->over) {
         if (drain())
             return -EIO;
-        if (reply.done)
+        if (c->over)
             break;
         if (now_ns() >= until)
             return -ETIME;
         if (!messages_left())
             pause_for_store(until);
     }
-    if (!reply.body)
-        return -ENOMEM;
-    if (reply.type == XS_ERROR)
-        return error_number(reply.body);
-    return reply.type == type ? 0 : break_connection("reply of another type");
+    return verdict(c, type);
 }
 
 static bool store_has_reset(void)
@@ -347,6 +404,14 @@ static bool store_has_reset(void)
 
 static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n, char **out,
                uint32_t *out_len);
+
+static uint32_t begin_call(struct call *c)
+{
+    c->req_id = ++next_req;
+    c->next = calls;
+    calls = c;
+    return c->req_id;
+}
 
 static int rewatch(void)
 {
@@ -378,7 +443,7 @@ static int usable(void)
     if (!ring)
         return -ENOTCONN;
     if (busy)
-        return -EBUSY; /* from xs_idle, or from a handler inside a blocking call */
+        return -EBUSY; /* from xs_idle, or while another waits in xs_pause */
     int rc = await_reset();
     if (rc)
         return rc;
@@ -396,6 +461,7 @@ static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n,
                uint32_t *out_len)
 {
     struct xsd_sockmsg hdr = { .type = type, .tx_id = tx };
+    struct call call = { 0 };
     int rc = usable();
 
     if (rc)
@@ -405,24 +471,46 @@ static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n,
             return set_error(-E2BIG);
         hdr.len += (uint32_t)parts[i].len;
     }
-    hdr.req_id = ++next_req;
-    reply.req_id = hdr.req_id;
-    reply.done = false;
-    reply.body = NULL;
-    busy = waiting = true;
+    hdr.req_id = begin_call(&call);
+    busy = true;
     uint64_t until = now_ns() + REPLY_TIMEOUT;
     rc = send_message(&hdr, parts, n, until);
     if (!rc)
-        rc = wait_reply(type, until);
-    busy = waiting = false;
+        rc = wait_reply(&call, type, until);
+    busy = false;
+    forget_call(&call);
     if (rc || !out) {
-        free(reply.body);
+        free(call.body);
     } else {
-        *out = reply.body;
+        *out = call.body;
         if (out_len)
-            *out_len = reply.len;
+            *out_len = call.len;
     }
     return rc ? set_error(rc) : 0;
+}
+
+int xs_post(uint32_t type, const void *payload, uint32_t len, xs_done done, void *arg)
+{
+    struct xsd_sockmsg hdr = { .type = type, .len = len };
+    struct call *c;
+
+    if (!ring || broken)
+        return -EIO;
+    if (len > XENSTORE_PAYLOAD_MAX)
+        return -E2BIG;
+    if (half_sent || !connected() ||
+        XENSTORE_RING_SIZE - (ring->req_prod - READ_ONCE(ring->req_cons)) < sizeof(hdr) + len)
+        return -EAGAIN;
+    c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    c->done = done;
+    c->arg = arg;
+    c->posted_type = type;
+    hdr.req_id = begin_call(c);
+    (void)send_message(&hdr, &(struct part){ payload, len }, 1,
+                       TIME_PAST); /* there is room; or the connection breaks, and done is told */
+    return 0;
 }
 
 /* --- the connection --- */

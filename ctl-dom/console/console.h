@@ -9,7 +9,7 @@ struct dom;
 struct edit;
 
 void console_open(void);
-/* Waits for events until then and serves them, all but the keyboard; 0: as long as it takes. Then prints what the core said. */
+/* The main loop's wait: serves events until then, all but the keyboard; 0: as long as it takes. Then prints what the core said. */
 void con_wait(uint64_t until_ns);
 void con_write(const char *s,
                size_t len); /* waits only where more than 64 KiB of it wait for the wire */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The shell: its main loop is the control domain's, which serves everything else between two keys.
- */
+/* The main loop: keys, then the job's next step, then events. A command, the end of a guest, a device are the job's, one at a time; whatever
+ * that waits for, keys for a console and the supervisor go on. */
 #include "shell/shell.h"
 #include <bh.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include "console/console.h"
 #include "console/domcon.h"
 #include "console/edit.h"
+#include "job/job.h"
 #include "shell/command.h"
 #include "shell/split.h"
 #include "store/devices.h"
@@ -20,6 +21,7 @@
 
 static struct edit edit;
 static uint64_t quiet_until; /* 0: no */
+static bool commanded;       /* a line waits for the job, or is run by it */
 
 static void run_line(char *line)
 {
@@ -84,36 +86,66 @@ static void run_marked(char *line)
     size_t n = strcspn(line, " ");
 
     snprintf(mark, sizeof(mark), "%.*s", (int)n, line);
-    con_set_mode(CON_HELD);
     out("%s begin\n", mark);
     run_line(line + n);
     if (!domcon_attached())
         out("%s end\n", mark);
 }
 
-static void shell_key(unsigned char c)
+/* --- the job's part ----------------------------------------------------------------------------- */
+static bool is_marked(void) { return edit.line[0] == '@'; }
+
+/* The keyboard's turn again, unless a domain has it now. */
+static void command_over(void)
 {
-    if (!edit_key(&edit, c))
-        return;
-    if (edit.line[0] == '@') {
-        run_marked(edit.line);
-    } else {
-        con_set_mode(CON_PLAIN);
-        run_line(edit.line);
-    }
+    commanded = false;
     if (!domcon_attached())
         begin();
 }
 
-/* Feeds the keyboard to whoever has it; stops when the attached domain takes no more. */
+static bool command_work(void)
+{
+    if (!commanded)
+        return false;
+    if (is_marked())
+        run_marked(edit.line);
+    else
+        run_line(edit.line);
+    command_over();
+    return true;
+}
+
+/* One thing that may have to wait. True: there may be more. */
+static bool work(void)
+{
+    bool more = command_work() || guests_work() || autostart_work();
+
+    devs_work();
+    return more;
+}
+
+static void (*first)(void);
+
+static void job(void)
+{
+    first();
+    command_over();
+    for (;;)
+        job_wait(work() ? TIME_PAST : 0);
+}
+
+/* --- the main loop's part ----------------------------------------------------------------------- */
+/* Feeds the keyboard to whoever has it; stops when the attached domain takes no more, and until a command is over. */
 static void feed(void)
 {
     int c;
 
-    while ((c = con_peek()) >= 0) {
+    while ((c = con_peek()) >= 0 && (!commanded || domcon_attached())) {
         if (!domcon_attached()) {
             con_getc();
-            shell_key((unsigned char)c);
+            commanded = edit_key(&edit, (unsigned char)c);
+            if (commanded)
+                con_set_mode(is_marked() ? CON_HELD : CON_PLAIN);
         } else if (c == LEAVE) {
             con_getc();
             console_left();
@@ -125,24 +157,32 @@ static void feed(void)
             break;
         }
     }
-    if (!domcon_attached())
+    if (!domcon_attached() && !commanded)
         edit_flush(&edit);
 }
 
-void shell_run(void)
+/* Until when nobody has anything to do, unless something comes. */
+static uint64_t idle_until(uint64_t job_until)
+{
+    if (!quiet_until && !commanded && !domcon_attached() && con_peek() >= 0)
+        return TIME_PAST; /* typed while the command ran */
+    return quiet_until && (!job_until || quiet_until < job_until) ? quiet_until : job_until;
+}
+
+void shell_run(void (*boot)(void))
 {
     edit_init(&edit, con_write, "bh> ");
     con_edits(&edit);
-    begin();
+    first = boot;
+    commanded = true; /* the keyboard waits for the end of the boot */
+    job_start(job);
     for (;;) {
         if (!quiet())
             feed();
         bool was_attached = domcon_attached() != NULL;
-        bool more = guests_work() || autostart_work();
-        devs_work();
+        uint64_t job_until = job_turn();
         if (was_attached && !domcon_attached())
             console_left();
-        if (more || quiet_until || con_peek() < 0 || domcon_attached())
-            con_wait(more ? now_ns() : quiet_until);
+        con_wait(idle_until(job_until));
     }
 }

@@ -46,16 +46,31 @@ int store_connect(void)
     return rc;
 }
 
-int store_introduce(const struct dom *d)
+/* The words of its introduction; how long they are. */
+static uint32_t introduction(const struct dom *d, char *msg, size_t size)
 {
-    char msg[64];
-    int n = snprintf(msg, sizeof(msg), "%u %lu %u%s", d->id, d->store_gfn, d->store_port,
+    int n = snprintf(msg, size, "%u %lu %u%s", d->id, d->store_gfn, d->store_port,
                      d->cfg.role == BH_ROLE_DRIVER ? " driver" : "");
 
     for (int i = 0; i < n; i++)
         if (msg[i] == ' ')
             msg[i] = '\0';
-    return xs_raw(XS_INTRODUCE, 0, msg, (uint32_t)n + 1, NULL, NULL);
+    return (uint32_t)n + 1;
+}
+
+int store_introduce(const struct dom *d)
+{
+    char msg[64];
+
+    return xs_raw(XS_INTRODUCE, 0, msg, introduction(d, msg, sizeof(msg)), NULL, NULL);
+}
+
+int store_introduce_soon(const struct dom *d, xs_done done)
+{
+    char msg[64];
+
+    return xs_post(XS_INTRODUCE, msg, introduction(d, msg, sizeof(msg)), done,
+                   (void *)(uint64_t)d->id);
 }
 
 int store_release(const struct dom *d)

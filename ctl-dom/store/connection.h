@@ -8,4 +8,6 @@ extern bool store_up;
 int store_prepare(struct dom *store, struct errbuf *e);
 int store_connect(void); /* once the store runs */
 int store_introduce(const struct dom *d);
+/* The same, but does not wait: done is told. -EAGAIN: not now (xs_post). */
+int store_introduce_soon(const struct dom *d, xs_done done);
 int store_release(const struct dom *d);

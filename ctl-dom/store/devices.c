@@ -15,6 +15,7 @@
 #include "domain/identity.h"
 #include "domain/pci.h"
 #include "domain/slots.h"
+#include "job/job.h"
 #include "store/connection.h"
 #include "store/nodes.h"
 
@@ -289,7 +290,7 @@ int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
         if (now_ns() >= end)
             return fail(e, -ETIME, "%s: %s: %s does not answer", d->cfg.name, dev_text(d, v),
                         b ? b->cfg.name : "its back-end");
-        con_wait(now_ns() + LOOK_NS);
+        job_wait(now_ns() + LOOK_NS);
     }
     if (!rc)
         learn_extent(d, v);
@@ -328,7 +329,7 @@ void devs_close(const struct dom *d)
     for (unsigned i = 0; i < d->nr_devs; i++) {
         uint64_t is;
         while ((is = backend_state(d, &d->dev[i])) && is != XenbusStateClosed && now_ns() < end)
-            con_wait(now_ns() + LOOK_NS);
+            job_wait(now_ns() + LOOK_NS);
         let_go[i] = !is || is == XenbusStateClosed;
     }
     for (unsigned i = 0; i < d->nr_devs; i++) {

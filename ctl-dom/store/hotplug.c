@@ -5,8 +5,8 @@
 #include <store_keys.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
-#include "console/console.h"
 #include "domain/slots.h"
+#include "job/job.h"
 #include "store/devices.h"
 #include "store/nodes.h"
 
@@ -54,7 +54,7 @@ static int let_go(struct dom *d, struct dom_dev *v, uint64_t wait_ns)
     while (!rc && (is = backend_state(d, v)) && is != XenbusStateClosed) {
         if (now_ns() >= end)
             return -ETIME;
-        con_wait(now_ns() + LOOK_NS);
+        job_wait(now_ns() + LOOK_NS);
     }
     return rc;
 }

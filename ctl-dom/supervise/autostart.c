@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Guests that wait are tried again when a driver domain was made, one in a turn of the main loop. */
+/* Guests that wait are tried when a driver domain was made, or their time has come: one in a step of the job. */
 #include "supervise/autostart.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include "console/console.h"
 #include "domain/load.h"
+#include "job/job.h"
 #include "store/connection.h"
 #include "store/devices.h"
 #include "supervise/life.h"
@@ -17,7 +18,7 @@ static bool wait_for_driver(const struct domcfg *cfg, const char *config)
     struct errbuf e;
 
     if (cfg->role != BH_ROLE_GUEST || devs_served(cfg, &e) != -ENOENT ||
-        !waiting_add(cfg->name, config, e.s))
+        !waiting_add(cfg, config, e.s))
         return false;
     say("%s; it starts when that is there", e.s);
     return true;
@@ -57,30 +58,93 @@ void autostart(enum bh_role role)
         if (cfg.role != role || !cfg.autostart)
             continue;
         start(&cfg, name);
-        con_wait(now_ns()); /* tells who has come up meanwhile */
+        job_wait(TIME_PAST); /* tells who has come up meanwhile */
     }
+}
+
+/* --- those that wait ---------------------------------------------------------------------------- */
+static void on_retry(struct dtimer *t)
+{
+    (void)t;
+    waiting_look();
+}
+
+static struct dtimer retry = { .fn = on_retry };
+
+static void look_then(const struct waiting *w)
+{
+    if (!retry.armed || w->retry_ns < retry.when)
+        dtimer_set(&retry, w->retry_ns);
+}
+
+static void try_later(struct waiting *w)
+{
+    w->retry_ns = now_ns() + backoff_s(w->tries++) * 1000000000;
+    look_then(w);
+}
+
+void autostart_later(const struct domcfg *cfg, unsigned short_lives, const struct errbuf *e)
+{
+    struct waiting *w = waiting_add(cfg, NULL, e->s);
+
+    say("%s%s", e->s, w ? "; it is tried again until it starts" : "");
+    if (w) {
+        w->short_lives = short_lives;
+        try_later(w);
+    }
+}
+
+/* What is said of it is said once. */
+static void try_again(struct waiting *w)
+{
+    unsigned short_lives = w->short_lives;
+    struct errbuf e;
+    struct dom *d;
+    int rc = dom_create(&w->cfg, false, &d, &e); /* takes it off the list */
+
+    if (!rc) {
+        d->short_lives = short_lives;
+        say("%s: started again as domain %u", d->cfg.name, d->id);
+        return;
+    }
+    if (strcmp(w->what, e.s) != 0)
+        say("%s; it is tried again until it starts", e.s);
+    snprintf(w->what, sizeof(w->what), "%s", e.s);
+    try_later(w);
+}
+
+/* One of the bundle's. True: it is not the list's any more. */
+static bool look_at(struct waiting *w)
+{
+    static struct domcfg cfg;
+    const char *config = w->config;
+    struct errbuf e;
+
+    if (devs_served(&w->cfg, &e) == -ENOENT) {
+        snprintf(w->what, sizeof(w->what), "%s", e.s); /* it may be another one by now */
+        return false;
+    }
+    cfg = w->cfg;
+    waiting_remove(w);
+    start(&cfg, config);
+    return true;
 }
 
 bool autostart_work(void)
 {
-    static struct domcfg cfg;
-    struct errbuf e;
-
     if (!waiting_looks() || !store_up)
         return false;
     for (struct waiting *w = waiting, *next; w; w = next) {
-        const char *config = w->config;
         next = w->next;
-        if (config_load(&cfg, config, &e)) {
-            say("%s", e.s);
-            waiting_remove(w);
-        } else if (devs_served(&cfg, &e) == -ENOENT) {
-            snprintf(w->what, sizeof(w->what), "%s", e.s); /* it may be another one by now */
-        } else {
-            waiting_remove(w);
-            start(&cfg, config);
+        if (w->config && look_at(w))
+            return true;
+        if (w->config)
+            continue;
+        if (now_ns() >= w->retry_ns) {
+            try_again(w);
             return true;
         }
+        look_then(w);
     }
     waiting_looked();
     return false;

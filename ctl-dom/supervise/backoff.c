@@ -35,3 +35,5 @@ bool backoff_failed(struct backoff *b)
 }
 
 void backoff_over(struct backoff *b) { *b = (struct backoff){ 0 }; }
+
+uint64_t backoff_s(unsigned n) { return n > 5 ? 60 : 1ul << n; }

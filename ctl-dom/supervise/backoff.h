@@ -18,5 +18,7 @@ struct backoff {
 bool backoff_death(struct backoff *b, bool served, uint64_t life_ns);
 /* There is no next instance yet: it could not be made. True: as above. */
 bool backoff_failed(struct backoff *b);
+/* Seconds before try n (0, 1, ...) of something else: 1, 2, 4 ... 60. */
+uint64_t backoff_s(unsigned n);
 /* A command, or an instance that works: the next death is a first one. */
 void backoff_over(struct backoff *b);

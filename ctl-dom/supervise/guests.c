@@ -8,6 +8,7 @@
 #include "domain/dom.h"
 #include "store/devices.h"
 #include "store/store.h"
+#include "supervise/autostart.h"
 #include "supervise/life.h"
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
@@ -34,15 +35,12 @@ static void start_again(struct dom *d)
             cfg.disk[cfg.nr_disks++] = d->cfg.disk[i];
     dom_destroy(d, &e);
     if (dom_create(&cfg, false, &made, &e)) {
-        say("%s", e.s);
+        autostart_later(&cfg, short_lives, &e);
         return;
     }
     made->short_lives = short_lives;
     say("%s: started again as domain %u", cfg.name, made->id);
 }
-
-/* 1, 2, 4 ... 60 s */
-static uint64_t backoff_s(unsigned n) { return n > 5 ? 60 : 1ul << n; }
 
 /* Seconds until it is started again: making one costs the machine a second, and a guest may end as often as it likes. */
 static uint64_t again_in_s(struct dom *d)

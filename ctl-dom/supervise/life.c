@@ -13,6 +13,7 @@
 #include "domain/load.h"
 #include "domain/pci.h"
 #include "domain/start_info.h"
+#include "job/job.h"
 #include "store/devices.h"
 #include "store/store.h"
 #include "supervise/dying.h"
@@ -47,7 +48,7 @@ static void wait_clock(void)
     static struct bh_sysinfo si;
 
     for (uint64_t end = now_ns() + CLOCK_WAIT_NS; !exact && now_ns() < end;
-         con_wait(now_ns() + 10000000))
+         job_wait(now_ns() + 10000000))
         exact = bh_ctl_sysinfo(&si) || si.features & BH_SYS_CLOCK;
     exact = true;
 }

@@ -10,13 +10,12 @@
 #include "supervise/report.h"
 
 #define UP_WITHIN_NS 10000000000ull
-#define SOON_NS      20000000ull /* after a call to the store */
+#define SOON_NS      20000000ull /* the store takes no word just now */
 #define SERVES_NS \
     500000000ull /* how often one of a long row of deaths is looked at, whether it serves */
 
 static void on_poll(struct dtimer *t);
 static struct dtimer poll_timer = { .fn = on_poll };
-static uint32_t change_port;
 static bool guest_ended; /* one has, since somebody asked */
 
 /* --- bringing a service domain back ----------------------------------------------------------- */
@@ -68,16 +67,28 @@ static void poll_at(uint64_t ns)
         dtimer_set(&poll_timer, ns);
 }
 
-/* For those that were brought back. Never from within a call to the store. */
+static void on_introduced(int rc, void *id)
+{
+    const struct dom *d = dom_by_id((domid_t)(uint64_t)id);
+
+    if (rc && d && store_up)
+        say("%s: the store does not take it back: %s", d->cfg.name, errno_text(rc));
+}
+
+/* Those that were brought back. Nobody waits for the store. */
 static void introduce_all(void)
 {
     for (struct dom *d = doms; d; d = d->next) {
         if (!d->introduce || !store_up)
             continue;
+        int rc = store_introduce_soon(d, on_introduced);
+        if (rc == -EAGAIN) {
+            poll_at(now_ns() + SOON_NS);
+            return;
+        }
         d->introduce = false;
-        int rc = store_introduce(d);
-        if (rc && store_up)
-            say("%s: the store does not take it back: %s", d->cfg.name, errno_text(rc));
+        if (rc)
+            on_introduced(rc, (void *)(uint64_t)d->id);
     }
 }
 
@@ -283,15 +294,6 @@ static void on_poll(struct dtimer *t)
     introduce_all();
 }
 
-/* While a call waits for the store. */
-static void during_call(void)
-{
-    if (!event_take(change_port))
-        return;
-    supervisor_scan();
-    poll_at(now_ns() + SOON_NS); /* introduces whom it brought back */
-}
-
 void supervisor_watch(struct dom *d)
 {
     d->started_ns = now_ns();
@@ -347,11 +349,6 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
 /* --- the beginning ---------------------------------------------------------------------------- */
 void supervisor_init(void)
 {
-    int port = event_bind_virq(VIRQ_DOM_EXC, on_change, NULL);
-    if (port < 0) {
+    if (event_bind_virq(VIRQ_DOM_EXC, on_change, NULL) < 0)
         say("supervisor: no notice of crashes");
-        return;
-    }
-    change_port = (uint32_t)port;
-    xs_idle = during_call;
 }

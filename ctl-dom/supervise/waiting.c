@@ -9,14 +9,14 @@
 struct waiting *waiting;
 static bool look;
 
-struct waiting *waiting_add(const char *name, const char *config, const char *what)
+struct waiting *waiting_add(const struct domcfg *cfg, const char *config, const char *what)
 {
     struct waiting **at = &waiting, *w = calloc(1, sizeof(*w));
 
     if (!w)
         return NULL;
+    w->cfg = *cfg;
     w->config = config;
-    snprintf(w->name, sizeof(w->name), "%s", name);
     snprintf(w->what, sizeof(w->what), "%s", what);
     while (*at)
         at = &(*at)->next;
@@ -37,7 +37,7 @@ bool waiting_forget(const char *name)
 {
     struct waiting *w = waiting;
 
-    while (w && strcmp(w->name, name) != 0)
+    while (w && strcmp(w->cfg.name, name) != 0)
         w = w->next;
     if (w)
         waiting_remove(w);
@@ -47,7 +47,7 @@ bool waiting_forget(const char *name)
 void waiting_list(void)
 {
     for (const struct waiting *w = waiting; w; w = w->next)
-        out("%s; it starts when that is there\n", w->what);
+        out("%s; %s\n", w->what, w->config ? "it starts when that is there" : "it is tried again");
 }
 
 void waiting_look(void) { look = true; }

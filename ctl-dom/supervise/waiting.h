@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* Guests that would have started by themselves and wait for a driver domain; `list` says for which. */
+/* Guests that do not run yet: they would have started by themselves and wait for a driver domain, or could not be started again and are tried
+ * until they can. `list` says why. */
 #pragma once
-#include <bulkhead.h>
-#include <stdbool.h>
+#include "config/config.h"
 
 struct waiting {
     struct waiting *next;
-    const char *config; /* the bundle's own */
-    char name[BH_NAME_LEN];
-    char what[200]; /* "NAME: disk xvda: no block driver domain blk1" */
+    struct domcfg cfg;
+    char what[200];       /* "NAME: disk xvda: no block driver domain blk1" */
+    const char *config;   /* the bundle's own; NULL: it ran before, and is tried at retry_ns, too */
+    unsigned tries;       /* of those */
+    unsigned short_lives; /* struct dom's */
+    uint64_t retry_ns;
 };
 extern struct waiting *waiting; /* in the order in which they would have started */
 
 /* NULL: out of memory. */
-struct waiting *waiting_add(const char *name, const char *config, const char *what);
+struct waiting *waiting_add(const struct domcfg *cfg, const char *config, const char *what);
 void waiting_remove(struct waiting *w);
 bool waiting_forget(const char *name); /* it waits no more; false: it did not */
 void waiting_list(void);               /* prints a line for each */
-void waiting_look(void);               /* a driver domain was made */
-bool waiting_looks(void);              /* one was, and not all were looked at since */
+void waiting_look(void);               /* a driver domain was made, or one is to be tried again */
+bool waiting_looks(void);              /* so it is, and not all were looked at since */
 void waiting_looked(void);

@@ -105,12 +105,20 @@ void event_close(uint32_t port);
 int event_send(uint32_t port);
 unsigned event_poll(void); /* dispatches what is pending (bit cleared before the handler); returns how many */
 unsigned event_poll_but(uint32_t port); /* the same, but this one's event stays */
-bool event_take(uint32_t port);         /* its event, if there is one; its handler is not called */
 /* One turn of the main loop: due timers, event_poll; if nothing was done, blocks until an event, the next timer, or
  * until_ns (0: no bound). Returns how many handlers ran. */
 unsigned event_wait(uint64_t until_ns);
 #define TIME_PAST 1u /* as until_ns: does not block */
 static inline unsigned event_turn(void) { return event_wait(TIME_PAST); }
+
+/* --- fibers ---------------------------------------------------------------------------------------------- */
+struct fiber {
+    uint64_t rsp;
+};
+/* run gets `size` bytes at `stack` (both multiples of 16) when it is switched to first; it never returns. */
+void fiber_make(struct fiber *f, void *stack, size_t size, void (*run)(void));
+/* Goes on with `to`; returns when somebody switches to `from`, in which this is called. */
+void fiber_switch(struct fiber *from, const struct fiber *to);
 
 /* --- time ------------------------------------------------------------------------------------------------ */
 uint64_t now_ns(void);       /* system time (pvclock), same base in all domains */
@@ -132,6 +140,8 @@ uint64_t page_avail(void); /* free pages */
 /* Called when page_alloc (and so malloc) finds nothing, if it is set: gives back some of what can be done without. False: there is no more. It
  * allocates nothing. */
 extern bool (*page_shortage)(void);
+/* A page of the image (static, aligned) that nothing may touch from now on: what lies above it may be a stack. */
+void page_guard(const void *page);
 static inline uint64_t virt_to_gfn(const void *p) { return (uint64_t)p >> PAGE_SHIFT; }
 /* Unbacked gfns above RAM for grant mappings: n contiguous pages of address space. */
 void *window_alloc(unsigned n);
@@ -179,6 +189,8 @@ extern void (*xs_idle)(void);
 unsigned xs_idle_events(void);
 /* For an xs_idle that has more to do, but lets the store's answer be seen first. */
 void xs_idle_soon(void);
+/* If set, how a blocking call waits instead: somebody else has the CPU until the store's event or another came, or until then. */
+extern void (*xs_pause)(uint64_t until_ns);
 int xs_init(void); /* start-up calls it when the start info has a store ring */
 char *xs_read(uint32_t tx, const char *path); /* NULL: no such node (errno in xs_error) */
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v);
@@ -201,6 +213,10 @@ int xs_unwatch(const char *path, watch_fn fn, void *arg);
 bool xs_watch_waits(const char *path, watch_fn fn, void *arg);
 int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply,
            uint32_t *reply_len); /* INTRODUCE, ... */
+/* The same for whom nobody waits: done(rc, arg) is called from event_wait, rc 0 or -errno; -EIO where the connection breaks. -EAGAIN: not now, ask
+ * again; done is not called then. */
+typedef void (*xs_done)(int rc, void *arg);
+int xs_post(uint32_t type, const void *payload, uint32_t len, xs_done done, void *arg);
 extern int xs_error;
 /* For the control domain, which has no ring in its start info: talks to the store over `page` (own memory, zeroed) and `port`
  * (own, bound or unbound). */

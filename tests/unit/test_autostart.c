@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
+// LINK: ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c ctl-dom/supervise/backoff.c
 // FLAGS: -Ictl-dom -Idomains/include
 /* What starts by itself, and what waits for a driver domain that is not there. */
 #include <errno.h>
@@ -30,7 +30,7 @@ struct bundle bundle = { .image = { { .name = "first.cfg" },
                          .nr_images = 7 };
 bool store_up = true;
 static char said[1024], created[256];
-static bool blk1, net1, no_memory;
+static bool blk1, net1, no_memory, busy;
 static struct dom made;
 
 static void add(char *to, size_t size, const char *fmt, va_list ap)
@@ -54,8 +54,17 @@ void out(const char *fmt, ...)
     add(said, sizeof(said), fmt, ap);
     va_end(ap);
 }
-uint64_t now_ns(void) { return 0; }
-void con_wait(uint64_t until) {}
+#define S 1000000000ul
+static uint64_t clock_ns;
+static struct dtimer *timer;
+uint64_t now_ns(void) { return clock_ns; }
+void dtimer_set(struct dtimer *t, uint64_t when)
+{
+    timer = t;
+    t->when = when;
+    t->armed = true;
+}
+void job_wait(uint64_t until) {}
 static int failed(struct errbuf *e, int rc, const char *why)
 {
     snprintf(e->s, sizeof(e->s), "%s", why);
@@ -91,11 +100,16 @@ int dom_create(const struct domcfg *c, bool lenient, struct dom **d, struct errb
     *d = &made;
     if (!strcmp(c->name, "broken"))
         return failed(e, -ENOENT, "broken: kernel 'x' is not in the bundle");
+    made.cfg = *c;
+    if (busy)
+        return failed(e, -ETIME, "ran: disk xvda: blk0: does not answer");
     if (no_memory)
         return failed(e, -ENOMEM, "late: memory");
     int rc = devs_served(c, e);
     if (!rc)
         snprintf(created + strlen(created), sizeof(created) - strlen(created), "%s ", c->name);
+    if (!rc)
+        waiting_forget(made.cfg.name); /* c is gone */
     return rc;
 }
 
@@ -104,7 +118,7 @@ int dom_create(const struct domcfg *c, bool lenient, struct dom **d, struct errb
 
 static int setup(void **state)
 {
-    blk1 = net1 = no_memory = false;
+    blk1 = net1 = no_memory = busy = false;
     said[0] = created[0] = 0;
     autostart(BH_ROLE_GUEST);
     return 0;
@@ -113,6 +127,7 @@ static int teardown(void **state)
 {
     waiting_forget("late");
     waiting_forget("hand");
+    waiting_forget("ran");
     return 0;
 }
 
@@ -171,9 +186,62 @@ static void it_fails_otherwise(void **state)
     assert_false(waiting_forget("late"));
 }
 
+static bool time_passes(uint64_t ns)
+{
+    clock_ns += ns;
+    if (timer && timer->armed && timer->when <= clock_ns) {
+        timer->armed = false;
+        timer->fn(timer);
+    }
+    return autostart_work();
+}
+
+/* It ran, and its disk is still the last owner's: it is not lost. */
+static void it_is_tried_again(void **state)
+{
+    static const struct domcfg cfg = { .name = "ran", .role = BH_ROLE_GUEST };
+    struct errbuf e;
+
+    busy = true;
+    failed(&e, -ETIME, "ran: disk xvda: blk0: does not answer");
+    autostart_later(&cfg, 3, &e);
+    SAYS("ran: disk xvda: blk0: does not answer; it is tried again until it starts\n");
+    said[0] = 0;
+    waiting_list();
+    SAYS("ran: disk xvda: blk0: does not answer; it is tried again\n");
+    said[0] = 0;
+    assert_false(time_passes(S - 1));
+    assert_true(time_passes(1));
+    assert_false(autostart_work());
+    assert_false(time_passes(2 * S - 1));
+    assert_true(time_passes(1));   /* 1, 2, 4 ... s */
+    assert_string_equal(said, ""); /* nothing new */
+    busy = false;
+    assert_false(time_passes(3 * S));
+    assert_true(time_passes(S));
+    SAYS("ran: started again as domain");
+    assert_int_equal(made.short_lives, 3);
+    assert_false(waiting_forget("ran"));
+    assert_false(time_passes(100 * S));
+    /* Two of them, due at different times: the later one's time is not forgotten for the earlier one's. */
+    busy = true;
+    autostart_later(&cfg, 0, &e);
+    time_passes(S);
+    static const struct domcfg other = { .name = "other", .role = BH_ROLE_GUEST };
+    autostart_later(&other, 0, &e);
+    busy = false;
+    created[0] = 0;
+    assert_true(time_passes(S));
+    assert_string_equal(created, "other ");
+    assert_false(autostart_work());
+    assert_true(time_passes(S));
+    assert_string_equal(created, "other ran ");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = { T(it_waits), T(it_starts), T(it_fails_otherwise) };
+    const struct CMUnitTest tests[] = { T(it_waits), T(it_starts), T(it_fails_otherwise),
+                                        T(it_is_tried_again) };
     return cmocka_run_group_tests_name("autostart", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
+// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <xen/io/console.h>
 #include "console/console.h"
 #include "domain/load.h"
+#include "job/job.h"
 #include "shell/command.h"
 #include "shell/shell.h"
 #include "store/devices.h"
@@ -31,7 +32,7 @@ static size_t shown;
 static uint64_t now = 1000000000;
 static struct bh_machine machine_asked = { .how = ~0u };
 static char asked_guest[32];
-static jmp_buf out_of_here;
+static jmp_buf out_of_here, panicked;
 static struct xencons_interface ring;
 static event_fn on_console;
 
@@ -91,7 +92,12 @@ int event_bind_virq(unsigned virq, event_fn fn, void *arg)
     return 1;
 }
 int event_bind_interdomain(domid_t dom, uint32_t port, event_fn fn, void *arg) { return 7; }
-int event_send(uint32_t port) { return 0; }
+static uint64_t key_at;
+int event_send(uint32_t port)
+{
+    key_at = now;
+    return 0;
+}
 void event_close(uint32_t port) {}
 int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n, unsigned flags)
 {
@@ -108,7 +114,6 @@ int store_control(const struct dom *d, const char *what)
     snprintf(asked_guest, sizeof(asked_guest), "%s %s", d->cfg.name, what);
     return 0;
 }
-bool guests_work(void) { return false; }
 bool autostart_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }
 void report_list(const char *name) {}
@@ -124,11 +129,21 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
     return -ENOENT;
 }
 int dom_destroy(struct dom *d, struct errbuf *e) { return -ENOENT; }
+void (*xs_pause)(uint64_t until);
+void bh_panic(const char *fmt, ...) { longjmp(panicked, 1); }
+void __asan_unpoison_memory_region(const volatile void *at, size_t n);
+void panic_fiber(const void *stack, size_t size) {}
+void page_guard(const void *page)
+{
+    __asan_unpoison_memory_region(page, 0x11000);
+} /* frames of the last play */
 /* Takes its time, in which something happens behind the scenes. */
 static bool cmd_list(int argc, char **argv)
 {
     out("Name\n");
     say("net0: crashed");
+    for (uint64_t end = now + 50000000; now < end;)
+        job_wait(end);
     out("debian\n");
     return true;
 }
@@ -136,7 +151,21 @@ static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
 const struct commands list_commands = COMMANDS(list), info_commands, pci_commands, block_commands,
                       network_commands;
 
+/* It waits for something that comes at_ns. */
+static uint64_t work_until;
+bool guests_work(void)
+{
+    bool some = work_until;
+
+    while (now < work_until)
+        job_wait(work_until);
+    work_until = 0;
+    return some;
+}
+
 static struct dom guest = { .id = 16, .cfg = { .name = "debian", .role = BH_ROLE_GUEST } };
+
+static void boot(void) {}
 
 static void play(const struct press *p, unsigned n)
 {
@@ -149,7 +178,7 @@ static void play(const struct press *p, unsigned n)
     asked_guest[0] = '\0';
     machine_asked.how = ~0u;
     if (!setjmp(out_of_here))
-        shell_run();
+        shell_run(boot);
 }
 #define PLAY(...)                               \
     play((const struct press[]){ __VA_ARGS__ }, \
@@ -200,6 +229,35 @@ static void answers_after_leaving(void **state)
     assert_null(strstr(screen, "lost"));
 }
 
+/* What is typed while a command waits comes after it; what is typed while something else waits has its turn at once, if it is for a guest. */
+static void keys_while_something_waits(void **state)
+{
+    PLAY({ 0, "list\r" }, { 10, "shutdown deb" }, { 20, "ian\r" });
+    const char *end = strstr(screen, "debian\nbh> ");
+    assert_non_null(end);
+    assert_non_null(strstr(end, "shutdown debian"));
+    assert_null(strstr(screen, "shutdown Name"));
+    assert_string_equal(asked_guest, "debian poweroff");
+
+    PLAY({ 0, "console debian\r" });
+    ring.in_prod = 0;
+    work_until = now + 1500000000; /* half a second after the script began */
+    PLAY({ 10, "key" });
+    assert_int_equal(ring.in_prod, 3);
+    assert_int_equal(key_at, script_start + 10000000);
+    PLAY({ 0, "\x1d" });
+}
+
+/* Who is not the job has nobody that would go on meanwhile. */
+static void only_the_job_waits(void **state)
+{
+    bool stopped = setjmp(panicked);
+
+    if (!stopped)
+        job_wait(0);
+    assert_true(stopped);
+}
+
 /* A program finds its command's own lines between two marks, and the others after them. */
 static void marked_commands(void **state)
 {
@@ -235,6 +293,8 @@ int main(void)
         cmocka_unit_test(ends_of_guests_and_of_the_machine),
         cmocka_unit_test(answers_after_leaving),
         cmocka_unit_test(marked_commands),
+        cmocka_unit_test(keys_while_something_waits),
+        cmocka_unit_test(only_the_job_waits),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     free(guest.con.log);

@@ -427,6 +427,80 @@ static void xs_idle_is_guarded(void **state)
     assert_int_equal(nested, -EBUSY);
 }
 
+/* --- requests that nobody waits for --------------------------------------------------------------------------- */
+static int told[4];
+static void tell(int rc, void *arg) { told[(long)arg] = rc; }
+static int post(long i, const char *path)
+{
+    return xs_post(XS_READ, path, (uint32_t)strlen(path) + 1, tell, (void *)i);
+}
+static const int nobody_told[4] = { 1, 1, 1, 1 };
+
+static void xs_posted(void **state)
+{
+    memcpy(told, nobody_told, sizeof(told));
+    store = NULL;
+    assert_int_equal(post(0, "x"), 0);
+    assert_int_equal(post(1, "gone"), 0);
+    assert_false(xs_run_watches());
+    store = store_good;
+    uint64_t start = now_ns();
+    char *v = xs_read(0, "x"); /* is not given the others' answers, nor does it wait for them */
+    assert_string_equal(v, "42");
+    free(v);
+    assert_true(now_ns() - start < REPLY_TIMEOUT);
+    assert_memory_equal(told, nobody_told, sizeof(told)); /* never inside a call */
+    assert_true(xs_run_watches());
+    assert_int_equal(told[0], 0);
+    assert_int_equal(told[1], -ENOENT);
+    assert_false(xs_run_watches());
+
+    memset(big, 'p', 900);
+    big[900] = '\0';
+    assert_int_equal(xs_post(XS_READ, big, XENSTORE_PAYLOAD_MAX + 1, tell, NULL), -E2BIG);
+    assert_int_equal(post(2, big), 0);
+    assert_int_equal(post(3, big), -EAGAIN); /* no room: it would have to wait */
+    xs_give_up();
+    assert_int_equal(post(3, "x"), -EIO);
+    assert_int_equal(told[2], 1);
+    assert_true(xs_run_watches());
+    assert_int_equal(told[2], -EIO);
+    assert_int_equal(told[3], 1);
+}
+
+static int posted_meanwhile, called_meanwhile;
+static void elsewhere(uint64_t until)
+{
+    event_wait_port(1, until, false);
+    if (posted_meanwhile == 1)
+        posted_meanwhile = post(0, "x");
+    called_meanwhile = xs_write(0, "x", "v");
+    xs_run_watches();
+}
+
+/* Somebody else has the CPU while a call waits: between two parts of its message nothing else may go into the ring; once that is whole, it may. */
+static void xs_pauses(void **state)
+{
+    memcpy(told, nobody_told, sizeof(told));
+    xs_pause = elsewhere;
+    posted_meanwhile = 1;
+    memset(big, 'v', 4000);
+    big[4000] = '\0';
+    assert_int_equal(xs_write(0, "path", big), 0);
+    assert_int_equal(rq.h.len, 4005);
+    assert_int_equal(posted_meanwhile, -EAGAIN);
+    assert_int_equal(called_meanwhile, -EBUSY);
+    posted_meanwhile = 1;
+    assert_int_equal(xs_write(0, "path", "v"), 0);
+    assert_int_equal(posted_meanwhile, 0);
+    xs_pause = NULL;
+    while (told[0] == 1) {
+        store();
+        xs_run_watches();
+    }
+    assert_int_equal(told[0], 0);
+}
+
 /* After a restart nothing is written before the store has taken the mark away. */
 static unsigned turns_to_reset;
 static void store_late_reset(void)
@@ -643,6 +717,8 @@ int main(void)
         cmocka_unit_test_setup(xs_hostile, fresh),
         cmocka_unit_test_setup(xs_late, fresh),
         cmocka_unit_test_setup(xs_idle_is_guarded, fresh),
+        cmocka_unit_test_setup(xs_posted, fresh),
+        cmocka_unit_test_setup(xs_pauses, fresh),
         cmocka_unit_test_setup(xs_waits_for_reset, fresh),
         cmocka_unit_test_setup(xs_leaves_what_was_there, fresh),
         cmocka_unit_test_setup(xs_noise, fresh),

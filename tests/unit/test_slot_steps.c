@@ -368,7 +368,7 @@ int fail(struct errbuf *e, int rc, const char *fmt, ...)
     va_end(ap);
     return rc;
 }
-void con_wait(uint64_t until)
+void job_wait(uint64_t until)
 {
     clock_ns += 50000000;
     back_end_works();
@@ -467,7 +467,7 @@ static void world(void)
 static void settle(void)
 {
     for (unsigned i = 0; i < 30; i++)
-        con_wait(0);
+        job_wait(0);
 }
 
 static void is_attached(unsigned n)

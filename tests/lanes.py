@@ -10,7 +10,8 @@ Usage: lanes.py LANES SECONDS PROGRAM... [-- TARGET...]
     LANES     so many run at once, begun in the order in which they are given
     TARGET    of make: one after another in a lane of their own; those that test print "TARGET: N passed, N failed"
 A job that takes more than SECONDS (TEST_TIMEOUT in the environment goes before), a target that takes three times as long, is ended.
-The last line is "N passed, N failed"; before it stands what was skipped."""
+The last line is "N passed, N failed"; before it stands what was skipped, and once more the end of what each failed test said: whoever keeps
+the last lines of a long run keeps these."""
 import os
 import re
 import resource
@@ -21,6 +22,7 @@ import tempfile
 import threading
 import time
 
+SHOWN = 40  # lines of a failed test, once more
 SUM = re.compile(r"^[\w-]+: (\d+) passed, (\d+) failed$", re.M)
 
 
@@ -30,7 +32,7 @@ class Job:
         self.title, self.command, self.names, self.needs, self.alone = title, (*command, *names), names, needs, alone
         self.log = tempfile.TemporaryFile()
         self.proc, self.status = None, None
-        self.over, self.skipped = threading.Event(), []
+        self.over, self.skipped, self.failed = threading.Event(), [], []
 
     def run(self, seconds):
         try:
@@ -69,6 +71,7 @@ class Job:
         sums = [] if self.names else SUM.findall(text)  # in a test's words it is somebody else's
         good, bad = map(int, sums[-1]) if sums else (len(re.findall(rf"^{x} ", text, re.M)) for x in ("ok", "not ok"))
         self.skipped = re.findall(r"^skipped \S+: .*", text, re.M)
+        self.failed = re.findall(r"^not ok [^\n]*(?:\n  [^\n]*)*", text, re.M)
         silent = set(self.names) - set(re.findall(r"^(?:ok|not ok|skipped) ([^\s:]+)", text, re.M))
         for name in sorted(silent):
             print(f"not ok {name} ({self.status or 'printed no result'})", flush=True)
@@ -135,6 +138,9 @@ def main():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{time.monotonic() - start:.0f} s, in {lanes} lanes, {used.ru_utime + used.ru_stime:.0f} s of processor time")
     for job in native + tests:
+        for text in job.failed:
+            first, *rest = text.split("\n")
+            print("\n".join(["again: " + first, *rest[-SHOWN:]]))
         print("\n".join(job.skipped), end="\n" if job.skipped else "")
     print(f"{good} passed, {bad} failed")
     return 1 if bad else 0

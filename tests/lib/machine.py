@@ -191,11 +191,12 @@ class Machine:
         return self.sp.match
 
     def tail(self, lines=40):
+        """What was said last; of the most telling one at the end."""
         self.log.flush()
         out = []
-        for f in (LOGS / f"{self.name}.serial.log", self.qemu_log, LOGS / f"{self.name}.out.log"):
+        for f, n in (LOGS / f"{self.name}.out.log", 10), (self.qemu_log, 10), (LOGS / f"{self.name}.serial.log", lines):
             if f.exists():
-                text = f.read_text(errors="replace").splitlines()[-lines:]
+                text = f.read_text(errors="replace").splitlines()[-n:]
                 out += [f"  --- {f.name}"] + ["  | " + ANSI.sub("", x) for x in text]
         return "\n".join(out)
 

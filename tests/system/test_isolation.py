@@ -39,8 +39,15 @@ def test_isolation_hostile_guest(m):
 
 
 def test_isolation_dma(m):
-    """A driver domain that programs its NIC with an address outside its memory: nothing arrives, the core says so."""
+    """A driver domain that programs its NIC with an address outside its memory: nothing arrives, the core says so.
+    A guest that reboots meanwhile is not lost: it starts when it can."""
     m.cmd("destroy net0", 60)
+    m.console("debian")
+    m.send("reboot -f\r")
+    m.expect(r"debian: reboots, restarting", 60)
+    why = "debian: vif 0: no net driver domain net0; it is tried again"
+    m.expect(why + " until it starts", 60)
+    m.prompt()
     m.cmd("create dmatest", 60)
     m.send("console dmatest\r")
     m.expect(r"dmatest: own buffer received: yes", 60)
@@ -50,3 +57,7 @@ def test_isolation_dma(m):
     check(re.search(r"IOMMU: unit 00:01\.0 passed its trial: a write of 00:0[35]\.0 arrived", out),
           f"nobody tried the IOMMU, or it failed: {out[-2000:]}")
     check(re.search(r"IOMMU: blocked DMA of (0000:)?00:03\.0", out), f"the core reported no blocked DMA: {out[-2000:]}")
+    check(why in m.cmd("list"), "list does not say who waits")
+    m.cmd("destroy dmatest", 60)
+    m.send("create net0\r")
+    m.expect(r"debian: started again as domain", 60)

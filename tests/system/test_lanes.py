@@ -43,6 +43,8 @@ def test_lanes_count():
             ("bytes that are no text", listing("a", "printf 'ok a\\n\\377\\000\\n'"), ("1 passed, 0 failed", 0))):
         last, text, status = lanes(("test_x.py", script))
         check((last, status) == want, f"{what}: {last!r}, status {status}:\n{text}")
+    text = lanes(("test_x.py", listing("a b", "echo not ok a: why; echo '  | its last line'; echo ok b")), ("test_y.py", listing("c", "echo ok c")))[1]
+    check(text.endswith("\nagain: not ok a: why\n  | its last line\n2 passed, 1 failed\n"), f"what failed is not said again at the end:\n{text}")
 
 
 def test_lanes_words():

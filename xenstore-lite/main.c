@@ -29,7 +29,7 @@ static void look_again(struct dtimer *t)
     xs_look_again(&xs);
 }
 
-/* Kicks the hang deadline once in a while: every loop would cost an exit. */
+/* Feeds the hang deadline once in a while: every loop would cost an exit. */
 static void alive(uint64_t ms)
 {
     static uint64_t next;

@@ -4,9 +4,9 @@
  * crashes that tests inject.
  *
  * Hang deadline: a timer looks four times in the time allowed. A look counts when the domain is sealed and not paused, and either
- * sleeps through a pending event, or runs (or would, but is made to hang on purpose) and has had CPU time since it was last armed. Who
+ * sleeps through a pending event, or runs (or would, but is made to hang on purpose) and has had CPU time since it was last fed. Who
  * runs need not have an event pending: who polls a ring has asked his peers for none, so a loop there would never be noticed. Four
- * such looks in a row without a new arming are a missed deadline. An idle domain, and one that got no CPU, is never blamed.
+ * such looks in a row are a missed deadline. An idle domain, and one that got no CPU, is never blamed.
  */
 #include "domain/domain.h"
 #include <xen/sched.h>

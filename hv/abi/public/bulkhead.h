@@ -405,8 +405,8 @@ struct bh_trial {
     uint32_t nr, pad;
     uint64_t window; /* BEGIN: out; a guest-physical address for the device alone. The target is at window + nr * 4096. */
 };
-/* Every call kicks the deadline; 0 ms = off. It is missed, which is a crash with cause BH_CAUSE_DEADLINE, when at four looks in a row, a quarter of
- * it apart, there was no kick and the domain, sealed and not paused, slept through a pending event or had run since the last kick. */
+/* Every call feeds the deadline; 0 ms = off. It is missed, which is a crash with cause BH_CAUSE_DEADLINE, when at four looks in a row, a quarter of
+ * it apart, nobody fed it and the domain, sealed and not paused, slept through a pending event or had run since it was last fed. */
 struct bh_deadline {
     uint64_t ms;
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/virt/svm.c hv/virt/svm_context.c hv/virt/svm_exit.c hv/virt/svm_insn.c hv/virt/msr.c
+// LINK: tests/attacks/core/svm_world.c
 // FLAGS: -Itests/attacks/core -D_GNU_SOURCE
 /* The SVM half in a process (svm_world.h): MSRs that the CPU may not have, and what is left behind for the next guest. */
 #include "unit.h"

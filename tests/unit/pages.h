@@ -1,51 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The page allocator of a domain with PAGES pages of RAM, for native programs that link what uses it: first fit, as the domains' is, so that pages
- * lie behind each other; the sanitizer is told which are free. */
+/* The page allocator of a domain for native programs that link what uses it: first fit, as the domains' is, so that pages lie behind each other;
+ * the sanitizer is told which are free. */
 #pragma once
-#include <string.h>
-#include <sanitizer/asan_interface.h>
 #include <bh.h>
 
-#ifndef PAGES
-#define PAGES 4096
-#endif
+extern uint64_t pages_left;
 
-struct bh_self self = { .ram_bytes = PAGES * PAGE_SIZE };
-bool (*page_shortage)(void);
-static uint64_t pages_left = PAGES;
-static uint8_t pages_ram[PAGES][PAGE_SIZE] __attribute__((aligned(4096)));
-static bool page_taken[PAGES];
-
-uint64_t page_avail(void) { return pages_left; }
-
-static void *pages_find(unsigned n)
-{
-    for (unsigned i = 0, run = 0; n <= pages_left && i < PAGES; i++) {
-        run = page_taken[i] ? 0 : run + 1;
-        if (run < n)
-            continue;
-        pages_left -= n;
-        memset(&page_taken[i + 1 - n], 1, n);
-        ASAN_UNPOISON_MEMORY_REGION(pages_ram[i + 1 - n], n * PAGE_SIZE);
-        return memset(pages_ram[i + 1 - n], 0, n * PAGE_SIZE);
-    }
-    return NULL;
-}
-
-void *page_alloc(unsigned n)
-{
-    void *p;
-
-    while (!(p = pages_find(n)) && page_shortage && page_shortage())
-        ;
-    return p;
-}
-
-void page_free(void *p, unsigned n)
-{
-    if (!p)
-        return;
-    pages_left += n;
-    memset(&page_taken[((uint8_t *)p - pages_ram[0]) / PAGE_SIZE], 0, n);
-    ASAN_POISON_MEMORY_REGION(p, n * PAGE_SIZE);
-}
+/* A domain of so many pages of RAM, all of them free; 4096 if nobody says it. */
+void pages_have(unsigned n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/blk/journal.c drivers-dom/blk/adopt.c drivers-dom/lib/keep_record.c drivers-dom/blk/rings.c drivers-dom/blk/request.c
+// LINK: tests/unit/blk_world.c
 // FLAGS: -O2 -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -lz
 /*
  * Death of blkback at every single store. A scripted front-end reads, writes, flushes, discards; every store to ring or keep memory,

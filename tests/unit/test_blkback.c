@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/blk/journal.c drivers-dom/blk/adopt.c drivers-dom/lib/keep_record.c drivers-dom/blk/rings.c drivers-dom/blk/request.c
+// LINK: tests/unit/blk_world.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -lz
 /* blkback against a front-end that lies: every malformed request, indices, failing copies; limits, sector sizes, closing. */
 #include "blk_world.h"

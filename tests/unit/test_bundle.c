@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/bundle/bundle.c ctl-dom/bundle/kept.c
+// LINK: tests/unit/pages.c tests/unit/fit.c ctl-dom/bundle/bundle.c ctl-dom/bundle/kept.c
 // FLAGS: -Ictl-dom -Idomains/include -Wl,--no-as-needed -lfdt -lz -lcrypto
 /* The boot bundle: SHA-256, structure, compression, and every kind of damage. */
 #include <errno.h>

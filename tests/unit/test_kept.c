@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/bundle/bundle.c ctl-dom/bundle/kept.c
+// LINK: tests/unit/pages.c tests/unit/fit.c ctl-dom/bundle/bundle.c ctl-dom/bundle/kept.c
 // FLAGS: -Ictl-dom -Idomains/include -Wl,--no-as-needed -lfdt -lz -lcrypto
 /* Images that are kept inflated: the same bytes as before, no more memory than there is room for, none when others want it; and streams that
  * are not what they say. */
 #include <errno.h>
 #include "unit.h"
-#define PAGES 400
 #include "pages.h"
 #include "bundle/bundle.h"
 #include "fit.h"
 #include "bundle/kept.h"
 
+#define PAGES 400
 #define LEN   600000u /* 147 pages, of which those of the second quarter are zeroes */
 #define SPACE (8u << 20)
 #define NAMES "a\0b\0c\0small\0trailing\0junk\0plain\0half\0short\0cut\0long\0named"
@@ -57,6 +57,7 @@ static void add_odd(size_t len)
 
 int setup_all(void **state)
 {
+    pages_have(PAGES);
     fit = aligned_alloc(8, SPACE);
     fit_begin(fit, SPACE);
     for (unsigned i = 0; i < 3; i++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What net0 believes of a dead instance's records: only what agrees with the slot table.
-// LINK: drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/pkt.c
-// LINK: drivers-dom/net/switch.c drivers-dom/lib/keep_record.c drivers-dom/lib/xenbus_backend.c drivers-dom/lib/counters.c
+// LINK: tests/attacks/service/backend_world.c drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c
+// LINK: drivers-dom/net/pkt.c drivers-dom/net/switch.c drivers-dom/lib/xenbus_backend.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service -lz
 #include "unit.h"
 #include "backend_world.h"

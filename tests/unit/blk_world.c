@@ -1,25 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/blk/journal.c drivers-dom/blk/adopt.c drivers-dom/lib/keep_record.c drivers-dom/blk/rings.c drivers-dom/blk/request.c
+// LINK: tests/unit/copies.c drivers-dom/blk/journal.c drivers-dom/blk/adopt.c drivers-dom/lib/keep_record.c drivers-dom/blk/rings.c drivers-dom/blk/request.c
 /* blk_world.h. */
 #include "blk_world.h"
 
 struct world w;
 
-/* --- crash points -------------------------------------------------------------------------------------------- */
-
-jmp_buf crash_env;
-long countdown, points;
-bool armed;
 void (*store_hook)(void);
-
-static void crash_point(void)
-{
-    points++;
-    if (armed && countdown-- == 0) {
-        armed = false;
-        longjmp(crash_env, 1);
-    }
-}
 
 static void check_published(void)
 {
@@ -79,7 +65,6 @@ static struct grant *grant_of(uint32_t ref)
     return ref && g->ref == ref ? g : NULL;
 }
 
-static void *own[BH_BATCH_COPIES];
 bool lax;
 uint32_t fail_ref;
 static uint8_t pool[POOL * 4096] __attribute__((aligned(4096)));
@@ -88,20 +73,9 @@ static int copy_add(struct batch *b, uint32_t ref, unsigned off, void *p, unsign
 {
     size_t at = (size_t)((uint8_t *)p - pool);
 
-    if (b->nr_copies == BH_BATCH_COPIES)
-        fail_msg("batch overfilled");
-    if (!len || off + len > 4096 || at >= sizeof(pool) || at % 4096 + len > 4096)
-        fail_msg("copy of %u bytes at %u crosses a page", len, off);
-    struct gnttab_copy *c = &b->copy[b->nr_copies];
-    memset(c, 0, sizeof(*c));
-    if (flags == GNTCOPY_source_gref)
-        c->source.u.ref = ref, c->source.offset = (uint16_t)off;
-    else
-        c->dest.u.ref = ref, c->dest.offset = (uint16_t)off;
-    c->len = (uint16_t)len;
-    c->flags = flags;
-    own[b->nr_copies] = p;
-    return (int)b->nr_copies++;
+    if (at >= sizeof(pool) || at % 4096 + len > 4096)
+        fail_msg("copy of %u bytes crosses a page of the back-end's", len);
+    return copy_put(b, ref, off, p, len, flags);
 }
 
 int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
@@ -113,15 +87,6 @@ int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, cons
                   unsigned len)
 {
     return copy_add(b, ref, off, (void *)(uintptr_t)src, len, GNTCOPY_dest_gref);
-}
-
-void batch_send(struct batch *b, uint32_t port)
-{
-    for (unsigned i = 0; i < b->nr_sends; i++) {
-        if (b->send[i] == port)
-            return;
-    }
-    b->send[b->nr_sends++] = port;
 }
 
 int batch_flush(struct batch *b)
@@ -140,9 +105,9 @@ int batch_flush(struct batch *b)
         if (!lax && (off < g->lo || off + c->len > g->hi))
             fail_msg("copy outside of what the request names");
         if (from)
-            memcpy(own[i], w.mem[g->page] + off, c->len);
+            memcpy(copied[i], w.mem[g->page] + off, c->len);
         else
-            memcpy(w.mem[g->page] + off, own[i], c->len);
+            memcpy(w.mem[g->page] + off, copied[i], c->len);
         c->status = GNTST_okay;
         crash_point();
     }

@@ -4,7 +4,7 @@
  * disk that completes in any order, and death at any store. Everything that survives a death is in struct world.
  */
 #pragma once
-#include "unit.h"
+#include "copies.h"
 #include <errno.h>
 #include "blkback.h"
 
@@ -78,9 +78,6 @@ extern struct world w;
 
 #define RING(q) ((struct blkif_sring *)w.ring[q])
 #define RSIZE   (32 * w.rpages)
-extern jmp_buf crash_env;
-extern long countdown, points;
-extern bool armed;
 extern void (*store_hook)(void); /* another CPU, at each store */
 void fill(uint8_t *p, uint32_t ver, uint32_t sector);
 unsigned page_get(void);

@@ -19,34 +19,16 @@ static inline long call_op(const struct ops *t, uint64_t nr, uint64_t a0, uint64
     return rc;
 }
 #define CALL_OP(name, nr, a0, a1, a2) call_op(&name##_ops, nr, a0, a1, a2)
-static inline long do_control_op(uint64_t op, gaddr_t arg)
-{
-    return CALL_OP(control, BH_HYPERCALL_CONTROL, op, arg.v, 0);
-}
-static inline long do_service_op(uint64_t op, gaddr_t arg)
-{
-    return CALL_OP(service, BH_HYPERCALL_SERVICE, op, arg.v, 0);
-}
-static inline long do_memory_op(uint64_t op, gaddr_t arg)
-{
-    return CALL_OP(memory_op, __HYPERVISOR_memory_op, op, arg.v, 0);
-}
-static inline long do_event_channel_op(uint64_t op, gaddr_t arg)
-{
-    return CALL_OP(event_channel_op, __HYPERVISOR_event_channel_op, op, arg.v, 0);
-}
-static inline long do_physdev_op(uint64_t op, gaddr_t arg)
-{
-    return CALL_OP(physdev_op, __HYPERVISOR_physdev_op, op, arg.v, 0);
-}
-static inline long do_hvm_op(uint64_t op, gaddr_t arg)
-{
-    return CALL_OP(hvm_op, __HYPERVISOR_hvm_op, op, arg.v, 0);
-}
-static inline long do_xen_version(uint64_t op, gaddr_t arg)
-{
-    return CALL_OP(xen_version, __HYPERVISOR_xen_version, op, arg.v, 0);
-}
+/* Those of an operation and its argument. */
+#define OP_AND_ARG(do_it, name, nr) \
+    static inline long do_it(uint64_t op, gaddr_t arg) { return CALL_OP(name, nr, op, arg.v, 0); }
+OP_AND_ARG(do_control_op, control, BH_HYPERCALL_CONTROL)
+OP_AND_ARG(do_service_op, service, BH_HYPERCALL_SERVICE)
+OP_AND_ARG(do_memory_op, memory_op, __HYPERVISOR_memory_op)
+OP_AND_ARG(do_event_channel_op, event_channel_op, __HYPERVISOR_event_channel_op)
+OP_AND_ARG(do_physdev_op, physdev_op, __HYPERVISOR_physdev_op)
+OP_AND_ARG(do_hvm_op, hvm_op, __HYPERVISOR_hvm_op)
+OP_AND_ARG(do_xen_version, xen_version, __HYPERVISOR_xen_version)
 static inline long do_set_timer_op(uint64_t ns)
 {
     return CALL_OP(set_timer_op, __HYPERVISOR_set_timer_op, ns, 0, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
+// LINK: tests/unit/copies.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /*
  * Death of netback at every single store. A scripted front-end (a model of Linux's xen-netfront and its checks) exchanges
@@ -7,7 +7,7 @@
  * which the instance dies: all of its private memory is lost, a fresh one adopts rings and record, the script goes on, and at its
  * end everything must have been answered exactly once and traffic must flow. Pairs of deaths follow, then damaged records.
  */
-#include "unit.h"
+#include "copies.h"
 #include "netback.h"
 
 enum { RING = 256, BUF = 4096, NGRANT = 1024, MAXPKT = 256, POOL = 48, START = 0xfffffff0 - 40 };
@@ -51,22 +51,7 @@ static unsigned pkt_len[MAXPKT]; /* host -> guest, by number */
 static unsigned guest_len[MAXPKT];
 static bool guest_bad[MAXPKT];
 
-/* --- crash points ---------------------------------------------------------------------------------------- */
-
-static jmp_buf crash_env;
-static long countdown, points;
-static bool armed;
-
 static void fe_look(void);
-
-static void crash_point(void)
-{
-    points++;
-    if (armed && countdown-- == 0) {
-        armed = false;
-        longjmp(crash_env, 1);
-    }
-}
 
 static void check_published(void)
 {
@@ -92,9 +77,6 @@ void shared_stored(void)
 
 /* --- grants and the batch ----------------------------------------------------------------------------- */
 
-static void *own[BH_BATCH_COPIES];
-static const void *own_src[BH_BATCH_COPIES];
-
 static struct grant *grant_of(uint32_t ref)
 {
     struct grant *g = &fe.grant[ref % NGRANT];
@@ -111,40 +93,12 @@ static uint32_t grant_new(int kind, uint8_t *buf, unsigned off, unsigned len)
 
 int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
 {
-    if (b->nr_copies == BH_BATCH_COPIES)
-        return -1;
-    struct gnttab_copy *c = &b->copy[b->nr_copies];
-    memset(c, 0, sizeof(*c));
-    c->source.u.ref = ref;
-    c->source.offset = (uint16_t)off;
-    c->len = (uint16_t)len;
-    c->flags = GNTCOPY_source_gref;
-    own[b->nr_copies] = dst;
-    return (int)b->nr_copies++;
+    return copy_put(b, ref, off, dst, len, GNTCOPY_source_gref);
 }
-
 int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
                   unsigned len)
 {
-    if (b->nr_copies == BH_BATCH_COPIES)
-        return -1;
-    struct gnttab_copy *c = &b->copy[b->nr_copies];
-    memset(c, 0, sizeof(*c));
-    c->dest.u.ref = ref;
-    c->dest.offset = (uint16_t)off;
-    c->len = (uint16_t)len;
-    c->flags = GNTCOPY_dest_gref;
-    own_src[b->nr_copies] = src;
-    return (int)b->nr_copies++;
-}
-
-void batch_send(struct batch *b, uint32_t port)
-{
-    for (unsigned i = 0; i < b->nr_sends; i++) {
-        if (b->send[i] == port)
-            return;
-    }
-    b->send[b->nr_sends++] = port;
+    return copy_put(b, ref, off, (void *)(uintptr_t)src, len, GNTCOPY_dest_gref);
 }
 
 static void fe_send_arrived(void)
@@ -168,9 +122,9 @@ int batch_flush(struct batch *b)
         if (off < g->off || off + c->len > g->off + g->len)
             fail_msg("copy outside of what the slot names");
         if (from)
-            memcpy(own[i], g->buf + off, c->len);
+            memcpy(copied[i], g->buf + off, c->len);
         else
-            memcpy(g->buf + off, own_src[i], c->len);
+            memcpy(g->buf + off, copied[i], c->len);
         c->status = GNTST_okay;
         crash_point();
     }

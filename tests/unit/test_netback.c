@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
+// LINK: tests/unit/copies.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /* Ring handling of netback against a front-end that lies: every malformed packet, indices, failing copies, no buffers. */
-#include "unit.h"
+#include "copies.h"
 #include "netback.h"
 
 enum { POOL = 96 };
@@ -16,39 +16,21 @@ static struct pkt_pool pool;
 static struct pkt pkts[POOL];
 static _Alignas(4096) uint8_t pool_mem[POOL * PKT_BUF];
 static unsigned delivered, last_len, last_flags, sends, fail_ref;
-static void *own[BH_BATCH_COPIES];
 
 void shared_stored(void) {}
 
-static int copy(struct batch *b, uint32_t ref, unsigned off, unsigned len, void *p, uint16_t flags)
-{
-    if (b->nr_copies == BH_BATCH_COPIES)
-        fail_msg("batch overfilled");
-    if (off + len > PAGE_SIZE || !len)
-        fail_msg("copy of %u bytes at %u", len, off);
-    struct gnttab_copy *c = &b->copy[b->nr_copies];
-    memset(c, 0, sizeof(*c));
-    if (flags == GNTCOPY_source_gref)
-        c->source.u.ref = ref, c->source.offset = (uint16_t)off;
-    else
-        c->dest.u.ref = ref, c->dest.offset = (uint16_t)off;
-    c->len = (uint16_t)len;
-    c->flags = flags;
-    own[b->nr_copies] = p;
-    return (int)b->nr_copies++;
-}
 int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
 {
     /* The destination must lie in one packet buffer, header room excepted. */
     size_t at = (size_t)((uint8_t *)dst - pool_mem);
     if (at / PKT_BUF >= POOL || at % PKT_BUF < PKT_HEAD || at % PKT_BUF + len > PKT_BUF)
         fail_msg("copy past a buffer");
-    return copy(b, ref, off, len, dst, GNTCOPY_source_gref);
+    return copy_put(b, ref, off, dst, len, GNTCOPY_source_gref);
 }
 int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
                   unsigned len)
 {
-    return copy(b, ref, off, len, (void *)(uintptr_t)src, GNTCOPY_dest_gref);
+    return copy_put(b, ref, off, (void *)(uintptr_t)src, len, GNTCOPY_dest_gref);
 }
 void batch_send(struct batch *b, uint32_t port) { sends++; }
 
@@ -60,7 +42,7 @@ static void flush(void)
         c->status = (from ? c->source.u.ref : c->dest.u.ref) == fail_ref ? GNTST_bad_gntref
                                                                          : GNTST_okay;
         if (from)
-            memcpy(own[i], guest + c->source.offset, c->len);
+            memcpy(copied[i], guest + c->source.offset, c->len);
     }
     batch.nr_copies = 0;
 }

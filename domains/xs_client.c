@@ -50,6 +50,7 @@ struct call {
     xs_done done; /* NULL: somebody waits for it, and it lies on his stack */
     void *arg;
     uint32_t posted_type; /* what done was promised */
+    unsigned connection;
 };
 
 void (*xs_idle)(void);
@@ -58,7 +59,8 @@ int xs_error;
 static struct xenstore_domain_interface *ring;
 static uint32_t ring_port;
 static bool broken, busy;
-static bool half_sent; /* the beginning of a message is in the ring */
+static unsigned connection; /* the how-manieth on this ring */
+static bool half_sent;      /* the beginning of a message is in the ring */
 static uint32_t next_req, next_watch;
 static struct watch *watches;
 static struct queued *queue, **queue_tail = &queue;
@@ -243,7 +245,7 @@ static struct call *posted_over(void)
     struct call *found = NULL;
 
     for (struct call *c = calls; c; c = c->next)
-        if (c->done && (c->over || broken))
+        if (c->done && (c->over || broken || c->connection != connection))
             found = c;
     return found;
 }
@@ -367,13 +369,12 @@ static int ring_put(const void *data, size_t len, uint64_t until)
 static int send_message(const struct xsd_sockmsg *hdr, const struct part *parts, unsigned n,
                         uint64_t until)
 {
-    uint32_t start = ring->req_prod;
     int rc = ring_put(hdr, sizeof(*hdr), until);
 
     for (unsigned i = 0; !rc && i < n; i++)
         rc = ring_put(parts[i].data, parts[i].len, until);
     /* Half a message in the stream: what follows would be read as its rest. */
-    if (rc == -ETIME && ring->req_prod != start)
+    if (rc == -ETIME && half_sent)
         break_connection("the store takes no request");
     half_sent = false;
     if (!rc)
@@ -408,6 +409,7 @@ static int rpc(uint32_t type, uint32_t tx, const struct part *parts, unsigned n,
 static uint32_t begin_call(struct call *c)
 {
     c->req_id = ++next_req;
+    c->connection = connection;
     c->next = calls;
     calls = c;
     return c->req_id;
@@ -452,6 +454,7 @@ static int usable(void)
             return -EIO;
         broken = false;
         got = 0;
+        connection++;
         return rewatch();
     }
     return 0;

@@ -35,8 +35,10 @@ int op_introduce(struct req *r)
     if (c == r->conn)
         return XE_EINVAL;
     if (c) {
-        conn_reset(c);
-        return r->xs->ops->reattach(c, v[1], v[2]) ? XE_EIO : XE_OK;
+        int rc = r->xs->ops->reattach(c, v[1], v[2]);
+        if (rc <= 0) /* else it was served before we were told of it again */
+            conn_reset(c);
+        return rc < 0 ? XE_EIO : XE_OK;
     }
     c = conn_new(r->xs, (uint16_t)v[0], is_driver ? &limits_driver : &limits_guest);
     if (!c)

@@ -81,6 +81,10 @@ static int reattach(struct conn *c, uint64_t gfn, uint32_t port)
         g->map = fresh;
         c->ring = fresh.va;
     }
+    /* A service domain that was rebuilt waits behind its mark: without one, this one is served already. A guest's next kernel makes none. */
+    if (c->domid < XS_FIRST_GUEST && port == g->remote_port &&
+        READ_ONCE(c->ring->connection) == XENSTORE_CONNECTED)
+        return 1;
     if (port != g->remote_port) {
         event_close((uint32_t)g->port);
         int rc = bind(c, g, port);

@@ -163,10 +163,11 @@ struct conn {
     void *glue;          /* conn.c's */
 };
 
-/* What the domain around does. Each returns 0, or fails without a trace. */
+/* What the domain around does. Each returns 0, or fails (negative) without a trace. */
 struct xs_ops {
     int (*attach)(struct conn *c, uint64_t gfn, uint32_t port); /* a new connection: sets c->ring */
-    int (*reattach)(struct conn *c, uint64_t gfn, uint32_t port); /* introduced again */
+    int (*reattach)(struct conn *c, uint64_t gfn,
+                    uint32_t port); /* introduced again; 1: it goes on as it was */
     void (*detach)(struct conn *c);
     void (*notify)(struct conn *c);                      /* the indices of its ring moved */
     void (*say)(const struct conn *c, const char *what); /* to the administrator, in a line */

@@ -14,6 +14,7 @@
 #include "domain/load.h"
 #include "domain/slots.h"
 #include "domain/start_info.h"
+#include "job/job.h"
 
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
 {
@@ -188,7 +189,7 @@ static int kernel_sink(void *arg, const void *data, size_t len)
     struct load *l = arg;
 
     l->rc = elf_feed(l->elf, data, len);
-    event_poll(); /* a driver domain that crashes meanwhile is restarted meanwhile */
+    job_wait(TIME_PAST); /* a driver domain that crashes meanwhile is restarted meanwhile */
     return l->rc;
 }
 
@@ -249,7 +250,7 @@ static int ramdisk_sink(void *arg, const void *data, size_t len)
         return l->rc;
     l->gpa += len;
     l->left -= len;
-    event_poll();
+    job_wait(TIME_PAST);
     return 0;
 }
 

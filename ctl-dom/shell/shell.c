@@ -120,8 +120,7 @@ static bool work(void)
 {
     bool more = command_work() || guests_work() || autostart_work();
 
-    devs_work();
-    return more;
+    return devs_work() || more; /* what came while that waited is looked at before we sleep */
 }
 
 static void (*first)(void);

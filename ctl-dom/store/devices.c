@@ -229,7 +229,8 @@ uint64_t backend_state(const struct dom *d, const struct dom_dev *v)
 
     dev_paths(d, v, be, fe);
     snprintf(path, sizeof(path), "%s/state", be);
-    return xs_read_uint(0, path, &state) ? 0 : state;
+    int rc = xs_read_uint(0, path, &state);
+    return !rc ? state : rc == -ENOENT || rc == -EINVAL ? 0 : BACKEND_SILENT;
 }
 
 /* What a back-end says is wrong with a device, for free(); NULL: nothing. */
@@ -282,12 +283,13 @@ static void learn_extent(const struct dom *d, const struct dom_dev *v)
 
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
-    uint64_t end = now_ns() + BACKEND_WAIT_NS;
+    uint64_t end = now_ns() + BACKEND_WAIT_NS, looked = now_ns();
     int rc;
 
-    while ((rc = backend_ready(d, v, e)) == -EAGAIN) {
+    /* The last look is after the end: this domain may have stood still, too. */
+    for (; (rc = backend_ready(d, v, e)) == -EAGAIN; looked = now_ns()) {
         struct dom *b = dom_by_id(v->back);
-        if (now_ns() >= end)
+        if (looked >= end)
             return fail(e, -ETIME, "%s: %s: %s does not answer", d->cfg.name, dev_text(d, v),
                         b ? b->cfg.name : "its back-end");
         job_wait(now_ns() + LOOK_NS);
@@ -453,10 +455,10 @@ static void look_at_driver(struct dom *b)
     free(why);
 }
 
-void devs_work(void)
+bool devs_work(void)
 {
     if (!look_around || !store_up)
-        return;
+        return false;
     look_around = false;
     for (struct dom *b = doms; b; b = b->next)
         if (b->cfg.role == BH_ROLE_DRIVER)
@@ -473,6 +475,7 @@ void devs_work(void)
                 look_at(d, v);
             }
         }
+    return true;
 }
 
 static void on_backend(const char *path, void *arg)

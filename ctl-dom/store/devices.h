@@ -29,11 +29,12 @@ void devs_close(const struct dom *d); /* also takes the back-ends' nodes away */
 /* The same devices again, from the beginning: for the next kernel of a guest that stands still. */
 int devs_renew(struct dom *d, struct errbuf *e);
 
-uint64_t backend_state(const struct dom *d, const struct dom_dev *v);             /* 0: none */
+#define BACKEND_SILENT ~0ul                                           /* the store did not say */
+uint64_t backend_state(const struct dom *d, const struct dom_dev *v); /* 0: none */
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e); /* of one device */
 int wait_backends(const struct dom *d, struct errbuf *e);
 
 /* b runs, and is not the instance that its front-ends know: they are plugged again. */
 void devs_driver_up(struct dom *b);
 void devs_driver_gone(struct dom *b);
-void devs_work(void); /* from the main loop */
+bool devs_work(void); /* what driver domains asked for; false: nothing, and it did not wait */

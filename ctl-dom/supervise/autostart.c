@@ -66,7 +66,7 @@ void autostart(enum bh_role role)
 static void on_retry(struct dtimer *t)
 {
     (void)t;
-    waiting_look();
+    waiting_due();
 }
 
 static struct dtimer retry = { .fn = on_retry };

@@ -139,6 +139,8 @@ int dom_destroy(struct dom *d, struct errbuf *e)
 {
     struct bh_domid id = { .domid = d->id };
 
+    d->state = state_after(d->state, EV_ENDED); /* nobody brings it back meanwhile */
+    d->introduce = false;
     domcon_drain(d);
     /* First it stops; then the others let go of its pages; its name is free at once, its frames
      * when the last one did. */

@@ -50,6 +50,13 @@ void waiting_list(void)
         out("%s; %s\n", w->what, w->config ? "it starts when that is there" : "it is tried again");
 }
 
-void waiting_look(void) { look = true; }
+void waiting_look(void)
+{
+    for (struct waiting *w = waiting; w; w = w->next)
+        w->retry_ns = 0;
+    look = true;
+}
+
+void waiting_due(void) { look = true; }
 bool waiting_looks(void) { return look; }
 void waiting_looked(void) { look = false; }

@@ -3,11 +3,12 @@
  * until they can. `list` says why. */
 #pragma once
 #include "config/config.h"
+#include "domain/error.h"
 
 struct waiting {
     struct waiting *next;
     struct domcfg cfg;
-    char what[200];       /* "NAME: disk xvda: no block driver domain blk1" */
+    char what[sizeof(((struct errbuf *)0)->s)]; /* "NAME: disk xvda: no block driver domain blk1" */
     const char *config;   /* the bundle's own; NULL: it ran before, and is tried at retry_ns, too */
     unsigned tries;       /* of those */
     unsigned short_lives; /* struct dom's */
@@ -20,6 +21,7 @@ struct waiting *waiting_add(const struct domcfg *cfg, const char *config, const 
 void waiting_remove(struct waiting *w);
 bool waiting_forget(const char *name); /* it waits no more; false: it did not */
 void waiting_list(void);               /* prints a line for each */
-void waiting_look(void);               /* a driver domain was made, or one is to be tried again */
+void waiting_look(void);               /* a driver domain was made: all are due */
+void waiting_due(void);                /* the time of one has come */
 bool waiting_looks(void);              /* so it is, and not all were looked at since */
 void waiting_looked(void);

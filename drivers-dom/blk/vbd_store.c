@@ -51,12 +51,21 @@ static void vbd_error(struct vbd *v, const char *why)
         printf("vbd%u.%u: '%s' not opened: %s\n", v->be.dom, v->be.devid, QUOTED(v->spec), why);
 }
 
+/* It lets go, or is to: we may not have looked at it since. */
+static bool leaves(const struct vbd *o)
+{
+    struct slot_entry e;
+
+    return o->draining || !be_slot(SLOT_VBD, o->be.dom, o->be.devid, &e) ||
+           slot_gen(&e) != o->be.gen || slot_state(&e) == SLOT_DETACHING;
+}
+
 /* Whoever has a part of it is about to let go, so there is no need to refuse it. */
 static bool user_leaves(const struct vbd *v)
 {
     EACH_VBD(o)
     {
-        if (o != v && o->draining && o->claim.claimed && volume_overlap(&o->claim, &v->claim))
+        if (o != v && o->claim.claimed && volume_overlap(&o->claim, &v->claim) && leaves(o))
             return true;
     }
     return false;

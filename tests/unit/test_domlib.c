@@ -427,6 +427,7 @@ static void xs_idle_is_guarded(void **state)
     assert_int_equal(nested, -EBUSY);
 }
 
+static int posted_meanwhile;
 /* --- requests that nobody waits for --------------------------------------------------------------------------- */
 static int told[4];
 static void tell(int rc, void *arg) { told[(long)arg] = rc; }
@@ -468,7 +469,49 @@ static void xs_posted(void **state)
     assert_int_equal(told[3], 1);
 }
 
-static int posted_meanwhile, called_meanwhile;
+static void takes_turns(uint64_t until)
+{
+    if (posted_meanwhile++ == 0) {
+        take_request();
+        assert_int_equal(post(2, big), 0);
+    }
+    clock_ns = until;
+}
+
+/* A call finds no room; what comes free another takes; its time is over. Nothing of it is in the ring, so nothing is broken. */
+static void xs_no_room(void **state)
+{
+    store = NULL;
+    memset(big, 'p', 1007); /* all of the ring */
+    big[1007] = '\0';
+    assert_int_equal(post(1, big), 0);
+    posted_meanwhile = 0;
+    xs_pause = takes_turns;
+    assert_int_equal(xs_write(0, "path", "value"), -ETIME);
+    xs_pause = NULL;
+    assert_int_equal(post(3, "x"), -EAGAIN);
+    assert_false(broken);
+    xs_give_up();
+    xs_run_watches();
+}
+
+/* A new connection: what was asked on the old one is not answered. */
+static void xs_post_and_reset(void **state)
+{
+    memcpy(told, nobody_told, sizeof(told));
+    store = NULL;
+    assert_int_equal(post(0, "x"), 0);
+    xs_give_up();
+    memset(&page, 0, sizeof(page));
+    store = store_good;
+    char *v = xs_read(0, "x");
+    assert_string_equal(v, "42");
+    free(v);
+    assert_true(xs_run_watches());
+    assert_int_equal(told[0], -EIO);
+}
+
+static int called_meanwhile;
 static void elsewhere(uint64_t until)
 {
     event_wait_port(1, until, false);
@@ -719,6 +762,8 @@ int main(void)
         cmocka_unit_test_setup(xs_idle_is_guarded, fresh),
         cmocka_unit_test_setup(xs_posted, fresh),
         cmocka_unit_test_setup(xs_pauses, fresh),
+        cmocka_unit_test_setup(xs_no_room, fresh),
+        cmocka_unit_test_setup(xs_post_and_reset, fresh),
         cmocka_unit_test_setup(xs_waits_for_reset, fresh),
         cmocka_unit_test_setup(xs_leaves_what_was_there, fresh),
         cmocka_unit_test_setup(xs_noise, fresh),

@@ -413,6 +413,18 @@ TEST(test_reintroduce)
     assert_int_equal(detached, 0);
 }
 
+/* Told twice of it: the second word comes when this instance has watches already. */
+TEST(test_reintroduce_late)
+{
+    OK(&g16, XS_WATCH, 0, S("device\0t"));
+    EVENT(&g16, "device", "t");
+    served_already = true;
+    introduce(&g16, 16);
+    served_already = false;
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/e\0v"));
+    EVENT(&g16, "device/e", "t");
+}
+
 TEST(test_control)
 {
     WANT(&ctl, XS_CONTROL, 0, S("check"), "=OK");

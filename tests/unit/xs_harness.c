@@ -14,6 +14,7 @@
 struct xs store;
 struct xenstore_domain_interface *pages[512];
 int attach_fails, attached, detached, reattached;
+bool served_already;
 
 static int h_attach(struct conn *c, uint64_t gfn, uint32_t port)
 {
@@ -28,8 +29,10 @@ static int h_attach(struct conn *c, uint64_t gfn, uint32_t port)
 
 static int h_reattach(struct conn *c, uint64_t gfn, uint32_t port)
 {
-    stream_init_page(c->ring, true);
     reattached++;
+    if (served_already)
+        return 1;
+    stream_init_page(c->ring, true);
     return 0;
 }
 

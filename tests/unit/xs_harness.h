@@ -27,6 +27,7 @@ struct client {
 extern struct xs store;
 extern struct xenstore_domain_interface *pages[512];
 extern int attach_fails, attached, detached, reattached;
+extern bool served_already; /* what reattach finds */
 
 extern char told[256]; /* the last line that the administrator was told, and how many */
 extern int nr_told;

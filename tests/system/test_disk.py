@@ -169,24 +169,16 @@ def interrupts_find_their_vcpu(m):
 
 
 def test_disk_slow():
-    """A guest that ends with seconds of writes in flight leaves its volume to the next one, who waits instead of being refused; also to its own next
-    life."""
+    """A guest that ends with seconds of writes in flight leaves its volume to the next one, who waits instead of being refused."""
     image = disk_image("slow")
     with Machine("disk-slow", extra=["-drive", f"if=none,id=s,file={image},format=raw,throttling.bps-write=98304",
                                      "-device", "nvme,drive=s,serial=slow,addr=5"]) as m:
         m.boot()
-        for i, kib in (1, 800), (2, 2800):
+        for i in (1, 2):
             out = m.cmd(f"create debian name=slow{i} memory=128 vif=[] disk=['phy:blk0:data1,xvda,w']", 60)
             check("created as domain" in out, f"create {i}: {out}")
             m.console(f"slow{i}")
-            m.guest(f"dd if=/dev/zero of=/dev/xvda bs={kib}k count=1 conv=fsync 2>/dev/null &")
+            m.guest("dd if=/dev/zero of=/dev/xvda bs=800k count=1 conv=fsync 2>/dev/null &")
             pause(0.5)
-            if i == 1:
-                m.leave()
-                m.cmd("destroy slow1", 60)
-        # Longer than anybody waits for a back-end: the guest is not lost all the same.
-        m.send("reboot -f\r")
-        m.expect(r"slow2: reboots, restarting", 60)
-        m.expect(r"slow2: disk xvda: blk0: does not answer; it is tried again until it starts", 60)
-        check("slow2: disk xvda: blk0: does not answer; it is tried again" in m.cmd("list"), "list does not name it")
-        m.expect(r"slow2: started again as domain \d+", 60)
+            m.leave()
+            m.cmd(f"destroy slow{i}", 60)

@@ -3,15 +3,7 @@
 // FLAGS: -Ictl-dom -Idomains/include
 /* What starts by itself, and what waits for a driver domain that is not there. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#undef fail /* the toolstack has one, too */
+#include "unit.h"
 #include "console/console.h"
 #include "domain/load.h"
 #include "store/connection.h"
@@ -116,14 +108,14 @@ int dom_create(const struct domcfg *c, bool lenient, struct dom **d, struct errb
 #define SAYS(what)     assert_non_null(strstr(said, what))
 #define SAYS_NOT(what) assert_null(strstr(said, what))
 
-static int setup(void **state)
+int setup(void **state)
 {
     blk1 = net1 = no_memory = busy = false;
     said[0] = created[0] = 0;
     autostart(BH_ROLE_GUEST);
     return 0;
 }
-static int teardown(void **state)
+int teardown(void **state)
 {
     waiting_forget("late");
     waiting_forget("hand");
@@ -131,7 +123,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static void it_waits(void **state)
+TEST(it_waits)
 {
     assert_string_equal(created, "first ");
     SAYS("late: disk xvda: no block driver domain blk1; it starts when that is there\n");
@@ -155,7 +147,7 @@ static void it_waits(void **state)
     SAYS("hand: disk xvda: no block driver domain blk1; it starts when that is there\n");
 }
 
-static void it_starts(void **state)
+TEST(it_starts)
 {
     blk1 = net1 = true;
     assert_true(waiting_forget("hand")); /* somebody made it by hand (life.c) */
@@ -174,7 +166,7 @@ static void it_starts(void **state)
 }
 
 /* Then it is not for want of a driver domain any more. */
-static void it_fails_otherwise(void **state)
+TEST(it_fails_otherwise)
 {
     assert_true(waiting_forget("hand"));
     assert_false(waiting_forget("hand"));
@@ -197,7 +189,7 @@ static bool time_passes(uint64_t ns)
 }
 
 /* It ran, and its disk is still the last owner's: it is not lost. */
-static void it_is_tried_again(void **state)
+TEST(it_is_tried_again)
 {
     static const struct domcfg cfg = { .name = "ran", .role = BH_ROLE_GUEST };
     struct errbuf e;
@@ -236,12 +228,4 @@ static void it_is_tried_again(void **state)
     assert_false(autostart_work());
     assert_true(time_passes(S));
     assert_string_equal(created, "other ran ");
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = { T(it_waits), T(it_starts), T(it_fails_otherwise),
-                                        T(it_is_tried_again) };
-    return cmocka_run_group_tests_name("autostart", tests, NULL, NULL);
 }

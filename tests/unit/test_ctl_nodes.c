@@ -4,12 +4,7 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* What the toolstack writes for a driver domain and a guest's disk, in the store itself: who may do what there, before and after. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#undef fail /* the toolstack has one, too */
+#include "unit.h"
 #include "console/console.h"
 #include "domain/pci.h"
 #include "domain/slots.h"
@@ -129,7 +124,7 @@ int xs_attach(void *ring, uint32_t port) { return -1; }
 /* --- the test ------------------------------------------------------------------------------------------------------------ */
 #define DEVICE "/local/domain/3/backend/vbd/20/51712"
 
-static void test_nothing_comes_back(void **state)
+TEST(test_nothing_comes_back)
 {
     struct errbuf e;
     store_up = true;
@@ -189,7 +184,7 @@ static void test_nothing_comes_back(void **state)
 }
 
 /* What the core may hear of a guest's domid: true only if the store answered, also for one that failed on the way into it. */
-static void test_unnamed(void **state)
+TEST(test_unnamed)
 {
     struct errbuf e;
     store_up = true;
@@ -221,11 +216,4 @@ static void test_unnamed(void **state)
     store_remove_domain(&user);
     assert_false(user.unnamed);
     client_drop_events(&blk);
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-int main(void)
-{
-    const struct CMUnitTest tests[] = { T(test_nothing_comes_back), T(test_unnamed) };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

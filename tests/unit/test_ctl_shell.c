@@ -3,15 +3,7 @@
 // FLAGS: -Ictl-dom -Idomains/include
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#undef fail
+#include "unit.h"
 #include <xen/io/console.h>
 #include "console/console.h"
 #include "domain/load.h"
@@ -193,7 +185,7 @@ static void play(const struct press *p, unsigned n)
     play((const struct press[]){ __VA_ARGS__ }, \
          sizeof((const struct press[]){ __VA_ARGS__ }) / sizeof(struct press))
 
-static void ends_of_guests_and_of_the_machine(void **state)
+TEST(ends_of_guests_and_of_the_machine)
 {
     static const char *const harmless[] = { "shutdown\r",  "reboot\r",  "xl shutdown\r",
                                             "xl reboot\r", "machine\r", "machine debian\r",
@@ -217,7 +209,7 @@ static void ends_of_guests_and_of_the_machine(void **state)
 }
 
 /* The answers to what a guest asked come with the terminal's delay: none is a key of the shell's. */
-static void answers_after_leaving(void **state)
+TEST(answers_after_leaving)
 {
     PLAY({ 0, "console debian\r" },
          { 10, "a key\x1d"
@@ -239,7 +231,7 @@ static void answers_after_leaving(void **state)
 }
 
 /* What is typed while a command waits comes after it; what is typed while something else waits has its turn at once, if it is for a guest. */
-static void keys_while_something_waits(void **state)
+TEST(keys_while_something_waits)
 {
     PLAY({ 0, "list\r" }, { 10, "shutdown deb" }, { 20, "ian\r" });
     const char *end = strstr(screen, "debian\nbh> ");
@@ -262,7 +254,7 @@ static void keys_while_something_waits(void **state)
 }
 
 /* Who is not the job has nobody that would go on meanwhile. */
-static void only_the_job_waits(void **state)
+TEST(only_the_job_waits)
 {
     bool stopped = setjmp(panicked);
 
@@ -272,7 +264,7 @@ static void only_the_job_waits(void **state)
 }
 
 /* A program finds its command's own lines between two marks, and the others after them. */
-static void marked_commands(void **state)
+TEST(marked_commands)
 {
     PLAY({ 0, "@17 list\r" });
     assert_non_null(strstr(screen, "\n@17 begin\nName\ndebian\n@17 end\nbh> "));
@@ -294,22 +286,17 @@ static void marked_commands(void **state)
     assert_null(strstr(screen, "@9 end"));
 }
 
-int main(void)
+int setup_all(void **state)
 {
     struct errbuf e;
 
     doms = &guest;
     console_open();
-    if (domcon_connect(&guest, &e))
-        return 1;
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ends_of_guests_and_of_the_machine),
-        cmocka_unit_test(answers_after_leaving),
-        cmocka_unit_test(marked_commands),
-        cmocka_unit_test(keys_while_something_waits),
-        cmocka_unit_test(only_the_job_waits),
-    };
-    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    return domcon_connect(&guest, &e);
+}
+
+int teardown_all(void **state)
+{
     free(guest.con.log);
-    return rc;
+    return 0;
 }

@@ -8,15 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
+#include "unit.h"
 
 size_t strlcpy(char *d, const char *s, size_t n);
 size_t strlcpy(char *d, const char *s, size_t n)
@@ -172,7 +164,7 @@ static void store_good(void)
     }
 }
 
-static int fresh(void **state)
+int setup(void **state)
 {
     memset(&page, 0, sizeof(page));
     out_len = out_at = rq_got = 0;
@@ -181,7 +173,7 @@ static int fresh(void **state)
     return 0;
 }
 
-static void xs_plain(void **state)
+TEST(xs_plain)
 {
     char *v = xs_read(0, "x");
     assert_string_equal(v, "42");
@@ -208,7 +200,7 @@ static void xs_plain(void **state)
 }
 
 static char big[5000];
-static void xs_long(void **state)
+TEST(xs_long)
 {
     memset(big, 'v', 4000);
     big[4000] = 0;
@@ -226,7 +218,7 @@ static void store_long_reply(void)
         say_msg(rq.h.type, rq.h.req_id, big, 4096);
 }
 
-static void xs_long_reply(void **state)
+TEST(xs_long_reply)
 {
     memset(big, 'r', 4096);
     store = store_long_reply;
@@ -250,7 +242,7 @@ static void on_watch_unwatches(const char *path, void *arg)
     xs_unwatch("w2", on_watch_unwatches, NULL);
 }
 
-static void xs_watches(void **state)
+TEST(xs_watches)
 {
     fired = 0;
     assert_int_equal(xs_watch("w", on_watch, NULL), 0);
@@ -284,7 +276,7 @@ static void store_silent(void) { take_request(); }
 static void give_up(void) { xs_give_up(); }
 
 /* Somebody learns, while a call waits, that the store is gone: the call ends, and so do those after it. */
-static void xs_gone(void **state)
+TEST(xs_gone)
 {
     store = store_silent;
     xs_idle = give_up;
@@ -297,7 +289,7 @@ static void xs_gone(void **state)
 }
 
 /* Events of ever new names below one watch: no other watch's event is lost, and the flooded one is told that there was more. */
-static void xs_watch_flood(void **state)
+TEST(xs_watch_flood)
 {
     unsigned other = 0, len;
     char ev[600], token[12];
@@ -361,7 +353,7 @@ static void store_odd_error(void)
 
 static void expect(void (*behaviour)(void), int err)
 {
-    fresh(NULL);
+    setup(NULL);
     store = behaviour;
     uint64_t start = clock_ns;
     assert_null(xs_read(0, "x"));
@@ -369,7 +361,7 @@ static void expect(void (*behaviour)(void), int err)
     assert_true(clock_ns - start <= 7000000000ull);
 }
 
-static void xs_hostile(void **state)
+TEST(xs_hostile)
 {
     expect(store_silent, ETIME);
     expect(store_other_id, ETIME);
@@ -381,7 +373,7 @@ static void xs_hostile(void **state)
     store = store_good;
     assert_null(xs_read(0, "x"));
     assert_int_equal(xs_error, EIO);
-    fresh(NULL);
+    setup(NULL);
     assert_int_equal(xs_watch("w", on_watch, NULL), 0);
     xs_run_watches();
     fired = 0;
@@ -396,14 +388,14 @@ static void xs_hostile(void **state)
     assert_int_equal(fired, 1);
     assert_int_equal(xs_unwatch("w", on_watch, NULL), 0);
     /* A consumer index that runs ahead shows at the next request. */
-    fresh(NULL);
+    setup(NULL);
     store_bad_cons();
     assert_null(xs_read(0, "x"));
     assert_int_equal(xs_error, EIO);
 }
 
 /* The late answer to a request that was given up is not the next one's. */
-static void xs_late(void **state)
+TEST(xs_late)
 {
     store = store_silent;
     assert_null(xs_read(0, "x"));
@@ -417,7 +409,7 @@ static void xs_late(void **state)
 
 static int nested;
 static void idle_calls(void) { nested = xs_mkdir(0, "y"); }
-static void xs_idle_is_guarded(void **state)
+TEST(xs_idle_is_guarded)
 {
     xs_idle = idle_calls;
     char *v = xs_read(0, "x");
@@ -437,7 +429,7 @@ static int post(long i, const char *path)
 }
 static const int nobody_told[4] = { 1, 1, 1, 1 };
 
-static void xs_posted(void **state)
+TEST(xs_posted)
 {
     memcpy(told, nobody_told, sizeof(told));
     store = NULL;
@@ -479,7 +471,7 @@ static void takes_turns(uint64_t until)
 }
 
 /* A call finds no room; what comes free another takes; its time is over. Nothing of it is in the ring, so nothing is broken. */
-static void xs_no_room(void **state)
+TEST(xs_no_room)
 {
     store = NULL;
     memset(big, 'p', 1007); /* all of the ring */
@@ -496,7 +488,7 @@ static void xs_no_room(void **state)
 }
 
 /* A new connection: what was asked on the old one is not answered. */
-static void xs_post_and_reset(void **state)
+TEST(xs_post_and_reset)
 {
     memcpy(told, nobody_told, sizeof(told));
     store = NULL;
@@ -522,7 +514,7 @@ static void elsewhere(uint64_t until)
 }
 
 /* Somebody else has the CPU while a call waits: between two parts of its message nothing else may go into the ring; once that is whole, it may. */
-static void xs_pauses(void **state)
+TEST(xs_pauses)
 {
     memcpy(told, nobody_told, sizeof(told));
     xs_pause = elsewhere;
@@ -556,7 +548,7 @@ static void store_late_reset(void)
     }
     store_good();
 }
-static void xs_waits_for_reset(void **state)
+TEST(xs_waits_for_reset)
 {
     store = store_late_reset;
     page.connection = XENSTORE_RECONNECT;
@@ -576,7 +568,7 @@ static void xs_waits_for_reset(void **state)
 }
 
 /* What a former instance left in the ring is nobody's: a part of it, read before the reset, would be the first answer's beginning. */
-static void xs_leaves_what_was_there(void **state)
+TEST(xs_leaves_what_was_there)
 {
     page.connection = XENSTORE_RECONNECT;
     page.rsp_prod = 4001;
@@ -606,11 +598,11 @@ static void store_noise(void)
         page.req_cons = rnd();
 }
 
-static void xs_noise(void **state)
+TEST(xs_noise)
 {
     for (unsigned i = 0; i < 3000; i++) {
         if (i % 3 == 0)
-            fresh(NULL);
+            setup(NULL);
         store = store_noise;
         unsigned n;
         free(xs_read(0, "x"));
@@ -620,7 +612,7 @@ static void xs_noise(void **state)
 }
 
 /* --- the rest --------------------------------------------------------------------------------------------------- */
-static void numbers(void **state)
+TEST(numbers)
 {
     static const char *const texts[] = {
         "0",
@@ -654,7 +646,7 @@ static void numbers(void **state)
 }
 
 static int by_value(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
-static void sorting(void **state)
+TEST(sorting)
 {
     int v[200], w[200];
 
@@ -667,7 +659,7 @@ static void sorting(void **state)
     }
 }
 
-static void command_line(void **state)
+TEST(command_line)
 {
     char w[8];
 
@@ -687,7 +679,7 @@ static void command_line(void **state)
 }
 
 /* Random malloc, realloc and free with a pattern in every block: nothing overlaps, all pages come back. */
-static void heap(void **state)
+TEST(heap)
 {
     struct {
         unsigned char *p;
@@ -727,47 +719,18 @@ static void heap(void **state)
     page_limit = 100000;
 }
 
-static void heap_catches(void **state)
+TEST(heap_catches)
 {
     static char not_heap[8192] __attribute__((aligned(4096)));
 
     if (!setjmp(panicked)) {
         bh_free(not_heap + 64);
-        fail();
+        fail_msg("what is no heap was freed");
     }
     void *p = bh_malloc(5000);
     if (!setjmp(panicked)) {
         bh_free((char *)p + 8);
-        fail();
+        fail_msg("what is no block was freed");
     }
     bh_free(p);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(sorting),
-        cmocka_unit_test(command_line),
-        cmocka_unit_test(heap),
-        cmocka_unit_test(heap_catches),
-        cmocka_unit_test_setup(xs_plain, fresh),
-        cmocka_unit_test_setup(xs_long, fresh),
-        cmocka_unit_test_setup(xs_long_reply, fresh),
-        cmocka_unit_test_setup(xs_watches, fresh),
-        cmocka_unit_test_setup(xs_watch_flood, fresh),
-        cmocka_unit_test_setup(xs_gone, fresh),
-        cmocka_unit_test_setup(xs_hostile, fresh),
-        cmocka_unit_test_setup(xs_late, fresh),
-        cmocka_unit_test_setup(xs_idle_is_guarded, fresh),
-        cmocka_unit_test_setup(xs_posted, fresh),
-        cmocka_unit_test_setup(xs_pauses, fresh),
-        cmocka_unit_test_setup(xs_no_room, fresh),
-        cmocka_unit_test_setup(xs_post_and_reset, fresh),
-        cmocka_unit_test_setup(xs_waits_for_reset, fresh),
-        cmocka_unit_test_setup(xs_leaves_what_was_there, fresh),
-        cmocka_unit_test_setup(xs_noise, fresh),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,15 +10,7 @@
  * keep pages and the table follows; or the control domain dies at the n-th of its own and the next one attaches or detaches anew. In
  * the end the disk is there and works, or there is nothing left of it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#undef fail /* cmocka's; the toolstack has a function of that name */
+#include "unit.h"
 
 static int quiet(const char *fmt, ...) { return 0; }
 #define printf(...) quiet(__VA_ARGS__)
@@ -495,7 +487,7 @@ static void is_gone(unsigned n)
         BAD("step %u: the back-end keeps something", n);
 }
 
-static void back_end_killed(void **state)
+TEST(back_end_killed)
 {
     unsigned last = 1;
 
@@ -532,7 +524,7 @@ static bool dies_in(enum cmd c, unsigned n)
     return died;
 }
 
-static void control_killed(void **state)
+TEST(control_killed)
 {
     static const struct {
         enum cmd killed, then;
@@ -565,7 +557,7 @@ static void control_killed(void **state)
 }
 
 /* What a former instance says of itself in its own directory changes nothing for the next one. */
-static void nodes_of_a_dead_instance(void **state)
+TEST(nodes_of_a_dead_instance)
 {
     world();
     command(ATTACH);
@@ -595,7 +587,7 @@ static void nodes_of_a_dead_instance(void **state)
 }
 
 /* The next user's disk is looked at before that of the last one, whose nodes nobody has changed yet. */
-static void the_last_user_is_looked_at_later(void **state)
+TEST(the_last_user_is_looked_at_later)
 {
     const char *be = ROOT "backend/vbd/16/51728", *fe = "/local/domain/16/device/vbd/51728";
     static const char *const said_by[][2] = {
@@ -649,7 +641,7 @@ static void moved(struct keep_head *h) { h->first = 700; }
 static void moved_back(struct keep_head *h) { h->first = 100; }
 
 /* Where it lay when it was attached is in the entry; if the disk's table says something else later, nobody goes on. */
-static void a_volume_that_moved(void **state)
+TEST(a_volume_that_moved)
 {
     world();
     command(ATTACH);
@@ -670,7 +662,7 @@ static void a_volume_that_moved(void **state)
     is_attached(0);
 }
 
-static void forged_records(void **state)
+TEST(forged_records)
 {
     static const struct {
         void (*change)(struct keep_head *h);
@@ -713,7 +705,7 @@ static void forged_records(void **state)
 }
 
 /* A guest's limits come from its entry, also while it is connected. */
-static void limits(void **state)
+TEST(limits)
 {
     world();
     command(ATTACH);
@@ -724,18 +716,4 @@ static void limits(void **state)
     back_end_starts();
     assert_int_equal(vbds[0].disk.ops.per_s, 70);
     is_attached(0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forged_records),
-        cmocka_unit_test(limits),
-        cmocka_unit_test(back_end_killed),
-        cmocka_unit_test(control_killed),
-        cmocka_unit_test(a_volume_that_moved),
-        cmocka_unit_test(nodes_of_a_dead_instance),
-        cmocka_unit_test(the_last_user_is_looked_at_later),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
+// LINK: tests/attacks/service/ctl_world.c
 // FLAGS: -Ictl-dom -Idomains/include -Itests/attacks/service
 /* How long a driver domain that dies is waited for, and how often that is said: deaths by command, with and without an answer to anybody. */
 #include "unit.h"
-#define report_death   world_report_death
-#define report_restart world_report_restart
-#define say            world_say
 #include "ctl_world.h"
-#undef report_death
-#undef report_restart
-#undef say
 
 static struct dom *net0;
 static unsigned state, restarts, told_deaths, told_restarts, lines;
@@ -34,11 +28,6 @@ void say(const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(last_line, sizeof(last_line), fmt, ap);
     va_end(ap);
-}
-int dom_destroy(struct dom *d, struct errbuf *e) { return 0; }
-int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
-{
-    return -EINVAL;
 }
 
 long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t e)

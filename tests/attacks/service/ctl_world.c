@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
+/* ctl_world.h. */
+#include "ctl_world.h"
+uint64_t clock_ns = 1000 * MS;
+event_fn change;
+struct dtimer *timer;
+
+struct dom *doms;
+bool store_up = true;
+
+uint64_t now_ns(void) { return clock_ns; }
+void dtimer_set(struct dtimer *t, uint64_t when)
+{
+    t->when = when;
+    t->armed = true;
+    timer = t;
+}
+int event_bind_virq(unsigned virq, event_fn fn, void *arg)
+{
+    change = fn;
+    return 5;
+}
+void xs_give_up(void) {}
+int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len) { return 0; }
+int service_write(struct dom *d) { return 0; }
+int store_introduce(const struct dom *d) { return 0; }
+int store_introduce_soon(const struct dom *d, xs_done done) { return 0; }
+void autostart_later(const struct domcfg *cfg, unsigned short_lives, const struct errbuf *e) {}
+int devs_renew(struct dom *d, struct errbuf *e) { return 0; }
+void domcon_drain(struct dom *d) {}
+void domcon_restart(struct dom *d) {}
+void domcon_last_line(const struct dom *d, char *buf, size_t n) { buf[0] = 0; }
+void report_take(struct dom *d) {}
+__attribute__((weak)) void report_death(struct dom *d, const char *then) {}
+__attribute__((weak)) void report_restart(struct dom *d, const struct bh_dominfo *di) {}
+const char *errno_text(int rc) { return rc == -ENOMEM ? "out of memory" : "an error"; }
+int fail(struct errbuf *e, int rc, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(e->s, sizeof e->s, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+bool quiet;
+__attribute__((weak)) void say(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (quiet)
+        return;
+    va_start(ap, fmt);
+    printf("    say: ");
+    vprintf(fmt, ap);
+    printf("\n");
+    va_end(ap);
+}
+__attribute__((weak)) int dom_destroy(struct dom *d, struct errbuf *e) { return 0; }
+__attribute__((weak)) int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out,
+                                     struct errbuf *e)
+{
+    return -EINVAL;
+}
+struct dom *dom_by_id(domid_t id)
+{
+    for (struct dom *d = doms; d; d = d->next)
+        if (d->id == id)
+            return d;
+    return NULL;
+}
+struct dom *add(domid_t id, const char *name, enum bh_role role)
+{
+    struct dom *d = calloc(1, sizeof *d), **at = &doms;
+
+    d->id = id;
+    d->cfg.role = role;
+    snprintf(d->cfg.name, sizeof d->cfg.name, "%s", name);
+    while (*at && (*at)->id < id)
+        at = &(*at)->next;
+    d->next = *at;
+    return *at = d;
+}
+void drop(struct dom *d)
+{
+    for (struct dom **at = &doms; *at; at = &(*at)->next)
+        if (*at == d) {
+            *at = d->next;
+            break;
+        }
+    free(d);
+}

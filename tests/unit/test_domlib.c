@@ -10,13 +10,6 @@
 #include <limits.h>
 #include "unit.h"
 
-size_t strlcpy(char *d, const char *s, size_t n);
-size_t strlcpy(char *d, const char *s, size_t n)
-{
-    snprintf(d, n, "%s", s);
-    return strlen(s);
-}
-
 #include "../../domains/internal.h"
 static int quiet(const char *fmt, ...) { return 0; }
 #define printf(...) quiet(__VA_ARGS__)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/pci/pirq.c
+// LINK: tests/unit/own_pointers.c hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/pci/pirq.c
 // LINK: hv/abi/physdev_op.c hv/abi/dispatch.c hv/abi/privilege.c
 /* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
 #include "unit.h"
@@ -209,16 +209,6 @@ int irq_vector_alloc(irq_fn fn, void *arg)
     return 0x40;
 }
 void irq_vector_free(uint8_t v) { vectors--; }
-int copy_from_guest(void *d, gaddr_t s, size_t n)
-{
-    memcpy(d, (void *)s.v, n);
-    return 0;
-}
-int copy_to_guest(gaddr_t d, const void *s, size_t n)
-{
-    memcpy((void *)d.v, s, n);
-    return 0;
-}
 
 static int t_attach(struct pci_dev *p, struct iommu_domain *dm)
 {

@@ -27,13 +27,6 @@ static int quiet(const char *fmt, ...) { return 0; }
 #include "store/nodes.h"
 #include "vbd.h"
 
-size_t strlcpy(char *d, const char *s, size_t n);
-size_t strlcpy(char *d, const char *s, size_t n)
-{
-    snprintf(d, n, "%s", s);
-    return strlen(s);
-}
-
 #define BLK   3u
 #define GUEST 16u
 #define ROOT  "/local/domain/3/"

@@ -10,11 +10,19 @@ __attribute__((weak)) int teardown(void **state) { return 0; }
 __attribute__((weak)) int setup_all(void **state) { return 0; }
 __attribute__((weak)) int teardown_all(void **state) { return 0; }
 
+/* The domains' library has it, and this one's from glibc 2.38 on. */
+__attribute__((weak)) size_t strlcpy(char *d, const char *s, size_t n)
+{
+    snprintf(d, n, "%s", s);
+    return strlen(s);
+}
+
 static int by_line(const void *a, const void *b)
 {
     return (*(const struct test *const *)a)->line - (*(const struct test *const *)b)->line;
 }
 
+/* A program may have one of its own. */
 __attribute__((weak)) int main(void)
 {
     size_t n = (size_t)(__stop_unit_tests - __start_unit_tests);

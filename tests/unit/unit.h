@@ -34,4 +34,6 @@ struct test {
     static const struct test *f##_at __attribute__((used, section("unit_tests"))) = &f##_test;     \
     static void f(void **unused)
 
+size_t strlcpy(char *d, const char *s, size_t n);
+
 int setup(void **state), teardown(void **state), setup_all(void **state), teardown_all(void **state);

@@ -39,7 +39,7 @@ const struct limits limits_ctl = {
     .watches = UINT32_MAX,
     .txs = UINT32_MAX,
     .tx_ops = UINT32_MAX,
-    .perms = UINT32_MAX,
+    .perms = PRIV_PERMS,
     .work_mem = UINT32_MAX,
     .out = PRIV_OUT,
 };

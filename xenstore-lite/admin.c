@@ -3,6 +3,7 @@
 #include "xs.h"
 #include <stdio.h>
 #include <string.h>
+#include "journal.h"
 #include "mem.h"
 
 #define DOMID_LAST 0x7fefu
@@ -21,6 +22,17 @@ static int numbers(const struct req *r, uint32_t *v, unsigned nr)
     return XE_OK;
 }
 
+static void introduced(struct xs *xs, struct conn *c, const uint32_t *v, bool again)
+{
+    c->gfn = v[1];
+    c->port = v[2];
+    if (c->ring)
+        stream_attached(c, again);
+    xs->fresh = c;
+    xs->fresh_zero = again;
+    journal_conn(c);
+}
+
 /* domid, gfn, port, and "driver" if it is a driver domain, which gets the limits of one. A domain that is known already was
  * rebuilt in place: its connection starts afresh, its nodes stay, and nobody is told (docs/restart-protocol.md 1). */
 int op_introduce(struct req *r)
@@ -35,10 +47,12 @@ int op_introduce(struct req *r)
     if (c == r->conn)
         return XE_EINVAL;
     if (c) {
-        int rc = r->xs->ops->reattach(c, v[1], v[2]);
-        if (rc <= 0) /* else it was served before we were told of it again */
-            conn_reset(c);
-        return rc < 0 ? XE_EIO : XE_OK;
+        err = r->xs->ops->reattach(c, v[1], v[2]);
+        if (err > 0) /* it was served before we were told of it again */
+            return XE_OK;
+        conn_reset(c);
+        introduced(r->xs, c, v, true);
+        return err ? XE_EIO : XE_OK;
     }
     c = conn_new(r->xs, (uint16_t)v[0], is_driver ? &limits_driver : &limits_guest);
     if (!c)
@@ -47,6 +61,7 @@ int op_introduce(struct req *r)
         conn_free(r->xs, c);
         return XE_EIO;
     }
+    introduced(r->xs, c, v, false);
     r->special = special_name(0);
     return XE_OK;
 }
@@ -158,6 +173,7 @@ int op_set_target(struct req *r)
     if (!c || !conn_find(r->xs, (uint16_t)v[1]))
         return XE_ENOENT;
     c->target = (int32_t)v[1];
+    journal_put(J_TARGET, c->domid, v[1] + 1, 0, NULL, 0);
     return XE_OK;
 }
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-$(eval $(call service_domain,store,$(wildcard xenstore-lite/*.c)))
+$(eval $(call service_domain,store,$(wildcard xenstore-lite/*.c),-lz))

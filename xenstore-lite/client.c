@@ -2,6 +2,7 @@
 /* Connections: who is there, and all that goes when one is reset or freed. */
 #include "xs.h"
 #include <stdio.h>
+#include "journal.h"
 #include "mem.h"
 
 struct conn *conn_find(struct xs *xs, uint16_t domid)
@@ -29,7 +30,7 @@ struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits
     c->heap = h;
     c->watch_tail = &c->watches;
     c->out_tail = &c->out;
-    c->next_tx = 1;
+    c->next_tx = c->next_watch = 1;
     *xs->conn_tail = c;
     xs->conn_tail = &c->next;
     xs->nr_conns++;
@@ -52,16 +53,7 @@ void conn_reset(struct conn *c)
 {
     watches_drop(c);
     txs_drop(c);
-    while (c->out) {
-        struct outmsg *m = c->out;
-        c->out = m->next;
-        if (m != &c->spare.m)
-            xs_free(m);
-    }
-    c->out_tail = &c->out;
-    c->out_bytes = 0;
-    c->spare_used = false;
-    c->lost_events = 0;
+    out_drop(c);
     xs_free(c->body);
     c->body = NULL;
     c->hdr_got = c->body_got = 0;
@@ -83,6 +75,7 @@ static void conn_unlink(struct xs *xs, struct conn *c)
 void conn_free(struct xs *xs, struct conn *c)
 {
     conn_reset(c);
+    journal_put(J_RELEASE, c->domid, 0, 0, NULL, 0);
     xs->ops->detach(c);
     conn_unlink(xs, c);
     xs->nr_conns--;
@@ -91,6 +84,8 @@ void conn_free(struct xs *xs, struct conn *c)
             i->target = -1;
     if (xs->ctl == c)
         xs->ctl = NULL;
+    if (xs->fresh == c)
+        xs->fresh = NULL;
     struct heap *h = c->heap;
     xs_free(c);
     if (h != ctl_heap)

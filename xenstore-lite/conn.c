@@ -57,8 +57,6 @@ static int attach_ref(struct conn *c, uint32_t ref, uint32_t port)
     }
     c->glue = g;
     c->ring = g->map.va;
-    stream_init_page(c->ring, false);
-    event_send((uint32_t)g->port);
     return 0;
 }
 
@@ -75,7 +73,8 @@ static int reattach(struct conn *c, uint64_t gfn, uint32_t port)
     struct glue *g = c->glue;
     struct grant_map fresh;
     const uint32_t ref = XENSTORE_GRANT;
-    (void)gfn;
+    if (!g)
+        return attach(c, gfn, port); /* it was not there when this instance looked for it */
     if (!grant_map(&fresh, c->domid, &ref, 1, 0)) {
         grant_unmap(&g->map);
         g->map = fresh;
@@ -95,9 +94,7 @@ static int reattach(struct conn *c, uint64_t gfn, uint32_t port)
             return rc;
         }
     }
-    stream_init_page(c->ring, true);
     c->kicked = true;
-    event_send((uint32_t)g->port); /* it may be waiting for that */
     return 0;
 }
 
@@ -130,10 +127,47 @@ const struct xs_ops conn_ops = { attach, reattach, detach, notify, say };
 
 struct conn *conn_privileged(struct xs *xs, uint16_t domid, uint32_t ref, uint32_t port)
 {
-    struct conn *c = conn_new(xs, domid, &limits_ctl);
+    struct conn *c = xs->ctl, *other = conn_find(xs, domid);
+    if (other != c) { /* somebody wrote that into the journal */
+        if (c)
+            conn_free(xs, c);
+        if (other)
+            conn_free(xs, other);
+        c = NULL;
+    }
+    bool known = c && c->gfn == ref && c->port == port;
+    if (c && !known)
+        conn_reset(c);
+    if (!c)
+        c = conn_new(xs, domid, &limits_ctl);
     if (c && attach_ref(c, ref, port)) {
         conn_free(xs, c);
         return NULL;
     }
+    if (!c)
+        return NULL;
+    c->gfn = ref;
+    c->port = port;
+    if (known) {
+        stream_adopt(c);
+    } else {
+        stream_attached(c, false);
+        stream_init_page(c->ring, false);
+    }
+    notify(c);
     return c;
+}
+
+/* Who is gone meanwhile stays without a ring until the control domain releases it. */
+unsigned conn_adopt(struct xs *xs)
+{
+    unsigned n = 0;
+    for (struct conn *c = xs->conns; c; c = c->next) {
+        if (c->privileged || attach(c, c->gfn, c->port))
+            continue;
+        stream_adopt(c);
+        notify(c); /* the dead instance may have stored an index and not told */
+        n++;
+    }
+    return n;
 }

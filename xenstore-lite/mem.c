@@ -156,6 +156,16 @@ static void chunk_put(struct chunk *c)
     spare = c;
 }
 
+void xs_mem_init(size_t limit)
+{
+    memset(heaps, 0, sizeof heaps);
+    memset(heap_at, 0, sizeof heap_at);
+    spare = NULL;
+    ctl_heap->live = true;
+    ctl_heap->max = UINT32_MAX;
+    xs_mem = (struct xs_mem){ .limit = limit, .fail_in = -1 };
+}
+
 void xs_mem_take(void)
 {
     for (size_t n = xs_mem.limit / XS_CHUNK; n; n--) {

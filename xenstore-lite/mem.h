@@ -37,6 +37,8 @@ struct xs_mem {
 extern struct xs_mem xs_mem;
 extern struct heap *const ctl_heap;
 
+/* Before anything else: no heap but the control domain's, nothing taken. */
+void xs_mem_init(size_t limit);
 /* Takes the chunks for `limit` bytes from malloc at once, so that no promise depends on it later. */
 void xs_mem_take(void);
 /* A heap for domid with `floor` chunks promised; NULL if that many are not left. */

@@ -283,6 +283,7 @@ static int set_special_perms(struct req *r, unsigned i, struct permset *p)
         return XE_EACCES;
     permset_put(r->xs->special[i]);
     r->xs->special[i] = permset_get(p);
+    journal_special(r->xs, i);
     return XE_OK;
 }
 

@@ -17,13 +17,13 @@ int special_index(const char *path)
     return -1;
 }
 
-static bool path_char(char c)
+bool path_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '/' || c == '_' || c == '@';
 }
 
-static bool path_valid(const char *p)
+bool path_valid(const char *p)
 {
     if (p[0] != '/')
         return false;

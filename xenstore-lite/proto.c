@@ -91,6 +91,7 @@ static void commit_tree(struct req *r)
 {
     struct xs *xs = r->xs;
     struct node *before = xs->root;
+    journal_tree(r);
     xs->root = r->edit.root;
     for (unsigned i = 0; i < r->edit.nr; i++) {
         struct usage *u = xs_usage(xs, r->edit.delta[i].domid, false); /* made by xs_usage_reserve */
@@ -114,12 +115,8 @@ static void req_commit(struct req *r)
         tx_append(c, r->tx, r->log);
     if (r->end_tx)
         tx_free(c, r->end_tx);
-    if (r->new_tx) {
-        r->new_tx->next = c->txs;
-        c->txs = r->new_tx;
-        c->nr_txs++;
-        c->next_tx = r->new_tx->id + 1;
-    }
+    if (r->new_tx)
+        tx_open(c, r->new_tx);
     if (r->add_watch)
         watch_add(c, r->add_watch);
     if (r->drop_watch)

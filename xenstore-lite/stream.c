@@ -3,7 +3,8 @@
  * Bytes between a ring page and the requests. The page belongs to the client, who may write anything into it at any time: every
  * index is read once, checked and masked, and every request is copied out before it is looked at. What arrives is taken at
  * once, also half a request: Linux notifies only when it sees that the reader had caught up with it. The
- * consumer index moves after the request's effect, the reply is published after that.
+ * consumer index moves after the request's effect, the reply is published after that; and before either the journal has both, so
+ * that an instance that dies in between has done all of the request or nothing.
  *
  * Linux looks at our index before its own must be visible (no barrier between the two, in xb_write and in xb_read): its bytes and our
  * index can pass each other, it does not notify, we do not see them, and both wait for ever. So whoever did something is looked at
@@ -11,6 +12,7 @@
  */
 #include "xs.h"
 #include <string.h>
+#include "journal.h"
 #include "mem.h"
 
 #define mem_barrier() __asm__ volatile("mfence" ::: "memory")
@@ -19,61 +21,58 @@
 
 static uint32_t load(const uint32_t *p) { return *(const volatile uint32_t *)p; }
 
-static void store(uint32_t *p, uint32_t v) { *(volatile uint32_t *)p = v; }
-
-/* --- output ----------------------------------------------------------------------------------------------------- */
-static void out_pop(struct conn *c)
+static void store(uint32_t *p, uint32_t v)
 {
-    struct outmsg *m = c->out;
-    c->out = m->next;
-    if (!c->out)
-        c->out_tail = &c->out;
-    c->out_bytes -= m->len + OUT_OVERHEAD;
-    watch_event_sent(c, m);
-    if (m == &c->spare.m)
-        c->spare_used = false;
-    else
-        xs_free(m);
+    *(volatile uint32_t *)p = v;
+    xs_stored();
 }
 
-/* One pass over the queue: fills the ring as far as it goes. True if something was written. */
+/* --- output ----------------------------------------------------------------------------------------------------- */
+/* One pass over the queue: fills the ring as far as it goes. True if something was written. What is in the ring leaves the queue only when
+ * its index is stored: a next instance finds the one by the other. */
 static bool flush_once(struct conn *c)
 {
     struct xenstore_domain_interface *r = c->ring;
-    uint32_t cons = load(&r->rsp_cons), prod = load(&r->rsp_prod), start = prod;
+    uint32_t cons = load(&r->rsp_cons), start = load(&r->rsp_prod), prod = start;
     if (prod - cons > XENSTORE_RING_SIZE) {
         c->bad = CONN_BAD_INDEX;
         return false;
     }
     mem_barrier(); /* the client has read what we are about to overwrite */
-    while (c->out && prod - cons < XENSTORE_RING_SIZE) {
-        struct outmsg *m = c->out;
-        uint32_t at = MASK_XENSTORE_IDX(prod), n = m->len - m->off;
-        if (n > XENSTORE_RING_SIZE - (prod - cons))
-            n = XENSTORE_RING_SIZE - (prod - cons);
-        if (n > XENSTORE_RING_SIZE - at)
-            n = XENSTORE_RING_SIZE - at;
-        memcpy(r->rsp + at, m->b + m->off, n);
-        prod += n;
-        m->off += n;
-        if (m->off == m->len)
-            out_pop(c);
+    for (const struct outmsg *m = c->out; m && prod - cons < XENSTORE_RING_SIZE; m = m->next) {
+        const unsigned char *from = m->b + m->off;
+        uint32_t left = m->len - m->off, room = XENSTORE_RING_SIZE - (prod - cons);
+        for (left = left < room ? left : room; left;) {
+            uint32_t at = MASK_XENSTORE_IDX(prod),
+                     n = left < XENSTORE_RING_SIZE - at ? left : XENSTORE_RING_SIZE - at;
+            memcpy(r->rsp + at, from, n);
+            xs_stored();
+            from += n;
+            prod += n;
+            left -= n;
+        }
     }
     if (prod == start)
         return false;
     comp_barrier(); /* the bytes are there before the index says so */
     store(&r->rsp_prod, prod);
     mem_barrier(); /* and the client's index is looked at again only after that: see flush */
+    c->rsp_prod = start;
+    out_sent(c, prod - start, true);
     return true;
 }
 
 /* Until the queue is empty or the ring was seen full after the last index was published: in the latter case the client,
  * too, will see a full ring, and notify when it makes room. */
-static bool flush(struct conn *c)
+static bool flush(const struct xs *xs, struct conn *c)
 {
     bool any = false;
-    while (!c->bad && c->out && flush_once(c))
+    while (!c->bad && c->out) {
+        xs_commit(xs);
+        if (!flush_once(c))
+            break;
         any = true;
+    }
     return any;
 }
 
@@ -98,6 +97,31 @@ static void request_done(struct xs *xs, struct conn *c, const void *body)
     xs_free(c->body);
     c->body = NULL;
     c->hdr_got = c->body_got = 0;
+}
+
+/* Whoever was introduced by the request at hand may begin, now that the journal knows him. */
+static void begin_fresh(struct xs *xs)
+{
+    struct conn *c = xs->fresh;
+    xs->fresh = NULL;
+    if (!c || !c->ring)
+        return;
+    stream_init_page(c->ring, xs->fresh_zero);
+    if (xs->ops->notify)
+        xs->ops->notify(c); /* it may be waiting for that */
+}
+
+/* What was taken of a request, of which had_hdr and had_body bytes were known before. */
+static void journal_taken(const struct conn *c, uint32_t had_hdr, uint32_t had_body)
+{
+    uint32_t hdr = c->hdr_got - had_hdr, body = c->body_got - had_body;
+    if (!c->hdr_got) {
+        journal_put(J_DONE, c->domid, c->req_cons, 0, NULL, 0);
+        return;
+    }
+    journal_entry(J_PART, c->domid, c->req_cons, hdr | body << 8, hdr + (c->body ? body : 0));
+    journal_bytes((const char *)&c->hdr + had_hdr, hdr);
+    journal_bytes(c->body ? c->body + had_body : NULL, c->body ? body : 0);
 }
 
 /* Takes from avail bytes at cons what belongs to the current request; returns how much. */
@@ -129,6 +153,7 @@ static uint32_t take(struct xs *xs, struct conn *c)
 {
     struct xenstore_domain_interface *r = c->ring;
     uint32_t cons = load(&r->req_cons), avail = load(&r->req_prod) - cons, n = 0;
+    uint32_t had_hdr = c->hdr_got, had_body = c->body_got;
     uint64_t work = tree_work;
     if (avail > XENSTORE_RING_SIZE) {
         c->bad = CONN_BAD_INDEX;
@@ -150,8 +175,12 @@ static uint32_t take(struct xs *xs, struct conn *c)
     }
     if (!n)
         return 0;
+    c->req_cons = cons + n;
+    journal_taken(c, had_hdr, had_body);
+    xs_commit(xs);
     comp_barrier(); /* the bytes have been read before the client may overwrite them */
-    store(&r->req_cons, cons + n);
+    store(&r->req_cons, c->req_cons);
+    begin_fresh(xs);
     mem_barrier(); /* and its producer index is looked at again only after that */
     return n + (c->hdr_got ? 0 : REQUEST_CHARGE) + WORK_CHARGE * (uint32_t)(tree_work - work);
 }
@@ -165,7 +194,7 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
         return s;
     watch_retry(c);
     for (;;) {
-        s.notify |= flush(c);
+        s.notify |= flush(xs, c);
         if (c->bad || !may_take(c))
             break;
         if (s.used >= budget) {
@@ -179,7 +208,7 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
         s.used += n;
     }
     if (!c->bad)
-        s.notify |= flush(c);
+        s.notify |= flush(xs, c);
     return s;
 }
 
@@ -251,6 +280,40 @@ bool xs_turns(struct xs *xs)
         if (c->out && !c->bad && stream_serve(xs, c, 0).notify)
             announce(xs, c);
     return more;
+}
+
+/* --- beginnings --------------------------------------------------------------------------------------------------- */
+void stream_attached(struct conn *c, bool zero)
+{
+    c->req_cons = zero ? 0 : load(&c->ring->req_cons);
+    c->rsp_prod = zero ? 0 : load(&c->ring->rsp_prod);
+}
+
+/* An instance that dies between the journal's record and the page leaves one that still says that it is not ready. */
+static bool never_began(const struct conn *c)
+{
+    return load(&c->ring->connection) == XENSTORE_RECONNECT && !c->req_cons && !c->rsp_prod &&
+           !c->hdr_got && !c->out;
+}
+
+void stream_adopt(struct conn *c)
+{
+    struct xenstore_domain_interface *r = c->ring;
+    uint32_t cons = load(&r->req_cons), sent = load(&r->rsp_prod) - c->rsp_prod;
+    if (never_began(c)) {
+        stream_init_page(r, true);
+    } else if (out_sent(c, sent, true) && c->req_cons - cons <= XENSTORE_RING_SIZE) {
+        store(&r->req_cons, c->req_cons);
+    } else {
+        /* The client moved indices that are not his, his domain is a new one that is yet to be introduced, or records are lost:
+         * from here on as if nothing had been on its way. */
+        out_drop(c);
+        xs_free(c->body);
+        c->body = NULL;
+        c->hdr_got = c->body_got = 0;
+        stream_attached(c, false);
+    }
+    c->kicked = true;
 }
 
 void stream_init_page(struct xenstore_domain_interface *r, bool zero)

@@ -222,6 +222,14 @@ struct node *tree_new(uint64_t *gen, uint16_t owner)
     return n;
 }
 
+struct node *tree_part(const char *name, size_t name_len, struct permset *perms, const void *data,
+                       size_t len, unsigned nr, uint64_t gen)
+{
+    uint64_t before = gen - 1;
+    const struct edit e = { .gen = &before, .by = ctl_heap };
+    return node_new(&e, name, name_len, perms, data, len, nr);
+}
+
 static bool child_find(const struct node *n, const char *s, size_t len, unsigned *at)
 {
     unsigned lo = 0, hi = n->nr;
@@ -344,7 +352,7 @@ int tree_visit(const struct node *top, const struct node *parent, const char *pa
 /* --- edits ------------------------------------------------------------------------------------------------ */
 void edit_begin(struct edit *e, struct node *root, uint64_t *gen, struct heap *by)
 {
-    *e = (struct edit){ .root = node_get(root), .gen = gen, .by = by };
+    *e = (struct edit){ .root = node_get(root), .gen = gen, .from = *gen, .by = by };
 }
 
 void edit_drop(struct edit *e)

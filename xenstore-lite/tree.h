@@ -91,6 +91,7 @@ extern uint64_t tree_work; /* counts nodes copied, compared and visited, for who
 struct edit {
     struct node *root; /* a reference */
     uint64_t *gen;     /* the store's one counter */
+    uint64_t from;     /* what it was at the beginning */
     struct heap *by;   /* of who asked: the accounts below are in it */
     struct usage *delta;
     unsigned nr, cap;
@@ -117,6 +118,9 @@ static inline struct node *node_get(struct node *n)
 }
 void node_put(struct node *n);
 struct node *tree_new(uint64_t *gen, uint16_t owner); /* a root, nothing for others */
+/* One node of a tree that is put together from its top, with room for nr children, which the caller puts there. */
+struct node *tree_part(const char *name, size_t name_len, struct permset *perms, const void *data,
+                       size_t len, unsigned nr, uint64_t gen);
 /* Paths here are valid ones (path.c): "/" or "/a/b". */
 struct node *tree_find(struct node *root, const char *path);
 struct node *tree_find_n(struct node *root, const char *path,

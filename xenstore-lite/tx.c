@@ -9,10 +9,14 @@
  *
  * Making a child is not a change of its parent in this sense, unless the parent's list was read: two
  * transactions that add different nodes to one directory do not conflict.
+ *
+ * Of one that is open the journal has the number only. In the next instance it goes on, without what it changed and looked at so far,
+ * and ends with EAGAIN, which every client repeats: an error in its midst some take for the end of their device.
  */
 #include "xs.h"
 #include <stdio.h>
 #include <string.h>
+#include "journal.h"
 #include "mem.h"
 
 struct tx *tx_find(const struct conn *c, uint32_t id)
@@ -172,6 +176,16 @@ uint32_t seen_size(const struct req *r, const struct seen *s)
 }
 
 /* --- begin and end ------------------------------------------------------------------------------------------------- */
+void tx_open(struct conn *c, struct tx *tx)
+{
+    tx->log_tail = &tx->log;
+    tx->next = c->txs;
+    c->txs = tx;
+    c->nr_txs++;
+    c->next_tx = tx->id + 1;
+    journal_put(J_TX, c->domid, tx->id, 0, NULL, 0);
+}
+
 void tx_free(struct conn *c, struct tx *tx)
 {
     struct tx **at = &c->txs;
@@ -180,6 +194,7 @@ void tx_free(struct conn *c, struct tx *tx)
     if (*at) {
         *at = tx->next;
         c->nr_txs--;
+        journal_put(J_TXEND, c->domid, tx->id, 0, NULL, 0);
     }
     changes_free(tx->log);
     while (tx->acc) {
@@ -212,7 +227,6 @@ int op_transaction_start(struct req *r)
     while (id == 0 || tx_find(c, id))
         id++;
     tx->id = id;
-    tx->log_tail = &tx->log;
     r->new_tx = tx;
     req_reply(r, buf, (uint32_t)snprintf(buf, sizeof buf, "%u", id) + 1);
     return XE_OK;
@@ -220,6 +234,8 @@ int op_transaction_start(struct req *r)
 
 static bool conflict(struct req *r, const struct tx *tx)
 {
+    if (tx->doomed)
+        return true;
     for (const struct access *a = tx->acc; a; a = a->next, tree_work++) {
         const struct node *n = tree_find(r->xs->root, a->path);
         if (a->there != !!n)

@@ -8,6 +8,7 @@
  */
 #include "xs.h"
 #include <string.h>
+#include "journal.h"
 #include "mem.h"
 
 /* --- by path ------------------------------------------------------------------------------------------------------- */
@@ -18,6 +19,8 @@ static struct bucket {
     struct watch *first, *last;
 } buckets[BUCKETS];
 uint32_t watch_seed; /* so that nobody can choose paths that meet in one bucket */
+
+void watch_init(void) { memset(buckets, 0, sizeof buckets); }
 
 static uint32_t hash_more(uint32_t h, const char *s, size_t n)
 {
@@ -110,6 +113,23 @@ static int watch_args(struct req *r, const char **token)
     return req_path(r, v[0], true);
 }
 
+struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const char *token)
+{
+    size_t n = strlen(path) + 1, tok = strlen(token) + 1;
+    struct watch *w = xs_alloc(c->heap, sizeof *w + n + tok);
+    if (!w)
+        return NULL;
+    memcpy(w->path, path, n);
+    w->token = memcpy(w->path + n, token, tok);
+    w->path_len = (uint32_t)n - 1;
+    w->rel = (uint16_t)rel;
+    w->conn = c;
+    w->hash = hash_path(w->path, w->path_len);
+    w->queued_tail = &w->queued;
+    w->id = c->next_watch;
+    return w;
+}
+
 int op_watch(struct req *r)
 {
     struct conn *c = r->conn;
@@ -123,18 +143,8 @@ int op_watch(struct req *r)
     if (c->nr_watches >= c->limits->watches ||
         c->work_bytes + sizeof(struct watch) + path + tok + 32 > c->limits->work_mem)
         return XE_E2BIG;
-    struct watch *w = xs_alloc(c->heap, sizeof *w + path + tok);
-    if (!w)
-        return XE_ENOMEM;
-    memcpy(w->path, r->path, path);
-    w->token = memcpy(w->path + path, token, tok);
-    w->path_len = (uint32_t)path - 1;
-    w->rel = (uint16_t)r->path_rel;
-    w->conn = c;
-    w->hash = hash_path(w->path, w->path_len);
-    w->queued_tail = &w->queued;
-    r->add_watch = w;
-    return XE_OK;
+    r->add_watch = watch_new(c, r->path, r->path_rel, token);
+    return r->add_watch ? XE_OK : XE_ENOMEM;
 }
 
 int op_unwatch(struct req *r)
@@ -153,9 +163,18 @@ int op_reset_watches(struct req *r)
     return XE_OK;
 }
 
+struct watch **watch_of_id(struct conn *c, uint32_t id)
+{
+    struct watch **at = &c->watches;
+    while (*at && (*at)->id != id)
+        at = &(*at)->next;
+    return *at ? at : NULL;
+}
+
 void watch_drop(struct conn *c, struct watch **at)
 {
     struct watch *w = *at;
+    journal_put(J_UNWATCH, c->domid, w->id, 0, NULL, 0);
     by_path_del(c, w);
     *at = w->next;
     if (!*at)
@@ -184,11 +203,26 @@ static bool queued_already(const struct watch *w, const struct outmsg *m)
     return false;
 }
 
+void watch_missed(struct conn *c, struct watch *w, bool missed)
+{
+    if (w->missed == missed)
+        return;
+    w->missed = missed;
+    c->nr_missed += missed ? 1u : -1u;
+    journal_put(J_MISSED, c->domid, w->id, missed, NULL, 0);
+}
+
 static void event_missed(struct conn *c, struct watch *w)
 {
     c->lost_events++;
-    c->nr_missed += !w->missed;
-    w->missed = true;
+    watch_missed(c, w, true);
+}
+
+void watch_queue(struct watch *w, struct outmsg *m)
+{
+    m->w = w;
+    *w->queued_tail = m;
+    w->queued_tail = &m->next_of_w;
 }
 
 static void event_add(struct conn *c, struct watch *w, const char *path)
@@ -219,9 +253,7 @@ static void event_add(struct conn *c, struct watch *w, const char *path)
         xs_free(m);
         return;
     }
-    m->w = w;
-    *w->queued_tail = m;
-    w->queued_tail = &m->next_of_w;
+    watch_queue(w, m);
     out_push(c, m);
 }
 
@@ -234,13 +266,12 @@ static void events_add(struct watch *w, const char *path)
 
 static void missed_add(struct conn *c, struct watch *w)
 {
-    w->missed = false;
-    c->nr_missed--;
+    watch_missed(c, w, false);
     event_add(c, w, w->path);
 }
 
 /* m leaves its client's queue. Both lists are in order of time, so it is the first of its watch. */
-void watch_event_sent(struct conn *c, struct outmsg *m)
+void watch_event_sent(struct conn *c, struct outmsg *m, bool follow)
 {
     struct watch *w = m->w;
     if (!w)
@@ -249,7 +280,7 @@ void watch_event_sent(struct conn *c, struct outmsg *m)
     if (w->queued)
         return;
     w->queued_tail = &w->queued;
-    if (w->missed)
+    if (w->missed && follow)
         missed_add(c, w);
 }
 
@@ -260,13 +291,21 @@ void watch_retry(struct conn *c)
             missed_add(c, w);
 }
 
-void watch_add(struct conn *c, struct watch *w)
+void watch_link(struct conn *c, struct watch *w)
 {
     by_path_add(c, w);
     *c->watch_tail = w;
     c->watch_tail = &w->next;
     c->nr_watches++;
     c->work_bytes += watch_bytes(w);
+    c->next_watch = w->id + 1;
+    journal_entry(J_WATCH, c->domid, w->id, w->rel, w->path_len + strlen(w->token) + 2);
+    journal_bytes(w->path, w->path_len + strlen(w->token) + 2); /* the token lies behind it */
+}
+
+void watch_add(struct conn *c, struct watch *w)
+{
+    watch_link(c, w);
     event_add(c, w, w->path);
 }
 

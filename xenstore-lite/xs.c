@@ -2,6 +2,7 @@
 /* The store as a whole: its first nodes, and what is left of a domid when it goes. */
 #include "xs.h"
 #include <string.h>
+#include "journal.h"
 #include "mem.h"
 
 /* --- domids that are used again --------------------------------------------------------------------------------- */
@@ -28,6 +29,7 @@ void xs_forget(struct xs *xs, uint16_t domid, bool tree)
         if (xs->usage[i].domid == domid && !xs->usage[i].nodes)
             xs->usage[i--] = xs->usage[--xs->nr_usage];
     xs->gone[domid / 8] |= (uint8_t)(1u << domid % 8);
+    journal_put(J_FORGET, domid, 0, 0, NULL, 0);
 }
 
 void xs_names(struct xs *xs, const struct conn *c, struct permset *p)
@@ -35,10 +37,12 @@ void xs_names(struct xs *xs, const struct conn *c, struct permset *p)
     for (unsigned i = p->n; i-- > 0;) {
         uint16_t id = p->p[i].domid;
         uint8_t *byte = &xs->gone[id / 8], bit = (uint8_t)(1u << id % 8);
-        if (c->privileged)
+        if (c->privileged && *byte & bit) {
             *byte &= (uint8_t)~bit;
-        else if (i && *byte & bit)
+            journal_put(J_GONE, id, 0, 0, NULL, 0);
+        } else if (i && *byte & bit) {
             permset_strike(p, id);
+        }
     }
 }
 
@@ -76,6 +80,7 @@ int store_init(struct xs *xs, const struct xs_ops *ops)
     memset(xs, 0, sizeof *xs);
     xs->ops = ops;
     xs->conn_tail = &xs->conns;
+    watch_init();
     bool promised = set_aside();
     struct node *root = tree_new(&xs->gen, 0);
     xs->special[0] = permset_new(ctl_heap, 1); /* owner 0, nobody else */

@@ -27,6 +27,7 @@
 #define QUOTA_TX_OPS    512         /* changes and looked-at paths in one transaction, each */
 #define QUOTA_WORK_MEM  (96 * 1024) /* of its watches and transactions */
 #define QUOTA_PERMS     5           /* entries in one node's list */
+#define PRIV_PERMS      16 /* the control domain's: no node is larger in the journal than in memory */
 #define QUOTA_OUT \
     (32 * 1024) /* queued replies and events; beyond, a watch has one event at a time: "look again" */
 #define OUT_HIGH 4096 /* with more than this queued, no further request is taken */
@@ -71,6 +72,7 @@ struct watch {
         *before; /* of those whose paths have one hash: first ones of their clients only */
     uint32_t hash;
     struct outmsg *queued, **queued_tail; /* its events that wait, in order */
+    uint32_t id;                          /* the journal's name for it, one of its client's */
     bool missed;  /* an event did not go out: one with its own path follows */
     uint16_t rel; /* leading characters that its owner does not see */
     uint32_t path_len;
@@ -108,6 +110,7 @@ struct tx {
     struct access *acc;
     unsigned nr_log, nr_acc;
     uint32_t bytes;
+    bool doomed; /* open when an instance died: it goes on, and ends with EAGAIN */
 };
 
 /* What a request sees at a path: a node of the tree, or what its transaction made of it. */
@@ -144,7 +147,7 @@ struct conn {
     unsigned nr_watches;
     struct tx *txs;
     unsigned nr_txs;
-    uint32_t next_tx;
+    uint32_t next_tx, next_watch;
     uint32_t work_bytes; /* watches and transactions */
     struct outmsg *out, **out_tail;
     uint32_t out_bytes;   /* with OUT_OVERHEAD for each message */
@@ -161,9 +164,12 @@ struct conn {
     uint32_t hdr_got, body_got;
     unsigned char *body; /* NULL while none is needed, or none was to be had */
     void *glue;          /* conn.c's */
+    /* What a next instance of the store finds it by, and the two indices as they were stored last. */
+    uint64_t gfn;
+    uint32_t port, req_cons, rsp_prod;
 };
 
-/* What the domain around does. Each returns 0, or fails (negative) without a trace. */
+/* What the domain around does. Each returns 0, or fails (negative) without a trace. The page's words are stream.c's matter. */
 struct xs_ops {
     int (*attach)(struct conn *c, uint64_t gfn, uint32_t port); /* a new connection: sets c->ring */
     int (*reattach)(struct conn *c, uint64_t gfn,
@@ -180,7 +186,9 @@ struct xs {
     unsigned nr_usage, cap_usage;
     struct conn *conns, **conn_tail;
     unsigned nr_conns;
-    struct conn *ctl;           /* the privileged one */
+    struct conn *ctl; /* the privileged one */
+    struct conn *fresh; /* introduced by the request at hand: its page is made ready when the journal says so */
+    bool fresh_zero;            /* ... with indices of 0 */
     bool doubt;                 /* somebody is IN_DOUBT */
     struct permset *special[2]; /* @introduceDomain, @releaseDomain */
     const struct xs_ops *ops;
@@ -246,6 +254,10 @@ int change_owner(const struct conn *c);
 /* out.c: what waits to be sent */
 struct outmsg *out_new(struct conn *c, const struct xsd_sockmsg *hdr, uint32_t payload_room);
 void out_push(struct conn *c, struct outmsg *m);
+/* The client has n more bytes of what waits. False: there are not that many (all of them are gone). follow: events that were missed get
+ * their turn. */
+bool out_sent(struct conn *c, uint32_t n, bool follow);
+void out_drop(struct conn *c);
 
 /* client.c: connections */
 /* NULL also if its first chunks cannot be set aside. */
@@ -271,6 +283,8 @@ void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr,
                int err); /* an error reply out of the spare */
 
 /* path.c */
+bool path_char(char c);         /* may stand in a path */
+bool path_valid(const char *p); /* well formed and absolute */
 /* Sets r->path; special: @introduceDomain and @releaseDomain are names too. XE_EINVAL for anything malformed. */
 int req_path(struct req *r, const char *name, bool special);
 const char *special_name(unsigned i);
@@ -304,17 +318,24 @@ void see_names(const struct req *r, const struct seen *s,
                void (*fn)(const char *name, uint32_t len, void *arg), void *arg);
 uint32_t seen_size(const struct req *r, const struct seen *s); /* for the node size quota */
 void tx_append(struct conn *c, struct tx *tx, struct change *ch);
+void tx_open(struct conn *c, struct tx *tx);
 void tx_free(struct conn *c, struct tx *tx);
 void txs_drop(struct conn *c);
 
 /* watch.c */
+void watch_init(void); /* nobody watches anything */
 int op_watch(struct req *r);
 int op_unwatch(struct req *r);
 int op_reset_watches(struct req *r);
+void watch_link(struct conn *c, struct watch *w);
 void watch_add(struct conn *c, struct watch *w); /* and its first event */
 void watches_drop(struct conn *c);
 void watch_drop(struct conn *c, struct watch **at);
-void watch_event_sent(struct conn *c, struct outmsg *m);
+struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const char *token);
+struct watch **watch_of_id(struct conn *c, uint32_t id); /* NULL: there is none */
+void watch_queue(struct watch *w, struct outmsg *m);     /* m is an event of it */
+void watch_missed(struct conn *c, struct watch *w, bool missed);
+void watch_event_sent(struct conn *c, struct outmsg *m, bool follow);
 void watch_retry(struct conn *c); /* events that found no memory */
 extern uint32_t watch_seed; /* any number that clients cannot know, set before the first watch */
 void watch_fire(const struct change *c, struct node *before, struct node *after);
@@ -343,4 +364,22 @@ bool xs_turns(struct xs *xs);
  * then. That is to be called once the stores that a client made before it read our indices must have arrived. */
 void xs_look_later(struct xs *xs);
 void xs_look_again(struct xs *xs);
+/* A connection that begins with this page; a next instance finds its indices in the journal. */
+void stream_attached(struct conn *c, bool zero);
+/* The page of a connection that begins, when that is in the journal. */
 void stream_init_page(struct xenstore_domain_interface *r, bool zero);
+/* One that the journal has, its page mapped again: goes on at the very byte at which the dead instance left its ring. */
+void stream_adopt(struct conn *c);
+
+/* snapshot.c: into the journal */
+void journal_conn(const struct conn *c); /* introduced, or again */
+void journal_tree(const struct req *r);  /* the changes that r->edit makes */
+void journal_out(const struct conn *c, const struct outmsg *m);
+void journal_special(const struct xs *xs, unsigned i);
+/* Nothing that a client can see may be stored with something before it that is not committed. */
+void xs_commit(const struct xs *xs);
+void xs_snapshot(const struct xs *xs); /* the whole state, into the other half */
+
+/* restore.c: out of it */
+/* What the journal has, into a fresh store, but for rings. The number of entries that made no sense or found no memory, or -1: it has nothing. */
+int xs_restore(struct xs *xs);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
+// FLAGS: -lz
 /* A domid that is used again: what was left for the old guest gives the new one nothing. */
 #include "unit.h"
 #include "xs_harness.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
+// FLAGS: -lz
 /* The store's memory: heaps alone; and that whatever some clients hold, each has its first chunks and the control domain its own. */
 #include "unit.h"
 #include "xs_harness.h"

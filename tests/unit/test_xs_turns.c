@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
+// FLAGS: -lz
 /* Turns: whatever one client asks for, the others wait for a bounded amount of work. Nothing here takes a time: work is counted. */
 #include "unit.h"
 #include "xs_harness.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
+// FLAGS: -lz
 /* The store's watches and transactions, its limits, and how it lives with little memory. */
 #include "unit.h"
 #include <time.h>

@@ -2,7 +2,7 @@
 // LINK: xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c
 // LINK: xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c
 // LINK: xenstore-lite/stream.c xenstore-lite/payload.c xenstore-lite/change.c xenstore-lite/out.c
-// LINK: xenstore-lite/accounts.c xenstore-lite/client.c
+// LINK: xenstore-lite/accounts.c xenstore-lite/client.c xenstore-lite/journal.c xenstore-lite/snapshot.c xenstore-lite/restore.c
 /* The clients of xs_harness.h, and above the store that they speak with. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +12,10 @@
 #include "xs_harness.h"
 
 struct xs store;
+unsigned char *keep;
+size_t keep_size;
+static bool keep_pages;
+__attribute__((weak)) void xs_stored(void) {}
 struct xenstore_domain_interface *pages[512];
 int attach_fails, attached, detached, reattached;
 bool served_already;
@@ -22,7 +26,6 @@ static int h_attach(struct conn *c, uint64_t gfn, uint32_t port)
         return -1;
     c->ring = pages[c->domid] ? pages[c->domid] : calloc(1, sizeof *c->ring);
     pages[c->domid] = c->ring;
-    stream_init_page(c->ring, false);
     attached++;
     return 0;
 }
@@ -38,11 +41,12 @@ static int h_reattach(struct conn *c, uint64_t gfn, uint32_t port)
 
 static void h_detach(struct conn *c)
 {
-    if (c->ring)
+    if (c->ring && !keep_pages) {
         free(c->ring);
-    pages[c->domid] = NULL;
+        pages[c->domid] = NULL;
+        detached++;
+    }
     c->ring = NULL;
-    detached++;
 }
 
 char told[256];
@@ -65,9 +69,12 @@ static const struct xs_ops h_ops = {
     .attach = h_attach, .reattach = h_reattach, .detach = h_detach, .notify = h_notify, .say = h_say
 };
 
+__attribute__((weak)) void serve(struct client *k) { stream_serve(&store, k->c, 1 << 20); }
+
 void client_init(struct client *k, uint16_t domid)
 {
     memset(k, 0, sizeof *k);
+    k->domid = domid;
     k->c = conn_find(&store, domid);
     k->ring = k->c->ring;
     k->events_tail = &k->events;
@@ -122,20 +129,25 @@ static void client_read(struct client *k)
     }
 }
 
+void take_in(struct client *k)
+{
+    serve(k);
+    client_read(k);
+}
+
 void client_bytes(struct client *k, const void *p, uint32_t n)
 {
     const char *b = p;
     for (uint32_t done = 0, put = 0; done < n; done++) {
         while (k->ring->req_prod - k->ring->req_cons == XENSTORE_RING_SIZE) {
-            stream_serve(&store, k->c, 1 << 20);
-            client_read(k);
+            take_in(k);
             assert_int_equal(k->c->bad, CONN_OK);
         }
         k->ring->req[MASK_XENSTORE_IDX(k->ring->req_prod)] = b[done];
         k->ring->req_prod++;
         if (++put == k->piece) {
             put = 0;
-            stream_serve(&store, k->c, 1 << 20);
+            serve(k);
         }
     }
 }
@@ -146,8 +158,7 @@ struct msg *ask(struct client *k, uint32_t type, uint32_t tx, const void *data, 
     client_bytes(k, &h, sizeof h);
     client_bytes(k, data, len);
     for (int i = 0; i < 64 && !k->got_reply; i++) {
-        stream_serve(&store, k->c, 1 << 20);
-        client_read(k);
+        take_in(k);
     }
     assert_true(k->got_reply);
     assert_int_equal(k->reply.hdr.req_id, h.req_id);
@@ -177,8 +188,7 @@ uint32_t tx_start(struct client *k)
 const char *event(struct client *k, const char **token)
 {
     static struct msg m;
-    stream_serve(&store, k->c, 1 << 20);
-    client_read(k);
+    take_in(k);
     if (!k->events)
         return "-";
     struct msg *e = k->events;
@@ -229,15 +239,138 @@ void home(unsigned domid)
     }
 }
 
+/* --- instances ------------------------------------------------------------------------------------------------------ */
+bool state_exact = true;
+
+static int node_text(const struct node *n, const struct node *parent, const char *path, void *arg)
+{
+    char perms[16 * PRIV_PERMS];
+    uint32_t len = perms_format(n->perms, perms, sizeof perms);
+    for (uint32_t i = 0; i < len; i++)
+        perms[i] = perms[i] ? perms[i] : ' ';
+    fprintf(arg, "%s %.*s", path, (int)len, perms);
+    if (state_exact)
+        fprintf(arg, "%lu ", (unsigned long)n->cgen);
+    fprintf(arg, "%.*s\n", n->data ? (int)n->data->len : 0, n->data ? n->data->s : "");
+    return 0;
+}
+
+static void bytes_text(FILE *f, const char *what, const void *p, uint32_t n)
+{
+    fprintf(f, "  %s", what);
+    for (uint32_t i = 0; i < n; i++)
+        fprintf(f, " %02x", ((const unsigned char *)p)[i]);
+    fprintf(f, "\n");
+}
+
+static void conn_text(FILE *f, const struct conn *c)
+{
+    fprintf(f, "client %u target %d port %u gfn %lu\n", c->domid, c->target, c->port,
+            (unsigned long)c->gfn);
+    if (state_exact)
+        fprintf(f, "  indices %u %u next %u %u\n", c->req_cons, c->rsp_prod, c->next_tx,
+                c->next_watch);
+    for (const struct watch *w = c->watches; w; w = w->next)
+        fprintf(f, "  watch %u %s %s %u%s\n", state_exact ? w->id : 0, w->path, w->token, w->rel,
+                w->missed ? " missed" : "");
+    for (uint32_t last = 0, id = UINT32_MAX; c->txs; last = id, id = UINT32_MAX) {
+        for (const struct tx *t = c->txs; t; t = t->next)
+            id = t->id > last && t->id < id ? t->id : id;
+        if (id == UINT32_MAX)
+            break;
+        fprintf(f, "  transaction %u\n", id);
+    }
+    for (const struct outmsg *m = c->out; m; m = m->next)
+        bytes_text(f, m->w ? "event" : "message", m->b + m->off, m->len - m->off);
+    if (c->hdr_got && !c->bad) {
+        bytes_text(f, "header", &c->hdr, c->hdr_got);
+        bytes_text(f, "body", c->body, c->body ? c->body_got : 0);
+    }
+}
+
+char *state_text(void)
+{
+    char *text;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    for (unsigned d = 0; d < 512; d++) /* in whatever order they have their turns */
+        if (conn_find(&store, (uint16_t)d))
+            conn_text(f, conn_find(&store, (uint16_t)d));
+    tree_visit(store.root, NULL, "/", node_text, f);
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned k = 0; k < store.special[i]->n; k++)
+            fprintf(f, "%s %u %u\n", special_name(i), store.special[i]->p[k].domid,
+                    store.special[i]->p[k].bits);
+    for (unsigned d = 0; d < 8 * sizeof store.gone; d++)
+        if (store.gone[d / 8] & 1u << d % 8)
+            fprintf(f, "gone %u\n", d);
+    fclose(f);
+    return text;
+}
+
+int next_instance(void)
+{
+    journal_open(keep, keep_size);
+    assert_int_equal(store_init(&store, &h_ops), 0);
+    int lost = xs_restore(&store);
+    for (struct conn *c = store.conns; c; c = c->next) {
+        c->ring = c->domid < 512 ? pages[c->domid] : NULL;
+        if (c->ring) /* else its domain is gone: it stays until it is released */
+            stream_adopt(c);
+    }
+    return lost;
+}
+
+void same_text(const char *what, const char *want, const char *got)
+{
+    const char *line = want;
+    if (!strcmp(want, got))
+        return;
+    for (; *want && *want == *got; want++, got++)
+        line = *want == '\n' ? want + 1 : line;
+    fail_msg("%s: in %.60s: wanted ...%.120s, got ...%.120s", what, line, want, got);
+}
+
+/* What every test ends with: another instance would go on from here. */
+static void check_journal(void)
+{
+    if (!journal_covers())
+        return;
+    while (xs_turns(&store))
+        ;
+    xs_commit(&store);
+    char *before = state_text();
+    journal_open(NULL, 0);
+    keep_pages = true;
+    size_t limit = xs_mem.limit;
+    store_fini(&store);
+    assert_int_equal(xs_mem.used, 0);
+    xs_mem.limit = limit;
+    xs_mem.fail_in = -1;
+    assert_int_equal(next_instance(), 0);
+    char *after = state_text();
+    same_text("the next instance", before, after);
+    free(before);
+    free(after);
+    keep_pages = false;
+}
+
+/* --- the world ------------------------------------------------------------------------------------------------------ */
 void world_up_with(size_t memory)
 {
     xs_mem.limit = memory;
     xs_mem.fail_in = -1;
+    if (!keep_size)
+        keep_size = (J_HEAD + 2 * (memory + memory / 6 + 65536)) & ~(size_t)4095;
+    keep = aligned_alloc(4096, keep_size);
+    memset(keep, 0, keep_size);
+    journal_open(keep, keep_size);
     on_notify = NULL;
     attach_fails = attached = detached = reattached = nr_told = 0;
     assert_int_equal(store_init(&store, &h_ops), 0);
     struct conn *c = conn_new(&store, 0, &limits_ctl);
     assert_int_equal(h_attach(c, 0, 0), 0);
+    xs_snapshot(&store);
     client_init(&ctl, 0);
     introduce(&g16, 16);
     introduce(&g17, 17);
@@ -254,7 +387,13 @@ int setup(void **state)
 int teardown(void **state)
 {
     assert_int_equal(xs_check(&store), 0);
+    check_journal();
+    assert_int_equal(xs_check(&store), 0);
+    journal_open(NULL, 0);
     store_fini(&store);
+    free(keep);
+    keep = NULL;
+    keep_size = 0;
     client_drop_events(&ctl);
     client_drop_events(&g16);
     client_drop_events(&g17);

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "unit.h"
+#include "../../xenstore-lite/journal.h"
 #include "../../xenstore-lite/mem.h"
 #include "../../xenstore-lite/xs.h"
 
@@ -15,6 +16,7 @@ struct msg {
 };
 
 struct client {
+    uint16_t domid;
     struct conn *c;
     struct xenstore_domain_interface *ring;
     unsigned char in[sizeof(struct xsd_sockmsg) + XENSTORE_PAYLOAD_MAX];
@@ -26,6 +28,8 @@ struct client {
 
 extern struct xs store;
 extern struct xenstore_domain_interface *pages[512];
+extern unsigned char *keep; /* the keep pages */
+extern size_t keep_size;    /* 0: for the memory that the next world has */
 extern int attach_fails, attached, detached, reattached;
 extern bool served_already; /* what reattach finds */
 
@@ -35,6 +39,10 @@ extern int nr_told;
 extern void (*on_notify)(struct conn *c);
 
 void client_init(struct client *k, uint16_t domid);
+
+/* Lets the store have a turn with it. */
+void serve(struct client *k);
+void take_in(struct client *k); /* and reads what it answers */
 
 void client_drop_events(struct client *k);
 
@@ -78,3 +86,11 @@ void world_up_with(size_t memory);
 int setup(void **state);
 
 int teardown(void **state);
+
+/* All that a client could find out, as text; to be freed. */
+char *state_text(void);
+void same_text(const char *what, const char *want, const char *got);
+extern bool state_exact; /* generations, numbers and indices, too */
+
+/* The private memory of the instance is gone; another one finds rings and journal. Returns what xs_restore does. */
+int next_instance(void);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: tests/unit/xs_harness.c
+// FLAGS: -O2 -lz -Wl,--wrap=malloc
+/*
+ * The store dies at every single store to its keep pages and to rings, and another instance goes on. A script of three clients is the model of
+ * itself: what each is answered and told, and what is in the store at the end, must be what they are without a death. Only a
+ * transaction that was open may have to be repeated.
+ */
+#include "unit.h"
+#include "xs_crash.h"
+
+static FILE *heard;
+
+/* What everybody was told since. */
+static void listen(void)
+{
+    struct client *all[] = { &ctl, &g16, &g17 };
+    const char *token, *path;
+    for (unsigned i = 0; i < 3; i++)
+        while ((path = event(all[i], &token))[0] != '-')
+            fprintf(heard, "%u: %s %s\n", all[i]->domid, path, token);
+}
+
+static const char *asks(struct client *k, uint32_t type, uint32_t tx, const void *p, uint32_t n)
+{
+    const char *a = said(k, type, tx, p, n);
+    if (!tx)
+        fprintf(heard, "%u %u %s\n", k->domid, type, a);
+    return a;
+}
+
+/* Two paths in one transaction, until it succeeds. */
+static void both(struct client *k, const char *p1, uint32_t n1, const char *p2, uint32_t n2)
+{
+    const char *end;
+    unsigned tries = 0;
+    do {
+        uint32_t tx = tx_start(k);
+        asks(k, XS_WRITE, tx, p1, n1);
+        asks(k, XS_READ, tx, S("data"));
+        asks(k, XS_WRITE, tx, p2, n2);
+        end = said(k, XS_TRANSACTION_END, tx, S("T"));
+        assert_true(++tries < 4);
+    } while (!strcmp(end, "EAGAIN"));
+    fprintf(heard, "%u both %s\n", k->domid, end);
+}
+
+/* Another processor: it asks for something as soon as its page says that it may. */
+static void begins_at_once(void)
+{
+    static const char what[] = "data\0soon";
+    const struct xsd_sockmsg ask = { .type = XS_WATCH, .req_id = 1, .len = sizeof what };
+    struct xenstore_domain_interface *r = g17.ring;
+    if (r->connection != XENSTORE_CONNECTED)
+        return;
+    at_store = NULL;
+    assert_int_equal(r->req_prod, 0);
+    memcpy(r->req, &ask, sizeof ask);
+    memcpy(r->req + sizeof ask, what, sizeof what);
+    r->req_prod = sizeof ask + sizeof what;
+}
+
+/* As the supervisor brings a domain back: its page is zeroed and marked, then it is introduced. */
+static void rebuilt(struct client *k)
+{
+    memset(k->ring, 0, sizeof *k->ring);
+    k->ring->connection = XENSTORE_RECONNECT;
+    k->in_len = 0;
+    at_store = begins_at_once;
+    asks(&ctl, XS_INTRODUCE, 0,
+         S("17\0"
+           "1234\0"
+           "9"));
+    assert_null(at_store);
+    k->got_reply = false;
+    for (unsigned i = 0; i < 4; i++)
+        take_in(k);
+    assert_true(k->got_reply);
+    assert_int_equal(k->reply.hdr.type, XS_WATCH);
+}
+
+/* More events than its queue takes: of those that were left out the last is told, by the watch's own path. */
+static void flood(void)
+{
+    char token[600], p[64];
+    memset(token, 't', sizeof token);
+    memcpy(token, "data", 5);
+    token[sizeof token - 1] = 0;
+    asks(&g17, XS_WATCH, 0, token, sizeof token);
+    for (unsigned i = 0; i < 56; i++) {
+        int n = snprintf(p, sizeof p, "/local/domain/17/data/n%u", i) + 1;
+        asks(&ctl, XS_MKDIR, 0, p, (uint32_t)n);
+    }
+    assert_true(conn_find(&store, 17)->nr_missed);
+    listen();
+    asks(&g17, XS_UNWATCH, 0, token, sizeof token);
+}
+
+/* An event for which there is no memory at the moment, and then there is. */
+static void late(void)
+{
+    static long allocations; /* of that request, its event's the last */
+    asks(&g17, XS_WATCH, 0, S("data/one\0w"));
+    asks(&ctl, XS_WRITE, 0, D("/local/domain/17/data/one\0a"));
+    listen();
+    xs_mem.fail_in = 1000;
+    asks(&ctl, XS_WRITE, 0, D("/local/domain/17/data/one\0b"));
+    if (!deaths && countdown < 0)
+        allocations = 1000 - xs_mem.fail_in;
+    listen();
+    asks(&g17, XS_READ, 0, S("data")); /* the journal knows that it has the event before */
+    xs_mem.fail_in = allocations;
+    asks(&ctl, XS_WRITE, 0, D("/local/domain/17/data/one\0c"));
+    assert_true(deaths || conn_find(&store, 17)->nr_missed);
+    xs_mem.fail_in = -1;
+    listen();
+    asks(&g17, XS_UNWATCH, 0, S("data/one\0w"));
+}
+
+static void script(void)
+{
+    char big[3000], many[64];
+    struct client g18;
+    asks(&ctl, XS_WATCH, 0, S("@introduceDomain\0in"));
+    asks(&ctl, XS_WATCH, 0, S("/local/domain\0all"));
+    asks(&g16, XS_WATCH, 0, S("data\0mine"));
+    asks(&g16, XS_WATCH, 0, S("data\0mine"));
+    asks(&g17, XS_WATCH, 0, S("/local/domain/16/data\0his"));
+    listen();
+    asks(&ctl, XS_SET_PERMS, 0, S("/local/domain/16/data\0n16\0b17"));
+    listen();
+    asks(&g16, XS_WRITE, 0, D("data/a\0first"));
+    asks(&g17, XS_WRITE, 0, D("/local/domain/16/data/b/c\0second"));
+    asks(&g17, XS_WRITE, 0, D("/nowhere\0third"));
+    listen();
+    both(&g16, D("data/x/y\0one"), D("data/x/z\0two"));
+    listen();
+    memset(big, 'v', sizeof big);
+    memcpy(big, "data/big", 9);
+    g16.piece = 700; /* a request that comes in pieces, a reply that does not fit the ring */
+    asks(&g16, XS_WRITE, 0, big, sizeof big);
+    g16.piece = XENSTORE_RING_SIZE;
+    asks(&g16, XS_READ, 0, S("data/big"));
+    asks(&g16, XS_DIRECTORY, 0, S("data"));
+    listen();
+    asks(&g17, XS_MKDIR, 0, S("data/list"));
+    for (unsigned i = 0; i < 6; i++) {
+        int n = snprintf(many, sizeof many, "data/list/node%u%cvalue", i, 0);
+        asks(&g17, XS_WRITE, 0, many, (uint32_t)n);
+    }
+    asks(&g17, XS_WATCH, 0, S("data/list\0l"));
+    asks(&g17, XS_RM, 0, S("data/list/node3"));
+    asks(&g17, XS_UNWATCH, 0, S("data/list\0l"));
+    asks(&g17, XS_RM, 0, S("data/list"));
+    listen();
+    introduce(&g18, 18);
+    asks(&ctl, XS_SET_TARGET, 0,
+         S("17\0"
+           "18"));
+    asks(&ctl, XS_MKDIR, 0, S("/shared"));
+    asks(&ctl, XS_SET_PERMS, 0, S("/shared\0b0\0r18"));
+    asks(&ctl, XS_SET_PERMS, 0, S("@releaseDomain\0n0\0r16"));
+    asks(&g16, XS_WATCH, 0, S("@releaseDomain\0gone"));
+    asks(&g18, XS_WRITE, 0, D("/shared/of18\0x"));
+    listen();
+    asks(&ctl, XS_RELEASE, 0, S("18"));
+    listen();
+    flood();
+    late();
+    rebuilt(&g17);
+    asks(&g17, XS_WATCH, 0, S("data\0again"));
+    both(&g17, D("data/p\0one"), D("data/q\0two"));
+    asks(&g16, XS_RESET_WATCHES, 0, S(""));
+    asks(&g17, XS_WRITE, 0, D("/local/domain/16/data/b/c\0fourth"));
+    listen();
+    client_drop_events(&g18);
+}
+
+static char *play(long at, long then, char **said_to_all)
+{
+    size_t len;
+    keep_size = J_HEAD + 2 * 49152; /* what waits in the flood, and little more */
+    world_up_with(1u << 20);
+    heard = open_memstream(said_to_all, &len);
+    points = 0;
+    deaths = 0;
+    countdown = at;
+    then_countdown = then;
+    script();
+    countdown = -1;
+    listen();
+    fclose(heard);
+    state_exact = false;
+    char *state = state_text();
+    state_exact = true;
+    return state;
+}
+
+static void over(char *state, char *said_to_all)
+{
+    free(state);
+    free(said_to_all);
+    teardown(NULL);
+    forget_memory();
+}
+
+static char *want_state, *want_said;
+static long all_points;
+
+static void die(long at, long then)
+{
+    char *told_all, *state = play(at, then, &told_all);
+    if (!deaths)
+        fail_msg("no death at %ld", at);
+    char where[64];
+    snprintf(where, sizeof where, "death at %ld, %ld", at, then);
+    same_text(where, want_said, told_all);
+    same_text(where, want_state, state);
+    over(state, told_all);
+}
+
+int setup_all(void **state)
+{
+    want_state = play(-1, -1, &want_said);
+    all_points = points;
+    teardown(NULL);
+    forget_memory();
+    return 0;
+}
+
+int teardown_all(void **state)
+{
+    free(want_state);
+    free(want_said);
+    return 0;
+}
+
+TEST(test_every_store, .setup_func = no_world, .teardown_func = no_world)
+{
+    assert_true(all_points > 600);
+    for (long at = 0; at < all_points; at++)
+        die(at, -1);
+}
+
+/* Another one, while the second instance reads the journal, adopts rings and writes its first snapshot, or soon after. */
+TEST(test_pairs, .setup_func = no_world, .teardown_func = no_world)
+{
+    for (long at = 3; at < all_points; at += 61)
+        for (long then = 0; then < 240; then += 3)
+            die(at, then);
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: tests/unit/xs_harness.c
+// FLAGS: -O2 -lz -Wl,--wrap=malloc
+/*
+ * The store's journal when everything is full, and when it is not what an instance wrote: every quota used up and a death during the
+ * snapshot; flipped bits; entries that make no sense under checksums that do, as somebody who took an instance over could write them.
+ */
+#include "unit.h"
+#include "xs_crash.h"
+
+static uint64_t rng = 1;
+
+static uint32_t rnd(uint32_t n)
+{
+    rng = rng * 6364136223846793005ull + 1442695040888963407ull;
+    return (uint32_t)(rng >> 33) % n;
+}
+
+/* --- full --------------------------------------------------------------------------------------------------------- */
+/* One request of a client that reads nothing any more. */
+static void whispers(struct client *k, uint32_t type, const void *p, uint32_t n)
+{
+    struct xsd_sockmsg h = { .type = type, .len = n };
+    const char *b[] = { (const char *)&h, p };
+    const uint32_t len[] = { sizeof h, n };
+    for (unsigned part = 0; part < 2; part++)
+        for (uint32_t i = 0; i < len[part]; i++) {
+            if (k->ring->req_prod - k->ring->req_cons == XENSTORE_RING_SIZE)
+                return;
+            k->ring->req[MASK_XENSTORE_IDX(k->ring->req_prod)] = b[part][i];
+            k->ring->req_prod++;
+        }
+    stream_serve(&store, k->c, 1 << 20);
+}
+
+/* Nodes, watches, transactions, events that wait, some that were left out, half of a request. */
+static void fill(struct client *k, struct client *other)
+{
+    char p[1600];
+    for (unsigned i = 0; i < QUOTA_WATCHES; i++) {
+        int at = snprintf(p, 64, "%s%c%03u", i < 20 ? "data" : "other", 0, i);
+        memset(p + at, 't', 500);
+        p[at + 500] = 0;
+        said(k, XS_WATCH, 0, p, (uint32_t)at + 501);
+        client_drop_events(k);
+    }
+    for (unsigned i = 0; i < QUOTA_TX; i++)
+        said(k, XS_TRANSACTION_START, 0, S(""));
+    for (unsigned len = 1024, i = 0; len; len /= 2)
+        for (unsigned fails = 0; fails < 3 && i < 900; i++) {
+            int at = snprintf(p, sizeof p, "data/node%u", i) + 1;
+            memset(p + at, 'x', len);
+            fails += said(k, XS_WRITE, 0, p, (uint32_t)at + len)[0] != '=';
+            client_drop_events(k);
+        }
+    for (unsigned i = 0; i < 20; i++) {
+        int at = snprintf(p, sizeof p, "data/node%u", i) + 1;
+        said(k, XS_RM, 0, p, (uint32_t)at);
+    }
+    client_drop_events(k);
+    for (unsigned i = 0; i < 60; i++) {
+        int at = snprintf(p, sizeof p, "/local/domain/%u/data/from%u", k->domid, i) + 1;
+        said(other, XS_MKDIR, 0, p, (uint32_t)at);
+        stream_serve(&store, k->c, 0);
+    }
+    whispers(k, XS_WRITE, p, 900);
+    k->ring->req_prod -= 300; /* never written */
+    assert_true(k->c->out && k->c->nr_missed && k->c->nr_txs == QUOTA_TX);
+}
+
+static void snapshot_dies(long at)
+{
+    deaths = 0;
+    countdown = at;
+    if (setjmp(death)) {
+        deaths++;
+        forget_memory();
+        assert_int_equal(next_instance(), 0);
+    } else {
+        armed = true;
+        xs_snapshot(&store);
+        armed = false;
+    }
+    countdown = -1;
+}
+
+TEST(test_full, .setup_func = no_world, .teardown_func = no_world)
+{
+    world_up_with(3u << 20);
+    OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/16/data\0b16"));
+    OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/17/data\0b17"));
+    fill(&g16, &ctl);
+    fill(&g17, &ctl);
+    xs_commit(&store);
+    points = 0;
+    snapshot_dies(-1);
+    long n = points;
+    assert_true(n > 2000);
+    char *before = state_text();
+    for (long at = 0; at < n; at += at < n - 120 ? 97 : 1) {
+        snapshot_dies(at);
+        assert_int_equal(deaths, 1);
+        char *after = state_text();
+        same_text("after the snapshot", before, after);
+        free(after);
+    }
+    free(before);
+    snapshot_dies(-1);
+    teardown(NULL);
+    forget_memory();
+}
+
+/* What fits in the heaps fits in a half, and the store takes no more memory than that. */
+TEST(test_covers, .setup_func = no_world, .teardown_func = no_world)
+{
+    static unsigned char area[1u << 20];
+    for (size_t size = 0; size <= sizeof area; size += 4096) {
+        journal_open(area, size);
+        assert_true(journal_covers() <= size / 2);
+        assert_true(size < 1u << 19 || journal_covers() > size / 3);
+    }
+    journal_open(NULL, 0);
+    assert_int_equal(journal_covers(), 0);
+    assert_true(journal_seal() && journal_flip());
+}
+
+/* --- damaged ------------------------------------------------------------------------------------------------------ */
+static unsigned char *good;
+static struct xenstore_domain_interface good_page[32];
+
+static void some_life(void)
+{
+    struct client g18;
+    char p[64];
+    OK(&g16, XS_WATCH, 0, S("data\0mine"));
+    OK(&g17, XS_WATCH, 0, S("data\0his"));
+    OK(&ctl, XS_WATCH, 0, S("@releaseDomain\0gone"));
+    for (unsigned i = 0; i < 30; i++) {
+        int n = snprintf(p, sizeof p, "data/n%u/m%u%cvalue", i % 5, i, 0);
+        assert_string_equal(said(&g16, XS_WRITE, 0, p, (uint32_t)n), "=OK");
+        if (i == 20)
+            xs_snapshot(&store);
+    }
+    tx_start(&g17);
+    OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/16/data/n1\0n16\0b17"));
+    OK(&g16, XS_RM, 0, S("data/n2"));
+    introduce(&g18, 18);
+    OK(&ctl, XS_RELEASE, 0, S("18"));
+    whispers(&g17, XS_WRITE, p, 64);
+    whispers(&g17, XS_WRITE, "data/half", 9);
+    g17.ring->req_prod -= 5;
+    xs_commit(&store);
+}
+
+static size_t half_size(void) { return (keep_size - J_HEAD) / 2 & ~(size_t)7; }
+
+static unsigned char *half_in_use(void)
+{
+    return keep + J_HEAD + (*(uint64_t *)keep & 1 ? half_size() : 0);
+}
+
+/* Whoever can write here can compute checksums. */
+static void seal_again(void)
+{
+    uint32_t epoch = (uint32_t)(*(uint64_t *)keep) >> 1;
+    unsigned char *half = half_in_use();
+    for (size_t at = 0; at + 64 < half_size();) {
+        struct jrec r;
+        memcpy(&r, half + at, sizeof r);
+        size_t len = (uint32_t)r.word;
+        if (!r.word || len > half_size() - at - sizeof r)
+            return;
+        r.crc = (uint32_t)crc32(crc32(epoch, (Bytef *)&r.word, 8), half + at + sizeof r, (uInt)len);
+        memcpy(half + at, &r, sizeof r);
+        at = (at + sizeof r + len + 7) & ~(size_t)7;
+    }
+}
+
+static size_t in_use; /* bytes of records, before any damage */
+
+static size_t used(void)
+{
+    unsigned char *half = half_in_use();
+    size_t at = 0;
+    for (struct jrec r;; at = (at + sizeof r + (uint32_t)r.word + 7) & ~(size_t)7) {
+        memcpy(&r, half + at, sizeof r);
+        if (!r.word)
+            return at;
+    }
+}
+
+/* What can be there is what requests can make. */
+static int check_node(const struct node *n, const struct node *parent, const char *p, void *arg)
+{
+    assert_true(path_valid(p));
+    assert_ptr_equal(tree_find(store.root, p), n);
+    assert_in_range(n->perms->n, 1, PRIV_PERMS);
+    return 0;
+}
+
+/* Rings and journal as they were, then what `damage` does to them; whatever comes of it must serve. */
+static int goes_on(void (*damage)(void))
+{
+    memcpy(keep, good, keep_size);
+    for (unsigned d = 0; d < 18; d += d ? 1 : 16) {
+        if (!pages[d])
+            pages[d] = calloc(1, sizeof *pages[d]);
+        *pages[d] = good_page[d];
+    }
+    damage();
+    forget_memory();
+    int lost = next_instance();
+    assert_int_equal(xs_check(&store), 0);
+    struct conn *c = store.ctl; /* from here on as conn.c does it */
+    if (c && c->domid) {
+        conn_free(&store, c);
+        c = NULL;
+    }
+    if (!c && (c = conn_find(&store, 0)))
+        conn_free(&store, c);
+    c = store.ctl ? store.ctl : conn_new(&store, 0, &limits_ctl);
+    conn_reset(c);
+    if (!pages[0])
+        pages[0] = calloc(1, sizeof *pages[0]);
+    c->ring = memset(pages[0], 0, sizeof *pages[0]);
+    xs_snapshot(&store);
+    for (unsigned i = 0; i < 3; i++)
+        xs_turns(&store);
+    client_drop_events(&ctl);
+    client_init(&ctl, 0);
+    said(&ctl, XS_WRITE, 0, D("/after\0it"));
+    assert_true(!strcmp(said(&ctl, XS_READ, 0, S("/after")), "=it") || lost);
+    tree_visit(store.root, NULL, "/", check_node, NULL);
+    char *text = state_text();
+    free(text);
+    assert_int_equal(xs_check(&store), 0);
+    client_drop_events(&ctl);
+    return lost;
+}
+
+static void flip_bit(void)
+{
+    half_in_use()[rnd((uint32_t)in_use)] ^= (unsigned char)(1u << rnd(8));
+}
+
+static void flip_head(void) { keep[rnd(8)] ^= (unsigned char)(1u << rnd(8)); }
+
+static void flips_sealed(void)
+{
+    for (unsigned n = 1 + rnd(3); n; n--)
+        flip_bit();
+    seal_again();
+}
+
+static void fields_sealed(void)
+{
+    static const uint32_t values[] = { 0,   1,      2,      16,      17,         255,
+                                       256, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0xffffffff };
+    unsigned char *half = half_in_use();
+    size_t at = rnd((uint32_t)in_use) & ~(size_t)3;
+    uint32_t v = values[rnd(sizeof values / sizeof *values)];
+    memcpy(half + at, &v, rnd(2) ? 2 : 4);
+    seal_again();
+}
+
+static void noise(void)
+{
+    unsigned char *half = half_in_use();
+    size_t at = rnd((uint32_t)in_use);
+    for (uint32_t n = rnd(400); n && at < half_size(); n--)
+        half[at++] = (unsigned char)rnd(256);
+    if (rnd(2))
+        seal_again();
+}
+
+/* Entries of any type with small fields and random contents. */
+static void nonsense(void)
+{
+    unsigned char *half = half_in_use();
+    size_t at = rnd(2) ? sizeof(struct jrec) : in_use + sizeof(struct jrec), begin = at;
+    for (unsigned i = 1 + rnd(30); i; i--) {
+        struct jentry e = { (uint16_t)rnd(20), (uint16_t)(rnd(8) ? 15 + rnd(5) : rnd(65536)),
+                            rnd(rnd(4) ? 8 : 1u << 30), rnd(rnd(4) ? 8 : 1u << 30), rnd(60) };
+        memcpy(half + at, &e, sizeof e);
+        at += sizeof e;
+        for (unsigned k = 0; k < e.len; k++)
+            half[at++] = (unsigned char)("/ab\0\1\0n"[rnd(7)]);
+    }
+    if (begin != sizeof(struct jrec)) {
+        uint32_t nr = 0;
+        for (size_t r = 0; r < begin - sizeof(struct jrec); nr++)
+            r = (r + sizeof(struct jrec) + *(uint32_t *)(half + r) + 7) & ~(size_t)7;
+        uint64_t word = (at - begin) | (uint64_t)nr << 32;
+        memcpy(half + begin - sizeof(struct jrec), &word, 8);
+    }
+    seal_again();
+}
+
+static void rings(void)
+{
+    for (unsigned d = 16; d < 18; d++) {
+        uint32_t *idx[] = { &pages[d]->req_cons, &pages[d]->req_prod, &pages[d]->rsp_cons,
+                            &pages[d]->rsp_prod, &pages[d]->connection };
+        *idx[rnd(5)] += rnd(2) ? rnd(2000) : rnd(1u << 30) * 4;
+    }
+}
+
+static void nothing(void) {}
+
+TEST(test_damage, .setup_func = no_world, .teardown_func = no_world)
+{
+    static void (*const ways[])(void) = { flip_bit, flips_sealed, fields_sealed, noise,
+                                          nonsense, rings,        flip_head };
+    const char *s = getenv("XS_DAMAGE_ROUNDS");
+    unsigned long rounds = s ? strtoul(s, NULL, 0) : 700;
+    unsigned said_so = 0, flips = 0;
+    keep_size = J_HEAD + 2 * 32768;
+    world_up_with(1u << 20);
+    some_life();
+    good = malloc(keep_size);
+    memcpy(good, keep, keep_size);
+    in_use = used();
+    for (unsigned d = 0; d < 32; d++)
+        if (pages[d])
+            good_page[d] = *pages[d];
+    assert_int_equal(goes_on(nothing), 0);
+    for (unsigned w = 0; w < sizeof ways / sizeof *ways; w++)
+        for (unsigned long i = 0; i < rounds; i++) {
+            int lost = goes_on(ways[w]);
+            said_so += lost != 0;
+            flips += ways[w] == flip_bit && lost;
+        }
+    assert_true(flips > rounds * 3 / 4); /* those in padding do nothing */
+    assert_true(said_so > 2 * rounds);
+    free(good);
+    for (unsigned d = 0; d < 32; d++)
+        if (pages[d] && !conn_find(&store, (uint16_t)d)) {
+            free(pages[d]);
+            pages[d] = NULL;
+        }
+    teardown(NULL);
+    forget_memory();
+}
+
+/* A record of the half's last use, where the next one of this use would be. */
+TEST(test_old_epoch, .setup_func = no_world, .teardown_func = no_world)
+{
+    struct jrec r;
+    unsigned char old[512];
+    keep_size = J_HEAD + 2 * 32768;
+    world_up_with(1u << 20);
+    xs_snapshot(&store);
+    size_t at = used();
+    OK(&g16, XS_WRITE, 0, D("data/x\0old"));
+    unsigned char *half = half_in_use();
+    memcpy(&r, half + at, sizeof r);
+    assert_in_range((uint32_t)r.word, 1, sizeof old - sizeof r);
+    memcpy(old, half + at, sizeof old);
+    OK(&g16, XS_RM, 0, S("data/x"));
+    xs_snapshot(&store);
+    xs_snapshot(&store);
+    assert_ptr_equal(half_in_use(), half);
+    memcpy(half + used(), old, sizeof old);
+    forget_memory();
+    assert_int_equal(next_instance(), 1);
+    assert_null(tree_find(store.root, "/local/domain/16/data/x"));
+    xs_snapshot(&store);
+    teardown(NULL);
+    forget_memory();
+}

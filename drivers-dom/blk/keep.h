@@ -22,7 +22,7 @@
 #define KEEP_ENTRIES    32u /* of a page, and slots of a ring page */
 #define KEEP_RING_PAGES 4u  /* ring-page-order up to 2 */
 #define KEEP_QUEUES     4u
-#define KEEP_MAX_PAGES  ((unsigned)BH_KEEP_MAX)
+#define KEEP_MAX_PAGES  64u
 
 enum keep_proto { PROTO_NATIVE, PROTO_X86_32 };
 

@@ -50,7 +50,7 @@ static int check_create(const struct bh_create *c)
         return -EINVAL;
     if ((c->flags & BH_CREATE_RESTARTABLE) && !slot)
         return -EINVAL; /* restarting a guest would be a way to read it */
-    if (c->nr_keep && (!(c->flags & BH_CREATE_RESTARTABLE) || c->nr_keep > BH_KEEP_MAX))
+    if (c->nr_keep && (!(c->flags & BH_CREATE_RESTARTABLE) || c->nr_keep > c->max_pages))
         return -EINVAL;
     if (c->nr_table && (!(c->flags & BH_CREATE_RESTARTABLE) || c->nr_table > BH_TABLE_MAX))
         return -EINVAL;

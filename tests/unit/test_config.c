@@ -292,7 +292,8 @@ TEST(checks)
           "x.cfg: kernel (of a guest) or image (of a service domain) is missing" },
         { "name='a'\nmemory=64\nkernel='k'\nimage='i'", "x.cfg: kernel and image exclude each other" },
         { "name='a'\nmemory=4\nimage='i'\nvcpus=2", "x.cfg: a service domain has one vCPU" },
-        { "name='a'\nmemory=4\nimage='i'\nkeep=2", "x.cfg: keep pages are for role driver only" },
+        { "name='a'\nmemory=4\nimage='i'\nkeep=2",
+          "x.cfg: keep pages are for the roles driver and store" },
         { "name='a'\nmemory=2\nimage='i'\nrole='driver'\nkeep=2",
           "x.cfg: keep pages leave no room for the program" },
     };

@@ -294,6 +294,41 @@ TEST(test_destroy_overtakes_restart)
     }
 }
 
+/* As many keep pages as a slot's creator says: a store's, of which they are the larger part. */
+TEST(test_many_keep_pages)
+{
+    enum { ALL = 1600, FROM = 100, NR = 1300 };
+    struct bh_create c = { .domid = 9,
+                           .role = BH_ROLE_STORE,
+                           .flags = BH_CREATE_RESTARTABLE,
+                           .nr_vcpus = 1,
+                           .max_pages = ALL,
+                           .keep_gfn = FROM,
+                           .nr_keep = NR,
+                           .name = "store" };
+    struct bh_populate p = { .domid = 9, .gfn = 0, .nr = ALL };
+    struct bh_domid id = { .domid = 9 };
+    assert_int_equal(ctl_op(BH_CTL_CREATE, &c), 0);
+    struct domain *d = domain_get(9);
+    assert_int_equal(ctl_op(BH_CTL_POPULATE, &p), 0);
+    assert_int_equal(d->tot_pages, ALL); /* charged to it as all its memory */
+    struct bh_entry e = { .domid = 9 };
+    assert_int_equal(ctl_op(BH_CTL_SET_ENTRY, &e), 0);
+    assert_int_equal(ctl_op(BH_CTL_UNPAUSE, &id), 0);
+    for (uint64_t g = 0; g < ALL; g++)
+        memset(gpa_ptr(d, g << 12), 0x5a, PAGE_SIZE);
+    domain_crash(d, d->vcpu[0], BH_CAUSE_TRIPLE_FAULT, "triple fault");
+    assert_int_equal(ctl_restart(d, 0), 0);
+    for (uint64_t g = 0; g < ALL; g++) {
+        const uint8_t *at = gpa_ptr(d, g << 12);
+        assert_int_equal(at[0], g >= FROM && g < FROM + NR ? 0x5a : 0);
+        assert_int_equal(at[PAGE_SIZE - 1], at[0]);
+    }
+    assert_int_equal(d->tot_pages, ALL);
+    assert_int_equal(ctl_op(BH_CTL_DESTROY, &id), 0);
+    domain_put(d);
+}
+
 TEST(test_counters_return)
 {
     struct frame_stats before, after;
@@ -399,6 +434,12 @@ TEST(test_build_ops)
     assert_int_equal(ctl_op(BH_CTL_CREATE, &bad), -EINVAL);
     bad = c;
     bad.nr_keep = 1;
+    assert_int_equal(ctl_op(BH_CTL_CREATE, &bad), -EINVAL);
+    bad = c;
+    bad.domid = 9;
+    bad.role = BH_ROLE_STORE;
+    bad.flags = BH_CREATE_RESTARTABLE;
+    bad.nr_keep = 41; /* of 40 pages */
     assert_int_equal(ctl_op(BH_CTL_CREATE, &bad), -EINVAL);
     bad = c;
     memset(bad.name, 'x', sizeof bad.name);

@@ -27,7 +27,6 @@
 
 #define BH_MAX_VCPUS 32 /* a domain's vCPUs (shared_info holds 32) */
 #define BH_NAME_LEN  32
-#define BH_KEEP_MAX  64 /* keep pages of a slot */
 #define BH_TABLE_MAX 16 /* pages of its slot table */
 
 /* What the builder's ACPI tables must agree with. */
@@ -68,7 +67,7 @@ struct bh_create {
     uint32_t flags;     /* BH_CREATE_* */
     uint64_t max_pages; /* limit of frames it may own */
     uint64_t keep_gfn;  /* keep pages: first gfn, 0 if none */
-    uint32_t nr_keep;   /* <= BH_KEEP_MAX; only with RESTARTABLE */
+    uint32_t nr_keep;   /* at most max_pages, of which they are; only with RESTARTABLE */
     uint32_t pad;
     char name[BH_NAME_LEN]; /* NUL-terminated: for logs and reports only */
     uint64_t table_gfn;     /* slot table: first gfn, see BH_CTL_SLOT_WRITE */

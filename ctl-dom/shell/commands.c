@@ -13,7 +13,7 @@ static const struct command own[] = {
 static const struct commands own_commands = COMMANDS(own);
 static const struct commands *const groups[] = {
     &own_commands,   &list_commands,    &domain_commands, &info_commands,  &pci_commands,
-    &block_commands, &network_commands, &crash_commands,  &power_commands,
+    &block_commands, &network_commands, &store_commands,  &crash_commands, &power_commands,
 };
 
 static bool cmd_help(int argc, char **argv)

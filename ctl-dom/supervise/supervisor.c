@@ -152,10 +152,7 @@ static void try_again(struct dom *d, bool first)
         say("%s", e.s);
 }
 
-bool supervisor_restarts(const struct dom *d)
-{
-    return d->slot && d->img && d->id != BH_DOMID_STORE;
-}
+bool supervisor_restarts(const struct dom *d) { return d->slot && d->img; }
 
 static bool row_goes_on(struct dom *d, const struct bh_dominfo *di)
 {
@@ -182,11 +179,6 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
         d->state = state_after(d->state, EV_ENDED);
         report_take(d);
         report_death(d, "");
-        if (d->id == BH_DOMID_STORE) {
-            store_up = false;
-            xs_give_up();
-            say("store: is not restarted: running domains go on, none can be created");
-        }
         return;
     }
     bool tell = row_goes_on(d, di);
@@ -330,9 +322,6 @@ int supervisor_crash(struct dom *d, uint32_t how)
 
 int supervisor_restart(struct dom *d, struct errbuf *e)
 {
-    if (d->id == BH_DOMID_STORE)
-        return fail(e, -EOPNOTSUPP, "%s: cannot be restarted, it keeps no journal of its tree",
-                    d->cfg.name);
     if (!supervisor_restarts(d))
         return fail(e, -EOPNOTSUPP,
                     "%s: only service domains restart in place (destroy and create it)", d->cfg.name);

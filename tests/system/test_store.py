@@ -1,0 +1,118 @@
+#!/usr/bin/python3 -mpytest
+# SPDX-License-Identifier: MIT
+"""The store dies and comes back, and no client notices: a guest's questions are all answered, guests come and go meanwhile, and in the end the store
+holds what it held. KILLS and SEED in the environment say how often, and at which moments."""
+import os
+import random
+import re
+
+import pytest
+
+from tests.lib.crash import crash
+from tests.lib.machine import TEST_ISO, Boot, check
+from tests.lib.records import program
+from tests.lib.wait import pause
+
+KILLS = int(os.environ.get("KILLS", "20"))
+SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
+ASKS = 3000  # of each of the two threads
+COUNTERS = r" *(?:bh-stats|uplink) = "
+
+
+@pytest.fixture(scope="module")
+def boot():
+    with Boot("store", iso=TEST_ISO, www=lambda: program("store", "storeask")) as b:
+        yield b
+
+
+def tree(m):
+    """All of it but counters."""
+    lines = m.cmd("xenstore-ls", 120).split("\n")
+    check(any("local" in x for x in lines), f"no tree: {lines}")
+    return [x.rstrip() for x in lines if x.strip() and not re.match(COUNTERS, x)]
+
+
+def same_tree(before, after):
+    lost, more = [x for x in before if x not in after], [x for x in after if x not in before]
+    check(not lost and not more and len(before) == len(after), f"gone: {lost}; new: {more}; {len(before)} lines, now {len(after)}")
+
+
+def asks(m):
+    m.console("debian")
+    out, status = m.guest("cd /tmp; n=0; until wget -q http://10.0.2.100/storeask || [ $n = 20 ]; do n=$((n + 1)); sleep 1; done; "
+                          "chmod 755 storeask", 120)
+    check(status == 0, f"the program does not come: {out}")
+    m.guest(f"(./storeask 2 {ASKS}; echo ov''er) > /tmp/log 2>&1 &")
+    m.leave()
+
+
+def all_answered(m):
+    m.console("debian")
+    out, _ = m.guest("until grep -q over /tmp/log; do sleep 1; done; cat /tmp/log", ASKS)
+    check(f"{2 * ASKS} of {2 * ASKS} requests" in out, out)
+    out, _ = m.guest("dmesg | grep -i -E 'xen.*(error|fail|fatal|timeout)'; true")
+    check(not out.strip(), f"the guest's kernel noticed: {out}")
+    m.leave()
+
+
+def test_store_kills(m):
+    print(f"  seed {SEED}", flush=True)
+    rng = random.Random(SEED)
+    m.console("debian")
+    m.leave()
+    m.cmd("create echo", 60)
+    m.cmd("destroy echo", 60)
+    before, took = tree(m), []
+    asks(m)
+    for i in range(KILLS):
+        if i % 4 == 0:
+            m.send("create echo\r")
+        if i % 4 == 2:
+            m.send("destroy echo\r")
+        pause(rng.random() * 0.3)
+        took.append(crash(m, "store", count=i + 1, then=0.2))
+    m.cmd("", 60)
+    print(f"  {KILLS} deaths, back after {min(took):.0f} to {max(took):.0f} ms, median {sorted(took)[len(took) // 2]:.0f}", flush=True)
+    out = m.cmd("list")
+    check(re.search(rf"^store .* {KILLS}$", out, re.M), f"restarts are not counted: {out}")
+    check("echo" not in out, f"a guest stayed: {out}")
+    all_answered(m)
+    same_tree(before, tree(m))
+
+
+def test_store_hangs(m):
+    """It stands still while a guest is made, and a driver domain dies meanwhile: that one does not wait for it, and the guest gets all it needs."""
+    m.console("debian")
+    m.leave()
+    restarts = int(re.search(r"^store .* (\d+)$", m.cmd("list"), re.M).group(1))
+    before = tree(m)
+    m.send("crash store --hang\rcreate echo\r")
+    pause(0.5)
+    m.send("crash net0 --inject\r")
+    seen = {}
+    while len(seen) < 2:
+        got = m.expect(r"(net0|store): crashed[^\n]*restarted in ([\d.]+) ms", 60)
+        seen[got.group(1)] = float(got.group(2))
+    print(f"  a store that hung was back after {seen['store']:.0f} ms, net0 meanwhile after {seen['net0']:.0f} ms", flush=True)
+    out = m.cmd("list", 60)
+    check(re.search(rf"^store .* {restarts + 1}$", out, re.M) and "echo" in out, out)
+    m.send("console echo\r")
+    m.expect("echo: ready", 30)
+    m.leave()
+    out = m.cmd("destroy echo", 60)
+    same_tree(before, tree(m))
+
+
+def test_store_at_any_moment(m):
+    """Deaths at random instructions of a create and a destroy; everything that begins ends as it would have."""
+    m.console("debian")
+    m.leave()
+    before = tree(m)
+    rng = random.Random(SEED)
+    for i in range(KILLS):
+        m.send("crash store --inject\r" + ("destroy echo\r" if i % 2 else "create echo\r"))
+        m.expect(r"store: crashed[^\n]*restarted in [\d.]+ ms", 60)
+        pause(rng.random() * 0.2)
+        out = m.cmd("list", 60)
+        check(("echo" in out) == (i % 2 == 0), f"after the {'destroy' if i % 2 else 'create'} of round {i}: {out}")
+    same_tree(before, tree(m))

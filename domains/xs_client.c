@@ -531,12 +531,6 @@ int xs_attach(void *page, uint32_t port)
     return 0;
 }
 
-void xs_give_up(void)
-{
-    if (ring)
-        break_connection("the store is gone");
-}
-
 int xs_init(void)
 {
     uint64_t pfn, port;

@@ -28,7 +28,8 @@ static void list(size_t len, unsigned depth)
         at[len] = '/';
         memcpy(at + len + 1, name[i], more + 1);
         char *value = xs_read(0, at);
-        out("%*s%s = %s\n", (int)depth, "", QUOTED(name[i]), value ? QUOTED(value) : errno_text(-xs_error));
+        out("%*s%s = %s\n", (int)depth, "", QUOTED(name[i]),
+            value ? QUOTED(value) : errno_text(-xs_error));
         free(value);
         if (depth < MAX_DEPTH)
             list(len + 1 + more, depth + 1);
@@ -58,7 +59,8 @@ static bool cmd_read(int argc, char **argv)
     char *value = xs_read(0, argv[1]);
 
     (void)argc;
-    out("%s%s%s\n", value ? QUOTED(value) : argv[1], value ? "" : ": ", value ? "" : errno_text(-xs_error));
+    out("%s%s%s\n", value ? QUOTED(value) : argv[1], value ? "" : ": ",
+        value ? "" : errno_text(-xs_error));
     free(value);
     return true;
 }

@@ -221,7 +221,6 @@ extern int xs_error;
 /* For the control domain, which has no ring in its start info: talks to the store over `page` (own memory, zeroed) and `port`
  * (own, bound or unbound). */
 int xs_attach(void *page, uint32_t port);
-void xs_give_up(void); /* the store is gone: whoever waits for it, also now, gets -EIO at once */
 
 /* --- console ------------------------------------------------------------------------------------------------ */
 int printf(const char *fmt, ...)

@@ -266,21 +266,6 @@ TEST(xs_watches)
 static void on_other(const char *path, void *arg) { ++*(unsigned *)arg; }
 
 static void store_silent(void) { take_request(); }
-static void give_up(void) { xs_give_up(); }
-
-/* Somebody learns, while a call waits, that the store is gone: the call ends, and so do those after it. */
-TEST(xs_gone)
-{
-    store = store_silent;
-    xs_idle = give_up;
-    uint64_t start = now_ns();
-    assert_null(xs_read(0, "x"));
-    xs_idle = NULL;
-    assert_int_equal(xs_error, EIO);
-    assert_int_equal(xs_write(0, "x", "v"), -EIO);
-    assert_true(now_ns() - start < REPLY_TIMEOUT);
-}
-
 /* Events of ever new names below one watch: no other watch's event is lost, and the flooded one is told that there was more. */
 TEST(xs_watch_flood)
 {
@@ -446,11 +431,11 @@ TEST(xs_posted)
     assert_int_equal(xs_post(XS_READ, big, XENSTORE_PAYLOAD_MAX + 1, tell, NULL), -E2BIG);
     assert_int_equal(post(2, big), 0);
     assert_int_equal(post(3, big), -EAGAIN); /* no room: it would have to wait */
-    xs_give_up();
-    assert_int_equal(post(3, "x"), -EIO);
+    store_bad_index();
     assert_int_equal(told[2], 1);
     assert_true(xs_run_watches());
     assert_int_equal(told[2], -EIO);
+    assert_int_equal(post(3, "x"), -EIO);
     assert_int_equal(told[3], 1);
 }
 
@@ -476,7 +461,7 @@ TEST(xs_no_room)
     xs_pause = NULL;
     assert_int_equal(post(3, "x"), -EAGAIN);
     assert_false(broken);
-    xs_give_up();
+    store_bad_index();
     xs_run_watches();
 }
 
@@ -486,7 +471,8 @@ TEST(xs_post_and_reset)
     memcpy(told, nobody_told, sizeof(told));
     store = NULL;
     assert_int_equal(post(0, "x"), 0);
-    xs_give_up();
+    store_bad_index();
+    drain();
     memset(&page, 0, sizeof(page));
     store = store_good;
     char *v = xs_read(0, "x");
@@ -727,3 +713,32 @@ TEST(heap_catches)
     }
     bh_free(p);
 }
+<<<<<<< HEAD
+=======
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(sorting),
+        cmocka_unit_test(command_line),
+        cmocka_unit_test(heap),
+        cmocka_unit_test(heap_catches),
+        cmocka_unit_test_setup(xs_plain, fresh),
+        cmocka_unit_test_setup(xs_long, fresh),
+        cmocka_unit_test_setup(xs_long_reply, fresh),
+        cmocka_unit_test_setup(xs_watches, fresh),
+        cmocka_unit_test_setup(xs_watch_flood, fresh),
+        cmocka_unit_test_setup(xs_hostile, fresh),
+        cmocka_unit_test_setup(xs_late, fresh),
+        cmocka_unit_test_setup(xs_idle_is_guarded, fresh),
+        cmocka_unit_test_setup(xs_posted, fresh),
+        cmocka_unit_test_setup(xs_pauses, fresh),
+        cmocka_unit_test_setup(xs_waits_for_reset, fresh),
+        cmocka_unit_test_setup(xs_leaves_what_was_there, fresh),
+        cmocka_unit_test_setup(xs_noise, fresh),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+>>>>>>> 99de8ac (libbh: nobody gives the store up any more)

@@ -21,7 +21,6 @@ int event_bind_virq(unsigned virq, event_fn fn, void *arg)
     change = fn;
     return 5;
 }
-void xs_give_up(void) {}
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len) { return 0; }
 int service_write(struct dom *d) { return 0; }
 int store_introduce(const struct dom *d) { return 0; }

@@ -27,7 +27,7 @@ static void introduced(struct xs *xs, struct conn *c, const uint32_t *v, bool ag
     c->gfn = v[1];
     c->port = v[2];
     if (c->ring)
-        stream_attached(c, again);
+        conn_begins(c, again);
     xs->fresh = c;
     xs->fresh_zero = again;
     journal_conn(c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Connections: who is there, and all that goes when one is reset or freed. */
+/* Connections: who is there, what leaves a client's queue, and all that goes when one is reset or freed. */
 #include "xs.h"
 #include <stdio.h>
 #include "journal.h"
@@ -39,6 +39,13 @@ struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits
     return c;
 }
 
+void conn_begins(struct conn *c, bool zero)
+{
+    const volatile struct xenstore_domain_interface *r = c->ring;
+    c->req_cons = zero ? 0 : r->req_cons;
+    c->rsp_prod = zero ? 0 : r->rsp_prod;
+}
+
 void conn_limit(const struct xs *xs, struct conn *c, const char *what)
 {
     char line[64];
@@ -47,6 +54,41 @@ void conn_limit(const struct xs *xs, struct conn *c, const char *what)
         xs->ops->say(c, line);
     }
     c->named = true;
+}
+
+static void out_pop(struct conn *c, bool follow)
+{
+    struct outmsg *m = c->out;
+    c->out = m->next;
+    if (!c->out)
+        c->out_tail = &c->out;
+    c->out_bytes -= m->len + OUT_OVERHEAD;
+    watch_event_sent(c, m, follow);
+    if (m == &c->spare.m)
+        c->spare_used = false;
+    else
+        xs_free(m);
+}
+
+bool out_sent(struct conn *c, uint32_t n, bool follow)
+{
+    c->rsp_prod += n;
+    while (n && c->out) {
+        struct outmsg *m = c->out;
+        uint32_t left = m->len - m->off, part = n < left ? n : left;
+        m->off += part;
+        n -= part;
+        if (m->off == m->len)
+            out_pop(c, follow);
+    }
+    return !n;
+}
+
+void out_drop(struct conn *c)
+{
+    while (c->out)
+        out_pop(c, false);
+    c->lost_events = 0;
 }
 
 void conn_reset(struct conn *c)

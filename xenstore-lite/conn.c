@@ -151,7 +151,7 @@ struct conn *conn_privileged(struct xs *xs, uint16_t domid, uint32_t ref, uint32
     if (known) {
         stream_adopt(c);
     } else {
-        stream_attached(c, false);
+        conn_begins(c, false);
         stream_init_page(c->ring, false);
     }
     notify(c);

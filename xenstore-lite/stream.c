@@ -283,12 +283,6 @@ bool xs_turns(struct xs *xs)
 }
 
 /* --- beginnings --------------------------------------------------------------------------------------------------- */
-void stream_attached(struct conn *c, bool zero)
-{
-    c->req_cons = zero ? 0 : load(&c->ring->req_cons);
-    c->rsp_prod = zero ? 0 : load(&c->ring->rsp_prod);
-}
-
 /* An instance that dies between the journal's record and the page leaves one that still says that it is not ready. */
 static bool never_began(const struct conn *c)
 {
@@ -311,7 +305,7 @@ void stream_adopt(struct conn *c)
         xs_free(c->body);
         c->body = NULL;
         c->hdr_got = c->body_got = 0;
-        stream_attached(c, false);
+        conn_begins(c, false);
     }
     c->kicked = true;
 }

@@ -254,17 +254,19 @@ int change_owner(const struct conn *c);
 /* out.c: what waits to be sent */
 struct outmsg *out_new(struct conn *c, const struct xsd_sockmsg *hdr, uint32_t payload_room);
 void out_push(struct conn *c, struct outmsg *m);
-/* The client has n more bytes of what waits. False: there are not that many (all of them are gone). follow: events that were missed get
- * their turn. */
-bool out_sent(struct conn *c, uint32_t n, bool follow);
-void out_drop(struct conn *c);
 
 /* client.c: connections */
 /* NULL also if its first chunks cannot be set aside. */
 struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits);
+/* With the indices of its page as they are, or with 0, which they are going to be: a next instance finds them in the journal. */
+void conn_begins(struct conn *c, bool zero);
 void conn_limit(const struct xs *xs, struct conn *c,
                 const char *what); /* it is at its limit: said once */
 struct conn *conn_find(struct xs *xs, uint16_t domid);
+/* The client has n more bytes of what waits. False: there are not that many (all of them are gone). follow: events that were missed get
+ * their turn. */
+bool out_sent(struct conn *c, uint32_t n, bool follow);
+void out_drop(struct conn *c);
 void conn_reset(struct conn *c); /* forgets partial message, watches, transactions, output */
 void conn_free(struct xs *xs, struct conn *c);
 struct conn *conn_rotate(struct xs *xs); /* the first one, which becomes the last */
@@ -364,8 +366,6 @@ bool xs_turns(struct xs *xs);
  * then. That is to be called once the stores that a client made before it read our indices must have arrived. */
 void xs_look_later(struct xs *xs);
 void xs_look_again(struct xs *xs);
-/* A connection that begins with this page; a next instance finds its indices in the journal. */
-void stream_attached(struct conn *c, bool zero);
 /* The page of a connection that begins, when that is in the journal. */
 void stream_init_page(struct xenstore_domain_interface *r, bool zero);
 /* One that the journal has, its page mapped again: goes on at the very byte at which the dead instance left its ring. */

@@ -6,7 +6,7 @@
  * allocations fail at random. Meanwhile the privileged client works, rebuilds and removes guests.
  *
  * What must hold: no sanitizer report, the accounts agree with the tree, the privileged client's replies are well-formed
- * and its own nodes are what it wrote, nothing leaks at the end.
+ * and its own nodes are what it wrote, nothing leaks at the end, and what the journal has at the end is what the store had.
  *
  *     fuzz_xs [SEED [STEPS]]      one run; without arguments runs until stopped
  * Built by hand: cc -fsanitize=address,undefined -DFUZZ_MAIN -I/usr/include tests/fuzz/fuzz_xs.c and the sources that
@@ -65,7 +65,7 @@ static void detach(struct conn *c)
 {
     if (c->ring)
         page[c->domid] = NULL;
-    free(c->ring);
+    free(c->ring); /* NULL of one that a journal has */
     c->ring = NULL;
 }
 
@@ -322,15 +322,67 @@ static void ctl_step(void)
     }
 }
 
+/* --- the journal ------------------------------------------------------------------------------------------------ */
+static unsigned char keep[J_HEAD + (3u << 20)] __attribute__((aligned(4096)));
+
+static uint32_t mix(uint32_t h, const void *p, size_t n)
+{
+    for (const unsigned char *b = p; n--; b++)
+        h = (h ^ *b) * 16777619u;
+    return h;
+}
+
+static int mix_node(const struct node *n, const struct node *parent, const char *path, void *arg)
+{
+    uint32_t *h = arg;
+    (void)parent;
+    *h = mix(*h, path, strlen(path) + 1);
+    *h = mix(*h, n->perms->p, n->perms->n * sizeof n->perms->p[0]);
+    *h = mix(*h, n->data ? n->data->s : "", n->data ? n->data->len : 0);
+    *h = mix(*h, &n->cgen, sizeof n->cgen);
+    return 0;
+}
+
+static uint32_t mix_store(void)
+{
+    uint32_t h = mix(2166136261u, store.gone, sizeof store.gone);
+    for (unsigned d = 0; d < FIRST + GUESTS; d++) {
+        const struct conn *c = conn_find(&store, (uint16_t)d);
+        for (const struct watch *w = c ? c->watches : NULL; w; w = w->next)
+            h = mix(h, w->path, w->path_len + strlen(w->token) + 2);
+        h = mix(h, c ? &c->nr_txs : NULL, c ? sizeof c->nr_txs : 0);
+    }
+    tree_visit(store.root, NULL, "/", mix_node, &h);
+    return h;
+}
+
+static void next_instance(void)
+{
+    xs_commit(&store);
+    uint32_t before = mix_store();
+    journal_open(NULL, 0);
+    store_fini(&store);
+    CHECK(xs_mem.used == 0);
+    journal_open(keep, sizeof keep);
+    CHECK(store_init(&store, &ops) == 0);
+    CHECK(xs_restore(&store) == 0);
+    CHECK(mix_store() == before);
+    journal_open(NULL, 0);
+}
+
 void fuzz_xs(unsigned long long with_seed, unsigned long steps)
 {
     seed = with_seed;
     rng = seed * 0x9e3779b97f4a7c15ull + 1;
     xs_mem.fail_in = -1;
     xs_mem.limit = 3u << 20;
+    memset(keep, 0, sizeof keep);
+    journal_open(keep, sizeof keep);
     CHECK(store_init(&store, &ops) == 0);
+    xs_snapshot(&store);
     ctl = conn_new(&store, 0, &limits_ctl);
     CHECK(ctl && attach(ctl, 0, 0) == 0);
+    journal_conn(ctl);
     for (unsigned d = FIRST; d < FIRST + GUESTS; d++)
         ctl_introduce(d);
     for (unsigned long i = 0; i < steps; i++) {
@@ -348,6 +400,8 @@ void fuzz_xs(unsigned long long with_seed, unsigned long steps)
             CHECK(xs_check(&store) == 0);
     }
     xs_mem.limit = (size_t)1 << 30;
+    CHECK(xs_check(&store) == 0);
+    next_instance();
     CHECK(xs_check(&store) == 0);
     store_fini(&store);
     CHECK(xs_mem.used == 0);

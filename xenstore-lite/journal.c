@@ -133,6 +133,16 @@ bool journal_flip(void)
     return true;
 }
 
+unsigned journal_serving(uint16_t domid, uint32_t req_cons)
+{
+    if (!j.base)
+        return 0;
+    uint64_t key = domid | (uint64_t)req_cons << 32, was = j.head[1];
+    unsigned deaths = (was ^ key) & ~0xffff0000ull ? 0 : was >> 16 & 0xffff;
+    store64(&j.head[1], key | (uint64_t)(deaths < 0xffff ? deaths + 1 : deaths) << 16);
+    return deaths;
+}
+
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 static const unsigned char *record_at(const unsigned char *half, size_t at, uint32_t nr, size_t *len)
 {

@@ -3,7 +3,7 @@
  * The store's journal: what the next instance of a store that died needs, in its keep pages. snapshot.c and the places that change
  * something write it, restore.c reads it; this is its format, and knows nothing of the store.
  *
- * The first page has the head: one word that says which of two halves counts, and its epoch. A half is records one after the other. A
+ * The first page has the head: one word that says which of two halves counts, and its epoch; and one that says whose request is being served. A half is records one after the other. A
  * record is one step that happens as a whole or not at all: {length and number, checksum, entries}. Number 0 is the whole state as entries,
  * each later one what a request changed, its reply, the events it caused, and how much of its client's ring was consumed.
  *
@@ -83,6 +83,9 @@ static inline void journal_put(enum jtype type, uint16_t domid, uint32_t a, uint
 bool journal_seal(void);
 void journal_turn(void); /* entries go to the other half now */
 bool journal_flip(void); /* which counts from here on. False: it is too small; then there is no journal any more */
+
+/* The request of domid that begins at this req_cons is about to be served. Returns how many instances have died in just that. */
+unsigned journal_serving(uint16_t domid, uint32_t req_cons);
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 enum journal_end { JOURNAL_NONE, JOURNAL_SOUND, JOURNAL_DAMAGED };

@@ -85,12 +85,19 @@ static void ring_copy(const struct xenstore_domain_interface *r, uint32_t cons, 
     memcpy((char *)to + first, r->req, n - first);
 }
 
+/* One request in which so many instances died is not tried again. Its answer lets its client go on, and everybody else. */
+#define MOST_DEATHS 3u
+
 static void request_done(struct xs *xs, struct conn *c, const void *body)
 {
     struct xsd_sockmsg hdr = c->hdr;
     if (hdr.len && !body) {
         conn_limit(xs, c, xs_err_name[XE_ENOMEM]);
         xs_refuse(c, &hdr, XE_ENOMEM);
+    } else if (journal_serving(c->domid, c->req_cons) >= MOST_DEATHS) {
+        if (xs->ops->say)
+            xs->ops->say(c, "asks what three instances of the store died of: refused");
+        xs_refuse(c, &hdr, XE_EIO);
     } else {
         xs_handle(xs, c, &hdr, body ? body : "");
     }

@@ -249,3 +249,35 @@ TEST(test_pairs, .setup_func = no_world, .teardown_func = no_world)
         for (long then = 0; then < 240; then += 3)
             die(at, then);
 }
+
+/* A request of which every instance dies. */
+static uint32_t poison_at;
+
+static void poison(void)
+{
+    static uint64_t before;
+    uint64_t serving = ((const uint64_t *)keep)[1];
+    if (serving == before)
+        return;
+    before = serving;
+    if ((uint16_t)serving == 16 && serving >> 32 == poison_at && (serving >> 16 & 0xffff) <= 3)
+        longjmp(death, 1);
+}
+
+TEST(test_poison, .setup_func = no_world, .teardown_func = no_world)
+{
+    world_up_with(1u << 20);
+    deaths = 0;
+    OK(&g16, XS_WRITE, 0, D("data/x\0v"));
+    poison_at = g16.c->req_cons;
+    at_store = poison;
+    WANT(&g16, XS_READ, 0, S("data/x"), "EIO");
+    assert_int_equal(deaths, 3);
+    assert_non_null(strstr(told, "domain 16 asks what three instances"));
+    WANT(&g16, XS_READ, 0, S("data/x"), "=v");
+    WANT(&g17, XS_READ, 0, S("data/x"), "ENOENT");
+    assert_int_equal(deaths, 3);
+    at_store = NULL;
+    teardown(NULL);
+    forget_memory();
+}

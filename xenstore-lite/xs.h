@@ -6,8 +6,8 @@
  * A request is served in two halves. The first half (the handlers in ops.c, admin.c, tx.c) looks at the state and
  * fills a struct req: the reply, and the change it wants as a list, a prepared edit, a watch to add or to drop,
  * a transaction to open or to end. It allocates all that the change needs and alters nothing. The second half
- * (req_commit) cannot fail. What a journal of a restartable store has to write is therefore one struct req plus the
- * number of bytes that were taken from the ring. Exceptions, all the control domain's: introduce and set-target act on
+ * (req_commit) cannot fail. What is changed is put into the journal's record (journal.h) where it is changed; stream.c commits it before
+ * the client can see anything of it. Exceptions, all the control domain's: introduce and set-target act on
  * the connection that they name at once (the outside world may refuse), and so do permissions of a special name. That a domid was
  * released and may be named again (`gone`) is noted at once, too.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/xs_harness.c
+// LINK: tests/unit/xs_crash.c
 // FLAGS: -O2 -lz -Wl,--wrap=malloc
 /*
  * The store dies at every single store to its keep pages and to rings, and another instance goes on. A script of three clients is the model of

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/xs_harness.c
+// LINK: tests/unit/xs_crash.c
 // FLAGS: -O2 -lz -Wl,--wrap=malloc
 /*
  * The store's journal when everything is full, and when it is not what an instance wrote: every quota used up and a death during the
  * snapshot; flipped bits; entries that make no sense under checksums that do, as somebody who took an instance over could write them.
  */
+#include <zlib.h>
 #include "unit.h"
 #include "xs_crash.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/xs_harness.c
+// LINK: tests/unit/xs_crash.c
 // FLAGS: -O2 -lz -Wl,--wrap=malloc
 /*
  * The store against a model, while it dies at random. Three clients write, read, list and remove some forty nodes, alone and in
  * transactions, and watch them; every answer, and every event of every client after each operation, must be the model's: once, not
- * twice. XS_MODEL_OPS=1000000 (operations) and XS_MODEL_SEED make it long: make test-long.
+ * twice. XS_MODEL_OPS (operations) and XS_MODEL_SEED make it long: tests/long/test_store.py.
  */
 #include "unit.h"
 #include "xs_crash.h"

@@ -1,75 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Death of the store at any store to keep pages and rings (xs_stored), for the tests of its journal. Clients never notice: their code runs
- * between turns, a death is within one. The instance's memory is gone with it; what malloc gave is given back here.
+ * between turns, a death is within one (serve). The instance's memory is gone with it; what malloc gave is given back here.
  * Link with --wrap=malloc.
  */
 #pragma once
-#include <setjmp.h>
-#include <zlib.h>
 #include "xs_harness.h"
 
-/* Each test makes its world itself, often. */
-static int no_world(void **state) { return 0; }
+extern jmp_buf death; /* where it goes */
+extern bool armed;
+extern long points, countdown,
+    then_countdown; /* stores that were passed; to the death, and from it to the next one; -1: none */
+extern unsigned deaths;
+extern void (*at_store)(void); /* what others do meanwhile */
 
-void *__real_malloc(size_t n);
-static void *chunk_of_heap[4096];
-static unsigned nr_chunks;
-
-void *__wrap_malloc(size_t n)
-{
-    void *p = __real_malloc(n);
-    if (n == XS_CHUNK) {
-        assert_true(nr_chunks < 4096);
-        chunk_of_heap[nr_chunks++] = p;
-    }
-    return p;
-}
-
-static jmp_buf death;
-static bool armed;
-static long points, countdown = -1, then_countdown = -1;
-static unsigned deaths;
-static void (*at_store)(void); /* what others do meanwhile */
-
-void xs_stored(void)
-{
-    points++;
-    if (at_store)
-        at_store();
-    if (!armed || countdown < 0 || countdown--)
-        return;
-    armed = false;
-    longjmp(death, 1);
-}
-
-static void forget_memory(void)
-{
-    size_t limit = xs_mem.limit;
-    while (nr_chunks)
-        free(chunk_of_heap[--nr_chunks]);
-    xs_mem_init(limit);
-}
-
-static void rise(void)
-{
-    deaths++;
-    countdown = then_countdown;
-    then_countdown = -1;
-    armed = true;
-    forget_memory();
-    assert_int_equal(next_instance(), 0);
-    xs_snapshot(&store);
-    assert_int_equal(xs_check(&store), 0);
-}
-
-void serve(struct client *k)
-{
-    if (setjmp(death))
-        rise();
-    armed = true;
-    k->c = conn_find(&store, k->domid);
-    assert_non_null(k->c);
-    stream_serve(&store, k->c, 1 << 20);
-    armed = false;
-}
+void forget_memory(void);
+int no_world(void **state); /* setup and teardown of tests that make their worlds themselves, often */

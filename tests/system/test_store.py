@@ -8,8 +8,9 @@ import re
 
 import pytest
 
+from tools import mkgpt
 from tests.lib.crash import crash
-from tests.lib.machine import TEST_ISO, Boot, check
+from tests.lib.machine import LOGS, TEST_ISO, Boot, check
 from tests.lib.records import program
 from tests.lib.wait import pause
 
@@ -21,7 +22,7 @@ COUNTERS = r" *(?:bh-stats|uplink) = "
 
 @pytest.fixture(scope="module")
 def boot():
-    with Boot("store", iso=TEST_ISO, www=lambda: program("store", "storeask")) as b:
+    with Boot("store", iso=TEST_ISO, www=lambda: program("store", "storeask"), disk=lambda: mkgpt.make(LOGS / "store.img", [("data1", 16)])) as b:
         yield b
 
 
@@ -115,4 +116,24 @@ def test_store_at_any_moment(m):
         pause(rng.random() * 0.2)
         out = m.cmd("list", 60)
         check(("echo" in out) == (i % 2 == 0), f"after the {'destroy' if i % 2 else 'create'} of round {i}: {out}")
+    same_tree(before, tree(m))
+
+
+def test_store_hotplug(m):
+    """A guest's disk comes and goes: Linux watches, reads, writes in transactions, while the store dies in each."""
+    m.console("debian")
+    m.leave()
+    before = tree(m)
+    rng = random.Random(SEED)
+    for i in range(KILLS):
+        there = i % 2 == 0
+        m.send("block-attach debian phy:blk0:data1,xvdb,w\r" if there else "block-detach debian xvdb\r")
+        pause(rng.random() * 0.3)
+        crash(m, "store")
+        m.console("debian")
+        out, status = m.guest("n=0; while [ %s -b /dev/xvdb ] && [ $n -lt 200 ]; do n=$((n + 1)); usleep 50000; done; "
+                              "[ $n -lt 200 ]%s" % (("!", " && dd if=/dev/xvdb of=/dev/null bs=64k count=16") if there else ("", "")), 60)
+        check(status == 0, f"round {i}: the disk is {'not there' if there else 'still there'}: {out}")
+        m.leave()
+        m.cmd("", 60)
     same_tree(before, tree(m))

@@ -140,7 +140,7 @@ static bool cmd_list(int argc, char **argv)
 }
 static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
 const struct commands list_commands = COMMANDS(list), info_commands, pci_commands, block_commands,
-                      network_commands;
+                      network_commands, store_commands;
 
 /* It waits for something that comes at_ns. */
 static uint64_t work_until;

@@ -713,32 +713,3 @@ TEST(heap_catches)
     }
     bh_free(p);
 }
-<<<<<<< HEAD
-=======
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers),
-        cmocka_unit_test(sorting),
-        cmocka_unit_test(command_line),
-        cmocka_unit_test(heap),
-        cmocka_unit_test(heap_catches),
-        cmocka_unit_test_setup(xs_plain, fresh),
-        cmocka_unit_test_setup(xs_long, fresh),
-        cmocka_unit_test_setup(xs_long_reply, fresh),
-        cmocka_unit_test_setup(xs_watches, fresh),
-        cmocka_unit_test_setup(xs_watch_flood, fresh),
-        cmocka_unit_test_setup(xs_hostile, fresh),
-        cmocka_unit_test_setup(xs_late, fresh),
-        cmocka_unit_test_setup(xs_idle_is_guarded, fresh),
-        cmocka_unit_test_setup(xs_posted, fresh),
-        cmocka_unit_test_setup(xs_pauses, fresh),
-        cmocka_unit_test_setup(xs_waits_for_reset, fresh),
-        cmocka_unit_test_setup(xs_leaves_what_was_there, fresh),
-        cmocka_unit_test_setup(xs_noise, fresh),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
->>>>>>> 99de8ac (libbh: nobody gives the store up any more)

@@ -33,10 +33,7 @@ static int h_attach(struct conn *c, uint64_t gfn, uint32_t port)
 static int h_reattach(struct conn *c, uint64_t gfn, uint32_t port)
 {
     reattached++;
-    if (served_already)
-        return 1;
-    stream_init_page(c->ring, true);
-    return 0;
+    return served_already;
 }
 
 static void h_detach(struct conn *c)

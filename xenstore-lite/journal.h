@@ -31,7 +31,8 @@ enum jtype {
     J_MISSED,  /* a: number of the watch, b: 1 an event of it did not go out, 0 it has been told */
     J_TX,      /* a: id; open from now on */
     J_TXEND,   /* a: id */
-    J_OUT,     /* a: number of the watch or 0, b: rsp_prod as it was published last; a message */
+    J_NOTE, /* a: id of a transaction, b: enum change_op, from bit 8 on length of the path with its NUL; struct jnote, permissions, path, data */
+    J_OUT,  /* a: number of the watch or 0, b: rsp_prod as it was published last; a message */
     J_PART, /* a: req_cons, b: bytes of a header, from bit 8 on bytes of a body; these (without the body's: there was no memory) */
     J_DONE, /* a: req_cons; the request that was on its way is over */
     J_GEN,  /* a, b: the tree's counter, low and high */
@@ -55,6 +56,10 @@ struct jentry {
 struct jconn {
     uint64_t gfn; /* of the control domain: the grant */
     uint32_t req_cons, rsp_prod, next_tx, next_watch;
+};
+
+struct jnote {
+    uint32_t existed, perms; /* perms: how many */
 };
 
 struct jrec {

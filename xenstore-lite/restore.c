@@ -211,6 +211,38 @@ static bool apply_tx(struct conn *c, uint32_t id)
     return true;
 }
 
+/* A change that an open transaction made: its owner goes on seeing it. */
+static bool apply_note(struct conn *c, const struct jentry *e, const unsigned char *p)
+{
+    struct tx *tx = tx_find(c, e->a);
+    struct jnote note;
+    uint32_t op = e->b & 0xff, path = e->b >> 8;
+    if (!tx || op > CH_PERMS || e->len < sizeof note)
+        return false;
+    memcpy(&note, p, sizeof note);
+    size_t perms = note.perms * sizeof(struct perm), head = sizeof note + perms;
+    const char *name = (const char *)p + head;
+    if (note.perms > PRIV_PERMS || !path || path > e->len || head > e->len - path ||
+        e->len - head - path > XENSTORE_PAYLOAD_MAX || name[path - 1] || strlen(name) + 1 != path ||
+        !path_valid(name) || note.existed >= path)
+        return false;
+    struct change ch = { .op = op,
+                         .path = name,
+                         .data = name + path,
+                         .path_len = path - 1,
+                         .existed = note.existed,
+                         .len = e->len - (uint32_t)head - path };
+    if (op == CH_PERMS || note.existed < ch.path_len || perms)
+        ch.perms = perms_of(c->heap, p + sizeof note, perms, NULL);
+    struct change *copy = ch.perms || (op != CH_PERMS && note.existed == ch.path_len && !perms)
+                              ? change_copy(c->heap, &ch)
+                              : NULL;
+    permset_put(ch.perms);
+    if (copy)
+        tx_append(c, tx, copy);
+    return copy;
+}
+
 static bool apply_out(struct conn *c, const struct jentry *e, const unsigned char *p)
 {
     struct xsd_sockmsg hdr;
@@ -283,6 +315,7 @@ static bool apply_to_conn(struct conn *c, const struct jentry *e, const unsigned
         if (tx)
             tx_free(c, tx);
         return tx;
+    case J_NOTE: return apply_note(c, e, p);
     case J_OUT: return apply_out(c, e, p);
     case J_PART: return apply_part(c, e, p);
     case J_DONE:

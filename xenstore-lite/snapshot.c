@@ -12,6 +12,8 @@ _Static_assert(sizeof(struct jentry) + 8 + PRIV_PERMS * sizeof(struct perm) <=
                    sizeof(struct jentry) <= sizeof(struct watch) &&
                    sizeof(struct jentry) <= sizeof(struct outmsg) &&
                    sizeof(struct jentry) <= sizeof(struct tx) &&
+                   sizeof(struct jentry) + sizeof(struct jnote) + PRIV_PERMS * sizeof(struct perm) <=
+                       sizeof(struct change) + BLOCK &&
                    5 * sizeof(struct jentry) + sizeof(struct jconn) +
                            2 * sizeof(struct xsd_sockmsg) + 16 <=
                        sizeof(struct conn),
@@ -33,6 +35,18 @@ static void put_out(const struct conn *c, const struct outmsg *m, uint32_t rsp_p
 }
 
 void journal_out(const struct conn *c, const struct outmsg *m) { put_out(c, m, c->rsp_prod); }
+
+void journal_note(const struct conn *c, const struct tx *tx, const struct change *ch)
+{
+    const struct jnote note = { ch->existed, ch->perms ? ch->perms->n : 0 };
+    size_t perms = note.perms * sizeof(struct perm);
+    journal_entry(J_NOTE, c->domid, tx->id, ch->op | (ch->path_len + 1) << 8,
+                  sizeof note + perms + ch->path_len + 1 + ch->len);
+    journal_bytes(&note, sizeof note);
+    journal_bytes(ch->perms ? ch->perms->p : NULL, perms);
+    journal_bytes(ch->path, ch->path_len + 1);
+    journal_bytes(ch->data, ch->len);
+}
 
 void journal_special(const struct xs *xs, unsigned i)
 {
@@ -104,8 +118,11 @@ static void put_tree(const struct node *root)
 
 static void put_client(const struct conn *c)
 {
-    for (const struct tx *t = c->txs; t; t = t->next)
+    for (const struct tx *t = c->txs; t; t = t->next) {
         journal_put(J_TX, c->domid, t->id, 0, NULL, 0);
+        for (const struct change *ch = t->log; ch; ch = ch->next)
+            journal_note(c, t, ch);
+    }
     if (c->target >= 0)
         journal_put(J_TARGET, c->domid, (uint32_t)c->target + 1, 0, NULL, 0);
     for (const struct watch *w = c->watches; w; w = w->next) {

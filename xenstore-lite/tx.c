@@ -10,8 +10,8 @@
  * Making a child is not a change of its parent in this sense, unless the parent's list was read: two
  * transactions that add different nodes to one directory do not conflict.
  *
- * Of one that is open the journal has the number only. In the next instance it goes on, without what it changed and looked at so far,
- * and ends with EAGAIN, which every client repeats: an error in its midst some take for the end of their device.
+ * Of one that is open the journal has what it changed, not what it looked at. In the next instance it goes on, sees what it changed, and ends
+ * with EAGAIN, which every client repeats: an error in its midst some take for the end of their device.
  */
 #include "xs.h"
 #include <stdio.h>
@@ -34,6 +34,7 @@ void tx_append(struct conn *c, struct tx *tx, struct change *ch)
     tx->nr_log++;
     tx->bytes += change_cost(ch);
     c->work_bytes += change_cost(ch);
+    journal_note(c, tx, ch);
 }
 
 /* Notes that r's transaction looked at the first len characters of path. */

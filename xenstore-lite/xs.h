@@ -27,7 +27,7 @@
 #define QUOTA_TX_OPS    512         /* changes and looked-at paths in one transaction, each */
 #define QUOTA_WORK_MEM  (96 * 1024) /* of its watches and transactions */
 #define QUOTA_PERMS     5           /* entries in one node's list */
-#define PRIV_PERMS      16 /* the control domain's: no node is larger in the journal than in memory */
+#define PRIV_PERMS      8 /* the control domain's: no node is larger in the journal than in memory */
 #define QUOTA_OUT \
     (32 * 1024) /* queued replies and events; beyond, a watch has one event at a time: "look again" */
 #define OUT_HIGH 4096 /* with more than this queued, no further request is taken */
@@ -110,7 +110,7 @@ struct tx {
     struct access *acc;
     unsigned nr_log, nr_acc;
     uint32_t bytes;
-    bool doomed; /* open when an instance died: it goes on, and ends with EAGAIN */
+    bool doomed; /* open when an instance died: what it looked at is not known any more, so it ends with EAGAIN */
 };
 
 /* What a request sees at a path: a node of the tree, or what its transaction made of it. */
@@ -373,7 +373,9 @@ void stream_adopt(struct conn *c);
 
 /* snapshot.c: into the journal */
 void journal_conn(const struct conn *c); /* introduced, or again */
-void journal_tree(const struct req *r);  /* the changes that r->edit makes */
+void journal_note(const struct conn *c, const struct tx *tx,
+                  const struct change *ch); /* of a transaction */
+void journal_tree(const struct req *r);     /* the changes that r->edit makes */
 void journal_out(const struct conn *c, const struct outmsg *m);
 void journal_special(const struct xs *xs, unsigned i);
 /* Nothing that a client can see may be stored with something before it that is not committed. */

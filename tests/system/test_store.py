@@ -123,6 +123,8 @@ def test_store_hotplug(m):
     """A guest's disk comes and goes: Linux watches, reads, writes in transactions, while the store dies in each."""
     m.console("debian")
     m.leave()
+    m.cmd("block-attach debian phy:blk0:data1,xvdb,w", 60)
+    m.cmd("block-detach debian xvdb", 60)
     before = tree(m)
     rng = random.Random(SEED)
     for i in range(KILLS):

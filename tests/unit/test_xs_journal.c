@@ -280,7 +280,7 @@ static void nonsense(void)
     unsigned char *half = half_in_use();
     size_t at = rnd(2) ? sizeof(struct jrec) : in_use + sizeof(struct jrec), begin = at;
     for (unsigned i = 1 + rnd(30); i; i--) {
-        struct jentry e = { (uint16_t)rnd(20), (uint16_t)(rnd(8) ? 15 + rnd(5) : rnd(65536)),
+        struct jentry e = { (uint16_t)rnd(22), (uint16_t)(rnd(8) ? 15 + rnd(5) : rnd(65536)),
                             rnd(rnd(4) ? 8 : 1u << 30), rnd(rnd(4) ? 8 : 1u << 30), rnd(60) };
         memcpy(half + at, &e, sizeof e);
         at += sizeof e;

@@ -144,19 +144,24 @@ static void alone(struct client *k)
     assert_string_equal(asks(k, 0, &s), want);
 }
 
+static void reads(struct client *k, uint32_t tx, const struct node_model *t, unsigned i)
+{
+    char want[64];
+    const char *a = said(k, XS_READ, tx, path[i], (uint32_t)strlen(path[i]) + 1);
+    if (!t[i].there)
+        strcpy(want, "ENOENT");
+    else
+        snprintf(want, sizeof want, t[i].value ? "=%u" : "=", t[i].value);
+    assert_string_equal(a, want);
+}
+
 static void look(struct client *k)
 {
     unsigned i = rnd(NODES);
-    char want[64];
-    const char *a = said(k, XS_READ, 0, path[i], (uint32_t)strlen(path[i]) + 1);
-    if (!tree[i].there)
-        strcpy(want, "ENOENT");
-    else
-        snprintf(want, sizeof want, tree[i].value ? "=%u" : "=", tree[i].value);
-    assert_string_equal(a, want);
+    reads(k, 0, tree, i);
     if (!tree[i].there || WIDE * i + 1 >= NODES)
         return;
-    a = said(k, XS_DIRECTORY, 0, path[i], (uint32_t)strlen(path[i]) + 1) + 1;
+    const char *a = said(k, XS_DIRECTORY, 0, path[i], (uint32_t)strlen(path[i]) + 1) + 1;
     for (unsigned j = WIDE * i + 1; j <= WIDE * i + WIDE; j++) {
         if (!tree[j].there)
             continue;
@@ -178,6 +183,7 @@ static void transaction(struct client *k)
         s[i] = any_step();
         const char *want = does(mine, &s[i]); /* also when another instance answers */
         assert_string_equal(asks(k, tx, &s[i]), want);
+        reads(k, tx, mine, s[rnd(i + 1)].i);
     }
     if (other) {
         alone(who[rnd(CLIENTS)]);

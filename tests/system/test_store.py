@@ -12,11 +12,12 @@ from tools import mkgpt
 from tests.lib.crash import crash
 from tests.lib.machine import LOGS, TEST_ISO, Boot, check
 from tests.lib.records import program
-from tests.lib.wait import pause
+from tests.lib.wait import pause, shows
 
 KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 ASKS = 3000  # of each of the two threads
+FREE = r"^blk0:data1 +16 MiB +-"  # nobody's; blk0 says so a little after the disk went
 COUNTERS = r" *(?:bh-stats|uplink) = "
 
 
@@ -125,6 +126,7 @@ def test_store_hotplug(m):
     m.leave()
     m.cmd("block-attach debian phy:blk0:data1,xvdb,w", 60)
     m.cmd("block-detach debian xvdb", 60)
+    shows(m, "volumes", FREE)
     before = tree(m)
     rng = random.Random(SEED)
     for i in range(KILLS):
@@ -138,4 +140,5 @@ def test_store_hotplug(m):
         check(status == 0, f"round {i}: the disk is {'not there' if there else 'still there'}: {out}")
         m.leave()
         m.cmd("", 60)
+    shows(m, "volumes", FREE)
     same_tree(before, tree(m))

@@ -68,6 +68,7 @@ struct dom {
     unsigned short_lives; /* in a row: ends of this guest before it had lived a minute */
     bool asked;           /* the restart was a command */
     bool ordered;         /* its death is: it is about to come */
+    bool was_ordered;     /* the death of its last instance was: the next one hears that */
     bool introduce;       /* it was brought back, the store is still to be told */
 };
 

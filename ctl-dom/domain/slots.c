@@ -148,6 +148,17 @@ void slot_limits(const struct dom *d, const struct dom_dev *v)
         (void)store(b, e, &new, offsetof(struct slot_entry, limit_ops), 16);
 }
 
+void slot_chance(const struct dom *d, const struct dom_dev *v)
+{
+    const struct dom *b = dom_by_id(v->back);
+    struct slot_entry *e = find(b, d->id, v);
+
+    if (!e)
+        return;
+    struct slot_entry new = { .chances = e->chances + 1 };
+    (void)store(b, e, &new, offsetof(struct slot_entry, chances), sizeof(new.chances));
+}
+
 bool slot_wants_extent(const struct dom *d, const struct dom_dev *v)
 {
     const struct slot_entry *e = v->kind == DEV_VBD ? find(dom_by_id(v->back), d->id, v) : NULL;

@@ -21,6 +21,7 @@ void slot_remove(const struct dom *d, const struct dom_dev *v);
 bool slot_wants_extent(const struct dom *d, const struct dom_dev *v);
 void slot_extent(const struct dom *d, const struct dom_dev *v, uint64_t first, uint64_t nr);
 void slot_limits(const struct dom *d, const struct dom_dev *v); /* as the configuration has them */
+void slot_chance(const struct dom *d, const struct dom_dev *v); /* one more */
 
 /* Whether there is an entry of that guest. What is left of one that is gone goes with the next attach. */
 static inline bool slots_name(domid_t id)

@@ -61,5 +61,6 @@ void boot_block_fill(uint8_t *block, const struct boot_map *m, const char *cmdli
 
 void service_cmdline(const struct dom *d, char *text, size_t n)
 {
-    snprintf(text, n, "%s boot=%lu %s", d->words, d->instance, d->cfg.cmdline);
+    snprintf(text, n, "%s boot=%lu%s %s", d->words, d->instance, d->was_ordered ? " ordered=1" : "",
+             d->cfg.cmdline);
 }

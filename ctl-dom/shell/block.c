@@ -192,6 +192,20 @@ static bool cmd_block_detach(int argc, char **argv)
     return true;
 }
 
+static bool cmd_block_retry(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = command_dom(argv[1]);
+    struct dom_dev *v = d ? disk_of(d, argv[2]) : NULL;
+
+    (void)argc;
+    if (d && !v)
+        out("%s: has no disk %s\n", d->cfg.name, argv[2]);
+    else if (d && dev_retry(d, v, &e))
+        out("%s\n", e.s);
+    return true;
+}
+
 /* --- limits ------------------------------------------------------------------------------------ */
 /* "ops=500" or "bytes=10M" to the configuration, so that it also holds when the guest is made again. */
 static bool limit_parse(struct cfg_disk *c, const char *word)
@@ -233,6 +247,8 @@ static const struct command rows[] = {
       cmd_block_attach },
     { "block-detach", "NAME VDEV [--force]", "takes a disk away; --force: at once", 2, 3,
       cmd_block_detach },
+    { "block-retry", "NAME VDEV", "another chance for a disk that was put aside", 2, 2,
+      cmd_block_retry },
     { "block-stats", "[NAME]", "what its disks did: requests, sectors of 512, errors", 0, 1,
       cmd_block_stats },
     { "block-limit", "NAME VDEV [KEY=N ...]", "ops=, bytes= a second; 0: no limit", 2, 4,

@@ -53,8 +53,11 @@ static bool cmd_list(int argc, char **argv)
             verbose ? " " : "", uuid);
     }
     for (const struct dom *d = doms; d; d = d->next)
-        if (!only || d == only)
+        if (!only || d == only) {
             driver_problem(d);
+            list_stalled(d, DEV_VIF);
+            list_stalled(d, DEV_VBD);
+        }
     if (!only)
         waiting_list();
     return true;

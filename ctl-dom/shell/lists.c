@@ -2,6 +2,7 @@
 /* Figures that driver domains count are text in the store, which may be missing or damaged. */
 #include "shell/lists.h"
 #include <stdlib.h>
+#include <store_keys.h>
 #include "console/console.h"
 #include "store/devices.h"
 
@@ -23,11 +24,25 @@ bool serves(const struct dom *b, const struct dom *d, enum dev_kind kind)
     return false;
 }
 
+static void stalled_list(const struct dom *d, enum dev_kind kind, const struct dom *by)
+{
+    char why[DEV_WORD];
+
+    for (const struct dom_dev *v = d->dev; v < d->dev + d->nr_devs; v++)
+        if (v->kind == kind && v->stalled && (!by || v->back == by->id) &&
+            dev_word(d, v, BH_KEY_STALLED, why))
+            out("%s: %s stands still: %s\n", d->cfg.name, dev_text(d, v), why);
+}
+
+void list_stalled(const struct dom *d, enum dev_kind kind) { stalled_list(d, kind, NULL); }
+
 void list_problems(const struct dom *d, enum dev_kind kind)
 {
     for (const struct dom *b = doms; b; b = b->next)
         if (b == d || serves(b, d, kind))
             driver_problem(b);
+    for (const struct dom *o = doms; o; o = o->next)
+        stalled_list(o, kind, o == d ? NULL : d);
 }
 
 long list_number(const char *dir, const char *key)

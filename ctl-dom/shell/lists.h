@@ -5,7 +5,9 @@
 
 /* Prints a line about b's device, if there is anything wrong. */
 void driver_problem(const struct dom *b);
-/* The same of the driver domains that serve d, or of d itself. */
+/* Those of d's devices of that kind that stand still, and why. */
+void list_stalled(const struct dom *d, enum dev_kind kind);
+/* Both of the driver domains that serve d, or of d itself, and of the devices between them. */
 void list_problems(const struct dom *d, enum dev_kind kind);
 /* Whether b serves a device of that kind to d. */
 bool serves(const struct dom *b, const struct dom *d, enum dev_kind kind);

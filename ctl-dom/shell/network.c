@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands: network interfaces. */
 #include "shell/command.h"
+#include <stdlib.h>
 #include <store_keys.h>
 #include "console/console.h"
 #include "domain/identity.h"
@@ -75,7 +76,34 @@ static bool cmd_network_list(int argc, char **argv)
     return true;
 }
 
+static struct dom_dev *vif_of(struct dom *d, const char *idx)
+{
+    char *end;
+    unsigned long n = strtoul(idx, &end, 10);
+
+    for (struct dom_dev *v = d->dev; v < d->dev + d->nr_devs; v++)
+        if (v->kind == DEV_VIF && v->devid == n && *idx && !*end)
+            return v;
+    return NULL;
+}
+
+static bool cmd_network_retry(int argc, char **argv)
+{
+    struct errbuf e;
+    struct dom *d = command_dom(argv[1]);
+    struct dom_dev *v = d ? vif_of(d, argv[2]) : NULL;
+
+    (void)argc;
+    if (d && !v)
+        out("%s: has no vif %s\n", d->cfg.name, argv[2]);
+    else if (d && dev_retry(d, v, &e))
+        out("%s\n", e.s);
+    return true;
+}
+
 static const struct command rows[] = {
     { "network-list", "NAME", "network interfaces of a domain", 1, 1, cmd_network_list },
+    { "network-retry", "NAME IDX", "another chance for one that was put aside", 2, 2,
+      cmd_network_retry },
 };
 const struct commands network_commands = COMMANDS(rows);

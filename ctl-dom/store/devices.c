@@ -33,8 +33,7 @@ void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], 
     snprintf(fe, DEV_PATH, "/local/domain/%u/device/%s/%u", d->id, type_of(v), v->devid);
 }
 
-/* "vif 0" or "disk xvda": how messages name it. */
-static const char *dev_text(const struct dom *d, const struct dom_dev *v)
+const char *dev_text(const struct dom *d, const struct dom_dev *v)
 {
     static char text[32];
 
@@ -400,11 +399,11 @@ static void replug(struct dom *d, struct dom_dev *v, const char *why)
     struct dom_dev new = *v;
     struct errbuf e;
 
-    v->replug = false;
+    v->replug = v->stalled = false;
     new.devid = d->next_vif;
     int rc = slot_attach(d, &new, &e);
     if (!rc)
-        slot_detaching(d, v); /* it has no rings, or the instance that had them is gone */
+        slot_detaching(d, v); /*it has no rings, or the instance that had them is gone */
     if (!rc && (rc = commit(d, replug_nodes, v, &e))) {
         slot_attached(d, v);
         slot_remove(d, &new);
@@ -419,23 +418,50 @@ static void replug(struct dom *d, struct dom_dev *v, const char *why)
     v->devid = d->next_vif++;
 }
 
-static void look_at(struct dom *d, struct dom_dev *v)
+bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, char text[DEV_WORD])
 {
-    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], line[160];
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
 
     dev_paths(d, v, be, fe);
-    snprintf(path, sizeof(path), "%s/%s", be, v->kind == DEV_VIF ? BH_KEY_REPLUG : BH_KEY_STALLED);
+    snprintf(path, sizeof(path), "%s/%s", be, key);
     char *why = xs_read(0, path);
     if (!why)
-        return;
+        return false;
     struct dom *b = dom_by_id(v->back);
-    snprintf(line, sizeof(line), "%s: %.100s", b ? b->cfg.name : "its back-end", QUOTED(why));
+    snprintf(text, DEV_WORD, "%s: %.100s", b ? b->cfg.name : "its back-end", QUOTED(why));
     free(why);
-    if (v->kind == DEV_VIF)
+    return true;
+}
+
+int dev_retry(const struct dom *d, struct dom_dev *v, struct errbuf *e)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+
+    if (!v->stalled)
+        return fail(e, -EINVAL, "%s: %s does not stand still", d->cfg.name, dev_text(d, v));
+
+    slot_chance(d, v);
+    v->stalled = false;
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/" BH_KEY_STALLED, be);
+    xs_rm(0, path);
+    snprintf(path, sizeof(path), "%s/online", be);
+    int rc = xs_write(0, path, "1"); /* only says that there is something to look at */
+    return rc ? fail(e, rc, "%s: store: %s", d->cfg.name, errno_text(rc)) : 0;
+}
+
+static void look_at(struct dom *d, struct dom_dev *v)
+{
+    char line[DEV_WORD];
+
+    if (v->kind == DEV_VIF && dev_word(d, v, BH_KEY_REPLUG, line)) {
         replug(d, v, line);
-    else if (!v->stalled)
+        return;
+    }
+    bool stalled = dev_word(d, v, BH_KEY_STALLED, line);
+    if (stalled && !v->stalled)
         say("%s: %s stands still: %s", d->cfg.name, dev_text(d, v), line);
-    v->stalled = v->kind == DEV_VBD;
+    v->stalled = stalled;
 }
 
 /* What a driver domain says is wrong with its device: said when it changes. */

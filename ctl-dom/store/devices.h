@@ -10,6 +10,11 @@ struct txn;
 
 #define DEV_PATH 96
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH]);
+/* "vif 0" or "disk xvda": how messages name it. */
+const char *dev_text(const struct dom *d, const struct dom_dev *v);
+#define DEV_WORD 160
+/* What its back-end says in that node of its directory, "net0: ..."; false: nothing. */
+bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, char text[DEV_WORD]);
 int devs_resolve(struct dom *d, struct errbuf *e); /* finds who serves them; fills d->dev */
 int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e);
 /* Whether all whom a guest of this configuration needs are there: 0, -ENOENT for one that is not, or what is wrong with its words. */
@@ -34,6 +39,8 @@ uint64_t backend_state(const struct dom *d, const struct dom_dev *v); /* 0: none
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e); /* of one device */
 int wait_backends(const struct dom *d, struct errbuf *e);
 
+/* Another chance for a device that its back-end put aside. */
+int dev_retry(const struct dom *d, struct dom_dev *v, struct errbuf *e);
 /* b runs, and is not the instance that its front-ends know: they are plugged again. */
 void devs_driver_up(struct dom *b);
 void devs_driver_gone(struct dom *b);

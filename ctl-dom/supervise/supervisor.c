@@ -156,12 +156,12 @@ bool supervisor_restarts(const struct dom *d) { return d->slot && d->img; }
 
 static bool row_goes_on(struct dom *d, const struct bh_dominfo *di)
 {
-    bool ordered = d->ordered;
     uint64_t ready_ns = di->adopted_ns && d->crash_ns > di->adopted_ns ? d->crash_ns - di->adopted_ns
                                                                        : 0;
 
+    d->was_ordered = d->ordered;
     d->ordered = false;
-    if (!ordered)
+    if (!d->was_ordered)
         return backoff_death(&d->backoff, di->flags & BH_DI_SERVED, ready_ns);
     backoff_over(&d->backoff);
     return false;
@@ -326,7 +326,7 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
         return fail(e, -EOPNOTSUPP,
                     "%s: only service domains restart in place (destroy and create it)", d->cfg.name);
     d->crash_ns = d->noticed_ns = now_ns();
-    d->asked = true;
+    d->asked = d->was_ordered = true;
     d->ordered = false;
     backoff_over(&d->backoff);
     int rc = start_instance(d, e);

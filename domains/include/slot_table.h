@@ -7,8 +7,8 @@
  * An entry changes by one store, of its head: state, kind and generation. Its writer, with the steps of an attach and a detach:
  *   attach   head ABSENT with a new generation; body; head ATTACHING; the nodes of both sides; head ATTACHED
  *   detach   head DETACHING; `online` 0; the back-end lets go (state Closed) or is fenced; the nodes go; head ABSENT
- * Two things of the body change under a live head, each in words of their own: the limits, and the extent, once, from unknown (nr 0) to
- * what the back-end found. A reader copies the entry and looks whether the head is still the same.
+ * Three things of the body change under a live head, each in words of their own: the limits, the chances, and the extent, once, from unknown
+ * (nr 0) to what the back-end found. A reader copies the entry and looks whether the head is still the same.
  *
  * What the states mean for a back-end:
  *   ABSENT     nothing: a record that names it is cleared, a device that lived by it let go
@@ -44,14 +44,16 @@ struct slot_entry {
     uint8_t mac[6];                  /* vif */
     uint16_t pad;
     char spec[SLOT_SPEC]; /* vbd: volume, as in the configuration */
-    uint64_t rest[9];
+    uint64_t chances; /* how often it was given another one after it was put aside (drivers-dom/lib/blame.h) */
+    uint64_t rest[8];
 };
 _Static_assert(sizeof(struct slot_entry) == 256, "slot table layout");
 _Static_assert(sizeof(struct slot_entry) * SLOT_ENTRIES == SLOT_PAGES * 4096, "slot table layout");
 _Static_assert(offsetof(struct slot_entry, first) == 16 &&
                    offsetof(struct slot_entry, limit_ops) == 32,
                "slot table layout");
-_Static_assert(offsetof(struct slot_entry, mac) == 48 && offsetof(struct slot_entry, spec) == 56,
+_Static_assert(offsetof(struct slot_entry, mac) == 48 && offsetof(struct slot_entry, spec) == 56 &&
+                   offsetof(struct slot_entry, chances) == 184,
                "slot table layout");
 
 static inline uint64_t slot_head(enum slot_state state, enum slot_kind kind, uint32_t gen)

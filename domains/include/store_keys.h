@@ -8,7 +8,7 @@
 
 #define BH_KEY_ERROR       "bh-error"     /* driver: why it cannot be had */
 #define BH_KEY_REPLUG      "bh-replug"    /* net: has to be plugged again, and why */
-#define BH_KEY_STALLED     "bh-stalled"   /* blk: nothing of it is touched, and why */
+#define BH_KEY_STALLED     "bh-stalled"   /* driver: nothing of it is touched, and why */
 #define BH_KEY_EXTENT      "bh-extent"    /* blk: first sector and number */
 #define BH_KEY_LIMIT_OPS   "bh-limit-ops" /* control: a second, 0: none */
 #define BH_KEY_LIMIT_BYTES "bh-limit-bytes"

@@ -69,6 +69,7 @@ struct bb_disk {
     bool ro, discard;
     bool closing; /* nothing new is taken */
     domid_t dom;
+    uint32_t gen;            /* of its entry: whose fault a death at its rings is (blame.h) */
     unsigned nr_rings, turn; /* turn: the ring that comes first */
     struct bb_ring ring[KEEP_QUEUES];
     unsigned replays, replays_data; /* not answered yet; of these neither flush nor barrier */

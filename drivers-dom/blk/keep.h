@@ -12,6 +12,7 @@
  * without it the others mean nothing.
  */
 #pragma once
+#include <blame.h>
 #include <keep_record.h>
 #include "blkdev.h"
 
@@ -82,7 +83,8 @@ _Static_assert(offsetof(struct keep_entry, word) == 40, "keep record layout");
 struct keep_page {
     struct keep_head head;
     struct keep_ring ring; /* in the first page of a ring */
-    uint64_t pad[50];
+    struct blame blame;    /* in the first page of all: the domain's, whoever has the page */
+    uint64_t pad[17];
     struct keep_entry entry[KEEP_ENTRIES];
 };
 _Static_assert(offsetof(struct keep_page, entry) == 512, "keep record layout");

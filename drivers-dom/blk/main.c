@@ -40,6 +40,10 @@ static bool round(uint64_t now)
 
 static bool arm(void) { return bb_arm(&blk.bb, &blk.dev, blk.dev != NULL); }
 static bool answered(void) { return blk.bb.answered; }
+static bool attached(uint32_t gen, uint64_t *chances)
+{
+    return be_gen_slot(SLOT_VBD, gen, chances);
+}
 static uint64_t look_again(void) { return blk.bb.retry; }
 
 /* Tells the store who uses what, when that may have changed, and who did what. */
@@ -84,6 +88,7 @@ int main(void)
     driver_begin(&driver);
     void *keep = keep_memory(1, 16, &n);
     keep_init(&blk.keep, keep, n);
+    driver_blame(&blk.keep.page->blame, attached);
     controller_find();
     n = adopt();
     printf("%s: up, %s", self.name, blk.dev ? blk.dev->model : "no disk");

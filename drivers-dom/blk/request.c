@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests on their way between a front-end's pages and the device: see blkback.h. What a ring is is not known here. */
+#include <blame.h>
 #include <errno.h>
 #include <string.h>
 #include "blkback.h"
@@ -180,6 +181,7 @@ static void device_done(struct blk_io *io)
     struct bb_req *q = (struct bb_req *)io;
     struct bb *bb = io->arg;
 
+    blame(q->disk->gen);
     if (io->status) {
         /* EOPNOTSUPP for a flush would make Linux never flush again. */
         bool unsupported = io->status == -EOPNOTSUPP && q->op == BLKIF_OP_DISCARD;
@@ -191,6 +193,7 @@ static void device_done(struct blk_io *io)
     } else {
         step(bb, q);
     }
+    blame(0);
 }
 
 /* Segments are known and checked: what comes before the device. */
@@ -304,6 +307,7 @@ static void copies(struct bb *bb)
     /* A segment is cut at most once, and not more often than there are pages. */
     while ((q = bb->copy.head) && bb->b->nr_copies + 2 * q->nr_segs <= BH_BATCH_COPIES) {
         (void)pop(&bb->copy);
+        blame(q->disk->gen);
         q->copy0 = (uint16_t)bb->b->nr_copies;
         if (q->phase == BB_INDIRECT)
             (void)batch_copy_from(bb->b, q->disk->dom, q->e.indirect[0], 0,
@@ -322,6 +326,7 @@ static void copied(struct bb *bb)
 
     while ((q = pop(&bb->copying))) {
         bool good = true;
+        blame(q->disk->gen);
         for (unsigned i = 0; i < q->ncopies; i++)
             good &= bb->b->copy[q->copy0 + i].status == GNTST_okay;
         if (!good) {
@@ -344,6 +349,7 @@ static unsigned submit(struct bb *bb)
 
     while ((q = bb->submit.head)) {
         struct blkdev *dev = q->disk->dev;
+        blame(q->disk->gen);
         q->io.status = 0;
         int rc = dev->ops->submit(dev, &q->io);
         if (rc == -EBUSY)
@@ -363,8 +369,10 @@ unsigned bb_step_all(struct bb *bb, bool more)
 {
     copies(bb);
     unsigned n = bb->b->nr_copies;
-    if (n || more)
+    if (n || more) {
+        blame(0); /* all of them */
         batch_flush(bb->b);
+    }
     copied(bb);
     return n + submit(bb);
 }

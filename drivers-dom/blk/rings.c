@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The rings: see blkback.h for the round and the order that is kept. */
-#include "blkback.h"
+#include <blame.h>
 #include <string.h>
+#include "blkback.h"
 
 #define SLOTS_AT 64u /* behind the indices, DEFINE_RING_TYPES */
 _Static_assert(offsetof(struct blkif_sring, ring) == SLOTS_AT, "blkif ring");
@@ -159,6 +160,7 @@ static bool ring_take(struct bb *bb, struct bb_ring *r)
     r->blocked = false;
     if (r->broken || (!replay && (d->closing || !ring_avail(r))))
         return false;
+    blame(d->gen); /* until it is another's turn, or the end of the round */
     if (replay)
         entry = r->replay[r->replay_at];
     e = replay ? *journal_entry(&r->j, entry) : snapshot(r, r->j.req_cons);
@@ -243,6 +245,7 @@ static unsigned ring_publish(struct bb *bb, struct bb_ring *r)
 
     if (r->broken || r->j.rsp_next == old)
         return 0;
+    blame(r->disk->gen);
     journal_publish(&r->j, &sring(r)->rsp_prod);
     bb->answered = true;
     mb(); /* the front-end sees rsp_prod, or we see its rsp_event */
@@ -266,6 +269,7 @@ bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs)
     work += bb_step_all(bb, sends && work);
     EACH_RING(bb, r)
     work += ring_publish(bb, r);
+    blame(0);
     return work != 0;
 }
 

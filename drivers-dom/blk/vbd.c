@@ -41,6 +41,7 @@ static const char *rings_map(struct vbd *v)
     d->ro = !(h->flags & KEEP_F_WRITE);
     d->discard = h->flags & KEEP_F_DISCARD && blk.dev->discard && !d->ro;
     d->dom = h->domid;
+    d->gen = h->slot_gen;
     for (unsigned q = 0; q < h->nr_queues; q++) {
         const struct keep_queue *kq = &v->conn.q[q];
         const char *why = "its rings cannot be mapped";
@@ -62,10 +63,12 @@ static void vbd_unplug(struct vbd *v)
 {
     const struct bb_stats *s = &v->disk.stats;
 
-    batch_flush(&blk.batch);         /* sends to ports that are about to close */
+    batch_flush(&blk.batch); /* sends to ports that are about to close */
+    blame(v->be.gen);
     keep_close(&blk.keep, &v->conn); /* first: from here on there is nothing to adopt */
     rings_unmap(v);
     bb_detach(&blk.bb, &v->disk);
+    blame(0);
     memset(&v->conn, 0, sizeof(v->conn));
     v->connected = v->draining = v->told = v->restated = false;
     counters_over(&v->counters, (const uint64_t *)s, BH_BLK_STATS);
@@ -83,6 +86,7 @@ static bool vbd_disconnect(struct vbd *v)
             keep_close(&blk.keep, &v->conn);
         memset(&v->conn, 0, sizeof(v->conn));
         v->stalled = NULL;
+        v->aside = false;
         if (v->said)
             be_remove(&v->be, BH_KEY_STALLED);
         v->said = false;
@@ -148,9 +152,14 @@ const char *vbd_claim(struct vbd *v, const struct slot_entry *e)
 
 static bool vbd_adopt(struct vbd *v, const struct slot_entry *e)
 {
-    const char *claim = vbd_claim(v, e); /* also of one that stalls: its front-end still believes in the disk */
-    const char *why = v->stalled ? v->stalled : claim ? claim : record_same(v);
+    /* Also of one that stalls: its front-end still believes in the disk. */
+    const char *claim = v->claim.claimed ? NULL : vbd_claim(v, e);
+    const char *why = v->stalled ? v->stalled
+                      : v->aside ? BLAME_WHY
+                      : claim    ? claim
+                                 : record_same(v);
 
+    blame(v->be.gen);
     bb_limit(&v->disk.ops, e->limit_ops);
     bb_limit(&v->disk.bytes, e->limit_bytes);
     if (!why)
@@ -160,6 +169,7 @@ static bool vbd_adopt(struct vbd *v, const struct slot_entry *e)
         if (why)
             rings_unmap(v);
     }
+    blame(0);
     v->connected = !why;
     v->stalled = why;
     if (why)
@@ -225,8 +235,10 @@ unsigned vbds_adopt(void)
         {
             struct slot_entry e;
             if (v->be.used && be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e) &&
-                !(e.flags & SLOT_F_FORCE) == !force)
+                !(e.flags & SLOT_F_FORCE) == !force) {
+                v->aside = !v->stalled && be_aside(SLOT_VBD, &v->be);
                 n += vbd_adopt(v, &e);
+            }
         }
     }
     return n;
@@ -266,8 +278,10 @@ static void vbd_connect(struct vbd *v)
         be_retry(&v->be);
         return;
     }
+    blame(v->be.gen);
     if (!why)
         why = vbd_plug(v);
+    blame(0);
     if (why) {
         be_say(&v->be, "vbd", &v->comings, "not connected: %s", why);
         return;
@@ -290,6 +304,21 @@ static void vbd_say_stalled(struct vbd *v)
         return;
     v->said = be_write(&v->be, BH_KEY_STALLED, v->stalled);
     printf("vbd%u.%u: stalled: %s\n", v->be.dom, v->be.devid, v->stalled);
+}
+
+/* Another chance: what its record says is taken over now. */
+static void vbd_come_back(struct vbd *v)
+{
+    struct slot_entry e;
+
+    if (!be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e))
+        return;
+    v->stalled = NULL;
+    v->aside = v->said = false;
+    be_remove(&v->be, BH_KEY_STALLED);
+    if (v->conn.master)
+        (void)vbd_adopt(v, &e);
+    printf("vbd%u.%u: has another chance\n", v->be.dom, v->be.devid);
 }
 
 /* The front-end has rings, or says so. */
@@ -329,6 +358,16 @@ static void vbd_follow_live(struct vbd *v, bool online)
 
 static void vbd_follow(struct vbd *v, uint64_t fe, bool online)
 {
+    if (online && be_aside(SLOT_VBD, &v->be)) { /* it stays so, whatever its front-end says */
+        if (!v->stalled) {
+            v->stalled = BLAME_WHY;
+            v->aside = true;
+        }
+        vbd_say_stalled(v);
+        return;
+    }
+    if (online && v->aside)
+        vbd_come_back(v);
     if (online && v->be.state == XenbusStateInitWait && !v->claim.claimed)
         vbd_reopen(v);
     if (fe == XenbusStateInitialised || fe == XenbusStateConnected) {

@@ -28,6 +28,7 @@ struct vbd {
     bool told, said;               /* its broken ring was printed; bh-stalled was written */
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     const char *stalled;           /* why, or NULL */
+    bool aside; /* ... as it is put aside, and its record, if it has one, waits for another chance */
     char spec[SLOT_SPEC];
     unsigned mode;          /* VOLUME_* */
     bool discard;           /* may be offered */

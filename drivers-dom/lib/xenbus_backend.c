@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The xenbus side of a back-end: xenbus_backend.h. The directories and states are those of <xen/io/xenbus.h>. */
 #include <xenbus_backend.h>
+#include <blame.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -61,6 +62,26 @@ bool be_any_slot(enum slot_kind kind)
             return true;
     }
     return false;
+}
+
+bool be_gen_slot(enum slot_kind kind, uint32_t gen, uint64_t *chances)
+{
+    struct slot_entry e;
+
+    for (unsigned i = 0; i < slot_entries(); i++) {
+        if (slot_copy(i, &e) && slot_kind(&e) == kind && slot_gen(&e) == gen) {
+            *chances = e.chances;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool be_aside(enum slot_kind kind, const struct be_dev *d)
+{
+    uint64_t chances;
+
+    return be_gen_slot(kind, d->gen, &chances) && blame_aside(d->gen, chances);
 }
 
 static void fe_path(struct be_dev *d, const char *type)

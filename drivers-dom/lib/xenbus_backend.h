@@ -55,6 +55,10 @@ void be_retry(struct be_dev *d);
 /* The entry of one device, a sound copy; false: there is none. No store access. */
 bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry *e);
 bool be_any_slot(enum slot_kind kind); /* some guest has a device of ours. No store access */
+/* As blame_there. No store access. */
+bool be_gen_slot(enum slot_kind kind, uint32_t gen, uint64_t *chances);
+bool be_aside(enum slot_kind kind,
+              const struct be_dev *d); /* it is put aside (blame.h). No store access */
 /* The device of a keep record, by its entry; *e is a copy of it. false: there is none, and *d is as it was. Whether the record says the same
  * as the entry is the back-end's to check. No store access. */
 bool be_adopt(struct be_dev *d, enum slot_kind kind, const char *type, domid_t dom, uint32_t devid,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Keep records: the state of the rings, which the next instance of this domain needs to go on (docs/restart-protocol.md 4). Whose they are says the
- * slot table; a record that differs from it is not served. Page n is that of the vif on switch port n, page 0 is empty:
- * where the NIC's registers are says the core.
+ * slot table; a record that differs from it is not served. Page n is that of the vif on switch port n, page 0 says whose
+ * fault a death is (blame.h); where the NIC's registers are says the core.
  *
  * A dead instance may have stopped at any store and may have written rubbish before it died. So every field that is believed
  * carries a check that detects at least any one damaged byte: heads have a CRC-32, ring indices are stored with their

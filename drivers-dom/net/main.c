@@ -58,6 +58,11 @@ static struct keep_vif *keep_page(unsigned port)
     return (struct keep_vif *)(keep + port * PAGE_SIZE);
 }
 
+static bool attached(uint32_t gen, uint64_t *chances)
+{
+    return be_gen_slot(SLOT_VIF, gen, chances);
+}
+
 static uint64_t store(void)
 {
     vifs_store_work();
@@ -79,6 +84,7 @@ int main(void)
     batch_left_to_wait(&net.batch);
     net_pool_init();
     keep = keep_memory(SW_PORTS, SW_PORTS, &n);
+    driver_blame((struct blame *)keep, attached); /* page 0, which is no vif's */
     uplink_find();
     n = vifs_adopt(keep_page);
     batch_flush(&net.batch); /* what the last instance published and did not tell */

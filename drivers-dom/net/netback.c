@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* netback's ring logic: see netback.h for the round, the trust and the rules that a crash at any store imposes. */
 #include "netback.h"
+#include <blame.h>
 #include <errno.h>
 #include <string.h>
 
@@ -354,9 +355,11 @@ unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b)
     first++;
     for (unsigned i = 0; i < n; i++) {
         struct nb *one = nb[(first + i) % n];
+        blame(one->gen);
         packets += nb_collect_rx(one, b);
         packets += nb_collect_tx(one, b);
     }
+    blame(0);
     return packets;
 }
 

@@ -46,6 +46,7 @@ struct nb {
     struct keep_vif *keep;
     struct pkt_pool *pool;
     domid_t dom;
+    uint32_t gen;              /* of its entry: whose fault a death at its rings is (blame.h) */
     uint32_t tx_port, rx_port; /* local ports */
     uint32_t features;         /* KEEP_F_* */
     const char *broken;        /* why, or NULL */
@@ -66,7 +67,7 @@ struct nb {
     struct nb_stats stats;
 };
 
-/* Rings of a front-end that just connected: *nb has txs, rxs, keep, pool, dom, ports set. The record is made valid. */
+/* Rings of a front-end that just connected: *nb has txs, rxs, keep, pool, dom, gen, ports set. The record is made valid. */
 int nb_attach(struct nb *nb, const struct keep_vif_head *head) __attribute__((warn_unused_result));
 void nb_detach(struct nb *nb); /* drops what is queued; touches neither ring nor record */
 

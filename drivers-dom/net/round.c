@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A round of the net driver domain: frames from the uplink and the vifs, through the switch, to the others (netback.h). */
+#include <blame.h>
 #include "net.h"
 #include "vif.h"
 
@@ -59,10 +60,12 @@ bool net_round(uint64_t now)
         batch_flush(b);
     EACH_CONNECTED(v)
     {
+        blame(v->nb.gen); /* a frame is its sender's, also on its way through the switch */
         nb_finish_tx(&v->nb, b, forward, (void *)(uintptr_t)(v - vifs));
         nb_finish_rx(&v->nb, b);
         nb_push(&v->nb, b);
     }
+    blame(0);
     vnet_notify(&net.uplink);
     return work != 0;
 }

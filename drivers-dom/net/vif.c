@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The vifs: connecting, adopting and closing, by entries of the slot table and nodes of the store. See vif.h for the states; main.c calls. */
 #include "vif.h"
+#include <blame.h>
 #include <loop.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static const char *rings_map(struct vif *v, const struct keep_vif_head *h)
     v->nb.keep = v->keep;
     v->nb.pool = &net.pool;
     v->nb.dom = h->domid;
+    v->nb.gen = h->slot_gen;
     tx = event_bind_interdomain(h->domid, h->tx_port, wakes_only, NULL);
     v->nb.tx_port = tx > 0 ? (uint32_t)tx : 0;
     rx = h->features & KEEP_F_SPLIT ? event_bind_interdomain(h->domid, h->rx_port, wakes_only, NULL)
@@ -57,14 +59,19 @@ static void port_up(struct vif *v)
 
 static void vif_disconnect(struct vif *v)
 {
+    if (v->aside)
+        keep_vif_close(v->keep);
+    v->aside = false;
     if (!v->connected)
         return;
     batch_flush(&net.batch); /* sends to ports that are about to close */
     switch_port_down(&net.sw, port_of(v));
     v->connected = v->held = false;
+    blame(v->be.gen);
     keep_vif_close(v->keep); /* first: from here on there is nothing to adopt */
     nb_detach(&v->nb);
     rings_unmap(v);
+    blame(0);
     uint64_t n[BH_NET_STATS];
     vif_count(v, n);
     counters_over(&v->counters, n, BH_NET_STATS);
@@ -122,14 +129,16 @@ static const char *record_check(struct vif *v)
 
 static bool vif_adopt(struct vif *v)
 {
-    const char *why = rings_map(v, &v->keep->head);
+    const char *why;
 
-    if (!why) {
-        if (!nb_adopt(&v->nb, &net.batch, &why)) {
-            port_up(v);
-            return true;
-        }
+    blame(v->be.gen);
+    why = rings_map(v, &v->keep->head);
+    if (!why && nb_adopt(&v->nb, &net.batch, &why))
         rings_unmap(v);
+    blame(0);
+    if (!why) {
+        port_up(v);
+        return true;
     }
     /* The store will say whether its front-end still believes in a connection; then it is plugged again. */
     printf("vif%u.%u: not adopted: %s\n", v->be.dom, v->be.devid, why);
@@ -192,8 +201,10 @@ unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
     }
     records_check();
     for (unsigned i = 1; i < SW_PORTS; i++) {
-        if (keep_vif_state(vifs[i].keep) == KEEP_VALID)
-            n += vif_adopt(&vifs[i]);
+        if (keep_vif_state(vifs[i].keep) != KEEP_VALID)
+            continue;
+        vifs[i].aside = be_aside(SLOT_VIF, &vifs[i].be);
+        n += !vifs[i].aside && vif_adopt(&vifs[i]);
     }
     return n;
 }
@@ -290,12 +301,14 @@ static void vif_connect(struct vif *v)
         be_retry(&v->be);
         return;
     }
+    blame(v->be.gen);
     if (!why)
         why = rings_map(v, &h);
     if (!why && nb_attach(&v->nb, &h)) {
         why = v->nb.broken;
         rings_unmap(v);
     }
+    blame(0);
     if (why) {
         be_say(&v->be, "vif", &v->comings, "not connected: %s", why);
         return;
@@ -343,6 +356,26 @@ static void vif_replug(struct vif *v)
            v->be.devid);
 }
 
+/* It stays so, whatever its front-end says. */
+static void vif_say_aside(struct vif *v)
+{
+    v->aside = true;
+    if (v->said)
+        return;
+    v->said = be_write(&v->be, BH_KEY_STALLED, BLAME_WHY);
+    printf("vif%u.%u: %s\n", v->be.dom, v->be.devid, BLAME_WHY);
+}
+
+/* Another chance: what its record says is taken over now. */
+static void vif_come_back(struct vif *v)
+{
+    v->aside = v->said = false;
+    be_remove(&v->be, BH_KEY_STALLED);
+    if (keep_vif_state(v->keep) == KEEP_VALID)
+        (void)vif_adopt(v);
+    printf("vif%u.%u: has another chance\n", v->be.dom, v->be.devid);
+}
+
 static void vif_follow(struct vif *v, uint64_t fe, bool online)
 {
     if (!online) { /* detached: a live front-end follows, a dead one cannot answer */
@@ -352,6 +385,12 @@ static void vif_follow(struct vif *v, uint64_t fe, bool online)
         be_set_state(&v->be, XenbusStateClosed);
         return;
     }
+    if (be_aside(SLOT_VIF, &v->be)) {
+        vif_say_aside(v);
+        return;
+    }
+    if (v->aside)
+        vif_come_back(v);
     switch (fe) {
     case XenbusStateConnected:
         if (v->connected && !vif_held(v)) {

@@ -21,6 +21,8 @@ struct vif {
     bool connected;   /* rings are mapped: nb works */
     bool held;        /* what the record says of them is what the front-end says */
     bool told, asked; /* its protocol error was printed; its replacement was asked for */
+    bool aside,
+        said; /* it is put aside, and its record, if it has one, waits for another chance; bh-stalled was written */
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     uint8_t mac[6];
     bool has_mac;

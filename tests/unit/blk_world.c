@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/copies.c drivers-dom/blk/journal.c drivers-dom/blk/adopt.c drivers-dom/lib/keep_record.c drivers-dom/blk/rings.c drivers-dom/blk/request.c
+// LINK: tests/unit/copies.c drivers-dom/blk/journal.c drivers-dom/blk/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/blk/rings.c drivers-dom/blk/request.c
 /* blk_world.h. */
 #include "blk_world.h"
 
@@ -73,6 +73,8 @@ static int copy_add(struct batch *b, uint32_t ref, unsigned off, void *p, unsign
 {
     size_t at = (size_t)((uint8_t *)p - pool);
 
+    if (blame_kept->whose != keep_idx(disk.gen))
+        fail_msg("a copy that is nobody's");
     if (at >= sizeof(pool) || at % 4096 + len > 4096)
         fail_msg("copy of %u bytes crosses a page of the back-end's", len);
     return copy_put(b, ref, off, p, len, flags);
@@ -91,6 +93,8 @@ int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, cons
 
 int batch_flush(struct batch *b)
 {
+    if (blame_kept->whose != keep_idx(0))
+        fail_msg("the copies of all are somebody's");
     for (unsigned i = 0; i < b->nr_copies; i++) {
         struct gnttab_copy *c = &b->copy[i];
         bool from = c->flags & GNTCOPY_source_gref;
@@ -433,6 +437,8 @@ static int disk_submit(struct blkdev *d, struct blk_io *io)
 {
     const struct bb_req *r = (const struct bb_req *)io;
 
+    if (blame_kept->whose != keep_idx(disk.gen))
+        fail_msg("a submission that is nobody's");
     if (nr_queued == DEPTH)
         return -EBUSY;
     if (!r->replay && disk.replays_waiting)
@@ -468,6 +474,8 @@ static unsigned disk_poll(struct blkdev *d)
         disk_completed(io);
         crash_point();
         n++;
+        if (blame_kept->whose != keep_idx(0))
+            fail_msg("what the device says is somebody's");
         io->done(io);
         i = 0;
     }
@@ -503,12 +511,17 @@ static struct batch batch;
 struct keep keep;
 struct keep_conn conn;
 
+static struct blame blamed;
+
 static void be_fresh(void)
 {
     memset(&batch, 0, sizeof(batch));
     memset(&disk, 0, sizeof(disk));
     memset(pool, 0xdd, sizeof(pool));
     nr_queued = 0;
+    memset(&blamed, 0xff, sizeof(blamed)); /* as after a death */
+    blame_kept = &blamed;
+    blame_kept->whose = keep_idx(0);
     bb_init(&bb, &batch);
     bb_pool_add(&bb, pool, POOL / 2);
     bb_pool_add(&bb, pool + POOL / 2 * 4096, POOL / 2);
@@ -521,6 +534,7 @@ static void be_fresh(void)
     disk.max_segs = 32;
     disk.discard = true;
     disk.dom = 16;
+    disk.gen = 7;
     for (unsigned q = 0; q < w.queues; q++) {
         disk.ring[q].sring = w.ring[q];
         disk.ring[q].port = q + 1;

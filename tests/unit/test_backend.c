@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/lib/keep_record.c
+// LINK: drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -lz
 /* The xenbus side of a back-end, against a small store that can refuse, hide nodes, or not answer. */
 #include "unit.h"

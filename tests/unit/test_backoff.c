@@ -124,12 +124,16 @@ int teardown(void **s)
 
 TEST(deaths_by_command_count_for_nothing)
 {
-    for (unsigned i = 0; i < 20; i++)
+    assert_false(net0->was_ordered);
+    for (unsigned i = 0; i < 20; i++) {
         assert_int_equal(ordered(i % 2 ? READY : ANSWERS), 0);
+        assert_true(net0->was_ordered); /* which the next instance hears */
+    }
     assert_int_equal(told_restarts, 19); /* the last one is not ready yet */
     assert_int_equal(restarts, 20);
     assert_int_equal(told_deaths + lines, 0);
     life(READY, 0); /* the first that nobody ordered */
+    assert_false(net0->was_ordered);
     for (unsigned i = 0; i < 12; i++)
         life(READY, 0);
     assert_true(life(READY, 0) >= 1000);

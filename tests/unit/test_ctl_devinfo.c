@@ -54,6 +54,20 @@ void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], 
     snprintf(be, DEV_PATH, "/be/%u", v->devid);
     snprintf(fe, DEV_PATH, "/fe/%u", v->devid);
 }
+const char *dev_text(const struct dom *d, const struct dom_dev *v)
+{
+    return v->kind == DEV_VIF ? "vif 0" : "disk xvda";
+}
+bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, char text[DEV_WORD])
+{
+    snprintf(text, DEV_WORD, "net0: put aside");
+    return !strcmp(key, "bh-stalled");
+}
+int dev_retry(const struct dom *d, struct dom_dev *v, struct errbuf *e)
+{
+    snprintf(e->s, sizeof(e->s), "retried");
+    return -EINVAL;
+}
 static const char *numbers[][2] = { { "/be/0/bh-stats", "11 12 0 1 2 3 4 5" },
                                     { "/local/domain/4/uplink", "21 22 0 0 0 9" } };
 char *xs_read(uint32_t tx, const char *path)
@@ -141,6 +155,39 @@ TEST(what_a_driver_is_without)
     snprintf(blk.problem, sizeof(blk.problem), "it has no controller");
     typed(&block_commands, "volumes", NULL);
     SAYS("\nblk0: it has no controller (00:05.0: there is none)\n");
+}
+
+/* One that stands still is in each list that it belongs to, until it does no more. */
+TEST(what_stands_still)
+{
+    static const char line[] = "\nguest: vif 0 stands still: net0: put aside\n";
+    const char *retry[] = { "network-retry", "guest", "0" };
+
+    for (unsigned still = 0; still < 2; still++) {
+        user.dev[0].stalled = still;
+        typed(&list_commands, "list", NULL);
+        assert_int_equal(strstr(said, line) != NULL, still);
+        typed(&list_commands, "list", "guest");
+        assert_int_equal(strstr(said, line) != NULL, still);
+        typed(&list_commands, "list", "net0");
+        SAYS_NOT("still");
+        typed(&network_commands, "network-list", "guest");
+        assert_int_equal(strstr(said, line) != NULL, still);
+        typed(&network_commands, "network-list", "net0");
+        assert_int_equal(strstr(said, line) != NULL, still);
+        typed(&network_commands, "network-list", "blk0");
+        SAYS_NOT("still");
+        typed(&block_commands, "block-list", "guest");
+        SAYS_NOT("still");
+    }
+    said[0] = 0;
+    run_command(&network_commands, 3, retry);
+    SAYS("retried\n");
+    retry[2] = "1";
+    said[0] = 0;
+    run_command(&network_commands, 3, retry);
+    SAYS("guest: has no vif 1\n");
+    user.dev[0].stalled = false;
 }
 
 TEST(frames)

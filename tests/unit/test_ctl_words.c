@@ -100,6 +100,12 @@ char **xs_ls(uint32_t tx, const char *path, unsigned *n)
 struct dom_dev *disk_of(struct dom *d, const char *vdev) { return NULL; }
 int disk_attach(struct dom *d, const char *spec, struct errbuf *e) { return 0; }
 int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e) { return 0; }
+const char *dev_text(const struct dom *d, const struct dom_dev *v) { return ""; }
+bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, char text[DEV_WORD])
+{
+    return false;
+}
+int dev_retry(const struct dom *d, struct dom_dev *v, struct errbuf *e) { return 0; }
 int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c) { return 0; }
 void dev_paths(const struct dom *d, const struct dom_dev *v, char be[DEV_PATH], char fe[DEV_PATH])
 {

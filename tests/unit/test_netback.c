@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/copies.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
+// LINK: tests/unit/copies.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /* Ring handling of netback against a front-end that lies: every malformed packet, indices, failing copies, no buffers. */
+#include <blame.h>
 #include "copies.h"
 #include "netback.h"
 
@@ -19,18 +20,24 @@ static unsigned delivered, last_len, last_flags, sends, fail_ref;
 
 void shared_stored(void) {}
 
+static int copy(struct batch *b, uint32_t ref, unsigned off, void *p, unsigned len, uint16_t flags)
+{
+    if (nb.gen && blame_kept->whose != keep_idx(ref == 5 ? nb.gen : nb.gen + 1))
+        fail_msg("at work on %u, a death would be the fault of %lx", ref, blame_kept->whose);
+    return copy_put(b, ref, off, p, len, flags);
+}
 int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
 {
     /* The destination must lie in one packet buffer, header room excepted. */
     size_t at = (size_t)((uint8_t *)dst - pool_mem);
     if (at / PKT_BUF >= POOL || at % PKT_BUF < PKT_HEAD || at % PKT_BUF + len > PKT_BUF)
         fail_msg("copy past a buffer");
-    return copy_put(b, ref, off, dst, len, GNTCOPY_source_gref);
+    return copy(b, ref, off, dst, len, GNTCOPY_source_gref);
 }
 int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, const void *src,
                   unsigned len)
 {
-    return copy_put(b, ref, off, (void *)(uintptr_t)src, len, GNTCOPY_dest_gref);
+    return copy(b, ref, off, (void *)(uintptr_t)src, len, GNTCOPY_dest_gref);
 }
 void batch_send(struct batch *b, uint32_t port) { sends++; }
 
@@ -318,7 +325,7 @@ TEST(test_notifications)
 }
 
 /* A front-end that fills the batch with packets of 18 slots, each time anew, and one that wants to send and to receive one
- * packet: it is the other's turn after two rounds, whatever their order. */
+ * packet: it is the other's turn after two rounds, whatever their order. Whose turn it is is said all the time. */
 TEST(test_flood)
 {
     static _Alignas(4096) uint8_t tx2[4096], rx2[4096], keep2[4096];
@@ -334,6 +341,8 @@ TEST(test_flood)
         other.rxs = (void *)rx2;
         other.keep = (void *)keep2;
         other.pool = &pool;
+        nb.gen = 7;
+        other.gen = 8;
         assert_int_equal(nb_attach(&other, &head), 0);
         other.txs->ring[0].req = (struct netif_tx_request){ .gref = 9, .size = 100 };
         other.txs->req_prod = 1;
@@ -351,6 +360,7 @@ TEST(test_flood)
                     slot(5, 0, i < 17 ? M : 0, 1, 10);
             }
             nb_collect(all, 2, &batch);
+            assert_true(blame_kept->whose == keep_idx(0));
             flush();
             for (unsigned i = 0; i < 2; i++) {
                 nb_finish_tx(all[i], &batch, deliver, NULL);

@@ -2,7 +2,7 @@
 // Attach and detach of a disk, with either side killed between any two of its steps.
 // LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config.c domains/devname.c
 // LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/rings.c
-// LINK: drivers-dom/blk/request.c drivers-dom/lib/keep_record.c
+// LINK: drivers-dom/blk/request.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid -lz
 /*
  * The toolstack's own commands and the real back-end, over a small store and one page table of the slot: each write of either, and each
@@ -245,6 +245,12 @@ int batch_flush(struct batch *b)
     return 0;
 }
 
+static bool ordered = true; /* deaths count for nothing but where it is said */
+static bool attached(uint32_t gen, uint64_t *chances)
+{
+    return be_gen_slot(SLOT_VBD, gen, chances);
+}
+
 static void back_end_starts(void)
 {
     memset(vbds, 0, sizeof(vbds[0]) * BB_MAX_DISKS);
@@ -259,6 +265,7 @@ static void back_end_starts(void)
     bb_init(&blk.bb, &blk.batch);
     bb_pool_add(&blk.bb, pool, 64);
     in_back_end = true;
+    blame_begin(&blk.keep.page->blame, clock_ns, ordered, attached);
     (void)vbds_adopt();
     in_back_end = false;
 }
@@ -450,6 +457,7 @@ static void world(void)
                                .slots_gpa = 0x3f0000 };
     back_end_starts();
     back_end_works();
+    back_end_steps = 0;
 }
 static void settle(void)
 {
@@ -709,4 +717,90 @@ TEST(limits)
     back_end_starts();
     assert_int_equal(vbds[0].disk.ops.per_s, 70);
     is_attached(0);
+}
+
+static void dies_at_work(void)
+{
+    ordered = false;
+    blame(vbds[0].be.gen);
+    back_end_starts();
+    ordered = true;
+}
+
+/* The second death at its requests: nothing of it is touched, whatever its front-end does, until it is given another chance or
+ * attached anew. */
+TEST(put_aside)
+{
+    static const char *const closes[] = { "5", "6", "1", "3", "4" };
+
+    world();
+    command(ATTACH);
+    settle();
+    dies_at_work();
+    settle();
+    is_attached(0);
+    back_end_starts();
+    is_attached(0);
+    dies_at_work();
+    for (unsigned i = 0; i < 2; i++) {
+        assert_false(vbds[0].connected || mapped);
+        settle();
+        assert_string_equal(value(BE "/bh-stalled"), BLAME_WHY);
+        assert_string_equal(value(BE "/state"), "4");
+        assert_int_equal(claims, 1);
+        assert_int_equal(keep_free_pages(&blk.keep), 7);
+        back_end_starts(); /* another's fault, or an ordered death: it stays so */
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(closes); i++) {
+        xs_write(0, FE "/state", closes[i]);
+        back_end_works();
+        assert_false(vbds[0].connected || mapped);
+        assert_string_equal(value(BE "/state"), "4");
+        assert_string_equal(value(BE "/bh-stalled"), BLAME_WHY);
+    }
+    /* Another chance: its ring is taken over as it is, also by the next instance. */
+    for (unsigned i = 0; i < 2; i++) {
+        guest_dom.dev[0].stalled = true;
+        said[0] = '\0';
+        assert_true(RUN(block_commands, "block-retry", "guest", "xvda"));
+        assert_string_equal(said, "");
+        if (i)
+            back_end_starts();
+        settle();
+        is_attached(0);
+        assert_string_equal(value(BE "/bh-stalled"), "");
+        dies_at_work(); /* it does not deserve it */
+        is_attached(0);
+        dies_at_work();
+        settle();
+        assert_string_equal(value(BE "/bh-stalled"), BLAME_WHY);
+    }
+    guest_dom.dev[0].stalled = false;
+    assert_true(RUN(block_commands, "block-retry", "guest", "xvda"));
+    assert_non_null(strstr(said, "does not stand still"));
+    command(DETACH);
+    settle();
+    is_gone(0);
+    command(ATTACH);
+    settle();
+    is_attached(0);
+    dies_at_work();
+    is_attached(0);
+}
+
+/* Also one that has no record: its back-end died while it connected. */
+TEST(put_aside_before_it_connects)
+{
+    world();
+    command(ATTACH);
+    settle();
+    dies_at_work();
+    ((struct keep_page *)keep_pages)->head.magic = 0;
+    dies_at_work();
+    settle();
+    assert_false(vbds[0].connected || mapped);
+    assert_string_equal(value(BE "/bh-stalled"), BLAME_WHY);
+    command(DETACH);
+    settle();
+    is_gone(0);
 }

@@ -82,3 +82,16 @@ TEST(in_ram)
         assert_int_equal(ram, mib[i] * MIB - 0x60000);
     }
 }
+
+/* What an instance hears of the one before. */
+TEST(words)
+{
+    struct dom d = { .words = "domid=3", .instance = 7, .cfg = { .cmdline = "deadline=5" } };
+    char text[64];
+
+    service_cmdline(&d, text, sizeof(text));
+    assert_string_equal(text, "domid=3 boot=7 deadline=5");
+    d.was_ordered = true;
+    service_cmdline(&d, text, sizeof(text));
+    assert_string_equal(text, "domid=3 boot=7 ordered=1 deadline=5");
+}

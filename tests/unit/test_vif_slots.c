@@ -3,6 +3,7 @@
 // LINK: tests/attacks/service/backend_world.c drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c
 // LINK: drivers-dom/net/pkt.c drivers-dom/net/switch.c drivers-dom/lib/xenbus_backend.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service -lz
+#include <blame.h>
 #include "unit.h"
 #include "backend_world.h"
 #include "net.h"
@@ -318,4 +319,81 @@ TEST(frames_are_counted)
     event_wait(next);
     assert_int_equal(vifs_say_stats(), 0);
     assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 104 2 6 1 8 1 0");
+}
+
+static bool attached(uint32_t gen, uint64_t *chances)
+{
+    return be_gen_slot(SLOT_VIF, gen, chances);
+}
+
+/* The instance before died at work for that one. */
+static unsigned next_life(uint32_t whose)
+{
+    struct blame *b = (struct blame *)keep_pages;
+
+    b->whose = keep_idx(whose);
+    memset(vifs, 0, sizeof(vifs[0]) * SW_PORTS);
+    blame_begin(b, clock_ns, false, attached);
+    unsigned n = vifs_adopt(keep_of);
+    assert_true(b->whose == keep_idx(0));
+    return n;
+}
+
+/* The second death at one vif's rings: it is not adopted, nor plugged again, whatever its front-end does; its neighbour is served. */
+TEST(put_aside)
+{
+    static const char *const fe[] = { "4", "5", "6", "1", "4" };
+    struct keep_vif_head second = good(17);
+
+    connects_as(16, "1");
+    connects_as(17, "1");
+    slot_table[1].head = slot_head(SLOT_ATTACHED, SLOT_VIF, second.slot_gen = 2);
+    xs_write(0, "backend/vif/16/0/state", "4");
+    xs_write(0, "backend/vif/17/0/state", "4");
+    record(1, good(16));
+    record(2, second);
+    assert_int_equal(next_life(0), 2);
+    assert_int_equal(next_life(1), 2);
+    assert_int_equal(next_life(2), 2);
+    vifs_store_work();
+    assert_true(vifs[1].connected && vifs[2].connected);
+    memset(ring_memory, 0x5a, sizeof(ring_memory[0]));
+    memset(ring_memory[1], 0, sizeof(ring_memory) - sizeof(ring_memory[0]));
+    for (unsigned life = 0; life < 2; life++) {
+        assert_int_equal(next_life(life ? 0 : 1), 1);
+        for (unsigned i = 0; i < ARRAY_SIZE(fe); i++) {
+            xs_write(0, "/local/domain/16/device/vif/0/state", fe[i]);
+            vifs[1].be.dirty = true;
+            vifs_store_work();
+            assert_true(!vifs[1].connected && kept(1));
+            assert_true(vifs[2].connected && kept(2));
+            assert_string_equal(node("backend/vif/16/0/bh-stalled")->val, BLAME_WHY);
+            assert_string_equal(node("backend/vif/16/0/state")->val, "4");
+            assert_null(node("backend/vif/16/0/bh-replug"));
+        }
+        assert_null(node("backend/vif/17/0/bh-stalled"));
+    }
+    memset(ring_memory, 0, sizeof(ring_memory));
+    slot_table[0].chances++; /* another chance: its rings are taken over as they are */
+    for (unsigned life = 0; life < 2; life++) {
+        vifs[1].be.dirty = true;
+        vifs_store_work();
+        assert_true(vifs[1].connected && vifs[2].connected && kept(1));
+        assert_null(node("backend/vif/16/0/bh-stalled"));
+        assert_int_equal(next_life(1), 2 - life); /* which it does not deserve */
+    }
+    vifs[1].be.dirty = true;
+    vifs_store_work();
+    assert_non_null(node("backend/vif/16/0/bh-stalled"));
+    slot_table[0].head = slot_head(SLOT_DETACHING, SLOT_VIF, 1);
+    vifs[1].be.dirty = true;
+    vifs_store_work();
+    assert_false(kept(1));
+    assert_string_equal(node("backend/vif/16/0/state")->val, "6");
+    slot_table[0].head = slot_head(SLOT_ATTACHED, SLOT_VIF, 3); /* attached anew */
+    xs_write(0, "backend/vif/16/0/state", "2");
+    assert_int_equal(next_life(3), 1);
+    vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+    vifs_store_work();
+    assert_true(vifs[1].connected && kept(1));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/lib/keep_record.c drivers-dom/lib/counters.c
+// LINK: drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/lib/counters.c
 /* backend_world.h. */
 #include "backend_world.h"
 

@@ -8,4 +8,4 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 tools/setup.sh || exit 1
 make -j"$(nproc)" all || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
-exec tests/lanes.py "${LANES:-2}" 1200 tests/system/test_*.py tests/bench/cost.py -- $(make -s which-checks) disk attacks cases
+exec tests/lanes.py "${LANES:-2}" 1200 tests/system/test_*.py tests/bench/cost.py -- $(make -s which-checks) disk door attacks cases

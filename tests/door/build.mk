@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: MIT
-# Driver domains with a back door, and the bundle that has them: `make door`. Part of no component and of no other bundle.
+# Driver domains with a back door, and the bundles that have them: `make door`. Part of no component and of no other bundle.
 DOOR := $(B)/door
 
-# $(call door_domain,NAME): the objects of the real one, and the door before event_wait.
+# $(call door_domain,NAME,OUT,SOURCES,FUNCTION): the objects of the real one, and the door before FUNCTION.
 define door_domain
-$(call dom_compile,door-$(1),$(call DRIVER_CFLAGS,$(1)) -Itests/door)
-$(DOOR)/$(1).dbg: $(call dom_objects,$(1),$(call driver_sources,$(1))) $(call dom_objects,door-$(1),tests/door/door.c tests/door/$(1).c) \
+$(call dom_compile,door-$(2),$(call DRIVER_CFLAGS,$(1)) -Itests/door)
+$(DOOR)/$(2).dbg: $(call dom_objects,$(1),$(call driver_sources,$(1))) $(call dom_objects,door-$(2),$(addprefix tests/door/,$(3))) \
   $(B)/libbh.a domains/domain.lds
 	@mkdir -p $$(@D)
-	$(LD) $(DOM_LDFLAGS) --wrap=event_wait -o $$@ $$(filter %.o,$$^) --start-group $(B)/libbh.a $(addprefix -L,$(DOM_LIBDIR)) -lz --end-group
-$(DOOR)/$(1).elf: $(DOOR)/$(1).dbg
+	$(LD) $(DOM_LDFLAGS) --wrap=$(4) -o $$@ $$(filter %.o,$$^) --start-group $(B)/libbh.a $(addprefix -L,$(DOM_LIBDIR)) -lz --end-group
+$(DOOR)/$(2).elf: $(DOOR)/$(2).dbg
 	$(OBJCOPY) --strip-all $$< $$@
 endef
-$(eval $(call door_domain,net))
-$(eval $(call door_domain,blk))
+$(eval $(call door_domain,net,net,door.c net.c,event_wait))
+$(eval $(call door_domain,blk,blk,door.c blk.c,event_wait))
+$(eval $(call door_domain,net,mortal-net,mortal_net.c,switch_route))
+$(eval $(call door_domain,blk,mortal-blk,mortal_blk.c,bb_open))
 
-DOOR_IMAGES := $(filter-out net=% blk=%,$(BUNDLE_IMAGES)) net=$(DOOR)/net.elf blk=$(DOOR)/blk.elf
-$(eval $(call bundle,$(DOOR)/bundle.itb,$(DOOR_IMAGES),$(BUNDLE_CFGS)))
-door: $(DOOR)/bundle.itb
+door_images = $(filter-out net=% blk=%,$(BUNDLE_IMAGES)) net=$(DOOR)/$(1)net.elf blk=$(DOOR)/$(1)blk.elf
+$(eval $(call bundle,$(DOOR)/bundle.itb,$(call door_images,),$(BUNDLE_CFGS)))
+$(eval $(call bundle,$(DOOR)/mortal.itb,$(call door_images,mortal-),$(BUNDLE_CFGS)))
+door: $(DOOR)/bundle.itb $(DOOR)/mortal.itb ## driver domains with a back door, for their tests
 .PHONY: door

@@ -11,9 +11,9 @@ DISKS = "disk=['phy:blk0:evil,xvda,w','phy:blk0:readonly,xvdb,r']"
 
 class Neighbour:
     """A Debian of its own with `diskcheck` on a volume of its own."""
-    def __init__(self, m):
+    def __init__(self, m, words="vif=[]"):
         self.m = m
-        out = m.cmd("create debian name=neighbour memory=192 vcpus=2 vif=[] disk=['phy:blk0:data,xvda,w']", 60)
+        out = m.cmd(f"create debian name=neighbour memory=192 vcpus=2 {words} disk=['phy:blk0:data,xvda,w']", 60)
         check("created as domain" in out, f"create: {out}")
         m.console("neighbour")
         self.lines = self.kernel()

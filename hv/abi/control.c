@@ -5,7 +5,6 @@
  * target must be says <ops.def>.
  */
 #include "abi/control.h"
-#include <xen/hvm/params.h>
 #include "abi/dispatch.h"
 #include "abi/progress.h"
 #include "base/string.h"
@@ -140,7 +139,7 @@ static long op_soft_reset(struct domain *d, const struct bh_domid *a)
 
 static long op_crash(struct domain *d, const struct bh_crash *a)
 {
-    if (d == current_domain() || (a->how & ~(BH_CRASH_INJECT | BH_CRASH_HANG)) ||
+    if ((a->how & ~(BH_CRASH_INJECT | BH_CRASH_HANG)) ||
         a->how == (BH_CRASH_INJECT | BH_CRASH_HANG) || d->state != BH_DOM_RUNNING)
         return -EINVAL;
     if (a->how & BH_CRASH_INJECT)
@@ -213,8 +212,6 @@ static bool domain_exists(domid_t id)
 
 static long op_setup_rings(struct domain *d, struct bh_setup_rings *r)
 {
-    uint32_t console, store;
-
     if (d->rings)
         return -EEXIST;
     if (r->console_gfn == r->store_gfn || check_ring_page(d, r->console_gfn) ||
@@ -222,28 +219,7 @@ static long op_setup_rings(struct domain *d, struct bh_setup_rings *r)
         return -EINVAL;
     if (!domain_exists(r->console_domid) || !domain_exists(r->store_domid))
         return -ESRCH;
-    int rc = evtchn_alloc_slot(d, r->console_domid, &console);
-    if (rc)
-        return rc;
-    rc = evtchn_alloc_slot(d, r->store_domid, &store);
-    if (rc) {
-        (void)evtchn_close_slot(d, console);
-        return rc;
-    }
-    spin_lock(&d->lock);
-    d->console_gfn = d->hvm_param[HVM_PARAM_CONSOLE_PFN] = r->console_gfn;
-    d->store_gfn = d->hvm_param[HVM_PARAM_STORE_PFN] = r->store_gfn;
-    d->console_port = r->console_port = console;
-    d->store_port = r->store_port = store;
-    d->hvm_param[HVM_PARAM_CONSOLE_EVTCHN] = console;
-    d->hvm_param[HVM_PARAM_STORE_EVTCHN] = store;
-    d->console_domid = r->console_domid;
-    d->store_domid = r->store_domid;
-    d->rings = true;
-    spin_unlock(&d->lock);
-    grant_seed(d, 0, r->console_domid, r->console_gfn);
-    grant_seed(d, 1, r->store_domid, r->store_gfn);
-    return 0;
+    return domain_setup_rings(d, r);
 }
 
 static long op_set_entry(struct domain *d, const struct bh_entry *a)

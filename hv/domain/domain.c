@@ -4,15 +4,20 @@
  * vcpu_life.c, restart and destroy in restart.c.
  */
 #include "domain/domain.h"
+#include <xen/hvm/params.h>
 #include <xen/sched.h>
-#include "arch/machine.h"
 #include "base/print.h"
 #include "base/string.h"
+#include "ipc/evtchn.h"
+#include "ipc/grant.h"
 #include "mem/gcopy.h"
 #include "sched/sched.h"
 #include "platform/vendor.h"
 
 struct domain *control_domain;
+
+static void (*unattended)(void); /* see domain_listen */
+void domain_listen(void (*nobody_looks)(void)) { unattended = nobody_looks; }
 
 /* --- the end of a domain ------------------------------------------------------------------------------------ */
 
@@ -188,13 +193,45 @@ int domain_start(struct domain *d)
         wallclock_tell(d); /* better known by now than when it was made */
         d->once_sealed = true;
         d->unpause_ns = now_ns();
-        d->adopted = false;
+        d->adopted = d->dma_fenced = false;
         d->state = BH_DOM_RUNNING;
     }
     spin_unlock(&d->lock);
     if (!ok)
         return -EINVAL;
     vcpu_set_online(d->vcpu[0]);
+    return 0;
+}
+
+/* --- slot pages -------------------------------------------------------------------------------------------------- */
+
+int domain_setup_rings(struct domain *d, struct bh_setup_rings *r)
+{
+    uint32_t console = 0, store;
+    int rc = 0;
+
+    if (d->role != BH_ROLE_CONTROL) /* who has the physical console */
+        rc = evtchn_alloc_slot(d, r->console_domid, &console);
+    if (rc)
+        return rc;
+    rc = evtchn_alloc_slot(d, r->store_domid, &store);
+    if (rc) {
+        (void)evtchn_close_slot(d, console);
+        return rc;
+    }
+    spin_lock(&d->lock);
+    d->console_gfn = d->hvm_param[HVM_PARAM_CONSOLE_PFN] = r->console_gfn;
+    d->store_gfn = d->hvm_param[HVM_PARAM_STORE_PFN] = r->store_gfn;
+    d->console_port = r->console_port = console;
+    d->store_port = r->store_port = store;
+    d->hvm_param[HVM_PARAM_CONSOLE_EVTCHN] = console;
+    d->hvm_param[HVM_PARAM_STORE_EVTCHN] = store;
+    d->console_domid = r->console_domid;
+    d->store_domid = r->store_domid;
+    d->rings = true;
+    spin_unlock(&d->lock);
+    grant_seed(d, 0, r->console_domid, r->console_gfn);
+    grant_seed(d, 1, r->store_domid, r->store_gfn);
     return 0;
 }
 
@@ -304,6 +341,15 @@ void notify_control(uint32_t virq)
 
 /* --- crash and shutdown ------------------------------------------------------------------------------------------------ */
 
+/* A domain is in its last state, which all see before the control domain's is read: of two that die at once one finds both. */
+static void tell_end(void)
+{
+    mb();
+    notify_control(VIRQ_DOM_EXC);
+    if (unattended && control_domain->state != BH_DOM_RUNNING)
+        unattended();
+}
+
 /* A guest's registers are its own: they are in no report (docs/restart-protocol.md 1), nor is where it was, at an instant that another may
  * choose. Of its last exit only the address that ended it is told: of an IN or OUT the second word is its rip. */
 static void report_fill(struct domain *d, struct vcpu *v)
@@ -357,30 +403,26 @@ void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, c
     spin_unlock(&d->lock);
 
     domain_recheck(d);
+    if (d == control_domain)
+        console_claim(false);
     char at[32] = "";
     if (d->report.rip)
         snprintf(at, sizeof at, "; rip %lx", (unsigned long)d->report.rip);
     log_err("d%u (%s) crashed: %s%s, exit code %lx, info %lx %lx", d->id, d->name, why, at,
             (unsigned long)d->report.exit_code, (unsigned long)d->report.info1,
             (unsigned long)d->report.info2);
-    if (d == control_domain)
-        panic("the control domain is dead: %s", why);
-    notify_control(VIRQ_DOM_EXC);
+    tell_end();
 }
 
 void domain_shutdown(struct domain *d, uint32_t reason)
 {
     struct vcpu *v = this_cpu()->current;
 
-    if (reason == SHUTDOWN_crash) {
-        domain_crash(d, v && v->domain == d ? v : NULL, BH_CAUSE_SHUTDOWN_CRASH, "said it crashed");
+    /* The control domain has BH_CTL_MACHINE to end the session. */
+    if (reason == SHUTDOWN_crash || d == control_domain) {
+        domain_crash(d, v && v->domain == d ? v : NULL, BH_CAUSE_SHUTDOWN_CRASH, "said it %s",
+                     reason == SHUTDOWN_crash ? "crashed" : "is done");
         return;
-    }
-    if (d == control_domain) {
-        log_info("the control domain ends the session (reason %u)", reason);
-        if (reason == SHUTDOWN_reboot)
-            machine_reboot();
-        machine_poweroff();
     }
     spin_lock(&d->lock);
     bool first = d->state == BH_DOM_RUNNING;
@@ -393,7 +435,7 @@ void domain_shutdown(struct domain *d, uint32_t reason)
     if (!first)
         return;
     domain_recheck(d);
-    notify_control(VIRQ_DOM_EXC);
+    tell_end();
 }
 
 /* --- output -------------------------------------------------------------------------------------------------------------- */

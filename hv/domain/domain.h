@@ -8,10 +8,13 @@ extern struct domain *control_domain;
 /* HC_AGAIN: call it again, it takes longer to find a domid. */
 int domain_create(const struct bh_create *c, struct domain **out) __must_check;
 /* The domain did it: marks it crashed (first one wins), stops its vCPUs, fills the report from v (may be NULL), tells
- * the control domain (VIRQ_DOM_EXC). When it is the control domain itself: panic, for now. Any context, no locks held. */
+ * the control domain (VIRQ_DOM_EXC); whose own end gives the console back to the core. Any context, no locks held. */
 void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, const char *fmt, ...)
     __printf(4, 5);
-void domain_shutdown(struct domain *d, uint32_t reason); /* SCHEDOP_shutdown */
+void domain_shutdown(struct domain *d,
+                     uint32_t reason); /* SCHEDOP_shutdown; the control domain's is a crash */
+/* Given once, at the start: what is called when a domain has ended and the control domain does not run. Any context, no lock held. */
+void domain_listen(void (*nobody_looks)(void));
 /* BUILDING -> RUNNING (seals): vCPU 0 goes online. Its entry state must be set. Takes d->lock. -EINVAL otherwise. */
 int domain_start(struct domain *d) __must_check;
 void domain_recheck(struct domain *d); /* d->state or d->hang changed: vcpu_recheck of each vCPU */
@@ -24,6 +27,9 @@ void domain_pause(struct domain *d); /* all vCPUs; does not wait */
 void domain_unpause(struct domain *d);
 void notify_control(uint32_t virq); /* VIRQ_DOM_EXC, VIRQ_CON_RING, VIRQ_CONSOLE to the holder */
 
+/* BH_CTL_SETUP_RINGS, the pages being RAM: ports, parameters, grant entries 0 and 1. The control domain gets no console port. d is under
+ * construction, d->op_lock held where there are others. 0 or -errno */
+int domain_setup_rings(struct domain *d, struct bh_setup_rings *r) __must_check;
 /* BH_CTL_POPULATE; *done pages were made before. HC_AGAIN until done */
 int domain_populate_kind(struct domain *d, uint64_t gfn, uint64_t nr, bool reserved,
                          uint64_t *done) __must_check;
@@ -38,7 +44,10 @@ int domain_table_write(struct domain *d, uint64_t gpa, const uint64_t *word, uns
 /* BH_CTL_PROTECT; *done pages were made before. HC_AGAIN until done */
 int domain_protect(struct domain *d, uint64_t gfn, uint64_t nr, uint64_t *done) __must_check;
 int domain_restart(struct domain *d,
-                   uint32_t flags) __must_check;      /* BH_RESTART_*; HC_AGAIN until done */
+                   uint32_t flags) __must_check; /* BH_RESTART_*; HC_AGAIN until done */
+/* Nobody is there to restart d: if it crashed, its devices' DMA ends already now. d->op_lock held. 0; HC_AGAIN: it is not out of the core
+ * yet, call again. */
+int domain_fence_dma(struct domain *d) __must_check;
 int domain_soft_reset(struct domain *d) __must_check; /* HC_AGAIN until done */
 int domain_destroy(struct domain *d) __must_check;    /* HC_AGAIN until done */
 /* BH_CTL_FORGET: no service names the domid any more. -EBUSY: something is left of the domain, -ESRCH: there is none. */

@@ -81,6 +81,7 @@ static int stage_fence(struct domain *d, uint64_t *cursor)
     int rc = pci_fence(d);
     if (rc)
         return rc;
+    d->dma_fenced = true;
     pirq_fence(d);
     forget_vcpus(d);
     return 0;
@@ -479,6 +480,17 @@ int domain_restart(struct domain *d, uint32_t flags)
         rc = run_stages(d, restart_stages, ARRAY_SIZE(restart_stages));
     if (!rc)
         d->op_stage = 0;
+    return rc;
+}
+
+int domain_fence_dma(struct domain *d)
+{
+    bool dead = d->state == BH_DOM_CRASHED || (d->state == BH_DOM_BUILDING && d->op_stage);
+
+    if (!dead || d->dma_fenced || !d->devices)
+        return 0;
+    int rc = domain_stopped(d) ? pci_fence(d) : HC_AGAIN;
+    d->dma_fenced = !rc;
     return rc;
 }
 

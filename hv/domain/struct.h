@@ -84,6 +84,7 @@ struct domain {
     uint64_t op_cursor;
     struct grant_cursor op_redirect; /* op_lock */
     bool restart_fresh;              /* op_lock: this restart replaces immutable pages too */
+    bool dma_fenced;                 /* op_lock: its devices are, since it crashed */
 
     /* Hang deadline (BH_SVC_DEADLINE): see domain/deadline.c */
     uint64_t deadline_ms; /* 0 = off */

@@ -325,7 +325,7 @@ void sched_begin_op(void) { of(this_cpu())->op_start = now_ns(); }
 bool must_yield(void)
 {
     struct cpu *c = this_cpu();
-    return c->current && (c->need_resched || now_ns() - of(c)->op_start > OP_NS);
+    return c->need_resched || now_ns() - of(c)->op_start > OP_NS;
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------ */

@@ -6,7 +6,6 @@
 
 const struct iommu_ops *iommu_ops;
 struct pci_dev *pci_devices;
-__attribute__((weak)) void console_claim(bool claim) {}
 __attribute__((weak)) size_t log_read(uint64_t *pos, char *buf, size_t n) { return 0; }
 
 struct domain *ctl, *store, *svc, *guest;

@@ -11,6 +11,7 @@ uint32_t virt_features, tsc_khz = 1000000, pvclock_mul = 1;
 int8_t pvclock_shift;
 uint64_t tsc_boot, wallclock_ns = 1700000000000000000;
 bool wallclock_exact;
+__attribute__((weak)) void console_claim(bool claim) {}
 unsigned kicks, yields_after = ~0u, rechecks, waits;
 void vcpu_kick(struct vcpu *v)
 {
@@ -175,6 +176,7 @@ int machine_setup(void **state)
     pirq_rc = 0;
     evtchn_listen(pirq_unbind);
     control_domain = NULL;
+    domain_listen(NULL);
     return 0;
 }
 int teardown(void **state)

@@ -56,6 +56,7 @@ static int fake_vcpu_init(struct vcpu *v) { return 0; }
 static void fake_vcpu_free(struct vcpu *v) {}
 static void fake_entry(struct vcpu *v, uint64_t eip, uint64_t ebx)
 {
+    v->initialised = true;
     v->regs.rip = eip;
     v->regs.rbx = ebx;
 }

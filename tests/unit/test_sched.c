@@ -585,6 +585,23 @@ TEST(no_scrubbing_before_a_timer)
     dirty = 0;
 }
 
+/* Also what the core does for itself, while no vCPU is on the CPU. */
+TEST(long_work_yields)
+{
+    struct cpu *c = this_cpu();
+    c->current = NULL;
+    c->need_resched = 0;
+    sched_begin_op();
+    assert_false(must_yield());
+    shim_now_ns += 101 * NS_PER_US;
+    assert_true(must_yield());
+    sched_begin_op();
+    assert_false(must_yield());
+    c->need_resched = 1;
+    assert_true(must_yield());
+    c->need_resched = 0;
+}
+
 TEST(yield_lets_others_run)
 {
     script[0] = script[1] = yielder;

@@ -37,6 +37,7 @@ static struct elf_plan plan; /* of module 0, checked at the boot */
 
 static uint64_t pages(void) { return cmdline.ctl_mem >> PAGE_SHIFT; }
 static uint32_t keep_pages(void) { return (uint32_t)(pages() / KEEP_SHARE); }
+static uint64_t keep_gfn(void) { return BH_SVC_KEEP_GFN(pages(), keep_pages()); }
 
 static int refuse(const char *what, const char *why)
 {
@@ -51,7 +52,7 @@ static int create(struct domain **d)
                            .flags = BH_CREATE_RESTARTABLE,
                            .nr_vcpus = 1,
                            .max_pages = pages(),
-                           .keep_gfn = BH_SVC_KEEP_GFN(pages(), keep_pages()),
+                           .keep_gfn = keep_gfn(),
                            .nr_keep = keep_pages(),
                            .name = "control" };
     uint64_t done = 0;
@@ -152,9 +153,9 @@ static int begin(struct domain *d)
 
 /* --- again ------------------------------------------------------------------------------------------------------ */
 static struct timer step_timer;
-static enum { ALIVE, WAITING, CLEARING, LOADING } phase;
+static enum { ALIVE, DEAD, LOADING } phase;
 static unsigned deaths;      /* in a row, of instances that served no time worth mentioning */
-static uint64_t due, loaded; /* WAITING, LOADING */
+static uint64_t due, loaded; /* DEAD: when it is built again; LOADING: bytes */
 static uint32_t news;        /* a: somebody ended, whom fence_dead has not seen */
 
 /* An instance died, or could not be built. */
@@ -164,7 +165,7 @@ static void put_off(void)
 
     deaths++;
     due = now_ns() + wait;
-    phase = WAITING;
+    phase = DEAD;
     log_warn("the control domain is built again in %lu s (death %u in a row)",
              (unsigned long)(wait / NS_PER_S), deaths);
 }
@@ -179,10 +180,9 @@ static int step(struct domain *d)
             deaths = 0;
         put_off();
     }
-    if (phase == WAITING && now_ns() < due)
-        return -EBUSY;
-    if (phase != LOADING) {
-        phase = CLEARING;
+    if (phase == DEAD) {
+        if (now_ns() < due)
+            return -EBUSY;
         rc = domain_restart(d, 0);
         if (!rc) {
             phase = LOADING;
@@ -249,7 +249,7 @@ int control_domain_build(void)
     if (!boot_info.nr_modules || m->end == m->start)
         return refuse("no control domain", "the loader gave no module");
     const char *why = elf_check(maddr_to_virt(MADDR(m->start)), m->end - m->start, IMAGE_LOW,
-                                cmdline.ctl_mem, &plan);
+                                keep_gfn() << PAGE_SHIFT, &plan);
     if (why)
         return refuse("no control domain: module 0", why);
     int rc = create(&d);

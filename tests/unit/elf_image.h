@@ -9,7 +9,7 @@ static inline void put16(unsigned off, uint16_t v) { memcpy(image + off, &v, 2);
 static inline void put32(unsigned off, uint32_t v) { memcpy(image + off, &v, 4); }
 static inline void put64(unsigned off, uint64_t v) { memcpy(image + off, &v, 8); }
 static inline void phdr(unsigned i, uint32_t type, uint64_t off, uint64_t paddr, uint64_t filesz,
-                 uint64_t memsz)
+                        uint64_t memsz)
 {
     unsigned at = 64 + i * 56;
     put32(at, type);

@@ -126,8 +126,8 @@ static void check_start_info(unsigned instance)
     assert_int_equal(m->paddr, BH_SVC_BUNDLE);
     assert_int_equal(m->size, 2 * MIB + 5000);
     snprintf(words, sizeof words,
-             "domid=0 name=control ram=%llu boot=0 keep=%u:%u instance=%u word=1", PAGES * PAGE_SIZE,
-             FROM, KEEP, instance);
+             "domid=0 name=control ram=%llu boot=0 keep=%u:%u instance=%u word=1",
+             PAGES * PAGE_SIZE, FROM, KEEP, instance);
     assert_string_equal(gpa_ptr(ctl, si->cmdline_paddr), words);
     assert_int_equal(ctl->vcpu[0]->regs.rip, 0x100010);
     assert_int_equal(ctl->vcpu[0]->regs.rbx, BH_SVC_BOOT);
@@ -172,6 +172,15 @@ TEST(test_first_instance)
     check_slot(ECS_UNBOUND);
     assert_int_equal(ctl->tot_pages, PAGES);
     assert_null(steps->cpu);
+}
+
+/* What stays over a restart is not the image's. */
+TEST(test_image_in_keep_pages)
+{
+    phdr(3, 1, sizeof image, (FROM - 1) * PAGE_SIZE, PAGE_SIZE, 2 * PAGE_SIZE);
+    memcpy(module[0], image, sizeof image);
+    assert_int_equal(control_domain_build(), -EINVAL);
+    assert_non_null(strstr(shim_log, "does not fit"));
 }
 
 /* --- the next one ----------------------------------------------------------------------------------------------- */
@@ -423,9 +432,10 @@ TEST(test_driver_fenced)
     fire();
     assert_int_equal(pci_fences, fences + 1);
     assert_true(shim_now_ns - before <= 2 * NS_PER_MS);
+    domain_crash(guest, guest->vcpu[0], BH_CAUSE_NPF, "fault");
     for (unsigned i = 0; i < 5; i++)
         fire();
-    assert_int_equal(pci_fences, fences + 1); /* once */
+    assert_int_equal(pci_fences, fences + 1);     /* once, whoever else dies */
     assert_int_equal(svc->state, BH_DOM_CRASHED); /* which is how the next instance finds it */
     rebuild(~0u);
     assert_int_equal(ctl_restart(svc, 0), 0);

@@ -187,7 +187,8 @@ struct bh_dominfo {
 
 /* Fence the domain (docs/restart-protocol.md 2) and put it under construction again with the same domid, the same
  * RAM extents (fresh zeroed frames), slot pages zeroed, immutable and keep pages as they were. The caller then
- * writes the rest of the image, sets the entry and unpauses. Only RESTARTABLE, never the caller itself (-EINVAL). */
+ * writes the rest of the image, sets the entry and unpauses. Only RESTARTABLE, never the caller itself (-EINVAL): the control domain
+ * is restarted by the core. */
 #define BH_RESTART_FRESH \
     1u /* immutable pages are replaced too: another image, or doubt about this one */
 struct bh_restart {
@@ -423,5 +424,5 @@ struct bh_ptr_mode {
 
 /* --- start of a service domain ---------------------------------------------------------------------
  * hvm_start_info (PVH) whose command line holds space-separated words: `domid=N keep=GFN:N name=NAME
- * ram=BYTES boot=INSTANCE` and what the configuration says. The control domain's own modules: 0 = the boot bundle, read-only,
- * mapped above its RAM. */
+ * ram=BYTES boot=INSTANCE` and what the configuration says. The control domain's, which the core builds: boot=0, `instance=N`; its own
+ * modules: 0 = the boot bundle, read-only, mapped above its RAM. */

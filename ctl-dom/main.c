@@ -9,10 +9,13 @@
  */
 #include "console/console.h"
 #include "domain/load.h"
+#include "domain/records.h"
 #include "job/job.h"
 #include "shell/shell.h"
 #include "store/connection.h"
+#include "supervise/adopt.h"
 #include "supervise/autostart.h"
+#include "supervise/report.h"
 #include "supervise/supervisor.h"
 
 #define BOOT_WAIT_NS 10000000000ull
@@ -32,23 +35,16 @@ static void greet(void)
 
 static void start_store(void)
 {
-    autostart(BH_ROLE_STORE);
+    if (!dom_by_id(BH_DOMID_STORE))
+        autostart(BH_ROLE_STORE);
     if (!dom_by_id(BH_DOMID_STORE))
         say("no store: domains cannot be created");
     else if (store_connect())
         say("store: does not answer");
 }
 
-/* The first thing that the job does. */
-static void boot(void)
+static void first_boot(void)
 {
-    struct errbuf e;
-
-    greet();
-    if (bundle_open(&bundle, self.module, self.module_len, e.s, sizeof(e.s)))
-        say("%s", e.s);
-    supervisor_init();
-    start_store();
     autostart(BH_ROLE_PCIBACK);
     autostart(BH_ROLE_DRIVER);
     autostart(BH_ROLE_GUEST);
@@ -56,8 +52,35 @@ static void boot(void)
         job_wait(now_ns() + 10000000);
 }
 
+/* The first thing that the job does. What a former instance of ours left comes before everything else, and its boot goes on where it ended. */
+static void boot(void)
+{
+    struct errbuf e;
+    bool again;
+
+    if (bundle_open(&bundle, self.module, self.module_len, e.s, sizeof(e.s)))
+        say("%s", e.s);
+    again = adopt_domains();
+    if (!again)
+        greet();
+    supervisor_init();
+    if (again)
+        supervisor_look(); /* a dead driver domain comes back before the store is asked for anything */
+    start_store();
+    if (again) {
+        adopt_rest();
+        report_own();
+    }
+    if (!*record_boot_over)
+        first_boot();
+    *record_boot_over = 1;
+    bh_svc_adopted();
+}
+
 int main(void)
 {
+    if (record_found())
+        xs_reconnect();
     console_open();
     shell_run(boot);
 }

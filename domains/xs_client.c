@@ -531,6 +531,20 @@ int xs_attach(void *page, uint32_t port)
     return 0;
 }
 
+int xs_slot_port(void)
+{
+    uint64_t port;
+
+    return get_param(HVM_PARAM_STORE_EVTCHN, &port) || !port ? -ENOTCONN : (int)port;
+}
+
+void xs_reconnect(void)
+{
+    WRITE_ONCE(ring->connection, XENSTORE_RECONNECT);
+    wmb();
+    event_send(ring_port);
+}
+
 int xs_init(void)
 {
     uint64_t pfn, port;

@@ -267,11 +267,28 @@ static bool turn(struct xs *xs, struct conn *c)
     return s.more;
 }
 
+/* The core builds the control domain anew and tells nobody: its next instance marks the ring itself (xs_wire.h: connection). */
+static void look_for_mark(struct xs *xs)
+{
+    struct conn *c = xs->ctl;
+
+    if (!c || !c->ring || load(&c->ring->connection) != XENSTORE_RECONNECT)
+        return;
+    conn_reset(c);
+    conn_begins(c, true);
+    xs->fresh = c;
+    xs->fresh_zero = true;
+    journal_conn(c);
+    xs_commit(xs);
+    begin_fresh(xs);
+}
+
 /* Round robin: a request may add or free connections, so the next one is always the first of the list, and whoever had a turn goes to
  * its end. The control domain asks one thing after another, hundreds of them for a new guest: it does not wait a round for each. */
 bool xs_turns(struct xs *xs)
 {
     bool more = false;
+    look_for_mark(xs);
     for (unsigned i = 0; i < xs->nr_conns; i++) {
         struct conn *c = conn_rotate(xs);
         if (c->privileged || (!c->kicked && !c->out && !c->nr_missed))

@@ -147,23 +147,29 @@ static void words_fill(struct dom *d)
         snprintf(d->words + at, sizeof(d->words) - at, " deadline=%u", d->cfg.deadline_ms);
 }
 
-int build_service(struct dom *d, struct errbuf *e)
+int build_boot_block(struct dom *d)
 {
     struct boot_map map = { .gpa = BH_SVC_BOOT, .ram_bytes = d->cfg.memory_mb * MIB };
 
+    d->boot_block = malloc(BOOT_BLOCK);
+    if (d->boot_block)
+        boot_block_fill(d->boot_block, &map, "");
+    return d->boot_block ? 0 : -ENOMEM;
+}
+
+int build_service(struct dom *d, struct errbuf *e)
+{
     if (d->img->high > table_gfn(&d->cfg) << PAGE_SHIFT)
         return fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name,
                     d->img->name, d->cfg.memory_mb);
     d->store_gfn = BH_SVC_STORE_GFN(pages(&d->cfg));
     d->console_gfn = BH_SVC_CONSOLE_GFN(pages(&d->cfg));
     words_fill(d);
-    int rc = populate(d, 0, map.ram_bytes, e);
+    int rc = populate(d, 0, d->cfg.memory_mb * MIB, e);
     if (rc)
         return rc;
-    d->boot_block = malloc(BOOT_BLOCK);
-    if (!d->boot_block)
+    if (build_boot_block(d))
         return fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
-    boot_block_fill(d->boot_block, &map, "");
     rc = service_write(d);
     if (!rc && table_pages(&d->cfg))
         rc = slots_init(d, table_gfn(&d->cfg));

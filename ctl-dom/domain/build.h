@@ -18,5 +18,7 @@ int build_rings(struct dom *d, struct errbuf *e);
 
 /* Into a domain under construction; 0 or a negative errno. */
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len);
+/* d->boot_block anew, from d's configuration: -ENOMEM. */
+int build_boot_block(struct dom *d);
 /* Start info and image into a service domain under construction, less what was kept. */
 int service_write(struct dom *d);

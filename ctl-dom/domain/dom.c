@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "domain/records.h"
+
+_Static_assert(sizeof(struct dom) <= RECORD_SIZE, "a record holds a domain");
 
 struct dom *doms;
 
@@ -46,18 +49,26 @@ struct dom *dom_find(const char *name, struct errbuf *e)
     return d;
 }
 
+static void list(struct dom *d)
+{
+    struct dom **at = &doms;
+
+    while (*at && (*at)->id < d->id)
+        at = &(*at)->next;
+    d->next = *at;
+    *at = d;
+}
+
 struct dom *dom_new(domid_t id, const struct domcfg *cfg)
 {
-    struct dom *d = calloc(1, sizeof(*d)), **at = &doms;
+    struct dom *d = record_new();
 
     if (!d)
         return NULL;
     d->id = id;
     d->cfg = *cfg;
-    while (*at && (*at)->id < id)
-        at = &(*at)->next;
-    d->next = *at;
-    *at = d;
+    record_keep(d, RECORD_DOM);
+    list(d);
     return d;
 }
 
@@ -70,8 +81,7 @@ void dom_forget(struct dom *d)
         }
     free(d->boot_block);
     free(d->con.log);
-    free(d->slots);
-    free(d);
+    record_free(d);
 }
 
 domid_t slot_for(const struct domcfg *cfg)
@@ -115,4 +125,15 @@ struct dom *vif_backend(const struct cfg_vif *v)
     const char *name = v->backend[0] ? v->backend : v->bridge;
 
     return *name ? driver_by_name(name, "net") : first_net_backend();
+}
+
+void dom_find_all(void)
+{
+    for (struct dom *d = record_next(NULL, RECORD_DOM); d; d = record_next(d, RECORD_DOM)) {
+        memset(&d->con, 0, sizeof(d->con));
+        d->img = NULL;
+        d->boot_block = NULL;
+        (void)slot_for(&d->cfg); /* its name has that slot */
+        list(d);
+    }
 }

@@ -7,6 +7,7 @@
 #include <bh.h>
 #include <bulkhead.h>
 #include <stdio.h>
+#include <slot_table.h>
 #include <talk.h>
 #include "config/config.h"
 #include "console/domcon.h"
@@ -24,16 +25,17 @@ struct dom_dev {
     uint32_t devid; /* a vif that is plugged again gets a new one */
     domid_t back;
     bool replug, stalled;
+    bool plugging; /* its attach or its replug has begun and is not over */
 };
 
 struct svc_image;
-struct slot_entry;
-
+/* Lies in a record (records.h): the next instance of this domain goes on with it. */
 struct dom {
     struct dom *next; /* in the order of domids */
     domid_t id;
     struct domcfg cfg;
     bool slot;     /* restartable */
+    bool ending;   /* its end has begun */
     bool in_store; /* has nodes there */
     bool introduced;
     bool unnamed; /* it was released, and nothing in the store names it any more */
@@ -42,7 +44,7 @@ struct dom {
     struct domcon con;
     struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     unsigned nr_devs, next_vif;
-    struct slot_entry *slots; /* a driver domain's slot table: our copy (slots.c) */
+    struct slot_entry slots[SLOT_ENTRIES]; /* a driver domain's slot table: our copy (slots.c) */
     uint64_t slots_gpa;
     uint32_t slot_gen; /* of the entry that was made last */
     char problem[240]; /* a driver domain's word about its device, "": none */
@@ -79,6 +81,8 @@ struct dom *dom_find(const char *name, struct errbuf *e); /* the same, with the 
 /* NULL: out of memory */
 struct dom *dom_new(domid_t id, const struct domcfg *cfg);
 void dom_forget(struct dom *d);
+/* The domains that a former instance of ours left in its records, without what was in its memory alone: console, image, boot block. */
+void dom_find_all(void);
 
 #define NO_DOMID 0xffffu
 /* BH_DOMID_ANY for guests; NO_DOMID when slots are out */

@@ -3,7 +3,6 @@
  * comes and first when it goes. */
 #include "domain/slots.h"
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "console/console.h"
 
@@ -11,9 +10,8 @@ int slots_init(struct dom *b, uint64_t gfn)
 {
     struct bh_protect p = { .domid = b->id, .gfn = gfn, .nr = SLOT_PAGES };
 
-    b->slots = calloc(SLOT_ENTRIES, sizeof(*b->slots));
     b->slots_gpa = gfn << PAGE_SHIFT;
-    return b->slots ? (int)bh_ctl_protect(&p) : -ENOMEM;
+    return (int)bh_ctl_protect(&p);
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */
@@ -35,6 +33,14 @@ static int store(const struct dom *b, struct slot_entry *e, const struct slot_en
     return rc;
 }
 
+void slots_again(struct dom *b)
+{
+    for (unsigned i = 0; b->slots_gpa && i < SLOT_ENTRIES; i++) {
+        struct slot_entry is = { .head = b->slots[i].head };
+        (void)store(b, &b->slots[i], &is, 0, sizeof(is.head));
+    }
+}
+
 static int set_state(const struct dom *b, struct slot_entry *e, enum slot_state state)
 {
     struct slot_entry new = { .head = slot_head(state, slot_kind(e), slot_gen(e)) };
@@ -47,9 +53,9 @@ static enum slot_kind kind_of(const struct dom_dev *v)
     return v->kind == DEV_VIF ? SLOT_VIF : SLOT_VBD;
 }
 
-static struct slot_entry *find(const struct dom *b, domid_t id, const struct dom_dev *v)
+static struct slot_entry *find(struct dom *b, domid_t id, const struct dom_dev *v)
 {
-    for (unsigned i = 0; b && b->slots && i < SLOT_ENTRIES; i++) {
+    for (unsigned i = 0; b && i < SLOT_ENTRIES; i++) {
         struct slot_entry *e = &b->slots[i];
         if (slot_live(e) && slot_kind(e) == kind_of(v) && e->domid == id && e->devid == v->devid)
             return e;
@@ -59,7 +65,7 @@ static struct slot_entry *find(const struct dom *b, domid_t id, const struct dom
 
 /* Entries that stayed, since a back-end had not let go of a guest that was destroyed: once the core
  * has nothing left of that guest, it did, or was fenced. */
-static void reap(const struct dom *b)
+static void reap(struct dom *b)
 {
     for (unsigned i = 0; i < SLOT_ENTRIES; i++) {
         struct slot_entry *e = &b->slots[i];
@@ -71,7 +77,7 @@ static void reap(const struct dom *b)
     }
 }
 
-static struct slot_entry *unused(const struct dom *b)
+static struct slot_entry *unused(struct dom *b)
 {
     reap(b);
     for (unsigned i = 0; i < SLOT_ENTRIES; i++)
@@ -106,7 +112,7 @@ int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *err
     struct dom *b = dom_by_id(v->back);
     struct slot_entry *e = find(b, d->id, v);
 
-    if (!b || !b->slots)
+    if (!b || !b->slots_gpa)
         return fail(err, -ENOENT, "%s: its back-end is gone", d->cfg.name);
     if (!e)
         e = unused(b);
@@ -125,7 +131,7 @@ int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *err
 
 static void step(const struct dom *d, const struct dom_dev *v, enum slot_state state)
 {
-    const struct dom *b = dom_by_id(v->back);
+    struct dom *b = dom_by_id(v->back);
     struct slot_entry *e = find(b, d->id, v);
 
     if (e && slot_state(e) != state)
@@ -139,7 +145,7 @@ void slot_remove(const struct dom *d, const struct dom_dev *v) { step(d, v, SLOT
 void slot_limits(const struct dom *d, const struct dom_dev *v)
 {
     const struct cfg_disk *c = &d->cfg.disk[v->index];
-    const struct dom *b = dom_by_id(v->back);
+    struct dom *b = dom_by_id(v->back);
     struct slot_entry *e = find(b, d->id, v);
 
     struct slot_entry new = { .limit_ops = c->limit_ops, .limit_bytes = c->limit_bytes };
@@ -168,7 +174,7 @@ bool slot_wants_extent(const struct dom *d, const struct dom_dev *v)
 
 void slot_extent(const struct dom *d, const struct dom_dev *v, uint64_t first, uint64_t nr)
 {
-    const struct dom *b = dom_by_id(v->back);
+    struct dom *b = dom_by_id(v->back);
     struct slot_entry *e = find(b, d->id, v);
     struct slot_entry new = { .first = first, .nr = nr };
 

@@ -12,6 +12,8 @@
 
 /* The pages at gfn of a driver domain under construction become its slot table. */
 int slots_init(struct dom *b, uint64_t gfn);
+/* The heads once more from our copy, which is behind the table if the former instance ended between the two: the step is done again, or undone. */
+void slots_again(struct dom *b);
 /* The steps of an attach and a detach in their order. */
 int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e);
 void slot_attached(const struct dom *d, const struct dom_dev *v);
@@ -27,7 +29,7 @@ void slot_chance(const struct dom *d, const struct dom_dev *v); /* one more */
 static inline bool slots_name(domid_t id)
 {
     for (const struct dom *b = doms; b; b = b->next)
-        for (unsigned i = 0; b->slots && i < SLOT_ENTRIES; i++)
+        for (unsigned i = 0; i < SLOT_ENTRIES; i++)
             if (slot_live(&b->slots[i]) && b->slots[i].domid == id)
                 return true;
     return false;

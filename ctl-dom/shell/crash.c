@@ -6,12 +6,27 @@
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
 
+static bool is_own(const char *name) { return !strcmp(name, "control") || !strcmp(name, "0"); }
+
+/* The core brings us back. With how 0 it does not return. */
+static int crash_own(uint32_t how)
+{
+    struct bh_crash c = { .domid = BH_DOMID_CONTROL, .how = how };
+
+    return (int)bh_ctl_crash(&c);
+}
+
 static bool cmd_restart(int argc, char **argv)
 {
     struct errbuf e;
-    struct dom *d = dom_find(argv[1], &e);
 
     (void)argc;
+    if (is_own(argv[1])) {
+        int rc = crash_own(0);
+        out("%s: cannot be restarted: %s\n", argv[1], errno_text(rc));
+        return true;
+    }
+    struct dom *d = dom_find(argv[1], &e);
     if (!d || supervisor_restart(d, &e))
         out("%s\n", e.s);
     return true;
@@ -35,10 +50,10 @@ static bool cmd_crash(int argc, char **argv)
     }
     if (!name || how == (BH_CRASH_INJECT | BH_CRASH_HANG))
         return false;
-    struct dom *d = command_dom(name);
-    int rc = d ? supervisor_crash(d, how) : 0;
+    struct dom *d = is_own(name) ? NULL : command_dom(name);
+    int rc = d ? supervisor_crash(d, how) : is_own(name) ? crash_own(how) : 0;
     if (rc)
-        out("%s: cannot be crashed: %s\n", d->cfg.name, errno_text(rc));
+        out("%s: cannot be crashed: %s\n", name, errno_text(rc));
     return true;
 }
 

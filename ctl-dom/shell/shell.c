@@ -15,9 +15,10 @@
 #include "supervise/autostart.h"
 #include "supervise/guests.h"
 
-#define LEAVE    0x1d /* Ctrl-] */
-#define QUIET_NS 200000000ull
-#define MARK_MAX 32u /* more of it is not repeated */
+#define LEAVE       0x1d /* Ctrl-] */
+#define QUIET_NS    200000000ull
+#define DEADLINE_MS 10000u /* of a turn of the main loop */
+#define MARK_MAX    32u    /* more of it is not repeated */
 
 static struct edit edit;
 static uint64_t quiet_until; /* 0: no */
@@ -183,5 +184,6 @@ void shell_run(void (*boot)(void))
         if (was_attached && !domcon_attached())
             console_left();
         con_wait(idle_until(job_until));
+        deadline_feed(DEADLINE_MS);
     }
 }

@@ -13,6 +13,11 @@ static int ctl_ref, ctl_port;
 
 int store_prepare(struct dom *store, struct errbuf *e)
 {
+    ctl_port = xs_slot_port();
+    if (ctl_port > 0) { /* the core gave us a ring, as we give one to others */
+        snprintf(store->words, sizeof(store->words), "ctl_ref=1 ctl_port=%d ", ctl_port);
+        return 0;
+    }
     ctl_page = page_alloc(1);
     if (!ctl_page)
         return fail(e, -ENOMEM, "store: out of memory");
@@ -26,7 +31,7 @@ int store_prepare(struct dom *store, struct errbuf *e)
 
 int store_connect(void)
 {
-    int rc = xs_attach(ctl_page, (uint32_t)ctl_port);
+    int rc = ctl_page ? xs_attach(ctl_page, (uint32_t)ctl_port) : 0;
     uint64_t end = now_ns() + CONNECT_WAIT_NS;
 
     /* The first request waits in the ring until the store has bound its end; nothing is lost

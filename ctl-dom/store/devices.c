@@ -399,15 +399,18 @@ static void replug(struct dom *d, struct dom_dev *v, const char *why)
     struct dom_dev new = *v;
     struct errbuf e;
 
-    v->replug = v->stalled = false;
     new.devid = d->next_vif;
+    /* A former instance of ours may have ended after its commit. */
+    bool committed = v->plugging && backend_state(d, &new);
+    v->plugging = true;
     int rc = slot_attach(d, &new, &e);
     if (!rc)
-        slot_detaching(d, v); /*it has no rings, or the instance that had them is gone */
-    if (!rc && (rc = commit(d, replug_nodes, v, &e))) {
+        slot_detaching(d, v); /* it has no rings, or the instance that had them is gone */
+    if (!rc && !committed && (rc = commit(d, replug_nodes, v, &e))) {
         slot_attached(d, v);
         slot_remove(d, &new);
     }
+    v->replug = v->plugging = false;
     if (rc) {
         say("%s; %s cannot be plugged again", e.s, dev_text(d, v));
         return;
@@ -517,7 +520,7 @@ static void on_backend(const char *path, void *arg)
 
 static const char *const watched[] = { "backend", "error" };
 
-void devs_driver_up(struct dom *b)
+void devs_driver_found(struct dom *b)
 {
     char path[48];
 
@@ -526,10 +529,16 @@ void devs_driver_up(struct dom *b)
         if (xs_watch(path, on_backend, NULL))
             say("%s: what it asks for will not be seen", b->cfg.name);
     }
+    look_around = true;
+}
+
+void devs_driver_up(struct dom *b)
+{
+    devs_driver_found(b);
     for (struct dom *d = doms; d; d = d->next)
         for (unsigned i = 0; i < d->nr_devs; i++)
             if (d->dev[i].back == b->id && d->dev[i].kind == DEV_VIF)
-                d->dev[i].replug = look_around = true;
+                d->dev[i].replug = true;
 }
 
 void devs_driver_gone(struct dom *b)

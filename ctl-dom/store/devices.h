@@ -43,5 +43,7 @@ int wait_backends(const struct dom *d, struct errbuf *e);
 int dev_retry(const struct dom *d, struct dom_dev *v, struct errbuf *e);
 /* b runs, and is not the instance that its front-ends know: they are plugged again. */
 void devs_driver_up(struct dom *b);
+/* The same of one whose front-ends know it: it was there before this instance of ours. */
+void devs_driver_found(struct dom *b);
 void devs_driver_gone(struct dom *b);
 bool devs_work(void); /* what driver domains asked for; false: nothing, and it did not wait */

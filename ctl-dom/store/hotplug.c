@@ -59,6 +59,17 @@ static int let_go(struct dom *d, struct dom_dev *v, uint64_t wait_ns)
     return rc;
 }
 
+/* An attach that failed. The back-end's last word on this device must not come when the nodes are those of the next one. */
+static void undo(struct dom *d, struct dom_dev *v)
+{
+    struct errbuf ignored;
+
+    (void)let_go(d, v, REFUSED_WAIT_NS);
+    (void)commit(d, remove_nodes, v, &ignored);
+    slot_remove(d, v);
+    forget(d, v);
+}
+
 /* --- attach ------------------------------------------------------------------------------------ */
 int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
 {
@@ -78,6 +89,7 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
     int rc = disk_resolve(d, n, v, e);
     if (rc)
         return rc;
+    v->plugging = true; /* before it counts: whoever finds it so undoes it */
     d->cfg.nr_disks++;
     d->nr_devs++;
     rc = slot_attach(d, v, e);
@@ -86,17 +98,11 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
     if (!rc) {
         slot_attached(d, v);
         rc = wait_backend(d, v, e);
-        /* Its last word on this device must not come when the nodes are those of the next one. */
-        if (rc)
-            (void)let_go(d, v, REFUSED_WAIT_NS);
     }
-    if (rc) {
-        struct errbuf ignored;
-        slot_detaching(d, v);
-        (void)commit(d, remove_nodes, v, &ignored);
-        slot_remove(d, v);
-        forget(d, v);
-    }
+    if (rc)
+        undo(d, v);
+    else
+        v->plugging = false;
     return rc;
 }
 
@@ -120,6 +126,19 @@ int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e)
         forget(d, v);
     }
     return rc;
+}
+
+/* --- after a death of ours ----------------------------------------------------------------------- */
+void disk_settle(struct dom *d)
+{
+    for (unsigned i = d->nr_devs; i-- > 0;) {
+        struct dom_dev *v = &d->dev[i];
+        struct errbuf ignored;
+        if (v->kind == DEV_VBD && v->plugging)
+            undo(d, v);
+        else if (v->kind == DEV_VBD && d->cfg.disk[v->index].leaving)
+            (void)disk_detach(d, v, false, &ignored);
+    }
 }
 
 /* --- limits ------------------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "console/console.h"
 #include "domain/load.h"
+#include "domain/records.h"
 #include "job/job.h"
 #include "store/connection.h"
 #include "store/devices.h"
@@ -57,6 +58,11 @@ void autostart(enum bh_role role)
         }
         if (cfg.role != role || !cfg.autostart)
             continue;
+        if (record_found()) { /* a former instance of ours may have come as far as this */
+            waiting_forget(cfg.name);
+            if (dom_by_name(cfg.name))
+                continue;
+        }
         start(&cfg, name);
         job_wait(TIME_PAST); /* tells who has come up meanwhile */
     }
@@ -83,19 +89,8 @@ static void try_later(struct waiting *w)
     look_then(w);
 }
 
-void autostart_later(const struct domcfg *cfg, unsigned short_lives, const struct errbuf *e)
-{
-    struct waiting *w = waiting_add(cfg, NULL, e->s);
-
-    say("%s%s", e->s, w ? "; it is tried again until it starts" : "");
-    if (w) {
-        w->short_lives = short_lives;
-        try_later(w);
-    }
-}
-
 /* What is said of it is said once. */
-static void try_again(struct waiting *w)
+void autostart_again(struct waiting *w)
 {
     unsigned short_lives = w->short_lives;
     struct errbuf e;
@@ -117,7 +112,7 @@ static void try_again(struct waiting *w)
 static bool look_at(struct waiting *w)
 {
     static struct domcfg cfg;
-    const char *config = w->config;
+    char config[sizeof(w->config)];
     struct errbuf e;
 
     if (devs_served(&w->cfg, &e) == -ENOENT) {
@@ -125,6 +120,7 @@ static bool look_at(struct waiting *w)
         return false;
     }
     cfg = w->cfg;
+    memcpy(config, w->config, sizeof(config));
     waiting_remove(w);
     start(&cfg, config);
     return true;
@@ -136,12 +132,12 @@ bool autostart_work(void)
         return false;
     for (struct waiting *w = waiting, *next; w; w = next) {
         next = w->next;
-        if (w->config && look_at(w))
+        if (w->config[0] && look_at(w))
             return true;
-        if (w->config)
+        if (w->config[0])
             continue;
         if (now_ns() >= w->retry_ns) {
-            try_again(w);
+            autostart_again(w);
             return true;
         }
         look_then(w);

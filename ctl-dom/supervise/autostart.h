@@ -10,5 +10,6 @@
 void autostart(enum bh_role role); /* at boot: the configurations with autostart and this role */
 /* Starts a guest that waited for it. True: call again soon, there may be more; keys go first. */
 bool autostart_work(void);
-/* cfg, a guest that ran, could not be started again for the reason in e. */
-void autostart_later(const struct domcfg *cfg, unsigned short_lives, const struct errbuf *e);
+/* One that ran is made anew, now or, if that fails, later; it is on the list until then. */
+struct waiting;
+void autostart_again(struct waiting *w);

@@ -102,16 +102,19 @@ static struct dying *dying_entry(domid_t id)
     return g;
 }
 
-void dying_follow(const struct dom *d)
+static void follow(domid_t id, bool unnamed)
 {
-    struct dying *g = dying_entry(d->id);
+    struct dying *g = dying_entry(id);
 
     if (!g) {
-        say("%s: out of memory: who has pages of it will not be asked", d->cfg.name);
+        say("domain %u: out of memory: who has pages of it will not be asked", id);
         return;
     }
-    g->unnamed = d->unnamed;
+    g->unnamed = unnamed;
     g->until_ns = now_ns() + LET_GO_NS;
     if (!dying_timer.armed)
         dtimer_set(&dying_timer, g->until_ns);
 }
+
+void dying_follow(const struct dom *d) { follow(d->id, d->unnamed); }
+void dying_found(domid_t id) { follow(id, false); }

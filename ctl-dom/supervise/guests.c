@@ -12,6 +12,7 @@
 #include "supervise/life.h"
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
+#include "supervise/waiting.h"
 
 #define MIN_LIFE_NS  1000000000ull  /* a guest that ends earlier is not started again by itself */
 #define LONG_LIFE_NS 60000000000ull /* one that lived this long is started again at once */
@@ -24,22 +25,24 @@ static bool ended; /* one has, or its next start is due */
 static void start_again(struct dom *d)
 {
     static struct domcfg cfg;
-    unsigned short_lives = d->short_lives;
     struct errbuf e;
-    struct dom *made;
 
     cfg = d->cfg;
     cfg.nr_disks = 0;
     for (unsigned i = 0; i < d->cfg.nr_disks; i++)
         if (!d->cfg.disk[i].leaving)
             cfg.disk[cfg.nr_disks++] = d->cfg.disk[i];
-    dom_destroy(d, &e);
-    if (dom_create(&cfg, false, &made, &e)) {
-        autostart_later(&cfg, short_lives, &e);
+    /* On the list first: whatever ends us from now on, it is not lost. */
+    snprintf(e.s, sizeof(e.s), "%s: starts again", cfg.name);
+    struct waiting *w = waiting_add(&cfg, NULL, e.s);
+    if (!w) {
+        say("%s: out of memory: it is not started again", cfg.name);
+        d->state = state_after(d->state, EV_ENDED);
         return;
     }
-    made->short_lives = short_lives;
-    say("%s: started again as domain %u", cfg.name, made->id);
+    w->short_lives = d->short_lives;
+    dom_destroy(d, &e);
+    autostart_again(w);
 }
 
 /* Seconds until it is started again: making one costs the machine a second, and a guest may end as often as it likes. */

@@ -139,6 +139,7 @@ int dom_destroy(struct dom *d, struct errbuf *e)
 {
     struct bh_domid id = { .domid = d->id };
 
+    d->ending = true; /* from here on the next instance of ours ends it, too */
     d->state = state_after(d->state, EV_ENDED); /* nobody brings it back meanwhile */
     d->introduce = false;
     domcon_drain(d);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The last reports of each service domain, and of the guests that crashed last, in static memory: no allocation when something has crashed. */
+/* The last reports of each service domain, and of the guests that crashed last, in a book of a fixed size: no allocation when something has crashed. */
 #include "supervise/report.h"
 #include <quote.h>
 #include <string.h>
 #include "console/console.h"
+#include "domain/records.h"
 
 #define KEPT        8u  /* of each domain */
 #define NR_SERVICES 16u /* the slots, store and pciback */
@@ -21,25 +22,35 @@ struct history {
     unsigned nr; /* ever; slot = number % KEPT */
     struct crash kept[KEPT];
 };
-static struct history services[NR_SERVICES], guests[NR_GUESTS];
-static uint64_t last_number;
+/* They outlive this instance of ours. */
+struct book {
+    struct history services[NR_SERVICES], guests[NR_GUESTS];
+    uint64_t last_number;
+};
+_Static_assert(sizeof(struct book) <= RECORD_BOOK_SIZE, "the book has room for all");
+
+static struct book *book(void) { return record_book(); }
 
 static struct crash *newest(struct history *h) { return &h->kept[(h->nr + KEPT - 1) % KEPT]; }
 
-static struct history *history_of(const struct dom *d)
+static struct history *history_named(const char *name, bool guest)
 {
-    bool guest = d->cfg.role == BH_ROLE_GUEST;
-    struct history *all = guest ? guests : services, *oldest = all;
+    struct history *all = guest ? book()->guests : book()->services, *oldest = all;
 
     for (unsigned i = 0; i < (guest ? NR_GUESTS : NR_SERVICES); i++) {
-        if (all[i].nr && !strcmp(all[i].name, d->cfg.name))
+        if (all[i].nr && !strcmp(all[i].name, name))
             return &all[i];
         if (newest(&all[i])->number < newest(oldest)->number)
             oldest = &all[i];
     }
     memset(oldest, 0, sizeof(*oldest));
-    snprintf(oldest->name, sizeof(oldest->name), "%s", d->cfg.name);
+    snprintf(oldest->name, sizeof(oldest->name), "%s", name);
     return oldest;
+}
+
+static struct history *history_of(const struct dom *d)
+{
+    return history_named(d->cfg.name, d->cfg.role == BH_ROLE_GUEST);
 }
 
 /* Of a guest nobody knows it. */
@@ -76,7 +87,7 @@ void report_take(struct dom *d)
         memset(&d->report, 0, sizeof(d->report));
     d->report.why[sizeof(d->report.why) - 1] = '\0';
     *c = (struct crash){
-        .number = ++last_number, .id = d->id, .when_ns = d->crash_ns, .instance = d->instance
+        .number = ++book()->last_number, .id = d->id, .when_ns = d->crash_ns, .instance = d->instance
     };
     why(&d->report, c->why, sizeof(c->why));
 }
@@ -158,8 +169,8 @@ static const struct crash *next_crash(uint64_t after, const struct history **of)
     const struct crash *found = NULL;
 
     for (unsigned i = 0; i < (NR_SERVICES + NR_GUESTS) * KEPT; i++) {
-        const struct history *h = i / KEPT < NR_SERVICES ? &services[i / KEPT]
-                                                         : &guests[i / KEPT - NR_SERVICES];
+        const struct history *h = i / KEPT < NR_SERVICES ? &book()->services[i / KEPT]
+                                                         : &book()->guests[i / KEPT - NR_SERVICES];
         const struct crash *c = &h->kept[i % KEPT];
         if (c->number > after && (!found || c->number < found->number)) {
             found = c;
@@ -188,4 +199,24 @@ void report_list(const char *name)
         out("no crashes%s%s\n", name ? " of " : "", name ? name : "");
     if (d && shown)
         full(&d->report);
+}
+
+void report_own(void)
+{
+    struct bh_report r = { .domid = BH_DOMID_CONTROL };
+    struct bh_dominfo di = { .domid = BH_DOMID_CONTROL };
+    struct history *h = history_named("control", false);
+    struct crash *c = &h->kept[h->nr++ % KEPT];
+
+    if (bh_ctl_report(&r) || bh_ctl_info(&di))
+        return;
+    r.why[sizeof(r.why) - 1] = '\0';
+    *c = (struct crash){ .number = ++book()->last_number,
+                         .id = BH_DOMID_CONTROL,
+                         .when_ns = di.crash_ns,
+                         .instance = di.instance - 1,
+                         .outage_ns = now_ns() - di.crash_ns };
+    why(&r, c->why, sizeof(c->why));
+    say("control: crashed (%s), restarted in %s ms, restart %lu", c->why, ms(0, c->outage_ns).s,
+        di.instance);
 }

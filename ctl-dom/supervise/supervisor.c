@@ -335,6 +335,12 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
     return rc;
 }
 
+void supervisor_look(void)
+{
+    supervisor_scan();
+    guest_ended = true;
+}
+
 /* --- the beginning ---------------------------------------------------------------------------- */
 void supervisor_init(void)
 {

@@ -10,6 +10,7 @@
 #include "domain/dom.h"
 
 void supervisor_init(void);
+void supervisor_look(void);           /* at all domains, once: whatever happened before */
 void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
 bool supervisor_all_up(void);
 bool supervisor_restarts(const struct dom *d); /* in place */

@@ -2,25 +2,46 @@
 /* A list, in order: autostart.c adds and takes, life.c says when to look again, the shell shows it. */
 #include "supervise/waiting.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "console/console.h"
+#include "domain/records.h"
+
+_Static_assert(sizeof(struct waiting) <= RECORD_SIZE, "a record holds one that waits");
 
 struct waiting *waiting;
 static bool look;
 
+static void list(struct waiting *w)
+{
+    struct waiting **at = &waiting;
+
+    w->next = NULL;
+    while (*at)
+        at = &(*at)->next;
+    *at = w;
+}
+
 struct waiting *waiting_add(const struct domcfg *cfg, const char *config, const char *what)
 {
-    struct waiting **at = &waiting, *w = calloc(1, sizeof(*w));
+    struct waiting *w = record_new();
 
     if (!w)
         return NULL;
     w->cfg = *cfg;
-    w->config = config;
+    snprintf(w->config, sizeof(w->config), "%s", config ? config : "");
     snprintf(w->what, sizeof(w->what), "%s", what);
-    while (*at)
-        at = &(*at)->next;
-    return *at = w;
+    record_keep(w, RECORD_WAITING);
+    list(w);
+    return w;
+}
+
+void waiting_find_all(void)
+{
+    for (struct waiting *w = record_next(NULL, RECORD_WAITING); w;
+         w = record_next(w, RECORD_WAITING)) {
+        list(w);
+        look = true;
+    }
 }
 
 void waiting_remove(struct waiting *w)
@@ -30,7 +51,7 @@ void waiting_remove(struct waiting *w)
     while (*at != w)
         at = &(*at)->next;
     *at = w->next;
-    free(w);
+    record_free(w);
 }
 
 bool waiting_forget(const char *name)
@@ -47,7 +68,7 @@ bool waiting_forget(const char *name)
 void waiting_list(void)
 {
     for (const struct waiting *w = waiting; w; w = w->next)
-        out("%s; %s\n", w->what, w->config ? "it starts when that is there" : "it is tried again");
+        out("%s; %s\n", w->what, w->config[0] ? "it starts when that is there" : "it is tried again");
 }
 
 void waiting_look(void)

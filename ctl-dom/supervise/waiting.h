@@ -5,19 +5,21 @@
 #include "config/config.h"
 #include "domain/error.h"
 
+/* Lies in a record (domain/records.h). */
 struct waiting {
     struct waiting *next;
     struct domcfg cfg;
     char what[sizeof(((struct errbuf *)0)->s)]; /* "NAME: disk xvda: no block driver domain blk1" */
-    const char *config;   /* the bundle's own; NULL: it ran before, and is tried at retry_ns, too */
+    char config[64];      /* the bundle's own; "": it ran before, and is tried at retry_ns, too */
     unsigned tries;       /* of those */
     unsigned short_lives; /* struct dom's */
     uint64_t retry_ns;
 };
 extern struct waiting *waiting; /* in the order in which they would have started */
 
-/* NULL: out of memory. */
+/* config NULL: none. NULL: out of memory. */
 struct waiting *waiting_add(const struct domcfg *cfg, const char *config, const char *what);
+void waiting_find_all(void); /* those that a former instance of ours left */
 void waiting_remove(struct waiting *w);
 bool waiting_forget(const char *name); /* it waits no more; false: it did not */
 void waiting_list(void);               /* prints a line for each */

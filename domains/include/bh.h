@@ -221,6 +221,10 @@ extern int xs_error;
 /* For the control domain, which has no ring in its start info: talks to the store over `page` (own memory, zeroed) and `port`
  * (own, bound or unbound). */
 int xs_attach(void *page, uint32_t port);
+/* The port of the ring that the start info named (grant 1); negative: there is none. */
+int xs_slot_port(void);
+/* Its ring is a former instance's: the store is asked to begin anew with it, and nobody reads or writes there before it did. */
+void xs_reconnect(void);
 
 /* --- console ------------------------------------------------------------------------------------------------ */
 int printf(const char *fmt, ...)

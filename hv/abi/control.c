@@ -142,6 +142,7 @@ static long op_crash(struct domain *d, const struct bh_crash *a)
     if ((a->how & ~(BH_CRASH_INJECT | BH_CRASH_HANG)) ||
         a->how == (BH_CRASH_INJECT | BH_CRASH_HANG) || d->state != BH_DOM_RUNNING)
         return -EINVAL;
+    d->ordered = true;
     if (a->how & BH_CRASH_INJECT)
         deadline_inject_crash(d);
     else if (a->how & BH_CRASH_HANG)

@@ -176,7 +176,7 @@ static int step(struct domain *d)
     int rc = 0;
 
     if (phase == ALIVE) {
-        if (d->adopted && d->crash_ns - d->adopted_ns >= SERVED_NS)
+        if (d->ordered || (d->adopted && d->crash_ns - d->adopted_ns >= SERVED_NS))
             deaths = 0;
         put_off();
     }

@@ -251,7 +251,7 @@ static int stage_finish(struct domain *d, uint64_t *cursor)
         d->hvm_param[HVM_PARAM_STORE_EVTCHN] = d->store_port;
     }
     d->instance++;
-    d->adopted = d->served = false;
+    d->adopted = d->served = d->ordered = false;
     d->adopted_ns = d->dma_ns = 0;
     d->restart_ns = now_ns();
     spin_unlock(&d->lock);

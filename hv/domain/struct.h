@@ -79,6 +79,7 @@ struct domain {
     uint64_t instance, crash_ns, restart_ns, unpause_ns, adopted_ns; /* L */
     uint64_t dma_ns;                                                 /* pci lock */
     bool adopted, served; /* L: what this instance said of itself */
+    bool ordered;         /* its death is: BH_CTL_CRASH */
     struct spinlock op_lock; /* only tried, never waited for: one control operation at a time; outside the order */
     uint32_t op_stage; /* op_lock: where a restart or destroy stands (HC_AGAIN), 0 = none under way */
     uint64_t op_cursor;

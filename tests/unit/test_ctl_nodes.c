@@ -87,6 +87,7 @@ int xs_raw(uint32_t type, uint32_t tx, const void *p, uint32_t len, char **reply
     return said(&ctl, type, tx, p, len)[0] == '=' ? 0 : -EIO;
 }
 
+int xs_slot_port(void) { return -1; }
 int xs_post(uint32_t type, const void *p, uint32_t len, xs_done done, void *arg)
 {
     done(xs_raw(type, 0, p, len, NULL, NULL), arg);

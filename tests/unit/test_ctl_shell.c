@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
+// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>
@@ -121,6 +121,8 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
 }
 int dom_destroy(struct dom *d, struct errbuf *e) { return -ENOENT; }
 void (*xs_pause)(uint64_t until);
+struct bh_self self;
+int deadline_feed(uint64_t ms) { return 0; }
 void bh_panic(const char *fmt, ...) { longjmp(panicked, 1); }
 void __asan_unpoison_memory_region(const volatile void *at, size_t n);
 void panic_fiber(const void *stack, size_t size) {}

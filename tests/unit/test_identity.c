@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/domain/identity.c ctl-dom/domain/dom.c ctl-dom/domain/error.c
+// LINK: ctl-dom/domain/identity.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
 /* UUIDs and addresses: nobody's twice, and the same in every life. */
 #include <errno.h>
 #include "unit.h"
 #include "domain/dom.h"
 #include "domain/identity.h"
+
+struct bh_self self;
 
 static struct dom *net0, *net1;
 uint64_t now_ns(void) { return 5; }

@@ -375,6 +375,23 @@ TEST(test_back_off)
     serve();
 }
 
+/* By command, as often as anybody likes. */
+TEST(test_ordered_deaths)
+{
+    struct bh_crash c = { .domid = 0 };
+
+    serve();
+    for (unsigned i = 0; i < 10; i++) {
+        uint64_t before = shim_now_ns;
+        assert_int_equal(ctl_op(BH_CTL_CRASH, &c), 0);
+        rebuild(~0u);
+        assert_true(shim_now_ns - before < NS_PER_S);
+    }
+    assert_int_equal(outage(), 0); /* the next one is the first of its row */
+    assert_false(ctl->ordered);
+    serve();
+}
+
 /* What cannot be built is no reason to stop either. */
 TEST(test_failed_build)
 {

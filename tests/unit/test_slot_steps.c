@@ -437,11 +437,8 @@ static void guest_has_disk(void)
 
 static void world(void)
 {
-    static struct slot_entry copy[SLOT_ENTRIES];
-
     memset(nodes, 0, sizeof(nodes));
     memset(table, 0, sizeof(table));
-    memset(copy, 0, sizeof(copy));
     memset(keep_pages, 0, sizeof(keep_pages));
     memset(&guest_dom, 0, sizeof(guest_dom));
     memset(&driver_dom, 0, sizeof(driver_dom));
@@ -453,7 +450,6 @@ static void world(void)
     guest_dom.cfg.role = BH_ROLE_GUEST;
     driver_dom = (struct dom){ .id = BLK,
                                .cfg = { .name = "blk0", .image = "blk", .role = BH_ROLE_DRIVER },
-                               .slots = copy,
                                .slots_gpa = 0x3f0000 };
     back_end_starts();
     back_end_works();

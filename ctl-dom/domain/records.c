@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* A page of heads, the book, then the records. */
+#include "domain/records.h"
+#include <bh.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAGIC 0x31736d6f64686200ul /* changes with the layout of any record */
+
+static struct heads {
+    unsigned long magic, boot_over;
+    uint8_t kind[PAGE_SIZE - 2 * sizeof(unsigned long)];
+} * heads;
+static unsigned nr;
+static bool found;
+static bool taken[sizeof(heads->kind)]; /* now, whether kept or not */
+static unsigned long no_boot_over;
+unsigned long *record_boot_over = &no_boot_over;
+
+#define FIRST (PAGE_SIZE + RECORD_BOOK_SIZE)
+
+static char *body_of(unsigned i) { return (char *)self.keep + FIRST + (size_t)i * RECORD_SIZE; }
+static unsigned index_of(const void *body)
+{
+    return (unsigned)(((const char *)body - (const char *)self.keep - FIRST) / RECORD_SIZE);
+}
+
+/* True: there are records in keep pages. */
+static bool opened(void)
+{
+    if (heads || self.nr_keep * PAGE_SIZE < FIRST)
+        return heads;
+    heads = (struct heads *)self.keep;
+    nr = (unsigned)((self.nr_keep * PAGE_SIZE - FIRST) / RECORD_SIZE);
+    if (nr > sizeof(heads->kind))
+        nr = sizeof(heads->kind);
+    found = heads->magic == MAGIC;
+    if (!found) {
+        memset(heads, 0, FIRST);
+        heads->magic = MAGIC;
+    }
+    for (unsigned i = 0; i < nr; i++)
+        taken[i] = heads->kind[i] != RECORD_FREE;
+    record_boot_over = &heads->boot_over;
+    return true;
+}
+
+void *record_book(void)
+{
+    static char own[RECORD_BOOK_SIZE];
+
+    return opened() ? (char *)self.keep + PAGE_SIZE : own;
+}
+
+bool record_found(void) { return opened() && found; }
+
+void *record_new(void)
+{
+    if (!opened())
+        return calloc(1, RECORD_SIZE);
+    for (unsigned i = 0; i < nr; i++)
+        if (!taken[i]) {
+            taken[i] = true;
+            return memset(body_of(i), 0, RECORD_SIZE);
+        }
+    return NULL;
+}
+
+void record_keep(void *body, enum record_kind kind)
+{
+    if (!opened())
+        return;
+    wmb(); /* of the compiler: the body first */
+    WRITE_ONCE(heads->kind[index_of(body)], (uint8_t)kind);
+}
+
+void record_free(void *body)
+{
+    if (!opened()) {
+        free(body);
+        return;
+    }
+    if (!body)
+        return;
+    WRITE_ONCE(heads->kind[index_of(body)], RECORD_FREE);
+    taken[index_of(body)] = false;
+}
+
+void *record_next(const void *body, enum record_kind kind)
+{
+    if (!opened())
+        return NULL;
+    for (unsigned i = body ? index_of(body) + 1 : 0; i < nr; i++)
+        if (heads->kind[i] == kind)
+            return body_of(i);
+    return NULL;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the next control domain must know of this one's domains, in its keep pages: the core leaves them as they are when it restarts us
+ * (docs/restart-protocol.md). A record is there from record_keep() on, which is one store, until record_free(), which is one; what is in it at
+ * any instruction between must be of use to the next instance.
+ *
+ * Without keep pages (a core that gives none, native tests) records are ordinary memory.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#define RECORD_SIZE 16384u
+
+enum record_kind { RECORD_FREE, RECORD_DOM, RECORD_WAITING };
+
+/* Zeroed; nobody else's, and not there for the next instance yet. NULL: all are taken. */
+void *record_new(void);
+void record_keep(void *body, enum record_kind kind);
+void record_free(void *body); /* also one that was not kept; NULL: nothing */
+/* The next one of that kind that a former instance kept; NULL: begins, and: there is no more. */
+void *record_next(const void *body, enum record_kind kind);
+#define RECORD_BOOK_SIZE 81920u
+/* So many bytes beside the records, as a former instance left them, or zeroes: crash reports. */
+void *record_book(void);
+/* Whether a former instance of ours kept records here, or had come so far as to ask this. */
+bool record_found(void);
+/* A word of the former instance's, 0 at first: whether its boot was over. */
+extern unsigned long *record_boot_over;

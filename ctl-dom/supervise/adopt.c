@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* Every step may be the last one of this instance too: whatever is done here is done again by the next. */
+#include "supervise/adopt.h"
+#include <string.h>
+#include "console/console.h"
+#include "domain/build.h"
+#include "domain/load.h"
+#include "domain/records.h"
+#include "domain/slots.h"
+#include "store/devices.h"
+#include "store/hotplug.h"
+#include "supervise/dying.h"
+#include "supervise/life.h"
+#include "supervise/supervisor.h"
+#include "supervise/waiting.h"
+
+static bool in_core(const struct dom *d, struct bh_dominfo *di)
+{
+    *di = (struct bh_dominfo){ .domid = d->id };
+    return bh_ctl_info(di) == 0 && di->domid == d->id && di->state != BH_DOM_DYING;
+}
+
+/* Its program and its boot block are of this instance's making. One whose restart had begun is brought back anew. */
+static void adopt_service(struct dom *d, const struct bh_dominfo *di)
+{
+    struct errbuf e;
+
+    d->img = svc_image_get(d->cfg.image, &e);
+    if (!d->img)
+        say("%s: %s", d->cfg.name, e.s);
+    else if (build_boot_block(d))
+        say("%s: out of memory", d->cfg.name);
+    d->instance = di->instance;
+    slots_again(d);
+    if (di->state == BH_DOM_BUILDING) {
+        d->state = state_after(d->state, EV_DIED);
+        d->retry_ns = now_ns();
+    }
+}
+
+static void adopt(struct dom *d)
+{
+    struct bh_dominfo di;
+    struct errbuf e;
+
+    /* It was being made, or ended. */
+    if (d->state == DOM_NEW || d->ending || !in_core(d, &di)) {
+        d->ending = true;
+        d->state = DOM_NEW; /* nobody brings it back */
+        return;
+    }
+    if (domcon_connect(d, &e))
+        say("%s", e.s);
+    if (d->cfg.role != BH_ROLE_GUEST)
+        adopt_service(d, &di);
+    else if (d->state == DOM_STARTING)
+        d->state = state_after(d->state, EV_READY); /* its next kernel: that step is done again */
+}
+
+/* Those of the core's that are in no record: not one that was about to be written, and those that are dead. */
+static void end_strangers(void)
+{
+    struct bh_dominfo di = { .domid = BH_DOMID_CONTROL + 1 };
+
+    for (; bh_ctl_info(&di) == 0; di.domid++) {
+        struct bh_domid id = { .domid = di.domid };
+        if (di.state == BH_DOM_DYING)
+            dying_found(di.domid);
+        else if (!dom_by_id(di.domid))
+            (void)bh_ctl_destroy(&id);
+    }
+}
+
+/* Those that are in the store wait for it. */
+static void end_all(bool in_store)
+{
+    struct errbuf ignored;
+
+    for (struct dom *d = doms, *next; d; d = next) {
+        next = d->next;
+        if (d->ending && d->in_store == in_store)
+            (void)dom_destroy(d, &ignored);
+    }
+}
+
+bool adopt_domains(void)
+{
+    if (!record_found())
+        return false;
+    dom_find_all();
+    for (struct dom *d = doms; d; d = d->next)
+        adopt(d);
+    end_all(false);
+    end_strangers();
+    return true;
+}
+
+/* A guest that was to start again: its former life is over, or its new one has begun already. */
+static void settle_waiting(struct waiting *w)
+{
+    struct dom *d = dom_by_name(w->cfg.name);
+    struct errbuf ignored;
+    struct bh_dominfo di;
+
+    if (d && in_core(d, &di) && di.state == BH_DOM_RUNNING)
+        waiting_remove(w);
+    else if (d)
+        (void)dom_destroy(d, &ignored);
+}
+
+void adopt_rest(void)
+{
+    end_all(true);
+    for (struct dom *d = doms; d; d = d->next) {
+        if (d->cfg.role == BH_ROLE_DRIVER)
+            devs_driver_found(d);
+        else if (d->cfg.role == BH_ROLE_GUEST)
+            disk_settle(d);
+    }
+    waiting_find_all();
+    for (struct waiting *w = waiting, *next; w; w = next) {
+        next = w->next;
+        settle_waiting(w);
+    }
+}

@@ -1,0 +1,126 @@
+#!/usr/bin/python3 -mpytest
+# SPDX-License-Identifier: MIT
+"""The control domain dies: by command, at a random instruction, by hanging, together with others, in the middle of what it does. The core brings it
+back, it goes on with the domains that there are, and no guest notices."""
+import os
+import re
+
+import pytest
+
+from tests.lib.crash import crash
+from tests.lib.machine import LOGS, TEST_ISO, Boot, check
+from tests.lib.wait import guest_says, pause, until
+from tools import mkgpt
+
+KILLS = int(os.environ.get("KILLS", "12"))
+
+
+def disk():
+    LOGS.mkdir(parents=True, exist_ok=True)
+    return mkgpt.make(LOGS / "control.img", [("data1", 32), ("data2", 16)])
+
+
+@pytest.fixture(scope="module")
+def boot():
+    with Boot("control", iso=TEST_ISO, disk=disk) as b:
+        yield b
+    (LOGS / "control.img").unlink(missing_ok=True)
+
+
+def rows(m):
+    """Of `list`: domid and restarts by name."""
+    return {x[0]: (x[1], x[-1]) for x in (line.split() for line in m.cmd("list").split("\n")) if len(x) > 5 and x[1].isdigit()}
+
+
+def load_begins(m):
+    """A guest with a disk that is verified all the time, and pings that are counted."""
+    out = m.cmd("create debian name=busy memory=128 vif=['mac=00:16:3e:00:00:77,bridge=net0'] disk=['phy:blk0:data1,xvda,w'] "
+                "extra='console=hvc0 quiet bh.host=busy bh.ip=10.0.2.77/24 bh.gw=10.0.2.2'", 60)
+    check("created as domain" in out, f"create: {out}")
+    m.console("busy")
+    m.guest("rm -f /tmp/stop; (diskcheck /dev/xvda 600 16 32 > /tmp/check.log 2>&1; echo status $? >> /tmp/check.log) &")
+    m.guest("(ping -i 0.2 -W 10 10.0.2.2 > /tmp/ping.log 2>&1) &")
+    m.leave()
+
+
+def load_ends(m):
+    m.console("busy")
+    m.guest("touch /tmp/stop; killall -INT ping")
+    out = guest_says(m, "cat /tmp/check.log", "status")
+    check("status 0" in out and " 0 errors" in out, f"diskcheck: {out}")
+    out = guest_says(m, "cat /tmp/ping.log", "packet loss")
+    check(" 0% packet loss" in out, f"pings: {out[-300:]}")
+    m.leave()
+    m.cmd("destroy busy", 60)
+
+
+def test_control_killed(m):
+    """Many times, beside a guest's disk and network. Afterwards guests are made and destroyed, disks come and go."""
+    load_begins(m)
+    before = rows(m)
+    outage = []
+    for i in range(1, KILLS + 1):
+        pause(0.3)
+        outage.append(crash(m, "control", i, how="--inject" if i % 3 else ""))
+    after = rows(m)
+    check({n: d for n, (d, _) in before.items()} == {n: d for n, (d, _) in after.items()}, f"{before} became {after}")
+    check(after["control"][1] == str(KILLS), f"restarts: {after['control']}")
+    others = {n: r for n, (_, r) in after.items() if n != "control"}
+    check(others == {n: r for n, (_, r) in before.items() if n != "control"}, f"{before} became {after}")
+    check(len(re.findall(r"control \(0\)", m.cmd("crashes control"))) == min(KILLS, 8), "crashes does not list them")
+    out = m.cmd("block-attach busy phy:blk0:data2,xvdb,w", 60)
+    check(not out.strip(), f"block-attach: {out}")
+    m.console("busy")
+    guest_says(m, "ls /dev/xvdb", "^/dev/xvdb")
+    m.leave()
+    out = m.cmd("block-detach busy xvdb", 60)
+    check(not out.strip(), f"block-detach: {out}")
+    load_ends(m)
+    check("created as domain" in m.cmd("create echo", 60), "create")
+    m.cmd("destroy echo", 60)
+    m.console("debian")
+    out, status = m.guest("ping -c 3 -i 0.2 10.0.2.30; ping -c 3 -i 0.2 10.0.2.2")
+    check(status == 0, f"the first guest's network: {out}")
+    m.leave()
+    print(f"  {KILLS} deaths, outage ms {' '.join(str(round(x)) for x in sorted(outage))}", flush=True)
+
+
+def test_control_hangs(m):
+    crash(m, "control", how="--hang")
+
+
+def test_control_with_others(m):
+    """Together with a driver domain, with the store, with both: whoever comes back last, all come back, and a guest is served."""
+    for names in (["net0"], ["blk0"], ["store"], ["net0", "store"]):
+        was = {n: int(r) for n, (_, r) in rows(m).items() if r.isdigit()}
+        m.send("".join(f"crash --inject {n}\r" for n in names) + "crash control\r")
+        m.expect(r"control: crashed[^\n]*restarted in[^\n]*\r", 60)
+        m.send("\r")
+        m.prompt()
+        until(lambda: {n: int(r) for n, (_, r) in rows(m).items() if r.isdigit()},
+              lambda now: all(now[n] == was[n] + 1 for n in names + ["control"]), f"{names} and control", 30)
+        m.console("debian")
+        out, status = m.guest("ping -c 3 -i 0.2 -W 10 10.0.2.2")
+        check(status == 0, f"after {names}: {out}")
+        m.leave()
+
+
+def test_control_in_the_middle(m):
+    """While it makes, ends and restarts guests: each is whole or gone, and nothing of it is left."""
+    m.cmd("create echo", 60)
+    m.cmd("destroy echo", 60)
+    free = m.free_mib()
+    for i in range(KILLS):
+        line = ["create echo", "destroy echo", "create debian name=mid memory=128 vif=[]", "destroy mid"][i % 4]
+        m.send(f"crash --inject control\r{line}\r")
+        m.expect(r"control: crashed[^\n]*restarted in[^\n]*\r", 60)
+        m.send("\r")
+        m.prompt()
+        for name in ("echo", "mid"):
+            if name in rows(m):
+                m.cmd(f"destroy {name}", 60)
+    check("created as domain" in m.cmd("create echo", 60), "create after all that")
+    m.cmd("destroy echo", 60)
+    until(m.free_mib, lambda now: abs(now - free) <= 2, f"free memory was {free}", 30)
+    left = {"echo", "mid"} & set(rows(m))
+    check(not left, f"still there: {left}")

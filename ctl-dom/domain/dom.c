@@ -10,12 +10,6 @@ _Static_assert(sizeof(struct dom) <= RECORD_SIZE, "a record holds a domain");
 
 struct dom *doms;
 
-/* A slot's domid belongs to one name until the machine ends: peers of the dead one may still hold
- * grants and ports for it. */
-static char slot_name[BH_FIRST_GUEST][BH_NAME_LEN] = {
-    [BH_DOMID_CONTROL] = "control",
-};
-
 struct dom *dom_by_id(domid_t id)
 {
     for (struct dom *d = doms; d; d = d->next)
@@ -84,8 +78,10 @@ void dom_forget(struct dom *d)
     record_free(d);
 }
 
+/* A slot's domid belongs to one name until the machine ends: peers of the dead one may still hold grants and ports for it. */
 domid_t slot_for(const struct domcfg *cfg)
 {
+    char(*name)[BH_NAME_LEN] = record_slot_name;
     domid_t id;
 
     switch (cfg->role) {
@@ -94,14 +90,14 @@ domid_t slot_for(const struct domcfg *cfg)
     case BH_ROLE_PCIBACK: id = BH_DOMID_PCIBACK; break;
     default:
         for (id = BH_FIRST_DRIVER; id < BH_FIRST_GUEST; id++)
-            if (!slot_name[id][0] || !strcmp(slot_name[id], cfg->name))
+            if (!name[id][0] || !strcmp(name[id], cfg->name))
                 break;
         if (id == BH_FIRST_GUEST)
             return NO_DOMID;
     }
-    if (slot_name[id][0] && strcmp(slot_name[id], cfg->name) != 0)
+    if (name[id][0] && strcmp(name[id], cfg->name) != 0)
         return NO_DOMID;
-    memcpy(slot_name[id], cfg->name, BH_NAME_LEN);
+    memcpy(name[id], cfg->name, BH_NAME_LEN);
     return id;
 }
 
@@ -133,7 +129,6 @@ void dom_find_all(void)
         memset(&d->con, 0, sizeof(d->con));
         d->img = NULL;
         d->boot_block = NULL;
-        (void)slot_for(&d->cfg); /* its name has that slot */
         list(d);
     }
 }

@@ -5,17 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x31736d6f64686200ul /* changes with the layout of any record */
+#define MAGIC 0x32736d6f64686200ul /* changes with the layout of any record */
 
 static struct heads {
     unsigned long magic, boot_over;
-    uint8_t kind[PAGE_SIZE - 2 * sizeof(unsigned long)];
+    char slot_name[BH_FIRST_GUEST][BH_NAME_LEN];
+    uint8_t kind[PAGE_SIZE - 2 * sizeof(unsigned long) - BH_FIRST_GUEST * BH_NAME_LEN];
 } * heads;
 static unsigned nr;
 static bool found;
 static bool taken[sizeof(heads->kind)]; /* now, whether kept or not */
 static unsigned long no_boot_over;
 unsigned long *record_boot_over = &no_boot_over;
+static char no_slot_name[BH_FIRST_GUEST][BH_NAME_LEN];
+char (*record_slot_name)[BH_NAME_LEN] = no_slot_name;
 
 #define FIRST (PAGE_SIZE + RECORD_BOOK_SIZE)
 
@@ -42,6 +45,7 @@ static bool opened(void)
     for (unsigned i = 0; i < nr; i++)
         taken[i] = heads->kind[i] != RECORD_FREE;
     record_boot_over = &heads->boot_over;
+    record_slot_name = heads->slot_name;
     return true;
 }
 

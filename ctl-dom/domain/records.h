@@ -9,6 +9,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <bulkhead.h>
 
 #define RECORD_SIZE 16384u
 
@@ -25,5 +26,7 @@ void *record_next(const void *body, enum record_kind kind);
 void *record_book(void);
 /* Whether a former instance of ours kept records here, or had come so far as to ask this. */
 bool record_found(void);
-/* A word of the former instance's, 0 at first: whether its boot was over. */
+/* What the former instance knew besides, 0 at first: whether its boot was over ... */
 extern unsigned long *record_boot_over;
+/* ... and the names of the slots (dom.c). */
+extern char (*record_slot_name)[BH_NAME_LEN];

@@ -29,24 +29,34 @@ static int mark_ring(const struct dom *d)
                        sizeof(state));
 }
 
+/* Or comes to be: this instance of ours may not have asked it yet. */
+static bool store_is_there(void)
+{
+    const struct dom *s = dom_by_id(BH_DOMID_STORE);
+
+    return store_up || (s && s->state != DOM_OVER);
+}
+
 static int bring_back(struct dom *d)
 {
     struct bh_restart r = { .domid = d->id };
     struct bh_entry entry = { .domid = d->id, .eip = d->img->entry, .ebx = BH_SVC_BOOT };
     struct bh_domid id = { .domid = d->id };
-    bool introduce = store_up && d->introduced;
 
     /* Two that died before they served make even pages doubtful that nobody can write. */
     if (!d->kept || d->stillborn > 1)
         r.flags = BH_RESTART_FRESH;
     d->kept = !r.flags;
     domcon_drain(d); /* its last words: the fence zeroes the ring */
+    /* It runs while the store resets the connection: who adopts does not need it, and a store that
+     * is slow or dead costs nothing but its part. Whoever follows us must know it, so it stands here before it runs. */
+    d->introduce = d->introduced && store_is_there();
     int rc = (int)bh_ctl_restart(&r);
     if (rc)
         return rc;
     d->instance++;
     rc = service_write(d);
-    if (!rc && introduce)
+    if (!rc && d->introduce)
         rc = mark_ring(d);
     if (!rc)
         rc = (int)bh_ctl_set_entry(&entry);
@@ -54,9 +64,6 @@ static int bring_back(struct dom *d)
         rc = (int)bh_ctl_unpause(&id);
     if (rc)
         return rc;
-    /* It runs while the store resets the connection: who adopts does not need it, and a store that
-     * is slow or dead costs nothing but its part. */
-    d->introduce = introduce;
     domcon_restart(d);
     return 0;
 }
@@ -338,6 +345,7 @@ int supervisor_restart(struct dom *d, struct errbuf *e)
 void supervisor_look(void)
 {
     supervisor_scan();
+    introduce_all();
     guest_ended = true;
 }
 

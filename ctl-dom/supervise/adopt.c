@@ -20,7 +20,8 @@ static bool in_core(const struct dom *d, struct bh_dominfo *di)
     return bh_ctl_info(di) == 0 && di->domid == d->id && di->state != BH_DOM_DYING;
 }
 
-/* Its program and its boot block are of this instance's making. One whose restart had begun is brought back anew. */
+/* Its program and its boot block are of this instance's making. One whose restart had begun is brought back anew; if it runs already, and the former
+ * instance may not have come to write that down, it is waited for. */
 static void adopt_service(struct dom *d, const struct bh_dominfo *di)
 {
     struct errbuf e;
@@ -35,6 +36,9 @@ static void adopt_service(struct dom *d, const struct bh_dominfo *di)
     if (di->state == BH_DOM_BUILDING) {
         d->state = state_after(d->state, EV_DIED);
         d->retry_ns = now_ns();
+    } else if (di->state == BH_DOM_RUNNING &&
+               (d->state == DOM_WAITING || !(di->flags & BH_DI_ADOPTED))) {
+        supervisor_watch(d);
     }
 }
 
@@ -43,8 +47,9 @@ static void adopt(struct dom *d)
     struct bh_dominfo di;
     struct errbuf e;
 
-    /* It was being made, or ended. */
-    if (d->state == DOM_NEW || d->ending || !in_core(d, &di)) {
+    /* It was being made, or ended. Nobody knows whether a guest that never ran is whole. */
+    if (d->state == DOM_NEW || d->ending || !in_core(d, &di) ||
+        (d->cfg.role == BH_ROLE_GUEST && di.state == BH_DOM_BUILDING)) {
         d->ending = true;
         d->state = DOM_NEW; /* nobody brings it back */
         return;
@@ -110,6 +115,7 @@ static void settle_waiting(struct waiting *w)
 
 void adopt_rest(void)
 {
+    supervisor_look(); /* who came back meanwhile has a word for the store */
     end_all(true);
     for (struct dom *d = doms; d; d = d->next) {
         if (d->cfg.role == BH_ROLE_DRIVER)

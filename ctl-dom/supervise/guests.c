@@ -82,11 +82,12 @@ static void next_kernel(struct dom *d)
         rc = devs_renew(d, &e);
     if (rc)
         say("%s", e.s); /* it has what it can have */
-    d->started_ns = now_ns();
-    d->state = state_after(d->state, EV_READY);
     rc = (int)bh_ctl_soft_reset(&id);
-    if (!rc)
+    if (!rc) { /* not before: whoever follows us judges its end by its age */
+        d->started_ns = now_ns();
+        d->state = state_after(d->state, EV_READY);
         return;
+    }
     say("%s: soft reset: %s, destroyed", d->cfg.name, errno_text(rc));
     dom_destroy(d, &e);
 }
@@ -111,7 +112,6 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
     if (action == ACTION_RESTART && now_ns() - d->started_ns < MIN_LIFE_NS)
         action = ACTION_DESTROY;
     uint64_t pause = action == ACTION_RESTART ? again_in_s(d) : 0;
-    d->state = state_after(d->state, pause ? EV_DIED : EV_ENDED);
     char then[32];
     if (pause)
         snprintf(then, sizeof(then), ", restarting in %lu s", pause);
@@ -127,13 +127,17 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
         say("%s: %s%s", d->cfg.name,
             di->shutdown_reason == SHUTDOWN_reboot ? "reboots" : "powered off", then);
     }
+    /* While it is UP whoever follows us does all this again. */
     if (pause) {
         d->retry_ns = now_ns() + pause * 1000000000;
+        d->state = state_after(d->state, EV_DIED);
         again_at(d->retry_ns);
     } else if (action == ACTION_RESTART) {
         start_again(d);
     } else if (action == ACTION_DESTROY) {
         dom_destroy(d, &e);
+    } else {
+        d->state = state_after(d->state, EV_ENDED);
     }
 }
 

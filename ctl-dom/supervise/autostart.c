@@ -13,19 +13,23 @@
 #include "supervise/life.h"
 #include "supervise/waiting.h"
 
-/* true: it waits now. */
-static bool wait_for_driver(const struct domcfg *cfg, const char *config)
+/* w: its place on the list, if it waited before. true: it waits now. */
+static bool wait_for_driver(const struct domcfg *cfg, const char *config, struct waiting *w)
 {
     struct errbuf e;
 
-    if (cfg->role != BH_ROLE_GUEST || devs_served(cfg, &e) != -ENOENT ||
-        !waiting_add(cfg, config, e.s))
+    if (cfg->role != BH_ROLE_GUEST || devs_served(cfg, &e) != -ENOENT)
+        return false;
+    if (w)
+        snprintf(w->what, sizeof(w->what), "%s", e.s);
+    else if (!waiting_add(cfg, config, e.s))
         return false;
     say("%s; it starts when that is there", e.s);
     return true;
 }
 
-static void start(const struct domcfg *cfg, const char *config)
+/* One that waited stays on the list until it is there: whoever follows us finds it. */
+static void start(const struct domcfg *cfg, const char *config, struct waiting *w)
 {
     uint64_t from = now_ns();
     struct errbuf e;
@@ -35,9 +39,11 @@ static void start(const struct domcfg *cfg, const char *config)
     if (right && !dom_create(cfg, true, &d, &e)) {
         if (cfg->role == BH_ROLE_GUEST)
             say("%s: created as domain %u (%lu ms)", cfg->name, d->id, (now_ns() - from) / 1000000);
-    } else if (!right || !wait_for_driver(cfg, config)) {
+    } else if (!right || !wait_for_driver(cfg, config, w)) {
         say("%s; it is not started: create %.*s when that is mended", e.s,
             (int)(strlen(config) - 4), config);
+        if (w)
+            waiting_remove(w);
     }
 }
 
@@ -63,7 +69,7 @@ void autostart(enum bh_role role)
             if (dom_by_name(cfg.name))
                 continue;
         }
-        start(&cfg, name);
+        start(&cfg, name, NULL);
         job_wait(TIME_PAST); /* tells who has come up meanwhile */
     }
 }
@@ -108,7 +114,7 @@ void autostart_again(struct waiting *w)
     try_later(w);
 }
 
-/* One of the bundle's. True: it is not the list's any more. */
+/* One of the bundle's. True: it was tried. */
 static bool look_at(struct waiting *w)
 {
     static struct domcfg cfg;
@@ -121,8 +127,7 @@ static bool look_at(struct waiting *w)
     }
     cfg = w->cfg;
     memcpy(config, w->config, sizeof(config));
-    waiting_remove(w);
-    start(&cfg, config);
+    start(&cfg, config, w);
     return true;
 }
 

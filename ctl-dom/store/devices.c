@@ -403,15 +403,15 @@ static void replug(struct dom *d, struct dom_dev *v, const char *why)
     /* A former instance of ours may have ended after its commit. */
     bool committed = v->plugging && backend_state(d, &new);
     v->plugging = true;
-    int rc = slot_attach(d, &new, &e);
+    int rc = committed ? 0 : slot_attach(d, &new, &e);
     if (!rc)
         slot_detaching(d, v); /* it has no rings, or the instance that had them is gone */
     if (!rc && !committed && (rc = commit(d, replug_nodes, v, &e))) {
         slot_attached(d, v);
         slot_remove(d, &new);
     }
-    v->replug = v->plugging = false;
     if (rc) {
+        v->replug = v->plugging = false;
         say("%s; %s cannot be plugged again", e.s, dev_text(d, v));
         return;
     }
@@ -419,6 +419,7 @@ static void replug(struct dom *d, struct dom_dev *v, const char *why)
     slot_remove(d, v);
     say("%s: vif %u plugged again as vif %u: %s", d->cfg.name, v->devid, d->next_vif, why);
     v->devid = d->next_vif++;
+    v->replug = v->plugging = false;
 }
 
 bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, char text[DEV_WORD])
@@ -497,8 +498,9 @@ bool devs_work(void)
             struct dom_dev *v = &d->dev[i];
             struct dom *b = dom_by_id(v->back);
             char why[BH_NAME_LEN + 16];
-            if (v->replug && b) {
-                snprintf(why, sizeof(why), "%s is a new one", b->cfg.name);
+            if (b && (v->replug || (v->plugging && v->kind == DEV_VIF))) {
+                snprintf(why, sizeof(why), v->replug ? "%s is a new one" : "%s asked for it",
+                         b->cfg.name);
                 replug(d, v, why);
             } else if (b) {
                 look_at(d, v);

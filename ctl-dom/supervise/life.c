@@ -60,9 +60,9 @@ static int connect_and_start(struct dom *d, struct errbuf *e)
 
     if (d->cfg.role != BH_ROLE_STORE) {
         rc = store_add_domain(d, e);
+        d->introduced = !rc; /* before it is: else nobody would take it back */
         if (!rc && (rc = store_introduce(d)))
             fail(e, rc, "%s: the store refuses it: %s", d->cfg.name, errno_text(rc));
-        d->introduced = !rc;
     }
     if (!rc)
         rc = domcon_connect(d, e);
@@ -72,14 +72,14 @@ static int connect_and_start(struct dom *d, struct errbuf *e)
         return rc;
     if (d->cfg.role == BH_ROLE_GUEST)
         wait_clock();
+    if (d->cfg.role == BH_ROLE_DRIVER)
+        devs_driver_up(d); /* before it is: whoever follows us finds it written down */
     supervisor_watch(d);
     long urc = bh_ctl_unpause(&id);
     if (urc)
         return fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc));
-    if (d->cfg.role == BH_ROLE_DRIVER) {
-        devs_driver_up(d);
+    if (d->cfg.role == BH_ROLE_DRIVER)
         waiting_look();
-    }
     return 0;
 }
 

@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: ctl-dom/supervise/life.c ctl-dom/supervise/adopt.c ctl-dom/supervise/guests.c ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/dying.c ctl-dom/supervise/state.c ctl-dom/supervise/backoff.c
+// LINK: ctl-dom/store/devices.c ctl-dom/store/hotplug.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
+// LINK: ctl-dom/domain/slots.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/identity.c ctl-dom/domain/error.c ctl-dom/domain/pci.c
+// LINK: ctl-dom/domain/build.c ctl-dom/config/config_disk.c tests/unit/ctl_stubs.c
+/* The core, the store and whoever answers there. */
+#include "ctl_machine.h"
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xen/io/xenbus.h>
+#include <xen/io/xs_wire.h>
+#include <xen/sched.h>
+#include "unit.h"
+
+struct machine *m;
+static struct machine_dom *const none;
+
+void machine_new(void)
+{
+    if (!m)
+        m = mmap(NULL, sizeof(*m), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    memset(m, 0, sizeof(*m));
+    m->device_of = BH_DOMID_NONE;
+    m->left = -1;
+    m->clock = NS_PER_S;
+}
+
+void step(void)
+{
+    if (!m->counts)
+        return;
+    m->steps++;
+    if (m->left >= 0 && m->left-- == 0)
+        _exit(DIED);
+}
+
+/* --- the core -------------------------------------------------------------------------------------------------------- */
+struct machine_dom *core_by_id(unsigned id)
+{
+    for (unsigned i = 0; i < MACHINE_DOMS; i++)
+        if (m->dom[i].there && m->dom[i].id == id)
+            return &m->dom[i];
+    return none;
+}
+struct machine_dom *core_by_name(const char *name)
+{
+    for (unsigned i = 0; i < MACHINE_DOMS; i++)
+        if (m->dom[i].there && m->dom[i].state != BH_DOM_DYING && !strcmp(m->dom[i].name, name))
+            return &m->dom[i];
+    return none;
+}
+
+static long create(struct bh_create *c)
+{
+    struct machine_dom *d = m->dom;
+
+    if (c->domid == BH_DOMID_ANY)
+        for (c->domid = BH_FIRST_GUEST; m->named[c->domid] || core_by_id(c->domid); c->domid++)
+            ;
+    else if (core_by_id(c->domid))
+        return -EEXIST;
+    while (d->there)
+        d++;
+    *d = (struct machine_dom){ .there = true,
+                               .id = c->domid,
+                               .role = c->role,
+                               .restartable = c->flags & BH_CREATE_RESTARTABLE,
+                               .table_gpa = c->nr_table ? c->table_gfn << 12 : 0 };
+    memcpy(d->name, c->name, sizeof(d->name));
+    return 0;
+}
+static long destroy(struct machine_dom *d)
+{
+    if (m->device_of == d->id)
+        m->device_of = BH_DOMID_NONE;
+    if (d->role == BH_ROLE_GUEST && d->rings)
+        m->named[d->id] = true;
+    d->state = BH_DOM_DYING;
+    d->there = d->role == BH_ROLE_GUEST; /* those have frames out */
+    return 0;
+}
+static long info(struct bh_dominfo *di)
+{
+    struct machine_dom *d = none;
+
+    for (unsigned i = 0; i < MACHINE_DOMS; i++)
+        if (m->dom[i].there && m->dom[i].id >= di->domid && (!d || m->dom[i].id < d->id))
+            d = &m->dom[i];
+    if (!d)
+        return -ESRCH;
+    *di = (struct bh_dominfo){ .domid = d->id,
+                               .role = d->role,
+                               .state = d->state,
+                               .flags = d->adopted ? BH_DI_ADOPTED | BH_DI_SERVED : 0,
+                               .shutdown_reason = d->reason,
+                               .instance = d->instance,
+                               .crash_ns = d->crash_ns,
+                               .adopted_ns = d->adopted ? d->adopted_ns : 0,
+                               .holder = BH_DOMID_NONE };
+    return 0;
+}
+static long unpause(struct machine_dom *d)
+{
+    if (d->state != BH_DOM_BUILDING)
+        return d->pauses ? (d->pauses--, 0) : -EINVAL;
+    if (!d->entry || !d->rings)
+        return -EINVAL;
+    d->state = BH_DOM_RUNNING;
+    d->kernels++;
+    return 0;
+}
+static long restart(struct machine_dom *d)
+{
+    if (!d->restartable)
+        return -EINVAL;
+    d->state = BH_DOM_BUILDING;
+    d->adopted = d->entry = d->talks = false;
+    d->instance++;
+    return 0;
+}
+static long soft_reset(struct machine_dom *d)
+{
+    if (d->state != BH_DOM_SHUTDOWN || d->reason != SHUTDOWN_soft_reset)
+        return -EINVAL;
+    d->state = BH_DOM_RUNNING;
+    d->kernels++;
+    return 0;
+}
+static long slot_write(struct machine_dom *d, const struct bh_write *w)
+{
+    assert_true(d->table_gpa && w->gpa >= d->table_gpa &&
+                w->gpa + w->len <= d->table_gpa + sizeof(d->table));
+    memcpy((char *)d->table + (w->gpa - d->table_gpa), (const void *)w->src, w->len);
+    return 0;
+}
+static long forget(domid_t id)
+{
+    if (core_by_id(id))
+        return -EBUSY;
+    m->named[id] = false;
+    return 0;
+}
+static long pci_info(struct bh_pci_info *i)
+{
+    if (i->index)
+        return -ENOENT;
+    i->sbdf = 0x18;
+    i->domid = m->device_of;
+    i->state = m->device_of == BH_DOMID_NONE ? BH_PCI_HIDDEN : BH_PCI_ASSIGNED;
+    return 0;
+}
+static long sysinfo(struct bh_sysinfo *si)
+{
+    memset(si, 0, sizeof(*si));
+    si->total_pages = si->free_pages = 1 << 20;
+    si->features = BH_SYS_IOMMU | BH_SYS_CLOCK;
+    return 0;
+}
+
+/* Those that name a domain first. */
+static long of_domain(unsigned op, void *arg)
+{
+    struct machine_dom *d = core_by_id(*(domid_t *)arg);
+
+    if (!d || (d->state == BH_DOM_DYING && op != BH_CTL_DESTROY))
+        return -ESRCH;
+    if (d->state != BH_DOM_BUILDING &&
+        (op == BH_CTL_POPULATE || op == BH_CTL_WRITE || op == BH_CTL_PROTECT ||
+         op == BH_CTL_SETUP_RINGS || op == BH_CTL_SET_ENTRY))
+        return -EACCES;
+    switch (op) {
+    case BH_CTL_DESTROY: return destroy(d);
+    case BH_CTL_PAUSE: return d->pauses++, 0;
+    case BH_CTL_UNPAUSE: return unpause(d);
+    case BH_CTL_WRITE: return (long)((const struct bh_write *)arg)->len;
+    case BH_CTL_SETUP_RINGS: return d->rings ? -EBUSY : (d->rings = true, 0);
+    case BH_CTL_SET_ENTRY: return d->entry = true, 0;
+    case BH_CTL_RESTART: return restart(d);
+    case BH_CTL_SOFT_RESET: return soft_reset(d);
+    case BH_CTL_SLOT_WRITE: return slot_write(d, arg);
+    case BH_CTL_CRASH: return d->state = BH_DOM_CRASHED, m->changed = true, 0;
+    default: return 0; /* POPULATE, PROTECT, REPORT */
+    }
+}
+static long control(unsigned op, void *arg)
+{
+    switch (op) {
+    case BH_CTL_CREATE: return create(arg);
+    case BH_CTL_INFO: return info(arg);
+    case BH_CTL_FORGET: return forget(*(domid_t *)arg);
+    case BH_CTL_PCI_INFO: return pci_info(arg);
+    case BH_CTL_ASSIGN: return m->device_of = ((const struct bh_assign *)arg)->domid, 0;
+    case BH_CTL_DEASSIGN: return m->device_of = BH_DOMID_NONE, 0;
+    case BH_CTL_SYSINFO: return sysinfo(arg);
+    case BH_CTL_RECLAIM: return 0;
+    default: return of_domain(op, arg);
+    }
+}
+long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
+{
+    step();
+    long rc = nr == BH_HYPERCALL_CONTROL ? control((unsigned)op, (void *)arg) : 0;
+    step();
+    return rc;
+}
+
+/* --- the store ------------------------------------------------------------------------------------------------------- */
+static char saved[sizeof(m->node)]; /* as it was when the transaction began */
+int xs_error;
+
+static uint32_t hash_of(const char *path)
+{
+    uint32_t h = 2166136261u;
+
+    if (!*path)
+        return 0;
+    while (*path)
+        h = (h ^ (uint8_t)*path++) * 16777619u;
+    return h | 1;
+}
+static int at(const char *path)
+{
+    uint32_t hash = hash_of(path);
+
+    for (int i = 0; i < MACHINE_NODES; i++)
+        if (m->node[i].hash == hash && !strcmp(m->node[i].path, path))
+            return i;
+    return -1;
+}
+const char *store_value(const char *path) { return at(path) < 0 ? NULL : m->node[at(path)].val; }
+void store_set(const char *path, const char *val)
+{
+    int i = at(path) < 0 ? at("") : at(path);
+
+    assert_true(i >= 0 && strlen(path) < sizeof(m->node[0].path));
+    strcpy(m->node[i].path, path);
+    m->node[i].hash = hash_of(path);
+    snprintf(m->node[i].val, sizeof(m->node[i].val), "%s", val);
+}
+static bool lies_in(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+
+    return !strncmp(path, dir, n) && (path[n] == '/' || !path[n]);
+}
+unsigned store_below(const char *dir)
+{
+    char seen[64][64];
+    unsigned n = 0;
+
+    for (unsigned i = 0, k; i < MACHINE_NODES; i++) {
+        const char *p = m->node[i].path;
+        if (!m->node[i].hash || !lies_in(p, dir) || !p[strlen(dir)])
+            continue;
+        p += strlen(dir) + 1;
+        int len = (int)strcspn(p, "/");
+        for (k = 0; k < n && (strlen(seen[k]) != (size_t)len || strncmp(seen[k], p, (size_t)len));)
+            k++;
+        if (k == n)
+            snprintf(seen[n++], sizeof(seen[0]), "%.*s", len, p);
+    }
+    return n;
+}
+
+static bool silent(void)
+{
+    struct machine_dom *d = core_by_id(BH_DOMID_STORE);
+
+    return !d || d->state != BH_DOM_RUNNING;
+}
+/* One call: outside of a transaction it has its steps. */
+#define CALL(tx, what)        \
+    do {                      \
+        if (!(tx))            \
+            step();           \
+        if (silent())         \
+            return -EIO;      \
+        int call_rc = (what); \
+        if (!(tx))            \
+            step();           \
+        return call_rc;       \
+    } while (0)
+static int removed(const char *path)
+{
+    int n = 0;
+
+    for (unsigned i = 0; i < MACHINE_NODES; i++)
+        if (m->node[i].hash && lies_in(m->node[i].path, path)) {
+            memset(&m->node[i], 0, sizeof(m->node[i]));
+            n++;
+        }
+    return n ? 0 : -ENOENT;
+}
+int xs_mkdir(uint32_t tx, const char *path)
+{
+    CALL(tx, at(path) < 0 ? (store_set(path, ""), 0) : 0);
+}
+int xs_write(uint32_t tx, const char *path, const char *val)
+{
+    CALL(tx, (store_set(path, val), 0));
+}
+int xs_rm(uint32_t tx, const char *path) { CALL(tx, removed(path)); }
+int xs_set_perms(uint32_t tx, const char *path, const char *perms) { CALL(tx, 0); }
+int xs_printf(uint32_t tx, const char *path, const char *fmt, ...)
+{
+    char val[112];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(val, sizeof(val), fmt, ap);
+    va_end(ap);
+    return xs_write(tx, path, val);
+}
+static int has(const char *path) { return at(path) < 0 ? -ENOENT : 0; }
+static int asked(uint32_t tx, const char *path) { CALL(tx, has(path)); }
+char *xs_read(uint32_t tx, const char *path)
+{
+    xs_error = -asked(tx, path);
+    return xs_error ? NULL : strdup(store_value(path));
+}
+int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
+{
+    int rc = asked(tx, path);
+
+    if (!rc)
+        *v = strtoull(store_value(path), NULL, 10);
+    return rc;
+}
+int xs_tx_start(uint32_t *tx)
+{
+    *tx = 1;
+    memcpy(saved, m->node, sizeof(saved));
+    CALL(0, 0);
+}
+/* Nobody else looks before the end, so what it wrote lies there already, but for one who dies before it. */
+int xs_tx_end(uint32_t tx, bool good)
+{
+    static char made[sizeof(saved)];
+
+    memcpy(made, m->node, sizeof(made));
+    memcpy(m->node, saved, sizeof(saved));
+    step();
+    if (good)
+        memcpy(m->node, made, sizeof(made));
+    step();
+    return silent() ? -EIO : 0;
+}
+static int told(uint32_t type, const char *domid)
+{
+    unsigned id = (unsigned)atoi(domid);
+    struct machine_dom *d = core_by_id(id);
+
+    m->introduced[id] = type == XS_INTRODUCE;
+    if (d && type == XS_INTRODUCE)
+        d->talks = true;
+    return type == XS_INTRODUCE && (!d || !d->rings) ? -EINVAL : 0;
+}
+int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply, uint32_t *n)
+{
+    CALL(tx, told(type, payload));
+}
+int xs_post(uint32_t type, const void *payload, uint32_t len, xs_done done, void *arg)
+{
+    int rc = xs_raw(type, 0, payload, len, NULL, NULL);
+
+    done(rc, arg);
+    return 0;
+}
+
+/* --- events, timers, watches: each instance's own -------------------------------------------------------------------- */
+static event_fn on_dom_exc;
+static struct dtimer *timers;
+static struct {
+    char path[64];
+    watch_fn fn;
+    void *arg;
+    bool fires;
+} watches[32];
+
+int event_bind_virq(unsigned virq, event_fn fn, void *arg)
+{
+    step();
+    on_dom_exc = fn;
+    return 1;
+}
+void dtimer_cancel(struct dtimer *t)
+{
+    for (struct dtimer **p = &timers; *p; p = &(*p)->next)
+        if (*p == t) {
+            *p = t->next;
+            break;
+        }
+    t->armed = false;
+}
+void dtimer_set(struct dtimer *t, uint64_t when)
+{
+    dtimer_cancel(t);
+    t->when = when;
+    t->armed = true;
+    t->next = timers;
+    timers = t;
+}
+static int watch(const char *path, watch_fn fn, void *arg)
+{
+    unsigned i = 0;
+
+    while (watches[i].fn)
+        assert_true(++i < ARRAY_SIZE(watches));
+    snprintf(watches[i].path, sizeof(watches[i].path), "%s", path);
+    watches[i].fn = fn, watches[i].arg = arg, watches[i].fires = true;
+    return 0;
+}
+static int unwatch(const char *path, watch_fn fn)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+        if (watches[i].fn == fn && !strcmp(watches[i].path, path))
+            watches[i].fn = NULL;
+    return 0;
+}
+int xs_watch(const char *path, watch_fn fn, void *arg) { CALL(0, watch(path, fn, arg)); }
+int xs_unwatch(const char *path, watch_fn fn, void *arg) { CALL(0, unwatch(path, fn)); }
+
+static uint64_t next_timer(void)
+{
+    uint64_t when = 0;
+
+    for (struct dtimer *t = timers; t; t = t->next)
+        if (!when || t->when < when)
+            when = t->when;
+    return when;
+}
+static bool handlers(void)
+{
+    bool did = false;
+
+    struct dtimer *t = timers;
+
+    while (t && t->when > m->clock)
+        t = t->next;
+    if (t) { /* one a turn is enough */
+        dtimer_cancel(t);
+        t->fn(t);
+        did = true;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+        if (watches[i].fn && watches[i].fires) {
+            watches[i].fires = false;
+            watches[i].fn(watches[i].path, watches[i].arg);
+            did = true;
+        }
+    if (m->changed && on_dom_exc) {
+        m->changed = false;
+        on_dom_exc(1, NULL);
+        did = true;
+    }
+    return did;
+}
+
+/* --- the others ------------------------------------------------------------------------------------------------------ */
+static bool others_changed;
+
+static void put(const char *path, const char *val)
+{
+    store_set(path, val);
+    others_changed = true;
+    for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+        if (watches[i].fn && lies_in(path, watches[i].path))
+            watches[i].fn(path, watches[i].arg); /* who is called makes no calls */
+}
+static unsigned number(const char *dir, const char *key)
+{
+    char path[160];
+    const char *v;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, key);
+    v = store_value(path);
+    return v ? (unsigned)atoi(v) : 0;
+}
+static void put_state(const char *dir, unsigned state)
+{
+    char path[160], val[2] = { (char)('0' + state) };
+
+    snprintf(path, sizeof(path), "%s/state", dir);
+    put(path, val);
+}
+static const struct slot_entry *entry_of(const struct machine_dom *b, unsigned id, unsigned devid,
+                                         enum slot_kind kind)
+{
+    for (unsigned i = 0; i < SLOT_ENTRIES; i++)
+        if (slot_live(&b->table[i]) && b->table[i].domid == id && b->table[i].devid == devid &&
+            slot_kind(&b->table[i]) == kind)
+            return &b->table[i];
+    return NULL;
+}
+static void connect(const struct machine_dom *b, const struct machine_dom *g, const char *be,
+                    const char *fe, const struct slot_entry *e)
+{
+    char path[160];
+    unsigned is = number(be, "state");
+    bool opens = e && slot_state(e) != SLOT_DETACHING;
+
+    if (is == XenbusStateInitialising && opens && !strcmp(e->spec, "bad")) {
+        snprintf(path, sizeof(path), "%s/bh-error", be);
+        put(path, "no such volume");
+        put_state(be, XenbusStateClosed);
+    } else if (is == XenbusStateInitialising && opens) {
+        snprintf(path, sizeof(path), "%s/bh-extent", be);
+        if (slot_kind(e) == SLOT_VBD)
+            put(path, "100 100");
+        put_state(be, XenbusStateInitWait);
+    } else if (!number(be, "online") && is != XenbusStateClosed) {
+        put_state(be, XenbusStateClosed);
+        if (number(fe, "state"))
+            put_state(fe, XenbusStateClosed);
+    } else if (is == XenbusStateInitWait && number(fe, "state") == XenbusStateInitialising && g &&
+               g->state == BH_DOM_RUNNING) {
+        put_state(fe, XenbusStateConnected);
+        put_state(be, XenbusStateConnected);
+    }
+}
+static bool serves(const struct machine_dom *b)
+{
+    return b && b->state == BH_DOM_RUNNING && b->adopted && b->talks;
+}
+/* True: somebody did something. */
+static bool others(void)
+{
+    unsigned back, id, devid, held[128] = { 0 };
+    char type[8], be[160], fe[160];
+    int len;
+
+    others_changed = false;
+    for (unsigned i = 0; i < MACHINE_DOMS; i++) {
+        struct machine_dom *d = &m->dom[i];
+        if (!d->there || d->state != BH_DOM_RUNNING || d->role == BH_ROLE_GUEST || d->adopted)
+            continue;
+        d->adopted = m->changed = others_changed = true;
+        d->adopted_ns = m->clock;
+    }
+    for (unsigned i = 0; i < MACHINE_NODES; i++) {
+        len = 0;
+        if (!m->node[i].hash || !strstr(m->node[i].path, "/backend/"))
+            continue;
+        if (sscanf(m->node[i].path, "/local/domain/%u/backend/%3[a-z]/%u/%u/state%n", &back, type,
+                   &id, &devid, &len) != 4 ||
+            m->node[i].path[len])
+            continue;
+        const struct machine_dom *b = core_by_id(back);
+        snprintf(be, sizeof(be), "/local/domain/%u/backend/%s/%u/%u", back, type, id, devid);
+        snprintf(fe, sizeof(fe), "/local/domain/%u/device/%s/%u", id, type, devid);
+        if (serves(b))
+            connect(b, core_by_id(id), be, fe,
+                    entry_of(b, id, devid, strcmp(type, "vif") ? SLOT_VBD : SLOT_VIF));
+        held[id % 128] |= serves(b) && number(be, "state") == XenbusStateConnected;
+    }
+    for (unsigned i = 0; i < MACHINE_DOMS; i++)
+        if (m->dom[i].there && m->dom[i].state == BH_DOM_DYING && !held[m->dom[i].id])
+            m->dom[i].there = false, others_changed = true;
+    return others_changed;
+}
+
+/* --- time ------------------------------------------------------------------------------------------------------------ */
+uint64_t now_ns(void) { return m->clock += 100; }
+
+static void turn(uint64_t until)
+{
+    m->clock += NS_PER_MS;
+    bool did = others();
+    did |= handlers();
+    uint64_t next = next_timer();
+    if (did || until == TIME_PAST)
+        return;
+    if (until && (!next || until < next))
+        next = until;
+    if (next > m->clock)
+        m->clock = next;
+}
+void job_wait(uint64_t until) { turn(until); }

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: tests/unit/ctl_machine.c
+// FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
+/*
+ * The control domain dies before and after each hypercall and each call of the store that a command makes, and the next instance finishes
+ * what it did or undoes it: each domain is there with all that belongs to it, or nothing of it is; and all commands work. Then it dies once
+ * more while it adopts.
+ */
+#include "ctl_machine.h"
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xen/io/xenbus.h>
+#include <xen/sched.h>
+#include "domain/load.h"
+#include "domain/records.h"
+#include "domain/slots.h"
+#include "store/devices.h"
+#include "store/hotplug.h"
+#include "supervise/life.h"
+#include "supervise/supervisor.h"
+#include "supervise/waiting.h"
+#include "unit.h"
+
+#define BAD(...)                                                                      \
+    do {                                                                              \
+        char bad[512];                                                                \
+        snprintf(bad, sizeof(bad), __VA_ARGS__);                                      \
+        fprintf(stderr, "%s, step %u: %s\n%s", trial_name, trial_step, bad, m->said); \
+        _exit(1);                                                                     \
+    } while (0)
+#define NET0 4u /* its domid */
+static const char *trial_name;
+static unsigned trial_step;
+
+/* --- how a domain may be ---------------------------------------------------------------------------------------------- */
+enum { WHOLE = 1, GONE = 2, WAITS = 4 };
+static const char *const names[] = { "store", "pciback", "blk0", "net0", "blk1",
+                                     "net1",  "web",     "late", "hand", "bad" };
+
+static unsigned at_path(const char *fmt, ...)
+{
+    char path[160];
+    const char *v;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(path, sizeof(path), fmt, ap);
+    va_end(ap);
+    v = store_value(path);
+    return v ? (unsigned)atoi(v) : 0;
+}
+static unsigned entries_of(domid_t id)
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < MACHINE_DOMS; k++)
+        for (unsigned i = 0; m->dom[k].there && i < SLOT_ENTRIES; i++)
+            n += slot_live(&m->dom[k].table[i]) && m->dom[k].table[i].domid == id;
+    return n;
+}
+
+static void device_whole(const struct dom *d, const struct dom_dev *v)
+{
+    const char *type = v->kind == DEV_VIF ? "vif" : "vbd", *name = d->cfg.name;
+    struct machine_dom *b = core_by_id(v->back);
+    unsigned n = 0;
+
+    if (v->plugging || v->replug)
+        BAD("%s: %s %u: is still being plugged", name, type, v->devid);
+    if (!b) /* its driver domain was destroyed */
+        return;
+    for (unsigned i = 0; i < SLOT_ENTRIES; i++)
+        n += slot_state(&b->table[i]) == SLOT_ATTACHED && b->table[i].domid == d->id &&
+             b->table[i].devid == v->devid;
+    if (n != 1)
+        BAD("%s: %s %u: %u slot entries", name, type, v->devid, n);
+    if (at_path("/local/domain/%u/backend/%s/%u/%u/state", v->back, type, d->id, v->devid) !=
+            XenbusStateConnected ||
+        at_path("/local/domain/%u/device/%s/%u/state", d->id, type, v->devid) != XenbusStateConnected)
+        BAD("%s: %s %u: is not connected", name, type, v->devid);
+    for (unsigned i = 0; i < SLOT_ENTRIES; i++) {
+        const struct slot_entry *e = &dom_by_id(b->id)->slots[i];
+        if (b->table[i].head != e->head || (slot_live(e) && memcmp(e, &b->table[i], sizeof(*e)) != 0))
+            BAD("%s: its copy of the slot table is another one", b->name);
+    }
+}
+
+static void is_whole(const struct dom *d)
+{
+    struct machine_dom *c = core_by_id(d->id);
+    char path[64], want[64];
+    unsigned vifs = 0, disks = 0, served = 0;
+
+    if (!c || c->state != BH_DOM_RUNNING || c->pauses || strcmp(c->name, d->cfg.name) != 0)
+        BAD("%s: domain %u does not run", d->cfg.name, d->id);
+    if (d->state != DOM_UP || d->ending)
+        BAD("%s: state %u in its record", d->cfg.name, d->state);
+    if (d->cfg.role == BH_ROLE_STORE)
+        return;
+    snprintf(path, sizeof(path), "/local/domain/%u/name", d->id);
+    snprintf(want, sizeof(want), "%s", store_value(path) ? store_value(path) : "");
+    if (strcmp(want, d->cfg.name) != 0 || !m->introduced[d->id] || !c->talks || d->introduce)
+        BAD("%s: the store does not know it", d->cfg.name);
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        device_whole(d, &d->dev[i]);
+        vifs += d->dev[i].kind == DEV_VIF;
+        disks += d->dev[i].kind == DEV_VBD;
+        served += core_by_id(d->dev[i].back) != NULL;
+    }
+    snprintf(path, sizeof(path), "/local/domain/%u/device/vif", d->id);
+    snprintf(want, sizeof(want), "/local/domain/%u/device/vbd", d->id);
+    if (vifs != d->cfg.nr_vifs || disks != d->cfg.nr_disks || store_below(path) != vifs ||
+        store_below(want) != disks || (served == d->nr_devs && entries_of(d->id) != d->nr_devs))
+        BAD("%s: %u vifs, %u disks, %u and %u in the store, %u in tables", d->cfg.name, vifs, disks,
+            store_below(path), store_below(want), entries_of(d->id));
+}
+
+static unsigned state_of(const char *name)
+{
+    struct dom *d = dom_by_name(name);
+    unsigned waits = 0;
+
+    for (struct waiting *w = waiting; w; w = w->next)
+        waits += !strcmp(w->cfg.name, name);
+    if (waits + (d != NULL) > 1)
+        BAD("%s: is there, and waits, or waits twice", name);
+    if (d)
+        is_whole(d);
+    return d ? WHOLE : waits ? WAITS : GONE;
+}
+
+/* Nothing of one that is not listed. */
+static void nothing_else(void)
+{
+    unsigned id, back, listed = 0, kept = 0;
+
+    for (unsigned i = 0; i < MACHINE_DOMS; i++)
+        if (m->dom[i].there && !dom_by_id(m->dom[i].id))
+            BAD("%s: domain %u is nobody's (state %u)", m->dom[i].name, m->dom[i].id,
+                m->dom[i].state);
+    for (unsigned i = 0; i < ARRAY_SIZE(m->introduced); i++)
+        if (m->introduced[i] && !dom_by_id((domid_t)i))
+            BAD("domain %u is not there, and the store was not told", i);
+    for (unsigned i = 0; i < MACHINE_NODES; i++) {
+        const char *p = m->node[i].path;
+        if (!m->node[i].hash)
+            continue;
+        if (sscanf(p, "/local/domain/%u/backend/%*[a-z]/%u", &back, &id) == 2 && back &&
+            (!dom_by_id((domid_t)back) || !dom_by_id((domid_t)id)))
+            BAD("%s is left", p);
+        else if (sscanf(p, "/local/domain/%u", &id) == 1 && id && !dom_by_id((domid_t)id))
+            BAD("%s is left", p);
+    }
+    for (unsigned i = 0; i < MACHINE_DOMS; i++)
+        for (unsigned k = 0; m->dom[i].there && k < SLOT_ENTRIES; k++)
+            if (slot_live(&m->dom[i].table[k]) && !dom_by_id(m->dom[i].table[k].domid))
+                BAD("%s: an entry of domain %u is left", m->dom[i].name, m->dom[i].table[k].domid);
+    for (struct dom *d = doms; d; d = d->next)
+        listed++;
+    for (struct waiting *w = waiting; w; w = w->next)
+        listed++;
+    for (void *r = record_next(NULL, RECORD_DOM); r; r = record_next(r, RECORD_DOM))
+        kept++;
+    for (void *r = record_next(NULL, RECORD_WAITING); r; r = record_next(r, RECORD_WAITING))
+        kept++;
+    if (listed != kept)
+        BAD("%u records of %u", kept, listed);
+    if (store_below("/vm") + 1 != store_below("/local/domain"))
+        BAD("%u in /vm, %u domains", store_below("/vm"), store_below("/local/domain"));
+}
+
+/* --- commands --------------------------------------------------------------------------------------------------------- */
+static int make(const char *name)
+{
+    static struct domcfg cfg;
+    struct errbuf e;
+    struct dom *d;
+    int rc = config_load(&cfg, name, &e) ?: dom_create(&cfg, false, &d, &e);
+
+    instance_works();
+    return rc;
+}
+static void end(const char *name)
+{
+    struct errbuf e;
+
+    (void)dom_destroy(dom_by_name(name), &e);
+    instance_works();
+}
+static int attach(const char *name, const char *spec)
+{
+    struct errbuf e;
+    int rc = disk_attach(dom_by_name(name), spec, &e);
+
+    instance_works();
+    return rc;
+}
+static void detach(const char *name, const char *vdev)
+{
+    struct dom *d = dom_by_name(name);
+    struct errbuf e;
+
+    (void)disk_detach(d, disk_of(d, vdev), false, &e);
+    instance_works();
+}
+static void ends_after(unsigned seconds, const char *name, unsigned state, unsigned reason)
+{
+    struct machine_dom *d = core_by_name(name);
+
+    m->clock += seconds * NS_PER_S;
+    d->state = (uint8_t)state;
+    d->reason = reason;
+    d->crash_ns = m->clock;
+    m->changed = true;
+    instance_works();
+}
+
+static void ends_by_itself(const char *name, unsigned state, unsigned reason)
+{
+    ends_after(90, name, state, reason); /* it has lived long */
+}
+
+static void nothing(void) {}
+static void make_hand(void) { (void)make("hand"); }
+static void make_bad(void) { (void)make("bad"); }
+static void make_blk1(void) { (void)make("blk1"); }
+static void make_net0(void) { (void)make("net0"); }
+static void end_web(void) { end("web"); }
+static void end_net0(void) { end("net0"); }
+static void attach_web(void) { (void)attach("web", "phy:blk0:3,xvdb,w"); }
+static void attach_bad(void) { (void)attach("web", "phy:blk0:bad,xvdb,w"); }
+static void detach_web(void) { detach("web", "xvdb"); }
+static void web_reboots(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_reboot); }
+static void web_reboots_soon(void)
+{
+    ends_after(2, "web", BH_DOM_SHUTDOWN, SHUTDOWN_reboot);
+    ends_after(2, "web", BH_DOM_SHUTDOWN, SHUTDOWN_reboot);
+}
+static void make_net1(void) { (void)make("net1"); }
+static void web_ends(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_poweroff); }
+static void web_crashes(void) { ends_by_itself("web", BH_DOM_CRASHED, 0); }
+static void web_kexecs(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_soft_reset); }
+static void blk0_crashes(void) { ends_by_itself("blk0", BH_DOM_CRASHED, 0); }
+static void web_replugs(void)
+{
+    struct dom *d = dom_by_name("web");
+    char path[96];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/vif/%u/%u/bh-replug",
+             core_by_name("net0")->id, d->id, d->dev[0].devid);
+    store_set(path, "lost");
+    devs_driver_found(dom_by_name("net0"));
+    instance_works();
+}
+
+/* --- trials ------------------------------------------------------------------------------------------------------------- */
+struct trial {
+    const char *name;
+    void (*before)(void), (*run)(void);
+    struct {
+        const char *name;
+        unsigned died, done; /* how it may be then */
+    } of[3];
+    const char *disk;    /* of web's, that it has when all is done ... */
+    const char *no_disk; /* ... or has not */
+};
+
+static unsigned usually(const char *name)
+{
+    return !strcmp(name, "late") ? WAITS
+           : !strcmp(name, "blk1") || !strcmp(name, "net1") || !strcmp(name, "hand") ||
+                   !strcmp(name, "bad")
+               ? GONE
+               : WHOLE;
+}
+static void remember(void)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        struct machine_dom *d = core_by_name(names[i]);
+        m->before[i].id = d ? d->id : 0;
+        m->before[i].instance = d ? d->instance : 0;
+        m->before[i].kernels = d ? d->kernels : 0;
+    }
+}
+static void look(const struct trial *t, bool died)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        unsigned may = usually(names[i]), is = state_of(names[i]);
+        bool touched = false;
+        for (unsigned k = 0; k < ARRAY_SIZE(t->of) && t->of[k].name; k++)
+            if (!strcmp(t->of[k].name, names[i])) {
+                may = died ? t->of[k].died : t->of[k].done;
+                touched = true;
+            }
+        if (!(is & may))
+            BAD("%s: is %u, not %u", names[i], is, may);
+        struct machine_dom *d = core_by_name(names[i]);
+        if (!touched && d && t->run != nothing &&
+            (m->before[i].id != d->id || m->before[i].instance != d->instance ||
+             m->before[i].kernels != d->kernels))
+            BAD("%s: was touched", names[i]);
+    }
+    nothing_else();
+    if (dom_by_name("web") && !disk_of(dom_by_name("web"), "xvda"))
+        BAD("web: its disk is gone");
+    if (!died && t->disk && !disk_of(dom_by_name("web"), t->disk))
+        BAD("web: has no %s", t->disk);
+    if (!died && t->no_disk && disk_of(dom_by_name("web"), t->no_disk))
+        BAD("web: has %s still", t->no_disk);
+}
+
+/* A slot has the name of its first domain for ever, or the vifs of a guest would become another one's. */
+static void net1_has_its_slot(void)
+{
+    if (core_by_name("net1")->id == NET0)
+        BAD("net1: has the slot of net0");
+}
+/* All commands do what they do. */
+static void all_works(void)
+{
+    if (!dom_by_name("net1") && make("net1"))
+        BAD("net1: is not created");
+    net1_has_its_slot();
+    end("net1");
+    if (!dom_by_name("net0") && make("net0"))
+        BAD("net0: is not created again");
+    if (!dom_by_name("web") && make("web"))
+        BAD("web: is not created again");
+    if (!dom_by_name("hand") && make("hand"))
+        BAD("hand: is not created");
+    if (attach("hand", "phy:blk0:4,xvdc,w"))
+        BAD("hand: gets no disk");
+    (void)state_of("hand");
+    detach("hand", "xvdc");
+    if (state_of("hand") != WHOLE || disk_of(dom_by_name("hand"), "xvdc"))
+        BAD("hand: keeps its disk");
+    end("hand");
+    if (!make("bad"))
+        BAD("bad: is there");
+    if (!dom_by_name("blk1") && make("blk1"))
+        BAD("blk1: is not created");
+    if (state_of("late") != WHOLE || state_of("hand") != GONE || state_of("bad") != GONE ||
+        state_of("web") != WHOLE)
+        BAD("in the end one is not as it should be");
+    end("late");
+    end("blk1");
+    nothing_else();
+}
+
+/* Runs what in a process of its own. How it ended. */
+static int instance(void (*what)(const struct trial *t), const struct trial *t, long left)
+{
+    int status;
+    pid_t pid;
+
+    m->counts = false;
+    m->left = left;
+    m->steps = 0;
+    fflush(NULL);
+    pid = fork();
+    if (!pid) {
+        alarm(20);
+        what(t);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != DIED)) {
+        print_error("%s, step %u: %s\n", t->name, trial_step, WIFEXITED(status) ? "" : "a signal");
+        fail_msg("%s", t->name);
+    }
+    return WEXITSTATUS(status);
+}
+static void first(const struct trial *t)
+{
+    m->counts = t->run == nothing; /* the boot itself */
+    instance_boots();
+    instance_works();
+    if (t->before)
+        t->before();
+    if (t->run != nothing) {
+        remember();
+        m->steps = 0;
+        m->counts = true;
+    }
+    t->run();
+    m->counts = false;
+    look(t, false);
+}
+static void adopts(const struct trial *t)
+{
+    m->counts = true;
+    instance_boots();
+    instance_works();
+    m->counts = false;
+    look(t, true);
+}
+static void adopts_and_works(const struct trial *t)
+{
+    adopts(t);
+    all_works();
+}
+
+static void deaths(const struct trial *t, unsigned stride, unsigned second)
+{
+    int died = DIED;
+    unsigned n = 0;
+
+    trial_name = t->name;
+    for (; died == DIED; n += stride) {
+        int next = DIED;
+        for (unsigned k = second ? 0 : ~0u; next == DIED; k += second) {
+            machine_new();
+            trial_step = n;
+            died = instance(first, t, n);
+            if (died != DIED)
+                break;
+            next = second ? instance(adopts, t, k) : 0;
+            if (second && next != DIED)
+                break;
+            (void)instance(adopts_and_works, t, -1);
+            assert_true(k == ~0u || k < 3000);
+        }
+        assert_true(n < 3000);
+    }
+    if (getenv("VERBOSE"))
+        print_message("%s: %u steps\n", t->name, n - stride);
+    assert_true(stride > 1 || n > 10);
+}
+
+static const struct trial trials[] = {
+    { .name = "boot", .run = nothing },
+    { .name = "create", .run = make_hand, .of = { { "hand", WHOLE | GONE, WHOLE } } },
+    { .name = "create, refused", .run = make_bad, .of = { { "bad", GONE, GONE } } },
+    { .name = "create of a driver domain for whom a guest waits",
+      .run = make_blk1,
+      .of = { { "blk1", WHOLE | GONE, WHOLE }, { "late", WHOLE | WAITS, WHOLE } } },
+    { .name = "destroy", .run = end_web, .of = { { "web", WHOLE | GONE, GONE } } },
+    { .name = "destroy of a driver domain", .run = end_net0, .of = { { "net0", WHOLE | GONE, GONE } } },
+    { .name = "a driver domain anew",
+      .before = end_net0,
+      .run = make_net0,
+      .of = { { "net0", WHOLE | GONE, WHOLE } } },
+    { .name = "attach", .run = attach_web, .disk = "xvdb" },
+    { .name = "attach, refused", .run = attach_bad, .no_disk = "xvdb" },
+    { .name = "detach", .before = attach_web, .run = detach_web, .no_disk = "xvdb" },
+    { .name = "reboot", .run = web_reboots, .of = { { "web", WHOLE, WHOLE } } },
+    { .name = "reboot after a short life", .run = web_reboots_soon, .of = { { "web", WHOLE, WHOLE } } },
+    { .name = "another driver domain",
+      .before = end_net0,
+      .run = make_net1,
+      .of = { { "net0", GONE, GONE }, { "net1", WHOLE | GONE, WHOLE } } },
+    { .name = "crash of a guest", .run = web_crashes, .of = { { "web", WHOLE, WHOLE } } },
+    { .name = "power off", .run = web_ends, .of = { { "web", GONE, GONE } } },
+    { .name = "kexec", .run = web_kexecs, .of = { { "web", WHOLE, WHOLE } } },
+    { .name = "crash of a driver domain", .run = blk0_crashes, .of = { { "blk0", WHOLE, WHOLE } } },
+    { .name = "replug", .run = web_replugs },
+};
+
+static bool chosen(const struct trial *t)
+{
+    return !getenv("TRIAL") || !strcmp(getenv("TRIAL"), t->name);
+}
+TEST(one_death)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
+        if (chosen(&trials[i]))
+            deaths(&trials[i], 1, 0);
+}
+TEST(two_deaths)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
+        if (chosen(&trials[i]))
+            deaths(&trials[i], 23, 19);
+}

@@ -170,13 +170,22 @@ static void put_off(void)
              (unsigned long)(wait / NS_PER_S), deaths);
 }
 
+/* Who marks it dead holds the lock until the time of that stands there, too. */
+static bool served(struct domain *d)
+{
+    spin_lock(&d->lock);
+    bool long_enough = d->adopted && d->crash_ns - d->adopted_ns >= SERVED_NS;
+    spin_unlock(&d->lock);
+    return long_enough;
+}
+
 /* 0: it runs. HC_AGAIN: soon again. -EBUSY: later. */
 static int step(struct domain *d)
 {
     int rc = 0;
 
     if (phase == ALIVE) {
-        if (d->ordered || (d->adopted && d->crash_ns - d->adopted_ns >= SERVED_NS))
+        if (d->ordered || served(d))
             deaths = 0;
         put_off();
     }

@@ -123,6 +123,7 @@ void adopt_rest(void)
         else if (d->cfg.role == BH_ROLE_GUEST)
             disk_settle(d);
     }
+    (void)devs_work(); /* vifs that were being plugged again, before one of their guests ends */
     waiting_find_all();
     for (struct waiting *w = waiting, *next; w; w = next) {
         next = w->next;

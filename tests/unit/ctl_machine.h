@@ -47,7 +47,7 @@ struct machine {
         uint64_t instance;
         unsigned kernels;
     } before[16];
-    unsigned boots;
+    bool meanwhile; /* others ended while there was no control domain */
     char said[4096]; /* by the last instance */
 };
 extern struct machine *m;

@@ -166,7 +166,6 @@ void instance_boots(void)
     self.keep = m->keep[0];
     self.nr_keep = MACHINE_KEEP;
     m->said[0] = '\0';
-    m->boots++;
     if (!setjmp(booted))
         control_main();
 }

@@ -18,7 +18,9 @@
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
 
-#define BOOT_WAIT_NS 10000000000ull
+#define BOOT_WAIT_NS  10000000000ull
+#define STORE_WAIT_NS 120000000000ull /* it may be in its back-off */
+#define DEADLINE_MS   60000u          /* until the main loop has its first turn (shell.c) */
 
 int main(void);
 
@@ -41,6 +43,13 @@ static void start_store(void)
         say("no store: domains cannot be created");
     else if (store_connect())
         say("store: does not answer");
+}
+
+/* It may be away, too. */
+static void reach_store(void)
+{
+    for (uint64_t end = now_ns() + STORE_WAIT_NS; !store_up && now_ns() < end && store_connect();)
+        job_wait(now_ns() + 1000000000);
 }
 
 static void first_boot(void)
@@ -68,8 +77,9 @@ static void boot(void)
         supervisor_look(); /* a dead driver domain comes back before the store is asked for anything */
     start_store();
     if (again) {
-        adopt_rest();
         report_own();
+        reach_store();
+        adopt_rest();
     }
     if (!*record_boot_over)
         first_boot();
@@ -79,6 +89,7 @@ static void boot(void)
 
 int main(void)
 {
+    deadline_feed(DEADLINE_MS);
     if (record_found())
         xs_reconnect();
     console_open();

@@ -16,6 +16,8 @@
 #include "domain/start_info.h"
 #include "job/job.h"
 
+#define PIECE (256 * MIB) /* of memory that the core is asked for at once */
+
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
 {
     struct bh_write w = { .domid = id, .gpa = gpa, .src = (uint64_t)src, .len = len };
@@ -56,17 +58,23 @@ static int guest_write_sparse(domid_t id, uint64_t gpa, const void *src, size_t 
 /* --- memory ----------------------------------------------------------------------------------- */
 static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf *e)
 {
-    struct bh_populate p = { .domid = d->id,
-                             .flags = from == SPECIAL_GPA ? BH_POPULATE_RESERVED : 0,
-                             .gfn = from >> PAGE_SHIFT,
-                             .nr = bytes >> PAGE_SHIFT };
+    long rc = 0;
 
-    if (!bytes)
-        return 0;
-    long rc = bh_ctl_populate(&p);
-    return rc < 0 ? fail(e, (int)rc, "%s: no memory: %s after %lu of %lu MiB", d->cfg.name,
-                         errno_text((int)rc), p.done >> 8, p.nr >> 8)
-                  : 0;
+    /* In pieces: others go on meanwhile, and nobody takes a large one for a hang of ours. */
+    for (uint64_t at = 0, n; !rc && at < bytes; at += n) {
+        n = bytes - at < PIECE ? bytes - at : PIECE;
+        struct bh_populate p = { .domid = d->id,
+                                 .flags = from == SPECIAL_GPA ? BH_POPULATE_RESERVED : 0,
+                                 .gfn = (from + at) >> PAGE_SHIFT,
+                                 .nr = n >> PAGE_SHIFT };
+        rc = bh_ctl_populate(&p);
+        if (rc < 0)
+            return fail(e, (int)rc, "%s: no memory: %s after %lu of %lu MiB", d->cfg.name,
+                        errno_text((int)rc), (at >> 20) + (p.done >> 8), bytes >> 20);
+        if (at + n < bytes)
+            job_wait(TIME_PAST);
+    }
+    return 0;
 }
 
 int build_room(const struct domcfg *cfg, struct errbuf *e)

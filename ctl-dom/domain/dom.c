@@ -55,7 +55,7 @@ static void list(struct dom *d)
 
 struct dom *dom_new(domid_t id, const struct domcfg *cfg)
 {
-    struct dom *d = record_new();
+    struct dom *d = record_new_but_one();
 
     if (!d)
         return NULL;

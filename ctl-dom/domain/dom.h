@@ -44,6 +44,13 @@ struct dom {
     struct domcon con;
     struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     unsigned nr_devs, next_vif;
+    /* Of a change of many words at once, what was before: whoever finds it unfinished puts that back. */
+    bool changing;
+    struct {
+        unsigned nr_disks, nr_devs;
+        struct cfg_disk disk[CFG_MAX_DISKS];
+        struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
+    } was;
     struct slot_entry slots[SLOT_ENTRIES]; /* a driver domain's slot table: our copy (slots.c) */
     uint64_t slots_gpa;
     uint32_t slot_gen; /* of the entry that was made last */

@@ -5,15 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x32736d6f64686200ul /* changes with the layout of any record */
+#define MAGIC 0x33736d6f64686200ul /* changes with the layout of any record */
 
 static struct heads {
-    unsigned long magic, boot_over;
+    unsigned long magic, boot_over, working, deaths;
     char slot_name[BH_FIRST_GUEST][BH_NAME_LEN];
-    uint8_t kind[PAGE_SIZE - 2 * sizeof(unsigned long) - BH_FIRST_GUEST * BH_NAME_LEN];
+    uint8_t kind[PAGE_SIZE - 4 * sizeof(unsigned long) - BH_FIRST_GUEST * BH_NAME_LEN];
 } * heads;
 static unsigned nr;
-static bool found;
+static bool found, dropped;
+#define MOST_DEATHS 3u
 static bool taken[sizeof(heads->kind)]; /* now, whether kept or not */
 static unsigned long no_boot_over;
 unsigned long *record_boot_over = &no_boot_over;
@@ -42,6 +43,13 @@ static bool opened(void)
         memset(heads, 0, FIRST);
         heads->magic = MAGIC;
     }
+    heads->deaths = heads->working ? heads->deaths + 1 : 0;
+    if (heads->deaths >= MOST_DEATHS && heads->working <= nr) {
+        heads->kind[heads->working - 1] = RECORD_FREE;
+        heads->deaths = 0;
+        dropped = true;
+    }
+    heads->working = 0;
     for (unsigned i = 0; i < nr; i++)
         taken[i] = heads->kind[i] != RECORD_FREE;
     record_boot_over = &heads->boot_over;
@@ -69,6 +77,23 @@ void *record_new(void)
         }
     return NULL;
 }
+
+void *record_new_but_one(void)
+{
+    unsigned left = 0;
+
+    for (unsigned i = 0; opened() && i < nr && left < 2; i++)
+        left += !taken[i];
+    return opened() && left < 2 ? NULL : record_new();
+}
+
+void record_working(const void *body)
+{
+    if (opened())
+        WRITE_ONCE(heads->working, body ? index_of(body) + 1 : 0);
+}
+
+bool record_dropped(void) { return opened() && dropped; }
 
 void record_keep(void *body, enum record_kind kind)
 {

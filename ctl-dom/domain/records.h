@@ -11,14 +11,20 @@
 #include <stddef.h>
 #include <bulkhead.h>
 
-#define RECORD_SIZE 16384u
+#define RECORD_SIZE 20480u
 
 enum record_kind { RECORD_FREE, RECORD_DOM, RECORD_WAITING };
 
 /* Zeroed; nobody else's, and not there for the next instance yet. NULL: all are taken. */
 void *record_new(void);
+/* The same, but the last one stays free: for a guest's next life. */
+void *record_new_but_one(void);
 void record_keep(void *body, enum record_kind kind);
 void record_free(void *body); /* also one that was not kept; NULL: nothing */
+/* Whoever works on it may die of it: three instances in a row, and the next one finds no such record. NULL: on none. */
+void record_working(const void *body);
+/* One was dropped so. */
+bool record_dropped(void);
 /* The next one of that kind that a former instance kept; NULL: begins, and: there is no more. */
 void *record_next(const void *body, enum record_kind kind);
 #define RECORD_BOOK_SIZE 81920u

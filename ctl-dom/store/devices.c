@@ -394,14 +394,25 @@ static void replug_nodes(struct txn *t, struct dom *d, void *arg)
     dev_nodes(t, d, &new);
 }
 
+static void plugged(struct dom *d, struct dom_dev *v)
+{
+    d->next_vif++;
+    v->replug = v->plugging = false;
+}
+
 static void replug(struct dom *d, struct dom_dev *v, const char *why)
 {
     struct dom_dev new = *v;
     struct errbuf e;
+    uint64_t is;
 
     new.devid = d->next_vif;
-    /* A former instance of ours may have ended after its commit. */
-    bool committed = v->plugging && backend_state(d, &new);
+    if (v->plugging && v->devid == d->next_vif) { /* a former instance of ours ended between the two last steps */
+        plugged(d, v);
+        return;
+    }
+    /* Or after its commit. */
+    bool committed = v->plugging && (is = backend_state(d, &new)) && is != BACKEND_SILENT;
     v->plugging = true;
     int rc = committed ? 0 : slot_attach(d, &new, &e);
     if (!rc)
@@ -418,8 +429,8 @@ static void replug(struct dom *d, struct dom_dev *v, const char *why)
     slot_attached(d, &new);
     slot_remove(d, v);
     say("%s: vif %u plugged again as vif %u: %s", d->cfg.name, v->devid, d->next_vif, why);
-    v->devid = d->next_vif++;
-    v->replug = v->plugging = false;
+    WRITE_ONCE(v->devid, d->next_vif); /* first: whoever finds it so has only the rest to do */
+    plugged(d, v);
 }
 
 bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, char text[DEV_WORD])

@@ -12,6 +12,7 @@
 
 #define CLOSE_WAIT_NS   10000000000ull
 #define REFUSED_WAIT_NS 2000000000ull
+#define LEFT_WAIT_NS    100000000ull
 #define LOOK_NS         2000000ull
 
 static void add_nodes(struct txn *t, struct dom *d, void *arg) { dev_nodes(t, d, arg); }
@@ -25,11 +26,41 @@ static void remove_nodes(struct txn *t, struct dom *d, void *arg)
     no_node(t, "%s", fe);
 }
 
+/* --- changes of the two tables ------------------------------------------------------------------- */
+static void change_begins(struct dom *d)
+{
+    d->was.nr_disks = d->cfg.nr_disks;
+    d->was.nr_devs = d->nr_devs;
+    memcpy(d->was.disk, d->cfg.disk, sizeof(d->was.disk));
+    memcpy(d->was.dev, d->dev, sizeof(d->was.dev));
+    wmb();
+    WRITE_ONCE(d->changing, true);
+    wmb();
+}
+
+static void change_ends(struct dom *d)
+{
+    wmb();
+    WRITE_ONCE(d->changing, false);
+}
+
+void disk_put_back(struct dom *d)
+{
+    if (!d->changing)
+        return;
+    d->cfg.nr_disks = d->was.nr_disks;
+    d->nr_devs = d->was.nr_devs;
+    memcpy(d->cfg.disk, d->was.disk, sizeof(d->was.disk));
+    memcpy(d->dev, d->was.dev, sizeof(d->was.dev));
+    change_ends(d);
+}
+
 /* Out of the table of devices and out of the configuration, whose later disks move up. */
 static void forget(struct dom *d, struct dom_dev *v)
 {
     unsigned disk = v->index, at = (unsigned)(v - d->dev);
 
+    change_begins(d);
     for (unsigned i = disk + 1; i < d->cfg.nr_disks; i++)
         d->cfg.disk[i - 1] = d->cfg.disk[i];
     d->cfg.nr_disks--;
@@ -39,6 +70,7 @@ static void forget(struct dom *d, struct dom_dev *v)
     for (unsigned i = 0; i < d->nr_devs; i++)
         if (d->dev[i].kind == DEV_VBD && d->dev[i].index > disk)
             d->dev[i].index--;
+    change_ends(d);
 }
 
 /* Asks v's back-end to let go, and waits for it. 0, -ETIME, or what the store says. */
@@ -89,9 +121,11 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
     int rc = disk_resolve(d, n, v, e);
     if (rc)
         return rc;
-    v->plugging = true; /* before it counts: whoever finds it so undoes it */
+    change_begins(d);
+    v->plugging = true; /* whoever finds it so undoes it */
     d->cfg.nr_disks++;
     d->nr_devs++;
+    change_ends(d);
     rc = slot_attach(d, v, e);
     if (!rc)
         rc = commit(d, add_nodes, v, e);
@@ -107,11 +141,12 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
 }
 
 /* --- detach ------------------------------------------------------------------------------------ */
-int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e)
+/* wait_ns 0: without waiting. */
+static int detach(struct dom *d, struct dom_dev *v, uint64_t wait_ns, struct errbuf *e)
 {
     d->cfg.disk[v->index].leaving = true;
-    int rc = let_go(d, v, force ? 0 : CLOSE_WAIT_NS);
-    if (rc == -ETIME && force)
+    int rc = let_go(d, v, wait_ns);
+    if (rc == -ETIME && !wait_ns)
         rc = 0;
     if (rc == -ETIME)
         return fail(e, rc,
@@ -128,6 +163,11 @@ int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e)
     return rc;
 }
 
+int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e)
+{
+    return detach(d, v, force ? 0 : CLOSE_WAIT_NS, e);
+}
+
 /* --- after a death of ours ----------------------------------------------------------------------- */
 void disk_settle(struct dom *d)
 {
@@ -137,7 +177,7 @@ void disk_settle(struct dom *d)
         if (v->kind == DEV_VBD && v->plugging)
             undo(d, v);
         else if (v->kind == DEV_VBD && d->cfg.disk[v->index].leaving)
-            (void)disk_detach(d, v, false, &ignored);
+            (void)detach(d, v, LEFT_WAIT_NS, &ignored);
     }
 }
 

@@ -14,6 +14,8 @@
 int disk_attach(struct dom *d, const char *spec, struct errbuf *e);
 /* force: without waiting for the guest, whose requests in flight may be lost. -ETIME: the guest still has it. */
 int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e);
+/* The tables of d's disks and devices as they were, if a former instance of ours ended while it changed them. No store. */
+void disk_put_back(struct dom *d);
 /* An attach or a detach of d's that a former instance of ours left half-way: the one is undone, the other goes on. */
 void disk_settle(struct dom *d);
 /* c, with other limits, becomes the configuration of v. An error: the back-end was not told, it holds from the next change on. */

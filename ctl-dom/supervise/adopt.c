@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every step may be the last one of this instance too: whatever is done here is done again by the next. */
 #include "supervise/adopt.h"
+#include <errno.h>
 #include <string.h>
 #include "console/console.h"
 #include "domain/build.h"
@@ -27,10 +28,13 @@ static void adopt_service(struct dom *d, const struct bh_dominfo *di)
     struct errbuf e;
 
     d->img = svc_image_get(d->cfg.image, &e);
-    if (!d->img)
-        say("%s: %s", d->cfg.name, e.s);
-    else if (build_boot_block(d))
-        say("%s: out of memory", d->cfg.name);
+    if (d->img && build_boot_block(d))
+        fail(&e, -ENOMEM, "out of memory");
+    if (!d->img || !d->boot_block) {
+        say("%s: %s: it is not brought back any more", d->cfg.name, e.s);
+        d->state = state_after(d->state, EV_ENDED);
+        return;
+    }
     d->instance = di->instance;
     slots_again(d);
     if (di->state == BH_DOM_BUILDING) {
@@ -47,9 +51,10 @@ static void adopt(struct dom *d)
     struct bh_dominfo di;
     struct errbuf e;
 
-    /* It was being made, or ended. Nobody knows whether a guest that never ran is whole. */
+    disk_put_back(d);
+    /* It was being made, or ended. Nobody knows whether one that never ran is whole. */
     if (d->state == DOM_NEW || d->ending || !in_core(d, &di) ||
-        (d->cfg.role == BH_ROLE_GUEST && di.state == BH_DOM_BUILDING)) {
+        (di.state == BH_DOM_BUILDING && (d->cfg.role == BH_ROLE_GUEST || !di.unpause_ns))) {
         d->ending = true;
         d->state = DOM_NEW; /* nobody brings it back */
         return;
@@ -69,10 +74,10 @@ static void end_strangers(void)
 
     for (; bh_ctl_info(&di) == 0; di.domid++) {
         struct bh_domid id = { .domid = di.domid };
+        if (!dom_by_id(di.domid) || di.state == BH_DOM_DYING)
+            (void)bh_ctl_destroy(&id); /* also one that was half destroyed: to its end */
         if (di.state == BH_DOM_DYING)
             dying_found(di.domid);
-        else if (!dom_by_id(di.domid))
-            (void)bh_ctl_destroy(&id);
     }
 }
 
@@ -93,8 +98,13 @@ bool adopt_domains(void)
     if (!record_found())
         return false;
     dom_find_all();
-    for (struct dom *d = doms; d; d = d->next)
+    if (record_dropped())
+        say("control: of one domain's record three instances died: it is dropped, and the domain ended");
+    for (struct dom *d = doms; d; d = d->next) {
+        record_working(d);
         adopt(d);
+    }
+    record_working(NULL);
     end_all(false);
     end_strangers();
     return true;
@@ -113,6 +123,15 @@ static void settle_waiting(struct waiting *w)
         (void)dom_destroy(d, &ignored);
 }
 
+/* What its entries in the slot tables may not say yet, and disks that were coming or going. */
+static void settle_devices(struct dom *d)
+{
+    for (unsigned i = 0; i < d->nr_devs; i++)
+        if (d->dev[i].kind == DEV_VBD)
+            slot_limits(d, &d->dev[i]);
+    disk_settle(d);
+}
+
 void adopt_rest(void)
 {
     supervisor_look(); /* who came back meanwhile has a word for the store */
@@ -121,7 +140,7 @@ void adopt_rest(void)
         if (d->cfg.role == BH_ROLE_DRIVER)
             devs_driver_found(d);
         else if (d->cfg.role == BH_ROLE_GUEST)
-            disk_settle(d);
+            settle_devices(d);
     }
     (void)devs_work(); /* vifs that were being plugged again, before one of their guests ends */
     waiting_find_all();

@@ -14,7 +14,7 @@ unsigned event_wait(uint64_t until_ns)
     unsigned n = turn();
     uint64_t next = timers_next();
 
-    if (n) {
+    if (n || until_ns == TIME_PAST) { /* no exit for nothing */
         event_send_left();
         return n;
     }

@@ -366,11 +366,33 @@ static int ring_put(const void *data, size_t len, uint64_t until)
     return 0;
 }
 
+/* For the whole message, or as much of it as the ring holds: whoever gives up has left nothing of it there. */
+static int wait_room(size_t len, uint64_t until)
+{
+    uint32_t want = len < XENSTORE_RING_SIZE ? (uint32_t)len : XENSTORE_RING_SIZE, used;
+
+    while ((used = ring->req_prod - READ_ONCE(ring->req_cons)) > XENSTORE_RING_SIZE - want) {
+        if (used > XENSTORE_RING_SIZE)
+            return break_connection("request index out of range");
+        event_send(ring_port);
+        drain(); /* it may be waiting for us to read */
+        if (broken)
+            return -EIO;
+        if (now_ns() >= until)
+            return -ETIME;
+        pause_for_store(until);
+    }
+    return 0;
+}
+
 static int send_message(const struct xsd_sockmsg *hdr, const struct part *parts, unsigned n,
                         uint64_t until)
 {
-    int rc = ring_put(hdr, sizeof(*hdr), until);
+    int rc = wait_room(sizeof(*hdr) + hdr->len, until);
 
+    if (rc)
+        return rc;
+    rc = ring_put(hdr, sizeof(*hdr), until);
     for (unsigned i = 0; !rc && i < n; i++)
         rc = ring_put(parts[i].data, parts[i].len, until);
     /* Half a message in the stream: what follows would be read as its rest. */
@@ -446,6 +468,8 @@ static int usable(void)
         return -ENOTCONN;
     if (busy)
         return -EBUSY; /* from xs_idle, or while another waits in xs_pause */
+    if (broken && self.domid == BH_DOMID_CONTROL) /* nobody else would have its ring begun anew */
+        xs_reconnect();
     int rc = await_reset();
     if (rc)
         return rc;

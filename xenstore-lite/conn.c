@@ -40,8 +40,12 @@ static int bind(struct conn *c, struct glue *g, uint32_t port)
 static int attach_ref(struct conn *c, uint32_t ref, uint32_t port)
 {
     struct glue *g = xs_alloc(c->heap, sizeof *g);
-    if (!g)
+    if (!g) /* after a death of ours the last block of its heap, not the first */
+        g = xs_alloc(ctl_heap, sizeof *g);
+    if (!g) {
+        printf("domain %u: no memory for its connection\n", c->domid);
         return -1;
+    }
     g->conn = c;
     int rc = grant_map(&g->map, c->domid, &ref, 1, 0);
     if (rc) {

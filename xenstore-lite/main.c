@@ -49,6 +49,10 @@ static void memory_init(void)
     uint64_t avail = page_avail() * PAGE_SIZE, most = avail - avail / 32;
     journal_open(self.keep, self.nr_keep * PAGE_SIZE);
     uint64_t covers = journal_covers();
+    if (covers < PRIV_RESERVE + PRIV_RESERVE / 4) { /* less than the control domain alone may have */
+        journal_open(NULL, 0);
+        covers = 0;
+    }
     xs_mem_init(covers && covers < most ? covers : most);
     xs_mem_take();
 }

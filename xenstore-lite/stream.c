@@ -311,7 +311,7 @@ bool xs_turns(struct xs *xs)
 static bool never_began(const struct conn *c)
 {
     return load(&c->ring->connection) == XENSTORE_RECONNECT && !c->req_cons && !c->rsp_prod &&
-           !c->hdr_got && !c->out;
+           !c->hdr_got && !c->out && !c->watches && !c->txs;
 }
 
 void stream_adopt(struct conn *c)

@@ -72,7 +72,7 @@ static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf 
             return fail(e, (int)rc, "%s: no memory: %s after %lu of %lu MiB", d->cfg.name,
                         errno_text((int)rc), (at >> 20) + (p.done >> 8), bytes >> 20);
         if (at + n < bytes)
-            job_wait(TIME_PAST);
+            job_breathe();
     }
     return 0;
 }
@@ -203,7 +203,7 @@ static int kernel_sink(void *arg, const void *data, size_t len)
     struct load *l = arg;
 
     l->rc = elf_feed(l->elf, data, len);
-    job_wait(TIME_PAST); /* a driver domain that crashes meanwhile is restarted meanwhile */
+    job_breathe(); /* a driver domain that crashes meanwhile is restarted meanwhile */
     return l->rc;
 }
 
@@ -264,7 +264,7 @@ static int ramdisk_sink(void *arg, const void *data, size_t len)
         return l->rc;
     l->gpa += len;
     l->left -= len;
-    job_wait(TIME_PAST);
+    job_breathe();
     return 0;
 }
 

@@ -12,3 +12,5 @@ void job_start(void (*run)(void)); /* run never returns */
 uint64_t job_turn(void);
 /* From the job: lets the main loop have one turn at least, which ends with an event or then. The store's client waits so, too. */
 void job_wait(uint64_t until_ns);
+/* The same for whoever does not wait but takes long: a turn, if the last one is some time ago. */
+void job_breathe(void);

@@ -407,7 +407,8 @@ static void replug(struct dom *d, struct dom_dev *v, const char *why)
     uint64_t is;
 
     new.devid = d->next_vif;
-    if (v->plugging && v->devid == d->next_vif) { /* a former instance of ours ended between the two last steps */
+    if (v->plugging &&
+        v->devid == d->next_vif) { /* a former instance of ours ended between the two last steps */
         plugged(d, v);
         return;
     }

@@ -97,6 +97,7 @@ static long info(struct bh_dominfo *di)
                                .shutdown_reason = d->reason,
                                .instance = d->instance,
                                .crash_ns = d->crash_ns,
+                               .unpause_ns = d->kernels ? 1 : 0,
                                .adopted_ns = d->adopted ? d->adopted_ns : 0,
                                .holder = BH_DOMID_NONE };
     return 0;
@@ -113,7 +114,7 @@ static long unpause(struct machine_dom *d)
 }
 static long restart(struct machine_dom *d)
 {
-    if (!d->restartable)
+    if (!d->restartable || (d->state == BH_DOM_BUILDING && !d->kernels))
         return -EINVAL;
     d->state = BH_DOM_BUILDING;
     d->adopted = d->entry = d->talks = false;
@@ -578,3 +579,4 @@ static void turn(uint64_t until)
         m->clock = next;
 }
 void job_wait(uint64_t until) { turn(until); }
+void job_breathe(void) { turn(TIME_PAST); }

@@ -12,7 +12,7 @@
 
 #define MACHINE_DOMS  24
 #define MACHINE_NODES 512
-#define MACHINE_KEEP  64
+#define MACHINE_KEEP  160
 
 struct machine_dom {
     bool there, rings, entry, restartable, adopted;
@@ -47,7 +47,7 @@ struct machine {
         uint64_t instance;
         unsigned kernels;
     } before[16];
-    bool meanwhile; /* others ended while there was no control domain */
+    bool meanwhile;  /* others ended while there was no control domain */
     char said[4096]; /* by the last instance */
 };
 extern struct machine *m;

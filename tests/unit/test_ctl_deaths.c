@@ -65,6 +65,8 @@ static void device_whole(const struct dom *d, const struct dom_dev *v)
     struct machine_dom *b = core_by_id(v->back);
     unsigned n = 0;
 
+    if (!b && v->replug) /* its driver domain was half made, and is gone: with the next one */
+        return;
     if (v->plugging || v->replug)
         BAD("%s: %s %u: is still being plugged", name, type, v->devid);
     if (!b) /* its driver domain was destroyed */

@@ -163,6 +163,7 @@ int setup(void **state)
     out_len = out_at = rq_got = 0;
     store = store_good;
     xs_attach(&page, 1);
+    self.domid = 7;
     return 0;
 }
 
@@ -480,6 +481,27 @@ TEST(xs_post_and_reset)
     free(v);
     assert_true(xs_run_watches());
     assert_int_equal(told[0], -EIO);
+}
+
+/* The control domain's ring is begun anew because it asks for that: nobody introduces it. */
+static void store_sees_mark(void)
+{
+    if (page.connection == XENSTORE_RECONNECT)
+        memset(&page, 0, sizeof(page));
+    else
+        store_good();
+}
+
+TEST(xs_begins_anew)
+{
+    self.domid = 0;
+    store_bad_index();
+    drain();
+    assert_true(broken);
+    store = store_sees_mark;
+    char *v = xs_read(0, "x");
+    assert_string_equal(v, "42");
+    free(v);
 }
 
 static int called_meanwhile;

@@ -60,6 +60,20 @@ struct machine_dom *core_by_name(const char *name); /* not one that is dying */
 const char *store_value(const char *path);          /* NULL: no such node */
 void store_set(const char *path, const char *val);
 unsigned store_below(const char *dir); /* how many directories or nodes lie in it */
+bool store_lies_in(const char *path, const char *dir);
+bool store_silent(void);
+/* One call of the store: outside of a transaction it has its steps. */
+#define STORE_CALL(tx, what)  \
+    do {                      \
+        if (!(tx))            \
+            step();           \
+        if (store_silent())   \
+            return -EIO;      \
+        int call_rc = (what); \
+        if (!(tx))            \
+            step();           \
+        return call_rc;       \
+    } while (0)
 /* The job of one instance: the boot, then what is left to do until there is nothing. */
 void instance_boots(void);
 void instance_works(void);

@@ -156,7 +156,7 @@ void slot_limits(const struct dom *d, const struct dom_dev *v)
 
 void slot_chance(const struct dom *d, const struct dom_dev *v)
 {
-    const struct dom *b = dom_by_id(v->back);
+    struct dom *b = dom_by_id(v->back);
     struct slot_entry *e = find(b, d->id, v);
 
     if (!e)

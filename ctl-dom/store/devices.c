@@ -406,6 +406,7 @@ static void replug(struct dom *d, struct dom_dev *v, const char *why)
     struct errbuf e;
     uint64_t is;
 
+    v->stalled = false;
     new.devid = d->next_vif;
     if (v->plugging &&
         v->devid == d->next_vif) { /* a former instance of ours ended between the two last steps */

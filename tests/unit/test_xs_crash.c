@@ -281,3 +281,24 @@ TEST(test_poison, .setup_func = no_world, .teardown_func = no_world)
     teardown(NULL);
     forget_memory();
 }
+
+/* What a transaction looked at is not known any more after a death: it goes on, but its end is refused, and what it wrote is nowhere. */
+TEST(test_open_transaction, .setup_func = no_world, .teardown_func = no_world)
+{
+    world_up_with(1u << 20);
+    deaths = 0;
+    uint32_t tx = tx_start(&g16);
+    OK(&g16, XS_WRITE, tx, D("data/open\0v"));
+    countdown = 1;
+    OK(&g17, XS_WRITE, 0, D("data/y\0v"));
+    assert_int_equal(deaths, 1);
+    OK(&g16, XS_WRITE, tx, D("data/too\0v"));
+    WANT(&g16, XS_TRANSACTION_END, tx, S("T"), "EAGAIN");
+    WANT(&g16, XS_READ, 0, S("data/open"), "ENOENT");
+    tx = tx_start(&g16);
+    OK(&g16, XS_WRITE, tx, D("data/open\0v"));
+    OK(&g16, XS_TRANSACTION_END, tx, S("T"));
+    WANT(&g16, XS_READ, 0, S("data/open"), "=v");
+    teardown(NULL);
+    forget_memory();
+}

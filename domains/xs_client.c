@@ -332,41 +332,7 @@ unsigned xs_idle_events(void)
 
 void xs_idle_soon(void) { idle_again = true; }
 
-static int ring_put(const void *data, size_t len, uint64_t until)
-{
-    const char *from = data;
-
-    while (len) {
-        uint32_t prod = ring->req_prod, used = prod - READ_ONCE(ring->req_cons);
-
-        if (used > XENSTORE_RING_SIZE)
-            return break_connection("request index out of range");
-        size_t n = XENSTORE_RING_SIZE - used;
-        if (!n) {
-            event_send(ring_port);
-            drain(); /* it may be waiting for us to read */
-            if (broken)
-                return -EIO;
-            if (now_ns() >= until)
-                return -ETIME;
-            pause_for_store(until);
-            continue;
-        }
-        if (n > len)
-            n = len;
-        half_sent = true;
-        mb();
-        for (size_t i = 0; i < n; i++)
-            ring->req[MASK_XENSTORE_IDX(prod + i)] = from[i];
-        wmb();
-        WRITE_ONCE(ring->req_prod, prod + (uint32_t)n);
-        from += n;
-        len -= n;
-    }
-    return 0;
-}
-
-/* For the whole message, or as much of it as the ring holds: whoever gives up has left nothing of it there. */
+/* Until so many bytes have room, or the ring is empty where it holds no more. */
 static int wait_room(size_t len, uint64_t until)
 {
     uint32_t want = len < XENSTORE_RING_SIZE ? (uint32_t)len : XENSTORE_RING_SIZE, used;
@@ -385,10 +351,38 @@ static int wait_room(size_t len, uint64_t until)
     return 0;
 }
 
+static int ring_put(const void *data, size_t len, uint64_t until)
+{
+    const char *from = data;
+
+    while (len) {
+        int rc = wait_room(1, until);
+
+        if (rc)
+            return rc;
+        uint32_t prod = ring->req_prod, used = prod - READ_ONCE(ring->req_cons);
+        if (used > XENSTORE_RING_SIZE)
+            return break_connection("request index out of range");
+        size_t n = XENSTORE_RING_SIZE - used;
+        if (n > len)
+            n = len;
+        half_sent = true;
+        mb();
+        for (size_t i = 0; i < n; i++)
+            ring->req[MASK_XENSTORE_IDX(prod + i)] = from[i];
+        wmb();
+        WRITE_ONCE(ring->req_prod, prod + (uint32_t)n);
+        from += n;
+        len -= n;
+    }
+    return 0;
+}
+
 static int send_message(const struct xsd_sockmsg *hdr, const struct part *parts, unsigned n,
                         uint64_t until)
 {
-    int rc = wait_room(sizeof(*hdr) + hdr->len, until);
+    int rc = wait_room(sizeof(*hdr) + hdr->len,
+                       until); /* who gives up here has left nothing of it in the ring */
 
     if (rc)
         return rc;

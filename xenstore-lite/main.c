@@ -70,7 +70,7 @@ static void go_on(int lost)
     unsigned all = xs.nr_conns - 1, n = conn_adopt(&xs);
     printf("store: goes on with %u of %u clients\n", n, all);
     if (lost)
-        printf("store: %d entries of the journal make no sense and are left out\n", lost);
+        printf("store: %d entries of the journal make no sense, or find no memory: left out\n", lost);
 }
 
 int main(void)

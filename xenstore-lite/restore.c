@@ -2,7 +2,7 @@
 /*
  * Out of the journal: the state as the dead instance left it. Nothing is executed again: entries say what came out of requests, not
  * what was asked. Who took that instance over may have written any entry; one that makes no sense, or finds no memory, is left out and
- * counted. The rings are not looked at here: stream_adopt.
+ * counted; with a node what is below it. The rings are not looked at here: stream_adopt.
  */
 #include "xs.h"
 #include <string.h>
@@ -22,6 +22,7 @@ struct restore {
     int lost;
     struct node *top; /* of the tree on its way, a reference; NULL: none is */
     unsigned depth;
+    uint64_t below; /* so many nodes to come lie below one that was left out */
 };
 
 /* --- permissions, accounts ---------------------------------------------------------------------------------------- */
@@ -45,16 +46,19 @@ static struct permset *perms_of(struct heap *h, const unsigned char *bytes, size
     return set;
 }
 
+/* A node of which there is no account, for lack of memory, is domain 0's, whose account comes first. */
 static int count_node(const struct node *n, const struct node *parent, const char *path, void *arg)
 {
-    struct xs *xs = arg;
+    struct restore *r = arg;
     struct usage one = { .domid = n->perms->p[0].domid };
     const struct edit e = { .delta = &one, .nr = 1 };
     (void)parent;
     (void)path;
-    if (!xs_usage(xs, one.domid, false) && xs_usage_reserve(xs, &e))
-        return 1;
-    struct usage *u = xs_usage(xs, one.domid, false);
+    if (!xs_usage(r->xs, one.domid, false) && xs_usage_reserve(r->xs, &e)) {
+        permset_strike(n->perms, one.domid);
+        r->lost++;
+    }
+    struct usage *u = xs_usage(r->xs, n->perms->p[0].domid, false);
     u->nodes++;
     u->bytes += (int)node_cost(n);
     return 0;
@@ -97,26 +101,43 @@ static void tree_ascend(struct restore *r)
     }
 }
 
-static bool apply_node(struct restore *r, const struct jentry *e, const unsigned char *p)
+/* The node of an entry, a reference, or NULL. */
+static struct node *node_of(const struct restore *r, const struct jentry *e, const unsigned char *p)
 {
     size_t name = e->a & 0xffff, perms = (e->a >> 16) * sizeof(struct perm);
     uint64_t gen;
     if (name + perms + sizeof gen > e->len || name > XS_PATH_MAX)
-        return false;
+        return NULL;
     size_t data = e->len - name - perms - sizeof gen;
     const unsigned char *list = p + sizeof gen;
     const char *s = (const char *)list + perms;
     memcpy(&gen, p, sizeof gen);
     if (data > XENSTORE_PAYLOAD_MAX || !place_ok(r, s, name))
-        return false;
+        return NULL;
     struct permset *like = r->top ? st[r->depth].n->perms : NULL;
     if (like && st[r->depth].next)
         like = st[r->depth].n->child[st[r->depth].next - 1]->perms;
     struct permset *set = perms_of(ctl_heap, list, perms, like);
     struct node *n = set ? tree_part(s, name, set, s + name, data, e->b, gen) : NULL;
     permset_put(set);
-    if (!n)
+    return n;
+}
+
+static bool apply_node(struct restore *r, const struct jentry *e, const unsigned char *p)
+{
+    if (r->below) {
+        r->below += (uint64_t)e->b - 1;
         return false;
+    }
+    struct node *n = node_of(r, e, p);
+    if (!n) {
+        r->below = e->b;
+        if (r->top) {
+            st[r->depth].n->nr--;
+            tree_ascend(r);
+        }
+        return false;
+    }
     unsigned above = 0;
     if (r->top) {
         st[r->depth].n->child[st[r->depth].next++] = n;
@@ -127,7 +148,7 @@ static bool apply_node(struct restore *r, const struct jentry *e, const unsigned
     }
     st[r->depth].n = n;
     st[r->depth].next = 0;
-    st[r->depth].path_len = (unsigned)(above + name);
+    st[r->depth].path_len = (unsigned)(above + n->name->len);
     tree_ascend(r);
     return true;
 }
@@ -390,19 +411,11 @@ static void apply(const struct jentry *e, const unsigned char *p, void *arg)
 int xs_restore(struct xs *xs)
 {
     struct restore r = { .xs = xs };
-    struct node *empty = node_get(xs->root);
     enum journal_end end = journal_read(apply, &r);
     node_put(r.top); /* it never became whole */
     r.lost += end == JOURNAL_DAMAGED;
     xs->nr_usage = 0;
-    if (tree_visit(xs->root, NULL, "/", count_node, xs)) {
-        /* Its owners cannot even be counted. */
-        node_put(xs->root);
-        xs->root = node_get(empty);
-        xs->nr_usage = 0;
-        r.lost++;
-        (void)tree_visit(xs->root, NULL, "/", count_node, xs);
-    }
-    node_put(empty);
+    (void)xs_usage(xs, 0, true); /* in the room of first_nodes */
+    (void)tree_visit(xs->root, NULL, "/", count_node, &r);
     return end == JOURNAL_NONE ? -1 : r.lost;
 }

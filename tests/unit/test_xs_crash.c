@@ -282,6 +282,50 @@ TEST(test_poison, .setup_func = no_world, .teardown_func = no_world)
     forget_memory();
 }
 
+/* The control domain died with a watch, an open transaction, an event that it had not read and half of a request; its next instance marks the ring.
+ * Nothing of that is left, wherever the store dies meanwhile. */
+static void control_reborn(long at)
+{
+    world_up_with(1u << 20);
+    OK(&ctl, XS_WATCH, 0, S("/local/domain/16/data\0old"));
+    uint32_t tx = tx_start(&ctl);
+    OK(&ctl, XS_WRITE, tx, D("/local/domain/16/data/never\0v"));
+    client_drop_events(&ctl);
+    OK(&g16, XS_WRITE, 0, D("data/x\0v"));
+    client_bytes(&ctl, "\2\0\0\0\0", 5);
+    turns();
+    memset(ctl.ring, 0, sizeof *ctl.ring);
+    ctl.ring->connection = XENSTORE_RECONNECT;
+    ctl.in_len = 0;
+    deaths = 0;
+    points = 0;
+    countdown = at;
+    turns();
+    assert_int_equal(deaths, at >= 0 && points > at);
+    assert_int_equal(ctl.ring->connection, XENSTORE_CONNECTED);
+    countdown = -1;
+    client_init(&ctl, 0);
+    assert_true(!ctl.c->watches && !ctl.c->txs && !ctl.c->out && !ctl.c->hdr_got);
+    OK(&g16, XS_WRITE, 0, D("data/x\0w"));
+    NO_EVENT(&ctl);
+    WANT(&ctl, XS_TRANSACTION_END, tx, S("T"), "ENOENT");
+    WANT(&ctl, XS_READ, 0, S("/local/domain/16/data/x"), "=w");
+    OK(&ctl, XS_WATCH, 0, S("/local/domain/16/data\0new"));
+    EVENT(&ctl, "/local/domain/16/data", "new");
+    NO_EVENT(&ctl);
+    teardown(NULL);
+    forget_memory();
+}
+
+TEST(test_control_domain_reborn, .setup_func = no_world, .teardown_func = no_world)
+{
+    control_reborn(-1);
+    long all = points;
+    assert_true(all > 10);
+    for (long at = 0; at < all; at++)
+        control_reborn(at);
+}
+
 /* What a transaction looked at is not known any more after a death: it goes on, but its end is refused, and what it wrote is nowhere. */
 TEST(test_open_transaction, .setup_func = no_world, .teardown_func = no_world)
 {

@@ -34,7 +34,7 @@ static void whispers(struct client *k, uint32_t type, const void *p, uint32_t n)
     stream_serve(&store, k->c, 1 << 20);
 }
 
-/* Nodes, watches, transactions, events that wait, some that were left out, half of a request. */
+/* Nodes, each with other rights than the one before it, watches, transactions, events that wait, some that were left out, half of a request. */
 static void fill(struct client *k, struct client *other)
 {
     char p[1600];
@@ -52,6 +52,8 @@ static void fill(struct client *k, struct client *other)
             int at = snprintf(p, sizeof p, "data/node%u", i) + 1;
             memset(p + at, 'x', len);
             fails += said(k, XS_WRITE, 0, p, (uint32_t)at + len)[0] != '=';
+            at += snprintf(p + at, 32, "n%u%cr%u", k->domid, 0, 100 + i % 2) + 1;
+            said(k, XS_SET_PERMS, 0, p, (uint32_t)at);
             client_drop_events(k);
         }
     for (unsigned i = 0; i < 20; i++) {
@@ -66,7 +68,6 @@ static void fill(struct client *k, struct client *other)
     }
     whispers(k, XS_WRITE, p, 900);
     k->ring->req_prod -= 300; /* never written */
-    assert_true(k->c->out && k->c->nr_missed && k->c->nr_txs == QUOTA_TX);
 }
 
 static void snapshot_dies(long at)
@@ -92,6 +93,8 @@ TEST(test_full, .setup_func = no_world, .teardown_func = no_world)
     OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/17/data\0b17"));
     fill(&g16, &ctl);
     fill(&g17, &ctl);
+    assert_true(g16.c->out && g16.c->nr_missed && g16.c->nr_txs == QUOTA_TX);
+    assert_true(g17.c->out && g17.c->nr_missed && g17.c->nr_txs == QUOTA_TX);
     xs_commit(&store);
     points = 0;
     snapshot_dies(-1);
@@ -107,6 +110,160 @@ TEST(test_full, .setup_func = no_world, .teardown_func = no_world)
     }
     free(before);
     snapshot_dies(-1);
+    teardown(NULL);
+    forget_memory();
+}
+
+/* As it is delivered, with everybody for whom it has memory, each of whom takes all that it gets: the next instance finds room for all of it,
+ * wherever the snapshot ends. */
+#define KEPT (13952u * 4096) /* ctl-dom/bundle/store.cfg */
+
+static void all_full(void)
+{
+    static struct client many[XS_FIRST_GUEST + XS_GUESTS];
+    char p[64];
+    OK(&ctl, XS_RELEASE, 0, S("16"));
+    OK(&ctl, XS_RELEASE, 0, S("17"));
+    for (unsigned d = XS_FIRST_GUEST - XS_DRIVERS; d < XS_FIRST_GUEST + XS_GUESTS; d++) {
+        int n = snprintf(p, sizeof p, "%u%c1%c7%c%s", d, 0, 0, 0,
+                         d < XS_FIRST_GUEST ? "driver" : "guest") +
+                1;
+        assert_string_equal(said(&ctl, XS_INTRODUCE, 0, p, (uint32_t)n), "=OK");
+        client_init(&many[d], (uint16_t)d);
+        home(d);
+    }
+    for (unsigned d = XS_FIRST_GUEST - XS_DRIVERS; d < XS_FIRST_GUEST + XS_GUESTS; d++) {
+        fill(&many[d], &ctl);
+        client_drop_events(&many[d]);
+    }
+    assert_in_range(xs_mem.promised, xs_mem.limit / XS_CHUNK - limits_guest.max,
+                    xs_mem.limit / XS_CHUNK); /* there is no more */
+}
+
+TEST(test_all_full, .setup_func = no_world, .teardown_func = no_world)
+{
+    static unsigned char head[J_HEAD];
+    keep_size = KEPT;
+    journal_open(head, KEPT); /* nothing is stored yet */
+    world_up_with(journal_covers());
+    all_full();
+    xs_commit(&store);
+    points = 0;
+    snapshot_dies(-1);
+    long n = points;
+    char *before = state_text();
+    for (unsigned i = 0; i < 6; i++) {
+        snapshot_dies(n - n * i / 6 - 1 - i % 2);
+        assert_int_equal(deaths, 1);
+        char *after = state_text();
+        same_text("after the snapshot", before, after);
+        free(after);
+        assert_true(ctl_heap->chunks < 16); /* everything found its place in its own heap */
+    }
+    free(before);
+    snapshot_dies(-1);
+    teardown(NULL);
+    forget_memory();
+}
+
+/* --- no memory ---------------------------------------------------------------------------------------------------- */
+static int nodes_of(int domid)
+{
+    int n = 0;
+    for (unsigned i = 0; i < store.nr_usage; i++)
+        n += domid < 0 || store.usage[i].domid == domid ? store.usage[i].nodes : 0;
+    return n;
+}
+
+static char *paths;
+static size_t paths_len;
+
+static int path_added(const struct node *n, const struct node *parent, const char *p, void *arg)
+{
+    fprintf(arg, "%s\n", p);
+    return 0;
+}
+
+static int path_was_there(const struct node *n, const struct node *parent, const char *p, void *arg)
+{
+    char line[XS_PATH_MAX + 2];
+    snprintf(line, sizeof line, "%s\n", p);
+    for (const char *at = paths; (at = strstr(at, line)); at++)
+        if (at == paths || at[-1] == '\n')
+            return 0;
+    fail_msg("%s was not there before", p);
+    return 0;
+}
+
+/* What is there now. */
+static int noted(void)
+{
+    FILE *f = open_memstream(&paths, &paths_len);
+    tree_visit(store.root, NULL, "/", path_added, f);
+    fclose(f);
+    return nodes_of(-1);
+}
+
+/* Whatever is left out of the tree is counted, the rest is where it was, the accounts agree, and everybody is still there. */
+static int with_less_memory(int nodes)
+{
+    forget_memory();
+    int lost = next_instance();
+    assert_int_equal(xs_check(&store), 0);
+    assert_true(conn_find(&store, 0) && conn_find(&store, 16) && conn_find(&store, 17));
+    assert_in_range(nodes_of(-1), nodes - lost, nodes);
+    tree_visit(store.root, NULL, "/", path_was_there, NULL);
+    return lost;
+}
+
+/* Each allocation fails once. */
+TEST(test_allocation_fails, .setup_func = no_world, .teardown_func = no_world)
+{
+    world_up_with(1u << 20);
+    for (unsigned i = 0; i < 40; i++) {
+        char p[64];
+        int n = snprintf(p, sizeof p, "data/%u/%u", i % 4, i) + 1;
+        OK(&g16, XS_MKDIR, 0, p, (uint32_t)n);
+    }
+    OK(&g17, XS_WATCH, 0, S("data\0his"));
+    xs_snapshot(&store);
+    int nodes = noted(), left_out = 0;
+    unsigned failed = 0;
+    for (long at = 6; restore_fails <= 0;
+         at++, failed++) { /* before it the connections, whose memory is promised */
+        restore_fails = at;
+        int lost = with_less_memory(nodes);
+        left_out += lost != 0;
+    }
+    assert_true(failed > 100 && left_out > 10);
+    restore_fails = -1;
+    assert_int_equal(with_less_memory(nodes), 0);
+    free(paths);
+    xs_snapshot(&store);
+    teardown(NULL);
+    forget_memory();
+}
+
+/* There is hardly more than what was promised. */
+TEST(test_less_memory, .setup_func = no_world, .teardown_func = no_world)
+{
+    world_up_with(3u << 20);
+    fill(&g16, &ctl);
+    fill(&g17, &ctl);
+    for (unsigned i = 0; i < 60; i++) {
+        char p[3000] = "";
+        int n = snprintf(p, sizeof p, "/a/%u", i) + 1;
+        OK(&ctl, XS_WRITE, 0, p, (uint32_t)n + 2900);
+    }
+    xs_snapshot(&store);
+    int nodes = noted();
+    xs_mem.limit = 16 * XS_CHUNK;
+    int lost = with_less_memory(nodes);
+    assert_true(lost > 20 && nodes_of(16) > 100);
+    xs_mem.limit = 3u << 20;
+    assert_int_equal(with_less_memory(nodes), 0);
+    free(paths);
+    xs_snapshot(&store);
     teardown(NULL);
     forget_memory();
 }

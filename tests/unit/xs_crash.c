@@ -66,3 +66,13 @@ void serve(struct client *k)
     stream_serve(&store, k->c, 1 << 20);
     armed = false;
 }
+
+void turns(void)
+{
+    if (setjmp(death))
+        rise();
+    armed = true;
+    while (xs_turns(&store))
+        ;
+    armed = false;
+}

@@ -14,5 +14,6 @@ extern long points, countdown,
 extern unsigned deaths;
 extern void (*at_store)(void); /* what others do meanwhile */
 
+void turns(void); /* everybody's, until nothing is left to do */
 void forget_memory(void);
 int no_world(void **state); /* setup and teardown of tests that make their worlds themselves, often */

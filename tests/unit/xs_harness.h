@@ -92,5 +92,6 @@ char *state_text(void);
 void same_text(const char *what, const char *want, const char *got);
 extern bool state_exact; /* generations, numbers and indices, too */
 
+extern long restore_fails; /* as xs_mem.fail_in, while the journal is read */
 /* The private memory of the instance is gone; another one finds rings and journal. Returns what xs_restore does. */
 int next_instance(void);

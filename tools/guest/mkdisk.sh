@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Makes the disk of a whole Debian: mkdisk.sh OUT.img. GPT; partition "root" with ext4 (label "root"), Debian's own kernel,
-# the cloud kernel beside it (key k in GRUB's menu), systemd, fio and a grub.cfg of its own; partition "data1", empty. Root
-# logs in on hvc0 without a password.
+# the cloud kernel beside it (key k in GRUB's menu), systemd, fio, xenstore-utils and a grub.cfg of its own; partition
+# "data1", empty. Root logs in on hvc0 without a password.
 # Packages come from the machine's own Debian sources. Needs root (for owners of files), no loop devices.
 set -eu
 out=$1
@@ -12,7 +12,7 @@ die() { echo "mkdisk: $*" >&2; exit 1; }
 
 ROOT_MIB=1400 DATA_MIB=256 START_MIB=1
 ROOT_UUID=b01c4ead-0000-4000-8000-000000000001 DATA_UUID=b01c4ead-0000-4000-8000-000000000002
-packages=linux-image-amd64,linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus,fio,iproute2,iputils-ping,kmod,wget,kexec-tools
+packages=linux-image-amd64,linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus,fio,iproute2,iputils-ping,kmod,wget,kexec-tools,xenstore-utils
 
 mkdir -p "$(dirname "$out")"
 work=$(mktemp -d -p "${TMPDIR:-/var/tmp}" bh-disk.XXXXXX) # not in build/: make looks for *.d there

@@ -23,7 +23,10 @@ done
 
 # The full ping: busybox's has no -i below a second and no statistics of duplicates.
 ping=$(command -v ping) || die "ping is missing (package iputils-ping)"
-for program in "$ping" "$@"; do
+# What a person looks at the store with: one program under nine names.
+xenstore=$(command -v xenstore) || die "xenstore is missing (package xenstore-utils)"
+for tool in chmod exists list ls read rm watch write; do ln -s xenstore "$root/bin/xenstore-$tool"; done
+for program in "$ping" "$xenstore" "$@"; do
     cp -L "$program" "$root/bin/"
     for lib in $(ldd "$program" | awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^\//) print $i }'); do
         mkdir -p "$root$(dirname "$lib")"

@@ -55,7 +55,7 @@ static void list(struct dom *d)
 
 struct dom *dom_new(domid_t id, const struct domcfg *cfg)
 {
-    struct dom *d = record_new_but_one();
+    struct dom *d = record_new();
 
     if (!d)
         return NULL;
@@ -123,12 +123,35 @@ struct dom *vif_backend(const struct cfg_vif *v)
     return *name ? driver_by_name(name, "net") : first_net_backend();
 }
 
-void dom_find_all(void)
+/* What everybody relies on. Whatever ended the former instance may have written there first. */
+static bool sound(const struct dom *d)
 {
+    const struct domcfg *c = &d->cfg;
+    bool is = d->id != BH_DOMID_CONTROL && d->id < DOMID_FIRST_RESERVED && !dom_by_id(d->id) &&
+              c->name[0] && memchr(c->name, 0, sizeof(c->name)) && c->nr_vifs <= CFG_MAX_VIFS &&
+              c->nr_disks <= CFG_MAX_DISKS && c->nr_pci <= CFG_MAX_PCI &&
+              d->nr_devs <= ARRAY_SIZE(d->dev) && d->was.nr_disks <= CFG_MAX_DISKS &&
+              d->was.nr_devs <= ARRAY_SIZE(d->dev);
+
+    for (unsigned i = 0; is && i < d->nr_devs; i++)
+        is = d->dev[i].index < (d->dev[i].kind == DEV_VIF ? CFG_MAX_VIFS : CFG_MAX_DISKS);
+    return is && !dom_by_name(c->name);
+}
+
+unsigned dom_find_all(void)
+{
+    unsigned unsound = 0;
+
     for (struct dom *d = record_next(NULL, RECORD_DOM); d; d = record_next(d, RECORD_DOM)) {
+        if (!sound(d)) {
+            record_free(d);
+            unsound++;
+            continue;
+        }
         memset(&d->con, 0, sizeof(d->con));
         d->img = NULL;
         d->boot_block = NULL;
         list(d);
     }
+    return unsound;
 }

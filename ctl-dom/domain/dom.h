@@ -88,8 +88,9 @@ struct dom *dom_find(const char *name, struct errbuf *e); /* the same, with the 
 /* NULL: out of memory */
 struct dom *dom_new(domid_t id, const struct domcfg *cfg);
 void dom_forget(struct dom *d);
-/* The domains that a former instance of ours left in its records, without what was in its memory alone: console, image, boot block. */
-void dom_find_all(void);
+/* The domains that a former instance of ours left in its records, without what was in its memory alone: console, image, boot block. Returns how many
+ * records made no sense: they are dropped. */
+unsigned dom_find_all(void);
 
 #define NO_DOMID 0xffffu
 /* BH_DOMID_ANY for guests; NO_DOMID when slots are out */

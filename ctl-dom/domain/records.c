@@ -2,19 +2,25 @@
 /* A page of heads, the book, then the records. */
 #include "domain/records.h"
 #include <bh.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x33736d6f64686200ul /* changes with the layout of any record */
+#define MAGIC 0x34736d6f64686200ul /* changes with the layout of any record */
 
 static struct heads {
-    unsigned long magic, boot_over, working, deaths;
+    unsigned long magic, boot_over, work; /* WORK_... */
     char slot_name[BH_FIRST_GUEST][BH_NAME_LEN];
-    uint8_t kind[PAGE_SIZE - 4 * sizeof(unsigned long) - BH_FIRST_GUEST * BH_NAME_LEN];
+    uint8_t kind[PAGE_SIZE - 3 * sizeof(unsigned long) - BH_FIRST_GUEST * BH_NAME_LEN];
 } * heads;
 static unsigned nr;
 static bool found, dropped;
 #define MOST_DEATHS 3u
+/* Which record is worked on (1 + its index; 0: none), at which one an instance died last, and how many in a row did: one word, so that it changes as a whole. */
+#define WORK_ON(w)             ((unsigned)((w)&0xffff))
+#define WORK_DIED(w)           ((unsigned)((w) >> 16 & 0xffff))
+#define WORK_DEATHS(w)         ((unsigned)((w) >> 32))
+#define WORK(on, died, deaths) ((on) | (unsigned long)(died) << 16 | (unsigned long)(deaths) << 32)
 static bool taken[sizeof(heads->kind)]; /* now, whether kept or not */
 static unsigned long no_boot_over;
 unsigned long *record_boot_over = &no_boot_over;
@@ -29,6 +35,20 @@ static unsigned index_of(const void *body)
     return (unsigned)(((const char *)body - (const char *)self.keep - FIRST) / RECORD_SIZE);
 }
 
+/* The instance before this one died at a record, or not: what counts are deaths in a row at one and the same. */
+static void count_deaths(void)
+{
+    unsigned long w = heads->work;
+    unsigned on = WORK_ON(w), deaths = on && on == WORK_DIED(w) ? WORK_DEATHS(w) + 1 : on != 0;
+
+    if (deaths >= MOST_DEATHS && on <= nr) {
+        WRITE_ONCE(heads->kind[on - 1], RECORD_FREE);
+        dropped = true;
+        on = deaths = 0;
+    }
+    WRITE_ONCE(heads->work, WORK(0, on, deaths));
+}
+
 /* True: there are records in keep pages. */
 static bool opened(void)
 {
@@ -40,18 +60,15 @@ static bool opened(void)
         nr = sizeof(heads->kind);
     found = heads->magic == MAGIC;
     if (!found) {
+        WRITE_ONCE(heads->magic, 0); /* until all else is there */
+        wmb();
         memset(heads, 0, FIRST);
-        heads->magic = MAGIC;
+        wmb();
+        WRITE_ONCE(heads->magic, MAGIC);
     }
-    heads->deaths = heads->working ? heads->deaths + 1 : 0;
-    if (heads->deaths >= MOST_DEATHS && heads->working <= nr) {
-        heads->kind[heads->working - 1] = RECORD_FREE;
-        heads->deaths = 0;
-        dropped = true;
-    }
-    heads->working = 0;
+    count_deaths();
     for (unsigned i = 0; i < nr; i++)
-        taken[i] = heads->kind[i] != RECORD_FREE;
+        taken[i] = heads->kind[i] == RECORD_DOM || heads->kind[i] == RECORD_WAITING;
     record_boot_over = &heads->boot_over;
     record_slot_name = heads->slot_name;
     return true;
@@ -78,19 +95,21 @@ void *record_new(void)
     return NULL;
 }
 
-void *record_new_but_one(void)
+unsigned record_left(void)
 {
     unsigned left = 0;
 
-    for (unsigned i = 0; opened() && i < nr && left < 2; i++)
+    if (!opened())
+        return UINT_MAX;
+    for (unsigned i = 0; i < nr; i++)
         left += !taken[i];
-    return opened() && left < 2 ? NULL : record_new();
+    return left;
 }
 
 void record_working(const void *body)
 {
     if (opened())
-        WRITE_ONCE(heads->working, body ? index_of(body) + 1 : 0);
+        WRITE_ONCE(heads->work, (heads->work & ~0xfffful) | (body ? index_of(body) + 1 : 0));
 }
 
 bool record_dropped(void) { return opened() && dropped; }

@@ -17,11 +17,10 @@ enum record_kind { RECORD_FREE, RECORD_DOM, RECORD_WAITING };
 
 /* Zeroed; nobody else's, and not there for the next instance yet. NULL: all are taken. */
 void *record_new(void);
-/* The same, but the last one stays free: for a guest's next life. */
-void *record_new_but_one(void);
+unsigned record_left(void); /* so many more there can be; UINT_MAX: as there is memory */
 void record_keep(void *body, enum record_kind kind);
 void record_free(void *body); /* also one that was not kept; NULL: nothing */
-/* Whoever works on it may die of it: three instances in a row, and the next one finds no such record. NULL: on none. */
+/* Whoever works on it may die of it: three instances in a row at one and the same, and the next one finds no such record. NULL: on none. */
 void record_working(const void *body);
 /* One was dropped so. */
 bool record_dropped(void);

@@ -1,48 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring is memory of this domain, whose grant and port the store finds in its command line: it cannot be told by itself. */
+/* The ring is our slot page, which the core made as we make those of others; the store finds its grant and port in its command line. */
 #include "store/connection.h"
 #include <errno.h>
 #include <string.h>
 #include <xen/io/xs_wire.h>
 
-#define CONNECT_WAIT_NS 5000000000ull
-
 bool store_up;
-static void *ctl_page;
-static int ctl_ref, ctl_port;
 
 int store_prepare(struct dom *store, struct errbuf *e)
 {
-    ctl_port = xs_slot_port();
-    if (ctl_port > 0) { /* the core gave us a ring, as we give one to others */
-        snprintf(store->words, sizeof(store->words), "ctl_ref=1 ctl_port=%d ", ctl_port);
-        return 0;
-    }
-    ctl_page = page_alloc(1);
-    if (!ctl_page)
-        return fail(e, -ENOMEM, "store: out of memory");
-    ctl_ref = grant_give(store->id, ctl_page, 0);
-    ctl_port = event_alloc_unbound(store->id, NULL, NULL);
-    if (ctl_ref < 0 || ctl_port < 0)
-        return fail(e, ctl_ref < 0 ? ctl_ref : ctl_port, "store: no ring to it");
-    snprintf(store->words, sizeof(store->words), "ctl_ref=%d ctl_port=%d ", ctl_ref, ctl_port);
+    int port = xs_slot_port();
+
+    if (port < 0)
+        return fail(e, port, "store: no ring to it");
+    snprintf(store->words, sizeof(store->words), "ctl_ref=1 ctl_port=%d ", port);
     return 0;
 }
 
 int store_connect(void)
 {
-    int rc = ctl_page ? xs_attach(ctl_page, (uint32_t)ctl_port) : 0;
-    uint64_t end = now_ns() + CONNECT_WAIT_NS;
-
     /* The first request waits in the ring until the store has bound its end; nothing is lost
      * before. */
-    while (!rc && now_ns() < end) {
-        rc = xs_mkdir(0, "/local/domain");
-        if (!rc)
-            break;
-        if (rc == -EEXIST)
-            rc = 0;
-    }
+    int rc = xs_mkdir(0, "/local/domain");
+
     if (!rc)
         rc = xs_mkdir(0, "/local/domain/0/backend");
     if (!rc)

@@ -4,7 +4,7 @@
 #include "domain/dom.h"
 
 extern bool store_up;
-/* The control domain's ring to the store: page, grant and port; their names go into the words of its command line. */
+/* Grant and port of the control domain's ring go into the words of the store's command line. */
 int store_prepare(struct dom *store, struct errbuf *e);
 int store_connect(void); /* once the store runs */
 int store_introduce(const struct dom *d);

@@ -97,7 +97,10 @@ bool adopt_domains(void)
 {
     if (!record_found())
         return false;
-    dom_find_all();
+    unsigned unsound = dom_find_all();
+    if (unsound)
+        say("control: %u records of domains make no sense: they are dropped, and the domains ended",
+            unsound);
     if (record_dropped())
         say("control: of one domain's record three instances died: it is dropped, and the domain ended");
     for (struct dom *d = doms; d; d = d->next) {

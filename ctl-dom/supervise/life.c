@@ -12,6 +12,7 @@
 #include "domain/identity.h"
 #include "domain/load.h"
 #include "domain/pci.h"
+#include "domain/records.h"
 #include "domain/start_info.h"
 #include "job/job.h"
 #include "store/devices.h"
@@ -95,6 +96,11 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
         struct errbuf why = *e;
         return fail(e, -ENOENT, "%s: %.200s", cfg->name, why.s);
     }
+    /* The last record stays free: for the next life of a guest, which waits meanwhile. */
+    if (record_left() < (waiting_find(cfg->name) ? 1 : 2))
+        return fail(e, -ENOSPC,
+                    "%s: the control domain has no room for another domain (ctl_mem= sets its size)",
+                    cfg->name);
     int rc = identity_check(cfg, e);
     return rc ? rc : build_room(cfg, e);
 }

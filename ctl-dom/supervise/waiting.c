@@ -39,6 +39,11 @@ void waiting_find_all(void)
 {
     for (struct waiting *w = record_next(NULL, RECORD_WAITING); w;
          w = record_next(w, RECORD_WAITING)) {
+        if (!memchr(w->cfg.name, 0, sizeof(w->cfg.name)) ||
+            !memchr(w->config, 0, sizeof(w->config)) || !memchr(w->what, 0, sizeof(w->what))) {
+            record_free(w); /* damaged */
+            continue;
+        }
         list(w);
         look = true;
     }
@@ -54,12 +59,19 @@ void waiting_remove(struct waiting *w)
     record_free(w);
 }
 
-bool waiting_forget(const char *name)
+struct waiting *waiting_find(const char *name)
 {
     struct waiting *w = waiting;
 
     while (w && strcmp(w->cfg.name, name) != 0)
         w = w->next;
+    return w;
+}
+
+bool waiting_forget(const char *name)
+{
+    struct waiting *w = waiting_find(name);
+
     if (w)
         waiting_remove(w);
     return w;

@@ -21,9 +21,10 @@ extern struct waiting *waiting; /* in the order in which they would have started
 struct waiting *waiting_add(const struct domcfg *cfg, const char *config, const char *what);
 void waiting_find_all(void); /* those that a former instance of ours left */
 void waiting_remove(struct waiting *w);
-bool waiting_forget(const char *name); /* it waits no more; false: it did not */
-void waiting_list(void);               /* prints a line for each */
-void waiting_look(void);               /* a driver domain was made: all are due */
-void waiting_due(void);                /* the time of one has come */
-bool waiting_looks(void);              /* so it is, and not all were looked at since */
+struct waiting *waiting_find(const char *name); /* NULL: it does not wait */
+bool waiting_forget(const char *name);          /* it waits no more; false: it did not */
+void waiting_list(void);                        /* prints a line for each */
+void waiting_look(void);                        /* a driver domain was made: all are due */
+void waiting_due(void);                         /* the time of one has come */
+bool waiting_looks(void);                       /* so it is, and not all were looked at since */
 void waiting_looked(void);

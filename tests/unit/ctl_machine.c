@@ -3,7 +3,7 @@
 // LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/dying.c ctl-dom/supervise/state.c ctl-dom/supervise/backoff.c
 // LINK: ctl-dom/store/devices.c ctl-dom/store/hotplug.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
 // LINK: ctl-dom/domain/slots.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/identity.c ctl-dom/domain/error.c ctl-dom/domain/pci.c
-// LINK: ctl-dom/domain/build.c ctl-dom/config/config_disk.c tests/unit/ctl_stubs.c tests/unit/ctl_store.c
+// LINK: ctl-dom/domain/build.c ctl-dom/config/config_disk.c tests/unit/ctl_stubs.c tests/unit/ctl_store.c tests/unit/stores.c
 /* The core, time, and whoever answers in the store. */
 #include "ctl_machine.h"
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xen/io/xenbus.h>
 #include <xen/sched.h>
+#include "stores.h"
 #include "unit.h"
 
 struct machine *m;
@@ -24,15 +25,25 @@ void machine_new(void)
     m->device_of = BH_DOMID_NONE;
     m->left = -1;
     m->clock = NS_PER_S;
+    m->keep_pages = MACHINE_KEEP;
 }
 
-void step(void)
+static void one_step(void)
 {
-    if (!m->counts)
-        return;
     m->steps++;
     if (m->left >= 0 && m->left-- == 0)
         _exit(DIED);
+}
+void step(void)
+{
+    if (m->counts && !m->at_stores)
+        one_step();
+}
+void counts(bool on)
+{
+    m->counts = on;
+    if (m->at_stores)
+        stores_watch(m->keep, sizeof(m->keep), on ? one_step : NULL);
 }
 
 /* --- the core -------------------------------------------------------------------------------------------------------- */

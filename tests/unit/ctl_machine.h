@@ -3,7 +3,7 @@
  * A machine without a core for the toolstack as a whole: domains in a table, the store as a table of paths, back-ends and front-ends that
  * answer when the control domain waits. All of it lies in memory that child processes share, each of which is one instance of the control
  * domain: it begins with nothing of its own but the keep pages. Each call of the core and of the store is two steps, one before it is done
- * and one after; at the chosen one the instance ends.
+ * and one after, or each store to a keep page is one; at the chosen one the instance ends.
  */
 #pragma once
 #include <bh.h>
@@ -36,10 +36,11 @@ struct machine {
     } node[MACHINE_NODES];
     domid_t device_of; /* who has the one PCI device; BH_DOMID_NONE */
     bool changed;      /* VIRQ_DOM_EXC */
+    unsigned keep_pages;
     uint64_t clock;
     /* the steps of this instance */
-    bool counts;
-    long left; /* -1: it lives on */
+    bool counts, at_stores; /* a step is a store to a keep page */
+    long left;              /* -1: it lives on */
     unsigned steps;
     /* for the trial */
     struct {
@@ -55,6 +56,7 @@ extern struct machine *m;
 #define DIED 9 /* how the process ends then */
 void machine_new(void);
 void step(void);
+void counts(bool on); /* the steps of this instance, from now on */
 struct machine_dom *core_by_id(unsigned id);
 struct machine_dom *core_by_name(const char *name); /* not one that is dying */
 const char *store_value(const char *path);          /* NULL: no such node */

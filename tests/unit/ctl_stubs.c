@@ -100,10 +100,6 @@ void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmd
     memset(block, 1, BOOT_BLOCK);
 }
 void service_cmdline(const struct dom *d, char *text, size_t n) { snprintf(text, n, "words"); }
-void *page_alloc(unsigned n) { return NULL; }
-int grant_give(domid_t to, const void *page, unsigned flags) { return -1; }
-int event_alloc_unbound(domid_t remote, event_fn fn, void *arg) { return -1; }
-int xs_attach(void *ring, uint32_t port) { return -1; }
 int xs_slot_port(void) { return 7; }
 void xs_reconnect(void) {}
 void xs_give_up(void) {}
@@ -165,7 +161,7 @@ void shell_run(void (*boot_first)(void))
 void instance_boots(void)
 {
     self.keep = m->keep[0];
-    self.nr_keep = MACHINE_KEEP;
+    self.nr_keep = m->keep_pages;
     m->said[0] = '\0';
     if (!setjmp(booted))
         control_main();

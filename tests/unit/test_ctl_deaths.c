@@ -2,11 +2,12 @@
 // LINK: tests/unit/ctl_machine.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
 /*
- * The control domain dies before and after each hypercall and each call of the store that a command makes, and the next instance finishes
+ * The control domain dies before and after each hypercall and each call of the store that a command makes, or at each store to its records, and the next instance finishes
  * what it did or undoes it: each domain is there with all that belongs to it, or nothing of it is; and all commands work. Then it dies once
  * more while it adopts.
  */
 #include "ctl_machine.h"
+#include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xen/io/xenbus.h>
@@ -376,7 +377,7 @@ static int instance(void (*what)(const struct trial *t), const struct trial *t, 
 }
 static void first(const struct trial *t)
 {
-    m->counts = t->run == nothing; /* the boot itself */
+    counts(t->run == nothing); /* the boot itself */
     instance_boots();
     instance_works();
     if (t->before)
@@ -384,18 +385,18 @@ static void first(const struct trial *t)
     if (t->run != nothing) {
         remember();
         m->steps = 0;
-        m->counts = true;
+        counts(true);
     }
     t->run();
-    m->counts = false;
+    counts(false);
     look(t, false);
 }
 static void adopts(const struct trial *t)
 {
-    m->counts = true;
+    counts(true);
     instance_boots();
     instance_works();
-    m->counts = false;
+    counts(false);
     look(t, true);
 }
 static void adopts_and_works(const struct trial *t)
@@ -421,7 +422,8 @@ static void others_end(void)
 }
 
 /* Dies at each n-th of its steps; second: the next one does so, too, at each of these. */
-static void deaths(const struct trial *t, unsigned stride, unsigned second, bool meanwhile)
+static void deaths(const struct trial *t, unsigned stride, unsigned second, bool meanwhile,
+                   bool at_stores)
 {
     int died = DIED;
     unsigned n = 0;
@@ -431,6 +433,7 @@ static void deaths(const struct trial *t, unsigned stride, unsigned second, bool
         int next = DIED;
         for (unsigned k = second ? 0 : ~0u; next == DIED; k += second) {
             machine_new();
+            m->at_stores = at_stores;
             trial_step = n;
             died = instance(first, t, n);
             if (died != DIED)
@@ -445,7 +448,7 @@ static void deaths(const struct trial *t, unsigned stride, unsigned second, bool
         }
         assert_true(n < 3000);
     }
-    assert_true(stride > 1 || n > 10);
+    assert_true(stride > 1 || n > (at_stores ? 4 : 10));
 }
 
 static const struct trial trials[] = {
@@ -480,15 +483,71 @@ static const struct trial trials[] = {
 TEST(one_death)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
-        deaths(&trials[i], 1, 0, false);
+        deaths(&trials[i], 1, 0, false, false);
 }
 TEST(two_deaths)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
-        deaths(&trials[i], 23, 19, false);
+        deaths(&trials[i], 23, 19, false, false);
 }
 TEST(others_end_too)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
-        deaths(&trials[i], 5, 0, true);
+        deaths(&trials[i], 5, 0, true, false);
+}
+/* Between two stores to its records, not only between two calls. */
+TEST(death_at_each_store)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
+        deaths(&trials[i], 1, 0, false, true);
+}
+TEST(two_deaths_at_stores)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
+        deaths(&trials[i], 31, 29, false, true);
+}
+
+/* --- no room ------------------------------------------------------------------------------------------------------------ */
+#define ALL_RECORDS 7 /* five domains, one that waits, and one more */
+
+static void full(const struct trial *t)
+{
+    static struct machine before;
+    struct domcfg cfg;
+    struct errbuf e;
+    struct dom *d;
+
+    instance_boots();
+    instance_works();
+    memcpy(&before, m, sizeof(before));
+    if (config_load(&cfg, "hand", &e) || dom_create(&cfg, false, &d, &e) != -ENOSPC ||
+        !strstr(e.s, "no room for another domain"))
+        BAD("hand: there was room, or: %s", e.s);
+    if (memcmp(before.dom, m->dom, sizeof(m->dom)) || memcmp(before.node, m->node, sizeof(m->node)) ||
+        memcmp(before.keep, m->keep, sizeof(m->keep)))
+        BAD("hand: something is left of it");
+    if (config_load(&cfg, "net1", &e) || dom_create(&cfg, false, &d, &e) != -ENOSPC ||
+        memcmp(before.keep, m->keep, sizeof(m->keep)))
+        BAD("net1: there was room, or it has a slot");
+    web_reboots(); /* its next life has the room of this one */
+    if (state_of("web") != WHOLE)
+        BAD("web: does not come back");
+    web_reboots();
+    if (state_of("web") != WHOLE)
+        BAD("web: does not come back again");
+    end("web");
+    make_hand();
+    if (state_of("hand") != WHOLE)
+        BAD("hand: has no room where web was");
+    nothing_else();
+}
+
+TEST(no_room_for_another)
+{
+    static const struct trial t = { .name = "no room" };
+
+    trial_name = t.name;
+    machine_new();
+    m->keep_pages = (4096 + RECORD_BOOK_SIZE + ALL_RECORDS * RECORD_SIZE) / 4096;
+    assert_int_equal(instance(full, &t, -1), 0);
 }

@@ -153,7 +153,7 @@ struct conn *conn_privileged(struct xs *xs, uint16_t domid, uint32_t ref, uint32
     c->gfn = ref;
     c->port = port;
     if (known) {
-        stream_adopt(c);
+        (void)stream_adopt(c); /* its calls have an end, whatever is lost */
     } else {
         conn_begins(c, false);
         stream_init_page(c->ring, false);
@@ -163,13 +163,14 @@ struct conn *conn_privileged(struct xs *xs, uint16_t domid, uint32_t ref, uint32
 }
 
 /* Who is gone meanwhile stays without a ring until the control domain releases it. */
-unsigned conn_adopt(struct xs *xs)
+unsigned conn_adopt(struct xs *xs, unsigned *cut)
 {
     unsigned n = 0;
+    *cut = 0;
     for (struct conn *c = xs->conns; c; c = c->next) {
         if (c->privileged || attach(c, c->gfn, c->port))
             continue;
-        stream_adopt(c);
+        *cut += !stream_adopt(c);
         notify(c); /* the dead instance may have stored an index and not told */
         n++;
     }

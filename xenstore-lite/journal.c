@@ -12,7 +12,7 @@
 
 static struct {
     unsigned char *half[2];
-    uint64_t *head;
+    struct jhead *head;
     size_t size; /* of a half; 0: there is no journal */
     unsigned now;
     uint32_t epoch, nr;  /* of the half that counts, of the record at hand */
@@ -20,14 +20,16 @@ static struct {
     size_t at, fill;     /* it begins here, its next entry goes there */
     bool full;           /* it did not fit */
     uint32_t new_epoch;
+    uint64_t work;               /* of all records to the next instance */
+    uint64_t cost;               /* what was put, in PARTS of a byte */
+    uint64_t per_byte, per_work; /* in PARTS; 0: it is the snapshot */
 } j;
+#define PARTS 256u
 
-/* An index beside its complement in one store: any one damaged byte shows. */
-static uint64_t head_word(unsigned half, uint32_t epoch)
-{
-    uint32_t v = epoch << 1 | half;
-    return v | (uint64_t)~v << 32;
-}
+/* A number beside its complement in one store: any one damaged byte shows. */
+static uint64_t word_of(uint32_t v) { return v | (uint64_t)~v << 32; }
+
+static bool word_ok(uint64_t w) { return w == word_of((uint32_t)w); }
 
 static void store64(void *p, uint64_t v)
 {
@@ -59,6 +61,7 @@ void journal_bytes(const void *p, size_t n)
 {
     if (!j.base || !n)
         return;
+    j.cost += n * j.per_byte;
     j.full |= n > j.size || j.fill + n + BEHIND > j.size;
     if (j.full)
         return;
@@ -71,7 +74,16 @@ void journal_entry(enum jtype type, uint16_t domid, uint32_t a, uint32_t b, size
 {
     const struct jentry e = { (uint16_t)type, domid, a, b, (uint32_t)len };
     journal_bytes(&e, sizeof e);
+    journal_work(1);
 }
+
+void journal_work(uint64_t units)
+{
+    j.work += units;
+    j.cost += units * j.per_work;
+}
+
+uint64_t journal_cost(void) { return j.cost / PARTS; }
 
 static uint32_t checksum(uint32_t epoch, uint64_t word, const unsigned char *entries)
 {
@@ -93,6 +105,7 @@ static void record_end(uint32_t epoch)
     store64(j.base + next, 0);
     store64(&r->crc, checksum(epoch, word, j.base + j.at + sizeof *r));
     store64(&r->word, word);
+    j.cost += (next - j.at - len) * j.per_byte;
     j.nr++;
     record_begin(next);
 }
@@ -101,7 +114,7 @@ bool journal_seal(void)
 {
     if (!j.full && j.base && j.fill > j.at + sizeof(struct jrec))
         record_end(j.epoch);
-    return !j.full;
+    return !j.full && (!j.base || j.work <= JOURNAL_WORK);
 }
 
 void journal_turn(void)
@@ -112,7 +125,17 @@ void journal_turn(void)
     j.base = j.half[!j.now];
     j.nr = 0;
     j.full = false;
+    j.per_byte = j.per_work = 0;
     record_begin(0);
+}
+
+/* The next snapshot will be about as long as this one, and comes when the rest of the half is used up, or JOURNAL_WORK is. */
+static void price(void)
+{
+    size_t snapshot = j.at, room = j.size - snapshot;
+    j.per_byte = PARTS + (uint64_t)snapshot * PARTS / room;
+    j.per_work = (uint64_t)snapshot * PARTS / JOURNAL_WORK;
+    j.work = 0;
 }
 
 bool journal_flip(void)
@@ -120,7 +143,7 @@ bool journal_flip(void)
     if (!j.size)
         return true;
     if (j.full) {
-        store64(j.head, 0);
+        store64(&j.head->half, 0);
         j.base = NULL;
         j.size = 0;
         j.full = false;
@@ -129,7 +152,10 @@ bool journal_flip(void)
     record_end(j.new_epoch);
     j.now = !j.now;
     j.epoch = j.new_epoch;
-    store64(j.head, head_word(j.now, j.epoch));
+    store64(&j.head->half, word_of(j.epoch << 1 | j.now));
+    if (j.head->adopting)
+        store64(&j.head->adopting, 0);
+    price();
     return true;
 }
 
@@ -137,13 +163,24 @@ unsigned journal_serving(uint16_t domid, uint32_t req_cons)
 {
     if (!j.base)
         return 0;
-    uint64_t key = domid | (uint64_t)req_cons << 32, was = j.head[1];
+    uint64_t key = domid | (uint64_t)req_cons << 32, was = j.head->serving;
     unsigned deaths = (was ^ key) & ~0xffff0000ull ? 0 : was >> 16 & 0xffff;
-    store64(&j.head[1], key | (uint64_t)(deaths < 0xffff ? deaths + 1 : deaths) << 16);
+    store64(&j.head->serving, key | (uint64_t)(deaths < 0xffff ? deaths + 1 : deaths) << 16);
     return deaths;
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
+unsigned journal_adopting(bool ordered)
+{
+    if (!j.size)
+        return 0;
+    uint64_t word = j.head->adopting;
+    uint32_t n = word_ok(word) ? (uint32_t)word : 0;
+    n -= ordered && n;
+    store64(&j.head->adopting, word_of(n < UINT32_MAX ? n + 1 : n));
+    return n;
+}
+
 static const unsigned char *record_at(const unsigned char *half, size_t at, uint32_t nr, size_t *len)
 {
     struct jrec r;
@@ -155,22 +192,23 @@ static const unsigned char *record_at(const unsigned char *half, size_t at, uint
     return r.crc == checksum(j.epoch, r.word, entries) ? entries : NULL;
 }
 
-enum journal_end journal_read(void (*apply)(const struct jentry *e, const unsigned char *bytes,
+enum journal_end journal_read(enum journal_part part,
+                              void (*apply)(const struct jentry *e, const unsigned char *bytes,
                                             void *arg),
                               void *arg)
 {
-    uint64_t head = j.size ? *j.head : 0, word;
+    uint64_t head = j.size ? j.head->half : 0, word;
     size_t at = 0, len;
     if (!head)
         return JOURNAL_NONE;
-    if (head != head_word(head & 1, (uint32_t)head >> 1))
+    if (!word_ok(head))
         return JOURNAL_DAMAGED;
     j.now = head & 1;
     j.epoch = (uint32_t)head >> 1;
     const unsigned char *half = j.half[j.now], *p;
     for (uint32_t nr = 0; at + 2 * sizeof(struct jrec) <= j.size; nr++) {
         memcpy(&word, half + at, sizeof word);
-        if (!word && nr)
+        if (part == JOURNAL_NOTHING || (nr && (!word || part == JOURNAL_SNAPSHOT)))
             return JOURNAL_SOUND;
         p = record_at(half, at, nr, &len);
         if (!p)

@@ -3,7 +3,7 @@
  * The store's journal: what the next instance of a store that died needs, in its keep pages. snapshot.c and the places that change
  * something write it, restore.c reads it; this is its format, and knows nothing of the store.
  *
- * The first page has the head: one word that says which of two halves counts, and its epoch; and one that says whose request is being served. A half is records one after the other. A
+ * The first page has the head: words, among them one that says which of two halves counts, and its epoch. A half is records one after the other. A
  * record is one step that happens as a whole or not at all: {length and number, checksum, entries}. Number 0 is the whole state as entries,
  * each later one what a request changed, its reply, the events it caused, and how much of its client's ring was consumed.
  *
@@ -68,6 +68,13 @@ struct jrec {
 };
 #define J_HEAD 4096u /* bytes before the first half */
 
+/* Each word is stored as a whole. */
+struct jhead {
+    uint64_t half;    /* journal.c; 0: there is none */
+    uint64_t serving; /* the request that is being served, and how many instances died in it */
+    uint64_t adopting; /* how many instances in a row began to read, and did not come to their first snapshot */
+};
+
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 /* Of the keep pages, or of none (then nothing is recorded). Stores nothing. */
 void journal_open(void *pages, size_t bytes);
@@ -84,18 +91,32 @@ static inline void journal_put(enum jtype type, uint16_t domid, uint32_t a, uint
     journal_bytes(p, n);
 }
 
-/* Ends the record at hand, if it has an entry. False: it does not fit; journal_turn, the whole state, journal_flip. */
+/* Ends the record at hand, if it has an entry. False: it does not fit, or what all of them are to the next instance has become too much work;
+ * journal_turn, the whole state, journal_flip. */
 bool journal_seal(void);
 void journal_turn(void); /* entries go to the other half now */
 bool journal_flip(void); /* which counts from here on. False: it is too small; then there is no journal any more */
+
+/* The record at hand is so much work to the next instance, beyond one unit for each entry. */
+void journal_work(uint64_t units);
+#define JOURNAL_WORK \
+    (1u << 20) /* at most about so much after a snapshot: less than the snapshot of a full store itself */
+/* What all that was put until now costs, in bytes: those of the entries, and each one's share of the snapshot that is the dearer and the sooner for it. */
+uint64_t journal_cost(void);
 
 /* The request of domid that begins at this req_cons is about to be served. Returns how many instances have died in just that. */
 unsigned journal_serving(uint16_t domid, uint32_t req_cons);
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
+/* This instance is about to read, and does so until its first journal_flip. Returns how many before it, in a row, did not get that far; one that died by
+ * order does not count. */
+unsigned journal_adopting(bool ordered);
+
+enum journal_part { JOURNAL_ALL, JOURNAL_SNAPSHOT, JOURNAL_NOTHING };
 enum journal_end { JOURNAL_NONE, JOURNAL_SOUND, JOURNAL_DAMAGED };
-/* All entries of all sound records, in order, up to the first record that is not. `bytes`: within the keep pages, they may not be aligned. */
-enum journal_end journal_read(void (*apply)(const struct jentry *e, const unsigned char *bytes,
+/* All entries of all sound records, in order, up to the first record that is not; or of a part. `bytes`: within the keep pages, they may not be aligned. */
+enum journal_end journal_read(enum journal_part part,
+                              void (*apply)(const struct jentry *e, const unsigned char *bytes,
                                             void *arg),
                               void *arg);
 

@@ -67,8 +67,16 @@ static void go_on(int lost)
                journal_covers() ? "" : "; no keep pages: it does not survive its death");
         return;
     }
-    unsigned all = xs.nr_conns - 1, n = conn_adopt(&xs);
+    unsigned all = xs.nr_conns - 1, cut, n = conn_adopt(&xs, &cut);
     printf("store: goes on with %u of %u clients\n", n, all);
+    if (xs.read == JOURNAL_SNAPSHOT)
+        printf(
+            "store: two instances ended while they read the journal: what came after its last snapshot is given up\n");
+    if (xs.read == JOURNAL_NOTHING)
+        printf(
+            "store: four instances ended while they read the journal: it is given up, nobody is introduced\n");
+    if (cut)
+        printf("store: what was on its way to or from %u clients is lost\n", cut);
     if (lost)
         printf("store: %d entries of the journal make no sense, or find no memory: left out\n", lost);
 }
@@ -83,7 +91,7 @@ int main(void)
     if (!port || store_init(&xs, &conn_ops))
         bh_panic("store: no control connection (ctl_ref=, ctl_port=) or no memory (%lu KiB)",
                  (unsigned long)(xs_mem.limit / 1024));
-    int lost = xs_restore(&xs);
+    int lost = xs_restore(&xs, option("ordered", 0));
     if (!conn_privileged(&xs, (uint16_t)option("ctl_domid", BH_DOMID_CONTROL), (uint32_t)ref,
                          (uint32_t)port))
         bh_panic("store: the control connection (grant %lu, port %lu) does not come up",

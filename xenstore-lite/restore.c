@@ -408,14 +408,28 @@ static void apply(const struct jentry *e, const unsigned char *p, void *arg)
     r->lost += !apply_entry(r, e, p);
 }
 
-int xs_restore(struct xs *xs)
+/* One death may be chance. At the second in a row something here kills whoever reads it, or takes him longer than he is given: it is left out, what is most
+ * likely first. */
+#define TRIES 2u
+
+static enum journal_part readable(unsigned died)
+{
+    return died < TRIES ? JOURNAL_ALL : died < 2 * TRIES ? JOURNAL_SNAPSHOT : JOURNAL_NOTHING;
+}
+
+int xs_restore(struct xs *xs, bool ordered)
 {
     struct restore r = { .xs = xs };
-    enum journal_end end = journal_read(apply, &r);
+    enum journal_part part = readable(journal_adopting(ordered));
+    enum journal_end end = journal_read(part, apply, &r);
     node_put(r.top); /* it never became whole */
     r.lost += end == JOURNAL_DAMAGED;
     xs->nr_usage = 0;
     (void)xs_usage(xs, 0, true); /* in the room of first_nodes */
     (void)tree_visit(xs->root, NULL, "/", count_node, &r);
+    xs->read = end == JOURNAL_NONE ? JOURNAL_ALL : part;
+    if (end == JOURNAL_DAMAGED || xs->read != JOURNAL_ALL)
+        for (struct conn *c = xs->conns; c; c = c->next)
+            watches_missed(c); /* what they were told of may not have been */
     return end == JOURNAL_NONE ? -1 : r.lost;
 }

@@ -162,6 +162,7 @@ static uint32_t take(struct xs *xs, struct conn *c)
     uint32_t cons = load(&r->req_cons), avail = load(&r->req_prod) - cons, n = 0;
     uint32_t had_hdr = c->hdr_got, had_body = c->body_got;
     uint64_t work = tree_work;
+    const struct node *tree = xs->root;
     if (avail > XENSTORE_RING_SIZE) {
         c->bad = CONN_BAD_INDEX;
         return 0;
@@ -183,20 +184,26 @@ static uint32_t take(struct xs *xs, struct conn *c)
     if (!n)
         return 0;
     c->req_cons = cons + n;
+    if (xs->root != tree)
+        journal_work(tree_work - work); /* the next instance changes it in the same way */
     journal_taken(c, had_hdr, had_body);
     xs_commit(xs);
     comp_barrier(); /* the bytes have been read before the client may overwrite them */
     store(&r->req_cons, c->req_cons);
     begin_fresh(xs);
     mem_barrier(); /* and its producer index is looked at again only after that */
-    return n + (c->hdr_got ? 0 : REQUEST_CHARGE) + WORK_CHARGE * (uint32_t)(tree_work - work);
+    return n + (c->hdr_got ? 0 : REQUEST_CHARGE);
 }
+
+/* What all turns have cost beyond the bytes of rings. */
+static uint64_t cost(void) { return journal_cost() + WORK_CHARGE * tree_work; }
 
 static bool may_take(const struct conn *c) { return !c->spare_used && c->out_bytes <= OUT_HIGH; }
 
 struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
 {
     struct served s = { 0 };
+    uint64_t before = cost(), taken = 0;
     if (!c->ring || c->bad)
         return s;
     watch_retry(c);
@@ -204,7 +211,7 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
         s.notify |= flush(xs, c);
         if (c->bad || !may_take(c))
             break;
-        if (s.used >= budget) {
+        if (taken + cost() - before >= budget) {
             s.more = true;
             break;
         }
@@ -212,10 +219,11 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
         if (!n)
             break;
         s.notify = true;
-        s.used += n;
+        taken += n;
     }
     if (!c->bad)
         s.notify |= flush(xs, c);
+    s.used = (uint32_t)(taken + cost() - before);
     return s;
 }
 
@@ -300,9 +308,14 @@ bool xs_turns(struct xs *xs)
     if (xs->ctl)
         more |= turn(xs, xs->ctl);
     /* Events that the later turns made for those that had theirs already. */
-    for (struct conn *c = xs->conns; c; c = c->next)
-        if (c->out && !c->bad && stream_serve(xs, c, 0).notify)
+    for (struct conn *c = xs->conns; c; c = c->next) {
+        if (!c->out || c->bad)
+            continue;
+        struct served s = stream_serve(xs, c, 0);
+        c->credit -= (int32_t)s.used;
+        if (s.notify)
             announce(xs, c);
+    }
     return more;
 }
 
@@ -314,10 +327,11 @@ static bool never_began(const struct conn *c)
            !c->hdr_got && !c->out && !c->watches && !c->txs;
 }
 
-void stream_adopt(struct conn *c)
+bool stream_adopt(struct conn *c)
 {
     struct xenstore_domain_interface *r = c->ring;
     uint32_t cons = load(&r->req_cons), sent = load(&r->rsp_prod) - c->rsp_prod;
+    c->kicked = true;
     if (never_began(c)) {
         stream_init_page(r, true);
     } else if (out_sent(c, sent, true) && c->req_cons - cons <= XENSTORE_RING_SIZE) {
@@ -330,8 +344,9 @@ void stream_adopt(struct conn *c)
         c->body = NULL;
         c->hdr_got = c->body_got = 0;
         conn_begins(c, false);
+        return false;
     }
-    c->kicked = true;
+    return true;
 }
 
 void stream_init_page(struct xenstore_domain_interface *r, bool zero)

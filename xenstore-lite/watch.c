@@ -212,6 +212,12 @@ void watch_missed(struct conn *c, struct watch *w, bool missed)
     journal_put(J_MISSED, c->domid, w->id, missed, NULL, 0);
 }
 
+void watches_missed(struct conn *c)
+{
+    for (struct watch *w = c->watches; w; w = w->next)
+        watch_missed(c, w, true);
+}
+
 static void event_missed(struct conn *c, struct watch *w)
 {
     c->lost_events++;
@@ -225,49 +231,49 @@ void watch_queue(struct watch *w, struct outmsg *m)
     w->queued_tail = &m->next_of_w;
 }
 
-static void event_add(struct conn *c, struct watch *w, const char *path)
+/* False: it found no place. */
+static bool event_add(struct conn *c, struct watch *w, const char *path)
 {
     size_t n = strlen(path) + 1 - w->rel, t = strlen(w->token) + 1;
     struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT };
     if (c->bad)
-        return;
+        return true;
     if (n + t > XENSTORE_PAYLOAD_MAX ||
         c->out_bytes + OUT_OVERHEAD + sizeof hdr + n + t > c->limits->out) {
-        if (w->queued) {
-            event_missed(c, w);
-            return;
-        }
+        if (w->queued)
+            return false;
         /* One event for each watch goes beyond the quota, under the name that its owner paid for. */
         path = w->path;
         n = w->path_len + 1 - w->rel;
     }
     hdr.len = (uint32_t)(n + t);
     struct outmsg *m = out_new(c, &hdr, hdr.len); /* the receiver's memory, not the requester's */
-    if (!m) {
-        event_missed(c, w);
-        return;
-    }
+    if (!m)
+        return false;
     memcpy(m->b + sizeof hdr, path + w->rel, n);
     memcpy(m->b + sizeof hdr + n, w->token, t);
     if (queued_already(w, m)) {
         xs_free(m);
-        return;
+        return true;
     }
     watch_queue(w, m);
     out_push(c, m);
+    return true;
 }
 
 /* For all watches of a client on one path. Who makes the change pays for the work. */
 static void events_add(struct watch *w, const char *path)
 {
     for (; w; w = w->same, tree_work++)
-        event_add(w->conn, w, path);
+        if (!event_add(w->conn, w, path))
+            event_missed(w->conn, w);
 }
 
 static void missed_add(struct conn *c, struct watch *w)
 {
-    watch_missed(c, w, false);
-    event_add(c, w, w->path);
+    if (event_add(c, w, w->path))
+        watch_missed(c, w, false);
+    tree_work++;
 }
 
 /* m leaves its client's queue. Both lists are in order of time, so it is the first of its watch. */
@@ -306,7 +312,8 @@ void watch_link(struct conn *c, struct watch *w)
 void watch_add(struct conn *c, struct watch *w)
 {
     watch_link(c, w);
-    event_add(c, w, w->path);
+    if (!event_add(c, w, w->path))
+        event_missed(c, w);
 }
 
 struct firing {

@@ -46,7 +46,7 @@ struct limits {
 #define XS_DRIVERS     13u
 #define XS_FIRST_GUEST 16u /* BH_FIRST_GUEST in hv/abi/public/bulkhead.h */
 
-/* What a client takes is counted in bytes; a request costs beyond its own ... */
+/* What a client takes is counted in bytes, those of the journal too (journal_cost); a request costs beyond its own ... */
 #define REQUEST_CHARGE 112
 #define WORK_CHARGE    4    /* ... for each node copied, compared or visited, each event */
 #define TURN_BUDGET    4096 /* of one connection before the next has its turn */
@@ -192,6 +192,7 @@ struct xs {
     bool doubt;                 /* somebody is IN_DOUBT */
     struct permset *special[2]; /* @introduceDomain, @releaseDomain */
     const struct xs_ops *ops;
+    unsigned read; /* enum journal_part */
     uint64_t nr_requests;
     uint8_t gone[(1u << 15) / 8]; /* a bit for each domid that was released: only the control domain can name it */
 };
@@ -337,6 +338,7 @@ struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const ch
 struct watch **watch_of_id(struct conn *c, uint32_t id); /* NULL: there is none */
 void watch_queue(struct watch *w, struct outmsg *m);     /* m is an event of it */
 void watch_missed(struct conn *c, struct watch *w, bool missed);
+void watches_missed(struct conn *c); /* all of them */
 void watch_event_sent(struct conn *c, struct outmsg *m, bool follow);
 void watch_retry(struct conn *c); /* events that found no memory */
 extern uint32_t watch_seed; /* any number that clients cannot know, set before the first watch */
@@ -368,8 +370,9 @@ void xs_look_later(struct xs *xs);
 void xs_look_again(struct xs *xs);
 /* The page of a connection that begins, when that is in the journal. */
 void stream_init_page(struct xenstore_domain_interface *r, bool zero);
-/* One that the journal has, its page mapped again: goes on at the very byte at which the dead instance left its ring. */
-void stream_adopt(struct conn *c);
+/* One that the journal has, its page mapped again: goes on at the very byte at which the dead instance left its ring. False: where that is, is not known;
+ * what was on its way is lost. */
+bool stream_adopt(struct conn *c);
 
 /* snapshot.c: into the journal */
 void journal_conn(const struct conn *c); /* introduced, or again */
@@ -383,5 +386,6 @@ void xs_commit(const struct xs *xs);
 void xs_snapshot(const struct xs *xs); /* the whole state, into the other half */
 
 /* restore.c: out of it */
-/* What the journal has, into a fresh store, but for rings. The number of entries that made no sense or found no memory, or -1: it has nothing. */
-int xs_restore(struct xs *xs);
+/* What the journal has, into a fresh store, but for rings; xs->read says how much of it was read: less where instances died in that (`ordered`: the last one
+ * by order). The number of entries that made no sense or found no memory, or -1: it has nothing. */
+int xs_restore(struct xs *xs, bool ordered);

@@ -365,7 +365,7 @@ static void next_instance(void)
     CHECK(xs_mem.used == 0);
     journal_open(keep, sizeof keep);
     CHECK(store_init(&store, &ops) == 0);
-    CHECK(xs_restore(&store) == 0);
+    CHECK(xs_restore(&store, false) == 0);
     CHECK(mix_store() == before);
     journal_open(NULL, 0);
 }

@@ -17,6 +17,24 @@ static uint32_t rnd(uint32_t n)
     return (uint32_t)(rng >> 33) % n;
 }
 
+static size_t half_size(void) { return (keep_size - J_HEAD) / 2 & ~(size_t)7; }
+
+static unsigned char *half_in_use(void)
+{
+    return keep + J_HEAD + (*(uint64_t *)keep & 1 ? half_size() : 0);
+}
+
+static size_t used(void)
+{
+    unsigned char *half = half_in_use();
+    size_t at = 0;
+    for (struct jrec r;; at = (at + sizeof r + (uint32_t)r.word + 7) & ~(size_t)7) {
+        memcpy(&r, half + at, sizeof r);
+        if (!r.word)
+            return at;
+    }
+}
+
 /* --- full --------------------------------------------------------------------------------------------------------- */
 /* One request of a client that reads nothing any more. */
 static void whispers(struct client *k, uint32_t type, const void *p, uint32_t n)
@@ -73,6 +91,7 @@ static void fill(struct client *k, struct client *other)
 static void snapshot_dies(long at)
 {
     deaths = 0;
+    ((struct jhead *)keep)->adopting = 0; /* it is another's story how often */
     countdown = at;
     if (setjmp(death)) {
         deaths++;
@@ -208,6 +227,7 @@ static int noted(void)
 static int with_less_memory(int nodes)
 {
     forget_memory();
+    ((struct jhead *)keep)->adopting = 0; /* the one before read all of it */
     int lost = next_instance();
     assert_int_equal(xs_check(&store), 0);
     assert_true(conn_find(&store, 0) && conn_find(&store, 16) && conn_find(&store, 17));
@@ -268,6 +288,133 @@ TEST(test_less_memory, .setup_func = no_world, .teardown_func = no_world)
     forget_memory();
 }
 
+/* --- what kills its readers --------------------------------------------------------------------------------------- */
+/* An instance that reads the journal and ends, after so many that did not come to their first snapshot. */
+static void reads(unsigned before)
+{
+    ((struct jhead *)keep)->adopting = 0;
+    for (unsigned i = 0; i < before; i++) {
+        forget_memory();
+        assert_int_equal(next_instance(), 0);
+        assert_true(store.read == (i < 2   ? JOURNAL_ALL
+                                   : i < 4 ? JOURNAL_SNAPSHOT
+                                           : JOURNAL_NOTHING));
+    }
+    forget_memory();
+    assert_int_equal(next_instance(), 0);
+    xs_snapshot(&store);
+    assert_int_equal(xs_check(&store), 0);
+}
+
+/* First all of it, twice; then the snapshot alone: what it says is whole, who asked something since does not get its answer, and everybody looks again; at last
+ * nothing. The count ends with a snapshot. */
+TEST(test_readers_die, .setup_func = no_world, .teardown_func = no_world)
+{
+    keep_size = J_HEAD + 2 * 65536;
+    world_up_with(1u << 20);
+    OK(&g16, XS_WATCH, 0, S("data\0mine"));
+    OK(&g16, XS_WRITE, 0, D("data/old\0v"));
+    EVENT(&g16, "data", "mine");
+    EVENT(&g16, "data/old", "mine");
+    OK(&g17, XS_WATCH, 0, S("data\0his"));
+    EVENT(&g17, "data", "his");
+    xs_snapshot(&store);
+    OK(&g16, XS_WRITE, 0, D("data/new\0v"));
+    EVENT(&g16, "data/new", "mine");
+    reads(0);
+    reads(1);
+    client_init(&g16, 16);
+    WANT(&g16, XS_READ, 0, S("data/new"), "=v");
+    xs_snapshot(&store);
+    OK(&g16, XS_WRITE, 0, D("data/newer\0v"));
+    EVENT(&g16, "data/newer", "mine");
+    reads(2);
+    assert_int_equal(store.read, JOURNAL_SNAPSHOT);
+    assert_int_equal(cut, 1);
+    client_init(&g16, 16);
+    client_init(&g17, 17);
+    EVENT(&g16, "data", "mine");
+    EVENT(&g17, "data", "his");
+    WANT(&g16, XS_READ, 0, S("data/newer"), "ENOENT");
+    WANT(&g16, XS_READ, 0, S("data/new"), "=v");
+    WANT(&g17, XS_READ, 0, S("data/x"), "ENOENT");
+    reads(0);
+    assert_int_equal(store.read, JOURNAL_ALL);
+    client_init(&g16, 16);
+    WANT(&g16, XS_READ, 0, S("data/new"), "=v");
+    reads(4);
+    assert_int_equal(store.read, JOURNAL_NOTHING);
+    assert_int_equal(store.nr_conns, 0);
+    forget_memory();
+    assert_int_equal(next_instance(), 0); /* that it is empty is in the journal now */
+    assert_int_equal(store.read, JOURNAL_ALL);
+    for (unsigned d = 0; d < 18; d++) {
+        free(pages[d]);
+        pages[d] = NULL;
+    }
+    journal_open(NULL, 0);
+    store_fini(&store);
+    free(keep);
+    keep_size = 0;
+    forget_memory();
+}
+
+/* A death by order counts for nothing. */
+TEST(test_readers_ordered, .setup_func = no_world, .teardown_func = no_world)
+{
+    static unsigned char area[1u << 16];
+    journal_open(area, sizeof area);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(journal_adopting(i), 0);
+    assert_int_equal(journal_adopting(false), 1);
+    assert_int_equal(journal_adopting(false), 2);
+    ((struct jhead *)area)->adopting ^= 4; /* no word of ours */
+    assert_int_equal(journal_adopting(false), 0);
+    journal_open(NULL, 0);
+}
+
+/* --- what a guest can make of it ---------------------------------------------------------------------------------- */
+/* Records that are short to write and long to read: changes in a wide directory. */
+TEST(test_work_is_bounded, .setup_func = no_world, .teardown_func = no_world)
+{
+    char p[64];
+    keep_size = KEPT;
+    world_up_with(2u << 20);
+    for (unsigned i = 0; i < 600; i++) {
+        int n = snprintf(p, sizeof p, "data/%c%c", 'a' + i % 26, 'a' + i / 26) + 1;
+        OK(&g16, XS_MKDIR, 0, p, (uint32_t)n);
+    }
+    for (unsigned i = 0; i < 14000; i++)
+        OK(&g16, XS_WRITE, 0, D("data/aa\0v"));
+    uint64_t before = tree_work;
+    forget_memory();
+    assert_int_equal(next_instance(), 0);
+    assert_true(tree_work - before > JOURNAL_WORK / 8 && tree_work - before < JOURNAL_WORK);
+    xs_snapshot(&store);
+    teardown(NULL);
+    forget_memory();
+}
+
+/* Who asks pays: until the next snapshot comes, together for what was put and for that snapshot. */
+TEST(test_snapshot_is_paid, .setup_func = no_world, .teardown_func = no_world)
+{
+    static char big[8 + 1500] = "/a/0";
+    keep_size = J_HEAD + 2 * 32768;
+    world_up_with(1u << 20);
+    for (unsigned i = 0; i < 8; i++) {
+        big[3] = (char)('0' + i);
+        OK(&ctl, XS_WRITE, 0, big, sizeof big);
+    }
+    xs_snapshot(&store);
+    uint64_t half = *(uint64_t *)keep, before = journal_cost();
+    assert_in_range(used(), half_size() / 3, half_size() * 2 / 3);
+    while (half == *(uint64_t *)keep)
+        WANT(&g16, XS_READ, 0, S("domid"), "=16");
+    assert_in_range(journal_cost() - before, half_size() / 10 * 9, half_size() / 10 * 11);
+    teardown(NULL);
+    forget_memory();
+}
+
 /* What fits in the heaps fits in a half, and the store takes no more memory than that. */
 TEST(test_covers, .setup_func = no_world, .teardown_func = no_world)
 {
@@ -310,13 +457,6 @@ static void some_life(void)
     xs_commit(&store);
 }
 
-static size_t half_size(void) { return (keep_size - J_HEAD) / 2 & ~(size_t)7; }
-
-static unsigned char *half_in_use(void)
-{
-    return keep + J_HEAD + (*(uint64_t *)keep & 1 ? half_size() : 0);
-}
-
 /* Whoever can write here can compute checksums. */
 static void seal_again(void)
 {
@@ -335,17 +475,6 @@ static void seal_again(void)
 }
 
 static size_t in_use; /* bytes of records, before any damage */
-
-static size_t used(void)
-{
-    unsigned char *half = half_in_use();
-    size_t at = 0;
-    for (struct jrec r;; at = (at + sizeof r + (uint32_t)r.word + 7) & ~(size_t)7) {
-        memcpy(&r, half + at, sizeof r);
-        if (!r.word)
-            return at;
-    }
-}
 
 /* What can be there is what requests can make. */
 static int check_node(const struct node *n, const struct node *parent, const char *p, void *arg)

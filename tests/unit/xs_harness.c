@@ -307,18 +307,21 @@ char *state_text(void)
 
 long restore_fails = -1;
 
+unsigned cut;
+
 int next_instance(void)
 {
     journal_open(keep, keep_size);
     assert_int_equal(store_init(&store, &h_ops), 0);
     xs_mem.fail_in = restore_fails;
-    int lost = xs_restore(&store);
+    int lost = xs_restore(&store, false);
     restore_fails = xs_mem.fail_in;
     xs_mem.fail_in = -1;
+    cut = 0;
     for (struct conn *c = store.conns; c; c = c->next) {
         c->ring = c->domid < 512 ? pages[c->domid] : NULL;
         if (c->ring) /* else its domain is gone: it stays until it is released */
-            stream_adopt(c);
+            cut += !stream_adopt(c);
     }
     return lost;
 }

@@ -4,9 +4,10 @@
  * crashes that tests inject.
  *
  * Hang deadline: a timer looks four times in the time allowed. A look counts when the domain is sealed and not paused, and either
- * sleeps through a pending event, or runs (or would, but is made to hang on purpose) and has had CPU time since it was last fed. Who
+ * sleeps through a pending event, or runs and has had CPU time since it was last fed, or is made to hang on purpose. Who
  * runs need not have an event pending: who polls a ring has asked his peers for none, so a loop there would never be noticed. Four
- * such looks in a row are a missed deadline. An idle domain, and one that got no CPU, is never blamed.
+ * such looks in a row are a missed deadline. An idle domain, and one that got no CPU, is never blamed; but one that is made to hang is,
+ * asleep or not: who gave the order waits for the end of it.
  */
 #include "domain/domain.h"
 #include <xen/sched.h>
@@ -21,10 +22,10 @@ static struct vcpu *vcpu0(struct domain *d) { return d->vcpu[0]; }
 static bool suspicious(struct domain *d)
 {
     struct vcpu *v = vcpu0(d);
-    if (READ_ONCE(v->state) == VCPU_BLOCKED)
-        return v->info && v->info->evtchn_upcall_pending;
     if (d->hang)
         return true;
+    if (READ_ONCE(v->state) == VCPU_BLOCKED)
+        return v->info && v->info->evtchn_upcall_pending;
     return domain_cpu_ns(d) - d->deadline_cpu_ns > d->deadline_ms * NS_PER_MS / 16;
 }
 

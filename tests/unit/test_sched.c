@@ -695,8 +695,19 @@ TEST(hang_misses_the_deadline)
     vc[0].state = VCPU_BLOCKED;
     deadline_hang(&dom[0]);
     assert_int_equal(cpus[0]->rq_len, 0);
+    until(shim_now_ns + 180 * MS);
+    assert_null(crashed);
+    until(shim_now_ns + 80 * MS); /* nothing waits for it: it was an order */
+    assert_ptr_equal(crashed, &dom[0]);
+}
+
+TEST(who_sleeps_through_an_event_misses_the_deadline)
+{
+    online(0, 0);
+    deadline_arm(&dom[0], 200);
+    vc[0].state = VCPU_BLOCKED;
     until(shim_now_ns + 500 * MS);
-    assert_null(crashed); /* it slept, and nothing waits for it */
+    assert_null(crashed);
     vc[0].info->evtchn_upcall_pending = 1;
     until(shim_now_ns + 260 * MS);
     assert_ptr_equal(crashed, &dom[0]);

@@ -1,0 +1,74 @@
+#!/usr/bin/python3 -mpytest
+# SPDX-License-Identifier: MIT
+"""The store, pciback and the control domain die by order of the shell, at random instructions and by hanging, beside a guest whose pings, downloads and
+disk are checked all the time: nobody but the prompt notices. KILLS and HANGS in the environment say how often each of them."""
+import os
+import re
+
+import pytest
+
+from tests.lib.busy import Busy
+from tests.lib.crash import crash
+from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, Boot, check, make_iso, make_www
+from tests.lib.wait import guest_says, pause, shows
+from tools import mkgpt
+
+KILLS = int(os.environ.get("KILLS", "6"))
+HANGS = int(os.environ.get("HANGS", "2"))
+SERVICES = ("store", "pciback", "control")
+
+
+def disk():
+    LOGS.mkdir(parents=True, exist_ok=True)
+    return mkgpt.make(LOGS / "services.img", [("data1", 32), ("data2", 16)])
+
+
+@pytest.fixture(scope="module")
+def boot():
+    iso = make_iso("services", CMDLINE + "(00:04.0)", bundle=TEST_BUNDLE)  # the second NIC is somebody's, too
+    with Boot("services", iso=iso, www=lambda: make_www()[0], disk=disk) as b:
+        yield b
+    (LOGS / "services.img").unlink(missing_ok=True)
+
+
+def rows(m):
+    """Of `list`: domid and restarts by name."""
+    return {x[0]: (x[1], x[-1]) for x in (line.split() for line in m.cmd("list").split("\n")) if len(x) > 5 and x[1].isdigit()}
+
+
+def works(m):
+    """A guest comes, another one goes, a disk comes and goes, and the first guest has its network."""
+    check("created as domain" in m.cmd("create echo", 60), "create")
+    m.send("console echo\r")
+    m.expect("echo: ready", 30)
+    m.leave()
+    check(not m.cmd("destroy echo", 60).strip(), "destroy")
+    out = m.cmd("block-attach busy phy:blk0:data2,xvdb,w", 60)
+    check(not out.strip(), f"block-attach: {out}")
+    m.console("busy")
+    guest_says(m, "ls /dev/xvdb", "^/dev/xvdb")
+    out, status = m.guest("dd if=/dev/urandom of=/tmp/x bs=64k count=4 && dd if=/tmp/x of=/dev/xvdb bs=64k && cmp /tmp/x /dev/xvdb -n 262144", 60)
+    check(status == 0, f"the disk that was attached: {out}")
+    m.leave()
+    out = m.cmd("block-detach busy xvdb", 60)
+    check(not out.strip(), f"block-detach: {out}")
+
+
+def test_services_killed(m):
+    load = Busy(m, "data1", make_www()[1])
+    before, outage = rows(m), {}
+    for how, times in (("--inject", KILLS), ("--hang", HANGS)):
+        for _ in range(times):
+            for name in SERVICES:
+                pause(0.2)
+                outage.setdefault((name, how), []).append(crash(m, name, how=how))
+    after = rows(m)
+    want = {n: (d, str(int(r) + KILLS + HANGS) if n in SERVICES else r) for n, (d, r) in before.items()}
+    check(after == want, f"{before} became {after}")
+    for name in SERVICES:
+        reasons = re.findall(rf"{name} \(\d+\)  (injected|missed its deadline).*, back after [\d.]+ ms", m.cmd(f"crashes {name}"))
+        check(len(reasons) == min(KILLS + HANGS, 8) and reasons[-1] == "missed its deadline", f"crashes {name}: {reasons}")
+    works(m)
+    print(f"  {load.ends()}", flush=True)
+    for (name, how), ms in outage.items():
+        print(f"  {name} {how}: {len(ms)} deaths, outage ms {' '.join(str(round(x)) for x in sorted(ms))}", flush=True)

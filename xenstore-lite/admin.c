@@ -24,6 +24,7 @@ static int numbers(const struct req *r, uint32_t *v, unsigned nr)
 
 static void introduced(struct xs *xs, struct conn *c, const uint32_t *v, bool again)
 {
+    c->named = c->bad_said = false;
     c->gfn = v[1];
     c->port = v[2];
     if (c->ring)
@@ -63,6 +64,7 @@ int op_introduce(struct req *r)
     }
     introduced(r->xs, c, v, false);
     r->special = special_name(0);
+    r->special_domid = c->domid;
     return XE_OK;
 }
 
@@ -131,6 +133,7 @@ int op_release(struct req *r)
     r->release = c;
     r->gone = v[0] < XS_FIRST_GUEST ? 0 : (uint16_t)v[0];
     r->special = c ? special_name(1) : NULL;
+    r->special_domid = (uint16_t)v[0];
     return XE_OK;
 }
 

@@ -100,7 +100,6 @@ void conn_reset(struct conn *c)
     c->body = NULL;
     c->hdr_got = c->body_got = 0;
     c->bad = CONN_OK;
-    c->named = false;
 }
 
 static void conn_unlink(struct xs *xs, struct conn *c)

@@ -26,7 +26,7 @@ enum jtype {
     J_CONN = 1, /* introduced, or introduced again. a: port, b: enum jkind; struct jconn */
     J_RELEASE,
     J_TARGET, /* a: domid + 1, or 0 */
-    J_WATCH, /* a: its number, b: leading characters its owner does not see; path, token, each with its NUL */
+    J_WATCH, /* a: its number, b: leading characters its owner does not see, from bit 16 on its depth; path, token, each with its NUL */
     J_UNWATCH, /* a: number */
     J_MISSED,  /* a: number of the watch, b: 1 an event of it did not go out, 0 it has been told */
     J_TX,      /* a: id; open from now on */

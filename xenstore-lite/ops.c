@@ -37,7 +37,7 @@ static int get_node(struct req *r, unsigned need, unsigned kind, struct seen *s)
 static int get_arg(struct req *r, unsigned need, unsigned kind, struct seen *out)
 {
     const char *s = req_string(r);
-    int err = s ? req_path(r, s, false) : XE_EINVAL;
+    int err = s ? req_path(r, s, PATH_NODE) : XE_EINVAL;
     return err ? err : get_node(r, need, kind, out);
 }
 
@@ -103,7 +103,7 @@ int op_directory_part(struct req *r)
     char gen[24];
     if (req_strings(r, v, 2, &rest) != 2 || !parse_u32(v[1], UINT32_MAX, &l.skip))
         return XE_EINVAL;
-    int err = req_path(r, v[0], false);
+    int err = req_path(r, v[0], PATH_NODE);
     if (!err)
         err = get_node(r, PERM_READ, ACC_SELF | ACC_CHILDREN, &s);
     if (err)
@@ -218,14 +218,14 @@ int op_write(struct req *r)
     uint32_t at;
     if (req_strings(r, v, 1, &at) != 1)
         return XE_EINVAL;
-    int err = req_path(r, v[0], false);
+    int err = req_path(r, v[0], PATH_NODE);
     return err ? err : make_or_write(r, CH_WRITE, r->in + at, r->hdr.len - at);
 }
 
 int op_mkdir(struct req *r)
 {
     const char *s = req_string(r);
-    int err = s ? req_path(r, s, false) : XE_EINVAL;
+    int err = s ? req_path(r, s, PATH_NODE) : XE_EINVAL;
     return err ? err : make_or_write(r, CH_MKDIR, NULL, 0);
 }
 
@@ -259,7 +259,7 @@ int op_get_perms(struct req *r)
     const char *s = req_string(r);
     struct permset *p;
     struct seen n;
-    int err = s ? req_path(r, s, true) : XE_EINVAL;
+    int err = s ? req_path(r, s, PATH_SPECIAL) : XE_EINVAL;
     if (err)
         return err;
     int i = special_index(r->path);
@@ -309,7 +309,7 @@ int op_set_perms(struct req *r)
     struct permset *p;
     if (req_strings(r, v, 1, &at) != 1)
         return XE_EINVAL;
-    int err = req_path(r, v[0], true);
+    int err = req_path(r, v[0], PATH_SPECIAL);
     if (!err)
         err = perms_parse(r->conn->heap, r->in + at, r->hdr.len - at, &p);
     if (err)

@@ -34,13 +34,24 @@ bool path_valid(const char *p)
     return n == 1 || p[n - 1] != '/';
 }
 
-int req_path(struct req *r, const char *name, bool allow_special)
+bool path_special_watch(const char *path)
+{
+    size_t n = strlen(special[1]);
+    uint32_t domid;
+    if (special_index(path) >= 0)
+        return true;
+    return !strncmp(path, special[1], n) && path[n] == '/' &&
+           parse_u32(path + n + 1, UINT16_MAX, &domid) && (path[n + 1] != '0' || !path[n + 2]);
+}
+
+int req_path(struct req *r, const char *name, enum path_kind kind)
 {
     size_t n = strlen(name);
     r->path = path_buf;
     r->path_rel = 0;
     if (name[0] == '@') {
-        if (!allow_special || special_index(name) < 0)
+        if (kind == PATH_NODE ||
+            !(kind == PATH_WATCH ? path_special_watch(name) : special_index(name) >= 0))
             return XE_EINVAL;
         memcpy(path_buf, name, n + 1);
         return XE_OK;

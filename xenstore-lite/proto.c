@@ -130,7 +130,7 @@ static void req_commit(struct req *r)
     if (r->gone)
         xs_forget(r->xs, r->gone, r->named);
     if (r->special)
-        watch_fire_special(r->xs, r->special);
+        watch_fire_special(r->xs, r->special, r->special_domid);
 }
 
 /* --- both ------------------------------------------------------------------------------------------------------- */

@@ -203,12 +203,12 @@ static bool apply_conn(struct restore *r, struct conn *c, const struct jentry *e
 static bool apply_watch(struct conn *c, const struct jentry *e, const unsigned char *p)
 {
     const char *path = (const char *)p, *token = memchr(p, 0, e->len);
-    uint32_t next = c->next_watch;
+    uint32_t next = c->next_watch, rel = e->b & 0xffff;
     if (!token++ || !memchr(token, 0, e->len - (size_t)(token - path)) ||
-        !(path_valid(path) || special_index(path) >= 0) || e->b >= strlen(path) ||
+        !(path_valid(path) || path_special_watch(path)) || rel >= strlen(path) ||
         watch_of_id(c, e->a))
         return false;
-    struct watch *w = watch_new(c, path, e->b, token);
+    struct watch *w = watch_new(c, path, rel, token, e->b >> 16);
     if (!w)
         return false;
     w->id = e->a;

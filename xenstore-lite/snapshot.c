@@ -127,7 +127,7 @@ static void put_client(const struct conn *c)
         journal_put(J_TARGET, c->domid, (uint32_t)c->target + 1, 0, NULL, 0);
     for (const struct watch *w = c->watches; w; w = w->next) {
         size_t len = w->path_len + strlen(w->token) + 2;
-        journal_put(J_WATCH, c->domid, w->id, w->rel, w->path, len);
+        journal_put(J_WATCH, c->domid, w->id, w->rel | (uint32_t)w->depth << 16, w->path, len);
         if (w->missed)
             journal_put(J_MISSED, c->domid, w->id, 1, NULL, 0);
     }

@@ -27,6 +27,13 @@ static void store(uint32_t *p, uint32_t v)
     xs_stored();
 }
 
+/* Not served any more, and told so (xs_wire.h: error), until it is introduced again or asks for a new beginning. */
+static void gives_up(struct conn *c, enum conn_bad why)
+{
+    c->bad = why;
+    store(&c->ring->error, why == CONN_BAD_INDEX ? XENSTORE_ERROR_RINGIDX : XENSTORE_ERROR_PROTO);
+}
+
 /* --- output ----------------------------------------------------------------------------------------------------- */
 /* One pass over the queue: fills the ring as far as it goes. True if something was written. What is in the ring leaves the queue only when
  * its index is stored: a next instance finds the one by the other. */
@@ -35,7 +42,7 @@ static bool flush_once(struct conn *c)
     struct xenstore_domain_interface *r = c->ring;
     uint32_t cons = load(&r->rsp_cons), start = load(&r->rsp_prod), prod = start;
     if (prod - cons > XENSTORE_RING_SIZE) {
-        c->bad = CONN_BAD_INDEX;
+        gives_up(c, CONN_BAD_INDEX);
         return false;
     }
     mem_barrier(); /* the client has read what we are about to overwrite */
@@ -164,7 +171,7 @@ static uint32_t take(struct xs *xs, struct conn *c)
     uint64_t work = tree_work;
     const struct node *tree = xs->root;
     if (avail > XENSTORE_RING_SIZE) {
-        c->bad = CONN_BAD_INDEX;
+        gives_up(c, CONN_BAD_INDEX);
         return 0;
     }
     comp_barrier(); /* bytes are read after the index that covers them */
@@ -176,7 +183,7 @@ static uint32_t take(struct xs *xs, struct conn *c)
     }
     if (c->hdr_got == sizeof c->hdr) {
         if (c->hdr.len > XENSTORE_PAYLOAD_MAX) {
-            c->bad = CONN_BAD_LENGTH;
+            gives_up(c, CONN_BAD_LENGTH);
             return 0;
         }
         n += take_body(xs, c, cons + n, avail - n);
@@ -200,11 +207,35 @@ static uint64_t cost(void) { return journal_cost() + WORK_CHARGE * tree_work; }
 
 static bool may_take(const struct conn *c) { return !c->spare_used && c->out_bytes <= OUT_HIGH; }
 
+/* A client may ask for a new beginning by a mark (xs_wire.h: connection). The control domain is rebuilt by the core, which tells nobody:
+ * its next instance does so. */
+static bool reconnect(struct xs *xs, struct conn *c)
+{
+    if (load(&c->ring->connection) != XENSTORE_RECONNECT)
+        return false;
+    tree_work += c->nr_watches + c->nr_txs;
+    conn_reset(c);
+    conn_begins(c, true);
+    xs->fresh = c;
+    xs->fresh_zero = true;
+    journal_conn(c);
+    xs_commit(xs);
+    begin_fresh(xs);
+    return true;
+}
+
 struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
 {
     struct served s = { 0 };
     uint64_t before = cost(), taken = 0;
-    if (!c->ring || c->bad)
+    if (!c->ring)
+        return s;
+    if (reconnect(xs, c)) {
+        taken = REQUEST_CHARGE;
+        s.notify = true;
+    }
+    s.used = (uint32_t)(taken + cost() - before);
+    if (c->bad)
         return s;
     watch_retry(c);
     for (;;) {
@@ -265,30 +296,16 @@ static bool turn(struct xs *xs, struct conn *c)
     struct served s = stream_serve(xs, c, (uint32_t)c->credit);
     c->credit -= (int32_t)s.used;
     c->kicked = s.more;
-    if (s.notify)
+    if (s.notify || (c->bad && !was))
         announce(xs, c);
-    if (c->bad && !was && xs->ops->say)
-        xs->ops->say(c,
-                     c->bad == CONN_BAD_INDEX
-                         ? "is ignored until it is introduced again: its ring indices make no sense"
-                         : "is ignored until it is introduced again: a request is longer than may be");
+    if (c->bad && !c->bad_said && xs->ops->say)
+        xs->ops->say(
+            c, c->bad == CONN_BAD_INDEX
+                   ? "is ignored until its connection begins anew: its ring indices make no sense"
+                   : "is ignored until its connection begins anew: a request is longer than may be");
+    if (c->bad)
+        c->bad_said = true;
     return s.more;
-}
-
-/* The core builds the control domain anew and tells nobody: its next instance marks the ring itself (xs_wire.h: connection). */
-static void look_for_mark(struct xs *xs)
-{
-    struct conn *c = xs->ctl;
-
-    if (!c || !c->ring || load(&c->ring->connection) != XENSTORE_RECONNECT)
-        return;
-    conn_reset(c);
-    conn_begins(c, true);
-    xs->fresh = c;
-    xs->fresh_zero = true;
-    journal_conn(c);
-    xs_commit(xs);
-    begin_fresh(xs);
 }
 
 /* Round robin: a request may add or free connections, so the next one is always the first of the list, and whoever had a turn goes to
@@ -296,7 +313,6 @@ static void look_for_mark(struct xs *xs)
 bool xs_turns(struct xs *xs)
 {
     bool more = false;
-    look_for_mark(xs);
     for (unsigned i = 0; i < xs->nr_conns; i++) {
         struct conn *c = conn_rotate(xs);
         if (c->privileged || (!c->kicked && !c->out && !c->nr_missed))
@@ -327,11 +343,18 @@ static bool never_began(const struct conn *c)
            !c->hdr_got && !c->out && !c->watches && !c->txs;
 }
 
+static void say_features(struct xenstore_domain_interface *r)
+{
+    store(&r->server_features, XS_FEATURES);
+    store(&r->error, XENSTORE_ERROR_NONE);
+}
+
 bool stream_adopt(struct conn *c)
 {
     struct xenstore_domain_interface *r = c->ring;
     uint32_t cons = load(&r->req_cons), sent = load(&r->rsp_prod) - c->rsp_prod;
     c->kicked = true;
+    say_features(r);
     if (never_began(c)) {
         stream_init_page(r, true);
     } else if (out_sent(c, sent, true) && c->req_cons - cons <= XENSTORE_RING_SIZE) {
@@ -357,8 +380,7 @@ void stream_init_page(struct xenstore_domain_interface *r, bool zero)
         store(&r->rsp_cons, 0);
         store(&r->rsp_prod, 0);
     }
-    store(&r->server_features, 0);
-    store(&r->error, XENSTORE_ERROR_NONE);
+    say_features(r);
     comp_barrier();
     store(&r->connection, XENSTORE_CONNECTED); /* the last: a booting client may be waiting for it */
 }

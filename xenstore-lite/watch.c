@@ -5,8 +5,10 @@
  * may read its parent. An event that is still queued, unsent, is not queued again: a client learns that something
  * changed, not how often. Nor does a client whose queue is full learn all names: somebody else's nodes may have filled it. But
  * each watch whose event was left out gets one with the watch's own path, so no flood hides that something changed.
+ * A watch with a depth hears of as many levels below its path; one on a special name hears, with depth 1, which domain it was.
  */
 #include "xs.h"
+#include <stdio.h>
 #include <string.h>
 #include "journal.h"
 #include "mem.h"
@@ -110,10 +112,25 @@ static int watch_args(struct req *r, const char **token)
     if (req_strings(r, v, 2, &rest) != 2)
         return XE_EINVAL;
     *token = v[1];
-    return req_path(r, v[0], true);
+    return req_path(r, v[0], PATH_WATCH);
 }
 
-struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const char *token)
+/* How deep, behind the token of a watch request; nothing, or an empty string: all. */
+static int watch_depth(const struct req *r, uint32_t *depth)
+{
+    const char *v[3];
+    uint32_t rest;
+    *depth = WATCH_ALL;
+    if (req_strings(r, v, 3, &rest) != 3 || !*v[2])
+        return XE_OK;
+    if (!parse_u32(v[2], UINT32_MAX, depth) || (r->path[0] == '@' && *depth != 1))
+        return XE_EINVAL;
+    *depth = *depth < WATCH_ALL ? *depth : WATCH_ALL;
+    return XE_OK;
+}
+
+struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const char *token,
+                        uint32_t depth)
 {
     size_t n = strlen(path) + 1, tok = strlen(token) + 1;
     struct watch *w = xs_alloc(c->heap, sizeof *w + n + tok);
@@ -123,6 +140,7 @@ struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const ch
     w->token = memcpy(w->path + n, token, tok);
     w->path_len = (uint32_t)n - 1;
     w->rel = (uint16_t)rel;
+    w->depth = (uint16_t)depth;
     w->conn = c;
     w->hash = hash_path(w->path, w->path_len);
     w->queued_tail = &w->queued;
@@ -134,7 +152,10 @@ int op_watch(struct req *r)
 {
     struct conn *c = r->conn;
     const char *token;
+    uint32_t depth;
     int err = watch_args(r, &token);
+    if (!err)
+        err = watch_depth(r, &depth);
     if (err)
         return err;
     if (watch_find(c, r->path, token))
@@ -143,7 +164,7 @@ int op_watch(struct req *r)
     if (c->nr_watches >= c->limits->watches ||
         c->work_bytes + sizeof(struct watch) + path + tok + 32 > c->limits->work_mem)
         return XE_E2BIG;
-    r->add_watch = watch_new(c, r->path, r->path_rel, token);
+    r->add_watch = watch_new(c, r->path, r->path_rel, token, depth);
     return r->add_watch ? XE_OK : XE_ENOMEM;
 }
 
@@ -261,12 +282,18 @@ static bool event_add(struct conn *c, struct watch *w, const char *path)
     return true;
 }
 
-/* For all watches of a client on one path. Who makes the change pays for the work. */
-static void events_add(struct watch *w, const char *path)
+static void tell(struct watch *w, const char *path)
+{
+    if (!event_add(w->conn, w, path))
+        event_missed(w->conn, w);
+}
+
+/* For all watches of a client on one path, so many levels above the change. Who makes it pays for the work. */
+static void events_add(struct watch *w, const char *path, unsigned below)
 {
     for (; w; w = w->same, tree_work++)
-        if (!event_add(w->conn, w, path))
-            event_missed(w->conn, w);
+        if (below <= w->depth)
+            tell(w, path);
 }
 
 static void missed_add(struct conn *c, struct watch *w)
@@ -305,7 +332,8 @@ void watch_link(struct conn *c, struct watch *w)
     c->nr_watches++;
     c->work_bytes += watch_bytes(w);
     c->next_watch = w->id + 1;
-    journal_entry(J_WATCH, c->domid, w->id, w->rel, w->path_len + strlen(w->token) + 2);
+    journal_entry(J_WATCH, c->domid, w->id, w->rel | (uint32_t)w->depth << 16,
+                  w->path_len + strlen(w->token) + 2);
     journal_bytes(w->path, w->path_len + strlen(w->token) + 2); /* the token lies behind it */
 }
 
@@ -321,16 +349,16 @@ struct firing {
     const struct permset *old;
 };
 
-/* To the watches on the first len characters of path. */
+/* To the watches on the first len characters of path, `below` levels above its end. */
 static void fire_at(const struct firing *f, const char *path, size_t len, uint32_t hash,
-                    const struct node *n, const struct node *parent)
+                    unsigned below, const struct node *n, const struct node *parent)
 {
     struct watch *w = bucket_of(hash)->first;
     for (; (w = watch_on(w, hash, path, len)); w = w->behind) {
         struct conn *c = w->conn;
         if (perms_for(n->perms, c) & PERM_READ || (f->old && perms_for(f->old, c) & PERM_READ) ||
             (parent && perms_for(parent->perms, c) & PERM_READ))
-            events_add(w, path);
+            events_add(w, path, below);
     }
 }
 
@@ -340,16 +368,19 @@ static void fire(const struct firing *f, const char *path, const struct node *n,
 {
     size_t len = strlen(path), at = 1;
     if (exact) {
-        fire_at(f, path, len, hash_path(path, len), n, parent);
+        fire_at(f, path, len, hash_path(path, len), 0, n, parent);
         return;
     }
+    unsigned below = 0;
+    for (const char *p = path; len > 1 && *p; p++)
+        below += *p == '/';
     uint32_t hash = hash_path(path, 1);
-    fire_at(f, path, 1, hash, n, parent);
+    fire_at(f, path, 1, hash, below, n, parent);
     while (at < len) {
         size_t part = strcspn(path + at + (at > 1), "/") + (at > 1);
         hash = hash_more(hash, path + at, part);
         at += part;
-        fire_at(f, path, at, hash, n, parent);
+        fire_at(f, path, at, hash, --below, n, parent);
     }
 }
 
@@ -381,12 +412,19 @@ void watch_fire(const struct change *c, struct node *before, struct node *after)
     fire(&f, c->path, is, find_parent(after, c->path), false);
 }
 
-void watch_fire_special(struct xs *xs, const char *name)
+/* The watches on the name, and those on the name with the domain behind it; p: whoever may read it. */
+void watch_fire_special(struct xs *xs, const char *name, uint16_t domid)
 {
     const struct permset *p = xs->special[special_index(name)];
-    uint32_t hash = hash_path(name, strlen(name));
-    struct watch *w = bucket_of(hash)->first;
-    for (; (w = watch_on(w, hash, name, strlen(name))); w = w->behind)
-        if (perms_for(p, w->conn) & PERM_READ)
-            events_add(w, name);
+    char whose[32];
+    snprintf(whose, sizeof whose, "%s/%u", name, domid);
+    for (const char *on = name; on; on = on == name ? whose : NULL) {
+        uint32_t hash = hash_path(on, strlen(on));
+        struct watch *w = bucket_of(hash)->first;
+        for (; (w = watch_on(w, hash, on, strlen(on))); w = w->behind)
+            for (struct watch *i = perms_for(p, w->conn) & PERM_READ ? w : NULL; i; i = i->same) {
+                tell(i, i->depth == 1 ? whose : on);
+                tree_work++;
+            }
+    }
 }

@@ -51,7 +51,13 @@ struct limits {
 #define WORK_CHARGE    4    /* ... for each node copied, compared or visited, each event */
 #define TURN_BUDGET    4096 /* of one connection before the next has its turn */
 
+/* What the ring page says that we can (xs_wire.h). Later versions of that header have the third: a watch may be limited in depth. */
+#define XS_FEATURE_WATCHDEPTH 4u
+#define XS_FEATURES \
+    (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | XS_FEATURE_WATCHDEPTH)
+
 /* --- connections --------------------------------------------------------------------------------------------- */
+#define WATCH_ALL 0xffffu
 struct watch;
 struct outmsg {
     struct outmsg *next;
@@ -73,8 +79,9 @@ struct watch {
     uint32_t hash;
     struct outmsg *queued, **queued_tail; /* its events that wait, in order */
     uint32_t id;                          /* the journal's name for it, one of its client's */
-    bool missed;  /* an event did not go out: one with its own path follows */
-    uint16_t rel; /* leading characters that its owner does not see */
+    bool missed;    /* an event did not go out: one with its own path follows */
+    uint16_t rel;   /* leading characters that its owner does not see */
+    uint16_t depth; /* levels below its path that it hears of, or WATCH_ALL */
     uint32_t path_len;
     const char *token; /* behind path */
     char path[];
@@ -134,15 +141,16 @@ struct conn {
     bool privileged;
     const struct limits *limits;
     struct heap *heap;
-    bool named;  /* that it is at its limit has been said */
-    bool kicked; /* something may have happened since its last turn */
+    bool named;    /* that it is at its limit has been said, since it was introduced */
+    bool bad_said; /* and that its ring makes no sense */
+    bool kicked;   /* something may have happened since its last turn */
     enum {
         SURE,
         IN_DOUBT,
         DUE
     } doubt;        /* IN_DOUBT: something did in its last turn; DUE: xs_look_again looks at it */
     int32_t credit; /* work that it may cause before the others have their turns */
-    enum conn_bad bad; /* ignored until introduced again */
+    enum conn_bad bad; /* ignored until its connection begins anew */
     struct watch *watches, **watch_tail;
     unsigned nr_watches;
     struct tx *txs;
@@ -219,8 +227,9 @@ struct req {
     struct conn *release;
     uint16_t gone;       /* a guest that is to be forgotten, or 0 ... */
     bool named;          /* ... and somebody's node names it */
-    const char *special; /* path to announce */
-    uint32_t out_len;    /* reply payload, in xs_reply_buf */
+    const char *special; /* path to announce, of this domain: */
+    uint16_t special_domid;
+    uint32_t out_len; /* reply payload, in xs_reply_buf */
 };
 
 typedef int (*xs_handler)(struct req *r);
@@ -288,10 +297,16 @@ void xs_refuse(struct conn *c, const struct xsd_sockmsg *hdr,
 /* path.c */
 bool path_char(char c);         /* may stand in a path */
 bool path_valid(const char *p); /* well formed and absolute */
-/* Sets r->path; special: @introduceDomain and @releaseDomain are names too. XE_EINVAL for anything malformed. */
-int req_path(struct req *r, const char *name, bool special);
+enum path_kind {
+    PATH_NODE,
+    PATH_SPECIAL, /* @introduceDomain and @releaseDomain are names too */
+    PATH_WATCH,   /* so is @releaseDomain/DOMID */
+};
+/* Sets r->path. XE_EINVAL for anything malformed. */
+int req_path(struct req *r, const char *name, enum path_kind kind);
 const char *special_name(unsigned i);
-int special_index(const char *path); /* 0, 1 or -1 */
+int special_index(const char *path);       /* 0, 1 or -1 */
+bool path_special_watch(const char *path); /* one of the names of PATH_WATCH that are no nodes' */
 
 /* perms.c */
 unsigned perms_for(const struct permset *p, const struct conn *c);
@@ -334,7 +349,8 @@ void watch_link(struct conn *c, struct watch *w);
 void watch_add(struct conn *c, struct watch *w); /* and its first event */
 void watches_drop(struct conn *c);
 void watch_drop(struct conn *c, struct watch **at);
-struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const char *token);
+struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const char *token,
+                        uint32_t depth);
 struct watch **watch_of_id(struct conn *c, uint32_t id); /* NULL: there is none */
 void watch_queue(struct watch *w, struct outmsg *m);     /* m is an event of it */
 void watch_missed(struct conn *c, struct watch *w, bool missed);
@@ -343,7 +359,7 @@ void watch_event_sent(struct conn *c, struct outmsg *m, bool follow);
 void watch_retry(struct conn *c); /* events that found no memory */
 extern uint32_t watch_seed; /* any number that clients cannot know, set before the first watch */
 void watch_fire(const struct change *c, struct node *before, struct node *after);
-void watch_fire_special(struct xs *xs, const char *name);
+void watch_fire_special(struct xs *xs, const char *name, uint16_t domid);
 
 /* admin.c: connections and control */
 int op_introduce(struct req *r);

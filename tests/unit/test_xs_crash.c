@@ -165,8 +165,17 @@ static void script(void)
     listen();
     asks(&ctl, XS_RELEASE, 0, S("18"));
     listen();
+    asks(&ctl, XS_WATCH, 0, S("@releaseDomain\0which\0001"));
+    asks(&g16, XS_WATCH, 0, S("data\0near\0001"));
+    introduce(&g18, 18);
+    asks(&ctl, XS_RELEASE, 0, S("18"));
+    asks(&g16, XS_WRITE, 0, D("data/near\0x"));
+    asks(&g16, XS_WRITE, 0, D("data/near/not\0x"));
+    listen();
     flood();
     late();
+    reconnect(&g17);
+    asks(&g17, XS_READ, 0, S("domid"));
     rebuilt(&g17);
     asks(&g17, XS_WATCH, 0, S("data\0again"));
     both(&g17, D("data/p\0one"), D("data/q\0two"));

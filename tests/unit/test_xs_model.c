@@ -3,7 +3,7 @@
 // FLAGS: -O2 -lz -Wl,--wrap=malloc
 /*
  * The store against a model, while it dies at random. Three clients write, read, list and remove some forty nodes, alone and in
- * transactions, and watch them; every answer, and every event of every client after each operation, must be the model's: once, not
+ * transactions, and watch them to all depths; a domain comes and goes; clients begin anew. Every answer, and every event of every client after each operation, must be the model's: once, not
  * twice. XS_MODEL_OPS (operations) and XS_MODEL_SEED make it long: tests/long/test_store.py.
  */
 #include "unit.h"
@@ -19,7 +19,7 @@ struct node_model {
     unsigned value; /* 0: empty */
 };
 static struct node_model tree[NODES];
-static bool watched[CLIENTS][NODES];
+static unsigned watched[CLIENTS][NODES]; /* how deep, and one more */
 static struct client *const who[CLIENTS] = { &ctl, &g16, &g17 };
 static char path[NODES][24];
 static uint64_t rng;
@@ -78,6 +78,14 @@ static const char *does(struct node_model *t, struct step *s)
 
 static bool due[CLIENTS][NODES][NODES]; /* client, watch, path of the event */
 
+static unsigned levels(unsigned i, unsigned top)
+{
+    unsigned n = 0;
+    for (; i > top; i = parent(i))
+        n++;
+    return n;
+}
+
 static void fires(const struct step *s, const struct node_model *before,
                   const struct node_model *after)
 {
@@ -87,7 +95,7 @@ static void fires(const struct step *s, const struct node_model *before,
             continue;
         for (unsigned c = 0; c < CLIENTS; c++)
             for (unsigned w = 0; w < NODES; w++)
-                if (watched[c][w] && (i == s->i ? below(i, w) : i == w))
+                if ((i == s->i ? below(i, w) : i == w) && levels(i, w) < watched[c][w])
                     due[c][w][i] = true;
     }
 }
@@ -111,16 +119,71 @@ static unsigned index_of(const char *p)
     return 0;
 }
 
+/* --- a domain that comes and goes ---------------------------------------------------------------------------------- */
+static const struct special {
+    const char *path, *depth, *comes, *goes; /* the paths of its events */
+} specials[] = {
+    { "@introduceDomain", "", "@introduceDomain", NULL },
+    { "@introduceDomain", "1", "@introduceDomain/18", NULL },
+    { "@releaseDomain", "", NULL, "@releaseDomain" },
+    { "@releaseDomain", "1", NULL, "@releaseDomain/18" },
+    { "@releaseDomain/18", "", NULL, "@releaseDomain/18" },
+    { "@releaseDomain/19", "", NULL, NULL },
+};
+#define SPECIALS (sizeof specials / sizeof *specials)
+static bool special_watched[CLIENTS][SPECIALS], is_there;
+static const char *special_due[CLIENTS][SPECIALS];
+
+static void comes_or_goes(void)
+{
+    assert_string_equal(is_there ? said(&ctl, XS_RELEASE, 0, S("18"))
+                                 : said(&ctl, XS_INTRODUCE, 0,
+                                        S("18\0"
+                                          "1\0"
+                                          "7")),
+                        "=OK");
+    is_there = !is_there;
+    for (unsigned c = 0; c < 2; c++) /* the third may not */
+        for (unsigned i = 0; i < SPECIALS; i++)
+            if (special_watched[c][i])
+                special_due[c][i] = is_there ? specials[i].comes : specials[i].goes;
+}
+
+static void special_watch(unsigned c)
+{
+    unsigned i = rnd(SPECIALS);
+    char b[64];
+    int n = snprintf(b, sizeof b, "%s%c@%u%c%s", specials[i].path, 0, i, 0, specials[i].depth) + 1;
+    assert_string_equal(said(who[c], special_watched[c][i] ? XS_UNWATCH : XS_WATCH, 0, b, (uint32_t)n),
+                        "=OK");
+    special_watched[c][i] = !special_watched[c][i];
+    special_due[c][i] = special_watched[c][i] ? specials[i].path : NULL;
+}
+
+static void special_event(unsigned c, const char *p, unsigned i)
+{
+    if (i >= SPECIALS || !special_due[c][i] || strcmp(p, special_due[c][i]))
+        fail_msg("client %u: an event too many: %s for special %u", who[c]->domid, p, i);
+    special_due[c][i] = NULL;
+}
+
 static void check_events(void)
 {
     const char *token, *p;
     for (unsigned c = 0; c < CLIENTS; c++) {
         while ((p = event(who[c], &token))[0] != '-') {
+            if (token[0] == '@') {
+                special_event(c, p, (unsigned)atoi(token + 1));
+                continue;
+            }
             bool *d = &due[c][index_of(token)][index_of(p)];
             if (!*d)
                 fail_msg("client %u: an event too many: %s for %s", who[c]->domid, p, token);
             *d = false;
         }
+        for (unsigned i = 0; i < SPECIALS; i++)
+            if (special_due[c][i])
+                fail_msg("client %u: no event: %s", who[c]->domid, special_due[c][i]);
         for (unsigned w = 0; w < NODES; w++)
             for (unsigned i = 0; i < NODES; i++)
                 if (due[c][w][i])
@@ -208,9 +271,12 @@ static void watch(unsigned c)
     unsigned i = rnd(NODES);
     char b[64];
     int n = snprintf(b, sizeof b, "%s%c%s", path[i], 0, path[i]) + 1;
+    unsigned depth = rnd(5);
+    if (depth < 4)
+        n += snprintf(b + n, sizeof b - (size_t)n, "%u", depth) + 1;
     assert_string_equal(said(who[c], watched[c][i] ? XS_UNWATCH : XS_WATCH, 0, b, (uint32_t)n),
                         "=OK");
-    watched[c][i] = !watched[c][i];
+    watched[c][i] = watched[c][i] ? 0 : depth + 1;
     due[c][i][i] = watched[c][i];
 }
 
@@ -225,6 +291,14 @@ static void rebuilt(void)
                                "7")),
                         "=OK");
     memset(watched[2], 0, sizeof watched[2]);
+    memset(special_watched[2], 0, sizeof special_watched[2]);
+}
+
+static void begins_anew(unsigned c)
+{
+    reconnect(who[c]);
+    memset(watched[c], 0, sizeof watched[c]);
+    memset(special_watched[c], 0, sizeof special_watched[c]);
 }
 
 static void one(void)
@@ -241,8 +315,14 @@ static void one(void)
         look(who[c]);
     else if (what < 80)
         transaction(who[c]);
-    else if (what < 99)
+    else if (what < 93)
         watch(c);
+    else if (what < 96)
+        special_watch(c);
+    else if (what < 98)
+        comes_or_goes();
+    else if (what < 99)
+        begins_anew(c);
     else
         rebuilt();
     check_events();
@@ -265,6 +345,8 @@ TEST(test_model, .setup_func = no_world, .teardown_func = no_world)
     world_up_with(2u << 20);
     OK(&ctl, XS_MKDIR, 0, S("/m"));
     OK(&ctl, XS_SET_PERMS, 0, S("/m\0b0"));
+    OK(&ctl, XS_SET_PERMS, 0, S("@introduceDomain\0n0\0r16"));
+    OK(&ctl, XS_SET_PERMS, 0, S("@releaseDomain\0n0\0r16"));
     tree[0].there = true;
     for (unsigned long i = 0; i < ops; i++)
         one();

@@ -118,7 +118,9 @@ TEST(test_malformed)
     WANT(&ctl, XS_SET_PERMS, 0, S("/tool\0n99999"), "EINVAL");
     WANT(&ctl, XS_SET_PERMS, 0, S("/tool\0n-1"), "EINVAL");
     WANT(&ctl, 20, 0, S("x"), "ENOSYS");
-    WANT(&ctl, XS_TYPE_COUNT, 0, S("x"), "ENOSYS");
+    for (uint32_t type = XS_TYPE_COUNT; type < XS_TYPE_COUNT + 4;
+         type++) /* features and quotas of later versions */
+        WANT(&ctl, type, 0, S("16\0nodes"), "ENOSYS");
     WANT(&ctl, XS_INVALID, 0, S("x"), "ENOSYS");
     WANT(&ctl, XS_ERROR, 0, S("x"), "ENOSYS");
     WANT(&ctl, XS_WATCH_EVENT, 0, S("x"), "ENOSYS");
@@ -426,6 +428,35 @@ TEST(test_reintroduce_late)
     EVENT(&g16, "device/e", "t");
 }
 
+/* A client may begin anew by itself. */
+TEST(test_reconnect)
+{
+    struct client *who[] = { &g16, &ctl };
+    for (unsigned i = 0; i < 2; i++) {
+        struct client *k = who[i];
+        assert_int_equal(k->ring->server_features, 7); /* reconnection, error, depth of watches */
+        OK(k, XS_WRITE, 0, D("data/kept\0v"));
+        OK(k, XS_WATCH, 0, S("data\0t"));
+        uint32_t tx = tx_start(k);
+        OK(k, XS_WRITE, tx, D("data/lost\0v"));
+        struct xsd_sockmsg h = { XS_WRITE, 1, 0, 2000 };
+        client_bytes(k, &h, sizeof h);
+        client_bytes(k, "abc", 3);
+        stream_serve(&store, k->c, 4096);
+        OK(i ? &g16 : &ctl, XS_WRITE, 0, D("/local/domain/16/data/x\0v")); /* an event waits */
+        k->ring->server_features = k->ring->error = 99;
+        reconnect(k);
+        assert_int_equal(k->ring->server_features, 7);
+        assert_int_equal(k->ring->error, 0);
+        OK(&g17, XS_WRITE, 0, D("data/x\0v"));
+        NO_EVENT(k);
+        WANT(k, XS_READ, 0, S("data/kept"), "=v");
+        WANT(k, XS_READ, tx, S("data/kept"), "ENOENT");
+        WANT(k, XS_UNWATCH, 0, S("data\0t"), "ENOENT");
+    }
+    assert_int_equal(reattached + detached, 0);
+}
+
 TEST(test_control)
 {
     WANT(&ctl, XS_CONTROL, 0, S("check"), "=OK");
@@ -459,6 +490,7 @@ TEST(test_bad_index)
             OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/x\0v"));
         struct served s = stream_serve(&store, g16.c, 4096);
         assert_int_equal(g16.c->bad, CONN_BAD_INDEX);
+        assert_int_equal(g16.ring->error, XENSTORE_ERROR_RINGIDX);
         assert_false(s.more);
         g16.ring->req_prod = g16.ring->req_cons; /* sense again: too late */
         g16.ring->rsp_cons = g16.ring->rsp_prod;
@@ -467,7 +499,11 @@ TEST(test_bad_index)
         g16.ring->req_prod += 16;
         s = stream_serve(&store, g16.c, 4096);
         assert_false(s.notify);
-        introduce(&g16, 16);
+        if (i)
+            reconnect(&g16);
+        else
+            introduce(&g16, 16);
+        assert_int_equal(g16.ring->error, XENSTORE_ERROR_NONE);
         WANT(&g16, XS_READ, 0, S("domid"), "=16");
         OK(&g16, XS_WATCH, 0, S("device\0t"));
         if (!i)
@@ -482,6 +518,7 @@ TEST(test_too_long)
     client_bytes(&g16, &h, sizeof h);
     stream_serve(&store, g16.c, 4096);
     assert_int_equal(g16.c->bad, CONN_BAD_LENGTH);
+    assert_int_equal(g16.ring->error, XENSTORE_ERROR_PROTO);
     introduce(&g16, 16);
     WANT(&g16, XS_READ, 0, S("domid"), "=16");
 }

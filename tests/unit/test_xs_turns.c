@@ -209,7 +209,8 @@ TEST(test_broken_client)
     }
     assert_int_equal(nr_told, 1);
     assert_string_equal(
-        told, "domain 16 is ignored until it is introduced again: its ring indices make no sense");
+        told,
+        "domain 16 is ignored until its connection begins anew: its ring indices make no sense");
 }
 
 /* Bytes come without a notification: the client had looked at our index before it moved. A client that asks nothing more is left alone. */
@@ -239,4 +240,45 @@ TEST(test_no_notification)
     xs_look_again(&store);
     assert_false(xs_turns(&store));
     assert_false(store.doubt); /* nothing came: no third look */
+}
+
+/* Breaking its ring and beginning anew, for ever, is work like any other; the administrator hears of it once. */
+TEST(test_begins_anew)
+{
+    char p[32];
+    unsigned begun = 0;
+    for (unsigned round = 0; round < 40; round++) {
+        for (unsigned i = 0; i < QUOTA_WATCHES; i++) {
+            int n = snprintf(p, sizeof p, "data%c%u", 0, i) + 1;
+            assert_string_equal(said(&g16, XS_WATCH, 0, p, (uint32_t)n), "=OK");
+        }
+        g16.c->credit = 0;
+        g16.ring->req_prod += 2 * XENSTORE_RING_SIZE;
+        for (unsigned i = 0; i < 40; i++) {
+            g16.c->kicked = true;
+            xs_turns(&store);
+            if (i == 20)
+                assert_int_equal(g16.c->bad, CONN_BAD_INDEX);
+            if (i >= 20) {
+                begun += g16.ring->connection == XENSTORE_CONNECTED && i > 20;
+                g16.ring->connection = XENSTORE_RECONNECT;
+            }
+        }
+        g16.in_len = 0;
+        client_drop_events(&g16);
+        reconnect(&g16);
+    }
+    assert_int_equal(begun, 40 * 19); /* each is little */
+    assert_int_equal(nr_told, 1);
+    int32_t before = g16.c->credit = 0;
+    for (unsigned i = 0; i < QUOTA_WATCHES; i++) {
+        int n = snprintf(p, sizeof p, "data%c%u", 0, i) + 1;
+        assert_string_equal(said(&g16, XS_WATCH, 0, p, (uint32_t)n), "=OK");
+    }
+    g16.ring->connection = XENSTORE_RECONNECT;
+    g16.c->kicked = true;
+    xs_turns(&store);
+    assert_true(before + TURN_BUDGET - g16.c->credit >= REQUEST_CHARGE + WORK_CHARGE * QUOTA_WATCHES);
+    client_drop_events(&g16);
+    g16.in_len = 0;
 }

@@ -153,6 +153,102 @@ TEST(test_watch_special)
     NO_EVENT(&g16);
 }
 
+TEST(test_watch_depth)
+{
+    static const struct {
+        const char *path;
+        int below; /* levels */
+    } made[] = { { "/w", 0 }, { "/w/a", 1 }, { "/w/a/b", 2 }, { "/w/a/b/c", 3 } };
+    static const char depth[] = "0123";
+    for (unsigned i = 0; i < 4; i++) {
+        const char watch[] = { '/', 'w', 0, 't', depth[i], 0, depth[i], 0 };
+        assert_string_equal(said(&ctl, XS_WATCH, 0, watch, sizeof watch), "=OK");
+    }
+    WANT(&ctl, XS_WATCH, 0, S("/w\0t1\0007"), "EEXIST"); /* path and token are its name */
+    OK(&ctl, XS_WATCH, 0, S("/w\0all\0")); /* empty, as clients send it that know nothing of it */
+    OK(&ctl, XS_WATCH, 0, S("/w\0far\00099999999"));
+    WANT(&ctl, XS_WATCH, 0, S("/w\0bad\0x"), "EINVAL");
+    WANT(&ctl, XS_WATCH, 0, S("/w\0bad\0-1"), "EINVAL");
+    client_drop_events(&ctl);
+    take_in(&ctl);
+    client_drop_events(&ctl);
+    for (unsigned round = 0; round < 2; round++) /* made, and removed one by one */
+        for (unsigned k = 0; k < 4; k++) {
+            unsigned i = round ? 3 - k : k;
+            OK(&ctl, round ? XS_RM : XS_WRITE, 0, made[i].path, (uint32_t)strlen(made[i].path) + 1);
+            for (int d = made[i].below; d < 4; d++) {
+                const char token[] = { 't', depth[d], 0 };
+                EVENT(&ctl, made[i].path, token);
+            }
+            EVENT(&ctl, made[i].path, "all");
+            EVENT(&ctl, made[i].path, "far");
+        }
+    NO_EVENT(&ctl);
+    OK(&ctl, XS_WATCH, 0, S("/\0root\0001"));
+    EVENT(&ctl, "/", "root");
+    OK(&ctl, XS_MKDIR, 0, S("/x"));
+    EVENT(&ctl, "/x", "root");
+    OK(&ctl, XS_MKDIR, 0, S("/x/y"));
+    NO_EVENT(&ctl);
+    OK(&g16, XS_WATCH, 0, S("device\0rel\0001")); /* relative, and gone together with what is above it */
+    EVENT(&g16, "device", "rel");
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/device/vif/0\0v"));
+    OK(&ctl, XS_RM, 0, S("/local/domain/16/device/vif"));
+    EVENT(&g16, "device/vif", "rel");
+    OK(&ctl, XS_RM, 0, S("/local/domain/16/device"));
+    EVENT(&g16, "device", "rel");
+    NO_EVENT(&g16);
+}
+
+/* Special names: which domain it was, or only a certain one. */
+TEST(test_watch_special_depth)
+{
+    struct client g20;
+    WANT(&ctl, XS_WATCH, 0, S("@introduceDomain\0i\0002"), "EINVAL");
+    WANT(&ctl, XS_WATCH, 0, S("@introduceDomain\0i\0000"), "EINVAL");
+    WANT(&ctl, XS_WATCH, 0, S("@introduceDomain/20\0i"), "EINVAL");
+    WANT(&ctl, XS_WATCH, 0, S("@releaseDomain/\0r"), "EINVAL");
+    WANT(&ctl, XS_WATCH, 0, S("@releaseDomain/x\0r"), "EINVAL");
+    WANT(&ctl, XS_WATCH, 0, S("@releaseDomain/020\0r"), "EINVAL");
+    WANT(&ctl, XS_WATCH, 0, S("@releaseDomain/65536\0r"), "EINVAL");
+    WANT(&ctl, XS_SET_PERMS, 0, S("@releaseDomain/20\0n0"), "EINVAL");
+    OK(&ctl, XS_WATCH, 0, S("@introduceDomain\0i"));
+    OK(&ctl, XS_WATCH, 0, S("@introduceDomain\0id\0001"));
+    OK(&ctl, XS_WATCH, 0, S("@releaseDomain\0rd\0001"));
+    OK(&ctl, XS_WATCH, 0,
+       S("@releaseDomain/20\0"
+         "20"));
+    OK(&ctl, XS_WATCH, 0,
+       S("@releaseDomain/21\0"
+         "21"));
+    OK(&g16, XS_WATCH, 0,
+       S("@releaseDomain/20\0"
+         "20")); /* may not */
+    OK(&ctl, XS_SET_PERMS, 0, S("@releaseDomain\0n0\0r17"));
+    OK(&g17, XS_WATCH, 0,
+       S("@releaseDomain/20\0"
+         "20"));
+    EVENT(&ctl, "@introduceDomain", "i");
+    EVENT(&ctl, "@introduceDomain", "id");
+    EVENT(&ctl, "@releaseDomain", "rd");
+    EVENT(&ctl, "@releaseDomain/20", "20");
+    EVENT(&ctl, "@releaseDomain/21", "21");
+    EVENT(&g16, "@releaseDomain/20", "20");
+    EVENT(&g17, "@releaseDomain/20", "20");
+    introduce(&g20, 20);
+    EVENT(&ctl, "@introduceDomain", "i");
+    EVENT(&ctl, "@introduceDomain/20", "id");
+    OK(&ctl, XS_RELEASE, 0, S("20"));
+    EVENT(&ctl, "@releaseDomain/20", "rd");
+    EVENT(&ctl, "@releaseDomain/20", "20");
+    EVENT(&g17, "@releaseDomain/20", "20");
+    NO_EVENT(&ctl);
+    NO_EVENT(&g16);
+    OK(&ctl, XS_UNWATCH, 0,
+       S("@releaseDomain/20\0"
+         "20"));
+}
+
 TEST(test_watch_fold)
 {
     OK(&g16, XS_WATCH, 0, S("device\0t"));

@@ -202,6 +202,17 @@ const char *event(struct client *k, const char **token)
     return m.data;
 }
 
+void reconnect(struct client *k)
+{
+    k->ring->connection = XENSTORE_RECONNECT;
+    serve(k);
+    assert_int_equal(k->ring->connection, XENSTORE_CONNECTED);
+    assert_int_equal(k->ring->req_prod | k->ring->req_cons | k->ring->rsp_prod | k->ring->rsp_cons,
+                     0);
+    k->in_len = 0;
+    client_drop_events(k);
+}
+
 struct client ctl, g16, g17;
 
 void introduce(struct client *k, uint16_t domid)
@@ -268,8 +279,8 @@ static void conn_text(FILE *f, const struct conn *c)
         fprintf(f, "  indices %u %u next %u %u\n", c->req_cons, c->rsp_prod, c->next_tx,
                 c->next_watch);
     for (const struct watch *w = c->watches; w; w = w->next)
-        fprintf(f, "  watch %u %s %s %u%s\n", state_exact ? w->id : 0, w->path, w->token, w->rel,
-                w->missed ? " missed" : "");
+        fprintf(f, "  watch %u %s %s %u %u%s\n", state_exact ? w->id : 0, w->path, w->token, w->rel,
+                w->depth, w->missed ? " missed" : "");
     for (uint32_t last = 0, id = UINT32_MAX; c->txs; last = id, id = UINT32_MAX) {
         for (const struct tx *t = c->txs; t; t = t->next)
             id = t->id > last && t->id < id ? t->id : id;
@@ -320,8 +331,11 @@ int next_instance(void)
     cut = 0;
     for (struct conn *c = store.conns; c; c = c->next) {
         c->ring = c->domid < 512 ? pages[c->domid] : NULL;
-        if (c->ring) /* else its domain is gone: it stays until it is released */
-            cut += !stream_adopt(c);
+        if (!c->ring)
+            continue; /* its domain is gone: it stays until it is released */
+        cut += !stream_adopt(c);
+        assert_int_equal(c->ring->server_features, XS_FEATURES);
+        assert_int_equal(c->ring->error, XENSTORE_ERROR_NONE);
     }
     return lost;
 }
@@ -375,6 +389,7 @@ void world_up_with(size_t memory)
     assert_int_equal(store_init(&store, &h_ops), 0);
     struct conn *c = conn_new(&store, 0, &limits_ctl);
     assert_int_equal(h_attach(c, 0, 0), 0);
+    stream_init_page(c->ring, false);
     xs_snapshot(&store);
     client_init(&ctl, 0);
     introduce(&g16, 16);

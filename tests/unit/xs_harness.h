@@ -74,6 +74,8 @@ const char *event(struct client *k, const char **token);
     } while (0)
 #define NO_EVENT(k) assert_string_equal(event(k, NULL), "-")
 
+void reconnect(struct client *k); /* by a mark in its ring; what was on its way is dropped */
+
 extern struct client ctl, g16, g17;
 
 void introduce(struct client *k, uint16_t domid);

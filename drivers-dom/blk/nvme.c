@@ -17,7 +17,6 @@
 #define LIST_BYTES  512u /* a command's PRP list: 63 entries; or its range to deallocate */
 #define TRIES       4u
 #define ADMIN_NS    (5 * NS_PER_S)
-#define SPIN_NS     (2 * NS_PER_MS)
 _Static_assert((BLK_MAX_SEGS - 1) * 8 <= LIST_BYTES, "the list holds all pages but the first");
 
 struct queue {
@@ -56,17 +55,6 @@ static void reg64_set(unsigned off, uint64_t v)
     reg_set(off + 4, (uint32_t)(v >> 32));
 }
 
-/* Looks at once for a while, then sleeps between looks: a disk that spins up does not cost a CPU. */
-static void pause_since(uint64_t start)
-{
-    uint64_t now = now_ns();
-
-    if (now - start < SPIN_NS)
-        __builtin_ia32_pause();
-    else
-        event_wait(now + SPIN_NS / 2);
-}
-
 /* NULL: CSTS.RDY has the value. The bound is the controller's own (CAP.TO), and a second. */
 static const char *wait_ready(uint32_t want)
 {
@@ -82,7 +70,7 @@ static const char *wait_ready(uint32_t want)
             return "it reports a fatal error (CSTS.CFS)";
         if (now_ns() - start > bound)
             return want ? "it does not become ready" : "it does not reset";
-        pause_since(start);
+        device_pause(start);
     }
 }
 
@@ -174,7 +162,7 @@ static const char *admin(struct nvme_cmd *c, const char *what)
             snprintf(why, sizeof(why), "it does not answer '%s'", what);
             return why;
         }
-        pause_since(start);
+        device_pause(start);
     }
     *nvme.admin.cq_bell = nvme.admin.head;
     if (e.cid != c->cid)

@@ -399,8 +399,6 @@ static void vbd_follow(struct vbd *v, uint64_t fe, bool online)
 _Static_assert(!offsetof(struct vbd, be), "a vbd begins with its be_dev");
 static struct vbd *vbd_of(struct be_dev *d) { return (struct vbd *)d; }
 
-static struct be_dev *place(unsigned i) { return i < BB_MAX_DISKS ? &vbds[i].be : NULL; }
-
 /* While it drains, vbds_store_work makes it dirty when that is over. */
 static bool disconnect(struct be_dev *d) { return vbd_disconnect(vbd_of(d)); }
 
@@ -460,7 +458,9 @@ bool vbds_store_work(void)
                                            .kind = SLOT_VBD,
                                            .keys = keys,
                                            .max_devid = ~0u,
-                                           .place = place,
+                                           .first = &vbds[0].be,
+                                           .size = sizeof(vbds[0]),
+                                           .nr = BB_MAX_DISKS,
                                            .disconnect = disconnect,
                                            .forget = forget,
                                            .follow = follow };

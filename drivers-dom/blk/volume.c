@@ -11,7 +11,7 @@
 
 /* The table: a disk may have to spin up first; whoever waits for this domain waits 10 s. */
 #define READ_NS (8 * NS_PER_S)
-#define SPIN_NS (2 * NS_PER_MS)
+#define LOOK_NS (2 * NS_PER_MS) /* then it is looked at without an interrupt */
 #define USERS   96u
 #define PROBLEM 240u /* as much as the control domain shows */
 
@@ -42,7 +42,7 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
 {
     static struct blk_io io;
     static bool done;
-    uint64_t start = now_ns(), now;
+    uint64_t now;
 
     (void)arg;
     if (silent)
@@ -63,10 +63,8 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
             silent = true;
             return -ETIME;
         }
-        if (now - start < SPIN_NS)
-            __builtin_ia32_pause();
-        else if (!disk->ops->arm(disk))
-            event_wait(now + SPIN_NS);
+        if (!disk->ops->arm(disk))
+            event_wait(now + LOOK_NS);
     }
     return io.status;
 }

@@ -26,6 +26,19 @@ enum device_state device_find(const struct device_driver *drivers, unsigned n, c
 void device_refused(char *text, size_t size, const char *what, const struct bh_pci_info *dev,
                     const char *why);
 
+/* Between two looks at a device that is waited for since `start`: at once for a moment, then asleep, the longer the longer it took. Who else
+ * has work on this CPU does not wait for a device that takes its time. May run handlers, as any wait. */
+#define DEVICE_SPIN_NS (NS_PER_MS / 20)
+static inline void device_pause(uint64_t start)
+{
+    uint64_t now = now_ns(), waited = now - start;
+
+    if (waited < DEVICE_SPIN_NS)
+        __builtin_ia32_pause();
+    else
+        event_wait(now + (waited < 2 * NS_PER_MS ? waited / 2 : NS_PER_MS));
+}
+
 /* Maps MSI-X entry `entry` and binds it. NULL, or why not. */
 const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The PCI transport of a modern virtio device: memory in the device's BARs, where the core says. Configuration space is pciback's. */
 #include <virtio.h>
+#include <device.h>
 #include <string.h>
 
 #define RESET_BOUND_NS (100 * NS_PER_MS)
@@ -25,13 +26,13 @@ const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, 
 
 bool virtio_reset(struct virtio_dev *v)
 {
-    uint64_t end = now_ns() + RESET_BOUND_NS;
+    uint64_t start = now_ns();
 
     v->common->device_status = 0;
     while (v->common->device_status) {
-        if (now_ns() > end)
+        if (now_ns() - start > RESET_BOUND_NS)
             return false;
-        __builtin_ia32_pause();
+        device_pause(start);
     }
     return true;
 }

@@ -19,6 +19,14 @@ static uint64_t retry_at; /* what failed is tried again then; 0: nothing did */
 static struct dtimer retry_timer;
 static char problem_said[240] = "?"; /* "?": a former instance may have said anything */
 
+static struct be_dev *behind(struct be_dev *d, unsigned places)
+{
+    return (void *)((uint8_t *)d + places * cls->size);
+}
+
+#define EACH_PLACE(d) \
+    for (struct be_dev *d = cls->first, *end_ = behind(d, cls->nr); d != end_; d = behind(d, 1))
+
 /* --- the slot table ---------------------------------------------------------------------------------------------- */
 
 static unsigned slot_entries(void)
@@ -137,12 +145,11 @@ void be_retry(struct be_dev *d)
 
 static void retry_now(void)
 {
-    struct be_dev *d;
-
     if (!retry_at || now_ns() < retry_at)
         return;
     retry_at = 0;
-    for (unsigned i = 0; (d = cls->place(i)); i++) {
+    EACH_PLACE(d)
+    {
         d->dirty |= d->later;
         d->later = false;
     }
@@ -247,9 +254,9 @@ void be_problem(const char *problem)
 {
     char text[sizeof(problem_said)];
 
-    snprintf(text, sizeof(text), "%s", problem);
-    if (retry_at || !strcmp(text, problem_said))
+    if (retry_at || !strncmp(problem, problem_said, sizeof(problem_said) - 1))
         return;
+    snprintf(text, sizeof(text), "%s", problem);
     if (xs_write(0, "error", text))
         be_retry(NULL);
     else
@@ -377,9 +384,8 @@ static void look(struct be_dev *d)
 
 static struct be_dev *place_of(unsigned dom, unsigned devid)
 {
-    struct be_dev *d;
-
-    for (unsigned i = 0; (d = cls->place(i)); i++) {
+    EACH_PLACE(d)
+    {
         if (d->used && d->dom == dom && d->devid == devid)
             return d;
     }
@@ -389,20 +395,22 @@ static struct be_dev *place_of(unsigned dom, unsigned devid)
 /* false: there is no place for it. */
 static bool found(unsigned dom, unsigned devid)
 {
-    struct be_dev *spare = place_of(dom, devid);
+    struct be_dev *known = place_of(dom, devid);
 
-    if (spare) {
-        spare->dirty = true;
+    if (known) {
+        known->dirty = true;
         return true;
     }
-    for (unsigned i = 0; (spare = cls->place(i)) && spare->used; i++) {
+    EACH_PLACE(d)
+    {
+        if (d->used)
+            continue;
+        d->used = d->dirty = true;
+        d->dom = (domid_t)dom;
+        d->devid = devid;
+        return true;
     }
-    if (!spare)
-        return false;
-    spare->used = spare->dirty = true;
-    spare->dom = (domid_t)dom;
-    spare->devid = devid;
-    return true;
+    return false;
 }
 
 /* Whoever made it waits for an answer. */
@@ -410,11 +418,8 @@ static void no_place(unsigned dom, unsigned devid)
 {
     struct be_dev d = { .dom = (domid_t)dom, .devid = devid };
     char why[64];
-    unsigned n = 0;
 
-    while (cls->place(n))
-        n++;
-    snprintf(why, sizeof(why), "it has %u %s already, that is all it can", n, cls->what);
+    snprintf(why, sizeof(why), "it has %u %s already, that is all it can", cls->nr, cls->what);
     printf("%s%u.%u: refused: %s\n", cls->type, dom, devid, why);
     if (!be_write(&d, BH_KEY_ERROR, why))
         scan_later();
@@ -432,11 +437,10 @@ static bool number(const char *s, unsigned max, unsigned *v)
 static void scan(void)
 {
     struct slot_entry e;
-    struct be_dev *d;
 
     rescan = scan_failed = false;
-    for (unsigned i = 0; (d = cls->place(i)); i++)
-        d->dirty = d->used;
+    EACH_PLACE(d)
+    d->dirty = d->used;
     for (unsigned i = 0; i < slot_entries(); i++) {
         if (slot_copy(i, &e) && slot_kind(&e) == cls->kind && e.devid <= cls->max_devid &&
             !found(e.domid, e.devid) && slot_state(&e) != SLOT_DETACHING)
@@ -472,7 +476,6 @@ static void be_changed(const char *path, void *arg)
 bool be_work(const struct be_class *class)
 {
     bool looked = false;
-    struct be_dev *d;
     struct slot_entry e;
     char path[24];
 
@@ -486,17 +489,20 @@ bool be_work(const struct be_class *class)
     }
     if (rescan && !(scan_failed && retry_at))
         scan();
-    for (unsigned i = 0; (d = cls->place(i)); i++) {
-        if (d->used && d->dirty) {
-            looked = true;
-            if (!d->state)
-                d->dirty = learn(d, &e); /* or it may be gone */
-        }
+    EACH_PLACE(d)
+    {
+        if (!d->used || !d->dirty)
+            continue;
+        looked = true;
+        if (!d->state)
+            d->dirty = learn(d, &e); /* or it may be gone */
     }
-    for (unsigned i = 0; looked && (d = cls->place(i)); i++) {
-        if (d->used && d->dirty) {
+    if (!looked)
+        return false;
+    EACH_PLACE(d)
+    {
+        if (d->used && d->dirty)
             look(d);
-        }
     }
-    return looked;
+    return true;
 }

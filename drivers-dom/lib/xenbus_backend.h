@@ -36,7 +36,9 @@ struct be_class {
     enum slot_kind kind;
     const char *const *keys; /* nodes of ours that the toolstack touches when it changed an entry, up to NULL */
     uint32_t max_devid;
-    struct be_dev *(*place)(unsigned i); /* the i-th device's place; NULL: there are no more */
+    struct be_dev *first; /* the places of devices: */
+    size_t size;          /* ... bytes from one to the next, */
+    unsigned nr;          /* ... how many */
     bool (*disconnect)(struct be_dev *d); /* true: nothing is left that needs the front-end; else that makes it dirty again */
     void (*forget)(struct be_dev *d); /* it is disconnected and its entry gone: the place is empty again */
     void (*follow)(struct be_dev *d, uint64_t fe,

@@ -23,22 +23,18 @@ static void forward(void *arg, struct pkt *p)
     p->from = (uint8_t)from;
     if (to & 1u << SW_UPLINK)
         vnet_send(&net.uplink, p);
-    for (to &= ~(1u << SW_UPLINK); to; to &= to - 1)
-        vif_offer(&vifs[__builtin_ctz(to)], p);
+    EACH_PORT(i, to & ~(1u << SW_UPLINK))
+    vif_offer(&vifs[i], p);
 }
-
-#define EACH_CONNECTED(v)                                    \
-    for (struct vif *v = vifs + 1; v < vifs + SW_PORTS; v++) \
-        if (v->connected)
 
 /* A frame has arrived somewhere. That a guest's frame was taken says nothing: the NIC may never do anything with it. */
 bool net_answered(void)
 {
     if (net.uplink.rx_packets || net.uplink.tx_packets > vnet_in_flight(&net.uplink))
         return true;
-    EACH_CONNECTED(v)
+    EACH_PORT(i, vifs_connected())
     {
-        if (v->nb.stats.rx_packets)
+        if (vifs[i].nb.stats.rx_packets)
             return true;
     }
     return false;
@@ -52,18 +48,19 @@ bool net_round(uint64_t now)
 
     net.now = now;
     work = vnet_receive(&net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
-    EACH_CONNECTED(v)
-    on[nr_on++] = &v->nb;
+    EACH_PORT(i, vifs_connected())
+    on[nr_on++] = &vifs[i].nb;
     work += nb_collect(on, nr_on, b);
     net.uplink.tx_share = (uint16_t)(nr_on ? VQ_SIZE / nr_on : VQ_SIZE);
     if (b->nr_copies || (sends && work))
         batch_flush(b);
-    EACH_CONNECTED(v)
+    EACH_PORT(i, vifs_connected())
     {
-        blame(v->nb.gen); /* a frame is its sender's, also on its way through the switch */
-        nb_finish_tx(&v->nb, b, forward, (void *)(uintptr_t)(v - vifs));
-        nb_finish_rx(&v->nb, b);
-        nb_push(&v->nb, b);
+        struct nb *nb = &vifs[i].nb;
+        blame(nb->gen); /* a frame is its sender's, also on its way through the switch */
+        nb_finish_tx(nb, b, forward, (void *)(uintptr_t)i);
+        nb_finish_rx(nb, b);
+        nb_push(nb, b);
     }
     blame(0);
     vnet_notify(&net.uplink);
@@ -74,8 +71,8 @@ bool net_arm(void)
 {
     bool again = vnet_arm(&net.uplink);
 
-    EACH_CONNECTED(v)
-    again |= nb_arm(&v->nb);
+    EACH_PORT(i, vifs_connected())
+    again |= nb_arm(&vifs[i].nb);
     return again && net.pool.free;
 }
 

@@ -52,8 +52,9 @@ static int lookup(struct sw *sw, const uint8_t *mac, uint64_t now)
 
 static int fixed_owner(const struct sw *sw, const uint8_t *mac)
 {
-    for (unsigned i = 0; i < SW_PORTS; i++) {
-        if (sw->port[i].up && sw->port[i].fixed && mac_eq(sw->port[i].mac, mac))
+    EACH_PORT(i, sw->up)
+    {
+        if (sw->port[i].fixed && mac_eq(sw->port[i].mac, mac))
             return (int)i;
     }
     return -1;
@@ -61,7 +62,7 @@ static int fixed_owner(const struct sw *sw, const uint8_t *mac)
 
 void switch_port_down(struct sw *sw, unsigned port)
 {
-    sw->port[port].up = false;
+    sw->up &= ~(1u << port);
     for (unsigned i = 0; i < SW_MACS; i++) {
         if (sw->table[i].port == port)
             sw->table[i].used = false;
@@ -74,7 +75,7 @@ void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac)
 
     switch_port_down(sw, port);
     memset(p, 0, sizeof(*p));
-    p->up = true;
+    sw->up |= 1u << port;
     p->fixed = mac != NULL;
     if (!mac)
         return;
@@ -105,8 +106,9 @@ static uint32_t flood(const struct sw *sw, unsigned from, bool unicast)
 {
     uint32_t set = 0;
 
-    for (unsigned i = 0; i < SW_PORTS; i++) {
-        if (i != from && sw->port[i].up && !(unicast && sw->port[i].fixed))
+    EACH_PORT(i, sw->up)
+    {
+        if (i != from && !(unicast && sw->port[i].fixed))
             set |= 1u << i;
     }
     return set;
@@ -122,7 +124,7 @@ static uint32_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, uint
         to = lookup(sw, dst, now);
     if (to < 0)
         return flood(sw, from, true);
-    return (unsigned)to == from || !sw->port[to].up ? 0 : 1u << to;
+    return (unsigned)to == from || !(sw->up & 1u << to) ? 0 : 1u << to;
 }
 
 uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len, uint64_t now)
@@ -130,7 +132,7 @@ uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsign
     struct sw_port *p = &sw->port[from];
     unsigned type;
 
-    if (!p->up)
+    if (!(sw->up & 1u << from))
         return 0;
     if (len < ETH_HLEN || len > FRAME_MAX) {
         p->bad_length++;

@@ -16,7 +16,7 @@
 #define SW_AGE_NS (300 * NS_PER_S)
 
 struct sw_port {
-    bool up, fixed;
+    bool fixed;
     uint8_t mac[6];
     /* Of frames from this port. wire_long: did not go to the uplink, which takes WIRE_MTU bytes behind the tags. no_csum: blank, and
      * nothing there that a checksum could be filled into (main.c). */
@@ -31,9 +31,16 @@ struct sw_mac {
 };
 
 struct sw {
+    uint32_t up; /* a set of ports */
     struct sw_port port[SW_PORTS];
     struct sw_mac table[SW_MACS];
 };
+_Static_assert(SW_PORTS <= 32, "sets of ports");
+
+/* Each port of a set, as it is when the loop begins. */
+#define EACH_PORT(i, set)                                                                \
+    for (uint32_t left_ = (set), i; left_ && (i = (uint32_t)__builtin_ctz(left_), true); \
+         left_ &= left_ - 1)
 
 void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac /* NULL: open */);
 void switch_port_down(struct sw *sw, unsigned port); /* forgets what was learnt there */

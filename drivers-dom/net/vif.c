@@ -439,8 +439,6 @@ static void vif_follow(struct vif *v, uint64_t fe, bool online)
 _Static_assert(!offsetof(struct vif, be), "a vif begins with its be_dev");
 static struct vif *vif_of(struct be_dev *d) { return (struct vif *)d; }
 
-static struct be_dev *place(unsigned i) { return i + 1 < SW_PORTS ? &vifs[i + 1].be : NULL; }
-
 static bool disconnect(struct be_dev *d)
 {
     vif_disconnect(vif_of(d));
@@ -469,14 +467,17 @@ void vifs_store_work(void)
                                            .kind = SLOT_VIF,
                                            .keys = keys,
                                            .max_devid = 0xffff,
-                                           .place = place,
+                                           .first = &vifs[1].be,
+                                           .size = sizeof(vifs[0]),
+                                           .nr = SW_PORTS - 1,
                                            .disconnect = disconnect,
                                            .forget = forget,
                                            .follow = follow };
 
-    for (unsigned i = 1; i < SW_PORTS; i++) {
+    EACH_PORT(i, vifs_connected())
+    {
         struct vif *v = &vifs[i];
-        if (v->connected && v->nb.broken && !v->told) {
+        if (v->nb.broken && !v->told) {
             v->told = true;
             be_say(&v->be, "vif", &v->breaches,
                    "front-end broke the protocol: %s; not served any more", v->nb.broken);

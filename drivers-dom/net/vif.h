@@ -13,8 +13,8 @@
 #include <counters.h>
 #include <store_keys.h>
 #include "keep.h"
+#include "net.h"
 #include "netback.h"
-#include "switch.h"
 
 struct vif {
     struct be_dev be;
@@ -33,6 +33,9 @@ struct vif {
 };
 
 extern struct vif vifs[SW_PORTS]; /* [0] is the uplink's place and unused */
+
+/* Their ports: what a round looks at. */
+static inline uint32_t vifs_connected(void) { return net.sw.up & ~(1u << SW_UPLINK); }
 
 /* Takes over the rings of the last life: no store access. Returns how many. keep: page 1 of the keep pages. */
 unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port));

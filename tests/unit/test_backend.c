@@ -187,7 +187,6 @@ static uint64_t last_fe;
 static bool last_online, all_known, last_stale;
 static void (*meanwhile)(void); /* what a front-end does while it is followed */
 
-static struct be_dev *nth_place(unsigned i) { return i < 2 ? &devs[i] : NULL; }
 static bool disconnect_it(struct be_dev *d) { return !busy[d - devs]; }
 static void forget_it(struct be_dev *d)
 {
@@ -212,7 +211,9 @@ static const struct be_class class = { .type = "vxx",
                                        .kind = SLOT_VIF,
                                        .keys = keys,
                                        .max_devid = 0xffff,
-                                       .place = nth_place,
+                                       .first = devs,
+                                       .size = sizeof(devs[0]),
+                                       .nr = 2,
                                        .disconnect = disconnect_it,
                                        .forget = forget_it,
                                        .follow = follow_it };

@@ -21,6 +21,8 @@ struct simq {
 };
 static struct {
     unsigned delay, wait; /* looks until RDY follows EN */
+    uint64_t ready_at;    /* ... which it does not before */
+    unsigned looks;
     bool never_ready, never_reset, dead, cfs, hang_admin, hang_io;
     bool dma, was; /* was: EN at the last look */
     struct simq q[2];
@@ -198,6 +200,7 @@ static void look(void)
 {
     bool en = reg(NVME_CC) & NVME_CC_EN, rdy = reg(NVME_CSTS) & NVME_CSTS_RDY;
 
+    sim.looks++;
     if (sim.dead) {
         memset(regs, 0xff, BAR);
         return;
@@ -210,7 +213,7 @@ static void look(void)
     if (en != rdy) {
         if ((en && (sim.never_ready || sim.cfs)) || (!en && sim.never_reset))
             return;
-        if (sim.wait++ < sim.delay)
+        if (sim.wait++ < sim.delay || now < sim.ready_at)
             return;
         sim.wait = 0;
         set(NVME_CSTS, en);
@@ -345,6 +348,16 @@ TEST(test_start)
     assert_int_equal(d->max_segs, 16);
     assert_int_equal(d->queue_depth, 63);
     assert_null(d->left_out);
+}
+
+/* A controller that takes its time costs few looks, and is seen soon after it is ready. */
+TEST(test_slow)
+{
+    sim.ready_at = now + 40 * NS_PER_MS;
+    sim.looks = 0;
+    assert_null(start());
+    assert_in_range(sim.looks, 10, 400);
+    assert_in_range(now, sim.ready_at, sim.ready_at + 2 * NS_PER_MS);
 }
 
 TEST(test_other_namespaces)

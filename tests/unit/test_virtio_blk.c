@@ -118,6 +118,7 @@ void work(unsigned n)
 /* --- what the driver stands on --------------------------------------------------------------------------------------------- */
 
 uint64_t now_ns(void) { return now += 1000; }
+unsigned event_wait(uint64_t until) { return 0; }
 void dtimer_set(struct dtimer *t, uint64_t when) { t->armed = true; }
 volatile void *mmio_map(uint64_t gpa, uint64_t len)
 {

@@ -12,6 +12,7 @@ uint64_t now_ns(void)
     static uint64_t t;
     return t += 1000;
 }
+unsigned event_wait(uint64_t until) { return 0; }
 void dtimer_set(struct dtimer *t, uint64_t when) {}
 void dtimer_cancel(struct dtimer *t) {}
 void bh_panic(const char *fmt, ...)

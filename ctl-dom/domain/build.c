@@ -16,7 +16,8 @@
 #include "domain/start_info.h"
 #include "job/job.h"
 
-#define PIECE (256 * MIB) /* of memory that the core is asked for at once */
+#define PIECE   (256 * MIB) /* of memory that the core is asked for at once */
+#define BREATHE 32768u      /* bytes of an image: as much as inflate gives at once */
 
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len)
 {
@@ -191,7 +192,18 @@ struct load {
     struct elf_stream *elf;
     uint64_t gpa;  /* ramdisk: where the next piece goes */
     uint64_t left; /* ramdisk: room */
+    size_t quiet;  /* bytes since others went on */
 };
+
+/* A driver domain that crashes meanwhile is restarted meanwhile. Pieces may be single pages: the clock is not read for each. */
+static void load_breathe(struct load *l, size_t len)
+{
+    l->quiet += len;
+    if (l->quiet < BREATHE)
+        return;
+    l->quiet = 0;
+    job_breathe();
+}
 
 static int write_segment(void *arg, uint64_t gpa, const void *src, size_t len)
 {
@@ -203,7 +215,7 @@ static int kernel_sink(void *arg, const void *data, size_t len)
     struct load *l = arg;
 
     l->rc = elf_feed(l->elf, data, len);
-    job_breathe(); /* a driver domain that crashes meanwhile is restarted meanwhile */
+    load_breathe(l, len);
     return l->rc;
 }
 
@@ -264,7 +276,7 @@ static int ramdisk_sink(void *arg, const void *data, size_t len)
         return l->rc;
     l->gpa += len;
     l->left -= len;
-    job_breathe();
+    load_breathe(l, len);
     return 0;
 }
 

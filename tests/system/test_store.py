@@ -5,12 +5,13 @@ holds what it held. KILLS and SEED in the environment say how often, and at whic
 import os
 import random
 import re
+import shutil
 
 import pytest
 
 from tools import mkgpt
 from tests.lib.crash import crash
-from tests.lib.machine import LOGS, TEST_ISO, Boot, check
+from tests.lib.machine import LOGS, ROOT, TEST_ISO, Boot, check
 from tests.lib.records import program
 from tests.lib.wait import pause, shows
 
@@ -21,9 +22,15 @@ FREE = r"^blk0:data1 +16 MiB +-"  # nobody's; blk0 says so a little after the di
 COUNTERS = r" *(?:bh-stats|uplink) = "
 
 
+def www():
+    folder = program("store", "storeask")
+    shutil.copy(ROOT / "tests/guest/storeutils.sh", folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def boot():
-    with Boot("store", iso=TEST_ISO, www=lambda: program("store", "storeask"), disk=lambda: mkgpt.make(LOGS / "store.img", [("data1", 16)])) as b:
+    with Boot("store", iso=TEST_ISO, www=www, disk=lambda: mkgpt.make(LOGS / "store.img", [("data1", 16)])) as b:
         yield b
 
 
@@ -39,11 +46,16 @@ def same_tree(before, after):
     check(not lost and not more and len(before) == len(after), f"gone: {lost}; new: {more}; {len(before)} lines, now {len(after)}")
 
 
+def fetch(m, name):
+    """The guest, whose console is attached, gets a program of tests/guest."""
+    out, status = m.guest(f"cd /tmp; n=0; until [ -e {name} ] || wget -q http://10.0.2.100/{name} || [ $n = 20 ]; "
+                          f"do n=$((n + 1)); sleep 1; done; chmod 755 {name}", 120)
+    check(status == 0, f"the program does not come: {out}")
+
+
 def asks(m):
     m.console("debian")
-    out, status = m.guest("cd /tmp; n=0; until wget -q http://10.0.2.100/storeask || [ $n = 20 ]; do n=$((n + 1)); sleep 1; done; "
-                          "chmod 755 storeask", 120)
-    check(status == 0, f"the program does not come: {out}")
+    fetch(m, "storeask")
     m.guest(f"(./storeask 2 {ASKS}; echo ov''er) > /tmp/log 2>&1 &")
     m.leave()
 
@@ -142,3 +154,21 @@ def test_store_hotplug(m):
         m.cmd("", 60)
     shows(m, "volumes", FREE)
     same_tree(before, tree(m))
+
+
+def test_store_utils(m):
+    """Debian's xenstore-utils in the guest: what each prints, and how it ends; then the same while the store dies between any two of their requests."""
+    m.console("debian")
+    fetch(m, "storeutils.sh")
+    out, status = m.guest("./storeutils.sh", 120)
+    check(status == 0 and "storeutils: 1 rounds" in out, out)
+    m.guest("rm -f stop; (./storeutils.sh stop; echo ov''er) > log 2>&1 &")
+    m.leave()
+    rng = random.Random(SEED)
+    for _ in range(2 * KILLS):
+        crash(m, "store", then=rng.random() * 0.8)
+    m.console("debian")
+    out, _ = m.guest("touch stop; until grep -q over log; do sleep 1; done; cat log", 300)
+    check(re.search(r"storeutils: \d+ rounds, \d+ commands, 0 wrong", out), out)
+    print("  " + re.search(r"storeutils: .*", out).group(0), flush=True)
+    m.leave()

@@ -34,6 +34,10 @@ for program in "$ping" "$xenstore" "$@"; do
     done
 done
 
+# The C library loads it by name where a thread is ended, as xenstore-watch ends one.
+libc=$(ldd "$xenstore" | awk '$1 == "libc.so.6" { print $3 }')
+cp -L "${libc%/*}/libgcc_s.so.1" "$root${libc%/*}/" || die "libgcc_s.so.1 is missing (package libgcc-s1)"
+
 cp -r "$modules/." "$root/lib/modules/"
 cp "$init" "$root/init"
 chmod 755 "$root/init"

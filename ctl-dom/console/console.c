@@ -45,7 +45,7 @@ static void flush_output(void)
     }
 }
 
-bool con_busy(void) { return out_tail != out_head; }
+size_t con_busy(void) { return out_head - out_tail; }
 
 void con_write(const char *s, size_t len)
 {

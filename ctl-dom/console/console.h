@@ -13,7 +13,7 @@ void console_open(void);
 void con_wait(uint64_t until_ns);
 void con_write(const char *s,
                size_t len); /* waits only where more than 64 KiB of it wait for the wire */
-bool con_busy(void);        /* some of it waits for the wire */
+size_t con_busy(void);      /* so much of it waits for the wire */
 /* Output of the command that runs, in lines that end themselves. */
 void out(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* One line from behind the scenes, without its newline: never tears the prompt. */

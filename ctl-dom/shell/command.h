@@ -29,5 +29,9 @@ extern const struct commands list_commands, domain_commands, info_commands, pci_
 
 /* Runs the command that argv[0] names, or says why not. */
 void command_run(int argc, char **argv);
+/* From a command: it is not over when its function returns. on() is asked by the job, each time that something came, until it says false; other work of
+ * the job goes on between. */
+void command_stays(bool (*on)(void));
+bool command_is_on(void); /* for the job: asks that */
 /* The domain of that name or number; NULL: there is none, which was said. */
 struct dom *command_dom(const char *name);

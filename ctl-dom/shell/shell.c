@@ -79,39 +79,45 @@ static bool quiet(void)
     return false;
 }
 
+/* --- the job's part ----------------------------------------------------------------------------- */
+static bool begun; /* the line that waits is run */
+static char mark[MARK_MAX + 1];
+
+static bool is_marked(void) { return edit.line[0] == '@'; }
+
 /* A command from a program, "@MARK command": what it prints stands alone between "@MARK begin" and "@MARK end", whatever happens
  * meanwhile; that is told afterwards. */
-static void run_marked(char *line)
+static void command_begin(void)
 {
-    char mark[MARK_MAX + 1];
-    size_t n = strcspn(line, " ");
+    size_t n = is_marked() ? strcspn(edit.line, " ") : 0;
 
-    snprintf(mark, sizeof(mark), "%.*s", (int)n, line);
-    out("%s begin\n", mark);
-    run_line(line + n);
-    if (!domcon_attached())
-        out("%s end\n", mark);
+    snprintf(mark, sizeof(mark), "%.*s", (int)n, edit.line);
+    if (n)
+        out("%s begin\n", mark);
+    run_line(edit.line + n);
 }
-
-/* --- the job's part ----------------------------------------------------------------------------- */
-static bool is_marked(void) { return edit.line[0] == '@'; }
 
 /* The keyboard's turn again, unless a domain has it now. */
 static void command_over(void)
 {
     commanded = false;
-    if (!domcon_attached())
-        begin();
+    if (domcon_attached())
+        return;
+    if (mark[0])
+        out("%s end\n", mark);
+    mark[0] = '\0';
+    begin();
 }
 
 static bool command_work(void)
 {
     if (!commanded)
         return false;
-    if (is_marked())
-        run_marked(edit.line);
-    else
-        run_line(edit.line);
+    if (!begun)
+        command_begin();
+    begun = command_is_on();
+    if (begun)
+        return false;
     command_over();
     return true;
 }

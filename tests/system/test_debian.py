@@ -55,6 +55,7 @@ def test_debian_whole_disk():
         check("cloud" in sh(m, "uname -r"), "not the cloud kernel")
         sh(m, "ping -c 3 10.0.2.2")
         check("/dev/xvda1" in sh(m, "findmnt -no SOURCE /"), "the root is not on xvda1")
+        check(sh(m, "xenstore-write data/a/b 1 && xenstore-ls -f data") == 'data/a = ""\ndata/a/b = "1"\n', "xenstore-utils")
         m.send("poweroff\r")
         m.prompt(120)
         restarts = int(re.search(r"^blk0 .* (\d+)\s*$", m.cmd("list"), re.M).group(1))

@@ -172,3 +172,45 @@ def test_store_utils(m):
     check(re.search(r"storeutils: \d+ rounds, \d+ commands, 0 wrong", out), out)
     print("  " + re.search(r"storeutils: .*", out).group(0), flush=True)
     m.leave()
+
+
+def test_store_commands(m):
+    """The shell's own: over the whole tree, and a watch that ends after so many changes, or by Ctrl-C, and holds up nothing else."""
+    def said(line, want):
+        out = m.cmd(line).strip("\n")
+        check(out == want, f"{line}: {out!r}, not {want!r}")
+
+    m.console("debian")
+    m.leave()
+    before = tree(m)
+    said("xenstore-write /t/a 1 /t/b/c 'two words' mine x", "")
+    said("xenstore-read -p /t/a /t/b/c /local/domain/0/mine /none", "/t/a: 1\n/t/b/c: two words\n/local/domain/0/mine: x\n/none: not found")
+    said("xenstore-write /t/a 2 /t// 3", "/t//: invalid")
+    said("xenstore-read /t/a", "1")
+    said("xenstore-list -p /t /t/a /t/b", "/t/a\n/t/b\n/t/b/c")
+    said("xenstore-exists /t/b /t/c", "/t/b: exists\n/t/c: not found")
+    said("xenstore-chmod -r /t/b n16 r17", "")
+    said("xenstore-ls -fp /t", "/t/a = 1  (n0)\n/t/b =   (n16,r17)\n/t/b/c = two words  (n16,r17)")
+    said("xenstore-chmod /t/b 16", "usage: xenstore-chmod [-r] PATH PERM...")
+    said("xenstore-rm -t /t/b/c", "")
+    said("xenstore-ls /t", "a = 1")
+    said("xenstore-rm /t mine", "")
+    domid = re.search(r"^debian +(\d+)", m.cmd("list"), re.M).group(1)
+    data = f"/local/domain/{domid}/data"
+    m.console("debian")
+    m.guest("(while [ -e /tmp ]; do xenstore-write data/ticks 1; usleep 100000; done) & echo $! > /tmp/ticks")
+    m.leave()
+    said(f"xenstore-watch -n 4 {data}", "\n".join([data] + 3 * [f"{data}/ticks"]))
+    m.send(f"xenstore-watch {data}\r")
+    for _ in range(3):
+        m.expect(rf"\n{data}/ticks\r", 60)
+    m.send("\x03")
+    m.prompt()
+    m.send(f"xenstore-watch {data} @releaseDomain\r")
+    m.expect(r"\n@releaseDomain\r", 60)
+    m.send("\x03")
+    m.prompt()
+    m.console("debian")
+    m.guest("kill $(cat /tmp/ticks); wait; xenstore-rm data/ticks")
+    m.leave()
+    same_tree(before, tree(m))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
+// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/stay.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>
@@ -142,10 +142,32 @@ static bool cmd_list(int argc, char **argv)
 }
 static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
 const struct commands list_commands = COMMANDS(list), info_commands, pci_commands, block_commands,
-                      network_commands, store_commands;
+                      network_commands;
 
-/* It waits for something that comes at_ns. */
-static uint64_t work_until;
+static uint64_t work_until; /* guests_work() waits until then */
+
+/* One that stays until x is typed. */
+static unsigned asked_whether;
+static bool follows(void)
+{
+    asked_whether++;
+    if (!con_skip_to('x'))
+        return true;
+    con_getc();
+    assert_int_equal(work_until, 0); /* the other work was done */
+    out("followed\n");
+    return false;
+}
+static bool cmd_follow(int argc, char **argv)
+{
+    out("follows %s\n", argv[1]);
+    work_until = now + 50000000; /* something comes to be done */
+    command_stays(follows);
+    return true;
+}
+static const struct command follow[] = { { "follow", "", "", 1, 1, cmd_follow } };
+const struct commands store_commands = COMMANDS(follow);
+
 bool guests_work(void)
 {
     bool some = work_until;
@@ -286,6 +308,20 @@ TEST(marked_commands)
     PLAY({ 0, "@9 console debian\r" }, { 10, "a key\x1d" });
     assert_non_null(strstr(screen, "\n@9 begin\n"));
     assert_null(strstr(screen, "@9 end"));
+}
+
+/* A command that stays: the job has other work between, and the keyboard is its own until it is over. */
+TEST(commands_that_stay)
+{
+    asked_whether = 0;
+    PLAY({ 0, "@3 follow what\r" }, { 600, "shut" }, { 700, "xshutdown debian\r" });
+    assert_in_range(asked_whether, 3, 5);
+    assert_non_null(strstr(screen, "\n@3 begin\nfollows what\nfollowed\n@3 end\nbh> "));
+    assert_string_equal(asked_guest, "debian poweroff");
+    PLAY({ 0, "follow it\r" }, { 600, "x" }, { 700, "list\r" });
+    assert_non_null(strstr(screen, "follows it\nfollowed\nbh> "));
+    assert_non_null(strstr(screen, "Name\n"));
+    assert_null(strstr(screen, " end\n"));
 }
 
 int setup_all(void **state)

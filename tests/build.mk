@@ -9,6 +9,13 @@ $(B)/native.mk: tests/native.py tests/build.mk $(NATIVE) $(HARNESS) $(dir $(NATI
 	@tests/native.py > $@
 -include $(B)/native.mk
 
+# Looks into the core from outside: tests/lib/coreview.py.
+$(B)/coreview: tests/lib/coreview.c
+	@mkdir -p $(@D)
+	@echo '  CC  $<'
+	@$(CC) -std=gnu11 -O2 $(UNIT_WARN) -Itests/unit/shim $(HV_INC) -MMD -MP -o $@ $<
+COMPONENTS += $(B)/coreview
+
 -include tests/domains/build.mk
 -include tests/system/hello/build.mk
 -include tests/pvh/build.mk
@@ -49,6 +56,11 @@ test: ## all that is tested before anything is merged
 test-long: ## hours: what make test has no time for
 	tests/run-long.sh
 .PHONY: test-long
+
+chaos: all ## service domains die in 500 rounds (ROUNDS, SEED) while guests work
+	tools/setup.sh
+	ROUNDS=$(or $(ROUNDS),500) MINUTES=$(or $(MINUTES),120) tests/system/test_chaos.py chaos
+.PHONY: chaos
 
 run: ## the demonstration machine in QEMU
 	tools/setup.sh

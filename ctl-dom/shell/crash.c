@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands: service domains that crash, by themselves or by order. */
 #include "shell/command.h"
+#include <stdlib.h>
 #include <string.h>
 #include "console/console.h"
 #include "supervise/report.h"
@@ -9,9 +10,9 @@
 static bool is_own(const char *name) { return !strcmp(name, "control") || !strcmp(name, "0"); }
 
 /* The core brings us back. With how 0 it does not return. */
-static int crash_own(uint32_t how)
+static int crash_own(uint32_t how, uint16_t after_ms)
 {
-    struct bh_crash c = { .domid = BH_DOMID_CONTROL, .how = how };
+    struct bh_crash c = { .domid = BH_DOMID_CONTROL, .after_ms = after_ms, .how = how };
 
     return (int)bh_ctl_crash(&c);
 }
@@ -22,7 +23,7 @@ static bool cmd_restart(int argc, char **argv)
 
     (void)argc;
     if (is_own(argv[1])) {
-        int rc = crash_own(0);
+        int rc = crash_own(0, 0);
         out("%s: cannot be restarted: %s\n", argv[1], errno_text(rc));
         return true;
     }
@@ -32,13 +33,29 @@ static bool cmd_restart(int argc, char **argv)
     return true;
 }
 
+/* "--inject" or "--inject=MS". */
+static bool inject_word(const char *word, uint16_t *after_ms)
+{
+    const size_t len = strlen("--inject");
+
+    if (strncmp(word, "--inject", len) || (word[len] && word[len] != '='))
+        return false;
+    if (!word[len])
+        return true;
+    char *end;
+    unsigned long ms = strtoul(word + len + 1, &end, 10);
+    *after_ms = (uint16_t)ms;
+    return word[len + 1] && !*end && ms <= UINT16_MAX;
+}
+
 static bool cmd_crash(int argc, char **argv)
 {
     uint32_t how = 0;
+    uint16_t after_ms = 0;
     const char *name = NULL;
 
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--inject"))
+        if (inject_word(argv[i], &after_ms))
             how |= BH_CRASH_INJECT;
         else if (!strcmp(argv[i], "--hang"))
             how |= BH_CRASH_HANG;
@@ -51,7 +68,7 @@ static bool cmd_crash(int argc, char **argv)
     if (!name || how == (BH_CRASH_INJECT | BH_CRASH_HANG))
         return false;
     struct dom *d = is_own(name) ? NULL : command_dom(name);
-    int rc = d ? supervisor_crash(d, how) : is_own(name) ? crash_own(how) : 0;
+    int rc = d ? supervisor_crash(d, how, after_ms) : is_own(name) ? crash_own(how, after_ms) : 0;
     if (rc)
         out("%s: cannot be crashed: %s\n", name, errno_text(rc));
     return true;
@@ -65,8 +82,8 @@ static bool cmd_crashes(int argc, char **argv)
 
 static const struct command rows[] = {
     { "restart", "NAME", "a service domain, in place", 1, 1, cmd_restart },
-    { "crash", "NAME [--inject | --hang]", "at once, at a random instruction, or by hanging", 1, 2,
-      cmd_crash },
+    { "crash", "NAME [--inject[=MS] | --hang]",
+      "at once, at a random instruction (MS ms from now), or by hanging", 1, 2, cmd_crash },
     { "crashes", "[NAME]", "crash reports", 0, 1, cmd_crashes },
 };
 const struct commands crash_commands = COMMANDS(rows);

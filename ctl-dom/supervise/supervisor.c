@@ -318,9 +318,9 @@ bool supervisor_all_up(void)
     return true;
 }
 
-int supervisor_crash(struct dom *d, uint32_t how)
+int supervisor_crash(struct dom *d, uint32_t how, uint16_t after_ms)
 {
-    struct bh_crash c = { .domid = d->id, .how = how };
+    struct bh_crash c = { .domid = d->id, .after_ms = after_ms, .how = how };
     int rc = (int)bh_ctl_crash(&c);
 
     d->ordered |= !rc;

@@ -15,5 +15,6 @@ void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
 bool supervisor_all_up(void);
 bool supervisor_restarts(const struct dom *d); /* in place */
 int supervisor_restart(struct dom *d, struct errbuf *e);
-int supervisor_crash(struct dom *d, uint32_t how); /* BH_CRASH_*: a death that counts for nothing */
-bool supervisor_guest_ended(void);                 /* one has, since this was asked last */
+/* As struct bh_crash says: a death that counts for nothing. */
+int supervisor_crash(struct dom *d, uint32_t how, uint16_t after_ms);
+bool supervisor_guest_ended(void); /* one has, since this was asked last */

@@ -139,12 +139,12 @@ static long op_soft_reset(struct domain *d, const struct bh_domid *a)
 
 static long op_crash(struct domain *d, const struct bh_crash *a)
 {
-    if ((a->how & ~(BH_CRASH_INJECT | BH_CRASH_HANG)) ||
-        a->how == (BH_CRASH_INJECT | BH_CRASH_HANG) || d->state != BH_DOM_RUNNING)
+    if ((a->how & ~(BH_CRASH_INJECT | BH_CRASH_HANG)) || a->how == (BH_CRASH_INJECT | BH_CRASH_HANG) ||
+        (a->after_ms && a->how != BH_CRASH_INJECT) || d->state != BH_DOM_RUNNING)
         return -EINVAL;
     d->ordered = true;
     if (a->how & BH_CRASH_INJECT)
-        deadline_inject_crash(d);
+        deadline_inject_crash(d, a->after_ms);
     else if (a->how & BH_CRASH_HANG)
         deadline_hang(d);
     else

@@ -150,11 +150,13 @@ static void inject_fire(struct timer *t)
     }
 }
 
-void deadline_inject_crash(struct domain *d)
+void deadline_inject_crash(struct domain *d, uint32_t after_ms)
 {
+    uint64_t from = now_ns() + after_ms * NS_PER_MS;
+
     d->inject = INJECT_SOON;
-    d->inject_until = now_ns() + INJECT_LATEST;
-    timer_set(&d->inject_timer, now_ns() + random_u64() % INJECT_WITHIN);
+    d->inject_until = from + INJECT_LATEST;
+    timer_set(&d->inject_timer, from + random_u64() % INJECT_WITHIN);
 }
 
 void deadline_inject_entry(struct vcpu *v)

@@ -65,8 +65,9 @@ void deadline_cancel_all(struct domain *d); /* restart, destroy: deadline, watch
 /* Hang deadline (BH_SVC_DEADLINE): armed, anew each time; 0 = off. */
 void deadline_arm(struct domain *d, uint64_t ms);
 /* A crash out of the blue, for tests of recovery (BH_CTL_CRASH). */
-void deadline_inject_crash(struct domain *d); /* at a random instruction within some milliseconds */
-void deadline_hang(struct domain *d);         /* no CPU time from now on */
-void deadline_inject_entry(struct vcpu *v);   /* before an entry, if d->inject: is it due? */
+void deadline_inject_crash(struct domain *d,
+                           uint32_t after_ms); /* at a random instruction within some milliseconds from then on */
+void deadline_hang(struct domain *d);       /* no CPU time from now on */
+void deadline_inject_entry(struct vcpu *v); /* before an entry, if d->inject: is it due? */
 /* SCHEDOP_watchdog; id 0: a new one. Its id or -errno */
 int watchdog_set(struct domain *d, uint32_t id, uint32_t seconds);

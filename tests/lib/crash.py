@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Driver domains that die by command."""
+"""Service domains that die by command."""
 from tests.lib.machine import check
 from tests.lib.wait import pause
+
+
+def rows(m):
+    """Of `list`: domid and restarts by name."""
+    return {x[0]: (x[1], x[-1]) for x in (line.split() for line in m.cmd("list").split("\n")) if len(x) > 5 and x[1].isdigit()}
 
 
 def crash(m, name, count=None, how="--inject", then=0):

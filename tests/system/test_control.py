@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.lib.crash import crash
+from tests.lib.busy import Busy
+from tests.lib.crash import crash, rows
 from tests.lib.machine import LOGS, TEST_ISO, Boot, check
 from tests.lib.wait import guest_says, pause, until
 from tools import mkgpt
@@ -27,36 +28,10 @@ def boot():
     (LOGS / "control.img").unlink(missing_ok=True)
 
 
-def rows(m):
-    """Of `list`: domid and restarts by name."""
-    return {x[0]: (x[1], x[-1]) for x in (line.split() for line in m.cmd("list").split("\n")) if len(x) > 5 and x[1].isdigit()}
-
-
-def load_begins(m):
-    """A guest with a disk that is verified all the time, and pings that are counted."""
-    out = m.cmd("create debian name=busy memory=128 vif=['mac=00:16:3e:00:00:77,bridge=net0'] disk=['phy:blk0:data1,xvda,w'] "
-                "extra='console=hvc0 quiet bh.host=busy bh.ip=10.0.2.77/24 bh.gw=10.0.2.2'", 60)
-    check("created as domain" in out, f"create: {out}")
-    m.console("busy")
-    m.guest("rm -f /tmp/stop; (diskcheck /dev/xvda 600 16 32 > /tmp/check.log 2>&1; echo status $? >> /tmp/check.log) &")
-    m.guest("(ping -i 0.2 -W 10 10.0.2.2 > /tmp/ping.log 2>&1) &")
-    m.leave()
-
-
-def load_ends(m):
-    m.console("busy")
-    m.guest("touch /tmp/stop; killall -INT ping")
-    out = guest_says(m, "cat /tmp/check.log", "status")
-    check("status 0" in out and " 0 errors" in out, f"diskcheck: {out}")
-    out = guest_says(m, "cat /tmp/ping.log", "packet loss")
-    check(" 0% packet loss" in out, f"pings: {out[-300:]}")
-    m.leave()
-    m.cmd("destroy busy", 60)
-
-
 def test_control_killed(m):
     """Many times, beside a guest's disk and network. Afterwards guests are made and destroyed, disks come and go."""
-    load_begins(m)
+    busy = Busy(m, "busy", 77, "data1")
+    busy.begins()
     before = rows(m)
     outage = []
     for i in range(1, KILLS + 1):
@@ -75,7 +50,8 @@ def test_control_killed(m):
     m.leave()
     out = m.cmd("block-detach busy xvdb", 60)
     check(not out.strip(), f"block-detach: {out}")
-    load_ends(m)
+    busy.ends()
+    m.cmd("destroy busy", 60)
     check("created as domain" in m.cmd("create echo", 60), "create")
     m.cmd("destroy echo", 60)
     m.console("debian")

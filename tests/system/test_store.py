@@ -13,13 +13,13 @@ from tools import mkgpt
 from tests.lib.crash import crash
 from tests.lib.machine import LOGS, ROOT, TEST_ISO, Boot, check
 from tests.lib.records import program
+from tests.lib.tree import same_tree, tree
 from tests.lib.wait import pause, shows
 
 KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 ASKS = 3000  # of each of the two threads
 FREE = r"^blk0:data1 +16 MiB +-"  # nobody's; blk0 says so a little after the disk went
-COUNTERS = r" *(?:bh-stats|uplink) = "
 
 
 def www():
@@ -32,18 +32,6 @@ def www():
 def boot():
     with Boot("store", iso=TEST_ISO, www=www, disk=lambda: mkgpt.make(LOGS / "store.img", [("data1", 16)])) as b:
         yield b
-
-
-def tree(m):
-    """All of it but counters."""
-    lines = m.cmd("xenstore-ls", 120).split("\n")
-    check(any("local" in x for x in lines), f"no tree: {lines}")
-    return [x.rstrip() for x in lines if x.strip() and not re.match(COUNTERS, x)]
-
-
-def same_tree(before, after):
-    lost, more = [x for x in before if x not in after], [x for x in after if x not in before]
-    check(not lost and not more and len(before) == len(after), f"gone: {lost}; new: {more}; {len(before)} lines, now {len(after)}")
 
 
 def fetch(m, name):

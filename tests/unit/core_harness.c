@@ -40,7 +40,7 @@ long vcpu_wait(struct vcpu *v, uint64_t until)
     waits++;
     return HC_AGAIN;
 }
-void deadline_inject_crash(struct domain *d) { d->inject = 1; }
+void deadline_inject_crash(struct domain *d, uint32_t after_ms) { d->inject = 1; }
 void deadline_hang(struct domain *d) { d->hang = 1; }
 void deadline_cancel_all(struct domain *d)
 {

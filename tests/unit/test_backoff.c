@@ -94,7 +94,7 @@ static uint64_t life(enum how how, uint64_t ms)
 }
 static uint64_t ordered(enum how how)
 {
-    assert_int_equal(supervisor_crash(net0, BH_CRASH_INJECT), 0);
+    assert_int_equal(supervisor_crash(net0, BH_CRASH_INJECT, 0), 0);
     return life(how, 2);
 }
 

@@ -110,7 +110,12 @@ bool autostart_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }
 void report_list(const char *name) {}
 int supervisor_restart(struct dom *d, struct errbuf *e) { return 0; }
-int supervisor_crash(struct dom *d, uint32_t how) { return 0; }
+static char crashed[32];
+int supervisor_crash(struct dom *d, uint32_t how, uint16_t after_ms)
+{
+    snprintf(crashed, sizeof(crashed), "%s %u %u", d->cfg.name, how, after_ms);
+    return 0;
+}
 struct dom *devs_disk_user(const struct dom *b) { return NULL; }
 int config_load(struct domcfg *c, const char *name, struct errbuf *e) { return -ENOENT; }
 int config_override(struct domcfg *c, const char *word, char *err, size_t n) { return -ENOENT; }
@@ -322,6 +327,28 @@ TEST(commands_that_stay)
     assert_non_null(strstr(screen, "follows it\nfollowed\nbh> "));
     assert_non_null(strstr(screen, "Name\n"));
     assert_null(strstr(screen, " end\n"));
+}
+
+TEST(deaths_by_order)
+{
+    PLAY({ 0, "crash debian\r" });
+    assert_string_equal(crashed, "debian 0 0");
+    PLAY({ 0, "crash --inject debian\r" });
+    assert_string_equal(crashed, "debian 1 0");
+    PLAY({ 0, "crash debian --inject=250\r" });
+    assert_string_equal(crashed, "debian 1 250");
+    PLAY({ 0, "crash debian --hang\r" });
+    assert_string_equal(crashed, "debian 2 0");
+    static const char *const bad[] = { "--inject=",      "--inject=x",  "--inject=1x",
+                                       "--inject=65536", "--injection", "--inject --hang" };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        char line[64];
+        crashed[0] = '\0';
+        snprintf(line, sizeof(line), "crash debian %s\r", bad[i]);
+        PLAY({ 0, line });
+        assert_string_equal(crashed, "");
+        assert_true(strstr(screen, "usage: ") || strstr(screen, "unknown word"));
+    }
 }
 
 int setup_all(void **state)

@@ -522,8 +522,12 @@ TEST(test_info_report_crash)
     assert_int_equal(ctl_op(BH_CTL_REPORT, &r), -ENOENT);
     struct bh_crash c = { .domid = 3, .how = 4 };
     assert_int_equal(ctl_op(BH_CTL_CRASH, &c), -EINVAL);
+    c.how = 0;
+    c.after_ms = 1; /* what comes at once has no time */
+    assert_int_equal(ctl_op(BH_CTL_CRASH, &c), -EINVAL);
     c.how = BH_CRASH_INJECT;
     assert_int_equal(ctl_op(BH_CTL_CRASH, &c), 0);
+    c.after_ms = 0;
     assert_int_equal(svc->inject, 1);
     c.how = 0;
     assert_int_equal(ctl_op(BH_CTL_CRASH, &c), 0);

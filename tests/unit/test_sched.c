@@ -726,17 +726,19 @@ TEST(hang_in_a_poll_loop_misses_the_deadline)
 /* --- injection -------------------------------------------------------------------------------------------------------------- */
 TEST(injects_while_running_and_while_asleep)
 {
-    for (unsigned i = 0; i < 200; i++) {
+    for (unsigned i = 0; i < 400; i++) {
+        uint32_t after = i < 200 ? 0 : 150;
         setup(NULL);
         script[0] = i & 1 ? halt : hog;
         online(0, 0);
         uint64_t start = shim_now_ns;
-        deadline_inject_crash(&dom[0]);
-        while (!crashed && shim_now_ns < start + 100 * MS)
+        deadline_inject_crash(&dom[0], after);
+        while (!crashed && shim_now_ns < start + 300 * MS)
             until(shim_now_ns + 10 * US);
         assert_ptr_equal(crashed, &dom[0]);
         assert_int_equal(crash_cause, BH_CAUSE_INJECTED);
-        assert_true(shim_now_ns - start <= (i & 1 ? 26 * MS : 6 * MS));
+        uint64_t took = shim_now_ns - start, from = after * MS;
+        assert_true(took >= from && took - from <= (i & 1 ? 26 * MS : 6 * MS));
     }
 }
 
@@ -745,7 +747,7 @@ TEST(cancel_disarms_everything)
     script[0] = halt;
     online(0, 0);
     deadline_arm(&dom[0], 100);
-    deadline_inject_crash(&dom[0]);
+    deadline_inject_crash(&dom[0], 0);
     assert_int_equal(watchdog_set(&dom[0], 0, 1), 1);
     deadline_hang(&dom[0]);
     deadline_cancel_all(&dom[0]);

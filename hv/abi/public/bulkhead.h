@@ -231,11 +231,11 @@ struct bh_reclaim {
  * and no keep record, no entry of a slot table is its. A guest with a store ring keeps its domid until then. -EBUSY: the core still
  * has something of it; -ESRCH: its domid is free, or was never used. */
 
-#define BH_CRASH_INJECT 1u /* at a random instruction within the next milliseconds; else at once */
+#define BH_CRASH_INJECT 1u /* at a random instruction within milliseconds; else at once */
 #define BH_CRASH_HANG   2u /* stop giving it CPU time, so that its deadline is missed */
 struct bh_crash {
     uint16_t domid;
-    uint16_t pad;
+    uint16_t after_ms; /* with INJECT alone: before they begin */
     uint32_t how;
 };
 

@@ -5,7 +5,7 @@
  * hash node of the image in question were checked. The bundle is mapped read-only, so that a check
  * holds for good and is done once an image.
  *
- * Pure: no hypercalls; the unit test runs it on the host.
+ * No hypercalls; the unit test runs it on the host. What is large is hashed in pieces, between which the main loop has its turn.
  */
 #pragma once
 #include <stdbool.h>

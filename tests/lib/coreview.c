@@ -118,8 +118,8 @@ int main(int argc, char **argv)
         const struct domain *d = at(p, sizeof(*d));
         if (!left--)
             astray("the list of domains has no end");
-        printf("domain %u state %u ram %lu core %lu ports %u handles %u pins %lu\n", d->id, d->state,
-               d->tot_pages, d->allowance_used, ports(&d->evtchn), handles(&d->grant),
+        printf("domain %u state %u ram %lu core %lu ports %u handles %u pins %lu\n", d->id,
+               d->state, d->tot_pages, d->allowance_used, ports(&d->evtchn), handles(&d->grant),
                pins(&d->grant));
         p = (uint64_t)d->next;
     }

@@ -5,6 +5,7 @@
 #include <libfdt.h>
 #include <zlib.h>
 #include "bundle/sha256.h"
+extern unsigned breaths; /* of the job, while an image is hashed */
 void fit_begin(void *fdt, int space);
 /* hash: its algorithm; sha256 and crc32 are right. */
 void fit_add(void *fdt, const char *name, const char *compression, const void *data, size_t len,

@@ -20,7 +20,7 @@ ROUNDS = int(os.environ.get("ROUNDS", "80"))
 SECONDS = float(os.environ.get("MINUTES", "4")) * 60  # no round begins later
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 VICTIMS = ("store", "pciback", "control", "net0", "blk0")
-GUESTS = (("left", 41, "data1"), ("right", 42, "data2"))
+GUESTS = (("data1", "left", 41), ("data2", "right", 42))
 ECHO = "create echo name=third vif=['mac=00:16:3e:00:00:2b,bridge=net0']"
 DEBIAN = ("create debian name=third memory=96 vif=['mac=00:16:3e:00:00:2b,bridge=net0'] disk=['phy:blk0:data3,xvda,w'] "
           "extra='console=hvc0 quiet bh.host=third bh.ip=10.0.2.43/24 bh.gw=10.0.2.2'")
@@ -113,10 +113,10 @@ def outages(m):
     return "; ".join(f"{v} {' '.join(f'{x:.0f}' for x in sorted((float(t) for n, t in found if n == v), reverse=True)[:4])}" for v in VICTIMS)
 
 
-def warmed_up(m):
+def warmed_up(m, digest):
     """Two guests that are ready. Tables of the core's that grow once, and stay, have grown."""
     m.cmd("destroy debian")
-    guests = [Busy(m, *words) for words in GUESTS]
+    guests = [Busy(m, volume, digest, *words) for volume, *words in GUESTS]
     for line in (ECHO, DEBIAN):
         check("created as domain" in m.cmd(line, 60), line)
         m.cmd("destroy third", 60)
@@ -145,11 +145,11 @@ def test_chaos():
     image = mkgpt.make(LOGS / "chaos.img", [("data1", 32), ("data2", 32), ("data3", 4)])
     with OpenMachine("chaos", iso=TEST_ISO, disk=image, www=www) as m:
         m.boot()
-        guests = warmed_up(m)
+        guests = warmed_up(m, digest)
         lives = {v: int(rows(m)[v][1]) for v in VICTIMS}
         tree_before, used_before = quiet(m)
         for g in guests:
-            g.begins(digest)
+            g.begins()
         start = time.monotonic()
         n, nets = rounds(m, lives)
         print(f"  {n} rounds in {time.monotonic() - start:.0f} s; longest outages in ms: {outages(m)}", flush=True)

@@ -30,7 +30,7 @@ def boot():
 
 def test_control_killed(m):
     """Many times, beside a guest's disk and network. Afterwards guests are made and destroyed, disks come and go."""
-    busy = Busy(m, "busy", 77, "data1")
+    busy = Busy(m, "data1")
     busy.begins()
     before = rows(m)
     outage = []

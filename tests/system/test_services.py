@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.lib.busy import Busy
-from tests.lib.crash import crash
+from tests.lib.crash import crash, rows
 from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, Boot, check, make_iso, make_www
 from tests.lib.wait import guest_says, pause, shows
 from tools import mkgpt
@@ -31,11 +31,6 @@ def boot():
     (LOGS / "services.img").unlink(missing_ok=True)
 
 
-def rows(m):
-    """Of `list`: domid and restarts by name."""
-    return {x[0]: (x[1], x[-1]) for x in (line.split() for line in m.cmd("list").split("\n")) if len(x) > 5 and x[1].isdigit()}
-
-
 def works(m):
     """A guest comes, another one goes, a disk comes and goes, and the first guest has its network."""
     check("created as domain" in m.cmd("create echo", 60), "create")
@@ -56,6 +51,7 @@ def works(m):
 
 def test_services_killed(m):
     load = Busy(m, "data1", make_www()[1])
+    load.begins()
     before, outage = rows(m), {}
     for how, times in (("--inject", KILLS), ("--hang", HANGS)):
         for _ in range(times):
@@ -70,5 +66,6 @@ def test_services_killed(m):
         check(len(reasons) == min(KILLS + HANGS, 8) and reasons[-1] == "missed its deadline", f"crashes {name}: {reasons}")
     works(m)
     print(f"  {load.ends()}", flush=True)
+    m.cmd("destroy busy", 60)
     for (name, how), ms in outage.items():
         print(f"  {name} {how}: {len(ms)} deaths, outage ms {' '.join(str(round(x)) for x in sorted(ms))}", flush=True)

@@ -222,6 +222,10 @@ static bool fence_dead(void)
         more |= !mine || domain_fence_dma(d) == HC_AGAIN;
         if (mine)
             spin_unlock(&d->op_lock);
+        if (must_yield()) { /* those that are fenced cost nothing at the next look */
+            domain_put(d);
+            return true;
+        }
     }
     return more;
 }

@@ -485,7 +485,10 @@ int domain_restart(struct domain *d, uint32_t flags)
 
 int domain_fence_dma(struct domain *d)
 {
-    bool dead = d->state == BH_DOM_CRASHED || (d->state == BH_DOM_BUILDING && d->op_stage);
+    /* A guest that shut down may go on with its device: its next kernel (soft reset). */
+    bool over = d->state == BH_DOM_SHUTDOWN && (d->flags & BH_CREATE_RESTARTABLE);
+    bool dead = d->state == BH_DOM_CRASHED || over ||
+                (d->state == BH_DOM_BUILDING && d->op_stage);
 
     if (!dead || d->dma_fenced || !d->devices)
         return 0;

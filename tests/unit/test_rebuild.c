@@ -483,6 +483,25 @@ TEST(test_driver_died_first)
     serve();
 }
 
+/* Nor does one that ended by its own wish. */
+TEST(test_driver_shut_down)
+{
+    give_device(svc);
+    serve();
+    stay_dead();
+    unsigned fences = pci_fences;
+    this_cpu()->current = svc->vcpu[0];
+    domain_shutdown(svc, SHUTDOWN_poweroff);
+    this_cpu()->current = NULL;
+    fire();
+    fire();
+    assert_int_equal(pci_fences, fences + 1);
+    rebuild(~0u);
+    assert_int_equal(ctl_restart(svc, 0), 0);
+    build(svc, 62, 63);
+    serve();
+}
+
 /* A restart that is past its fence gets none again: its devices' tables may be filled. And another CPU may be at the domain. */
 TEST(test_driver_left_alone)
 {

@@ -487,8 +487,7 @@ int domain_fence_dma(struct domain *d)
 {
     /* A guest that shut down may go on with its device: its next kernel (soft reset). */
     bool over = d->state == BH_DOM_SHUTDOWN && (d->flags & BH_CREATE_RESTARTABLE);
-    bool dead = d->state == BH_DOM_CRASHED || over ||
-                (d->state == BH_DOM_BUILDING && d->op_stage);
+    bool dead = d->state == BH_DOM_CRASHED || over || (d->state == BH_DOM_BUILDING && d->op_stage);
 
     if (!dead || d->dma_fenced || !d->devices)
         return 0;

@@ -119,7 +119,7 @@ class Door:
         m.cmd("list")
         words = re.findall(r"door: attack (\w+), round (\d+)", m.cmd(f"dmesg {back}"))
         check(words and words[-1] == (kind, str(n)), f"{back} did {words[-1:]}")
-        self.heal(since)
+        self.heal(back, since)
         self.look(back, kind, since)
 
     def not_adopted(self):
@@ -136,9 +136,9 @@ class Door:
         until(lambda: len(told()) >= n, bool, f"not {n} disks were told to stand still", 60)
         return told()
 
-    def heal(self, since):
+    def heal(self, back, since):
         """A disk that stands still says so, and is as good as new when it was taken away and given again."""
-        for name in self.stand_still(since):
+        for name in self.stand_still(since) if back == "blk0" else []:  # else nobody's disk was to be adopted
             out = self.m.cmd(f"block-detach {name} xvda", 60)
             if "still has it" in out:
                 self.m.cmd(f"block-detach {name} xvda --force", 60)

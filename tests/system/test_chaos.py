@@ -12,7 +12,7 @@ from tools import mkgpt
 from tests.lib.busy import Busy
 from tests.lib.coreview import OpenMachine
 from tests.lib.crash import crash, rows
-from tests.lib.machine import LOGS, TEST_ISO, Failed, check, make_www
+from tests.lib.machine import ANSI, LOGS, TEST_ISO, Failed, check, make_www
 from tests.lib.tree import same_tree, tree
 from tests.lib.wait import shows, until
 
@@ -108,7 +108,7 @@ def in_use(m):
 def outages(m):
     """ms that each death cost, the longest ones first, by the supervisor's lines and the core's."""
     m.log.flush()
-    text = open(m.log.name, encoding="utf-8", errors="replace").read()
+    text = ANSI.sub("", open(m.log.name, encoding="utf-8", errors="replace").read())
     found = re.findall(r"(\w+): crashed[^\n]*restarted in ([\d.]+) ms", text)
     return "; ".join(f"{v} {' '.join(f'{x:.0f}' for x in sorted((float(t) for n, t in found if n == v), reverse=True)[:4])}" for v in VICTIMS)
 

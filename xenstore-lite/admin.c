@@ -62,6 +62,7 @@ int op_introduce(struct req *r)
         conn_free(r->xs, c);
         return XE_EIO;
     }
+    aside_look(c);
     introduced(r->xs, c, v, false);
     r->special = special_name(0);
     r->special_domid = c->domid;
@@ -134,6 +135,7 @@ int op_release(struct req *r)
     r->gone = v[0] < XS_FIRST_GUEST ? 0 : (uint16_t)v[0];
     r->special = c ? special_name(1) : NULL;
     r->special_domid = (uint16_t)v[0];
+    aside_forget((uint16_t)v[0]);
     return XE_OK;
 }
 
@@ -180,16 +182,25 @@ int op_set_target(struct req *r)
     return XE_OK;
 }
 
-/* "stats": figures. "check": recounts every account. "help". */
+/* "stats": figures. "check": recounts every account. "aside": who is put aside. "retry", domid: another chance for one. "help". */
 int op_control(struct req *r)
 {
-    const char *v[1];
-    uint32_t rest;
+    const char *v[2];
+    uint32_t rest, domid;
     char buf[160];
-    if (req_strings(r, v, 1, &rest) != 1)
+    unsigned n = req_strings(r, v, 2, &rest);
+    if (!n)
         return XE_EINVAL;
     if (!strcmp(v[0], "help")) {
-        req_reply(r, "check|help|stats", 17);
+        req_reply(r, "aside|check|help|retry|stats", 29);
+    } else if (!strcmp(v[0], "aside")) {
+        r->out_len = aside_list(r->xs, xs_reply_buf, sizeof xs_reply_buf);
+    } else if (!strcmp(v[0], "retry")) {
+        if (n < 2 || !parse_u32(v[1], DOMID_LAST, &domid))
+            return XE_EINVAL;
+        if (!aside_again(r->xs, (uint16_t)domid))
+            return XE_ENOENT;
+        req_reply(r, "OK", 3);
     } else if (!strcmp(v[0], "check")) {
         if (xs_check(r->xs))
             return XE_EIO;

@@ -168,9 +168,11 @@ unsigned conn_adopt(struct xs *xs, unsigned *cut)
     unsigned n = 0;
     *cut = 0;
     for (struct conn *c = xs->conns; c; c = c->next) {
-        if (c->privileged || attach(c, c->gfn, c->port))
+        if (c->privileged || attach(c, c->gfn, c->port) || c->aside)
             continue;
+        aside_working(c);
         *cut += !stream_adopt(c);
+        aside_working(NULL);
         notify(c); /* the dead instance may have stored an index and not told */
         n++;
     }

@@ -26,11 +26,6 @@ static struct {
 } j;
 #define PARTS 256u
 
-/* A number beside its complement in one store: any one damaged byte shows. */
-static uint64_t word_of(uint32_t v) { return v | (uint64_t)~v << 32; }
-
-static bool word_ok(uint64_t w) { return w == word_of((uint32_t)w); }
-
 static void store64(void *p, uint64_t v)
 {
     barrier();
@@ -49,6 +44,10 @@ void journal_open(void *pages, size_t bytes)
     j.half[0] = (unsigned char *)pages + J_HEAD;
     j.half[1] = j.half[0] + j.size;
 }
+
+struct jhead *journal_head(void) { return j.size ? j.head : NULL; }
+
+void journal_store(uint64_t *word, uint64_t v) { store64(word, v); }
 
 size_t journal_covers(void)
 {

@@ -73,11 +73,24 @@ struct jhead {
     uint64_t half;    /* journal.c; 0: there is none */
     uint64_t serving; /* the request that is being served, and how many instances died in it */
     uint64_t adopting; /* how many instances in a row began to read, and did not come to their first snapshot */
+    uint64_t whose; /* aside.c: domid + 1 of the client whose ring is being worked on; 0: nobody's */
+#define J_DEATHS 240u
+    struct jdeath {
+        uint64_t whose; /* the same; unsound: unused */
+        uint64_t when;  /* system time of the start after the death */
+    } death[J_DEATHS];
 };
+_Static_assert(sizeof(struct jhead) <= J_HEAD, "the first page");
+
+/* A number beside its complement in one store: any one damaged byte shows. */
+static inline uint64_t word_of(uint32_t v) { return v | (uint64_t)~v << 32; }
+static inline bool word_ok(uint64_t w) { return w == word_of((uint32_t)w); }
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 /* Of the keep pages, or of none (then nothing is recorded). Stores nothing. */
 void journal_open(void *pages, size_t bytes);
+struct jhead *journal_head(void); /* NULL: no journal */
+void journal_store(uint64_t *word, uint64_t v);
 /* Most bytes of heaps (mem.h) whose snapshot fits in a half and leaves room for records. 0: no journal. */
 size_t journal_covers(void);
 

@@ -91,7 +91,9 @@ int main(void)
     if (!port || store_init(&xs, &conn_ops))
         bh_panic("store: no control connection (ctl_ref=, ctl_port=) or no memory (%lu KiB)",
                  (unsigned long)(xs_mem.limit / 1024));
-    int lost = xs_restore(&xs, option("ordered", 0));
+    bool ordered = option("ordered", 0);
+    int lost = xs_restore(&xs, ordered);
+    aside_begin(&xs, now_ns(), ordered);
     if (!conn_privileged(&xs, (uint16_t)option("ctl_domid", BH_DOMID_CONTROL), (uint32_t)ref,
                          (uint32_t)port))
         bh_panic("store: the control connection (grant %lu, port %lu) does not come up",

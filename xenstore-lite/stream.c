@@ -224,21 +224,31 @@ static bool reconnect(struct xs *xs, struct conn *c)
     return true;
 }
 
+/* It was put aside when this instance took over the others. */
+static void comes_back(struct conn *c)
+{
+    if (c->aside != COMES_BACK)
+        return;
+    c->aside = SERVED;
+    (void)stream_adopt(c);
+    journal_work(JOURNAL_WORK); /* where its ring is now stands in no record: a snapshot has it */
+}
+
 struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
 {
     struct served s = { 0 };
     uint64_t before = cost(), taken = 0;
-    if (!c->ring)
+    if (!c->ring || c->aside == ASIDE)
         return s;
+    aside_working(c);
+    comes_back(c);
     if (reconnect(xs, c)) {
         taken = REQUEST_CHARGE;
         s.notify = true;
     }
-    s.used = (uint32_t)(taken + cost() - before);
-    if (c->bad)
-        return s;
-    watch_retry(c);
-    for (;;) {
+    if (!c->bad)
+        watch_retry(c);
+    while (!c->bad) {
         s.notify |= flush(xs, c);
         if (c->bad || !may_take(c))
             break;
@@ -254,6 +264,7 @@ struct served stream_serve(struct xs *xs, struct conn *c, uint32_t budget)
     }
     if (!c->bad)
         s.notify |= flush(xs, c);
+    aside_working(NULL);
     s.used = (uint32_t)(taken + cost() - before);
     return s;
 }

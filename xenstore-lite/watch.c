@@ -257,7 +257,7 @@ static bool event_add(struct conn *c, struct watch *w, const char *path)
 {
     size_t n = strlen(path) + 1 - w->rel, t = strlen(w->token) + 1;
     struct xsd_sockmsg hdr = { .type = XS_WATCH_EVENT };
-    if (c->bad)
+    if (c->bad || c->aside) /* which is told to look again at all of them, when it is served again */
         return true;
     if (n + t > XENSTORE_PAYLOAD_MAX ||
         c->out_bytes + OUT_OVERHEAD + sizeof hdr + n + t > c->limits->out) {

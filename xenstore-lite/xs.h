@@ -151,6 +151,11 @@ struct conn {
     } doubt;        /* IN_DOUBT: something did in its last turn; DUE: xs_look_again looks at it */
     int32_t credit; /* work that it may cause before the others have their turns */
     enum conn_bad bad; /* ignored until its connection begins anew */
+    enum {
+        SERVED,
+        ASIDE,
+        COMES_BACK
+    } aside; /* aside.c: ignored until it gets another chance; COMES_BACK: it has, in its next turn */
     struct watch *watches, **watch_tail;
     unsigned nr_watches;
     struct tx *txs;
@@ -389,6 +394,16 @@ void stream_init_page(struct xenstore_domain_interface *r, bool zero);
 /* One that the journal has, its page mapped again: goes on at the very byte at which the dead instance left its ring. False: where that is, is not known;
  * what was on its way is lost. */
 bool stream_adopt(struct conn *c);
+
+/* aside.c: whose fault a death was */
+/* Notes whose the last life's was, unless it came by order. After xs_restore, before any ring is touched; now: system time in ns. */
+void aside_begin(struct xs *xs, uint64_t now, bool ordered);
+void aside_working(const struct conn *c); /* from here on it is this client's; NULL: nobody's */
+void aside_look(struct conn *c);          /* sets c->aside, of one that is introduced */
+bool aside_again(struct xs *xs, uint16_t domid); /* another chance; false: it is not put aside */
+void aside_forget(uint16_t domid);               /* whoever has that domid next did nothing */
+uint32_t aside_list(const struct xs *xs, char *buf,
+                    uint32_t size); /* domids as text, each with its NUL */
 
 /* snapshot.c: into the journal */
 void journal_conn(const struct conn *c); /* introduced, or again */

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands: which domains there are. */
+/* Commands: which domains there are, and another chance for one of them that the store put aside. */
 #include "shell/command.h"
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
+#include <xen/io/xs_wire.h>
 #include "console/console.h"
 #include "domain/dom.h"
 #include "domain/identity.h"
 #include "shell/lists.h"
+#include "store/connection.h"
 #include "supervise/waiting.h"
 
 static void state_letters(const struct bh_dominfo *di, char s[7])
@@ -24,6 +28,25 @@ static void state_letters(const struct bh_dominfo *di, char s[7])
         s[4] = 'c';
     if (di->state == BH_DOM_DYING)
         s[5] = 'd';
+}
+
+/* Those whom the store put aside (docs/restart-protocol.md 11), of all or this one. Asks it, if it has ever died. */
+static void list_aside(const struct dom *only)
+{
+    const struct dom *store = dom_by_id(BH_DOMID_STORE);
+    char *ids;
+    uint32_t len;
+
+    if (!store_up || !store || !store->instance || store->state != DOM_UP ||
+        xs_raw(XS_CONTROL, 0, "aside", 6, &ids, &len))
+        return;
+    for (const char *at = ids; at < ids + len; at += strlen(at) + 1) {
+        const struct dom *d = dom_by_id((domid_t)strtoul(at, NULL, 10));
+        if (d && (!only || d == only))
+            out("%s: the store does not serve it: twice within a minute it died at work on it\n",
+                d->cfg.name);
+    }
+    free(ids);
 }
 
 static bool cmd_list(int argc, char **argv)
@@ -58,12 +81,31 @@ static bool cmd_list(int argc, char **argv)
             list_stalled(d, DEV_VIF);
             list_stalled(d, DEV_VBD);
         }
+    list_aside(only);
     if (!only)
         waiting_list();
     return true;
 }
 
+static bool cmd_retry(int argc, char **argv)
+{
+    const struct dom *d = command_dom(argv[1]);
+    char words[16];
+
+    (void)argc;
+    if (!d)
+        return true;
+    int n = snprintf(words, sizeof(words), "retry%c%u", 0, d->id) + 1;
+    int rc = xs_raw(XS_CONTROL, 0, words, (uint32_t)n, NULL, NULL);
+    if (rc == -ENOENT)
+        out("%s: is not put aside\n", d->cfg.name);
+    else if (rc)
+        out("%s: the store says: %s\n", d->cfg.name, errno_text(rc));
+    return true;
+}
+
 static const struct command rows[] = {
     { "list", "[-v] [NAME]", "domains; -v: with their UUIDs", 0, 2, cmd_list },
+    { "xenstore-retry", "NAME", "another chance for one that the store put aside", 1, 1, cmd_retry },
 };
 const struct commands list_commands = COMMANDS(rows);

@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 # NEEDS: door
-"""A guest that kills net0 and blk0 at will (builds with a back door: tests/door/mortal_net.c, mortal_blk.c) is found and put aside: a neighbour pays
+"""A guest that kills net0, blk0 and the store at will (builds with a back door: tests/door/mortal_net.c, mortal_blk.c, mortal_store.c) is found and put aside: a neighbour pays
 three restarts of each at most, and loses nothing. Another chance that is not deserved costs as much; one that is deserved brings the device back, and what
 the guest had asked for before is answered."""
 import os
@@ -11,7 +11,7 @@ import subprocess
 from tools import mkgpt
 from tests.lib.machine import BUILD, LOGS, ROOT, Machine, check, make_iso
 from tests.lib.neighbour import Neighbour
-from tests.lib.wait import guest_says, pause
+from tests.lib.wait import guest_says, pause, shows
 
 MAY_COST = 3  # restarts
 QUIET = r"hrtimer: interrupt took|clocksource"
@@ -20,6 +20,7 @@ KILL = {  # until it is told to stop
     "blk0": "(dd if=/dev/xvda of=/tmp/read bs=4k skip=541 count=1 iflag=direct 2> /tmp/err; touch /tmp/blk0) &",
 }
 STILL = {"net0": "killer: vif 0 stands still: net0: put aside", "blk0": "killer: disk xvda stands still: blk0: put aside"}
+ASKS = "printf '\\002\\000\\000\\000\\001\\000\\000\\000\\000\\000\\000\\000\\{:03o}\\000\\000\\000{}\\000'"  # a READ of that
 RETRY = {"net0": "network-retry killer 0", "blk0": "block-retry killer xvda"}
 
 
@@ -34,7 +35,7 @@ def vif(host, n):
 
 
 def restarts(m):
-    return {name: int(re.search(rf"^{name} .* (\d+)\s*$", m.cmd("list"), re.M).group(1)) for name in KILL}
+    return {name: int(re.search(rf"^{name} .* (\d+)\s*$", m.cmd("list"), re.M).group(1)) for name in [*KILL, "store"]}
 
 
 def news(m):
@@ -81,6 +82,36 @@ def comes_back(m):
     check("still" not in m.cmd("list"), "list still says that something stands still")
 
 
+def asks(path):
+    return ASKS.format(len(path) + 1, path)
+
+
+def kills_store(m, begin):
+    """The same of the store: how many restarts that is. Everybody else is served."""
+    before = restarts(m)["store"]
+    begin()
+    shows(m, "list", "^killer: the store does not serve it", 60)
+    check(m.cmd("xenstore-read /local/domain/0/name").strip().endswith("control"), "the store does not answer")
+    cost = restarts(m)["store"] - before
+    check(1 < cost <= MAY_COST, f"the store was restarted {cost} times")
+    return cost
+
+
+def attacks_store(m):
+    m.console("killer")
+    m.guest(f"{asks('kill/here')} > /dev/xen/xenbus")
+    m.leave()
+
+
+def store_serves_again(m):
+    m.cmd("xenstore-retry killer")
+    check("does not serve" not in m.cmd("list"), "list still says that the store puts somebody aside")
+    m.console("killer")
+    out, _ = m.guest(f"exec 3<> /dev/xen/xenbus; {asks('domid')} >&3; dd bs=64 count=1 <&3 2> /dev/null | wc -c; exec 3>&-")
+    check(re.search(r"^1[78]\s*$", out, re.M), f"after another chance: {out}")
+    m.leave()
+
+
 def pings(m):
     """Answers that the neighbour's ping has had; its console is attached."""
     out, _ = m.guest("grep -c 'bytes from' /tmp/ping.log")
@@ -113,6 +144,9 @@ def test_killer():
         check(pings(m) > before, "the neighbour's ping is not answered any more")
         m.leave()
         check(neighbour.rate() > 0, "the neighbour's disk stands still")
+        cost["store"] = kills_store(m, lambda: attacks_store(m))
+        again["store"] = kills_store(m, lambda: m.cmd("xenstore-retry killer"))
+        store_serves_again(m)
         print(f"  restarts until it was put aside: {cost}; with another chance: {again}", flush=True)
         neighbour.ends()
     image.unlink()

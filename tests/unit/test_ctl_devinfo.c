@@ -10,8 +10,13 @@
 #include "store/devices.h"
 #include "store/hotplug.h"
 #include "supervise/waiting.h"
+#include <xen/io/xs_wire.h>
 
+static struct dom store = { .id = BH_DOMID_STORE,
+                            .state = DOM_UP,
+                            .cfg = { .name = "store", .role = BH_ROLE_STORE } };
 static struct dom user = { .id = 20,
+                           .next = &store,
                            .cfg = { .name = "guest", .role = BH_ROLE_GUEST },
                            .nr_devs = 1,
                            .dev = { { .kind = DEV_VIF, .back = 4 } } };
@@ -79,6 +84,18 @@ char *xs_read(uint32_t tx, const char *path)
 }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }
 char **xs_ls(uint32_t tx, const char *path, unsigned *n) { return NULL; }
+static char store_asked[32];
+static int store_says;
+int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply, uint32_t *n)
+{
+    assert_int_equal(type, XS_CONTROL);
+    memcpy(store_asked, payload, len);
+    if (!store_says && reply) {
+        *reply = memcpy(malloc(9), "20\00099\0004\0", 9);
+        *n = 8;
+    }
+    return store_says;
+}
 long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
 {
     static const domid_t ids[] = { 0, 3, 4, 20 };
@@ -188,6 +205,40 @@ TEST(what_stands_still)
     run_command(&network_commands, 3, retry);
     SAYS("guest: has no vif 1\n");
     user.dev[0].stalled = false;
+}
+
+/* Those whom the store put aside: it is asked only after a death of its own. */
+TEST(what_the_store_does_not_serve)
+{
+    static const char guest_line[] = "\nguest: the store does not serve it",
+                      net_line[] = "\nnet0: the store does not serve it";
+
+    typed(&list_commands, "list", NULL);
+    SAYS_NOT("does not serve");
+    store.instance = 1;
+    store_up = false;
+    typed(&list_commands, "list", NULL);
+    SAYS_NOT("does not serve");
+    store_up = true;
+    typed(&list_commands, "list", NULL);
+    SAYS(guest_line);
+    SAYS(net_line);
+    typed(&list_commands, "list", "net0");
+    SAYS_NOT(guest_line);
+    SAYS(net_line);
+    store_says = -EIO;
+    typed(&list_commands, "list", NULL);
+    SAYS_NOT("does not serve");
+    typed(&list_commands, "xenstore-retry", "guest");
+    assert_memory_equal(store_asked, "retry\00020", 9);
+    SAYS("guest: the store says: an error\n");
+    store_says = -ENOENT;
+    typed(&list_commands, "xenstore-retry", "guest");
+    SAYS("guest: is not put aside\n");
+    store_says = 0;
+    typed(&list_commands, "xenstore-retry", "guest");
+    SAYS_NOT("guest:");
+    store.instance = 0;
 }
 
 TEST(frames)

@@ -185,6 +185,8 @@ static void script(void)
     client_drop_events(&g18);
 }
 
+static long script_points;
+
 static char *play(long at, long then, char **said_to_all)
 {
     size_t len;
@@ -196,6 +198,7 @@ static char *play(long at, long then, char **said_to_all)
     countdown = at;
     then_countdown = then;
     script();
+    script_points = points;
     countdown = -1;
     listen();
     fclose(heard);
@@ -231,7 +234,7 @@ static void die(long at, long then)
 int setup_all(void **state)
 {
     want_state = play(-1, -1, &want_said);
-    all_points = points;
+    all_points = script_points;
     teardown(NULL);
     forget_memory();
     return 0;
@@ -354,4 +357,154 @@ TEST(test_open_transaction, .setup_func = no_world, .teardown_func = no_world)
     WANT(&g16, XS_READ, 0, S("data/open"), "=v");
     teardown(NULL);
     forget_memory();
+}
+
+/* --- who kills ---------------------------------------------------------------------------------------------------- */
+static uint16_t killer;
+static unsigned nr_kills, most_kills;
+
+/* Each instance dies at work on that client, whatever it asks. */
+static void kill_at_work(void)
+{
+    struct jhead *h = (struct jhead *)keep;
+    if (armed && conn_find(&store, killer) && h->whose == word_of(killer + 1u) &&
+        nr_kills < most_kills) {
+        nr_kills++;
+        longjmp(death, 1);
+    }
+}
+
+/* Its bytes are in the ring, and everybody has turns. */
+static void puts_request(struct client *k, uint32_t type, const void *p, uint32_t n)
+{
+    const struct xsd_sockmsg h = { .type = type, .req_id = k->next_id++, .len = n };
+    const char *b[] = { (const char *)&h, p };
+    for (unsigned i = 0; i < sizeof h + n; i++)
+        k->ring->req[MASK_XENSTORE_IDX(k->ring->req_prod++)] = i < sizeof h ? b[0][i]
+                                                                            : b[1][i - sizeof h];
+    conn_find(&store, k->domid)->kicked = true;
+}
+
+static void killer_world(unsigned kills)
+{
+    world_up_with(1u << 20);
+    OK(&g16, XS_WATCH, 0, S("data\0mine"));
+    EVENT(&g16, "data", "mine");
+    deaths = nr_kills = nr_told = 0;
+    most_kills = kills;
+    killer = 16;
+    life_ns = 1000000000;
+    at_store = kill_at_work;
+}
+
+static void killer_gone(void)
+{
+    at_store = NULL;
+    life_ns = 61000000000;
+    teardown(NULL);
+    forget_memory();
+}
+
+/* Two deaths, then nothing of its ring is touched, not by the next instances either; the others are served on. With another chance it goes on where it was, is
+ * answered, and looks again at what it watches. */
+TEST(test_put_aside, .setup_func = no_world, .teardown_func = no_world)
+{
+    killer_world(100);
+    puts_request(&g16, XS_READ, S("domid"));
+    turns();
+    assert_int_equal(deaths, 2);
+    assert_int_equal(nr_told, 1);
+    assert_string_equal(told,
+                        "domain 16 is put aside: twice within a minute the store died at work on it");
+    struct xenstore_domain_interface before = *g16.ring;
+    OK(&ctl, XS_WRITE, 0, D("/local/domain/16/data/x\0v"));
+    OK(&g17, XS_WRITE, 0, D("data/x\0v"));
+    WANT(&ctl, XS_CONTROL, 0, S("aside"), "=16");
+    countdown = 3; /* somebody else's */
+    WANT(&g17, XS_READ, 0, S("data/x"), "=v");
+    assert_int_equal(deaths, 3);
+    turns();
+    assert_memory_equal(&before, g16.ring, sizeof before);
+    most_kills = 0;
+    WANT(&ctl, XS_CONTROL, 0, S("retry"), "EINVAL");
+    WANT(&ctl, XS_CONTROL, 0,
+         S("retry\0"
+           "17"),
+         "ENOENT");
+    OK(&ctl, XS_CONTROL, 0,
+       S("retry\0"
+         "16"));
+    WANT(&ctl, XS_CONTROL, 0, S("aside"), "=");
+    g16.got_reply = false;
+    turns();
+    EVENT(&g16, "data", "mine");
+    assert_true(g16.got_reply);
+    assert_string_equal(g16.reply.data, "16");
+    WANT(&g16, XS_READ, 0, S("data/x"), "=v");
+    killer_gone();
+}
+
+/* A chance that it does not deserve costs as much; it takes it nowhere to begin anew, and only its end ends it. */
+TEST(test_put_aside_again, .setup_func = no_world, .teardown_func = no_world)
+{
+    static const char again[] = "16\0001234\0007";
+    killer_world(4);
+    puts_request(&g16, XS_READ, S("domid"));
+    turns();
+    OK(&ctl, XS_CONTROL, 0,
+       S("retry\0"
+         "16"));
+    turns();
+    assert_int_equal(deaths, 4);
+    WANT(&ctl, XS_CONTROL, 0, S("aside"), "=16");
+    OK(&ctl, XS_INTRODUCE, 0, again, sizeof again);
+    WANT(&ctl, XS_CONTROL, 0, S("aside"), "=16");
+    OK(&ctl, XS_RELEASE, 0, S("16"));
+    WANT(&ctl, XS_CONTROL, 0, S("aside"), "=");
+    introduce(&g16, 16);
+    home(16);
+    WANT(&g16, XS_READ, 0, S("domid"), "=16");
+    killer_gone();
+}
+
+/* Not who has more than a minute between two deaths, nor whose deaths were ordered, nor the control domain. */
+TEST(test_not_put_aside, .setup_func = no_world, .teardown_func = no_world)
+{
+    for (unsigned how = 0; how < 3; how++) {
+        killer_world(2);
+        life_ns = how == 0 ? 61000000000 : 1000000000;
+        by_order = how == 1;
+        killer = how == 2 ? 0 : 16;
+        WANT(how == 2 ? &ctl : &g16, XS_READ, 0, S("/local/domain/16/domid"), "=16");
+        assert_int_equal(deaths, 2);
+        assert_int_equal(nr_told, 0);
+        WANT(&ctl, XS_CONTROL, 0, S("aside"), "=");
+        by_order = false;
+        killer_gone();
+    }
+}
+
+/* Also whose ring kills who adopts it; and where the journal was given up meanwhile. */
+TEST(test_adopting_kills, .setup_func = no_world, .teardown_func = no_world)
+{
+    killer_world(2);
+    struct jhead *h = (struct jhead *)keep;
+    for (unsigned i = 0; i < 2; i++) {
+        h->whose = word_of(17); /* the last thing that it did */
+        forget_memory();
+        assert_int_equal(next_instance(), 0);
+    }
+    assert_int_equal(conn_find(&store, 16)->aside, ASIDE);
+    assert_int_equal(conn_find(&store, 17)->aside, SERVED);
+    h->half = 0;
+    forget_memory();
+    assert_int_equal(next_instance(), -1);
+    struct conn *c = conn_new(&store, 0, &limits_ctl);
+    c->ring = memset(pages[0], 0, sizeof *pages[0]);
+    xs_snapshot(&store);
+    client_init(&ctl, 0);
+    introduce(&g16, 16);
+    introduce(&g17, 17);
+    WANT(&ctl, XS_CONTROL, 0, S("aside"), "=16");
+    killer_gone();
 }

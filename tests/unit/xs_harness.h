@@ -96,5 +96,7 @@ extern bool state_exact; /* generations, numbers and indices, too */
 
 extern long restore_fails; /* as xs_mem.fail_in, while the journal is read */
 extern unsigned cut; /* clients of which something that was on its way was lost with the last instance */
+extern uint64_t life_ns; /* how long each instance lives */
+extern bool by_order;    /* deaths are */
 /* The private memory of the instance is gone; another one finds rings and journal. Returns what xs_restore does. */
 int next_instance(void);

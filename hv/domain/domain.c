@@ -280,8 +280,7 @@ static int64_t populate_step(struct domain *d, uint64_t gfn, uint64_t left)
         int rc = p2m_set(d, GFN(gfn), m, orders[i], P2M_RAM);
         if (!rc)
             return (int64_t)n;
-        for (uint64_t k = 0; k < n; k++)
-            frame_put(MFN(m.v + k));
+        frame_put_block(m, orders[i]);
         if (!(orders[i] && rc == -EEXIST)) /* a table is in the way of a big leaf: small ones fit */
             return rc;
     }

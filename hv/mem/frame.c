@@ -130,7 +130,8 @@ bool frame_scrub_some(void)
 {
     if (!READ_ONCE(heap_frames[DIRTY]))
         return false;
-    spin_lock(&heap_lock);
+    if (!spin_trylock(&heap_lock)) /* who works goes first */
+        return true;
     struct frame *f = take_to_scrub();
     spin_unlock(&heap_lock);
     if (!f)
@@ -233,20 +234,33 @@ static struct frame *alloc(unsigned order, struct domain *d, enum what w)
     return f;
 }
 
-/* A frame without references. Whoever sees the domain's counts at zero may free it: not before this lock is let go, which
- * frame_forget takes. */
-static void release(struct frame *f)
+/* The n frames from f on go into the heap, in blocks as large as their places allow. heap_lock is held. */
+static void heap_free_run(struct frame *f, uint64_t n)
+{
+    for (uint64_t at = frame_to_mfn(f).v, end = at + n; at < end;) {
+        unsigned order = 0;
+        while (order < MAX_ORDER && !(at & ((2ull << order) - 1)) && at + (2ull << order) <= end)
+            order++;
+        heap_free(&table[at], order, DIRTY);
+        at += 1ull << order;
+    }
+}
+
+/* n frames of one owner, one behind another, without references. Whoever sees the domain's counts at zero may free it: not before this lock
+ * is let go, which frame_forget takes. */
+static void release(struct frame *f, uint64_t n)
 {
     bool core = f->owner == DOMID_CORE;
     struct domain *d = owner_of(core ? f->charged : f->owner);
     BUG_ON(!core && !d);
-    f->owner = f->charged = DOMID_NONE;
+    for (uint64_t i = 0; i < n; i++)
+        f[i].owner = f[i].charged = DOMID_NONE;
     if (core)
-        __atomic_sub_fetch(&core_frames, 1, __ATOMIC_RELAXED);
+        __atomic_sub_fetch(&core_frames, n, __ATOMIC_RELAXED);
     spin_lock(&heap_lock);
-    heap_free(f, 0, DIRTY);
+    heap_free_run(f, n);
     if (d)
-        count(d, core ? 0 : -1, core ? -1 : 0);
+        count(d, core ? 0 : -(int64_t)n, core ? -(int64_t)n : 0);
     spin_unlock(&heap_lock);
 }
 
@@ -278,8 +292,7 @@ void core_free(void *p, unsigned order)
         BUG_ON(f[i].owner != DOMID_CORE || !f[i].refs);
     /* A frame_get that meant the frame's owner of before may hold one more reference until it sees the new owner: then it is
      * that one whose put frees. */
-    for (uint64_t i = 0; i < 1ull << order; i++)
-        frame_put(frame_to_mfn(f + i));
+    frame_put_block(virt_to_mfn(p), order);
 }
 
 void core_free_for(struct domain *d, void *p)
@@ -377,15 +390,37 @@ void frame_get_held(mfn_t m)
     BUG_ON(__atomic_add_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) == 0);
 }
 
+/* True: it was the last reference. */
+static bool put(struct frame *f)
+{
+    uint32_t left = __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL);
+    BUG_ON(left == UINT32_MAX);
+    return !left;
+}
+
 void frame_put(mfn_t m)
 {
     struct frame *f = mfn_to_frame(m);
     BUG_ON(!f);
-    uint32_t left = __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL);
-    BUG_ON(left == UINT32_MAX);
-    if (left)
-        return;
-    release(f);
+    if (put(f))
+        release(f, 1);
+}
+
+void frame_put_block(mfn_t m, unsigned order)
+{
+    struct frame *f = mfn_to_frame(m), *end = f + (1ull << order), *run = f;
+    BUG_ON(!f || !mfn_to_frame(MFN(m.v + (1ull << order) - 1)));
+    for (; f < end; f++) {
+        bool gone = put(f);
+        if (run < f && (!gone || f->owner != run->owner || f->charged != run->charged)) {
+            release(run, (uint64_t)(f - run));
+            run = f;
+        }
+        if (!gone)
+            run = f + 1;
+    }
+    if (run < end)
+        release(run, (uint64_t)(end - run));
 }
 
 /* --- start-up ------------------------------------------------------------------------------------------------ */

@@ -89,6 +89,8 @@ mfn_t frame_alloc(struct domain *d, unsigned order) __must_check;
 bool frame_get(mfn_t m, uint16_t owner) __must_check;
 void frame_get_held(mfn_t m); /* one more, by somebody who holds one already */
 void frame_put(mfn_t m);      /* the last one frees */
+/* The same of each frame of a block, under one lock for those that follow each other: an idle CPU that scrubs wants it, too, for every page. */
+void frame_put_block(mfn_t m, unsigned order);
 
 /* One unit of idle work (at most ~100 us): scrubs a dirty block. False when nothing is dirty. */
 bool frame_scrub_some(void);

@@ -31,6 +31,11 @@ void frame_put(mfn_t m)
     if (!flushes)
         put_before_flush = true;
 }
+void frame_put_block(mfn_t m, unsigned order)
+{
+    for (uint64_t i = 0; i < 1ull << order; i++)
+        frame_put(MFN(m.v + i));
+}
 mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
 {
     bool ok = g.v < ARRAY_SIZE(p2m) && p2m[g.v];

@@ -27,6 +27,7 @@ void domain_put(struct domain *d) {}
 void vcpu_kick(struct vcpu *v) {}
 void pirq_unbind(struct domain *d, uint32_t pirq) {}
 void frame_put(mfn_t m) {}
+void frame_put_block(mfn_t m, unsigned order) {}
 
 static sigjmp_buf out;
 static void fault(int sig) { siglongjmp(out, sig); }

@@ -232,6 +232,35 @@ TEST(core_pages_survive_a_late_look)
     assert_int_equal(stats().core, core);
 }
 
+/* What somebody still holds stays; what another owns by now goes off that one's count. */
+TEST(a_block_is_put_at_once)
+{
+    mfn_t m = frame_alloc(dom, 3), late = frame_alloc(other, 0);
+    uint64_t before = stats().free + 9;
+    frame_get_held(MFN(m.v + 2));
+    frame_get_held(MFN(m.v + 7));
+    mfn_to_frame(MFN(m.v + 4))->owner = other->id;
+    dom->tot_pages--;
+    other->tot_pages++;
+    frame_put_block(m, 3);
+    assert_int_equal(dom->tot_pages, 2);
+    assert_int_equal(other->tot_pages, 1);
+    assert_int_equal(stats().free, before - 3);
+    assert_int_equal(mfn_to_frame(MFN(m.v + 2))->owner, dom->id);
+    frame_put(MFN(m.v + 2));
+    frame_put(MFN(m.v + 7));
+    frame_put_block(late, 0);
+    assert_int_equal(dom->tot_pages, 0);
+    assert_int_equal(other->tot_pages, 0);
+    assert_int_equal(stats().free, before);
+    while (frame_scrub_some())
+        ;
+    unsigned big = 0;
+    while (core_alloc(MAX_ORDER))
+        big++;
+    assert_int_equal(big, FRAMES / 1024 - 1); /* all large blocks are whole again */
+}
+
 TEST(double_put_is_a_broken_core)
 {
     mfn_t m = frame_alloc(dom, 0);

@@ -27,6 +27,7 @@ bool frame_get(mfn_t m, uint16_t owner)
     return m.v < PAGES;
 }
 void frame_put(mfn_t m) { pins--; }
+void frame_put_block(mfn_t m, unsigned order) { pins -= 1 << order; }
 void apic_send_ipi(uint32_t cpu, uint8_t vector) {}
 static uint64_t get_cr(const struct vcpu *x, unsigned n) { return cr[n]; }
 static const struct virt_ops ops = { .get_cr = get_cr };

@@ -42,6 +42,11 @@ void frame_put(mfn_t m)
     frames[m.v].refs--;
     nr_puts++;
 }
+void frame_put_block(mfn_t m, unsigned order)
+{
+    for (uint64_t i = 0; i < 1ull << order; i++)
+        frame_put(MFN(m.v + i));
+}
 void apic_send_ipi(uint32_t cpu, uint8_t vector)
 {
     assert_int_equal(vector, VEC_KICK);

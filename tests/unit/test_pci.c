@@ -185,6 +185,7 @@ mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
 }
 bool frame_get(mfn_t m, uint16_t owner) { return false; }
 void frame_put(mfn_t m) {}
+void frame_put_block(mfn_t m, unsigned order) {}
 void npt_flush(struct domain *d) { note("n"); }
 struct domain *domain_get(domid_t id) { return id == dom.id ? &dom : NULL; }
 void domain_put(struct domain *d) {}

@@ -137,6 +137,11 @@ bool frame_get(mfn_t m, uint16_t owner)
     return true;
 }
 void frame_put(mfn_t m) { refs[m.v]--; }
+void frame_put_block(mfn_t m, unsigned order)
+{
+    for (uint64_t i = 0; i < 1ull << order; i++)
+        frame_put(MFN(m.v + i));
+}
 
 int setup(void **state)
 {

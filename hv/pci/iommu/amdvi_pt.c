@@ -136,12 +136,11 @@ static unsigned clear_low(struct iommu_domain *dom, uint64_t *e)
     bool leaf = is_leaf(*e);
 
     *e = IOPTE_EMPTY;
-    for (unsigned i = 0; i < ENTRIES; i++) {
-        if (leaf)
-            frame_put(MFN(first + i));
-        else if (is_present(t[i]))
+    if (leaf)
+        frame_put_block(MFN(first), ORDER_2M);
+    for (unsigned i = 0; !leaf && i < ENTRIES; i++)
+        if (is_present(t[i]))
             frame_put(MFN((t[i] & IOPTE_ADDR) >> PAGE_SHIFT));
-    }
     if (!leaf)
         iommu_table_put(dom, t);
     return ENTRIES;

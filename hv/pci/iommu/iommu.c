@@ -239,8 +239,7 @@ void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
     if (!was)
         return;
     iommu_ops->flush(dom);
-    for (uint64_t i = 0; i < (whole ? 1ull << ORDER_2M : 1); i++)
-        frame_put(MFN(old.v + i));
+    frame_put_block(old, whole ? ORDER_2M : 0);
 }
 
 /* --- faults ----------------------------------------------------------------------------------------------------- */

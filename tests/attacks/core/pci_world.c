@@ -162,6 +162,7 @@ void print_deferred(void) {}
 struct frame *mfn_to_frame(mfn_t m) { return NULL; }
 bool frame_get(mfn_t m, uint16_t o) { return false; }
 void frame_put(mfn_t m) {}
+void frame_put_block(mfn_t m, unsigned order) {}
 
 void world(void)
 {

@@ -6,8 +6,9 @@
 
 /* --- limits ------------------------------------------------------------------------------------------------------- */
 /* A guest with a vif, a disk and the watches that Linux sets holds about 30 KiB. */
-const struct limits limits_guest = {
+static const struct limits guest_at_first = {
     .nodes = QUOTA_NODES,
+    .node_size = QUOTA_NODE_SIZE,
     .node_mem = QUOTA_NODE_MEM,
     .watches = QUOTA_WATCHES,
     .txs = QUOTA_TX,
@@ -18,11 +19,16 @@ const struct limits limits_guest = {
     .floor = 2,
     .max = 10,
 };
+struct limits limits_guest;
+
+void limits_init(void) { limits_guest = guest_at_first; }
+
 /* blk0 offers 16 disks with 32 nodes each and lists 129 volumes, with 130 bytes of text for each and, for its users, 128 more; net0
  * offers 15 vifs with 30 nodes. Twice that, since what changes is there twice meanwhile. It changes no rights: what it opened to a guest
  * would still be open when another instance of it, which knows nothing of that, has its place. */
 const struct limits limits_driver = {
     .nodes = 2 * QUOTA_NODES,
+    .node_size = QUOTA_NODE_SIZE,
     .node_mem = 2 * QUOTA_NODE_MEM,
     .watches = QUOTA_WATCHES,
     .txs = QUOTA_TX,
@@ -35,6 +41,7 @@ const struct limits limits_driver = {
 };
 const struct limits limits_ctl = {
     .nodes = UINT32_MAX,
+    .node_size = UINT32_MAX,
     .node_mem = UINT32_MAX,
     .watches = UINT32_MAX,
     .txs = UINT32_MAX,
@@ -80,38 +87,6 @@ int xs_usage_reserve(struct xs *xs, const struct edit *e)
     for (unsigned i = 0; i < e->nr; i++)
         xs_usage(xs, e->delta[i].domid, true);
     return XE_OK;
-}
-
-struct recount {
-    struct xs *xs;
-    uint16_t domid;
-    int nodes, bytes;
-};
-
-static int recount(const struct node *n, const struct node *parent, const char *path, void *arg)
-{
-    struct recount *c = arg;
-    (void)parent;
-    (void)path;
-    if (!xs_usage(c->xs, n->perms->p[0].domid, false))
-        return 1;
-    if (n->perms->p[0].domid == c->domid) {
-        c->nodes++;
-        c->bytes += (int)node_cost(n);
-    }
-    return 0;
-}
-
-int xs_check(struct xs *xs)
-{
-    for (unsigned i = 0; i < xs->nr_usage; i++) {
-        struct recount c = { .xs = xs, .domid = xs->usage[i].domid };
-        if (tree_visit(xs->root, NULL, "/", recount, &c))
-            return -1;
-        if (c.nodes != xs->usage[i].nodes || c.bytes != xs->usage[i].bytes)
-            return -1;
-    }
-    return 0;
 }
 
 int check_domain_quota(struct req *r, const struct edit *e)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests about domains and about the store itself; all but two are the control domain's. */
+/* Requests about domains; all but two are the control domain's. */
 #include "xs.h"
 #include <stdio.h>
 #include <string.h>
@@ -179,42 +179,5 @@ int op_set_target(struct req *r)
         return XE_ENOENT;
     c->target = (int32_t)v[1];
     journal_put(J_TARGET, c->domid, v[1] + 1, 0, NULL, 0);
-    return XE_OK;
-}
-
-/* "stats": figures. "check": recounts every account. "aside": who is put aside. "retry", domid: another chance for one. "help". */
-int op_control(struct req *r)
-{
-    const char *v[2];
-    uint32_t rest, domid;
-    char buf[160];
-    unsigned n = req_strings(r, v, 2, &rest);
-    if (!n)
-        return XE_EINVAL;
-    if (!strcmp(v[0], "help")) {
-        req_reply(r, "aside|check|help|retry|stats", 29);
-    } else if (!strcmp(v[0], "aside")) {
-        r->out_len = aside_list(r->xs, xs_reply_buf, sizeof xs_reply_buf);
-    } else if (!strcmp(v[0], "retry")) {
-        if (n < 2 || !parse_u32(v[1], DOMID_LAST, &domid))
-            return XE_EINVAL;
-        if (!aside_again(r->xs, (uint16_t)domid))
-            return XE_ENOENT;
-        req_reply(r, "OK", 3);
-    } else if (!strcmp(v[0], "check")) {
-        if (xs_check(r->xs))
-            return XE_EIO;
-        req_reply(r, "OK", 3);
-    } else if (!strcmp(v[0], "stats")) {
-        int nodes = 0;
-        for (unsigned i = 0; i < r->xs->nr_usage; i++)
-            nodes += r->xs->usage[i].nodes;
-        snprintf(buf, sizeof buf, "requests %lu\nconnections %u\nnodes %d\nmemory %lu of %lu\n",
-                 (unsigned long)r->xs->nr_requests, r->xs->nr_conns, nodes,
-                 (unsigned long)xs_mem.used, (unsigned long)xs_mem.limit);
-        req_reply(r, buf, (uint32_t)strlen(buf) + 1);
-    } else {
-        return XE_EINVAL;
-    }
     return XE_OK;
 }

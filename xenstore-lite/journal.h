@@ -43,6 +43,7 @@ enum jtype {
     J_GONE,    /* domid; a: 1 it is gone, 0 it may be named again */
     J_FORGET,  /* domid: struck out of all permissions, and gone */
     J_ALLGONE, /* a bit for each domid */
+    J_SET,     /* a: which setting (settings.c), b: its value */
 };
 #define J_KEEP 0xffffu
 

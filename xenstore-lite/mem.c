@@ -281,3 +281,31 @@ struct heap *mem_heap(const void *p)
 {
     return chunk_of((const struct block *)((const char *)p - HEADER))->heap;
 }
+
+/* --- whether it is sound ------------------------------------------------------------------------------------------ */
+RAW static bool bin_sound(const struct heap *h, unsigned i)
+{
+    const struct block *before = NULL;
+    for (const struct block *b = h->bin[i]; b; before = b, b = b->next) {
+        const struct chunk *c = chunk_of(b);
+        if (b->used || b->prev != before || bin_of(b->size) != i || c->heap != h || b->at < FIRST ||
+            b->at + b->size > LAST || block_at((struct chunk *)c, b->at + b->size)->before != b->size)
+            return false;
+    }
+    return !h->bin[i] == !(h->map >> i & 1);
+}
+
+bool mem_sound(void)
+{
+    size_t used = 0;
+    unsigned promised = 0, floors = 0;
+    for (const struct heap *h = heaps; h < heaps + XS_HEAPS; h++) {
+        used += h->used;
+        promised += share(h);
+        floors += h == ctl_heap ? 0 : h->floor;
+        for (unsigned i = 0; i < HEAP_BINS; i++)
+            if (!bin_sound(h, i))
+                return false;
+    }
+    return used == xs_mem.used && promised == xs_mem.promised && floors == xs_mem.floors;
+}

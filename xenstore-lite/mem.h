@@ -50,3 +50,4 @@ struct heap *heap_of(uint16_t domid);
 void *xs_alloc(struct heap *h, size_t n); /* zeroed, 8-byte aligned, or NULL */
 void xs_free(void *p);
 struct heap *mem_heap(const void *p); /* in which it lies */
+bool mem_sound(void);                 /* the books of all heaps agree with their free blocks */

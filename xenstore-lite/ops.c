@@ -121,6 +121,7 @@ int op_directory_part(struct req *r)
 static int check_node_size(struct req *r, const struct seen *s)
 {
     const struct change *c = &r->one;
+    uint32_t most = r->conn->limits->node_size;
     struct seen near;
     if (r->conn->privileged || c->op == CH_RM)
         return XE_OK;
@@ -129,13 +130,13 @@ static int check_node_size(struct req *r, const struct seen *s)
         size = c->op == CH_WRITE
                    ? size - s->len + c->len
                    : size + (c->perms->n - s->perms->n) * (uint32_t)sizeof(struct perm);
-        return size > QUOTA_NODE_SIZE ? XE_ENOSPC : XE_OK;
+        return size > most ? XE_ENOSPC : XE_OK;
     }
     size_t used = see_nearest(r, c->path, strlen(c->path), &near);
     const char *first = c->path + used + (used > 1);
     uint32_t list = seen_size(r, &near) + (uint32_t)strcspn(first, "/") + 1;
     uint32_t leaf = 24 + near.perms->n * (uint32_t)sizeof(struct perm) + c->len;
-    return list > QUOTA_NODE_SIZE || leaf > QUOTA_NODE_SIZE ? XE_ENOSPC : XE_OK;
+    return list > most || leaf > most ? XE_ENOSPC : XE_OK;
 }
 
 /* In a transaction a change is a record that later requests see (tx.c). */

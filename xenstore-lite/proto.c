@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests: the table of operations, and the two halves of serving one. */
 #include "xs.h"
+#include <stdio.h>
 #include <string.h>
 #include "mem.h"
 
@@ -12,27 +13,28 @@
 static const struct op {
     xs_handler fn;
     unsigned flags;
+    const char *name;
 } ops[XS_TYPE_COUNT] = {
-    [XS_CONTROL] = { op_control, OP_PRIV | OP_NOTX | OP_DATA },
-    [XS_DIRECTORY] = { op_directory, OP_DATA },
-    [XS_READ] = { op_read, OP_DATA },
-    [XS_GET_PERMS] = { op_get_perms, OP_DATA },
-    [XS_WATCH] = { op_watch, OP_NOTX },
-    [XS_UNWATCH] = { op_unwatch, OP_NOTX | OP_FREE },
-    [XS_TRANSACTION_START] = { op_transaction_start, OP_DATA },
-    [XS_TRANSACTION_END] = { op_transaction_end, OP_FREE },
-    [XS_INTRODUCE] = { op_introduce, OP_PRIV | OP_NOTX },
-    [XS_RELEASE] = { op_release, OP_PRIV | OP_NOTX },
-    [XS_GET_DOMAIN_PATH] = { op_get_domain_path, OP_NOTX | OP_DATA },
-    [XS_WRITE] = { op_write, 0 },
-    [XS_MKDIR] = { op_mkdir, 0 },
-    [XS_RM] = { op_rm, OP_FREE },
-    [XS_SET_PERMS] = { op_set_perms, 0 },
-    [XS_IS_DOMAIN_INTRODUCED] = { op_is_introduced, OP_NOTX | OP_DATA },
-    [XS_RESUME] = { op_resume, OP_PRIV | OP_NOTX },
-    [XS_SET_TARGET] = { op_set_target, OP_PRIV | OP_NOTX },
-    [XS_RESET_WATCHES] = { op_reset_watches, OP_NOTX | OP_FREE },
-    [XS_DIRECTORY_PART] = { op_directory_part, OP_DATA },
+    [XS_CONTROL] = { op_control, OP_PRIV | OP_NOTX | OP_DATA, "CONTROL" },
+    [XS_DIRECTORY] = { op_directory, OP_DATA, "DIRECTORY" },
+    [XS_READ] = { op_read, OP_DATA, "READ" },
+    [XS_GET_PERMS] = { op_get_perms, OP_DATA, "GET_PERMS" },
+    [XS_WATCH] = { op_watch, OP_NOTX, "WATCH" },
+    [XS_UNWATCH] = { op_unwatch, OP_NOTX | OP_FREE, "UNWATCH" },
+    [XS_TRANSACTION_START] = { op_transaction_start, OP_DATA, "TRANSACTION_START" },
+    [XS_TRANSACTION_END] = { op_transaction_end, OP_FREE, "TRANSACTION_END" },
+    [XS_INTRODUCE] = { op_introduce, OP_PRIV | OP_NOTX, "INTRODUCE" },
+    [XS_RELEASE] = { op_release, OP_PRIV | OP_NOTX, "RELEASE" },
+    [XS_GET_DOMAIN_PATH] = { op_get_domain_path, OP_NOTX | OP_DATA, "GET_DOMAIN_PATH" },
+    [XS_WRITE] = { op_write, 0, "WRITE" },
+    [XS_MKDIR] = { op_mkdir, 0, "MKDIR" },
+    [XS_RM] = { op_rm, OP_FREE, "RM" },
+    [XS_SET_PERMS] = { op_set_perms, 0, "SET_PERMS" },
+    [XS_IS_DOMAIN_INTRODUCED] = { op_is_introduced, OP_NOTX | OP_DATA, "IS_DOMAIN_INTRODUCED" },
+    [XS_RESUME] = { op_resume, OP_PRIV | OP_NOTX, "RESUME" },
+    [XS_SET_TARGET] = { op_set_target, OP_PRIV | OP_NOTX, "SET_TARGET" },
+    [XS_RESET_WATCHES] = { op_reset_watches, OP_NOTX | OP_FREE, "RESET_WATCHES" },
+    [XS_DIRECTORY_PART] = { op_directory_part, OP_DATA, "DIRECTORY_PART" },
 };
 
 /* --- first half ------------------------------------------------------------------------------------------------- */
@@ -188,6 +190,19 @@ static void send_reply(struct req *r, struct outmsg *m, int err)
     out_push(r->conn, m);
 }
 
+/* What a client writes may be anything: only what can stand in a path is said. */
+static void say_request(const struct req *r, int err)
+{
+    char line[192];
+    const struct op *op = op_of(r->hdr.type);
+    int n = snprintf(line, sizeof line, "%s %u ", op && op->fn ? op->name : "?", r->hdr.tx_id);
+    for (uint32_t i = 0; i < r->hdr.len && r->in[i] && i < 128; i++)
+        line[n++] = path_char(r->in[i]) ? r->in[i] : '?';
+    snprintf(line + n, sizeof line - (size_t)n, ": %s", xs_err_name[err]);
+    if (r->xs->ops->say)
+        r->xs->ops->say(r->conn, line);
+}
+
 void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload)
 {
     const struct op *op = op_of(hdr->type);
@@ -204,6 +219,8 @@ void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, con
     c->heap->over = frees;
     int err = dispatch(&r);
     c->heap->over = false;
+    if (xs->log)
+        say_request(&r, err);
     if (err)
         req_abandon(&r);
     send_reply(&r, m, err);

@@ -64,6 +64,15 @@ static int count_node(const struct node *n, const struct node *parent, const cha
     return 0;
 }
 
+/* The counter never falls: what a transaction looked at and what is there now would look the same. */
+static bool raise_gen(struct xs *xs, uint64_t gen)
+{
+    if (gen >> 63)
+        return false;
+    xs->gen = gen > xs->gen ? gen : xs->gen;
+    return true;
+}
+
 /* --- the tree ----------------------------------------------------------------------------------------------------- */
 static bool name_ok(const char *name, size_t len)
 {
@@ -112,7 +121,7 @@ static struct node *node_of(const struct restore *r, const struct jentry *e, con
     const unsigned char *list = p + sizeof gen;
     const char *s = (const char *)list + perms;
     memcpy(&gen, p, sizeof gen);
-    if (data > XENSTORE_PAYLOAD_MAX || !place_ok(r, s, name))
+    if (data > XENSTORE_PAYLOAD_MAX || !raise_gen(r->xs, gen) || !place_ok(r, s, name))
         return NULL;
     struct permset *like = r->top ? st[r->depth].n->perms : NULL;
     if (like && st[r->depth].next)
@@ -380,7 +389,8 @@ static bool apply_entry(struct restore *r, const struct jentry *e, const unsigne
         if (c)
             conn_free(xs, c);
         return true; /* one that did not come up was released as well */
-    case J_GEN: xs->gen = e->a | (uint64_t)e->b << 32; return true;
+    case J_SET: return setting_set(xs, e->a, e->b);
+    case J_GEN: return raise_gen(xs, e->a | (uint64_t)e->b << 32);
     case J_CHANGE: return apply_change(r, e, p);
     case J_NODE: return apply_node(r, e, p);
     case J_SPECIAL: return apply_special(xs, e, p);
@@ -393,7 +403,7 @@ static bool apply_entry(struct restore *r, const struct jentry *e, const unsigne
         return false;
     if (e->type == J_GONE)
         xs->gone[e->domid / 8] &= (uint8_t) ~(1u << e->domid % 8);
-    else if (e->type == J_FORGET)
+    else if (e->type == J_FORGET && !c)
         xs_forget(xs, e->domid, true);
     else if (!c)
         return false;

@@ -149,6 +149,7 @@ void xs_snapshot(const struct xs *xs)
     journal_put(J_ALLGONE, 0, 0, 0, xs->gone, sizeof xs->gone);
     journal_special(xs, 0);
     journal_special(xs, 1);
+    settings_snapshot(xs);
     /* Heaps before what lies in them. */
     for (const struct conn *c = xs->conns; c; c = c->next)
         journal_conn(c);

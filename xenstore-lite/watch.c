@@ -208,6 +208,28 @@ void watch_drop(struct conn *c, struct watch **at)
     xs_free(w);
 }
 
+bool watches_sound(const struct conn *c, uint32_t *bytes)
+{
+    unsigned n = 0, missed = 0;
+    struct watch *const *end = &c->watches;
+    for (const struct watch *w = c->watches; w; end = &w->next, w = w->next, n++) {
+        const struct watch *at = watch_on(bucket_of(w->hash)->first, w->hash, w->path, w->path_len);
+        while (at && at->conn != c)
+            at = watch_on(at->behind, w->hash, w->path, w->path_len);
+        while (at && at != w)
+            at = at->same;
+        if (!at || w->conn != c || w->hash != hash_path(w->path, w->path_len) ||
+            strlen(w->path) != w->path_len || w->rel >= w->path_len)
+            return false;
+        for (const struct outmsg *m = w->queued; m; m = m->next_of_w)
+            if (m->w != w)
+                return false;
+        missed += w->missed;
+        *bytes += watch_bytes(w);
+    }
+    return n == c->nr_watches && missed == c->nr_missed && end == c->watch_tail;
+}
+
 void watches_drop(struct conn *c)
 {
     while (c->watches)

@@ -79,6 +79,7 @@ int store_init(struct xs *xs, const struct xs_ops *ops)
 {
     memset(xs, 0, sizeof *xs);
     xs->ops = ops;
+    limits_init();
     xs->conn_tail = &xs->conns;
     watch_init();
     bool promised = set_aside();

@@ -8,7 +8,7 @@
  * a transaction to open or to end. It allocates all that the change needs and alters nothing. The second half
  * (req_commit) cannot fail. What is changed is put into the journal's record (journal.h) where it is changed; stream.c commits it before
  * the client can see anything of it. Exceptions, all the control domain's: introduce and set-target act on
- * the connection that they name at once (the outside world may refuse), and so do permissions of a special name. That a domid was
+ * the connection that they name at once (the outside world may refuse), and so do permissions of a special name and settings. That a domid was
  * released and may be named again (`gone`) is noted at once, too.
  */
 #pragma once
@@ -18,7 +18,8 @@
 #include <xen/io/xs_wire.h>
 #include "tree.h"
 
-/* Limits of a guest. Those of a driver domain follow from what it offers (accounts.c); the control domain has none but memory. */
+/* Limits of a guest, until others are set (settings.c). Those of a driver domain follow from what it offers (accounts.c); the control domain
+ * has none but memory. */
 #define QUOTA_NODES     1000
 #define QUOTA_NODE_SIZE 2048
 #define QUOTA_NODE_MEM  (160 * 1024) /* of all nodes it owns, by node_cost() */
@@ -39,8 +40,8 @@
 /* What the quotas above are counted in is not what memory is handed out in: chunks (mem.h). `floor` of them are set aside when a
  * client is introduced, whatever the others hold. */
 struct limits {
-    unsigned nodes, watches, txs, tx_ops, perms, floor, max;
-    uint32_t node_mem, work_mem, out;
+    uint32_t nodes, watches, txs, tx_ops, perms, node_size, node_mem, work_mem, out;
+    unsigned floor, max; /* chunks */
 };
 #define XS_GUESTS      200u /* as many as the core runs (MAX_GUESTS in hv/domain/domain.c) */
 #define XS_DRIVERS     13u
@@ -207,6 +208,7 @@ struct xs {
     const struct xs_ops *ops;
     unsigned read; /* enum journal_part */
     uint64_t nr_requests;
+    uint32_t log;                 /* each request is said */
     uint8_t gone[(1u << 15) / 8]; /* a bit for each domid that was released: only the control domain can name it */
 };
 
@@ -240,14 +242,28 @@ struct req {
 typedef int (*xs_handler)(struct req *r);
 
 /* accounts.c: what each may have, what each has */
-extern const struct limits limits_guest, limits_driver, limits_ctl;
+extern struct limits limits_guest;
+extern const struct limits limits_driver, limits_ctl;
+void limits_init(void); /* a guest's, as they are at first */
 struct usage *xs_usage(struct xs *xs, uint16_t domid,
                        bool create); /* create: in the room that reserve made */
 int xs_usage_reserve(struct xs *xs,
                      const struct edit *e); /* makes sure that committing e needs no memory */
-int xs_check(struct xs *xs);                /* recounts all accounts; 0 if they agree */
 /* Whether the client's accounts are within bounds after e. Only what grows is refused: a domain over its limit may shrink. */
 int check_domain_quota(struct req *r, const struct edit *e);
+
+/* settings.c: what can be set meanwhile */
+#define SETTINGS    10u
+#define SETTING_LOG UINT32_MAX
+struct setting {
+    const char *name, *what;
+    size_t at; /* in a guest's limits, or SETTING_LOG */
+    uint32_t least, most;
+};
+extern const struct setting settings[SETTINGS];
+uint32_t setting_get(const struct xs *xs, unsigned i);
+bool setting_set(struct xs *xs, uint32_t i, uint32_t value); /* false: there is none, or out of bounds */
+void settings_snapshot(const struct xs *xs);
 
 /* payload.c: what a request carries, what its reply will */
 extern char xs_reply_buf[XENSTORE_PAYLOAD_MAX];
@@ -293,6 +309,10 @@ void store_fini(struct xs *xs);
 void xs_forget(struct xs *xs, uint16_t domid, bool tree);
 /* Permissions that c is about to give: whoever is gone gets nothing, until the control domain names a new one. */
 void xs_names(struct xs *xs, const struct conn *c, struct permset *p);
+
+/* check.c */
+int xs_check(struct xs *xs);   /* looks at everything; 0: it is sound */
+extern const char *xs_unsound; /* else: what is not */
 
 /* proto.c: requests */
 void xs_handle(struct xs *xs, struct conn *c, const struct xsd_sockmsg *hdr, const void *payload);
@@ -353,6 +373,7 @@ int op_reset_watches(struct req *r);
 void watch_link(struct conn *c, struct watch *w);
 void watch_add(struct conn *c, struct watch *w); /* and its first event */
 void watches_drop(struct conn *c);
+bool watches_sound(const struct conn *c, uint32_t *bytes); /* adds what they cost */
 void watch_drop(struct conn *c, struct watch **at);
 struct watch *watch_new(struct conn *c, const char *path, uint32_t rel, const char *token,
                         uint32_t depth);
@@ -366,13 +387,15 @@ extern uint32_t watch_seed; /* any number that clients cannot know, set before t
 void watch_fire(const struct change *c, struct node *before, struct node *after);
 void watch_fire_special(struct xs *xs, const char *name, uint16_t domid);
 
-/* admin.c: connections and control */
+/* admin.c: connections */
 int op_introduce(struct req *r);
 int op_release(struct req *r);
 int op_is_introduced(struct req *r);
 int op_get_domain_path(struct req *r);
 int op_resume(struct req *r);
 int op_set_target(struct req *r);
+
+/* control.c */
 int op_control(struct req *r);
 
 /* stream.c: bytes in, bytes out */

@@ -3,7 +3,7 @@
 // FLAGS: -O2 -lz -Wl,--wrap=malloc
 /*
  * The store against a model, while it dies at random. Three clients write, read, list and remove some forty nodes, alone and in
- * transactions, and watch them to all depths; a domain comes and goes; clients begin anew. Every answer, and every event of every client after each operation, must be the model's: once, not
+ * transactions, and watch them to all depths; a domain comes and goes; clients begin anew; limits are set. Every answer, and every event of every client after each operation, must be the model's: once, not
  * twice. XS_MODEL_OPS (operations) and XS_MODEL_SEED make it long: tests/long/test_store.py.
  */
 #include "unit.h"
@@ -301,6 +301,22 @@ static void begins_anew(unsigned c)
     memset(special_watched[c], 0, sizeof special_watched[c]);
 }
 
+/* What was set stays set; and the store finds itself sound. */
+static void control(void)
+{
+    static unsigned watches = QUOTA_WATCHES;
+    char b[64];
+    if (rnd(2)) {
+        watches = 100 + rnd(1000);
+        int n = snprintf(b, sizeof b, "quota%cset%cwatches%c%u", 0, 0, 0, watches) + 1;
+        assert_string_equal(said(&ctl, XS_CONTROL, 0, b, (uint32_t)n), "=OK");
+    }
+    snprintf(b, sizeof b, "\nwatches %u: ", watches);
+    assert_non_null(strstr(said(&ctl, XS_CONTROL, 0, S("quota")), b));
+    if (strcmp(said(&ctl, XS_CONTROL, 0, S("check")), "=OK"))
+        fail_msg("%s", told);
+}
+
 static void one(void)
 {
     unsigned c = rnd(CLIENTS), what = rnd(100);
@@ -317,8 +333,10 @@ static void one(void)
         transaction(who[c]);
     else if (what < 93)
         watch(c);
-    else if (what < 96)
+    else if (what < 95)
         special_watch(c);
+    else if (what < 96)
+        control();
     else if (what < 98)
         comes_or_goes();
     else if (what < 99)

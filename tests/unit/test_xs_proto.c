@@ -387,7 +387,7 @@ TEST(test_release_removes_owned)
     WANT(&ctl, XS_READ, 0, S("/local/domain/16/domid"), "=16");
     WANT(&ctl, XS_READ, 0, S("/local/domain/17/device"), "=");
     assert_null(xs_usage(&store, 16, false));
-    assert_int_equal(xs_check(&store), 0);
+    store_sound();
 }
 
 /* The domain was rebuilt in place (docs/restart-protocol.md 1): its connection is as new, its nodes are as they were. */
@@ -459,9 +459,155 @@ TEST(test_reconnect)
 
 TEST(test_control)
 {
+    static const char *const bad[] = { "nonsense",
+                                       "log",
+                                       "log\0maybe",
+                                       "print",
+                                       "quota\0x",
+                                       "quota\0set",
+                                       "quota\0nodes",
+                                       "check\0x",
+                                       "help\0x",
+                                       "stats\0x",
+                                       "log\0on\0on",
+                                       "quota\0"
+                                       "99999" };
+    static const uint32_t len[] = { 9, 4, 10, 6, 8, 10, 12, 8, 7, 8, 10, 12 };
     WANT(&ctl, XS_CONTROL, 0, S("check"), "=OK");
     assert_non_null(strstr(said(&ctl, XS_CONTROL, 0, S("stats")), "connections 3\n"));
-    WANT(&ctl, XS_CONTROL, 0, S("nonsense"), "EINVAL");
+    assert_non_null(strstr(said(&ctl, XS_CONTROL, 0, S("help")), "quota [DOMID|set NAME VALUE]\n"));
+    for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_string_equal(said(&ctl, XS_CONTROL, 0, bad[i], len[i]), i < 11 ? "EINVAL" : "ENOENT");
+    WANT(&ctl, XS_CONTROL, 0, D("check\0x"), "EINVAL");
+    WANT(&ctl, XS_CONTROL, 0, S("print\0a line\n\x1b[2J"), "=OK");
+    assert_string_equal(told, "domain 0 prints: a line??[2J");
+}
+
+/* Each thing that can go wrong inside is found, and named. */
+TEST(test_control_check)
+{
+    OK(&g16, XS_WATCH, 0, S("data\0t"));
+    client_drop_events(&g16);
+    tx_start(&g16);
+    OK(&g16, XS_WRITE, 0, D("data/x\0v"));
+    struct node *n = tree_find(store.root, "/local/domain/16");
+#define FINDS(what, doing, undoing)                                                 \
+    do {                                                                            \
+        doing;                                                                      \
+        WANT(&ctl, XS_CONTROL, 0, S("check"), "EIO");                               \
+        assert_string_equal(told, "domain 0 has a store that is not sound: " what); \
+        undoing;                                                                    \
+        WANT(&ctl, XS_CONTROL, 0, S("check"), "=OK");                               \
+    } while (0)
+    struct node *first = n->child[0];
+    FINDS("the order of a node's children", (n->child[0] = n->child[1], n->child[1] = first),
+          (n->child[1] = n->child[0], n->child[0] = first));
+    FINDS("an account", store.usage[1].nodes++, store.usage[1].nodes--);
+    FINDS("a generation", n->gen += 1u << 20, n->gen -= 1u << 20);
+    FINDS("a node's name", n->name->s[0] = ' ', n->name->s[0] = '1');
+    FINDS("a watch", g16.c->watches->hash++, g16.c->watches->hash--);
+    FINDS("a transaction", g16.c->txs->nr_acc++, g16.c->txs->nr_acc--);
+    FINDS("how many transactions", g16.c->nr_txs++, g16.c->nr_txs--);
+    FINDS("the bytes of watches and transactions", g16.c->work_bytes++, g16.c->work_bytes--);
+    FINDS("how many clients", store.nr_conns++, store.nr_conns--);
+    FINDS("the heaps", g16.c->heap->used += 8, g16.c->heap->used -= 8);
+}
+
+/* What is set holds at once, and for the next instance. */
+TEST(test_control_quota)
+{
+    static const struct {
+        const char *name;
+        uint32_t bad, good;
+    } set[] = { { "nodes", 0, 8 },
+                { "node-size", 4097, 100 },
+                { "node-memory", 1, 100000 },
+                { "permissions", 9, 2 },
+                { "watches", 0, 2 },
+                { "transactions", 0, 1 },
+                { "transaction-nodes", 0, 3 },
+                { "memory", 1u << 30, 50000 },
+                { "outstanding", 65537, 8192 } };
+    char p[64];
+    assert_non_null(strstr(said(&ctl, XS_CONTROL, 0, S("quota")), "nodes 1000: "));
+    for (unsigned i = 0; i < sizeof set / sizeof *set; i++)
+        for (unsigned k = 0; k < 2; k++) {
+            int n = snprintf(p, sizeof p, "quota%cset%c%s%c%u", 0, 0, set[i].name, 0,
+                             k ? set[i].good : set[i].bad);
+            assert_string_equal(said(&ctl, XS_CONTROL, 0, p, (uint32_t)n + 1), k ? "=OK" : "EINVAL");
+        }
+    WANT(&ctl, XS_CONTROL, 0, S("quota\0set\0nodes\0many"), "EINVAL");
+    WANT(&ctl, XS_CONTROL, 0,
+         S("quota\0set\0none\0"
+           "1"),
+         "EINVAL");
+    WANT(&ctl, XS_CONTROL, 0,
+         S("quota\0set\0log\0"
+           "1"),
+         "EINVAL");
+    WANT(&g16, XS_CONTROL, 0,
+         S("quota\0set\0nodes\0"
+           "9"),
+         "EACCES");
+    assert_non_null(strstr(said(&ctl, XS_CONTROL, 0,
+                                S("quota\0"
+                                  "16")),
+                           "nodes 3 of 8\n"));
+    for (unsigned life = 0; life < 2; life++) {
+        const char *s = said(&ctl, XS_CONTROL, 0, S("quota"));
+        for (unsigned i = 0; i < sizeof set / sizeof *set; i++) {
+            snprintf(p, sizeof p, "%s %u: ", set[i].name, set[i].good);
+            assert_non_null(strstr(s, p));
+        }
+        WANT(&g16, XS_WRITE, 0,
+             D("data/long\0aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggggggggghhhhhhhhhh"),
+             "ENOSPC");
+        WANT(&g16, XS_SET_PERMS, 0, S("data\0n16\0r17\0r0"), "ENOSPC");
+        OK(&g16, XS_WATCH, 0,
+           S("data\0"
+             "1"));
+        OK(&g16, XS_WATCH, 0,
+           S("data\0"
+             "2"));
+        WANT(&g16, XS_WATCH, 0,
+             S("data\0"
+               "3"),
+             "E2BIG");
+        uint32_t tx = tx_start(&g16);
+        WANT(&g16, XS_TRANSACTION_START, 0, S(""), "ENOSPC");
+        WANT(&g16, XS_READ, tx, S("data"), "=");
+        WANT(&g16, XS_READ, tx, S("device"), "=");
+        WANT(&g16, XS_READ, tx, S("control"), "=");
+        WANT(&g16, XS_READ, tx, S("domid"), "ENOSPC");
+        OK(&g16, XS_TRANSACTION_END, tx, S("F"));
+        for (unsigned i = 0; i < 6; i++) {
+            int n = snprintf(p, sizeof p, "data/%u", i) + 1;
+            assert_string_equal(said(&g16, XS_MKDIR, 0, p, (uint32_t)n), i < 5 ? "=OK" : "ENOSPC");
+        }
+        OK(&g16, XS_RM, 0, S("data/0"));
+        OK(&g16, XS_RESET_WATCHES, 0, S(""));
+        OK(&ctl, XS_MKDIR, 0, S("/local/domain/16/data/0/by-control"));
+        OK(&ctl, XS_RM, 0, S("/local/domain/16/data/0"));
+        client_drop_events(&g16);
+        another_instance();
+    }
+}
+
+/* Each request, its transaction and its outcome, and nothing else that a client wrote. */
+TEST(test_control_log)
+{
+    OK(&ctl, XS_CONTROL, 0, S("log\0on"));
+    another_instance();
+    OK(&g16, XS_WRITE, 0, D("data/x\0v\n"));
+    assert_string_equal(told, "domain 16 WRITE 0 data/x: OK");
+    WANT(&g16, XS_READ, 9, S("a\n\x1b[2J"), "ENOENT");
+    assert_string_equal(told, "domain 16 READ 9 a???2J: ENOENT");
+    WANT(&g16, 77, 0, S("x"), "ENOSYS");
+    assert_string_equal(told, "domain 16 ? 0 x: ENOSYS");
+    OK(&ctl, XS_CONTROL, 0, S("log\0off"));
+    int n = nr_told;
+    OK(&g16, XS_WRITE, 0, D("data/x\0v"));
+    assert_int_equal(nr_told, n);
 }
 
 /* --- rings --------------------------------------------------------------------------------------------------------- */

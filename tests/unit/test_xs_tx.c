@@ -370,7 +370,7 @@ TEST(test_tx_conflicts)
             fail_msg("race %u: %s", i, end);
         WANT(&ctl, XS_READ, 0, S("/mark"), t->ok ? "=x" : "ENOENT");
         OK(&ctl, XS_RM, 0, S("/mark"));
-        assert_int_equal(xs_check(&store), 0);
+        store_sound();
     }
 }
 
@@ -437,7 +437,7 @@ TEST(test_tx_view)
                 assert_string_equal(twin(k, types[t], 0, tops[0], rest, "", 0),
                                     twin(k, types[t], 0, tops[1], rest, "", 0));
             }
-        assert_int_equal(xs_check(&store), 0);
+        store_sound();
     }
 }
 
@@ -456,7 +456,7 @@ TEST(test_tx_many)
     OK(&g17, XS_TRANSACTION_END, b, S("T"));
     WANT(&ctl, XS_READ, 0, S("/local/domain/17/device/vif/0/queue-39/tx-ring-ref"), "=807");
     assert_int_equal(g16.c->work_bytes, 0);
-    assert_int_equal(xs_check(&store), 0);
+    store_sound();
 }
 
 TEST(test_tx_is_the_clients)
@@ -533,7 +533,7 @@ TEST(test_quota_nodes)
         }
         assert_true(i < QUOTA_NODES - 1);
     }
-    assert_int_equal(xs_check(&store), 0);
+    store_sound();
 }
 
 TEST(test_quota_node_size)
@@ -686,7 +686,7 @@ TEST(test_release_many_places)
     nodes = 0;
     tree_visit(store.root, NULL, "/", count_nodes, &nodes);
     assert_true(nodes < at_start); /* less data, and what 17 had of its home */
-    assert_int_equal(xs_check(&store), 0);
+    store_sound();
     client_drop_events(&g17);
 }
 
@@ -725,14 +725,14 @@ TEST(test_every_allocation_fails)
                     assert_string_equal(s, reqs[i].type == XS_UNWATCH ? "ENOENT" : "EEXIST");
                 bool hit = xs_mem.fail_in == 0;
                 xs_mem.fail_in = -1;
-                assert_int_equal(xs_check(&store), 0);
+                store_sound();
                 if (tx) {
                     xs_mem.fail_in = failed ? -1 : k;
                     s = said(&ctl, XS_TRANSACTION_END, tx, failed ? "F" : "T", 2);
                     hit |= xs_mem.fail_in == 0;
                     failed |= !strcmp(s, "ENOMEM");
                     xs_mem.fail_in = -1;
-                    assert_int_equal(xs_check(&store), 0);
+                    store_sound();
                 }
                 if (!hit && !failed)
                     break;

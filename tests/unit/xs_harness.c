@@ -2,7 +2,7 @@
 // LINK: xenstore-lite/mem.c xenstore-lite/tree.c xenstore-lite/xs.c xenstore-lite/proto.c xenstore-lite/path.c
 // LINK: xenstore-lite/perms.c xenstore-lite/ops.c xenstore-lite/tx.c xenstore-lite/watch.c xenstore-lite/admin.c
 // LINK: xenstore-lite/stream.c xenstore-lite/payload.c xenstore-lite/change.c xenstore-lite/out.c
-// LINK: xenstore-lite/accounts.c xenstore-lite/client.c xenstore-lite/journal.c xenstore-lite/snapshot.c xenstore-lite/restore.c
+// LINK: xenstore-lite/accounts.c xenstore-lite/settings.c xenstore-lite/check.c xenstore-lite/control.c xenstore-lite/client.c xenstore-lite/journal.c xenstore-lite/snapshot.c xenstore-lite/restore.c
 // LINK: xenstore-lite/aside.c
 /* The clients of xs_harness.h, and above the store that they speak with. */
 #include <setjmp.h>
@@ -310,6 +310,8 @@ char *state_text(void)
         for (unsigned k = 0; k < store.special[i]->n; k++)
             fprintf(f, "%s %u %u\n", special_name(i), store.special[i]->p[k].domid,
                     store.special[i]->p[k].bits);
+    for (unsigned i = 0; i < SETTINGS; i++)
+        fprintf(f, "%s %u\n", settings[i].name, setting_get(&store, i));
     for (unsigned d = 0; d < 8 * sizeof store.gone; d++)
         if (store.gone[d / 8] & 1u << d % 8)
             fprintf(f, "gone %u\n", d);
@@ -322,6 +324,12 @@ long restore_fails = -1;
 unsigned cut;
 uint64_t system_time, life_ns = 61000000000; /* deaths at one client's work are not to be counted */
 bool by_order;
+
+void store_sound(void)
+{
+    if (xs_check(&store))
+        fail_msg("the store is not sound: %s", xs_unsound);
+}
 
 int next_instance(void)
 {
@@ -356,11 +364,9 @@ void same_text(const char *what, const char *want, const char *got)
     fail_msg("%s: in %.60s: wanted ...%.120s, got ...%.120s", what, line, want, got);
 }
 
-/* What every test ends with: another instance would go on from here. */
-static void check_journal(void)
+/* The instance ends with nothing on its way, and another one goes on from its journal. */
+void another_instance(void)
 {
-    if (!journal_covers())
-        return;
     while (xs_turns(&store))
         ;
     xs_commit(&store);
@@ -378,6 +384,10 @@ static void check_journal(void)
     free(before);
     free(after);
     keep_pages = false;
+    xs_snapshot(&store);
+    struct client *all[] = { &ctl, &g16, &g17 };
+    for (unsigned i = 0; i < 3; i++)
+        all[i]->c = conn_find(&store, all[i]->domid);
 }
 
 /* --- the world ------------------------------------------------------------------------------------------------------ */
@@ -412,9 +422,10 @@ int setup(void **state)
 
 int teardown(void **state)
 {
-    assert_int_equal(xs_check(&store), 0);
-    check_journal();
-    assert_int_equal(xs_check(&store), 0);
+    store_sound();
+    if (journal_covers())
+        another_instance();
+    store_sound();
     journal_open(NULL, 0);
     store_fini(&store);
     free(keep);

@@ -100,3 +100,7 @@ extern uint64_t life_ns; /* how long each instance lives */
 extern bool by_order;    /* deaths are */
 /* The private memory of the instance is gone; another one finds rings and journal. Returns what xs_restore does. */
 int next_instance(void);
+
+void another_instance(void);
+
+void store_sound(void); /* or fails, and says what is not */

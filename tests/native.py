@@ -75,4 +75,5 @@ def main():
     print("CASE_BIN :=", " ".join(programs["cases"]))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -8,9 +8,8 @@
  * What must hold: no sanitizer report, the accounts agree with the tree, the privileged client's replies are well-formed
  * and its own nodes are what it wrote, nothing leaks at the end, and what the journal has at the end is what the store had.
  *
- *     fuzz_xs [SEED [STEPS]]      one run; without arguments runs until stopped
- * Built by hand: cc -fsanitize=address,undefined -DFUZZ_MAIN -I/usr/include tests/fuzz/fuzz_xs.c and the sources that
- * tests/unit/test_xs_fuzz.c links.
+ * Every decision is a number drawn at random from a seed (tests/unit/test_xs_fuzz.c), or read from libFuzzer's input (tests/long/test_fuzz.py), which
+ * so learns which of them lead to code that it has not seen.
  */
 #include "fuzz_xs.h"
 #include <stdio.h>
@@ -35,8 +34,21 @@ static uint64_t rng;
 static struct xs store;
 static struct xenstore_domain_interface *page[FIRST + GUESTS];
 
+static const unsigned char *input; /* libFuzzer's, or NULL */
+static size_t left;
+
+static uint32_t from_input(uint32_t n)
+{
+    uint32_t v = 0;
+    for (uint32_t most = n - 1; most && left; most >>= 8, left--)
+        v = v << 8 | *input++;
+    return v % n;
+}
+
 static uint32_t rnd(uint32_t n)
 {
+    if (input)
+        return from_input(n);
     rng = rng * 6364136223846793005ull + 1442695040888963407ull;
     return (uint32_t)(rng >> 33) % n;
 }
@@ -385,7 +397,7 @@ void fuzz_xs(unsigned long long with_seed, unsigned long steps)
     journal_conn(ctl);
     for (unsigned d = FIRST; d < FIRST + GUESTS; d++)
         ctl_introduce(d);
-    for (unsigned long i = 0; i < steps; i++) {
+    for (unsigned long i = 0; i < steps && (!input || left); i++) {
         struct conn *c = conn_find(&store, (uint16_t)(FIRST + rnd(GUESTS)));
         if (!rnd(500))
             xs_mem.limit = rnd(2) ? 3u << 20 : PRIV_RESERVE + xs_mem.used + rnd(100000);
@@ -407,15 +419,11 @@ void fuzz_xs(unsigned long long with_seed, unsigned long steps)
     CHECK(xs_mem.used == 0);
 }
 
-#ifdef FUZZ_MAIN
-int main(int argc, char **argv)
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n)
 {
-    unsigned long long s = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    unsigned long steps = argc > 2 ? strtoul(argv[2], NULL, 0) : 20000;
-    do {
-        printf("seed %llu\n", s);
-        fuzz_xs(s++, steps);
-    } while (argc == 1);
+    input = data;
+    left = n;
+    fuzz_xs(0, n);
+    input = NULL;
     return 0;
 }
-#endif

@@ -10,7 +10,7 @@ import pytest
 from tests.lib.busy import Busy
 from tests.lib.crash import crash, rows
 from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, Boot, check, make_iso, make_www
-from tests.lib.wait import guest_says, pause, shows
+from tests.lib.wait import guest_says, pause
 from tools import mkgpt
 
 KILLS = int(os.environ.get("KILLS", "6"))

@@ -165,6 +165,13 @@ void slot_chance(const struct dom *d, const struct dom_dev *v)
     (void)store(b, e, &new, offsetof(struct slot_entry, chances), sizeof(new.chances));
 }
 
+uint32_t slot_gen_of(const struct dom *d, const struct dom_dev *v)
+{
+    const struct slot_entry *e = find(dom_by_id(v->back), d->id, v);
+
+    return e ? slot_gen(e) : 0;
+}
+
 bool slot_wants_extent(const struct dom *d, const struct dom_dev *v)
 {
     const struct slot_entry *e = v->kind == DEV_VBD ? find(dom_by_id(v->back), d->id, v) : NULL;

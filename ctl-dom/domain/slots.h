@@ -22,6 +22,7 @@ void slot_remove(const struct dom *d, const struct dom_dev *v);
 /* Whether its back-end has yet to say where the volume lies; and what it said, in sectors. */
 bool slot_wants_extent(const struct dom *d, const struct dom_dev *v);
 void slot_extent(const struct dom *d, const struct dom_dev *v, uint64_t first, uint64_t nr);
+uint32_t slot_gen_of(const struct dom *d, const struct dom_dev *v); /* 0: it has no entry */
 void slot_limits(const struct dom *d, const struct dom_dev *v); /* as the configuration has them */
 void slot_chance(const struct dom *d, const struct dom_dev *v); /* one more */
 

@@ -118,104 +118,120 @@ struct dom_dev *disk_of(struct dom *d, const char *vdev)
 }
 
 /* --- nodes ------------------------------------------------------------------------------------ */
-/* The back-end and the front-end directory of one device, with what both sides always have. What is
- * written here is ours and stays so: the back-end reads it, and owns its directory only from
- * device_ready on. */
-static void device_nodes(struct txn *t, const struct dom *d, const char *type, uint32_t devid,
-                         domid_t back)
+/* What the two directories of any device have. What is written here is ours and stays so: the back-end
+ * reads it, and owns its directory only from back_ready on. */
+static void back_begin(struct txn *t, const struct dom *d, domid_t back, const char *be,
+                       const char *fe)
 {
-    char perms[32], fe[DEV_PATH], be[DEV_PATH];
+    char perms[32];
 
-    snprintf(fe, sizeof(fe), "/local/domain/%u/device/%s/%u", d->id, type, devid);
-    snprintf(be, sizeof(be), "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
     /* Those above it are never the back-end's: what it writes after we removed a device must not bring that back. */
     snprintf(perms, sizeof(perms), "n%u r%u r%u", BH_DOMID_CONTROL, back, d->id);
-    node(t, NULL, perms, "/local/domain/%u/backend/%s/%u", back, type, d->id);
+    node(t, NULL, perms, "%.*s", (int)(strrchr(be, '/') - be), be);
     node(t, NULL, perms, "%s", be);
     node(t, fe, NULL, "%s/frontend", be);
     node_num(t, d->id, "%s/frontend-id", be);
     node(t, "1", NULL, "%s/online", be);
+}
+
+/* The state nodes come last: they are what the two sides act on. */
+static void back_ready(struct txn *t, const struct dom *d, domid_t back, const char *be)
+{
+    char perms[32];
+
+    snprintf(perms, sizeof(perms), "n%u r%u", back, d->id);
+    node(t, NULL, perms, "%s", be);
+    node_num(t, XenbusStateInitialising, "%s/state", be);
+}
+
+static void front_begin(struct txn *t, const struct dom *d, domid_t back, const char *be,
+                        const char *fe)
+{
+    char perms[32];
+
     snprintf(perms, sizeof(perms), "n%u r%u", d->id, back);
     node(t, NULL, perms, "%s", fe);
     node_num(t, back, "%s/backend-id", fe);
     node(t, be, NULL, "%s/backend", fe);
 }
 
-/* The state nodes come last: they are what the two sides act on. */
-static void device_ready(struct txn *t, const struct dom *d, const char *type, uint32_t devid,
-                         domid_t back)
+static void front_ready(struct txn *t, const char *fe)
 {
-    char perms[32];
-
-    snprintf(perms, sizeof(perms), "n%u r%u", back, d->id);
-    node(t, NULL, perms, "/local/domain/%u/backend/%s/%u/%u", back, type, d->id, devid);
-    node_num(t, XenbusStateInitialising, "/local/domain/%u/device/%s/%u/state", d->id, type, devid);
-    node_num(t, XenbusStateInitialising, "/local/domain/%u/backend/%s/%u/%u/state", back, type,
-             d->id, devid);
+    node_num(t, XenbusStateInitialising, "%s/state", fe);
 }
 
-static void vif_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
+void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
 {
     struct dom *b = dom_by_id(v->back);
     char mac[VIF_MAC], be[DEV_PATH], fe[DEV_PATH];
 
     dev_paths(d, v, be, fe);
-    mac_text(d->cfg.vif[v->index].mac, mac);
-    node(t, mac, NULL, "%s/mac", be);
-    node_num(t, v->devid, "%s/handle", be);
-    node(t, b ? b->cfg.name : "", NULL, "%s/bridge", be);
-    node(t, "", NULL, "%s/script", be);
-    node(t, "vif", NULL, "%s/type", be);
-    node(t, mac, NULL, "%s/mac", fe);
-    node_num(t, v->devid, "%s/handle", fe);
+    back_begin(t, d, v->back, be, fe);
+    if (v->kind == DEV_VIF) {
+        mac_text(d->cfg.vif[v->index].mac, mac);
+        node(t, mac, NULL, "%s/mac", be);
+        node_num(t, v->devid, "%s/handle", be);
+        node(t, b ? b->cfg.name : "", NULL, "%s/bridge", be);
+        node(t, "", NULL, "%s/script", be);
+        node(t, "vif", NULL, "%s/type", be);
+    } else {
+        const struct cfg_disk *c = &d->cfg.disk[v->index];
+        node(t, c->volume, NULL, "%s/params", be);
+        node(t, c->mode, NULL, "%s/mode", be);
+        node(t, c->vdev, NULL, "%s/dev", be);
+        node(t, "phy", NULL, "%s/type", be);
+        node(t, "disk", NULL, "%s/device-type", be);
+        node(t, "0", NULL, "%s/removable", be);
+        node(t, v->index ? "0" : "1", NULL, "%s/bootable", be);
+        node(t, c->no_discard ? "0" : "1", NULL, "%s/discard-enable", be);
+        if (c->limit_ops)
+            node_num(t, c->limit_ops, "%s/" BH_KEY_LIMIT_OPS, be);
+        if (c->limit_bytes)
+            node_num(t, c->limit_bytes, "%s/" BH_KEY_LIMIT_BYTES, be);
+    }
+    back_ready(t, d, v->back, be);
 }
 
-static void disk_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
+void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
 {
-    const struct cfg_disk *c = &d->cfg.disk[v->index];
-    char be[DEV_PATH], fe[DEV_PATH];
+    char mac[VIF_MAC], be[DEV_PATH], fe[DEV_PATH];
 
     dev_paths(d, v, be, fe);
-    node(t, c->volume, NULL, "%s/params", be);
-    node(t, c->mode, NULL, "%s/mode", be);
-    node(t, c->vdev, NULL, "%s/dev", be);
-    node(t, "phy", NULL, "%s/type", be);
-    node(t, "disk", NULL, "%s/device-type", be);
-    node(t, "0", NULL, "%s/removable", be);
-    node(t, v->index ? "0" : "1", NULL, "%s/bootable", be);
-    node(t, c->no_discard ? "0" : "1", NULL, "%s/discard-enable", be);
-    if (c->limit_ops)
-        node_num(t, c->limit_ops, "%s/" BH_KEY_LIMIT_OPS, be);
-    if (c->limit_bytes)
-        node_num(t, c->limit_bytes, "%s/" BH_KEY_LIMIT_BYTES, be);
-    node_num(t, v->devid, "%s/virtual-device", fe);
-    node(t, "disk", NULL, "%s/device-type", fe);
+    front_begin(t, d, v->back, be, fe);
+    if (v->kind == DEV_VIF) {
+        mac_text(d->cfg.vif[v->index].mac, mac);
+        node(t, mac, NULL, "%s/mac", fe);
+        node_num(t, v->devid, "%s/handle", fe);
+    } else {
+        node_num(t, v->devid, "%s/virtual-device", fe);
+        node(t, "disk", NULL, "%s/device-type", fe);
+    }
+    front_ready(t, fe);
 }
 
 void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
 {
-    device_nodes(t, d, type_of(v), v->devid, v->back);
-    if (v->kind == DEV_VIF)
-        vif_nodes(t, d, v);
-    else
-        disk_nodes(t, d, v);
-    device_ready(t, d, type_of(v), v->devid, v->back);
+    dev_back_nodes(t, d, v);
+    dev_front_nodes(t, d, v);
 }
 
 /* The pciif layout, with one directory for all devices of the domain. */
 void pci_nodes(struct txn *t, struct dom *d, void *arg)
 {
-    char base[64];
+    char be[DEV_PATH], fe[DEV_PATH];
 
     (void)arg;
-    snprintf(base, sizeof(base), "/local/domain/%u/backend/pci/%u/0", BH_DOMID_PCIBACK, d->id);
-    device_nodes(t, d, "pci", 0, BH_DOMID_PCIBACK);
+    snprintf(be, sizeof(be), "/local/domain/%u/backend/pci/%u/0", BH_DOMID_PCIBACK, d->id);
+    snprintf(fe, sizeof(fe), "/local/domain/%u/device/pci/0", d->id);
+    back_begin(t, d, BH_DOMID_PCIBACK, be, fe);
     for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
-        node(t, sbdf_text(d->cfg.pci[i]).s, NULL, "%s/dev-%u", base, i);
-        node_num(t, i << 3, "%s/vdevfn-%u", base, i);
+        node(t, sbdf_text(d->cfg.pci[i]).s, NULL, "%s/dev-%u", be, i);
+        node_num(t, i << 3, "%s/vdevfn-%u", be, i);
     }
-    node_num(t, d->cfg.nr_pci, "%s/num_devs", base);
-    device_ready(t, d, "pci", 0, BH_DOMID_PCIBACK);
+    node_num(t, d->cfg.nr_pci, "%s/num_devs", be);
+    back_ready(t, d, BH_DOMID_PCIBACK, be);
+    front_begin(t, d, BH_DOMID_PCIBACK, be, fe);
+    front_ready(t, fe);
 }
 
 int store_add_pci(struct dom *d, struct errbuf *e) { return commit(d, pci_nodes, NULL, e); }
@@ -230,6 +246,17 @@ uint64_t backend_state(const struct dom *d, const struct dom_dev *v)
     snprintf(path, sizeof(path), "%s/state", be);
     int rc = xs_read_uint(0, path, &state);
     return !rc ? state : rc == -ENOENT || rc == -EINVAL ? 0 : BACKEND_SILENT;
+}
+
+/* Whether what its back-end says there is about this device: the last words on one that had its number before may come late. */
+static bool is_about(const struct dom *d, const struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+    uint64_t gen;
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/" BH_KEY_GEN, be);
+    return !xs_read_uint(0, path, &gen) && gen == slot_gen_of(d, v);
 }
 
 /* What a back-end says is wrong with a device, for free(); NULL: nothing. */
@@ -249,8 +276,9 @@ static char *backend_error(const struct dom *d, const struct dom_dev *v)
 /* 0: the guest may run, or does and has gone further; -EAGAIN: not yet, or the error. */
 static int backend_ready(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
+    if (!is_about(d, v))
+        return -EAGAIN;
     uint64_t state = backend_state(d, v);
-
     if (state >= XenbusStateInitWait && state <= XenbusStateConnected)
         return 0;
     char *why = backend_error(d, v);
@@ -441,7 +469,7 @@ bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, cha
 
     dev_paths(d, v, be, fe);
     snprintf(path, sizeof(path), "%s/%s", be, key);
-    char *why = xs_read(0, path);
+    char *why = is_about(d, v) ? xs_read(0, path) : NULL;
     if (!why)
         return false;
     struct dom *b = dom_by_id(v->back);

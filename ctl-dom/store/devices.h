@@ -24,7 +24,9 @@ struct dom *devs_disk_user(const struct dom *b);
 /* d's disk of that name, in any form that a configuration may have it; NULL: it has none. */
 struct dom_dev *disk_of(struct dom *d, const char *vdev);
 
-void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
+void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v); /* both sides' */
+void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
+void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
 void pci_nodes(struct txn *t, struct dom *d, void *arg);
 int store_add_pci(struct dom *d, struct errbuf *e);
 /* Their entries in the slot tables and, between the two steps of that, the nodes. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An attach: slot table, nodes, the back-end's answer. A detach: the back-end lets go or is told that it must, then nodes and table. Called by the shell. */
+/* An attach: slot table, the back-end's nodes, its answer, the front-end's. A detach: the back-end lets go or is told that it must, then nodes and table. Called by the shell. */
 #include "store/hotplug.h"
 #include <errno.h>
 #include <store_keys.h>
@@ -15,7 +15,8 @@
 #define LEFT_WAIT_NS    100000000ull
 #define LOOK_NS         2000000ull
 
-static void add_nodes(struct txn *t, struct dom *d, void *arg) { dev_nodes(t, d, arg); }
+static void add_back(struct txn *t, struct dom *d, void *arg) { dev_back_nodes(t, d, arg); }
+static void add_front(struct txn *t, struct dom *d, void *arg) { dev_front_nodes(t, d, arg); }
 
 static void remove_nodes(struct txn *t, struct dom *d, void *arg)
 {
@@ -128,11 +129,14 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
     change_ends(d);
     rc = slot_attach(d, v, e);
     if (!rc)
-        rc = commit(d, add_nodes, v, e);
+        rc = commit(d, add_back, v, e);
     if (!rc) {
         slot_attached(d, v);
         rc = wait_backend(d, v, e);
     }
+    /* Only now: a front-end that closes what was refused might do so when the nodes are those of the next one. */
+    if (!rc)
+        rc = commit(d, add_front, v, e);
     if (rc)
         undo(d, v);
     else

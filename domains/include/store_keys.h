@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#define BH_KEY_GEN         "bh-gen"       /* driver: of the slot entry that it speaks of */
 #define BH_KEY_ERROR       "bh-error"     /* driver: why it cannot be had */
 #define BH_KEY_REPLUG      "bh-replug"    /* net: has to be plugged again, and why */
 #define BH_KEY_STALLED     "bh-stalled"   /* driver: nothing of it is touched, and why */

@@ -350,16 +350,29 @@ static bool identify(struct be_dev *d, struct slot_entry *e)
     return watch(d);
 }
 
+/* What is there may be our last words on an earlier device of this number, which came too late for its nodes. Whoever waits believes
+ * nothing before bh-gen says that all is about this one. */
+static bool begin(struct be_dev *d)
+{
+    static const char *const words[] = { BH_KEY_ERROR, BH_KEY_REPLUG, BH_KEY_STALLED };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        be_remove(d, words[i]);
+    return be_write_number(d, "state", XenbusStateInitialising) &&
+           be_write_number(d, BH_KEY_GEN, d->gen);
+}
+
 /* false: as identify. */
 static bool learn(struct be_dev *d, struct slot_entry *e)
 {
-    uint64_t state;
+    uint64_t gen, state = XenbusStateInitialising;
 
     if (!identify(d, e))
         return false;
     if (d->state)
         return true;
-    if (!be_read_number(d, "state", XenbusStateInitialising, &state))
+    if (!be_read_number(d, BH_KEY_GEN, 0, &gen) ||
+        !(gen == d->gen ? be_read_number(d, "state", XenbusStateInitialising, &state) : begin(d)))
         return false;
     d->state = state && state <= XenbusStateClosed ? (int)state : XenbusStateInitialising;
     return true;
@@ -414,14 +427,14 @@ static bool found(unsigned dom, unsigned devid)
 }
 
 /* Whoever made it waits for an answer. */
-static void no_place(unsigned dom, unsigned devid)
+static void no_place(const struct slot_entry *e)
 {
-    struct be_dev d = { .dom = (domid_t)dom, .devid = devid };
+    struct be_dev d = { .dom = e->domid, .devid = e->devid };
     char why[64];
 
     snprintf(why, sizeof(why), "it has %u %s already, that is all it can", cls->nr, cls->what);
-    printf("%s%u.%u: refused: %s\n", cls->type, dom, devid, why);
-    if (!be_write(&d, BH_KEY_ERROR, why))
+    printf("%s%u.%u: refused: %s\n", cls->type, d.dom, d.devid, why);
+    if (!be_write(&d, BH_KEY_ERROR, why) || !be_write_number(&d, BH_KEY_GEN, slot_gen(e)))
         scan_later();
 }
 
@@ -444,7 +457,7 @@ static void scan(void)
     for (unsigned i = 0; i < slot_entries(); i++) {
         if (slot_copy(i, &e) && slot_kind(&e) == cls->kind && e.devid <= cls->max_devid &&
             !found(e.domid, e.devid) && slot_state(&e) != SLOT_DETACHING)
-            no_place(e.domid, e.devid);
+            no_place(&e);
     }
 }
 

@@ -4,7 +4,8 @@
  * that are tried again later. How a device lives is the back-end's own business: struct be_class. One class in a domain.
  *
  * Which devices there are, whose they are and whether they are wanted says the slot table (slot_table.h) alone. In the store a change
- * of our own directories only says that there is something to look at; what they say decides nothing but what we once offered.
+ * of our own directories only says that there is something to look at; what they say decides nothing but what we once offered, and that only
+ * if bh-gen says that it was about this device: nodes of another one of its number may have been there before.
  *
  * All of it blocks in store calls, but for be_retry. Nothing may be called before the first be_work.
  */

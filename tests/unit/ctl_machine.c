@@ -345,10 +345,15 @@ static const struct slot_entry *entry_of(const struct machine_dom *b, unsigned i
 static void connect(const struct machine_dom *b, const struct machine_dom *g, const char *be,
                     const char *fe, const struct slot_entry *e)
 {
-    char path[160];
+    char path[160], gen[16];
     unsigned is = number(be, "state");
     bool opens = e && slot_state(e) != SLOT_DETACHING;
 
+    if (is == XenbusStateInitialising && opens) {
+        snprintf(path, sizeof(path), "%s/bh-gen", be);
+        snprintf(gen, sizeof(gen), "%u", slot_gen(e));
+        put(path, gen);
+    }
     if (is == XenbusStateInitialising && opens && !strcmp(e->spec, "bad")) {
         snprintf(path, sizeof(path), "%s/bh-error", be);
         put(path, "no such volume");

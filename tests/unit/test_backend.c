@@ -356,6 +356,35 @@ TEST(another_generation)
     assert_true(followed[0] > before);
 }
 
+/* The last words on an earlier device of that number, which came when the nodes were those of the next one. */
+TEST(late_words)
+{
+    entry(17, 0, SLOT_ATTACHING);
+    put("backend/vxx/17/0/bh-error", "no");
+    put("backend/vxx/17/0/bh-stalled", "no");
+    put("backend/vxx/17/0/bh-replug", "no");
+    put("backend/vxx/17/0/bh-gen", "77");
+    add(17, 0);
+    put("backend/vxx/17/0/state", "6");
+    settle();
+    assert_null(node("backend/vxx/17/0/bh-error"));
+    assert_null(node("backend/vxx/17/0/bh-stalled"));
+    assert_null(node("backend/vxx/17/0/bh-replug"));
+    assert_int_equal(atoi(node("backend/vxx/17/0/bh-gen")->val), gen);
+    assert_string_equal(node("backend/vxx/17/0/state")->val, "2");
+    put("backend/vxx/17/0/state", "6"); /* those of a former instance on the same device count */
+    put("backend/vxx/17/0/bh-stalled", "no");
+    devs[0].state = 0;
+    devs[0].dirty = true;
+    down = true;
+    be_work(&class);
+    assert_int_equal(devs[0].state, 0); /* only if they can be read */
+    down = false;
+    now = retry_at;
+    assert_true(be_work(&class));
+    assert_non_null(node("backend/vxx/17/0/bh-stalled"));
+}
+
 TEST(one_too_many_is_told)
 {
     add(17, 0);
@@ -365,6 +394,7 @@ TEST(one_too_many_is_told)
     settle();
     assert_string_equal(node("backend/vxx/19/0/bh-error")->val,
                         "it has 2 things already, that is all it can");
+    assert_int_equal(atoi(node("backend/vxx/19/0/bh-gen")->val), gen);
     removed(17, 0);
     devs[0].state = 0;            /* as after an adoption */
     assert_true(be_work(&class)); /* who uses what has changed */

@@ -106,6 +106,7 @@ struct dom *driver_by_name(const char *name, const char *image)
 struct dom *dom_by_id(domid_t id) { return id == 3 ? &driver : NULL; }
 int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e) { return 0; }
 void slot_attached(const struct dom *d, const struct dom_dev *v) {}
+uint32_t slot_gen_of(const struct dom *d, const struct dom_dev *v) { return 1; }
 bool slot_wants_extent(const struct dom *d, const struct dom_dev *v) { return false; }
 void slot_chance(const struct dom *d, const struct dom_dev *v) {}
 void slot_extent(const struct dom *d, const struct dom_dev *v, uint64_t first, uint64_t nr) {}

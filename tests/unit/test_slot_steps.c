@@ -2,7 +2,7 @@
 // Attach and detach of a disk, with either side killed between any two of its steps.
 // LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config.c domains/devname.c
 // LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/rings.c
-// LINK: drivers-dom/blk/request.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c
+// LINK: drivers-dom/blk/request.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c domains/fiber.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid -lz
 /*
  * The toolstack's own commands and the real back-end, over a small store and one page table of the slot: each write of either, and each
@@ -41,8 +41,15 @@ static bool in_back_end, in_control;
 static long back_end_left, control_left; /* steps; -1: it lives on */
 static unsigned back_end_steps, control_steps;
 
+/* What the control domain does while others stand still, from their n-th step on; -1: they do not. It has a stack of its own then. */
+static long stands_at = -1;
+static bool in_front_end, apart;
+static void (*meanwhile)(void);
+
 static void step(void)
 {
+    if (apart && (in_back_end || in_front_end) && (stands_at < 0 || stands_at-- == 0))
+        meanwhile();
     if (in_back_end) {
         back_end_steps++;
         if (back_end_left >= 0 && back_end_left-- == 0)
@@ -105,10 +112,9 @@ static void events_deliver(void)
 }
 int xs_write(uint32_t tx, const char *path, const char *val)
 {
-    const char *p = absolute(path);
-
     if (!atomic)
         step();
+    const char *p = absolute(path);
     int i = at(p) < 0 ? at("") : at(p);
     assert_true(i >= 0);
     snprintf(nodes[i].path, sizeof(nodes[i].path), "%s", p);
@@ -130,9 +136,8 @@ int xs_printf(uint32_t tx, const char *path, const char *fmt, ...)
 }
 char *xs_read(uint32_t tx, const char *path)
 {
-    int i = at(absolute(path));
-
     step();
+    int i = at(absolute(path));
     xs_error = ENOENT;
     return i < 0 ? NULL : strdup(nodes[i].val);
 }
@@ -295,6 +300,7 @@ static void front_end_works(void)
     bool was = in_control;
 
     in_control = false;
+    in_front_end = true;
     if (be == 2 && fe == 1) {
         memset(ring_page, 0, sizeof(ring_page));
         xs_write(0, FE "/ring-ref", "8");
@@ -302,9 +308,10 @@ static void front_end_works(void)
         xs_write(0, FE "/state", "3");
     } else if (be == 4 && fe == 3) {
         xs_write(0, FE "/state", "4");
-    } else if (be == 5 && fe && fe < 6) {
+    } else if ((be == 5 || be == 6) && fe && fe < 6) {
         xs_write(0, FE "/state", "6");
     }
+    in_front_end = false;
     in_control = was;
 }
 
@@ -362,8 +369,16 @@ int fail(struct errbuf *e, int rc, const char *fmt, ...)
     va_end(ap);
     return rc;
 }
+static struct fiber control, world_beside;
+void __asan_unpoison_memory_region(const volatile void *at, size_t n);
+void panic_fiber(const void *stack, size_t size) {}
+void bh_panic(const char *fmt, ...) { abort(); }
 void job_wait(uint64_t until)
 {
+    if (apart) {
+        fiber_switch(&control, &world_beside);
+        return;
+    }
     clock_ns += 50000000;
     back_end_works();
     front_end_works();
@@ -552,6 +567,89 @@ TEST(control_killed)
         }
     }
 }
+
+/* --- late words ------------------------------------------------------------------------------------------------------------------- */
+/* The back-end or the front-end stands still at its n-th step, of what it has to say about the one disk, until the control domain has had
+ * patience enough and has made the next one of the same number: what is said then is not about that. From then on it looks at each step. */
+static char control_stack[0x20000] __attribute__((aligned(16)));
+static bool control_done, guest_stands;
+static const char *first_spec;
+
+static void one_after_the_other(void)
+{
+    if (first_spec) {
+        RUN(block_commands, "block-attach", "guest", first_spec);
+        assert_true(strlen(said));
+    } else {
+        RUN(block_commands, "block-detach", "guest", "xvda");
+        RUN(block_commands, "block-detach", "guest", "xvda", "--force");
+    }
+    guest_stands = false;
+    command(ATTACH);
+    control_done = true;
+    for (;;)
+        fiber_switch(&control, &world_beside);
+}
+
+/* The last entry that was made has that generation, and its nodes are there. */
+static bool is_made(uint32_t gen)
+{
+    return slot_gen(&table[0]) == gen && slot_state(&table[0]) == SLOT_ATTACHED;
+}
+static void control_goes_on(void)
+{
+    bool back_end = in_back_end, front_end = in_front_end;
+
+    in_back_end = in_front_end = false;
+    if (is_made(2) && !control_done)
+        fiber_switch(&world_beside, &control);
+    for (unsigned i = 0; !is_made(2) && !control_done; i++) {
+        clock_ns += 3000000000;
+        fiber_switch(&world_beside, &control);
+        assert_true(i < 100);
+    }
+    in_back_end = back_end;
+    in_front_end = front_end;
+}
+
+static void late_words(const char *spec)
+{
+    bool stood = true;
+
+    first_spec = spec;
+    meanwhile = control_goes_on;
+    for (unsigned n = 0; stood; n++) {
+        world();
+        if (!spec) {
+            command(ATTACH);
+            settle();
+            is_attached(n);
+        }
+        __asan_unpoison_memory_region(control_stack, sizeof(control_stack));
+        fiber_make(&control, control_stack, sizeof(control_stack), one_after_the_other);
+        guest_stands = !spec;
+        control_done = false;
+        stands_at = n;
+        apart = true;
+        for (unsigned i = 0; i < 500 && !control_done; i++) {
+            clock_ns += 50000000;
+            fiber_switch(&world_beside, &control);
+            back_end_works();
+            if (!guest_stands)
+                front_end_works();
+        }
+        apart = false;
+        stood = stands_at < 0;
+        stands_at = -1;
+        assert_true(control_done);
+        settle();
+        is_attached(n);
+        assert_true(n < 500);
+    }
+}
+
+TEST(late_words_on_a_disk_that_was_refused) { late_words("phy:blk0:none,xvda,w"); }
+TEST(late_words_on_a_disk_that_was_taken_away) { late_words(NULL); }
 
 /* What a former instance says of itself in its own directory changes nothing for the next one. */
 TEST(nodes_of_a_dead_instance)

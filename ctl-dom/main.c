@@ -15,6 +15,7 @@
 #include "store/connection.h"
 #include "supervise/adopt.h"
 #include "supervise/autostart.h"
+#include "supervise/guests.h"
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
 
@@ -61,6 +62,15 @@ static void first_boot(void)
         job_wait(now_ns() + 10000000);
 }
 
+/* Nobody knows what the user has seen of it, and whether he still wants it. */
+static void still_up(void)
+{
+    if (!*record_machine_ends)
+        return;
+    guests_may_start();
+    say("control: the machine was about to end: that is given up, it stays up; guests that are down stay down");
+}
+
 /* The first thing that the job does. What a former instance of ours left comes before everything else, and its boot goes on where it ended. */
 static void boot(void)
 {
@@ -80,6 +90,7 @@ static void boot(void)
         report_own();
         reach_store();
         adopt_rest();
+        still_up();
     }
     if (!*record_boot_over)
         first_boot();

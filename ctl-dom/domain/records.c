@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x34736d6f64686200ul /* changes with the layout of any record */
+#define MAGIC 0x35736d6f64686200ul /* changes with the layout of any record */
 
 static struct heads {
     unsigned long magic, boot_over, work; /* WORK_... */
+    unsigned long machine_ends;
     char slot_name[BH_FIRST_GUEST][BH_NAME_LEN];
-    uint8_t kind[PAGE_SIZE - 3 * sizeof(unsigned long) - BH_FIRST_GUEST * BH_NAME_LEN];
+    uint8_t kind[PAGE_SIZE - 4 * sizeof(unsigned long) - BH_FIRST_GUEST * BH_NAME_LEN];
 } * heads;
 static unsigned nr;
 static bool found, dropped;
@@ -22,8 +23,8 @@ static bool found, dropped;
 #define WORK_DEATHS(w)         ((unsigned)((w) >> 32))
 #define WORK(on, died, deaths) ((on) | (unsigned long)(died) << 16 | (unsigned long)(deaths) << 32)
 static bool taken[sizeof(heads->kind)]; /* now, whether kept or not */
-static unsigned long no_boot_over;
-unsigned long *record_boot_over = &no_boot_over;
+static unsigned long no_boot_over, no_machine_ends;
+unsigned long *record_boot_over = &no_boot_over, *record_machine_ends = &no_machine_ends;
 static char no_slot_name[BH_FIRST_GUEST][BH_NAME_LEN];
 char (*record_slot_name)[BH_NAME_LEN] = no_slot_name;
 
@@ -70,6 +71,7 @@ static bool opened(void)
     for (unsigned i = 0; i < nr; i++)
         taken[i] = heads->kind[i] == RECORD_DOM || heads->kind[i] == RECORD_WAITING;
     record_boot_over = &heads->boot_over;
+    record_machine_ends = &heads->machine_ends;
     record_slot_name = heads->slot_name;
     return true;
 }

@@ -33,5 +33,7 @@ void *record_book(void);
 bool record_found(void);
 /* What the former instance knew besides, 0 at first: whether its boot was over ... */
 extern unsigned long *record_boot_over;
+/* ... whether the machine was about to end: no guest is started then, whatever its configuration says (guests.c) ... */
+extern unsigned long *record_machine_ends;
 /* ... and the names of the slots (dom.c). */
 extern char (*record_slot_name)[BH_NAME_LEN];

@@ -133,7 +133,7 @@ static bool look_at(struct waiting *w)
 
 bool autostart_work(void)
 {
-    if (!waiting_looks() || !store_up)
+    if (!waiting_looks() || !store_up || *record_machine_ends)
         return false;
     for (struct waiting *w = waiting, *next; w; w = next) {
         next = w->next;

@@ -6,6 +6,7 @@
 #include <xen/sched.h>
 #include "console/console.h"
 #include "domain/dom.h"
+#include "domain/records.h"
 #include "store/devices.h"
 #include "store/store.h"
 #include "supervise/autostart.h"
@@ -102,14 +103,14 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
     struct errbuf e;
 
     if (di->state == BH_DOM_SHUTDOWN && di->shutdown_reason == SHUTDOWN_soft_reset &&
-        now_ns() - d->started_ns >= MIN_LIFE_NS) {
+        now_ns() - d->started_ns >= MIN_LIFE_NS && !*record_machine_ends) {
         next_kernel(d);
         return;
     }
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
     domcon_drain(d);
-    if (action == ACTION_RESTART && now_ns() - d->started_ns < MIN_LIFE_NS)
+    if (action == ACTION_RESTART && (*record_machine_ends || now_ns() - d->started_ns < MIN_LIFE_NS))
         action = ACTION_DESTROY;
     uint64_t pause = action == ACTION_RESTART ? again_in_s(d) : 0;
     char then[32];
@@ -119,6 +120,7 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
         snprintf(then, sizeof(then),
                  action == ACTION_RESTART    ? ", restarting"
                  : action == ACTION_PRESERVE ? ", kept"
+                 : *record_machine_ends      ? ", stays down"
                                              : ", destroyed");
     if (crashed) {
         report_take(d);
@@ -144,11 +146,11 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
 /* True if there was something to do for it, and it is done. */
 static bool look_at_guest(struct dom *d, const struct bh_dominfo *di)
 {
-    if (d->state == DOM_WAITING && d->retry_ns <= now_ns()) {
+    if (d->state == DOM_WAITING && d->retry_ns <= now_ns() && !*record_machine_ends) {
         start_again(d);
         return true;
     }
-    if (d->state == DOM_WAITING)
+    if (d->state == DOM_WAITING && !*record_machine_ends)
         again_at(d->retry_ns);
     if (d->state != DOM_UP || (di->state != BH_DOM_CRASHED && di->state != BH_DOM_SHUTDOWN))
         return false;
@@ -174,4 +176,15 @@ bool guests_work(void)
     ended = from != BH_FIRST_GUEST; /* else all were looked at, and none had ended */
     from = BH_FIRST_GUEST;
     return ended;
+}
+
+void guests_may_start(void)
+{
+    int rc = 0;
+
+    *record_machine_ends = 0;
+    for (struct dom *d = doms; d && rc != -ETIME; d = d->next)
+        if (d->cfg.role == BH_ROLE_GUEST && d->state == DOM_UP && store_up)
+            rc = store_control(d, "");
+    supervisor_look(); /* those that were to start meanwhile are looked at */
 }

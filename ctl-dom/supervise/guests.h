@@ -8,3 +8,5 @@
 
 /* What may wait: the end of one guest, or its next start. True: call again soon, there may be more; keys go first. */
 bool guests_work(void);
+/* The machine that was about to end (record_machine_ends) does not: a request to shut down that its guest has not taken is withdrawn. */
+void guests_may_start(void);

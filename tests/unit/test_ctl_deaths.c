@@ -15,8 +15,10 @@
 #include "domain/load.h"
 #include "domain/records.h"
 #include "domain/slots.h"
+#include "job/job.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
+#include "supervise/guests.h"
 #include "supervise/life.h"
 #include "supervise/supervisor.h"
 #include "supervise/waiting.h"
@@ -550,4 +552,89 @@ TEST(no_room_for_another)
     machine_new();
     m->keep_pages = (4096 + RECORD_BOOK_SIZE + ALL_RECORDS * RECORD_SIZE) / 4096;
     assert_int_equal(instance(full, &t, -1), 0);
+}
+
+/* --- the machine is about to end ------------------------------------------------------------------------------------------ */
+static void shutdown_of_web(const char *want)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", dom_by_name("web")->id);
+    if (want)
+        store_set(path, want);
+    else if (!store_value(path) || *store_value(path))
+        BAD("web: is still asked to shut down");
+}
+
+/* Whatever web does, it stays down; who waits for a driver domain, or for his next life, waits on, until the machine stays up after all. */
+static void nobody_starts(const struct trial *t)
+{
+    instance_boots();
+    instance_works();
+    make_hand();
+    m->clock += 2 * NS_PER_S; /* a short life: its next one is not at once */
+    core_by_name("hand")->state = BH_DOM_SHUTDOWN;
+    core_by_name("hand")->reason = SHUTDOWN_reboot;
+    m->changed = true;
+    for (unsigned i = 0; i < 3 && dom_by_name("hand")->state == DOM_UP; i++) {
+        job_wait(TIME_PAST);
+        guests_work();
+    }
+    if (dom_by_name("hand")->state != DOM_WAITING)
+        BAD("hand: does not wait for its next life");
+    *record_machine_ends = 1;
+    t->run();
+    make_blk1();
+    if (state_of("web") != GONE || state_of("late") != WAITS || !dom_by_name("hand") ||
+        dom_by_name("hand")->state != DOM_WAITING)
+        BAD("one was started");
+    guests_may_start();
+    instance_works();
+    if (state_of("web") != GONE || state_of("late") != WHOLE || state_of("hand") != WHOLE)
+        BAD("one does not start any more");
+}
+
+TEST(guests_stay_down)
+{
+    static const struct trial ends[] = { { .name = "reboots at the end", .run = web_reboots },
+                                         { .name = "crashes at the end", .run = web_crashes },
+                                         { .name = "kexecs at the end", .run = web_kexecs },
+                                         { .name = "powers off at the end", .run = web_ends } };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
+        trial_name = ends[i].name;
+        machine_new();
+        assert_int_equal(instance(nobody_starts, &ends[i], -1), 0);
+        assert_non_null(strstr(m->said, ", stays down\n"));
+    }
+}
+
+/* The instance that was to end the machine dies: the next one says that it stays up, asks nobody any more, and guests start again as ever. */
+static void is_to_end(const struct trial *t)
+{
+    instance_boots();
+    instance_works();
+    *record_machine_ends = 1;
+    shutdown_of_web("poweroff");
+}
+static void stays_up(const struct trial *t)
+{
+    instance_boots();
+    instance_works();
+    if (!strstr(m->said, "the machine was about to end") || *record_machine_ends)
+        BAD("it does not say that the machine stays up");
+    shutdown_of_web(NULL);
+    web_reboots();
+    if (state_of("web") != WHOLE)
+        BAD("web: does not start again");
+}
+
+TEST(who_ends_the_machine_dies)
+{
+    static const struct trial t = { .name = "who ends the machine dies" };
+
+    trial_name = t.name;
+    machine_new();
+    assert_int_equal(instance(is_to_end, &t, -1), 0);
+    assert_int_equal(instance(stays_up, &t, -1), 0);
 }

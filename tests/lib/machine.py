@@ -209,6 +209,10 @@ class Machine:
     def boot(self, timeout=BOOT):
         self.prompt(timeout)
 
+    def ends(self, timeout=30):
+        """By itself, and QEMU with it."""
+        self.proc.wait(timeout * PATIENCE)
+
     def cmd(self, line, timeout=30):
         """One shell command; returns what it printed itself. Lines that came from elsewhere meanwhile follow the prompt that this waits for."""
         self.marks += 1

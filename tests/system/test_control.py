@@ -100,3 +100,33 @@ def test_control_in_the_middle(m):
     until(m.free_mib, lambda now: abs(now - free) <= 2, f"free memory was {free}", 30)
     left = {"echo", "mid"} & set(rows(m))
     check(not left, f"still there: {left}")
+
+
+def test_control_ends_the_machine(m):
+    """`machine poweroff` asks the guests first, and they run their own shutdown; Ctrl-C, or the death of the control domain, and the machine stays up; -f asks
+    nobody. The last of this machine: it ends."""
+    m.cmd("create debian name=kept memory=128 vif=[] on_poweroff=preserve", 60)
+    m.console("kept")
+    m.leave()
+    m.cmd("create echo", 60)  # it does not look at what the store says
+    m.cmd("pause kept")
+    m.send("machine poweroff\r")
+    m.expect(r"machine: waits for (?=[^\n]*debian)(?=[^\n]*kept)[^\n]*echo[^\n]*, \d+ s at most")
+    m.expect(r"kept: was paused, it goes on")
+    for _ in range(2):
+        m.expect(r"(debian: powered off, stays down|kept: powered off, kept)\r", 60)
+    m.send("machine poweroff\r\x03")
+    m.expect(r"machine: stays up; asked to shut down already: echo\r")
+    m.prompt()
+    check("debian" not in rows(m) and "kept" in rows(m), f"list: {rows(m)}")
+    m.send("console kept\r")
+    m.expect(r"reboot: Power down")
+    m.leave()
+    m.send("crash --inject=3000 control\rmachine reboot\r")
+    m.expect(r"machine: waits for echo, \d+ s")
+    m.expect(r"control: crashed[^\n]*restarted in[^\n]*\r", 60)
+    m.expect(r"control: the machine was about to end: that is given up, it stays up[^\n]*\r")
+    m.cmd("create debian", 60)
+    m.send("machine poweroff -f\r")
+    m.expect(r"machine: powers off\r")
+    m.ends()

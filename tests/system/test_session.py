@@ -106,3 +106,9 @@ def test_session():
         out, status = m.guest("ping -c 3 -i 0.2 10.0.2.2")
         check(status == 0 and " 0% packet loss" in out, f"ping afterwards: {out}")
         m.leave()
+
+        m.send("machine poweroff\r")
+        m.expect(r"machine: waits for debian, \d+ s at most; Ctrl-C: the machine stays up\r")
+        m.expect(r"debian: powered off, stays down\r", 60)
+        m.expect(r"machine: powers off\r")
+        m.ends()

@@ -7,6 +7,7 @@
 #include <xen/io/console.h>
 #include "console/console.h"
 #include "domain/load.h"
+#include "domain/records.h"
 #include "job/job.h"
 #include "shell/command.h"
 #include "shell/shell.h"
@@ -23,7 +24,9 @@ static char screen[65536];
 static size_t shown;
 static uint64_t now = 1000000000;
 static struct bh_machine machine_asked = { .how = ~0u };
-static char asked_guest[32];
+static char asked_guest[32], asked[256]; /* last, and all */
+static unsigned pauses;                  /* of debian */
+static uint64_t store_silent, ended_at;  /* silent: until then */
 static jmp_buf out_of_here, panicked;
 static struct xencons_interface ring;
 static event_fn on_console;
@@ -52,17 +55,35 @@ long hypercall(unsigned nr, uint64_t a, uint64_t len, uint64_t s, uint64_t d)
         memmove(keys, keys + n, keys_len -= n);
         return (long)n;
     }
-    if (nr == BH_HYPERCALL_CONTROL && a == BH_CTL_MACHINE)
+    if (nr == BH_HYPERCALL_CONTROL && a == BH_CTL_MACHINE) {
         machine_asked = *(struct bh_machine *)len;
+        ended_at = now;
+    }
+    if (nr == BH_HYPERCALL_CONTROL && a == BH_CTL_UNPAUSE && *(domid_t *)len == 16 && pauses)
+        return pauses--, 0;
     return -ENOSYS;
 }
 
-/* Waits: for the next key press or until the time given; nothing else happens here. */
+static struct dtimer *timer; /* the one that was set last */
+void dtimer_set(struct dtimer *t, uint64_t when)
+{
+    timer = t;
+    t->when = when;
+}
+
+/* Waits: for the next key press, the timer or until the time given; nothing else happens here. */
 unsigned event_wait(uint64_t until)
 {
+    struct dtimer *t = timer;
     uint64_t at = next_press < 16 && script[next_press].text
                       ? script_start + script[next_press].ms * 1000000ull
                       : ~0ull;
+    if (t && t->when <= at && (!until || t->when <= until)) {
+        now = t->when > now ? t->when : now;
+        timer = NULL;
+        t->fn(t);
+        return 1;
+    }
     if (until && until <= at) {
         now = until > now ? until : now;
         return 0;
@@ -98,13 +119,15 @@ int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n
 }
 int grant_unmap(struct grant_map *m) { return 0; }
 uint64_t now_ns(void) { return now; }
-void dtimer_set(struct dtimer *t, uint64_t when) {}
 
 bool store_up = true;
 int store_control(const struct dom *d, const char *what)
 {
+    size_t n = strlen(asked);
+
     snprintf(asked_guest, sizeof(asked_guest), "%s %s", d->cfg.name, what);
-    return 0;
+    snprintf(asked + n, sizeof(asked) - n, "%s;", asked_guest);
+    return now < store_silent ? -ETIME : 0;
 }
 bool autostart_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }
@@ -149,6 +172,13 @@ static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
 const struct commands list_commands = COMMANDS(list), info_commands, pci_commands, block_commands,
                       network_commands;
 
+static unsigned may_start;
+void guests_may_start(void)
+{
+    may_start++;
+    *record_machine_ends = 0;
+}
+
 static uint64_t work_until; /* guests_work() waits until then */
 
 /* One that stays until x is typed. */
@@ -173,9 +203,25 @@ static bool cmd_follow(int argc, char **argv)
 static const struct command follow[] = { { "follow", "", "", 1, 1, cmd_follow } };
 const struct commands store_commands = COMMANDS(follow);
 
+static struct dom guest = { .id = 16, .cfg = { .name = "debian", .role = BH_ROLE_GUEST } };
+static struct dom web = { .id = 17, .state = DOM_UP, .cfg = { .name = "web", .role = BH_ROLE_GUEST } };
+static struct dom net0 = { .id = 4,
+                           .state = DOM_UP,
+                           .cfg = { .name = "net0", .role = BH_ROLE_DRIVER } };
+static unsigned debian_ends, web_ends; /* after so many ms; 0: never */
+
+static bool ends_at(struct dom *d, unsigned ms)
+{
+    if (!ms || d->state != DOM_UP || now - script_start < ms * 1000000ull)
+        return false;
+    say("%s: powered off%s", d->cfg.name, *record_machine_ends ? ", stays down" : "");
+    d->state = DOM_OVER;
+    return true;
+}
+
 bool guests_work(void)
 {
-    bool some = work_until;
+    bool some = work_until || ends_at(&guest, debian_ends) || ends_at(&web, web_ends);
 
     while (now < work_until)
         job_wait(work_until);
@@ -193,8 +239,6 @@ bool devs_work(void)
     return true;
 }
 
-static struct dom guest = { .id = 16, .cfg = { .name = "debian", .role = BH_ROLE_GUEST } };
-
 static void boot(void) {}
 
 static void play(const struct press *p, unsigned n)
@@ -205,8 +249,10 @@ static void play(const struct press *p, unsigned n)
     script_start = now += 1000000000;
     shown = 0;
     screen[0] = '\0';
-    asked_guest[0] = '\0';
+    asked_guest[0] = asked[0] = '\0';
     machine_asked.how = ~0u;
+    may_start = 0;
+    timer = NULL;
     if (!setjmp(out_of_here))
         shell_run(boot);
 }
@@ -235,6 +281,113 @@ TEST(ends_of_guests_and_of_the_machine)
     assert_int_equal(machine_asked.how, BH_MACHINE_REBOOT);
     PLAY({ 0, "machine poweroff\r" });
     assert_int_equal(machine_asked.how, BH_MACHINE_POWEROFF);
+}
+
+/* Runs a play with two guests that run and a driver domain. */
+static void with_guests(unsigned debian_ms, unsigned web_ms)
+{
+    doms = &net0;
+    net0.next = &guest;
+    guest.next = &web;
+    guest.state = web.state = DOM_UP;
+    debian_ends = debian_ms;
+    web_ends = web_ms;
+}
+static void without_guests(void)
+{
+    doms = &guest;
+    guest.next = NULL;
+    guest.state = DOM_NEW;
+    debian_ends = web_ends = 0;
+    store_silent = 0;
+}
+#define ON_SCREEN(text)  assert_non_null(strstr(screen, text))
+#define OFF_SCREEN(text) assert_null(strstr(screen, text))
+
+/* All guests are asked, nobody else is; it says who is waited for; and then the machine ends. */
+TEST(machine_ends_after_its_guests)
+{
+    with_guests(3000, 12500);
+    PLAY({ 0, "machine poweroff\r" }, { 3000, "" }, { 12500, "" });
+    assert_string_equal(asked, "debian poweroff;web poweroff;");
+    ON_SCREEN("\nmachine: waits for debian, web, 60 s at most; Ctrl-C: the machine stays up\n"
+              "debian: powered off, stays down\n"
+              "machine: waits for web, 50 s at most; Ctrl-C: the machine stays up\n"
+              "web: powered off, stays down\n"
+              "machine: powers off\n");
+    assert_int_equal(machine_asked.how, BH_MACHINE_POWEROFF);
+    assert_int_equal(ended_at - script_start, 12500000000);
+    with_guests(1, 1);
+    PLAY({ 0, "@5 machine reboot\r" }, { 10, "" });
+    ON_SCREEN("machine: reboots\n");
+    assert_int_equal(machine_asked.how, BH_MACHINE_REBOOT);
+    without_guests();
+}
+
+/* A guest that was paused goes on, or it would lose what it has not written; one that does not end costs a minute. */
+TEST(machine_waits_a_minute)
+{
+    with_guests(0, 100);
+    pauses = 3;
+    PLAY({ 0, "xl machine poweroff\r" }, { 100, "" });
+    ON_SCREEN("debian: was paused, it goes on to shut down\n");
+    assert_int_equal(pauses, 0);
+    OFF_SCREEN("web: was paused");
+    ON_SCREEN("machine: waits for debian, 10 s at most");
+    ON_SCREEN("machine: debian: not down in 60 s, destroyed\nmachine: powers off\n");
+    assert_int_equal(machine_asked.how, BH_MACHINE_POWEROFF);
+    assert_int_equal(ended_at - script_start, 60000000000);
+    without_guests();
+}
+
+/* What was typed before Ctrl-C is not run after it, neither another `machine poweroff`. */
+TEST(machine_stays_up)
+{
+    with_guests(2000, 0);
+    PLAY({ 0, "machine reboot\r" }, { 2000, "" }, { 5000, "machine poweroff\r" }, { 5100, "\x03" },
+         { 5200, "shutdown web\r" });
+    assert_int_equal(machine_asked.how, ~0u);
+    ON_SCREEN("machine: stays up; asked to shut down already: web\nbh> ");
+    OFF_SCREEN("machine poweroff");
+    assert_int_equal(may_start, 1);
+    assert_int_equal(*record_machine_ends, 0);
+    assert_string_equal(asked, "debian poweroff;web poweroff;web poweroff;");
+    without_guests();
+}
+
+TEST(machine_ends_by_force)
+{
+    static const char *const lines[] = { "machine poweroff -f\r", "machine -f poweroff\r",
+                                         "machine reboot -f\r" };
+
+    with_guests(0, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
+        PLAY({ 0, lines[i] });
+        assert_int_equal(machine_asked.how, i < 2 ? BH_MACHINE_POWEROFF : BH_MACHINE_REBOOT);
+        assert_string_equal(asked, "");
+        assert_int_equal(ended_at, script_start);
+    }
+    static const char *const bad[] = { "machine -f\r", "machine -f -f\r", "machine poweroff reboot\r",
+                                       "machine -p\r", "machine poweroff -p\r" };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        PLAY({ 0, bad[i] });
+        assert_int_equal(machine_asked.how, ~0u);
+        assert_string_equal(asked, "");
+        ON_SCREEN("usage: machine ");
+    }
+    without_guests();
+}
+
+/* A store that is away for a while: they are asked again. */
+TEST(machine_asks_again)
+{
+    with_guests(0, 0);
+    store_silent = now + 6000000000;
+    PLAY({ 0, "machine poweroff\r" });
+    ON_SCREEN("debian: the store does not take the request\nweb: the store does not");
+    assert_string_equal(asked, "debian poweroff;web poweroff;debian poweroff;web poweroff;");
+    assert_int_equal(ended_at - script_start, 60000000000);
+    without_guests();
 }
 
 /* The answers to what a guest asked come with the terminal's delay: none is a key of the shell's. */

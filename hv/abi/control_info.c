@@ -138,7 +138,11 @@ long control_console(const struct bh_console *a)
 {
     if (a->mode != BH_CONSOLE_CLAIM && a->mode != BH_CONSOLE_RELEASE)
         return -EINVAL;
-    console_claim(a->mode == BH_CONSOLE_CLAIM);
+    struct domain *d = current_domain();
+    spin_lock(&d->lock); /* one that another CPU ends in this moment has given it back, or will */
+    if (d->state == BH_DOM_RUNNING)
+        console_claim(a->mode == BH_CONSOLE_CLAIM);
+    spin_unlock(&d->lock);
     return 0;
 }
 

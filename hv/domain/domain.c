@@ -388,6 +388,8 @@ void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, c
         spin_unlock(&d->lock);
         return;
     }
+    if (d == control_domain)
+        console_claim(false); /* before anybody sees it dead: the next instance claims it anew */
     d->state = BH_DOM_CRASHED;
     d->shutdown_reason = SHUTDOWN_crash;
     d->crash_ns = now_ns();
@@ -402,8 +404,6 @@ void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause cause, c
     spin_unlock(&d->lock);
 
     domain_recheck(d);
-    if (d == control_domain)
-        console_claim(false);
     char at[32] = "";
     if (d->report.rip)
         snprintf(at, sizeof at, "; rip %lx", (unsigned long)d->report.rip);

@@ -19,7 +19,17 @@
 struct cmdline cmdline = { .ctl_mem = PAGES * PAGE_SIZE };
 
 static bool claimed, read_only; /* the latter: nothing can be written to the domain */
-void console_claim(bool claim) { claimed = claim; }
+static void (*meanwhile)(void); /* on another CPU, just before the console is given back */
+void console_claim(bool claim)
+{
+    void (*fn)(void) = claim ? NULL : meanwhile;
+
+    if (fn) {
+        meanwhile = NULL;
+        fn();
+    }
+    claimed = claim;
+}
 void sched_begin_op(void) {}
 int gphys_write(struct domain *d, uint64_t gpa, const void *src, size_t n)
 {
@@ -265,6 +275,38 @@ static void next_instance(unsigned yields)
 }
 TEST(test_next_instance) { next_instance(~0u); }
 TEST(test_next_instance_in_steps) { next_instance(0); }
+
+static void claim(void)
+{
+    struct bh_console con = { .mode = BH_CONSOLE_CLAIM };
+    assert_int_equal(ctl_op(BH_CTL_CONSOLE, &con), 0);
+}
+/* A driver domain dies, too, which has the control domain built again if it is seen dead by then. */
+static void next_one_claims(void)
+{
+    domain_crash(svc, svc->vcpu[0], BH_CAUSE_NPF, "fault");
+    if (steps->cpu) {
+        rebuild(~0u);
+        claim();
+    }
+}
+/* The console is given back before the domain can be seen dead, not from under its next instance. */
+TEST(test_console_given_back_first)
+{
+    serve();
+    claim();
+    meanwhile = next_one_claims;
+    die();
+    assert_null(meanwhile);
+    assert_int_equal(ctl->instance, 0);
+    assert_false(claimed);
+    claim(); /* by the dead one, which another CPU ended while it called */
+    assert_false(claimed);
+    rebuild(~0u);
+    claim();
+    assert_true(claimed);
+    serve();
+}
 
 /* Also when it is not out of the core yet, or another CPU is at it. */
 TEST(test_waits)

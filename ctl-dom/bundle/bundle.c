@@ -3,7 +3,7 @@
  * FIT format. */
 #include "bundle/bundle.h"
 #include "bundle/kept.h"
-#include "bundle/sha256.h"
+#include <sha256.h>
 #include <errno.h>
 #include <libfdt.h>
 #include <stdio.h>

@@ -5,24 +5,11 @@
  * A UUID that is made anew is random; that it is unlike all others rests on RDRAND, and without that on the TSC. No secret hangs on it.
  */
 #include "domain/identity.h"
-#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 #include <uuid/uuid.h>
-#include "bundle/sha256.h"
+#include <sha256.h>
 #include "domain/dom.h"
-
-static uint64_t rdrand(void)
-{
-    unsigned a, b, c = 0, d;
-    unsigned long long v = 0;
-    uint8_t ok = 0;
-
-    if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_RDRND)
-        for (unsigned i = 0; !ok && i < 10; i++) /* Intel SDM 7.3.17: it may have none for a moment */
-            __asm__ volatile("rdrand %0; setc %1" : "=r"(v), "=qm"(ok)::"cc");
-    return v;
-}
 
 void uuid_make(uint8_t uuid[16])
 {
@@ -34,7 +21,7 @@ void uuid_make(uint8_t uuid[16])
     seed.tsc = __builtin_ia32_rdtsc();
     seed.now = now_ns();
     for (unsigned i = 0; i < ARRAY_SIZE(seed.hw); i++)
-        seed.hw[i] = rdrand();
+        seed.hw[i] = hw_random();
     sha256(&seed, sizeof(seed), seed.before);
     memcpy(uuid, seed.before, 16);
     uuid[6] = (uint8_t)(0x40 | (uuid[6] & 0x0f)); /* version 4 */

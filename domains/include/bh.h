@@ -133,6 +133,8 @@ void dtimer_set(struct dtimer *t, uint64_t when_ns);
 void dtimer_cancel(struct dtimer *t);
 int deadline_feed(uint64_t ms); /* BH_SVC_DEADLINE; 0 = off */
 
+uint64_t hw_random(void); /* of the CPU; 0 where it has none, or none now */
+
 /* --- memory ----------------------------------------------------------------------------------------------- */
 void *page_alloc(unsigned n); /* n contiguous zeroed pages or NULL */
 void page_free(void *p, unsigned n);

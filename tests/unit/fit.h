@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <libfdt.h>
 #include <zlib.h>
-#include "bundle/sha256.h"
+#include <sha256.h>
 extern unsigned breaths; /* of the job, while an image is hashed */
 void fit_begin(void *fdt, int space);
 /* hash: its algorithm; sha256 and crc32 are right. */

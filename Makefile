@@ -21,6 +21,7 @@ help: ## this list
 
 -include hv/build.mk
 -include domains/build.mk
+-include domains/lwip/build.mk
 -include xenstore-lite/build.mk
 -include pciback/build.mk
 -include drivers-dom/build.mk

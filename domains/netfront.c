@@ -80,23 +80,32 @@ static int free_slot(struct netfront *nf)
     return -1;
 }
 
-int netfront_send(struct netfront *nf, const void *frame, unsigned len)
+uint8_t *netfront_frame(struct netfront *nf)
+{
+    if (!nf->connected)
+        return NULL;
+    if (nf->tx_next < 0)
+        nf->tx_next = free_slot(nf);
+    if (nf->tx_next < 0) {
+        tx_reap(nf);
+        nf->tx_next = free_slot(nf);
+    }
+    if (nf->tx_next < 0) {
+        nf->tx_full++;
+        return NULL;
+    }
+    return nf->tx_slot[nf->tx_next].page;
+}
+
+int netfront_send(struct netfront *nf, unsigned len, bool csum_blank)
 {
     if (!nf->connected)
         return -ENOTCONN;
     if (!len || len > PAGE_SIZE)
         return -EMSGSIZE;
-    int id = free_slot(nf);
-    if (id < 0) {
-        tx_reap(nf);
-        id = free_slot(nf);
-    }
-    if (id < 0 || RING_FULL(&nf->tx)) {
-        nf->tx_full++;
-        return -EAGAIN;
-    }
-    struct netfront_slot *s = &nf->tx_slot[id];
-    memcpy(s->page, frame, len);
+    if (nf->tx_next < 0)
+        return -EINVAL;
+    struct netfront_slot *s = &nf->tx_slot[nf->tx_next];
     int ref = grant_give(nf->backend_id, s->page, GRANT_RO);
     if (ref < 0)
         return ref;
@@ -105,10 +114,11 @@ int netfront_send(struct netfront *nf, const void *frame, unsigned len)
     *RING_GET_REQUEST(&nf->tx, nf->tx.req_prod_pvt) = (netif_tx_request_t){
         .gref = s->ref,
         .offset = 0,
-        .flags = 0,
-        .id = (uint16_t)id,
+        .flags = csum_blank ? NETTXF_csum_blank | NETTXF_data_validated : 0,
+        .id = (uint16_t)nf->tx_next,
         .size = (uint16_t)len,
     };
+    nf->tx_next = -1;
     nf->tx.req_prod_pvt++;
     int notify;
     RING_PUSH_REQUESTS_AND_CHECK_NOTIFY(&nf->tx, notify);
@@ -166,7 +176,8 @@ static void rx_one(struct netfront *nf, const netif_rx_response_t *rsp, struct n
         return;
     }
     nf->received++;
-    nf->fn(nf, s->page + rsp->offset, (unsigned)rsp->status, nf->arg);
+    nf->fn(nf, s->page + rsp->offset, (unsigned)rsp->status,
+           rsp->flags & (NETRXF_csum_blank | NETRXF_data_validated), nf->arg);
 }
 
 static void rx_take(struct netfront *nf)
@@ -246,7 +257,7 @@ static int publish(struct netfront *nf, int tx_ref, int rx_ref)
         int value;
     } keys[] = {
         { "tx-ring-ref", tx_ref }, { "rx-ring-ref", rx_ref },  { "event-channel", nf->port },
-        { "request-rx-copy", 1 },  { "feature-rx-notify", 1 }, { "feature-no-csum-offload", 1 },
+        { "request-rx-copy", 1 },  { "feature-rx-notify", 1 }, { "feature-ipv6-csum-offload", 1 },
     };
     uint32_t tx;
     int rc;
@@ -267,7 +278,11 @@ static int publish(struct netfront *nf, int tx_ref, int rx_ref)
 static void connect(struct netfront *nf)
 {
     int tx_ref, rx_ref, rc = make_rings(nf, &tx_ref, &rx_ref);
+    char path[120];
+    uint64_t fills = 0;
 
+    snprintf(path, sizeof(path), "%s/feature-ipv6-csum-offload", nf->backend);
+    nf->csum_offload = !xs_read_uint(0, path, &fills) && fills;
     if (!rc) {
         nf->port = event_alloc_unbound(nf->backend_id, on_event, nf);
         rc = nf->port < 0 ? nf->port : publish(nf, tx_ref, rx_ref);
@@ -305,6 +320,7 @@ int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *
 
     memset(nf, 0, sizeof(*nf));
     nf->devid = devid;
+    nf->tx_next = -1;
     nf->fn = fn;
     nf->arg = arg;
     snprintf(nf->path, sizeof(nf->path), "device/vif/%u", devid);

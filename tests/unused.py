@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-CORE, LIBRARY = "build", "build/dom/libbh"
+CORE, LIBRARY, LWIP = "build", "build/dom/libbh", "build/dom/lwip"
 ARCHIVES = "fdt", "z", "uuid", "crypto"
 ANY_REGISTER = re.compile("__x86_indirect_thunk_|__x86_return_thunk")  # which of them there are calls of is the compiler's choice
 
@@ -60,12 +60,13 @@ def main():
         sys.exit("unused.py: nothing is built (make components)")
     asked = {root: collections.Counter(s for _, a in table.values() for s in a) for root, table in tables.items()}
     others = words("tests/**/*.[chS]", "tests/**/*.py", "hv/*.lds", "domains/*.lds") | archives()
-    domains = [r for r in tables if r not in (CORE, LIBRARY)]
-    users = {CORE: [CORE], LIBRARY: list(set(tables) - {CORE}), **{r: [r, LIBRARY] for r in domains}}
+    domains = [r for r in tables if r not in (CORE, LIBRARY, LWIP)]
+    linked = list(set(tables) - {CORE})
+    users = {CORE: [CORE], LIBRARY: linked, LWIP: linked, **{r: [r, LIBRARY] for r in domains}}
     used, defined = set(), set()
     for root, table in tables.items():
         for obj, (has, _) in table.items():
-            for symbol in has:
+            for symbol in has if not worlds[root][obj].startswith("build/") else ():  # those of a packaged source are not ours
                 defined.add((worlds[root][obj], symbol))
                 if symbol in others or ANY_REGISTER.match(symbol) or any(asked[u][symbol] for u in users[root]):
                     used.add((worlds[root][obj], symbol))

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 # ALONE: networks
 """net0 on a real wire with a Linux at its other end (tools/net): vifs plugged again; then tagged and untagged traffic both ways and between
-two guests, whose checksums the stacks leave blank on the way out and check on the way in; frames that do not fit are counted.
+two guests, whose checksums the stacks leave blank on the way out and check on the way in; frames that do not fit are counted. And lwIP in a small guest.
 On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""
 import re
 
-from tests.lib.machine import BUILD, Machine, check
+from tests.lib.machine import BUILD, TEST_ISO, Machine, check
 from tests.lib.wait import until
 from tests.lib.wire import wire_or_user_network
 
@@ -37,6 +37,21 @@ def plugged_again(m):
     wait_for_net(m)
     out = m.cmd("create debian2 memory=128", 60)
     check("created as domain" in out, f"a guest after all that: {out}")
+
+
+def small_peer(m):
+    """lwIP answers Debian's stack."""
+    out = m.cmd("create echo", 60)
+    check("created as domain" in out, f"create echo: {out}")
+    m.console("debian")
+    for line in ("for c in all default eth0; do echo 0 > /proc/sys/net/ipv6/conf/$c/accept_dad; done", "ip addr add fd00::25/64 dev eth0"):
+        in_guest(m, line)
+    for address in ("10.0.2.30", "fd00::30"):
+        until(lambda a=address: m.guest(f"ping -c 1 -W 1 -s 1400 {a}"), lambda got: got[1] == 0, f"no ping of {address}")
+        in_guest(m, f"ping -c 1 -W 5 -s 3000 {address}")
+    exchange(lambda line: m.guest(line, 120)[0], ("10.0.2.30", "fd00::30"))
+    m.leave()
+    m.cmd("destroy echo")
 
 
 # --- the wire ------------------------------------------------------------------------------------------------------------
@@ -78,12 +93,15 @@ def set_up_guest(m, name):
     m.leave()
 
 
-def exchange(send, to, netcheck="netcheck"):
-    """Datagrams and a connection to the echo at `to` in each network, by IPv4 and IPv6. send: runs a line and gives its output."""
-    addresses = [prefix + str(to) for prefixes in NETS.values() for prefix in prefixes]
+def everywhere(to):
+    return [prefix + str(to) for prefixes in NETS.values() for prefix in prefixes]
+
+
+def exchange(send, addresses, netcheck="netcheck"):
+    """Datagrams and a connection to the echo at each. send: runs a line and gives its output."""
     out = send(f"for a in {' '.join(addresses)}; do for p in udp tcp; do echo to $a; {netcheck} $p $a {ECHO}; done; done")
     got = re.findall(r"netcheck: (?:udp|tcp): (\d+) of (\d+) bytes came back", out)
-    check(len(got) == 2 * len(addresses) and all(came == sent for came, sent in got), f"not all came back from {to}: {out}")
+    check(len(got) == 2 * len(addresses) and all(came == sent for came, sent in got), f"not all came back from {addresses}: {out}")
 
 
 def sums_wrong(w):
@@ -132,12 +150,12 @@ def frames(m, w):
     peer_checks(w)
     wrong = sums_wrong(w)
     m.console("debian2")
-    exchange(lambda line: m.guest(line, 120)[0], PEER)
-    exchange(lambda line: m.guest(line, 120)[0], GUESTS["debian"])
+    exchange(lambda line: m.guest(line, 120)[0], everywhere(PEER))
+    exchange(lambda line: m.guest(line, 120)[0], everywhere(GUESTS["debian"]))
     out = in_guest(m, "cat /sys/class/net/eth0/statistics/rx_errors")
     check(out.split()[0] == "0", f"debian2 refused {out} frames")
     m.leave()
-    exchange(lambda line: w.peer("sh", "-c", line)[0], GUESTS["debian"], netcheck)
+    exchange(lambda line: w.peer("sh", "-c", line)[0], everywhere(GUESTS["debian"]), netcheck)
     m.console("debian")
     out = in_guest(m, "cat /sys/class/net/eth0/statistics/rx_errors")
     check(out.split()[0] == "0", f"debian refused {out} frames")
@@ -147,8 +165,9 @@ def frames(m, w):
 
 
 def test_wire():
-    with wire_or_user_network("wire-frames") as w, Machine("wire", wire=w and w.name) as m:
+    with wire_or_user_network("wire-frames") as w, Machine("wire", iso=TEST_ISO, wire=w and w.name) as m:
         m.boot()
         plugged_again(m)
+        small_peer(m)
         if w:
             frames(m, w)

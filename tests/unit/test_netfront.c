@@ -15,6 +15,7 @@ static const void *granted[4096];
 static bool in_use[4096];
 static int next_ref = 8;
 static char backend_state[4] = "2";
+static uint64_t offload = 1;
 static watch_fn state_watch;
 static void *state_arg;
 static unsigned sends;
@@ -49,7 +50,9 @@ char *xs_read(uint32_t tx, const char *path)
 }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
 {
-    *v = strstr(path, "state") ? strtoul(backend_state, NULL, 10) : 3;
+    *v = strstr(path, "state")     ? strtoul(backend_state, NULL, 10)
+         : strstr(path, "feature") ? offload
+                                   : 3;
     return 0;
 }
 int xs_watch(const char *path, watch_fn fn, void *arg)
@@ -63,9 +66,11 @@ int xs_watch(const char *path, watch_fn fn, void *arg)
 static struct netfront nf;
 static unsigned frames;
 static uint8_t last[4096];
-static void on_frame(struct netfront *n, const uint8_t *f, unsigned len, void *arg)
+static bool last_good;
+static void on_frame(struct netfront *n, const uint8_t *f, unsigned len, bool good, void *arg)
 {
     frames++;
+    last_good = good;
     memcpy(last, f, len);
 }
 
@@ -83,6 +88,14 @@ static void rx_answer(uint32_t at, uint16_t id, int16_t status, uint16_t flags)
     rx()->rsp_prod = at + 1;
 }
 static void ring(void) { on_event(5, &nf); }
+static int send(const char *frame, unsigned len)
+{
+    uint8_t *page = netfront_frame(&nf);
+    if (!page)
+        return -EAGAIN;
+    memcpy(page, frame, 60);
+    return netfront_send(&nf, len, false);
+}
 
 int setup(void **state)
 {
@@ -113,9 +126,9 @@ TEST(right)
 
     /* Three times round the ring, answered out of order in pairs, now and then with an error. */
     for (uint32_t i = 0; i < 768; i += 2) {
-        assert_int_equal(netfront_send(&nf, frame, sizeof(frame)), 0);
+        assert_int_equal(send(frame, sizeof(frame)), 0);
         uint16_t a = tx()->ring[i & 255].req.id;
-        assert_int_equal(netfront_send(&nf, frame, sizeof(frame)), 0);
+        assert_int_equal(send(frame, sizeof(frame)), 0);
         uint16_t b = tx()->ring[(i + 1) & 255].req.id;
         assert_int_not_equal(a, b);
         tx_answer(i, b, NETIF_RSP_OKAY);
@@ -140,10 +153,11 @@ TEST(full)
 {
     char frame[60] = "x";
 
+    assert_int_equal(send(frame, 5000), -EMSGSIZE);
     for (unsigned i = 0; i < NETFRONT_SLOTS; i++)
-        assert_int_equal(netfront_send(&nf, frame, sizeof(frame)), 0);
-    assert_int_equal(netfront_send(&nf, frame, sizeof(frame)), -EAGAIN);
-    assert_int_equal(netfront_send(&nf, frame, 5000), -EMSGSIZE);
+        assert_int_equal(send(frame, sizeof(frame)), 0);
+    assert_int_equal(send(frame, sizeof(frame)), -EAGAIN);
+
     assert_int_equal(nf.violations, 0);
 }
 
@@ -151,8 +165,8 @@ TEST(tx_twice)
 {
     char frame[60] = "x";
 
-    netfront_send(&nf, frame, sizeof(frame));
-    netfront_send(&nf, frame, sizeof(frame));
+    send(frame, sizeof(frame));
+    send(frame, sizeof(frame));
     uint16_t id = tx()->ring[0].req.id;
     tx_answer(0, id, NETIF_RSP_OKAY);
     tx_answer(1, id, NETIF_RSP_OKAY); /* lies over the second request */
@@ -164,7 +178,7 @@ TEST(tx_unknown)
 {
     char frame[60] = "x";
 
-    netfront_send(&nf, frame, sizeof(frame));
+    send(frame, sizeof(frame));
     tx_answer(0, 999, NETIF_RSP_OKAY);
     ring();
     assert_int_equal(nf.violations, 1);
@@ -174,7 +188,7 @@ TEST(indices)
 {
     char frame[60] = "x";
 
-    netfront_send(&nf, frame, sizeof(frame));
+    send(frame, sizeof(frame));
     tx()->rsp_prod = 2;
     ring();
     assert_int_equal(nf.violations, 1);
@@ -196,7 +210,7 @@ TEST(grants)
 {
     char frame[60] = "x";
 
-    netfront_send(&nf, frame, sizeof(frame));
+    send(frame, sizeof(frame));
     netif_tx_request_t q = tx()->ring[0].req;
     in_use[q.gref] = true;
     tx_answer(0, q.id, NETIF_RSP_OKAY);
@@ -230,10 +244,29 @@ TEST(rx_wrong)
     (void)q0;
 }
 
+TEST(checksums)
+{
+    assert_true(nf.csum_offload);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_non_null(netfront_frame(&nf));
+        assert_ptr_equal(netfront_frame(&nf), netfront_frame(&nf));
+        assert_int_equal(netfront_send(&nf, 60, i), 0);
+        assert_int_equal(tx()->ring[i].req.flags, i ? NETTXF_csum_blank | NETTXF_data_validated : 0);
+    }
+    assert_int_equal(netfront_send(&nf, 60, false), -EINVAL); /* nothing was put there */
+    rx_answer(0, 0, 60, NETRXF_csum_blank | NETRXF_data_validated);
+    ring();
+    assert_true(last_good);
+    rx_answer(1, 1, 60, 0);
+    ring();
+    assert_false(last_good);
+    assert_int_equal(nf.violations, 0);
+}
+
 TEST(closing)
 {
     strcpy(backend_state, "5");
     state_watch("x/state", state_arg);
     assert_false(nf.connected);
-    assert_int_equal(netfront_send(&nf, "x", 1), -ENOTCONN);
+    assert_int_equal(netfront_send(&nf, 60, false), -ENOTCONN);
 }

@@ -24,9 +24,9 @@ static struct netfront nf;
 
 int main(void);
 
-static void on_frame(struct netfront *n, const uint8_t *frame, unsigned len, void *arg)
+static void on_frame(struct netfront *n, const uint8_t *frame, unsigned len, bool good, void *arg)
 {
-    (void)n, (void)frame, (void)len, (void)arg;
+    (void)n, (void)frame, (void)len, (void)good, (void)arg;
 }
 
 static void nothing(uint32_t port, void *arg) { (void)port, (void)arg; }

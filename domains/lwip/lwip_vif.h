@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An interface of lwIP's on a small domain's vif. Its addresses stand on the command line:
+ *
+ *     ip=A.B.C.D[/PREFIX]   one of its own (/24 if it does not say); gw=A.B.C.D: who knows the rest of the world
+ *     dhcp                  the network gives one
+ *     ip6=ADDRESS           beside the link-local one, and those that routers announce
+ *
+ * Whoever has one turns lwip_wait instead of event_wait: lwIP has timers.
+ */
+#pragma once
+#include <lwip/netif.h>
+#include <netfront.h>
+
+struct lwip_vif {
+    struct netif netif;
+    struct netfront front;
+    uint64_t dropped; /* frames that came when there was no memory for them, and those that lwIP wanted to send when the ring was full */
+};
+
+/* Opens vif `devid` of this domain: 0 once it is connected and has its IPv4 address; -errno. */
+int lwip_vif_open(struct lwip_vif *v, unsigned devid);
+/* One turn of the main loop: event_wait, and lwIP's timers. */
+void lwip_wait(uint64_t until_ns);

@@ -11,27 +11,41 @@
 #include <stdio.h>
 #include "net.h"
 #include "vif.h"
+#include "virtio_net.h"
 
 static uint8_t *keep;
 
+/* A kind of NIC, and the memory for one. */
+struct kind {
+    const struct nic_ops *ops;
+    struct nic *nic;
+};
+static struct vnet vnet;
+static const struct kind virtio_kind = { &virtio_net, &vnet.nic };
+
 static bool is_virtio_net(const struct bh_pci_info *nic) { return virtio_is(nic, VIRTIO_TYPE_NET); }
 
-static const char *uplink_start(const struct bh_pci_info *nic, const void *arg)
+static const char *uplink_start(const struct bh_pci_info *dev, const void *arg)
 {
-    (void)arg;
-    return vnet_start(&net.uplink, nic, &net.pool, wakes_only, NULL);
+    const struct kind *k = arg;
+    const char *why = nic_start(k->nic, k->ops, dev, &net.pool, wakes_only, NULL);
+
+    if (!why)
+        net.uplink = k->nic;
+    return why;
 }
 
 /* Without a NIC it is an internal switch; with one that cannot be driven, it is none. */
 static void uplink_find(void)
 {
-    static const struct device_driver driver = { .match = is_virtio_net,
-                                                 .trial = nic_trial,
-                                                 .start = uplink_start };
+    static const struct device_driver drivers[] = {
+        { is_virtio_net, virtio_net_trial, uplink_start, &virtio_kind },
+    };
     struct bh_pci_info nic;
     const char *why = NULL;
-    enum device_state is = device_find(&driver, 1, "it is no virtio-net, the one kind that is driven",
-                                       &nic, &why);
+    enum device_state is = device_find(drivers, ARRAY_SIZE(drivers),
+                                       "it is no virtio-net, the one kind that is driven", &nic,
+                                       &why);
 
     if (is == DEVICE_UP)
         switch_port_up(&net.sw, SW_UPLINK, NULL);
@@ -41,16 +55,15 @@ static void uplink_find(void)
 
 static void uplink_check(void)
 {
-    if (!vnet_sane(&net.uplink))
+    if (!nic_sane(net.uplink))
         bh_panic("the NIC asks for a reset");
 }
 
 static const char *uplink_is(void)
 {
-    if (!net.uplink.up)
+    if (!net.uplink)
         return net.refusal[0] ? "not there" : "none";
-    return net.uplink.dev.features & VIRTIO_NET_F_CSUM ? "virtio-net (checksum offload)"
-                                                       : "virtio-net";
+    return net.uplink->ops->name;
 }
 
 static struct keep_vif *keep_page(unsigned port)
@@ -90,7 +103,8 @@ int main(void)
     batch_flush(&net.batch); /* what the last instance published and did not tell */
     driver_adopted();
     (void)driver_serve(); /* what waited since the last life goes before words about it */
-    printf("%s: up, uplink %s, %u vifs adopted, %lu us\n", self.name, uplink_is(), n,
+    printf("%s: up, uplink %s%s, %u vifs adopted, %lu us\n", self.name, uplink_is(),
+           net.uplink && (net.uplink->can & NIC_CSUM) ? " (checksum offload)" : "", n,
            (now_ns() - start) / 1000);
     driver_run();
 }

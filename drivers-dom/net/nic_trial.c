@@ -6,11 +6,12 @@
 #include <string.h>
 #include <trial.h>
 #include "net.h"
+#include "virtio_net.h"
 
 #define TX_QUEUE  1u /* Virtio 1.1, 5.1.2 */
 #define FRAME_LEN 60u
 
-const char *nic_trial(const struct bh_pci_info *dev)
+const char *virtio_net_trial(const struct bh_pci_info *dev)
 {
     static const uint8_t head[14] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x88, 0xb5 };
     struct virtio_request req = { .queue = TX_QUEUE,

@@ -4,7 +4,7 @@
 #include "net.h"
 #include "vif.h"
 
-_Static_assert(VNET_PORTS == SW_PORTS, "a share for each port");
+_Static_assert(NIC_PORTS == SW_PORTS, "a share for each port");
 
 static void forward(void *arg, struct pkt *p)
 {
@@ -22,7 +22,7 @@ static void forward(void *arg, struct pkt *p)
     }
     p->from = (uint8_t)from;
     if (to & 1u << SW_UPLINK)
-        vnet_send(&net.uplink, p);
+        nic_send(net.uplink, p);
     EACH_PORT(i, to & ~(1u << SW_UPLINK))
     vif_offer(&vifs[i], p);
 }
@@ -30,7 +30,7 @@ static void forward(void *arg, struct pkt *p)
 /* A frame has arrived somewhere. That a guest's frame was taken says nothing: the NIC may never do anything with it. */
 bool net_answered(void)
 {
-    if (net.uplink.rx_packets || net.uplink.tx_packets > vnet_in_flight(&net.uplink))
+    if (net.uplink && (net.uplink->rx_packets || net.uplink->tx_packets > net.uplink->tx_out))
         return true;
     EACH_PORT(i, vifs_connected())
     {
@@ -47,11 +47,12 @@ bool net_round(uint64_t now)
     unsigned nr_on = 0, sends = b->nr_sends, work;
 
     net.now = now;
-    work = vnet_receive(&net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
+    work = nic_receive(net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
     EACH_PORT(i, vifs_connected())
     on[nr_on++] = &vifs[i].nb;
     work += nb_collect(on, nr_on, b);
-    net.uplink.tx_share = (uint16_t)(nr_on ? VQ_SIZE / nr_on : VQ_SIZE);
+    if (net.uplink)
+        net.uplink->tx_share = (uint16_t)(net.uplink->tx_size / (nr_on ? nr_on : 1));
     if (b->nr_copies || (sends && work))
         batch_flush(b);
     EACH_PORT(i, vifs_connected())
@@ -63,13 +64,13 @@ bool net_round(uint64_t now)
         nb_push(nb, b);
     }
     blame(0);
-    vnet_notify(&net.uplink);
+    nic_notify(net.uplink);
     return work != 0;
 }
 
 bool net_arm(void)
 {
-    bool again = vnet_arm(&net.uplink);
+    bool again = nic_arm(net.uplink);
 
     EACH_PORT(i, vifs_connected())
     again |= nb_arm(&vifs[i].nb);

@@ -22,7 +22,7 @@ void vif_count(const struct vif *v, uint64_t n[BH_NET_STATS])
 
 static void uplink_count(uint64_t n[BH_NET_STATS])
 {
-    const struct vnet *u = &net.uplink;
+    const struct nic *u = net.uplink;
     const struct sw_port *p = &net.sw.port[SW_UPLINK];
 
     n[BH_NET_IN] = u->rx_packets;
@@ -41,8 +41,9 @@ static bool unsaid(void)
 {
     uint64_t n[BH_NET_STATS];
 
-    uplink_count(n);
-    bool any = net.uplink.up && counters_unsaid(&uplink, n, BH_NET_STATS);
+    if (net.uplink)
+        uplink_count(n);
+    bool any = net.uplink && counters_unsaid(&uplink, n, BH_NET_STATS);
     for (const struct vif *v = vifs + 1; v < vifs + SW_PORTS && !any; v++) {
         vif_count(v, n);
         any = v->connected && counters_unsaid(&v->counters, n, BH_NET_STATS);
@@ -61,8 +62,9 @@ uint64_t vifs_say_stats(void)
     if (!unsaid())
         return 0;
     next = now_ns() + SAY_NS;
-    uplink_count(n);
-    bool said = !net.uplink.up || counters_say(&uplink, BH_KEY_UPLINK, n, BH_NET_STATS);
+    if (net.uplink)
+        uplink_count(n);
+    bool said = !net.uplink || counters_say(&uplink, BH_KEY_UPLINK, n, BH_NET_STATS);
     for (struct vif *v = vifs + 1; v < vifs + SW_PORTS && said; v++) {
         /* One that is looked at again may be gone: a node of ours would bring its directory back. */
         if (!v->connected || v->be.dirty || v->be.later)

@@ -8,6 +8,8 @@
 #define RX_BYTES \
     (PKT_BUF - PKT_HEAD + HDR) /* header and frame, from PKT_HEAD - HDR to the buffer's end */
 
+_Static_assert(!offsetof(struct vnet, nic), "a driver's own begins with its nic");
+static struct vnet *vnet_of(struct nic *n) { return (struct vnet *)n; }
 static uint8_t *dma_start(const struct pkt *p) { return p->data - HDR; }
 
 static const char *vq_setup(struct vnet *n, struct vq *q, uint16_t index, uint16_t vector)
@@ -44,7 +46,7 @@ static const char *queues_start(struct vnet *n)
     if (why)
         return why;
     for (uint16_t i = 0; i < VQ_SIZE; i++) {
-        struct pkt *p = pkt_alloc(n->pool);
+        struct pkt *p = pkt_alloc(n->nic.pool);
         if (!p)
             return "out of buffers";
         rx_post(&n->rx, i, p);
@@ -57,7 +59,7 @@ static const char *queues_start(struct vnet *n)
 /* It must not go on with what it was given. */
 static void stop(struct vnet *n)
 {
-    struct bh_dma_enable dma = { .sbdf = n->sbdf, .enable = 0 };
+    struct bh_dma_enable dma = { .sbdf = n->nic.sbdf, .enable = 0 };
 
     n->dev.common->device_status = 0;
     bh_svc_dma_enable(&dma);
@@ -66,7 +68,7 @@ static void stop(struct vnet *n)
 
 static const char *start(struct vnet *n, event_fn irq, void *arg)
 {
-    struct bh_dma_enable dma = { .sbdf = n->sbdf, .enable = 1 };
+    struct bh_dma_enable dma = { .sbdf = n->nic.sbdf, .enable = 1 };
     /* MRG_RXBUF: else a frame that fits no buffer is dropped by the device, where nobody counts it. */
     const uint64_t wanted = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MRG_RXBUF |
                             VIRTIO_F_EVENT_IDX;
@@ -78,7 +80,7 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
         return "DMA was refused";
     const char *why = virtio_negotiate(&n->dev, wanted);
     if (!why)
-        why = pci_irq_bind(n->sbdf, 0, irq, arg); /* MSI-X entry 0, for the receive queue */
+        why = pci_irq_bind(n->nic.sbdf, 0, irq, arg); /* MSI-X entry 0, for the receive queue */
     if (!why) {
         n->dev.common->msix_config = VIRTIO_NO_VECTOR;
         why = queues_start(n);
@@ -89,23 +91,22 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     }
     n->dev.common->device_status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK |
                                    VIRTIO_DRIVER_OK;
-    n->up = true;
     return NULL;
 }
 
-const char *vnet_start(struct vnet *n, const struct bh_pci_info *dev, struct pkt_pool *pool,
-                       event_fn irq, void *arg)
+static const char *vnet_start(struct nic *nic, const struct bh_pci_info *dev, event_fn irq, void *arg)
 {
-    memset(n, 0, sizeof(*n));
-    n->pool = pool;
-    n->sbdf = dev->sbdf;
-    n->tx_share = VQ_SIZE;
+    struct vnet *n = vnet_of(nic);
     const char *why = virtio_pci_map(&n->dev, dev, VIRTIO_TYPE_NET);
+
+    n->rx_rest = 0;
     if (!why)
         why = start(n, irq, arg);
     if (why)
         return why;
-    vnet_notify(n);
+    nic->mtu = WIRE_MTU;
+    nic->tx_size = VQ_SIZE;
+    nic->can = n->dev.features & VIRTIO_NET_F_CSUM ? NIC_CSUM : 0;
     return NULL;
 }
 
@@ -122,12 +123,11 @@ static bool rx_fits(struct vnet *n, uint32_t len, const struct virtio_net_hdr *h
     n->rx_rest = (uint16_t)(parts - 1);
     if (parts == 1 && len >= HDR + ETH_HLEN && len <= HDR + FRAME_MAX)
         return true;
-    n->rx_length++;
+    n->nic.rx_length++;
     return false;
 }
 
-static void rx_one(struct vnet *n, struct vring_used_elem e,
-                   void (*deliver)(void *arg, struct pkt *p), void *arg)
+static void rx_one(struct vnet *n, struct vring_used_elem e, nic_deliver *deliver, void *arg)
 {
     struct pkt *p = n->rx.pkt[e.id], *fresh = NULL;
     const struct virtio_net_hdr *h = (const struct virtio_net_hdr *)dma_start(p);
@@ -135,8 +135,8 @@ static void rx_one(struct vnet *n, struct vring_used_elem e,
 
     /* A frame whose buffer nobody can replace is dropped: the ring stays full. */
     if (rx_fits(n, e.len, h)) {
-        fresh = pkt_alloc(n->pool);
-        n->rx_dropped += !fresh;
+        fresh = pkt_alloc(n->nic.pool);
+        n->nic.rx_dropped += !fresh;
     }
     if (!fresh) {
         rx_post(&n->rx, (uint16_t)e.id, p);
@@ -152,86 +152,72 @@ static void rx_one(struct vnet *n, struct vring_used_elem e,
     }
     rx_post(&n->rx, (uint16_t)e.id, fresh);
     if (good) {
-        n->rx_packets++;
+        n->nic.rx_packets++;
         deliver(arg, p);
     } else {
-        n->rx_errors++;
+        n->nic.rx_errors++;
     }
-    pkt_put(n->pool, p);
+    pkt_put(n->nic.pool, p);
 }
 
-unsigned vnet_receive(struct vnet *n, unsigned budget, void (*deliver)(void *arg, struct pkt *p),
-                      void *arg)
+static unsigned vnet_receive(struct nic *nic, unsigned budget, nic_deliver *deliver, void *arg)
 {
-    if (!n->up)
-        return 0;
+    struct vnet *n = vnet_of(nic);
     unsigned have = vring_pending(&n->rx.r), done = have < budget ? have : budget;
+
     for (unsigned i = 0; i < done; i++)
         rx_one(n, vq_used(&n->rx), deliver, arg);
     return done;
 }
 
-static void tx_reclaim(struct vnet *n)
+static void vnet_reclaim(struct nic *nic)
 {
-    for (unsigned have = vring_pending(&n->tx.r); have; have--) {
-        uint16_t id = (uint16_t)vq_used(&n->tx).id;
-        n->tx_held[n->tx.pkt[id]->from]--;
-        pkt_put(n->pool, n->tx.pkt[id]);
-        n->tx.pkt[id] = NULL;
-        n->tx.free[n->tx.nr_free++] = id;
+    struct vq *q = &vnet_of(nic)->tx;
+
+    for (unsigned have = vring_pending(&q->r); have; have--) {
+        uint16_t id = (uint16_t)vq_used(q).id;
+        nic_sent(nic, q->pkt[id]);
+        q->pkt[id] = NULL;
+        q->free[q->nr_free++] = id;
     }
 }
 
-void vnet_send(struct vnet *n, struct pkt *p)
+static void vnet_send(struct nic *nic, struct pkt *p)
 {
-    if (!n->up)
-        return;
-    if (!n->tx.nr_free || n->tx_held[p->from] >= n->tx_share)
-        tx_reclaim(n);
-    if (!n->tx.nr_free || n->tx_held[p->from] >= n->tx_share) {
-        n->tx_dropped++;
-        return;
-    }
+    struct vq *q = &vnet_of(nic)->tx;
     struct virtio_net_hdr *h = (struct virtio_net_hdr *)dma_start(p);
+    uint16_t id = q->free[--q->nr_free];
+
     *h = (struct virtio_net_hdr){ .flags = 0 };
-    if (p->flags & PKT_CSUM_BLANK) {
-        if (!(n->dev.features & VIRTIO_NET_F_CSUM))
-            pkt_csum_fill(p);
-        else
-            *h = (struct virtio_net_hdr){ .flags = VNET_HDR_NEEDS_CSUM,
-                                          .csum_start = p->csum_start,
-                                          .csum_offset = p->csum_offset };
-    }
-    unsigned len = p->len;
-    if (len < ETH_MIN) { /* hardware wants whole frames; what lies behind must not be another guest's */
-        memset(p->data + len, 0, ETH_MIN - len);
-        len = ETH_MIN;
-    }
-    uint16_t id = n->tx.free[--n->tx.nr_free];
-    n->tx.pkt[id] = pkt_get(p);
-    n->tx_held[p->from]++;
-    n->tx.r.desc[id] = (struct vring_desc){ (uint64_t)dma_start(p), (uint32_t)(HDR + len), 0, 0 };
-    vring_post(&n->tx.r, id);
-    n->tx_packets++;
+    if (p->flags & PKT_CSUM_BLANK)
+        *h = (struct virtio_net_hdr){ .flags = VNET_HDR_NEEDS_CSUM,
+                                      .csum_start = p->csum_start,
+                                      .csum_offset = p->csum_offset };
+    q->pkt[id] = p;
+    q->r.desc[id] = (struct vring_desc){ (uint64_t)h, (uint32_t)(HDR + nic_wire_len(p)), 0, 0 };
+    vring_post(&q->r, id);
 }
 
-void vnet_notify(struct vnet *n)
+static void vnet_notify(struct nic *nic)
 {
-    if (!n->up)
-        return;
-    tx_reclaim(n);
+    struct vnet *n = vnet_of(nic);
+
     vring_notify(&n->dev, &n->rx.r);
     vring_notify(&n->dev, &n->tx.r);
 }
 
-bool vnet_arm(struct vnet *n)
+static bool vnet_arm(struct nic *nic) { return vring_arm(&vnet_of(nic)->rx.r); }
+
+static bool vnet_sane(const struct nic *nic)
 {
-    if (!n->up)
-        return false;
-    return vring_arm(&n->rx.r);
+    return !(((const struct vnet *)nic)->dev.common->device_status & VIRTIO_NEEDS_RESET);
 }
 
-bool vnet_sane(const struct vnet *n)
-{
-    return !n->up || !(n->dev.common->device_status & VIRTIO_NEEDS_RESET);
-}
+const struct nic_ops virtio_net = { .name = "virtio-net",
+                                    .start = vnet_start,
+                                    .receive = vnet_receive,
+                                    .send = vnet_send,
+                                    .reclaim = vnet_reclaim,
+                                    .notify = vnet_notify,
+                                    .arm = vnet_arm,
+                                    .sane = vnet_sane };

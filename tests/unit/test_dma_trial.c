@@ -180,7 +180,9 @@ static void world(bool is_nvme)
 static const char *try(unsigned kind)
 {
     pci.device = kind == 1 ? 0x1041 : 0x1042;
-    return kind == 0 ? virtio_blk_trial(&pci) : kind == 1 ? nic_trial(&pci) : nvme_trial(&pci);
+    return kind == 0   ? virtio_blk_trial(&pci)
+           : kind == 1 ? virtio_net_trial(&pci)
+                       : nvme_trial(&pci);
 }
 
 TEST(each_passes)

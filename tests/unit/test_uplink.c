@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/virtio_net.c drivers-dom/net/pkt.c
+// LINK: drivers-dom/net/virtio_net.c drivers-dom/net/nic.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* The uplink's queues. Transmit, with a device that is slower than its senders: one that floods leaves the others their share. Receive:
  * what does not fit is counted once and nothing of it delivered, what comes behind it is whole. */
@@ -53,7 +53,7 @@ static void send(unsigned from, unsigned count)
         assert_non_null(p);
         p->len = 60;
         p->from = (uint8_t)from;
-        vnet_send(&n, p);
+        nic_send(&n.nic, p);
         pkt_put(&pool, p);
     }
 }
@@ -77,33 +77,32 @@ TEST(test_share)
     unsigned got = 0;
 
     pkt_pool_init(&pool, pkts, mem, POOL);
-    n.up = true;
-    n.pool = &pool;
+    n.nic = (struct nic){ .ops = &virtio_net, .pool = &pool, .tx_size = VQ_SIZE, .can = NIC_CSUM };
     n.tx.r = (struct vring){ .desc = desc, .avail = &avail, .used = &used, .size = VQ_SIZE };
     for (uint16_t i = 0; i < VQ_SIZE; i++)
         n.tx.free[n.tx.nr_free++] = i;
-    n.tx_share = VQ_SIZE / 2;
+    n.nic.tx_share = VQ_SIZE / 2;
     for (unsigned round = 0; round < 200; round++) {
         send(1, 64);
         send(2, 1);
         got += sent(16, 2);
-        assert_in_range(n.tx_held[1], 0, n.tx_share);
+        assert_in_range(n.nic.tx_held[1], 0, n.nic.tx_share);
     }
     got += sent(VQ_SIZE, 2);
     assert_int_equal(got, 200);
-    assert_true(n.tx_dropped > 1000);
+    assert_true(n.nic.tx_dropped > 1000);
     /* Alone, a port has the whole queue; a share that shrinks under what is held harms nobody. */
-    n.tx_share = VQ_SIZE;
+    n.nic.tx_share = VQ_SIZE;
     send(1, VQ_SIZE + 5);
-    assert_int_equal(vnet_in_flight(&n), VQ_SIZE);
-    n.tx_share = 17;
+    assert_int_equal(n.nic.tx_out, VQ_SIZE);
+    n.nic.tx_share = 17;
     sent(VQ_SIZE, 0);
     send(2, 1);
-    assert_int_equal(vnet_in_flight(&n), 1);
+    assert_int_equal(n.nic.tx_out, 1);
     sent(1, 0);
-    vnet_notify(&n);
+    nic_notify(&n.nic);
     assert_int_equal(pool.nr_free, POOL);
-    assert_int_equal(n.tx_held[1] + n.tx_held[2], 0);
+    assert_int_equal(n.nic.tx_held[1] + n.nic.tx_held[2], 0);
 }
 
 /* --- receive -------------------------------------------------------------------------------------------------- */
@@ -123,7 +122,7 @@ static void receive_start(uint64_t features)
     memset(&used, 0, sizeof(used));
     memset(&avail, 0, sizeof(avail));
     pkt_pool_init(&pool, pkts, mem, POOL);
-    n = (struct vnet){ .up = true, .pool = &pool, .dev.features = features };
+    n = (struct vnet){ .nic = { .ops = &virtio_net, .pool = &pool }, .dev.features = features };
     n.rx.r = (struct vring){ .desc = desc, .avail = &avail, .used = &used, .size = VQ_SIZE };
     for (uint16_t i = 0; i < VQ_SIZE; i++) {
         n.rx.pkt[i] = pkt_alloc(&pool);
@@ -157,7 +156,7 @@ TEST(test_too_long)
 {
     struct bh_pci_info nic = { .index = 0 };
 
-    assert_string_equal(vnet_start(&n, &nic, &pool, NULL, NULL), "no device");
+    assert_string_equal(nic_start(&n.nic, &virtio_net, &nic, &pool, NULL, NULL), "no device");
     assert_true(asked_for & VIRTIO_NET_F_MRG_RXBUF);
     receive_start(VIRTIO_NET_F_MRG_RXBUF);
     for (unsigned round = 0; round < 300; round++) {
@@ -165,15 +164,15 @@ TEST(test_too_long)
         for (unsigned i = 0; i < 8; i++)
             arrives(sizes[i], 0);
         /* The budget may end in the middle of a frame. */
-        while (vnet_receive(&n, 3, deliver, NULL))
+        while (nic_receive(&n.nic, 3, deliver, NULL))
             ;
-        assert_int_equal(n.rx_packets, 2 * (round + 1));
-        assert_int_equal(n.rx_length, 6 * (round + 1));
+        assert_int_equal(n.nic.rx_packets, 2 * (round + 1));
+        assert_int_equal(n.nic.rx_length, 6 * (round + 1));
         assert_int_equal(delivered[nr_delivered % 4 ? 0 : 2], FRAME_MAX);
         assert_int_equal(delivered[nr_delivered % 4 ? 1 : 3], 60);
         assert_int_equal(pool.nr_free, POOL - VQ_SIZE);
     }
-    assert_int_equal(n.rx_dropped + n.rx_errors, 0);
+    assert_int_equal(n.nic.rx_dropped + n.nic.rx_errors, 0);
 }
 
 /* A device without the feature drops such frames itself and says nothing of buffers. */
@@ -183,9 +182,9 @@ TEST(test_without_mergeable)
     arrives(60, 77);
     arrives(FRAME_MAX + 1, 77);
     arrives(FRAME_MAX, 77);
-    assert_int_equal(vnet_receive(&n, 64, deliver, NULL), 3);
+    assert_int_equal(nic_receive(&n.nic, 64, deliver, NULL), 3);
     assert_int_equal(nr_delivered, 2);
-    assert_int_equal(n.rx_length, 1);
+    assert_int_equal(n.nic.rx_length, 1);
 }
 
 TEST(test_nonsense)
@@ -197,7 +196,7 @@ TEST(test_nonsense)
         arrives(60, parts);
         may_die = true;
         if (!setjmp(dead)) {
-            vnet_receive(&n, 64, deliver, NULL);
+            nic_receive(&n.nic, 64, deliver, NULL);
             may_die = false;
             fail_msg("a frame in %u buffers was taken", parts);
         }

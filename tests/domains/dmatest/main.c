@@ -42,9 +42,9 @@ static void ask(void)
     memcpy(p->data, arp, sizeof(arp));
     p->len = sizeof(arp);
     p->flags = 0;
-    vnet_send(&nic, p);
+    nic_send(&nic.nic, p);
     pkt_put(&pool, p);
-    vnet_notify(&nic);
+    nic_notify(&nic.nic);
 }
 
 static bool ask_and_wait(void)
@@ -54,9 +54,9 @@ static bool ask_and_wait(void)
     answered = false;
     ask();
     while (!answered && now_ns() < end) {
-        vnet_receive(&nic, 64, deliver, NULL);
-        vnet_notify(&nic);
-        if (!vnet_arm(&nic))
+        nic_receive(&nic.nic, 64, deliver, NULL);
+        nic_notify(&nic.nic);
+        if (!nic_arm(&nic.nic))
             event_wait(now_ns() + 10 * NS_PER_MS);
     }
     return answered;
@@ -72,7 +72,7 @@ static const char *bring_up(void)
     pkt_pool_init(&pool, pkts, mem, NR_PKT);
     if (bh_svc_devices(&dev))
         return "no device";
-    return vnet_start(&nic, &dev, &pool, irq, NULL);
+    return nic_start(&nic.nic, &virtio_net, &dev, &pool, irq, NULL);
 }
 
 int main(void)

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The uplink as the round sees it, and what a kind of NIC gives for it. A driver is one file: it moves frames between its queues and the
+ * pool, says what its device can do, and checks all that the device writes: nonsense ends this instance, because restart is the one way
+ * back that is tested. Whose frames the transmit queue holds is counted here: a port that sends more than the wire takes finds its own
+ * share full, not that of the others.
+ */
+#pragma once
+#include <bh.h>
+#include "pkt.h"
+
+#define NIC_PORTS 16u
+
+/* What a device does itself with a frame that it sends; what it does not is done before. */
+#define NIC_CSUM    1u /* fills in a blank checksum that pkt_csum_find found */
+#define NIC_TSO4    2u /* cuts a large TCP segment into frames */
+#define NIC_TSO6    4u
+#define NIC_SCATTER 8u /* takes a frame in several buffers */
+
+struct nic;
+typedef void nic_deliver(void *arg,
+                         struct pkt *p); /* p is the callee's only for the call (pkt_get to keep it) */
+
+struct nic_ops {
+    const char *name;
+    /* Device reset, then DMA, then queues (docs/restart-protocol.md 3), by what the core says of it. Sets can, mtu, tx_size. NULL, or why the
+     * device cannot be used: then it has no DMA. */
+    const char *(*start)(struct nic *n, const struct bh_pci_info *dev, event_fn irq, void *arg);
+    unsigned (*receive)(struct nic *n, unsigned budget, nic_deliver *deliver, void *arg);
+    /* There is room for its nic_slots(p). Its reference and its place are the driver's until nic_sent. */
+    void (*send)(struct nic *n, struct pkt *p);
+    void (*reclaim)(struct nic *n); /* nic_sent for each frame that is out */
+    void (*notify)(struct nic *n);  /* tells the device of what was posted and sent */
+    bool (*arm)(struct nic *n); /* asks for an interrupt with the next frame; true: there is one already */
+    bool (*sane)(const struct nic *n); /* the device does not ask for a reset */
+};
+
+struct nic { /* a driver's own begins with it */
+    const struct nic_ops *ops;
+    struct pkt_pool *pool;
+    uint32_t sbdf;
+    uint32_t can;                          /* NIC_* */
+    uint16_t mtu;                          /* bytes behind the Ethernet header and tags */
+    uint16_t tx_size, tx_out;              /* slots of the transmit queue; those in use */
+    uint16_t tx_held[NIC_PORTS], tx_share; /* ... by frames of each port; how many one may use */
+    /* rx_length: frames that do not fit; rx_errors: damaged ones, and blank checksums outside of the frame; dropped: for want of room. */
+    uint64_t rx_packets, rx_dropped, rx_length, rx_errors, tx_packets, tx_dropped;
+};
+
+const char *nic_start(struct nic *n, const struct nic_ops *ops, const struct bh_pci_info *dev,
+                      struct pkt_pool *pool, event_fn irq, void *arg);
+/* Takes a reference of its own; drops when the queue or p->from's share is full. A blank checksum has been found (pkt_csum_find). */
+void nic_send(struct nic *n, struct pkt *p);
+void nic_notify(struct nic *n); /* once a round: gives buffers back, tells the device what it waits for */
+
+/* For drivers: the frame is out, or never will be. */
+void nic_sent(struct nic *n, struct pkt *p);
+static inline unsigned nic_slots(const struct pkt *p) { return (void)p, 1; }
+/* Hardware wants whole frames: nic_send has cleared what follows a short one. */
+static inline unsigned nic_wire_len(const struct pkt *p)
+{
+    return p->len < ETH_MIN ? ETH_MIN : p->len;
+}
+
+/* n: NULL if there is no uplink, as in nic_send and nic_notify. */
+static inline unsigned nic_receive(struct nic *n, unsigned budget, nic_deliver *deliver, void *arg)
+{
+    return n ? n->ops->receive(n, budget, deliver, arg) : 0;
+}
+static inline bool nic_arm(struct nic *n) { return n && n->ops->arm(n); }
+static inline bool nic_sane(const struct nic *n) { return !n || n->ops->sane(n); }

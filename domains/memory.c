@@ -9,7 +9,7 @@
 #include <xen/hvm/params.h>
 
 #define PAGE_ROUND(x) (((x) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1))
-#define SMALL_END     0x400000ul /* domain.lds: the image ends below */
+#define SMALL_END     0x400000ul /* domain.lds: all of the image but BIG_DATA ends below */
 
 extern char _text_start[], _text_end[], _rodata_end[], _end[], stack_guard[], ist_guard[];
 extern uint64_t boot_pml4[512], boot_pd[4 * 512];

@@ -51,7 +51,7 @@ static int read_segments(struct svc_image *si, size_t len, struct errbuf *e)
 
     if (rc)
         return rc;
-    elf_begin(s, ignore, NULL, MAX_IMAGE);
+    elf_begin(s, ignore, NULL, BH_SVC_BUNDLE); /* build_service knows how much memory there is */
     rc = elf_feed(s, si->file, len);
     if (!rc)
         rc = elf_end(s);

@@ -142,6 +142,8 @@ uint64_t page_avail(void); /* free pages */
 /* Called when page_alloc (and so malloc) finds nothing, if it is set: gives back some of what can be done without. False: there is no more. It
  * allocates nothing. */
 extern bool (*page_shortage)(void);
+/* Of big static data that begins as zeroes: it may lie beyond the 4 MiB of an image (domain.lds). */
+#define BIG_DATA __attribute__((section(".bss..big")))
 /* A page of the image (static, aligned) that nothing may touch from now on: what lies above it may be a stack. */
 void page_guard(const void *page);
 static inline uint64_t virt_to_gfn(const void *p) { return (uint64_t)p >> PAGE_SHIFT; }

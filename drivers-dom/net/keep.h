@@ -22,6 +22,8 @@
 #define KEEP_F_CSUM6 4u
 #define KEEP_F_SPLIT 8u  /* separate Tx and Rx event channels */
 #define KEEP_F_MAC   16u /* mac is set and enforced */
+#define KEEP_F_GSO4  32u /* the front-end takes TCP over IPv4 that is to be cut into segments */
+#define KEEP_F_GSO6  64u
 
 struct keep_vif_head {
     uint32_t magic;

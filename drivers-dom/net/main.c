@@ -103,8 +103,11 @@ int main(void)
     batch_flush(&net.batch); /* what the last instance published and did not tell */
     driver_adopted();
     (void)driver_serve(); /* what waited since the last life goes before words about it */
+    uint32_t can = net.uplink ? net.uplink->can : 0;
     printf("%s: up, uplink %s%s, %u vifs adopted, %lu us\n", self.name, uplink_is(),
-           net.uplink && (net.uplink->can & NIC_CSUM) ? " (checksum offload)" : "", n,
-           (now_ns() - start) / 1000);
+           can & NIC_TSO4   ? " (checksum and segmentation offload)"
+           : can & NIC_CSUM ? " (checksum offload)"
+                            : "",
+           n, (now_ns() - start) / 1000);
     driver_run();
 }

@@ -12,6 +12,8 @@ _Static_assert(sizeof(union netif_tx_sring_entry) == 12, "Tx slot");
 _Static_assert(sizeof(union netif_rx_sring_entry) == 8, "Rx slot");
 _Static_assert(sizeof(struct netif_tx_response) == 4, "Tx response is one store");
 _Static_assert(sizeof(struct netif_rx_response) == 8, "Rx response is one store");
+_Static_assert(sizeof(struct netif_extra_info) == 8, "so is an extra info in its place");
+_Static_assert(PKT_BUFS == NB_MAX_SLOTS + 1, "buffers and copies of a packet");
 
 static void nb_break(struct nb *nb, const char *why)
 {
@@ -60,6 +62,7 @@ void nb_detach(struct nb *nb)
 {
     while (nb->rxq_head != nb->rxq_tail)
         pkt_put(nb->pool, nb->rxq[nb->rxq_head++ % NB_RXQ]);
+    nb->rxq_bufs = nb->rxq_cut = 0;
     drop_items(nb);
 }
 
@@ -67,6 +70,9 @@ void nb_detach(struct nb *nb)
 
 struct tx_chain {
     unsigned slots, extras, frags;
+    bool refused; /* it has an extra info that was not offered, or one that makes no sense */
+    uint8_t gso;
+    uint16_t gso_size;
     struct netif_tx_request frag[NB_MAX_SLOTS];
 };
 
@@ -86,6 +92,19 @@ static union tx_slot tx_snapshot(const struct nb *nb, uint32_t i)
     return s;
 }
 
+/* One extra info is offered: how TCP is to be cut. */
+static void tx_extra(struct tx_chain *c, const struct netif_extra_info *x)
+{
+    bool v4 = x->u.gso.type == XEN_NETIF_GSO_TYPE_TCPV4,
+         v6 = x->u.gso.type == XEN_NETIF_GSO_TYPE_TCPV6;
+
+    if (c->extras++ || x->type != XEN_NETIF_EXTRA_TYPE_GSO || (!v4 && !v6) ||
+        x->u.gso.size < GSO_MIN || x->u.gso.features)
+        c->refused = true;
+    c->gso = v6 ? PKT_GSO_TCP6 : PKT_GSO_TCP4;
+    c->gso_size = x->u.gso.size;
+}
+
 /*
  * Reads the packet at tx_cons (first slot, extra infos, further slots) and copies to the keep record what its answers need;
  * these entries lie at or past req_cons and mean nothing until it moves. false: the chain is not complete yet.
@@ -102,12 +121,13 @@ static bool tx_parse(struct nb *nb, unsigned avail, struct tx_chain *c)
     i++;
     c->frag[c->frags++] = s.req;
     more = s.req.flags & NETTXF_more_data;
-    for (extra = s.req.flags & NETTXF_extra_info; extra; c->extras++) {
+    for (extra = s.req.flags & NETTXF_extra_info; extra;) {
         if (i == end)
             return false;
         s = tx_snapshot(nb, i);
         SHARED_STORE(&nb->keep->tx_copy[i & MASK], keep_tx(i, 0, true));
         i++;
+        tx_extra(c, &s.extra);
         extra = s.extra.flags & XEN_NETIF_EXTRA_FLAG_MORE;
     }
     for (; more; c->frags++) {
@@ -124,13 +144,14 @@ static bool tx_parse(struct nb *nb, unsigned avail, struct tx_chain *c)
     return true;
 }
 
-/* The first slot's size is the packet's; what the other slots hold is taken off. false: not a packet we can take. No extra
- * info type was offered, so a packet that has one asks for what we do not do. */
+/* The first slot's size is the packet's; what the other slots hold is taken off. false: not a packet we can take. */
 static bool tx_sizes(struct tx_chain *c)
 {
     unsigned rest = 0, total = c->frag[0].size;
 
-    if (c->extras || c->frags > NB_MAX_SLOTS || total < ETH_HLEN || total > FRAME_MAX)
+    if (c->refused || c->frags > NB_MAX_SLOTS || total < ETH_HLEN)
+        return false;
+    if (c->gso && !(c->frag[0].flags & NETTXF_csum_blank))
         return false;
     for (unsigned i = 1; i < c->frags; i++) {
         if ((unsigned)c->frag[i].offset + c->frag[i].size > PAGE_SIZE)
@@ -143,36 +164,66 @@ static bool tx_sizes(struct tx_chain *c)
     return true;
 }
 
+/* One copy for each slot: behind the last one's bytes where it fits there, else into a buffer of its own. The first may be longer than the
+ * room in the first buffer: two copies. There are buffers for all that. */
 static void tx_queue_copies(struct nb *nb, struct batch *b, const struct tx_chain *c,
                             struct nb_item *it)
 {
-    struct pkt *p = it->pkt;
+    struct pkt *p = it->pkt, *to = p;
+    unsigned room = PKT_BUF - PKT_HEAD;
 
     it->copy0 = (uint16_t)b->nr_copies;
     for (unsigned i = 0; i < c->frags; i++) {
         const struct netif_tx_request *f = &c->frag[i];
-        if (!f->size)
-            continue;
-        (void)batch_copy_from(b, nb->dom, f->gref, f->offset, p->data + p->len,
-                              f->size); /* room was checked */
-        p->len = (uint16_t)(p->len + f->size);
+        for (unsigned done = 0; done < f->size;) {
+            unsigned n = f->size - done;
+            if (to->len && n > room) {
+                to = pkt_grow(nb->pool, p, to);
+                room = PKT_BUF;
+            }
+            n = n < room ? n : room;
+            (void)batch_copy_from(b, nb->dom, f->gref, f->offset + done, to->data + to->len, n);
+            to->len = (uint16_t)(to->len + n);
+            p->rest += to == p ? 0 : n;
+            room -= n;
+            done += n;
+        }
     }
     it->ncopies = (uint16_t)(b->nr_copies - it->copy0);
     if (c->frag[0].flags & NETTXF_csum_blank)
         p->flags = PKT_CSUM_BLANK | PKT_CSUM_VALID;
     else if (c->frag[0].flags & NETTXF_data_validated)
         p->flags = PKT_CSUM_VALID;
+    p->gso = c->gso;
+    p->gso_size = c->gso_size;
+}
+
+/* Whether the wire has room for one more, if it goes there, after the `used` of this round. */
+static bool tx_room(struct nb *nb, const struct tx_chain *c, unsigned *used)
+{
+    if (!nb->room)
+        return true;
+    unsigned need = c->frags;
+    if (c->gso && nb->room->cut && c->gso_size) {
+        unsigned each = pkt_bufs(c->gso_size + PKT_PULL);
+        need = (c->frag[0].size / c->gso_size + 1) * each;
+    }
+    nb->tx_waits = *used + need > nb->room->bufs && (*used || !nb->room->idle);
+    *used += need;
+    return !nb->tx_waits;
 }
 
 unsigned nb_collect_tx(struct nb *nb, struct batch *b)
 {
     struct tx_chain c;
+    unsigned used = 0;
 
+    nb->tx_waits = false;
     while (!nb->broken && nb->nr_tx_items < NB_ROUND) {
         unsigned avail = ring_avail(nb, &nb->txs->req_prod, nb->tx_cons, nb->tx_pub);
         nb->tx_short = 0;
         /* Checked before parsing: a packet is consumed only if it can be carried on. */
-        if (!avail || !nb->pool->free || b->nr_copies + NB_MAX_SLOTS > BH_BATCH_COPIES)
+        if (!avail || nb->pool->nr_free < PKT_BUFS || b->nr_copies + PKT_BUFS > BH_BATCH_COPIES)
             break;
         if (!tx_parse(nb, avail, &c)) {
             if (avail == KEEP_RING)
@@ -180,6 +231,8 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b)
             nb->tx_short = avail;
             break;
         }
+        if (!tx_room(nb, &c, &used))
+            break;
         struct nb_item *it = &nb->tx_item[nb->nr_tx_items];
         *it = (struct nb_item){ .slots = (uint16_t)c.slots, .status = NETIF_RSP_OKAY };
         if (tx_sizes(&c)) {
@@ -187,7 +240,7 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b)
             tx_queue_copies(nb, b, &c, it);
         } else {
             it->status = NETIF_RSP_ERROR;
-            it->too_long = c.frag[0].size > FRAME_MAX;
+            it->too_long = c.frags > NB_MAX_SLOTS;
         }
         nb->tx_cons += c.slots;
         SHARED_STORE(&nb->keep->tx.req_cons, keep_idx(nb->tx_cons));
@@ -230,6 +283,7 @@ void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *ar
         nb_tx_answer(nb, it->slots, it->status);
         if (it->status == NETIF_RSP_OKAY) {
             nb->stats.tx_packets++;
+            pkt_pull(nb->pool, it->pkt);
             deliver(arg, it->pkt);
         } else {
             (*(it->too_long ? &nb->stats.tx_long : &nb->stats.tx_errors))++;
@@ -244,21 +298,84 @@ void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *ar
 
 bool nb_queue_rx(struct nb *nb, struct pkt *p)
 {
-    unsigned queued = nb->rxq_tail - nb->rxq_head;
-
-    /* A front-end that takes nothing may hold few buffers while they are scarce, so that it cannot starve its neighbours. */
-    unsigned limit = nb->pool->nr_free < PKT_NR / 4 ? NB_RXQ / 4 : NB_RXQ;
-    if (nb->broken || queued >= limit) {
+    if (nb->broken || nb->rxq_tail - nb->rxq_head >= NB_RXQ ||
+        nb->rxq_bufs + p->nr > nb->pool->nr_free / 2) {
         nb->stats.rx_dropped++;
         return false;
     }
     nb->rxq[nb->rxq_tail++ % NB_RXQ] = pkt_get(p);
+    nb->rxq_bufs += p->nr;
     return true;
 }
 
-static unsigned rx_slots(const struct pkt *p)
+static bool rx_takes_whole(const struct nb *nb, const struct pkt *p)
 {
-    return (p->len + (unsigned)PAGE_SIZE - 1) / (unsigned)PAGE_SIZE;
+    return !p->gso || (nb_takes_blank(nb, p) && (nb->features & KEEP_F_SG) &&
+                       (nb->features & (p->ipv6 ? KEEP_F_GSO6 : KEEP_F_GSO4)));
+}
+
+/* A packet's buffers lie in a slot each, or one behind the other where that would be more slots than a front-end has to take. */
+static bool rx_packs(unsigned bufs) { return bufs >= NB_MAX_SLOTS; }
+
+struct rx_cut {
+    const struct pkt *b;
+    unsigned at;
+    bool pack;
+};
+
+/* The next piece for a slot that holds `have` bytes; 0: there is none for it. */
+static unsigned rx_piece(struct rx_cut *c, unsigned have, const uint8_t **from)
+{
+    if (have && !c->pack)
+        return 0;
+    if (c->at == c->b->len && c->b->next)
+        *c = (struct rx_cut){ c->b->next, 0, c->pack };
+    unsigned n = c->b->len - c->at, room = (unsigned)PAGE_SIZE - have;
+    n = n < room ? n : room;
+    *from = c->b->data + c->at;
+    c->at += n;
+    return n;
+}
+
+static bool rx_more(const struct rx_cut *c) { return c->b->next || c->at < c->b->len; }
+
+static unsigned rx_slots(unsigned bufs, unsigned len, bool gso)
+{
+    return (rx_packs(bufs) ? (len + (unsigned)PAGE_SIZE - 1) / (unsigned)PAGE_SIZE : bufs) + gso;
+}
+
+/* What the next packet needs: slots, and copies at most. */
+static unsigned rx_need(const struct nb *nb, unsigned *copies)
+{
+    const struct pkt *p = nb->rxq[nb->rxq_head % NB_RXQ];
+    bool whole = rx_takes_whole(nb, p);
+    unsigned len = whole ? pkt_len(p) : pkt_segment_len(p, nb->rxq_cut),
+             bufs = whole ? p->nr : pkt_bufs(len), need = rx_slots(bufs, len, whole && p->gso);
+
+    *copies = rx_packs(bufs) ? need + bufs : need;
+    return need;
+}
+
+/* The next packet, the queue's reference included. NULL: no buffers for a segment. */
+static struct pkt *rx_take(struct nb *nb)
+{
+    struct pkt *p = nb->rxq[nb->rxq_head % NB_RXQ], *s = p;
+
+    if (!rx_takes_whole(nb, p)) {
+        s = pkt_segment(nb->pool, p, nb->rxq_cut);
+        if (!s)
+            return NULL;
+        if (!nb_takes_blank(nb, s))
+            pkt_csum_fill(s);
+        if (++nb->rxq_cut < pkt_segments(p))
+            return s;
+    }
+    nb->rxq_cut = 0;
+    nb->rxq_head++;
+    nb->rxq_bufs -= p->nr;
+    if (s != p)
+        pkt_put(nb->pool, p);
+    return s;
 }
 
 /* Consumes requests up to `end`: copied to the record, then req_cons passes them. What a dead instance took is there already. */
@@ -277,15 +394,31 @@ static void rx_consume(struct nb *nb, uint32_t end)
     SHARED_STORE(&nb->keep->rx.req_cons, keep_idx(nb->rx_taken));
 }
 
+/* Slots of a packet that are filled from the record: each takes a request, that of the extra info too, whose buffer stays as it is. */
+static void rx_queue_copies(struct nb *nb, struct batch *b, const struct nb_item *it)
+{
+    struct rx_cut cut = { it->pkt, 0, rx_packs(it->pkt->nr) };
+
+    for (unsigned k = 0; k < it->slots; k++) {
+        uint32_t gref = keep_rx_gref(nb->keep->rx_copy[nb->rx_cons++ & MASK]);
+        const uint8_t *from;
+        if (k == 1 && it->pkt->gso)
+            continue;
+        for (unsigned have = 0, n; (n = rx_piece(&cut, have, &from)); have += n)
+            (void)batch_copy_to(b, nb->dom, gref, have, from, n);
+    }
+}
+
 unsigned nb_collect_rx(struct nb *nb, struct batch *b)
 {
     while (!nb->broken && nb->nr_rx_items < NB_ROUND && nb->rxq_head != nb->rxq_tail) {
-        struct pkt *p = nb->rxq[nb->rxq_head % NB_RXQ];
-        unsigned need = rx_slots(p),
-                 avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
-        if (avail < need || b->nr_copies + need > BH_BATCH_COPIES)
+        unsigned copies, need = rx_need(nb, &copies),
+                         avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
+        if (avail < need || b->nr_copies + copies > BH_BATCH_COPIES)
             break;
-        nb->rxq_head++;
+        struct pkt *p = rx_take(nb);
+        if (!p)
+            break;
         if (need > 1 && !(nb->features & KEEP_F_SG)) {
             nb->stats.rx_dropped++;
             pkt_put(nb->pool, p);
@@ -293,40 +426,54 @@ unsigned nb_collect_rx(struct nb *nb, struct batch *b)
         }
         rx_consume(nb, nb->rx_cons + need);
         struct nb_item *it = &nb->rx_item[nb->nr_rx_items++];
-        *it = (struct nb_item){ .pkt = p,
-                                .slots = (uint16_t)need,
-                                .copy0 = (uint16_t)b->nr_copies,
-                                .ncopies = (uint16_t)need };
-        for (unsigned k = 0; k < need; k++) {
-            unsigned at = k * (unsigned)PAGE_SIZE, len = p->len - at;
-            uint32_t gref = keep_rx_gref(nb->keep->rx_copy[nb->rx_cons++ & MASK]);
-            (void)batch_copy_to(b, nb->dom, gref, 0, p->data + at,
-                                len < PAGE_SIZE ? len : (unsigned)PAGE_SIZE);
-        }
+        *it = (struct nb_item){ .pkt = p, .slots = (uint16_t)need, .copy0 = (uint16_t)b->nr_copies };
+        rx_queue_copies(nb, b, it);
+        it->ncopies = (uint16_t)(b->nr_copies - it->copy0);
     }
     return nb->nr_rx_items;
 }
 
+/* The extra info behind the first response, from low to high: type, flags 0, size, kind, 0, features 0: see the assertion on its size. */
+static uint64_t rx_extra(const struct pkt *p)
+{
+    uint64_t kind = p->gso == PKT_GSO_TCP6 ? XEN_NETIF_GSO_TYPE_TCPV6 : XEN_NETIF_GSO_TYPE_TCPV4;
+
+    return XEN_NETIF_EXTRA_TYPE_GSO | (uint64_t)p->gso_size << 16 | kind << 32;
+}
+
+static uint16_t rx_flags(const struct pkt *p)
+{
+    uint16_t flags = p->gso ? NETRXF_extra_info : 0;
+
+    if (p->flags & PKT_CSUM_BLANK)
+        return flags | NETRXF_csum_blank | NETRXF_data_validated;
+    return p->flags & PKT_CSUM_VALID ? flags | NETRXF_data_validated : flags;
+}
+
 static void rx_answer(struct nb *nb, const struct batch *b, const struct nb_item *it)
 {
+    struct rx_cut cut = { it->pkt, 0, rx_packs(it->pkt->nr) };
+    const struct gnttab_copy *copy = &b->copy[it->copy0];
+
     for (unsigned k = 0; k < it->slots; k++) {
         uint32_t i = nb->rx_rsp++;
-        unsigned at = k * (unsigned)PAGE_SIZE, len = it->pkt->len - at;
-        uint16_t flags = 0, status;
+        uint64_t body;
 
-        if (len > PAGE_SIZE)
-            len = (unsigned)PAGE_SIZE;
-        if (k == 0 && (it->pkt->flags & PKT_CSUM_BLANK))
-            flags = NETRXF_csum_blank | NETRXF_data_validated;
-        else if (k == 0 && (it->pkt->flags & PKT_CSUM_VALID))
-            flags = NETRXF_data_validated;
-        if (k + 1u < it->slots)
-            flags |= NETRXF_more_data;
-        status = b->copy[it->copy0 + k].status == GNTST_okay ? (uint16_t)len
-                                                             : (uint16_t)NETIF_RSP_ERROR;
-        /* id, offset 0, flags, status from low to high: see the assertion on its size */
-        uint64_t body = keep_rx_id(nb->keep->rx_copy[i & MASK]) | (uint64_t)flags << 32 |
-                        (uint64_t)status << 48;
+        if (k == 1 && it->pkt->gso) {
+            body = rx_extra(it->pkt);
+        } else {
+            unsigned len = 0, n;
+            bool good = true;
+            const uint8_t *from;
+            for (; (n = rx_piece(&cut, len, &from)); len += n)
+                good &= copy++->status == GNTST_okay;
+            uint16_t flags = (uint16_t)((k ? 0 : rx_flags(it->pkt)) |
+                                        (rx_more(&cut) ? NETRXF_more_data : 0));
+            uint16_t status = good ? (uint16_t)len : (uint16_t)NETIF_RSP_ERROR;
+            /* id, offset 0, flags, status from low to high: see the assertion on its size */
+            body = keep_rx_id(nb->keep->rx_copy[i & MASK]) | (uint64_t)flags << 32 |
+                   (uint64_t)status << 48;
+        }
         SHARED_STORE((uint64_t *)&nb->rxs->ring[i & MASK].rsp, body);
     }
 }
@@ -396,21 +543,23 @@ void nb_push(struct nb *nb, struct batch *b)
         batch_send(b, nb->rx_port);
 }
 
-/* Requests that another round could serve: all but the slots of a packet whose end is still to come. */
+/* Requests that another round could serve: all but the slots of a packet whose end is still to come, or that waits for the wire. */
 static bool tx_work(struct nb *nb)
 {
-    return ring_avail(nb, &nb->txs->req_prod, nb->tx_cons, nb->tx_pub) > nb->tx_short;
+    return !nb->tx_waits &&
+           ring_avail(nb, &nb->txs->req_prod, nb->tx_cons, nb->tx_pub) > nb->tx_short;
 }
 
 bool nb_arm(struct nb *nb)
 {
-    unsigned need = 0;
+    unsigned need = 0, copies;
 
     if (nb->broken)
         return false;
-    SHARED_STORE(&nb->txs->req_event, nb->tx_cons + nb->tx_short + 1);
+    if (!nb->tx_waits) /* else it is looked at again without an event (round.c) */
+        SHARED_STORE(&nb->txs->req_event, nb->tx_cons + nb->tx_short + 1);
     if (nb->rxq_head != nb->rxq_tail) {
-        need = rx_slots(nb->rxq[nb->rxq_head % NB_RXQ]);
+        need = rx_need(nb, &copies);
         SHARED_STORE(&nb->rxs->req_event, nb->rx_cons + need);
     }
     mb(); /* the front-end sees req_event, or we see its req_prod */

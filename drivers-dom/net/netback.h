@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * netback's ring logic for one vif: <xen/io/netif.h>, one queue, grant copies, no control ring, no segmentation offload.
+ * netback's ring logic for one vif: <xen/io/netif.h>, one queue, grant copies, no control ring.
  *
  * Nothing here calls the core: copies and sends are collected in a struct batch, which the caller flushes once a round:
  *
@@ -25,7 +25,7 @@
 #include "pkt.h"
 
 #define NB_ROUND     64u /* packets of a vif each way and round: fairness */
-#define NB_RXQ       64u /* packets that wait for a front-end's buffers; power of two */
+#define NB_RXQ       64u /* packets that wait for a front-end's buffers, at most; power of two */
 #define NB_MAX_SLOTS XEN_NETIF_NR_SLOTS_MIN
 
 struct nb_item { /* a packet between collect and finish */
@@ -37,7 +37,14 @@ struct nb_item { /* a packet between collect and finish */
 
 struct nb_stats {
     uint64_t tx_packets, tx_long, tx_errors, tx_dropped, rx_packets, rx_errors,
-        rx_dropped; /* tx_long: over FRAME_MAX */
+        rx_dropped; /* tx_long: in more slots than a packet may have */
+};
+
+/* How much of the wire a vif may take in a round. One that sends more waits in its own ring. */
+struct nb_room {
+    unsigned bufs; /* what the NIC takes of it */
+    bool idle;     /* nothing of it is with the NIC: one packet may be longer than that */
+    bool cut;      /* TCP has to be cut for the NIC */
 };
 
 struct nb {
@@ -55,6 +62,8 @@ struct nb {
     uint32_t tx_rsp;   /* responses written */
     uint32_t tx_pub;   /* = the ring's rsp_prod */
     unsigned tx_short; /* slots past tx_cons that were seen and are not a whole packet yet */
+    const struct nb_room *room; /* of this round; NULL: no bound */
+    bool tx_waits;              /* the next packet waits for that */
 
     uint32_t rx_cons;  /* next request to fill; behind rx_taken after an adoption */
     uint32_t rx_taken; /* = keep rx.req_cons */
@@ -62,6 +71,8 @@ struct nb {
 
     struct pkt *rxq[NB_RXQ];
     uint32_t rxq_head, rxq_tail;
+    unsigned rxq_bufs; /* buffers of theirs */
+    unsigned rxq_cut;  /* segments of the first of them that are out already */
     struct nb_item tx_item[NB_ROUND], rx_item[NB_ROUND];
     unsigned nr_tx_items, nr_rx_items;
     struct nb_stats stats;
@@ -71,16 +82,22 @@ struct nb {
 int nb_attach(struct nb *nb, const struct keep_vif_head *head) __attribute__((warn_unused_result));
 void nb_detach(struct nb *nb); /* drops what is queued; touches neither ring nor record */
 
+/* A blank checksum stays so. Linux's front-end looks for the header right behind the Ethernet header, whatever it promised: tagged frames go filled in. */
+static inline bool nb_takes_blank(const struct nb *nb, const struct pkt *p)
+{
+    return !p->tagged && (nb->features & (p->ipv6 ? KEEP_F_CSUM6 : KEEP_F_CSUM4));
+}
+
 unsigned nb_collect_tx(struct nb *nb, struct batch *b); /* packets consumed */
 void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p),
                   void *arg);
-bool nb_queue_rx(struct nb *nb,
-                 struct pkt *p); /* takes a reference of its own; false: full, dropped and counted */
+/* Takes a reference of its own; false: full, dropped and counted. Who takes nothing has at most half of what is free for everybody else: he cannot starve them. */
+bool nb_queue_rx(struct nb *nb, struct pkt *p);
 unsigned nb_collect_rx(struct nb *nb,
                        struct batch *b); /* copies of packets into the guest; how many packets */
 void nb_finish_rx(struct nb *nb,
                   const struct batch *b); /* after the batch: bodies of the responses; nb_push publishes */
-/* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 18 copies), so another vif comes
+/* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 19 copies), so another vif comes
  * first each time: a flooding front-end leaves the others at least every n-th round. */
 unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b);
 void nb_push(struct nb *nb, struct batch *b);

@@ -15,11 +15,27 @@ const char *nic_start(struct nic *n, const struct nic_ops *ops, const struct bh_
     return NULL;
 }
 
+static unsigned room(const struct nic *n, unsigned port)
+{
+    unsigned left = (unsigned)n->tx_size - n->tx_out, held = n->tx_held[port],
+             share = held < n->tx_share ? n->tx_share - held : 0u;
+
+    return share < left ? share : left;
+}
+
+unsigned nic_room(struct nic *n, unsigned port, bool *idle)
+{
+    if (n->tx_out > n->tx_size / 2)
+        n->ops->reclaim(n);
+    *idle = !n->tx_held[port];
+    return room(n, port);
+}
+
 static bool has_room(const struct nic *n, const struct pkt *p)
 {
     unsigned slots = nic_slots(p);
 
-    return n->tx_out + slots <= n->tx_size && n->tx_held[p->from] + slots <= n->tx_share;
+    return slots <= room(n, p->from) || (!n->tx_held[p->from] && n->tx_out + slots <= n->tx_size);
 }
 
 static void hold(struct nic *n, const struct pkt *p, int slots)
@@ -28,10 +44,8 @@ static void hold(struct nic *n, const struct pkt *p, int slots)
     n->tx_held[p->from] = (uint16_t)(n->tx_held[p->from] + slots);
 }
 
-void nic_send(struct nic *n, struct pkt *p)
+static void send_one(struct nic *n, struct pkt *p)
 {
-    if (!n)
-        return;
     if (!has_room(n, p))
         n->ops->reclaim(n);
     if (!has_room(n, p)) {
@@ -47,9 +61,39 @@ void nic_send(struct nic *n, struct pkt *p)
     n->tx_packets++;
 }
 
+/* Under a tag not every NIC finds the headers. */
+static bool cuts(const struct nic *n, const struct pkt *p)
+{
+    uint32_t needs = NIC_CSUM | NIC_SCATTER | (p->gso == PKT_GSO_TCP6 ? NIC_TSO6 : NIC_TSO4);
+
+    if (p->data[p->csum_start + 13] & TCP_CWR)
+        needs |= NIC_TSO_ECN;
+    return !p->tagged && (n->can & needs) == needs;
+}
+
+void nic_send(struct nic *n, struct pkt *p)
+{
+    if (!n)
+        return;
+    if (!p->gso || cuts(n, p)) {
+        send_one(n, p);
+        return;
+    }
+    for (unsigned i = 0; i < pkt_segments(p); i++) {
+        struct pkt *s = pkt_segment(n->pool, p, i);
+        if (!s) {
+            n->tx_dropped++;
+            return;
+        }
+        send_one(n, s);
+        pkt_put(n->pool, s);
+    }
+}
+
 void nic_sent(struct nic *n, struct pkt *p)
 {
     hold(n, p, -(int)nic_slots(p));
+    n->tx_done++;
     pkt_put(n->pool, p);
 }
 

@@ -15,7 +15,9 @@
 #define NIC_CSUM    1u /* fills in a blank checksum that pkt_csum_find found */
 #define NIC_TSO4    2u /* cuts a large TCP segment into frames */
 #define NIC_TSO6    4u
-#define NIC_SCATTER 8u /* takes a frame in several buffers */
+#define NIC_SCATTER 8u  /* takes a frame in several buffers */
+#define NIC_TSO_ECN 16u /* cuts one that says CWR, which is the first frame's alone */
+#define NIC_LARGE   (NIC_CSUM | NIC_TSO4 | NIC_TSO6 | NIC_SCATTER)
 
 struct nic;
 typedef void nic_deliver(void *arg,
@@ -45,17 +47,21 @@ struct nic { /* a driver's own begins with it */
     uint16_t tx_held[NIC_PORTS], tx_share; /* ... by frames of each port; how many one may use */
     /* rx_length: frames that do not fit; rx_errors: damaged ones, and blank checksums outside of the frame; dropped: for want of room. */
     uint64_t rx_packets, rx_dropped, rx_length, rx_errors, tx_packets, tx_dropped;
+    uint64_t tx_done; /* of tx_packets, those that are out */
 };
 
 const char *nic_start(struct nic *n, const struct nic_ops *ops, const struct bh_pci_info *dev,
                       struct pkt_pool *pool, event_fn irq, void *arg);
-/* Takes a reference of its own; drops when the queue or p->from's share is full. A blank checksum has been found (pkt_csum_find). */
+/* Takes a reference of its own; drops when the queue or p->from's share is full, but one packet may be longer than that. A blank checksum has been found
+ * (pkt_csum_find); what is to be cut (pkt_gso_find) is cut here where the device does not do it. */
 void nic_send(struct nic *n, struct pkt *p);
+/* How many buffers the port may send now; *idle: the queue has nothing of it. */
+unsigned nic_room(struct nic *n, unsigned port, bool *idle);
 void nic_notify(struct nic *n); /* once a round: gives buffers back, tells the device what it waits for */
 
 /* For drivers: the frame is out, or never will be. */
 void nic_sent(struct nic *n, struct pkt *p);
-static inline unsigned nic_slots(const struct pkt *p) { return (void)p, 1; }
+static inline unsigned nic_slots(const struct pkt *p) { return p->nr; }
 /* Hardware wants whole frames: nic_send has cleared what follows a short one. */
 static inline unsigned nic_wire_len(const struct pkt *p)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packet buffers and the transport checksum (RFC 1071). Reading of headers is bounded by the frame's length: the frame is a guest's
+ * Packet buffers and the transport checksum (RFC 1071). Reading of headers is bounded by what the first buffer holds: the frame is a guest's
  * word, but the copy is ours, so nothing changes under the parser.
  */
 #include "pkt.h"
@@ -11,12 +11,12 @@ void pkt_pool_init(struct pkt_pool *pool, struct pkt *pkts, uint8_t *mem, unsign
     pool->free = NULL;
     pool->nr_free = n;
     while (n--) {
-        pkts[n] = (struct pkt){ .next = pool->free, .data = mem + (size_t)n * PKT_BUF + PKT_HEAD };
+        pkts[n] = (struct pkt){ .next = pool->free, .buf = mem + (size_t)n * PKT_BUF };
         pool->free = &pkts[n];
     }
 }
 
-struct pkt *pkt_alloc(struct pkt_pool *pool)
+static struct pkt *take(struct pkt_pool *pool, unsigned head)
 {
     struct pkt *p = pool->free;
 
@@ -25,19 +25,75 @@ struct pkt *pkt_alloc(struct pkt_pool *pool)
     pool->free = p->next;
     pool->nr_free--;
     p->next = NULL;
+    p->data = p->buf + head;
     p->len = 0;
-    p->flags = p->from = 0;
-    p->refs = 1;
+    return p;
+}
+
+static void give(struct pkt_pool *pool, struct pkt *p)
+{
+    p->next = pool->free;
+    pool->free = p;
+    pool->nr_free++;
+}
+
+struct pkt *pkt_alloc(struct pkt_pool *pool)
+{
+    struct pkt *p = take(pool, PKT_HEAD);
+
+    if (!p)
+        return NULL;
+    p->nr = p->refs = 1;
+    p->rest = 0;
+    p->flags = p->from = p->gso = 0;
     return p;
 }
 
 void pkt_put(struct pkt_pool *pool, struct pkt *p)
 {
+    struct pkt *next;
+
     if (--p->refs)
         return;
-    p->next = pool->free;
-    pool->free = p;
-    pool->nr_free++;
+    for (; p; p = next) {
+        next = p->next;
+        give(pool, p);
+    }
+}
+
+struct pkt *pkt_grow(struct pkt_pool *pool, struct pkt *p, struct pkt *last)
+{
+    struct pkt *b = take(pool, 0);
+
+    if (b)
+        pkt_append(p, last, b);
+    return b;
+}
+
+void pkt_append(struct pkt *p, struct pkt *last, struct pkt *b)
+{
+    last->next = b;
+    p->nr++;
+    p->rest += b->len;
+}
+
+void pkt_pull(struct pkt_pool *pool, struct pkt *p)
+{
+    struct pkt *b;
+
+    while (p->len < PKT_PULL && (b = p->next)) {
+        unsigned n = b->len < PKT_PULL - p->len ? b->len : PKT_PULL - p->len;
+        memcpy(p->data + p->len, b->data, n);
+        p->len = (uint16_t)(p->len + n);
+        p->rest -= n;
+        b->data += n;
+        b->len = (uint16_t)(b->len - n);
+        if (!b->len) {
+            p->next = b->next;
+            p->nr--;
+            give(pool, b);
+        }
+    }
 }
 
 static uint16_t be16(const uint8_t *b) { return (uint16_t)(b[0] << 8 | b[1]); }
@@ -133,11 +189,11 @@ static bool locate(struct pkt *p, unsigned *addrs, uint8_t *proto)
     /* The packet's own length bounds the segment: short frames carry padding, which must not count. */
     unsigned end = p->ipv6 ? at + 40u + be16(p->data + at + 4)
                            : at + (unsigned)be16(p->data + at + 2);
-    if (end < off + field + 2 || end > p->len)
+    if (end < off + field + 2 || end > pkt_len(p))
         return false;
     p->csum_start = (uint16_t)off;
     p->csum_offset = (uint16_t)field;
-    p->csum_end = (uint16_t)end;
+    p->csum_end = end;
     return true;
 }
 
@@ -148,16 +204,36 @@ bool pkt_csum_find(struct pkt *p)
 
     if (!locate(p, &addrs, &proto))
         return false;
-    unsigned seg = (unsigned)p->csum_end - p->csum_start;
+    unsigned seg = p->csum_end - p->csum_start;
     uint8_t tail[4] = { 0, proto, (uint8_t)(seg >> 8), (uint8_t)seg };
     uint16_t sum = sum_fold(sum_bytes(tail, 4, sum_bytes(p->data + addrs, p->ipv6 ? 32 : 8, 0)));
     memcpy(p->data + p->csum_start + p->csum_offset, &sum, 2);
     return true;
 }
 
+/* Of the frame's bytes [at, end). A buffer that begins in the middle of a word has its bytes the other way round (RFC 1071 2B). */
+static uint16_t sum_frame(const struct pkt *p, unsigned at, unsigned end)
+{
+    uint64_t sum = 0;
+    bool odd = false;
+
+    for (; p && end > at; p = p->next) {
+        if (at < p->len) {
+            unsigned n = (end < p->len ? end : p->len) - at;
+            uint16_t s = sum_fold(sum_bytes(p->data + at, n, 0));
+            sum += odd ? (uint16_t)(s << 8 | s >> 8) : s;
+            odd ^= n & 1;
+            at = p->len;
+        }
+        at -= p->len;
+        end -= end < p->len ? end : p->len;
+    }
+    return sum_fold(sum);
+}
+
 static void fill(struct pkt *p, unsigned start, unsigned offset, unsigned end)
 {
-    uint16_t sum = (uint16_t)~sum_fold(sum_bytes(p->data + start, end - start, 0));
+    uint16_t sum = (uint16_t)~sum_frame(p, start, end);
 
     /* UDP: zero would say "no checksum" (RFC 768). TCP takes either form of zero. */
     if (!sum)
@@ -178,6 +254,8 @@ bool pkt_csum_told(struct pkt *p, unsigned start, unsigned offset)
     p->flags = PKT_CSUM_BLANK | PKT_CSUM_VALID;
     if (locate(p, &addrs, &proto) && p->csum_start == start && p->csum_offset == offset)
         return true;
-    fill(p, start, offset, p->len);
+    if (p->gso)
+        return false; /* of the one that is blank in each segment there is only one */
+    fill(p, start, offset, pkt_len(p));
     return true;
 }

@@ -88,6 +88,9 @@ void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac)
     }
 }
 
+/* What of a frame lies in one piece. */
+static unsigned head_len(unsigned len) { return len < PKT_PULL ? len : PKT_PULL; }
+
 /* A fixed port speaks for its own address only, also inside ARP (RFC 826: sender hardware address at byte 8). */
 static bool source_allowed(const struct sw_port *p, const uint8_t *frame, unsigned len)
 {
@@ -95,10 +98,10 @@ static bool source_allowed(const struct sw_port *p, const uint8_t *frame, unsign
 
     if (!mac_eq(frame + 6, p->mac))
         return false;
-    unsigned at = frame_payload(frame, len, &type);
+    unsigned at = frame_payload(frame, head_len(len), &type);
     if (type != 0x0806)
         return true;
-    return len >= at + 28 && mac_eq(frame + at + 8, p->mac);
+    return head_len(len) >= at + 28 && mac_eq(frame + at + 8, p->mac);
 }
 
 /* Everybody but the sender; unknown unicast spares the ports that have one known address. */
@@ -154,7 +157,7 @@ uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsign
     }
     p->forwarded++;
     uint32_t to = receivers(sw, from, frame, now);
-    if ((to & 1u << SW_UPLINK) && len - frame_payload(frame, len, &type) > WIRE_MTU) {
+    if ((to & 1u << SW_UPLINK) && len - frame_payload(frame, head_len(len), &type) > WIRE_MTU) {
         p->wire_long++;
         to &= ~(1u << SW_UPLINK);
     }

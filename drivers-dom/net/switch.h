@@ -44,5 +44,6 @@ _Static_assert(SW_PORTS <= 32, "sets of ports");
 
 void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac /* NULL: open */);
 void switch_port_down(struct sw *sw, unsigned port); /* forgets what was learnt there */
-/* The ports that a frame goes to, as a bit set; 0 is a drop. */
+/* The ports that a frame goes to, as a bit set; 0 is a drop. len: of the longest frame that it is on a wire (pkt_wire_len), of which PKT_PULL bytes are
+ * looked at. */
 uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len, uint64_t now);

@@ -86,9 +86,7 @@ void vif_offer(struct vif *v, struct pkt *p)
 {
     if (!v->connected)
         return;
-    /* Linux's front-end looks for the header right behind the Ethernet header, whatever it promised: tagged frames go filled in. */
-    if ((p->flags & PKT_CSUM_BLANK) &&
-        (p->tagged || !(v->nb.features & (p->ipv6 ? KEEP_F_CSUM6 : KEEP_F_CSUM4))))
+    if ((p->flags & PKT_CSUM_BLANK) && !p->gso && !nb_takes_blank(&v->nb, p))
         pkt_csum_fill(p);
     nb_queue_rx(&v->nb, p);
 }
@@ -211,7 +209,7 @@ unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
 
 /* --- the store ------------------------------------------------------------------------------------------------ */
 
-/* InitWait with everything that we offer. What is not offered is not written: gso, control ring, multicast control. */
+/* InitWait with everything that we offer. What is not offered is not written: control ring, multicast control. */
 static void vif_advertise(struct vif *v)
 {
     static const char *const offer[][2] = {
@@ -220,6 +218,8 @@ static void vif_advertise(struct vif *v)
         { "feature-rx-flip", "0" },
         { "feature-split-event-channels", "1" },
         { "feature-ipv6-csum-offload", "1" },
+        { "feature-gso-tcpv4", "1" },
+        { "feature-gso-tcpv6", "1" },
         { "multi-queue-max-queues", "1" },
     };
 
@@ -253,6 +253,8 @@ static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool 
         { "feature-no-csum-offload", 0 },
         { "feature-ipv6-csum-offload", 0 },
         { "multi-queue-num-queues", 1 },
+        { "feature-gso-tcpv4", 0 },
+        { "feature-gso-tcpv6", 0 },
     };
     uint64_t val[ARRAY_SIZE(keys)];
 
@@ -273,6 +275,7 @@ static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool 
     h->rx_port = (uint32_t)(split ? val[4] : val[2]);
     h->features = (split ? KEEP_F_SPLIT : 0) | (val[6] ? KEEP_F_SG : 0) |
                   (val[7] ? 0 : KEEP_F_CSUM4) | (val[8] ? KEEP_F_CSUM6 : 0) |
+                  (val[10] ? KEEP_F_GSO4 : 0) | (val[11] ? KEEP_F_GSO6 : 0) |
                   (v->has_mac ? KEEP_F_MAC : 0);
     memcpy(h->mac, v->mac, 6);
     h->slot_gen = v->be.gen;

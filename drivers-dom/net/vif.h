@@ -45,5 +45,5 @@ void vifs_store_work(void);
 void vif_count(const struct vif *v, uint64_t n[BH_NET_STATS]);
 /* Tells the store what was counted, at most once a second. Returns when to come again, 0: nothing is unsaid. Blocks in store calls. */
 uint64_t vifs_say_stats(void);
-/* Puts a frame on the vif's queue. A blank checksum, which pkt_csum_find found, is filled in unless the front-end can do that. */
+/* Puts a frame on the vif's queue. A blank checksum, which pkt_csum_find found, is filled in unless the front-end can do that, or once it is cut. */
 void vif_offer(struct vif *v, struct pkt *p);

@@ -70,15 +70,20 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
 {
     struct bh_dma_enable dma = { .sbdf = n->nic.sbdf, .enable = 1 };
     /* MRG_RXBUF: else a frame that fits no buffer is dropped by the device, where nobody counts it. */
+    const uint64_t large = VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_GUEST_ECN;
     const uint64_t wanted = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MRG_RXBUF |
-                            VIRTIO_F_EVENT_IDX;
+                            VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 |
+                            VIRTIO_NET_F_HOST_ECN | VIRTIO_F_EVENT_IDX;
 
     /* Only now is every DMA of a former instance over. */
     if (!virtio_reset(&n->dev))
         return "it does not reset";
     if (bh_svc_dma_enable(&dma))
         return "DMA was refused";
-    const char *why = virtio_negotiate(&n->dev, wanted);
+    const char *why = virtio_negotiate(&n->dev, wanted | large);
+    /* Without mergeable buffers large frames would want large ones (5.1.6.3.1). */
+    if (!why && n->dev.features & large && !(n->dev.features & VIRTIO_NET_F_MRG_RXBUF))
+        why = virtio_reset(&n->dev) ? virtio_negotiate(&n->dev, wanted) : "it does not reset";
     if (!why)
         why = pci_irq_bind(n->nic.sbdf, 0, irq, arg); /* MSI-X entry 0, for the receive queue */
     if (!why) {
@@ -100,63 +105,122 @@ static const char *vnet_start(struct nic *nic, const struct bh_pci_info *dev, ev
     const char *why = virtio_pci_map(&n->dev, dev, VIRTIO_TYPE_NET);
 
     n->rx_rest = 0;
+    n->rx_frame = NULL;
     if (!why)
         why = start(n, irq, arg);
     if (why)
         return why;
     nic->mtu = WIRE_MTU;
     nic->tx_size = VQ_SIZE;
-    nic->can = n->dev.features & VIRTIO_NET_F_CSUM ? NIC_CSUM : 0;
+    nic->can = NIC_SCATTER | (n->dev.features & VIRTIO_NET_F_CSUM ? NIC_CSUM : 0) |
+               (n->dev.features & VIRTIO_NET_F_HOST_TSO4 ? NIC_TSO4 : 0) |
+               (n->dev.features & VIRTIO_NET_F_HOST_TSO6 ? NIC_TSO6 : 0) |
+               (n->dev.features & VIRTIO_NET_F_HOST_ECN ? NIC_TSO_ECN : 0);
     return NULL;
 }
 
-/* Whether it is a whole frame that we carry. One over several buffers (5.1.6.4) is longer: those that follow hold the rest of it. */
-static bool rx_fits(struct vnet *n, uint32_t len, const struct virtio_net_hdr *h)
+/* --- receive ------------------------------------------------------------------------------------------------ */
+
+/* A frame begins, in so many buffers (5.1.6.4). */
+static void rx_begins(struct vnet *n, const struct pkt *p, uint32_t len)
 {
-    if (n->rx_rest) {
-        n->rx_rest--;
-        return false;
-    }
+    const struct virtio_net_hdr *h = (const struct virtio_net_hdr *)dma_start(p);
     unsigned parts = len >= HDR && n->dev.features & VIRTIO_NET_F_MRG_RXBUF ? h->num_buffers : 1;
+
     if (!parts || parts > VQ_SIZE)
         bh_panic("the NIC says that a frame is in %u buffers", parts);
-    n->rx_rest = (uint16_t)(parts - 1);
-    if (parts == 1 && len >= HDR + ETH_HLEN && len <= HDR + FRAME_MAX)
-        return true;
-    n->nic.rx_length++;
-    return false;
+    n->rx_rest = (uint16_t)parts;
+    n->rx_frame = NULL;
+}
+
+/* What is of no use is dropped, whole, and counted once. */
+static void rx_drop(struct vnet *n, uint64_t *counter)
+{
+    (*counter)++;
+    if (n->rx_frame)
+        pkt_put(n->nic.pool, n->rx_frame);
+    n->rx_frame = NULL;
+}
+
+/* What the header says of checksum and segments. false: nothing that there can be. */
+static bool rx_header(const struct vnet *n, struct pkt *p)
+{
+    const struct virtio_net_hdr *h = (const struct virtio_net_hdr *)dma_start(p);
+    unsigned kind = h->gso_type & ~VNET_GSO_ECN;
+    bool blank = n->dev.features & VIRTIO_NET_F_GUEST_CSUM && h->flags & VNET_HDR_NEEDS_CSUM;
+
+    p->flags = 0;
+    p->gso = kind == VNET_GSO_TCP4 && n->dev.features & VIRTIO_NET_F_GUEST_TSO4   ? PKT_GSO_TCP4
+             : kind == VNET_GSO_TCP6 && n->dev.features & VIRTIO_NET_F_GUEST_TSO6 ? PKT_GSO_TCP6
+                                                                                  : PKT_WHOLE;
+    p->gso_size = h->gso_size;
+    if (kind && (!p->gso || !blank || p->gso_size < GSO_MIN))
+        return false;
+    if (blank)
+        return pkt_csum_told(p, h->csum_start, h->csum_offset);
+    if (n->dev.features & VIRTIO_NET_F_GUEST_CSUM && h->flags & VNET_HDR_DATA_VALID)
+        p->flags = PKT_CSUM_VALID;
+    return true;
+}
+
+/* The frame is there: true, or it is dropped. */
+static bool rx_whole(struct vnet *n)
+{
+    struct pkt *p = n->rx_frame;
+
+    if (!p)
+        return false;
+    const struct virtio_net_hdr *h = (const struct virtio_net_hdr *)dma_start(p);
+    bool cut = h->gso_type & ~VNET_GSO_ECN;
+    pkt_pull(n->nic.pool, p);
+    if (pkt_len(p) < ETH_HLEN || (cut ? h->gso_size > WIRE_MTU : pkt_len(p) > WIRE_MAX)) {
+        rx_drop(n, &n->nic.rx_length);
+        return false;
+    }
+    if (!rx_header(n, p)) {
+        rx_drop(n, &n->nic.rx_errors);
+        return false;
+    }
+    return true;
 }
 
 static void rx_one(struct vnet *n, struct vring_used_elem e, nic_deliver *deliver, void *arg)
 {
     struct pkt *p = n->rx.pkt[e.id], *fresh = NULL;
-    const struct virtio_net_hdr *h = (const struct virtio_net_hdr *)dma_start(p);
-    bool good = true;
+    bool first = !n->rx_rest;
 
-    /* A frame whose buffer nobody can replace is dropped: the ring stays full. */
-    if (rx_fits(n, e.len, h)) {
+    if (e.len > RX_BYTES || (!first && !e.len))
+        bh_panic("the NIC says that it wrote %u bytes into a buffer of %u", e.len,
+                 (unsigned)RX_BYTES);
+    if (first)
+        rx_begins(n, p, e.len);
+    n->rx_rest--;
+    /* A buffer that nobody can replace is not taken: the ring stays full. */
+    if (first && e.len < HDR)
+        rx_drop(n, &n->nic.rx_length);
+    else if (first || n->rx_frame) {
         fresh = pkt_alloc(n->nic.pool);
-        n->nic.rx_dropped += !fresh;
+        if (!fresh)
+            rx_drop(n, &n->nic.rx_dropped);
     }
-    if (!fresh) {
-        rx_post(&n->rx, (uint16_t)e.id, p);
+    rx_post(&n->rx, (uint16_t)e.id, fresh ? fresh : p);
+    if (fresh && first) {
+        p->len = (uint16_t)(e.len - HDR);
+        n->rx_frame = n->rx_last = p;
+    } else if (fresh) {
+        p->data -= HDR; /* no header in this one */
+        p->len = (uint16_t)e.len;
+        pkt_append(n->rx_frame, n->rx_last, p);
+        n->rx_last = p;
+    }
+    if (n->rx_frame && (pkt_len(n->rx_frame) > FRAME_MAX || n->rx_frame->nr > PKT_BUFS))
+        rx_drop(n, &n->nic.rx_length);
+    if (n->rx_rest || !rx_whole(n))
         return;
-    }
-    p->len = (uint16_t)(e.len - HDR);
-    p->flags = 0;
-    if (n->dev.features & VIRTIO_NET_F_GUEST_CSUM) {
-        if (h->flags & VNET_HDR_NEEDS_CSUM)
-            good = pkt_csum_told(p, h->csum_start, h->csum_offset);
-        else if (h->flags & VNET_HDR_DATA_VALID)
-            p->flags = PKT_CSUM_VALID;
-    }
-    rx_post(&n->rx, (uint16_t)e.id, fresh);
-    if (good) {
-        n->nic.rx_packets++;
-        deliver(arg, p);
-    } else {
-        n->nic.rx_errors++;
-    }
+    n->nic.rx_packets++;
+    p = n->rx_frame;
+    n->rx_frame = NULL;
+    deliver(arg, p);
     pkt_put(n->nic.pool, p);
 }
 
@@ -170,32 +234,61 @@ static unsigned vnet_receive(struct nic *nic, unsigned budget, nic_deliver *deli
     return done;
 }
 
+/* --- transmit ----------------------------------------------------------------------------------------------- */
+
 static void vnet_reclaim(struct nic *nic)
 {
     struct vq *q = &vnet_of(nic)->tx;
 
     for (unsigned have = vring_pending(&q->r); have; have--) {
         uint16_t id = (uint16_t)vq_used(q).id;
-        nic_sent(nic, q->pkt[id]);
+        struct pkt *p = q->pkt[id];
         q->pkt[id] = NULL;
-        q->free[q->nr_free++] = id;
+        for (unsigned i = 0; i < p->nr; i++, id = q->next[id])
+            q->free[q->nr_free++] = id;
+        nic_sent(nic, p);
     }
 }
 
+static void tx_header(struct virtio_net_hdr *h, const struct pkt *p)
+{
+    *h = (struct virtio_net_hdr){ .flags = 0 };
+    if (!(p->flags & PKT_CSUM_BLANK))
+        return;
+    h->flags = VNET_HDR_NEEDS_CSUM;
+    h->csum_start = p->csum_start;
+    h->csum_offset = p->csum_offset;
+    if (!p->gso)
+        return;
+    h->gso_type = p->gso == PKT_GSO_TCP6 ? VNET_GSO_TCP6 : VNET_GSO_TCP4;
+    if (p->data[p->csum_start + 13] & TCP_CWR)
+        h->gso_type |= VNET_GSO_ECN;
+    h->gso_size = p->gso_size;
+    h->hdr_len = p->hdr_len;
+}
+
+/* A descriptor for each buffer, the header before the first one. */
 static void vnet_send(struct nic *nic, struct pkt *p)
 {
     struct vq *q = &vnet_of(nic)->tx;
-    struct virtio_net_hdr *h = (struct virtio_net_hdr *)dma_start(p);
-    uint16_t id = q->free[--q->nr_free];
+    uint16_t head = q->free[q->nr_free - 1u], id = head;
+    uint8_t *from = dma_start(p);
+    uint32_t len = (uint32_t)HDR + (p->next ? p->len : nic_wire_len(p));
 
-    *h = (struct virtio_net_hdr){ .flags = 0 };
-    if (p->flags & PKT_CSUM_BLANK)
-        *h = (struct virtio_net_hdr){ .flags = VNET_HDR_NEEDS_CSUM,
-                                      .csum_start = p->csum_start,
-                                      .csum_offset = p->csum_offset };
-    q->pkt[id] = p;
-    q->r.desc[id] = (struct vring_desc){ (uint64_t)h, (uint32_t)(HDR + nic_wire_len(p)), 0, 0 };
-    vring_post(&q->r, id);
+    tx_header((struct virtio_net_hdr *)from, p);
+    q->pkt[head] = p;
+    for (const struct pkt *b = p->next;; b = b->next) {
+        q->nr_free--;
+        q->next[id] = b ? q->free[q->nr_free - 1u] : id;
+        q->r.desc[id] = (struct vring_desc){ (uint64_t)from, len, b ? VRING_DESC_NEXT : 0,
+                                             b ? q->next[id] : (uint16_t)0 };
+        if (!b)
+            break;
+        id = q->next[id];
+        from = b->data;
+        len = b->len;
+    }
+    vring_post(&q->r, head);
 }
 
 static void vnet_notify(struct nic *nic)

@@ -4,7 +4,7 @@ TEST_DOMAINS := echo runner flood abicalls hostile blkhostile microbench
 LWIP_DOMAINS := echo
 $(foreach t,$(filter-out $(LWIP_DOMAINS),$(TEST_DOMAINS)),$(eval $(call service_domain,$(t),$(wildcard tests/domains/$(t)/*.c))))
 $(foreach t,$(LWIP_DOMAINS),$(eval $(call lwip_domain,$(t),$(wildcard tests/domains/$(t)/*.c))))
-$(eval $(call service_domain,dmatest,$(wildcard tests/domains/dmatest/*.c) $(addprefix drivers-dom/,net/virtio_net.c net/nic.c net/pkt.c lib/virtio_pci.c lib/device.c),,-Idrivers-dom/lib -Idrivers-dom/net))
+$(eval $(call service_domain,dmatest,$(wildcard tests/domains/dmatest/*.c) $(addprefix drivers-dom/,net/virtio_net.c net/nic.c net/gso.c net/pkt.c lib/virtio_pci.c lib/device.c),,-Idrivers-dom/lib -Idrivers-dom/net))
 
 $(eval $(call bundle,$(B)/test-bundle.itb,$(BUNDLE_IMAGES) $(foreach t,$(TEST_DOMAINS) dmatest,$(t)=$(B)/$(t).elf),\
   $(BUNDLE_CFGS) $(sort $(wildcard tests/domains/*/*.cfg))))

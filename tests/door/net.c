@@ -5,6 +5,7 @@
 #include <string.h>
 #include "net.h"
 #include "vif.h"
+#include "virtio_net.h"
 
 #define EACH_RECORD(v)                                       \
     for (struct vif *v = vifs + 1; v < vifs + SW_PORTS; v++) \

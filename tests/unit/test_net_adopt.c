@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/copies.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c
+// LINK: tests/unit/copies.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /*
  * Death of netback at every single store. A scripted front-end (a model of Linux's xen-netfront and its checks) exchanges
@@ -10,7 +10,7 @@
 #include "copies.h"
 #include "netback.h"
 
-enum { RING = 256, BUF = 4096, NGRANT = 1024, MAXPKT = 256, POOL = 48, START = 0xfffffff0 - 40 };
+enum { RING = 256, BUF = 4096, NGRANT = 1024, MAXPKT = 256, POOL = 128, START = 0xfffffff0 - 40 };
 #define MASK (RING - 1)
 
 /* --- what survives: guest, rings, keep page ------------------------------------------------------------- */
@@ -27,9 +27,9 @@ static _Alignas(4096) uint8_t tx_page[4096], rx_page[4096], keep_page[4096];
 #define RXS  ((netif_rx_sring_t *)rx_page)
 #define KEEP ((struct keep_vif *)keep_page)
 
+static uint8_t fe_mem[2][RING][BUF]; /* [Tx/Rx][slot] */
 static struct fe {
     struct grant grant[NGRANT];
-    uint8_t mem[2][RING][BUF]; /* [Tx/Rx][slot] */
     uint32_t next_ref;
     uint32_t tx_prod, tx_rsp_cons, rx_prod, rx_rsp_cons;
     uint32_t tx_ref[RING]; /* by slot; 0 for an extra slot */
@@ -47,9 +47,11 @@ static struct fe {
 
 static bool be_event; /* the front-end notified the back-end */
 static uint32_t host_seq, guest_seq;
-static unsigned pkt_len[MAXPKT]; /* host -> guest, by number */
+static unsigned host_len[MAXPKT]; /* host -> guest, by number */
 static unsigned guest_len[MAXPKT];
 static bool guest_bad[MAXPKT];
+static unsigned pkt_gso[MAXPKT],
+    guest_gso[MAXPKT]; /* how long the segments of each are, 0: not to be cut */
 
 static void fe_look(void);
 
@@ -63,8 +65,14 @@ static void check_published(void)
         fail_msg("illegal number of Rx responses");
     if (tx != fe.tx_rsp_cons && !fe.tx_end[(tx - 1) & MASK])
         fail_msg("Tx responses end inside a packet");
-    if (rx != fe.rx_rsp_cons && (RXS->ring[(rx - 1) & MASK].rsp.flags & NETRXF_more_data))
-        fail_msg("Rx responses end inside a packet");
+    for (uint32_t i = fe.rx_rsp_cons; i != rx;) {
+        unsigned flags = RXS->ring[i++ & MASK].rsp.flags;
+        if (flags & NETRXF_extra_info && i++ == rx)
+            fail_msg("Rx responses end before an extra info");
+        for (; flags & NETRXF_more_data; flags = RXS->ring[i++ & MASK].rsp.flags)
+            if (i == rx)
+                fail_msg("Rx responses end inside a packet");
+    }
 }
 
 void shared_stored(void)
@@ -163,7 +171,7 @@ static uint16_t fe_id(void)
 static void fe_slot(unsigned size_field, unsigned off, unsigned len, unsigned flags, bool last)
 {
     unsigned s = fe.tx_prod & MASK;
-    uint8_t *buf = fe.mem[0][s];
+    uint8_t *buf = fe_mem[0][s];
 
     fe.tx_extra[s] = false;
     fe.tx_end[s] = last;
@@ -175,7 +183,7 @@ static void fe_slot(unsigned size_field, unsigned off, unsigned len, unsigned fl
     fe.tx_prod++;
 }
 
-/* A packet of `frags` slots and `extras` extra infos; bad: sizes that make no sense. */
+/* A packet of `frags` slots and `extras` extra infos, of which one alone says how long its segments are; bad: sizes that make no sense. */
 static void guest_sends(unsigned len, unsigned frags, unsigned extras, bool bad)
 {
     unsigned seq = ++guest_seq, each = len / frags, at = 0;
@@ -183,14 +191,15 @@ static void guest_sends(unsigned len, unsigned frags, unsigned extras, bool bad)
     if (fe.tx_prod - fe.tx_rsp_cons + frags + extras > RING)
         fail_msg("script overfills the ring");
     guest_len[seq] = len;
-    guest_bad[seq] = bad || extras;
+    guest_bad[seq] = bad || extras > 1;
+    guest_gso[seq] = extras ? 1000 + seq : 0;
     for (unsigned f = 0; f < frags; f++) {
         unsigned n = f + 1 < frags ? each : len - at, off = 16 * f + 4, slot = fe.tx_prod & MASK;
         unsigned flags = (f + 1 < frags ? NETTXF_more_data : 0) |
-                         (!f && extras ? NETTXF_extra_info : 0);
+                         (!f && extras ? NETTXF_extra_info | NETTXF_csum_blank : 0);
         fe_slot(f ? n : bad ? 5 : len, off, n, flags, f + 1 == frags && !extras);
         for (unsigned i = 0; i < n; i++)
-            fe.mem[0][slot][off + i] = at + i < 4 ? (uint8_t)(seq >> (8 * (at + i)))
+            fe_mem[0][slot][off + i] = at + i < 4 ? (uint8_t)(seq >> (8 * (at + i)))
                                                   : pattern(seq, at + i, false);
         at += n;
         for (unsigned e = 0; !f && e < extras; e++) {
@@ -198,6 +207,8 @@ static void guest_sends(unsigned len, unsigned frags, unsigned extras, bool bad)
             memset(&TXS->ring[s], 0, sizeof(TXS->ring[s]));
             struct netif_extra_info *x = (struct netif_extra_info *)&TXS->ring[s];
             x->type = XEN_NETIF_EXTRA_TYPE_GSO;
+            x->u.gso.type = XEN_NETIF_GSO_TYPE_TCPV4;
+            x->u.gso.size = (uint16_t)guest_gso[seq];
             x->flags = e + 1 < extras ? XEN_NETIF_EXTRA_FLAG_MORE : 0;
             fe.tx_extra[s] = true;
             fe.tx_ref[s] = 0;
@@ -215,9 +226,9 @@ static void guest_posts(unsigned n)
 
     while (n--) {
         unsigned s = fe.rx_prod & MASK;
-        memset(fe.mem[1][s], 0xee, BUF);
+        memset(fe_mem[1][s], 0xee, BUF);
         fe.rx_id[s] = (uint16_t)(fe.rx_prod * 3 + 11);
-        fe.rx_ref[s] = grant_new(2, fe.mem[1][s], 0, BUF);
+        fe.rx_ref[s] = grant_new(2, fe_mem[1][s], 0, BUF);
         RXS->ring[s].req = (struct netif_rx_request){ fe.rx_id[s], 0, fe.rx_ref[s] };
         fe.rx_prod++;
     }
@@ -247,11 +258,11 @@ static void fe_tx_responses(void)
     TXS->rsp_event = prod + 1;
 }
 
-static void fe_rx_packet(const uint8_t *data, unsigned len)
+static void fe_rx_packet(const uint8_t *data, unsigned len, unsigned gso)
 {
     uint32_t seq = (uint32_t)(data[0] | data[1] << 8);
 
-    if (len < 4 || seq == 0 || seq >= MAXPKT || len != pkt_len[seq])
+    if (len < 4 || seq == 0 || seq >= MAXPKT || len != host_len[seq] || gso != pkt_gso[seq])
         fail_msg("received something that nobody sent");
     for (unsigned i = 4; i < len; i++) {
         if (data[i] != pattern(seq, i, true))
@@ -265,9 +276,9 @@ static void fe_rx_packet(const uint8_t *data, unsigned len)
 /* xennet_get_responses: id and buffer by position, whole packets. */
 static void fe_rx_responses(void)
 {
-    static uint8_t data[18 * BUF];
+    static uint8_t data[19 * BUF];
     uint32_t prod = RXS->rsp_prod;
-    unsigned len = 0;
+    unsigned len = 0, gso = 0;
 
     check_published();
     for (; fe.rx_rsp_cons != prod; fe.rx_rsp_cons++) {
@@ -275,12 +286,23 @@ static void fe_rx_responses(void)
         struct netif_rx_response r = RXS->ring[s].rsp;
         if (r.id != fe.rx_id[s] || r.status < 0 || r.offset + r.status > BUF)
             fail_msg("Rx response with id %u, status %d", r.id, r.status);
-        memcpy(data + len, fe.mem[1][s] + r.offset, (unsigned)r.status);
+        memcpy(data + len, fe_mem[1][s] + r.offset, (unsigned)r.status);
         len += (unsigned)r.status;
         grant_of(fe.rx_ref[s])->kind = 0;
+        if (r.flags &
+            NETRXF_extra_info) { /* xennet_get_extras: the request in its slot is answered by that */
+            s = ++fe.rx_rsp_cons & MASK;
+            struct netif_extra_info x;
+            memcpy(&x, &RXS->ring[s], sizeof(x));
+            if (len != (unsigned)r.status || x.type != XEN_NETIF_EXTRA_TYPE_GSO || x.flags ||
+                x.u.gso.type != XEN_NETIF_GSO_TYPE_TCPV4 || x.u.gso.features)
+                fail_msg("an extra info of type %u", x.type);
+            gso = x.u.gso.size;
+            grant_of(fe.rx_ref[s])->kind = 0;
+        }
         if (!(r.flags & NETRXF_more_data)) {
-            fe_rx_packet(data, len);
-            len = 0;
+            fe_rx_packet(data, len, gso);
+            len = gso = 0;
         }
     }
     RXS->rsp_event = prod + 1;
@@ -312,20 +334,20 @@ static struct nb nb;
 static struct batch batch;
 static struct pkt_pool pool;
 static struct pkt pkts[POOL];
-static uint8_t pool_mem[POOL * PKT_BUF];
-static struct pkt big[8]; /* longer than a pool buffer: several Rx slots */
-static uint8_t big_mem[8][3 * BUF];
-static unsigned nbig;
+static _Alignas(PKT_BUF) uint8_t pool_mem[POOL * PKT_BUF];
 
 static void be_deliver(void *arg, struct pkt *p)
 {
     uint32_t seq = (uint32_t)(p->data[0] | p->data[1] << 8);
+    unsigned at = 0;
 
-    if (seq == 0 || seq >= MAXPKT || p->len != guest_len[seq] || guest_bad[seq])
+    if (seq == 0 || seq >= MAXPKT || pkt_len(p) != guest_len[seq] || guest_bad[seq] ||
+        p->gso != (guest_gso[seq] ? PKT_GSO_TCP4 : PKT_WHOLE) || p->gso_size != guest_gso[seq])
         fail_msg("sent something that the guest did not send");
-    for (unsigned i = 4; i < p->len; i++) {
-        if (p->data[i] != pattern(seq, i, false))
-            fail_msg("packet %u to the wire is wrong at %u", seq, i);
+    for (const struct pkt *b = p; b; at += b->len, b = b->next) {
+        for (unsigned i = at ? 0 : 4; i < b->len; i++)
+            if (b->data[i] != pattern(seq, at + i, false))
+                fail_msg("packet %u to the wire is wrong at %u", seq, at + i);
     }
     if (seq <= fe.tx_seq)
         fail_msg("packet %u to the wire twice", seq);
@@ -360,9 +382,9 @@ static void be_fresh(void)
 {
     memset(&nb, 0, sizeof(nb));
     memset(&batch, 0, sizeof(batch));
-    memset(pool_mem, 0xdd, sizeof(pool_mem));
+    for (unsigned i = 0; i < POOL; i++) /* what was in them is gone; where it begins is enough */
+        memset(pool_mem + i * PKT_BUF, 0xdd, 512);
     pkt_pool_init(&pool, pkts, pool_mem, POOL);
-    nbig = 0;
     nb.txs = TXS;
     nb.rxs = RXS;
     nb.keep = KEEP;
@@ -375,7 +397,8 @@ static void be_fresh(void)
 /* 0, or -1: the record is unsound and the vif would be plugged again. */
 static int be_start(void)
 {
-    static const struct keep_vif_head head = { .domid = 16, .features = KEEP_F_SG };
+    static const struct keep_vif_head head = { .domid = 16,
+                                               .features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4 };
     const char *why;
 
     be_fresh();
@@ -384,15 +407,24 @@ static int be_start(void)
     return nb_adopt(&nb, &batch, &why);
 }
 
-static void host_sends(unsigned len)
+/* gso: of TCP that is to be cut into segments so long. */
+static void host_sends(unsigned len, unsigned gso)
 {
-    struct pkt *p = &big[nbig % 8];
+    struct pkt *p = pkt_alloc(&pool), *last = p;
 
-    pkt_len[++host_seq] = len;
-    *p = (struct pkt){ .data = big_mem[nbig++ % 8], .len = (uint16_t)len, .refs = 100 };
-    for (unsigned i = 0; i < len; i++)
-        p->data[i] = i < 4 ? (uint8_t)(host_seq >> (8 * i)) : pattern(host_seq, i, true);
+    host_len[++host_seq] = len;
+    pkt_gso[host_seq] = gso;
+    for (unsigned i = 0; i < len; i++) {
+        if (last->len == (last == p ? PKT_BUF - PKT_HEAD : PKT_BUF))
+            last = pkt_grow(&pool, p, last);
+        last->data[last->len++] = i < 4 ? (uint8_t)(host_seq >> (8 * i)) : pattern(host_seq, i, true);
+        p->rest += last != p;
+    }
+    p->gso = gso ? PKT_GSO_TCP4 : PKT_WHOLE;
+    p->gso_size = (uint16_t)gso;
+    p->flags = gso ? PKT_CSUM_BLANK | PKT_CSUM_VALID : 0;
     nb_queue_rx(&nb, p);
+    pkt_put(&pool, p);
 }
 
 /* --- the script ------------------------------------------------------------------------------------------- */
@@ -404,16 +436,21 @@ struct step {
 };
 
 static const struct step script[] = {
-    { POST, 3, 0, 0 },    { RUN, 0, 0, 0 },     { SEND, 60, 1, 0 },    { RUN, 0, 0, 0 },
-    { LOOK, 0, 0, 0 },    { SEND, 1514, 3, 0 }, { SENDX, 900, 2, 2 },  { SEND, 80, 1, 0 },
-    { HOST, 100, 0, 0 },  { RUN, 0, 0, 0 },     { HOST, 5000, 0, 0 },  { HOST, 64, 0, 0 },
-    { RUN, 0, 0, 0 },     { LOOK, 0, 0, 0 },    { POST, 1, 0, 0 },     { RUN, 0, 0, 0 },
-    { SENDX, 300, 1, 1 }, { BAD, 400, 3, 0 },   { SEND, 1000, 18, 0 }, { RUN, 0, 0, 0 },
-    { POST, 4, 0, 0 },    { HOST, 9000, 0, 0 }, { HOST, 1514, 0, 0 },  { SEND, 70, 2, 0 },
-    { RUN, 0, 0, 0 },     { LOOK, 0, 0, 0 },    { BAD, 700, 19, 0 },   { SEND, 333, 4, 0 },
-    { SEND, 334, 1, 0 },  { POST, 2, 0, 0 },    { RUN, 0, 0, 0 },      { LOOK, 0, 0, 0 },
-    { HOST, 4096, 0, 0 }, { HOST, 4097, 0, 0 }, { POST, 6, 0, 0 },     { RUN, 0, 0, 0 },
-    { SEND, 1514, 2, 0 }, { LOOK, 0, 0, 0 },    { RUN, 0, 0, 0 },      { END, 0, 0, 0 },
+    { POST, 3, 0, 0 },     { RUN, 0, 0, 0 },        { SEND, 60, 1, 0 },    { RUN, 0, 0, 0 },
+    { LOOK, 0, 0, 0 },     { SEND, 1514, 3, 0 },    { SENDX, 900, 2, 2 },  { SEND, 80, 1, 0 },
+    { HOST, 100, 0, 0 },   { RUN, 0, 0, 0 },        { HOST, 5000, 0, 0 },  { HOST, 64, 0, 0 },
+    { RUN, 0, 0, 0 },      { LOOK, 0, 0, 0 },       { POST, 1, 0, 0 },     { RUN, 0, 0, 0 },
+    { SENDX, 300, 1, 1 },  { BAD, 400, 3, 0 },      { SEND, 1000, 18, 0 }, { RUN, 0, 0, 0 },
+    { POST, 4, 0, 0 },     { HOST, 9000, 0, 0 },    { HOST, 1514, 0, 0 },  { SEND, 70, 2, 0 },
+    { RUN, 0, 0, 0 },      { LOOK, 0, 0, 0 },       { BAD, 700, 19, 0 },   { SEND, 333, 4, 0 },
+    { SEND, 334, 1, 0 },   { POST, 2, 0, 0 },       { RUN, 0, 0, 0 },      { LOOK, 0, 0, 0 },
+    { HOST, 4096, 0, 0 },  { HOST, 4097, 0, 0 },    { POST, 6, 0, 0 },     { RUN, 0, 0, 0 },
+    { SEND, 1514, 2, 0 },  { LOOK, 0, 0, 0 },       { RUN, 0, 0, 0 },      { POST, 30, 0, 0 },
+    { SENDX, 5000, 3, 1 }, { HOST, 6000, 1448, 0 }, { HOST, 900, 400, 0 }, { SEND, 70, 1, 0 },
+    { RUN, 0, 0, 0 },      { LOOK, 0, 0, 0 },       { SENDX, 4200, 5, 1 }, { HOST, 8200, 1400, 0 },
+    { RUN, 0, 0, 0 },      { POST, 1, 0, 0 },       { HOST, 60, 0, 0 },    { RUN, 0, 0, 0 },
+    { LOOK, 0, 0, 0 },     { POST, 17, 0, 0 },      { SENDX, 700, 1, 1 },  { RUN, 0, 0, 0 },
+    { LOOK, 0, 0, 0 },     { END, 0, 0, 0 },
 };
 
 static void world_init(bool eager)
@@ -440,7 +477,7 @@ static void step_run(const struct step *s)
     case SENDX: guest_sends(s->a, s->b, s->c, false); break;
     case BAD: guest_sends(s->a, s->b, 0, true); break;
     case POST: guest_posts(s->a); break;
-    case HOST: host_sends(s->a); break;
+    case HOST: host_sends(s->a, s->b); break;
     case RUN:
         /* Asleep unless notified: a notification that req_event should have asked for and did not would hang the script.
          * New work from the uplink wakes it as well. */
@@ -506,7 +543,10 @@ static void finish(void)
     uint32_t tx = fe.tx_seq, rx = fe.rx_seq;
     guest_posts(3);
     guest_sends(200, 2, 0, false);
-    host_sends(6000);
+    host_sends(4300, 0);
+    guest_posts(3);
+    host_sends(4500, 1400);
+    guest_sends(900, 3, 1, false);
     be_run();
     fe_handle_event();
     if (fe.tx_seq != guest_seq || fe.rx_seq != host_seq || fe.tx_seq == tx || fe.rx_seq == rx)

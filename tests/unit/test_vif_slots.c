@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What net0 believes of a dead instance's records: only what agrees with the slot table.
 // LINK: tests/attacks/service/backend_world.c drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c
-// LINK: drivers-dom/net/pkt.c drivers-dom/net/switch.c drivers-dom/lib/xenbus_backend.c
+// LINK: drivers-dom/net/pkt.c drivers-dom/net/gso.c drivers-dom/net/switch.c drivers-dom/lib/xenbus_backend.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service -lz
 #include <blame.h>
 #include "unit.h"
@@ -199,6 +199,28 @@ static void connects_as(unsigned dom, const char *tx_ref)
     xs_write(0, p, "");
 }
 static void connects_at(const char *tx_ref) { connects_as(16, tx_ref); }
+
+/* Large packets are offered; what the front-end says of each kind is in its record. */
+TEST(large_packets)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        setup(NULL);
+        connects_at("1");
+        if (i & 1)
+            xs_write(0, "/local/domain/16/device/vif/0/feature-gso-tcpv4", "1");
+        xs_write(0, "/local/domain/16/device/vif/0/feature-gso-tcpv6", i & 2 ? "1" : "0");
+        xs_write(0, "backend/vif/16/0/state", "1");
+        vifs_adopt(keep_of);
+        vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+        vifs_store_work();
+        assert_true(vifs[1].connected);
+        assert_string_equal(node("backend/vif/16/0/feature-gso-tcpv4")->val, "1");
+        assert_string_equal(node("backend/vif/16/0/feature-gso-tcpv6")->val, "1");
+        assert_null(node("backend/vif/16/0/feature-gso-tcpv4-prefix"));
+        assert_int_equal(keep_of(1)->head.features & (KEEP_F_GSO4 | KEEP_F_GSO6),
+                         (i & 1 ? KEEP_F_GSO4 : 0) | (i & 2 ? KEEP_F_GSO6 : 0));
+    }
+}
 
 /* Its state was written again while its nodes were read: they may be of two connections, so nothing follows from them. */
 TEST(nodes_of_two_connections)

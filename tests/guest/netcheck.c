@@ -5,8 +5,13 @@
  *   netcheck serve PORT              sends back what it gets, by UDP and by TCP (IPv4 and IPv6), until it is killed
  *   netcheck udp ADDRESS PORT        datagrams of 1 byte to what 1,500 bytes carry, odd and even ones
  *   netcheck tcp ADDRESS PORT        a connection with 256 KiB each way
+ *   netcheck sink PORT               takes what it gets, by TCP
+ *   netcheck tso DEVICE              whether its packets go out in one piece, to be cut by the device: status 0 if they do
  * The last line is "netcheck: udp|tcp: N of M bytes came back", the status 0 if that is all.
  */
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -15,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -65,17 +71,18 @@ static void write_all(int fd, const unsigned char *b, size_t n)
     }
 }
 
-static void serve_tcp(int fd)
+static void serve_tcp(int fd, bool back)
 {
     unsigned char b[65536];
     ssize_t n;
 
     while ((n = read(fd, b, sizeof(b))) > 0)
-        write_all(fd, b, (size_t)n);
+        if (back)
+            write_all(fd, b, (size_t)n);
     exit(0);
 }
 
-static void serve(const char *port)
+static void serve(const char *port, bool back)
 {
     static unsigned char b[65536];
     struct pollfd fds[2] = { { .fd = open_socket(NULL, port, SOCK_DGRAM), .events = POLLIN },
@@ -97,7 +104,7 @@ static void serve(const char *port)
         int fd = fds[1].revents ? accept(fds[1].fd, NULL, NULL) : -1;
         if (fd >= 0) {
             if (!fork())
-                serve_tcp(fd);
+                serve_tcp(fd, back);
             close(fd);
         }
     }
@@ -161,14 +168,29 @@ static size_t check_tcp(int fd, size_t *total)
     return came;
 }
 
+static int tso(const char *device)
+{
+    struct ethtool_value v = { .cmd = ETHTOOL_GTSO };
+    struct ifreq r = { .ifr_data = (void *)&v };
+
+    strncpy(r.ifr_name, device, sizeof(r.ifr_name) - 1);
+    if (ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCETHTOOL, &r))
+        die("SIOCETHTOOL");
+    printf("netcheck: tso is %s\n", v.data ? "on" : "off");
+    return !v.data;
+}
+
 int main(int argc, char **argv)
 {
     size_t came, total = 0;
 
-    if (argc == 3 && !strcmp(argv[1], "serve"))
-        serve(argv[2]);
+    if (argc == 3 && (!strcmp(argv[1], "serve") || !strcmp(argv[1], "sink")))
+        serve(argv[2], argv[1][1] == 'e');
+    if (argc == 3 && !strcmp(argv[1], "tso"))
+        return tso(argv[2]);
     if (argc != 4 || (strcmp(argv[1], "udp") && strcmp(argv[1], "tcp"))) {
-        fprintf(stderr, "usage: netcheck serve PORT | udp ADDRESS PORT | tcp ADDRESS PORT\n");
+        fprintf(stderr,
+                "usage: netcheck serve PORT | sink PORT | udp ADDRESS PORT | tcp ADDRESS PORT | tso DEVICE\n");
         return 2;
     }
     bool udp = !strcmp(argv[1], "udp");

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 # ALONE: networks
 """net0 on a real wire with a Linux at its other end (tools/net): vifs plugged again; then tagged and untagged traffic both ways and between
-two guests, whose checksums the stacks leave blank on the way out and check on the way in; frames that do not fit are counted. And lwIP in a small guest.
+two guests, whose checksums the stacks leave blank on the way out and check on the way in; TCP in one piece, and what it is cut into; frames that
+do not fit are counted. And lwIP in a small guest.
 On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""
 import re
 
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check
-from tests.lib.wait import until
+from tests.lib.wait import pause, until
 from tests.lib.wire import wire_or_user_network
 
 # Interfaces with the prefix of each: the last figure of a guest's or the peer's address follows. vlan7.9 is 9 (802.1Q) under 7 (802.1ad).
@@ -142,6 +143,44 @@ def too_long(m, w):
     on_peer(w, "ping", "-c", "1", "-W", "5", f"10.0.2.{GUESTS['debian']}")
 
 
+def packets(m, name):
+    """Frames of that guest, in and out, as net0 has counted them."""
+    pause(1.2)  # they are told once a second
+    got = re.search(rf"^{name} +\d+ +(\d+) +(\d+) ", m.cmd(f"network-list {name}"), re.M)
+    return [int(x) for x in got.groups()]
+
+
+def in_one_piece(m):
+    """256 KiB each way are 182 segments each way: on the way between net0 and its guests fewer packets by far, cut for the wire and for who wants it cut."""
+    m.console("debian2")
+    in_guest(m, "netcheck tso eth0")
+    m.leave()
+    for to, where in ((PEER, "the peer"), (GUESTS["debian"], "another guest")):
+        before = packets(m, "debian2")
+        m.console("debian2")
+        for prefix in NETS["eth0"]:
+            out = in_guest(m, f"netcheck tcp {prefix}{to} {ECHO}")
+            check("262144 of 262144" in out, f"to {where}: {out}")
+        m.leave()
+        there = [b - a for a, b in zip(before, packets(m, "debian2"))]
+        check(max(there) < 300, f"{there} packets for twice 364 segments to {where} and back")
+    for name in GUESTS:
+        m.console(name)
+        in_guest(m, "ip link set eth0 mtu 9000")
+        m.leave()
+    m.console("debian2")
+    for size in (1473, 4000, 8972):  # shared by guests that want it, beyond what the wire has
+        out, status = m.guest(f"ping -c 1 -W 5 -s {size} 10.0.2.{GUESTS['debian']}")
+        check(status == 0, f"{size} bytes between guests: {out}")
+    out = in_guest(m, f"netcheck tcp 10.0.2.{GUESTS['debian']} {ECHO}")
+    check("262144 of 262144" in out, f"with 9,000 bytes a packet: {out}")
+    m.leave()
+    for name in GUESTS:
+        m.console(name)
+        in_guest(m, "ip link set eth0 mtu 1500")
+        m.leave()
+
+
 def frames(m, w):
     netcheck = str(BUILD / "guest/netcheck")
     set_up_peer(w, netcheck)
@@ -160,6 +199,7 @@ def frames(m, w):
     out = in_guest(m, "cat /sys/class/net/eth0/statistics/rx_errors")
     check(out.split()[0] == "0", f"debian refused {out} frames")
     m.leave()
+    in_one_piece(m)
     check(sums_wrong(w) == wrong, f"{sums_wrong(w) - wrong} packets came to the peer with a wrong checksum")
     too_long(m, w)
 

@@ -115,7 +115,7 @@ static bool tx_parse(struct nb *nb, unsigned avail, struct tx_chain *c)
     union tx_slot s;
     bool more, extra;
 
-    *c = (struct tx_chain){ .frags = 0 };
+    memset(c, 0, offsetof(struct tx_chain, frag));
     s = tx_snapshot(nb, i);
     SHARED_STORE(&nb->keep->tx_copy[i & MASK], keep_tx(i, s.req.id, false));
     i++;

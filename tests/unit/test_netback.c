@@ -719,6 +719,14 @@ TEST(test_random)
         for (unsigned step = 0; step < 20; step++) {
             for (unsigned i = 0; i < sizeof(tx_page) - 64; i++)
                 tx_page[64 + i] = (uint8_t)(rand() % 5 ? rand() & 6 : rand());
+            for (unsigned i = 0; i < 255; i += 1 + (unsigned)rand() % 20) { /* some that are to be cut */
+                struct netif_extra_info *x = (void *)&TXS->ring[i + 1];
+                TXS->ring[i].req.flags |= E | BLANK;
+                *x = (struct netif_extra_info){ .type = XEN_NETIF_EXTRA_TYPE_GSO,
+                                                .flags = rand() % 4 ? 0 : MORE,
+                                                .u.gso = { .type = 1 + rand() % 2,
+                                                           .size = (uint16_t)(rand() % 3000) } };
+            }
             for (unsigned i = 64; i < sizeof(rx_page); i++)
                 rx_page[i] = (uint8_t)rand();
             TXS->req_prod += (unsigned)rand() % 40;

@@ -27,6 +27,7 @@ WORSE, SPREADS = 0.02, 3  # a figure is worse by more than so many of its spread
 FEW = 0.05  # calls an operation that are noise
 SEGMENT = 1448  # bytes of a TCP segment on this wire
 SINK, SOURCE = 5001, 5002
+NEIGHBOUR = "10.0.2.16"  # a second guest, for what goes from one to another
 # What the peer runs: takes all that comes on one port, gives without end on the other.
 PEER = f"""
 import socket, threading
@@ -52,6 +53,9 @@ port({SOURCE}, source)
 """
 FIO = "fio --name=t --filename=/dev/xvdb --size=200m --direct=1 --ioengine=libaio --minimal --output=/dev/null"
 DD = f"dd bs={SEGMENT * 100} count=$(({{}}/100)) iflag=fullblock status=none"
+# The same bytes again and again, as iperf3: a device that gives zeroes would cost an instruction for each.
+SEND = f"""perl -MIO::Socket::INET -e '$s=IO::Socket::INET->new("HOST:{SINK}")||die;$b="x"x{SEGMENT * 100};
+for(1..{{}}/100){{{{syswrite($s,$b)==length($b)||die}}}}'""".replace("\n", "")
 # Row -> (the driver domain, the command with the number of operations in it, operations of the short and of the long run).
 TRANSFERS = {
     "read-4k-1": ("blk", FIO + " --rw=randread --bs=4k --iodepth=1 --number_ios={}", 1000, 4000),
@@ -60,8 +64,9 @@ TRANSFERS = {
     "read-128k-8": ("blk", FIO + " --rw=read --bs=128k --iodepth=8 --number_ios={}", 200, 1000),
     "read-1m-4": ("blk", FIO + " --rw=read --bs=1m --iodepth=4 --number_ios={}", 50, 150),
     "write-1m-4": ("blk", FIO + " --rw=write --bs=1m --iodepth=4 --number_ios={}", 50, 150),
-    "tcp-out": ("net", DD + f" if=/dev/zero > /dev/tcp/{GATEWAY}/{SINK}", 10000, 50000),
+    "tcp-out": ("net", SEND.replace("HOST", GATEWAY), 10000, 50000),
     "tcp-in": ("net", DD + f" of=/dev/null < /dev/tcp/{GATEWAY}/{SOURCE}", 10000, 50000),
+    "tcp-guests": ("net", SEND.replace("HOST", NEIGHBOUR), 10000, 50000),
     "ping": ("net", f"ping -q -i 0.05 -c {{}} {GATEWAY}", 20, 120),
     "second": ("net", "sleep {}", 2, 6),  # of nothing
 }
@@ -123,6 +128,17 @@ def boot(m):
     return {"": sum(parts.values())} | parts | {"entries": calls[CORE, CALLS["entries"]]}
 
 
+def neighbour(m):
+    """Made for its row alone, since it would have a share of all others."""
+    out = m.cmd("create debian2 vcpus=1", 600)
+    check("created as domain" in out, f"create: {out}")
+    m.console("debian2", seconds=300)
+    out, status = m.guest(f"netcheck sink {SINK} > /dev/null 2>&1 &")
+    check(status == 0, f"in the second guest: {out}")
+    m.leave()
+    m.console("debian-disk", SHELL)
+
+
 def prepare(m):
     out = m.cmd("create debian-disk vcpus=1 disk=['phy:blk0:root,xvda,w','phy:blk0:data1,xvdb,w']", 600)
     check("created as domain" in out, f"create: {out}")
@@ -147,7 +163,10 @@ def measure(rows):
         if "boot" in rows:
             yield "boot", {part: (n, 0.01 * n) for part, n in first.items()}  # there is one boot: how far it varies is known
         prepare(m)
-        for row in rows:
+        for row in sorted(rows, key="tcp-guests".__eq__):
+            if row == "tcp-guests":
+                m.leave()
+                neighbour(m)
             if row in TRANSFERS:
                 ran(m, TRANSFERS[row][1].format(TRANSFERS[row][2]), "blk")  # what the first run brings in
                 yield row, middle([transfer(m, row) for _ in range(RUNS)])
@@ -167,7 +186,7 @@ def bare(rows):
         wire.serve("python3", "-c", PEER)
         login(m)
         sh(m, "systemctl stop '*.timer'; dd if=/dev/zero of=/dev/nvme0n1p2 bs=1M count=200 oflag=direct status=none", 600)
-        for row in (r for r in rows if r in TRANSFERS):
+        for row in (r for r in rows if r in TRANSFERS and r != "tcp-guests"):
             driver, command, short, long = TRANSFERS[row]
             command = command.replace("/dev/xvdb", "/dev/nvme0n1p2")
             ran(m, command.format(short), driver)

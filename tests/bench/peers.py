@@ -34,6 +34,7 @@ ROWS = {
     "write-1m-4": ("1 MiB sequential write, depth 4", None, 108800),
     "tcp-out": ("TCP out, per 1,448 bytes", 6200, 3292),
     "tcp-in": ("TCP in, per 1,448 bytes", 8100, 3454),
+    "tcp-guests": ("TCP from one guest to another, per 1,448 bytes", None, None),
     "ping": ("ping every 50 ms, both ways", None, None),
     "second": ("nothing, a second", None, 55000),
     "restart-net0": ("net0 crashes and is back", None, None),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * malloc: small sizes from one-page slabs of a size class, the rest in whole pages. Either kind begins at a page boundary
- * with a header that says which it is, so free() needs no search. Empty slabs go back to the page allocator.
+ * with a header that says which it is, so free() needs no search. Empty slabs go back to the page allocator. Nothing is zeroed but by
+ * calloc: it would show in the outage of a restart.
  */
 #include "bh.h"
 #include <stdlib.h>
@@ -54,12 +55,11 @@ static void list_del(struct header *h)
 
 static struct header *new_slab(unsigned class)
 {
-    struct header *h = page_alloc(1);
+    struct header *h = page_take(1);
 
     if (!h)
         return NULL;
-    h->magic = SLAB_MAGIC;
-    h->class = (uint16_t) class;
+    *h = (struct header){ .magic = SLAB_MAGIC, .class = (uint16_t) class };
     for (unsigned i = capacity(class); i-- > 0;) {
         struct object *o = (struct object *)((char *)(h + 1) + i * class_size[class]);
         o->next = h->free;
@@ -74,7 +74,7 @@ static void *alloc_large(size_t n)
     if (n > SIZE_MAX / 2)
         return NULL;
     uint64_t pages = (n + sizeof(struct header) + PAGE_SIZE - 1) / PAGE_SIZE;
-    struct header *h = pages > 0xffffffff ? NULL : page_alloc((unsigned)pages);
+    struct header *h = pages > 0xffffffff ? NULL : page_take((unsigned)pages);
 
     if (!h)
         return NULL;

@@ -192,7 +192,7 @@ static void *find_pages(unsigned n)
             page_reserve((uint64_t)va, n * PAGE_SIZE);
             if (n == 1)
                 ram_hint = p;
-            return memset(va, 0, n * PAGE_SIZE);
+            return va;
         }
     }
     if (n == 1 && ram_hint) {
@@ -202,13 +202,20 @@ static void *find_pages(unsigned n)
     return NULL;
 }
 
-void *page_alloc(unsigned n)
+void *page_take(unsigned n)
 {
     void *p = find_pages(n);
 
     while (!p && n && n < ram_pages && page_shortage && page_shortage())
         p = find_pages(n);
     return p;
+}
+
+void *page_alloc(unsigned n)
+{
+    void *p = page_take(n);
+
+    return p ? memset(p, 0, n * PAGE_SIZE) : NULL;
 }
 
 void page_free(void *va, unsigned n)

@@ -168,15 +168,22 @@ void xs_mem_init(size_t limit)
 
 void xs_mem_take(void)
 {
-    for (size_t n = xs_mem.limit / XS_CHUNK; n; n--) {
-        struct chunk *c = malloc(XS_CHUNK);
-        if (!c) {
-            xs_mem.limit -= n * XS_CHUNK;
-            return;
+    size_t left = xs_mem.limit / XS_CHUNK, run = left;
+    while (run) { /* all at once, else by halves: to look for each would take longer than all the rest of a start */
+        char *at = malloc(run * XS_CHUNK);
+        if (!at) {
+            run /= 2;
+            continue;
         }
-        c->next = spare;
-        spare = c;
+        for (size_t i = 0; i < run; i++) {
+            struct chunk *c = (struct chunk *)(at + i * XS_CHUNK);
+            c->next = spare;
+            spare = c;
+        }
+        left -= run;
+        run = run < left ? run : left;
     }
+    xs_mem.limit -= left * XS_CHUNK;
 }
 
 /* --- heaps -------------------------------------------------------------------------------------------------------- */

@@ -137,6 +137,7 @@ uint64_t hw_random(void); /* of the CPU; 0 where it has none, or none now */
 
 /* --- memory ----------------------------------------------------------------------------------------------- */
 void *page_alloc(unsigned n); /* n contiguous zeroed pages or NULL */
+void *page_take(unsigned n);  /* the same, with whatever was in them */
 void page_free(void *p, unsigned n);
 uint64_t page_avail(void); /* free pages */
 /* Called when page_alloc (and so malloc) finds nothing, if it is set: gives back some of what can be done without. False: there is no more. It

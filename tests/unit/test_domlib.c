@@ -54,13 +54,13 @@ static int quiet(const char *fmt, ...) { return 0; }
 struct bh_self self;
 static unsigned pages_out, page_limit = 100000;
 
-void *page_alloc(unsigned n)
+void *page_take(unsigned n) /* with what somebody left there */
 {
     if (pages_out + n > page_limit)
         return NULL;
     void *p = aligned_alloc(PAGE_SIZE, n * PAGE_SIZE);
     pages_out += n;
-    return memset(p, 0, n * PAGE_SIZE);
+    return memset(p, 0xa5, n * PAGE_SIZE);
 }
 
 void page_free(void *p, unsigned n)

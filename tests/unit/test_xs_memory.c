@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c
-// FLAGS: -lz
+// FLAGS: -lz -Wl,--wrap=malloc
 /* The store's memory: heaps alone; and that whatever some clients hold, each has its first chunks and the control domain its own. */
 #include "unit.h"
 #include "xs_harness.h"
@@ -83,6 +83,50 @@ TEST(test_heap_limits, .setup_func = no_store, .teardown_func = no_store)
     for (unsigned i = 0; i < 6; i++)
         xs_free(first[i]);
     assert_int_equal(xs_mem.promised, 0);
+}
+
+/* The domain takes all at its start; its memory may lie in pieces, and there may be less than was thought. */
+static size_t most, taken;
+static void *piece[32];
+static unsigned nr_pieces;
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_malloc(size_t n)
+{
+    if (!most)
+        return __real_malloc(n);
+    if (n > most || n > 70 * XS_CHUNK - taken || nr_pieces == 32)
+        return NULL;
+    taken += n;
+    return piece[nr_pieces++] = __real_malloc(n);
+}
+
+TEST(test_heap_taken, .setup_func = no_store, .teardown_func = no_store)
+{
+    static unsigned char *p[70];
+
+    for (most = 200 * XS_CHUNK; most >= 3 * XS_CHUNK; most = most / 4) {
+        taken = nr_pieces = 0;
+        xs_mem_init(100 * XS_CHUNK + 5);
+        xs_mem_take();
+        assert_int_equal(xs_mem.limit, 70 * XS_CHUNK + 5);
+        size_t given = taken;
+        for (unsigned i = 0; i < 70; i++) {
+            assert_non_null(p[i] = xs_alloc(ctl_heap, 32000));
+            memset(p[i], (int)i, 32000);
+        }
+        assert_null(xs_alloc(ctl_heap, 32000));
+        assert_int_equal(taken, given); /* nothing more was asked for */
+        for (unsigned i = 0; i < 70; i++) {
+            for (unsigned at = 0; at < 32000; at++)
+                assert_int_equal(p[i][at], (unsigned char)i);
+            xs_free(p[i]);
+        }
+        while (nr_pieces)
+            free(piece[--nr_pieces]);
+    }
+    most = 0;
+    xs_mem_init((size_t)1 << 30);
 }
 
 /* --- clients ------------------------------------------------------------------------------------------------------ */

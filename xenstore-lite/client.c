@@ -24,6 +24,7 @@ struct conn *conn_new(struct xs *xs, uint16_t domid, const struct limits *limits
         return NULL;
     }
     c->domid = domid;
+    c->home_len = (uint32_t)snprintf(c->home, sizeof c->home, "/local/domain/%u/", domid);
     c->target = -1;
     c->privileged = privileged;
     c->limits = limits;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Names of nodes: which are well formed, and what a relative one means (docs: xenstore.txt, "Paths"). */
 #include "xs.h"
-#include <stdio.h>
 #include <string.h>
 
 static char path_buf[XS_PATH_MAX + 1];
@@ -59,8 +58,8 @@ int req_path(struct req *r, const char *name, enum path_kind kind)
     if (name[0] != '/') {
         if (n > XENSTORE_REL_PATH_MAX)
             return XE_EINVAL;
-        r->path_rel = (uint32_t)snprintf(path_buf, sizeof path_buf, "/local/domain/%u/",
-                                         r->conn->domid);
+        r->path_rel = r->conn->home_len;
+        memcpy(path_buf, r->conn->home, r->path_rel);
     } else if (n > XENSTORE_ABS_PATH_MAX) {
         return XE_EINVAL;
     }

@@ -138,6 +138,8 @@ enum conn_bad { CONN_OK = 0, CONN_BAD_INDEX, CONN_BAD_LENGTH };
 struct conn {
     struct conn *next;
     uint16_t domid;
+    char home[24]; /* "/local/domain/16/": where its relative paths begin */
+    uint32_t home_len;
     int32_t target; /* a domid whose rights it has too, or -1 */
     bool privileged;
     const struct limits *limits;

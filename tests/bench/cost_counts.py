@@ -6,7 +6,7 @@ import itertools
 
 from tests.lib.counts import counters, grown
 
-DOMAINS = "cost", "peer"  # in an event's way there and back both have their part
+DOMAINS = "cost", "peer", "store"  # in an event's way there and back, and in a request to the store, both have their part
 
 
 def looks(m):

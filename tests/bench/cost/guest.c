@@ -70,7 +70,7 @@ static void apic_base(void) { __asm__ volatile("rdmsr" ::"c"(0x1b) : "rax", "rdx
 static void in_2f8(void) { __asm__ volatile("in %%dx, %%al" ::"d"((uint16_t)0x2f8) : "rax"); }
 static void in_80(void) { __asm__ volatile("in $0x80, %%al" ::: "rax"); }
 
-static uint32_t own_port, own_far, ipi_port;
+static uint32_t own_port, own_far, ipi_port, store_port;
 static void send_masked(void) { pvh_send(own_far); }
 static void send_self(void)
 {
@@ -167,24 +167,24 @@ static void timer(void)
 
 static volatile struct xenstore_domain_interface *store;
 
-static void request(uint32_t type, const char *path, uint32_t len)
+static void request(uint32_t type, uint32_t tx, const char *body, uint32_t len)
 {
-    const struct xsd_sockmsg m = { .type = type, .req_id = 1, .len = len };
+    const struct xsd_sockmsg m = { .type = type, .req_id = 1, .tx_id = tx, .len = len };
 
     for (uint32_t i = 0; i < sizeof m + len; i++)
         store->req[(store->req_prod + i) % XENSTORE_RING_SIZE] = i < sizeof m ? ((const char *)&m)[i]
-                                                                              : path[i - sizeof m];
+                                                                              : body[i - sizeof m];
     __asm__ volatile("" ::: "memory");
     store->req_prod += (uint32_t)sizeof m + len;
     pvh_send(pvh_port);
 }
 
-/* One read of a node, from the request's first byte to the answer's last. */
-static void store_read(void)
+/* The answer's number, if it is one that is wanted. */
+static uint32_t answer(uint32_t type)
 {
     struct xsd_sockmsg m = { .type = 0 };
+    uint32_t n = 0;
 
-    request(XS_READ, "domid", 6);
     for (;;) {
         uint32_t have = store->rsp_prod - store->rsp_cons;
         for (uint32_t i = 0; have >= sizeof m && i < sizeof m; i++)
@@ -193,17 +193,52 @@ static void store_read(void)
             break;
         pvh_wait(0);
     }
+    for (uint32_t i = 0; type == XS_TRANSACTION_START && i + 1 < m.len; i++)
+        n = n * 10 +
+            (uint32_t)(store->rsp[(store->rsp_cons + sizeof m + i) % XENSTORE_RING_SIZE] - '0');
     store->rsp_cons += (uint32_t)sizeof m + m.len;
-    if (m.type != XS_READ)
+    if (m.type != type)
         pvh_say("error: the store says ", m.type);
+    return n;
+}
+
+/* Each from its request's first byte to the answer's last. */
+static void store_read(void)
+{
+    request(XS_READ, 0, "domid", 6);
+    answer(XS_READ);
+}
+
+static void write_in(uint32_t tx)
+{
+    request(XS_WRITE, tx, "data/a\0value", 12);
+    answer(XS_WRITE);
+}
+
+static void store_write(void) { write_in(0); }
+
+static void store_transaction(void)
+{
+    request(XS_TRANSACTION_START, 0, "", 1);
+    uint32_t tx = answer(XS_TRANSACTION_START);
+    write_in(tx);
+    request(XS_TRANSACTION_END, tx, "T", 2);
+    answer(XS_TRANSACTION_END);
 }
 
 static void with_store(void)
 {
     store = (struct xenstore_domain_interface *)(pvh_param(HVM_PARAM_STORE_PFN) << 12);
-    pvh_port = (uint32_t)pvh_param(HVM_PARAM_STORE_EVTCHN);
+    pvh_port = store_port = (uint32_t)pvh_param(HVM_PARAM_STORE_EVTCHN);
     pvh_unmask(pvh_port);
     row("store-read ", ROUNDS / 4, store_read);
+}
+
+static void with_store_more(void)
+{
+    pvh_port = store_port;
+    row("store-write ", ROUNDS / 4, store_write);
+    row("store-transaction ", ROUNDS / 4, store_transaction);
 }
 
 /* --- with a peer ------------------------------------------------------------------------------------------------------- */
@@ -312,6 +347,9 @@ static void counted(char key)
         { " ping-pong ", ping, &peer_port },
         { " grant-map-unmap ", map_and_unmap_one, &own_port },
         { " grant-copy-4096 ", copy_4096, &own_port },
+        { " store-read ", store_read, &store_port },
+        { " store-write ", store_write, &store_port },
+        { " store-transaction ", store_transaction, &store_port },
     };
     unsigned which = (unsigned)(key - 'a'), n = which < sizeof(ops) / sizeof(ops[0]) ? ROUNDS : 0;
 
@@ -368,6 +406,7 @@ void guest_main(const uint8_t *start_info)
     timer();
     with_store();
     with_peer();
+    with_store_more();
     pvh_say("cost: done ", 0);
     pvh_line();
     for (;;)

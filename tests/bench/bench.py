@@ -16,7 +16,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import disk  # noqa: E402
+import many  # noqa: E402
 import picture  # noqa: E402
+import services  # noqa: E402
 from busy import Reference  # noqa: E402
 from tests.lib.machine import BUILD, OLD_CPU, TEST_ISO, Machine, make_www  # noqa: E402
 from tests.lib.wait import pause  # noqa: E402
@@ -135,12 +137,19 @@ def network():
         for line in re.findall(r"microbench: ([^\r\n]*us[^\r\n]*)", m.sp.before):
             say(line)
         m.leave()
+        m.cmd("destroy peer", 60)
+        m.cmd("destroy microbench", 60)
+        services.store(say, m)
+        services.writes(say, m)
+        services.outages(say, m, start_ping, gaps, INTERVAL_MS)
 
 
 def main():
     quiet = Reference()
     quiet.look()
     network()
+    quiet.look()
+    many.measure(say)
     quiet.look()
     ratios = disk.measure(say, report, quiet.look)
     quiet.look()

@@ -101,16 +101,19 @@ def read_on(m):
     m.expect(SHELL, 30)
 
 
-def outage(say, m):
+def undisturbed(say, m):
     read_on(m)
     pause(10)
     say("longest reads without a crash in 10 s (ms): " + ", ".join(f"{x:.1f}" for x in longest_reads(m, 5)))
+
+
+def outage(m, how, count):
     read_on(m)
     pause(2)
     m.leave()
     parts = []
-    for _ in range(CRASHES):
-        m.send("crash --inject blk0\r")
+    for _ in range(count):
+        m.send(f"crash --{how} blk0\r")
         got = m.expect(r"blk0: crashed[^\n]*restarted in ([\d.]+) ms \(([^)]*)\)", 60)
         part = {k: float(v) for k, v in re.findall(r"(\w+) ([\d.]+)", got.group(2))}
         part["total"] = float(got.group(1))
@@ -118,7 +121,7 @@ def outage(say, m):
         m.prompt()
         pause(0.4)
     m.console("debian-disk", SHELL)
-    return longest_reads(m, CRASHES), parts
+    return longest_reads(m, count), parts
 
 
 def neighbour(say):
@@ -158,7 +161,9 @@ def measure(say, report, between):
             login(m)
             ratios = compare(say, bare, m)
             bare.stop()
-            report("crash of blk0", *outage(say, m))
+            undisturbed(say, m)
+            report("crash of blk0", *outage(m, "inject", CRASHES))
+            report("hang of blk0", *outage(m, "hang", 1))
             check(sh(m, "dmesg | grep -c -e 'I/O error' -e 'blkfront.*broken' || true").strip() == "0", "errors in the log")
     finally:
         for disk in disks:

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Round trips into the core and between two domains, for `make bench`. The first copy (no word `peer` in its command line) measures;
- * a second one, created next so that its domid is one higher, answers its events. Prints medians and ends.
+ * a second one, created next so that its domid is one higher, answers its events. Prints medians and ends. With the word `idle` it does
+ * nothing at all, with `store=` what store.c says.
  */
 #include <bh.h>
 #include <stdlib.h>
 #include <xen/version.h>
+#include "microbench.h"
 
-#define ROUNDS 2000
-static uint32_t sample[ROUNDS];
+uint32_t sample[ROUNDS];
 static volatile unsigned got;
 
 static int by_value(const void *a, const void *b)
@@ -17,7 +18,7 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void report(const char *what)
+void report(const char *what)
 {
     qsort(sample, ROUNDS, sizeof(sample[0]), by_value);
     printf("microbench: %s p50 %u.%u us, p99 %u.%u us\n", what, sample[ROUNDS / 2] / 1000,
@@ -95,6 +96,11 @@ int main(void)
     char word[4];
     if (cmdline_get("peer", word, sizeof(word)))
         peer();
+    if (cmdline_get("idle", word, sizeof(word)) || store_words()) {
+        printf("microbench: done\n");
+        for (;;)
+            event_wait(0);
+    }
     time_it("CPUID exit", one_cpuid);
     time_it("hypercall (xen_version)", one_hypercall);
     ping_pong();

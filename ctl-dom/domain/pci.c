@@ -62,6 +62,9 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
         return fail(e, rc, "%s: %s is assigned to %s already", who, dev,
                     owner ? owner->cfg.name : "another domain");
     }
+    case -EINVAL:
+        return fail(e, rc, "%s: %s: %s runs: pause it first; it finds the device at its next start",
+                    who, dev, who);
     case -ENODEV:
         return fail(e, rc,
                     "%s: %s: no IOMMU holds it (a virtio device needs iommu_platform=on), and "

@@ -21,6 +21,7 @@ CASES = (
     ("test_controllers.py", "controllers-virtio-blk", {"CRASHES": "10"}),
     ("test_controllers.py", "controllers-two-4k", {"CRASHES": "10"}),
     ("test_services.py", "services-killed", {"KILLS": "20", "HANGS": "5"}),
+    ("test_services.py", "services-pciback", {"KILLS": "60"}),
     ("test_store.py", "store-kills", {"KILLS": "60"}),
     ("test_store.py", "store-utils", {"KILLS": "60"}),
     ("test_control.py", "control-killed", {"KILLS": "60"}),

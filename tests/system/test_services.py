@@ -1,8 +1,10 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """The store, pciback and the control domain die by order of the shell, at random instructions and by hanging, beside a guest whose pings, downloads and
-disk are checked all the time: nobody but the prompt notices. KILLS and HANGS in the environment say how often each of them."""
+disk are checked all the time: nobody but the prompt notices. Then pciback dies while devices come and go. KILLS and HANGS in the environment say how
+often each of them."""
 import os
+import random
 import re
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from tests.lib.busy import Busy
 from tests.lib.crash import crash, rows
 from tests.lib.machine import CMDLINE, LOGS, TEST_BUNDLE, Boot, check, make_iso, make_www
-from tests.lib.wait import guest_says, pause
+from tests.lib.wait import guest_says, pause, shows
 from tools import mkgpt
 
 KILLS = int(os.environ.get("KILLS", "6"))
@@ -69,3 +71,64 @@ def test_services_killed(m):
     m.cmd("destroy busy", 60)
     for (name, how), ms in outage.items():
         print(f"  {name} {how}: {len(ms)} deaths, outage ms {' '.join(str(round(x)) for x in sorted(ms))}", flush=True)
+
+
+# --- pciback at work ------------------------------------------------------------------------------------------------------
+NIC = "00:04.0"
+CFG = "f41a4110"  # how its configuration space begins: 1af4:1041, a virtio NIC
+
+
+def struck(m, line):
+    """What the command printed; pciback, whose death was ordered for some moment of it, is back."""
+    m.send(f"crash --inject={random.randrange(random.choice((5, 40)))} pciback\r")
+    m.prompt()
+    m.send(f"@struck {line}\r")
+    back, out = False, None
+    while not back or out is None:
+        got = m.expect([r"pciback: crashed[^\n]*restarted in[^\n]*\r", r"@struck end\r?\nbh> "])
+        if got.re.pattern.startswith("pciback"):
+            check(not back, "pciback died twice")
+            back = True
+        else:
+            out = m.sp.before.split("@struck begin", 1)[1]
+    return out
+
+
+def described(m):
+    """Its owner's device is, once and whole."""
+    path = f"/local/domain/2/backend/pci/{rows(m)['net1'][0]}/0"
+    shows(m, f"xenstore-read {path}/state", "^4$")
+    cfg = m.cmd(f"xenstore-read {path}/cfg-0").strip()
+    check(cfg.startswith(CFG) and cfg.endswith(".."), f"cfg-0: {cfg}")  # the prompt shows the beginning of so much
+    names = m.cmd(f"xenstore-list {path}").split()
+    check("error" not in names and "cfg-1" not in names, f"of net1: {names}")
+    shows(m, "pci-list net1", rf"{NIC} .* DMA on")  # it found its NIC
+    return path
+
+
+def test_services_pciback(m):
+    """pciback dies while a device is given with its domain and to one that runs, while it is described again, and while it goes."""
+    seed = os.environ.get("SEED", str(random.randrange(1 << 32)))
+    print(f"  seed {seed}", flush=True)
+    random.seed(seed)
+    for i in range(KILLS):
+        given = i % 2
+        out = struck(m, f"create net0 name=net1 pci=[{'' if given else repr(NIC)}]")
+        check("created as domain" in out, f"create: {out}")
+        if given:
+            out = struck(m, f"pci-attach net1 {NIC}")
+            check("net1 runs: pause it first" in out, f"pci-attach to one that runs: {out}")
+            m.cmd("pause net1")
+            out = struck(m, f"pci-attach net1 {NIC}")
+            check(not out.strip(), f"pci-attach: {out}")
+            m.cmd("unpause net1")
+            m.send("restart net1\r")
+            m.expect(r"net1: restarted on request[^\n]*\r")
+            m.prompt()
+        path = described(m)
+        m.cmd(f"xenstore-rm {path}/cfg-0")
+        struck(m, f"xenstore-write {path}/state 1")
+        described(m)
+        check(not struck(m, "destroy net1").strip(), "destroy")
+        check(f"{path.split('/')[-2]}" not in m.cmd("xenstore-list /local/domain/2/backend/pci").split(), "what was described is still there")
+        shows(m, "pci-assignable-list", rf"{NIC}.* nobody")

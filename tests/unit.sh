@@ -5,7 +5,7 @@ set -u
 passed=0 failed=0
 for t in "$@"; do
     log=$t.log
-    ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 timeout 300 "$t" > "$log" 2>&1
+    ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 timeout 1800 "$t" > "$log" 2>&1
     rc=$?
     ok=$(grep -c '^\[       OK \]' "$log")
     bad=$(grep -c '^\[  FAILED  \] [a-zA-Z0-9_]*$' "$log")

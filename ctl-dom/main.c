@@ -14,6 +14,7 @@
 #include "shell/shell.h"
 #include "store/connection.h"
 #include "supervise/adopt.h"
+#include "supervise/anew.h"
 #include "supervise/autostart.h"
 #include "supervise/guests.h"
 #include "supervise/report.h"
@@ -89,6 +90,9 @@ static void boot(void)
     if (again) {
         report_own();
         reach_store();
+    }
+    anew_look();
+    if (again) {
         adopt_rest();
         still_up();
     }

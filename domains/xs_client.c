@@ -60,6 +60,7 @@ static struct xenstore_domain_interface *ring;
 static uint32_t ring_port;
 static bool broken, busy;
 static unsigned connection; /* the how-manieth on this ring */
+static unsigned breaks;     /* how often it broke */
 static bool half_sent;      /* the beginning of a message is in the ring */
 static uint32_t next_req, next_watch;
 static struct watch *watches;
@@ -84,6 +85,7 @@ static int break_connection(const char *why)
 {
     if (!broken)
         printf("xenstore: %s: connection broken\n", why);
+    breaks += !broken;
     broken = true;
     return -EIO;
 }
@@ -179,6 +181,8 @@ static int drain(void)
     for (unsigned messages = 0; !broken && connected() && messages < 64;) {
         size_t need = sizeof(in.hdr);
 
+        if (READ_ONCE(ring->error)) /* nothing comes any more, whatever was asked */
+            return break_connection("the store has given it up");
         if (got >= sizeof(in.hdr))
             need += in.hdr.len;
         int n = ring_get((char *)&in + got, need - got);
@@ -548,6 +552,8 @@ int xs_attach(void *page, uint32_t port)
     got = 0;
     return 0;
 }
+
+unsigned xs_breaks(void) { return breaks; }
 
 int xs_slot_port(void)
 {

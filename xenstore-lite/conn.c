@@ -154,7 +154,7 @@ struct conn *conn_privileged(struct xs *xs, uint16_t domid, uint32_t ref, uint32
     c->port = port;
     if (known) {
         (void)stream_adopt(c); /* its calls have an end, whatever is lost */
-    } else {
+    } else if (!stream_unknown(c)) {
         conn_begins(c, false);
         stream_init_page(c->ring, false);
     }

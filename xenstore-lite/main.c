@@ -74,7 +74,7 @@ static void go_on(int lost)
             "store: two instances ended while they read the journal: what came after its last snapshot is given up\n");
     if (xs.read == JOURNAL_NOTHING)
         printf(
-            "store: four instances ended while they read the journal: it is given up, nobody is introduced\n");
+            "store: four instances ended while they read the journal: it is given up, the control domain says who is there\n");
     if (cut)
         printf("store: what was on its way to or from %u clients is lost\n", cut);
     if (lost)

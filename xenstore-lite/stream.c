@@ -383,6 +383,15 @@ bool stream_adopt(struct conn *c)
     return true;
 }
 
+bool stream_unknown(struct conn *c)
+{
+    if (!load(&c->ring->server_features))
+        return false;
+    gives_up(c, CONN_BAD_INDEX);
+    c->bad_said = true;
+    return true;
+}
+
 void stream_init_page(struct xenstore_domain_interface *r, bool zero)
 {
     if (zero) {

@@ -415,6 +415,8 @@ bool xs_turns(struct xs *xs);
 void xs_look_later(struct xs *xs);
 void xs_look_again(struct xs *xs);
 /* The page of a connection that begins, when that is in the journal. */
+/* The journal knows nothing of this ring. True: a former instance served it, so what is on its way there begins anywhere; its client is told to begin anew. */
+bool stream_unknown(struct conn *c);
 void stream_init_page(struct xenstore_domain_interface *r, bool zero);
 /* One that the journal has, its page mapped again: goes on at the very byte at which the dead instance left its ring. False: where that is, is not known;
  * what was on its way is lost. */

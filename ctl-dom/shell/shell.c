@@ -12,6 +12,7 @@
 #include "shell/command.h"
 #include "shell/split.h"
 #include "store/devices.h"
+#include "supervise/anew.h"
 #include "supervise/autostart.h"
 #include "supervise/guests.h"
 
@@ -125,7 +126,7 @@ static bool command_work(void)
 /* One thing that may have to wait. True: there may be more. */
 static bool work(void)
 {
-    bool more = command_work() || guests_work() || autostart_work();
+    bool more = anew_work() || command_work() || guests_work() || autostart_work();
 
     return devs_work() || more; /* what came while that waited is looked at before we sleep */
 }

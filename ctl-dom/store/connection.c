@@ -2,8 +2,11 @@
 /* The ring is our slot page, which the core made as we make those of others; the store finds its grant and port in its command line. */
 #include "store/connection.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xen/io/xs_wire.h>
+
+#define OWN_NAME "/local/domain/0/name"
 
 bool store_up;
 
@@ -25,11 +28,20 @@ int store_connect(void)
 
     if (!rc)
         rc = xs_mkdir(0, "/local/domain/0/backend");
-    if (!rc)
-        rc = xs_printf(0, "/local/domain/0/name", "control");
     store_up = !rc;
     return rc;
 }
+
+bool store_empty(void)
+{
+    char *name = xs_read(0, OWN_NAME);
+    bool none = !name && xs_error == ENOENT;
+
+    free(name);
+    return none;
+}
+
+int store_whole(void) { return xs_write(0, OWN_NAME, "control"); }
 
 /* The words of its introduction; how long they are. */
 static uint32_t introduction(const struct dom *d, char *msg, size_t size)
@@ -56,6 +68,17 @@ int store_introduce_soon(const struct dom *d, xs_done done)
 
     return xs_post(XS_INTRODUCE, msg, introduction(d, msg, sizeof(msg)), done,
                    (void *)(uint64_t)d->id);
+}
+
+bool store_knows(const struct dom *d)
+{
+    char msg[8], *reply = NULL;
+    int n = snprintf(msg, sizeof(msg), "%u", d->id);
+    bool yes = !xs_raw(XS_IS_DOMAIN_INTRODUCED, 0, msg, (uint32_t)n + 1, &reply, NULL) &&
+               *reply == 'T';
+
+    free(reply);
+    return yes;
 }
 
 int store_release(const struct dom *d)

@@ -6,7 +6,10 @@
 extern bool store_up;
 /* Grant and port of the control domain's ring go into the words of the store's command line. */
 int store_prepare(struct dom *store, struct errbuf *e);
-int store_connect(void); /* once the store runs */
+int store_connect(void);               /* once the store runs */
+bool store_empty(void);                /* it answers, and store_whole was not said to it */
+int store_whole(void);                 /* it has been told of all who run */
+bool store_knows(const struct dom *d); /* it was introduced */
 int store_introduce(const struct dom *d);
 /* The same, but does not wait: done is told. -EAGAIN: not now (xs_post). */
 int store_introduce_soon(const struct dom *d, xs_done done);

@@ -215,6 +215,15 @@ void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
     dev_front_nodes(t, d, v);
 }
 
+void dev_goes_on(struct txn *t, const struct dom *d, const struct dom_dev *v)
+{
+    char be[DEV_PATH], fe[DEV_PATH];
+
+    dev_paths(d, v, be, fe);
+    node_num(t, XenbusStateConnected, "%s/state", fe);
+    node_num(t, XenbusStateConnected, "%s/state", be);
+}
+
 /* The pciif layout, with one directory for all devices of the domain. */
 void pci_nodes(struct txn *t, struct dom *d, void *arg)
 {

@@ -27,6 +27,8 @@ struct dom_dev *disk_of(struct dom *d, const char *vdev);
 void dev_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v); /* both sides' */
 void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
 void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
+/* Both sides are connected: what they wrote of that is lost, they have it themselves. */
+void dev_goes_on(struct txn *t, const struct dom *d, const struct dom_dev *v);
 void pci_nodes(struct txn *t, struct dom *d, void *arg);
 int store_add_pci(struct dom *d, struct errbuf *e);
 /* Their entries in the slot tables and, between the two steps of that, the nodes. */

@@ -74,6 +74,15 @@ int store_add_domain(struct dom *d, struct errbuf *e)
     return devs_attach(d, all_nodes, e);
 }
 
+static void again_nodes(struct txn *t, struct dom *d, void *arg)
+{
+    all_nodes(t, d, arg);
+    for (unsigned i = 0; i < d->nr_devs; i++)
+        dev_goes_on(t, d, &d->dev[i]);
+}
+
+int store_add_again(struct dom *d, struct errbuf *e) { return commit(d, again_nodes, NULL, e); }
+
 int store_control(const struct dom *d, const char *what)
 {
     char path[64];

@@ -230,6 +230,7 @@ int xs_attach(void *page, uint32_t port);
 int xs_slot_port(void);
 /* Its ring is a former instance's: the store is asked to begin anew with it, and nobody reads or writes there before it did. */
 void xs_reconnect(void);
+unsigned xs_breaks(void); /* how often the connection broke: another one knows nothing of what the one before it had */
 
 /* --- console ------------------------------------------------------------------------------------------------ */
 int printf(const char *fmt, ...)

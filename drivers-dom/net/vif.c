@@ -236,6 +236,8 @@ static void vif_advertise(struct vif *v)
     be_set_state(&v->be, XenbusStateInitWait);
 }
 
+static const char no_rings[] = "it names no rings or event channel";
+
 /* What the front-end wrote. NULL, or what is wrong with it; *again: the store gave no answer. */
 static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool *again)
 {
@@ -280,7 +282,7 @@ static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool 
     memcpy(h->mac, v->mac, 6);
     h->slot_gen = v->be.gen;
     if (!h->tx_ref || !h->rx_ref || !h->tx_port)
-        return "it names no rings or event channel";
+        return no_rings;
     if (!val[5])
         return "it does not want its packets copied (request-rx-copy)";
     return val[9] == 1 ? NULL : "it wants more than one queue";
@@ -341,6 +343,10 @@ static bool vif_held(struct vif *v)
     if (again) {
         be_retry(&v->be);
         return false;
+    }
+    if (why == no_rings) { /* nothing to hold it against: the store began empty */
+        v->held = true;
+        return true;
     }
     v->held = !why && h.tx_ref == k->tx_ref && h.rx_ref == k->rx_ref && h.tx_port == k->tx_port &&
               h.rx_port == k->rx_port && h.features == k->features;

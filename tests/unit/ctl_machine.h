@@ -64,6 +64,7 @@ void store_set(const char *path, const char *val);
 unsigned store_below(const char *dir); /* how many directories or nodes lie in it */
 bool store_lies_in(const char *path, const char *dir);
 bool store_silent(void);
+void store_empties(void); /* its next instance begins with nothing, and gives our connection up */
 /* One call of the store: outside of a transaction it has its steps. */
 #define STORE_CALL(tx, what)  \
     do {                      \

@@ -133,11 +133,28 @@ int xs_tx_end(uint32_t tx, bool good)
     step();
     return store_silent() ? -EIO : 0;
 }
-static int told(uint32_t type, const char *domid)
+static unsigned breaks;
+unsigned xs_breaks(void) { return breaks; }
+void store_empties(void)
+{
+    memset(m->node, 0, sizeof(m->node));
+    memset(m->introduced, 0, sizeof(m->introduced));
+    for (unsigned i = 0; i < MACHINE_DOMS; i++)
+        m->dom[i].talks = false;
+    breaks++;
+}
+static int told(uint32_t type, const char *domid, char **reply)
 {
     unsigned id = (unsigned)atoi(domid);
     struct machine_dom *d = core_by_id(id);
 
+    if (type == XS_IS_DOMAIN_INTRODUCED) {
+        *reply = strdup(m->introduced[id] ? "T" : "F");
+        return 0;
+    }
+    /* Its ring would be emptied under it. */
+    assert_false(type == XS_INTRODUCE && m->introduced[id] && d && d->state == BH_DOM_RUNNING &&
+                 d->role == BH_ROLE_GUEST);
     m->introduced[id] = type == XS_INTRODUCE;
     if (d && type == XS_INTRODUCE)
         d->talks = true;
@@ -145,7 +162,7 @@ static int told(uint32_t type, const char *domid)
 }
 int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply, uint32_t *n)
 {
-    STORE_CALL(tx, told(type, payload));
+    STORE_CALL(tx, told(type, payload, reply));
 }
 int xs_post(uint32_t type, const void *payload, uint32_t len, xs_done done, void *arg)
 {

@@ -246,6 +246,11 @@ static void web_ends(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_pow
 static void web_crashes(void) { ends_by_itself("web", BH_DOM_CRASHED, 0); }
 static void web_kexecs(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_soft_reset); }
 static void blk0_crashes(void) { ends_by_itself("blk0", BH_DOM_CRASHED, 0); }
+static void store_begins_empty(void)
+{
+    store_empties();
+    instance_works();
+}
 static void web_replugs(void)
 {
     struct dom *d = dom_by_name("web");
@@ -480,6 +485,9 @@ static const struct trial trials[] = {
     { .name = "kexec", .run = web_kexecs, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "crash of a driver domain", .run = blk0_crashes, .of = { { "blk0", WHOLE, WHOLE } } },
     { .name = "replug", .run = web_replugs },
+    { .name = "a store that begins empty",
+      .run = store_begins_empty,
+      .of = { { "pciback", WHOLE, WHOLE }, { "blk0", WHOLE, WHOLE }, { "net0", WHOLE, WHOLE } } },
 };
 
 TEST(one_death)

@@ -129,6 +129,7 @@ int store_control(const struct dom *d, const char *what)
     snprintf(asked + n, sizeof(asked) - n, "%s;", asked_guest);
     return now < store_silent ? -ETIME : 0;
 }
+bool anew_work(void) { return false; }
 bool autostart_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }
 void report_list(const char *name) {}

@@ -504,6 +504,32 @@ TEST(xs_begins_anew)
     free(v);
 }
 
+/* The store says in the ring that it serves it no more: a call ends at once, and what the connection had is to be had again. */
+TEST(xs_given_up)
+{
+    unsigned before = xs_breaks();
+
+    self.domid = 0;
+    store = store_good;
+    assert_int_equal(xs_watch("w", on_watch, NULL), 0);
+    xs_run_watches();
+    fired = 0;
+    page.error = XENSTORE_ERROR_RINGIDX;
+    uint64_t start = clock_ns;
+    assert_null(xs_read(0, "x"));
+    assert_int_equal(xs_error, EIO);
+    assert_true(clock_ns - start < NS_PER_S);
+    store = store_sees_mark;
+    out_len = out_at = rq_got = 0;
+    char *v = xs_read(0, "x");
+    assert_string_equal(v, "42");
+    free(v);
+    xs_run_watches();
+    assert_int_equal(fired, 1);
+    assert_int_equal(xs_breaks(), before + 1);
+    assert_int_equal(xs_unwatch("w", on_watch, NULL), 0);
+}
+
 static int called_meanwhile;
 static void elsewhere(uint64_t until)
 {

@@ -183,6 +183,23 @@ TEST(front_end_says)
     }
 }
 
+/* It is connected and its nodes name no rings: the store began empty. There is nothing to hold the record against. */
+TEST(front_end_says_nothing)
+{
+    slot(SLOT_VIF, 16, 0);
+    xs_write(0, "/local/domain/16/device/vif/0/state", "4");
+    xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
+    xs_write(0, "backend/vif/16/0/state", "4");
+    record(1, good(16));
+    assert_int_equal(vifs_adopt(keep_of), 1);
+    for (unsigned looks = 0; looks < 2; looks++) {
+        vifs_store_work();
+        assert_true(vifs[1].connected && kept(1));
+        assert_null(node("backend/vif/16/0/bh-replug"));
+        vifs[1].be.dirty = true;
+    }
+}
+
 static void connects_as(unsigned dom, const char *tx_ref)
 {
     const char *const fe[][2] = { { "tx-ring-ref", tx_ref },  { "rx-ring-ref", "2" },

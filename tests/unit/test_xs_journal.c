@@ -306,6 +306,30 @@ static void reads(unsigned before)
     assert_int_equal(xs_check(&store), 0);
 }
 
+/* The control domain's ring, of which the journal knows nothing: half a request may have been taken out of it, so it is told to begin anew. */
+static void begins_anew(void)
+{
+    struct xenstore_domain_interface *r = pages[0];
+    struct conn *c = conn_new(&store, 0, &limits_ctl);
+    assert_int_equal(store.ops->attach(c, 0, 0), 0);
+    r->req_prod += 5;
+    assert_true(stream_unknown(c));
+    while (xs_turns(&store))
+        ;
+    assert_int_equal(r->error, XENSTORE_ERROR_RINGIDX);
+    r->connection = XENSTORE_RECONNECT;
+    while (xs_turns(&store))
+        ;
+    assert_int_equal(r->error, XENSTORE_ERROR_NONE);
+    client_init(&ctl, 0);
+    WANT(&ctl, XS_READ, 0, S("/local/domain/16/data/old"), "ENOENT");
+    OK(&ctl, XS_MKDIR, 0, S("/local/domain"));
+    memset(r, 0, sizeof *r); /* nobody has served this one: it is left as it is */
+    assert_false(stream_unknown(c));
+    assert_int_equal(r->error, XENSTORE_ERROR_NONE);
+    conn_free(&store, c);
+}
+
 /* First all of it, twice; then the snapshot alone: what it says is whole, who asked something since does not get its answer, and everybody looks again; at last
  * nothing. The count ends with a snapshot. */
 TEST(test_readers_die, .setup_func = no_world, .teardown_func = no_world)
@@ -345,6 +369,7 @@ TEST(test_readers_die, .setup_func = no_world, .teardown_func = no_world)
     reads(4);
     assert_int_equal(store.read, JOURNAL_NOTHING);
     assert_int_equal(store.nr_conns, 0);
+    begins_anew();
     forget_memory();
     assert_int_equal(next_instance(), 0); /* that it is empty is in the journal now */
     assert_int_equal(store.read, JOURNAL_ALL);

@@ -38,7 +38,6 @@ struct dom {
     bool ending;   /* its end has begun */
     bool in_store; /* has nodes there */
     bool introduced;
-    bool unnamed; /* it was released, and nothing in the store names it any more */
     uint64_t console_gfn, store_gfn;
     uint32_t console_port, store_port;
     struct domcon con;

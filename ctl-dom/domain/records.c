@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A page of heads, the book, then the records. */
+/* A page of heads, a page with a bit for each domid, the book, then the records. */
 #include "domain/records.h"
 #include <bh.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x35736d6f64686200ul /* changes with the layout of any record */
+#define MAGIC 0x36736d6f64686200ul /* changes with the layout of any record */
 
 static struct heads {
     unsigned long magic, boot_over, work; /* WORK_... */
@@ -28,7 +28,12 @@ unsigned long *record_boot_over = &no_boot_over, *record_machine_ends = &no_mach
 static char no_slot_name[BH_FIRST_GUEST][BH_NAME_LEN];
 char (*record_slot_name)[BH_NAME_LEN] = no_slot_name;
 
-#define FIRST (PAGE_SIZE + RECORD_BOOK_SIZE)
+/* Of each domid whether its end is on its way. */
+static uint8_t no_ended[PAGE_SIZE], *ended = no_ended;
+_Static_assert(DOMID_FIRST_RESERVED <= 8 * PAGE_SIZE, "a page has a bit for each domid");
+
+#define BOOK  (2 * PAGE_SIZE)
+#define FIRST (BOOK + RECORD_BOOK_SIZE)
 
 static char *body_of(unsigned i) { return (char *)self.keep + FIRST + (size_t)i * RECORD_SIZE; }
 static unsigned index_of(const void *body)
@@ -73,6 +78,7 @@ static bool opened(void)
     record_boot_over = &heads->boot_over;
     record_machine_ends = &heads->machine_ends;
     record_slot_name = heads->slot_name;
+    ended = (uint8_t *)self.keep + PAGE_SIZE;
     return true;
 }
 
@@ -80,7 +86,7 @@ void *record_book(void)
 {
     static char own[RECORD_BOOK_SIZE];
 
-    return opened() ? (char *)self.keep + PAGE_SIZE : own;
+    return opened() ? (char *)self.keep + BOOK : own;
 }
 
 bool record_found(void) { return opened() && found; }
@@ -144,4 +150,21 @@ void *record_next(const void *body, enum record_kind kind)
         if (heads->kind[i] == kind)
             return body_of(i);
     return NULL;
+}
+
+void record_ended(domid_t id, bool is)
+{
+    if (id >= DOMID_FIRST_RESERVED)
+        return;
+    (void)opened();
+    uint8_t bit = (uint8_t)(1u << id % 8), was = ended[id / 8];
+    WRITE_ONCE(ended[id / 8], (uint8_t)(is ? was | bit : was & ~bit));
+}
+
+unsigned record_next_ended(unsigned from)
+{
+    (void)opened();
+    while (from < DOMID_FIRST_RESERVED && !(ended[from / 8] >> from % 8 & 1))
+        from++;
+    return from;
 }

@@ -9,7 +9,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
-#include <bulkhead.h>
+#include <bh.h>
 
 #define RECORD_SIZE 20480u
 
@@ -27,6 +27,10 @@ bool record_dropped(void);
 /* The next one of that kind that a former instance kept; NULL: begins, and: there is no more. */
 void *record_next(const void *body, enum record_kind kind);
 #define RECORD_BOOK_SIZE 81920u
+/* Of a domid: somebody may still name a domain of it whose end has begun. One store. */
+void record_ended(domid_t id, bool is);
+/* The first one from there on of which that was said, also by a former instance; DOMID_FIRST_RESERVED: there is none. */
+unsigned record_next_ended(unsigned from);
 /* So many bytes beside the records, as a former instance left them, or zeroes: crash reports. */
 void *record_book(void);
 /* Whether a former instance of ours kept records here, or had come so far as to ask this. */

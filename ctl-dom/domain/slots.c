@@ -77,6 +77,17 @@ static void reap(struct dom *b)
     }
 }
 
+bool slots_drop(domid_t id)
+{
+    bool all = true;
+
+    for (struct dom *b = doms; b; b = b->next)
+        for (unsigned i = 0; i < SLOT_ENTRIES; i++)
+            if (slot_live(&b->slots[i]) && b->slots[i].domid == id)
+                all &= !set_state(b, &b->slots[i], SLOT_ABSENT);
+    return all;
+}
+
 static struct slot_entry *unused(struct dom *b)
 {
     reap(b);

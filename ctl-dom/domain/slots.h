@@ -26,12 +26,6 @@ uint32_t slot_gen_of(const struct dom *d, const struct dom_dev *v); /* 0: it has
 void slot_limits(const struct dom *d, const struct dom_dev *v); /* as the configuration has them */
 void slot_chance(const struct dom *d, const struct dom_dev *v); /* one more */
 
-/* Whether there is an entry of that guest. What is left of one that is gone goes with the next attach. */
-static inline bool slots_name(domid_t id)
-{
-    for (const struct dom *b = doms; b; b = b->next)
-        for (unsigned i = 0; i < SLOT_ENTRIES; i++)
-            if (slot_live(&b->slots[i]) && b->slots[i].domid == id)
-                return true;
-    return false;
-}
+/* The entries of a guest of which the core has nothing any more, however far they were: who served it has let go of it, or was fenced. False:
+ * one stayed. */
+bool slots_drop(domid_t id);

@@ -81,10 +81,10 @@ bool store_knows(const struct dom *d)
     return yes;
 }
 
-int store_release(const struct dom *d)
+int store_release(domid_t id)
 {
     char msg[8];
-    int n = snprintf(msg, sizeof(msg), "%u", d->id);
+    int n = snprintf(msg, sizeof(msg), "%u", id);
 
     return xs_raw(XS_RELEASE, 0, msg, (uint32_t)n + 1, NULL, NULL);
 }

@@ -13,4 +13,4 @@ bool store_knows(const struct dom *d); /* it was introduced */
 int store_introduce(const struct dom *d);
 /* The same, but does not wait: done is told. -EAGAIN: not now (xs_post). */
 int store_introduce_soon(const struct dom *d, xs_done done);
-int store_release(const struct dom *d);
+int store_release(domid_t id);

@@ -353,10 +353,15 @@ void devs_close(const struct dom *d)
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
     uint64_t end = now_ns() + DETACH_WAIT_NS;
     bool let_go[ARRAY_SIZE(d->dev)];
+    uint64_t is;
 
-    for (unsigned i = 0; i < d->nr_devs; i++) {
+    for (unsigned i = 0; i < d->nr_devs; i++)
         slot_detaching(d, &d->dev[i]);
-        if (!backend_state(d, &d->dev[i]))
+    for (unsigned i = 0; i < d->nr_devs; i++) {
+        is = store_up ? backend_state(d, &d->dev[i]) : BACKEND_SILENT;
+        if (is == BACKEND_SILENT)
+            return;
+        if (!is)
             continue;
         dev_paths(d, &d->dev[i], be, fe);
         snprintf(path, sizeof(path), "%s/state", fe);
@@ -365,9 +370,11 @@ void devs_close(const struct dom *d)
         xs_write(0, path, "0");
     }
     for (unsigned i = 0; i < d->nr_devs; i++) {
-        uint64_t is;
-        while ((is = backend_state(d, &d->dev[i])) && is != XenbusStateClosed && now_ns() < end)
+        while ((is = backend_state(d, &d->dev[i])) && is != XenbusStateClosed &&
+               is != BACKEND_SILENT && now_ns() < end)
             job_wait(now_ns() + LOOK_NS);
+        if (is == BACKEND_SILENT)
+            return;
         let_go[i] = !is || is == XenbusStateClosed;
     }
     for (unsigned i = 0; i < d->nr_devs; i++) {

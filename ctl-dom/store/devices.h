@@ -34,7 +34,8 @@ int store_add_pci(struct dom *d, struct errbuf *e);
 /* Their entries in the slot tables and, between the two steps of that, the nodes. */
 int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void *arg),
                 struct errbuf *e);
-void devs_close(const struct dom *d); /* also takes the back-ends' nodes away */
+/* Also takes the back-ends' nodes away. If the store does not answer, they are told by their tables alone. */
+void devs_close(const struct dom *d);
 /* The same devices again, from the beginning: for the next kernel of a guest that stands still. */
 int devs_renew(struct dom *d, struct errbuf *e);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Which nodes a domain has, with which rights: the front-end's side, the back-end's, control/, the console's. */
 #include "store/store.h"
+#include <errno.h>
 #include <store_keys.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
 #include "domain/identity.h"
@@ -92,32 +94,79 @@ int store_control(const struct dom *d, const char *what)
 }
 
 /* --- the end of a domain ---------------------------------------------------------------------- */
-static void remove_nodes(struct dom *d)
+static int removed(const char *path)
 {
-    char path[96];
+    int rc = xs_rm(0, path);
 
-    if (d->cfg.role == BH_ROLE_DRIVER)
-        devs_driver_gone(d);
-    devs_close(d);
-    if (d->cfg.nr_pci) {
-        snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u", BH_DOMID_PCIBACK, d->id);
-        xs_rm(0, path);
-    }
-    snprintf(path, sizeof(path), "/local/domain/%u", d->id);
-    xs_rm(0, path);
-    memcpy(path, "/vm/", 4);
-    uuid_unparse_lower(d->cfg.uuid, path + 4);
-    xs_rm(0, path);
+    return rc == -ENOENT ? 0 : rc;
 }
 
-void store_remove_domain(struct dom *d)
+static int remove_backends(domid_t id)
 {
-    if (!store_up)
-        return;
-    if (d->in_store)
-        remove_nodes(d);
+    static const char *const types[] = { "vif", "vbd", "pci" };
+    char path[64];
+    int rc = 0;
+
+    for (const struct dom *b = doms; b; b = b->next)
+        for (unsigned i = 0; i < ARRAY_SIZE(types) && !rc; i++) {
+            if (b->cfg.role != (i < 2 ? BH_ROLE_DRIVER : BH_ROLE_PCIBACK))
+                continue;
+            snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%u", b->id, types[i], id);
+            rc = removed(path);
+        }
+    return rc;
+}
+
+/* What /vm has of it is found by its directory, which so goes after that; and by that who it is will be found again. */
+int store_leave(domid_t id)
+{
+    char path[64];
+    int rc = remove_backends(id);
+
+    if (rc)
+        return rc;
+    snprintf(path, sizeof(path), "/local/domain/%u/vm", id);
+    char *vm = xs_read(0, path);
+    if (!vm && xs_error != ENOENT)
+        return -xs_error;
+    if (vm && !strncmp(vm, "/vm/", 4))
+        rc = removed(vm);
+    free(vm);
+    snprintf(path, sizeof(path), "/local/domain/%u", id);
+    if (!rc)
+        rc = removed(path);
     /* Of a guest that did not get that far somebody may have heard all the same. */
-    if (d->introduced || d->cfg.role == BH_ROLE_GUEST)
-        d->unnamed = !store_release(d);
+    if (!rc)
+        rc = store_release(id);
+    return rc == -ENOENT ? 0 : rc; /* a service domain that never was introduced */
+}
+
+int store_remove_domain(struct dom *d)
+{
+    if (d->cfg.role == BH_ROLE_STORE) /* all of it went with that */
+        return 0;
+    if (d->in_store) {
+        if (d->cfg.role == BH_ROLE_DRIVER)
+            devs_driver_gone(d);
+        devs_close(d);
+    }
+    int rc = store_up ? store_leave(d->id) : -EIO;
     d->in_store = d->introduced = false;
+    return rc;
+}
+
+int store_domains(void (*seen)(domid_t id))
+{
+    unsigned n;
+    char **names = xs_ls(0, "/local/domain", &n), *end;
+
+    if (!names)
+        return -xs_error;
+    for (unsigned i = 0; i < n; i++) {
+        unsigned long id = strtoul(names[i], &end, 10);
+        if (names[i][0] >= '0' && names[i][0] <= '9' && !*end && id < DOMID_FIRST_RESERVED)
+            seen((domid_t)id);
+    }
+    free(names);
+    return 0;
 }

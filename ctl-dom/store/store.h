@@ -6,5 +6,9 @@
 int store_add_domain(struct dom *d, struct errbuf *e); /* its directory, its devices, both sides */
 int store_add_again(struct dom *d,
                     struct errbuf *e);   /* the same of one that runs: its devices are connected */
-void store_remove_domain(struct dom *d); /* sets d->unnamed, if the store says so */
+/* What it has of a domain that ends. 0: nothing is left there. */
+int store_remove_domain(struct dom *d);
+/* The same of one of which nothing but its domid is known any more. */
+int store_leave(domid_t id);
+int store_domains(void (*seen)(domid_t id)); /* told each domid that has a directory there */
 int store_control(const struct dom *d, const char *what); /* control/shutdown */

@@ -8,12 +8,15 @@
 #include "domain/load.h"
 #include "domain/records.h"
 #include "domain/slots.h"
+#include "store/connection.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
 #include "supervise/dying.h"
 #include "supervise/life.h"
 #include "supervise/supervisor.h"
 #include "supervise/waiting.h"
+
+#define LATE_NS 2000000000ull /* how often a store that was not there is asked again */
 
 static bool in_core(const struct dom *d, struct bh_dominfo *di)
 {
@@ -74,10 +77,10 @@ static void end_strangers(void)
 
     for (; bh_ctl_info(&di) == 0; di.domid++) {
         struct bh_domid id = { .domid = di.domid };
-        if (!dom_by_id(di.domid) || di.state == BH_DOM_DYING)
-            (void)bh_ctl_destroy(&id); /* also one that was half destroyed: to its end */
-        if (di.state == BH_DOM_DYING)
-            dying_found(di.domid);
+        if (dom_by_id(di.domid) && di.state != BH_DOM_DYING)
+            continue;
+        dying_follow(di.domid);
+        (void)bh_ctl_destroy(&id); /* also one that was half destroyed: to its end */
     }
 }
 
@@ -108,6 +111,7 @@ bool adopt_domains(void)
         adopt(d);
     }
     record_working(NULL);
+    dying_find_all();
     end_all(false);
     end_strangers();
     return true;
@@ -135,10 +139,9 @@ static void settle_devices(struct dom *d)
     disk_settle(d);
 }
 
-void adopt_rest(void)
+/* What is left to do there since a former instance of ours. */
+static void meet_store(void)
 {
-    supervisor_look(); /* who came back meanwhile has a word for the store */
-    end_all(true);
     for (struct dom *d = doms; d; d = d->next) {
         if (d->cfg.role == BH_ROLE_DRIVER)
             devs_driver_found(d);
@@ -146,9 +149,42 @@ void adopt_rest(void)
             settle_devices(d);
     }
     (void)devs_work(); /* vifs that were being plugged again, before one of their guests ends */
+    dying_meet_store();
+}
+
+void adopt_rest(void)
+{
+    supervisor_look(); /* who came back meanwhile has a word for the store */
+    end_all(true);
+    if (store_up)
+        meet_store();
     waiting_find_all();
     for (struct waiting *w = waiting, *next; w; w = next) {
         next = w->next;
         settle_waiting(w);
     }
+}
+
+/* --- a store that comes late -------------------------------------------------------------------------- */
+static bool late = true;
+static void on_late(struct dtimer *t)
+{
+    (void)t;
+    late = true;
+}
+static struct dtimer late_timer = { .fn = on_late };
+
+bool adopt_work(void)
+{
+    if (store_up || !late)
+        return false;
+    late = false;
+    if (!supervisor_store_serves() || store_connect()) {
+        dtimer_set(&late_timer, now_ns() + LATE_NS);
+        return false;
+    }
+    say("store: answers");
+    supervisor_look();
+    meet_store();
+    return true;
 }

@@ -8,5 +8,7 @@
 
 /* Before anything else is done: the domains are listed, and those that can be brought back without the store may be. False: this is the first instance. */
 bool adopt_domains(void);
-/* Once the store answers: what was half made or half ended goes, guests that wait are looked at. */
+/* Once the store answers, or has not for long: what was half made or half ended goes, guests that wait are looked at. */
 void adopt_rest(void);
+/* Of the job: the store, if it did not answer in that time, or there was none. False: there is nothing to do. */
+bool adopt_work(void);

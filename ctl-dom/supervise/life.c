@@ -92,6 +92,9 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
         return fail(e, -EEXIST, "%s: exists already, domain %u", cfg->name, other ? other->id : 0);
     if (cfg->role != BH_ROLE_STORE && !store_up)
         return fail(e, -EIO, "%s: cannot be created, the store is not running", cfg->name);
+    /* A domid or a UUID of one that ended must not be taken from the next. */
+    if (cfg->role != BH_ROLE_STORE && !dying_leave())
+        return fail(e, -EIO, "%s: cannot be created, the store does not answer", cfg->name);
     if (cfg->image[0] && !(*img = svc_image_get(cfg->image, e))) {
         struct errbuf why = *e;
         return fail(e, -ENOENT, "%s: %.200s", cfg->name, why.s);
@@ -154,11 +157,12 @@ int dom_destroy(struct dom *d, struct errbuf *e)
     bh_ctl_pause(&id);
     pci_detach_all(d);
     domcon_disconnect(d);
+    dying_follow(d->id);
     long rc = bh_ctl_destroy(&id);
     if (rc)
         fail(e, (int)rc, "%s: %s", d->cfg.name, errno_text((int)rc));
-    store_remove_domain(d);
-    dying_follow(d);
+    if (!store_remove_domain(d))
+        dying_unnamed(d->id);
     dom_forget(d);
     return (int)rc;
 }

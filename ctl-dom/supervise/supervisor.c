@@ -318,6 +318,13 @@ bool supervisor_all_up(void)
     return true;
 }
 
+bool supervisor_store_serves(void)
+{
+    const struct dom *s = dom_by_id(BH_DOMID_STORE);
+
+    return s && (s->state == DOM_UP || s->state == DOM_UNHEARD);
+}
+
 int supervisor_crash(struct dom *d, uint32_t how, uint16_t after_ms)
 {
     struct bh_crash c = { .domid = d->id, .after_ms = after_ms, .how = how };

@@ -13,6 +13,7 @@ void supervisor_init(void);
 void supervisor_look(void);           /* at all domains, once: whatever happened before */
 void supervisor_watch(struct dom *d); /* it was unpaused: tell when it is up */
 bool supervisor_all_up(void);
+bool supervisor_store_serves(void); /* as far as is known: it may be about to be found dead */
 bool supervisor_restarts(const struct dom *d); /* in place */
 int supervisor_restart(struct dom *d, struct errbuf *e);
 /* As struct bh_crash says: a death that counts for nothing. */

@@ -10,6 +10,7 @@ import pytest
 from tests.lib.busy import Busy
 from tests.lib.crash import crash, rows
 from tests.lib.machine import LOGS, TEST_ISO, Boot, check
+from tests.lib.tree import same_tree, tree
 from tests.lib.wait import guest_says, pause, until
 from tools import mkgpt
 
@@ -82,13 +83,13 @@ def test_control_with_others(m):
 
 
 def test_control_in_the_middle(m):
-    """While it makes, ends and restarts guests: each is whole or gone, and nothing of it is left."""
+    """While it makes, ends and restarts guests, the store now and then dead as well: each is whole or gone, and nothing of it is left."""
     m.cmd("create echo", 60)
     m.cmd("destroy echo", 60)
-    free = m.free_mib()
+    free, before = m.free_mib(), tree(m)
     for i in range(KILLS):
         line = ["create echo", "destroy echo", "create debian name=mid memory=128 vif=[]", "destroy mid"][i % 4]
-        m.send(f"crash --inject control\r{line}\r")
+        m.send("crash --inject store\r" * (i % 3 == 2) + f"crash --inject control\r{line}\r")
         m.expect(r"control: crashed[^\n]*restarted in[^\n]*\r", 60)
         m.send("\r")
         m.prompt()
@@ -100,6 +101,8 @@ def test_control_in_the_middle(m):
     until(m.free_mib, lambda now: abs(now - free) <= 2, f"free memory was {free}", 30)
     left = {"echo", "mid"} & set(rows(m))
     check(not left, f"still there: {left}")
+    until(lambda: sorted(tree(m)) == sorted(before), bool, "what the store has", 20)
+    same_tree(before, tree(m))
 
 
 def test_control_ends_the_machine(m):

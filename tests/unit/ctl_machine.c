@@ -393,9 +393,10 @@ static bool others(void)
         d->adopted_ns = m->clock;
     }
     for (unsigned i = 0; i < MACHINE_NODES; i++) {
-        len = 0;
-        if (!m->node[i].hash || !strstr(m->node[i].path, "/backend/"))
+        len = (int)strlen(m->node[i].path) - 6;
+        if (!m->node[i].hash || len < 0 || memcmp(m->node[i].path + len, "/state", 6) != 0)
             continue;
+        len = 0;
         if (sscanf(m->node[i].path, "/local/domain/%u/backend/%3[a-z]/%u/%u/state%n", &back, type,
                    &id, &devid, &len) != 4 ||
             m->node[i].path[len])

@@ -48,8 +48,9 @@ struct machine {
         uint64_t instance;
         unsigned kernels;
     } before[16];
-    bool meanwhile;  /* others ended while there was no control domain */
-    char said[4096]; /* by the last instance */
+    bool meanwhile;        /* others ended while there was no control domain */
+    uint64_t silent_until; /* the store says nothing before */
+    char said[4096];       /* by the last instance */
 };
 extern struct machine *m;
 

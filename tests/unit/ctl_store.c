@@ -66,7 +66,7 @@ bool store_silent(void)
 {
     struct machine_dom *d = core_by_id(BH_DOMID_STORE);
 
-    return !d || d->state != BH_DOM_RUNNING;
+    return !d || d->state != BH_DOM_RUNNING || m->clock < m->silent_until;
 }
 static int removed(const char *path)
 {
@@ -105,6 +105,33 @@ char *xs_read(uint32_t tx, const char *path)
 {
     xs_error = -asked(tx, path);
     return xs_error ? NULL : strdup(store_value(path));
+}
+/* As the client does: one block. */
+static char **listed(const char *dir, unsigned *n)
+{
+    char **names = calloc(1, MACHINE_NODES * (sizeof(*names) + sizeof(m->node[0].path))), *at;
+
+    at = (char *)(names + MACHINE_NODES);
+    *n = 0;
+    for (unsigned i = 0, k; i < MACHINE_NODES; i++) {
+        const char *p = m->node[i].path;
+        if (!m->node[i].hash || !store_lies_in(p, dir) || !p[strlen(dir)])
+            continue;
+        snprintf(at, sizeof(m->node[0].path), "%.*s", (int)strcspn(p + strlen(dir) + 1, "/"),
+                 p + strlen(dir) + 1);
+        for (k = 0; k < *n && strcmp(names[k], at) != 0; k++)
+            ;
+        if (k < *n)
+            continue;
+        names[(*n)++] = at;
+        at += strlen(at) + 1;
+    }
+    return names;
+}
+char **xs_ls(uint32_t tx, const char *path, unsigned *n)
+{
+    xs_error = -asked(tx, path);
+    return xs_error ? NULL : listed(path, n);
 }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
 {

@@ -12,6 +12,8 @@
 #include "domain/start_info.h"
 #include "store/devices.h"
 #include "store/store.h"
+#include "supervise/adopt.h"
+#include "supervise/dying.h"
 #include "supervise/guests.h"
 #include "supervise/waiting.h"
 #include "unit.h"
@@ -172,7 +174,7 @@ void instance_works(void)
     unsigned idle = 0;
 
     for (unsigned i = 0; i < 3000 && idle < 12 && m->clock < end; i++) {
-        bool more = anew_work() || guests_work() || autostart_work();
+        bool more = anew_work() || adopt_work() || dying_work() || guests_work() || autostart_work();
         more = devs_work() || more;
         idle = more ? 0 : idle + 1;
         job_wait(more ? TIME_PAST : 0);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// When the control domain tells the core that a destroyed guest's domid may be used again, and when it never does.
+// When the control domain tells the core that a destroyed guest's domid may be used again: when nothing has it any more, and no sooner.
 // LINK: tests/attacks/service/ctl_world.c
 // FLAGS: -Ictl-dom -Idomains/include
 #include "unit.h"
+#include "domain/records.h"
 #include "../attacks/service/ctl_world.h"
 
 #define ID     16u
@@ -10,8 +11,8 @@
 
 static unsigned state; /* of the domain ID in the core ... */
 static bool listed;    /* ... if it is there */
-static int forget_rc;
-static unsigned forgets, restarts;
+static int forget_rc, slot_rc, leave_rc;
+static unsigned forgets, restarts, leaves;
 static domid_t forgot;
 
 long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t e)
@@ -24,6 +25,8 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t e)
         return forget_rc;
     }
     restarts += op == BH_CTL_RESTART;
+    if (op == BH_CTL_SLOT_WRITE)
+        return slot_rc;
     if (op != BH_CTL_INFO)
         return 0;
     if (!listed || di->domid > ID)
@@ -34,7 +37,13 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t e)
     return 0;
 }
 
-static struct dom *blk0;
+static struct dom *blk0, *store;
+
+int store_leave(domid_t id)
+{
+    leaves++;
+    return leave_rc;
+}
 
 int setup(void **unused)
 {
@@ -46,9 +55,11 @@ int setup(void **unused)
     blk0->slot = true;
     blk0->img = &img;
     blk0->state = DOM_UP;
+    store = add(BH_DOMID_STORE, "store", BH_ROLE_STORE);
+    store->state = DOM_UP;
     listed = false;
-    forget_rc = 0;
-    forgets = restarts = 0;
+    forget_rc = slot_rc = leave_rc = 0;
+    forgets = restarts = leaves = 0;
     return 0;
 }
 
@@ -67,19 +78,22 @@ static void pass(uint64_t ns)
 int teardown(void **unused)
 {
     listed = false;
-    forget_rc = 0;
-    memset(blk0->slots, 0, sizeof(blk0->slots));
-    pass(4 * LET_GO); /* nothing is left of it for the next test */
+    forget_rc = slot_rc = 0;
+    dying_unnamed(ID);
+    pass(4 * LET_GO);
+    assert_int_equal(record_next_ended(0), DOMID_FIRST_RESERVED); /* nothing is left of it */
     drop(blk0);
+    drop(store);
     return 0;
 }
 
-/* What the toolstack knows when it has destroyed it. */
+/* The store had its part in it, or did not answer. */
 static void destroyed(bool unnamed)
 {
-    struct dom d = { .id = ID, .cfg.role = BH_ROLE_GUEST, .unnamed = unnamed };
-
-    dying_follow(&d);
+    dying_follow(ID);
+    assert_int_equal(record_next_ended(0), ID);
+    if (unnamed)
+        dying_unnamed(ID);
 }
 
 static void name_in_slot(enum slot_state s)
@@ -114,22 +128,96 @@ TEST(test_not_while_a_table_names_it)
 {
     static const enum slot_state states[] = { SLOT_ATTACHING, SLOT_ATTACHED, SLOT_DETACHING };
 
-    destroyed(true);
     for (unsigned i = 0; i < ARRAY_SIZE(states); i++) {
         name_in_slot(states[i]);
+        destroyed(true);
+        slot_rc = -EFAULT;
         pass(3 * LET_GO);
-        assert_int_equal(forgets, 0);
+        assert_int_equal(forgets, i);
+        slot_rc = 0;
+        pass(2 * LET_GO);
+        assert_int_equal(forgets, i + 1);
+        assert_false(slot_live(&blk0->slots[5]));
     }
-    name_in_slot(SLOT_ABSENT); /* what is left in it is nobody's */
+}
+/* Somebody may hold a page still, and another guest has the entry beside it. */
+TEST(test_table_after_frames)
+{
+    listed = true;
+    state = BH_DOM_DYING;
+    name_in_slot(SLOT_DETACHING);
+    blk0->slots[6].domid = ID + 1;
+    blk0->slots[6].head = slot_head(SLOT_ATTACHED, SLOT_VBD, 1);
+    destroyed(true);
+    pass(3 * LET_GO);
+    assert_true(slot_live(&blk0->slots[5]));
+    listed = false;
     pass(2 * LET_GO);
-    assert_int_equal(forgets, 1);
+    assert_false(slot_live(&blk0->slots[5]));
+    assert_true(slot_live(&blk0->slots[6]));
 }
 
-TEST(test_never_without_the_store)
+/* Such a one waits, and its part of the store is done when that is there. */
+TEST(test_not_without_the_store)
 {
+    store->state = DOM_WAITING;
     destroyed(false);
+    assert_false(dying_work()); /* it is not due */
     pass(20 * LET_GO);
+    assert_false(dying_work());
+    assert_false(dying_leave());
+    store_up = false;
+    store->state = DOM_UP;
+    assert_false(dying_work());
+    assert_false(dying_leave());
+    assert_int_equal(leaves, 0);
+    store_up = true;
+    leave_rc = -ENOMEM;
+    pass(2 * LET_GO);
+    assert_true(dying_work());
+    assert_false(dying_leave());
+    assert_int_equal(leaves, 2);
+    pass(2 * LET_GO);
     assert_int_equal(forgets, 0);
+    assert_int_equal(record_next_ended(0), ID);
+    leave_rc = 0;
+    assert_true(dying_work());
+    pass(2 * LET_GO);
+    assert_int_equal(forgets, 1);
+    assert_false(dying_work());
+    assert_true(dying_leave());
+    assert_int_equal(leaves, 3);
+}
+
+/* A former instance had ended them: one is gone, another has the domid of the next. */
+TEST(test_found)
+{
+    record_ended(BH_DOMID_CONTROL, true); /* damage */
+    record_ended(ID, true);
+    record_ended((domid_t)blk0->id, true);
+    dying_find_all();
+    record_ended(BH_DOMID_CONTROL, false);
+    assert_true(dying_leave());
+    assert_int_equal(leaves, 1);
+    pass(2 * LET_GO);
+    assert_int_equal(forgets, 1);
+    assert_int_equal(forgot, ID);
+}
+
+/* Its end is on its way in the job. */
+TEST(test_not_while_it_ends)
+{
+    struct dom *d = add(ID, "guest", BH_ROLE_GUEST);
+
+    d->ending = true;
+    destroyed(true);
+    name_in_slot(SLOT_ATTACHED);
+    pass(3 * LET_GO);
+    assert_int_equal(forgets, 0);
+    assert_true(slot_live(&blk0->slots[5]));
+    drop(d);
+    pass(2 * LET_GO);
+    assert_int_equal(forgets, 1);
 }
 
 TEST(test_again_while_the_core_is_busy)

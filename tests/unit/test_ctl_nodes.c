@@ -72,7 +72,20 @@ int xs_tx_end(uint32_t tx, bool good)
 char *xs_read(uint32_t tx, const char *path)
 {
     const char *s = said(&ctl, XS_READ, tx, path, (uint32_t)strlen(path) + 1);
+    xs_error = s[0] == '=' ? 0 : strcmp(s, "ENOENT") ? EIO : ENOENT;
     return s[0] == '=' ? strdup(s + 1) : NULL;
+}
+int xs_error;
+char **xs_ls(uint32_t tx, const char *path, unsigned *n)
+{
+    const struct msg *r = ask(&ctl, XS_DIRECTORY, tx, path, (uint32_t)strlen(path) + 1);
+    char **names = calloc(1, 64 * sizeof(*names) + r->hdr.len), *at = (char *)(names + 64);
+
+    assert_int_equal(r->hdr.type, XS_DIRECTORY);
+    memcpy(at, r->data, r->hdr.len);
+    for (*n = 0; at < (char *)(names + 64) + r->hdr.len; at += strlen(at) + 1)
+        names[(*n)++] = at;
+    return names;
 }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
 {
@@ -82,9 +95,10 @@ int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
     free(s);
     return rc;
 }
-int xs_raw(uint32_t type, uint32_t tx, const void *p, uint32_t len, char **reply, uint32_t *n)
+int xs_raw(uint32_t type, uint32_t tx, const void *p, uint32_t len, char **out, uint32_t *n)
 {
-    return said(&ctl, type, tx, p, len)[0] == '=' ? 0 : -EIO;
+    const char *reply = said(&ctl, type, tx, p, len);
+    return reply[0] == '=' ? 0 : !strcmp(reply, "ENOENT") ? -ENOENT : -EIO;
 }
 
 int xs_slot_port(void) { return -1; }
@@ -198,25 +212,81 @@ TEST(test_unnamed)
     assert_int_equal(store_add_domain(&user, &e), 0);
     OK(&g17, XS_SET_PERMS, 0,
        S("data\0n17\0r20")); /* heard of it from somebody, before it was introduced */
-    store_remove_domain(&user);
-    assert_true(user.unnamed);
+    assert_int_equal(store_remove_domain(&user), 0);
     assert_int_equal(ask(&g17, XS_GET_PERMS, 0, S("data"))->hdr.len, 4);
 
-    user.unnamed = false;
     OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r16"));
     struct dom early = {
         .id = 16, .cfg = { .name = "early", .role = BH_ROLE_GUEST }
     }; /* its memory was not to be had */
-    store_remove_domain(&early);
-    assert_true(early.unnamed);
+    assert_int_equal(store_remove_domain(&early), 0);
     assert_int_equal(ask(&g17, XS_GET_PERMS, 0, S("data"))->hdr.len, 4);
 
     xs_mem.fail_in = 1; /* the store cannot */
-    store_remove_domain(&user);
+    assert_int_not_equal(store_remove_domain(&user), 0);
     xs_mem.fail_in = -1;
-    assert_false(user.unnamed);
     store_up = false; /* there is none */
-    store_remove_domain(&user);
-    assert_false(user.unnamed);
+    assert_int_not_equal(store_remove_domain(&user), 0);
+    client_drop_events(&blk);
+}
+
+static uint64_t has_directory; /* a bit for each domid */
+static void has(domid_t id) { has_directory |= 1ull << id; }
+
+#define VM "/vm/01000000-0000-0000-0000-000000000000"
+static void comes_and_is_left(struct errbuf *e)
+{
+    assert_int_equal(store_add_domain(&user, e), 0);
+    introduce(&guest, 20);
+    OK(&guest, XS_WRITE, 0, D("data/mine\0x"));
+    OK(&g17, XS_SET_PERMS, 0, S("data\0n17\0r20"));
+    WANT(&ctl, XS_READ, 0, S("/local/domain/20/vm"), "=" VM);
+    has_directory = 0;
+    assert_int_equal(store_domains(has), 0);
+    assert_true(has_directory & 1 << 20 && has_directory & 1 << 3 && !(has_directory & 1 << 4));
+    store_up = false;
+    assert_int_not_equal(store_remove_domain(&user), 0);
+    WANT(&ctl, XS_READ, 0, S(DEVICE "/frontend-id"), "=20");
+    store_up = true;
+}
+
+/* Of one that ended while the store did not answer its domid is all that is known later; and whoever has a directory there is found by that. */
+TEST(test_left_behind)
+{
+    struct errbuf e;
+
+    store_up = true;
+    doms = &driver;
+    user.cfg.role = BH_ROLE_GUEST;
+    user.cfg.uuid[0] = 1;
+    assert_int_equal(store_add_domain(&driver, &e), 0);
+    assert_int_equal(store_introduce(&driver), 0);
+    client_init(&blk, 3);
+    OK(&ctl, XS_MKDIR, 0, S("/local/domain/x4"));
+    OK(&ctl, XS_MKDIR, 0, S("/vm"));
+    OK(&ctl, XS_MKDIR, 0, S("/local/domain/3/backend/vbd"));
+    int before = xs_usage(&store, 0, false)->nodes;
+    for (long n = 1, left = 0; !left; n++) {
+        comes_and_is_left(&e);
+        xs_mem.fail_in = n; /* the store has no memory, in the midst of it */
+        int rc = store_leave(20);
+        left = xs_mem.fail_in;
+        xs_mem.fail_in = -1;
+        if (rc && ask(&ctl, XS_READ, 0, S(VM))->hdr.type == XS_READ)
+            WANT(&ctl, XS_READ, 0, S("/local/domain/20/domid"), "=20"); /* by that it is found again */
+        for (unsigned i = 0; i < 2; i++) {
+            if (rc || i)
+                assert_int_equal(store_leave(20), 0);
+            WANT(&ctl, XS_READ, 0, S("/local/domain/20"), "ENOENT");
+            WANT(&ctl, XS_READ, 0, S("/local/domain/3/backend/vbd/20"), "ENOENT");
+            WANT(&ctl, XS_READ, 0, S(VM), "ENOENT");
+            WANT(&ctl, XS_IS_DOMAIN_INTRODUCED, 0, S("20"), "=F");
+            assert_int_equal(ask(&g17, XS_GET_PERMS, 0, S("data"))->hdr.len, 4);
+            assert_int_equal(xs_usage(&store, 0, false)->nodes, before);
+        }
+        client_drop_events(&guest);
+    }
+    assert_int_equal(store_leave(7), 0); /* a service domain of which it never heard */
+    doms = NULL;
     client_drop_events(&blk);
 }

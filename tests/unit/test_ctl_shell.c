@@ -13,7 +13,9 @@
 #include "shell/shell.h"
 #include "store/devices.h"
 #include "store/store.h"
+#include "supervise/adopt.h"
 #include "supervise/autostart.h"
+#include "supervise/dying.h"
 #include "supervise/guests.h"
 #include "supervise/life.h"
 #include "supervise/report.h"
@@ -131,6 +133,8 @@ int store_control(const struct dom *d, const char *what)
 }
 bool anew_work(void) { return false; }
 bool autostart_work(void) { return false; }
+bool adopt_work(void) { return false; }
+bool dying_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }
 void report_list(const char *name) {}
 int supervisor_restart(struct dom *d, struct errbuf *e) { return 0; }

@@ -13,7 +13,7 @@
 #include "stores.h"
 #include "unit.h"
 
-#define BOOK_PAGES (1 + RECORD_BOOK_SIZE / 4096)
+#define BOOK_PAGES (2 + RECORD_BOOK_SIZE / 4096)
 #define PAGES      (BOOK_PAGES + 5 * 4) /* four records */
 #define DIED       9
 
@@ -91,9 +91,19 @@ static void writes(void)
     strcpy(record_book(), "book");
     strcpy(record_slot_name[5], "net0");
     *record_boot_over = 1;
+    NEED(record_next_ended(0) == DOMID_FIRST_RESERVED);
+    record_ended(16, true);
+    record_ended(17, true);
+    record_ended(DOMID_FIRST_RESERVED - 1, true);
+    record_ended(DOMID_FIRST_RESERVED, true); /* that is none */
+    record_ended(16, false);
 }
 static void reads(void)
 {
+    NEED(record_next_ended(0) == 17 && record_next_ended(17) == 17);
+    NEED(record_next_ended(18) == DOMID_FIRST_RESERVED - 1);
+    NEED(record_next_ended(DOMID_FIRST_RESERVED) == DOMID_FIRST_RESERVED);
+    record_ended(17, false);
     NEED(record_found() && record_left() == 2 && *record_boot_over && !record_dropped());
     NEED(!strcmp(record_slot_name[5], "net0") && !strcmp(record_book(), "book"));
     char *one = record_next(NULL, RECORD_DOM), *two = record_next(NULL, RECORD_WAITING);
@@ -106,6 +116,7 @@ static void reads(void)
 static void reads_the_rest(void)
 {
     NEED(record_left() == 3 && !kept(RECORD_DOM) && kept(RECORD_WAITING) == 1);
+    NEED(record_next_ended(0) == DOMID_FIRST_RESERVED - 1);
 }
 
 TEST(round_trip)
@@ -153,6 +164,10 @@ static void no_pages(void)
         record_free(r);
     }
     record_free(NULL);
+    record_ended(20, true);
+    NEED(record_next_ended(0) == 20);
+    record_ended(20, false);
+    NEED(record_next_ended(0) == DOMID_FIRST_RESERVED);
     NEED(!record_found() && !record_dropped() && !record_next(NULL, RECORD_DOM));
     NEED(!*(char *)record_book());
 }
@@ -178,6 +193,7 @@ static void begins(void)
 {
     NEED(!record_found() && record_left() == 4 && !*record_boot_over && !kept(RECORD_DOM));
     NEED(!record_slot_name[5][0] && !*(char *)record_book());
+    NEED(record_next_ended(0) == DOMID_FIRST_RESERVED);
 }
 
 TEST(another_size)

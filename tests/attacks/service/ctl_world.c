@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
+// LINK: ctl-dom/domain/slots.c ctl-dom/domain/records.c
 /* ctl_world.h. */
 #include "ctl_world.h"
 uint64_t clock_ns = 1000 * MS;
 event_fn change;
 struct dtimer *timer;
 
+struct bh_self self;
 struct dom *doms;
 bool store_up = true;
-static unsigned long machine_ends;
-unsigned long *record_machine_ends = &machine_ends;
 
 uint64_t now_ns(void) { return clock_ns; }
 void dtimer_set(struct dtimer *t, uint64_t when)
@@ -28,6 +28,8 @@ int service_write(struct dom *d) { return 0; }
 int store_control(const struct dom *d, const char *what) { return 0; }
 int store_introduce(const struct dom *d) { return 0; }
 int store_introduce_soon(const struct dom *d, xs_done done) { return 0; }
+__attribute__((weak)) int store_leave(domid_t id) { return 0; }
+int store_domains(void (*seen)(domid_t id)) { return 0; }
 static struct waiting again;
 struct waiting *waiting_add(const struct domcfg *cfg, const char *config, const char *what)
 {

@@ -5,8 +5,7 @@
 #include <string.h>
 #include "console/console.h"
 #include "domain/pci.h"
-#include "store/connection.h"
-#include "store/devices.h"
+#include "store/hotplug.h"
 
 static const char *owner_name(const struct bh_pci_info *info)
 {
@@ -62,13 +61,8 @@ static bool cmd_pci_attach(int argc, char **argv)
         out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n", argv[2]);
     } else if (d->cfg.nr_pci == CFG_MAX_PCI) {
         out("%s: has %d devices, no more are possible\n", d->cfg.name, CFG_MAX_PCI);
-    } else if (pci_attach(d, sbdf, &e)) {
+    } else if (pci_plug(d, sbdf, &e)) {
         out("%s\n", e.s);
-    } else {
-        d->cfg.pci[d->cfg.nr_pci++] = sbdf;
-        d->without[0] = '\0';
-        if (store_up && store_add_pci(d, &e))
-            out("%s\n", e.s);
     }
     return true;
 }

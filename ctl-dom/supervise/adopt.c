@@ -40,6 +40,7 @@ static void adopt_service(struct dom *d, const struct bh_dominfo *di)
     }
     d->instance = di->instance;
     slots_again(d);
+    pci_found(d);
     if (di->state == BH_DOM_BUILDING) {
         d->state = state_after(d->state, EV_DIED);
         d->retry_ns = now_ns();
@@ -143,10 +144,12 @@ static void settle_devices(struct dom *d)
 static void meet_store(void)
 {
     for (struct dom *d = doms; d; d = d->next) {
-        if (d->cfg.role == BH_ROLE_DRIVER)
+        if (d->cfg.role == BH_ROLE_DRIVER) {
             devs_driver_found(d);
-        else if (d->cfg.role == BH_ROLE_GUEST)
+            pci_settle(d);
+        } else if (d->cfg.role == BH_ROLE_GUEST) {
             settle_devices(d);
+        }
     }
     (void)devs_work(); /* vifs that were being plugged again, before one of their guests ends */
     dying_meet_store();

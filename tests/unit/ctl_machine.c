@@ -22,7 +22,7 @@ void machine_new(void)
     if (!m)
         m = mmap(NULL, sizeof(*m), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     memset(m, 0, sizeof(*m));
-    m->device_of = BH_DOMID_NONE;
+    m->device_of[0] = m->device_of[1] = BH_DOMID_NONE;
     m->left = -1;
     m->clock = NS_PER_S;
     m->keep_pages = MACHINE_KEEP;
@@ -83,8 +83,9 @@ static long create(struct bh_create *c)
 }
 static long destroy(struct machine_dom *d)
 {
-    if (m->device_of == d->id)
-        m->device_of = BH_DOMID_NONE;
+    for (unsigned i = 0; i < ARRAY_SIZE(m->device_of); i++)
+        if (m->device_of[i] == d->id)
+            m->device_of[i] = BH_DOMID_NONE;
     if (d->role == BH_ROLE_GUEST && d->rings)
         m->named[d->id] = true;
     d->state = BH_DOM_DYING;
@@ -155,11 +156,16 @@ static long forget(domid_t id)
 }
 static long pci_info(struct bh_pci_info *i)
 {
-    if (i->index)
+    if (i->index >= ARRAY_SIZE(m->device_of))
         return -ENOENT;
-    i->sbdf = 0x18;
-    i->domid = m->device_of;
-    i->state = m->device_of == BH_DOMID_NONE ? BH_PCI_HIDDEN : BH_PCI_ASSIGNED;
+    i->sbdf = 0x18 + 8 * i->index;
+    i->domid = m->device_of[i->index];
+    i->state = i->domid == BH_DOMID_NONE ? BH_PCI_HIDDEN : BH_PCI_ASSIGNED;
+    return 0;
+}
+static long assign(const struct bh_assign *a, domid_t to)
+{
+    m->device_of[a->sbdf / 8 - 3] = to;
     return 0;
 }
 static long sysinfo(struct bh_sysinfo *si)
@@ -202,8 +208,8 @@ static long control(unsigned op, void *arg)
     case BH_CTL_INFO: return info(arg);
     case BH_CTL_FORGET: return forget(*(domid_t *)arg);
     case BH_CTL_PCI_INFO: return pci_info(arg);
-    case BH_CTL_ASSIGN: return m->device_of = ((const struct bh_assign *)arg)->domid, 0;
-    case BH_CTL_DEASSIGN: return m->device_of = BH_DOMID_NONE, 0;
+    case BH_CTL_ASSIGN: return assign(arg, ((const struct bh_assign *)arg)->domid);
+    case BH_CTL_DEASSIGN: return assign(arg, BH_DOMID_NONE);
     case BH_CTL_SYSINFO: return sysinfo(arg);
     case BH_CTL_RECLAIM: return 0;
     default: return of_domain(op, arg);

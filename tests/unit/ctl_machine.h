@@ -34,8 +34,8 @@ struct machine {
         uint32_t hash; /* of the path; 0: no node */
         char path[108], val[112];
     } node[MACHINE_NODES];
-    domid_t device_of; /* who has the one PCI device; BH_DOMID_NONE */
-    bool changed;      /* VIRQ_DOM_EXC */
+    domid_t device_of[2]; /* who has PCI device 00:03.0, and 00:04.0; BH_DOMID_NONE */
+    bool changed;         /* VIRQ_DOM_EXC */
     unsigned keep_pages;
     uint64_t clock;
     /* the steps of this instance */

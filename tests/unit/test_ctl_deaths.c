@@ -90,6 +90,18 @@ static void device_whole(const struct dom *d, const struct dom_dev *v)
     }
 }
 
+/* The core, its record and the store say the same of its devices. */
+static void pci_whole(const struct dom *d)
+{
+    unsigned has = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(m->device_of); i++)
+        has += m->device_of[i] == d->id;
+    if (has != d->cfg.nr_pci ||
+        has != at_path("/local/domain/%u/backend/pci/%u/0/num_devs", BH_DOMID_PCIBACK, d->id))
+        BAD("%s: %u PCI devices, not %u", d->cfg.name, has, d->cfg.nr_pci);
+}
+
 static void is_whole(const struct dom *d)
 {
     struct machine_dom *c = core_by_id(d->id);
@@ -102,6 +114,8 @@ static void is_whole(const struct dom *d)
         BAD("%s: state %u in its record", d->cfg.name, d->state);
     if (d->cfg.role == BH_ROLE_STORE)
         return;
+    if (d->cfg.role == BH_ROLE_DRIVER)
+        pci_whole(d);
     snprintf(path, sizeof(path), "/local/domain/%u/name", d->id);
     snprintf(want, sizeof(want), "%s", store_value(path) ? store_value(path) : "");
     if (strcmp(want, d->cfg.name) != 0 || !m->introduced[d->id] || !c->talks || d->introduce)
@@ -240,6 +254,17 @@ static void end_net0(void) { end("net0"); }
 static void attach_web(void) { (void)attach("web", "phy:blk0:3,xvdb,w"); }
 static void attach_bad(void) { (void)attach("web", "phy:blk0:bad,xvdb,w"); }
 static void detach_web(void) { detach("web", "xvdb"); }
+static void pci_attach_net0(void)
+{
+    struct dom *d = dom_by_name("net0");
+    struct errbuf e;
+
+    if (pci_plug(d, 0x20, &e))
+        BAD("%s", e.s);
+    instance_works();
+    if (d->cfg.nr_pci != 1)
+        BAD("net0: has no device");
+}
 static void web_reboots(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_reboot); }
 static void web_reboots_soon(void)
 {
@@ -465,7 +490,7 @@ static void deaths(const struct trial *t, unsigned stride, unsigned second, unsi
         }
         assert_true(n < 3000);
     }
-    assert_true(stride > 1 || n > (how & AT_STORES ? 4 : 10));
+    assert_true(stride > 1 || n > (how & AT_STORES ? 3 : 10));
 }
 
 static const struct trial trials[] = {
@@ -484,6 +509,7 @@ static const struct trial trials[] = {
     { .name = "attach", .run = attach_web, .disk = "xvdb" },
     { .name = "attach, refused", .run = attach_bad, .no_disk = "xvdb" },
     { .name = "detach", .before = attach_web, .run = detach_web, .no_disk = "xvdb" },
+    { .name = "pci-attach", .run = pci_attach_net0 },
     { .name = "reboot", .run = web_reboots, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "reboot after a short life", .run = web_reboots_soon, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "another driver domain",

@@ -349,6 +349,8 @@ bool list_numbers(const char *dir, const char *key, uint64_t *n, unsigned nr) { 
 char **xs_ls(uint32_t tx, const char *path, unsigned *n) { return NULL; }
 struct dom *driver_by_name(const char *n, const char *image) { return &driver_dom; }
 struct dom *vif_backend(const struct cfg_vif *v) { return NULL; }
+int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e) { return -ENODEV; }
+bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *found) { return false; }
 struct sbdf_text sbdf_text(uint32_t sbdf) { return (struct sbdf_text){ "" }; }
 const char *errno_text(int rc) { return ""; }
 void say(const char *fmt, ...) {}

@@ -63,6 +63,7 @@ struct dom {
     uint8_t *boot_block; /* start info, memory map, command line */
     char words[256];     /* the builder's words of the command line, less boot= */
     uint64_t instance;
+    uint64_t silent_in; /* one more than the one that did not answer in its time (devices.c); 0: none */
 
     /* supervisor.c, guests.c */
     enum dom_state state;

@@ -20,6 +20,7 @@
 #include "store/nodes.h"
 
 #define BACKEND_WAIT_NS 15000000000ull /* a driver domain may be in its back-off */
+#define SILENT_WAIT_NS  1000000000ull  /* it did not answer the last time, and said nothing since */
 #define DETACH_WAIT_NS  3000000000ull  /* a disk finishes what is in flight */
 #define LOOK_NS         2000000ull
 
@@ -317,19 +318,35 @@ static void learn_extent(const struct dom *d, const struct dom_dev *v)
     slot_extent(d, v, first, nr);
 }
 
+/* Once it was waited for in vain: others wait, too, as long as that lasts. */
+static bool is_silent(const struct dom *b) { return b && b->silent_in == b->instance + 1; }
+
+uint64_t dev_patience(const struct dom_dev *v, uint64_t ns)
+{
+    return is_silent(dom_by_id(v->back)) && ns > SILENT_WAIT_NS ? SILENT_WAIT_NS : ns;
+}
+
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
-    uint64_t end = now_ns() + BACKEND_WAIT_NS, looked = now_ns();
+    uint64_t began = now_ns(), looked = began;
+    struct dom *b;
     int rc;
 
     /* The last look is after the end: this domain may have stood still, too. */
     for (; (rc = backend_ready(d, v, e)) == -EAGAIN; looked = now_ns()) {
-        struct dom *b = dom_by_id(v->back);
-        if (looked >= end)
-            return fail(e, -ETIME, "%s: %s: %s does not answer", d->cfg.name, dev_text(d, v),
-                        b ? b->cfg.name : "its back-end");
+        b = dom_by_id(v->back);
+        if (looked - began >= dev_patience(v, BACKEND_WAIT_NS)) {
+            fail(e, -ETIME, "%s: %s: %s %s", d->cfg.name, dev_text(d, v),
+                 b ? b->cfg.name : "its back-end",
+                 is_silent(b) ? "still does not answer" : "does not answer");
+            if (b)
+                b->silent_in = b->instance + 1;
+            return -ETIME;
+        }
         job_wait(now_ns() + LOOK_NS);
     }
+    if ((b = dom_by_id(v->back)))
+        b->silent_in = 0;
     if (!rc)
         learn_extent(d, v);
     return rc;
@@ -351,7 +368,7 @@ int wait_backends(const struct dom *d, struct errbuf *e)
 void devs_close(const struct dom *d)
 {
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
-    uint64_t end = now_ns() + DETACH_WAIT_NS;
+    uint64_t began = now_ns();
     bool let_go[ARRAY_SIZE(d->dev)];
     uint64_t is;
 
@@ -371,7 +388,7 @@ void devs_close(const struct dom *d)
     }
     for (unsigned i = 0; i < d->nr_devs; i++) {
         while ((is = backend_state(d, &d->dev[i])) && is != XenbusStateClosed &&
-               is != BACKEND_SILENT && now_ns() < end)
+               is != BACKEND_SILENT && now_ns() - began < dev_patience(&d->dev[i], DETACH_WAIT_NS))
             job_wait(now_ns() + LOOK_NS);
         if (is == BACKEND_SILENT)
             return;
@@ -571,6 +588,12 @@ static void on_backend(const char *path, void *arg)
     const char *key = strrchr(path, '/');
 
     (void)arg;
+    /* Nobody but it writes these. */
+    if (key && (!strcmp(key, "/" BH_KEY_GEN) || !strcmp(key, "/" BH_KEY_STATS))) {
+        struct dom *b = dom_by_id((domid_t)strtoul(path + strlen("/local/domain/"), NULL, 10));
+        if (b)
+            b->silent_in = 0;
+    }
     /* The watch's own path: there were more events than the queue takes. */
     if (key && (!strcmp(key, "/" BH_KEY_REPLUG) || !strcmp(key, "/" BH_KEY_STALLED) ||
                 !strcmp(key, "/backend") || !strcmp(key, "/error")))

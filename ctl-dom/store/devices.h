@@ -42,6 +42,8 @@ int devs_renew(struct dom *d, struct errbuf *e);
 #define BACKEND_SILENT ~0ul                                           /* the store did not say */
 uint64_t backend_state(const struct dom *d, const struct dom_dev *v); /* 0: none */
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e); /* of one device */
+/* How long of ns to wait for v's back-end: less if it did not answer the last time. */
+uint64_t dev_patience(const struct dom_dev *v, uint64_t ns);
 int wait_backends(const struct dom *d, struct errbuf *e);
 
 /* Another chance for a device that its back-end put aside. */

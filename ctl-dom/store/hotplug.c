@@ -82,14 +82,14 @@ static void forget(struct dom *d, struct dom_dev *v)
 static int let_go(struct dom *d, struct dom_dev *v, uint64_t wait_ns)
 {
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
-    uint64_t end = now_ns() + wait_ns, is;
+    uint64_t began = now_ns(), is;
 
     dev_paths(d, v, be, fe);
     snprintf(path, sizeof(path), "%s/online", be);
     slot_detaching(d, v);
     int rc = xs_write(0, path, "0");
     while (!rc && (is = backend_state(d, v)) && is != XenbusStateClosed) {
-        if (now_ns() >= end)
+        if (now_ns() - began >= dev_patience(v, wait_ns))
             return -ETIME;
         job_wait(now_ns() + LOOK_NS);
     }

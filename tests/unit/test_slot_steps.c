@@ -72,7 +72,8 @@ static struct {
     watch_fn fn;
     void *arg;
 } watches[16]; /* of the back-end's */
-static char events[64][128];
+static watch_fn control_watches;
+static char events[512][128];
 static unsigned nr_events;
 static bool atomic; /* a transaction: one step */
 int xs_error;
@@ -165,8 +166,10 @@ int xs_watch(const char *path, watch_fn fn, void *arg)
 {
     unsigned i = 0;
 
-    if (!in_back_end)
+    if (!in_back_end) {
+        control_watches = fn;
         return 0;
+    }
     while (watches[i].fn)
         assert_true(++i < ARRAY_SIZE(watches));
     snprintf(watches[i].path, sizeof(watches[i].path), "%s", absolute(path));
@@ -275,10 +278,13 @@ static void back_end_starts(void)
     in_back_end = false;
 }
 
+static bool paused;
 static void back_end_works(void)
 {
     bool was = in_control;
 
+    if (paused)
+        return;
     in_control = false;
     if (setjmp(back_end_dies)) {
         in_back_end = false;
@@ -461,7 +467,7 @@ static void world(void)
     memset(&driver_dom, 0, sizeof(driver_dom));
     back_end_left = control_left = -1;
     back_end_steps = control_steps = 0;
-    in_control = in_back_end = atomic = false;
+    in_control = in_back_end = atomic = paused = false;
     partition_first = 100;
     guest_dom.id = GUEST;
     guest_dom.cfg.role = BH_ROLE_GUEST;
@@ -652,6 +658,44 @@ static void late_words(const char *spec)
 
 TEST(late_words_on_a_disk_that_was_refused) { late_words("phy:blk0:none,xvda,w"); }
 TEST(late_words_on_a_disk_that_was_taken_away) { late_words(NULL); }
+
+/* One that does not answer is waited for as long as it may take once; after that hardly, until it says something, or is another instance. */
+static uint64_t takes(enum cmd c, const char *says)
+{
+    uint64_t from = clock_ns;
+
+    command(c);
+    if (*says ? !strstr(said, says) : said[0])
+        BAD("says '%s', not '%s'", said, says);
+    return (clock_ns - from) / 1000000000;
+}
+TEST(a_silent_back_end_is_waited_for_once)
+{
+    world();
+    devs_driver_found(&driver_dom);
+    paused = true;
+    assert_in_range(takes(ATTACH, "blk0 does not answer"), 15, 20);
+    assert_in_range(takes(ATTACH, "blk0 still does not answer"), 1, 4);
+    assert_in_range(takes(ATTACH, "blk0 still does not answer"), 1, 4);
+    driver_dom.instance++;
+    assert_in_range(takes(ATTACH, "blk0 does not answer"), 15, 20);
+    control_watches(BE "/state", NULL); /* that is written by others, too */
+    assert_in_range(takes(ATTACH, "blk0 still does not answer"), 1, 4);
+    control_watches(BE "/bh-gen", NULL);
+    assert_in_range(takes(ATTACH, "blk0 does not answer"), 15, 20);
+    paused = false;
+    settle();
+    is_gone(0);
+    assert_in_range(takes(ATTACH, ""), 0, 1);
+    settle();
+    is_attached(0);
+    paused = true; /* it answered */
+    assert_in_range(takes(DETACH, "the guest still has it"), 10, 12);
+    paused = false;
+    assert_in_range(takes(DETACH, ""), 0, 1);
+    settle();
+    is_gone(0);
+}
 
 /* What a former instance says of itself in its own directory changes nothing for the next one. */
 TEST(nodes_of_a_dead_instance)

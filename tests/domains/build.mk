@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Small domains that only tests start, and the bundle and the ISO that have them beside what is shipped.
-TEST_DOMAINS := echo runner flood abicalls hostile blkhostile microbench
-LWIP_DOMAINS := echo
+TEST_DOMAINS := echo lwip-iperf runner flood abicalls hostile blkhostile microbench
+LWIP_DOMAINS := echo lwip-iperf
 $(foreach t,$(filter-out $(LWIP_DOMAINS),$(TEST_DOMAINS)),$(eval $(call service_domain,$(t),$(wildcard tests/domains/$(t)/*.c))))
 $(foreach t,$(LWIP_DOMAINS),$(eval $(call lwip_domain,$(t),$(wildcard tests/domains/$(t)/*.c))))
 $(eval $(call service_domain,dmatest,$(wildcard tests/domains/dmatest/*.c) $(addprefix drivers-dom/,net/virtio_net.c net/nic.c net/gso.c net/pkt.c lib/virtio_pci.c lib/device.c),,-Idrivers-dom/lib -Idrivers-dom/net))

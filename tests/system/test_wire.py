@@ -3,16 +3,18 @@
 # ALONE: networks
 """net0 on a real wire with a Linux at its other end (tools/net): vifs plugged again; then tagged and untagged traffic both ways and between
 two guests, whose checksums the stacks leave blank on the way out and check on the way in; TCP in one piece, and what it is cut into; frames that
-do not fit are counted. And lwIP in a small guest.
+do not fit are counted. And lwIP in small guests, with Debian's stack, with each other and with iperf 2.
 On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""
 import re
 
+from tests.lib.crash import crash
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check
 from tests.lib.wait import pause, until
 from tests.lib.wire import wire_or_user_network
 
 # Interfaces with the prefix of each: the last figure of a guest's or the peer's address follows. vlan7.9 is 9 (802.1Q) under 7 (802.1ad).
 NETS = {"eth0": ("10.0.2.", "fd00::"), "vlan5": ("10.5.0.", "fd05::"), "vlan7.9": ("10.79.0.", "fd79::")}
+PEER_IP = "10.0.2.2"
 PEER, GUESTS = 2, {"debian": 15, "debian2": 16}
 ECHO = "7"
 
@@ -53,6 +55,49 @@ def small_peer(m):
     exchange(lambda line: m.guest(line, 120)[0], ("10.0.2.30", "fd00::30"))
     m.leave()
     m.cmd("destroy echo")
+
+
+IPERF_SERVER, IPERF_CLIENT, SECONDS = "10.0.2.40", "10.0.2.41", 3
+
+
+def transferred(m, guest, end, peer):
+    """The bytes of the last transfer with that peer, by the guest that was the server or the client of it."""
+    m.send(f"console {guest}\r")
+    got = m.expect(rf"iperf: (\w+ \w+) {peer}:\d+: (\d+) bytes in \d+ ms, (\d+) kbit/s\r", 60)
+    m.leave()
+    check(got.group(1) == f"done {end}" and int(got.group(2)) > 10000, f"{guest}: {got.group(0)}")
+    return int(got.group(2)), got.group(3)
+
+
+def iperf_client(m, to):
+    out = m.cmd(f"create lwip-iperf name=sender extra='client={to} seconds={SECONDS} ip={IPERF_CLIENT}' vif=['bridge=net0']", 60)
+    check("created as domain" in out, f"the client: {out}")
+
+
+def iperf(m, w):
+    """From a small guest to another, whose driver domain dies meanwhile; and with iperf 2 on the peer, both ways."""
+    out = m.cmd("create lwip-iperf", 60)
+    check("created as domain" in out, f"create lwip-iperf: {out}")
+    iperf_client(m, IPERF_SERVER)
+    crash(m, "net0")
+    sent, speed = transferred(m, "sender", "client", IPERF_SERVER)
+    came, _ = transferred(m, "lwip-iperf", "server", IPERF_CLIENT)
+    check(sent == came, f"{sent} bytes were sent, {came} came")
+    print(f"iperf between small guests: {speed} kbit/s", flush=True)
+    m.cmd("destroy sender")
+    if w:
+        out = on_peer(w, "iperf", "-c", IPERF_SERVER, "-t", str(SECONDS), "-y", "C")
+        came, speed = transferred(m, "lwip-iperf", "server", PEER_IP)
+        lost = int(out.split(",")[7]) - came  # of iperf's first segment lwIP counts 24 bytes
+        check(0 <= lost < 1460, f"{out} is not {came} bytes")
+        print(f"iperf in by the wire: {speed} kbit/s", flush=True)
+        w.serve("iperf", "-s")
+        until(lambda: on_peer(w, "ss", "-ltn"), lambda out: ":5001 " in out, "iperf does not listen on the peer")
+        iperf_client(m, PEER_IP)
+        _, speed = transferred(m, "sender", "client", PEER_IP)
+        print(f"iperf out by the wire: {speed} kbit/s", flush=True)
+        m.cmd("destroy sender")
+    m.cmd("destroy lwip-iperf")
 
 
 # --- the wire ------------------------------------------------------------------------------------------------------------
@@ -207,7 +252,8 @@ def frames(m, w):
 def test_wire():
     with wire_or_user_network("wire-frames") as w, Machine("wire", iso=TEST_ISO, wire=w and w.name) as m:
         m.boot()
-        plugged_again(m)
         small_peer(m)
+        iperf(m, w)
+        plugged_again(m)
         if w:
             frames(m, w)

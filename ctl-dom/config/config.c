@@ -155,69 +155,6 @@ static int choice(struct parser *ps, const char *const *names, unsigned n, unsig
     return fail(ps, "%s: unknown value '%s'", ps->key, ps->item[0]);
 }
 
-/* NULL, or why it is no station's address. */
-static const char *parse_mac(const char *p, uint8_t mac[6])
-{
-    static const uint8_t zero[6];
-
-    if (!mac_parse(p, mac))
-        return "is no address (aa:bb:cc:dd:ee:ff)";
-    if (mac[0] & 1)
-        return "is the address of a group, not of one station";
-    return memcmp(mac, zero, 6) ? NULL : "is no station's address";
-}
-
-static int copy_name(struct parser *ps, char *out, const char *opt, const char *val)
-{
-    if (!*val || strlen(val) >= BH_NAME_LEN)
-        return fail(ps, "%s: bad %s '%s'", ps->key, opt, val);
-    memcpy(out, val, strlen(val) + 1);
-    return 0;
-}
-
-static bool vif_has(const struct cfg_vif *v, const char *opt)
-{
-    return (v->has_mac && !strcmp(opt, "mac")) || (v->bridge[0] && !strcmp(opt, "bridge")) ||
-           (v->backend[0] && !strcmp(opt, "backend"));
-}
-
-static int one_vif(struct parser *ps, char *spec)
-{
-    struct cfg_vif *v = &ps->c->vif[ps->c->nr_vifs];
-    int rc = 0;
-
-    memset(v, 0, sizeof(*v));
-    for (char *opt = spec, *next; opt && *opt && !rc; opt = next) {
-        next = strchr(opt, ',');
-        if (next)
-            *next++ = '\0';
-        while (*opt == ' ')
-            opt++;
-        char *val = strchr(opt, '=');
-        if (!val)
-            return fail(ps, "vif: expected option=value, got '%s'", opt);
-        *val++ = '\0';
-        if (vif_has(v, opt)) {
-            rc = fail(ps, "vif: %s is there twice", opt);
-        } else if (!strcmp(opt, "mac")) {
-            const char *why = parse_mac(val, v->mac);
-            v->has_mac = !why;
-            rc = why ? fail(ps, "vif: mac '%s' %s", val, why) : 0;
-        } else if (!strcmp(opt, "bridge")) {
-            rc = copy_name(ps, v->bridge, opt, val);
-        } else if (!strcmp(opt, "backend")) {
-            rc = copy_name(ps, v->backend, opt, val);
-        } else if (!strcmp(opt, "type") && (!strcmp(val, "vif") || !strcmp(val, "pv"))) {
-            continue; /* the only type that there is */
-        } else {
-            rc = fail(ps, "vif: unknown option '%s'", opt);
-        }
-    }
-    if (!rc)
-        ps->c->nr_vifs++;
-    return rc;
-}
-
 /* --- keys with a syntax of their own --------------------------------------------------------------------- */
 static int k_name(struct parser *ps)
 {
@@ -288,13 +225,15 @@ static int k_type(struct parser *ps)
 
 static int k_vif(struct parser *ps)
 {
+    char why[160];
+
     ps->c->nr_vifs = 0;
     for (unsigned i = 0; i < ps->nr_items; i++) {
         if (ps->c->nr_vifs == CFG_MAX_VIFS)
             return fail(ps, "vif: more than %d", CFG_MAX_VIFS);
-        int rc = one_vif(ps, ps->item[i]);
-        if (rc)
-            return rc;
+        if (config_vif(&ps->c->vif[ps->c->nr_vifs], ps->item[i], why, sizeof(why)))
+            return fail(ps, "vif: %s", why);
+        ps->c->nr_vifs++;
     }
     return 0;
 }

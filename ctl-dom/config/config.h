@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <bulkhead.h>
+#include <slot_table.h>
 
 #define CFG_MAX_VIFS  8
 #define CFG_MAX_PCI   8
@@ -24,6 +25,10 @@ struct cfg_vif {
     bool has_mac;   /* chosen by the configuration */
     char bridge[BH_NAME_LEN];
     char backend[BH_NAME_LEN]; /* "": the first driver domain that runs `image = "net"` */
+    bool any;                  /* it may send from whatever address */
+    struct slot_vif slot;      /* VLANs, addresses */
+    uint64_t rate;             /* bytes a second that the guest may send, 0: no limit */
+    uint32_t rate_us;          /* what it may send at once: as much as in this time */
 };
 
 struct cfg_disk {
@@ -65,6 +70,8 @@ int config_override(struct domcfg *c, const char *assignment, char *err, size_t 
 /* What must hold between the keys. */
 int config_check(const struct domcfg *c, const char *file, char *err, size_t n);
 
+/* One entry of vif= (config_vif.c), which is cut into pieces: 0, or -EINVAL and why. */
+int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n);
 /* One entry of disk= (config_disk.c): 0, or -EINVAL and why. */
 int config_disk(struct cfg_disk *d, const char *spec, char *err, size_t n);
 /* A number, maybe with K, M or G (powers of 1024) behind it; false if it is none. */

@@ -103,8 +103,12 @@ static void fill(struct slot_entry *e, const struct dom *d, const struct dom_dev
     e->domid = d->id;
     e->devid = v->devid;
     if (v->kind == DEV_VIF) {
-        e->flags = SLOT_F_MAC;
-        memcpy(e->mac, d->cfg.vif[v->index].mac, sizeof(e->mac)); /* its back-end enforces it */
+        const struct cfg_vif *c = &d->cfg.vif[v->index];
+        e->flags = c->any ? 0 : SLOT_F_MAC;
+        memcpy(e->mac, c->mac, sizeof(e->mac)); /* its back-end enforces it */
+        e->vif = c->slot;
+        e->limit_bytes = c->rate;
+        e->limit_burst = c->rate * c->rate_us / 1000000;
         return;
     }
     const struct cfg_disk *c = &d->cfg.disk[v->index];

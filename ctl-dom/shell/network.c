@@ -23,11 +23,11 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
 static void frames_row(bool first, const char *name, const char *idx, const uint64_t n[BH_NET_STATS])
 {
     if (first)
-        out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s\n", "Name", "Idx", "In", "Out", "Errors",
-            "Dropped", "Spoofed", "TooLong", "WireLong", "NoCsum");
-    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[BH_NET_IN],
+        out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s %8s %8s\n", "Name", "Idx", "In", "Out",
+            "Errors", "Dropped", "Spoofed", "TooLong", "WireLong", "NoCsum", "Storm", "VLAN");
+    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[BH_NET_IN],
         n[BH_NET_OUT], n[BH_NET_ERRORS], n[BH_NET_DROPPED], n[BH_NET_SPOOFED], n[BH_NET_LONG],
-        n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM]);
+        n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM], n[BH_NET_STORM], n[BH_NET_VLAN]);
 }
 
 /* Frames of d's vifs, or of all that d serves; and of the wires behind them. */

@@ -128,7 +128,8 @@ static bool command_work(void)
 /* One thing that may have to wait. True: there may be more. */
 static bool work(void)
 {
-    bool more = anew_work() || command_work() || adopt_work() || dying_work() || guests_work() || autostart_work();
+    bool more = anew_work() || command_work() || adopt_work() || dying_work() || guests_work() ||
+                autostart_work();
 
     return devs_work() || more; /* what came while that waited is looked at before we sleep */
 }

@@ -5,7 +5,7 @@
 
 int store_add_domain(struct dom *d, struct errbuf *e); /* its directory, its devices, both sides */
 int store_add_again(struct dom *d,
-                    struct errbuf *e);   /* the same of one that runs: its devices are connected */
+                    struct errbuf *e); /* the same of one that runs: its devices are connected */
 /* What it has of a domain that ends. 0: nothing is left there. */
 int store_remove_domain(struct dom *d);
 /* The same of one of which nothing but its domid is known any more. */

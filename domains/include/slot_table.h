@@ -32,7 +32,28 @@ enum slot_kind { SLOT_VIF = 1, SLOT_VBD };
 #define SLOT_F_WRITE   1u /* vbd: mode w or w! */
 #define SLOT_F_FORCE   2u /* vbd: r! or w! */
 #define SLOT_F_DISCARD 4u /* vbd: may be offered */
-#define SLOT_F_MAC     8u /* vif: it sends with `mac` alone */
+#define SLOT_F_MAC     8u /* vif: it sends with `mac` alone, and those of slot_vif */
+
+/* What else is said of a vif, in the place of a disk's volume. */
+#define SLOT_TRUNKS 8u
+#define SLOT_MACS   2u
+#define SLOT_IPS    5u
+struct slot_ip {
+    uint8_t addr[16],
+        bits; /* a prefix; an IPv4 address as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), its bits with those 96 */
+};
+struct slot_vif {
+    uint16_t vlan;               /* 802.1Q: its frames without a tag belong there; 0: to none */
+    uint16_t trunk[SLOT_TRUNKS]; /* it may tag with these; 0: the end. Neither: with any, or none at all */
+    uint8_t other[SLOT_MACS][6]; /* it may send with these too; 0: none */
+    uint8_t nr_ips, pad;         /* of what it may send from; none: from any */
+    struct slot_ip ip[SLOT_IPS];
+    uint8_t rest[11];
+};
+_Static_assert(sizeof(struct slot_ip) == 17 && sizeof(struct slot_vif) == SLOT_SPEC,
+               "slot table layout");
+_Static_assert(offsetof(struct slot_vif, other) == 18 && offsetof(struct slot_vif, ip) == 32,
+               "slot table layout");
 
 struct slot_entry {
     uint64_t head;         /* slot_head() */
@@ -40,10 +61,17 @@ struct slot_entry {
     uint32_t devid;        /* vif: its number; vbd: vdev number */
     uint64_t first,
         nr; /* vbd: extent in 512-byte sectors, nr 0: not known yet; first is stored before nr */
-    uint64_t limit_ops, limit_bytes; /* vbd: a second; 0: none */
-    uint8_t mac[6];                  /* vif */
+    union {
+        uint64_t limit_ops;   /* vbd: a second; 0: none */
+        uint64_t limit_burst; /* vif: bytes at once */
+    };
+    uint64_t limit_bytes; /* a second; 0: none. vif: of what the guest sends */
+    uint8_t mac[6];       /* vif */
     uint16_t pad;
-    char spec[SLOT_SPEC]; /* vbd: volume, as in the configuration */
+    union {
+        char spec[SLOT_SPEC]; /* vbd: volume, as in the configuration */
+        struct slot_vif vif;
+    };
     uint64_t chances; /* how often it was given another one after it was put aside (drivers-dom/lib/blame.h) */
     uint64_t rest[8];
 };

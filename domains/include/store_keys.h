@@ -26,6 +26,8 @@ enum bh_net_stat {
     BH_NET_LONG,      /* too long for us */
     BH_NET_WIRE_LONG, /* for the wire */
     BH_NET_NO_CSUM,   /* with a blank checksum that nobody can fill in */
+    BH_NET_STORM,     /* to many, over the allowance */
+    BH_NET_VLAN,      /* of a VLAN that the guest is not in */
     BH_NET_STATS
 };
 

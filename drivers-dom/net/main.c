@@ -48,7 +48,7 @@ static void uplink_find(void)
                                        &why);
 
     if (is == DEVICE_UP)
-        switch_port_up(&net.sw, SW_UPLINK, NULL);
+        switch_port_up(&net.sw, SW_UPLINK, NULL, NULL);
     else if (is == DEVICE_REFUSED)
         device_refused(net.refusal, sizeof(net.refusal), "NIC", &nic, why);
 }

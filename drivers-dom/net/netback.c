@@ -231,8 +231,13 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b)
             nb->tx_short = avail;
             break;
         }
+        if (rate_when(&nb->rate) > nb->now) {
+            nb->tx_waits = true;
+            break;
+        }
         if (!tx_room(nb, &c, &used))
             break;
+        rate_take(&nb->rate, nb->now, c.frag[0].size);
         struct nb_item *it = &nb->tx_item[nb->nr_tx_items];
         *it = (struct nb_item){ .slots = (uint16_t)c.slots, .status = NETIF_RSP_OKAY };
         if (tx_sizes(&c)) {

@@ -23,6 +23,7 @@
 #include <xen/io/netif.h>
 #include "keep.h"
 #include "pkt.h"
+#include "rate.h"
 
 #define NB_ROUND     64u /* packets of a vif each way and round: fairness */
 #define NB_RXQ       64u /* packets that wait for a front-end's buffers, at most; power of two */
@@ -63,7 +64,9 @@ struct nb {
     uint32_t tx_pub;   /* = the ring's rsp_prod */
     unsigned tx_short; /* slots past tx_cons that were seen and are not a whole packet yet */
     const struct nb_room *room; /* of this round; NULL: no bound */
-    bool tx_waits;              /* the next packet waits for that */
+    struct rate rate;           /* of what the front-end sends */
+    uint64_t now;               /* when the round began */
+    bool tx_waits;              /* the next packet waits for one of them */
 
     uint32_t rx_cons;  /* next request to fill; behind rx_taken after an adoption */
     uint32_t rx_taken; /* = keep rx.req_cons */

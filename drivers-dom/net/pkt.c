@@ -77,6 +77,31 @@ void pkt_append(struct pkt *p, struct pkt *last, struct pkt *b)
     p->rest += b->len;
 }
 
+struct pkt *pkt_copy(struct pkt_pool *pool, const struct pkt *p)
+{
+    struct pkt *q = NULL, *last = NULL;
+
+    if (pool->nr_free < p->nr)
+        return NULL;
+    for (const struct pkt *b = p; b; b = b->next) {
+        struct pkt *to = take(pool, (unsigned)(b->data - b->buf)), fresh = *p;
+        memcpy(to->data, b->data, b->len);
+        to->len = b->len;
+        if (last) {
+            last->next = to;
+        } else { /* all that is said of it, but for where it is */
+            fresh.next = NULL;
+            fresh.buf = to->buf;
+            fresh.data = to->data;
+            fresh.refs = 1;
+            *to = fresh;
+            q = to;
+        }
+        last = to;
+    }
+    return q;
+}
+
 void pkt_pull(struct pkt_pool *pool, struct pkt *p)
 {
     struct pkt *b;
@@ -135,18 +160,17 @@ static unsigned ipv4_transport(const struct pkt *p, unsigned at, uint8_t *proto)
     return at + ihl;
 }
 
-/* The same for IPv6, over hop-by-hop, routing and destination options (RFC 8200 4). */
-static unsigned ipv6_transport(const struct pkt *p, unsigned at, uint8_t *proto)
+unsigned frame_ip6_transport(const uint8_t *frame, unsigned len, unsigned at, uint8_t *proto)
 {
-    if (at + 40 > p->len || p->data[at] >> 4 != 6)
+    if (at + 40 > len || frame[at] >> 4 != 6)
         return 0;
-    uint8_t next = p->data[at + 6];
+    uint8_t next = frame[at + 6];
     unsigned off = at + 40;
     while (next == 0 || next == 43 || next == 60) {
-        if (off + 8 > p->len)
+        if (off + 8 > len)
             return 0;
-        next = p->data[off];
-        off += 8 + p->data[off + 1] * 8u;
+        next = frame[off];
+        off += 8 + frame[off + 1] * 8u;
     }
     *proto = next;
     return off;
@@ -178,7 +202,7 @@ static bool locate(struct pkt *p, unsigned *addrs, uint8_t *proto)
         off = ipv4_transport(p, at, proto);
         *addrs = at + 12;
     } else if (p->ipv6) {
-        off = ipv6_transport(p, at, proto);
+        off = frame_ip6_transport(p->data, p->len, at, proto);
         *addrs = at + 8;
     } else {
         return false;

@@ -66,6 +66,8 @@ static inline struct pkt *pkt_get(struct pkt *p)
     p->refs++;
     return p;
 }
+/* A packet of its own with the same frame, and what is said of it. NULL: no buffers. */
+struct pkt *pkt_copy(struct pkt_pool *pool, const struct pkt *p);
 /* One more, empty buffer behind `last`, the packet's last one. It has no head room. NULL: none left. */
 struct pkt *pkt_grow(struct pkt_pool *pool, struct pkt *p, struct pkt *last);
 /* Makes a packet of one buffer the last one of p, with what it holds. */
@@ -76,6 +78,10 @@ void pkt_pull(struct pkt_pool *pool, struct pkt *p);
 /* Where the payload begins: behind any number of VLAN tags (802.1Q, 802.1ad, and 9100, which came before that one). *type is its
  * EtherType, that of a tag if the frame ends there. len: ETH_HLEN at least. */
 unsigned frame_payload(const uint8_t *frame, unsigned len, unsigned *type);
+
+/* Offset of what an IPv6 packet at `at` carries, behind hop-by-hop, routing and destination options (RFC 8200 4); it may be behind the
+ * frame's end. 0: the headers are cut off. */
+unsigned frame_ip6_transport(const uint8_t *frame, unsigned len, unsigned at, uint8_t *proto);
 
 /* For PKT_CSUM_BLANK: finds the transport header behind the tags, writes the pseudo-header's sum into the checksum field, as a device
  * or a front-end that finishes it expects, and sets what struct pkt says of it. false: a TCP or UDP segment that is whole, with its headers in the

@@ -1,10 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /* A round of the net driver domain: frames from the uplink and the vifs, through the switch, to the others (netback.h). */
 #include <blame.h>
+#include <loop.h>
 #include "net.h"
 #include "vif.h"
+#include "vlan.h"
 
 _Static_assert(NIC_PORTS == SW_PORTS, "a share for each port");
+
+static void deliver(struct pkt *p, uint32_t to)
+{
+    if (to & 1u << SW_UPLINK)
+        nic_send(net.uplink, p);
+    EACH_PORT(i, to & ~(1u << SW_UPLINK))
+    vif_offer(&vifs[i], p);
+}
+
+/* To those who see its tag otherwise than it came; the packet is nobody else's. */
+static void deliver_other(struct pkt *p, const struct sw_way *w)
+{
+    if (w->tagged)
+        vlan_pop(p);
+    else
+        vlan_push(p, w->vid);
+    deliver(p, w->other);
+}
+
+static void deliver_all(struct pkt *p, const struct sw_way *w)
+{
+    uint32_t same = w->to & ~w->other;
+    struct pkt *copy;
+
+    if (w->tagged && w->vid)
+        vlan_name(p, w->vid); /* one for the priority's sake named none */
+    if (!same) {
+        if (w->other)
+            deliver_other(p, w);
+        return;
+    }
+    copy = w->other ? pkt_copy(&net.pool, p) : NULL;
+    net.sw.port[p->from].no_room += w->other && !copy;
+    deliver(p, same);
+    if (!copy)
+        return;
+    deliver_other(copy, w);
+    pkt_put(&net.pool, copy);
+}
 
 static void forward(void *arg, struct pkt *p)
 {
@@ -15,20 +56,17 @@ static void forward(void *arg, struct pkt *p)
         net.sw.port[from].no_csum++;
         return;
     }
-    uint32_t to = switch_route(&net.sw, from, p->data, pkt_wire_len(p), net.now);
-    if (to && (p->flags & PKT_CSUM_BLANK) && !p->gso) {
+    struct sw_way w = switch_route(&net.sw, from, p->data, pkt_wire_len(p), net.now);
+    if (w.to && (p->flags & PKT_CSUM_BLANK) && !p->gso) {
         if (!pkt_csum_find(p)) {
             net.sw.port[from].no_csum++;
             return;
         }
         /* Each receiver would finish it its own way, in the one buffer they share. */
-        if (to & (to - 1))
+        if (w.to & (w.to - 1))
             pkt_csum_fill(p);
     }
-    if (to & 1u << SW_UPLINK)
-        nic_send(net.uplink, p);
-    EACH_PORT(i, to & ~(1u << SW_UPLINK))
-    vif_offer(&vifs[i], p);
+    deliver_all(p, &w);
 }
 
 /* A frame has arrived somewhere. That a guest's frame was taken says nothing: the NIC may never do anything with it. */
@@ -79,7 +117,10 @@ bool net_round(uint64_t now)
     net.now = now;
     work = nic_receive(net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
     EACH_PORT(i, vifs_connected())
-    on[nr_on++] = &vifs[i].nb;
+    {
+        vifs[i].nb.now = now;
+        on[nr_on++] = &vifs[i].nb;
+    }
     rooms(net.uplink, now, nr_on);
     work += nb_collect(on, nr_on, b);
     if (b->nr_copies || (sends && work))
@@ -108,12 +149,17 @@ bool net_arm(void)
     return again && !short_of_buffers();
 }
 
-/* Requests wait for a buffer, or for the wire: both come back from the NIC, which does not say when. */
+/* Requests wait for a buffer, or for the wire: both come back from the NIC, which does not say when. Or for their turn (rate.h). */
 uint64_t net_look_again(void)
 {
-    bool waits = short_of_buffers();
+    uint64_t soon = now_ns() + NS_PER_MS, at = short_of_buffers() ? soon : 0;
 
     EACH_PORT(i, vifs_connected())
-    waits |= vifs[i].nb.tx_waits;
-    return waits ? now_ns() + NS_PER_MS : 0;
+    {
+        const struct nb *nb = &vifs[i].nb;
+        uint64_t when = rate_when(&nb->rate);
+        if (nb->tx_waits)
+            at = earlier(at, when > soon ? when : soon);
+    }
+    return at;
 }

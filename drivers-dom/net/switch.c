@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* The learning switch: see switch.h. No allocation, no system call, bounded work for each frame. */
 #include "switch.h"
+#include <stdio.h>
 #include <string.h>
+#include "guard.h"
 #include "pkt.h"
 
 static bool mac_eq(const uint8_t *a, const uint8_t *b) { return memcmp(a, b, 6) == 0; }
 
-/* First of the SW_WAYS entries in which an address may live. */
-static struct sw_mac *mac_set(struct sw *sw, const uint8_t *mac)
+/* First of the SW_WAYS entries in which an address of a VLAN may live. */
+static struct sw_mac *mac_set(struct sw *sw, const uint8_t *mac, unsigned vid)
 {
     uint32_t lo, h;
 
     memcpy(&lo, mac + 2, 4);
-    h = (lo ^ (uint32_t)(mac[0] << 8 | mac[1])) * 0x9e3779b1u;
+    h = (lo ^ (uint32_t)(mac[0] << 8 | mac[1]) ^ vid << 16) * 0x9e3779b1u;
     return &sw->table[(h >> 16) & (SW_MACS - SW_WAYS)];
 }
 
-static void learn(struct sw *sw, unsigned port, const uint8_t *mac, uint64_t now)
+static void learn(struct sw *sw, unsigned port, const uint8_t *mac, unsigned vid, uint64_t now)
 {
-    struct sw_mac *set = mac_set(sw, mac), *slot = NULL;
+    struct sw_mac *set = mac_set(sw, mac, vid), *slot = NULL;
 
     for (unsigned i = 0; i < SW_WAYS; i++) {
-        if (set[i].used && mac_eq(set[i].mac, mac)) {
+        if (set[i].used && set[i].vid == vid && mac_eq(set[i].mac, mac)) {
             slot = &set[i];
             break;
         }
@@ -29,17 +31,18 @@ static void learn(struct sw *sw, unsigned port, const uint8_t *mac, uint64_t now
             slot = &set[i];
     }
     memcpy(slot->mac, mac, 6);
+    slot->vid = (uint16_t)vid;
     slot->port = (uint8_t)port;
     slot->used = true;
     slot->seen_ns = now;
 }
 
-static int lookup(struct sw *sw, const uint8_t *mac, uint64_t now)
+static int lookup(struct sw *sw, const uint8_t *mac, unsigned vid, uint64_t now)
 {
-    struct sw_mac *set = mac_set(sw, mac);
+    struct sw_mac *set = mac_set(sw, mac, vid);
 
     for (unsigned i = 0; i < SW_WAYS; i++) {
-        if (!set[i].used || !mac_eq(set[i].mac, mac))
+        if (!set[i].used || set[i].vid != vid || !mac_eq(set[i].mac, mac))
             continue;
         if (now > set[i].seen_ns + SW_AGE_NS) {
             set[i].used = false;
@@ -50,6 +53,7 @@ static int lookup(struct sw *sw, const uint8_t *mac, uint64_t now)
     return -1;
 }
 
+/* Whose the address is, wherever that is: nobody else is believed. */
 static int fixed_owner(const struct sw *sw, const uint8_t *mac)
 {
     EACH_PORT(i, sw->up)
@@ -69,97 +73,173 @@ void switch_port_down(struct sw *sw, unsigned port)
     }
 }
 
-void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac)
+void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac, const struct slot_vif *conf)
 {
     struct sw_port *p = &sw->port[port];
 
     switch_port_down(sw, port);
     memset(p, 0, sizeof(*p));
     sw->up |= 1u << port;
+    if (conf)
+        p->conf = *conf;
     p->fixed = mac != NULL;
     if (!mac)
         return;
     memcpy(p->mac, mac, 6);
     /* What somebody taught us about this address no longer counts. */
-    struct sw_mac *set = mac_set(sw, mac);
-    for (unsigned i = 0; i < SW_WAYS; i++) {
-        if (mac_eq(set[i].mac, mac))
-            set[i].used = false;
+    for (unsigned i = 0; i < SW_MACS; i++) {
+        if (mac_eq(sw->table[i].mac, mac))
+            sw->table[i].used = false;
+    }
+}
+
+/* --- VLANs ------------------------------------------------------------------------------------------------ */
+
+static unsigned be16(const uint8_t *b) { return (unsigned)b[0] << 8 | b[1]; }
+
+static bool in_trunk(const struct slot_vif *c, unsigned vid)
+{
+    for (unsigned i = 0; i < SLOT_TRUNKS && c->trunk[i]; i++)
+        if (c->trunk[i] == vid)
+            return true;
+    return false;
+}
+
+static bool sees_all(const struct slot_vif *c) { return !c->vlan && !c->trunk[0]; }
+
+/* The VLAN of a frame that the port sends, tagged with `tag` (0: not, or for the priority's sake). false: it is in none that the port is in. */
+static bool vlan_of(const struct slot_vif *c, unsigned tag, unsigned *vid)
+{
+    *vid = tag ? tag : c->vlan;
+    return sees_all(c) || (tag ? in_trunk(c, tag) : c->vlan != 0);
+}
+
+static bool is_member(const struct slot_vif *c, unsigned vid)
+{
+    return sees_all(c) || (vid && (c->vlan == vid || in_trunk(c, vid)));
+}
+
+/* Whether the port sees frames of a VLAN that it is in with a tag. */
+static bool sees_tag(const struct slot_vif *c, unsigned vid) { return vid && c->vlan != vid; }
+
+/* --- who gets it ------------------------------------------------------------------------------------------ */
+
+/* Everybody of the VLAN but the sender; unknown unicast spares the ports that have one known address and no other. */
+static uint32_t flood(const struct sw *sw, unsigned from, unsigned vid, bool unicast)
+{
+    static const uint8_t none[6];
+    uint32_t set = 0;
+
+    EACH_PORT(i, sw->up)
+    {
+        const struct sw_port *p = &sw->port[i];
+        bool spared = unicast && p->fixed && mac_eq(p->conf.other[0], none);
+        if (i != from && !spared && is_member(&p->conf, vid))
+            set |= 1u << i;
+    }
+    return set;
+}
+
+/* One frame of the port's allowance, which fills up again with time. */
+static bool may_flood(struct sw_port *p, unsigned times, uint64_t now)
+{
+    const uint64_t each = NS_PER_S / SW_FLOOD_RATE / times, whole = each * SW_FLOOD_BURST * times;
+    uint64_t ready = p->flood_ns > now && p->flood_ns <= now + whole ? p->flood_ns : now;
+
+    if (ready + each > now + whole) {
+        p->storm++;
+        return false;
+    }
+    p->flood_ns = ready + each;
+    return true;
+}
+
+/* The ports that a frame of a port that may send it goes to. */
+static uint32_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, unsigned vid, uint64_t now)
+{
+    bool group = dst[0] & 1;
+    int to = group ? -1 : fixed_owner(sw, dst);
+
+    if (!group && to < 0)
+        to = lookup(sw, dst, vid, now);
+    if (to >= 0)
+        return (unsigned)to != from && sw->up & 1u << to && is_member(&sw->port[to].conf, vid)
+                   ? 1u << to
+                   : 0;
+    uint32_t set = flood(sw, from, vid, !group);
+    return set && !may_flood(&sw->port[from], from == SW_UPLINK ? SW_FLOOD_UPLINK : 1, now) ? 0 : set;
+}
+
+static void say_refused(struct sw_port *p, const char *why, const uint8_t *what, unsigned n)
+{
+    unsigned at;
+
+    p->spoofed++;
+    if (p->refused[0])
+        return;
+    at = (unsigned)snprintf(p->refused, sizeof(p->refused), "%s", why);
+    for (unsigned i = 0; i < n && at < sizeof(p->refused); i++) {
+        const char *between = !i ? " " : n == 4 ? "." : n == 16 && i % 2 ? "" : ":";
+        at += (unsigned)snprintf(p->refused + at, sizeof(p->refused) - at,
+                                 n == 4 ? "%s%u" : "%s%02x", between, what[i]);
     }
 }
 
 /* What of a frame lies in one piece. */
 static unsigned head_len(unsigned len) { return len < PKT_PULL ? len : PKT_PULL; }
 
-/* A fixed port speaks for its own address only, also inside ARP (RFC 826: sender hardware address at byte 8). */
-static bool source_allowed(const struct sw_port *p, const uint8_t *frame, unsigned len)
-{
-    unsigned type;
-
-    if (!mac_eq(frame + 6, p->mac))
-        return false;
-    unsigned at = frame_payload(frame, head_len(len), &type);
-    if (type != 0x0806)
-        return true;
-    return head_len(len) >= at + 28 && mac_eq(frame + at + 8, p->mac);
-}
-
-/* Everybody but the sender; unknown unicast spares the ports that have one known address. */
-static uint32_t flood(const struct sw *sw, unsigned from, bool unicast)
-{
-    uint32_t set = 0;
-
-    EACH_PORT(i, sw->up)
-    {
-        if (i != from && !(unicast && sw->port[i].fixed))
-            set |= 1u << i;
-    }
-    return set;
-}
-
-/* The ports that a frame of a port that may send it goes to. */
-static uint32_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, uint64_t now)
-{
-    if (dst[0] & 1)
-        return flood(sw, from, false);
-    int to = fixed_owner(sw, dst);
-    if (to < 0)
-        to = lookup(sw, dst, now);
-    if (to < 0)
-        return flood(sw, from, true);
-    return (unsigned)to == from || !(sw->up & 1u << to) ? 0 : 1u << to;
-}
-
-uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len, uint64_t now)
+static bool may_send(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len)
 {
     struct sw_port *p = &sw->port[from];
-    unsigned type;
+    const uint8_t *what = frame + 6;
+    unsigned n = 6, have = head_len(len);
+    const char *why;
+
+    if (p->fixed)
+        why = guard_refuses(p, frame, have, have == len, &what, &n);
+    else /* A group address is nobody's source; a fixed port's address comes from that port alone. */
+        why = (what[0] & 1) || fixed_owner(sw, what) >= 0 ? "a source address" : NULL;
+    if (why)
+        say_refused(p, why, what, n);
+    return !why;
+}
+
+struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len,
+                           uint64_t now)
+{
+    struct sw_port *p = &sw->port[from];
+    struct sw_way w = { .to = 0 };
+    unsigned type, vid;
 
     if (!(sw->up & 1u << from))
-        return 0;
+        return w;
     if (len < ETH_HLEN || len > FRAME_MAX) {
         p->bad_length++;
-        return 0;
+        return w;
     }
-    const uint8_t *src = frame + 6;
-    if (p->fixed) {
-        if (!source_allowed(p, frame, len)) {
-            p->spoofed++;
-            return 0;
-        }
-    } else {
-        /* A group address is nobody's source; a fixed port's address comes from that port alone. */
-        if ((src[0] & 1) || fixed_owner(sw, src) >= 0) {
-            p->spoofed++;
-            return 0;
-        }
-        learn(sw, from, src, now);
+    if (!may_send(sw, from, frame, len))
+        return w;
+    bool tag = len >= ETH_HLEN + 4 && be16(frame + 12) == 0x8100;
+    if (!vlan_of(&p->conf, tag ? be16(frame + 14) & 0xfff : 0, &vid)) {
+        p->vlan++;
+        return w;
     }
+    if (!p->fixed || !mac_eq(frame + 6, p->mac))
+        learn(sw, from, frame + 6, vid, now);
     p->forwarded++;
-    uint32_t to = receivers(sw, from, frame, now);
-    if ((to & 1u << SW_UPLINK) && len - frame_payload(frame, head_len(len), &type) > WIRE_MTU) {
+    w = (struct sw_way){ .to = receivers(sw, from, frame, vid, now),
+                         .vid = (uint16_t)vid,
+                         .tagged = tag };
+    if ((w.to & 1u << SW_UPLINK) && len - frame_payload(frame, head_len(len), &type) > WIRE_MTU) {
         p->wire_long++;
-        to &= ~(1u << SW_UPLINK);
+        w.to &= ~(1u << SW_UPLINK);
     }
-    return to;
+    EACH_PORT(i, w.to)
+    {
+        const struct slot_vif *c = &sw->port[i].conf;
+        /* Who sees all sees it as it is, if that says all: a tag for the priority's sake stays. */
+        if (sees_all(c) ? !tag && vid : tag != sees_tag(c, vid))
+            w.other |= 1u << i;
+    }
+    return w;
 }

@@ -1,30 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The learning switch: port 0 is the uplink, ports 1.. are vifs. Pure: a frame goes in, a set of ports comes out.
+ * The learning switch: port 0 is the uplink, ports 1.. are vifs. Pure: a frame goes in, sets of ports come out.
  *
- * A *fixed* port has one MAC address: frames from it must carry it as source (and as ARP sender), frames to it go nowhere else,
- * and it is not flooded with unknown unicast. Addresses behind open ports (the uplink, vifs without a configured address) are
- * learnt in a bounded table and age. A frame never returns to the port it came from.
+ * A *fixed* port has one MAC address: frames from it must carry it as source (guard.h), frames to it go nowhere else,
+ * and it is not flooded with unknown unicast. Addresses behind open ports (the uplink, vifs without a configured address), and the further
+ * ones that a fixed port may have, are learnt in a bounded table, for each VLAN apart, and age. A frame never returns to the port it came from.
+ *
+ * VLANs (IEEE 802.1Q) are as Open vSwitch has them (ovs-vswitchd.conf.db(5)). A port with `vlan` alone is an access port: it sees that VLAN
+ * without tags, and a tag that it sends is refused. One with `trunk` sees those VLANs with tags, and `vlan`, if it has one, without.
+ * One with neither, as the uplink is, sees all as they are; what has no tag is in VLAN 0, which is the same as a tag of 0. Only the outermost tag of
+ * type 8100 counts.
+ *
+ * What goes to many (broadcast, multicast, unknown) is limited for each port that it comes from.
  */
 #pragma once
 #include <bh.h>
+#include <slot_table.h>
 
 #define SW_PORTS  16u
 #define SW_UPLINK 0u
 #define SW_MACS   256u /* power of two */
 #define SW_WAYS   4u
 #define SW_AGE_NS (300 * NS_PER_S)
+/* Frames to many that a port may send a second, and at once. */
+#define SW_FLOOD_RATE   2000u
+#define SW_FLOOD_BURST  500u
+#define SW_FLOOD_UPLINK 10u /* times as many of each */
 
 struct sw_port {
     bool fixed;
     uint8_t mac[6];
+    struct slot_vif conf; /* VLANs, further addresses; all zero: none */
+    uint64_t flood_ns;    /* when its allowance to flood is whole again */
     /* Of frames from this port. wire_long: did not go to the uplink, which takes WIRE_MTU bytes behind the tags. no_csum: blank, and
-     * nothing there that a checksum could be filled into (main.c). */
-    uint64_t spoofed, bad_length, wire_long, no_csum, forwarded;
+     * nothing there that a checksum could be filled into (main.c). storm: over the allowance. vlan: of a VLAN that it is not in. no_room: for a copy with another tag. */
+    uint64_t spoofed, bad_length, wire_long, no_csum, storm, vlan, no_room, forwarded;
+    char refused[96]; /* the first refusal that nobody has read, "": none */
 };
 
 struct sw_mac {
     uint8_t mac[6];
+    uint16_t vid;
     uint8_t port;
     bool used;
     uint64_t seen_ns;
@@ -42,8 +58,18 @@ _Static_assert(SW_PORTS <= 32, "sets of ports");
     for (uint32_t left_ = (set), i; left_ && (i = (uint32_t)__builtin_ctz(left_), true); \
          left_ &= left_ - 1)
 
-void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac /* NULL: open */);
+/* Where a frame goes: to the ports of `to`; those of `other`, which are among them, see it with its outermost tag taken off if it has one
+ * (`tagged`), with a tag of `vid` if it has none. */
+struct sw_way {
+    uint32_t to, other;
+    uint16_t vid;
+    bool tagged;
+};
+
+void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac /* NULL: open */,
+                    const struct slot_vif *conf /* NULL: nothing more */);
 void switch_port_down(struct sw *sw, unsigned port); /* forgets what was learnt there */
-/* The ports that a frame goes to, as a bit set; 0 is a drop. len: of the longest frame that it is on a wire (pkt_wire_len), of which PKT_PULL bytes are
- * looked at. */
-uint32_t switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len, uint64_t now);
+/* len: of the longest frame that it is on a wire (pkt_wire_len), of which PKT_PULL bytes are looked at. to = 0 is a drop, counted at the port that it
+ * is from. */
+struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len,
+                           uint64_t now);

@@ -52,9 +52,10 @@ static const char *rings_map(struct vif *v, const struct keep_vif_head *h)
 
 static void port_up(struct vif *v)
 {
+    v->nb.rate = v->rate;
     v->connected = true;
     v->told = false;
-    switch_port_up(&net.sw, port_of(v), v->has_mac ? v->mac : NULL);
+    switch_port_up(&net.sw, port_of(v), v->has_mac ? v->mac : NULL, &v->conf);
 }
 
 static void vif_disconnect(struct vif *v)
@@ -77,9 +78,9 @@ static void vif_disconnect(struct vif *v)
     counters_over(&v->counters, n, BH_NET_STATS);
     be_say(&v->be, "vif", &v->comings,
            "off (%lu packets in, %lu out; %lu errors, %lu dropped, %lu spoofed, %lu too long, %lu too long for "
-           "the wire, %lu with a checksum that cannot be filled in)",
+           "the wire, %lu with a checksum that cannot be filled in, %lu too many to all, %lu of another VLAN)",
            n[BH_NET_IN], n[BH_NET_OUT], n[BH_NET_ERRORS], n[BH_NET_DROPPED], n[BH_NET_SPOOFED],
-           n[BH_NET_LONG], n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM]);
+           n[BH_NET_LONG], n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM], n[BH_NET_STORM], n[BH_NET_VLAN]);
 }
 
 void vif_offer(struct vif *v, struct pkt *p)
@@ -97,6 +98,8 @@ static const char *mac_of(struct vif *v, const struct slot_entry *e)
     static const uint8_t none[6];
 
     v->has_mac = e->flags & SLOT_F_MAC;
+    v->conf = e->vif;
+    rate_set(&v->rate, e->limit_bytes, e->limit_burst);
     memset(v->mac, 0, 6);
     if (!v->has_mac)
         return NULL;

@@ -23,9 +23,12 @@ struct vif {
     bool told, asked; /* its protocol error was printed; its replacement was asked for */
     bool aside,
         said; /* it is put aside, and its record, if it has one, waits for another chance; bh-stalled was written */
-    struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
+    struct talk comings, breaches,
+        refusals; /* lines about connecting and closing; about broken rings; about frames that it may not send */
     uint8_t mac[6];
     bool has_mac;
+    struct slot_vif conf; /* what else its entry says */
+    struct rate rate;     /* likewise */
     struct grant_map map;
     struct keep_vif *keep;
     struct nb nb;

@@ -13,11 +13,13 @@ void vif_count(const struct vif *v, uint64_t n[BH_NET_STATS])
     n[BH_NET_IN] = s->tx_packets;
     n[BH_NET_OUT] = s->rx_packets;
     n[BH_NET_ERRORS] = s->tx_errors + s->rx_errors;
-    n[BH_NET_DROPPED] = s->tx_dropped + s->rx_dropped;
+    n[BH_NET_DROPPED] = s->tx_dropped + s->rx_dropped + p->no_room;
     n[BH_NET_SPOOFED] = p->spoofed;
     n[BH_NET_LONG] = s->tx_long + p->bad_length;
     n[BH_NET_WIRE_LONG] = p->wire_long;
     n[BH_NET_NO_CSUM] = p->no_csum;
+    n[BH_NET_STORM] = p->storm;
+    n[BH_NET_VLAN] = p->vlan;
 }
 
 static void uplink_count(uint64_t n[BH_NET_STATS])
@@ -33,6 +35,19 @@ static void uplink_count(uint64_t n[BH_NET_STATS])
     n[BH_NET_LONG] = u->rx_length + p->bad_length;
     n[BH_NET_WIRE_LONG] = 0; /* what comes from there fits there */
     n[BH_NET_NO_CSUM] = p->no_csum;
+    n[BH_NET_STORM] = p->storm;
+    n[BH_NET_VLAN] = p->vlan;
+}
+
+/* What of its frames was refused, the first since it was last said. */
+static void say_refused(struct vif *v)
+{
+    char *refused = net.sw.port[v - vifs].refused;
+
+    if (refused[0])
+        be_say(&v->be, "vif", &v->refusals, "a frame is refused: %s is none that it was given",
+               refused);
+    refused[0] = 0;
 }
 
 static struct counters uplink; /* in our own directory */
@@ -69,6 +84,7 @@ uint64_t vifs_say_stats(void)
         /* One that is looked at again may be gone: a node of ours would bring its directory back. */
         if (!v->connected || v->be.dirty || v->be.later)
             continue;
+        say_refused(v);
         vif_count(v, n);
         be_key_path(&v->be, path, BH_KEY_STATS);
         said = counters_say(&v->counters, path, n, BH_NET_STATS);

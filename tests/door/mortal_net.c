@@ -9,13 +9,13 @@
 
 #define MORTAL 4u /* those before it is put aside, and those of a chance that it does not deserve */
 
-uint32_t __real_switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len,
-                             uint64_t now);
-uint32_t __wrap_switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len,
-                             uint64_t now);
+struct sw_way __real_switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len,
+                                  uint64_t now);
+struct sw_way __wrap_switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len,
+                                  uint64_t now);
 
-uint32_t __wrap_switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len,
-                             uint64_t now)
+struct sw_way __wrap_switch_route(struct sw *sw, unsigned from, const uint8_t *frame, unsigned len,
+                                  uint64_t now)
 {
     static const uint8_t arp[2] = { 8, 6 }, wanted[4] = { 10, 0, 2, 66 };
 

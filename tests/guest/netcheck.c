@@ -7,8 +7,10 @@
  *   netcheck tcp ADDRESS PORT        a connection with 256 KiB each way
  *   netcheck sink PORT               takes what it gets, by TCP
  *   netcheck tso DEVICE              whether its packets go out in one piece, to be cut by the device: status 0 if they do
+ *   netcheck storm ADDRESS PORT      ten thousand datagrams, as fast as they go, to a broadcast address; nothing comes back
  * The last line is "netcheck: udp|tcp: N of M bytes came back", the status 0 if that is all.
  */
+#include <arpa/inet.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -110,6 +112,20 @@ static void serve(const char *port, bool back)
     }
 }
 
+static int storm(const char *address, const char *port)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port)) };
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+
+    if (fd < 0 || inet_pton(AF_INET, address, &to.sin_addr) != 1 ||
+        setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)))
+        die("broadcast");
+    for (unsigned i = 0; i < 10000; i++) /* what the kernel has no room for is not missed */
+        sendto(fd, "storm", 5, 0, (struct sockaddr *)&to, sizeof(to));
+    printf("netcheck: storm over\n");
+    return 0;
+}
+
 /* Bytes that came back, 0 if they are others. */
 static size_t echoed(int fd, unsigned char *b, size_t at, size_t n)
 {
@@ -188,9 +204,11 @@ int main(int argc, char **argv)
         serve(argv[2], argv[1][1] == 'e');
     if (argc == 3 && !strcmp(argv[1], "tso"))
         return tso(argv[2]);
+    if (argc == 4 && !strcmp(argv[1], "storm"))
+        return storm(argv[2], argv[3]);
     if (argc != 4 || (strcmp(argv[1], "udp") && strcmp(argv[1], "tcp"))) {
         fprintf(stderr,
-                "usage: netcheck serve PORT | sink PORT | udp ADDRESS PORT | tcp ADDRESS PORT | tso DEVICE\n");
+                "usage: netcheck serve PORT | sink PORT | udp|tcp|storm ADDRESS PORT | tso DEVICE\n");
         return 2;
     }
     bool udp = !strcmp(argv[1], "udp");

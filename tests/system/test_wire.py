@@ -249,6 +249,48 @@ def frames(m, w):
     too_long(m, w)
 
 
+# --- a guest that is told who it is, where, and how fast ---------------------------------------------------------------
+def counted(m, name, column):
+    """Of the guest's row in network-list."""
+    row = re.search(rf"^{name} +\d+ +(.*)$", m.cmd(f"network-list {name}"), re.M)
+    heads = ("In", "Out", "Errors", "Dropped", "Spoofed", "TooLong", "WireLong", "NoCsum", "Storm", "VLAN")
+    return int(row.group(1).split()[heads.index(column)])
+
+
+def fenced(m):
+    """debian2 anew: an access port of VLAN 5, two addresses, 1 Mb/s. The peer's eth0 and debian are in no VLAN."""
+    m.cmd("destroy debian2")
+    out = m.cmd("create debian2 memory=128 \"vif=['bridge=net0.5,ip=10.5.0.16 10.5.0.128/25,rate=1Mb/s']\"", 60)
+    check("created as domain" in out, f"a guest with a VLAN: {out}")
+    m.console("debian2")
+    ping = "ping -c 1 -W 1"
+    for line in ("ip addr flush dev eth0", "ip addr add 10.5.0.16/24 dev eth0", "ip addr add 10.5.0.200/24 dev eth0",
+                 "ip addr add 10.5.0.17/24 dev eth0", "ip addr add 10.0.2.16/24 dev eth0"):
+        in_guest(m, line)
+    until(lambda: m.guest(f"{ping} 10.5.0.2"), lambda got: got[1] == 0, "VLAN 5 is not reached")
+    in_guest(m, f"{ping} -I 10.5.0.200 10.5.0.2")
+    for wrong in ("-I 10.5.0.17 10.5.0.2", "-I 10.0.2.16 10.5.0.2", "10.0.2.2", f"10.0.2.{GUESTS['debian']}"):
+        out, status = m.guest(f"{ping} {wrong}")
+        check(status == 1, f"ping {wrong} was let through: {out}")
+    # 256 KiB are 2.1 s at that rate, of which a burst of 50 ms comes first; a busy machine only makes it longer
+    out = in_guest(m, f"a=$(cut -d. -f1 /proc/uptime); netcheck tcp 10.5.0.2 {ECHO}; b=$(cut -d. -f1 /proc/uptime); echo took $((b - a))")
+    check(int(re.search(r"took (\d+)", out).group(1)) >= 1, f"256 KiB at 1 Mb/s: {out}")
+    m.leave()
+    until(lambda: counted(m, "debian2", "Spoofed"), lambda n: n > 0, "no spoofed frame is counted", 10)
+    m.send("console net0\r")
+    m.expect(r"a frame is refused: (an ARP sender|a source address) 10\.\S+ is none that it was given", 10)
+    m.leave()
+
+
+def storm(m):
+    """debian floods its network; its neighbour in VLAN 5 hears nothing, the peer goes on to answer."""
+    m.console("debian")
+    in_guest(m, f"netcheck storm 10.0.2.255 {ECHO}")
+    in_guest(m, "ping -c 3 -W 5 10.0.2.2")
+    m.leave()
+    until(lambda: counted(m, "debian", "Storm"), lambda n: n > 1000, "a storm is not counted", 10)
+
+
 def test_wire():
     with wire_or_user_network("wire-frames") as w, Machine("wire", iso=TEST_ISO, wire=w and w.name) as m:
         m.boot()
@@ -257,3 +299,5 @@ def test_wire():
         plugged_again(m)
         if w:
             frames(m, w)
+            fenced(m)
+            storm(m)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/shell/split.c
+// LINK: ctl-dom/config/config.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
@@ -251,6 +251,99 @@ TEST(disks)
     assert_int_equal(cfg.nr_disks, 2);
 }
 
+/* --- vif= --- */
+static int one_vif(struct cfg_vif *v, const char *spec)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "%s", spec);
+    return config_vif(v, text, err, sizeof(err));
+}
+
+TEST(vifs)
+{
+    struct cfg_vif v;
+    static const struct {
+        const char *spec, *why;
+    } bad[] = {
+        { "mac=00:16:3e:0:0", "mac '00:16:3e:0:0' is no address (aa:bb:cc:dd:ee:ff)" },
+        { "bridge=net0.0", "bridge: VLAN 0 is not between 1 and 4094" },
+        { "bridge=net0.4095", "bridge: VLAN 4095 is not between 1 and 4094" },
+        { "bridge=net0:10:", "bridge: '' is no list of VLANs (1 to 4094, colons between them)" },
+        { "bridge=net0:1x", "bridge: '1x' is no list of VLANs (1 to 4094, colons between them)" },
+        { "bridge=net0:1:2:3:4:5:6:7:8:9", "bridge: more than 8 VLANs in a trunk" },
+        { "bridge=.5", "bad bridge ''" },
+        { "ip=", "ip: no address" },
+        { "ip=10.0.0", "ip '10.0.0' is no address, and no prefix of one" },
+        { "ip=10.0.0.256", "ip '10.0.0.256' is no address, and no prefix of one" },
+        { "ip=10.0.0.1/33", "ip '10.0.0.1/33' is no address, and no prefix of one" },
+        { "ip=10.0.0.1.", "ip '10.0.0.1.' is no address, and no prefix of one" },
+        { "ip=1::2::3", "ip '1::2::3' is no address, and no prefix of one" },
+        { "ip=1:2:3:4:5:6:7", "ip '1:2:3:4:5:6:7' is no address, and no prefix of one" },
+        { "ip=1:2:3:4:5:6:7:8:9", "ip '1:2:3:4:5:6:7:8:9' is no address, and no prefix of one" },
+        { "ip=::1/129", "ip '::1/129' is no address, and no prefix of one" },
+        { "ip=1 2", "ip '1' is no address, and no prefix of one" },
+        { "ip=10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6",
+          "ip: more than 5 addresses (a prefix, as 10.0.0.0/24, stands for many)" },
+        { "allow=", "allow: no address" },
+        { "allow=01:00:5e:00:00:01",
+          "allow: '01:00:5e:00:00:01' is the address of a group, not of one station" },
+        { "allow=any,ip=10.0.0.1", "allow=any and ip= say two things" },
+        { "rate=10", "rate '10' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
+        { "rate=10Mb", "rate '10Mb' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
+        { "rate=0Mb/s", "rate '0Mb/s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
+        { "rate=-1Mb/s", "rate '-1Mb/s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
+        { "rate=1MB/s@0s", "rate '1MB/s@0s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
+        { "rate=1MB/s@20", "rate '1MB/s@20' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
+        { "rate=1MB/s@20msx", "rate '1MB/s@20msx' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
+        { "rate=100b/s", "rate '100b/s' is less than 1KB/s" },
+        { "rate=99999999999Gb/s", "rate '99999999999Gb/s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
+        { "mtu=9000", "mtu is the guest's own to set (ip link set dev eth0 mtu 9000)" },
+        { "bridge=a,bridge=b", "bridge is there twice" },
+        { "rate=1Mb/s,rate=2Mb/s", "rate is there twice" },
+        { "bridge", "expected option=value, got 'bridge'" },
+        { "gatway=1", "unknown option 'gatway'" },
+    };
+    static const struct {
+        const char *spec;
+        uint64_t rate;
+        unsigned us;
+    } rates[] = { { "rate=10Mb/s", 1250000, 50000 },     { "rate=250KB/s", 250000, 50000 },
+                  { "rate=1MB/s@20ms", 1000000, 20000 }, { "rate=1Gb/s@500us", 125000000, 500 },
+                  { "rate=8000b/s", 1000, 50000 },       { "rate=2GB/s@1s", 2000000000, 1000000 } };
+
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(one_vif(&v, bad[i].spec), -EINVAL);
+        assert_string_equal(err, bad[i].why);
+    }
+    for (unsigned i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+        assert_int_equal(one_vif(&v, rates[i].spec), 0);
+        assert_int_equal(v.rate, rates[i].rate);
+        assert_int_equal(v.rate_us, rates[i].us);
+    }
+    assert_int_equal(one_vif(&v,
+                             "mac=00:16:3E:00:00:01, bridge=xen.br0.30:10:20,allow=00:00:5e:00:01:0a"),
+                     0);
+    assert_string_equal(v.bridge, "xen.br0");
+    assert_true(v.slot.vlan == 30 && v.slot.trunk[0] == 10 && v.slot.trunk[1] == 20 &&
+                !v.slot.trunk[2]);
+    assert_true(v.has_mac && !v.any && v.slot.other[0][5] == 10);
+    assert_int_equal(one_vif(&v, "bridge=br.a"), 0);
+    assert_string_equal(v.bridge, "br.a");
+    assert_int_equal(one_vif(&v, "allow=any"), 0);
+    assert_true(v.any);
+    assert_int_equal(one_vif(&v, "ip= 10.1.2.3  10.0.0.0/8 2001:DB8::7 ::/0 ::ffff:1.2.3.4"), 0);
+    assert_int_equal(v.slot.nr_ips, 5);
+    static const struct slot_ip ips[] = { { { [10] = 255, 255, 10, 1, 2, 3 }, 128 },
+                                          { { [10] = 255, 255, 10 }, 104 },
+                                          { { 0x20, 1, 0xd, 0xb8, [15] = 7 }, 128 },
+                                          { { 0 }, 0 },
+                                          { { [10] = 255, 255, 1, 2, 3, 4 }, 128 } };
+    assert_memory_equal(v.slot.ip, ips, sizeof(ips));
+    assert_int_equal(one_vif(&v, "ip=1:2:3:4:5:6:7:8/64 fe80::"), 0);
+    assert_true(v.slot.ip[0].addr[15] == 8 && v.slot.ip[0].bits == 64 && v.slot.ip[1].addr[0] == 0xfe);
+}
+
 TEST(overrides)
 {
     assert_int_equal(parse("name='a'\nkernel='k'\nmemory=64\nvif=['bridge=net0']\n"), 0);
@@ -320,6 +413,16 @@ TEST(garbage)
         parse(text);
         config_override(&cfg, text, err, sizeof(err));
         config_disk(&d, text + len / 2, err, sizeof(err));
+        struct cfg_vif v;
+        static const char *const keys[] = { "ip=", "rate=", "bridge=", "allow=" };
+        static const char vif[] = "0123456789abcf:./:: ,KMGbBs@u";
+        char spec[64];
+        unsigned at = (unsigned)snprintf(spec, sizeof(spec), "%s", keys[round % 4]),
+                 n = at + (unsigned)rand() % 50;
+        for (; at < n; at++)
+            spec[at] = vif[(unsigned)rand() % (sizeof(vif) - 1)];
+        spec[at] = '\0';
+        config_vif(&v, spec, err, sizeof(err));
         text[len % 8] = '\0';
         uint32_t devid;
         config_vdev(text, &devid);

@@ -73,7 +73,7 @@ int dev_retry(const struct dom *d, struct dom_dev *v, struct errbuf *e)
     snprintf(e->s, sizeof(e->s), "retried");
     return -EINVAL;
 }
-static const char *numbers[][2] = { { "/be/0/bh-stats", "11 12 0 1 2 3 4 5" },
+static const char *numbers[][2] = { { "/be/0/bh-stats", "11 12 0 1 2 3 4 5 6 7" },
                                     { "/local/domain/4/uplink", "21 22 0 0 0 9" } };
 char *xs_read(uint32_t tx, const char *path)
 {
@@ -243,12 +243,13 @@ TEST(what_the_store_does_not_serve)
 
 TEST(frames)
 {
-    static const char *const heads[] = { "Idx",     "In",      "Out",      "Errors", "Dropped",
-                                         "Spoofed", "TooLong", "WireLong", "NoCsum" };
+    static const char *const heads[] = { "Idx",     "In",      "Out",     "Errors",
+                                         "Dropped", "Spoofed", "TooLong", "WireLong",
+                                         "NoCsum",  "Storm",   "VLAN" };
     static const char guest[] =
-        "\nguest                0             11          12        0        1        2        3        4        5\n";
+        "\nguest                0             11          12        0        1        2        3        4        5        6        7\n";
     static const char wire[] =
-        "\nnet0                 wire          21          22        0        0        0        9        0        0\n";
+        "\nnet0                 wire          21          22        0        0        0        9        0        0        0        0\n";
 
     typed(&network_commands, "network-list", "guest");
     for (const char *at = strstr(said, "\nName"), **h = (const char **)heads;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Attach and detach of a disk, with either side killed between any two of its steps.
-// LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config.c domains/devname.c
+// LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/config/config.c domains/devname.c
 // LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/rings.c
 // LINK: drivers-dom/blk/request.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c domains/fiber.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid -lz
@@ -857,6 +857,27 @@ TEST(limits)
     back_end_starts();
     assert_int_equal(vbds[0].disk.ops.per_s, 70);
     is_attached(0);
+}
+
+/* What the configuration says of a vif is what its back-end reads. */
+TEST(what_a_vif_may)
+{
+    char spec[] = "mac=00:16:3e:00:00:07,bridge=blk0.10:20,ip=10.0.0.5/32,rate=1MB/s@20ms", why[160];
+    struct dom_dev v = { .kind = DEV_VIF, .back = BLK };
+    struct errbuf e;
+    const struct slot_entry *at = (const struct slot_entry *)table;
+
+    world();
+    assert_int_equal(config_vif(&guest_dom.cfg.vif[0], spec, why, sizeof(why)), 0);
+    assert_int_equal(slot_attach(&guest_dom, &v, &e), 0);
+    assert_int_equal(slot_kind(at), SLOT_VIF);
+    assert_true(at->flags & SLOT_F_MAC && at->mac[5] == 7);
+    assert_true(at->vif.vlan == 10 && at->vif.trunk[0] == 20 && at->vif.nr_ips == 1);
+    assert_true(at->vif.ip[0].addr[15] == 5 && at->limit_bytes == 1000000 && at->limit_burst == 20000);
+    guest_dom.cfg.vif[0].any = true;
+    v.devid = 1;
+    assert_int_equal(slot_attach(&guest_dom, &v, &e), 0);
+    assert_int_equal(at[1].flags, 0);
 }
 
 static void dies_at_work(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/switch.c drivers-dom/net/pkt.c
+// LINK: drivers-dom/net/switch.c drivers-dom/net/guard.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* The switch and packet checksums. */
 #include "unit.h"
@@ -20,9 +20,9 @@ static const uint8_t all[6] = { 255, 255, 255, 255, 255, 255 };
 int setup(void **state)
 {
     memset(&sw, 0, sizeof(sw));
-    switch_port_up(&sw, 0, NULL);
-    switch_port_up(&sw, 1, mac_a);
-    switch_port_up(&sw, 2, mac_b);
+    switch_port_up(&sw, 0, NULL, NULL);
+    switch_port_up(&sw, 1, mac_a, NULL);
+    switch_port_up(&sw, 2, mac_b, NULL);
     return 0;
 }
 
@@ -33,7 +33,7 @@ static uint32_t pass(unsigned from, const uint8_t *dst, const uint8_t *src, unsi
     memcpy(frame + 6, src, 6);
     frame[12] = (uint8_t)(type >> 8);
     frame[13] = (uint8_t)type;
-    return switch_route(&sw, from, frame, len, now);
+    return switch_route(&sw, from, frame, len, now).to;
 }
 
 TEST(test_forwarding)
@@ -68,9 +68,11 @@ TEST(test_wire_lengths)
         memcpy(frame, all, 6);
         memcpy(frame + 6, mac_a, 6);
         frame[12 + 4 * n] = 8, frame[13 + 4 * n] = 0;
-        for (unsigned len = 60; len <= 1600; len++)
-            assert_int_equal(switch_route(&sw, 1, frame, len, 0),
+        for (unsigned len = 60; len <= 1600; len++) {
+            sw.port[1].flood_ns = 0;
+            assert_int_equal(switch_route(&sw, 1, frame, len, 0).to,
                              len <= 1514 + 4 * n ? 1 << 0 | 1 << 2 : 1 << 2);
+        }
         assert_int_equal(sw.port[1].wire_long, 1600 - 1514 - 4 * n);
     }
 }
@@ -116,7 +118,7 @@ TEST(test_spoofing)
 
 TEST(test_learning)
 {
-    switch_port_up(&sw, 5, NULL); /* open vif */
+    switch_port_up(&sw, 5, NULL, NULL); /* open vif */
     assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 0), 1 << 0 | 1 << 5);
     pass(5, mac_a, mac_x, 0x800, 60, 10);
     assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, 20), 1 << 5);
@@ -134,6 +136,247 @@ TEST(test_learning)
         assert_int_equal(pass(1, m, mac_a, 0x800, 60, 100 + i), 1 << 0);
     }
     assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, 0), 1 << 2);
+}
+
+/* --- VLANs ---------------------------------------------------------------------------------------------------- */
+
+static struct sw_way vlan_pass(unsigned from, const uint8_t *dst, const uint8_t *src, int vid)
+{
+    memset(frame, 0, 64);
+    memcpy(frame, dst, 6);
+    memcpy(frame + 6, src, 6);
+    if (vid < 0) {
+        frame[12] = 8;
+    } else {
+        frame[12] = 0x81, frame[14] = (uint8_t)(0xa0 | vid >> 8), frame[15] = (uint8_t)vid;
+        frame[16] = 8;
+    }
+    sw.port[from].flood_ns = 0;
+    return switch_route(&sw, from, frame, 64, 0);
+}
+
+static void way(struct sw_way w, uint32_t to, uint32_t other, unsigned vid)
+{
+    assert_int_equal(w.to, to);
+    assert_int_equal(w.other, other);
+    if (to)
+        assert_int_equal(w.vid, vid);
+}
+
+/* 1 and 2: access to 10, 3: access to 20, 4: trunk of 10 and 20, 5: the same with 30 as its own, 6: all as they are. */
+TEST(test_vlans)
+{
+    static const uint8_t m[7][6] = { { 0 },    { 2, 1 }, { 2, 2 }, { 2, 3 },
+                                     { 2, 4 }, { 2, 5 }, { 2, 6 } };
+    static const struct slot_vif conf[7] = { [1] = { .vlan = 10 },
+                                             [2] = { .vlan = 10 },
+                                             [3] = { .vlan = 20 },
+                                             [4] = { .trunk = { 10, 20 } },
+                                             [5] = { .vlan = 30, .trunk = { 10, 20 } } };
+
+    memset(&sw, 0, sizeof(sw));
+    switch_port_up(&sw, 0, NULL, NULL);
+    for (unsigned i = 1; i < 7; i++)
+        switch_port_up(&sw, i, m[i], &conf[i]);
+    /* an access port: with a tag to who sees tags */
+    way(vlan_pass(1, all, m[1], -1), 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6,
+        1 << 0 | 1 << 4 | 1 << 5 | 1 << 6, 10);
+    /* one for the priority's sake alone: taken off for the neighbour, and named for the others */
+    way(vlan_pass(1, all, m[1], 0), 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6, 1 << 2, 10);
+    way(vlan_pass(1, m[2], m[1], -1), 1 << 2, 0, 10);
+    way(vlan_pass(1, m[3], m[1], -1), 0, 0, 0); /* of another VLAN */
+    way(vlan_pass(1, m[4], m[1], -1), 1 << 4, 1 << 4, 10);
+    way(vlan_pass(1, m[2], m[1], 10), 0, 0, 0); /* it may not tag, not even so */
+    way(vlan_pass(1, m[3], m[1], 20), 0, 0, 0);
+    assert_int_equal(sw.port[1].vlan, 2);
+    /* a trunk */
+    way(vlan_pass(4, m[1], m[4], 10), 1 << 1, 1 << 1, 10);
+    way(vlan_pass(4, m[3], m[4], 10), 0, 0, 0);
+    way(vlan_pass(4, m[3], m[4], 20), 1 << 3, 1 << 3, 20);
+    way(vlan_pass(4, m[5], m[4], 20), 1 << 5, 0, 20);
+    way(vlan_pass(4, all, m[4], -1), 0, 0, 0); /* without a tag it is nowhere */
+    way(vlan_pass(4, all, m[4], 30), 0, 0, 0);
+    way(vlan_pass(5, all, m[5], -1), 1 << 0 | 1 << 6, 1 << 0 | 1 << 6, 30);
+    way(vlan_pass(5, all, m[5], 20), 1 << 0 | 1 << 3 | 1 << 4 | 1 << 6, 1 << 3, 20);
+    /* who sees all is in all */
+    way(vlan_pass(6, m[1], m[6], 10), 1 << 1, 1 << 1, 10);
+    way(vlan_pass(6, m[1], m[6], -1), 0, 0, 0);
+    way(vlan_pass(6, all, m[6], -1), 1 << 0, 0, 0);
+    way(vlan_pass(6, all, m[6], 0), 1 << 0, 0, 0);
+    way(vlan_pass(0, all, mac_x, 30), 1 << 5 | 1 << 6, 1 << 5, 30);
+    /* what is learnt in one VLAN is nothing in another */
+    way(vlan_pass(0, m[1], mac_y, 10), 1 << 1, 1 << 1, 10);
+    way(vlan_pass(1, mac_y, m[1], -1), 1 << 0, 1 << 0, 10);
+    switch_port_up(&sw, 7, NULL, &conf[1]);
+    way(vlan_pass(3, mac_y, m[3], -1), 1 << 0, 1 << 0, 20);
+    way(vlan_pass(1, mac_y, m[1], -1), 1 << 0, 1 << 0, 10);
+    way(vlan_pass(7, m[1], mac_y, -1), 1 << 1, 0, 10);
+    way(vlan_pass(1, mac_y, m[1], -1), 1 << 7, 0, 10);
+    way(vlan_pass(3, mac_y, m[3], -1), 1 << 0, 1 << 0, 20);
+}
+
+/* --- storms --------------------------------------------------------------------------------------------------- */
+
+TEST(test_storms)
+{
+    uint64_t now = 5 * NS_PER_S;
+    unsigned through = 0;
+
+    for (unsigned i = 0; i < 10000; i++)
+        through += pass(1, all, mac_a, 0x800, 60, now) != 0;
+    assert_int_equal(through, SW_FLOOD_BURST);
+    assert_int_equal(sw.port[1].storm, 10000 - SW_FLOOD_BURST);
+    assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, now), 0); /* unknown: it would go to many */
+    assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, now), 1 << 2); /* to one: as before */
+    assert_int_equal(pass(2, all, mac_b, 0x800, 60, now), 1 << 0 | 1 << 1);
+    for (through = 0; now < 6 * NS_PER_S; now += NS_PER_S / 100000)
+        through += pass(1, all, mac_a, 0x800, 60, now) != 0;
+    assert_in_range(through, SW_FLOOD_RATE - 2, SW_FLOOD_RATE + 2);
+    now += 3600 * NS_PER_S; /* no more is saved up than one burst */
+    for (unsigned i = through = 0; i < 10000; i++)
+        through += pass(1, all, mac_a, 0x800, 60, now) != 0;
+    assert_int_equal(through, SW_FLOOD_BURST);
+    for (unsigned i = through = 0; i < 100000; i++)
+        through += pass(0, all, mac_x, 0x800, 60, now) != 0;
+    assert_int_equal(through, SW_FLOOD_BURST * SW_FLOOD_UPLINK);
+}
+
+/* --- addresses ------------------------------------------------------------------------------------------------ */
+
+static bool sends(unsigned type, const uint8_t *packet, unsigned n, const char *said)
+{
+    memcpy(frame, all, 6);
+    memcpy(frame + 6, mac_a, 6);
+    frame[12] = (uint8_t)(type >> 8), frame[13] = (uint8_t)type;
+    memcpy(frame + 14, packet, n);
+    sw.port[1].flood_ns = 0;
+    sw.port[1].refused[0] = 0;
+    bool is = switch_route(&sw, 1, frame, 14 + n, 0).to != 0;
+    if (said)
+        assert_string_equal(sw.port[1].refused, said);
+    assert_true(is == !sw.port[1].refused[0]);
+    return is;
+}
+
+static void guard_setup(void)
+{
+    static const struct slot_vif conf = { .other = { { 0, 0, 0x5e, 0, 1, 9 } },
+                                          .nr_ips = 3,
+                                          .ip = { { { [10] = 0xff, 0xff, 10, 0, 0, 5 }, 128 },
+                                                  { { [10] = 0xff, 0xff, 10, 0, 1, 128 }, 96 + 25 },
+                                                  { { 0x20, 1, 0xd, 0xb8, [15] = 7 }, 128 } } };
+    switch_port_up(&sw, 1, mac_a, &conf);
+}
+
+TEST(test_guard_ip4)
+{
+    uint8_t ip[28] = { 0x45, [9] = 17, [12] = 10, 0, 0, 5 }, arp[28] = { 0, 1, 8, 0, 6, 4, 0, 1 };
+
+    guard_setup();
+    assert_true(sends(0x800, ip, 28, ""));
+    ip[15] = 6;
+    assert_false(sends(0x800, ip, 28, "a source address 10.0.0.6"));
+    ip[14] = 1, ip[15] = 200;
+    assert_true(sends(0x800, ip, 28, ""));
+    ip[15] = 127;
+    assert_false(sends(0x800, ip, 28, "a source address 10.0.1.127"));
+    memset(ip + 12, 0, 4);
+    assert_false(sends(0x800, ip, 28, "a source address 0.0.0.0"));
+    ip[23] = 67; /* asks for an address */
+    assert_true(sends(0x800, ip, 28, ""));
+    ip[0] = 0x4f;
+    assert_false(sends(0x800, ip, 28, NULL)); /* its port is cut off */
+    assert_false(sends(0x800, ip, 19, "an IPv4 header that is cut off"));
+    /* ARP */
+    memcpy(arp + 8, mac_a, 6);
+    assert_true(sends(0x806, arp, 28, "")); /* a probe */
+    memcpy(arp + 14, (uint8_t[]){ 10, 0, 0, 5 }, 4);
+    assert_true(sends(0x806, arp, 28, ""));
+    arp[17] = 1;
+    assert_false(sends(0x806, arp, 28, "an ARP sender 10.0.0.1"));
+    arp[17] = 5;
+    memcpy(arp + 8, mac_b, 6);
+    assert_false(sends(0x806, arp, 28, "an ARP sender 00:16:3e:00:00:02"));
+    memcpy(arp + 8, sw.port[1].conf.other[0], 6);
+    assert_true(sends(0x806, arp, 28, ""));
+    assert_false(sends(0x806, arp, 27, "an ARP packet that is cut off"));
+    /* without addresses all may be sent from */
+    switch_port_up(&sw, 1, mac_a, NULL);
+    memcpy(ip + 12, (uint8_t[]){ 10, 9, 9, 9 }, 4);
+    assert_true(sends(0x800, ip, 28, ""));
+}
+
+TEST(test_guard_other_address)
+{
+    static const uint8_t vrrp[6] = { 0, 0, 0x5e, 0, 1, 9 };
+
+    guard_setup();
+    memset(frame, 0, 64);
+    assert_int_equal(pass(1, mac_b, vrrp, 0x88b5, 60, 0), 1 << 2);
+    assert_int_equal(pass(2, vrrp, mac_b, 0x88b5, 60, 0), 1 << 1);        /* learnt */
+    assert_int_equal(pass(0, all, vrrp, 0x88b5, 60, 0), 1 << 1 | 1 << 2); /* another has taken over */
+    assert_int_equal(pass(2, vrrp, mac_b, 0x88b5, 60, 0), 1 << 0);
+    static const uint8_t none[6];
+    assert_int_equal(pass(1, mac_b, none, 0x88b5, 60, 0), 0);
+}
+
+TEST(test_guard_ip6)
+{
+    uint8_t ip[240] = { 0x60, [6] = 17, [8] = 0x20, 1, 0xd, 0xb8, [23] = 7 }, *icmp = ip + 40;
+    static const uint8_t ll[16] = { 0xfe, 0x80, [8] = 2, 0x16, 0x3e, 0xff, 0xfe, 0, 0, 1 };
+
+    guard_setup();
+    assert_true(sends(0x86dd, ip, 60, ""));
+    ip[23] = 8;
+    assert_false(sends(0x86dd, ip, 60, "a source address 2001:0db8:0000:0000:0000:0000:0000:0008"));
+    memcpy(ip + 8, ll, 16);
+    assert_true(sends(0x86dd, ip, 60, ""));
+    ip[23] = 2;
+    assert_false(sends(0x86dd, ip, 60, NULL));
+    memset(ip + 8, 0, 16);
+    assert_false(sends(0x86dd, ip, 60, NULL));
+    ip[6] = 58, icmp[0] = 135; /* is it free? */
+    assert_true(sends(0x86dd, ip, 64, ""));
+    memcpy(ip + 8, ll, 16);
+    icmp[0] = 134;
+    assert_false(sends(0x86dd, ip, 64, "a router advertisement"));
+    icmp[0] = 137;
+    assert_false(sends(0x86dd, ip, 100, "a redirect"));
+    icmp[0] = 136;
+    memcpy(icmp + 8, ll, 16);
+    assert_true(sends(0x86dd, ip, 64, ""));
+    icmp[24] = 2, icmp[25] = 1;
+    memcpy(icmp + 26, mac_a, 6);
+    assert_true(sends(0x86dd, ip, 72, ""));
+    icmp[31] = 2;
+    assert_false(sends(0x86dd, ip, 72, "a neighbour's link address 00:16:3e:00:00:02"));
+    icmp[24] = 14, icmp[32] = 2, icmp[33] = 1; /* behind another option */
+    assert_false(sends(0x86dd, ip, 80, "a neighbour's link address 00:00:00:00:00:00"));
+    icmp[23] = 9;
+    assert_false(
+        sends(0x86dd, ip, 64, "a neighbour advertisement fe80:0000:0000:0000:0216:3eff:fe00:0009"));
+    icmp[0] = 133, memset(icmp + 8, 0, 100);
+    icmp[8] = 1, icmp[9] = 1;
+    assert_false(sends(0x86dd, ip, 64, "a neighbour's link address 00:00:00:00:00:00"));
+    icmp[0] = 128; /* ping */
+    assert_true(sends(0x86dd, ip, 64, ""));
+    /* behind extension headers, and behind so many that it is not seen */
+    memmove(ip + 56, ip + 40, 64);
+    memset(ip + 40, 0, 16);
+    ip[6] = 0, ip[40] = 60, ip[48] = 58, ip[56] = 134;
+    assert_false(sends(0x86dd, ip, 100, "a router advertisement"));
+    ip[49] = 30;
+    assert_false(sends(0x86dd, ip, 240, "an ICMPv6 header that is cut off"));
+    ip[48] = 60;
+    assert_false(sends(0x86dd, ip, 240, "IPv6 headers that are cut off"));
+    for (unsigned n = 0; n < 60; n++) /* cut off anywhere */
+        (void)sends(0x86dd, ip, n, NULL);
+    assert_false(sends(0x86dd, ip, 39, "an IPv6 header that is cut off"));
+    /* a short prefix of the one family is none of the other */
+    sw.port[1].conf.nr_ips = 1;
+    sw.port[1].conf.ip[0] = (struct slot_ip){ { 0 }, 0 };
+    uint8_t ip4[28] = { 0x45, [12] = 10, 0, 0, 5 };
+    assert_false(sends(0x800, ip4, 28, NULL));
 }
 
 /* --- checksums -------------------------------------------------------------------------------------------------- */

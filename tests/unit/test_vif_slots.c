@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What net0 believes of a dead instance's records: only what agrees with the slot table.
 // LINK: tests/attacks/service/backend_world.c drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c
-// LINK: drivers-dom/net/pkt.c drivers-dom/net/gso.c drivers-dom/net/switch.c drivers-dom/lib/xenbus_backend.c
+// LINK: drivers-dom/net/pkt.c drivers-dom/net/gso.c drivers-dom/net/switch.c drivers-dom/net/guard.c drivers-dom/lib/xenbus_backend.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service -lz
 #include <blame.h>
 #include "unit.h"
@@ -80,9 +80,8 @@ TEST(lies)
         assert_int_equal(vifs_adopt(keep_of), lie < 3 || lie == 6 ? 0 : 1);
         assert_false(vifs[1].connected);
         assert_false(kept(1));
-        assert_int_equal(switch_route(&net.sw, 1, (uint8_t[60]){ [6] = 0, 0x16, 0x3e, 0, 0, 16 },
-                                      60, 1),
-                         0);
+        assert_int_equal(
+            switch_route(&net.sw, 1, (uint8_t[60]){ [6] = 0, 0x16, 0x3e, 0, 0, 16 }, 60, 1).to, 0);
     }
 }
 
@@ -331,7 +330,7 @@ TEST(frames_are_counted)
     static struct nic wire;
 
     net.uplink = &wire;
-    switch_port_up(&net.sw, SW_UPLINK, NULL);
+    switch_port_up(&net.sw, SW_UPLINK, NULL, NULL);
     connects_at("1");
     xs_write(0, "backend/vif/16/0/state", "4");
     xs_write(0, "backend/vif/16/0/bh-stats", "1000 100 0 0 0 5 x");
@@ -340,26 +339,26 @@ TEST(frames_are_counted)
     vifs_store_work();
     assert_int_equal(vifs_say_stats(), 0);
     memcpy(f + 6, vifs[1].mac, 6);
-    assert_int_equal(switch_route(&net.sw, 1, f, 1514, 1), 1 << SW_UPLINK);
-    assert_int_equal(switch_route(&net.sw, 1, f, 1520, 1), 0); /* not to the wire */
-    assert_int_equal(switch_route(&net.sw, 1, f, FRAME_MAX + 1, 1), 0);
+    assert_int_equal(switch_route(&net.sw, 1, f, 1514, 1).to, 1 << SW_UPLINK);
+    assert_int_equal(switch_route(&net.sw, 1, f, 1520, 1).to, 0); /* not to the wire */
+    assert_int_equal(switch_route(&net.sw, 1, f, FRAME_MAX + 1, 1).to, 0);
     f[6] ^= 2;
-    assert_int_equal(switch_route(&net.sw, 1, f, 60, 1), 0);
+    assert_int_equal(switch_route(&net.sw, 1, f, 60, 1).to, 0);
     vifs[1].nb.stats = (struct nb_stats){
         .tx_packets = 4, .tx_long = 2, .rx_packets = 3, .tx_errors = 1, .rx_errors = 1, .rx_dropped = 6
     };
     wire.rx_packets = 7, wire.tx_packets = 1, wire.rx_length = 9, wire.rx_dropped = 1,
     wire.tx_dropped = 1;
     assert_int_equal(vifs_say_stats(), 0);
-    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 103 2 6 1 8 1 0");
-    assert_string_equal(node("uplink")->val, "7 1 0 2 0 9 0 0");
+    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 103 2 6 1 8 1 0 0 0");
+    assert_string_equal(node("uplink")->val, "7 1 0 2 0 9 0 0 0 0");
     vifs[1].nb.stats.rx_packets++;
     uint64_t next = vifs_say_stats();
     assert_true(next > now_ns());
-    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 103 2 6 1 8 1 0");
+    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 103 2 6 1 8 1 0 0 0");
     event_wait(next);
     assert_int_equal(vifs_say_stats(), 0);
-    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 104 2 6 1 8 1 0");
+    assert_string_equal(node("backend/vif/16/0/bh-stats")->val, "1004 104 2 6 1 8 1 0 0 0");
 }
 
 static bool attached(uint32_t gen, uint64_t *chances)

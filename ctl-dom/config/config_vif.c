@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One entry of vif=, as xl-network-configuration(5) has them: key=value, separated by commas. `bridge=NAME.VLAN:TRUNK:TRUNK` is the form of Xen's
+ * Open vSwitch script. `ip=` holds addresses or prefixes, blanks between them: the guest sends from those alone. `allow=` is our own: further MAC addresses that
+ * it may send from (VRRP's), or `any`, which is no check of its addresses at all (a bridge in the guest).
+ *
+ * Pure: no hypercalls.
+ */
+#include "config/config.h"
+#include <devname.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cfg_text { /* where a refusal goes */
+    char *err;
+    size_t n;
+};
+
+__attribute__((format(printf, 2, 3))) static int fail(struct cfg_text *t, const char *fmt, ...)
+{
+    __builtin_va_list ap;
+
+    __builtin_va_start(ap, fmt);
+    vsnprintf(t->err, t->n, fmt, ap);
+    __builtin_va_end(ap);
+    return -EINVAL;
+}
+
+/* A decimal number up to max, without a sign; *end is behind it. -1: none. */
+static long decimal(const char *s, const char **end, unsigned long max)
+{
+    size_t len = strspn(s, "0123456789");
+    unsigned long v = len && len < 10 ? strtoul(s, NULL, 10) : max + 1;
+
+    *end = s + len;
+    return v <= max ? (long)v : -1;
+}
+
+/* NULL, or why it is no station's address. */
+static const char *parse_mac(const char *p, uint8_t mac[6])
+{
+    static const uint8_t zero[6];
+
+    if (!mac_parse(p, mac))
+        return "is no address (aa:bb:cc:dd:ee:ff)";
+    if (mac[0] & 1)
+        return "is the address of a group, not of one station";
+    return memcmp(mac, zero, 6) ? NULL : "is no station's address";
+}
+
+/* --- IP addresses (RFC 4291, 2.2) --------------------------------------------------------------- */
+static bool parse_ip4(const char *s, const char **end, uint8_t *a)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        long v = decimal(s, end, 255);
+        if (v < 0 || *end - s > 3 || (i < 3 && **end != '.'))
+            return false;
+        a[i] = (uint8_t)v;
+        s = *end + 1;
+    }
+    return true;
+}
+
+static bool parse_ip6(const char *s, const char **end, uint8_t a[16])
+{
+    unsigned n = 0, gap = 17; /* bytes; where :: stands among them */
+
+    memset(a, 0, 16);
+    if (s[0] == ':' && s[1] != ':')
+        return false;
+    for (;; s++) {
+        if (s[0] == ':' && s[1] == ':') {
+            if (gap <= 16)
+                return false;
+            gap = n;
+            s += 2;
+        } else if (n && *s == ':') {
+            s++;
+        } else if (n) {
+            break;
+        }
+        size_t len = strspn(s, "0123456789abcdefABCDEF");
+        if (!len && gap == n)
+            break; /* it ends with :: */
+        if (len && s[len] == '.' && n <= 12 && parse_ip4(s, end, a + n)) {
+            n += 4;
+            s = *end;
+            break;
+        }
+        if (!len || len > 4 || n == 16)
+            return false;
+        unsigned long v = strtoul(s, NULL, 16);
+        a[n++] = (uint8_t)(v >> 8);
+        a[n++] = (uint8_t)v;
+        s += len - 1;
+    }
+    *end = s;
+    if (gap > 16)
+        return n == 16;
+    if (n > 14)
+        return false;
+    memmove(a + 16 - (n - gap), a + gap, n - gap);
+    memset(a + gap, 0, 16 - n);
+    return true;
+}
+
+static bool parse_ip(const char *s, struct slot_ip *ip)
+{
+    const char *end;
+    bool v4 = !strchr(s, ':');
+    long bits = v4 ? 32 : 128;
+
+    memset(ip, 0, sizeof(*ip));
+    if (v4) {
+        ip->addr[10] = ip->addr[11] = 0xff;
+        if (!parse_ip4(s, &end, ip->addr + 12))
+            return false;
+    } else if (!parse_ip6(s, &end, ip->addr)) {
+        return false;
+    }
+    if (*end == '/') {
+        bits = decimal(end + 1, &end, (unsigned long)bits);
+        if (bits < 0)
+            return false;
+    }
+    ip->bits = (uint8_t)(bits + (v4 ? 96 : 0));
+    return !*end;
+}
+
+/* --- options ------------------------------------------------------------------------------------ */
+/* The next word of a list with blanks, cut off; NULL at its end. */
+static char *word(char **at)
+{
+    char *w = *at + strspn(*at, " \t"), *end = w + strcspn(w, " \t");
+
+    *at = *end ? end + 1 : end;
+    *end = '\0';
+    return *w ? w : NULL;
+}
+
+static int set_ips(struct cfg_vif *v, char *val, struct cfg_text *t)
+{
+    for (char *w; (w = word(&val));) {
+        if (v->slot.nr_ips == SLOT_IPS)
+            return fail(t, "ip: more than %u addresses (a prefix, as 10.0.0.0/24, stands for many)",
+                        SLOT_IPS);
+        if (!parse_ip(w, &v->slot.ip[v->slot.nr_ips]))
+            return fail(t, "ip '%s' is no address, and no prefix of one", w);
+        v->slot.nr_ips++;
+    }
+    return v->slot.nr_ips ? 0 : fail(t, "ip: no address");
+}
+
+static int set_allow(struct cfg_vif *v, char *val, struct cfg_text *t)
+{
+    unsigned n = 0;
+
+    if (!strcmp(val, "any")) {
+        v->any = true;
+        return 0;
+    }
+    for (char *w; (w = word(&val)); n++) {
+        if (n == SLOT_MACS)
+            return fail(t, "allow: more than %u addresses", SLOT_MACS);
+        const char *why = parse_mac(w, v->slot.other[n]);
+        if (why)
+            return fail(t, "allow: '%s' %s", w, why);
+    }
+    return n ? 0 : fail(t, "allow: no address");
+}
+
+static int set_name(char *out, const char *opt, const char *val, struct cfg_text *t)
+{
+    if (!*val || strlen(val) >= BH_NAME_LEN)
+        return fail(t, "bad %s '%s'", opt, val);
+    memcpy(out, val, strlen(val) + 1);
+    return 0;
+}
+
+/* A VLAN that frames can name (IEEE 802.1Q: 1 to 4094). */
+static long vlan(const char *s, const char **end)
+{
+    long v = decimal(s, end, 4094);
+    return v > 0 ? v : -1;
+}
+
+static int set_bridge(struct cfg_vif *v, char *val, struct cfg_text *t)
+{
+    char *trunks = strchr(val, ':'), *dot;
+    const char *end;
+    unsigned n = 0;
+
+    if (trunks)
+        *trunks++ = '\0';
+    dot = strrchr(val, '.');
+    if (dot && dot[1] && !dot[1 + strspn(dot + 1, "0123456789")]) {
+        long id = vlan(dot + 1, &end);
+        if (id < 0)
+            return fail(t, "bridge: VLAN %s is not between 1 and 4094", dot + 1);
+        v->slot.vlan = (uint16_t)id;
+        *dot = '\0';
+    }
+    for (const char *at = trunks; at; at = *end ? end + 1 : NULL) {
+        long id = vlan(at, &end);
+        if (id < 0 || (*end && *end != ':'))
+            return fail(t, "bridge: '%s' is no list of VLANs (1 to 4094, colons between them)", at);
+        if (n == SLOT_TRUNKS)
+            return fail(t, "bridge: more than %u VLANs in a trunk", SLOT_TRUNKS);
+        v->slot.trunk[n++] = (uint16_t)id;
+    }
+    return set_name(v->bridge, "bridge", val, t);
+}
+
+/* RATE/s or RATE/s@INTERVAL, xl's syntax: bits (b) or bytes (B) with K, M or G (powers of 1,000) before it; us, ms or s. */
+static int set_rate(struct cfg_vif *v, const char *val, struct cfg_text *t)
+{
+    static const char form[] = "rate '%s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)";
+    const char *p;
+    long n = decimal(val, &p, 999999999), interval = 50000;
+    uint64_t each = 1;
+
+    for (const char *prefix = "KMG"; n > 0 && *prefix; prefix++) {
+        each *= 1000;
+        if (*p == *prefix) {
+            p++;
+            break;
+        }
+        if (prefix[1] == 0)
+            each = 1;
+    }
+    if (n <= 0 || (*p != 'b' && *p != 'B') || strncmp(p + 1, "/s", 2))
+        return fail(t, form, val);
+    v->rate = (uint64_t)n * each / (*p == 'b' ? 8 : 1);
+    p += 3;
+    if (*p == '@') {
+        interval = decimal(p + 1, &p, 999999);
+        interval *= !strcmp(p, "s") ? 1000000 : !strcmp(p, "ms") ? 1000 : !strcmp(p, "us") ? 1 : -1;
+        p = "";
+    }
+    if (*p || interval <= 0 || interval > 10000000)
+        return fail(t, form, val);
+    v->rate_us = (uint32_t)interval;
+    return v->rate >= 1000 ? 0 : fail(t, "rate '%s' is less than 1KB/s", val);
+}
+
+static int set(struct cfg_vif *v, const char *opt, char *val, struct cfg_text *t)
+{
+    const char *why;
+
+    if (!strcmp(opt, "mac")) {
+        why = parse_mac(val, v->mac);
+        v->has_mac = !why;
+        return why ? fail(t, "mac '%s' %s", val, why) : 0;
+    }
+    if (!strcmp(opt, "bridge"))
+        return set_bridge(v, val, t);
+    if (!strcmp(opt, "backend"))
+        return set_name(v->backend, opt, val, t);
+    if (!strcmp(opt, "ip"))
+        return set_ips(v, val, t);
+    if (!strcmp(opt, "allow"))
+        return set_allow(v, val, t);
+    if (!strcmp(opt, "rate"))
+        return set_rate(v, val, t);
+    if (!strcmp(opt, "type") && (!strcmp(val, "vif") || !strcmp(val, "pv")))
+        return 0; /* the only type that there is */
+    if (!strcmp(opt, "mtu"))
+        return fail(t, "mtu is the guest's own to set (ip link set dev eth0 mtu %s)", val);
+    return fail(t, "unknown option '%s'", opt);
+}
+
+int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n)
+{
+    struct cfg_text t = { err, n };
+    char said[128] = ",";
+
+    memset(v, 0, sizeof(*v));
+    for (char *opt = spec, *next; opt && *opt; opt = next) {
+        char key[24];
+
+        next = strchr(opt, ',');
+        if (next)
+            *next++ = '\0';
+        opt += strspn(opt, " ");
+        char *val = strchr(opt, '=');
+        if (!val)
+            return fail(&t, "expected option=value, got '%s'", opt);
+        *val++ = '\0';
+        snprintf(key, sizeof(key), ",%.20s,", opt);
+        if (strstr(said, key))
+            return fail(&t, "%s is there twice", opt);
+        int rc = set(v, opt, val, &t);
+        if (rc)
+            return rc;
+        snprintf(said + strlen(said), sizeof(said) - strlen(said), "%s,", opt);
+    }
+    if (v->any && v->slot.nr_ips)
+        return fail(&t, "allow=any and ip= say two things");
+    return 0;
+}

@@ -91,7 +91,7 @@ static void boot(void)
         report_own();
         reach_store();
     }
-    anew_look();
+    (void)anew_work();
     if (again) {
         adopt_rest();
         still_up();

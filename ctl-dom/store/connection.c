@@ -9,6 +9,7 @@
 #define OWN_NAME "/local/domain/0/name"
 
 bool store_up;
+static unsigned told_at = ~0u; /* breaks of our connection before it was known to have everybody's nodes */
 
 int store_prepare(struct dom *store, struct errbuf *e)
 {
@@ -32,14 +33,17 @@ int store_connect(void)
     return rc;
 }
 
-bool store_empty(void)
+int store_empty(void)
 {
     char *name = xs_read(0, OWN_NAME);
-    bool none = !name && xs_error == ENOENT;
 
     free(name);
-    return none;
+    return name ? 0 : xs_error == ENOENT ? 1 : -xs_error;
 }
+
+bool store_is_told(void) { return store_up && xs_breaks() == told_at; }
+
+void store_told(unsigned breaks) { told_at = breaks; }
 
 int store_whole(void) { return xs_write(0, OWN_NAME, "control"); }
 

@@ -5,8 +5,6 @@
 #include "store/store.h"
 #include "supervise/supervisor.h"
 
-static unsigned seen; /* breaks of our connection that were looked into */
-
 static bool is_there(const struct dom *d) { return d->in_store && d->introduced && !d->ending; }
 
 static void nodes_again(struct dom *d)
@@ -30,7 +28,7 @@ static void introduce_again(struct dom *d)
         say("%s", e.s);
 }
 
-static void tell_all(void)
+static void tell_nodes(void)
 {
     unsigned guests = 0, services = 0;
 
@@ -47,27 +45,26 @@ static void tell_all(void)
     if (guests)
         say("store: what %u guests had there is gone: they notice no new device, shutdown or reboot until they start again",
             guests);
-    for (struct dom *d = doms; d; d = d->next)
-        if (is_there(d))
-            introduce_again(d);
-    (void)store_whole();
-}
-
-void anew_look(void)
-{
-    if (store_up && store_empty())
-        tell_all();
 }
 
 bool anew_work(void)
 {
     unsigned breaks = xs_breaks();
 
-    if (!store_up || breaks == seen)
+    if (!store_up || store_is_told())
         return false;
-    seen = breaks;
-    if (!store_empty())
-        return false;
-    tell_all();
+    int empty = store_empty();
+    if (empty < 0)
+        return breaks != xs_breaks(); /* now it broke */
+    if (empty)
+        tell_nodes();
+    store_told(breaks);
+    for (struct dom *d = empty ? doms : NULL; d; d = d->next)
+        if (is_there(d))
+            introduce_again(d);
+    if (empty)
+        (void)store_whole();
+    else
+        supervisor_look(); /* who came back meanwhile */
     return true;
 }

@@ -6,5 +6,5 @@
 #pragma once
 #include <stdbool.h>
 
-void anew_look(void); /* at the beginning: a former instance of ours may have found it empty */
-bool anew_work(void); /* if our connection broke meanwhile. True: it was empty */
+/* At the beginning, since a former instance of ours may have found it empty, and whenever our connection broke. True: it was looked into. */
+bool anew_work(void);

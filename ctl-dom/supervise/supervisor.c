@@ -86,7 +86,7 @@ static void on_introduced(int rc, void *id)
 static void introduce_all(void)
 {
     for (struct dom *d = doms; d; d = d->next) {
-        if (!d->introduce || !store_up)
+        if (!d->introduce || !store_is_told())
             continue;
         int rc = store_introduce_soon(d, on_introduced);
         if (rc == -EAGAIN) {

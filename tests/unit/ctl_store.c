@@ -182,6 +182,14 @@ static int told(uint32_t type, const char *domid, char **reply)
     /* Its ring would be emptied under it. */
     assert_false(type == XS_INTRODUCE && m->introduced[id] && d && d->state == BH_DOM_RUNNING &&
                  d->role == BH_ROLE_GUEST);
+    /* A back-end that hears of no front-end lets go of it. */
+    for (unsigned i = 0; type == XS_INTRODUCE && d && i < SLOT_ENTRIES; i++) {
+        const struct slot_entry *e = &d->table[i];
+        char path[64];
+        snprintf(path, sizeof(path), "/local/domain/%u/device/%s/%u/state", e->domid,
+                 slot_kind(e) == SLOT_VIF ? "vif" : "vbd", e->devid);
+        assert_false(slot_state(e) == SLOT_ATTACHED && !store_value(path));
+    }
     m->introduced[id] = type == XS_INTRODUCE;
     if (d && type == XS_INTRODUCE)
         d->talks = true;

@@ -276,9 +276,16 @@ static void web_ends(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_pow
 static void web_crashes(void) { ends_by_itself("web", BH_DOM_CRASHED, 0); }
 static void web_kexecs(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_soft_reset); }
 static void blk0_crashes(void) { ends_by_itself("blk0", BH_DOM_CRASHED, 0); }
+/* Somebody dies before we have seen that: he is brought back, and the store hears of him when it has his front-ends' nodes again. */
 static void store_begins_empty(void)
 {
+    struct machine_dom *d = core_by_name("blk0");
+
     store_empties();
+    d->state = BH_DOM_CRASHED;
+    d->crash_ns = m->clock;
+    m->changed = true;
+    job_wait(TIME_PAST);
     instance_works();
 }
 static void web_replugs(void)

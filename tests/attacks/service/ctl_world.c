@@ -10,6 +10,7 @@ struct dtimer *timer;
 struct bh_self self;
 struct dom *doms;
 bool store_up = true;
+bool store_is_told(void) { return store_up; }
 
 uint64_t now_ns(void) { return clock_ns; }
 void dtimer_set(struct dtimer *t, uint64_t when)

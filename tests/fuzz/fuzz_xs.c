@@ -3,20 +3,27 @@
  * Fuzzer of the store: a privileged client that behaves and three guests that do not, over ring pages. Guests send
  * requests made of a small vocabulary (so that they meet), the same with bytes flipped, plain noise, halves of requests;
  * they read their replies now and then, set indices to anything, and scribble over the page. Memory runs short and
- * allocations fail at random. Meanwhile the privileged client works, rebuilds and removes guests.
+ * allocations fail at random. Meanwhile the privileged client works, rebuilds and removes guests. Now and then the store dies at some store to its
+ * keep pages or to a ring, also while it comes back, and another instance goes on.
  *
- * What must hold: no sanitizer report, the accounts agree with the tree, the privileged client's replies are well-formed
- * and its own nodes are what it wrote, nothing leaks at the end, and what the journal has at the end is what the store had.
+ * What must hold: no sanitizer report, the accounts agree with the tree, the privileged client has one well-formed answer to each request, each of
+ * which was executed once (a watch is there or not), and its own nodes are what it wrote, nothing leaks at the end, nothing in the journal is
+ * left out, and what it has at the end is what the store had.
  *
  * Every decision is a number drawn at random from a seed (tests/unit/test_xs_fuzz.c), or read from libFuzzer's input (tests/long/test_fuzz.py), which
  * so learns which of them lead to code that it has not seen.
  */
 #include "fuzz_xs.h"
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../../xenstore-lite/journal.h"
-#include "../../xenstore-lite/mem.h"
+static void *chunk_new(size_t n); /* so that what a dead instance had can be found */
+#define malloc chunk_new
+#include "../../xenstore-lite/mem.c"
+#undef malloc
+#undef FIRST
 #include "../../xenstore-lite/xs.h"
 
 #define GUESTS 3
@@ -53,7 +60,48 @@ static uint32_t rnd(uint32_t n)
     return (uint32_t)(rng >> 33) % n;
 }
 
-void xs_stored(void) {}
+/* --- deaths ------------------------------------------------------------------------------------------------------ */
+static void *chunks[512];
+static unsigned nr_chunks;
+static void *chunk_new(size_t n)
+{
+    CHECK(nr_chunks < sizeof chunks / sizeof *chunks);
+    return chunks[nr_chunks++] = malloc(n);
+}
+
+static jmp_buf death;
+static bool armed;
+static long countdown; /* so many stores until it dies; < 0: it lives on */
+
+void xs_stored(void)
+{
+    if (!armed || countdown < 0 || countdown--)
+        return;
+    armed = false;
+    longjmp(death, 1);
+}
+
+static void rise(void);
+
+static void serve(unsigned domid, uint32_t budget)
+{
+    if (setjmp(death))
+        rise();
+    struct conn *c = conn_find(&store, (uint16_t)domid);
+    armed = true;
+    if (c)
+        stream_serve(&store, c, budget);
+    armed = false;
+}
+
+static void turns(void)
+{
+    if (setjmp(death))
+        rise();
+    armed = true;
+    xs_turns(&store);
+    armed = false;
+}
 
 /* --- the domain around ------------------------------------------------------------------------------------------ */
 static int attach(struct conn *c, uint64_t gfn, uint32_t port)
@@ -61,23 +109,23 @@ static int attach(struct conn *c, uint64_t gfn, uint32_t port)
     (void)gfn;
     if (port == 666)
         return -1;
+    free(page[c->domid]); /* of an instance that died before it had written down whom it had introduced */
     page[c->domid] = c->ring = calloc(1, sizeof *c->ring);
     return 0;
 }
 
 static int reattach(struct conn *c, uint64_t gfn, uint32_t port)
 {
-    (void)gfn;
     if (port == 666)
         return -1;
-    return 0;
+    return c->ring ? 0 : attach(c, gfn, port);
 }
 
 static void detach(struct conn *c)
 {
     if (c->ring)
         page[c->domid] = NULL;
-    free(c->ring); /* NULL of one that a journal has */
+    free(c->ring); /* NULL of one that a journal has, and nobody else */
     c->ring = NULL;
 }
 
@@ -173,13 +221,14 @@ static uint32_t make_request(unsigned char *buf, bool mutate)
 }
 
 /* Puts as much of p in the ring as goes, serving in between. */
-static void put(struct conn *c, const unsigned char *p, uint32_t n)
+static void put(unsigned domid, const unsigned char *p, uint32_t n)
 {
-    struct xenstore_domain_interface *r = c->ring;
+    struct xenstore_domain_interface *r = page[domid];
     for (uint32_t i = 0; i < n; i++) {
         if (r->req_prod - r->req_cons >= XENSTORE_RING_SIZE) {
-            stream_serve(&store, c, 1 + rnd(4000));
-            if (c->bad || r->req_prod - r->req_cons >= XENSTORE_RING_SIZE)
+            serve(domid, 1 + rnd(4000));
+            if (conn_find(&store, (uint16_t)domid)->bad ||
+                r->req_prod - r->req_cons >= XENSTORE_RING_SIZE)
                 return;
         }
         r->req[MASK_XENSTORE_IDX(r->req_prod)] = (char)p[i];
@@ -207,24 +256,25 @@ static void use_transaction(const struct conn *c, unsigned char *buf, uint32_t *
     memcpy(buf, &h, sizeof h);
 }
 
-static void guest_step(struct conn *c)
+static void guest_step(unsigned domid)
 {
     static unsigned char buf[8192];
-    struct xenstore_domain_interface *r = c->ring;
+    struct conn *c = conn_find(&store, (uint16_t)domid);
+    struct xenstore_domain_interface *r = page[domid];
     uint32_t n, what = rnd(2000);
     if (what < 1000) {
         n = make_request(buf, what >= 980);
         if (what < 980)
             use_transaction(c, buf, &n);
-        put(c, buf, n);
+        put(domid, buf, n);
     } else if (what < 1006) {
         n = make_request(buf, false); /* half of one: what follows is taken for its rest */
-        put(c, buf, rnd(n));
+        put(domid, buf, rnd(n));
     } else if (what < 1010) {
         n = rnd(300);
         for (uint32_t i = 0; i < n; i++)
             buf[i] = (unsigned char)rnd(256);
-        put(c, buf, n);
+        put(domid, buf, n);
     } else if (what < 1012) {
         uint32_t *idx[] = { &r->req_cons, &r->req_prod, &r->rsp_cons, &r->rsp_prod };
         *idx[rnd(4)] += rnd(2) ? rnd(1 << 30) * 4 : rnd(2000);
@@ -235,24 +285,23 @@ static void guest_step(struct conn *c)
         uint32_t have = r->rsp_prod - r->rsp_cons;
         r->rsp_cons += have <= XENSTORE_RING_SIZE && have ? rnd(have + 1) : 0;
     }
-    c->kicked = true;
+    conn_find(&store, (uint16_t)domid)->kicked = true;
     if (rnd(4))
-        stream_serve(&store, c, rnd(4000));
+        serve(domid, rnd(4000));
     else
-        xs_turns(&store);
+        turns();
 }
 
 /* --- the privileged client -------------------------------------------------------------------------------------- */
-static struct conn *ctl;
 static char reply[XENSTORE_PAYLOAD_MAX + 1];
 
 /* Reads one byte of its ring; serves until there is one. */
 static unsigned char ctl_byte(void)
 {
-    struct xenstore_domain_interface *r = ctl->ring;
+    struct xenstore_domain_interface *r = page[0];
     for (int i = 0; r->rsp_cons == r->rsp_prod; i++) {
-        CHECK(i < 100 && !ctl->bad);
-        stream_serve(&store, ctl, 4000);
+        CHECK(i < 100 && !store.ctl->bad);
+        serve(0, 4000);
     }
     return (unsigned char)r->rsp[MASK_XENSTORE_IDX(r->rsp_cons++)];
 }
@@ -262,8 +311,8 @@ static uint32_t ctl_ask(uint32_t type, const void *p, uint32_t len)
 {
     static uint32_t id;
     struct xsd_sockmsg h = { type, ++id, 0, len }, a;
-    put(ctl, (unsigned char *)&h, sizeof h);
-    put(ctl, p, len);
+    put(0, (unsigned char *)&h, sizeof h);
+    put(0, p, len);
     do {
         for (unsigned i = 0; i < sizeof a; i++)
             ((unsigned char *)&a)[i] = ctl_byte();
@@ -283,9 +332,21 @@ static void ctl_introduce(unsigned domid)
     ctl_ask(XS_INTRODUCE, b, (uint32_t)n);
 }
 
+static char expect[16]; /* its node */
+static bool watched[2];
+
+/* What is executed twice, or not at all, answers otherwise. */
+static void ctl_watch(unsigned which, bool on)
+{
+    static const char *const what[] = { "/\0t", "/local\0t" };
+    bool done = ctl_ask(on ? XS_WATCH : XS_UNWATCH, what[which], which ? 9 : 4) != XS_ERROR;
+    CHECK(!done || watched[which] != on);
+    CHECK(strcmp(reply, on ? "EEXIST" : "ENOENT") != 0 || watched[which] == on);
+    watched[which] ^= done;
+}
+
 static void ctl_step(void)
 {
-    static char expect[16];
     char b[64];
     unsigned d;
     int n;
@@ -323,8 +384,8 @@ static void ctl_step(void)
             CHECK(!strcmp(reply, expect));
         return;
     case 5:
-        n = sprintf(b, "%s%ct", rnd(2) ? "/" : "/local", 0) + 1;
-        ctl_ask(rnd(2) ? XS_WATCH : XS_UNWATCH, b, (uint32_t)n);
+        d = rnd(2);
+        ctl_watch(d, rnd(2));
         return;
     case 6:
         if (!rnd(20))
@@ -335,7 +396,7 @@ static void ctl_step(void)
 }
 
 /* --- the journal ------------------------------------------------------------------------------------------------ */
-static unsigned char keep[J_HEAD + (3u << 20)] __attribute__((aligned(4096)));
+static unsigned char keep[J_HEAD + (8u << 20)] __attribute__((aligned(4096)));
 
 static uint32_t mix(uint32_t h, const void *p, size_t n)
 {
@@ -368,6 +429,27 @@ static uint32_t mix_store(void)
     return h;
 }
 
+/* By order, so that nobody is put aside for it. It may die in here, too. */
+static void rise(void)
+{
+    countdown = rnd(8) == 1 ? (long)rnd(3000) : -1; /* not at the end of an input, where all are 0 */
+    while (nr_chunks)
+        free(chunks[--nr_chunks]);
+    xs_mem_init(3u << 20);
+    xs_mem.fail_in = -1;
+    journal_open(keep, sizeof keep);
+    armed = true;
+    CHECK(store_init(&store, &ops) == 0);
+    CHECK(xs_restore(&store, true) == 0);
+    aside_begin(&store, 0, true);
+    for (struct conn *c = store.conns; c; c = c->next)
+        if ((c->ring = page[c->domid]))
+            (void)stream_adopt(c);
+    xs_snapshot(&store);
+    armed = false;
+    CHECK(store.ctl && xs_check(&store) == 0);
+}
+
 static void next_instance(void)
 {
     xs_commit(&store);
@@ -389,28 +471,34 @@ void fuzz_xs(unsigned long long with_seed, unsigned long steps)
     xs_mem.fail_in = -1;
     xs_mem.limit = 3u << 20;
     memset(keep, 0, sizeof keep);
+    memset(watched, 0, sizeof watched);
+    expect[0] = 0;
+    countdown = -1;
     journal_open(keep, sizeof keep);
     CHECK(store_init(&store, &ops) == 0);
-    xs_snapshot(&store);
-    ctl = conn_new(&store, 0, &limits_ctl);
+    struct conn *ctl = conn_new(&store, 0, &limits_ctl);
     CHECK(ctl && attach(ctl, 0, 0) == 0);
-    journal_conn(ctl);
+    xs_snapshot(&store);
     for (unsigned d = FIRST; d < FIRST + GUESTS; d++)
         ctl_introduce(d);
     for (unsigned long i = 0; i < steps && (!input || left); i++) {
-        struct conn *c = conn_find(&store, (uint16_t)(FIRST + rnd(GUESTS)));
+        unsigned domid = FIRST + rnd(GUESTS);
+        const struct conn *c = conn_find(&store, (uint16_t)domid);
+        if (rnd(100) == 1)
+            countdown = (long)rnd(3000);
         if (!rnd(500))
             xs_mem.limit = rnd(2) ? 3u << 20 : PRIV_RESERVE + xs_mem.used + rnd(100000);
         if (!rnd(50))
             xs_mem.fail_in = 1 + (long)rnd(40);
-        if (c)
-            guest_step(c);
+        if (c && c->ring)
+            guest_step(domid);
         xs_mem.fail_in = -1;
         if (!rnd(6))
             ctl_step();
         if (i % 256 == 0)
             CHECK(xs_check(&store) == 0);
     }
+    countdown = -1;
     xs_mem.limit = (size_t)1 << 30;
     CHECK(xs_check(&store) == 0);
     next_instance();

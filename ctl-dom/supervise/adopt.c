@@ -11,6 +11,7 @@
 #include "store/connection.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
+#include "supervise/anew.h"
 #include "supervise/dying.h"
 #include "supervise/life.h"
 #include "supervise/supervisor.h"
@@ -187,6 +188,7 @@ bool adopt_work(void)
         return false;
     }
     say("store: answers");
+    (void)anew_work();
     supervisor_look();
     meet_store();
     return true;

@@ -43,6 +43,7 @@ struct dom {
     struct domcon con;
     struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     unsigned nr_devs, next_vif;
+    uint64_t left_ns; /* its last disk that went was gone then */
     /* Of a change of many words at once, what was before: whoever finds it unfinished puts that back. */
     bool changing;
     struct {

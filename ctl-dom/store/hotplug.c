@@ -17,7 +17,9 @@
 #define CLOSE_WAIT_NS   10000000000ull
 #define REFUSED_WAIT_NS 2000000000ull
 #define LEFT_WAIT_NS    100000000ull
-#define LOOK_NS         2000000ull
+#define UNSEEN_NS \
+    1000000000ull /* a guest that has not looked for so long does not see a disk go and come */
+#define LOOK_NS 2000000ull
 
 static void add_back(struct txn *t, struct dom *d, void *arg) { dev_back_nodes(t, d, arg); }
 static void add_front(struct txn *t, struct dom *d, void *arg) { dev_front_nodes(t, d, arg); }
@@ -138,6 +140,9 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
         slot_attached(d, v);
         rc = wait_backend(d, v, e);
     }
+    /* Where a disk of the same number comes before Linux saw that the last one went, it finds that and does nothing, for ever. */
+    while (!rc && now_ns() < d->left_ns + UNSEEN_NS)
+        job_wait(d->left_ns + UNSEEN_NS);
     /* Only now: a front-end that closes what was refused might do so when the nodes are those of the next one. */
     if (!rc)
         rc = commit(d, add_front, v, e);
@@ -165,6 +170,7 @@ static int detach(struct dom *d, struct dom_dev *v, uint64_t wait_ns, struct err
     else
         fail(e, rc, "%s: store: %s", d->cfg.name, errno_text(rc));
     if (!rc) {
+        d->left_ns = now_ns();
         slot_remove(d, v);
         forget(d, v);
     }

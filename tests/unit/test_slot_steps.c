@@ -697,6 +697,21 @@ TEST(a_silent_back_end_is_waited_for_once)
     is_gone(0);
 }
 
+/* The guest sees that the last one went before the next one of its number comes. */
+TEST(a_guest_has_time_to_look)
+{
+    world();
+    command(ATTACH);
+    settle();
+    command(DETACH);
+    uint64_t gone = clock_ns;
+    command(ATTACH);
+    assert_true(clock_ns - gone > 900000000);
+    assert_string_equal(value(FE "/state"), "1");
+    settle();
+    is_attached(0);
+}
+
 /* What a former instance says of itself in its own directory changes nothing for the next one. */
 TEST(nodes_of_a_dead_instance)
 {

@@ -69,7 +69,8 @@ def writes(say, m):
     pairs = timed(m, f"xenstore-write $({loop.format('echo data/k$i v')})")
     m.guest(f"xenstore-rm $({loop.format('echo data/k$i')})", 120)
     m.leave()
-    say(f"{PAIRS} xenstore-write of a Debian guest: {each:.2f} s; of {PAIRS} that only print their usage {nothing:.2f} s; one with {PAIRS} pairs {pairs:.2f} s")
+    say(f"{PAIRS} xenstore-write of a Debian guest: {each:.2f} s; of {PAIRS} that only print their usage {nothing:.2f} s; one with {PAIRS} pairs {pairs:.2f} s, "
+        "which is the most that the store can have of it")
 
 
 def spread(ms):

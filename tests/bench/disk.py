@@ -109,7 +109,7 @@ def undisturbed(say, m):
 
 def outage(m, how, count):
     read_on(m)
-    pause(2)
+    pause(5)  # fio has begun, on a busy machine too
     m.leave()
     parts = []
     for _ in range(count):

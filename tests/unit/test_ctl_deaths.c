@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/ctl_machine.c
-// FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
+// FLAGS: -fno-sanitize=address -Ictl-dom -Idomains/include -luuid -lcrypto
 /*
  * The control domain dies before and after each hypercall and each call of the store that a command makes, or at each store to its records, and the next instance finishes
  * what it did or undoes it: each domain is there with all that belongs to it, or nothing of it is; and all commands work. Then it dies once

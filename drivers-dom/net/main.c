@@ -9,6 +9,7 @@
 #include <device.h>
 #include <loop.h>
 #include <stdio.h>
+#include "e1000e.h"
 #include "net.h"
 #include "vif.h"
 #include "virtio_net.h"
@@ -21,7 +22,9 @@ struct kind {
     struct nic *nic;
 };
 static struct vnet vnet;
-static const struct kind virtio_kind = { &virtio_net, &vnet.nic };
+static struct e1000e e1000e;
+static const struct kind virtio_kind = { &virtio_net, &vnet.nic },
+                         e1000e_kind = { &e1000e_nic, &e1000e.nic };
 
 static bool is_virtio_net(const struct bh_pci_info *nic) { return virtio_is(nic, VIRTIO_TYPE_NET); }
 
@@ -40,12 +43,12 @@ static void uplink_find(void)
 {
     static const struct device_driver drivers[] = {
         { is_virtio_net, virtio_net_trial, uplink_start, &virtio_kind },
+        { e1000e_is, e1000e_trial, uplink_start, &e1000e_kind },
     };
     struct bh_pci_info nic;
     const char *why = NULL;
     enum device_state is = device_find(drivers, ARRAY_SIZE(drivers),
-                                       "it is no virtio-net, the one kind that is driven", &nic,
-                                       &why);
+                                       "neither virtio-net nor Intel 82574L", &nic, &why);
 
     if (is == DEVICE_UP)
         switch_port_up(&net.sw, SW_UPLINK, NULL, NULL);
@@ -56,7 +59,7 @@ static void uplink_find(void)
 static void uplink_check(void)
 {
     if (!nic_sane(net.uplink))
-        bh_panic("the NIC asks for a reset");
+        bh_panic("the NIC asks for a reset, or is gone");
 }
 
 static const char *uplink_is(void)

@@ -48,7 +48,7 @@ static void send_one(struct nic *n, struct pkt *p)
 {
     if (!has_room(n, p))
         n->ops->reclaim(n);
-    if (!has_room(n, p)) {
+    if (n->no_link || !has_room(n, p)) {
         n->tx_dropped++;
         return;
     }

@@ -34,16 +34,17 @@ struct nic_ops {
     void (*reclaim)(struct nic *n); /* nic_sent for each frame that is out */
     void (*notify)(struct nic *n);  /* tells the device of what was posted and sent */
     bool (*arm)(struct nic *n); /* asks for an interrupt with the next frame; true: there is one already */
-    bool (*sane)(const struct nic *n); /* the device does not ask for a reset */
+    bool (*sane)(struct nic *n); /* looked at now and then: the device is there, and does not ask for a reset */
 };
 
 struct nic { /* a driver's own begins with it */
     const struct nic_ops *ops;
     struct pkt_pool *pool;
     uint32_t sbdf;
-    uint32_t can;                          /* NIC_* */
-    uint16_t mtu;                          /* bytes behind the Ethernet header and tags */
-    uint16_t tx_size, tx_out;              /* slots of the transmit queue; those in use */
+    uint32_t can;             /* NIC_* */
+    uint16_t mtu;             /* bytes behind the Ethernet header and tags */
+    bool no_link;             /* nothing is sent; a driver whose device knows says so */
+    uint16_t tx_size, tx_out; /* slots of the transmit queue; those in use */
     uint16_t tx_held[NIC_PORTS], tx_share; /* ... by frames of each port; how many one may use */
     /* rx_length: frames that do not fit; rx_errors: damaged ones, and blank checksums outside of the frame; dropped: for want of room. */
     uint64_t rx_packets, rx_dropped, rx_length, rx_errors, tx_packets, tx_dropped;
@@ -52,7 +53,7 @@ struct nic { /* a driver's own begins with it */
 
 const char *nic_start(struct nic *n, const struct nic_ops *ops, const struct bh_pci_info *dev,
                       struct pkt_pool *pool, event_fn irq, void *arg);
-/* Takes a reference of its own; drops when the queue or p->from's share is full, but one packet may be longer than that. A blank checksum has been found
+/* Takes a reference of its own; drops when there is no link, or the queue or p->from's share is full, but one packet may be longer than that. A blank checksum has been found
  * (pkt_csum_find); what is to be cut (pkt_gso_find) is cut here where the device does not do it. */
 void nic_send(struct nic *n, struct pkt *p);
 /* How many buffers the port may send now; *idle: the queue has nothing of it. */
@@ -74,4 +75,4 @@ static inline unsigned nic_receive(struct nic *n, unsigned budget, nic_deliver *
     return n ? n->ops->receive(n, budget, deliver, arg) : 0;
 }
 static inline bool nic_arm(struct nic *n) { return n && n->ops->arm(n); }
-static inline bool nic_sane(const struct nic *n) { return !n || n->ops->sane(n); }
+static inline bool nic_sane(struct nic *n) { return !n || n->ops->sane(n); }

@@ -496,5 +496,6 @@ void vifs_store_work(void)
         }
     }
     (void)be_work(&class);
-    be_problem(net.refusal);
+    be_problem(net.uplink && net.uplink->no_link ? "its NIC has no link: nothing goes to the wire"
+                                                 : net.refusal);
 }

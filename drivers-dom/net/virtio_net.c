@@ -56,6 +56,22 @@ static const char *queues_start(struct vnet *n)
     return NULL;
 }
 
+static void config_changed(uint32_t port, void *arg)
+{
+    (void)port;
+    ((struct vnet *)arg)->link_news = true;
+}
+
+/* An interrupt of its own for that, so that none of a frame's reads what the device says. Without it there is no news. */
+static void link_start(struct vnet *n)
+{
+    n->dev.common->msix_config = VIRTIO_NO_VECTOR;
+    n->link_news = n->dev.features & VIRTIO_NET_F_STATUS && n->dev.devcfg_len >= VNET_STATUS + 2 &&
+                   !pci_irq_bind(n->nic.sbdf, 1, config_changed, n);
+    if (n->link_news)
+        n->dev.common->msix_config = 1;
+}
+
 /* It must not go on with what it was given. */
 static void stop(struct vnet *n)
 {
@@ -73,7 +89,7 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     const uint64_t large = VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_GUEST_ECN;
     const uint64_t wanted = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MRG_RXBUF |
                             VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 |
-                            VIRTIO_NET_F_HOST_ECN | VIRTIO_F_EVENT_IDX;
+                            VIRTIO_NET_F_HOST_ECN | VIRTIO_NET_F_STATUS | VIRTIO_F_EVENT_IDX;
 
     /* Only now is every DMA of a former instance over. */
     if (!virtio_reset(&n->dev))
@@ -87,7 +103,7 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     if (!why)
         why = pci_irq_bind(n->nic.sbdf, 0, irq, arg); /* MSI-X entry 0, for the receive queue */
     if (!why) {
-        n->dev.common->msix_config = VIRTIO_NO_VECTOR;
+        link_start(n);
         why = queues_start(n);
     }
     if (why) {
@@ -299,11 +315,20 @@ static void vnet_notify(struct nic *nic)
     vring_notify(&n->dev, &n->tx.r);
 }
 
-static bool vnet_arm(struct nic *nic) { return vring_arm(&vnet_of(nic)->rx.r); }
-
-static bool vnet_sane(const struct nic *nic)
+static bool vnet_arm(struct nic *nic)
 {
-    return !(((const struct vnet *)nic)->dev.common->device_status & VIRTIO_NEEDS_RESET);
+    struct vnet *n = vnet_of(nic);
+
+    if (n->link_news) {
+        n->link_news = false;
+        nic->no_link = !(*(volatile uint16_t *)(n->dev.devcfg + VNET_STATUS) & VNET_LINK_UP);
+    }
+    return vring_arm(&n->rx.r);
+}
+
+static bool vnet_sane(struct nic *nic)
+{
+    return !(vnet_of(nic)->dev.common->device_status & VIRTIO_NEEDS_RESET);
 }
 
 const struct nic_ops virtio_net = { .name = "virtio-net",

@@ -19,6 +19,11 @@
 #define VIRTIO_NET_F_HOST_TSO6  (1ull << 12)
 #define VIRTIO_NET_F_HOST_ECN   (1ull << 13)
 #define VIRTIO_NET_F_MRG_RXBUF  (1ull << 15)
+#define VIRTIO_NET_F_STATUS     (1ull << 16)
+
+/* 5.1.4: what the device says of itself */
+#define VNET_STATUS  6u /* 16 bits; after its address */
+#define VNET_LINK_UP 1u
 
 /* 5.1.6: in front of every frame, both ways */
 #define VNET_HDR_NEEDS_CSUM 1u
@@ -46,5 +51,6 @@ struct vnet {
     struct pkt *rx_frame,
         *rx_last; /* a frame that is not there as a whole, or NULL: what comes of it is dropped */
     uint16_t rx_rest; /* its buffers to come */
+    bool link_news;   /* it may have come or gone */
 };
 extern const struct nic_ops virtio_net; /* of a struct vnet */

@@ -469,11 +469,11 @@ int pci_fence(struct domain *d)
     return rc;
 }
 
-/* Of virtio and NVMe the core sees whether they run; of any other device only a reset tells. One that does not come back stays
+/* Of some kinds the core sees whether they run; of any other device only a reset tells. One that does not come back stays
  * without DMA. 0 or HC_AGAIN. */
 static int reset_unknown(struct pci_dev *p)
 {
-    if (p->virtio || p->nvme || p->past != PCI_UNKNOWN)
+    if (p->virtio || p->nvme || p->e1000e || p->past != PCI_UNKNOWN)
         return 0;
     int rc = pci_reset_step(p);
     if (rc && rc != HC_AGAIN) {

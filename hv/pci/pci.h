@@ -74,10 +74,10 @@ struct pci_dev {
     uint8_t msix_bar, pba_bar;
     uint32_t msix_off, pba_off;
     volatile uint32_t *msix_table; /* core mapping; hidden devices only */
-    bool virtio, nvme;             /* kinds whose running state the core can read */
+    bool virtio, nvme, e1000e;     /* kinds whose running state the core can read */
     struct pci_part part[VIRTIO_STRUCTS];
     uint32_t notify_mult;
-    volatile uint8_t *soft_regs; /* core mapping: virtio's common configuration, NVMe's registers; hidden devices only */
+    volatile uint8_t *soft_regs; /* core mapping: virtio's common configuration, the others' registers; hidden devices only */
     uint8_t nr_vcaps;
     struct pci_vcap vcap[PCI_MAX_VCAPS];
     enum pci_reset reset;

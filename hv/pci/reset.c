@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What virtio and NVMe devices say of themselves in registers that the core maps for its own eyes, and resetting a device before
+ * What virtio and NVMe devices and one NIC say of themselves in registers that the core maps for its own eyes, and resetting a device before
  * a new owner sees it. In order of preference: function level reset (PCIe 4.0 6.6.2, or the Advanced Features capability),
  * power state D3hot and back (PCI PM 1.2 5.4.1), secondary bus reset of a device that is alone below its bridge, and the reset
  * that the virtio specification itself defines (1.1, 4.1.4.3.1: device_status = 0 until it reads 0), which is all that virtio
@@ -32,18 +32,24 @@
 #define NVME_CSTS     0x1c
 #define NVME_REGS_LEN 0x20
 #define NVME_ENABLED  1u /* CC.EN, CSTS.RDY */
+/* 82574 datasheet 10.2.5.1, 10.2.6.1: receives, transmits */
+#define E1000E_RCTL     0x100
+#define E1000E_TCTL     0x400
+#define E1000E_REGS_LEN 0x404
+#define E1000E_ENABLED  2u
 
-/* --- what virtio and NVMe say of themselves ----------------------------------------------------------------------- */
+/* --- what devices say of themselves ----------------------------------------------------------------------- */
 
 void pci_regs_map(struct pci_dev *p)
 {
     const struct pci_part *c = &p->part[VIRTIO_COMMON];
+    unsigned len = p->nvme ? NVME_REGS_LEN : E1000E_REGS_LEN;
 
     if (p->virtio && c->len)
         p->soft_regs = mmio_map(MADDR(p->bar[c->bar].base + c->off), VIRTIO_COMMON_LEN);
-    else if (p->nvme && (p->bar[0].flags & BAR_MEM) && p->bar[0].base &&
-             p->bar[0].size >= NVME_REGS_LEN)
-        p->soft_regs = mmio_map(MADDR(p->bar[0].base), NVME_REGS_LEN);
+    else if ((p->nvme || p->e1000e) && (p->bar[0].flags & BAR_MEM) && p->bar[0].base &&
+             p->bar[0].size >= len)
+        p->soft_regs = mmio_map(MADDR(p->bar[0].base), len);
 }
 
 static volatile uint32_t *soft_reg(const struct pci_dev *p, unsigned off)
@@ -64,12 +70,14 @@ bool pci_behind_iommu(const struct pci_dev *p)
 
 int pci_at_rest(struct pci_dev *p)
 {
-    if (!p->virtio && !p->nvme)
+    if (!p->virtio && !p->nvme && !p->e1000e)
         return p->past == PCI_FORGOTTEN ? 0 : -EIO;
     if (!p->soft_regs)
         return -EBUSY;
     if (p->nvme)
         return (*soft_reg(p, NVME_CC) | *soft_reg(p, NVME_CSTS)) & NVME_ENABLED ? -EBUSY : 0;
+    if (p->e1000e)
+        return (*soft_reg(p, E1000E_RCTL) | *soft_reg(p, E1000E_TCTL)) & E1000E_ENABLED ? -EBUSY : 0;
     if (p->soft_regs[VIRTIO_STATUS])
         return -EBUSY;
     /* Queues can be enabled while the status is 0; a reset ends that too, and it has nothing to wait for. */

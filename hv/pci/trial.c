@@ -56,8 +56,9 @@ bool trial_permits(const struct pci_dev *p)
 int trial_check(const struct pci_dev *p, const struct domain *d)
 {
     const struct iommu_trial *u = iommu_ops->trial(p->iommu);
-    bool disk_or_nic = p->nvme || (p->virtio && (p->device == 0x1000 || p->device == 0x1001 ||
-                                                 p->device == 0x1041 || p->device == 0x1042));
+    bool disk_or_nic = p->nvme || p->e1000e ||
+                       (p->virtio && (p->device == 0x1000 || p->device == 0x1001 ||
+                                      p->device == 0x1041 || p->device == 0x1042));
 
     if (u->state == TRIAL_FAILED || p->trial_failed)
         return -EPERM;

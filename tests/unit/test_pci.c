@@ -950,6 +950,31 @@ TEST(no_dma_while_nvme_runs)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
+/* Its link outlives an instance: only its driver resets it, and not the PHY. */
+TEST(no_dma_while_e1000e_runs)
+{
+    struct sim *s = other_kind(12, 0x020000);
+
+    put32(s, 0, 0x10d38086);
+    pci_init();
+    assert_int_equal(assigned(s), 0);
+    for (unsigned reg = 0x100; reg <= 0x400; reg += 0x300) { /* RCTL, TCTL */
+        msix_mem[reg / 4] = 2;
+        assert_int_equal(pci_dma_enable(&dom, s->sbdf, true), -EBUSY);
+        assert_int_equal(s->cfg[4] & 4, 0);
+        msix_mem[reg / 4] = ~2u;
+    }
+    assert_int_equal(pci_dma_enable(&dom, s->sbdf, true), 0);
+    assert_int_equal(pci_fence(&dom), 0);
+    assert_int_equal(pci_refill(&dom), 0); /* not reset by the core */
+    msix_mem[0x100 / 4] = ~0u;             /* it is gone */
+    assert_int_equal(pci_dma_enable(&dom, s->sbdf, true), -EBUSY);
+    msix_mem[0x100 / 4] = 0;
+    assert_int_equal(pci_dma_enable(&dom, s->sbdf, true), 0);
+    assert_int_equal(pci_release_all(&dom), 0);
+    memset(msix_mem, 0, sizeof(msix_mem));
+}
+
 /* Nobody sees whether it runs: the core resets it between two instances. */
 TEST(others_are_reset_at_a_restart)
 {

@@ -446,6 +446,9 @@ TEST(without_a_trial)
     assert_int_equal(trial_check(&nic, &dom), -EAGAIN);
     nic.virtio = false;
     assert_int_equal(trial_check(&nic, &dom), -EAGAIN);
+    nic.e1000e = true;
+    assert_int_equal(trial_check(&nic, &dom), 0);
+    nic.e1000e = false;
     assert_false(trial_permits(&nic));
     cmdline.iommu_trust = true;
     assert_int_equal(trial_check(&nic, &dom), 0);

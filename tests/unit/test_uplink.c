@@ -26,25 +26,37 @@ void bh_panic(const char *fmt, ...)
 }
 long hypercall(unsigned nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return 0; }
 static struct virtio_common common;
+static uint8_t devcfg[8];
 const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, unsigned type)
 {
     v->common = &common;
+    v->devcfg = devcfg;
+    v->devcfg_len = sizeof(devcfg);
     return NULL;
 }
 bool virtio_reset(struct virtio_dev *v) { return true; }
-static uint64_t asked_for;
+static uint64_t asked_for, offered;
 const char *virtio_negotiate(struct virtio_dev *v, uint64_t wanted)
 {
     asked_for = wanted;
-    return "no device";
+    v->features = offered & wanted;
+    return offered ? NULL : "no device";
 }
 const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t i, uint16_t max,
                         uint16_t vector)
 {
+    *q = (struct vring){ .desc = desc, .avail = &avail, .used = &used, .size = max };
+    q->used_event = &avail.ring[max];
     return NULL;
 }
 void vring_notify(const struct virtio_dev *v, struct vring *q) {}
-const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg) { return NULL; }
+static event_fn irq[2];
+static bool one_vector;
+const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg)
+{
+    irq[entry] = fn;
+    return one_vector && entry ? "no such vector" : NULL;
+}
 
 static void send(unsigned from, unsigned count)
 {
@@ -490,4 +502,44 @@ TEST(test_nonsense)
         }
         may_die = false;
     }
+}
+
+/* --- link ------------------------------------------------------------------------------------------------------- */
+
+static void starts(uint64_t features)
+{
+    struct bh_pci_info nic = { .index = 0 };
+
+    offered = features;
+    memset(&used, 0, sizeof(used));
+    pkt_pool_init(&pool, pkts, mem, POOL);
+    assert_null(nic_start(&n.nic, &virtio_net, &nic, &pool, NULL, NULL));
+    (void)nic_arm(&n.nic);
+}
+
+/* Looked at when the device says that something is new, and only then. */
+TEST(test_link)
+{
+    devcfg[VNET_STATUS] = 0;
+    starts(VIRTIO_F_EVENT_IDX);
+    assert_false(n.nic.no_link);
+    assert_int_equal(common.msix_config, VIRTIO_NO_VECTOR);
+    one_vector = true;
+    starts(VIRTIO_NET_F_STATUS);
+    assert_false(n.nic.no_link);
+    assert_int_equal(common.msix_config, VIRTIO_NO_VECTOR);
+    one_vector = false;
+    starts(VIRTIO_NET_F_STATUS);
+    assert_true(n.nic.no_link);
+    assert_int_equal(common.msix_config, 1);
+    send(1, 1);
+    assert_int_equal(n.nic.tx_dropped, 1);
+    devcfg[VNET_STATUS] = VNET_LINK_UP;
+    (void)nic_arm(&n.nic);
+    assert_true(n.nic.no_link);
+    irq[1](0, &n);
+    (void)nic_arm(&n.nic);
+    assert_false(n.nic.no_link);
+    send(1, 1);
+    assert_int_equal(n.nic.tx_out, 1);
 }

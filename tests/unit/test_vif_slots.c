@@ -321,6 +321,20 @@ TEST(no_uplink)
     assert_null(node("backend/vif/17/0/bh-error"));
 }
 
+/* A wire that is away is said, as long as it is. Front-ends cannot be told. */
+TEST(no_link)
+{
+    static struct nic wire = { .no_link = true };
+
+    net.uplink = &wire;
+    connects_at("1");
+    vifs_store_work();
+    assert_string_equal(node("error")->val, "its NIC has no link: nothing goes to the wire");
+    wire.no_link = false;
+    vifs_store_work();
+    assert_string_equal(node("error")->val, "");
+}
+
 /* Frames that do not fit, and all others, as the store has them: once a second at most, and on from where a former life was. */
 TEST(frames_are_counted)
 {

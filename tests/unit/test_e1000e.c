@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: MIT */
+// LINK: drivers-dom/net/e1000e.c drivers-dom/net/nic.c drivers-dom/net/gso.c drivers-dom/net/pkt.c
+// FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
+/*
+ * The 82574L's driver against a device made of memory, which looks at its registers whenever the driver asks for the time or a test lets it.
+ * It holds the driver to the rules (at rest before DMA, whatever a dead instance left; rings never full; nothing outside of them), and lies.
+ */
+#include "unit.h"
+#include "e1000e.h"
+#include <trial.h>
+
+enum { POOL = 700 };
+static struct pkt pkts[POOL];
+static _Alignas(4096) uint8_t mem[POOL * PKT_BUF], regs[E1000E_REGS], ring[4 * 4096];
+static struct pkt_pool pool;
+static struct e1000e e;
+static const struct bh_pci_info pci = { .sbdf = 0x18,
+                                        .vendor = 0x8086,
+                                        .device = 0x10d3,
+                                        .bar[0] = { .gpa = 0xe0000000, .size = 0x20000, .flags = 1 } };
+static struct {
+    bool never_resets, stuck, forgets_nothing, cannot_stop, no_memory, no_irq, refused;
+    bool dma;
+    unsigned resets, offs;
+    uint32_t rdh, tdh;
+    struct e_tx_desc context;
+    unsigned contexts, frames, length;
+    struct e_tx_desc last; /* the last frame's */
+    event_fn irq;
+    void *irq_arg;
+} sim;
+
+static jmp_buf dead;
+static bool may_die;
+void bh_panic(const char *fmt, ...)
+{
+    if (may_die)
+        longjmp(dead, 1);
+    fail_msg("%s", fmt);
+    __builtin_unreachable();
+}
+#define DIES(what)                             \
+    do {                                       \
+        may_die = true;                        \
+        if (!setjmp(dead)) {                   \
+            what;                              \
+            may_die = false;                   \
+            fail_msg("%s: it goes on", #what); \
+        }                                      \
+        may_die = false;                       \
+    } while (0)
+
+static uint32_t reg(unsigned off) { return *(volatile uint32_t *)(regs + off); }
+static void set(unsigned off, uint32_t v) { *(volatile uint32_t *)(regs + off) = v; }
+
+static void device_runs(void)
+{
+    if (sim.cannot_stop)
+        set(E_RCTL, reg(E_RCTL) | E_RCTL_EN);
+    if ((reg(E_CTRL) & E_CTRL_MASTER_OFF) && !sim.stuck)
+        set(E_STATUS, reg(E_STATUS) & ~E_STATUS_MASTER);
+    if (!(reg(E_CTRL) & E_CTRL_RST) || sim.never_resets)
+        return;
+    sim.resets++;
+    set(E_CTRL, reg(E_CTRL) & ~E_CTRL_RST);
+    if (sim.forgets_nothing)
+        return;
+    for (unsigned off = 0x100; off < E1000E_REGS; off += 4)
+        set(off, 0);
+    set(E_CTRL, E_CTRL_SLU);
+    set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
+}
+
+static uint64_t now;
+uint64_t now_ns(void)
+{
+    device_runs();
+    return now += 1000;
+}
+unsigned event_wait(uint64_t until)
+{
+    now = until > now ? until : now;
+    return 0;
+}
+void *page_alloc(unsigned n)
+{
+    return sim.no_memory || n > 4 ? NULL : memset(ring, 0, sizeof(ring));
+}
+volatile void *mmio_map(uint64_t gpa, uint64_t len)
+{
+    assert_int_equal(gpa, 0xe0000000);
+    assert_in_range(len, 1, sizeof(regs));
+    return regs;
+}
+const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg)
+{
+    assert_int_equal(entry, 0);
+    sim.irq = fn;
+    sim.irq_arg = arg;
+    return sim.no_irq ? "no vector" : NULL;
+}
+long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
+{
+    const struct bh_dma_enable *dma = (void *)arg;
+
+    assert_int_equal(op, BH_SVC_DMA_ENABLE);
+    assert_int_equal(dma->sbdf, 0x18);
+    if (dma->enable) {
+        assert_false((reg(E_RCTL) | reg(E_TCTL)) & 2);
+        assert_true(sim.resets);
+        if (sim.refused)
+            return -1;
+    } else {
+        sim.offs++;
+    }
+    sim.dma = dma->enable;
+    return 0;
+}
+/* --- the trial of its IOMMU unit: addresses that are told to the device lie in the window, and it gets a frame from itself --------- */
+
+#define WINDOW 0x123400000ull
+static _Alignas(4096) uint8_t window[BH_TRIAL_PAGES][4096];
+static unsigned written;
+static uint64_t target;
+
+static void *told(uint64_t at, unsigned len)
+{
+    assert_in_range(at, WINDOW, WINDOW + sizeof(window) - len);
+    return &window[0][0] + (at - WINDOW);
+}
+
+static void loops_back(void)
+{
+    uint32_t nr = reg(E_TDLEN) / 16;
+    struct e_tx_desc *tx = told(reg(E_TDBAL) | (uint64_t)reg(E_TDBAL + 4) << 32, nr * 16);
+    struct e_rx_desc *rx = told(reg(E_RDBAL) | (uint64_t)reg(E_RDBAL + 4) << 32, reg(E_RDLEN));
+
+    assert_true(reg(E_RCTL) & E_RCTL_LBM_MAC && reg(E_RCTL) & E_RCTL_EN && reg(E_TCTL) & E_TCTL_EN);
+    assert_true(reg(E_CTRL) & E_CTRL_FORCE);
+    for (; sim.tdh != reg(E_TDT); sim.tdh++, sim.rdh++) {
+        assert_true(sim.rdh < reg(E_RDT) && sim.tdh < nr);
+        const uint8_t *frame = told(tx[sim.tdh].addr, 60);
+        assert_int_equal(frame[12], 0x88); /* for local experiments */
+        assert_int_equal(tx[sim.tdh].cmd & 0xffff, 60);
+        assert_int_equal(rx[sim.rdh].addr, target);
+        written++;
+    }
+}
+
+const char *dma_trial(uint32_t sbdf, const struct trial_ops *ops, void *dev)
+{
+    struct trial t = { sbdf, window[0], WINDOW, target = WINDOW + ops->nr_pages * 4096 };
+
+    assert_in_range(ops->nr_pages, 1, BH_TRIAL_PAGES);
+    sim.rdh = sim.tdh = written = 0;
+    assert_true(ops->reset(dev));
+    const char *why = ops->ready(dev, &t);
+    for (unsigned i = 0; !why && i < 2; i++) {
+        assert_int_equal(written, i);
+        ops->write(dev, &t, i);
+        loops_back();
+        assert_false(ops->gave_up(dev));
+    }
+    return why;
+}
+
+/* --- the device's side ---------------------------------------------------------------------------------------- */
+
+static const char *starts(void)
+{
+    memset(&e, 0, sizeof(e));
+    pkt_pool_init(&pool, pkts, mem, POOL);
+    sim.rdh = sim.tdh = sim.resets = sim.offs = sim.contexts = sim.frames = sim.length = 0;
+    sim.dma = false;
+    return nic_start(&e.nic, &e1000e_nic, &pci, &pool, NULL, NULL);
+}
+
+static void world(void)
+{
+    memset(&sim, 0, sizeof(sim));
+    memset(regs, 0, sizeof(regs));
+    set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
+    assert_null(starts());
+}
+
+static uint64_t base(unsigned lo) { return reg(lo) | (uint64_t)reg(lo + 4) << 32; }
+
+/* Puts so many bytes into as many buffers as they take, with these words about the last. false: it has no buffers. */
+static bool arrives(unsigned len, uint32_t status)
+{
+    struct e_rx_desc *rx = (void *)base(E_RDBAL);
+
+    assert_true(reg(E_RCTL) & E_RCTL_EN);
+    assert_int_equal(reg(E_RDLEN), 4096);
+    assert_ptr_equal(rx, ring);
+    for (unsigned left = len; left;) {
+        unsigned part = left < E_RX_BUF ? left : E_RX_BUF;
+        if (sim.rdh == reg(E_RDT))
+            return false;
+        struct e_rx_desc *d = &rx[sim.rdh];
+        assert_int_equal(d->back, 0);
+        assert_in_range(d->addr, (uint64_t)mem, (uint64_t)mem + sizeof(mem) - E_RX_BUF);
+        memset((void *)d->addr, left == len ? 0xaa : 0xbb, part < 1522 ? part : 1522);
+        left -= part;
+        d->back = (uint64_t)part << 32 | E_RX_DD | (left ? 0 : E_RX_EOP | status);
+        sim.rdh = (sim.rdh + 1) % E_RX_NR;
+    }
+    return true;
+}
+
+/* Sends up to `count` frames; says so, if `back`. */
+static unsigned sends(unsigned count, bool back)
+{
+    struct e_tx_desc *tx = (void *)base(E_TDBAL);
+    unsigned sent = 0;
+
+    assert_int_equal(reg(E_TDLEN), 512 * 16);
+    for (; sent < count && sim.tdh != reg(E_TDT); sim.tdh = (sim.tdh + 1) % E_TX_NR) {
+        struct e_tx_desc *d = &tx[sim.tdh];
+        assert_true(d->cmd & E_TX_DEXT);
+        if (!(d->cmd & E_TX_DATA)) {
+            sim.context = *d;
+            sim.contexts++;
+            continue;
+        }
+        assert_in_range(d->addr, (uint64_t)mem, (uint64_t)mem + sizeof(mem));
+        assert_true(d->cmd & E_TX_IFCS);
+        sim.length += d->cmd & 0xffff;
+        if (!(d->cmd & E_TX_EOP))
+            continue;
+        assert_true(d->cmd & E_TX_RS);
+        assert_in_range(sim.length, d->back & E_TX_L4CSUM ? 42 : ETH_MIN, WIRE_MAX);
+        sim.length = 0;
+        sim.last = *d;
+        if (back)
+            d->back |= E_TX_DD;
+        sent++;
+        sim.frames++;
+    }
+    return sent;
+}
+
+static unsigned nr_delivered;
+static struct {
+    unsigned len, flags;
+} delivered;
+static void deliver(void *arg, struct pkt *p)
+{
+    assert_int_equal(p->data[0], 0xaa);
+    assert_int_equal(p->data[p->len - 1], 0xaa);
+    delivered.len = p->len, delivered.flags = p->flags;
+    nr_delivered++;
+}
+
+static unsigned takes(unsigned budget)
+{
+    nr_delivered = 0;
+    unsigned n = nic_receive(&e.nic, budget, deliver, NULL);
+    nic_notify(&e.nic);
+    return n;
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------- */
+
+TEST(test_start)
+{
+    world();
+    assert_true(sim.dma);
+    assert_true(reg(E_CTRL) & E_CTRL_SLU);
+    assert_false(reg(E_CTRL) & (E_CTRL_MASTER_OFF | 1u << 31)); /* nor was the PHY reset */
+    assert_int_equal(reg(E_RDT), E_RX_NR - 1);
+    assert_int_equal(reg(E_TDT), 0);
+    assert_int_equal(reg(E_IVAR), 0x80008);
+    assert_int_equal(e.nic.tx_size, 255);
+    assert_false(e.nic.no_link);
+    assert_true(e1000e_is(&pci));
+    struct bh_pci_info other = pci;
+    other.device = 0x10d4;
+    assert_false(e1000e_is(&other));
+    other.bar[0].size = 0x1000;
+    assert_string_equal(e1000e_trial(&other), "its registers cannot be mapped");
+    assert_string_equal(nic_start(&e.nic, &e1000e_nic, &other, &pool, NULL, NULL),
+                        "its registers cannot be mapped");
+}
+
+TEST(test_trial)
+{
+    world();
+    assert_null(e1000e_trial(&pci));
+    assert_int_equal(written, 2);
+    assert_null(starts()); /* nothing of it is left */
+    assert_false(reg(E_RCTL) & E_RCTL_LBM_MAC);
+    assert_false(reg(E_CTRL) & E_CTRL_FORCE);
+    sim.forgets_nothing = true;
+    set(E_STATUS, E_STATUS_MASTER);
+    assert_string_equal(e1000e_trial(&pci),
+                        "it has no link, without which its IOMMU unit cannot be tried");
+}
+
+/* Whatever a dead instance left in the registers, also of a device that a reset does not make forget. */
+TEST(test_start_over_anything)
+{
+    uint32_t r = 1;
+
+    for (unsigned life = 0; life < 200; life++) {
+        memset(&sim, 0, sizeof(sim));
+        sim.forgets_nothing = life % 2;
+        for (unsigned off = 0; off < E1000E_REGS; off += 4) {
+            r = r * 1664525 + 1013904223;
+            set(off, r ^ r >> 16);
+        }
+        set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
+        assert_null(starts());
+        assert_false(reg(E_CTRL) & E_CTRL_MASTER_OFF);
+        assert_true(arrives(60, 0));
+        assert_int_equal(takes(64), 1);
+        assert_int_equal(nr_delivered, 1);
+    }
+}
+
+TEST(test_start_fails)
+{
+    static const struct {
+        bool *what;
+        const char *says;
+    } bad[] = {
+        { &sim.never_resets, "it does not reset" }, { &sim.cannot_stop, "it does not reset" },
+        { &sim.refused, "DMA was refused" },        { &sim.no_irq, "no vector" },
+        { &sim.no_memory, "out of memory" },
+    };
+
+    for (unsigned i = 0; i < 5; i++) {
+        memset(&sim, 0, sizeof(sim));
+        *bad[i].what = true;
+        assert_string_equal(starts(), bad[i].says);
+        assert_false(sim.dma);
+        assert_true(i < 3 || sim.offs);
+        assert_true(i == 1 || !((reg(E_RCTL) | reg(E_TCTL)) & 2));
+    }
+    memset(&sim, 0, sizeof(sim));
+    sim.stuck = true; /* what it asked for never comes: the reset is over that */
+    set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
+    uint64_t before = now;
+    assert_null(starts());
+    assert_in_range(now - before, 100 * NS_PER_MS, 1000 * NS_PER_MS);
+    memset(&sim, 0, sizeof(sim));
+    pkt_pool_init(&pool, pkts, mem, E_RX_NR - 1);
+    memset(&e, 0, sizeof(e));
+    assert_string_equal(nic_start(&e.nic, &e1000e_nic, &pci, &pool, NULL, NULL), "out of buffers");
+    assert_true(sim.offs && !sim.dma);
+}
+
+/* --- receive -------------------------------------------------------------------------------------------------- */
+
+TEST(test_receive)
+{
+    static const struct {
+        unsigned len;
+        uint32_t status;
+        unsigned flags;
+    } good[] = {
+        { 60, 0, 0 },
+        { WIRE_MAX, E_RX_L4CS, PKT_CSUM_VALID },
+        { 1514, E_RX_L4CS | E_RX_L4E, 0 }, /* for the guest to find out */
+        { 61, E_RX_L4CS | E_RX_IXSM, 0 },
+        { ETH_HLEN, E_RX_L4E, 0 },
+    };
+
+    world();
+    for (unsigned round = 0; round < 300; round++) {
+        for (unsigned i = 0; i < 5; i++) {
+            assert_true(arrives(good[i].len, good[i].status));
+            assert_int_equal(takes(64), 1);
+            assert_int_equal(nr_delivered, 1);
+            assert_int_equal(delivered.len, good[i].len);
+            assert_int_equal(delivered.flags, good[i].flags);
+        }
+        arrives(WIRE_MAX + 1, 0);
+        arrives(13, 0);
+        arrives(4014, E_RX_L4CS);
+        arrives(2048 * 3, 0);
+        arrives(60, E_RX_BROKEN);
+        arrives(1514, 0);
+        for (unsigned n = 0; n < 8;) /* the budget may end in the middle of a frame */
+            n += takes(3);
+        assert_int_equal(e.nic.rx_length, 4 * (round + 1));
+        assert_int_equal(e.nic.rx_errors, round + 1);
+        assert_int_equal(e.nic.rx_packets, 6 * (round + 1));
+        assert_int_equal(delivered.len, 1514);
+        assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+    }
+    assert_int_equal(e.nic.rx_dropped, 0);
+    unsigned n = 0;
+    while (arrives(60, 0))
+        n++;
+    assert_int_equal(n, E_RX_NR - 1);
+    while (takes(64))
+        ;
+    assert_true(arrives(60, 0));
+}
+
+TEST(test_receive_without_buffers)
+{
+    world();
+    while (pkt_alloc(&pool))
+        ;
+    for (unsigned i = 0; i < 600; i++) {
+        assert_true(arrives(1514, 0));
+        assert_int_equal(takes(64), 1);
+        assert_int_equal(nr_delivered, 0);
+    }
+    assert_int_equal(e.nic.rx_dropped, 600);
+}
+
+TEST(test_lies)
+{
+    static unsigned len;
+
+    for (len = E_RX_BUF + 1; len < 0x10000; len += 0x3f00) {
+        world();
+        arrives(60, 0);
+        e.rx[0].back = (uint64_t)len << 32 | E_RX_DD | E_RX_EOP;
+        DIES(takes(64));
+    }
+    /* What it says of descriptors that are not its own is not believed. */
+    world();
+    for (unsigned i = 0; i < E_TX_NR; i++)
+        e.tx[i].back = ~0u;
+    nic_notify(&e.nic);
+    assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+    set(E_STATUS, ~0u);
+    assert_false(nic_sane(&e.nic));
+}
+
+/* --- transmit ------------------------------------------------------------------------------------------------- */
+
+static struct pkt *frame(unsigned from, unsigned len, unsigned flags)
+{
+    struct pkt *p = pkt_alloc(&pool);
+
+    assert_non_null(p);
+    memset(p->data, 0x55, len < ETH_MIN ? ETH_MIN : len);
+    p->len = (uint16_t)len;
+    p->from = (uint8_t)from;
+    p->flags = (uint8_t)flags;
+    p->csum_start = 34;
+    p->csum_offset = 16;
+    p->csum_end = p->len;
+    return p;
+}
+
+static void send(struct pkt *p)
+{
+    nic_send(&e.nic, p);
+    pkt_put(&pool, p);
+}
+
+TEST(test_transmit)
+{
+    world();
+    send(frame(1, 42, 0));
+    assert_int_equal(sends(9, true), 0); /* not told yet */
+    nic_notify(&e.nic);
+    assert_int_equal(sends(9, true), 1);
+    assert_int_equal(sim.last.cmd & 0xffff, ETH_MIN);
+    assert_int_equal(sim.last.back & E_TX_L4CSUM, 0);
+    assert_int_equal(*((uint8_t *)sim.last.addr + 42), 0); /* not another guest's bytes */
+    nic_notify(&e.nic);
+    assert_int_equal(e.nic.tx_out, 0);
+    assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+}
+
+TEST(test_contexts)
+{
+    struct pkt *p;
+
+    world();
+    for (unsigned i = 0; i < 5; i++)
+        send(frame(1, 1000 + i, PKT_CSUM_BLANK));
+    send(frame(1, 1000, 0));
+    send(frame(1, 1000, PKT_CSUM_BLANK));
+    nic_notify(&e.nic);
+    assert_int_equal(sends(99, true), 7);
+    assert_int_equal(sim.contexts, 1); /* the same place: said once */
+    assert_true(sim.last.back & E_TX_L4CSUM);
+    assert_int_equal(sim.context.l4_start, 34);
+    assert_int_equal(sim.context.l4_csum, 50);
+    assert_int_equal(sim.context.l4_end, 0);
+    assert_int_equal(sim.context.cmd, E_TX_DEXT | E_TX_TCP | E_TX_IPV4);
+    p = frame(1, 100, PKT_CSUM_BLANK); /* UDP over IPv6 */
+    p->ipv6 = true;
+    p->csum_start = 54;
+    p->csum_offset = 6;
+    send(p);
+    send(frame(1, 54, PKT_CSUM_BLANK)); /* its padding is no part of the segment */
+    nic_notify(&e.nic);
+    assert_int_equal(sends(1, true), 1);
+    assert_int_equal(sim.context.l4_end, 0);
+    assert_int_equal(sim.context.cmd, E_TX_DEXT);
+    assert_int_equal(sends(99, true), 1);
+    assert_int_equal(sim.last.cmd & 0xffff, 54);
+    assert_true(sim.last.back & E_TX_L4CSUM);
+    p = frame(1, 100, PKT_CSUM_BLANK); /* something behind the segment that does not count */
+    p->csum_end = 90;
+    send(pkt_get(p));
+    assert_int_equal(p->flags, PKT_CSUM_VALID);
+    pkt_put(&pool, p);
+    nic_notify(&e.nic);
+    assert_int_equal(sends(99, true), 1);
+    assert_false(sim.last.back & E_TX_L4CSUM);
+    p = frame(1, 400, PKT_CSUM_BLANK); /* further than it can say */
+    p->csum_start = 240;
+    p->data[300] = 1;
+    uint16_t sum;
+    send(pkt_get(p));
+    memcpy(&sum, p->data + 256, 2);
+    assert_int_not_equal(sum, 0x5555);
+    assert_int_equal(p->flags, PKT_CSUM_VALID);
+    pkt_put(&pool, p);
+    nic_notify(&e.nic);
+    assert_int_equal(sends(99, true), 1);
+    assert_false(sim.last.back & E_TX_L4CSUM);
+}
+
+/* A frame in several buffers is one frame. */
+TEST(test_scattered)
+{
+    world();
+    for (unsigned round = 0; round < 400; round++) {
+        struct pkt *p = frame(1, 300, round % 2 ? PKT_CSUM_BLANK : 0), *b = p;
+        for (unsigned i = 0; i < round % 4; i++) {
+            b = pkt_grow(&pool, p, b);
+            b->len = 200;
+            p->rest += 200;
+        }
+        p->csum_end = pkt_len(p);
+        p->csum_start = (uint16_t)(34 + round % 8);
+        send(p);
+        nic_notify(&e.nic);
+        assert_int_equal(e.nic.tx_out, 1 + round % 4);
+        assert_int_equal(sends(9, true), 1);
+        nic_notify(&e.nic);
+        assert_int_equal(e.nic.tx_out, 0);
+    }
+    assert_int_equal(sim.frames, 400);
+    assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+}
+
+/* Each frame another place for its checksum, so each has two descriptors, and a device that does nothing: the ring is never full. */
+TEST(test_full)
+{
+    world();
+    for (unsigned round = 0; round < 40; round++) {
+        for (unsigned i = 0; i < 300; i++) {
+            struct pkt *p = frame(1, 1000, PKT_CSUM_BLANK);
+            p->csum_start = (uint16_t)(34 + i % 2);
+            send(p);
+        }
+        nic_notify(&e.nic);
+        assert_int_equal(e.nic.tx_out, 255);
+        assert_int_equal(e.nic.tx_dropped, 45 * (round + 1));
+        assert_in_range((reg(E_TDT) - sim.tdh) % E_TX_NR, 1, E_TX_NR - 1);
+        assert_int_equal(sends(999, true), 255);
+        nic_notify(&e.nic);
+        assert_int_equal(e.nic.tx_out, 0);
+    }
+    assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+    /* The others' share is left to them. */
+    e.nic.tx_share = 127;
+    for (unsigned i = 0; i < 200; i++)
+        send(frame(1, 100, 0));
+    send(frame(2, 100, 0));
+    nic_notify(&e.nic);
+    assert_int_equal(e.nic.tx_held[1], 127);
+    assert_int_equal(e.nic.tx_held[2], 1);
+    /* In order only: that the second is out says nothing of the first. */
+    e.tx[(e.tx_last[(e.tx_first_frame + 1) % E_TX_NR])].back |= E_TX_DD;
+    nic_notify(&e.nic);
+    assert_int_equal(e.nic.tx_out, 128);
+}
+
+/* --- interrupts, link ----------------------------------------------------------------------------------------- */
+
+TEST(test_arm)
+{
+    world();
+    set(E_IMS, 0);
+    assert_false(nic_arm(&e.nic));
+    assert_int_equal(reg(E_IMS), E_INT_USED);
+    set(E_IMS, 0);
+    assert_false(nic_arm(&e.nic)); /* it may still: nothing is said twice */
+    assert_int_equal(reg(E_IMS), 0);
+    arrives(60, 0);
+    assert_true(nic_arm(&e.nic));
+    takes(64);
+    sim.irq(0, sim.irq_arg);
+    assert_false(nic_arm(&e.nic));
+    assert_int_equal(reg(E_IMS), E_INT_USED);
+}
+
+TEST(test_link)
+{
+    world();
+    assert_true(nic_sane(&e.nic));
+    set(E_STATUS, reg(E_STATUS) & ~E_STATUS_LU);
+    sim.irq(0, sim.irq_arg);
+    (void)nic_arm(&e.nic);
+    assert_true(e.nic.no_link);
+    send(frame(1, 100, 0)); /* it would come out whenever there is a link again */
+    assert_int_equal(e.nic.tx_dropped, 1);
+    assert_int_equal(e.nic.tx_out, 0);
+    set(E_STATUS, reg(E_STATUS) | E_STATUS_LU);
+    assert_true(nic_sane(&e.nic)); /* looked at with every deadline, too */
+    assert_false(e.nic.no_link);
+    send(frame(1, 100, 0));
+    assert_int_equal(e.nic.tx_out, 1);
+}

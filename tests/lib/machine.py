@@ -52,9 +52,9 @@ def amd_iommu(qemu=QEMU):
 
 
 def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu=CPU, iommu=True, nics=True, qemu_log=None,
-                 www=None, disk=None, wire=None, extra=()):
+                 www=None, disk=None, wire=None, nic="virtio", extra=()):
     """The machine of the README: q35, SVM in software, an emulated IOMMU (or its `-device` in words), two NICs on QEMU's user
-    network, or the first one on a network of tools/net."""
+    network, or the first one on a network of tools/net, and of that kind."""
     cmd = [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(cpus),
            "-m", str(mem), "-nodefaults", "-display", "none", "-no-reboot"]
     if iommu:
@@ -64,14 +64,12 @@ def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu=CPU, iommu=True,
         cmd += ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"]
     cmd += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,file={iso}", "-device", "ide-cd,drive=cd,bootindex=0"]
     if nics:
-        platform = "on" if iommu else "off"
+        kinds = {"virtio": f"virtio-net-pci,disable-legacy=on,iommu_platform={'on' if iommu else 'off'}", "e1000e": "e1000e"}
         fwd = f",guestfwd=tcp:10.0.2.100:80-cmd:busybox httpd -i -h {www}" if www else ""
         cmd += ["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=off" if wire else f"user,id=n0{fwd}",
-                "-device", f"virtio-net-pci,netdev=n0,addr=3,romfile=,disable-legacy=on,iommu_platform={platform},"
-                           "mac=52:54:00:12:34:56",
+                "-device", f"{kinds[nic]},id=nic0,netdev=n0,addr=3,romfile=,mac=52:54:00:12:34:56",
                 "-netdev", "user,id=n1",
-                "-device", f"virtio-net-pci,netdev=n1,addr=4,romfile=,disable-legacy=on,iommu_platform={platform},"
-                           "mac=52:54:00:12:34:57"]
+                "-device", f"{kinds['virtio']},netdev=n1,addr=4,romfile=,mac=52:54:00:12:34:57"]
     if disk:
         cmd += ["-drive", f"if=none,id=d0,file={disk},format=raw,cache=writeback",
                 "-device", "nvme,drive=d0,serial=bh0,addr=5"]
@@ -141,7 +139,8 @@ class Machine:
         listener.bind(str(path))
         listener.listen(1)
         listener.settimeout(30)
-        serial = ["-chardev", f"socket,id=ser,path={path}", "-serial", "chardev:ser"]
+        serial = ["-chardev", f"socket,id=ser,path={path}", "-serial", "chardev:ser",
+                  "-monitor", f"unix:{self.dir / 'monitor'},server=on,wait=off"]
         self.qemu_log = LOGS / f"{self.name}.qemu.log"
         self.log = open(LOGS / f"{self.name}.serial.log", "w", encoding="utf-8", errors="replace")
         self.proc = subprocess.Popen(self.command(serial), stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT,
@@ -199,6 +198,21 @@ class Machine:
                 text = f.read_text(errors="replace").splitlines()[-n:]
                 out += [f"  --- {f.name}"] + ["  | " + ANSI.sub("", x) for x in text]
         return "\n".join(out)
+
+    def monitor(self, line):
+        """One command to the emulator; what it says."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(30 * PATIENCE)
+            s.connect(str(self.dir / "monitor"))
+            said = b""
+            for prompts in 1, 2:
+                while said.count(b"(qemu) ") < prompts:
+                    got = s.recv(4096)
+                    check(got, f"the monitor went away: {said}")
+                    said += got
+                if prompts == 1:
+                    s.sendall(line.encode() + b"\n")
+            return said.decode(errors="replace").rsplit("(qemu) ", 2)[1]
 
     def send(self, text):
         self.sock.sendall(text.encode())

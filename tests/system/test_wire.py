@@ -7,6 +7,8 @@ do not fit are counted. And lwIP in small guests, with Debian's stack, with each
 On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""
 import re
 
+import pytest
+
 from tests.lib.crash import crash
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check
 from tests.lib.wait import pause, until
@@ -195,7 +197,7 @@ def packets(m, name):
     return [int(x) for x in got.groups()]
 
 
-def in_one_piece(m):
+def in_one_piece(m, nic):
     """256 KiB each way are 182 segments each way: on the way between net0 and its guests fewer packets by far, cut for the wire and for who wants it cut."""
     m.console("debian2")
     in_guest(m, "netcheck tso eth0")
@@ -208,7 +210,8 @@ def in_one_piece(m):
             check("262144 of 262144" in out, f"to {where}: {out}")
         m.leave()
         there = [b - a for a, b in zip(before, packets(m, "debian2"))]
-        check(max(there) < 300, f"{there} packets for twice 364 segments to {where} and back")
+        # What an 82574L receives was cut on the way, and stays so.
+        check((there[0] if to == PEER and nic == "e1000e" else max(there)) < 300, f"{there} packets for twice 364 segments to {where} and back")
     for name in GUESTS:
         m.console(name)
         in_guest(m, "ip link set eth0 mtu 9000")
@@ -226,7 +229,7 @@ def in_one_piece(m):
         m.leave()
 
 
-def frames(m, w):
+def frames(m, w, nic):
     netcheck = str(BUILD / "guest/netcheck")
     set_up_peer(w, netcheck)
     for name in GUESTS:
@@ -244,7 +247,7 @@ def frames(m, w):
     out = in_guest(m, "cat /sys/class/net/eth0/statistics/rx_errors")
     check(out.split()[0] == "0", f"debian refused {out} frames")
     m.leave()
-    in_one_piece(m)
+    in_one_piece(m, nic)
     check(sums_wrong(w) == wrong, f"{sums_wrong(w) - wrong} packets came to the peer with a wrong checksum")
     too_long(m, w)
 
@@ -291,13 +294,14 @@ def storm(m):
     until(lambda: counted(m, "debian", "Storm"), lambda n: n > 1000, "a storm is not counted", 10)
 
 
-def test_wire():
-    with wire_or_user_network("wire-frames") as w, Machine("wire", iso=TEST_ISO, wire=w and w.name) as m:
+@pytest.mark.parametrize("nic", [pytest.param("virtio", id="virtio"), pytest.param("e1000e", id="e1000e", marks=pytest.mark.long)])
+def test_wire(nic):
+    with wire_or_user_network("wire-frames") as w, Machine(f"wire-{nic}", iso=TEST_ISO, wire=w and w.name, nic=nic) as m:
         m.boot()
         small_peer(m)
         iperf(m, w)
         plugged_again(m)
         if w:
-            frames(m, w)
+            frames(m, w, nic)
             fenced(m)
             storm(m)

@@ -24,6 +24,7 @@ help: ## this list
 -include domains/lwip/build.mk
 -include xenstore-lite/build.mk
 -include pciback/build.mk
+-include metrics/build.mk
 -include drivers-dom/build.mk
 -include ctl-dom/build.mk
 -include tests/build.mk

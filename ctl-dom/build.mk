@@ -40,7 +40,7 @@ $(1): tools/mkbundle tools/unpack-kernel $(lastword $(MAKEFILE_LIST)) $(3) $(for
 endef
 
 # The one that is shipped.
-BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf net=$(B)/net.elf blk=$(B)/blk.elf \
+BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf metrics=$(B)/metrics.elf net=$(B)/net.elf blk=$(B)/blk.elf \
   debian-kernel=$(GUEST)/vmlinuz debian-ramdisk=$(GUEST)/ramdisk.cpio \
   grub=$(GRUB_IMAGE)
 BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg))

@@ -10,6 +10,7 @@
 #include "console/edit.h"
 #include "job/job.h"
 #include "shell/command.h"
+#include "shell/metrics.h"
 #include "shell/split.h"
 #include "store/devices.h"
 #include "supervise/anew.h"
@@ -129,7 +130,7 @@ static bool command_work(void)
 static bool work(void)
 {
     bool more = anew_work() || command_work() || adopt_work() || dying_work() || guests_work() ||
-                autostart_work();
+                autostart_work() || metrics_work();
 
     return devs_work() || more; /* what came while that waited is looked at before we sleep */
 }

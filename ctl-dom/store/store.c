@@ -47,6 +47,8 @@ static void domain_nodes(struct txn *t, const struct dom *d)
         node(t, "online", NULL, "/local/domain/%u/cpu/%u/availability", d->id, i);
     node(t, NULL, ro, "/local/domain/%u/device", d->id);
     node(t, NULL, ro, "/local/domain/%u/control", d->id);
+    if (d->cfg.metrics)
+        node(t, NULL, ro, "/local/domain/%u/" BH_KEY_METRICS, d->id);
     for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
         node(t, "", rw, "/local/domain/%u/%s", d->id, own[i]);
     if (d->cfg.role == BH_ROLE_DRIVER || d->cfg.role == BH_ROLE_PCIBACK)

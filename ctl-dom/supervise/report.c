@@ -26,6 +26,7 @@ struct history {
 struct book {
     struct history services[NR_SERVICES], guests[NR_GUESTS];
     uint64_t last_number;
+    struct report_sums sums;
 };
 _Static_assert(sizeof(struct book) <= RECORD_BOOK_SIZE, "the book has room for all");
 
@@ -113,6 +114,22 @@ static struct ms_text ms(uint64_t from, uint64_t to)
     return t;
 }
 
+const struct report_sums *report_sums(void) { return &book()->sums; }
+
+static void count_restart(const struct dom *d, uint64_t outage_ns)
+{
+    static const unsigned limits_ms[] = { REPORT_OUTAGE_LIMITS };
+    struct report_sums *s = &book()->sums;
+    unsigned cause = d->asked                           ? REPORT_ASKED
+                     : d->report.cause > BH_CAUSE_OTHER ? BH_CAUSE_OTHER
+                                                        : d->report.cause;
+
+    s->restarts[cause]++;
+    s->outage_ns += outage_ns;
+    for (unsigned i = 0; i < ARRAY_SIZE(limits_ms); i++)
+        s->within[i] += outage_ns <= limits_ms[i] * NS_PER_MS;
+}
+
 void report_restart(struct dom *d, const struct bh_dominfo *di)
 {
     char text[120] = "", parts[96];
@@ -124,6 +141,7 @@ void report_restart(struct dom *d, const struct bh_dominfo *di)
         if (c->number)
             c->outage_ns = di->adopted_ns - from;
     }
+    count_restart(d, di->adopted_ns > from ? di->adopted_ns - from : 0);
     if (d->backoff.said)
         return;
     why(&d->report, text, sizeof(text));

@@ -16,6 +16,13 @@
 #define BH_KEY_STATS       "bh-stats" /* driver: numbers in the order below */
 #define BH_KEY_UPLINK      "uplink"   /* net: the same of the wire */
 
+/* In the directory of a domain that has `metrics = 1`, written by the control domain: BH_KEY_METRICS_NOW says "SET CHUNKS", and the text is in that
+ * many nodes SET/0, SET/1 ... beside it. Two sets in turn, so that whoever reads one has the time until the next but one. */
+#define BH_KEY_METRICS     "metrics"
+#define BH_KEY_METRICS_NOW BH_KEY_METRICS "/now"
+#define BH_METRICS_CHUNK   2048u
+#define BH_METRICS_CHUNKS  48u
+
 /* Frames, in the order of the text. IN: from the guest. */
 enum bh_net_stat {
     BH_NET_IN,

@@ -6,6 +6,8 @@ two guests, whose checksums the stacks leave blank on the way out and check on t
 do not fit are counted. And lwIP in small guests, with Debian's stack, with each other and with iperf 2.
 On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -100,6 +102,34 @@ def iperf(m, w):
         print(f"iperf out by the wire: {speed} kbit/s", flush=True)
         m.cmd("destroy sender")
     m.cmd("destroy lwip-iperf")
+
+
+def metrics(m):
+    """What Prometheus sees: whole, in its format, and a restart is counted."""
+    out = m.cmd("create metrics extra='ip=10.0.2.42'", 60)
+    check("created as domain" in out, f"create metrics: {out}")
+    m.console("debian")
+
+    def page():
+        return m.guest("wget -q -O - http://10.0.2.42/metrics")[0]
+    before = until(page, lambda text: 'bulkhead_restarts_total{reason="injected"}' in text, "no page", 60)
+    m.leave()
+    crash(m, "net0")
+    m.console("debian")
+    count = int(re.search(r'restarts_total{reason="injected"} (\d+)', before).group(1)) + 1
+    text = until(page, lambda text: f'restarts_total{{reason="injected"}} {count}\n' in text, f"not {count} restarts", 60)
+    m.leave()
+    for line in text.splitlines():
+        check(re.fullmatch(r'# (HELP|TYPE) bulkhead_\w+ .*|bulkhead_\w+({\w+="[^"]*"(,\w+="[^"]*")*})? [\d.]+', line), f"not in Prometheus' format: {line!r}")
+    for sample in ('domain_cpu_seconds_total{domain="control",id="0"}', 'domain_memory_bytes{domain="store",id="1"} 83886080',
+                   'vif_frames_received_total{domain="debian",vif="0"}', 'outage_seconds_bucket{le="+Inf"}', "store_operations_total"):
+        check(f"bulkhead_{sample}" in text, f"no {sample} in {text}")
+    if shutil.which("promtool"):
+        got = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        check(got.returncode == 0, f"promtool says: {got.stdout}{got.stderr}")
+    else:
+        print("skipped wire-promtool: package prometheus is not installed", flush=True)
+    m.cmd("destroy metrics")
 
 
 # --- the wire ------------------------------------------------------------------------------------------------------------
@@ -300,6 +330,7 @@ def test_wire(nic):
         m.boot()
         small_peer(m)
         iperf(m, w)
+        metrics(m)
         plugged_again(m)
         if w:
             frames(m, w, nic)

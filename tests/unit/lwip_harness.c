@@ -24,6 +24,7 @@ struct bh_self self;
 uint8_t out[PAGE_SIZE];
 unsigned out_len, outs;
 bool out_blank, ring_full;
+void (*out_hook)(void);
 static uint64_t clock_ns = 1000 * NS_PER_S;
 static netfront_rx_fn to_lwip;
 
@@ -94,6 +95,8 @@ int netfront_send(struct netfront *nf, unsigned len, bool csum_blank)
     out_len = len;
     out_blank = csum_blank;
     outs++;
+    if (out_hook)
+        out_hook();
     return 0;
 }
 

@@ -13,6 +13,7 @@ extern struct lwip_vif vif;
 extern uint8_t out[PAGE_SIZE]; /* the last frame that lwIP sent */
 extern unsigned out_len, outs; /* outs: how many */
 extern bool out_blank;
+extern void (*out_hook)(void); /* called for each of them, if it is set */
 extern bool ring_full;
 extern size_t lwip_used; /* bytes that lwIP has of malloc, which gives it LWIP_MOST and no more */
 #define LWIP_MOST (512 << 10)

@@ -135,6 +135,7 @@ bool anew_work(void) { return false; }
 bool autostart_work(void) { return false; }
 bool adopt_work(void) { return false; }
 bool dying_work(void) { return false; }
+bool metrics_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }
 void report_list(const char *name) {}
 int supervisor_restart(struct dom *d, struct errbuf *e) { return 0; }

@@ -80,6 +80,9 @@ struct dom {
     bool ordered;         /* its death is: it is about to come */
     bool was_ordered;     /* the death of its last instance was: the next one hears that */
     bool introduce;       /* it was brought back, the store is still to be told */
+    uint8_t aside;        /* the store does not serve it (aside.c) */
+#define ASIDE_TOLD 1u
+#define ASIDE_NOW  2u
 };
 
 extern struct dom *doms;

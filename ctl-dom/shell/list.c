@@ -2,7 +2,6 @@
 /* Commands: which domains there are, and another chance for one of them that the store put aside. */
 #include "shell/command.h"
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
 #include <xen/io/xs_wire.h>
@@ -10,7 +9,7 @@
 #include "domain/dom.h"
 #include "domain/identity.h"
 #include "shell/lists.h"
-#include "store/connection.h"
+#include "supervise/aside.h"
 #include "supervise/waiting.h"
 
 static void state_letters(const struct bh_dominfo *di, char s[7])
@@ -30,23 +29,12 @@ static void state_letters(const struct bh_dominfo *di, char s[7])
         s[5] = 'd';
 }
 
-/* Those whom the store put aside (docs/restart-protocol.md 11), of all or this one. Asks it, if it has ever died. */
-static void list_aside(const struct dom *only)
+/* Of all or this one. */
+static void list_aside(struct dom *d, void *only)
 {
-    const struct dom *store = dom_by_id(BH_DOMID_STORE);
-    char *ids;
-    uint32_t len;
-
-    if (!store_up || !store || !store->instance || store->state != DOM_UP ||
-        xs_raw(XS_CONTROL, 0, "aside", 6, &ids, &len))
-        return;
-    for (const char *at = ids; at < ids + len; at += strlen(at) + 1) {
-        const struct dom *d = dom_by_id((domid_t)strtoul(at, NULL, 10));
-        if (d && (!only || d == only))
-            out("%s: the store does not serve it: twice within a minute it died at work on it\n",
-                d->cfg.name);
-    }
-    free(ids);
+    if (!only || d == only)
+        out("%s: the store does not serve it: twice within a minute it died at work on it\n",
+            d->cfg.name);
 }
 
 static bool cmd_list(int argc, char **argv)
@@ -81,7 +69,7 @@ static bool cmd_list(int argc, char **argv)
             list_stalled(d, DEV_VIF);
             list_stalled(d, DEV_VBD);
         }
-    list_aside(only);
+    (void)aside_each(list_aside, only);
     if (!only)
         waiting_list();
     return true;
@@ -89,7 +77,7 @@ static bool cmd_list(int argc, char **argv)
 
 static bool cmd_retry(int argc, char **argv)
 {
-    const struct dom *d = command_dom(argv[1]);
+    struct dom *d = command_dom(argv[1]);
     char words[16];
 
     (void)argc;
@@ -97,6 +85,8 @@ static bool cmd_retry(int argc, char **argv)
         return true;
     int n = snprintf(words, sizeof(words), "retry%c%u", 0, d->id) + 1;
     int rc = xs_raw(XS_CONTROL, 0, words, (uint32_t)n, NULL, NULL);
+    if (!rc)
+        d->aside = 0; /* the next time is told again */
     if (rc == -ENOENT)
         out("%s: is not put aside\n", d->cfg.name);
     else if (rc)

@@ -15,6 +15,7 @@
 #include "store/devices.h"
 #include "supervise/anew.h"
 #include "supervise/adopt.h"
+#include "supervise/aside.h"
 #include "supervise/autostart.h"
 #include "supervise/dying.h"
 #include "supervise/guests.h"
@@ -129,8 +130,8 @@ static bool command_work(void)
 /* One thing that may have to wait. True: there may be more. */
 static bool work(void)
 {
-    bool more = anew_work() || command_work() || adopt_work() || dying_work() || guests_work() ||
-                autostart_work() || metrics_work();
+    bool more = anew_work() || command_work() || adopt_work() || dying_work() || aside_work() ||
+                guests_work() || autostart_work() || metrics_work();
 
     return devs_work() || more; /* what came while that waited is looked at before we sleep */
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/list.c ctl-dom/shell/info.c ctl-dom/shell/block.c ctl-dom/shell/network.c
+// LINK: ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/list.c ctl-dom/supervise/aside.c ctl-dom/shell/info.c ctl-dom/shell/block.c ctl-dom/shell/network.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* The lists of the shell: what they say of the devices of driver domains. */
 #include <errno.h>
@@ -30,6 +30,7 @@ struct dom *doms = &blk;
 bool store_up = true;
 
 static char said[8192];
+void say(const char *fmt, ...) {}
 void out(const char *fmt, ...)
 {
     size_t n = strlen(said);
@@ -227,6 +228,7 @@ TEST(what_the_store_does_not_serve)
     SAYS_NOT(guest_line);
     SAYS(net_line);
     store_says = -EIO;
+    user.aside = ASIDE_TOLD;
     typed(&list_commands, "list", NULL);
     SAYS_NOT("does not serve");
     typed(&list_commands, "xenstore-retry", "guest");
@@ -235,9 +237,11 @@ TEST(what_the_store_does_not_serve)
     store_says = -ENOENT;
     typed(&list_commands, "xenstore-retry", "guest");
     SAYS("guest: is not put aside\n");
+    assert_int_equal(user.aside, ASIDE_TOLD);
     store_says = 0;
     typed(&list_commands, "xenstore-retry", "guest");
     SAYS_NOT("guest:");
+    assert_int_equal(user.aside, 0); /* another time it is told again */
     store.instance = 0;
 }
 

@@ -14,6 +14,7 @@
 #include "store/devices.h"
 #include "store/store.h"
 #include "supervise/adopt.h"
+#include "supervise/aside.h"
 #include "supervise/autostart.h"
 #include "supervise/dying.h"
 #include "supervise/guests.h"
@@ -134,6 +135,7 @@ int store_control(const struct dom *d, const char *what)
 bool anew_work(void) { return false; }
 bool autostart_work(void) { return false; }
 bool adopt_work(void) { return false; }
+bool aside_work(void) { return false; }
 bool dying_work(void) { return false; }
 bool metrics_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }

@@ -284,6 +284,14 @@ TEST(strangers_in_the_store)
     assert_int_equal(instance(ends_late, -1), 0);
 }
 
+/* The store comes late, and has nothing. */
+TEST(late_and_empty)
+{
+    assert_int_equal(instance(store_empties, -1), 0);
+    m->silent_until = m->clock + 123 * NS_PER_S;
+    assert_int_equal(instance(ends_late, -1), 0);
+}
+
 /* Its back-ends hear of its end by their tables; a next one comes only once the store has nothing of it. */
 static void ends_silently(void)
 {

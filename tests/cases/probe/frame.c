@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/pkt.c drivers-dom/net/switch.c
+// LINK: drivers-dom/net/pkt.c drivers-dom/net/gso.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /*
  * frame FILE: frames as hexadecimal text, one a line (# comments), with a blank transport checksum. For each: does the back-end

@@ -14,6 +14,8 @@
 #include <string.h>
 #include "page.h"
 
+#define LOOK_NS (10 * NS_PER_S) /* a store that began anew knows of no watch */
+
 static struct lwip_vif vif;
 
 int main(void);
@@ -52,6 +54,11 @@ int main(void)
         bh_panic("metrics: no network or no store: %d", rc);
     httpd_init();
     printf("metrics: http://%s/metrics\n", ip4addr_ntoa(netif_ip4_addr(&vif.netif)));
-    for (;;)
-        lwip_wait(0);
+    for (uint64_t look = now_ns() + LOOK_NS;;) {
+        lwip_wait(look);
+        if (now_ns() < look)
+            continue;
+        on_metrics(BH_KEY_METRICS_NOW, NULL);
+        look = now_ns() + LOOK_NS;
+    }
 }

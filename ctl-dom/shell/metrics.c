@@ -5,6 +5,7 @@
  */
 #include "shell/metrics.h"
 #include <bh.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <store_keys.h>
@@ -15,18 +16,20 @@
 #include "store/connection.h"
 #include "store/devices.h"
 #include "supervise/report.h"
+#include "supervise/supervisor.h"
 
 #define PERIOD_NS (5 * NS_PER_S)
+#define LAST_ROOM 160u
 
 static char text[BH_METRICS_CHUNK * BH_METRICS_CHUNKS];
-static size_t len;
+static size_t len, most;
 static bool full;
 
-/* A line that does not fit is not there, and none after it. */
+/* A line that does not fit is not there, and none after it but the last one, which says so. */
 static void line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void line(const char *fmt, ...)
 {
-    size_t room = full ? 0 : sizeof(text) - len;
+    size_t room = full ? 0 : most - len;
     va_list ap;
 
     va_start(ap, fmt);
@@ -131,13 +134,17 @@ static struct row *new_row(unsigned of, const char *name)
     return r;
 }
 
-/* The store is asked once for all that is counted of a device, since the lines of one family stand together. */
-static void collect(void)
+static bool is_away(void) { return xs_error == ETIME || xs_error == EIO; }
+
+/* The store is asked once for all that is counted of a device, since the lines of one family stand together.
+ * False: it does not answer. */
+static bool collect(void)
 {
     char be[DEV_PATH], fe[DEV_PATH];
     struct row *r;
 
     nr_rows = 0;
+    xs_error = 0;
     for (const struct dom *d = doms; d && nr_rows < ARRAY_SIZE(row); d = d->next) {
         for (unsigned i = 0; i < d->nr_devs && nr_rows < ARRAY_SIZE(row); i++) {
             const struct dom_dev *v = &d->dev[i];
@@ -150,13 +157,18 @@ static void collect(void)
                 snprintf(r->device, sizeof(r->device), "%s", d->cfg.disk[v->index].vdev);
             dev_paths(d, v, be, fe);
             nr_rows += list_numbers(be, BH_KEY_STATS, r->n, vif ? BH_NET_STATS : BH_BLK_STATS);
+            if (is_away()) /* each of the others would be waited for, too */
+                return false;
         }
         if (d->cfg.role != BH_ROLE_DRIVER || nr_rows == ARRAY_SIZE(row))
             continue;
         r = new_row(OF_WIRE, d->cfg.name);
         snprintf(be, sizeof(be), "/local/domain/%u", d->id);
         nr_rows += list_numbers(be, BH_KEY_UPLINK, r->n, BH_NET_STATS);
+        if (is_away())
+            return false;
     }
+    return true;
 }
 
 static void column(unsigned of, unsigned i, const char *name, const char *help)
@@ -175,7 +187,7 @@ static void column(unsigned of, unsigned i, const char *name, const char *help)
     }
 }
 
-static void devices(void)
+static bool devices(void)
 {
     static const struct {
         unsigned i;
@@ -194,7 +206,8 @@ static void devices(void)
     };
     char name[40];
 
-    collect();
+    if (!collect())
+        return false;
     for (unsigned of = OF_VIF; of <= OF_WIRE; of++)
         for (unsigned i = 0; i < ARRAY_SIZE(net); i++) {
             snprintf(name, sizeof(name), "%s_%s", of == OF_VIF ? "vif" : "wire", net[i].name);
@@ -204,9 +217,10 @@ static void devices(void)
         snprintf(name, sizeof(name), "vbd_%s_total", blk[i]);
         column(OF_VBD, i, name, "Of the disk, as block-stats has it.");
     }
+    return true;
 }
 
-static void store(void)
+static bool store(void)
 {
     static const struct {
         const char *word, *name, *type, *help;
@@ -219,7 +233,7 @@ static void store(void)
     uint32_t n;
 
     if (xs_raw(XS_CONTROL, 0, "stats", 6, &said, &n))
-        return;
+        return false;
     for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
         const char *at = strstr(said, rows[i].word);
         if (!at)
@@ -228,6 +242,28 @@ static void store(void)
         line("bulkhead_%s %lu\n", rows[i].name, strtoul(at + strlen(rows[i].word), NULL, 10));
     }
     free(said);
+    return true;
+}
+
+/* What there is most of comes last. False: half of it would look as if the rest were gone. */
+static bool gather(void)
+{
+    len = 0;
+    most = sizeof(text) - LAST_ROOM;
+    full = false;
+    machine();
+    restarts();
+    if (!store())
+        return false;
+    domains();
+    if (!devices())
+        return false;
+    bool whole = !full && nr_rows < ARRAY_SIZE(row);
+    most = sizeof(text);
+    full = false;
+    family("page_whole", "gauge", "1: all of it had room.");
+    line("bulkhead_page_whole %u\n", whole);
+    return true;
 }
 
 static void tell(const struct dom *d, unsigned set)
@@ -260,17 +296,12 @@ bool metrics_work(void)
         d = d->next;
     if (!d || !store_up || now_ns() < next)
         return false;
-    len = 0;
-    full = false;
-    machine();
-    domains();
-    restarts();
-    devices();
-    store();
-    set ^= 1;
-    for (d = doms; d; d = d->next)
-        if (shows(d))
-            tell(d, set);
+    if (supervisor_store_serves() && gather()) {
+        set ^= 1;
+        for (d = doms; d; d = d->next)
+            if (shows(d))
+                tell(d, set);
+    }
     next = now_ns() + PERIOD_NS;
     dtimer_set(&timer, next);
     return true;

@@ -20,6 +20,9 @@ static struct dom shows = { .id = 21, .in_store = true, .cfg = { .name = "metric
 static struct dom net = { .next = &guest, .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER } };
 struct dom *doms = &net;
 bool store_up = true;
+static bool serves;
+bool supervisor_store_serves(void) { return serves; }
+int xs_error;
 static uint64_t now = 1000 * NS_PER_S;
 static unsigned nr_domains, timers;
 
@@ -57,8 +60,13 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
     *di = (struct bh_dominfo){ .domid = di->domid, .cpu_ns = 1234567890, .tot_pages = 1024 };
     return 0;
 }
+static unsigned reads, reads_until_it_dies;
 char *xs_read(uint32_t tx, const char *path)
 {
+    if (++reads > reads_until_it_dies) {
+        xs_error = ETIME;
+        return NULL;
+    }
     return strcmp(path, "/be/0/bh-stats") ? NULL : strdup("11 12 0 1 2 3 4 5");
 }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }
@@ -101,7 +109,9 @@ int setup(void **state)
 {
     now += 10 * NS_PER_S;
     nr_domains = 3;
-    writes = timers = refuse = 0;
+    writes = timers = refuse = reads = 0;
+    reads_until_it_dies = 1000;
+    serves = true;
     said[0] = '\0';
     guest.next = NULL;
     return 0;
@@ -138,7 +148,7 @@ TEST(told)
                  "bulkhead_outage_seconds_bucket{le=\"0.010\"} 1\n",
                  "bulkhead_outage_seconds_bucket{le=\"+Inf\"} 3\n",
                  "bulkhead_outage_seconds_sum 1.500000000\n",
-                 "bulkhead_store_operations_total 77\n", NULL };
+                 "bulkhead_store_operations_total 77\n", "bulkhead_page_whole 1\n", NULL };
          *want; want++)
         if (!strstr(text, *want))
             fail_msg("%s is not in %s", *want, text);
@@ -157,7 +167,30 @@ TEST(too_much)
     assert_true(metrics_work());
     assert_true(writes <= BH_METRICS_CHUNKS);
     size_t len = strlen(text);
-    assert_int_equal(text[len - 1], '\n'); /* no line is cut */
+    assert_true(strlen(text) > 23);
+    assert_string_equal(text + len - 23,
+                        "\nbulkhead_page_whole 0\n"); /* it says so, and no line is cut */
+    assert_non_null(strstr(text, "bulkhead_store_operations_total 77\n"));
+}
+
+/* Each question would be waited for, and commands meanwhile. */
+TEST(store_that_is_away)
+{
+    guest.next = &shows;
+    serves = false;
+    assert_true(metrics_work());
+    assert_int_equal(reads + writes, 0);
+    assert_int_equal(timers, 1); /* later again */
+    now += 5 * NS_PER_S;
+    serves = true;
+    reads_until_it_dies = 0;
+    assert_true(metrics_work());
+    assert_int_equal(reads, 1);
+    assert_int_equal(writes, 0); /* of what is missing nobody knows whether it is gone */
+    now += 5 * NS_PER_S;
+    reads_until_it_dies = 1000;
+    assert_true(metrics_work());
+    assert_true(writes > 0);
 }
 
 TEST(store_that_refuses)

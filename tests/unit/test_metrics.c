@@ -104,6 +104,22 @@ TEST(page)
     is_page(talk(4002, request, strlen(request), NULL), "a 2\n", 4);
 }
 
+/* A page that nobody writes any more is not shown as if it were of now; the same text once more is no news. */
+TEST(old)
+{
+    const char *request = GET("/metrics");
+
+    page_set("a 7\n", 4);
+    net_later(20000);
+    page_set("a 7\n", 4);
+    is_page(talk(4010, request, strlen(request), NULL), "a 7\n", 4);
+    net_later(11000);
+    talk(4011, request, strlen(request), NULL);
+    assert_memory_equal(answer, "HTTP/1.1 404", 12);
+    page_set("a 8\n", 4);
+    is_page(talk(4012, request, strlen(request), NULL), "a 8\n", 4);
+}
+
 static void replace(void) { page_set("a 3\n", 4); }
 
 TEST(replaced_meanwhile)
@@ -153,6 +169,8 @@ TEST(hostile)
     const char *good = GET("/metrics");
     net_later(60000);
     net_in(frame, net_arp(frame), false);
+    page_set("", 0);
+    page_set(big, sizeof(big));
     is_page(talk(60000, good, strlen(good), NULL), big, sizeof(big));
     page_set("", 0);
 }

@@ -9,7 +9,8 @@
 #define OWN_NAME "/local/domain/0/name"
 
 bool store_up;
-static unsigned told_at = ~0u; /* breaks of our connection before it was known to have everybody's nodes */
+static unsigned told_at =
+    STORE_UNTOLD; /* breaks of our connection before it was known to have everybody's nodes */
 
 int store_prepare(struct dom *store, struct errbuf *e)
 {

@@ -10,6 +10,7 @@ int store_connect(void); /* once the store runs */
 /* 1: it answers, and store_whole was not said to it; 0: it was; or the error. */
 int store_empty(void);
 /* When our connection had broken so often, it had everybody's nodes. Who is brought back is introduced only then: a back-end that finds none lets its front-ends go. */
+#define STORE_UNTOLD ~0u
 void store_told(unsigned breaks);
 bool store_is_told(void);
 int store_whole(void);                 /* everybody is introduced, too */

@@ -528,6 +528,9 @@ int dev_retry(const struct dom *d, struct dom_dev *v, struct errbuf *e)
     return rc ? fail(e, rc, "%s: store: %s", d->cfg.name, errno_text(rc)) : 0;
 }
 
+/* Then each of the others would be waited for, too. */
+static bool store_is_away(void) { return xs_error == ETIME; }
+
 static void look_at(struct dom *d, struct dom_dev *v)
 {
     char line[DEV_WORD];
@@ -537,6 +540,8 @@ static void look_at(struct dom *d, struct dom_dev *v)
         return;
     }
     bool stalled = dev_word(d, v, BH_KEY_STALLED, line);
+    if (store_is_away())
+        return;
     if (stalled && !v->stalled)
         say("%s: %s stands still: %s", d->cfg.name, dev_text(d, v), line);
     v->stalled = stalled;
@@ -559,16 +564,14 @@ static void look_at_driver(struct dom *b)
     free(why);
 }
 
-bool devs_work(void)
+static void look_at_all(void)
 {
-    if (!look_around || !store_up)
-        return false;
-    look_around = false;
-    for (struct dom *b = doms; b; b = b->next)
+    xs_error = 0;
+    for (struct dom *b = doms; b && !store_is_away(); b = b->next)
         if (b->cfg.role == BH_ROLE_DRIVER)
             look_at_driver(b);
     for (struct dom *d = doms; d; d = d->next)
-        for (unsigned i = 0; i < d->nr_devs; i++) {
+        for (unsigned i = 0; i < d->nr_devs && !store_is_away(); i++) {
             struct dom_dev *v = &d->dev[i];
             struct dom *b = dom_by_id(v->back);
             char why[BH_NAME_LEN + 16];
@@ -580,7 +583,16 @@ bool devs_work(void)
                 look_at(d, v);
             }
         }
-    return true;
+}
+
+bool devs_work(void)
+{
+    if (!look_around || !store_up)
+        return false;
+    look_around = false;
+    look_at_all();
+    look_around |= store_is_away(); /* what they ask for is not forgotten; when that is back something comes */
+    return !store_is_away();
 }
 
 static void on_backend(const char *path, void *arg)

@@ -30,6 +30,9 @@ static struct dom user = { .id = 20,
                                                 .mode = "w",
                                                 .devid = 51712 } } } };
 
+static bool away; /* the store says nothing */
+static unsigned waits;
+
 /* --- the toolstack's calls, spoken over the ring -------------------------------------------------------------------- */
 static int call(uint32_t type, uint32_t tx, const char *path, const char *more, size_t len)
 {
@@ -72,6 +75,11 @@ int xs_tx_end(uint32_t tx, bool good)
 }
 char *xs_read(uint32_t tx, const char *path)
 {
+    if (away) {
+        waits++;
+        xs_error = ETIME;
+        return NULL;
+    }
     const char *s = said(&ctl, XS_READ, tx, path, (uint32_t)strlen(path) + 1);
     xs_error = s[0] == '=' ? 0 : strcmp(s, "ENOENT") ? EIO : ENOENT;
     return s[0] == '=' ? strdup(s + 1) : NULL;
@@ -290,4 +298,27 @@ TEST(test_left_behind)
     assert_int_equal(store_leave(7), 0); /* a service domain of which it never heard */
     doms = NULL;
     client_drop_events(&blk);
+}
+
+/* A back-end asked for something, and the store does not answer: it is waited for once, and asked again. */
+TEST(test_store_that_is_away)
+{
+    struct dom *all = doms;
+
+    for (unsigned i = 0; i < 4; i++)
+        user.dev[i] = (struct dom_dev){ .kind = DEV_VBD, .back = driver.id, .stalled = true };
+    user.nr_devs = 4;
+    doms = &user;
+    devs_driver_found(&driver);
+    away = true;
+    waits = 0;
+    assert_false(devs_work());
+    assert_int_equal(waits, 1);
+    assert_true(user.dev[0].stalled); /* nobody knows better */
+    away = false;
+    assert_true(devs_work());
+    assert_false(user.dev[0].stalled);
+    assert_false(devs_work());
+    user.nr_devs = 0;
+    doms = all;
 }

@@ -33,7 +33,8 @@ bool pkt_gso_find(struct pkt *p)
         p->csum_end != pkt_len(p))
         return false;
     unsigned tcp = (p->data[p->csum_start + 12] >> 4) * 4u, head = p->csum_start + tcp;
-    if (tcp < 20 || head > p->len || head >= pkt_len(p))
+    /* A segment begins with all of them, in one buffer, and there may be a tag before it by then. */
+    if (tcp < 20 || head > PKT_PULL || head > p->len || head >= pkt_len(p))
         return false;
     p->hdr_len = (uint16_t)head;
     if (pkt_len(p) - head <= p->gso_size)

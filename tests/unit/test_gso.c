@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/pkt.c drivers-dom/net/gso.c
+// LINK: drivers-dom/net/pkt.c drivers-dom/net/gso.c drivers-dom/net/vlan.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* TCP cut into segments in software, against a plain one that goes byte by byte; what is no such packet; chains of buffers. */
 #include "unit.h"
 #include "pkt.h"
+#include "vlan.h"
 
 enum { POOL = 80 };
 static struct pkt pkts[POOL];
@@ -190,6 +191,30 @@ TEST(test_segments)
     }
     struct shape most = { .gso_size = 1448, .tcp_options = 12, .payload = 65535 - 14 - 52 };
     cut(&most);
+}
+
+/* Headers are in the first PKT_PULL bytes: those that fill a buffer would not lie in one with a tag. */
+TEST(test_long_headers)
+{
+    for (unsigned options = 168; options <= 184; options += 8) {
+        struct shape s = { .v6 = true, .ip_options = options, .gso_size = 1000, .payload = 5000 };
+        struct pkt *p = large(&s);
+        assert_true(pkt_gso_find(p) == (head_of(&s) <= PKT_PULL));
+        pkt_put(&pool, p);
+    }
+    struct shape s = {
+        .v6 = true, .ip_options = 1904 + 2048, .tcp_options = 4, .gso_size = 1000, .payload = 5000
+    };
+    struct pkt *p = large(&s);
+    uint8_t *second = p->data + 14 + 40 + 1904;
+    p->data[14 + 40] = 60;
+    second[0] = 6, second[1] = 255;
+    bool found = pkt_gso_find(p);
+    if (found) {
+        vlan_push(p, 10);
+        flat(got, pkt_segment(&pool, p, 0));
+    }
+    assert_false(found);
 }
 
 /* Without buffers there is no segment, and nothing is lost. */

@@ -127,11 +127,8 @@ static const char *icmp6(const struct look *l, unsigned at, unsigned end)
 {
     const uint8_t *m = l->f + at;
 
-    if (at + 24 >
-        end) /* as long as the shortest of those that matter; what is shorter is padded on the wire, so this is no loss */
-        return end >= at + 8 && m[0] < ND_RS
-                   ? NULL
-                   : refuse(l, NULL, 0, "an ICMPv6 header that is cut off");
+    if (at + 8 > end || (at + 24 > end && (m[0] == ND_NS || m[0] == ND_NA)))
+        return refuse(l, NULL, 0, "an ICMPv6 header that is cut off");
     switch (m[0]) {
     case ND_RA: return refuse(l, NULL, 0, "a router advertisement");
     case ND_REDIRECT: return refuse(l, NULL, 0, "a redirect");
@@ -161,6 +158,17 @@ static const char *ip6(const struct look *l, unsigned at)
     return icmp ? icmp6(l, transport, l->len) : NULL;
 }
 
+/* Some hosts take behind SNAP (RFC 1042; with 0xf8: IEEE 802.1H) what they take behind the Ethernet header. */
+static unsigned behind_snap(const struct look *l, unsigned at, unsigned *type)
+{
+    const uint8_t *h = l->f + at;
+
+    if (*type >= 0x600 || at + 8 > l->len || memcmp(h, "\xaa\xaa\3\0", 5) || (h[5] && h[5] != 0xf8))
+        return at;
+    *type = (unsigned)h[6] << 8 | h[7];
+    return at + 8;
+}
+
 const char *guard_refuses(const struct sw_port *p, const uint8_t *frame, unsigned len, bool whole,
                           const uint8_t **what, unsigned *n)
 {
@@ -169,6 +177,9 @@ const char *guard_refuses(const struct sw_port *p, const uint8_t *frame, unsigne
 
     if (!own_mac(p, frame + 6))
         return refuse(&l, frame + 6, 6, "a source address");
+    at = behind_snap(&l, at, &type);
+    if (frame_is_tag(type)) /* hosts take off as many as there are */
+        return refuse(&l, NULL, 0, "a frame whose tags do not end");
     if (type == 0x0806)
         return arp(&l, at);
     if (!p->conf.nr_ips)

@@ -7,7 +7,8 @@
  *   fe80::...   as its MAC address makes it (RFC 4291, appendix A)
  * and says of no other address that it is its own (ARP's sender; RFC 4861: the target of a neighbour advertisement), nor that it is a
  * router, nor that there is a better way (router advertisement, redirect). A fragmented neighbour message is nobody's word: hosts must
- * drop it (RFC 6980).
+ * drop it (RFC 6980). All of this behind SNAP as well, but not behind a tag behind that, nor behind so many tags that what they are on is not
+ * seen.
  */
 #pragma once
 #include "switch.h"

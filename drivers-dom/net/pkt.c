@@ -181,7 +181,7 @@ unsigned frame_payload(const uint8_t *frame, unsigned len, unsigned *type)
     unsigned at = ETH_HLEN;
 
     *type = be16(frame + at - 2);
-    while ((*type == 0x8100 || *type == 0x88a8 || *type == 0x9100) && len >= at + 4) {
+    while (frame_is_tag(*type) && len >= at + 4) {
         at += 4;
         *type = be16(frame + at - 2);
     }

@@ -75,6 +75,10 @@ void pkt_append(struct pkt *p, struct pkt *last, struct pkt *b);
 /* What PKT_PULL says is made true. */
 void pkt_pull(struct pkt_pool *pool, struct pkt *p);
 
+static inline bool frame_is_tag(unsigned type)
+{
+    return type == 0x8100 || type == 0x88a8 || type == 0x9100;
+}
 /* Where the payload begins: behind any number of VLAN tags (802.1Q, 802.1ad, and 9100, which came before that one). *type is its
  * EtherType, that of a tag if the frame ends there. len: ETH_HLEN at least. */
 unsigned frame_payload(const uint8_t *frame, unsigned len, unsigned *type);

@@ -157,7 +157,12 @@ static bool may_flood(struct sw_port *p, unsigned times, uint64_t now)
 /* The ports that a frame of a port that may send it goes to. */
 static uint32_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, unsigned vid, uint64_t now)
 {
+    static const uint8_t bridges[5] = { 1, 0x80, 0xc2 };
     bool group = dst[0] & 1;
+
+    /* For the next bridge alone (802.1Q, 8.6.3): a guest's PAUSE or BPDU would have the other end of the wire stop for all of us. */
+    if (!memcmp(dst, bridges, 5) && dst[5] < 16)
+        return 0;
     int to = group ? -1 : fixed_owner(sw, dst);
 
     if (!group && to < 0)
@@ -167,7 +172,10 @@ static uint32_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, unsi
                    ? 1u << to
                    : 0;
     uint32_t set = flood(sw, from, vid, !group);
-    return set && !may_flood(&sw->port[from], from == SW_UPLINK ? SW_FLOOD_UPLINK : 1, now) ? 0 : set;
+    bool many = group || set & (set - 1);
+    return many && set && !may_flood(&sw->port[from], from == SW_UPLINK ? SW_FLOOD_UPLINK : 1, now)
+               ? 0
+               : set;
 }
 
 static void say_refused(struct sw_port *p, const char *why, const uint8_t *what, unsigned n)
@@ -219,8 +227,11 @@ struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, u
     }
     if (!may_send(sw, from, frame, len))
         return w;
-    bool tag = len >= ETH_HLEN + 4 && be16(frame + 12) == 0x8100;
-    if (!vlan_of(&p->conf, tag ? be16(frame + 14) & 0xfff : 0, &vid)) {
+    bool tag = len >= ETH_HLEN + 4 && be16(frame + 12) == 0x8100,
+         more = frame_is_tag(be16(frame + (tag ? 16 : 12)));
+    unsigned named = tag ? be16(frame + 14) & 0xfff : 0;
+    /* One for the priority's sake hides none behind it. */
+    if (!vlan_of(&p->conf, named, &vid) || (tag && !named && more && !sees_all(&p->conf))) {
         p->vlan++;
         return w;
     }
@@ -237,6 +248,11 @@ struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, u
     EACH_PORT(i, w.to)
     {
         const struct slot_vif *c = &sw->port[i].conf;
+        if (more && c->trunk[0] && !sees_tag(c, vid)) { /* it would take that one for the VLAN's */
+            p->vlan++;
+            w.to &= ~(1u << i);
+            continue;
+        }
         /* Who sees all sees it as it is, if that says all: a tag for the priority's sake stays. */
         if (sees_all(c) ? !tag && vid : tag != sees_tag(c, vid))
             w.other |= 1u << i;

@@ -9,7 +9,7 @@
  * VLANs (IEEE 802.1Q) are as Open vSwitch has them (ovs-vswitchd.conf.db(5)). A port with `vlan` alone is an access port: it sees that VLAN
  * without tags, and a tag that it sends is refused. One with `trunk` sees those VLANs with tags, and `vlan`, if it has one, without.
  * One with neither, as the uplink is, sees all as they are; what has no tag is in VLAN 0, which is the same as a tag of 0. Only the outermost tag of
- * type 8100 counts.
+ * type 8100 counts. What a trunk would see without that one, but with another behind it, does not go there.
  *
  * What goes to many (broadcast, multicast, unknown) is limited for each port that it comes from.
  */

@@ -215,6 +215,46 @@ TEST(test_vlans)
     way(vlan_pass(3, mac_y, m[3], -1), 1 << 0, 1 << 0, 20);
 }
 
+/* A second tag is nobody's word about a VLAN once the first is taken off: 2 has VLAN 10 without tags, and 20 with. */
+TEST(test_vlan_behind_vlan)
+{
+    static const uint8_t m[4][6] = { { 0 }, { 2, 1 }, { 2, 2 }, { 2, 3 } };
+    static const struct slot_vif conf[4] = {
+        [1] = { .vlan = 10 }, [2] = { .vlan = 10, .trunk = { 20 } }, [3] = { .trunk = { 10 } }
+    };
+    memset(&sw, 0, sizeof(sw));
+    switch_port_up(&sw, 0, NULL, NULL);
+    for (unsigned i = 1; i < 4; i++)
+        switch_port_up(&sw, i, m[i], &conf[i]);
+    for (unsigned second = 0; second < 2; second++) {
+        unsigned from[2] = { 1, 3 };
+        for (unsigned k = 0; k < 2; k++) {
+            (void)vlan_pass(from[k], m[2], m[from[k]], k ? 10 : 0);
+            frame[16] = second ? 0x81 : 8, frame[19] = 20, frame[20] = 8;
+            way(switch_route(&sw, from[k], frame, 64, 0), second ? 0 : 1 << 2, second ? 0 : 1 << 2,
+                10);
+            assert_int_equal(sw.port[from[k]].vlan, second);
+        }
+    }
+    memcpy(frame, all, 6); /* the others see both */
+    way(switch_route(&sw, 3, frame, 64, 0), 1 << 0 | 1 << 1, 1 << 1, 10);
+    memcpy(frame + 6, m[1], 6);
+    frame[15] = 0; /* for the priority's sake: not even to the wire */
+    way(switch_route(&sw, 1, frame, 64, 0), 0, 0, 0);
+    frame[12] = 0x88, frame[13] = 0xa8, frame[14] = frame[15] = 0; /* nor behind one of another type */
+    way(switch_route(&sw, 1, frame, 64, 0), 1 << 0 | 1 << 3, 1 << 0 | 1 << 3, 10);
+}
+
+/* What is for the next bridge alone goes to nobody: PAUSE, spanning tree, LLDP. */
+TEST(test_bridges_own)
+{
+    uint8_t dst[6] = { 1, 0x80, 0xc2, 0, 0, 0 };
+
+    for (; dst[5] < 32; dst[5]++)
+        for (unsigned from = 0; from < 2; from++)
+            assert_int_equal(pass(from, dst, from ? mac_a : mac_x, 0x8808, 60, 0) != 0, dst[5] >= 16);
+}
+
 /* --- storms --------------------------------------------------------------------------------------------------- */
 
 TEST(test_storms)
@@ -226,7 +266,10 @@ TEST(test_storms)
         through += pass(1, all, mac_a, 0x800, 60, now) != 0;
     assert_int_equal(through, SW_FLOOD_BURST);
     assert_int_equal(sw.port[1].storm, 10000 - SW_FLOOD_BURST);
+    assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, now), 1 << 0); /* unknown, but only there */
+    switch_port_up(&sw, 5, NULL, NULL);
     assert_int_equal(pass(1, mac_x, mac_a, 0x800, 60, now), 0); /* unknown: it would go to many */
+    switch_port_down(&sw, 5);
     assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, now), 1 << 2); /* to one: as before */
     assert_int_equal(pass(2, all, mac_b, 0x800, 60, now), 1 << 0 | 1 << 1);
     for (through = 0; now < 6 * NS_PER_S; now += NS_PER_S / 100000)
@@ -306,6 +349,40 @@ TEST(test_guard_ip4)
     assert_true(sends(0x800, ip, 28, ""));
 }
 
+/* Behind SNAP, and behind more tags than are looked at: hosts find it. */
+TEST(test_guard_behind)
+{
+    uint8_t ip[28] = { 0x45, [9] = 17, [12] = 10, 0, 0, 6 },
+            f[300] = { 0xaa, 0xaa, 3, 0, 0, 0, 8, 0 };
+
+    guard_setup();
+    memcpy(f + 8, ip, 28);
+    assert_false(sends(36, f, 36, "a source address 10.0.0.6"));
+    f[5] = 0xf8;
+    assert_false(sends(36, f, 36, "a source address 10.0.0.6"));
+    f[8 + 15] = 5;
+    assert_true(sends(36, f, 36, ""));
+    f[6] = 0x81;
+    assert_false(sends(36, f, 36, "a frame whose tags do not end"));
+    f[5] = 1; /* another's numbers */
+    assert_true(sends(36, f, 36, ""));
+    memset(f + 5, 0, 3);
+    f[6] = 8, f[7] = 6;
+    assert_false(sends(36, f, 36, "an ARP sender 00:11:00:00:0a:00"));
+    for (unsigned n = 0; n < 8; n++)
+        (void)sends(36, f, n, NULL);
+    for (unsigned tags = 1; tags < 70; tags++) {
+        memset(f, 0, sizeof(f));
+        for (unsigned i = 0; i + 1 < tags; i++)
+            f[4 * i + 2] = 0x81;
+        f[4 * tags - 2] = 8;
+        memcpy(f + 4 * tags, ip, sizeof(f) - 4 * tags < 28 ? 0 : 28);
+        if (4 * tags + 28 > sizeof(f))
+            break;
+        assert_false(sends(0x8100, f, 4 * tags + 28, NULL));
+    }
+}
+
 TEST(test_guard_other_address)
 {
     static const uint8_t vrrp[6] = { 0, 0, 0x5e, 0, 1, 9 };
@@ -358,6 +435,12 @@ TEST(test_guard_ip6)
     icmp[0] = 133, memset(icmp + 8, 0, 100);
     icmp[8] = 1, icmp[9] = 1;
     assert_false(sends(0x86dd, ip, 64, "a neighbour's link address 00:00:00:00:00:00"));
+    memcpy(icmp + 10, mac_a, 6);
+    assert_true(sends(0x86dd, ip, 56, "")); /* a router solicitation as Linux sends it */
+    assert_true(sends(0x86dd, ip, 48, ""));
+    assert_false(sends(0x86dd, ip, 47, "an ICMPv6 header that is cut off"));
+    icmp[0] = 135;
+    assert_false(sends(0x86dd, ip, 63, "an ICMPv6 header that is cut off"));
     icmp[0] = 128; /* ping */
     assert_true(sends(0x86dd, ip, 64, ""));
     /* behind extension headers, and behind so many that it is not seen */

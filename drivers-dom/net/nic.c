@@ -27,15 +27,20 @@ unsigned nic_room(struct nic *n, unsigned port, bool *idle)
 {
     if (n->tx_out > n->tx_size / 2)
         n->ops->reclaim(n);
-    *idle = !n->tx_held[port];
-    return room(n, port);
+    *idle = !n->tx_held[port] && !n->tx_cut[port];
+    return n->tx_cut[port] ? 0 : room(n, port);
 }
 
-static bool has_room(const struct nic *n, const struct pkt *p)
+static bool fits(const struct nic *n, unsigned port, unsigned slots)
 {
-    unsigned slots = nic_slots(p);
+    return slots <= room(n, port) || (!n->tx_held[port] && n->tx_out + slots <= n->tx_size);
+}
 
-    return slots <= room(n, p->from) || (!n->tx_held[p->from] && n->tx_out + slots <= n->tx_size);
+static bool has_room(struct nic *n, unsigned port, unsigned slots)
+{
+    if (!fits(n, port, slots))
+        n->ops->reclaim(n);
+    return fits(n, port, slots);
 }
 
 static void hold(struct nic *n, const struct pkt *p, int slots)
@@ -44,14 +49,9 @@ static void hold(struct nic *n, const struct pkt *p, int slots)
     n->tx_held[p->from] = (uint16_t)(n->tx_held[p->from] + slots);
 }
 
+/* There is room for it. */
 static void send_one(struct nic *n, struct pkt *p)
 {
-    if (!has_room(n, p))
-        n->ops->reclaim(n);
-    if (n->no_link || !has_room(n, p)) {
-        n->tx_dropped++;
-        return;
-    }
     if ((p->flags & PKT_CSUM_BLANK) && !(n->can & NIC_CSUM))
         pkt_csum_fill(p);
     if (p->len < ETH_MIN) /* what lies behind must not be another guest's */
@@ -59,6 +59,35 @@ static void send_one(struct nic *n, struct pkt *p)
     hold(n, p, (int)nic_slots(p));
     n->ops->send(n, pkt_get(p));
     n->tx_packets++;
+}
+
+/* The port's large packet goes on, as far as there is room. */
+static void cut_on(struct nic *n, unsigned port)
+{
+    struct pkt *p = n->tx_cut[port];
+
+    for (; !n->no_link && n->tx_cut_at[port] < pkt_segments(p); n->tx_cut_at[port]++) {
+        unsigned i = n->tx_cut_at[port];
+        struct pkt *s = has_room(n, port, pkt_bufs(pkt_segment_len(p, i)))
+                            ? pkt_segment(n->pool, p, i)
+                            : NULL;
+        if (!s)
+            return;
+        send_one(n, s);
+        pkt_put(n->pool, s);
+    }
+    n->tx_dropped += n->no_link;
+    n->tx_cut[port] = NULL;
+    pkt_put(n->pool, p);
+}
+
+bool nic_waits(const struct nic *n)
+{
+    bool any = false;
+
+    for (unsigned i = 0; n && i < NIC_PORTS; i++)
+        any |= n->tx_cut[i] != NULL;
+    return any;
 }
 
 /* Under a tag not every NIC finds the headers. */
@@ -75,18 +104,15 @@ void nic_send(struct nic *n, struct pkt *p)
 {
     if (!n)
         return;
-    if (!p->gso || cuts(n, p)) {
+    bool whole = !p->gso || cuts(n, p);
+    if (n->no_link || (whole ? !has_room(n, p->from, nic_slots(p)) : n->tx_cut[p->from] != NULL)) {
+        n->tx_dropped++;
+    } else if (whole) {
         send_one(n, p);
-        return;
-    }
-    for (unsigned i = 0; i < pkt_segments(p); i++) {
-        struct pkt *s = pkt_segment(n->pool, p, i);
-        if (!s) {
-            n->tx_dropped++;
-            return;
-        }
-        send_one(n, s);
-        pkt_put(n->pool, s);
+    } else {
+        n->tx_cut[p->from] = pkt_get(p);
+        n->tx_cut_at[p->from] = 0;
+        cut_on(n, p->from);
     }
 }
 
@@ -102,5 +128,8 @@ void nic_notify(struct nic *n)
     if (!n)
         return;
     n->ops->reclaim(n);
+    for (unsigned i = 0; i < NIC_PORTS; i++)
+        if (n->tx_cut[i])
+            cut_on(n, i);
     n->ops->notify(n);
 }

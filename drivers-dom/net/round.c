@@ -99,7 +99,9 @@ static void rooms(struct nic *u, uint64_t now, unsigned nr_on)
     EACH_PORT(i, vifs_connected())
     {
         room[i].bufs = nic_room(u, i, &room[i].idle);
-        room[i].cut = (u->can & NIC_LARGE) != NIC_LARGE;
+        const struct slot_vif *c = &net.sw.port[i].conf;
+        /* Under a tag it always is (nic.c). */
+        room[i].cut = (u->can & NIC_LARGE) != NIC_LARGE || c->vlan || c->trunk[0];
     }
     if (u->tx_done != done || !u->tx_out)
         moved = now;
@@ -152,7 +154,7 @@ bool net_arm(void)
 /* Requests wait for a buffer, or for the wire: both come back from the NIC, which does not say when. Or for their turn (rate.h). */
 uint64_t net_look_again(void)
 {
-    uint64_t soon = now_ns() + NS_PER_MS, at = short_of_buffers() ? soon : 0;
+    uint64_t soon = now_ns() + NS_PER_MS, at = short_of_buffers() || nic_waits(net.uplink) ? soon : 0;
 
     EACH_PORT(i, vifs_connected())
     {

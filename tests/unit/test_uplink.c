@@ -266,6 +266,55 @@ TEST(test_room)
     assert_int_equal(pool.nr_free, POOL);
 }
 
+/* One that is cut here and has more segments than its port has room goes on as room comes, and nothing of it is lost; its port has no more room
+ * meanwhile, the others have theirs. Without a link it goes nowhere. */
+TEST(test_cut_waits)
+{
+    bool idle;
+
+    send_start(NIC_CSUM | NIC_SCATTER);
+    n.nic.tx_share = 10;
+    struct pkt *p = tcp(false, 65000, 1400, false);
+    unsigned segments = pkt_segments(p), seen = 0;
+    nic_send(&n.nic, p);
+    pkt_put(&pool, p);
+    for (unsigned at = 0; seen < segments; at = n.tx.r.avail_idx) {
+        nic_notify(&n.nic);
+        assert_in_range(n.nic.tx_held[0], 1, 10);
+        if (nic_waits(&n.nic)) {
+            n.nic.tx_share = 20;
+            assert_int_equal(nic_room(&n.nic, 0, &idle), 0);
+            assert_false(idle);
+            n.nic.tx_share = 10;
+        }
+        send(1, 1);
+        for (; at != n.tx.r.avail_idx; at++) {
+            const struct pkt *s = n.tx.pkt[avail.ring[at % VQ_SIZE]];
+            if (s->from == 0) {
+                const uint8_t *seq = s->data + 14 + 20 + 4;
+                assert_int_equal(((unsigned)seq[2] << 8 | seq[3]), seen * 1400 & 0xffff);
+                seen++;
+            }
+        }
+        sent(VQ_SIZE, 0);
+    }
+    nic_notify(&n.nic);
+    assert_int_equal(n.nic.tx_dropped, 0);
+    assert_false(nic_waits(&n.nic));
+    assert_int_equal(pool.nr_free, POOL);
+    p = tcp(false, 65000, 1400, false);
+    nic_send(&n.nic, p);
+    nic_send(&n.nic, p); /* one at a time */
+    assert_int_equal(n.nic.tx_dropped, 1);
+    pkt_put(&pool, p);
+    n.nic.no_link = true;
+    nic_notify(&n.nic);
+    assert_int_equal(n.nic.tx_dropped, 2);
+    sent(VQ_SIZE, 0);
+    nic_notify(&n.nic);
+    assert_int_equal(pool.nr_free, POOL);
+}
+
 /* --- receive -------------------------------------------------------------------------------------------------- */
 
 static unsigned delivered[4], nr_delivered, delivered_gso;

@@ -486,7 +486,7 @@ static void rx_answer(struct nb *nb, const struct batch *b, const struct nb_item
 void nb_finish_rx(struct nb *nb, const struct batch *b)
 {
     if (nb->broken)
-        drop_items(nb);
+        nb_detach(nb); /* what waits for it would never go */
     for (unsigned i = 0; i < nb->nr_rx_items; i++) {
         struct nb_item *it = &nb->rx_item[i];
         rx_answer(nb, b, it);

@@ -582,6 +582,22 @@ TEST(test_indices)
     assert_int_not_equal(nb_attach(&nb, &head), 0);
 }
 
+/* One that broke the protocol keeps no buffers. */
+TEST(test_broken_gives_back)
+{
+    struct pkt *p = frame(1448, 2, (unsigned[]){ 4032, 4096 });
+
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(nb_queue_rx(&nb, p));
+    pkt_put(&pool, p);
+    TXS->req_prod = 1000;
+    (void)nb_arm(&nb);
+    assert_non_null(nb.broken);
+    round_trip();
+    assert_false(nb_queue_rx(&nb, p));
+    assert_int_equal(pool.nr_free, POOL);
+}
+
 TEST(test_failing_copies)
 {
     fail_ref = 66;

@@ -5,14 +5,16 @@
 two guests, whose checksums the stacks leave blank on the way out and check on the way in; TCP in one piece, and what it is cut into; frames that
 do not fit are counted. And lwIP in small guests, with Debian's stack, with each other and with iperf 2.
 On a machine without taps the vifs are plugged on the user network, and the rest is told as skipped."""
+import pathlib
 import re
-import shutil
 import subprocess
+import tempfile
 
 import pytest
 
 from tests.lib.crash import crash
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check
+from tests.lib.unpacked import Missing, fetch, unpacked
 from tests.lib.wait import pause, until
 from tests.lib.wire import wire_or_user_network
 
@@ -104,7 +106,7 @@ def iperf(m, w):
     m.cmd("destroy lwip-iperf")
 
 
-def metrics(m):
+def metrics(m, w):
     """What Prometheus sees: whole, in its format, and a restart is counted."""
     out = m.cmd("create metrics extra='ip=10.0.2.42'", 60)
     check("created as domain" in out, f"create metrics: {out}")
@@ -124,12 +126,37 @@ def metrics(m):
     for sample in ('domain_cpu_seconds_total{domain="control",id="0"}', 'domain_memory_bytes{domain="store",id="1"} 83886080',
                    'vif_frames_received_total{domain="debian",vif="0"}', 'outage_seconds_bucket{le="+Inf"}', "store_operations_total"):
         check(f"bulkhead_{sample}" in text, f"no {sample} in {text}")
-    if shutil.which("promtool"):
-        got = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
-        check(got.returncode == 0, f"promtool says: {got.stdout}{got.stderr}")
+    try:
+        bin_ = unpacked("prometheus", ("prometheus",), fetch) / "usr/bin"
+    except Missing as e:
+        print(f"skipped wire-prometheus: {e}", flush=True)
     else:
-        print("skipped wire-promtool: package prometheus is not installed", flush=True)
+        got = subprocess.run([bin_ / "promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        check(got.returncode == 0, f"promtool says: {got.stdout}{got.stderr}")
+        if w:
+            scraped(w, bin_ / "prometheus")
     m.cmd("destroy metrics")
+
+
+QUERY = """
+import json, urllib.request
+q = "http://127.0.0.1:9090/api/v1/query?query=bulkhead_restarts_total"
+rows = json.load(urllib.request.urlopen(q, timeout=5))["data"]["result"]
+print([r["value"][1] for r in rows if r["metric"]["reason"] == "injected"], rows[0]["metric"]["instance"] if rows else "")
+"""
+
+
+def scraped(w, prometheus):
+    """By Debian's Prometheus, at the other end of the wire."""
+    with tempfile.TemporaryDirectory() as home:
+        config = pathlib.Path(home) / "prometheus.yml"
+        config.write_text("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: bulkhead, static_configs: [{targets: ['10.0.2.42:80']}]}]\n")
+        p = w.serve(str(prometheus), f"--config.file={config}", f"--storage.tsdb.path={home}/data", "--web.listen-address=127.0.0.1:9090")
+        try:
+            until(lambda: w.peer("/usr/bin/python3", "-c", QUERY), lambda got: got[1] == 0 and "'] 10.0.2.42:80" in got[0], "Prometheus has no sample", 60)
+        finally:
+            p.terminate()
+            p.wait(30)
 
 
 # --- the wire ------------------------------------------------------------------------------------------------------------
@@ -330,7 +357,7 @@ def test_wire(nic):
         m.boot()
         small_peer(m)
         iperf(m, w)
-        metrics(m)
+        metrics(m, w)
         plugged_again(m)
         if w:
             frames(m, w, nic)

@@ -25,7 +25,7 @@ SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 VICTIMS = ("store", "pciback", "control", "net0", "blk0")
 GUESTS = (("data1", "left", 41), ("data2", "right", 42))
 ECHO = "create echo name=third vif=['mac=00:16:3e:00:00:2b,bridge=net0']"
-DEBIAN = ("create debian name=third memory=96 vif=['mac=00:16:3e:00:00:2b,bridge=net0'] disk=['phy:blk0:data3,xvda,w'] "
+DEBIAN = ("create debian name=third memory=128 vif=['mac=00:16:3e:00:00:2b,bridge=net0'] disk=['phy:blk0:data3,xvda,w'] "
           "extra='console=hvc0 quiet bh.host=third bh.ip=10.0.2.43/24 bh.gw=10.0.2.2'")
 FIRST_GUEST = 16
 FREE = r"^blk0:data3 .* -"  # nobody's; blk0 says so a little after the disk went

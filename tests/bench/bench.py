@@ -20,12 +20,15 @@ import many  # noqa: E402
 import picture  # noqa: E402
 import services  # noqa: E402
 from busy import Reference  # noqa: E402
+from tests.lib import restarts  # noqa: E402
 from tests.lib.machine import BUILD, OLD_CPU, TEST_ISO, Machine, make_www  # noqa: E402
 from tests.lib.wait import pause  # noqa: E402
+from tests.lib.wire import wire_or_user_network  # noqa: E402
 
 INTERVAL_MS = 2.0
 CRASHES = int(os.environ.get("CRASHES", "50"))
 HANGS = int(os.environ.get("HANGS", "5"))
+SECONDS = int(os.environ.get("SECONDS", "60"))  # of a transfer
 LINES = []
 PICTURES = BUILD / "bench"
 
@@ -144,10 +147,20 @@ def network():
         services.outages(say, m, start_ping, gaps, INTERVAL_MS)
 
 
+def each_second():
+    with wire_or_user_network("bench-each-second") as w:
+        if w:
+            with Machine("bench-each-second", wire=w.name, cpu=OLD_CPU) as m:
+                m.boot()
+                restarts.compared(say, m, w, SECONDS)
+
+
 def main():
     quiet = Reference()
     quiet.look()
     network()
+    quiet.look()
+    each_second()
     quiet.look()
     many.measure(say)
     quiet.look()

@@ -6,6 +6,9 @@
  *   netcheck udp ADDRESS PORT        datagrams of 1 byte to what 1,500 bytes carry, odd and even ones
  *   netcheck tcp ADDRESS PORT        a connection with 256 KiB each way
  *   netcheck sink PORT               takes what it gets, by TCP
+ *   netcheck take PORT               the same of what `fill` sends, and looks at each byte
+ *   netcheck fill ADDRESS PORT SECONDS   sends for so long; the last line has what the other end says of it: how much came and was right, and the
+ *                                    longest times in which nothing came
  *   netcheck tso DEVICE              whether its packets go out in one piece, to be cut by the device: status 0 if they do
  *   netcheck storm ADDRESS PORT      ten thousand datagrams, as fast as they go, to a broadcast address; nothing comes back
  * The last line is "netcheck: udp|tcp: N of M bytes came back", the status 0 if that is all.
@@ -16,14 +19,17 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WAIT_MS 5000
@@ -73,18 +79,106 @@ static void write_all(int fd, const unsigned char *b, size_t n)
     }
 }
 
-static void serve_tcp(int fd, bool back)
+/* Over and over. A prime: what an older frame left in a buffer is other bytes than those that belong there. */
+#define LENGTH 65521u
+static unsigned char stream[2 * LENGTH];
+
+static void stream_make(void)
+{
+    uint32_t x = 1;
+
+    for (size_t i = 0; i < LENGTH; i++) {
+        x = x * 1664525 + 1013904223;
+        stream[i] = stream[i + LENGTH] = (unsigned char)(x >> 24);
+    }
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+#define LONGEST 64
+
+/* The longest of them, the longest first. */
+static void longest_add(uint64_t longest[], uint64_t us)
+{
+    for (unsigned i = 0; i < LONGEST; i++) {
+        uint64_t had = longest[i];
+        if (us > had) {
+            longest[i] = us;
+            us = had;
+        }
+    }
+}
+
+static void echo(int fd)
 {
     unsigned char b[65536];
     ssize_t n;
 
     while ((n = read(fd, b, sizeof(b))) > 0)
-        if (back)
-            write_all(fd, b, (size_t)n);
-    exit(0);
+        write_all(fd, b, (size_t)n);
 }
 
-static void serve(const char *port, bool back)
+static void sink(int fd)
+{
+    unsigned char b[65536];
+
+    while (read(fd, b, sizeof(b)) > 0)
+        ;
+}
+
+static void take(int fd)
+{
+    static unsigned char b[LENGTH];
+    uint64_t longest[LONGEST] = { 0 }, last = 0;
+    size_t came = 0, right = 0;
+    ssize_t n;
+
+    stream_make();
+    while ((n = read(fd, b, sizeof(b))) > 0) {
+        uint64_t now = now_us();
+        if (last)
+            longest_add(longest, now - last);
+        last = now;
+        if (right == came && !memcmp(b, stream + came % LENGTH, (size_t)n))
+            right += (size_t)n;
+        came += (size_t)n;
+    }
+    dprintf(fd, "%zu of %zu bytes right, longest us", right, came);
+    for (unsigned i = 0; i < LONGEST; i++)
+        dprintf(fd, " %lu", longest[i]);
+}
+
+static int fill(int fd, unsigned seconds)
+{
+    struct tcp_info info = { .tcpi_total_retrans = 0 };
+    socklen_t len = sizeof(info);
+    char said[LONGEST * 24];
+    size_t at = 0, got = 0;
+    ssize_t n;
+    uint64_t begin = now_us();
+
+    stream_make();
+    while (now_us() - begin < seconds * 1000000ull) {
+        write_all(fd, stream + at % LENGTH, LENGTH);
+        at += LENGTH;
+    }
+    shutdown(fd, SHUT_WR);
+    while (got < sizeof(said) - 1 && (n = read(fd, said + got, sizeof(said) - 1 - got)) > 0)
+        got += (size_t)n;
+    said[got] = '\0';
+    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    printf("netcheck: %zu bytes in %lu ms, %u segments again: %s\n", at, (now_us() - begin) / 1000,
+           info.tcpi_total_retrans, said);
+    return !got;
+}
+
+static void serve(const char *port, void (*fn)(int fd))
 {
     static unsigned char b[65536];
     struct pollfd fds[2] = { { .fd = open_socket(NULL, port, SOCK_DGRAM), .events = POLLIN },
@@ -105,8 +199,10 @@ static void serve(const char *port, bool back)
         }
         int fd = fds[1].revents ? accept(fds[1].fd, NULL, NULL) : -1;
         if (fd >= 0) {
-            if (!fork())
-                serve_tcp(fd, back);
+            if (!fork()) {
+                fn(fd);
+                exit(0);
+            }
             close(fd);
         }
     }
@@ -200,15 +296,21 @@ int main(int argc, char **argv)
 {
     size_t came, total = 0;
 
-    if (argc == 3 && (!strcmp(argv[1], "serve") || !strcmp(argv[1], "sink")))
-        serve(argv[2], argv[1][1] == 'e');
+    if (argc == 3 && !strcmp(argv[1], "serve"))
+        serve(argv[2], echo);
+    if (argc == 3 && !strcmp(argv[1], "sink"))
+        serve(argv[2], sink);
+    if (argc == 3 && !strcmp(argv[1], "take"))
+        serve(argv[2], take);
+    if (argc == 5 && !strcmp(argv[1], "fill"))
+        return fill(open_socket(argv[2], argv[3], SOCK_STREAM), (unsigned)atoi(argv[4]));
     if (argc == 3 && !strcmp(argv[1], "tso"))
         return tso(argv[2]);
     if (argc == 4 && !strcmp(argv[1], "storm"))
         return storm(argv[2], argv[3]);
     if (argc != 4 || (strcmp(argv[1], "udp") && strcmp(argv[1], "tcp"))) {
         fprintf(stderr,
-                "usage: netcheck serve PORT | sink PORT | udp|tcp|storm ADDRESS PORT | tso DEVICE\n");
+                "usage: netcheck serve|sink|take PORT | udp|tcp|storm ADDRESS PORT | fill ADDRESS PORT SECONDS | tso DEVICE\n");
         return 2;
     }
     bool udp = !strcmp(argv[1], "udp");

@@ -12,6 +12,7 @@ import tempfile
 
 import pytest
 
+from tests.lib import restarts
 from tests.lib.crash import crash
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check
 from tests.lib.unpacked import Missing, fetch, unpacked
@@ -104,6 +105,13 @@ def iperf(m, w):
         print(f"iperf out by the wire: {speed} kbit/s", flush=True)
         m.cmd("destroy sender")
     m.cmd("destroy lwip-iperf")
+
+
+def restarted(m, w):
+    """A transfer each way loses nothing; a minute of it is in tests/long/test_each_second.py."""
+    restarts.serve(m, w)
+    for way in restarts.WAYS:
+        restarts.transfer(m, w, way, 4, lambda: restarts.restarts(m, 5, 0.5))
 
 
 def metrics(m, w):
@@ -358,6 +366,8 @@ def test_wire(nic):
         small_peer(m)
         iperf(m, w)
         metrics(m, w)
+        if w:
+            restarted(m, w)
         plugged_again(m)
         if w:
             frames(m, w, nic)

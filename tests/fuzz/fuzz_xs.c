@@ -14,6 +14,7 @@
  * so learns which of them lead to code that it has not seen.
  */
 #include "fuzz_xs.h"
+#include "draw.h"
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,37 +29,9 @@ static void *chunk_new(size_t n); /* so that what a dead instance had can be fou
 
 #define GUESTS 3
 #define FIRST  16
-#define CHECK(c)                                                                              \
-    do {                                                                                      \
-        if (!(c)) {                                                                           \
-            fprintf(stderr, "fuzz_xs: seed %llu: %s:%d: %s\n", seed, __FILE__, __LINE__, #c); \
-            abort();                                                                          \
-        }                                                                                     \
-    } while (0)
 
-static unsigned long long seed;
-static uint64_t rng;
 static struct xs store;
 static struct xenstore_domain_interface *page[FIRST + GUESTS];
-
-static const unsigned char *input; /* libFuzzer's, or NULL */
-static size_t left;
-
-static uint32_t from_input(uint32_t n)
-{
-    uint32_t v = 0;
-    for (uint32_t most = n - 1; most && left; most >>= 8, left--)
-        v = v << 8 | *input++;
-    return v % n;
-}
-
-static uint32_t rnd(uint32_t n)
-{
-    if (input)
-        return from_input(n);
-    rng = rng * 6364136223846793005ull + 1442695040888963407ull;
-    return (uint32_t)(rng >> 33) % n;
-}
 
 /* --- deaths ------------------------------------------------------------------------------------------------------ */
 static void *chunks[512];
@@ -466,8 +439,7 @@ static void next_instance(void)
 
 void fuzz_xs(unsigned long long with_seed, unsigned long steps)
 {
-    seed = with_seed;
-    rng = seed * 0x9e3779b97f4a7c15ull + 1;
+    draw_from(with_seed);
     xs_mem.fail_in = -1;
     xs_mem.limit = 3u << 20;
     memset(keep, 0, sizeof keep);
@@ -481,7 +453,7 @@ void fuzz_xs(unsigned long long with_seed, unsigned long steps)
     xs_snapshot(&store);
     for (unsigned d = FIRST; d < FIRST + GUESTS; d++)
         ctl_introduce(d);
-    for (unsigned long i = 0; i < steps && (!input || left); i++) {
+    for (unsigned long i = 0; i < steps && (!input || input_left); i++) {
         unsigned domid = FIRST + rnd(GUESTS);
         const struct conn *c = conn_find(&store, (uint16_t)domid);
         if (rnd(100) == 1)
@@ -510,7 +482,7 @@ void fuzz_xs(unsigned long long with_seed, unsigned long steps)
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n)
 {
     input = data;
-    left = n;
+    input_left = n;
     fuzz_xs(0, n);
     input = NULL;
     return 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/virtio_net.c drivers-dom/net/nic.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
+// LINK: tests/unit/vnet_world.c drivers-dom/net/virtio_net.c drivers-dom/net/nic.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* The uplink's queues. Transmit, with a device that is slower than its senders: one that floods leaves the others their share. Receive:
  * what does not fit is counted once and nothing of it delivered, what comes behind it is whole. Large packets both ways. */
 #include "unit.h"
-#include "virtio_net.h"
+#include "vnet_world.h"
 
 enum { POOL = 600 };
 static struct pkt pkts[POOL];
@@ -15,33 +15,6 @@ static struct vring_desc desc[VQ_SIZE];
 static struct vring_avail avail;
 static struct vring_used used;
 
-static jmp_buf dead;
-static bool may_die;
-void bh_panic(const char *fmt, ...)
-{
-    if (may_die)
-        longjmp(dead, 1);
-    fail_msg("%s", fmt);
-    __builtin_unreachable();
-}
-long hypercall(unsigned nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return 0; }
-static struct virtio_common common;
-static uint8_t devcfg[8];
-const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, unsigned type)
-{
-    v->common = &common;
-    v->devcfg = devcfg;
-    v->devcfg_len = sizeof(devcfg);
-    return NULL;
-}
-bool virtio_reset(struct virtio_dev *v) { return true; }
-static uint64_t asked_for, offered;
-const char *virtio_negotiate(struct virtio_dev *v, uint64_t wanted)
-{
-    asked_for = wanted;
-    v->features = offered & wanted;
-    return offered ? NULL : "no device";
-}
 const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t i, uint16_t max,
                         uint16_t vector)
 {
@@ -49,15 +22,6 @@ const char *vring_start(struct virtio_dev *v, struct vring *q, uint16_t i, uint1
     q->used_event = &avail.ring[max];
     return NULL;
 }
-void vring_notify(const struct virtio_dev *v, struct vring *q) {}
-static event_fn irq[2];
-static bool one_vector;
-const char *pci_irq_bind(uint32_t sbdf, unsigned entry, event_fn fn, void *arg)
-{
-    irq[entry] = fn;
-    return one_vector && entry ? "no such vector" : NULL;
-}
-
 static void send(unsigned from, unsigned count)
 {
     while (count--) {

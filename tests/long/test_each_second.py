@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 # ALONE: networks
-"""net0 is restarted each second of a minute (SECONDS) under a TCP transfer, each way: all bytes are right and each restart is counted; what it
-costs, beside a minute without (half before, half after), is printed. The short form is in tests/system/test_wire.py."""
+"""net0 is restarted 60 times (SECONDS), once each second, under TCP transfers, each way: all bytes are right and each restart is counted; what it
+costs, beside as long without, is printed. The short form is in tests/system/test_wire.py."""
 import os
 
 import pytest

@@ -108,7 +108,7 @@ def iperf(m, w):
 
 
 def restarted(m, w):
-    """A transfer each way loses nothing; a minute of it is in tests/long/test_each_second.py."""
+    """A transfer each way loses nothing; the long form is tests/long/test_each_second.py."""
     restarts.serve(m, w)
     for way in restarts.WAYS:
         restarts.transfer(m, w, way, 4, lambda: restarts.restarts(m, 5, 0.5))

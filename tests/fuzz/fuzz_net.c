@@ -389,24 +389,31 @@ static unsigned csum_of(const struct pkt *p)
     return p->flags & (PKT_CSUM_BLANK | PKT_CSUM_VALID) ? p->csum_start + p->csum_offset : 0;
 }
 
-/* It is what somebody sent, who has not been seen to send it before. Of what was malformed only that it was sent is known: it may be several
- * packets. */
+static bool was_sent(struct wants *s, unsigned csum_at)
+{
+    for (unsigned i = 0; i < s->nr; i++) {
+        const struct want *w = want_at(s, i);
+        if (w->len == now_len && same(w->frame, now_frame, now_len, csum_at)) {
+            wants_drop(s, i + !w->lossy);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* It is what somebody sent, who has not been seen to send it before; of what is to be cut the checksum is begun. Of what was malformed only
+ * that it was sent is known: it may be several packets. */
 static void check_sent(unsigned from, const struct pkt *p)
 {
     struct wants *s = &front[from].sent;
-    int any = -1;
+    unsigned any = 0;
 
-    for (unsigned i = 0; i < s->nr; i++) {
-        const struct want *w = want_at(s, i);
-        if (!w->lossy && w->len == now_len && same(w->frame, now_frame, now_len, csum_of(p))) {
-            wants_drop(s, i + 1);
-            return;
-        }
-        if (w->lossy && any < 0)
-            any = (int)i;
-    }
-    CHECK(any >= 0);
-    wants_drop(s, (unsigned)any);
+    if (was_sent(s, 0) || was_sent(s, csum_of(p)))
+        return;
+    while (any < s->nr && !want_at(s, any)->lossy)
+        any++;
+    CHECK(any < s->nr);
+    wants_drop(s, any);
 }
 
 static struct sw_way route_watched(const struct pkt *p, struct sw *sw, unsigned from,

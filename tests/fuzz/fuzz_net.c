@@ -256,7 +256,9 @@ static bool is_whole(const struct want *w, const uint8_t *f, unsigned len, bool 
 /* The length of the segment that it is, 0: of none that may come now. */
 static unsigned is_segment(struct want *w, const uint8_t *f, unsigned len, bool padded)
 {
-    if (!w->gso_size || len <= w->head || memcmp(f, w->frame, 12))
+    /* Whose it is says the end of the destination's address, in front of TCP. */
+    if (!w->gso_size || len <= w->head || memcmp(f, w->frame, 12) ||
+        memcmp(f + w->csum_start - 4, w->frame + w->csum_start - 4, 4))
         return 0;
     for (unsigned at = w->at; w->head + at < w->len; at += w->gso_size) {
         unsigned rest = w->len - w->head - at, n = rest < w->gso_size ? rest : w->gso_size;

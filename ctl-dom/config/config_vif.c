@@ -216,20 +216,16 @@ static int set_bridge(struct cfg_vif *v, char *val, struct cfg_text *t)
 /* RATE/s or RATE/s@INTERVAL, xl's syntax: bits (b) or bytes (B) with K, M or G (powers of 1,000) before it; us, ms or s. */
 static int set_rate(struct cfg_vif *v, const char *val, struct cfg_text *t)
 {
-    static const char form[] = "rate '%s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)";
-    const char *p;
+    static const char form[] = "rate '%s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)",
+                      prefixes[] = "KMG";
+    const char *p, *prefix;
     long n = decimal(val, &p, 999999999), interval = 50000;
     uint64_t each = 1;
 
-    for (const char *prefix = "KMG"; n > 0 && *prefix; prefix++) {
+    prefix = *p ? strchr(prefixes, *p) : NULL;
+    for (const char *at = prefixes; prefix && at <= prefix; at++)
         each *= 1000;
-        if (*p == *prefix) {
-            p++;
-            break;
-        }
-        if (prefix[1] == 0)
-            each = 1;
-    }
+    p += prefix != NULL;
     if (n <= 0 || (*p != 'b' && *p != 'B') || strncmp(p + 1, "/s", 2))
         return fail(t, form, val);
     v->rate = (uint64_t)n * each / (*p == 'b' ? 8 : 1);
@@ -242,7 +238,10 @@ static int set_rate(struct cfg_vif *v, const char *val, struct cfg_text *t)
     if (*p || interval <= 0 || interval > 10000000)
         return fail(t, form, val);
     v->rate_us = (uint32_t)interval;
-    return v->rate >= 1000 ? 0 : fail(t, "rate '%s' is less than 1KB/s", val);
+    if (v->rate < 1000)
+        return fail(t, "rate '%s' is less than 1KB/s", val);
+    /* Its product with an interval fits 64 bits. */
+    return v->rate <= 1000000000000 ? 0 : fail(t, "rate '%s' is more than 1000GB/s", val);
 }
 
 static int set(struct cfg_vif *v, const char *opt, char *val, struct cfg_text *t)

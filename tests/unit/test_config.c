@@ -297,6 +297,8 @@ TEST(vifs)
         { "rate=1MB/s@20", "rate '1MB/s@20' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
         { "rate=1MB/s@20msx", "rate '1MB/s@20msx' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
         { "rate=100b/s", "rate '100b/s' is less than 1KB/s" },
+        { "rate=1001GB/s", "rate '1001GB/s' is more than 1000GB/s" },
+        { "rate=1KMb/s", "rate '1KMb/s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
         { "rate=99999999999Gb/s", "rate '99999999999Gb/s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
         { "mtu=9000", "mtu is the guest's own to set (ip link set dev eth0 mtu 9000)" },
         { "bridge=a,bridge=b", "bridge is there twice" },

@@ -408,7 +408,7 @@ static int instance(void (*what)(const struct trial *t), const struct trial *t, 
     fflush(NULL);
     pid = fork();
     if (!pid) {
-        alarm(20);
+        alarm(100);
         what(t);
         _exit(0);
     }

@@ -9,7 +9,7 @@
 #include <bh.h>
 #include "pkt.h"
 
-#define NIC_PORTS 16u
+#define NIC_PORTS 65u
 
 /* What a device does itself with a frame that it sends; what it does not is done before. */
 #define NIC_CSUM    1u /* fills in a blank checksum that pkt_csum_find found */

@@ -8,11 +8,11 @@
 
 _Static_assert(NIC_PORTS == SW_PORTS, "a share for each port");
 
-static void deliver(struct pkt *p, uint32_t to)
+static void deliver(struct pkt *p, ports_t to)
 {
-    if (to & 1u << SW_UPLINK)
+    if (to & port_bit(SW_UPLINK))
         nic_send(net.uplink, p);
-    EACH_PORT(i, to & ~(1u << SW_UPLINK))
+    EACH_PORT(i, to & ~port_bit(SW_UPLINK))
     vif_offer(&vifs[i], p);
 }
 
@@ -28,7 +28,7 @@ static void deliver_other(struct pkt *p, const struct sw_way *w)
 
 static void deliver_all(struct pkt *p, const struct sw_way *w)
 {
-    uint32_t same = w->to & ~w->other;
+    ports_t same = w->to & ~w->other;
     struct pkt *copy;
 
     if (w->tagged && w->vid)

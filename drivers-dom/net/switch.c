@@ -66,7 +66,7 @@ static int fixed_owner(const struct sw *sw, const uint8_t *mac)
 
 void switch_port_down(struct sw *sw, unsigned port)
 {
-    sw->up &= ~(1u << port);
+    sw->up &= ~port_bit(port);
     for (unsigned i = 0; i < SW_MACS; i++) {
         if (sw->table[i].port == port)
             sw->table[i].used = false;
@@ -79,7 +79,7 @@ void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac, const stru
 
     switch_port_down(sw, port);
     memset(p, 0, sizeof(*p));
-    sw->up |= 1u << port;
+    sw->up |= port_bit(port);
     if (conf)
         p->conf = *conf;
     p->fixed = mac != NULL;
@@ -125,17 +125,17 @@ static bool sees_tag(const struct slot_vif *c, unsigned vid) { return vid && c->
 /* --- who gets it ------------------------------------------------------------------------------------------ */
 
 /* Everybody of the VLAN but the sender; unknown unicast spares the ports that have one known address and no other. */
-static uint32_t flood(const struct sw *sw, unsigned from, unsigned vid, bool unicast)
+static ports_t flood(const struct sw *sw, unsigned from, unsigned vid, bool unicast)
 {
     static const uint8_t none[6];
-    uint32_t set = 0;
+    ports_t set = 0;
 
     EACH_PORT(i, sw->up)
     {
         const struct sw_port *p = &sw->port[i];
         bool spared = unicast && p->fixed && mac_eq(p->conf.other[0], none);
         if (i != from && !spared && is_member(&p->conf, vid))
-            set |= 1u << i;
+            set |= port_bit(i);
     }
     return set;
 }
@@ -155,7 +155,7 @@ static bool may_flood(struct sw_port *p, unsigned times, uint64_t now)
 }
 
 /* The ports that a frame of a port that may send it goes to. */
-static uint32_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, unsigned vid, uint64_t now)
+static ports_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, unsigned vid, uint64_t now)
 {
     static const uint8_t bridges[5] = { 1, 0x80, 0xc2 };
     bool group = dst[0] & 1;
@@ -168,10 +168,10 @@ static uint32_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, unsi
     if (!group && to < 0)
         to = lookup(sw, dst, vid, now);
     if (to >= 0)
-        return (unsigned)to != from && sw->up & 1u << to && is_member(&sw->port[to].conf, vid)
-                   ? 1u << to
+        return (unsigned)to != from && is_member(&sw->port[to].conf, vid)
+                   ? sw->up & port_bit((unsigned)to)
                    : 0;
-    uint32_t set = flood(sw, from, vid, !group);
+    ports_t set = flood(sw, from, vid, !group);
     bool many = group || set & (set - 1);
     return many && set && !may_flood(&sw->port[from], from == SW_UPLINK ? SW_FLOOD_UPLINK : 1, now)
                ? 0
@@ -219,7 +219,7 @@ struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, u
     struct sw_way w = { .to = 0 };
     unsigned type, vid;
 
-    if (!(sw->up & 1u << from))
+    if (!(sw->up & port_bit(from)))
         return w;
     if (len < ETH_HLEN || len > FRAME_MAX) {
         p->bad_length++;
@@ -241,21 +241,21 @@ struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, u
     w = (struct sw_way){ .to = receivers(sw, from, frame, vid, now),
                          .vid = (uint16_t)vid,
                          .tagged = tag };
-    if ((w.to & 1u << SW_UPLINK) && len - frame_payload(frame, head_len(len), &type) > WIRE_MTU) {
+    if ((w.to & port_bit(SW_UPLINK)) && len - frame_payload(frame, head_len(len), &type) > WIRE_MTU) {
         p->wire_long++;
-        w.to &= ~(1u << SW_UPLINK);
+        w.to &= ~port_bit(SW_UPLINK);
     }
     EACH_PORT(i, w.to)
     {
         const struct slot_vif *c = &sw->port[i].conf;
         if (more && c->trunk[0] && !sees_tag(c, vid)) { /* it would take that one for the VLAN's */
             p->vlan++;
-            w.to &= ~(1u << i);
+            w.to &= ~port_bit(i);
             continue;
         }
         /* Who sees all sees it as it is, if that says all: a tag for the priority's sake stays. */
         if (sees_all(c) ? !tag && vid : tag != sees_tag(c, vid))
-            w.other |= 1u << i;
+            w.other |= port_bit(i);
     }
     return w;
 }

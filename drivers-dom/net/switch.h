@@ -17,7 +17,7 @@
 #include <bh.h>
 #include <slot_table.h>
 
-#define SW_PORTS  16u
+#define SW_PORTS  65u /* the uplink and 64 vifs */
 #define SW_UPLINK 0u
 #define SW_MACS   256u /* power of two */
 #define SW_WAYS   4u
@@ -46,22 +46,30 @@ struct sw_mac {
     uint64_t seen_ns;
 };
 
+/* A set of ports. */
+typedef unsigned __int128 ports_t;
+_Static_assert(SW_PORTS <= 8 * sizeof(ports_t), "sets of ports");
+static inline ports_t port_bit(unsigned port) { return (ports_t)1 << port; }
+static inline unsigned port_first(ports_t set) /* of one that is not empty */
+{
+    return (uint64_t)set ? (unsigned)__builtin_ctzl((uint64_t)set)
+                         : 64u + (unsigned)__builtin_ctzl((uint64_t)(set >> 64));
+}
+/* Each port of a set, as it is when the loop begins. */
+#define EACH_PORT(i, set)                         \
+    for (ports_t left_ = (set); left_; left_ = 0) \
+        for (unsigned i; left_ && (i = port_first(left_), true); left_ &= left_ - 1)
+
 struct sw {
-    uint32_t up; /* a set of ports */
+    ports_t up;
     struct sw_port port[SW_PORTS];
     struct sw_mac table[SW_MACS];
 };
-_Static_assert(SW_PORTS <= 32, "sets of ports");
-
-/* Each port of a set, as it is when the loop begins. */
-#define EACH_PORT(i, set)                                                                \
-    for (uint32_t left_ = (set), i; left_ && (i = (uint32_t)__builtin_ctz(left_), true); \
-         left_ &= left_ - 1)
 
 /* Where a frame goes: to the ports of `to`; those of `other`, which are among them, see it with its outermost tag taken off if it has one
  * (`tagged`), with a tag of `vid` if it has none. */
 struct sw_way {
-    uint32_t to, other;
+    ports_t to, other;
     uint16_t vid;
     bool tagged;
 };

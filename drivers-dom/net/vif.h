@@ -38,7 +38,7 @@ struct vif {
 extern struct vif vifs[SW_PORTS]; /* [0] is the uplink's place and unused */
 
 /* Their ports: what a round looks at. */
-static inline uint32_t vifs_connected(void) { return net.sw.up & ~(1u << SW_UPLINK); }
+static inline ports_t vifs_connected(void) { return net.sw.up & ~port_bit(SW_UPLINK); }
 
 /* Takes over the rings of the last life: no store access. Returns how many. keep: page 1 of the keep pages. */
 unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port));

@@ -372,15 +372,15 @@ static void check_way(const uint8_t *f, unsigned from, const struct sw_way *w)
     if (!vid)
         vid = conf[from].vlan;
     CHECK(may_say(from, f, now_len));
-    CHECK(w->vid == vid && w->tagged == tag && in_vlan(from, vid) && !(w->to & 1u << from));
+    CHECK(w->vid == vid && w->tagged == tag && in_vlan(from, vid) && !(w->to & port_bit(from)));
     CHECK(tag || vid || !conf[from].trunk[0]);
     CHECK(!(w->to & ~net.sw.up) && !(w->other & ~w->to));
     for (unsigned i = 0; i <= VIFS; i++) {
-        bool gets = w->to & 1u << i;
+        bool gets = w->to & port_bit(i);
         CHECK(!gets || in_vlan(i, vid));
         /* What is for one that has an address goes nowhere else; nor does he get what is for others. */
         if (i && fixed[i] && front[i].up) {
-            CHECK(!mac_is(f, mac[i]) || w->to == 1u << i);
+            CHECK(!mac_is(f, mac[i]) || w->to == port_bit(i));
             CHECK(!gets || f[0] & 1 || conf[i].other[0][5] || mac_is(f, mac[i]));
         }
     }
@@ -463,7 +463,7 @@ static void check_offered(unsigned i, const struct pkt *p)
     static uint8_t is[FRAME_MAX + PKT_BUF];
     unsigned len = flat(is, p), should = seen_by(i, other_frame);
 
-    CHECK(now_way.to & 1u << i && p->from == now_from);
+    CHECK(now_way.to & port_bit(i) && p->from == now_from);
     CHECK(len == should && same(is, other_frame, len, csum_of(p)));
 }
 

@@ -26,8 +26,8 @@ int setup(void **state)
     return 0;
 }
 
-static uint32_t pass(unsigned from, const uint8_t *dst, const uint8_t *src, unsigned type,
-                     unsigned len, uint64_t now)
+static ports_t pass(unsigned from, const uint8_t *dst, const uint8_t *src, unsigned type,
+                    unsigned len, uint64_t now)
 {
     memcpy(frame, dst, 6);
     memcpy(frame + 6, src, 6);
@@ -155,12 +155,49 @@ static struct sw_way vlan_pass(unsigned from, const uint8_t *dst, const uint8_t 
     return switch_route(&sw, from, frame, 64, 0);
 }
 
-static void way(struct sw_way w, uint32_t to, uint32_t other, unsigned vid)
+static void way(struct sw_way w, ports_t to, ports_t other, unsigned vid)
 {
-    assert_int_equal(w.to, to);
-    assert_int_equal(w.other, other);
+    assert_true(w.to == to && w.other == other);
     if (to)
         assert_int_equal(w.vid, vid);
+}
+
+/* All ports that there are. */
+TEST(test_every_port)
+{
+    static const unsigned at[] = { 1, 31, 32, 33, 63, 64 };
+    uint8_t m[SW_PORTS][6] = { { 0 } };
+    ports_t up = 0;
+    unsigned n = 0;
+
+    memset(&sw, 0, sizeof(sw));
+    switch_port_up(&sw, 0, NULL, NULL);
+    for (unsigned i = 1; i < SW_PORTS; i++) {
+        m[i][0] = 2, m[i][5] = (uint8_t)i;
+        switch_port_up(&sw, i, m[i], NULL);
+    }
+    EACH_PORT(i, sw.up)
+    {
+        assert_int_equal(i, n++);
+        up |= port_bit(i);
+    }
+    assert_true(n == SW_PORTS && up == sw.up && up == port_bit(SW_PORTS) - 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+        unsigned a = at[i], b = at[(i + 1) % ARRAY_SIZE(at)];
+        way(vlan_pass(a, m[b], m[a], -1), port_bit(b), 0, 0);
+        way(vlan_pass(a, all, m[a], -1), up & ~port_bit(a), 0, 0);
+        way(vlan_pass(a, mac_x, m[a], -1), port_bit(0), 0, 0);
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(at); i++)
+        switch_port_down(&sw, at[i]);
+    EACH_PORT(i, sw.up & ~port_bit(0))
+    {
+        n = i;
+        way(vlan_pass(0, m[i], mac_x, -1), port_bit(i), 0, 0);
+        if (i == 40)
+            break; /* of the whole set */
+    }
+    assert_int_equal(n, 40);
 }
 
 /* 1 and 2: access to 10, 3: access to 20, 4: trunk of 10 and 20, 5: the same with 30 as its own, 6: all as they are. */

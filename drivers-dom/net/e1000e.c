@@ -1,243 +1,61 @@
 /* SPDX-License-Identifier: MIT */
 /* Intel 82574L: see e1000e.h. Section numbers are those of its datasheet. */
 #include "e1000e.h"
-#include <device.h>
 #include <string.h>
-#include <trial.h>
 
-#define STOP_NS  (100 * NS_PER_MS) /* 5.3.2.1: what it has asked for comes within 80 ms */
-#define RESET_NS (100 * NS_PER_MS)
-_Static_assert(!offsetof(struct e1000e, nic), "a driver's own begins with its nic");
-#define TX_SLOTS (E_TX_NR / 2 - 1) /* a context for each */
-_Static_assert(PKT_HEAD + E_RX_BUF <= PKT_BUF, "what it may write into a buffer fits");
-
-static struct e1000e *of(struct nic *n) { return (struct e1000e *)n; }
-
-static uint32_t reg(volatile const uint8_t *regs, unsigned off)
+/* QEMU's forgets nothing at a reset but its address (up to 7.2); intel_reset relies on nothing of that. */
+static bool rings(volatile uint8_t *regs)
 {
-    return *(volatile const uint32_t *)(regs + off);
-}
-static void reg_set(volatile uint8_t *regs, unsigned off, uint32_t v)
-{
-    *(volatile uint32_t *)(regs + off) = v;
-}
-static void reg_set64(volatile uint8_t *regs, unsigned off, uint64_t v)
-{
-    reg_set(regs, off, (uint32_t)v);
-    reg_set(regs, off + 4, (uint32_t)(v >> 32));
-}
-
-bool e1000e_is(const struct bh_pci_info *dev)
-{
-    return dev->vendor == E1000E_VENDOR && dev->device == E1000E_82574L;
-}
-
-static volatile uint8_t *map(const struct bh_pci_info *dev)
-{
-    const struct bh_pci_bar *bar = &dev->bar[0];
-
-    return (bar->flags & 1) && bar->gpa && bar->size >= E1000E_REGS ? mmio_map(bar->gpa, E1000E_REGS)
-                                                                    : NULL;
-}
-
-/* Until these bits of a register are 0. */
-static bool wait_clear(volatile uint8_t *regs, unsigned off, uint32_t bits, uint64_t ns)
-{
-    uint64_t start = now_ns();
-
-    while (reg(regs, off) & bits) {
-        if (now_ns() - start > ns)
-            return false;
-        device_pause(start);
-    }
+    intel_set(regs, E_TXDCTL, E_TXDCTL_ONE_BY_ONE);
+    intel_set(regs, E_RFCTL, E_RFCTL_EXSTEN | E_RFCTL_NO_EXTRAS);
     return true;
 }
 
-/*
- * Ends all that a former driver began (5.3.2.1, 3.1.3.10): nothing new is asked of the bus, what was asked for is over, and it forgets. The PHY
- * keeps the link. QEMU's forgets nothing but its address (up to 7.2), so the queues are switched off by themselves, and whether they are is read.
- */
-static bool reset(volatile uint8_t *regs)
+static void irqs(volatile uint8_t *regs)
 {
-    reg_set(regs, E_IMC, ~0u);
-    reg_set(regs, E_RCTL, 0);
-    reg_set(regs, E_TCTL, E_TCTL_PSP);
-    reg_set(regs, E_CTRL, reg(regs, E_CTRL) | E_CTRL_MASTER_OFF);
-    (void)wait_clear(regs, E_STATUS, E_STATUS_MASTER, STOP_NS); /* one that is stuck is for the reset */
-    reg_set(regs, E_CTRL, reg(regs, E_CTRL) | E_CTRL_RST);
-    uint64_t start = now_ns();
-    while (now_ns() - start < DEVICE_SPIN_NS) /* it must not be read at once */
-        device_pause(start);
-    if (!wait_clear(regs, E_CTRL, E_CTRL_RST, RESET_NS))
-        return false;
-    reg_set(regs, E_IMC, ~0u);
-    reg_set(regs, E_CTRL, (reg(regs, E_CTRL) & ~(E_CTRL_MASTER_OFF | E_CTRL_FORCE)) | E_CTRL_SLU);
-    return !((reg(regs, E_RCTL) | reg(regs, E_TCTL)) & E_TCTL_EN);
-}
-_Static_assert(E_RCTL_EN == E_TCTL_EN, "one test for both");
-
-/* Rings at these addresses, empty; both queues are off. */
-static void rings_set(volatile uint8_t *regs, uint64_t rx, unsigned nr_rx, uint64_t tx, unsigned nr_tx)
-{
-    reg_set64(regs, E_RDBAL, rx);
-    reg_set(regs, E_RDLEN, nr_rx * (uint32_t)sizeof(struct e_rx_desc));
-    reg_set(regs, E_RDH, 0);
-    reg_set(regs, E_RDT, 0);
-    reg_set64(regs, E_TDBAL, tx);
-    reg_set(regs, E_TDLEN, nr_tx * (uint32_t)sizeof(struct e_tx_desc));
-    reg_set(regs, E_TDH, 0);
-    reg_set(regs, E_TDT, 0);
-    reg_set(regs, E_TXDCTL, E_TXDCTL_ONE_BY_ONE);
-    reg_set(regs, E_RFCTL, E_RFCTL_EXSTEN | E_RFCTL_NO_EXTRAS);
+    intel_set(regs, E_IVAR, E_IVAR_BOTH);
+    intel_set(regs, E_EIAC, E_INT_RXQ0 | E_INT_OTHER);
+    intel_set(regs, E_IAM, E_INT_RXQ0 | E_INT_OTHER);
+    intel_set(regs, E_EITR, (uint32_t)(NS_PER_S / E_INT_PER_S / E_EITR_NS));
+    intel_set(regs, E_CTRL_EXT, intel_reg(regs, E_CTRL_EXT) | E_CTRL_EXT_EIAME | E_CTRL_EXT_PBA_CLR);
 }
 
-static void rx_post(struct e1000e *e, unsigned i, struct pkt *p)
+static void unmask(volatile uint8_t *regs)
 {
-    e->rx_pkt[i] = p;
-    e->rx[i] = (struct e_rx_desc){ .addr = (uint64_t)p->data };
-}
-
-static const char *queues_start(struct e1000e *e)
-{
-    volatile uint8_t *regs = e->regs;
-
-    if (!e->rx)
-        e->rx = page_alloc((E_RX_NR + E_TX_NR) * sizeof(struct e_rx_desc) / PAGE_SIZE);
-    if (!e->rx)
-        return "out of memory";
-    e->tx = (struct e_tx_desc *)(e->rx + E_RX_NR);
-    for (unsigned i = 0; i < E_RX_NR; i++) {
-        struct pkt *p = pkt_alloc(e->nic.pool);
-        if (!p)
-            return "out of buffers";
-        rx_post(e, i, p);
-    }
-    rings_set(regs, (uint64_t)e->rx, E_RX_NR, (uint64_t)e->tx, E_TX_NR);
-    reg_set(regs, E_RXCSUM, E_RXCSUM_BOTH);
-    reg_set(regs, E_IVAR, E_IVAR_BOTH);
-    reg_set(regs, E_EIAC, E_INT_RXQ0 | E_INT_OTHER);
-    reg_set(regs, E_IAM, E_INT_RXQ0 | E_INT_OTHER);
-    reg_set(regs, E_EITR, (uint32_t)(NS_PER_S / E_EITR_PER_S / E_EITR_NS));
-    reg_set(regs, E_CTRL_EXT,
-            reg(regs, E_CTRL_EXT) | E_CTRL_EXT_EIAME | E_CTRL_EXT_DRV_LOAD | E_CTRL_EXT_PBA_CLR);
-    reg_set(regs, E_TCTL, E_TCTL_EN | E_TCTL_PSP | E_TCTL_COLLISIONS);
-    reg_set(regs, E_RCTL, E_RCTL_EN | E_RCTL_ALL | E_RCTL_LPE | E_RCTL_SECRC);
-    return NULL;
-}
-
-static void look_at_link(struct e1000e *e, uint32_t status)
-{
-    e->nic.no_link = !(status & E_STATUS_LU);
+    intel_set(regs, E_ICR, E_INT_USED);
+    intel_set(regs, E_IMS, E_INT_USED);
 }
 
 static void irq(uint32_t port, void *arg)
 {
     (void)port;
-    ((struct e1000e *)arg)->armed = false;
+    ((struct intel *)arg)->armed = false;
 }
+
+static const struct intel_kind kind = { .device = E1000E_82574L,
+                                        .tx_data = E_TX_DATA,
+                                        .reset = intel_reset,
+                                        .rings = rings,
+                                        .irqs = irqs,
+                                        .unmask = unmask,
+                                        .irq = irq };
+
+bool e1000e_is(const struct bh_pci_info *dev) { return intel_is(dev, &kind); }
+
+const char *e1000e_trial(const struct bh_pci_info *dev) { return intel_trial(dev, &kind); }
 
 /* fn and arg: an event of ours wakes as well as theirs would. */
 static const char *start(struct nic *n, const struct bh_pci_info *dev, event_fn fn, void *arg)
 {
-    struct e1000e *e = of(n);
-    struct bh_dma_enable dma = { .sbdf = dev->sbdf, .enable = 1 };
-
     (void)fn, (void)arg;
-    e->regs = map(dev);
-    if (!e->regs)
-        return "its registers cannot be mapped";
-    /* Only now is every DMA of a former instance over. */
-    if (!reset(e->regs))
-        return "it does not reset";
-    if (bh_svc_dma_enable(&dma))
-        return "DMA was refused";
-    const char *why = pci_irq_bind(dev->sbdf, 0, irq, e);
-    if (!why)
-        why = queues_start(e);
-    if (why) { /* it must not go on with what it was given */
-        (void)reset(e->regs);
-        dma.enable = 0;
-        bh_svc_dma_enable(&dma);
-        return why;
-    }
     n->can = NIC_CSUM | NIC_SCATTER;
-    n->mtu = WIRE_MTU;
-    n->tx_size = TX_SLOTS;
-    look_at_link(e, reg(e->regs, E_STATUS));
-    return NULL;
+    return intel_start(intel_of(n), dev, &kind);
 }
 
-/* --- receive ---------------------------------------------------------------------------------------------------- */
-
-/* One that fits has one descriptor; of a longer one the others hold the rest. */
-static bool rx_fits(struct e1000e *e, uint32_t status, unsigned len)
+/* Says where the checksum goes. A pseudo-header's sum is in the field already (7.2.10.1). */
+static void context(struct intel *e, const struct pkt *p)
 {
-    bool first = !e->rx_rest;
-
-    e->rx_rest = !(status & E_RX_EOP);
-    if (len > E_RX_BUF)
-        bh_panic("the NIC says that it put %u bytes into a buffer", len);
-    if (first && !e->rx_rest && len >= ETH_HLEN && len <= WIRE_MAX)
-        return true;
-    e->nic.rx_length += first;
-    return false;
-}
-
-static void rx_one(struct e1000e *e, unsigned i, uint64_t back, nic_deliver *deliver, void *arg)
-{
-    uint32_t status = (uint32_t)back;
-    unsigned len = (uint16_t)(back >> 32);
-    struct pkt *p = e->rx_pkt[i], *fresh = NULL;
-
-    if (rx_fits(e, status, len)) {
-        if (status & E_RX_BROKEN) {
-            e->nic.rx_errors++;
-        } else { /* a frame whose buffer nobody can replace is dropped: the ring stays full */
-            fresh = pkt_alloc(e->nic.pool);
-            e->nic.rx_dropped += !fresh;
-        }
-    }
-    rx_post(e, i, fresh ? fresh : p);
-    if (!fresh)
-        return;
-    p->len = (uint16_t)len;
-    p->flags = (status & (E_RX_IXSM | E_RX_L4CS | E_RX_L4E)) == E_RX_L4CS ? PKT_CSUM_VALID : 0;
-    e->nic.rx_packets++;
-    deliver(arg, p);
-    pkt_put(e->nic.pool, p);
-}
-
-/* What came back in the next descriptor, read once; 0: nothing yet. */
-static uint64_t rx_back(const struct e1000e *e)
-{
-    uint64_t back = READ_ONCE(e->rx[e->rx_next % E_RX_NR].back);
-
-    rmb(); /* the frame after the word that says that it is there */
-    return back & E_RX_DD ? back : 0;
-}
-
-static unsigned receive(struct nic *n, unsigned budget, nic_deliver *deliver, void *arg)
-{
-    struct e1000e *e = of(n);
-    unsigned done = 0;
-    uint64_t back;
-
-    while (done < budget && (back = rx_back(e))) {
-        unsigned i = e->rx_next++ % E_RX_NR;
-        rx_one(e, i, back, deliver, arg);
-        done++;
-    }
-    return done;
-}
-
-/* --- transmit --------------------------------------------------------------------------------------------------- */
-
-static struct e_tx_desc *tx_slot(struct e1000e *e) { return &e->tx[e->tx_next++ % E_TX_NR]; }
-
-/* Says where the checksum goes, if that is another place than before. A pseudo-header's sum is in the field already (7.2.10.1). */
-static void tx_context(struct e1000e *e, const struct pkt *p)
-{
-    struct e_tx_desc c = {
+    struct e_tx_context c = {
         .ip_start = ETH_HLEN,
         .ip_csum = ETH_HLEN + 10,
         .ip_end = (uint16_t)(p->csum_start - 1),
@@ -245,16 +63,14 @@ static void tx_context(struct e1000e *e, const struct pkt *p)
         .l4_csum = (uint8_t)(p->csum_start + p->csum_offset),
         .cmd = E_TX_DEXT | (p->csum_offset == 16 ? E_TX_TCP : 0) | (p->ipv6 ? 0 : E_TX_IPV4),
     };
+    struct e_tx_desc d;
 
-    if (!memcmp(&c, &e->context, sizeof(c)))
-        return;
-    e->context = c;
-    *tx_slot(e) = c;
+    memcpy(&d, &c, sizeof(d));
+    intel_tx_context(e, &d);
 }
 
 static void send(struct nic *n, struct pkt *p)
 {
-    struct e1000e *e = of(n);
     uint32_t offload = 0, len = nic_wire_len(p);
 
     /* It counts in bytes, and QEMU's takes the segment to be as long as the frame: a short one with a checksum it has to pad itself. */
@@ -262,145 +78,18 @@ static void send(struct nic *n, struct pkt *p)
         (p->csum_start + p->csum_offset > UINT8_MAX || p->csum_end != pkt_len(p)))
         pkt_csum_fill(p);
     if (p->flags & PKT_CSUM_BLANK) {
-        tx_context(e, p);
+        context(intel_of(n), p);
         offload = E_TX_L4CSUM;
         len = p->len;
     }
-    for (const struct pkt *b = p; b; b = b->next, len = b ? b->len : 0)
-        *tx_slot(e) = (struct e_tx_desc){ .addr = (uint64_t)b->data,
-                                          .cmd = len | E_TX_DATA | E_TX_DEXT | E_TX_IFCS |
-                                                 (b->next ? 0 : E_TX_EOP | E_TX_RS),
-                                          .back = offload };
-    e->tx_last[e->tx_next_frame % E_TX_NR] = (uint16_t)((e->tx_next - 1) % E_TX_NR);
-    e->tx_pkt[e->tx_next_frame++ % E_TX_NR] = p;
-}
-
-static void reclaim(struct nic *n)
-{
-    struct e1000e *e = of(n);
-
-    while (e->tx_first_frame != e->tx_next_frame) {
-        unsigned i = e->tx_first_frame % E_TX_NR;
-        if (!(READ_ONCE(e->tx[e->tx_last[i]].back) & E_TX_DD))
-            break;
-        nic_sent(n, e->tx_pkt[i]);
-        e->tx_pkt[i] = NULL;
-        e->tx_first_frame++;
-    }
-}
-
-/* --- the rest --------------------------------------------------------------------------------------------------- */
-
-static void notify(struct nic *n)
-{
-    struct e1000e *e = of(n);
-    uint32_t rx_tail = e->rx_next + E_RX_NR - 1; /* that one is not its own */
-
-    wmb();
-    if (e->rx_told != rx_tail)
-        reg_set(e->regs, E_RDT, (e->rx_told = rx_tail) % E_RX_NR);
-    if (e->tx_told != e->tx_next)
-        reg_set(e->regs, E_TDT, (e->tx_told = e->tx_next) % E_TX_NR);
-}
-
-/* Unless it may interrupt still: what it has to say that has been seen is cleared, then it may. The read comes after these writes, and the look
- * at the ring after what the device wrote before it answered. */
-static bool arm(struct nic *n)
-{
-    struct e1000e *e = of(n);
-
-    if (!e->armed) {
-        e->armed = true;
-        reg_set(e->regs, E_ICR, E_INT_USED);
-        reg_set(e->regs, E_IMS, E_INT_USED);
-        look_at_link(e, reg(e->regs, E_STATUS));
-    }
-    return rx_back(e) != 0;
-}
-
-static bool sane(struct nic *n)
-{
-    struct e1000e *e = of(n);
-    uint32_t status = reg(e->regs, E_STATUS);
-
-    if (status == ~0u) /* there is nothing */
-        return false;
-    look_at_link(e, status);
-    return true;
+    intel_tx_frame(intel_of(n), p, len, offload);
 }
 
 const struct nic_ops e1000e_nic = { .name = "e1000e",
                                     .start = start,
-                                    .receive = receive,
+                                    .receive = intel_receive,
                                     .send = send,
-                                    .reclaim = reclaim,
-                                    .notify = notify,
-                                    .arm = arm,
-                                    .sane = sane };
-
-/* --- the trial of its IOMMU unit --------------------------------------------------------------------------------
- * A frame to itself, over the MAC's loopback: what it receives is the write. It needs a link, which is forced where the device lets us. */
-
-#define FRAME_LEN 60u
-#define LINK_NS   (100 * NS_PER_MS)
-enum { PAGE_RX, PAGE_TX, PAGE_FRAME, PAGES };
-#define TRIAL_NR 8u /* the shortest rings */
-
-struct tried {
-    volatile uint8_t *regs;
-};
-
-static bool trial_reset(void *dev) { return reset(((struct tried *)dev)->regs); }
-
-static const char *trial_ready(void *dev, const struct trial *t)
-{
-    static const uint8_t head[14] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x88, 0xb5 };
-    volatile uint8_t *regs = ((struct tried *)dev)->regs;
-    struct e_rx_desc *rx = (void *)(t->pages + PAGE_RX * PAGE_SIZE);
-    struct e_tx_desc *tx = (void *)(t->pages + PAGE_TX * PAGE_SIZE);
-    uint64_t start = now_ns();
-
-    if (!reset(regs))
-        return "it does not reset";
-    memcpy(t->pages + PAGE_FRAME * PAGE_SIZE, head, sizeof(head));
-    for (unsigned i = 0; i < TRIAL_NR; i++) {
-        rx[i] = (struct e_rx_desc){ .addr = t->target };
-        tx[i] = (struct e_tx_desc){ .addr = t->window + PAGE_FRAME * PAGE_SIZE,
-                                    .cmd = FRAME_LEN | E_TX_DATA | E_TX_DEXT | E_TX_EOP |
-                                           E_TX_IFCS | E_TX_RS };
-    }
-    reg_set(regs, E_CTRL, reg(regs, E_CTRL) | E_CTRL_FD | E_CTRL_1000 | E_CTRL_FORCE);
-    while (!(reg(regs, E_STATUS) & E_STATUS_LU)) {
-        if (now_ns() - start > LINK_NS)
-            return "it has no link, without which its IOMMU unit cannot be tried";
-        device_pause(start);
-    }
-    rings_set(regs, t->window + PAGE_RX * PAGE_SIZE, TRIAL_NR, t->window + PAGE_TX * PAGE_SIZE,
-              TRIAL_NR);
-    reg_set(regs, E_TCTL, E_TCTL_EN | E_TCTL_PSP | E_TCTL_COLLISIONS);
-    reg_set(regs, E_RCTL, E_RCTL_EN | E_RCTL_ALL | E_RCTL_LBM_MAC | E_RCTL_SECRC);
-    wmb();
-    reg_set(regs, E_RDT, TRIAL_NR - 1);
-    return NULL;
-}
-
-static void trial_write(void *dev, const struct trial *t, unsigned n)
-{
-    (void)t;
-    wmb();
-    reg_set(((struct tried *)dev)->regs, E_TDT, n + 1);
-}
-
-static bool gave_up(void *dev) { return reg(((struct tried *)dev)->regs, E_STATUS) == ~0u; }
-
-const char *e1000e_trial(const struct bh_pci_info *dev)
-{
-    static const struct trial_ops ops = { .nr_pages = PAGES,
-                                          .reset = trial_reset,
-                                          .ready = trial_ready,
-                                          .write = trial_write,
-                                          .gave_up = gave_up };
-    struct tried d = { map(dev) };
-
-    return d.regs ? dma_trial(dev->sbdf, &ops, &d) : "its registers cannot be mapped";
-}
+                                    .reclaim = intel_reclaim,
+                                    .notify = intel_notify,
+                                    .arm = intel_arm,
+                                    .sane = intel_sane };

@@ -22,9 +22,9 @@ struct kind {
     struct nic *nic;
 };
 static struct vnet vnet;
-static struct e1000e e1000e;
+static struct intel intel;
 static const struct kind virtio_kind = { &virtio_net, &vnet.nic },
-                         e1000e_kind = { &e1000e_nic, &e1000e.nic };
+                         e1000e_kind = { &e1000e_nic, &intel.nic };
 
 static bool is_virtio_net(const struct bh_pci_info *nic) { return virtio_is(nic, VIRTIO_TYPE_NET); }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/e1000e.c drivers-dom/net/nic.c drivers-dom/net/gso.c drivers-dom/net/pkt.c
+// LINK: drivers-dom/net/e1000e.c drivers-dom/net/intel.c drivers-dom/net/nic.c drivers-dom/net/gso.c drivers-dom/net/pkt.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /*
  * The 82574L's driver against a device made of memory, which looks at its registers whenever the driver asks for the time or a test lets it.
@@ -11,9 +11,9 @@
 
 enum { POOL = 700 };
 static struct pkt pkts[POOL];
-static _Alignas(4096) uint8_t mem[POOL * PKT_BUF], regs[E1000E_REGS], ring[4 * 4096];
+static _Alignas(4096) uint8_t mem[POOL * PKT_BUF], regs[INTEL_REGS], ring[4 * 4096];
 static struct pkt_pool pool;
-static struct e1000e e;
+static struct intel e;
 static const struct bh_pci_info pci = { .sbdf = 0x18,
                                         .vendor = 0x8086,
                                         .device = 0x10d3,
@@ -23,7 +23,7 @@ static struct {
     bool dma;
     unsigned resets, offs;
     uint32_t rdh, tdh;
-    struct e_tx_desc context;
+    struct e_tx_context context;
     unsigned contexts, frames, length;
     struct e_tx_desc last; /* the last frame's */
     event_fn irq;
@@ -65,7 +65,7 @@ static void device_runs(void)
     set(E_CTRL, reg(E_CTRL) & ~E_CTRL_RST);
     if (sim.forgets_nothing)
         return;
-    for (unsigned off = 0x100; off < E1000E_REGS; off += 4)
+    for (unsigned off = 0x100; off < INTEL_REGS; off += 4)
         set(off, 0);
     set(E_CTRL, E_CTRL_SLU);
     set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
@@ -219,7 +219,7 @@ static unsigned sends(unsigned count, bool back)
         struct e_tx_desc *d = &tx[sim.tdh];
         assert_true(d->cmd & E_TX_DEXT);
         if (!(d->cmd & E_TX_DATA)) {
-            sim.context = *d;
+            memcpy(&sim.context, d, sizeof(*d));
             sim.contexts++;
             continue;
         }
@@ -305,7 +305,7 @@ TEST(test_start_over_anything)
     for (unsigned life = 0; life < 200; life++) {
         memset(&sim, 0, sizeof(sim));
         sim.forgets_nothing = life % 2;
-        for (unsigned off = 0; off < E1000E_REGS; off += 4) {
+        for (unsigned off = 0; off < INTEL_REGS; off += 4) {
             r = r * 1664525 + 1013904223;
             set(off, r ^ r >> 16);
         }

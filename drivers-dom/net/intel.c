@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/* What Intel's NICs have alike: see intel.h. Section numbers are those of the 82574L's datasheet. */
+#include "intel.h"
+#include <device.h>
+#include <string.h>
+#include <trial.h>
+
+#define STOP_NS  (100 * NS_PER_MS) /* 5.3.2.1: what it has asked for comes within 80 ms */
+#define RESET_NS (100 * NS_PER_MS)
+#define TX_SLOTS (E_TX_NR / 2 - 1) /* a context for each */
+_Static_assert(PKT_HEAD + E_RX_BUF <= PKT_BUF, "what it may write into a buffer fits");
+
+static void set64(volatile uint8_t *regs, unsigned off, uint64_t v)
+{
+    intel_set(regs, off, (uint32_t)v);
+    intel_set(regs, off + 4, (uint32_t)(v >> 32));
+}
+
+bool intel_is(const struct bh_pci_info *dev, const struct intel_kind *kind)
+{
+    return dev->vendor == INTEL_VENDOR && dev->device == kind->device;
+}
+
+static volatile uint8_t *map(const struct bh_pci_info *dev)
+{
+    const struct bh_pci_bar *bar = &dev->bar[0];
+
+    return (bar->flags & 1) && bar->gpa && bar->size >= INTEL_REGS ? mmio_map(bar->gpa, INTEL_REGS)
+                                                                   : NULL;
+}
+
+/* Until these bits of a register are `want`. */
+static bool wait_for(volatile uint8_t *regs, unsigned off, uint32_t bits, uint32_t want, uint64_t ns)
+{
+    uint64_t start = now_ns();
+
+    while ((intel_reg(regs, off) & bits) != want) {
+        if (now_ns() - start > ns)
+            return false;
+        device_pause(start);
+    }
+    return true;
+}
+
+/*
+ * Ends all that a former driver began (5.3.2.1, 3.1.3.10): nothing new is asked of the bus, what was asked for is over, and it forgets. The PHY
+ * keeps the link. Whether it forgets is not relied on: the queues are switched off by themselves, and whether they are is read.
+ */
+bool intel_reset(volatile uint8_t *regs)
+{
+    intel_set(regs, E_IMC, ~0u);
+    intel_set(regs, E_RCTL, 0);
+    intel_set(regs, E_TCTL, E_TCTL_PSP);
+    intel_set(regs, E_CTRL, intel_reg(regs, E_CTRL) | E_CTRL_MASTER_OFF);
+    (void)wait_for(regs, E_STATUS, E_STATUS_MASTER, 0, STOP_NS); /* one that is stuck is for the reset */
+    intel_set(regs, E_CTRL, intel_reg(regs, E_CTRL) | E_CTRL_RST);
+    uint64_t start = now_ns();
+    while (now_ns() - start < DEVICE_SPIN_NS) /* it must not be read at once */
+        device_pause(start);
+    if (!wait_for(regs, E_CTRL, E_CTRL_RST, 0, RESET_NS))
+        return false;
+    intel_set(regs, E_IMC, ~0u);
+    intel_set(regs, E_CTRL,
+              (intel_reg(regs, E_CTRL) & ~(E_CTRL_MASTER_OFF | E_CTRL_FORCE)) | E_CTRL_SLU);
+    return !((intel_reg(regs, E_RCTL) | intel_reg(regs, E_TCTL)) & E_TCTL_EN);
+}
+_Static_assert(E_RCTL_EN == E_TCTL_EN, "one test for both");
+
+/* Rings at these addresses, empty; both queues are off. */
+static bool rings_set(volatile uint8_t *regs, const struct intel_kind *kind, uint64_t rx,
+                      unsigned nr_rx, uint64_t tx, unsigned nr_tx)
+{
+    set64(regs, E_RDBAL, rx);
+    intel_set(regs, E_RDLEN, nr_rx * (uint32_t)sizeof(struct e_rx_desc));
+    intel_set(regs, E_RDH, 0);
+    intel_set(regs, E_RDT, 0);
+    set64(regs, E_TDBAL, tx);
+    intel_set(regs, E_TDLEN, nr_tx * (uint32_t)sizeof(struct e_tx_desc));
+    intel_set(regs, E_TDH, 0);
+    intel_set(regs, E_TDT, 0);
+    return kind->rings(regs);
+}
+
+static void rx_post(struct intel *e, unsigned i, struct pkt *p)
+{
+    e->rx_pkt[i] = p;
+    e->rx[i] = (struct e_rx_desc){ .addr = (uint64_t)p->data };
+}
+
+static const char *queues_start(struct intel *e)
+{
+    volatile uint8_t *regs = e->regs;
+
+    if (!e->rx)
+        e->rx = page_alloc((E_RX_NR + E_TX_NR) * sizeof(struct e_rx_desc) / PAGE_SIZE);
+    if (!e->rx)
+        return "out of memory";
+    e->tx = (struct e_tx_desc *)(e->rx + E_RX_NR);
+    for (unsigned i = 0; i < E_RX_NR; i++) {
+        struct pkt *p = pkt_alloc(e->nic.pool);
+        if (!p)
+            return "out of buffers";
+        rx_post(e, i, p);
+    }
+    if (!rings_set(regs, e->kind, (uint64_t)e->rx, E_RX_NR, (uint64_t)e->tx, E_TX_NR))
+        return "its queues do not begin";
+    intel_set(regs, E_RXCSUM, E_RXCSUM_BOTH);
+    e->kind->irqs(regs);
+    intel_set(regs, E_CTRL_EXT, intel_reg(regs, E_CTRL_EXT) | E_CTRL_EXT_DRV_LOAD);
+    intel_set(regs, E_TCTL, E_TCTL_EN | E_TCTL_PSP | E_TCTL_COLLISIONS);
+    intel_set(regs, E_RCTL, E_RCTL_EN | E_RCTL_ALL | E_RCTL_LPE | E_RCTL_SECRC);
+    return NULL;
+}
+
+static void look_at_link(struct intel *e, uint32_t status)
+{
+    e->nic.no_link = !(status & E_STATUS_LU);
+}
+
+const char *intel_start(struct intel *e, const struct bh_pci_info *dev, const struct intel_kind *kind)
+{
+    struct bh_dma_enable dma = { .sbdf = dev->sbdf, .enable = 1 };
+
+    e->kind = kind;
+    e->regs = map(dev);
+    if (!e->regs)
+        return "its registers cannot be mapped";
+    /* Only now is every DMA of a former instance over. */
+    if (!kind->reset(e->regs))
+        return "it does not reset";
+    if (bh_svc_dma_enable(&dma))
+        return "DMA was refused";
+    const char *why = pci_irq_bind(dev->sbdf, 0, kind->irq, e);
+    if (!why)
+        why = queues_start(e);
+    if (why) { /* it must not go on with what it was given */
+        (void)kind->reset(e->regs);
+        dma.enable = 0;
+        bh_svc_dma_enable(&dma);
+        return why;
+    }
+    e->nic.mtu = WIRE_MTU;
+    e->nic.tx_size = TX_SLOTS;
+    look_at_link(e, intel_reg(e->regs, E_STATUS));
+    return NULL;
+}
+
+/* --- receive ---------------------------------------------------------------------------------------------------- */
+
+/* One that fits has one descriptor; of a longer one the others hold the rest. */
+static bool rx_fits(struct intel *e, uint32_t status, unsigned len)
+{
+    bool first = !e->rx_rest;
+
+    e->rx_rest = !(status & E_RX_EOP);
+    if (len > E_RX_BUF)
+        bh_panic("the NIC says that it put %u bytes into a buffer", len);
+    if (first && !e->rx_rest && len >= ETH_HLEN && len <= WIRE_MAX)
+        return true;
+    e->nic.rx_length += first;
+    return false;
+}
+
+static void rx_one(struct intel *e, unsigned i, uint64_t back, nic_deliver *deliver, void *arg)
+{
+    uint32_t status = (uint32_t)back;
+    unsigned len = (uint16_t)(back >> 32);
+    struct pkt *p = e->rx_pkt[i], *fresh = NULL;
+
+    if (rx_fits(e, status, len)) {
+        if (status & E_RX_BROKEN) {
+            e->nic.rx_errors++;
+        } else { /* a frame whose buffer nobody can replace is dropped: the ring stays full */
+            fresh = pkt_alloc(e->nic.pool);
+            e->nic.rx_dropped += !fresh;
+        }
+    }
+    rx_post(e, i, fresh ? fresh : p);
+    if (!fresh)
+        return;
+    p->len = (uint16_t)len;
+    p->flags = (status & (E_RX_IXSM | E_RX_L4CS | E_RX_L4E)) == E_RX_L4CS ? PKT_CSUM_VALID : 0;
+    e->nic.rx_packets++;
+    deliver(arg, p);
+    pkt_put(e->nic.pool, p);
+}
+
+/* What came back in the next descriptor, read once; 0: nothing yet. */
+static uint64_t rx_back(const struct intel *e)
+{
+    uint64_t back = READ_ONCE(e->rx[e->rx_next % E_RX_NR].back);
+
+    rmb(); /* the frame after the word that says that it is there */
+    return back & E_RX_DD ? back : 0;
+}
+
+unsigned intel_receive(struct nic *n, unsigned budget, nic_deliver *deliver, void *arg)
+{
+    struct intel *e = intel_of(n);
+    unsigned done = 0;
+    uint64_t back;
+
+    while (done < budget && (back = rx_back(e))) {
+        unsigned i = e->rx_next++ % E_RX_NR;
+        rx_one(e, i, back, deliver, arg);
+        done++;
+    }
+    return done;
+}
+
+/* --- transmit --------------------------------------------------------------------------------------------------- */
+
+static struct e_tx_desc *tx_slot(struct intel *e) { return &e->tx[e->tx_next++ % E_TX_NR]; }
+
+void intel_tx_context(struct intel *e, const struct e_tx_desc *c)
+{
+    if (!memcmp(c, &e->context, sizeof(*c)))
+        return;
+    e->context = *c;
+    *tx_slot(e) = *c;
+}
+
+void intel_tx_frame(struct intel *e, struct pkt *p, uint32_t len, uint32_t offload)
+{
+    for (const struct pkt *b = p; b; b = b->next, len = b ? b->len : 0)
+        *tx_slot(e) = (struct e_tx_desc){ .addr = (uint64_t)b->data,
+                                          .cmd = len | e->kind->tx_data | E_TX_DEXT | E_TX_IFCS |
+                                                 (b->next ? 0 : E_TX_EOP | E_TX_RS),
+                                          .back = offload };
+    e->tx_last[e->tx_next_frame % E_TX_NR] = (uint16_t)((e->tx_next - 1) % E_TX_NR);
+    e->tx_pkt[e->tx_next_frame++ % E_TX_NR] = p;
+}
+
+void intel_reclaim(struct nic *n)
+{
+    struct intel *e = intel_of(n);
+
+    while (e->tx_first_frame != e->tx_next_frame) {
+        unsigned i = e->tx_first_frame % E_TX_NR;
+        if (!(READ_ONCE(e->tx[e->tx_last[i]].back) & E_TX_DD))
+            break;
+        nic_sent(n, e->tx_pkt[i]);
+        e->tx_pkt[i] = NULL;
+        e->tx_first_frame++;
+    }
+}
+
+/* --- the rest --------------------------------------------------------------------------------------------------- */
+
+void intel_notify(struct nic *n)
+{
+    struct intel *e = intel_of(n);
+    uint32_t rx_tail = e->rx_next + E_RX_NR - 1; /* that one is not its own */
+
+    wmb();
+    if (e->rx_told != rx_tail)
+        intel_set(e->regs, E_RDT, (e->rx_told = rx_tail) % E_RX_NR);
+    if (e->tx_told != e->tx_next)
+        intel_set(e->regs, E_TDT, (e->tx_told = e->tx_next) % E_TX_NR);
+}
+
+/* Unless it may interrupt still: what it has to say that has been seen is cleared, then it may. The read comes after these writes, and the look
+ * at the ring after what the device wrote before it answered. */
+bool intel_arm(struct nic *n)
+{
+    struct intel *e = intel_of(n);
+
+    if (!e->armed) {
+        e->armed = true;
+        e->kind->unmask(e->regs);
+        look_at_link(e, intel_reg(e->regs, E_STATUS));
+    }
+    return rx_back(e) != 0;
+}
+
+bool intel_sane(struct nic *n)
+{
+    struct intel *e = intel_of(n);
+    uint32_t status = intel_reg(e->regs, E_STATUS);
+
+    if (status == ~0u) /* there is nothing */
+        return false;
+    look_at_link(e, status);
+    return true;
+}
+
+/* --- the trial of its IOMMU unit --------------------------------------------------------------------------------
+ * A frame to itself, over the MAC's loopback: what it receives is the write. It needs a link, which is forced where the device lets us. */
+
+#define FRAME_LEN 60u
+#define LINK_NS   (2 * NS_PER_S) /* QEMU's 82576 takes half a second */
+enum { PAGE_RX, PAGE_TX, PAGE_FRAME, PAGES };
+#define TRIAL_NR 8u /* the shortest rings */
+
+struct tried {
+    volatile uint8_t *regs;
+    const struct intel_kind *kind;
+};
+
+static bool trial_reset(void *dev)
+{
+    struct tried *d = dev;
+
+    return d->kind->reset(d->regs);
+}
+
+static const char *trial_ready(void *dev, const struct trial *t)
+{
+    static const uint8_t head[14] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x88, 0xb5 };
+    const struct intel_kind *kind = ((struct tried *)dev)->kind;
+    volatile uint8_t *regs = ((struct tried *)dev)->regs;
+    struct e_rx_desc *rx = (void *)(t->pages + PAGE_RX * PAGE_SIZE);
+    struct e_tx_desc *tx = (void *)(t->pages + PAGE_TX * PAGE_SIZE);
+
+    if (!kind->reset(regs))
+        return "it does not reset";
+    memcpy(t->pages + PAGE_FRAME * PAGE_SIZE, head, sizeof(head));
+    for (unsigned i = 0; i < TRIAL_NR; i++) {
+        rx[i] = (struct e_rx_desc){ .addr = t->target };
+        tx[i] = (struct e_tx_desc){ .addr = t->window + PAGE_FRAME * PAGE_SIZE,
+                                    .cmd = FRAME_LEN | kind->tx_data | E_TX_DEXT | E_TX_EOP |
+                                           E_TX_IFCS | E_TX_RS };
+    }
+    intel_set(regs, E_CTRL, intel_reg(regs, E_CTRL) | E_CTRL_FD | E_CTRL_1000 | E_CTRL_FORCE);
+    if (!wait_for(regs, E_STATUS, E_STATUS_LU, E_STATUS_LU, LINK_NS))
+        return "it has no link, without which its IOMMU unit cannot be tried";
+    if (!rings_set(regs, kind, t->window + PAGE_RX * PAGE_SIZE, TRIAL_NR,
+                   t->window + PAGE_TX * PAGE_SIZE, TRIAL_NR))
+        return "its queues do not begin";
+    intel_set(regs, E_TCTL, E_TCTL_EN | E_TCTL_PSP | E_TCTL_COLLISIONS);
+    intel_set(regs, E_RCTL, E_RCTL_EN | E_RCTL_ALL | E_RCTL_LBM_MAC | E_RCTL_SECRC);
+    wmb();
+    intel_set(regs, E_RDT, TRIAL_NR - 1);
+    return NULL;
+}
+
+static void trial_write(void *dev, const struct trial *t, unsigned n)
+{
+    (void)t;
+    wmb();
+    intel_set(((struct tried *)dev)->regs, E_TDT, n + 1);
+}
+
+static bool gave_up(void *dev) { return intel_reg(((struct tried *)dev)->regs, E_STATUS) == ~0u; }
+
+const char *intel_trial(const struct bh_pci_info *dev, const struct intel_kind *kind)
+{
+    static const struct trial_ops ops = { .nr_pages = PAGES,
+                                          .reset = trial_reset,
+                                          .ready = trial_ready,
+                                          .write = trial_write,
+                                          .gave_up = gave_up };
+    struct tried d = { map(dev), kind };
+
+    return d.regs ? dma_trial(dev->sbdf, &ops, &d) : "its registers cannot be mapped";
+}

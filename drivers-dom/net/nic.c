@@ -27,8 +27,8 @@ unsigned nic_room(struct nic *n, unsigned port, bool *idle)
 {
     if (n->tx_out > n->tx_size / 2)
         n->ops->reclaim(n);
-    *idle = !n->tx_held[port] && !n->tx_cut[port];
-    return n->tx_cut[port] ? 0 : room(n, port);
+    *idle = !n->tx_held[port] && !n->wait[port].nr;
+    return n->wait[port].nr ? 0 : room(n, port);
 }
 
 static bool fits(const struct nic *n, unsigned port, unsigned slots)
@@ -61,35 +61,6 @@ static void send_one(struct nic *n, struct pkt *p)
     n->tx_packets++;
 }
 
-/* The port's large packet goes on, as far as there is room. */
-static void cut_on(struct nic *n, unsigned port)
-{
-    struct pkt *p = n->tx_cut[port];
-
-    for (; !n->no_link && n->tx_cut_at[port] < pkt_segments(p); n->tx_cut_at[port]++) {
-        unsigned i = n->tx_cut_at[port];
-        struct pkt *s = has_room(n, port, pkt_bufs(pkt_segment_len(p, i)))
-                            ? pkt_segment(n->pool, p, i)
-                            : NULL;
-        if (!s)
-            return;
-        send_one(n, s);
-        pkt_put(n->pool, s);
-    }
-    n->tx_dropped += n->no_link;
-    n->tx_cut[port] = NULL;
-    pkt_put(n->pool, p);
-}
-
-bool nic_waits(const struct nic *n)
-{
-    bool any = false;
-
-    for (unsigned i = 0; n && i < NIC_PORTS; i++)
-        any |= n->tx_cut[i] != NULL;
-    return any;
-}
-
 /* Under a tag not every NIC finds the headers. */
 static bool cuts(const struct nic *n, const struct pkt *p)
 {
@@ -100,19 +71,62 @@ static bool cuts(const struct nic *n, const struct pkt *p)
     return !p->tagged && (n->can & needs) == needs;
 }
 
+static bool goes_whole(const struct nic *n, const struct pkt *p) { return !p->gso || cuts(n, p); }
+
+static bool send_whole(struct nic *n, struct pkt *p)
+{
+    if (!has_room(n, p->from, nic_slots(p)))
+        return false;
+    send_one(n, p);
+    return true;
+}
+
+/* The rest of its segments, from *at on; false: some are left. */
+static bool send_cut(struct nic *n, struct pkt *p, uint16_t *at)
+{
+    for (; *at < pkt_segments(p); ++*at) {
+        struct pkt *s = has_room(n, p->from, pkt_bufs(pkt_segment_len(p, *at)))
+                            ? pkt_segment(n->pool, p, *at)
+                            : NULL;
+        if (!s)
+            return false;
+        send_one(n, s);
+        pkt_put(n->pool, s);
+    }
+    return true;
+}
+
+/* What of the port waits goes on, as far as there is room. */
+static void wait_on(struct nic *n, struct nic_wait *w)
+{
+    unsigned out = 0;
+
+    for (; out < w->nr; out++, w->at = 0) {
+        struct pkt *p = w->pkt[out];
+        if (!n->no_link && !(goes_whole(n, p) ? send_whole(n, p) : send_cut(n, p, &w->at)))
+            break;
+        n->tx_dropped += n->no_link;
+        pkt_put(n->pool, p);
+    }
+    n->waiting -= out;
+    w->nr = (uint16_t)(w->nr - out);
+    memmove(w->pkt, w->pkt + out, w->nr * sizeof(w->pkt[0]));
+}
+
 void nic_send(struct nic *n, struct pkt *p)
 {
     if (!n)
         return;
-    bool whole = !p->gso || cuts(n, p);
-    if (n->no_link || (whole ? !has_room(n, p->from, nic_slots(p)) : n->tx_cut[p->from] != NULL)) {
+    struct nic_wait *w = &n->wait[p->from];
+    if (n->no_link || w->nr == NIC_WAIT) {
         n->tx_dropped++;
-    } else if (whole) {
-        send_one(n, p);
+    } else if (!w->nr && goes_whole(n, p)) {
+        n->tx_dropped += !send_whole(n, p);
     } else {
-        n->tx_cut[p->from] = pkt_get(p);
-        n->tx_cut_at[p->from] = 0;
-        cut_on(n, p->from);
+        w->pkt[w->nr++] = pkt_get(p);
+        n->waiting++;
+        if (w->nr == 1)
+            wait_on(n, w);
     }
 }
 
@@ -128,8 +142,7 @@ void nic_notify(struct nic *n)
     if (!n)
         return;
     n->ops->reclaim(n);
-    for (unsigned i = 0; i < NIC_PORTS; i++)
-        if (n->tx_cut[i])
-            cut_on(n, i);
+    for (unsigned i = 0; n->waiting && i < NIC_PORTS; i++)
+        wait_on(n, &n->wait[i]);
     n->ops->notify(n);
 }

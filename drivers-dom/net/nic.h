@@ -37,6 +37,13 @@ struct nic_ops {
     bool (*sane)(struct nic *n); /* looked at now and then: the device is there, and does not ask for a reset */
 };
 
+/* Packets of a port that wait for room, in their order: the first is being cut, `at` is its next segment. It may be more than the port's share. */
+#define NIC_WAIT 16u
+struct nic_wait {
+    struct pkt *pkt[NIC_WAIT];
+    uint16_t nr, at;
+};
+
 struct nic { /* a driver's own begins with it */
     const struct nic_ops *ops;
     struct pkt_pool *pool;
@@ -46,9 +53,8 @@ struct nic { /* a driver's own begins with it */
     bool no_link;             /* nothing is sent; a driver whose device knows says so */
     uint16_t tx_size, tx_out; /* slots of the transmit queue; those in use */
     uint16_t tx_held[NIC_PORTS], tx_share; /* ... by frames of each port; how many one may use */
-    /* A large packet of each port that is being cut, and its next segment: it goes on as room comes. It may be more than the port's share. */
-    struct pkt *tx_cut[NIC_PORTS];
-    uint16_t tx_cut_at[NIC_PORTS];
+    struct nic_wait wait[NIC_PORTS];
+    unsigned waiting; /* packets in all of them */
     /* rx_length: frames that do not fit; rx_errors: damaged ones, and blank checksums outside of the frame; dropped: for want of room. */
     uint64_t rx_packets, rx_dropped, rx_length, rx_errors, tx_packets, tx_dropped;
     uint64_t tx_done; /* of tx_packets, those that are out */
@@ -57,12 +63,13 @@ struct nic { /* a driver's own begins with it */
 const char *nic_start(struct nic *n, const struct nic_ops *ops, const struct bh_pci_info *dev,
                       struct pkt_pool *pool, event_fn irq, void *arg);
 /* Takes a reference of its own; drops when there is no link, or the queue or p->from's share is full, but one packet may be longer than that. A blank checksum has been found
- * (pkt_csum_find); what is to be cut (pkt_gso_find) is cut here where the device does not do it, one of each port at a time. */
+ * (pkt_csum_find); what is to be cut (pkt_gso_find) is cut here where the device does not do it, as room comes; what the port sends meanwhile waits behind it. */
 void nic_send(struct nic *n, struct pkt *p);
 /* How many buffers the port may send now; *idle: the queue has nothing of it. */
 unsigned nic_room(struct nic *n, unsigned port, bool *idle);
 void nic_notify(struct nic *n); /* once a round: gives buffers back, tells the device what it waits for */
-bool nic_waits(const struct nic *n); /* something is cut only in part: nic_notify goes on with it */
+/* something is out only in part: nic_notify goes on with it */
+static inline bool nic_waits(const struct nic *n) { return n && n->waiting; }
 
 /* For drivers: the frame is out, or never will be. */
 void nic_sent(struct nic *n, struct pkt *p);

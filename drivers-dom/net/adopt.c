@@ -83,7 +83,7 @@ int nb_adopt(struct nb *nb, struct batch *b, const char **why)
     nb->tx_cons = (uint32_t)k->tx.req_cons;
     nb->tx_rsp = nb->tx_pub = tx;
     nb->rx_taken = (uint32_t)k->rx.req_cons;
-    nb->rx_cons = nb->rx_rsp = nb->rx_pub = rx;
+    nb->rx_cons = nb->rx_seen = nb->rx_rsp = nb->rx_pub = rx;
     ring_settle(&k->tx, tx);
     ring_settle(&k->rx, rx);
     /* What was consumed and not answered is lost, which packets may be. Rx requests are filled in their turn. */

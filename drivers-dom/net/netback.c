@@ -38,7 +38,7 @@ int nb_attach(struct nb *nb, const struct keep_vif_head *head)
 
     nb->features = head->features;
     nb->tx_cons = nb->tx_rsp = nb->tx_pub = tx;
-    nb->rx_cons = nb->rx_taken = nb->rx_rsp = nb->rx_pub = rx;
+    nb->rx_cons = nb->rx_taken = nb->rx_seen = nb->rx_rsp = nb->rx_pub = rx;
     (void)ring_avail(nb, &nb->txs->req_prod, tx, tx);
     (void)ring_avail(nb, &nb->rxs->req_prod, rx, rx);
     if (nb->broken)
@@ -62,7 +62,7 @@ void nb_detach(struct nb *nb)
 {
     while (nb->rxq_head != nb->rxq_tail)
         pkt_put(nb->pool, nb->rxq[nb->rxq_head++ % NB_RXQ]);
-    nb->rxq_bufs = nb->rxq_cut = 0;
+    nb->rxq_bufs = nb->rxq_slots = nb->rxq_cut = 0;
     drop_items(nb);
 }
 
@@ -301,18 +301,6 @@ void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *ar
 
 /* --- Rx: to the front-end --------------------------------------------------------------------------- */
 
-bool nb_queue_rx(struct nb *nb, struct pkt *p)
-{
-    if (nb->broken || nb->rxq_tail - nb->rxq_head >= NB_RXQ ||
-        nb->rxq_bufs + p->nr > nb->pool->nr_free / 2) {
-        nb->stats.rx_dropped++;
-        return false;
-    }
-    nb->rxq[nb->rxq_tail++ % NB_RXQ] = pkt_get(p);
-    nb->rxq_bufs += p->nr;
-    return true;
-}
-
 static bool rx_takes_whole(const struct nb *nb, const struct pkt *p)
 {
     return !p->gso || (nb_takes_blank(nb, p) && (nb->features & KEEP_F_SG) &&
@@ -321,6 +309,46 @@ static bool rx_takes_whole(const struct nb *nb, const struct pkt *p)
 
 /* A packet's buffers lie in a slot each, or one behind the other where that would be more slots than a front-end has to take. */
 static bool rx_packs(unsigned bufs) { return bufs >= NB_MAX_SLOTS; }
+
+static unsigned rx_slots(unsigned bufs, unsigned len, bool gso)
+{
+    return (rx_packs(bufs) ? (len + (unsigned)PAGE_SIZE - 1) / (unsigned)PAGE_SIZE : bufs) + gso;
+}
+
+/* What a packet needs of the front-end's slots, all of its segments together. */
+static unsigned rx_slots_all(const struct nb *nb, const struct pkt *p)
+{
+    return rx_takes_whole(nb, p) ? rx_slots(p->nr, pkt_len(p), p->gso)
+                                 : pkt_segments(p) * rx_slots(pkt_bufs(pkt_segment_len(p, 0)),
+                                                              pkt_segment_len(p, 0), false);
+}
+
+static bool rx_room(struct nb *nb, const struct pkt *p, unsigned slots)
+{
+    if (nb->broken || nb->rxq_tail - nb->rxq_head >= NB_RXQ)
+        return false;
+    if (nb->rxq_bufs + p->nr <= nb->pool->nr_free / 2 && nb->pool->nr_free >= nb->pool->nr / 4)
+        return true;
+    unsigned avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
+    if (avail < nb->rxq_slots + slots)
+        return false;
+    nb->rx_seen = nb->rx_cons + nb->rxq_slots + slots;
+    return true;
+}
+
+bool nb_queue_rx(struct nb *nb, struct pkt *p)
+{
+    unsigned slots = rx_slots_all(nb, p);
+
+    if (!rx_room(nb, p, slots)) {
+        nb->stats.rx_dropped++;
+        return false;
+    }
+    nb->rxq[nb->rxq_tail++ % NB_RXQ] = pkt_get(p);
+    nb->rxq_bufs += p->nr;
+    nb->rxq_slots += slots;
+    return true;
+}
 
 struct rx_cut {
     const struct pkt *b;
@@ -343,11 +371,6 @@ static unsigned rx_piece(struct rx_cut *c, unsigned have, const uint8_t **from)
 }
 
 static bool rx_more(const struct rx_cut *c) { return c->b->next || c->at < c->b->len; }
-
-static unsigned rx_slots(unsigned bufs, unsigned len, bool gso)
-{
-    return (rx_packs(bufs) ? (len + (unsigned)PAGE_SIZE - 1) / (unsigned)PAGE_SIZE : bufs) + gso;
-}
 
 /* What the next packet needs: slots, and copies at most. */
 static unsigned rx_need(const struct nb *nb, unsigned *copies)
@@ -378,6 +401,7 @@ static struct pkt *rx_take(struct nb *nb)
     nb->rxq_cut = 0;
     nb->rxq_head++;
     nb->rxq_bufs -= p->nr;
+    nb->rxq_slots -= rx_slots_all(nb, p);
     if (s != p)
         pkt_put(nb->pool, p);
     return s;
@@ -386,6 +410,8 @@ static struct pkt *rx_take(struct nb *nb)
 /* Consumes requests up to `end`: copied to the record, then req_cons passes them. What a dead instance took is there already. */
 static void rx_consume(struct nb *nb, uint32_t end)
 {
+    if ((int32_t)(nb->rx_seen - end) < 0)
+        nb->rx_seen = end;
     if ((int32_t)(end - nb->rx_taken) <= 0)
         return;
     while (nb->rx_taken != end) {
@@ -419,6 +445,8 @@ unsigned nb_collect_rx(struct nb *nb, struct batch *b)
     while (!nb->broken && nb->nr_rx_items < NB_ROUND && nb->rxq_head != nb->rxq_tail) {
         unsigned copies, need = rx_need(nb, &copies),
                          avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
+        if (avail < need && (int32_t)(nb->rx_seen - (nb->rx_cons + avail)) > 0)
+            nb_break(nb, "its requests for packets went back");
         if (avail < need || b->nr_copies + copies > BH_BATCH_COPIES)
             break;
         struct pkt *p = rx_take(nb);

@@ -74,8 +74,10 @@ struct nb {
 
     struct pkt *rxq[NB_RXQ];
     uint32_t rxq_head, rxq_tail;
-    unsigned rxq_bufs; /* buffers of theirs */
-    unsigned rxq_cut;  /* segments of the first of them that are out already */
+    unsigned rxq_bufs;  /* buffers of theirs */
+    unsigned rxq_slots; /* what they need of the front-end's, at most */
+    uint32_t rx_seen;   /* requests up to here were relied on: there is no going back */
+    unsigned rxq_cut;   /* segments of the first of them that are out already */
     struct nb_item tx_item[NB_ROUND], rx_item[NB_ROUND];
     unsigned nr_tx_items, nr_rx_items;
     struct nb_stats stats;
@@ -94,7 +96,8 @@ static inline bool nb_takes_blank(const struct nb *nb, const struct pkt *p)
 unsigned nb_collect_tx(struct nb *nb, struct batch *b); /* packets consumed */
 void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p),
                   void *arg);
-/* Takes a reference of its own; false: full, dropped and counted. Who takes nothing has at most half of what is free for everybody else: he cannot starve them. */
+/* Takes a reference of its own; false: full, dropped and counted. Who takes nothing has at most half of what is free, and nothing of the
+ * last quarter of the pool: that is for packets that the front-end has asked for already, which are gone with this round. */
 bool nb_queue_rx(struct nb *nb, struct pkt *p);
 unsigned nb_collect_rx(struct nb *nb,
                        struct batch *b); /* copies of packets into the guest; how many packets */

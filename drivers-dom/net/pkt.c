@@ -9,7 +9,7 @@
 void pkt_pool_init(struct pkt_pool *pool, struct pkt *pkts, uint8_t *mem, unsigned n)
 {
     pool->free = NULL;
-    pool->nr_free = n;
+    pool->nr = pool->nr_free = n;
     while (n--) {
         pkts[n] = (struct pkt){ .next = pool->free, .buf = mem + (size_t)n * PKT_BUF };
         pool->free = &pkts[n];

@@ -54,7 +54,7 @@ static inline unsigned pkt_len(const struct pkt *p) { return p->len + p->rest; }
 
 struct pkt_pool {
     struct pkt *free;
-    unsigned nr_free; /* buffers */
+    unsigned nr, nr_free; /* buffers */
 };
 
 /* mem: n * PKT_BUF bytes, page-aligned. */

@@ -444,6 +444,75 @@ TEST(test_rx_large)
     }
 }
 
+/* However many front-ends take nothing, the others send and receive: the last quarter of the buffers is for what was asked for already. */
+TEST(test_rx_reserve)
+{
+    enum { IDLE = 40 };
+    static struct nb idle[IDLE];
+    static _Alignas(4096) uint8_t rings[IDLE][4096];
+    unsigned len[18] = { 4032 }, held = 0;
+
+    setup(NULL);
+    nb.features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4;
+    for (unsigned i = 1; i < 15; i++)
+        len[i] = 4096;
+    for (unsigned i = 0; i < IDLE; i++) {
+        memset(rings[i], 0, sizeof(rings[i]));
+        idle[i] = (struct nb){ .rxs = (void *)rings[i], .pool = &pool, .features = nb.features };
+        for (unsigned k = 0; k < NB_RXQ && pool.nr_free > 1; k++) {
+            struct pkt *p = frame(0, 1, len);
+            held += nb_queue_rx(&idle[i], p);
+            pkt_put(&pool, p);
+        }
+    }
+    assert_int_equal(held, POOL - pool.nr_free);
+    assert_in_range(pool.nr_free, POOL / 4 - 1, POOL / 4 + 1);
+    for (unsigned i = 0; i < 100; i++) {
+        /* Asked for: it goes, and as much again at once as was asked for, and no more. */
+        struct pkt *p = frame(1000, 15, len);
+        posts(16 + 15);
+        pool.nr_free -= 19; /* short, for those who only hold */
+        assert_true(nb_queue_rx(&nb, p));
+        assert_false(nb_queue_rx(&nb, p));
+        assert_false(nb_queue_rx(&idle[0], p));
+        pool.nr_free += 19;
+        pkt_put(&pool, p);
+        assert_int_equal(round_trip(), 1);
+        assert_true(pool.nr_free >= PKT_BUFS);
+        p = frame(0, 1, len);
+        assert_true(nb_queue_rx(&nb, p));
+        pkt_put(&pool, p);
+        assert_int_equal(round_trip(), 1);
+        posts(0);
+        RXS->req_prod = RXS->rsp_prod; /* the rest it takes back, as it may: nothing relied on it */
+        assert_null(nb.broken);
+    }
+    for (unsigned i = 0; i < IDLE; i++)
+        nb_detach(&idle[i]);
+    assert_int_equal(pool.nr_free, POOL);
+}
+
+/* What was relied on does not go back: it would hold what is nobody's to hold. */
+TEST(test_rx_goes_back)
+{
+    unsigned len[15] = { 4032 };
+
+    setup(NULL);
+    nb.features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4;
+    for (unsigned i = 1; i < 15; i++)
+        len[i] = 4096;
+    struct pkt *p = frame(1000, 15, len);
+    posts(20);
+    pool.nr_free -= POOL - 20;
+    assert_true(nb_queue_rx(&nb, p));
+    pool.nr_free += POOL - 20;
+    RXS->req_prod -= 5;
+    assert_int_equal(round_trip(), 0);
+    assert_non_null(nb.broken);
+    pkt_put(&pool, p);
+    assert_int_equal(pool.nr_free, POOL);
+}
+
 /* To one that does not: cut, as many at a time as it has room for; nothing is left over. */
 TEST(test_rx_cut)
 {

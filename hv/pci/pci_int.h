@@ -81,5 +81,5 @@ int trial_check(const struct pci_dev *p, const struct domain *d) __must_check;
 bool trial_permits(const struct pci_dev *p);
 void trial_stop(const struct pci_dev *p); /* it is blocked */
 
-void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: disabled and all masked */
+void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: all masked */
 void pirq_release(struct pci_dev *p); /* deassign: unbinds, gives vectors and numbers back */

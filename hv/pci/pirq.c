@@ -83,16 +83,15 @@ void msix_set_enable(struct pci_dev *p, bool on)
     for (unsigned i = 0; i < p->msix_count; i++)
         hold_end(&p->route[i]);
     p->msix_on = on;
+    /* Masked as a whole is as each entry masked (PCIe 4.0 6.1.4); disabled, the function might fall back to INTx, and QEMU 7.2's 82574L
+     * ends the emulator (docs/known-issues.md, 14). Enabled so first: only then are entries taken over. */
+    pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE | MSIX_CTL_MASKALL);
     if (on) {
-        /* Enabled with everything masked first: only then are entries taken over (PCIe 4.0 6.1.4). */
-        pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE | MSIX_CTL_MASKALL);
         for (unsigned i = 0; i < p->msix_total; i++)
             if (i >= p->msix_count || !p->route[i].bound)
                 p->msix_table[i * 4 + 3] |= MSIX_ENTRY_MASK;
         pirq_program(p);
         pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE);
-    } else {
-        pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_MASKALL);
     }
     spin_unlock(&p->irq_lock);
 }

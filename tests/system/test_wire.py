@@ -367,7 +367,7 @@ def test_wire(nic):
         small_peer(m)
         iperf(m, w)
         metrics(m, w)
-        if w and nic == "virtio":  # as in tests/long/test_each_second.py
+        if w:
             restarted(m, w)
         plugged_again(m)
         if w:

@@ -29,8 +29,7 @@ static volatile uint8_t *map(const struct bh_pci_info *dev)
                                                                    : NULL;
 }
 
-/* Until these bits of a register are `want`. */
-static bool wait_for(volatile uint8_t *regs, unsigned off, uint32_t bits, uint32_t want, uint64_t ns)
+bool intel_wait(volatile uint8_t *regs, unsigned off, uint32_t bits, uint32_t want, uint64_t ns)
 {
     uint64_t start = now_ns();
 
@@ -40,6 +39,13 @@ static bool wait_for(volatile uint8_t *regs, unsigned off, uint32_t bits, uint32
         device_pause(start);
     }
     return true;
+}
+
+void intel_link_on(volatile uint8_t *regs)
+{
+    uint32_t ctrl = intel_reg(regs, E_CTRL) & ~(E_CTRL_MASTER_OFF | E_CTRL_FORCE);
+
+    intel_set(regs, E_CTRL, ctrl | E_CTRL_SLU);
 }
 
 /*
@@ -52,16 +58,16 @@ bool intel_reset(volatile uint8_t *regs)
     intel_set(regs, E_RCTL, 0);
     intel_set(regs, E_TCTL, E_TCTL_PSP);
     intel_set(regs, E_CTRL, intel_reg(regs, E_CTRL) | E_CTRL_MASTER_OFF);
-    (void)wait_for(regs, E_STATUS, E_STATUS_MASTER, 0, STOP_NS); /* one that is stuck is for the reset */
+    (void)intel_wait(regs, E_STATUS, E_STATUS_MASTER, 0,
+                     STOP_NS); /* one that is stuck is for the reset */
     intel_set(regs, E_CTRL, intel_reg(regs, E_CTRL) | E_CTRL_RST);
     uint64_t start = now_ns();
     while (now_ns() - start < DEVICE_SPIN_NS) /* it must not be read at once */
         device_pause(start);
-    if (!wait_for(regs, E_CTRL, E_CTRL_RST, 0, RESET_NS))
+    if (!intel_wait(regs, E_CTRL, E_CTRL_RST, 0, RESET_NS))
         return false;
     intel_set(regs, E_IMC, ~0u);
-    intel_set(regs, E_CTRL,
-              (intel_reg(regs, E_CTRL) & ~(E_CTRL_MASTER_OFF | E_CTRL_FORCE)) | E_CTRL_SLU);
+    intel_link_on(regs);
     return !((intel_reg(regs, E_RCTL) | intel_reg(regs, E_TCTL)) & E_TCTL_EN);
 }
 _Static_assert(E_RCTL_EN == E_TCTL_EN, "one test for both");
@@ -139,6 +145,7 @@ const char *intel_start(struct intel *e, const struct bh_pci_info *dev, const st
         bh_svc_dma_enable(&dma);
         return why;
     }
+    e->nic.can = NIC_CSUM | NIC_SCATTER;
     e->nic.mtu = WIRE_MTU;
     e->nic.tx_size = TX_SLOTS;
     look_at_link(e, intel_reg(e->regs, E_STATUS));
@@ -212,7 +219,8 @@ unsigned intel_receive(struct nic *n, unsigned budget, nic_deliver *deliver, voi
 
 static struct e_tx_desc *tx_slot(struct intel *e) { return &e->tx[e->tx_next++ % E_TX_NR]; }
 
-void intel_tx_context(struct intel *e, const struct e_tx_desc *c)
+/* A context, if it is another than the one that the device has. */
+static void tx_context(struct intel *e, const struct e_tx_desc *c)
 {
     if (!memcmp(c, &e->context, sizeof(*c)))
         return;
@@ -220,8 +228,22 @@ void intel_tx_context(struct intel *e, const struct e_tx_desc *c)
     *tx_slot(e) = *c;
 }
 
-void intel_tx_frame(struct intel *e, struct pkt *p, uint32_t len, uint32_t offload)
+void intel_send(struct nic *n, struct pkt *p)
 {
+    struct intel *e = intel_of(n);
+    struct e_tx_desc c = { 0 };
+    uint32_t offload = 0, len = nic_wire_len(p);
+
+    /* QEMU's takes the segment to be as long as the frame: a short one with a checksum it has to pad itself. */
+    if ((p->flags & PKT_CSUM_BLANK) && (p->csum_end != pkt_len(p) || !e->kind->context(&c, p)))
+        pkt_csum_fill(p);
+    if (p->flags & PKT_CSUM_BLANK) {
+        tx_context(e, &c);
+        offload = E_TX_L4CSUM;
+        len = p->len;
+    }
+    if (e->kind->tx_length)
+        offload |= (len + p->rest) << e->kind->tx_length;
     for (const struct pkt *b = p; b; b = b->next, len = b ? b->len : 0)
         *tx_slot(e) = (struct e_tx_desc){ .addr = (uint64_t)b->data,
                                           .cmd = len | e->kind->tx_data | E_TX_DEXT | E_TX_IFCS |
@@ -322,7 +344,7 @@ static const char *trial_ready(void *dev, const struct trial *t)
                                            E_TX_IFCS | E_TX_RS };
     }
     intel_set(regs, E_CTRL, intel_reg(regs, E_CTRL) | E_CTRL_FD | E_CTRL_1000 | E_CTRL_FORCE);
-    if (!wait_for(regs, E_STATUS, E_STATUS_LU, E_STATUS_LU, LINK_NS))
+    if (!intel_wait(regs, E_STATUS, E_STATUS_LU, E_STATUS_LU, LINK_NS))
         return "it has no link, without which its IOMMU unit cannot be tried";
     if (!rings_set(regs, kind, t->window + PAGE_RX * PAGE_SIZE, TRIAL_NR,
                    t->window + PAGE_TX * PAGE_SIZE, TRIAL_NR))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What Intel's 82574L and 82576 have alike (sections: "82574 GbE Controller Family Datasheet", 3.4): the registers of one receive and one transmit
- * queue, the descriptors' frame, reset, and the trial of an IOMMU unit. What they have not is a struct intel_kind (e1000e.c).
+ * queue, the descriptors' frame, reset, and the trial of an IOMMU unit. What they have not is a struct intel_kind (e1000e.c, igb.c).
  *
  * The wire sees what the guests' addresses are, not the NIC's own: it receives everything, and the switch chooses.
  */
@@ -88,12 +88,15 @@ _Static_assert(sizeof(struct e_rx_desc) == 16 && sizeof(struct e_tx_desc) == 16,
 
 struct intel_kind {
     uint16_t device;
-    uint32_t tx_data;                      /* the type of a data descriptor */
+    uint8_t tx_length; /* where data descriptors say the frame's length, beside the offloads: shift; 0: nowhere */
+    uint32_t tx_data;                      /* their type */
     bool (*reset)(volatile uint8_t *regs); /* brings it to rest: intel_reset, and what is its own */
-    bool (*rings)(volatile uint8_t *regs); /* its own registers of both queues, which are off; false: they do not begin */
+    bool (*rings)(volatile uint8_t *regs); /* its own registers of both queues; false: they do not begin */
     void (*irqs)(volatile uint8_t *regs); /* that of frames and the link is vector 0 */
     void (*unmask)(volatile uint8_t *regs); /* what it has to say that has been seen is cleared, then it may interrupt */
     event_fn irq;                           /* of a struct intel; armed becomes false */
+    /* Says where a blank checksum goes; the pseudo-header's sum is in the field already. false: it cannot be said. */
+    bool (*context)(struct e_tx_desc *d, const struct pkt *p);
 };
 
 struct intel { /* of either kind: main.c has one for its NIC */
@@ -122,18 +125,24 @@ static inline void intel_set(volatile uint8_t *regs, unsigned off, uint32_t v)
 {
     *(volatile uint32_t *)(regs + off) = v;
 }
+/* Until these bits of a register are `want`. */
+bool intel_wait(volatile uint8_t *regs, unsigned off, uint32_t bits, uint32_t want, uint64_t ns);
 bool intel_is(const struct bh_pci_info *dev, const struct intel_kind *kind);
 bool intel_reset(volatile uint8_t *regs);
-/* For a driver's start, then for its nic_ops. */
+void intel_link_on(volatile uint8_t *regs); /* as a reset leaves it: it may use the bus, and has the PHY's link */
+/* For a driver's start, then for its nic_ops, which are all but that alike. */
 const char *intel_start(struct intel *e, const struct bh_pci_info *dev,
                         const struct intel_kind *kind);
 unsigned intel_receive(struct nic *n, unsigned budget, nic_deliver *deliver, void *arg);
+void intel_send(struct nic *n, struct pkt *p);
 void intel_reclaim(struct nic *n);
 void intel_notify(struct nic *n);
 bool intel_arm(struct nic *n);
 bool intel_sane(struct nic *n);
-/* Before a frame: a context, if it is another than the one that the device has. Then the frame, with these offloads; len: of its first buffer. */
-void intel_tx_context(struct intel *e, const struct e_tx_desc *c);
-void intel_tx_frame(struct intel *e, struct pkt *p, uint32_t len, uint32_t offload);
+#define INTEL_NIC(called, begin)                                                               \
+    {                                                                                          \
+        .name = called, .start = begin, .receive = intel_receive, .send = intel_send,          \
+        .reclaim = intel_reclaim, .notify = intel_notify, .arm = intel_arm, .sane = intel_sane \
+    }
 /* Tries its IOMMU unit (trial.h). NULL, or why it must not be used. */
 const char *intel_trial(const struct bh_pci_info *dev, const struct intel_kind *kind);

@@ -10,6 +10,7 @@
 #include <loop.h>
 #include <stdio.h>
 #include "e1000e.h"
+#include "igb.h"
 #include "net.h"
 #include "vif.h"
 #include "virtio_net.h"
@@ -24,7 +25,8 @@ struct kind {
 static struct vnet vnet;
 static struct intel intel;
 static const struct kind virtio_kind = { &virtio_net, &vnet.nic },
-                         e1000e_kind = { &e1000e_nic, &intel.nic };
+                         e1000e_kind = { &e1000e_nic, &intel.nic },
+                         igb_kind = { &igb_nic, &intel.nic };
 
 static bool is_virtio_net(const struct bh_pci_info *nic) { return virtio_is(nic, VIRTIO_TYPE_NET); }
 
@@ -44,11 +46,12 @@ static void uplink_find(void)
     static const struct device_driver drivers[] = {
         { is_virtio_net, virtio_net_trial, uplink_start, &virtio_kind },
         { e1000e_is, e1000e_trial, uplink_start, &e1000e_kind },
+        { igb_is, igb_trial, uplink_start, &igb_kind },
     };
     struct bh_pci_info nic;
     const char *why = NULL;
     enum device_state is = device_find(drivers, ARRAY_SIZE(drivers),
-                                       "neither virtio-net nor Intel 82574L", &nic, &why);
+                                       "none of virtio-net, Intel 82574L and 82576", &nic, &why);
 
     if (is == DEVICE_UP)
         switch_port_up(&net.sw, SW_UPLINK, NULL, NULL);

@@ -253,7 +253,7 @@ static void add_function(uint32_t sbdf, struct pci_dev *parent)
     p->virtio = p->vendor == 0x1af4 && p->device >= 0x1000 &&
                 p->device <= 0x107f; /* virtio 1.1, 4.1.2 */
     p->nvme = p->class_rev >> 8 == 0x010802;
-    p->e1000e = p->vendor == 0x8086 && p->device == 0x10d3; /* 82574L */
+    p->e1000e = p->vendor == 0x8086 && (p->device == 0x10d3 || p->device == 0x10c9); /* 82574L, 82576 */
     p->owner = DOMID_NONE;
     for (unsigned i = 0; i < ARRAY_SIZE(p->route); i++) {
         p->route[i].irte = (uint16_t)i;

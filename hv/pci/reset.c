@@ -32,7 +32,7 @@
 #define NVME_CSTS     0x1c
 #define NVME_REGS_LEN 0x20
 #define NVME_ENABLED  1u /* CC.EN, CSTS.RDY */
-/* 82574 datasheet 10.2.5.1, 10.2.6.1: receives, transmits */
+/* 82574 datasheet 10.2.5.1, 10.2.6.1: receives, transmits; the same in an 82576 (8.10.1, 8.12.1) */
 #define E1000E_RCTL     0x100
 #define E1000E_TCTL     0x400
 #define E1000E_REGS_LEN 0x404

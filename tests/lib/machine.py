@@ -51,6 +51,12 @@ def amd_iommu(qemu=QEMU):
     return ",".join(["amd-iommu"] + [f"{name}={value}" for name, value in wanted.items() if name in has])
 
 
+def has_device(name):
+    """Whether this emulator has such a device: an 82576 since 8.0."""
+    text = subprocess.run([QEMU, "-device", "help"], capture_output=True, text=True, check=True, timeout=30).stdout
+    return f'name "{name}"' in text
+
+
 def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu=CPU, iommu=True, nics=True, qemu_log=None,
                  www=None, disk=None, wire=None, nic="virtio", extra=()):
     """The machine of the README: q35, SVM in software, an emulated IOMMU (or its `-device` in words), two NICs on QEMU's user
@@ -64,7 +70,9 @@ def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu=CPU, iommu=True,
         cmd += ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd"]
     cmd += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,file={iso}", "-device", "ide-cd,drive=cd,bootindex=0"]
     if nics:
-        kinds = {"virtio": f"virtio-net-pci,disable-legacy=on,iommu_platform={'on' if iommu else 'off'}", "e1000e": "e1000e"}
+        kinds = {"virtio": f"virtio-net-pci,disable-legacy=on,iommu_platform={'on' if iommu else 'off'}", "e1000e": "e1000e", "igb": "igb"}
+        if nic == "igb" and not has_device(nic):
+            raise Skipped("this emulator has no 82576")
         fwd = f",guestfwd=tcp:10.0.2.100:80-cmd:busybox httpd -i -h {www}" if www else ""
         cmd += ["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=off" if wire else f"user,id=n0{fwd}",
                 "-device", f"{kinds[nic]},id=nic0,netdev=n0,addr=3,romfile=,mac=52:54:00:12:34:56",

@@ -12,17 +12,18 @@ from tests.lib import unpacked
 from tests.lib.machine import ROOT, Skipped, check
 
 PROGRAMS = ("system/test_session.py", "system/test_isolation.py", "system/test_disk.py", "system/test_matrix.py", "system/test_small.py",
-            "long/passthrough.py")
+            "system/test_wire.py wire-igb", "long/passthrough.py")
 
 
-@pytest.mark.parametrize("program", [pytest.param(p, id=os.path.basename(p)[:-3].removeprefix("test_")) for p in PROGRAMS])
+@pytest.mark.parametrize("program", [pytest.param(p, id=os.path.basename(p.split()[0])[:-3].removeprefix("test_")) for p in PROGRAMS])
 def test_emulator(program):
     try:
         qemu, version = unpacked.qemu()
     except unpacked.Missing as e:
         raise Skipped(f"the QEMU of backports cannot be had here: {e}") from None
     print(f"  QEMU {version}:", flush=True)
-    p = subprocess.Popen([ROOT / "tests" / program, "--all"], env={**os.environ, "QEMU": str(qemu)}, stdout=subprocess.PIPE, text=True)
+    path, *names = program.split()
+    p = subprocess.Popen([ROOT / "tests" / path, "--all", *names], env={**os.environ, "QEMU": str(qemu)}, stdout=subprocess.PIPE, text=True)
     good = False
     for line in p.stdout:
         print(re.sub(r"^(?!(ok|not ok|skipped) )", "  ", line), end="", flush=True)

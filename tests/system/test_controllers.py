@@ -316,7 +316,7 @@ def refused(m, slot, why, name="blk1"):
 
 def nic_of_another_kind(m, slot):
     """The domain runs; whoever looks sees why nobody can have a vif of it, and who wants one is told so."""
-    why = rf"net1: NIC 0000:00:{slot:02x}\.0 refused: neither virtio-net nor Intel 82574L"
+    why = rf"net1: NIC 0000:00:{slot:02x}\.0 refused: none of virtio-net, Intel 82574L and 82576"
     m.send(f"create net0 name=net1 pci=['00:{slot:02x}.0']\r")
     m.expect(why, 60)
     m.send("\r")

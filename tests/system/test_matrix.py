@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
-"""BIOS and UEFI with 1, 2 and 4 CPUs, and both kinds of NIC: boot, five restarts under traffic, the guest goes on, also when the wire was away."""
+"""BIOS and UEFI with 1 to 4 CPUs, and each kind of NIC: boot, five restarts under traffic, the guest goes on, also when the wire was away."""
 import re
 
 import pytest
@@ -34,6 +34,7 @@ def link(m):
 @pytest.mark.parametrize("uefi, cpus, nic", [
     pytest.param(False, 1, "virtio", id="bios-1cpu"), pytest.param(False, 2, "e1000e", id="bios-2cpu", marks=pytest.mark.long),
     pytest.param(False, 4, "virtio", id="bios-4cpu"), pytest.param(True, 1, "e1000e", id="uefi-1cpu", marks=pytest.mark.long),
+    pytest.param(False, 3, "igb", id="bios-3cpu", marks=pytest.mark.long),
     pytest.param(True, 2, "e1000e", id="uefi-2cpu"), pytest.param(True, 4, "virtio", id="uefi-4cpu", marks=pytest.mark.long)])
 def test_matrix(uefi, cpus, nic):
     www, digest = make_www()
@@ -49,6 +50,8 @@ def test_matrix(uefi, cpus, nic):
         for i in range(1, 6):
             crash(m, "net0", i)
         m.console("debian")
+        if nic == "igb":  # the emulated one negotiates anew (docs/known-issues.md, 15)
+            until(lambda: m.guest("ping -c 1 -W 1 10.0.2.2"), lambda got: got[1] == 0, "no wire")
         out, status = m.guest("ping -c 3 -i 0.2 10.0.2.2")
         check(status == 0 and " 0% packet loss" in out, f"ping: {out}")
         for line in "wait $!; cat /tmp/sum", "wget -q -O - http://10.0.2.100/10mb.bin | sha256sum":

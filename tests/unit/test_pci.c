@@ -952,11 +952,11 @@ TEST(no_dma_while_nvme_runs)
 }
 
 /* Its link outlives an instance: only its driver resets it, and not the PHY. */
-TEST(no_dma_while_e1000e_runs)
+static void no_dma_while_it_runs(uint32_t id)
 {
     struct sim *s = other_kind(12, 0x020000);
 
-    put32(s, 0, 0x10d38086);
+    put32(s, 0, id);
     pci_init();
     assert_int_equal(assigned(s), 0);
     for (unsigned reg = 0x100; reg <= 0x400; reg += 0x300) { /* RCTL, TCTL */
@@ -975,6 +975,9 @@ TEST(no_dma_while_e1000e_runs)
     assert_int_equal(pci_release_all(&dom), 0);
     memset(msix_mem, 0, sizeof(msix_mem));
 }
+
+TEST(no_dma_while_82574L_runs) { no_dma_while_it_runs(0x10d38086); }
+TEST(no_dma_while_82576_runs) { no_dma_while_it_runs(0x10c98086); }
 
 /* Nobody sees whether it runs: the core resets it between two instances. */
 TEST(others_are_reset_at_a_restart)

@@ -91,12 +91,15 @@ static bool context(struct e_tx_desc *d, const struct pkt *p)
                              .cmd = IGB_TX_CONTEXT | E_TX_DEXT | (p->ipv6 ? 0 : IGB_TX_IPV4) |
                                     (p->csum_offset == 16 ? IGB_TX_TCP : 0) };
 
+    if (p->gso)
+        c.tcp = (uint32_t)(p->hdr_len - p->csum_start) << 8 | (uint32_t)p->gso_size << 16;
     memcpy(d, &c, sizeof(c));
     return mac <= IGB_MAC_MAX && ip <= IGB_IP_MAX;
 }
 
 static const struct intel_kind kind = { .device = IGB_82576,
                                         .tx_data = IGB_TX_DATA,
+                                        .tx_cut = IGB_TX_CUT,
                                         .tx_length = IGB_TX_LEN,
                                         .reset = reset,
                                         .rings = rings,

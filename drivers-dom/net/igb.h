@@ -67,9 +67,10 @@ _Static_assert(sizeof(struct igb_context) == sizeof(struct e_tx_desc) &&
 #define IGB_TX_DATA    (3u << 20)
 #define IGB_TX_IPV4    (1u << 10) /* of a context */
 #define IGB_TX_TCP     (1u << 11)
-#define IGB_TX_MAC     9u   /* shift, of lengths */
-#define IGB_TX_LEN     14u  /* shift: the frame's length */
-#define IGB_IP_MAX     511u /* what a context can say */
+#define IGB_TX_MAC     9u         /* shift, of lengths */
+#define IGB_TX_CUT     (1u << 31) /* of data */
+#define IGB_TX_LEN     14u        /* shift: the frame's length */
+#define IGB_IP_MAX     511u       /* what a context can say */
 #define IGB_MAC_MAX    127u
 
 extern const struct nic_ops igb_nic; /* of a struct intel */

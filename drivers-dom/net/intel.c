@@ -7,7 +7,8 @@
 
 #define STOP_NS  (100 * NS_PER_MS) /* 5.3.2.1: what it has asked for comes within 80 ms */
 #define RESET_NS (100 * NS_PER_MS)
-#define TX_SLOTS (E_TX_NR / 2 - 1) /* a context for each */
+#define TX_SLOTS (E_TX_FRAMES - 1)
+_Static_assert(TX_SLOTS * 3 < E_TX_NR, "a buffer, a context and headers for each");
 _Static_assert(PKT_HEAD + E_RX_BUF <= PKT_BUF, "what it may write into a buffer fits");
 
 static void set64(volatile uint8_t *regs, unsigned off, uint64_t v)
@@ -99,7 +100,9 @@ static const char *queues_start(struct intel *e)
 
     if (!e->rx)
         e->rx = page_alloc((E_RX_NR + E_TX_NR) * sizeof(struct e_rx_desc) / PAGE_SIZE);
-    if (!e->rx)
+    if (!e->tx_head)
+        e->tx_head = page_alloc(E_TX_FRAMES * PKT_PULL / PAGE_SIZE);
+    if (!e->rx || !e->tx_head)
         return "out of memory";
     e->tx = (struct e_tx_desc *)(e->rx + E_RX_NR);
     for (unsigned i = 0; i < E_RX_NR; i++) {
@@ -145,7 +148,7 @@ const char *intel_start(struct intel *e, const struct bh_pci_info *dev, const st
         bh_svc_dma_enable(&dma);
         return why;
     }
-    e->nic.can = NIC_CSUM | NIC_SCATTER;
+    e->nic.can = NIC_CSUM | NIC_SCATTER | (kind->tx_cut ? NIC_TSO4 | NIC_TSO6 : 0);
     e->nic.mtu = WIRE_MTU;
     e->nic.tx_size = TX_SLOTS;
     look_at_link(e, intel_reg(e->regs, E_STATUS));
@@ -228,29 +231,56 @@ static void tx_context(struct intel *e, const struct e_tx_desc *c)
     *tx_slot(e) = *c;
 }
 
+static void tx_data(struct intel *e, const uint8_t *at, uint32_t len, uint32_t cmd, uint32_t offload)
+{
+    *tx_slot(e) = (struct e_tx_desc){ .addr = (uint64_t)at,
+                                      .cmd = len | cmd | e->kind->tx_data | E_TX_DEXT | E_TX_IFCS,
+                                      .back = offload };
+}
+
+/* Those of a packet that the device cuts, as it wants them (7.2.10.1): no lengths, and none in the pseudo-header's sum. In a copy, since others may
+ * have the frame. */
+static const uint8_t *headers(struct intel *e, const struct pkt *p)
+{
+    uint8_t *h = e->tx_head[e->tx_next_frame % E_TX_FRAMES], *ip = h + ETH_HLEN,
+            *field = h + p->csum_start + p->csum_offset;
+    uint32_t len = pkt_len(p) - p->csum_start;
+
+    memcpy(h, p->data, p->hdr_len);
+    memset(ip + (p->ipv6 ? 4 : 2), 0, 2);
+    if (!p->ipv6)
+        memset(ip + 10, 0, 2);
+    uint32_t sum = ((uint32_t)field[0] << 8 | field[1]) + (~len & 0xffff);
+    sum += sum >> 16;
+    field[0] = (uint8_t)(sum >> 8);
+    field[1] = (uint8_t)sum;
+    return h;
+}
+
 void intel_send(struct nic *n, struct pkt *p)
 {
     struct intel *e = intel_of(n);
     struct e_tx_desc c = { 0 };
-    uint32_t offload = 0, len = nic_wire_len(p);
+    uint32_t offload = 0, cut = p->gso ? e->kind->tx_cut : 0, len = nic_wire_len(p);
+    unsigned skip = p->gso ? p->hdr_len : 0;
 
     /* QEMU's takes the segment to be as long as the frame: a short one with a checksum it has to pad itself. */
     if ((p->flags & PKT_CSUM_BLANK) && (p->csum_end != pkt_len(p) || !e->kind->context(&c, p)))
         pkt_csum_fill(p);
     if (p->flags & PKT_CSUM_BLANK) {
         tx_context(e, &c);
-        offload = E_TX_L4CSUM;
+        offload = E_TX_L4CSUM | (p->gso && !p->ipv6 ? E_TX_IPCSUM : 0);
         len = p->len;
     }
     if (e->kind->tx_length)
-        offload |= (len + p->rest) << e->kind->tx_length;
-    for (const struct pkt *b = p; b; b = b->next, len = b ? b->len : 0)
-        *tx_slot(e) = (struct e_tx_desc){ .addr = (uint64_t)b->data,
-                                          .cmd = len | e->kind->tx_data | E_TX_DEXT | E_TX_IFCS |
-                                                 (b->next ? 0 : E_TX_EOP | E_TX_RS),
-                                          .back = offload };
-    e->tx_last[e->tx_next_frame % E_TX_NR] = (uint16_t)((e->tx_next - 1) % E_TX_NR);
-    e->tx_pkt[e->tx_next_frame++ % E_TX_NR] = p;
+        offload |= (len + p->rest - skip) << e->kind->tx_length;
+    if (skip)
+        tx_data(e, headers(e, p), skip, cut, offload);
+    for (const struct pkt *b = p; b; b = b->next, len = b ? b->len : 0, skip = 0)
+        if (len > skip)
+            tx_data(e, b->data + skip, len - skip, cut | (b->next ? 0 : E_TX_EOP | E_TX_RS), offload);
+    e->tx_last[e->tx_next_frame % E_TX_FRAMES] = (uint16_t)((e->tx_next - 1) % E_TX_NR);
+    e->tx_pkt[e->tx_next_frame++ % E_TX_FRAMES] = p;
 }
 
 void intel_reclaim(struct nic *n)
@@ -258,7 +288,7 @@ void intel_reclaim(struct nic *n)
     struct intel *e = intel_of(n);
 
     while (e->tx_first_frame != e->tx_next_frame) {
-        unsigned i = e->tx_first_frame % E_TX_NR;
+        unsigned i = e->tx_first_frame % E_TX_FRAMES;
         if (!(READ_ONCE(e->tx[e->tx_last[i]].back) & E_TX_DD))
             break;
         nic_sent(n, e->tx_pkt[i]);

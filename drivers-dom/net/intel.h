@@ -57,8 +57,9 @@
 
 #define E_RX_NR  256u  /* all but one are the device's: RDH = RDT would say that it has none */
 #define E_RX_BUF 2048u /* as RCTL has it after a reset */
-#define E_TX_NR \
-    512u /* each frame has as many descriptors as buffers, and may want a context before them */
+#define E_TX_NR  1024u
+#define E_TX_FRAMES \
+    256u /* each has as many descriptors as buffers, and may want a context and its headers before them */
 
 /* 7.1.5: receive descriptor (the 82574L's extended, the 82576's advanced one), as it is given and as it comes back */
 struct e_rx_desc {
@@ -84,18 +85,19 @@ _Static_assert(sizeof(struct e_rx_desc) == 16 && sizeof(struct e_tx_desc) == 16,
 #define E_TX_RS     (1u << 27)
 #define E_TX_DEXT   (1u << 29)
 #define E_TX_DD     (1u << 0)
+#define E_TX_IPCSUM (1u << 8)
 #define E_TX_L4CSUM (1u << 9)
 
 struct intel_kind {
     uint16_t device;
     uint8_t tx_length; /* where data descriptors say the frame's length, beside the offloads: shift; 0: nowhere */
-    uint32_t tx_data;                      /* their type */
+    uint32_t tx_data, tx_cut;              /* their type; that the device cuts it, 0: it cannot */
     bool (*reset)(volatile uint8_t *regs); /* brings it to rest: intel_reset, and what is its own */
     bool (*rings)(volatile uint8_t *regs); /* its own registers of both queues; false: they do not begin */
     void (*irqs)(volatile uint8_t *regs); /* that of frames and the link is vector 0 */
     void (*unmask)(volatile uint8_t *regs); /* what it has to say that has been seen is cleared, then it may interrupt */
     event_fn irq;                           /* of a struct intel; armed becomes false */
-    /* Says where a blank checksum goes; the pseudo-header's sum is in the field already. false: it cannot be said. */
+    /* Says where a blank checksum goes, and how a large packet is cut; the pseudo-header's sum is in the field already. false: it cannot be said. */
     bool (*context)(struct e_tx_desc *d, const struct pkt *p);
 };
 
@@ -107,8 +109,9 @@ struct intel { /* of either kind: main.c has one for its NIC */
     struct e_tx_desc *tx;
     struct pkt *rx_pkt[E_RX_NR];
     /* The frames that it has, in order; each by the index of its last descriptor. Indices of frames and descriptors run on. */
-    struct pkt *tx_pkt[E_TX_NR];
-    uint16_t tx_last[E_TX_NR];
+    struct pkt *tx_pkt[E_TX_FRAMES];
+    uint16_t tx_last[E_TX_FRAMES];
+    uint8_t (*tx_head)[PKT_PULL]; /* of those that it cuts */
     uint32_t rx_next, rx_told, tx_next, tx_told, tx_first_frame, tx_next_frame;
     struct e_tx_desc context; /* the one that it has, 0: none */
     bool armed;

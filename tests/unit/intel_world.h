@@ -2,7 +2,7 @@
 /*
  * One of Intel's NICs, made of memory: it looks at its registers whenever the driver asks for the time or a test lets it, holds the driver to the
  * rules (at rest before DMA, whatever a dead instance left; rings never full; nothing outside of them), and lies if a test says so. Whoever includes
- * this says before which one it is: DEVICE, OPS, TX_DATA; and what is its own, runs_more().
+ * this says before which one it is: DEVICE, OPS, TX_DATA, TX_CUT; and what is its own, runs_more().
  */
 #pragma once
 #include "unit.h"
@@ -10,7 +10,7 @@
 
 enum { POOL = 700 };
 static struct pkt pkts[POOL];
-static _Alignas(4096) uint8_t mem[POOL * PKT_BUF], regs[INTEL_REGS], ring[4 * 4096];
+static _Alignas(4096) uint8_t mem[POOL * PKT_BUF], regs[INTEL_REGS], ring[21 * 4096];
 static struct pkt_pool pool;
 static struct intel e;
 static const struct bh_pci_info pci = { .sbdf = 0x18,
@@ -20,11 +20,12 @@ static const struct bh_pci_info pci = { .sbdf = 0x18,
 static struct {
     bool never_resets, stuck, forgets_nothing, cannot_stop, no_memory, no_irq, refused;
     bool dma;
-    unsigned resets, offs;
+    unsigned resets, offs, pages;
     uint32_t rdh, tdh;
     struct e_tx_desc context;
-    unsigned contexts, frames, length;
-    struct e_tx_desc last; /* the last frame's */
+    unsigned contexts, frames, length, sent_len;
+    struct e_tx_desc last;   /* the last frame's */
+    uint8_t sent[FRAME_MAX]; /* its bytes */
     event_fn irq;
     void *irq_arg;
 } sim;
@@ -87,7 +88,10 @@ unsigned event_wait(uint64_t until)
 }
 void *page_alloc(unsigned n)
 {
-    return sim.no_memory || n > 4 ? NULL : memset(ring, 0, sizeof(ring));
+    if (sim.no_memory || sim.pages + n > sizeof(ring) / 4096)
+        return NULL;
+    sim.pages += n;
+    return memset(ring + (sim.pages - n) * 4096, 0, n * 4096);
 }
 volatile void *mmio_map(uint64_t gpa, uint64_t len)
 {
@@ -173,7 +177,7 @@ static const char *starts(void)
 {
     memset(&e, 0, sizeof(e));
     pkt_pool_init(&pool, pkts, mem, POOL);
-    sim.rdh = sim.tdh = sim.resets = sim.offs = sim.contexts = sim.frames = sim.length = 0;
+    sim.rdh = sim.tdh = sim.resets = sim.offs = sim.pages = sim.contexts = sim.frames = sim.length = 0;
     sim.dma = false;
     return nic_start(&e.nic, &OPS, &pci, &pool, NULL, NULL);
 }
@@ -219,7 +223,7 @@ static unsigned sends(unsigned count, bool back)
     struct e_tx_desc *tx = (void *)base(E_TDBAL);
     unsigned sent = 0;
 
-    assert_int_equal(reg(E_TDLEN), 512 * 16);
+    assert_int_equal(reg(E_TDLEN), 1024 * 16);
     for (; sent < count && sim.tdh != reg(E_TDT); sim.tdh = (sim.tdh + 1) % E_TX_NR) {
         struct e_tx_desc *d = &tx[sim.tdh];
         assert_true(d->cmd & E_TX_DEXT);
@@ -228,13 +232,20 @@ static unsigned sends(unsigned count, bool back)
             sim.contexts++;
             continue;
         }
-        assert_in_range(d->addr, (uint64_t)mem, (uint64_t)mem + sizeof(mem));
+        bool cut = d->cmd & TX_CUT;
+        if (!cut || sim.length)
+            assert_in_range(d->addr, (uint64_t)mem, (uint64_t)mem + sizeof(mem));
+        else /* its headers are a copy */
+            assert_in_range(d->addr, (uint64_t)ring, (uint64_t)ring + sizeof(ring));
         assert_true(d->cmd & E_TX_IFCS);
+        assert_in_range(d->cmd & 0xffff, 1, sizeof(sim.sent) - sim.length);
+        memcpy(sim.sent + sim.length, (void *)d->addr, d->cmd & 0xffff);
         sim.length += d->cmd & 0xffff;
         if (!(d->cmd & E_TX_EOP))
             continue;
         assert_true(d->cmd & E_TX_RS);
-        assert_in_range(sim.length, d->back & E_TX_L4CSUM ? 42 : ETH_MIN, WIRE_MAX);
+        assert_in_range(sim.length, d->back & E_TX_L4CSUM ? 42 : ETH_MIN, cut ? FRAME_MAX : WIRE_MAX);
+        sim.sent_len = sim.length;
         sim.length = 0;
         sim.last = *d;
         if (back)

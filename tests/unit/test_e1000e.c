@@ -7,6 +7,7 @@
 #define DEVICE  E1000E_82574L
 #define OPS     e1000e_nic
 #define TX_DATA E_TX_DATA
+#define TX_CUT  0u
 #include "intel_world.h"
 
 static void runs_more(bool was_reset) { (void)was_reset; }
@@ -312,7 +313,7 @@ TEST(test_full)
     assert_int_equal(e.nic.tx_held[1], 127);
     assert_int_equal(e.nic.tx_held[2], 1);
     /* In order only: that the second is out says nothing of the first. */
-    e.tx[(e.tx_last[(e.tx_first_frame + 1) % E_TX_NR])].back |= E_TX_DD;
+    e.tx[(e.tx_last[(e.tx_first_frame + 1) % E_TX_FRAMES])].back |= E_TX_DD;
     nic_notify(&e.nic);
     assert_int_equal(e.nic.tx_out, 128);
 }

@@ -7,6 +7,7 @@
 #define DEVICE  IGB_82576
 #define OPS     igb_nic
 #define TX_DATA IGB_TX_DATA
+#define TX_CUT  IGB_TX_CUT
 #include "intel_world.h"
 
 /* Its PHY, and how long some things take. */
@@ -225,6 +226,135 @@ TEST(test_transmit)
     assert_int_equal(context().lengths, 40 | 14 << 9);
     assert_int_equal(context().cmd, IGB_TX_CONTEXT | E_TX_DEXT);
     nic_notify(&e.nic);
+    assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+}
+
+/* --- large packets --------------------------------------------------------------------------------------------- */
+
+static uint32_t be(const uint8_t *b, unsigned n) { return n ? be(b, n - 1) << 8 | b[n - 1] : 0; }
+static void put_be(uint8_t *b, unsigned n, uint32_t v)
+{
+    while (n--)
+        b[n] = (uint8_t)v, v >>= 8;
+}
+
+static uint16_t sum(const uint8_t *b, unsigned n, uint32_t s)
+{
+    for (unsigned i = 0; i < n; i++)
+        s += i % 2 ? b[i] : (uint32_t)b[i] << 8;
+    while (s >> 16)
+        s = (s & 0xffff) + (s >> 16);
+    return (uint16_t)s;
+}
+
+/* The i-th frame that the device makes of what it was given (7.2.4), by the context that it has. Its length. */
+static unsigned segment(unsigned i, bool ipv6, uint8_t *f)
+{
+    struct igb_context c = context();
+    unsigned mac = c.lengths >> 9, ip = c.lengths & 511, tcp = c.tcp >> 8 & 255, mss = c.tcp >> 16,
+             head = mac + ip + tcp, left = sim.sent_len - head - i * mss,
+             len = left < mss ? left : mss;
+    uint8_t *n = f + mac, *t = n + ip;
+
+    assert_int_equal(sim.last.back >> IGB_TX_LEN, sim.sent_len - head);
+    memcpy(f, sim.sent, head);
+    memcpy(f + head, sim.sent + head + i * mss, len);
+    if (ipv6) {
+        put_be(n + 4, 2, ip - 40 + tcp + len);
+    } else {
+        assert_int_equal(be(n + 2, 2) | be(n + 10, 2), 0);
+        put_be(n + 2, 2, ip + tcp + len);
+        put_be(n + 4, 2, be(n + 4, 2) + i);
+        put_be(n + 10, 2, ~sum(n, ip, 0));
+    }
+    put_be(t + 4, 4, be(t + 4, 4) + i * mss);
+    if (left > mss)
+        t[13] &= 0xf6; /* FIN, PSH */
+    put_be(t + 16, 2, ~sum(t, tcp + len, tcp + len));
+    return head + len;
+}
+
+/* One of `len` bytes behind the headers, in buffers of at most `part` bytes, the first of which holds them all. */
+static struct pkt *large(bool ipv6, unsigned len, unsigned part, unsigned mss)
+{
+    unsigned ip = ipv6 ? 40 : 24, head = 14 + ip + 32, left = len;
+    struct pkt *p = frame(1, head, PKT_CSUM_BLANK), *b = p;
+    uint8_t *n = p->data + 14, *t = n + ip;
+
+    for (unsigned i = 0; i < head; i++)
+        p->data[i] = (uint8_t)(i * 37 + len);
+    put_be(p->data + 12, 2, ipv6 ? 0x86dd : 0x0800);
+    n[0] = ipv6 ? 0x60 : 0x46;
+    put_be(n + (ipv6 ? 4 : 2), 2, head - 14 + len - (ipv6 ? 40 : 0));
+    n[ipv6 ? 6 : 9] = 6;
+    if (!ipv6) {
+        put_be(n + 6, 2, 0x4000);
+        put_be(n + 10, 2, 0);
+        put_be(n + 10, 2, ~sum(n, ip, 0));
+    }
+    t[12] = 0x80;
+    t[13] = 0x19; /* FIN, PSH, ACK */
+    for (unsigned room = part > head ? part - head : 0; left; room = part) {
+        unsigned now_in = left < room ? left : room;
+        for (unsigned i = 0; i < now_in; i++)
+            b->data[b->len + i] = (uint8_t)(left - i);
+        b->len = (uint16_t)(b->len + now_in);
+        p->rest += b == p ? 0 : now_in;
+        left -= now_in;
+        if (left)
+            b = pkt_grow(&pool, p, b);
+    }
+    p->gso = ipv6 ? PKT_GSO_TCP6 : PKT_GSO_TCP4;
+    p->gso_size = (uint16_t)mss;
+    assert_true(pkt_gso_find(p));
+    return p;
+}
+
+/* What the device makes of it is what is made of it in software, and the frame is as it was: others may have it. */
+TEST(test_large)
+{
+    static const struct {
+        unsigned len, part, mss;
+    } what[] = { { 1449, 4000, 1448 }, { 3900, 4032, 1448 },  { 2896, 4032, 1448 },
+                 { 1000, 70, 536 },    { 65000, 4032, 1448 }, { 9000, 4000, 48 } };
+    static uint8_t made[FRAME_MAX], before[4096];
+
+    alive();
+    assert_int_equal(e.nic.can, NIC_LARGE);
+    for (unsigned k = 0; k < 12; k++) {
+        bool ipv6 = k % 2;
+        struct pkt *p = large(ipv6, what[k / 2].len, what[k / 2].part, what[k / 2].mss);
+        memcpy(before, p->data, p->len);
+        send(pkt_get(p));
+        nic_notify(&e.nic);
+        assert_int_equal(e.nic.tx_out, p->nr);
+        assert_int_equal(sends(9, true), 1);
+        assert_memory_equal(before, p->data, p->len);
+        for (unsigned i = 0; i < pkt_segments(p); i++) {
+            struct pkt *s = pkt_segment(&pool, p, i);
+            unsigned len = segment(i, ipv6, made), at = 0;
+            pkt_csum_fill(s);
+            assert_int_equal(len, pkt_len(s));
+            for (const struct pkt *b = s; b; at += b->len, b = b->next)
+                assert_memory_equal(made + at, b->data, b->len);
+            pkt_put(&pool, s);
+        }
+        nic_notify(&e.nic);
+        assert_int_equal(e.nic.tx_out, 0);
+        pkt_put(&pool, p);
+        assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+    }
+    /* Each with a context, headers and one buffer: the ring is never full. */
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 300; i++)
+            send(large(i % 2, 2000, 4000, 1448 - i % 3));
+        nic_notify(&e.nic);
+        assert_int_equal(e.nic.tx_out, 255);
+        assert_in_range((reg(E_TDT) - sim.tdh) % E_TX_NR, 3 * 255 - 1, E_TX_NR - 1);
+        assert_int_equal(sends(999, true), 255);
+        nic_notify(&e.nic);
+        assert_int_equal(e.nic.tx_out, 0);
+    }
     assert_int_equal(pool.nr_free, POOL - E_RX_NR);
 }
 

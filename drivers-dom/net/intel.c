@@ -157,18 +157,33 @@ const char *intel_start(struct intel *e, const struct bh_pci_info *dev, const st
 
 /* --- receive ---------------------------------------------------------------------------------------------------- */
 
-/* One that fits has one descriptor; of a longer one the others hold the rest. */
-static bool rx_fits(struct intel *e, uint32_t status, unsigned len)
+/* What is of no use is dropped, whole, and counted once. */
+static void rx_drop(struct intel *e, uint64_t *counter)
 {
-    bool first = !e->rx_rest;
+    (*counter)++;
+    if (e->rx_frame)
+        pkt_put(e->nic.pool, e->rx_frame);
+    e->rx_frame = NULL;
+}
 
-    e->rx_rest = !(status & E_RX_EOP);
-    if (len > E_RX_BUF)
-        bh_panic("the NIC says that it put %u bytes into a buffer", len);
-    if (first && !e->rx_rest && len >= ETH_HLEN && len <= WIRE_MAX)
-        return true;
-    e->nic.rx_length += first;
-    return false;
+/* The frame is there: true, or it is dropped. */
+static bool rx_whole(struct intel *e, uint32_t status)
+{
+    struct pkt *p = e->rx_frame;
+
+    if (!p)
+        return false;
+    pkt_pull(e->nic.pool, p);
+    if (pkt_len(p) < ETH_HLEN) {
+        rx_drop(e, &e->nic.rx_length);
+        return false;
+    }
+    if (status & E_RX_BROKEN) {
+        rx_drop(e, &e->nic.rx_errors);
+        return false;
+    }
+    p->flags = (status & (E_RX_IXSM | E_RX_L4CS | E_RX_L4E)) == E_RX_L4CS ? PKT_CSUM_VALID : 0;
+    return true;
 }
 
 static void rx_one(struct intel *e, unsigned i, uint64_t back, nic_deliver *deliver, void *arg)
@@ -176,21 +191,33 @@ static void rx_one(struct intel *e, unsigned i, uint64_t back, nic_deliver *deli
     uint32_t status = (uint32_t)back;
     unsigned len = (uint16_t)(back >> 32);
     struct pkt *p = e->rx_pkt[i], *fresh = NULL;
+    bool first = !e->rx_rest;
 
-    if (rx_fits(e, status, len)) {
-        if (status & E_RX_BROKEN) {
-            e->nic.rx_errors++;
-        } else { /* a frame whose buffer nobody can replace is dropped: the ring stays full */
-            fresh = pkt_alloc(e->nic.pool);
-            e->nic.rx_dropped += !fresh;
-        }
+    if (len > E_RX_BUF || (!len && !first))
+        bh_panic("the NIC says that it put %u bytes into a buffer", len);
+    e->rx_rest = !(status & E_RX_EOP);
+    /* A buffer that nobody can replace is not taken: the ring stays full. */
+    if (first || e->rx_frame) {
+        fresh = pkt_alloc(e->nic.pool);
+        if (!fresh)
+            rx_drop(e, &e->nic.rx_dropped);
     }
     rx_post(e, i, fresh ? fresh : p);
-    if (!fresh)
+    if (fresh) {
+        p->len = (uint16_t)len;
+        if (first)
+            e->rx_frame = p;
+        else
+            pkt_append(e->rx_frame, e->rx_last, p);
+        e->rx_last = p;
+    }
+    if (e->rx_frame && pkt_len(e->rx_frame) > e->nic.mtu + WIRE_MAX - WIRE_MTU)
+        rx_drop(e, &e->nic.rx_length);
+    if (e->rx_rest || !rx_whole(e, status))
         return;
-    p->len = (uint16_t)len;
-    p->flags = (status & (E_RX_IXSM | E_RX_L4CS | E_RX_L4E)) == E_RX_L4CS ? PKT_CSUM_VALID : 0;
     e->nic.rx_packets++;
+    p = e->rx_frame;
+    e->rx_frame = NULL;
     deliver(arg, p);
     pkt_put(e->nic.pool, p);
 }

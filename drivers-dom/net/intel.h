@@ -115,7 +115,8 @@ struct intel { /* of either kind: main.c has one for its NIC */
     uint32_t rx_next, rx_told, tx_next, tx_told, tx_first_frame, tx_next_frame;
     struct e_tx_desc context; /* the one that it has, 0: none */
     bool armed;
-    bool rx_rest; /* in the middle of a frame that was dropped */
+    bool rx_rest;                   /* a frame goes on in the next descriptor */
+    struct pkt *rx_frame, *rx_last; /* what there is of it, NULL: it is dropped; its last buffer */
 };
 static inline struct intel *intel_of(struct nic *n) { return (struct intel *)n; }
 _Static_assert(!offsetof(struct intel, nic), "a driver's own begins with its nic");

@@ -209,7 +209,7 @@ static bool arrives(unsigned len, uint32_t status)
         struct e_rx_desc *d = &rx[sim.rdh];
         assert_int_equal(d->back, 0);
         assert_in_range(d->addr, (uint64_t)mem, (uint64_t)mem + sizeof(mem) - E_RX_BUF);
-        memset((void *)d->addr, left == len ? 0xaa : 0xbb, part < 1522 ? part : 1522);
+        memset((void *)d->addr, left == len ? 0xaa : 0xbb, part);
         left -= part;
         d->back = (uint64_t)part << 32 | E_RX_DD | (left ? 0 : E_RX_EOP | status);
         sim.rdh = (sim.rdh + 1) % E_RX_NR;
@@ -263,8 +263,16 @@ static struct {
 static void deliver(void *arg, struct pkt *p)
 {
     assert_int_equal(p->data[0], 0xaa);
-    assert_int_equal(p->data[p->len - 1], 0xaa);
-    delivered.len = p->len, delivered.flags = p->flags;
+    assert_true(p->len == pkt_len(p) || p->len >= PKT_PULL);
+    unsigned nr = 0, rest = 0;
+    for (const struct pkt *b = p->next; b; b = b->next, nr++) {
+        assert_int_equal(b->data[0], 0xbb);
+        assert_int_equal(b->data[b->len - 1], 0xbb);
+        rest += b->len;
+    }
+    assert_int_equal(p->nr, 1 + nr);
+    assert_int_equal(p->rest, rest);
+    delivered.len = pkt_len(p), delivered.flags = p->flags;
     nr_delivered++;
 }
 

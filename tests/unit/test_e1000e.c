@@ -159,6 +159,53 @@ TEST(test_receive)
     assert_true(arrives(60, 0));
 }
 
+/* Long frames are chains of buffers, up to what the uplink takes; nothing of any other is kept. */
+TEST(test_long)
+{
+    static const struct {
+        unsigned len;
+        bool good;
+    } what[] = { { 2048, true },  { 2049, true },  { 4096, true },   { 8192, true },
+                 { 9022, true },  { 9023, false }, { 16000, false }, { WIRE_MAX, true },
+                 { 9216, false }, { 9000, true } };
+
+    world();
+    e.nic.mtu = 9000;
+    for (unsigned round = 0; round < 100; round++) {
+        uint64_t before = e.nic.rx_length;
+        for (unsigned i = 0; i < 10; i++) {
+            assert_true(arrives(what[i].len, E_RX_L4CS));
+            for (unsigned left = (what[i].len + 2047) / 2048, n = 0; n < left;) {
+                n += takes(2);
+                assert_int_equal(nr_delivered, n == left && what[i].good);
+            }
+            if (what[i].good)
+                assert_int_equal(delivered.len, what[i].len);
+        }
+        assert_int_equal(e.nic.rx_length - before, 3);
+        assert_true(arrives(5000, E_RX_BROKEN));
+        takes(64);
+        assert_int_equal(e.nic.rx_errors, round + 1);
+        assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+    }
+    /* Buffers end in the middle of one: all of it is given back. */
+    while (pool.nr_free > 2)
+        assert_non_null(pkt_alloc(&pool));
+    assert_true(arrives(9000, 0));
+    takes(64);
+    assert_int_equal(nr_delivered, 0);
+    assert_int_equal(e.nic.rx_dropped, 1);
+    assert_int_equal(pool.nr_free, 2);
+    assert_true(arrives(4000, 0));
+    takes(64);
+    assert_int_equal(delivered.len, 4000);
+    /* Its first buffer holds little: the headers are together again. */
+    assert_true(arrives(4000, 0));
+    e.rx[e.rx_next % E_RX_NR].back -= 2018ull << 32;
+    takes(64);
+    assert_int_equal(delivered.len, 1982);
+}
+
 TEST(test_receive_without_buffers)
 {
     world();
@@ -182,6 +229,10 @@ TEST(test_lies)
         e.rx[0].back = (uint64_t)len << 32 | E_RX_DD | E_RX_EOP;
         DIES(takes(64));
     }
+    world();
+    arrives(4000, 0);
+    e.rx[1].back = E_RX_DD; /* more of it, which is nothing */
+    DIES(takes(64));
     /* What it says of descriptors that are not its own is not believed. */
     world();
     for (unsigned i = 0; i < E_TX_NR; i++)

@@ -13,6 +13,7 @@ import tempfile
 import pytest
 
 from tests.lib import restarts
+from tests.lib.announce import announced, own
 from tests.lib.crash import crash
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check
 from tests.lib.unpacked import Missing, fetch, unpacked
@@ -65,6 +66,7 @@ def small_peer(m):
 
 
 IPERF_SERVER, IPERF_CLIENT, SECONDS = "10.0.2.40", "10.0.2.41", 3
+IPERF_MAC = "00:16:3e:00:00:28"  # of its configuration
 
 
 def transferred(m, guest, end, peer):
@@ -76,15 +78,58 @@ def transferred(m, guest, end, peer):
     return int(got.group(2)), got.group(3)
 
 
-def iperf_client(m, to):
-    out = m.cmd(f"create lwip-iperf name=sender extra='client={to} seconds={SECONDS} ip={IPERF_CLIENT}' vif=['bridge=net0']", 60)
+def iperf_client(m, to, more=""):
+    out = m.cmd(f"create lwip-iperf name=sender extra='client={to} seconds={SECONDS} ip={IPERF_CLIENT} {more}' vif=['bridge=net0']", 60)
     check("created as domain" in out, f"the client: {out}")
+
+
+def addressed(m, w):
+    """By DHCP, and an address of IPv6 that it makes of what a router says."""
+    with announced(w, IPERF_SERVER):
+        out = m.cmd("create lwip-iperf extra='server dhcp'", 60)
+        check("created as domain" in out, f"create lwip-iperf: {out}")
+        m.send("console lwip-iperf\r")
+        m.expect(rf"iperf: ready {IPERF_SERVER}\r", 60)
+        m.leave()
+        to = own(IPERF_MAC)
+        until(lambda: w.peer("ping", "-c", "1", "-W", "1", to), lambda got: got[1] == 0, f"no ping of {to}")
+
+
+def datagrams(m, guest, end, peer):
+    """How many datagrams it says did not come, of how many."""
+    m.send(f"console {guest}\r")
+    got = m.expect(rf"iperf: done udp {end} {peer}:\d+: \d+ bytes in \d+ ms, \d+ kbit/s, (\d+) of (\d+) datagrams lost\r", 60)
+    m.leave()
+    lost, total = (int(x) for x in got.groups())
+    check(total > 100 and lost < total / 2, f"{guest}: {got.group(0)}")
+    return lost, total
+
+
+def iperf_udp(m, w):
+    """Datagrams, between small guests and with iperf 2; both ends say the same."""
+    iperf_client(m, IPERF_SERVER, "udp=2000")
+    sent = datagrams(m, "sender", "client", IPERF_SERVER)
+    came = datagrams(m, "lwip-iperf", "server", IPERF_CLIENT)
+    check(sent == came, f"lost of all, by the two ends: {sent}, {came}")
+    m.cmd("destroy sender")
+    out = on_peer(w, "iperf", "-u", "-c", IPERF_SERVER, "-b", "2M", "-t", str(SECONDS))
+    _, total = datagrams(m, "lwip-iperf", "server", PEER_IP)
+    sent = int(re.search(r"Sent (\d+) datagrams", out).group(1))
+    check("Server Report" in out and 0 <= sent - total <= 2, f"{total} datagrams came of {out}")  # iperf counts the last as well
+    w.serve("iperf", "-s", "-u")
+    until(lambda: on_peer(w, "ss", "-lun"), lambda out: ":5001 " in out, "iperf does not listen on the peer")
+    iperf_client(m, PEER_IP, "udp=2000")
+    datagrams(m, "sender", "client", PEER_IP)
+    m.cmd("destroy sender")
 
 
 def iperf(m, w):
     """From a small guest to another, whose driver domain dies meanwhile; and with iperf 2 on the peer, both ways."""
-    out = m.cmd("create lwip-iperf", 60)
-    check("created as domain" in out, f"create lwip-iperf: {out}")
+    if w:
+        addressed(m, w)
+    else:
+        out = m.cmd("create lwip-iperf", 60)
+        check("created as domain" in out, f"create lwip-iperf: {out}")
     iperf_client(m, IPERF_SERVER)
     crash(m, "net0")
     sent, speed = transferred(m, "sender", "client", IPERF_SERVER)
@@ -104,6 +149,7 @@ def iperf(m, w):
         _, speed = transferred(m, "sender", "client", PEER_IP)
         print(f"iperf out by the wire: {speed} kbit/s", flush=True)
         m.cmd("destroy sender")
+        iperf_udp(m, w)
     m.cmd("destroy lwip-iperf")
 
 

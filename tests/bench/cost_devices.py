@@ -18,6 +18,7 @@ from count import CORE, Counted  # noqa: E402
 from disk import bare_command, copy  # noqa: E402
 from tests.lib.machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
 from tests.lib.wait import pause  # noqa: E402
+from tests.lib.counts import counters, grown  # noqa: E402
 from tests.lib.guest import SHELL, login, sh  # noqa: E402
 from tests.lib.wire import GATEWAY, NET, Wire  # noqa: E402
 
@@ -26,9 +27,10 @@ RUNS = 5
 WORSE, SPREADS = 0.02, 3  # a figure is worse by more than so many of its spreads, and by more than that share of it
 FEW = 0.05  # calls an operation that are noise
 SEGMENT = 1448  # bytes of a TCP segment on this wire
-SINK, SOURCE = 5001, 5002
+SINK, SOURCE, PACKETS, PROGRAM = 5001, 5002, 5003, 5004
 NEIGHBOUR = "10.0.2.16"  # a second guest, for what goes from one to another
-# What the peer runs: takes all that comes on one port, gives without end on the other.
+NETCHECK = BUILD / "guest/netcheck"
+# What the peer runs: takes all that comes on one port, gives without end on the other, on the third the program for small datagrams.
 PEER = f"""
 import socket, threading
 def port(n, fn):
@@ -48,9 +50,14 @@ def source(c):
             c.sendall(bytes(1 << 16))
     except OSError:
         c.close()
+def program(c):
+    c.sendall(open("{NETCHECK}", "rb").read())
+    c.close()
 port({SINK}, sink)
 port({SOURCE}, source)
+port({PROGRAM}, program)
 """
+FETCH = f"cat < /dev/tcp/{GATEWAY}/{PROGRAM} > /tmp/netcheck; chmod +x /tmp/netcheck"
 FIO = "fio --name=t --filename=/dev/xvdb --size=200m --direct=1 --ioengine=libaio --minimal --output=/dev/null"
 DD = f"dd bs={SEGMENT * 100} count=$(({{}}/100)) iflag=fullblock status=none"
 # The same bytes again and again, as iperf3: a device that gives zeroes would cost an instruction for each.
@@ -67,10 +74,16 @@ TRANSFERS = {
     "tcp-out": ("net", SEND.replace("HOST", GATEWAY), 10000, 50000),
     "tcp-in": ("net", DD + f" of=/dev/null < /dev/tcp/{GATEWAY}/{SOURCE}", 10000, 50000),
     "tcp-guests": ("net", SEND.replace("HOST", NEIGHBOUR), 10000, 50000),
+    "udp-out": ("net", f"/tmp/netcheck give {GATEWAY} {PACKETS} {{}}", 10000, 50000),
+    "udp-in": ("net", f"/tmp/netcheck get {GATEWAY} {PACKETS} {{}}", 10000, 50000),
+    "udp-guests": ("net", f"/tmp/netcheck give {NEIGHBOUR} {PACKETS} {{}}", 10000, 50000),
     "ping": ("net", f"ping -q -i 0.05 -c {{}} {GATEWAY}", 20, 120),
+    "ping-guests": ("net", f"ping -q -i 0.05 -c {{}} {NEIGHBOUR}", 20, 120),
     "second": ("net", "sleep {}", 2, 6),  # of nothing
 }
 RESTARTS = {"restart-net0": "net", "restart-blk0": "blk"}
+GUESTS = {row for row in TRANSFERS if row.endswith("-guests")}
+REASONS = "intr", "window", "cpuid", "hlt", "io", "msr", "call", "npf", "other"
 # Part of a row -> the core's function that is entered once for each.
 CALLS = {"entries": "svm_enter", "hypercalls": "hypercall", "copies": "grant_pin", "translations": "p2m_get", "walks": "walk_pae",
          "ipis": "apic_send_ipi"}
@@ -100,9 +113,22 @@ def ran(m, line, driver):
     return figures(before, look(m), driver)
 
 
+def exits(m):
+    """Of all domains, by reason. The guest's console is left for it, and taken again."""
+    m.leave()
+    got = counters(m)
+    m.console("debian-disk", SHELL)
+    return got
+
+
 def transfer(m, row):
     driver, command, short, long = TRANSFERS[row]
-    a, b = ran(m, command.format(short), driver), ran(m, command.format(long), driver)
+    runs, looks = [], [exits(m)]
+    for n in short, long:
+        runs.append(ran(m, command.format(n), driver))
+        looks.append(exits(m))
+    a, b = ({part: n for part, n in grown(*pair).items() if part in REASONS} for pair in zip(looks, looks[1:]))
+    a, b = runs[0] | a, runs[1] | b
     return {part: (b[part] - a[part]) / (long - short) for part in b}
 
 
@@ -133,10 +159,16 @@ def neighbour(m):
     out = m.cmd("create debian2 vcpus=1", 600)
     check("created as domain" in out, f"create: {out}")
     m.console("debian2", seconds=300)
-    out, status = m.guest(f"netcheck sink {SINK} > /dev/null 2>&1 &")
-    check(status == 0, f"in the second guest: {out}")
+    for words in f"sink {SINK}", f"packets {PACKETS}":
+        out, status = m.guest(f"netcheck {words} > /dev/null 2>&1 &")
+        check(status == 0, f"in the second guest: {out}")
     m.leave()
     m.console("debian-disk", SHELL)
+
+
+def serve(wire):
+    wire.serve("python3", "-c", PEER)
+    wire.serve(str(NETCHECK), "packets", str(PACKETS))
 
 
 def prepare(m):
@@ -144,7 +176,7 @@ def prepare(m):
     check("created as domain" in out, f"create: {out}")
     m.send("console debian-disk\r")
     login(m)
-    sh(m, "systemctl stop '*.timer'; dd if=/dev/zero of=/dev/xvdb bs=1M count=200 oflag=direct status=none", 600)
+    sh(m, f"systemctl stop '*.timer'; dd if=/dev/zero of=/dev/xvdb bs=1M count=200 oflag=direct status=none; {FETCH}", 600)
 
 
 def middle(got):
@@ -158,15 +190,17 @@ def measure(rows):
     """Yields row, part -> (figure, spread)."""
     with Wire() as wire, Counted("cost-devices", sleep=True, who=True, cpu=OLD_CPU, disk=f"{DEBIAN_DISK},snapshot=on", wire=wire.name,
                                 iso=make_iso("cost-devices", bundle=BUILD / "cost-devices.itb")) as m:
-        wire.serve("python3", "-c", PEER)
+        serve(wire)
         first = boot(m)
         if "boot" in rows:
             yield "boot", {part: (n, 0.01 * n) for part, n in first.items()}  # there is one boot: how far it varies is known
         prepare(m)
-        for row in sorted(rows, key="tcp-guests".__eq__):
-            if row == "tcp-guests":
+        alone = True
+        for row in sorted(rows, key=GUESTS.__contains__):
+            if row in GUESTS and alone:
                 m.leave()
                 neighbour(m)
+                alone = False
             if row in TRANSFERS:
                 ran(m, TRANSFERS[row][1].format(TRANSFERS[row][2]), "blk")  # what the first run brings in
                 yield row, middle([transfer(m, row) for _ in range(RUNS)])
@@ -183,10 +217,10 @@ class Bare(Counted):
 def bare(rows):
     disk = copy("cost-bare.img")
     with Wire() as wire, Bare("cost-bare", sleep=True, who=True, disk=disk, wire=wire.name) as m:
-        wire.serve("python3", "-c", PEER)
+        serve(wire)
         login(m)
-        sh(m, "systemctl stop '*.timer'; dd if=/dev/zero of=/dev/nvme0n1p2 bs=1M count=200 oflag=direct status=none", 600)
-        for row in (r for r in rows if r in TRANSFERS and r != "tcp-guests"):
+        sh(m, f"systemctl stop '*.timer'; dd if=/dev/zero of=/dev/nvme0n1p2 bs=1M count=200 oflag=direct status=none; {FETCH}", 600)
+        for row in (r for r in rows if r in TRANSFERS and r not in GUESTS):
             driver, command, short, long = TRANSFERS[row]
             command = command.replace("/dev/xvdb", "/dev/nvme0n1p2")
             ran(m, command.format(short), driver)
@@ -240,7 +274,8 @@ def main():
         for row, parts in measure(rows):
             if write or widen:
                 was = wanted.get(row, {}) if widen else {}
-                wanted[row] = {part: wider(was.get(part, new), new) for part, new in parts.items() if part != "guest"}
+                wanted[row] = {part: wider(was.get(part, new), new) for part, new in parts.items()
+                               if part not in REASONS or round(new[0], 2)}
                 print(*(said(row, part, *figure) for part, figure in parts.items()), sep="\n", flush=True)
             else:
                 good &= compare(row, parts, wanted.get(row, {}))

@@ -142,6 +142,7 @@ def neighbour(say):
 
 
 def copy(name):
+    LOGS.mkdir(parents=True, exist_ok=True)
     out = LOGS / name
     subprocess.run(["cp", "--sparse=always", str(DEBIAN_DISK), str(out)], check=True, timeout=300)
     return out

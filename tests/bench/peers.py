@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the same operations cost elsewhere, in instructions of the whole machine under the same emulator and CPU model: Xen 4.17.7 (Debian 12's
 default mitigations; a Linux 6.1 as PV dom0 with netback and blkback, one vCPU), and the same Linux on the bare machine. Taken once, before
-this bench was: by a PVH program that does what cost/guest.c does, fio as in cost_devices.py, and TCP by iperf3 where that uses dd. None: not taken,
-or there is no such thing."""
+this bench was: by a PVH program that does what cost/guest.c does, fio as in cost_devices.py, and Xen's TCP by iperf3 where that uses dd. The bare machine's rows of the network are cost_devices.py --bare's, of the
+30th of November 2026. None: not taken, or there is no such thing."""
 # Row of cost.golden or cost_devices.golden -> (what it is, Xen, bare machine).
 ROWS = {
     "hypercall": ("hypercall `xen_version`", 5506, None),
@@ -35,10 +35,14 @@ ROWS = {
     "read-128k-8": ("128 KiB sequential read, depth 8", None, 38600),
     "read-1m-4": ("1 MiB sequential read, depth 4", 1763000, 102900),
     "write-1m-4": ("1 MiB sequential write, depth 4", None, 108800),
-    "tcp-out": ("TCP out, per 1,448 bytes", 6200, 3292),
-    "tcp-in": ("TCP in, per 1,448 bytes", 8100, 3454),
+    "tcp-out": ("TCP out, per 1,448 bytes", 6200, 3343),
+    "tcp-in": ("TCP in, per 1,448 bytes", 8100, 3414),
     "tcp-guests": ("TCP from one guest to another, per 1,448 bytes", None, None),
-    "ping": ("ping every 50 ms, both ways", None, None),
+    "udp-out": ("UDP out, per datagram of 64 bytes", None, 6897),
+    "udp-in": ("UDP in, per datagram of 64 bytes", None, 8468),
+    "udp-guests": ("UDP from one guest to another, per datagram of 64 bytes", None, None),
+    "ping": ("ping every 50 ms, there and back", None, 55279),
+    "ping-guests": ("ping from one guest to another every 50 ms, there and back", None, None),
     "second": ("nothing, a second", None, 55000),
     "restart-net0": ("net0 crashes and is back", None, None),
     "restart-blk0": ("blk0 crashes and is back", None, None),

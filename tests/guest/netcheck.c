@@ -11,6 +11,9 @@
  *                                    longest times in which nothing came
  *   netcheck tso DEVICE              whether its packets go out in one piece, to be cut by the device: status 0 if they do
  *   netcheck storm ADDRESS PORT      ten thousand datagrams, as fast as they go, to a broadcast address; nothing comes back
+ *   netcheck packets PORT            the other end of the next two, until it is killed
+ *   netcheck give ADDRESS PORT N     N datagrams of 64 bytes to it, at most 128 of them on their way; says how many a second
+ *   netcheck get ADDRESS PORT N      the same from it
  * The last line is "netcheck: udp|tcp: N of M bytes came back", the status 0 if that is all.
  */
 #include <arpa/inet.h>
@@ -222,6 +225,95 @@ static int storm(const char *address, const char *port)
     return 0;
 }
 
+/* Small datagrams. The other end answers one in ACK, and no more than WINDOW are out, fewer than any queue on the way holds: none is lost. */
+#define ACK    32u
+#define WINDOW 128u
+
+struct datagram {
+    enum { DATA, ASKS, ANSWER, WANTED } kind;
+    uint32_t n;
+    unsigned char rest[56];
+};
+
+static int open_packets(const char *address, const char *port)
+{
+    int fd = open_socket(address, port, SOCK_DGRAM), room = 1 << 20;
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room,
+               sizeof(room)); /* or what the peer's rights allow */
+    return fd;
+}
+
+static bool packets_give(int fd, uint32_t n)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    struct datagram d;
+
+    for (uint32_t i = 1, out = 0; i <= n || out; i++) {
+        if (i <= n) {
+            bool asks = i % ACK == 0 || i == n;
+            d = (struct datagram){ .kind = asks ? ASKS : DATA, .n = i };
+            if (send(fd, &d, sizeof(d), 0) != sizeof(d))
+                return false;
+            out += asks;
+        }
+        for (; out && (i >= n || out == WINDOW / ACK); out--) {
+            if (poll(&p, 1, WAIT_MS) != 1 || read(fd, &d, sizeof(d)) != sizeof(d) || d.kind != ANSWER)
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool packets_get(int fd, uint32_t n)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    struct datagram d = { .kind = WANTED, .n = n };
+
+    if (send(fd, &d, sizeof(d), 0) != sizeof(d))
+        return false;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (recv(fd, &d, sizeof(d), MSG_DONTWAIT) != sizeof(d) &&
+            (poll(&p, 1, WAIT_MS) != 1 || read(fd, &d, sizeof(d)) != sizeof(d)))
+            return false;
+        if (d.n != i)
+            return false;
+        if (d.kind == ASKS) {
+            d.kind = ANSWER;
+            send(fd, &d, sizeof(d), 0);
+        }
+    }
+    return true;
+}
+
+static void packets_serve(int fd)
+{
+    for (;;) {
+        struct sockaddr_storage from, nobody = { .ss_family = AF_UNSPEC };
+        struct datagram d;
+        socklen_t len = sizeof(from);
+        if (recvfrom(fd, &d, sizeof(d), 0, (struct sockaddr *)&from, &len) != sizeof(d))
+            continue;
+        if (d.kind == ASKS) {
+            d.kind = ANSWER;
+            sendto(fd, &d, sizeof(d), 0, (struct sockaddr *)&from, len);
+        } else if (d.kind == WANTED && !connect(fd, (struct sockaddr *)&from, len)) {
+            packets_give(fd, d.n);
+            connect(fd, (struct sockaddr *)&nobody, sizeof(nobody));
+        }
+    }
+}
+
+static int packets(int fd, bool give, uint32_t n)
+{
+    uint64_t begin = now_us();
+    bool all = give ? packets_give(fd, n) : packets_get(fd, n);
+
+    printf("netcheck: %u datagrams%s, %lu a second\n", n, all ? "" : ", not all of which came",
+           n * 1000000ul / (now_us() - begin + 1));
+    return !all;
+}
+
 /* Bytes that came back, 0 if they are others. */
 static size_t echoed(int fd, unsigned char *b, size_t at, size_t n)
 {
@@ -302,6 +394,10 @@ int main(int argc, char **argv)
         serve(argv[2], sink);
     if (argc == 3 && !strcmp(argv[1], "take"))
         serve(argv[2], take);
+    if (argc == 3 && !strcmp(argv[1], "packets"))
+        packets_serve(open_packets(NULL, argv[2]));
+    if (argc == 5 && (!strcmp(argv[1], "give") || !strcmp(argv[1], "get")))
+        return packets(open_packets(argv[2], argv[3]), argv[1][1] == 'i', (uint32_t)atoi(argv[4]));
     if (argc == 5 && !strcmp(argv[1], "fill"))
         return fill(open_socket(argv[2], argv[3], SOCK_STREAM), (unsigned)atoi(argv[4]));
     if (argc == 3 && !strcmp(argv[1], "tso"))
@@ -310,7 +406,8 @@ int main(int argc, char **argv)
         return storm(argv[2], argv[3]);
     if (argc != 4 || (strcmp(argv[1], "udp") && strcmp(argv[1], "tcp"))) {
         fprintf(stderr,
-                "usage: netcheck serve|sink|take PORT | udp|tcp|storm ADDRESS PORT | fill ADDRESS PORT SECONDS | tso DEVICE\n");
+                "usage: netcheck serve|sink|take|packets PORT | udp|tcp|storm ADDRESS PORT | fill ADDRESS PORT SECONDS | tso DEVICE | "
+                "give|get ADDRESS PORT N\n");
         return 2;
     }
     bool udp = !strcmp(argv[1], "udp");

@@ -8,14 +8,19 @@
 
 static bool mac_eq(const uint8_t *a, const uint8_t *b) { return memcmp(a, b, 6) == 0; }
 
+/* 8 bits: the highest of a product are of all bits of its factor, those of an address's last byte as well. */
+static uint32_t mac_hash(const uint8_t *mac, unsigned vid)
+{
+    uint32_t lo;
+
+    memcpy(&lo, mac + 2, 4);
+    return ((lo ^ (uint32_t)(mac[0] << 8 | mac[1]) ^ vid << 16) * 0x9e3779b1u) >> 24;
+}
+
 /* First of the SW_WAYS entries in which an address of a VLAN may live. */
 static struct sw_mac *mac_set(struct sw *sw, const uint8_t *mac, unsigned vid)
 {
-    uint32_t lo, h;
-
-    memcpy(&lo, mac + 2, 4);
-    h = (lo ^ (uint32_t)(mac[0] << 8 | mac[1]) ^ vid << 16) * 0x9e3779b1u;
-    return &sw->table[(h >> 16) & (SW_MACS - SW_WAYS)];
+    return &sw->table[mac_hash(mac, vid) & (SW_MACS - SW_WAYS)];
 }
 
 static void learn(struct sw *sw, unsigned port, const uint8_t *mac, unsigned vid, uint64_t now)
@@ -56,12 +61,26 @@ static int lookup(struct sw *sw, const uint8_t *mac, unsigned vid, uint64_t now)
 /* Whose the address is, wherever that is: nobody else is believed. */
 static int fixed_owner(const struct sw *sw, const uint8_t *mac)
 {
-    EACH_PORT(i, sw->up)
-    {
-        if (sw->port[i].fixed && mac_eq(sw->port[i].mac, mac))
-            return (int)i;
+    for (uint32_t h = mac_hash(mac, 0); sw->fixed[h % SW_FIXED]; h++) {
+        unsigned port = sw->fixed[h % SW_FIXED];
+        if (mac_eq(sw->port[port].mac, mac))
+            return (int)port;
     }
     return -1;
+}
+
+/* The lowest port of an address is found first. */
+static void fixed_fill(struct sw *sw)
+{
+    memset(sw->fixed, 0, sizeof(sw->fixed));
+    EACH_PORT(i, sw->up & ~port_bit(SW_UPLINK))
+    {
+        uint32_t h = mac_hash(sw->port[i].mac, 0);
+        while (sw->fixed[h % SW_FIXED])
+            h++;
+        if (sw->port[i].fixed)
+            sw->fixed[h % SW_FIXED] = (uint8_t)i;
+    }
 }
 
 void switch_port_down(struct sw *sw, unsigned port)
@@ -71,6 +90,7 @@ void switch_port_down(struct sw *sw, unsigned port)
         if (sw->table[i].port == port)
             sw->table[i].used = false;
     }
+    fixed_fill(sw);
 }
 
 void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac, const struct slot_vif *conf)
@@ -86,6 +106,7 @@ void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac, const stru
     if (!mac)
         return;
     memcpy(p->mac, mac, 6);
+    fixed_fill(sw);
     /* What somebody taught us about this address no longer counts. */
     for (unsigned i = 0; i < SW_MACS; i++) {
         if (mac_eq(sw->table[i].mac, mac))

@@ -19,7 +19,8 @@
 
 #define SW_PORTS  65u /* the uplink and 64 vifs */
 #define SW_UPLINK 0u
-#define SW_MACS   256u /* power of two */
+#define SW_FIXED  256u /* power of two */
+#define SW_MACS   256u /* likewise: mac_hash */
 #define SW_WAYS   4u
 #define SW_AGE_NS (300 * NS_PER_S)
 /* Frames to many that a port may send a second, and at once. */
@@ -49,6 +50,7 @@ struct sw_mac {
 /* A set of ports. */
 typedef unsigned __int128 ports_t;
 _Static_assert(SW_PORTS <= 8 * sizeof(ports_t), "sets of ports");
+_Static_assert(SW_PORTS < SW_FIXED, "a search for a fixed port ends");
 static inline ports_t port_bit(unsigned port) { return (ports_t)1 << port; }
 static inline unsigned port_first(ports_t set) /* of one that is not empty */
 {
@@ -62,6 +64,7 @@ static inline unsigned port_first(ports_t set) /* of one that is not empty */
 
 struct sw {
     ports_t up;
+    uint8_t fixed[SW_FIXED]; /* ports that are up and fixed, by their address; 0: none (the uplink is not) */
     struct sw_port port[SW_PORTS];
     struct sw_mac table[SW_MACS];
 };

@@ -138,6 +138,22 @@ TEST(test_learning)
     assert_int_equal(pass(1, mac_b, mac_a, 0x800, 60, 0), 1 << 2);
 }
 
+/* Machines behind the wire whose addresses follow each other, as they do: all are known. */
+TEST(test_learning_many)
+{
+    uint8_t m[6] = { 0, 0x16, 0x3e, 7, 7 };
+
+    switch_port_up(&sw, 5, NULL, NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        m[5] = (uint8_t)i;
+        pass(5, mac_a, m, 0x800, 60, 10 + i);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        m[5] = (uint8_t)i;
+        assert_int_equal(pass(1, m, mac_a, 0x800, 60, 200), 1 << 5);
+    }
+}
+
 /* --- VLANs ---------------------------------------------------------------------------------------------------- */
 
 static struct sw_way vlan_pass(unsigned from, const uint8_t *dst, const uint8_t *src, int vid)
@@ -160,6 +176,37 @@ static void way(struct sw_way w, ports_t to, ports_t other, unsigned vid)
     assert_true(w.to == to && w.other == other);
     if (to)
         assert_int_equal(w.vid, vid);
+}
+
+/* Ports come and go, of few addresses so that many have the same, and of many: each address is that of the lowest port that has it, and nobody
+ * else's. */
+TEST(test_fixed_owners)
+{
+    uint8_t m[SW_PORTS][6];
+    bool is[SW_PORTS] = { false };
+
+    memset(&sw, 0, sizeof(sw));
+    switch_port_up(&sw, 0, NULL, NULL);
+    for (unsigned n = 0; n < 3000; n++) {
+        unsigned port = 1 + (unsigned)rand() % (SW_PORTS - 1), owner = 0,
+                 few = n / 500 % 2 ? 20 : 256;
+        uint8_t dst[6] = { 2, 0, 0, 0, (uint8_t)(rand() % 2), (uint8_t)((unsigned)rand() % few) };
+
+        is[port] = rand() % 4;
+        memcpy(m[port], dst, 6);
+        if (is[port])
+            switch_port_up(&sw, port, dst, NULL);
+        else
+            switch_port_down(&sw, port);
+        dst[4] = (uint8_t)(rand() % 2), dst[5] = (uint8_t)((unsigned)rand() % few);
+        for (unsigned i = SW_PORTS; --i > 0;)
+            if (is[i] && !memcmp(m[i], dst, 6))
+                owner = i;
+        way(vlan_pass(0, dst, mac_x, -1), owner ? port_bit(owner) : 0, 0, 0);
+        way(vlan_pass(0, mac_x, dst, -1), 0, 0, 0); /* it is there, or nobody is */
+        assert_int_equal(sw.port[0].refused[0] != 0, owner != 0);
+        sw.port[0].refused[0] = 0;
+    }
 }
 
 /* All ports that there are. */

@@ -7,6 +7,7 @@
 #include "domain/records.h"
 
 _Static_assert(sizeof(struct dom) <= RECORD_SIZE, "a record holds a domain");
+_Static_assert(sizeof(struct slot_entry) * SLOT_ENTRIES == TABLE_SIZE, "a driver domain's table");
 
 struct dom *doms;
 
@@ -55,12 +56,16 @@ static void list(struct dom *d)
 
 struct dom *dom_new(domid_t id, const struct domcfg *cfg)
 {
-    struct dom *d = record_new();
+    struct slot_entry *slots = cfg->role == BH_ROLE_DRIVER ? record_table(id) : NULL;
+    struct dom *d = slots || cfg->role != BH_ROLE_DRIVER ? record_new() : NULL;
 
     if (!d)
         return NULL;
+    if (slots)
+        memset(slots, 0, TABLE_SIZE);
     d->id = id;
     d->cfg = *cfg;
+    d->slots = slots;
     record_keep(d, RECORD_DOM);
     list(d);
     return d;
@@ -151,6 +156,7 @@ unsigned dom_find_all(void)
         memset(&d->con, 0, sizeof(d->con));
         d->img = NULL;
         d->boot_block = NULL;
+        d->slots = d->cfg.role == BH_ROLE_DRIVER ? record_table(d->id) : NULL;
         list(d);
     }
     return unsound;

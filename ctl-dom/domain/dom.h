@@ -51,8 +51,9 @@ struct dom {
         struct cfg_disk disk[CFG_MAX_DISKS];
         struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     } was;
-    struct slot_entry slots[SLOT_ENTRIES]; /* a driver domain's slot table: our copy (slots.c) */
+    struct slot_entry *slots; /* a driver domain's slot table: our copy (slots.c); others have none */
     uint64_t slots_gpa;
+    unsigned slot_at;  /* the entry that was changed last */
     uint32_t slot_gen; /* of the entry that was made last */
     char problem[240]; /* a driver domain's word about its device, "": none */
     char without[160]; /* the device of its configuration that it has not, and why, "": none */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* A page of heads, a page with a bit for each domid, the book, then the records. */
+/* A page of heads, a page with a bit for each domid, the book, the tables, then the records. */
 #include "domain/records.h"
 #include <bh.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x37736d6f64686200ul /* changes with the layout of any record */
+#define MAGIC 0x38736d6f64686200ul /* changes with the layout of any record */
 
 static struct heads {
     unsigned long magic, boot_over, work; /* WORK_... */
@@ -32,8 +32,9 @@ char (*record_slot_name)[BH_NAME_LEN] = no_slot_name;
 static uint8_t no_ended[PAGE_SIZE], *ended = no_ended;
 _Static_assert(DOMID_FIRST_RESERVED <= 8 * PAGE_SIZE, "a page has a bit for each domid");
 
-#define BOOK  (2 * PAGE_SIZE)
-#define FIRST (BOOK + RECORD_BOOK_SIZE)
+#define BOOK   (2 * PAGE_SIZE)
+#define TABLES (BOOK + RECORD_BOOK_SIZE)
+#define FIRST  (TABLES + TABLES_SIZE)
 
 static char *body_of(unsigned i) { return (char *)self.keep + FIRST + (size_t)i * RECORD_SIZE; }
 static unsigned index_of(const void *body)
@@ -68,7 +69,7 @@ static bool opened(void)
     if (!found) {
         WRITE_ONCE(heads->magic, 0); /* until all else is there */
         wmb();
-        memset(heads, 0, FIRST);
+        memset(heads, 0, TABLES);
         wmb();
         WRITE_ONCE(heads->magic, MAGIC);
     }
@@ -87,6 +88,20 @@ void *record_book(void)
     static char own[RECORD_BOOK_SIZE];
 
     return opened() ? (char *)self.keep + BOOK : own;
+}
+
+void *record_table(domid_t slot)
+{
+    static void *own[BH_FIRST_GUEST - BH_FIRST_DRIVER];
+    unsigned i = slot - BH_FIRST_DRIVER;
+
+    if (i >= ARRAY_SIZE(own))
+        return NULL;
+    if (opened())
+        return (char *)self.keep + TABLES + i * TABLE_SIZE;
+    if (!own[i])
+        own[i] = calloc(1, TABLE_SIZE);
+    return own[i];
 }
 
 bool record_found(void) { return opened() && found; }

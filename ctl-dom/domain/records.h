@@ -11,7 +11,9 @@
 #include <stddef.h>
 #include <bh.h>
 
-#define RECORD_SIZE 20480u
+#define RECORD_SIZE 16384u
+#define TABLE_SIZE  32768u
+#define TABLES_SIZE (TABLE_SIZE * (BH_FIRST_GUEST - BH_FIRST_DRIVER))
 
 enum record_kind { RECORD_FREE, RECORD_DOM, RECORD_WAITING };
 
@@ -33,6 +35,8 @@ void record_ended(domid_t id, bool is);
 unsigned record_next_ended(unsigned from);
 /* So many bytes beside the records, as a former instance left them, or zeroes: crash reports. */
 void *record_book(void);
+/* So many bytes for the domain in a driver domain's slot, as its last owner left them: of what its slot table holds (slots.h). NULL: out of memory. */
+void *record_table(domid_t slot);
 /* Whether a former instance of ours kept records here, or had come so far as to ask this. */
 bool record_found(void);
 /* What the former instance knew besides, 0 at first: whether its boot was over ... */

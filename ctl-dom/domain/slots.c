@@ -17,15 +17,17 @@ int slots_init(struct dom *b, uint64_t gfn)
 /* --- entries ---------------------------------------------------------------------------------- */
 /* len bytes at off of *new go to the place of e in the table, word by word in ascending order, and
  * then into our copy, which so never says more than was done. */
-static int store(const struct dom *b, struct slot_entry *e, const struct slot_entry *new,
-                 size_t off, size_t len)
+static int store(struct dom *b, struct slot_entry *e, const struct slot_entry *new, size_t off,
+                 size_t len)
 {
     struct bh_write w = { .domid = b->id,
                           .gpa = b->slots_gpa + (uint64_t)(e - b->slots) * sizeof(*e) + off,
                           .src = (uint64_t)((const char *)new + off),
                           .len = len };
-    int rc = (int)bh_ctl_slot_write(&w);
 
+    WRITE_ONCE(b->slot_at, (unsigned)(e - b->slots)); /* first: slots_again */
+    wmb();
+    int rc = (int)bh_ctl_slot_write(&w);
     if (rc)
         say("%s: its slot table cannot be written: %s", b->cfg.name, errno_text(rc));
     else
@@ -33,15 +35,21 @@ static int store(const struct dom *b, struct slot_entry *e, const struct slot_en
     return rc;
 }
 
-void slots_again(struct dom *b)
+/* How many entries there are; b may be NULL. */
+static unsigned nr_slots(const struct dom *b)
 {
-    for (unsigned i = 0; b->slots_gpa && i < SLOT_ENTRIES; i++) {
-        struct slot_entry is = { .head = b->slots[i].head };
-        (void)store(b, &b->slots[i], &is, 0, sizeof(is.head));
-    }
+    return b && b->slots && b->slots_gpa ? SLOT_ENTRIES : 0;
 }
 
-static int set_state(const struct dom *b, struct slot_entry *e, enum slot_state state)
+void slots_again(struct dom *b)
+{
+    if (b->slot_at >= nr_slots(b))
+        return;
+    struct slot_entry is = { .head = b->slots[b->slot_at].head };
+    (void)store(b, &b->slots[b->slot_at], &is, 0, sizeof(is.head));
+}
+
+static int set_state(struct dom *b, struct slot_entry *e, enum slot_state state)
 {
     struct slot_entry new = { .head = slot_head(state, slot_kind(e), slot_gen(e)) };
 
@@ -55,7 +63,7 @@ static enum slot_kind kind_of(const struct dom_dev *v)
 
 static struct slot_entry *find(struct dom *b, domid_t id, const struct dom_dev *v)
 {
-    for (unsigned i = 0; b && i < SLOT_ENTRIES; i++) {
+    for (unsigned i = 0; i < nr_slots(b); i++) {
         struct slot_entry *e = &b->slots[i];
         if (slot_live(e) && slot_kind(e) == kind_of(v) && e->domid == id && e->devid == v->devid)
             return e;
@@ -67,7 +75,7 @@ static struct slot_entry *find(struct dom *b, domid_t id, const struct dom_dev *
  * has nothing left of that guest, it did, or was fenced. */
 static void reap(struct dom *b)
 {
-    for (unsigned i = 0; i < SLOT_ENTRIES; i++) {
+    for (unsigned i = 0; i < nr_slots(b); i++) {
         struct slot_entry *e = &b->slots[i];
         struct bh_dominfo di = { .domid = e->domid };
         if (slot_state(e) != SLOT_DETACHING || dom_by_id(e->domid))
@@ -82,7 +90,7 @@ bool slots_drop(domid_t id)
     bool all = true;
 
     for (struct dom *b = doms; b; b = b->next)
-        for (unsigned i = 0; i < SLOT_ENTRIES; i++)
+        for (unsigned i = 0; i < nr_slots(b); i++)
             if (slot_live(&b->slots[i]) && b->slots[i].domid == id)
                 all &= !set_state(b, &b->slots[i], SLOT_ABSENT);
     return all;
@@ -91,7 +99,7 @@ bool slots_drop(domid_t id)
 static struct slot_entry *unused(struct dom *b)
 {
     reap(b);
-    for (unsigned i = 0; i < SLOT_ENTRIES; i++)
+    for (unsigned i = 0; i < nr_slots(b); i++)
         if (!slot_live(&b->slots[i]))
             return &b->slots[i];
     return NULL;
@@ -127,7 +135,7 @@ int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *err
     struct dom *b = dom_by_id(v->back);
     struct slot_entry *e = find(b, d->id, v);
 
-    if (!b || !b->slots_gpa)
+    if (!nr_slots(b))
         return fail(err, -ENOENT, "%s: its back-end is gone", d->cfg.name);
     if (!e)
         e = unused(b);

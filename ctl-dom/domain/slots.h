@@ -12,7 +12,8 @@
 
 /* The pages at gfn of a driver domain under construction become its slot table. */
 int slots_init(struct dom *b, uint64_t gfn);
-/* The heads once more from our copy, which is behind the table if the former instance ended between the two: the step is done again, or undone. */
+/* The head that was changed last once more from our copy, which is behind the table if the former instance ended between the two: the step is done
+ * again, or undone. */
 void slots_again(struct dom *b);
 /* The steps of an attach and a detach in their order. */
 int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e);

@@ -21,9 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SLOT_PAGES \
-    2u /* of each driver domain: twice the devices that it can have, so that old ones may still be closing */
-#define SLOT_ENTRIES 32u
+/* Of each driver domain twice the devices that it can have, which are 64 vifs, so that old ones may still be closing. */
+#define SLOT_PAGES   8u
+#define SLOT_ENTRIES 128u
 #define SLOT_SPEC    128u
 
 enum slot_state { SLOT_ABSENT = 0, SLOT_ATTACHING, SLOT_ATTACHED, SLOT_DETACHING };

@@ -34,20 +34,27 @@ static unsigned slot_entries(void)
     return (unsigned)(self.nr_table * (PAGE_SIZE / sizeof(struct slot_entry)));
 }
 
+static const struct slot_entry *slot(unsigned i)
+{
+    return (const struct slot_entry *)self.table + i;
+}
+
 /* A live entry as it was at one time. false: it is absent, or changes all the time. */
 static bool slot_copy(unsigned i, struct slot_entry *e)
 {
-    const struct slot_entry *s = (const struct slot_entry *)self.table + i;
+    const struct slot_entry *s = slot(i);
 
     for (unsigned tries = 0; tries < 1000; tries++) {
-        uint64_t head = READ_ONCE(s->head);
+        uint64_t head = e->head = READ_ONCE(s->head);
+        if (!slot_live(e))
+            return false;
         rmb();
         memcpy(e, s, sizeof(*e));
         rmb();
         e->head = head;
         e->spec[SLOT_SPEC - 1] = '\0';
         if (READ_ONCE(s->head) == head)
-            return slot_live(e);
+            return true;
     }
     return false;
 }
@@ -55,6 +62,8 @@ static bool slot_copy(unsigned i, struct slot_entry *e)
 bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry *e)
 {
     for (unsigned i = 0; i < slot_entries(); i++) {
+        if (READ_ONCE(slot(i)->domid) != dom || READ_ONCE(slot(i)->devid) != devid)
+            continue; /* without a copy: there are many */
         if (slot_copy(i, e) && slot_kind(e) == kind && e->domid == dom && e->devid == devid)
             return true;
     }
@@ -77,6 +86,8 @@ bool be_gen_slot(enum slot_kind kind, uint32_t gen, uint64_t *chances)
     struct slot_entry e;
 
     for (unsigned i = 0; i < slot_entries(); i++) {
+        if (READ_ONCE(slot(i)->head) >> 32 != gen)
+            continue;
         if (slot_copy(i, &e) && slot_kind(&e) == kind && slot_gen(&e) == gen) {
             *chances = e.chances;
             return true;

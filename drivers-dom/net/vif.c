@@ -160,8 +160,8 @@ static bool twice(const struct vif *v)
 {
     for (const struct vif *o = vifs + 1; o < vifs + SW_PORTS; o++) {
         const struct keep_vif_head *a = &v->keep->head, *b = &o->keep->head;
-        if (o != v && keep_vif_state(o->keep) == KEEP_VALID && a->domid == b->domid &&
-            a->devid == b->devid)
+        if (o != v && a->domid == b->domid && a->devid == b->devid &&
+            keep_vif_state(o->keep) == KEEP_VALID)
             return true;
     }
     return false;

@@ -12,7 +12,7 @@
 
 #define MACHINE_DOMS  24
 #define MACHINE_NODES 512
-#define MACHINE_KEEP  160
+#define MACHINE_KEEP  264
 
 struct machine_dom {
     bool there, rings, entry, restartable, adopted;

@@ -609,7 +609,7 @@ TEST(no_room_for_another)
 
     trial_name = t.name;
     machine_new();
-    m->keep_pages = (2 * 4096 + RECORD_BOOK_SIZE + ALL_RECORDS * RECORD_SIZE) / 4096;
+    m->keep_pages = (2 * 4096 + RECORD_BOOK_SIZE + TABLES_SIZE + ALL_RECORDS * RECORD_SIZE) / 4096;
     assert_int_equal(instance(full, &t, -1), 0);
 }
 

@@ -53,6 +53,8 @@ int setup(void **unused)
     supervisor_init();
     blk0 = add(3, "blk0", BH_ROLE_DRIVER);
     blk0->slot = true;
+    blk0->slots_gpa = 0x3f0000;
+    blk0->slots = memset(record_table(3), 0, TABLE_SIZE);
     blk0->img = &img;
     blk0->state = DOM_UP;
     store = add(BH_DOMID_STORE, "store", BH_ROLE_STORE);

@@ -175,8 +175,9 @@ static void as_before(void)
     for (unsigned i = 0; i < MACHINE_DOMS; i++) {
         const struct machine_dom *d = &m->dom[i];
         there += d->there, was += all->before.dom[i].there;
+        const struct slot_entry *copy = d->there ? dom_by_id(d->id)->slots : NULL;
         for (unsigned k = 0; d->there && k < SLOT_ENTRIES; k++)
-            if (slot_live(&d->table[k]) || slot_live(&dom_by_id(d->id)->slots[k]))
+            if (slot_live(&d->table[k]) || (copy && slot_live(&copy[k])))
                 BAD("%s: an entry of domain %u is left", d->name, d->table[k].domid);
     }
     for (void *r = record_next(NULL, RECORD_DOM); r; r = record_next(r, RECORD_DOM))

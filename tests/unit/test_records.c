@@ -13,8 +13,8 @@
 #include "stores.h"
 #include "unit.h"
 
-#define BOOK_PAGES (2 + RECORD_BOOK_SIZE / 4096)
-#define PAGES      (BOOK_PAGES + 5 * 4) /* four records */
+#define BOOK_PAGES (2 + (RECORD_BOOK_SIZE + TABLES_SIZE) / 4096)
+#define PAGES      (BOOK_PAGES + 4 * 4) /* four records */
 #define DIED       9
 
 struct bh_self self;
@@ -170,6 +170,8 @@ static void no_pages(void)
     NEED(record_next_ended(0) == DOMID_FIRST_RESERVED);
     NEED(!record_found() && !record_dropped() && !record_next(NULL, RECORD_DOM));
     NEED(!*(char *)record_book());
+    NEED(record_table(BH_FIRST_DRIVER) &&
+         record_table(BH_FIRST_DRIVER) == record_table(BH_FIRST_DRIVER));
 }
 
 TEST(no_room)

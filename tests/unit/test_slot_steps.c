@@ -324,6 +324,7 @@ static void front_end_works(void)
 /* --- what the toolstack stands on ---------------------------------------------------------------------------------------------- */
 struct dom *doms;
 bool store_up = true;
+static struct slot_entry copy[SLOT_ENTRIES];
 static struct dom driver_dom, guest_dom;
 static char said[256];
 
@@ -465,6 +466,7 @@ static void world(void)
     memset(keep_pages, 0, sizeof(keep_pages));
     memset(&guest_dom, 0, sizeof(guest_dom));
     memset(&driver_dom, 0, sizeof(driver_dom));
+    memset(copy, 0, sizeof(copy));
     back_end_left = control_left = -1;
     back_end_steps = control_steps = 0;
     in_control = in_back_end = atomic = paused = false;
@@ -472,6 +474,7 @@ static void world(void)
     guest_dom.id = GUEST;
     guest_dom.cfg.role = BH_ROLE_GUEST;
     driver_dom = (struct dom){ .id = BLK,
+                               .slots = copy,
                                .cfg = { .name = "blk0", .image = "blk", .role = BH_ROLE_DRIVER },
                                .slots_gpa = 0x3f0000 };
     back_end_starts();
@@ -539,7 +542,7 @@ static bool dies_in(enum cmd c, unsigned n)
     }
     in_control = atomic = false;
     control_left = -1;
-    memcpy(driver_dom.slots, table, sizeof(table)); /* the next one has no book but the table */
+    memcpy(copy, table, sizeof(copy)); /* the next one has no book but the table */
     settle();
     return died;
 }

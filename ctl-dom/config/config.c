@@ -10,6 +10,7 @@
 #include <uuid/uuid.h>
 
 #define MAX_ITEMS 16
+_Static_assert(MAX_ITEMS <= CFG_MAX_VIFS && MAX_ITEMS <= CFG_MAX_DISKS, "a list fits");
 
 struct parser {
     struct domcfg *c;
@@ -229,8 +230,6 @@ static int k_vif(struct parser *ps)
 
     ps->c->nr_vifs = 0;
     for (unsigned i = 0; i < ps->nr_items; i++) {
-        if (ps->c->nr_vifs == CFG_MAX_VIFS)
-            return fail(ps, "vif: more than %d", CFG_MAX_VIFS);
         if (config_vif(&ps->c->vif[ps->c->nr_vifs], ps->item[i], why, sizeof(why)))
             return fail(ps, "vif: %s", why);
         ps->c->nr_vifs++;
@@ -259,8 +258,6 @@ static int k_disk(struct parser *ps)
 
     c->nr_disks = 0;
     for (unsigned i = 0; i < ps->nr_items; i++) {
-        if (c->nr_disks == CFG_MAX_DISKS)
-            return fail(ps, "disk: more than %d", CFG_MAX_DISKS);
         struct cfg_disk *d = &c->disk[c->nr_disks];
         if (config_disk(d, ps->item[i], why, sizeof(why)))
             return fail(ps, "disk: %s", why);

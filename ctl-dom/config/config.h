@@ -13,7 +13,7 @@
 #include <bulkhead.h>
 #include <slot_table.h>
 
-#define CFG_MAX_VIFS  8
+#define CFG_MAX_VIFS  16
 #define CFG_MAX_PCI   8
 #define CFG_MAX_DISKS 16
 #define CFG_VDEV      16u

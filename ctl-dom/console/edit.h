@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define EDIT_MAX     512 /* with the NUL */
+#define EDIT_MAX     1024 /* with the NUL */
 #define EDIT_HISTORY 32
 #define EDIT_COLUMNS 80
 

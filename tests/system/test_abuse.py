@@ -8,7 +8,7 @@ import pytest
 
 from tests.lib.crash import crash
 from tests.lib.machine import TEST_ISO, Boot, check
-from tests.lib.wait import pause
+from tests.lib.wait import pause, until
 
 STORE_WAIT = 5000  # ms that a call waits for the store (REPLY_TIMEOUT, domains/xs_client.c): who waited for it took longer
 
@@ -193,3 +193,43 @@ def test_abuse_store_stands_still(m):
     m.cmd("destroy echo", 30)
     received = ping(m)
     check(received >= 18, f"{received} of 20 pings")
+
+
+def test_abuse_every_port(m):
+    """Guests take all 64 interfaces that net0 has, 16 of them one guest: frames go round through all of them, also after its death; one more is refused."""
+    sizes = (16, 16, 16, 15)  # and debian's
+    for g, n in enumerate(sizes):
+        vifs = ",".join(f"'mac=00:16:3e:77:{g:02x}:{v:02x},bridge=net0'" for v in range(n))
+        out = m.cmd(f"create flood name=ports{g} memory=12 vif=[{vifs}] extra='flood=ports vifs={n} guests={len(sizes)}'", 120)
+        check("created as domain" in out, f"create: {out}")
+
+    def said(name):
+        m.send(f"console {name}\r")
+        m.leave()
+        return m.sp.before
+
+    def least(g):
+        text = said(f"ports{g}")
+        check("BROKEN" not in text, f"net0 broke the protocol of ports{g}: {text[-500:]}")
+        return int((["0"] + re.findall(r"flood: (\d+) frames", text))[-1])
+
+    def goes_round():
+        before = [least(g) for g in range(len(sizes))]
+        for g, n in enumerate(before):
+            until(lambda: least(g), lambda now: now > n + 4, f"ports{g}: one of its interfaces got no more than {n}", 60)
+
+    goes_round()
+    out = m.cmd("create echo", 60)
+    check(re.search(r"echo: [^\n]*it has 64 interfaces already, that is all it can", out), f"one more: {out}")
+    crash(m, "net0")
+    adopted = re.findall(r"net0: up, [^\n]* (\d+) vifs adopted", said("net0"))
+    check(adopted[-1:] == ["64"], f"net0 adopted {adopted}")
+    goes_round()
+    out = m.cmd("network-list ports0")
+    check(len(re.findall(r"00:16:3e:77:00:", out)) == 16, f"network-list: {out}")
+    for g in range(len(sizes)):
+        m.cmd(f"destroy ports{g}", 120)
+        check(not listed(m, f"ports{g}"), f"ports{g} did not go: {m.cmd('list')}")
+    out = m.cmd("create echo", 60)
+    check("created as domain" in out, f"once there is room again: {out}")
+    m.cmd("destroy echo", 60)

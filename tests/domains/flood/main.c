@@ -4,6 +4,8 @@
  *   flood=net    packets of 18 slots, to nobody, as many as the ring holds, for ever
  *   flood=store  nodes of ever new names below the state node that the back-end watches
  *   flood=state  its state goes to and fro between Connected, Closing and Closed
+ *   flood=ports  takes as many vifs as vifs= says, with addresses AA:BB:CC:DD:guest:vif; each sends four frames a second to the next one, the last one to the
+ *                first of the next of guests= guests. `flood: N frames` each second: what the vif that got least of them got
  * And without a vif:
  *   flood=keep   nodes that it writes anew between the transactions that it opens and leaves open: each keeps the old ones
  *   flood=log    lines of one character to the core's log and to its console
@@ -14,6 +16,7 @@
 #include <bh.h>
 #include <netfront.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include <xen/sched.h>
@@ -75,6 +78,56 @@ static void flood_state(void)
     snprintf(path, sizeof(path), "%s/state", nf.path);
     for (unsigned i = 0;; i++)
         xs_printf(0, path, "%d", states[i % ARRAY_SIZE(states)]);
+}
+
+#define MOST 16u
+static struct netfront many[MOST];
+
+static unsigned word_number(const char *key)
+{
+    char word[8] = "";
+
+    return cmdline_get(key, word, sizeof(word)) ? (unsigned)strtoul(word, NULL, 10) : 0;
+}
+
+static void to_next(unsigned i, unsigned n, unsigned guests)
+{
+    uint8_t *frame = netfront_frame(&many[i]);
+
+    if (!frame)
+        return;
+    memset(frame, 0, 60);
+    memcpy(frame, many[i].mac, 6);
+    memcpy(frame + 6, many[i].mac, 6);
+    frame[5] = (uint8_t)(i + 1 < n ? i + 1 : 0);
+    if (i + 1 == n)
+        frame[4] = (uint8_t)((frame[4] + 1u) % guests);
+    frame[12] = 0x88, frame[13] = 0xb5;
+    netfront_send(&many[i], 60, false);
+}
+
+static void flood_ports(void)
+{
+    unsigned n = word_number("vifs"), guests = word_number("guests");
+
+    for (unsigned i = 0; i < n && i < MOST; i++)
+        if (netfront_open(&many[i], i, on_frame, NULL))
+            bh_panic("no vif %u: %d", i, xs_error);
+    for (unsigned i = 0; i < n; i++)
+        while (!many[i].connected)
+            event_wait(0);
+    printf("flood: all vifs\n");
+    for (unsigned turn = 1;; turn++) {
+        uint64_t until = now_ns() + 250 * NS_PER_MS, least = ~0ul;
+        for (unsigned i = 0; i < n; i++)
+            to_next(i, n, guests);
+        while (now_ns() < until)
+            event_wait(until);
+        for (unsigned i = 0; i < n; i++)
+            least = many[i].received < least ? many[i].received : least;
+        if (turn % 4 == 0)
+            printf("flood: %lu frames\n", least);
+    }
 }
 
 static void flood_keep(void)
@@ -150,7 +203,7 @@ int main(void)
         { "net", flood_net, true },     { "store", flood_store, true },
         { "state", flood_state, true }, { "keep", flood_keep, false },
         { "log", flood_log, false },    { "reboot", flood_reboot, false },
-        { "hold", flood_hold, false },
+        { "hold", flood_hold, false },  { "ports", flood_ports, false },
     };
     char word[16] = "";
 

@@ -28,6 +28,7 @@ struct cfg_vif {
     bool any;                  /* it may send from whatever address */
     struct slot_vif slot;      /* VLANs, addresses */
     uint64_t rate;             /* bytes a second that the guest may send, 0: no limit */
+    uint16_t mtu;              /* that its front-end is told, 0: that of its driver domain */
     uint32_t rate_us;          /* what it may send at once: as much as in this time */
 };
 

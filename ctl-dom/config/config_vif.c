@@ -244,6 +244,17 @@ static int set_rate(struct cfg_vif *v, const char *val, struct cfg_text *t)
     return v->rate <= 1000000000000 ? 0 : fail(t, "rate '%s' is more than 1000GB/s", val);
 }
 
+static int set_mtu(struct cfg_vif *v, const char *val, struct cfg_text *t)
+{
+    const char *end;
+    long mtu = decimal(val, &end, 65535);
+
+    if (mtu < 68 || *end)
+        return fail(t, "mtu '%s' is not between 68 and 65535", val);
+    v->mtu = (uint16_t)mtu;
+    return 0;
+}
+
 static int set(struct cfg_vif *v, const char *opt, char *val, struct cfg_text *t)
 {
     const char *why;
@@ -266,7 +277,7 @@ static int set(struct cfg_vif *v, const char *opt, char *val, struct cfg_text *t
     if (!strcmp(opt, "type") && (!strcmp(val, "vif") || !strcmp(val, "pv")))
         return 0; /* the only type that there is */
     if (!strcmp(opt, "mtu"))
-        return fail(t, "mtu is the guest's own to set (ip link set dev eth0 mtu %s)", val);
+        return set_mtu(v, val, t);
     return fail(t, "unknown option '%s'", opt);
 }
 

@@ -152,6 +152,8 @@ static void words_fill(struct dom *d)
     if (table_pages(&d->cfg))
         at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " table=%lu:%lu",
                                table_gfn(&d->cfg), table_pages(&d->cfg));
+    if (d->cfg.mtu)
+        at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " mtu=%u", d->cfg.mtu);
     if (d->cfg.deadline_ms)
         snprintf(d->words + at, sizeof(d->words) - at, " deadline=%u", d->cfg.deadline_ms);
 }

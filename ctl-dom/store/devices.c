@@ -195,11 +195,17 @@ void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
 
 void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
 {
+    const struct dom *b = dom_by_id(v->back);
     char mac[VIF_MAC], be[DEV_PATH], fe[DEV_PATH];
 
     dev_paths(d, v, be, fe);
     front_begin(t, d, v->back, be, fe);
     if (v->kind == DEV_VIF) {
+        uint32_t mtu = d->cfg.vif[v->index].mtu;
+        if (!mtu && b)
+            mtu = b->cfg.mtu;
+        if (mtu)
+            node_num(t, mtu, "%s/mtu", fe); /* <xen/io/netif.h>, MTU */
         mac_text(d->cfg.vif[v->index].mac, mac);
         node(t, mac, NULL, "%s/mac", fe);
         node_num(t, v->devid, "%s/handle", fe);

@@ -300,7 +300,8 @@ TEST(vifs)
         { "rate=1001GB/s", "rate '1001GB/s' is more than 1000GB/s" },
         { "rate=1KMb/s", "rate '1KMb/s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
         { "rate=99999999999Gb/s", "rate '99999999999Gb/s' is none (as 10Mb/s, 250KB/s, 1MB/s@20ms)" },
-        { "mtu=9000", "mtu is the guest's own to set (ip link set dev eth0 mtu 9000)" },
+        { "mtu=67", "mtu '67' is not between 68 and 65535" },
+        { "mtu=9000x", "mtu '9000x' is not between 68 and 65535" },
         { "bridge=a,bridge=b", "bridge is there twice" },
         { "rate=1Mb/s,rate=2Mb/s", "rate is there twice" },
         { "bridge", "expected option=value, got 'bridge'" },
@@ -389,6 +390,8 @@ TEST(checks)
         { "name='a'\nmemory=4\nimage='i'\nvcpus=2", "x.cfg: a service domain has one vCPU" },
         { "name='a'\nmemory=4\nimage='i'\nkeep=2",
           "x.cfg: keep pages are for the roles driver and store" },
+        { "name='a'\nmemory=4\nimage='i'\nmtu=9000",
+          "x.cfg: mtu is for the role driver; a guest's is a word of vif" },
         { "name='a'\nmemory=2\nimage='i'\nrole='driver'\nkeep=2",
           "x.cfg: keep pages leave no room for the program" },
     };

@@ -150,6 +150,7 @@ const char *intel_start(struct intel *e, const struct bh_pci_info *dev, const st
     }
     e->nic.can = NIC_CSUM | NIC_SCATTER | (kind->tx_cut ? NIC_TSO4 | NIC_TSO6 : 0);
     e->nic.mtu = WIRE_MTU;
+    e->nic.mtu_max = E_MTU;
     e->nic.tx_size = TX_SLOTS;
     look_at_link(e, intel_reg(e->regs, E_STATUS));
     return NULL;
@@ -211,7 +212,7 @@ static void rx_one(struct intel *e, unsigned i, uint64_t back, nic_deliver *deli
             pkt_append(e->rx_frame, e->rx_last, p);
         e->rx_last = p;
     }
-    if (e->rx_frame && pkt_len(e->rx_frame) > e->nic.mtu + WIRE_MAX - WIRE_MTU)
+    if (e->rx_frame && (pkt_len(e->rx_frame) > nic_frame_max(&e->nic) || e->rx_frame->nr > PKT_BUFS))
         rx_drop(e, &e->nic.rx_length);
     if (e->rx_rest || !rx_whole(e, status))
         return;

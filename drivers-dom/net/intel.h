@@ -57,6 +57,7 @@
 
 #define E_RX_NR  256u  /* all but one are the device's: RDH = RDT would say that it has none */
 #define E_RX_BUF 2048u /* as RCTL has it after a reset */
+#define E_MTU    9000u /* 1.3.2: 9,018 bytes with header and CRC */
 #define E_TX_NR  1024u
 #define E_TX_FRAMES \
     256u /* each has as many descriptors as buffers, and may want a context and its headers before them */

@@ -9,6 +9,7 @@
 #include <device.h>
 #include <loop.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include "e1000e.h"
 #include "igb.h"
 #include "net.h"
@@ -30,14 +31,28 @@ static const struct kind virtio_kind = { &virtio_net, &vnet.nic },
 
 static bool is_virtio_net(const struct bh_pci_info *nic) { return virtio_is(nic, VIRTIO_TYPE_NET); }
 
+/* What the configuration says of it, if it says something. */
+static void mtu_set(struct nic *n)
+{
+    char word[8];
+
+    if (!cmdline_get("mtu", word, sizeof(word)))
+        return;
+    nic_set_mtu(n, strtoul(word, NULL, 10));
+    if (n->mtu != strtoul(word, NULL, 10))
+        printf("%s: an MTU of %s is more than its NIC has\n", self.name, word);
+}
+
 static const char *uplink_start(const struct bh_pci_info *dev, const void *arg)
 {
     const struct kind *k = arg;
     const char *why = nic_start(k->nic, k->ops, dev, &net.pool, wakes_only, NULL);
 
-    if (!why)
-        net.uplink = k->nic;
-    return why;
+    if (why)
+        return why;
+    mtu_set(k->nic);
+    net.uplink = k->nic;
+    return NULL;
 }
 
 /* Without a NIC it is an internal switch; with one that cannot be driven, it is none. */
@@ -53,9 +68,10 @@ static void uplink_find(void)
     enum device_state is = device_find(drivers, ARRAY_SIZE(drivers),
                                        "none of virtio-net, Intel 82574L and 82576", &nic, &why);
 
-    if (is == DEVICE_UP)
+    if (is == DEVICE_UP) {
         switch_port_up(&net.sw, SW_UPLINK, NULL, NULL);
-    else if (is == DEVICE_REFUSED)
+        net.sw.port[SW_UPLINK].mtu = net.uplink->mtu;
+    } else if (is == DEVICE_REFUSED)
         device_refused(net.refusal, sizeof(net.refusal), "NIC", &nic, why);
 }
 
@@ -110,10 +126,10 @@ int main(void)
     driver_adopted();
     (void)driver_serve(); /* what waited since the last life goes before words about it */
     uint32_t can = net.uplink ? net.uplink->can : 0;
-    printf("%s: up, uplink %s%s, %u vifs adopted, %lu us\n", self.name, uplink_is(),
+    printf("%s: up, uplink %s%s, MTU %u, %u vifs adopted, %lu us\n", self.name, uplink_is(),
            can & NIC_TSO4   ? " (checksum and segmentation offload)"
            : can & NIC_CSUM ? " (checksum offload)"
                             : "",
-           n, (now_ns() - start) / 1000);
+           net.uplink ? net.uplink->mtu : 0, n, (now_ns() - start) / 1000);
     driver_run();
 }

@@ -17,7 +17,7 @@
 #define NIC_TSO6    4u
 #define NIC_SCATTER 8u  /* takes a frame in several buffers */
 #define NIC_TSO_ECN 16u /* cuts one that says CWR, which is the first frame's alone */
-#define NIC_LARGE   (NIC_CSUM | NIC_TSO4 | NIC_TSO6 | NIC_SCATTER)
+#define NIC_LARGE    (NIC_CSUM | NIC_TSO4 | NIC_TSO6 | NIC_SCATTER)
 
 struct nic;
 typedef void nic_deliver(void *arg,
@@ -25,8 +25,8 @@ typedef void nic_deliver(void *arg,
 
 struct nic_ops {
     const char *name;
-    /* Device reset, then DMA, then queues (docs/restart-protocol.md 3), by what the core says of it. Sets can, mtu, tx_size. NULL, or why the
-     * device cannot be used: then it has no DMA. */
+    /* Device reset, then DMA, then queues (docs/restart-protocol.md 3), by what the core says of it. Sets can, mtu, mtu_max, tx_size. NULL, or
+     * why the device cannot be used: then it has no DMA. */
     const char *(*start)(struct nic *n, const struct bh_pci_info *dev, event_fn irq, void *arg);
     unsigned (*receive)(struct nic *n, unsigned budget, nic_deliver *deliver, void *arg);
     /* There is room for its nic_slots(p). Its reference and its place are the driver's until nic_sent. */
@@ -49,7 +49,7 @@ struct nic { /* a driver's own begins with it */
     struct pkt_pool *pool;
     uint32_t sbdf;
     uint32_t can;             /* NIC_* */
-    uint16_t mtu;             /* bytes behind the Ethernet header and tags */
+    uint16_t mtu, mtu_max;    /* bytes behind the Ethernet header and tags; what the device can */
     bool no_link;             /* nothing is sent; a driver whose device knows says so */
     uint16_t tx_size, tx_out; /* slots of the transmit queue; those in use */
     uint16_t tx_held[NIC_PORTS], tx_share; /* ... by frames of each port; how many one may use */
@@ -62,6 +62,11 @@ struct nic { /* a driver's own begins with it */
 
 const char *nic_start(struct nic *n, const struct nic_ops *ops, const struct bh_pci_info *dev,
                       struct pkt_pool *pool, event_fn irq, void *arg);
+/* Another MTU than the driver chose, if the device can; else what it can. */
+static inline void nic_set_mtu(struct nic *n, unsigned long mtu)
+{
+    n->mtu = mtu < n->mtu_max ? (uint16_t)mtu : n->mtu_max;
+}
 /* Takes a reference of its own; drops when there is no link, or the queue or p->from's share is full, but one packet may be longer than that. A blank checksum has been found
  * (pkt_csum_find); what is to be cut (pkt_gso_find) is cut here where the device does not do it, as room comes; what the port sends meanwhile waits behind it. */
 void nic_send(struct nic *n, struct pkt *p);
@@ -74,6 +79,7 @@ static inline bool nic_waits(const struct nic *n) { return n && n->waiting; }
 /* For drivers: the frame is out, or never will be. */
 void nic_sent(struct nic *n, struct pkt *p);
 static inline unsigned nic_slots(const struct pkt *p) { return p->nr; }
+static inline unsigned nic_frame_max(const struct nic *n) { return n->mtu + WIRE_HEAD; }
 /* Hardware wants whole frames: nic_send has cleared what follows a short one. */
 static inline unsigned nic_wire_len(const struct pkt *p)
 {

@@ -17,9 +17,10 @@
 #define PKT_BUFS \
     19u /* of one packet, at most: 18 slots of a front-end (netback.c), the first of them in two parts */
 #define ETH_HLEN  14u
-#define ETH_MIN   60u    /* without the checksum that hardware adds */
-#define WIRE_MTU  1500u  /* of the wire, behind the tags */
-#define WIRE_MAX  1522u  /* WIRE_MTU and two VLAN tags (IEEE 802.1ad) */
+#define ETH_MIN   60u   /* without the checksum that hardware adds */
+#define WIRE_MTU  1500u /* of a wire of which nothing else is known, behind the tags */
+#define WIRE_HEAD 22u   /* before them, with two VLAN tags (IEEE 802.1ad) */
+#define WIRE_MAX  (WIRE_MTU + WIRE_HEAD)
 #define FRAME_MAX 65557u /* the longest IP packet in that */
 #define GSO_MIN   48u /* of gso_size: no TCP has less room for itself, and each segment is work */
 

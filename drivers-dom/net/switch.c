@@ -102,6 +102,7 @@ void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac, const stru
     sw->up |= port_bit(port);
     if (conf)
         p->conf = *conf;
+    p->mtu = WIRE_MTU;
     p->fixed = mac != NULL;
     if (!mac)
         return;
@@ -262,7 +263,8 @@ struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, u
     w = (struct sw_way){ .to = receivers(sw, from, frame, vid, now),
                          .vid = (uint16_t)vid,
                          .tagged = tag };
-    if ((w.to & port_bit(SW_UPLINK)) && len - frame_payload(frame, head_len(len), &type) > WIRE_MTU) {
+    if ((w.to & port_bit(SW_UPLINK)) &&
+        len - frame_payload(frame, head_len(len), &type) > sw->port[SW_UPLINK].mtu) {
         p->wire_long++;
         w.to &= ~port_bit(SW_UPLINK);
     }

@@ -31,9 +31,10 @@
 struct sw_port {
     bool fixed;
     uint8_t mac[6];
+    uint16_t mtu;         /* of the uplink: bytes behind the tags */
     struct slot_vif conf; /* VLANs, further addresses; all zero: none */
     uint64_t flood_ns;    /* when its allowance to flood is whole again */
-    /* Of frames from this port. wire_long: did not go to the uplink, which takes WIRE_MTU bytes behind the tags. no_csum: blank, and
+    /* Of frames from this port. wire_long: did not go to the uplink, which takes `mtu` bytes behind the tags. no_csum: blank, and
      * nothing there that a checksum could be filled into (main.c). storm: over the allowance. vlan: of a VLAN that it is not in. no_room: for a copy with another tag. */
     uint64_t spoofed, bad_length, wire_long, no_csum, storm, vlan, no_room, forwarded;
     char refused[96]; /* the first refusal that nobody has read, "": none */

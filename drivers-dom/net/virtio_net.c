@@ -88,8 +88,8 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     /* MRG_RXBUF: else a frame that fits no buffer is dropped by the device, where nobody counts it. */
     const uint64_t large = VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_GUEST_ECN;
     const uint64_t wanted = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MRG_RXBUF |
-                            VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 |
-                            VIRTIO_NET_F_HOST_ECN | VIRTIO_NET_F_STATUS | VIRTIO_F_EVENT_IDX;
+                            VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_HOST_ECN |
+                            VIRTIO_NET_F_STATUS | VIRTIO_NET_F_MTU | VIRTIO_F_EVENT_IDX;
 
     /* Only now is every DMA of a former instance over. */
     if (!virtio_reset(&n->dev))
@@ -115,6 +115,23 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     return NULL;
 }
 
+/* The device says what its wire has, or nobody does. Without mergeable buffers a frame is in one. */
+static void mtu_find(struct vnet *n)
+{
+    struct nic *nic = &n->nic;
+
+    nic->mtu = WIRE_MTU;
+    nic->mtu_max = UINT16_MAX;
+    if (n->dev.features & VIRTIO_NET_F_MTU && n->dev.devcfg_len >= VNET_MTU + 2) {
+        uint16_t said = *(volatile uint16_t *)(n->dev.devcfg + VNET_MTU);
+        nic->mtu = nic->mtu_max = said > VNET_MTU_MIN ? said : VNET_MTU_MIN;
+    }
+    if (!(n->dev.features & VIRTIO_NET_F_MRG_RXBUF)) {
+        nic->mtu_max = PKT_BUF - PKT_HEAD - WIRE_HEAD;
+        nic_set_mtu(nic, nic->mtu);
+    }
+}
+
 static const char *vnet_start(struct nic *nic, const struct bh_pci_info *dev, event_fn irq, void *arg)
 {
     struct vnet *n = vnet_of(nic);
@@ -126,7 +143,7 @@ static const char *vnet_start(struct nic *nic, const struct bh_pci_info *dev, ev
         why = start(n, irq, arg);
     if (why)
         return why;
-    nic->mtu = WIRE_MTU;
+    mtu_find(n);
     nic->tx_size = VQ_SIZE;
     nic->can = NIC_SCATTER | (n->dev.features & VIRTIO_NET_F_CSUM ? NIC_CSUM : 0) |
                (n->dev.features & VIRTIO_NET_F_HOST_TSO4 ? NIC_TSO4 : 0) |
@@ -189,7 +206,8 @@ static bool rx_whole(struct vnet *n)
     const struct virtio_net_hdr *h = (const struct virtio_net_hdr *)dma_start(p);
     bool cut = h->gso_type & ~VNET_GSO_ECN;
     pkt_pull(n->nic.pool, p);
-    if (pkt_len(p) < ETH_HLEN || (cut ? h->gso_size > WIRE_MTU : pkt_len(p) > WIRE_MAX)) {
+    if (pkt_len(p) < ETH_HLEN ||
+        (cut ? h->gso_size > n->nic.mtu : pkt_len(p) > nic_frame_max(&n->nic))) {
         rx_drop(n, &n->nic.rx_length);
         return false;
     }

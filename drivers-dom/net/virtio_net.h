@@ -11,6 +11,7 @@
 /* 5.1.3 feature bits */
 #define VIRTIO_NET_F_CSUM       (1ull << 0)
 #define VIRTIO_NET_F_GUEST_CSUM (1ull << 1)
+#define VIRTIO_NET_F_MTU        (1ull << 3)
 #define VIRTIO_NET_F_MAC        (1ull << 5)
 #define VIRTIO_NET_F_GUEST_TSO4 (1ull << 7)
 #define VIRTIO_NET_F_GUEST_TSO6 (1ull << 8)
@@ -24,6 +25,8 @@
 /* 5.1.4: what the device says of itself */
 #define VNET_STATUS  6u /* 16 bits; after its address */
 #define VNET_LINK_UP 1u
+#define VNET_MTU     10u /* 16 bits */
+#define VNET_MTU_MIN 68u /* RFC 791: what any has */
 
 /* 5.1.6: in front of every frame, both ways */
 #define VNET_HDR_NEEDS_CSUM 1u

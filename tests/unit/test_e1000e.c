@@ -170,7 +170,9 @@ TEST(test_long)
                  { 9216, false }, { 9000, true } };
 
     world();
-    e.nic.mtu = 9000;
+    assert_int_equal(e.nic.mtu, 1500);
+    nic_set_mtu(&e.nic, 65000);
+    assert_int_equal(e.nic.mtu, 9000);
     for (unsigned round = 0; round < 100; round++) {
         uint64_t before = e.nic.rx_length;
         for (unsigned i = 0; i < 10; i++) {
@@ -188,6 +190,13 @@ TEST(test_long)
         assert_int_equal(e.nic.rx_errors, round + 1);
         assert_int_equal(pool.nr_free, POOL - E_RX_NR);
     }
+    /* In more buffers than any packet here has. */
+    for (unsigned i = 0; i < 30; i++)
+        e.rx[(e.rx_next + i) % E_RX_NR].back = 100ull << 32 | E_RX_DD | (i == 29 ? E_RX_EOP : 0);
+    sim.rdh = (sim.rdh + 30) % E_RX_NR;
+    takes(64);
+    assert_int_equal(nr_delivered, 0);
+    assert_int_equal(e.nic.rx_length, 301);
     /* Buffers end in the middle of one: all of it is given back. */
     while (pool.nr_free > 2)
         assert_non_null(pkt_alloc(&pool));

@@ -74,6 +74,10 @@ TEST(test_wire_lengths)
                              len <= 1514 + 4 * n ? 1 << 0 | 1 << 2 : 1 << 2);
         }
         assert_int_equal(sw.port[1].wire_long, 1600 - 1514 - 4 * n);
+        sw.port[SW_UPLINK].mtu = 9000;
+        for (unsigned len = 9000; len <= 9030; len++)
+            assert_int_equal(switch_route(&sw, 1, frame, len, 0).to,
+                             len <= 9014 + 4 * n ? 1 << 0 | 1 << 2 : 1 << 2);
     }
 }
 

@@ -325,7 +325,7 @@ static void deliver(void *arg, struct pkt *p)
 {
     unsigned at = 0, nr = 0;
 
-    assert_in_range(pkt_len(p), ETH_HLEN, p->gso ? FRAME_MAX : WIRE_MAX);
+    assert_in_range(pkt_len(p), ETH_HLEN, p->gso ? FRAME_MAX : nic_frame_max(&n.nic));
     for (const struct pkt *b = p; b; b = b->next, nr++) {
         for (unsigned i = 0; i < b->len; i++, at++)
             if (at >= 80 && b->data[i] != (uint8_t)(at / 7))
@@ -347,7 +347,8 @@ static void receive_start(uint64_t features)
     memset(&used, 0, sizeof(used));
     memset(&avail, 0, sizeof(avail));
     pkt_pool_init(&pool, pkts, mem, POOL);
-    n = (struct vnet){ .nic = { .ops = &virtio_net, .pool = &pool }, .dev.features = features };
+    n = (struct vnet){ .nic = { .ops = &virtio_net, .pool = &pool, .mtu = WIRE_MTU },
+                       .dev.features = features };
     n.rx.r = (struct vring){ .desc = desc, .avail = &avail, .used = &used, .size = VQ_SIZE };
     for (uint16_t i = 0; i < VQ_SIZE; i++) {
         n.rx.pkt[i] = pkt_alloc(&pool);
@@ -411,6 +412,47 @@ TEST(test_too_long)
         assert_int_equal(pool.nr_free, POOL - VQ_SIZE);
     }
     assert_int_equal(n.nic.rx_dropped + n.nic.rx_errors, 0);
+}
+
+/* What the device says of its wire; what the configuration says, if that is not more than it can. */
+TEST(test_mtu)
+{
+    static const struct {
+        uint64_t features;
+        unsigned said, mtu, max;
+    } devices[] = {
+        { VIRTIO_NET_F_MRG_RXBUF, 9000, 1500, 65535 },
+        { VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_MTU, 9000, 9000, 9000 },
+        { VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_MTU, 1400, 1400, 1400 },
+        { VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_MTU, 0, 68, 68 },
+        { VIRTIO_NET_F_MTU, 9000, 4010, 4010 }, /* in one buffer */
+        { VIRTIO_F_EVENT_IDX, 0, 1500, 4010 },
+    };
+
+    for (unsigned i = 0; i < 6; i++) {
+        struct bh_pci_info nic = { .index = 0 };
+        offered = devices[i].features;
+        memcpy(devcfg + VNET_MTU,
+               (uint8_t[]){ (uint8_t)devices[i].said, (uint8_t)(devices[i].said >> 8) }, 2);
+        memset(&used, 0, sizeof(used));
+        pkt_pool_init(&pool, pkts, mem, POOL);
+        assert_null(nic_start(&n.nic, &virtio_net, &nic, &pool, NULL, NULL));
+        assert_int_equal(n.nic.mtu, devices[i].mtu);
+        nic_set_mtu(&n.nic, ~0ul);
+        assert_int_equal(n.nic.mtu, devices[i].max);
+        nic_set_mtu(&n.nic, 68);
+        assert_int_equal(n.nic.mtu, 68);
+    }
+    receive_start(VIRTIO_NET_F_MRG_RXBUF);
+    n.nic.mtu = 9000;
+    head = (struct virtio_net_hdr){ .flags = 0 };
+    arrives(9000 + WIRE_HEAD, 0);
+    arrives(9001 + WIRE_HEAD, 0);
+    arrives(60, 0);
+    while (nic_receive(&n.nic, 3, deliver, NULL))
+        ;
+    assert_int_equal(nr_delivered, 2);
+    assert_int_equal(n.nic.rx_length, 1);
 }
 
 /* A device without the feature drops such frames itself and says nothing of buffers. */

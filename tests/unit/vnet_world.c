@@ -13,7 +13,7 @@ void bh_panic(const char *fmt, ...)
 }
 long hypercall(unsigned nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return 0; }
 struct virtio_common common;
-uint8_t devcfg[8];
+uint8_t devcfg[12];
 const char *virtio_pci_map(struct virtio_dev *v, const struct bh_pci_info *dev, unsigned type)
 {
     v->common = &common;

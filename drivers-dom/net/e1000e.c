@@ -35,13 +35,16 @@ static void irq(uint32_t port, void *arg)
 /* 7.2.10.1: it counts in bytes. */
 static bool context(struct e_tx_desc *d, const struct pkt *p)
 {
+    unsigned type, ip = frame_payload(p->data, p->len, &type);
     struct e_tx_context c = {
-        .ip_start = ETH_HLEN,
-        .ip_csum = ETH_HLEN + 10,
+        .ip_start = (uint8_t)ip,
+        .ip_csum = (uint8_t)(ip + 10),
         .ip_end = (uint16_t)(p->csum_start - 1),
         .l4_start = (uint8_t)p->csum_start,
         .l4_csum = (uint8_t)(p->csum_start + p->csum_offset),
-        .cmd = E_TX_DEXT | (p->csum_offset == 16 ? E_TX_TCP : 0) | (p->ipv6 ? 0 : E_TX_IPV4),
+        .cmd = E_TX_DEXT | (p->csum_offset == 16 ? E_TX_TCP : 0) | (p->ipv6 ? 0 : E_TX_IPV4) |
+               (p->gso ? E_TX_TSE | (pkt_len(p) - p->hdr_len) : 0),
+        .back = p->gso ? (uint32_t)p->gso_size << 16 | (uint32_t)p->hdr_len << 8 : 0,
     };
 
     memcpy(d, &c, sizeof(c));
@@ -50,6 +53,8 @@ static bool context(struct e_tx_desc *d, const struct pkt *p)
 
 static const struct intel_kind kind = { .device = E1000E_82574L,
                                         .tx_data = E_TX_DATA,
+                                        .tx_cut = E_TX_TSE,
+                                        .cuts_fast = true,
                                         .reset = intel_reset,
                                         .rings = rings,
                                         .irqs = irqs,

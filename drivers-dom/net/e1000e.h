@@ -44,6 +44,7 @@ _Static_assert(sizeof(struct e_tx_context) == sizeof(struct e_tx_desc) &&
 #define E_TX_DATA (1u << 20)
 #define E_TX_TCP  (1u << 24) /* of a context */
 #define E_TX_IPV4 (1u << 25)
+#define E_TX_TSE  (1u << 26) /* of either: the frame is cut */
 
 extern const struct nic_ops e1000e_nic; /* of a struct intel */
 bool e1000e_is(const struct bh_pci_info *dev);

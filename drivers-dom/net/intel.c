@@ -123,7 +123,10 @@ static const char *queues_start(struct intel *e)
 
 static void look_at_link(struct intel *e, uint32_t status)
 {
+    bool cuts = !e->kind->cuts_fast || status & E_STATUS_1000;
+
     e->nic.no_link = !(status & E_STATUS_LU);
+    e->nic.can = NIC_CSUM | NIC_SCATTER | (cuts ? NIC_TSO4 | NIC_TSO6 | NIC_TSO_TOLD : 0);
 }
 
 const char *intel_start(struct intel *e, const struct bh_pci_info *dev, const struct intel_kind *kind)
@@ -148,7 +151,6 @@ const char *intel_start(struct intel *e, const struct bh_pci_info *dev, const st
         bh_svc_dma_enable(&dma);
         return why;
     }
-    e->nic.can = NIC_CSUM | NIC_SCATTER | (kind->tx_cut ? NIC_TSO4 | NIC_TSO6 : 0);
     e->nic.mtu = WIRE_MTU;
     e->nic.mtu_max = E_MTU;
     e->nic.tx_size = TX_SLOTS;
@@ -270,7 +272,8 @@ static void tx_data(struct intel *e, const uint8_t *at, uint32_t len, uint32_t c
  * have the frame. */
 static const uint8_t *headers(struct intel *e, const struct pkt *p)
 {
-    uint8_t *h = e->tx_head[e->tx_next_frame % E_TX_FRAMES], *ip = h + ETH_HLEN,
+    unsigned type, at = frame_payload(p->data, p->len, &type);
+    uint8_t *h = e->tx_head[e->tx_next_frame % E_TX_FRAMES], *ip = h + at,
             *field = h + p->csum_start + p->csum_offset;
     uint32_t len = pkt_len(p) - p->csum_start;
 

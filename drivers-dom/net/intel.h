@@ -41,6 +41,7 @@
 #define E_CTRL_FORCE        (3u << 11) /* speed and duplex */
 #define E_CTRL_RST          (1u << 26) /* all but the PHY (bit 31) and configuration space */
 #define E_STATUS_LU         (1u << 1)
+#define E_STATUS_1000       (1u << 7)
 #define E_STATUS_MASTER     (1u << 19)
 #define E_CTRL_EXT_DRV_LOAD (1u << 28)
 #define E_INT_LSC           (1u << 2)
@@ -92,7 +93,8 @@ _Static_assert(sizeof(struct e_rx_desc) == 16 && sizeof(struct e_tx_desc) == 16,
 struct intel_kind {
     uint16_t device;
     uint8_t tx_length; /* where data descriptors say the frame's length, beside the offloads: shift; 0: nowhere */
-    uint32_t tx_data, tx_cut;              /* their type; that the device cuts it, 0: it cannot */
+    uint32_t tx_data, tx_cut;              /* their type; that the device cuts it */
+    bool cuts_fast;                        /* it is given such ones at 1,000 Mb/s alone */
     bool (*reset)(volatile uint8_t *regs); /* brings it to rest: intel_reset, and what is its own */
     bool (*rings)(volatile uint8_t *regs); /* its own registers of both queues; false: they do not begin */
     void (*irqs)(volatile uint8_t *regs); /* that of frames and the link is vector 0 */

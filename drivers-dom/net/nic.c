@@ -61,14 +61,22 @@ static void send_one(struct nic *n, struct pkt *p)
     n->tx_packets++;
 }
 
-/* Under a tag not every NIC finds the headers. */
+static bool can_be_told(const struct pkt *p)
+{
+    unsigned type, at = frame_payload(p->data, p->len, &type);
+    bool tag = at == ETH_HLEN + 4 && p->data[12] == 0x81 && !p->data[13];
+
+    return p->hdr_len <= UINT8_MAX && (!p->tagged || tag) && (!p->ipv6 || p->csum_start == at + 40);
+}
+
+/* One that finds the headers by itself need not find them behind a tag. */
 static bool cuts(const struct nic *n, const struct pkt *p)
 {
     uint32_t needs = NIC_CSUM | NIC_SCATTER | (p->gso == PKT_GSO_TCP6 ? NIC_TSO6 : NIC_TSO4);
 
     if (p->data[p->csum_start + 13] & TCP_CWR)
         needs |= NIC_TSO_ECN;
-    return !p->tagged && (n->can & needs) == needs;
+    return (n->can & needs) == needs && (n->can & NIC_TSO_TOLD ? can_be_told(p) : !p->tagged);
 }
 
 static bool goes_whole(const struct nic *n, const struct pkt *p) { return !p->gso || cuts(n, p); }
@@ -103,7 +111,8 @@ static void wait_on(struct nic *n, struct nic_wait *w)
 
     for (; out < w->nr; out++, w->at = 0) {
         struct pkt *p = w->pkt[out];
-        if (!n->no_link && !(goes_whole(n, p) ? send_whole(n, p) : send_cut(n, p, &w->at)))
+        bool whole = !w->at && goes_whole(n, p); /* what is begun is cut to its end */
+        if (!n->no_link && !(whole ? send_whole(n, p) : send_cut(n, p, &w->at)))
             break;
         n->tx_dropped += n->no_link;
         pkt_put(n->pool, p);

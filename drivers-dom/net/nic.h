@@ -17,6 +17,8 @@
 #define NIC_TSO6    4u
 #define NIC_SCATTER 8u  /* takes a frame in several buffers */
 #define NIC_TSO_ECN 16u /* cuts one that says CWR, which is the first frame's alone */
+/* It is told where the headers of one that it cuts are: also behind a tag of 802.1Q, within 255 bytes, without options behind IPv6's. */
+#define NIC_TSO_TOLD 32u
 #define NIC_LARGE    (NIC_CSUM | NIC_TSO4 | NIC_TSO6 | NIC_SCATTER)
 
 struct nic;

@@ -100,8 +100,8 @@ static void rooms(struct nic *u, uint64_t now, unsigned nr_on)
     {
         room[i].bufs = nic_room(u, i, &room[i].idle);
         const struct slot_vif *c = &net.sw.port[i].conf;
-        /* Under a tag it always is (nic.c). */
-        room[i].cut = (u->can & NIC_LARGE) != NIC_LARGE || c->vlan || c->trunk[0];
+        room[i].cut = (u->can & NIC_LARGE) != NIC_LARGE ||
+                      (!(u->can & NIC_TSO_TOLD) && (c->vlan || c->trunk[0])); /* nic.c: cuts */
     }
     if (u->tx_done != done || !u->tx_out)
         moved = now;

@@ -71,7 +71,7 @@ static void device_runs(void)
     for (unsigned off = 0x100; off < INTEL_REGS; off += 4)
         set(off, 0);
     set(E_CTRL, E_CTRL_SLU);
-    set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
+    set(E_STATUS, E_STATUS_LU | E_STATUS_1000 | E_STATUS_MASTER);
     runs_more(true);
 }
 
@@ -186,7 +186,7 @@ static const char *begins(void)
 {
     memset(&sim, 0, sizeof(sim));
     memset(regs, 0, sizeof(regs));
-    set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
+    set(E_STATUS, E_STATUS_LU | E_STATUS_1000 | E_STATUS_MASTER);
     return starts();
 }
 
@@ -244,7 +244,8 @@ static unsigned sends(unsigned count, bool back)
         if (!(d->cmd & E_TX_EOP))
             continue;
         assert_true(d->cmd & E_TX_RS);
-        assert_in_range(sim.length, d->back & E_TX_L4CSUM ? 42 : ETH_MIN, cut ? FRAME_MAX : nic_frame_max(&e.nic));
+        assert_in_range(sim.length, d->back & E_TX_L4CSUM ? 42 : ETH_MIN,
+                        cut ? FRAME_MAX : nic_frame_max(&e.nic));
         sim.sent_len = sim.length;
         sim.length = 0;
         sim.last = *d;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/net/e1000e.c drivers-dom/net/intel.c drivers-dom/net/nic.c drivers-dom/net/gso.c drivers-dom/net/pkt.c
+// LINK: drivers-dom/net/e1000e.c drivers-dom/net/intel.c drivers-dom/net/nic.c drivers-dom/net/gso.c drivers-dom/net/pkt.c tests/unit/tcp_frame.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net
 /* The 82574L's driver, and what it has alike with others (intel.c), against a device made of memory (intel_world.h). */
 #include "e1000e.h"
@@ -7,8 +7,9 @@
 #define DEVICE  E1000E_82574L
 #define OPS     e1000e_nic
 #define TX_DATA E_TX_DATA
-#define TX_CUT  0u
+#define TX_CUT  E_TX_TSE
 #include "intel_world.h"
+#include "tcp_frame.h"
 
 static void runs_more(bool was_reset) { (void)was_reset; }
 
@@ -69,7 +70,7 @@ TEST(test_start_over_anything)
             r = r * 1664525 + 1013904223;
             set(off, r ^ r >> 16);
         }
-        set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
+        set(E_STATUS, E_STATUS_LU | E_STATUS_1000 | E_STATUS_MASTER);
         assert_null(starts());
         assert_false(reg(E_CTRL) & E_CTRL_MASTER_OFF);
         assert_true(arrives(60, 0));
@@ -99,7 +100,7 @@ TEST(test_start_fails)
     }
     memset(&sim, 0, sizeof(sim));
     sim.stuck = true; /* what it asked for never comes: the reset is over that */
-    set(E_STATUS, E_STATUS_LU | E_STATUS_MASTER);
+    set(E_STATUS, E_STATUS_LU | E_STATUS_1000 | E_STATUS_MASTER);
     uint64_t before = now;
     assert_null(starts());
     assert_in_range(now - before, 100 * NS_PER_MS, 1000 * NS_PER_MS);
@@ -342,6 +343,116 @@ TEST(test_scattered)
         assert_int_equal(e.nic.tx_out, 0);
     }
     assert_int_equal(sim.frames, 400);
+    assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+}
+
+/* TCP, in several buffers. */
+static struct pkt *large(const struct shape *t)
+{
+    static uint8_t f[FRAME_MAX];
+    unsigned len = make(f, t, 0, t->payload, t->flags, t->id), at = 0;
+    struct pkt *p = pkt_alloc(&pool), *b = p;
+
+    while (at < len) {
+        unsigned n = at ? PKT_BUF : head_of(t) + at % 999 + 1, left = len - at;
+        n = n < left ? n : left;
+        b = at ? pkt_grow(&pool, p, b) : p;
+        memcpy(b->data, f + at, n);
+        b->len = (uint16_t)n;
+        p->rest += at ? n : 0;
+        at += n;
+    }
+    p->from = 1;
+    p->flags = PKT_CSUM_BLANK | PKT_CSUM_VALID;
+    p->gso = t->v6 ? PKT_GSO_TCP6 : PKT_GSO_TCP4;
+    p->gso_size = (uint16_t)t->gso_size;
+    assert_true(pkt_gso_find(p) && p->gso);
+    return p;
+}
+
+/* 7.3.6: each segment gets the headers again, with lengths and sums filled in: what is in a sum's place counts as its beginning. They are what their
+ * sender's TCP would have made. */
+static unsigned device_cuts(const struct shape *t)
+{
+    static uint8_t want[FRAME_MAX], got[FRAME_MAX];
+    struct e_tx_context c = context();
+    unsigned head = c.back >> 8 & 0xff, mss = c.back >> 16, payload = c.cmd & 0xfffff, nr = 0;
+    bool v4 = c.cmd & E_TX_IPV4;
+
+    assert_true(c.cmd & E_TX_TSE && c.cmd & E_TX_TCP && !(c.back & 0xff));
+    assert_int_equal(sim.last.back & (E_TX_L4CSUM | E_TX_IPCSUM),
+                     E_TX_L4CSUM | (v4 ? E_TX_IPCSUM : 0));
+    assert_int_equal(sim.sent_len, head + payload);
+    for (unsigned at = 0; at < payload; at += mss, nr++) {
+        unsigned n = payload - at < mss ? payload - at : mss;
+        bool last = at + n == payload;
+        memcpy(got, sim.sent, head);
+        memcpy(got + head, sim.sent + head + at, n);
+        uint8_t *ip = got + c.ip_start, *tcp = got + c.l4_start;
+        put16(ip + (v4 ? 2 : 4), head + n - c.ip_start - (v4 ? 0 : 40));
+        if (v4) {
+            put16(ip + 4, ((unsigned)ip[4] << 8 | ip[5]) + nr);
+            put16(got + c.ip_csum, (uint16_t)~plain_sum(ip, c.ip_end + 1u - c.ip_start, 0));
+        }
+        uint32_t seq = ((uint32_t)tcp[4] << 24 | (uint32_t)tcp[5] << 16 | (uint32_t)tcp[6] << 8 |
+                        tcp[7]) +
+                       at;
+        put16(tcp + 4, seq >> 16), put16(tcp + 6, seq & 0xffff);
+        tcp[13] &= last ? 0xff : 0xf6;
+        put16(got + c.l4_csum,
+              (uint16_t)~plain_sum(tcp, head - c.l4_start + n, head - c.l4_start + n));
+        unsigned len = make(want, t, at, n, t->flags & (last ? 0xff : 0xf6), t->id + nr);
+        assert_int_equal(len, head + n);
+        assert_memory_equal(got, want, len);
+    }
+    return nr;
+}
+
+/* TCP is cut by the device, over either IP, with and without a tag. What it cannot be told, and at less than full speed, is cut before. */
+TEST(test_cut)
+{
+    for (unsigned i = 0; i < 800; i++) {
+        struct shape t = { .v6 = i & 1,
+                           .tags = i / 2 % 3,
+                           .ip_options = i % 7 ? 0 : 8,
+                           .tcp_options = i % 5 * 8,
+                           .gso_size = 500 + i,
+                           .flags = i % 2 ? 0x19 : 0x10,
+                           .id = 0xfff0 + i,
+                           .payload = 501 + i + i * 79 };
+        bool slow = i % 13 == 0, told = t.tags < 2 && !(t.v6 && t.ip_options) && !slow;
+        world();
+        set(E_STATUS, reg(E_STATUS) & ~(slow ? E_STATUS_1000 : 0u));
+        assert_true(nic_sane(&e.nic));
+        struct pkt *p = large(&t);
+        unsigned segments = pkt_segments(p);
+        send(p);
+        for (nic_notify(&e.nic); sends(999, true); nic_notify(&e.nic))
+            assert_int_equal(sim.last.cmd & E_TX_TSE, told ? E_TX_TSE : 0);
+        assert_int_equal(sim.frames, told ? 1 : segments);
+        if (told)
+            assert_int_equal(device_cuts(&t), segments);
+        assert_int_equal(pool.nr_free, POOL - E_RX_NR);
+    }
+}
+
+/* What has begun to be cut before is cut to its end, though the device may do it by then. */
+TEST(test_cut_begun)
+{
+    struct shape t = { .gso_size = 1000, .payload = 20000, .flags = 0x10 };
+
+    world();
+    set(E_STATUS, reg(E_STATUS) & ~E_STATUS_1000);
+    assert_true(nic_sane(&e.nic));
+    e.nic.tx_share = 5;
+    send(large(&t));
+    set(E_STATUS, reg(E_STATUS) | E_STATUS_1000);
+    assert_true(nic_sane(&e.nic));
+    for (unsigned i = 0; i < 20; i++) {
+        nic_notify(&e.nic);
+        sends(999, true);
+    }
+    assert_int_equal(sim.frames, 20);
     assert_int_equal(pool.nr_free, POOL - E_RX_NR);
 }
 

@@ -24,8 +24,8 @@ struct commands {
     }
 
 /* The groups, in the order of `help`. */
-extern const struct commands list_commands, domain_commands, info_commands, pci_commands,
-    block_commands, network_commands, store_commands, crash_commands, power_commands;
+extern const struct commands list_commands, name_commands, domain_commands, info_commands,
+    pci_commands, block_commands, network_commands, store_commands, crash_commands, power_commands;
 
 /* Runs the command that argv[0] names, or says why not. */
 void command_run(int argc, char **argv);
@@ -35,3 +35,6 @@ void command_stays(bool (*on)(void));
 bool command_is_on(void); /* for the job: asks that */
 /* The domain of that name or number; NULL: there is none, which was said. */
 struct dom *command_dom(const char *name);
+/* What a domain of the core's list is called here. */
+struct bh_dominfo;
+const char *command_name(const struct bh_dominfo *di);

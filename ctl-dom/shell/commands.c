@@ -8,26 +8,14 @@
 static bool cmd_help(int argc, char **argv);
 
 static const struct command own[] = {
-    { "help", "", "this list", 0, 0, cmd_help },
+    { "help", "[COMMAND]", "this list, or how a command is used", 0, 1, cmd_help },
 };
 static const struct commands own_commands = COMMANDS(own);
 static const struct commands *const groups[] = {
-    &own_commands,   &list_commands,    &domain_commands, &info_commands,  &pci_commands,
-    &block_commands, &network_commands, &store_commands,  &crash_commands, &power_commands,
+    &own_commands,   &list_commands,  &name_commands,  &domain_commands,
+    &info_commands,  &pci_commands,   &block_commands, &network_commands,
+    &store_commands, &crash_commands, &power_commands,
 };
-
-static bool cmd_help(int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    for (unsigned g = 0; g < ARRAY_SIZE(groups); g++)
-        for (unsigned i = 0; i < groups[g]->n; i++) {
-            const struct command *c = &groups[g]->row[i];
-            char left[48];
-            snprintf(left, sizeof(left), "%s %s", c->name, c->args);
-            out("  %-34s %s\n", left, c->help);
-        }
-    return true;
-}
 
 static const struct command *find(const char *name)
 {
@@ -36,6 +24,26 @@ static const struct command *find(const char *name)
             if (!strcmp(groups[g]->row[i].name, name))
                 return &groups[g]->row[i];
     return NULL;
+}
+
+static bool cmd_help(int argc, char **argv)
+{
+    const struct command *one = argc > 1 ? find(argv[1]) : NULL;
+
+    if (one)
+        out("%s %s\n  %s\n", one->name, one->args, one->help);
+    else if (argc > 1)
+        out("%s: unknown command (help lists them)\n", argv[1]);
+    if (argc > 1)
+        return true;
+    for (unsigned g = 0; g < ARRAY_SIZE(groups); g++)
+        for (unsigned i = 0; i < groups[g]->n; i++) {
+            const struct command *c = &groups[g]->row[i];
+            char left[48];
+            snprintf(left, sizeof(left), "%s %s", c->name, c->args);
+            out("  %-34s %s\n", left, c->help);
+        }
+    return true;
 }
 
 void command_run(int argc, char **argv)

@@ -25,8 +25,8 @@ static void memory_of(int only)
     out("Name                                        ID   Memory KiB    of limit   Core KiB    of limit\n");
     for (; bh_ctl_info(&di) == 0; di.domid++)
         if (only == EVERY || only == di.domid)
-            out(ROW " %12lu %11lu %10lu %11lu\n", di.name, id_text(di.domid), di.tot_pages * 4,
-                di.max_pages * 4, di.allowance_used * 4, di.allowance * 4);
+            out(ROW " %12lu %11lu %10lu %11lu\n", command_name(&di), id_text(di.domid),
+                di.tot_pages * 4, di.max_pages * 4, di.allowance_used * 4, di.allowance * 4);
 }
 
 /* The words of struct bh_counts: exits by reason, then what the core did. */
@@ -86,7 +86,7 @@ static void counts_of(int only, const struct span *s)
     out("Name                                        ID   %s\n", s->title);
     for (; bh_ctl_info(&di) == 0; di.domid++) {
         if (only == EVERY || only == di.domid)
-            counts_row(s, di.name, id_text(di.domid), &di.counts);
+            counts_row(s, command_name(&di), id_text(di.domid), &di.counts);
         counts_sum(&sum, &di.counts);
     }
     if (only != EVERY || bh_ctl_sysinfo(&si))

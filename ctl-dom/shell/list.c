@@ -56,12 +56,11 @@ static bool cmd_list(int argc, char **argv)
         state_letters(&di, state);
         if (di.flags & BH_DI_RESTARTABLE)
             snprintf(restarts, sizeof(restarts), "%lu", di.instance);
-        const char *name = d ? d->cfg.name : di.domid == BH_DOMID_CONTROL ? "control" : di.name;
         if (verbose)
             uuid_unparse_lower(d ? d->cfg.uuid : nil, uuid);
-        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s%s%s\n", name, di.domid, di.tot_pages >> 8,
-            di.nr_vcpus, state, di.cpu_ns / 1000000000, di.cpu_ns / 100000000 % 10, restarts,
-            verbose ? " " : "", uuid);
+        out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s%s%s\n", command_name(&di), di.domid,
+            di.tot_pages >> 8, di.nr_vcpus, state, di.cpu_ns / 1000000000,
+            di.cpu_ns / 100000000 % 10, restarts, verbose ? " " : "", uuid);
     }
     for (const struct dom *d = doms; d; d = d->next)
         if (!only || d == only) {

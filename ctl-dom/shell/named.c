@@ -13,3 +13,10 @@ struct dom *command_dom(const char *name)
         out("%s\n", e.s);
     return d;
 }
+
+const char *command_name(const struct bh_dominfo *di)
+{
+    const struct dom *d = dom_by_id(di->domid);
+
+    return d ? d->cfg.name : di->domid == BH_DOMID_CONTROL ? "control" : di->name;
+}

@@ -9,46 +9,20 @@
 #include "supervise/guests.h"
 
 #define WAIT_NS (60 * NS_PER_S)
+#define DOWN_NS (300 * NS_PER_S) /* for -w */
 #define TELL_NS (10 * NS_PER_S)
 #define WIRE_NS NS_PER_S /* for the last lines */
 #define CTRL_C  3
 
-static void ask_guest(const char *name, const char *what)
+static void ask_guest(const struct dom *d, const char *what)
 {
-    struct dom *d = command_dom(name);
+    struct bh_dominfo di = { .domid = d->id };
 
-    if (!d)
-        return;
-    if (d->cfg.role != BH_ROLE_GUEST)
-        out("%s: is a service domain: restart or destroy it\n", d->cfg.name);
-    else if (!store_up || store_control(d, what))
+    if (!store_up || store_control(d, what))
         out("%s: the store does not take the request\n", d->cfg.name);
+    else if (!bh_ctl_info(&di) && di.domid == d->id && (di.flags & BH_DI_PAUSED))
+        out("%s: is paused: it will hear that when it goes on\n", d->cfg.name);
 }
-
-static bool cmd_shutdown(int argc, char **argv)
-{
-    (void)argc;
-    ask_guest(argv[1], "poweroff");
-    return true;
-}
-
-static bool cmd_reboot(int argc, char **argv)
-{
-    (void)argc;
-    ask_guest(argv[1], "reboot");
-    return true;
-}
-
-/* --- the end of the machine: its guests first, asked one a turn; what becomes of them is guests.c's. Service domains stay: guests write by them --- */
-static struct {
-    struct bh_machine how;
-    uint64_t until, tell; /* tell: when it says again who is waited for */
-    domid_t asked;        /* this guest and those before it */
-    bool refused;         /* one of those requests was */
-} end;
-
-static void on_tick(struct dtimer *t) { (void)t; } /* the job has a turn */
-static struct dtimer tick = { .fn = on_tick };
 
 /* The first guest behind that one that runs; NULL: none does. */
 static struct dom *running(domid_t after)
@@ -59,6 +33,116 @@ static struct dom *running(domid_t after)
         d = d->next;
     return d;
 }
+
+static void on_tick(struct dtimer *t) { (void)t; } /* the job has a turn */
+static struct dtimer tick = { .fn = on_tick };
+
+/* --- shutdown and reboot with -w: until all that were asked have ended, whatever follows of them (guests.c) --- */
+static struct {
+    domid_t id[128];
+    unsigned nr;
+    uint64_t until, tell;
+} asked;
+
+static bool name_asked(const char *before)
+{
+    bool some = false;
+
+    for (unsigned i = 0; i < asked.nr; i++) {
+        out("%s%s", some ? ", " : before, dom_by_id(asked.id[i])->cfg.name);
+        some = true;
+    }
+    return some;
+}
+
+static bool asked_go(void)
+{
+    unsigned left = 0;
+    uint64_t now = now_ns();
+
+    for (unsigned i = 0; i < asked.nr; i++) {
+        const struct dom *d = dom_by_id(asked.id[i]);
+        if (d && d->state == DOM_UP)
+            asked.id[left++] = asked.id[i];
+    }
+    asked.nr = left;
+    if (!left)
+        return false;
+    if (con_skip_to(CTRL_C)) {
+        con_getc();
+        name_asked("asked, and not down yet: ");
+        out("\n");
+        return false;
+    }
+    if (now >= asked.until) {
+        name_asked("");
+        out(": not down in %lu s\n", DOWN_NS / NS_PER_S);
+        return false;
+    }
+    if (now >= asked.tell) {
+        name_asked("waits for ");
+        out(", %lu s at most; Ctrl-C: waits no more\n",
+            (asked.until - now + NS_PER_S - 1) / NS_PER_S);
+        asked.tell = now + TELL_NS;
+    }
+    dtimer_set(&tick, asked.tell < asked.until ? asked.tell : asked.until);
+    return true;
+}
+
+static void ask_one(struct dom *d, const char *what)
+{
+    ask_guest(d, what);
+    if (asked.nr < ARRAY_SIZE(asked.id))
+        asked.id[asked.nr++] = d->id;
+}
+
+/* [-aw] [NAME] */
+static bool ask_guests(int argc, char **argv, const char *what)
+{
+    bool all = false, wait = false;
+    const char *name = NULL;
+
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-' && !name) {
+            name = argv[i];
+            continue;
+        }
+        if (argv[i][0] != '-' || !argv[i][1] || argv[i][1 + strspn(argv[i] + 1, "aw")])
+            return false;
+        all |= strchr(argv[i], 'a') != NULL;
+        wait |= strchr(argv[i], 'w') != NULL;
+    }
+    if (!name == !all)
+        return false;
+    asked.nr = 0;
+    struct dom *d = all ? running(0) : command_dom(name);
+    if (!d && all)
+        out("no guest runs\n");
+    if (d && d->cfg.role != BH_ROLE_GUEST) {
+        out("%s: is a service domain: restart or destroy it\n", d->cfg.name);
+        return true;
+    }
+    for (; d; d = all ? running(d->id) : NULL)
+        ask_one(d, what);
+    if (wait && asked.nr) {
+        asked.tell = now_ns();
+        asked.until = asked.tell + DOWN_NS;
+        command_stays(asked_go);
+    }
+    return true;
+}
+
+static bool cmd_shutdown(int argc, char **argv) { return ask_guests(argc, argv, "poweroff"); }
+
+static bool cmd_reboot(int argc, char **argv) { return ask_guests(argc, argv, "reboot"); }
+
+/* --- the end of the machine: its guests first, asked one a turn; what becomes of them is guests.c's. Service domains stay: guests write by them --- */
+static struct {
+    struct bh_machine how;
+    uint64_t until, tell; /* tell: when it says again who is waited for */
+    domid_t asked;        /* this guest and those before it */
+    bool refused;         /* one of those requests was */
+} end;
 
 static bool name_running(const char *before)
 {
@@ -165,8 +249,10 @@ static bool cmd_machine(int argc, char **argv)
 }
 
 static const struct command rows[] = {
-    { "shutdown", "NAME", "asks a guest to power off", 1, 1, cmd_shutdown },
-    { "reboot", "NAME", "asks a guest to start anew", 1, 1, cmd_reboot },
+    { "shutdown", "[-w] NAME | -a",
+      "asks a guest, or with -a all, to power off; -w: and waits for it", 1, 3, cmd_shutdown },
+    { "reboot", "[-w] NAME | -a",
+      "asks a guest, or with -a all, to start anew; -w: and waits for its end", 1, 3, cmd_reboot },
     { "machine", "poweroff | reboot [-f]",
       "once all guests have shut down, or after 60 s; -f: at once", 1, 2, cmd_machine },
 };

@@ -157,6 +157,25 @@ int store_remove_domain(struct dom *d)
     return rc;
 }
 
+static void fill_name(struct txn *t, struct dom *d, void *name)
+{
+    char uuid[UUID_TEXT];
+
+    uuid_unparse_lower(d->cfg.uuid, uuid);
+    node(t, name, NULL, "/vm/%s/name", uuid);
+    node(t, name, NULL, "/local/domain/%u/name", d->id);
+}
+
+int store_rename(struct dom *d, const char *name, struct errbuf *e)
+{
+    char text[BH_NAME_LEN];
+
+    snprintf(text, sizeof(text), "%s", name);
+    if (!store_up)
+        return fail(e, -EIO, "%s: cannot be renamed, the store is not running", d->cfg.name);
+    return commit(d, fill_name, text, e);
+}
+
 int store_domains(void (*seen)(domid_t id))
 {
     unsigned n;

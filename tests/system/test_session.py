@@ -39,6 +39,19 @@ def counted(m, before):
         check(everything[name] >= debian[name] + net[name], f"{name}: Debian {debian}, net0 {net}, all {everything}")
 
 
+def renamed(m, domid):
+    """Another name holds wherever one is shown, and back."""
+    for old, new in (("debian", "web"), ("web", "debian")):
+        out = m.cmd(f"rename {old} {new}")
+        check("rename" not in out.replace(f"rename {old} {new}", ""), f"rename {old} {new}: {out}")
+        check(new in rows(m.cmd("list")) and f"{new} " in m.cmd("info -v"), f"no {new} in list or info -v")
+        for line, answer in ((f"domid {new}", domid), (f"domname {domid}", new), (f"xenstore-read /local/domain/{domid}/name", new),
+                             (f"domid {old}", f"{old}: no such domain")):
+            out = m.cmd(line)
+            check(re.search(rf"^{re.escape(answer)}\s*$", out, re.M), f"{line}: {out}")
+    check(re.search(rf"^debian +{domid} +\d+:\d\d:\d\d", m.cmd("uptime debian"), re.M), "uptime says nothing of debian")
+
+
 def test_session():
     www, digest = make_www()
     with Machine("session", www=www) as m:
@@ -54,6 +67,7 @@ def test_session():
             check(name in listing, f"{name} is not in list: {listing}")
         check(rows(m.cmd("xl list")).keys() == listing.keys(), "a leading xl changes the answer")
 
+        renamed(m, listing["debian"][1])
         out = m.cmd("pci-assignable-list")
         check(re.search(r"0000:00:03\.0.*net0", out), f"hidden NIC and its owner not shown: {out}")
         check("00:04.0" not in out, f"platform NIC listed as assignable: {out}")

@@ -281,28 +281,28 @@ TEST(counters)
 
     typed(&info_commands, "info", NULL);
     SAYS("version");
-    SAYS_NOT("name4");
+    SAYS_NOT("net0  ");
     typed(&info_commands, "info", "-v");
-    SAYS("\nname20                                      20   intr 1 window 2 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 9\n");
+    SAYS("\nguest                                       20   intr 1 window 2 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 9\n");
     SAYS("\n(domains that ended)                         -   intr 0 window 3 ");
     SAYS("\n(all)                                        -   intr 4 window 11 cpuid 0 hlt 0 io 0 msr 0 call 0 npf 0 other 36\n");
-    SAYS("\nname20                                      20   hypercalls 5 copies 20 guest-walks 0 remembered 0 nested-walks 0 ipis 0 self-ipis 0 moves 0 device-irqs 0 irqs-astray 0\n");
+    SAYS("\nguest                                       20   hypercalls 5 copies 20 guest-walks 0 remembered 0 nested-walks 0 ipis 0 self-ipis 0 moves 0 device-irqs 0 irqs-astray 0\n");
     SAYS("\n(core, for none of them)                     -   hypercalls 0 copies 0 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
     SAYS("\n(all)                                        -   hypercalls 20 copies 127 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
     said[0] = 0;
     run_command(&info_commands, 3, one);
-    SAYS("name4                                        4  ");
-    SAYS("\nname4                                        4   hypercalls 5 copies 4 ");
-    SAYS_NOT("name20");
+    SAYS("net0                                         4  ");
+    SAYS("\nnet0                                         4   hypercalls 5 copies 4 ");
+    SAYS_NOT("guest ");
     SAYS_NOT("(all)");
     SAYS_NOT("version");
     one[2] = "control";
     said[0] = 0;
     run_command(&info_commands, 3, one);
-    SAYS("\nname0 ");
-    SAYS_NOT("name4");
+    SAYS("\ncontrol ");
+    SAYS_NOT("net0  ");
     one[2] = "nobody";
     said[0] = 0;
     run_command(&info_commands, 3, one);
-    SAYS_NOT("name");
+    SAYS_NOT("guest ");
 }

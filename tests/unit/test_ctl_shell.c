@@ -62,6 +62,9 @@ long hypercall(unsigned nr, uint64_t a, uint64_t len, uint64_t s, uint64_t d)
         machine_asked = *(struct bh_machine *)len;
         ended_at = now;
     }
+    if (nr == BH_HYPERCALL_CONTROL && a == BH_CTL_INFO && ((struct bh_dominfo *)len)->domid == 16 &&
+        pauses)
+        return ((struct bh_dominfo *)len)->flags = BH_DI_PAUSED, 0;
     if (nr == BH_HYPERCALL_CONTROL && a == BH_CTL_UNPAUSE && *(domid_t *)len == 16 && pauses)
         return pauses--, 0;
     return -ENOSYS;
@@ -177,8 +180,8 @@ static bool cmd_list(int argc, char **argv)
     return true;
 }
 static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
-const struct commands list_commands = COMMANDS(list), info_commands, pci_commands, block_commands,
-                      network_commands;
+const struct commands list_commands = COMMANDS(list), name_commands, info_commands, pci_commands,
+                      block_commands, network_commands;
 
 static unsigned may_start;
 void guests_may_start(void)
@@ -330,6 +333,59 @@ TEST(machine_ends_after_its_guests)
     ON_SCREEN("machine: reboots\n");
     assert_int_equal(machine_asked.how, BH_MACHINE_REBOOT);
     without_guests();
+}
+
+/* shutdown and reboot: one or all, with and without waiting for them. */
+TEST(guests_are_asked)
+{
+    with_guests(0, 0);
+    PLAY({ 0, "shutdown -a\r" });
+    assert_string_equal(asked, "debian poweroff;web poweroff;");
+    PLAY({ 0, "xl reboot -a\r" });
+    assert_string_equal(asked, "debian reboot;web reboot;");
+    static const char *const bad[] = { "shutdown -a web\r", "shutdown -w\r",
+                                       "shutdown -\r",      "shutdown web debian\r",
+                                       "shutdown -x web\r", "reboot -F web\r" };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        PLAY({ 0, bad[i] });
+        assert_string_equal(asked, "");
+        ON_SCREEN("usage: ");
+    }
+    PLAY({ 0, "shutdown net0\r" });
+    ON_SCREEN("net0: is a service domain: restart or destroy it\n");
+    PLAY({ 0, "shutdown -w nobody\r" });
+    ON_SCREEN("nobody: no such domain\nbh> ");
+    pauses = 1;
+    PLAY({ 0, "shutdown debian\r" });
+    ON_SCREEN("debian: is paused: it will hear that when it goes on\n");
+    pauses = 0;
+    with_guests(3000, 0);
+    PLAY({ 0, "shutdown web -w\r" }, { 4000, "\x03" }, { 4100, "list\r" });
+    assert_string_equal(asked, "web poweroff;");
+    ON_SCREEN("waits for web, 300 s at most; Ctrl-C: waits no more\n");
+    ON_SCREEN("asked, and not down yet: web\nbh> ");
+    with_guests(3000, 12500);
+    PLAY({ 0, "shutdown -aw\r" }, { 3000, "" }, { 12500, "" }, { 12600, "list\r" });
+    ON_SCREEN("waits for debian, web, 300 s at most; Ctrl-C: waits no more\n"
+              "debian: powered off\n"
+              "waits for web, 290 s at most; Ctrl-C: waits no more\n"
+              "web: powered off\n"
+              "bh> list\n");
+    PLAY({ 0, "shutdown -a\r" });
+    ON_SCREEN("no guest runs\n");
+    with_guests(1, 0);
+    PLAY({ 0, "reboot -w -a\r" }, { 1, "" });
+    ON_SCREEN("\nweb: not down in 300 s\nbh> ");
+    without_guests();
+}
+
+TEST(help_of_one)
+{
+    PLAY({ 0, "help shutdown\r" });
+    ON_SCREEN(
+        "shutdown [-w] NAME | -a\n  asks a guest, or with -a all, to power off; -w: and waits for it\n");
+    PLAY({ 0, "help dance\r" });
+    ON_SCREEN("dance: unknown command (help lists them)\n");
 }
 
 /* A guest that was paused goes on, or it would lose what it has not written; one that does not end costs a minute. */

@@ -38,6 +38,8 @@ enum slot_kind { SLOT_VIF = 1, SLOT_VBD };
 #define SLOT_TRUNKS 8u
 #define SLOT_MACS   2u
 #define SLOT_IPS    5u
+/* Of a net driver domain: numbered as its command line names them (`bridges=`: drivers-dom/net/README.md). */
+#define SLOT_BRIDGES 4u
 struct slot_ip {
     uint8_t addr[16],
         bits; /* a prefix; an IPv4 address as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), its bits with those 96 */
@@ -48,7 +50,8 @@ struct slot_vif {
     uint8_t other[SLOT_MACS][6]; /* it may send with these too; 0: none */
     uint8_t nr_ips, pad;         /* of what it may send from; none: from any */
     struct slot_ip ip[SLOT_IPS];
-    uint8_t rest[11];
+    uint8_t bridge;
+    uint8_t rest[10];
 };
 _Static_assert(sizeof(struct slot_ip) == 17 && sizeof(struct slot_vif) == SLOT_SPEC,
                "slot table layout");

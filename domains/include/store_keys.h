@@ -14,7 +14,12 @@
 #define BH_KEY_LIMIT_OPS   "bh-limit-ops" /* control: a second, 0: none */
 #define BH_KEY_LIMIT_BYTES "bh-limit-bytes"
 #define BH_KEY_STATS       "bh-stats" /* driver: numbers in the order below */
-#define BH_KEY_UPLINK      "uplink"   /* net: the same of the wire */
+/* net: the same of each bridge's wire */
+#define BH_KEY_UPLINK "uplink"
+#define BH_KEY_UPLINKS                               \
+    {                                                \
+        "uplink", "uplink-1", "uplink-2", "uplink-3" \
+    }
 
 /* In the directory of a domain that has `metrics = 1`, written by the control domain: BH_KEY_METRICS_NOW says "SET CHUNKS", and the text is in that
  * many nodes SET/0, SET/1 ... beside it. Two sets in turn, so that whoever reads one has the time until the next but one. */

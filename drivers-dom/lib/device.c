@@ -4,21 +4,25 @@
 #include <stdio.h>
 #include <xen/physdev.h>
 
+const char *device_start(const struct device_driver *drivers, unsigned n, const char *foreign,
+                         const struct bh_pci_info *dev)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (!drivers[i].match(dev))
+            continue;
+        const char *why = drivers[i].trial(dev);
+        return why ? why : drivers[i].start(dev, drivers[i].arg);
+    }
+    return foreign;
+}
+
 enum device_state device_find(const struct device_driver *drivers, unsigned n, const char *foreign,
                               struct bh_pci_info *dev, const char **why)
 {
     *dev = (struct bh_pci_info){ .index = 0 };
     if (bh_svc_devices(dev))
         return DEVICE_NONE;
-    *why = foreign;
-    for (unsigned i = 0; i < n; i++) {
-        if (!drivers[i].match(dev))
-            continue;
-        *why = drivers[i].trial(dev);
-        if (!*why)
-            *why = drivers[i].start(dev, drivers[i].arg);
-        break;
-    }
+    *why = device_start(drivers, n, foreign, dev);
     return *why ? DEVICE_REFUSED : DEVICE_UP;
 }
 

@@ -18,7 +18,10 @@ struct device_driver {
 };
 enum device_state { DEVICE_NONE, DEVICE_UP, DEVICE_REFUSED };
 
-/* Finds the domain's device and starts it by the first driver that matches. REFUSED: *dev and *why (`foreign` if none matches) say which
+/* Starts the device by the first driver that matches. NULL, or why not (`foreign` if none matches): then it has no DMA. */
+const char *device_start(const struct device_driver *drivers, unsigned n, const char *foreign,
+                         const struct bh_pci_info *dev);
+/* Finds the domain's only device and starts it. REFUSED: *dev and *why (`foreign` if none matches) say which
  * and why; it has no DMA. */
 enum device_state device_find(const struct device_driver *drivers, unsigned n, const char *foreign,
                               struct bh_pci_info *dev, const char **why);

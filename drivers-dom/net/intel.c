@@ -88,6 +88,9 @@ static bool rings_set(volatile uint8_t *regs, const struct intel_kind *kind, uin
     return kind->rings(regs);
 }
 
+/* A power of two (nic.h). */
+static unsigned rx_nr(const struct intel *e) { return E_RX_NR >> e->nic.shift; }
+
 static void rx_post(struct intel *e, unsigned i, struct pkt *p)
 {
     e->rx_pkt[i] = p;
@@ -105,13 +108,13 @@ static const char *queues_start(struct intel *e)
     if (!e->rx || !e->tx_head)
         return "out of memory";
     e->tx = (struct e_tx_desc *)(e->rx + E_RX_NR);
-    for (unsigned i = 0; i < E_RX_NR; i++) {
+    for (unsigned i = 0; i < rx_nr(e); i++) {
         struct pkt *p = pkt_alloc(e->nic.pool);
         if (!p)
             return "out of buffers";
         rx_post(e, i, p);
     }
-    if (!rings_set(regs, e->kind, (uint64_t)e->rx, E_RX_NR, (uint64_t)e->tx, E_TX_NR))
+    if (!rings_set(regs, e->kind, (uint64_t)e->rx, rx_nr(e), (uint64_t)e->tx, E_TX_NR))
         return "its queues do not begin";
     intel_set(regs, E_RXCSUM, E_RXCSUM_BOTH);
     e->kind->irqs(regs);
@@ -228,7 +231,7 @@ static void rx_one(struct intel *e, unsigned i, uint64_t back, nic_deliver *deli
 /* What came back in the next descriptor, read once; 0: nothing yet. */
 static uint64_t rx_back(const struct intel *e)
 {
-    uint64_t back = READ_ONCE(e->rx[e->rx_next % E_RX_NR].back);
+    uint64_t back = READ_ONCE(e->rx[e->rx_next % rx_nr(e)].back);
 
     rmb(); /* the frame after the word that says that it is there */
     return back & E_RX_DD ? back : 0;
@@ -241,7 +244,7 @@ unsigned intel_receive(struct nic *n, unsigned budget, nic_deliver *deliver, voi
     uint64_t back;
 
     while (done < budget && (back = rx_back(e))) {
-        unsigned i = e->rx_next++ % E_RX_NR;
+        unsigned i = e->rx_next++ % rx_nr(e);
         rx_one(e, i, back, deliver, arg);
         done++;
     }
@@ -333,11 +336,11 @@ void intel_reclaim(struct nic *n)
 void intel_notify(struct nic *n)
 {
     struct intel *e = intel_of(n);
-    uint32_t rx_tail = e->rx_next + E_RX_NR - 1; /* that one is not its own */
+    uint32_t rx_tail = e->rx_next + rx_nr(e) - 1; /* that one is not its own */
 
     wmb();
     if (e->rx_told != rx_tail)
-        intel_set(e->regs, E_RDT, (e->rx_told = rx_tail) % E_RX_NR);
+        intel_set(e->regs, E_RDT, (e->rx_told = rx_tail) % rx_nr(e));
     if (e->tx_told != e->tx_next)
         intel_set(e->regs, E_TDT, (e->tx_told = e->tx_next) % E_TX_NR);
 }

@@ -6,10 +6,11 @@
 const char *nic_start(struct nic *n, const struct nic_ops *ops, const struct bh_pci_info *dev,
                       struct pkt_pool *pool, event_fn irq, void *arg)
 {
-    *n = (struct nic){ .ops = ops, .pool = pool, .sbdf = dev->sbdf };
+    *n = (struct nic){ .ops = ops, .pool = pool, .sbdf = dev->sbdf, .shift = n->shift };
     const char *why = ops->start(n, dev, irq, arg);
     if (why)
         return why;
+    n->tx_size = (uint16_t)(n->tx_size >> n->shift);
     n->tx_share = n->tx_size;
     nic_notify(n);
     return NULL;

@@ -9,7 +9,7 @@
 #include <bh.h>
 #include "pkt.h"
 
-#define NIC_PORTS 65u
+#define NIC_PORTS 68u
 
 /* What a device does itself with a frame that it sends; what it does not is done before. */
 #define NIC_CSUM    1u /* fills in a blank checksum that pkt_csum_find found */
@@ -50,7 +50,8 @@ struct nic { /* a driver's own begins with it */
     const struct nic_ops *ops;
     struct pkt_pool *pool;
     uint32_t sbdf;
-    uint32_t can;             /* NIC_* */
+    unsigned shift; /* set before nic_start: 2^shift NICs share the buffers that one has alone */
+    uint32_t can;   /* NIC_* */
     uint16_t mtu, mtu_max;    /* bytes behind the Ethernet header and tags; what the device can */
     bool no_link;             /* nothing is sent; a driver whose device knows says so */
     uint16_t tx_size, tx_out; /* slots of the transmit queue; those in use */

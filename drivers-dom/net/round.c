@@ -10,9 +10,9 @@ _Static_assert(NIC_PORTS == SW_PORTS, "a share for each port");
 
 static void deliver(struct pkt *p, ports_t to)
 {
-    if (to & port_bit(SW_UPLINK))
-        nic_send(net.uplink, p);
-    EACH_PORT(i, to & ~port_bit(SW_UPLINK))
+    if (to & SW_WIRES) /* its bridge's */
+        nic_send(net.uplink[net.sw.port[p->from].conf.bridge], p);
+    EACH_PORT(i, to & ~SW_WIRES)
     vif_offer(&vifs[i], p);
 }
 
@@ -72,8 +72,9 @@ static void forward(void *arg, struct pkt *p)
 /* A frame has arrived somewhere. That a guest's frame was taken says nothing: the NIC may never do anything with it. */
 bool net_answered(void)
 {
-    if (net.uplink && (net.uplink->rx_packets || net.uplink->tx_done))
-        return true;
+    for (unsigned b = 0; b < SW_UPLINKS; b++)
+        if (net.uplink[b] && (net.uplink[b]->rx_packets || net.uplink[b]->tx_done))
+            return true;
     EACH_PORT(i, vifs_connected())
     {
         if (vifs[i].nb.stats.rx_packets)
@@ -86,44 +87,63 @@ bool net_answered(void)
  * stands still, and what goes there is dropped, so that guests have each other. */
 #define STUCK_NS (20 * NS_PER_MS)
 
-static uint64_t moved; /* the NIC took a frame then, or had none */
-
-static void rooms(struct nic *u, uint64_t now, unsigned nr_on)
+/* The ports of a bridge's vifs, and how many. */
+static ports_t of_bridge(unsigned bridge, unsigned *n)
 {
-    static struct nb_room room[SW_PORTS];
-    static uint64_t done;
+    ports_t set = 0;
+
+    *n = 0;
+    EACH_PORT(i, vifs_connected())
+    {
+        if (net.sw.port[i].conf.bridge != bridge)
+            continue;
+        set |= port_bit(i);
+        ++*n;
+    }
+    return set;
+}
+
+static void rooms(unsigned bridge, uint64_t now)
+{
+    static struct nb_room room[SW_VIFS];
+    static uint64_t done[SW_UPLINKS], moved[SW_UPLINKS]; /* the NIC took a frame then, or had none */
+    struct nic *u = net.uplink[bridge];
 
     if (!u)
         return;
+    unsigned nr_on;
+    ports_t on = of_bridge(bridge, &nr_on);
     u->tx_share = (uint16_t)(u->tx_size / (nr_on ? nr_on : 1));
-    EACH_PORT(i, vifs_connected())
+    EACH_PORT(i, on)
     {
         room[i].bufs = nic_room(u, i, &room[i].idle);
         const struct slot_vif *c = &net.sw.port[i].conf;
         room[i].cut = (u->can & NIC_LARGE) != NIC_LARGE ||
                       (!(u->can & NIC_TSO_TOLD) && (c->vlan || c->trunk[0])); /* nic.c: cuts */
     }
-    if (u->tx_done != done || !u->tx_out)
-        moved = now;
-    done = u->tx_done;
-    EACH_PORT(i, vifs_connected())
-    vifs[i].nb.room = now - moved < STUCK_NS ? &room[i] : NULL;
+    if (u->tx_done != done[bridge] || !u->tx_out)
+        moved[bridge] = now;
+    done[bridge] = u->tx_done;
+    EACH_PORT(i, on)
+    vifs[i].nb.room = now - moved[bridge] < STUCK_NS ? &room[i] : NULL;
 }
 
 bool net_round(uint64_t now)
 {
     struct batch *b = &net.batch;
-    struct nb *on[SW_PORTS];
-    unsigned nr_on = 0, sends = b->nr_sends, work;
+    struct nb *on[SW_VIFS];
+    unsigned nr_on = 0, sends = b->nr_sends, work = 0;
 
     net.now = now;
-    work = nic_receive(net.uplink, 64, forward, (void *)(uintptr_t)SW_UPLINK);
+    for (unsigned u = 0; u < SW_UPLINKS; u++)
+        work += nic_receive(net.uplink[u], 64, forward, (void *)(uintptr_t)sw_uplink(u));
     EACH_PORT(i, vifs_connected())
     {
         vifs[i].nb.now = now;
         on[nr_on++] = &vifs[i].nb;
     }
-    rooms(net.uplink, now, nr_on);
+    for (unsigned u = 0; u < SW_UPLINKS; u++)
+        rooms(u, now);
     work += nb_collect(on, nr_on, b);
     if (b->nr_copies || (sends && work))
         batch_flush(b);
@@ -136,7 +156,8 @@ bool net_round(uint64_t now)
         nb_push(nb, b);
     }
     blame(0);
-    nic_notify(net.uplink);
+    for (unsigned u = 0; u < SW_UPLINKS; u++)
+        nic_notify(net.uplink[u]);
     return work != 0;
 }
 
@@ -144,8 +165,10 @@ static bool short_of_buffers(void) { return net.pool.nr_free < PKT_BUFS; }
 
 bool net_arm(void)
 {
-    bool again = nic_arm(net.uplink);
+    bool again = false;
 
+    for (unsigned b = 0; b < SW_UPLINKS; b++)
+        again |= nic_arm(net.uplink[b]);
     EACH_PORT(i, vifs_connected())
     again |= nb_arm(&vifs[i].nb);
     return again && !short_of_buffers();
@@ -154,8 +177,10 @@ bool net_arm(void)
 /* Requests wait for a buffer, or for the wire: both come back from the NIC, which does not say when. Or for their turn (rate.h). */
 uint64_t net_look_again(void)
 {
-    uint64_t soon = now_ns() + NS_PER_MS, at = short_of_buffers() || nic_waits(net.uplink) ? soon : 0;
+    uint64_t soon = now_ns() + NS_PER_MS, at = short_of_buffers() ? soon : 0;
 
+    for (unsigned b = 0; b < SW_UPLINKS; b++)
+        at = nic_waits(net.uplink[b]) ? soon : at;
     EACH_PORT(i, vifs_connected())
     {
         const struct nb *nb = &vifs[i].nb;

@@ -18,14 +18,14 @@ static uint32_t mac_hash(const uint8_t *mac, unsigned vid)
 }
 
 /* First of the SW_WAYS entries in which an address of a VLAN may live. */
-static struct sw_mac *mac_set(struct sw *sw, const uint8_t *mac, unsigned vid)
+static struct sw_mac *mac_set(struct sw *sw, unsigned bridge, const uint8_t *mac, unsigned vid)
 {
-    return &sw->table[mac_hash(mac, vid) & (SW_MACS - SW_WAYS)];
+    return &sw->table[bridge][mac_hash(mac, vid) & (SW_MACS - SW_WAYS)];
 }
 
 static void learn(struct sw *sw, unsigned port, const uint8_t *mac, unsigned vid, uint64_t now)
 {
-    struct sw_mac *set = mac_set(sw, mac, vid), *slot = NULL;
+    struct sw_mac *set = mac_set(sw, sw->port[port].conf.bridge, mac, vid), *slot = NULL;
 
     for (unsigned i = 0; i < SW_WAYS; i++) {
         if (set[i].used && set[i].vid == vid && mac_eq(set[i].mac, mac)) {
@@ -42,9 +42,9 @@ static void learn(struct sw *sw, unsigned port, const uint8_t *mac, unsigned vid
     slot->seen_ns = now;
 }
 
-static int lookup(struct sw *sw, const uint8_t *mac, unsigned vid, uint64_t now)
+static int lookup(struct sw *sw, unsigned bridge, const uint8_t *mac, unsigned vid, uint64_t now)
 {
-    struct sw_mac *set = mac_set(sw, mac, vid);
+    struct sw_mac *set = mac_set(sw, bridge, mac, vid);
 
     for (unsigned i = 0; i < SW_WAYS; i++) {
         if (!set[i].used || set[i].vid != vid || !mac_eq(set[i].mac, mac))
@@ -58,12 +58,12 @@ static int lookup(struct sw *sw, const uint8_t *mac, unsigned vid, uint64_t now)
     return -1;
 }
 
-/* Whose the address is, wherever that is: nobody else is believed. */
-static int fixed_owner(const struct sw *sw, const uint8_t *mac)
+/* Whose the address is on that bridge, wherever that is: nobody else is believed. */
+static int fixed_owner(const struct sw *sw, unsigned bridge, const uint8_t *mac)
 {
     for (uint32_t h = mac_hash(mac, 0); sw->fixed[h % SW_FIXED]; h++) {
         unsigned port = sw->fixed[h % SW_FIXED];
-        if (mac_eq(sw->port[port].mac, mac))
+        if (sw->port[port].conf.bridge == bridge && mac_eq(sw->port[port].mac, mac))
             return (int)port;
     }
     return -1;
@@ -73,7 +73,7 @@ static int fixed_owner(const struct sw *sw, const uint8_t *mac)
 static void fixed_fill(struct sw *sw)
 {
     memset(sw->fixed, 0, sizeof(sw->fixed));
-    EACH_PORT(i, sw->up & ~port_bit(SW_UPLINK))
+    EACH_PORT(i, sw->up & ~SW_WIRES)
     {
         uint32_t h = mac_hash(sw->port[i].mac, 0);
         while (sw->fixed[h % SW_FIXED])
@@ -85,10 +85,12 @@ static void fixed_fill(struct sw *sw)
 
 void switch_port_down(struct sw *sw, unsigned port)
 {
+    struct sw_mac *table = sw->table[sw->port[port].conf.bridge];
+
     sw->up &= ~port_bit(port);
     for (unsigned i = 0; i < SW_MACS; i++) {
-        if (sw->table[i].port == port)
-            sw->table[i].used = false;
+        if (table[i].port == port)
+            table[i].used = false;
     }
     fixed_fill(sw);
 }
@@ -110,8 +112,8 @@ void switch_port_up(struct sw *sw, unsigned port, const uint8_t *mac, const stru
     fixed_fill(sw);
     /* What somebody taught us about this address no longer counts. */
     for (unsigned i = 0; i < SW_MACS; i++) {
-        if (mac_eq(sw->table[i].mac, mac))
-            sw->table[i].used = false;
+        if (mac_eq(sw->table[p->conf.bridge][i].mac, mac))
+            sw->table[p->conf.bridge][i].used = false;
     }
 }
 
@@ -136,9 +138,9 @@ static bool vlan_of(const struct slot_vif *c, unsigned tag, unsigned *vid)
     return sees_all(c) || (tag ? in_trunk(c, tag) : c->vlan != 0);
 }
 
-static bool is_member(const struct slot_vif *c, unsigned vid)
+static bool is_member(const struct slot_vif *c, unsigned bridge, unsigned vid)
 {
-    return sees_all(c) || (vid && (c->vlan == vid || in_trunk(c, vid)));
+    return c->bridge == bridge && (sees_all(c) || (vid && (c->vlan == vid || in_trunk(c, vid))));
 }
 
 /* Whether the port sees frames of a VLAN that it is in with a tag. */
@@ -146,7 +148,7 @@ static bool sees_tag(const struct slot_vif *c, unsigned vid) { return vid && c->
 
 /* --- who gets it ------------------------------------------------------------------------------------------ */
 
-/* Everybody of the VLAN but the sender; unknown unicast spares the ports that have one known address and no other. */
+/* Everybody of the sender's bridge and the VLAN but itself; unknown unicast spares the ports that have one known address and no other. */
 static ports_t flood(const struct sw *sw, unsigned from, unsigned vid, bool unicast)
 {
     static const uint8_t none[6];
@@ -156,7 +158,7 @@ static ports_t flood(const struct sw *sw, unsigned from, unsigned vid, bool unic
     {
         const struct sw_port *p = &sw->port[i];
         bool spared = unicast && p->fixed && mac_eq(p->conf.other[0], none);
-        if (i != from && !spared && is_member(&p->conf, vid))
+        if (i != from && !spared && is_member(&p->conf, sw->port[from].conf.bridge, vid))
             set |= port_bit(i);
     }
     return set;
@@ -180,22 +182,24 @@ static bool may_flood(struct sw_port *p, unsigned times, uint64_t now)
 static ports_t receivers(struct sw *sw, unsigned from, const uint8_t *dst, unsigned vid, uint64_t now)
 {
     static const uint8_t bridges[5] = { 1, 0x80, 0xc2 };
+    unsigned bridge = sw->port[from].conf.bridge;
     bool group = dst[0] & 1;
 
     /* For the next bridge alone (802.1Q, 8.6.3): a guest's PAUSE or BPDU would have the other end of the wire stop for all of us. */
     if (!memcmp(dst, bridges, 5) && dst[5] < 16)
         return 0;
-    int to = group ? -1 : fixed_owner(sw, dst);
+    int to = group ? -1 : fixed_owner(sw, bridge, dst);
 
     if (!group && to < 0)
-        to = lookup(sw, dst, vid, now);
+        to = lookup(sw, bridge, dst, vid, now);
     if (to >= 0)
-        return (unsigned)to != from && is_member(&sw->port[to].conf, vid)
+        return (unsigned)to != from && is_member(&sw->port[to].conf, bridge, vid)
                    ? sw->up & port_bit((unsigned)to)
                    : 0;
     ports_t set = flood(sw, from, vid, !group);
     bool many = group || set & (set - 1);
-    return many && set && !may_flood(&sw->port[from], from == SW_UPLINK ? SW_FLOOD_UPLINK : 1, now)
+    return many && set &&
+                   !may_flood(&sw->port[from], port_bit(from) & SW_WIRES ? SW_FLOOD_UPLINK : 1, now)
                ? 0
                : set;
 }
@@ -228,7 +232,7 @@ static bool may_send(struct sw *sw, unsigned from, const uint8_t *frame, unsigne
     if (p->fixed)
         why = guard_refuses(p, frame, have, have == len, &what, &n);
     else /* A group address is nobody's source; a fixed port's address comes from that port alone. */
-        why = (what[0] & 1) || fixed_owner(sw, what) >= 0 ? "a source address" : NULL;
+        why = (what[0] & 1) || fixed_owner(sw, p->conf.bridge, what) >= 0 ? "a source address" : NULL;
     if (why)
         say_refused(p, why, what, n);
     return !why;
@@ -263,10 +267,10 @@ struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, u
     w = (struct sw_way){ .to = receivers(sw, from, frame, vid, now),
                          .vid = (uint16_t)vid,
                          .tagged = tag };
-    if ((w.to & port_bit(SW_UPLINK)) &&
-        len - frame_payload(frame, head_len(len), &type) > sw->port[SW_UPLINK].mtu) {
+    if ((w.to & SW_WIRES) && len - frame_payload(frame, head_len(len), &type) >
+                                 sw->port[sw_uplink(p->conf.bridge)].mtu) {
         p->wire_long++;
-        w.to &= ~port_bit(SW_UPLINK);
+        w.to &= ~SW_WIRES;
     }
     EACH_PORT(i, w.to)
     {

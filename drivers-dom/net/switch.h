@@ -2,6 +2,9 @@
 /*
  * The learning switch: port 0 is the uplink, ports 1.. are vifs. Pure: a frame goes in, sets of ports come out.
  *
+ * It is up to SW_UPLINKS bridges, which have nothing in common: each port is on the one that its `conf` says, nothing goes from one to another, and an
+ * address may be on each of them. Port 0 is the first one's uplink, those of the others come after all vifs (sw_uplink).
+ *
  * A *fixed* port has one MAC address: frames from it must carry it as source (guard.h), frames to it go nowhere else,
  * and it is not flooded with unknown unicast. Addresses behind open ports (the uplink, vifs without a configured address), and the further
  * ones that a fixed port may have, are learnt in a bounded table, for each VLAN apart, and age. A frame never returns to the port it came from.
@@ -17,12 +20,14 @@
 #include <bh.h>
 #include <slot_table.h>
 
-#define SW_PORTS  65u /* the uplink and 64 vifs */
-#define SW_UPLINK 0u
-#define SW_FIXED  256u /* power of two */
-#define SW_MACS   256u /* likewise: mac_hash */
-#define SW_WAYS   4u
-#define SW_AGE_NS (300 * NS_PER_S)
+#define SW_VIFS    65u /* ports 1 to 64 are vifs */
+#define SW_UPLINKS SLOT_BRIDGES
+#define SW_PORTS   (SW_VIFS + SW_UPLINKS - 1)
+#define SW_UPLINK  0u
+#define SW_FIXED   256u /* power of two */
+#define SW_MACS    256u /* likewise: mac_hash */
+#define SW_WAYS    4u
+#define SW_AGE_NS  (300 * NS_PER_S)
 /* Frames to many that a port may send a second, and at once. */
 #define SW_FLOOD_RATE   2000u
 #define SW_FLOOD_BURST  500u
@@ -31,8 +36,8 @@
 struct sw_port {
     bool fixed;
     uint8_t mac[6];
-    uint16_t mtu;         /* of the uplink: bytes behind the tags */
-    struct slot_vif conf; /* VLANs, further addresses; all zero: none */
+    uint16_t mtu;         /* of an uplink: bytes behind the tags */
+    struct slot_vif conf; /* bridge, VLANs, further addresses; all zero: the first one, none */
     uint64_t flood_ns;    /* when its allowance to flood is whole again */
     /* Of frames from this port. wire_long: did not go to the uplink, which takes `mtu` bytes behind the tags. no_csum: blank, and
      * nothing there that a checksum could be filled into (main.c). storm: over the allowance. vlan: of a VLAN that it is not in. no_room: for a copy with another tag. */
@@ -63,11 +68,17 @@ static inline unsigned port_first(ports_t set) /* of one that is not empty */
     for (ports_t left_ = (set); left_; left_ = 0) \
         for (unsigned i; left_ && (i = port_first(left_), true); left_ &= left_ - 1)
 
+static inline unsigned sw_uplink(unsigned bridge)
+{
+    return bridge ? SW_VIFS - 1 + bridge : SW_UPLINK;
+}
+#define SW_WIRES (port_bit(SW_UPLINK) | (port_bit(SW_UPLINKS - 1) - 1) << SW_VIFS)
+
 struct sw {
     ports_t up;
-    uint8_t fixed[SW_FIXED]; /* ports that are up and fixed, by their address; 0: none (the uplink is not) */
+    uint8_t fixed[SW_FIXED]; /* ports that are up and fixed, by their address; 0: none (uplinks are not) */
     struct sw_port port[SW_PORTS];
-    struct sw_mac table[SW_MACS];
+    struct sw_mac table[SW_UPLINKS][SW_MACS];
 };
 
 /* Where a frame goes: to the ports of `to`; those of `other`, which are among them, see it with its outermost tag taken off if it has one

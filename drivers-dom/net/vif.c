@@ -8,7 +8,7 @@
 #include <xen/io/xenbus.h>
 #include "net.h"
 
-struct vif vifs[SW_PORTS];
+struct vif vifs[SW_VIFS];
 
 static unsigned port_of(const struct vif *v) { return (unsigned)(v - vifs); }
 
@@ -101,6 +101,8 @@ static const char *mac_of(struct vif *v, const struct slot_entry *e)
     v->conf = e->vif;
     rate_set(&v->rate, e->limit_bytes, e->limit_burst);
     memset(v->mac, 0, 6);
+    if (v->conf.bridge >= SW_UPLINKS)
+        return "its bridge is none";
     if (!v->has_mac)
         return NULL;
     memcpy(v->mac, e->mac, 6);
@@ -158,7 +160,7 @@ static void record_drop(struct vif *v, const char *why)
 /* Which of two says the truth cannot be told: neither does. */
 static bool twice(const struct vif *v)
 {
-    for (const struct vif *o = vifs + 1; o < vifs + SW_PORTS; o++) {
+    for (const struct vif *o = vifs + 1; o < vifs + SW_VIFS; o++) {
         const struct keep_vif_head *a = &v->keep->head, *b = &o->keep->head;
         if (o != v && a->domid == b->domid && a->devid == b->devid &&
             keep_vif_state(o->keep) == KEEP_VALID)
@@ -170,11 +172,11 @@ static bool twice(const struct vif *v)
 /* Every record that is not to be served is gone, before the first one is. */
 static void records_check(void)
 {
-    bool bad[SW_PORTS];
+    bool bad[SW_VIFS];
 
-    for (unsigned i = 1; i < SW_PORTS; i++)
+    for (unsigned i = 1; i < SW_VIFS; i++)
         bad[i] = keep_vif_state(vifs[i].keep) == KEEP_VALID && twice(&vifs[i]);
-    for (unsigned i = 1; i < SW_PORTS; i++) {
+    for (unsigned i = 1; i < SW_VIFS; i++) {
         struct vif *v = &vifs[i];
         if (keep_vif_state(v->keep) != KEEP_VALID)
             continue;
@@ -191,7 +193,7 @@ unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
                               sizeof(word)); /* for the test of what follows from that */
     unsigned n = 0;
 
-    for (unsigned i = 1; i < SW_PORTS; i++) {
+    for (unsigned i = 1; i < SW_VIFS; i++) {
         vifs[i].keep = keep_of(i);
         if (damage && vifs[i].keep->head.magic)
             vifs[i].keep->head.crc ^= 1;
@@ -201,7 +203,7 @@ unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
         }
     }
     records_check();
-    for (unsigned i = 1; i < SW_PORTS; i++) {
+    for (unsigned i = 1; i < SW_VIFS; i++) {
         if (keep_vif_state(vifs[i].keep) != KEEP_VALID)
             continue;
         vifs[i].aside = be_aside(SLOT_VIF, &vifs[i].be);
@@ -226,9 +228,13 @@ static void vif_advertise(struct vif *v)
         { "multi-queue-max-queues", "1" },
     };
 
-    if (net.refusal[0]) { /* it would have a carrier that leads nowhere: a switch among guests alone is made without a NIC */
-        if (be_refuse(&v->be, net.refusal))
-            be_say(&v->be, "vif", &v->comings, "refused: %s", net.refusal);
+    struct slot_entry e;
+    const char *why = be_slot(SLOT_VIF, v->be.dom, v->be.devid, &e) && e.vif.bridge < SW_UPLINKS
+                          ? net.refusal[e.vif.bridge]
+                          : "";
+    if (*why) { /* it would have a carrier that leads nowhere: a switch among guests alone is made without a NIC */
+        if (be_refuse(&v->be, why))
+            be_say(&v->be, "vif", &v->comings, "refused: %s", why);
         return;
     }
     be_admit(&v->be);
@@ -481,7 +487,7 @@ void vifs_store_work(void)
                                            .max_devid = 0xffff,
                                            .first = &vifs[1].be,
                                            .size = sizeof(vifs[0]),
-                                           .nr = SW_PORTS - 1,
+                                           .nr = SW_VIFS - 1,
                                            .disconnect = disconnect,
                                            .forget = forget,
                                            .follow = follow };
@@ -496,6 +502,5 @@ void vifs_store_work(void)
         }
     }
     (void)be_work(&class);
-    be_problem(net.uplink && net.uplink->no_link ? "its NIC has no link: nothing goes to the wire"
-                                                 : net.refusal);
+    be_problem(uplinks_problem());
 }

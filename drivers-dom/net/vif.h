@@ -35,10 +35,10 @@ struct vif {
     struct counters counters; /* of vif_count, in the store */
 };
 
-extern struct vif vifs[SW_PORTS]; /* [0] is the uplink's place and unused */
+extern struct vif vifs[SW_VIFS]; /* [0] is the uplink's place and unused */
 
 /* Their ports: what a round looks at. */
-static inline ports_t vifs_connected(void) { return net.sw.up & ~port_bit(SW_UPLINK); }
+static inline ports_t vifs_connected(void) { return net.sw.up & ~SW_WIRES; }
 
 /* Takes over the rings of the last life: no store access. Returns how many. keep: page 1 of the keep pages. */
 unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port));

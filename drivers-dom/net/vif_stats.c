@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames of each vif and of the uplink, in the store for those who look on: store_keys.h has the order of the numbers. */
+/* Frames of each vif and of the uplinks, and what is wrong with those, in the store for those who look on: store_keys.h has the order of the numbers. */
+#include <stdio.h>
 #include "net.h"
 #include "vif.h"
 
@@ -22,10 +23,10 @@ void vif_count(const struct vif *v, uint64_t n[BH_NET_STATS])
     n[BH_NET_VLAN] = p->vlan;
 }
 
-static void uplink_count(uint64_t n[BH_NET_STATS])
+static void uplink_count(unsigned bridge, uint64_t n[BH_NET_STATS])
 {
-    const struct nic *u = net.uplink;
-    const struct sw_port *p = &net.sw.port[SW_UPLINK];
+    const struct nic *u = net.uplink[bridge];
+    const struct sw_port *p = &net.sw.port[sw_uplink(bridge)];
 
     n[BH_NET_IN] = u->rx_packets;
     n[BH_NET_OUT] = u->tx_packets;
@@ -39,6 +40,23 @@ static void uplink_count(uint64_t n[BH_NET_STATS])
     n[BH_NET_VLAN] = p->vlan;
 }
 
+const char *uplinks_problem(void)
+{
+    static char text[240];
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (unsigned b = 0; b < SW_UPLINKS && net_bridge(b) && at < sizeof(text); b++) {
+        const char *why = net.uplink[b] && net.uplink[b]->no_link
+                              ? "its NIC has no link: nothing goes to the wire"
+                              : net.refusal[b];
+        if (*why)
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s%s%s", at ? "; " : "",
+                                   net.bridge[b], net.bridge[b][0] ? ": " : "", why);
+    }
+    return text;
+}
+
 /* What of its frames was refused, the first since it was last said. */
 static void say_refused(struct vif *v)
 {
@@ -50,16 +68,20 @@ static void say_refused(struct vif *v)
     refused[0] = 0;
 }
 
-static struct counters uplink; /* in our own directory */
+static struct counters uplinks[SW_UPLINKS]; /* in our own directory */
 
 static bool unsaid(void)
 {
     uint64_t n[BH_NET_STATS];
+    bool any = false;
 
-    if (net.uplink)
-        uplink_count(n);
-    bool any = net.uplink && counters_unsaid(&uplink, n, BH_NET_STATS);
-    for (const struct vif *v = vifs + 1; v < vifs + SW_PORTS && !any; v++) {
+    for (unsigned b = 0; b < SW_UPLINKS && !any; b++) {
+        if (!net.uplink[b])
+            continue;
+        uplink_count(b, n);
+        any = counters_unsaid(&uplinks[b], n, BH_NET_STATS);
+    }
+    for (const struct vif *v = vifs + 1; v < vifs + SW_VIFS && !any; v++) {
         vif_count(v, n);
         any = v->connected && counters_unsaid(&v->counters, n, BH_NET_STATS);
     }
@@ -68,6 +90,7 @@ static bool unsaid(void)
 
 uint64_t vifs_say_stats(void)
 {
+    static const char *const keys[SW_UPLINKS] = BH_KEY_UPLINKS;
     static uint64_t next;
     uint64_t n[BH_NET_STATS];
     char path[BE_KEY];
@@ -77,10 +100,14 @@ uint64_t vifs_say_stats(void)
     if (!unsaid())
         return 0;
     next = now_ns() + SAY_NS;
-    if (net.uplink)
-        uplink_count(n);
-    bool said = !net.uplink || counters_say(&uplink, BH_KEY_UPLINK, n, BH_NET_STATS);
-    for (struct vif *v = vifs + 1; v < vifs + SW_PORTS && said; v++) {
+    bool said = true;
+    for (unsigned b = 0; b < SW_UPLINKS && said; b++) {
+        if (!net.uplink[b])
+            continue;
+        uplink_count(b, n);
+        said = counters_say(&uplinks[b], keys[b], n, BH_NET_STATS);
+    }
+    for (struct vif *v = vifs + 1; v < vifs + SW_VIFS && said; v++) {
         /* One that is looked at again may be gone: a node of ours would bring its directory back. */
         if (!v->connected || v->be.dirty || v->be.later)
             continue;

@@ -46,11 +46,13 @@ static const char *queues_start(struct vnet *n)
     if (why)
         return why;
     for (uint16_t i = 0; i < VQ_SIZE; i++) {
+        n->tx.free[n->tx.nr_free++] = i;
+        if (i >= VQ_SIZE >> n->nic.shift)
+            continue;
         struct pkt *p = pkt_alloc(n->nic.pool);
         if (!p)
             return "out of buffers";
         rx_post(&n->rx, i, p);
-        n->tx.free[n->tx.nr_free++] = i;
     }
     n->tx.r.avail->flags = VRING_NO_INTERRUPT; /* 2.6.7: without EVENT_IDX; with it there is no vector anyway */
     return NULL;

@@ -7,8 +7,8 @@
 #include "vif.h"
 #include "virtio_net.h"
 
-#define EACH_RECORD(v)                                       \
-    for (struct vif *v = vifs + 1; v < vifs + SW_PORTS; v++) \
+#define EACH_RECORD(v)                                      \
+    for (struct vif *v = vifs + 1; v < vifs + SW_VIFS; v++) \
         if (keep_vif_state(v->keep) == KEEP_VALID)
 
 static void save(struct keep_vif *k, const struct keep_vif_head *h)
@@ -95,9 +95,9 @@ static void second(uint64_t round)
     EACH_RECORD(v)
     {
         struct vif *free = vifs + 1;
-        while (free < vifs + SW_PORTS && keep_vif_state(free->keep) != KEEP_EMPTY)
+        while (free < vifs + SW_VIFS && keep_vif_state(free->keep) != KEEP_EMPTY)
             free++;
-        if (free == vifs + SW_PORTS)
+        if (free == vifs + SW_VIFS)
             return;
         *free->keep = *v->keep;
         if (round & 1) {
@@ -111,7 +111,7 @@ static void second(uint64_t round)
 
 static void random_bytes(uint64_t round)
 {
-    for (unsigned i = 1; i < SW_PORTS; i++) {
+    for (unsigned i = 1; i < SW_VIFS; i++) {
         struct keep_vif_head h;
         uint32_t *w = (uint32_t *)vifs[i].keep;
         if ((round & 1) && !(i % 3))
@@ -156,12 +156,12 @@ static void nodes(uint64_t round)
 /* The receive queue points at what is not for packets, and the device is left running. */
 static void dma(uint64_t round)
 {
-    struct vring *q = net.uplink ? &((struct vnet *)net.uplink)->rx.r : NULL;
+    struct vring *q = net.uplink[0] ? &((struct vnet *)net.uplink[0])->rx.r : NULL;
 
     for (unsigned i = 0; q && i < q->size; i++)
         q->desc[i].addr = (uint64_t)door_target(round % 7 == 6 ? i : round);
     wmb();
-    nic_notify(net.uplink);
+    nic_notify(net.uplink[0]);
     if (round % 3)
         door_linger();
 }

@@ -186,14 +186,13 @@ static void way(struct sw_way w, ports_t to, ports_t other, unsigned vid)
  * else's. */
 TEST(test_fixed_owners)
 {
-    uint8_t m[SW_PORTS][6];
-    bool is[SW_PORTS] = { false };
+    uint8_t m[SW_VIFS][6];
+    bool is[SW_VIFS] = { false };
 
     memset(&sw, 0, sizeof(sw));
     switch_port_up(&sw, 0, NULL, NULL);
     for (unsigned n = 0; n < 3000; n++) {
-        unsigned port = 1 + (unsigned)rand() % (SW_PORTS - 1), owner = 0,
-                 few = n / 500 % 2 ? 20 : 256;
+        unsigned port = 1 + (unsigned)rand() % (SW_VIFS - 1), owner = 0, few = n / 500 % 2 ? 20 : 256;
         uint8_t dst[6] = { 2, 0, 0, 0, (uint8_t)(rand() % 2), (uint8_t)((unsigned)rand() % few) };
 
         is[port] = rand() % 4;
@@ -203,13 +202,110 @@ TEST(test_fixed_owners)
         else
             switch_port_down(&sw, port);
         dst[4] = (uint8_t)(rand() % 2), dst[5] = (uint8_t)((unsigned)rand() % few);
-        for (unsigned i = SW_PORTS; --i > 0;)
+        for (unsigned i = SW_VIFS; --i > 0;)
             if (is[i] && !memcmp(m[i], dst, 6))
                 owner = i;
         way(vlan_pass(0, dst, mac_x, -1), owner ? port_bit(owner) : 0, 0, 0);
         way(vlan_pass(0, mac_x, dst, -1), 0, 0, 0); /* it is there, or nobody is */
         assert_int_equal(sw.port[0].refused[0] != 0, owner != 0);
         sw.port[0].refused[0] = 0;
+    }
+}
+
+/* --- bridges -------------------------------------------------------------------------------------------------- */
+
+static void port(unsigned i, const uint8_t *mac, unsigned bridge, unsigned vlan)
+{
+    switch_port_up(&sw, i, mac,
+                   &(struct slot_vif){ .bridge = (uint8_t)bridge, .vlan = (uint16_t)vlan });
+    sw.port[i].mtu = i == sw_uplink(bridge) ? WIRE_MTU : 0;
+}
+static bool goes(unsigned from, const uint8_t *dst, const uint8_t *src, ports_t to)
+{
+    return pass(from, dst, src, 0x800, 60, 0) == to;
+}
+
+/* What is alike on two of them, they have nothing in common all the same. */
+TEST(test_bridges)
+{
+    const unsigned up1 = sw_uplink(1);
+
+    memset(&sw, 0, sizeof(sw));
+    port(SW_UPLINK, NULL, 0, 0);
+    port(up1, NULL, 1, 0);
+    port(1, mac_a, 0, 0);
+    port(2, mac_a, 1, 0);
+    port(3, NULL, 0, 0);
+    port(4, NULL, 1, 0);
+    port(5, mac_b, 2, 0);
+    port(6, NULL, 2, 0);
+    /* to all, each way; the third has no wire */
+    assert_true(goes(SW_UPLINK, all, mac_x, port_bit(1) | port_bit(3)));
+    assert_true(goes(up1, all, mac_x, port_bit(2) | port_bit(4)));
+    assert_true(goes(1, all, mac_a, port_bit(SW_UPLINK) | port_bit(3)));
+    assert_true(goes(2, all, mac_a, port_bit(up1) | port_bit(4)));
+    assert_true(goes(5, all, mac_b, port_bit(6)));
+    /* one fixed address on two */
+    assert_true(goes(SW_UPLINK, mac_a, mac_x, port_bit(1)));
+    assert_true(goes(up1, mac_a, mac_x, port_bit(2)));
+    assert_true(goes(6, mac_a, mac_x, 0));                        /* nobody there */
+    assert_true(goes(6, mac_x, mac_a, 0) && !sw.port[6].spoofed); /* no other's is it there */
+    assert_true(goes(3, mac_x, mac_a, 0) && sw.port[3].spoofed == 1);
+    /* one learnt address on two */
+    assert_true(goes(4, all, mac_y, port_bit(up1) | port_bit(2)));
+    assert_true(goes(SW_UPLINK, all, mac_y, port_bit(1) | port_bit(3)));
+    assert_true(goes(2, mac_y, mac_a, port_bit(4)));
+    assert_true(goes(1, mac_y, mac_a, port_bit(SW_UPLINK)));
+    assert_true(goes(5, mac_y, mac_b, port_bit(6)));
+    /* a fixed one that comes is forgotten on its own alone */
+    port(7, mac_y, 0, 0);
+    assert_true(goes(1, mac_y, mac_a, port_bit(7)));
+    assert_true(goes(2, mac_y, mac_a, port_bit(4)));
+    switch_port_down(&sw, 4);
+    assert_true(goes(2, mac_y, mac_a, port_bit(up1)));
+    /* what is too long for a wire goes to neighbours, on the second as on the first */
+    port(4, NULL, 1, 0);
+    assert_true(pass(2, all, mac_a, 0x800, 1515, 0) == port_bit(4));
+    assert_int_equal(sw.port[2].wire_long, 1);
+}
+
+/* Many ports, few addresses and VLANs: nothing leaves its bridge, and what each sees is what it would see if that were the only one. */
+TEST(test_bridges_alone)
+{
+    enum { PORTS = 24 };
+    static struct sw one[SW_UPLINKS];
+    unsigned bridge[PORTS];
+
+    memset(&sw, 0, sizeof(sw));
+    memset(one, 0, sizeof(one));
+    for (unsigned b = 0; b < SW_UPLINKS; b++) {
+        port(sw_uplink(b), NULL, b, 0);
+        switch_port_up(&one[b], sw_uplink(b), NULL, &(struct slot_vif){ .bridge = (uint8_t)b });
+        one[b].port[sw_uplink(b)].mtu = WIRE_MTU;
+    }
+    for (unsigned i = 1; i < PORTS; i++) {
+        const uint8_t m[6] = { 2, 0, 0, 0, 1, (uint8_t)(i / 4) };
+        const struct slot_vif c = { .bridge = (uint8_t)(bridge[i] = i % 4),
+                                    .vlan = rand() % 2 ? 5 : 0 };
+        switch_port_up(&sw, i, i % 3 ? m : NULL, &c);
+        switch_port_up(&one[bridge[i]], i, i % 3 ? m : NULL, &c);
+    }
+    for (unsigned n = 0; n < 20000; n++) {
+        unsigned b = (unsigned)rand() % SW_UPLINKS,
+                 from = n % 5 ? 4 * ((unsigned)rand() % (PORTS / 4 - 1)) + b : 0;
+        if (!from)
+            from = sw_uplink(b);
+        memcpy(frame,
+               rand() % 5 ? (uint8_t[]){ 2, 0, 0, 0, (uint8_t)(rand() % 2), (uint8_t)(rand() % 6) }
+                          : all,
+               6);
+        memcpy(frame + 6, (uint8_t[]){ 2, 0, 0, 0, (uint8_t)(rand() % 2), (uint8_t)(from / 4) }, 6);
+        memcpy(frame + 12, rand() % 2 ? (uint8_t[]){ 0x81, 0, 0, 5 } : (uint8_t[]){ 8, 0, 0, 5 }, 4);
+        struct sw_way w = switch_route(&sw, from, frame, 60, n * NS_PER_MS),
+                      x = switch_route(&one[b], from, frame, 60, n * NS_PER_MS);
+        assert_true(w.to == x.to && w.other == x.other && w.vid == x.vid);
+        EACH_PORT(i, w.to)
+        assert_true(i < PORTS ? bridge[i] == b : i == sw_uplink(b));
     }
 }
 

@@ -18,7 +18,7 @@ int setup(void **state)
     static uint8_t mem[8][PKT_BUF];
     static struct pkt pkts[8];
 
-    memset(vifs, 0, sizeof(vifs[0]) * SW_PORTS);
+    memset(vifs, 0, sizeof(vifs[0]) * SW_VIFS);
     memset(&net, 0, sizeof(net));
     memset(keep_pages, 0, sizeof(keep_pages));
     memset(ring_memory, 0, sizeof(ring_memory));
@@ -304,7 +304,7 @@ TEST(blank_checksums)
 /* A NIC that cannot be driven: nobody gets a carrier that leads nowhere. One that was connected before goes on. */
 TEST(no_uplink)
 {
-    snprintf(net.refusal, sizeof(net.refusal), "NIC refused");
+    snprintf(net.refusal[0], sizeof(net.refusal[0]), "NIC refused");
     connects_at("1");
     xs_write(0, "backend/vif/16/0/state", "1");
     connects_as(17, "1");
@@ -321,12 +321,65 @@ TEST(no_uplink)
     assert_null(node("backend/vif/17/0/bh-error"));
 }
 
+/* Of two bridges the NIC of the second is no good: that one's vifs are refused, by what the slot table says of them. */
+TEST(one_bridge_without_its_nic)
+{
+    static struct nic wire = { .no_link = true };
+
+    strcpy(net.bridge[0], "a");
+    strcpy(net.bridge[1], "b");
+    strcpy(net.refusal[1], "NIC refused");
+    strcpy(net.refusal[2], "there is no such bridge");
+    net.uplink[0] = &wire;
+    connects_as(16, "1");
+    connects_as(17, "1");
+    connects_as(18, "1");
+    connects_as(19, "1");
+    for (unsigned i = 0; i < 4; i++) {
+        slot_table[i].vif.bridge = (uint8_t)(i == 3 ? SW_UPLINKS : i);
+        vifs[i + 1].be = (struct be_dev){ .used = true, .dirty = true, .dom = (uint16_t)(16 + i) };
+    }
+    assert_int_equal(vifs_adopt(keep_of), 0);
+    vifs_store_work();
+    assert_true(vifs[1].connected && kept(1));
+    assert_null(node("backend/vif/16/0/bh-error"));
+    assert_false(vifs[2].connected || vifs[3].connected || vifs[4].connected);
+    assert_string_equal(node("backend/vif/17/0/bh-error")->val, "NIC refused");
+    assert_string_equal(node("backend/vif/18/0/bh-error")->val, "there is no such bridge");
+    assert_string_equal(node("error")->val,
+                        "a: its NIC has no link: nothing goes to the wire; b: NIC refused");
+    wire.no_link = false;
+}
+
+/* Its entry says that it is on the second one: so it is, in this life as in the last. */
+TEST(on_its_bridge)
+{
+    static struct nic wire = { .rx_packets = 7 };
+    uint8_t frame[60] = { 255, 255, 255, 255, 255, 255, 0, 0x16, 0x3e, 0, 0, 16 };
+
+    strcpy(net.bridge[0], "a");
+    strcpy(net.bridge[1], "b");
+    net.uplink[1] = &wire;
+    switch_port_up(&net.sw, SW_UPLINK, NULL, NULL);
+    switch_port_up(&net.sw, sw_uplink(1), NULL, &(struct slot_vif){ .bridge = 1 });
+    slot(SLOT_VIF, 16, 0)->vif.bridge = 1;
+    record(1, good(16));
+    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_true(switch_route(&net.sw, 1, frame, 60, 1).to == port_bit(sw_uplink(1)));
+    xs_write(0, "backend/vif/16/0/state", "4");
+    clock_ns += 2 * NS_PER_S;
+    vifs_say_stats();
+    assert_null(node("uplink"));
+    assert_memory_equal(node("uplink-1")->val, "7 0 ", 4);
+    clock_ns += 2 * NS_PER_S; /* the next test may say its own */
+}
+
 /* A wire that is away is said, as long as it is. Front-ends cannot be told. */
 TEST(no_link)
 {
     static struct nic wire = { .no_link = true };
 
-    net.uplink = &wire;
+    net.uplink[0] = &wire;
     connects_at("1");
     vifs_store_work();
     assert_string_equal(node("error")->val, "its NIC has no link: nothing goes to the wire");
@@ -343,7 +396,7 @@ TEST(frames_are_counted)
 
     static struct nic wire;
 
-    net.uplink = &wire;
+    net.uplink[0] = &wire;
     switch_port_up(&net.sw, SW_UPLINK, NULL, NULL);
     connects_at("1");
     xs_write(0, "backend/vif/16/0/state", "4");
@@ -386,7 +439,7 @@ static unsigned next_life(uint32_t whose)
     struct blame *b = (struct blame *)keep_pages;
 
     b->whose = keep_idx(whose);
-    memset(vifs, 0, sizeof(vifs[0]) * SW_PORTS);
+    memset(vifs, 0, sizeof(vifs[0]) * SW_VIFS);
     blame_begin(b, clock_ns, false, attached);
     unsigned n = vifs_adopt(keep_of);
     assert_true(b->whose == keep_idx(0));

@@ -251,6 +251,17 @@ static int k_pci(struct parser *ps)
     return 0;
 }
 
+static int k_bridges(struct parser *ps)
+{
+    char why[160];
+
+    ps->c->nr_bridges = 0;
+    for (unsigned i = 0; i < ps->nr_items; i++)
+        if (config_bridge(ps->c, ps->item[i], why, sizeof(why)))
+            return fail(ps, "bridges: %s", why);
+    return 0;
+}
+
 static int k_disk(struct parser *ps)
 {
     struct domcfg *c = ps->c;
@@ -442,6 +453,7 @@ int config_override(struct domcfg *c, const char *text, char *err, size_t n)
 int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
 {
     const char *why = NULL;
+    char of_bridges[160];
 
     if (!c->name[0])
         why = "name is missing";
@@ -465,6 +477,8 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
         why = "keep pages leave no room for the program";
     else if (c->image[0] && c->memory_mb > 3072)
         why = "memory: a service domain has at most 3072 MiB"; /* its grants are mapped above */
+    else if (config_bridges_check(c, of_bridges, sizeof(of_bridges)))
+        why = of_bridges;
     if (!why)
         return 0;
     snprintf(err, n, "%s: %s", file, why);

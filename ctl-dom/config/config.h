@@ -43,6 +43,13 @@ struct cfg_disk {
     uint64_t limit_ops, limit_bytes; /* a second; 0: none */
 };
 
+/* One of a net driver domain's own. */
+struct cfg_bridge {
+    char name[BH_NAME_LEN];
+    bool wire; /* one leads out: by the NIC sbdf */
+    uint32_t sbdf;
+};
+
 struct domcfg {
     char name[BH_NAME_LEN];
     uint8_t uuid[16];       /* all zero: none yet */
@@ -53,6 +60,8 @@ struct domcfg {
     unsigned nr_disks;
     uint32_t pci[CFG_MAX_PCI];
     unsigned nr_pci;
+    struct cfg_bridge bridge[SLOT_BRIDGES]; /* none: one, which bears the domain's name (domain/bridge.h) */
+    unsigned nr_bridges;
     /* the keys that are one value each */
 #define KEY_TEXT(key, member, size)          char member[size];
 #define KEY_IMAGE(key, member, size)         char member[size];
@@ -73,6 +82,9 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n);
 
 /* One entry of vif= (config_vif.c), which is cut into pieces: 0, or -EINVAL and why. */
 int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n);
+/* One entry of bridges= more (config_bridge.c): 0, or -EINVAL and why; and what must hold between them and the other keys. */
+int config_bridge(struct domcfg *c, const char *spec, char *err, size_t n);
+int config_bridges_check(const struct domcfg *c, char *err, size_t n);
 /* One entry of disk= (config_disk.c): 0, or -EINVAL and why. */
 int config_disk(struct cfg_disk *d, const char *spec, char *err, size_t n);
 /* A number, maybe with K, M or G (powers of 1024) behind it; false if it is none. */

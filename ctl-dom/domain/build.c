@@ -9,6 +9,7 @@
 #include <xen/xen.h>
 #include "bundle/kept.h"
 #include "domain/acpi.h"
+#include "domain/bridge.h"
 #include "domain/elf.h"
 #include "domain/identity.h"
 #include "domain/load.h"
@@ -143,9 +144,11 @@ static uint64_t table_gfn(const struct domcfg *c)
 static void words_fill(struct dom *d)
 {
     size_t at = strlen(d->words);
+    char bridges[BRIDGES_WORD];
 
-    at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, "domid=%u name=%s ram=%lu", d->id,
-                           d->cfg.name, d->cfg.memory_mb * MIB);
+    bridges_word(&d->cfg, bridges, sizeof(bridges));
+    at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, "domid=%u name=%s ram=%lu%s",
+                           d->id, d->cfg.name, d->cfg.memory_mb * MIB, bridges);
     if (d->cfg.keep)
         at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " keep=%lu:%u",
                                keep_gfn(&d->cfg), d->cfg.keep);

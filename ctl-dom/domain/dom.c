@@ -113,21 +113,6 @@ struct dom *driver_by_name(const char *name, const char *image)
     return b && b->cfg.role == BH_ROLE_DRIVER && !strcmp(b->cfg.image, image) ? b : NULL;
 }
 
-static struct dom *first_net_backend(void)
-{
-    for (struct dom *d = doms; d; d = d->next)
-        if (d->cfg.role == BH_ROLE_DRIVER && !strcmp(d->cfg.image, "net"))
-            return d;
-    return NULL;
-}
-
-struct dom *vif_backend(const struct cfg_vif *v)
-{
-    const char *name = v->backend[0] ? v->backend : v->bridge;
-
-    return *name ? driver_by_name(name, "net") : first_net_backend();
-}
-
 /* What everybody relies on. Whatever ended the former instance may have written there first. */
 static bool sound(const struct dom *d)
 {
@@ -135,9 +120,11 @@ static bool sound(const struct dom *d)
     bool is = d->id != BH_DOMID_CONTROL && d->id < DOMID_FIRST_RESERVED && !dom_by_id(d->id) &&
               c->name[0] && memchr(c->name, 0, sizeof(c->name)) && c->nr_vifs <= CFG_MAX_VIFS &&
               c->nr_disks <= CFG_MAX_DISKS && c->nr_pci <= CFG_MAX_PCI &&
-              d->nr_devs <= ARRAY_SIZE(d->dev) && d->was.nr_disks <= CFG_MAX_DISKS &&
-              d->was.nr_devs <= ARRAY_SIZE(d->dev);
+              c->nr_bridges <= SLOT_BRIDGES && d->nr_devs <= ARRAY_SIZE(d->dev) &&
+              d->was.nr_disks <= CFG_MAX_DISKS && d->was.nr_devs <= ARRAY_SIZE(d->dev);
 
+    for (unsigned i = 0; is && i < c->nr_bridges; i++)
+        is = memchr(c->bridge[i].name, 0, sizeof(c->bridge[i].name));
     for (unsigned i = 0; is && i < d->nr_devs; i++)
         is = d->dev[i].index < (d->dev[i].kind == DEV_VIF ? CFG_MAX_VIFS : CFG_MAX_DISKS);
     return is && !dom_by_name(c->name);

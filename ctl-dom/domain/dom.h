@@ -63,7 +63,7 @@ struct dom {
     const struct svc_image *img;
     bool kept;           /* code and constants are in place, immutable */
     uint8_t *boot_block; /* start info, memory map, command line */
-    char words[256];     /* the builder's words of the command line, less boot= */
+    char words[352];     /* the builder's words of the command line, less boot= */
     uint64_t instance;
     uint64_t silent_in; /* one more than the one that did not answer in its time (devices.c); 0: none */
 
@@ -103,5 +103,3 @@ domid_t slot_for(const struct domcfg *cfg);
 
 /* The driver domain of that name, if it runs that image; NULL: it does not. */
 struct dom *driver_by_name(const char *name, const char *image);
-/* Who is to serve it: as its words name him, else the first net driver domain. NULL: nobody. */
-struct dom *vif_backend(const struct cfg_vif *v);

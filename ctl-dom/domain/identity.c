@@ -9,7 +9,7 @@
 #include <string.h>
 #include <uuid/uuid.h>
 #include <sha256.h>
-#include "domain/dom.h"
+#include "domain/bridge.h"
 
 void uuid_make(uint8_t uuid[16])
 {
@@ -48,13 +48,13 @@ static bool has_address(const struct cfg_vif *v)
     return memcmp(v->mac, none, 6) != 0;
 }
 
-/* A domain that has the address; back: only those of that switch, NULL: of any. */
-static struct dom *holder(const uint8_t mac[6], const struct dom *back, unsigned *vif)
+/* A domain that has the address; on: only on the bridge of that one, NULL: on any. */
+static struct dom *holder(const uint8_t mac[6], const struct cfg_vif *on, unsigned *vif)
 {
     for (struct dom *d = doms; d; d = d->next)
         for (*vif = 0; *vif < d->cfg.nr_vifs; ++*vif) {
             const struct cfg_vif *v = &d->cfg.vif[*vif];
-            if (!memcmp(v->mac, mac, 6) && (!back || vif_backend(v) == back))
+            if (!memcmp(v->mac, mac, 6) && (!on || vifs_meet(on, v)))
                 return d;
         }
     return NULL;
@@ -71,13 +71,14 @@ static int address_check(const struct domcfg *cfg, unsigned i, struct errbuf *e)
         return 0;
     mac_text(v->mac, text);
     for (k = 0; k < i; k++)
-        if (!memcmp(cfg->vif[k].mac, v->mac, 6) && vif_backend(&cfg->vif[k]) == back)
+        if (!memcmp(cfg->vif[k].mac, v->mac, 6) && vifs_meet(v, &cfg->vif[k]))
             return fail(e, -EEXIST, "%s: vif %u and vif %u have the same address %s", cfg->name, k,
                         i, text);
-    d = holder(v->mac, back, &k);
+    d = holder(v->mac, v, &k);
     return d ? fail(e, -EEXIST, "%s: vif %u: %s has the address %s already, %s its vif %u on %s",
                     cfg->name, i, d->cfg.name, text,
-                    d->cfg.vif[k].has_mac ? "chosen for" : "made for", k, back->cfg.name)
+                    d->cfg.vif[k].has_mac ? "chosen for" : "made for", k,
+                    bridge_name(back, (unsigned)bridge_find(back, v)))
              : 0;
 }
 

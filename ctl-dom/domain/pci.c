@@ -2,6 +2,8 @@
 /* Asks the core each time (PCI_INFO): it knows who has which device, nothing is kept here. */
 #include "domain/pci.h"
 #include <errno.h>
+#include "console/console.h"
+#include "domain/bridge.h"
 
 bool pci_find(uint32_t sbdf, struct bh_pci_info *found)
 {
@@ -87,6 +89,22 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
     }
 }
 
+/* A net driver domain uses one device, or those that its bridges name. */
+static void say_spare(const struct dom *d, uint32_t sbdf)
+{
+    struct bh_pci_info first, second;
+    bool named = false;
+
+    for (unsigned i = 0; i < d->cfg.nr_bridges; i++)
+        named |= d->cfg.bridge[i].wire && d->cfg.bridge[i].sbdf == sbdf;
+    if (d->cfg.nr_bridges && !named)
+        say("%s: %s is on no bridge: nothing uses it", d->cfg.name, sbdf_text(sbdf).s);
+    else if (!d->cfg.nr_bridges && bridges_of(d) && pci_owned(d->id, 1, &second) &&
+             pci_owned(d->id, 0, &first))
+        say("%s: of its devices only %s is used: bridges= has more", d->cfg.name,
+            sbdf_text(first.sbdf).s);
+}
+
 int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
 {
     struct bh_assign a = { .sbdf = sbdf, .domid = d->id };
@@ -103,7 +121,10 @@ int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
         return fail(e, -EPERM, "%s: %s: only a driver domain (role = \"driver\") can have a device",
                     d->cfg.name, sbdf_text(sbdf).s);
     long rc = bh_ctl_assign(&a);
-    return rc ? refused(d, sbdf, (int)rc, e) : 0;
+    if (rc)
+        return refused(d, sbdf, (int)rc, e);
+    say_spare(d, sbdf);
+    return 0;
 }
 
 void pci_detach_all(const struct dom *d)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include "console/console.h"
+#include "domain/bridge.h"
 
 int slots_init(struct dom *b, uint64_t gfn)
 {
@@ -105,7 +106,7 @@ static struct slot_entry *unused(struct dom *b)
     return NULL;
 }
 
-static void fill(struct slot_entry *e, const struct dom *d, const struct dom_dev *v)
+static void fill(struct slot_entry *e, const struct dom *d, const struct dom_dev *v, int bridge)
 {
     memset(e, 0, sizeof(*e));
     e->domid = d->id;
@@ -115,6 +116,7 @@ static void fill(struct slot_entry *e, const struct dom *d, const struct dom_dev
         e->flags = c->any ? 0 : SLOT_F_MAC;
         memcpy(e->mac, c->mac, sizeof(e->mac)); /* its back-end enforces it */
         e->vif = c->slot;
+        e->vif.bridge = (uint8_t)bridge;
         e->limit_bytes = c->rate;
         e->limit_burst = c->rate * c->rate_us / 1000000;
         return;
@@ -134,15 +136,20 @@ int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *err
 {
     struct dom *b = dom_by_id(v->back);
     struct slot_entry *e = find(b, d->id, v);
+    const struct cfg_vif *c = v->kind == DEV_VIF ? &d->cfg.vif[v->index] : NULL;
 
     if (!nr_slots(b))
         return fail(err, -ENOENT, "%s: its back-end is gone", d->cfg.name);
+    int bridge = c ? bridge_find(b, c) : 0;
+    if (bridge < 0) /* it is another one than at first */
+        return fail(err, -ENOENT, "%s: %s has no bridge %s any more", d->cfg.name, b->cfg.name,
+                    c->bridge);
     if (!e)
         e = unused(b);
     if (!e)
         return fail(err, -ENOSPC, "%s: %s has as many devices as it can", d->cfg.name, b->cfg.name);
     struct slot_entry new;
-    fill(&new, d, v);
+    fill(&new, d, v, bridge);
     new.head = slot_head(SLOT_ABSENT, kind_of(v), ++b->slot_gen);
     int rc = store(b, e, &new, 0, sizeof(new.head));
     if (!rc)

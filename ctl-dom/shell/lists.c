@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <store_keys.h>
 #include "console/console.h"
+#include "domain/bridge.h"
 #include "store/devices.h"
 
 void driver_problem(const struct dom *b)
@@ -83,4 +84,21 @@ bool list_numbers(const char *dir, const char *key, uint64_t *n, unsigned nr)
     }
     free(text);
     return any;
+}
+
+bool list_uplink(const struct dom *b, unsigned bridge, uint64_t n[BH_NET_STATS])
+{
+    static const char *const keys[SLOT_BRIDGES] = BH_KEY_UPLINKS;
+    char dir[32];
+
+    snprintf(dir, sizeof(dir), "/local/domain/%u", b->id);
+    return list_numbers(dir, keys[bridge], n, BH_NET_STATS);
+}
+
+const char *list_bridge(const struct dom *d, const struct dom_dev *v)
+{
+    const struct dom *b = dom_by_id(v->back);
+    int i = b ? bridge_find(b, &d->cfg.vif[v->index]) : -1;
+
+    return i < 0 ? "-" : bridge_name(b, (unsigned)i);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the lists of devices share: figures out of the store, and what is wrong with a driver domain's device. */
 #pragma once
+#include <store_keys.h>
 #include "domain/dom.h"
 
 /* Prints a line about b's device, if there is anything wrong. */
@@ -18,3 +19,6 @@ long list_number(const char *dir, const char *key);
 long list_queue_number(const char *fe, const char *key, const char *alias);
 /* Numbers that a back-end wrote, in an order of its own; what the text has not is 0. false: there is none. */
 bool list_numbers(const char *dir, const char *key, uint64_t *n, unsigned nr);
+/* What b has counted of that bridge's wire. false: nothing, there is none. */
+bool list_uplink(const struct dom *b, unsigned bridge, uint64_t n[BH_NET_STATS]);
+const char *list_bridge(const struct dom *d, const struct dom_dev *v); /* of a vif, "-": none */

@@ -11,7 +11,7 @@
 #include <store_keys.h>
 #include <string.h>
 #include <xen/io/xs_wire.h>
-#include "domain/dom.h"
+#include "domain/bridge.h"
 #include "shell/lists.h"
 #include "store/connection.h"
 #include "store/devices.h"
@@ -120,7 +120,7 @@ static void restarts(void)
 /* What a driver domain counts of one device, or of its wire. */
 static struct row {
     enum { OF_VIF, OF_WIRE, OF_VBD } of;
-    char name[BH_NAME_LEN], device[16];
+    char name[BH_NAME_LEN], device[BH_NAME_LEN];
     uint64_t n[(int)BH_BLK_STATS > (int)BH_NET_STATS ? BH_BLK_STATS : BH_NET_STATS];
 } row[256];
 static unsigned nr_rows;
@@ -160,31 +160,26 @@ static bool collect(void)
             if (is_away()) /* each of the others would be waited for, too */
                 return false;
         }
-        if (d->cfg.role != BH_ROLE_DRIVER || nr_rows == ARRAY_SIZE(row))
-            continue;
-        r = new_row(OF_WIRE, d->cfg.name);
-        snprintf(be, sizeof(be), "/local/domain/%u", d->id);
-        nr_rows += list_numbers(be, BH_KEY_UPLINK, r->n, BH_NET_STATS);
-        if (is_away())
-            return false;
+        for (unsigned i = 0; i < bridges_of(d) && nr_rows < ARRAY_SIZE(row); i++) {
+            r = new_row(OF_WIRE, d->cfg.name);
+            snprintf(r->device, sizeof(r->device), "%s", bridge_name(d, i));
+            nr_rows += list_uplink(d, i, r->n);
+            if (is_away())
+                return false;
+        }
     }
     return true;
 }
 
 static void column(unsigned of, unsigned i, const char *name, const char *help)
 {
-    static const char *const label[] = { "vif", NULL, "vbd" };
+    static const char *const label[] = { "vif", "bridge", "vbd" };
 
     family(name, "counter", help);
-    for (const struct row *r = row; r < row + nr_rows; r++) {
-        if (r->of != of)
-            continue;
-        if (label[of])
+    for (const struct row *r = row; r < row + nr_rows; r++)
+        if (r->of == of)
             line("bulkhead_%s{domain=\"%s\",%s=\"%s\"} %lu\n", name, r->name, label[of], r->device,
                  r->n[i]);
-        else
-            line("bulkhead_%s{domain=\"%s\"} %lu\n", name, r->name, r->n[i]);
-    }
 }
 
 static bool devices(void)

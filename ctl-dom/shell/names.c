@@ -4,6 +4,7 @@
 #include <string.h>
 #include "config/config.h"
 #include "console/console.h"
+#include "domain/bridge.h"
 #include "domain/dom.h"
 #include "shell/command.h"
 #include "store/store.h"
@@ -64,7 +65,7 @@ static bool cmd_rename(int argc, char **argv)
     }
     memset(&named, 0, sizeof(named));
     snprintf(word, sizeof(word), "name=\"%s\"", argv[2]);
-    if (config_override(&named, word, e.s, sizeof(e.s))) {
+    if (config_override(&named, word, e.s, sizeof(e.s)) || bridges_check(&named, &e)) {
         out("%s\n", e.s);
     } else if (store_rename(d, named.name, &e)) {
         out("%s\n", e.s);

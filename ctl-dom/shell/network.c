@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <store_keys.h>
 #include "console/console.h"
+#include "domain/bridge.h"
 #include "domain/identity.h"
 #include "shell/lists.h"
 #include "store/devices.h"
@@ -14,20 +15,23 @@ static void network_row(const struct dom *d, const struct dom_dev *v)
 
     dev_paths(d, v, be, fe);
     mac_text(d->cfg.vif[v->index].mac, mac);
-    out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-30s\n", v->devid, v->back, mac, v->devid,
+    out("%-3u %-2u %-17s %-6u %-5ld %-6ld %5ld/%-5ld %-34s %s\n", v->devid, v->back, mac, v->devid,
         list_number(fe, "state"), list_queue_number(fe, "event-channel", "event-channel-tx"),
         list_queue_number(fe, "tx-ring-ref", "tx-ring-ref"),
-        list_queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be);
+        list_queue_number(fe, "rx-ring-ref", "rx-ring-ref"), be, list_bridge(d, v));
 }
 
-static void frames_row(bool first, const char *name, const char *idx, const uint64_t n[BH_NET_STATS])
+static void frames_row(bool first, const char *name, const char *idx,
+                       const uint64_t n[BH_NET_STATS], const char *bridge)
 {
     if (first)
-        out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s %8s %8s\n", "Name", "Idx", "In", "Out",
-            "Errors", "Dropped", "Spoofed", "TooLong", "WireLong", "NoCsum", "Storm", "VLAN");
-    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu %8lu %8lu\n", name, idx, n[BH_NET_IN],
-        n[BH_NET_OUT], n[BH_NET_ERRORS], n[BH_NET_DROPPED], n[BH_NET_SPOOFED], n[BH_NET_LONG],
-        n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM], n[BH_NET_STORM], n[BH_NET_VLAN]);
+        out("%-20s %-4s %11s %11s %8s %8s %8s %8s %8s %8s %8s %8s %s\n", "Name", "Idx", "In", "Out",
+            "Errors", "Dropped", "Spoofed", "TooLong", "WireLong", "NoCsum", "Storm", "VLAN",
+            "Bridge");
+    out("%-20s %-4s %11lu %11lu %8lu %8lu %8lu %8lu %8lu %8lu %8lu %8lu %s\n", name, idx,
+        n[BH_NET_IN], n[BH_NET_OUT], n[BH_NET_ERRORS], n[BH_NET_DROPPED], n[BH_NET_SPOOFED],
+        n[BH_NET_LONG], n[BH_NET_WIRE_LONG], n[BH_NET_NO_CSUM], n[BH_NET_STORM], n[BH_NET_VLAN],
+        bridge);
 }
 
 /* Frames of d's vifs, or of all that d serves; and of the wires behind them. */
@@ -45,14 +49,12 @@ static void frames(const struct dom *d)
             dev_paths(o, v, be, fe);
             list_numbers(be, BH_KEY_STATS, n, BH_NET_STATS);
             snprintf(idx, sizeof(idx), "%u", v->devid);
-            frames_row(!rows++, o->cfg.name, idx, n);
+            frames_row(!rows++, o->cfg.name, idx, n, list_bridge(o, v));
         }
-    for (const struct dom *b = doms; b; b = b->next) {
-        snprintf(be, sizeof(be), "/local/domain/%u", b->id);
-        if ((b == d || serves(b, d, DEV_VIF)) && b->cfg.role == BH_ROLE_DRIVER &&
-            list_numbers(be, BH_KEY_UPLINK, n, BH_NET_STATS))
-            frames_row(!rows++, b->cfg.name, "wire", n);
-    }
+    for (const struct dom *b = doms; b; b = b->next)
+        for (unsigned i = 0; (b == d || serves(b, d, DEV_VIF)) && i < bridges_of(b); i++)
+            if (list_uplink(b, i, n))
+                frames_row(!rows++, b->cfg.name, "wire", n, bridge_name(b, i));
 }
 
 static bool cmd_network_list(int argc, char **argv)
@@ -67,8 +69,8 @@ static bool cmd_network_list(int argc, char **argv)
         if (d->dev[i].kind != DEV_VIF)
             continue;
         if (!shown++)
-            out("%-3s %-2s %-17s %-6s %-5s %-6s %5s/%-5s %-30s\n", "Idx", "BE", "Mac Addr.",
-                "handle", "state", "evt-ch", "tx-", "rx-ring-ref", "BE-path");
+            out("%-3s %-2s %-17s %-6s %-5s %-6s %5s/%-5s %-28s %s\n", "Idx", "BE", "Mac Addr.",
+                "handle", "state", "evt-ch", "tx-", "rx-ring-ref", "BE-path", "Bridge");
         network_row(d, &d->dev[i]);
     }
     frames(d);

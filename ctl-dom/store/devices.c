@@ -12,6 +12,7 @@
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include "console/console.h"
+#include "domain/bridge.h"
 #include "domain/identity.h"
 #include "domain/pci.h"
 #include "domain/slots.h"
@@ -46,19 +47,18 @@ const char *dev_text(const struct dom *d, const struct dom_dev *v)
 }
 
 /* --- who serves it ---------------------------------------------------------------------------- */
-static int vif_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
+static int vif_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
 {
-    const struct cfg_vif *c = &d->cfg.vif[i];
-    const char *name = c->backend[0] ? c->backend : c->bridge;
-    struct dom *b = vif_backend(c);
+    struct cfg_vif *c = &d->cfg.vif[i];
+    char who[BH_NAME_LEN + 16];
+    struct dom *b;
 
-    if (!b)
-        return fail(e, -ENOENT, "%s: vif %u: no net driver domain %s", d->cfg.name, i,
-                    *name ? name : "runs");
-    /* A driver domain has one switch, which bears the domain's name. */
-    if (c->backend[0] && c->bridge[0] && strcmp(b->cfg.name, c->bridge) != 0)
-        return fail(e, -EINVAL, "%s: vif %u: no bridge %s in %s", d->cfg.name, i, c->bridge,
-                    b->cfg.name);
+    snprintf(who, sizeof(who), "%s: vif %u", d->cfg.name, i);
+    int rc = vif_served(c, who, &b, e);
+    if (rc)
+        return rc;
+    if (c->bridge[0]) /* its next life has the same, whoever else has a bridge of that name by then */
+        memcpy(c->backend, b->cfg.name, sizeof(c->backend));
     *v = (struct dom_dev){ .kind = DEV_VIF, .index = i, .devid = i, .back = b->id };
     return 0;
 }
@@ -172,7 +172,8 @@ void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
         mac_text(d->cfg.vif[v->index].mac, mac);
         node(t, mac, NULL, "%s/mac", be);
         node_num(t, v->devid, "%s/handle", be);
-        node(t, b ? b->cfg.name : "", NULL, "%s/bridge", be);
+        int bridge = b ? bridge_find(b, &d->cfg.vif[v->index]) : -1;
+        node(t, bridge < 0 ? "" : bridge_name(b, (unsigned)bridge), NULL, "%s/bridge", be);
         node(t, "", NULL, "%s/script", be);
         node(t, "vif", NULL, "%s/type", be);
     } else {

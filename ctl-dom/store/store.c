@@ -25,6 +25,7 @@ static void domain_nodes(struct txn *t, const struct dom *d)
         "attr",
         "error",
     };
+    static const char *const uplinks[SLOT_BRIDGES] = BH_KEY_UPLINKS;
     char ro[32], rw[32], uuid[UUID_TEXT], vm[UUID_TEXT + 4];
     uint64_t kib = (uint64_t)d->cfg.memory_mb * 1024;
 
@@ -55,7 +56,8 @@ static void domain_nodes(struct txn *t, const struct dom *d)
         node(t, NULL, ro, "/local/domain/%u/backend", d->id);
     if (d->cfg.role == BH_ROLE_DRIVER) {
         node(t, NULL, rw, "/local/domain/%u/volumes", d->id);
-        node(t, "", rw, "/local/domain/%u/" BH_KEY_UPLINK, d->id);
+        for (unsigned i = 0; i < (d->cfg.nr_bridges ? d->cfg.nr_bridges : 1); i++)
+            node(t, "", rw, "/local/domain/%u/%s", d->id, uplinks[i]);
     }
 }
 

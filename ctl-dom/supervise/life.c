@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include "console/console.h"
+#include "domain/bridge.h"
 #include "domain/build.h"
 #include "domain/identity.h"
 #include "domain/load.h"
@@ -105,6 +106,8 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
                     "%s: the control domain has no room for another domain (ctl_mem= sets its size)",
                     cfg->name);
     int rc = identity_check(cfg, e);
+    if (!rc)
+        rc = bridges_check(cfg, e);
     return rc ? rc : build_room(cfg, e);
 }
 

@@ -15,7 +15,6 @@
 #define BH_KEY_LIMIT_BYTES "bh-limit-bytes"
 #define BH_KEY_STATS       "bh-stats" /* driver: numbers in the order below */
 /* net: the same of each bridge's wire */
-#define BH_KEY_UPLINK "uplink"
 #define BH_KEY_UPLINKS                               \
     {                                                \
         "uplink", "uplink-1", "uplink-2", "uplink-3" \

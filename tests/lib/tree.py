@@ -4,7 +4,7 @@ import re
 
 from tests.lib.machine import check
 
-COUNTERS = r" *(?:bh-stats|uplink) = "
+COUNTERS = r" *(?:bh-stats|uplink(?:-\d)?) = "
 
 
 def tree(m):

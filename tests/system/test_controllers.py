@@ -357,7 +357,7 @@ def frames_that_do_not_fit(m):
         check(status, f"a ping of {size} bytes was answered")
     m.guest("ip link set eth0 mtu 1500")
     m.leave()
-    out = shows(m, "network-list debian", r"^debian +0 +\d+ +\d+ +0 +0 +0 +0 +2( +0){3}$")
+    out = shows(m, "network-list debian", r"^debian +0 +\d+ +\d+ +0 +0 +0 +0 +2( +0){3} net0$")
     check(re.search(r"^net0 +wire +[1-9]\d* +[1-9]\d* ", out, re.M), f"no row of the wire: {out}")
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
@@ -249,6 +249,67 @@ TEST(disks)
     }
     assert_int_equal(parse("disk = [ 'phy:blk0:a,xvda,w',\n 'phy:blk0:b,xvdb,r' ]"), 0);
     assert_int_equal(cfg.nr_disks, 2);
+}
+
+TEST(bridges)
+{
+    static const char net[] =
+        "name = 'net0'\nmemory = 6\nrole = 'driver'\nimage = 'net'\npci = [ '00:03.0', '0000:00:04.0' ]\n";
+    static const struct {
+        const char *list, *why;
+    } bad[] = {
+        { "''", "bridges: '' is no name of a bridge" },
+        { "'=00:03.0'", "bridges: '' is no name of a bridge" },
+        { "'a b'", "bridges: 'a b' is no name of a bridge" },
+        { "'br.10'", "bridges: 'br.10' is no name of a bridge" },
+        { "'br:10'", "bridges: 'br:10' is no name of a bridge" },
+        { "'br0,x'", "bridges: 'br0,x' is no name of a bridge" },
+        { "'12'", "bridges: '12' is no name of a bridge" },
+        { "'abcdefghijklmnopqrstuvwxyz012345'",
+          "bridges: 'abcdefghijklmnopqrstuvwxyz012345' is no name" },
+        { "'a=00:03'",
+          "bridges: a: bad device '00:03' (bus:slot.function or domain:bus:slot.function)" },
+        { "'a='", "bridges: a: bad device ''" },
+        { "'a', 'b', 'a'", "bridges: a is there twice" },
+        { "'a=00:03.0', 'b', 'c=0000:00:03.0'", "bridges: a and c have the same device" },
+        { "'a', 'b', 'c', 'd', 'e'", "bridges: more than 4" },
+    };
+    static const struct {
+        const char *more, *why;
+    } wrong[] = {
+        { "bridges = [ 'a=00:05.0' ]", "x.cfg: bridges: a: its device is not in pci" },
+        { "bridges = [ 'a=00:03.0' ]\npci = [ '00:04.0' ]",
+          "x.cfg: bridges: a: its device is not in pci" },
+        { "bridges = [ 'a', 'net0' ]",
+          "x.cfg: bridges: net0, the domain's own name, means the first one" },
+        { "bridges = [ 'a' ]\nimage = 'blk'", "x.cfg: bridges: a net driver domain has them" },
+        { "bridges = [ 'a' ]\nrole = 'guest'", "x.cfg: bridges: a net driver domain has them" },
+    };
+    char text[400];
+
+    snprintf(text, sizeof(text),
+             "%sbridges = [ 'xenbr0=00:03.0', 'br.a_-=0000:00:04.0', 'inside' ]", net);
+    assert_int_equal(parse(text), 0);
+    assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), 0);
+    assert_int_equal(cfg.nr_bridges, 3);
+    assert_string_equal(cfg.bridge[1].name, "br.a_-");
+    assert_true(cfg.bridge[1].wire && cfg.bridge[1].sbdf == 0x20 && !cfg.bridge[2].wire);
+    assert_int_equal(config_override(&cfg, "bridges=['net0']", err, sizeof(err)), 0);
+    assert_int_equal(cfg.nr_bridges, 1);
+    assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), 0);
+    assert_int_equal(config_override(&cfg, "bridges=[]", err, sizeof(err)), 0);
+    assert_int_equal(cfg.nr_bridges, 0);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "bridges = [ %s ]", bad[i].list);
+        assert_true(parse(text) < 0);
+        assert_non_null(strstr(err, bad[i].why));
+    }
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(text, sizeof(text), "%s%s", net, wrong[i].more);
+        assert_int_equal(parse(text), 0);
+        assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), -EINVAL);
+        assert_memory_equal(err, wrong[i].why, strlen(wrong[i].why));
+    }
 }
 
 /* --- vif= --- */

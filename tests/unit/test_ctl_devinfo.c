@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/list.c ctl-dom/supervise/aside.c ctl-dom/shell/info.c ctl-dom/shell/block.c ctl-dom/shell/network.c
+// LINK: ctl-dom/domain/bridge.c ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/list.c ctl-dom/supervise/aside.c ctl-dom/shell/info.c ctl-dom/shell/block.c ctl-dom/shell/network.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* The lists of the shell: what they say of the devices of driver domains. */
 #include <errno.h>
@@ -39,6 +39,9 @@ void out(const char *fmt, ...)
     vsnprintf(said + n, sizeof(said) - n, fmt, ap);
     va_end(ap);
 }
+struct dom *driver_by_name(const char *name, const char *image) { return NULL; }
+struct dom *dom_by_name(const char *name) { return NULL; }
+int fail(struct errbuf *e, int rc, const char *fmt, ...) { return rc; }
 struct dom *dom_by_id(domid_t id)
 {
     struct dom *d = doms;
@@ -75,7 +78,8 @@ int dev_retry(const struct dom *d, struct dom_dev *v, struct errbuf *e)
     return -EINVAL;
 }
 static const char *numbers[][2] = { { "/be/0/bh-stats", "11 12 0 1 2 3 4 5 6 7" },
-                                    { "/local/domain/4/uplink", "21 22 0 0 0 9" } };
+                                    { "/local/domain/4/uplink", "21 22 0 0 0 9" },
+                                    { "/local/domain/4/uplink-1", "31 32" } };
 char *xs_read(uint32_t tx, const char *path)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
@@ -249,11 +253,11 @@ TEST(frames)
 {
     static const char *const heads[] = { "Idx",     "In",      "Out",     "Errors",
                                          "Dropped", "Spoofed", "TooLong", "WireLong",
-                                         "NoCsum",  "Storm",   "VLAN" };
+                                         "NoCsum",  "Storm",   "VLAN",    "Bridge" };
     static const char guest[] =
-        "\nguest                0             11          12        0        1        2        3        4        5        6        7\n";
+        "\nguest                0             11          12        0        1        2        3        4        5        6        7 net0\n";
     static const char wire[] =
-        "\nnet0                 wire          21          22        0        0        0        9        0        0        0        0\n";
+        "\nnet0                 wire          21          22        0        0        0        9        0        0        0        0 net0\n";
 
     typed(&network_commands, "network-list", "guest");
     for (const char *at = strstr(said, "\nName"), **h = (const char **)heads;
@@ -272,6 +276,19 @@ TEST(frames)
     SAYS(guest);
     SAYS_NOT("wire ");
     numbers[1][1] = "21 22 0 0 0 9";
+    net.cfg.nr_bridges = 2;
+    strcpy(net.cfg.bridge[0].name, "xenbr0");
+    strcpy(net.cfg.bridge[1].name, "xenbr1");
+    strcpy(user.cfg.vif[0].bridge, "xenbr1");
+    typed(&network_commands, "network-list", "guest");
+    SAYS(" /be/0                              xenbr1\n");
+    SAYS("        5        6        7 xenbr1\n");
+    SAYS("\nnet0                 wire          21          22        0        0        0        9        0        0        0        0 xenbr0\n");
+    SAYS("\nnet0                 wire          31          32        0        0        0        0        0        0        0        0 xenbr1\n");
+    net.cfg.nr_bridges = 0;
+    typed(&network_commands, "network-list", "guest");
+    SAYS(" /be/0                              -\n"); /* made anew without it */
+    user.cfg.vif[0].bridge[0] = '\0';
 }
 
 /* `info -v`: a row of each domain, of those that are no more, of the core itself, and what they come to; NAME: its rows alone. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/shell/metrics.c ctl-dom/shell/lists.c
+// LINK: ctl-dom/domain/bridge.c ctl-dom/shell/metrics.c ctl-dom/shell/lists.c
 // FLAGS: -Ictl-dom -Idomains/include
 /* What the control domain tells whoever shows it: whom, when, and what if there is more than fits. */
 #include <errno.h>
@@ -17,7 +17,9 @@ static struct dom guest = { .id = 20,
                             .nr_devs = 1,
                             .dev = { { .kind = DEV_VIF, .back = 4 } } };
 static struct dom shows = { .id = 21, .in_store = true, .cfg = { .name = "metrics", .metrics = true } };
-static struct dom net = { .next = &guest, .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER } };
+static struct dom net = { .next = &guest,
+                          .id = 4,
+                          .cfg = { .name = "net0", .role = BH_ROLE_DRIVER, .image = "net" } };
 struct dom *doms = &net;
 bool store_up = true;
 static bool serves;
@@ -29,6 +31,9 @@ static unsigned nr_domains, timers;
 uint64_t now_ns(void) { return now; }
 void dtimer_set(struct dtimer *t, uint64_t when) { timers++; }
 void out(const char *fmt, ...) {}
+struct dom *driver_by_name(const char *name, const char *image) { return NULL; }
+struct dom *dom_by_name(const char *name) { return NULL; }
+int fail(struct errbuf *e, int rc, const char *fmt, ...) { return rc; }
 struct dom *dom_by_id(domid_t id)
 {
     struct dom *d = doms;
@@ -67,7 +72,9 @@ char *xs_read(uint32_t tx, const char *path)
         xs_error = ETIME;
         return NULL;
     }
-    return strcmp(path, "/be/0/bh-stats") ? NULL : strdup("11 12 0 1 2 3 4 5");
+    return !strcmp(path, "/be/0/bh-stats")           ? strdup("11 12 0 1 2 3 4 5")
+           : !strcmp(path, "/local/domain/4/uplink") ? strdup("21 22")
+                                                     : NULL;
 }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }
 int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply, uint32_t *n)
@@ -144,6 +151,7 @@ TEST(told)
                  "bulkhead_domain_cpu_seconds_total{domain=\"control\",id=\"0\"} 1.234567890\n",
                  "# TYPE bulkhead_vif_frames_received_total counter\n"
                  "bulkhead_vif_frames_received_total{domain=\"guest\",vif=\"0\"} 11\n",
+                 "bulkhead_wire_frames_sent_total{domain=\"net0\",bridge=\"net0\"} 22\n",
                  "bulkhead_restarts_total{reason=\"deadline\"} 2\n",
                  "bulkhead_outage_seconds_bucket{le=\"0.010\"} 1\n",
                  "bulkhead_outage_seconds_bucket{le=\"+Inf\"} 3\n",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/names.c ctl-dom/shell/named.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c ctl-dom/config/config.c domains/devname.c ctl-dom/config/config_vif.c ctl-dom/config/config_disk.c
+// LINK: ctl-dom/shell/names.c ctl-dom/shell/named.c ctl-dom/domain/bridge.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c ctl-dom/config/config.c ctl-dom/config/config_bridge.c domains/devname.c ctl-dom/config/config_vif.c ctl-dom/config/config_disk.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // domid, domname, rename, uptime: what is typed and what is shown.
 #include <errno.h>
@@ -63,7 +63,13 @@ static struct dom guest, net0;
 int setup(void **state)
 {
     guest = (struct dom){ .id = 16, .cfg = { .name = "debian", .role = BH_ROLE_GUEST } };
-    net0 = (struct dom){ .id = 4, .next = &guest, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER } };
+    net0 = (struct dom){ .id = 4,
+                         .next = &guest,
+                         .cfg = { .name = "net0",
+                                  .role = BH_ROLE_DRIVER,
+                                  .image = "net",
+                                  .nr_bridges = 1,
+                                  .bridge = { { .name = "inside" } } } };
     doms = &net0;
     store_says = 0;
     screen[0] = in_store[0] = '\0';
@@ -107,6 +113,7 @@ TEST(another_name)
         { "nobody", "web", "nobody: no such domain\n" },
         { "net0", "web", "net0: is a service domain, others know it by this name: it stays\n" },
         { "debian", "net0", "net0: exists already\n" },
+        { "debian", "inside", "inside: is the name of a bridge of net0\n" },
         { "debian", "4", "4: exists already\n" },
         { "debian", "later", "later: exists already, it waits\n" },
         { "debian", "control", "control: exists already\n" },

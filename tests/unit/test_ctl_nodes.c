@@ -135,7 +135,12 @@ void slot_chance(const struct dom *d, const struct dom_dev *v) {}
 void slot_extent(const struct dom *d, const struct dom_dev *v, uint64_t first, uint64_t nr) {}
 void slot_detaching(const struct dom *d, const struct dom_dev *v) {}
 void slot_remove(const struct dom *d, const struct dom_dev *v) {}
-struct dom *vif_backend(const struct cfg_vif *v) { return NULL; }
+int vif_served(const struct cfg_vif *v, const char *who, struct dom **b, struct errbuf *e)
+{
+    return -ENOENT;
+}
+int bridge_find(const struct dom *b, const struct cfg_vif *v) { return 0; }
+const char *bridge_name(const struct dom *b, unsigned i) { return "net0"; }
 void say(const char *fmt, ...) {}
 const char *errno_text(int rc) { return "an error"; }
 int fail(struct errbuf *e, int rc, const char *fmt, ...) { return rc; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/block.c ctl-dom/shell/network.c ctl-dom/config/config_disk.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
+// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/block.c ctl-dom/shell/network.c ctl-dom/config/config_disk.c ctl-dom/console/domcon.c ctl-dom/domain/bridge.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include
 // What the control domain puts before the administrator: others' words quoted, crash reports of each apart, output in pieces.
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: domains/random.c ctl-dom/domain/identity.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
+// LINK: domains/random.c ctl-dom/domain/identity.c ctl-dom/domain/bridge.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
 /* UUIDs and addresses: nobody's twice, and the same in every life. */
 #include <errno.h>
@@ -57,6 +57,15 @@ TEST(an_address_once)
         "debian2: vif 1: debian has the address 00:16:3e:00:00:01 already, chosen for its vif 0 on net0");
     choose(&c, 1, 1, "net1"); /* another switch */
     assert_int_equal(identity_check(&c, &e), 0);
+    net0->cfg.nr_bridges = 2;
+    strcpy(net0->cfg.bridge[0].name, "br0");
+    strcpy(net0->cfg.bridge[1].name, "br1");
+    choose(&c, 1, 1, "br1");
+    assert_int_equal(identity_check(&c, &e), 0);
+    choose(&c, 1, 1, "br0");
+    assert_int_equal(identity_check(&c, &e), -EEXIST);
+    assert_non_null(strstr(e.s, "its vif 0 on br0"));
+    net0->cfg.nr_bridges = 0;
     choose(&c, 1, 2, "");
     assert_int_equal(identity_check(&c, &e), -EEXIST);
     assert_string_equal(e.s, "debian2: vif 0 and vif 1 have the same address 00:16:3e:00:00:02");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Attach and detach of a disk, with either side killed between any two of its steps.
-// LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/config/config.c domains/devname.c
+// LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/bridge.c ctl-dom/domain/slots.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/config/config.c ctl-dom/config/config_bridge.c domains/devname.c
 // LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/rings.c
 // LINK: drivers-dom/blk/request.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c domains/fiber.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid -lz
@@ -355,7 +355,6 @@ long list_queue_number(const char *fe, const char *key, const char *alias) { ret
 bool list_numbers(const char *dir, const char *key, uint64_t *n, unsigned nr) { return false; }
 char **xs_ls(uint32_t tx, const char *path, unsigned *n) { return NULL; }
 struct dom *driver_by_name(const char *n, const char *image) { return &driver_dom; }
-struct dom *vif_backend(const struct cfg_vif *v) { return NULL; }
 int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e) { return -ENODEV; }
 bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *found) { return false; }
 struct sbdf_text sbdf_text(uint32_t sbdf) { return (struct sbdf_text){ "" }; }

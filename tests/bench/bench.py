@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """`make bench`: figures of one run on this machine, printed and written to build/bench.txt; pictures of them in build/bench/. The last
-line says whether the machine was quiet enough for them to mean anything.
+line says whether the machine was quiet enough for them to mean anything. Usage: bench.py [PART...]: outages, network, each-second, many, disks; of some
+parts nothing is written but the pictures.
 
 Outage: the guest pings at 2 ms while its NIC driver domain is crashed again and again. The outage of one crash is the longest
 gap between two replies around it, less the interval; the same gaps without crashes stand beside it, since a shared machine
@@ -19,6 +20,7 @@ import disk  # noqa: E402
 import many  # noqa: E402
 import picture  # noqa: E402
 import services  # noqa: E402
+import transfers  # noqa: E402
 from busy import Reference  # noqa: E402
 from tests.lib import restarts  # noqa: E402
 from tests.lib.machine import BUILD, OLD_CPU, TEST_ISO, Machine, make_www  # noqa: E402
@@ -155,20 +157,28 @@ def each_second():
                 restarts.compared(say, m, w, SECONDS)
 
 
+def ratios():
+    found = transfers.measure(say)
+    if found:
+        picture.bars(PICTURES / "network.svg", "The network through net0, as a share of the bare machine's, or of the wire's", "",
+                     [(name, [times, instructions]) for name, times, instructions in found], ("by the clock", "by instructions"))
+
+
+def disks(between):
+    found = disk.measure(say, report, between)
+    picture.bars(PICTURES / "disks.svg", "A disk through blkback, as a share of the bare machine's", "", [(n, [r]) for n, r in found])
+
+
 def main():
     quiet = Reference()
+    parts = {"outages": network, "network": ratios, "each-second": each_second, "many": lambda: many.measure(say), "disks": lambda: disks(quiet.look)}
+    for name in sys.argv[1:] or parts:
+        quiet.look()
+        parts[name]()
     quiet.look()
-    network()
-    quiet.look()
-    each_second()
-    quiet.look()
-    many.measure(say)
-    quiet.look()
-    ratios = disk.measure(say, report, quiet.look)
-    quiet.look()
-    picture.bars(PICTURES / "disks.svg", "A disk through blkback, as a share of the bare machine's", "", [(n, [r]) for n, r in ratios])
     say(quiet.verdict())
-    BUILD.joinpath("bench.txt").write_text("\n".join(LINES) + "\n")
+    if not sys.argv[1:]:
+        BUILD.joinpath("bench.txt").write_text("\n".join(LINES) + "\n")
 
 
 if __name__ == "__main__":

@@ -208,10 +208,14 @@ def measure(rows):
                 yield row, middle([restart(m, row) for _ in range(RUNS)])
 
 
+def bare_on_wire(serial, disk, wire):
+    nic = ["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=off", "-device", "virtio-net-pci,netdev=n0,romfile="]
+    return [NET, "wire", wire, *bare_command(serial, disk, 1, nic, "net.ifnames=0")]
+
+
 class Bare(Counted):
     def plain(self, serial):
-        nic = ["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=off", "-device", "virtio-net-pci,netdev=n0,romfile="]
-        return [NET, "wire", self.kw["wire"], *bare_command(serial, self.kw["disk"], 1, nic, "net.ifnames=0")]
+        return bare_on_wire(serial, **self.kw)
 
 
 def bare(rows):

@@ -62,12 +62,15 @@ COUNTS = {"exits": cost_devices.REASONS, "intr": "intr", "window": "window", "hl
 def network(parts):
     """What the rows of the network are made of. An exit of a reason that is not there is rarer than one in 200."""
     lines = ["What the network's rows are made of: instructions by who executed them (the rest of a row is the services'), and how often for one. Exits are those",
-             "of all domains, hypercalls among them; IPIs go to the one CPU itself.", "",
-             f"| operation | guests | core | net0 | {' | '.join(COUNTS)} |", "|---|---|---|---|" + "---|" * len(COUNTS)]
+             "of all domains, hypercalls among them; IPIs go to the one CPU itself.",
+             "What the guest itself needs is held against all that the bare machine needs for the same: what a row has beyond that are core and net0.", "",
+             f"| operation | guests | to bare | core | net0 | {' | '.join(COUNTS)} |", "|---|---|---|---|---|" + "---|" * len(COUNTS)]
     for row in (r for r in ROWS if r in cost_devices.TRANSFERS and cost_devices.TRANSFERS[r][0] == "net" and "guest" in parts.get(r, {})):
         p = {k: v[0] for k, v in parts[row].items()}
         counts = [sum(p.get(name, 0) for name in ([names] if isinstance(names, str) else names)) for names in COUNTS.values()]
-        lines.append(f"| {ROWS[row][0]} | " + " | ".join([f"{p[k]:,.0f}" for k in ("guest", "core", "net")] + [f"{n:.2f}" for n in counts]) + " |")
+        what, _, bare = ROWS[row]
+        guest, core, net = (f"{p[k]:,.0f}" for k in ("guest", "core", "net"))
+        lines.append(f"| {what} | " + " | ".join([guest, f"{p['guest'] / bare:.2f}" if bare else "-", core, net] + [f"{n:.2f}" for n in counts]) + " |")
     return [*lines, ""]
 
 

@@ -10,6 +10,7 @@
  *   netcheck fill ADDRESS PORT SECONDS   sends for so long; the last line has what the other end says of it: how much came and was right, and the
  *                                    longest times in which nothing came
  *   netcheck tso DEVICE              whether its packets go out in one piece, to be cut by the device: status 0 if they do
+ *   netcheck offload DEVICE on|off   checksums, scatter-gather and segmentation, as far as the device lets itself be told
  *   netcheck storm ADDRESS PORT      ten thousand datagrams, as fast as they go, to a broadcast address; nothing comes back
  *   netcheck packets PORT            the other end of the next two, until it is killed
  *   netcheck give ADDRESS PORT N     N datagrams of 64 bytes to it, at most 128 of them on their way; says how many a second
@@ -372,16 +373,37 @@ static size_t check_tcp(int fd, size_t *total)
     return came;
 }
 
-static int tso(const char *device)
+static bool ethtool(const char *device, unsigned cmd, unsigned *data)
 {
-    struct ethtool_value v = { .cmd = ETHTOOL_GTSO };
+    struct ethtool_value v = { .cmd = cmd, .data = *data };
     struct ifreq r = { .ifr_data = (void *)&v };
 
     strncpy(r.ifr_name, device, sizeof(r.ifr_name) - 1);
-    if (ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCETHTOOL, &r))
+    bool done = !ioctl(socket(AF_INET, SOCK_DGRAM, 0), SIOCETHTOOL, &r);
+    *data = v.data;
+    return done;
+}
+
+static int tso(const char *device)
+{
+    unsigned on = 0;
+
+    if (!ethtool(device, ETHTOOL_GTSO, &on))
         die("SIOCETHTOOL");
-    printf("netcheck: tso is %s\n", v.data ? "on" : "off");
-    return !v.data;
+    printf("netcheck: tso is %s\n", on ? "on" : "off");
+    return !on;
+}
+
+/* Status 0 if segmentation, which stands on the rest, is as it was wished. */
+static int offload(const char *device, unsigned on)
+{
+    static const unsigned cmds[] = { ETHTOOL_STXCSUM, ETHTOOL_SRXCSUM, ETHTOOL_SSG, ETHTOOL_STSO };
+
+    for (unsigned i = 0; i < sizeof(cmds) / sizeof(cmds[0]); i++) {
+        unsigned data = on;
+        ethtool(device, cmds[i], &data);
+    }
+    return tso(device) != !on;
 }
 
 int main(int argc, char **argv)
@@ -402,12 +424,14 @@ int main(int argc, char **argv)
         return fill(open_socket(argv[2], argv[3], SOCK_STREAM), (unsigned)atoi(argv[4]));
     if (argc == 3 && !strcmp(argv[1], "tso"))
         return tso(argv[2]);
+    if (argc == 4 && !strcmp(argv[1], "offload"))
+        return offload(argv[2], !strcmp(argv[3], "on"));
     if (argc == 4 && !strcmp(argv[1], "storm"))
         return storm(argv[2], argv[3]);
     if (argc != 4 || (strcmp(argv[1], "udp") && strcmp(argv[1], "tcp"))) {
         fprintf(stderr,
                 "usage: netcheck serve|sink|take|packets PORT | udp|tcp|storm ADDRESS PORT | fill ADDRESS PORT SECONDS | tso DEVICE | "
-                "give|get ADDRESS PORT N\n");
+                "offload DEVICE on|off | give|get ADDRESS PORT N\n");
         return 2;
     }
     bool udp = !strcmp(argv[1], "udp");

@@ -83,8 +83,10 @@ _Static_assert(offsetof(struct keep_entry, word) == 40, "keep record layout");
 struct keep_page {
     struct keep_head head;
     struct keep_ring ring; /* in the first page of a ring */
-    struct blame blame;    /* in the first page of all: the domain's, whoever has the page */
-    uint64_t pad[17];
+    union {
+        struct blame blame; /* in the first page of all: the domain's, whoever has the page */
+        uint64_t room[50];
+    };
     struct keep_entry entry[KEEP_ENTRIES];
 };
 _Static_assert(offsetof(struct keep_page, entry) == 512, "keep record layout");

@@ -88,7 +88,8 @@ int main(void)
     driver_begin(&driver);
     void *keep = keep_memory(1, 16, &n);
     keep_init(&blk.keep, keep, n);
-    driver_blame(&blk.keep.page->blame, attached);
+    _Static_assert(BLAME_WORDS(BB_MAX_DISKS) <= ARRAY_SIZE(blk.keep.page->room), "room for blame");
+    driver_blame(&blk.keep.page->blame, BB_MAX_DISKS, attached);
     controller_find();
     n = adopt();
     printf("%s: up, %s", self.name, blk.dev ? blk.dev->model : "no disk");

@@ -4,10 +4,11 @@
 
 static struct blame nowhere; /* before blame_begin */
 struct blame *blame_kept = &nowhere;
+static unsigned nr;
 
 static struct blame_death *death_of(uint32_t gen)
 {
-    for (unsigned i = 0; gen && i < BLAME_DEATHS; i++) {
+    for (unsigned i = 0; gen && i < nr; i++) {
         if (blame_kept->death[i].whose == keep_idx(gen))
             return &blame_kept->death[i];
     }
@@ -20,7 +21,7 @@ static struct blame_death *place(blame_there *there)
     struct blame_death *oldest = blame_kept->death;
     uint64_t chances;
 
-    for (unsigned i = 0; i < BLAME_DEATHS; i++) {
+    for (unsigned i = 0; i < nr; i++) {
         struct blame_death *d = &blame_kept->death[i];
         if (!keep_idx_ok(d->whose) || !there((uint32_t)d->whose, &chances))
             return d;
@@ -30,12 +31,13 @@ static struct blame_death *place(blame_there *there)
     return oldest;
 }
 
-void blame_begin(struct blame *b, uint64_t now, bool ordered, blame_there *there)
+void blame_begin(struct blame *b, unsigned deaths, uint64_t now, bool ordered, blame_there *there)
 {
     uint64_t whose = b->whose, chances;
     uint32_t gen = (uint32_t)whose;
 
     blame_kept = b;
+    nr = deaths;
     blame(0); /* first: who dies now is not counted a second time */
     if (!keep_idx_ok(whose) || !gen || ordered || !there(gen, &chances))
         return;

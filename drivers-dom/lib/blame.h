@@ -14,7 +14,7 @@
 
 #define BLAME_WINDOW_NS (60 * NS_PER_S)
 #define BLAME_ASIDE     (1ull << 63)
-#define BLAME_DEATHS    16u /* as many as a back-end has places for devices */
+#define BLAME_WORDS(n)  (1 + 2 * (n)) /* of a struct blame with n deaths */
 #define BLAME_WHY       "put aside: twice within a minute its driver domain died at work on it"
 
 struct blame {      /* in a keep page; all zero: nobody's fault yet */
@@ -22,7 +22,7 @@ struct blame {      /* in a keep page; all zero: nobody's fault yet */
     struct blame_death {
         uint64_t whose; /* the same; unsound: unused */
         uint64_t when; /* system time of the start after the last death; put aside: BLAME_ASIDE + chances that it had had */
-    } death[BLAME_DEATHS];
+    } death[];         /* as many as the back-end has places for devices */
 };
 
 /* Whether a device of this generation is ours, and the chances that it has had. */
@@ -33,8 +33,8 @@ extern struct blame *blame_kept;
 /* From here on a death is this device's fault, 0: nobody's. One store: cheap enough for each turn of a ring. */
 static inline void blame(uint32_t gen) { SHARED_STORE(&blame_kept->whose, keep_idx(gen)); }
 
-/* Notes whose fault the last life's death was, unless somebody ordered it. From here on b is what blame() stores to.
+/* Notes whose fault the last life's death was, unless somebody ordered it. From here on b, with room for so many deaths, is what blame() stores to.
  * Before anything of a front-end is touched. */
-void blame_begin(struct blame *b, uint64_t now, bool ordered, blame_there *there);
+void blame_begin(struct blame *b, unsigned deaths, uint64_t now, bool ordered, blame_there *there);
 /* The device is put aside, and has had no other chance since. */
 bool blame_aside(uint32_t gen, uint64_t chances);

@@ -30,11 +30,11 @@ void driver_begin(const struct driver *d)
     deadline_put_off(now_ns());
 }
 
-void driver_blame(struct blame *b, blame_there *there)
+void driver_blame(struct blame *b, unsigned deaths, blame_there *there)
 {
     char word[4];
 
-    blame_begin(b, now_ns(), cmdline_get("ordered", word, sizeof(word)), there);
+    blame_begin(b, deaths, now_ns(), cmdline_get("ordered", word, sizeof(word)), there);
 }
 
 void driver_adopted(void) { bh_svc_adopted(); }

@@ -23,7 +23,7 @@ struct driver {
 /* The first thing in a life: the hang deadline runs from here on. */
 void driver_begin(const struct driver *drv);
 /* Then, before anything of a front-end is touched: whose fault the last death was (blame.h), unless `ordered=1` says that somebody asked for it. */
-void driver_blame(struct blame *b, blame_there *there);
+void driver_blame(struct blame *b, unsigned deaths, blame_there *there);
 /* Adoption is over: everything that the last life left has been taken over or let go. */
 void driver_adopted(void);
 /* Works until nothing is left: true. false: time for others. */

@@ -13,6 +13,7 @@
 #include "vif.h"
 
 static uint8_t *keep;
+_Static_assert(BLAME_WORDS(SW_VIFS - 1) * 8 <= PAGE_SIZE, "page 0 is whose fault a death is");
 
 static struct keep_vif *keep_page(unsigned port)
 {
@@ -45,7 +46,7 @@ int main(void)
     batch_left_to_wait(&net.batch);
     net_pool_init();
     keep = keep_memory(SW_VIFS, SW_VIFS, &n);
-    driver_blame((struct blame *)keep, attached); /* page 0, which is no vif's */
+    driver_blame((struct blame *)keep, SW_VIFS - 1, attached); /* page 0, which is no vif's */
     uplinks_find();
     n = vifs_adopt(keep_page);
     batch_flush(&net.batch); /* what the last instance published and did not tell */

@@ -7,7 +7,11 @@
 
 enum { A = 3, B = 4, DETACHED = 9 };
 
-static struct blame kept;
+#define DEATHS 16u
+static union {
+    struct blame b;
+    uint64_t words[BLAME_WORDS(DEATHS)];
+} mem;
 static bool attached[32];
 static uint64_t chances[32];
 static uint64_t now;
@@ -32,7 +36,7 @@ static bool aside(uint32_t gen)
     return blame_aside(gen, gen < ARRAY_SIZE(chances) ? chances[gen] : 0);
 }
 
-static void life(bool ordered) { blame_begin(&kept, now, ordered, there); }
+static void life(bool ordered) { blame_begin(&mem.b, DEATHS, now, ordered, there); }
 
 /* Dies at work for that one; `after` later the next instance begins. */
 static void death(uint32_t gen, uint64_t after)
@@ -44,7 +48,7 @@ static void death(uint32_t gen, uint64_t after)
 
 int setup(void **state)
 {
-    memset(&kept, 0, sizeof(kept));
+    memset(&mem, 0, sizeof(mem));
     memset(attached, 0, sizeof(attached));
     memset(chances, 0, sizeof(chances));
     attached[A] = attached[B] = true;
@@ -159,7 +163,7 @@ TEST(a_word_that_nobody_wrote)
 
     for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
         for (unsigned twice = 0; twice < 2; twice++) {
-            kept.whose = words[i];
+            mem.b.whose = words[i];
             life(false);
         }
         for (uint32_t gen = 0; gen < ARRAY_SIZE(attached); gen++)
@@ -173,18 +177,18 @@ TEST(a_word_that_nobody_wrote)
 /* Whatever an instance that somebody took over leaves: one more device at most is put aside by a death, and only one that is there. */
 TEST(random_rubbish)
 {
-    uint32_t *w = (uint32_t *)&kept;
+    uint32_t *w = (uint32_t *)&mem;
 
     for (unsigned round = 0; round < 20000; round++) {
         unsigned n = 0;
-        for (unsigned i = 0; i < sizeof(kept) / 4; i++)
+        for (unsigned i = 0; i < sizeof(mem) / 4; i++)
             w[i] = (uint32_t)rand() << 16 ^ (uint32_t)rand();
-        for (unsigned i = 0; i < BLAME_DEATHS; i += 1 + (unsigned)rand() % 4) {
-            kept.death[i].whose = keep_idx((uint32_t)rand() % 12);
-            kept.death[i].when = rand() & 1 ? now : now + BLAME_WINDOW_NS;
+        for (unsigned i = 0; i < DEATHS; i += 1 + (unsigned)rand() % 4) {
+            mem.b.death[i].whose = keep_idx((uint32_t)rand() % 12);
+            mem.b.death[i].when = rand() & 1 ? now : now + BLAME_WINDOW_NS;
         }
-        kept.whose = keep_idx((uint32_t)rand() % 12);
-        uint32_t gen = (uint32_t)kept.whose;
+        mem.b.whose = keep_idx((uint32_t)rand() % 12);
+        uint32_t gen = (uint32_t)mem.b.whose;
         life(false);
         for (uint32_t g = 0; g < ARRAY_SIZE(attached); g++) {
             n += aside(g);
@@ -199,13 +203,13 @@ TEST(places)
 {
     death(A, 1);
     death(A, 1);
-    for (uint32_t gen = 10; gen < 10 + BLAME_DEATHS; gen++) {
+    for (uint32_t gen = 10; gen < 10 + DEATHS; gen++) {
         attached[gen] = true;
         death(gen, 1);
     }
     assert_true(aside(A));
-    death(10 + BLAME_DEATHS - 1, 1);
-    assert_true(aside(10 + BLAME_DEATHS - 1));
+    death(10 + DEATHS - 1, 1);
+    assert_true(aside(10 + DEATHS - 1));
     attached[12] = false;
     attached[30] = true;
     death(30, 1);

@@ -273,7 +273,7 @@ static void back_end_starts(void)
     bb_init(&blk.bb, &blk.batch);
     bb_pool_add(&blk.bb, pool, 64);
     in_back_end = true;
-    blame_begin(&blk.keep.page->blame, clock_ns, ordered, attached);
+    blame_begin(&blk.keep.page->blame, BB_MAX_DISKS, clock_ns, ordered, attached);
     (void)vbds_adopt();
     in_back_end = false;
 }

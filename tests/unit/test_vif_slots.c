@@ -13,6 +13,14 @@ struct net net;
 static _Alignas(4096) uint8_t keep_pages[SW_PORTS][4096];
 static struct keep_vif *keep_of(unsigned port) { return (struct keep_vif *)keep_pages[port]; }
 
+static watch_fn directory_changed;
+int xs_watch(const char *path, watch_fn fn, void *arg)
+{
+    if (!strcmp(path, "backend/vif"))
+        directory_changed = fn;
+    return 0;
+}
+
 int setup(void **state)
 {
     static uint8_t mem[8][PKT_BUF];
@@ -53,6 +61,46 @@ TEST(one_that_agrees)
     assert_int_equal(vifs_adopt(keep_of), 1);
     assert_true(vifs[3].connected && vifs[3].has_mac && kept(3));
     assert_string_equal(vifs[3].be.fe_path, "/local/domain/16/device/vif/0");
+}
+
+/* As many as there are, 16 of each guest, while as many others that went are still closing: all are adopted, each in its place; one more is refused. */
+TEST(as_many_as_can_be)
+{
+    enum { VIFS = SW_VIFS - 1 };
+    uint8_t frame[60] = { 0 };
+    char p[64];
+
+    for (unsigned i = 0; i < VIFS; i++) {
+        unsigned dom = 16 + i / 16, port = VIFS - i;
+        struct keep_vif_head h = good(dom);
+        slot(SLOT_VIF, 100 + dom, i % 16)->head = slot_head(SLOT_DETACHING, SLOT_VIF, 1000 + i);
+        struct slot_entry *e = slot(SLOT_VIF, dom, i % 16);
+        h.devid = (uint16_t)(i % 16);
+        e->head = slot_head(SLOT_ATTACHED, SLOT_VIF, h.slot_gen = i + 1);
+        e->mac[4] = h.mac[4] = (uint8_t)port;
+        record(port, h);
+        snprintf(p, sizeof(p), "/local/domain/%u/device/vif/%u/state", dom, i % 16);
+        xs_write(0, p, "4");
+    }
+    assert_true(slot_live(&slot_table[SLOT_ENTRIES - 1]));
+    assert_int_equal(vifs_adopt(keep_of), VIFS);
+    for (unsigned i = 0; i < VIFS; i++) {
+        unsigned port = VIFS - i;
+        assert_true(vifs[port].connected && vifs[port].be.gen == i + 1 && vifs[port].mac[4] == port);
+        memcpy(frame, vifs[port].mac, 6);
+        memcpy(frame + 6, vifs[port == 1 ? VIFS : port - 1].mac, 6);
+        assert_true(switch_route(&net.sw, port == 1 ? VIFS : port - 1, frame, 60, 1).to ==
+                    port_bit(port));
+    }
+    slot_table[0].head = 0; /* one has closed */
+    slot(SLOT_VIF, 30, 2);
+    vifs_store_work();
+    directory_changed("backend/vif", NULL);
+    vifs_store_work();
+    assert_string_equal(node("backend/vif/30/2/bh-error")->val,
+                        "it has 64 interfaces already, that is all it can");
+    for (unsigned i = 1; i <= VIFS; i++)
+        assert_true(vifs[i].connected);
 }
 
 TEST(lies)
@@ -440,7 +488,7 @@ static unsigned next_life(uint32_t whose)
 
     b->whose = keep_idx(whose);
     memset(vifs, 0, sizeof(vifs[0]) * SW_VIFS);
-    blame_begin(b, clock_ns, false, attached);
+    blame_begin(b, SW_VIFS - 1, clock_ns, false, attached);
     unsigned n = vifs_adopt(keep_of);
     assert_true(b->whose == keep_idx(0));
     return n;

@@ -24,12 +24,12 @@ struct limits limits_guest;
 void limits_init(void) { limits_guest = guest_at_first; }
 
 /* blk0 offers 16 disks with 32 nodes each and lists 129 volumes, with 130 bytes of text for each and, for its users, 128 more; net0
- * offers 15 vifs with 30 nodes. Twice that, since what changes is there twice meanwhile. It changes no rights: what it opened to a guest
+ * offers 64 vifs with 30 nodes. Twice that, since what changes is there twice meanwhile. It changes no rights: what it opened to a guest
  * would still be open when another instance of it, which knows nothing of that, has its place. */
 const struct limits limits_driver = {
-    .nodes = 2 * QUOTA_NODES,
+    .nodes = 4 * QUOTA_NODES,
     .node_size = QUOTA_NODE_SIZE,
-    .node_mem = 2 * QUOTA_NODE_MEM,
+    .node_mem = 4 * QUOTA_NODE_MEM,
     .watches = QUOTA_WATCHES,
     .txs = QUOTA_TX,
     .tx_ops = QUOTA_TX_OPS,
@@ -37,7 +37,7 @@ const struct limits limits_driver = {
     .work_mem = QUOTA_WORK_MEM,
     .out = QUOTA_OUT,
     .floor = 12,
-    .max = 20,
+    .max = 30,
 };
 const struct limits limits_ctl = {
     .nodes = UINT32_MAX,

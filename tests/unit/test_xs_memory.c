@@ -315,7 +315,7 @@ TEST(test_two_hundred, .setup_func = big_world, .teardown_func = big_world_down)
         }
     }
     for (unsigned d = FIRST - DRIVERS; d < FIRST; d++)
-        for (unsigned i = 0; i < 700; i++)
+        for (unsigned i = 0; i < 64 * 30; i++)
             assert_string_equal(put(&many[d], i, 40, 'd'), "=OK");
     assert_int_equal(nr_told, GUESTS / 4);
     for (unsigned g = FIRST; g < FIRST + 8; g++) { /* and they come and go */
@@ -362,7 +362,7 @@ TEST(test_accounts_of_the_gone)
     store_sound();
 }
 
-/* A block driver domain with all that it offers: 16 disks, all partitions of a disk with long labels and users. */
+/* A block driver domain with all that it offers: 16 disks, all partitions of a disk with long labels and users; a net driver domain with 64 vifs. */
 TEST(test_driver_quota, .setup_func = big_world, .teardown_func = big_world_down)
 {
     char p[512];
@@ -378,6 +378,14 @@ TEST(test_driver_quota, .setup_func = big_world, .teardown_func = big_world_down
         int n = snprintf(p, sizeof p, "data/volumes/%u", i) + 1;
         memset(p + n, 'l', 260);
         assert_string_equal(said(k, XS_WRITE, 0, p, (uint32_t)n + 260), "=OK");
+    }
+    k = &many[4];
+    for (unsigned i = 0; i < 64 * 30; i++) {
+        int n = snprintf(p, sizeof p, "/local/domain/4/data/vif/%u/%u/multi-queue-max-queues-%u",
+                         100 + i / 480, i / 30 % 16, i) +
+                1;
+        n += snprintf(p + n, 64, "/local/domain/%u/device/vif/%u", 100 + i / 480, i / 30 % 16);
+        assert_string_equal(said(k, XS_WRITE, 0, p, (uint32_t)n), "=OK");
     }
     assert_int_equal(nr_told, 0);
 }

@@ -34,7 +34,7 @@ static unsigned slot_entries(void)
     return (unsigned)(self.nr_table * (PAGE_SIZE / sizeof(struct slot_entry)));
 }
 
-static const struct slot_entry *slot(unsigned i)
+static const struct slot_entry *entry_at(unsigned i)
 {
     return (const struct slot_entry *)self.table + i;
 }
@@ -42,7 +42,7 @@ static const struct slot_entry *slot(unsigned i)
 /* A live entry as it was at one time. false: it is absent, or changes all the time. */
 static bool slot_copy(unsigned i, struct slot_entry *e)
 {
-    const struct slot_entry *s = slot(i);
+    const struct slot_entry *s = entry_at(i);
 
     for (unsigned tries = 0; tries < 1000; tries++) {
         uint64_t head = e->head = READ_ONCE(s->head);
@@ -62,7 +62,7 @@ static bool slot_copy(unsigned i, struct slot_entry *e)
 bool be_slot(enum slot_kind kind, domid_t dom, uint32_t devid, struct slot_entry *e)
 {
     for (unsigned i = 0; i < slot_entries(); i++) {
-        if (READ_ONCE(slot(i)->domid) != dom || READ_ONCE(slot(i)->devid) != devid)
+        if (READ_ONCE(entry_at(i)->domid) != dom || READ_ONCE(entry_at(i)->devid) != devid)
             continue; /* without a copy: there are many */
         if (slot_copy(i, e) && slot_kind(e) == kind && e->domid == dom && e->devid == devid)
             return true;
@@ -86,7 +86,7 @@ bool be_gen_slot(enum slot_kind kind, uint32_t gen, uint64_t *chances)
     struct slot_entry e;
 
     for (unsigned i = 0; i < slot_entries(); i++) {
-        if (READ_ONCE(slot(i)->head) >> 32 != gen)
+        if (READ_ONCE(entry_at(i)->head) >> 32 != gen)
             continue;
         if (slot_copy(i, &e) && slot_kind(&e) == kind && slot_gen(&e) == gen) {
             *chances = e.chances;

@@ -157,6 +157,9 @@ const char *intel_start(struct intel *e, const struct bh_pci_info *dev, const st
     e->nic.mtu = WIRE_MTU;
     e->nic.mtu_max = E_MTU;
     e->nic.tx_size = TX_SLOTS;
+    uint32_t mac[2] = { intel_reg(e->regs, E_RAL), intel_reg(e->regs, E_RAH) };
+    if (mac[1] & E_RAH_VALID)
+        memcpy(e->nic.mac, mac, sizeof(e->nic.mac));
     look_at_link(e, intel_reg(e->regs, E_STATUS));
     return NULL;
 }

@@ -33,6 +33,8 @@
 #define E_TDT      0x3818u
 #define E_TXDCTL   0x3828u
 #define E_RXCSUM   0x5000u
+#define E_RAL      0x5400u /* its address */
+#define E_RAH      0x5404u
 
 #define E_CTRL_FD           (1u << 0)
 #define E_CTRL_MASTER_OFF   (1u << 2)
@@ -54,6 +56,7 @@
 #define E_TCTL_EN           (1u << 1)
 #define E_TCTL_PSP          (1u << 3)
 #define E_TCTL_COLLISIONS   (0xfu << 4 | 0x3fu << 12)
+#define E_RAH_VALID         (1u << 31)
 #define E_RXCSUM_BOTH       (1u << 8 | 1u << 9) /* IP, TCP and UDP */
 
 #define E_RX_NR  256u  /* all but one are the device's: RDH = RDT would say that it has none */

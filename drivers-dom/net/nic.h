@@ -53,6 +53,7 @@ struct nic { /* a driver's own begins with it */
     unsigned shift; /* set before nic_start: 2^shift NICs share the buffers that one has alone */
     uint32_t can;   /* NIC_* */
     uint16_t mtu, mtu_max;    /* bytes behind the Ethernet header and tags; what the device can */
+    uint8_t mac[6];           /* its own, to be told; guests have theirs. 0: it does not say */
     bool no_link;             /* nothing is sent; a driver whose device knows says so */
     uint16_t tx_size, tx_out; /* slots of the transmit queue; those in use */
     uint16_t tx_held[NIC_PORTS], tx_share; /* ... by frames of each port; how many one may use */

@@ -127,19 +127,25 @@ static const char *uplink_is(unsigned b)
 
 const char *uplinks_text(void)
 {
-    static char text[SW_UPLINKS * (BH_NAME_LEN + 80)];
+    static const uint8_t no_mac[6];
+    static char text[SW_UPLINKS * (BH_NAME_LEN + 96)];
     size_t at = 0;
 
     for (unsigned b = 0; b < SW_UPLINKS && net_bridge(b); b++) {
-        uint32_t can = net.uplink[b] ? net.uplink[b]->can : 0;
+        const struct nic *n = net.uplink[b];
+        const uint8_t *mac = n ? n->mac : no_mac;
+        uint32_t can = n ? n->can : 0;
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s%s%s", b ? ", " : "",
                                net.bridge[b][0] ? net.bridge[b] : "uplink",
                                net.bridge[b][0] ? ": " : " ", uplink_is(b));
+        if (memcmp(mac, no_mac, sizeof(no_mac)))
+            at += (size_t)snprintf(text + at, sizeof(text) - at, " %02x:%02x:%02x:%02x:%02x:%02x",
+                                   mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s, MTU %u",
                                can & NIC_TSO4   ? " (checksum and segmentation offload)"
                                : can & NIC_CSUM ? " (checksum offload)"
                                                 : "",
-                               net.uplink[b] ? net.uplink[b]->mtu : 0);
+                               n ? n->mtu : 0);
     }
     return text;
 }

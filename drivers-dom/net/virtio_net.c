@@ -90,8 +90,9 @@ static const char *start(struct vnet *n, event_fn irq, void *arg)
     /* MRG_RXBUF: else a frame that fits no buffer is dropped by the device, where nobody counts it. */
     const uint64_t large = VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_GUEST_ECN;
     const uint64_t wanted = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MRG_RXBUF |
-                            VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_HOST_ECN |
-                            VIRTIO_NET_F_STATUS | VIRTIO_NET_F_MTU | VIRTIO_F_EVENT_IDX;
+                            VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 |
+                            VIRTIO_NET_F_HOST_ECN | VIRTIO_NET_F_STATUS | VIRTIO_NET_F_MTU |
+                            VIRTIO_NET_F_MAC | VIRTIO_F_EVENT_IDX;
 
     /* Only now is every DMA of a former instance over. */
     if (!virtio_reset(&n->dev))
@@ -146,6 +147,8 @@ static const char *vnet_start(struct nic *nic, const struct bh_pci_info *dev, ev
     if (why)
         return why;
     mtu_find(n);
+    for (unsigned i = 0; n->dev.features & VIRTIO_NET_F_MAC && i < sizeof(nic->mac); i++)
+        nic->mac[i] = i < n->dev.devcfg_len ? n->dev.devcfg[i] : 0;
     nic->tx_size = VQ_SIZE;
     nic->can = NIC_SCATTER | (n->dev.features & VIRTIO_NET_F_CSUM ? NIC_CSUM : 0) |
                (n->dev.features & VIRTIO_NET_F_HOST_TSO4 ? NIC_TSO4 : 0) |

@@ -407,7 +407,7 @@ def jumbo(m, w):
     m.expect(r"debian: vif \d+ plugged again as vif \d+: net0 is a new one", 60)
     wait_for_net(m)
     m.send("console net0\r")
-    m.expect(r"up, uplink [^\n]* MTU 9000, ", 10)
+    m.expect(r"up, uplink [^\n]* 52:54:00:12:34:56 [^\n]* MTU 9000, ", 10)
     m.leave()
     out = m.cmd("xenstore-ls /local/domain")
     check("mtu = 9000" in out, "no front-end is told of it")

@@ -72,6 +72,7 @@ static void device_runs(void)
         set(off, 0);
     set(E_CTRL, E_CTRL_SLU);
     set(E_STATUS, E_STATUS_LU | E_STATUS_1000 | E_STATUS_MASTER);
+    memcpy(regs + E_RAL, "RTabcd\0\x80", 8);
     runs_more(true);
 }
 

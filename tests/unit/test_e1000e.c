@@ -33,6 +33,7 @@ TEST(test_start)
     assert_int_equal(reg(E_TDT), 0);
     assert_int_equal(reg(E_IVAR), 0x80008);
     assert_int_equal(e.nic.tx_size, 255);
+    assert_memory_equal(e.nic.mac, "RTabcd", 6);
     assert_false(e.nic.no_link);
     assert_true(e1000e_is(&pci));
     struct bh_pci_info other = pci;

@@ -425,7 +425,7 @@ TEST(test_mtu)
         { VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_MTU, 9000, 9000, 9000 },
         { VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_MTU, 1400, 1400, 1400 },
         { VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_MTU, 0, 68, 68 },
-        { VIRTIO_NET_F_MTU, 9000, 4010, 4010 }, /* in one buffer */
+        { VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC, 9000, 4010, 4010 }, /* in one buffer */
         { VIRTIO_F_EVENT_IDX, 0, 1500, 4010 },
     };
 
@@ -434,9 +434,11 @@ TEST(test_mtu)
         offered = devices[i].features;
         memcpy(devcfg + VNET_MTU,
                (uint8_t[]){ (uint8_t)devices[i].said, (uint8_t)(devices[i].said >> 8) }, 2);
+        memcpy(devcfg, "RTabcd", 6);
         memset(&used, 0, sizeof(used));
         pkt_pool_init(&pool, pkts, mem, POOL);
         assert_null(nic_start(&n.nic, &virtio_net, &nic, &pool, NULL, NULL));
+        assert_int_equal(n.nic.mac[5], offered & VIRTIO_NET_F_MAC ? 'd' : 0);
         assert_int_equal(n.nic.mtu, devices[i].mtu);
         nic_set_mtu(&n.nic, ~0ul);
         assert_int_equal(n.nic.mtu, devices[i].max);

@@ -89,6 +89,8 @@ TEST(one)
     assert_string_equal(net.refusal[0], "");
     assert_string_equal(net.refusal[1], "there is no such bridge");
     assert_string_equal(uplinks_text(), "uplink virtio-net, MTU 1500");
+    memcpy(net.uplink[0]->mac, "RT\0\xab", 4);
+    assert_string_equal(uplinks_text(), "uplink virtio-net 52:54:00:ab:00:00, MTU 1500");
     found("", 0);
     assert_true(!net.uplink[0] && !net.refusal[0][0] && !net.sw.up);
     assert_string_equal(uplinks_text(), "uplink none, MTU 0");

@@ -22,9 +22,11 @@ static bool lies_right(const void *p, uint16_t owner)
 
 static bool names_sorted(const struct node *n)
 {
-    for (unsigned i = 1; i < n->nr; i++)
-        if (strcmp(n->child[i - 1]->name->s, n->child[i]->name->s) >= 0)
+    for (unsigned i = 1; i < n->nr; i++) {
+        const struct text *a = n->child[i - 1]->name, *b = n->child[i]->name;
+        if (name_order(a->s, a->len, b->s, b->len) >= 0)
             return false;
+    }
     return true;
 }
 

@@ -92,8 +92,7 @@ static bool place_ok(const struct restore *r, const char *name, size_t len)
     if (!name_ok(name, len) || r->depth + 2 >= XS_MAX_DEPTH ||
         st[r->depth].path_len + 1 + len > XS_PATH_MAX)
         return false;
-    int c = last ? memcmp(last->s, name, last->len < len ? last->len : len) : -1;
-    return c < 0 || (!c && last->len < len);
+    return !last || name_order(last->s, last->len, name, len) < 0;
 }
 
 /* Up from nodes whose children are all there; with the top's the tree is whole and becomes the store's. */

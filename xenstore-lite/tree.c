@@ -230,15 +230,25 @@ struct node *tree_part(const char *name, size_t name_len, struct permset *perms,
     return node_new(&e, name, name_len, perms, data, len, nr);
 }
 
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+int name_order(const char *s, size_t len, const char *t, size_t t_len)
+{
+    int by_len = len < t_len ? -1 : len > t_len;
+
+    if (by_len && len && t_len && is_digit(*s) && is_digit(*t))
+        return by_len;
+    int c = memcmp(s, t, len < t_len ? len : t_len);
+    return c ? c : by_len;
+}
+
 static bool child_find(const struct node *n, const char *s, size_t len, unsigned *at)
 {
     unsigned lo = 0, hi = n->nr;
     while (lo < hi) {
         unsigned mid = (lo + hi) / 2;
         const struct text *t = n->child[mid]->name;
-        int c = memcmp(s, t->s, len < t->len ? len : t->len);
-        if (!c)
-            c = len < t->len ? -1 : len > t->len;
+        int c = name_order(s, len, t->s, t->len);
         if (!c) {
             *at = mid;
             return true;

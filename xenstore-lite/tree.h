@@ -128,6 +128,9 @@ struct node *tree_find_n(struct node *root, const char *path,
 size_t path_parent_len(const char *path); /* how many of them name the parent; the root's is itself */
 /* The deepest node that exists on the way to there (itself included); *used = how much of the path that is. */
 struct node *tree_nearest(struct node *root, const char *path, size_t len, size_t *used);
+/* The order of a node's children, < 0, 0 or > 0: by bytes, but for names that begin with a digit, of which the shorter one comes first. So 2 comes before
+ * 10: Linux numbers its interfaces in the order in which it finds devices. */
+int name_order(const char *s, size_t len, const char *t, size_t t_len);
 uint32_t node_cost(const struct node *n); /* for the owner's memory quota */
 
 /* Calls fn for everything below and at top, children before parents, until it returns non-zero. Not re-entrant. */

@@ -113,7 +113,43 @@ TEST(test_deep_and_wide)
     const struct node *w = tree_find(e.root, "/w");
     assert_int_equal(w->nr, 2000);
     for (unsigned i = 1; i < w->nr; i++)
-        assert_true(strcmp(w->child[i - 1]->name->s, w->child[i]->name->s) < 0);
+        assert_true(name_order(w->child[i - 1]->name->s, w->child[i - 1]->name->len,
+                               w->child[i]->name->s, w->child[i]->name->len) < 0);
+}
+
+static int order_of(const struct text *a, const struct text *b)
+{
+    return name_order(a->s, a->len, b->s, b->len);
+}
+
+/* Numbers by their value, whatever else is there; and it is an order. */
+TEST(test_order_of_names)
+{
+    static const char *const names[] = { "10", "9",  "-", "1", "a", "0",  "1a",  "-1",
+                                         "11", "a1", "2", "@", "Z", "01", "100", "12" };
+    char path[32];
+
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "/o/%s", names[i]);
+        assert_int_equal(edit_create(&e, path, NULL, 0, 5), XE_OK);
+    }
+    const struct node *o = tree_find(e.root, "/o");
+    assert_int_equal(o->nr, sizeof names / sizeof *names);
+    for (unsigned i = 0, last = 0; i < o->nr; i++) {
+        const char *s = o->child[i]->name->s;
+        for (unsigned k = 0; k < o->nr; k++) {
+            int c = order_of(o->child[i]->name, o->child[k]->name);
+            assert_true(i < k ? c < 0 : i > k ? c > 0 : !c);
+        }
+        if (*s == '0' || strspn(s, "0123456789") != strlen(s))
+            continue;
+        assert_true(last < (unsigned)atoi(s));
+        last = (unsigned)atoi(s);
+    }
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "/o/%s", names[i]);
+        assert_non_null(tree_find(e.root, path));
+    }
 }
 
 static int collect(const struct node *n, const struct node *parent, const char *path, void *arg)

@@ -425,7 +425,9 @@ int config_parse(struct domcfg *c, const char *file, const char *text, size_t le
 int config_override(struct domcfg *c, const char *text, char *err, size_t n)
 {
     const char *eq = strchr(text, '=');
-    struct parser *ps = parser_new(c, text, err, n);
+    char name[64]; /* of a long one its beginning, so that there is room for what is wrong with it */
+    snprintf(name, sizeof(name), strlen(text) < sizeof(name) ? "%s" : "%.60s...", text);
+    struct parser *ps = parser_new(c, name, err, n);
     if (!ps)
         return -ENOMEM;
     int rc;

@@ -425,6 +425,14 @@ TEST(overrides)
     assert_string_equal(err, "colour=red: unknown key 'colour'");
     assert_true(config_override(&cfg, "name='", err, sizeof(err)) < 0);
     assert_true(config_override(&cfg, "=3", err, sizeof(err)) < 0);
+    char many[1000] = "vif=[";
+    for (unsigned i = 0; i < 17; i++)
+        strcat(many, "'mac=00:16:3e:00:00:01,bridge=net0',");
+    strcat(many, "]");
+    assert_true(config_override(&cfg, many, err, sizeof(err)) < 0);
+    assert_string_equal(
+        err,
+        "vif=['mac=00:16:3e:00:00:01,bridge=net0','mac=00:16:3e:00:00...: vif: more than 16 entries");
     assert_true(config_override(&cfg, "plain", err, sizeof(err)) < 0);
     static char longest[1100] = "extra=";
     memset(longest + 6, 'x', 1023);

@@ -215,7 +215,7 @@ def bare_on_wire(serial, disk, wire):
 
 class Bare(Counted):
     def plain(self, serial):
-        return bare_on_wire(serial, **self.kw)
+        return bare_on_wire(serial, self.kw["disk"], self.kw["wire"])
 
 
 def bare(rows):

@@ -25,7 +25,7 @@ GUESTS = {"tcp-guests": "tcp-out", "udp-guests": "udp-out", "ping-guests": "ping
 
 class Bare(Machine):
     def command(self, serial):
-        return cost_devices.bare_on_wire(serial, **self.kw)
+        return cost_devices.bare_on_wire(serial, self.kw["disk"], self.kw["wire"])
 
 
 def operations(row):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iperf 2 over UDP, which lwiperf has not. A datagram begins with its number, from 0 on; the last one has a negative number, and is sent again until it
+ * iperf 2 over UDP, which lwiperf has not. A datagram begins with its number, from 1 on; the last one has a negative number, and is sent again until it
  * is answered by what came. Of 64 bits (iperf 2.1) the lower half suffices here: the sign is in both.
  */
 #include "iperf.h"
@@ -31,16 +31,18 @@ struct flow {
     uint16_t port;
     bool ended;
     uint64_t begin, last, bytes; /* ns */
-    uint32_t first, next, datagrams;
+    uint32_t sent, came;
 };
 
-static void tell(const char *end, const struct flow *f, uint32_t lost)
+static uint32_t lost(const struct flow *f) { return f->sent - f->came; }
+
+static void tell(const char *end, const struct flow *f)
 {
     uint64_t ms = (f->last - f->begin) / NS_PER_MS;
 
     printf("iperf: done udp %s %s:%u: %lu bytes in %lu ms, %lu kbit/s, %u of %u datagrams lost\n",
-           end, ipaddr_ntoa(&f->peer), f->port, f->bytes, ms, ms ? f->bytes * 8 / ms : 0, lost,
-           f->datagrams + lost);
+           end, ipaddr_ntoa(&f->peer), f->port, f->bytes, ms, ms ? f->bytes * 8 / ms : 0, lost(f),
+           f->sent);
 }
 
 static void put(struct udp_pcb *pcb, const ip_addr_t *to, uint16_t port, const void *data,
@@ -56,8 +58,6 @@ static void put(struct udp_pcb *pcb, const ip_addr_t *to, uint16_t port, const v
 }
 
 /* --- the server: one client at a time, the one that came last --- */
-static uint32_t lost(const struct flow *f) { return f->next - f->first - f->datagrams; }
-
 static void answer(struct udp_pcb *pcb, const struct flow *f)
 {
     uint64_t us = (f->last - f->begin) / 1000;
@@ -67,7 +67,7 @@ static void answer(struct udp_pcb *pcb, const struct flow *f)
                         .sec = lwip_htonl((uint32_t)(us / 1000000)),
                         .usec = lwip_htonl((uint32_t)(us % 1000000)),
                         .lost = lwip_htonl(lost(f)),
-                        .datagrams = lwip_htonl(f->next - f->first) };
+                        .datagrams = lwip_htonl(f->sent) };
 
     put(pcb, &f->peer, f->port, &r, sizeof(r));
 }
@@ -83,21 +83,21 @@ static void on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip
 
     (void)arg;
     if (whole && (int32_t)id < 0) {
-        if (same && !f.ended)
-            tell("server", &f, lost(&f));
-        f.ended |= same;
+        if (same && !f.ended) {
+            f.ended = true;
+            f.sent = LWIP_MAX(-id - 1, f.came);
+            tell("server", &f);
+        }
         if (same)
             answer(pcb, &f);
     } else if (whole) {
         if (!same || f.ended) {
-            f = (struct flow){ .port = port, .begin = now_ns(), .first = id };
+            f = (struct flow){ .port = port, .begin = now_ns() };
             ip_addr_copy(f.peer, *from);
         }
         f.last = now_ns();
         f.bytes += p->tot_len;
-        f.datagrams++;
-        if (id >= f.next)
-            f.next = id + 1;
+        f.came++;
     }
     pbuf_free(p);
 }
@@ -146,7 +146,7 @@ static void send_last(void)
         client.f.ended = true;
         return;
     }
-    send_one(-client.f.datagrams);
+    send_one(-client.f.sent - 1);
     client.next = now_ns() + LAST_MS * NS_PER_MS;
 }
 
@@ -158,9 +158,9 @@ uint64_t iperf_udp_turn(void)
     if (!client.pcb || f->ended)
         return 0;
     if (now < client.end) {
-        while (f->bytes <= due && send_one(f->datagrams)) {
+        while (f->bytes <= due && send_one(f->sent + 1)) {
             f->bytes += SIZE;
-            f->datagrams++;
+            f->sent++;
         }
         f->last = now;
         client.next = now + TICK_MS * NS_PER_MS;
@@ -179,8 +179,8 @@ static void on_report(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_a
     if (client.lasts && !client.f.ended &&
         pbuf_copy_partial(p, &r, sizeof(r), 0) >= offsetof(struct report, more)) {
         client.f.ended = true;
-        client.f.datagrams -= lwip_ntohl(r.lost);
-        tell("client", &client.f, lwip_ntohl(r.lost));
+        client.f.came = client.f.sent - lwip_ntohl(r.lost);
+        tell("client", &client.f);
     }
     pbuf_free(p);
 }

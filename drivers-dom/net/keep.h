@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Keep records: the state of the rings, which the next instance of this domain needs to go on (docs/restart-protocol.md 4). Whose they are says the
- * slot table; a record that differs from it is not served. Page n is that of the vif on switch port n, page 0 says whose
+ * slot table; a record that differs from it is not served. A page is that of one queue of the vif on a switch port (vif.h says which), page 0 says whose
  * fault a death is (blame.h); where the NIC's registers are says the core.
+ *
+ * The queues of a vif are served all or none. The page of the first becomes valid after the others and is cleared before them: what has no first is none.
  *
  * A dead instance may have stopped at any store and may have written rubbish before it died. So every field that is believed
  * carries a check that detects at least any one damaged byte: heads have a CRC-32, ring indices are stored with their
@@ -14,7 +16,8 @@
 #include <bh.h>
 
 #define KEEP_VIF_MAGIC 0x46495642u
-#define KEEP_VERSION   2u
+#define KEEP_VERSION   3u
+#define KEEP_QUEUES    4u   /* of a vif, at most */
 #define KEEP_RING      256u /* entries of a one-page ring, Tx as Rx */
 
 #define KEEP_F_SG    1u /* the front-end takes packets in several slots */
@@ -34,7 +37,8 @@ struct keep_vif_head {
     uint32_t tx_port, rx_port; /* the front-end's ports; equal unless KEEP_F_SPLIT */
     uint32_t features;         /* KEEP_F_* */
     uint8_t mac[6];
-    uint16_t pad;
+    uint8_t queue,
+        nr_queues; /* which, of how many: the one thing besides rings and ports in which the pages of a vif differ */
     uint32_t slot_gen; /* of the entry of the slot table that it was connected by */
 };
 _Static_assert(sizeof(struct keep_vif_head) == 48, "keep record layout");
@@ -47,7 +51,7 @@ struct keep_vif {
     uint64_t rx_copy[KEEP_RING]; /* keep_rx() */
 };
 _Static_assert(sizeof(struct keep_vif) == 48 + 64 + 1024 + 2048, "keep record layout");
-_Static_assert(sizeof(struct keep_vif) <= PAGE_SIZE, "one vif, one keep page");
+_Static_assert(sizeof(struct keep_vif) <= PAGE_SIZE, "one queue, one keep page");
 
 /* --- copied requests ---
  * The check is a sum without carry over 16-bit words: a damaged byte changes exactly one of them. */
@@ -87,7 +91,10 @@ static inline bool keep_rx_ok(uint32_t index, uint64_t e)
 
 /* --- records (adopt.c) --- */
 enum keep_state { KEEP_EMPTY, KEEP_VALID, KEEP_DAMAGED };
-enum keep_state keep_vif_state(const struct keep_vif *k);
+enum keep_state keep_vif_state(const struct keep_vif *k); /* of one page */
 /* Makes the record valid for rings whose responses start at tx and rx; from->magic, version and crc are filled in. */
 void keep_vif_open(struct keep_vif *k, const struct keep_vif_head *from, uint32_t tx, uint32_t rx);
 void keep_vif_close(struct keep_vif *k);
+/* Of a vif, whose pages are k[0] to k[n - 1], n up to KEEP_QUEUES: valid if all are there that the first one names, and say the same. */
+enum keep_state keep_queues_state(struct keep_vif *const k[], unsigned n);
+void keep_queues_close(struct keep_vif *const k[], unsigned n);

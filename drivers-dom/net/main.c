@@ -12,13 +12,7 @@
 #include "net.h"
 #include "vif.h"
 
-static uint8_t *keep;
 _Static_assert(BLAME_WORDS(SW_VIFS - 1) * 8 <= PAGE_SIZE, "page 0 is whose fault a death is");
-
-static struct keep_vif *keep_page(unsigned port)
-{
-    return (struct keep_vif *)(keep + port * PAGE_SIZE);
-}
 
 static bool attached(uint32_t gen, uint64_t *chances)
 {
@@ -45,10 +39,12 @@ int main(void)
     driver_begin(&driver);
     batch_left_to_wait(&net.batch);
     net_pool_init();
-    keep = keep_memory(SW_VIFS, SW_VIFS, &n);
+    uint8_t *keep = keep_memory(VIF_KEEP(1), VIF_KEEP(1), &n);
+    while (vif_queues < KEEP_QUEUES && n >= VIF_KEEP(vif_queues + 1))
+        vif_queues++;
     driver_blame((struct blame *)keep, SW_VIFS - 1, attached); /* page 0, which is no vif's */
     uplinks_find();
-    n = vifs_adopt(keep_page);
+    n = vifs_adopt(keep);
     batch_flush(&net.batch); /* what the last instance published and did not tell */
     driver_adopted();
     (void)driver_serve(); /* what waited since the last life goes before words about it */

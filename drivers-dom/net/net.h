@@ -2,12 +2,14 @@
 /* What the files of the net driver domain share at run time: one pool, one switch, the uplinks of its bridges, one batch. */
 #pragma once
 #include <bh.h>
+#include "netback.h"
 #include "nic.h"
 #include "pkt.h"
 #include "switch.h"
 
 struct net {
     struct pkt_pool pool;
+    struct nb_items items;
     struct sw sw;
     /* By the number of the bridge (slot_table.h): NULL: it has none; why its NIC is not, "": it is, or there is none to be; its name, "": there is but
      * one, or no such. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* netback's ring logic: see netback.h for the round, the trust and the rules that a crash at any store imposes. */
 #include "netback.h"
-#include <blame.h>
 #include <errno.h>
 #include <string.h>
 
@@ -17,8 +16,8 @@ _Static_assert(PKT_BUFS == NB_MAX_SLOTS + 1, "buffers and copies of a packet");
 
 static void nb_break(struct nb *nb, const char *why)
 {
-    if (!nb->broken)
-        nb->broken = why;
+    if (!nb->vif->broken)
+        nb->vif->broken = why;
 }
 
 /* Requests in [cons, the ring's req_prod), which may not pass what the front-end may have outstanding. */
@@ -36,33 +35,66 @@ int nb_attach(struct nb *nb, const struct keep_vif_head *head)
 {
     uint32_t tx = READ_ONCE(nb->txs->rsp_prod), rx = READ_ONCE(nb->rxs->rsp_prod);
 
-    nb->features = head->features;
+    nb->vif->features = head->features;
     nb->tx_cons = nb->tx_rsp = nb->tx_pub = tx;
     nb->rx_cons = nb->rx_taken = nb->rx_seen = nb->rx_rsp = nb->rx_pub = rx;
     (void)ring_avail(nb, &nb->txs->req_prod, tx, tx);
     (void)ring_avail(nb, &nb->rxs->req_prod, rx, rx);
-    if (nb->broken)
+    if (nb->vif->broken)
         return -EINVAL;
     keep_vif_open(nb->keep, head, tx, rx);
     return 0;
 }
 
+/* of_vif: how many of that direction all queues of the vif have. */
+static bool items_left(const struct nb *nb, unsigned of_vif)
+{
+    return of_vif < NB_ROUND && nb->vif->items->used < NB_ITEMS;
+}
+
+static struct nb_item *item_new(struct nb *nb, struct nb_list *list, unsigned *of_vif)
+{
+    struct nb_items *all = nb->vif->items;
+
+    if (!list->nr)
+        list->item = &all->item[all->used];
+    all->used++;
+    all->live++;
+    ++*of_vif;
+    return &list->item[list->nr++];
+}
+
+static void items_over(struct nb *nb, struct nb_list *list, unsigned *of_vif)
+{
+    struct nb_items *all = nb->vif->items;
+
+    *of_vif -= list->nr;
+    all->live -= list->nr;
+    list->nr = 0;
+    if (!all->live)
+        all->used = 0;
+}
+
 static void drop_items(struct nb *nb)
 {
-    for (unsigned i = 0; i < nb->nr_tx_items; i++) {
-        if (nb->tx_item[i].pkt)
-            pkt_put(nb->pool, nb->tx_item[i].pkt);
+    for (unsigned i = 0; i < nb->tx_items.nr; i++) {
+        if (nb->tx_items.item[i].pkt)
+            pkt_put(nb->vif->pool, nb->tx_items.item[i].pkt);
     }
-    for (unsigned i = 0; i < nb->nr_rx_items; i++)
-        pkt_put(nb->pool, nb->rx_item[i].pkt);
-    nb->nr_tx_items = nb->nr_rx_items = 0;
+    for (unsigned i = 0; i < nb->rx_items.nr; i++)
+        pkt_put(nb->vif->pool, nb->rx_items.item[i].pkt);
+    items_over(nb, &nb->tx_items, &nb->vif->nr_tx_items);
+    items_over(nb, &nb->rx_items, &nb->vif->nr_rx_items);
 }
 
 void nb_detach(struct nb *nb)
 {
-    while (nb->rxq_head != nb->rxq_tail)
-        pkt_put(nb->pool, nb->rxq[nb->rxq_head++ % NB_RXQ]);
-    nb->rxq_bufs = nb->rxq_slots = nb->rxq_cut = 0;
+    while (nb->rxq_head != nb->rxq_tail) {
+        struct pkt *p = nb->rxq[nb->rxq_head++ % NB_RXQ];
+        nb->vif->rxq_bufs -= p->nr;
+        pkt_put(nb->vif->pool, p);
+    }
+    nb->rxq_slots = nb->rxq_cut = 0;
     drop_items(nb);
 }
 
@@ -178,11 +210,11 @@ static void tx_queue_copies(struct nb *nb, struct batch *b, const struct tx_chai
         for (unsigned done = 0; done < f->size;) {
             unsigned n = f->size - done;
             if (to->len && n > room) {
-                to = pkt_grow(nb->pool, p, to);
+                to = pkt_grow(nb->vif->pool, p, to);
                 room = PKT_BUF;
             }
             n = n < room ? n : room;
-            (void)batch_copy_from(b, nb->dom, f->gref, f->offset + done, to->data + to->len, n);
+            (void)batch_copy_from(b, nb->vif->dom, f->gref, f->offset + done, to->data + to->len, n);
             to->len = (uint16_t)(to->len + n);
             p->rest += to == p ? 0 : n;
             room -= n;
@@ -198,32 +230,34 @@ static void tx_queue_copies(struct nb *nb, struct batch *b, const struct tx_chai
     p->gso_size = c->gso_size;
 }
 
-/* Whether the wire has room for one more, if it goes there, after the `used` of this round. */
-static bool tx_room(struct nb *nb, const struct tx_chain *c, unsigned *used)
+/* Whether the wire has room for one more, if it goes there, after what its vif has used of it in this round. */
+static bool tx_room(struct nb *nb, const struct tx_chain *c)
 {
-    if (!nb->room)
+    const struct nb_room *room = nb->vif->room;
+    unsigned need = c->frags, *used = &nb->vif->used;
+
+    if (!room)
         return true;
-    unsigned need = c->frags;
-    if (c->gso && nb->room->cut && c->gso_size) {
+    if (c->gso && room->cut && c->gso_size) {
         unsigned each = pkt_bufs(c->gso_size + PKT_PULL);
         need = (c->frag[0].size / c->gso_size + 1) * each;
     }
-    nb->tx_waits = *used + need > nb->room->bufs && (*used || !nb->room->idle);
+    nb->tx_waits = *used + need > room->bufs && (*used || !room->idle);
     *used += need;
     return !nb->tx_waits;
 }
 
 unsigned nb_collect_tx(struct nb *nb, struct batch *b)
 {
+    struct nb_vif *v = nb->vif;
     struct tx_chain c;
-    unsigned used = 0;
 
     nb->tx_waits = false;
-    while (!nb->broken && nb->nr_tx_items < NB_ROUND) {
+    while (!v->broken && items_left(nb, v->nr_tx_items)) {
         unsigned avail = ring_avail(nb, &nb->txs->req_prod, nb->tx_cons, nb->tx_pub);
         nb->tx_short = 0;
         /* Checked before parsing: a packet is consumed only if it can be carried on. */
-        if (!avail || nb->pool->nr_free < PKT_BUFS || b->nr_copies + PKT_BUFS > BH_BATCH_COPIES)
+        if (!avail || v->pool->nr_free < PKT_BUFS || b->nr_copies + PKT_BUFS > BH_BATCH_COPIES)
             break;
         if (!tx_parse(nb, avail, &c)) {
             if (avail == KEEP_RING)
@@ -231,17 +265,17 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b)
             nb->tx_short = avail;
             break;
         }
-        if (rate_when(&nb->rate) > nb->now) {
+        if (rate_when(&v->rate) > v->now) {
             nb->tx_waits = true;
             break;
         }
-        if (!tx_room(nb, &c, &used))
+        if (!tx_room(nb, &c))
             break;
-        rate_take(&nb->rate, nb->now, c.frag[0].size);
-        struct nb_item *it = &nb->tx_item[nb->nr_tx_items];
+        rate_take(&v->rate, v->now, c.frag[0].size);
+        struct nb_item *it = item_new(nb, &nb->tx_items, &v->nr_tx_items);
         *it = (struct nb_item){ .slots = (uint16_t)c.slots, .status = NETIF_RSP_OKAY };
         if (tx_sizes(&c)) {
-            it->pkt = pkt_alloc(nb->pool);
+            it->pkt = pkt_alloc(v->pool);
             tx_queue_copies(nb, b, &c, it);
         } else {
             it->status = NETIF_RSP_ERROR;
@@ -249,9 +283,8 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b)
         }
         nb->tx_cons += c.slots;
         SHARED_STORE(&nb->keep->tx.req_cons, keep_idx(nb->tx_cons));
-        nb->nr_tx_items++;
     }
-    return nb->nr_tx_items;
+    return nb->tx_items.nr;
 }
 
 /* Response bodies for the next `slots` slots, from the keep record alone. */
@@ -279,32 +312,32 @@ static bool copies_ok(const struct batch *b, const struct nb_item *it)
 void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p),
                   void *arg)
 {
-    if (nb->broken)
+    if (nb->vif->broken)
         drop_items(nb);
-    for (unsigned i = 0; i < nb->nr_tx_items; i++) {
-        struct nb_item *it = &nb->tx_item[i];
+    for (unsigned i = 0; i < nb->tx_items.nr; i++) {
+        struct nb_item *it = &nb->tx_items.item[i];
         if (!copies_ok(b, it))
             it->status = NETIF_RSP_ERROR;
         nb_tx_answer(nb, it->slots, it->status);
         if (it->status == NETIF_RSP_OKAY) {
-            nb->stats.tx_packets++;
-            pkt_pull(nb->pool, it->pkt);
+            nb->vif->stats.tx_packets++;
+            pkt_pull(nb->vif->pool, it->pkt);
             deliver(arg, it->pkt);
         } else {
-            (*(it->too_long ? &nb->stats.tx_long : &nb->stats.tx_errors))++;
+            (*(it->too_long ? &nb->vif->stats.tx_long : &nb->vif->stats.tx_errors))++;
         }
         if (it->pkt)
-            pkt_put(nb->pool, it->pkt);
+            pkt_put(nb->vif->pool, it->pkt);
     }
-    nb->nr_tx_items = 0;
+    items_over(nb, &nb->tx_items, &nb->vif->nr_tx_items);
 }
 
 /* --- Rx: to the front-end --------------------------------------------------------------------------- */
 
 static bool rx_takes_whole(const struct nb *nb, const struct pkt *p)
 {
-    return !p->gso || (nb_takes_blank(nb, p) && (nb->features & KEEP_F_SG) &&
-                       (nb->features & (p->ipv6 ? KEEP_F_GSO6 : KEEP_F_GSO4)));
+    return !p->gso || (nb_takes_blank(nb->vif, p) && (nb->vif->features & KEEP_F_SG) &&
+                       (nb->vif->features & (p->ipv6 ? KEEP_F_GSO6 : KEEP_F_GSO4)));
 }
 
 /* A packet's buffers lie in a slot each, or one behind the other where that would be more slots than a front-end has to take. */
@@ -325,9 +358,10 @@ static unsigned rx_slots_all(const struct nb *nb, const struct pkt *p)
 
 static bool rx_room(struct nb *nb, const struct pkt *p, unsigned slots)
 {
-    if (nb->broken || nb->rxq_tail - nb->rxq_head >= NB_RXQ)
+    if (nb->vif->broken || nb->rxq_tail - nb->rxq_head >= NB_RXQ)
         return false;
-    if (nb->rxq_bufs + p->nr <= nb->pool->nr_free / 2 && nb->pool->nr_free >= nb->pool->nr / 4)
+    if (nb->vif->rxq_bufs + p->nr <= nb->vif->pool->nr_free / 2 &&
+        nb->vif->pool->nr_free >= nb->vif->pool->nr / 4)
         return true;
     unsigned avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
     if (avail < nb->rxq_slots + slots)
@@ -341,11 +375,11 @@ bool nb_queue_rx(struct nb *nb, struct pkt *p)
     unsigned slots = rx_slots_all(nb, p);
 
     if (!rx_room(nb, p, slots)) {
-        nb->stats.rx_dropped++;
+        nb->vif->stats.rx_dropped++;
         return false;
     }
     nb->rxq[nb->rxq_tail++ % NB_RXQ] = pkt_get(p);
-    nb->rxq_bufs += p->nr;
+    nb->vif->rxq_bufs += p->nr;
     nb->rxq_slots += slots;
     return true;
 }
@@ -390,20 +424,20 @@ static struct pkt *rx_take(struct nb *nb)
     struct pkt *p = nb->rxq[nb->rxq_head % NB_RXQ], *s = p;
 
     if (!rx_takes_whole(nb, p)) {
-        s = pkt_segment(nb->pool, p, nb->rxq_cut);
+        s = pkt_segment(nb->vif->pool, p, nb->rxq_cut);
         if (!s)
             return NULL;
-        if (!nb_takes_blank(nb, s))
+        if (!nb_takes_blank(nb->vif, s))
             pkt_csum_fill(s);
         if (++nb->rxq_cut < pkt_segments(p))
             return s;
     }
     nb->rxq_cut = 0;
     nb->rxq_head++;
-    nb->rxq_bufs -= p->nr;
+    nb->vif->rxq_bufs -= p->nr;
     nb->rxq_slots -= rx_slots_all(nb, p);
     if (s != p)
-        pkt_put(nb->pool, p);
+        pkt_put(nb->vif->pool, p);
     return s;
 }
 
@@ -436,13 +470,15 @@ static void rx_queue_copies(struct nb *nb, struct batch *b, const struct nb_item
         if (k == 1 && it->pkt->gso)
             continue;
         for (unsigned have = 0, n; (n = rx_piece(&cut, have, &from)); have += n)
-            (void)batch_copy_to(b, nb->dom, gref, have, from, n);
+            (void)batch_copy_to(b, nb->vif->dom, gref, have, from, n);
     }
 }
 
 unsigned nb_collect_rx(struct nb *nb, struct batch *b)
 {
-    while (!nb->broken && nb->nr_rx_items < NB_ROUND && nb->rxq_head != nb->rxq_tail) {
+    struct nb_vif *v = nb->vif;
+
+    while (!v->broken && items_left(nb, v->nr_rx_items) && nb->rxq_head != nb->rxq_tail) {
         unsigned copies, need = rx_need(nb, &copies),
                          avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
         if (avail < need && (int32_t)(nb->rx_seen - (nb->rx_cons + avail)) > 0)
@@ -452,18 +488,18 @@ unsigned nb_collect_rx(struct nb *nb, struct batch *b)
         struct pkt *p = rx_take(nb);
         if (!p)
             break;
-        if (need > 1 && !(nb->features & KEEP_F_SG)) {
-            nb->stats.rx_dropped++;
-            pkt_put(nb->pool, p);
+        if (need > 1 && !(v->features & KEEP_F_SG)) {
+            v->stats.rx_dropped++;
+            pkt_put(v->pool, p);
             continue;
         }
         rx_consume(nb, nb->rx_cons + need);
-        struct nb_item *it = &nb->rx_item[nb->nr_rx_items++];
+        struct nb_item *it = item_new(nb, &nb->rx_items, &v->nr_rx_items);
         *it = (struct nb_item){ .pkt = p, .slots = (uint16_t)need, .copy0 = (uint16_t)b->nr_copies };
         rx_queue_copies(nb, b, it);
         it->ncopies = (uint16_t)(b->nr_copies - it->copy0);
     }
-    return nb->nr_rx_items;
+    return nb->rx_items.nr;
 }
 
 /* The extra info behind the first response, from low to high: type, flags 0, size, kind, 0, features 0: see the assertion on its size. */
@@ -513,34 +549,18 @@ static void rx_answer(struct nb *nb, const struct batch *b, const struct nb_item
 
 void nb_finish_rx(struct nb *nb, const struct batch *b)
 {
-    if (nb->broken)
+    if (nb->vif->broken)
         nb_detach(nb); /* what waits for it would never go */
-    for (unsigned i = 0; i < nb->nr_rx_items; i++) {
-        struct nb_item *it = &nb->rx_item[i];
+    for (unsigned i = 0; i < nb->rx_items.nr; i++) {
+        struct nb_item *it = &nb->rx_items.item[i];
         rx_answer(nb, b, it);
         if (copies_ok(b, it))
-            nb->stats.rx_packets++;
+            nb->vif->stats.rx_packets++;
         else
-            nb->stats.rx_errors++;
-        pkt_put(nb->pool, it->pkt);
+            nb->vif->stats.rx_errors++;
+        pkt_put(nb->vif->pool, it->pkt);
     }
-    nb->nr_rx_items = 0;
-}
-
-unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b)
-{
-    static unsigned first;
-    unsigned packets = 0;
-
-    first++;
-    for (unsigned i = 0; i < n; i++) {
-        struct nb *one = nb[(first + i) % n];
-        blame(one->gen);
-        packets += nb_collect_rx(one, b);
-        packets += nb_collect_tx(one, b);
-    }
-    blame(0);
-    return packets;
+    items_over(nb, &nb->rx_items, &nb->vif->nr_rx_items);
 }
 
 /* --- Publishing ------------------------------------------------------------------------------------- */
@@ -561,7 +581,7 @@ void nb_push(struct nb *nb, struct batch *b)
 {
     uint32_t tx_old = nb->tx_pub, rx_old = nb->rx_pub;
 
-    if (nb->broken)
+    if (nb->vif->broken)
         return;
     if (nb->tx_rsp != tx_old)
         nb_publish_tx(nb);
@@ -587,7 +607,7 @@ bool nb_arm(struct nb *nb)
 {
     unsigned need = 0, copies;
 
-    if (nb->broken)
+    if (nb->vif->broken)
         return false;
     if (!nb->tx_waits) /* else it is looked at again without an event (round.c) */
         SHARED_STORE(&nb->txs->req_event, nb->tx_cons + nb->tx_short + 1);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * netback's ring logic for one vif: <xen/io/netif.h>, one queue, grant copies, no control ring.
+ * netback's ring logic: <xen/io/netif.h>, up to four queues for each vif, grant copies, no control ring. netback.c knows one queue, queues.c those of a
+ * vif.
  *
  * Nothing here calls the core: copies and sends are collected in a struct batch, which the caller flushes once a round:
  *
- *     nb_collect                     (all vifs)   requests consumed, copies queued
+ *     nb_collect          (all vifs)   requests consumed, copies queued
  *     batch_flush
- *     nb_finish_tx, nb_finish_rx     (all vifs)   responses written
- *     nb_push                        (all vifs)   responses published, notifications queued for the next flush
+ *     nb_vif_finish       (all vifs)   responses written, then published; notifications queued for the next flush
  *
  * The front-end is hostile. Each slot is copied once and only the copy is used; what breaks the protocol marks the vif broken and
  * nothing is read from or written to its rings any more (it harms itself only). What is merely unusable is dropped and
@@ -25,8 +25,9 @@
 #include "pkt.h"
 #include "rate.h"
 
-#define NB_ROUND     64u /* packets of a vif each way and round: fairness */
-#define NB_RXQ       64u /* packets that wait for a front-end's buffers, at most; power of two */
+#define NB_ROUND     64u  /* packets of a vif each way and round: fairness */
+#define NB_ITEMS     512u /* of all of them: more than a batch has copies */
+#define NB_RXQ       64u  /* packets that wait for a queue's buffers, at most; power of two */
 #define NB_MAX_SLOTS XEN_NETIF_NR_SLOTS_MIN
 
 struct nb_item { /* a packet between collect and finish */
@@ -34,6 +35,15 @@ struct nb_item { /* a packet between collect and finish */
     uint16_t slots, copy0, ncopies;
     int16_t status;
     bool too_long;
+};
+/* Those of a round: for each queue and direction some that lie behind each other. All zero at first. */
+struct nb_items {
+    struct nb_item item[NB_ITEMS];
+    unsigned used, live;
+};
+struct nb_list {
+    struct nb_item *item;
+    unsigned nr;
 };
 
 struct nb_stats {
@@ -48,25 +58,18 @@ struct nb_room {
     bool cut;      /* TCP has to be cut for the NIC */
 };
 
-struct nb {
+struct nb { /* a queue */
+    struct nb_vif *vif;
     netif_tx_sring_t *txs;
     netif_rx_sring_t *rxs;
     struct keep_vif *keep;
-    struct pkt_pool *pool;
-    domid_t dom;
-    uint32_t gen;              /* of its entry: whose fault a death at its rings is (blame.h) */
     uint32_t tx_port, rx_port; /* local ports */
-    uint32_t features;         /* KEEP_F_* */
-    const char *broken;        /* why, or NULL */
 
     uint32_t tx_cons;  /* = keep tx.req_cons */
     uint32_t tx_rsp;   /* responses written */
     uint32_t tx_pub;   /* = the ring's rsp_prod */
     unsigned tx_short; /* slots past tx_cons that were seen and are not a whole packet yet */
-    const struct nb_room *room; /* of this round; NULL: no bound */
-    struct rate rate;           /* of what the front-end sends */
-    uint64_t now;               /* when the round began */
-    bool tx_waits;              /* the next packet waits for one of them */
+    bool tx_waits;     /* the next packet waits for the wire or for its turn (rate.h) */
 
     uint32_t rx_cons;  /* next request to fill; behind rx_taken after an adoption */
     uint32_t rx_taken; /* = keep rx.req_cons */
@@ -74,25 +77,63 @@ struct nb {
 
     struct pkt *rxq[NB_RXQ];
     uint32_t rxq_head, rxq_tail;
-    unsigned rxq_bufs;  /* buffers of theirs */
     unsigned rxq_slots; /* what they need of the front-end's, at most */
     uint32_t rx_seen;   /* requests up to here were relied on: there is no going back */
     unsigned rxq_cut;   /* segments of the first of them that are out already */
-    struct nb_item tx_item[NB_ROUND], rx_item[NB_ROUND];
-    unsigned nr_tx_items, nr_rx_items;
-    struct nb_stats stats;
+    struct nb_list tx_items, rx_items;
 };
 
-/* Rings of a front-end that just connected: *nb has txs, rxs, keep, pool, dom, gen, ports set. The record is made valid. */
-int nb_attach(struct nb *nb, const struct keep_vif_head *head) __attribute__((warn_unused_result));
-void nb_detach(struct nb *nb); /* drops what is queued; touches neither ring nor record */
+/* What its queues share. */
+struct nb_vif {
+    struct pkt_pool *pool;
+    struct nb_items *items;
+    domid_t dom;
+    uint32_t gen;               /* of its entry: whose fault a death at its rings is (blame.h) */
+    uint32_t features;          /* KEEP_F_* */
+    const char *broken;         /* why, or NULL: by any queue, and all of them stand still */
+    const struct nb_room *room; /* of this round; NULL: no bound */
+    unsigned used;              /* of that, in this round */
+    struct rate rate;           /* of what the front-end sends */
+    uint64_t now;               /* when the round began */
+    unsigned rxq_bufs;          /* buffers of what waits in the rxqs */
+    unsigned nr_tx_items, nr_rx_items;
+    unsigned turn; /* whose turn it is among the queues */
+    struct nb_stats stats;
+    unsigned nr_queues;
+    struct nb q[KEEP_QUEUES];
+};
 
 /* A blank checksum stays so. Linux's front-end looks for the header right behind the Ethernet header, whatever it promised: tagged frames go filled in. */
-static inline bool nb_takes_blank(const struct nb *nb, const struct pkt *p)
+static inline bool nb_takes_blank(const struct nb_vif *v, const struct pkt *p)
 {
-    return !p->tagged && (nb->features & (p->ipv6 ? KEEP_F_CSUM6 : KEEP_F_CSUM4));
+    return !p->tagged && (v->features & (p->ipv6 ? KEEP_F_CSUM6 : KEEP_F_CSUM4));
 }
 
+/* --- a vif (queues.c) --- */
+
+/* Rings of a front-end that just connected: *v has pool, items, dom, gen, nr_queues, and of each queue rings, keep, ports set; all else is zero. head: for
+ * each queue. All records are made valid, that of the first queue last; or none is, and `broken` says why. */
+int nb_vif_attach(struct nb_vif *v, const struct keep_vif_head *head)
+    __attribute__((warn_unused_result));
+/* Rings of a dead instance, likewise. Checks all, then commits. On -EINVAL (a record damaged or rsp_prod tampered with, *why) not a byte was stored
+ * to a ring or record. Notifications go to b. */
+int nb_vif_adopt(struct nb_vif *v, struct batch *b, const char **why)
+    __attribute__((warn_unused_result));
+void nb_vif_detach(struct nb_vif *v); /* drops what is queued; touches neither ring nor record */
+/* Which queue a packet to the front-end takes: that of its flow (rss.h). */
+unsigned nb_vif_queue(const struct nb_vif *v, const struct pkt *p);
+/* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 19 copies), so another vif comes
+ * first each time: a flooding front-end leaves the others at least every n-th round. So do the queues of a vif among themselves. */
+unsigned nb_collect(struct nb_vif *const v[], unsigned n, struct batch *b);
+void nb_vif_finish(struct nb_vif *v, struct batch *b, void (*deliver)(void *arg, struct pkt *p),
+                   void *arg);
+bool nb_vif_arm(struct nb_vif *v);
+bool nb_vif_waits(const struct nb_vif *v); /* a queue of it does: tx_waits */
+
+/* --- a queue --- */
+
+int nb_attach(struct nb *nb, const struct keep_vif_head *head) __attribute__((warn_unused_result));
+void nb_detach(struct nb *nb);
 unsigned nb_collect_tx(struct nb *nb, struct batch *b); /* packets consumed */
 void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p),
                   void *arg);
@@ -103,16 +144,13 @@ unsigned nb_collect_rx(struct nb *nb,
                        struct batch *b); /* copies of packets into the guest; how many packets */
 void nb_finish_rx(struct nb *nb,
                   const struct batch *b); /* after the batch: bodies of the responses; nb_push publishes */
-/* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 19 copies), so another vif comes
- * first each time: a flooding front-end leaves the others at least every n-th round. */
-unsigned nb_collect(struct nb *const nb[], unsigned n, struct batch *b);
 void nb_push(struct nb *nb, struct batch *b);
 /* Asks for an event with the next request that could be served; true: there is work already, go round again. */
 bool nb_arm(struct nb *nb);
 
-/* adopt.c: rings of a dead instance. Checks all, then commits. On -EINVAL (record damaged or rsp_prod tampered with, *why) not a
- * byte was stored to ring or record. Notifications go to b. */
-int nb_adopt(struct nb *nb, struct batch *b, const char **why) __attribute__((warn_unused_result));
+/* adopt.c: NULL, or why a dead instance's ring cannot be taken over. Stores nothing. */
+const char *nb_adopt_check(struct nb *nb);
+void nb_adopt(struct nb *nb, struct batch *b); /* then it is */
 
 /* Shared between netback.c and adopt.c. */
 void nb_tx_answer(struct nb *nb, unsigned slots, int16_t status);

@@ -131,7 +131,7 @@ static void rooms(unsigned bridge, uint64_t now)
 bool net_round(uint64_t now)
 {
     struct batch *b = &net.batch;
-    struct nb *on[SW_VIFS];
+    struct nb_vif *on[SW_VIFS];
     unsigned nr_on = 0, sends = b->nr_sends, work = 0;
 
     net.now = now;
@@ -149,11 +149,8 @@ bool net_round(uint64_t now)
         batch_flush(b);
     EACH_PORT(i, vifs_connected())
     {
-        struct nb *nb = &vifs[i].nb;
-        blame(nb->gen); /* a frame is its sender's, also on its way through the switch */
-        nb_finish_tx(nb, b, forward, (void *)(uintptr_t)i);
-        nb_finish_rx(nb, b);
-        nb_push(nb, b);
+        blame(vifs[i].nb.gen); /* a frame is its sender's, also on its way through the switch */
+        nb_vif_finish(&vifs[i].nb, b, forward, (void *)(uintptr_t)i);
     }
     blame(0);
     for (unsigned u = 0; u < SW_UPLINKS; u++)
@@ -170,7 +167,7 @@ bool net_arm(void)
     for (unsigned b = 0; b < SW_UPLINKS; b++)
         again |= nic_arm(net.uplink[b]);
     EACH_PORT(i, vifs_connected())
-    again |= nb_arm(&vifs[i].nb);
+    again |= nb_vif_arm(&vifs[i].nb);
     return again && !short_of_buffers();
 }
 
@@ -183,9 +180,8 @@ uint64_t net_look_again(void)
         at = nic_waits(net.uplink[b]) ? soon : at;
     EACH_PORT(i, vifs_connected())
     {
-        const struct nb *nb = &vifs[i].nb;
-        uint64_t when = rate_when(&nb->rate);
-        if (nb->tx_waits)
+        uint64_t when = rate_when(&vifs[i].nb.rate);
+        if (nb_vif_waits(&vifs[i].nb))
             at = earlier(at, when > soon ? when : soon);
     }
     return at;

@@ -16,39 +16,61 @@ static unsigned port_of(const struct vif *v) { return (unsigned)(v - vifs); }
 
 static void rings_unmap(struct vif *v)
 {
-    if (v->nb.rx_port && v->nb.rx_port != v->nb.tx_port)
-        event_close(v->nb.rx_port);
-    if (v->nb.tx_port)
-        event_close(v->nb.tx_port);
+    for (unsigned i = 0; i < v->nb.nr_queues; i++) {
+        const struct nb *q = &v->nb.q[i];
+        if (q->rx_port && q->rx_port != q->tx_port)
+            event_close(q->rx_port);
+        if (q->tx_port)
+            event_close(q->tx_port);
+    }
     if (v->map.va)
         grant_unmap(&v->map);
 }
 
-/* Maps the rings and binds the ports that a head names; everything a struct nb needs before attach or adopt. */
+static bool ports_bind(struct nb *q, const struct keep_vif_head *h)
+{
+    int tx = event_bind_interdomain(h->domid, h->tx_port, wakes_only, NULL), rx = tx;
+
+    q->tx_port = tx > 0 ? (uint32_t)tx : 0;
+    if (tx > 0 && (h->features & KEEP_F_SPLIT))
+        rx = event_bind_interdomain(h->domid, h->rx_port, wakes_only, NULL);
+    q->rx_port = rx > 0 ? (uint32_t)rx : 0;
+    return tx > 0 && rx > 0;
+}
+
+/* Maps the rings and binds the ports that the queues' heads name: all, or none; everything a struct nb_vif needs before attach or adopt. */
 static const char *rings_map(struct vif *v, const struct keep_vif_head *h)
 {
-    uint32_t refs[2] = { h->tx_ref, h->rx_ref };
-    int tx, rx;
+    uint32_t refs[2 * KEEP_QUEUES];
 
     memset(&v->nb, 0, sizeof(v->nb));
-    if (grant_map(&v->map, h->domid, refs, 2, 0))
+    for (unsigned i = 0; i < h->nr_queues; i++) {
+        refs[2 * i] = h[i].tx_ref;
+        refs[2 * i + 1] = h[i].rx_ref;
+    }
+    if (grant_map(&v->map, h->domid, refs, 2 * h->nr_queues, 0))
         return "its rings cannot be mapped";
-    v->nb.txs = v->map.va;
-    v->nb.rxs = (void *)((uint8_t *)v->map.va + PAGE_SIZE);
-    v->nb.keep = v->keep;
     v->nb.pool = &net.pool;
+    v->nb.items = &net.items;
     v->nb.dom = h->domid;
     v->nb.gen = h->slot_gen;
-    tx = event_bind_interdomain(h->domid, h->tx_port, wakes_only, NULL);
-    v->nb.tx_port = tx > 0 ? (uint32_t)tx : 0;
-    rx = h->features & KEEP_F_SPLIT ? event_bind_interdomain(h->domid, h->rx_port, wakes_only, NULL)
-                                    : tx;
-    v->nb.rx_port = rx > 0 ? (uint32_t)rx : 0;
-    if (tx > 0 && rx > 0)
+    v->nb.nr_queues = h->nr_queues;
+    bool bound = true;
+    for (unsigned i = 0; i < h->nr_queues && bound; i++) {
+        struct nb *q = &v->nb.q[i];
+        q->vif = &v->nb;
+        q->keep = v->keep[i];
+        q->txs = (void *)((uint8_t *)v->map.va + 2 * i * PAGE_SIZE);
+        q->rxs = (void *)((uint8_t *)v->map.va + (2 * i + 1) * PAGE_SIZE);
+        bound = ports_bind(q, &h[i]);
+    }
+    if (bound)
         return NULL;
     rings_unmap(v);
     return "its event channels cannot be bound";
 }
+
+static void record_close(struct vif *v) { keep_queues_close(v->keep, vif_queues); }
 
 static void port_up(struct vif *v)
 {
@@ -61,7 +83,7 @@ static void port_up(struct vif *v)
 static void vif_disconnect(struct vif *v)
 {
     if (v->aside)
-        keep_vif_close(v->keep);
+        record_close(v);
     v->aside = false;
     if (!v->connected)
         return;
@@ -69,8 +91,8 @@ static void vif_disconnect(struct vif *v)
     switch_port_down(&net.sw, port_of(v));
     v->connected = v->held = false;
     blame(v->be.gen);
-    keep_vif_close(v->keep); /* first: from here on there is nothing to adopt */
-    nb_detach(&v->nb);
+    record_close(v); /* first: from here on there is nothing to adopt */
+    nb_vif_detach(&v->nb);
     rings_unmap(v);
     blame(0);
     uint64_t n[BH_NET_STATS];
@@ -89,7 +111,7 @@ void vif_offer(struct vif *v, struct pkt *p)
         return;
     if ((p->flags & PKT_CSUM_BLANK) && !p->gso && !nb_takes_blank(&v->nb, p))
         pkt_csum_fill(p);
-    nb_queue_rx(&v->nb, p);
+    (void)nb_queue_rx(&v->nb.q[nb_vif_queue(&v->nb, p)], p);
 }
 
 /* What it may send as, from its entry. NULL, or why it cannot be connected. */
@@ -115,7 +137,7 @@ static const char *mac_of(struct vif *v, const struct slot_entry *e)
 /* NULL, or why the record in v's place is not to be served. The instance that wrote it may have been anybody's. */
 static const char *record_check(struct vif *v)
 {
-    const struct keep_vif_head *h = &v->keep->head;
+    const struct keep_vif_head *h = &v->keep[0]->head;
     struct slot_entry e;
 
     if (!be_adopt(&v->be, SLOT_VIF, "vif", h->domid, h->devid, &e))
@@ -132,11 +154,14 @@ static const char *record_check(struct vif *v)
 
 static bool vif_adopt(struct vif *v)
 {
+    struct keep_vif_head h[KEEP_QUEUES];
     const char *why;
 
     blame(v->be.gen);
-    why = rings_map(v, &v->keep->head);
-    if (!why && nb_adopt(&v->nb, &net.batch, &why))
+    for (unsigned i = 0; i < v->keep[0]->head.nr_queues; i++)
+        h[i] = v->keep[i]->head;
+    why = rings_map(v, h);
+    if (!why && nb_vif_adopt(&v->nb, &net.batch, &why))
         rings_unmap(v);
     blame(0);
     if (!why) {
@@ -145,25 +170,32 @@ static bool vif_adopt(struct vif *v)
     }
     /* The store will say whether its front-end still believes in a connection; then it is plugged again. */
     printf("vif%u.%u: not adopted: %s\n", v->be.dom, v->be.devid, why);
-    keep_vif_close(v->keep);
+    record_close(v);
     return false;
 }
 
 static void record_drop(struct vif *v, const char *why)
 {
-    const struct keep_vif_head *h = &v->keep->head;
+    const struct keep_vif_head *h = &v->keep[0]->head;
 
     printf("vif%u.%u: a keep record is cleared: %s\n", h->domid, h->devid, why);
-    keep_vif_close(v->keep);
+    record_close(v);
 }
+
+static enum keep_state record_state(const struct vif *v)
+{
+    return keep_queues_state(v->keep, vif_queues);
+}
+
+/* Once record_find has seen it. */
+static bool has_record(const struct vif *v) { return v->keep[0]->head.magic; }
 
 /* Which of two says the truth cannot be told: neither does. */
 static bool twice(const struct vif *v)
 {
     for (const struct vif *o = vifs + 1; o < vifs + SW_VIFS; o++) {
-        const struct keep_vif_head *a = &v->keep->head, *b = &o->keep->head;
-        if (o != v && a->domid == b->domid && a->devid == b->devid &&
-            keep_vif_state(o->keep) == KEEP_VALID)
+        const struct keep_vif_head *a = &v->keep[0]->head, *b = &o->keep[0]->head;
+        if (o != v && has_record(o) && a->domid == b->domid && a->devid == b->devid)
             return true;
     }
     return false;
@@ -175,10 +207,10 @@ static void records_check(void)
     bool bad[SW_VIFS];
 
     for (unsigned i = 1; i < SW_VIFS; i++)
-        bad[i] = keep_vif_state(vifs[i].keep) == KEEP_VALID && twice(&vifs[i]);
+        bad[i] = has_record(&vifs[i]) && twice(&vifs[i]);
     for (unsigned i = 1; i < SW_VIFS; i++) {
         struct vif *v = &vifs[i];
-        if (keep_vif_state(v->keep) != KEEP_VALID)
+        if (!has_record(v))
             continue;
         const char *why = bad[i] ? "there are two of them" : record_check(v);
         if (why)
@@ -186,25 +218,32 @@ static void records_check(void)
     }
 }
 
-unsigned vifs_adopt(struct keep_vif *(*keep_of)(unsigned port))
+/* What is in the places of v's queues: a whole record, or nothing. */
+static void record_find(struct vif *v, unsigned port, uint8_t *keep, bool damage)
+{
+    for (unsigned q = 0; q < vif_queues; q++)
+        v->keep[q] = (struct keep_vif *)(keep + (VIF_KEEP(q) - 1 + port) * PAGE_SIZE);
+    if (damage && v->keep[0]->head.magic)
+        v->keep[0]->head.crc ^= 1;
+    enum keep_state state = record_state(v);
+    if (state == KEEP_DAMAGED)
+        printf("keep record %u is damaged\n", port);
+    if (state != KEEP_VALID)
+        record_close(v);
+}
+
+unsigned vifs_adopt(uint8_t *keep)
 {
     char word[4];
     bool damage = cmdline_get("damage_keep", word,
                               sizeof(word)); /* for the test of what follows from that */
     unsigned n = 0;
 
-    for (unsigned i = 1; i < SW_VIFS; i++) {
-        vifs[i].keep = keep_of(i);
-        if (damage && vifs[i].keep->head.magic)
-            vifs[i].keep->head.crc ^= 1;
-        if (keep_vif_state(vifs[i].keep) == KEEP_DAMAGED) {
-            printf("keep record %u is damaged\n", i);
-            keep_vif_close(vifs[i].keep);
-        }
-    }
+    for (unsigned i = 1; i < SW_VIFS; i++)
+        record_find(&vifs[i], i, keep, damage);
     records_check();
     for (unsigned i = 1; i < SW_VIFS; i++) {
-        if (keep_vif_state(vifs[i].keep) != KEEP_VALID)
+        if (!has_record(&vifs[i]))
             continue;
         vifs[i].aside = be_aside(SLOT_VIF, &vifs[i].be);
         n += !vifs[i].aside && vif_adopt(&vifs[i]);
@@ -225,7 +264,6 @@ static void vif_advertise(struct vif *v)
         { "feature-ipv6-csum-offload", "1" },
         { "feature-gso-tcpv4", "1" },
         { "feature-gso-tcpv6", "1" },
-        { "multi-queue-max-queues", "1" },
     };
 
     struct slot_entry e;
@@ -242,64 +280,13 @@ static void vif_advertise(struct vif *v)
         if (!be_write(&v->be, offer[i][0], offer[i][1]))
             return;
     }
-    be_set_state(&v->be, XenbusStateInitWait);
-}
-
-static const char no_rings[] = "it names no rings or event channel";
-
-/* What the front-end wrote. NULL, or what is wrong with it; *again: the store gave no answer. */
-static const char *head_read(const struct vif *v, struct keep_vif_head *h, bool *again)
-{
-    static const struct {
-        const char *key;
-        uint64_t absent;
-    } keys[] = {
-        { "tx-ring-ref", 0 },
-        { "rx-ring-ref", 0 },
-        { "event-channel", 0 },
-        { "event-channel-tx", 0 },
-        { "event-channel-rx", 0 },
-        { "request-rx-copy", 0 },
-        { "feature-sg", 0 },
-        { "feature-no-csum-offload", 0 },
-        { "feature-ipv6-csum-offload", 0 },
-        { "multi-queue-num-queues", 1 },
-        { "feature-gso-tcpv4", 0 },
-        { "feature-gso-tcpv6", 0 },
-    };
-    uint64_t val[ARRAY_SIZE(keys)];
-
-    for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
-        *again = !be_number(v->be.fe_path, keys[i].key, keys[i].absent, &val[i]);
-        if (*again)
-            return "the store does not answer";
-        if (val[i] >> 32)
-            return keys[i].key;
-    }
-    memset(h, 0, sizeof(*h));
-    h->domid = v->be.dom;
-    h->devid = v->be.devid;
-    h->tx_ref = (uint32_t)val[0];
-    h->rx_ref = (uint32_t)val[1];
-    bool split = val[3] && val[4];
-    h->tx_port = (uint32_t)(split ? val[3] : val[2]);
-    h->rx_port = (uint32_t)(split ? val[4] : val[2]);
-    h->features = (split ? KEEP_F_SPLIT : 0) | (val[6] ? KEEP_F_SG : 0) |
-                  (val[7] ? 0 : KEEP_F_CSUM4) | (val[8] ? KEEP_F_CSUM6 : 0) |
-                  (val[10] ? KEEP_F_GSO4 : 0) | (val[11] ? KEEP_F_GSO6 : 0) |
-                  (v->has_mac ? KEEP_F_MAC : 0);
-    memcpy(h->mac, v->mac, 6);
-    h->slot_gen = v->be.gen;
-    if (!h->tx_ref || !h->rx_ref || !h->tx_port)
-        return no_rings;
-    if (!val[5])
-        return "it does not want its packets copied (request-rx-copy)";
-    return val[9] == 1 ? NULL : "it wants more than one queue";
+    if (be_write_number(&v->be, "multi-queue-max-queues", vif_queues))
+        be_set_state(&v->be, XenbusStateInitWait);
 }
 
 static void vif_connect(struct vif *v)
 {
-    struct keep_vif_head h;
+    struct keep_vif_head h[KEEP_QUEUES];
     struct slot_entry e;
     bool again = false;
 
@@ -308,7 +295,7 @@ static void vif_connect(struct vif *v)
         return; /* whoever changed that says so in our directory */
     const char *why = mac_of(v, &e);
     if (!why)
-        why = head_read(v, &h, &again);
+        why = vif_front(v, h, &again);
     if (be_stale(&v->be))
         return;
     if (again) {
@@ -317,48 +304,61 @@ static void vif_connect(struct vif *v)
     }
     blame(v->be.gen);
     if (!why)
-        why = rings_map(v, &h);
-    if (!why && nb_attach(&v->nb, &h)) {
+        why = rings_map(v, h);
+    if (!why && nb_vif_attach(&v->nb, h)) {
         why = v->nb.broken;
         rings_unmap(v);
     }
     blame(0);
     if (why) {
+        (void)be_refuse(&v->be, why);
         be_say(&v->be, "vif", &v->comings, "not connected: %s", why);
         return;
     }
     /* The record is valid, the store still says InitWait: a life that begins here adopts, and writes the state. */
     port_up(v);
     v->held = true;
+    be_admit(&v->be);
     be_set_state(&v->be, XenbusStateConnected);
-    be_say(&v->be, "vif", &v->comings, "connected, %s%s",
-           h.features & KEEP_F_MAC ? "fixed MAC" : "any MAC",
-           h.features & KEEP_F_SPLIT ? ", split event channels" : "");
+    be_say(&v->be, "vif", &v->comings, "connected, %s%s, %u queue%s",
+           h->features & KEEP_F_MAC ? "fixed MAC" : "any MAC",
+           h->features & KEEP_F_SPLIT ? ", split event channels" : "", h->nr_queues,
+           h->nr_queues > 1 ? "s" : "");
+}
+
+static bool heads_agree(const struct vif *v, const struct keep_vif_head *h)
+{
+    for (unsigned i = 0; i < h->nr_queues; i++) {
+        const struct keep_vif_head *k = &v->keep[i]->head;
+        if (h[i].nr_queues != v->nb.nr_queues || h[i].tx_ref != k->tx_ref ||
+            h[i].rx_ref != k->rx_ref || h[i].tx_port != k->tx_port || h[i].rx_port != k->rx_port ||
+            h[i].features != k->features)
+            return false;
+    }
+    return true;
 }
 
 /* Once in each life: rings, ports and features of an adopted record, held against what its front-end says. A record that is sound in
  * itself and has others would stay for ever. false: that cannot be told yet; or it was let go. */
 static bool vif_held(struct vif *v)
 {
-    const struct keep_vif_head *k = &v->keep->head;
-    struct keep_vif_head h;
+    struct keep_vif_head h[KEEP_QUEUES];
     bool again;
 
     if (v->held)
         return true;
-    const char *why = head_read(v, &h, &again);
+    const char *why = vif_front(v, h, &again);
     if (be_stale(&v->be))
         return false;
     if (again) {
         be_retry(&v->be);
         return false;
     }
-    if (why == no_rings) { /* nothing to hold it against: the store began empty */
+    if (why == vif_no_rings) { /* nothing to hold it against: the store began empty */
         v->held = true;
         return true;
     }
-    v->held = !why && h.tx_ref == k->tx_ref && h.rx_ref == k->rx_ref && h.tx_port == k->tx_port &&
-              h.rx_port == k->rx_port && h.features == k->features;
+    v->held = !why && heads_agree(v, h);
     if (!v->held)
         vif_disconnect(v);
     return v->held;
@@ -389,7 +389,7 @@ static void vif_come_back(struct vif *v)
 {
     v->aside = v->said = false;
     be_remove(&v->be, BH_KEY_STALLED);
-    if (keep_vif_state(v->keep) == KEEP_VALID)
+    if (record_state(v) == KEEP_VALID)
         (void)vif_adopt(v);
     printf("vif%u.%u: has another chance\n", v->be.dom, v->be.devid);
 }
@@ -466,10 +466,11 @@ static bool disconnect(struct be_dev *d)
 static void forget(struct be_dev *d)
 {
     struct vif *v = vif_of(d);
-    struct keep_vif *keep = v->keep;
+    struct keep_vif *keep[KEEP_QUEUES];
 
+    memcpy(keep, v->keep, sizeof(keep));
     memset(v, 0, sizeof(*v));
-    v->keep = keep;
+    memcpy(v->keep, keep, sizeof(keep));
 }
 
 static void follow(struct be_dev *d, uint64_t fe, bool online)

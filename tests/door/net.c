@@ -7,9 +7,9 @@
 #include "vif.h"
 #include "virtio_net.h"
 
-#define EACH_RECORD(v)                                      \
+#define EACH_RECORD(v)                                       \
     for (struct vif *v = vifs + 1; v < vifs + SW_VIFS; v++) \
-        if (keep_vif_state(v->keep) == KEEP_VALID)
+        if (keep_vif_state(v->keep[0]) == KEEP_VALID)
 
 static void save(struct keep_vif *k, const struct keep_vif_head *h)
 {
@@ -57,16 +57,16 @@ static void lie(struct keep_vif_head *h, const struct keep_vif_head *o, uint64_t
 /* Whose, which address, which rings and ports: another one's, each with a right checksum. */
 static void records(uint64_t round)
 {
-    static struct keep_vif_head old[SW_PORTS];
+    static struct keep_vif_head old[SW_VIFS];
 
     EACH_RECORD(v)
-    old[v - vifs] = v->keep->head;
+    old[v - vifs] = v->keep[0]->head;
     EACH_RECORD(v)
     {
         struct vif *o = another(v);
         struct keep_vif_head h = old[v - vifs];
         lie(&h, &old[o ? o - vifs : v - vifs], round);
-        save(v->keep, &h);
+        save(v->keep[0], &h);
     }
 }
 
@@ -78,15 +78,15 @@ static void swapped(uint64_t round)
 
     if (!b)
         return;
-    copy = *a->keep;
-    *a->keep = *b->keep;
-    *b->keep = copy;
+    copy = *a->keep[0];
+    *a->keep[0] = *b->keep[0];
+    *b->keep[0] = copy;
     if (round & 1) { /* and only what names it */
-        struct keep_vif_head x = a->keep->head, y = b->keep->head;
-        x.domid = b->keep->head.domid;
-        y.domid = a->keep->head.domid;
-        save(a->keep, &x);
-        save(b->keep, &y);
+        struct keep_vif_head x = a->keep[0]->head, y = b->keep[0]->head;
+        x.domid = b->keep[0]->head.domid;
+        y.domid = a->keep[0]->head.domid;
+        save(a->keep[0], &x);
+        save(b->keep[0], &y);
     }
 }
 
@@ -95,15 +95,15 @@ static void second(uint64_t round)
     EACH_RECORD(v)
     {
         struct vif *free = vifs + 1;
-        while (free < vifs + SW_VIFS && keep_vif_state(free->keep) != KEEP_EMPTY)
+        while (free < vifs + SW_VIFS && keep_vif_state(free->keep[0]) != KEEP_EMPTY)
             free++;
         if (free == vifs + SW_VIFS)
             return;
-        *free->keep = *v->keep;
+        *free->keep[0] = *v->keep[0];
         if (round & 1) {
-            struct keep_vif_head h = v->keep->head;
+            struct keep_vif_head h = v->keep[0]->head;
             h.devid++;
-            save(free->keep, &h);
+            save(free->keep[0], &h);
         }
         return; /* the copy would be copied */
     }
@@ -113,13 +113,13 @@ static void random_bytes(uint64_t round)
 {
     for (unsigned i = 1; i < SW_VIFS; i++) {
         struct keep_vif_head h;
-        uint32_t *w = (uint32_t *)vifs[i].keep;
+        uint32_t *w = (uint32_t *)vifs[i].keep[0];
         if ((round & 1) && !(i % 3))
             continue;
-        for (unsigned n = 0; n < sizeof(*vifs[i].keep) / 4; n++)
+        for (unsigned n = 0; n < sizeof(*vifs[i].keep[0]) / 4; n++)
             w[n] = door_random();
         memcpy(&h, w, sizeof(h));
-        save(vifs[i].keep, &h);
+        save(vifs[i].keep[0], &h);
     }
 }
 
@@ -128,7 +128,7 @@ static void requests(uint64_t round)
 {
     EACH_RECORD(v)
     {
-        struct keep_vif *k = v->keep;
+        struct keep_vif *k = v->keep[0];
         uint32_t pub = (uint32_t)k->rx.rsp_pub;
         for (uint32_t i = 0; i < KEEP_RING; i++) {
             uint32_t at = pub + i, e = at % KEEP_RING;

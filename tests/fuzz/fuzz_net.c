@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzer of the net driver domain's rounds: three front-ends, a virtio NIC, and a domain between them that dies. A front-end sends frames
+ * Fuzzer of the net driver domain's rounds: three front-ends of up to four queues, a virtio NIC, and a domain between them that dies. A front-end sends frames
  * (TCP to be cut or not, ARP, neighbour discovery, with bytes flipped) in chains of slots that may lie about sizes, offsets, grants and extra
  * infos, and posts receive buffers, some of which are not there; some scribble over their rings or set indices to anything, also while the
  * domain is at work. The NIC's frames come in chains of buffers; it may lie, which ends an instance. Now and then the domain dies at some
@@ -22,8 +22,9 @@
 #include "vif.h"
 #include "vlan.h"
 
-#define VIFS 3u /* on ports 1.. */
-#define MASK (KEEP_RING - 1)
+#define VIFS  3u                         /* on ports 1.. */
+#define RINGS ((VIFS + 1) * KEEP_QUEUES) /* queue q of vif i is ring i * KEEP_QUEUES + q */
+#define MASK  (KEEP_RING - 1)
 enum { TX, RX };
 
 /* --- what survives ------------------------------------------------------------------------------------------------ */
@@ -42,9 +43,13 @@ struct wants {
 };
 
 struct front {
-    bool up, honest,
-        lied; /* honest: its ring is as it left it; lied: in the last packet, of which the next may be part */
+    bool up, honest; /* honest: its rings are as it left them */
     uint32_t features;
+    unsigned nr_queues;
+};
+
+struct ring {
+    bool lied; /* in the last packet, of which the next may be part */
     uint32_t tx_prod, tx_cons, rx_prod, rx_cons;
     uint16_t rx_id[KEEP_RING];
     bool rx_bad[KEEP_RING];
@@ -52,12 +57,15 @@ struct front {
     struct wants sent, wanted;
 };
 
-static _Alignas(4096) uint8_t tx_page[VIFS + 1][4096], rx_page[VIFS + 1][4096], keep_page[VIFS + 1][4096];
-#define TXS(i)  ((netif_tx_sring_t *)tx_page[i])
-#define RXS(i)  ((netif_rx_sring_t *)rx_page[i])
-#define KEEP(i) ((struct keep_vif *)keep_page[i])
-static uint8_t page[VIFS + 1][2][KEEP_RING][PAGE_SIZE];
+static _Alignas(4096) uint8_t tx_page[RINGS][4096], rx_page[RINGS][4096], keep_page[RINGS][4096];
+#define TXS(r)  ((netif_tx_sring_t *)tx_page[r])
+#define RXS(r)  ((netif_rx_sring_t *)rx_page[r])
+#define KEEP(r) ((struct keep_vif *)keep_page[r])
+static uint8_t page[RINGS][2][KEEP_RING][PAGE_SIZE];
 static struct front front[VIFS + 1];
+static struct ring ring[RINGS];
+#define EACH_RING(r, i) \
+    for (unsigned r = (i)*KEEP_QUEUES; r < (i)*KEEP_QUEUES + front[i].nr_queues; r++)
 static struct wants wire;
 static uint64_t clock_ns;
 static bool with_nic;
@@ -110,30 +118,32 @@ static void meddle(void);
 
 void shared_stored(void)
 {
-    for (unsigned i = 1; i <= VIFS; i++) {
-        const struct front *f = &front[i];
-        CHECK(!f->up || (keeps_pace(&KEEP(i)->tx) && keeps_pace(&KEEP(i)->rx)));
-        CHECK(!own(i) || (TXS(i)->rsp_prod - f->tx_cons <= TXS(i)->req_prod - f->tx_cons &&
-                          RXS(i)->rsp_prod - f->rx_cons <= RXS(i)->req_prod - f->rx_cons));
-    }
+    for (unsigned i = 1; i <= VIFS; i++)
+        EACH_RING(r, i)
+        {
+            const struct ring *f = &ring[r];
+            CHECK(!front[i].up || (keeps_pace(&KEEP(r)->tx) && keeps_pace(&KEEP(r)->rx)));
+            CHECK(!own(i) || (TXS(r)->rsp_prod - f->tx_cons <= TXS(r)->req_prod - f->tx_cons &&
+                              RXS(r)->rsp_prod - f->rx_cons <= RXS(r)->req_prod - f->rx_cons));
+        }
     if (meddles_in >= 0 && !meddles_in--)
         meddle();
     crash_point();
 }
 
 /* A grant says whose it is, the ring and the slot; its second byte is even, see the last slots that a front-end sends. */
-static uint32_t ref_of(unsigned i, unsigned kind, unsigned slot)
+static uint32_t ref_of(unsigned r, unsigned kind, unsigned slot)
 {
-    return i << 16 | kind << 12 | (slot & MASK);
+    return r << 16 | kind << 12 | (slot & MASK);
 }
 
 static uint8_t *granted(uint32_t ref, domid_t dom, unsigned kind)
 {
-    unsigned i = ref >> 16;
+    unsigned r = ref >> 16, i = r / KEEP_QUEUES;
 
-    if (i < 1 || i > VIFS || i != dom || ref != ref_of(i, kind, ref))
+    if (i < 1 || i > VIFS || i != dom || ref != ref_of(r, kind, ref))
         return NULL;
-    return page[i][kind][ref & MASK];
+    return page[r][kind][ref & MASK];
 }
 
 int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
@@ -407,15 +417,21 @@ static bool was_sent(struct wants *s, unsigned csum_at)
  * that it was sent is known: it may be several packets. */
 static void check_sent(unsigned from, const struct pkt *p)
 {
-    struct wants *s = &front[from].sent;
-    unsigned any = 0;
-
-    if (was_sent(s, 0) || was_sent(s, csum_of(p)))
+    EACH_RING(r, from)
+    if (was_sent(&ring[r].sent, 0) || was_sent(&ring[r].sent, csum_of(p)))
         return;
-    while (any < s->nr && !want_at(s, any)->lossy)
-        any++;
-    CHECK(any < s->nr);
-    wants_drop(s, any);
+    EACH_RING(r, from)
+    {
+        struct wants *s = &ring[r].sent;
+        unsigned any = 0;
+        while (any < s->nr && !want_at(s, any)->lossy)
+            any++;
+        if (any < s->nr) {
+            wants_drop(s, any);
+            return;
+        }
+    }
+    CHECK(!"a frame that nobody sent");
 }
 
 static struct sw_way route_watched(const struct pkt *p, struct sw *sw, unsigned from,
@@ -488,14 +504,15 @@ static struct want *want_pkt(struct wants *s, const struct pkt *p)
 /* As vif.c has it. */
 void vif_offer(struct vif *v, struct pkt *p)
 {
-    unsigned i = (unsigned)(v - vifs);
-    struct front *f = &front[i];
+    unsigned i = (unsigned)(v - vifs), q = nb_vif_queue(&v->nb, p);
 
     check_offered(i, p);
+    CHECK(q < front[i].nr_queues);
     if ((p->flags & PKT_CSUM_BLANK) && !p->gso && !nb_takes_blank(&v->nb, p))
         pkt_csum_fill(p);
-    if (nb_queue_rx(&v->nb, p) && own(i))
-        want_pkt(&f->wanted, p)->lossy = !(f->features & KEEP_F_SG);
+    CHECK(q == nb_vif_queue(&v->nb, p)); /* that it was filled in changes nothing */
+    if (nb_queue_rx(&v->nb.q[q], p) && own(i))
+        want_pkt(&ring[i * KEEP_QUEUES + q].wanted, p)->lossy = !(front[i].features & KEEP_F_SG);
 }
 
 static void send_watched(struct nic *n, struct pkt *p)
@@ -575,45 +592,45 @@ static struct made make_frame(unsigned from)
 
 /* --- front-ends ---------------------------------------------------------------------------------------------------- */
 
-static void post_slot(unsigned i, const void *what, size_t n)
+static void post_slot(unsigned ri, const void *what, size_t n)
 {
-    struct front *f = &front[i];
+    struct ring *f = &ring[ri];
     unsigned s = f->tx_prod++ & MASK;
 
     memset(&f->tx_seen[s], 0, sizeof(f->tx_seen[s]));
     memcpy(&f->tx_seen[s], what, n);
-    TXS(i)->ring[s] = f->tx_seen[s];
+    TXS(ri)->ring[s] = f->tx_seen[s];
 }
 
-static unsigned tx_space(unsigned i) { return KEEP_RING - (front[i].tx_prod - front[i].tx_cons); }
+static unsigned tx_space(unsigned ri) { return KEEP_RING - (ring[ri].tx_prod - ring[ri].tx_cons); }
 
 /* Where a slot's bytes lie. */
-static void fill_slot(unsigned i, struct netif_tx_request *r, const uint8_t *from, unsigned n)
+static void fill_slot(unsigned ri, struct netif_tx_request *r, const uint8_t *from, unsigned n)
 {
-    unsigned slot = front[i].tx_prod & MASK;
+    unsigned slot = ring[ri].tx_prod & MASK;
 
     r->offset = (uint16_t)(n < PAGE_SIZE ? rnd((uint32_t)PAGE_SIZE - n) : 0);
-    r->gref = ref_of(i, TX, slot);
+    r->gref = ref_of(ri, TX, slot);
     r->id = (uint16_t)(rnd(2) ? slot : rnd(65536));
-    memcpy(page[i][TX][slot] + r->offset, from, n);
+    memcpy(page[ri][TX][slot] + r->offset, from, n);
 }
 
-static void lie(unsigned i, struct netif_tx_request *r)
+static void lie(unsigned ri, struct netif_tx_request *r)
 {
     switch (rnd(6)) {
     case 0: r->size = (uint16_t)rnd(65536); break;
     case 1: r->offset = (uint16_t)rnd(65536); break;
-    case 2: r->gref = rnd(2) ? ref_of(1 + rnd(VIFS), rnd(2), rnd(256)) : rnd(1u << 30); break;
+    case 2: r->gref = rnd(2) ? ref_of(rnd(RINGS), rnd(2), rnd(256)) : rnd(1u << 30); break;
     case 3: r->flags ^= (uint16_t)(NETTXF_csum_blank | NETTXF_data_validated); break;
     case 4: r->flags ^= (uint16_t)NETTXF_more_data; break;
     case 5: r->flags ^= (uint16_t)NETTXF_extra_info; break;
     }
 }
 
-static void send_frame(unsigned i)
+static void send_frame(unsigned ri)
 {
-    struct front *f = &front[i];
-    struct made m = make_frame(i);
+    struct ring *f = &ring[ri];
+    struct made m = make_frame(ri / KEEP_QUEUES);
     unsigned nr_extras = m.gso ? 1 : 0, most = !rnd(20) ? 30 : NB_MAX_SLOTS, part[40], n = 0, at = 0;
     bool lies = !rnd(8);
 
@@ -626,7 +643,7 @@ static void send_frame(unsigned i)
         part[n] = k < left_over ? k : left_over;
         at += part[n++];
     }
-    if (!n || at < m.len || tx_space(i) < n + nr_extras)
+    if (!n || at < m.len || tx_space(ri) < n + nr_extras)
         return;
     struct want *w = want_add(&f->sent, frame, m.len);
     w->lossy = lies || f->lied || m.cut_off;
@@ -634,7 +651,7 @@ static void send_frame(unsigned i)
     unsigned off = 0;
     for (unsigned k = 0; k < n; k++) {
         struct netif_tx_request r = { .size = (uint16_t)(k ? part[k] : m.len) };
-        fill_slot(i, &r, frame + off, part[k]);
+        fill_slot(ri, &r, frame + off, part[k]);
         off += part[k];
         r.flags = k + 1 < n ? NETTXF_more_data : 0;
         if (!k && m.blank)
@@ -642,8 +659,8 @@ static void send_frame(unsigned i)
         if (!k && nr_extras)
             r.flags |= NETTXF_extra_info;
         if (lies && !rnd(3))
-            lie(i, &r);
-        post_slot(i, &r, sizeof(r));
+            lie(ri, &r);
+        post_slot(ri, &r, sizeof(r));
         for (unsigned e = 0; !k && e < nr_extras; e++) {
             struct netif_extra_info x = { .type = XEN_NETIF_EXTRA_TYPE_GSO };
             x.u.gso.size = (uint16_t)m.gso_size;
@@ -652,38 +669,38 @@ static void send_frame(unsigned i)
             x.flags = e + 1 < nr_extras ? XEN_NETIF_EXTRA_FLAG_MORE : 0;
             if (lies && !rnd(2))
                 ((uint8_t *)&x)[rnd(sizeof(x))] = (uint8_t)rnd(256);
-            post_slot(i, &x, sizeof(x));
+            post_slot(ri, &x, sizeof(x));
         }
     }
     if (lies) /* what is behind or before it may now be part of it */
         wants_lossy(&f->sent);
-    TXS(i)->req_prod = f->tx_prod - (rnd(8) ? 0 : rnd(n));
+    TXS(ri)->req_prod = f->tx_prod - (rnd(8) ? 0 : rnd(n));
 }
 
-static void post_buffers(unsigned i, unsigned n)
+static void post_buffers(unsigned ri, unsigned n)
 {
-    struct front *f = &front[i];
+    struct ring *f = &ring[ri];
 
     for (; n && f->rx_prod - f->rx_cons < KEEP_RING; n--) {
         unsigned s = f->rx_prod++ & MASK;
         f->rx_bad[s] = !rnd(64);
         f->rx_id[s] = (uint16_t)(rnd(2) ? s : rnd(65536));
-        RXS(i)->ring[s].req = (struct netif_rx_request){ f->rx_id[s], 0,
-                                                         f->rx_bad[s] ? rnd(1u << 16)
-                                                                      : ref_of(i, RX, s) };
+        RXS(ri)->ring[s].req = (struct netif_rx_request){ f->rx_id[s], 0,
+                                                          f->rx_bad[s] ? rnd(1u << 16)
+                                                                       : ref_of(ri, RX, s) };
     }
-    RXS(i)->req_prod = f->rx_prod;
+    RXS(ri)->req_prod = f->rx_prod;
 }
 
-static void look_tx(unsigned i)
+static void look_tx(unsigned ri)
 {
-    struct front *f = &front[i];
-    uint32_t end = TXS(i)->rsp_prod, consumed = (uint32_t)KEEP(i)->tx.req_cons;
+    struct ring *f = &ring[ri];
+    uint32_t end = TXS(ri)->rsp_prod, consumed = (uint32_t)KEEP(ri)->tx.req_cons;
 
-    CHECK(end - f->tx_cons <= TXS(i)->req_prod - f->tx_cons);
+    CHECK(end - f->tx_cons <= TXS(ri)->req_prod - f->tx_cons);
     for (; f->tx_cons != end; f->tx_cons++) {
         unsigned s = f->tx_cons & MASK;
-        struct netif_tx_response r = TXS(i)->ring[s].rsp;
+        struct netif_tx_response r = TXS(ri)->ring[s].rsp;
         uint16_t id = f->tx_seen[s].req.id;
         CHECK(r.status == NETIF_RSP_NULL
                   ? r.id == 0
@@ -694,45 +711,46 @@ static void look_tx(unsigned i)
     for (uint32_t k = f->tx_prod - KEEP_RING; k != f->tx_prod;
          k++) /* what is answered, or waits, is as it was */
         if ((int32_t)(k - end) < 0)
-            CHECK(!memcmp(&TXS(i)->ring[k & MASK].rsp, &f->tx_seen[k & MASK].rsp, 4));
+            CHECK(!memcmp(&TXS(ri)->ring[k & MASK].rsp, &f->tx_seen[k & MASK].rsp, 4));
         else if ((int32_t)(k - consumed) >= 0)
-            CHECK(!memcmp(&TXS(i)->ring[k & MASK], &f->tx_seen[k & MASK], sizeof(f->tx_seen[0])));
+            CHECK(!memcmp(&TXS(ri)->ring[k & MASK], &f->tx_seen[k & MASK], sizeof(f->tx_seen[0])));
 }
 
-static void look_rx(unsigned i)
+static void look_rx(unsigned ri)
 {
     static uint8_t got[20 * PAGE_SIZE];
-    struct front *f = &front[i];
-    uint32_t end = RXS(i)->rsp_prod;
+    struct ring *f = &ring[ri];
+    uint32_t end = RXS(ri)->rsp_prod;
 
-    CHECK(end - f->rx_cons <= RXS(i)->req_prod - f->rx_cons);
+    CHECK(end - f->rx_cons <= RXS(ri)->req_prod - f->rx_cons);
     while (f->rx_cons != end) {
         unsigned len = 0, gso = 0, flags = 0, slots = 0;
         bool broken = false, more = true;
         for (; more; slots++) {
             CHECK(f->rx_cons != end && slots < NB_MAX_SLOTS);
             unsigned s = f->rx_cons++ & MASK;
-            struct netif_rx_response r = RXS(i)->ring[s].rsp;
+            struct netif_rx_response r = RXS(ri)->ring[s].rsp;
             CHECK(r.id == f->rx_id[s] && !r.offset && r.status && r.status <= 4096);
             CHECK(r.status < 0 || !f->rx_bad[s]);
             broken |= r.status < 0;
             if (r.status > 0)
-                memcpy(got + len, page[i][RX][s], (unsigned)r.status);
+                memcpy(got + len, page[ri][RX][s], (unsigned)r.status);
             len += r.status > 0 ? (unsigned)r.status : 0;
             more = r.flags & NETRXF_more_data;
             if (r.flags & NETRXF_extra_info) {
                 CHECK(!slots && f->rx_cons != end);
                 struct netif_extra_info x;
-                memcpy(&x, &RXS(i)->ring[f->rx_cons++ & MASK], sizeof(x));
+                memcpy(&x, &RXS(ri)->ring[f->rx_cons++ & MASK], sizeof(x));
                 CHECK(x.type == XEN_NETIF_EXTRA_TYPE_GSO && !x.flags && !x.u.gso.features);
-                CHECK(f->features &
+                CHECK(front[ri / KEEP_QUEUES].features &
                       (x.u.gso.type == XEN_NETIF_GSO_TYPE_TCPV6 ? KEEP_F_GSO6 : KEEP_F_GSO4));
                 gso = x.u.gso.size;
             }
             flags |= r.flags;
         }
-        CHECK(slots == 1 || f->features & KEEP_F_SG);
-        CHECK(!(flags & NETRXF_csum_blank) || f->features & (KEEP_F_CSUM4 | KEEP_F_CSUM6));
+        CHECK(slots == 1 || front[ri / KEEP_QUEUES].features & KEEP_F_SG);
+        CHECK(!(flags & NETRXF_csum_blank) ||
+              front[ri / KEEP_QUEUES].features & (KEEP_F_CSUM4 | KEEP_F_CSUM6));
         CHECK(f->wanted.nr);
         if (broken) /* whichever it was */
             wants_lossy(&f->wanted);
@@ -745,20 +763,27 @@ static void look(unsigned i)
 {
     if (!own(i))
         return;
-    look_tx(i);
-    look_rx(i);
+    EACH_RING(r, i)
+    {
+        look_tx(r);
+        look_rx(r);
+    }
 }
+
+static unsigned some_ring(unsigned i) { return i * KEEP_QUEUES + rnd(front[i].nr_queues); }
 
 static void scribble(unsigned i)
 {
+    unsigned at = some_ring(i);
+
     front[i].honest = false;
     switch (rnd(4)) {
-    case 0: TXS(i)->req_prod += rnd(4) ? rnd(300) : rnd(1u << 30) * 4; break;
-    case 1: RXS(i)->req_prod += rnd(4) ? rnd(300) : rnd(1u << 30) * 4; break;
-    case 2: (rnd(2) ? &TXS(i)->rsp_prod : &RXS(i)->rsp_prod)[0] += rnd(600); break;
+    case 0: TXS(at)->req_prod += rnd(4) ? rnd(300) : rnd(1u << 30) * 4; break;
+    case 1: RXS(at)->req_prod += rnd(4) ? rnd(300) : rnd(1u << 30) * 4; break;
+    case 2: (rnd(2) ? &TXS(at)->rsp_prod : &RXS(at)->rsp_prod)[0] += rnd(600); break;
     case 3:
         for (unsigned k = 0; k < 64; k++)
-            (rnd(2) ? tx_page : rx_page)[i][rnd(PAGE_SIZE)] = (uint8_t)rnd(256);
+            (rnd(2) ? tx_page : rx_page)[at][rnd(PAGE_SIZE)] = (uint8_t)rnd(256);
     }
 }
 
@@ -771,9 +796,9 @@ static void meddle(void)
     if (!front[i].honest)
         scribble(i);
     else if (rnd(2))
-        send_frame(i);
+        send_frame(some_ring(i));
     else
-        post_buffers(i, 1 + rnd(40));
+        post_buffers(some_ring(i), 1 + rnd(40));
     look(i);
     meddles_in = rnd(4) ? -1 : (long)rnd(20);
 }
@@ -782,16 +807,19 @@ static void meddle(void)
 
 static void nb_for(unsigned i)
 {
-    struct nb *nb = &vifs[i].nb;
+    struct nb_vif *v = &vifs[i].nb;
 
-    memset(nb, 0, sizeof(*nb));
-    nb->txs = TXS(i);
-    nb->rxs = RXS(i);
-    nb->keep = KEEP(i);
-    nb->pool = &net.pool;
-    nb->dom = (domid_t)i;
-    nb->gen = i;
-    nb->tx_port = nb->rx_port = i;
+    *v = (struct nb_vif){ .pool = &net.pool,
+                          .items = &net.items,
+                          .dom = (domid_t)i,
+                          .gen = i,
+                          .nr_queues = front[i].nr_queues };
+    for (unsigned q = 0; q < KEEP_QUEUES; q++) {
+        unsigned r = i * KEEP_QUEUES + q;
+        v->q[q] = (struct nb){ .vif = v, .txs = TXS(r), .rxs = RXS(r), .keep = KEEP(r) };
+        v->q[q].tx_port = v->q[q].rx_port = r;
+        vifs[i].keep[q] = KEEP(r);
+    }
 }
 
 static void port_is_up(unsigned i)
@@ -802,10 +830,15 @@ static void port_is_up(unsigned i)
 
 static void connect(unsigned i)
 {
-    struct keep_vif_head h = { .domid = (uint16_t)i, .features = front[i].features };
+    struct keep_vif_head h[KEEP_QUEUES];
 
+    for (unsigned q = 0; q < KEEP_QUEUES; q++)
+        h[q] = (struct keep_vif_head){ .domid = (uint16_t)i,
+                                       .features = front[i].features,
+                                       .queue = (uint8_t)q,
+                                       .nr_queues = (uint8_t)front[i].nr_queues };
     nb_for(i);
-    CHECK(nb_attach(&vifs[i].nb, &h) == 0);
+    CHECK(nb_vif_attach(&vifs[i].nb, h) == 0);
     if (!rnd(4))
         rate_set(&vifs[i].nb.rate, 1000000, 50000);
     port_is_up(i);
@@ -816,8 +849,8 @@ static void disconnect(unsigned i)
     front[i].up = false;
     vifs[i].connected = false;
     switch_port_down(&net.sw, i);
-    keep_vif_close(KEEP(i));
-    nb_detach(&vifs[i].nb);
+    keep_queues_close(vifs[i].keep, KEEP_QUEUES);
+    nb_vif_detach(&vifs[i].nb);
 }
 
 static void adopt(unsigned i)
@@ -825,19 +858,23 @@ static void adopt(unsigned i)
     struct front *f = &front[i];
     const char *why = NULL;
 
-    wants_lossy(&f->wanted);
-    if (keep_vif_state(KEEP(i)) != KEEP_VALID) {
-        CHECK(!f->up);
+    EACH_RING(r, i)
+    wants_lossy(&ring[r].wanted);
+    nb_for(i);
+    enum keep_state state = keep_queues_state(vifs[i].keep, KEEP_QUEUES);
+    if (state != KEEP_VALID) {
+        CHECK(state == KEEP_EMPTY && !f->up);
+        keep_queues_close(vifs[i].keep, KEEP_QUEUES);
         return;
     }
-    nb_for(i);
-    if (!nb_adopt(&vifs[i].nb, &net.batch, &why)) {
+    CHECK(KEEP(i * KEEP_QUEUES)->head.nr_queues == f->nr_queues);
+    if (!nb_vif_adopt(&vifs[i].nb, &net.batch, &why)) {
         port_is_up(i);
         return;
     }
     CHECK(!f->honest && why);
     f->up = false;
-    keep_vif_close(KEEP(i));
+    keep_queues_close(vifs[i].keep, KEEP_QUEUES);
 }
 
 static void start(void)
@@ -900,21 +937,38 @@ static void one_round(unsigned arms)
     (void)net_look_again();
 }
 
+static void ring_begins(unsigned r)
+{
+    uint32_t tx = rnd(2) ? 0 - rnd(400) : rnd(1000), rx = rnd(2) ? 0 - rnd(400) : rnd(1000);
+    struct ring *f = &ring[r];
+
+    memset(tx_page[r], 0, PAGE_SIZE);
+    memset(rx_page[r], 0, PAGE_SIZE);
+    f->tx_prod = f->tx_cons = TXS(r)->req_prod = TXS(r)->rsp_prod = tx;
+    f->rx_prod = f->rx_cons = RXS(r)->req_prod = RXS(r)->rsp_prod = rx;
+}
+
+static void rings_over(unsigned i)
+{
+    EACH_RING(r, i)
+    {
+        wants_drop(&ring[r].sent, ring[r].sent.nr);
+        wants_drop(&ring[r].wanted, ring[r].wanted.nr);
+        memset(&ring[r], 0, sizeof(ring[r]));
+    }
+}
+
 static void begin(unsigned i)
 {
     struct front *f = &front[i];
-    uint32_t tx = rnd(2) ? 0 - rnd(400) : rnd(1000), rx = rnd(2) ? 0 - rnd(400) : rnd(1000);
 
-    wants_drop(&f->sent, f->sent.nr);
-    wants_drop(&f->wanted, f->wanted.nr);
-    memset(f, 0, sizeof(*f));
-    memset(tx_page[i], 0, PAGE_SIZE);
-    memset(rx_page[i], 0, PAGE_SIZE);
+    rings_over(i);
+    f->nr_queues = rnd(3) ? 1 : 1 + rnd(KEEP_QUEUES);
     f->honest = true;
     f->features = rnd(6) != 1 ? KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_CSUM6 | KEEP_F_GSO4 | KEEP_F_GSO6
                               : rnd(128) & ~(KEEP_F_MAC | KEEP_F_SPLIT);
-    f->tx_prod = f->tx_cons = TXS(i)->req_prod = TXS(i)->rsp_prod = tx;
-    f->rx_prod = f->rx_cons = RXS(i)->req_prod = RXS(i)->rsp_prod = rx;
+    EACH_RING(r, i)
+    ring_begins(r);
     does(connect, i);
 }
 
@@ -1033,9 +1087,9 @@ static void step(void)
         return;
     }
     if (what < 12)
-        send_frame(i);
+        send_frame(some_ring(i));
     else if (what < 17)
-        post_buffers(i, 1 + rnd(40));
+        post_buffers(some_ring(i), 1 + rnd(40));
     else if (what < 20 && with_nic)
         arrives();
     else if (what < 22)
@@ -1049,43 +1103,61 @@ static void step(void)
     clock_ns += rnd(4) ? rnd(10) * 100000 : rnd(100) * NS_PER_MS;
 }
 
+/* The end of whatever is half there. */
+static void send_ends(unsigned r)
+{
+    for (unsigned k = 0; k < 6 && tx_space(r); k++) {
+        struct netif_tx_request q = { .size = 60 };
+        fill_slot(r, &q, frame, 60);
+        want_add(&ring[r].sent, frame, 60)->lossy = true;
+        post_slot(r, &q, sizeof(q));
+        TXS(r)->req_prod = ring[r].tx_prod;
+    }
+}
+
+static void last_round(unsigned i, bool ends)
+{
+    if (!own(i)) {
+        if (front[i].up)
+            does(disconnect, i);
+        return;
+    }
+    look(i);
+    EACH_RING(r, i)
+    {
+        post_buffers(r, KEEP_RING);
+        if (ends)
+            send_ends(r);
+    }
+}
+
 /* Whoever has kept the rules is served to the end. */
 static void finish(void)
 {
     countdown = meddles_in = -1;
     for (unsigned i = 1; i <= VIFS; i++) {
-        if (!own(i))
-            continue;
-        TXS(i)->req_prod = front[i].tx_prod;
+        EACH_RING(r, i)
+        if (own(i))
+            TXS(r)->req_prod = ring[r].tx_prod;
     }
     for (unsigned n = 0; n < 40; n++) {
-        for (unsigned i = 1; i <= VIFS; i++) {
-            if (!own(i)) {
-                if (front[i].up)
-                    does(disconnect, i);
-                continue;
-            }
-            look(i);
-            post_buffers(i, KEEP_RING);
-            if (n == 30) /* the end of whatever is half there */
-                for (unsigned k = 0; k < 6 && tx_space(i); k++) {
-                    struct netif_tx_request r = { .size = 60 };
-                    fill_slot(i, &r, frame, 60);
-                    want_add(&front[i].sent, frame, 60)->lossy = true;
-                    post_slot(i, &r, sizeof(r));
-                    TXS(i)->req_prod = front[i].tx_prod;
-                }
-        }
+        for (unsigned i = 1; i <= VIFS; i++)
+            last_round(i, n == 30);
         nic_step(VQ_SIZE);
         clock_ns += NS_PER_S;
         does(one_round, 1);
     }
     for (unsigned i = 1; i <= VIFS; i++) {
+        bool stuck = false;
         if (!own(i))
             continue;
         look(i);
-        CHECK(vifs[i].nb.broken ? TXS(i)->req_prod - TXS(i)->rsp_prod == KEEP_RING
-                                : front[i].tx_cons == front[i].tx_prod);
+        EACH_RING(r, i)
+        {
+            stuck |= TXS(r)->req_prod - TXS(r)->rsp_prod == KEEP_RING;
+            CHECK(vifs[i].nb.broken || ring[r].tx_cons == ring[r].tx_prod);
+        }
+        CHECK(!vifs[i].nb.broken || stuck);
         does(disconnect, i);
     }
     for (unsigned n = 0; n < 100; n++) {
@@ -1118,8 +1190,7 @@ void fuzz_net(unsigned long long with_seed, unsigned long steps)
     finish();
     for (unsigned i = 1; i <= VIFS; i++) {
         front[i].up = false;
-        wants_drop(&front[i].sent, front[i].sent.nr);
-        wants_drop(&front[i].wanted, front[i].wanted.nr);
+        rings_over(i);
     }
     wants_drop(&wire, wire.nr);
 }

@@ -17,7 +17,7 @@ from tests.lib.announce import announced, own
 from tests.lib.crash import crash
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check
 from tests.lib.unpacked import Missing, fetch, unpacked
-from tests.lib.wait import pause, until
+from tests.lib.wait import guest_says, pause, until
 from tests.lib.wire import wire_or_user_network
 
 # Interfaces with the prefix of each: the last figure of a guest's or the peer's address follows. vlan7.9 is 9 (802.1Q) under 7 (802.1ad).
@@ -211,6 +211,43 @@ def scraped(w, prometheus):
         finally:
             p.terminate()
             p.wait(30)
+
+
+# --- a guest of two processors -------------------------------------------------------------------------------------------
+QUEUE_EVENTS = [f"vif0-q{q}-{way}" for q in (0, 1) for way in ("rx", "tx")]
+
+
+def queue_events(m):
+    """How many each of its queues had, each way."""
+    out = in_guest(m, "grep vif0-q /proc/interrupts")
+    rows = {words[-1]: sum(int(w) for w in words[1:3]) for words in map(str.split, out.splitlines()) if words and words[-1] in QUEUE_EVENTS}
+    check(sorted(rows) == QUEUE_EVENTS, f"queues with events of their own: {out}")
+    return rows
+
+
+def two_queues(m):
+    """It has as many queues, and packets go both ways on each; a crash under them is not noticed."""
+    wait_for_net(m)
+    out = m.cmd("create debian2 memory=128", 60)
+    check("created as domain" in out, f"create debian2: {out}")
+    m.console("debian")
+    in_guest(m, "netcheck serve 8 > /dev/null 2>&1 &")
+    m.leave()
+    m.console("debian2")
+    out = in_guest(m, "ls /sys/class/net/eth0/queues | tr '\\n' ' '")
+    check("rx-0 rx-1 tx-0 tx-1" in out, f"queues: {out}")
+    before = queue_events(m)
+    in_guest(m, "(for i in 1 2 3 4 5 6 7 8 9 10 11 12; do netcheck tcp 10.0.2.15 8; done > /tmp/queues.log 2>&1; echo all over >> /tmp/queues.log) &")
+    m.leave()
+    for _ in range(2):
+        crash(m, "net0")
+    m.console("debian2")
+    out = guest_says(m, "cat /tmp/queues.log", "all over")
+    check(out.count(" 262144 of 262144 bytes came back") == 12, f"12 connections: {out}")
+    after = queue_events(m)
+    check(all(after[name] > before[name] for name in QUEUE_EVENTS), f"packets of each queue: {before}, then {after}")
+    m.leave()
+    m.cmd("destroy debian2")
 
 
 # --- the wire ------------------------------------------------------------------------------------------------------------
@@ -516,6 +553,7 @@ def storm(m):
 def test_wire(nic):
     with wire_or_user_network("wire-frames") as w, Machine(f"wire-{nic}", iso=TEST_ISO, wire=w and w.name, nic=nic) as m:
         m.boot()
+        two_queues(m)
         if nic == "virtio":
             small_peer(m)
             iperf(m, w)

@@ -1,19 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/copies.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
+// LINK: tests/unit/copies.c drivers-dom/net/queues.c drivers-dom/net/rss.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /*
  * Death of netback at every single store. A scripted front-end (a model of Linux's xen-netfront and its checks) exchanges
  * packets with the back-end's ring code. Every store to ring or keep memory, every grant copy and every send is a point at
  * which the instance dies: all of its private memory is lost, a fresh one adopts rings and record, the script goes on, and at its
- * end everything must have been answered exactly once and traffic must flow. Pairs of deaths follow, then damaged records.
+ * end everything must have been answered exactly once and traffic must flow. Pairs of deaths follow, then damaged records. All of it with one queue
+ * and with two, which do the same.
  */
 #include "copies.h"
 #include "netback.h"
 
-enum { RING = 256, BUF = 4096, NGRANT = 1024, MAXPKT = 256, POOL = 128, START = 0xfffffff0 - 40 };
+enum {
+    RING = 256,
+    BUF = 4096,
+    NGRANT = 1024,
+    MAXPKT = 256,
+    POOL = 128,
+    START = 0xfffffff0 - 40,
+    MAXQ = 2
+};
 #define MASK (RING - 1)
 
-/* --- what survives: guest, rings, keep page ------------------------------------------------------------- */
+/* --- what survives: guest, rings, keep pages ------------------------------------------------------------- */
 
 struct grant {
     uint32_t ref;
@@ -22,15 +31,16 @@ struct grant {
     uint8_t *buf;
 };
 
-static _Alignas(4096) uint8_t tx_page[4096], rx_page[4096], keep_page[4096];
-#define TXS  ((netif_tx_sring_t *)tx_page)
-#define RXS  ((netif_rx_sring_t *)rx_page)
-#define KEEP ((struct keep_vif *)keep_page)
+static _Alignas(4096) uint8_t tx_page[MAXQ][4096], rx_page[MAXQ][4096], keep_page[MAXQ][4096];
+static unsigned nr_queues, cur; /* cur: whose turn it is; fe, TXS, RXS, KEEP are its */
+#define TXS  ((netif_tx_sring_t *)tx_page[cur])
+#define RXS  ((netif_rx_sring_t *)rx_page[cur])
+#define KEEP ((struct keep_vif *)keep_page[cur])
 
-static uint8_t fe_mem[2][RING][BUF]; /* [Tx/Rx][slot] */
-static struct fe {
-    struct grant grant[NGRANT];
-    uint32_t next_ref;
+static uint8_t fe_mem[MAXQ][2][RING][BUF]; /* [queue][Tx/Rx][slot] */
+static struct grant grants[NGRANT];
+static uint32_t next_ref;
+static struct front {
     uint32_t tx_prod, tx_rsp_cons, rx_prod, rx_rsp_cons;
     uint32_t tx_ref[RING]; /* by slot; 0 for an extra slot */
     uint16_t tx_id[RING];
@@ -39,14 +49,20 @@ static struct fe {
     uint16_t next_id;
     uint32_t rx_ref[RING];
     uint16_t rx_id[RING];
-    bool event;              /* the back-end sent */
-    uint32_t tx_seq, rx_seq; /* last packet number delivered each way */
-    unsigned sends, spurious;
-    bool eager; /* looks at the rings after every store, as a polling NAPI may; else only on events */
-} fe;
+    bool event;                   /* the back-end sent */
+    uint32_t tx_seq, rx_seq;      /* last packet number delivered each way */
+    uint32_t guest_seq, host_seq; /* ... and handed in */
+} fes[MAXQ];
+#define fe fes[cur]
+static unsigned sends, spurious;
+static bool eager; /* looks at the rings after every store, as a polling NAPI may; else only on events */
+
+#define EACH(q) \
+    for (unsigned q = 0, was_ = cur; (cur = q < nr_queues ? q : was_), q < nr_queues; q++)
 
 static bool be_event; /* the front-end notified the back-end */
 static uint32_t host_seq, guest_seq;
+static unsigned queue_of_host[MAXPKT], queue_of_guest[MAXPKT];
 static unsigned host_len[MAXPKT]; /* host -> guest, by number */
 static unsigned guest_len[MAXPKT];
 static bool guest_bad[MAXPKT];
@@ -77,9 +93,12 @@ static void check_published(void)
 
 void shared_stored(void)
 {
-    check_published();
-    if (fe.eager)
-        fe_look();
+    EACH(q)
+    {
+        check_published();
+        if (eager)
+            fe_look();
+    }
     crash_point();
 }
 
@@ -87,16 +106,16 @@ void shared_stored(void)
 
 static struct grant *grant_of(uint32_t ref)
 {
-    struct grant *g = &fe.grant[ref % NGRANT];
+    struct grant *g = &grants[ref % NGRANT];
     return g->kind && g->ref == ref ? g : NULL;
 }
 
 static uint32_t grant_new(int kind, uint8_t *buf, unsigned off, unsigned len)
 {
-    while (fe.grant[fe.next_ref % NGRANT].kind || !fe.next_ref)
-        fe.next_ref++;
-    fe.grant[fe.next_ref % NGRANT] = (struct grant){ fe.next_ref, kind, off, len, buf };
-    return fe.next_ref++;
+    while (grants[next_ref % NGRANT].kind || !next_ref)
+        next_ref++;
+    grants[next_ref % NGRANT] = (struct grant){ next_ref, kind, off, len, buf };
+    return next_ref++;
 }
 
 int batch_copy_from(struct batch *b, domid_t dom, uint32_t ref, unsigned off, void *dst, unsigned len)
@@ -109,12 +128,16 @@ int batch_copy_to(struct batch *b, domid_t dom, uint32_t ref, unsigned off, cons
     return copy_put(b, ref, off, (void *)(uintptr_t)src, len, GNTCOPY_dest_gref);
 }
 
-static void fe_send_arrived(void)
+static void fe_send_arrived(uint32_t port)
 {
-    fe.sends++;
+    unsigned was = cur;
+
+    cur = (port - 1) / 2;
+    sends++;
     if (TXS->rsp_prod == fe.tx_rsp_cons && RXS->rsp_prod == fe.rx_rsp_cons)
-        fe.spurious++;
+        spurious++;
     fe.event = true;
+    cur = was;
 }
 
 int batch_flush(struct batch *b)
@@ -138,7 +161,7 @@ int batch_flush(struct batch *b)
     }
     b->nr_copies = 0;
     for (unsigned i = 0; i < b->nr_sends; i++) {
-        fe_send_arrived();
+        fe_send_arrived(b->send[i]);
         crash_point();
     }
     b->nr_sends = 0;
@@ -171,7 +194,7 @@ static uint16_t fe_id(void)
 static void fe_slot(unsigned size_field, unsigned off, unsigned len, unsigned flags, bool last)
 {
     unsigned s = fe.tx_prod & MASK;
-    uint8_t *buf = fe_mem[0][s];
+    uint8_t *buf = fe_mem[cur][0][s];
 
     fe.tx_extra[s] = false;
     fe.tx_end[s] = last;
@@ -191,6 +214,7 @@ static void guest_sends(unsigned len, unsigned frags, unsigned extras, bool bad)
     if (fe.tx_prod - fe.tx_rsp_cons + frags + extras > RING)
         fail_msg("script overfills the ring");
     guest_len[seq] = len;
+    queue_of_guest[fe.guest_seq = seq] = cur;
     guest_bad[seq] = bad || extras > 1;
     guest_gso[seq] = extras ? 1000 + seq : 0;
     for (unsigned f = 0; f < frags; f++) {
@@ -199,8 +223,8 @@ static void guest_sends(unsigned len, unsigned frags, unsigned extras, bool bad)
                          (!f && extras ? NETTXF_extra_info | NETTXF_csum_blank : 0);
         fe_slot(f ? n : bad ? 5 : len, off, n, flags, f + 1 == frags && !extras);
         for (unsigned i = 0; i < n; i++)
-            fe_mem[0][slot][off + i] = at + i < 4 ? (uint8_t)(seq >> (8 * (at + i)))
-                                                  : pattern(seq, at + i, false);
+            fe_mem[cur][0][slot][off + i] = at + i < 4 ? (uint8_t)(seq >> (8 * (at + i)))
+                                                       : pattern(seq, at + i, false);
         at += n;
         for (unsigned e = 0; !f && e < extras; e++) {
             unsigned s = fe.tx_prod++ & MASK;
@@ -226,9 +250,9 @@ static void guest_posts(unsigned n)
 
     while (n--) {
         unsigned s = fe.rx_prod & MASK;
-        memset(fe_mem[1][s], 0xee, BUF);
+        memset(fe_mem[cur][1][s], 0xee, BUF);
         fe.rx_id[s] = (uint16_t)(fe.rx_prod * 3 + 11);
-        fe.rx_ref[s] = grant_new(2, fe_mem[1][s], 0, BUF);
+        fe.rx_ref[s] = grant_new(2, fe_mem[cur][1][s], 0, BUF);
         RXS->ring[s].req = (struct netif_rx_request){ fe.rx_id[s], 0, fe.rx_ref[s] };
         fe.rx_prod++;
     }
@@ -262,7 +286,8 @@ static void fe_rx_packet(const uint8_t *data, unsigned len, unsigned gso)
 {
     uint32_t seq = (uint32_t)(data[0] | data[1] << 8);
 
-    if (len < 4 || seq == 0 || seq >= MAXPKT || len != host_len[seq] || gso != pkt_gso[seq])
+    if (len < 4 || seq == 0 || seq >= MAXPKT || len != host_len[seq] || gso != pkt_gso[seq] ||
+        queue_of_host[seq] != cur)
         fail_msg("received something that nobody sent");
     for (unsigned i = 4; i < len; i++) {
         if (data[i] != pattern(seq, i, true))
@@ -286,7 +311,7 @@ static void fe_rx_responses(void)
         struct netif_rx_response r = RXS->ring[s].rsp;
         if (r.id != fe.rx_id[s] || r.status < 0 || r.offset + r.status > BUF)
             fail_msg("Rx response with id %u, status %d", r.id, r.status);
-        memcpy(data + len, fe_mem[1][s] + r.offset, (unsigned)r.status);
+        memcpy(data + len, fe_mem[cur][1][s] + r.offset, (unsigned)r.status);
         len += (unsigned)r.status;
         grant_of(fe.rx_ref[s])->kind = 0;
         if (r.flags &
@@ -316,7 +341,7 @@ static void fe_look(void)
         fe_tx_responses();
     if (RXS->rsp_prod != fe.rx_rsp_cons)
         fe_rx_responses();
-    if (fe.eager && fe.rx_rsp_cons != before) /* refill at once: late bodies would land on requests */
+    if (eager && fe.rx_rsp_cons != before) /* refill at once: late bodies would land on requests */
         guest_posts(fe.rx_rsp_cons - before);
 }
 
@@ -330,7 +355,8 @@ static void fe_handle_event(void)
 
 /* --- the back-end: one instance -------------------------------------------------------------------------------- */
 
-static struct nb nb;
+static struct nb_vif vif;
+static struct nb_items items;
 static struct batch batch;
 static struct pkt_pool pool;
 static struct pkt pkts[POOL];
@@ -341,6 +367,8 @@ static void be_deliver(void *arg, struct pkt *p)
     uint32_t seq = (uint32_t)(p->data[0] | p->data[1] << 8);
     unsigned at = 0;
 
+    struct front *from = &fes[seq < MAXPKT ? queue_of_guest[seq] : 0];
+
     if (seq == 0 || seq >= MAXPKT || pkt_len(p) != guest_len[seq] || guest_bad[seq] ||
         p->gso != (guest_gso[seq] ? PKT_GSO_TCP4 : PKT_WHOLE) || p->gso_size != guest_gso[seq])
         fail_msg("sent something that the guest did not send");
@@ -349,20 +377,19 @@ static void be_deliver(void *arg, struct pkt *p)
             if (b->data[i] != pattern(seq, at + i, false))
                 fail_msg("packet %u to the wire is wrong at %u", seq, at + i);
     }
-    if (seq <= fe.tx_seq)
+    if (seq <= from->tx_seq)
         fail_msg("packet %u to the wire twice", seq);
-    fe.tx_seq = seq;
+    from->tx_seq = seq;
 }
 
 static unsigned be_round(void)
 {
-    unsigned sends = batch.nr_sends, work = nb_collect_tx(&nb, &batch) + nb_collect_rx(&nb, &batch);
+    struct nb_vif *all[] = { &vif };
+    unsigned waiting = batch.nr_sends, work = nb_collect(all, 1, &batch);
 
-    if (batch.nr_copies || (sends && work))
+    if (batch.nr_copies || (waiting && work))
         batch_flush(&batch);
-    nb_finish_tx(&nb, &batch, be_deliver, NULL);
-    nb_finish_rx(&nb, &batch);
-    nb_push(&nb, &batch);
+    nb_vif_finish(&vif, &batch, be_deliver, NULL);
     return work;
 }
 
@@ -372,39 +399,51 @@ static void be_run(void)
     do {
         while (be_round())
             ;
-    } while (nb_arm(&nb));
+    } while (nb_vif_arm(&vif));
     batch_flush(&batch); /* the wait takes along what is left */
-    if (nb.broken)
-        fail_msg("back-end gave up: %s", nb.broken);
+    if (vif.broken)
+        fail_msg("back-end gave up: %s", vif.broken);
 }
 
 static void be_fresh(void)
 {
-    memset(&nb, 0, sizeof(nb));
     memset(&batch, 0, sizeof(batch));
+    memset(&items, 0, sizeof(items));
     for (unsigned i = 0; i < POOL; i++) /* what was in them is gone; where it begins is enough */
         memset(pool_mem + i * PKT_BUF, 0xdd, 512);
     pkt_pool_init(&pool, pkts, pool_mem, POOL);
-    nb.txs = TXS;
-    nb.rxs = RXS;
-    nb.keep = KEEP;
-    nb.pool = &pool;
-    nb.dom = 16;
-    nb.tx_port = 1;
-    nb.rx_port = 2;
+    vif = (struct nb_vif){ .pool = &pool, .items = &items, .dom = 16, .nr_queues = nr_queues };
+    EACH(q)
+    vif.q[q] = (struct nb){
+        .vif = &vif, .txs = TXS, .rxs = RXS, .keep = KEEP, .tx_port = 1 + 2 * q, .rx_port = 2 + 2 * q
+    };
 }
 
 /* 0, or -1: the record is unsound and the vif would be plugged again. */
 static int be_start(void)
 {
-    static const struct keep_vif_head head = { .domid = 16,
-                                               .features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4 };
+    struct keep_vif *const pages[MAXQ] = { (struct keep_vif *)keep_page[0],
+                                           (struct keep_vif *)keep_page[1] };
+    struct keep_vif_head head[MAXQ];
     const char *why;
 
     be_fresh();
-    if (keep_vif_state(KEEP) == KEEP_EMPTY) /* the store still says InitWait: an ordinary connection */
-        return nb_attach(&nb, &head);
-    return nb_adopt(&nb, &batch, &why);
+    for (unsigned q = 0; q < MAXQ; q++)
+        head[q] = (struct keep_vif_head){ .domid = 16,
+                                          .features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4,
+                                          .tx_ref = q,
+                                          .queue = (uint8_t)q,
+                                          .nr_queues = (uint8_t)nr_queues };
+    switch (keep_queues_state(pages, MAXQ)) {
+    case KEEP_EMPTY: /* the store still says InitWait: an ordinary connection */
+        keep_queues_close(pages, MAXQ);
+        return nb_vif_attach(&vif, head);
+    case KEEP_VALID:
+        if (pages[0]->head.nr_queues != nr_queues)
+            fail_msg("a record of %u queues", pages[0]->head.nr_queues);
+        return nb_vif_adopt(&vif, &batch, &why);
+    default: return -1;
+    }
 }
 
 /* gso: of TCP that is to be cut into segments so long. */
@@ -413,6 +452,7 @@ static void host_sends(unsigned len, unsigned gso)
     struct pkt *p = pkt_alloc(&pool), *last = p;
 
     host_len[++host_seq] = len;
+    queue_of_host[fe.host_seq = host_seq] = cur;
     pkt_gso[host_seq] = gso;
     for (unsigned i = 0; i < len; i++) {
         if (last->len == (last == p ? PKT_BUF - PKT_HEAD : PKT_BUF))
@@ -423,7 +463,7 @@ static void host_sends(unsigned len, unsigned gso)
     p->gso = gso ? PKT_GSO_TCP4 : PKT_WHOLE;
     p->gso_size = (uint16_t)gso;
     p->flags = gso ? PKT_CSUM_BLANK | PKT_CSUM_VALID : 0;
-    nb_queue_rx(&nb, p);
+    nb_queue_rx(&vif.q[cur], p);
     pkt_put(&pool, p);
 }
 
@@ -453,24 +493,29 @@ static const struct step script[] = {
     { LOOK, 0, 0, 0 },     { END, 0, 0, 0 },
 };
 
-static void world_init(bool eager)
+static void world_init(bool polls)
 {
-    memset(&fe, 0, sizeof(fe));
+    memset(fes, 0, nr_queues * sizeof(fes[0]));
+    memset(grants, 0, sizeof(grants));
     memset(tx_page, 0, sizeof(tx_page));
     memset(rx_page, 0, sizeof(rx_page));
     memset(keep_page, 0, sizeof(keep_page));
-    fe.eager = eager;
-    fe.next_ref = 8;
-    fe.tx_prod = fe.tx_rsp_cons = fe.rx_prod = fe.rx_rsp_cons = START;
-    TXS->req_prod = TXS->rsp_prod = RXS->req_prod = RXS->rsp_prod = START;
-    TXS->req_event = TXS->rsp_event = RXS->req_event = RXS->rsp_event = START + 1;
+    eager = polls;
+    next_ref = 8;
+    sends = spurious = cur = 0;
+    EACH(q)
+    {
+        fe.tx_prod = fe.tx_rsp_cons = fe.rx_prod = fe.rx_rsp_cons = START + 7 * q;
+        TXS->req_prod = TXS->rsp_prod = RXS->req_prod = RXS->rsp_prod = START + 7 * q;
+        TXS->req_event = TXS->rsp_event = RXS->req_event = RXS->rsp_event = START + 7 * q + 1;
+    }
     host_seq = guest_seq = 0;
     be_event = true;
     armed = false;
     points = 0;
 }
 
-static void step_run(const struct step *s)
+static void queue_step(const struct step *s)
 {
     switch (s->op) {
     case SEND: guest_sends(s->a, s->b, 0, false); break;
@@ -478,16 +523,30 @@ static void step_run(const struct step *s)
     case BAD: guest_sends(s->a, s->b, 0, true); break;
     case POST: guest_posts(s->a); break;
     case HOST: host_sends(s->a, s->b); break;
-    case RUN:
-        /* Asleep unless notified: a notification that req_event should have asked for and did not would hang the script.
-         * New work from the uplink wakes it as well. */
-        if (be_event || nb.rxq_head != nb.rxq_tail) {
-            be_event = false;
-            be_run();
-        }
-        break;
     case LOOK: fe_handle_event(); break;
+    case RUN:
     case END: break;
+    }
+}
+
+static bool rx_waits(void)
+{
+    bool any = false;
+
+    EACH(q)
+    any |= vif.q[q].rxq_head != vif.q[q].rxq_tail;
+    return any;
+}
+
+static void step_run(const struct step *s)
+{
+    EACH(q)
+    queue_step(s);
+    /* Asleep unless notified: a notification that req_event should have asked for and did not would hang the script.
+     * New work from the uplink wakes it as well. */
+    if (s->op == RUN && (be_event || rx_waits())) {
+        be_event = false;
+        be_run();
     }
 }
 
@@ -506,6 +565,7 @@ static void play(long first)
     countdown = first;
     armed = first >= 0;
     if (setjmp(crash_env)) {
+        cur = 0;
         /* dead: everything private is gone */
         deaths++;
         if (at_death && deaths == 1)
@@ -531,32 +591,42 @@ static void play(long first)
 /* Quiet: what was published was also announced, everything is answered, and traffic flows both ways. */
 static void finish(void)
 {
+    uint32_t tx[MAXQ], rx[MAXQ];
+
     for (int i = 0; i < 4; i++) {
+        EACH(q)
         fe_handle_event();
         be_run();
     }
-    fe_handle_event();
-    if (TXS->rsp_prod != fe.tx_rsp_cons || RXS->rsp_prod != fe.rx_rsp_cons)
-        fail_msg("responses were published and never announced");
-    if (fe.tx_rsp_cons != fe.tx_prod)
-        fail_msg("%u Tx slots were never answered", fe.tx_prod - fe.tx_rsp_cons);
-    uint32_t tx = fe.tx_seq, rx = fe.rx_seq;
-    guest_posts(3);
-    guest_sends(200, 2, 0, false);
-    host_sends(4300, 0);
-    guest_posts(3);
-    host_sends(4500, 1400);
-    guest_sends(900, 3, 1, false);
+    EACH(q)
+    {
+        fe_handle_event();
+        if (TXS->rsp_prod != fe.tx_rsp_cons || RXS->rsp_prod != fe.rx_rsp_cons)
+            fail_msg("responses were published and never announced");
+        if (fe.tx_rsp_cons != fe.tx_prod)
+            fail_msg("%u Tx slots were never answered", fe.tx_prod - fe.tx_rsp_cons);
+        tx[q] = fe.tx_seq, rx[q] = fe.rx_seq;
+        guest_posts(3);
+        guest_sends(200, 2, 0, false);
+        host_sends(4300, 0);
+        guest_posts(3);
+        host_sends(4500, 1400);
+        guest_sends(900, 3, 1, false);
+    }
     be_run();
-    fe_handle_event();
-    if (fe.tx_seq != guest_seq || fe.rx_seq != host_seq || fe.tx_seq == tx || fe.rx_seq == rx)
-        fail_msg("traffic does not flow at the end");
+    EACH(q)
+    {
+        fe_handle_event();
+        if (fe.tx_seq != fe.guest_seq || fe.rx_seq != fe.host_seq || fe.tx_seq == tx[q] ||
+            fe.rx_seq == rx[q])
+            fail_msg("traffic does not flow at the end");
+    }
 }
 
-static long count_points(bool eager)
+static long count_points(bool polls)
 {
     second = -1;
-    world_init(eager);
+    world_init(polls);
     play(-1);
     assert_int_equal(deaths, 0);
     long n = points;
@@ -566,25 +636,33 @@ static long count_points(bool eager)
 
 TEST(test_no_crash)
 {
-    assert_true(count_points(false) > 200);
-    assert_int_equal(fe.spurious, 0);
-    assert_int_equal(fe.tx_seq, guest_seq);
-    assert_int_equal(fe.rx_seq, host_seq);
-    assert_true(count_points(true) > 200);
+    for (nr_queues = 1; nr_queues <= MAXQ; nr_queues++) {
+        assert_true(count_points(false) > 200);
+        assert_int_equal(spurious, 0);
+        EACH(q)
+        {
+            assert_int_equal(fe.tx_seq, fe.guest_seq);
+            assert_int_equal(fe.rx_seq, fe.host_seq);
+        }
+        assert_true(count_points(true) > 200);
+    }
 }
 
 TEST(test_every_store)
 {
-    for (int eager = 0; eager < 2; eager++) {
-        long n = count_points(eager);
-        for (long i = 0; i < n; i++) {
-            world_init(eager);
-            play(i);
+    for (unsigned i = 0; i < 2 * MAXQ; i++) {
+        bool polls = i & 1;
+        nr_queues = 1 + i / 2;
+        long n = count_points(polls);
+        for (long k = 0; k < n; k++) {
+            world_init(polls);
+            play(k);
             assert_int_equal(deaths, 1);
             assert_false(lost);
             finish();
         }
-        print_message("%ld single deaths, %s front-end\n", n, eager ? "polling" : "sleeping");
+        print_message("%ld single deaths, %u queues, %s front-end\n", n, nr_queues,
+                      polls ? "polling" : "sleeping");
     }
 }
 
@@ -592,13 +670,15 @@ TEST(test_every_pair)
 {
     long runs = 0;
 
-    for (int eager = 0; eager < 2; eager++) {
-        long n = count_points(eager);
-        for (long i = 0; i < n; i++) {
-            for (long j = 0; j < 40; j++, runs++) {
-                world_init(eager);
+    for (unsigned i = 0; i < 2 * MAXQ; i++) {
+        bool polls = i & 1;
+        nr_queues = 1 + i / 2;
+        long n = count_points(polls);
+        for (long k = 0; k < n; k += nr_queues == 1 ? 1 : 41) { /* of two queues some */
+            for (long j = 0; j < 40 * nr_queues; j++, runs++) {
+                world_init(polls);
                 second = j;
-                play(i);
+                play(k);
                 assert_false(lost);
                 finish();
             }
@@ -610,13 +690,13 @@ TEST(test_every_pair)
 
 /* --- damaged records ----------------------------------------------------------------------------------------- */
 
-static unsigned damage_at;
+static unsigned damage_at, damage_queue;
 static uint8_t damage_by;
-static uint8_t tx_before[4096], rx_before[4096];
+static uint8_t tx_before[MAXQ][4096], rx_before[MAXQ][4096];
 
 static void damage(void)
 {
-    keep_page[damage_at] ^= damage_by;
+    keep_page[damage_queue][damage_at] ^= damage_by;
     memcpy(tx_before, tx_page, sizeof(tx_page));
     memcpy(rx_before, rx_page, sizeof(rx_page));
 }
@@ -637,18 +717,19 @@ static void damage_one(long when, unsigned at, uint8_t by, unsigned *refused)
     }
 }
 
-TEST(test_damaged_record)
+/* Of two queues that of either: all or none is served. */
+static void damage_all(unsigned step)
 {
     long n = count_points(false), runs = 0;
     unsigned refused = 0;
 
     at_death = damage;
     for (long when = 40; when < n; when += n / 9) {
-        for (unsigned at = 0; at < sizeof(struct keep_vif); at++, runs++)
+        for (unsigned at = 0; at < sizeof(struct keep_vif); at += step, runs++)
             damage_one(when, at, (uint8_t)(1 + (at * 37 + (unsigned)when) % 255), &refused);
     }
     /* The indices, at every moment. */
-    for (long when = 0; when < n; when += 2) {
+    for (long when = 0; when < n; when += 2 * step) {
         for (unsigned i = 0; i < 6; i++) {
             unsigned at = (unsigned)(i < 3 ? offsetof(struct keep_vif, tx)
                                            : offsetof(struct keep_vif, rx)) +
@@ -660,6 +741,16 @@ TEST(test_damaged_record)
     at_death = NULL;
     assert_true(refused > 0 && refused < runs);
     print_message("%ld damaged records, %u refused\n", runs, refused);
+}
+
+TEST(test_damaged_record)
+{
+    nr_queues = 1;
+    damage_queue = 0;
+    damage_all(1);
+    nr_queues = 2;
+    for (; damage_queue < 2; damage_queue++)
+        damage_all(11);
 }
 
 /* Every value of every byte that a request in flight depends on. */
@@ -688,12 +779,14 @@ TEST(test_tampered_rsp_prod)
 {
     const char *why = NULL;
 
-    for (uint32_t by = 1; by < 600; by++) {
+    for (uint32_t by = 1; by < 1200; by++) {
+        nr_queues = 1 + by % 2;
         world_init(false);
         play(-1);
-        (by & 1 ? &TXS->rsp_prod : &RXS->rsp_prod)[0] += by;
+        cur = by / 2 % nr_queues;
+        (by & 4 ? &TXS->rsp_prod : &RXS->rsp_prod)[0] += by / 2 + 1;
         be_fresh();
-        assert_int_equal(nb_adopt(&nb, &batch, &why), -22);
+        assert_int_equal(nb_vif_adopt(&vif, &batch, &why), -22);
         assert_non_null(why);
     }
 }

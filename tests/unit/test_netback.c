@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/copies.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
+// LINK: tests/unit/copies.c drivers-dom/net/queues.c drivers-dom/net/rss.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /* Ring handling of netback against a front-end that lies: every malformed packet, indices, failing copies, no buffers. */
 #include <blame.h>
@@ -11,7 +11,9 @@ static _Alignas(4096) uint8_t tx_page[4096], rx_page[4096], keep_page[4096], gue
 #define TXS ((netif_tx_sring_t *)tx_page)
 #define RXS ((netif_rx_sring_t *)rx_page)
 
-static struct nb nb;
+static struct nb_vif vif;
+static struct nb_items items;
+static struct nb *const nb = &vif.q[0]; /* the only queue, but where a test makes more */
 static struct batch batch;
 static struct pkt_pool pool;
 static struct pkt pkts[POOL];
@@ -25,7 +27,7 @@ void shared_stored(void) {}
 
 static int copy(struct batch *b, uint32_t ref, unsigned off, void *p, unsigned len, uint16_t flags)
 {
-    if (nb.gen && blame_kept->whose != keep_idx(ref == 5 ? nb.gen : nb.gen + 1))
+    if (vif.gen && blame_kept->whose != keep_idx(ref == 5 ? vif.gen : vif.gen + 1))
         fail_msg("at work on %u, a death would be the fault of %lx", ref, blame_kept->whose);
     return copy_put(b, ref, off, p, len, flags);
 }
@@ -83,13 +85,18 @@ static void deliver(void *arg, struct pkt *p)
 
 static unsigned round_trip(void)
 {
-    unsigned n = nb_collect_tx(&nb, &batch);
-    n += nb_collect_rx(&nb, &batch);
+    struct nb_vif *all[] = { &vif };
+    unsigned n = nb_collect(all, 1, &batch);
     flush();
-    nb_finish_tx(&nb, &batch, deliver, NULL);
-    nb_finish_rx(&nb, &batch);
-    nb_push(&nb, &batch);
+    nb_vif_finish(&vif, &batch, deliver, NULL);
     return n;
+}
+
+static void queue(struct nb_vif *v, unsigned i, void *txs, void *rxs, void *keep)
+{
+    v->q[i] = (struct nb){ .vif = v, .txs = txs, .rxs = rxs, .keep = keep };
+    v->q[i].tx_port = 1 + 2 * i;
+    v->q[i].rx_port = 2 + 2 * i;
 }
 
 int setup(void **state)
@@ -99,19 +106,15 @@ int setup(void **state)
     memset(tx_page, 0, sizeof(tx_page));
     memset(rx_page, 0, sizeof(rx_page));
     memset(keep_page, 0, sizeof(keep_page));
-    memset(&nb, 0, sizeof(nb));
     memset(&batch, 0, sizeof(batch));
+    memset(&items, 0, sizeof(items));
     for (unsigned i = 0; i < sizeof(guest); i++)
         guest[i] = (uint8_t)(i * 13 + i / 256);
     delivered = sends = fail_ref = 0;
     pkt_pool_init(&pool, pkts, pool_mem, POOL);
-    nb.txs = TXS;
-    nb.rxs = RXS;
-    nb.keep = (void *)keep_page;
-    nb.pool = &pool;
-    nb.tx_port = 1;
-    nb.rx_port = 2;
-    return nb_attach(&nb, &head);
+    vif = (struct nb_vif){ .pool = &pool, .items = &items, .nr_queues = 1 };
+    queue(&vif, 0, TXS, RXS, keep_page);
+    return nb_vif_attach(&vif, &head);
 }
 
 static void slot(uint32_t ref, unsigned off, unsigned flags, unsigned id, unsigned size)
@@ -151,11 +154,11 @@ TEST(test_good_packets)
     expect(0, 7, NETIF_RSP_OKAY);
     slot(5, 0, M | NETTXF_data_validated, 8, 1500);
     assert_int_equal(round_trip(), 0); /* not complete */
-    assert_false(nb_arm(&nb));
+    assert_false(nb_arm(nb));
     assert_int_equal(TXS->req_event, 3);
     slot(6, 4000, M, 9, 96);
     slot(7, 0, 0, 10, 404);
-    assert_true(nb_arm(&nb));
+    assert_true(nb_arm(nb));
     assert_int_equal(round_trip(), 1);
     assert_int_equal(last_len, 1500);
     assert_int_equal(last_flags, PKT_CSUM_VALID);
@@ -172,7 +175,7 @@ static void answered(unsigned slots, int first_extra, int extras)
 
     slot(9, 0, 0, 77, 64);
     assert_int_equal(round_trip(), 2);
-    assert_null(nb.broken);
+    assert_null(vif.broken);
     assert_int_equal(delivered, was + 1);
     assert_int_equal(TXS->rsp_prod, at + slots + 1);
     for (unsigned i = 0; i < slots; i++) {
@@ -210,8 +213,8 @@ TEST(test_malformed)
     for (unsigned i = 0; i < 40; i++)
         slot(5, 0, i < 39 ? M : 0, 100 + i, i ? 10 : 1000);
     answered(40, 0, 0);
-    assert_int_equal(nb.stats.tx_long, 1);
-    assert_int_equal(nb.stats.tx_errors, ARRAY_SIZE(one) + 7 - 1);
+    assert_int_equal(vif.stats.tx_long, 1);
+    assert_int_equal(vif.stats.tx_errors, ARRAY_SIZE(one) + 7 - 1);
 }
 
 static void gso_extra(unsigned type, unsigned size, unsigned features, unsigned flags)
@@ -260,8 +263,8 @@ TEST(test_gso_refused)
     for (unsigned i = 0; i < 18; i++)
         slot(6, 0, i < 17 ? M : 0, 102 + i, 100);
     answered(20, 1, 1);
-    assert_int_equal(nb.stats.tx_long, 1);
-    assert_int_equal(nb.stats.tx_errors, ARRAY_SIZE(bad) + 5);
+    assert_int_equal(vif.stats.tx_long, 1);
+    assert_int_equal(vif.stats.tx_errors, ARRAY_SIZE(bad) + 5);
 }
 
 /* An info where a slot should be is a slot: what it names is not there, or makes no packet. */
@@ -269,20 +272,20 @@ TEST(test_gso_misplaced)
 {
     slot(5, 0, M | BLANK, 100, 500), gso_extra(1, 1448, 0, 0); /* not announced */
     round_trip();
-    assert_null(nb.broken);
+    assert_null(vif.broken);
     assert_int_equal(delivered, 1); /* of 500 bytes, none of them in the second slot */
     assert_int_equal(last_gso, 0);
     setup(NULL);
     slot(5, 0, M | BLANK, 100, 500), slot(6, 0, E, 101, 100), gso_extra(1, 1448, 0, 0);
     round_trip(); /* announced by another slot than the first: a packet of its own, of no length */
     assert_int_equal(delivered, 1);
-    assert_int_equal(nb.stats.tx_errors, 1);
+    assert_int_equal(vif.stats.tx_errors, 1);
     assert_int_equal(TXS->rsp_prod, 3);
     setup(NULL);
     slot(5, 0, E | BLANK, 100, 500); /* announced and not there yet */
     round_trip();
     assert_int_equal(TXS->rsp_prod, 0);
-    assert_false(nb_arm(&nb));
+    assert_false(nb_arm(nb));
 }
 
 /* Large packets: their bytes in order, a copy for each slot, in no more buffers than slots; slots that fit behind each other share one. */
@@ -304,11 +307,11 @@ TEST(test_large_packets)
         for (unsigned k = 1; k < large[i].slots; k++)
             slot(6, (k * 7) % (4097 - large[i].each), k + 1 < large[i].slots ? M : 0, k,
                  large[i].each);
-        assert_int_equal(nb_collect_tx(&nb, &batch), 1);
+        assert_int_equal(nb_collect_tx(nb, &batch), 1);
         assert_true(batch.nr_copies <= large[i].slots + 1);
         assert_int_equal(batch.nr_copies, large[i].slots + (large[i].first > PKT_BUF - PKT_HEAD));
         flush();
-        nb_finish_tx(&nb, &batch, deliver, NULL);
+        nb_finish_tx(nb, &batch, deliver, NULL);
         assert_int_equal(delivered, total >= ETH_HLEN);
         if (!delivered)
             continue;
@@ -425,17 +428,17 @@ TEST(test_rx_large)
     for (unsigned i = 0; i < 2 * ARRAY_SIZE(shapes); i++) {
         unsigned n = bufs_of(shapes[i / 2]), gso = i & 1 ? 1000 : 0;
         setup(NULL);
-        nb.features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4;
+        vif.features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4;
         struct pkt *p = frame(gso, n, shapes[i / 2]);
         unsigned slots = (n < 18 ? n : (pkt_len(p) + 4095) / 4096) + (p->gso ? 1 : 0);
         assert_true(slots <= 18);
-        assert_true(nb_queue_rx(&nb, p));
+        assert_true(nb_queue_rx(nb, p));
         posts(slots - 1);
         assert_int_equal(round_trip(), 0); /* not all at once: not at all */
-        assert_false(nb_arm(&nb));
+        assert_false(nb_arm(nb));
         assert_int_equal(RXS->req_event, slots);
         posts(5);
-        assert_true(nb_arm(&nb));
+        assert_true(nb_arm(nb));
         assert_int_equal(round_trip(), 1);
         assert_int_equal(RXS->rsp_prod, slots);
         assert_int_equal(received(0, p), slots);
@@ -448,20 +451,23 @@ TEST(test_rx_large)
 TEST(test_rx_reserve)
 {
     enum { IDLE = 40 };
-    static struct nb idle[IDLE];
+    static struct nb_vif idle[IDLE];
     static _Alignas(4096) uint8_t rings[IDLE][4096];
     unsigned len[18] = { 4032 }, held = 0;
 
     setup(NULL);
-    nb.features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4;
+    vif.features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4;
     for (unsigned i = 1; i < 15; i++)
         len[i] = 4096;
     for (unsigned i = 0; i < IDLE; i++) {
         memset(rings[i], 0, sizeof(rings[i]));
-        idle[i] = (struct nb){ .rxs = (void *)rings[i], .pool = &pool, .features = nb.features };
+        idle[i] = (struct nb_vif){
+            .pool = &pool, .items = &items, .features = vif.features, .nr_queues = 1
+        };
+        queue(&idle[i], 0, NULL, rings[i], NULL);
         for (unsigned k = 0; k < NB_RXQ && pool.nr_free > 1; k++) {
             struct pkt *p = frame(0, 1, len);
-            held += nb_queue_rx(&idle[i], p);
+            held += nb_queue_rx(&idle[i].q[0], p);
             pkt_put(&pool, p);
         }
     }
@@ -472,23 +478,23 @@ TEST(test_rx_reserve)
         struct pkt *p = frame(1000, 15, len);
         posts(16 + 15);
         pool.nr_free -= 19; /* short, for those who only hold */
-        assert_true(nb_queue_rx(&nb, p));
-        assert_false(nb_queue_rx(&nb, p));
-        assert_false(nb_queue_rx(&idle[0], p));
+        assert_true(nb_queue_rx(nb, p));
+        assert_false(nb_queue_rx(nb, p));
+        assert_false(nb_queue_rx(&idle[0].q[0], p));
         pool.nr_free += 19;
         pkt_put(&pool, p);
         assert_int_equal(round_trip(), 1);
         assert_true(pool.nr_free >= PKT_BUFS);
         p = frame(0, 1, len);
-        assert_true(nb_queue_rx(&nb, p));
+        assert_true(nb_queue_rx(nb, p));
         pkt_put(&pool, p);
         assert_int_equal(round_trip(), 1);
         posts(0);
         RXS->req_prod = RXS->rsp_prod; /* the rest it takes back, as it may: nothing relied on it */
-        assert_null(nb.broken);
+        assert_null(vif.broken);
     }
     for (unsigned i = 0; i < IDLE; i++)
-        nb_detach(&idle[i]);
+        nb_vif_detach(&idle[i]);
     assert_int_equal(pool.nr_free, POOL);
 }
 
@@ -498,17 +504,17 @@ TEST(test_rx_goes_back)
     unsigned len[15] = { 4032 };
 
     setup(NULL);
-    nb.features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4;
+    vif.features = KEEP_F_SG | KEEP_F_CSUM4 | KEEP_F_GSO4;
     for (unsigned i = 1; i < 15; i++)
         len[i] = 4096;
     struct pkt *p = frame(1000, 15, len);
     posts(20);
     pool.nr_free -= POOL - 20;
-    assert_true(nb_queue_rx(&nb, p));
+    assert_true(nb_queue_rx(nb, p));
     pool.nr_free += POOL - 20;
     RXS->req_prod -= 5;
     assert_int_equal(round_trip(), 0);
-    assert_non_null(nb.broken);
+    assert_non_null(vif.broken);
     pkt_put(&pool, p);
     assert_int_equal(pool.nr_free, POOL);
 }
@@ -526,10 +532,10 @@ TEST(test_rx_cut)
     for (unsigned i = 0; i < ARRAY_SIZE(no); i++) {
         unsigned sent = 0, n = bufs_of(shapes[4]);
         setup(NULL);
-        nb.features = no[i];
+        vif.features = no[i];
         struct pkt *p = frame(1448, n, shapes[4]), *whole = frame(0, 1, (unsigned[]){ 100 });
         unsigned segments = pkt_segments(p);
-        assert_true(nb_queue_rx(&nb, p) && nb_queue_rx(&nb, whole));
+        assert_true(nb_queue_rx(nb, p) && nb_queue_rx(nb, whole));
         pkt_put(&pool, p), pkt_put(&pool, whole);
         assert_int_equal(segments, (pkt_len(p) - 54 + 1447) / 1448);
         for (unsigned round = 0; sent < segments + 1; round++) {
@@ -544,14 +550,14 @@ TEST(test_rx_cut)
                     assert_int_equal(r.flags, blank ? NETRXF_csum_blank | NETRXF_data_validated
                                                     : NETRXF_data_validated);
             }
-            assert_true(sent == segments + 1 || !nb_arm(&nb));
+            assert_true(sent == segments + 1 || !nb_arm(nb));
         }
         assert_int_equal(pool.nr_free, POOL);
     }
     /* no buffers for a segment: it waits */
     setup(NULL);
     struct pkt *p = frame(1448, 2, (unsigned[]){ 4032, 4096 }), *all = NULL, *one;
-    assert_true(nb_queue_rx(&nb, p));
+    assert_true(nb_queue_rx(nb, p));
     pkt_put(&pool, p);
     posts(20);
     while ((one = pkt_alloc(&pool)))
@@ -570,22 +576,22 @@ TEST(test_room)
 {
     struct nb_room room = { .bufs = 3, .idle = false };
 
-    nb.room = &room;
+    vif.room = &room;
     for (unsigned i = 0; i < 5; i++)
         slot(5, 0, 0, i, 100);
     assert_int_equal(round_trip(), 3);
-    assert_false(nb_arm(&nb));
-    assert_true(nb.tx_waits);
+    assert_false(nb_arm(nb));
+    assert_true(nb->tx_waits);
     room.bufs = 0;
     assert_int_equal(round_trip(), 0);
     room.bufs = 10;
     assert_int_equal(round_trip(), 2);
-    assert_false(nb.tx_waits);
+    assert_false(nb->tx_waits);
     /* cut in software it is so many frames; alone it may be more than there is room */
     room.cut = true;
     slot(5, 0, E | M | BLANK, 1, 8000), gso_extra(1, 500, 0, 0), slot(5, 0, 0, 1, 4000);
     assert_int_equal(round_trip(), 0);
-    assert_true(nb.tx_waits);
+    assert_true(nb->tx_waits);
     room.bufs = 17;
     assert_int_equal(round_trip(), 1);
     slot(5, 0, E | M | BLANK, 1, 8000), gso_extra(1, 50, 0, 0), slot(5, 0, 0, 1, 4000);
@@ -609,18 +615,18 @@ TEST(test_endless_packet)
 {
     for (unsigned i = 0; i < 256; i++) {
         assert_int_equal(round_trip(), 0);
-        assert_null(nb.broken);
+        assert_null(vif.broken);
         slot(5, 0, M, i, 10);
     }
     assert_int_equal(round_trip(), 0);
-    assert_non_null(nb.broken);
+    assert_non_null(vif.broken);
     assert_int_equal(TXS->rsp_prod, 0);
     setup(NULL);
     slot(5, 0, E, 1, 100);
     for (unsigned i = 0; i < 255; i++)
         extra(1, 1);
     assert_int_equal(round_trip(), 0);
-    assert_non_null(nb.broken);
+    assert_non_null(vif.broken);
 }
 
 TEST(test_indices)
@@ -632,23 +638,23 @@ TEST(test_indices)
         slot(5, 0, 0, 1, 60);
         struct pkt *p = pkt_alloc(&pool);
         p->len = 60;
-        nb_queue_rx(&nb, p);
+        nb_queue_rx(nb, p);
         pkt_put(&pool, p);
         round_trip();
         (i & 1 ? &TXS->req_prod : &RXS->req_prod)[0] = bad[i / 2];
         uint8_t before[4096];
         memcpy(before, tx_page, sizeof(before));
         round_trip();
-        assert_non_null(nb.broken);
-        assert_false(nb_arm(&nb));
+        assert_non_null(vif.broken);
+        assert_false(nb_arm(nb));
         assert_memory_equal(before, tx_page, sizeof(before)); /* left alone */
-        nb_detach(&nb);
+        nb_vif_detach(&vif);
         assert_int_equal(pool.nr_free, POOL);
     }
     setup(NULL);
     TXS->req_prod = 300;
     struct keep_vif_head head = { .domid = 16 };
-    assert_int_not_equal(nb_attach(&nb, &head), 0);
+    assert_int_not_equal(nb_vif_attach(&vif, &head), 0);
 }
 
 /* One that broke the protocol keeps no buffers. */
@@ -657,13 +663,13 @@ TEST(test_broken_gives_back)
     struct pkt *p = frame(1448, 2, (unsigned[]){ 4032, 4096 });
 
     for (unsigned i = 0; i < 5; i++)
-        assert_true(nb_queue_rx(&nb, p));
+        assert_true(nb_queue_rx(nb, p));
     pkt_put(&pool, p);
     TXS->req_prod = 1000;
-    (void)nb_arm(&nb);
-    assert_non_null(nb.broken);
+    (void)nb_arm(nb);
+    assert_non_null(vif.broken);
     round_trip();
-    assert_false(nb_queue_rx(&nb, p));
+    assert_false(nb_queue_rx(nb, p));
     assert_int_equal(pool.nr_free, POOL);
 }
 
@@ -682,7 +688,7 @@ TEST(test_failing_copies)
         struct pkt *p = pkt_alloc(&pool);
         p->len = 100;
         p->flags = i ? PKT_CSUM_BLANK : 0;
-        assert_true(nb_queue_rx(&nb, p));
+        assert_true(nb_queue_rx(nb, p));
         pkt_put(&pool, p);
     }
     round_trip();
@@ -703,16 +709,16 @@ TEST(test_no_rx_buffers)
         if (!p)
             break;
         p->len = 60;
-        taken += nb_queue_rx(&nb, p);
+        taken += nb_queue_rx(nb, p);
         pkt_put(&pool, p);
     }
     assert_int_equal(taken,
                      POOL / 3); /* this pool is small: half of what is left then is more than that */
     assert_int_equal(round_trip(), 0);
-    assert_false(nb_arm(&nb));
+    assert_false(nb_arm(nb));
     assert_int_equal(RXS->req_event, 1);
     RXS->ring[RXS->req_prod++].req = (struct netif_rx_request){ 1, 0, 8 };
-    assert_true(nb_arm(&nb));
+    assert_true(nb_arm(nb));
     assert_int_equal(round_trip(), 1);
     /* no packet buffers: requests wait, nothing is lost */
     struct pkt *all[POOL];
@@ -725,7 +731,7 @@ TEST(test_no_rx_buffers)
         pkt_put(&pool, all[--n]);
     assert_int_equal(round_trip(), 1);
     assert_int_equal(delivered, 1);
-    nb_detach(&nb);
+    nb_vif_detach(&vif);
     assert_int_equal(pool.nr_free, POOL);
 }
 
@@ -749,29 +755,26 @@ TEST(test_flood)
 {
     static _Alignas(4096) uint8_t tx2[4096], rx2[4096], keep2[4096];
     struct keep_vif_head head = { .domid = 17 };
-    static struct nb other;
+    static struct nb_vif other;
 
     for (unsigned order = 0; order < 2; order++) {
         setup(NULL);
-        memset(&other, 0, sizeof(other));
         memset(tx2, 0, sizeof(tx2));
         memset(rx2, 0, sizeof(rx2));
-        other.txs = (void *)tx2;
-        other.rxs = (void *)rx2;
-        other.keep = (void *)keep2;
-        other.pool = &pool;
-        nb.gen = 7;
+        other = (struct nb_vif){ .pool = &pool, .items = &items, .nr_queues = 1 };
+        queue(&other, 0, tx2, rx2, keep2);
+        vif.gen = 7;
         other.gen = 8;
-        assert_int_equal(nb_attach(&other, &head), 0);
-        other.txs->ring[0].req = (struct netif_tx_request){ .gref = 9, .size = 100 };
-        other.txs->req_prod = 1;
-        other.rxs->ring[0].req = (struct netif_rx_request){ .gref = 10 };
-        other.rxs->req_prod = 1;
+        assert_int_equal(nb_vif_attach(&other, &head), 0);
+        other.q[0].txs->ring[0].req = (struct netif_tx_request){ .gref = 9, .size = 100 };
+        other.q[0].txs->req_prod = 1;
+        other.q[0].rxs->ring[0].req = (struct netif_rx_request){ .gref = 10 };
+        other.q[0].rxs->req_prod = 1;
         struct pkt *p = pkt_alloc(&pool);
         p->len = 100;
-        assert_true(nb_queue_rx(&other, p));
+        assert_true(nb_queue_rx(&other.q[0], p));
         pkt_put(&pool, p);
-        struct nb *all[2] = { order ? &other : &nb, order ? &nb : &other };
+        struct nb_vif *all[2] = { order ? &other : &vif, order ? &vif : &other };
         for (unsigned round = 0; round < 2; round++) {
             while (TXS->req_prod - TXS->rsp_prod + 18 <= 256) {
                 slot(5, 0, M, 1, 300);
@@ -781,17 +784,14 @@ TEST(test_flood)
             nb_collect(all, 2, &batch);
             assert_true(blame_kept->whose == keep_idx(0));
             flush();
-            for (unsigned i = 0; i < 2; i++) {
-                nb_finish_tx(all[i], &batch, deliver, NULL);
-                nb_finish_rx(all[i], &batch);
-                nb_push(all[i], &batch);
-            }
+            for (unsigned i = 0; i < 2; i++)
+                nb_vif_finish(all[i], &batch, deliver, NULL);
         }
         assert_int_equal(other.stats.tx_packets, 1);
         assert_int_equal(other.stats.rx_packets, 1);
-        assert_true(nb.stats.tx_packets >= 10);
-        nb_detach(&nb);
-        nb_detach(&other);
+        assert_true(vif.stats.tx_packets >= 10);
+        nb_vif_detach(&vif);
+        nb_vif_detach(&other);
     }
 }
 
@@ -820,13 +820,13 @@ TEST(test_random)
             struct pkt *p = pkt_alloc(&pool);
             if (p) {
                 p->len = (uint16_t)(14 + rand() % 1500);
-                nb_queue_rx(&nb, p);
+                nb_queue_rx(nb, p);
                 pkt_put(&pool, p);
             }
             round_trip();
-            nb_arm(&nb);
+            nb_arm(nb);
         }
-        nb_detach(&nb);
+        nb_vif_detach(&vif);
         assert_int_equal(pool.nr_free, POOL);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What net0 believes of a dead instance's records: only what agrees with the slot table.
-// LINK: tests/attacks/service/backend_world.c drivers-dom/net/vif.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c
+// LINK: tests/attacks/service/backend_world.c drivers-dom/net/vif.c drivers-dom/net/vif_front.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/queues.c drivers-dom/net/rss.c
 // LINK: drivers-dom/net/pkt.c drivers-dom/net/gso.c drivers-dom/net/switch.c drivers-dom/net/guard.c drivers-dom/lib/xenbus_backend.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service -lz
 #include <blame.h>
@@ -10,8 +10,13 @@
 #include "vif.h"
 
 struct net net;
-static _Alignas(4096) uint8_t keep_pages[SW_PORTS][4096];
-static struct keep_vif *keep_of(unsigned port) { return (struct keep_vif *)keep_pages[port]; }
+static _Alignas(4096) uint8_t keep_pages[VIF_KEEP(KEEP_QUEUES)][4096];
+static struct keep_vif *keep_at(unsigned port, unsigned queue)
+{
+    return (struct keep_vif *)keep_pages[port + queue * (SW_VIFS - 1)];
+}
+static struct keep_vif *keep_of(unsigned port) { return keep_at(port, 0); }
+static unsigned adopts(void) { return vifs_adopt(keep_pages[0]); }
 
 static watch_fn directory_changed;
 int xs_watch(const char *path, watch_fn fn, void *arg)
@@ -33,6 +38,7 @@ int setup(void **state)
     memset(slot_table, 0, sizeof(slot_table));
     memset(nodes, 0, sizeof(nodes));
     event_waits = false;
+    vif_queues = KEEP_QUEUES;
     pkt_pool_init(&net.pool, pkts, mem[0], 8);
     return 0;
 }
@@ -46,6 +52,7 @@ static struct keep_vif_head good(unsigned dom)
                                    .rx_port = 7,
                                    .features = KEEP_F_MAC,
                                    .mac = { 0x00, 0x16, 0x3e, 0, 0, (uint8_t)dom },
+                                   .nr_queues = 1,
                                    .slot_gen = 1 };
 }
 static void record(unsigned port, struct keep_vif_head h)
@@ -58,7 +65,7 @@ TEST(one_that_agrees)
 {
     slot(SLOT_VIF, 16, 0);
     record(3, good(16));
-    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_int_equal(adopts(), 1);
     assert_true(vifs[3].connected && vifs[3].has_mac && kept(3));
     assert_string_equal(vifs[3].be.fe_path, "/local/domain/16/device/vif/0");
 }
@@ -125,7 +132,7 @@ TEST(lies)
         record(2, good(16));
         if (lie < 3) /* or there would be two for one entry */
             keep_vif_close(keep_of(2));
-        assert_int_equal(vifs_adopt(keep_of), lie < 3 || lie == 6 ? 0 : 1);
+        assert_int_equal(adopts(), lie < 3 || lie == 6 ? 0 : 1);
         assert_false(vifs[1].connected);
         assert_false(kept(1));
         assert_int_equal(
@@ -140,7 +147,7 @@ TEST(two_for_one_entry)
     record(1, good(16));
     record(4, good(16));
     record(5, good(17));
-    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_int_equal(adopts(), 1);
     assert_false(kept(1) || kept(4));
     assert_true(vifs[5].connected);
 }
@@ -150,7 +157,7 @@ TEST(detaching)
 {
     slot(SLOT_VIF, 16, 0)->head = slot_head(SLOT_DETACHING, SLOT_VIF, 1);
     record(1, good(16));
-    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_int_equal(adopts(), 1);
     xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
     xs_write(0, "backend/vif/16/0/state", "4");
     xs_write(0, "/local/domain/16/device/vif/0/state", "4");
@@ -181,7 +188,7 @@ TEST(no_stations_address)
         xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
         xs_write(0, "backend/vif/16/0/mac", "");
         xs_write(0, "backend/vif/16/0/state", "2");
-        vifs_adopt(keep_of);
+        adopts();
         vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
         vifs_store_work();
         assert_int_equal(vifs[1].connected, i == 2);
@@ -222,7 +229,7 @@ TEST(front_end_says)
         case 4: h.rx_ref = 1; break;
         }
         record(1, h);
-        assert_int_equal(vifs_adopt(keep_of), 1);
+        assert_int_equal(adopts(), 1);
         vifs_store_work();
         assert_int_equal(vifs[1].connected, !lie);
         assert_int_equal(kept(1), !lie);
@@ -238,7 +245,7 @@ TEST(front_end_says_nothing)
     xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
     xs_write(0, "backend/vif/16/0/state", "4");
     record(1, good(16));
-    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_int_equal(adopts(), 1);
     for (unsigned looks = 0; looks < 2; looks++) {
         vifs_store_work();
         assert_true(vifs[1].connected && kept(1));
@@ -274,7 +281,7 @@ TEST(large_packets)
             xs_write(0, "/local/domain/16/device/vif/0/feature-gso-tcpv4", "1");
         xs_write(0, "/local/domain/16/device/vif/0/feature-gso-tcpv6", i & 2 ? "1" : "0");
         xs_write(0, "backend/vif/16/0/state", "1");
-        vifs_adopt(keep_of);
+        adopts();
         vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
         vifs_store_work();
         assert_true(vifs[1].connected);
@@ -291,7 +298,7 @@ TEST(nodes_of_two_connections)
 {
     connects_at("1");
     xs_write(0, "backend/vif/16/0/state", "2");
-    vifs_adopt(keep_of);
+    adopts();
     vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
     event_waits = true;
     vifs_store_work();
@@ -309,7 +316,7 @@ TEST(record_and_nodes_of_two_connections)
     connects_at("3"); /* it says another ring than the record */
     xs_write(0, "backend/vif/16/0/state", "4");
     record(1, good(16));
-    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_int_equal(adopts(), 1);
     event_waits = true;
     vifs_store_work();
     assert_true(vifs[1].connected && kept(1));
@@ -340,12 +347,14 @@ TEST(blank_checksums)
         p->flags = PKT_CSUM_BLANK | PKT_CSUM_VALID;
         v->connected = true;
         v->nb.pool = &net.pool;
+        v->nb.nr_queues = 1;
+        v->nb.q[0].vif = &v->nb;
         v->nb.features = (features & 1 ? KEEP_F_CSUM4 : 0) | (features & 2 ? KEEP_F_CSUM6 : 0);
         assert_true(pkt_csum_find(p));
         vif_offer(v, p);
         bool blank = !tagged && (features & (v6 ? 2 : 1));
         assert_int_equal(p->flags, blank ? PKT_CSUM_BLANK | PKT_CSUM_VALID : PKT_CSUM_VALID);
-        assert_int_equal(v->nb.rxq_tail, 1);
+        assert_int_equal(v->nb.q[0].rxq_tail, 1);
     }
 }
 
@@ -358,7 +367,7 @@ TEST(no_uplink)
     connects_as(17, "1");
     xs_write(0, "backend/vif/17/0/state", "4");
     record(1, good(17));
-    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_int_equal(adopts(), 1);
     vifs[2].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
     vifs_store_work();
     assert_false(vifs[2].connected || kept(2));
@@ -450,7 +459,7 @@ TEST(frames_are_counted)
     xs_write(0, "backend/vif/16/0/state", "4");
     xs_write(0, "backend/vif/16/0/bh-stats", "1000 100 0 0 0 5 x");
     record(1, good(16));
-    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_int_equal(adopts(), 1);
     vifs_store_work();
     assert_int_equal(vifs_say_stats(), 0);
     memcpy(f + 6, vifs[1].mac, 6);
@@ -489,7 +498,7 @@ static unsigned next_life(uint32_t whose)
     b->whose = keep_idx(whose);
     memset(vifs, 0, sizeof(vifs[0]) * SW_VIFS);
     blame_begin(b, SW_VIFS - 1, clock_ns, false, attached);
-    unsigned n = vifs_adopt(keep_of);
+    unsigned n = adopts();
     assert_true(b->whose == keep_idx(0));
     return n;
 }
@@ -551,4 +560,245 @@ TEST(put_aside)
     vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
     vifs_store_work();
     assert_true(vifs[1].connected && kept(1));
+}
+
+/* --- queues --- */
+
+static void fe_says(unsigned queue, const char *key, const char *val)
+{
+    char p[96];
+
+    if (queue == KEEP_QUEUES)
+        snprintf(p, sizeof(p), "/local/domain/16/device/vif/0/%s", key);
+    else
+        snprintf(p, sizeof(p), "/local/domain/16/device/vif/0/queue-%u/%s", queue, key);
+    xs_write(0, p, val);
+}
+#define ALONE KEEP_QUEUES /* of no queue */
+
+/* It has n queues with rings 1 to 2n and two event channels each. */
+static void connects_with(unsigned n)
+{
+    static const char *const digits[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10" };
+
+    slot(SLOT_VIF, 16, 0);
+    fe_says(ALONE, "multi-queue-num-queues", digits[n]);
+    fe_says(ALONE, "request-rx-copy", "1");
+    fe_says(ALONE, "feature-no-csum-offload", "1");
+    fe_says(ALONE, "state", "4");
+    for (unsigned q = 0; q < n && q < KEEP_QUEUES; q++) {
+        unsigned to = n == 1 ? ALONE : q;
+        fe_says(to, "tx-ring-ref", digits[2 * q + 1]);
+        fe_says(to, "rx-ring-ref", digits[2 * q + 2]);
+        fe_says(to, "event-channel-tx", digits[2 * q + 1]);
+        fe_says(to, "event-channel-rx", digits[2 * q + 2]);
+    }
+    xs_write(0, "backend/vif/16/0/frontend", "/local/domain/16/device/vif/0");
+    xs_write(0, "backend/vif/16/0/state", "1");
+}
+
+static void looks(void)
+{
+    if (!vifs[1].keep[0])
+        assert_int_equal(adopts(), 0);
+    vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+    vifs_store_work();
+}
+
+static unsigned pages_kept(void)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 1; i < ARRAY_SIZE(keep_pages); i++)
+        n += keep_vif_state((struct keep_vif *)keep_pages[i]) == KEEP_VALID;
+    return n;
+}
+
+TEST(queues)
+{
+    for (unsigned n = 1; n <= KEEP_QUEUES; n++) {
+        setup(NULL);
+        connects_with(n);
+        looks();
+        assert_string_equal(node("backend/vif/16/0/multi-queue-max-queues")->val, "4");
+        assert_true(vifs[1].connected && vifs[1].nb.nr_queues == n);
+        assert_int_equal(pages_kept(), n);
+        for (unsigned q = 0; q < n; q++) {
+            const struct keep_vif_head *h = &keep_at(1, q)->head;
+            assert_int_equal(h->tx_ref, 2 * q + 1);
+            assert_int_equal(h->rx_ref, 2 * q + 2);
+            assert_true(h->features & KEEP_F_SPLIT);
+        }
+        /* in the next life, which holds it against the store */
+        memset(vifs, 0, sizeof(vifs[0]) * SW_VIFS);
+        assert_int_equal(adopts(), 1);
+        vifs_store_work();
+        assert_true(vifs[1].connected && vifs[1].held && vifs[1].nb.nr_queues == n);
+        xs_write(0, "/local/domain/16/device/vif/0/state", "5");
+        vifs[1].be.dirty = true;
+        vifs_store_work();
+        assert_false(vifs[1].connected);
+        assert_int_equal(pages_kept(), 0);
+    }
+}
+
+/* As many as there are pages for. */
+TEST(queues_that_have_pages)
+{
+    vif_queues = 2;
+    connects_with(3);
+    looks();
+    assert_string_equal(node("backend/vif/16/0/multi-queue-max-queues")->val, "2");
+    assert_string_equal(node("backend/vif/16/0/bh-error")->val, "it wants 3 queues, of 1 to 2");
+    assert_false(vifs[1].connected);
+}
+
+/* Nothing of it is connected, and its directory says why. */
+TEST(queues_refused)
+{
+    static const struct {
+        unsigned queue;
+        const char *key, *val, *why;
+    } bad[] = {
+        { ALONE, "multi-queue-num-queues", "0", "it wants 0 queues, of 1 to 4" },
+        { ALONE, "multi-queue-num-queues", "5", "it wants 5 queues, of 1 to 4" },
+        { ALONE, "multi-queue-num-queues", "4294967297",
+          "its multi-queue-num-queues is no number of 32 bits" },
+        { 2, "tx-ring-ref", "0", "queue 2 names no rings or event channel" },
+        { 3, "rx-ring-ref", "x", "queue 3 names no rings or event channel" },
+        { 1, "event-channel-rx", "0", "queue 1 names no rings or event channel" },
+        { 3, "tx-ring-ref", "1", "it names a ring twice" },
+        { 3, "rx-ring-ref", "7", "it names a ring twice" },
+        { 2, "rx-ring-ref", "4294967296", "its rx-ring-ref is no number of 32 bits" },
+        { 0, "event-channel-tx", "0", "not all of its queues have split event channels" },
+        { ALONE, "request-rx-copy", "0", "it does not want its packets copied (request-rx-copy)" },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        setup(NULL);
+        connects_with(4);
+        if (!strcmp(bad[i].key, "event-channel-tx"))
+            fe_says(0, "event-channel", "1");
+        fe_says(bad[i].queue, bad[i].key, bad[i].val);
+        looks();
+        assert_false(vifs[1].connected || vifs[1].map.va);
+        assert_int_equal(pages_kept(), 0);
+        assert_non_null(node("backend/vif/16/0/bh-error"));
+        assert_string_equal(node("backend/vif/16/0/bh-error")->val, bad[i].why);
+        assert_string_equal(node("backend/vif/16/0/state")->val, "2");
+        connects_with(4); /* it thinks better of it */
+        vifs[1].be.dirty = true;
+        vifs_store_work();
+        assert_true(vifs[1].connected);
+        assert_null(node("backend/vif/16/0/bh-error"));
+    }
+}
+
+/* A queue whose ring is out of bounds: none is connected. */
+TEST(queues_all_or_none)
+{
+    for (unsigned q = 0; q < 4; q++) {
+        setup(NULL);
+        connects_with(4);
+        ((netif_tx_sring_t *)ring_memory[2 * q + 1])->req_prod = 1000;
+        looks();
+        assert_false(vifs[1].connected || vifs[1].map.va);
+        assert_int_equal(pages_kept(), 0);
+        assert_string_equal(node("backend/vif/16/0/bh-error")->val, "request index out of bounds");
+    }
+}
+
+/* The dead instance's pages of four queues, of which one says something else: none is adopted, none is left, and no ring is touched. */
+TEST(queues_adopted_all_or_none)
+{
+    for (unsigned lie = 0; lie < 11; lie++) {
+        for (unsigned q = 0; q < 4; q++) {
+            static uint8_t was[16][4096];
+            setup(NULL);
+            connects_with(4);
+            looks();
+            assert_true(vifs[1].connected);
+            xs_write(0, "backend/vif/16/0/state", "4");
+            struct keep_vif *k = keep_at(1, q);
+            struct keep_vif_head h = k->head;
+            switch (lie) {
+            case 0: k->head.crc ^= 1; break;
+            case 1: k->head.magic = 0; break; /* of the first: it never was */
+            case 2: h.queue ^= 1; break;
+            case 3: h.nr_queues = 3; break;
+            case 4: h.domid = 17; break;
+            case 5: h.devid = 1; break;
+            case 6: h.features ^= KEEP_F_SG; break;
+            case 7: h.mac[5] ^= 1; break;
+            case 8: h.slot_gen++; break;
+            case 9: k->tx.rsp_pub ^= 1; break;
+            case 10: ((netif_rx_sring_t *)ring_memory[2 * q + 2])->rsp_prod = 5; break;
+            }
+            if (lie > 1 && lie < 9)
+                keep_record_save(&k->head, &h, KEEP_VIF_MAGIC, KEEP_VERSION, sizeof(h));
+            memcpy(was, ring_memory, sizeof(was));
+            memset(vifs, 0, sizeof(vifs[0]) * SW_VIFS);
+            assert_int_equal(adopts(), 0);
+            assert_memory_equal(was, ring_memory, sizeof(was));
+            assert_int_equal(pages_kept(), 0);
+        }
+    }
+}
+
+/* Of an instance that died while it opened or closed: pages without a first one are nobody's, and nobody hears of it. */
+TEST(queues_half_open)
+{
+    for (unsigned from = 1; from < 4; from++) {
+        struct keep_vif_head h = good(16);
+        setup(NULL);
+        slot(SLOT_VIF, 16, 0);
+        h.nr_queues = 4;
+        for (unsigned q = from; q < 4; q++) {
+            h.queue = (uint8_t)q;
+            keep_vif_open(keep_at(1, q), &h, 0, 0);
+        }
+        unsigned said = lines;
+        assert_int_equal(adopts(), 0);
+        assert_int_equal(pages_kept(), 0);
+        assert_int_equal(lines, said);
+    }
+}
+
+/* Held against what the front-end says: another number of queues, another ring of a later one. */
+TEST(queues_front_end_says)
+{
+    for (unsigned lie = 0; lie < 4; lie++) {
+        setup(NULL);
+        connects_with(3);
+        looks();
+        assert_true(vifs[1].connected);
+        memset(vifs, 0, sizeof(vifs[0]) * SW_VIFS);
+        switch (lie) {
+        case 1: fe_says(ALONE, "multi-queue-num-queues", "2"); break;
+        case 2: fe_says(2, "tx-ring-ref", "9"); break;
+        case 3: fe_says(1, "event-channel-rx", "9"); break;
+        }
+        assert_int_equal(adopts(), 1);
+        vifs_store_work();
+        assert_int_equal(vifs[1].connected, !lie);
+        assert_int_equal(pages_kept(), lie ? 0 : 3);
+        assert_int_equal(node("backend/vif/16/0/bh-replug") != NULL, !!lie);
+    }
+}
+
+/* All vifs with all queues have pages of their own. */
+TEST(pages)
+{
+    slot(SLOT_VIF, 16, 0);
+    assert_int_equal(adopts(), 0);
+    memset(keep_pages, 1, sizeof(keep_pages[0])); /* page 0 is nobody's */
+    for (unsigned i = 1; i < SW_VIFS; i++) {
+        for (unsigned q = 0; q < KEEP_QUEUES; q++) {
+            assert_true(vifs[i].keep[q] == keep_at(i, q));
+            assert_int_equal(vifs[i].keep[q]->head.magic, 0);
+            vifs[i].keep[q]->head.magic = 1;
+        }
+    }
+    for (unsigned i = 1; i < ARRAY_SIZE(keep_pages); i++)
+        assert_int_equal(((struct keep_vif *)keep_pages[i])->head.magic, 1);
 }

@@ -154,6 +154,8 @@ unsigned event_poll_but(uint32_t left_alone)
     return n;
 }
 
+bool event_unheard(void) { return stash || READ_ONCE(vi()->evtchn_upcall_pending); }
+
 unsigned event_poll(void) { return event_poll_but(0); }
 
 /* A plain guest has no BH_SVC_WAIT: SCHEDOP_poll over the ports that it listens to. */

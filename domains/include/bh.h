@@ -104,6 +104,7 @@ int event_adopt(uint32_t port, event_fn fn, void *arg); /* a port that is bound 
 void event_close(uint32_t port);
 int event_send(uint32_t port);
 unsigned event_poll(void); /* dispatches what is pending (bit cleared before the handler); returns how many */
+bool event_unheard(void);               /* something is pending, it may be for nobody */
 unsigned event_poll_but(uint32_t port); /* the same, but this one's event stays */
 /* One turn of the main loop: due timers, event_poll; if nothing was done, blocks until an event, the next timer, or
  * until_ns (0: no bound). Returns how many handlers ran. */

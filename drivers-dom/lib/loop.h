@@ -30,7 +30,7 @@ void driver_adopted(void);
 bool driver_serve(void);
 void driver_run(void) __attribute__((noreturn));
 
-/* What is bound to the events of rings and devices: they say no more than "look", and every round looks at everything. */
+/* What is bound to the events of devices, and of rings where every round looks at all of them: they say no more than "look". */
 static inline void wakes_only(uint32_t port, void *arg) { (void)port, (void)arg; }
 static inline uint64_t earlier(uint64_t a, uint64_t b)
 {

@@ -126,6 +126,7 @@ void nb_adopt(struct nb *nb, struct batch *b)
         nb_publish_tx(nb);
     }
     notify_missed(nb, b);
+    nb_wake(nb);
     SHARED_STORE(&nb->txs->req_event, nb->tx_cons + 1);
     SHARED_STORE(&nb->rxs->req_event, nb->rx_taken + 1);
     mb(); /* then the caller's first round reads req_prod */

@@ -43,6 +43,7 @@ int nb_attach(struct nb *nb, const struct keep_vif_head *head)
     if (nb->vif->broken)
         return -EINVAL;
     keep_vif_open(nb->keep, head, tx, rx);
+    nb_wake(nb);
     return 0;
 }
 
@@ -68,6 +69,8 @@ static void items_over(struct nb *nb, struct nb_list *list, unsigned *of_vif)
 {
     struct nb_items *all = nb->vif->items;
 
+    if (!list->nr)
+        return;
     *of_vif -= list->nr;
     all->live -= list->nr;
     list->nr = 0;
@@ -378,6 +381,7 @@ bool nb_queue_rx(struct nb *nb, struct pkt *p)
         nb->vif->stats.rx_dropped++;
         return false;
     }
+    nb_wake(nb);
     nb->rxq[nb->rxq_tail++ % NB_RXQ] = pkt_get(p);
     nb->vif->rxq_bufs += p->nr;
     nb->rxq_slots += slots;

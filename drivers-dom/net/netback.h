@@ -64,6 +64,7 @@ struct nb { /* a queue */
     netif_rx_sring_t *rxs;
     struct keep_vif *keep;
     uint32_t tx_port, rx_port; /* local ports */
+    bool awake; /* rounds look at it: it had an event, or has work left. Else it was armed, and nothing has come since */
 
     uint32_t tx_cons;  /* = keep tx.req_cons */
     uint32_t tx_rsp;   /* responses written */
@@ -98,6 +99,7 @@ struct nb_vif {
     unsigned rxq_bufs;          /* buffers of what waits in the rxqs */
     unsigned nr_tx_items, nr_rx_items;
     unsigned turn; /* whose turn it is among the queues */
+    bool awake;    /* one of them is */
     struct nb_stats stats;
     unsigned nr_queues;
     struct nb q[KEEP_QUEUES];
@@ -122,12 +124,15 @@ int nb_vif_adopt(struct nb_vif *v, struct batch *b, const char **why)
 void nb_vif_detach(struct nb_vif *v); /* drops what is queued; touches neither ring nor record */
 /* Which queue a packet to the front-end takes: that of its flow (rss.h). */
 unsigned nb_vif_queue(const struct nb_vif *v, const struct pkt *p);
+/* With an event of the queue's. What is queued for it, and a ring that was just attached or adopted, wakes it as well. */
+static inline void nb_wake(struct nb *nb) { nb->awake = nb->vif->awake = true; }
+void nb_vif_wake(struct nb_vif *v); /* all of them: an event waits, who knows whose */
 /* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 19 copies), so another vif comes
  * first each time: a flooding front-end leaves the others at least every n-th round. So do the queues of a vif among themselves. */
 unsigned nb_collect(struct nb_vif *const v[], unsigned n, struct batch *b);
 void nb_vif_finish(struct nb_vif *v, struct batch *b, void (*deliver)(void *arg, struct pkt *p),
                    void *arg);
-bool nb_vif_arm(struct nb_vif *v);
+bool nb_vif_arm(struct nb_vif *v);         /* who has nothing left sleeps then */
 bool nb_vif_waits(const struct nb_vif *v); /* a queue of it does: tx_waits */
 
 /* --- a queue --- */

@@ -87,23 +87,8 @@ bool net_answered(void)
  * stands still, and what goes there is dropped, so that guests have each other. */
 #define STUCK_NS (20 * NS_PER_MS)
 
-/* The ports of a bridge's vifs, and how many. */
-static ports_t of_bridge(unsigned bridge, unsigned *n)
-{
-    ports_t set = 0;
-
-    *n = 0;
-    EACH_PORT(i, vifs_connected())
-    {
-        if (net.sw.port[i].conf.bridge != bridge)
-            continue;
-        set |= port_bit(i);
-        ++*n;
-    }
-    return set;
-}
-
-static void rooms(unsigned bridge, uint64_t now)
+/* nr: how many vifs the bridge has; on: those of any bridge that there is something to do for. */
+static void rooms(unsigned bridge, uint64_t now, unsigned nr, ports_t on)
 {
     static struct nb_room room[SW_VIFS];
     static uint64_t done[SW_UPLINKS], moved[SW_UPLINKS]; /* the NIC took a frame then, or had none */
@@ -111,11 +96,11 @@ static void rooms(unsigned bridge, uint64_t now)
 
     if (!u)
         return;
-    unsigned nr_on;
-    ports_t on = of_bridge(bridge, &nr_on);
-    u->tx_share = (uint16_t)(u->tx_size / (nr_on ? nr_on : 1));
+    u->tx_share = (uint16_t)(u->tx_size / (nr ? nr : 1));
     EACH_PORT(i, on)
     {
+        if (net.sw.port[i].conf.bridge != bridge)
+            continue;
         room[i].bufs = nic_room(u, i, &room[i].idle);
         const struct slot_vif *c = &net.sw.port[i].conf;
         room[i].cut = (u->can & NIC_LARGE) != NIC_LARGE ||
@@ -125,29 +110,52 @@ static void rooms(unsigned bridge, uint64_t now)
         moved[bridge] = now;
     done[bridge] = u->tx_done;
     EACH_PORT(i, on)
-    vifs[i].nb.room = now - moved[bridge] < STUCK_NS ? &room[i] : NULL;
+    {
+        if (net.sw.port[i].conf.bridge == bridge)
+            vifs[i].nb.room = now - moved[bridge] < STUCK_NS ? &room[i] : NULL;
+    }
+}
+
+/* Whom there is something to do for; nr: of how many, for each bridge. While events wait that no handler has heard of, as in a long turn of the
+ * main loop, that may be anybody. */
+static ports_t awake(unsigned nr[SW_UPLINKS])
+{
+    bool all = event_unheard();
+    ports_t set = 0;
+
+    EACH_PORT(i, vifs_connected())
+    {
+        struct nb_vif *v = &vifs[i].nb;
+        if (all)
+            nb_vif_wake(v);
+        if (v->awake || v->broken)
+            set |= port_bit(i);
+        nr[net.sw.port[i].conf.bridge]++;
+    }
+    return set;
 }
 
 bool net_round(uint64_t now)
 {
     struct batch *b = &net.batch;
-    struct nb_vif *on[SW_VIFS];
-    unsigned nr_on = 0, sends = b->nr_sends, work = 0;
+    struct nb_vif *vif[SW_VIFS];
+    unsigned nr[SW_UPLINKS] = { 0 }, nr_on = 0, sends = b->nr_sends, work = 0;
 
     net.now = now;
     for (unsigned u = 0; u < SW_UPLINKS; u++)
         work += nic_receive(net.uplink[u], 64, forward, (void *)(uintptr_t)sw_uplink(u));
-    EACH_PORT(i, vifs_connected())
+    ports_t on = awake(nr);
+    EACH_PORT(i, on)
     {
         vifs[i].nb.now = now;
-        on[nr_on++] = &vifs[i].nb;
+        vif[nr_on++] = &vifs[i].nb;
     }
     for (unsigned u = 0; u < SW_UPLINKS; u++)
-        rooms(u, now);
-    work += nb_collect(on, nr_on, b);
+        rooms(u, now, nr[u], on);
+    work += nb_collect(vif, nr_on, b);
     if (b->nr_copies || (sends && work))
         batch_flush(b);
-    EACH_PORT(i, vifs_connected())
+    EACH_PORT(i, on)
     {
         blame(vifs[i].nb.gen); /* a frame is its sender's, also on its way through the switch */
         nb_vif_finish(&vifs[i].nb, b, forward, (void *)(uintptr_t)i);

@@ -27,13 +27,19 @@ static void rings_unmap(struct vif *v)
         grant_unmap(&v->map);
 }
 
+static void ring_event(uint32_t port, void *arg)
+{
+    (void)port;
+    nb_wake(arg);
+}
+
 static bool ports_bind(struct nb *q, const struct keep_vif_head *h)
 {
-    int tx = event_bind_interdomain(h->domid, h->tx_port, wakes_only, NULL), rx = tx;
+    int tx = event_bind_interdomain(h->domid, h->tx_port, ring_event, q), rx = tx;
 
     q->tx_port = tx > 0 ? (uint32_t)tx : 0;
     if (tx > 0 && (h->features & KEEP_F_SPLIT))
-        rx = event_bind_interdomain(h->domid, h->rx_port, wakes_only, NULL);
+        rx = event_bind_interdomain(h->domid, h->rx_port, ring_event, q);
     q->rx_port = rx > 0 ? (uint32_t)rx : 0;
     return tx > 0 && rx > 0;
 }

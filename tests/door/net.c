@@ -7,7 +7,7 @@
 #include "vif.h"
 #include "virtio_net.h"
 
-#define EACH_RECORD(v)                                       \
+#define EACH_RECORD(v)                                      \
     for (struct vif *v = vifs + 1; v < vifs + SW_VIFS; v++) \
         if (keep_vif_state(v->keep[0]) == KEEP_VALID)
 

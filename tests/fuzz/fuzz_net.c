@@ -49,7 +49,8 @@ struct front {
 };
 
 struct ring {
-    bool lied; /* in the last packet, of which the next may be part */
+    bool event; /* it notified, and no handler has heard of it */
+    bool lied;  /* in the last packet, of which the next may be part */
     uint32_t tx_prod, tx_cons, rx_prod, rx_cons;
     uint16_t rx_id[KEEP_RING];
     bool rx_bad[KEEP_RING];
@@ -602,6 +603,20 @@ static void post_slot(unsigned ri, const void *what, size_t n)
     TXS(ri)->ring[s] = f->tx_seen[s];
 }
 
+/* What is there from old to prod is told, if the back-end asked for that. */
+static void notify(unsigned ri, uint32_t req_event, uint32_t old, uint32_t prod)
+{
+    ring[ri].event |= prod - req_event < prod - old;
+}
+
+static void tx_push(unsigned ri, uint32_t prod)
+{
+    uint32_t old = TXS(ri)->req_prod;
+
+    TXS(ri)->req_prod = prod;
+    notify(ri, TXS(ri)->req_event, old, prod);
+}
+
 static unsigned tx_space(unsigned ri) { return KEEP_RING - (ring[ri].tx_prod - ring[ri].tx_cons); }
 
 /* Where a slot's bytes lie. */
@@ -674,7 +689,9 @@ static void send_frame(unsigned ri)
     }
     if (lies) /* what is behind or before it may now be part of it */
         wants_lossy(&f->sent);
-    TXS(ri)->req_prod = f->tx_prod - (rnd(8) ? 0 : rnd(n));
+    uint32_t held_back = rnd(8) ? 0 : rnd(n);
+    if ((int32_t)(f->tx_prod - held_back - TXS(ri)->req_prod) > 0)
+        tx_push(ri, f->tx_prod - held_back);
 }
 
 static void post_buffers(unsigned ri, unsigned n)
@@ -689,7 +706,9 @@ static void post_buffers(unsigned ri, unsigned n)
                                                           f->rx_bad[s] ? rnd(1u << 16)
                                                                        : ref_of(ri, RX, s) };
     }
+    uint32_t old = RXS(ri)->req_prod;
     RXS(ri)->req_prod = f->rx_prod;
+    notify(ri, RXS(ri)->req_event, old, f->rx_prod);
 }
 
 static void look_tx(unsigned ri)
@@ -929,8 +948,30 @@ static void pool_check(void)
     CHECK(n == net.pool.nr_free);
 }
 
+bool event_unheard(void)
+{
+    bool any = false;
+
+    for (unsigned r = 0; r < RINGS; r++)
+        any |= ring[r].event;
+    return any;
+}
+
+static void events(void)
+{
+    for (unsigned i = 1; i <= VIFS; i++)
+        EACH_RING(r, i)
+        {
+            if (ring[r].event && front[i].up)
+                nb_wake(&vifs[i].nb.q[r % KEEP_QUEUES]);
+            ring[r].event = false;
+        }
+}
+
 static void one_round(unsigned arms)
 {
+    if (rnd(4))
+        events();
     (void)net_round(clock_ns);
     if (arms)
         (void)net_arm();
@@ -1111,7 +1152,7 @@ static void send_ends(unsigned r)
         fill_slot(r, &q, frame, 60);
         want_add(&ring[r].sent, frame, 60)->lossy = true;
         post_slot(r, &q, sizeof(q));
-        TXS(r)->req_prod = ring[r].tx_prod;
+        tx_push(r, ring[r].tx_prod);
     }
 }
 
@@ -1138,7 +1179,7 @@ static void finish(void)
     for (unsigned i = 1; i <= VIFS; i++) {
         EACH_RING(r, i)
         if (own(i))
-            TXS(r)->req_prod = ring[r].tx_prod;
+            tx_push(r, ring[r].tx_prod);
     }
     for (unsigned n = 0; n < 40; n++) {
         for (unsigned i = 1; i <= VIFS; i++)

@@ -49,6 +49,7 @@ static struct front {
     uint16_t next_id;
     uint32_t rx_ref[RING];
     uint16_t rx_id[RING];
+    bool told;                    /* it notified the back-end */
     bool event;                   /* the back-end sent */
     uint32_t tx_seq, rx_seq;      /* last packet number delivered each way */
     uint32_t guest_seq, host_seq; /* ... and handed in */
@@ -60,7 +61,6 @@ static bool eager; /* looks at the rings after every store, as a polling NAPI ma
 #define EACH(q) \
     for (unsigned q = 0, was_ = cur; (cur = q < nr_queues ? q : was_), q < nr_queues; q++)
 
-static bool be_event; /* the front-end notified the back-end */
 static uint32_t host_seq, guest_seq;
 static unsigned queue_of_host[MAXPKT], queue_of_guest[MAXPKT];
 static unsigned host_len[MAXPKT]; /* host -> guest, by number */
@@ -180,7 +180,7 @@ static void fe_push_tx(void)
     uint32_t old = TXS->req_prod;
     TXS->req_prod = fe.tx_prod;
     if (fe.tx_prod - TXS->req_event < fe.tx_prod - old)
-        be_event = true;
+        fe.told = true;
 }
 
 static uint16_t fe_id(void)
@@ -258,7 +258,7 @@ static void guest_posts(unsigned n)
     }
     RXS->req_prod = fe.rx_prod;
     if (fe.rx_prod - RXS->req_event < fe.rx_prod - old)
-        be_event = true;
+        fe.told = true;
 }
 
 /* xennet_tx_buf_gc: each id once, its grant free. */
@@ -393,6 +393,21 @@ static unsigned be_round(void)
     return work;
 }
 
+/* What its handlers do: who notified is looked at. */
+static bool be_hears(void)
+{
+    bool any = false;
+
+    EACH(q)
+    {
+        any |= fe.told;
+        if (fe.told)
+            nb_wake(&vif.q[q]);
+        fe.told = false;
+    }
+    return any;
+}
+
 /* Runs until it would sleep. */
 static void be_run(void)
 {
@@ -510,7 +525,6 @@ static void world_init(bool polls)
         TXS->req_event = TXS->rsp_event = RXS->req_event = RXS->rsp_event = START + 7 * q + 1;
     }
     host_seq = guest_seq = 0;
-    be_event = true;
     armed = false;
     points = 0;
 }
@@ -544,10 +558,8 @@ static void step_run(const struct step *s)
     queue_step(s);
     /* Asleep unless notified: a notification that req_event should have asked for and did not would hang the script.
      * New work from the uplink wakes it as well. */
-    if (s->op == RUN && (be_event || rx_waits())) {
-        be_event = false;
+    if (s->op == RUN && (be_hears() || rx_waits()))
         be_run();
-    }
 }
 
 static volatile unsigned pc;
@@ -581,7 +593,7 @@ static void play(long first)
         armed = false;
         return;
     }
-    be_event = false; /* binding the port sets it pending: run */
+    be_hears(); /* binding the port sets it pending: run */
     be_run();
     for (; script[pc].op != END; pc++)
         step_run(&script[pc]);
@@ -596,6 +608,7 @@ static void finish(void)
     for (int i = 0; i < 4; i++) {
         EACH(q)
         fe_handle_event();
+        be_hears();
         be_run();
     }
     EACH(q)
@@ -613,6 +626,7 @@ static void finish(void)
         host_sends(4500, 1400);
         guest_sends(900, 3, 1, false);
     }
+    be_hears();
     be_run();
     EACH(q)
     {

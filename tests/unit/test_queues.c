@@ -263,3 +263,62 @@ TEST(places)
         assert_int_equal(vif[i].stats.tx_errors, 160);
     }
 }
+
+/* Who was armed and has nothing left is not looked at until there is an event; what waits for the wire, or is queued for it, has none to come. */
+TEST(sleep)
+{
+    struct nb_room room = { .bufs = 0 };
+
+    connects(0, 4);
+    assert_true(vif[0].awake);
+    for (unsigned q = 0; q < 4; q++)
+        sends(0, q, 1, 60);
+    assert_int_equal(rounds(1), 4); /* as it was attached, without an event */
+    assert_false(nb_vif_arm(&vif[0]));
+    assert_false(vif[0].awake);
+    for (unsigned q = 0; q < 4; q++)
+        sends(0, q, 1, 60);
+    assert_int_equal(rounds(1), 0);
+    assert_false(nb_vif_arm(&vif[0]));
+    nb_wake(&vif[0].q[2]);
+    assert_int_equal(rounds(1), 1);
+    assert_int_equal(answers(0, 2), 2);
+    assert_false(nb_vif_arm(&vif[0]) || vif[0].awake);
+    nb_vif_wake(&vif[0]);
+    vif[0].room = &room;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(rounds(1), 0);
+        assert_false(nb_vif_arm(&vif[0]));
+        assert_true(nb_vif_waits(&vif[0]) && vif[0].awake);
+    }
+    vif[0].room = NULL;
+    assert_int_equal(rounds(1), 3);
+    assert_false(nb_vif_arm(&vif[0]) || vif[0].awake);
+    struct pkt *p = pkt_alloc(&pool);
+    p->len = 60;
+    vif[0].q[1].rxs->ring[0].req = (struct netif_rx_request){ 1, 0, 5 };
+    vif[0].q[1].rxs->req_prod = 1;
+    assert_true(nb_queue_rx(&vif[0].q[1], p));
+    pkt_put(&pool, p);
+    assert_int_equal(rounds(1), 1);
+    assert_int_equal(vif[0].stats.rx_packets, 1);
+    assert_false(nb_vif_arm(&vif[0]) || vif[0].awake);
+}
+
+/* One that sleeps and holds packets gives them back when another breaks the protocol. */
+TEST(a_broken_one_wakes)
+{
+    struct pkt *p = pkt_alloc(&pool);
+
+    p->len = 60;
+    connects(0, 2);
+    assert_true(nb_queue_rx(&vif[0].q[0], p));
+    pkt_put(&pool, p);
+    rounds(1);
+    assert_false(nb_vif_arm(&vif[0]) || vif[0].awake);
+    vif[0].q[1].txs->req_prod = 1000;
+    nb_wake(&vif[0].q[1]);
+    rounds(1);
+    assert_non_null(vif[0].broken);
+    assert_int_equal(pool.nr_free, POOL);
+}

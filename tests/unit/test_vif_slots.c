@@ -90,7 +90,7 @@ TEST(as_many_as_can_be)
         xs_write(0, p, "4");
     }
     assert_true(slot_live(&slot_table[SLOT_ENTRIES - 1]));
-    assert_int_equal(vifs_adopt(keep_of), VIFS);
+    assert_int_equal(adopts(), VIFS);
     for (unsigned i = 0; i < VIFS; i++) {
         unsigned port = VIFS - i;
         assert_true(vifs[port].connected && vifs[port].be.gen == i + 1 && vifs[port].mac[4] == port);
@@ -396,7 +396,7 @@ TEST(one_bridge_without_its_nic)
         slot_table[i].vif.bridge = (uint8_t)(i == 3 ? SW_UPLINKS : i);
         vifs[i + 1].be = (struct be_dev){ .used = true, .dirty = true, .dom = (uint16_t)(16 + i) };
     }
-    assert_int_equal(vifs_adopt(keep_of), 0);
+    assert_int_equal(adopts(), 0);
     vifs_store_work();
     assert_true(vifs[1].connected && kept(1));
     assert_null(node("backend/vif/16/0/bh-error"));
@@ -421,7 +421,7 @@ TEST(on_its_bridge)
     switch_port_up(&net.sw, sw_uplink(1), NULL, &(struct slot_vif){ .bridge = 1 });
     slot(SLOT_VIF, 16, 0)->vif.bridge = 1;
     record(1, good(16));
-    assert_int_equal(vifs_adopt(keep_of), 1);
+    assert_int_equal(adopts(), 1);
     assert_true(switch_route(&net.sw, 1, frame, 60, 1).to == port_bit(sw_uplink(1)));
     xs_write(0, "backend/vif/16/0/state", "4");
     clock_ns += 2 * NS_PER_S;

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: MIT
 """The store, pciback and the control domain die by order of the shell, at random instructions and by hanging, beside a guest whose pings, downloads and
 disk are checked all the time: nobody but the prompt notices. Then pciback dies while devices come and go. KILLS and HANGS in the environment say how
-often each of them."""
+often each of them. And net driver domains with several NICs and bridges, beside each other."""
 import os
 import random
 import re
+import struct
+import time
 
 import pytest
 
@@ -25,11 +27,24 @@ def disk():
     return mkgpt.make(LOGS / "services.img", [("data1", 32), ("data2", 16)])
 
 
+VIRTIO = "virtio-net-pci,disable-legacy=on,iommu_platform=on,romfile="
+WIRES = {n: LOGS / f"services-{n}.pcap" for n in ("n1", "u2")}  # what passed on the second NIC's, and on that of the two below
+
+
+def nics():
+    """Two more NICs, on one wire with a network behind it."""
+    return ["-netdev", "user,id=u2,restrict=on", "-netdev", "hubport,id=h,hubid=1,netdev=u2",
+            *(x for i in (7, 8) for x in ("-netdev", f"hubport,id=n{i},hubid=1", "-device", f"{VIRTIO},netdev=n{i},addr={i}")),
+            *(x for n, to in WIRES.items() for x in ("-object", f"filter-dump,id=d{n},netdev={n},file={to}"))]
+
+
 @pytest.fixture(scope="module")
 def boot():
-    iso = make_iso("services", CMDLINE + "(00:04.0)", bundle=TEST_BUNDLE)  # the second NIC is somebody's, too
-    with Boot("services", iso=iso, www=lambda: make_www()[0], disk=disk) as b:
+    iso = make_iso("services", CMDLINE + "(00:04.0)(00:07.0)(00:08.0)", bundle=TEST_BUNDLE)  # the second NIC is somebody's, too
+    with Boot("services", iso=iso, www=lambda: make_www()[0], disk=disk, extra=nics) as b:
         yield b
+    for wire in WIRES.values():
+        wire.unlink(missing_ok=True)
     (LOGS / "services.img").unlink(missing_ok=True)
 
 
@@ -132,3 +147,77 @@ def test_services_pciback(m):
         check(not struck(m, "destroy net1").strip(), "destroy")
         check(f"{path.split('/')[-2]}" not in m.cmd("xenstore-list /local/domain/2/backend/pci").split(), "what was described is still there")
         shows(m, "pci-assignable-list", rf"{NIC}.* nobody")
+
+
+# --- bridges ----------------------------------------------------------------------------------------------------------
+def pinger(m, name, bridge, ip, to, mac=""):
+    out = m.cmd(f"create pinger name={name} extra='ip=10.0.2.{ip} ping=10.0.2.{to} interval=100' \"vif=['bridge={bridge}{mac}']\"", 60)
+    check("created as domain" in out, f"create {name}: {out}")
+
+
+def pings(m, name, sent=0, came=0):
+    """How many it has sent, and how many were answered, once these are so many. Its console shows what it said before."""
+    m.send(f"console {name}\r")
+    while True:
+        got = m.expect(r"echo: ping \S+ sent (\d+) received (\d+) [^\n]* broken (\d+)\r", 30)
+        now = [int(x) for x in got.groups()]
+        check(now[2] == 0 and now[1] <= now[0] < 4000, f"{name}: {got.group(0)}, not {came} answers")
+        if now[0] >= sent and now[1] >= came:
+            m.leave()
+            return now[:2]
+
+
+def senders(wire):
+    """Of a capture: the addresses that frames came from, and the domids that the pings in them name."""
+    data = WIRES[wire].read_bytes()
+    at, macs, ids = 24, set(), set()
+    while at + 16 <= len(data):
+        n = struct.unpack_from("<I", data, at + 8)[0]
+        frame = data[at + 16:at + 16 + n]
+        at += 16 + n
+        macs.add(frame[6:12].hex(":"))
+        if frame[12:14] == b"\x08\0" and frame[23] == 1 and frame[34] == 8:  # ICMP, a question
+            ids.add(int.from_bytes(frame[38:40], "big"))
+    return macs, ids
+
+
+def test_services_bridges(m):
+    """A driver domain with two NICs and three bridges, and another one on the first one's wire. The same addresses are on two of the bridges; nothing
+    passes from one to another, before and after the domain dies."""
+    out = m.cmd("create net0 name=netb pci=['00:07.0','00:04.0'] bridges=['xenbr0=00:07.0','xenbr1=00:04.0','inside']", 60)
+    check("created as domain" in out, f"create netb: {out}")
+    out = m.cmd("create net0 name=netc pci=['00:08.0']", 60)
+    check("created as domain" in out, f"create netc: {out}")
+    out = m.cmd("create pinger name=lost \"vif=['bridge=xenbr2']\"", 60)
+    check("lost: vif 0: no bridge xenbr2 (there are: net0, xenbr0, xenbr1, inside, netc)" in out, f"a bridge that there is not: {out}")
+    same = ",mac=00:16:3e:00:00:51"
+    pinger(m, "a", "xenbr0", 51, 2, same)
+    pinger(m, "b", "xenbr1", 51, 2, same)
+    pinger(m, "in1", "inside", 53, 54, ",mac=00:16:3e:00:00:53")
+    pinger(m, "in2", "inside,backend=netb", 54, 2, ",mac=00:16:3e:00:00:54")  # is answered by none outside
+    pinger(m, "seek", "netb", 55, 54)  # on the first bridge, and after one inside
+    pinger(m, "c", "netc", 56, 2)
+    pinger(m, "across", "netc", 57, 51)  # by the wire to xenbr0
+    began, all_of_them = time.monotonic(), ("a", "b", "in1", "c", "across")
+    for name in all_of_them:
+        pings(m, name, came=5)
+    for dead in ("netb", "netc"):
+        crash(m, dead)
+        most = 10 * int(time.monotonic() - began + 5)  # have been sent by now
+        for name in all_of_them:
+            pings(m, name, came=most)
+    for name in ("in2", "seek"):
+        sent, came = pings(m, name, sent=30)
+        check(not came, f"{name}: {came} of {sent} pings were answered")
+    ids = {name: int(row[0]) for name, row in rows(m).items()}
+    macs, asked = senders("n1")
+    check("00:16:3e:00:00:51" in macs and asked == {ids["b"]}, f"on xenbr1's wire: {macs} {asked}, of {ids}")
+    macs, asked = senders("u2")
+    check({ids["a"], ids["c"], ids["across"]} == asked and not {f"00:16:3e:00:00:{x}" for x in (53, 54)} & macs, f"on xenbr0's wire: {macs} {asked}, of {ids}")
+    out = m.cmd("network-list netb")
+    for row in (r"a +\d+ .* xenbr0", r"b +\d+ .* xenbr1", r"in2 +\d+ .* inside", r"netb +wire +[1-9].* xenbr0", r"netb +wire +[1-9].* xenbr1"):
+        check(re.search(rf"^{row}$", out, re.M), f"no {row} in {out}")
+    check(len(re.findall(r"^netb +wire", out, re.M)) == 2, f"a wire too many: {out}")
+    for name in ("a", "b", "in1", "in2", "seek", "c", "across", "netb", "netc"):
+        out = m.cmd(f"destroy {name}", 60)
+        check(not out.strip(), f"destroy {name}: {out}")

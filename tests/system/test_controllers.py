@@ -328,6 +328,18 @@ def nic_of_another_kind(m, slot):
     check(m.cmd("list").count("\n") == before, "something of the guest stayed")
     m.cmd("destroy net1")
     check("net1" not in m.cmd("list"), "words about a NIC whose domain is gone")
+    # One of two bridges: the other one serves.
+    m.send(f"create net0 name=net1 pci=['00:{slot:02x}.0'] bridges=['good','bad=00:{slot:02x}.0']\r")
+    m.expect(why.replace(": NIC", ": bad: NIC"), 60)
+    m.send("\r")
+    m.prompt()
+    one_line(m, f"create {GRUB} name=x vif=['bridge=bad']", rf"x: vif 0: {why}")
+    shows(m, "list", rf"^{why.replace(': NIC', ': bad: NIC')}")
+    out = m.cmd("create pinger vif=['bridge=good']", 60)
+    check("created as domain" in out, f"on the bridge without a wire: {out}")
+    check(re.search(r"^pinger .* good$", m.cmd("network-list net1"), re.M), "no row of it")
+    for name in ("pinger", "net1"):
+        m.cmd(f"destroy {name}", 60)
 
 
 def nic_that_answers_nothing(m, slot):

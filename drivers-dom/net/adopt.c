@@ -28,6 +28,7 @@ void keep_vif_open(struct keep_vif *k, const struct keep_vif_head *from, uint32_
     keep_vif_close(k);
     keep_ring_open(&k->tx, tx);
     keep_ring_open(&k->rx, rx);
+    memset(k->mcast, 0, sizeof(k->mcast));
     keep_record_save(&k->head, from, KEEP_VIF_MAGIC, KEEP_VERSION, sizeof(*from));
 }
 
@@ -74,6 +75,10 @@ static const char *copies_check(const struct keep_vif *k, uint32_t tx, uint32_t 
     for (uint32_t i = rx; i != (uint32_t)k->rx.req_cons; i++) {
         if (!keep_rx_ok(i, k->rx_copy[i & MASK]))
             return "a copied Rx request is damaged";
+    }
+    for (unsigned i = 0; i < KEEP_MCAST; i++) {
+        if (!keep_mcast_ok(k->mcast[i]))
+            return "an address of its groups is damaged";
     }
     return NULL;
 }

@@ -27,6 +27,8 @@
 #define KEEP_F_MAC   16u /* mac is set and enforced */
 #define KEEP_F_GSO4  32u /* the front-end takes TCP over IPv4 that is to be cut into segments */
 #define KEEP_F_GSO6  64u
+#define KEEP_F_MCAST 128u /* it wants multicast to the addresses in its list alone */
+#define KEEP_MCAST   64u  /* addresses in that */
 
 struct keep_vif_head {
     uint32_t magic;
@@ -49,8 +51,9 @@ struct keep_vif {
     struct keep_ring tx, rx;
     uint32_t tx_copy[KEEP_RING]; /* keep_tx() */
     uint64_t rx_copy[KEEP_RING]; /* keep_rx() */
+    uint64_t mcast[KEEP_MCAST];  /* keep_mcast() or 0; of the first queue: it is the vif's */
 };
-_Static_assert(sizeof(struct keep_vif) == 48 + 64 + 1024 + 2048, "keep record layout");
+_Static_assert(sizeof(struct keep_vif) == 48 + 64 + 1024 + 2048 + 512, "keep record layout");
 _Static_assert(sizeof(struct keep_vif) <= PAGE_SIZE, "one queue, one keep page");
 
 /* --- copied requests ---
@@ -87,6 +90,27 @@ static inline uint32_t keep_rx_gref(uint64_t e) { return (uint32_t)e; }
 static inline bool keep_rx_ok(uint32_t index, uint64_t e)
 {
     return e == keep_rx(index, keep_rx_id(e), keep_rx_gref(e));
+}
+
+/* An address: one store, checked as those are. */
+#define KEEP_MCAST_SLOT 0x6996u
+static inline uint64_t keep_mcast(const uint8_t mac[6])
+{
+    uint64_t e = 0, c = KEEP_MCAST_SLOT;
+
+    for (unsigned i = 6; i-- > 0;)
+        e = e << 8 | mac[i];
+    for (unsigned i = 0; i < 48; i += 16)
+        c ^= e >> i & 0xffff;
+    return e | c << 48;
+}
+static inline bool keep_mcast_ok(uint64_t e)
+{
+    uint8_t mac[6];
+
+    for (unsigned i = 0; i < 6; i++)
+        mac[i] = (uint8_t)(e >> 8 * i);
+    return !e || e == keep_mcast(mac);
 }
 
 /* --- records (adopt.c) --- */

@@ -3,6 +3,7 @@
 #include "netback.h"
 #include <errno.h>
 #include <string.h>
+#include "mcast.h"
 
 #define MASK (KEEP_RING - 1)
 _Static_assert(__CONST_RING_SIZE(netif_tx, 4096) == KEEP_RING, "one-page Tx ring");
@@ -107,6 +108,8 @@ struct tx_chain {
     unsigned slots, extras, frags;
     bool refused; /* it has an extra info that was not offered, or one that makes no sense */
     uint8_t gso;
+    uint8_t mcast; /* no packet but a change of its groups: the extra info's type, 0: it is one */
+    uint8_t group[6];
     uint16_t gso_size;
     struct netif_tx_request frag[NB_MAX_SLOTS];
 };
@@ -127,14 +130,20 @@ static union tx_slot tx_snapshot(const struct nb *nb, uint32_t i)
     return s;
 }
 
-/* One extra info is offered: how TCP is to be cut. */
+/* Of extra infos one is offered at a time: how TCP is to be cut, or a group that it wants to hear, or no more. */
 static void tx_extra(struct tx_chain *c, const struct netif_extra_info *x)
 {
     bool v4 = x->u.gso.type == XEN_NETIF_GSO_TYPE_TCPV4,
          v6 = x->u.gso.type == XEN_NETIF_GSO_TYPE_TCPV6;
 
-    if (c->extras++ || x->type != XEN_NETIF_EXTRA_TYPE_GSO || (!v4 && !v6) ||
-        x->u.gso.size < GSO_MIN || x->u.gso.features)
+    c->refused |= c->extras++ > 0;
+    if (x->type == XEN_NETIF_EXTRA_TYPE_MCAST_ADD || x->type == XEN_NETIF_EXTRA_TYPE_MCAST_DEL) {
+        c->mcast = x->type;
+        memcpy(c->group, x->u.mcast.addr, 6);
+        return;
+    }
+    if (x->type != XEN_NETIF_EXTRA_TYPE_GSO || (!v4 && !v6) || x->u.gso.size < GSO_MIN ||
+        x->u.gso.features)
         c->refused = true;
     c->gso = v6 ? PKT_GSO_TCP6 : PKT_GSO_TCP4;
     c->gso_size = x->u.gso.size;
@@ -277,7 +286,11 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b)
         rate_take(&v->rate, v->now, c.frag[0].size);
         struct nb_item *it = item_new(nb, &nb->tx_items, &v->nr_tx_items);
         *it = (struct nb_item){ .slots = (uint16_t)c.slots, .status = NETIF_RSP_OKAY };
-        if (tx_sizes(&c)) {
+        if (c.mcast) {
+            if (c.refused ||
+                !mcast_change(v->q[0].keep, c.group, c.mcast == XEN_NETIF_EXTRA_TYPE_MCAST_ADD))
+                it->status = NETIF_RSP_ERROR;
+        } else if (tx_sizes(&c)) {
             it->pkt = pkt_alloc(v->pool);
             tx_queue_copies(nb, b, &c, it);
         } else {
@@ -322,11 +335,11 @@ void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *ar
         if (!copies_ok(b, it))
             it->status = NETIF_RSP_ERROR;
         nb_tx_answer(nb, it->slots, it->status);
-        if (it->status == NETIF_RSP_OKAY) {
+        if (it->status == NETIF_RSP_OKAY && it->pkt) {
             nb->vif->stats.tx_packets++;
             pkt_pull(nb->vif->pool, it->pkt);
             deliver(arg, it->pkt);
-        } else {
+        } else if (it->status != NETIF_RSP_OKAY) {
             (*(it->too_long ? &nb->vif->stats.tx_long : &nb->vif->stats.tx_errors))++;
         }
         if (it->pkt)

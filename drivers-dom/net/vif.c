@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
+#include "mcast.h"
 #include "net.h"
 
 struct vif vifs[SW_VIFS];
@@ -113,7 +114,7 @@ static void vif_disconnect(struct vif *v)
 
 void vif_offer(struct vif *v, struct pkt *p)
 {
-    if (!v->connected)
+    if (!v->connected || !mcast_passes(&v->nb, p->data))
         return;
     if ((p->flags & PKT_CSUM_BLANK) && !p->gso && !nb_takes_blank(&v->nb, p))
         pkt_csum_fill(p);
@@ -259,7 +260,7 @@ unsigned vifs_adopt(uint8_t *keep)
 
 /* --- the store ------------------------------------------------------------------------------------------------ */
 
-/* InitWait with everything that we offer. What is not offered is not written: control ring, multicast control. */
+/* InitWait with everything that we offer. What is not offered is not written: control ring, changes of multicast control once it is connected. */
 static void vif_advertise(struct vif *v)
 {
     static const char *const offer[][2] = {
@@ -270,6 +271,7 @@ static void vif_advertise(struct vif *v)
         { "feature-ipv6-csum-offload", "1" },
         { "feature-gso-tcpv4", "1" },
         { "feature-gso-tcpv6", "1" },
+        { "feature-multicast-control", "1" },
     };
 
     struct slot_entry e;
@@ -338,7 +340,7 @@ static bool heads_agree(const struct vif *v, const struct keep_vif_head *h)
         const struct keep_vif_head *k = &v->keep[i]->head;
         if (h[i].nr_queues != v->nb.nr_queues || h[i].tx_ref != k->tx_ref ||
             h[i].rx_ref != k->rx_ref || h[i].tx_port != k->tx_port || h[i].rx_port != k->rx_port ||
-            h[i].features != k->features)
+            (h[i].features ^ k->features) & ~KEEP_F_MCAST) /* of which only its beginning counts */
             return false;
     }
     return true;

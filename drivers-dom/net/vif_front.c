@@ -86,9 +86,14 @@ static const char *queues_check(const struct keep_vif_head *h)
 const char *vif_front(const struct vif *v, struct keep_vif_head h[KEEP_QUEUES], bool *again)
 {
     static const struct number keys[] = {
-        { "multi-queue-num-queues", 1 },    { "request-rx-copy", 0 },   { "feature-sg", 0 },
-        { "feature-no-csum-offload", 0 },   { "feature-gso-tcpv4", 0 }, { "feature-gso-tcpv6", 0 },
+        { "multi-queue-num-queues", 1 },
+        { "request-rx-copy", 0 },
+        { "feature-sg", 0 },
+        { "feature-no-csum-offload", 0 },
+        { "feature-gso-tcpv4", 0 },
+        { "feature-gso-tcpv6", 0 },
         { "feature-ipv6-csum-offload", 0 },
+        { "request-multicast-control", 0 },
     };
     uint32_t val[ARRAY_SIZE(keys)];
     const char *why = read_all(v->be.fe_path, keys, ARRAY_SIZE(keys), val, again);
@@ -107,7 +112,8 @@ const char *vif_front(const struct vif *v, struct keep_vif_head h[KEEP_QUEUES], 
             .nr_queues = (uint8_t)val[0],
             .features = (val[2] ? KEEP_F_SG : 0) | (val[3] ? 0 : KEEP_F_CSUM4) |
                         (val[4] ? KEEP_F_GSO4 : 0) | (val[5] ? KEEP_F_GSO6 : 0) |
-                        (val[6] ? KEEP_F_CSUM6 : 0) | (v->has_mac ? KEEP_F_MAC : 0),
+                        (val[6] ? KEEP_F_CSUM6 : 0) | (val[7] ? KEEP_F_MCAST : 0) |
+                        (v->has_mac ? KEEP_F_MAC : 0),
             .slot_gen = v->be.gen,
         };
         memcpy(h[i].mac, v->mac, 6);

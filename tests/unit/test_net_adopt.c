@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/copies.c drivers-dom/net/queues.c drivers-dom/net/rss.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
+// LINK: tests/unit/copies.c drivers-dom/net/queues.c drivers-dom/net/rss.c drivers-dom/net/netback.c drivers-dom/net/mcast.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /*
  * Death of netback at every single store. A scripted front-end (a model of Linux's xen-netfront and its checks) exchanges
@@ -773,7 +773,8 @@ TEST(test_damage_detected)
     for (uint32_t index = 250; index < 260; index++) {
         uint16_t id = (uint16_t)(index * 4099);
         uint32_t tx = keep_tx(index, id, index & 1), gref = index * 0x01020305;
-        uint64_t rx = keep_rx(index, id, gref), ix = keep_idx(index * 0x10307);
+        uint64_t rx = keep_rx(index, id, gref), ix = keep_idx(index * 0x10307),
+                 group = keep_mcast((uint8_t[]){ 1, 0, 0x5e, (uint8_t)index, 0x96, 0x69 });
         assert_int_equal(keep_tx_kind(index, tx), index & 1);
         assert_int_equal(keep_tx_kind(index + 256, tx), -1);
         assert_false(keep_rx_ok(index + 256, rx));
@@ -784,6 +785,8 @@ TEST(test_damage_detected)
                     assert_int_equal(keep_tx_kind(index, tx ^ (uint32_t)x), -1);
                 assert_false(keep_rx_ok(index, rx ^ x));
                 assert_false(keep_idx_ok(ix ^ x));
+                assert_false(keep_mcast_ok(group ^ x));
+                assert_false(keep_mcast_ok(x));
             }
         }
     }

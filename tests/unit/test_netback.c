@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/copies.c drivers-dom/net/queues.c drivers-dom/net/rss.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
+// LINK: tests/unit/copies.c drivers-dom/net/queues.c drivers-dom/net/rss.c drivers-dom/net/netback.c drivers-dom/net/mcast.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /* Ring handling of netback against a front-end that lies: every malformed packet, indices, failing copies, no buffers. */
 #include <blame.h>
 #include "copies.h"
+#include "mcast.h"
 #include "netback.h"
 
 enum { POOL = 160 };
@@ -165,6 +166,67 @@ TEST(test_good_packets)
     expect(1, 8, NETIF_RSP_OKAY);
     expect(3, 10, NETIF_RSP_OKAY);
     assert_int_equal(TXS->rsp_prod, 4);
+}
+
+static void group(bool add, unsigned last, unsigned flags)
+{
+    struct netif_extra_info *x = (void *)&TXS->ring[TXS->req_prod & 255];
+
+    extra(add ? XEN_NETIF_EXTRA_TYPE_MCAST_ADD : XEN_NETIF_EXTRA_TYPE_MCAST_DEL, flags);
+    memcpy(x->u.mcast.addr, (uint8_t[]){ 1, 0, 0x5e, 0, 0, (uint8_t)last }, 6);
+}
+
+/* Asks for one group more or less; what it is told. No packet comes of it. */
+static int asks(bool add, unsigned last)
+{
+    uint32_t at = TXS->req_prod;
+
+    slot(5, 0, E, 50, 60), group(add, last, 0);
+    assert_int_equal(round_trip(), 1);
+    assert_int_equal(delivered, 0);
+    assert_int_equal(TXS->rsp_prod, at + 2);
+    assert_int_equal(TXS->ring[(at + 1) & 255].rsp.status, NETIF_RSP_NULL);
+    assert_int_equal(TXS->ring[at & 255].rsp.id, 50);
+    return TXS->ring[at & 255].rsp.status;
+}
+
+static bool hears(unsigned last)
+{
+    return mcast_passes(&vif, (uint8_t[]){ 1, 0, 0x5e, 0, 0, (uint8_t)last });
+}
+
+/* Multicast control: a list of so many groups, which a front-end that asked for it hears, and no others; what was done twice is done once. */
+TEST(test_groups)
+{
+    static const uint8_t all[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, one[6] = { 2 };
+
+    for (unsigned i = 0; i < KEEP_MCAST; i++)
+        assert_int_equal(asks(true, i), NETIF_RSP_OKAY);
+    assert_int_equal(asks(true, 63), NETIF_RSP_OKAY); /* it has that */
+    assert_int_equal(asks(true, 64), NETIF_RSP_ERROR);
+    assert_true(hears(64)); /* it did not ask for control */
+    vif.features |= KEEP_F_MCAST;
+    assert_true(mcast_passes(&vif, all) && mcast_passes(&vif, one));
+    for (unsigned i = 0; i < 256; i++)
+        assert_int_equal(hears(i), i < KEEP_MCAST);
+    assert_int_equal(asks(false, 5), NETIF_RSP_OKAY);
+    assert_int_equal(asks(false, 5), NETIF_RSP_OKAY);
+    assert_false(hears(5));
+    assert_int_equal(asks(true, 200), NETIF_RSP_OKAY);
+    assert_true(hears(200) && hears(6) && !hears(5));
+    /* What is no group, and what says more than that. */
+    uint32_t at = TXS->req_prod;
+    struct netif_extra_info *x = (void *)&TXS->ring[(at + 1) & 255];
+    slot(5, 0, E, 50, 60), group(true, 9, 0);
+    x->u.mcast.addr[0] = 2;
+    assert_int_equal(round_trip(), 1);
+    expect(at, 50, NETIF_RSP_ERROR);
+    slot(5, 0, E, 51, 60), group(false, 6, XEN_NETIF_EXTRA_FLAG_MORE), group(false, 7, 0);
+    assert_int_equal(round_trip(), 1);
+    expect(at + 2, 51, NETIF_RSP_ERROR);
+    assert_true(hears(6) && hears(7));
+    assert_null(vif.broken);
+    assert_int_equal(pool.nr_free, POOL);
 }
 
 /* One malformed packet, then a good one: the first is answered slot by slot, the second goes. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/copies.c drivers-dom/net/queues.c drivers-dom/net/rss.c drivers-dom/net/netback.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
+// LINK: tests/unit/copies.c drivers-dom/net/queues.c drivers-dom/net/rss.c drivers-dom/net/netback.c drivers-dom/net/mcast.c drivers-dom/net/adopt.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c drivers-dom/net/pkt.c drivers-dom/net/gso.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -lz
 /* What the queues of a vif share: a round, the wire, the rate, buffers, and the fault of one of them. What one queue does, test_netback.c shows. */
 #include "copies.h"

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What net0 believes of a dead instance's records: only what agrees with the slot table.
-// LINK: tests/attacks/service/backend_world.c drivers-dom/net/vif.c drivers-dom/net/vif_front.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/queues.c drivers-dom/net/rss.c
+// LINK: tests/attacks/service/backend_world.c drivers-dom/net/vif.c drivers-dom/net/vif_front.c drivers-dom/net/vif_stats.c drivers-dom/net/adopt.c drivers-dom/net/netback.c drivers-dom/net/mcast.c drivers-dom/net/queues.c drivers-dom/net/rss.c
 // LINK: drivers-dom/net/pkt.c drivers-dom/net/gso.c drivers-dom/net/switch.c drivers-dom/net/guard.c drivers-dom/lib/xenbus_backend.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Itests/attacks/service -lz
 #include <blame.h>
 #include "unit.h"
+#include "mcast.h"
 #include "backend_world.h"
 #include "net.h"
 #include "vif.h"
@@ -643,6 +644,29 @@ TEST(queues)
 }
 
 /* As many as there are pages for. */
+/* The groups of one that asked for them when it connected are heard by the next life, too. */
+TEST(groups)
+{
+    static const uint8_t one[6] = { 1, 0, 0x5e, 1, 2, 3 }, other[6] = { 1, 0, 0x5e, 3, 2, 1 };
+
+    for (unsigned asked = 0; asked < 2; asked++) {
+        setup(NULL);
+        connects_with(1);
+        fe_says(ALONE, "request-multicast-control", asked ? "1" : "0");
+        looks();
+        assert_string_equal(node("backend/vif/16/0/feature-multicast-control")->val, "1");
+        assert_true(mcast_change(keep_of(1), one, true));
+        memset(vifs, 0, sizeof(vifs[0]) * SW_VIFS);
+        assert_int_equal(adopts(), 1);
+        assert_true(mcast_passes(&vifs[1].nb, one));
+        assert_int_equal(mcast_passes(&vifs[1].nb, other), !asked);
+        fe_says(ALONE, "request-multicast-control", asked ? "0" : "1"); /* too late: no effect */
+        vifs_store_work();
+        assert_true(vifs[1].connected);
+        assert_int_equal(mcast_passes(&vifs[1].nb, other), !asked);
+    }
+}
+
 TEST(queues_that_have_pages)
 {
     vif_queues = 2;

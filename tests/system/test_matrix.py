@@ -6,6 +6,7 @@ import pytest
 from tests.lib import link
 from tests.lib.crash import crash
 from tests.lib.machine import Machine, check, make_iso, make_www
+from tests.lib.wait import until
 
 
 @pytest.mark.parametrize("uefi, cpus, nic", [

@@ -120,8 +120,10 @@ def faults_of(unit):
     """[(check, why it fails or None)]"""
     graph, unbuilt = unit.edges()
     homeless = [f for f in graph if unit.floors and unit.floor_of(f) is None]
-    if unbuilt or homeless or not graph:
-        return [("files", f"not built: {' '.join(unbuilt)}; on no floor: {' '.join(homeless)}; {len(graph)} objects")]
+    empty = [p for _, where in unit.floors for p in where if not any(f == p or f.startswith(p + "/") for f in graph)]
+    if unbuilt or homeless or empty or not graph:
+        return [("files", f"not built: {' '.join(unbuilt)}; on no floor: {' '.join(homeless)}; with nothing in them: {' '.join(empty)}; "
+                 f"{len(graph)} objects")]
     up = {(a, b): graph[a][b] for a in graph for b in graph[a] if unit.floors and unit.floor_of(b) < unit.floor_of(a)}
     name = [floor for floor, _ in unit.floors]
     new = [f"\n  {a} ({name[unit.floor_of(a)]}) -> {b} ({name[unit.floor_of(b)]}): {' '.join(sorted(up[a, b]))}"
@@ -169,6 +171,7 @@ TRIES = [  # name, what of the tree is otherwise, rules, the checks that must fa
     ("include down", {"t/base/low.h": "int low(void);", "t/top/b.c": '#include "base/low.h"\nint side(void) { return low(); }'},
      "circle 0\nknown 0\nheaders t", []),
     ("file on no floor", {"t/c.c": "int c;"}, "circle 0\nknown 0", ["files"]),
+    ("floor of no file", {}, "floor deep t/deep\ncircle 0\nknown 0", ["files"]),
 ]
 
 

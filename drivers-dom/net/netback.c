@@ -372,6 +372,18 @@ static unsigned rx_slots_all(const struct nb *nb, const struct pkt *p)
                                                               pkt_segment_len(p, 0), false);
 }
 
+/* Its requests for packets. Those that were relied on do not go back: what waits for them would wait for ever. */
+static unsigned rx_avail(struct nb *nb)
+{
+    unsigned n = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
+
+    if ((int32_t)(nb->rx_seen - (nb->rx_cons + n)) <= 0)
+        return n;
+    nb_break(nb, "its requests for packets went back");
+    return 0;
+}
+
+/* Who has asked for a packet may have it whole in any buffers: it is gone with this round. One that is to be cut takes buffers to go. */
 static bool rx_room(struct nb *nb, const struct pkt *p, unsigned slots)
 {
     if (nb->vif->broken || nb->rxq_tail - nb->rxq_head >= NB_RXQ)
@@ -379,8 +391,8 @@ static bool rx_room(struct nb *nb, const struct pkt *p, unsigned slots)
     if (nb->vif->rxq_bufs + p->nr <= nb->vif->pool->nr_free / 2 &&
         nb->vif->pool->nr_free >= nb->vif->pool->nr / 4)
         return true;
-    unsigned avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
-    if (avail < nb->rxq_slots + slots)
+    if (rx_avail(nb) < nb->rxq_slots + slots ||
+        (nb->vif->pool->nr_free < PKT_BUFS && !rx_takes_whole(nb, p)))
         return false;
     nb->rx_seen = nb->rx_cons + nb->rxq_slots + slots;
     return true;
@@ -496,11 +508,8 @@ unsigned nb_collect_rx(struct nb *nb, struct batch *b)
     struct nb_vif *v = nb->vif;
 
     while (!v->broken && items_left(nb, v->nr_rx_items) && nb->rxq_head != nb->rxq_tail) {
-        unsigned copies, need = rx_need(nb, &copies),
-                         avail = ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub);
-        if (avail < need && (int32_t)(nb->rx_seen - (nb->rx_cons + avail)) > 0)
-            nb_break(nb, "its requests for packets went back");
-        if (avail < need || b->nr_copies + copies > BH_BATCH_COPIES)
+        unsigned copies, need = rx_need(nb, &copies);
+        if (rx_avail(nb) < need || b->nr_copies + copies > BH_BATCH_COPIES)
             break;
         struct pkt *p = rx_take(nb);
         if (!p)
@@ -635,5 +644,5 @@ bool nb_arm(struct nb *nb)
     mb(); /* the front-end sees req_event, or we see its req_prod */
     if (tx_work(nb))
         return true;
-    return need && ring_avail(nb, &nb->rxs->req_prod, nb->rx_cons, nb->rx_pub) >= need;
+    return need && (rx_avail(nb) >= need || nb->vif->broken);
 }

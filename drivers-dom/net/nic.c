@@ -128,9 +128,11 @@ void nic_send(struct nic *n, struct pkt *p)
     if (!n)
         return;
     struct nic_wait *w = &n->wait[p->from];
-    if (n->no_link || w->nr == NIC_WAIT) {
+    bool whole = !w->nr && goes_whole(n, p);
+    /* Those that wait to be cut leave some buffers to cut them into, else they would wait for ever. */
+    if (n->no_link || w->nr == NIC_WAIT || (!whole && n->pool->nr_free < PKT_BUFS)) {
         n->tx_dropped++;
-    } else if (!w->nr && goes_whole(n, p)) {
+    } else if (whole) {
         n->tx_dropped += !send_whole(n, p);
     } else {
         w->pkt[w->nr++] = pkt_get(p);

@@ -72,7 +72,8 @@ static inline void nic_set_mtu(struct nic *n, unsigned long mtu)
     n->mtu = mtu < n->mtu_max ? (uint16_t)mtu : n->mtu_max;
 }
 /* Takes a reference of its own; drops when there is no link, or the queue or p->from's share is full, but one packet may be longer than that. A blank checksum has been found
- * (pkt_csum_find); what is to be cut (pkt_gso_find) is cut here where the device does not do it, as room comes; what the port sends meanwhile waits behind it. */
+ * (pkt_csum_find); what is to be cut (pkt_gso_find) is cut here where the device does not do it, as room comes; what the port sends meanwhile waits behind it. What would wait
+ * while fewer than PKT_BUFS buffers are free is dropped. */
 void nic_send(struct nic *n, struct pkt *p);
 /* How many buffers the port may send now; *idle: the queue has nothing of it. */
 unsigned nic_room(struct nic *n, unsigned port, bool *idle);

@@ -581,6 +581,49 @@ TEST(test_rx_goes_back)
     assert_int_equal(pool.nr_free, POOL);
 }
 
+/* Nor while it is asleep. */
+TEST(test_rx_goes_back_asleep)
+{
+    setup(NULL);
+    struct pkt *p = frame(0, 1, (unsigned[]){ 1000 });
+    posts(1);
+    pool.nr_free -= POOL - 20;
+    assert_true(nb_queue_rx(nb, p));
+    pool.nr_free += POOL - 20;
+    pkt_put(&pool, p);
+    RXS->req_prod--;
+    assert_true(nb_vif_arm(&vif));
+    assert_non_null(vif.broken);
+    assert_int_equal(round_trip(), 0);
+    assert_int_equal(pool.nr_free, POOL);
+    assert_false(nb_vif_arm(&vif));
+}
+
+/* All buffers are in packets that are to be cut: some are left to cut them into, and in the end all of them are. */
+TEST(test_rx_cut_reserve)
+{
+    enum { NR = POOL / 16 };
+    struct pkt *p[NR];
+    unsigned len[16] = { 4032 }, taken = 0, got = 0;
+
+    setup(NULL);
+    for (unsigned i = 1; i < 16; i++)
+        len[i] = i < 15 ? 4096 : 100;
+    for (unsigned i = 0; i < NR; i++) /* as a round collects them */
+        p[i] = frame(9000, 16, len);
+    assert_int_equal(pool.nr_free, 0);
+    posts(256);
+    for (unsigned i = 0; i < NR; i++) {
+        taken += nb_queue_rx(nb, p[i]);
+        pkt_put(&pool, p[i]);
+    }
+    assert_in_range(taken, NR - 3, NR - 1);
+    for (unsigned round = 0; round < 100; round++)
+        got += round_trip();
+    assert_int_equal(got, 7 * taken);
+    assert_int_equal(pool.nr_free, POOL);
+}
+
 /* To one that does not: cut, as many at a time as it has room for; nothing is left over. */
 TEST(test_rx_cut)
 {

@@ -279,6 +279,40 @@ TEST(test_cut_waits)
     assert_int_equal(pool.nr_free, POOL);
 }
 
+/* All buffers are in packets of many ports that are to be cut: some are dropped, and the others go. */
+TEST(test_cut_reserve)
+{
+    enum { PORTS = 35 };
+    struct pkt *p[PORTS], *rest[POOL];
+    unsigned nr = 0, segments;
+
+    send_start(NIC_CSUM | NIC_SCATTER);
+    n.nic.tx_share = 7;
+    for (unsigned i = 0; i < PORTS; i++) { /* as a round collects them */
+        p[i] = tcp(false, 65000, 1400, false);
+        p[i]->from = (uint8_t)(i + 1);
+    }
+    segments = pkt_segments(p[0]);
+    while (pool.nr_free)
+        rest[nr++] = pkt_alloc(&pool);
+    for (unsigned i = 0; i < PORTS; i++) {
+        nic_send(&n.nic, p[i]);
+        pkt_put(&pool, p[i]);
+    }
+    assert_in_range(n.nic.tx_dropped, 1, PORTS / 2);
+    for (unsigned i = 0; i < PORTS * segments && nic_waits(&n.nic); i++) {
+        sent(VQ_SIZE, 0);
+        nic_notify(&n.nic);
+    }
+    assert_false(nic_waits(&n.nic));
+    assert_int_equal(n.nic.tx_packets, (PORTS - n.nic.tx_dropped) * segments);
+    while (nr)
+        pkt_put(&pool, rest[--nr]);
+    sent(VQ_SIZE, 0);
+    nic_notify(&n.nic);
+    assert_int_equal(pool.nr_free, POOL);
+}
+
 /* What a port sends behind a packet that is being cut comes behind it, large or small; another port's does not wait. */
 TEST(test_cut_order)
 {

@@ -469,7 +469,7 @@ bool vbds_store_work(void)
     {
         say_broken(v);
         if (v->draining && bb_close(&v->disk))
-            v->be.dirty = true;
+            be_again(&v->be);
     }
     return be_work(&class);
 }

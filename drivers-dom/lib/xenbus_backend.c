@@ -15,6 +15,7 @@
 
 static const struct be_class *cls;
 static bool rescan, scan_failed, watching;
+static bool some = true; /* a device may be dirty: else be_work, which comes with each turn, looks at none */
 static uint64_t retry_at; /* what failed is tried again then; 0: nothing did */
 static struct dtimer retry_timer;
 static char problem_said[240] = "?"; /* "?": a former instance may have said anything */
@@ -113,7 +114,8 @@ bool be_adopt(struct be_dev *d, enum slot_kind kind, const char *type, domid_t d
 {
     if (!be_slot(kind, dom, devid, e))
         return false;
-    *d = (struct be_dev){ .used = true, .dirty = true, .dom = dom, .devid = devid, .gen = slot_gen(e) };
+    *d = (struct be_dev){ .used = true, .dom = dom, .devid = devid, .gen = slot_gen(e) };
+    be_again(d);
     fe_path(d, type);
     return true;
 }
@@ -138,6 +140,8 @@ void be_say(const struct be_dev *d, const char *type, struct talk *t, const char
         printf("%s%u.%u: %s\n", type, d->dom, d->devid, line);
 }
 
+void be_again(struct be_dev *d) { d->dirty = some = true; }
+
 /* --- trying again ---------------------------------------------------------------------------------------------- */
 
 /* be_work looks whether it is time. */
@@ -161,7 +165,8 @@ static void retry_now(void)
     retry_at = 0;
     EACH_PLACE(d)
     {
-        d->dirty |= d->later;
+        if (d->later)
+            be_again(d);
         d->later = false;
     }
 }
@@ -279,7 +284,7 @@ void be_problem(const char *problem)
 static void fe_changed(const char *path, void *arg)
 {
     (void)path;
-    ((struct be_dev *)arg)->dirty = true;
+    be_again(arg);
 }
 
 #define STATE_PATH (BE_PATH + 8)
@@ -422,14 +427,15 @@ static bool found(unsigned dom, unsigned devid)
     struct be_dev *known = place_of(dom, devid);
 
     if (known) {
-        known->dirty = true;
+        be_again(known);
         return true;
     }
     EACH_PLACE(d)
     {
         if (d->used)
             continue;
-        d->used = d->dirty = true;
+        d->used = true;
+        be_again(d);
         d->dom = (domid_t)dom;
         d->devid = devid;
         return true;
@@ -465,6 +471,7 @@ static void scan(void)
     rescan = scan_failed = false;
     EACH_PLACE(d)
     d->dirty = d->used;
+    some = true;
     for (unsigned i = 0; i < slot_entries(); i++) {
         if (slot_copy(i, &e) && slot_kind(&e) == cls->kind && e.devid <= cls->max_devid &&
             !found(e.domid, e.devid) && slot_state(&e) != SLOT_DETACHING)
@@ -491,10 +498,12 @@ static void be_changed(const char *path, void *arg)
     for (const char *const *k = cls->keys; key && *k; k++)
         relevant |= !strcmp(key + 1, *k);
     struct be_dev *d = place_of(dom, devid);
+    if (!relevant)
+        return;
     if (d)
-        d->dirty |= relevant;
+        be_again(d);
     else
-        rescan |= relevant;
+        rescan = true;
 }
 
 bool be_work(const struct be_class *class)
@@ -513,6 +522,9 @@ bool be_work(const struct be_class *class)
     }
     if (rescan && !(scan_failed && retry_at))
         scan();
+    if (!some)
+        return false;
+    some = false;
     EACH_PLACE(d)
     {
         if (!d->used || !d->dirty)

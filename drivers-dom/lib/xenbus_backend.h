@@ -20,7 +20,7 @@
 
 struct be_dev {   /* first in a back-end's own structure */
     bool used;    /* it has a back-end directory, or a keep record */
-    bool dirty;   /* look at the store again */
+    bool dirty;   /* look at the store again: be_again */
     bool later;   /* ... a little later (be_retry) */
     bool watched; /* a watch is on the front-end's state */
     domid_t dom;
@@ -52,6 +52,7 @@ bool be_work(const struct be_class *class);
 /* What is wrong with the domain's own device, "" if nothing is (a former instance may have seen otherwise): `error` in its own directory, for
  * those who look on. Cheap if it has not changed; what the store did not take is written when it is called again. */
 void be_problem(const char *problem);
+void be_again(struct be_dev *d); /* it is looked at with the next be_work */
 /* A store that does not answer is no reason to change anything: d (or NULL) is looked at again a little later. */
 void be_retry(struct be_dev *d);
 

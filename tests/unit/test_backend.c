@@ -346,7 +346,7 @@ TEST(another_generation)
     assert_int_equal(forgotten, 0); /* the old one's requests are in flight */
     unsigned before = followed[0];
     busy[0] = false;
-    devs[0].dirty = true;
+    be_again(&devs[0]);
     settle();
     assert_int_equal(forgotten, 1);
     assert_int_equal(followed[0], before);
@@ -375,7 +375,7 @@ TEST(late_words)
     put("backend/vxx/17/0/state", "6"); /* those of a former instance on the same device count */
     put("backend/vxx/17/0/bh-stalled", "no");
     devs[0].state = 0;
-    devs[0].dirty = true;
+    be_again(&devs[0]);
     down = true;
     be_work(&class);
     assert_int_equal(devs[0].state, 0); /* only if they can be read */
@@ -491,7 +491,7 @@ TEST(a_device_that_drains_stays)
     assert_true(devs[0].used && devs[0].watched);
     assert_int_equal(forgotten, 0);
     busy[0] = false;
-    devs[0].dirty = true;
+    be_again(&devs[0]);
     settle();
     assert_int_equal(forgotten, 1);
     assert_false(devs[0].used);

@@ -190,7 +190,8 @@ TEST(no_stations_address)
         xs_write(0, "backend/vif/16/0/mac", "");
         xs_write(0, "backend/vif/16/0/state", "2");
         adopts();
-        vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+        vifs[1].be = (struct be_dev){ .used = true, .dom = 16 };
+        be_again(&vifs[1].be);
         vifs_store_work();
         assert_int_equal(vifs[1].connected, i == 2);
     }
@@ -251,7 +252,7 @@ TEST(front_end_says_nothing)
         vifs_store_work();
         assert_true(vifs[1].connected && kept(1));
         assert_null(node("backend/vif/16/0/bh-replug"));
-        vifs[1].be.dirty = true;
+        be_again(&vifs[1].be);
     }
 }
 
@@ -283,7 +284,8 @@ TEST(large_packets)
         xs_write(0, "/local/domain/16/device/vif/0/feature-gso-tcpv6", i & 2 ? "1" : "0");
         xs_write(0, "backend/vif/16/0/state", "1");
         adopts();
-        vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+        vifs[1].be = (struct be_dev){ .used = true, .dom = 16 };
+        be_again(&vifs[1].be);
         vifs_store_work();
         assert_true(vifs[1].connected);
         assert_string_equal(node("backend/vif/16/0/feature-gso-tcpv4")->val, "1");
@@ -300,13 +302,14 @@ TEST(nodes_of_two_connections)
     connects_at("1");
     xs_write(0, "backend/vif/16/0/state", "2");
     adopts();
-    vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+    vifs[1].be = (struct be_dev){ .used = true, .dom = 16 };
+    be_again(&vifs[1].be);
     event_waits = true;
     vifs_store_work();
     assert_false(vifs[1].connected || kept(1));
     assert_string_equal(node("backend/vif/16/0/state")->val, "2");
     event_waits = false;
-    vifs[1].be.dirty = true; /* by that event */
+    be_again(&vifs[1].be); /* by that event */
     vifs_store_work();
     assert_true(vifs[1].connected && kept(1));
 }
@@ -323,7 +326,7 @@ TEST(record_and_nodes_of_two_connections)
     assert_true(vifs[1].connected && kept(1));
     assert_null(node("backend/vif/16/0/bh-replug"));
     event_waits = false;
-    vifs[1].be.dirty = true;
+    be_again(&vifs[1].be);
     vifs_store_work();
     assert_false(vifs[1].connected || kept(1));
     assert_non_null(node("backend/vif/16/0/bh-replug"));
@@ -369,7 +372,8 @@ TEST(no_uplink)
     xs_write(0, "backend/vif/17/0/state", "4");
     record(1, good(17));
     assert_int_equal(adopts(), 1);
-    vifs[2].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+    vifs[2].be = (struct be_dev){ .used = true, .dom = 16 };
+    be_again(&vifs[2].be);
     vifs_store_work();
     assert_false(vifs[2].connected || kept(2));
     assert_string_equal(node("backend/vif/16/0/state")->val, "1");
@@ -395,7 +399,8 @@ TEST(one_bridge_without_its_nic)
     connects_as(19, "1");
     for (unsigned i = 0; i < 4; i++) {
         slot_table[i].vif.bridge = (uint8_t)(i == 3 ? SW_UPLINKS : i);
-        vifs[i + 1].be = (struct be_dev){ .used = true, .dirty = true, .dom = (uint16_t)(16 + i) };
+        vifs[i + 1].be = (struct be_dev){ .used = true, .dom = (uint16_t)(16 + i) };
+        be_again(&vifs[i + 1].be);
     }
     assert_int_equal(adopts(), 0);
     vifs_store_work();
@@ -528,7 +533,7 @@ TEST(put_aside)
         assert_int_equal(next_life(life ? 0 : 1), 1);
         for (unsigned i = 0; i < ARRAY_SIZE(fe); i++) {
             xs_write(0, "/local/domain/16/device/vif/0/state", fe[i]);
-            vifs[1].be.dirty = true;
+            be_again(&vifs[1].be);
             vifs_store_work();
             assert_true(!vifs[1].connected && kept(1));
             assert_true(vifs[2].connected && kept(2));
@@ -541,24 +546,25 @@ TEST(put_aside)
     memset(ring_memory, 0, sizeof(ring_memory));
     slot_table[0].chances++; /* another chance: its rings are taken over as they are */
     for (unsigned life = 0; life < 2; life++) {
-        vifs[1].be.dirty = true;
+        be_again(&vifs[1].be);
         vifs_store_work();
         assert_true(vifs[1].connected && vifs[2].connected && kept(1));
         assert_null(node("backend/vif/16/0/bh-stalled"));
         assert_int_equal(next_life(1), 2 - life); /* which it does not deserve */
     }
-    vifs[1].be.dirty = true;
+    be_again(&vifs[1].be);
     vifs_store_work();
     assert_non_null(node("backend/vif/16/0/bh-stalled"));
     slot_table[0].head = slot_head(SLOT_DETACHING, SLOT_VIF, 1);
-    vifs[1].be.dirty = true;
+    be_again(&vifs[1].be);
     vifs_store_work();
     assert_false(kept(1));
     assert_string_equal(node("backend/vif/16/0/state")->val, "6");
     slot_table[0].head = slot_head(SLOT_ATTACHED, SLOT_VIF, 3); /* attached anew */
     xs_write(0, "backend/vif/16/0/state", "2");
     assert_int_equal(next_life(3), 1);
-    vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+    vifs[1].be = (struct be_dev){ .used = true, .dom = 16 };
+    be_again(&vifs[1].be);
     vifs_store_work();
     assert_true(vifs[1].connected && kept(1));
 }
@@ -602,7 +608,8 @@ static void looks(void)
 {
     if (!vifs[1].keep[0])
         assert_int_equal(adopts(), 0);
-    vifs[1].be = (struct be_dev){ .used = true, .dirty = true, .dom = 16 };
+    vifs[1].be = (struct be_dev){ .used = true, .dom = 16 };
+    be_again(&vifs[1].be);
     vifs_store_work();
 }
 
@@ -636,7 +643,7 @@ TEST(queues)
         vifs_store_work();
         assert_true(vifs[1].connected && vifs[1].held && vifs[1].nb.nr_queues == n);
         xs_write(0, "/local/domain/16/device/vif/0/state", "5");
-        vifs[1].be.dirty = true;
+        be_again(&vifs[1].be);
         vifs_store_work();
         assert_false(vifs[1].connected);
         assert_int_equal(pages_kept(), 0);
@@ -711,7 +718,7 @@ TEST(queues_refused)
         assert_string_equal(node("backend/vif/16/0/bh-error")->val, bad[i].why);
         assert_string_equal(node("backend/vif/16/0/state")->val, "2");
         connects_with(4); /* it thinks better of it */
-        vifs[1].be.dirty = true;
+        be_again(&vifs[1].be);
         vifs_store_work();
         assert_true(vifs[1].connected);
         assert_null(node("backend/vif/16/0/bh-error"));

@@ -98,6 +98,7 @@ struct nb_vif {
     uint64_t now;               /* when the round began */
     unsigned rxq_bufs;          /* buffers of what waits in the rxqs */
     unsigned nr_tx_items, nr_rx_items;
+    uint64_t led;  /* the round in which it came first */
     unsigned turn; /* whose turn it is among the queues */
     bool awake;    /* one of them is */
     struct nb_stats stats;
@@ -127,8 +128,8 @@ unsigned nb_vif_queue(const struct nb_vif *v, const struct pkt *p);
 /* With an event of the queue's. What is queued for it, and a ring that was just attached or adopted, wakes it as well. */
 static inline void nb_wake(struct nb *nb) { nb->awake = nb->vif->awake = true; }
 void nb_vif_wake(struct nb_vif *v); /* all of them: an event waits, who knows whose */
-/* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 19 copies), so another vif comes
- * first each time: a flooding front-end leaves the others at least every n-th round. So do the queues of a vif among themselves. */
+/* Both collections for n vifs. A batch may be too small for the work of all (a packet may take 19 copies), so the one comes
+ * first that has not for longest, whoever else comes and goes: a flooding front-end leaves the others at least every n-th round. So do the queues of a vif among themselves. */
 unsigned nb_collect(struct nb_vif *const v[], unsigned n, struct batch *b);
 void nb_vif_finish(struct nb_vif *v, struct batch *b, void (*deliver)(void *arg, struct pkt *p),
                    void *arg);

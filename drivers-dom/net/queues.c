@@ -75,10 +75,13 @@ static unsigned collect(struct nb_vif *v, struct batch *b)
 
 unsigned nb_collect(struct nb_vif *const v[], unsigned n, struct batch *b)
 {
-    static unsigned first;
-    unsigned packets = 0;
+    static uint64_t round;
+    unsigned packets = 0, first = 0;
 
-    first++;
+    for (unsigned i = 1; i < n; i++)
+        first = v[i]->led < v[first]->led ? i : first;
+    if (n)
+        v[first]->led = ++round;
     for (unsigned i = 0; i < n; i++) {
         struct nb_vif *one = v[(first + i) % n];
         one->used = 0;

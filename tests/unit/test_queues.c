@@ -142,24 +142,53 @@ TEST(a_round)
         assert_int_equal(answers(0, q), 4 * NB_ROUND);
 }
 
+/* As many packets in 18 slots as there is room for in the ring. */
+static void sends_long(unsigned i)
+{
+    netif_tx_sring_t *s = vif[i].q[0].txs;
+
+    while (s->req_prod - s->rsp_prod + 18 <= 256) {
+        for (unsigned k = 0; k < 18; k++)
+            s->ring[s->req_prod++ & 255].req = (struct netif_tx_request){
+                .gref = 1, .flags = k < 17 ? NETTXF_more_data : 0, .size = k ? 10 : 300
+            };
+    }
+}
+
 /* Who fills the batch each time comes first each second time; then there is nothing for the other, who does not lose a queue's turn by that. */
 TEST(a_full_batch)
 {
     connects(0, 2);
     connects(1, 1);
     for (unsigned i = 0; i < 16; i++) {
-        netif_tx_sring_t *s = vif[1].q[0].txs;
         for (unsigned q = 0; q < 2; q++)
             sends(0, q, 200 - (vif[0].q[q].txs->req_prod - answers(0, q)), 60);
-        while (s->req_prod - s->rsp_prod + 18 <= 256) {
-            for (unsigned k = 0; k < 18; k++)
-                s->ring[s->req_prod++ & 255].req = (struct netif_tx_request){
-                    .gref = 1, .flags = k < 17 ? NETTXF_more_data : 0, .size = k ? 10 : 300
-                };
-        }
+        sends_long(1);
         rounds(2);
     }
     assert_true(answers(0, 0) >= 2 * NB_ROUND && answers(0, 1) >= 2 * NB_ROUND);
+}
+
+/* Whoever else comes and goes, one that stays has its turn: the others cannot choose their number so that it never has. */
+TEST(turns)
+{
+    for (unsigned guess = 0; guess < 60; guess++) { /* of how many rounds there were */
+        unsigned served = 0;
+        setup(NULL);
+        for (unsigned i = 0; i < 5; i++)
+            connects(i, 1);
+        for (unsigned i = 0; i < 60; i++) {
+            unsigned others = 1, was = answers(0, 0);
+            while (others < 4 && (guess + i) % (others + 1) == 0)
+                others++;
+            sends(0, 0, 100 - (vif[0].q[0].txs->req_prod - was), 60);
+            for (unsigned k = 1; k <= others; k++)
+                sends_long(k);
+            rounds(others + 1);
+            served += answers(0, 0) != was;
+        }
+        assert_true(served >= 60 / 5);
+    }
 }
 
 TEST(the_rate)

@@ -14,14 +14,17 @@
 #define WIRE_NS NS_PER_S /* for the last lines */
 #define CTRL_C  3
 
-static void ask_guest(const struct dom *d, const char *what)
+static bool ask_guest(const struct dom *d, const char *what)
 {
     struct bh_dominfo di = { .domid = d->id };
 
-    if (!store_up || store_control(d, what))
+    if (!store_up || store_control(d, what)) {
         out("%s: the store does not take the request\n", d->cfg.name);
-    else if (!bh_ctl_info(&di) && di.domid == d->id && (di.flags & BH_DI_PAUSED))
+        return false;
+    }
+    if (!bh_ctl_info(&di) && di.domid == d->id && (di.flags & BH_DI_PAUSED))
         out("%s: is paused: it will hear that when it goes on\n", d->cfg.name);
+    return true;
 }
 
 /* The first guest behind that one that runs; NULL: none does. */
@@ -91,8 +94,7 @@ static bool asked_go(void)
 
 static void ask_one(struct dom *d, const char *what)
 {
-    ask_guest(d, what);
-    if (asked.nr < ARRAY_SIZE(asked.id))
+    if (ask_guest(d, what) && asked.nr < ARRAY_SIZE(asked.id))
         asked.id[asked.nr++] = d->id;
 }
 

@@ -359,6 +359,10 @@ TEST(guests_are_asked)
     PLAY({ 0, "shutdown debian\r" });
     ON_SCREEN("debian: is paused: it will hear that when it goes on\n");
     pauses = 0;
+    store_silent = UINT64_MAX; /* who was not asked is not waited for */
+    PLAY({ 0, "shutdown -aw\r" });
+    store_silent = 0;
+    ON_SCREEN("web: the store does not take the request\nbh> ");
     with_guests(3000, 0);
     PLAY({ 0, "shutdown web -w\r" }, { 4000, "\x03" }, { 4100, "list\r" });
     assert_string_equal(asked, "web poweroff;");

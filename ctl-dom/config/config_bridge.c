@@ -34,8 +34,8 @@ int config_bridge(struct domcfg *c, const char *spec, char *err, size_t n)
     snprintf(b->name, sizeof(b->name), "%.*s", (int)len, spec);
     if (len >= sizeof(b->name) || !good_name(b->name))
         return snprintf(err, n,
-                        "'%.*s' is no name of a bridge (letters, digits, _ - . and not a dot and a number at its end)",
-                        len < 40 ? (int)len : 40, spec),
+                        "'%.*s' is no name of a bridge (at most %d of: letters, digits, _ - . and no number, nor a dot and a number at its end)",
+                        len < 40 ? (int)len : 40, spec, BH_NAME_LEN - 1),
                -EINVAL;
     b->wire = spec[len] == '=';
     if (b->wire && !pci_parse(spec + len + 1, &b->sbdf))

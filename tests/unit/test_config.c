@@ -266,7 +266,9 @@ TEST(bridges)
         { "'br0,x'", "bridges: 'br0,x' is no name of a bridge" },
         { "'12'", "bridges: '12' is no name of a bridge" },
         { "'abcdefghijklmnopqrstuvwxyz012345'",
-          "bridges: 'abcdefghijklmnopqrstuvwxyz012345' is no name" },
+          "bridges: 'abcdefghijklmnopqrstuvwxyz012345' is no name of a bridge (at most 31 of: letters, "
+          "digits, _ - . and no number, nor a dot and a number at its end)" },
+        { "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'", "at its end)" },
         { "'a=00:03'",
           "bridges: a: bad device '00:03' (bus:slot.function or domain:bus:slot.function)" },
         { "'a='", "bridges: a: bad device ''" },

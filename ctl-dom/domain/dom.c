@@ -135,6 +135,8 @@ unsigned dom_find_all(void)
     unsigned unsound = 0;
 
     for (struct dom *d = record_next(NULL, RECORD_DOM); d; d = record_next(d, RECORD_DOM)) {
+        if (d->renames) /* what it is called in the store, adopt.c looks after */
+            memcpy(d->cfg.name, d->renamed, sizeof(d->cfg.name));
         if (!sound(d)) {
             record_free(d);
             unsound++;

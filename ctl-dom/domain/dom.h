@@ -51,6 +51,8 @@ struct dom {
         struct cfg_disk disk[CFG_MAX_DISKS];
         struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     } was;
+    char renamed[BH_NAME_LEN]; /* with `renames`: what it is called from now on, cfg.name may be either or a part of each */
+    bool renames;
     struct slot_entry *slots; /* a driver domain's slot table: our copy (slots.c); others have none */
     uint64_t slots_gpa;
     unsigned slot_at;  /* the entry that was changed last */

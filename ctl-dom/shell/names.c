@@ -41,7 +41,7 @@ static bool cmd_rename(int argc, char **argv)
 {
     struct dom *d = command_dom(argv[1]);
     struct errbuf e;
-    char word[512];
+    char word[256]; /* of a long name as much as shows that it is too long */
     static struct domcfg named;
 
     (void)argc;
@@ -55,7 +55,7 @@ static bool cmd_rename(int argc, char **argv)
     }
     const struct dom *other = dom_by_name(argv[2]);
     if (other || !strcmp(argv[2], "control") || waiting_find(argv[2])) {
-        if (other == d)
+        if (other == d && !strcmp(argv[2], d->cfg.name))
             return true;
         out("%s: exists already%s\n", argv[2],
             other                   ? ""
@@ -64,15 +64,10 @@ static bool cmd_rename(int argc, char **argv)
         return true;
     }
     memset(&named, 0, sizeof(named));
-    snprintf(word, sizeof(word), "name=\"%s\"", argv[2]);
-    if (config_override(&named, word, e.s, sizeof(e.s)) || bridges_check(&named, &e)) {
+    snprintf(word, sizeof(word), "name=\"%.200s\"", argv[2]);
+    if (config_override(&named, word, e.s, sizeof(e.s)) || bridges_check(&named, &e) ||
+        store_rename(d, named.name, &e))
         out("%s\n", e.s);
-    } else if (store_rename(d, named.name, &e)) {
-        out("%s\n", e.s);
-    } else {
-        memcpy(d->cfg.name, named.name,
-               sizeof(d->cfg.name)); /* at every byte one of the two, and ended */
-    }
     return true;
 }
 

@@ -170,12 +170,19 @@ static void fill_name(struct txn *t, struct dom *d, void *name)
 
 int store_rename(struct dom *d, const char *name, struct errbuf *e)
 {
-    char text[BH_NAME_LEN];
-
-    snprintf(text, sizeof(text), "%s", name);
     if (!store_up)
         return fail(e, -EIO, "%s: cannot be renamed, the store is not running", d->cfg.name);
-    return commit(d, fill_name, text, e);
+    if (!d->renames) /* else that goes on */
+        snprintf(d->renamed, sizeof(d->renamed), "%s", name);
+    wmb();
+    WRITE_ONCE(d->renames, true); /* from here on whoever follows us goes on with it */
+    wmb();
+    int rc = commit(d, fill_name, d->renamed, e);
+    if (!rc)
+        memcpy(d->cfg.name, d->renamed, sizeof(d->cfg.name));
+    wmb();
+    WRITE_ONCE(d->renames, false);
+    return rc;
 }
 
 int store_domains(void (*seen)(domid_t id))

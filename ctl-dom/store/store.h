@@ -11,6 +11,6 @@ int store_remove_domain(struct dom *d);
 /* The same of one of which nothing but its domid is known any more. */
 int store_leave(domid_t id);
 int store_domains(void (*seen)(domid_t id)); /* told each domid that has a directory there */
-/* Its name in both places that have it; 0: both have the new one. */
+/* Its name in its record and both places of the store; 0: all have the new one. */
 int store_rename(struct dom *d, const char *name, struct errbuf *e);
 int store_control(const struct dom *d, const char *what); /* control/shutdown */

@@ -11,6 +11,7 @@
 #include "store/connection.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
+#include "store/store.h"
 #include "supervise/anew.h"
 #include "supervise/dying.h"
 #include "supervise/life.h"
@@ -132,9 +133,13 @@ static void settle_waiting(struct waiting *w)
         (void)dom_destroy(d, &ignored);
 }
 
-/* What its entries in the slot tables may not say yet, and disks that were coming or going. */
-static void settle_devices(struct dom *d)
+/* What the store and its entries in the slot tables may not say yet, and disks that were coming or going. */
+static void settle(struct dom *d)
 {
+    struct errbuf e;
+
+    if (d->renames && store_rename(d, d->cfg.name, &e))
+        say("%s", e.s);
     for (unsigned i = 0; i < d->nr_devs; i++)
         if (d->dev[i].kind == DEV_VBD)
             slot_limits(d, &d->dev[i]);
@@ -149,7 +154,7 @@ static void meet_store(void)
             devs_driver_found(d);
             pci_settle(d);
         } else if (d->cfg.role == BH_ROLE_GUEST) {
-            settle_devices(d);
+            settle(d);
         }
     }
     (void)devs_work(); /* vifs that were being plugged again, before one of their guests ends */

@@ -7,7 +7,7 @@
 
 static inline bool run_command(const struct commands *g, int argc, const char *const *words)
 {
-    char copy[MAX_ARGS][128], *argv[MAX_ARGS + 1] = { NULL };
+    char copy[MAX_ARGS][1024], *argv[MAX_ARGS + 1] = { NULL };
 
     for (int i = 0; i < argc; i++) {
         snprintf(copy[i], sizeof(copy[i]), "%s", words[i]);

@@ -51,6 +51,7 @@ int store_rename(struct dom *d, const char *name, struct errbuf *e)
     if (store_says)
         return fail(e, store_says, "%s: store: no", d->cfg.name);
     snprintf(in_store, sizeof(in_store), "%u %s", d->id, name);
+    snprintf(d->cfg.name, sizeof(d->cfg.name), "%s", name);
     return 0;
 }
 struct waiting *waiting_find(const char *name)
@@ -115,6 +116,7 @@ TEST(another_name)
         { "debian", "net0", "net0: exists already\n" },
         { "debian", "inside", "inside: is the name of a bridge of net0\n" },
         { "debian", "4", "4: exists already\n" },
+        { "debian", "16", "16: exists already\n" },
         { "debian", "later", "later: exists already, it waits\n" },
         { "debian", "control", "control: exists already\n" },
         { "debian", "77", "name: '77' is a number, as domains have besides their names" },
@@ -133,6 +135,11 @@ TEST(another_name)
         assert_string_equal(guest.cfg.name, "debian");
         assert_string_equal(in_store, "");
     }
+    char name[1000];
+    memset(name, 'a', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    assert_true(RUN(name_commands, "rename", "debian", name));
+    assert_non_null(strstr(shown(), "name: longer than 31 characters"));
     assert_false(RUN(name_commands, "rename", "debian", ""));
     assert_true(RUN(name_commands, "rename", "debian", "debian"));
     assert_string_equal(shown(), "");

@@ -267,8 +267,10 @@ struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, u
     w = (struct sw_way){ .to = receivers(sw, from, frame, vid, now),
                          .vid = (uint16_t)vid,
                          .tagged = tag };
-    if ((w.to & SW_WIRES) && len - frame_payload(frame, head_len(len), &type) >
-                                 sw->port[sw_uplink(p->conf.bridge)].mtu) {
+    unsigned head = frame_payload(frame, head_len(len), &type);
+    /* NICs have room for two tags: more are as long as what is behind them. */
+    if ((w.to & SW_WIRES) &&
+        len - (head < WIRE_HEAD ? head : WIRE_HEAD) > sw->port[sw_uplink(p->conf.bridge)].mtu) {
         p->wire_long++;
         w.to &= ~SW_WIRES;
     }

@@ -57,18 +57,20 @@ TEST(test_lengths)
     assert_int_equal(sw.port[1].bad_length, 14 + 9);
 }
 
-/* 1500 bytes behind however many tags go to the wire; more goes to neighbours alone and is counted. */
+/* 1500 bytes behind up to two tags go to the wire, further ones are among them; more goes to neighbours alone and is counted. */
 TEST(test_wire_lengths)
 {
     static const uint8_t tags[8] = { 0x88, 0xa8, 0, 100, 0x81, 0, 0, 10 };
 
-    for (unsigned n = 0; n <= 2; n++) {
+    for (unsigned all_tags = 0; all_tags <= 50; all_tags++) {
+        unsigned n = all_tags < 2 ? all_tags : 2;
         setup(NULL);
-        memcpy(frame + 12, tags + 8 - 4 * n, 4 * n);
+        for (unsigned i = 0; i < all_tags; i++)
+            memcpy(frame + 12 + 4 * i, tags + (all_tags == 2 && !i ? 0 : 4), 4);
         memcpy(frame, all, 6);
         memcpy(frame + 6, mac_a, 6);
-        frame[12 + 4 * n] = 8, frame[13 + 4 * n] = 0;
-        for (unsigned len = 60; len <= 1600; len++) {
+        frame[12 + 4 * all_tags] = 8, frame[13 + 4 * all_tags] = 0;
+        for (unsigned len = 14 + 4 * all_tags + 46; len <= 1600; len++) {
             sw.port[1].flood_ns = 0;
             assert_int_equal(switch_route(&sw, 1, frame, len, 0).to,
                              len <= 1514 + 4 * n ? 1 << 0 | 1 << 2 : 1 << 2);

@@ -108,14 +108,14 @@ static const char *queues_start(struct intel *e)
     if (!e->rx || !e->tx_head)
         return "out of memory";
     e->tx = (struct e_tx_desc *)(e->rx + E_RX_NR);
+    if (!rings_set(regs, e->kind, (uint64_t)e->rx, rx_nr(e), (uint64_t)e->tx, E_TX_NR))
+        return "its queues do not begin";
     for (unsigned i = 0; i < rx_nr(e); i++) {
         struct pkt *p = pkt_alloc(e->nic.pool);
         if (!p)
             return "out of buffers";
         rx_post(e, i, p);
     }
-    if (!rings_set(regs, e->kind, (uint64_t)e->rx, rx_nr(e), (uint64_t)e->tx, E_TX_NR))
-        return "its queues do not begin";
     intel_set(regs, E_RXCSUM, E_RXCSUM_BOTH);
     e->kind->irqs(regs);
     intel_set(regs, E_CTRL_EXT, intel_reg(regs, E_CTRL_EXT) | E_CTRL_EXT_DRV_LOAD);

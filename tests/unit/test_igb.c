@@ -149,6 +149,7 @@ TEST(test_queues_do_not_begin)
     assert_string_equal(begins(), "its queues do not begin");
     assert_false(sim.dma);
     assert_true(sim.offs);
+    assert_int_equal(pool.nr_free, POOL); /* the other bridges have them */
 }
 
 TEST(test_receive)

@@ -124,6 +124,10 @@ static bool ask_guests(int argc, char **argv, const char *what)
         out("%s: is a service domain: restart or destroy it\n", d->cfg.name);
         return true;
     }
+    if (d && d->state == DOM_WAITING) { /* nobody would hear it */
+        out("%s: has ended, and is started again soon: destroy ends that\n", d->cfg.name);
+        return true;
+    }
     for (; d; d = all ? running(d->id) : NULL)
         ask_one(d, what);
     if (wait && asked.nr) {

@@ -359,6 +359,11 @@ TEST(guests_are_asked)
     PLAY({ 0, "shutdown debian\r" });
     ON_SCREEN("debian: is paused: it will hear that when it goes on\n");
     pauses = 0;
+    guest.state = DOM_WAITING;
+    PLAY({ 0, "shutdown -w debian\r" });
+    assert_string_equal(asked, "");
+    ON_SCREEN("debian: has ended, and is started again soon: destroy ends that\nbh> ");
+    guest.state = DOM_UP;
     store_silent = UINT64_MAX; /* who was not asked is not waited for */
     PLAY({ 0, "shutdown -aw\r" });
     store_silent = 0;

@@ -389,7 +389,7 @@ static bool rx_room(struct nb *nb, const struct pkt *p, unsigned slots)
     if (nb->vif->broken || nb->rxq_tail - nb->rxq_head >= NB_RXQ)
         return false;
     if (nb->vif->rxq_bufs + p->nr <= nb->vif->pool->nr_free / 2 &&
-        nb->vif->pool->nr_free >= nb->vif->pool->nr / 4)
+        nb->vif->pool->nr_free >= nb->vif->pool->nr / 8 * 3)
         return true;
     if (rx_avail(nb) < nb->rxq_slots + slots ||
         (nb->vif->pool->nr_free < PKT_BUFS && !rx_takes_whole(nb, p)))

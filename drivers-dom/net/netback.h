@@ -144,7 +144,7 @@ unsigned nb_collect_tx(struct nb *nb, struct batch *b); /* packets consumed */
 void nb_finish_tx(struct nb *nb, const struct batch *b, void (*deliver)(void *arg, struct pkt *p),
                   void *arg);
 /* Takes a reference of its own; false: full, dropped and counted. Who takes nothing has at most half of what is free, and nothing of the
- * last quarter of the pool: that is for packets that the front-end has asked for already, which are gone with this round; what is to be cut for it
+ * last three eighths of the pool, of which a NIC that stands still has a quarter: that is for packets that the front-end has asked for already, which are gone with this round; what is to be cut for it
  * leaves PKT_BUFS of them. */
 bool nb_queue_rx(struct nb *nb, struct pkt *p);
 unsigned nb_collect_rx(struct nb *nb,

@@ -105,17 +105,17 @@ static bool send_cut(struct nic *n, struct pkt *p, uint16_t *at)
     return true;
 }
 
-/* What of the port waits goes on, as far as there is room. */
-static void wait_on(struct nic *n, struct nic_wait *w)
+/* What of the port waits goes on, as far as there is room; or it is dropped. */
+static void wait_on(struct nic *n, struct nic_wait *w, bool drop)
 {
     unsigned out = 0;
 
     for (; out < w->nr; out++, w->at = 0) {
         struct pkt *p = w->pkt[out];
         bool whole = !w->at && goes_whole(n, p); /* what is begun is cut to its end */
-        if (!n->no_link && !(whole ? send_whole(n, p) : send_cut(n, p, &w->at)))
+        if (!drop && !(whole ? send_whole(n, p) : send_cut(n, p, &w->at)))
             break;
-        n->tx_dropped += n->no_link;
+        n->tx_dropped += drop;
         pkt_put(n->pool, p);
     }
     n->waiting -= out;
@@ -138,7 +138,7 @@ void nic_send(struct nic *n, struct pkt *p)
         w->pkt[w->nr++] = pkt_get(p);
         n->waiting++;
         if (w->nr == 1)
-            wait_on(n, w);
+            wait_on(n, w, false);
     }
 }
 
@@ -149,12 +149,19 @@ void nic_sent(struct nic *n, struct pkt *p)
     pkt_put(n->pool, p);
 }
 
+static void all_wait_on(struct nic *n, bool drop)
+{
+    for (unsigned i = 0; n->waiting && i < NIC_PORTS; i++)
+        wait_on(n, &n->wait[i], drop);
+}
+
+void nic_give_up(struct nic *n) { all_wait_on(n, true); }
+
 void nic_notify(struct nic *n)
 {
     if (!n)
         return;
     n->ops->reclaim(n);
-    for (unsigned i = 0; n->waiting && i < NIC_PORTS; i++)
-        wait_on(n, &n->wait[i]);
+    all_wait_on(n, n->no_link);
     n->ops->notify(n);
 }

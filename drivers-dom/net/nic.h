@@ -77,6 +77,7 @@ static inline void nic_set_mtu(struct nic *n, unsigned long mtu)
 void nic_send(struct nic *n, struct pkt *p);
 /* How many buffers the port may send now; *idle: the queue has nothing of it. */
 unsigned nic_room(struct nic *n, unsigned port, bool *idle);
+void nic_give_up(struct nic *n); /* drops what waits for room: it holds buffers, and the device moves nothing */
 void nic_notify(struct nic *n); /* once a round: gives buffers back, tells the device what it waits for */
 /* something is out only in part: nic_notify goes on with it */
 static inline bool nic_waits(const struct nic *n) { return n && n->waiting; }

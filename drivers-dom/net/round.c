@@ -109,10 +109,13 @@ static void rooms(unsigned bridge, uint64_t now, unsigned nr, ports_t on)
     if (u->tx_done != done[bridge] || !u->tx_out)
         moved[bridge] = now;
     done[bridge] = u->tx_done;
+    bool stuck = now - moved[bridge] >= STUCK_NS;
+    if (stuck)
+        nic_give_up(u);
     EACH_PORT(i, on)
     {
         if (net.sw.port[i].conf.bridge == bridge)
-            vifs[i].nb.room = now - moved[bridge] < STUCK_NS ? &room[i] : NULL;
+            vifs[i].nb.room = stuck ? NULL : &room[i];
     }
 }
 

@@ -346,6 +346,18 @@ TEST(test_cut_order)
     nic_notify(&n.nic);
     assert_int_equal(n.nic.tx_dropped, 0);
     assert_false(nic_waits(&n.nic));
+    /* A device that moves nothing: what waits is given up, and holds nothing. */
+    n.nic.tx_share = 2;
+    for (unsigned i = 0; i < 5; i++)
+        nic_send(&n.nic, q);
+    unsigned held = n.nic.tx_out;
+    assert_int_equal(n.nic.waiting, 5);
+    nic_give_up(&n.nic);
+    assert_false(nic_waits(&n.nic));
+    assert_int_equal(n.nic.tx_dropped, 5);
+    assert_int_equal(pool.nr_free, POOL - p->nr - q->nr - held);
+    sent(VQ_SIZE, 0);
+    nic_notify(&n.nic);
     pkt_put(&pool, p);
     pkt_put(&pool, q);
     assert_int_equal(pool.nr_free, POOL);

@@ -283,6 +283,13 @@ static unsigned is_segment(struct want *w, const uint8_t *f, unsigned len, bool 
     return 0;
 }
 
+/* If a frame that may be lost was lost, this is the next one like it, and that never comes. */
+static void may_be_next(struct wants *s, unsigned i, const uint8_t *f, unsigned len, bool padded)
+{
+    while (want_at(s, i)->lossy && ++i < s->nr)
+        want_at(s, i)->lossy |= is_whole(want_at(s, i), f, len, padded);
+}
+
 /* The checksum is right that was filled in on the way. */
 static bool sums_up(const struct want *w, const uint8_t *f, unsigned end)
 {
@@ -306,6 +313,7 @@ static void came(struct wants *s, const uint8_t *f, unsigned len, unsigned gso_s
         if (whole || n) {
             CHECK(!filled || !w->csum_start || sums_up(w, f, n));
             bool all = whole || w->head + w->at == w->len;
+            may_be_next(s, i, f, len, padded);
             if (!padded)
                 wants_drop(s, i + all);
             else if (all)

@@ -272,13 +272,15 @@ class Machine:
 
     def guest(self, line, timeout=60):
         """One command in the guest's shell (its console is attached); returns its output and status."""
-        mark = f"end{time.monotonic_ns() % 1000000}"
-        self.send(f"{line}\recho {mark[:3]}''{mark[3:]}=$?\r")
-        m = self.expect(rf"{mark}=(\d+)", timeout)
-        text = self.sp.before.replace("\r", "").rsplit("guest# echo", 1)[0]
-        status = int(m.group(1))
+        n = time.monotonic_ns() % 1000000
+        # One line: of what is typed ahead the guest's terminal may echo a part into the output.
+        then = " " if line.endswith("&") else "; "
+        self.send(f"echo beg''in{n}; {line}{then}echo en''d{n}=$?\r")
+        self.expect(rf"begin{n}\r?\n", timeout)
+        m = self.expect(rf"end{n}=(\d+)", timeout)
+        text, status = self.sp.before.replace("\r", ""), int(m.group(1))
         self.expect(r"guest# ", 20)
-        return text.split("\n", 1)[-1], status
+        return text, status
 
 
 class Boot:

@@ -217,6 +217,24 @@ static int k_rtc_timeoffset(struct parser *ps)
     return rc;
 }
 
+static int k_cpus(struct parser *ps)
+{
+    char *out = ps->c->cpus, why[160];
+    size_t len = 0;
+    uint32_t cpus;
+
+    *out = '\0';
+    for (unsigned i = 0; i < ps->nr_items; i++) { /* a ; behind the only one says that it is a list */
+        len += (size_t)snprintf(out + len, CFG_CPUS_TEXT - len, "%s%s", ps->item[i],
+                                ps->is_list && (i + 1 < ps->nr_items || !i) ? ";" : "");
+        if (len >= CFG_CPUS_TEXT)
+            return fail(ps, "cpus: longer than %u characters", CFG_CPUS_TEXT - 1);
+        if (!ps->item[i][0] || strchr(ps->item[i], ';'))
+            return fail(ps, "cpus: '%s' is no CPU and no range of them (all, 0-3,^1)", ps->item[i]);
+    }
+    return config_cpus(out, 0, &cpus, why, sizeof(why)) ? fail(ps, "cpus: %s", why) : 0;
+}
+
 static int k_type(struct parser *ps)
 {
     static const char *const names[] = { "pvh" };
@@ -392,6 +410,7 @@ int config_parse(struct domcfg *c, const char *file, const char *text, size_t le
 {
     memset(c, 0, sizeof(*c));
     c->vcpus = 1;
+    c->cpu_weight = 256;
     c->on_reboot = ACTION_RESTART;
     struct parser *ps = parser_new(c, file, err, n);
     if (!ps)
@@ -469,7 +488,11 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
         why = "a kernel is for role guest only";
     else if (c->ramdisk[0] && !c->kernel[0])
         why = "ramdisk without a kernel";
-    else if (c->image[0] && c->vcpus != 1)
+    else if (c->maxmem_mb && c->maxmem_mb < c->memory_mb)
+        why = "maxmem is less than memory";
+    else if (c->maxvcpus && c->maxvcpus < c->vcpus)
+        why = "maxvcpus is less than vcpus";
+    else if (c->image[0] && (c->vcpus != 1 || c->maxvcpus > 1))
         why = "a service domain has one vCPU";
     else if (c->keep && c->role != BH_ROLE_DRIVER && c->role != BH_ROLE_STORE)
         why = "keep pages are for the roles driver and store";

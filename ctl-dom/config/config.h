@@ -17,6 +17,8 @@
 #define CFG_MAX_PCI   8
 #define CFG_MAX_DISKS 16
 #define CFG_VDEV      16u
+#define CFG_CPUS      32u  /* numbers of CPUs are below that */
+#define CFG_CPUS_TEXT 129u /* of cpus=, with its NUL */
 
 enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE };
 
@@ -62,7 +64,9 @@ struct domcfg {
     unsigned nr_pci;
     struct cfg_bridge bridge[SLOT_BRIDGES]; /* none: one, which bears the domain's name (domain/bridge.h) */
     unsigned nr_bridges;
-    /* the keys that are one value each */
+    char cpus[CFG_CPUS_TEXT]; /* as it stands there, of a list with ; between its entries; "": all (config_cpus) */
+    /* The keys that are one value each. 0 if it was not said: maxmem_mb (as much as memory_mb), maxvcpus (as many as vcpus), cap (none; else in
+     * hundredths of one CPU); cpu_weight has 256 then. */
 #define KEY_TEXT(key, member, size)          char member[size];
 #define KEY_IMAGE(key, member, size)         char member[size];
 #define KEY_NUMBER(key, member, min, max)    uint32_t member;
@@ -87,6 +91,8 @@ int config_bridge(struct domcfg *c, const char *spec, char *err, size_t n);
 int config_bridges_check(const struct domcfg *c, char *err, size_t n);
 /* One entry of disk= (config_disk.c): 0, or -EINVAL and why. */
 int config_disk(struct cfg_disk *d, const char *spec, char *err, size_t n);
+/* Where the vCPU may run by the text of cpus=, a bit for each CPU; 0, or -EINVAL and why (config_cpus.c). */
+int config_cpus(const char *text, unsigned vcpu, uint32_t *cpus, char *err, size_t n);
 /* A number, maybe with K, M or G (powers of 1024) behind it; false if it is none. */
 bool config_amount(const char *text, uint64_t *v);
 /* "xvda", "sdb1", "hdc", "d0p1", "51712", "0xca00" to the number of the virtual device (Xen: xen-vbd-interface(7)); false if it is none. */

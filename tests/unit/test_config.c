@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
@@ -408,6 +408,86 @@ TEST(vifs)
     assert_memory_equal(v.slot.ip, ips, sizeof(ips));
     assert_int_equal(one_vif(&v, "ip=1:2:3:4:5:6:7:8/64 fe80::"), 0);
     assert_true(v.slot.ip[0].addr[15] == 8 && v.slot.ip[0].bits == 64 && v.slot.ip[1].addr[0] == 0xfe);
+}
+
+TEST(cpus)
+{
+    static const struct {
+        const char *value, *text;
+        uint32_t of[3];
+    } good[] = {
+        { "'all'", "all", { ~0u, ~0u, ~0u } },
+        { "2", "2", { 4, 4, 4 } },
+        { "'0-3,^1'", "0-3,^1", { 13, 13, 13 } },
+        { "' 0 , 5-6 '", " 0 , 5-6 ", { 0x61, 0x61, 0x61 } },
+        { "'^0'", "^0", { ~1u, ~1u, ~1u } },
+        { "'all,^31'", "all,^31", { ~0u >> 1, ~0u >> 1, ~0u >> 1 } },
+        { "[ '2', '3-8,^5' ]", "2;3-8,^5", { 4, 0x1d8, ~0u } },
+        { "[ '2' ]", "2;", { 4, ~0u, ~0u } },
+        { "[]", "", { ~0u, ~0u, ~0u } },
+    };
+    static const struct {
+        const char *value, *why;
+    } bad[] = {
+        { "''", "cpus: '' is no CPU" },
+        { "'a'", "cpus: 'a' is no CPU and no range of them (all, 0-3,^1)" },
+        { "'3-1'", "cpus: '3-1' is no CPU" },
+        { "'1,'", "cpus: '' is no CPU" },
+        { "'0-'", "cpus: '0-' is no CPU" },
+        { "'32'", "cpus: CPU 32 is beyond 31" },
+        { "'4294967297'", "cpus: '4294967297' is no CPU" },
+        { "'1,^1'", "cpus: '1,^1' leaves no CPU" },
+        { "'node:0'", "cpus: 'node:0': NUMA nodes are not known here" },
+        { "[ '1;2' ]", "cpus: '1;2' is no CPU" },
+        { "[ '1', '' ]", "cpus: '' is no CPU" },
+        { "'0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,10'",
+          "cpus: longer than 128 characters" },
+    };
+    char text[300];
+    uint32_t set;
+
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(text, sizeof(text), "cpus = %s", good[i].value);
+        assert_int_equal(parse(text), 0);
+        assert_string_equal(cfg.cpus, good[i].text);
+        for (unsigned v = 0; v < 3; v++) {
+            assert_int_equal(config_cpus(cfg.cpus, v, &set, err, sizeof(err)), 0);
+            assert_int_equal(set, good[i].of[v]);
+        }
+    }
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "cpus = %s", bad[i].value);
+        assert_true(parse(text) < 0);
+        assert_non_null(strstr(err, bad[i].why));
+    }
+}
+
+TEST(shares_and_limits)
+{
+    static const char guest[] = "name = 'a'\nkernel = 'k'\nmemory = 64\nvcpus = 2\n";
+    char text[300];
+    static const struct {
+        const char *more, *why;
+    } bad[] = {
+        { "maxmem = 63", "maxmem is less than memory" },
+        { "maxvcpus = 1", "maxvcpus is less than vcpus" },
+    };
+
+    assert_int_equal(parse(guest), 0);
+    assert_true(!cfg.maxmem_mb && !cfg.maxvcpus && cfg.cpu_weight == 256 && !cfg.cap);
+    snprintf(text, sizeof(text), "%smaxmem = 128\nmaxvcpus = 4\ncpu_weight = 512\ncap = 150\n",
+             guest);
+    assert_int_equal(parse(text), 0);
+    assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), 0);
+    assert_true(cfg.maxmem_mb == 128 && cfg.maxvcpus == 4 && cfg.cpu_weight == 512 && cfg.cap == 150);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "%s%s", guest, bad[i].more);
+        assert_int_equal(parse(text), 0);
+        assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), -EINVAL);
+        assert_non_null(strstr(err, bad[i].why));
+    }
+    assert_true(parse("cpu_weight = 0") < 0 && parse("cpu_weight = 65536") < 0 &&
+                parse("cap = 3201") < 0);
 }
 
 TEST(overrides)

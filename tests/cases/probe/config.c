@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* config FILE [KEY=VALUE ...]: what the control domain's parser makes of a configuration file and of words of `create`. */
 #include <stdio.h>

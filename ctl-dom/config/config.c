@@ -1,119 +1,66 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration parser: text to key and list of strings (xl's values all are strings in the
- * end), then where the key's row says (keys.def). */
+/* What a configuration's settings say (settings.h), each put where its key's row says (keys.def). */
 #include "config/config.h"
 #include <devname.h>
 #include <errno.h>
+#include <quote.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uuid/uuid.h>
-
-#define MAX_ITEMS 16
-_Static_assert(MAX_ITEMS <= CFG_MAX_VIFS && MAX_ITEMS <= CFG_MAX_DISKS, "a list fits");
+#include "config/config_cmdline.h"
+#include "config/known.h"
+#include "config/settings.h"
 
 struct parser {
     struct domcfg *c;
-    const char *file;
-    const char *p, *end;
+    struct findings *found;
+    const struct setting *set; /* the one at hand */
+    const char *key;
     unsigned line;
-    char *err;
-    size_t err_len;
-    /* the assignment at hand */
-    char key[32];
-    unsigned nr_items;
-    bool is_list;
-    char item[MAX_ITEMS][1024];
+    bool alone; /* a single word, no configuration that it is a part of */
 };
 
 __attribute__((format(printf, 2, 3))) static int fail(struct parser *ps, const char *fmt, ...)
 {
-    __builtin_va_list ap;
-    int at = ps->line ? snprintf(ps->err, ps->err_len, "%s:%u: ", ps->file, ps->line)
-                      : snprintf(ps->err, ps->err_len, "%s: ", ps->file);
-    __builtin_va_start(ap, fmt);
-    if (at >= 0 && (size_t)at < ps->err_len)
-        vsnprintf(ps->err + at, ps->err_len - (size_t)at, fmt, ap);
-    __builtin_va_end(ap);
+    va_list ap;
+
+    va_start(ap, fmt);
+    finding_error(ps->found, ps->set->file, ps->line, fmt, ap);
+    va_end(ap);
     return -EINVAL;
 }
 
-/* --- text ------------------------------------------------------------------------------------- */
-static bool is_word(char c)
+__attribute__((format(printf, 2, 3))) static void note(struct parser *ps, const char *fmt, ...)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-' || c == '.' || c == '/' || c == ':';
-}
+    va_list ap;
 
-/* Blanks and comments; newlines too when `lines`. */
-static void skip(struct parser *ps, bool lines)
-{
-    while (ps->p < ps->end) {
-        char c = *ps->p;
-        if (c == '#') {
-            while (ps->p < ps->end && *ps->p != '\n')
-                ps->p++;
-        } else if (c == ' ' || c == '\t' || c == '\r' || (lines && (c == '\n' || c == ';'))) {
-            ps->line += c == '\n';
-            ps->p++;
-        } else {
-            break;
-        }
-    }
-}
-
-static int atom(struct parser *ps)
-{
-    if (ps->nr_items == MAX_ITEMS)
-        return fail(ps, "%s: more than %d entries", ps->key, MAX_ITEMS);
-    char *out = ps->item[ps->nr_items];
-    size_t len = 0, max = sizeof(ps->item[0]) - 1;
-    char quote = ps->p < ps->end && (*ps->p == '"' || *ps->p == '\'') ? *ps->p++ : 0;
-
-    if (!quote && (ps->p == ps->end || !is_word(*ps->p)))
-        return fail(ps, "%s: a value is missing", ps->key);
-    while (ps->p < ps->end && (quote ? *ps->p != quote && *ps->p != '\n' : is_word(*ps->p))) {
-        if (len == max)
-            return fail(ps, "%s: longer than %zu characters", ps->key, max);
-        if (!*ps->p) /* what is behind it would be lost */
-            return fail(ps, "%s: a NUL byte", ps->key);
-        out[len++] = *ps->p++;
-    }
-    if (quote && (ps->p == ps->end || *ps->p++ != quote))
-        return fail(ps, "%s: the closing quote is missing", ps->key);
-    out[len] = '\0';
-    ps->nr_items++;
-    return 0;
-}
-
-static int list(struct parser *ps)
-{
-    ps->p++;
-    ps->is_list = true;
-    for (;;) {
-        skip(ps, true);
-        if (ps->p == ps->end)
-            return fail(ps, "%s: the closing ] is missing", ps->key);
-        if (*ps->p == ']') {
-            ps->p++;
-            return 0;
-        }
-        int rc = atom(ps);
-        if (rc)
-            return rc;
-        skip(ps, true);
-        if (ps->p < ps->end && *ps->p == ',')
-            ps->p++;
-        else if (ps->p < ps->end && *ps->p != ']')
-            return fail(ps, "%s: expected , or ]", ps->key);
-    }
+    va_start(ap, fmt);
+    finding_note(ps->found, ps->set->file, ps->line, fmt, ap);
+    va_end(ap);
 }
 
 /* --- values ----------------------------------------------------------------------------------- */
+/* Where a key has one value. */
 static int one(struct parser *ps)
 {
-    return ps->is_list || ps->nr_items != 1 ? fail(ps, "%s: expected one value, not a list", ps->key)
-                                            : 0;
+    return ps->set->list || ps->set->nr != 1
+               ? fail(ps, "%s: expected one value, not a list", ps->key)
+               : 0;
+}
+
+static const char *value(const struct parser *ps) { return ps->set->items->text; }
+
+/* Each entry of a list, or the one value; NULL: no more. One that is a list itself is an error. */
+static const struct item *entry(struct parser *ps, const struct item *last)
+{
+    const struct item *i = last ? last->next : ps->set->items;
+
+    for (; i && i->list; i = i->next)
+        fail(ps, "%s: an entry is a list itself", ps->key);
+    if (i && i->line)
+        ps->line = i->line;
+    return i;
 }
 
 static int text_value(struct parser *ps, char *out, size_t n)
@@ -121,24 +68,24 @@ static int text_value(struct parser *ps, char *out, size_t n)
     int rc = one(ps);
     if (rc)
         return rc;
-    size_t len = strlen(ps->item[0]);
+    size_t len = strlen(value(ps));
     if (len >= n)
         return fail(ps, "%s: longer than %zu characters", ps->key, n - 1);
-    memcpy(out, ps->item[0], len + 1);
+    memcpy(out, value(ps), len + 1);
     return 0;
 }
 
-static int number(struct parser *ps, uint32_t min, uint32_t max, uint32_t *out)
+static int number(struct parser *ps, const char *text, uint32_t min, uint32_t max, uint32_t *out)
 {
     char *end;
-    int rc = one(ps);
-    if (rc)
-        return rc;
-    unsigned long v = strtoul(ps->item[0], &end, 0);
-    if (end == ps->item[0] || *end || ps->item[0][0] == '-')
-        return fail(ps, "%s: '%s' is no number", ps->key, ps->item[0]);
+    unsigned long v = strtoul(text, &end, 0);
+
+    if (*text < '0' || *text > '9' || *end)
+        return fail(ps, "%s: '%s' is no number", ps->key, text);
     if (v < min || v > max)
         return fail(ps, "%s: %lu is not between %u and %u", ps->key, v, min, max);
+    if (text[0] == '0' && text[1] >= '0' && text[1] <= '9') /* as C and xl read it */
+        note(ps, "%s: %s is octal, for %lu", ps->key, text, v);
     *out = (uint32_t)v;
     return 0;
 }
@@ -149,25 +96,33 @@ static int choice(struct parser *ps, const char *const *names, unsigned n, unsig
     if (rc)
         return rc;
     for (unsigned i = 0; i < n; i++)
-        if (names[i] && !strcmp(names[i], ps->item[0])) {
+        if (names[i] && !strcmp(names[i], value(ps))) {
             *out = i;
             return 0;
         }
-    return fail(ps, "%s: unknown value '%s'", ps->key, ps->item[0]);
+    return fail(ps, "%s: unknown value '%s'", ps->key, value(ps));
 }
 
-/* --- keys with a syntax of their own --------------------------------------------------------------------- */
+/* --- keys with a syntax of their own ------------------------------------------------------------------------ */
+static bool name_has(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.' || c == ':';
+}
+
 static int k_name(struct parser *ps)
 {
     int rc = text_value(ps, ps->c->name, sizeof(ps->c->name));
-    for (const char *p = ps->c->name; !rc && *p; p++)
-        if (!is_word(*p) || *p == '/')
-            rc = fail(ps, "name: '%s' has a character that is not allowed", ps->c->name);
-    const char *name = ps->c->name; /* commands take numbers of domains too */
-    if (!rc && *name && !name[strspn(name, "0123456789")])
+    const char *name = ps->c->name;
+
+    for (const char *p = name; !rc && *p; p++)
+        if (!name_has(*p))
+            rc = fail(ps, "name: '%s' has a character that is not allowed", name);
+    if (!rc && *name && !name[strspn(name, "0123456789")]) /* commands take numbers of domains too */
         rc = fail(ps, "name: '%s' is a number, as domains have besides their names", name);
-    if (!rc && !strcmp(name, "Domain-0"))
-        rc = fail(ps, "name: 'Domain-0' means the control domain elsewhere");
+    if (!rc && (!strcmp(name, "Domain-0") || !strcmp(name, "control")))
+        rc = fail(ps, "name: '%s' means the control domain%s", name,
+                  *name == 'c' ? "" : " elsewhere");
     return rc;
 }
 /* An image of the bundle. There is no file system whose paths could be meant. */
@@ -175,20 +130,15 @@ static int image_value(struct parser *ps, char *out, size_t n)
 {
     int rc = one(ps);
 
-    if (!rc && strstr(ps->item[0], "grub") && strchr(ps->item[0], '/'))
+    if (!rc && strstr(value(ps), "grub") && strchr(value(ps), '/'))
         return fail(ps, "%s: '%s' is a path: GRUB is in the bundle, %s = \"grub\" starts it",
-                    ps->key, ps->item[0], ps->key);
-    if (!rc && strchr(ps->item[0], '/'))
+                    ps->key, value(ps), ps->key);
+    if (!rc && strchr(value(ps), '/'))
         return fail(ps, "%s: '%s' is a path: images come from the boot bundle, by their names there",
-                    ps->key, ps->item[0]);
+                    ps->key, value(ps));
     return rc ? rc : text_value(ps, out, n);
 }
 /* Of these only the way to do the same is known. */
-static int k_root(struct parser *ps)
-{
-    int rc = one(ps);
-    return rc ? rc : fail(ps, "root: is part of extra here: extra = \"root=%s ...\"", ps->item[0]);
-}
 static int k_bootloader(struct parser *ps)
 {
     return fail(ps,
@@ -198,8 +148,8 @@ static int k_uuid(struct parser *ps)
 {
     int rc = one(ps);
 
-    if (!rc && (uuid_parse(ps->item[0], ps->c->uuid) || uuid_is_null(ps->c->uuid)))
-        rc = fail(ps, "uuid: '%s' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)", ps->item[0]);
+    if (!rc && (uuid_parse(value(ps), ps->c->uuid) || uuid_is_null(ps->c->uuid)))
+        rc = fail(ps, "uuid: '%s' is none (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)", value(ps));
     return rc;
 }
 /* Seconds, to either side of UTC. */
@@ -207,12 +157,10 @@ static int k_rtc_timeoffset(struct parser *ps)
 {
     uint32_t v = 0;
     int rc = one(ps);
-    bool behind = !rc && ps->item[0][0] == '-';
+    bool behind = !rc && value(ps)[0] == '-';
 
-    if (behind)
-        memmove(ps->item[0], ps->item[0] + 1, strlen(ps->item[0]));
     if (!rc)
-        rc = number(ps, 0, 1u << 30, &v);
+        rc = number(ps, value(ps) + behind, 0, 1u << 30, &v);
     ps->c->rtc_timeoffset = behind ? -(int32_t)v : (int32_t)v;
     return rc;
 }
@@ -224,78 +172,133 @@ static int k_cpus(struct parser *ps)
     uint32_t cpus;
 
     *out = '\0';
-    for (unsigned i = 0; i < ps->nr_items; i++) { /* a ; behind the only one says that it is a list */
-        len += (size_t)snprintf(out + len, CFG_CPUS_TEXT - len, "%s%s", ps->item[i],
-                                ps->is_list && (i + 1 < ps->nr_items || !i) ? ";" : "");
+    for (const struct item *i = entry(ps, NULL); i; i = entry(ps, i)) {
+        if (!i->text[0] || strchr(i->text, ';'))
+            return fail(ps, "cpus: '%s' is no CPU and no range of them (all, 0-3,^1)", i->text);
+        /* a ; behind the only one says that it is a list */
+        len += (size_t)snprintf(out + len, CFG_CPUS_TEXT - len, "%s%s", i->text,
+                                ps->set->list && (i->next || i == ps->set->items) ? ";" : "");
         if (len >= CFG_CPUS_TEXT)
             return fail(ps, "cpus: longer than %u characters", CFG_CPUS_TEXT - 1);
-        if (!ps->item[i][0] || strchr(ps->item[i], ';'))
-            return fail(ps, "cpus: '%s' is no CPU and no range of them (all, 0-3,^1)", ps->item[i]);
     }
     return config_cpus(out, 0, &cpus, why, sizeof(why)) ? fail(ps, "cpus: %s", why) : 0;
 }
 
+/* What kind of guest it is, in xl's word and in one of xm's. */
 static int k_type(struct parser *ps)
 {
-    static const char *const names[] = { "pvh" };
-    unsigned v;
-    return choice(ps, names, 1, &v);
+    int rc = one(ps);
+    bool pvh = !rc && (!strcmp(value(ps), "pvh") ||
+                       (!strcmp(ps->key, "builder") && !strcmp(value(ps), "generic")));
+
+    return rc || pvh ? rc : fail(ps, "%s: '%s' is not here: guests are PVH", ps->key, value(ps));
 }
 
 static int k_vif(struct parser *ps)
 {
-    char why[160];
+    char why[160], *spec;
+    int rc = 0;
 
     ps->c->nr_vifs = 0;
-    for (unsigned i = 0; i < ps->nr_items; i++) {
-        if (config_vif(&ps->c->vif[ps->c->nr_vifs], ps->item[i], why, sizeof(why)))
-            return fail(ps, "vif: %s", why);
+    for (const struct item *i = entry(ps, NULL); i; i = entry(ps, i)) {
+        if (ps->c->nr_vifs == CFG_MAX_VIFS)
+            return fail(ps, "vif: more than %u entries", CFG_MAX_VIFS);
+        spec = strdup(i->text); /* it is cut into pieces */
+        if (!spec)
+            return fail(ps, "vif: out of memory");
+        if (config_vif(&ps->c->vif[ps->c->nr_vifs], spec, why, sizeof(why)))
+            rc = fail(ps, "vif: %s", why);
+        free(spec);
         ps->c->nr_vifs++;
     }
-    return 0;
+    return rc;
 }
 
 static int k_pci(struct parser *ps)
 {
+    int rc = 0;
+
     ps->c->nr_pci = 0;
-    for (unsigned i = 0; i < ps->nr_items; i++) {
+    for (const struct item *i = entry(ps, NULL); i; i = entry(ps, i)) {
         if (ps->c->nr_pci == CFG_MAX_PCI)
             return fail(ps, "pci: more than %d", CFG_MAX_PCI);
-        if (!pci_parse(ps->item[i], &ps->c->pci[ps->c->nr_pci]))
-            return fail(ps, "pci: bad device '%s' (bus:slot.function or domain:bus:slot.function)",
-                        ps->item[i]);
+        if (!pci_parse(i->text, &ps->c->pci[ps->c->nr_pci]))
+            rc = fail(ps, "pci: bad device '%s' (bus:slot.function or domain:bus:slot.function)",
+                      i->text);
         ps->c->nr_pci++;
     }
-    return 0;
+    return rc;
 }
 
 static int k_bridges(struct parser *ps)
 {
     char why[160];
+    int rc = 0;
 
     ps->c->nr_bridges = 0;
-    for (unsigned i = 0; i < ps->nr_items; i++)
-        if (config_bridge(ps->c, ps->item[i], why, sizeof(why)))
-            return fail(ps, "bridges: %s", why);
-    return 0;
+    for (const struct item *i = entry(ps, NULL); i; i = entry(ps, i))
+        if (config_bridge(ps->c, i->text, why, sizeof(why)))
+            rc = fail(ps, "bridges: %s", why);
+    return rc;
 }
 
 static int k_disk(struct parser *ps)
 {
     struct domcfg *c = ps->c;
     char why[160];
+    int rc = 0;
 
     c->nr_disks = 0;
-    for (unsigned i = 0; i < ps->nr_items; i++) {
+    for (const struct item *i = entry(ps, NULL); i; i = entry(ps, i)) {
         struct cfg_disk *d = &c->disk[c->nr_disks];
-        if (config_disk(d, ps->item[i], why, sizeof(why)))
-            return fail(ps, "disk: %s", why);
+        if (c->nr_disks == CFG_MAX_DISKS)
+            return fail(ps, "disk: more than %u entries", CFG_MAX_DISKS);
+        if (config_disk(d, i->text, why, sizeof(why))) {
+            rc = fail(ps, "disk: %s", why);
+            continue;
+        }
         for (unsigned k = 0; k < c->nr_disks; k++)
             if (c->disk[k].devid == d->devid)
-                return fail(ps, "disk: vdev %s is there twice", d->vdev);
+                rc = fail(ps, "disk: vdev %s is there twice", d->vdev);
         c->nr_disks++;
     }
-    return 0;
+    return rc;
+}
+
+/* xm's word for the three of them. */
+static int k_restart(struct parser *ps)
+{
+    static const struct {
+        const char *word;
+        enum cfg_action poweroff, reboot, crash;
+    } words[] = {
+        { "always", ACTION_RESTART, ACTION_RESTART, ACTION_RESTART },
+        { "onreboot", ACTION_DESTROY, ACTION_RESTART, ACTION_DESTROY },
+        { "never", ACTION_DESTROY, ACTION_DESTROY, ACTION_DESTROY },
+    };
+    int rc = one(ps);
+
+    for (unsigned i = 0; !rc && i < sizeof(words) / sizeof(words[0]); i++)
+        if (!strcmp(words[i].word, value(ps))) {
+            ps->c->on_poweroff = words[i].poweroff;
+            ps->c->on_reboot = words[i].reboot;
+            ps->c->on_crash = words[i].crash;
+            return 0;
+        }
+    return rc ? rc : fail(ps, "restart: '%s' is none of always, onreboot, never", value(ps));
+}
+
+/* A part of the command line, which is put together when all are known (config_cmdline.c). */
+static int k_part(struct parser *ps)
+{
+    int rc = one(ps);
+
+    if (!rc && strchr(value(ps), '\n'))
+        rc = fail(ps, "%s: a line end in a command line", ps->key);
+    if (!rc && ps->alone)
+        rc = fail(ps, "%s: is a part of the command line, and extra is the whole of it here",
+                  ps->key);
+    return rc;
 }
 
 /* --- the table ---------------------------------------------------------------------------------- */
@@ -341,9 +344,11 @@ static int key_set(struct parser *ps, const struct key *k)
     switch (k->type) {
     case TEXT: return text_value(ps, member, k->max);
     case IMAGE: return image_value(ps, member, k->max);
-    case NUMBER: return number(ps, k->min, k->max, member);
+    case NUMBER: rc = one(ps); return rc ? rc : number(ps, value(ps), k->min, k->max, member);
     case FLAG:
-        rc = number(ps, 0, 1, &v);
+        rc = one(ps);
+        if (!rc)
+            rc = number(ps, value(ps), 0, 1, &v);
         *(bool *)member = v;
         return rc;
     case CHOICE:
@@ -355,119 +360,127 @@ static int key_set(struct parser *ps, const struct key *k)
     return -EINVAL;
 }
 
-/* The value at hand goes where its key says. */
-static int keyed(struct parser *ps)
+static const struct key *find_key(const char *name)
 {
     for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (!strcmp(keys[i].name, ps->key))
-            return key_set(ps, &keys[i]);
-    return fail(ps, "unknown key '%s'", ps->key);
+        if (!strcmp(keys[i].name, name))
+            return &keys[i];
+    return NULL;
 }
 
-static int assignment(struct parser *ps)
-{
-    size_t len = 0;
+static bool is_key(const char *name) { return find_key(name) != NULL; }
 
-    ps->key[0] = '\0';
-    ps->nr_items = 0;
-    ps->is_list = false;
-    const char *start = ps->p;
-    while (ps->p < ps->end && is_word(*ps->p))
-        ps->p++;
-    len = (size_t)(ps->p - start);
-    if (!len)
-        return fail(ps, "expected key = value at '%.*s'",
-                    ps->end - start > 10 ? 10 : (int)(ps->end - start), start);
-    snprintf(ps->key, sizeof(ps->key), "%.*s", (int)len, start);
-    skip(ps, false);
-    if (ps->p == ps->end || *ps->p != '=')
-        return fail(ps, "expected = after '%s'", ps->key);
-    ps->p++;
-    skip(ps, false);
-    unsigned at = ps->line;
-    int rc = ps->p < ps->end && *ps->p == '[' ? list(ps) : atom(ps);
-    if (rc)
-        return rc;
-    ps->line = at; /* errors of a list name the line where it starts */
-    return keyed(ps);
-}
-
-static struct parser *parser_new(struct domcfg *c, const char *file, char *err, size_t n)
+/* In a line of all of them, not in one for each. */
+static void say_noted(struct parser *ps, char *noted)
 {
-    struct parser *ps = calloc(1, sizeof(*ps));
-    if (!ps) {
-        snprintf(err, n, "%s: out of memory", file);
-        return NULL;
+    if (*noted) {
+        ps->line = 0;
+        note(ps, "passed over, they do nothing here: %s", noted);
     }
-    ps->c = c;
-    ps->file = file;
-    ps->err = err;
-    ps->err_len = n;
-    return ps;
+    *noted = '\0';
 }
 
-int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err, size_t n)
+/* One setting. Names that others have and we do not are put into `noted`. */
+static void apply(struct parser *ps, const struct setting *set, char *noted, size_t n)
+{
+    const struct key *k = find_key(set->key);
+    const char *why;
+
+    ps->set = set;
+    ps->key = set->key;
+    ps->line = set->line;
+    if (k) {
+        (void)key_set(ps, k);
+        return;
+    }
+    switch (known_key(set->key, &why)) {
+    case KNOWN_REFUSED: fail(ps, "%s: %s", set->key, why); break;
+    case KNOWN_NOTED:
+        if (strlen(noted) + strlen(set->key) + 3 > n)
+            say_noted(ps, noted);
+        snprintf(noted + strlen(noted), n - strlen(noted), "%s%s", *noted ? ", " : "", set->key);
+        break;
+    case KNOWN_NOT:
+        if (!set->used)
+            fail(ps, "unknown key '%s'", set->key);
+        break;
+    }
+}
+
+static void begin(struct domcfg *c)
 {
     memset(c, 0, sizeof(*c));
     c->vcpus = 1;
     c->cpu_weight = 256;
     c->on_reboot = ACTION_RESTART;
-    struct parser *ps = parser_new(c, file, err, n);
-    if (!ps)
-        return -ENOMEM;
-    ps->p = text;
-    ps->end = text + len;
-    ps->line = 1;
-    int rc = 0;
-    while (!rc) {
-        skip(ps, true);
-        if (ps->p == ps->end)
-            break;
-        unsigned from = ps->line;
-        const char *at = ps->p;
-        rc = assignment(ps);
-        if (rc)
-            break;
-        ps->line = from;
-        for (const char *p = at; p < ps->p; p++)
-            ps->line += *p == '\n';
-        skip(ps, false);
-        if (ps->p < ps->end && *ps->p != '\n' && *ps->p != ';')
-            rc = fail(ps, "%s: unexpected text after the value", ps->key);
-    }
-    free(ps);
-    return rc;
 }
 
-/* A shell word: key=value, where the value may go without quotes even if it has blanks (the shell
- * took them off). */
+/* Words that are no keys come before the file, which may use them; keys come behind it. */
+static void read_words(struct settings *s, int n, char *const *words, bool keys_only)
+{
+    for (int i = 0; i < n; i++) {
+        char name[SETTING_KEY];
+        size_t len = strcspn(words[i], "=+ ");
+        snprintf(name, sizeof(name), "%.*s", len < sizeof(name) ? (int)len : 0, words[i]);
+        bool variable = len && words[i][len] == '=' && !is_key(name);
+        if (variable != keys_only)
+            settings_word(s, words[i]);
+    }
+}
+
+static void command_line(struct parser *ps, const struct settings *s)
+{
+    const struct setting *cmdline = settings_find(s, "cmdline");
+    const char *why = config_cmdline(s, ps->c->cmdline, sizeof(ps->c->cmdline));
+
+    if (!s->first)
+        return;
+    ps->set = cmdline ? cmdline : settings_find(s, why && *why == 'n' ? "nfs_root" : "extra");
+    ps->set = ps->set ? ps->set : s->first;
+    ps->line = ps->set->line;
+    if (why && !ps->found->errors)
+        fail(ps, "%s", why);
+    if (cmdline && (settings_find(s, "root") || settings_find(s, "extra")))
+        note(ps, "cmdline: is the whole, root and extra beside it do not count");
+}
+
+int config_read(struct domcfg *c, const char *file, const char *text, size_t len, int nr_words,
+                char *const *words, struct findings *found)
+{
+    struct settings s = { .found = found, .is_key = is_key };
+    struct parser ps = { .c = c, .found = found };
+    char noted[160] = "";
+
+    memset(found, 0, sizeof(*found));
+    begin(c);
+    read_words(&s, nr_words, words, false);
+    settings_read(&s, file, text, len);
+    read_words(&s, nr_words, words, true);
+    for (const struct setting *set = s.first; set; set = set->next)
+        apply(&ps, set, noted, sizeof(noted));
+    command_line(&ps, &s);
+    say_noted(&ps, noted);
+    settings_free(&s);
+    return found->errors ? -EINVAL : 0;
+}
+
 int config_override(struct domcfg *c, const char *text, char *err, size_t n)
 {
-    const char *eq = strchr(text, '=');
-    char name[64]; /* of a long one its beginning, so that there is room for what is wrong with it */
-    snprintf(name, sizeof(name), strlen(text) < sizeof(name) ? "%s" : "%.60s...", text);
-    struct parser *ps = parser_new(c, name, err, n);
-    if (!ps)
-        return -ENOMEM;
-    int rc;
-    if (!eq || eq == text) {
-        rc = fail(ps, "expected key=value");
-    } else if (eq[1] == '[' || eq[1] == '"' || eq[1] == '\'') {
-        ps->p = text;
-        ps->end = text + strlen(text);
-        rc = assignment(ps);
-        if (!rc && ps->p != ps->end)
-            rc = fail(ps, "unexpected text after the value");
-    } else {
-        snprintf(ps->key, sizeof(ps->key), "%.*s", (int)(eq - text), text);
-        int len = snprintf(ps->item[0], sizeof(ps->item[0]), "%s", eq + 1);
-        ps->nr_items = 1;
-        if (len < 0 || (size_t)len >= sizeof(ps->item[0]))
-            rc = fail(ps, "longer than %zu characters", sizeof(ps->item[0]) - 1);
-        else
-            rc = keyed(ps);
-    }
-    free(ps);
+    struct findings *found = calloc(1, sizeof(*found));
+    struct settings s = { .found = found, .is_key = is_key };
+    struct parser ps = { .c = c, .found = found, .alone = true };
+    char noted[160] = "";
+
+    if (!found)
+        return snprintf(err, n, "%.60s: out of memory", text), -ENOMEM;
+    settings_word(&s, text);
+    for (const struct setting *set = s.first; set && !found->errors; set = set->next)
+        apply(&ps, set, noted, sizeof(noted));
+    settings_free(&s);
+    int rc = found->errors ? -EINVAL : 0;
+    if (rc)
+        findings_first(found, err, n);
+    free(found);
     return rc;
 }
 

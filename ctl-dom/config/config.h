@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Domain configurations in xl's syntax (`key = "text"`, `key = number`, `key = [ "a", "b" ]`, #
- * comments) and the few keys of our own: role, image, keep, autostart, deadline. An unknown key or
- * device option is an error that names it with file and line.
+ * Domain configurations in xl's syntax (settings.h) and the few keys of our own: role, image, keep, autostart, deadline. An unknown key or
+ * device option is an error that names it with file and line, keys that xl has and that do nothing here are noted (known.def).
  *
  * Pure: no hypercalls.
  */
@@ -12,6 +11,7 @@
 #include <stdint.h>
 #include <bulkhead.h>
 #include <slot_table.h>
+#include "config/findings.h"
 
 #define CFG_MAX_VIFS  16
 #define CFG_MAX_PCI   8
@@ -77,9 +77,10 @@ struct domcfg {
 #include "config/keys.def"
 };
 
-/* Both fill c (override: change it) and return 0, or -EINVAL with one line in err. */
-int config_parse(struct domcfg *c, const char *file, const char *text, size_t len, char *err,
-                 size_t n);
+/* c as the file and the words of the command (KEY=VALUE) have it, with all that there is to say: 0, or -EINVAL if an error is among that. */
+int config_read(struct domcfg *c, const char *file, const char *text, size_t len, int nr_words,
+                char *const *words, struct findings *found);
+/* One such word changes c: 0, or -EINVAL with one line in err. */
 int config_override(struct domcfg *c, const char *assignment, char *err, size_t n);
 /* What must hold between the keys. */
 int config_check(const struct domcfg *c, const char *file, char *err, size_t n);

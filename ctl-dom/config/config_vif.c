@@ -281,6 +281,14 @@ static int set(struct cfg_vif *v, const char *opt, char *val, struct cfg_text *t
     return fail(t, "unknown option '%s'", opt);
 }
 
+static char *trim(char *s)
+{
+    s += strspn(s, " \t");
+    for (size_t len = strlen(s); len && (s[len - 1] == ' ' || s[len - 1] == '\t');)
+        s[--len] = '\0';
+    return s;
+}
+
 int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n)
 {
     struct cfg_text t = { err, n };
@@ -293,11 +301,15 @@ int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n)
         next = strchr(opt, ',');
         if (next)
             *next++ = '\0';
-        opt += strspn(opt, " ");
+        opt = trim(opt);
+        if (!*opt && !next) /* a blank behind the last comma */
+            break;
         char *val = strchr(opt, '=');
         if (!val)
             return fail(&t, "expected option=value, got '%s'", opt);
         *val++ = '\0';
+        opt = trim(opt);
+        val = trim(val);
         snprintf(key, sizeof(key), ",%.20s,", opt);
         if (strstr(said, key))
             return fail(&t, "%s is there twice", opt);

@@ -14,7 +14,8 @@
 struct bundle bundle;
 static struct svc_image *images;
 
-int config_load(struct domcfg *c, const char *name, struct errbuf *e)
+int config_make(struct domcfg *c, const char *name, int nr_words, char *const *words,
+                struct findings *found, struct errbuf *e)
 {
     char full[72];
     void *text;
@@ -23,6 +24,7 @@ int config_load(struct domcfg *c, const char *name, struct errbuf *e)
 
     struct image *img = bundle_find(&bundle, name);
     size_t nlen = strlen(name);
+    memset(found, 0, sizeof(*found));
     if (!img || nlen < 4 || strcmp(name + nlen - 4, ".cfg") != 0) {
         snprintf(full, sizeof(full), "%s.cfg", name);
         img = bundle_find(&bundle, full);
@@ -32,8 +34,20 @@ int config_load(struct domcfg *c, const char *name, struct errbuf *e)
     rc = image_load(&bundle, img, &text, &len, MAX_CONFIG, e->s, sizeof(e->s));
     if (rc)
         return rc;
-    rc = config_parse(c, img->name, text, len, e->s, sizeof(e->s));
+    rc = config_read(c, img->name, text, len, nr_words, words, found);
     free(text);
+    if (rc)
+        findings_first(found, e->s, sizeof(e->s));
+    return rc;
+}
+
+int config_load(struct domcfg *c, const char *name, struct errbuf *e)
+{
+    struct findings *found = malloc(sizeof(*found));
+    int rc = found ? config_make(c, name, 0, NULL, found, e)
+                   : fail(e, -ENOMEM, "%s: out of memory", name);
+
+    free(found);
     return rc;
 }
 

@@ -23,7 +23,10 @@ struct svc_image {
 
 extern struct bundle bundle; /* the one that the machine was started with; main.c opens it */
 
-/* NAME or NAME.cfg of the bundle, not checked yet */
+/* NAME or NAME.cfg of the bundle, not checked yet; with words of the command (config_read). found: all that there is to say of it; e: the first
+ * error, or why there is no such file, of which found has nothing. */
+int config_make(struct domcfg *c, const char *name, int nr_words, char *const *words,
+                struct findings *found, struct errbuf *e);
 int config_load(struct domcfg *c, const char *name, struct errbuf *e);
 /* NULL, and why. */
 struct svc_image *svc_image_get(const char *name, struct errbuf *e);

@@ -8,18 +8,30 @@
 #include "supervise/life.h"
 #include "supervise/waiting.h"
 
+/* What there is to say of a configuration; why: what kept it from being read, if anything. */
+static void tell(const struct findings *found, const char *why)
+{
+    for (unsigned i = 0; i < found->n; i++)
+        out("%s\n", found->at[i].text);
+    if (found->left)
+        out("... and %u more\n", found->left);
+    if (*why && !found->errors)
+        out("%s\n", why);
+}
+
 static bool cmd_create(int argc, char **argv)
 {
     static struct domcfg cfg;
+    static struct findings found;
     struct errbuf e;
     struct dom *d;
     uint64_t start = now_ns(), took;
-    int rc = config_load(&cfg, argv[1], &e);
+    int rc = config_make(&cfg, argv[1], argc - 2, argv + 2, &found, &e);
 
-    for (int i = 2; i < argc && !rc; i++)
-        rc = config_override(&cfg, argv[i], e.s, sizeof(e.s));
-    if (!rc)
-        rc = config_check(&cfg, argv[1], e.s, sizeof(e.s));
+    tell(&found, rc ? e.s : "");
+    if (rc)
+        return true;
+    rc = config_check(&cfg, argv[1], e.s, sizeof(e.s));
     if (!rc)
         rc = dom_create(&cfg, false, &d, &e);
     took = (now_ns() - start) / 1000;

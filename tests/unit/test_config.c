@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
 #include "unit.h"
 #include "config/config.h"
+#include "config/settings.h"
 #include "shell/split.h"
 
 static struct domcfg cfg;
+static struct findings found;
 static char err[256];
 
 static int parse(const char *text)
@@ -17,7 +19,9 @@ static int parse(const char *text)
     char *copy = malloc(len + !len);
     memcpy(copy, text, len);
     err[0] = '\0';
-    int rc = config_parse(&cfg, "x.cfg", copy, len, err, sizeof(err));
+    int rc = config_read(&cfg, "x.cfg", copy, len, 0, NULL, &found);
+    if (rc)
+        findings_first(&found, err, sizeof(err));
     free(copy);
     return rc;
 }
@@ -86,8 +90,6 @@ TEST(errors_name_the_place)
           "x.cfg:1: vif: mac '00:00:00:00:00:00' is no station's address" },
         { "kernel = \"/boot/vmlinuz-6.1.0-13-amd64\"",
           "x.cfg:1: kernel: '/boot/vmlinuz-6.1.0-13-amd64' is a path: images come from the boot bundle, by their names there" },
-        { "root = '/dev/xvda1'",
-          "x.cfg:1: root: is part of extra here: extra = \"root=/dev/xvda1 ...\"" },
         { "rtc_timeoffset = 1h", "x.cfg:1: rtc_timeoffset: '1h' is no number" },
         { "rtc_timeoffset = --1", "x.cfg:1: rtc_timeoffset: '-1' is no number" },
         { "localtime = 2", "x.cfg:1: localtime: 2 is not between 0 and 1" },
@@ -154,7 +156,7 @@ TEST(errors_name_the_place)
           "x.cfg:1: disk: two back-end domains, 'blk1' and 'blk0'" },
         { "on_crash = 'explode'", "x.cfg:1: on_crash: unknown value 'explode'" },
         { "role = 'control'", "x.cfg:1: role: unknown value 'control'" },
-        { "type = 'hvm'", "x.cfg:1: type: unknown value 'hvm'" },
+        { "type = 'hvm'", "x.cfg:1: type: 'hvm' is not here: guests are PVH" },
         { "name", "x.cfg:1: expected = after 'name'" },
         { "= 3", "x.cfg:1: expected key = value at '= 3'" },
         { "memory = 3 4", "x.cfg:1: memory: unexpected text after the value" },
@@ -394,6 +396,8 @@ TEST(vifs)
     assert_true(v.slot.vlan == 30 && v.slot.trunk[0] == 10 && v.slot.trunk[1] == 20 &&
                 !v.slot.trunk[2]);
     assert_true(v.has_mac && !v.any && v.slot.other[0][5] == 10);
+    assert_int_equal(one_vif(&v, " mac = 00:16:3e:00:00:01 ,\tbridge\t= br.a , "), 0);
+    assert_true(v.has_mac && !strcmp(v.bridge, "br.a"));
     assert_int_equal(one_vif(&v, "bridge=br.a"), 0);
     assert_string_equal(v.bridge, "br.a");
     assert_int_equal(one_vif(&v, "allow=any"), 0);
@@ -490,6 +494,223 @@ TEST(shares_and_limits)
                 parse("cap = 3201") < 0);
 }
 
+/* --- the syntax --- */
+/* All that is said of it, a line each. */
+static char said[8192];
+static const char *all(const char *text, size_t len, int nr_words, char *const *words)
+{
+    char *copy = malloc(len + !len);
+
+    memcpy(copy, text, len);
+    (void)config_read(&cfg, "x.cfg", copy, len, nr_words, words, &found);
+    free(copy);
+    said[0] = '\0';
+    for (unsigned i = 0; i < found.n; i++)
+        snprintf(said + strlen(said), sizeof(said) - strlen(said), "%s%s\n",
+                 found.at[i].error ? "" : "note ", found.at[i].text);
+    return said;
+}
+static const char *of(const char *text) { return all(text, strlen(text), 0, NULL); }
+
+TEST(texts)
+{
+    static const struct {
+        const char *text, *extra;
+    } good[] = {
+        { "extra = \"a \\\"b\\\" 'c'\"", "a \"b\" 'c'" },
+        { "extra = 'it\\'s \"x\" '", "it's \"x\" " },
+        { "extra = \"C:\\\\x\\t.\\a\\b\\f\\v\\r\"", "C:\\x\t.\a\b\f\v\r" },
+        { "extra = \"a\"\nextra += \" b\"\nextra+=' c'", "a b c" },
+        { "extra += 'a'", "a" },
+        { "extra = 'a' # b\r\n# c\r\nmemory = 1\r\n", "a" },
+        { "\xef\xbb\xbf"
+          "extra = 'a'\r\n",
+          "a" },
+        { "# G\xc3\xa4ste\n# B\xfcro\nextra = '\xc3\xa4'", "\xc3\xa4" },
+        { "extra = 'a';memory=3;", "a" },
+        { "n = 4\nextra = 'vm%02d-%s.%x%%' % (n * 3 + 1, \"a\", 255)", "vm13-a.ff%" },
+        { "n = 4\nextra = '%d' % n", "4" },
+        { "extra = 'a' + \"b\" + 3", "ab3" },
+        { "n = 'x'\nextra = n", "x" },
+        { "extra = '%d' % (7 % 4) + '%d' % (2 - 5)", "3-3" },
+        { "extra = ( 'a'\n + 'b' )", "ab" },
+        { "extra = '%5s|%3d' % ('ab', 7)", "   ab|  7" },
+        { "extra = a-b/c:d.e", "a-b/c:d.e" },
+    };
+    static const struct {
+        const char *text, *error;
+    } bad[] = {
+        { "extra = 'a\\q'",
+          "x.cfg:1: extra: \\q in a text: a backslash is \\\\ there, and \\\" \\' \\a \\b \\f \\n \\r \\t \\v stand for what they do in C\n" },
+        { "extra = 'a\\'", "x.cfg:1: extra: the closing quote is missing\n" },
+        { "vif = [ 'bridge=a' ]\nvif += 'b'", "x.cfg:2: vif: += a text, where it is a list\n" },
+        { "extra = 'a'\nextra += [ 'b' ]", "x.cfg:2: extra: += a list, where it is a text\n" },
+        { "vif = [ [ 'bridge=a' ] ]", "x.cfg:1: vif: an entry is a list itself\n" },
+        { "vif = [ [ [ [ [ [ [ [ [ ] ] ] ] ] ] ] ] ]",
+          "x.cfg:1: vif: more than 8 brackets in each other\n" },
+        { "memory\xc2\xa0= 1", "x.cfg:1: a no-break space (U+00A0) after 'memory'\n" },
+        { "memory = \xe2\x80\x9c"
+          "1",
+          "x.cfg:1: memory: a curly quote (U+201C) where a value is expected\n" },
+        { "memory = 1 \xe2\x80\x93",
+          "x.cfg:1: memory: a dash that is no - (U+2013) after the value\n" },
+        { "\fmemory = 1", "x.cfg:1: a form feed where a key is expected\n" },
+        { "memory = 1\n\xe4 = 2",
+          "x.cfg:2: a byte 0xe4, which is no UTF-8 where a key is expected\n" },
+        { "memory = 1\nname = 'a'\rvcpus = 2",
+          "x.cfg:2: name: a carriage return without a line feed after the value\n" },
+        { "memory = 1\rvcpus = 2",
+          "x.cfg:1: its lines end in a carriage return without a line feed\n" },
+        { "extra = 'a' \\\n 'b'",
+          "x.cfg:1: extra: a backslash after the value: a line does not go on behind it, a text in brackets or a += does\n"
+          "x.cfg:2: expected key = value at ''b''\n" },
+        { "extra = 'a' 'b'", "x.cfg:1: extra: unexpected text after the value: + joins texts\n" },
+        { "extra = 'vm%d' % vmid",
+          "x.cfg:1: extra: vmid has no value: give vmid=... on the command line\n" },
+        { "extra = 'vm%d' % 'a'", "x.cfg:1: extra: 'a' is no number, for %d\n" },
+        { "extra = 'vm%d'  % (1, 2)",
+          "x.cfg:1: extra: more values behind the % than the text has places\n" },
+        { "extra = 'vm%d%d' % 1",
+          "x.cfg:1: extra: the text has more places than there are values behind the %\n" },
+        { "extra = '%n' % 1",
+          "x.cfg:1: extra: %n in a text before a %: only %d %i %u %x %X %s %% are known\n" },
+        { "extra = '%99999d' % 1",
+          "x.cfg:1: extra: %99999d in a text before a %: only %d %i %u %x %X %s %% are known\n" },
+        { "memory = 3 % 0", "x.cfg:1: memory: 3 % 0 has no result here\n" },
+        { "memory = 4611686018427387904 * 2",
+          "x.cfg:1: memory: 4611686018427387904 * 2 has no result here\n" },
+        { "memory = 'a' * 2", "x.cfg:1: memory: 'a' * '2' are not two numbers\n" },
+        { "memory = (1", "x.cfg:1: memory: the closing ) is missing\n" },
+        { "vif = [ 'bridge=a' ]\nextra = vif", "x.cfg:2: extra: vif is a list\n" },
+        { "import os\nfrom a import b\nx = os.uname()[4]\ndef f(x):\n  memory = 1\n",
+          "x.cfg:1: 'import': this is Python, which is not run here, only settings are read\n"
+          "x.cfg:2: 'from': this is Python, which is not run here, only settings are read\n"
+          "x.cfg:3: x: os.uname(: Python is not run here\n"
+          "x.cfg:4: 'def': this is Python, which is not run here, only settings are read\n" },
+        { "memory = 'lots'\nvif = [ 'bridge=a', 'b c',\n 'd' ]\ncolour = 1\nvcpus = [",
+          "x.cfg:1: memory: 'lots' is no number\nx.cfg:2: vif: expected option=value, got 'b c'\n"
+          "x.cfg:3: vif: expected option=value, got 'd'\nx.cfg:4: unknown key 'colour'\n"
+          "x.cfg:5: vcpus: the closing ] is missing\n" },
+        { "vif = [ 'a', $\n 'b=c',\nmemory = 0\n",
+          "x.cfg:1: vif: a value is missing\nx.cfg:3: memory: 0 is not between 1 and 1048576\n" },
+        { "memory = 010", "note x.cfg:1: memory: 010 is octal, for 8\n" },
+        { "memory = 1\n\nmemory = 2", "note x.cfg:3: memory: line 1 has it too, this one counts\n" },
+        { "vnuma = [ [ 'a', 'b' ], [] ]\nkeymap = 'de'\n",
+          "note x.cfg: passed over, they do nothing here: vnuma, keymap\n" },
+        { "usbdev = [ 'x' ]", "x.cfg:1: usbdev: a USB controller is given by pci= here\n" },
+        { "builder = 'hvm'", "x.cfg:1: builder: 'hvm' is not here: guests are PVH\n" },
+        { "builder = 'generic'", "" },
+        { "restart = 'sometimes'",
+          "x.cfg:1: restart: 'sometimes' is none of always, onreboot, never\n" },
+        { "name = control", "x.cfg:1: name: 'control' means the control domain\n" },
+    };
+    static const char utf16[] = "\xff\xfen\0a\0", utf16_plain[] = "n\0a\0m\0e\0",
+                      nul[] = "memory = 1\nextra = 'a\0b'\nvcpus = 2";
+
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_string_equal(of(good[i].text), "");
+        assert_string_equal(cfg.cmdline, good[i].extra);
+    }
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_string_equal(of(bad[i].text), bad[i].error);
+    assert_string_equal(all(utf16, sizeof(utf16) - 1, 0, NULL),
+                        "x.cfg:1: the file is UTF-16: it has to be saved as UTF-8\n");
+    assert_string_equal(all(utf16_plain, sizeof(utf16_plain) - 1, 0, NULL),
+                        "x.cfg:1: the file is UTF-16: it has to be saved as UTF-8\n");
+    assert_string_equal(all(nul, sizeof(nul) - 1, 0, NULL), "x.cfg:2: extra: a NUL byte\n");
+    assert_int_equal(cfg.vcpus, 2);
+
+    /* What grows has an end. */
+    static char grows[SETTINGS_BYTES / 4];
+    snprintf(grows, sizeof(grows), "a = 'aaaaaaaaaaaaaaaa'\n");
+    for (unsigned i = 0; i < 9; i++)
+        strcat(grows, "a += a\n");
+    assert_non_null(strstr(of(grows), "x.cfg:9: a: longer than 4095 characters\n"));
+    grows[0] = '\0';
+    for (unsigned i = 0; i < SETTINGS_MAX + 1; i++)
+        snprintf(grows + strlen(grows), 32, "a%u = 1\n", i);
+    assert_int_equal(found.n, 2);
+    of(grows);
+    assert_int_equal(found.n, FINDINGS);
+    assert_int_equal(found.errors, SETTINGS_MAX + 1);
+    assert_int_equal(found.left, SETTINGS_MAX + 1 - FINDINGS);
+    strcpy(grows, "extra = 'x'");
+    for (size_t len = strlen(grows); len + 60 < 65536; len = strlen(grows))
+        strcat(grows + len, "+'%64d'%1");
+    assert_non_null(strstr(of(grows), "longer than"));
+}
+
+TEST(words_of_create)
+{
+    static const char file[] =
+        "first = 4\nname = 'VM%d' % vmid\nextra = 'a'\nmemory = 64\n"
+        "disk = [ 'phy:blk0:disk%d,sda1,w' % (first + vmid) ]\npci = [ '00:05.0' ]\n";
+    static char *const number[] = { "vmid=3" };
+    static char *const several[] = { "vmid=3", "name=\"c9\"; memory=32", "pci=03:00.0",
+                                     "pci=04:02.0", "extra+= b c" };
+    static char *const blanks[] = { "vmid=3", "extra=a b; c", "first=1" };
+    static char *const wrong[] = { "NAME=x", "vmid=1", "memory=", "plain" };
+
+    assert_string_equal(all(file, sizeof(file) - 1, 1, number), "");
+    assert_string_equal(cfg.name, "VM3");
+    assert_string_equal(cfg.disk[0].volume, "disk7");
+    assert_string_equal(all(file, sizeof(file) - 1, 5, several), "");
+    assert_string_equal(cfg.name, "c9");
+    assert_int_equal(cfg.memory_mb, 32);
+    assert_int_equal(cfg.nr_pci, 2);
+    assert_int_equal(cfg.pci[1], 0x410);
+    assert_string_equal(cfg.cmdline, "a b c");
+    assert_string_equal(all(file, sizeof(file) - 1, 3, blanks), "");
+    assert_string_equal(cfg.cmdline, "a b; c");
+    assert_string_equal(cfg.disk[0].volume, "disk4"); /* the word counts, not the file */
+    assert_string_equal(
+        all(file, sizeof(file) - 1, 4, wrong),
+        "plain: expected key=value\nNAME=x: unknown key 'NAME'\nmemory=: memory: '' is no number\n");
+}
+
+TEST(command_lines)
+{
+    static const struct {
+        const char *text, *line;
+    } good[] = {
+        { "dhcp='dhcp'\nnetmask='255.255.255.0'\ngateway='10.0.2.2'\nhostname='vm1'\nnfs_server='10.0.2.9'\n"
+          "nfs_root='/export/vm1'\nroot='/dev/sda1 ro'\nextra='4'",
+          "ip=:10.0.2.9:10.0.2.2:255.255.255.0:vm1:eth0:dhcp nfsroot=10.0.2.9:/export/vm1 root=/dev/sda1 ro 4" },
+        { "ip='10.0.0.1'\ninterface='eth1'", "ip=10.0.0.1:::::eth1:off" },
+        { "dhcp='off'\nroot='/dev/xvda'", "root=/dev/xvda" },
+        { "root='/dev/xvda'\nextra='ro'", "root=/dev/xvda ro" },
+        { "cmdline='ro'", "ro" },
+        { "name='a'", "" },
+    };
+    static char *const extra[] = { "extra=single" }, *const whole[] = { "cmdline=quiet" };
+
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_string_equal(of(good[i].text), "");
+        assert_string_equal(cfg.cmdline, good[i].line);
+    }
+    assert_string_equal(of("cmdline='a'\nroot='b'"),
+                        "note x.cfg:1: cmdline: is the whole, root and extra beside it do not count\n");
+    assert_string_equal(cfg.cmdline, "a");
+    all("cmdline='a'\nroot='b'", 20, 1, extra);
+    assert_string_equal(cfg.cmdline, "root=b single");
+    all("extra='a'\nroot='b'", 18, 1, whole);
+    assert_string_equal(cfg.cmdline, "quiet");
+    assert_string_equal(of("nfs_root='/a'"), "x.cfg:1: nfs_root: nfs_server is missing\n");
+    assert_true(config_override(&cfg, "root=/dev/xvda", err, sizeof(err)) < 0);
+    assert_string_equal(
+        err,
+        "root=/dev/xvda: root: is a part of the command line, and extra is the whole of it here");
+    char text[1200];
+    snprintf(text, sizeof(text), "root='b'\nextra='%01020d'", 1);
+    assert_string_equal(
+        of(text),
+        "x.cfg:2: extra: with its other parts the command line is longer than there is room for\n");
+    assert_int_equal(parse("restart='always'"), 0);
+    assert_true(cfg.on_crash == ACTION_RESTART && cfg.on_poweroff == ACTION_RESTART);
+    assert_int_equal(parse("restart='onreboot'"), 0);
+    assert_true(cfg.on_crash == ACTION_DESTROY && cfg.on_reboot == ACTION_RESTART);
+}
+
 TEST(overrides)
 {
     assert_int_equal(parse("name='a'\nkernel='k'\nmemory=64\nvif=['bridge=net0']\n"), 0);
@@ -523,8 +744,8 @@ TEST(overrides)
     longest[6 + 1023] = 'x'; /* cut, it would be another one */
     assert_true(config_override(&cfg, longest, err, sizeof(err)) < 0);
     static const char nul[] = "extra = \"root=/dev/xvda\0ro\"";
-    assert_true(config_parse(&cfg, "x.cfg", nul, sizeof(nul) - 1, err, sizeof(err)) < 0);
-    assert_string_equal(err, "x.cfg:1: extra: a NUL byte");
+    assert_true(config_read(&cfg, "x.cfg", nul, sizeof(nul) - 1, 0, NULL, &found) < 0);
+    assert_string_equal(found.at[0].text, "x.cfg:1: extra: a NUL byte");
     assert_true(config_override(&cfg, "vif=['a=b'", err, sizeof(err)) < 0);
 }
 
@@ -556,7 +777,7 @@ TEST(checks)
 /* No input may read or write out of bounds, whatever it says. */
 TEST(garbage)
 {
-    static const char bits[] = "name=\"'[], \n;#vifpci:03.0mac=\\\t\r0x";
+    static const char bits[] = "name=\"'[], \n;#vifpci:03.0mac=\\\t\r0x+%()*%ds-\xc2\xa0";
     struct cfg_disk d;
     char text[400];
 
@@ -568,6 +789,8 @@ TEST(garbage)
         text[len] = '\0';
         parse(text);
         config_override(&cfg, text, err, sizeof(err));
+        char *word[] = { text + len / 3, text + len / 2 };
+        all("a = 1\nname = 'x%d' % n\n", 24, 2, word);
         config_disk(&d, text + len / 2, err, sizeof(err));
         struct cfg_vif v;
         static const char *const keys[] = { "ip=", "rate=", "bridge=", "allow=" };

@@ -151,8 +151,11 @@ int supervisor_crash(struct dom *d, uint32_t how, uint16_t after_ms)
     return 0;
 }
 struct dom *devs_disk_user(const struct dom *b) { return NULL; }
-int config_load(struct domcfg *c, const char *name, struct errbuf *e) { return -ENOENT; }
-int config_override(struct domcfg *c, const char *word, char *err, size_t n) { return -ENOENT; }
+int config_make(struct domcfg *c, const char *name, int n, char *const *words, struct findings *f,
+                struct errbuf *e)
+{
+    return -ENOENT;
+}
 int config_check(const struct domcfg *c, const char *name, char *err, size_t n) { return -ENOENT; }
 int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
 {

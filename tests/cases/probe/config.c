@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* config FILE [KEY=VALUE ...]: what the control domain's parser makes of a configuration file and of words of `create`. */
 #include <stdio.h>
@@ -10,6 +10,7 @@
 int main(int argc, char **argv)
 {
     static struct domcfg c;
+    static struct findings found;
     static char text[65536], err[512];
     FILE *f = argc > 1 ? fopen(argv[1], "rb") : NULL;
 
@@ -22,15 +23,15 @@ int main(int argc, char **argv)
     char *copy = malloc(
         len + !len); /* without a NUL behind it, so that the sanitizer sees a read past the end */
     memcpy(copy, text, len);
-    int rc = config_parse(&c, name, copy, len, err, sizeof(err));
-    for (int i = 2; i < argc && !rc; i++)
-        rc = config_override(&c, argv[i], err, sizeof(err));
-    if (!rc)
-        rc = config_check(&c, name, err, sizeof(err));
-    if (rc) {
+    int rc = config_read(&c, name, copy, len, argc - 2, argv + 2, &found);
+    for (unsigned i = 0; i < found.n; i++)
+        printf("%s: %s\n", found.at[i].error ? "refused" : "note", found.at[i].text);
+    if (found.left)
+        printf("and %u more\n", found.left);
+    if (!rc && (rc = config_check(&c, name, err, sizeof(err))))
         printf("refused: %s\n", err);
+    if (rc)
         return 1;
-    }
     printf("taken: name=[%s] kernel=[%s] ramdisk=[%s] image=[%s] memory=%u vcpus=%u extra=[%s]\n",
            c.name, c.kernel, c.ramdisk, c.image, c.memory_mb, c.vcpus, c.cmdline);
     for (unsigned i = 0; i < c.nr_vifs; i++) {

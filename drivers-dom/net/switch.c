@@ -267,10 +267,11 @@ struct sw_way switch_route(struct sw *sw, unsigned from, const uint8_t *frame, u
     w = (struct sw_way){ .to = receivers(sw, from, frame, vid, now),
                          .vid = (uint16_t)vid,
                          .tagged = tag };
-    unsigned head = frame_payload(frame, head_len(len), &type);
+    unsigned put = !tag && vid ? 4 : 0, /* before it, for a wire, which sees all */
+        head = put + frame_payload(frame, head_len(len), &type);
     /* NICs have room for two tags: more are as long as what is behind them. */
-    if ((w.to & SW_WIRES) &&
-        len - (head < WIRE_HEAD ? head : WIRE_HEAD) > sw->port[sw_uplink(p->conf.bridge)].mtu) {
+    if ((w.to & SW_WIRES) && put + len - (head < WIRE_HEAD ? head : WIRE_HEAD) >
+                                 sw->port[sw_uplink(p->conf.bridge)].mtu) {
         p->wire_long++;
         w.to &= ~SW_WIRES;
     }

@@ -83,6 +83,29 @@ TEST(test_wire_lengths)
     }
 }
 
+/* A port without tags in a VLAN: the wire gets one more before what it sends, which is one of the two. */
+TEST(test_wire_lengths_in_a_vlan)
+{
+    const struct slot_vif vlan = { .vlan = 10 };
+
+    for (unsigned tags = 0; tags <= 3; tags++) {
+        unsigned n = tags < 2 ? tags + 1 : 2, most = WIRE_MTU + 14 + 4 * n - 4;
+        switch_port_up(&sw, 1, mac_a, &vlan);
+        switch_port_up(&sw, 2, mac_b, &vlan);
+        memcpy(frame, all, 6);
+        memcpy(frame + 6, mac_a, 6);
+        for (unsigned i = 0; i < tags; i++)
+            memcpy(frame + 12 + 4 * i, (uint8_t[]){ 0x88, 0xa8, 0, 100 }, 4);
+        frame[12 + 4 * tags] = 8, frame[13 + 4 * tags] = 0;
+        for (unsigned len = most - 8; len <= most + 8; len++) {
+            struct sw_way w = switch_route(&sw, 1, frame, len, 0);
+            assert_int_equal(w.to, len <= most ? 1 << 0 | 1 << 2 : 1 << 2);
+            assert_int_equal(w.other, len <= most ? 1 << 0 : 0);
+        }
+        assert_int_equal(sw.port[1].wire_long, 8);
+    }
+}
+
 TEST(test_spoofing)
 {
     assert_int_equal(pass(1, mac_b, mac_x, 0x800, 60, 0), 0);

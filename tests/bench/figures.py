@@ -63,6 +63,9 @@ def network(parts):
     """What the rows of the network are made of. An exit of a reason that is not there is rarer than one in 200."""
     lines = ["What the network's rows are made of: instructions by who executed them (the rest of a row is the services'), and how often for one. Exits are those",
              "of all domains, hypercalls among them; IPIs go to the one CPU itself.",
+             "A ping is netcheck's, one after another, which sleeps until it is answered. ping(8) was no measure: if an answer took longer than a millisecond, it",
+             "spins through the last one before its next request, a million instructions by this clock: its guest took 58,000 to 296,000 for one, as the host was",
+             "busy. What scatters still is how often it sleeps for one (`hlt`, 1.05 in one boot, 1.40 in another): when the answer comes, the peer's clock says.",
              "What the guest itself needs is held against all that the bare machine needs for the same: what a row has beyond that are core and net0.", "",
              f"| operation | guests | to bare | core | net0 | {' | '.join(COUNTS)} |", "|---|---|---|---|---|" + "---|" * len(COUNTS)]
     for row in (r for r in ROWS if r in cost_devices.TRANSFERS and cost_devices.TRANSFERS[r][0] == "net" and "guest" in parts.get(r, {})):

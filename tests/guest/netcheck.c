@@ -15,6 +15,7 @@
  *   netcheck packets PORT            the other end of the next two, until it is killed
  *   netcheck give ADDRESS PORT N     N datagrams of 64 bytes to it, at most 128 of them on their way; says how many a second
  *   netcheck get ADDRESS PORT N      the same from it
+ *   netcheck ping ADDRESS N          N echo requests (IPv4), each when the one before has been answered; it sleeps meanwhile
  * The last line is "netcheck: udp|tcp: N of M bytes came back", the status 0 if that is all.
  */
 #include <arpa/inet.h>
@@ -23,6 +24,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
@@ -315,6 +317,32 @@ static int packets(int fd, bool give, uint32_t n)
     return !all;
 }
 
+/* Where ping(8) would look again and again for the last milliseconds before its next request. */
+static int ping(const char *address, unsigned n)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET };
+    int fd = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    struct {
+        struct icmphdr head;
+        unsigned char rest[56];
+    } out = { .head.type = ICMP_ECHO }, in;
+    unsigned came = 0;
+
+    if (fd < 0 || inet_pton(AF_INET, address, &to.sin_addr) != 1 ||
+        connect(fd, (struct sockaddr *)&to, sizeof(to)))
+        die("ping");
+    for (; came < n; came++) {
+        out.head.un.echo.sequence = htons((uint16_t)came);
+        if (send(fd, &out, sizeof(out), 0) != sizeof(out) || poll(&p, 1, WAIT_MS) != 1 ||
+            read(fd, &in, sizeof(in)) != sizeof(in) ||
+            in.head.un.echo.sequence != out.head.un.echo.sequence)
+            break;
+    }
+    printf("netcheck: %u of %u answered\n", came, n);
+    return came != n;
+}
+
 /* Bytes that came back, 0 if they are others. */
 static size_t echoed(int fd, unsigned char *b, size_t at, size_t n)
 {
@@ -420,6 +448,8 @@ int main(int argc, char **argv)
         packets_serve(open_packets(NULL, argv[2]));
     if (argc == 5 && (!strcmp(argv[1], "give") || !strcmp(argv[1], "get")))
         return packets(open_packets(argv[2], argv[3]), argv[1][1] == 'i', (uint32_t)atoi(argv[4]));
+    if (argc == 4 && !strcmp(argv[1], "ping"))
+        return ping(argv[2], (unsigned)atoi(argv[3]));
     if (argc == 5 && !strcmp(argv[1], "fill"))
         return fill(open_socket(argv[2], argv[3], SOCK_STREAM), (unsigned)atoi(argv[4]));
     if (argc == 3 && !strcmp(argv[1], "tso"))
@@ -431,7 +461,7 @@ int main(int argc, char **argv)
     if (argc != 4 || (strcmp(argv[1], "udp") && strcmp(argv[1], "tcp"))) {
         fprintf(stderr,
                 "usage: netcheck serve|sink|take|packets PORT | udp|tcp|storm ADDRESS PORT | fill ADDRESS PORT SECONDS | tso DEVICE | "
-                "offload DEVICE on|off | give|get ADDRESS PORT N\n");
+                "offload DEVICE on|off | give|get ADDRESS PORT N | ping ADDRESS N\n");
         return 2;
     }
     bool udp = !strcmp(argv[1], "udp");

@@ -76,18 +76,22 @@ def spread(ms):
 
 
 def compared(say, m, w, seconds):
-    """Each way: with a restart each second, and without, for so long each and by turns: what else the host does is in both."""
+    """Each way: with a restart each second, and without, for so long each and by turns: what else the host does is in both. Of n restarts the n longest
+    times in which nothing came are the outages, and what the host's pauses add to them is told by the n longest without."""
     serve(m, w)
+    gaps, took = ([], []), []
     for way in WAYS:
-        sums, took = [], []
+        sums, before = [], len(took)
         for turn in range(TURNS):
             pair = [None, None]
             for with_ in (False, True) if turn % 2 else (True, False):
                 pair[with_], got = transfer(m, w, way, seconds // TURNS, (lambda: restarts(m, seconds // TURNS, 1)) if with_ else list)
                 took += got
             sums = [a.add(b) for a, b in zip(sums, pair)] if sums else pair
-        alone, with_ = sums
-        say(f"TCP {way}, net0 restarted each second, {len(took)} times: {with_.rate() / alone.rate():.2f} of the rate undisturbed, all bytes right; "
+        (alone, with_), n = sums, len(took) - before
+        for longest, s in zip(gaps, sums):
+            longest.extend(s.gaps[:n])
+        say(f"TCP {way}, net0 restarted each second, {n} times: {with_.rate() / alone.rate():.2f} of the rate undisturbed, all bytes right; "
             f"{with_.rate():.1f} MB/s, {alone.rate():.1f} without; {with_.again} segments sent again, {alone.again} without")
-        say(f"  nothing came for, of the {len(took)} longest times (ms): {spread(with_.gaps[:len(took)])}; without: {spread(alone.gaps[:len(took)])}")
-        say(f"  supervisor (ms): {spread(took)}")
+    say(f"  outage, {len(took)} restarts both ways, as the receiver sees it (ms): {spread(gaps[1])}; as many longest pauses without: {spread(gaps[0])}")
+    say(f"  supervisor (ms): {spread(took)}")

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a configuration's settings say (settings.h), each put where its key's row says (keys.def). */
 #include "config/config.h"
-#include <devname.h>
 #include <errno.h>
 #include <quote.h>
 #include <stdio.h>
@@ -208,6 +207,8 @@ static int k_vif(struct parser *ps)
             return fail(ps, "vif: out of memory");
         if (config_vif(&ps->c->vif[ps->c->nr_vifs], spec, why, sizeof(why)))
             rc = fail(ps, "vif: %s", why);
+        else if (*why)
+            note(ps, "vif: %s", why);
         free(spec);
         ps->c->nr_vifs++;
     }
@@ -216,19 +217,28 @@ static int k_vif(struct parser *ps)
 
 static int k_pci(struct parser *ps)
 {
+    struct domcfg *c = ps->c;
+    struct cfg_pci d;
+    char why[160];
     int rc = 0;
 
-    ps->c->nr_pci = 0;
+    c->nr_pci = 0;
+    c->pci_all = 0;
     for (const struct item *i = entry(ps, NULL); i; i = entry(ps, i)) {
-        if (ps->c->nr_pci == CFG_MAX_PCI)
+        if (c->nr_pci == CFG_MAX_PCI)
             return fail(ps, "pci: more than %d", CFG_MAX_PCI);
-        if (!pci_parse(i->text, &ps->c->pci[ps->c->nr_pci]))
-            rc = fail(ps, "pci: bad device '%s' (bus:slot.function or domain:bus:slot.function)",
-                      i->text);
-        ps->c->nr_pci++;
+        if (config_pci(&d, i->text, why, sizeof(why))) {
+            rc = fail(ps, "pci: %s", why);
+            continue;
+        }
+        if (*why)
+            note(ps, "pci: %s", why);
+        c->pci_all |= (uint8_t)(d.all << c->nr_pci);
+        c->pci[c->nr_pci++] = d.sbdf;
     }
     return rc;
 }
+_Static_assert(CFG_MAX_PCI <= 8, "bits of pci_all");
 
 static int k_bridges(struct parser *ps)
 {
@@ -263,6 +273,33 @@ static int k_disk(struct parser *ps)
         c->nr_disks++;
     }
     return rc;
+}
+
+/* What happens to a guest that ended. A report of a crash is kept in any case, which is all of a core dump. */
+static int action(struct parser *ps, enum cfg_action *out)
+{
+    static const struct {
+        const char *word;
+        enum cfg_action action;
+    } words[] = {
+        { "destroy", ACTION_DESTROY },   { "coredump-destroy", ACTION_DESTROY },
+        { "restart", ACTION_RESTART },   { "coredump-restart", ACTION_RESTART },
+        { "preserve", ACTION_PRESERVE }, { "soft-reset", ACTION_SOFT_RESET },
+    };
+    int rc = one(ps);
+
+    for (unsigned i = 0; !rc && i < sizeof(words) / sizeof(words[0]); i++)
+        if (!strcmp(words[i].word, value(ps))) {
+            *out = words[i].action;
+            return *out != ACTION_SOFT_RESET || !strcmp(ps->key, "on_soft_reset")
+                       ? 0
+                       : fail(ps, "%s: soft-reset is for on_soft_reset here", ps->key);
+        }
+    if (!rc && !strcmp(value(ps), "rename-restart"))
+        return fail(ps,
+                    "%s: rename-restart is not here: restart does, `crashes` has what there was to say",
+                    ps->key);
+    return rc ? rc : fail(ps, "%s: unknown value '%s'", ps->key, value(ps));
 }
 
 /* xm's word for the three of them. */
@@ -302,9 +339,6 @@ static int k_part(struct parser *ps)
 }
 
 /* --- the table ---------------------------------------------------------------------------------- */
-static const char *const actions[] = {
-    [ACTION_DESTROY] = "destroy", [ACTION_RESTART] = "restart", [ACTION_PRESERVE] = "preserve"
-};
 static const char *const roles[] = {
     [BH_ROLE_GUEST] = "guest",
     [BH_ROLE_STORE] = "store",
@@ -314,7 +348,7 @@ static const char *const roles[] = {
 
 static const struct key {
     const char *name;
-    enum { TEXT, IMAGE, NUMBER, FLAG, CHOICE, OWN } type;
+    enum { TEXT, IMAGE, NUMBER, FLAG, CHOICE, ACTION, OWN } type;
     size_t at;         /* of its member in struct domcfg */
     uint32_t min, max; /* TEXT, IMAGE: max is the member's size; CHOICE: the number of names */
     const char *const *names;
@@ -328,6 +362,7 @@ static const struct key {
 #define KEY_FLAG(key, member) { .name = #key, .type = FLAG, AT(member) },
 #define KEY_CHOICE(key, member, kind, list) \
     { .name = #key, .type = CHOICE, AT(member), .max = sizeof(list) / sizeof(list[0]), .names = list },
+#define KEY_ACTION(key, member) { .name = #key, .type = ACTION, AT(member) },
 #define KEY_SAME(key, member) \
     { .name = #key, .type = TEXT, AT(member), .max = sizeof(((struct domcfg *)0)->member) },
 #define KEY_OWN(key, function) { .name = #key, .type = OWN, .own = function },
@@ -355,6 +390,7 @@ static int key_set(struct parser *ps, const struct key *k)
         rc = choice(ps, k->names, k->max, &v);
         *(unsigned *)member = v; /* an enum without negative values */
         return rc;
+    case ACTION: return action(ps, member);
     case OWN: return k->own(ps);
     }
     return -EINVAL;
@@ -413,6 +449,7 @@ static void begin(struct domcfg *c)
     c->vcpus = 1;
     c->cpu_weight = 256;
     c->on_reboot = ACTION_RESTART;
+    c->on_soft_reset = ACTION_SOFT_RESET;
 }
 
 /* Words that are no keys come before the file, which may use them; keys come behind it. */
@@ -458,6 +495,8 @@ int config_read(struct domcfg *c, const char *file, const char *text, size_t len
     read_words(&s, nr_words, words, true);
     for (const struct setting *set = s.first; set; set = set->next)
         apply(&ps, set, noted, sizeof(noted));
+    if (!settings_find(&s, "on_watchdog"))
+        c->on_watchdog = c->on_crash;
     command_line(&ps, &s);
     say_noted(&ps, noted);
     settings_free(&s);

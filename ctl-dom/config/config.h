@@ -13,14 +13,20 @@
 #include <slot_table.h>
 #include "config/findings.h"
 
-#define CFG_MAX_VIFS  16
-#define CFG_MAX_PCI   8
-#define CFG_MAX_DISKS 16
-#define CFG_VDEV      16u
-#define CFG_CPUS      32u  /* numbers of CPUs are below that */
-#define CFG_CPUS_TEXT 129u /* of cpus=, with its NUL */
+#define CFG_MAX_VIFS   16
+#define CFG_MAX_PCI    8
+#define CFG_MAX_DISKS  16
+#define CFG_VDEV       16u
+#define CFG_CPUS       32u /* numbers of CPUs are below that */
+#define AUTOSTART_LAST 99u
+#define CFG_CPUS_TEXT  129u /* of cpus=, with its NUL */
 
-enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE };
+enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE, ACTION_SOFT_RESET };
+
+struct cfg_pci {
+    uint32_t sbdf;
+    bool all; /* its slot's functions, as many as there are */
+};
 
 struct cfg_vif {
     uint8_t mac[6]; /* all zero: none yet, it is made from the UUID (identity.c) */
@@ -32,14 +38,15 @@ struct cfg_vif {
     uint64_t rate;             /* bytes a second that the guest may send, 0: no limit */
     uint16_t mtu;              /* that its front-end is told, 0: that of its driver domain */
     uint32_t rate_us;          /* what it may send at once: as much as in this time */
+    bool untrusted;            /* its front-end is told not to trust the back-end */
 };
 
 struct cfg_disk {
-    char backend[BH_NAME_LEN]; /* the block driver domain */
+    char backend[BH_NAME_LEN]; /* the block driver domain, "": the only one that there is */
     char volume[112];          /* as it names its volumes */
     char vdev[CFG_VDEV];       /* xvda ..., whatever form the configuration has */
     char mode[3];              /* r, w, r!, w! */
-    bool no_discard;
+    bool no_discard, untrusted;
     bool leaving; /* a detach was asked for: the guest's next life is without it */
     uint32_t devid;
     uint64_t limit_ops, limit_bytes; /* a second; 0: none */
@@ -62,6 +69,7 @@ struct domcfg {
     unsigned nr_disks;
     uint32_t pci[CFG_MAX_PCI];
     unsigned nr_pci;
+    uint8_t pci_all; /* a bit for each of pci: all functions of its slot are meant (domain/pci.h) */
     struct cfg_bridge bridge[SLOT_BRIDGES]; /* none: one, which bears the domain's name (domain/bridge.h) */
     unsigned nr_bridges;
     char cpus[CFG_CPUS_TEXT]; /* as it stands there, of a list with ; between its entries; "": all (config_cpus) */
@@ -72,6 +80,7 @@ struct domcfg {
 #define KEY_NUMBER(key, member, min, max)    uint32_t member;
 #define KEY_FLAG(key, member)                bool member;
 #define KEY_CHOICE(key, member, type, names) type member;
+#define KEY_ACTION(key, member)              enum cfg_action member;
 #define KEY_SAME(key, member)
 #define KEY_OWN(key, function)
 #include "config/keys.def"
@@ -85,7 +94,9 @@ int config_override(struct domcfg *c, const char *assignment, char *err, size_t 
 /* What must hold between the keys. */
 int config_check(const struct domcfg *c, const char *file, char *err, size_t n);
 
-/* One entry of vif= (config_vif.c), which is cut into pieces: 0, or -EINVAL and why. */
+/* One entry of pci= (config_pci.c): 0, and in err what of it does nothing, or ""; or -EINVAL and why. */
+int config_pci(struct cfg_pci *d, const char *spec, char *err, size_t n);
+/* One entry of vif= (config_vif.c), which is cut into pieces: the same. */
 int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n);
 /* One entry of bridges= more (config_bridge.c): 0, or -EINVAL and why; and what must hold between them and the other keys. */
 int config_bridge(struct domcfg *c, const char *spec, char *err, size_t n);

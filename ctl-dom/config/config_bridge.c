@@ -56,7 +56,7 @@ int config_bridge(struct domcfg *c, const char *spec, char *err, size_t n)
 static bool has_device(const struct domcfg *c, uint32_t sbdf)
 {
     for (unsigned i = 0; i < c->nr_pci; i++)
-        if (c->pci[i] == sbdf)
+        if (c->pci[i] == (c->pci_all >> i & 1 ? sbdf & ~7u : sbdf))
             return true;
     return false;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One entry of disk=, as xl-disk-configuration(5) has them: the positional form
- * `phy:DOMAIN:VOLUME,VDEV,ACCESS` (without the prefix a FORMAT comes after the target), then
+ * `phy:[DOMAIN:]VOLUME,VDEV,ACCESS` (without the prefix a FORMAT comes after the target), then
  * key=value in any order, `target=` last. A disk is a volume of a block driver domain, whose name
  * stands before the colon of the target or in `backend=`. Two keys are our own: `limit-ops=` and
  * `limit-bytes=`, what the guest may do in a second.
@@ -256,6 +256,10 @@ static int set_word(struct disk_parser *dp, char *val)
 {
     if (!strcmp(val, "discard") || !strcmp(val, "no-discard"))
         return set_discard(dp, val[0] == 'n');
+    if (!strcmp(val, "trusted") || !strcmp(val, "untrusted")) {
+        dp->d->untrusted = val[0] == 'u';
+        return 0;
+    }
     if (!strcmp(val, "direct-io-safe")) /* nothing here has a cache that would matter */
         return 0;
     if (!strcmp(val, "cdrom") || !strcmp(val, "removable"))
@@ -327,8 +331,8 @@ static int split_target(struct disk_parser *dp)
             return rc;
         t = trim(colon + 1);
     }
-    if (!dp->d->backend[0])
-        return fail(dp, "bad target '%.60s' (DOMAIN:VOLUME, as blk0:data1)", t);
+    if (*t == '/')
+        return fail(dp, "target '%.60s' is a path of a host: DOMAIN:VOLUME here, as blk0:data1", t);
     if (!*t) /* a variable of a script that is not set: never more than what was asked for */
         return fail(dp, "no volume in '%.60s:': name one, or 'disk' for the whole disk",
                     dp->d->backend);

@@ -13,9 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct cfg_text { /* where a refusal goes */
+struct cfg_text { /* where a refusal goes, and what does nothing */
     char *err;
     size_t n;
+    char noted[96];
 };
 
 __attribute__((format(printf, 2, 3))) static int fail(struct cfg_text *t, const char *fmt, ...)
@@ -255,6 +256,28 @@ static int set_mtu(struct cfg_vif *v, const char *val, struct cfg_text *t)
     return 0;
 }
 
+static int set_trusted(struct cfg_vif *v, const char *val, struct cfg_text *t)
+{
+    if (strcmp(val, "0") != 0 && strcmp(val, "1") != 0)
+        return fail(t, "trusted '%s' is neither 0 nor 1", val);
+    v->untrusted = *val == '0';
+    return 0;
+}
+
+/* What belongs to a host's scripts and to emulated devices: without it the guest has the same interface. */
+static bool pass_over(const char *opt, const char *val, struct cfg_text *t)
+{
+    static const char *const words[] = { "script", "vifname", "model", "gatewaydev", "type", "accel" };
+
+    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (!strcmp(opt, words[i]) && (strcmp(opt, "type") != 0 || !strcmp(val, "ioemu"))) {
+            snprintf(t->noted + strlen(t->noted), sizeof(t->noted) - strlen(t->noted), "%s%s",
+                     *t->noted ? ", " : "", opt);
+            return true;
+        }
+    return false;
+}
+
 static int set(struct cfg_vif *v, const char *opt, char *val, struct cfg_text *t)
 {
     const char *why;
@@ -278,6 +301,14 @@ static int set(struct cfg_vif *v, const char *opt, char *val, struct cfg_text *t
         return 0; /* the only type that there is */
     if (!strcmp(opt, "mtu"))
         return set_mtu(v, val, t);
+    if (!strcmp(opt, "trusted"))
+        return set_trusted(v, val, t);
+    if (!strcmp(opt, "devid"))
+        return fail(t, "devid is not here: interfaces are numbered as they stand in vif");
+    if (!strcmp(opt, "vlan"))
+        return fail(t, "vlan is not here: bridge=NAME.VLAN and bridge=NAME:TRUNK:TRUNK are");
+    if (pass_over(opt, val, t))
+        return 0;
     return fail(t, "unknown option '%s'", opt);
 }
 
@@ -291,9 +322,10 @@ static char *trim(char *s)
 
 int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n)
 {
-    struct cfg_text t = { err, n };
-    char said[128] = ",";
+    struct cfg_text t = { .err = err, .n = n };
+    char said[256] = ",";
 
+    *err = '\0';
     memset(v, 0, sizeof(*v));
     for (char *opt = spec, *next; opt && *opt; opt = next) {
         char key[24];
@@ -305,6 +337,10 @@ int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n)
         if (!*opt && !next) /* a blank behind the last comma */
             break;
         char *val = strchr(opt, '=');
+        if (!val && (!strcmp(opt, "trusted") || !strcmp(opt, "untrusted"))) {
+            v->untrusted = *opt == 'u';
+            continue;
+        }
         if (!val)
             return fail(&t, "expected option=value, got '%s'", opt);
         *val++ = '\0';
@@ -320,5 +356,7 @@ int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n)
     }
     if (v->any && v->slot.nr_ips)
         return fail(&t, "allow=any and ip= say two things");
+    if (*t.noted)
+        snprintf(err, n, "passed over, it does nothing here: %s", t.noted);
     return 0;
 }

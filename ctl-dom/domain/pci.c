@@ -2,6 +2,7 @@
 /* Asks the core each time (PCI_INFO): it knows who has which device, nothing is kept here. */
 #include "domain/pci.h"
 #include <errno.h>
+#include <string.h>
 #include "console/console.h"
 #include "domain/bridge.h"
 
@@ -124,6 +125,29 @@ int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
     if (rc)
         return refused(d, sbdf, (int)rc, e);
     say_spare(d, sbdf);
+    return 0;
+}
+
+int pci_expand(struct domcfg *c, struct errbuf *e)
+{
+    uint32_t sbdf[CFG_MAX_PCI];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < c->nr_pci; i++) {
+        bool all = c->pci_all >> i & 1;
+        for (uint32_t f = 0; f < (all ? 8 : 1); f++) {
+            struct bh_pci_info info;
+            if (all && f && !pci_find(c->pci[i] | f, &info))
+                continue; /* that there is function 0 is said by whoever asks for it */
+            if (n == CFG_MAX_PCI)
+                return fail(e, -ENOSPC, "%s: pci: more than %d, with all functions of %s", c->name,
+                            CFG_MAX_PCI, sbdf_text(c->pci[i]).s);
+            sbdf[n++] = c->pci[i] | f;
+        }
+    }
+    memcpy(c->pci, sbdf, n * sizeof(sbdf[0]));
+    c->nr_pci = n;
+    c->pci_all = 0;
     return 0;
 }
 

@@ -7,6 +7,8 @@ bool pci_find(uint32_t sbdf, struct bh_pci_info *found);
 bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *found); /* n-th device of id */
 /* 0; else a negative errno, with one sentence for each refusal of the core's. */
 int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e);
+/* The functions that a * of pci= means, by those that there are now. */
+int pci_expand(struct domcfg *c, struct errbuf *e);
 void pci_detach_all(const struct dom *d);
 
 #define SBDF_TEXT 16

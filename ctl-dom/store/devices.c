@@ -63,14 +63,37 @@ static int vif_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errb
     return 0;
 }
 
-int disk_resolve(const struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
+/* Where a disk names none: the only block driver domain that there is. 0: it has one, or says why. */
+static int only_blk(const struct dom *d, struct cfg_disk *c, struct errbuf *e)
 {
-    const struct cfg_disk *c = &d->cfg.disk[i];
-    struct dom *b = driver_by_name(c->backend, "blk");
+    struct dom *found = NULL;
 
+    for (struct dom *b = doms; b && !c->backend[0]; b = b->next) {
+        if (!driver_by_name(b->cfg.name, "blk"))
+            continue;
+        if (found)
+            return fail(e, -EINVAL,
+                        "%s: disk %s: %s and %s are block driver domains: phy:%s:%.60s or phy:%s:%.60s",
+                        d->cfg.name, c->vdev, found->cfg.name, b->cfg.name, found->cfg.name,
+                        c->volume, b->cfg.name, c->volume);
+        found = b;
+    }
+    if (found) /* its next life has the same */
+        memcpy(c->backend, found->cfg.name, sizeof(c->backend));
+    return 0;
+}
+
+int disk_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
+{
+    struct cfg_disk *c = &d->cfg.disk[i];
+    int rc = only_blk(d, c, e);
+    struct dom *b = c->backend[0] ? driver_by_name(c->backend, "blk") : NULL;
+
+    if (rc)
+        return rc;
     if (!b)
-        return fail(e, -ENOENT, "%s: disk %s: no block driver domain %s", d->cfg.name, c->vdev,
-                    c->backend);
+        return fail(e, -ENOENT, "%s: disk %s: no block driver domain%s%s", d->cfg.name, c->vdev,
+                    c->backend[0] ? " " : "", c->backend);
     *v = (struct dom_dev){ .kind = DEV_VBD, .index = i, .devid = c->devid, .back = b->id };
     return 0;
 }
@@ -201,6 +224,8 @@ void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v
 
     dev_paths(d, v, be, fe);
     front_begin(t, d, v->back, be, fe);
+    if (v->kind == DEV_VIF ? d->cfg.vif[v->index].untrusted : d->cfg.disk[v->index].untrusted)
+        node(t, "0", NULL, "%s/trusted", fe); /* Linux: xen-netfront and xen-blkfront */
     if (v->kind == DEV_VIF) {
         uint32_t mtu = d->cfg.vif[v->index].mtu;
         if (!mtu && b)

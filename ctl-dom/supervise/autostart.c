@@ -47,7 +47,8 @@ static void start(const struct domcfg *cfg, const char *config, struct waiting *
     }
 }
 
-void autostart(enum bh_role role)
+/* The number of each configuration of that role that starts by itself, 0 of every other. */
+static void numbers(enum bh_role role, uint8_t number[BUNDLE_MAX_IMAGES])
 {
     static struct domcfg cfg;
     struct errbuf e;
@@ -55,6 +56,7 @@ void autostart(enum bh_role role)
     for (unsigned i = 0; i < bundle.nr_images; i++) {
         const char *name = bundle.image[i].name;
         size_t len = strlen(name);
+        number[i] = 0;
         if (len < 5 || strcmp(name + len - 4, ".cfg") != 0)
             continue;
         if (config_load(&cfg, name, &e)) {
@@ -62,16 +64,37 @@ void autostart(enum bh_role role)
                 say("%s", e.s);
             continue;
         }
-        if (cfg.role != role || !cfg.autostart)
-            continue;
-        if (record_found()) { /* a former instance of ours may have come as far as this */
-            waiting_forget(cfg.name);
-            if (dom_by_name(cfg.name))
-                continue;
-        }
-        start(&cfg, name, NULL);
-        job_wait(TIME_PAST); /* tells who has come up meanwhile */
+        if (cfg.role == role)
+            number[i] = (uint8_t)cfg.autostart;
     }
+}
+
+static void start_one(const char *name)
+{
+    static struct domcfg cfg;
+    struct errbuf e;
+
+    if (config_load(&cfg, name, &e))
+        return;
+    if (record_found()) { /* a former instance of ours may have come as far as this */
+        waiting_forget(cfg.name);
+        if (dom_by_name(cfg.name))
+            return;
+    }
+    start(&cfg, name, NULL);
+    job_wait(TIME_PAST); /* tells who has come up meanwhile */
+}
+
+/* In the order of their numbers; of one number in the order of the bundle. */
+void autostart(enum bh_role role)
+{
+    uint8_t number[BUNDLE_MAX_IMAGES];
+
+    numbers(role, number);
+    for (unsigned n = 1; n <= AUTOSTART_LAST; n++)
+        for (unsigned i = 0; i < bundle.nr_images; i++)
+            if (number[i] == n)
+                start_one(bundle.image[i].name);
 }
 
 /* --- those that wait ---------------------------------------------------------------------------- */

@@ -97,16 +97,21 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
 {
     bool crashed = di->state == BH_DOM_CRASHED || di->shutdown_reason == SHUTDOWN_crash ||
                    di->shutdown_reason == SHUTDOWN_watchdog;
-    enum cfg_action action = crashed                                  ? d->cfg.on_crash
+    bool again = di->state == BH_DOM_SHUTDOWN && di->shutdown_reason == SHUTDOWN_soft_reset;
+    enum cfg_action action = di->state != BH_DOM_CRASHED && di->shutdown_reason == SHUTDOWN_watchdog
+                                 ? d->cfg.on_watchdog
+                             : crashed                                ? d->cfg.on_crash
                              : di->shutdown_reason == SHUTDOWN_reboot ? d->cfg.on_reboot
                                                                       : d->cfg.on_poweroff;
     struct errbuf e;
 
-    if (di->state == BH_DOM_SHUTDOWN && di->shutdown_reason == SHUTDOWN_soft_reset &&
+    if (again && d->cfg.on_soft_reset == ACTION_SOFT_RESET &&
         now_ns() - d->started_ns >= MIN_LIFE_NS && !*record_machine_ends) {
         next_kernel(d);
         return;
     }
+    if (again && d->cfg.on_soft_reset != ACTION_SOFT_RESET)
+        action = d->cfg.on_soft_reset;
     d->noticed_ns = now_ns();
     d->crash_ns = di->crash_ns ? di->crash_ns : d->noticed_ns;
     domcon_drain(d);

@@ -27,9 +27,12 @@
 static int attach_devices(struct dom *d, bool lenient, struct errbuf *e)
 {
     unsigned kept = 0;
+    int rc = pci_expand(&d->cfg, e);
 
+    if (rc)
+        return rc;
     for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
-        int rc = pci_attach(d, d->cfg.pci[i], e);
+        rc = pci_attach(d, d->cfg.pci[i], e);
         if (rc && !lenient)
             return rc;
         if (rc) {

@@ -108,9 +108,10 @@ void xs_give_up(void) {}
 
 /* --- configurations -------------------------------------------------------------------------------------------------- */
 #define SERVICE(what, img) .role = (what), .image = (img), .memory_mb = 16, .keep = 8, .vcpus = 1
-#define GUEST                                                               \
-    .role = BH_ROLE_GUEST, .kernel = "kernel", .memory_mb = 64, .vcpus = 1, \
-    .on_reboot = ACTION_RESTART, .on_crash = ACTION_RESTART
+#define GUEST                                                                               \
+    .role = BH_ROLE_GUEST, .kernel = "kernel", .memory_mb = 64, .vcpus = 1,                 \
+    .on_reboot = ACTION_RESTART, .on_crash = ACTION_RESTART, .on_watchdog = ACTION_RESTART, \
+    .on_soft_reset = ACTION_SOFT_RESET
 #define VIF(back) .nr_vifs = 1, .vif = { { .backend = (back) } }
 #define DISK(back, vol) \
     .nr_disks = 1,      \

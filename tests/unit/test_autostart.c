@@ -22,7 +22,7 @@ struct bundle bundle = { .image = { { .name = "first.cfg" },
                          .nr_images = 7 };
 bool store_up = true;
 static char said[1024], created[256];
-static bool blk1, net1, no_memory, busy;
+static bool blk1, net1, no_memory, busy, numbered;
 static struct dom made;
 
 static void add(char *to, size_t size, const char *fmt, va_list ap)
@@ -68,7 +68,11 @@ int config_load(struct domcfg *c, const char *name, struct errbuf *e)
 {
     memset(c, 0, sizeof(*c));
     c->role = BH_ROLE_GUEST;
-    c->autostart = strcmp(name, "quiet.cfg") != 0;
+    c->autostart = !strcmp(name, "quiet.cfg") ? 0
+                   : numbered                 ? (!strcmp(name, "hand.cfg")    ? 1
+                                                 : !strcmp(name, "first.cfg") ? AUTOSTART_LAST
+                                                                              : 7)
+                                              : 1;
     snprintf(c->name, sizeof(c->name), "%.*s", (int)strlen(name) - 4, name);
     return 0;
 }
@@ -147,6 +151,19 @@ TEST(it_waits)
     said[0] = 0;
     waiting_list();
     SAYS("hand: disk xvda: no block driver domain blk1; it starts when that is there\n");
+}
+
+TEST(in_order)
+{
+    waiting_forget("late");
+    waiting_forget("hand");
+    created[0] = 0;
+    blk1 = net1 = numbered = true;
+    autostart(BH_ROLE_GUEST);
+    numbered = false;
+    assert_string_equal(created, "hand late first ");
+    autostart(BH_ROLE_DRIVER);
+    assert_string_equal(created, "hand late first ");
 }
 
 TEST(it_starts)

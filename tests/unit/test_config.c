@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_pci.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
@@ -107,12 +107,14 @@ TEST(errors_name_the_place)
         { "vif = [ 'bridge' ]", "x.cfg:1: vif: expected option=value, got 'bridge'" },
         { "vif = [ 'bridge=a'", "x.cfg:1: vif: the closing ] is missing" },
         { "vif = [ 'bridge=a' 'b' ]", "x.cfg:1: vif: expected , or ]" },
-        { "pci = [ '0:3.0' ]",
-          "x.cfg:1: pci: bad device '0:3.0' (bus:slot.function or domain:bus:slot.function)" },
         { "pci = [ '00:20.0' ]",
-          "x.cfg:1: pci: bad device '00:20.0' (bus:slot.function or domain:bus:slot.function)" },
-        { "disk = [ 'phy:a,xvda,w' ]",
-          "x.cfg:1: disk: bad target 'a' (DOMAIN:VOLUME, as blk0:data1)" },
+          "x.cfg:1: pci: bad device '00:20.0' (bus:slot.function or domain:bus:slot.function, a * for all functions)" },
+        { "disk = [ 'phy:/dev/a,xvda,w' ]",
+          "x.cfg:1: disk: target '/dev/a' is a path of a host: DOMAIN:VOLUME here, as blk0:data1" },
+        { "on_crash = 'soft-reset'", "x.cfg:1: on_crash: soft-reset is for on_soft_reset here" },
+        { "on_crash = 'rename-restart'",
+          "x.cfg:1: on_crash: rename-restart is not here: restart does, `crashes` has what there was to say" },
+        { "autostart = 100", "x.cfg:1: autostart: 100 is not between 0 and 99" },
         { "disk = [ 'phy:blk0:a' ]", "x.cfg:1: disk: 'phy:blk0:a': vdev is missing" },
         { "disk = [ 'vdev=xvda' ]", "x.cfg:1: disk: 'vdev=xvda': target is missing" },
         { "disk = [ 'phy:blk0:a,vda,w' ]",
@@ -709,6 +711,107 @@ TEST(command_lines)
     assert_true(cfg.on_crash == ACTION_RESTART && cfg.on_poweroff == ACTION_RESTART);
     assert_int_equal(parse("restart='onreboot'"), 0);
     assert_true(cfg.on_crash == ACTION_DESTROY && cfg.on_reboot == ACTION_RESTART);
+}
+
+TEST(what_happens_to_the_ended)
+{
+    assert_int_equal(parse(""), 0);
+    assert_true(cfg.on_watchdog == ACTION_DESTROY && cfg.on_soft_reset == ACTION_SOFT_RESET);
+    assert_int_equal(parse("on_crash = 'coredump-restart'"), 0);
+    assert_true(cfg.on_crash == ACTION_RESTART && cfg.on_watchdog == ACTION_RESTART);
+    assert_int_equal(
+        parse("on_crash = 'restart'\non_watchdog = 'coredump-destroy'\non_soft_reset = 'preserve'"),
+        0);
+    assert_true(cfg.on_watchdog == ACTION_DESTROY && cfg.on_soft_reset == ACTION_PRESERVE);
+}
+
+TEST(devices)
+{
+    static const struct {
+        const char *spec;
+        uint32_t sbdf;
+        bool all;
+        const char *said;
+    } good[] = {
+        { "03:00.0", 0x300, false, "" },
+        { "3:0.1", 0x301, false, "" },
+        { "0:3:0.0", 0x300, false, "" },
+        { "12ab:AF:1F.7", 0x12abafff, false, "" },
+        { "03:00.*", 0x300, true, "" },
+        { "03:00.0@5", 0x300, false, "03:00.0@5: passed over, it does nothing here: vslot" },
+        { "bdf=03:00.0", 0x300, false, "" },
+        { " bdf = 03:00.* , permissive = 0", 0x300, true, "" },
+        { "permissive=0,bdf=03:00.0", 0x300, false, "" },
+        { "3:0.0@1e,permissive=1,rdm_policy=strict,seize=0", 0x300, false,
+          "3:0.0@1e,permissive=1,rdm_policy=strict,: passed over, it does nothing here: vslot, permissive, rdm_policy" },
+    };
+    static const struct {
+        const char *spec, *why;
+    } bad[] = {
+        { "", "bad device ''" },
+        { "03:00", "bad device '03:00'" },
+        { "03_00.0", "bad device '03_00.0'" },
+        { "03:00.8", "bad device '03:00.8'" },
+        { "03:20.0", "bad device" },
+        { "03:00.0-3", "bad device" },
+        { "00003:00:00.0", "bad device" },
+        { "03:00.0@20", "bad slot in '03:00.0@20'" },
+        { "03:00.0@", "bad slot in" },
+        { "03:00.0,permissive", "expected option=value, got 'permissive'" },
+        { "03:00.0,permissive=2", "permissive '2' is neither 0 nor 1" },
+        { "03:00.0,rdm_policy=x", "rdm_policy 'x' is neither strict nor relaxed" },
+        { "03:00.0,bogus=1", "unknown option 'bogus'" },
+        { "name=nic0", "'name=nic0' names no device (bdf=bus:slot.function)" },
+    };
+    struct cfg_pci d;
+
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_int_equal(config_pci(&d, good[i].spec, err, sizeof(err)), 0);
+        assert_string_equal(err, good[i].said);
+        assert_int_equal(d.sbdf, good[i].sbdf);
+        assert_int_equal(d.all, good[i].all);
+    }
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(config_pci(&d, bad[i].spec, err, sizeof(err)), -EINVAL);
+        assert_memory_equal(err, bad[i].why, strlen(bad[i].why));
+    }
+    assert_int_equal(parse("pci = [ '03:00.0', '04:00.*' ]"), 0);
+    assert_true(cfg.nr_pci == 2 && cfg.pci_all == 2);
+    assert_int_equal(parse("pci = [ '03:00.*' ]\nbridges = [ 'a=03:00.1' ]\nrole = 'driver'\nimage = 'net'\n"
+                           "name = 'n'\nmemory = 8"),
+                     0);
+    assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), 0);
+}
+
+TEST(passed_over)
+{
+    struct cfg_vif v;
+    struct cfg_disk d;
+    static const struct {
+        const char *spec, *why;
+    } bad[] = {
+        { "devid=3", "devid is not here: interfaces are numbered as they stand in vif" },
+        { "vlan=10p/20", "vlan is not here: bridge=NAME.VLAN and bridge=NAME:TRUNK:TRUNK are" },
+        { "type=hvm", "unknown option 'type'" },
+        { "trusted=2", "trusted '2' is neither 0 nor 1" },
+    };
+
+    assert_int_equal(one_vif(&v, "bridge=net0,script=vif-bridge,vifname=a.0,model=e1000,type=ioemu"),
+                     0);
+    assert_string_equal(err, "passed over, it does nothing here: script, vifname, model, type");
+    assert_int_equal(one_vif(&v, "bridge=net0,untrusted"), 0);
+    assert_true(!*err && v.untrusted);
+    assert_int_equal(one_vif(&v, "trusted=1"), 0);
+    assert_false(v.untrusted);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_int_equal(one_vif(&v, bad[i].spec), -EINVAL);
+        assert_string_equal(err, bad[i].why);
+    }
+    assert_string_equal(of("vif = [ 'model=e1000' ]\npci = [ '3:0.0@5' ]"),
+                        "note x.cfg:1: vif: passed over, it does nothing here: model\n"
+                        "note x.cfg:2: pci: 3:0.0@5: passed over, it does nothing here: vslot\n");
+    assert_int_equal(config_disk(&d, "phy:data1,xvda,w,untrusted", err, sizeof(err)), 0);
+    assert_true(!d.backend[0] && !strcmp(d.volume, "data1") && d.untrusted);
 }
 
 TEST(overrides)

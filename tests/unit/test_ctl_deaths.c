@@ -298,6 +298,12 @@ static void make_net1(void) { (void)make("net1"); }
 static void web_ends(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_poweroff); }
 static void web_crashes(void) { ends_by_itself("web", BH_DOM_CRASHED, 0); }
 static void web_kexecs(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_soft_reset); }
+static void web_stays_down(void)
+{
+    dom_by_name("web")->cfg.on_watchdog = ACTION_DESTROY;
+    dom_by_name("web")->cfg.on_soft_reset = ACTION_DESTROY;
+}
+static void web_hangs(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_watchdog); }
 static void blk0_crashes(void) { ends_by_itself("blk0", BH_DOM_CRASHED, 0); }
 /* Somebody dies before we have seen that: he is brought back, and the store hears of him when it has his front-ends' nodes again. */
 static void store_begins_empty(void)
@@ -562,6 +568,14 @@ static const struct trial trials[] = {
       .run = rename_by_halves,
       .of = { { "web", WHOLE | GONE, GONE }, { "bad", WHOLE | GONE, WHOLE } } },
     { .name = "kexec", .run = web_kexecs, .of = { { "web", WHOLE, WHOLE } } },
+    { .name = "kexec that is not wanted",
+      .before = web_stays_down,
+      .run = web_kexecs,
+      .of = { { "web", GONE, GONE } } },
+    { .name = "watchdog that ends it",
+      .before = web_stays_down,
+      .run = web_hangs,
+      .of = { { "web", GONE, GONE } } },
     { .name = "crash of a driver domain", .run = blk0_crashes, .of = { { "blk0", WHOLE, WHOLE } } },
     { .name = "replug", .run = web_replugs },
     { .name = "a store that begins empty",

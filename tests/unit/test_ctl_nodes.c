@@ -20,11 +20,14 @@ static struct dom driver = {
     .store_port = 7,
     .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER, .image = "blk", .memory_mb = 16 }
 };
+static struct dom second = { .id = 4,
+                             .cfg = { .name = "blk1", .role = BH_ROLE_DRIVER, .image = "blk" } };
 static struct dom user = { .id = 20,
                            .cfg = { .name = "guest",
                                     .vcpus = 1,
                                     .nr_disks = 1,
                                     .disk = { { .backend = "blk0",
+                                                .untrusted = true,
                                                 .volume = "data1",
                                                 .vdev = "xvda",
                                                 .mode = "w",
@@ -124,7 +127,7 @@ uint64_t now_ns(void) { return now; }
 void job_wait(uint64_t until) { now += 1000000000; }
 struct dom *driver_by_name(const char *name, const char *image)
 {
-    return strcmp(name, "blk0") ? NULL : &driver;
+    return !strcmp(name, "blk0") ? &driver : !strcmp(name, "blk1") ? &second : NULL;
 }
 struct dom *dom_by_id(domid_t id) { return id == 3 ? &driver : NULL; }
 int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e) { return 0; }
@@ -155,6 +158,30 @@ int xs_attach(void *ring, uint32_t port) { return -1; }
 /* --- the test ------------------------------------------------------------------------------------------------------------ */
 #define DEVICE "/local/domain/3/backend/vbd/20/51712"
 
+/* A disk that names no domain is the only one's; whoever it was stays it. */
+TEST(test_only_one)
+{
+    static struct dom d = {
+        .id = 21,
+        .cfg = { .name = "g", .nr_disks = 1, .disk = { { .volume = "data1", .vdev = "xvda" } } }
+    };
+    struct dom_dev v;
+    struct errbuf e;
+
+    assert_int_equal(disk_resolve(&d, 0, &v, &e), -ENOENT);
+    doms = &driver;
+    driver.next = &second;
+    assert_int_equal(disk_resolve(&d, 0, &v, &e), -EINVAL);
+    driver.next = NULL;
+    assert_int_equal(disk_resolve(&d, 0, &v, &e), 0);
+    assert_int_equal(v.back, 3);
+    driver.next = &second;
+    assert_int_equal(disk_resolve(&d, 0, &v, &e), 0);
+    assert_string_equal(d.cfg.disk[0].backend, "blk0");
+    driver.next = NULL;
+    doms = NULL;
+}
+
 TEST(test_nothing_comes_back)
 {
     struct errbuf e;
@@ -168,6 +195,7 @@ TEST(test_nothing_comes_back)
     introduce(&guest, 20);
     assert_true(guest.c->limits == &limits_guest);
 
+    assert_string_equal(said(&ctl, XS_READ, 0, S("/local/domain/20/device/vbd/51712/trusted")), "=0");
     /* While it is there the back-end and the front-end have what they need. */
     OK(&blk, XS_WRITE, 0,
        D(DEVICE "/state\0"

@@ -29,6 +29,10 @@ int config_make(struct domcfg *c, const char *name, int nr_words, char *const *w
         snprintf(full, sizeof(full), "%s.cfg", name);
         img = bundle_find(&bundle, full);
     }
+    if (!img && strchr(name, '/'))
+        return fail(e, -ENOENT,
+                    "%s: is a path: configurations come from the boot bundle, by their names there",
+                    name);
     if (!img)
         return fail(e, -ENOENT, "%s: no such configuration in the bundle", name);
     rc = image_load(&bundle, img, &text, &len, MAX_CONFIG, e->s, sizeof(e->s));

@@ -10,7 +10,7 @@ def test_bad_shell():
     with Machine("bad-shell") as m:
         m.boot()
         names = m.cmd("list")
-        said = m.cmd("create debian 'name=\"warm\"; memory=64' vif=['bridge=net0,model=e1000']")  # tables and pools grow once
+        said = m.cmd("create debian 'name=\"warm\"; memory=96' vif=['bridge=net0,model=e1000']")  # tables and pools grow once
         check(re.search(r"vif: passed over, it does nothing here: model\r?\n[^\n]*warm: created", said), f"create answered {said!r}")
         m.cmd("destroy warm")
         before = m.free_mib()
@@ -31,6 +31,7 @@ def test_bad_shell():
                 ("create debian name=u9 vif=['mac=00:16:3e:00:00:09','mac=00:16:3e:00:00:09,bridge=net0']", r"vif 0 and vif 1"),
                 ("create debian name=u9 vif=['mac=00:00:00:00:00:00']", r"no station's address"),
                 ("create nosuch", r"nosuch"),
+                ("create /etc/xen/debian.cfg", r"is a path: configurations come from the boot bundle"),
                 ("destroy nosuch", r"nosuch"),
                 ("console nosuch", r"nosuch"),
                 ("restart debian", r"debian.*restart"),

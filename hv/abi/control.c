@@ -152,6 +152,14 @@ static long op_crash(struct domain *d, const struct bh_crash *a)
     return 0;
 }
 
+static long op_max_pages(struct domain *d, const struct bh_max_pages *a)
+{
+    if (d->flags & BH_CREATE_RESTARTABLE || a->pages > d->most_pages)
+        return -EINVAL;
+    WRITE_ONCE(d->max_pages, a->pages);
+    return 0;
+}
+
 /* --- building ------------------------------------------------------------------------------------------------ */
 static long op_populate(struct domain *d, struct bh_populate *a)
 {

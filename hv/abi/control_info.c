@@ -17,6 +17,15 @@
 #define LOG_BUDGET    (64u << 10) /* bytes a BH_CTL_LOG hands out at most */
 #define HOLDER_BUDGET 256u        /* grant records between two looks at the clock */
 
+static uint16_t vcpus_online(const struct domain *d)
+{
+    uint16_t n = 0;
+
+    for (uint32_t i = 0; i < d->nr_vcpus; i++)
+        n += vcpu_online(d->vcpu[i]);
+    return n;
+}
+
 static uint32_t info_flags(const struct domain *d)
 {
     uint32_t flags = (d->pause_count ? BH_DI_PAUSED : 0) | (d->adopted ? BH_DI_ADOPTED : 0) |
@@ -80,6 +89,7 @@ long control_info(struct bh_dominfo *a)
         .store_port = d->store_port,
         .deadlines_missed = d->deadline_missed,
         .holder = holder,
+        .vcpus_online = vcpus_online(d),
         .allowance_used = d->allowance_used,
         .allowance = d->allowance,
     };

@@ -62,19 +62,8 @@ static int check_create(const struct bh_create *c)
     return strnlen(c->name, BH_NAME_LEN) < BH_NAME_LEN && c->name[0] ? 0 : -EINVAL;
 }
 
-/* Frames of the core that d may have beside its RAM. Its own choice is what for; so much is always there.
- *   tables: twice what its RAM takes in single pages, since it may move them, and ranges for mappings of grants
- *   grants: all frames of the table; and records of entries and of mappings, 32 pages a vCPU (8192 mappings). A service domain has
- *           mappings from every guest, and what one instance has hoarded must not be missing to the next: all there can be
- *   events: all ports
- *   fillers of a guest: all */
-static uint64_t allowance_of(const struct bh_create *c)
-{
-    uint64_t tables = 32 + c->max_pages / 256, events = EVTCHN_PORTS / EVTCHN_PER_BUCKET;
-    uint64_t records = c->role == BH_ROLE_GUEST ? 32u * c->nr_vcpus : 512;
-    return tables + GRANT_MAX_FRAMES + records + events +
-           (c->role == BH_ROLE_GUEST ? FILLER_PAGES : 0);
-}
+_Static_assert(GRANT_MAX_FRAMES == 64 && EVTCHN_PORTS / EVTCHN_PER_BUCKET == 32 && FILLER_PAGES == 16,
+               "bh_allowance");
 
 /* Before it runs: nobody reads these three meanwhile. */
 static void wallclock_tell(struct domain *d)
@@ -120,7 +109,7 @@ int domain_create(const struct bh_create *c, struct domain **out)
     d->flags = (uint8_t)c->flags;
     d->state = BH_DOM_BUILDING;
     d->nr_vcpus = c->nr_vcpus;
-    d->max_pages = c->max_pages;
+    d->max_pages = d->most_pages = c->max_pages;
     d->keep_gfn = c->keep_gfn;
     d->nr_keep = c->nr_keep;
     d->table_gfn = c->table_gfn;
@@ -137,7 +126,7 @@ int domain_create(const struct bh_create *c, struct domain **out)
         return rc;
     }
     /* A slot's RAM is kept for all its instances, also what one gives away. */
-    rc = frame_promise(d, d->flags & BH_CREATE_RESTARTABLE ? d->max_pages : 0, allowance_of(c));
+    rc = frame_promise(d, d->flags & BH_CREATE_RESTARTABLE ? d->max_pages : 0, bh_allowance(c));
     if (!rc)
         rc = make_parts(d);
     if (rc) {

@@ -40,7 +40,8 @@ struct domain {
     /* Memory */
     struct p2m p2m;
     volatile uint64_t tot_pages; /* a: frames owned */
-    uint64_t max_pages;          /* L */
+    uint64_t max_pages;          /* a */
+    uint64_t most_pages;         /* c: that max_pages may be */
     uint64_t ram_promised; /* heap lock: frames of RAM that are kept for it, whoever asks (frame_promise) */
     volatile uint64_t allowance_used; /* heap lock: frames of the core that count against its allowance */
     uint64_t allowance;               /* heap lock */

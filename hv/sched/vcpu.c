@@ -37,6 +37,12 @@ uint64_t vcpu_cpu_ns(const struct vcpu *v)
     return ns;
 }
 
+bool vcpu_online(const struct vcpu *v)
+{
+    return READ_ONCE(v->state) != VCPU_OFFLINE &&
+           !(READ_ONCE(v->halted) && !(v->regs.rflags & RFLAGS_IF));
+}
+
 bool vcpu_has_work(const struct vcpu *v)
 {
     if (v->nmi_pending || v->sipi_vector || v->wait_sipi)

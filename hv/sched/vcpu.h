@@ -98,6 +98,9 @@ static inline bool vcpu_stopped(const struct vcpu *v)
 {
     return !__atomic_load_n(&v->running, __ATOMIC_ACQUIRE);
 }
+/* Neither waits for SIPI nor halted with interrupts off, from which but an NMI only INIT and SIPI bring it back: so does a kernel with one that it
+ * takes down. Of one that runs it may be a moment old. */
+bool vcpu_online(const struct vcpu *v);
 uint64_t vcpu_cpu_ns(const struct vcpu *v); /* CPU time, the running slice included */
 
 /* The counters that what this CPU does is added to: of the vCPU that it serves, else its own. Only the CPU that serves a vCPU writes

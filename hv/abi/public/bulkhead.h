@@ -76,6 +76,19 @@ struct bh_create {
     uint8_t uuid[16];       /* what XENVER_guest_handle tells it */
 };
 
+/* Frames of the core that a domain may have beside its RAM. Its own choice is what for; so much is always there.
+ *   tables: twice what its RAM takes in single pages, since it may move them, and ranges for mappings of grants
+ *   grants: all frames of the table; and records of entries and of mappings, 32 pages a vCPU (8192 mappings). A service domain has
+ *           mappings from every guest, and what one instance has hoarded must not be missing to the next: all there can be
+ *   events: all ports
+ *   fillers of a guest: all */
+static inline uint64_t bh_allowance(const struct bh_create *c)
+{
+    uint64_t tables = 32 + c->max_pages / 256, grants = 64, events = 32;
+
+    return tables + grants + events + (c->role == BH_ROLE_GUEST ? 32u * c->nr_vcpus + 16u : 512);
+}
+
 /* Gives zeroed RAM at [gfn, gfn + nr). 2 MiB mappings where aligned. Out: `done` frames; the call
  * returns -ENOMEM (machine) or -EDQUOT-like -E2BIG (limit) with `done` telling how far it came. */
 #define BH_POPULATE_RESERVED 1u /* in the domain's memory map it is reserved: tables, rings */
@@ -179,7 +192,8 @@ struct bh_dominfo {
     uint32_t console_port, store_port;
     uint64_t deadlines_missed;
     uint16_t holder; /* DYING: a domain that still has some of its frames mapped; BH_DOMID_NONE: nobody */
-    uint16_t pad[3];
+    uint16_t vcpus_online; /* that are neither waiting for SIPI nor halted with interrupts off, as one is that its kernel took down */
+    uint16_t pad[2];
     uint64_t allowance_used,
         allowance; /* frames of the core that serve this domain alone, and how many it may have */
     struct bh_counts counts; /* of all vCPUs */
@@ -230,6 +244,14 @@ struct bh_reclaim {
 /* FORGET: no service names this destroyed guest any more: nothing in the store is owned by it, permits it something or is watched by it,
  * and no keep record, no entry of a slot table is its. A guest with a store ring keeps its domid until then. -EBUSY: the core still
  * has something of it; -ESRCH: its domid is free, or was never used. */
+
+/* MAX_PAGES: what the guest has beyond that it keeps until it gives it back. -EINVAL: more than it was created with, by which its allowance
+ * was reckoned, or a restartable domain, which was promised its RAM. */
+struct bh_max_pages {
+    uint16_t domid;
+    uint16_t pad[3];
+    uint64_t pages;
+};
 
 #define BH_CRASH_INJECT 1u /* at a random instruction within milliseconds; else at once */
 #define BH_CRASH_HANG   2u /* stop giving it CPU time, so that its deadline is missed */

@@ -86,6 +86,16 @@ struct domcfg {
 #include "config/keys.def"
 };
 
+/* What the memory map of a guest holds, and how many vCPUs there are for it. */
+static inline uint32_t config_most_mb(const struct domcfg *c)
+{
+    return c->kernel[0] && c->maxmem_mb > c->memory_mb ? c->maxmem_mb : c->memory_mb;
+}
+static inline uint32_t config_most_vcpus(const struct domcfg *c)
+{
+    return c->maxvcpus > c->vcpus ? c->maxvcpus : c->vcpus;
+}
+
 /* c as the file and the words of the command (KEY=VALUE) have it, with all that there is to say: 0, or -EINVAL if an error is among that. */
 int config_read(struct domcfg *c, const char *file, const char *text, size_t len, int nr_words,
                 char *const *words, struct findings *found);

@@ -79,14 +79,31 @@ static int populate(struct dom *d, uint64_t from, uint64_t bytes, struct errbuf 
     return 0;
 }
 
-int build_room(const struct domcfg *cfg, struct errbuf *e)
+static uint64_t mib_up(uint64_t pages) { return (pages + 255) >> 8; }
+
+static int check_room(const struct bh_create *c, struct errbuf *e)
 {
     struct bh_sysinfo si = { 0 };
+    uint64_t own = bh_allowance(c), want = c->max_pages + own;
 
-    if (bh_ctl_sysinfo(&si) == 0 && (uint64_t)cfg->memory_mb > (si.free_pages + si.dirty_pages) >> 8)
-        return fail(e, -ENOMEM, "%s: memory: %u MiB wanted, %lu MiB free", cfg->name,
-                    cfg->memory_mb, (si.free_pages + si.dirty_pages) >> 8);
-    return 0;
+    if (bh_ctl_sysinfo(&si) || want <= si.free_pages + si.dirty_pages)
+        return 0;
+    return fail(e, -ENOMEM,
+                "%s: memory: %lu MiB wanted, with %lu for the core's tables; %lu free, %lu are missing",
+                c->name, mib_up(want), mib_up(own), (si.free_pages + si.dirty_pages) >> 8,
+                mib_up(want - si.free_pages - si.dirty_pages));
+}
+
+uint64_t build_pages(const struct dom *d)
+{
+    return (d->cfg.memory_mb * MIB >> PAGE_SHIFT) + (d->cfg.kernel[0] ? SPECIAL_PAGES : 0);
+}
+
+long build_limit(const struct dom *d, uint64_t limit)
+{
+    struct bh_max_pages m = { .domid = d->id, .pages = limit };
+
+    return bh_ctl_max_pages(&m);
 }
 
 /* --- a service domain: the standard layout of bulkhead.h and docs ----------------------------- */
@@ -232,7 +249,7 @@ static int needs_more(const struct dom *d, uint64_t bytes, struct errbuf *e)
     if (mib > LOW_RAM_END / MIB)
         return fail(e, -ENOMEM, "%s: kernel '%s' ends above 3 GiB", d->cfg.name, d->cfg.kernel);
     return fail(e, -ENOMEM, "%s: memory: kernel '%s' needs %lu MiB, %u are given", d->cfg.name,
-                d->cfg.kernel, mib, d->cfg.memory_mb);
+                d->cfg.kernel, mib, config_most_mb(&d->cfg));
 }
 
 static uint64_t page_up(uint64_t x) { return (x + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1); }
@@ -296,7 +313,8 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
     uint64_t room = top > above ? top - above : 0, size = page_up(img->full_len);
     if (size > room)
         return fail(e, -ENOMEM, "%s: memory: kernel and ramdisk '%s' need %lu MiB, %u are given",
-                    d->cfg.name, d->cfg.ramdisk, (above + size + MIB - 1) / MIB, d->cfg.memory_mb);
+                    d->cfg.name, d->cfg.ramdisk, (above + size + MIB - 1) / MIB,
+                    config_most_mb(&d->cfg));
     struct load l = { .d = d, .gpa = top - size, .left = img->full_len };
     map->module_gpa = top - size;
     map->module_len = img->full_len;
@@ -310,7 +328,9 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
 
 int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
 {
-    struct boot_map map = { .guest = true, .ram_bytes = d->cfg.memory_mb * MIB, .rsdp = SPECIAL_GPA };
+    struct boot_map map = { .guest = true,
+                            .ram_bytes = config_most_mb(&d->cfg) * MIB,
+                            .rsdp = SPECIAL_GPA };
     uint64_t low = map.ram_bytes < LOW_RAM_END ? map.ram_bytes : LOW_RAM_END;
     uint8_t *buf = malloc(ACPI_PAGES * PAGE_SIZE);
     int rc;
@@ -331,7 +351,7 @@ int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
     if (!rc && d->cfg.ramdisk[0])
         rc = load_ramdisk(d, map.gpa + BOOT_BLOCK, low, &map, e);
     if (!rc) {
-        size_t len = acpi_build(buf, ACPI_PAGES * PAGE_SIZE, SPECIAL_GPA, d->cfg.vcpus);
+        size_t len = acpi_build(buf, ACPI_PAGES * PAGE_SIZE, SPECIAL_GPA, config_most_vcpus(&d->cfg));
         rc = guest_write(d->id, SPECIAL_GPA, buf, len);
         boot_block_fill(buf, &map, d->cfg.cmdline);
         if (!rc)
@@ -341,6 +361,10 @@ int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
             fail(e, rc, "%s: cannot be written: %s", d->cfg.name, errno_text(rc));
     }
     free(buf);
+    /* All of its map is there: Linux finds out at its start that it is to have less, and gives the rest back; that it does not get again. */
+    if (!rc && d->cfg.memory_mb < config_most_mb(&d->cfg) &&
+        (rc = (int)build_limit(d, build_pages(d))))
+        fail(e, rc, "%s: limit: %s", d->cfg.name, errno_text(rc));
     return rc;
 }
 
@@ -372,13 +396,9 @@ static int32_t clock_offset(const struct domcfg *cfg)
 
 int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
 {
-    struct bh_create c = { .domid = slot_for(cfg),
-                           .role = (uint8_t)cfg->role,
-                           .nr_vcpus = (uint8_t)cfg->vcpus };
-    uint64_t ram = cfg->memory_mb * MIB >> PAGE_SHIFT;
+    struct bh_create c = { .role = (uint8_t)cfg->role, .nr_vcpus = (uint8_t)config_most_vcpus(cfg) };
+    uint64_t ram = config_most_mb(cfg) * MIB >> PAGE_SHIFT;
 
-    if (c.domid == NO_DOMID)
-        return fail(e, -ENOSPC, "%s: every slot for service domains has another name", cfg->name);
     c.max_pages = ram + (cfg->kernel[0] ? SPECIAL_PAGES : 0);
     if (cfg->role != BH_ROLE_GUEST) {
         c.flags = BH_CREATE_RESTARTABLE;
@@ -388,6 +408,12 @@ int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
         c.nr_table = (uint32_t)table_pages(cfg);
     }
     memcpy(c.name, cfg->name, sizeof(c.name));
+    int room = check_room(&c, e);
+    if (room)
+        return room;
+    c.domid = slot_for(cfg);
+    if (c.domid == NO_DOMID)
+        return fail(e, -ENOSPC, "%s: every slot for service domains has another name", cfg->name);
     memcpy(c.uuid, cfg->uuid, sizeof(c.uuid));
     c.clock_offset = clock_offset(cfg);
     if (uuid_is_null(c.uuid))

@@ -6,13 +6,15 @@
 #pragma once
 #include "domain/dom.h"
 
-/* Whether the machine has as much memory as cfg wants: 0, or -ENOMEM. */
-int build_room(const struct domcfg *cfg, struct errbuf *e);
-/* The domain in the core, and its entry in the table: without memory, paused. */
+/* The domain in the core, and its entry in the table: without memory, paused. -ENOMEM also where the machine has not as much as it and what the
+ * core needs for it. */
 int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e);
 /* Memory and program. A service domain's command line begins with d->words as they are. */
 int build_service(struct dom *d, struct errbuf *e);
 int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e);
+/* The pages that it is to have by its configuration; and how many it may have from now on, which may be less than it has: 0, or what the core says. */
+uint64_t build_pages(const struct dom *d);
+long build_limit(const struct dom *d, uint64_t pages);
 /* The rings for console and store, and their ports at d's end. */
 int build_rings(struct dom *d, struct errbuf *e);
 

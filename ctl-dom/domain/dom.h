@@ -53,6 +53,7 @@ struct dom {
     } was;
     char renamed[BH_NAME_LEN]; /* with `renames`: what it is called from now on, cfg.name may be either or a part of each */
     bool renames;
+    bool resizes;             /* cfg's memory and vCPUs are on their way into the store */
     struct slot_entry *slots; /* a driver domain's slot table: our copy (slots.c); others have none */
     uint64_t slots_gpa;
     unsigned slot_at;  /* the entry that was changed last */

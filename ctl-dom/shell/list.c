@@ -59,7 +59,7 @@ static bool cmd_list(int argc, char **argv)
         if (verbose)
             uuid_unparse_lower(d ? d->cfg.uuid : nil, uuid);
         out("%-40.40s %5u %5lu %5u     %s  %6lu.%lu %8s%s%s\n", command_name(&di), di.domid,
-            di.tot_pages >> 8, di.nr_vcpus, state, di.cpu_ns / 1000000000,
+            di.tot_pages >> 8, di.vcpus_online, state, di.cpu_ns / 1000000000,
             di.cpu_ns / 100000000 % 10, restarts, verbose ? " " : "", uuid);
     }
     for (const struct dom *d = doms; d; d = d->next)

@@ -10,7 +10,17 @@
 #include "store/devices.h"
 #include "store/nodes.h"
 
-static void domain_nodes(struct txn *t, const struct dom *d)
+/* What its kernel follows while it runs. */
+static void size_nodes(struct txn *t, struct dom *d, void *arg)
+{
+    (void)arg;
+    node_num(t, d->cfg.memory_mb * 1024ul, "/local/domain/%u/memory/target", d->id);
+    for (unsigned i = 0; i < config_most_vcpus(&d->cfg); i++)
+        node(t, i < d->cfg.vcpus ? "online" : "offline", NULL,
+             "/local/domain/%u/cpu/%u/availability", d->id, i);
+}
+
+static void domain_nodes(struct txn *t, struct dom *d)
 {
     static const char *const own[] = {
         "control/shutdown",
@@ -27,7 +37,6 @@ static void domain_nodes(struct txn *t, const struct dom *d)
     };
     static const char *const uplinks[SLOT_BRIDGES] = BH_KEY_UPLINKS;
     char ro[32], rw[32], uuid[UUID_TEXT], vm[UUID_TEXT + 4];
-    uint64_t kib = (uint64_t)d->cfg.memory_mb * 1024;
 
     snprintf(ro, sizeof(ro), "n0 r%u", d->id);
     snprintf(rw, sizeof(rw), "n%u", d->id);
@@ -40,12 +49,10 @@ static void domain_nodes(struct txn *t, const struct dom *d)
     node(t, d->cfg.name, NULL, "/local/domain/%u/name", d->id);
     node_num(t, d->id, "/local/domain/%u/domid", d->id);
     node(t, vm, NULL, "/local/domain/%u/vm", d->id);
-    node_num(t, kib, "/local/domain/%u/memory/static-max", d->id);
-    node_num(t, kib, "/local/domain/%u/memory/target", d->id);
+    node_num(t, config_most_mb(&d->cfg) * 1024ul, "/local/domain/%u/memory/static-max", d->id);
+    size_nodes(t, d, NULL);
     node_num(t, d->store_port, "/local/domain/%u/store/port", d->id);
     node_num(t, d->store_gfn, "/local/domain/%u/store/ring-ref", d->id);
-    for (unsigned i = 0; i < d->cfg.vcpus; i++)
-        node(t, "online", NULL, "/local/domain/%u/cpu/%u/availability", d->id, i);
     node(t, NULL, ro, "/local/domain/%u/device", d->id);
     node(t, NULL, ro, "/local/domain/%u/control", d->id);
     if (d->cfg.metrics)
@@ -182,6 +189,28 @@ int store_rename(struct dom *d, const char *name, struct errbuf *e)
         memcpy(d->cfg.name, d->renamed, sizeof(d->cfg.name));
     wmb();
     WRITE_ONCE(d->renames, false);
+    return rc;
+}
+
+int store_resize(struct dom *d, uint32_t memory_mb, uint32_t vcpus, struct errbuf *e)
+{
+    if (!store_up)
+        return fail(e, -EIO, "%s: the store is not running", d->cfg.name);
+    uint32_t had_mb = d->cfg.memory_mb, had_vcpus = d->cfg.vcpus;
+    d->resizes = true; /* until the store has what is written here, also for whoever follows us */
+    d->cfg.maxmem_mb = config_most_mb(&d->cfg);
+    d->cfg.maxvcpus = config_most_vcpus(&d->cfg);
+    wmb();
+    d->cfg.memory_mb = memory_mb;
+    d->cfg.vcpus = vcpus;
+    wmb();
+    int rc = commit(d, size_nodes, NULL, e);
+    if (rc) {
+        d->cfg.memory_mb = had_mb;
+        d->cfg.vcpus = had_vcpus;
+    } else {
+        WRITE_ONCE(d->resizes, false);
+    }
     return rc;
 }
 

@@ -13,4 +13,7 @@ int store_leave(domid_t id);
 int store_domains(void (*seen)(domid_t id)); /* told each domid that has a directory there */
 /* Its name in its record and both places of the store; 0: all have the new one. */
 int store_rename(struct dom *d, const char *name, struct errbuf *e);
+/* It is to have as much memory, and to use as many vCPUs, from now on: in its record and in the store. An error: its record has what it had, the
+ * store one or the other. */
+int store_resize(struct dom *d, uint32_t memory_mb, uint32_t vcpus, struct errbuf *e);
 int store_control(const struct dom *d, const char *what); /* control/shutdown */

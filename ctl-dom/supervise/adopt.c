@@ -140,6 +140,8 @@ static void settle(struct dom *d)
 
     if (d->renames && store_rename(d, d->cfg.name, &e))
         say("%s", e.s);
+    if (d->resizes && store_resize(d, d->cfg.memory_mb, d->cfg.vcpus, &e))
+        say("%s", e.s);
     for (unsigned i = 0; i < d->nr_devs; i++)
         if (d->dev[i].kind == DEV_VBD)
             slot_limits(d, &d->dev[i]);

@@ -111,7 +111,7 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
     int rc = identity_check(cfg, e);
     if (!rc)
         rc = bridges_check(cfg, e);
-    return rc ? rc : build_room(cfg, e);
+    return rc;
 }
 
 int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)

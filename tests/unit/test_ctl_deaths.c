@@ -294,6 +294,14 @@ static void rename_by_halves(void)
     strcpy(d->cfg.name, "web");
     rename_web();
 }
+static void resize_web(void)
+{
+    struct errbuf e;
+
+    if (store_resize(dom_by_name("web"), 32, 1, &e))
+        BAD("%s", e.s);
+    instance_works();
+}
 static void make_net1(void) { (void)make("net1"); }
 static void web_ends(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_poweroff); }
 static void web_crashes(void) { ends_by_itself("web", BH_DOM_CRASHED, 0); }
@@ -358,6 +366,22 @@ static void remember(void)
         m->before[i].kernels = d ? d->kernels : 0;
     }
 }
+/* What web is to have is the same in its record and in the store, and not forgotten what it has at most. */
+static void one_size(const struct trial *t, bool died)
+{
+    const struct dom *d = dom_by_name("web");
+    char path[64];
+
+    if (!d || t->run != resize_web || m->meanwhile || store_silent())
+        return;
+    snprintf(path, sizeof(path), "/local/domain/%u/memory/target", d->id);
+    const char *target = store_value(path);
+    if (!target || strtoul(target, NULL, 10) != d->cfg.memory_mb * 1024ul)
+        BAD("web: its record has %u MiB, the store %s KiB", d->cfg.memory_mb, target);
+    if (config_most_mb(&d->cfg) != 64 || (!died && d->cfg.memory_mb != 32))
+        BAD("web: %u of %u MiB", d->cfg.memory_mb, config_most_mb(&d->cfg));
+}
+
 static void look(const struct trial *t, bool died)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
@@ -384,6 +408,7 @@ static void look(const struct trial *t, bool died)
         BAD("web: has no name, or two");
     if (dom_by_name("web") && !disk_of(dom_by_name("web"), "xvda"))
         BAD("web: its disk is gone");
+    one_size(t, died);
     if (!died && t->disk && !disk_of(dom_by_name("web"), t->disk))
         BAD("web: has no %s", t->disk);
     if (!died && t->no_disk && disk_of(dom_by_name("web"), t->no_disk))
@@ -567,6 +592,7 @@ static const struct trial trials[] = {
     { .name = "rename, half done",
       .run = rename_by_halves,
       .of = { { "web", WHOLE | GONE, GONE }, { "bad", WHOLE | GONE, WHOLE } } },
+    { .name = "mem-set", .run = resize_web },
     { .name = "kexec", .run = web_kexecs, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "kexec that is not wanted",
       .before = web_stays_down,

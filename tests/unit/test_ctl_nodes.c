@@ -49,9 +49,10 @@ static int call(uint32_t type, uint32_t tx, const char *path, const char *more, 
 unsigned xs_breaks(void) { return 0; }
 int xs_mkdir(uint32_t tx, const char *path) { return call(XS_MKDIR, tx, path, "", 0); }
 int xs_rm(uint32_t tx, const char *path) { return call(XS_RM, tx, path, "", 0); }
+static bool no_room; /* for what is written */
 int xs_write(uint32_t tx, const char *path, const char *val)
 {
-    return call(XS_WRITE, tx, path, val, strlen(val));
+    return no_room ? -ENOSPC : call(XS_WRITE, tx, path, val, strlen(val));
 }
 int xs_set_perms(uint32_t tx, const char *path, const char *perms)
 {
@@ -331,6 +332,68 @@ TEST(test_left_behind)
     assert_int_equal(store_leave(7), 0); /* a service domain of which it never heard */
     doms = NULL;
     client_drop_events(&blk);
+}
+
+/* How much memory it is to have, and which vCPUs: it hears each change, and changes none itself. A store that began empty is told what holds now. */
+TEST(test_sizes)
+{
+    struct errbuf e;
+    static struct dom sized = { .id = 20,
+                                .cfg = { .name = "sized",
+                                         .role = BH_ROLE_GUEST,
+                                         .kernel = "k",
+                                         .memory_mb = 64,
+                                         .maxmem_mb = 128,
+                                         .vcpus = 1,
+                                         .maxvcpus = 2 } };
+
+    store_up = true;
+    assert_int_equal(store_add_domain(&sized, &e), 0);
+    introduce(&guest, 20);
+    WANT(&guest, XS_READ, 0, S("memory/static-max"), "=131072"); /* KiB */
+    WANT(&guest, XS_READ, 0, S("memory/target"), "=65536");
+    WANT(&guest, XS_READ, 0, S("cpu/0/availability"), "=online");
+    WANT(&guest, XS_READ, 0, S("cpu/1/availability"), "=offline");
+    WANT(&guest, XS_READ, 0, S("cpu/2/availability"), "ENOENT");
+    WANT(&guest, XS_WRITE, 0,
+         D("memory/target\0"
+           "131072"),
+         "EACCES");
+    WANT(&guest, XS_WRITE, 0,
+         D("memory/static-max\0"
+           "262144"),
+         "EACCES");
+    WANT(&guest, XS_WRITE, 0, D("cpu/1/availability\0online"), "EACCES");
+    WANT(&guest, XS_RM, 0, S("memory"), "EACCES");
+
+    sized.cfg.maxmem_mb = 0; /* what it has is the most, also when it is to have less */
+    sized.cfg.maxvcpus = 0;
+    sized.cfg.vcpus = 2;
+    assert_int_equal(store_resize(&sized, 32, 1, &e), 0);
+    assert_true(sized.cfg.memory_mb == 32 && config_most_mb(&sized.cfg) == 64);
+    assert_true(sized.cfg.vcpus == 1 && config_most_vcpus(&sized.cfg) == 2);
+    assert_false(sized.resizes);
+    WANT(&guest, XS_READ, 0, S("memory/target"), "=32768");
+    WANT(&guest, XS_READ, 0, S("cpu/1/availability"), "=offline");
+    assert_int_equal(store_resize(&sized, 64, 2, &e), 0);
+    WANT(&guest, XS_READ, 0, S("cpu/1/availability"), "=online");
+
+    no_room = true;
+    assert_int_equal(store_resize(&sized, 32, 1, &e), -ENOSPC);
+    no_room = false;
+    assert_true(sized.cfg.memory_mb == 64 && sized.cfg.vcpus == 2 && sized.resizes);
+    store_up = false;
+    assert_int_equal(store_resize(&sized, 32, 1, &e), -EIO);
+    store_up = true;
+    assert_int_equal(store_resize(&sized, 48, 1, &e), 0);
+    OK(&ctl, XS_RM, 0, S("/local/domain/20/memory"));
+    OK(&ctl, XS_RM, 0, S("/local/domain/20/cpu"));
+    assert_int_equal(store_add_again(&sized, &e), 0);
+    WANT(&guest, XS_READ, 0, S("memory/static-max"), "=65536");
+    WANT(&guest, XS_READ, 0, S("memory/target"), "=49152");
+    WANT(&guest, XS_READ, 0, S("cpu/1/availability"), "=offline");
+    assert_int_equal(store_remove_domain(&sized), 0);
+    client_drop_events(&guest);
 }
 
 /* A back-end asked for something, and the store does not answer: it is waited for once, and asked again. */

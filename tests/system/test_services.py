@@ -221,3 +221,39 @@ def test_services_bridges(m):
     for name in ("a", "b", "in1", "in2", "seek", "c", "across", "netb", "netc"):
         out = m.cmd(f"destroy {name}", 60)
         check(not out.strip(), f"destroy {name}: {out}")
+
+
+def typed(m, line, answer, seconds=30):
+    out = m.cmd(line, seconds)
+    check(re.search(rf"^{answer}$", out, re.M), f"{line}: {out}")
+
+
+def test_services_sizes(m):
+    """An unmodified Debian's memory goes down to half and back, and its vCPUs up to four and back; what was set stays set when the control domain and the store die."""
+    before = m.free_mib()
+    typed(m, "create debian name=big memory=4000 vif=[]", r"big: memory: 40\d\d MiB wanted, with \d+ for the core's tables; \d+ free, \d+ are missing")
+    typed(m, "create debian name=sized memory=256 maxmem=288 maxvcpus=4 vif=[]", r"sized: created as domain \d+ [^\n]*", 60)
+    shows(m, "list sized", r"^sized +\d+ +256 +1 ", 60)  # more than memory= is given back, and vCPUs beyond vcpus= are taken down
+    typed(m, "mem-set sized 128", "sized: has 128 MiB", 60)
+    shows(m, "list sized", r"^sized +\d+ +128 +1 ", 1)
+    check(m.free_mib() >= before - 128 - 8, f"{before} MiB were free, {m.free_mib()} are with 128 of the guest's")
+    m.cmd("mem-max sized 0.5g")
+    for wrong in ("sized 289", "sized nonsense", "sized 0", "nobody 128", "net0 4"):
+        for word in ("mem-set", "mem-max"):
+            typed(m, f"{word} {wrong}", r"[^\n]*(no size|more than the 288|no such domain|is a service domain)[^\n]*")
+    crash(m, "control", how="")
+    shows(m, "list sized", r"^sized +\d+ +128 +1 ")
+    crash(m, "store")
+    typed(m, "mem-set sized 262144k", "sized: has 256 MiB", 60)
+    m.console("sized")
+    out, _ = m.guest("head -n 1 /proc/meminfo; cat /sys/devices/system/cpu/online")
+    check(int(re.search(r"MemTotal: +(\d+) kB", out).group(1)) > 180 * 1024 and re.search("^0$", out, re.M), f"the guest sees {out}")
+    m.guest("cd /sys/devices/system/cpu; until [ $(cat online) = 0-3 ]; do for c in 1 2 3; do echo 1 > cpu$c/online; done; sleep 1; done 2>/dev/null &")
+    m.leave()
+    typed(m, "vcpu-set sized 4", "sized: 4 of 4 vCPUs are online")
+    shows(m, "list sized", r"^sized +\d+ +256 +4 ")
+    for wrong in ("sized 5", "sized 0", "sized x", "nobody 1", "net0 2"):
+        typed(m, f"vcpu-set {wrong}", r"[^\n]*(no number of vCPUs from 1 to 4|no such domain|is a service domain)[^\n]*")
+    typed(m, "vcpu-set sized 1", "sized: 1 of 4 vCPUs are online", 60)
+    check(not m.cmd("destroy sized", 60).strip(), "destroy")
+    check(m.memory_is_back(before), f"free memory went from {before} to {m.free_mib()} MiB")

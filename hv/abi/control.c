@@ -303,6 +303,7 @@ static long op_report(struct bh_report *a) { return control_report(a); }
 static long op_log(struct bh_log *a) { return control_log(a); }
 static long op_console(const struct bh_console *a) { return control_console(a); }
 static long op_sysinfo(struct bh_sysinfo *a) { return control_sysinfo(a); }
+static long op_sched(struct domain *d, struct bh_sched *a) { return control_sched(d, a); }
 static long op_machine(const struct bh_machine *a) { return control_machine(a); }
 
 /* --- the rows --------------------------------------------------------------------------------------------------------- */

@@ -23,6 +23,7 @@ void domain_listen(void (*nobody_looks)(void)) { unattended = nobody_looks; }
 
 static void domain_free(struct domain *d)
 {
+    timer_cancel(&d->cap.refill);
     for (uint32_t i = 0; i < d->nr_vcpus; i++)
         if (d->vcpu[i])
             vcpu_free(d->vcpu[i]);
@@ -119,6 +120,7 @@ int domain_create(const struct bh_create *c, struct domain **out)
     memcpy(d->uuid, c->uuid, sizeof d->uuid);
     d->clock_offset = c->clock_offset;
     deadline_init(d);
+    cap_init(d);
     rc = domain_list(d, domain_free);
     if (rc) {
         domid_free(id, false);

@@ -13,6 +13,7 @@
 #include "mem/frame.h"
 #include "ipc/grant.h"
 #include "mem/npt.h"
+#include "sched/cap.h"
 #include "sched/vcpu.h"
 
 #define MAX_EXTENTS  8
@@ -101,6 +102,8 @@ struct domain {
     volatile uint32_t inject;  /* a: enum inject_state of domain/deadline.c */
     uint64_t inject_until;     /* crash it by then, blocked or not */
     volatile uint32_t hang;    /* a: BH_CRASH_HANG */
+
+    struct cap cap; /* of CPU time: sched/cap.h */
 
     struct pci_dev *devices; /* pci lock; only whether there are any, none: assigned devices, pci_dev.next_owned */
     struct iommu_domain *iommu; /* pci lock: IOMMU table, NULL without devices */

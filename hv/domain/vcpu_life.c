@@ -57,6 +57,8 @@ int vcpu_create(struct domain *d, uint32_t id)
     uint32_t n = __atomic_fetch_add(&created, 1, __ATOMIC_RELAXED);
     v->cpu = cpus[first_domain_cpu + n % (nr_cpus - first_domain_cpu)];
     list_init(&v->rq_node);
+    share_weight(v, WEIGHT_DEFAULT);
+    v->affinity = ~0u;
     timer_setup(&v->singleshot, singleshot_fired);
     timer_setup(&v->poll_timer, poll_fired);
     to_start(v);

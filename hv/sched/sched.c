@@ -2,19 +2,21 @@
 /*
  * The scheduler: see sched.h.
  *
- * Invariants, under the run-queue lock of v->cpu: a vCPU is queued at most once; a queued vCPU is not running; v->cpu changes
- * only while it is taken off a queue by a thief, under the old CPU's lock.
+ * Invariants, under the run-queue lock of v->cpu: a vCPU is queued at most once, and on a CPU of its affinity; a queued vCPU is not
+ * running; v->cpu changes under the old CPU's lock, while it is on no queue.
  *
  * Who wakes goes before those that wait, and takes the CPU from who had it for WAKE_PREEMPT_NS, as long as it had less than its
- * share (settle). Those that wait are served in turn; who has waited for longer than a slice of everybody here is served first
- * until it had its slice, whoever wakes: that many that each have less than their share do not keep it out together.
+ * share (share.h). Those that wait are served by their virtual time, a slice each; who is owed more than two slices is served
+ * first until it had one, whoever wakes: many that each have less than their share do not keep it out together.
  */
 #include "sched/sched.h"
 #include "arch/irq.h"
 #include "mem/frame.h"
 #include "platform/cmdline.h"
 #include "domain/struct.h"
+#include "sched/cap.h"
 #include "sched/irqs_off.h"
+#include "sched/share.h"
 #include "platform/vendor.h"
 
 #define OP_NS    (100 * NS_PER_US) /* how long an operation may keep a CPU from its interrupts */
@@ -25,6 +27,8 @@ static struct sched_cpu {
     volatile uint64_t slice_end; /* when `slice` fires, 0: not armed; others read it to spare an IPI */
     struct list woken;           /* rq lock: those woken below their share, and ... */
     struct list cut; /* ... those of them that another one of them cut short; before cpu.rq. rq_len counts all */
+    struct share share; /* rq lock */
+    volatile uint32_t takers; /* rq lock to set: CPUs that those queued may run on, at least; others read it */
     uint64_t op_start;
 } sched_cpus[MAX_CPUS];
 
@@ -81,38 +85,35 @@ static struct cpu *rq_lock(const struct vcpu *v)
     }
 }
 
-/*
- * What v may still have before it had more than its share: that grows with time, as v's part of it among those that run or wait
- * on its CPU now, and falls by what v runs. Bounded by a slice both ways, so it is about the last tens of milliseconds. v is
- * not queued; rq lock.
- */
-static void settle(const struct cpu *c, struct vcpu *v, uint64_t now, uint64_t ran)
-{
-    uint64_t others = c->rq_len + (c->current && c->current != v);
-    uint64_t part = MIN((now - v->settled_ns) / (others + 1), 2 * SLICE_NS);
-    int64_t credit = v->credit_ns + (int64_t)part - (int64_t)MIN(ran, 2 * SLICE_NS);
-    v->credit_ns = MAX(MIN(credit, (int64_t)SLICE_NS), -(int64_t)SLICE_NS);
-    v->settled_ns = now;
-}
+/* Where a vCPU joins: those just woken; those of them that were cut short; by its virtual time; the front to finish a slice that was
+ * cut short, for which it is not charged before; or the end. */
+enum place { WOKEN, CUT, TURN, FRONT, BACK };
 
-/* Where a vCPU joins: those just woken; those of them that were cut short; the end, or the front to finish a slice that was cut
- * short. Who is cut short has waited for its slice since it first did; so the first of cpu.rq has waited longest. */
-enum place { WOKEN, CUT, BACK, FRONT };
-static void enqueue(struct cpu *c, struct vcpu *v, enum place where, uint64_t now)
+static struct list *turn_of(struct cpu *c, const struct vcpu *v)
 {
-    struct list *before[] = {
-        [WOKEN] = &of(c)->woken, [CUT] = &of(c)->cut, [BACK] = &c->rq, [FRONT] = c->rq.next
-    };
-    if (where == WOKEN || where == BACK)
-        v->ready_since = now;
-    v->boosted = where == WOKEN || where == CUT;
-    list_insert(before[where], &v->rq_node);
+    struct list *at = &c->rq;
+    while (at->prev != &c->rq &&
+           (int64_t)(list_entry(at->prev, struct vcpu, rq_node)->vtime - v->vtime) > 0)
+        at = at->prev;
+    return at;
+}
+static void enqueue(struct cpu *c, struct vcpu *v, enum place where)
+{
+    struct list *before = where == WOKEN   ? &of(c)->woken
+                          : where == CUT   ? &of(c)->cut
+                          : where == TURN  ? turn_of(c, v)
+                          : where == FRONT ? c->rq.next
+                                           : &c->rq;
+    v->boosted = where <= CUT;
+    list_insert(before, &v->rq_node);
     c->rq_len++;
+    of(c)->takers |= v->affinity;
 }
 static void dequeue(struct cpu *c, struct vcpu *v)
 {
     list_del(&v->rq_node);
-    c->rq_len--;
+    if (!--c->rq_len)
+        of(c)->takers = 0;
 }
 
 static void tell(struct cpu *c)
@@ -122,10 +123,10 @@ static void tell(struct cpu *c)
         apic_send_ipi(c->id, VEC_KICK);
 }
 
-static struct cpu *idle_cpu(const struct cpu *but)
+static struct cpu *idle_cpu(const struct cpu *but, uint32_t among)
 {
     for (uint32_t i = first_domain_cpu; i < nr_cpus; i++)
-        if (cpus[i] != but && cpus[i]->idle)
+        if (cpus[i] != but && cpus[i]->idle && (among >> i & 1))
             return cpus[i];
     return NULL;
 }
@@ -136,17 +137,18 @@ static bool may_take(const struct cpu *c, const struct cpu *from)
 {
     uint32_t waiting = READ_ONCE(
         from->rq_len); /* first: one that is counted here is the last of an idle one's, or `idle` is over */
-    return waiting > (from != c && from->idle ? 1u : 0u);
+    return waiting > (from != c && from->idle ? 1u : 0u) &&
+           (from == c || (of(from)->takers >> c->id & 1));
 }
 
-/* A vCPU became ready on c's queue, the only one there or not: its own CPU if that is idle and was told of no other, else an idle
+/* A vCPU of that affinity became ready on c's queue, the only one there or not: its own CPU if that is idle and was told of no other, else an idle
  * one that will take it, else c if what runs there has had its time. One IPI at most. Who finds the queue empty tells an idle c, or
  * c finds it when it becomes idle: nobody else need look after that one (may_take). */
-static void poke(struct cpu *c, bool only, enum place where)
+static void poke(struct cpu *c, uint32_t affinity, bool only, enum place where)
 {
     mb(); /* queued before idle is read: see idle() */
     bool asleep = c->idle;
-    struct cpu *other = asleep && only ? c : idle_cpu(c);
+    struct cpu *other = asleep && only ? c : idle_cpu(c, affinity);
     if (!other && asleep)
         other = c;
     if (other) {
@@ -161,36 +163,62 @@ static void poke(struct cpu *c, bool only, enum place where)
         apic_send_ipi(c->id, VEC_KICK); /* it arms its slice timer before it enters again */
 }
 
-static struct vcpu *first_of(struct list *l)
+/* That may run on this CPU; on its own queue each may. */
+static struct vcpu *first_of(struct list *l, uint32_t cpu)
 {
-    return list_empty(l) ? NULL : list_entry(l->next, struct vcpu, rq_node);
+    for (struct list *n = l->next; n != l; n = n->next)
+        if (list_entry(n, struct vcpu, rq_node)->affinity >> cpu & 1)
+            return list_entry(n, struct vcpu, rq_node);
+    return NULL;
 }
 
-/* Those just woken first, but for who has waited too long: it stays that until its slice is over. */
-static struct vcpu *first_ready(struct cpu *c)
+/* Those just woken first, but for who is owed more than two slices (all are owed one at times): it stays that until its slice is over. */
+static struct vcpu *first_ready(struct cpu *c, uint32_t cpu)
 {
-    struct vcpu *woken = first_of(&of(c)->woken), *cut = first_of(&of(c)->cut),
-                *turn = first_of(&c->rq);
-    struct vcpu *oldest = cut && (!turn || cut->ready_since < turn->ready_since) ? cut : turn;
-    if (oldest && c->rq_len > 1 && now_ns() - oldest->ready_since > (c->rq_len + 1) * SLICE_NS)
-        return oldest;
+    struct vcpu *woken = first_of(&of(c)->woken, cpu), *cut = first_of(&of(c)->cut, cpu),
+                *turn = first_of(&c->rq, cpu);
+    struct vcpu *late = cut && (!turn || (int64_t)(cut->vtime - turn->vtime) < 0) ? cut : turn;
+    if (late && c->rq_len > 1 && share_owed(&of(c)->share, late) > 2 * late->slice)
+        return late;
     if (woken)
         return woken;
     return cut ? cut : turn;
 }
 
+/* v is on no queue; lock of c, where it was. Until it joins it is owed what it was there. */
+static void set_cpu(struct cpu *c, struct vcpu *v, struct cpu *to)
+{
+    if (v->shares)
+        share_leave(&of(c)->share, v, now_ns());
+    v->vtime += of(to)->share.vtime - of(c)->share.vtime;
+    v->cpu = to;
+}
+
 static struct vcpu *dequeue_first(struct cpu *from, struct cpu *to)
 {
     spin_lock(&from->rq_lock);
-    struct vcpu *v = first_ready(from);
+    struct vcpu *v = first_ready(from, to->id);
     if (v) {
         dequeue(from, v);
-        v->counts.moves += from != to;
-        v->cpu = to;
+        if (from != to) {
+            v->counts.moves++;
+            set_cpu(from, v, to);
+        }
         v->running = 1;
         v->yielded = false;
+    } else { /* it was told of who is gone */
+        of(from)->takers = 0;
+        struct list *all[] = { &of(from)->woken, &of(from)->cut, &from->rq };
+        for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
+            for (struct list *n = all[i]->next; n != all[i]; n = n->next)
+                of(from)->takers |= list_entry(n, struct vcpu, rq_node)->affinity;
     }
     spin_unlock(&from->rq_lock);
+    if (v && from != to) {
+        spin_lock(&to->rq_lock);
+        share_join(&of(to)->share, v, now_ns());
+        spin_unlock(&to->rq_lock);
+    }
     return v;
 }
 
@@ -213,6 +241,17 @@ static struct vcpu *pick(struct cpu *c)
 
 /* --- state changes ---------------------------------------------------------------------------------------- */
 
+/* The CPU of these where fewest wait. */
+static struct cpu *cpu_of(uint32_t affinity)
+{
+    struct cpu *best = NULL;
+    for (uint32_t i = first_domain_cpu; i < nr_cpus; i++)
+        if ((affinity >> i & 1) &&
+            (!best || cpus[i]->rq_len + !cpus[i]->idle < best->rq_len + !best->idle))
+            best = cpus[i];
+    return best;
+}
+
 static void leave_guest(struct vcpu *v)
 {
     v->kicked = 1;
@@ -224,21 +263,21 @@ static void leave_guest(struct vcpu *v)
 static void recheck_locked(struct cpu *c, struct vcpu *v)
 {
     bool run = vcpu_runnable(v), added = false;
-    enum place where = BACK;
+    enum place where = TURN;
     if (run && !v->running && !queued(v)) {
-        uint64_t now = now_ns();
-        settle(c, v, now, 0);
-        where = v->credit_ns > 0 ? WOKEN : BACK;
-        v->slice_used = 0;
-        enqueue(c, v, where, now);
+        share_join(&of(c)->share, v, now_ns());
+        where = share_owed(&of(c)->share, v) > 0 ? WOKEN : TURN;
+        enqueue(c, v, where);
         added = true;
     } else if (!run && queued(v)) {
         dequeue(c, v);
+        share_leave(&of(c)->share, v, now_ns());
     }
     bool out = !run && v->running, only = c->rq_len == 1;
+    uint32_t affinity = v->affinity;
     spin_unlock(&c->rq_lock);
     if (added)
-        poke(c, only, where);
+        poke(c, affinity, only, where);
     if (out)
         leave_guest(v);
 }
@@ -258,7 +297,7 @@ void vcpu_wake(struct vcpu *v)
 
 /* Blocked is set first, then the reason to go on is looked for; who makes news sets it first and then looks at the state
  * (vcpu_kick). With a full barrier on both sides one of the two sees the other. */
-static void mark_blocked(struct vcpu *v)
+void vcpu_mark_blocked(struct vcpu *v)
 {
     struct cpu *c = rq_lock(v);
     if (v->state == VCPU_RUNNABLE)
@@ -268,7 +307,7 @@ static void mark_blocked(struct vcpu *v)
 }
 void vcpu_block(struct vcpu *v)
 {
-    mark_blocked(v);
+    vcpu_mark_blocked(v);
     if (vcpu_has_work(v))
         vcpu_wake(v);
 }
@@ -313,6 +352,68 @@ void vcpu_go_offline(struct vcpu *v)
     spin_unlock(&c->rq_lock);
 }
 
+/* --- parameters ------------------------------------------------------------------------------------------- */
+
+uint32_t domain_cpus(void) { return (uint32_t)((1ull << nr_cpus) - (1ull << first_domain_cpu)); }
+
+/* It is owed nothing then, whatever it was worth before. */
+void sched_set_weight(struct vcpu *v, uint32_t weight)
+{
+    struct cpu *c = rq_lock(v);
+    bool waits = queued(v), shares = v->shares;
+    if (waits)
+        dequeue(c, v);
+    if (shares)
+        share_leave(&of(c)->share, v, now_ns());
+    share_weight(v, weight);
+    v->vtime = of(c)->share.vtime;
+    if (shares)
+        share_join(&of(c)->share, v, now_ns());
+    if (waits)
+        enqueue(c, v, TURN);
+    spin_unlock(&c->rq_lock);
+}
+
+void sched_set_affinity(struct vcpu *v, uint32_t affinity)
+{
+    struct cpu *c = rq_lock(v);
+    v->affinity = affinity;
+    if (queued(v)) {
+        dequeue(c, v);
+        share_leave(&of(c)->share, v, now_ns());
+    }
+    if (!(affinity >> c->id & 1)) {
+        if (v->running)
+            tell(c); /* it is put elsewhere */
+        else
+            set_cpu(c, v, cpu_of(affinity));
+    }
+    spin_unlock(&c->rq_lock);
+    vcpu_recheck(v);
+}
+
+void sched_pick_again(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    if (v->running)
+        tell(c);
+    spin_unlock(&c->rq_lock);
+}
+
+/* It is owed nothing for the time that it was held. */
+void sched_let_go(struct vcpu *v)
+{
+    struct cpu *c = rq_lock(v);
+    if (v->held) {
+        v->held = false;
+        v->pause_count--;
+        share_pass(&of(c)->share, now_ns());
+        if (share_owed(&of(c)->share, v) > 0)
+            v->vtime = of(c)->share.vtime;
+    }
+    recheck_locked(c, v);
+}
+
 void sched_yield(void)
 {
     struct cpu *c = this_cpu();
@@ -327,56 +428,6 @@ bool must_yield(void)
     struct cpu *c = this_cpu();
     return c->need_resched || now_ns() - of(c)->op_start > OP_NS;
 }
-
-/* --- waiting ------------------------------------------------------------------------------------------------ */
-
-static long wait_over(struct vcpu *v, long rc)
-{
-    if (v->waiting && v->wait_until)
-        timer_cancel(&v->poll_timer);
-    v->waiting = false;
-    v->poll_port = 0;
-    vcpu_wake(v); /* it may be marked blocked */
-    return rc;
-}
-
-long vcpu_wait_for(struct vcpu *v, uint64_t until_ns, bool (*ready)(struct vcpu *v, void *arg),
-                   void *arg)
-{
-    if (!v->waiting) {
-        if (ready(v, arg))
-            return 0;
-        v->waiting = true;
-        v->wait_until = until_ns;
-        v->poll_timed_out = false;
-        if (until_ns)
-            timer_set(&v->poll_timer, until_ns);
-    }
-    mark_blocked(v);
-    if (ready(v, arg))
-        return wait_over(v, 0);
-    if (v->poll_timed_out || (v->wait_until && now_ns() >= v->wait_until))
-        return wait_over(v, -ETIME);
-    if (v->nmi_pending || v->wait_sipi)
-        return wait_over(v, 0); /* a handler may come here again: it must not find us waiting */
-    return HC_AGAIN;
-}
-
-static bool event_ready(struct vcpu *v, void *arg)
-{
-    (void)arg;
-    return v->info && v->info->evtchn_upcall_pending;
-}
-long vcpu_wait(struct vcpu *v, uint64_t until_ns)
-{
-    long rc = vcpu_wait_for(v, until_ns, event_ready, NULL);
-    v->wait_event = rc == HC_AGAIN;
-    if (v->wait_event)
-        v->domain->deadline_ticks = 0; /* who blocks found nothing to do: it is not hung */
-    return rc;
-}
-
-void vcpu_wait_over(struct vcpu *v) { (void)wait_over(v, 0); }
 
 /* --- running --------------------------------------------------------------------------------------------------- */
 
@@ -409,14 +460,52 @@ static void slice_stop(struct cpu *c)
     of(c)->slice_end = 0;
 }
 
-/* Where v joins when it leaves the CPU. */
-static enum place place_after(const struct vcpu *v)
+/* What is left under v's cap lasts until its slice timer is over; false: nothing is left. */
+static bool cap_begin(struct cpu *c, const struct vcpu *v)
 {
-    if (v->yielded || v->slice_used >= SLICE_NS)
-        return BACK;
-    if (!v->boosted)
+    int64_t left = cap_charge(v->domain, c->slice_start_ns, 0);
+    if (left <= 0)
+        return false;
+    of(c)->slice_end = c->slice_start_ns + (uint64_t)left;
+    timer_set(&of(c)->slice, of(c)->slice_end);
+    return true;
+}
+
+/* Until its domain has earned something; false: it does not run. */
+static bool hold(struct vcpu *v)
+{
+    v->held = true;
+    v->pause_count++;
+    cap_wait(v->domain);
+    return false;
+}
+
+/* Where v joins when it leaves the CPU; it is charged for what it ran, but for who finishes its slice later. */
+static enum place place_after(struct cpu *c, struct vcpu *v, uint64_t now, bool runs)
+{
+    bool over = !runs || v->yielded || v->slice_used >= SLICE_NS;
+    if (!over && !v->boosted)
         return FRONT;
-    return v->credit_ns > 0 ? CUT : BACK;
+    v->vtime += share_vtime(v, v->slice_used);
+    v->slice_used = 0;
+    if (over)
+        return v->yielded ? BACK : TURN;
+    share_pass(&of(c)->share, now);
+    return share_owed(&of(c)->share, v) > 0 ? CUT : TURN;
+}
+
+/* v, which is still marked running, to a CPU of its affinity, where it waits. Returns that one, its lock taken instead of c's. */
+static struct cpu *put_elsewhere(struct cpu *c, struct vcpu *v)
+{
+    do {
+        struct cpu *to = cpu_of(v->affinity);
+        set_cpu(c, v, to);
+        spin_unlock(&c->rq_lock);
+        spin_lock(&to->rq_lock);
+        c = to;
+    } while (!(v->affinity >> c->id & 1));
+    share_join(&of(c)->share, v, now_ns());
+    return c;
 }
 
 static void put(struct cpu *c, struct vcpu *v)
@@ -428,17 +517,30 @@ static void put(struct cpu *c, struct vcpu *v)
     v->slice_used += ran;
     c->current = NULL;
     c->counts = &c->own_counts;
+    bool spent = v->domain->cap.percent && cap_charge(v->domain, now, ran) <= 0;
+    struct cpu *at = c;
     spin_lock(&c->rq_lock);
-    settle(c, v, now, ran);
-    enum place where = place_after(v);
-    if (where == BACK)
-        v->slice_used = 0;
-    if (vcpu_runnable(v))
-        enqueue(c, v, where, now);
-    bool surplus = c->rq_len > 1;
+    bool runs = vcpu_runnable(v);
+    if (unlikely(spent && runs))
+        runs = hold(v);
+    enum place where = place_after(c, v, now, runs);
+    if (unlikely(!(v->affinity >> c->id & 1))) {
+        at = put_elsewhere(c, v);
+        runs = vcpu_runnable(v); /* no lock held it meanwhile */
+    }
+    if (runs)
+        enqueue(at, v, where);
+    else
+        share_leave(&of(at)->share, v, now);
+    uint32_t waiting = at->rq_len, takers = at == c ? of(c)->takers : v->affinity;
     __atomic_store_n(&v->running, 0, __ATOMIC_RELEASE);
-    spin_unlock(&c->rq_lock);
-    struct cpu *other = surplus ? idle_cpu(c) : NULL;
+    spin_unlock(&at->rq_lock);
+    if (unlikely(at != c)) {
+        if (waiting)
+            poke(at, takers, waiting == 1, TURN);
+        return;
+    }
+    struct cpu *other = waiting > 1 ? idle_cpu(c, takers) : NULL;
     if (other)
         tell(other);
 }
@@ -491,7 +593,8 @@ static void sched_turn(struct cpu *c)
     c->slice_start_ns = now_ns();
     c->current = v;
     c->counts = &v->counts;
-    enter(c, v);
+    if (!v->domain->cap.percent || cap_begin(c, v))
+        enter(c, v);
     put(c, v);
 }
 

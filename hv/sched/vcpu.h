@@ -81,11 +81,15 @@ struct vcpu {
     uint16_t virq_port[NR_VIRQS]; /* evtchn lock */
     uint64_t cpu_ns;              /* o: CPU time */
     struct bh_counts counts;      /* o; others read: see vcpu_counts */
-    uint64_t ready_since;         /* q: waits for its present slice since then */
-    int64_t credit_ns;   /* q: by how much it had less than its share, see settle() in sched.c */
-    uint64_t settled_ns; /* q: when that was worked out */
-    bool boosted;        /* q: joined as one that woke below its share */
-    uint64_t slice_used; /* q: ns of its slice that it had before a wake took the CPU from it */
+    uint64_t vtime;               /* q: sched/share.h */
+    uint64_t per_weight;          /* q: 2^32 by the weight */
+    int64_t slice;                /* q: virtual time of one */
+    uint32_t weight;              /* q */
+    bool shares;                  /* q: among those that share its CPU */
+    bool boosted;                 /* q: joined as one that woke below its share */
+    bool held;                    /* q: pause_count has one for its domain's cap, see sched/cap.h */
+    uint32_t affinity;            /* q: CPUs that it may run on, a bit each */
+    uint64_t slice_used; /* q: ns of its slice that it had before a wake took the CPU from it, not charged yet */
 };
 
 _Static_assert(sizeof(struct vcpu) <= 2048, "a class of kmalloc");

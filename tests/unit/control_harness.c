@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/memory_op.c
+// LINK: tests/unit/core_harness.c hv/abi/control.c hv/abi/control_info.c hv/abi/control_sched.c hv/abi/memory_op.c
 // LINK: hv/abi/privilege.c hv/abi/service.c
 /* The calls of control_harness.h, and above what is linked with them. */
 #include "control_harness.h"

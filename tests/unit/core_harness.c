@@ -2,6 +2,7 @@
 // LINK: hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c
 // LINK: hv/domain/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c
 // LINK: hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c hv/abi/dispatch.c
+// LINK: hv/sched/cap.c
 /* The pretended half of core_harness.h, and above what is linked with it. */
 #include "core_harness.h"
 
@@ -30,6 +31,11 @@ void vcpu_unpause(struct vcpu *v)
     assert_true(v->pause_count > 0);
     v->pause_count--;
 }
+void sched_set_weight(struct vcpu *v, uint32_t weight) { share_weight(v, weight); }
+void sched_set_affinity(struct vcpu *v, uint32_t affinity) { v->affinity = affinity; }
+uint32_t domain_cpus(void) { return 6; }
+void sched_let_go(struct vcpu *v) {}
+void sched_pick_again(struct vcpu *v) { v->kicked = 1; }
 void vcpu_set_online(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
 bool must_yield(void)
 {

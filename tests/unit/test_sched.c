@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/domain/deadline.c hv/time/timer.c
+// LINK: hv/domain/deadline.c hv/sched/cap.c hv/sched/wait.c hv/time/timer.c
 // The scheduler on pretended CPUs: turn by turn, with guests that are scripts. Includes sched.c for its single turn.
 #include "unit.h"
 #include "shim.h"
@@ -159,8 +159,11 @@ int setup(void **state)
         vc[i].cpu = cpus[0];
         vc[i].info = &shared[i].vcpu_info[0];
         list_init(&vc[i].rq_node);
+        share_weight(&vc[i], WEIGHT_DEFAULT);
+        vc[i].affinity = ~0u;
         timer_setup(&vc[i].poll_timer, NULL);
         deadline_init(d);
+        cap_init(d);
         script[i] = hog;
     }
     return 0;
@@ -298,8 +301,8 @@ TEST(woken_ones_have_their_share_only)
 {
     make_ring(2);
     until(shim_now_ns + 1000 * MS);
-    assert_in_range(ran_ns[0], 300 * MS, 370 * MS); /* a third each */
-    assert_in_range(ran_ns[1], 280 * MS, 370 * MS);
+    assert_in_range(ran_ns[0], 320 * MS, 520 * MS); /* a third at least; one of the two sleeps always */
+    assert_in_range(ran_ns[1], 230 * MS, 340 * MS);
 }
 /* Each of them is below its share, together they would have it all. */
 TEST(many_woken_ones_do_not_starve_others)
@@ -377,6 +380,352 @@ TEST(boost_below_the_share_always)
     assert_in_range(waited_most, 1, 260 * US);
     for (unsigned i = 0; i < 4; i++)
         assert_in_range(ran_ns[i], 200 * MS, 300 * MS);
+}
+
+/* --- weights, caps, affinity ------------------------------------------------------------------------------------------ */
+#define TEN_SECONDS          (10000 * MS)
+#define near(what, want, of) assert_in_range(what, (want) - (of) / 20, (want) + (of) / 20)
+
+static void weights(const unsigned *w, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        sched_set_weight(&vc[i], w[i]);
+}
+/* Each has its part of the CPU to 5 %. */
+static void by_weight(const unsigned *w, unsigned n)
+{
+    uint64_t sum = 0;
+    setup(NULL);
+    weights(w, n);
+    online(0, n - 1);
+    until(shim_now_ns + TEN_SECONDS);
+    for (unsigned i = 0; i < n; i++)
+        sum += w[i];
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t want = TEN_SECONDS * w[i] / sum;
+        near(ran_ns[i], want, want);
+    }
+}
+TEST(busy_ones_have_their_weight)
+{
+    by_weight((unsigned[]){ 256, 256 }, 2);
+    by_weight((unsigned[]){ 256, 512 }, 2);
+    by_weight((unsigned[]){ 1, 8 }, 2);
+    by_weight((unsigned[]){ 65535, 65535, 32768 }, 3);
+    by_weight((unsigned[]){ 100, 200, 300, 400, 1000 }, 5);
+}
+/* A hundred to one, and who wants all of its part, a little at a time: 2 ms, then it sleeps 2 ms, which is 40 % of what two leave it. */
+static struct timer alarm;
+static void ring_the_bell(struct timer *t) { event(&vc[2]); }
+static uint64_t began;
+static void naps(struct vcpu *v)
+{
+    v->info->evtchn_upcall_pending = 0;
+    if (!began)
+        began = ran_ns[2];
+    shim_now_ns += 50 * US;
+    if (ran_ns[2] - began < 2 * MS)
+        return;
+    began = 0;
+    timer_set(&alarm, shim_now_ns + 2 * MS);
+    v->halted = true;
+    vcpu_block(v);
+}
+static void two_and_a_napper(unsigned a, unsigned b, unsigned napper)
+{
+    setup(NULL);
+    weights((unsigned[]){ a, b, napper }, 3);
+    timer_setup(&alarm, ring_the_bell);
+    began = 0;
+    script[2] = naps;
+    dom[2].callback_vector = 0xf3;
+    online(0, 2);
+    until(shim_now_ns + TEN_SECONDS);
+}
+TEST(two_busy_and_one_that_naps)
+{
+    two_and_a_napper(256, 512, 256);
+    near(ran_ns[1], 2 * ran_ns[0], 2 * ran_ns[0]);
+    assert_in_range(ran_ns[2], TEN_SECONDS / 10, TEN_SECONDS / 4 + TEN_SECONDS / 80);
+    two_and_a_napper(256, 512, 65535); /* half is all that it asks for */
+    near(ran_ns[1], 2 * ran_ns[0], 2 * ran_ns[0]);
+    near(ran_ns[2], TEN_SECONDS / 2, TEN_SECONDS / 2);
+    two_and_a_napper(1000, 1000, 10); /* and who may not, does not, whatever it does */
+    near(ran_ns[0], TEN_SECONDS / 2, TEN_SECONDS / 2);
+    assert_in_range(ran_ns[2], 10 * MS, TEN_SECONDS / 201 * 2);
+}
+TEST(those_that_wake_each_other_have_their_weight_only)
+{
+    weights((unsigned[]){ 1024, 256, 256 }, 3);
+    make_ring(2);
+    until(shim_now_ns + TEN_SECONDS);
+    assert_true(ran_ns[1] + ran_ns[2] < TEN_SECONDS / 3 + TEN_SECONDS / 60);
+    assert_true(ran_ns[1] + ran_ns[2] > TEN_SECONDS / 6);
+}
+/* Who yields all the time has its part, or less. */
+TEST(yielding_gains_nothing)
+{
+    script[1] = yielder;
+    online(0, 1);
+    until(shim_now_ns + TEN_SECONDS);
+    assert_true(ran_ns[1] < TEN_SECONDS / 2);
+}
+TEST(weight_changes_at_once)
+{
+    online(0, 1);
+    until(shim_now_ns + 1000 * MS);
+    near(ran_ns[0], 500 * MS, 500 * MS);
+    sched_set_weight(&vc[0], 768);
+    until(shim_now_ns + 1000 * MS);
+    near(ran_ns[0], 1250 * MS, 750 * MS);
+    vcpu_pause(&vc[0]);
+    sched_set_weight(&vc[0], 256);
+    vcpu_unpause(&vc[0]);
+    until(shim_now_ns + 1000 * MS);
+    near(ran_ns[0], 1750 * MS, 500 * MS);
+    vcpu_pause(&vc[0]);
+    vcpu_pause(&vc[1]);
+    assert_int_equal(sched_cpus[0].share.weights, 0);
+}
+/* Weights are forgotten by nobody who only sleeps for a moment: one with much of it, that rests a little, hardly sees one with none. */
+static void rests_a_little(struct vcpu *v)
+{
+    static uint64_t last;
+    v->info->evtchn_upcall_pending = 0;
+    shim_now_ns += 50 * US;
+    if (ran_ns[v->id] - last < 9 * MS)
+        return;
+    last = ran_ns[v->id];
+    timer_set(&alarm, shim_now_ns + 1 * MS);
+    v->halted = true;
+    vcpu_block(v);
+}
+TEST(a_rest_costs_no_share)
+{
+    sched_set_weight(&vc[0], 1);
+    timer_setup(&alarm, ring_the_bell);
+    script[2] = rests_a_little;
+    dom[2].callback_vector = 0xf3;
+    vcpu_set_online(&vc[0]);
+    vcpu_set_online(&vc[2]);
+    until(shim_now_ns + TEN_SECONDS);
+    assert_true(ran_ns[2] > TEN_SECONDS / 100 * 84);
+}
+
+/* A slice at most: a second of sleep is no second of CPU. */
+TEST(sleep_saves_nothing_up)
+{
+    script[1] = halt;
+    dom[1].callback_vector = 0xf3;
+    online(0, 1);
+    until(shim_now_ns + 1000 * MS);
+    script[1] = hog;
+    uint64_t before = ran_ns[1];
+    event(&vc[1]);
+    until(shim_now_ns + 100 * MS);
+    assert_in_range(ran_ns[1] - before, 45 * MS, 65 * MS);
+}
+
+/* --- caps --- */
+static void capped(unsigned percent, unsigned hogs)
+{
+    setup(NULL);
+    cap_set(&dom[0], percent);
+    online(0, hogs);
+    until(shim_now_ns + TEN_SECONDS);
+    near(ran_ns[0], TEN_SECONDS / 100 * percent, TEN_SECONDS / 100 * percent);
+}
+TEST(a_cap_is_kept)
+{
+    for (unsigned hogs = 0; hogs < 4; hogs++)
+        for (unsigned percent = 1; percent <= 100 / (hogs + 1); percent = percent * 2 + 1)
+            capped(percent, hogs);
+}
+/* Alone it leaves the CPU idle, which halts meanwhile; it is on no queue, and no share is its. */
+TEST(who_is_held_is_on_no_queue)
+{
+    cap_set(&dom[0], 10);
+    online(0, 0);
+    until(shim_now_ns + 1000 * MS);
+    while (!vc[0].held)
+        turns(0, 1);
+    assert_int_equal(cpus[0]->rq_len, 0);
+    assert_int_equal(sched_cpus[0].share.weights, 0);
+    assert_false(work_for(cpus[0]));
+    vcpu_wake(&vc[0]);
+    assert_int_equal(cpus[0]->rq_len, 0);
+    vcpu_pause(&vc[0]); /* the two pauses are apart */
+    cap_set(&dom[0], 0);
+    until(shim_now_ns + 100 * MS);
+    assert_false(vc[0].held);
+    assert_int_equal(cpus[0]->rq_len, 0);
+    uint64_t before = ran_ns[0];
+    vcpu_unpause(&vc[0]);
+    until(shim_now_ns + 100 * MS);
+    assert_int_equal(ran_ns[0] - before, 100 * MS);
+}
+/* It does not go before others for having been kept out. */
+TEST(who_was_held_is_owed_nothing)
+{
+    cap_set(&dom[0], 10);
+    online(0, 2);
+    until(shim_now_ns + 500 * MS);
+    for (unsigned i = 0; i < 20; i++) {
+        while (!vc[0].held)
+            turns(0, 1);
+        while (vc[0].held)
+            turns(0, 1);
+        assert_false(vc[0].boosted);
+    }
+}
+TEST(a_cap_begins_at_once)
+{
+    online(0, 0);
+    until(shim_now_ns + 900 * MS);
+    stop_at = ~0ull;
+    struct vcpu *v = pick(cpus[0]);
+    cpus[0]->current = v;
+    cpus[0]->slice_start_ns = shim_now_ns;
+    for (unsigned i = 0; i < 2000; i++)
+        run_once(cpus[0], v);
+    assert_true(sched_keeps(cpus[0], v));
+    cap_set(&dom[0], 20);
+    assert_false(sched_keeps(cpus[0], v));
+    put(cpus[0], v);
+    until(shim_now_ns + 1000 * MS);
+    near(ran_ns[0], 1200 * MS, 200 * MS);
+}
+/* Neither naps nor yields give more; nor is it boosted for what it was held. */
+TEST(naps_do_not_pass_a_cap)
+{
+    cap_set(&dom[2], 20);
+    timer_setup(&alarm, ring_the_bell);
+    began = 0;
+    script[2] = naps;
+    dom[2].callback_vector = 0xf3;
+    online(0, 2);
+    until(shim_now_ns + TEN_SECONDS);
+    near(ran_ns[2], TEN_SECONDS / 5, TEN_SECONDS / 5);
+    near(ran_ns[0], ran_ns[1], ran_ns[1]);
+}
+TEST(yields_do_not_pass_a_cap)
+{
+    cap_set(&dom[1], 20);
+    script[1] = yielder;
+    online(1, 1);
+    until(shim_now_ns + TEN_SECONDS);
+    near(ran_ns[1], TEN_SECONDS / 5, TEN_SECONDS / 5);
+}
+/* Its vCPUs share it. */
+TEST(a_cap_is_the_domains)
+{
+    dom[0].nr_vcpus = 2;
+    dom[0].vcpu[1] = &vc[1];
+    vc[1].domain = &dom[0];
+    cap_set(&dom[0], 50);
+    online(0, 1);
+    until(shim_now_ns + TEN_SECONDS);
+    near(ran_ns[0] + ran_ns[1], TEN_SECONDS / 2, TEN_SECONDS / 2);
+    near(ran_ns[0], TEN_SECONDS / 4, TEN_SECONDS / 4);
+}
+
+/* --- affinity --- */
+TEST(domain_cpus_have_a_bit_each)
+{
+    nr_cpus = 4;
+    assert_int_equal(domain_cpus(), 0xf);
+    first_domain_cpu = 1;
+    assert_int_equal(domain_cpus(), 0xe);
+}
+TEST(pinned_ones_are_not_taken)
+{
+    nr_cpus = 3;
+    cpus[1]->idle = cpus[2]->idle = 1;
+    for (unsigned i = 0; i < 3; i++)
+        sched_set_affinity(&vc[i], 1);
+    online(0, 2);
+    assert_int_equal(ipis[1] + ipis[2], 0);
+    assert_false(work_for(cpus[1])); /* it halts */
+    assert_null(pick(cpus[1]));
+    sched_set_affinity(&vc[2], 4);
+    assert_int_equal(ipis[2], 1);
+    assert_int_equal(cpus[0]->rq_len, 2);
+    assert_int_equal(cpus[2]->rq_len, 1);
+    assert_null(pick(cpus[1]));
+    shim_cpu = 2;
+    cpus[2]->idle = 0;
+    assert_ptr_equal(pick(cpus[2]), &vc[2]);
+}
+/* Who takes passes by those in front that are pinned; and once only looks for what is gone. */
+TEST(a_pinned_one_in_front_is_passed)
+{
+    nr_cpus = 2;
+    sched_set_affinity(&vc[0], 1);
+    online(0, 2);
+    sched_set_affinity(&vc[2], 1);
+    assert_true(work_for(cpus[1]));
+    assert_ptr_equal(pick(cpus[1]), &vc[1]);
+    assert_int_equal(sched_cpus[0].share.weights, 512);
+    assert_int_equal(sched_cpus[1].share.weights, 256);
+    assert_true(work_for(cpus[1])); /* not known yet */
+    assert_null(pick(cpus[1]));
+    assert_false(work_for(cpus[1]));
+}
+TEST(a_pin_moves_who_runs)
+{
+    nr_cpus = 2;
+    cpus[1]->idle = 1;
+    online(0, 1);
+    struct vcpu *v = pick(cpus[0]);
+    cpus[0]->current = v;
+    unsigned before = ipis[1];
+    sched_set_affinity(v, 2);
+    assert_false(sched_keeps(cpus[0], v));
+    put(cpus[0], v);
+    assert_ptr_equal(v->cpu, cpus[1]);
+    assert_true(vcpu_stopped(v));
+    assert_int_equal(cpus[1]->rq_len, 1);
+    assert_int_equal(ipis[1], before + 1);
+    assert_int_equal(sched_cpus[0].share.weights, 256);
+    assert_int_equal(sched_cpus[1].share.weights, 256);
+    sched_set_affinity(v, 3); /* not pinned any more: where it is, until somebody takes it */
+    assert_ptr_equal(v->cpu, cpus[1]);
+}
+TEST(a_pin_moves_who_sleeps_or_is_held)
+{
+    nr_cpus = 2;
+    dom[0].callback_vector = 0xf3;
+    vc[0].state = VCPU_BLOCKED;
+    sched_set_affinity(&vc[0], 2);
+    assert_ptr_equal(vc[0].cpu, cpus[1]);
+    assert_int_equal(cpus[1]->rq_len, 0);
+    event(&vc[0]);
+    assert_int_equal(cpus[1]->rq_len, 1);
+    vcpu_pause(&vc[0]);
+    sched_set_affinity(&vc[0], 1);
+    assert_int_equal(cpus[0]->rq_len + cpus[1]->rq_len, 0);
+    vcpu_unpause(&vc[0]);
+    assert_int_equal(cpus[0]->rq_len, 1);
+    assert_int_equal(sched_cpus[1].share.weights, 0);
+}
+
+/* Nobody else's turn comes for it. */
+TEST(who_is_cut_short_finishes_its_slice)
+{
+    unsigned changes = 0, last = 0;
+    for (unsigned i = 0; i < 4; i++)
+        script[i] = hog_beside_light;
+    script[4] = light;
+    dom[4].callback_vector = 0xf3;
+    online(0, 4);
+    until(shim_now_ns + 1000 * MS);
+    for (unsigned i = 0; i < traced; i++)
+        if (trace[i] != 4 && trace[i] != last) {
+            last = trace[i];
+            changes++;
+        }
+    assert_in_range(traced, 2000, ARRAY_SIZE(trace));
+    assert_in_range(changes, 90, 120);
 }
 
 TEST(idle_cpu_takes_waiting_work)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/domain/deadline.c hv/time/timer.c
+// LINK: hv/domain/deadline.c hv/sched/cap.c hv/sched/wait.c hv/time/timer.c
 // FLAGS: -pthread
 // CPUs that sleep, wake each other and take each other's vCPUs at once; threads are the CPUs, and one that sleeps wakes by an IPI
 // alone. Tokens go from vCPU to vCPU: a wake that is lost keeps one for ever. Includes sched.c for its single turn.
@@ -125,6 +125,25 @@ static int loop(void *id)
     return 0;
 }
 
+/* Another CPU that pins vCPUs and weighs them anew, all the time. */
+static bool pins;
+static void pin_some(void)
+{
+    static uint32_t x = 1;
+    x = x * 1664525 + 1013904223;
+    uint32_t some = (x >> 16) & domain_cpus();
+    sched_set_affinity(&vc[(x >> 24) % NV], some ? some : ~0u);
+    sched_set_weight(&vc[(x >> 20) % NV], 1 + (x >> 16 & 1023));
+    struct vcpu *v = &vc[(x >> 24) % NV]; /* who is paused, and stopped, is on no queue: it could be freed */
+    vcpu_pause(v);
+    while (!vcpu_stopped(v))
+        thrd_yield();
+    struct cpu *c = rq_lock(v);
+    assert_false(queued(v));
+    spin_unlock(&c->rq_lock);
+    vcpu_unpause(v);
+}
+
 static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
 {
     thrd_t thread[NC];
@@ -158,6 +177,8 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
         vc[i].info = &shared[i].vcpu_info[0];
         vc[i].info->evtchn_upcall_pending = 0;
         list_init(&vc[i].rq_node);
+        share_weight(&vc[i], WEIGHT_DEFAULT);
+        vc[i].affinity = ~0u;
     }
     for (uintptr_t i = 0; i < NC; i++)
         assert_int_equal(thrd_create(&thread[i], loop, (void *)i), thrd_success);
@@ -165,7 +186,9 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
     for (unsigned i = 0; i < nr_tokens; i++)
         give(i % NV);
     for (uint32_t still = 0, seen = 0; absorbed < nr_tokens && still < HUNG * 1000; still++) {
-        thrd_sleep(&(struct timespec){ 0, 1000000 }, NULL);
+        thrd_sleep(&(struct timespec){ 0, pins ? 10000 : 1000000 }, NULL);
+        if (pins)
+            pin_some();
         if (seen != hops)
             still = 0;
         seen = hops;
@@ -177,10 +200,21 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
     for (unsigned i = 0; i < NC; i++)
         thrd_join(thread[i], NULL);
     assert_int_equal(came, nr_tokens);
+    for (unsigned i = 0; i < NC; i++) { /* all sleep: nobody shares a CPU */
+        assert_int_equal(cpu[i].rq_len, 0);
+        assert_int_equal(sched_cpus[i].share.weights, 0);
+    }
     assert_true(slept > NAPS); /* it was a test of that */
 }
 
 TEST(one_token) { no_wake_is_lost(0, 1); }
 TEST(two_tokens) { no_wake_is_lost(0, 2); }
 TEST(four_tokens) { no_wake_is_lost(0, 4); }
+TEST(pinned_meanwhile)
+{
+    pins = true;
+    no_wake_is_lost(0, 2);
+    no_wake_is_lost(1, 4);
+    pins = false;
+}
 TEST(without_cpu_0) { no_wake_is_lost(1, 2); }

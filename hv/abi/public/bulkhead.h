@@ -253,6 +253,29 @@ struct bh_max_pages {
     uint64_t pages;
 };
 
+/* Scheduling: what `set` names is set, all or nothing; then everything is told. The weight is that of each of the domain's vCPUs
+ * against others on the same CPU, the cap (percent of one CPU, 0: none) that of all of them together; both, and the affinity, outlive a
+ * restart. -ENOENT: no such vCPU; -EINVAL: weight or cap out of range; -EOPNOTSUPP: a cap for a service domain, which has deadlines to meet;
+ * -ENODEV: an affinity without a CPU that runs domains. */
+#define BH_SCHED_WEIGHT   1u
+#define BH_SCHED_CAP      2u
+#define BH_SCHED_AFFINITY 4u
+#define BH_WEIGHT_MAX     65535u
+#define BH_VCPU_ONLINE    1u
+#define BH_VCPU_RUNNING   2u
+#define BH_VCPU_BLOCKED   4u
+struct bh_sched {
+    uint16_t domid; /* in */
+    uint16_t vcpu;  /* in: whose affinity and what is below it */
+    uint32_t set;   /* in: BH_SCHED_*; 0: nothing is set */
+    uint32_t weight, cap;
+    uint64_t affinity; /* CPUs, a bit each */
+    uint64_t cpus;     /* out: CPUs that run domains */
+    uint64_t cpu_ns;
+    uint32_t cpu;   /* out: on which it runs, or did last */
+    uint32_t state; /* out: BH_VCPU_* */
+};
+
 #define BH_CRASH_INJECT 1u /* at a random instruction within milliseconds; else at once */
 #define BH_CRASH_HANG   2u /* stop giving it CPU time, so that its deadline is missed */
 struct bh_crash {

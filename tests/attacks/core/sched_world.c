@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: hv/time/timer.c
+// LINK: hv/sched/cap.c hv/sched/wait.c hv/time/timer.c
 /* sched_world.h. */
 #include "sched_world.h"
 #include "../../../hv/sched/sched.c"
@@ -83,6 +83,8 @@ void world(void)
         vc[i].cpu = this_cpu();
         vc[i].info = &shared[i].vcpu_info[0];
         list_init(&vc[i].rq_node);
+        share_weight(&vc[i], WEIGHT_DEFAULT);
+        vc[i].affinity = ~0u;
         timer_setup(&vc[i].poll_timer, NULL);
         timer_setup(&vc[i].singleshot, NULL);
         script[i] = hog;

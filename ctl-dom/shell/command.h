@@ -24,9 +24,9 @@ struct commands {
     }
 
 /* The groups, in the order of `help`. */
-extern const struct commands list_commands, name_commands, domain_commands, memory_commands,
-    vcpus_commands, info_commands, pci_commands, block_commands, network_commands, store_commands,
-    crash_commands, power_commands;
+extern const struct commands list_commands, name_commands, domain_commands, sched_commands,
+    memory_commands, vcpus_commands, info_commands, pci_commands, block_commands, network_commands,
+    store_commands, crash_commands, power_commands;
 
 /* Runs the command that argv[0] names, or says why not. */
 void command_run(int argc, char **argv);

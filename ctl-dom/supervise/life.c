@@ -14,6 +14,7 @@
 #include "domain/load.h"
 #include "domain/pci.h"
 #include "domain/records.h"
+#include "domain/scheduling.h"
 #include "domain/start_info.h"
 #include "job/job.h"
 #include "store/devices.h"
@@ -139,6 +140,8 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
         rc = build_rings(d, e);
     if (!rc && (rc = (int)bh_ctl_set_entry(&entry)))
         fail(e, rc, "%s: entry: %s", cfg->name, errno_text(rc));
+    if (!rc)
+        rc = scheduling_begin(d, e);
     if (!rc)
         rc = connect_and_start(d, e);
     if (!rc) {

@@ -184,7 +184,8 @@ static bool cmd_list(int argc, char **argv)
 }
 static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
 const struct commands list_commands = COMMANDS(list), name_commands, info_commands, pci_commands,
-                      memory_commands, vcpus_commands, block_commands, network_commands;
+                      sched_commands, memory_commands, vcpus_commands, block_commands,
+                      network_commands;
 
 static unsigned may_start;
 void guests_may_start(void)

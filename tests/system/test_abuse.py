@@ -149,6 +149,57 @@ def test_abuse_shares(m):
     check_free(m, before)
 
 
+def ran(m):
+    """Seconds of CPU by the core's own count, of each domain."""
+    return {name: float(s) for name, s in re.findall(r"^(\S+) +\d+ +\d+ +\d+\t? +\S+ +([\d.]+) ", m.cmd("list"), re.M)}
+
+
+def apart(m, names, seconds=10):
+    """What each had meanwhile, of so many seconds that they had together at least."""
+    before = ran(m)
+    now = until(lambda: ran(m), lambda now: sum(now[n] - before[n] for n in names) >= seconds, f"{seconds} s of CPU time", 120, 1)
+    return [now[n] - before[n] for n in names]
+
+
+def near(had, wanted):
+    """To 5 %, and to the tenths of seconds that the list shows."""
+    return abs(had - wanted) <= wanted / 20 + 0.1
+
+
+def test_abuse_weights(m):
+    """Two guests that compute and one that naps, on one CPU: the two have it by their weights, the napper no more than its own; new weights
+    and caps hold at once, are the same after the control domain's death, and nobody else is restarted."""
+    names, lives = ["spin1", "spin2", "nap"], restarts(m)
+    cpu = re.search(r"^control +0 +0 +\S+ +\S+ +\S+ +(\S+) / all", m.cmd("vcpu-list control"), re.M)
+    check(cpu, f"vcpu-list: {m.cmd('vcpu-list')}")
+    last = re.search(r"runs on CPU 31, but on (?:\d+-)?(\d+)", m.cmd("vcpu-pin control 0 31")).group(1)
+    for name in names:
+        out = m.cmd(f"create flood name={name} vif=[] extra='flood={name.rstrip('12')}' cpus='{last}' cpu_weight={512 if name == 'spin2' else 256}", 60)
+        check("created as domain" in out, f"create: {out}")
+    rows = re.findall(r"^(spin1|spin2|nap) +\d+ +0 +(\d+) +\S+ +[\d.]+ +(\d+) / all", m.cmd("vcpu-list"), re.M)
+    check(rows == [(n, last, last) for n in names], f"vcpu-list: {rows}")
+    one, two, nap = apart(m, names)
+    check(near(one, (one + two) / 3) and near(two, (one + two) / 3 * 2), f"weights 256 and 512: {one} and {two} s, the napper {nap} s")
+    check(nap <= (one + two + nap) / 4 * 1.05 + 0.1, f"the napper had {nap} s beside {one} and {two} s")
+    for line in ("sched-credit2 -d spin1 -w 1024", "sched-credit2 -d spin2 -w 256"):
+        check(not m.cmd(line).strip(), line)
+    one, two, nap = apart(m, names, 4)
+    check(near(one, (one + two) / 5 * 4), f"weights 1024 and 256: {one} and {two} s, the napper {nap} s")
+    m.cmd("sched-credit2 -d spin1 -c 50")
+    m.send("crash --inject control\r")
+    m.expect(r"control: crashed", 60)
+    m.prompt()
+    rows = re.findall(r"^(spin1|spin2|nap) +\d+ +(\d+) +(\d+)", m.cmd("sched-credit2"), re.M)
+    check(rows == [("spin1", "1024", "50"), ("spin2", "256", "0"), ("nap", "256", "0")], f"after the control domain's death: {rows}")
+    m.cmd("destroy nap", 60)
+    one, two = apart(m, names[:2])
+    # No lower limit: where the host takes the CPU away for longer than an account lasts, what was earned meanwhile is lost.
+    check(0 < one <= (one + two) / 2 * 1.05 + 0.1, f"a cap of 50 %: {one} s, and {two} s without")
+    check(restarts(m) == lives, f"restarts were {lives}, are {restarts(m)}")
+    for name in names[:2]:
+        m.cmd(f"destroy {name}", 60)
+
+
 def test_supervisor_typed_crashes(m):
     """Crashes by command, one after another, are no row of deaths: none waits for the next instance, the first as the last."""
     before = restarts(m)["net0"]

@@ -10,6 +10,8 @@
  *   flood=keep   nodes that it writes anew between the transactions that it opens and leaves open: each keeps the old ones
  *   flood=log    lines of one character to the core's log and to its console
  *   flood=reboot lives for 1.2 s, then asks to be rebooted
+ *   flood=spin   computes, for ever
+ *   flood=nap    the same for 2 ms, then sleeps for 2 ms
  *   flood=hold   grants a page to each of the next domids, maps what they grant to it, and lets go of nothing
  * Says `flood: NAME` once it began.
  */
@@ -165,6 +167,22 @@ static void flood_reboot(void)
     domain_exit(SHUTDOWN_reboot);
 }
 
+static void flood_spin(void)
+{
+    for (;;)
+        __asm__ volatile("pause");
+}
+
+static void flood_nap(void)
+{
+    for (;;) {
+        for (uint64_t end = now_ns() + 2 * NS_PER_MS; now_ns() < end;)
+            ;
+        for (uint64_t end = now_ns() + 2 * NS_PER_MS; now_ns() < end;)
+            event_wait(end);
+    }
+}
+
 #define NEIGHBOURS 6u
 static void flood_hold(void)
 {
@@ -204,6 +222,7 @@ int main(void)
         { "state", flood_state, true }, { "keep", flood_keep, false },
         { "log", flood_log, false },    { "reboot", flood_reboot, false },
         { "hold", flood_hold, false },  { "ports", flood_ports, false },
+        { "spin", flood_spin, false },  { "nap", flood_nap, false },
     };
     char word[16] = "";
 

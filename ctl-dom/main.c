@@ -7,12 +7,14 @@
  * Start reading here: the order of boot. Then supervise/life.c (how a domain is made) and supervise/supervisor.c (how one is
  * brought back).
  */
+#include <errno.h>
 #include "console/console.h"
 #include "domain/load.h"
 #include "domain/records.h"
 #include "job/job.h"
 #include "shell/shell.h"
 #include "store/connection.h"
+#include "store/volume.h"
 #include "supervise/adopt.h"
 #include "supervise/anew.h"
 #include "supervise/autostart.h"
@@ -54,11 +56,25 @@ static void reach_store(void)
         job_wait(now_ns() + 1000000000);
 }
 
+/* The volume, if there is one, is opened once for all of them. */
+static void start_guests(void)
+{
+    struct errbuf e;
+
+    volume_on();
+    int rc = volume_begin(true, &e);
+    if (rc && rc != -ENOENT)
+        say("%s; its configurations do not start by themselves", e.s);
+    autostart(BH_ROLE_GUEST);
+    if (!rc)
+        volume_end();
+}
+
 static void first_boot(void)
 {
     autostart(BH_ROLE_PCIBACK);
     autostart(BH_ROLE_DRIVER);
-    autostart(BH_ROLE_GUEST);
+    start_guests();
     for (uint64_t end = now_ns() + BOOT_WAIT_NS; !supervisor_all_up() && now_ns() < end;)
         job_wait(now_ns() + 10000000);
 }
@@ -99,6 +115,7 @@ static void boot(void)
     if (!*record_boot_over)
         first_boot();
     *record_boot_over = 1;
+    volume_on();
     bh_svc_adopted();
 }
 

@@ -258,17 +258,17 @@ static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t 
                        struct errbuf *e)
 {
     struct load l = { .d = d, .elf = malloc(sizeof(*l.elf)) };
-    struct image *img = bundle_find(&bundle, d->cfg.kernel);
+    struct boot_file file;
     char why[200];
     int rc;
 
-    if (!img) {
+    if (!boot_file_find(&file, d->cfg.kernel)) {
         rc = fail(e, -ENOENT, "%s: kernel '%s' is not in the bundle", d->cfg.name, d->cfg.kernel);
     } else if (!l.elf) {
         rc = fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
     } else {
         elf_begin(l.elf, write_segment, d, limit);
-        rc = image_stream(&bundle, img, kernel_sink, &l, why, sizeof(why));
+        rc = boot_file_stream(&file, kernel_sink, &l, why, sizeof(why));
         bool ours = !rc || l.rc;
         if (!rc)
             rc = elf_end(l.elf);
@@ -305,20 +305,20 @@ static int ramdisk_sink(void *arg, const void *data, size_t len)
 static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot_map *map,
                         struct errbuf *e)
 {
-    struct image *img = bundle_find(&bundle, d->cfg.ramdisk);
+    struct boot_file file;
     char why[200];
 
-    if (!img)
+    if (!boot_file_find(&file, d->cfg.ramdisk))
         return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name, d->cfg.ramdisk);
-    uint64_t room = top > above ? top - above : 0, size = page_up(img->full_len);
+    uint64_t room = top > above ? top - above : 0, size = page_up(file.len);
     if (size > room)
         return fail(e, -ENOMEM, "%s: memory: kernel and ramdisk '%s' need %lu MiB, %u are given",
                     d->cfg.name, d->cfg.ramdisk, (above + size + MIB - 1) / MIB,
                     config_most_mb(&d->cfg));
-    struct load l = { .d = d, .gpa = top - size, .left = img->full_len };
+    struct load l = { .d = d, .gpa = top - size, .left = file.len };
     map->module_gpa = top - size;
-    map->module_len = img->full_len;
-    int rc = image_stream(&bundle, img, ramdisk_sink, &l, why, sizeof(why));
+    map->module_len = file.len;
+    int rc = boot_file_stream(&file, ramdisk_sink, &l, why, sizeof(why));
     if (rc && !l.rc)
         return fail(e, rc, "%s: %s", d->cfg.name, why);
     if (!rc && l.left)

@@ -24,9 +24,9 @@ struct commands {
     }
 
 /* The groups, in the order of `help`. */
-extern const struct commands list_commands, name_commands, domain_commands, sched_commands,
-    memory_commands, vcpus_commands, info_commands, pci_commands, block_commands, network_commands,
-    store_commands, crash_commands, power_commands;
+extern const struct commands list_commands, name_commands, domain_commands, config_commands,
+    sched_commands, memory_commands, vcpus_commands, info_commands, pci_commands, block_commands,
+    network_commands, store_commands, crash_commands, power_commands;
 
 /* Runs the command that argv[0] names, or says why not. */
 void command_run(int argc, char **argv);
@@ -36,6 +36,9 @@ void command_stays(bool (*on)(void));
 bool command_is_on(void); /* for the job: asks that */
 /* The domain of that name or number; NULL: there is none, which was said. */
 struct dom *command_dom(const char *name);
+/* Prints what there is to say of a configuration; why: what kept it from being read, if anything. */
+struct findings;
+void command_findings(const struct findings *found, const char *why);
 /* What a domain of the core's list is called here. */
 struct bh_dominfo;
 const char *command_name(const struct bh_dominfo *di);

@@ -12,9 +12,9 @@ static const struct command own[] = {
 };
 static const struct commands own_commands = COMMANDS(own);
 static const struct commands *const groups[] = {
-    &own_commands,     &list_commands,  &name_commands,  &domain_commands, &sched_commands,
-    &memory_commands,  &vcpus_commands, &info_commands,  &pci_commands,    &block_commands,
-    &network_commands, &store_commands, &crash_commands, &power_commands,
+    &own_commands,   &list_commands,    &name_commands,  &domain_commands, &config_commands,
+    &sched_commands, &memory_commands,  &vcpus_commands, &info_commands,   &pci_commands,
+    &block_commands, &network_commands, &store_commands, &crash_commands,  &power_commands,
 };
 
 static const struct command *find(const char *name)

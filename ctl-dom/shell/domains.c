@@ -8,8 +8,7 @@
 #include "supervise/life.h"
 #include "supervise/waiting.h"
 
-/* What there is to say of a configuration; why: what kept it from being read, if anything. */
-static void tell(const struct findings *found, const char *why)
+void command_findings(const struct findings *found, const char *why)
 {
     for (unsigned i = 0; i < found->n; i++)
         out("%s\n", found->at[i].text);
@@ -28,7 +27,7 @@ static bool cmd_create(int argc, char **argv)
     uint64_t start = now_ns(), took;
     int rc = config_make(&cfg, argv[1], argc - 2, argv + 2, &found, &e);
 
-    tell(&found, rc ? e.s : "");
+    command_findings(&found, rc ? e.s : "");
     if (rc)
         return true;
     rc = config_check(&cfg, argv[1], e.s, sizeof(e.s));

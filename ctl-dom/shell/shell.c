@@ -50,6 +50,7 @@ static void run_line(char *line)
 
 static void begin(void)
 {
+    con_edits(&edit); /* a command may have had one of its own */
     edit_start(&edit);
     con_set_mode(CON_EDITING);
 }
@@ -195,7 +196,6 @@ static void alive(void)
 void shell_run(void (*boot)(void))
 {
     edit_init(&edit, con_write, "bh> ");
-    con_edits(&edit);
     first = boot;
     commanded = true; /* the keyboard waits for the end of the boot */
     job_start(job);

@@ -12,6 +12,7 @@
 #include "store/devices.h"
 #include "store/hotplug.h"
 #include "store/store.h"
+#include "store/volume.h"
 #include "supervise/anew.h"
 #include "supervise/dying.h"
 #include "supervise/life.h"
@@ -159,6 +160,7 @@ static void meet_store(void)
             settle(d);
         }
     }
+    volume_left();
     (void)devs_work(); /* vifs that were being plugged again, before one of their guests ends */
     dying_meet_store();
 }

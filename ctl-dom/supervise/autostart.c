@@ -47,26 +47,31 @@ static void start(const struct domcfg *cfg, const char *config, struct waiting *
     }
 }
 
-/* The number of each configuration of that role that starts by itself, 0 of every other. */
-static void numbers(enum bh_role role, uint8_t number[BUNDLE_MAX_IMAGES])
+/* What may start by itself; a volume may be read again meanwhile, so the names are ours. */
+static struct {
+    char name[CONFIG_NAME];
+    uint8_t number; /* 0: it does not */
+} candidates[BUNDLE_MAX_IMAGES + ARCHIVE_FILES];
+
+/* The configurations of that role, with their numbers. Returns how many. */
+static unsigned find_candidates(enum bh_role role)
 {
     static struct domcfg cfg;
+    unsigned n = 0, i = 0;
+    const char *next;
     struct errbuf e;
 
-    for (unsigned i = 0; i < bundle.nr_images; i++) {
-        const char *name = bundle.image[i].name;
-        size_t len = strlen(name);
-        number[i] = 0;
-        if (len < 5 || strcmp(name + len - 4, ".cfg") != 0)
-            continue;
-        if (config_load(&cfg, name, &e)) {
-            if (role == BH_ROLE_STORE) /* say it once */
-                say("%s", e.s);
-            continue;
+    while (n < ARRAY_SIZE(candidates) && (next = config_next(&i))) {
+        char *name = candidates[n].name;
+        snprintf(name, sizeof(candidates[n].name), "%s", next);
+        if (!config_load(&cfg, name, &e)) {
+            candidates[n].number = (uint8_t)cfg.autostart;
+            n += cfg.role == role;
+        } else if (role == BH_ROLE_STORE || (role == BH_ROLE_GUEST && config_on_volume(name))) {
+            say("%s", e.s); /* once */
         }
-        if (cfg.role == role)
-            number[i] = (uint8_t)cfg.autostart;
     }
+    return n;
 }
 
 static void start_one(const char *name)
@@ -85,16 +90,15 @@ static void start_one(const char *name)
     job_wait(TIME_PAST); /* tells who has come up meanwhile */
 }
 
-/* In the order of their numbers; of one number in the order of the bundle. */
+/* In the order of their numbers; of one number in that of the bundle, then of the volume. */
 void autostart(enum bh_role role)
 {
-    uint8_t number[BUNDLE_MAX_IMAGES];
+    unsigned nr = find_candidates(role);
 
-    numbers(role, number);
     for (unsigned n = 1; n <= AUTOSTART_LAST; n++)
-        for (unsigned i = 0; i < bundle.nr_images; i++)
-            if (number[i] == n)
-                start_one(bundle.image[i].name);
+        for (unsigned i = 0; i < nr; i++)
+            if (candidates[i].number == n)
+                start_one(candidates[i].name);
 }
 
 /* --- those that wait ---------------------------------------------------------------------------- */

@@ -475,7 +475,8 @@ int volumes_tell(void)
     if (!listed)
         tidy();
     listed = true;
-    for (struct volume *v = volumes; !rc && v < volumes + shown(); v++)
-        rc = publish(v);
+    /* The whole disk, which is always there, comes last: who sees it sees all. */
+    for (struct volume *v = volumes + shown(); !rc && v > volumes;)
+        rc = publish(--v);
     return rc;
 }

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: MIT
 """Disks: a volume of blk0's NVMe in a guest, blk0 crashed under verified load; a slow disk; what disk= refuses."""
 import os
+import pathlib
 import re
+import subprocess
+import tempfile
 
 from tools import mkgpt
 from tests.lib.counts import CORE, counters, grown
 from tests.lib.crash import crash
-from tests.lib.machine import LOGS, Machine, check
+from tests.lib.machine import BUILD, LOGS, ROOT, Machine, check
 from tests.lib.wait import guest_says, pause, shows
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
@@ -168,10 +171,106 @@ def interrupts_find_their_vcpu(m):
     check(moves < 0.15 * reads, f"{moves} moves of a vCPU for {reads} reads")
 
 
+def config(name, **keys):
+    keys = {"kernel": "debian-kernel", "ramdisk": "debian-ramdisk", "memory": 96, "vif": [], **keys}
+    return f"# of the volume\nname = '{name}'\n" + "".join(f"{k} = {v!r}\n" for k, v in keys.items())
+
+
+def volume(image):
+    """What an administrator prepared: by tar alone, then one more by mkvolume."""
+    first, _ = mkgpt.partitions(image)["bulkhead"]
+    with tempfile.TemporaryDirectory() as d:
+        d = pathlib.Path(d)
+        for name, text in (("web", config("web", ramdisk="own-ramdisk")), ("blk0", config("blk0")), ("odd", "name = 'odd'\nkrnel = 'x'\n"),
+                           ("service", config("service", role="driver")), ("debian2", config("debian2", memory=90))):
+            (d / f"{name}.cfg").write_text(text)
+        # Not Linux's: what the guest says of it shows that the file of the volume came.
+        archive = subprocess.run(["tar", "cf", "-", "-C", d, "."], check=True, capture_output=True, timeout=60).stdout
+        with open(image, "r+b") as f:
+            f.seek(first)
+            f.write(archive)
+        (d / "web.cfg").write_text(config("web", ramdisk="own-ramdisk", autostart=1))
+        mkvolume = [ROOT / "tools/mkvolume", "-a", f"{image}@bulkhead"]
+        subprocess.run(mkvolume + [f"own-ramdisk={BUILD}/guest/ramdisk.cpio", d / "web.cfg"], check=True, timeout=60)
+        done = subprocess.run([ROOT / "tools/mkvolume", "-l", f"{image}@bulkhead"], check=True, capture_output=True, text=True, timeout=60)
+        check(len(done.stdout.splitlines()) == 6 and " web.cfg\n" in done.stdout, f"mkvolume -l: {done.stdout}")
+
+
+def configurations(m):
+    """Configurations on a volume: what is there, what of it may be used, which started by themselves, also after a reset of the machine; and
+    deaths of those that serve them."""
+    out = m.cmd("configs", 60)
+    for pattern in (r"^web +blk0:bulkhead +\d+ +yes", r"^debian2 +blk0:bulkhead +\d+ +no +instead of the bundle's", r"^blk0 +bundle +\d+ +yes",
+                    r"^odd\.cfg:2: [^\n]*krnel", r"^service\.cfg: is on a volume", r"^own-ramdisk +blk0:bulkhead +\d+ +-",
+                    r"^blk0:bulkhead: blk0\.cfg is not used"):
+        check(re.search(pattern, out, re.M), f"configs: no {pattern!r} in {out}")
+    out = m.cmd("config-show web")
+    check("# of the volume" in out and "autostart = 1" in out, f"config-show web: {out}")
+    for line, answer in (("create blk0", "blk0: exists already"), ("create service", "service.cfg: is on a volume"),
+                         ("create nosuch", "nosuch: no such configuration in the bundle or on a volume")):
+        out = m.cmd(line, 60)
+        check(answer in out, f"{line}: {out}")
+    for line, memory in (("create debian2", 90), ("create bundle:debian2 vif=[] name=other", 96)):
+        name = line.rpartition("=")[2] if "name=" in line else "debian2"
+        check("created as domain" in m.cmd(line, 60), f"{line} failed")
+        got = int(re.search(rf"^{name} +\d+ +(\d+)", m.cmd("list"), re.M).group(1))
+        check((got == 90) == (memory == 90), f"{line}: {got} MiB")
+        m.cmd(f"destroy {name}")
+    check(re.search(r"^blk0:bulkhead +8192 KiB +-", m.cmd("volumes"), re.M), "somebody has the volume open")
+    m.cmd("destroy web")
+    crash(m, "blk0")
+    check("created as domain" in m.cmd("create web", 60), "create web after a death of blk0")
+    m.cmd("destroy web")
+    m.cmd("crash --inject=150 control")  # while the ramdisk is read
+    m.send("create web\r")
+    m.expect(r"control: crashed [^\n]*restart 1\r", 60)
+    m.prompt()
+    check(re.search(r"^web +blk0:bulkhead", m.cmd("configs", 60), re.M), "the volume after a death of the control domain")
+    m.cmd("destroy web")  # it may have been there before
+    check("created as domain" in m.cmd("create web", 60), "create web after a death of the control domain")
+    written(m)
+    m.monitor("system_reset")
+    m.expect(r"\(BH\) control domain", 60)
+    m.expect(r"web: created as domain", 60)
+    m.boot()
+    check(re.search(r"^typed +\d+ +100 ", m.cmd("list"), re.M), "what was typed did not start by itself after a reset of the machine")
+    check(re.search(r"^debian2 +bundle ", m.cmd("configs", 60), re.M), "what was taken off the volume is back")
+    check(re.search(r"^web +\d+ +96 ", m.cmd("list"), re.M), "web did not start by itself after a reset of the machine")
+
+
+def typed(m, name, text, end=".\r"):
+    m.send(f"config-write {name}\r")
+    m.expect(r"Ctrl-C changes nothing\r?\n> ")
+    m.send(text.replace("\n", "\r") + end)
+    return m.expect(rf"({name}\.cfg: (written|is not written|nothing is changed)[^\r\n]*)\r", 60).group(1)
+
+
+def written(m):
+    """Configurations from the keyboard: checked before they are written, and taken away again."""
+    before = m.cmd("config-show web")
+    check("nothing is changed" in typed(m, "web", "name = 'other'\n", "\x03"), "Ctrl-C")
+    m.prompt()
+    check("is not written" in typed(m, "web", "name = 'web'\nkrnel = 'x'\nmemory = 'much'\n"), "a bad one")
+    m.prompt()
+    check("is not written" in typed(m, "web", "name = 'web'\nimage = 'net'\nrole = 'driver'\nmemory = 4\n", "\x04"), "a service domain")
+    m.prompt()
+    check(m.cmd("config-show web").split() == before.split(), "a configuration that was refused changed something")
+    check("is a service domain's" in m.cmd("config-write net0"), "a service domain's name")
+    said = typed(m, "typed", config("typed", memory=100, autostart=1))
+    check("written to blk0:bulkhead" in said, f"config-write: {said}")
+    m.prompt()
+    check("memory = 100" in m.cmd("config-show typed"), "what was written is not shown")
+    check("created as domain" in m.cmd("create typed", 60), "what was written cannot be created")
+    out = m.cmd("config-rm debian2", 60)
+    check("the bundle's counts again" in out, f"config-rm: {out}")
+    check("is not on blk0:bulkhead" in m.cmd("config-rm debian2", 60), "config-rm of what is not there")
+
+
 def test_disk_slow():
     """A guest that ends with seconds of writes in flight leaves its volume to the next one, who waits instead of being refused."""
-    image = disk_image("slow")
-    with Machine("disk-slow", extra=["-drive", f"if=none,id=s,file={image},format=raw,throttling.bps-write=98304",
+    image = disk_image("slow", PARTS + [("bulkhead", 8)])
+    volume(image)
+    with Machine("disk-slow", extra=["-action", "reboot=reset", "-drive", f"if=none,id=s,file={image},format=raw,throttling.bps-write=98304",
                                      "-device", "nvme,drive=s,serial=slow,addr=5"]) as m:
         m.boot()
         for i in (1, 2):
@@ -182,3 +281,4 @@ def test_disk_slow():
             pause(0.5)
             m.leave()
             m.cmd(f"destroy slow{i}", 60)
+        configurations(m)

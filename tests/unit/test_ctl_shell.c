@@ -183,8 +183,8 @@ static bool cmd_list(int argc, char **argv)
     return true;
 }
 static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
-const struct commands list_commands = COMMANDS(list), name_commands, info_commands, pci_commands,
-                      sched_commands, memory_commands, vcpus_commands, block_commands,
+const struct commands list_commands = COMMANDS(list), name_commands, config_commands, info_commands,
+                      pci_commands, sched_commands, memory_commands, vcpus_commands, block_commands,
                       network_commands;
 
 static unsigned may_start;

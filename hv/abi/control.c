@@ -297,6 +297,10 @@ static long op_deassign(struct domain *d, const struct bh_assign *a)
 {
     return pci_deassign(d, a->sbdf);
 }
+static long op_pci_hide(const struct bh_pci_hide *a)
+{
+    return a->hide > 1 ? -EINVAL : pci_hide(a->sbdf, a->hide);
+}
 static long op_pci_cfg(struct bh_pci_cfg *a) { return pci_config_access(a); }
 static long op_info(struct bh_dominfo *a) { return control_info(a); }
 static long op_report(struct bh_report *a) { return control_report(a); }

@@ -191,20 +191,21 @@ int pci_config_access(struct bh_pci_cfg *c)
     struct pci_dev *p = pci_find(c->sbdf);
     unsigned shift = (c->off & 3) * 8;
     uint32_t lanes;
+    int rc = 0;
 
     if (!p)
         return -ENOENT;
-    if (!p->hidden)
-        return -EACCES;
     if ((c->size != 1 && c->size != 2 && c->size != 4) || c->off % c->size || c->off >= 256 ||
         c->write > 1)
         return -EINVAL;
     lanes = (c->size == 4 ? ~0u : (1u << c->size * 8) - 1) << shift;
     spin_lock(&pci_lock);
-    if (c->write)
+    if (!p->hidden)
+        rc = -EACCES;
+    else if (c->write)
         virtual_write(p, c->off & ~3u, c->value << shift, lanes);
     else
         c->value = (virtual_read(p, c->off & ~3u) & lanes) >> shift;
     spin_unlock(&pci_lock);
-    return 0;
+    return rc;
 }

@@ -12,6 +12,17 @@
 #include "platform/cmdline.h"
 #include "domain/struct.h"
 
+/* The core's own console, where that is a card's. */
+static bool is_console(const struct pci_dev *p)
+{
+    for (unsigned i = 0; i < 6; i++)
+        if ((p->bar[i].flags & BAR_IO) && cmdline.com1_port - p->bar[i].base < p->bar[i].size)
+            return true;
+    return false;
+}
+
+static bool is_kept(const struct pci_dev *p) { return pci_is_platform_core(p) || is_console(p); }
+
 /* Marks what an entry of the command line's list names; `any`: bits of slot and function that match whatever they are. */
 static void mark(uint32_t sbdf, uint8_t any)
 {
@@ -21,39 +32,48 @@ static void mark(uint32_t sbdf, uint8_t any)
         if ((p->sbdf & ~(uint32_t)any) != sbdf)
             continue;
         found = true;
-        p->hidden = !pci_is_platform_core(p);
+        p->hidden = !is_kept(p);
         if (!p->hidden)
-            log_warn("pciback.hide: (" BDF_FMT "): a bridge or part of the platform, not hidden",
-                     BDF_ARGS(p->sbdf));
+            log_warn("pciback.hide: (" BDF_FMT "): %s, not hidden", BDF_ARGS(p->sbdf),
+                     pci_is_platform_core(p) ? "a bridge or part of the platform" : "the console");
     }
     if (!found)
         log_warn("pciback.hide: (%04x:" BDF_FMT "%s): no such device", sbdf >> 16, BDF_ARGS(sbdf),
                  any ? ", nor another that the star means" : "");
 }
 
-/* nr: how many are hidden */
-static void hide(struct pci_dev *p, unsigned nr)
+/* What the core needs of it, and how it is reset; bus mastering is off. Once more, of one that was hidden before, it maps nothing anew. */
+static void prepare(struct pci_dev *p)
 {
-    const char *why = ", not behind an IOMMU: not assignable";
-
-    p->state = BH_PCI_ASSIGNABLE;
-    pci_regs_map(p);
-    pci_reset_choose(p);
-    /* The vectors are shared out for good: what one device's owner binds, no other lacks. */
-    p->msix_count = (uint16_t)MIN(p->msix_count, MAX(DEVICE_VECTORS / nr, 1u));
-    if (p->cap_msix) { /* all entries: those that are not used are masked */
+    if (!p->soft_regs)
+        pci_regs_map(p);
+    if (p->reset == PCI_RESET_NONE)
+        pci_reset_choose(p);
+    if (p->cap_msix && !p->msix_table) { /* all entries: those that are not used are masked */
         p->msix_table = mmio_map(MADDR(p->bar[p->msix_bar].base + p->msix_off), p->msix_total * 16u);
         if (!p->msix_table)
-            p->msix_count = p->msix_total = 0;
+            p->msix_total = 0;
     }
     pci_restore(p);
-    if (p->iommu && !pci_behind_iommu(p)) {
+    if (p->iommu && !pci_behind_iommu(p))
         p->iommu = NULL;
-        why = ", it has no VIRTIO_F_ACCESS_PLATFORM, its DMA would go round the IOMMU (iommu_platform=on?): not assignable";
-    }
+}
+
+/* share: of the vectors, which is its own for as long as it is hidden: what one device's owner binds, no other lacks. */
+static void hide(struct pci_dev *p, unsigned share)
+{
+    const char *why = "";
+
+    if (!p->iommu)
+        why = pci_behind_iommu(p)
+                  ? ", not behind an IOMMU: not assignable"
+                  : ", it has no VIRTIO_F_ACCESS_PLATFORM, its DMA would go round the IOMMU (iommu_platform=on?): not assignable";
+    p->hidden = true;
+    p->state = BH_PCI_ASSIGNABLE;
+    p->msix_count = (uint16_t)MIN(MIN(p->msix_total, ARRAY_SIZE(p->route)), share);
     log_info("PCI: " BDF_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s",
              BDF_ARGS(p->sbdf), p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count,
-             pci_reset_name(p->reset), p->iommu ? "" : why);
+             pci_reset_name(p->reset), why);
 }
 
 void pci_init(void)
@@ -73,8 +93,61 @@ void pci_init(void)
     for (struct pci_dev *p = pci_devices; p; p = p->next)
         nr += p->hidden;
     for (struct pci_dev *p = pci_devices; p; p = p->next)
-        if (p->hidden)
-            hide(p, nr);
+        if (p->hidden) {
+            prepare(p);
+            hide(p, MAX(DEVICE_VECTORS / nr, 1u));
+        }
+}
+
+/* --- while the machine runs ----------------------------------------------------------------------------------- */
+
+static unsigned vectors_left(void)
+{
+    unsigned n = DEVICE_VECTORS;
+
+    for (const struct pci_dev *p = pci_devices; p; p = p->next)
+        n -= p->hidden ? MIN(n, p->msix_count) : 0;
+    return n;
+}
+
+static int check_hide(const struct pci_dev *p, bool on)
+{
+    if (!p)
+        return -ENOENT;
+    if (is_kept(p))
+        return -EACCES;
+    if (p->hidden == on)
+        return -EEXIST;
+    if (p->state == BH_PCI_ASSIGNED)
+        return -EBUSY;
+    for (const struct pci_dev *q = pci_devices; !on && q; q = q->next)
+        if (q->group == p->group && q->state == BH_PCI_ASSIGNED)
+            return -EXDEV;
+    return on && p->msix_total && !vectors_left() ? -ENOSPC : 0;
+}
+
+/* Nothing but the device is changed before its reset is over, so whoever asks is free not to ask again. */
+int pci_hide(uint32_t sbdf, bool on)
+{
+    spin_lock(&pci_lock);
+    struct pci_dev *p = pci_find(sbdf);
+    int rc = check_hide(p, on);
+    if (!rc) {
+        if (on && !p->reset_stage)
+            prepare(p);
+        rc = pci_reset_step(p);
+    }
+    if (rc == -EOPNOTSUPP) /* then nobody is given it */
+        rc = 0;
+    if (!rc && on) {
+        hide(p, vectors_left());
+    } else if (!rc) {
+        p->hidden = false;
+        p->state = BH_PCI_PLATFORM;
+        log_info("PCI: " BDF_FMT " is the platform's again", BDF_ARGS(p->sbdf));
+    }
+    spin_unlock(&pci_lock);
+    return rc;
 }
 
 /* Where the owner finds a structure; 0 if it is not mapped, or not all of it. */
@@ -112,7 +185,8 @@ static void fill_info(const struct pci_dev *p, struct bh_pci_info *out)
     out->group = p->group;
     out->flags = (uint16_t)((p->hidden ? BH_PCI_HIDDEN : 0) | (p->bridge ? BH_PCI_BRIDGE : 0) |
                             (p->iommu ? BH_PCI_IOMMU : 0) | (p->has_flr ? BH_PCI_FLR : 0) |
-                            (p->dma_on ? BH_PCI_DMA : 0) | (p->msix_count ? BH_PCI_MSIX : 0));
+                            (p->dma_on ? BH_PCI_DMA : 0) | (p->msix_count ? BH_PCI_MSIX : 0) |
+                            (is_kept(p) ? BH_PCI_KEPT : 0));
     for (unsigned i = 0; i < 6; i++)
         out->bar[i] = p->bar[i];
     out->dma_faults = p->dma_faults;

@@ -139,6 +139,8 @@ int pci_fence(struct domain *d) __must_check;
 int pci_refill(struct domain *d) __must_check;
 /* Destroy: all fenced in the first call, then in steps (HC_AGAIN) back to assignable, IOMMU table freed. */
 int pci_release_all(struct domain *d) __must_check;
+int pci_hide(uint32_t sbdf,
+             bool on) __must_check; /* a step of BH_CTL_PCI_HIDE: 0, HC_AGAIN, or as there */
 int pci_info(uint32_t index, struct domain *owner,
              struct bh_pci_info *out) __must_check;       /* owner NULL: all */
 int pci_config_access(struct bh_pci_cfg *c) __must_check; /* pciback: hidden devices only, filtered */

@@ -122,6 +122,7 @@ int pci_dma_enable(struct domain *d, uint32_t s, bool on) { return 0; }
 int pci_trial(struct domain *d, struct bh_trial *t) { return -ENODEV; }
 int pci_info(uint32_t i, struct domain *o, struct bh_pci_info *out) { return -ENOENT; }
 int pci_config_access(struct bh_pci_cfg *c) { return 0; }
+int pci_hide(uint32_t sbdf, bool on) { return 0; }
 unsigned guest_reads;
 int copy_from_guest(void *dst, gaddr_t src, size_t n)
 {

@@ -295,6 +295,7 @@ int setup(void **state)
     route_rc = 0;
     shim_cpu = 0;
     cmdline.iommu_trust = false;
+    cmdline.com1_port = 0x3f8;
     shim_log_clear();
     memset(&dom, 0, sizeof(dom));
     memset(&other, 0, sizeof(other));
@@ -426,6 +427,102 @@ TEST(hiding)
     assert_int_equal(pci_find(NIC)->state, BH_PCI_ASSIGNABLE);
     assert_int_equal(pci_find(PLAIN)->state, BH_PCI_PLATFORM);
     assert_int_equal(pci_find(BH_SBDF(0, 0, 0x1f, 0))->hidden, false);
+}
+
+static int hide_all_steps(uint32_t sbdf, bool on)
+{
+    int rc;
+
+    while ((rc = pci_hide(sbdf, on)) == HC_AGAIN)
+        shim_now_ns += NS_PER_MS;
+    return rc;
+}
+
+/* While the machine runs a device goes to the assignable ones and back: silent, reset, and its configuration space is shown to pciback only there. */
+TEST(hiding_at_run_time)
+{
+    struct bh_pci_cfg c = { .sbdf = PLAIN, .size = 4 };
+
+    pci_init();
+    struct pci_dev *p = pci_find(PLAIN);
+    assert_int_equal(pci_hide(PLAIN, false), -EEXIST);
+    assert_int_equal(pci_config_access(&c), -EACCES);
+    sim_at(PLAIN)->cfg[4] = 7; /* somebody switched it on */
+    soft_regs[0x14] = 15;      /* and its driver was there */
+    assert_int_equal(hide_all_steps(PLAIN, true), 0);
+    assert_int_equal(soft_regs[0x14], 0);
+    assert_int_equal(sim_at(PLAIN)->cfg[4] & 7, 2);
+    assert_true(p->hidden && p->state == BH_PCI_ASSIGNABLE && p->msix_table && p->soft_regs);
+    assert_int_equal(p->msix_count, 3);
+    assert_non_null(strstr(shim_log, "00:04.0 1af4:1041 class 020000 hidden"));
+    assert_int_equal(pci_config_access(&c), 0);
+    assert_int_equal(pci_hide(PLAIN, true), -EEXIST);
+    assert_int_equal(pci_assign(&dom, PLAIN, 0), 0);
+    assert_int_equal(pci_hide(PLAIN, false), -EBUSY);
+    assert_int_equal(pci_deassign(&dom, PLAIN), 0);
+    mapped_len = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(hide_all_steps(PLAIN, false), 0);
+        assert_true(!p->hidden && p->state == BH_PCI_PLATFORM);
+        assert_int_equal(pci_assign(&dom, PLAIN, 0), -EACCES);
+        assert_int_equal(pci_config_access(&c), -EACCES);
+        assert_int_equal(hide_all_steps(PLAIN, true), 0);
+    }
+    assert_int_equal(mapped_len, 0); /* nothing anew, however often */
+    assert_int_equal(pci_assign(&dom, PLAIN, 0), 0);
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
+TEST(hiding_at_run_time_refused)
+{
+    struct bh_pci_info i = { 0 };
+    struct sim *s = dev(0, 9, 0, 0x55558086, 0x070002, 0); /* the serial line's card */
+    bar(s, 0, 0xc101, 8);
+    cmdline.com1_port = 0xc100;
+    cmdline.hide[cmdline.nr_hide++] = BH_SBDF(0, 0, 9, 0);
+    s = dev(0, 10, 0, 0x55558086, 0x070002, 0); /* another one */
+    bar(s, 0, 0xc201, 8);
+    pci_init();
+    assert_non_null(strstr(shim_log, "(00:09.0): the console, not hidden"));
+    assert_int_equal(pci_hide(BH_SBDF(0, 0, 9, 0), true), -EACCES);
+    assert_int_equal(pci_hide(BH_SBDF(0, 0, 0x1f, 0), true), -EACCES);
+    assert_int_equal(pci_hide(0, true), -EACCES);
+    assert_int_equal(pci_hide(BH_SBDF(0, 9, 9, 1), true), -ENOENT);
+    assert_int_equal(hide_all_steps(BH_SBDF(0, 0, 10, 0), true), 0);
+    while (!pci_info(i.index, NULL, &i) && i.sbdf != BH_SBDF(0, 0, 9, 0))
+        i.index++;
+    assert_true(i.flags & BH_PCI_KEPT);
+    /* One of a group does not go while another is somebody's. */
+    assert_int_equal(hide_all_steps(MULTI + 1, true), 0);
+    while (pci_assign(&dom, MULTI, 0) == HC_AGAIN)
+        shim_now_ns += NS_PER_MS;
+    assert_int_equal(pci_hide(MULTI + 1, false), -EXDEV);
+    assert_int_equal(pci_release_all(&dom), 0);
+    assert_int_equal(hide_all_steps(MULTI + 1, false), 0);
+    /* One that does not come back stays where it was. */
+    put32(sim_at(PLAIN), 0, ~0u);
+    assert_int_equal(hide_all_steps(PLAIN, true), -EIO);
+    assert_false(pci_find(PLAIN)->hidden);
+}
+
+/* It takes of the vectors what the others left, and leaves them when it goes. */
+TEST(hiding_at_run_time_vectors)
+{
+    sim_at(NIC)->cfg[0x42] = 63;
+    sim_at(PLAIN)->cfg[0x42] = 63;
+    pci_init();
+    unsigned before = pci_find(NIC)->msix_count, left = DEVICE_VECTORS;
+    for (struct pci_dev *p = pci_devices; p; p = p->next)
+        left -= p->hidden ? p->msix_count : 0;
+    assert_int_equal(hide_all_steps(PLAIN, true), 0);
+    assert_int_equal(pci_find(NIC)->msix_count, before);
+    assert_int_equal(pci_find(PLAIN)->msix_count, MIN(left, 64u));
+    assert_int_equal(hide_all_steps(PLAIN, false), 0);
+    pci_find(NIC)->msix_count = DEVICE_VECTORS;
+    assert_int_equal(pci_hide(PLAIN, true), -ENOSPC);
+    pci_find(NIC)->msix_count = DEVICE_VECTORS - 1;
+    assert_int_equal(hide_all_steps(PLAIN, true), 0);
+    assert_int_equal(pci_find(PLAIN)->msix_count, 1);
 }
 
 /* A bus that no bridge leads to, with a port and what is behind it; the last bus is not covered. */

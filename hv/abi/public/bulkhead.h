@@ -322,6 +322,7 @@ enum bh_pci_state { BH_PCI_PLATFORM = 0, BH_PCI_ASSIGNABLE, BH_PCI_ASSIGNED };
 #define BH_PCI_FLR    8u
 #define BH_PCI_DMA    16u /* dev_dma_enable was done */
 #define BH_PCI_MSIX   32u
+#define BH_PCI_KEPT   64u /* the machine needs it: a bridge, part of the platform, the console */
 
 struct bh_pci_bar {
     uint64_t base;  /* machine address; 0 = absent */
@@ -358,6 +359,13 @@ struct bh_assign {
 /* Refusals: -ENOENT no such device, -EACCES not hidden, -EBUSY assigned already, -ENODEV no IOMMU over it,
  * -EPERM its IOMMU unit failed its trial, -EAGAIN nobody tried it yet and the domain could not (BH_SVC_TRIAL),
  * -EXDEV its IOMMU group has other devices that are not going with it, -EOPNOTSUPP no reset method. */
+/* PCI_HIDE: as pciback.hide= at boot, and the way back. The device is reset with its DMA blocked. -ENOENT, -EACCES (BH_PCI_KEPT),
+ * -EEXIST (it is so already), -EBUSY assigned, -EXDEV another device of its IOMMU group is (that one cannot go back), -ENOSPC no interrupt
+ * vectors are left, -EIO it did not come back from its reset. */
+struct bh_pci_hide {
+    uint32_t sbdf;
+    uint32_t hide; /* 1, or 0: the platform's again */
+};
 struct bh_pci_cfg {
     uint32_t sbdf;
     uint16_t off;

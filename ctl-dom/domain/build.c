@@ -134,7 +134,10 @@ static bool protect(const struct dom *d)
 
 int service_write(struct dom *d)
 {
-    service_cmdline(d, (char *)d->boot_block + PAGE_SIZE, PAGE_SIZE);
+    char bridges[BRIDGES_WORD];
+
+    bridges_word(&d->cfg, bridges, sizeof(bridges)); /* their NICs come and go */
+    service_cmdline(d, bridges, (char *)d->boot_block + PAGE_SIZE, PAGE_SIZE);
     int rc = guest_write(d->id, BH_SVC_BOOT, d->boot_block, BOOT_BLOCK);
 
     for (unsigned i = 0; !rc && i < d->img->nr_segs; i++) {
@@ -161,11 +164,9 @@ static uint64_t table_gfn(const struct domcfg *c)
 static void words_fill(struct dom *d)
 {
     size_t at = strlen(d->words);
-    char bridges[BRIDGES_WORD];
 
-    bridges_word(&d->cfg, bridges, sizeof(bridges));
-    at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, "domid=%u name=%s ram=%lu%s",
-                           d->id, d->cfg.name, d->cfg.memory_mb * MIB, bridges);
+    at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, "domid=%u name=%s ram=%lu", d->id,
+                           d->cfg.name, d->cfg.memory_mb * MIB);
     if (d->cfg.keep)
         at += (size_t)snprintf(d->words + at, sizeof(d->words) - at, " keep=%lu:%u",
                                keep_gfn(&d->cfg), d->cfg.keep);

@@ -58,6 +58,7 @@ struct dom {
     uint64_t slots_gpa;
     unsigned slot_at;  /* the entry that was changed last */
     uint32_t slot_gen; /* of the entry that was made last */
+    bool pci_new; /* its devices are to be those of cfg.pci from its next instance on (supervise/owned.c) */
     char problem[240]; /* a driver domain's word about its device, "": none */
     char without[160]; /* the device of its configuration that it has not, and why, "": none */
     struct talk talk;  /* how often it may say one */

@@ -41,30 +41,42 @@ struct sbdf_text sbdf_text(uint32_t sbdf)
     return t;
 }
 
+static const char *owner_of(const struct bh_pci_info *info)
+{
+    struct dom *d = dom_by_id(info->domid);
+
+    return d ? d->cfg.name : "another domain";
+}
+
+/* What the machine needs of it, where no domain can have it. */
+static const char *kept_as(const struct bh_pci_info *info)
+{
+    return info->flags & BH_PCI_BRIDGE || info->class_rev >> 24 == 6 || info->class_rev >> 24 == 8
+               ? "a bridge or part of the platform"
+               : "the serial line that the console is on";
+}
+
 /* One sentence for each refusal of BH_CTL_ASSIGN. */
 static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
 {
     struct sbdf_text text = sbdf_text(sbdf);
     const char *dev = text.s, *who = d->cfg.name;
-    struct bh_pci_info info;
+    struct bh_pci_info info = { 0 };
 
     switch (rc) {
     case -ENOENT: return fail(e, rc, "%s: %s: there is no such device", who, dev);
     case -EACCES:
-        /* As the core judges it: pciback.hide= leaves these with the platform. */
-        if (pci_find(sbdf, &info) &&
-            (info.flags & BH_PCI_BRIDGE || info.class_rev >> 24 == 6 || info.class_rev >> 24 == 8))
-            return fail(e, rc, "%s: %s is a bridge or part of the platform: no domain can have it",
-                        who, dev);
+        if (pci_find(sbdf, &info) && info.flags & BH_PCI_KEPT)
+            return fail(e, rc, "%s: %s is %s: no domain can have it", who, dev, kept_as(&info));
         return fail(e, rc,
-                    "%s: %s belongs to the platform, it is not hidden: name it in pciback.hide= of "
-                    "the core's command line",
-                    who, dev);
-    case -EBUSY: {
-        struct dom *owner = pci_find(sbdf, &info) ? dom_by_id(info.domid) : NULL;
-        return fail(e, rc, "%s: %s is assigned to %s already", who, dev,
-                    owner ? owner->cfg.name : "another domain");
-    }
+                    "%s: %s belongs to the platform, it is not hidden: pci-assignable-add %s hides it now, "
+                    "pciback.hide= of the core's command line from the start",
+                    who, dev, dev);
+    case -EBUSY:
+        if (pci_find(sbdf, &info) && info.domid == d->id)
+            return fail(e, rc, "%s: has %s already", who, dev);
+        return fail(e, rc, "%s: %s is assigned to %s already: pci-detach %s %s first", who, dev,
+                    owner_of(&info), owner_of(&info), dev);
     case -EINVAL:
         return fail(e, rc, "%s: %s: %s runs: pause it first; it finds the device at its next start",
                     who, dev, who);
@@ -83,11 +95,58 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
                     "same unit first, or take the risk by iommu=trust in the core's command line",
                     who, dev);
     case -EXDEV:
-        return fail(e, rc, "%s: %s shares its IOMMU group with devices that would not go with it",
+        return fail(e, rc,
+                    "%s: %s shares its IOMMU group with devices that would not go with it: they must be hidden, and nobody "
+                    "else's (pci-assignable-list shows groups)",
                     who, dev);
     case -EOPNOTSUPP: return fail(e, rc, "%s: %s has no reset that the core could use", who, dev);
     default: return fail(e, rc, "%s: %s: %s", who, dev, errno_text(rc));
     }
+}
+
+int pci_not_its(const struct dom *d, uint32_t sbdf, struct errbuf *e)
+{
+    struct sbdf_text text = sbdf_text(sbdf);
+    struct bh_pci_info info;
+
+    if (!pci_find(sbdf, &info))
+        return fail(e, -ENOENT, "%s: %s: there is no such device", d->cfg.name, text.s);
+    return fail(e, -ENODEV, "%s: has no %s: %s has it", d->cfg.name, text.s,
+                info.state == BH_PCI_ASSIGNED     ? owner_of(&info)
+                : info.state == BH_PCI_ASSIGNABLE ? "nobody"
+                                                  : "the platform");
+}
+
+int pci_hide(uint32_t sbdf, bool hide, struct errbuf *e)
+{
+    struct bh_pci_hide h = { .sbdf = sbdf, .hide = hide };
+    struct sbdf_text text = sbdf_text(sbdf);
+    struct bh_pci_info info = { 0 };
+    int rc = (int)bh_ctl_pci_hide(&h);
+    const char *why = errno_text(rc);
+
+    (void)pci_find(sbdf, &info);
+    if (info.state == BH_PCI_ASSIGNED)
+        return fail(e, -EBUSY, "%s: is assigned to %s: pci-detach %s %s first", text.s,
+                    owner_of(&info), owner_of(&info), text.s);
+    switch (rc) {
+    case 0: return 0;
+    case -ENOENT: why = "there is no such device"; break;
+    case -EEXIST: why = hide ? "is assignable already" : "is the platform's already"; break;
+    case -EACCES:
+        return fail(e, rc, "%s: is %s: the machine needs it, no domain can have it", text.s,
+                    kept_as(&info));
+    case -EXDEV:
+        why = "another device of its IOMMU group is assigned: pci-detach that first (pci-assignable-list shows groups)";
+        break;
+    case -ENOSPC:
+        why = "no interrupts are left for it: pci-assignable-remove another device, or name it in pciback.hide= of the "
+              "core's command line, which shares them out at the start";
+        break;
+    case -EIO: why = "did not come back from its reset: it stays where it was"; break;
+    default: break;
+    }
+    return fail(e, rc, "%s: %s", text.s, why);
 }
 
 /* A net driver domain uses one device, or those that its bridges name. */

@@ -9,6 +9,9 @@ bool pci_owned(domid_t id, unsigned n, struct bh_pci_info *found); /* n-th devic
 int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e);
 /* The functions that a * of pci= means, by those that there are now. */
 int pci_expand(struct domcfg *c, struct errbuf *e);
+int pci_not_its(const struct dom *d, uint32_t sbdf, struct errbuf *e); /* the sentence of that */
+/* A device of the platform becomes assignable, or is the platform's again. 0, or a negative errno with a sentence. */
+int pci_hide(uint32_t sbdf, bool hide, struct errbuf *e);
 void pci_detach_all(const struct dom *d);
 
 #define SBDF_TEXT 16

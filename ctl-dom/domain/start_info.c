@@ -59,8 +59,8 @@ void boot_block_fill(uint8_t *block, const struct boot_map *m, const char *cmdli
     snprintf((char *)block + CMDLINE, BOOT_BLOCK - CMDLINE, "%s", cmdline);
 }
 
-void service_cmdline(const struct dom *d, char *text, size_t n)
+void service_cmdline(const struct dom *d, const char *bridges, char *text, size_t n)
 {
-    snprintf(text, n, "%s boot=%lu%s %s", d->words, d->instance, d->was_ordered ? " ordered=1" : "",
-             d->cfg.cmdline);
+    snprintf(text, n, "%s%s boot=%lu%s %s", d->words, bridges, d->instance,
+             d->was_ordered ? " ordered=1" : "", d->cfg.cmdline);
 }

@@ -35,4 +35,4 @@ uint64_t boot_block_at(uint64_t high);
 /* Fills the block of BOOT_BLOCK bytes that will lie at map->gpa. */
 void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmdline);
 /* The command line of d's instance, of n bytes at most with the NUL. */
-void service_cmdline(const struct dom *d, char *text, size_t n);
+void service_cmdline(const struct dom *d, const char *bridges, char *text, size_t n);

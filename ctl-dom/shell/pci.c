@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands: PCI devices. */
 #include "shell/command.h"
-#include <devname.h>
 #include <string.h>
 #include "console/console.h"
+#include "domain/bridge.h"
 #include "domain/pci.h"
-#include "store/hotplug.h"
+#include "supervise/plug.h"
 
 static const char *owner_name(const struct bh_pci_info *info)
 {
@@ -48,28 +48,105 @@ static bool cmd_pci_list(int argc, char **argv)
     return true;
 }
 
-static bool cmd_pci_attach(int argc, char **argv)
-{
-    struct errbuf e;
-    uint32_t sbdf;
-    struct dom *d = command_dom(argv[1]);
+/* --- changes ---------------------------------------------------------------------------------------------------- */
+#define FUNCTIONS 8u
 
-    (void)argc;
-    if (!d)
-        return true;
-    if (!pci_parse(argv[2], &sbdf)) {
-        out("pci-attach: bad device '%s' (bus:slot.function or domain:bus:slot.function)\n", argv[2]);
-    } else if (d->cfg.nr_pci == CFG_MAX_PCI) {
-        out("%s: has %d devices, no more are possible\n", d->cfg.name, CFG_MAX_PCI);
-    } else if (pci_plug(d, sbdf, &e)) {
+/* The devices that a word means: one, or with a star for the function all that there are of a slot. 0: none, which was said. */
+static unsigned meant(const char *command, const char *word, uint32_t sbdf[FUNCTIONS])
+{
+    struct bh_pci_info info;
+    struct cfg_pci d;
+    char why[160];
+    unsigned n = 0;
+
+    int rc = config_pci(&d, word, why, sizeof(why));
+    if (*why)
+        out("%s: %s\n", command, why);
+    if (rc)
+        return 0;
+    sbdf[0] = d.sbdf;
+    if (!d.all)
+        return 1;
+    for (unsigned i = 0; i < FUNCTIONS; i++)
+        if (pci_find(d.sbdf + i, &info))
+            sbdf[n++] = d.sbdf + i;
+    if (!n)
+        out("%s: there is no device %s\n", command, word);
+    return n;
+}
+
+/* xl's options, which ask for what is done anyway. */
+static char **words(char **argv, const char *option) { return argv + (!strcmp(argv[1], option)); }
+
+static bool change(int argc, char **argv, const char *option,
+                   int (*fn)(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e))
+{
+    char **w = option ? words(argv, option) : argv;
+    uint32_t sbdf[FUNCTIONS];
+    struct errbuf e;
+
+    if (argv + argc - w < 3 || argv + argc - w > 4)
+        return false;
+    struct dom *d = command_dom(w[1]);
+    unsigned n = d ? meant(argv[0], w[2], sbdf) : 0;
+    if (n && argv + argc - w == 4)
+        out("%s: the virtual slot '%s' is passed over: devices lie where the core puts them\n",
+            argv[0], w[3]);
+    if (n && fn(d, sbdf, n, &e))
         out("%s\n", e.s);
-    }
     return true;
 }
 
+static bool cmd_pci_attach(int argc, char **argv) { return change(argc, argv, NULL, pci_plug); }
+
+/* A net driver domain goes on without. */
+static int detach(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
+{
+    int rc = pci_unplug(d, sbdf, n, e);
+
+    for (unsigned i = 0; !rc && i < bridges_of(d); i++) {
+        bool wire = d->cfg.nr_bridges ? d->cfg.bridge[i].wire : d->cfg.nr_pci;
+        if (!wire)
+            out("%s: bridge %s has no NIC: its guests reach each other, and nobody else\n",
+                d->cfg.name, bridge_name(d, i));
+    }
+    return rc;
+}
+
+static bool cmd_pci_detach(int argc, char **argv) { return change(argc, argv, "-f", detach); }
+
+static bool hide(int argc, char **argv, const char *option, bool on)
+{
+    char **w = words(argv, option);
+    uint32_t sbdf[FUNCTIONS];
+    struct bh_pci_info info;
+    struct errbuf e;
+
+    if (argv + argc - w != 2)
+        return false;
+    unsigned n = meant(argv[0], w[1], sbdf);
+    for (unsigned i = 0; i < n; i++)
+        if (pci_hide(sbdf[i], on, &e))
+            out("%s\n", e.s);
+        else if (on && pci_find(sbdf[i], &info) && !(info.flags & BH_PCI_IOMMU))
+            out("%s: is hidden, but no domain can have it: no IOMMU holds it (a virtio device needs iommu_platform=on)\n",
+                sbdf_text(sbdf[i]).s);
+    return true;
+}
+
+static bool cmd_pci_add(int argc, char **argv) { return hide(argc, argv, "-q", true); }
+static bool cmd_pci_remove(int argc, char **argv) { return hide(argc, argv, "-r", false); }
+
 static const struct command rows[] = {
     { "pci-assignable-list", "", "hidden devices and who has them", 0, 0, cmd_pci_assignable_list },
+    { "pci-assignable-add", "DEVICE", "takes a device from the platform: domains can have it", 1, 2,
+      cmd_pci_add },
+    { "pci-assignable-remove", "DEVICE", "gives it back to the platform", 1, 2, cmd_pci_remove },
     { "pci-list", "NAME", "devices of a domain", 1, 1, cmd_pci_list },
-    { "pci-attach", "NAME DEVICE", "give a device, or say why not", 2, 2, cmd_pci_attach },
+    { "pci-attach", "NAME DEVICE",
+      "give a device, or say why not; a driver domain restarts with it in place", 2, 3,
+      cmd_pci_attach },
+    { "pci-detach", "NAME DEVICE", "take it away; a driver domain restarts without it in place", 2,
+      3, cmd_pci_detach },
 };
 const struct commands pci_commands = COMMANDS(rows);

@@ -276,7 +276,15 @@ void pci_nodes(struct txn *t, struct dom *d, void *arg)
     front_ready(t, fe);
 }
 
-int store_add_pci(struct dom *d, struct errbuf *e) { return commit(d, pci_nodes, NULL, e); }
+static void pci_nodes_anew(struct txn *t, struct dom *d, void *arg)
+{
+    no_node(t, "/local/domain/%u/backend/pci/%u", BH_DOMID_PCIBACK, d->id);
+    no_node(t, "/local/domain/%u/device/pci", d->id);
+    if (d->cfg.nr_pci)
+        pci_nodes(t, d, arg);
+}
+
+int store_set_pci(struct dom *d, struct errbuf *e) { return commit(d, pci_nodes_anew, NULL, e); }
 
 /* --- waiting for back-ends -------------------------------------------------------------------- */
 uint64_t backend_state(const struct dom *d, const struct dom_dev *v)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* An attach: slot table, the back-end's nodes, its answer, the front-end's. A detach: the back-end lets go or is told that it must, then nodes and table. Called
- * by the shell. A PCI device: core, record, nodes. */
+ * by the shell. */
 #include "store/hotplug.h"
 #include <errno.h>
 #include <store_keys.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include "console/console.h"
-#include "domain/pci.h"
 #include "domain/slots.h"
 #include "job/job.h"
 #include "store/connection.h"
@@ -207,50 +206,4 @@ int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c)
     int rc = xs_printf(0, path, "%lu", c->limit_ops);
     snprintf(path, sizeof(path), "%s/" BH_KEY_LIMIT_BYTES, be);
     return rc ? rc : xs_printf(0, path, "%lu", c->limit_bytes);
-}
-
-/* --- PCI devices -------------------------------------------------------------------------------- */
-static void add_pci(struct dom *d, uint32_t sbdf)
-{
-    d->cfg.pci[d->cfg.nr_pci] = sbdf;
-    wmb();
-    WRITE_ONCE(d->cfg.nr_pci, d->cfg.nr_pci + 1);
-    d->without[0] = '\0';
-}
-
-int pci_plug(struct dom *d, uint32_t sbdf, struct errbuf *e)
-{
-    int rc = pci_attach(d, sbdf, e);
-
-    if (rc)
-        return rc;
-    add_pci(d, sbdf);
-    return store_up ? store_add_pci(d, e) : 0;
-}
-
-void pci_found(struct dom *d)
-{
-    struct bh_pci_info info;
-
-    for (unsigned n = 0, i; d->cfg.nr_pci < CFG_MAX_PCI && pci_owned(d->id, n, &info); n++) {
-        for (i = 0; i < d->cfg.nr_pci && d->cfg.pci[i] != info.sbdf; i++)
-            ;
-        if (i == d->cfg.nr_pci)
-            add_pci(d, info.sbdf);
-    }
-}
-
-void pci_settle(struct dom *d)
-{
-    char path[DEV_PATH];
-    struct errbuf e;
-    uint64_t n;
-
-    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/num_devs", BH_DOMID_PCIBACK,
-             d->id);
-    int rc = d->cfg.nr_pci ? xs_read_uint(0, path, &n) : 0;
-    if (rc == -ENOENT || (!rc && d->cfg.nr_pci && n != d->cfg.nr_pci))
-        rc = store_add_pci(d, &e);
-    if (rc)
-        say("%s: its devices are not described in the store: %s", d->cfg.name, errno_text(rc));
 }

@@ -20,9 +20,3 @@ void disk_put_back(struct dom *d);
 void disk_settle(struct dom *d);
 /* c, with other limits, becomes the configuration of v. An error: the back-end was not told, it holds from the next change on. */
 int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c);
-
-/* A device for a driver domain that runs. An error after it has that: the store does not describe it yet. */
-int pci_plug(struct dom *d, uint32_t sbdf, struct errbuf *e);
-/* What the core gave d and a former instance of ours did not come to write down, or to describe in the store. */
-void pci_found(struct dom *d);
-void pci_settle(struct dom *d);

@@ -16,6 +16,7 @@
 #include "supervise/anew.h"
 #include "supervise/dying.h"
 #include "supervise/life.h"
+#include "supervise/owned.h"
 #include "supervise/supervisor.h"
 #include "supervise/waiting.h"
 

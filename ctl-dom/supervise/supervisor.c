@@ -7,6 +7,7 @@
 #include "domain/load.h"
 #include "domain/start_info.h"
 #include "store/connection.h"
+#include "supervise/owned.h"
 #include "supervise/report.h"
 
 #define UP_WITHIN_NS 10000000000ull
@@ -54,6 +55,7 @@ static int bring_back(struct dom *d)
     int rc = (int)bh_ctl_restart(&r);
     if (rc)
         return rc;
+    pci_change(d);
     d->instance++;
     rc = service_write(d);
     if (!rc && d->introduce)

@@ -52,6 +52,42 @@ def renamed(m, domid):
     check(re.search(rf"^debian +{domid} +\d+:\d\d:\d\d", m.cmd("uptime debian"), re.M), "uptime says nothing of debian")
 
 
+def moved(m, line):
+    """What the command printed, which restarts net0 in place."""
+    out = m.cmd(line, 60)
+    m.expect(r"net0: restarted on request[^\n]*\r", 60)
+    m.prompt()
+    return out
+
+
+def devices_move(m):
+    """A NIC of the platform becomes assignable, net0's, nobody's and the platform's again; net0's own goes and comes. Its guest stays."""
+    nic, own = "0:4.0", "0000:00:03.0"
+    for line, answer in ((f"pci-detach net0 {nic}", r"net0: has no 0000:00:04\.0: the platform has it"),
+                         (f"pci-assignable-remove {nic}", "0000:00:04.0: is the platform's already"),
+                         (f"pci-assignable-add {nic}", r"^\s*$"),
+                         (f"pci-assignable-add {nic}", "0000:00:04.0: is assignable already"),
+                         ("pci-assignable-add 00:1f.0", "0000:00:1f.0: is a bridge or part of the platform: the machine needs it"),
+                         ("pci-assignable-add 00:1d.*", r"there is no device 00:1d\.\*"),
+                         ("pci-assignable-list", r"0000:00:04\.0 .* nobody"),
+                         (f"pci-assignable-remove {own}", f"{own}: is assigned to net0: pci-detach net0 {own} first"),
+                         (f"pci-attach debian {nic}", "only a driver domain"),
+                         (f"pci-detach net0 {nic}", r"net0: has no 0000:00:04\.0: nobody has it")):
+        out = m.cmd(line, 60)
+        check(re.search(answer, out), f"{line}: {out}")
+    for line, answer in ((f"pci-attach net0 {nic}", r"^\s*$"),
+                         ("pci-detach net0 00:04.*", r"^\s*$"),
+                         ("pci-detach net0 00:03.0", "net0: bridge net0 has no NIC: its guests reach each other, and nobody else"),
+                         ("pci-attach net0 00:03.0", r"^\s*$")):
+        out = moved(m, line)
+        check(re.search(answer, out), f"{line}: {out}")
+        has = [x for x in ("00:03.0", "00:04.0") if x in m.cmd("pci-list net0")]
+        want = ["00:03.0"] * ("no NIC" not in answer) + ["00:04.0"] * (line.endswith(nic))
+        check(has == want, f"after {line} net0 has {has}, not {want}")
+    out = m.cmd(f"pci-assignable-remove {nic}")
+    check(not out.strip() and "00:04.0" not in m.cmd("pci-assignable-list"), f"pci-assignable-remove: {out}")
+
+
 def test_session():
     www, digest = make_www()
     with Machine("session", www=www) as m:
@@ -76,6 +112,9 @@ def test_session():
         out = m.cmd("pci-list net0")
         check("0000:00:03.0" in out, f"pci-list net0: {out}")
 
+        devices_move(m)
+        restarts = int(rows(m.cmd("list"))["net0"][-1])
+
         counts = {name: counters(m, name) for name in ("debian", "net0", None)}
         m.console("debian")
         out, status = m.guest("ping -c 3 -i 0.2 10.0.2.2")
@@ -94,10 +133,10 @@ def test_session():
 
         domid = listing["net0"][1]
         for i in range(1, CRASHES + 1):
-            crash(m, "net0", i, then=0.2)
+            crash(m, "net0", restarts + i, then=0.2)
         row = rows(m.cmd("list"))["net0"]
         check(row[1] == domid, f"domid changed from {domid} to {row[1]}")
-        check(row[-1] == str(CRASHES), f"restart count in list: {row}")
+        check(row[-1] == str(restarts + CRASHES), f"restart count in list: {row}")
         less = {name: n for name, n in grown(net_counts, counters(m, "net0")).items() if n < 0}
         check(not less, f"counters of net0 went back over its restarts: {less}")
 

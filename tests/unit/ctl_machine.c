@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: ctl-dom/supervise/life.c ctl-dom/supervise/adopt.c ctl-dom/supervise/guests.c ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
-// LINK: ctl-dom/supervise/anew.c ctl-dom/supervise/supervisor.c ctl-dom/supervise/dying.c ctl-dom/supervise/state.c ctl-dom/supervise/backoff.c
+// LINK: ctl-dom/supervise/plug.c ctl-dom/supervise/owned.c ctl-dom/supervise/anew.c ctl-dom/supervise/supervisor.c ctl-dom/supervise/dying.c ctl-dom/supervise/state.c ctl-dom/supervise/backoff.c
 // LINK: ctl-dom/store/devices.c ctl-dom/store/hotplug.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
 // LINK: ctl-dom/domain/slots.c ctl-dom/domain/dom.c ctl-dom/domain/records.c domains/random.c ctl-dom/domain/identity.c ctl-dom/domain/bridge.c ctl-dom/domain/error.c ctl-dom/domain/pci.c
 // LINK: ctl-dom/domain/build.c ctl-dom/domain/scheduling.c ctl-dom/config/config_cpus.c ctl-dom/config/config_disk.c tests/unit/ctl_stubs.c tests/unit/ctl_store.c tests/unit/stores.c
@@ -160,11 +160,16 @@ static long pci_info(struct bh_pci_info *i)
         return -ENOENT;
     i->sbdf = 0x18 + 8 * i->index;
     i->domid = m->device_of[i->index];
-    i->state = i->domid == BH_DOMID_NONE ? BH_PCI_HIDDEN : BH_PCI_ASSIGNED;
+    i->state = i->domid == BH_DOMID_NONE ? BH_PCI_ASSIGNABLE : BH_PCI_ASSIGNED;
     return 0;
 }
 static long assign(const struct bh_assign *a, domid_t to)
 {
+    const struct machine_dom *d = core_by_id(a->domid);
+
+    if (!d || (d->state == BH_DOM_RUNNING && !d->pauses))
+        return -EINVAL;
+    assert_int_equal(m->device_of[a->sbdf / 8 - 3], to == BH_DOMID_NONE ? a->domid : BH_DOMID_NONE);
     m->device_of[a->sbdf / 8 - 3] = to;
     return 0;
 }

@@ -105,7 +105,10 @@ void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmd
 {
     memset(block, 1, BOOT_BLOCK);
 }
-void service_cmdline(const struct dom *d, char *text, size_t n) { snprintf(text, n, "words"); }
+void service_cmdline(const struct dom *d, const char *bridges, char *text, size_t n)
+{
+    snprintf(text, n, "words%s", bridges);
+}
 int xs_slot_port(void) { return 7; }
 void xs_reconnect(void) {}
 void xs_give_up(void) {}

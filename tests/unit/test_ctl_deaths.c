@@ -21,6 +21,7 @@
 #include "store/store.h"
 #include "supervise/guests.h"
 #include "supervise/life.h"
+#include "supervise/plug.h"
 #include "supervise/supervisor.h"
 #include "supervise/waiting.h"
 #include "unit.h"
@@ -257,14 +258,38 @@ static void attach_bad(void) { (void)attach("web", "phy:blk0:bad,xvdb,w"); }
 static void detach_web(void) { detach("web", "xvdb"); }
 static void pci_attach_net0(void)
 {
+    const uint32_t sbdf = 0x20;
     struct dom *d = dom_by_name("net0");
     struct errbuf e;
 
-    if (pci_plug(d, 0x20, &e))
+    if (pci_plug(d, &sbdf, 1, &e))
         BAD("%s", e.s);
     instance_works();
     if (d->cfg.nr_pci != 1)
         BAD("net0: has no device");
+}
+/* Whose guest would lose its disk keeps it. */
+static void pci_detach_blk0(void)
+{
+    const uint32_t sbdf = 0x18;
+    struct errbuf e;
+
+    if (pci_unplug(dom_by_name("blk0"), &sbdf, 1, &e) != -EBUSY ||
+        !strstr(e.s, "web has its disk xvda"))
+        BAD("blk0: is not refused");
+}
+static void pci_detach_net0(void)
+{
+    const uint32_t sbdf = 0x20;
+    struct dom *d = dom_by_name("net0");
+    struct errbuf e;
+
+    pci_detach_blk0();
+    if (pci_unplug(d, &sbdf, 1, &e))
+        BAD("%s", e.s);
+    instance_works();
+    if (d->cfg.nr_pci || core_by_name("net0")->state != BH_DOM_RUNNING)
+        BAD("net0: has a device, or does not run");
 }
 static void web_reboots(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_reboot); }
 static void web_reboots_soon(void)
@@ -577,7 +602,11 @@ static const struct trial trials[] = {
     { .name = "attach", .run = attach_web, .disk = "xvdb" },
     { .name = "attach, refused", .run = attach_bad, .no_disk = "xvdb" },
     { .name = "detach", .before = attach_web, .run = detach_web, .no_disk = "xvdb" },
-    { .name = "pci-attach", .run = pci_attach_net0 },
+    { .name = "pci-attach", .run = pci_attach_net0, .of = { { "net0", WHOLE, WHOLE } } },
+    { .name = "pci-detach",
+      .before = pci_attach_net0,
+      .run = pci_detach_net0,
+      .of = { { "net0", WHOLE, WHOLE } } },
     { .name = "reboot", .run = web_reboots, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "reboot after a short life", .run = web_reboots_soon, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "another driver domain",

@@ -89,9 +89,9 @@ TEST(words)
     struct dom d = { .words = "domid=3", .instance = 7, .cfg = { .cmdline = "deadline=5" } };
     char text[64];
 
-    service_cmdline(&d, text, sizeof(text));
-    assert_string_equal(text, "domid=3 boot=7 deadline=5");
+    service_cmdline(&d, " bridges=in", text, sizeof(text));
+    assert_string_equal(text, "domid=3 bridges=in boot=7 deadline=5");
     d.was_ordered = true;
-    service_cmdline(&d, text, sizeof(text));
-    assert_string_equal(text, "domid=3 boot=7 ordered=1 deadline=5");
+    service_cmdline(&d, " bridges=in", text, sizeof(text));
+    assert_string_equal(text, "domid=3 bridges=in boot=7 ordered=1 deadline=5");
 }

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A driver domain of ours gets and loses devices by a restart in place: between the fence and the next instance nothing of it runs, so the core gives and
+ * takes, and those it serves lose some milliseconds. Any other domain must be paused.
+ */
+#include "supervise/plug.h"
+#include <errno.h>
+#include "domain/pci.h"
+#include "store/connection.h"
+#include "store/devices.h"
+#include "supervise/owned.h"
+#include "supervise/supervisor.h"
+
+/* --- a device comes --------------------------------------------------------------------------------------------- */
+static int restart_with(struct dom *d, struct errbuf *e)
+{
+    wmb();
+    WRITE_ONCE(d->pci_new, true);
+    return supervisor_restart(d, e);
+}
+
+static int told(struct dom *d, struct errbuf *e) { return store_up ? store_set_pci(d, e) : 0; }
+
+int pci_plug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
+{
+    unsigned runs = 0;
+    int rc = 0;
+
+    if (d->cfg.nr_pci + n > CFG_MAX_PCI)
+        return fail(e, -ENOSPC, "%s: has %u devices, more than %d are not possible", d->cfg.name,
+                    d->cfg.nr_pci, CFG_MAX_PCI);
+    for (unsigned i = 0; !rc && i < n; i++) {
+        rc = pci_attach(d, sbdf[i], e);
+        if (rc == -EINVAL && supervisor_restarts(d)) { /* nothing is wrong but that it runs */
+            runs++;
+            rc = 0;
+        } else if (!rc) {
+            pci_add(d, sbdf[i]);
+        }
+    }
+    for (unsigned i = 0; !rc && runs && i < n; i++)
+        pci_add(d, sbdf[i]);
+    if (!rc && runs)
+        rc = restart_with(d, e);
+    for (unsigned i = 0; !rc && i < n; i++)
+        if (!pci_owns(d, sbdf[i]))
+            return fail(e, -EIO, "%s: %s was not given: dmesg may say why", d->cfg.name,
+                        sbdf_text(sbdf[i]).s);
+    return rc ? rc : told(d, e);
+}
+
+/* --- a device goes ---------------------------------------------------------------------------------------------- */
+/* Guests whose disks are on it would lose them. */
+static int unused(const struct dom *d, struct errbuf *e)
+{
+    for (const struct dom *g = doms; g; g = g->next)
+        for (unsigned i = 0; i < g->nr_devs; i++)
+            if (g->dev[i].kind == DEV_VBD && g->dev[i].back == d->id)
+                return fail(e, -EBUSY,
+                            "%s: %s has its disk %s there: block-detach %s %s, or shut it down, first",
+                            d->cfg.name, g->cfg.name, g->cfg.disk[g->dev[i].index].vdev,
+                            g->cfg.name, g->cfg.disk[g->dev[i].index].vdev);
+    return 0;
+}
+
+int pci_unplug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
+{
+    unsigned runs = 0;
+    int rc = unused(d, e);
+
+    for (unsigned i = 0; !rc && i < n; i++)
+        if (!pci_owns(d, sbdf[i]))
+            rc = pci_not_its(d, sbdf[i], e);
+    for (unsigned i = 0; !rc && i < n; i++) {
+        struct bh_assign a = { .sbdf = sbdf[i], .domid = d->id };
+        rc = (int)bh_ctl_deassign(&a);
+        if (rc == -EINVAL && supervisor_restarts(d)) {
+            runs++;
+            rc = 0;
+        } else if (rc) {
+            return fail(e, rc, "%s: %s: %s", d->cfg.name, sbdf_text(sbdf[i]).s,
+                        rc == -EINVAL ? "it runs, and is no domain of ours: pause or destroy it first"
+                                      : errno_text(rc));
+        }
+    }
+    if (rc)
+        return rc;
+    if (!runs) {
+        pci_wires(d);
+        pci_found(d);
+        return told(d, e);
+    }
+    for (unsigned i = d->cfg.nr_pci; i-- > 0;)
+        for (unsigned k = 0; k < n; k++)
+            if (d->cfg.pci[i] == sbdf[k]) {
+                pci_drop(d, i);
+                break;
+            }
+    rc = restart_with(d, e);
+    return rc ? rc : told(d, e);
+}

@@ -14,5 +14,7 @@ void cmdline_parse(struct cmdline *c, const char *text,
                    void (*report)(const char *part, const char *why));
 void cmdline_init(void); /* parses boot_info.cmdline into `cmdline`, sets the console up and says what was wrong */
 
+void boot_memory_limits(void); /* boot/memory.c: mem= and badpage= */
+
 int control_domain_build(void)
     __must_check; /* boot/control.c: loads module 0 as domid 0 with the bundle read-only */

@@ -170,6 +170,18 @@ static void opt_maxcpus(struct cmdline *c, struct word *w)
     c->maxcpus = (unsigned)v;
 }
 
+/* conswitch=<letter>[x]: Ctrl and it, three times. x keeps the input with the core in Xen; here the control domain has it from the start. */
+static void opt_conswitch(struct cmdline *c, struct word *w)
+{
+    char l = w->value[0] | 0x20;
+    if (w->value == w->no || !strcmp(w->value, "`"))
+        c->conswitch = 0;
+    else if (l < 'a' || l > 'z' || (w->value[1] && strcmp(w->value + 1, "x")))
+        bad(w, "not a letter: Ctrl-A stays");
+    else
+        c->conswitch = (char)(l - 'a' + 1);
+}
+
 static void opt_ratelimit(struct cmdline *c, struct word *w)
 {
     uint64_t v;
@@ -204,21 +216,57 @@ static void opt_sched(struct cmdline *c, struct word *w)
         bad(w, "unknown scheduler");
 }
 
-/* ctl_mem=<size>[K|M|G], no suffix: KiB as Xen has it */
-static void opt_ctl_mem(struct cmdline *c, struct word *w)
+/* <size>[K|M|G], no suffix: KiB as Xen has it */
+static bool parse_size(const char *s, uint64_t *v)
 {
-    char *end;
-    uint64_t v;
-    if (!parse_u64(w->value, &end, 10, &v))
-        return bad(w, "not a size");
     static const char units[] = "kmg";
+    char *end;
+    if (!parse_u64(s, &end, 10, v))
+        return false;
     const char *unit = *end ? strchr(units, (char)(*end | 0x20)) : units;
     if (!unit || (*end && end[1]))
-        return bad(w, "not a size");
+        return false;
     unsigned shift = 10 * (unsigned)(unit - units + 1);
-    if (v > 512ull << 20 >> (shift - 10) || v << shift < 8ull << 20 || v << shift > 512ull << 20)
+    if (*v > UINT64_MAX >> shift)
+        return false;
+    *v <<= shift;
+    return true;
+}
+
+static void opt_ctl_mem(struct cmdline *c, struct word *w)
+{
+    uint64_t v;
+    if (!parse_size(w->value, &v))
+        return bad(w, "not a size");
+    if (v < 8ull << 20 || v > 512ull << 20)
         return bad(w, "out of range (8M to 512M)");
-    c->ctl_mem = v << shift & ~((2ull << 20) - 1);
+    c->ctl_mem = v & ~((2ull << 20) - 1);
+}
+
+/* mem=<size>: RAM above is not used */
+static void opt_mem(struct cmdline *c, struct word *w)
+{
+    uint64_t v;
+    if (!parse_size(w->value, &v) || !v)
+        return bad(w, "not a size");
+    c->mem = v;
+}
+
+/* badpage=<frame>[-<frame>],...: numbers of pages that are not used */
+static void opt_badpage(struct cmdline *c, struct word *w)
+{
+    for (char *s = w->value, *next; s; s = next) {
+        uint64_t first, last;
+        next = split(s, ',');
+        char *to = split(s, '-');
+        if (!parse_number(s, UINT64_MAX >> 12, &first) ||
+            !parse_number(to ? to : s, UINT64_MAX >> 13, &last) || last < first)
+            bad(w, "not a page's number, or two with a - between them");
+        else if (c->nr_badpage == ARRAY_SIZE(c->badpage))
+            bad(w, "more than 16");
+        else
+            c->badpage[c->nr_badpage++] = (struct boot_range){ first << 12, (last + 1) << 12 };
+    }
 }
 
 /* rtc=utc, or +hh:mm or -hh:mm where the battery clock is local time: how far it is ahead of UTC. */
@@ -315,17 +363,13 @@ static const struct {
     const char *key;
     void (*fn)(struct cmdline *c, struct word *w);
 } option[] = {
-    { "com1", opt_com1 },
-    { "console", opt_console },
-    { "loglvl", opt_loglvl },
-    { "maxcpus", opt_maxcpus },
-    { "iommu", opt_iommu },
-    { "sched", opt_sched },
-    { "rtc", opt_rtc },
-    { "ctl_mem", opt_ctl_mem },
-    { "sched_ratelimit_us", opt_ratelimit },
-    { "pciback.hide", opt_hide },
-    { "xen-pciback.hide", opt_hide },
+    { "com1", opt_com1 },           { "console", opt_console },
+    { "loglvl", opt_loglvl },       { "maxcpus", opt_maxcpus },
+    { "conswitch", opt_conswitch }, { "mem", opt_mem },
+    { "badpage", opt_badpage },     { "iommu", opt_iommu },
+    { "sched", opt_sched },         { "rtc", opt_rtc },
+    { "ctl_mem", opt_ctl_mem },     { "sched_ratelimit_us", opt_ratelimit },
+    { "pciback.hide", opt_hide },   { "xen-pciback.hide", opt_hide },
 };
 
 /* Booleans; `invert`: the field says the opposite of the key. */
@@ -335,6 +379,7 @@ static const struct {
     bool invert;
 } flag[] = {
     { "noreboot", offsetof(struct cmdline, noreboot), false },
+    { "sync_console", offsetof(struct cmdline, sync_console), false },
     { "nosmap", offsetof(struct cmdline, nosmap), false },
     { "smap", offsetof(struct cmdline, nosmap), true },
     { "nosmep", offsetof(struct cmdline, nosmep), false },
@@ -379,7 +424,6 @@ static const struct {
     { "console_timestamps", XEN_LEFT },
     { "console_to_ring", XEN_LEFT },
     { "conring_size", XEN_LEFT },
-    { "sync_console", XEN_LEFT },
     { "cpuid_mask_cpu", XEN_LEFT },
     { "credit2_runqueue", XEN_LEFT },
     { "hap", XEN_LEFT },
@@ -389,6 +433,7 @@ static const struct {
     { "com2", XEN_MISSING },
     { "smt", XEN_MISSING },
     { "watchdog", XEN_MISSING },
+    { "watchdog_timeout", XEN_MISSING },
     { "crashkernel", XEN_MISSING },
     { "spec-ctrl", XEN_MISSING },
     { "dbgp", XEN_MISSING },
@@ -504,6 +549,7 @@ void cmdline_parse(struct cmdline *c, const char *text, report_fn report)
     *c = (struct cmdline){ .com1_port = 0x3f8,
                            .com1_baud = 115200,
                            .loglvl = LOG_INFO,
+                           .conswitch = 1,
                            .wake_preempt_us = 200,
                            .ctl_mem = 64ull << 20 };
     take(buf, text, report);

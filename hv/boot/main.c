@@ -33,6 +33,7 @@ void core_main(uint32_t magic, uint32_t info)
     trap_init_early();
     boot_info_init(magic, info);
     cmdline_init();
+    boot_memory_limits();
     log_info("Bulkhead " BH_VERSION ", command line: %s", boot_info.cmdline);
     paging_init();
     frame_setup();
@@ -76,7 +77,7 @@ static void core_main_guarded(void)
     wallclock_watch();
     if (control_domain_build() < 0)
         machine_stop();
-    serial_polled(false);
+    serial_polled(cmdline.sync_console);
     serial_irq_watch();
     sched_loop();
 }

@@ -28,6 +28,8 @@ uint64_t bootmem_alloc(uint64_t size, uint64_t align, uint64_t limit)
     return at;
 }
 
+void bootmem_drop(uint64_t start, uint64_t end) { (void)range_remove(&left, start, end); }
+
 void bootmem_finish(void)
 {
     for (unsigned i = 0; i < left.nr; i++)

@@ -9,5 +9,6 @@
 
 void bootmem_init(void); /* from boot_info */
 uint64_t bootmem_alloc(uint64_t size, uint64_t align,
-                       uint64_t limit); /* machine address; panics when there is none */
-void bootmem_finish(void);              /* everything left goes to the frame allocator */
+                       uint64_t limit);          /* machine address; panics when there is none */
+void bootmem_drop(uint64_t start, uint64_t end); /* is not to be used */
+void bootmem_finish(void);                       /* everything left goes to the frame allocator */

@@ -2,12 +2,18 @@
 /* What the command line asks for. Written while the core starts (boot/console.c), then only read. */
 #pragma once
 #include "base/types.h"
+#include "platform/boot_info.h"
 
 struct cmdline {
     uint16_t com1_port;
     uint32_t com1_baud; /* com1=115200,8n1; 0: as firmware set it */
+    bool sync_console;  /* each line is out before the core goes on */
+    uint64_t mem;       /* RAM from there on is not used; 0: all is */
+    struct boot_range badpage[16];
+    unsigned nr_badpage;
     bool noreboot, nosmap, nosmep;
     unsigned maxcpus;               /* 0: all */
+    char conswitch;                 /* the character that leads to the debug keys; 0: none does */
     int loglvl;                     /* enum loglevel */
     bool iommu_off, iommu_required; /* iommu=off|no|0, iommu=required */
     bool iommu_trust;               /* iommu=trust: units that nobody has tried are taken to hold */

@@ -96,7 +96,7 @@ def test_bad_bundle_corrupt():
 def test_bad_hide_garbage():
     """With the lines of people who come from Xen or Linux, each of which once left the machine mute: the shell stays on com1."""
     mute = "root=/dev/sdb2 ro console=none console=vga console=tty0 console=ttyS0,115200n8 console=hvc0 com2=115200,8n1,0x2f8,3 console=com2"
-    iso = make_iso("bad-hide", cmdline=f"{mute} com1=115200,8n1,0x3f8,4 noreboot iommu=required xen_pciback.hide=(00:03.0)(zz:03.0)(00:1e.7)(41:00.*)(40:00.0)")
+    iso = make_iso("bad-hide", cmdline=f"{mute} com1=115200,8n1,0x3f8,4 noreboot iommu=required mem=1G badpage=0x20000-0x20fff sync_console xen_pciback.hide=(00:03.0)(zz:03.0)(00:1e.7)(41:00.*)(40:00.0)")
     # A second root bus (64) with a root port and an NVMe behind it: only the MCFG leads there.
     other = ["-device", "pxb-pcie,id=px,bus=pcie.0,bus_nr=64", "-device", "pcie-root-port,id=rp,bus=px,addr=0,chassis=1,slot=1",
              "-drive", "if=none,id=none,format=raw,file=null-co://,file.size=64M", "-device", "nvme,drive=none,serial=none,bus=rp,addr=0"]
@@ -107,6 +107,8 @@ def test_bad_hide_garbage():
         m.prompt(120)
         check("net0" in m.cmd("list"), "the shell does not answer")
         check(re.search(r"0000:41:00\.0 .*class 010802", m.cmd("pci-assignable-list")), "the NVMe of the other root bus is not hidden")
+        mib = int(re.search(r"total_memory +: (\d+)", m.cmd("info")).group(1))
+        check(900 < mib <= 1024 - 16, f"{mib} MiB of memory by mem=1G and 16 MiB of bad pages")
         said = m.cmd("create debian name=u1 vif=[] pci=['40:00.0']")
         check(re.search(r"40:00\.0 is a bridge", said), f"the root port: {said!r}")
 

@@ -6,6 +6,7 @@
 #include "arch/serial_irq.h"
 #include "base/print.h"
 #include "base/serial.h"
+#include "debug/debug.h"
 #include "mem/gcopy.h"
 #include "sched/sched.h"
 #include "time/time.h"
@@ -72,16 +73,22 @@ static long op_read(struct call *c)
 {
     char text[CHUNK];
     size_t n = console_read(text, MIN((uint32_t)c->a[1], CHUNK));
+    debug_poll(); /* that may have taken keys off the line */
     return copy_to_guest(GADDR(c->a[2]), text, n) ? -EFAULT : (long)n;
 }
 
 static void lines_soon(void) { apic_send_ipi(this_cpu()->id, VEC_KICK); }
 static void lines_now(void) { notify_control(VIRQ_CON_RING); }
-static void line_told(void) { notify_control(VIRQ_CONSOLE); }
+static void line_told(void)
+{
+    debug_poll();
+    notify_control(VIRQ_CONSOLE);
+}
 
 void console_io_init(void)
 {
     static const struct print_listener listener = { lines_soon, lines_now };
+    debug_init();
     print_listen(&listener);
     serial_listen(line_told);
 }

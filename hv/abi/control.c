@@ -8,6 +8,7 @@
 #include "abi/dispatch.h"
 #include "abi/progress.h"
 #include "base/string.h"
+#include "debug/debug.h"
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "pci/pci.h"
@@ -309,6 +310,11 @@ static long op_console(const struct bh_console *a) { return control_console(a); 
 static long op_sysinfo(struct bh_sysinfo *a) { return control_sysinfo(a); }
 static long op_sched(struct domain *d, struct bh_sched *a) { return control_sched(d, a); }
 static long op_machine(const struct bh_machine *a) { return control_machine(a); }
+
+static long op_debug_keys(const struct bh_debug_keys *a)
+{
+    return a->nr > sizeof a->key ? -EINVAL : debug_press(a->key, a->nr);
+}
 
 /* --- the rows --------------------------------------------------------------------------------------------------------- */
 #define TARGET_NONE(name, type)     return op_##name((type *)a)

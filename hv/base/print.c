@@ -134,6 +134,18 @@ void console_write(const char *buf, size_t n)
     unlock();
 }
 
+bool console_try_write(const char *buf, size_t n, bool force)
+{
+    uint32_t none = 0;
+    bool free = __atomic_compare_exchange_n(&holder, &none, this_cpu()->id + 1, false,
+                                            __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    if (free || force)
+        serial_write(buf, n);
+    if (free)
+        unlock();
+    return free || force;
+}
+
 void console_claim(bool claim) { __atomic_store_n(&claimed, claim, __ATOMIC_RELEASE); }
 
 void print_take_back(void)

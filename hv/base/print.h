@@ -40,7 +40,9 @@ void machine_check(void) __noreturn; /* #MC, in the core or in a guest: panics w
 /* Console input and output for the domain that holds the physical console (console_io). */
 size_t console_read(char *buf, size_t n);      /* bytes taken from the receive ring */
 void console_write(const char *buf, size_t n); /* raw bytes to the wire, \n as \r\n */
-void console_claim(bool claim);                /* see above; panic and domain death take it back */
+/* The same, if nobody prints; force: whoever does is thought to hang. False: not now. */
+bool console_try_write(const char *buf, size_t n, bool force) __must_check;
+void console_claim(bool claim); /* see above; panic and domain death take it back */
 /* Who tells the console's holder of new lines while it has claimed the console. Set before anybody may claim it. */
 struct print_listener {
     void (*soon)(void); /* any lock may be held: has print_deferred called on this CPU with none */

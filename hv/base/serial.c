@@ -45,6 +45,7 @@ static uint32_t tx_out; /* sending */
 static struct spinlock sending;
 static uint32_t again, wanted; /* a: a piece is to be moved; the holder found no room */
 static bool polled;
+static unsigned (*filter)(char c, char out[4]); /* serial_filter */
 
 static uint8_t reg_in(unsigned r) { return inb((uint16_t)(port + r)); }
 static void reg_out(unsigned r, uint8_t v) { outb((uint16_t)(port + r), v); }
@@ -152,6 +153,9 @@ void serial_write(const char *s, size_t n)
         drain();
 }
 
+void serial_filter(unsigned (*fn)(char c, char out[4])) { filter = fn; }
+size_t serial_space(void) { return present ? TX_RING - waiting() : SIZE_MAX; }
+
 size_t serial_room(void)
 {
     uint32_t used = waiting();
@@ -178,7 +182,9 @@ static bool receive(void)
     bool got = false;
     spin_lock(&rx_lock);
     for (unsigned i = 0; i < 256 && rx_in - rx_out < RX_RING && (reg_in(REG_LSR) & LSR_RX); i++) {
-        rx_ring[rx_in++ % RX_RING] = (char)reg_in(REG_DATA);
+        char c = (char)reg_in(REG_DATA), in[4] = { c };
+        for (unsigned k = 0, n = filter ? filter(c, in) : 1; k < n && rx_in - rx_out < RX_RING; k++)
+            rx_ring[rx_in++ % RX_RING] = in[k];
         got = true;
     }
     if (irqs && rx_stopped != (rx_in - rx_out == RX_RING)) {

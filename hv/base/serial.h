@@ -8,6 +8,9 @@ void serial_init(uint16_t port,
 /* \n as \r\n. Does not wait: text that finds no room is left out. n = 0: goes on with what waits; any caller, any lock. */
 void serial_write(const char *s, size_t n);
 void serial_polled(bool on); /* on: what waits goes out now, and each serial_write waits until all is out */
+/* Each byte that comes goes through fn first, under a lock of ours: what it writes to out, so many bytes, is what came. Given once, at the start. */
+void serial_filter(unsigned (*fn)(char c, char out[4]));
+size_t serial_space(void); /* bytes that serial_write takes now */
 size_t serial_room(void); /* bytes that the console's holder may write now; 0: asks for serial_room_made */
 bool serial_room_made(void); /* true once after a serial_room of 0, when there is room: tell the holder */
 bool serial_waiting(void);               /* bytes wait for the line, or the holder for room */

@@ -36,14 +36,28 @@ struct domain *domain_get(domid_t id)
     return d;
 }
 
-struct domain *domain_get_next(domid_t from)
+/* list_lock, which it lets go. */
+static struct domain *next_from(domid_t from)
 {
-    spin_lock(&list_lock);
     struct domain *d = domains;
     while (d && (d->id < from || !try_ref(d)))
         d = d->next;
     spin_unlock(&list_lock);
     return d;
+}
+
+struct domain *domain_get_next(domid_t from)
+{
+    spin_lock(&list_lock);
+    return next_from(from);
+}
+
+bool domain_try_next(domid_t from, struct domain **d)
+{
+    if (!spin_trylock(&list_lock))
+        return false;
+    *d = next_from(from);
+    return true;
 }
 
 struct domain *domain_get_gone(void)

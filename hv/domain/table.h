@@ -6,6 +6,8 @@
 /* Looks up and takes a reference; NULL if there is none. */
 struct domain *domain_get(domid_t id) __must_check;
 struct domain *domain_get_next(domid_t from) __must_check; /* lowest domid >= from */
+bool domain_try_next(domid_t from, struct domain **d)
+    __must_check; /* the same; waits for nobody: false, the list is held */
 void domain_put(struct domain *d);
 /* Puts d into the table; others find it as soon as there is a reference. When the last one goes, free is called. -EEXIST, -ENOSPC */
 int domain_list(struct domain *d, void (*free)(struct domain *d)) __must_check;

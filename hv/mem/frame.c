@@ -460,13 +460,27 @@ void frame_mark_core(mfn_t start, uint64_t nr)
     }
 }
 
-void frame_get_stats(struct frame_stats *s)
+/* heap lock, which it lets go */
+static void stats(struct frame_stats *s)
 {
-    spin_lock(&heap_lock);
     s->total = total_frames;
     s->promised = promised;
     s->free = free_frames() - promised;
     s->dirty = MIN(heap_frames[DIRTY] + scrubbing, s->free);
     s->core = READ_ONCE(core_frames);
     spin_unlock(&heap_lock);
+}
+
+void frame_get_stats(struct frame_stats *s)
+{
+    spin_lock(&heap_lock);
+    stats(s);
+}
+
+bool frame_try_stats(struct frame_stats *s)
+{
+    if (!spin_trylock(&heap_lock))
+        return false;
+    stats(s);
+    return true;
 }

@@ -99,6 +99,7 @@ struct frame_stats {
     uint64_t total, free, dirty, core, promised;
 }; /* free: dirty ones too, promised ones not */
 void frame_get_stats(struct frame_stats *s);
+bool frame_try_stats(struct frame_stats *s) __must_check; /* waits for nobody: false, the heap is held */
 extern mfn_t ones_mfn; /* a frame of the core, all ones, under what nobody backs (filler.h) */
 extern mfn_t zero_mfn; /* a zero frame of the core that redirected foreign mappings read */
 

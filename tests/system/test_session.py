@@ -52,6 +52,22 @@ def renamed(m, domid):
     check(re.search(rf"^debian +{domid} +\d+:\d\d:\d\d", m.cmd("uptime debian"), re.M), "uptime says nothing of debian")
 
 
+def core_console(m):
+    """Ctrl-A three times and back; what the keys show is what is there."""
+    m.send("\x01\x01\x01")
+    m.expect(r"\*\*\* input to the core's debug keys", 30)
+    for key, line in (("h", r" R  reboot the machine"), ("q", r"d4 net0: running, [^\n]*\r\n\(BH\)   v0 CPU \d (?:runs|waits|sleeps): intr \d+"),
+                      ("d", r"d16v0 CPU \d [^\n]* last exit"), ("r", "CPU 0: (?:idle|busy)"), ("e", r"d16 port \d+: interdomain d4 port"),
+                      ("g", r"d16 entry \d+: d4, frame"), ("i", r"00:03\.0 MSI-X 0: vector \w+ CPU \d, d4 pirq"), ("m", r"\d+ frames: \d+ free"),
+                      ("Q", r"0000:00:03\.0 [^\n]* d4's, DMA on, reset by"), ("V", r"00:03\.0: by 00:01\.0, which passed its trial"),
+                      ("o", "d4: its memory is what its devices reach")):
+        m.send(key)
+        m.expect(rf"\(BH\) [^\n]*{line}", 30)
+    m.send("\x01\x01\x01")
+    m.expect(r"\*\*\* input to the control domain", 30)
+    check("debian" in m.cmd("list"), "the shell does not answer")
+
+
 def moved(m, line):
     """What the command printed, which restarts net0 in place."""
     out = m.cmd(line, 60)
@@ -129,6 +145,7 @@ def test_session():
         m.guest(DOWNLOADER)
         m.leave()
         counted(m, counts)
+        core_console(m)
         net_counts = counters(m, "net0")
 
         domid = listing["net0"][1]

@@ -47,6 +47,8 @@ void console_write(const char *s, size_t n)
     said_len += n;
 }
 size_t console_read(char *s, size_t n) { return 0; }
+void debug_init(void) {}
+void debug_poll(void) {}
 
 /* The door finds 32-bit code at CPL 0. Of these calls it has nothing for such: */
 const struct ops control_ops, service_ops, physdev_op_ops;

@@ -258,6 +258,23 @@ TEST(output_while_input_is_full)
     assert_int_equal(serial_read(got, sizeof got), 4);
 }
 
+/* What comes goes through a filter, which may take it, or make more of it. */
+static unsigned takes_x(char c, char out[4])
+{
+    out[0] = out[1] = c;
+    return c == 'x' ? 0 : c == 'y' ? 2 : 1;
+}
+TEST(filtered)
+{
+    char got[8];
+    serial_filter(takes_x);
+    input = "axyb";
+    pass(1000000, true);
+    assert_int_equal(serial_read(got, sizeof got), 4);
+    assert_memory_equal(got, "ayyb", 4);
+    serial_filter(NULL);
+}
+
 /* Where the interrupt comes, once is enough, and the line is nobody's business between interrupts. */
 TEST(interrupt_comes)
 {

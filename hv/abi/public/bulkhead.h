@@ -414,6 +414,11 @@ struct bh_sysinfo {
 #define BH_SYS_CLOCK \
     32u /* the wall clock is exact: a guest that is unpaused now has the right time */
 
+/* hv/debug/debug.h. -EAGAIN: too many keys wait. */
+struct bh_debug_keys {
+    uint32_t nr; /* up to all of them, or -EINVAL */
+    char key[12];
+};
 #define BH_MACHINE_POWEROFF 0u
 #define BH_MACHINE_REBOOT   1u
 struct bh_machine {

@@ -39,6 +39,7 @@ struct cfg_vif {
     uint16_t mtu;              /* that its front-end is told, 0: that of its driver domain */
     uint32_t rate_us;          /* what it may send at once: as much as in this time */
     bool untrusted;            /* its front-end is told not to trust the back-end */
+    bool leaving;              /* a detach was asked for: the guest's next life is without it */
 };
 
 struct cfg_disk {

@@ -183,6 +183,22 @@ bool con_skip_to(unsigned char c)
     return false;
 }
 
+bool con_skip_past(const char *s)
+{
+    uint32_t len = (uint32_t)strlen(s);
+
+    for (uint32_t at = in_tail; at + len - in_tail <= in_head - in_tail; at++) {
+        uint32_t i = 0;
+        while (i < len && input[(at + i) % INPUT_SIZE] == (uint8_t)s[i])
+            i++;
+        if (i == len) {
+            in_tail = at + len;
+            return true;
+        }
+    }
+    return false;
+}
+
 void con_drop_input(void)
 {
     do {
@@ -230,10 +246,20 @@ void con_core_log(void)
         }
 }
 
+static uint64_t cleared; /* this instance's, as is what it shows */
+
+void dmesg_clear(void)
+{
+    static char skip[512];
+
+    while (log_read(0, skip, sizeof(skip), &cleared))
+        ;
+}
+
 void dmesg(const struct dom *d)
 {
     static char buf[512], plain[3 * sizeof(buf)];
-    uint64_t pos = 0;
+    uint64_t pos = d ? 0 : cleared;
     size_t n;
     bool begins = true;
 

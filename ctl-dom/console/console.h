@@ -22,9 +22,12 @@ int con_peek(void);  /* the next byte from the keyboard; -1: none */
 void con_getc(void); /* takes it */
 /* Drops what comes before the next c; false: there is none, nothing dropped. */
 bool con_skip_to(unsigned char c);
+/* Takes what comes before and including the next s; false: there is none, nothing taken. */
+bool con_skip_past(const char *s);
 void con_drop_input(void); /* what has come from the keyboard until now */
 void con_core_log(void);   /* prints new lines of the core's log */
 void dmesg(const struct dom *d); /* NULL: the core's log; else the last words of d outside of its console */
+void dmesg_clear(void);          /* what the core has said until now is not shown by that again */
 /* What say() does now: PLAIN prints, EDITING goes around the prompt, HELD keeps lines until the console is left. */
 enum con_mode { CON_PLAIN, CON_EDITING, CON_HELD };
 void con_set_mode(enum con_mode m);

@@ -144,6 +144,73 @@ void domcon_restart(struct dom *d)
         store_output(d, mark, sizeof(mark) - 1);
 }
 
+/* --- the last words of those that ended, as long as this domain's instance lives --- */
+static struct ended {
+    char name[BH_NAME_LEN];
+    domid_t id;
+    char *log;
+    uint64_t written, at; /* at: the number of its end */
+} ended[4];
+
+/* The log goes from d to the list: in the place of an older one of that name, or of the oldest. */
+static void keep(struct dom *d)
+{
+    static uint64_t ends;
+    struct ended *to = ended;
+
+    if (!d->con.log || !d->con.written)
+        return;
+    for (struct ended *k = ended; k < ended + ARRAY_SIZE(ended); k++) {
+        if (k->log && !strcmp(k->name, d->cfg.name)) {
+            to = k;
+            break;
+        }
+        if (k->at < to->at)
+            to = k;
+    }
+    free(to->log);
+    *to = (struct ended){ .id = d->id, .log = d->con.log, .written = d->con.written, .at = ++ends };
+    snprintf(to->name, sizeof(to->name), "%s", d->cfg.name);
+    d->con.log = NULL;
+}
+
+/* Whole lines, none of which looks like one of ours. */
+static void show_ended(const struct ended *k)
+{
+    uint64_t from = k->written > BACKLOG_SIZE ? k->written - BACKLOG_SIZE : 0;
+    char line[256];
+    size_t n = 0;
+
+    if (from)
+        while (from < k->written && k->log[from++ % BACKLOG_SIZE] != '\n')
+            ;
+    while (from < k->written) {
+        char c = k->log[from++ % BACKLOG_SIZE];
+        bool ends = c == '\n';
+        if (!ends && c != '\r')
+            line[n++] = c;
+        if (!ends && n < sizeof(line) - 1 && from < k->written)
+            continue;
+        line[n] = '\0';
+        out("  %s%s", line, ends || from == k->written ? "\n" : "");
+        n = 0;
+    }
+}
+
+bool domcon_show_ended(const char *name)
+{
+    char *end;
+    unsigned long id = strtoul(name, &end, 10);
+
+    for (const struct ended *k = ended; k < ended + ARRAY_SIZE(ended); k++)
+        if (k->log && (!strcmp(k->name, name) || (end != name && !*end && id == k->id))) {
+            out("%s: has ended, as domain %u; the last of its console:\n", k->name, k->id);
+            show_ended(k);
+            return true;
+        }
+    return false;
+}
+
 void domcon_disconnect(struct dom *d)
 {
     if (attached == d) {
@@ -155,12 +222,20 @@ void domcon_disconnect(struct dom *d)
     event_close(d->con.port);
     d->con.ring = NULL;
     grant_unmap(&d->con.map);
+    keep(d);
 }
 
 /* --- attached --------------------------------------------------------------------------------- */
-void domcon_attach(struct dom *d)
+static unsigned char leave;     /* the key that does */
+static bool line_begins, tilde; /* Enter was the last key; then ~, which is held back */
+
+void domcon_attach(struct dom *d, unsigned char key)
 {
     struct domcon *c = &d->con;
+
+    leave = key;
+    line_begins = true;
+    tilde = false;
 
     domcon_drain(d);
     con_set_mode(CON_HELD);
@@ -183,7 +258,8 @@ struct dom *domcon_attached(void) { return attached; }
 
 void domcon_leave(void) { attached = NULL; }
 
-bool domcon_key(unsigned char ch)
+/* False: no room now, try again. */
+static bool send_key(unsigned char ch)
 {
     struct xencons_interface *r = attached->con.ring;
 
@@ -200,6 +276,29 @@ bool domcon_key(unsigned char ch)
     WRITE_ONCE(r->in_prod, prod + 1);
     event_send(attached->con.port);
     return true;
+}
+
+/* Enter ~ . as ssh has it: also keyboards and lines that have no Ctrl-] have these. Enter ~ ~ is one ~. */
+enum domcon_typed domcon_typed(unsigned char c)
+{
+    const char key[] = { (char)leave, '\0' };
+
+    if (c == leave || (tilde && c == '.')) {
+        con_getc();
+        return DOMCON_LEFT;
+    }
+    if (line_begins && !tilde && c == '~') {
+        con_getc();
+        tilde = true;
+        return DOMCON_TOOK;
+    }
+    if (!send_key(tilde ? '~' : c)) /* a domain that does not read must not keep the user from leaving */
+        return con_skip_past(key) || con_skip_past("\r~.") ? DOMCON_LEFT : DOMCON_FULL;
+    if (!tilde || c == '~')
+        con_getc();
+    line_begins = !tilde && (c == '\r' || c == '\n');
+    tilde = false;
+    return DOMCON_TOOK;
 }
 
 void domcon_last_line(const struct dom *d, char *buf, size_t n)

@@ -8,23 +8,56 @@ static void put(struct edit *e, const char *s) { e->out(s, strlen(s)); }
 
 static size_t width(const struct edit *e) { return EDIT_COLUMNS - 1 - strlen(e->prompt); }
 
+/* Letters above ASCII are two or three bytes of UTF-8; each has one column (high). */
+static bool is_inside(char c) { return ((unsigned char)c & 0xc0) == 0x80; }
+
+static size_t next(const struct edit *e, size_t at)
+{
+    if (at < e->len)
+        at++;
+    while (at < e->len && is_inside(e->line[at]))
+        at++;
+    return at;
+}
+
+static size_t before(const struct edit *e, size_t at)
+{
+    if (at)
+        at--;
+    while (at && is_inside(e->line[at]))
+        at--;
+    return at;
+}
+
+static size_t columns(const struct edit *e, size_t from, size_t to)
+{
+    size_t n = 0;
+
+    for (; from < to; from++)
+        n += !is_inside(e->line[from]);
+    return n;
+}
+
 /* With the cursor at the start of the screen's line. */
 static void draw(struct edit *e)
 {
     char move[16];
-    size_t w = width(e);
+    size_t w = width(e), end;
 
     e->stale = false;
     if (e->cur < e->left)
         e->left = e->cur;
-    if (e->cur > e->left + w)
-        e->left = e->cur - w;
-    size_t shown = e->len - e->left < w ? e->len - e->left : w;
+    for (size_t n = columns(e, e->left, e->cur); n > w; n--)
+        e->left = next(e, e->left);
+    end = e->left;
+    for (size_t n = 0; n < w && end < e->len; n++)
+        end = next(e, end);
     put(e, e->prompt);
-    e->out(e->line + e->left, shown);
+    e->out(e->line + e->left, end - e->left);
     put(e, "\x1b[K");
-    if (e->cur - e->left != shown) {
-        snprintf(move, sizeof(move), "\r\x1b[%uC", (unsigned)(strlen(e->prompt) + e->cur - e->left));
+    if (e->cur != end) {
+        snprintf(move, sizeof(move), "\r\x1b[%uC",
+                 (unsigned)(strlen(e->prompt) + columns(e, e->left, e->cur)));
         put(e, move);
     }
 }
@@ -61,18 +94,21 @@ void edit_hide(struct edit *e) { put(e, "\r\x1b[K"); }
 
 void edit_show(struct edit *e) { draw(e); }
 
-static void insert(struct edit *e, char c)
+static void insert_bytes(struct edit *e, const char *s, size_t n)
 {
-    if (e->len + 1 >= EDIT_MAX)
+    if (e->len + n >= EDIT_MAX)
         return;
-    memmove(e->line + e->cur + 1, e->line + e->cur, e->len - e->cur + 1);
-    e->line[e->cur++] = c;
-    e->len++;
-    if (!e->stale && e->cur == e->len && e->len - e->left <= width(e))
-        e->out(&c, 1); /* the common case: no redraw */
+    memmove(e->line + e->cur + n, e->line + e->cur, e->len - e->cur + 1);
+    memcpy(e->line + e->cur, s, n);
+    e->cur += n;
+    e->len += n;
+    if (!e->stale && e->cur == e->len && columns(e, e->left, e->len) <= width(e))
+        e->out(s, n); /* the common case: no redraw */
     else
         e->stale = true; /* text that is pasted in is drawn once */
 }
+
+static void insert(struct edit *e, char c) { insert_bytes(e, &c, 1); }
 
 static void cut(struct edit *e, size_t from, size_t to)
 {
@@ -125,8 +161,8 @@ static void final(struct edit *e, unsigned char c)
     switch (c) {
     case 'A': walk_history(e, true); break;
     case 'B': walk_history(e, false); break;
-    case 'C': move_to(e, e->cur < e->len ? e->cur + 1 : e->cur); break;
-    case 'D': move_to(e, e->cur ? e->cur - 1 : 0); break;
+    case 'C': move_to(e, next(e, e->cur)); break;
+    case 'D': move_to(e, before(e, e->cur)); break;
     case 'H': move_to(e, 0); break;
     case 'F': move_to(e, e->len); break;
     case '~':
@@ -134,8 +170,8 @@ static void final(struct edit *e, unsigned char c)
             move_to(e, 0);
         else if (e->esc_arg == 4 || e->esc_arg == 8)
             move_to(e, e->len);
-        else if (e->esc_arg == 3 && e->cur < e->len)
-            cut(e, e->cur, e->cur + 1);
+        else if (e->esc_arg == 3)
+            cut(e, e->cur, next(e, e->cur));
         break;
     default: break; /* a key that means nothing here */
     }
@@ -224,6 +260,96 @@ static size_t word_start(const struct edit *e)
     return at;
 }
 
+/* --- Tab -------------------------------------------------------------------------------------- */
+#define OFFER_WIDTH 20u
+
+static size_t typed_from(const struct edit *e)
+{
+    size_t at = e->cur;
+
+    while (at && e->line[at - 1] != ' ')
+        at--;
+    return at;
+}
+
+static bool fits(const struct edit *e, const char *word)
+{
+    size_t from = typed_from(e), len = strlen(word);
+
+    for (const char *p = word; *p; p++)
+        if (*p <= ' ' || *p > '~') /* words of others are among them: none is more than a word */
+            return false;
+    return len && len < EDIT_WORD && !strncmp(word, e->line + from, e->cur - from);
+}
+
+/* In columns; nr_offers: where the row ends. */
+static void show_offer(struct edit *e, const char *word)
+{
+    char text[2 * EDIT_COLUMNS];
+    unsigned at = e->nr_offers ? (e->nr_offers / OFFER_WIDTH + 1) * OFFER_WIDTH : 0;
+    unsigned len = (unsigned)strlen(word);
+
+    if (len > EDIT_COLUMNS - 2)
+        len = EDIT_COLUMNS - 2;
+    if (at + len > EDIT_COLUMNS - 2) {
+        put(e, "\n");
+        at = e->nr_offers = 0;
+    }
+    snprintf(text, sizeof(text), "%*s%.*s", (int)(at - e->nr_offers), "", (int)len, word);
+    put(e, text);
+    e->nr_offers = at + len;
+}
+
+void edit_offer(struct edit *e, const char *word)
+{
+    size_t n = 0;
+
+    if (!fits(e, word))
+        return;
+    if (e->listing) {
+        show_offer(e, word);
+        return;
+    }
+    if (!e->nr_offers++)
+        snprintf(e->common, sizeof(e->common), "%s", word);
+    while (word[n] && e->common[n] == word[n])
+        n++;
+    e->common[n] = '\0';
+}
+
+/* A whole word has a blank behind it, unless more of it follows. */
+static void go_on(struct edit *e, size_t typed)
+{
+    size_t len = strlen(e->common);
+
+    for (size_t i = typed; i < len; i++)
+        insert(e, e->common[i]);
+    if (e->nr_offers == 1 && len && !strchr(":=/,", e->common[len - 1]) && e->line[e->cur] != ' ')
+        insert(e, ' ');
+    edit_flush(e);
+}
+
+void edit_complete(struct edit *e, void (*offers)(struct edit *e))
+{
+    size_t typed = e->cur - typed_from(e);
+
+    e->tab = e->listing = false;
+    e->nr_offers = 0;
+    offers(e);
+    if (!e->nr_offers)
+        return;
+    if (e->nr_offers == 1 || strlen(e->common) > typed) {
+        go_on(e, typed);
+        return;
+    }
+    e->listing = true;
+    e->nr_offers = 0;
+    put(e, "\n");
+    offers(e);
+    put(e, "\n");
+    draw(e);
+}
+
 static bool control(struct edit *e, unsigned char c)
 {
     switch (c) {
@@ -241,14 +367,15 @@ static bool control(struct edit *e, unsigned char c)
         return true;
     case 1: move_to(e, 0); break;
     case 2: final(e, 'D'); break;
-    case 4:
-        if (e->cur < e->len)
-            cut(e, e->cur, e->cur + 1);
-        break;
+    case 4: cut(e, e->cur, next(e, e->cur)); break;
     case 5: move_to(e, e->len); break;
     case 6: final(e, 'C'); break;
+    case 9:
+        edit_flush(e);
+        e->tab = true;
+        return true;
     case 8:
-    case 127: cut(e, e->cur ? e->cur - 1 : 0, e->cur); break;
+    case 127: cut(e, before(e, e->cur), e->cur); break;
     case 11: cut(e, e->cur, e->len); break;
     case 12: redraw(e); break;
     case 14: walk_history(e, false); break;
@@ -261,15 +388,42 @@ static bool control(struct edit *e, unsigned char c)
     return false;
 }
 
-/* A byte above ASCII. C1 controls, bare or in UTF-8, are ESC and a letter in one byte (ECMA-48 5.3); the rest is a letter that the
- * line does not take. */
+/* What is surely one column wide, and changes nothing of what stands around it: Latin, Greek, Cyrillic and Armenian letters, the marks of
+ * Western texts, currencies. No combining, no wide and no turned letters. */
+static bool is_letter(unsigned c)
+{
+    return (c >= 0xa0 && c < 0x300 && c != 0xad) || (c >= 0x370 && c < 0x483) ||
+           (c >= 0x48a && c < 0x590) || (c >= 0x1e00 && c < 0x2000) ||
+           (c >= 0x2010 && c < 0x2028) || (c >= 0x2030 && c < 0x205f) || (c >= 0x20a0 && c < 0x20c0);
+}
+
+/* It is whole. Within a sequence it is a part of that. */
+static void letter(struct edit *e)
+{
+    const char bytes[] = { (char)(0xc0 | e->code >> 6), (char)(0x80 | (e->code & 0x3f)) };
+    const char three[] = { (char)(0xe0 | e->code >> 12), (char)(0x80 | (e->code >> 6 & 0x3f)),
+                           (char)(0x80 | (e->code & 0x3f)) };
+
+    if (!is_letter(e->code) || e->code < e->least || e->esc)
+        return;
+    if (e->code < 0x800)
+        insert_bytes(e, bytes, sizeof(bytes));
+    else
+        insert_bytes(e, three, sizeof(three));
+}
+
+/* A byte above ASCII. C1 controls, bare or in UTF-8, are ESC and a letter in one byte (ECMA-48 5.3); the rest is a part of a letter. */
 static void high(struct edit *e, unsigned char c)
 {
     if (c >= 0xc0) {
         e->utf8 = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
         e->c1 = c == 0xc2;
+        e->code = c & (0x3fu >> e->utf8);
+        e->least = e->utf8 == 1 ? 0x80 : e->utf8 == 2 ? 0x800 : 0x10000;
     } else if (e->utf8 && !(e->c1 && c < 0xa0)) {
-        e->utf8--;
+        e->code = e->code << 6 | (c & 0x3fu);
+        if (!--e->utf8)
+            letter(e);
     } else {
         e->utf8 = 0;
         if (c < 0xa0) {

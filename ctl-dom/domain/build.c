@@ -253,6 +253,25 @@ static int needs_more(const struct dom *d, uint64_t bytes, struct errbuf *e)
                 d->cfg.kernel, mib, config_most_mb(&d->cfg));
 }
 
+static bool has_file(const struct domcfg *cfg, const char *key, const char *name,
+                     struct boot_file *file, struct errbuf *e)
+{
+    if (boot_file_find(file, name))
+        return true;
+    fail(e, -ENOENT, "%s: %s '%s' is not in the bundle", cfg->name, key, name);
+    return false;
+}
+
+int build_files(const struct domcfg *cfg, struct errbuf *e)
+{
+    struct boot_file file;
+
+    if ((cfg->kernel[0] && !has_file(cfg, "kernel", cfg->kernel, &file, e)) ||
+        (cfg->ramdisk[0] && !has_file(cfg, "ramdisk", cfg->ramdisk, &file, e)))
+        return -ENOENT;
+    return 0;
+}
+
 static uint64_t page_up(uint64_t x) { return (x + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1); }
 
 static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t *high,
@@ -263,8 +282,8 @@ static int load_kernel(struct dom *d, uint64_t limit, uint64_t *entry, uint64_t 
     char why[200];
     int rc;
 
-    if (!boot_file_find(&file, d->cfg.kernel)) {
-        rc = fail(e, -ENOENT, "%s: kernel '%s' is not in the bundle", d->cfg.name, d->cfg.kernel);
+    if (!has_file(&d->cfg, "kernel", d->cfg.kernel, &file, e)) {
+        rc = -ENOENT;
     } else if (!l.elf) {
         rc = fail(e, -ENOMEM, "%s: out of memory", d->cfg.name);
     } else {
@@ -309,8 +328,8 @@ static int load_ramdisk(struct dom *d, uint64_t above, uint64_t top, struct boot
     struct boot_file file;
     char why[200];
 
-    if (!boot_file_find(&file, d->cfg.ramdisk))
-        return fail(e, -ENOENT, "%s: ramdisk '%s' is not in the bundle", d->cfg.name, d->cfg.ramdisk);
+    if (!has_file(&d->cfg, "ramdisk", d->cfg.ramdisk, &file, e))
+        return -ENOENT;
     uint64_t room = top > above ? top - above : 0, size = page_up(file.len);
     if (size > room)
         return fail(e, -ENOMEM, "%s: memory: kernel and ramdisk '%s' need %lu MiB, %u are given",
@@ -395,7 +414,8 @@ static int32_t clock_offset(const struct domcfg *cfg)
     return cfg->rtc_timeoffset + (cfg->localtime ? si.rtc_offset : 0);
 }
 
-int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
+/* What the core is asked for, less what it is called there and since when. */
+static struct bh_create in_core(const struct domcfg *cfg)
 {
     struct bh_create c = { .role = (uint8_t)cfg->role, .nr_vcpus = (uint8_t)config_most_vcpus(cfg) };
     uint64_t ram = config_most_mb(cfg) * MIB >> PAGE_SHIFT;
@@ -409,7 +429,21 @@ int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
         c.nr_table = (uint32_t)table_pages(cfg);
     }
     memcpy(c.name, cfg->name, sizeof(c.name));
+    return c;
+}
+
+int build_room(const struct domcfg *cfg, struct errbuf *e)
+{
+    struct bh_create c = in_core(cfg);
+
+    return check_room(&c, e);
+}
+
+int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
+{
+    struct bh_create c = in_core(cfg);
     int room = check_room(&c, e);
+
     if (room)
         return room;
     c.domid = slot_for(cfg);

@@ -6,6 +6,10 @@
 #pragma once
 #include "domain/dom.h"
 
+/* Whether the machine has as much memory as cfg wants: 0, or -ENOMEM. */
+int build_room(const struct domcfg *cfg, struct errbuf *e);
+/* Whether the bundle has the kernel and the ramdisk that cfg names: 0, or -ENOENT. */
+int build_files(const struct domcfg *cfg, struct errbuf *e);
 /* The domain in the core, and its entry in the table: without memory, paused. -ENOMEM also where the machine has not as much as it and what the
  * core needs for it. */
 int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e);

@@ -121,7 +121,8 @@ static bool sound(const struct dom *d)
               c->name[0] && memchr(c->name, 0, sizeof(c->name)) && c->nr_vifs <= CFG_MAX_VIFS &&
               c->nr_disks <= CFG_MAX_DISKS && c->nr_pci <= CFG_MAX_PCI &&
               c->nr_bridges <= SLOT_BRIDGES && d->nr_devs <= ARRAY_SIZE(d->dev) &&
-              d->was.nr_disks <= CFG_MAX_DISKS && d->was.nr_devs <= ARRAY_SIZE(d->dev);
+              d->was.nr_disks <= CFG_MAX_DISKS && d->was.nr_vifs <= CFG_MAX_VIFS &&
+              d->was.nr_devs <= ARRAY_SIZE(d->dev);
 
     for (unsigned i = 0; is && i < c->nr_bridges; i++)
         is = memchr(c->bridge[i].name, 0, sizeof(c->bridge[i].name));

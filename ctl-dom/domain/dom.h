@@ -25,7 +25,8 @@ struct dom_dev {
     uint32_t devid; /* a vif that is plugged again gets a new one */
     domid_t back;
     bool replug, stalled;
-    bool plugging; /* its attach or its replug has begun and is not over */
+    bool plugging; /* a disk's attach, or a vif's replug, has begun and is not over */
+    bool coming;   /* a vif's attach has */
 };
 
 struct svc_image;
@@ -47,8 +48,12 @@ struct dom {
     /* Of a change of many words at once, what was before: whoever finds it unfinished puts that back. */
     bool changing;
     struct {
-        unsigned nr_disks, nr_devs;
-        struct cfg_disk disk[CFG_MAX_DISKS];
+        unsigned nr_disks, nr_vifs, nr_devs;
+        enum dev_kind kind; /* of the devices that change: the others do not */
+        union {
+            struct cfg_disk disk[CFG_MAX_DISKS];
+            struct cfg_vif vif[CFG_MAX_VIFS];
+        };
         struct dom_dev dev[CFG_MAX_VIFS + CFG_MAX_DISKS];
     } was;
     char renamed[BH_NAME_LEN]; /* with `renames`: what it is called from now on, cfg.name may be either or a part of each */

@@ -57,10 +57,10 @@ static const char *kept_as(const struct bh_pci_info *info)
 }
 
 /* One sentence for each refusal of BH_CTL_ASSIGN. */
-static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
+static int refused(const struct domcfg *cfg, uint32_t sbdf, int rc, struct errbuf *e)
 {
     struct sbdf_text text = sbdf_text(sbdf);
-    const char *dev = text.s, *who = d->cfg.name;
+    const char *dev = text.s, *who = cfg->name;
     struct bh_pci_info info = { 0 };
 
     switch (rc) {
@@ -73,7 +73,7 @@ static int refused(const struct dom *d, uint32_t sbdf, int rc, struct errbuf *e)
                     "pciback.hide= of the core's command line from the start",
                     who, dev, dev);
     case -EBUSY:
-        if (pci_find(sbdf, &info) && info.domid == d->id)
+        if (pci_find(sbdf, &info) && !strcmp(owner_of(&info), who))
             return fail(e, rc, "%s: has %s already", who, dev);
         return fail(e, rc, "%s: %s is assigned to %s already: pci-detach %s %s first", who, dev,
                     owner_of(&info), owner_of(&info), dev);
@@ -165,24 +165,33 @@ static void say_spare(const struct dom *d, uint32_t sbdf)
             sbdf_text(first.sbdf).s);
 }
 
-int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
+int pci_could(const struct domcfg *cfg, uint32_t sbdf, struct errbuf *e)
 {
-    struct bh_assign a = { .sbdf = sbdf, .domid = d->id };
     struct bh_pci_info info;
 
     /* What is wrong with the device comes before what is wrong with the domain. */
     if (!pci_find(sbdf, &info))
-        return refused(d, sbdf, -ENOENT, e);
+        return refused(cfg, sbdf, -ENOENT, e);
     if (info.state == BH_PCI_PLATFORM)
-        return refused(d, sbdf, -EACCES, e);
+        return refused(cfg, sbdf, -EACCES, e);
     if (info.state == BH_PCI_ASSIGNED)
-        return refused(d, sbdf, -EBUSY, e);
-    if (d->cfg.role != BH_ROLE_DRIVER)
+        return refused(cfg, sbdf, -EBUSY, e);
+    if (cfg->role != BH_ROLE_DRIVER)
         return fail(e, -EPERM, "%s: %s: only a driver domain (role = \"driver\") can have a device",
-                    d->cfg.name, sbdf_text(sbdf).s);
-    long rc = bh_ctl_assign(&a);
+                    cfg->name, sbdf_text(sbdf).s);
+    return 0;
+}
+
+int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
+{
+    struct bh_assign a = { .sbdf = sbdf, .domid = d->id };
+    int rc = pci_could(&d->cfg, sbdf, e);
+
     if (rc)
-        return refused(d, sbdf, (int)rc, e);
+        return rc;
+    rc = (int)bh_ctl_assign(&a);
+    if (rc)
+        return refused(&d->cfg, sbdf, rc, e);
     say_spare(d, sbdf);
     return 0;
 }

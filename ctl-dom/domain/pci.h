@@ -12,6 +12,8 @@ int pci_expand(struct domcfg *c, struct errbuf *e);
 int pci_not_its(const struct dom *d, uint32_t sbdf, struct errbuf *e); /* the sentence of that */
 /* A device of the platform becomes assignable, or is the platform's again. 0, or a negative errno with a sentence. */
 int pci_hide(uint32_t sbdf, bool hide, struct errbuf *e);
+/* What of that can be said before there is a domain. */
+int pci_could(const struct domcfg *cfg, uint32_t sbdf, struct errbuf *e);
 void pci_detach_all(const struct dom *d);
 
 #define SBDF_TEXT 16

@@ -152,23 +152,10 @@ static bool cmd_block_stats(int argc, char **argv)
 }
 
 /* --- disks come and go --------------------------------------------------------------------------- */
-static struct dom *guest(const char *name)
-{
-    struct dom *d = command_dom(name);
-
-    if (d && d->cfg.role != BH_ROLE_GUEST)
-        out("%s: is a service domain\n", d->cfg.name);
-    else if (d && !store_up)
-        out("%s: the store is not running\n", d->cfg.name);
-    else
-        return d;
-    return NULL;
-}
-
 static bool cmd_block_attach(int argc, char **argv)
 {
     struct errbuf e;
-    struct dom *d = guest(argv[1]);
+    struct dom *d = command_guest(argv[1]);
 
     (void)argc;
     if (d && disk_attach(d, argv[2], &e))
@@ -179,7 +166,7 @@ static bool cmd_block_attach(int argc, char **argv)
 static bool cmd_block_detach(int argc, char **argv)
 {
     struct errbuf e;
-    struct dom *d = guest(argv[1]);
+    struct dom *d = command_guest(argv[1]);
     struct dom_dev *v = d ? disk_of(d, argv[2]) : NULL;
     bool force = argc > 3 && !strcmp(argv[3], "--force");
 

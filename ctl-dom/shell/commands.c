@@ -12,12 +12,13 @@ static const struct command own[] = {
 };
 static const struct commands own_commands = COMMANDS(own);
 static const struct commands *const groups[] = {
-    &own_commands,   &list_commands,    &name_commands,  &domain_commands, &config_commands,
-    &sched_commands, &memory_commands,  &vcpus_commands, &info_commands,   &pci_commands,
-    &block_commands, &network_commands, &store_commands, &crash_commands,  &power_commands,
+    &own_commands,    &list_commands,  &name_commands,   &create_commands, &domain_commands,
+    &config_commands, &sched_commands, &memory_commands, &vcpus_commands,  &info_commands,
+    &signal_commands, &top_commands,   &pci_commands,    &block_commands,  &network_commands,
+    &store_commands,  &crash_commands, &power_commands,
 };
 
-static const struct command *find(const char *name)
+const struct command *command_find(const char *name)
 {
     for (unsigned g = 0; g < ARRAY_SIZE(groups); g++)
         for (unsigned i = 0; i < groups[g]->n; i++)
@@ -26,12 +27,29 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+const struct command *command_nth(unsigned i)
+{
+    for (unsigned g = 0; g < ARRAY_SIZE(groups); i -= groups[g++]->n)
+        if (i < groups[g]->n)
+            return &groups[g]->row[i];
+    return NULL;
+}
+
+static void help_of(const struct command *c)
+{
+    const char *example = command_example(c->name);
+
+    out("%s %s\n  %s\n", c->name, c->args, c->help);
+    if (example)
+        out("  for example: %s\n", example);
+}
+
 static bool cmd_help(int argc, char **argv)
 {
-    const struct command *one = argc > 1 ? find(argv[1]) : NULL;
+    const struct command *one = argc > 1 ? command_find(argv[1]) : NULL;
 
     if (one)
-        out("%s %s\n  %s\n", one->name, one->args, one->help);
+        help_of(one);
     else if (argc > 1)
         out("%s: unknown command (help lists them)\n", argv[1]);
     if (argc > 1)
@@ -48,7 +66,7 @@ static bool cmd_help(int argc, char **argv)
 
 void command_run(int argc, char **argv)
 {
-    const struct command *c = find(argv[0]);
+    const struct command *c = command_find(argv[0]);
 
     if (!c)
         out("%s: unknown command (help lists them)\n", argv[0]);

@@ -27,7 +27,7 @@ static bool cmd_restart(int argc, char **argv)
         out("%s: cannot be restarted: %s\n", argv[1], errno_text(rc));
         return true;
     }
-    struct dom *d = dom_find(argv[1], &e);
+    struct dom *d = command_dom_if(argv[1], &e);
     if (!d || supervisor_restart(d, &e))
         out("%s\n", e.s);
     return true;

@@ -1,54 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands: beginning and end of domains, and their consoles. */
+/* Commands: the end of domains, their pauses and their consoles. */
 #include "shell/command.h"
+#include <stdio.h>
 #include <string.h>
 #include "console/console.h"
-#include "domain/load.h"
+#include "console/domcon.h"
 #include "store/devices.h"
 #include "supervise/life.h"
 #include "supervise/waiting.h"
 
-void command_findings(const struct findings *found, const char *why)
-{
-    for (unsigned i = 0; i < found->n; i++)
-        out("%s\n", found->at[i].text);
-    if (found->left)
-        out("... and %u more\n", found->left);
-    if (*why && !found->errors)
-        out("%s\n", why);
-}
-
-static bool cmd_create(int argc, char **argv)
-{
-    static struct domcfg cfg;
-    static struct findings found;
-    struct errbuf e;
-    struct dom *d;
-    uint64_t start = now_ns(), took;
-    int rc = config_make(&cfg, argv[1], argc - 2, argv + 2, &found, &e);
-
-    command_findings(&found, rc ? e.s : "");
-    if (rc)
-        return true;
-    rc = config_check(&cfg, argv[1], e.s, sizeof(e.s));
-    if (!rc)
-        rc = dom_create(&cfg, false, &d, &e);
-    took = (now_ns() - start) / 1000;
-    if (rc)
-        out("%s\n", e.s);
-    else
-        out("%s: created as domain %u (%lu.%03lu ms)\n", cfg.name, d->id, took / 1000, took % 1000);
-    return true;
-}
-
-static bool cmd_destroy(int argc, char **argv)
+static void destroy(const char *name)
 {
     struct errbuf e;
-    struct dom *d = dom_find(argv[1], &e), *user = d ? devs_disk_user(d) : NULL;
+    struct dom *d = command_dom_if(name, &e), *user = d ? devs_disk_user(d) : NULL;
 
-    (void)argc;
-    if (!d && waiting_forget(argv[1]))
-        out("%s: it does not wait any more\n", argv[1]);
+    if (!d && waiting_forget(name))
+        out("%s: it does not wait any more\n", name);
     else if (!d)
         out("%s\n", e.s);
     else if (d->id == BH_DOMID_STORE)
@@ -58,6 +25,12 @@ static bool cmd_destroy(int argc, char **argv)
             user->cfg.name, d->cfg.name);
     else if (dom_destroy(d, &e))
         out("%s\n", e.s);
+}
+
+static bool cmd_destroy(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        destroy(argv[i]);
     return true;
 }
 
@@ -96,32 +69,93 @@ static bool cmd_unpause(int argc, char **argv)
     return true;
 }
 
+void command_console(struct dom *d, unsigned char leave)
+{
+    char key[12];
+
+    if (leave < ' ')
+        snprintf(key, sizeof(key), "Ctrl-%c", leave + '@');
+    else
+        snprintf(key, sizeof(key), "%c", leave);
+    out("%s: its console; %s leaves it, as does Enter ~ .\n", d->cfg.name, key);
+    domcon_attach(d, leave);
+}
+
+/* "^X" or one character, as newer xl has it. */
+static bool key_word(const char *word, unsigned char *key)
+{
+    size_t len = strlen(word);
+
+    if (len == 2 && word[0] == '^')
+        *key = (unsigned char)(word[1] & 0x1f);
+    else
+        *key = (unsigned char)word[0];
+    return len == 1 || (len == 2 && word[0] == '^' && word[1] >= '?');
+}
+
+/* An option of `console` that has a word behind it. False: that word is none, which was said. */
+static bool console_option(char option, const char *word, unsigned char *key)
+{
+    bool is = option == 'e'   ? key_word(word, key)
+              : option == 't' ? !strcmp(word, "pv")
+                              : !strcmp(word, "0");
+
+    if (is)
+        return true;
+    if (option == 'e')
+        out("console: -e %s: a key is one character, or ^ and a letter\n", word);
+    else if (option == 't' && !strcmp(word, "serial"))
+        out("console: -t serial: a PVH guest has no serial port, its console is pv (hvc0 in Linux)\n");
+    else
+        out("console: -%c %s: there is none, %s\n", option, word,
+            option == 't' ? "only pv" : "only console 0");
+    return false;
+}
+
 static bool cmd_console(int argc, char **argv)
 {
-    struct dom *d = command_dom(argv[1]);
+    unsigned char key = DOMCON_LEAVE;
+    const char *name = NULL;
 
-    (void)argc;
+    for (int i = 1; i < argc; i++) {
+        const char *w = argv[i];
+        if (w[0] != '-' && !name)
+            name = w;
+        else if (w[0] != '-' || !w[1] || !strchr("ent", w[1]) || (!w[2] && i + 1 == argc))
+            return false;
+        else if (!console_option(w[1], w[2] ? w + 2 + (w[2] == '=') : argv[++i], &key))
+            return true;
+    }
+    if (!name)
+        return false;
+    struct errbuf e;
+    struct dom *d = command_dom_if(name, &e);
     if (d)
-        domcon_attach(d);
+        command_console(d, key);
+    else if (!domcon_show_ended(name))
+        out("%s\n", e.s);
     return true;
 }
 
 static bool cmd_dmesg(int argc, char **argv)
 {
-    const struct dom *d = argc > 1 ? command_dom(argv[1]) : NULL;
+    bool clear = argc > 1 && (!strcmp(argv[1], "-c") || !strcmp(argv[1], "--clear"));
+    const struct dom *d = argc > 1 && !clear ? command_dom(argv[1]) : NULL;
 
-    if (argc == 1 || d)
+    if (argc == 1 || d || clear)
         dmesg(d);
+    if (clear)
+        dmesg_clear();
     return true;
 }
 
 static const struct command rows[] = {
-    { "create", "FILE|NAME [KEY=VALUE ...]", "build and start a domain of the bundle", 1, MAX_ARGS,
-      cmd_create },
-    { "destroy", "NAME", "end a domain at once", 1, 1, cmd_destroy },
+    { "destroy", "NAME...", "end domains at once", 1, MAX_ARGS, cmd_destroy },
     { "pause", "NAME", "take its CPUs away", 1, 1, cmd_pause },
     { "unpause", "NAME", "give them back", 1, 1, cmd_unpause },
-    { "console", "NAME", "its console; Ctrl-] leaves", 1, 1, cmd_console },
-    { "dmesg", "[NAME]", "the core's log, or what a domain wrote to its debug port", 0, 1, cmd_dmesg },
+    { "console", "[-e KEY] [-t pv] NAME", "its console; Ctrl-], KEY or Enter ~ . leaves", 1, 7,
+      cmd_console },
+    { "dmesg", "[-c | NAME]", "the core's log (-c: this time only), or a domain's debug port", 0, 1,
+      cmd_dmesg },
 };
 const struct commands domain_commands = COMMANDS(rows);

@@ -119,13 +119,15 @@ static bool cmd_info(int argc, char **argv)
     };
     static struct bh_sysinfo si;
 
+    if (argc == 2 && (!strcmp(argv[1], "-n") || !strcmp(argv[1], "--numa")))
+        argc = 1; /* one node, which stands there */
     if (argc > 1 && strcmp(argv[1], "-v")) {
         out("info: no such option '%s'\n", argv[1]);
         return true;
     }
     if (argc > 2) {
         struct errbuf e;
-        const struct dom *d = dom_find(argv[2], &e);
+        const struct dom *d = command_dom_if(argv[2], &e);
         if (d || !strcmp(argv[2], "control") || !strcmp(argv[2], "0"))
             info_rows(d ? d->id : BH_DOMID_CONTROL);
         else
@@ -137,11 +139,17 @@ static bool cmd_info(int argc, char **argv)
         out("info: %s\n", errno_text((int)rc));
         return true;
     }
+    out("host                   : bulkhead\n");
     out("version                : %s\n", si.version);
+    out("machine                : x86_64\n");
     out("nr_cpus                : %u\n", si.nr_cpus);
+    out("max_cpu_id             : %u\n", si.nr_cpus ? si.nr_cpus - 1 : 0);
+    out("nr_nodes               : 1\n");
     out("cpu_mhz                : %u.%03u\n", si.tsc_khz / 1000, si.tsc_khz % 1000);
     out("total_memory           : %lu\n", si.total_pages >> 8);
     out("free_memory            : %lu\n", (si.free_pages + si.dirty_pages) >> 8);
+    out("outstanding_claims     : %lu\n", si.promised_pages >> 8);
+    out("free_cpus              : 0\n");
     out("core_memory_kib        : %lu\n", si.core_pages * 4);
     out("promised_kib           : %lu\n", si.promised_pages * 4);
     out("control_free_kib       : %lu\n", page_avail() * 4);
@@ -154,7 +162,8 @@ static bool cmd_info(int argc, char **argv)
     for (unsigned i = 0; i < ARRAY_SIZE(feature); i++)
         if (si.features & feature[i].bit)
             out(" %s", feature[i].name);
-    out("\ncommandline            : %s\n", si.cmdline);
+    out("\nxen_caps               : xen-3.0-x86_64 hvm-3.0-x86_64\nxen_pagesize           : 4096\nxen_commandline        : %s\n",
+        si.cmdline);
     if (argc > 1)
         info_rows(EVERY);
     return true;

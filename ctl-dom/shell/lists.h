@@ -13,6 +13,11 @@ void list_problems(const struct dom *d, enum dev_kind kind);
 /* Whether b serves a device of that kind to d. */
 bool serves(const struct dom *b, const struct dom *d, enum dev_kind kind);
 
+/* "rbpscd", a letter or - each, as xl has them. */
+void list_state(const struct bh_dominfo *di, char s[7]);
+/* The configurations of those as JSON (list_long.c). */
+void list_long(bool (*shown)(domid_t id));
+
 /* A number; -1, as xl shows what is not there. */
 long list_number(const char *dir, const char *key);
 /* In the device's directory, or in that of its first queue. */

@@ -1,13 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* The domain that a command names. */
+/* The domain that a command names: by its name, its number or its UUID. */
+#include <string.h>
+#include <uuid/uuid.h>
 #include "console/console.h"
 #include "domain/dom.h"
 #include "shell/command.h"
 
+static struct dom *by_uuid(const char *text)
+{
+    uint8_t uuid[16];
+    struct dom *d = uuid_parse(text, uuid) ? NULL : doms;
+
+    while (d && memcmp(d->cfg.uuid, uuid, sizeof(uuid)) != 0)
+        d = d->next;
+    return d;
+}
+
+struct dom *command_dom_if(const char *name, struct errbuf *e)
+{
+    struct dom *d = dom_find(name, e);
+
+    return d ? d : by_uuid(name);
+}
+
 struct dom *command_dom(const char *name)
 {
     struct errbuf e;
-    struct dom *d = dom_find(name, &e);
+    struct dom *d = command_dom_if(name, &e);
 
     if (!d)
         out("%s\n", e.s);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands: network interfaces. */
 #include "shell/command.h"
+#include <devname.h>
 #include <stdlib.h>
 #include <store_keys.h>
+#include <string.h>
 #include "console/console.h"
 #include "domain/bridge.h"
 #include "domain/identity.h"
 #include "shell/lists.h"
 #include "store/devices.h"
+#include "store/hotplug.h"
 
 static void network_row(const struct dom *d, const struct dom_dev *v)
 {
@@ -78,9 +81,16 @@ static bool cmd_network_list(int argc, char **argv)
     return true;
 }
 
+/* By its number or its address. */
 static struct dom_dev *vif_of(struct dom *d, const char *idx)
 {
+    uint8_t mac[6];
     char *end;
+
+    if (mac_parse(idx, mac))
+        for (struct dom_dev *v = d->dev; v < d->dev + d->nr_devs; v++)
+            if (v->kind == DEV_VIF && !memcmp(d->cfg.vif[v->index].mac, mac, 6))
+                return v;
     unsigned long n = strtoul(idx, &end, 10);
 
     for (struct dom_dev *v = d->dev; v < d->dev + d->nr_devs; v++)
@@ -103,8 +113,43 @@ static bool cmd_network_retry(int argc, char **argv)
     return true;
 }
 
+/* The words behind its name, as one entry of vif=. */
+static bool cmd_network_attach(int argc, char **argv)
+{
+    struct dom *d = command_guest(argv[1]);
+    static char spec[1024];
+    struct errbuf e;
+    size_t n = 0;
+
+    spec[0] = '\0';
+    for (int i = 2; i < argc && n < sizeof(spec); i++)
+        n += (size_t)snprintf(spec + n, sizeof(spec) - n, "%s%s", n ? "," : "", argv[i]);
+    if (d && n >= sizeof(spec))
+        out("network-attach: more than %zu characters\n", sizeof(spec) - 1);
+    else if (d && vif_attach(d, spec, &e))
+        out("%s\n", e.s);
+    return true;
+}
+
+static bool cmd_network_detach(int argc, char **argv)
+{
+    struct dom *d = command_guest(argv[1]);
+    struct dom_dev *v = d ? vif_of(d, argv[2]) : NULL;
+    struct errbuf e;
+
+    (void)argc;
+    if (d && !v)
+        out("%s: has no vif %s\n", d->cfg.name, argv[2]);
+    else if (d && vif_detach(d, v, &e))
+        out("%s\n", e.s);
+    return true;
+}
+
 static const struct command rows[] = {
     { "network-list", "NAME", "network interfaces of a domain", 1, 1, cmd_network_list },
+    { "network-attach", "NAME [KEY=VALUE ...]", "an interface for a running guest, as vif= has it",
+      1, MAX_ARGS, cmd_network_attach },
+    { "network-detach", "NAME IDX|MAC", "takes one away", 2, 2, cmd_network_detach },
     { "network-retry", "NAME IDX", "another chance for one that was put aside", 2, 2,
       cmd_network_retry },
 };

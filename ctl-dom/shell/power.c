@@ -98,10 +98,10 @@ static void ask_one(struct dom *d, const char *what)
         asked.id[asked.nr++] = d->id;
 }
 
-/* [-aw] [NAME] */
+/* [-aFw] [NAME] */
 static bool ask_guests(int argc, char **argv, const char *what)
 {
-    bool all = false, wait = false;
+    bool all = false, wait = false, forced = false;
     const char *name = NULL;
 
     for (int i = 1; i < argc; i++) {
@@ -109,13 +109,16 @@ static bool ask_guests(int argc, char **argv, const char *what)
             name = argv[i];
             continue;
         }
-        if (argv[i][0] != '-' || !argv[i][1] || argv[i][1 + strspn(argv[i] + 1, "aw")])
+        if (argv[i][0] != '-' || !argv[i][1] || argv[i][1 + strspn(argv[i] + 1, "aFw")])
             return false;
         all |= strchr(argv[i], 'a') != NULL;
         wait |= strchr(argv[i], 'w') != NULL;
+        forced |= strchr(argv[i], 'F') != NULL;
     }
     if (!name == !all)
         return false;
+    if (forced) /* xl: if the guest does not listen to the store, by an ACPI event */
+        out("-F: a PVH guest has no ACPI button, it is asked by the store alone; destroy ends it at once\n");
     asked.nr = 0;
     struct dom *d = all ? running(0) : command_dom(name);
     if (!d && all)
@@ -255,10 +258,10 @@ static bool cmd_machine(int argc, char **argv)
 }
 
 static const struct command rows[] = {
-    { "shutdown", "[-w] NAME | -a",
-      "asks a guest, or with -a all, to power off; -w: and waits for it", 1, 3, cmd_shutdown },
-    { "reboot", "[-w] NAME | -a",
-      "asks a guest, or with -a all, to start anew; -w: and waits for its end", 1, 3, cmd_reboot },
+    { "shutdown", "[-wF] NAME | -a",
+      "asks a guest, or with -a all, to power off; -w: and waits for it", 1, 4, cmd_shutdown },
+    { "reboot", "[-wF] NAME | -a",
+      "asks a guest, or with -a all, to start anew; -w: and waits for its end", 1, 4, cmd_reboot },
     { "machine", "poweroff | reboot [-f]",
       "once all guests have shut down, or after 60 s; -f: at once", 1, 2, cmd_machine },
 };

@@ -10,6 +10,7 @@
 #include "console/edit.h"
 #include "job/job.h"
 #include "shell/command.h"
+#include "shell/complete.h"
 #include "shell/metrics.h"
 #include "shell/split.h"
 #include "store/devices.h"
@@ -20,7 +21,6 @@
 #include "supervise/dying.h"
 #include "supervise/guests.h"
 
-#define LEAVE       0x1d /* Ctrl-] */
 #define QUIET_NS    200000000ull
 #define DEADLINE_MS 10000u /* of a turn of the main loop */
 #define MARK_MAX    32u    /* more of it is not repeated */
@@ -40,10 +40,12 @@ static void run_line(char *line)
         out("%s\n", why);
         return;
     }
-    if (n && (!strcmp(words[0], "xl") || !strcmp(words[0], "xm") || !strcmp(words[0], "bh"))) {
-        words++;
-        n--;
-    }
+    if (n && (!strcmp(words[0], "xl") || !strcmp(words[0], "xm") || !strcmp(words[0], "bh")))
+        do { /* and xl's own options, which change how it talks and nothing else */
+            words++;
+            n--;
+        } while (n && words[0][0] == '-' && words[0][1] &&
+                 !words[0][1 + strspn(words[0] + 1, "vfNtT")]);
     if (n)
         command_run(n, words);
 }
@@ -119,6 +121,11 @@ static bool command_work(void)
 {
     if (!commanded)
         return false;
+    if (edit.tab) {
+        edit_complete(&edit, complete);
+        commanded = false;
+        return true;
+    }
     if (!begun)
         command_begin();
     begun = command_is_on();
@@ -157,18 +164,17 @@ static void feed(void)
         if (!domcon_attached()) {
             con_getc();
             commanded = edit_key(&edit, (unsigned char)c);
-            if (commanded)
+            if (commanded && !edit.tab)
                 con_set_mode(is_marked() ? CON_HELD : CON_PLAIN);
-        } else if (c == LEAVE) {
-            con_getc();
+            continue;
+        }
+        enum domcon_typed took = domcon_typed((unsigned char)c);
+        if (took == DOMCON_LEFT) {
             console_left();
             return;
-        } else if (domcon_key((unsigned char)c)) {
-            con_getc();
-        } else if (!con_skip_to(LEAVE)) { /* a domain that does not read must not keep the user from
-                                             leaving */
-            break;
         }
+        if (took == DOMCON_FULL)
+            break;
     }
     if (!domcon_attached() && !commanded)
         edit_flush(&edit);

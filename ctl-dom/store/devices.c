@@ -47,7 +47,7 @@ const char *dev_text(const struct dom *d, const struct dom_dev *v)
 }
 
 /* --- who serves it ---------------------------------------------------------------------------- */
-static int vif_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
+int vif_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
 {
     struct cfg_vif *c = &d->cfg.vif[i];
     char who[BH_NAME_LEN + 16];
@@ -615,6 +615,8 @@ static void look_at_all(void)
             struct dom_dev *v = &d->dev[i];
             struct dom *b = dom_by_id(v->back);
             char why[BH_NAME_LEN + 16];
+            if (v->coming)
+                continue;
             if (b && (v->replug || (v->plugging && v->kind == DEV_VIF))) {
                 snprintf(why, sizeof(why), v->replug ? "%s is a new one" : "%s asked for it",
                          b->cfg.name);

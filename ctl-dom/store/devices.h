@@ -17,6 +17,7 @@ const char *dev_text(const struct dom *d, const struct dom_dev *v);
 bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, char text[DEV_WORD]);
 int devs_resolve(struct dom *d, struct errbuf *e); /* finds who serves them; fills d->dev */
 int disk_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e);
+int vif_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e);
 /* Whether all whom a guest of this configuration needs are there: 0, -ENOENT for one that is not, or what is wrong with its words. */
 int devs_served(const struct domcfg *cfg, struct errbuf *e);
 /* The first domain with a disk that b serves. */

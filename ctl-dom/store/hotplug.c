@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include "console/console.h"
+#include "domain/identity.h"
 #include "domain/slots.h"
 #include "job/job.h"
 #include "store/connection.h"
@@ -33,11 +34,16 @@ static void remove_nodes(struct txn *t, struct dom *d, void *arg)
 }
 
 /* --- changes of the two tables ------------------------------------------------------------------- */
-static void change_begins(struct dom *d)
+static void change_begins(struct dom *d, enum dev_kind kind)
 {
+    d->was.kind = kind;
     d->was.nr_disks = d->cfg.nr_disks;
+    d->was.nr_vifs = d->cfg.nr_vifs;
     d->was.nr_devs = d->nr_devs;
-    memcpy(d->was.disk, d->cfg.disk, sizeof(d->was.disk));
+    if (kind == DEV_VBD)
+        memcpy(d->was.disk, d->cfg.disk, sizeof(d->was.disk));
+    else
+        memcpy(d->was.vif, d->cfg.vif, sizeof(d->was.vif));
     memcpy(d->was.dev, d->dev, sizeof(d->was.dev));
     wmb();
     WRITE_ONCE(d->changing, true);
@@ -50,31 +56,39 @@ static void change_ends(struct dom *d)
     WRITE_ONCE(d->changing, false);
 }
 
-void disk_put_back(struct dom *d)
+void plug_put_back(struct dom *d)
 {
     if (!d->changing)
         return;
     d->cfg.nr_disks = d->was.nr_disks;
+    d->cfg.nr_vifs = d->was.nr_vifs;
     d->nr_devs = d->was.nr_devs;
-    memcpy(d->cfg.disk, d->was.disk, sizeof(d->was.disk));
+    if (d->was.kind == DEV_VBD)
+        memcpy(d->cfg.disk, d->was.disk, sizeof(d->was.disk));
+    else
+        memcpy(d->cfg.vif, d->was.vif, sizeof(d->was.vif));
     memcpy(d->dev, d->was.dev, sizeof(d->was.dev));
     change_ends(d);
 }
 
-/* Out of the table of devices and out of the configuration, whose later disks move up. */
+/* Out of the table of devices and out of the configuration, whose later disks or vifs move up. */
 static void forget(struct dom *d, struct dom_dev *v)
 {
-    unsigned disk = v->index, at = (unsigned)(v - d->dev);
+    enum dev_kind kind = v->kind;
+    unsigned index = v->index, at = (unsigned)(v - d->dev);
 
-    change_begins(d);
-    for (unsigned i = disk + 1; i < d->cfg.nr_disks; i++)
-        d->cfg.disk[i - 1] = d->cfg.disk[i];
-    d->cfg.nr_disks--;
+    change_begins(d, kind);
+    if (kind == DEV_VBD)
+        memmove(d->cfg.disk + index, d->cfg.disk + index + 1,
+                (--d->cfg.nr_disks - index) * sizeof(d->cfg.disk[0]));
+    else
+        memmove(d->cfg.vif + index, d->cfg.vif + index + 1,
+                (--d->cfg.nr_vifs - index) * sizeof(d->cfg.vif[0]));
     for (unsigned i = at + 1; i < d->nr_devs; i++)
         d->dev[i - 1] = d->dev[i];
     d->nr_devs--;
     for (unsigned i = 0; i < d->nr_devs; i++)
-        if (d->dev[i].kind == DEV_VBD && d->dev[i].index > disk)
+        if (d->dev[i].kind == kind && d->dev[i].index > index)
             d->dev[i].index--;
     change_ends(d);
 }
@@ -108,6 +122,30 @@ static void undo(struct dom *d, struct dom_dev *v)
     forget(d, v);
 }
 
+/* What both kinds wait for. Nothing of an attach that failed stays. */
+static int attach(struct dom *d, struct dom_dev *v, struct errbuf *e)
+{
+    int rc = slot_attach(d, v, e);
+
+    if (!rc)
+        rc = commit(d, add_back, v, e);
+    if (!rc) {
+        slot_attached(d, v);
+        rc = wait_backend(d, v, e);
+    }
+    /* Where a disk of the same number comes before Linux saw that the last one went, it finds that and does nothing, for ever. */
+    while (!rc && v->kind == DEV_VBD && now_ns() < d->left_ns + UNSEEN_NS)
+        job_wait(d->left_ns + UNSEEN_NS);
+    /* Only now: a front-end that closes what was refused might do so when the nodes are those of the next one. */
+    if (!rc)
+        rc = commit(d, add_front, v, e);
+    if (rc)
+        undo(d, v);
+    else
+        v->plugging = v->coming = false;
+    return rc;
+}
+
 /* --- attach ------------------------------------------------------------------------------------ */
 int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
 {
@@ -127,49 +165,76 @@ int disk_attach(struct dom *d, const char *spec, struct errbuf *e)
     int rc = disk_resolve(d, n, v, e);
     if (rc)
         return rc;
-    change_begins(d);
+    change_begins(d, DEV_VBD);
     v->plugging = true; /* whoever finds it so undoes it */
     d->cfg.nr_disks++;
     d->nr_devs++;
     change_ends(d);
-    rc = slot_attach(d, v, e);
-    if (!rc)
-        rc = commit(d, add_back, v, e);
-    if (!rc) {
-        slot_attached(d, v);
-        rc = wait_backend(d, v, e);
-    }
-    /* Where a disk of the same number comes before Linux saw that the last one went, it finds that and does nothing, for ever. */
-    while (!rc && now_ns() < d->left_ns + UNSEEN_NS)
-        job_wait(d->left_ns + UNSEEN_NS);
-    /* Only now: a front-end that closes what was refused might do so when the nodes are those of the next one. */
-    if (!rc)
-        rc = commit(d, add_front, v, e);
+    return attach(d, v, e);
+}
+
+/* Whether nobody on that bridge has the address already. */
+static int address_free(const struct dom *d, const struct cfg_vif *c, struct errbuf *e)
+{
+    static struct domcfg one;
+
+    memset(&one, 0, sizeof(one));
+    memcpy(one.name, d->cfg.name, sizeof(one.name));
+    one.vif[0] = *c;
+    one.nr_vifs = 1;
+    return identity_check(&one, e);
+}
+
+int vif_attach(struct dom *d, char *spec, struct errbuf *e)
+{
+    unsigned n = d->cfg.nr_vifs;
+    struct cfg_vif c;
+    char why[160];
+
+    if (config_vif(&c, spec, why, sizeof(why)))
+        return fail(e, -EINVAL, "%s: vif: %s", d->cfg.name, why);
+    if (n == CFG_MAX_VIFS)
+        return fail(e, -ENOSPC, "%s: vif: more than %d", d->cfg.name, CFG_MAX_VIFS);
+    int rc = address_free(d, &c, e);
     if (rc)
-        undo(d, v);
-    else
-        v->plugging = false;
-    return rc;
+        return rc;
+    d->cfg.vif[n] = c;
+    struct dom_dev *v = &d->dev[d->nr_devs];
+    rc = vif_resolve(d, n, v, e);
+    if (rc)
+        return rc;
+    change_begins(d, DEV_VIF);
+    v->devid = d->next_vif++; /* a number that Linux has not seen */
+    v->coming = true;
+    d->cfg.nr_vifs++;
+    d->nr_devs++;
+    identity_fill(d);
+    change_ends(d);
+    return attach(d, v, e);
 }
 
 /* --- detach ------------------------------------------------------------------------------------ */
 /* wait_ns 0: without waiting. */
 static int detach(struct dom *d, struct dom_dev *v, uint64_t wait_ns, struct errbuf *e)
 {
-    d->cfg.disk[v->index].leaving = true;
+    if (v->kind == DEV_VBD)
+        d->cfg.disk[v->index].leaving = true;
+    else
+        d->cfg.vif[v->index].leaving = true;
     int rc = let_go(d, v, wait_ns);
     if (rc == -ETIME && !wait_ns)
         rc = 0;
     if (rc == -ETIME)
-        return fail(e, rc,
-                    "%s: disk %s: is being closed, but the guest still has it (--force does not wait)",
-                    d->cfg.name, d->cfg.disk[v->index].vdev);
+        return fail(e, rc, "%s: %s: is being closed, but %s", d->cfg.name, dev_text(d, v),
+                    v->kind == DEV_VBD ? "the guest still has it (--force does not wait)"
+                                       : "its driver domain still has it");
     if (!rc)
         rc = commit(d, remove_nodes, v, e);
     else
         fail(e, rc, "%s: store: %s", d->cfg.name, errno_text(rc));
     if (!rc) {
-        d->left_ns = now_ns();
+        if (v->kind == DEV_VBD)
+            d->left_ns = now_ns();
         slot_remove(d, v);
         forget(d, v);
     }
@@ -181,15 +246,25 @@ int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e)
     return detach(d, v, force ? 0 : CLOSE_WAIT_NS, e);
 }
 
+int vif_detach(struct dom *d, struct dom_dev *v, struct errbuf *e)
+{
+    return detach(d, v, CLOSE_WAIT_NS, e);
+}
+
 /* --- after a death of ours ----------------------------------------------------------------------- */
-void disk_settle(struct dom *d)
+static bool is_leaving(const struct dom *d, const struct dom_dev *v)
+{
+    return v->kind == DEV_VBD ? d->cfg.disk[v->index].leaving : d->cfg.vif[v->index].leaving;
+}
+
+void plug_settle(struct dom *d)
 {
     for (unsigned i = d->nr_devs; i-- > 0;) {
         struct dom_dev *v = &d->dev[i];
         struct errbuf ignored;
-        if (v->kind == DEV_VBD && v->plugging)
+        if (v->coming || (v->kind == DEV_VBD && v->plugging))
             undo(d, v);
-        else if (v->kind == DEV_VBD && d->cfg.disk[v->index].leaving)
+        else if (is_leaving(d, v))
             (void)detach(d, v, LEFT_WAIT_NS, &ignored);
     }
 }

@@ -59,7 +59,7 @@ static void adopt(struct dom *d)
     struct bh_dominfo di;
     struct errbuf e;
 
-    disk_put_back(d);
+    plug_put_back(d);
     /* It was being made, or ended. Nobody knows whether one that never ran is whole. */
     if (d->state == DOM_NEW || d->ending || !in_core(d, &di) ||
         (di.state == BH_DOM_BUILDING && (d->cfg.role == BH_ROLE_GUEST || !di.unpause_ns))) {
@@ -135,7 +135,7 @@ static void settle_waiting(struct waiting *w)
         (void)dom_destroy(d, &ignored);
 }
 
-/* What the store and its entries in the slot tables may not say yet, and disks that were coming or going. */
+/* What the store and its entries in the slot tables may not say yet, and devices that were coming or going. */
 static void settle(struct dom *d)
 {
     struct errbuf e;
@@ -147,7 +147,7 @@ static void settle(struct dom *d)
     for (unsigned i = 0; i < d->nr_devs; i++)
         if (d->dev[i].kind == DEV_VBD)
             slot_limits(d, &d->dev[i]);
-    disk_settle(d);
+    plug_settle(d);
 }
 
 /* What is left to do there since a former instance of ours. */

@@ -33,6 +33,10 @@ static void start_again(struct dom *d)
     for (unsigned i = 0; i < d->cfg.nr_disks; i++)
         if (!d->cfg.disk[i].leaving)
             cfg.disk[cfg.nr_disks++] = d->cfg.disk[i];
+    cfg.nr_vifs = 0;
+    for (unsigned i = 0; i < d->cfg.nr_vifs; i++)
+        if (!d->cfg.vif[i].leaving)
+            cfg.vif[cfg.nr_vifs++] = d->cfg.vif[i];
     /* On the list first: whatever ends us from now on, it is not lost. */
     snprintf(e.s, sizeof(e.s), "%s: starts again", cfg.name);
     struct waiting *w = waiting_add(&cfg, NULL, e.s);

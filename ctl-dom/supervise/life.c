@@ -59,7 +59,7 @@ static void wait_clock(void)
     exact = true;
 }
 
-static int connect_and_start(struct dom *d, struct errbuf *e)
+static int connect_and_start(struct dom *d, bool paused, struct errbuf *e)
 {
     struct bh_domid id = { .domid = d->id };
     int rc = 0;
@@ -81,7 +81,9 @@ static int connect_and_start(struct dom *d, struct errbuf *e)
     if (d->cfg.role == BH_ROLE_DRIVER)
         devs_driver_up(d); /* before it is: whoever follows us finds it written down */
     supervisor_watch(d);
-    long urc = bh_ctl_unpause(&id);
+    long urc = paused ? bh_ctl_pause(&id) : 0; /* it stays in force over the start */
+    if (!urc)
+        urc = bh_ctl_unpause(&id);
     if (urc)
         return fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc));
     if (d->cfg.role == BH_ROLE_DRIVER)
@@ -115,7 +117,28 @@ static int check(const struct domcfg *cfg, const struct svc_image **img, struct 
     return rc;
 }
 
-int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
+int dom_would(const struct domcfg *cfg, struct errbuf *e)
+{
+    const struct svc_image *img = NULL;
+    static struct domcfg c;
+    int rc = check(cfg, &img, e);
+
+    c = *cfg;
+    if (!rc)
+        rc = build_files(cfg, e);
+    if (!rc)
+        rc = build_room(cfg, e);
+    if (!rc)
+        rc = devs_served(cfg, e);
+    if (!rc)
+        rc = pci_expand(&c, e);
+    for (unsigned i = 0; i < c.nr_pci && !rc; i++)
+        rc = pci_could(&c, c.pci[i], e);
+    return rc;
+}
+
+static int create(const struct domcfg *cfg, bool lenient, bool paused, struct dom **out,
+                  struct errbuf *e)
 {
     const struct svc_image *img = NULL;
     struct bh_entry entry = { .ebx = BH_SVC_BOOT };
@@ -143,7 +166,7 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
     if (!rc)
         rc = scheduling_begin(d, e);
     if (!rc)
-        rc = connect_and_start(d, e);
+        rc = connect_and_start(d, paused, e);
     if (!rc) {
         waiting_forget(d->cfg.name); /* it waits no more, also when this one is gone */
         *out = d;
@@ -151,6 +174,16 @@ int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct 
     }
     dom_destroy(d, &ignored);
     return rc;
+}
+
+int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
+{
+    return create(cfg, lenient, false, out, e);
+}
+
+int dom_create_paused(const struct domcfg *cfg, struct dom **out, struct errbuf *e)
+{
+    return create(cfg, false, true, out, e);
 }
 
 int dom_destroy(struct dom *d, struct errbuf *e)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """The session of the README, in full: BIOS, two CPUs for domains. Crashes go on under traffic; the guest must not notice."""
+import json
 import os
 import re
 import time
@@ -104,6 +105,59 @@ def devices_move(m):
     check(not out.strip() and "00:04.0" not in m.cmd("pci-assignable-list"), f"pci-assignable-remove: {out}")
 
 
+def created(m):
+    """create without making anything, paused, and with the console from the first line on; a console that is left without Ctrl-], and one of
+    a guest that has ended."""
+    one = "debian name=c1 vif=[] memory=128"
+    out = m.cmd(f"create -n {one}")
+    check(re.search(r"^c1: would be created: 128 MiB", out, re.M) and "c1" not in rows(m.cmd("list")), f"create -n: {out}")
+    m.cmd(f"create -pq {one}")
+    check(rows(m.cmd("list"))["c1"][4] == "--p---", "create -p: c1 is not paused")
+    m.cmd("destroy c1")
+    m.send(f"create -c {one}\r")
+    m.expect(r"c1: its console; Ctrl-\] leaves it, as does Enter ~ \.\s", 60)
+    m.expect(r"guest: [^\n]* up after [^\n]*", 120)
+    m.send("\r~.")
+    m.expect(r"\x1b\[!p", 30)
+    m.prompt()
+    m.cmd("destroy c1")
+    out = m.cmd("console c1")
+    check("c1: has ended, as domain" in out and " up after " in out, f"console of a guest that has ended: {out}")
+
+
+def plugged(m):
+    """An interface that comes and goes while the guest runs, what `list -l` says of it, and what the guest hears otherwise."""
+    out = m.cmd("network-attach debian bridge=net0 mac=00:16:3e:11:22:51", 60)
+    check("debian:" not in out, f"network-attach: {out}")
+    m.console("debian")
+    guest_says(m, "cat /sys/class/net/*/address", "00:16:3e:11:22:51")
+    m.leave()
+    text = m.cmd("list -l debian")
+    nics = json.loads(text[text.index("["):text.rindex("]") + 1])[0]["config"]["nics"]
+    check([n["mac"] for n in nics][1:] == ["00:16:3e:11:22:51"], f"list -l: {nics}")
+    out = m.cmd("network-detach debian 00:16:3e:11:22:51", 60)
+    check("debian:" not in out, f"network-detach: {out}")
+    check("00:16:3e:11:22:51" not in m.cmd("network-list debian"), "the vif is still listed")
+    m.console("debian")
+    guest_says(m, "grep -c 11:22:51 /sys/class/net/*/address | grep -vc :0", "^0")
+    m.leave()
+    out = m.cmd("top -b -i 2")
+    check(len(re.findall(r"^debian +[-rb]+ +\d+ +\d+\.\d ", out, re.M)) == 2, f"top: {out}")
+    m.cmd("sysrq debian h")
+    m.console("debian")
+    guest_says(m, "dmesg | grep -c 'sysrq: HELP'", "^1")
+    m.leave()
+
+
+def helped(m):
+    """`help` of each command has its use and an example."""
+    names = re.findall(r"^  (\S+) ", m.cmd("help"), re.M)
+    check(len(names) > 40, f"help: {names}")
+    for name in names:
+        out = m.cmd(f"help {name}")
+        check(re.search(rf"^{re.escape(name)}( |\r|$)", out, re.M), f"help {name}: {out}")
+
+
 def test_session():
     www, digest = make_www()
     with Machine("session", www=www) as m:
@@ -120,6 +174,9 @@ def test_session():
         check(rows(m.cmd("xl list")).keys() == listing.keys(), "a leading xl changes the answer")
 
         renamed(m, listing["debian"][1])
+        created(m)
+        plugged(m)
+        helped(m)
         out = m.cmd("pci-assignable-list")
         check(re.search(r"0000:00:03\.0.*net0", out), f"hidden NIC and its owner not shown: {out}")
         check("00:04.0" not in out, f"platform NIC listed as assignable: {out}")

@@ -36,6 +36,7 @@
 #define NET0 4u /* its domid */
 static const char *trial_name;
 static unsigned trial_step;
+static const char by_hand[] = "create, paused"; /* whoever typed it lets it go on */
 
 /* --- how a domain may be ---------------------------------------------------------------------------------------------- */
 enum { WHOLE = 1, GONE = 2, WAITS = 4 };
@@ -110,7 +111,7 @@ static void is_whole(const struct dom *d)
     char path[64], want[64];
     unsigned vifs = 0, disks = 0, served = 0;
 
-    if (!c || c->state != BH_DOM_RUNNING || c->pauses)
+    if (!c || c->state != BH_DOM_RUNNING || (c->pauses && strcmp(trial_name, by_hand) != 0))
         BAD("%s: domain %u does not run", d->cfg.name, d->id);
     if (d->state != DOM_UP || d->ending)
         BAD("%s: state %u in its record", d->cfg.name, d->state);
@@ -248,6 +249,17 @@ static void ends_by_itself(const char *name, unsigned state, unsigned reason)
 
 static void nothing(void) {}
 static void make_hand(void) { (void)make("hand"); }
+static void make_paused(void)
+{
+    static struct domcfg cfg;
+    struct errbuf e;
+    struct dom *d;
+    int rc = config_load(&cfg, "hand", &e) ?: dom_create_paused(&cfg, &d, &e);
+
+    instance_works();
+    if (rc || core_by_name("hand")->pauses != 1)
+        BAD("hand: not paused");
+}
 static void make_bad(void) { (void)make("bad"); }
 static void make_blk1(void) { (void)make("blk1"); }
 static void make_net0(void) { (void)make("net0"); }
@@ -256,6 +268,33 @@ static void end_net0(void) { end("net0"); }
 static void attach_web(void) { (void)attach("web", "phy:blk0:3,xvdb,w"); }
 static void attach_bad(void) { (void)attach("web", "phy:blk0:bad,xvdb,w"); }
 static void detach_web(void) { detach("web", "xvdb"); }
+static void plug_vif(const char *words, const char *says)
+{
+    struct errbuf e = { "" };
+    char spec[64];
+
+    snprintf(spec, sizeof(spec), "%s", words);
+    if (vif_attach(dom_by_name("web"), spec, &e) && (!says || !strstr(e.s, says)))
+        BAD("%s", e.s);
+    instance_works();
+}
+static void attach_vif(void) { plug_vif("mac=00:16:3e:00:00:07,bridge=net0", NULL); }
+static void detach_vif(void)
+{
+    struct dom *d = dom_by_name("web");
+    struct errbuf e;
+
+    for (struct dom_dev *v = d->dev; v < d->dev + d->nr_devs; v++)
+        if (v->kind == DEV_VIF) {
+            if (vif_detach(d, v, &e))
+                BAD("%s", e.s);
+            break;
+        }
+    instance_works();
+    for (unsigned i = 0; i < d->nr_devs; i++) /* the one that stayed is the other, with its own words */
+        if (d->dev[i].kind == DEV_VIF && d->cfg.vif[d->dev[i].index].mac[5] != 7)
+            BAD("web: its other vif went");
+}
 static void pci_attach_net0(void)
 {
     const uint32_t sbdf = 0x20;
@@ -372,6 +411,7 @@ struct trial {
     } of[3];
     const char *disk;    /* of web's, that it has when all is done ... */
     const char *no_disk; /* ... or has not */
+    unsigned vifs;       /* that it has then, one more */
 };
 
 static unsigned usually(const char *name)
@@ -438,6 +478,8 @@ static void look(const struct trial *t, bool died)
         BAD("web: has no %s", t->disk);
     if (!died && t->no_disk && disk_of(dom_by_name("web"), t->no_disk))
         BAD("web: has %s still", t->no_disk);
+    if (!died && t->vifs && dom_by_name("web")->cfg.nr_vifs != t->vifs - 1)
+        BAD("web: has %u vifs", dom_by_name("web")->cfg.nr_vifs);
 }
 
 /* A slot has the name of its first domain for ever, or the vifs of a guest would become another one's. */
@@ -589,6 +631,7 @@ static void deaths(const struct trial *t, unsigned stride, unsigned second, unsi
 static const struct trial trials[] = {
     { .name = "boot", .run = nothing },
     { .name = "create", .run = make_hand, .of = { { "hand", WHOLE | GONE, WHOLE } } },
+    { .name = by_hand, .run = make_paused, .of = { { "hand", WHOLE | GONE, WHOLE } } },
     { .name = "create, refused", .run = make_bad, .of = { { "bad", GONE, GONE } } },
     { .name = "create of a driver domain for whom a guest waits",
       .run = make_blk1,
@@ -602,6 +645,9 @@ static const struct trial trials[] = {
     { .name = "attach", .run = attach_web, .disk = "xvdb" },
     { .name = "attach, refused", .run = attach_bad, .no_disk = "xvdb" },
     { .name = "detach", .before = attach_web, .run = detach_web, .no_disk = "xvdb" },
+    { .name = "attach of a vif", .run = attach_vif, .vifs = 3 },
+    { .name = "detach of a vif", .run = detach_vif, .vifs = 1 },
+    { .name = "detach of the first of two vifs", .before = attach_vif, .run = detach_vif, .vifs = 2 },
     { .name = "pci-attach", .run = pci_attach_net0, .of = { { "net0", WHOLE, WHOLE } } },
     { .name = "pci-detach",
       .before = pci_attach_net0,
@@ -671,6 +717,71 @@ TEST(two_deaths_at_stores)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
         deaths(&trials[i], 31, 29, AT_STORES);
+}
+
+/* --- nothing is made ---------------------------------------------------------------------------------------------------- */
+static void would(const struct trial *t)
+{
+    static struct machine before;
+    struct domcfg cfg;
+    struct errbuf e;
+
+    (void)t;
+    instance_boots();
+    instance_works();
+    memcpy(&before, m, sizeof(before));
+    if (config_load(&cfg, "hand", &e) || dom_would(&cfg, &e))
+        BAD("hand: could not be made: %s", e.s);
+    if (config_load(&cfg, "web", &e) || dom_would(&cfg, &e) != -EEXIST)
+        BAD("web: is there already, or: %s", e.s);
+    if (config_load(&cfg, "late", &e) || dom_would(&cfg, &e) != -ENOENT ||
+        !strstr(e.s, "no block driver domain blk1"))
+        BAD("late: has a disk, or: %s", e.s);
+    if (memcmp(before.dom, m->dom, sizeof(m->dom)) || memcmp(before.node, m->node, sizeof(m->node)) ||
+        memcmp(before.keep, m->keep, sizeof(m->keep)))
+        BAD("something was made");
+}
+
+TEST(what_would_be_made)
+{
+    static const struct trial t = { .name = "dry run" };
+
+    trial_name = t.name;
+    machine_new();
+    assert_int_equal(instance(would, &t, -1), 0);
+}
+
+/* --- nothing is plugged ------------------------------------------------------------------------------------------------- */
+static void refused_vifs(const struct trial *t)
+{
+    static const char *const words[][2] = { { "bridge=nowhere", "nowhere" },
+                                            { "colour=red", "colour" },
+                                            { "mac=01:00:00:00:00:01", "of a group" },
+                                            { "mac=00:16:3e:00:00:07",
+                                              "the address 00:16:3e:00:00:07" } };
+
+    (void)t;
+    instance_boots();
+    instance_works();
+    attach_vif();
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        plug_vif(words[i][0], words[i][1]);
+    if (dom_by_name("web")->cfg.nr_vifs != 2 || state_of("web") != WHOLE)
+        BAD("web: one was plugged");
+    for (unsigned i = 2; i < CFG_MAX_VIFS; i++)
+        plug_vif("", NULL);
+    plug_vif("", "vif: more than 16");
+    if (dom_by_name("web")->cfg.nr_vifs != CFG_MAX_VIFS || state_of("web") != WHOLE)
+        BAD("web: not all were plugged");
+}
+
+TEST(vifs_that_are_refused)
+{
+    static const struct trial t = { .name = "vifs refused" };
+
+    trial_name = t.name;
+    machine_new();
+    assert_int_equal(instance(refused_vifs, &t, -1), 0);
 }
 
 /* --- no room ------------------------------------------------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/domain/bridge.c ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/list.c ctl-dom/supervise/aside.c ctl-dom/shell/info.c ctl-dom/shell/block.c ctl-dom/shell/network.c
+// LINK: ctl-dom/domain/bridge.c ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/guest.c ctl-dom/shell/list.c ctl-dom/shell/list_long.c ctl-dom/shell/json.c domains/devname.c ctl-dom/supervise/aside.c ctl-dom/shell/info.c ctl-dom/shell/block.c ctl-dom/shell/network.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /* The lists of the shell: what they say of the devices of driver domains. */
 #include <errno.h>
@@ -129,6 +129,8 @@ void waiting_list(void) { out("late: it waits\n"); }
 struct dom_dev *disk_of(struct dom *d, const char *vdev) { return NULL; }
 bool config_amount(const char *text, uint64_t *v) { return false; }
 int disk_attach(struct dom *d, const char *spec, struct errbuf *e) { return 0; }
+int vif_attach(struct dom *d, char *spec, struct errbuf *e) { return 0; }
+int vif_detach(struct dom *d, struct dom_dev *v, struct errbuf *e) { return 0; }
 int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e) { return 0; }
 int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c) { return 0; }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // LINK: ctl-dom/shell/memory.c ctl-dom/shell/vcpus.c ctl-dom/shell/follow.c ctl-dom/shell/named.c
-// FLAGS: -Ictl-dom -Idomains/include
+// FLAGS: -Ictl-dom -Idomains/include -luuid
 // mem-set, mem-max and vcpu-set: what is refused and why, what the store and the core are told, and how long a guest is waited for that goes on,
 // stands still or is not there.
 #include <errno.h>

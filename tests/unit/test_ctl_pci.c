@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // LINK: ctl-dom/shell/pci.c ctl-dom/shell/named.c ctl-dom/domain/pci.c ctl-dom/domain/bridge.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c ctl-dom/supervise/plug.c ctl-dom/supervise/owned.c ctl-dom/config/config_pci.c
-// FLAGS: -Ictl-dom -Idomains/include
+// FLAGS: -Ictl-dom -Idomains/include -luuid
 // pci-assignable-add and -remove, pci-attach, pci-detach: what is typed, what is shown, and what the core is asked. How they end when the control domain dies:
 // test_ctl_deaths.c.
 #include <errno.h>

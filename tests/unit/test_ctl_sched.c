@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // LINK: ctl-dom/shell/scheduling.c ctl-dom/shell/named.c ctl-dom/domain/scheduling.c ctl-dom/domain/error.c ctl-dom/config/config_cpus.c
-// FLAGS: -Ictl-dom -Idomains/include
+// FLAGS: -Ictl-dom -Idomains/include -luuid
 // sched-credit2, vcpu-list, vcpu-pin, and cpus=, cpu_weight=, cap= of a configuration: what is typed, asked of the core, and shown.
 #include <errno.h>
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 #include "domain/scheduling.h"
 #include "run_command.h"
 
+struct dom *doms;
 static char screen[4096];
 void out(const char *fmt, ...)
 {

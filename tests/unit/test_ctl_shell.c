@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/stay.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
-// FLAGS: -Ictl-dom -Idomains/include
+// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/examples.c ctl-dom/shell/stay.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
+// FLAGS: -Ictl-dom -Idomains/include -luuid
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>
 #include "unit.h"
 #include <xen/io/console.h>
 #include "console/console.h"
-#include "domain/load.h"
+#include "console/edit.h"
 #include "domain/records.h"
 #include "job/job.h"
 #include "shell/command.h"
+#include "shell/complete.h"
 #include "shell/shell.h"
 #include "store/devices.h"
 #include "store/store.h"
@@ -151,17 +152,13 @@ int supervisor_crash(struct dom *d, uint32_t how, uint16_t after_ms)
     return 0;
 }
 struct dom *devs_disk_user(const struct dom *b) { return NULL; }
-int config_make(struct domcfg *c, const char *name, int n, char *const *words, struct findings *f,
-                struct errbuf *e)
+static char destroyed[64];
+int dom_destroy(struct dom *d, struct errbuf *e)
 {
-    return -ENOENT;
+    snprintf(destroyed + strlen(destroyed), sizeof(destroyed) - strlen(destroyed), "%s;",
+             d->cfg.name);
+    return 0;
 }
-int config_check(const struct domcfg *c, const char *name, char *err, size_t n) { return -ENOENT; }
-int dom_create(const struct domcfg *cfg, bool lenient, struct dom **out, struct errbuf *e)
-{
-    return -ENOENT;
-}
-int dom_destroy(struct dom *d, struct errbuf *e) { return -ENOENT; }
 void (*xs_pause)(uint64_t until);
 struct bh_self self;
 int deadline_feed(uint64_t ms) { return 0; }
@@ -183,8 +180,9 @@ static bool cmd_list(int argc, char **argv)
     return true;
 }
 static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
-const struct commands list_commands = COMMANDS(list), name_commands, config_commands, info_commands,
-                      pci_commands, sched_commands, memory_commands, vcpus_commands, block_commands,
+const struct commands list_commands = COMMANDS(list), name_commands, create_commands,
+                      config_commands, info_commands, signal_commands, top_commands, pci_commands,
+                      sched_commands, memory_commands, vcpus_commands, block_commands,
                       network_commands;
 
 static unsigned may_start;
@@ -252,6 +250,14 @@ bool devs_work(void)
     looks--;
     job_wait(0);
     return true;
+}
+
+/* Tab is the job's: what is offered may wait for the store. */
+void complete(struct edit *e)
+{
+    for (uint64_t end = now + 50000000; now < end;)
+        job_wait(end);
+    edit_offer(e, "debian");
 }
 
 static void boot(void) {}
@@ -347,14 +353,16 @@ TEST(guests_are_asked)
     assert_string_equal(asked, "debian poweroff;web poweroff;");
     PLAY({ 0, "xl reboot -a\r" });
     assert_string_equal(asked, "debian reboot;web reboot;");
-    static const char *const bad[] = { "shutdown -a web\r", "shutdown -w\r",
-                                       "shutdown -\r",      "shutdown web debian\r",
-                                       "shutdown -x web\r", "reboot -F web\r" };
+    static const char *const bad[] = { "shutdown -a web\r",     "shutdown -w\r",     "shutdown -\r",
+                                       "shutdown web debian\r", "shutdown -x web\r", "reboot -F\r" };
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         PLAY({ 0, bad[i] });
         assert_string_equal(asked, "");
         ON_SCREEN("usage: ");
     }
+    PLAY({ 0, "reboot -F web\r" });
+    assert_string_equal(asked, "web reboot;");
+    ON_SCREEN("-F: a PVH guest has no ACPI button");
     PLAY({ 0, "shutdown net0\r" });
     ON_SCREEN("net0: is a service domain: restart or destroy it\n");
     PLAY({ 0, "shutdown -w nobody\r" });
@@ -396,7 +404,8 @@ TEST(help_of_one)
 {
     PLAY({ 0, "help shutdown\r" });
     ON_SCREEN(
-        "shutdown [-w] NAME | -a\n  asks a guest, or with -a all, to power off; -w: and waits for it\n");
+        "shutdown [-wF] NAME | -a\n  asks a guest, or with -a all, to power off; -w: and waits for it\n"
+        "  for example: shutdown -w debian\n");
     PLAY({ 0, "help dance\r" });
     ON_SCREEN("dance: unknown command (help lists them)\n");
 }
@@ -489,6 +498,129 @@ TEST(answers_after_leaving)
     assert_null(strstr(screen, "lost"));
 }
 
+/* Two ways out of a console: a key, Ctrl-] or another, and Enter ~ . */
+TEST(ways_out_of_a_console)
+{
+    static const struct {
+        const char *command, *keys, *typed; /* typed: what the guest reads; */
+        bool out;
+    } tries[] = {
+        { "console debian\r", "a\x1d", "a", true },
+        { "console debian\r", "~.", "", true },
+        { "console debian\r", "ls\r~.", "ls\r", true },
+        { "console debian\r", "ls\n~.", "ls\n", true },
+        { "console debian\r", "a~.\r", "a~.\r", false },
+        { "console debian\r", "\r~~.\r", "\r~.\r", false },
+        { "console debian\r", "\r~a.\r", "\r~a.\r", false },
+        { "console debian\r", "\r~\r~.", "\r~\r", true },
+        { "console -e ^X debian\r", "\x1d\x18", "\x1d", true },
+        { "console -e ^X debian\r", "\r~.", "\r", true },
+        { "console -e q debian\r", "abq", "ab", true },
+        { "console -e=^x -t pv -n 0 16\r", "\x18", "", true },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(tries); i++) {
+        ring.in_prod = ring.in_cons = 0;
+        PLAY({ 0, tries[i].command }, { 10, tries[i].keys }, { 400, "" });
+        bool left = !domcon_attached();
+        if (left != tries[i].out || ring.in_prod != strlen(tries[i].typed) ||
+            memcmp(ring.in, tries[i].typed, ring.in_prod))
+            fail_msg("%s %u: %s, read %u '%.*s'", tries[i].command, i, left ? "out" : "in",
+                     ring.in_prod, (int)ring.in_prod, ring.in);
+        ON_SCREEN("debian: its console; ");
+        ON_SCREEN(" leaves it, as does Enter ~ .\n");
+        if (!left)
+            PLAY({ 0, "\x1d" }, { 300, "" });
+    }
+    PLAY({ 0, "console -e ^X debian\r" }, { 10, "\x18" }, { 300, "" });
+    ON_SCREEN("debian: its console; Ctrl-X leaves it, as");
+    static char full[2048] = "";
+    memset(full, 'x', 1500); /* more than its ring takes, and it does not read */
+    strcpy(full + 1500, "\r~.");
+    ring.in_prod = ring.in_cons = 0;
+    PLAY({ 0, "console debian\r" }, { 10, full }, { 300, "" });
+    assert_null(domcon_attached());
+    ring.in_prod = ring.in_cons = 0;
+    static const struct {
+        const char *line, *says;
+    } bad[] = {
+        { "console -t serial debian\r", "-t serial: a PVH guest has no serial port" },
+        { "console -t vnc debian\r", "-t vnc: there is none, only pv" },
+        { "console -n 1 debian\r", "-n 1: there is none, only console 0" },
+        { "console -e abc debian\r", "-e abc: a key is one character" },
+        { "console -e\r", "usage: console" },
+        { "console -x debian\r", "usage: console" },
+        { "console debian web\r", "usage: console" },
+        { "console nobody\r", "nobody: no such domain" },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        PLAY({ 0, bad[i].line });
+        assert_null(domcon_attached());
+        ON_SCREEN(bad[i].says);
+    }
+}
+
+/* Who has ended is still read: what it said last, as no line of ours, and no longer its escapes. */
+TEST(console_of_one_that_ended)
+{
+    struct dom gone = { .id = 20, .cfg.name = "gone" };
+    struct errbuf e;
+
+    assert_int_equal(domcon_connect(&gone, &e), 0);
+    memcpy(ring.out, "Booting\r\n\x1b[2Jbh> no root\npanic", 31);
+    ring.out_prod = ring.out_cons + 31;
+    uint32_t was = ring.out_cons;
+    ring.out_cons = 0;
+    ring.out_prod = 31;
+    domcon_drain(&gone);
+    ring.out_cons = ring.out_prod = was;
+    domcon_disconnect(&gone);
+    assert_null(gone.con.log);
+    PLAY({ 0, "console gone\r" });
+    ON_SCREEN(
+        "gone: has ended, as domain 20; the last of its console:\n  Booting\n  ?[2Jbh> no root\n  panic\nbh> ");
+    assert_null(domcon_attached());
+    PLAY({ 0, "console 20\r" });
+    ON_SCREEN("  panic\n");
+    for (unsigned i = 0; i < 4; i++) { /* four others push it out */
+        struct dom d = { .id = (domid_t)(30 + i) };
+        snprintf(d.cfg.name, sizeof(d.cfg.name), "g%u", i);
+        assert_int_equal(domcon_connect(&d, &e), 0);
+        ring.out_cons = 0;
+        ring.out_prod = 5;
+        domcon_drain(&d);
+        domcon_disconnect(&d);
+    }
+    ring.out_cons = ring.out_prod = 0;
+    PLAY({ 0, "console gone\r" });
+    ON_SCREEN("gone: no such domain\n");
+    PLAY({ 0, "console g0\r" }, { 10, "console g3\r" });
+    ON_SCREEN("g0: has ended, as domain 30");
+    ON_SCREEN("g3: has ended, as domain 33");
+}
+
+TEST(words_that_go_on)
+{
+    PLAY({ 0, "shutdown de\t" }, { 10, "\r" });
+    assert_string_equal(asked_guest, "debian poweroff");
+    ON_SCREEN("bh> shutdown debian \n");
+    PLAY({ 0, "list\rshutdown d\t\r" });
+    assert_string_equal(asked_guest, "debian poweroff");
+}
+
+TEST(words_before_a_command)
+{
+    static const char *const lines[] = { "xl -v shutdown debian\r", "xl -vvv -N shutdown debian\r",
+                                         "bh -f shutdown debian\r" };
+    for (unsigned i = 0; i < ARRAY_SIZE(lines); i++) {
+        PLAY({ 0, lines[i] });
+        assert_string_equal(asked_guest, "debian poweroff");
+    }
+    PLAY({ 0, "xl -x list\r" });
+    ON_SCREEN("-x: unknown command");
+    PLAY({ 0, "xl -v\r" });
+    ON_SCREEN("\nbh> ");
+}
+
 /* What is typed while a command waits comes after it; what is typed while something else waits has its turn at once, if it is for a guest. */
 TEST(keys_while_something_waits)
 {
@@ -557,6 +689,25 @@ TEST(commands_that_stay)
     assert_non_null(strstr(screen, "follows it\nfollowed\nbh> "));
     assert_non_null(strstr(screen, "Name\n"));
     assert_null(strstr(screen, " end\n"));
+}
+
+/* By name, number and UUID, and several at once. */
+TEST(ends_of_domains)
+{
+    with_guests(0, 0);
+    web.cfg.uuid[0] = 0xa5;
+    web.cfg.uuid[15] = 0x0f;
+    destroyed[0] = '\0';
+    PLAY({ 0, "destroy debian A5000000-0000-0000-0000-00000000000f nobody 4\r" });
+    assert_string_equal(destroyed, "debian;web;net0;");
+    ON_SCREEN("nobody: no such domain\n");
+    PLAY({ 0, "destroy\r" });
+    ON_SCREEN("usage: destroy NAME...\n");
+    PLAY({ 0, "shutdown a5000000-0000-0000-0000-00000000000f\r" });
+    assert_string_equal(asked, "web poweroff;");
+    PLAY({ 0, "shutdown a5000000-0000-0000-0000-00000000000e\r" });
+    ON_SCREEN("a5000000-0000-0000-0000-00000000000e: no such domain\n");
+    without_guests();
 }
 
 TEST(deaths_by_order)

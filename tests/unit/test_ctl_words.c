@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/block.c ctl-dom/shell/network.c ctl-dom/config/config_disk.c ctl-dom/console/domcon.c ctl-dom/domain/bridge.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
-// FLAGS: -Ictl-dom -Idomains/include
+// LINK: ctl-dom/console/console.c ctl-dom/supervise/report.c ctl-dom/shell/lists.c ctl-dom/shell/named.c ctl-dom/shell/guest.c ctl-dom/shell/block.c ctl-dom/shell/network.c ctl-dom/config/config_disk.c domains/devname.c ctl-dom/console/domcon.c ctl-dom/domain/bridge.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
+// FLAGS: -Ictl-dom -Idomains/include -luuid
 // What the control domain puts before the administrator: others' words quoted, crash reports of each apart, output in pieces.
 #include <errno.h>
 #include "unit.h"
@@ -101,6 +101,8 @@ char **xs_ls(uint32_t tx, const char *path, unsigned *n)
 }
 struct dom_dev *disk_of(struct dom *d, const char *vdev) { return NULL; }
 int disk_attach(struct dom *d, const char *spec, struct errbuf *e) { return 0; }
+int vif_attach(struct dom *d, char *spec, struct errbuf *e) { return 0; }
+int vif_detach(struct dom *d, struct dom_dev *v, struct errbuf *e) { return 0; }
 int disk_detach(struct dom *d, struct dom_dev *v, bool force, struct errbuf *e) { return 0; }
 const char *dev_text(const struct dom *d, const struct dom_dev *v) { return ""; }
 bool dev_word(const struct dom *d, const struct dom_dev *v, const char *key, char text[DEV_WORD])
@@ -254,7 +256,7 @@ TEST(watched_console_in_pieces)
     d.next = &other;
     doms = &d;
     assert_int_equal(domcon_connect(&d, &e) | domcon_connect(&other, &e), 0);
-    domcon_attach(&d);
+    domcon_attach(&d, DOMCON_LEAVE);
     for (unsigned i = 0; i < sizeof(r->out); i++)
         r->out[i] = o->out[i] = i % 10 == 9 ? '\n' : 'w';
     o->out_prod = r->out_prod = 1000;
@@ -311,6 +313,16 @@ TEST(the_cores_log)
     assert_string_equal(screen, "(BH) d17: watchdog expired\n(BH) ?[2J\n");
     setup(NULL);
     static struct dom d = { .id = 3 };
+    dmesg(&d);
+    assert_string_equal(screen, "  (BH) d4 (net0) crashed\n  bh> \n  half\n");
+    setup(NULL);
+    dmesg_clear();
+    dmesg(NULL);
+    assert_string_equal(screen, "");
+    log_text[0] = "(BH) d17: watchdog expired\n(BH) \x1b[2J\n(BH) news\n";
+    dmesg(NULL);
+    assert_string_equal(screen, "(BH) news\n");
+    setup(NULL);
     dmesg(&d);
     assert_string_equal(screen, "  (BH) d4 (net0) crashed\n  bh> \n  half\n");
 }

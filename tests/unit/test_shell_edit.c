@@ -38,7 +38,9 @@ static void terminal(const char *s, size_t len)
             newlines++;
             memset(screen, ' ', EDIT_COLUMNS);
         } else {
-            assert_true(c >= 32 && c < 127);
+            if ((c & 0xc0) == 0x80) /* the rest of a letter */
+                continue;
+            assert_true((c >= 32 && c < 127) || c < 0);
             assert_true(column < EDIT_COLUMNS - 1); /* the last column would wrap */
             screen[column++] = c;
         }
@@ -102,6 +104,115 @@ TEST(keys)
     edit_start(&e);
     assert_true(type("half\x03"));
     assert_string_equal(e.line, "");
+}
+
+/* Letters of two and three bytes have one column, and come and go whole. */
+TEST(letters_above_ascii)
+{
+    type("a\xc3\xb6\xe2\x82\xac"
+         "b");
+    assert_string_equal(e.line, "a\xc3\xb6\xe2\x82\xac"
+                                "b");
+    assert_int_equal(column, 8);
+    type("\x1b[D\x1b[D");
+    assert_int_equal(column, 6);
+    type("\x7f");
+    assert_string_equal(e.line, "a\xe2\x82\xac"
+                                "b");
+    assert_int_equal(column, 5);
+    type("\x1b[3~\xc3\x9f");
+    assert_string_equal(e.line, "a\xc3\x9f"
+                                "b");
+    type("\x01\x04\x05\x08");
+    assert_string_equal(e.line, "\xc3\x9f");
+    type("\x15");
+    /* none: too long a form, a surrogate, a combining mark, a wide one, one that turns the text, a half one, one in a sequence */
+    type("\xc1\x81\xe0\x83\xb6\xed\xa0\x80\xcc\x81\xe4\xb8\xad\xe2\x80\xae\xc3x\x1b]\xc3\xb6\x07");
+    assert_string_equal(e.line, "x");
+    type("\x15");
+    for (unsigned i = 0; i < 2 * EDIT_MAX; i++)
+        type("\xc3\xb6");
+    assert_int_equal(e.len, EDIT_MAX - 2);
+    assert_int_equal(column, EDIT_COLUMNS - 1);
+    for (unsigned i = 0; i < 100; i++)
+        type("\x1b[D");
+    type("z\x7f");
+    assert_in_range(column, 4, EDIT_COLUMNS - 1);
+    type("\x01");
+    assert_int_equal(column, 4);
+    assert_true(type("\r"));
+}
+
+/* What is offered for Tab, and how often that was asked. */
+static const char *const *words;
+static unsigned asked;
+static void offers(struct edit *at)
+{
+    asked++;
+    for (unsigned i = 0; words[i]; i++)
+        edit_offer(at, words[i]);
+}
+static void tab(const char *const *of)
+{
+    words = of;
+    asked = 0;
+    assert_true(edit_key(&e, '\t'));
+    assert_true(e.tab);
+    edit_complete(&e, offers);
+    assert_false(e.tab);
+}
+
+TEST(words_that_go_on)
+{
+    static const char *const commands[] = { "network-list", "network-attach", "list", NULL };
+    static const char *const volumes[] = { "phy:blk0:", "b\x1b[2J", "b \n", "phy:blk0\xc3", NULL };
+
+    type("net");
+    tab(commands);
+    shows("bh> network-", 12);
+    tab(commands); /* they part here */
+    assert_int_equal(asked, 2);
+    assert_int_equal(newlines, 2);
+    shows("bh> network-", 12);
+    type("a");
+    tab(commands);
+    shows("bh> network-attach ", 19);
+    type("b");
+    tab(volumes); /* nobody's word is more than a word */
+    shows("bh> network-attach b", 20);
+    type("\x7fph");
+    tab(volumes); /* more follows a colon */
+    shows("bh> network-attach phy:blk0:", 28);
+    tab(volumes);
+    shows("bh> network-attach phy:blk0:", 28);
+    type("\x15li x\x1b[D\x1b[D");
+    tab(commands); /* in the middle of a line */
+    shows("bh> list x", 8);
+    type("\x05\x15zz");
+    tab(commands);
+    assert_int_equal(asked, 1);
+    shows("bh> zz", 6);
+    assert_true(type("\r"));
+    assert_false(e.tab);
+}
+
+/* Words that are shown stay within the screen, however long and many. */
+TEST(words_that_are_shown)
+{
+    static char word[200][EDIT_WORD + 8];
+    static const char *of[201];
+
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(word[i], sizeof(word[i]), "w%03u", i);
+        if (i % 7 == 0)
+            memset(word[i] + 4, 'x', i < 70 ? i : 70);
+        of[i] = word[i];
+    }
+    memset(word[199] + 4, 'y', EDIT_WORD); /* too long a word is none */
+    type("w");
+    tab(of);
+    assert_in_range(newlines, 50, 110);
+    shows("bh> w", 5);
 }
 
 TEST(history)
@@ -194,7 +305,6 @@ TEST(answers_leave_no_text)
         "\x1b]ltext\x1b[1;2R",
         "\x1bP\x18",
         "\x1b]0;text\x03",
-        "\xc3\x9f",
         "\xe2\x9b\x90",
         "\xf0\x9f\x9b\x9d",
     };
@@ -210,11 +320,17 @@ TEST(answers_leave_no_text)
 
 TEST(noise)
 {
+    static const char *const any[] = { "a", "list", "bcd", "b:", NULL };
+
+    words = any;
     srand(11);
     for (unsigned i = 0; i < 200000; i++) {
         unsigned r = (unsigned)rand();
         unsigned char c = r % 4 ? (unsigned char)(32 + r / 4 % 95) : (unsigned char)(r / 4 % 256);
-        if (edit_key(&e, c))
+        bool done = edit_key(&e, c);
+        if (done && e.tab)
+            edit_complete(&e, offers);
+        else if (done)
             edit_start(&e);
         if (r % 7 == 0)
             edit_flush(&e);

@@ -34,7 +34,7 @@ disk = machine.DEBIAN_DISK
 if not disk.exists():
     disk = machine.BUILD / "scratch.img"
     if not disk.exists():
-        mkgpt.make(disk, [("data1", 256), ("data2", 64)])
+        mkgpt.make(disk, [("data1", 256), ("data2", 64), ("bulkhead", 16)])
 print(f"In the guest: wget -O - http://10.0.2.100/10mb.bin | sha256sum   must give\n{digest}")
 print(f"The NVMe disk is {disk} (`volumes` lists what is on it).")
 print("Ctrl-A X ends QEMU.\n", flush=True)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Makes the disk of a whole Debian: mkdisk.sh OUT.img. GPT; partition "root" with ext4 (label "root"), Debian's own kernel,
 # the cloud kernel beside it (key k in GRUB's menu), systemd, fio, xenstore-utils and a grub.cfg of its own; partition
-# "data1", empty. Root logs in on hvc0 without a password.
+# "data1", empty; partition "bulkhead", zeroes, an empty volume of configurations. Root logs in on hvc0 without a password.
 # Packages come from the machine's own Debian sources. Needs root (for owners of files), no loop devices.
 set -eu
 out=$1
@@ -10,8 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 die() { echo "mkdisk: $*" >&2; exit 1; }
 [ "$(id -u)" -eq 0 ] || exec sudo env BH_OWNER="$(id -u):$(id -g)" "$here/${0##*/}" "$out"
 
-ROOT_MIB=1400 DATA_MIB=256 START_MIB=1
-ROOT_UUID=b01c4ead-0000-4000-8000-000000000001 DATA_UUID=b01c4ead-0000-4000-8000-000000000002
+ROOT_MIB=1400 DATA_MIB=256 CONFIGS_MIB=16 START_MIB=1
+ROOT_UUID=b01c4ead-0000-4000-8000-000000000001 DATA_UUID=b01c4ead-0000-4000-8000-000000000002 CONFIGS_UUID=b01c4ead-0000-4000-8000-000000000003
 packages=linux-image-amd64,linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus,fio,iproute2,iputils-ping,kmod,wget,kexec-tools,xenstore-utils
 
 mkdir -p "$(dirname "$out")"
@@ -96,10 +96,11 @@ if ! mmdebstrap --mode=root --variant=minbase --include="$packages" --components
 fi
 
 img=$work/disk.img
-truncate -s $((START_MIB + ROOT_MIB + DATA_MIB + 1))M "$img"
+truncate -s $((START_MIB + ROOT_MIB + DATA_MIB + CONFIGS_MIB + 1))M "$img"
 {
     sgdisk -a 2048 -n "1:$((START_MIB * 2048)):+${ROOT_MIB}M" -c 1:root -u "1:$ROOT_UUID" \
-           -n "2:0:+${DATA_MIB}M" -c 2:data1 -u "2:$DATA_UUID" "$img"
+           -n "2:0:+${DATA_MIB}M" -c 2:data1 -u "2:$DATA_UUID" \
+           -n "3:0:+${CONFIGS_MIB}M" -c 3:bulkhead -u "3:$CONFIGS_UUID" "$img"
     mke2fs -F -t ext4 -L root -m 1 -b 4096 -E "offset=$((START_MIB << 20)),lazy_itable_init=0" -d "$work/root" \
            "$img" $((ROOT_MIB * 256))
 } >> "$log" 2>&1 || { tail -30 "$log" >&2; die "cannot make the file system"; }

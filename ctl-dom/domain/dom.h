@@ -85,12 +85,14 @@ struct dom {
     uint64_t retry_ns;     /* WAITING: the next instance is tried then */
     uint64_t tried_ns;     /* when its next instance was begun */
     struct bh_report report;
-    unsigned short_lives; /* in a row: ends of this guest before it had lived a minute */
-    bool asked;           /* the restart was a command */
-    bool ordered;         /* its death is: it is about to come */
-    bool was_ordered;     /* the death of its last instance was: the next one hears that */
-    bool introduce;       /* it was brought back, the store is still to be told */
-    uint8_t aside;        /* the store does not serve it (aside.c) */
+    unsigned short_lives;  /* in a row: ends of this guest before it had lived a minute */
+    bool asked;            /* the restart was a command */
+    bool ordered;          /* its death is: it is about to come */
+    bool was_ordered;      /* the death of its last instance was: the next one hears that */
+    bool introduce;        /* it was brought back, the store is still to be told */
+    uint8_t aside;         /* the store does not serve it (aside.c) */
+    uint32_t rejuvenate_s; /* it is restarted so often (rejuvenate.c); 0: not by itself */
+    uint64_t rejuvenate_ns;
 #define ASIDE_TOLD 1u
 #define ASIDE_NOW  2u
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "console/console.h"
+#include "supervise/rejuvenate.h"
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
 
@@ -29,6 +30,27 @@ static bool cmd_restart(int argc, char **argv)
     }
     struct dom *d = command_dom_if(argv[1], &e);
     if (!d || supervisor_restart(d, &e))
+        out("%s\n", e.s);
+    return true;
+}
+
+static bool cmd_rejuvenate(int argc, char **argv)
+{
+    char *end;
+    unsigned long seconds = strtoul(argv[2], &end, 10);
+    struct errbuf e;
+
+    (void)argc;
+    if (argv[2][0] < '0' || argv[2][0] > '9' || *end || seconds > REJUVENATE_MAX) {
+        out("rejuvenate: bad '%s' (seconds, 0: no more; %u at most)\n", argv[2], REJUVENATE_MAX);
+        return true;
+    }
+    if (is_own(argv[1])) {
+        out("%s: restarts others; itself by `restart control`\n", argv[1]);
+        return true;
+    }
+    struct dom *d = command_dom(argv[1]);
+    if (d && rejuvenate_set(d, (uint32_t)seconds, &e))
         out("%s\n", e.s);
     return true;
 }
@@ -82,6 +104,8 @@ static bool cmd_crashes(int argc, char **argv)
 
 static const struct command rows[] = {
     { "restart", "NAME", "a service domain, in place", 1, 1, cmd_restart },
+    { "rejuvenate", "NAME SECONDS", "restarts a service domain every so often; 0: no more", 2, 2,
+      cmd_rejuvenate },
     { "crash", "NAME [--inject[=MS] | --hang]",
       "at once, at a random instruction (MS ms from now), or by hanging", 1, 2, cmd_crash },
     { "crashes", "[NAME]", "crash reports", 0, 1, cmd_crashes },

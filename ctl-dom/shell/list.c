@@ -10,6 +10,7 @@
 #include "domain/identity.h"
 #include "shell/lists.h"
 #include "supervise/aside.h"
+#include "supervise/rejuvenate.h"
 #include "supervise/waiting.h"
 
 void list_state(const struct bh_dominfo *di, char s[7])
@@ -82,6 +83,8 @@ static void list_rows(bool verbose)
     }
     for (const struct dom *d = doms; d; d = d->next)
         if (is_shown(d->id)) {
+            if (verbose)
+                rejuvenate_list(d);
             driver_problem(d);
             list_stalled(d, DEV_VIF);
             list_stalled(d, DEV_VBD);

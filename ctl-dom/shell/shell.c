@@ -20,6 +20,7 @@
 #include "supervise/autostart.h"
 #include "supervise/dying.h"
 #include "supervise/guests.h"
+#include "supervise/rejuvenate.h"
 
 #define QUIET_NS    200000000ull
 #define DEADLINE_MS 10000u /* of a turn of the main loop */
@@ -139,7 +140,7 @@ static bool command_work(void)
 static bool work(void)
 {
     bool more = anew_work() || command_work() || adopt_work() || dying_work() || aside_work() ||
-                guests_work() || autostart_work() || metrics_work();
+                guests_work() || autostart_work() || rejuvenate_work() || metrics_work();
 
     return devs_work() || more; /* what came while that waited is looked at before we sleep */
 }

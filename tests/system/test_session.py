@@ -155,7 +155,7 @@ def helped(m):
     check(len(names) > 40, f"help: {names}")
     for name in names:
         out = m.cmd(f"help {name}")
-        check(re.search(rf"^{re.escape(name)}( |\r|$)", out, re.M), f"help {name}: {out}")
+        check(re.search(rf"^{re.escape(name)}( |\r|$)", out, re.M) and f"for example: {name}" in out, f"help {name}: {out}")
 
 
 def test_session():

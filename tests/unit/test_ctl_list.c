@@ -10,6 +10,7 @@
 #include "shell/json.h"
 #include "shell/lists.h"
 #include "supervise/aside.h"
+#include "supervise/rejuvenate.h"
 #include "supervise/waiting.h"
 
 struct bh_self self;
@@ -58,6 +59,7 @@ int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char *
     return -ENOENT;
 }
 const char *errno_text(int rc) { return ""; }
+void rejuvenate_list(const struct dom *d) { out("%s: restarted\n", d->cfg.name); }
 void driver_problem(const struct dom *b) {}
 void list_stalled(const struct dom *d, enum dev_kind kind) {}
 const char *list_bridge(const struct dom *d, const struct dom_dev *v) { return "inside"; }
@@ -124,6 +126,7 @@ TEST(those_that_are_named)
     assert_true(RUN(list_commands, "list", "-v", "control", "ab000000-0000-0000-0000-000000000000"));
     assert_true(shows("control") && shows("debian") && !shows("web"));
     assert_non_null(strstr(screen, " ab000000-0000-0000-0000-000000000000\n"));
+    assert_non_null(strstr(screen, "\ndebian: restarted\n"));
     setup(NULL);
     assert_true(RUN(list_commands, "list", "web", "nobody"));
     assert_string_equal(screen, "nobody: no such domain\n");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/shell.c ctl-dom/shell/commands.c ctl-dom/shell/examples.c ctl-dom/shell/stay.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
+// LINK: ctl-dom/shell/shell.c ctl-dom/supervise/rejuvenate.c ctl-dom/shell/commands.c ctl-dom/shell/examples.c ctl-dom/shell/stay.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>
@@ -71,6 +71,7 @@ long hypercall(unsigned nr, uint64_t a, uint64_t len, uint64_t s, uint64_t d)
     return -ENOSYS;
 }
 
+static uint64_t play_ns; /* how long a play takes in which a timer always comes; 0: there is none */
 static struct dtimer *timer; /* the one that was set last */
 void dtimer_set(struct dtimer *t, uint64_t when)
 {
@@ -82,6 +83,8 @@ void dtimer_set(struct dtimer *t, uint64_t when)
 unsigned event_wait(uint64_t until)
 {
     struct dtimer *t = timer;
+    if (play_ns && now > script_start + play_ns)
+        longjmp(out_of_here, 1);
     uint64_t at = next_press < 16 && script[next_press].text
                       ? script_start + script[next_press].ms * 1000000ull
                       : ~0ull;
@@ -144,7 +147,13 @@ bool dying_work(void) { return false; }
 bool metrics_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }
 void report_list(const char *name) {}
-int supervisor_restart(struct dom *d, struct errbuf *e) { return 0; }
+static unsigned restarts;
+int supervisor_restart(struct dom *d, struct errbuf *e)
+{
+    assert_int_equal(d->id, 4);
+    return restarts++, 0;
+}
+bool supervisor_restarts(const struct dom *d) { return d->id == 4; }
 static char crashed[32];
 int supervisor_crash(struct dom *d, uint32_t how, uint16_t after_ms)
 {
@@ -707,6 +716,43 @@ TEST(ends_of_domains)
     assert_string_equal(asked, "web poweroff;");
     PLAY({ 0, "shutdown a5000000-0000-0000-0000-00000000000e\r" });
     ON_SCREEN("a5000000-0000-0000-0000-00000000000e: no such domain\n");
+    without_guests();
+}
+
+/* Each so many seconds, as long as it is up; and what stands in its record goes on whoever reads it. */
+TEST(restarts_by_the_clock)
+{
+    with_guests(0, 0);
+    net0.state = DOM_UP;
+    restarts = 0;
+    play_ns = 35 * NS_PER_S;
+    PLAY({ 0, "rejuvenate net0 10\r" });
+    assert_in_range(restarts, 3, 4);
+    assert_int_equal(net0.rejuvenate_s, 10);
+    restarts = 0;
+    net0.state = DOM_WAITING; /* it comes back just now */
+    PLAY({ 0, "" });
+    assert_int_equal(restarts, 0);
+    net0.state = DOM_UP; /* as it stands in its record, whoever reads it */
+    PLAY({ 0, "" });
+    assert_in_range(restarts, 3, 4);
+    PLAY({ 0, "rejuvenate net0 0\r" });
+    restarts = 0;
+    PLAY({ 0, "" });
+    assert_int_equal(restarts, 0);
+    play_ns = 0;
+    static const char *const bad[][2] = { { "rejuvenate web 10\r", "web: only service domains" },
+                                          { "rejuvenate control 10\r", "`restart control`" },
+                                          { "rejuvenate net0 -1\r", "bad '-1'" },
+                                          { "rejuvenate net0 99999999999\r", "bad '99999999999'" },
+                                          { "rejuvenate net0 1h\r", "bad '1h'" },
+                                          { "rejuvenate nobody 1\r", "nobody: no such domain" },
+                                          { "rejuvenate net0\r", "usage: rejuvenate" } };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        PLAY({ 0, bad[i][0] });
+        ON_SCREEN(bad[i][1]);
+    }
+    assert_int_equal(net0.rejuvenate_s, 0);
     without_guests();
 }
 

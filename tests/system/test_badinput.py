@@ -44,7 +44,7 @@ def test_bad_shell():
                 ("create debian name=u9 vif=['mac=00:16:3e:00:00:09','mac=00:16:3e:00:00:09,bridge=net0']", r"vif 0 and vif 1"),
                 ("create debian name=u9 vif=['mac=00:00:00:00:00:00']", r"no station's address"),
                 ("create nosuch", r"nosuch"),
-                ("create /etc/xen/debian.cfg", r"is a path: configurations come from the boot bundle"),
+                ("create /etc/xen/web.cfg", r"/etc/xen/web.cfg: there are no files here, configurations come from the boot bundle"),
                 ("destroy nosuch", r"nosuch"),
                 ("console nosuch", r"nosuch"),
                 ("restart debian", r"debian.*restart"),

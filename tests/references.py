@@ -19,7 +19,7 @@ NAME = re.compile(r"(?<![\w./<~$*@{-])((?:\.\./)*\w[\w-]*(?:/[\w.*{},-]*[\w*}])*
 FILE = re.compile(r"\.%s$" % KINDS)
 SECTION = re.compile(r"([\w/-]+\.md)(?:,? section)? (\d+)(?:\.\d+)?\b")
 OTHER = re.compile(r"build/|.*(?<![A-Za-z])(NAME|FILE|WHAT)(?![A-Za-z])")
-FOREIGN = {"drivers-dom/clock/main.c", "hw/remote/mpqemu-link.h", "pci.txt", "vif.txt", "blkif.h", "cmocka.h", "grub.cfg", "netif.h", "pvclock.h", "qemu-plugin.h", "stdarg.h", "xenstore-ring.txt", "xenstore.txt", "xs_wire.h"}
+FOREIGN = {"drivers-dom/clock/main.c", "hw/remote/mpqemu-link.h", "pci.txt", "vif.txt", "blkif.h", "cmocka.h", "grub.cfg", "netif.h", "pvclock.h", "qemu-plugin.h", "stdarg.h", "xenstore-ring.txt", "xenstore.txt", "xl.cfg", "xs_wire.h"}
 
 
 def comments(name, text):

@@ -7,7 +7,9 @@
 #include <xen/io/protocols.h>
 #include <xen/io/xenbus.h>
 
-#define ANSWER_NS (15 * NS_PER_S) /* a driver domain may be in its back-off */
+#define ANSWER_NS (15 * NS_PER_S)   /* a driver domain may be in its back-off */
+#define ALL_NS    (2 * ANSWER_NS)   /* of what several take */
+#define EARNED_NS (NS_PER_S / 2048) /* by a sector: slower than 1 MiB a second is no disk */
 #define LOOK_NS   (2 * NS_PER_MS)
 #define CLOSED    "it is closed"
 #define SLOT(at)  ((at) % __CONST_RING_SIZE(blkif, PAGE_SIZE))
@@ -116,6 +118,7 @@ int blkfront_open(struct blkfront *b, domid_t back, const char *fe, const char *
 {
     memset(b, 0, sizeof(*b));
     b->back = back;
+    b->patience_ns = ALL_NS;
     int rc = make_pages(b);
     if (rc)
         return broken(b, rc, "there is no memory for it");
@@ -136,12 +139,12 @@ int blkfront_open(struct blkfront *b, domid_t back, const char *fe, const char *
 /* --- requests --- */
 
 /* The answer to the one request that is out. */
-static int answer(struct blkfront *b, const struct blkif_request *q)
+static int answer(struct blkfront *b, const struct blkif_request *q, unsigned nr)
 {
-    uint64_t end = now_ns() + ANSWER_NS;
+    uint64_t begin = now_ns(), now = begin,
+             end = begin + (b->patience_ns < ANSWER_NS ? b->patience_ns : ANSWER_NS);
 
-    for (;;) {
-        uint64_t now = now_ns();
+    for (;; now = now_ns()) {
         uint32_t come = READ_ONCE(b->ring->rsp_prod) - (b->asked - 1);
         rmb();
         if (come == 1)
@@ -152,6 +155,10 @@ static int answer(struct blkfront *b, const struct blkif_request *q)
             return broken(b, -EIO, "it does not answer");
         xs_pause(end);
     }
+    b->patience_ns -= now - begin < b->patience_ns ? now - begin : b->patience_ns;
+    b->patience_ns += nr * EARNED_NS;
+    if (b->patience_ns > ALL_NS)
+        b->patience_ns = ALL_NS;
     struct blkif_response r;
     memcpy(&r, &b->ring->ring[SLOT(b->asked - 1)].rsp, sizeof(r));
     if (r.id != q->id || r.operation != q->operation)
@@ -177,7 +184,7 @@ static int ask(struct blkfront *b, uint8_t op, uint64_t first, unsigned nr)
     wmb();
     WRITE_ONCE(b->ring->req_prod, b->asked);
     (void)event_send((uint32_t)b->port);
-    return answer(b, &q);
+    return answer(b, &q, nr);
 }
 
 /* Whether these sectors can be asked for. */

@@ -3,8 +3,8 @@
  * A disk front-end for whoever reads and writes a little and may wait: one ring of one page, one request at a time, through pages of its own.
  *
  * The back-end is not trusted. What it answers is copied once and checked: a response that was not asked for, or a state of the ring that cannot
- * be, ends the connection (`broken` says why), and so does a request that is not answered in time. Its data are copied out of the shared pages
- * before anybody looks at them. A restart of the back-end in place is only a wait.
+ * be, ends the connection (`broken` says why), and so do a request that is not answered in time and many that are answered more slowly than by
+ * any disk. Its data are copied out of the shared pages before anybody looks at them. A restart of the back-end in place is only a wait.
  *
  * Each call that waits hands the CPU on by xs_pause, which is set.
  */
@@ -26,6 +26,7 @@ struct blkfront {
     uint8_t *data;                           /* BLKFRONT_PAGES */
     int ring_ref, ref[BLKFRONT_PAGES], port; /* 0 or less: none */
     uint32_t asked;                          /* requests so far */
+    uint64_t patience_ns; /* that is left: what is answered slowly uses it up, what is answered earns some */
 };
 
 /* Both directories are there and the back-end is at InitWait. 0; or a negative errno, and b->broken says why: blkfront_close it all the same. */

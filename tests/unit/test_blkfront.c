@@ -18,6 +18,7 @@ static struct blkfront b;
 static enum { RIGHT, SILENT, ID, OPERATION, FAILS, UNSUPPORTED, TWO, BACK, FAR, SCRIBBLES } lie;
 static uint32_t done;
 static unsigned flushes, waits;
+static uint64_t slow_ns; /* that each answer takes */
 int xs_error;
 
 void *page_alloc(unsigned n)
@@ -105,6 +106,11 @@ static void paused(uint64_t until_ns)
 {
     waits++;
     state_late = false;
+    if (clock_ns + slow_ns > until_ns && slow_ns) {
+        clock_ns = until_ns;
+        return;
+    }
+    clock_ns += slow_ns;
     serve();
     clock_ns = until_ns > clock_ns && lie ? until_ns : clock_ns + 1000;
 }
@@ -222,6 +228,30 @@ TEST(lies)
         assert_int_equal(waits, 0);
         assert_int_equal(blkfront_close(&b), 0);
     }
+}
+
+/* Each request in time, and all of them never. */
+TEST(slow_for_ever)
+{
+    uint8_t buf[64 * 512];
+    unsigned n = 0;
+
+    assert_int_equal(opened(), 0);
+    uint64_t begin = clock_ns;
+    for (slow_ns = 3 * NS_PER_S; n < 100 && !blkfront_read(&b, 0, 64, buf); n++) {
+    }
+    assert_in_range(n, 9, 11);
+    assert_true(clock_ns - begin < 40 * NS_PER_S);
+    assert_string_equal(b.broken, "it does not answer");
+    slow_ns = 0;
+    assert_int_equal(blkfront_close(&b), 0);
+    done = 0;
+    assert_int_equal(opened(), 0);
+    for (slow_ns = 20 * NS_PER_MS, n = 0; n < 2000; n++) /* a slow disk */
+        assert_int_equal(blkfront_read(&b, 0, 64, buf), 0);
+    slow_ns = 14 * NS_PER_S; /* which stops once */
+    assert_int_equal(blkfront_read(&b, 0, 64, buf), 0);
+    slow_ns = 0;
 }
 
 /* An error of the disk is no breach. */

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WINDOW   (32u * 1024)        /* is read at once */
-#define LOOK_FOR (16u * 1024 * 1024) /* so far behind damage another entry is looked for */
+#define WINDOW (32u * 1024) /* is read at once */
+#define LOOK_FOR \
+    (16u * 1024 * 1024) /* so far behind damage, all of it together, another entry is looked for */
 #define PAX_MOST (8 * ARCHIVE_BLOCK)
 #define END      (2 * ARCHIVE_BLOCK) /* of zeroes, behind the last entry */
 
@@ -219,12 +220,11 @@ static bool pax_changes(struct window *w, uint64_t at, uint64_t size, int *rc)
     return false;
 }
 
-/* Behind damage at `at` another header is looked for. 0: there is none near, or *rc. */
-static uint64_t next_header(struct window *w, uint64_t at, int *rc)
+/* Behind damage at `at` another header is looked for, in *left bytes at most. 0: there is none near, or *rc. */
+static uint64_t next_header(struct window *w, uint64_t at, uint64_t *left, int *rc)
 {
-    uint64_t end = w->d->size - at > LOOK_FOR ? at + LOOK_FOR : w->d->size;
-
-    while ((at += ARCHIVE_BLOCK) + ARCHIVE_BLOCK <= end) {
+    while (*left && (at += ARCHIVE_BLOCK) + ARCHIVE_BLOCK <= w->d->size) {
+        *left -= ARCHIVE_BLOCK;
         const uint8_t *p = block(w, at, rc);
         if (!p)
             return 0;
@@ -238,7 +238,7 @@ int archive_scan(struct archive *a, const struct archive_disk *d)
 {
     static struct window w;
     bool extended = false, damaged = false;
-    uint64_t at = 0;
+    uint64_t at = 0, look = LOOK_FOR;
     int rc = 0;
 
     *a = (struct archive){ .tell = a->tell };
@@ -272,7 +272,7 @@ int archive_scan(struct archive *a, const struct archive_disk *d)
             tell(a, at ? "is damaged" : "is none: there is no tar archive", "", at);
             damaged = true;
             extended = false;
-            next = next_header(&w, at, &rc);
+            next = next_header(&w, at, &look, &rc);
             if (!next)
                 return rc;
         }

@@ -288,6 +288,32 @@ TEST(lies)
     assert_false(a.sound);
 }
 
+static uint8_t header[512];
+static int sparse_read(void *arg, uint64_t at, void *to, size_t len)
+{
+    reads++;
+    memset(to, 'x', len);
+    for (uint64_t i = 0; i < len; i += 512)
+        if (!((at + i) % (15u << 20)))
+            memcpy((uint8_t *)to + i, header, 512);
+    return 0;
+}
+
+/* Damage is searched behind, but not all of a large volume, however much there is of it. */
+TEST(damage_everywhere)
+{
+    struct archive_disk d = { .size = 1ull << 40, .sector = 512, .read = sparse_read };
+
+    scan();
+    assert_int_equal(append("f", ""), 0);
+    memcpy(header, image, 512);
+    told = reads = 0;
+    assert_int_equal(archive_scan(&a, &d), 0);
+    assert_false(a.sound);
+    HAS("f", "");
+    assert_in_range(reads, 1, 600);
+}
+
 TEST(too_many)
 {
     char name[16];

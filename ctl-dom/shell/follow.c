@@ -7,12 +7,13 @@
 #define LOOK_NS  (NS_PER_S / 10)
 #define TELL_NS  (5 * NS_PER_S)
 #define QUIET_NS (10 * NS_PER_S)
+#define MOST_NS  (600 * NS_PER_S) /* also where it goes on all the time, to and fro maybe */
 #define CTRL_C   3
 
 static struct {
     domid_t id;
     const struct follow *f;
-    uint64_t at, tell, until;
+    uint64_t at, tell, until, most;
 } now_on;
 
 static void on_tick(struct dtimer *t) { (void)t; } /* the job has a turn */
@@ -36,7 +37,7 @@ static bool looks(void)
         return false; /* of its end others tell */
     if (now_on.f->at(&di) != now_on.at) {
         now_on.at = now_on.f->at(&di);
-        now_on.until = now + QUIET_NS;
+        now_on.until = now + QUIET_NS < now_on.most ? now + QUIET_NS : now_on.most;
     }
     if (now_on.f->there(d, now_on.at))
         return line(d, FOLLOW_THERE, "");
@@ -65,8 +66,12 @@ void follow(const struct dom *d, const struct follow *f)
         out("%s: is paused: it will hear that when it goes on\n", d->cfg.name);
         return;
     }
-    now_on = (typeof(now_on)){
-        .id = d->id, .f = f, .at = f->at(&di), .tell = now_ns() + TELL_NS, .until = now_ns() + QUIET_NS
-    };
+    uint64_t now = now_ns();
+    now_on = (typeof(now_on)){ .id = d->id,
+                               .f = f,
+                               .at = f->at(&di),
+                               .tell = now + TELL_NS,
+                               .until = now + QUIET_NS,
+                               .most = now + MOST_NS };
     command_stays(looks);
 }

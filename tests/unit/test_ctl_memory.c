@@ -270,6 +270,17 @@ TEST(it_stands_still)
     assert_string_equal(shown(), "");
 }
 
+static unsigned to_and_fro(void) { return pages += looks % 100 < 50 ? 1 : -1u; }
+
+/* It moves, and never arrives: whoever asked has the shell back. */
+TEST(it_moves_for_ever)
+{
+    RUN(memory_commands, "mem-set", "debian", "128");
+    moves = to_and_fro;
+    assert_int_equal(stayed(), 600);
+    assert_non_null(strstr(shown(), " MiB of 128, and gives no more back"));
+}
+
 TEST(refused_by_others)
 {
     core_says = -EINVAL;

@@ -65,7 +65,8 @@ static bool key(unsigned char c)
     }
     if (c == '\t' && !edit.esc)
         c = ' ';
-    cut |= edit.len + 1 >= EDIT_MAX && c >= ' ';
+    cut |= !edit.esc && c >= ' ' && c != 127 &&
+           edit.len + (c < 128 ? 1 : 3) >= EDIT_MAX; /* a letter may be three bytes */
     return edit_key(&edit, c) && line();
 }
 

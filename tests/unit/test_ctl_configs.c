@@ -227,6 +227,11 @@ TEST(it_is_written)
     SAYS("web.cfg: written to blk0:bulkhead, 38 bytes\n");
     write_web("name = 'web'\rkernel = 'k'\rmemory = 33\r\x04");
     assert_int_equal(writes, 2);
+    char full[1200]; /* to the brim, and a key that adds nothing */
+    memset(full, '#', sizeof(full));
+    strcpy(full + 1023, "\x1b[D\x7f\rname = 'web'\rkernel = 'k'\rmemory = 32\r.\r");
+    write_web(full);
+    assert_int_equal(writes, 3);
     refuses = "blk0:bulkhead: it is full";
     write_web("name = 'web'\rkernel = 'k'\rmemory = 33\r\x04");
     SAYS("it is full\n");
@@ -253,6 +258,9 @@ TEST(nothing_is_written)
     all[0] = '#';
     strcpy(all + 1500, "\r.\r");
     write_web(all); /* it would be cut */
+    SAYS("a line has 1023 characters at most\n");
+    strcpy(all + 1022, "\xc3\xa4\r.\r"); /* a letter of two bytes */
+    write_web(all);
     SAYS("a line has 1023 characters at most\n");
     assert_int_equal(writes, 0);
     static const char *const names[] = {

@@ -201,7 +201,7 @@ static struct item *numbers(struct reader *r, const struct item *a, char op, con
         reader_wrong(r, "'%.40s' %c '%.40s' are not two numbers", a->text, op, b->text);
         return NULL;
     }
-    if ((op == '%' && y <= 0) || (op == '%'   ? (v = x < 0 ? (y - -x % y) % y : x % y, false)
+    if ((op == '%' && y <= 0) || (op == '%'   ? (v = x % y, v += v < 0 ? y : 0, false)
                                   : op == '+' ? __builtin_add_overflow(x, y, &v)
                                   : op == '-' ? __builtin_sub_overflow(x, y, &v)
                                               : __builtin_mul_overflow(x, y, &v))) {

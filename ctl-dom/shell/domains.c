@@ -90,7 +90,7 @@ static bool key_word(const char *word, unsigned char *key)
         *key = (unsigned char)(word[1] & 0x1f);
     else
         *key = (unsigned char)word[0];
-    return len == 1 || (len == 2 && word[0] == '^' && word[1] >= '?');
+    return len == 1 || (len == 2 && word[0] == '^' && word[1] > '@');
 }
 
 /* An option of `console` that has a word behind it. False: that word is none, which was said. */

@@ -556,6 +556,7 @@ TEST(ways_out_of_a_console)
         { "console -t vnc debian\r", "-t vnc: there is none, only pv" },
         { "console -n 1 debian\r", "-n 1: there is none, only console 0" },
         { "console -e abc debian\r", "-e abc: a key is one character" },
+        { "console -e ^@ debian\r", "-e ^@: a key is one character" }, /* the line's breaks are NULs */
         { "console -e\r", "usage: console" },
         { "console -x debian\r", "usage: console" },
         { "console debian web\r", "usage: console" },

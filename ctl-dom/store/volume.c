@@ -15,14 +15,17 @@
 
 #define LISTED_NS 10000000000ull /* a driver domain that begins */
 #define LOOK_NS   2000000ull
-#define DEVID     51712u /* xvda */
-#define PIECE     (BLKFRONT_MOST * 512u)
+#define VAIN_NS \
+    10000000000ull   /* after one who waited in vain nobody waits: a boot reads many files */
+#define DEVID 51712u /* xvda */
+#define PIECE (BLKFRONT_MOST * 512u)
 
 struct archive volume;
 static struct dom own = { .id = BH_DOMID_CONTROL, .cfg.name = "control" };
 static struct blkfront front;
 static unsigned users;
 static bool looked; /* once, in vain or not */
+static uint64_t vain_until;
 
 static struct dom *server(void)
 {
@@ -207,8 +210,17 @@ static struct archive_disk disk(void)
 
 static void tell(const char *what) { say("%s: %s", volume_name(), what); }
 
+static int in_vain(int rc)
+{
+    if (rc && rc != -ENOENT)
+        vain_until = now_ns() + VAIN_NS;
+    return rc;
+}
+
 static int failed(struct errbuf *e, int rc)
 {
+    if (front.broken)
+        (void)in_vain(rc);
     return fail(e, rc, "%s: %s", volume_name(),
                 front.broken ? front.broken : "a part of it cannot be read");
 }
@@ -223,7 +235,7 @@ static int begin(bool write, bool tells, struct errbuf *e)
     if (!b || !store_up)
         rc = fail(e, -ENOENT, b ? "the store is not running" : "no driver domain has configs=");
     else
-        rc = plug(b, write, e);
+        rc = in_vain(plug(b, write, e));
     if (!rc) {
         struct archive_disk d = disk();
         volume.tell = tells ? tell : NULL;
@@ -296,6 +308,10 @@ static const struct archive *files(void)
 static int stream(const char *name, sink_fn sink, void *arg, struct errbuf *e)
 {
     static uint8_t piece[32 * 1024];
+
+    if (!users && server() && now_ns() < vain_until)
+        return fail(e, -EIO, "%s: did not answer just now, it is tried again in some seconds",
+                    volume_name());
     int rc = volume_begin(false, e);
 
     if (rc)

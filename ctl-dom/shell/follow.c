@@ -2,22 +2,19 @@
 /* Looked at in short steps: nothing tells the control domain of it. A guest that hears nothing, or cannot, is left after a quiet time. */
 #include "shell/follow.h"
 #include "console/console.h"
+#include "console/patience.h"
 #include "shell/command.h"
 
 #define LOOK_NS  (NS_PER_S / 10)
-#define TELL_NS  (5 * NS_PER_S)
 #define QUIET_NS (10 * NS_PER_S)
 #define MOST_NS  (600 * NS_PER_S) /* also where it goes on all the time, to and fro maybe */
-#define CTRL_C   3
 
 static struct {
     domid_t id;
     const struct follow *f;
-    uint64_t at, tell, until, most;
+    uint64_t at, most;
+    struct patience p;
 } now_on;
-
-static void on_tick(struct dtimer *t) { (void)t; } /* the job has a turn */
-static struct dtimer tick = { .fn = on_tick };
 
 static bool line(const struct dom *d, enum following how, const char *end)
 {
@@ -31,28 +28,22 @@ static bool looks(void)
 {
     const struct dom *d = dom_by_id(now_on.id);
     struct bh_dominfo di = { .domid = now_on.id };
-    uint64_t now = now_ns();
 
     if (!d || bh_ctl_info(&di) || di.domid != now_on.id || di.state != BH_DOM_RUNNING)
         return false; /* of its end others tell */
     if (now_on.f->at(&di) != now_on.at) {
         now_on.at = now_on.f->at(&di);
-        now_on.until = now + QUIET_NS < now_on.most ? now + QUIET_NS : now_on.most;
+        now_on.p.until = now_ns() + QUIET_NS < now_on.most ? now_ns() + QUIET_NS : now_on.most;
     }
     if (now_on.f->there(d, now_on.at))
         return line(d, FOLLOW_THERE, "");
-    if (con_skip_to(CTRL_C)) {
-        con_getc();
-        line(d, FOLLOW_GOES_ON, "; it goes on by itself");
-        return false;
+    switch (patience(&now_on.p)) {
+    case PATIENCE_ENDED: line(d, FOLLOW_GOES_ON, "; it goes on by itself"); return false;
+    case PATIENCE_OVER: return line(d, FOLLOW_STANDS, "");
+    case PATIENCE_TELLS: line(d, FOLLOW_GOES_ON, "; Ctrl-C: waits no more"); break;
+    case PATIENCE_WAITS: break;
     }
-    if (now >= now_on.until)
-        return line(d, FOLLOW_STANDS, "");
-    if (now >= now_on.tell) {
-        line(d, FOLLOW_GOES_ON, "; Ctrl-C: waits no more");
-        now_on.tell = now + TELL_NS;
-    }
-    dtimer_set(&tick, now + LOOK_NS);
+    patience_tick(&now_on.p, now_ns() + LOOK_NS);
     return true;
 }
 
@@ -66,12 +57,7 @@ void follow(const struct dom *d, const struct follow *f)
         out("%s: is paused: it will hear that when it goes on\n", d->cfg.name);
         return;
     }
-    uint64_t now = now_ns();
-    now_on = (typeof(now_on)){ .id = d->id,
-                               .f = f,
-                               .at = f->at(&di),
-                               .tell = now + TELL_NS,
-                               .until = now + QUIET_NS,
-                               .most = now + MOST_NS };
+    now_on = (typeof(now_on)){ .id = d->id, .f = f, .at = f->at(&di), .most = now_ns() + MOST_NS };
+    patience_begin(&now_on.p, PATIENCE_NS, QUIET_NS);
     command_stays(looks);
 }

@@ -25,10 +25,26 @@ bool serves(const struct dom *b, const struct dom *d, enum dev_kind kind)
     return false;
 }
 
+/* A detach was not waited for to its end. */
+static void leaving_list(const struct dom *d, enum dev_kind kind, const struct dom *by)
+{
+    for (const struct dom_dev *v = d->dev; v < d->dev + d->nr_devs; v++) {
+        if (v->kind != kind || (by && v->back != by->id))
+            continue;
+        if (kind == DEV_VIF && d->cfg.vif[v->index].leaving)
+            out("%s: %s is being closed: network-detach %s %u waits for that again\n", d->cfg.name,
+                dev_text(d, v), d->cfg.name, v->devid);
+        else if (kind == DEV_VBD && d->cfg.disk[v->index].leaving)
+            out("%s: %s is being closed: block-detach %s %s waits for that again, with --force it is taken away\n",
+                d->cfg.name, dev_text(d, v), d->cfg.name, d->cfg.disk[v->index].vdev);
+    }
+}
+
 static void stalled_list(const struct dom *d, enum dev_kind kind, const struct dom *by)
 {
     char why[DEV_WORD];
 
+    leaving_list(d, kind, by);
     for (const struct dom_dev *v = d->dev; v < d->dev + d->nr_devs; v++)
         if (v->kind == kind && v->stalled && (!by || v->back == by->id) &&
             dev_word(d, v, BH_KEY_STALLED, why))

@@ -6,7 +6,7 @@
 
 /* Prints a line about b's device, if there is anything wrong. */
 void driver_problem(const struct dom *b);
-/* Those of d's devices of that kind that stand still, and why. */
+/* Those of d's devices of that kind that stand still, and why, or that a detach has not closed yet. */
 void list_stalled(const struct dom *d, enum dev_kind kind);
 /* Both of the driver domains that serve d, or of d itself, and of the devices between them. */
 void list_problems(const struct dom *d, enum dev_kind kind);

@@ -3,6 +3,7 @@
 #include "shell/command.h"
 #include <string.h>
 #include "console/console.h"
+#include "console/patience.h"
 #include "domain/records.h"
 #include "job/job.h"
 #include "store/store.h"
@@ -10,9 +11,7 @@
 
 #define WAIT_NS (60 * NS_PER_S)
 #define DOWN_NS (300 * NS_PER_S) /* for -w */
-#define TELL_NS (10 * NS_PER_S)
-#define WIRE_NS NS_PER_S /* for the last lines */
-#define CTRL_C  3
+#define WIRE_NS NS_PER_S         /* for the last lines */
 
 static bool ask_guest(const struct dom *d, const char *what)
 {
@@ -37,14 +36,11 @@ static struct dom *running(domid_t after)
     return d;
 }
 
-static void on_tick(struct dtimer *t) { (void)t; } /* the job has a turn */
-static struct dtimer tick = { .fn = on_tick };
-
 /* --- shutdown and reboot with -w: until all that were asked have ended, whatever follows of them (guests.c) --- */
 static struct {
     domid_t id[128];
     unsigned nr;
-    uint64_t until, tell;
+    struct patience p;
 } asked;
 
 static bool name_asked(const char *before)
@@ -61,7 +57,6 @@ static bool name_asked(const char *before)
 static bool asked_go(void)
 {
     unsigned left = 0;
-    uint64_t now = now_ns();
 
     for (unsigned i = 0; i < asked.nr; i++) {
         const struct dom *d = dom_by_id(asked.id[i]);
@@ -71,24 +66,22 @@ static bool asked_go(void)
     asked.nr = left;
     if (!left)
         return false;
-    if (con_skip_to(CTRL_C)) {
-        con_getc();
+    switch (patience(&asked.p)) {
+    case PATIENCE_ENDED:
         name_asked("asked, and not down yet: ");
         out("\n");
         return false;
-    }
-    if (now >= asked.until) {
+    case PATIENCE_OVER:
         name_asked("");
         out(": not down in %lu s\n", DOWN_NS / NS_PER_S);
         return false;
-    }
-    if (now >= asked.tell) {
+    case PATIENCE_TELLS:
         name_asked("waits for ");
-        out(", %lu s at most; Ctrl-C: waits no more\n",
-            (asked.until - now + NS_PER_S - 1) / NS_PER_S);
-        asked.tell = now + TELL_NS;
+        out(", %lu s at most; Ctrl-C: waits no more\n", patience_left(&asked.p));
+        break;
+    case PATIENCE_WAITS: break;
     }
-    dtimer_set(&tick, asked.tell < asked.until ? asked.tell : asked.until);
+    patience_tick(&asked.p, asked.p.until);
     return true;
 }
 
@@ -134,8 +127,7 @@ static bool ask_guests(int argc, char **argv, const char *what)
     for (; d; d = all ? running(d->id) : NULL)
         ask_one(d, what);
     if (wait && asked.nr) {
-        asked.tell = now_ns();
-        asked.until = asked.tell + DOWN_NS;
+        patience_begin(&asked.p, 0, DOWN_NS);
         command_stays(asked_go);
     }
     return true;
@@ -148,9 +140,9 @@ static bool cmd_reboot(int argc, char **argv) { return ask_guests(argc, argv, "r
 /* --- the end of the machine: its guests first, asked one a turn; what becomes of them is guests.c's. Service domains stay: guests write by them --- */
 static struct {
     struct bh_machine how;
-    uint64_t until, tell; /* tell: when it says again who is waited for */
-    domid_t asked;        /* this guest and those before it */
-    bool refused;         /* one of those requests was */
+    struct patience p;
+    domid_t asked; /* this guest and those before it */
+    bool refused;  /* one of those requests was */
 } end;
 
 static bool name_running(const char *before)
@@ -202,29 +194,25 @@ static bool stays_up(void)
 /* False: it is over. */
 static bool guests_go(void)
 {
-    uint64_t now = now_ns();
+    enum patience_now is = patience(&end.p);
 
-    if (con_skip_to(CTRL_C)) {
-        con_getc();
+    if (is == PATIENCE_ENDED)
         return stays_up();
-    }
-    if (now >= end.until || !running(0)) {
+    if (is == PATIENCE_OVER || !running(0)) {
         if (name_running("machine: "))
             out(": not down in %lu s, destroyed\n", WAIT_NS / NS_PER_S);
         end_machine();
         return stays_up();
     }
-    if (now >= end.tell) {
+    if (is == PATIENCE_TELLS) {
         name_running("machine: waits for ");
-        out(", %lu s at most; Ctrl-C: the machine stays up\n",
-            (end.until - now + NS_PER_S - 1) / NS_PER_S);
-        end.tell = now + TELL_NS;
+        out(", %lu s at most; Ctrl-C: the machine stays up\n", patience_left(&end.p));
         end.asked = end.refused ? 0 : end.asked; /* once more, then */
         end.refused = false;
     } else if (running(end.asked)) {
         ask(running(end.asked));
     }
-    dtimer_set(&tick, running(end.asked) ? now : end.tell < end.until ? end.tell : end.until);
+    patience_tick(&end.p, running(end.asked) ? now_ns() : end.p.until);
     return true;
 }
 
@@ -241,7 +229,8 @@ static bool cmd_machine(int argc, char **argv)
             how = argv[i];
         else
             return false;
-    end = (typeof(end)){ .tell = now_ns(), .until = now_ns() + WAIT_NS };
+    end = (typeof(end)){ 0 };
+    patience_begin(&end.p, 0, WAIT_NS);
     if (how && !strcmp(how, "reboot"))
         end.how.how = BH_MACHINE_REBOOT;
     else if (how && !strcmp(how, "poweroff"))

@@ -8,6 +8,7 @@
 #include "console/console.h"
 #include "console/domcon.h"
 #include "console/edit.h"
+#include "console/patience.h"
 #include "job/job.h"
 #include "shell/command.h"
 #include "shell/complete.h"
@@ -30,6 +31,8 @@ static struct edit edit;
 static uint64_t quiet_until; /* 0: no */
 static bool commanded;       /* a line waits for the job, or is run by it */
 
+static bool is_marked(void) { return edit.line[0] == '@'; }
+
 static void run_line(char *line)
 {
     char *argv[MAX_ARGS];
@@ -47,8 +50,11 @@ static void run_line(char *line)
             n--;
         } while (n && words[0][0] == '-' && words[0][1] &&
                  !words[0][1 + strspn(words[0] + 1, "vfNtT")]);
-    if (n)
-        command_run(n, words);
+    if (!n)
+        return;
+    patience_command(!is_marked()); /* a program waits for the end alone */
+    command_run(n, words);
+    patience_command(false);
 }
 
 static void begin(void)
@@ -91,8 +97,6 @@ static bool quiet(void)
 /* --- the job's part ----------------------------------------------------------------------------- */
 static bool begun; /* the line that waits is run */
 static char mark[MARK_MAX + 1];
-
-static bool is_marked(void) { return edit.line[0] == '@'; }
 
 /* A command from a program, "@MARK command": what it prints stands alone between "@MARK begin" and "@MARK end", whatever happens
  * meanwhile; that is told afterwards. */

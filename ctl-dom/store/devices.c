@@ -12,6 +12,7 @@
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include "console/console.h"
+#include "console/patience.h"
 #include "domain/bridge.h"
 #include "domain/identity.h"
 #include "domain/pci.h"
@@ -369,9 +370,11 @@ uint64_t dev_patience(const struct dom_dev *v, uint64_t ns)
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
     uint64_t began = now_ns(), looked = began;
+    struct patience p;
     struct dom *b;
     int rc;
 
+    patience_begin(&p, PATIENCE_NS, dev_patience(v, BACKEND_WAIT_NS));
     /* The last look is after the end: this domain may have stood still, too. */
     for (; (rc = backend_ready(d, v, e)) == -EAGAIN; looked = now_ns()) {
         b = dom_by_id(v->back);
@@ -383,6 +386,10 @@ int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
                 b->silent_in = b->instance + 1;
             return -ETIME;
         }
+        if (patience_ends(&p, "%s: %s: waits for %s to serve it", d->cfg.name, dev_text(d, v),
+                          b ? b->cfg.name : "its back-end"))
+            return fail(e, -EINTR, "%s: %s: %s had not answered yet: given up", d->cfg.name,
+                        dev_text(d, v), b ? b->cfg.name : "its back-end");
         job_wait(now_ns() + LOOK_NS);
     }
     if ((b = dom_by_id(v->back)))
@@ -410,6 +417,7 @@ void devs_close(const struct dom *d)
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
     uint64_t began = now_ns();
     bool let_go[ARRAY_SIZE(d->dev)];
+    struct patience p;
     uint64_t is;
 
     for (unsigned i = 0; i < d->nr_devs; i++)
@@ -426,9 +434,12 @@ void devs_close(const struct dom *d)
         snprintf(path, sizeof(path), "%s/online", be);
         xs_write(0, path, "0");
     }
+    patience_begin(&p, PATIENCE_NS, DETACH_WAIT_NS);
     for (unsigned i = 0; i < d->nr_devs; i++) {
         while ((is = backend_state(d, &d->dev[i])) && is != XenbusStateClosed &&
-               is != BACKEND_SILENT && now_ns() - began < dev_patience(&d->dev[i], DETACH_WAIT_NS))
+               is != BACKEND_SILENT && now_ns() - began < dev_patience(&d->dev[i], DETACH_WAIT_NS) &&
+               !patience_ends(&p, "%s: %s: waits for its back-end to let go of it", d->cfg.name,
+                              dev_text(d, &d->dev[i])))
             job_wait(now_ns() + LOOK_NS);
         if (is == BACKEND_SILENT)
             return;

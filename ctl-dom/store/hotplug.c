@@ -7,6 +7,7 @@
 #include <string.h>
 #include <xen/io/xenbus.h>
 #include "console/console.h"
+#include "console/patience.h"
 #include "domain/identity.h"
 #include "domain/slots.h"
 #include "job/job.h"
@@ -93,19 +94,26 @@ static void forget(struct dom *d, struct dom_dev *v)
     change_ends(d);
 }
 
-/* Asks v's back-end to let go, and waits for it. 0, -ETIME, or what the store says. */
+/* Asks v's back-end to let go, and waits for it. 0, -ETIME, -EINTR (Ctrl-C), or what the store says. */
 static int let_go(struct dom *d, struct dom_dev *v, uint64_t wait_ns)
 {
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
-    uint64_t began = now_ns(), is;
+    const struct dom *b = dom_by_id(v->back);
+    struct patience p;
+    uint64_t is;
 
     dev_paths(d, v, be, fe);
     snprintf(path, sizeof(path), "%s/online", be);
     slot_detaching(d, v);
+    patience_begin(&p, PATIENCE_NS, dev_patience(v, wait_ns));
     int rc = xs_write(0, path, "0");
     while (!rc && (is = backend_state(d, v)) && is != XenbusStateClosed) {
-        if (now_ns() - began >= dev_patience(v, wait_ns))
+        if (now_ns() >= p.until)
             return -ETIME;
+        if (patience_ends(&p, "%s: %s: waits for %s%s to close it", d->cfg.name, dev_text(d, v),
+                          v->kind == DEV_VBD ? "its front-end, then " : "",
+                          b ? b->cfg.name : "its back-end"))
+            return -EINTR;
         job_wait(now_ns() + LOOK_NS);
     }
     return rc;
@@ -224,7 +232,7 @@ static int detach(struct dom *d, struct dom_dev *v, uint64_t wait_ns, struct err
     int rc = let_go(d, v, wait_ns);
     if (rc == -ETIME && !wait_ns)
         rc = 0;
-    if (rc == -ETIME)
+    if (rc == -ETIME || rc == -EINTR)
         return fail(e, rc, "%s: %s: is being closed, but %s", d->cfg.name, dev_text(d, v),
                     v->kind == DEV_VBD ? "the guest still has it (--force does not wait)"
                                        : "its driver domain still has it");

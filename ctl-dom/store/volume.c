@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "console/console.h"
+#include "console/patience.h"
 #include "domain/load.h"
 #include "domain/slots.h"
 #include "job/job.h"
@@ -129,10 +130,13 @@ static int lists(const struct dom *b)
 
 static int wait_listed(const struct dom *b, struct errbuf *e)
 {
-    uint64_t end = now_ns() + dev_patience(&own.dev[0], LISTED_NS);
+    struct patience p;
     int rc;
 
-    for (uint64_t looked_at = 0; (rc = lists(b)) == -EAGAIN && looked_at < end;) {
+    patience_begin(&p, PATIENCE_NS, dev_patience(&own.dev[0], LISTED_NS));
+    for (uint64_t looked_at = 0;
+         (rc = lists(b)) == -EAGAIN && looked_at < p.until &&
+         !patience_ends(&p, "%s: waits for the list of its volumes", b->cfg.name);) {
         looked_at = now_ns();
         job_wait(looked_at + LOOK_NS);
     }

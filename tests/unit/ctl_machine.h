@@ -51,6 +51,8 @@ struct machine {
     bool meanwhile;        /* others ended while there was no control domain */
     uint64_t silent_until; /* the store says nothing before */
     char said[4096];       /* by the last instance */
+    char shown[1024];      /* to who typed the command */
+    uint64_t ctrl_c_ns;    /* it is typed then; 0: never */
 };
 extern struct machine *m;
 

@@ -36,7 +36,17 @@ void say(const char *fmt, ...)
     snprintf(m->said + n, sizeof(m->said) - n, "\n");
     step();
 }
-void out(const char *fmt, ...) {}
+void out(const char *fmt, ...)
+{
+    size_t n = strlen(m->shown);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(m->shown + n, sizeof(m->shown) - n, fmt, ap);
+    va_end(ap);
+}
+bool con_skip_to(unsigned char c) { return m->ctrl_c_ns && m->clock >= m->ctrl_c_ns; }
+void con_getc(void) { m->ctrl_c_ns = 0; }
 void console_open(void) {}
 int domcon_connect(struct dom *d, struct errbuf *e)
 {

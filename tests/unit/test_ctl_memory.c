@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/memory.c ctl-dom/shell/vcpus.c ctl-dom/shell/follow.c ctl-dom/shell/named.c
+// LINK: ctl-dom/shell/memory.c ctl-dom/shell/vcpus.c ctl-dom/shell/follow.c ctl-dom/console/patience.c ctl-dom/shell/named.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // mem-set, mem-max and vcpu-set: what is refused and why, what the store and the core are told, and how long a guest is waited for that goes on,
 // stands still or is not there.
@@ -207,7 +207,7 @@ TEST(down_and_up)
     moves = gives;
     assert_true(stayed() >= 6);
     assert_string_equal(shown(),
-                        "debian: has 158 MiB of 128; Ctrl-C: waits no more\ndebian: has 128 MiB\n");
+                        "debian: has 236 MiB of 128; Ctrl-C: waits no more\ndebian: has 128 MiB\n");
     assert_true(RUN(memory_commands, "mem-set", "debian", "524288K")); /* its maxmem */
     assert_true(limit == 512 * 256 + 16);
     moves = takes; /* for as long as that goes on */
@@ -314,11 +314,15 @@ TEST(vcpus)
     assert_true(resized == 1 && guest.cfg.vcpus == 4 && guest.cfg.memory_mb == 256);
     moves = comes_up;
     assert_true(stayed() <= 3);
-    assert_string_equal(shown(), "debian: 4 of 4 vCPUs are online\n");
+    assert_string_equal(shown(),
+                        "debian: 2 of 4 vCPUs are online, 4 are asked for; Ctrl-C: waits no more\n"
+                        "debian: 4 of 4 vCPUs are online\n");
     RUN(vcpus_commands, "vcpu-set", "debian", "1");
     moves = goes_down;
     assert_true(stayed() <= 3);
-    assert_string_equal(shown(), "debian: 1 of 4 vCPUs are online\n");
+    assert_string_equal(shown(),
+                        "debian: 3 of 4 vCPUs are online, 1 are asked for; Ctrl-C: waits no more\n"
+                        "debian: 1 of 4 vCPUs are online\n");
     moves = NULL;
     RUN(vcpus_commands, "vcpu-set", "debian", "3");
     assert_int_equal(stayed(), 10);

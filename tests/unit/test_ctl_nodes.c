@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c ctl-dom/store/store.c ctl-dom/store/connection.c
-// LINK: ctl-dom/store/nodes.c ctl-dom/store/devices.c ctl-dom/config/config_disk.c
+// LINK: ctl-dom/store/nodes.c ctl-dom/store/devices.c tests/unit/no_keyboard.c ctl-dom/config/config_disk.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lz
 /* What the toolstack writes for a driver domain and a guest's disk, in the store itself: who may do what there, before and after. */
 #include <errno.h>

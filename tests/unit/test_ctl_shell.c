@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/shell.c ctl-dom/supervise/rejuvenate.c ctl-dom/shell/commands.c ctl-dom/shell/examples.c ctl-dom/shell/stay.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
+// LINK: ctl-dom/shell/shell.c ctl-dom/supervise/rejuvenate.c ctl-dom/shell/commands.c ctl-dom/shell/examples.c ctl-dom/shell/stay.c ctl-dom/shell/named.c ctl-dom/shell/domains.c ctl-dom/shell/crash.c ctl-dom/shell/power.c ctl-dom/job/job.c domains/fiber.c ctl-dom/console/edit.c ctl-dom/console/patience.c ctl-dom/shell/split.c ctl-dom/console/console.c ctl-dom/console/domcon.c ctl-dom/domain/dom.c ctl-dom/domain/records.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // The shell as a whole, from the keyboard to the wire: what ends the machine, what a terminal answers after Ctrl-].
 #include <errno.h>

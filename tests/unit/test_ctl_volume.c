@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/store/volume.c ctl-dom/volume/archive.c ctl-dom/domain/error.c
+// LINK: ctl-dom/store/volume.c tests/unit/no_keyboard.c ctl-dom/volume/archive.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include
 // The volume by way of a driver domain that answers, does not, or stops in the middle: who waits for it, how often, and what stays of it.
 #include <errno.h>

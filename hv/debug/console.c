@@ -25,7 +25,7 @@ static uint8_t key[KEYS];
 static uint32_t key_in, key_out; /* in: under the lock of `pressing` */
 static struct spinlock pressing;
 
-/* Of the timer's function alone. */
+/* Of one CPU at a time, see step. */
 static struct timer timer;
 static uint8_t now;
 static debug_fn fn;
@@ -141,13 +141,14 @@ static bool next_line(char *text)
 
 static char left[DEBUG_LINE]; /* a line that found the console taken */
 
-static void step(struct timer *t)
+/* False: nothing is left to be told. */
+static bool piece(void)
 {
     uint64_t end = now_ns() + STEP_NS;
 
     while (now_ns() < end && serial_space() >= ROOM) {
         if (!left[0] && !next_line(left))
-            return;
+            return false;
         if (left[0] && !put(left)) {
             tries += tries < TRIES;
             break;
@@ -155,7 +156,19 @@ static void step(struct timer *t)
         tries = 0;
         left[0] = '\0';
     }
-    timer_set(t, now_ns() + AGAIN_NS);
+    return true;
+}
+
+/* debug_poll may have armed it on another CPU while it runs on one: that one comes again. */
+static void step(struct timer *t)
+{
+    static struct spinlock telling;
+    bool mine = spin_trylock(&telling), more = !mine || piece();
+
+    if (mine)
+        spin_unlock(&telling);
+    if (more)
+        timer_set(t, now_ns() + AGAIN_NS);
 }
 
 void debug_poll(void)

@@ -3,7 +3,7 @@
  * The core's own console: keys that show what the core has in use, when nobody else answers any more. Ctrl-A three times on the serial line (conswitch=) leads
  * to it and back; BH_CTL_DEBUG_KEYS presses keys for `debug-keys` of the shell, whose answer is in the log.
  *
- * Each key writes line by line, a piece at a time from a timer of the boot CPU, as fast as the line takes it: no guest waits for it. No lock is waited for,
+ * Each key writes line by line, a piece at a time from a timer, as fast as the line takes it: no guest waits for it. No lock is waited for,
  * since its holder may be what is looked for: what is read without one is whole in each word, and not of one moment.
  */
 #pragma once

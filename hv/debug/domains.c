@@ -12,6 +12,10 @@ bool debug_domain(struct debug_at *at, char *text, struct domain **d)
 {
     if (domain_try_next((domid_t)at->domid, d)) {
         at->held_until = 0;
+        if (*d && (*d)->id != at->domid) { /* the one that was being told of is gone */
+            at->domid = (*d)->id;
+            at->n = 0;
+        }
         return *d != NULL;
     }
     *d = NULL;

@@ -44,6 +44,8 @@ void machine_reboot(void) { longjmp(rebooted, 1); }
 static struct domain net0, guest;
 static struct vcpu v0, v1;
 static unsigned list_held, heap_held;
+static void (*looked)(void); /* meanwhile */
+static bool gone;            /* net0 */
 static int refs;
 
 bool domain_try_next(domid_t from, struct domain **d)
@@ -53,7 +55,9 @@ bool domain_try_next(domid_t from, struct domain **d)
         shim_now_ns += NS_PER_MS;
         return false;
     }
-    *d = from <= net0.id ? &net0 : from <= guest.id ? &guest : NULL;
+    if (looked)
+        looked();
+    *d = !gone && from <= net0.id ? &net0 : from <= guest.id ? &guest : NULL;
     refs += *d != NULL;
     shim_now_ns += 1000;
     return true;
@@ -201,11 +205,6 @@ TEST(b_keys)
     shows("?", "reboot the machine");
     iommu_ops = NULL;
     shows("V", "no IOMMU");
-    if (!setjmp(rebooted)) {
-        typed("R");
-        runs();
-        fail_msg("it does not reboot");
-    }
 }
 
 /* The same from the shell, into the log. */
@@ -252,4 +251,60 @@ TEST(e_slow_line)
     space = 4096;
     runs();
     assert_non_null(strstr(wire, "0000:00:03.0"));
+}
+
+/* A domain with more vCPUs than the next one goes while it is told of. */
+static unsigned looks;
+static void goes(void) { gone |= ++looks == 4; }
+TEST(f_gone_meanwhile)
+{
+    static struct vcpu more[3];
+
+    for (unsigned i = 0; i < 3; i++) {
+        more[i] = (struct vcpu){ .domain = &net0, .id = i + 1, .cpu = this_cpu(), .running = 1 };
+        net0.vcpu[i + 1] = &more[i];
+    }
+    net0.nr_vcpus = 4;
+    v1.state = VCPU_RUNNABLE;
+    for (const char *k = "qdr"; *k; k++) {
+        looks = 0;
+        looked = goes;
+        shows((char[]){ *k, '\0' }, "d16");
+        gone = false;
+    }
+    looked = NULL;
+}
+
+/* Keys are pressed on another CPU meanwhile, whose timers run. */
+static void pressed_elsewhere(void)
+{
+    looked = NULL;
+    shim_cpu = 1;
+    assert_int_equal(debug_press("m", 1), 0);
+    struct timer *t = timer;
+    t->fn(t);
+    shim_cpu = 0;
+}
+TEST(g_one_cpu_at_a_time)
+{
+    static char alone[sizeof wire];
+
+    shows("q", "d4 net0: running");
+    memcpy(alone, wire, sizeof wire);
+    wire[0] = '\0';
+    typed("q");
+    looked = pressed_elsewhere;
+    runs();
+    assert_string_equal(wire, alone);
+    assert_non_null(strstr(shim_log, "1000 frames"));
+    assert_null(strstr(shim_log, "net0: running"));
+}
+
+TEST(h_reboots)
+{
+    if (!setjmp(rebooted)) {
+        typed("R");
+        runs();
+        fail_msg("it does not reboot");
+    }
 }

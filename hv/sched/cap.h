@@ -11,6 +11,7 @@
 struct domain;
 
 #define CAP_PERIOD_NS (10 * NS_PER_MS)
+#define CAP_LEAST_NS  (100 * NS_PER_US) /* to run, if anything is left: no shreds */
 #define CAP_KEEP_NS   (100 * NS_PER_MS) /* who has to queue for its time gets it nevertheless */
 
 struct cap {

@@ -85,9 +85,9 @@ static struct cpu *rq_lock(const struct vcpu *v)
     }
 }
 
-/* Where a vCPU joins: those just woken; those of them that were cut short; by its virtual time; the front to finish a slice that was
- * cut short, for which it is not charged before; or the end. */
-enum place { WOKEN, CUT, TURN, FRONT, BACK };
+/* Where a vCPU joins: those just woken; those of them that were cut short; by its virtual time; or the front to finish a slice that
+ * was cut short, for which it is not charged before. */
+enum place { WOKEN, CUT, TURN, FRONT };
 
 static struct list *turn_of(struct cpu *c, const struct vcpu *v)
 {
@@ -99,11 +99,10 @@ static struct list *turn_of(struct cpu *c, const struct vcpu *v)
 }
 static void enqueue(struct cpu *c, struct vcpu *v, enum place where)
 {
-    struct list *before = where == WOKEN   ? &of(c)->woken
-                          : where == CUT   ? &of(c)->cut
-                          : where == TURN  ? turn_of(c, v)
-                          : where == FRONT ? c->rq.next
-                                           : &c->rq;
+    struct list *before = where == WOKEN  ? &of(c)->woken
+                          : where == CUT  ? &of(c)->cut
+                          : where == TURN ? turn_of(c, v)
+                                          : c->rq.next;
     v->boosted = where <= CUT;
     list_insert(before, &v->rq_node);
     c->rq_len++;
@@ -203,6 +202,8 @@ static struct vcpu *dequeue_first(struct cpu *from, struct cpu *to)
         if (from != to) {
             v->counts.moves++;
             set_cpu(from, v, to);
+        } else if (!v->boosted && share_owed(&of(to)->share, v) < 0) {
+            share_catch_up(&of(to)->share, v, now_ns());
         }
         v->running = 1;
         v->yielded = false;
@@ -460,13 +461,13 @@ static void slice_stop(struct cpu *c)
     of(c)->slice_end = 0;
 }
 
-/* What is left under v's cap lasts until its slice timer is over; false: nothing is left. */
+/* What is left under v's cap lasts until its slice timer is over, or it goes into debt; false: nothing is left. */
 static bool cap_begin(struct cpu *c, const struct vcpu *v)
 {
     int64_t left = cap_charge(v->domain, c->slice_start_ns, 0);
     if (left <= 0)
         return false;
-    of(c)->slice_end = c->slice_start_ns + (uint64_t)left;
+    of(c)->slice_end = c->slice_start_ns + MAX((uint64_t)left, CAP_LEAST_NS);
     timer_set(&of(c)->slice, of(c)->slice_end);
     return true;
 }
@@ -488,10 +489,17 @@ static enum place place_after(struct cpu *c, struct vcpu *v, uint64_t now, bool 
         return FRONT;
     v->vtime += share_vtime(v, v->slice_used);
     v->slice_used = 0;
-    if (over)
-        return v->yielded ? BACK : TURN;
-    share_pass(&of(c)->share, now);
-    return share_owed(&of(c)->share, v) > 0 ? CUT : TURN;
+    struct share *s = &of(c)->share;
+    share_pass(s, now);
+    if (share_owed(s, v) > OWED_SLICES * v->slice)
+        v->vtime = s->vtime - OWED_SLICES * (uint64_t)v->slice;
+    const struct list *last = c->rq.prev;
+    if (v->yielded && last != &c->rq) { /* to the end if that costs it no more than a slice */
+        uint64_t behind = list_entry(last, struct vcpu, rq_node)->vtime;
+        int64_t on = MIN((int64_t)(behind - v->vtime), share_owed(s, v) + v->slice);
+        v->vtime += (uint64_t)MAX(on, 0);
+    }
+    return !over && share_owed(s, v) > 0 ? CUT : TURN;
 }
 
 /* v, which is still marked running, to a CPU of its affinity, where it waits. Returns that one, its lock taken instead of c's. */

@@ -2,13 +2,15 @@
 /*
  * Shares of a CPU by weight. Each vCPU has a virtual time, which is what it ran divided by its weight; each CPU one that goes as that of
  * a vCPU would that has exactly its share among those that run or wait there now. By how much a vCPU is behind is what is owed to it: at
- * most a slice of its own, either way, when it joins. Who sleeps is not among them. All under the run-queue lock of the CPU.
+ * most a slice of its own, either way, when it joins. Who sleeps is not among them. What one leaves to the others, by sleeping or by
+ * yielding, is theirs: the CPU's time never lags behind all of them, and who shares it is owed a few slices at most. All under the run-queue lock of the CPU.
  */
 #pragma once
 #include "sched/vcpu.h"
 
 #define SLICE_NS       (10 * NS_PER_MS)
 #define WEIGHT_DEFAULT 256u
+#define OWED_SLICES    4 /* at most, to one that leaves the CPU */
 
 struct share {
     uint64_t vtime, as_of_ns; /* and the system time when that was worked out */
@@ -38,6 +40,13 @@ static inline void share_pass(struct share *s, uint64_t now)
 static inline int64_t share_owed(const struct share *s, const struct vcpu *v)
 {
     return (int64_t)(s->vtime - v->vtime);
+}
+/* v has its turn, so nobody is behind it: those who left had less than their share, which nobody owes them any more. */
+static inline void share_catch_up(struct share *s, const struct vcpu *v, uint64_t now)
+{
+    share_pass(s, now);
+    if (share_owed(s, v) < 0)
+        s->vtime = v->vtime;
 }
 static inline void share_join(struct share *s, struct vcpu *v, uint64_t now)
 {

@@ -470,6 +470,80 @@ TEST(yielding_gains_nothing)
     until(shim_now_ns + TEN_SECONDS);
     assert_true(ran_ns[1] < TEN_SECONDS / 2);
 }
+static void finely(struct vcpu *v) { shim_now_ns += 1 * US; }
+/* What it left to others by yielding it does not take back in one go: who wakes has the CPU as soon as ever. */
+TEST(yielding_saves_nothing_up)
+{
+    script[1] = yielder;
+    script[2] = naps;
+    dom[2].callback_vector = 0xf3;
+    timer_setup(&alarm, ring_the_bell);
+    began = 0;
+    online(0, 1);
+    until(shim_now_ns + TEN_SECONDS);
+    script[1] = hog;
+    uint64_t before = ran_ns[1];
+    vcpu_set_online(&vc[2]);
+    until(shim_now_ns + 1000 * MS);
+    assert_true(ran_ns[1] - before < 500 * MS);
+    assert_true(ran_ns[2] > 250 * MS);
+}
+/* Nor does who yields take the others' weights from them. */
+TEST(yielding_leaves_the_others_their_weights)
+{
+    sched_set_weight(&vc[0], 768);
+    script[2] = yielder;
+    online(0, 2);
+    until(shim_now_ns + TEN_SECONDS);
+    near(ran_ns[0], 3 * ran_ns[1], 3 * ran_ns[1]);
+}
+/* Nor does who was alone for long, while others came and were taken by another CPU: nobody measured it meanwhile. */
+static void others_pass_by(struct vcpu *v)
+{
+    shim_now_ns += 10 * NS_PER_S;
+    nr_cpus = 2;
+    cpus[1]->idle = 1;
+    vcpu_set_online(&vc[1]);
+    vcpu_pause(&vc[1]);
+    vc[1].state = VCPU_OFFLINE;
+    vc[1].pause_count = 0;
+    nr_cpus = 1;
+}
+TEST(alone_for_long_saves_nothing_up)
+{
+    script[0] = others_pass_by;
+    online(0, 0);
+    until(shim_now_ns + 100 * NS_PER_S);
+    script[0] = hog;
+    uint64_t before = ran_ns[0];
+    vcpu_set_online(&vc[2]);
+    until(shim_now_ns + 1000 * MS);
+    near(ran_ns[0] - before, 500 * MS, 500 * MS);
+}
+/* What one that wakes again and again, and hardly runs, leaves to the others, they do not owe to who comes next. */
+static void winks(struct vcpu *v)
+{
+    v->info->evtchn_upcall_pending = 0;
+    shim_now_ns += 2 * US;
+    timer_set(&alarm, shim_now_ns + 2 * US);
+    v->halted = true;
+    vcpu_block(v);
+}
+TEST(winking_saves_nothing_up_for_others)
+{
+    timer_setup(&alarm, ring_the_bell);
+    script[0] = finely;
+    script[2] = winks;
+    dom[2].callback_vector = 0xf3;
+    vcpu_set_online(&vc[0]);
+    vcpu_set_online(&vc[2]);
+    until(shim_now_ns + TEN_SECONDS);
+    vcpu_pause(&vc[2]);
+    uint64_t before = ran_ns[0];
+    vcpu_set_online(&vc[1]);
+    until(shim_now_ns + 1000 * MS);
+    near(ran_ns[0] - before, 500 * MS, 500 * MS);
+}
 TEST(weight_changes_at_once)
 {
     online(0, 1);
@@ -576,6 +650,24 @@ TEST(who_was_held_is_owed_nothing)
         while (vc[0].held)
             turns(0, 1);
         assert_false(vc[0].boosted);
+    }
+}
+/* A cap that is hardly one cuts no slices into shreds. */
+TEST(a_cap_cuts_no_shreds)
+{
+    for (unsigned percent = 1; percent <= 100; percent += percent < 90 ? 10 : 1) {
+        setup(NULL);
+        cap_set(&dom[0], percent);
+        script[0] = finely;
+        online(0, 0);
+        unsigned slices = 0;
+        stop_at = ~0ull;
+        for (uint64_t end = shim_now_ns + 1000 * MS; shim_now_ns < end;) {
+            slices += cpus[0]->rq_len;
+            shim_now_ns += 500;
+            sched_turn(cpus[0]);
+        }
+        assert_true(slices <= 10000); /* 100 us each */
     }
 }
 TEST(a_cap_begins_at_once)

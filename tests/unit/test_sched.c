@@ -586,6 +586,93 @@ TEST(a_rest_costs_no_share)
     assert_true(ran_ns[2] > TEN_SECONDS / 100 * 84);
 }
 
+/* Whatever others do by turns: compute, yield at once or after a while, sleep for as long or as little as they like. */
+static struct timer bells[NV];
+static void bell(struct timer *t) { event(&vc[t - bells]); }
+static uint64_t random_to(uint64_t n)
+{
+    static uint64_t x = 88172645463325252ull;
+    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+    return x % n;
+}
+static struct {
+    unsigned way;
+    uint64_t until, nap, work, done;
+} plan[NV];
+static void anything(struct vcpu *v)
+{
+    unsigned i = v->id;
+    v->info->evtchn_upcall_pending = 0;
+    if (shim_now_ns > plan[i].until) {
+        plan[i].way = (unsigned)random_to(4);
+        plan[i].until = shim_now_ns + random_to(random_to(20) ? 100 * MS : 3000 * MS);
+        plan[i].nap = 1 + random_to(random_to(2) ? 20 * US : 20 * MS);
+        plan[i].work = 1 + random_to(random_to(2) ? 20 * US : 20 * MS);
+    }
+    shim_now_ns += MIN(plan[i].work, 20 * US);
+    plan[i].done += 20 * US;
+    if (!plan[i].way || plan[i].done < plan[i].work)
+        return;
+    plan[i].done = 0;
+    if (plan[i].way == 1) {
+        sched_yield();
+        return;
+    }
+    timer_set(&bells[i], shim_now_ns + plan[i].nap);
+    v->halted = true;
+    vcpu_block(v);
+}
+static uint64_t asked_for, longest_wait;
+static void serves(struct vcpu *v)
+{
+    v->info->evtchn_upcall_pending = 0;
+    if (asked_for)
+        longest_wait = MAX(longest_wait, shim_now_ns - asked_for);
+    shim_now_ns += 20 * US;
+    asked_for = shim_now_ns + MS;
+    timer_set(&bells[0], asked_for);
+    v->halted = true;
+    vcpu_block(v);
+}
+/* Returns the part of the first one, in ns a second. */
+static uint64_t among_adversaries(void (*first)(struct vcpu *v))
+{
+    unsigned n = 2 + (unsigned)random_to(6), sum = 0;
+    setup(NULL);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned w = (unsigned[]){ 256, 256, 1024, 64, 16, 4096 }[random_to(6)];
+        sum += i ? w : 256;
+        sched_set_weight(&vc[i], i ? w : 256);
+        timer_setup(&bells[i], bell);
+        dom[i].callback_vector = 0xf3;
+        plan[i].until = 0;
+        script[i] = i ? anything : first;
+    }
+    online(0, n - 1);
+    return 1000 * MS * 256 / sum;
+}
+TEST(no_adversary_takes_a_share)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        uint64_t part = among_adversaries(hog);
+        until(shim_now_ns + 1000 * MS);
+        for (unsigned k = 0; k < 10; k++) {
+            uint64_t before = ran_ns[0];
+            until(shim_now_ns + 1000 * MS);
+            assert_true(ran_ns[0] - before + part / 10 + 20 * MS > part);
+        }
+    }
+}
+TEST(no_adversary_keeps_a_service_waiting)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        (void)among_adversaries(serves);
+        asked_for = longest_wait = 0;
+        until(shim_now_ns + TEN_SECONDS);
+        assert_in_range(longest_wait, 1, 150 * MS);
+    }
+}
+
 /* A slice at most: a second of sleep is no second of CPU. */
 TEST(sleep_saves_nothing_up)
 {

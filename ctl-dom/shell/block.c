@@ -103,14 +103,10 @@ static void block_row(const struct dom *d, const struct dom_dev *v)
         list_queue_number(fe, "ring-ref", "ring-ref0"), be);
 }
 
-static bool cmd_block_list(int argc, char **argv)
+static void block_rows(const struct dom *d)
 {
-    const struct dom *d = command_dom(argv[1]);
     unsigned shown = 0;
 
-    (void)argc;
-    if (!d)
-        return true;
     for (unsigned i = 0; i < d->nr_devs; i++) {
         if (d->dev[i].kind != DEV_VBD)
             continue;
@@ -120,8 +116,9 @@ static bool cmd_block_list(int argc, char **argv)
         block_row(d, &d->dev[i]);
     }
     list_problems(d, DEV_VBD);
-    return true;
 }
+
+static bool cmd_block_list(int argc, char **argv) { return command_each(argc, argv, block_rows); }
 
 static void stats_row(const struct dom *d, const struct dom_dev *v)
 {
@@ -229,7 +226,7 @@ static bool cmd_block_limit(int argc, char **argv)
 
 static const struct command rows[] = {
     { "volumes", "", "what disk= can name, and who has it", 0, 0, cmd_volumes },
-    { "block-list", "NAME", "disks of a domain", 1, 1, cmd_block_list },
+    { "block-list", "NAME...", "disks of domains", 1, MAX_ARGS, cmd_block_list },
     { "block-attach", "NAME DISK", "a disk for a running domain, as disk= has it", 2, 2,
       cmd_block_attach },
     { "block-detach", "NAME VDEV [--force]", "takes a disk away; --force: at once", 2, 3,

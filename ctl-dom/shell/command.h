@@ -27,7 +27,7 @@ struct commands {
 extern const struct commands list_commands, name_commands, domain_commands, config_commands,
     sched_commands, memory_commands, vcpus_commands, info_commands, pci_commands, block_commands,
     network_commands, store_commands, crash_commands, power_commands;
-extern const struct commands create_commands, signal_commands, top_commands;
+extern const struct commands create_commands, signal_commands, top_commands, update_commands;
 
 const char *command_example(const char *name);        /* NULL: it has none */
 const struct command *command_find(const char *name); /* NULL: there is none */
@@ -40,6 +40,8 @@ void command_stays(bool (*on)(void));
 bool command_is_on(void); /* for the job: asks that */
 /* The domain of that name, number or UUID; NULL: there is none, which was said (_if: only written). */
 struct dom *command_dom(const char *name);
+/* A command that lists something of each domain that its words name. */
+bool command_each(int argc, char **argv, void (*rows)(const struct dom *d));
 /* Prints what there is to say of a configuration; why: what kept it from being read, if anything. */
 struct findings;
 void command_findings(const struct findings *found, const char *why);

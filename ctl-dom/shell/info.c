@@ -162,7 +162,7 @@ static bool cmd_info(int argc, char **argv)
     for (unsigned i = 0; i < ARRAY_SIZE(feature); i++)
         if (si.features & feature[i].bit)
             out(" %s", feature[i].name);
-    out("\nxen_caps               : xen-3.0-x86_64 hvm-3.0-x86_64\nxen_pagesize           : 4096\nxen_commandline        : %s\n",
+    out("\nxen_caps               : xen-3.0-x86_64 hvm-3.0-x86_64\nxen_scheduler          : credit2\nxen_pagesize           : 4096\nxen_commandline        : %s\n",
         si.cmdline);
     if (argc > 1)
         info_rows(EVERY);

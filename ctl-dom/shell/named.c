@@ -33,6 +33,16 @@ struct dom *command_dom(const char *name)
     return d;
 }
 
+bool command_each(int argc, char **argv, void (*rows)(const struct dom *d))
+{
+    for (int i = 1; i < argc; i++) {
+        const struct dom *d = command_dom(argv[i]);
+        if (d)
+            rows(d);
+    }
+    return true;
+}
+
 const char *command_name(const struct bh_dominfo *di)
 {
     const struct dom *d = dom_by_id(di->domid);

@@ -60,14 +60,10 @@ static void frames(const struct dom *d)
                 frames_row(!rows++, b->cfg.name, "wire", n, bridge_name(b, i));
 }
 
-static bool cmd_network_list(int argc, char **argv)
+static void network_rows(const struct dom *d)
 {
-    const struct dom *d = command_dom(argv[1]);
     unsigned shown = 0;
 
-    (void)argc;
-    if (!d)
-        return true;
     for (unsigned i = 0; i < d->nr_devs; i++) {
         if (d->dev[i].kind != DEV_VIF)
             continue;
@@ -78,7 +74,11 @@ static bool cmd_network_list(int argc, char **argv)
     }
     frames(d);
     list_problems(d, DEV_VIF);
-    return true;
+}
+
+static bool cmd_network_list(int argc, char **argv)
+{
+    return command_each(argc, argv, network_rows);
 }
 
 /* By its number or its address. */
@@ -146,7 +146,7 @@ static bool cmd_network_detach(int argc, char **argv)
 }
 
 static const struct command rows[] = {
-    { "network-list", "NAME", "network interfaces of a domain", 1, 1, cmd_network_list },
+    { "network-list", "NAME...", "network interfaces of domains", 1, MAX_ARGS, cmd_network_list },
     { "network-attach", "NAME [KEY=VALUE ...]", "an interface for a running guest, as vif= has it",
       1, MAX_ARGS, cmd_network_attach },
     { "network-detach", "NAME IDX|MAC", "takes one away", 2, 2, cmd_network_detach },

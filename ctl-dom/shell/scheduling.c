@@ -31,6 +31,8 @@ static bool number(const char *word, uint32_t *n)
     return len && len < 10 && strspn(word, "0123456789") == len;
 }
 
+#define RATELIMIT_US 200ul /* hv/sched/sched.h: WAKE_PREEMPT_NS */
+
 /* --- weights and caps -------------------------------------------------------------------------------------- */
 static void credit_row(const char *name, domid_t id)
 {
@@ -40,6 +42,40 @@ static void credit_row(const char *name, domid_t id)
         out("%-33.33s %4u %6u %4u\n", name, id, a.weight, a.cap);
 }
 
+/* How long a vCPU runs before another that wakes may have its CPU. */
+static unsigned long ratelimit_us(void)
+{
+    static struct bh_sysinfo si;
+    const char *word = bh_ctl_sysinfo(&si) ? NULL : strstr(si.cmdline, "sched_ratelimit_us=");
+    unsigned long us = word ? strtoul(strchr(word, '=') + 1, NULL, 10) : 0;
+
+    return us ? us : RATELIMIT_US;
+}
+
+/* xl's words for the scheduler as a whole, of which there is one, with nothing to set. False: it is none of these. */
+static bool pool_words(int argc, char **argv)
+{
+    static const char *const words[] = { "-s",        "--schedparam", "-p",
+                                         "--cpupool", "-r",           "--ratelimit_us" };
+    bool shows = false;
+
+    for (int i = 1; i < argc; i++)
+        for (unsigned k = 0; k < ARRAY_SIZE(words); k++) {
+            if (strcmp(argv[i], words[k]) != 0)
+                continue;
+            if (k >= 2) {
+                out("%s: %s: %s\n", argv[0], argv[i],
+                    k < 4 ? "there are no pools of CPUs here: vcpu-pin and cpus= keep domains apart"
+                          : "is a word of the core's command line: sched_ratelimit_us=");
+                return true;
+            }
+            shows = true;
+        }
+    if (shows)
+        out("Cpupool Pool-0: ratelimit=%luus\n", ratelimit_us());
+    return shows;
+}
+
 static bool cmd_credit2(int argc, char **argv)
 {
     struct bh_sched a = { 0 };
@@ -47,6 +83,8 @@ static bool cmd_credit2(int argc, char **argv)
     struct errbuf e;
     struct dom *d;
 
+    if (argc > 1 && pool_words(argc, argv))
+        return true;
     for (int i = 1; i < argc; i += 2) {
         uint32_t n = 0;
         if (i + 1 == argc || argv[i][0] != '-' || !argv[i][1] || argv[i][2] ||
@@ -168,8 +206,9 @@ static bool cmd_vcpu_pin(int argc, char **argv)
 }
 
 static const struct command rows[] = {
-    { "sched-credit2", "[-d NAME [-w WEIGHT] [-c CAP]]",
-      "weights (of 256) and caps (percent of a CPU, 0: none), or another one", 0, 6, cmd_credit2 },
+    { "sched-credit2", "[-d NAME [-w WEIGHT] [-c CAP]] | -s",
+      "weights (of 256) and caps (percent of a CPU, 0: none), or another one; -s: the rate limit",
+      0, 6, cmd_credit2 },
     { "vcpu-list", "[NAME...]", "vCPUs, and the CPUs on which they run and may run", 0,
       MAX_ARGS - 1, cmd_vcpu_list },
     { "vcpu-pin", "NAME VCPU|all CPUS|all", "the CPUs that a vCPU may run on: 0-2,^1", 3, 4,

@@ -87,8 +87,7 @@ static bool cmd_debug_keys(int argc, char **argv)
     memcpy(k.key, argv[1], k.nr);
     long rc = bh_ctl_debug_keys(&k);
     if (rc)
-        out("debug-keys: not all of '%s' are keys of the core (h lists them): %s\n", argv[1],
-            errno_text((int)rc));
+        out("debug-keys: %s: %s\n", argv[1], errno_text((int)rc));
     return true;
 }
 

@@ -84,7 +84,12 @@ static const struct debug_key *find(char k)
 static bool help_line(struct debug_at *a, char *text)
 {
     unsigned n = a->line;
+    char k = (char)(now & 0x7f);
 
+    if (k > ' ' && k < 0x7f && k != 'h' && !n--) {
+        snprintf(text, DEBUG_LINE, "'%c' is no key, these are:", k);
+        return true;
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(groups); i++)
         for (const struct debug_key *d = groups[i]; d->key; d++)
             if (!n--) {

@@ -59,8 +59,11 @@ static long sched(struct bh_sched *a)
     a->cpus = 0xe;
     return 0;
 }
+static const char *cmdline = "";
 long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
 {
+    if (op == BH_CTL_SYSINFO)
+        return strcpy(((struct bh_sysinfo *)arg)->cmdline, cmdline), 0;
     if (op == BH_CTL_SCHED)
         return sched((struct bh_sched *)arg);
     assert_int_equal(op, BH_CTL_INFO);
@@ -101,6 +104,23 @@ int setup(void **state)
     do {                                 \
         assert_true(TYPED(__VA_ARGS__)); \
     } while (0)
+
+/* Of the scheduler as a whole there is one figure, which the core's command line sets. */
+TEST(of_the_whole)
+{
+    SAYS("sched-credit2", "-s");
+    assert_string_equal(screen, "Cpupool Pool-0: ratelimit=200us\n");
+    cmdline = "com1=115200 sched_ratelimit_us=1000 watchdog";
+    SAYS("sched-credit2", "--schedparam");
+    assert_string_equal(screen, "Cpupool Pool-0: ratelimit=1000us\n");
+    cmdline = "";
+    SAYS("sched-credit2", "-s", "-r", "500");
+    assert_string_equal(screen,
+                        "sched-credit2: -r: is a word of the core's command line: sched_ratelimit_us=\n");
+    SAYS("sched-credit2", "-s", "-p", "Pool-0");
+    assert_non_null(strstr(screen, "sched-credit2: -p: there are no pools of CPUs here"));
+    assert_int_equal(sets, 0);
+}
 
 TEST(weights_as_a_list)
 {

@@ -259,7 +259,7 @@ TEST(triggers_and_keys)
     assert_string_equal(pressed, "qr");
     screen_text[0] = '\0';
     assert_true(RUN(signal_commands, "debug-keys", "x"));
-    assert_non_null(strstr(screen_text, "debug-keys: not all of 'x' are keys of the core"));
+    assert_non_null(strstr(screen_text, "debug-keys: x: "));
     assert_true(RUN(signal_commands, "debug-keys", "0123456789abc"));
     assert_non_null(strstr(screen_text, "debug-keys: 1 to 12 keys"));
     assert_false(RUN(signal_commands, "debug-keys"));

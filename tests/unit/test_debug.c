@@ -186,6 +186,11 @@ TEST(a_each_has_its_input)
 
 TEST(b_keys)
 {
+    shows("z", "(BH) 'z' is no key, these are:\n(BH)  ");
+    shows("h", "(BH)  q  domains");
+    assert_null(strstr(wire, "is no key"));
+    shows("\r", "(BH)  q  domains");
+    assert_null(strstr(wire, "is no key"));
     shows("q", "d4 net0: running");
     shows("q", "  v0 CPU 0 runs: intr 0 window 0 cpuid 0 hlt 7");
     shows("q", "d16 debian: running");

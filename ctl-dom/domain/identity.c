@@ -48,11 +48,12 @@ static bool has_address(const struct cfg_vif *v)
     return memcmp(v->mac, none, 6) != 0;
 }
 
-/* A domain that has the address; on: only on the bridge of that one, NULL: on any. */
-static struct dom *holder(const uint8_t mac[6], const struct cfg_vif *on, unsigned *vif)
+/* A domain but that one that has the address; on: only on the bridge of that one, NULL: on any. */
+static struct dom *holder(const uint8_t mac[6], const struct cfg_vif *on, const struct dom *but,
+                          unsigned *vif)
 {
     for (struct dom *d = doms; d; d = d->next)
-        for (*vif = 0; *vif < d->cfg.nr_vifs; ++*vif) {
+        for (*vif = 0; d != but && *vif < d->cfg.nr_vifs; ++*vif) {
             const struct cfg_vif *v = &d->cfg.vif[*vif];
             if (!memcmp(v->mac, mac, 6) && (!on || vifs_meet(on, v)))
                 return d;
@@ -60,7 +61,8 @@ static struct dom *holder(const uint8_t mac[6], const struct cfg_vif *on, unsign
     return NULL;
 }
 
-static int address_check(const struct domcfg *cfg, unsigned i, struct errbuf *e)
+static int address_check(const struct domcfg *cfg, unsigned i, const struct dom *but,
+                         struct errbuf *e)
 {
     const struct cfg_vif *v = &cfg->vif[i];
     const struct dom *back = vif_backend(v), *d;
@@ -74,7 +76,7 @@ static int address_check(const struct domcfg *cfg, unsigned i, struct errbuf *e)
         if (!memcmp(cfg->vif[k].mac, v->mac, 6) && vifs_meet(v, &cfg->vif[k]))
             return fail(e, -EEXIST, "%s: vif %u and vif %u have the same address %s", cfg->name, k,
                         i, text);
-    d = holder(v->mac, v, &k);
+    d = holder(v->mac, v, but, &k);
     return d ? fail(e, -EEXIST, "%s: vif %u: %s has the address %s already, %s its vif %u on %s",
                     cfg->name, i, d->cfg.name, text,
                     d->cfg.vif[k].has_mac ? "chosen for" : "made for", k,
@@ -84,13 +86,18 @@ static int address_check(const struct domcfg *cfg, unsigned i, struct errbuf *e)
 
 int identity_check(const struct domcfg *cfg, struct errbuf *e)
 {
+    return identity_check_next(cfg, NULL, e);
+}
+
+int identity_check_next(const struct domcfg *cfg, const struct dom *but, struct errbuf *e)
+{
     int rc = 0;
 
     for (const struct dom *d = doms; d && !uuid_is_null(cfg->uuid); d = d->next)
-        if (!memcmp(d->cfg.uuid, cfg->uuid, 16))
+        if (d != but && !memcmp(d->cfg.uuid, cfg->uuid, 16))
             return fail(e, -EEXIST, "%s: uuid: %s has the same", cfg->name, d->cfg.name);
     for (unsigned i = 0; !rc && i < cfg->nr_vifs; i++)
-        rc = address_check(cfg, i, e);
+        rc = address_check(cfg, i, but, e);
     return rc;
 }
 
@@ -106,7 +113,7 @@ void identity_fill(struct dom *d)
             continue;
         do
             mac_derive(d->cfg.uuid, i, nth++, mac);
-        while (holder(mac, NULL, &vif) && nth < 256);
+        while (holder(mac, NULL, NULL, &vif) && nth < 256);
         memcpy(v->mac, mac, 6);
     }
 }

@@ -17,6 +17,8 @@ void uuid_make(uint8_t uuid[16]);
 void mac_derive(const uint8_t uuid[16], unsigned i, unsigned nth, uint8_t mac[6]);
 /* Whether the UUID and the addresses that cfg chooses are nobody else's: 0, or -EEXIST and both names. An address counts on one switch. */
 int identity_check(const struct domcfg *cfg, struct errbuf *e);
+/* The same of what d is to be from its next start on. */
+int identity_check_next(const struct domcfg *cfg, const struct dom *d, struct errbuf *e);
 /* Addresses for the vifs of d that have none. */
 void identity_fill(struct dom *d);
 static inline void mac_text(const uint8_t m[6], char text[VIF_MAC])

@@ -75,7 +75,7 @@ static bool opened(void)
     }
     count_deaths();
     for (unsigned i = 0; i < nr; i++)
-        taken[i] = heads->kind[i] == RECORD_DOM || heads->kind[i] == RECORD_WAITING;
+        taken[i] = heads->kind[i] != RECORD_FREE && heads->kind[i] <= RECORD_UPDATE;
     record_boot_over = &heads->boot_over;
     record_machine_ends = &heads->machine_ends;
     record_slot_name = heads->slot_name;

@@ -15,7 +15,7 @@
 #define TABLE_SIZE  32768u
 #define TABLES_SIZE (TABLE_SIZE * (BH_FIRST_GUEST - BH_FIRST_DRIVER))
 
-enum record_kind { RECORD_FREE, RECORD_DOM, RECORD_WAITING };
+enum record_kind { RECORD_FREE, RECORD_DOM, RECORD_WAITING, RECORD_UPDATE };
 
 /* Zeroed; nobody else's, and not there for the next instance yet. NULL: all are taken. */
 void *record_new(void);

@@ -15,7 +15,7 @@ static const struct commands *const groups[] = {
     &own_commands,    &list_commands,  &name_commands,   &create_commands, &domain_commands,
     &config_commands, &sched_commands, &memory_commands, &vcpus_commands,  &info_commands,
     &signal_commands, &top_commands,   &pci_commands,    &block_commands,  &network_commands,
-    &store_commands,  &crash_commands, &power_commands,
+    &store_commands,  &crash_commands, &power_commands,  &update_commands,
 };
 
 const struct command *command_find(const char *name)

@@ -125,6 +125,8 @@ static void words_of(struct edit *e, const struct command *c, unsigned nth, cons
         domains(e);
     if (nth == 1 && !strcmp(c->name, "destroy"))
         waiting_ones(e);
+    if (nth == 2 && strstr(args, "CONFIG"))
+        configurations(e);
     if (nth == 2 && strstr(args, "DISK"))
         volumes(e);
     if (nth == 2 && strstr(args, "VDEV"))

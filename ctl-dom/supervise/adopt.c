@@ -18,6 +18,7 @@
 #include "supervise/life.h"
 #include "supervise/owned.h"
 #include "supervise/supervisor.h"
+#include "supervise/update.h"
 #include "supervise/waiting.h"
 
 #define LATE_NS 2000000000ull /* how often a store that was not there is asked again */
@@ -106,6 +107,7 @@ bool adopt_domains(void)
     if (!record_found())
         return false;
     unsigned unsound = dom_find_all();
+    update_find_all();
     if (unsound)
         say("control: %u records of domains make no sense: they are dropped, and the domains ended",
             unsound);

@@ -13,6 +13,7 @@
 #include "supervise/life.h"
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
+#include "supervise/update.h"
 #include "supervise/waiting.h"
 
 #define MIN_LIFE_NS  1000000000ull  /* a guest that ends earlier is not started again by itself */
@@ -28,15 +29,7 @@ static void start_again(struct dom *d)
     static struct domcfg cfg;
     struct errbuf e;
 
-    cfg = d->cfg;
-    cfg.nr_disks = 0;
-    for (unsigned i = 0; i < d->cfg.nr_disks; i++)
-        if (!d->cfg.disk[i].leaving)
-            cfg.disk[cfg.nr_disks++] = d->cfg.disk[i];
-    cfg.nr_vifs = 0;
-    for (unsigned i = 0; i < d->cfg.nr_vifs; i++)
-        if (!d->cfg.vif[i].leaving)
-            cfg.vif[cfg.nr_vifs++] = d->cfg.vif[i];
+    update_next(d, &cfg);
     /* On the list first: whatever ends us from now on, it is not lost. */
     snprintf(e.s, sizeof(e.s), "%s: starts again", cfg.name);
     struct waiting *w = waiting_add(&cfg, NULL, e.s);

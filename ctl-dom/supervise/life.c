@@ -21,6 +21,7 @@
 #include "store/store.h"
 #include "supervise/dying.h"
 #include "supervise/supervisor.h"
+#include "supervise/update.h"
 #include "supervise/waiting.h"
 
 #define CLOCK_WAIT_NS 3000000000ull
@@ -205,6 +206,7 @@ int dom_destroy(struct dom *d, struct errbuf *e)
         fail(e, (int)rc, "%s: %s", d->cfg.name, errno_text((int)rc));
     if (!store_remove_domain(d))
         dying_unnamed(d->id);
+    update_forget(d);
     dom_forget(d);
     return (int)rc;
 }

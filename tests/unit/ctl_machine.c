@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/life.c ctl-dom/supervise/adopt.c ctl-dom/supervise/guests.c ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
+// LINK: ctl-dom/supervise/life.c ctl-dom/supervise/adopt.c ctl-dom/supervise/guests.c ctl-dom/supervise/update.c ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
 // LINK: ctl-dom/supervise/plug.c ctl-dom/supervise/owned.c ctl-dom/supervise/anew.c ctl-dom/supervise/supervisor.c ctl-dom/supervise/dying.c ctl-dom/supervise/state.c ctl-dom/supervise/backoff.c
 // LINK: ctl-dom/console/patience.c ctl-dom/store/devices.c ctl-dom/store/hotplug.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
 // LINK: ctl-dom/domain/slots.c ctl-dom/domain/dom.c ctl-dom/domain/records.c domains/random.c ctl-dom/domain/identity.c ctl-dom/domain/bridge.c ctl-dom/domain/error.c ctl-dom/domain/pci.c

@@ -23,6 +23,7 @@
 #include "supervise/life.h"
 #include "supervise/plug.h"
 #include "supervise/supervisor.h"
+#include "supervise/update.h"
 #include "supervise/waiting.h"
 #include "unit.h"
 
@@ -366,6 +367,26 @@ static void resize_web(void)
         BAD("%s", e.s);
     instance_works();
 }
+static unsigned next_mib(void)
+{
+    static struct domcfg cfg;
+
+    update_next(dom_by_name("web"), &cfg);
+    return cfg.memory_mb;
+}
+static void update(unsigned mib)
+{
+    static struct domcfg cfg;
+    struct errbuf e;
+
+    cfg = dom_by_name("web")->cfg;
+    cfg.memory_mb = mib;
+    if (update_set(dom_by_name("web"), &cfg, &e))
+        BAD("%s", e.s);
+    instance_works();
+}
+static void update_to_48(void) { update(48); }
+static void update_to_40(void) { update(40); }
 static void make_net1(void) { (void)make("net1"); }
 static void web_ends(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_poweroff); }
 static void web_crashes(void) { ends_by_itself("web", BH_DOM_CRASHED, 0); }
@@ -447,6 +468,21 @@ static void one_size(const struct trial *t, bool died)
         BAD("web: %u of %u MiB", d->cfg.memory_mb, config_most_mb(&d->cfg));
 }
 
+/* One of the two configurations whole, never that before them; the next life has it, and the life after that, too. */
+static void one_next(const struct trial *t, bool died)
+{
+    const struct dom *d = dom_by_name("web");
+
+    if (!d || m->meanwhile || t->before != update_to_48)
+        return;
+    if (t->run == update_to_40 && next_mib() != 40 && (!died || next_mib() != 48))
+        BAD("web: starts again with %u MiB", next_mib());
+    if (t->run == update_to_40 && d->cfg.memory_mb != 64)
+        BAD("web: has %u MiB", d->cfg.memory_mb);
+    if (t->run == web_reboots && (d->cfg.memory_mb != 48 || next_mib() != 48))
+        BAD("web: has %u MiB, then %u", d->cfg.memory_mb, next_mib());
+}
+
 static void look(const struct trial *t, bool died)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
@@ -474,6 +510,7 @@ static void look(const struct trial *t, bool died)
     if (dom_by_name("web") && !disk_of(dom_by_name("web"), "xvda"))
         BAD("web: its disk is gone");
     one_size(t, died);
+    one_next(t, died);
     if (!died && t->disk && !disk_of(dom_by_name("web"), t->disk))
         BAD("web: has no %s", t->disk);
     if (!died && t->no_disk && disk_of(dom_by_name("web"), t->no_disk))
@@ -625,7 +662,7 @@ static void deaths(const struct trial *t, unsigned stride, unsigned second, unsi
         }
         assert_true(n < 3000);
     }
-    assert_true(stride > 1 || n > (how & AT_STORES ? 3 : 4));
+    assert_true(stride > 1 || n > (how & AT_STORES ? 3 : t->run == update_to_40 ? 0 : 4));
 }
 
 static const struct trial trials[] = {
@@ -668,6 +705,11 @@ static const struct trial trials[] = {
       .run = rename_by_halves,
       .of = { { "web", WHOLE | GONE, GONE }, { "bad", WHOLE | GONE, WHOLE } } },
     { .name = "mem-set", .run = resize_web },
+    { .name = "config-update", .before = update_to_48, .run = update_to_40 },
+    { .name = "reboot as another",
+      .before = update_to_48,
+      .run = web_reboots,
+      .of = { { "web", WHOLE, WHOLE } } },
     { .name = "kexec", .run = web_kexecs, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "kexec that is not wanted",
       .before = web_stays_down,

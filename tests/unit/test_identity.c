@@ -87,6 +87,11 @@ TEST(a_uuid_once)
     assert_string_equal(e.s, "debian2: uuid: debian has the same");
     memset(c.uuid, 0, 16); /* none yet */
     assert_int_equal(identity_check(&c, &e), 0);
+    /* what it is to be next has its own, and still nobody else's */
+    c = dom_by_id(16)->cfg;
+    assert_int_equal(identity_check_next(&c, dom_by_id(16), &e), 0);
+    assert_int_equal(identity_check(&c, &e), -EEXIST);
+    assert_int_equal(identity_check_next(&c, NULL, &e), -EEXIST);
 }
 
 TEST(addresses_are_made_once)

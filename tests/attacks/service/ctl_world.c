@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/update.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
 // LINK: ctl-dom/domain/slots.c ctl-dom/domain/records.c
 /* ctl_world.h. */
 #include "ctl_world.h"

@@ -57,12 +57,21 @@ static void take_ipis(void)
     ipi[me].pending = false;
     mtx_unlock(&ipi[me].lock);
 }
+static bool caps; /* then a CPU has timers, and wakes for them */
 static void sleep_until_ipi(void)
 {
+    struct timespec t;
     __atomic_add_fetch(&slept, 1, __ATOMIC_RELAXED);
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_nsec += NS_PER_MS;
+    if (t.tv_nsec >= (long)NS_PER_S)
+        t.tv_nsec -= NS_PER_S, t.tv_sec++;
     mtx_lock(&ipi[me].lock);
     while (!ipi[me].pending)
-        cnd_wait(&ipi[me].come, &ipi[me].lock);
+        if (!caps)
+            cnd_wait(&ipi[me].come, &ipi[me].lock);
+        else if (cnd_timedwait(&ipi[me].come, &ipi[me].lock, &t) == thrd_timedout)
+            break;
     ipi[me].pending = false;
     mtx_unlock(&ipi[me].lock);
 }
@@ -125,8 +134,9 @@ static int loop(void *id)
     return 0;
 }
 
-/* Another CPU that pins vCPUs and weighs them anew, all the time. */
+/* Another CPU that pins vCPUs, weighs them anew, and may cap them, all the time. */
 static bool pins;
+static unsigned nr_held;
 static void pin_some(void)
 {
     static uint32_t x = 1;
@@ -134,12 +144,15 @@ static void pin_some(void)
     uint32_t some = (x >> 16) & domain_cpus();
     sched_set_affinity(&vc[(x >> 24) % NV], some ? some : ~0u);
     sched_set_weight(&vc[(x >> 20) % NV], 1 + (x >> 16 & 1023));
+    if (caps)
+        cap_set(&dom[(x >> 12) % NV], (x >> 8) % 3 ? (x >> 4) % 5 : 0);
     struct vcpu *v = &vc[(x >> 24) % NV]; /* who is paused, and stopped, is on no queue: it could be freed */
     vcpu_pause(v);
     while (!vcpu_stopped(v))
         thrd_yield();
     struct cpu *c = rq_lock(v);
     assert_false(queued(v));
+    nr_held += v->held;
     spin_unlock(&c->rq_lock);
     vcpu_unpause(v);
 }
@@ -157,6 +170,7 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
     memset(sched_cpus, 0, sizeof sched_cpus);
     sched_listen(vcpu_enter, NULL);
     cpu[NC].id = NC;
+    list_init(&cpu[NC].timers);
     for (unsigned i = 0; i < NC; i++) {
         mtx_init(&ipi[i].lock, mtx_plain);
         cnd_init(&ipi[i].come);
@@ -179,6 +193,7 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
         list_init(&vc[i].rq_node);
         share_weight(&vc[i], WEIGHT_DEFAULT);
         vc[i].affinity = ~0u;
+        cap_init(&dom[i]);
     }
     for (uintptr_t i = 0; i < NC; i++)
         assert_int_equal(thrd_create(&thread[i], loop, (void *)i), thrd_success);
@@ -189,11 +204,23 @@ static void no_wake_is_lost(uint32_t first, unsigned nr_tokens)
         thrd_sleep(&(struct timespec){ 0, pins ? 10000 : 1000000 }, NULL);
         if (pins)
             pin_some();
+        timer_run();
         if (seen != hops)
             still = 0;
         seen = hops;
     }
     uint32_t came = absorbed;
+    for (unsigned i = 0; i < NV && caps; i++)
+        cap_set(&dom[i], 0); /* lets go whoever is held */
+    for (unsigned k = 0; k < 100 && caps; k++) {
+        timer_run();
+        thrd_sleep(&(struct timespec){ 0, 1000000 }, NULL);
+    }
+    for (unsigned i = 0; i < NV; i++) {
+        assert_false(vc[i].held);
+        assert_int_equal(vc[i].pause_count, 0);
+    }
+    assert_true(!caps || nr_held);
     stop = true;
     for (unsigned i = 0; i < NC; i++)
         apic_send_ipi(i, VEC_KICK);
@@ -218,3 +245,10 @@ TEST(pinned_meanwhile)
     pins = false;
 }
 TEST(without_cpu_0) { no_wake_is_lost(1, 2); }
+TEST(capped_meanwhile)
+{
+    pins = caps = true;
+    no_wake_is_lost(0, 2);
+    no_wake_is_lost(1, 4);
+    pins = caps = false;
+}

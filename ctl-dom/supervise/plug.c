@@ -19,11 +19,18 @@ static int restart_with(struct dom *d, struct errbuf *e)
     return supervisor_restart(d, e);
 }
 
-static int told(struct dom *d, struct errbuf *e) { return store_up ? store_set_pci(d, e) : 0; }
+/* Also where not all went well: the store says what it has. */
+static int told(struct dom *d, int rc, struct errbuf *e)
+{
+    struct errbuf other;
+    int says = store_up ? store_set_pci(d, rc ? &other : e) : 0;
+
+    return rc ? rc : says;
+}
 
 int pci_plug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
 {
-    unsigned runs = 0;
+    unsigned runs = 0, had = d->cfg.nr_pci;
     int rc = 0;
 
     if (d->cfg.nr_pci + n > CFG_MAX_PCI)
@@ -40,13 +47,13 @@ int pci_plug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
     }
     for (unsigned i = 0; !rc && runs && i < n; i++)
         pci_add(d, sbdf[i]);
-    if (!rc && runs)
-        rc = restart_with(d, e);
+    if (!rc && runs && (rc = restart_with(d, e)))
+        return rc;
     for (unsigned i = 0; !rc && i < n; i++)
         if (!pci_owns(d, sbdf[i]))
-            return fail(e, -EIO, "%s: %s was not given: dmesg may say why", d->cfg.name,
-                        sbdf_text(sbdf[i]).s);
-    return rc ? rc : told(d, e);
+            rc = fail(e, -EIO, "%s: %s was not given: dmesg may say why", d->cfg.name,
+                      sbdf_text(sbdf[i]).s);
+    return rc && d->cfg.nr_pci == had ? rc : told(d, rc, e);
 }
 
 /* --- a device goes ---------------------------------------------------------------------------------------------- */
@@ -65,12 +72,14 @@ static int unused(const struct dom *d, struct errbuf *e)
 
 int pci_unplug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
 {
-    unsigned runs = 0;
+    unsigned runs = 0, had = d->cfg.nr_pci;
     int rc = unused(d, e);
 
     for (unsigned i = 0; !rc && i < n; i++)
         if (!pci_owns(d, sbdf[i]))
             rc = pci_not_its(d, sbdf[i], e);
+    if (rc)
+        return rc;
     for (unsigned i = 0; !rc && i < n; i++) {
         struct bh_assign a = { .sbdf = sbdf[i], .domid = d->id };
         rc = (int)bh_ctl_deassign(&a);
@@ -78,18 +87,18 @@ int pci_unplug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e
             runs++;
             rc = 0;
         } else if (rc) {
-            return fail(e, rc, "%s: %s: %s", d->cfg.name, sbdf_text(sbdf[i]).s,
-                        rc == -EINVAL ? "it runs, and is no domain of ours: pause or destroy it first"
-                                      : errno_text(rc));
+            fail(e, rc, "%s: %s: %s", d->cfg.name, sbdf_text(sbdf[i]).s,
+                 rc == -EINVAL ? "it runs, and is no domain of ours: pause or destroy it first"
+                               : errno_text(rc));
         }
     }
-    if (rc)
-        return rc;
     if (!runs) {
         pci_wires(d);
         pci_found(d);
-        return told(d, e);
+        return rc && d->cfg.nr_pci == had ? rc : told(d, rc, e);
     }
+    if (rc)
+        return rc;
     for (unsigned i = d->cfg.nr_pci; i-- > 0;)
         for (unsigned k = 0; k < n; k++)
             if (d->cfg.pci[i] == sbdf[k]) {
@@ -97,5 +106,5 @@ int pci_unplug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e
                 break;
             }
     rc = restart_with(d, e);
-    return rc ? rc : told(d, e);
+    return rc ? rc : told(d, 0, e);
 }

@@ -41,13 +41,16 @@ void say(const char *fmt, ...)
 #define NIC(slot, fn) BH_SBDF(0, 3, slot, fn)
 static struct bh_pci_info devices[7];
 static long hide_says, assign_says;
-static bool fenced; /* net0 is under construction */
+static uint32_t stubborn; /* neither comes nor goes */
+static bool fenced;       /* net0 is under construction */
 static unsigned restarts;
 
 static long change(const struct bh_assign *a, bool on)
 {
     if (!fenced)
         return -EINVAL;
+    if (a->sbdf == stubborn)
+        return -EXDEV;
     for (unsigned i = 0; i < ARRAY_SIZE(devices); i++)
         if (devices[i].sbdf == a->sbdf && !(on && assign_says)) {
             devices[i].state = on ? BH_PCI_ASSIGNED : BH_PCI_ASSIGNABLE;
@@ -134,7 +137,7 @@ int setup(void **state)
                                   .nr_pci = 1,
                                   .pci = { NIC(3, 0) } } };
     doms = &blk0;
-    hide_says = assign_says = 0;
+    hide_says = assign_says = stubborn = 0;
     fenced = false;
     restarts = described = 0;
     screen[0] = '\0';
@@ -224,4 +227,31 @@ TEST(comes_and_goes_not)
     assign_says = -ENOSPC;
     SAYS("net0: 0000:03:02.0 was not given", "pci-attach", "net0", "3:2.0");
     assert_true(restarts == 1 && !net0.cfg.nr_pci);
+}
+
+/* The store says what there is, also where that is not all that was asked for. */
+TEST(one_of_two)
+{
+    stubborn = NIC(2, 1);
+    SAYS("net0: 0000:03:02.1 was not given", "pci-attach", "net0", "3:2.*");
+    assert_true(net0.cfg.nr_pci == 1 && net0.cfg.pci[0] == NIC(2, 0) && described == 1);
+    SAYS("has no NIC", "pci-detach", "net0", "3:2.0");
+    described = 9; /* not again where nothing changed: a front-end may be at work on it */
+    fenced = false;
+    SAYS("lin runs: pause it first", "pci-attach", "lin", "3:2.0");
+    assert_int_equal(described, 9);
+    fenced = true; /* lin is paused */
+    SAYS("lin: 0000:03:02.1 shares its IOMMU group", "pci-attach", "lin", "3:2.*");
+    assert_true(linux_driver.cfg.nr_pci == 1 && described == 1);
+    stubborn = 0;
+    SAYS("", "pci-attach", "lin", "3:2.1");
+    assert_int_equal(described, 2);
+    stubborn = NIC(2, 1);
+    SAYS("lin: 0000:03:02.1: ", "pci-detach", "lin", "3:2.*");
+    assert_true(linux_driver.cfg.nr_pci == 1 && linux_driver.cfg.pci[0] == NIC(2, 1));
+    assert_int_equal(described, 1);
+    fenced = false;
+    described = 9;
+    SAYS("pause or destroy it first", "pci-detach", "lin", "3:2.1");
+    assert_int_equal(described, 9);
 }

@@ -245,6 +245,27 @@ TEST(damaged)
     assert_false(a.sound);
 }
 
+/* The tool on a host refuses what the control domain refuses. */
+TEST(mkvolume_and_damage)
+{
+    static const char path[] = "/tmp/bh-unit-mkvolume.tar";
+    static uint8_t is[SIZE];
+    char line[200];
+
+    snprintf(line, sizeof(line), "tools/mkvolume -a %s c.cfg=/dev/null 2>/dev/null", path);
+    two();
+    for (unsigned i = 0; i < 2; i++) {
+        FILE *f = fopen(path, "wb");
+        assert_true(f && fwrite(image, 1, SIZE, f) == SIZE && !fclose(f));
+        assert_int_equal(system(line) == 0, !i);
+        f = fopen(path, "rb");
+        assert_true(f && fread(is, 1, SIZE, f) == SIZE && !fclose(f));
+        assert_int_equal(!memcmp(image, is, SIZE), i);
+        image[1024 + 300] ^= 1; /* the second one, which is still there */
+    }
+    remove(path);
+}
+
 TEST(lies)
 {
     static const struct {

@@ -81,8 +81,8 @@ static void config(const struct dom *d)
     json_text("uuid", uuid);
     json_close('}');
     json_open("b_info", '{');
-    json_number("max_vcpus", c->vcpus);
-    json_number("max_memkb", (uint64_t)c->memory_mb * 1024);
+    json_number("max_vcpus", config_most_vcpus(c));
+    json_number("max_memkb", config_most_mb(c) * 1024ul);
     json_number("target_memkb", (uint64_t)c->memory_mb * 1024);
     if (c->kernel[0])
         json_text("kernel", c->kernel);

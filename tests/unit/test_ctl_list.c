@@ -79,7 +79,9 @@ static struct dom debian = {
     .cfg = { .name = "debian",
              .uuid = { 0xab },
              .memory_mb = 256,
+             .maxmem_mb = 512,
              .vcpus = 2,
+             .maxvcpus = 4,
              .kernel = "k",
              .ramdisk = "r",
              .cmdline = "a=\"b\\c\" \xe4\t~",
@@ -150,7 +152,7 @@ TEST(configurations_as_json)
         "[\n    {\n        \"domid\": 16,\n        \"config\": {\n            \"c_info\": {\n"
         "                \"type\": \"pvh\",\n                \"name\": \"debian\",\n"
         "                \"uuid\": \"ab000000-0000-0000-0000-000000000000\"\n            },\n"
-        "            \"b_info\": {\n                \"max_vcpus\": 2,\n                \"max_memkb\": 262144,\n"
+        "            \"b_info\": {\n                \"max_vcpus\": 4,\n                \"max_memkb\": 524288,\n"
         "                \"target_memkb\": 262144,\n                \"kernel\": \"k\",\n"
         "                \"ramdisk\": \"r\",\n                \"cmdline\": \"a=\\\"b\\\\c\\\" \\u00e4\\u0009~\"\n"
         "            },\n            \"disks\": [\n                {\n"

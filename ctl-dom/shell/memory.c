@@ -91,6 +91,8 @@ static bool cmd_mem_set(int argc, char **argv)
     if (!d)
         return true;
     uint64_t before = build_pages(d);
+    d->resizes = true; /* whoever follows us has its limit and the store say the same */
+    wmb();
     long rc = build_limit(d, before + (mib - d->cfg.memory_mb) * PAGES_MIB);
     if (rc)
         fail(&e, (int)rc, "%s: its limit stays: %s", d->cfg.name, errno_text((int)rc));

@@ -144,6 +144,8 @@ static void settle(struct dom *d)
 
     if (d->renames && store_rename(d, d->cfg.name, &e))
         say("%s", e.s);
+    if (d->resizes)
+        (void)build_limit(d, build_pages(d));
     if (d->resizes && store_resize(d, d->cfg.memory_mb, d->cfg.vcpus, &e))
         say("%s", e.s);
     for (unsigned i = 0; i < d->nr_devs; i++)

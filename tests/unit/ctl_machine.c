@@ -202,6 +202,7 @@ static long of_domain(unsigned op, void *arg)
     case BH_CTL_RESTART: return restart(d);
     case BH_CTL_SOFT_RESET: return soft_reset(d);
     case BH_CTL_SLOT_WRITE: return slot_write(d, arg);
+    case BH_CTL_MAX_PAGES: return d->limit = ((const struct bh_max_pages *)arg)->pages, 0;
     case BH_CTL_CRASH: return d->state = BH_DOM_CRASHED, m->changed = true, 0;
     default: return 0; /* POPULATE, PROTECT, REPORT */
     }

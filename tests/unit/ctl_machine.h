@@ -20,7 +20,7 @@ struct machine_dom {
     domid_t id;
     uint8_t role, state;
     unsigned reason, pauses, kernels; /* kernels: how often it began to run */
-    uint64_t instance, adopted_ns, crash_ns, table_gpa;
+    uint64_t instance, adopted_ns, crash_ns, table_gpa, limit; /* limit: of pages, 0: as it began */
     char name[BH_NAME_LEN];
     struct slot_entry table[SLOT_ENTRIES];
 };

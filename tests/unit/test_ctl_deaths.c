@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/ctl_machine.c
+// LINK: tests/unit/ctl_machine.c ctl-dom/shell/memory.c
 // FLAGS: -fno-sanitize=address -Ictl-dom -Idomains/include -luuid -lcrypto
 /*
  * The control domain dies before and after each hypercall and each call of the store that a command makes, or at each store to its records, and the next instance finishes
@@ -12,10 +12,13 @@
 #include <unistd.h>
 #include <xen/io/xenbus.h>
 #include <xen/sched.h>
+#include "domain/build.h"
 #include "domain/load.h"
 #include "domain/records.h"
 #include "domain/slots.h"
 #include "job/job.h"
+#include "run_command.h"
+#include "shell/follow.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
 #include "store/store.h"
@@ -359,12 +362,11 @@ static void rename_by_halves(void)
     strcpy(d->cfg.name, "web");
     rename_web();
 }
+struct dom *command_dom(const char *name) { return dom_by_name(name); }
+void follow(const struct dom *d, const struct follow *f) {}
 static void resize_web(void)
 {
-    struct errbuf e;
-
-    if (store_resize(dom_by_name("web"), 32, 1, &e))
-        BAD("%s", e.s);
+    (void)RUN(memory_commands, "mem-set", "web", "32");
     instance_works();
 }
 static unsigned next_mib(void)
@@ -466,6 +468,9 @@ static void one_size(const struct trial *t, bool died)
         BAD("web: its record has %u MiB, the store %s KiB", d->cfg.memory_mb, target);
     if (config_most_mb(&d->cfg) != 64 || (!died && d->cfg.memory_mb != 32))
         BAD("web: %u of %u MiB", d->cfg.memory_mb, config_most_mb(&d->cfg));
+    uint64_t limit = core_by_name("web")->limit, right = build_pages(d);
+    if (limit != right && (limit || d->cfg.memory_mb != 64))
+        BAD("web: it may have %lu pages, not %lu", limit, right);
 }
 
 /* One of the two configurations whole, never that before them; the next life has it, and the life after that, too. */

@@ -626,7 +626,7 @@ static void look_at_all(void)
             struct dom_dev *v = &d->dev[i];
             struct dom *b = dom_by_id(v->back);
             char why[BH_NAME_LEN + 16];
-            if (v->coming)
+            if (v->coming || (v->kind == DEV_VIF && d->cfg.vif[v->index].leaving)) /* hotplug.c's */
                 continue;
             if (b && (v->replug || (v->plugging && v->kind == DEV_VIF))) {
                 snprintf(why, sizeof(why), v->replug ? "%s is a new one" : "%s asked for it",

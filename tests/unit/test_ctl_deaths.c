@@ -831,6 +831,33 @@ TEST(vifs_that_are_refused)
     assert_int_equal(instance(refused_vifs, &t, -1), 0);
 }
 
+/* A detach that its driver domain did not answer: the next instance of that does not bring the interface back. */
+static void leaves(const struct trial *t)
+{
+    (void)t;
+    instance_boots();
+    instance_works();
+    struct dom *d = dom_by_name("web");
+    unsigned devid = d->dev[0].devid;
+    d->cfg.vif[d->dev[0].index].leaving = true;
+    devs_driver_up(dom_by_name("net0"));
+    web_replugs();
+    if (d->dev[0].devid != devid)
+        BAD("web: its vif is plugged again");
+    detach_vif();
+    if (d->cfg.nr_vifs || state_of("web") != WHOLE)
+        BAD("web: has a vif yet");
+}
+
+TEST(a_vif_that_leaves)
+{
+    static const struct trial t = { .name = "a vif that leaves" };
+
+    trial_name = t.name;
+    machine_new();
+    assert_int_equal(instance(leaves, &t, -1), 0);
+}
+
 /* --- no room ------------------------------------------------------------------------------------------------------------ */
 #define ALL_RECORDS 7 /* five domains, one that waits, and one more */
 

@@ -461,13 +461,14 @@ static void slice_stop(struct cpu *c)
     of(c)->slice_end = 0;
 }
 
-/* What is left under v's cap lasts until its slice timer is over, or it goes into debt; false: nothing is left. */
+/* v's part of what is left under its domain's cap, since the others may begin now too, lasts until its slice timer is over, or it goes into debt;
+ * false: nothing is left. */
 static bool cap_begin(struct cpu *c, const struct vcpu *v)
 {
     int64_t left = cap_charge(v->domain, c->slice_start_ns, 0);
     if (left <= 0)
         return false;
-    of(c)->slice_end = c->slice_start_ns + MAX((uint64_t)left, CAP_LEAST_NS);
+    of(c)->slice_end = c->slice_start_ns + MAX((uint64_t)left / v->domain->nr_vcpus, CAP_LEAST_NS);
     timer_set(&of(c)->slice, of(c)->slice_end);
     return true;
 }

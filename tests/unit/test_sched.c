@@ -808,6 +808,32 @@ TEST(a_cap_is_the_domains)
     near(ran_ns[0], TEN_SECONDS / 4, TEN_SECONDS / 4);
 }
 
+/* All of its vCPUs may begin at once: together they use up what there is, and are not held for seconds for what each had. */
+static void looks_at_its_slice(struct vcpu *v)
+{
+    const struct sched_cpu *s = of(this_cpu());
+    assert_in_range(s->slice_end - shim_now_ns, CAP_LEAST_NS, CAP_KEEP_NS / 4);
+    this_cpu()->need_resched = 1;
+}
+TEST(all_at_once_owe_little)
+{
+    nr_cpus = 4;
+    dom[0].nr_vcpus = 4;
+    for (unsigned i = 0; i < 4; i++) {
+        dom[0].vcpu[i] = &vc[i];
+        vc[i].domain = &dom[0];
+        vc[i].cpu = cpus[i];
+        script[i] = looks_at_its_slice;
+    }
+    cap_set(&dom[0], 100);
+    shim_now_ns += 1000 * MS;
+    online(0, 3);
+    for (unsigned i = 0; i < 4; i++)
+        turns(i, 1);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(runs[i], 1);
+}
+
 /* --- affinity --- */
 TEST(domain_cpus_have_a_bit_each)
 {

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <bulkhead.h>
 #include <slot_table.h>
 #include "config/findings.h"
@@ -86,6 +87,13 @@ struct domcfg {
 #define KEY_OWN(key, function)
 #include "config/keys.def"
 };
+
+/* Whoever kept it may have written there before he ended: what others count by, and print. */
+static inline bool config_sound(const struct domcfg *c)
+{
+    return c->name[0] && memchr(c->name, 0, sizeof(c->name)) && c->nr_vifs <= CFG_MAX_VIFS &&
+           c->nr_disks <= CFG_MAX_DISKS && c->nr_pci <= CFG_MAX_PCI && c->nr_bridges <= SLOT_BRIDGES;
+}
 
 /* What the memory map of a guest holds, and how many vCPUs there are for it. */
 static inline uint32_t config_most_mb(const struct domcfg *c)

@@ -118,9 +118,7 @@ static bool sound(const struct dom *d)
 {
     const struct domcfg *c = &d->cfg;
     bool is = d->id != BH_DOMID_CONTROL && d->id < DOMID_FIRST_RESERVED && !dom_by_id(d->id) &&
-              c->name[0] && memchr(c->name, 0, sizeof(c->name)) && c->nr_vifs <= CFG_MAX_VIFS &&
-              c->nr_disks <= CFG_MAX_DISKS && c->nr_pci <= CFG_MAX_PCI &&
-              c->nr_bridges <= SLOT_BRIDGES && d->nr_devs <= ARRAY_SIZE(d->dev) &&
+              config_sound(c) && d->nr_devs <= ARRAY_SIZE(d->dev) &&
               d->was.nr_disks <= CFG_MAX_DISKS && d->was.nr_vifs <= CFG_MAX_VIFS &&
               d->was.nr_devs <= ARRAY_SIZE(d->dev);
 

@@ -99,7 +99,8 @@ void update_find_all(void)
     for (struct update *u = record_next(NULL, RECORD_UPDATE); u; u = record_next(u, RECORD_UPDATE)) {
         const struct dom *d = dom_by_id(u->id);
         struct update *other = find(u->id);
-        if (!d || memcmp(u->cfg.uuid, d->cfg.uuid, sizeof(u->cfg.uuid)) != 0 ||
+        if (!d || !config_sound(&u->cfg) ||
+            memcmp(u->cfg.uuid, d->cfg.uuid, sizeof(u->cfg.uuid)) != 0 ||
             (other && other->nth > u->nth)) {
             record_free(u);
             continue;

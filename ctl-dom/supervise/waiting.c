@@ -39,8 +39,8 @@ void waiting_find_all(void)
 {
     for (struct waiting *w = record_next(NULL, RECORD_WAITING); w;
          w = record_next(w, RECORD_WAITING)) {
-        if (!memchr(w->cfg.name, 0, sizeof(w->cfg.name)) ||
-            !memchr(w->config, 0, sizeof(w->config)) || !memchr(w->what, 0, sizeof(w->what))) {
+        if (!config_sound(&w->cfg) || !memchr(w->config, 0, sizeof(w->config)) ||
+            !memchr(w->what, 0, sizeof(w->what))) {
             record_free(w); /* damaged */
             continue;
         }

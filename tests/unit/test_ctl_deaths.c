@@ -858,6 +858,36 @@ TEST(a_vif_that_leaves)
     assert_int_equal(instance(leaves, &t, -1), 0);
 }
 
+/* --- records that somebody wrote to ------------------------------------------------------------------------------------- */
+static void damaged(const struct trial *t)
+{
+    static struct domcfg c = { .name = "a", .nr_disks = CFG_MAX_DISKS + 1 };
+    struct errbuf e;
+
+    (void)t;
+    instance_boots();
+    instance_works();
+    if (!waiting_add(&c, NULL, "") || update_set(dom_by_name("web"), &c, &e))
+        BAD("no room");
+    waiting = NULL;
+    waiting_find_all();
+    update_find_all();
+    for (struct waiting *w = waiting; w; w = w->next)
+        if (!strcmp(w->cfg.name, "a"))
+            BAD("it waits, with %u disks", w->cfg.nr_disks);
+    if (record_next(NULL, RECORD_UPDATE))
+        BAD("web: is to have %u disks", c.nr_disks);
+}
+
+TEST(damaged_records)
+{
+    static const struct trial t = { .name = "damaged records" };
+
+    trial_name = t.name;
+    machine_new();
+    assert_int_equal(instance(damaged, &t, -1), 0);
+}
+
 /* --- no room ------------------------------------------------------------------------------------------------------------ */
 #define ALL_RECORDS 7 /* five domains, one that waits, and one more */
 

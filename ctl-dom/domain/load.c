@@ -42,7 +42,7 @@ static int bundle_text(const char *full, void **text, size_t *len, struct errbuf
     struct image *img = bundle_find(&bundle, full);
 
     if (!img)
-        return fail(e, -ENOENT, "%.*s: no such configuration in the bundle%s",
+        return fail(e, -ENOENT, "%.*s: no such configuration in the bundle%s (configs lists them)",
                     (int)(strlen(full) - 4), full, load_volume ? " or on a volume" : "");
     return image_load(&bundle, img, text, len, MAX_CONFIG, e->s, sizeof(e->s));
 }

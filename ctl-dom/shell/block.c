@@ -115,6 +115,8 @@ static void block_rows(const struct dom *d)
                 "ring-ref", "BE-path");
         block_row(d, &d->dev[i]);
     }
+    if (!shown)
+        out("%s: has no disks (volumes lists what there is)\n", d->cfg.name);
     list_problems(d, DEV_VBD);
 }
 

@@ -64,12 +64,25 @@ static bool cmd_help(int argc, char **argv)
     return true;
 }
 
+/* What people type to get out, or to end the machine. */
+static bool is_end(const char *name)
+{
+    static const char *const words[] = { "exit", "quit", "logout", "poweroff", "halt" };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        if (!strcmp(words[i], name))
+            return true;
+    return false;
+}
+
 void command_run(int argc, char **argv)
 {
     const struct command *c = command_find(argv[0]);
 
     if (!c)
-        out("%s: unknown command (help lists them)\n", argv[0]);
+        out("%s: unknown command (%s)\n", argv[0],
+            is_end(argv[0]) ? "the shell does not end; machine poweroff ends the machine"
+                            : "help lists them");
     else if (argc - 1 < c->min_args || argc - 1 > c->max_args || !c->run(argc, argv))
         out("usage: %s %s\n", c->name, c->args);
 }

@@ -172,7 +172,7 @@ static bool cmd_create(int argc, char **argv)
 
 static const struct command rows[] = {
     { "create", "[-cpqn] [-f] FILE|NAME [KEY=VALUE ...]",
-      "build and start a domain of the bundle; -c: on its console, -p: paused, -n: only checks, -q",
+      "build and start a domain, of what configs lists; -c: on its console, -p: paused, -n: only checks, -q",
       1, MAX_ARGS, cmd_create },
 };
 const struct commands create_commands = COMMANDS(rows);

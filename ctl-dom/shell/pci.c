@@ -36,15 +36,19 @@ static bool cmd_pci_list(int argc, char **argv)
 {
     struct bh_pci_info info;
     struct dom *d = command_dom(argv[1]);
+    unsigned i = 0;
 
     (void)argc;
-    for (unsigned i = 0; d && pci_owned(d->id, i, &info); i++) {
+    for (; d && pci_owned(d->id, i, &info); i++) {
         if (!i)
             out("Vdev Device\n");
         out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf).s,
             info.vendor, info.device, info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X",
             info.flags & BH_PCI_DMA ? "on" : "off", info.dma_faults);
     }
+    if (d && !i)
+        out("%s: has no devices (pci-assignable-list shows those that there are for domains)\n",
+            d->cfg.name);
     return true;
 }
 

@@ -69,7 +69,7 @@ static void why(const struct bh_report *r, char *buf, size_t n)
 {
     switch (r->cause) {
     case BH_CAUSE_TRIPLE_FAULT: snprintf(buf, n, "triple fault%s", at_rip(r)); break;
-    case BH_CAUSE_SHUTDOWN_CRASH: snprintf(buf, n, "gave up%s", at_rip(r)); break;
+    case BH_CAUSE_SHUTDOWN_CRASH: snprintf(buf, n, "panicked%s", at_rip(r)); break;
     case BH_CAUSE_DEADLINE: snprintf(buf, n, "missed its deadline%s", at_rip(r)); break;
     case BH_CAUSE_NPF: snprintf(buf, n, "nested page fault at 0x%lx%s", r->info2, at_rip(r)); break;
     case BH_CAUSE_INJECTED: snprintf(buf, n, "injected%s", at_rip(r)); break;

@@ -207,7 +207,7 @@ def configurations(m):
     out = m.cmd("config-show web")
     check("# of the volume" in out and "autostart = 1" in out, f"config-show web: {out}")
     for line, answer in (("create blk0", "blk0: exists already"), ("create service", "service.cfg: is on a volume"),
-                         ("create nosuch", "nosuch: no such configuration in the bundle or on a volume")):
+                         ("create nosuch", "nosuch: no such configuration in the bundle or on a volume (configs lists them)")):
         out = m.cmd(line, 60)
         check(answer in out, f"{line}: {out}")
     for line, memory in (("create debian2", 90), ("create bundle:debian2 vif=[] name=other", 96)):

@@ -171,6 +171,7 @@ TEST(what_is_wrong_with_a_driver)
     SAYS("net0: NIC refused\n");
     typed(&block_commands, "block-list", "guest"); /* that serves it no disk */
     SAYS_NOT("refused");
+    SAYS("guest: has no disks (volumes lists what there is)\n");
 }
 
 TEST(what_a_driver_is_without)

@@ -222,6 +222,7 @@ TEST(comes_and_goes_not)
          "3:3.0");
     SAYS("only a driver domain", "pci-attach", "web", "3:2.0");
     SAYS("lin runs: pause it first", "pci-attach", "lin", "3:2.0");
+    SAYS("web: has no devices (pci-assignable-list", "pci-list", "web");
     assert_int_equal(restarts, 0);
     /* What the core says only when it comes to it: net0 goes on without. */
     assign_says = -ENOSPC;

@@ -417,6 +417,8 @@ TEST(help_of_one)
         "  for example: shutdown -w debian\n");
     PLAY({ 0, "help dance\r" });
     ON_SCREEN("dance: unknown command (help lists them)\n");
+    PLAY({ 0, "exit\r" });
+    ON_SCREEN("exit: unknown command (the shell does not end; machine poweroff ends the machine)\n");
 }
 
 /* A guest that was paused goes on, or it would lose what it has not written; one that does not end costs a minute. */

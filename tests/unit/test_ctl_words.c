@@ -194,6 +194,17 @@ static void crash(struct dom *d, const char *why)
     report_take(d);
 }
 
+TEST(a_kernel_that_panicked)
+{
+    static struct dom a = { .id = 16, .cfg = { .name = "a", .role = BH_ROLE_GUEST } };
+
+    memset(&next_report, 0, sizeof(next_report));
+    next_report.cause = BH_CAUSE_SHUTDOWN_CRASH;
+    report_take(&a);
+    report_list("a");
+    assert_non_null(strstr(screen, "a (16)  panicked\n"));
+}
+
 TEST(nobody_pushes_out_reports)
 {
     static struct dom net = { .id = 4, .cfg = { .name = "net0", .role = BH_ROLE_DRIVER } };

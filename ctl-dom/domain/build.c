@@ -189,15 +189,23 @@ int build_boot_block(struct dom *d)
     return d->boot_block ? 0 : -ENOMEM;
 }
 
+int build_fits(const struct dom *d, const struct svc_image *img, struct errbuf *e)
+{
+    return img->high <= table_gfn(&d->cfg) << PAGE_SHIFT
+               ? 0
+               : fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name,
+                      img->name, d->cfg.memory_mb);
+}
+
 int build_service(struct dom *d, struct errbuf *e)
 {
-    if (d->img->high > table_gfn(&d->cfg) << PAGE_SHIFT)
-        return fail(e, -ENOMEM, "%s: memory: image '%s' does not fit into %u MiB", d->cfg.name,
-                    d->img->name, d->cfg.memory_mb);
+    int rc = build_fits(d, d->img, e);
+    if (rc)
+        return rc;
     d->store_gfn = BH_SVC_STORE_GFN(pages(&d->cfg));
     d->console_gfn = BH_SVC_CONSOLE_GFN(pages(&d->cfg));
     words_fill(d);
-    int rc = populate(d, 0, d->cfg.memory_mb * MIB, e);
+    rc = populate(d, 0, d->cfg.memory_mb * MIB, e);
     if (rc)
         return rc;
     if (build_boot_block(d))

@@ -15,6 +15,8 @@ int build_files(const struct domcfg *cfg, struct errbuf *e);
 int build_begin(const struct domcfg *cfg, struct dom **out, struct errbuf *e);
 /* Memory and program. A service domain's command line begins with d->words as they are. */
 int build_service(struct dom *d, struct errbuf *e);
+int build_fits(const struct dom *d, const struct svc_image *img,
+               struct errbuf *e); /* into the memory that a service domain has */
 int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e);
 /* The pages that it is to have by its configuration; and how many it may have from now on, which may be less than it has: 0, or what the core says. */
 uint64_t build_pages(const struct dom *d);

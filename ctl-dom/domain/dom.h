@@ -72,7 +72,11 @@ struct dom {
     const struct svc_image *img;
     bool kept;           /* code and constants are in place, immutable */
     uint8_t *boot_block; /* start info, memory map, command line */
-    char words[352];     /* the builder's words of the command line, less boot= */
+    char runs[64],
+        back[64]; /* upgrade.c: the image that it is built of, "": cfg.image; and the one before */
+    uint64_t upgrade_from; /* the instance that was to be the last of that */
+    uint8_t upgrade;
+    char words[352]; /* the builder's words of the command line, less boot= */
     uint64_t instance;
     uint64_t silent_in; /* one more than the one that did not answer in its time (devices.c); 0: none */
 

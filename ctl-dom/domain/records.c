@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC 0x3a736d6f64686200ul /* changes with the layout of any record */
+#define MAGIC 0x3b736d6f64686200ul /* changes with the layout of any record */
 
 static struct heads {
     unsigned long magic, boot_over, work; /* WORK_... */

@@ -7,6 +7,7 @@
 #include "supervise/rejuvenate.h"
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
+#include "supervise/upgrade.h"
 
 static bool is_own(const char *name) { return !strcmp(name, "control") || !strcmp(name, "0"); }
 
@@ -102,8 +103,32 @@ static bool cmd_crashes(int argc, char **argv)
     return true;
 }
 
+/* What does not even begin goes back at once; the rest is the supervisor's. */
+static bool cmd_upgrade(int argc, char **argv)
+{
+    struct errbuf e;
+
+    (void)argc;
+    if (is_own(argv[1])) {
+        out("control: the core starts it, from the image that the machine was booted with\n");
+        return true;
+    }
+    struct dom *d = command_dom(argv[1]);
+    if (!d)
+        return true;
+    int rc = upgrade_begin(d, argv[2], &e);
+    if (!rc && (rc = supervisor_restart(d, &e)))
+        upgrade_failed(d);
+    if (rc)
+        out("%s\n", e.s);
+    return true;
+}
+
 static const struct command rows[] = {
     { "restart", "NAME", "a service domain, in place", 1, 1, cmd_restart },
+    { "upgrade", "NAME IMAGE",
+      "restarts a service domain from another image of the bundle; from the old one if that does not come up",
+      2, 2, cmd_upgrade },
     { "rejuvenate", "NAME SECONDS", "restarts a service domain every so often; 0: no more", 2, 2,
       cmd_rejuvenate },
     { "crash", "NAME [--inject[=MS] | --hang]",

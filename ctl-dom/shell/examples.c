@@ -41,6 +41,7 @@ static const char *const examples[][2] = {
     { "crash", "crash net0 --inject" },
     { "crashes", "crashes net0" },
     { "restart", "restart net0" },
+    { "upgrade", "upgrade net0 net" },
     { "rejuvenate", "rejuvenate net0 86400" },
     { "shutdown", "shutdown -w debian" },
     { "reboot", "reboot -a" },

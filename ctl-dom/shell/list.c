@@ -85,6 +85,8 @@ static void list_rows(bool verbose)
         if (is_shown(d->id)) {
             if (verbose)
                 rejuvenate_list(d);
+            if (verbose && d->runs[0] && strcmp(d->runs, d->cfg.image) != 0)
+                out("%s: runs image %s\n", d->cfg.name, d->runs);
             driver_problem(d);
             list_stalled(d, DEV_VIF);
             list_stalled(d, DEV_VBD);

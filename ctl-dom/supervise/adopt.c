@@ -19,6 +19,7 @@
 #include "supervise/owned.h"
 #include "supervise/supervisor.h"
 #include "supervise/update.h"
+#include "supervise/upgrade.h"
 #include "supervise/waiting.h"
 
 #define LATE_NS 2000000000ull /* how often a store that was not there is asked again */
@@ -35,7 +36,8 @@ static void adopt_service(struct dom *d, const struct bh_dominfo *di)
 {
     struct errbuf e;
 
-    d->img = svc_image_get(d->cfg.image, &e);
+    upgrade_found(d, di);
+    d->img = svc_image_get(upgrade_image(d), &e);
     if (d->img && build_boot_block(d))
         fail(&e, -ENOMEM, "out of memory");
     if (!d->img || !d->boot_block) {

@@ -9,6 +9,7 @@
 #include "store/connection.h"
 #include "supervise/owned.h"
 #include "supervise/report.h"
+#include "supervise/upgrade.h"
 
 #define UP_WITHIN_NS 10000000000ull
 #define SOON_NS      20000000ull /* the store takes no word just now */
@@ -190,6 +191,7 @@ static void service_died(struct dom *d, const struct bh_dominfo *di)
         report_death(d, "");
         return;
     }
+    upgrade_failed(d);
     bool tell = row_goes_on(d, di);
     if (d->backoff.pause_ns)
         wait_to_retry(d);
@@ -218,6 +220,7 @@ static void look_if_ready(struct dom *d, const struct bh_dominfo *di)
             report_restart(d, di);
         else
             say("%s: up (%lu ms)", d->cfg.name, (di->adopted_ns - d->started_ns) / 1000000);
+        upgrade_up(d);
     } else if (d->state == DOM_STARTING && now_ns() >= d->report_by_ns) {
         d->state = state_after(d->state, EV_OVERDUE);
         domcon_last_line(d, last, sizeof(last));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/life.c ctl-dom/supervise/adopt.c ctl-dom/supervise/guests.c ctl-dom/supervise/update.c ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
+// LINK: ctl-dom/supervise/life.c ctl-dom/supervise/adopt.c ctl-dom/supervise/guests.c ctl-dom/supervise/update.c ctl-dom/supervise/upgrade.c ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
 // LINK: ctl-dom/supervise/plug.c ctl-dom/supervise/owned.c ctl-dom/supervise/anew.c ctl-dom/supervise/supervisor.c ctl-dom/supervise/dying.c ctl-dom/supervise/state.c ctl-dom/supervise/backoff.c
 // LINK: ctl-dom/console/patience.c ctl-dom/store/devices.c ctl-dom/store/hotplug.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
 // LINK: ctl-dom/domain/slots.c ctl-dom/domain/dom.c ctl-dom/domain/records.c domains/random.c ctl-dom/domain/identity.c ctl-dom/domain/bridge.c ctl-dom/domain/error.c ctl-dom/domain/pci.c
@@ -198,7 +198,9 @@ static long of_domain(unsigned op, void *arg)
     case BH_CTL_UNPAUSE: return unpause(d);
     case BH_CTL_WRITE: return (long)((const struct bh_write *)arg)->len;
     case BH_CTL_SETUP_RINGS: return d->rings ? -EBUSY : (d->rings = true, 0);
-    case BH_CTL_SET_ENTRY: return d->entry = true, 0;
+    case BH_CTL_SET_ENTRY:
+        d->crashes = ((const struct bh_entry *)arg)->eip == BAD_ENTRY;
+        return d->entry = true, 0;
     case BH_CTL_RESTART: return restart(d);
     case BH_CTL_SOFT_RESET: return soft_reset(d);
     case BH_CTL_SLOT_WRITE: return slot_write(d, arg);
@@ -401,7 +403,13 @@ static bool others(void)
         struct machine_dom *d = &m->dom[i];
         if (!d->there || d->state != BH_DOM_RUNNING || d->role == BH_ROLE_GUEST || d->adopted)
             continue;
-        d->adopted = m->changed = others_changed = true;
+        m->changed = others_changed = true;
+        if (d->crashes) {
+            d->state = BH_DOM_CRASHED;
+            d->crash_ns = m->clock;
+            continue;
+        }
+        d->adopted = true;
         d->adopted_ns = m->clock;
     }
     for (unsigned i = 0; i < MACHINE_NODES; i++) {

@@ -14,9 +14,11 @@
 #define MACHINE_NODES 512
 #define MACHINE_KEEP  264
 
+#define BAD_ENTRY 0x1bad000u
 struct machine_dom {
     bool there, rings, entry, restartable, adopted;
-    bool talks; /* the store has its ring as this instance knows it */
+    bool crashes; /* its image has BAD_ENTRY */
+    bool talks;   /* the store has its ring as this instance knows it */
     domid_t id;
     uint8_t role, state;
     unsigned reason, pauses, kernels; /* kernels: how often it began to run */

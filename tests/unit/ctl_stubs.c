@@ -72,14 +72,27 @@ void report_own(void) {}
 /* --- images ---------------------------------------------------------------------------------------------------------- */
 struct bundle bundle;
 const uint8_t zero_page[4096];
-static struct svc_image image = { .name = "image",
-                                  .entry = 0x100000,
-                                  .high = 0x102000,
-                                  .nr_segs = 2,
-                                  .seg = { { 0x100000, "code", 4, false },
-                                           { 0x101000, "data", 4, true } } };
+#define IMAGE(what, at)                                                         \
+    {                                                                           \
+        .name = (what), .entry = (at), .high = 0x102000, .nr_segs = 2, .seg = { \
+            { 0x100000, "code", 4, false },                                     \
+            { 0x101000, "data", 4, true }                                       \
+        }                                                                       \
+    }
+static struct svc_image images[] = { IMAGE("store", 0x100000),  IMAGE("pciback", 0x100000),
+                                     IMAGE("blk", 0x100000),    IMAGE("net", 0x100000),
+                                     IMAGE("net-2", 0x100000),  IMAGE("net-bad", BAD_ENTRY),
+                                     IMAGE("net-big", 0x100000) };
 
-struct svc_image *svc_image_get(const char *name, struct errbuf *e) { return &image; }
+struct svc_image *svc_image_get(const char *name, struct errbuf *e)
+{
+    images[6].high = 1ul << 30;
+    for (unsigned i = 0; i < ARRAY_SIZE(images); i++)
+        if (!strcmp(images[i].name, name))
+            return &images[i];
+    fail(e, -ENOENT, "image '%s' is not in the bundle", name);
+    return NULL;
+}
 bool boot_file_find(struct boot_file *f, const char *name)
 {
     *f = (struct boot_file){ .len = 6 };

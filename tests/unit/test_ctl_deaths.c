@@ -27,6 +27,7 @@
 #include "supervise/plug.h"
 #include "supervise/supervisor.h"
 #include "supervise/update.h"
+#include "supervise/upgrade.h"
 #include "supervise/waiting.h"
 #include "unit.h"
 
@@ -389,6 +390,17 @@ static void update(unsigned mib)
 }
 static void update_to_48(void) { update(48); }
 static void update_to_40(void) { update(40); }
+static void upgrade_to(const char *image)
+{
+    struct dom *d = dom_by_name("net0");
+    struct errbuf e;
+
+    if (upgrade_begin(d, image, &e) || supervisor_restart(d, &e))
+        BAD("%s", e.s);
+    instance_works();
+}
+static void upgrade_net0(void) { upgrade_to("net-2"); }
+static void upgrade_badly(void) { upgrade_to("net-bad"); }
 static void make_net1(void) { (void)make("net1"); }
 static void web_ends(void) { ends_by_itself("web", BH_DOM_SHUTDOWN, SHUTDOWN_poweroff); }
 static void web_crashes(void) { ends_by_itself("web", BH_DOM_CRASHED, 0); }
@@ -488,6 +500,20 @@ static void one_next(const struct trial *t, bool died)
         BAD("web: has %u MiB, then %u", d->cfg.memory_mb, next_mib());
 }
 
+/* The new image or the old one, as the record says, and no half of an upgrade is left; one that does not come up never stays. */
+static void one_image(const struct trial *t, bool died)
+{
+    const struct dom *d = dom_by_name("net0");
+
+    if (!d || (t->run != upgrade_net0 && t->run != upgrade_badly))
+        return;
+    const char *good = t->run == upgrade_net0 ? "net-2" : "net";
+    if (strcmp(upgrade_image(d), d->img->name) != 0 || d->upgrade)
+        BAD("net0: is built of %s, its record has %s", d->img->name, upgrade_image(d));
+    if (strcmp(d->img->name, good) != 0 && (!died || strcmp(d->img->name, "net") != 0))
+        BAD("net0: runs %s", d->img->name);
+}
+
 static void look(const struct trial *t, bool died)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
@@ -516,6 +542,7 @@ static void look(const struct trial *t, bool died)
         BAD("web: its disk is gone");
     one_size(t, died);
     one_next(t, died);
+    one_image(t, died);
     if (!died && t->disk && !disk_of(dom_by_name("web"), t->disk))
         BAD("web: has no %s", t->disk);
     if (!died && t->no_disk && disk_of(dom_by_name("web"), t->no_disk))
@@ -715,6 +742,10 @@ static const struct trial trials[] = {
       .before = update_to_48,
       .run = web_reboots,
       .of = { { "web", WHOLE, WHOLE } } },
+    { .name = "upgrade", .run = upgrade_net0, .of = { { "net0", WHOLE, WHOLE } } },
+    { .name = "upgrade to what does not come up",
+      .run = upgrade_badly,
+      .of = { { "net0", WHOLE, WHOLE } } },
     { .name = "kexec", .run = web_kexecs, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "kexec that is not wanted",
       .before = web_stays_down,
@@ -764,6 +795,45 @@ TEST(two_deaths_at_stores)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(trials); i++)
         deaths(&trials[i], 31, 29, AT_STORES);
+}
+
+/* --- another image, refused ---------------------------------------------------------------------------------------------- */
+static void refused_images(const struct trial *t)
+{
+    static const char *const refused[][3] = {
+        { "web", "kernel", "only service domains are built anew in place" },
+        { "net0", "blk", "'blk' is no image of its kind: those are called net, or net-..." },
+        { "net0", "network", "is no image of its kind" },
+        { "net0", "", "is no image of its kind" },
+        { "net0", "net-3", "image 'net-3' is not in the bundle" },
+        { "net0", "net-big", "image 'net-big' does not fit into 16 MiB" },
+    };
+    struct errbuf e;
+
+    (void)t;
+    instance_boots();
+    instance_works();
+    for (unsigned i = 0; i < ARRAY_SIZE(refused); i++)
+        if (!upgrade_begin(dom_by_name(refused[i][0]), refused[i][1], &e) ||
+            !strstr(e.s, refused[i][2]))
+            BAD("%s %s: %s", refused[i][0], refused[i][1], e.s);
+    if (strcmp(upgrade_image(dom_by_name("net0")), "net") != 0)
+        BAD("net0: is another");
+    upgrade_badly();
+    if (!strstr(m->said, "net0: image net-bad does not come up: net again\n"))
+        BAD("it is not said");
+    upgrade_net0(); /* the next one has its turn all the same */
+    if (!strstr(m->said, "net0: runs image net-2\n") || !driver_by_name("net0", "net"))
+        BAD("it is not said, or no net driver domain any more");
+}
+
+TEST(images_refused)
+{
+    static const struct trial t = { .name = "images" };
+
+    trial_name = t.name;
+    machine_new();
+    assert_int_equal(instance(refused_images, &t, -1), 0);
 }
 
 /* --- nothing is made ---------------------------------------------------------------------------------------------------- */

@@ -129,6 +129,11 @@ TEST(those_that_are_named)
     assert_true(shows("control") && shows("debian") && !shows("web"));
     assert_non_null(strstr(screen, " ab000000-0000-0000-0000-000000000000\n"));
     assert_non_null(strstr(screen, "\ndebian: restarted\n"));
+    assert_null(strstr(screen, "runs image"));
+    strcpy(dom_by_id(16)->runs, "net-2"); /* which is not its configuration's */
+    assert_true(RUN(list_commands, "list", "-v"));
+    assert_non_null(strstr(screen, "\ndebian: runs image net-2\n"));
+    dom_by_id(16)->runs[0] = '\0';
     setup(NULL);
     assert_true(RUN(list_commands, "list", "web", "nobody"));
     assert_string_equal(screen, "nobody: no such domain\n");

@@ -148,11 +148,21 @@ bool metrics_work(void) { return false; }
 bool waiting_forget(const char *name) { return false; }
 void report_list(const char *name) {}
 static unsigned restarts;
+static bool restart_fails;
+static char image[64];
 int supervisor_restart(struct dom *d, struct errbuf *e)
 {
     assert_int_equal(d->id, 4);
-    return restarts++, 0;
+    return restarts++, restart_fails ? fail(e, -EIO, "%s: cannot be restarted", d->cfg.name) : 0;
 }
+int upgrade_begin(struct dom *d, const char *name, struct errbuf *e)
+{
+    if (d->id != 4)
+        return fail(e, -EOPNOTSUPP, "%s: no service", d->cfg.name);
+    snprintf(image, sizeof(image), "%s", name);
+    return 0;
+}
+void upgrade_failed(struct dom *d) { image[0] = '\0'; }
 bool supervisor_restarts(const struct dom *d) { return d->id == 4; }
 static char crashed[32];
 int supervisor_crash(struct dom *d, uint32_t how, uint16_t after_ms)
@@ -756,6 +766,29 @@ TEST(restarts_by_the_clock)
         ON_SCREEN(bad[i][1]);
     }
     assert_int_equal(net0.rejuvenate_s, 0);
+    without_guests();
+}
+
+TEST(another_image)
+{
+    with_guests(0, 0);
+    restarts = 0;
+    PLAY({ 0, "upgrade net0 net-2\r" });
+    assert_true(restarts == 1 && !strcmp(image, "net-2"));
+    restart_fails = true;
+    PLAY({ 0, "upgrade net0 net-3\r" });
+    ON_SCREEN("net0: cannot be restarted");
+    assert_true(restarts == 2 && !image[0]);
+    restart_fails = false;
+    static const char *const bad[][2] = { { "upgrade web net\r", "web: no service" },
+                                          { "upgrade control x\r", "control: the core starts it" },
+                                          { "upgrade nobody net\r", "nobody: no such domain" },
+                                          { "upgrade net0\r", "usage: upgrade NAME IMAGE" } };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        PLAY({ 0, bad[i][0] });
+        ON_SCREEN(bad[i][1]);
+    }
+    assert_int_equal(restarts, 2);
     without_guests();
 }
 

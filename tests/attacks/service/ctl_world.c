@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/update.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
+// LINK: ctl-dom/supervise/supervisor.c ctl-dom/supervise/guests.c ctl-dom/supervise/update.c ctl-dom/supervise/upgrade.c ctl-dom/supervise/dying.c ctl-dom/supervise/backoff.c ctl-dom/supervise/state.c
 // LINK: ctl-dom/domain/slots.c ctl-dom/domain/records.c
 /* ctl_world.h. */
 #include "ctl_world.h"
@@ -26,6 +26,9 @@ int event_bind_virq(unsigned virq, event_fn fn, void *arg)
 }
 int guest_write(domid_t id, uint64_t gpa, const void *src, size_t len) { return 0; }
 int service_write(struct dom *d) { return 0; }
+struct svc_image;
+int build_fits(const struct dom *d, const struct svc_image *img, struct errbuf *e) { return 0; }
+struct svc_image *svc_image_get(const char *name, struct errbuf *e) { return NULL; }
 int store_control(const struct dom *d, const char *what) { return 0; }
 int store_introduce(const struct dom *d) { return 0; }
 int store_introduce_soon(const struct dom *d, xs_done done) { return 0; }

@@ -71,7 +71,7 @@ static void tell(const struct dom *d, uint64_t has, enum following how)
     if (how == FOLLOW_GOES_ON)
         return;
     if (has > want)
-        out(", and gives no more back: it needs that, or has no balloon driver");
+        out(", and gives no more back: it has not booted yet, needs that, or has no balloon driver");
     else if (!bh_ctl_sysinfo(&si) && si.free_pages + si.dirty_pages < want - has)
         out(": the machine has %lu MiB free, %lu are missing; it takes more as soon as there is some",
             (si.free_pages + si.dirty_pages) / PAGES_MIB,

@@ -239,7 +239,7 @@ TEST(it_stands_still)
     assert_string_equal(
         shown(),
         "debian: has 256 MiB of 128; Ctrl-C: waits no more\n"
-        "debian: has 256 MiB of 128, and gives no more back: it needs that, or has no balloon driver\n");
+        "debian: has 256 MiB of 128, and gives no more back: it has not booted yet, needs that, or has no balloon driver\n");
     free_pages = 10 * 256;
     RUN(memory_commands, "mem-set", "debian", "300");
     assert_int_equal(stayed(), 10);

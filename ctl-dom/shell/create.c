@@ -110,14 +110,16 @@ void command_findings(const struct findings *found, const char *why)
         out("%s\n", why);
 }
 
+static const char *plural(unsigned n) { return n == 1 ? "" : "s"; }
+
 static void would(const struct domcfg *c)
 {
-    out("%s: would be created: %u MiB, %u VCPUs, %s %s", c->name, c->memory_mb, c->vcpus,
-        c->kernel[0] ? "kernel" : "image", c->kernel[0] ? c->kernel : c->image);
+    out("%s: would be created: %u MiB, %u VCPU%s, %s %s", c->name, c->memory_mb, c->vcpus,
+        plural(c->vcpus), c->kernel[0] ? "kernel" : "image", c->kernel[0] ? c->kernel : c->image);
     if (c->ramdisk[0])
         out(", ramdisk %s", c->ramdisk);
-    out(", %u vifs, %u disks, %u PCI devices; nothing was made\n", c->nr_vifs, c->nr_disks,
-        c->nr_pci);
+    out(", %u vif%s, %u disk%s, %u PCI device%s; nothing was made\n", c->nr_vifs,
+        plural(c->nr_vifs), c->nr_disks, plural(c->nr_disks), c->nr_pci, plural(c->nr_pci));
 }
 
 /* Paused, then its console, then its first instruction. */

@@ -250,7 +250,8 @@ static const struct command rows[] = {
     { "shutdown", "[-wF] NAME | -a",
       "asks a guest, or with -a all, to power off; -w: and waits for it", 1, 4, cmd_shutdown },
     { "reboot", "[-wF] NAME | -a",
-      "asks a guest, or with -a all, to start anew; -w: and waits for its end", 1, 4, cmd_reboot },
+      "asks a guest, or with -a all, to start anew; -w: and waits for its end (machine reboot: the machine)",
+      1, 4, cmd_reboot },
     { "machine", "poweroff | reboot [-f]",
       "once all guests have shut down, or after 60 s; -f: at once", 1, 2, cmd_machine },
 };

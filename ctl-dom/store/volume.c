@@ -271,6 +271,7 @@ static int write_failed(struct errbuf *e, int rc)
 {
     const char *why = rc == -EINVAL   ? "its archive is damaged: nothing is written to it"
                       : rc == -ENOSPC ? "it is full: pack it anew on a host (docs/volume.md)"
+                      : rc == -EMFILE ? "it has all the files that it may have: config-rm one"
                       : front.broken  ? front.broken
                                       : "it cannot be written";
 

@@ -309,6 +309,8 @@ int archive_append(const struct archive *a, const struct archive_disk *d, const 
 
     if (!a->sound || !*name || strlen(name) >= ARCHIVE_NAME || strchr(name, '/') || len > ARCHIVE_TEXT)
         return -EINVAL;
+    if (len && a->nr == ARCHIVE_FILES && !archive_find(a, name))
+        return -EMFILE;
     size_t all = off + sizeof(*h) + body + END;
     all = (all + d->sector - 1) / d->sector * d->sector;
     if (a->entries + 1 >= ARCHIVE_ENTRIES || all > d->size || from > d->size - all)

@@ -50,7 +50,7 @@ struct archive {
 int archive_scan(struct archive *a, const struct archive_disk *d);
 const struct archive_file *archive_find(const struct archive *a, const char *name); /* or NULL */
 bool archive_is_config(const char *name);                                           /* NAME.cfg */
-/* One more entry. 0: it is on the disk; or a negative errno: -EINVAL (the archive is not sound, or the name no good), -ENOSPC, or the disk's: then
+/* One more entry. 0: it is on the disk; or a negative errno: -EINVAL (the archive is not sound, or the name no good), -ENOSPC, -EMFILE (ARCHIVE_FILES are there), or the disk's: then
  * it is there or it is not, and nothing else has changed. a is to be scanned again. */
 int archive_append(const struct archive *a, const struct archive_disk *d, const char *name,
                    const void *data, size_t len, uint64_t mtime);

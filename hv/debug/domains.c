@@ -127,7 +127,7 @@ static bool queues(struct debug_at *at, char *text)
     if (v->running || v->state == VCPU_RUNNABLE)
         snprintf(text, DEBUG_LINE, "d%uv%u CPU %u %s, weight %u%s%s", d->id, v->id,
                  v->cpu ? v->cpu->id : 0, vcpu_state(v), v->weight, v->held ? ", at its cap" : "",
-                 v->pause_count ? ", paused" : "");
+                 v->pause_count > v->held ? ", paused" : "");
     if (++at->n == d->nr_vcpus)
         debug_next_domain(at, d);
     domain_put(d);

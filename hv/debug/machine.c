@@ -65,11 +65,12 @@ static bool units(struct debug_at *at, char *text)
     }
     if (!p || !iommu_ops)
         return false;
-    if (!p->iommu) {
+    struct iommu *unit = READ_ONCE(p->iommu); /* no lock: it may go between two looks */
+    if (!unit) {
         snprintf(text, DEBUG_LINE, BDF_FMT ": by none", BDF_ARGS(p->sbdf));
         return true;
     }
-    const struct iommu_trial *u = iommu_ops->trial(p->iommu);
+    const struct iommu_trial *u = iommu_ops->trial(unit);
     snprintf(text, DEBUG_LINE, BDF_FMT ": by " BDF_FMT ", which %s%s", BDF_ARGS(p->sbdf),
              BDF_ARGS((uint32_t)u->devid), tried[u->state], u->doubted ? ", and is doubted" : "");
     return true;

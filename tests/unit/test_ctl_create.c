@@ -113,7 +113,7 @@ TEST(nothing_made)
         assert_true(CREATE(options[i], "debian", "memory=64", "name=c4"));
         assert_string_equal(done, " would");
         assert_string_equal(screen,
-                            "c4: would be created: 64 MiB, 1 VCPUs, kernel k, ramdisk r, 1 vifs, 0 disks, "
+                            "c4: would be created: 64 MiB, 1 VCPU, kernel k, ramdisk r, 1 vif, 0 disks, "
                             "0 PCI devices; nothing was made\n");
     }
     refusal = -ENOMEM;

@@ -546,8 +546,8 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
         why = "maxvcpus is less than vcpus";
     else if (c->image[0] && (c->vcpus != 1 || c->maxvcpus > 1))
         why = "a service domain has one vCPU";
-    else if (c->keep && c->role != BH_ROLE_DRIVER && c->role != BH_ROLE_STORE)
-        why = "keep pages are for the roles driver and store";
+    else if (c->keep && c->role == BH_ROLE_GUEST)
+        why = "keep pages are for the roles driver, pciback and store";
     else if (c->mtu && c->role != BH_ROLE_DRIVER)
         why = "mtu is for the role driver; a guest's is a word of vif";
     else if (c->configs[0] && c->role != BH_ROLE_DRIVER)

@@ -867,7 +867,7 @@ TEST(checks)
         { "name='a'\nmemory=64\nkernel='k'\nimage='i'", "x.cfg: kernel and image exclude each other" },
         { "name='a'\nmemory=4\nimage='i'\nvcpus=2", "x.cfg: a service domain has one vCPU" },
         { "name='a'\nmemory=4\nimage='i'\nkeep=2",
-          "x.cfg: keep pages are for the roles driver and store" },
+          "x.cfg: keep pages are for the roles driver, pciback and store" },
         { "name='a'\nmemory=4\nimage='i'\nmtu=9000",
           "x.cfg: mtu is for the role driver; a guest's is a word of vif" },
         { "name='a'\nmemory=2\nimage='i'\nrole='driver'\nkeep=2",

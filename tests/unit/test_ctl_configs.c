@@ -13,6 +13,7 @@
 #include "domain/elf.h"
 #include "domain/load.h"
 #include "run_command.h"
+#include "screen.h"
 #include "store/volume.h"
 
 /* --- bundle and volume --- */
@@ -30,7 +31,7 @@ struct archive volume;
 static const char *refuses; /* the volume, and why */
 static bool no_volume;
 static unsigned opened_now, writes;
-static char wrote[4096], wrote_name[80], shown[16384];
+static char wrote[4096], wrote_name[80];
 
 struct image *bundle_find(struct bundle *b, const char *name)
 {
@@ -99,23 +100,14 @@ void con_getc(void) { keys++; }
 void con_edits(struct edit *e) {}
 void con_set_mode(enum con_mode m) {}
 void con_write(const char *s, size_t len) {}
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(shown);
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(shown + n, sizeof(shown) - n, fmt, ap);
-    va_end(ap);
-}
 void command_findings(const struct findings *found, const char *why)
 {
     for (unsigned i = 0; i < found->n; i++)
         out("%s\n", found->at[i].text);
 }
 
-#define SAYS(what)     assert_non_null(strstr(shown, what))
-#define SAYS_NOT(what) assert_null(strstr(shown, what))
+#define SAYS(what)     assert_non_null(strstr(screen, what))
+#define SAYS_NOT(what) assert_null(strstr(screen, what))
 
 int setup(void **state)
 {
@@ -131,7 +123,7 @@ int setup(void **state)
     memset(&volume, 0, sizeof(volume));
     refuses = NULL;
     no_volume = false;
-    shown[0] = wrote[0] = wrote_name[0] = '\0';
+    screen[0] = wrote[0] = wrote_name[0] = '\0';
     writes = 0;
     keys = "";
     return 0;
@@ -208,7 +200,7 @@ static void write_web(const char *typed)
 {
     static char one[2];
 
-    shown[0] = '\0';
+    screen[0] = '\0';
     assert_true(RUN(config_commands, "config-write", "web"));
     bool on = command_is_on();
     while (*typed && on) { /* key by key */
@@ -268,10 +260,10 @@ TEST(nothing_is_written)
         "a b", "net0", "net0.cfg", "1234567890123456789012345678901234567890123456789012345678901"
     };
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
-        shown[0] = '\0';
+        screen[0] = '\0';
         RUN(config_commands, "config-write", names[i]);
         assert_false(command_is_on());
-        assert_true(strlen(shown) > 0);
+        assert_true(strlen(screen) > 0);
         SAYS_NOT("Ctrl-D");
     }
     no_volume = true;
@@ -314,5 +306,5 @@ TEST(it_is_shown)
 {
     put("web.cfg", "# \x1b[31mred\nname = 'web'\nlast");
     RUN(config_commands, "config-show", "web");
-    assert_string_equal(shown, "# ?[31mred\nname = 'web'\nlast\n");
+    assert_string_equal(screen, "# ?[31mred\nname = 'web'\nlast\n");
 }

@@ -3,30 +3,20 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // create: its options and words, with the real parser; what becomes of a domain is the machine's (test_ctl_deaths.c).
 #include <errno.h>
-#include <stdarg.h>
 #include "unit.h"
 #include "console/console.h"
 #include "domain/load.h"
 #include "run_command.h"
+#include "screen.h"
 #include "supervise/life.h"
 
 struct bh_self self;
-static char screen[4096];
 static struct dom made;
 static char done[128]; /* what was done, in its order */
 static bool unpause_fails;
 
 static void did(const char *what) { strncat(done, what, sizeof(done) - strlen(done) - 1); }
 
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(screen);
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(screen + n, sizeof(screen) - n, fmt, ap);
-    va_end(ap);
-}
 uint64_t now_ns(void) { return 1000000000; }
 long hypercall(unsigned nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {

@@ -6,6 +6,7 @@
 #include "unit.h"
 #include "bundle/kept.h"
 #include "run_command.h"
+#include "screen.h"
 #include "store/connection.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
@@ -30,16 +31,7 @@ static struct dom blk = { .next = &net,
 struct dom *doms = &blk;
 bool store_up = true;
 
-static char said[8192];
 void say(const char *fmt, ...) {}
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(said);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(said + n, sizeof(said) - n, fmt, ap);
-    va_end(ap);
-}
 void rejuvenate_list(const struct dom *d) {}
 struct dom *driver_by_name(const char *name, const char *image) { return NULL; }
 struct dom *dom_by_name(const char *name) { return NULL; }
@@ -138,11 +130,11 @@ int disk_limit(struct dom *d, const struct dom_dev *v, const struct cfg_disk *c)
 
 static void typed(const struct commands *group, const char *cmd, const char *arg)
 {
-    said[0] = 0;
+    screen[0] = 0;
     assert_true(run_command(group, arg ? 2 : 1, (const char *const[]){ cmd, arg }));
 }
-#define SAYS(what)     assert_non_null(strstr(said, what))
-#define SAYS_NOT(what) assert_null(strstr(said, what))
+#define SAYS(what)     assert_non_null(strstr(screen, what))
+#define SAYS_NOT(what) assert_null(strstr(screen, what))
 
 int setup(void **state)
 {
@@ -193,25 +185,25 @@ TEST(what_stands_still)
     for (unsigned still = 0; still < 2; still++) {
         user.dev[0].stalled = still;
         typed(&list_commands, "list", NULL);
-        assert_int_equal(strstr(said, line) != NULL, still);
+        assert_int_equal(strstr(screen, line) != NULL, still);
         typed(&list_commands, "list", "guest");
-        assert_int_equal(strstr(said, line) != NULL, still);
+        assert_int_equal(strstr(screen, line) != NULL, still);
         typed(&list_commands, "list", "net0");
         SAYS_NOT("still");
         typed(&network_commands, "network-list", "guest");
-        assert_int_equal(strstr(said, line) != NULL, still);
+        assert_int_equal(strstr(screen, line) != NULL, still);
         typed(&network_commands, "network-list", "net0");
-        assert_int_equal(strstr(said, line) != NULL, still);
+        assert_int_equal(strstr(screen, line) != NULL, still);
         typed(&network_commands, "network-list", "blk0");
         SAYS_NOT("still");
         typed(&block_commands, "block-list", "guest");
         SAYS_NOT("still");
     }
-    said[0] = 0;
+    screen[0] = 0;
     run_command(&network_commands, 3, retry);
     SAYS("retried\n");
     retry[2] = "1";
-    said[0] = 0;
+    screen[0] = 0;
     run_command(&network_commands, 3, retry);
     SAYS("guest: has no vif 1\n");
     user.dev[0].stalled = false;
@@ -265,7 +257,7 @@ TEST(frames)
         "\nnet0                 wire          21          22        0        0        0        9        0        0        0        0 net0\n";
 
     typed(&network_commands, "network-list", "guest");
-    for (const char *at = strstr(said, "\nName"), **h = (const char **)heads;
+    for (const char *at = strstr(screen, "\nName"), **h = (const char **)heads;
          h < heads + ARRAY_SIZE(heads); h++)
         assert_non_null(at = strstr(at, *h));
     SAYS(guest);
@@ -275,7 +267,7 @@ TEST(frames)
     SAYS(wire);
     SAYS_NOT("/be/0");
     typed(&network_commands, "network-list", "blk0");
-    assert_string_equal(said, "");
+    assert_string_equal(screen, "");
     numbers[1][1] = ""; /* it has no NIC */
     typed(&network_commands, "network-list", "guest");
     SAYS(guest);
@@ -311,7 +303,7 @@ TEST(counters)
     SAYS("\nguest                                       20   hypercalls 5 copies 20 guest-walks 0 remembered 0 nested-walks 0 ipis 0 self-ipis 0 moves 0 device-irqs 0 irqs-astray 0\n");
     SAYS("\n(core, for none of them)                     -   hypercalls 0 copies 0 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
     SAYS("\n(all)                                        -   hypercalls 20 copies 127 guest-walks 0 remembered 0 nested-walks 0 ipis 1000 ");
-    said[0] = 0;
+    screen[0] = 0;
     run_command(&info_commands, 3, one);
     SAYS("net0                                         4  ");
     SAYS("\nnet0                                         4   hypercalls 5 copies 4 ");
@@ -319,12 +311,12 @@ TEST(counters)
     SAYS_NOT("(all)");
     SAYS_NOT("version");
     one[2] = "control";
-    said[0] = 0;
+    screen[0] = 0;
     run_command(&info_commands, 3, one);
     SAYS("\ncontrol ");
     SAYS_NOT("net0  ");
     one[2] = "nobody";
-    said[0] = 0;
+    screen[0] = 0;
     run_command(&info_commands, 3, one);
     SAYS_NOT("guest ");
 }

@@ -3,10 +3,11 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // list: which domains, and their configurations as JSON.
 #include <errno.h>
-#include <stdarg.h>
 #include "unit.h"
 #include "console/console.h"
 #include "run_command.h"
+#include "dom_table.h"
+#include "screen.h"
 #include "shell/json.h"
 #include "shell/lists.h"
 #include "supervise/aside.h"
@@ -14,18 +15,7 @@
 #include "supervise/waiting.h"
 
 struct bh_self self;
-struct dom *doms;
-static char screen[16384];
 
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(screen);
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(screen + n, sizeof(screen) - n, fmt, ap);
-    va_end(ap);
-}
 static const struct bh_dominfo core[] = { { .domid = 0, .name = "control", .state = BH_DOM_RUNNING },
                                           { .domid = 4, .name = "net0", .flags = BH_DI_BLOCKED },
                                           { .domid = 16, .name = "debian" },
@@ -37,22 +27,6 @@ long hypercall(unsigned nr, uint64_t a, uint64_t di, uint64_t s, uint64_t d)
         if (core[i].domid >= ((struct bh_dominfo *)di)->domid)
             return *(struct bh_dominfo *)di = core[i], 0;
     return -ESRCH;
-}
-struct dom *dom_by_id(domid_t id)
-{
-    struct dom *d = doms;
-    while (d && d->id != id)
-        d = d->next;
-    return d;
-}
-struct dom *dom_find(const char *name, struct errbuf *e)
-{
-    struct dom *d = doms;
-    while (d && strcmp(d->cfg.name, name))
-        d = d->next;
-    if (!d)
-        snprintf(e->s, sizeof(e->s), "%s: no such domain", name);
-    return d;
 }
 int xs_raw(uint32_t type, uint32_t tx, const void *payload, uint32_t len, char **reply, uint32_t *n)
 {

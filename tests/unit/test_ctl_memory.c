@@ -9,25 +9,17 @@
 #include "console/console.h"
 #include "domain/build.h"
 #include "run_command.h"
+#include "dom_table.h"
+#include "screen.h"
 #include "store/store.h"
 
 static struct dom guest, net0;
-struct dom *doms;
-static char screen[8192];
 static uint64_t now, limit, pages, free_pages;
 static unsigned online, flags, state, resized, looks;
 static int core_says, store_says;
 static bool (*stays)(void), ctrl_c;
 static unsigned (*moves)(void); /* what the guest does between two looks */
 
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(screen);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(screen + n, sizeof(screen) - n, fmt, ap);
-    va_end(ap);
-}
 const char *errno_text(int rc) { return rc == -EINVAL ? "invalid" : "an error"; }
 int fail(struct errbuf *e, int rc, const char *fmt, ...)
 {
@@ -36,21 +28,6 @@ int fail(struct errbuf *e, int rc, const char *fmt, ...)
     vsnprintf(e->s, sizeof(e->s), fmt, ap);
     va_end(ap);
     return rc;
-}
-struct dom *dom_by_id(domid_t id)
-{
-    struct dom *d = doms;
-    while (d && d->id != id)
-        d = d->next;
-    return d;
-}
-struct dom *dom_find(const char *name, struct errbuf *e)
-{
-    for (struct dom *d = doms; d; d = d->next)
-        if (!strcmp(d->cfg.name, name))
-            return d;
-    fail(e, -ESRCH, "%s: no such domain", name);
-    return NULL;
 }
 uint64_t now_ns(void) { return now; }
 static uint64_t next_look;

@@ -3,26 +3,16 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // domid, domname, rename, uptime: what is typed and what is shown.
 #include <errno.h>
-#include <stdarg.h>
 #include "unit.h"
 #include "domain/dom.h"
 #include "run_command.h"
+#include "screen.h"
 #include "store/store.h"
 #include "supervise/waiting.h"
 
 struct bh_self self;
-static char screen[4096];
 static uint64_t now = 100000 * NS_PER_S;
 
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(screen);
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(screen + n, sizeof(screen) - n, fmt, ap);
-    va_end(ap);
-}
 uint64_t now_ns(void) { return now; }
 
 /* The core's list: control, net0, a guest that it knows by its first name. */

@@ -8,6 +8,7 @@
 #include "unit.h"
 #include "domain/dom.h"
 #include "run_command.h"
+#include "screen.h"
 #include "store/connection.h"
 #include "store/devices.h"
 #include "supervise/owned.h"
@@ -15,17 +16,7 @@
 
 struct bh_self self;
 bool store_up = true;
-static char screen[4096];
 
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(screen);
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(screen + n, sizeof(screen) - n, fmt, ap);
-    va_end(ap);
-}
 void say(const char *fmt, ...)
 {
     size_t n = strlen(screen);

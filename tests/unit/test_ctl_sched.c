@@ -3,22 +3,12 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // sched-credit2, vcpu-list, vcpu-pin, and cpus=, cpu_weight=, cap= of a configuration: what is typed, asked of the core, and shown.
 #include <errno.h>
-#include <stdarg.h>
 #include "unit.h"
 #include "domain/scheduling.h"
 #include "run_command.h"
+#include "screen.h"
 
 struct dom *doms;
-static char screen[4096];
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(screen);
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(screen + n, sizeof(screen) - n, fmt, ap);
-    va_end(ap);
-}
 
 /* The core: control, net0, a guest with two vCPUs; CPUs 1 to 3 run domains. */
 static struct bh_sched of[3][2];

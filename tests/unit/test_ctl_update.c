@@ -3,30 +3,20 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // config-update with the real parser: what is refused, what is kept for the next start, and which command does what of it now.
 #include <errno.h>
-#include <stdarg.h>
 #include "unit.h"
 #include "console/console.h"
 #include "domain/build.h"
 #include "domain/identity.h"
 #include "domain/load.h"
 #include "run_command.h"
+#include "screen.h"
 #include "store/devices.h"
 #include "supervise/update.h"
 
 struct bh_self self;
-static char screen[4096];
 static struct dom web, net0;
 struct dom *doms = &net0;
 
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(screen);
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(screen + n, sizeof(screen) - n, fmt, ap);
-    va_end(ap);
-}
 uint64_t now_ns(void) { return 1; }
 long hypercall(unsigned nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return -ENOSYS; }
 struct dom *dom_by_id(domid_t id) { return id == 16 ? &web : NULL; }

@@ -6,9 +6,9 @@
 #include <bh.h>
 #include <errno.h>
 #include "run_command.h"
+#include "screen.h"
 #include "xs_harness.h"
 
-static char said_by_it[16384];
 static size_t waits; /* for the wire */
 static char keyboard[64];
 static bool (*stays)(void);
@@ -16,14 +16,6 @@ static unsigned meddles; /* before the ends of so many transactions somebody els
 static unsigned ends;
 int xs_error;
 
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(said_by_it);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(said_by_it + n, sizeof(said_by_it) - n, fmt, ap);
-    va_end(ap);
-}
 size_t con_busy(void) { return waits; }
 bool con_skip_to(unsigned char c)
 {
@@ -159,14 +151,14 @@ static void turn(void)
 /* --- */
 #define TYPED(...)                                     \
     do {                                               \
-        said_by_it[0] = '\0';                          \
+        screen[0] = '\0';                              \
         assert_true(RUN(store_commands, __VA_ARGS__)); \
     } while (0)
 #define NO_USE(...) assert_false(RUN(store_commands, __VA_ARGS__))
-#define SAYS(what)                             \
-    do {                                       \
-        assert_string_equal(said_by_it, what); \
-        said_by_it[0] = '\0';                  \
+#define SAYS(what)                         \
+    do {                                   \
+        assert_string_equal(screen, what); \
+        screen[0] = '\0';                  \
     } while (0)
 
 TEST(what_is_written_is_read)
@@ -180,9 +172,9 @@ TEST(what_is_written_is_read)
     TYPED("xenstore-list", "/b", "/none");
     SAYS("c\n/none: not found\n");
     TYPED("xenstore-list", "-p", "/b", "/local/domain");
-    assert_non_null(strstr(said_by_it, "/b/c\n/local/domain/0\n"));
+    assert_non_null(strstr(screen, "/b/c\n/local/domain/0\n"));
     TYPED("xenstore-list", "-p", "/");
-    assert_non_null(strstr(said_by_it, "/a\n/b\n"));
+    assert_non_null(strstr(screen, "/a\n/b\n"));
     TYPED("xenstore-exists", "/b", "/b/d", "/b//c");
     SAYS("/b: exists\n/b/d: not found\n/b//c: invalid\n");
 }
@@ -198,7 +190,7 @@ TEST(the_tree)
     TYPED("xenstore-ls", "-fp", "/b");
     SAYS("/b/c =   (n0)\n/b/c/d = 1  (n16,r17)\n/b/e = 2  (n0)\n");
     TYPED("xenstore-ls");
-    assert_non_null(strstr(said_by_it, "b = \n c = \n  d = 1\n e = 2\n"));
+    assert_non_null(strstr(screen, "b = \n c = \n  d = 1\n e = 2\n"));
 }
 
 TEST(all_or_nothing)
@@ -309,7 +301,7 @@ TEST(watched_until_ctrl_c)
     }
     assert_non_null(stays);
     waits = 1 << 20; /* the line takes no more */
-    said_by_it[0] = '\0';
+    screen[0] = '\0';
     OK(&ctl, XS_WRITE, 0, D("/a/x\0002"));
     turn();
     SAYS("");

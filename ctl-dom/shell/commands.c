@@ -5,33 +5,54 @@
 #include <string.h>
 #include "console/console.h"
 
+#define HELP_WORDS 34 /* columns */
+
 static bool cmd_help(int argc, char **argv);
 
 static const struct command own[] = {
     { "help", "[COMMAND]", "this list, or how a command is used", 0, 1, cmd_help },
 };
 static const struct commands own_commands = COMMANDS(own);
-static const struct commands *const groups[] = {
-    &own_commands,    &list_commands,  &name_commands,   &create_commands, &domain_commands,
-    &config_commands, &sched_commands, &memory_commands, &vcpus_commands,  &info_commands,
-    &signal_commands, &top_commands,   &pci_commands,    &block_commands,  &network_commands,
-    &store_commands,  &crash_commands, &power_commands,  &update_commands,
+/* NULL: it goes on with the one before. */
+static const struct {
+    const char *title;
+    const struct commands *c;
+} groups[] = {
+    { NULL, &own_commands },
+    { "Domains", &list_commands },
+    { NULL, &name_commands },
+    { NULL, &create_commands },
+    { NULL, &domain_commands },
+    { NULL, &signal_commands },
+    { "Configurations", &config_commands },
+    { NULL, &update_commands },
+    { "CPUs and memory", &sched_commands },
+    { NULL, &memory_commands },
+    { NULL, &vcpus_commands },
+    { "Devices", &pci_commands },
+    { NULL, &block_commands },
+    { NULL, &network_commands },
+    { "The store", &store_commands },
+    { "Crashes", &crash_commands },
+    { "The machine", &info_commands },
+    { NULL, &top_commands },
+    { NULL, &power_commands },
 };
 
 const struct command *command_find(const char *name)
 {
     for (unsigned g = 0; g < ARRAY_SIZE(groups); g++)
-        for (unsigned i = 0; i < groups[g]->n; i++)
-            if (!strcmp(groups[g]->row[i].name, name))
-                return &groups[g]->row[i];
+        for (unsigned i = 0; i < groups[g].c->n; i++)
+            if (!strcmp(groups[g].c->row[i].name, name))
+                return &groups[g].c->row[i];
     return NULL;
 }
 
 const struct command *command_nth(unsigned i)
 {
-    for (unsigned g = 0; g < ARRAY_SIZE(groups); i -= groups[g++]->n)
-        if (i < groups[g]->n)
-            return &groups[g]->row[i];
+    for (unsigned g = 0; g < ARRAY_SIZE(groups); i -= groups[g++].c->n)
+        if (i < groups[g].c->n)
+            return &groups[g].c->row[i];
     return NULL;
 }
 
@@ -44,6 +65,19 @@ static void help_of(const struct command *c)
         out("  for example: %s\n", example);
 }
 
+/* One whose words are long has its sentence below them. */
+static void help_row(const struct command *c)
+{
+    int n = (int)(strlen(c->name) + strlen(c->args)) + 1;
+
+    out("  %s %s", c->name, c->args);
+    if (n > HELP_WORDS)
+        out("\n  %*s", HELP_WORDS, "");
+    else
+        out("%*s", HELP_WORDS - n, "");
+    out(" %s\n", c->help);
+}
+
 static bool cmd_help(int argc, char **argv)
 {
     const struct command *one = argc > 1 ? command_find(argv[1]) : NULL;
@@ -54,13 +88,12 @@ static bool cmd_help(int argc, char **argv)
         out("%s: unknown command (help lists them)\n", argv[1]);
     if (argc > 1)
         return true;
-    for (unsigned g = 0; g < ARRAY_SIZE(groups); g++)
-        for (unsigned i = 0; i < groups[g]->n; i++) {
-            const struct command *c = &groups[g]->row[i];
-            char left[48];
-            snprintf(left, sizeof(left), "%s %s", c->name, c->args);
-            out("  %-34s %s\n", left, c->help);
-        }
+    for (unsigned g = 0; g < ARRAY_SIZE(groups); g++) {
+        if (groups[g].title)
+            out("%s:\n", groups[g].title);
+        for (unsigned i = 0; i < groups[g].c->n; i++)
+            help_row(&groups[g].c->row[i]);
+    }
     return true;
 }
 

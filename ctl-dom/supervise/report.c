@@ -167,12 +167,11 @@ static void full(const struct bh_report *r)
         r->info1, r->info2);
     if (r->why[0])
         out("  %s\n", QUOTED(r->why));
-    out("  rip %016lx", r->rip);
-    if (!r->cr0) { /* not restartable: the registers are the guest's own */
-        out("\n");
+    if (!r->cr0) { /* not restartable */
+        out("  its registers are the guest's own: it says itself what it died of (console, dmesg NAME)\n");
         return;
     }
-    out("  rsp %016lx  rflags %08lx\n", r->rsp, r->rflags);
+    out("  rip %016lx  rsp %016lx  rflags %08lx\n", r->rip, r->rsp, r->rflags);
     out("  cr0 %08lx  cr2 %016lx  cr3 %08lx  cr4 %08lx\n", r->cr0, r->cr2, r->cr3, r->cr4);
     for (unsigned i = 0; i < 16; i++)
         out("  %s %016lx%s", reg[i], r->gpr[i], i % 3 == 2 || i == 15 ? "\n" : "");

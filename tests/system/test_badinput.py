@@ -10,8 +10,8 @@ from tests.lib.xl import held, manual
 
 def help_and_table(text):
     """docs/xl.md and the shell agree about what xl has."""
-    ours = {line.split()[0]: "works" for line in text.splitlines() if line.strip() and not line.startswith(" " * 8)}
-    check({"help", "create"} <= ours.keys(), f"help: {text}")
+    ours = {line.split()[0]: "works" for line in text.splitlines() if re.match(r"  \S", line)}
+    check({"help", "create"} <= ours.keys() and "\nDevices:" in text.replace("\r", ""), f"help: {text}")
     try:
         held("commands", manual()["commands"], ours)
     except Missing as e:

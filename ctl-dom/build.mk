@@ -21,6 +21,11 @@ $(GUEST_TOOLS): $(GUEST)/%: tests/guest/%.c
 $(GUEST)/ramdisk.cpio: $(GUEST)/vmlinuz tools/guest/mkramdisk.sh tools/guest/init $(GUEST_TOOLS)
 	tools/guest/mkramdisk.sh $(GUEST)/modules tools/guest/init $@ $(GUEST_TOOLS)
 
+# The Linux service domains': the same kernel, with its drivers.
+LINUX_SCRIPTS := $(wildcard tools/guest/linux/*)
+$(GUEST)/linux-service.cpio: $(GUEST)/vmlinuz tools/guest/mklinux.sh tools/guest/linux $(LINUX_SCRIPTS)
+	tools/guest/mklinux.sh $(GUEST)/drivers "$$(cat $(GUEST)/version)" tools/guest/linux $@
+
 # A whole Debian on a disk: a minute or two of work, so not part of `all`. `make run` and `make test` want it.
 $(GUEST)/debian-disk.img: tools/guest/mkdisk.sh
 	@echo '  DISK $@'
@@ -42,6 +47,7 @@ endef
 # The one that is shipped.
 BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf metrics=$(B)/metrics.elf net=$(B)/net.elf blk=$(B)/blk.elf \
   debian-kernel=$(GUEST)/vmlinuz debian-ramdisk=$(GUEST)/ramdisk.cpio \
+  linux-service=$(GUEST)/linux-service.cpio \
   grub=$(GRUB_IMAGE)
 BUNDLE_CFGS := $(sort $(wildcard ctl-dom/bundle/*.cfg))
 $(eval $(call bundle,$(B)/bundle.itb,$(BUNDLE_IMAGES),$(BUNDLE_CFGS)))

@@ -117,12 +117,33 @@ def test_bundle_shipped():
     def names(itb):
         got = subprocess.run(["dumpimage", "-l", itb], capture_output=True, text=True, check=True).stdout
         return set(re.findall(r"^ Image \d+ \((\S+)\)", got, re.M))
-    product = {"store", "pciback", "net", "blk", "metrics", "debian-kernel", "debian-ramdisk", "grub"}
+    product = {"store", "pciback", "net", "blk", "metrics", "debian-kernel", "debian-ramdisk", "linux-service", "grub"}
     product |= {f.name for f in (ROOT / "ctl-dom/bundle").glob("*.cfg")}
     got = names(BUILD / "bundle.itb")
     check(got == product, f"in the bundle that is shipped: {sorted(got ^ product)}")
     more = names(TEST_BUNDLE) - got
     check(got < names(TEST_BUNDLE) and {"hostile", "hostile.cfg"} < more, f"the tests' bundle has {sorted(more)} beside")
+
+
+def test_bundle_linux():
+    """The Linux service domains' ramdisk: each driver with all that it needs, the storage role's in its archive; programs are no links to busybox."""
+    with tempfile.TemporaryDirectory() as d:
+        with open(BUILD / "guest/linux-service.cpio", "rb") as f:
+            subprocess.run(["cpio", "-idm", "--quiet"], cwd=d, stdin=f, check=True)
+        links = [name for name in ("ip", "brctl", "bridge", "nft", "xenstore") if os.path.islink(f"{d}/bin/{name}")]
+        check(not links, f"links: {links}")
+        release, = os.listdir(d + "/lib/modules")
+        modules = f"{d}/lib/modules/{release}"
+        check("nf_tables.ko" in os.listdir(modules) and "dm-mod.ko" not in os.listdir(modules), f"modules: {os.listdir(modules)}")
+        subprocess.run(["tar", "-xzf", d + "/role/storage.tar.gz", "-C", d], check=True)
+        with open(modules + "/modules.dep") as f:
+            wanted = {name for line in f for name in line.replace(":", " ").split()}
+        missing = sorted(wanted - set(os.listdir(modules)))
+        check({"xen-netback.ko", "dm-snapshot.ko", "e1000e.ko"} < wanted and not missing, f"missing: {missing}")
+        check(os.access(d + "/bin/lvm", os.X_OK) and os.access(d + "/bin/nbd-server", os.X_OK), "no storage programs in the archive")
+        for script in ["init"] + [f"role/{name}" for name in os.listdir(d + "/role") if "." not in name]:
+            got = subprocess.run(["busybox", "sh", "-n", f"{d}/{script}"], capture_output=True, text=True)
+            check(got.returncode == 0, f"{script}: {got.stderr}")
 
 
 MEET = """#!/bin/sh

@@ -3,6 +3,7 @@
 # Lays out what the bundle needs of a packaged kernel, unmodified:
 #   OUT/vmlinuz   the kernel as it came: a bzImage, or an ELF; the one in it has the PVH note
 #   OUT/modules/  the Xen front-end modules, uncompressed; none where they are built in; in vlan/ those of 802.1Q, if it has them
+#   OUT/drivers/  those of the Linux service domains (mklinux.sh) and all that they need, uncompressed
 #   OUT/version   the kernel's release string
 # Usage: fetch-kernel.sh OUT [KERNEL]. KERNEL is
 #   nothing             what linux-image-amd64 of the machine's apt sources depends on
@@ -14,9 +15,12 @@ out=$1 kernel=${2:-}
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out"
 pkg=$out/pkg
-rm -rf "$pkg" "$out/modules.tmp"
-mkdir -p "$pkg" "$out/modules.tmp/vlan"
+rm -rf "$pkg" "$out/modules.tmp" "$out/drivers.tmp"
+mkdir -p "$pkg" "$out/modules.tmp/vlan" "$out/drivers.tmp"
 front_ends='xen-netfront xen-blkfront' vlan='llc stp garp mrp 8021q' # in the order in which they go in
+# What a Linux service domain serves with, filters and translates, and drives.
+drivers='xen-netfront xen-blkfront xen-netback xen-blkback bridge 8021q nft_chain_nat nft_ct nft_fib_inet nft_limit nft_masq nft_nat nft_reject_inet
+    e1000e igb nvme xhci-pci snd-hda-intel snd-hda-codec-generic loop dm-mod dm-snapshot nbd ext4 crc32c_generic'
 
 die() { echo "fetch-kernel: $*" >&2; exit 1; }
 depends() { apt-cache depends "$1" 2> /dev/null | sed -n "s/^ *\(Pre\)\{0,1\}Depends: \(linux-\($2\)-[0-9][^ ]*\)\$/\2/p"; }
@@ -31,11 +35,9 @@ download() {
     echo "$deb"
 }
 
-# A .deb is big; only a few files of it are needed. Which are there depends on how the distribution splits its kernel.
+# Which files are there depends on how the distribution splits its kernel.
 unpack() {
-    # shellcheck disable=SC2046
-    dpkg-deb --fsys-tarfile "$1" | tar -x -C "$pkg" --wildcards --no-anchored 'boot/vmlinu[xz]-*' 'modules/*/vmlinu[xz]' \
-        $(printf '%s.ko* ' $front_ends $vlan) 2> /dev/null || true
+    dpkg-deb --fsys-tarfile "$1" | tar -x -C "$pkg" --wildcards --no-anchored 'boot/vmlinu[xz]-*' 'modules/*/vmlinu[xz]' '*.ko*' 2> /dev/null || true
 }
 
 case $kernel in
@@ -96,9 +98,22 @@ take() { # FOLDER NAME ...: uncompressed
 take "$out/modules.tmp" $front_ends
 # shellcheck disable=SC2086
 take "$out/modules.tmp/vlan" $vlan
+# And what those need in turn, by what each says of itself; what no file has is built in, or not of this kernel.
+take_all() {
+    while [ $# -gt 0 ]; do
+        name=$1
+        shift
+        [ ! -e "$out/drivers.tmp/$name.ko" ] || continue
+        take "$out/drivers.tmp" "$name"
+        [ ! -e "$out/drivers.tmp/$name.ko" ] || set -- "$@" $(tr '\0' '\n' < "$out/drivers.tmp/$name.ko" | sed -n 's/^depends=//p' | tr ',' ' ')
+    done
+}
+# shellcheck disable=SC2086
+take_all $drivers
 [ -n "$(ls "$out/modules.tmp" | grep -v '^vlan$')" ] || echo "fetch-kernel: $release has no front-end modules: they have to be built in" >&2
-rm -rf "$pkg" "$out/modules"
+rm -rf "$pkg" "$out/modules" "$out/drivers"
 mv "$out/modules.tmp" "$out/modules"
+mv "$out/drivers.tmp" "$out/drivers"
 echo "$release" > "$out/version"
 rm -f "$out/vmlinux.tmp"
 mv "$out/vmlinuz.tmp" "$out/vmlinuz"

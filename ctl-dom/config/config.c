@@ -550,6 +550,8 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
         why = "keep pages are for the roles driver, pciback and store";
     else if (c->mtu && c->role != BH_ROLE_DRIVER)
         why = "mtu is for the role driver; a guest's is a word of vif";
+    else if (c->driver_domain && c->role != BH_ROLE_GUEST)
+        why = "driver_domain is for a guest: the role driver serves without";
     else if (c->configs[0] && c->role != BH_ROLE_DRIVER)
         why = "configs is for the role driver: its volume that has configurations";
     else if (c->image[0] && c->keep * 4 + 2048 > c->memory_mb * 1024)

@@ -43,11 +43,15 @@ struct cfg_vif {
     bool leaving;              /* a detach was asked for: the guest's next life is without it */
 };
 
+/* What a disk's target is: a volume of a block driver domain, or of a Linux a block device, a file, an export of NBD. */
+enum disk_kind { DISK_VOLUME, DISK_PHY, DISK_FILE, DISK_NBD };
+
 struct cfg_disk {
-    char backend[BH_NAME_LEN]; /* the block driver domain, "": the only one that there is */
-    char volume[112];          /* as it names its volumes */
-    char vdev[CFG_VDEV];       /* xvda ..., whatever form the configuration has */
-    char mode[3];              /* r, w, r!, w! */
+    char backend[BH_NAME_LEN]; /* the domain that serves it, "": the only block driver domain that there is */
+    char volume[112];    /* as it names its volumes; a path, or what NBD is told */
+    uint8_t kind;        /* enum disk_kind */
+    char vdev[CFG_VDEV]; /* xvda ..., whatever form the configuration has */
+    char mode[3];        /* r, w, r!, w! */
     bool no_discard, untrusted;
     bool leaving; /* a detach was asked for: the guest's next life is without it */
     uint32_t devid;

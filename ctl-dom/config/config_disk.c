@@ -3,8 +3,8 @@
  * One entry of disk=, as xl-disk-configuration(5) has them: the positional form
  * `phy:[DOMAIN:]VOLUME,VDEV,ACCESS` (without the prefix a FORMAT comes after the target), then
  * key=value in any order, `target=` last. A disk is a volume of a block driver domain, whose name
- * stands before the colon of the target or in `backend=`. Two keys are our own: `limit-ops=` and
- * `limit-bytes=`, what the guest may do in a second.
+ * stands before the colon of the target or in `backend=`; or a block device (a path), a file (`file:`) or an export of NBD (`nbd:HOST:PORT[:EXPORT]`) of a Linux
+ * that `backend=` names (store/linux.h). Two keys are our own: `limit-ops=` and `limit-bytes=`, what the guest may do in a second.
  *
  * Pure: no hypercalls.
  */
@@ -22,7 +22,8 @@ struct disk_parser {
     char *err;
     size_t err_len;
     char *target;
-    bool prefix; /* there was one: no format among the positional ones */
+    bool prefix;         /* there was one: no format among the positional ones */
+    const char *foreign; /* the one that only a Linux has a use for */
     int pos;
     unsigned said; /* of what any value could be the default: SAID_* */
 };
@@ -229,6 +230,17 @@ static int set_discard(struct disk_parser *dp, bool none)
     return 0;
 }
 
+/* Of xl's those that a Linux back-end here has: what is a block device or a file anyway, and NBD. */
+static int set_script(struct disk_parser *dp, const char *val)
+{
+    if (!strcmp(val, "block-nbd")) {
+        dp->d->kind = DISK_NBD;
+        dp->foreign = "nbd";
+    } else if (strcmp(val, "block") != 0)
+        return fail(dp, "script '%.40s' is not supported: volumes are there without one", val);
+    return 0;
+}
+
 static int set_key(struct disk_parser *dp, const char *key, char *val)
 {
     if (!strcmp(key, "vdev"))
@@ -248,7 +260,7 @@ static int set_key(struct disk_parser *dp, const char *key, char *val)
     if (!strcmp(key, "limit-bytes"))
         return set_limit(dp, key, val, SAID_BYTES);
     if (!strcmp(key, "script"))
-        return fail(dp, "script '%.40s' is not supported: volumes are there without one", val);
+        return set_script(dp, val);
     return fail(dp, "unknown option '%.40s'", key);
 }
 
@@ -298,14 +310,26 @@ static const char *prefix_of(const char *text)
     return NULL;
 }
 
+/* Of a prefix that names what a Linux serves; DISK_VOLUME: it names nothing that anybody has here. */
+static enum disk_kind foreign_kind(const char *prefix)
+{
+    if (!strcmp(prefix, "file") || !strcmp(prefix, "aio"))
+        return DISK_FILE;
+    return strcmp(prefix, "nbd") ? DISK_VOLUME : DISK_NBD;
+}
+
 /* `phy:` is the form, `raw:` an older one; any other names another kind of back-end. */
 static int strip_prefixes(struct disk_parser *dp, char **text)
 {
     const char *prefix;
 
     while (*text += strspn(*text, " \t"), (prefix = prefix_of(*text)) != NULL) {
-        if (strcmp(prefix, "phy") != 0 && strcmp(prefix, "raw") != 0)
-            return fail(dp, "the prefix '%s:' is not supported, only phy:", prefix);
+        if (strcmp(prefix, "phy") != 0 && strcmp(prefix, "raw") != 0) {
+            dp->d->kind = (uint8_t)foreign_kind(prefix);
+            dp->foreign = prefix;
+            if (dp->d->kind == DISK_VOLUME)
+                return fail(dp, "the prefix '%s:' is not supported, only phy:", prefix);
+        }
         *text += strlen(prefix) + 1;
         dp->prefix = true;
     }
@@ -323,7 +347,7 @@ static int split_target(struct disk_parser *dp)
         return fail(dp,
                     "the prefix '%s:' does not belong to target= (DOMAIN:VOLUME, as target=blk0:data1)",
                     prefix);
-    if (colon) {
+    if (colon && *t != '/' && dp->d->kind != DISK_NBD) {
         *colon = '\0';
         t = trim(t);
         int rc = set_backend(dp, t, strlen(t));
@@ -331,8 +355,15 @@ static int split_target(struct disk_parser *dp)
             return rc;
         t = trim(colon + 1);
     }
-    if (*t == '/')
+    if (dp->foreign && !dp->d->backend[0])
+        return fail(dp, "the prefix '%s:' is for a Linux that serves disks: backend= says which",
+                    dp->foreign);
+    if (*t == '/' && !dp->d->backend[0])
         return fail(dp, "target '%.60s' is a path of a host: DOMAIN:VOLUME here, as blk0:data1", t);
+    if (dp->d->kind == DISK_FILE && *t && *t != '/')
+        return fail(dp, "file '%.60s' is no path", t);
+    if (*t == '/' && dp->d->kind == DISK_VOLUME)
+        dp->d->kind = DISK_PHY;
     if (!*t) /* a variable of a script that is not set: never more than what was asked for */
         return fail(dp, "no volume in '%.60s:': name one, or 'disk' for the whole disk",
                     dp->d->backend);

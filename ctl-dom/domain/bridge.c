@@ -29,7 +29,16 @@ static int find(const struct dom *b, const char *name)
 
 int bridge_find(const struct dom *b, const struct cfg_vif *v)
 {
+    if (b->cfg.driver_domain) /* a Linux knows its own */
+        return 0;
     return !v->bridge[0] || driver_by_name(v->bridge, "net") == b ? 0 : find(b, v->bridge);
+}
+
+const char *vif_bridge(const struct dom *b, const struct cfg_vif *v)
+{
+    int i = b ? bridge_find(b, v) : -1;
+
+    return i < 0 ? "" : b->cfg.driver_domain ? v->bridge : bridge_name(b, (unsigned)i);
 }
 
 /* The next domain behind b that has a bridge of that name; b NULL: the first. */
@@ -55,6 +64,8 @@ struct dom *vif_backend(const struct cfg_vif *v)
     const char *name = v->backend[0] ? v->backend : v->bridge;
     struct dom *b = *name ? driver_by_name(name, "net") : first_net();
 
+    if (!b && v->backend[0])
+        b = linux_by_name(name);
     if (b || v->backend[0])
         return b && bridge_find(b, v) >= 0 ? b : NULL;
     b = next_with(NULL, name);
@@ -100,7 +111,7 @@ bool vifs_meet(const struct cfg_vif *v, const struct cfg_vif *o)
 {
     const struct dom *b = vif_backend(v);
 
-    return b && vif_backend(o) == b && bridge_find(b, v) == bridge_find(b, o);
+    return b && vif_backend(o) == b && !strcmp(vif_bridge(b, v), vif_bridge(b, o));
 }
 
 int bridges_check(const struct domcfg *cfg, struct errbuf *e)

@@ -12,6 +12,8 @@ unsigned bridges_of(const struct dom *b); /* how many; 0: it is no net driver do
 const char *bridge_name(const struct dom *b, unsigned i);
 /* The number of the bridge in b that v means; -1: it has none of that name. */
 int bridge_find(const struct dom *b, const struct cfg_vif *v);
+/* Its name, as v's back-end b has it; "": none, or the one that a Linux has for who names none. b may be NULL. */
+const char *vif_bridge(const struct dom *b, const struct cfg_vif *v);
 /* Who is to serve it: as its words name him, else the first net driver domain. NULL: nobody, or there are several. */
 struct dom *vif_backend(const struct cfg_vif *v);
 /* The same with what is wrong: `who`, "NAME: vif 0", begins the line. -ENOENT: one who is not there yet may mend it. */

@@ -24,6 +24,8 @@ struct dom_dev {
     unsigned index; /* of cfg.vif or cfg.disk */
     uint32_t devid; /* a vif that is plugged again gets a new one */
     domid_t back;
+    bool foreign;   /* a Linux serves it (store/linux.h) ... */
+    bool unplugged; /* ... that ended, and the front-end's nodes are gone, too */
     bool replug, stalled;
     bool plugging; /* a disk's attach, or a vif's replug, has begun and is not over */
     bool coming;   /* a vif's attach has */
@@ -118,3 +120,14 @@ domid_t slot_for(const struct domcfg *cfg);
 
 /* The driver domain of that name, if it runs that image; NULL: it does not. */
 struct dom *driver_by_name(const char *name, const char *image);
+/* The guest of that name that may be a back-end (driver_domain=); NULL: there is none. */
+static inline struct dom *linux_by_name(const char *name)
+{
+    struct dom *b = dom_by_name(name);
+
+    return b && b->cfg.driver_domain ? b : NULL;
+}
+static inline bool may_serve(const struct dom *b)
+{
+    return b->cfg.role == BH_ROLE_DRIVER || b->cfg.driver_domain;
+}

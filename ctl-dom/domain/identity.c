@@ -80,7 +80,7 @@ static int address_check(const struct domcfg *cfg, unsigned i, const struct dom 
     return d ? fail(e, -EEXIST, "%s: vif %u: %s has the address %s already, %s its vif %u on %s",
                     cfg->name, i, d->cfg.name, text,
                     d->cfg.vif[k].has_mac ? "chosen for" : "made for", k,
-                    bridge_name(back, (unsigned)bridge_find(back, v)))
+                    *vif_bridge(back, v) ? vif_bridge(back, v) : back->cfg.name)
              : 0;
 }
 

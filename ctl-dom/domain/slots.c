@@ -138,6 +138,8 @@ int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *err
     struct slot_entry *e = find(b, d->id, v);
     const struct cfg_vif *c = v->kind == DEV_VIF ? &d->cfg.vif[v->index] : NULL;
 
+    if (b && v->foreign) /* it has none: its nodes are all that it is told */
+        return 0;
     if (!nr_slots(b))
         return fail(err, -ENOENT, "%s: its back-end is gone", d->cfg.name);
     int bridge = c ? bridge_find(b, c) : 0;

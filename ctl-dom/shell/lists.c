@@ -113,8 +113,7 @@ bool list_uplink(const struct dom *b, unsigned bridge, uint64_t n[BH_NET_STATS])
 
 const char *list_bridge(const struct dom *d, const struct dom_dev *v)
 {
-    const struct dom *b = dom_by_id(v->back);
-    int i = b ? bridge_find(b, &d->cfg.vif[v->index]) : -1;
+    const char *name = vif_bridge(dom_by_id(v->back), &d->cfg.vif[v->index]);
 
-    return i < 0 ? "-" : bridge_name(b, (unsigned)i);
+    return *name ? name : "-";
 }

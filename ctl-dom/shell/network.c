@@ -47,8 +47,8 @@ static void frames(const struct dom *d)
     for (const struct dom *o = doms; o; o = o->next)
         for (unsigned i = 0; i < o->nr_devs; i++) {
             const struct dom_dev *v = &o->dev[i];
-            if (v->kind != DEV_VIF || (o != d && v->back != d->id))
-                continue;
+            if (v->kind != DEV_VIF || v->foreign || (o != d && v->back != d->id))
+                continue; /* a Linux counts for itself */
             dev_paths(o, v, be, fe);
             list_numbers(be, BH_KEY_STATS, n, BH_NET_STATS);
             snprintf(idx, sizeof(idx), "%u", v->devid);

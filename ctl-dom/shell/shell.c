@@ -15,6 +15,8 @@
 #include "shell/metrics.h"
 #include "shell/split.h"
 #include "store/devices.h"
+#include "store/linux_life.h"
+#include "store/linux_life.h"
 #include "supervise/anew.h"
 #include "supervise/adopt.h"
 #include "supervise/aside.h"
@@ -146,6 +148,7 @@ static bool work(void)
     bool more = anew_work() || command_work() || adopt_work() || dying_work() || aside_work() ||
                 guests_work() || autostart_work() || rejuvenate_work() || metrics_work();
 
+    more |= linux_work();
     return devs_work() || more; /* what came while that waited is looked at before we sleep */
 }
 

@@ -19,9 +19,11 @@
 #include "domain/slots.h"
 #include "job/job.h"
 #include "store/connection.h"
+#include "store/linux.h"
 #include "store/nodes.h"
 
 #define BACKEND_WAIT_NS 15000000000ull /* a driver domain may be in its back-off */
+#define LINUX_WAIT_NS   60000000000ull /* it may boot still */
 #define SILENT_WAIT_NS  1000000000ull  /* it did not answer the last time, and said nothing since */
 #define DETACH_WAIT_NS  3000000000ull  /* a disk finishes what is in flight */
 #define LOOK_NS         2000000ull
@@ -56,11 +58,17 @@ int vif_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
 
     snprintf(who, sizeof(who), "%s: vif %u", d->cfg.name, i);
     int rc = vif_served(c, who, &b, e);
+    if (!rc && b == d)
+        rc = fail(e, -EINVAL, "%s would be served by itself", who);
+    if (!rc && b->cfg.driver_domain)
+        rc = linux_vif_fits(d, i, b, e);
     if (rc)
         return rc;
     if (c->bridge[0]) /* its next life has the same, whoever else has a bridge of that name by then */
         memcpy(c->backend, b->cfg.name, sizeof(c->backend));
-    *v = (struct dom_dev){ .kind = DEV_VIF, .index = i, .devid = i, .back = b->id };
+    *v = (struct dom_dev){
+        .kind = DEV_VIF, .index = i, .devid = i, .back = b->id, .foreign = b->cfg.driver_domain
+    };
     return 0;
 }
 
@@ -70,7 +78,7 @@ static int only_blk(const struct dom *d, struct cfg_disk *c, struct errbuf *e)
     struct dom *found = NULL;
 
     for (struct dom *b = doms; b && !c->backend[0]; b = b->next) {
-        if (!driver_by_name(b->cfg.name, "blk"))
+        if (!driver_by_name(b->cfg.name, "blk") || b == d)
             continue;
         if (found)
             return fail(e, -EINVAL,
@@ -92,10 +100,20 @@ int disk_resolve(struct dom *d, unsigned i, struct dom_dev *v, struct errbuf *e)
 
     if (rc)
         return rc;
+    if (b && c->kind != DISK_VOLUME)
+        return fail(e, -EINVAL, "%s: disk %s: %s has volumes, no paths: phy:%s:VOLUME", d->cfg.name,
+                    c->vdev, c->backend, c->backend);
+    if (b == d)
+        return fail(e, -EINVAL, "%s: disk %s would be served by itself", d->cfg.name, c->vdev);
+    if (!b && (b = linux_by_name(c->backend)) != NULL && (rc = linux_disk_fits(d, i, b, e)))
+        return rc;
     if (!b)
-        return fail(e, -ENOENT, "%s: disk %s: no block driver domain%s%s", d->cfg.name, c->vdev,
+        return fail(e, -ENOENT, "%s: disk %s: no %s domain%s%s", d->cfg.name, c->vdev,
+                    c->kind == DISK_VOLUME ? "block driver" : "Linux storage",
                     c->backend[0] ? " " : "", c->backend);
-    *v = (struct dom_dev){ .kind = DEV_VBD, .index = i, .devid = c->devid, .back = b->id };
+    *v = (struct dom_dev){
+        .kind = DEV_VBD, .index = i, .devid = c->devid, .back = b->id, .foreign = b->cfg.driver_domain
+    };
     return 0;
 }
 
@@ -196,8 +214,7 @@ void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
         mac_text(d->cfg.vif[v->index].mac, mac);
         node(t, mac, NULL, "%s/mac", be);
         node_num(t, v->devid, "%s/handle", be);
-        int bridge = b ? bridge_find(b, &d->cfg.vif[v->index]) : -1;
-        node(t, bridge < 0 ? "" : bridge_name(b, (unsigned)bridge), NULL, "%s/bridge", be);
+        node(t, vif_bridge(b, &d->cfg.vif[v->index]), NULL, "%s/bridge", be);
         node(t, "", NULL, "%s/script", be);
         node(t, "vif", NULL, "%s/type", be);
     } else {
@@ -215,6 +232,8 @@ void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
         if (c->limit_bytes)
             node_num(t, c->limit_bytes, "%s/" BH_KEY_LIMIT_BYTES, be);
     }
+    if (v->foreign)
+        linux_nodes(t, d, v, be);
     back_ready(t, d, v->back, be);
 }
 
@@ -305,23 +324,46 @@ static bool is_about(const struct dom *d, const struct dom_dev *v)
     char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
     uint64_t gen;
 
+    if (v->foreign) /* by its domid: no other life of it has that, nor a vif that number twice */
+        return true;
     dev_paths(d, v, be, fe);
     snprintf(path, sizeof(path), "%s/" BH_KEY_GEN, be);
     return !xs_read_uint(0, path, &gen) && gen == slot_gen_of(d, v);
 }
 
+/* A node of its back-end's directory, for free(); NULL: none. */
+static char *backend_word(const struct dom *d, const struct dom_dev *v, const char *key)
+{
+    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16];
+
+    dev_paths(d, v, be, fe);
+    snprintf(path, sizeof(path), "%s/%s", be, key);
+    return xs_read(0, path);
+}
+
 /* What a back-end says is wrong with a device, for free(); NULL: nothing. */
 static char *backend_error(const struct dom *d, const struct dom_dev *v)
 {
-    static const char *const keys[] = { BH_KEY_ERROR, "error" };
-    char be[DEV_PATH], fe[DEV_PATH], path[DEV_PATH + 16], *why = NULL;
+    char *why = backend_word(d, v, BH_KEY_ERROR);
 
-    dev_paths(d, v, be, fe);
-    for (unsigned i = 0; i < ARRAY_SIZE(keys) && !why; i++) {
-        snprintf(path, sizeof(path), "%s/%s", be, keys[i]);
-        why = xs_read(0, path);
+    return why ? why : backend_word(d, v, "error");
+}
+
+/* The word of a Linux's script: 0, -EAGAIN, or -EIO and what it says. */
+static int script_ready(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
+{
+    const struct dom *b = dom_by_id(v->back);
+    char *status = backend_word(d, v, "hotplug-status"), *why;
+    int rc = status && !strcmp(status, "connected") ? 0 : -EAGAIN;
+
+    if (status && !strcmp(status, "error")) {
+        why = backend_word(d, v, "hotplug-error");
+        rc = fail(e, -EIO, "%s: %s: %s: %.120s", d->cfg.name, dev_text(d, v),
+                  b ? b->cfg.name : "its back-end", why ? QUOTED(why) : "its script failed");
+        free(why);
     }
-    return why;
+    free(status);
+    return rc;
 }
 
 /* 0: the guest may run, or does and has gone further; -EAGAIN: not yet, or the error. */
@@ -331,7 +373,7 @@ static int backend_ready(const struct dom *d, const struct dom_dev *v, struct er
         return -EAGAIN;
     uint64_t state = backend_state(d, v);
     if (state >= XenbusStateInitWait && state <= XenbusStateConnected)
-        return 0;
+        return v->foreign ? script_ready(d, v, e) : 0;
     char *why = backend_error(d, v);
     if (!why && state != XenbusStateClosing && state != XenbusStateClosed)
         return -EAGAIN;
@@ -367,6 +409,11 @@ uint64_t dev_patience(const struct dom_dev *v, uint64_t ns)
     return is_silent(dom_by_id(v->back)) && ns > SILENT_WAIT_NS ? SILENT_WAIT_NS : ns;
 }
 
+static uint64_t backend_patience(const struct dom_dev *v)
+{
+    return dev_patience(v, v->foreign ? LINUX_WAIT_NS : BACKEND_WAIT_NS);
+}
+
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
     uint64_t began = now_ns(), looked = began;
@@ -374,11 +421,11 @@ int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
     struct dom *b;
     int rc;
 
-    patience_begin(&p, PATIENCE_NS, dev_patience(v, BACKEND_WAIT_NS));
+    patience_begin(&p, PATIENCE_NS, backend_patience(v));
     /* The last look is after the end: this domain may have stood still, too. */
     for (; (rc = backend_ready(d, v, e)) == -EAGAIN; looked = now_ns()) {
         b = dom_by_id(v->back);
-        if (looked - began >= dev_patience(v, BACKEND_WAIT_NS)) {
+        if (looked - began >= backend_patience(v)) {
             fail(e, -ETIME, "%s: %s: %s %s", d->cfg.name, dev_text(d, v),
                  b ? b->cfg.name : "its back-end",
                  is_silent(b) ? "still does not answer" : "does not answer");
@@ -396,6 +443,9 @@ int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
         b->silent_in = 0;
     if (!rc)
         learn_extent(d, v);
+    if (!rc && v->foreign && v->kind == DEV_VBD && d->cfg.role == BH_ROLE_GUEST)
+        say("%s: %s: if %s dies it stands still until it is detached and attached again; by way of a relay it would not",
+            d->cfg.name, dev_text(d, v), b ? b->cfg.name : "its back-end");
     return rc;
 }
 
@@ -626,7 +676,8 @@ static void look_at_all(void)
             struct dom_dev *v = &d->dev[i];
             struct dom *b = dom_by_id(v->back);
             char why[BH_NAME_LEN + 16];
-            if (v->coming || (v->kind == DEV_VIF && d->cfg.vif[v->index].leaving)) /* hotplug.c's */
+            if (v->foreign || v->coming ||
+                (v->kind == DEV_VIF && d->cfg.vif[v->index].leaving)) /* hotplug.c's */
                 continue;
             if (b && (v->replug || (v->plugging && v->kind == DEV_VIF))) {
                 snprintf(why, sizeof(why), v->replug ? "%s is a new one" : "%s asked for it",

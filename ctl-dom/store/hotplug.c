@@ -13,6 +13,7 @@
 #include "job/job.h"
 #include "store/connection.h"
 #include "store/devices.h"
+#include "store/linux.h"
 #include "store/nodes.h"
 
 #define CLOSE_WAIT_NS   10000000000ull
@@ -102,6 +103,8 @@ static int let_go(struct dom *d, struct dom_dev *v, uint64_t wait_ns)
     struct patience p;
     uint64_t is;
 
+    if (dev_lost(v)) /* nobody has it */
+        return 0;
     dev_paths(d, v, be, fe);
     snprintf(path, sizeof(path), "%s/online", be);
     slot_detaching(d, v);

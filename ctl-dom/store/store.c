@@ -8,6 +8,7 @@
 #include <uuid/uuid.h>
 #include "domain/identity.h"
 #include "store/devices.h"
+#include "store/linux_life.h"
 #include "store/nodes.h"
 
 /* What its kernel follows while it runs. */
@@ -59,7 +60,7 @@ static void domain_nodes(struct txn *t, struct dom *d)
         node(t, NULL, ro, "/local/domain/%u/" BH_KEY_METRICS, d->id);
     for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
         node(t, "", rw, "/local/domain/%u/%s", d->id, own[i]);
-    if (d->cfg.role == BH_ROLE_DRIVER || d->cfg.role == BH_ROLE_PCIBACK)
+    if (may_serve(d) || d->cfg.role == BH_ROLE_PCIBACK)
         node(t, NULL, ro, "/local/domain/%u/backend", d->id);
     if (d->cfg.role == BH_ROLE_DRIVER) {
         node(t, NULL, rw, "/local/domain/%u/volumes", d->id);
@@ -120,7 +121,7 @@ static int remove_backends(domid_t id)
 
     for (const struct dom *b = doms; b; b = b->next)
         for (unsigned i = 0; i < ARRAY_SIZE(types) && !rc; i++) {
-            if (b->cfg.role != (i < 2 ? BH_ROLE_DRIVER : BH_ROLE_PCIBACK))
+            if (i < 2 ? !may_serve(b) : b->cfg.role != BH_ROLE_PCIBACK)
                 continue;
             snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%u", b->id, types[i], id);
             rc = removed(path);
@@ -156,6 +157,7 @@ int store_remove_domain(struct dom *d)
 {
     if (d->cfg.role == BH_ROLE_STORE) /* all of it went with that */
         return 0;
+    linux_gone(d);
     if (d->in_store) {
         if (d->cfg.role == BH_ROLE_DRIVER)
             devs_driver_gone(d);

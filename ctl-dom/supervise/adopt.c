@@ -11,6 +11,7 @@
 #include "store/connection.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
+#include "store/linux_life.h"
 #include "store/store.h"
 #include "store/volume.h"
 #include "supervise/anew.h"
@@ -168,6 +169,7 @@ static void meet_store(void)
         }
     }
     volume_left();
+    (void)linux_work();
     (void)devs_work(); /* vifs that were being plugged again, before one of their guests ends */
     dying_meet_store();
 }

@@ -18,7 +18,7 @@ static bool wait_for_driver(const struct domcfg *cfg, const char *config, struct
 {
     struct errbuf e;
 
-    if (cfg->role != BH_ROLE_GUEST || devs_served(cfg, &e) != -ENOENT)
+    if ((cfg->role != BH_ROLE_GUEST && cfg->role != BH_ROLE_DRIVER) || devs_served(cfg, &e) != -ENOENT)
         return false;
     if (w)
         snprintf(w->what, sizeof(w->what), "%s", e.s);

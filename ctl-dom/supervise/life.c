@@ -18,6 +18,7 @@
 #include "domain/start_info.h"
 #include "job/job.h"
 #include "store/devices.h"
+#include "store/linux_life.h"
 #include "store/store.h"
 #include "supervise/dying.h"
 #include "supervise/supervisor.h"
@@ -87,8 +88,10 @@ static int connect_and_start(struct dom *d, bool paused, struct errbuf *e)
         urc = bh_ctl_unpause(&id);
     if (urc)
         return fail(e, (int)urc, "%s: does not start: %s", d->cfg.name, errno_text((int)urc));
-    if (d->cfg.role == BH_ROLE_DRIVER)
+    if (may_serve(d)) {
+        linux_look();
         waiting_look();
+    }
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: ctl-dom/supervise/life.c ctl-dom/supervise/adopt.c ctl-dom/supervise/guests.c ctl-dom/supervise/update.c ctl-dom/supervise/upgrade.c ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
 // LINK: ctl-dom/supervise/plug.c ctl-dom/supervise/owned.c ctl-dom/supervise/anew.c ctl-dom/supervise/supervisor.c ctl-dom/supervise/dying.c ctl-dom/supervise/state.c ctl-dom/supervise/backoff.c
-// LINK: ctl-dom/console/patience.c ctl-dom/store/devices.c ctl-dom/store/hotplug.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
+// LINK: ctl-dom/console/patience.c ctl-dom/store/devices.c ctl-dom/store/hotplug.c ctl-dom/store/linux.c ctl-dom/store/linux_life.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
 // LINK: ctl-dom/domain/slots.c ctl-dom/domain/dom.c ctl-dom/domain/records.c domains/random.c ctl-dom/domain/identity.c ctl-dom/domain/bridge.c ctl-dom/domain/error.c ctl-dom/domain/pci.c
 // LINK: ctl-dom/domain/build.c ctl-dom/domain/scheduling.c ctl-dom/config/config_cpus.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c domains/devname.c tests/unit/ctl_stubs.c tests/unit/ctl_store.c tests/unit/stores.c
 /* The core, time, and whoever answers in the store. */
@@ -363,6 +363,12 @@ static void connect(const struct machine_dom *b, const struct machine_dom *g, co
     unsigned is = number(be, "state");
     bool opens = e && slot_state(e) != SLOT_DETACHING;
 
+    if (b->role == BH_ROLE_GUEST && is == XenbusStateInitialising) { /* a Linux, and its script */
+        snprintf(path, sizeof(path), "%s/hotplug-status", be);
+        put(path, "connected");
+        put_state(be, XenbusStateInitWait);
+        return;
+    }
     if (is == XenbusStateInitialising && opens) {
         snprintf(path, sizeof(path), "%s/bh-gen", be);
         snprintf(gen, sizeof(gen), "%u", slot_gen(e));
@@ -389,7 +395,7 @@ static void connect(const struct machine_dom *b, const struct machine_dom *g, co
 }
 static bool serves(const struct machine_dom *b)
 {
-    return b && b->state == BH_DOM_RUNNING && b->adopted && b->talks;
+    return b && b->state == BH_DOM_RUNNING && (b->adopted || b->role == BH_ROLE_GUEST) && b->talks;
 }
 /* True: somebody did something. */
 static bool others(void)

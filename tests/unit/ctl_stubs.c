@@ -11,6 +11,7 @@
 #include "domain/elf.h"
 #include "domain/start_info.h"
 #include "store/devices.h"
+#include "store/linux_life.h"
 #include "store/store.h"
 #include "supervise/adopt.h"
 #include "supervise/dying.h"
@@ -157,6 +158,26 @@ static const struct domcfg configs[] = {
     { .name = "late", GUEST, DISK("blk1", "1"), .autostart = true },
     { .name = "hand", GUEST, VIF("net0"), DISK("blk0", "2") },
     { .name = "bad", GUEST, VIF("net0"), DISK("blk0", "bad") },
+    { .name = "netdd", GUEST, .driver_domain = true },
+    { .name = "behind",
+      GUEST,
+      VIF("netdd"),
+      .nr_disks = 1,
+      .disk = { { .backend = "netdd",
+                  .kind = DISK_FILE,
+                  .volume = "/vols/a",
+                  .vdev = "xvda",
+                  .mode = "w",
+                  .devid = 51712 } } },
+    { .name = "relay",
+      SERVICE(BH_ROLE_DRIVER, "blk"),
+      .nr_disks = 1,
+      .disk = { { .backend = "netdd",
+                  .kind = DISK_PHY,
+                  .volume = "/dev/vg/b",
+                  .vdev = "xvda",
+                  .mode = "w",
+                  .devid = 51712 } } },
 };
 
 int bundle_open(struct bundle *b, const void *data, size_t len, char *err, size_t n)
@@ -216,6 +237,7 @@ void instance_works(void)
 
     for (unsigned i = 0; i < 3000 && idle < 12 && m->clock < end; i++) {
         bool more = anew_work() || adopt_work() || dying_work() || guests_work() || autostart_work();
+        more = linux_work() || more;
         more = devs_work() || more;
         idle = more ? 0 : idle + 1;
         job_wait(more ? TIME_PAST : 0);

@@ -122,7 +122,12 @@ TEST(errors_name_the_place)
         { "disk = [ 'phy:blk0:a,xvda,x' ]", "x.cfg:1: disk: bad access 'x' (r, w, r! or w!)" },
         { "disk = [ 'phy:blk0:a,xvda,w,w' ]", "x.cfg:1: disk: 'w' is one word too many" },
         { "disk = [ 'file:/a,xvda,w' ]",
-          "x.cfg:1: disk: the prefix 'file:' is not supported, only phy:" },
+          "x.cfg:1: disk: the prefix 'file:' is for a Linux that serves disks: backend= says which" },
+        { "disk = [ 'nbd:10.0.0.1:10809,xvda,w' ]",
+          "x.cfg:1: disk: the prefix 'nbd:' is for a Linux that serves disks: backend= says which" },
+        { "disk = [ 'file:a.img,xvda,w,backend=stordd' ]", "x.cfg:1: disk: file 'a.img' is no path" },
+        { "disk = [ 'vhd:/a.vhd,xvda,w,backend=stordd' ]",
+          "x.cfg:1: disk: the prefix 'vhd:' is not supported, only phy:" },
         { "disk = [ 'blk0:a,qcow2,xvda,w' ]",
           "x.cfg:1: disk: format 'qcow2' is not supported, only raw" },
         { "disk = [ 'vdev=xvda,backendtype=qdisk,target=blk0:a' ]",
@@ -207,6 +212,7 @@ TEST(disks)
         assert_string_equal(d.mode, good[i].mode);
         assert_int_equal(d.devid, good[i].devid);
         assert_int_equal(d.no_discard, good[i].no_discard);
+        assert_int_equal(d.kind, DISK_VOLUME);
     }
     static const char *const bad[] = { "",           "xvd",         "xvda0",  "xvda01", "xvda256",
                                        "sdq",        "sda16",       "hde",    "hda64",  "xvdzzzzz",
@@ -253,6 +259,36 @@ TEST(disks)
     }
     assert_int_equal(parse("disk = [ 'phy:blk0:a,xvda,w',\n 'phy:blk0:b,xvdb,r' ]"), 0);
     assert_int_equal(cfg.nr_disks, 2);
+}
+
+/* What a Linux serves: a path or words of NBD, and a back-end that is named. */
+TEST(disks_of_a_linux)
+{
+    static const struct {
+        const char *spec, *volume;
+        enum disk_kind kind;
+    } good[] = {
+        { "phy:/dev/vg/lv,xvda,w,backend=stordd", "/dev/vg/lv", DISK_PHY },
+        { "phy:stordd:/dev/vg/lv,xvda,w", "/dev/vg/lv", DISK_PHY },
+        { "backend=stordd,vdev=xvda,access=w,target=/dev/sda:1", "/dev/sda:1", DISK_PHY },
+        { "file:/vols/a.img,xvda,w,backend=stordd", "/vols/a.img", DISK_FILE },
+        { "aio:stordd:/vols/a.img,xvda", "/vols/a.img", DISK_FILE },
+        { "nbd:10.0.0.9:10809:a,xvda,w,backend=stordd,script=block", "10.0.0.9:10809:a", DISK_NBD },
+        { "backend=stordd,vdev=xvda,script=block-nbd,target=10.0.0.9:10809", "10.0.0.9:10809",
+          DISK_NBD },
+    };
+    struct cfg_disk d;
+
+    for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        err[0] = '\0';
+        int rc = config_disk(&d, good[i].spec, err, sizeof(err));
+        assert_string_equal(err, "");
+        assert_int_equal(rc, 0);
+        assert_string_equal(d.backend, "stordd");
+        assert_string_equal(d.volume, good[i].volume);
+        assert_string_equal(d.mode, "w");
+        assert_int_equal(d.kind, good[i].kind);
+    }
 }
 
 TEST(bridges)
@@ -870,6 +906,8 @@ TEST(checks)
           "x.cfg: keep pages are for the roles driver, pciback and store" },
         { "name='a'\nmemory=4\nimage='i'\nmtu=9000",
           "x.cfg: mtu is for the role driver; a guest's is a word of vif" },
+        { "name='a'\nmemory=8\nimage='i'\nrole='driver'\ndriver_domain=1",
+          "x.cfg: driver_domain is for a guest: the role driver serves without" },
         { "name='a'\nmemory=2\nimage='i'\nrole='driver'\nkeep=2",
           "x.cfg: keep pages leave no room for the program" },
     };

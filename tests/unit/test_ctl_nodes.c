@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: tests/unit/xs_harness.c ctl-dom/store/store.c ctl-dom/store/connection.c
-// LINK: ctl-dom/store/nodes.c ctl-dom/store/devices.c tests/unit/no_keyboard.c ctl-dom/config/config_disk.c
+// LINK: ctl-dom/store/nodes.c ctl-dom/store/devices.c ctl-dom/store/linux.c ctl-dom/store/linux_life.c tests/unit/no_keyboard.c ctl-dom/config/config_disk.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lz
 /* What the toolstack writes for a driver domain and a guest's disk, in the store itself: who may do what there, before and after. */
 #include <errno.h>
@@ -130,6 +130,8 @@ struct dom *driver_by_name(const char *name, const char *image)
 {
     return !strcmp(name, "blk0") ? &driver : !strcmp(name, "blk1") ? &second : NULL;
 }
+struct dom *dom_by_name(const char *name) { return NULL; }
+const char *vif_bridge(const struct dom *b, const struct cfg_vif *v) { return "net0"; }
 struct dom *dom_by_id(domid_t id) { return id == 3 ? &driver : NULL; }
 int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e) { return 0; }
 void slot_attached(const struct dom *d, const struct dom_dev *v) {}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Attach and detach of a disk, with either side killed between any two of its steps.
-// LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/domain/bridge.c ctl-dom/domain/slots.c ctl-dom/store/devices.c tests/unit/no_keyboard.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_pci.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c
+// LINK: ctl-dom/shell/block.c ctl-dom/store/hotplug.c ctl-dom/store/linux.c ctl-dom/store/linux_life.c ctl-dom/domain/bridge.c ctl-dom/domain/slots.c ctl-dom/store/devices.c tests/unit/no_keyboard.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_pci.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c
 // LINK: drivers-dom/lib/counters.c drivers-dom/blk/vbd.c drivers-dom/blk/vbd_store.c drivers-dom/blk/adopt.c drivers-dom/blk/journal.c drivers-dom/blk/rings.c
 // LINK: drivers-dom/blk/request.c drivers-dom/lib/blame.c drivers-dom/lib/keep_record.c domains/fiber.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -Ictl-dom -luuid -lz

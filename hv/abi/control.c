@@ -12,6 +12,7 @@
 #include "mem/frame.h"
 #include "mem/gcopy.h"
 #include "pci/pci.h"
+#include "pci/trap.h"
 #include "sched/sched.h"
 #include "virt/virt.h"
 
@@ -303,6 +304,8 @@ static long op_pci_hide(const struct bh_pci_hide *a)
     return a->hide > 1 ? -EINVAL : pci_hide(a->sbdf, a->hide);
 }
 static long op_pci_cfg(struct bh_pci_cfg *a) { return pci_config_access(a); }
+static long op_pci_trap(struct bh_pci_trap *a) { return trap_serve(a); }
+static long op_pci_set(struct bh_pci_set *a) { return pci_set(a); }
 static long op_info(struct bh_dominfo *a) { return control_info(a); }
 static long op_report(struct bh_report *a) { return control_report(a); }
 static long op_log(struct bh_log *a) { return control_log(a); }

@@ -8,6 +8,7 @@
 #include "arch/irq.h"
 #include "common/regs.h"
 #include "domain/domain.h"
+#include "pci/trap.h"
 #include "sched/irqs_off.h"
 #include "sched/pending.h"
 #include "sched/sched.h"
@@ -43,6 +44,7 @@ static bool prepare(struct vcpu *v)
         lapic_reset(v); /* INIT did */
         v->redo_len = 0;
         v->halted = v->waiting = false;
+        trap_drop(v);
     }
     if (__atomic_load_n(&v->context_state, __ATOMIC_ACQUIRE) == CONTEXT_READY) {
         if (fresh) /* else a SIPI was faster than who wrote it, and it runs */
@@ -54,6 +56,8 @@ static bool prepare(struct vcpu *v)
         if (!vcpu_runnable(v))
             return false;
     }
+    if (unlikely(v->trap.state) && trap_waits(v))
+        return false;
     if (v->halted) {
         if (!vcpu_has_work(v)) {
             vcpu_block(v);

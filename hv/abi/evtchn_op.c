@@ -71,7 +71,7 @@ static long op_bind_virq(struct domain *d, struct evtchn_bind_virq *b)
         return -EINVAL;
     uint32_t virq = (uint32_t)clamp_nospec(b->virq, NR_VIRQS);
     bool global = virq_is_global(virq);
-    if (global && !priv_allows(d->role, PRIV_GLOBAL_VIRQ))
+    if (global && !priv_allows(d->role, virq == BH_VIRQ_PCI_TRAP ? PRIV_PCI_CFG : PRIV_GLOBAL_VIRQ))
         return -EPERM;
     if (global && b->vcpu != 0)
         return -EINVAL;

@@ -15,15 +15,14 @@ static long op_map_pirq(struct domain *d, struct physdev_map_pirq *m)
         return -EOPNOTSUPP;
     for (p = d->devices; p && p->sbdf != sbdf; p = p->next_owned)
         ;
-    if (!p || !p->msix_table)
+    if (!p || !p->msix_count)
         return -ENODEV;
-    if (i >= p->msix_count || (m->pirq >= 0 && (uint32_t)m->pirq != p->pirq_base + i))
+    if (m->pirq >= 0 && (uint32_t)m->pirq != p->pirq_base + i)
         return -EINVAL;
-    i = (uint32_t)clamp_nospec(i, ARRAY_SIZE(p->route));
-    p->route[i].mapped = 1;
-    p->route[i].pirq = p->pirq_base + i;
-    m->pirq = (int)p->route[i].pirq;
-    return 0;
+    uint32_t pirq = 0;
+    int rc = pirq_map(p, i, &pirq);
+    m->pirq = (int)pirq;
+    return rc;
 }
 
 static long op_unmap_pirq(struct domain *d, const struct physdev_unmap_pirq *u)
@@ -41,13 +40,7 @@ static long op_get_free_pirq(struct domain *d, struct physdev_get_free_pirq *f)
 {
     if (f->type != MAP_PIRQ_TYPE_MSI)
         return -EOPNOTSUPP;
-    for (struct pci_dev *p = d->devices; p; p = p->next_owned)
-        for (unsigned i = 0; i < p->msix_count; i++)
-            if (!p->route[i].mapped) {
-                f->pirq = p->pirq_base + i;
-                return 0;
-            }
-    return -ENOSPC;
+    return pirq_free_number(d, &f->pirq);
 }
 
 static long op_eoi(struct domain *d, const struct physdev_eoi *e)

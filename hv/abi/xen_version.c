@@ -61,12 +61,11 @@ static long op_platform_parameters(struct call *c, xen_platform_parameters_t *p)
 
 static long op_get_features(struct call *c, struct xen_feature_info *fi)
 {
-    (void)c;
     fi->submap = 0;
     if (fi->submap_idx == 0)
         fi->submap = 1u << XENFEAT_writable_page_tables | 1u << XENFEAT_auto_translated_physmap |
                      1u << XENFEAT_hvm_callback_vector | 1u << XENFEAT_hvm_safe_pvclock |
-                     1u << XENFEAT_not_direct_mapped;
+                     1u << XENFEAT_not_direct_mapped | (c->d->devices ? 1u << XENFEAT_hvm_pirqs : 0);
     return 0;
 }
 

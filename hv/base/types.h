@@ -79,6 +79,7 @@ enum {
     ENOSYS = 38,
     ENODATA = 61,
     ETIME = 62,
-    EOPNOTSUPP = 95
+    EOPNOTSUPP = 95,
+    ESTALE = 116
 };
 #define HC_AGAIN (-4096)

@@ -45,10 +45,11 @@ static const char *state_of(const struct domain *d)
 
 static const char *vcpu_state(const struct vcpu *v)
 {
-    return v->running                  ? "runs"
-           : v->state == VCPU_RUNNABLE ? "waits"
-           : v->state == VCPU_BLOCKED  ? "sleeps"
-                                       : "off";
+    return v->trap.state == TRAP_WAITING ? "waits for pciback"
+           : v->running                  ? "runs"
+           : v->state == VCPU_RUNNABLE   ? "waits"
+           : v->state == VCPU_BLOCKED    ? "sleeps"
+                                         : "off";
 }
 
 static void vcpu_counts(const struct vcpu *v, char *text)

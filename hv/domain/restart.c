@@ -358,6 +358,15 @@ static int take_home(struct domain *d, uint64_t *where)
     return 0;
 }
 
+/* The old kernel's drivers may have left their devices at work: their DMA ends before the next kernel is. */
+static int stage_devices(struct domain *d, uint64_t *cursor)
+{
+    (void)cursor;
+    pirq_fence(d);
+    WRITE_ONCE(d->cfg_address, 0);
+    return pci_soft_reset(d);
+}
+
 static int stage_home(struct domain *d, uint64_t *cursor)
 {
     int rc = take_home(d, &d->shared_gfn);
@@ -386,9 +395,9 @@ static int stage_resume(struct domain *d, uint64_t *cursor)
 }
 
 static const struct stage soft_reset_stages[] = {
-    { "stop", stage_stop },     { "forget", stage_forget },     { "events", stage_events },
-    { "unmap", stage_unmap },   { "redirect", stage_redirect }, { "home", stage_home },
-    { "resume", stage_resume },
+    { "stop", stage_stop },     { "devices", stage_devices }, { "forget", stage_forget },
+    { "events", stage_events }, { "unmap", stage_unmap },     { "redirect", stage_redirect },
+    { "home", stage_home },     { "resume", stage_resume },
 };
 
 /* --- destroy --------------------------------------------------------------------------------------------- */

@@ -105,6 +105,9 @@ struct domain {
 
     struct cap cap; /* of CPU time: sched/cap.h */
 
+    uint32_t cfg_address; /* a: what its port 0xcf8 holds (pci/trap.h) */
+    uint32_t trap_turn;   /* L: whose access pciback is given next */
+    uint32_t pirq_next;   /* pci lock: number that PHYSDEVOP_get_free_pirq looks at next */
     struct pci_dev *devices; /* pci lock; only whether there are any, none: assigned devices, pci_dev.next_owned */
     struct iommu_domain *iommu; /* pci lock: IOMMU table, NULL without devices */
     char *words; /* L: ring, the last DOMAIN_WORDS of what it said by console_io and port 0xE9 */

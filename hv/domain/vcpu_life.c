@@ -5,6 +5,7 @@
 #include "domain/domain.h"
 #include "ipc/evtchn.h"
 #include "mem/frame.h"
+#include "pci/trap.h"
 #include "sched/pending.h"
 #include "sched/sched.h"
 #include "platform/vendor.h"
@@ -92,6 +93,7 @@ void vcpu_unregister(struct vcpu *v)
 void vcpu_reset(struct vcpu *v)
 {
     vcpu_unregister(v);
+    trap_drop(v);
     v->context_state = v->sipi_vector = v->kicked = v->nmi_pending = v->poll_port = 0;
     v->phys_ptr = v->initialised = v->waiting = v->wait_event = v->halted = v->poll_timed_out = false;
     v->redo_len = 0;

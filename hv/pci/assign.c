@@ -15,6 +15,7 @@
 #include "platform/acpi_info.h"
 #include "platform/boot_info.h"
 #include "domain/struct.h"
+#include "domain/table.h"
 
 #define MMIO_HIGH (1ull << 38) /* for those that do not fit */
 #define MAX_MMIO  (4ull << 30) /* of one device */
@@ -122,12 +123,17 @@ static int check_assign(const struct pci_dev *p, struct domain *d)
 
 /* --- BARs ------------------------------------------------------------------------------------------------------ */
 
+static bool holds_vectors(const struct pci_dev *p, uint64_t m, uint64_t len)
+{
+    return p->cap_msix &&
+           (overlaps(m, len, p->bar[p->msix_bar].base + p->msix_off, p->msix_total * MSIX_ENTRY_LEN) ||
+            overlaps(m, len, p->bar[p->pba_bar].base + p->pba_off, (p->msix_total + 63u) / 64 * 8));
+}
+
 /* Pages may be shown if they hold neither interrupt vectors, which are the core's alone, nor registers of another device. */
 bool pci_may_be_shown(const struct pci_dev *p, uint64_t m, uint64_t len)
 {
-    if (p->cap_msix &&
-        (overlaps(m, len, p->bar[p->msix_bar].base + p->msix_off, p->msix_total * 16u) ||
-         overlaps(m, len, p->bar[p->pba_bar].base + p->pba_off, (p->msix_total + 63u) / 64 * 8)))
+    if (holds_vectors(p, m, len))
         return false;
     for (const struct pci_dev *q = pci_devices; q; q = q->next)
         for (unsigned i = 0; q != p && i < 6; i++)
@@ -181,6 +187,45 @@ static void forget_places(struct pci_dev *p)
         p->bar[i].gpa = 0;
 }
 
+/* --- in the place of vectors: a guest's shadow of the MSI-X table --------------------------------------------------- */
+
+/* Pages of the core that count against the guest's allowance: it cannot grant or give away these, only lose sight of them. No register lies in
+ * the pages of a table (PCI 3.0, 6.8.2: "must not share"). Whatever else of them there is, the rest of a long table and the pending
+ * bits, is the first of the two again: nobody reads it. */
+static int shadow_make(struct domain *d, struct pci_dev *p)
+{
+    for (unsigned i = 0; p->msix_table && i < ARRAY_SIZE(p->shadow); i++)
+        if (!p->shadow[i] && !(p->shadow[i] = core_alloc_for(d)))
+            return -ENOMEM;
+    return 0;
+}
+
+static void shadow_free(struct domain *d, struct pci_dev *p)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(p->shadow); i++) {
+        core_free_for(d, p->shadow[i]);
+        p->shadow[i] = NULL;
+    }
+}
+
+static int shadow_map(struct domain *d, const struct pci_dev *p, gfn_t g, uint64_t m)
+{
+    uint64_t table = (p->bar[p->msix_bar].base + p->msix_off) & PAGE_MASK;
+
+    return p2m_set(d, g, virt_to_mfn(p->shadow[m == table + PAGE_SIZE]), 0, P2M_SHARED);
+}
+
+static void shadow_unmap(struct domain *d, const struct pci_dev *p, gfn_t g)
+{
+    enum p2m_type t = P2M_NONE;
+    mfn_t m = p2m_lookup(d, g, &t);
+
+    for (unsigned i = 0; t == P2M_SHARED && i < ARRAY_SIZE(p->shadow); i++)
+        if (p->shadow[i] && m.v == virt_to_mfn(p->shadow[i]).v &&
+            p2m_clear_only(d, g, 1u << P2M_SHARED, &m, &t)) /* of 4 KiB: nothing to split */
+            log_err("PCI: " BDF_FMT ": page %lx of d%u stays", BDF_ARGS(p->sbdf), g.v, d->id);
+}
+
 /* Maps what may be shown of the BAR that is next. 0, HC_AGAIN when the budget is spent, or an error. */
 static int map_bar(struct domain *d, struct pci_dev *p, struct bh_pci_bar *b, unsigned *budget)
 {
@@ -197,9 +242,11 @@ static int map_bar(struct domain *d, struct pci_dev *p, struct bh_pci_bar *b, un
                              ? ORDER_2M
                              : 0;
         step = PAGE_SIZE << order;
-        if (!order && !pci_may_be_shown(p, m, PAGE_SIZE))
+        bool shown = order || pci_may_be_shown(p, m, PAGE_SIZE);
+        if (!shown && !(p->shadow[0] && holds_vectors(p, m, PAGE_SIZE)))
             continue;
-        rc = p2m_set(d, GFN(g >> PAGE_SHIFT), MFN(m >> PAGE_SHIFT), order, P2M_MMIO);
+        rc = shown ? p2m_set(d, GFN(g >> PAGE_SHIFT), MFN(m >> PAGE_SHIFT), order, P2M_MMIO)
+                   : shadow_map(d, p, GFN(g >> PAGE_SHIFT), m);
         if (rc)
             return rc == -EEXIST ? -ENOSPC : rc;
         p->at_any = true;
@@ -238,6 +285,8 @@ static int unmap_bars(struct domain *d, struct pci_dev *p)
             }
             /* A place may hold something else after a map_bar that met it and gave up. */
             uint64_t had = p2m_clear_mmio(d, GFN(g + p->at_page), MFN(m + p->at_page));
+            if (!had && p->shadow[0])
+                shadow_unmap(d, p, GFN(g + p->at_page));
             p->at_page += had ? had : 1;
         }
         b->gpa = 0;
@@ -294,7 +343,8 @@ static void link_device(struct domain *d, struct pci_dev *p)
     p->phase = PCI_SETTING_UP;
     p->at_bar = 0;
     p->at_page = 0;
-    p->at_any = false;
+    p->at_any = p->had_dma = false;
+    p->msi_pirq = 0;
     p->why = 0;
     p->next_owned = NULL;
     while (*link)
@@ -320,7 +370,7 @@ static void unlink_device(struct domain *d, struct pci_dev *p)
 void pci_fence_device(struct domain *d, struct pci_dev *p)
 {
     pci_set_master(p, false);
-    msix_set_enable(p, false);
+    irqs_set_enable(p, false);
     iommu_ops->block(p, d->iommu);
     p->dma_on = false;
     trial_stop(p);
@@ -338,6 +388,7 @@ static int release_step(struct domain *d, struct pci_dev *p)
     if (unmap_bars(d, p) || (d->devices == p && !p->next_owned && drop_table(d)))
         return HC_AGAIN;
     pirq_release(p);
+    shadow_free(d, p);
     unlink_device(d, p);
     p->reset_stage = 0;
     p->past = PCI_UNKNOWN;
@@ -373,6 +424,8 @@ static int assign_step(struct domain *d, struct pci_dev *p, uint64_t gpa)
         return rc;
     if (p->phase == PCI_SETTING_UP) {
         rc = fill_table(d);
+        if (!rc && d->role == BH_ROLE_GUEST)
+            rc = shadow_make(d, p);
         if (!rc)
             rc = map_bars(d, p);
         if (rc == HC_AGAIN)
@@ -418,7 +471,8 @@ int pci_deassign(struct domain *d, uint32_t sbdf)
 /* What it was told to do before, it must not do now. */
 static int start_dma(struct domain *d, struct pci_dev *p)
 {
-    int rc = p->phase == PCI_READY ? pci_at_rest(p) : -EBUSY;
+    bool again = d->role == BH_ROLE_GUEST && p->had_dma; /* a driver of it told it so */
+    int rc = p->phase != PCI_READY || p->reset_stage ? -EBUSY : again ? 0 : pci_at_rest(p);
 
     if (!rc && !trial_permits(p))
         rc = -EACCES;
@@ -426,9 +480,9 @@ static int start_dma(struct domain *d, struct pci_dev *p)
         rc = iommu_ops->attach(p, d->iommu);
     if (rc)
         return rc;
-    msix_set_enable(p, true);
+    irqs_set_enable(p, true);
     pci_set_master(p, true);
-    p->dma_on = true;
+    p->dma_on = p->had_dma = true;
     d->dma_ns = now_ns();
     return 0;
 }
@@ -512,5 +566,83 @@ int pci_release_all(struct domain *d)
     while (!rc && d->devices)
         rc = release_step(d, d->devices);
     spin_unlock(&pci_lock);
+    return rc;
+}
+
+/* --- for guests, whose drivers know nothing of us: by pciback ----------------------------------------------------------- */
+
+/* DMA off, and a step of its reset. A domain is asked for nothing else meanwhile: its device does not answer. */
+static int reset_owned(struct domain *d, struct pci_dev *p)
+{
+    if (!p->reset_stage) {
+        pci_fence_device(d, p);
+        p->had_dma = false;
+        p->past = PCI_UNKNOWN;
+    }
+    int rc = pci_reset_step(p);
+    if (rc && rc != HC_AGAIN) {
+        p->past = PCI_DEAD;
+        log_warn("PCI: " BDF_FMT " did not come back from its reset: no DMA", BDF_ARGS(p->sbdf));
+    }
+    return rc;
+}
+
+int pci_soft_reset(struct domain *d)
+{
+    int rc = 0;
+
+    if (!d->devices)
+        return 0;
+    spin_lock(&pci_lock);
+    for (struct pci_dev *p = d->devices; p; p = p->next_owned) {
+        p->msi_pirq = 0;
+        if ((p->dma_on || p->past == PCI_UNKNOWN || p->had_dma) && reset_owned(d, p) == HC_AGAIN)
+            rc = HC_AGAIN;
+    }
+    spin_unlock(&pci_lock);
+    return rc;
+}
+
+static int set_master(struct domain *d, struct pci_dev *p, bool on)
+{
+    if (on)
+        return p->dma_on ? 0 : start_dma(d, p);
+    if (p->dma_on)
+        pci_fence_device(d, p);
+    return 0;
+}
+
+static int set(struct domain *d, struct pci_dev *p, struct bh_pci_set *a)
+{
+    if (a->what == BH_PCI_SET_PIRQ)
+        return pirq_map(p, a->value, &a->value);
+    if (a->what == BH_PCI_SET_RESET) {
+        int rc = reset_owned(d, p);
+        return rc == HC_AGAIN ? 1 : rc;
+    }
+    if (a->value > 1 || a->what > BH_PCI_SET_RESET)
+        return -EINVAL;
+    if (a->what == BH_PCI_SET_MASTER)
+        return set_master(d, p, a->value);
+    if (!pci_uses_msi(p))
+        return -EOPNOTSUPP;
+    p->msi_pirq = a->value ? pirq_of_message(a->address) : 0;
+    return 0;
+}
+
+/* A domain that is not RUNNING is not given anything: what it had is being taken. */
+int pci_set(struct bh_pci_set *a)
+{
+    struct domain *d = domain_get(a->domid);
+    int rc = -ENODEV;
+
+    if (!d)
+        return rc;
+    spin_lock(&pci_lock);
+    struct pci_dev *p = pci_find_owned(d, a->sbdf);
+    if (p && p->phase == PCI_READY && d->role == BH_ROLE_GUEST && d->state == BH_DOM_RUNNING)
+        rc = set(d, p, a);
+    spin_unlock(&pci_lock);
+    domain_put(d);
     return rc;
 }

@@ -150,6 +150,8 @@ static uint32_t virtual_cap(struct pci_dev *p, unsigned n, unsigned off)
 
     if (c->len < rel + 4)
         v &= (1u << (c->len - rel) * 8) - 1;
+    if (c->id == PCI_CAP_MSI) /* that it is there, and how wide its address is */
+        v &= 0xffff | MSI_CTL_64 << 16;
     if (c->id == PCI_CAP_PM) /* always in D0, no other state, no wake-up */
         v = rel == 0 ? (v & 0xff) | 0x00030000u : 0;
     if (rel == 0) {
@@ -200,8 +202,8 @@ int pci_config_access(struct bh_pci_cfg *c)
         return -EINVAL;
     lanes = (c->size == 4 ? ~0u : (1u << c->size * 8) - 1) << shift;
     spin_lock(&pci_lock);
-    if (!p->hidden)
-        rc = -EACCES;
+    if (!p->hidden || (p->state == BH_PCI_ASSIGNED && p->reset_stage && pci_reset_step(p) == -EIO))
+        rc = -EACCES; /* or: the end of BH_PCI_SET_RESET is found here, and it is no good one */
     else if (c->write)
         virtual_write(p, c->off & ~3u, c->value << shift, lanes);
     else

@@ -177,6 +177,8 @@ static unsigned visible_len(struct pci_dev *p, unsigned cap, uint8_t id)
 
     if (id == PCI_CAP_PM)
         len = 8;
+    else if (id == PCI_CAP_MSI)
+        len = 4;
     else if (id == PCI_CAP_MSIX && p->cap_msix == cap)
         len = 12;
     else if (id == PCI_CAP_PCIE)

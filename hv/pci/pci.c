@@ -70,10 +70,11 @@ static void hide(struct pci_dev *p, unsigned share)
                   : ", it has no VIRTIO_F_ACCESS_PLATFORM, its DMA would go round the IOMMU (iommu_platform=on?): not assignable";
     p->hidden = true;
     p->state = BH_PCI_ASSIGNABLE;
-    p->msix_count = (uint16_t)MIN(MIN(p->msix_total, ARRAY_SIZE(p->route)), share);
-    log_info("PCI: " BDF_FMT " %04x:%04x class %06x hidden: group %u, %u MSI-X, reset by %s%s",
+    unsigned irqs = pci_uses_msi(p) ? 1 : MIN(p->msix_total, ARRAY_SIZE(p->route));
+    p->msix_count = (uint16_t)MIN(irqs, share);
+    log_info("PCI: " BDF_FMT " %04x:%04x class %06x hidden: group %u, %u MSI%s, reset by %s%s",
              BDF_ARGS(p->sbdf), p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count,
-             pci_reset_name(p->reset), why);
+             pci_uses_msi(p) ? "" : "-X", pci_reset_name(p->reset), why);
 }
 
 void pci_init(void)
@@ -123,7 +124,7 @@ static int check_hide(const struct pci_dev *p, bool on)
     for (const struct pci_dev *q = pci_devices; !on && q; q = q->next)
         if (q->group == p->group && q->state == BH_PCI_ASSIGNED)
             return -EXDEV;
-    return on && p->msix_total && !vectors_left() ? -ENOSPC : 0;
+    return on && (p->msix_total || p->cap_msi) && !vectors_left() ? -ENOSPC : 0;
 }
 
 /* Nothing but the device is changed before its reset is over, so whoever asks is free not to ask again. */
@@ -185,8 +186,12 @@ static void fill_info(const struct pci_dev *p, struct bh_pci_info *out)
     out->group = p->group;
     out->flags = (uint16_t)((p->hidden ? BH_PCI_HIDDEN : 0) | (p->bridge ? BH_PCI_BRIDGE : 0) |
                             (p->iommu ? BH_PCI_IOMMU : 0) | (p->has_flr ? BH_PCI_FLR : 0) |
-                            (p->dma_on ? BH_PCI_DMA : 0) | (p->msix_count ? BH_PCI_MSIX : 0) |
+                            (p->dma_on ? BH_PCI_DMA : 0) |
+                            (p->msix_total && p->msix_count ? BH_PCI_MSIX : 0) |
+                            (pci_uses_msi(p) && p->msix_count ? BH_PCI_MSI : 0) |
                             (is_kept(p) ? BH_PCI_KEPT : 0));
+    out->msix_table = p->msix_total ? p->msix_off | p->msix_bar : 0;
+    out->msix_pba = p->msix_total ? p->pba_off | p->pba_bar : 0;
     for (unsigned i = 0; i < 6; i++)
         out->bar[i] = p->bar[i];
     out->dma_faults = p->dma_faults;

@@ -15,14 +15,15 @@
 
 struct domain;
 struct pirq_route {
-    uint8_t vector; /* host vector, 0 = none */
-    uint8_t bound;  /* i, and pci_lock: to read, either */
-    uint8_t mapped; /* PHYSDEVOP_map_pirq was done */
-    uint8_t held;   /* i: interrupts are held back (pci/pirq.c) */
-    uint16_t irte;  /* index in the device's remapping table = MSI-X entry */
-    uint16_t cpu;   /* i: CPU that it interrupts, when bound */
-    uint32_t pirq;  /* number in the owner's space */
-    uint32_t port;  /* i: event channel, when bound */
+    uint8_t vector;  /* host vector, 0 = none */
+    uint8_t bound;   /* i, and pci_lock: to read, either */
+    uint8_t mapped;  /* PHYSDEVOP_map_pirq was done */
+    uint8_t message; /* `pirq` was in the guest's message when it was bound */
+    uint8_t held;    /* i: interrupts are held back (pci/pirq.c) */
+    uint16_t irte;   /* index in the device's remapping table = MSI-X entry */
+    uint16_t cpu;    /* i: CPU that it interrupts, when bound */
+    uint32_t pirq;   /* when bound: number in the owner's space */
+    uint32_t port;   /* i: event channel, when bound */
     struct pci_dev *dev;
     uint64_t irq_ms;    /* i: the millisecond of the last interrupt that was not held back, ... */
     uint32_t irq_count; /* i: ... and how many came in it */
@@ -70,11 +71,14 @@ struct pci_dev {
     bool acs; /* ACS found and switched on */
     uint16_t cap_msix, cap_msi, cap_pm, cap_pcie, cap_af;
     struct bh_pci_bar bar[6];
-    uint16_t msix_count, msix_total; /* used: at most 64; in the table */
+    uint16_t msix_count, msix_total; /* used: at most 64, of MSI 1; in the table */
     uint8_t msix_bar, pba_bar;
     uint32_t msix_off, pba_off;
     volatile uint32_t *msix_table; /* core mapping; hidden devices only */
-    bool virtio, nvme, e1000e;     /* kinds whose running state the core can read */
+    void *shadow[2]; /* of a guest's: pages of the core where it finds the table, the second if there are more than the first holds */
+    uint32_t msi_pirq;         /* number in the guest's MSI message; 0: none */
+    bool had_dma;              /* in this life of its owner */
+    bool virtio, nvme, e1000e; /* kinds whose running state the core can read */
     struct pci_part part[VIRTIO_STRUCTS];
     uint32_t notify_mult;
     volatile uint8_t *soft_regs; /* core mapping: virtio's common configuration, the others' registers; hidden devices only */
@@ -128,6 +132,9 @@ int pci_deassign(struct domain *d,
 /* On: -ENODEV not its device, -EBUSY not set up, or the core sees that it runs (virtio, NVMe), -EIO of any other kind: no reset
  * since the last instance had it, -EACCES the trial of its IOMMU unit was not passed. */
 int pci_dma_enable(struct domain *d, uint32_t sbdf, bool on) __must_check;
+int pci_set(struct bh_pci_set *a) __must_check; /* BH_CTL_PCI_SET */
+/* A guest's soft reset: DMA off at once, then each device is reset; 0 or HC_AGAIN. One that does not come back stays without DMA. */
+int pci_soft_reset(struct domain *d) __must_check;
 /* A step of the trial of a unit (bulkhead.h, BH_SVC_TRIAL). Takes pci_lock; waits for nothing. */
 int pci_trial(struct domain *d, struct bh_trial *t) __must_check;
 /* Fence (docs/restart-protocol.md 2.2), in this order: bus mastering off and read back, device entry blocked, device entry + pages +

@@ -34,6 +34,13 @@
 #define MSIX_CTL_ENABLE  0x8000u
 #define MSIX_CTL_MASKALL 0x4000u
 #define MSIX_ENTRY_MASK  1u /* vector control, fourth word of an entry */
+#define MSIX_ENTRY_LEN   16u
+
+#define MSI_CTL        2 /* PCI 3.0 6.8.1; then the address, of 32 or 64 bits, data, mask bits */
+#define MSI_CTL_ENABLE 0x0001u
+#define MSI_CTL_MULTI  0x0070u
+#define MSI_CTL_64     0x0080u
+#define MSI_CTL_MASK   0x0100u
 
 #define BAR_MEM  1u /* bh_pci_bar.flags */
 #define BAR_64   2u
@@ -81,5 +88,6 @@ int trial_check(const struct pci_dev *p, const struct domain *d) __must_check;
 bool trial_permits(const struct pci_dev *p);
 void trial_stop(const struct pci_dev *p); /* it is blocked */
 
-void msix_set_enable(struct pci_dev *p, bool on); /* pirq.c; off: all masked */
+void irqs_set_enable(struct pci_dev *p, bool on); /* pirq.c: MSI-X, or MSI; off: all masked */
+static inline bool pci_uses_msi(const struct pci_dev *p) { return !p->msix_total && p->cap_msi; }
 void pirq_release(struct pci_dev *p); /* deassign: unbinds, gives vectors and numbers back */

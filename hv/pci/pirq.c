@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Physical interrupts as event channels. Each MSI-X entry of a device is a route: entry -> remapping entry -> host vector
- * -> port of the owner. Mapping (PHYSDEVOP_map_pirq) only gives the number; binding (EVTCHNOP_bind_pirq) writes the
- * remapping entry, then the MSI-X entry. A port that was closed meanwhile ignores the event.
+ * Physical interrupts as event channels. Each MSI-X entry of a device, or its MSI where it has no MSI-X, is a route: entry -> remapping
+ * entry -> host vector -> port of the owner. Mapping (PHYSDEVOP_map_pirq) only gives the number; binding (EVTCHNOP_bind_pirq) writes
+ * the remapping entry, then the MSI-X entry. A port that was closed meanwhile ignores the event. A guest's numbers come by the
+ * messages that it writes (pirq.h): into a page that it has in the place of the table, or by pciback (MSI).
  *
  * A device may interrupt so often in a millisecond. One that does so more often finds its MSI-X entry masked until the next:
  * what it has to say stays pending in the device (PCIe 4.0 6.1.4). One that sends all the same has its remapping
- * entry cleared until then, and the IOMMU keeps it out. Either way the owner gets one event when the entry is let in again, so
+ * entry cleared until then, and the IOMMU keeps it out; so has one with MSI at once. Either way the owner gets one event when the entry is let in again, so
  * that nothing is lost that was the last for a while.
  *
  * A route follows the vCPU that it wakes: where the CPU that is interrupted is another one, it loses time to an exit, and the
@@ -34,13 +35,23 @@
     (10 * NS_PER_MS) /* between two times that any route of a device follows its vCPU */
 enum { HELD_NOT, HELD_MASKED, HELD_CUT };
 
-/* --- the MSI-X table (PCIe 4.0 7.7.2) --------------------------------------------------------------------------- */
+/* --- the MSI-X table (PCIe 4.0 7.7.2), and MSI --------------------------------------------------------------------------- */
+
+static void msi_set_enable(struct pci_dev *p, bool on)
+{
+    uint32_t ctl = pci_read(p, p->cap_msi + MSI_CTL, 2) & ~(MSI_CTL_MULTI | MSI_CTL_ENABLE);
+
+    pci_write(p, p->cap_msi + MSI_CTL, 2, on ? ctl | MSI_CTL_ENABLE : ctl);
+    (void)pci_read(p, p->cap_msi + MSI_CTL, 2);
+}
 
 /* Read back: what the device sent before is behind us then. */
 static void entry_mask(struct pirq_route *r)
 {
     volatile uint32_t *e = r->dev->msix_table;
 
+    if (pci_uses_msi(r->dev))
+        msi_set_enable(r->dev, false);
     if (!e)
         return;
     e[r->irte * 4u + 3] |= MSIX_ENTRY_MASK;
@@ -49,6 +60,23 @@ static void entry_mask(struct pirq_route *r)
 
 static void hold_end(struct pirq_route *r);
 static void pirq_let_in(struct timer *t);
+
+static int msi_program(struct pci_dev *p, uint64_t addr, uint32_t data)
+{
+    unsigned at = p->cap_msi, ctl = pci_read(p, at + MSI_CTL, 2), wide = ctl & MSI_CTL_64 ? 4 : 0;
+
+    if (addr >> 32 && !wide)
+        return -EIO;
+    msi_set_enable(p, false);
+    pci_write(p, at + 4, 4, (uint32_t)addr);
+    if (wide)
+        pci_write(p, at + 8, 4, (uint32_t)(addr >> 32));
+    pci_write(p, at + 8 + wide, 2, data);
+    if (ctl & MSI_CTL_MASK)
+        pci_write(p, at + 12 + wide, 4, 0);
+    msi_set_enable(p, true);
+    return 0;
+}
 
 static int route_program(struct pirq_route *r)
 {
@@ -59,6 +87,8 @@ static int route_program(struct pirq_route *r)
 
     if (rc)
         return rc;
+    if (!r->dev->msix_table)
+        return msi_program(r->dev, addr, data);
     e[3] |= MSIX_ENTRY_MASK;
     e[0] = (uint32_t)addr;
     e[1] = (uint32_t)(addr >> 32);
@@ -75,14 +105,21 @@ static void pirq_program(struct pci_dev *p)
             entry_mask(&p->route[i]);
 }
 
-void msix_set_enable(struct pci_dev *p, bool on)
+void irqs_set_enable(struct pci_dev *p, bool on)
 {
-    if (!p->cap_msix || !p->msix_table)
+    if (!p->msix_table && !pci_uses_msi(p))
         return;
     spin_lock(&p->irq_lock);
     for (unsigned i = 0; i < p->msix_count; i++)
         hold_end(&p->route[i]);
     p->msix_on = on;
+    if (!p->msix_table) {
+        msi_set_enable(p, false);
+        if (on)
+            pirq_program(p);
+        spin_unlock(&p->irq_lock);
+        return;
+    }
     /* Masked as a whole is as each entry masked (PCIe 4.0 6.1.4); disabled, the function might fall back to INTx, and QEMU 7.2's 82574L
      * ends the emulator (docs/known-issues.md, 14). Enabled so first: only then are entries taken over. */
     pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE | MSIX_CTL_MASKALL);
@@ -105,6 +142,14 @@ static void hold_end(struct pirq_route *r)
     r->held = HELD_NOT;
 }
 
+static void cut(struct pirq_route *r)
+{
+    iommu_ops->irq_mask(r->dev, r->irte);
+    r->held = HELD_CUT;
+    r->dev->irq_cuts++;
+    WRITE_ONCE(r->dev->nr_cut, r->dev->nr_cut + 1);
+}
+
 /* The next millisecond ends it for every route of the device. Registers of a device that is fenced are not touched: its
  * interrupts are off, and blocked by the IOMMU. */
 static void hold(struct pirq_route *r, uint64_t ms)
@@ -113,21 +158,17 @@ static void hold(struct pirq_route *r, uint64_t ms)
 
     if (!p->msix_on)
         return;
-    entry_mask(r);
-    r->held = HELD_MASKED;
-    r->late = 0;
     p->irq_holds++;
+    if (p->msix_table) {
+        entry_mask(r);
+        r->held = HELD_MASKED;
+    } else { /* MSI need have no mask, and is not to be disabled while it is used (PCI 3.0 6.8.3.1) */
+        cut(r);
+    }
+    r->late = 0;
     if (!p->irq_timer.fn)
         timer_setup(&p->irq_timer, pirq_let_in);
     timer_set(&p->irq_timer, (ms + 1) * NS_PER_MS);
-}
-
-static void cut(struct pirq_route *r)
-{
-    iommu_ops->irq_mask(r->dev, r->irte);
-    r->held = HELD_CUT;
-    r->dev->irq_cuts++;
-    WRITE_ONCE(r->dev->nr_cut, r->dev->nr_cut + 1);
 }
 
 /* Counts one interrupt. True: its owner gets an event now. */
@@ -256,6 +297,8 @@ static void pirq_let_in(struct timer *t)
 
 /* --- numbers ----------------------------------------------------------------------------------------------------- */
 
+static bool is_message(uint32_t pirq) { return pirq - PIRQ_MESSAGE < NR_PIRQ_MESSAGE; }
+
 struct pirq_route *pirq_find(struct domain *d, uint32_t pirq)
 {
     for (struct pci_dev *p = d->devices; p; p = p->next_owned) {
@@ -264,7 +307,72 @@ struct pirq_route *pirq_find(struct domain *d, uint32_t pirq)
             i = (uint32_t)clamp_nospec(i, ARRAY_SIZE(p->route));
             return p->route[i].mapped ? &p->route[i] : NULL;
         }
+        for (i = 0; is_message(pirq) && i < p->msix_count; i++)
+            if (p->route[i].message && p->route[i].pirq == pirq)
+                return &p->route[i];
     }
+    return NULL;
+}
+
+int pirq_map(struct pci_dev *p, uint32_t i, uint32_t *pirq)
+{
+    if (i >= p->msix_count)
+        return -EINVAL;
+    i = (uint32_t)clamp_nospec(i, ARRAY_SIZE(p->route));
+    p->route[i].mapped = 1;
+    *pirq = p->pirq_base + i;
+    return 0;
+}
+
+/* The number that the guest's message of interrupt i holds, or one that no message can have. It writes the table at any time. */
+static uint32_t number_in(const struct pci_dev *p, unsigned i)
+{
+    const unsigned per_page = PAGE_SIZE / MSIX_ENTRY_LEN,
+                   first = ((p->bar[p->msix_bar].base + p->msix_off) & ~PAGE_MASK) / MSIX_ENTRY_LEN;
+    const volatile uint32_t *e = p->shadow[(first + i) / per_page];
+
+    if (pci_uses_msi(p))
+        return p->msi_pirq;
+    if (!e)
+        return 0;
+    e += (first + i) % per_page * (MSIX_ENTRY_LEN / sizeof *e);
+    return pirq_of_message(e[0] | (uint64_t)e[1] << 32);
+}
+
+int pirq_free_number(struct domain *d, uint32_t *pirq)
+{
+    uint64_t used[NR_PIRQ_MESSAGE / 64] = { 0 };
+
+    for (struct pci_dev *p = d->devices; p; p = p->next_owned)
+        for (unsigned i = 0; i < p->msix_count; i++) {
+            const struct pirq_route *r = &p->route[i];
+            uint32_t n[2] = { number_in(p, i), r->bound ? r->pirq : 0 };
+            if (d->role != BH_ROLE_GUEST && !r->mapped) {
+                *pirq = p->pirq_base + i;
+                return 0;
+            }
+            for (unsigned k = 0; k < 2; k++)
+                if (is_message(n[k]))
+                    used[(n[k] - PIRQ_MESSAGE) / 64] |= 1ull << n[k] % 64;
+        }
+    /* Not at once again one that was given and stands in no message yet. */
+    for (unsigned i = 0; d->devices && d->role == BH_ROLE_GUEST && i < NR_PIRQ_MESSAGE; i++) {
+        uint32_t n = d->pirq_next++ % NR_PIRQ_MESSAGE;
+        if (used[n / 64] >> n % 64 & 1)
+            continue;
+        *pirq = PIRQ_MESSAGE + n;
+        return 0;
+    }
+    return -ENOSPC;
+}
+
+/* The interrupt whose message has this number now. */
+static struct pirq_route *find_message(struct domain *d, uint32_t pirq)
+{
+    for (struct pci_dev *p = d->devices; is_message(pirq) && p; p = p->next_owned)
+        for (unsigned i = 0; i < p->msix_count; i++)
+            if (number_in(p, i) == pirq)
+                return &p->route[i];
     return NULL;
 }
 
@@ -287,16 +395,18 @@ static void route_unbind(struct pirq_route *r)
 void pirq_unmap(struct pirq_route *r)
 {
     route_unbind(r);
-    r->mapped = 0;
+    r->mapped = r->message = 0;
 }
 
-static int route_bind(struct pirq_route *r, uint32_t port)
+static int route_bind(struct pirq_route *r, uint32_t pirq, uint32_t port)
 {
     int rc = irq_vector_alloc(pirq_interrupt, r);
 
     if (rc < 0)
         return rc;
     r->vector = (uint8_t)rc;
+    r->pirq = pirq;
+    r->message = is_message(pirq);
     spin_lock(&r->dev->irq_lock);
     r->port = port;
     r->cpu = (uint16_t)this_cpu()->id; /* that of who binds, until the interrupts say more */
@@ -318,11 +428,11 @@ int pirq_bind(struct domain *d, uint32_t pirq, uint32_t port)
     if (!d->devices)
         return -EINVAL;
     spin_lock(&pci_lock);
-    r = pirq_find(d, pirq);
+    r = is_message(pirq) ? find_message(d, pirq) : pirq_find(d, pirq);
     if (!r)
         rc = -EINVAL;
     else
-        rc = r->bound ? -EEXIST : route_bind(r, port);
+        rc = r->bound ? -EEXIST : route_bind(r, pirq, port);
     spin_unlock(&pci_lock);
     return rc;
 }

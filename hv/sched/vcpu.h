@@ -32,6 +32,16 @@ struct vlapic {                                        /* x2APIC only */
     _Alignas(8) uint32_t isr[8];
 };
 
+/* An access to configuration space that waits for its answer (pci/trap.h). d->lock; its own CPU begins and ends it. */
+enum trap_state { TRAP_NONE, TRAP_WAITING, TRAP_ANSWERED };
+struct cfg_trap {
+    uint8_t state; /* a to read: enum trap_state */
+    uint8_t devfn, off, size;
+    bool write;
+    uint32_t value; /* written, or the answer */
+    uint64_t serial;
+};
+
 struct vcpu {
     struct domain *domain;
     uint32_t id;
@@ -72,6 +82,8 @@ struct vcpu {
     bool waiting;    /* inside BH_SVC_WAIT or SCHEDOP_poll: re-executed hypercall resumes */
     bool wait_event; /* o: vcpu_wait said HC_AGAIN, and no hypercall was executed since */
     uint64_t wait_until;
+
+    struct cfg_trap trap;
 
     struct spinlock info_lock; /* senders hold it while they touch *info; evtchn_info_drop takes info away under it */
 

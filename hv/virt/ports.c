@@ -3,6 +3,7 @@
 #include <bulkhead.h>
 #include <xen/sched.h>
 #include "domain/domain.h"
+#include "pci/trap.h"
 #include "virt/virt.h"
 
 #define PORT_PIT_CH2 \
@@ -10,19 +11,30 @@
 #define PORT_DEBUG 0xe9 /* the console of last resort of PC emulators */
 #define SLP_EN     0x20 /* ACPI 6.5, 4.8.3.7: sleep control register */
 
+/* Our own drivers ask the core instead, also for what these ports would show. */
+static bool is_config_port(const struct vcpu *v, uint16_t port)
+{
+    return (port & ~7) == CFG_ADDRESS && v->domain->devices && v->domain->role == BH_ROLE_GUEST;
+}
+
 uint32_t virt_port_in(struct vcpu *v, uint16_t port, unsigned size)
 {
-    (void)v;
+    if (is_config_port(v, port))
+        return trap_in(v, port, size);
     if (port == PORT_PIT_CH2 && size == 1)
         return 0;
     if (port == PORT_DEBUG && size == 1)
         return PORT_DEBUG; /* how programs find out that it is there */
-    return ~0u;            /* nobody drives the bus; also 0xcf8: no PCI here */
+    return ~0u;            /* nobody drives the bus; also 0xcf8 of who has no device */
 }
 
 void virt_port_out(struct vcpu *v, uint16_t port, unsigned size, uint32_t val)
 {
     char c = (char)val;
+    if (is_config_port(v, port)) {
+        trap_out(v, port, size, val);
+        return;
+    }
     if (size != 1)
         return;
     if (port == PORT_DEBUG)

@@ -2,7 +2,7 @@
 // LINK: hv/ipc/evtchn.c hv/abi/evtchn_op.c hv/ipc/grant.c hv/ipc/grant_map.c hv/abi/grant_op.c
 // LINK: hv/domain/restart.c hv/mem/npt.c hv/mem/frame.c hv/mem/kmalloc.c hv/domain/domain.c
 // LINK: hv/domain/table.c hv/domain/domid.c hv/sched/vcpu.c hv/domain/vcpu_life.c hv/abi/dispatch.c
-// LINK: hv/sched/cap.c
+// LINK: hv/sched/cap.c hv/pci/trap.c
 /* The pretended half of core_harness.h, and above what is linked with it. */
 #include "core_harness.h"
 
@@ -20,6 +20,13 @@ void vcpu_kick(struct vcpu *v)
     v->kicked = 1;
 }
 void vcpu_wake(struct vcpu *v) { v->state = VCPU_RUNNABLE; }
+void (*blocked_meanwhile)(struct vcpu *v);
+void vcpu_mark_blocked(struct vcpu *v)
+{
+    v->state = VCPU_BLOCKED;
+    if (blocked_meanwhile)
+        blocked_meanwhile(v);
+}
 void vcpu_recheck(struct vcpu *v)
 {
     rechecks++;
@@ -89,7 +96,7 @@ __attribute__((weak)) int vcpu_pending_vector(const struct vcpu *v) { return -1;
 void machine_reboot(void) { abort(); }
 void machine_poweroff(void) { abort(); }
 int pirq_rc;
-unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases, dma_lost;
+unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases, pci_soft_resets, dma_lost;
 void (*pirq_meanwhile)(struct domain *d, uint32_t port);
 int pirq_bind(struct domain *d, uint32_t p, uint32_t port)
 {
@@ -111,6 +118,12 @@ int pci_refill(struct domain *d)
     return 0;
 }
 void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present) { dma_lost += !present; }
+int pci_soft_reset(struct domain *d)
+{
+    pci_soft_resets++;
+    return 0;
+}
+int pci_set(struct bh_pci_set *a) { return -ENODEV; }
 int pci_release_all(struct domain *d)
 {
     pci_releases++;

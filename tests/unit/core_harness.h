@@ -26,11 +26,13 @@
 
 /* --- scheduler ------------------------------------------------------------------------------------------- */
 extern unsigned kicks, yields_after, rechecks, waits;
+extern void (*blocked_meanwhile)(struct vcpu *v); /* what another CPU does when one is just marked blocked */
 extern const struct virt_ops fake_virt;
 
 /* --- devices ------------------------------------------------------------------------------------------------- */
 extern int pirq_rc;
-extern unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases, dma_lost;
+extern unsigned pirq_binds, pirq_unbinds, pci_fences, pci_refills, pci_releases, pci_soft_resets,
+    dma_lost;
 extern void (*pirq_meanwhile)(struct domain *d,
                               uint32_t port); /* what another vCPU or the device does during a bind */
 

@@ -143,7 +143,10 @@ static struct vcpu vcpu = { .domain = &dom };
 static struct {
     uint64_t g, m, n;
 } leaf[4096];
-static unsigned nr_leaves, p2m_fail_after;
+static struct {
+    uint64_t g, m;
+} shared_at[8]; /* pages of the core */
+static unsigned nr_leaves, nr_shared, p2m_fail_after, core_pages;
 static uint8_t soft_regs[0x1000];
 static uint32_t msix_mem[2048 * 4];
 static unsigned vectors;
@@ -160,6 +163,12 @@ void *mmio_map(maddr_t m, uint64_t len)
 }
 int p2m_set(struct domain *d, gfn_t g, mfn_t m, unsigned order, enum p2m_type t)
 {
+    if (t == P2M_SHARED) {
+        assert_true(nr_shared < ARRAY_SIZE(shared_at) && !order);
+        shared_at[nr_shared].g = g.v;
+        shared_at[nr_shared++].m = m.v;
+        return 0;
+    }
     assert_int_equal(t, P2M_MMIO);
     if (p2m_fail_after && !--p2m_fail_after)
         return -ENOMEM;
@@ -181,7 +190,22 @@ uint64_t p2m_clear_mmio(struct domain *d, gfn_t g, mfn_t m)
 mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *t)
 {
     *t = P2M_NONE;
+    for (unsigned i = 0; i < nr_shared; i++)
+        if (shared_at[i].g == g.v) {
+            *t = P2M_SHARED;
+            return MFN(shared_at[i].m);
+        }
     return INVALID_MFN;
+}
+int p2m_clear_only(struct domain *d, gfn_t g, unsigned types, mfn_t *m, enum p2m_type *t)
+{
+    assert_int_equal(types, 1u << P2M_SHARED);
+    for (unsigned i = 0; i < nr_shared; i++)
+        if (shared_at[i].g == g.v) {
+            shared_at[i] = shared_at[--nr_shared];
+            return 0;
+        }
+    return -ENOENT;
 }
 bool frame_get(mfn_t m, uint16_t owner) { return false; }
 void frame_put(mfn_t m) {}
@@ -285,6 +309,7 @@ int setup(void **state)
 {
     struct sim *s;
 
+    nr_shared = core_pages = 0;
     nr_sims = nr_leaves = vectors = raised = masks = routes = 0;
     p2m_fail_after = 0;
     fill_fails = false;
@@ -309,6 +334,7 @@ int setup(void **state)
     dom.vcpu[0] = &vcpu;
     other.id = 4;
     dom.state = other.state = BH_DOM_BUILDING;
+    dom.role = other.role = BH_ROLE_DRIVER;
     this_cpu()->current = &vcpu;
     vcpu.domain = &dom;
     iommu_ops = &ops;
@@ -613,12 +639,12 @@ TEST(filter_shows_a_virtual_view)
     cfg_rd(NIC, 0x34, 1, &at);
     for (; at; at = cap >> 8 & 0xff) {
         cfg_rd(NIC, at, 4, &cap);
-        assert_int_not_equal(cap & 0xff, 5); /* MSI is not shown */
-        assert_int_not_equal(at, 0x60);      /* nor virtio's window */
+        assert_true((cap & 0xff) != 5 || !(cap >> 16)); /* of MSI its kind alone */
+        assert_int_not_equal(at, 0x60);                 /* virtio's window is not shown */
         seen++;
-        assert_in_range(seen, 1, 6);
+        assert_in_range(seen, 1, 7);
     }
-    assert_int_equal(seen, 6);
+    assert_int_equal(seen, 7);
     cfg_rd(NIC, 0x62, 2, &v);
     assert_int_equal(v, 0);
     cfg_rd(NIC, 0x80, 4, &v);
@@ -1523,6 +1549,315 @@ TEST(vectors_are_shared_out)
         nr += p->hidden;
     assert_true(nr > 3);
     assert_int_equal(pci_find(NIC)->msix_count, MIN(DEVICE_VECTORS / nr, 64u));
+}
+
+/* --- devices of guests --------------------------------------------------------------------------------------------- */
+
+#define MSI BH_SBDF(0, 0, 9, 0) /* MSI alone, of 64 bits with a mask; FLR */
+static struct sim *msi_device(void)
+{
+    struct sim *s = dev(0, 9, 0, 0x55558086, 0x040300, 0);
+
+    bar(s, 0, 0xfe004000, 0x1000);
+    flr(s);
+    s->cfg[0x41] = 0x80;
+    memcpy(s->cfg + 0x80, "\x05\x00\x81\x01", 4); /* firmware left it on */
+    s->wmask[0x82] = 0x71;
+    memset(s->wmask + 0x84, 0xff, 10);
+    memset(s->wmask + 0x90, 0xff, 4);
+    cmdline.hide[cmdline.nr_hide++] = MSI;
+    return s;
+}
+static void be_guest(void)
+{
+    dom.role = BH_ROLE_GUEST;
+    dom.id = BH_FIRST_GUEST;
+}
+static int assign_all(uint32_t sbdf)
+{
+    int rc;
+    dom.state = BH_DOM_BUILDING;
+    while ((rc = pci_assign(&dom, sbdf, 0)) == HC_AGAIN)
+        shim_now_ns += NS_PER_MS;
+    dom.state = BH_DOM_RUNNING;
+    return rc;
+}
+static int set_of(domid_t domid, uint32_t sbdf, uint16_t what, uint32_t value, uint64_t address)
+{
+    struct bh_pci_set a = {
+        .sbdf = sbdf, .domid = domid, .what = what, .value = value, .address = address
+    };
+    int rc = pci_set(&a);
+    return rc || what != BH_PCI_SET_PIRQ ? rc : (int)a.value;
+}
+static int set(uint32_t sbdf, uint16_t what, uint32_t value, uint64_t address)
+{
+    return set_of(dom.id, sbdf, what, value, address);
+}
+static uint32_t free_number(void)
+{
+    struct physdev_get_free_pirq f = { .type = MAP_PIRQ_TYPE_MSI };
+    assert_int_equal(do_physdev_op(PHYSDEVOP_get_free_pirq, GADDR((uint64_t)&f)), 0);
+    return f.pirq;
+}
+/* As xen_msi_compose_msg of Linux does. */
+static uint64_t message(uint32_t n)
+{
+    return (uint64_t)(n & ~0xffu) << 32 | 0xfee00000 | (n & 0xff) << 12;
+}
+
+TEST(a_guest_writes_messages)
+{
+    struct physdev_irq_status_query q;
+    uint32_t n, given;
+
+    be_guest();
+    pci_init();
+    assert_int_equal(assign_all(NIC), 0);
+    struct pci_dev *p = pci_find(NIC);
+    assert_int_equal(nr_shared, 1); /* BAR 1 is the table alone */
+    assert_int_equal(shared_at[0].g, p->bar[1].gpa >> PAGE_SHIFT);
+    uint32_t *table = mfn_to_virt(MFN(shared_at[0].m));
+    assert_ptr_equal(table, p->shadow[0]);
+    for (unsigned i = 0; i < nr_leaves; i++)
+        assert_int_not_equal(leaf[i].m, p->bar[1].base >> PAGE_SHIFT);
+
+    n = free_number();
+    assert_int_not_equal(free_number(), n); /* which nobody has written down yet */
+    assert_int_equal(pirq_bind(&dom, n, 9), -EINVAL);
+    table[8] = (uint32_t)message(n);
+    table[9] = (uint32_t)(message(n) >> 32);
+    assert_int_equal(pirq_bind(&dom, n, 9), 0);
+    assert_int_equal(pirq_bind(&dom, n, 9), -EEXIST);
+    assert_int_equal(msix_mem[10], 2); /* the third entry, with the core's own message */
+    assert_int_equal(msix_mem[8], 0xfee00000);
+    assert_int_equal(msix_mem[9], 0);
+    irq_handler(irq_arg);
+    assert_int_equal(raised_port, 9);
+    q.irq = n;
+    assert_int_equal(do_physdev_op(PHYSDEVOP_irq_status_query, GADDR((uint64_t)&q)), 0);
+    pirq_unbind(&dom, n);
+    assert_int_equal(vectors, 0);
+    assert_int_equal(pirq_bind(&dom, n, 10), 0); /* its driver comes again */
+    table[8] = 0; /* it is bound, whatever the table says meanwhile */
+    for (unsigned i = 0; i < 3 * NR_PIRQ_MESSAGE; i++)
+        assert_int_not_equal(free_number(), n);
+    table[8] = (uint32_t)message(n);
+    pirq_unbind(&dom, n);
+    for (unsigned i = 0; i < 3 * NR_PIRQ_MESSAGE; i++)
+        assert_int_not_equal(free_number(), n);
+    table[8] = 0;
+    given = 0;
+    for (unsigned i = 0; i < 3 * NR_PIRQ_MESSAGE; i++)
+        given += free_number() == n;
+    assert_int_equal(given, 3);
+
+    /* Other messages than those of numbers, and numbers that the range does not hold. */
+    memset(table, 0xff, PAGE_SIZE);
+    assert_int_equal(pirq_bind(&dom, ~0u, 9), -EINVAL);
+    assert_int_equal(pirq_bind(&dom, pirq_of_message(~0ull), 9), -EINVAL);
+    assert_int_equal(pirq_bind(&dom, p->pirq_base, 9), -EINVAL);
+    /* By a front-end of pciif the numbers are the device's own. */
+    int fixed = set(NIC, BH_PCI_SET_PIRQ, 1, 0);
+    assert_int_equal(fixed, p->pirq_base + 1);
+    assert_int_equal(set(NIC, BH_PCI_SET_PIRQ, 3, 0), -EINVAL);
+    assert_int_equal(pirq_bind(&dom, (uint32_t)fixed, 11), 0);
+    irq_handler(irq_arg);
+    assert_int_equal(raised_port, 11);
+
+    dom.state = BH_DOM_DYING;
+    assert_int_equal(pci_release_all(&dom), 0);
+    assert_int_equal(nr_shared, 0);
+    assert_null(p->shadow[0]);
+    assert_null(p->shadow[1]);
+    assert_int_equal(vectors, 0);
+}
+
+/* A table that does not begin at a page's start, and goes over its end; the pending bits elsewhere. */
+TEST(a_table_of_two_pages)
+{
+    struct sim *s = sim_at(NIC);
+    uint32_t n;
+
+    be_guest();
+    s->cfg[0x42] = 63;
+    memcpy(s->cfg + 0x44, "\x04\x0e\x00\x00\x04\x30\x00\x00", 8); /* BAR 4: 0xe00 to 0x1200; 0x3000 */
+    s->cfg[0x34] = 0x40;
+    pci_init();
+    assert_int_equal(assign_all(NIC), 0);
+    struct pci_dev *p = pci_find(NIC);
+    assert_int_equal(nr_shared, 3);
+    assert_int_equal(shared_at[0].g + 1, shared_at[1].g);
+    assert_int_not_equal(shared_at[0].m, shared_at[1].m);
+    assert_int_equal(p->msix_count > 33, DEVICE_VECTORS / 5 > 33);
+    n = free_number();
+    unsigned i = MIN(p->msix_count - 1u, 40u), at = (0xe00 / 16 + i) % 256;
+    uint32_t *e = (uint32_t *)p->shadow[(0xe00 / 16 + i) / 256] + 4 * at;
+    e[0] = (uint32_t)message(n);
+    e[1] = (uint32_t)(message(n) >> 32);
+    assert_int_equal(pirq_bind(&dom, n, 9), 0);
+    assert_int_equal(((uint32_t *)soft_regs)[4 * i + 2], i); /* where this BAR is */
+    nr_shared = 0;                                           /* it took the pages away itself */
+    assert_int_equal(pci_release_all(&dom), 0);
+    assert_null(p->shadow[1]);
+}
+
+TEST(msi)
+{
+    struct sim *s = msi_device();
+    struct bh_pci_info info = { 0 };
+    struct bh_pci_cfg c = { .sbdf = MSI, .off = 0x80, .size = 4 };
+    int pirq;
+
+    pci_init();
+    struct pci_dev *p = pci_find(MSI);
+    assert_int_equal(s->cfg[0x82] & 1, 0);
+    for (uint32_t i = 0; info.sbdf != MSI; i++)
+        assert_int_equal(pci_info(i, NULL, &info), 0);
+    assert_int_equal(info.flags & (BH_PCI_MSI | BH_PCI_MSIX), BH_PCI_MSI);
+    assert_int_equal(info.irqs, 1);
+    assert_int_equal(pci_config_access(&c), 0);
+    assert_int_equal(c.value, 0x00800005); /* that it is there and takes 64 bits, nothing else */
+    c.off = 0x84;
+    assert_int_equal(pci_config_access(&c), 0);
+    assert_int_equal(c.value, 0);
+    assert_int_equal(assign_all(MSI), 0);
+    dom.state = BH_DOM_BUILDING;
+    assert_int_equal(map(9 << 3, 1, -1, DOMID_SELF, &pirq), -EINVAL);
+    assert_int_equal(map(9 << 3, 0, -1, DOMID_SELF, &pirq), 0);
+    assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 9), 0);
+    assert_int_equal(get32(s, 0x84), 0xfee00000);
+    assert_int_equal(get32(s, 0x88), 0);
+    assert_int_equal(get32(s, 0x8c) & 0xffff, 0);
+    assert_int_equal(pci_dma_enable(&dom, MSI, true), 0);
+    assert_int_equal(s->cfg[0x82], 0x81);
+
+    /* A flood: nothing masks, so the IOMMU cuts it at once; let in again, its owner gets an event for what was lost. */
+    shim_now_ns = 7 * NS_PER_MS + 5;
+    masks = routes = raised = 0;
+    for (unsigned i = 0; i < 1000; i++)
+        irq_handler(&p->route[0]);
+    assert_int_equal(raised, 64);
+    assert_int_equal(masks, 1);
+    assert_int_equal(p->nr_cut, 1);
+    next_ms(p);
+    assert_int_equal(p->nr_cut, 0);
+    assert_int_equal(routes, 1);
+    assert_int_equal(raised, 65);
+    assert_int_equal(s->cfg[0x82], 0x81);
+
+    assert_int_equal(pci_dma_enable(&dom, MSI, false), 0);
+    assert_int_equal(s->cfg[0x82] & 1, 0);
+    pirq_unbind(&dom, (uint32_t)pirq);
+    assert_int_equal(vectors, 0);
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
+TEST(a_guests_msi)
+{
+    struct sim *s = msi_device();
+    uint32_t n;
+
+    be_guest();
+    pci_init();
+    assert_int_equal(assign_all(MSI), 0);
+    assert_int_equal(nr_shared, 0);
+    n = free_number();
+    assert_int_equal(pirq_bind(&dom, n, 9), -EINVAL);
+    assert_int_equal(set(MSI, BH_PCI_SET_MSI, 1, message(n)), 0);
+    assert_int_equal(pirq_bind(&dom, n, 9), 0);
+    assert_int_equal(set(MSI, BH_PCI_SET_MASTER, 1, 0), 0);
+    assert_int_equal(s->cfg[0x82], 0x81);
+    assert_int_equal(get32(s, 0x84), 0xfee00000); /* not the guest's */
+    irq_handler(irq_arg);
+    assert_int_equal(raised_port, 9);
+    pirq_unbind(&dom, n);
+    assert_int_equal(s->cfg[0x82] & 1, 0);
+    assert_int_equal(set(MSI, BH_PCI_SET_MSI, 0, 0), 0);
+    assert_int_equal(pirq_bind(&dom, n, 9), -EINVAL);
+    assert_int_equal(set(MSI, BH_PCI_SET_MSI, 2, 0), -EINVAL);
+    assert_int_equal(assign_all(NIC), 0);
+    assert_int_equal(set(NIC, BH_PCI_SET_MSI, 1, 0), -EOPNOTSUPP); /* it has MSI-X */
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
+TEST(what_a_guest_asks_for)
+{
+    be_guest();
+    msi_device();
+    pci_init();
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), -ENODEV);
+    assert_int_equal(assign_all(NIC), 0);
+    assert_int_equal(set_of(other.id, NIC, BH_PCI_SET_MASTER, 1, 0), -ENODEV);
+    assert_int_equal(set(NIC, 4, 1, 0), -EINVAL);
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 2, 0), -EINVAL);
+    dom.role = BH_ROLE_DRIVER; /* pciback has nothing to do with our own drivers */
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), -ENODEV);
+    assert_int_equal(set(NIC, BH_PCI_SET_RESET, 0, 0), -ENODEV);
+    dom.role = BH_ROLE_GUEST;
+    dom.state = BH_DOM_CRASHED;
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), -ENODEV);
+    dom.state = BH_DOM_RUNNING;
+
+    soft_regs[0x14] = 1; /* it runs already, and nobody knows what */
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), -EBUSY);
+    soft_regs[0x14] = 0;
+    trace[0] = 0;
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), 0);
+    assert_string_equal(trace, "AM");
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), 0);
+    assert_string_equal(trace, "AM");
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 0, 0), 0);
+    assert_string_equal(trace, "AMmB");
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 0, 0), 0);
+    assert_string_equal(trace, "AMmB");
+    soft_regs[0x14] = 15; /* its driver had started it, and goes on */
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), 0);
+
+    /* A reset takes its time, and pciback is not to wait for it. */
+    assert_int_equal(assign_all(MSI), 0);
+    assert_int_equal(set(MSI, BH_PCI_SET_MASTER, 1, 0), 0);
+    trace[0] = 0;
+    assert_int_equal(set(MSI, BH_PCI_SET_RESET, 0, 0), 1);
+    assert_string_equal(trace, "mB");
+    assert_int_equal(set(MSI, BH_PCI_SET_MASTER, 1, 0), -EBUSY);
+    assert_int_equal(set(MSI, BH_PCI_SET_RESET, 0, 0), 1);
+    shim_now_ns += 100 * NS_PER_MS;
+    struct bh_pci_cfg c = { .sbdf = MSI, .size = 4 };
+    put32(sim_at(MSI), 0x10, 0); /* as a reset leaves it */
+    assert_int_equal(pci_config_access(&c), 0);
+    assert_int_equal(get32(sim_at(MSI), 0x10), 0xfe004000);
+    assert_int_equal(set(MSI, BH_PCI_SET_MASTER, 1, 0), 0);
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
+/* The next kernel of a guest: no DMA of the old one's, and devices as new. */
+TEST(soft_reset_takes_dma)
+{
+    be_guest();
+    msi_device();
+    pci_init();
+    assert_int_equal(pci_soft_reset(&dom), 0);
+    assert_int_equal(assign_all(MSI), 0);
+    assert_int_equal(assign_all(NIC), 0);
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), 0);
+    assert_int_equal(set(MSI, BH_PCI_SET_MASTER, 1, 0), 0);
+    assert_int_equal(set(MSI, BH_PCI_SET_MSI, 1, message(PIRQ_MESSAGE)), 0);
+    soft_regs[0x14] = 15;
+    trace[0] = 0;
+    dom.state = BH_DOM_SHUTDOWN;
+    assert_int_equal(pci_soft_reset(&dom), HC_AGAIN);
+    assert_string_equal(trace, "mBmB"); /* all of them, before any is waited for */
+    shim_now_ns += 100 * NS_PER_MS;
+    assert_int_equal(pci_soft_reset(&dom), 0);
+    assert_string_equal(trace, "mBmB");
+    assert_int_equal(soft_regs[0x14], 0);
+    assert_int_equal(pci_soft_reset(&dom), 0);
+    dom.state = BH_DOM_RUNNING;
+    soft_regs[0x14] = 15; /* what it does now, a driver of the new kernel has to end first */
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), -EBUSY);
+    assert_int_equal(pirq_bind(&dom, PIRQ_MESSAGE, 9), -EINVAL);
+    assert_int_equal(pci_release_all(&dom), 0);
 }
 
 /* Another CPU holds pci_lock for as long as a reset takes: who has no device does not wait for it. */

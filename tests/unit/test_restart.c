@@ -353,7 +353,7 @@ TEST(test_counters_return)
 }
 
 /* --- the control hypercall ------------------------------------------------------------------------------------ */
-/* Written by hand and not read from a table: no control operation is anybody's but the control domain's, except PCI_CFG, which is not
+/* Written by hand and not read from a table: no control operation is anybody's but the control domain's, except those of pciback, which are not
  * even that one's. Who has which class is in privileges.golden; a row of the wrong class is found here. */
 TEST(test_privilege)
 {
@@ -366,12 +366,15 @@ TEST(test_privilege)
             assert_int_equal(guest_reads, 0);
         }
         as(ctl);
-        if (op != BH_CTL_PCI_CFG)
+        bool pcibacks = op == BH_CTL_PCI_CFG || op == BH_CTL_PCI_TRAP || op == BH_CTL_PCI_SET;
+        if (!pcibacks)
             assert_int_equal(do_control_op(op, GADDR(BAD_PTR)), -EFAULT);
     }
     assert_int_equal(do_control_op(BH_NR_CTL_OPS, GADDR(BAD_PTR)), -ENOSYS);
     assert_int_equal(do_control_op(~0ull, GADDR(BAD_PTR)), -ENOSYS);
     assert_int_equal(do_control_op(BH_CTL_PCI_CFG, GADDR(BAD_PTR)), -EPERM);
+    assert_int_equal(do_control_op(BH_CTL_PCI_TRAP, GADDR(BAD_PTR)), -EPERM);
+    assert_int_equal(do_control_op(BH_CTL_PCI_SET, GADDR(BAD_PTR)), -EPERM);
     as(guest);
     for (unsigned op = 0; op < BH_NR_SVC_OPS; op++)
         assert_int_equal(do_service_op(op, GADDR(BAD_PTR)), -EPERM);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: hv/domain/deadline.c hv/sched/cap.c hv/sched/wait.c hv/time/timer.c
+// LINK: hv/domain/deadline.c hv/sched/cap.c hv/sched/wait.c hv/time/timer.c hv/pci/trap.c
 // The scheduler on pretended CPUs: turn by turn, with guests that are scripts. Includes sched.c for its single turn.
 #include "unit.h"
 #include "shim.h"
@@ -86,6 +86,16 @@ static const struct virt_ops ops = {
     .run = run, .set_sipi = set_sipi, .set_context = set_context, .switch_from = switch_from
 };
 const struct virt_ops *virt = &ops;
+
+static unsigned pciback_told;
+/* --- for pci/trap.c: pciback is no part of it ---------------------------------------------------------------- */
+struct domain *domain_get(domid_t id) { return id < NV ? &dom[id] : NULL; }
+struct domain *domain_get_next(domid_t from) { return domain_get(from); }
+void domain_put(struct domain *d) {}
+void evtchn_global_virq(struct domain *d, uint32_t virq)
+{
+    pciback_told += d->id == BH_DOMID_PCIBACK;
+}
 
 /* --- scripts ------------------------------------------------------------------------------------------------------ */
 static void hog(struct vcpu *v) { shim_now_ns += 50 * US; }
@@ -1184,6 +1194,83 @@ TEST(init_and_sipi)
 }
 
 /* VCPUOP_initialise: what was written is taken before the first entry, and only once it is whole. */
+/* A guest that reads configuration space: nothing but the answer lets it go on, and nothing that came meanwhile is lost. */
+static uint32_t config_read;
+static void reads_config(struct vcpu *v)
+{
+    config_read = (uint32_t)v->regs.rax;
+    shim_now_ns += US;
+    if (v->nmi_pending ||
+        v->info->evtchn_upcall_pending) { /* both are taken by the first entry that is */
+        v->nmi_pending = 0;
+        v->info->evtchn_upcall_pending = 0;
+    }
+    trap_out(v, CFG_ADDRESS, 4, 0x80000800);
+    v->regs.rax = 0xaaaaaaaa00000000 | trap_in(v, CFG_DATA, 4);
+}
+static void answer_config(uint32_t value)
+{
+    struct bh_pci_trap t = { .step = BH_TRAP_NEXT };
+    assert_int_equal(trap_serve(&t), 0);
+    assert_int_equal(t.devfn, 8);
+    t.step = BH_TRAP_ANSWER;
+    t.value = value;
+    assert_int_equal(trap_serve(&t), 0);
+    assert_int_equal(trap_serve(&t), -ESTALE);
+}
+TEST(waits_for_pciback)
+{
+    struct bh_pci_trap t = { .step = BH_TRAP_NEXT };
+
+    pciback_told = 0;
+    script[0] = reads_config;
+    dom[0].callback_vector = 0xf3;
+    vc[0].regs.rflags = RFLAGS_IF;
+    vcpu_set_online(&vc[0]);
+    turns(0, 5);
+    assert_int_equal(runs[0], 1);
+    assert_int_equal(pciback_told, 1);
+    assert_int_equal(vc[0].state, VCPU_BLOCKED);
+    event(&vc[0]); /* each wakes it, for a look */
+    turns(0, 2);
+    vc[0].nmi_pending = 1;
+    vcpu_kick(&vc[0]);
+    turns(0, 2);
+    assert_int_equal(runs[0], 1);
+    assert_int_equal(vc[0].state, VCPU_BLOCKED);
+    assert_true(list_empty(&vc[0].rq_node));
+    assert_true(vc[0].nmi_pending && vc[0].info->evtchn_upcall_pending);
+    vcpu_pause(&vc[0]); /* answered while it is paused */
+    answer_config(0x12345678);
+    turns(0, 2);
+    assert_int_equal(runs[0], 1);
+    vcpu_unpause(&vc[0]);
+    turns(0, 2);
+    assert_int_equal(runs[0], 2);
+    assert_int_equal(config_read, 0x12345678);
+    assert_int_equal(pciback_told, 2); /* it has read again */
+    assert_int_equal(vc[0].state, VCPU_BLOCKED);
+    assert_false(vc[0].nmi_pending || vc[0].info->evtchn_upcall_pending);
+
+    /* INIT and SIPI do not wait for anybody, and nobody's answer is for the new code. */
+    assert_int_equal(trap_serve(&t), 0);
+    vc[0].wait_sipi = 1;
+    vcpu_kick(&vc[0]);
+    turns(0, 2);
+    assert_int_equal(vc[0].state, VCPU_OFFLINE);
+    vc[0].wait_sipi = 0;
+    vc[0].sipi_vector = 0x108;
+    script[0] = halt;
+    vcpu_set_online(&vc[0]);
+    turns(0, 1);
+    assert_int_equal(vc[0].regs.rip, 0x8000);
+    assert_int_equal(runs[0], 3);
+    t.step = BH_TRAP_ANSWER;
+    assert_int_equal(trap_serve(&t), -ESTALE);
+    t.step = BH_TRAP_NEXT;
+    assert_int_equal(trap_serve(&t), -ENOENT);
+}
+
 TEST(context_taken)
 {
     struct vcpu *v = &vc[0];

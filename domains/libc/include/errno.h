@@ -46,6 +46,7 @@
 #define ENOTCONN     107
 #define ETIMEDOUT    110
 #define EALREADY     114
+#define ESTALE       116
 #define EDQUOT       122
 
 int *__errno_location(void);

@@ -322,7 +322,8 @@ enum bh_pci_state { BH_PCI_PLATFORM = 0, BH_PCI_ASSIGNABLE, BH_PCI_ASSIGNED };
 #define BH_PCI_FLR    8u
 #define BH_PCI_DMA    16u /* dev_dma_enable was done */
 #define BH_PCI_MSIX   32u
-#define BH_PCI_KEPT   64u /* the machine needs it: a bridge, part of the platform, the console */
+#define BH_PCI_KEPT   64u  /* the machine needs it: a bridge, part of the platform, the console */
+#define BH_PCI_MSI    128u /* it has no MSI-X: its one interrupt comes by MSI */
 
 struct bh_pci_bar {
     uint64_t base;  /* machine address; 0 = absent */
@@ -341,11 +342,12 @@ struct bh_pci_virtio {
 struct bh_pci_info {
     uint32_t index; /* in: 0.. ; -ENOENT past the last */
     uint32_t sbdf;
-    uint16_t vendor, device, domid, irqs; /* domid: owner if ASSIGNED; irqs: MSI-X vectors */
+    uint16_t vendor, device, domid,
+        irqs; /* domid: owner if ASSIGNED; irqs: MSI-X vectors, or 1 of MSI */
     uint32_t class_rev;
-    uint8_t state, group; /* group: IOMMU group number */
-    uint16_t flags;       /* BH_PCI_* */
-    uint32_t pad[2];
+    uint8_t state, group;          /* group: IOMMU group number */
+    uint16_t flags;                /* BH_PCI_* */
+    uint32_t msix_table, msix_pba; /* as in its capability: offset | BAR; 0, 0: it has no MSI-X */
     struct bh_pci_bar bar[6];
     uint64_t dma_faults;
     struct bh_pci_virtio virtio;
@@ -371,6 +373,44 @@ struct bh_pci_cfg {
     uint16_t off;
     uint8_t size;  /* 1, 2, 4 */
     uint8_t write; /* 0 read, 1 write */
+    uint32_t value;
+    uint32_t pad;
+};
+
+/* PCI_TRAP: a guest that has devices reads and writes configuration space by ports CF8 and CFC (bus 0 alone; anything else
+ * reads as ones at once). Each access waits in its vCPU, of which BH_VIRQ_PCI_TRAP tells pciback, until it is answered.
+ * NEXT: in: domid, the last that was served; out: an access that waits, of the next domain that has one. It waits on: whoever
+ * asks anew may get it again. -ENOENT: none. ANSWER: domid, vcpu and serial as NEXT gave them, and the value of a read; the
+ * vCPU goes on behind its instruction. -ESRCH, -ESTALE: the access is not waiting (any more). */
+#define BH_VIRQ_PCI_TRAP 16u /* VIRQ_ARCH_0: for who has the privilege PCI_CFG */
+#define BH_TRAP_NEXT     0u
+#define BH_TRAP_ANSWER   1u
+struct bh_pci_trap {
+    uint16_t domid, vcpu;
+    uint16_t step;  /* BH_TRAP_* */
+    uint16_t devfn; /* slot << 3 | function, as the guest numbers them */
+    uint16_t off;   /* in configuration space, a multiple of size */
+    uint8_t size, write;
+    uint32_t value;
+    uint64_t serial;
+};
+/* PCI_SET: of a device of a guest's, what that asked for. -ENODEV: it is not this guest's (or not a guest's), or is being taken away.
+ *   MASTER  value 1, 0: its DMA on and off, as BH_SVC_DMA_ENABLE does, with its refusals. A device whose DMA was on already in this
+ *           life of its owner need not be at rest. -EBUSY: it is being reset
+ *   MSI     value 1, 0: the message that the owner wrote counts, or none does; its number is in `address` (pirq.h). Of a device with
+ *           BH_PCI_MSI; -EOPNOTSUPP: of any other
+ *   PIRQ    value: in, an entry of the MSI-X table, or 0 of MSI; out, the number for its owner to bind. -EINVAL: no such entry
+ *   RESET   DMA off, and the device as new. 1: that takes a while longer, ask again, or let any access to it find the end.
+ *           -EOPNOTSUPP, -EIO: it did not come back */
+#define BH_PCI_SET_MASTER 0u
+#define BH_PCI_SET_MSI    1u
+#define BH_PCI_SET_PIRQ   2u
+#define BH_PCI_SET_RESET  3u
+struct bh_pci_set {
+    uint32_t sbdf;
+    uint16_t domid;
+    uint16_t what; /* BH_PCI_SET_* */
+    uint64_t address;
     uint32_t value;
     uint32_t pad;
 };

@@ -23,6 +23,8 @@ int vcpu_pending_vector(const struct vcpu *v) { return v->info->evtchn_upcall_pe
 bool vcpu_has_work(const struct vcpu *v) { return v->info->evtchn_upcall_pending; }
 void hypercall(struct vcpu *v, unsigned len) {}
 uint64_t domain_cpu_ns(struct domain *d) { return d->vcpu[0]->cpu_ns; }
+void trap_drop(struct vcpu *v) {}
+bool trap_waits(struct vcpu *v) { return false; }
 void domain_recheck(struct domain *d) { vcpu_recheck(d->vcpu[0]); }
 void domain_shutdown(struct domain *d, uint32_t reason) {}
 void domain_crash(struct domain *d, struct vcpu *v, enum bh_crash_cause c, const char *fmt, ...) {}

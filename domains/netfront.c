@@ -206,15 +206,18 @@ static void rx_take(struct netfront *nf)
     } while (more);
 }
 
-static void on_event(uint32_t port, void *arg)
+void netfront_poll(struct netfront *nf)
 {
-    struct netfront *nf = arg;
-
-    (void)port;
     if (!nf->tx.sring || !nf->rx.sring)
         return;
     tx_reap(nf);
     rx_take(nf);
+}
+
+static void on_event(uint32_t port, void *arg)
+{
+    (void)port;
+    netfront_poll(arg);
 }
 
 /* --- connecting --- */
@@ -304,6 +307,13 @@ static void on_backend_state(const char *path, void *arg)
 
     if (xs_read_uint(0, path, &state))
         return;
+    if (nf->ending) { /* it is to let go of what our last life had, before it offers anything to this one */
+        if (state != XenbusStateClosed)
+            return;
+        nf->ending = false;
+        write_key(nf, 0, "state", XenbusStateInitialising);
+        return;
+    }
     if (state == XenbusStateInitWait && !nf->connected)
         connect(nf);
     if ((state == XenbusStateClosing || state == XenbusStateClosed) && nf->connected) {
@@ -341,6 +351,16 @@ int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *
     free(text);
     if (!ok)
         return -EINVAL;
+    /* Initialising is how the toolstack makes it; anything else is our last life's. */
+    snprintf(path, sizeof(path), "%s/state", nf->path);
+    rc = xs_read_uint(0, path, &id);
+    if (rc)
+        return rc;
+    nf->ending = id != XenbusStateInitialising;
+    if (nf->ending)
+        rc = write_key(nf, 0, "state", XenbusStateClosed);
+    if (rc)
+        return rc;
     snprintf(path, sizeof(path), "%s/state", nf->backend);
     return xs_watch(path, on_backend_state, nf);
 }

@@ -7,7 +7,8 @@
  * the ring nor go back, grants given back). Linux switches the device off at the first violation; this one says
  * `netfront: BROKEN ...`, counts it and goes on, so that a test sees them all.
  *
- * A restart of the back-end in place is invisible: nothing here reacts to it. Closing and Closed are answered by Closed.
+ * A restart of the back-end in place is invisible: nothing here reacts to it. Closing and Closed are answered by Closed. Our own restart is not: the back-end
+ * still has the rings of the last life, so this one says Closed first, waits for the same, and begins anew.
  */
 #pragma once
 #include <bh.h>
@@ -31,6 +32,7 @@ struct netfront {
     domid_t backend_id;
     uint8_t mac[6];
     bool connected;
+    bool ending;       /* the back-end still serves our last life, or may */
     bool csum_offload; /* the back-end fills in blank checksums, of IPv4 and IPv6 */
     int port;
     netif_tx_front_ring_t tx;
@@ -47,6 +49,8 @@ struct netfront {
 
 /* Finds device/vif/<devid> in the store and watches its back-end; connects when that is ready. 0 or -errno. */
 int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *arg);
+/* What an event of its has done: for who does not want to wait for that. */
+void netfront_poll(struct netfront *nf);
 /* Where the next frame goes, a page; the same one until it is sent. NULL: not connected, or the ring is full. */
 uint8_t *netfront_frame(struct netfront *nf);
 /* Sends what was put there. csum_blank: where csum_offload is, its TCP or UDP checksum is still to be filled in. -ENOTCONN, -EMSGSIZE, or what

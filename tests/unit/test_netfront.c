@@ -2,6 +2,7 @@
 // LINK: domains/devname.c
 // FLAGS: -Idomains/include
 /* The strict front-end notices what it is there to notice: each violation by the back-end is counted, right traffic is not. */
+#include <stdarg.h>
 #include "unit.h"
 
 #include "../../domains/internal.h"
@@ -15,6 +16,8 @@ static const void *granted[4096];
 static bool in_use[4096];
 static int next_ref = 8;
 static char backend_state[4] = "2";
+static unsigned own_state = 1;
+static char said_states[16]; /* by the front-end, since the test began */
 static uint64_t offload = 1;
 static watch_fn state_watch;
 static void *state_arg;
@@ -41,7 +44,19 @@ int grant_end(uint32_t ref)
 }
 int event_alloc_unbound(domid_t remote, event_fn fn, void *arg) { return 5; }
 int event_send(uint32_t port) { return sends++, 0; }
-int xs_printf(uint32_t tx, const char *path, const char *fmt, ...) { return 0; }
+int xs_printf(uint32_t tx, const char *path, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (!strcmp(path, "device/vif/0/state")) {
+        own_state = va_arg(ap, unsigned);
+        snprintf(said_states + strlen(said_states), sizeof(said_states) - strlen(said_states), "%u",
+                 own_state);
+    }
+    va_end(ap);
+    return 0;
+}
 int xs_tx_start(uint32_t *tx) { return *tx = 1, 0; }
 int xs_tx_end(uint32_t tx, bool commit) { return 0; }
 char *xs_read(uint32_t tx, const char *path)
@@ -50,9 +65,10 @@ char *xs_read(uint32_t tx, const char *path)
 }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v)
 {
-    *v = strstr(path, "state")     ? strtoul(backend_state, NULL, 10)
-         : strstr(path, "feature") ? offload
-                                   : 3;
+    *v = strstr(path, "vif/0/state") && path[0] == 'd' ? own_state
+         : strstr(path, "state")                       ? strtoul(backend_state, NULL, 10)
+         : strstr(path, "feature")                     ? offload
+                                                       : 3;
     return 0;
 }
 int xs_watch(const char *path, watch_fn fn, void *arg)
@@ -102,6 +118,8 @@ int setup(void **state)
     memset(in_use, 0, sizeof(in_use));
     next_ref = 8;
     frames = sends = 0;
+    said_states[0] = 0;
+    own_state = 1;
     strcpy(backend_state, "2");
     assert_int_equal(netfront_open(&nf, 0, on_frame, NULL), 0);
     assert_true(nf.connected);
@@ -269,4 +287,42 @@ TEST(closing)
     state_watch("x/state", state_arg);
     assert_false(nf.connected);
     assert_int_equal(netfront_send(&nf, 60, false), -ENOTCONN);
+}
+
+static void backend_says(const char *s)
+{
+    strcpy(backend_state, s);
+    state_watch("x/state", state_arg);
+}
+
+/* Whatever the last life left, wherever the back-end stands by then: it lets go first, and what it says before that counts for nothing. */
+TEST(next_life)
+{
+    static const char *const left[] = { "2", "4", "5", "6" };
+
+    teardown(NULL);
+    for (unsigned own = 2; own <= 6; own++)
+        for (unsigned i = 0; i < ARRAY_SIZE(left); i++) {
+            said_states[0] = 0;
+            own_state = own;
+            strcpy(backend_state, left[i]);
+            assert_int_equal(netfront_open(&nf, 0, on_frame, NULL), 0);
+            assert_false(nf.connected);
+            if (*left[i] != '6') {
+                assert_string_equal(said_states, "6");
+                backend_says("4");
+                backend_says("2");
+                assert_false(nf.connected);
+                backend_says("6");
+            }
+            assert_string_equal(said_states, "61");
+            backend_says("6"); /* told twice */
+            assert_false(nf.connected);
+            backend_says("2");
+            assert_true(nf.connected);
+            assert_string_equal(said_states, "614");
+            assert_int_equal(nf.violations, 0);
+            teardown(NULL);
+        }
+    assert_int_equal(netfront_open(&nf, 0, on_frame, NULL), 0);
 }

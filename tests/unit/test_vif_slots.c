@@ -296,6 +296,32 @@ TEST(large_packets)
     }
 }
 
+/* A front-end that comes back in a life of its own: nothing of the last one is left before it is offered anything. */
+TEST(next_life_of_a_front_end)
+{
+    static const char *const states[][2] = { { "6", "6" }, { "1", "2" } };
+
+    connects_at("1");
+    xs_write(0, "backend/vif/16/0/state", "4");
+    record(1, good(16));
+    assert_int_equal(adopts(), 1);
+    vifs_store_work();
+    assert_true(vifs[1].connected && kept(1));
+    for (unsigned i = 0; i < 2; i++) {
+        xs_write(0, "/local/domain/16/device/vif/0/state", states[i][0]);
+        be_again(&vifs[1].be);
+        vifs_store_work();
+        assert_false(vifs[1].connected || kept(1));
+        assert_string_equal(node("backend/vif/16/0/state")->val, states[i][1]);
+    }
+    connects_at("3");
+    be_again(&vifs[1].be);
+    vifs_store_work();
+    assert_true(vifs[1].connected && kept(1));
+    assert_int_equal(keep_of(1)->head.tx_ref, 3);
+    assert_null(node("backend/vif/16/0/bh-replug"));
+}
+
 /* Its state was written again while its nodes were read: they may be of two connections, so nothing follows from them. */
 TEST(nodes_of_two_connections)
 {

@@ -45,7 +45,7 @@ $(1): tools/mkbundle tools/unpack-kernel $(lastword $(MAKEFILE_LIST)) $(3) $(for
 endef
 
 # The one that is shipped.
-BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf metrics=$(B)/metrics.elf net=$(B)/net.elf blk=$(B)/blk.elf \
+BUNDLE_IMAGES := store=$(B)/store.elf pciback=$(B)/pciback.elf metrics=$(B)/metrics.elf net=$(B)/net.elf vnet=$(B)/vnet.elf blk=$(B)/blk.elf \
   debian-kernel=$(GUEST)/vmlinuz debian-ramdisk=$(GUEST)/ramdisk.cpio \
   linux-service=$(GUEST)/linux-service.cpio \
   grub=$(GRUB_IMAGE)

@@ -468,7 +468,10 @@ static void read_words(struct settings *s, int n, char *const *words, bool keys_
 static void command_line(struct parser *ps, const struct settings *s)
 {
     const struct setting *cmdline = settings_find(s, "cmdline");
-    const char *why = config_cmdline(s, ps->c->cmdline, sizeof(ps->c->cmdline));
+    const char *why = config_vnet(s, ps->c->vnet, ps->c->cmdline, sizeof(ps->c->cmdline));
+
+    if (!why && !ps->c->vnet)
+        why = config_cmdline(s, ps->c->cmdline, sizeof(ps->c->cmdline));
 
     if (!s->first)
         return;
@@ -526,7 +529,7 @@ int config_override(struct domcfg *c, const char *text, char *err, size_t n)
 int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
 {
     const char *why = NULL;
-    char of_bridges[160];
+    char of_bridges[160], of_vnet[160];
 
     if (!c->name[0])
         why = "name is missing";
@@ -560,6 +563,8 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n)
         why = "memory: a service domain has at most 3072 MiB"; /* its grants are mapped above */
     else if (config_bridges_check(c, of_bridges, sizeof(of_bridges)))
         why = of_bridges;
+    else if (config_vnet_check(c, of_vnet, sizeof(of_vnet)))
+        why = of_vnet;
     if (!why)
         return 0;
     snprintf(err, n, "%s: %s", file, why);

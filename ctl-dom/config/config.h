@@ -99,6 +99,12 @@ static inline bool config_sound(const struct domcfg *c)
            c->nr_disks <= CFG_MAX_DISKS && c->nr_pci <= CFG_MAX_PCI && c->nr_bridges <= SLOT_BRIDGES;
 }
 
+/* A net driver domain, or a vnet domain, which is one whose wire is a tunnel. */
+static inline bool config_is_net(const struct domcfg *c)
+{
+    return c->role == BH_ROLE_DRIVER && (!strcmp(c->image, "net") || !strcmp(c->image, "vnet"));
+}
+
 /* What the memory map of a guest holds, and how many vCPUs there are for it. */
 static inline uint32_t config_most_mb(const struct domcfg *c)
 {
@@ -124,6 +130,8 @@ int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n);
 /* One entry of bridges= more (config_bridge.c): 0, or -EINVAL and why; and what must hold between them and the other keys. */
 int config_bridge(struct domcfg *c, const char *spec, char *err, size_t n);
 int config_bridges_check(const struct domcfg *c, char *err, size_t n);
+/* What must hold of a vnet's (config_vnet.c): 0, or -EINVAL and why. */
+int config_vnet_check(const struct domcfg *c, char *err, size_t n);
 /* One entry of disk= (config_disk.c): 0, or -EINVAL and why. */
 int config_disk(struct cfg_disk *d, const char *spec, char *err, size_t n);
 /* Where the vCPU may run by the text of cpus=, a bit for each CPU; 0, or -EINVAL and why (config_cpus.c). */

@@ -17,6 +17,7 @@ struct cfg_text { /* where a refusal goes, and what does nothing */
     char *err;
     size_t n;
     char noted[96];
+    bool vnet; /* it was said */
 };
 
 __attribute__((format(printf, 2, 3))) static int fail(struct cfg_text *t, const char *fmt, ...)
@@ -256,6 +257,21 @@ static int set_mtu(struct cfg_vif *v, const char *val, struct cfg_text *t)
     return 0;
 }
 
+/* The bridge of that vnet's domain, which bears its name. */
+static int set_vnet(struct cfg_vif *v, const char *val, struct cfg_text *t)
+{
+    const char *end;
+    long id = decimal(val, &end, 0xffffff);
+
+    if (id <= 0 || *end)
+        return fail(t, "vnet '%s' is not between 1 and 16777215", val);
+    if (v->bridge[0] || v->backend[0])
+        return fail(t, "vnet says where it is: bridge and backend say another thing");
+    t->vnet = true;
+    snprintf(v->bridge, sizeof(v->bridge), "vnet%ld", id);
+    return 0;
+}
+
 static int set_trusted(struct cfg_vif *v, const char *val, struct cfg_text *t)
 {
     if (strcmp(val, "0") != 0 && strcmp(val, "1") != 0)
@@ -287,10 +303,14 @@ static int set(struct cfg_vif *v, const char *opt, char *val, struct cfg_text *t
         v->has_mac = !why;
         return why ? fail(t, "mac '%s' %s", val, why) : 0;
     }
+    if ((!strcmp(opt, "bridge") || !strcmp(opt, "backend")) && t->vnet)
+        return fail(t, "vnet says where it is: %s says another thing", opt);
     if (!strcmp(opt, "bridge"))
         return set_bridge(v, val, t);
     if (!strcmp(opt, "backend"))
         return set_name(v->backend, opt, val, t);
+    if (!strcmp(opt, "vnet"))
+        return set_vnet(v, val, t);
     if (!strcmp(opt, "ip"))
         return set_ips(v, val, t);
     if (!strcmp(opt, "allow"))

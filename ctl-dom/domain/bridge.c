@@ -9,9 +9,17 @@ static bool is_net(const struct domcfg *c)
     return c->role == BH_ROLE_DRIVER && !strcmp(c->image, "net");
 }
 
+/* That, or a vnet's, which has one bridge of its own name. */
+static struct dom *net_by_name(const char *name)
+{
+    struct dom *b = driver_by_name(name, "net");
+
+    return b ? b : driver_by_name(name, "vnet");
+}
+
 unsigned bridges_of(const struct dom *b)
 {
-    return !is_net(&b->cfg) ? 0 : b->cfg.nr_bridges ? b->cfg.nr_bridges : 1;
+    return !config_is_net(&b->cfg) ? 0 : b->cfg.nr_bridges ? b->cfg.nr_bridges : 1;
 }
 
 const char *bridge_name(const struct dom *b, unsigned i)
@@ -31,7 +39,7 @@ int bridge_find(const struct dom *b, const struct cfg_vif *v)
 {
     if (b->cfg.driver_domain) /* a Linux knows its own */
         return 0;
-    return !v->bridge[0] || driver_by_name(v->bridge, "net") == b ? 0 : find(b, v->bridge);
+    return !v->bridge[0] || net_by_name(v->bridge) == b ? 0 : find(b, v->bridge);
 }
 
 const char *vif_bridge(const struct dom *b, const struct cfg_vif *v)
@@ -62,7 +70,7 @@ static struct dom *first_net(void)
 struct dom *vif_backend(const struct cfg_vif *v)
 {
     const char *name = v->backend[0] ? v->backend : v->bridge;
-    struct dom *b = *name ? driver_by_name(name, "net") : first_net();
+    struct dom *b = *name ? net_by_name(name) : first_net();
 
     if (!b && v->backend[0])
         b = linux_by_name(name);
@@ -92,7 +100,7 @@ int vif_served(const struct cfg_vif *v, const char *who, struct dom **b, struct 
     *b = vif_backend(v);
     if (*b)
         return 0;
-    one = v->backend[0] ? driver_by_name(v->backend, "net") : NULL;
+    one = v->backend[0] ? net_by_name(v->backend) : NULL;
     list(there, sizeof(there), one);
     if (one)
         return fail(e, -EINVAL, "%s: no bridge %s in %s, which has %s", who, v->bridge,

@@ -26,7 +26,7 @@ struct commands {
 /* The groups, in the order of `help`. */
 extern const struct commands list_commands, name_commands, domain_commands, config_commands,
     sched_commands, memory_commands, vcpus_commands, info_commands, pci_commands, block_commands,
-    network_commands, store_commands, crash_commands, power_commands;
+    network_commands, vnet_commands, store_commands, crash_commands, power_commands;
 extern const struct commands create_commands, signal_commands, top_commands, update_commands;
 
 const char *command_example(const char *name);        /* NULL: it has none */

@@ -32,6 +32,7 @@ static const struct {
     { "Devices", &pci_commands },
     { NULL, &block_commands },
     { NULL, &network_commands },
+    { NULL, &vnet_commands },
     { "The store", &store_commands },
     { "Crashes", &crash_commands },
     { "The machine", &info_commands },

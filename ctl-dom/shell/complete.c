@@ -84,6 +84,17 @@ static void bridges(struct edit *e)
         }
 }
 
+static void vnets(struct edit *e)
+{
+    char word[16];
+
+    for (const struct dom *b = doms; b; b = b->next) {
+        snprintf(word, sizeof(word), "%u", b->cfg.vnet);
+        if (b->cfg.vnet)
+            edit_offer(e, word);
+    }
+}
+
 static void devices_of(struct edit *e, const char *name, enum dev_kind kind)
 {
     struct errbuf ignored;
@@ -117,6 +128,13 @@ static void words_of(struct edit *e, const struct command *c, unsigned nth, cons
 {
     const char *args = c->args;
 
+    if (!strncmp(c->name, "vnet-", 5)) {
+        if (nth == 1 && !strcmp(args, "ID"))
+            vnets(e);
+        if (nth >= 2)
+            bridges(e);
+        return;
+    }
     if (nth == 1 && strstr(args, "FILE"))
         configurations(e);
     else if (nth == 1 && strstr(args, "COMMAND"))

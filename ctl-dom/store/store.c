@@ -62,6 +62,8 @@ static void domain_nodes(struct txn *t, struct dom *d)
         node(t, "", rw, "/local/domain/%u/%s", d->id, own[i]);
     if (may_serve(d) || d->cfg.role == BH_ROLE_PCIBACK)
         node(t, NULL, ro, "/local/domain/%u/backend", d->id);
+    if (d->cfg.vnet)
+        node(t, "", rw, "/local/domain/%u/" BH_KEY_VNET, d->id);
     if (d->cfg.role == BH_ROLE_DRIVER) {
         node(t, NULL, rw, "/local/domain/%u/volumes", d->id);
         for (unsigned i = 0; i < (d->cfg.nr_bridges ? d->cfg.nr_bridges : 1); i++)

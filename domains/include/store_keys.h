@@ -2,7 +2,7 @@
 /*
  * Names that the control domain and driver domains agree on in the store, beside those of <xen/io/netif.h>, <xen/io/blkif.h> and <xen/io/xenbus.h>;
  * drivers-dom/net/README.md and drivers-dom/blk/README.md say what the values mean. Each is in a back-end's directory of one device, but
- * `uplink`, which is in the driver domain's own.
+ * `uplink` and `vnet`, which are in the driver domain's own.
  */
 #pragma once
 
@@ -19,6 +19,10 @@
     {                                                \
         "uplink", "uplink-1", "uplink-2", "uplink-3" \
     }
+
+/* vnet: in its own directory, numbers with blanks between: datagrams of strangers, of another segment, that were no frames; then of each other end its
+ * address, frames from it and to it. */
+#define BH_KEY_VNET "vnet"
 
 /* In the directory of a domain that has `metrics = 1`, written by the control domain: BH_KEY_METRICS_NOW says "SET CHUNKS", and the text is in that
  * many nodes SET/0, SET/1 ... beside it. Two sets in turn, so that whoever reads one has the time until the next but one. */

@@ -20,5 +20,8 @@ struct lwip_vif {
 
 /* Opens vif `devid` of this domain: 0 once it is connected and has its IPv4 address; -errno. */
 int lwip_vif_open(struct lwip_vif *v, unsigned devid);
+/* The same for who has other things to do meanwhile: 0 once it is begun; then 0 once it is up, -EAGAIN until then. */
+int lwip_vif_begin(struct lwip_vif *v, unsigned devid);
+int lwip_vif_up(struct lwip_vif *v);
 /* One turn of the main loop: event_wait, and lwIP's timers. */
 void lwip_wait(uint64_t until_ns);

@@ -14,6 +14,7 @@
 #define LWIP_IPV6            1
 #define LWIP_RAW             1
 #define LWIP_DHCP            1
+#define LWIP_IGMP            1
 #define LWIP_SINGLE_NETIF    1
 #define LWIP_BROADCAST_PING  0
 #define LWIP_MULTICAST_PING  0

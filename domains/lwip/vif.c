@@ -94,7 +94,8 @@ static err_t set_up(struct netif *netif)
     netif->output = etharp_output;
     netif->output_ip6 = ethip6_output;
     netif->linkoutput = send_frame;
-    netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_MLD6;
+    netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET |
+                   NETIF_FLAG_IGMP | NETIF_FLAG_MLD6;
     netif->chksum_flags = NETIF_CHECKSUM_ENABLE_ALL;
     if (v->front.csum_offload)
         netif->chksum_flags &= (uint16_t)~NETIF_CHECKSUM_GEN_TCP;
@@ -139,16 +140,39 @@ static int add(struct lwip_vif *v)
     return cmdline_get("dhcp", word, sizeof(word)) && dhcp_start(&v->netif) ? -ENOMEM : 0;
 }
 
+int lwip_vif_begin(struct lwip_vif *v, unsigned devid)
+{
+    static bool inited;
+
+    memset(v, 0, sizeof(*v));
+    if (!inited)
+        lwip_init();
+    inited = true;
+    return netfront_open(&v->front, devid, on_frame, v);
+}
+
+int lwip_vif_up(struct lwip_vif *v)
+{
+    int rc = 0;
+
+    if (!v->front.connected)
+        return -EAGAIN;
+    if (!v->netif.input)
+        rc = add(v);
+    if (!rc && netif_dhcp_data(&v->netif) && !dhcp_supplied_address(&v->netif))
+        rc = -EAGAIN;
+    return rc;
+}
+
 int lwip_vif_open(struct lwip_vif *v, unsigned devid)
 {
-    memset(v, 0, sizeof(*v));
-    lwip_init();
-    int rc = netfront_open(&v->front, devid, on_frame, v);
+    int rc = lwip_vif_begin(v, devid);
+
     while (!rc && !v->front.connected)
         event_wait(0);
-    if (!rc)
-        rc = add(v);
-    while (!rc && netif_dhcp_data(&v->netif) && !dhcp_supplied_address(&v->netif))
+    if (rc)
+        return rc;
+    while ((rc = lwip_vif_up(v)) == -EAGAIN)
         lwip_wait(0);
     return rc;
 }

@@ -21,8 +21,12 @@ static bool attached(uint32_t gen, uint64_t *chances)
 
 static uint64_t store(void)
 {
+    uint64_t until = 0;
+
     vifs_store_work();
-    return vifs_say_stats();
+    for (unsigned b = 0; b < SW_UPLINKS; b++)
+        until = earlier(until, nic_store(net.uplink[b]));
+    return earlier(until, vifs_say_stats());
 }
 
 int main(void)

@@ -37,6 +37,8 @@ struct nic_ops {
     void (*notify)(struct nic *n);  /* tells the device of what was posted and sent */
     bool (*arm)(struct nic *n); /* asks for an interrupt with the next frame; true: there is one already */
     bool (*sane)(struct nic *n); /* looked at now and then: the device is there, and does not ask for a reset */
+    /* What has to do with the store, between rounds: when to come again at the latest, 0: with the next event. Or NULL */
+    uint64_t (*store)(struct nic *n);
 };
 
 /* Packets of a port that wait for room, in their order: the first is being cut, `at` is its next segment. It may be more than the port's share. */
@@ -99,3 +101,7 @@ static inline unsigned nic_receive(struct nic *n, unsigned budget, nic_deliver *
 }
 static inline bool nic_arm(struct nic *n) { return n && n->ops->arm(n); }
 static inline bool nic_sane(struct nic *n) { return !n || n->ops->sane(n); }
+static inline uint64_t nic_store(struct nic *n)
+{
+    return n && n->ops->store ? n->ops->store(n) : 0;
+}

@@ -3,7 +3,7 @@
 // LINK: build/lwip/src/core/init.c build/lwip/src/core/def.c build/lwip/src/core/inet_chksum.c build/lwip/src/core/ip.c build/lwip/src/core/mem.c
 // LINK: build/lwip/src/core/memp.c build/lwip/src/core/netif.c build/lwip/src/core/pbuf.c build/lwip/src/core/raw.c build/lwip/src/core/stats.c
 // LINK: build/lwip/src/core/tcp.c build/lwip/src/core/tcp_in.c build/lwip/src/core/tcp_out.c build/lwip/src/core/timeouts.c build/lwip/src/core/udp.c
-// LINK: build/lwip/src/core/ipv4/dhcp.c build/lwip/src/core/ipv4/etharp.c build/lwip/src/core/ipv4/icmp.c build/lwip/src/core/ipv4/ip4.c
+// LINK: build/lwip/src/core/ipv4/dhcp.c build/lwip/src/core/ipv4/etharp.c build/lwip/src/core/ipv4/icmp.c build/lwip/src/core/ipv4/igmp.c build/lwip/src/core/ipv4/ip4.c
 // LINK: build/lwip/src/core/ipv4/ip4_addr.c build/lwip/src/core/ipv4/ip4_frag.c build/lwip/src/core/ipv6/ethip6.c build/lwip/src/core/ipv6/icmp6.c
 // LINK: build/lwip/src/core/ipv6/inet6.c build/lwip/src/core/ipv6/ip6.c build/lwip/src/core/ipv6/ip6_addr.c build/lwip/src/core/ipv6/ip6_frag.c
 // LINK: build/lwip/src/core/ipv6/mld6.c build/lwip/src/core/ipv6/nd6.c build/lwip/src/netif/ethernet.c
@@ -27,6 +27,8 @@ bool out_blank, ring_full;
 void (*out_hook)(void);
 static uint64_t clock_ns = 1000 * NS_PER_S;
 static netfront_rx_fn to_lwip;
+struct netfront *front;
+static void *front_arg;
 
 size_t lwip_used;
 unsigned lwip_refused, lwip_fails;
@@ -82,7 +84,9 @@ int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *
 {
     memset(nf, 0, sizeof(*nf));
     memcpy(nf->mac, MY_MAC, 6);
-    nf->arg = arg;
+    front = nf;
+    nf->devid = devid;
+    front_arg = arg;
     nf->connected = true;
     nf->csum_offload = true;
     to_lwip = fn;
@@ -92,6 +96,7 @@ int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *
 uint8_t *netfront_frame(struct netfront *nf) { return ring_full ? NULL : out; }
 int netfront_send(struct netfront *nf, unsigned len, bool csum_blank)
 {
+    nf->tx.req_prod_pvt++;
     out_len = len;
     out_blank = csum_blank;
     outs++;
@@ -113,7 +118,7 @@ void net_in(const void *frame, unsigned len, bool good)
     uint8_t *exact = malloc(len); /* its end is the end */
 
     memcpy(exact, frame, len);
-    to_lwip(&vif.front, exact, len, good, &vif);
+    to_lwip(front, exact, len, good, front_arg);
     free(exact);
 }
 

@@ -10,6 +10,7 @@
 #define PEER_MAC "\x00\x16\x3e\x00\x00\x01"
 
 extern struct lwip_vif vif;
+extern struct netfront *front; /* that was opened: of `vif`, or of another one */
 extern uint8_t out[PAGE_SIZE]; /* the last frame that lwIP sent */
 extern unsigned out_len, outs; /* outs: how many */
 extern bool out_blank;

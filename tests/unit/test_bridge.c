@@ -103,6 +103,22 @@ static const char *meant(const char *bridge, const char *backend)
     return text;
 }
 
+/* A vnet's has its own name, and is nobody's first one. */
+TEST(of_a_vnet)
+{
+    struct dom *v;
+
+    teardown(NULL);
+    v = domain(3, "vnet97", "vnet");
+    assert_int_equal(bridges_of(v), 1);
+    assert_string_equal(meant("vnet97", ""), "vnet97/0");
+    assert_string_equal(meant("vnet97", "vnet97"), "vnet97/0");
+    assert_string_equal(meant("vnet98", ""), "-2 no bridge vnet98 (there are: vnet97)");
+    assert_string_equal(meant("", ""), "-2 no bridge  (there are: vnet97)");
+    net0 = domain(4, "net0", "net");
+    assert_string_equal(meant("", ""), "net0/0");
+}
+
 TEST(by_its_words)
 {
     static const char none[] = "-2 no bridge xenbr9 (there are: xenbr0, xenbr1, inside, net1)";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_pci.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_vnet.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_pci.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c ctl-dom/shell/split.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* xl's configuration syntax: values, errors with file and line, overrides, words of the shell. */
 #include <errno.h>
@@ -974,4 +974,79 @@ TEST(words)
     assert_int_equal(shell_split(e, argv, 4, &why), -1);
     char f[] = "   ";
     assert_int_equal(shell_split(f, argv, 4, &why), 0);
+}
+
+#define VNET "name='vnet97'\nrole='driver'\nimage='vnet'\nmemory=9\nvnet=97\nvif=['bridge=net0']\n"
+TEST(vnets)
+{
+    static const struct {
+        const char *more, *why;
+    } bad[] = {
+        { "", "ip: a vnet has an address of its own" },
+        { "ip='10.0.0'", "ip: a vnet has" },
+        { "ip='10.0.0.2/33'", "ip: a vnet has" },
+        { "ip='10.0.0.2/0'", "ip: a vnet has" },
+        { "ip='10.0.0.2 deadline=0'", "ip: a vnet has" },
+        { "ip='10.0.0.2'\ndhcp=1", "ip: a vnet has" },
+        { "ip='10.0.0.2'\ngateway='x'", "gateway: is no address" },
+        { "ip='10.0.0.2'\ngateway='10.0.0.1/24'", "gateway: is no address" },
+        { "ip='10.0.0.2'\npeers='10.0.0.3 x=1'", "peers: addresses" },
+        { "ip='10.0.0.2'\npeers='10.0.0.3,'", "peers: addresses" },
+        { "ip='10.0.0.2'\npeers='10.0.0.256'", "peers: addresses" },
+        { "ip='10.0.0.2'\npeers='anyone'", "peers: addresses" },
+        { "ip='10.0.0.2'\ngroup='10.0.0.3'", "group: is no address of a group" },
+        { "ip='10.0.0.2'\ngroup='239.1.1.1,239.1.1.2'", "group: is no address of a group" },
+        { "ip='10.0.0.2'\nport=0", "port: is none" },
+        { "ip='10.0.0.2'\nport=65536", "port: is none" },
+        { "vnet=0\nip='10.0.0.2'", "vnet: " },
+        { "vnet=16777216\nip='10.0.0.2'", "vnet: " },
+    };
+    static const struct {
+        const char *more, *why;
+    } wrong[] = {
+        { "vnet=98", "x.cfg: name: the domain of vnet 98 is called vnet98" },
+        { "image='net'", "x.cfg: vnet: is for a vnet domain" },
+        { "vif=[]", "x.cfg: vif: a vnet has one" },
+        { "vif=['','']", "x.cfg: vif: a vnet has one" },
+        { "bridges=['a']", "x.cfg: bridges: a net driver domain has them" },
+    };
+    char text[600];
+
+    assert_int_equal(parse(VNET "ip='10.0.0.2/24'\ngateway='10.0.0.1'\npeers='10.0.0.3,any,10.0.0.4'\n"
+                                "group='239.1.1.1'\nport=8472\nmtu=1500\nextra='deadline=0'"),
+                     0);
+    assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), 0);
+    assert_int_equal(cfg.vnet, 97);
+    assert_string_equal(cfg.cmdline, "vnet=97 ip=10.0.0.2/24 gw=10.0.0.1 peers=10.0.0.3,any,10.0.0.4 "
+                                     "group=239.1.1.1 port=8472 deadline=0");
+    assert_int_equal(parse(VNET "dhcp=1"), 0);
+    assert_string_equal(cfg.cmdline, "vnet=97 dhcp=1");
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(text, sizeof(text), "%s%s", VNET, bad[i].more);
+        assert_true(parse(text) < 0);
+        if (!strstr(err, bad[i].why))
+            fail_msg("%s says '%s'", bad[i].more, err);
+    }
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(text, sizeof(text), "%sip='10.0.0.2'\n%s", VNET, wrong[i].more);
+        assert_int_equal(parse(text), 0);
+        assert_int_equal(config_check(&cfg, "x.cfg", err, sizeof(err)), -EINVAL);
+        assert_memory_equal(err, wrong[i].why, strlen(wrong[i].why));
+    }
+    assert_true(parse("name='a'\npeers='10.0.0.1'") < 0);
+    assert_non_null(strstr(err, "peers, group and port are for a vnet"));
+    assert_int_equal(parse("vif=['vnet=97,mac=00:16:3e:00:00:05']"), 0);
+    assert_string_equal(cfg.vif[0].bridge, "vnet97");
+    static const char *const no[] = { "vnet=0",
+                                      "vnet=97x",
+                                      "vnet=16777216",
+                                      "vnet=97,bridge=net0",
+                                      "bridge=net0,vnet=97",
+                                      "backend=net0,vnet=97",
+                                      "vnet=97,backend=net0" };
+    for (unsigned i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+        snprintf(text, sizeof(text), "vif=['%s']", no[i]);
+        assert_true(parse(text) < 0);
+        assert_non_null(strstr(err, "vnet"));
+    }
 }

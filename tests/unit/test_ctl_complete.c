@@ -34,6 +34,8 @@ static const struct command rows[] = {
     { "pci-hide", "DEVICE", "", 0, 9, NULL },
     { "help", "[COMMAND]", "", 0, 9, NULL },
     { "volumes", "", "", 0, 9, NULL },
+    { "vnet-create", "ID ip=ADDR/LEN [KEY=VALUE ...]", "", 0, 9, NULL },
+    { "vnet-delete", "ID", "", 0, 9, NULL },
 };
 const struct command *command_nth(unsigned i) { return i < ARRAY_SIZE(rows) ? &rows[i] : NULL; }
 const struct command *command_find(const char *name)
@@ -44,7 +46,7 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 void out(const char *fmt, ...) {}
-static struct dom blk0 = { .id = 5, .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER } };
+static struct dom blk0 = { .id = 5, .cfg = { .name = "blk0", .role = BH_ROLE_DRIVER, .vnet = 97 } };
 static struct dom debian = { .id = 16,
                              .next = &blk0,
                              .nr_devs = 2,
@@ -121,6 +123,9 @@ TEST(one_of_each_kind)
         { "network-detach debian ", "network-detach debian 7 " },
         { "pci-attach blk0 ", "pci-attach blk0 0000:00:03.0 " },
         { "pci-hide ", "pci-hide 0000:00:03.0 " },
+        { "vnet-delete ", "vnet-delete 97 " },
+        { "vnet-create d", "vnet-create d" },
+        { "vnet-create 9 br", "vnet-create 9 bridge=inside " },
         { "volumes d", "volumes d" },
         { "nosuch d", "nosuch d" },
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: ctl-dom/shell/configs.c ctl-dom/shell/lines.c ctl-dom/shell/stay.c ctl-dom/console/edit.c ctl-dom/domain/load.c ctl-dom/domain/error.c ctl-dom/volume/archive.c
-// LINK: domains/devname.c ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_cpus.c ctl-dom/config/config_disk.c ctl-dom/config/config_pci.c ctl-dom/config/config_vif.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c
+// LINK: domains/devname.c ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_vnet.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_cpus.c ctl-dom/config/config_disk.c ctl-dom/config/config_pci.c ctl-dom/config/config_vif.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 /*
  * Configurations of the bundle and of a volume: which one counts, what a volume cannot have, and what is typed at the keyboard, which changes

@@ -202,7 +202,7 @@ static const struct command list[] = { { "list", "", "", 0, 0, cmd_list } };
 const struct commands list_commands = COMMANDS(list), name_commands, create_commands,
                       config_commands, info_commands, signal_commands, top_commands,
                       update_commands, pci_commands, sched_commands, memory_commands,
-                      vcpus_commands, block_commands, network_commands;
+                      vcpus_commands, block_commands, network_commands, vnet_commands;
 
 static unsigned may_start;
 void guests_may_start(void)

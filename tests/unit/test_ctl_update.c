@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// LINK: ctl-dom/shell/update.c ctl-dom/shell/named.c ctl-dom/supervise/update.c ctl-dom/domain/records.c ctl-dom/config/config.c ctl-dom/config/config_pci.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c ctl-dom/config/config_bridge.c domains/devname.c ctl-dom/config/config_vif.c ctl-dom/config/config_disk.c ctl-dom/domain/error.c
+// LINK: ctl-dom/shell/update.c ctl-dom/shell/named.c ctl-dom/supervise/update.c ctl-dom/domain/records.c ctl-dom/config/config.c ctl-dom/config/config_pci.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c ctl-dom/config/config_bridge.c ctl-dom/config/config_vnet.c domains/devname.c ctl-dom/config/config_vif.c ctl-dom/config/config_disk.c ctl-dom/domain/error.c
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // config-update with the real parser: what is refused, what is kept for the next start, and which command does what of it now.
 #include <errno.h>

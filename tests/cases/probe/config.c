@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_pci.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c
+// LINK: ctl-dom/config/config.c ctl-dom/config/config_bridge.c ctl-dom/config/config_vnet.c ctl-dom/config/config_cpus.c ctl-dom/config/config_cmdline.c ctl-dom/config/config_pci.c ctl-dom/config/findings.c ctl-dom/config/known.c ctl-dom/config/settings.c ctl-dom/config/settings_text.c ctl-dom/config/settings_value.c domains/devname.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c
 // FLAGS: -Idomains/include -Ictl-dom -luuid
 /* config FILE [KEY=VALUE ...]: what the control domain's parser makes of a configuration file and of words of `create`. */
 #include <stdio.h>

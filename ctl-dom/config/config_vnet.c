@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vnet domain's keys (docs/vnets.md): `vnet` is its number, `ip` (or `dhcp`), `gateway`, `peers`, `group` and `port` are the tunnel's, which become words of its
+ * command line. It bears the name vnetID, by which a vif's `vnet=ID` finds it, and one vif leads to the outside.
+ *
+ * Pure: no hypercalls.
+ */
+#include "config/config.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "config/config_cmdline.h"
+
+/* "": it was not said. */
+static const char *said(const struct settings *s, const char *key)
+{
+    const struct setting *set = settings_find(s, key);
+
+    return set && !set->list ? set->items->text : "";
+}
+
+/* What begins with a number up to max; behind it. NULL: none. */
+static const char *number(const char *at, unsigned long max)
+{
+    size_t n = strspn(at, "0123456789");
+
+    return n && n < 6 && strtoul(at, NULL, 10) <= max ? at + n : NULL;
+}
+
+static const char *address(const char *at)
+{
+    for (unsigned i = 0; at && i < 4; i++) {
+        at = number(at, 255);
+        if (at && i < 3)
+            at = *at == '.' ? at + 1 : NULL;
+    }
+    return at;
+}
+
+static bool is_address(const char *text)
+{
+    const char *end = address(text);
+
+    return end && !*end;
+}
+
+/* A.B.C.D/LEN, or without the length. */
+static bool is_own(const char *text)
+{
+    const char *end = address(text);
+
+    if (end && *end == '/' && end[1] != '0')
+        end = number(end + 1, 32);
+    return end && !*end;
+}
+
+static bool are_peers(const char *at)
+{
+    for (const char *end; *at; at = end + (*end == ',')) {
+        end = !strncmp(at, "any", 3) ? at + 3 : address(at);
+        if (!end || (*end && (*end != ',' || !end[1])))
+            return false;
+    }
+    return true;
+}
+
+static bool is_port(const char *text)
+{
+    const char *end = number(text, 0xffff);
+
+    return end && !*end && strtoul(text, NULL, 10);
+}
+
+const char *config_vnet(const struct settings *s, uint32_t vnet, char *out, size_t n)
+{
+    const char *ip = said(s, "ip"), *gw = said(s, "gateway"), *peers = said(s, "peers"),
+               *group = said(s, "group"), *port = said(s, "port"), *dhcp = said(s, "dhcp");
+    bool by_dhcp = *dhcp && strcmp(dhcp, "off") != 0 && strcmp(dhcp, "0") != 0;
+    size_t at;
+
+    if (!vnet)
+        return *peers || *group || *port ? "peers, group and port are for a vnet (vnet = ID)" : NULL;
+    if (by_dhcp ? *ip != 0 : !is_own(ip))
+        return "ip: a vnet has an address of its own, A.B.C.D/LEN, or dhcp = 1";
+    if (*gw && !is_address(gw))
+        return "gateway: is no address";
+    if (!are_peers(peers))
+        return "peers: addresses with commas between, or any";
+    if (*group &&
+        (!is_address(group) || strtoul(group, NULL, 10) < 224 || strtoul(group, NULL, 10) > 239))
+        return "group: is no address of a group (224.0.0.0 to 239.255.255.255)";
+    if (*port && !is_port(port))
+        return "port: is none";
+    at = (size_t)snprintf(out, n, "vnet=%u", vnet);
+#define WORD(key, value)    \
+    if (*(value) && at < n) \
+    at += (size_t)snprintf(out + at, n - at, " " key "%s", value)
+    WORD("ip=", ip);
+    WORD("dhcp", by_dhcp ? "=1" : "");
+    WORD("gw=", gw);
+    WORD("peers=", peers);
+    WORD("group=", group);
+    WORD("port=", port);
+    WORD("", said(s, "extra"));
+#undef WORD
+    return at < n ? NULL : "peers: more than there is room for";
+}
+
+int config_vnet_check(const struct domcfg *c, char *err, size_t n)
+{
+    bool is = c->role == BH_ROLE_DRIVER && !strcmp(c->image, "vnet");
+    char name[24];
+
+    snprintf(name, sizeof(name), "vnet%u", c->vnet);
+    if (!is && c->vnet)
+        return snprintf(err, n, "vnet: is for a vnet domain (role = \"driver\", image = \"vnet\")"),
+               -EINVAL;
+    if (is && !c->vnet)
+        return snprintf(err, n, "vnet is missing: the number of the vnet"), -EINVAL;
+    if (is && strcmp(c->name, name) != 0)
+        return snprintf(err, n, "name: the domain of vnet %u is called %s", c->vnet, name), -EINVAL;
+    if (is && c->nr_vifs != 1)
+        return snprintf(err, n, "vif: a vnet has one, which leads to the outside"), -EINVAL;
+    return 0;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tunnel between the switch and lwIP: see tunnel.h.
+ *
+ * What comes waits in a short queue for the next round, since lwIP is fed by events, and by timers, between rounds as well as in them. What leaves is copied once, into the
+ * front-end's page; a frame counts as out when the back-end gave that back, so that a guest waits in its ring while the outside takes nothing.
+ *
+ * Before the front-end is connected and has its address, what goes to the wire is dropped; after a while without, there is no link. A front-end that was closed
+ * under us ends this life: the next one opens what there is then.
+ */
+#include "tunnel.h"
+#include <errno.h>
+#include <lwip/igmp.h>
+#include <lwip/timeouts.h>
+#include <lwip/udp.h>
+#include <lwip_vif.h>
+#include <loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <store_keys.h>
+#include <string.h>
+
+#define SLOTS    (NETFRONT_SLOTS - 8) /* the rest is for ARP and its kind */
+#define QUEUE    64u                  /* power of two */
+#define MTU_MOST (PAGE_SIZE - 14 - VXLAN_OVER)
+#define AGAIN_NS (100 * NS_PER_MS)
+#define SAY_NS   NS_PER_S
+#define LINK_NS  (3 * NS_PER_S) /* it takes so long at most, unless something is wrong */
+
+static struct tunnel {
+    struct nic nic; /* first */
+    struct vxlan v;
+    struct lwip_vif vif;
+    bool begun, up;
+    uint64_t since;
+    struct udp_pcb *in, *out;
+    struct pkt *come[QUEUE];
+    unsigned first, nr;
+    struct {
+        struct pkt *p;
+        uint32_t until; /* it is out when the back-end has answered up to there */
+    } leaving[SLOTS];
+    unsigned leaving_first, leaving_nr;
+    uint64_t said, say_ns;
+} t;
+
+/* --- in --------------------------------------------------------------------------------------------------- */
+
+static void take(const struct pbuf *d)
+{
+    unsigned len = d->tot_len - VXLAN_HLEN;
+    struct pkt *p = NULL;
+
+    if (len > nic_frame_max(&t.nic)) {
+        t.nic.rx_length++;
+        return;
+    }
+    if (t.nr < QUEUE && t.nic.pool->nr_free >= PKT_BUFS)
+        p = pkt_alloc(t.nic.pool);
+    if (!p) {
+        t.nic.rx_dropped++;
+        return;
+    }
+    p->len = pbuf_copy_partial(d, p->data, (uint16_t)len, VXLAN_HLEN);
+    t.come[(t.first + t.nr++) % QUEUE] = p;
+}
+
+static void on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *d, const ip_addr_t *from,
+                        uint16_t port)
+{
+    uint8_t head[VXLAN_HLEN + ETH_HLEN];
+
+    (void)arg, (void)pcb, (void)port;
+    (void)pbuf_copy_partial(d, head, sizeof(head), 0);
+    if (IP_IS_V4(from) && vxlan_take(&t.v, ip_2_ip4(from)->addr, head, d->tot_len, now_ns()))
+        take(d);
+    pbuf_free(d);
+}
+
+static unsigned receive(struct nic *n, unsigned budget, nic_deliver *deliver, void *arg)
+{
+    unsigned done = 0;
+
+    netfront_poll(&t.vif.front);
+    for (; t.nr && done < budget; done++) {
+        struct pkt *p = t.come[t.first];
+        t.first = (t.first + 1) % QUEUE;
+        t.nr--;
+        n->rx_packets++;
+        deliver(arg, p);
+        pkt_put(n->pool, p);
+    }
+    return done;
+}
+
+/* --- out -------------------------------------------------------------------------------------------------- */
+
+/* The frame stays where it is: each buffer is referred to behind a header of its own. */
+static struct pbuf *datagram(const struct pkt *p)
+{
+    struct pbuf *d = pbuf_alloc(PBUF_TRANSPORT, VXLAN_HLEN, PBUF_RAM);
+
+    if (d)
+        vxlan_head(&t.v, d->payload);
+    for (const struct pkt *b = p; d && b; b = b->next) {
+        struct pbuf *r = pbuf_alloc_reference(b->data, b->len, PBUF_REF);
+        if (!r) {
+            pbuf_free(d);
+            return NULL;
+        }
+        pbuf_cat(d, r);
+    }
+    return d;
+}
+
+static bool emit(const struct pkt *p, uint32_t to)
+{
+    ip_addr_t addr = { 0 };
+    struct pbuf *d = datagram(p);
+
+    if (!d)
+        return false;
+    ip_addr_set_ip4_u32_val(addr, to);
+    bool sent = !udp_sendto(t.out, d, &addr, t.v.port);
+    pbuf_free(d);
+    return sent;
+}
+
+static void send(struct nic *n, struct pkt *p)
+{
+    uint32_t to[VXLAN_TOLD + 1];
+    /* With tags it may be longer than what a datagram has room for, and that must not be cut (RFC 7348 4.3). */
+    bool fits = t.up && pkt_len(p) <= n->mtu + ETH_HLEN;
+    unsigned nr = fits ? vxlan_ways(&t.v, p->data, now_ns(), to) : 0;
+
+    n->tx_dropped += !nr;
+    if (nr)
+        t.out->local_port = vxlan_source_port(p->data, p->len);
+    for (unsigned i = 0; i < nr; i++)
+        n->tx_dropped += !emit(p, to[i]);
+    unsigned at = (t.leaving_first + t.leaving_nr++) % SLOTS;
+    t.leaving[at].p = p;
+    t.leaving[at].until = t.vif.front.tx.req_prod_pvt;
+}
+
+static void reclaim(struct nic *n)
+{
+    netfront_poll(&t.vif.front);
+    while (t.leaving_nr &&
+           (int32_t)(t.vif.front.tx.rsp_cons - t.leaving[t.leaving_first].until) >= 0) {
+        struct pkt *p = t.leaving[t.leaving_first].p;
+        t.leaving_first = (t.leaving_first + 1) % SLOTS;
+        t.leaving_nr--;
+        nic_sent(n, p);
+    }
+}
+
+/* --- coming up -------------------------------------------------------------------------------------------- */
+
+static void ports_open(void)
+{
+    ip_addr_t group = { 0 };
+
+    t.in = udp_new();
+    t.out = udp_new(); /* never bound: each frame has the port of its flow */
+    if (!t.in || !t.out || udp_bind(t.in, IP4_ADDR_ANY, t.v.port))
+        bh_panic("no port for the tunnel");
+    udp_setflags(t.out, UDP_FLAGS_NOCHKSUM);
+    udp_recv(t.in, on_datagram, NULL);
+    t.v.here = netif_ip4_addr(&t.vif.netif)->addr;
+    t.vif.netif.mtu = (uint16_t)(t.nic.mtu + VXLAN_OVER);
+    ip_addr_set_ip4_u32_val(group, t.v.group);
+    if (t.v.group && igmp_joingroup_netif(&t.vif.netif, ip_2_ip4(&group)))
+        bh_panic("the group of the tunnel cannot be joined");
+    memcpy(t.nic.mac, t.vif.front.mac, 6);
+    t.nic.no_link = false;
+    t.up = true;
+    printf("%s: %s, %lu us\n", self.name, tunnel_text(), (now_ns() - t.since) / 1000);
+}
+
+/* The first of our interfaces: it may have been plugged anew. */
+static bool outside(unsigned *devid)
+{
+    unsigned n = 0;
+    unsigned long least = ~0ul;
+    char **list = xs_ls(0, "device/vif", &n);
+
+    for (unsigned i = 0; list && i < n; i++) {
+        unsigned long id = strtoul(list[i], NULL, 10);
+        least = id < least ? id : least;
+    }
+    free(list);
+    *devid = (unsigned)least;
+    return least <= UINT16_MAX;
+}
+
+static void come_up(void)
+{
+    unsigned devid;
+
+    if (!t.begun)
+        t.begun = outside(&devid) && !lwip_vif_begin(&t.vif, devid);
+    int rc = t.begun ? lwip_vif_up(&t.vif) : -EAGAIN;
+    if (!rc)
+        ports_open();
+    else if (rc != -EAGAIN)
+        bh_panic("the tunnel's own address is none: %d", rc);
+}
+
+/* Whom it talks to, for those who look on: "IP IN OUT" of each, blanks between all. */
+static uint64_t say(void)
+{
+    char text[VXLAN_PEERS * 56];
+    size_t at = 0;
+    uint64_t sum = t.v.strangers + t.v.foreign + t.v.bad, now = now_ns();
+
+    for (const struct vxlan_peer *p = t.v.peer; p < t.v.peer + VXLAN_PEERS; p++)
+        sum += p->in + p->out;
+    if (sum == t.said)
+        return 0;
+    if (now < t.say_ns)
+        return t.say_ns;
+    at = (size_t)snprintf(text, sizeof(text), "%lu %lu %lu", t.v.strangers, t.v.foreign, t.v.bad);
+    for (const struct vxlan_peer *p = t.v.peer; p < t.v.peer + VXLAN_PEERS; p++) {
+        const uint8_t *a = (const uint8_t *)&p->ip;
+        if (p->ip && at < sizeof(text))
+            at += (size_t)snprintf(text + at, sizeof(text) - at, " %u.%u.%u.%u %lu %lu", a[0], a[1],
+                                   a[2], a[3], p->in, p->out);
+    }
+    t.say_ns = now + SAY_NS;
+    if (!xs_write(0, BH_KEY_VNET, text))
+        t.said = sum;
+    return t.say_ns;
+}
+
+static uint64_t store(struct nic *n)
+{
+    if (t.up && !t.vif.front.connected)
+        bh_panic("the interface to the outside was closed");
+    if (!t.up)
+        come_up();
+    n->no_link = !t.up && now_ns() - t.since > LINK_NS;
+    if (!t.begun) /* a silent store, or none of our interfaces yet */
+        return now_ns() + AGAIN_NS;
+    sys_check_timeouts();
+    uint32_t ms = sys_timeouts_sleeptime();
+    uint64_t until = ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE ? 0 : now_ns() + ms * NS_PER_MS;
+    return t.up ? earlier(until, say()) : until;
+}
+
+/* --- the kind of NIC -------------------------------------------------------------------------------------- */
+
+static const char *start(struct nic *n, const struct bh_pci_info *dev, event_fn irq, void *arg)
+{
+    (void)dev, (void)irq, (void)arg;
+    n->can = NIC_SCATTER;
+    n->mtu = WIRE_MTU - VXLAN_OVER;
+    n->mtu_max = MTU_MOST;
+    n->tx_size = SLOTS;
+    t.since = now_ns();
+    return NULL;
+}
+
+static void notify(struct nic *n) { (void)n; }
+static bool arm(struct nic *n) { return (void)n, t.nr != 0; }
+static bool sane(struct nic *n) { return (void)n, true; }
+
+struct nic *tunnel_start(struct pkt_pool *pool, const struct vxlan *v)
+{
+    static const struct nic_ops ops = { .name = "VXLAN",
+                                        .start = start,
+                                        .receive = receive,
+                                        .send = send,
+                                        .reclaim = reclaim,
+                                        .notify = notify,
+                                        .arm = arm,
+                                        .sane = sane,
+                                        .store = store };
+    static const struct bh_pci_info none;
+
+    t.v = *v;
+    (void)nic_start(&t.nic, &ops, &none, pool, wakes_only, NULL);
+    return &t.nic;
+}
+
+const char *tunnel_text(void)
+{
+    static char text[64];
+    const uint8_t *a = (const uint8_t *)&t.v.here;
+
+    snprintf(text, sizeof(text), "vnet %u, %u.%u.%u.%u port %u", t.v.vni, a[0], a[1], a[2], a[3],
+             t.v.port);
+    return text;
+}

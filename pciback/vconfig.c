@@ -244,7 +244,11 @@ static struct seen *seen_of(const struct vconfig_kept *k, const struct bh_pci_in
     unsigned at = ops->read(head_sbdf(k), CAP_PTR) & 0xfc;
     while (at >= CAPS_FROM && s->nr < MAX_CAPS) { /* which also ends a circle */
         uint32_t head = ops->read(head_sbdf(k), at);
-        bool gone = (head & 0xff) == CAP_MSIX && !info->irqs;
+        bool msi = info->flags & BH_PCI_MSI, gone = false;
+        if ((head & 0xff) == CAP_MSIX)
+            gone = !info->irqs || msi;
+        else if ((head & 0xff) == CAP_MSI)
+            gone = !info->irqs || !msi; /* one kind of interrupt: the better one */
         s->cap[s->nr++] = (struct cap){ (uint8_t)at, gone ? CAP_GONE : (uint8_t)head };
         at = head >> 8 & 0xfc;
     }
@@ -410,19 +414,16 @@ static void write_bar(struct vconfig_kept *k, const struct bh_pci_info *info, un
     set_word(k, VW_SIZING, ones ? word(k, VW_SIZING) | bit : word(k, VW_SIZING) & ~bit);
 }
 
-static int write_command(struct vconfig_kept *k, uint32_t value, uint32_t lanes)
+/* Bus mastering is not remembered: whether it is on says the core, which ends it with a reset, and with the owner's kernel (kexec). */
+static int write_command(struct vconfig_kept *k, const struct bh_pci_info *info, uint32_t value,
+                         uint32_t lanes)
 {
-    uint32_t mine = lanes & (CMD_OURS & ~1u), was = word(k, VW_COMMAND);
-    uint32_t now = (was & ~mine) | (value & mine), on = !!(now & CMD_MASTER);
+    uint32_t mine = lanes & (CMD_MEM | CMD_INTX_OFF), on = !!(value & CMD_MASTER);
 
-    if ((was ^ now) & CMD_MASTER) {
-        int rc = ops->set(head_dom(k), head_sbdf(k), VC_MASTER, 0, &on);
-        if (rc == -EAGAIN)
-            return rc;
-        if (rc)
-            now = (now & ~CMD_MASTER) | (was & CMD_MASTER);
-    }
-    set_word(k, VW_COMMAND, now);
+    if ((lanes & CMD_MASTER) && on != !!(info->flags & BH_PCI_DMA) &&
+        ops->set(head_dom(k), head_sbdf(k), VC_MASTER, 0, &on) == -EAGAIN)
+        return -EAGAIN;
+    set_word(k, VW_COMMAND, (word(k, VW_COMMAND) & ~mine) | (value & mine));
     return 0;
 }
 
@@ -433,7 +434,8 @@ static uint32_t read_header(const struct vconfig_kept *k, const struct bh_pci_in
 
     switch (off) {
     case COMMAND: {
-        uint32_t v = (ops->read(sbdf, off) & ~CMD_OURS) | word(k, VW_COMMAND);
+        uint32_t v = (ops->read(sbdf, off) & ~CMD_OURS) | word(k, VW_COMMAND) |
+                     (info->flags & BH_PCI_DMA ? CMD_MASTER : 0);
         return shown_from(seen_of(k, info), 0) ? v | STATUS_CAPS : v & ~STATUS_CAPS;
     }
     case HEADER:
@@ -500,10 +502,25 @@ int vconfig_write(domid_t dom, unsigned devfn, unsigned off, unsigned size, uint
         write_bar(k, &info, (at - BAR0) / 4, v, lanes);
         return 0;
     }
-    int rc = at == COMMAND ? write_command(k, v, lanes) : 0;
+    int rc = at == COMMAND ? write_command(k, &info, v, lanes) : 0;
     if (!rc && at < BAR0) /* the device's own bits: the filter knows which */
         ops->write(head_sbdf(k), off, size, value);
     else if (!rc && at == 0x3c)
         ops->write(head_sbdf(k), off, size, value);
+    return rc;
+}
+
+int vconfig_pirq(domid_t dom, unsigned devfn, bool msix, uint32_t entry, uint32_t *pirq)
+{
+    struct bh_pci_info info;
+    const struct vconfig_kept *k = device(dom, devfn, &info);
+    uint32_t value = entry;
+
+    if (!k)
+        return -ENODEV;
+    if (msix != !(info.flags & BH_PCI_MSI) || entry >= info.irqs)
+        return -EINVAL;
+    int rc = ops->set(dom, head_sbdf(k), VC_PIRQ, 0, &value);
+    *pirq = value;
     return rc;
 }

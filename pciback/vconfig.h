@@ -17,7 +17,7 @@
 
 /* One device: each word is stored by one store, and beside its complement. */
 enum vconfig_word {
-    VW_COMMAND, /* those bits of the command register that are not the device's own */
+    VW_COMMAND, /* memory, and INTx off, which mean nothing: the memory is always there, a level interrupt never */
     VW_SIZING,  /* a bit per BAR: all ones were written last */
     VW_MSI,     /* control: whether it is on */
     VW_MSI_LOW, /* the message */
@@ -61,3 +61,5 @@ bool vconfig_device(domid_t dom, unsigned devfn, uint32_t *sbdf);
 /* Any values are taken. What is not aligned or not there reads as ones, and is not written. -EAGAIN: nothing was changed, to be asked again. */
 uint32_t vconfig_read(domid_t dom, unsigned devfn, unsigned off, unsigned size);
 int vconfig_write(domid_t dom, unsigned devfn, unsigned off, unsigned size, uint32_t value);
+/* The number by which the owner binds an interrupt: entry of the MSI-X table, or of MSI. 0 or -errno. */
+int vconfig_pirq(domid_t dom, unsigned devfn, bool msix, uint32_t entry, uint32_t *pirq);

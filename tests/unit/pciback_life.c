@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: domains/devname.c
+// LINK: domains/devname.c pciback/vconfig.c pciback/device.c pciback/trap.c pciback/pciif.c
 /* pciback_life.h. Names of the library that are the store's as well stay in this file. */
 #include "pciback_life.h"
 #include <errno.h>
@@ -29,6 +29,7 @@ static int quiet(const char *fmt, ...) { return 0; }
 #define printf(...) quiet(__VA_ARGS__)
 #include "../../domains/xs_client.c"
 #define main pciback_main
+#include "../../pciback/nodes.c"
 #include "../../pciback/main.c"
 #undef main
 #undef printf
@@ -45,6 +46,17 @@ static void says(char what)
 }
 
 uint64_t now_ns(void) { return seen->now += 1000; }
+int event_bind_virq(unsigned virq, event_fn fn, void *arg) { return 9; }
+int event_bind_interdomain(domid_t remote, uint32_t port, event_fn fn, void *arg)
+{
+    return -ENOENT;
+}
+void event_close(uint32_t port) {}
+int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n, unsigned flags)
+{
+    return -EINVAL;
+}
+int grant_unmap(struct grant_map *m) { return 0; }
 int event_adopt(uint32_t port, event_fn fn, void *arg) { return 0; }
 long get_param(unsigned which, uint64_t *value) { return -1; }
 unsigned event_poll_but(uint32_t port) { return 0; }
@@ -97,15 +109,30 @@ static long config_word(uint32_t sbdf, unsigned off, uint32_t *value)
     return sbdf >> 3 == 9 ? -EACCES : 0;
 }
 
+/* 3 and 4 are domain 16's, 5 is 17's. */
+static long device_info(struct bh_pci_info *info)
+{
+    uint32_t slot = info->index + 3;
+
+    if (slot > 9)
+        return -ENOENT;
+    info->sbdf = slot << 3;
+    info->state = slot < 6 ? BH_PCI_ASSIGNED : slot < 9 ? BH_PCI_ASSIGNABLE : BH_PCI_PLATFORM;
+    info->domid = slot < 5 ? 16 : 17;
+    return 0;
+}
+
 static long of_core(unsigned nr, uint64_t op, void *arg)
 {
     struct bh_pci_cfg *c = arg;
 
     seen->adopted += nr == BH_HYPERCALL_SERVICE && op == BH_SVC_ADOPTED;
     seen->served += nr == BH_HYPERCALL_SERVICE && op == BH_SVC_SERVED;
-    return nr == BH_HYPERCALL_CONTROL && op == BH_CTL_PCI_CFG
-               ? config_word(c->sbdf, c->off, &c->value)
-               : 0;
+    if (nr != BH_HYPERCALL_CONTROL)
+        return 0;
+    return op == BH_CTL_PCI_CFG    ? config_word(c->sbdf, c->off, &c->value)
+           : op == BH_CTL_PCI_INFO ? device_info(arg)
+                                   : -ENOENT;
 }
 
 long hypercall(unsigned nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
@@ -133,6 +160,8 @@ void pciback_life(struct xenstore_domain_interface *page, struct life_seen *shar
     seen = shared;
     to_test = fd;
     left = dies_after;
+    self.keep = seen->keep;
+    self.nr_keep = LIFE_KEEP;
     if (xs_attach(page, 1))
         _exit(LIFE_PANIC);
     pciback_main();

@@ -14,7 +14,9 @@ enum { LIFE_SENDS = 's', LIFE_WAITS = 'w', LIFE_SLEEPS = 'z' }; /* what it says 
 enum { LIFE_GO_ON = 'g', LIFE_LATER = 'l' }; /* what it is told; LATER: a second has passed */
 enum { LIFE_DIED = 4, LIFE_PANIC = 5 };      /* how it ends */
 
-struct life_seen { /* shared, too */
+#define LIFE_KEEP 3u /* pages */
+struct life_seen {   /* shared, too */
+    uint8_t keep[LIFE_KEEP * 4096];
     long points; /* that lives passed: before each hypercall and each store to the ring's indices */
     unsigned adopted, served;
     uint64_t now;

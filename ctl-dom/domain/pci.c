@@ -176,8 +176,8 @@ int pci_could(const struct domcfg *cfg, uint32_t sbdf, struct errbuf *e)
         return refused(cfg, sbdf, -EACCES, e);
     if (info.state == BH_PCI_ASSIGNED)
         return refused(cfg, sbdf, -EBUSY, e);
-    if (cfg->role != BH_ROLE_DRIVER)
-        return fail(e, -EPERM, "%s: %s: only a driver domain (role = \"driver\") can have a device",
+    if (cfg->role != BH_ROLE_DRIVER && cfg->role != BH_ROLE_GUEST)
+        return fail(e, -EPERM, "%s: %s: only a guest or a driver domain can have a device",
                     cfg->name, sbdf_text(sbdf).s);
     return 0;
 }

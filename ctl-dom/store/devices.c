@@ -304,7 +304,7 @@ static void pci_nodes_anew(struct txn *t, struct dom *d, void *arg)
         pci_nodes(t, d, arg);
 }
 
-int store_set_pci(struct dom *d, struct errbuf *e) { return commit(d, pci_nodes_anew, NULL, e); }
+int store_pci_anew(struct dom *d, struct errbuf *e) { return commit(d, pci_nodes_anew, NULL, e); }
 
 /* --- waiting for back-ends -------------------------------------------------------------------- */
 uint64_t backend_state(const struct dom *d, const struct dom_dev *v)

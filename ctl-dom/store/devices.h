@@ -31,7 +31,7 @@ void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v
 /* Both sides are connected: what they wrote of that is lost, they have it themselves. */
 void dev_goes_on(struct txn *t, const struct dom *d, const struct dom_dev *v);
 void pci_nodes(struct txn *t, struct dom *d, void *arg);
-int store_set_pci(struct dom *d, struct errbuf *e); /* as its devices are now */
+int store_pci_anew(struct dom *d, struct errbuf *e); /* in the place of what is there */
 /* Their entries in the slot tables and, between the two steps of that, the nodes. */
 int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void *arg),
                 struct errbuf *e);

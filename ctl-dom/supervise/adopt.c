@@ -75,7 +75,9 @@ static void adopt(struct dom *d)
         say("%s", e.s);
     if (d->cfg.role != BH_ROLE_GUEST)
         adopt_service(d, &di);
-    else if (d->state == DOM_STARTING)
+    else
+        pci_goes_on(d);
+    if (d->cfg.role == BH_ROLE_GUEST && d->state == DOM_STARTING)
         d->state = state_after(d->state, EV_READY); /* its next kernel: that step is done again */
 }
 
@@ -161,12 +163,11 @@ static void settle(struct dom *d)
 static void meet_store(void)
 {
     for (struct dom *d = doms; d; d = d->next) {
-        if (d->cfg.role == BH_ROLE_DRIVER) {
+        if (d->cfg.role == BH_ROLE_DRIVER)
             devs_driver_found(d);
-            pci_settle(d);
-        } else if (d->cfg.role == BH_ROLE_GUEST) {
+        else if (d->cfg.role == BH_ROLE_GUEST)
             settle(d);
-        }
+        pci_settle(d);
     }
     volume_left();
     (void)linux_work();

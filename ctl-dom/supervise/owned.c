@@ -5,10 +5,11 @@
  */
 #include "supervise/owned.h"
 #include <errno.h>
+#include <xen/io/xenbus.h>
 #include "console/console.h"
 #include "domain/pci.h"
 #include "store/connection.h"
-#include "store/devices.h"
+#include "store/pci_guest.h"
 
 static bool listed(const struct dom *d, uint32_t sbdf, unsigned below)
 {
@@ -84,6 +85,30 @@ void pci_change(struct dom *d)
     pci_found(d);
 }
 
+void pci_goes_on(struct dom *d)
+{
+    struct bh_domid id = { .domid = d->id };
+
+    if (d->pci_new) /* it was not paused before: who is is not paused for this */
+        (void)bh_ctl_unpause(&id);
+    pci_found(d);
+}
+
+/* A device that was about to go, and has not gone. */
+static bool half_gone(const struct dom *d)
+{
+    char path[80];
+    uint64_t state;
+
+    for (unsigned i = 0; d->cfg.role == BH_ROLE_GUEST && i < d->cfg.nr_pci; i++) {
+        snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/state-%u", BH_DOMID_PCIBACK,
+                 d->id, i);
+        if (!xs_read_uint(0, path, &state) && state >= XenbusStateClosing)
+            return true;
+    }
+    return false;
+}
+
 void pci_settle(struct dom *d)
 {
     char path[80];
@@ -95,7 +120,7 @@ void pci_settle(struct dom *d)
     int rc = xs_read_uint(0, path, &n);
     if (rc == -ENOENT)
         rc = 0;
-    if (!rc && n != d->cfg.nr_pci)
+    if (!rc && (n != d->cfg.nr_pci || half_gone(d)))
         rc = store_set_pci(d, &e);
     if (rc)
         say("%s: its devices are not described in the store: %s", d->cfg.name, errno_text(rc));

@@ -13,3 +13,5 @@ void pci_change(struct dom *d);
 /* The record as the core has it, and the store as the record: a former instance of ours may not have come to that. */
 void pci_found(struct dom *d);
 void pci_settle(struct dom *d);
+/* As pci_found of a guest, which may stand still for a change that a former instance of ours was at. */
+void pci_goes_on(struct dom *d);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A driver domain of ours gets and loses devices by a restart in place: between the fence and the next instance nothing of it runs, so the core gives and
- * takes, and those it serves lose some milliseconds. Any other domain must be paused.
+ * takes, and those it serves lose some milliseconds. A guest stands still for as long; any other domain must be paused.
  */
 #include "supervise/plug.h"
 #include <errno.h>
 #include "domain/pci.h"
 #include "store/connection.h"
-#include "store/devices.h"
+#include "store/pci_guest.h"
 #include "supervise/owned.h"
 #include "supervise/supervisor.h"
 
@@ -17,6 +17,26 @@ static int restart_with(struct dom *d, struct errbuf *e)
     wmb();
     WRITE_ONCE(d->pci_new, true);
     return supervisor_restart(d, e);
+}
+
+/* The core changes nothing under a domain that runs: a guest is paused for it. That this is so stands in its record. */
+static int while_paused(struct dom *d, int (*fn)(struct dom *d, uint32_t sbdf, struct errbuf *e),
+                        uint32_t sbdf, struct errbuf *e)
+{
+    struct bh_domid id = { .domid = d->id };
+    int rc = fn(d, sbdf, e);
+
+    if (rc != -EINVAL || d->cfg.role != BH_ROLE_GUEST)
+        return rc;
+    WRITE_ONCE(d->pci_new, true);
+    wmb();
+    if (!bh_ctl_pause(&id)) {
+        rc = fn(d, sbdf, e);
+        bh_ctl_unpause(&id);
+    }
+    wmb();
+    WRITE_ONCE(d->pci_new, false);
+    return rc;
 }
 
 /* Also where not all went well: the store says what it has. */
@@ -37,7 +57,7 @@ int pci_plug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
         return fail(e, -ENOSPC, "%s: has %u devices, more than %d are not possible", d->cfg.name,
                     d->cfg.nr_pci, CFG_MAX_PCI);
     for (unsigned i = 0; !rc && i < n; i++) {
-        rc = pci_attach(d, sbdf[i], e);
+        rc = while_paused(d, pci_attach, sbdf[i], e);
         if (rc == -EINVAL && supervisor_restarts(d)) { /* nothing is wrong but that it runs */
             runs++;
             rc = 0;
@@ -70,6 +90,14 @@ static int unused(const struct dom *d, struct errbuf *e)
     return 0;
 }
 
+static int take(struct dom *d, uint32_t sbdf, struct errbuf *e)
+{
+    struct bh_assign a = { .sbdf = sbdf, .domid = d->id };
+
+    (void)e;
+    return (int)bh_ctl_deassign(&a);
+}
+
 int pci_unplug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
 {
     unsigned runs = 0, had = d->cfg.nr_pci;
@@ -78,11 +106,12 @@ int pci_unplug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e
     for (unsigned i = 0; !rc && i < n; i++)
         if (!pci_owns(d, sbdf[i]))
             rc = pci_not_its(d, sbdf[i], e);
+    if (!rc && d->cfg.role == BH_ROLE_GUEST && store_up)
+        rc = store_pci_goes(d, sbdf, n, e);
     if (rc)
         return rc;
     for (unsigned i = 0; !rc && i < n; i++) {
-        struct bh_assign a = { .sbdf = sbdf[i], .domid = d->id };
-        rc = (int)bh_ctl_deassign(&a);
+        rc = while_paused(d, take, sbdf[i], e);
         if (rc == -EINVAL && supervisor_restarts(d)) {
             runs++;
             rc = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // LINK: ctl-dom/supervise/life.c ctl-dom/supervise/adopt.c ctl-dom/supervise/guests.c ctl-dom/supervise/update.c ctl-dom/supervise/upgrade.c ctl-dom/supervise/autostart.c ctl-dom/supervise/waiting.c
 // LINK: ctl-dom/supervise/plug.c ctl-dom/supervise/owned.c ctl-dom/supervise/anew.c ctl-dom/supervise/supervisor.c ctl-dom/supervise/dying.c ctl-dom/supervise/state.c ctl-dom/supervise/backoff.c
-// LINK: ctl-dom/console/patience.c ctl-dom/store/devices.c ctl-dom/store/hotplug.c ctl-dom/store/linux.c ctl-dom/store/linux_life.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
+// LINK: ctl-dom/console/patience.c ctl-dom/store/devices.c ctl-dom/store/pci_guest.c ctl-dom/store/hotplug.c ctl-dom/store/linux.c ctl-dom/store/linux_life.c ctl-dom/store/store.c ctl-dom/store/nodes.c ctl-dom/store/connection.c
 // LINK: ctl-dom/domain/slots.c ctl-dom/domain/dom.c ctl-dom/domain/records.c domains/random.c ctl-dom/domain/identity.c ctl-dom/domain/bridge.c ctl-dom/domain/error.c ctl-dom/domain/pci.c
 // LINK: ctl-dom/domain/build.c ctl-dom/domain/scheduling.c ctl-dom/config/config_cpus.c ctl-dom/config/config_disk.c ctl-dom/config/config_vif.c domains/devname.c tests/unit/ctl_stubs.c tests/unit/ctl_store.c tests/unit/stores.c
 /* The core, time, and whoever answers in the store. */
@@ -397,6 +397,25 @@ static bool serves(const struct machine_dom *b)
 {
     return b && b->state == BH_DOM_RUNNING && (b->adopted || b->role == BH_ROLE_GUEST) && b->talks;
 }
+/* pciback, of a guest without a front-end. */
+static void reconfigure(const char *be)
+{
+    char path[180];
+
+    if (number(be, "state") != XenbusStateReconfiguring)
+        return;
+    for (unsigned i = 0; i < CFG_MAX_PCI; i++) {
+        snprintf(path, sizeof(path), "state-%u", i);
+        unsigned is = number(be, path);
+        snprintf(path, sizeof(path), "%s/state-%u", be, i);
+        if (is == XenbusStateInitialising)
+            put(path, "3");
+        else if (is == XenbusStateClosing)
+            put(path, "6");
+    }
+    put_state(be, XenbusStateConnected);
+}
+
 /* True: somebody did something. */
 static bool others(void)
 {
@@ -427,6 +446,11 @@ static bool others(void)
                    &id, &devid, &len) != 4 ||
             m->node[i].path[len])
             continue;
+        if (!strcmp(type, "pci")) {
+            snprintf(be, sizeof(be), "/local/domain/%u/backend/pci/%u/0", back, id);
+            reconfigure(be);
+            continue;
+        }
         const struct machine_dom *b = core_by_id(back);
         snprintf(be, sizeof(be), "/local/domain/%u/backend/%s/%u/%u", back, type, id, devid);
         snprintf(fe, sizeof(fe), "/local/domain/%u/device/%s/%u", id, type, devid);

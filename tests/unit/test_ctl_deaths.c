@@ -108,6 +108,10 @@ static void pci_whole(const struct dom *d)
     if (has != d->cfg.nr_pci ||
         has != at_path("/local/domain/%u/backend/pci/%u/0/num_devs", BH_DOMID_PCIBACK, d->id))
         BAD("%s: %u PCI devices, not %u", d->cfg.name, has, d->cfg.nr_pci);
+    for (unsigned i = 0; i < has; i++)
+        if (at_path("/local/domain/%u/backend/pci/%u/0/state-%u", BH_DOMID_PCIBACK, d->id, i) >=
+            XenbusStateClosing)
+            BAD("%s: a PCI device is hidden from it", d->cfg.name);
 }
 
 static void is_whole(const struct dom *d)
@@ -122,7 +126,7 @@ static void is_whole(const struct dom *d)
         BAD("%s: state %u in its record", d->cfg.name, d->state);
     if (d->cfg.role == BH_ROLE_STORE)
         return;
-    if (d->cfg.role == BH_ROLE_DRIVER)
+    if (d->cfg.role == BH_ROLE_DRIVER || d->cfg.role == BH_ROLE_GUEST)
         pci_whole(d);
     snprintf(path, sizeof(path), "/local/domain/%u/name", d->id);
     snprintf(want, sizeof(want), "%s", store_value(path) ? store_value(path) : "");
@@ -311,6 +315,27 @@ static void pci_attach_net0(void)
     instance_works();
     if (d->cfg.nr_pci != 1)
         BAD("net0: has no device");
+}
+static void pci_attach_web(void)
+{
+    const uint32_t sbdf = 0x20;
+    struct dom *d = dom_by_name("web");
+    struct errbuf e;
+
+    if (pci_plug(d, &sbdf, 1, &e))
+        BAD("%s", e.s);
+    instance_works();
+    if (d->cfg.nr_pci != 1)
+        BAD("web: has no device");
+}
+static void pci_detach_web(void)
+{
+    const uint32_t sbdf = 0x20;
+    struct errbuf e;
+
+    if (pci_unplug(dom_by_name("web"), &sbdf, 1, &e))
+        BAD("%s", e.s);
+    instance_works();
 }
 /* Whose guest would lose its disk keeps it. */
 static void pci_detach_blk0(void)
@@ -722,6 +747,8 @@ static const struct trial trials[] = {
       .before = pci_attach_net0,
       .run = pci_detach_net0,
       .of = { { "net0", WHOLE, WHOLE } } },
+    { .name = "pci-attach to a guest", .run = pci_attach_web },
+    { .name = "pci-detach of a guest", .before = pci_attach_web, .run = pci_detach_web },
     { .name = "reboot", .run = web_reboots, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "reboot after a short life", .run = web_reboots_soon, .of = { { "web", WHOLE, WHOLE } } },
     { .name = "another driver domain",

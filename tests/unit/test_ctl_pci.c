@@ -11,6 +11,7 @@
 #include "screen.h"
 #include "store/connection.h"
 #include "store/devices.h"
+#include "store/pci_guest.h"
 #include "supervise/owned.h"
 #include "supervise/supervisor.h"
 
@@ -34,7 +35,8 @@ static struct bh_pci_info devices[7];
 static long hide_says, assign_says;
 static uint32_t stubborn; /* neither comes nor goes */
 static bool fenced;       /* net0 is under construction */
-static unsigned restarts;
+static unsigned restarts, pauses;
+static struct dom net0, blk0, linux_driver, web;
 
 static long change(const struct bh_assign *a, bool on)
 {
@@ -65,6 +67,13 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
     assert_int_equal(nr, BH_HYPERCALL_CONTROL);
     if (op == BH_CTL_PCI_HIDE)
         return hide((void *)arg);
+    if (op == BH_CTL_PAUSE || op == BH_CTL_UNPAUSE) {
+        assert_int_equal(((struct bh_domid *)arg)->domid, web.id);
+        assert_true(fenced == (op == BH_CTL_UNPAUSE) && web.pci_new);
+        fenced = op == BH_CTL_PAUSE;
+        pauses++;
+        return 0;
+    }
     if (op == BH_CTL_ASSIGN || op == BH_CTL_DEASSIGN)
         return change((void *)arg, op == BH_CTL_ASSIGN);
     assert_int_equal(op, BH_CTL_PCI_INFO);
@@ -77,8 +86,6 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
 }
 
 /* --- the rest of the toolstack --------------------------------------------------------------------------------------- */
-static struct dom net0, blk0, linux_driver, web;
-
 bool supervisor_restarts(const struct dom *d) { return d == &net0 || d == &blk0; }
 int supervisor_restart(struct dom *d, struct errbuf *e)
 {
@@ -92,6 +99,13 @@ static unsigned described; /* devices of the domain that was described last */
 int store_set_pci(struct dom *d, struct errbuf *e)
 {
     described = d->cfg.nr_pci;
+    return 0;
+}
+static unsigned going; /* which its front-end was told of */
+int store_pci_goes(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
+{
+    assert_ptr_equal(d, &web);
+    going += n;
     return 0;
 }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }
@@ -130,7 +144,7 @@ int setup(void **state)
     doms = &blk0;
     hide_says = assign_says = stubborn = 0;
     fenced = false;
-    restarts = described = 0;
+    restarts = described = pauses = going = 0;
     screen[0] = '\0';
     return 0;
 }
@@ -211,7 +225,6 @@ TEST(comes_and_goes_not)
          "3:0.0");
     SAYS("is assigned to blk0 already: pci-detach blk0 0000:03:03.0 first", "pci-attach", "net0",
          "3:3.0");
-    SAYS("only a driver domain", "pci-attach", "web", "3:2.0");
     SAYS("lin runs: pause it first", "pci-attach", "lin", "3:2.0");
     SAYS("web: has no devices (pci-assignable-list", "pci-list", "web");
     assert_int_equal(restarts, 0);
@@ -219,6 +232,26 @@ TEST(comes_and_goes_not)
     assign_says = -ENOSPC;
     SAYS("net0: 0000:03:02.0 was not given", "pci-attach", "net0", "3:2.0");
     assert_true(restarts == 1 && !net0.cfg.nr_pci);
+}
+
+/* A guest stands still for it, and is told before something goes. */
+TEST(of_a_guest)
+{
+    SAYS("", "pci-attach", "web", "3:2.*");
+    assert_true(web.cfg.nr_pci == 2 && described == 2 && pauses == 4 && !web.pci_new && !going);
+    SAYS("web: has 0000:03:02.0 already", "pci-attach", "web", "3:2.0");
+    SAYS("", "pci-detach", "web", "3:2.1");
+    assert_true(web.cfg.nr_pci == 1 && described == 1 && pauses == 6 && going == 1);
+    fenced = true; /* by hand: it stays so */
+    SAYS("", "pci-detach", "web", "3:2.0");
+    assert_true(!web.cfg.nr_pci && pauses == 6);
+    SAYS("", "pci-attach", "web", "3:2.0");
+    assert_true(web.cfg.nr_pci == 1 && pauses == 6);
+    fenced = false;
+    assign_says = -ENOSPC;
+    SAYS("web: 0000:03:02.1: ", "pci-attach", "web", "3:2.1");
+    assert_true(web.cfg.nr_pci == 1 && pauses == 8 && !fenced);
+    assert_int_equal(restarts, 0);
 }
 
 /* The store says what there is, also where that is not all that was asked for. */

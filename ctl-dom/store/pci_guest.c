@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* pci_guest.h. */
+#include "store/pci_guest.h"
+#include <errno.h>
+#include <xen/io/xenbus.h>
+#include "console/patience.h"
+#include "domain/pci.h"
+#include "job/job.h"
+#include "store/devices.h"
+#include "store/nodes.h"
+
+#define WAIT_NS 3000000000ull
+#define LOOK_NS 2000000ull
+
+struct going {
+    const uint32_t *sbdf;
+    unsigned n;
+};
+
+static void dir_of(const struct dom *d, char be[DEV_PATH])
+{
+    snprintf(be, DEV_PATH, "/local/domain/%u/backend/pci/%u/0", BH_DOMID_PCIBACK, d->id);
+}
+
+/* Whoever has it already keeps it: pciback looks at each anew, and finds those that it shows where they are. */
+static void nodes_now(struct txn *t, struct dom *d, void *arg)
+{
+    static const char *const keys[] = { "dev", "vdevfn", "state", "cfg", "vdev" };
+    char be[DEV_PATH];
+
+    (void)arg;
+    dir_of(d, be);
+    for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
+        node(t, sbdf_text(d->cfg.pci[i]).s, NULL, "%s/dev-%u", be, i);
+        node_num(t, XenbusStateInitialising, "%s/state-%u", be, i);
+    }
+    for (unsigned i = d->cfg.nr_pci; i < CFG_MAX_PCI; i++)
+        for (unsigned k = 0; k < ARRAY_SIZE(keys); k++)
+            no_node(t, "%s/%s-%u", be, keys[k], i);
+    node_num(t, d->cfg.nr_pci, "%s/num_devs", be);
+    node_num(t, XenbusStateReconfiguring, "%s/state", be);
+}
+
+static void nodes_go(struct txn *t, struct dom *d, void *arg)
+{
+    const struct going *g = arg;
+    char be[DEV_PATH];
+
+    dir_of(d, be);
+    for (unsigned i = 0; i < d->cfg.nr_pci; i++)
+        for (unsigned k = 0; k < g->n; k++)
+            if (d->cfg.pci[i] == g->sbdf[k])
+                node_num(t, XenbusStateClosing, "%s/state-%u", be, i);
+    node_num(t, XenbusStateReconfiguring, "%s/state", be);
+}
+
+static void wait_answer(const struct dom *d)
+{
+    char be[DEV_PATH], path[DEV_PATH + 16];
+    struct patience p;
+    uint64_t state;
+
+    dir_of(d, be);
+    snprintf(path, sizeof(path), "%s/state", be);
+    for (patience_begin(&p, PATIENCE_NS, WAIT_NS); now_ns() < p.until; job_wait(now_ns() + LOOK_NS)) {
+        if (xs_read_uint(0, path, &state) ||
+            (state != XenbusStateReconfiguring && state != XenbusStateReconfigured) ||
+            patience_ends(&p, "%s: waits for pciback, and its front-end if it has one", d->cfg.name))
+            return;
+    }
+}
+
+int store_set_pci(struct dom *d, struct errbuf *e)
+{
+    char be[DEV_PATH], path[DEV_PATH + 16];
+    uint64_t n;
+
+    if (d->cfg.role != BH_ROLE_GUEST)
+        return store_pci_anew(d, e);
+    dir_of(d, be);
+    snprintf(path, sizeof(path), "%s/num_devs", be);
+    int rc = xs_read_uint(0, path, &n);
+    if (rc == -ENOENT) /* it had none so far */
+        return d->cfg.nr_pci ? commit(d, pci_nodes, NULL, e) : 0;
+    rc = commit(d, nodes_now, NULL, e);
+    if (!rc)
+        wait_answer(d);
+    return rc;
+}
+
+int store_pci_goes(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
+{
+    struct going g = { sbdf, n };
+    int rc = commit(d, nodes_go, &g, e);
+
+    if (!rc)
+        wait_answer(d);
+    return rc;
+}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Small domains that only tests start, and the bundle and the ISO that have them beside what is shipped.
-TEST_DOMAINS := echo lwip-iperf runner flood abicalls hostile blkhostile microbench
+TEST_DOMAINS := echo lwip-iperf runner flood abicalls hostile blkhostile microbench pcifront
 LWIP_DOMAINS := echo lwip-iperf
 $(foreach t,$(filter-out $(LWIP_DOMAINS),$(TEST_DOMAINS)),$(eval $(call service_domain,$(t),$(wildcard tests/domains/$(t)/*.c))))
 $(foreach t,$(LWIP_DOMAINS),$(eval $(call lwip_domain,$(t),$(wildcard tests/domains/$(t)/*.c))))

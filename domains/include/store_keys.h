@@ -13,6 +13,7 @@
 #define BH_KEY_EXTENT      "bh-extent"    /* blk: first sector and number */
 #define BH_KEY_LIMIT_OPS   "bh-limit-ops" /* control: a second, 0: none */
 #define BH_KEY_LIMIT_BYTES "bh-limit-bytes"
+#define BH_KEY_KEPT        "bh-kept"  /* blk: 1: what it answered outlives it */
 #define BH_KEY_STATS       "bh-stats" /* driver: numbers in the order below */
 /* net: the same of each bridge's wire */
 #define BH_KEY_UPLINKS                               \

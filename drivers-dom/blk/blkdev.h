@@ -50,6 +50,9 @@ struct blkdev_ops {
 struct blkdev {
     const struct blkdev_ops *ops;
     const char *model; /* for messages */
+    const char *name; /* of one of several disks, before the names of its volumes; NULL: the only one */
+    uint64_t base; /* BLK_BASE times its number: where its volumes lie among those of all disks */
+    bool copies;   /* a request that was given up leaves nothing with the device */
     const char *left_out; /* what of the device is not this disk and cannot be had, for those who look on; NULL: nothing */
     uint64_t nr_sectors;           /* 512-byte units */
     uint32_t sector_size;          /* 512 or 4096: alignment of everything */
@@ -63,6 +66,15 @@ struct blkdev {
         max_segs; /* of one request; at least 64 KiB and 16: a driver whose device does less splits */
     uint32_t queue_depth; /* requests that submit takes */
 };
+
+#define BLK_MAX_DEVS 16u
+#define BLK_BASE     (1ull << 48) /* more sectors than a disk among several may have */
+
+/* Whether it is the disk of that sector, as volumes are counted. */
+static inline bool blkdev_has(const struct blkdev *d, uint64_t sector)
+{
+    return sector >= d->base && sector - d->base < d->nr_sectors;
+}
 
 /* --- drivers ---------------------------------------------------------------------------------------------- */
 

@@ -3,20 +3,24 @@
 #include <device.h>
 #include <loop.h>
 #include <stdio.h>
+#include "relay.h"
 #include "vbd.h"
 
-struct blk blk;
 static char refusal[160]; /* "": it has no controller */
 
 const char *dev_problem(void)
 {
     static char both[240];
+    const struct blkdev *d = blk.dev[0];
+    const char *first = relay_problem();
 
-    if (!blk.dev)
-        return refusal[0] ? refusal : "it has no controller";
-    if (!blk.dev->left_out)
+    if (!blk.nr_devs)
+        return refusal[0] ? refusal : first ? first : "it has no controller";
+    if (!first)
+        first = d->left_out;
+    if (!first)
         return volumes_problem();
-    snprintf(both, sizeof(both), "%s%s%s", blk.dev->left_out, volumes_problem()[0] ? "; " : "",
+    snprintf(both, sizeof(both), "%s%s%s", first, volumes_problem()[0] ? "; " : "",
              volumes_problem());
     return both;
 }
@@ -37,7 +41,7 @@ static const char *controller_start(const struct bh_pci_info *pci, const void *a
         drv->stop();
         return why;
     }
-    blk.dev = d;
+    blk.dev[blk.nr_devs++] = d;
     return NULL;
 }
 
@@ -53,8 +57,11 @@ void controller_find(void)
     struct bh_pci_info pci;
     const char *why = NULL;
 
-    if (device_find(drivers, ARRAY_SIZE(drivers), "neither NVMe nor virtio-blk", &pci, &why) !=
-        DEVICE_REFUSED)
+    enum device_state state = device_find(drivers, ARRAY_SIZE(drivers),
+                                          "neither NVMe nor virtio-blk", &pci, &why);
+    if (state == DEVICE_NONE)
+        relay_begin();
+    if (state != DEVICE_REFUSED)
         return;
     /* It worked when they got it, and a new attempt is all that there is to do. */
     if (be_any_slot(SLOT_VBD))

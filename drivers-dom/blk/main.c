@@ -3,12 +3,14 @@
  * blk: a block driver domain. Peers and rights:
  *   front-ends      their rings are mapped, data move by grant copy; hostile
  *   the controller  own device behind the IOMMU (dev_dma_enable, interrupts); its DMA reaches this domain's memory only
- *   the store       own back-end directories; read: the front-ends' ones; may be away
+ *   back-ends       in its place, of a relay (relay.h): grants of pages for their data alone, ports; hostile
+ *   the store       own back-end directories, and those of own disks; read: the front-ends' ones, and those of the back-ends; may be away
  * It may be killed at any instruction: keep.h and journal.h. It works in rounds (loop.h, blkback.h), one exit each while there is work.
  */
 #include <device.h>
 #include <loop.h>
 #include <stdio.h>
+#include "relay.h"
 #include "vbd.h"
 
 #define VOLUMES_NS (200 * NS_PER_MS)
@@ -32,13 +34,13 @@ static void pool_grow(void)
 static bool round(uint64_t now)
 {
     blk.bb.now = now;
-    bool work = bb_round(&blk.bb, &blk.dev, blk.dev != NULL);
+    bool work = bb_round(&blk.bb, blk.dev, blk.nr_devs);
     if (blk.bb.starving && blk.bb.nr_pages < BB_MAX_PAGES)
         pool_grow();
     return work;
 }
 
-static bool arm(void) { return bb_arm(&blk.bb, &blk.dev, blk.dev != NULL); }
+static bool arm(void) { return bb_arm(&blk.bb, blk.dev, blk.nr_devs); }
 static bool answered(void) { return blk.bb.answered; }
 static bool attached(uint32_t gen, uint64_t *chances)
 {
@@ -52,13 +54,15 @@ static uint64_t store(void)
     static bool due = true;
     static uint64_t next;
 
-    due |= vbds_store_work();
+    uint64_t look = relay_work();
+    due |= vbds_store_work() || blk.devs_new;
+    blk.devs_new = false;
     be_problem(dev_problem());
     if (due && now_ns() >= next) {
         due = volumes_tell();
         next = now_ns() + VOLUMES_NS;
     }
-    return earlier(due ? next : 0, vbds_say_stats());
+    return earlier(look, earlier(due ? next : 0, vbds_say_stats()));
 }
 
 /* The store is looked at only afterwards. Returns how many vbds. */
@@ -71,7 +75,7 @@ static unsigned adopt(void)
         bh_panic("no memory for data: ram= is too small");
     unsigned n = vbds_adopt();
     blk.bb.now = now_ns();
-    (void)bb_round(&blk.bb, &blk.dev, blk.dev != NULL);
+    (void)bb_round(&blk.bb, blk.dev, blk.nr_devs);
     batch_flush(&blk.batch); /* what the last instance published and did not tell */
     driver_adopted();
     return n;
@@ -92,11 +96,12 @@ int main(void)
     driver_blame(&blk.keep.page->blame, BB_MAX_DISKS, attached);
     controller_find();
     n = adopt();
-    printf("%s: up, %s", self.name, blk.dev ? blk.dev->model : "no disk");
-    if (blk.dev)
-        printf(" of %lu MiB, sectors of %u", blk.dev->nr_sectors >> 11, blk.dev->sector_size);
-    if (blk.dev && blk.dev->left_out)
-        printf(" (%s)", blk.dev->left_out);
+    const struct blkdev *d = blk.dev[0];
+    printf("%s: up, %s", self.name, d ? d->model : "no controller");
+    if (d)
+        printf(" of %lu MiB, sectors of %u", d->nr_sectors >> 11, d->sector_size);
+    if (d && d->left_out)
+        printf(" (%s)", d->left_out);
     printf(", %u vbds adopted, %lu us\n", n, (now_ns() - start) / 1000);
     driver_run();
 }

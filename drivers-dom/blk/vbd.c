@@ -32,14 +32,14 @@ static const char *rings_map(struct vbd *v)
     memset(d, 0, sizeof(*d));
     d->ops = ops;
     d->bytes = bytes;
-    d->dev = blk.dev;
-    d->first = h->first;
+    d->dev = v->dev;
+    d->first = h->first - v->dev->base;
     d->nr_sectors = h->nr_sectors;
     d->sector_size = h->sector_size;
     d->unit = h->flags & KEEP_F_LARGE ? h->sector_size / 512 : 1;
     d->max_segs = h->max_segs;
     d->ro = !(h->flags & KEEP_F_WRITE);
-    d->discard = h->flags & KEEP_F_DISCARD && blk.dev->discard && !d->ro;
+    d->discard = h->flags & KEEP_F_DISCARD && v->dev->discard && !d->ro;
     d->dom = h->domid;
     d->gen = h->slot_gen;
     for (unsigned q = 0; q < h->nr_queues; q++) {
@@ -86,7 +86,7 @@ static bool vbd_disconnect(struct vbd *v)
             keep_close(&blk.keep, &v->conn);
         memset(&v->conn, 0, sizeof(v->conn));
         v->stalled = NULL;
-        v->aside = false;
+        v->aside = v->waits = false;
         if (v->said)
             be_remove(&v->be, BH_KEY_STALLED);
         v->said = false;
@@ -101,12 +101,8 @@ static bool vbd_disconnect(struct vbd *v)
 
 /* --- adoption ----------------------------------------------------------------------------------------------- */
 
-static const char *disk_same(const struct keep_head *h)
+static const char *disk_same(const struct keep_head *h, const struct blkdev *dev)
 {
-    const struct blkdev *dev = blk.dev;
-
-    if (!dev)
-        return "its disk is not there";
     if (h->sector_size != dev->sector_size)
         return "its disk is another one than before";
     if (h->max_segs > BLK_MAX_SEGS || h->max_segs > dev->max_segs ||
@@ -128,7 +124,7 @@ static const char *record_same(const struct vbd *v)
         return "its keep record says more or less than it may do";
     if (h->first != v->claim.first || h->nr_sectors != v->claim.nr)
         return "its keep record has another part of the disk than its volume";
-    return disk_same(h);
+    return disk_same(h, v->dev);
 }
 
 const char *vbd_claim(struct vbd *v, const struct slot_entry *e)
@@ -139,13 +135,20 @@ const char *vbd_claim(struct vbd *v, const struct slot_entry *e)
     v->mode = (e->flags & SLOT_F_WRITE ? VOLUME_WRITE : 0u) |
               (e->flags & SLOT_F_FORCE ? VOLUME_FORCE : 0u);
     v->discard = e->flags & SLOT_F_DISCARD;
-    if (!blk.dev)
+    v->dev = NULL;
+    if (!blk.nr_devs)
         return dev_problem();
     const char *why = volume_find(v->spec, &first, &nr);
     if (why)
         return why;
     if (e->nr && (e->first != first || e->nr != nr))
         return "the disk's partition table has it elsewhere than when it was attached";
+    for (unsigned i = 0; i < blk.nr_devs; i++) {
+        if (blkdev_has(blk.dev[i], first))
+            v->dev = blk.dev[i];
+    }
+    if (!v->dev)
+        return "its disk is not there";
     v->claim = (struct volume_claim){ .domid = v->be.dom, .mode = v->mode, .first = first, .nr = nr };
     return volume_claim(&v->claim);
 }
@@ -154,10 +157,11 @@ static bool vbd_adopt(struct vbd *v, const struct slot_entry *e)
 {
     /* Also of one that stalls: its front-end still believes in the disk. */
     const char *claim = v->claim.claimed ? NULL : vbd_claim(v, e);
-    const char *why = v->stalled ? v->stalled
-                      : v->aside ? BLAME_WHY
-                      : claim    ? claim
-                                 : record_same(v);
+    const char *why = v->stalled                  ? v->stalled
+                      : v->aside                  ? BLAME_WHY
+                      : claim && blk.devs_to_come ? "its disk is not there yet"
+                      : claim                     ? claim
+                                                  : record_same(v);
 
     blame(v->be.gen);
     bb_limit(&v->disk.ops, e->limit_ops);
@@ -172,7 +176,8 @@ static bool vbd_adopt(struct vbd *v, const struct slot_entry *e)
     blame(0);
     v->connected = !why;
     v->stalled = why;
-    if (why)
+    v->waits = claim && blk.devs_to_come && !v->aside;
+    if (why && !v->waits)
         printf("vbd%u.%u: not adopted: %s\n", v->be.dom, v->be.devid, why);
     return !why;
 }
@@ -273,7 +278,7 @@ static void vbd_connect(struct vbd *v)
     if (be_stale(&v->be))
         return;
     if (!again && !why && v->conn.head.flags & KEEP_F_LARGE)
-        again = !vbd_properties(v, blk.dev->sector_size / 512);
+        again = !vbd_properties(v, v->dev->sector_size / 512);
     if (again) {
         be_retry(&v->be);
         return;
@@ -306,19 +311,41 @@ static void vbd_say_stalled(struct vbd *v)
     printf("vbd%u.%u: stalled: %s\n", v->be.dom, v->be.devid, v->stalled);
 }
 
-/* Another chance: what its record says is taken over now. */
-static void vbd_come_back(struct vbd *v)
+/* Another chance, or its disk is there: what its record says is taken over now. */
+static void vbd_come_back(struct vbd *v, const char *text)
 {
     struct slot_entry e;
+    bool quiet = v->waits && !v->said;
 
     if (!be_slot(SLOT_VBD, v->be.dom, v->be.devid, &e))
         return;
     v->stalled = NULL;
-    v->aside = v->said = false;
-    be_remove(&v->be, BH_KEY_STALLED);
+    v->aside = v->waits = v->said = false;
+    if (!quiet)
+        be_remove(&v->be, BH_KEY_STALLED);
     if (v->conn.master)
         (void)vbd_adopt(v, &e);
-    printf("vbd%u.%u: has another chance\n", v->be.dom, v->be.devid);
+    if (!quiet)
+        printf("vbd%u.%u: %s\n", v->be.dom, v->be.devid, text);
+}
+
+/* A relay's disk is there some time after its vbds (relay.h), most times so soon that nobody has to hear of it. true: it is not there yet. */
+static bool vbd_waits(struct vbd *v)
+{
+    static uint64_t say_at;
+    uint64_t first, nr;
+
+    if (!say_at)
+        say_at = now_ns() + 5 * NS_PER_S;
+    if (!v->waits)
+        return false;
+    if (!blk.devs_to_come || (blk.nr_devs && !volume_find(v->spec, &first, &nr)))
+        vbd_come_back(v, "its disk is there");
+    if (v->waits && now_ns() >= say_at)
+        vbd_say_stalled(v);
+    else if (v->waits)
+        be_retry(&v->be);
+    return v->waits;
 }
 
 /* The front-end has rings, or says so. */
@@ -367,7 +394,9 @@ static void vbd_follow(struct vbd *v, uint64_t fe, bool online)
         return;
     }
     if (online && v->aside)
-        vbd_come_back(v);
+        vbd_come_back(v, "has another chance");
+    if (vbd_waits(v) && online)
+        return;
     if (online && v->be.state == XenbusStateInitWait && !v->claim.claimed)
         vbd_reopen(v);
     if (fe == XenbusStateInitialised || fe == XenbusStateConnected) {
@@ -468,7 +497,7 @@ bool vbds_store_work(void)
     EACH_VBD(v)
     {
         say_broken(v);
-        if (v->draining && bb_close(&v->disk))
+        if ((v->draining && bb_close(&v->disk)) || (blk.devs_new && v->be.used))
             be_again(&v->be);
     }
     return be_work(&class);

@@ -29,11 +29,13 @@ struct vbd {
     struct talk comings, breaches; /* lines about connecting and closing; about broken rings */
     const char *stalled;           /* why, or NULL */
     bool aside; /* ... as it is put aside, and its record, if it has one, waits for another chance */
+    bool waits; /* ... until its disk is there: the same */
     char spec[SLOT_SPEC];
     unsigned mode;          /* VOLUME_* */
     bool discard;           /* may be offered */
     unsigned queues, order; /* offered; their journal pages are promised */
     struct volume_claim claim;
+    struct blkdev *dev; /* where that is */
     struct grant_map map[KEEP_QUEUES];
     struct keep_conn conn;
     struct bb_disk disk;
@@ -45,18 +47,21 @@ struct blk {
     struct bb bb;
     struct batch batch; /* empty whenever a store call may block, but for sends */
     struct keep keep;
-    struct blkdev *dev; /* NULL: none */
+    struct blkdev *dev[BLK_MAX_DEVS]; /* a controller's disk, or a relay's (relay.h) */
+    unsigned nr_devs;
+    bool devs_to_come; /* there may be more of them than so far */
+    bool devs_new; /* one more is there, or none will come: who waits for one is looked at, the store is told of its volumes */
 };
 extern struct blk blk;
 
-/* Takes over the connections of the last life: no store access. Returns how many. blk.dev has been decided on. */
+/* Takes over the connections of the last life: no store access. Returns how many. A controller's disk is there, or is not. */
 unsigned vbds_adopt(void);
 /* What the store has to say, if anything: watches, states. Blocks in store calls; only outside of a round. true: who uses what may
  * have changed. */
 bool vbds_store_work(void);
 /* Tells the store what was done, at most once a second. Returns when to come again, 0: nothing is unsaid. */
 uint64_t vbds_say_stats(void);
-/* controller.c: starts the controller, if there is one: blk.dev. Ends this instance if it does not start and guests have disks of ours. */
+/* controller.c: starts the controller, if there is one. Ends this instance if it does not start and guests have disks of ours. */
 void controller_find(void);
 /* What is wrong with our disk, "" if nothing is. */
 const char *dev_problem(void);

@@ -76,9 +76,9 @@ static const char *not_found(const char *why)
 {
     static char text[240];
 
-    if (!blk.dev || !blk.dev->left_out)
+    if (blk.nr_devs != 1 || !blk.dev[0]->left_out)
         return why;
-    snprintf(text, sizeof(text), "%s; %s", why, blk.dev->left_out);
+    snprintf(text, sizeof(text), "%s; %s", why, blk.dev[0]->left_out);
     return text;
 }
 
@@ -127,16 +127,16 @@ static bool vbd_promise(struct vbd *v)
     return true;
 }
 
-static unsigned indirect_segs(void)
+static unsigned indirect_segs(const struct blkdev *dev)
 {
-    unsigned n = blk.dev->max_segs < BLK_MAX_SEGS ? blk.dev->max_segs : BLK_MAX_SEGS;
+    unsigned n = dev->max_segs < BLK_MAX_SEGS ? dev->max_segs : BLK_MAX_SEGS;
 
-    return blk.dev->max_bytes / BLK_SEG_BYTES < n ? blk.dev->max_bytes / BLK_SEG_BYTES : n;
+    return dev->max_bytes / BLK_SEG_BYTES < n ? dev->max_bytes / BLK_SEG_BYTES : n;
 }
 
 bool vbd_properties(struct vbd *v, unsigned unit)
 {
-    const struct blkdev *dev = blk.dev;
+    const struct blkdev *dev = v->dev;
     unsigned physical = dev->physical_sector_size ? dev->physical_sector_size : dev->sector_size;
 
     return be_write_number(&v->be, "sectors", v->claim.nr / unit) &&
@@ -147,17 +147,17 @@ bool vbd_properties(struct vbd *v, unsigned unit)
 
 static bool discard_possible(const struct vbd *v)
 {
-    return blk.dev->discard && v->discard && v->mode & VOLUME_WRITE;
+    return v->dev->discard && v->discard && v->mode & VOLUME_WRITE;
 }
 
 static bool discard_offer(struct vbd *v)
 {
-    const struct blkdev *dev = blk.dev;
+    const struct blkdev *dev = v->dev;
 
     if (!discard_possible(v))
         return be_write_number(&v->be, "feature-discard", 0);
     unsigned gran = dev->discard_granularity ? dev->discard_granularity : dev->sector_size;
-    uint64_t align = (gran - v->claim.first * 512 % gran) % gran;
+    uint64_t align = (gran - (v->claim.first - dev->base) * 512 % gran) % gran;
     return be_write_number(&v->be, "discard-granularity", gran) &&
            be_write_number(&v->be, "discard-alignment", align) &&
            be_write_number(&v->be, "discard-secure", 0) &&
@@ -186,7 +186,8 @@ void vbd_advertise(struct vbd *v)
     bool said = be_write_number(&v->be, "feature-flush-cache", 1) &&
                 be_write_number(&v->be, "feature-barrier", 1) &&
                 be_write_number(&v->be, "feature-persistent", 0) &&
-                be_write_number(&v->be, "feature-max-indirect-segments", indirect_segs()) &&
+                be_write_number(&v->be, BH_KEY_KEPT, 1) &&
+                be_write_number(&v->be, "feature-max-indirect-segments", indirect_segs(v->dev)) &&
                 be_write_number(&v->be, "max-ring-page-order", v->order) &&
                 be_write_number(&v->be, "max-ring-pages", 1u << v->order) &&
                 be_write_number(&v->be, "multi-queue-max-queues", v->queues) && discard_offer(v) &&
@@ -207,7 +208,8 @@ void vbd_reopen(struct vbd *v)
         return;
     v->queues = queues && queues < KEEP_QUEUES ? (unsigned)queues : KEEP_QUEUES;
     v->order = order < 2 ? (unsigned)order : 2;
-    (void)vbd_open(v);
+    if (vbd_open(v))
+        be_admit(&v->be);
 }
 
 /* --- connecting --------------------------------------------------------------------------------------------- */
@@ -290,8 +292,8 @@ static const char *conn_read(struct vbd *v, struct keep_conn *c, struct reader *
                          (discard_possible(v) ? KEEP_F_DISCARD : 0));
     h->first = v->claim.first;
     h->nr_sectors = v->claim.nr;
-    h->sector_size = blk.dev->sector_size;
-    h->max_segs = indirect_segs();
+    h->sector_size = v->dev->sector_size;
+    h->max_segs = indirect_segs(v->dev);
     h->slot_gen = v->be.gen;
     for (unsigned q = 0; q < nq && !why; q++)
         why = queue_read(v, r, c, q);

@@ -3,19 +3,26 @@
 #include "volume.h"
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "gpt.h"
 
 /* The table: a disk may have to spin up first; whoever waits for this domain waits 10 s. */
 #define READ_NS (8 * NS_PER_S)
 #define LOOK_NS (2 * NS_PER_MS) /* then it is looked at without an interrupt */
 #define USERS   96u
-#define PROBLEM 240u /* as much as the control domain shows */
+
+/* A disk and its table. */
+struct table {
+    struct blkdev *disk; /* NULL: none */
+    enum gpt_state state;
+    bool backup; /* the partitions are of a table that is not in force */
+    bool stale;  /* somebody could write it since it was read */
+    char problem[PROBLEM];
+};
 
 struct volume {
+    const struct table *of;
     uint32_t number;          /* 0: the disk */
     uint64_t first, nr;       /* 512-byte sectors */
     char label[VOLUME_LABEL]; /* "" if it has none */
@@ -23,16 +30,17 @@ struct volume {
     char said[VOLUME_LABEL + 32 + USERS]; /* what the store has of it */
 };
 
-static struct blkdev *disk;
+static struct table tables[BLK_MAX_DEVS];
 static struct volume volumes[VOLUME_MAX];
 static unsigned nr_volumes;
 static struct volume_claim *claims;
-static struct gpt gpt;
-static bool listed; /* what former instances left in the store is gone */
-static bool stale;  /* somebody could write the table since it was read */
-static char problem[PROBLEM];
+static struct gpt gpt; /* of the disk that is being read */
+static bool listed;    /* what former instances left in the store is gone */
 static uint64_t read_by;
 static bool silent; /* a read was not answered: its request is the driver's for good */
+
+#define EACH_TABLE(t)  for (struct table *t = tables; t < tables + BLK_MAX_DEVS; t++)
+#define EACH_VOLUME(v) for (struct volume *v = volumes; v < volumes + nr_volumes; v++)
 
 /* --- reading the table ---------------------------------------------------------------------------------------------- */
 
@@ -42,9 +50,9 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
 {
     static struct blk_io io;
     static bool done;
+    struct blkdev *disk = arg;
     uint64_t now;
 
-    (void)arg;
     if (silent)
         return -ETIME;
     done = false;
@@ -63,7 +71,9 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
             silent = true;
             return -ETIME;
         }
-        if (!disk->ops->arm(disk))
+        if (xs_idle)
+            xs_idle(); /* the others' disks go on */
+        if (!done && !disk->ops->arm(disk))
             event_wait(now + LOOK_NS);
     }
     return io.status;
@@ -128,14 +138,23 @@ static bool all_digits(const char *s)
 static const char whole_disk[] = "@disk";
 
 /* Before the name of a volume of a backup table that is not in force: nobody gets one of these without asking for it. */
-static const char from_backup[] = "@backup/";
+static const char from_backup[] = FROM_BACKUP;
 
-/* By number what is all digits, else by label, GUID, or the disk's word. */
+/* By number what is all digits, else by label, GUID, or the disk's word. Of a relay "xvda" is a disk, "xvda/" before a name says of which it is. */
 static bool named(const struct volume *v, const char *spec)
 {
+    const char *disk = v->of->disk->name;
+    size_t n = disk ? strlen(disk) : 0;
+
+    if (n && !strncmp(spec, disk, n)) {
+        if (!spec[n])
+            return !v->number;
+        if (spec[n] == '/')
+            spec += n + 1;
+    }
     if (!v->number)
         return !strcmp(spec, "disk") || !strcmp(spec, whole_disk);
-    if (gpt.where) {
+    if (v->of->backup) {
         if (strncmp(spec, from_backup, sizeof(from_backup) - 1) != 0)
             return false;
         spec += sizeof(from_backup) - 1;
@@ -150,197 +169,228 @@ static unsigned names(const char *spec)
 {
     unsigned n = 0;
 
-    for (const struct volume *v = volumes; v < volumes + nr_volumes; v++)
-        n += named(v, spec);
+    EACH_VOLUME(v)
+    n += named(v, spec);
     return n;
 }
 
-/* What a user has to write to get it. */
-static const char *shown_name(const struct volume *v, char *number, size_t size)
+#define SHOWN (VOLUME_LABEL + 24u)
+
+/* The word that means nothing else. */
+static const char *sure_name(const struct volume *v, char to[SHOWN])
 {
-    if (!v->number)
-        return names("disk") == 1 ? "disk" : whole_disk;
-    if (v->label[0] && !all_digits(v->label) && names(v->label) == 1)
-        return v->label;
-    snprintf(number, size, "%u", v->number);
-    return number;
+    const char *disk = v->of->disk->name;
+
+    if (v->number)
+        snprintf(to, SHOWN, "%s%s%s%u", disk ? disk : "", disk ? "/" : "",
+                 v->of->backup ? from_backup : "", v->number);
+    else
+        snprintf(to, SHOWN, "%s", disk ? disk : whole_disk);
+    return to;
+}
+
+/* What a user has to write to get it. */
+static const char *shown_name(const struct volume *v, char to[SHOWN])
+{
+    const char *disk = v->of->disk->name;
+
+    if (!v->number && !disk && names("disk") == 1)
+        return "disk";
+    if (!v->number || !v->label[0] || all_digits(v->label))
+        return sure_name(v, to);
+    snprintf(to, SHOWN, "%s%s%s", disk ? disk : "", disk ? "/" : "", v->label);
+    return names(to) == 1 ? to : sure_name(v, to);
 }
 
 /* --- the list --------------------------------------------------------------------------------------------------------- */
 
-static void add_partition(const struct gpt_part *p)
+static struct volume *volume_add(const struct table *t)
 {
-    unsigned per = disk->sector_size / 512;
     struct volume *v = &volumes[nr_volumes++];
 
-    memset(v, 0, sizeof(*v));
+    *v = (struct volume){ .of = t, .first = t->disk->base, .nr = t->disk->nr_sectors };
+    return v;
+}
+
+static void add_partition(const struct table *t, const struct gpt_part *p)
+{
+    unsigned per = t->disk->sector_size / 512;
+    struct volume *v = volume_add(t);
+
     v->number = p->number;
-    v->first = p->first * per; /* gpt.c: within the disk, so none of these overflows */
+    v->first += p->first * per; /* gpt.c: within the disk, so none of these overflows */
     v->nr = (p->last - p->first + 1) * per;
     set_label(v->label, p->name);
     set_guid(v->guid, p->guid);
 }
 
-__attribute__((format(printf, 1, 2))) static void add_problem(const char *fmt, ...)
+static void say_table(const struct table *t)
 {
-    size_t n = strlen(problem);
-    va_list ap;
+    const struct blkdev *disk = t->disk;
 
-    if (n)
-        n += (size_t)snprintf(problem + n, sizeof(problem) - n, "; ");
-    va_start(ap, fmt);
-    if (n < sizeof(problem))
-        vsnprintf(problem + n, sizeof(problem) - n, fmt, ap);
-    va_end(ap);
-}
-
-static void state_problem(void)
-{
-    static const char only[] = "only the whole disk is a volume";
-
-    switch (gpt.state) {
-    case GPT_GOOD: break;
-    case GPT_BACKUP:
-        add_problem("the first GPT is damaged (%s), its backup is used", gpt.why);
-        break;
-    case GPT_NONE:
-        if (gpt.hidden)
-            add_problem("block 0 has no record for the GPT behind it: %s (gdisk writes one)", only);
-        break;
-    case GPT_STALE: add_problem("no partition table: %s", only); break;
-    case GPT_MBR:
-        add_problem("an MBR partition table%s: %s",
-                    gpt.hidden ? " without a record for the GPT behind it" : ", no GPT", only);
-        break;
-    case GPT_DAMAGED:
-        add_problem("both copies of the GPT are damaged (%s): %s (sgdisk -v tells more)", gpt.why,
-                    only);
-        break;
-    case GPT_SIZE:
-        add_problem("%s: %s (sgdisk -o writes an empty one for it)", gpt.why, only);
-        break;
-    case GPT_IO: add_problem("the partition table cannot be read: %s", only); break;
-    }
-}
-
-static void set_problem(void)
-{
-    problem[0] = '\0';
-    state_problem();
-    if (gpt.where)
-        add_problem("an old GPT's backup at block %lu counts only as %sNAME (gdisk restores it, zeros in that block end it)",
-                    gpt.where, from_backup);
-    if (gpt.overlap[0])
-        add_problem("partitions %u and %u overlap (sgdisk -v tells more, -d takes one away)",
-                    gpt.overlap[0], gpt.overlap[1]);
-    if (gpt.skipped)
-        add_problem("%u partition%s left out (%u: %s)", gpt.skipped, gpt.skipped > 1 ? "s" : "",
-                    gpt.skipped_first,
-                    gpt.skipped_first > GPT_PARTS
-                        ? "numbers beyond 128 are not served"
-                        : "not within the usable part, sgdisk -v tells more");
-    if (gpt.backup_why)
-        add_problem("the GPT's backup in block %lu %s (sgdisk -e mends it)", gpt.backup,
-                    gpt.backup_why);
-    if (gpt.no_record)
-        add_problem("block 0 has no protective record (gdisk writes one)");
-}
-
-static void say_table(void)
-{
     printf("%s: %s, %lu MiB, %u-byte blocks: ", self.name, disk->model, disk->nr_sectors >> 11,
            disk->sector_size);
     if (gpt.state == GPT_GOOD || gpt.state == GPT_BACKUP)
-        printf("%u partition%s%s%s\n", gpt.nr, gpt.nr == 1 ? "" : "s", problem[0] ? "; " : "",
-               problem);
+        printf("%u partition%s%s%s\n", gpt.nr, gpt.nr == 1 ? "" : "s", t->problem[0] ? "; " : "",
+               t->problem);
     else
-        printf("%s\n", problem[0] ? problem : "no partition table");
+        printf("%s\n", t->problem[0] ? t->problem : "no partition table");
 }
 
-const char *volumes_problem(void) { return problem; }
+const char *volumes_problem(void)
+{
+    static char all[PROBLEM];
+
+    all[0] = '\0';
+    EACH_TABLE(t)
+    {
+        const char *name = t->disk ? t->disk->name : NULL;
+        if (t->disk && t->problem[0])
+            add_problem(all, "%s%s%s", name ? name : "", name ? ": " : "", t->problem);
+    }
+    return all;
+}
+
+static struct table *table_of(struct blkdev *d)
+{
+    struct table *empty = NULL;
+
+    EACH_TABLE(t)
+    {
+        if (t->disk == d)
+            return t;
+        if (!t->disk && !empty)
+            empty = t;
+    }
+    return empty;
+}
+
+void volumes_forget(struct blkdev *d)
+{
+    struct table *t = table_of(d);
+    unsigned n = 0;
+
+    EACH_VOLUME(v)
+    {
+        if (v->of != t)
+            volumes[n++] = *v;
+    }
+    nr_volumes = n;
+    t->disk = NULL;
+    listed = false;
+}
+
+static void volumes_add(struct table *t)
+{
+    if (nr_volumes < VOLUME_MAX)
+        (void)volume_add(t);
+    if (gpt.nr > VOLUME_MAX - nr_volumes)
+        add_problem(t->problem, "too many partitions on all disks: not all are volumes");
+    for (unsigned i = 0; i < gpt.nr && nr_volumes < VOLUME_MAX; i++)
+        add_partition(t, &gpt.part[i]);
+}
 
 const char *volumes_scan(struct blkdev *d)
 {
     struct gpt_source src = { .read = disk_read,
+                              .arg = d,
                               .nr_blocks = d->nr_sectors / (d->sector_size / 512),
                               .block = d->sector_size,
                               .buf = page_alloc(GPT_BUF / PAGE_SIZE) };
 
-    disk = d;
-    listed = stale = silent = false;
+    volumes_forget(d);
+    struct table *t = table_of(d); /* as many as there can be disks */
+    silent = false;
     read_by = now_ns() + READ_NS;
-    memset(&volumes[0], 0, sizeof(volumes[0]));
-    volumes[0].nr = d->nr_sectors;
-    nr_volumes = 1;
-    if (!src.buf) {
+    *t = (struct table){ .disk = d };
+    memset(&gpt, 0, sizeof(gpt));
+    if (!src.buf)
         printf("%s: no memory to read the partition table\n", self.name);
-        return NULL;
-    }
-    gpt_read(&src, &gpt);
-    if (silent) { /* the device may still write to the buffer */
-        disk = NULL;
-        nr_volumes = 0;
+    else
+        gpt_read(&src, &gpt);
+    if (silent) { /* the device may still write to the buffer, but one that copies */
+        t->disk = NULL;
+        if (d->copies)
+            page_free(src.buf, GPT_BUF / PAGE_SIZE);
         return "it does not answer a read of its partition table";
     }
-    page_free(src.buf, GPT_BUF / PAGE_SIZE);
-    set_problem();
-    for (unsigned i = 0; i < gpt.nr && nr_volumes < VOLUME_MAX; i++)
-        add_partition(&gpt.part[i]);
-    say_table();
+    if (src.buf)
+        page_free(src.buf, GPT_BUF / PAGE_SIZE);
+    t->state = gpt.state;
+    t->backup = gpt.where;
+    table_problem(&gpt, t->problem);
+    volumes_add(t);
+    if (src.buf)
+        say_table(t);
     return NULL;
+}
+
+bool volumes_used(const struct blkdev *d)
+{
+    for (const struct volume_claim *c = claims; c; c = c->next) {
+        if (blkdev_has(d, c->first))
+            return true;
+    }
+    return false;
 }
 
 /* A guest that had the whole disk may have partitioned it. Without users nothing is in flight, so it can be read again. */
 static void refresh(void)
 {
-    const char *why = stale && !claims ? volumes_scan(disk) : NULL;
-
-    if (why) /* it did answer once: a reset may help */
-        bh_panic("the disk is silent: %s", why);
+    EACH_TABLE(t)
+    {
+        struct blkdev *d = t->disk;
+        const char *why = d && t->stale && !volumes_used(d) ? volumes_scan(d) : NULL;
+        if (why && !d->copies) /* it did answer once: a reset may help */
+            bh_panic("the disk is silent: %s", why);
+    }
 }
 
 /* All that a name means, by the words that mean one of them each. */
 static void say_ambiguous(const char *spec, unsigned n, char *why, size_t size)
 {
+    char word[SHOWN];
     size_t len = (size_t)snprintf(why, size,
                                   "'%.60s' means %u volumes, name one by its number:", spec, n);
 
-    for (const struct volume *v = volumes; v < volumes + nr_volumes && len < size; v++) {
-        if (!named(v, spec))
-            continue;
-        if (v->number)
-            len += (size_t)snprintf(why + len, size - len, " %s%u", gpt.where ? from_backup : "",
-                                    v->number);
-        else
-            len += (size_t)snprintf(why + len, size - len, " %s", whole_disk);
+    EACH_VOLUME(v)
+    {
+        if (named(v, spec) && len < size)
+            len += (size_t)snprintf(why + len, size - len, " %s", sure_name(v, word));
     }
 }
 
 static const char *find(const char *spec, const struct volume **out)
 {
     static char why[VOLUME_LABEL + 80];
-    unsigned n = 0;
+    unsigned n = 0, disks = 0, mbr = 0;
 
-    if (!disk)
-        return "there is no disk";
     refresh();
+    EACH_TABLE(t)
+    {
+        disks += t->disk != NULL;
+        mbr += t->disk && t->state == GPT_MBR;
+    }
+    if (!disks)
+        return "there is no disk";
     if (!spec[0])
         return "it names no volume";
     *out = NULL;
-    for (const struct volume *v = volumes; v < volumes + nr_volumes; v++)
-        if (named(v, spec)) {
-            *out = v;
-            n++;
-        }
+    EACH_VOLUME(v)
+    if (named(v, spec)) {
+        *out = v;
+        n++;
+    }
     if (n == 1)
         return NULL;
     if (n)
         say_ambiguous(spec, n, why, sizeof(why));
-    else if (gpt.state == GPT_MBR)
+    else if (mbr && disks == 1)
         snprintf(why, sizeof(why),
                  "no volume '%.60s': an MBR partition table, only the whole disk is a volume", spec);
     else
-        snprintf(why, sizeof(why), "no volume '%.100s' on this disk", spec);
+        snprintf(why, sizeof(why), "no volume '%.100s' on %s", spec,
+                 disks == 1 ? "this disk" : "these disks");
     return why;
 }
 
@@ -363,13 +413,24 @@ bool volume_overlap(const struct volume_claim *a, const struct volume_claim *b)
     return a->first < b->first + b->nr && b->first < a->first + a->nr;
 }
 
+static const struct blkdev *disk_at(uint64_t first)
+{
+    EACH_TABLE(t)
+    {
+        if (t->disk && blkdev_has(t->disk, first))
+            return t->disk;
+    }
+    return NULL;
+}
+
 const char *volume_claim(struct volume_claim *c)
 {
     static char why[96];
 
-    if (!disk || !c->nr || c->first >= disk->nr_sectors || c->nr > disk->nr_sectors - c->first)
+    const struct blkdev *d = disk_at(c->first);
+    if (!d || !c->nr || c->nr > d->nr_sectors - (c->first - d->base))
         return "it does not lie on the disk";
-    if ((c->mode & VOLUME_WRITE) && disk->read_only)
+    if ((c->mode & VOLUME_WRITE) && d->read_only)
         return "the disk is read-only";
     for (const struct volume_claim *o = claims; o && !(c->mode & VOLUME_FORCE); o = o->next) {
         if (!volume_overlap(c, o) || !((c->mode | o->mode) & VOLUME_WRITE))
@@ -397,8 +458,11 @@ void volume_release(struct volume_claim *c)
     *link = c->next;
     c->next = NULL;
     c->claimed = false;
-    if ((c->mode & VOLUME_WRITE) && !c->first) /* block 0 is in no partition */
-        stale = true;
+    EACH_TABLE(t)
+    {
+        if (t->disk && (c->mode & VOLUME_WRITE) && c->first == t->disk->base)
+            t->stale = true; /* block 0 is in no partition */
+    }
 }
 
 /* --- the store -------------------------------------------------------------------------------------------------------- */
@@ -423,30 +487,35 @@ static void users_of(const struct volume *v, char *to, size_t size)
         snprintf(to, size, "-");
 }
 
+/* Its node: disks have a thousand each. */
+static unsigned node_of(const struct volume *v)
+{
+    return (unsigned)(v->of->disk->base / BLK_BASE) * 1000 + v->number;
+}
+
 static int publish(struct volume *v)
 {
-    char path[32], text[sizeof(v->said)], users[USERS], number[12];
+    char path[32], text[sizeof(v->said)], users[USERS], name[SHOWN];
 
     users_of(v, users, sizeof(users));
-    snprintf(text, sizeof(text), "%s %lu %s", shown_name(v, number, sizeof(number)), v->nr * 512,
-             users);
+    snprintf(text, sizeof(text), "%s %lu %s", shown_name(v, name), v->nr * 512, users);
     if (!strcmp(text, v->said))
         return 0;
-    snprintf(path, sizeof(path), "volumes/%u", v->number);
+    snprintf(path, sizeof(path), "volumes/%u", node_of(v));
     int rc = xs_write(0, path, text);
     if (!rc)
         memcpy(v->said, text, sizeof(v->said));
     return rc;
 }
 
-/* The first of the volumes, those that the store is told of: not those of a table that is not in force. */
-static unsigned shown(void) { return gpt.where ? 1 : nr_volumes; }
+/* Those that the store is told of: not those of a table that is not in force. */
+static bool shown(const struct volume *v) { return !v->of->backup || !v->number; }
 
 static bool is_volume(const char *node)
 {
-    for (const struct volume *v = volumes; v < volumes + shown(); v++)
-        if (all_digits(node) && strtoul(node, NULL, 10) == v->number)
-            return true;
+    EACH_VOLUME(v)
+    if (shown(v) && all_digits(node) && strtoul(node, NULL, 10) == node_of(v))
+        return true;
     return false;
 }
 
@@ -469,14 +538,16 @@ int volumes_tell(void)
 {
     int rc = 0;
 
-    if (!disk)
-        return 0;
     refresh();
+    if (!nr_volumes && !listed)
+        return 0;
     if (!listed)
         tidy();
     listed = true;
-    /* The whole disk, which is always there, comes last: who sees it sees all. */
-    for (struct volume *v = volumes + shown(); !rc && v > volumes;)
-        rc = publish(--v);
+    /* The whole disk, which is always there, comes last of its own: who sees it sees all. */
+    for (struct volume *v = volumes + nr_volumes; !rc && v > volumes;) {
+        if (shown(--v))
+            rc = publish(v);
+    }
     return rc;
 }

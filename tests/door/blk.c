@@ -61,7 +61,7 @@ static void lie_extent(struct keep_head *h, const struct keep_head *o, uint64_t 
         break;
     case 1:
         h->first = 0;
-        h->nr_sectors = blk.dev->nr_sectors;
+        h->nr_sectors = blk.dev[0]->nr_sectors;
         break;
     case 2: h->nr_sectors = ~0ull; break;
     default: h->first += h->nr_sectors; break;
@@ -156,7 +156,7 @@ static void journal(uint64_t round)
     while (!any && now_ns() < end) {
         deadline_feed(2000);
         blk.bb.now = now_ns();
-        (void)bb_round(&blk.bb, &blk.dev, blk.dev != NULL);
+        (void)bb_round(&blk.bb, blk.dev, blk.nr_devs);
         EACH_CONNECTED(v)
         {
             for (unsigned q = 0; q < v->conn.head.nr_queues; q++)
@@ -196,16 +196,16 @@ static void dma(uint64_t round)
     static const uint8_t targets[] = { 2, 3, 5 };
     static struct blk_io io[64];
 
-    for (unsigned i = 0; blk.dev && i < ARRAY_SIZE(io); i++) {
+    for (unsigned i = 0; blk.nr_devs && i < ARRAY_SIZE(io); i++) {
         io[i] = (struct blk_io){ .op = BLK_READ, .sector = 0, .done = ignored, .nr_segs = 16 };
         io[i].nr_sectors = 16 * BLK_SEG_BYTES / 512;
         for (unsigned s = 0; s < 16; s++)
             io[i].seg[s] = (struct blk_seg){ door_target(targets[round % 3]), BLK_SEG_BYTES };
-        if (blk.dev->ops->submit(blk.dev, &io[i]))
+        if (blk.dev[0]->ops->submit(blk.dev[0], &io[i]))
             break;
     }
-    if (blk.dev)
-        blk.dev->ops->poll(blk.dev); /* rings the doorbell */
+    if (blk.nr_devs)
+        blk.dev[0]->ops->poll(blk.dev[0]); /* rings the doorbell */
     if (round & 1)
         door_linger();
 }

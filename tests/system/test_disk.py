@@ -11,7 +11,7 @@ from tools import mkgpt
 from tests.lib.counts import CORE, counters, grown
 from tests.lib.crash import crash
 from tests.lib.machine import BUILD, LOGS, ROOT, Machine, check
-from tests.lib.wait import guest_says, pause, shows
+from tests.lib.wait import guest_says, pause, shows, until
 
 CRASHES = int(os.environ.get("CRASHES", "5"))
 PARTS = [("data1", 96), ("data2", 32), ("odd", 1)]
@@ -121,6 +121,7 @@ def test_disk_kill():
         check(after == before, f"the guest's kernel log has {after} lines about its disks, it had {before}")
         m.leave()
         again(m)
+        by_way_of_a_relay(m)
     marks_are_there(image)
     image.unlink()
 
@@ -169,6 +170,46 @@ def interrupts_find_their_vcpu(m):
     check(irqs > reads / 4, f"{irqs} interrupts of devices for {reads} reads")
     check(astray < 0.1 * irqs, f"{astray} of {irqs} interrupts came to another CPU than that of the vCPU that they woke")
     check(moves < 0.15 * reads, f"{moves} moves of a vCPU for {reads} reads")
+
+
+def restarts(m, name):
+    return int(re.search(rf"^{name} .* (\d+)$", m.cmd("list"), re.M).group(1))
+
+
+def by_way_of_a_relay(m):
+    """A guest's disk is a relay's, whose disk is a volume of blk0: deaths of the one, the other and both are milliseconds to the guest."""
+    m.cmd("destroy again")
+    out = m.cmd("create blk1 name=relay pci=[] disk=['phy:blk0:data2,xvda,w']", 60)
+    check("created as domain" in out, f"create relay: {out}")
+    shows(m, "volumes", r"^relay:xvda +32 MiB +-$")
+    shows(m, "volumes", r"^blk0:data2 +32 MiB +relay:w$")
+    out = m.cmd("create debian name=behind memory=192 vif=[] disk=['phy:relay:xvda,xvda,w']", 60)
+    check("created as domain" in out, f"create behind the relay: {out}")
+    m.console("behind")
+    before = block_lines(m)
+    m.guest("rm -f /tmp/stop; (diskcheck /dev/xvda 600 16 30 > /tmp/check.log 2>&1; echo status $? >> /tmp/check.log) &")
+    m.leave()
+    for i in range(1, CRASHES + 1):
+        crash(m, "relay", i, then=0.2)
+        crash(m, "blk0", then=0.2)
+    both = restarts(m, "blk0") + 1
+    m.cmd("crash --inject blk0")
+    m.cmd("crash --inject relay")
+    until(lambda: (restarts(m, "blk0"), restarts(m, "relay")), lambda n: n == (both, CRASHES + 1), "both die at once")
+    pause(1)
+    m.console("behind")
+    m.guest("touch /tmp/stop")
+    out = guest_says(m, "cat /tmp/check.log", "status")
+    check("status 0" in out and " 0 errors" in out, f"diskcheck behind a relay: {out}")
+    got = re.search(r"(\d+) reads, (\d+) writes", out)
+    check(got and int(got.group(1)) > 50 and int(got.group(2)) > 50, f"too little load to say anything: {out}")
+    print("  behind a relay: " + got.string[got.start():].split("\n")[0].strip(), flush=True)
+    check(block_lines(m) == before, "the guest's kernel log has lines about its disk")
+    m.leave()
+    m.cmd("destroy behind")
+    shows(m, "volumes", r"^relay:xvda +32 MiB +-$")
+    m.cmd("destroy relay")
+    shows(m, "volumes", r"^blk0:data2 +32 MiB +-$")
 
 
 def config(name, **keys):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/blk/gpt.c drivers-dom/blk/volume.c
+// LINK: drivers-dom/blk/gpt.c drivers-dom/blk/volume.c drivers-dom/blk/volume_problem.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -lz
 /*
  * Partition tables made here, damaged byte by byte, at random, and by somebody who makes the CRCs right again; volumes by number,
@@ -464,6 +464,7 @@ static bool silent;        /* the device takes requests and answers none */
 static uint64_t slow, due; /* it answers after so long, or at once; when it does */
 static unsigned polls;
 uint64_t now_ns(void) { return now += tick; }
+void (*xs_idle)(void);
 unsigned event_wait(uint64_t until)
 {
     if (slow)

@@ -268,7 +268,8 @@ static void back_end_starts(void)
     retry_at = nr_events = claims = mapped = 0;
     self.table = table;
     self.nr_table = SLOT_PAGES;
-    blk.dev = &dev;
+    blk.dev[0] = &dev;
+    blk.nr_devs = 1;
     keep_init(&blk.keep, keep_pages, 8);
     bb_init(&blk.bb, &blk.batch);
     bb_pool_add(&blk.bb, pool, 64);

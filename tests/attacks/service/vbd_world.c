@@ -47,7 +47,8 @@ struct blkdev dev = { .ops = &ops,
 
 void blk_begin(void *keep_pages, unsigned n)
 {
-    blk.dev = &dev;
+    blk.dev[0] = &dev;
+    blk.nr_devs = 1;
     keep_init(&blk.keep, keep_pages, n);
     bb_init(&blk.bb, &blk.batch);
     bb_pool_add(&blk.bb, page_alloc(256), 256);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: drivers-dom/blk/gpt.c drivers-dom/blk/volume.c
+// LINK: drivers-dom/blk/gpt.c drivers-dom/blk/volume.c drivers-dom/blk/volume_problem.c
 // FLAGS: -Idomains/include -Idrivers-dom/lib -Idrivers-dom/blk -lz
 /*
  * table BLOCK IMAGE [SPEC[,MODE] ...]: the partition table of an image as blk0 reads it, its volumes, and for each SPEC which
@@ -18,6 +18,7 @@ static uint64_t now;
 void *page_alloc(unsigned n) { return aligned_alloc(4096, n * 4096u); }
 void page_free(void *p, unsigned n) { free(p); }
 uint64_t now_ns(void) { return ++now; }
+void (*xs_idle)(void);
 unsigned event_wait(uint64_t until) { return 0; }
 void bh_panic(const char *fmt, ...)
 {

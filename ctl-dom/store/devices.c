@@ -232,8 +232,11 @@ void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
         if (c->limit_bytes)
             node_num(t, c->limit_bytes, "%s/" BH_KEY_LIMIT_BYTES, be);
     }
-    if (v->foreign)
+    if (v->foreign) {
         linux_nodes(t, d, v, be);
+        front_begin(t, d, v->back, be,
+                    fe); /* it does not look at one whose front-end's directory is not there */
+    }
     back_ready(t, d, v->back, be);
 }
 
@@ -244,8 +247,10 @@ void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v
 
     dev_paths(d, v, be, fe);
     front_begin(t, d, v->back, be, fe);
-    if (v->kind == DEV_VIF ? d->cfg.vif[v->index].untrusted : d->cfg.disk[v->index].untrusted)
-        node(t, "0", NULL, "%s/trusted", fe); /* Linux: xen-netfront and xen-blkfront */
+    /* Linux: xen-netfront and xen-blkfront copy then; what one of its clients granted to a back-end it could not grant on. */
+    if (d->cfg.driver_domain ||
+        (v->kind == DEV_VIF ? d->cfg.vif[v->index].untrusted : d->cfg.disk[v->index].untrusted))
+        node(t, "0", NULL, "%s/trusted", fe);
     if (v->kind == DEV_VIF) {
         uint32_t mtu = d->cfg.vif[v->index].mtu;
         if (!mtu && b)
@@ -456,7 +461,7 @@ int wait_backends(const struct dom *d, struct errbuf *e)
     int rc = 0;
 
     for (unsigned i = 0; i < d->nr_devs && !rc; i++)
-        rc = wait_backend(d, &d->dev[i], e);
+        rc = dev_lost(&d->dev[i]) ? 0 : wait_backend(d, &d->dev[i], e);
     return rc;
 }
 
@@ -511,7 +516,7 @@ int devs_attach(struct dom *d, void (*nodes)(struct txn *t, struct dom *d, void 
     int rc = 0;
 
     for (unsigned i = 0; i < d->nr_devs && !rc; i++)
-        rc = slot_attach(d, &d->dev[i], e);
+        rc = dev_lost(&d->dev[i]) ? 0 : slot_attach(d, &d->dev[i], e);
     if (!rc)
         rc = commit(d, nodes, NULL, e);
     for (unsigned i = 0; i < d->nr_devs && !rc; i++)
@@ -529,7 +534,8 @@ static void renew_nodes(struct txn *t, struct dom *d, void *arg)
         dev_paths(d, &d->dev[i], be, fe);
         no_node(t, "%s", be);
         no_node(t, "%s", fe);
-        dev_nodes(t, d, &d->dev[i]);
+        if (!dev_lost(&d->dev[i]))
+            dev_nodes(t, d, &d->dev[i]);
         d->dev[i].replug = d->dev[i].stalled = false;
     }
 }

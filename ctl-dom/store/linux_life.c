@@ -30,13 +30,14 @@ static void unplug_nodes(struct txn *t, struct dom *d, void *arg)
 
     dev_paths(d, v, be, fe);
     no_node(t, "%s", be);
-    no_node(t, "%s", fe);
+    if (is_unplugged_from(d, v))
+        no_node(t, "%s", fe);
 }
 
 static int unplug(struct dom *d, struct dom_dev *v)
 {
     struct errbuf e;
-    int rc = is_unplugged_from(d, v) ? commit(d, unplug_nodes, v, &e) : 0;
+    int rc = commit(d, unplug_nodes, v, &e);
 
     if (rc)
         return rc;
@@ -52,8 +53,9 @@ void linux_gone(const struct dom *b)
             if (!v->foreign || v->back != b->id)
                 continue;
             v->unplugged = false;
-            if (!store_up || unplug(d, v))
-                look = true;
+            look = true;
+            if (store_up)
+                (void)unplug(d, v);
             WRITE_ONCE(v->back, NO_DOMID);
             if (d->ending)
                 continue;
@@ -61,7 +63,7 @@ void linux_gone(const struct dom *b)
                 say("%s: %s is unplugged until there is a %s again", d->cfg.name, dev_text(d, v),
                     b->cfg.name);
             else
-                say("%s: %s stands still: %s ended; block-detach --force and block-attach when that is back",
+                say("%s: %s stands still: %s ended: when that is back, block-detach with --force, and block-attach",
                     d->cfg.name, dev_text(d, v), b->cfg.name);
         }
 }

@@ -8,6 +8,7 @@
 #include <uuid/uuid.h>
 #include "domain/identity.h"
 #include "store/devices.h"
+#include "store/linux.h"
 #include "store/linux_life.h"
 #include "store/nodes.h"
 
@@ -75,7 +76,8 @@ static void all_nodes(struct txn *t, struct dom *d, void *arg)
 {
     domain_nodes(t, d);
     for (unsigned i = 0; i < d->nr_devs; i++)
-        dev_nodes(t, d, &d->dev[i]);
+        if (!dev_lost(&d->dev[i]))
+            dev_nodes(t, d, &d->dev[i]);
     if (d->cfg.nr_pci)
         pci_nodes(t, d, arg);
 }
@@ -94,7 +96,8 @@ static void again_nodes(struct txn *t, struct dom *d, void *arg)
 {
     all_nodes(t, d, arg);
     for (unsigned i = 0; i < d->nr_devs; i++)
-        dev_goes_on(t, d, &d->dev[i]);
+        if (!dev_lost(&d->dev[i]))
+            dev_goes_on(t, d, &d->dev[i]);
 }
 
 int store_add_again(struct dom *d, struct errbuf *e) { return commit(d, again_nodes, NULL, e); }

@@ -8,6 +8,7 @@
 #include "domain/dom.h"
 #include "domain/records.h"
 #include "store/devices.h"
+#include "store/linux_life.h"
 #include "store/store.h"
 #include "supervise/autostart.h"
 #include "supervise/life.h"
@@ -73,6 +74,7 @@ static void next_kernel(struct dom *d)
 
     d->state = state_after(d->state, EV_RUNS); /* its end is dealt with until it is UP again */
     say("%s: soft reset, its next kernel starts", d->cfg.name);
+    linux_gone(d);               /* that knows of none whom it served */
     int rc = store_introduce(d); /* watches and transactions of the last kernel */
     if (rc)
         fail(&e, rc, "%s: store: %s", d->cfg.name, errno_text(rc));

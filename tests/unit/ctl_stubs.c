@@ -158,7 +158,7 @@ static const struct domcfg configs[] = {
     { .name = "late", GUEST, DISK("blk1", "1"), .autostart = true },
     { .name = "hand", GUEST, VIF("net0"), DISK("blk0", "2") },
     { .name = "bad", GUEST, VIF("net0"), DISK("blk0", "bad") },
-    { .name = "netdd", GUEST, .driver_domain = true },
+    { .name = "netdd", GUEST, VIF("net0"), .driver_domain = true },
     { .name = "behind",
       GUEST,
       VIF("netdd"),

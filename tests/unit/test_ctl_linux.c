@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xen/io/xenbus.h>
+#include <xen/sched.h>
 #include "domain/load.h"
 #include "store/devices.h"
 #include "store/hotplug.h"
@@ -54,16 +55,19 @@ static void made(const char *name)
         BAD("%s", e.s);
 }
 
-static void dies(const char *name)
+static void ends(const char *name, unsigned state, unsigned reason)
 {
     struct machine_dom *d = core_by_name(name);
 
     m->clock += 90 * NS_PER_S;
-    d->state = BH_DOM_CRASHED;
+    d->state = (uint8_t)state;
+    d->reason = reason;
     d->crash_ns = m->clock;
     m->changed = true;
     instance_works();
 }
+static void dies(const char *name) { ends(name, BH_DOM_CRASHED, 0); }
+static void kexecs(const char *name) { ends(name, BH_DOM_SHUTDOWN, SHUTDOWN_soft_reset); }
 
 static void all_there(void)
 {
@@ -143,6 +147,9 @@ static void nodes(void)
         strcmp(at(disk, b, d, "mode"), "w") || strcmp(at(disk, b, d, "script"), "block") ||
         strcmp(at("/local/domain/%u/backend/vif/%u/0/script", b, d), "vif-bridge"))
         BAD("the nodes of the Linux");
+    if (strcmp(at("/local/domain/%u/device/vif/0/trusted", d), "-") ||
+        strcmp(at("/local/domain/%u/device/vif/0/trusted", b), "0"))
+        BAD("who copies");
     if (!strstr(m->said, "behind: disk xvda: if netdd dies it stands still"))
         BAD("nobody said so");
 }
@@ -309,4 +316,31 @@ TEST(destroyed_and_made)
 {
     machine_new();
     in_a_process(by_hand, 0);
+}
+
+/* Its next kernel knows of none of them, under the same domid; and that of a client, while there is no back-end, gets along without. */
+static void next_kernels(void)
+{
+    struct errbuf e;
+
+    all_there();
+    unsigned id = core_by_name("netdd")->id;
+    kexecs("netdd");
+    if (core_by_name("netdd")->id != id || core_by_name("netdd")->kernels != 2)
+        BAD("netdd: has no next kernel");
+    next_life();
+    (void)dom_destroy(dom_by_name("netdd"), &e);
+    kexecs("behind");
+    if (core_by_name("behind")->kernels != 2)
+        BAD("behind: has no next kernel");
+    nothing_left();
+    made("netdd");
+    connected("behind", DEV_VIF);
+    connected("relay", DEV_VBD);
+    nothing_left();
+}
+TEST(kexec)
+{
+    machine_new();
+    in_a_process(next_kernels, 0);
 }

@@ -33,6 +33,24 @@ static struct dom user = { .id = 20,
                                                 .mode = "w",
                                                 .devid = 51712 } } } };
 
+/* A Linux that serves disks, and who has one of it. */
+static struct dom linux_dom = {
+    .id = 21,
+    .store_port = 7,
+    .cfg = { .name = "stordd", .role = BH_ROLE_GUEST, .vcpus = 1, .driver_domain = true }
+};
+static struct dom linux_user = { .id = 22,
+                                 .cfg = { .name = "user",
+                                          .role = BH_ROLE_GUEST,
+                                          .vcpus = 1,
+                                          .nr_disks = 1,
+                                          .disk = { { .backend = "stordd",
+                                                      .kind = DISK_FILE,
+                                                      .volume = "/vols/a",
+                                                      .vdev = "xvda",
+                                                      .mode = "r",
+                                                      .devid = 51712 } } } };
+
 static bool away; /* the store says nothing */
 static unsigned waits;
 
@@ -130,9 +148,9 @@ struct dom *driver_by_name(const char *name, const char *image)
 {
     return !strcmp(name, "blk0") ? &driver : !strcmp(name, "blk1") ? &second : NULL;
 }
-struct dom *dom_by_name(const char *name) { return NULL; }
+struct dom *dom_by_name(const char *name) { return strcmp(name, "stordd") ? NULL : &linux_dom; }
 const char *vif_bridge(const struct dom *b, const struct cfg_vif *v) { return "net0"; }
-struct dom *dom_by_id(domid_t id) { return id == 3 ? &driver : NULL; }
+struct dom *dom_by_id(domid_t id) { return id == 3 ? &driver : id == 21 ? &linux_dom : NULL; }
 int slot_attach(const struct dom *d, const struct dom_dev *v, struct errbuf *e) { return 0; }
 void slot_attached(const struct dom *d, const struct dom_dev *v) {}
 uint32_t slot_gen_of(const struct dom *d, const struct dom_dev *v) { return 1; }
@@ -243,6 +261,86 @@ TEST(test_nothing_comes_back)
     assert_int_equal(xs_usage(&store, 3, false)->nodes, before);
     client_drop_events(&blk);
     client_drop_events(&guest);
+}
+
+static void only_back(struct txn *t, struct dom *d, void *arg) { dev_back_nodes(t, d, arg); }
+#define OF_LINUX "/local/domain/21/backend/vbd/22/51712"
+/* A Linux that serves others: its own clients' directories are its, and nothing else is; whoever has taken it over can lie there to these alone. */
+TEST(test_linux_back_end)
+{
+    static struct client stordd, its_user;
+    static const char *const others[] = {
+        OF_LINUX "/params\0/vols/b",
+        OF_LINUX "/mode\0w",
+        OF_LINUX "/frontend\0/local/domain/20/device/vbd/51712",
+        OF_LINUX "/frontend-id\0002",
+        OF_LINUX "/online\0000",
+        "/local/domain/21/backend/vbd/20/51712/state\0001",
+        "/local/domain/21/backend/vif/22/0/state\0001",
+        "/local/domain/22/device/vbd/51712/state\0006",
+        "/local/domain/22/device/vbd/51712/backend-id\00021",
+        "/local/domain/22/device/vbd/51728/state\0001",
+        "/local/domain/22/control/shutdown\0poweroff",
+        "/local/domain/20/data/x\0x",
+        "/local/domain/3/backend/vbd/20/51712/state\0006",
+        "/local/domain/21/name\0net0",
+    };
+    struct errbuf e;
+
+    store_up = true;
+    doms = &driver;
+    driver.next = &linux_dom;
+    assert_int_equal(store_add_domain(&driver, &e), 0);
+    assert_int_equal(store_add_domain(&linux_dom, &e), 0);
+    introduce(&stordd, 21);
+    assert_true(stordd.c->limits == &limits_guest);
+    assert_int_equal(store_add_domain(&user, &e), 0);
+    assert_int_equal(store_add_domain(&linux_user, &e), 0);
+    introduce(&its_user, 22);
+    WANT(&stordd, XS_READ, 0, S(OF_LINUX "/params"), "=/vols/a");
+    WANT(&stordd, XS_READ, 0, S(OF_LINUX "/type"), "=file");
+    WANT(&stordd, XS_READ, 0, S("/local/domain/22/device/vbd/51712/state"), "=1");
+    OK(&stordd, XS_WRITE, 0, D(OF_LINUX "/state\0002"));
+    OK(&stordd, XS_WRITE, 0, D(OF_LINUX "/physical-device\0007:0"));
+    OK(&stordd, XS_WRITE, 0, D("backend/vbd/22/51712/hotplug-status\0connected"));
+    WANT(&its_user, XS_READ, 0, S(OF_LINUX "/state"), "=2");
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+        size_t path = strlen(others[i]) + 1, len = path + strlen(others[i] + path);
+        assert_string_equal(said(&stordd, XS_WRITE, 0, others[i], (uint32_t)len), "EACCES");
+    }
+    WANT(&stordd, XS_READ, 0, S("/local/domain/20/device/vbd/51712/backend"), "EACCES");
+    WANT(&stordd, XS_READ, 0, S("/local/domain/3/backend/vbd/20/51712/params"), "EACCES");
+    WANT(&stordd, XS_RM, 0, S("/local/domain/22/device/vbd/51712"), "EACCES");
+    WANT(&stordd, XS_SET_PERMS, 0, S("/local/domain/22/device/vbd/51712\0n21"), "EACCES");
+    WANT(&its_user, XS_WRITE, 0, D(OF_LINUX "/state\0006"), "EACCES");
+
+    /* A second one comes while it runs: it hears of that. */
+    OK(&stordd, XS_WATCH, 0, S("backend\0be"));
+    const char *token, *path;
+    while (strcmp(path = event(&stordd, &token), "-"))
+        ;
+    linux_user.cfg.disk[1] = linux_user.cfg.disk[0];
+    linux_user.cfg.disk[1].devid = 51728;
+    linux_user.dev[1] = (struct dom_dev){
+        .kind = DEV_VBD, .index = 1, .devid = 51728, .back = 21, .foreign = true
+    };
+    assert_int_equal(commit(&linux_user, only_back, &linux_user.dev[1], &e), 0);
+    bool heard = false;
+    while (strcmp(path = event(&stordd, &token), "-"))
+        heard |= !strcmp(path, "backend/vbd/22/51728/state");
+    assert_true(heard);
+    WANT(&stordd, XS_READ, 0, S("/local/domain/22/device/vbd/51728/backend-id"), "=21");
+    WANT(&its_user, XS_READ, 0, S("device/vbd/51728/state"),
+         "ENOENT"); /* it waits for the back-end first */
+
+    devs_close(&linux_user);
+    WANT(&stordd, XS_WRITE, 0, D(OF_LINUX "/state\0006"), "EACCES"); /* too late */
+    WANT(&ctl, XS_READ, 0, S("/local/domain/21/backend/vbd/22"), "ENOENT");
+    assert_int_equal(store_leave(22), 0);
+    assert_int_equal(store_leave(21), 0);
+    driver.next = doms = NULL;
+    client_drop_events(&stordd);
+    client_drop_events(&its_user);
 }
 
 /* What the core may hear of a guest's domid: true only if the store answered, also for one that failed on the way into it. */

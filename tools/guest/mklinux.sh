@@ -13,13 +13,13 @@ die() { echo "mklinux: $*" >&2; exit 1; }
 export PATH="$PATH:/usr/sbin:/sbin"
 
 mkdir -m 755 "$root"
-for folder in bin sbin dev proc sys run etc mnt role usr/bin usr/sbin var; do mkdir -p "$root/$folder"; done
+for folder in bin sbin dev proc sys run etc mnt vols role usr/bin usr/sbin var; do mkdir -p "$root/$folder"; done
 for folder in tmp root var/run var/lock; do ln -s /run "$root/$folder"; done # what is written goes there; the rest is read-only
 busybox=$(command -v busybox) || die "busybox is missing (package busybox-static)"
 cp "$busybox" "$root/bin/busybox"
 "$root/bin/busybox" --list | while read -r applet; do
     case $applet in
-    busybox | init | ip | brctl | poweroff | reboot | halt) ;; # not in place of programs below
+    busybox | init | ip | brctl | losetup | nbd-client | poweroff | reboot | halt) ;; # not in place of programs below
     *) ln -s busybox "$root/bin/$applet" ;;
     esac
 done
@@ -42,6 +42,7 @@ bridge iproute2
 brctl bridge-utils
 nft nftables
 xenstore xenstore-utils
+losetup mount storage
 lvm lvm2 storage
 dmsetup dmsetup storage
 nbd-client nbd-client storage

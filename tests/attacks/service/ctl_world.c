@@ -47,6 +47,7 @@ void autostart_again(struct waiting *w)
 
     dom_create(&w->cfg, false, &made, &e);
 }
+void linux_gone(const struct dom *b) {}
 int devs_renew(struct dom *d, struct errbuf *e) { return 0; }
 void pci_change(struct dom *d) {}
 void domcon_drain(struct dom *d) {}

@@ -1,0 +1,120 @@
+#!/usr/bin/python3 -mpytest
+# SPDX-License-Identifier: MIT
+"""An unmodified Linux (netdd.cfg of the bundle) serves a guest's interface by its own xen-netback and bridge: ping, a download with its checksum. It crashes
+KILLS times, once under a download: the guest has its interface again, with the number and the address that it had, and the download ends right. Then it
+is as somebody who has taken it over. KILLS in the environment says how often."""
+import os
+
+import pytest
+
+from tests.lib.machine import Boot, check, make_www
+
+KILLS = int(os.environ.get("KILLS", "2"))
+MAC = "00:16:3e:00:00:21"
+WWW, DIGEST = make_www()
+LOAD = "wget -q -O - http://10.0.2.100/10mb.bin | sha256sum"
+# Of the guest behind it; each returns when the interface is there again and answers.
+ANSWERS = "until ping -c 1 -W 2 10.0.2.2 > /dev/null 2>&1; do sleep 1; done"
+
+
+@pytest.fixture(scope="module")
+def boot():
+    with Boot("netdd", www=WWW) as b:
+        yield b
+
+
+def make(m):
+    """netdd, and a guest behind it."""
+    if "netdd" in m.cmd("list"):
+        return
+    out = m.cmd("create netdd", 60)
+    check("netdd: created" in out, out)
+    out = m.cmd("create debian2 name=behind memory=192 vcpus=1 extra='console=hvc0 quiet bh.host=behind bh.ip=10.0.2.21/24 bh.gw=10.0.2.2' "
+                f"vif=['mac={MAC},backend=netdd']", 120)
+    check("behind: created" in out, out)
+
+
+def vif(m):
+    """Number, back-end, address and state of the interface."""
+    row = [x.split() for x in m.cmd("network-list behind").splitlines() if MAC in x]
+    check(len(row) == 1, f"interfaces: {row}")
+    return row[0][0], int(row[0][1]), row[0][4]
+
+
+def in_guest(m, line, seconds=120):
+    m.console("behind")
+    text, status = m.guest(line, seconds)
+    m.leave()
+    check(status == 0, f"{line}: {status}: {text}")
+    return text
+
+
+def dies(m, how="crash netdd"):
+    m.cmd(how)
+    m.expect(r"behind: vif 0 is unplugged until there is a netdd again", 60)
+    m.expect(r"behind: vif 0 is plugged again: netdd is domain (\d+) now", 120)
+    return int(m.sp.match.group(1))
+
+
+def test_netdd_serves(m):
+    make(m)
+    in_guest(m, "ping -c 3 10.0.2.2")
+    check(vif(m)[::2] == ("0", "4"), f"{vif(m)}")
+    check(DIGEST in in_guest(m, LOAD, 300), "the download is another file")
+
+
+def kills(m, n):
+    make(m)
+    for i in range(n):
+        load = i == n - 1  # it is under way when netdd dies, and goes on
+        if load:
+            in_guest(m, f"({LOAD} > /tmp/sum 2>&1) &")
+        new = dies(m)
+        in_guest(m, ANSWERS, 120)
+        check(vif(m) == ("0", new, "4"), f"{vif(m)}, not of {new}")
+    text = in_guest(m, "while [ ! -s /tmp/sum ]; do sleep 1; done; cat /tmp/sum; ip addr show eth0; dmesg | sed -n '/xen_netfront/,$p'", 300)
+    check(DIGEST in text, f"the download ended otherwise: {text}")
+    check("10.0.2.21/24" in text and MAC in text.lower(), f"another address: {text}")
+    check("WARNING" not in text and "BUG" not in text and "xen_netfront: " in text, f"its kernel says {text}")
+
+
+def test_netdd_killed(m):
+    kills(m, KILLS)
+
+
+@pytest.mark.long
+def test_netdd_killed_often(m):
+    kills(m, 5)
+
+
+def test_netdd_destroyed(m):
+    """Its guest has no interface then, and can end; the next netdd takes up those that are there."""
+    make(m)
+    m.cmd("destroy netdd", 60)
+    m.cmd("create netdd", 60)
+    m.expect(r"behind: vif 0 is plugged again", 60)
+    in_guest(m, ANSWERS)
+    out = m.cmd("destroy behind", 60) + m.cmd("network-list netdd")
+    check(MAC not in out, out)
+    make_again = m.cmd("create debian2 name=behind memory=192 vif=['backend=netdd,ip=10.0.2.21']")
+    check("netdd is a Linux: ip= is not enforced there" in make_again, make_again)
+
+
+def test_netdd_taken_over(m):
+    """What it may write in the store is its side of its own clients' interfaces; a guest that it serves sends from its own address alone."""
+    make(m)
+    if "behind" not in m.cmd("list"):
+        m.cmd("destroy netdd", 60)
+        make(m)
+    back, behind = vif(m)[1], int([x.split() for x in m.cmd("list").splitlines() if x.startswith("behind ")][0][1])
+    m.console("netdd")
+    for path, value in ((f"/local/domain/{behind}/device/vif/0/state", "6"), (f"/local/domain/{behind}/control/shutdown", "poweroff"),
+                        (f"/local/domain/{back}/backend/vif/{behind}/0/frontend", "/"), (f"/local/domain/{back}/backend/vif/99/0/state", "1"),
+                        (f"/local/domain/{back}/backend/vbd/{behind}/51712/state", "1"), ("/local/domain/4/backend/vif/16/0/state", "6"),
+                        (f"/local/domain/{back}/name", "net0"), ("/tool/x", "1")):
+        text, status = m.guest(f"xenstore-write {path} {value}")
+        check(status != 0, f"it wrote {path}: {text}")
+    m.leave()
+    in_guest(m, "ip link set eth0 down; ip link set eth0 address 00:16:3e:00:00:22; ip link set eth0 up; ip route add default via 10.0.2.2; "
+                "! ping -c 2 -W 2 10.0.2.2", 60)
+    in_guest(m, f"ip link set eth0 down; ip link set eth0 address {MAC}; ip link set eth0 up; ip route add default via 10.0.2.2; {ANSWERS}", 60)

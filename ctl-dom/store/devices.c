@@ -232,11 +232,8 @@ void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
         if (c->limit_bytes)
             node_num(t, c->limit_bytes, "%s/" BH_KEY_LIMIT_BYTES, be);
     }
-    if (v->foreign) {
+    if (v->foreign)
         linux_nodes(t, d, v, be);
-        front_begin(t, d, v->back, be,
-                    fe); /* it does not look at one whose front-end's directory is not there */
-    }
     back_ready(t, d, v->back, be);
 }
 

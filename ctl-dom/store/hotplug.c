@@ -25,6 +25,7 @@
 
 static void add_back(struct txn *t, struct dom *d, void *arg) { dev_back_nodes(t, d, arg); }
 static void add_front(struct txn *t, struct dom *d, void *arg) { dev_front_nodes(t, d, arg); }
+static void add_both(struct txn *t, struct dom *d, void *arg) { dev_nodes(t, d, arg); }
 
 static void remove_nodes(struct txn *t, struct dom *d, void *arg)
 {
@@ -130,7 +131,16 @@ static void undo(struct dom *d, struct dom_dev *v)
     (void)let_go(d, v, REFUSED_WAIT_NS);
     (void)commit(d, remove_nodes, v, &ignored);
     slot_remove(d, v);
+    if (v->foreign) /* the guest may have seen it */
+        d->left_ns = now_ns();
     forget(d, v);
+}
+
+/* Where a disk of the same number comes before Linux saw that the last one went, it finds that and does nothing, for ever. */
+static void wait_until_seen(const struct dom *d, const struct dom_dev *v)
+{
+    while (v->kind == DEV_VBD && now_ns() < d->left_ns + UNSEEN_NS)
+        job_wait(d->left_ns + UNSEEN_NS);
 }
 
 /* What both kinds wait for. Nothing of an attach that failed stays. */
@@ -138,17 +148,19 @@ static int attach(struct dom *d, struct dom_dev *v, struct errbuf *e)
 {
     int rc = slot_attach(d, v, e);
 
+    if (!rc && v->foreign)
+        wait_until_seen(d, v);
     if (!rc)
-        rc = commit(d, add_back, v, e);
+        /* A Linux's back-end lets go of a device whose front-end has no state. */
+        rc = commit(d, v->foreign ? add_both : add_back, v, e);
     if (!rc) {
         slot_attached(d, v);
         rc = wait_backend(d, v, e);
     }
-    /* Where a disk of the same number comes before Linux saw that the last one went, it finds that and does nothing, for ever. */
-    while (!rc && v->kind == DEV_VBD && now_ns() < d->left_ns + UNSEEN_NS)
-        job_wait(d->left_ns + UNSEEN_NS);
-    /* Only now: a front-end that closes what was refused might do so when the nodes are those of the next one. */
     if (!rc)
+        wait_until_seen(d, v);
+    /* Only now: a front-end that closes what was refused might do so when the nodes are those of the next one. */
+    if (!rc && !v->foreign)
         rc = commit(d, add_front, v, e);
     if (rc)
         undo(d, v);

@@ -363,9 +363,9 @@ static void connect(const struct machine_dom *b, const struct machine_dom *g, co
     unsigned is = number(be, "state");
     bool opens = e && slot_state(e) != SLOT_DETACHING;
 
-    snprintf(path, sizeof(path), "%s/backend-id", fe);
-    if (b->role == BH_ROLE_GUEST && is == XenbusStateInitialising &&
-        store_value(path)) { /* a Linux, and its script */
+    if (b->role == BH_ROLE_GUEST && is == XenbusStateInitialising) { /* a Linux, and its script */
+        if (!number(fe, "state"))                                    /* it lets go of it */
+            return;
         snprintf(path, sizeof(path), "%s/hotplug-status", be);
         put(path, "connected");
         put_state(be, XenbusStateInitWait);

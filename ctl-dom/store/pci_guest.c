@@ -70,19 +70,23 @@ static void wait_answer(const struct dom *d)
     }
 }
 
-int store_set_pci(struct dom *d, struct errbuf *e)
+bool store_pci_bus(const struct dom *d)
 {
     char be[DEV_PATH], path[DEV_PATH + 16];
     uint64_t n;
 
-    if (d->cfg.role != BH_ROLE_GUEST)
-        return store_pci_anew(d, e);
     dir_of(d, be);
     snprintf(path, sizeof(path), "%s/num_devs", be);
-    int rc = xs_read_uint(0, path, &n);
-    if (rc == -ENOENT) /* it had none so far */
+    return xs_read_uint(0, path, &n) != -ENOENT;
+}
+
+int store_set_pci(struct dom *d, struct errbuf *e)
+{
+    if (d->cfg.role != BH_ROLE_GUEST)
+        return store_pci_anew(d, e);
+    if (!store_pci_bus(d)) /* it had none so far */
         return d->cfg.nr_pci ? commit(d, pci_nodes, NULL, e) : 0;
-    rc = commit(d, nodes_now, NULL, e);
+    int rc = commit(d, nodes_now, NULL, e);
     if (!rc)
         wait_answer(d);
     return rc;

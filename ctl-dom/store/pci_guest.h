@@ -8,5 +8,7 @@
 
 /* As its devices are now. Of a guest: waits a while for the answer, which need not come. */
 int store_set_pci(struct dom *d, struct errbuf *e);
+/* Whether its kernel found a bus when it started; true also where the store does not say. */
+bool store_pci_bus(const struct dom *d);
 /* These are about to go: waits until nobody uses them, or did not let go for so long. */
 int store_pci_goes(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e);

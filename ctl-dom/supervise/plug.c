@@ -39,6 +39,18 @@ static int while_paused(struct dom *d, int (*fn)(struct dom *d, uint32_t sbdf, s
     return rc;
 }
 
+/* A kernel looks for a bus once. */
+static int may_have(const struct dom *d, uint32_t sbdf, struct errbuf *e)
+{
+    int rc = pci_could(&d->cfg, sbdf, e);
+
+    if (!rc && d->cfg.role == BH_ROLE_GUEST && d->cfg.kernel[0] && !d->cfg.nr_pci && !store_pci_bus(d))
+        rc = fail(e, -ENODEV,
+                  "%s: was started without a device, so its kernel knows of no bus: pci = [ '%s' ] in its configuration, and start it again",
+                  d->cfg.name, sbdf_text(sbdf).s);
+    return rc;
+}
+
 /* Also where not all went well: the store says what it has. */
 static int told(struct dom *d, int rc, struct errbuf *e)
 {
@@ -57,7 +69,9 @@ int pci_plug(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
         return fail(e, -ENOSPC, "%s: has %u devices, more than %d are not possible", d->cfg.name,
                     d->cfg.nr_pci, CFG_MAX_PCI);
     for (unsigned i = 0; !rc && i < n; i++) {
-        rc = while_paused(d, pci_attach, sbdf[i], e);
+        rc = may_have(d, sbdf[i], e);
+        if (!rc)
+            rc = while_paused(d, pci_attach, sbdf[i], e);
         if (rc == -EINVAL && supervisor_restarts(d)) { /* nothing is wrong but that it runs */
             runs++;
             rc = 0;

@@ -108,6 +108,8 @@ int store_pci_goes(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbu
     going += n;
     return 0;
 }
+static bool bus = true;
+bool store_pci_bus(const struct dom *d) { return bus; }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }
 
 int setup(void **state)
@@ -252,6 +254,19 @@ TEST(of_a_guest)
     SAYS("web: 0000:03:02.1: ", "pci-attach", "web", "3:2.1");
     assert_true(web.cfg.nr_pci == 1 && pauses == 8 && !fenced);
     assert_int_equal(restarts, 0);
+}
+
+/* A kernel that found no bus when it started does not find a device there. */
+TEST(of_a_kernel_without_a_bus)
+{
+    strcpy(web.cfg.kernel, "linux");
+    bus = false;
+    SAYS("pci-assignable-add 0000:03:04.0 hides it now", "pci-attach", "web", "3:4.0");
+    SAYS("web: was started without a device", "pci-attach", "web", "3:2.0");
+    assert_true(!web.cfg.nr_pci && !pauses);
+    bus = true;
+    SAYS("", "pci-attach", "web", "3:2.0");
+    assert_int_equal(web.cfg.nr_pci, 1);
 }
 
 /* The store says what there is, also where that is not all that was asked for. */

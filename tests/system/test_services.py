@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """The store, pciback and the control domain die by order of the shell, at random instructions and by hanging, beside a guest whose pings, downloads and
-disk are checked all the time: nobody but the prompt notices. Then pciback dies while devices come and go. KILLS and HANGS in the environment say how
+disk are checked all the time: nobody but the prompt notices. Then pciback dies while devices come and go, and under a front-end of pciif. KILLS and HANGS in the environment say how
 often each of them. And net driver domains with several NICs and bridges, beside each other."""
 import os
 import random
@@ -32,15 +32,16 @@ WIRES = {n: LOGS / f"services-{n}.pcap" for n in ("n1", "u2")}  # what passed on
 
 
 def nics():
-    """Two more NICs, on one wire with a network behind it."""
-    return ["-netdev", "user,id=u2,restrict=on", "-netdev", "hubport,id=h,hubid=1,netdev=u2",
+    """Two more NICs, on one wire with a network behind it; and one of another kind."""
+    return ["-netdev", "user,id=na,restrict=on", "-device", "e1000e,netdev=na,addr=a,romfile=",
+            "-netdev", "user,id=u2,restrict=on", "-netdev", "hubport,id=h,hubid=1,netdev=u2",
             *(x for i in (7, 8) for x in ("-netdev", f"hubport,id=n{i},hubid=1", "-device", f"{VIRTIO},netdev=n{i},addr={i}")),
             *(x for n, to in WIRES.items() for x in ("-object", f"filter-dump,id=d{n},netdev={n},file={to}"))]
 
 
 @pytest.fixture(scope="module")
 def boot():
-    iso = make_iso("services", CMDLINE + "(00:04.0)(00:07.0)(00:08.0)", bundle=TEST_BUNDLE)  # the second NIC is somebody's, too
+    iso = make_iso("services", CMDLINE + "(00:04.0)(00:07.0)(00:08.0)(00:0a.0)", bundle=TEST_BUNDLE)
     with Boot("services", iso=iso, www=lambda: make_www()[0], disk=disk, extra=nics) as b:
         yield b
     for wire in WIRES.values():
@@ -143,6 +144,69 @@ def test_services_pciback(m):
         check(not struck(m, "destroy net1").strip(), "destroy")
         check(f"{path.split('/')[-2]}" not in m.cmd("xenstore-list /local/domain/2/backend/pci").split(), "what was described is still there")
         shows(m, "pci-assignable-list", rf"{NIC}.* nobody")
+
+
+# --- front-ends of pciif ----------------------------------------------------------------------------------------------
+FRONT_NIC = "00:0a.0"  # an 82574L
+
+
+def front(m, name, *patterns):
+    """The guest says these one after the other, and complains of nothing. Its console shows what it said before."""
+    m.send(f"console {name}\r")
+    for p in patterns:
+        got = m.expect([r"not ok [^\n]*", p], 60)
+        check(not got.group(0).startswith("not ok"), f"{name}: {got.group(0)}")
+    m.leave()
+    return got
+
+
+def rounds(m, past, devices):
+    """Looks on until pcifront has looked more than so often, and sees so many devices; how often that is. What its console shows first may be old."""
+    m.send("console pcifront\r")
+    while True:
+        got = m.expect([r"not ok [^\n]*", r"pcifront: (\d+) rounds, (\d+) devices\r"], 60)
+        check(not got.group(0).startswith("not ok"), f"pcifront: {got.group(0)}")
+        if int(got.group(1)) > past and int(got.group(2)) == devices:
+            m.leave()
+            return int(got.group(1))
+
+
+def test_services_pciif(m):
+    """A guest of ours uses a NIC that comes, goes and comes again, while pciback dies at every stage; its requests and accesses by ports are answered. Also
+    beside one that is hostile."""
+    out = struck(m, "create pcifront")
+    check("created as domain" in out, f"create: {out}")
+    front(m, "pcifront", r"00:01\.0 8086:10d3 class 020000", r"BAR 0 at [0-9a-f]+, 20000 bytes", "bus 1 is ffffffff, the bridge 600",
+          "command 6", "pcifront: interrupt", "pcifront: ready")
+    at = 0
+    for how in ("", "--hang", *["--inject"] * KILLS):
+        crash(m, "pciback", how=how)
+        at = rounds(m, at, 1)
+    for i in range(2):
+        out = struck(m, f"pci-detach pcifront {FRONT_NIC}")
+        check(not out.strip(), f"pci-detach: {out}")
+        at = rounds(m, at, 0)
+        shows(m, "pci-assignable-list", rf"{FRONT_NIC}.* nobody")
+        out = struck(m, f"pci-attach pcifront {FRONT_NIC}")
+        check(not out.strip(), f"pci-attach: {out}")
+        front(m, "pcifront", *[r"1 devices now"] * (i + 1))
+        at = rounds(m, at, 1)
+    # One that claims what is not its own and asks without an end: the other one is answered as before, the store too, and pciback's death changes nothing.
+    m.cmd(f"pci-detach pcifront {FRONT_NIC}")
+    out = m.cmd("create pcifront name=bad extra=hostile", 60)
+    check("created as domain" in out, f"create: {out}")
+    front(m, "bad", r"pcifront: hostile", r"[1-9]\d* answers to \d+ requests")
+    for _ in range(2):
+        crash(m, "pciback", how="--inject")
+        at = rounds(m, at, 0)
+    check("created as domain" in m.cmd("create echo", 60), "create echo")
+    front(m, "echo", "echo: ready")
+    for name in ("echo", "bad"):
+        check(not m.cmd(f"destroy {name}", 60).strip(), f"destroy {name}")
+    m.cmd(f"pci-attach pcifront {FRONT_NIC}")
+    rounds(m, at, 1)
+    check(not m.cmd("destroy pcifront", 60).strip(), "destroy")
+    shows(m, "pci-assignable-list", rf"{FRONT_NIC}.* nobody")
 
 
 # --- bridges ----------------------------------------------------------------------------------------------------------

@@ -332,6 +332,7 @@ static struct blk_io *queue[DEPTH];
 static unsigned nr_queued;
 struct bb_disk disk;
 void (*arm_hook)(void);
+void (*fresh_hook)(void);
 
 static struct shadow *owner_of(uint32_t sector, unsigned *q)
 {
@@ -539,6 +540,8 @@ static void be_fresh(void)
         disk.ring[q].sring = w.ring[q];
         disk.ring[q].port = q + 1;
     }
+    if (fresh_hook)
+        fresh_hook();
 }
 
 const char *be_why;

@@ -92,6 +92,7 @@ struct shadow *fe_request(unsigned q, uint8_t op, uint32_t sector, uint32_t n, u
 void fe_look(unsigned q);
 extern struct bb_disk disk;
 extern void (*arm_hook)(void);
+extern void (*fresh_hook)(void); /* an instance begins */
 extern struct blkdev the_disk;
 extern struct blkdev *const devs[];
 extern struct bb bb;

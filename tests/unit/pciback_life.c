@@ -49,12 +49,15 @@ uint64_t now_ns(void) { return seen->now += 1000; }
 int event_bind_virq(unsigned virq, event_fn fn, void *arg) { return 9; }
 int event_bind_interdomain(domid_t remote, uint32_t port, event_fn fn, void *arg)
 {
-    return -ENOENT;
+    return remote == 16 && port == 5 ? 10 : -ENOENT;
 }
 void event_close(uint32_t port) {}
 int grant_map(struct grant_map *m, domid_t dom, const uint32_t *refs, unsigned n, unsigned flags)
 {
-    return -EINVAL;
+    static uint8_t page[PAGE_SIZE];
+
+    m->va = dom == 16 && *refs == 9 ? page : NULL;
+    return m->va ? 0 : -EINVAL;
 }
 int grant_unmap(struct grant_map *m) { return 0; }
 int event_adopt(uint32_t port, event_fn fn, void *arg) { return 0; }
@@ -75,6 +78,8 @@ bool cmdline_get(const char *key, char *buf, size_t n)
 
 int event_send(uint32_t port)
 {
+    if (port == 10) /* the front-end's */
+        return 0;
     point();
     says(LIFE_SENDS);
     return 0;

@@ -69,6 +69,30 @@ static void attach_one_more(void)
     one_more = true;
 }
 
+/* The front-end of 16. */
+static void front(const char *key, const char *value)
+{
+    char req[128];
+    int len = snprintf(req, sizeof req, "/local/domain/16/device/pci/0/%s", key) + 1;
+    len += snprintf(req + len, sizeof req - (size_t)len, "%s", value);
+    assert_string_equal(said(&ctl, XS_WRITE, 0, req, (uint32_t)len), "=OK");
+}
+
+static void front_connects(void)
+{
+    front("pci-op-ref", "9");
+    front("event-channel", "5");
+    front("magic", "7");
+    front("state", "3");
+}
+
+/* The second device is to go. */
+static void reconfigure(void)
+{
+    with(XS_WRITE, 0, "5", "/0/state-%u", 16, 1);
+    with(XS_WRITE, 0, "7", "/0/state", 16, 0);
+}
+
 /* What is done each time that pciback sleeps; false: nothing is left. */
 static bool acts(unsigned n)
 {
@@ -78,6 +102,10 @@ static bool acts(unsigned n)
     case 2: attach_one_more(); return true;
     case 3: devices(18, 9, 1); return true; /* is the platform's */
     case 4: with(XS_RM, 0, NULL, "", 17, 0); return true;
+    case 5: front_connects(); return true;
+    case 6: reconfigure(); return true;
+    case 7: front("state", "7"); return true;
+    case 8: front("state", "4"); return true;
     default: return false;
     }
 }
@@ -163,6 +191,8 @@ static bool hears(char what, const struct plan *p, unsigned *step)
     }
     if (p->attach && what == LIFE_SENDS && messages > p->message && *step)
         attach_one_more();
+    if (what == LIFE_SLEEPS) /* others do one thing after the other: what was done it has seen */
+        away = 0;
     if (!away)
         store_turn();
     return what != LIFE_SLEEPS || ring->rsp_prod != ring->rsp_cons || acts((*step)++);
@@ -185,6 +215,8 @@ static void world(void)
     OK(&ctl, XS_MKDIR, 0, S("/local/domain/2/backend"));
     OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/2\0n0\0r2"));
     OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/2/backend\0n0\0r2"));
+    OK(&ctl, XS_MKDIR, 0, S("/local/domain/16/device/pci/0"));
+    OK(&ctl, XS_SET_PERMS, 0, S("/local/domain/16/device/pci/0\0n16\0r2"));
 }
 
 static void world_ends(void)
@@ -298,7 +330,8 @@ TEST(test_what_it_says, .setup_func = no_world, .teardown_func = no_world)
     node_is("16/0/cfg-2", "ENOENT");
     node_is("16/0/vdev-0", "0000:00:01.00");
     node_is("16/0/vdev-1", "0000:00:02.00");
-    node_is("16/0/state-1", "3");
+    node_is("16/0/state-0", "3");
+    node_is("16/0/state-1", "6");
     node_is("16/0/root_num", "1");
     node_is("16/0/root-0", "0000:00");
     WANT(&g16, XS_READ, 0, S("/local/domain/2/backend/pci/16/0/vdev-1"), "=0000:00:02.00");

@@ -22,7 +22,6 @@
 #define CAP_MSI  0x05u
 #define CAP_PCIE 0x10u
 #define CAP_MSIX 0x11u
-#define CAP_GONE 0xffu /* the filter shows it, we do not */
 #define MAX_CAPS 16u
 
 #define MSI_ON       0x0001u
@@ -43,6 +42,7 @@
 
 struct cap {
     uint8_t off, id;
+    bool gone; /* the filter shows it, we do not */
 };
 /* What is known of a device in this life only: it is as the filter says it. */
 struct seen {
@@ -249,7 +249,7 @@ static struct seen *seen_of(const struct vconfig_kept *k, const struct bh_pci_in
             gone = !info->irqs || msi;
         else if ((head & 0xff) == CAP_MSI)
             gone = !info->irqs || !msi; /* one kind of interrupt: the better one */
-        s->cap[s->nr++] = (struct cap){ (uint8_t)at, gone ? CAP_GONE : (uint8_t)head };
+        s->cap[s->nr++] = (struct cap){ (uint8_t)at, (uint8_t)head, gone };
         at = head >> 8 & 0xfc;
     }
     return s;
@@ -259,12 +259,25 @@ static struct seen *seen_of(const struct vconfig_kept *k, const struct bh_pci_in
 static unsigned shown_from(const struct seen *s, unsigned i)
 {
     for (; i < s->nr; i++)
-        if (s->cap[i].id != CAP_GONE)
+        if (!s->cap[i].gone)
             return s->cap[i].off;
     return 0;
 }
 
-/* The one that a register belongs to: the last that begins at or before it. */
+/* What of it is ours to answer; of one that we do not know, where the list goes on. */
+static unsigned cap_len(const struct cap *c)
+{
+    switch (c->id) {
+    case CAP_PM: return 8;
+    case CAP_MSI: return 24;
+    case CAP_MSIX: return 12;
+    case CAP_PCIE: return 0x3c;
+    default: return 4;
+    }
+}
+
+/* The last that begins there or before, if it is as long. NULL: the filter alone says what may be done there; that is nothing, but of a device that is
+ * permissive. */
 static const struct cap *cap_at(const struct seen *s, unsigned off)
 {
     const struct cap *found = NULL;
@@ -272,7 +285,7 @@ static const struct cap *cap_at(const struct seen *s, unsigned off)
     for (unsigned i = 0; i < s->nr; i++)
         if (s->cap[i].off <= off && (!found || s->cap[i].off > found->off))
             found = &s->cap[i];
-    return found;
+    return found && off - found->off < cap_len(found) ? found : NULL;
 }
 
 /* Which word of the message lies there; VW_NR: none. */
@@ -303,10 +316,12 @@ static uint32_t read_cap(const struct vconfig_kept *k, const struct bh_pci_info 
     const struct seen *s = seen_of(k, info);
     const struct cap *c = cap_at(s, off);
 
-    if (!c || c->id == CAP_GONE)
+    if (c && c->gone)
         return 0;
-    unsigned rel = off - c->off;
     uint32_t v = ops->read(head_sbdf(k), off);
+    if (!c)
+        return v;
+    unsigned rel = off - c->off;
     if (c->id == CAP_MSI)
         v = read_msi(k, c, rel);
     else if (c->id == CAP_MSIX && !rel)
@@ -358,15 +373,12 @@ static int reset(struct vconfig_kept *k)
     return rc == -EAGAIN ? rc : 0;
 }
 
-static int write_cap(struct vconfig_kept *k, const struct bh_pci_info *info, unsigned off,
-                     uint32_t value, uint32_t lanes)
+/* A write to a register of a capability that is shown. */
+static int write_cap(struct vconfig_kept *k, const struct bh_pci_info *info, const struct cap *c,
+                     unsigned rel, uint32_t value, uint32_t lanes)
 {
-    const struct cap *c = cap_at(seen_of(k, info), off);
     uint32_t take = 0;
 
-    if (!c)
-        return 0;
-    unsigned rel = off - c->off;
     if (c->id == CAP_MSI)
         return write_msi(k, c, rel, value, lanes);
     if (c->id == CAP_PCIE && rel == 8 && (value & lanes & DEVCTL_RESET))
@@ -496,16 +508,15 @@ int vconfig_write(domid_t dom, unsigned devfn, unsigned off, unsigned size, uint
     uint32_t lanes = lanes_of(off, size), v = value << (off & 3) * 8;
     if (!k)
         return 0;
-    if (at >= CAPS_FROM)
-        return write_cap(k, &info, at, v, lanes);
+    const struct cap *c = at >= CAPS_FROM ? cap_at(seen_of(k, &info), at) : NULL;
+    if (c)
+        return c->gone ? 0 : write_cap(k, &info, c, at - c->off, v, lanes);
     if (at >= BAR0 && at < BAR0 + 4 * BARS) {
         write_bar(k, &info, (at - BAR0) / 4, v, lanes);
         return 0;
     }
     int rc = at == COMMAND ? write_command(k, &info, v, lanes) : 0;
-    if (!rc && at < BAR0) /* the device's own bits: the filter knows which */
-        ops->write(head_sbdf(k), off, size, value);
-    else if (!rc && at == 0x3c)
+    if (!rc && (at < BAR0 || at >= 0x3c)) /* the device's own bits: the filter knows which */
         ops->write(head_sbdf(k), off, size, value);
     return rc;
 }

@@ -224,6 +224,7 @@ static int k_pci(struct parser *ps)
 
     c->nr_pci = 0;
     c->pci_all = 0;
+    memset(c->pci_said, 0, sizeof(c->pci_said));
     for (const struct item *i = entry(ps, NULL); i; i = entry(ps, i)) {
         if (c->nr_pci == CFG_MAX_PCI)
             return fail(ps, "pci: more than %d", CFG_MAX_PCI);
@@ -234,6 +235,7 @@ static int k_pci(struct parser *ps)
         if (*why)
             note(ps, "pci: %s", why);
         c->pci_all |= (uint8_t)(d.all << c->nr_pci);
+        c->pci_said[c->nr_pci] = d;
         c->pci[c->nr_pci++] = d.sbdf;
     }
     return rc;
@@ -484,6 +486,17 @@ static void command_line(struct parser *ps, const struct settings *s)
         note(ps, "cmdline: is the whole, root and extra beside it do not count");
 }
 
+static void pci_of_service(struct parser *ps)
+{
+    bool said = false;
+
+    for (unsigned i = 0; i < ps->c->nr_pci && ps->c->role != BH_ROLE_GUEST; i++)
+        said |= ps->c->pci_said[i].vslot || ps->c->pci_said[i].permissive;
+    ps->line = 0;
+    if (said)
+        note(ps, "pci: vslot and permissive do nothing for a service domain, which asks the core");
+}
+
 int config_read(struct domcfg *c, const char *file, const char *text, size_t len, int nr_words,
                 char *const *words, struct findings *found)
 {
@@ -502,6 +515,7 @@ int config_read(struct domcfg *c, const char *file, const char *text, size_t len
         c->on_watchdog = c->on_crash;
     command_line(&ps, &s);
     say_noted(&ps, noted);
+    pci_of_service(&ps);
     settings_free(&s);
     return found->errors ? -EINVAL : 0;
 }

@@ -24,9 +24,12 @@
 
 enum cfg_action { ACTION_DESTROY = 0, ACTION_RESTART, ACTION_PRESERVE, ACTION_SOFT_RESET };
 
+/* vslot, permissive: of a guest's; where it is to be seen (0: anywhere), and whether its own registers outside the header are let through. */
 struct cfg_pci {
     uint32_t sbdf;
     bool all; /* its slot's functions, as many as there are */
+    bool permissive;
+    uint8_t vslot;
 };
 
 struct cfg_vif {
@@ -75,6 +78,7 @@ struct domcfg {
     unsigned nr_disks;
     uint32_t pci[CFG_MAX_PCI];
     unsigned nr_pci;
+    struct cfg_pci pci_said[CFG_MAX_PCI]; /* what the configuration says of some of them */
     uint8_t pci_all; /* a bit for each of pci: all functions of its slot are meant (domain/pci.h) */
     struct cfg_bridge bridge[SLOT_BRIDGES]; /* none: one, which bears the domain's name (domain/bridge.h) */
     unsigned nr_bridges;
@@ -91,6 +95,17 @@ struct domcfg {
 #define KEY_OWN(key, function)
 #include "config/keys.def"
 };
+
+/* What was said of a device; NULL: nothing. */
+static inline const struct cfg_pci *config_pci_said(const struct domcfg *c, uint32_t sbdf)
+{
+    for (unsigned i = 0; i < CFG_MAX_PCI; i++) {
+        const struct cfg_pci *p = &c->pci_said[i];
+        if ((p->vslot || p->permissive) && (p->all ? !((p->sbdf ^ sbdf) >> 3) : p->sbdf == sbdf))
+            return p;
+    }
+    return NULL;
+}
 
 /* Whoever kept it may have written there before he ended: what others count by, and print. */
 static inline bool config_sound(const struct domcfg *c)

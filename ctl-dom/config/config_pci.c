@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One entry of pci=, as xl-pci-configuration(5) has them: [DOMAIN:]BUS:SLOT.FUNCTION, where * stands for all functions that there are, maybe
- * @VSLOT, then key=value; or bdf= as one of these. Only which device it is counts here; the other words are noted.
+ * @VSLOT, then key=value; or bdf= as one of these. The slot and `permissive` count for guests; the other words are noted.
  *
  * Pure: no hypercalls.
  */
@@ -48,10 +48,21 @@ static const char *device(const char *p, struct cfg_pci *d)
     return bus <= 0xff && slot <= 0x1f ? p : NULL;
 }
 
+static bool slot(const char *p, struct cfg_pci *d)
+{
+    uint32_t v;
+
+    if (!hex(&p, 2, 0x1f, &v) || *p || !v)
+        return false;
+    d->vslot = (uint8_t)v;
+    return true;
+}
+
 static bool flag(const char *val) { return !strcmp(val, "0") || !strcmp(val, "1"); }
 
 /* One option. 0: it is known, and if it asks for something, noted. */
-static int option(const char *key, const char *val, char *noted, size_t n, char *err, size_t err_len)
+static int option(struct cfg_pci *d, const char *key, const char *val, char *noted, size_t n,
+                  char *err, size_t err_len)
 {
     static const char *const flags[] = { "permissive", "seize", "msitranslate", "power_mgmt" };
     bool on = false, known = false;
@@ -63,13 +74,17 @@ static int option(const char *key, const char *val, char *noted, size_t n, char 
             known = true;
             on = *val == '1';
         }
+    if (!strcmp(key, "permissive")) {
+        d->permissive = on;
+        return 0;
+    }
     if (!strcmp(key, "rdm_policy")) {
         if (strcmp(val, "strict") != 0 && strcmp(val, "relaxed") != 0)
             return snprintf(err, err_len, "rdm_policy '%.20s' is neither strict nor relaxed", val),
                    -EINVAL;
         known = on = true;
     }
-    if (!strcmp(key, "name") || !strcmp(key, "vslot"))
+    if (!strcmp(key, "name"))
         known = on = true;
     if (!known)
         return snprintf(err, err_len, "unknown option '%.20s'", key), -EINVAL;
@@ -113,17 +128,22 @@ int config_pci(struct cfg_pci *d, const char *spec, char *err, size_t n)
                                 "bad device '%.60s' (bus:slot.function or domain:bus:slot.function, a * for all functions)",
                                 which),
                        -EINVAL;
-            uint32_t vslot;
-            if (*end++ != '@')
-                continue;
-            if (!hex(&end, 2, 0x1f, &vslot) || *end)
-                return snprintf(err, n, "bad slot in '%.60s'", which), -EINVAL;
-            (void)option("vslot", "", noted, sizeof(noted), err, n);
+            if (*end == '@' && (end++, !slot(end, d)))
+                return snprintf(err, n, "bad slot in '%.60s' (1 to 1f; 0 is the host bridge's)",
+                                which),
+                       -EINVAL;
             continue;
         }
         if (!val)
             return snprintf(err, n, "expected option=value, got '%.40s'", word), -EINVAL;
-        int rc = option(word, trim(val), noted, sizeof(noted), err, n);
+        val = trim(val);
+        if (!strcmp(word, "vslot")) {
+            if (!slot(val, d))
+                return snprintf(err, n, "bad vslot '%.20s' (1 to 1f; 0 is the host bridge's)", val),
+                       -EINVAL;
+            continue;
+        }
+        int rc = option(d, word, val, noted, sizeof(noted), err, n);
         if (rc)
             return rc;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Table layouts are those of the ACPI specification 6.3, section 5.2. */
 #include "domain/acpi.h"
-#include <stdbool.h>
+#include <layout.h>
 #include <string.h>
 
 struct rsdp { /* 5.2.5.3 */
@@ -79,6 +79,101 @@ static const uint8_t dsdt_aml[] = {
     0x08, '\\', '_', 'S', '5', '_', 0x12, 0x08, 0x04, 0x0a, 0x05, 0x0a, 0x05, 0x00, 0x00,
 };
 
+/* Scope (\_SB) { Device (PCI0) { _HID PNP0A03, _UID 0, _CRS: bus 0 alone; ports CF8 to CFF; where the core puts BARs (<layout.h>) } }.
+ * Lengths of packages are of two bytes (20.2.4); descriptors are those of 6.4. */
+#define B2(x)       (uint8_t)(x), (uint8_t)((x) >> 8)
+#define B4(x)       B2(x), B2((x) >> 16)
+#define B8(x)       B4(x), B4((uint64_t)(x) >> 32)
+#define PKG(len)    (uint8_t)(0x40 | ((len)&15)), (uint8_t)((len) >> 4)
+#define FIXED       0x0c /* producer, both ends fixed */
+#define READ_WRITE  0x01 /* not cacheable */
+#define SIZE_CRS    (16 + 8 + 26 + 46 + 2)
+#define SIZE_BUFFER (2 + 2 + SIZE_CRS)
+#define SIZE_DEVICE (2 + 4 + 10 + 6 + 5 + 1 + SIZE_BUFFER)
+#define SIZE_SCOPE  (2 + 5 + 2 + SIZE_DEVICE)
+static const uint8_t pci_aml[] = {
+    0x10,
+    PKG(SIZE_SCOPE),
+    '\\',
+    '_',
+    'S',
+    'B',
+    '_',
+    0x5b,
+    0x82,
+    PKG(SIZE_DEVICE),
+    'P',
+    'C',
+    'I',
+    '0',
+    0x08,
+    '_',
+    'H',
+    'I',
+    'D',
+    0x0c,
+    0x41,
+    0xd0,
+    0x0a,
+    0x03,
+    0x08,
+    '_',
+    'U',
+    'I',
+    'D',
+    0x00,
+    0x08,
+    '_',
+    'C',
+    'R',
+    'S',
+    0x11,
+    PKG(SIZE_BUFFER),
+    0x0a,
+    SIZE_CRS,
+    0x88,
+    B2(0x0d),
+    2,
+    FIXED,
+    0,
+    B2(0),
+    B2(0),
+    B2(0),
+    B2(0),
+    B2(1),
+    0x47,
+    0x01,
+    B2(0xcf8),
+    B2(0xcf8),
+    1,
+    8,
+    0x87,
+    B2(0x17),
+    0,
+    FIXED,
+    READ_WRITE,
+    B4(0),
+    B4(BH_BARS),
+    B4(BH_BARS_END - 1),
+    B4(0),
+    B4(BH_BARS_END - BH_BARS),
+    0x8a,
+    B2(0x2b),
+    0,
+    FIXED,
+    READ_WRITE,
+    B8(0),
+    B8(BH_BARS_HIGH),
+    B8(BH_BARS_HIGH_END - 1),
+    B8(0),
+    B8(BH_BARS_HIGH_END - BH_BARS_HIGH),
+    0x79,
+    0x00,
+};
+_Static_assert(sizeof(pci_aml) == 1 + SIZE_SCOPE, "its lengths");
+
+_Static_assert(sizeof(struct header) + sizeof(dsdt_aml) + sizeof(pci_aml) <= 256, "room for a DSDT");
+
 static uint8_t checksum(const void *p, size_t len)
 {
     uint8_t sum = 0;
@@ -133,10 +228,11 @@ static size_t build_madt(struct madt *m, unsigned nr_vcpus)
     return len;
 }
 
-size_t acpi_build(void *buf, size_t size, uint64_t gpa, unsigned nr_vcpus)
+size_t acpi_build(void *buf, size_t size, uint64_t gpa, unsigned nr_vcpus, bool pci)
 {
     uint8_t *p = buf;
-    const size_t xsdt = 64, dsdt = xsdt + 64, fadt = dsdt + 64, madt = fadt + 320;
+    const size_t xsdt = 64, dsdt = xsdt + 64, fadt = dsdt + 256, madt = fadt + 320;
+    size_t aml = sizeof(struct header) + sizeof(dsdt_aml);
     size_t need = madt + sizeof(struct madt) + nr_vcpus * sizeof(struct madt_lapic);
     uint64_t tables[2] = { gpa + fadt, gpa + madt };
 
@@ -144,7 +240,11 @@ size_t acpi_build(void *buf, size_t size, uint64_t gpa, unsigned nr_vcpus)
         return 0;
     memset(buf, 0, size);
     memcpy(p + dsdt + sizeof(struct header), dsdt_aml, sizeof(dsdt_aml));
-    seal((struct header *)(p + dsdt), "DSDT", 2, sizeof(struct header) + sizeof(dsdt_aml));
+    if (pci) {
+        memcpy(p + dsdt + aml, pci_aml, sizeof(pci_aml));
+        aml += sizeof(pci_aml);
+    }
+    seal((struct header *)(p + dsdt), "DSDT", 2, aml);
     build_fadt((struct fadt *)(p + fadt), gpa + dsdt);
     build_madt((struct madt *)(p + madt), nr_vcpus);
     memcpy(p + xsdt + sizeof(struct header), tables, sizeof(tables));

@@ -6,6 +6,7 @@
  * Pure: no hypercalls.
  */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <bulkhead.h>
@@ -14,6 +15,6 @@
  * SLP_EN set for a power-off. */
 #define ACPI_SLEEP_PORT BH_PORT_SLEEP
 
-/* Builds RSDP (at offset 0), XSDT, FADT, MADT and DSDT as they will lie at gpa. Returns the bytes
- * used, 0 if size is too small. */
-size_t acpi_build(void *buf, size_t size, uint64_t gpa, unsigned nr_vcpus);
+/* Builds RSDP (at offset 0), XSDT, FADT, MADT and DSDT as they will lie at gpa; pci: with a root bus, for who has devices. Returns the
+ * bytes used, 0 if size is too small. */
+size_t acpi_build(void *buf, size_t size, uint64_t gpa, unsigned nr_vcpus, bool pci);

@@ -379,9 +379,12 @@ int build_guest(struct dom *d, struct bh_entry *entry, struct errbuf *e)
     if (!rc && d->cfg.ramdisk[0])
         rc = load_ramdisk(d, map.gpa + BOOT_BLOCK, low, &map, e);
     if (!rc) {
-        size_t len = acpi_build(buf, ACPI_PAGES * PAGE_SIZE, SPECIAL_GPA, config_most_vcpus(&d->cfg));
+        char text[sizeof(d->cfg.cmdline) + 16];
+        size_t len = acpi_build(buf, ACPI_PAGES * PAGE_SIZE, SPECIAL_GPA,
+                                config_most_vcpus(&d->cfg), d->cfg.nr_pci);
         rc = guest_write(d->id, SPECIAL_GPA, buf, len);
-        boot_block_fill(buf, &map, d->cfg.cmdline);
+        guest_cmdline(d, text, sizeof(text));
+        boot_block_fill(buf, &map, text);
         if (!rc)
             rc = guest_write(d->id, map.gpa, buf, BOOT_BLOCK);
         entry->ebx = map.gpa;

@@ -99,7 +99,11 @@ static int refused(const struct domcfg *cfg, uint32_t sbdf, int rc, struct errbu
                     "%s: %s shares its IOMMU group with devices that would not go with it: they must be hidden, and nobody "
                     "else's (pci-assignable-list shows groups)",
                     who, dev);
-    case -EOPNOTSUPP: return fail(e, rc, "%s: %s has no reset that the core could use", who, dev);
+    case -EOPNOTSUPP:
+        return fail(e, rc, "%s: %s has no reset that the core could use%s", who, dev,
+                    cfg->role == BH_ROLE_GUEST
+                        ? ": permissive=1 takes it with whatever its last owner left in it"
+                        : "");
     default: return fail(e, rc, "%s: %s: %s", who, dev, errno_text(rc));
     }
 }
@@ -184,7 +188,11 @@ int pci_could(const struct domcfg *cfg, uint32_t sbdf, struct errbuf *e)
 
 int pci_attach(struct dom *d, uint32_t sbdf, struct errbuf *e)
 {
-    struct bh_assign a = { .sbdf = sbdf, .domid = d->id };
+    const struct cfg_pci *said = config_pci_said(&d->cfg, sbdf);
+    bool permissive = said && said->permissive && d->cfg.role == BH_ROLE_GUEST;
+    struct bh_assign a = { .sbdf = sbdf,
+                           .domid = d->id,
+                           .flags = permissive ? BH_ASSIGN_PERMISSIVE : 0 };
     int rc = pci_could(&d->cfg, sbdf, e);
 
     if (rc)
@@ -201,6 +209,10 @@ int pci_expand(struct domcfg *c, struct errbuf *e)
     uint32_t sbdf[CFG_MAX_PCI];
     unsigned n = 0;
 
+    if (c->nr_pci && c->role == BH_ROLE_GUEST && !dom_by_id(BH_DOMID_PCIBACK))
+        return fail(e, -ENODEV,
+                    "%s: pci: pciback is not there, and nobody else answers when it looks for its devices: create pciback first",
+                    c->name);
     for (unsigned i = 0; i < c->nr_pci; i++) {
         bool all = c->pci_all >> i & 1;
         for (uint32_t f = 0; f < (all ? 8 : 1); f++) {

@@ -59,6 +59,22 @@ void boot_block_fill(uint8_t *block, const struct boot_map *m, const char *cmdli
     snprintf((char *)block + CMDLINE, BOOT_BLOCK - CMDLINE, "%s", cmdline);
 }
 
+static bool has_word(const char *text, const char *word)
+{
+    for (const char *p = text; (p = strstr(p, word)) != NULL; p++)
+        if (p == text || p[-1] == ' ')
+            return true;
+    return false;
+}
+
+void guest_cmdline(const struct dom *d, char *text, size_t n)
+{
+    const char *said = d->cfg.cmdline;
+    bool bounce = d->cfg.nr_pci && !has_word(said, "swiotlb=");
+
+    snprintf(text, n, "%s%s%s", bounce ? "swiotlb=force" : "", bounce && *said ? " " : "", said);
+}
+
 void service_cmdline(const struct dom *d, const char *bridges, char *text, size_t n)
 {
     snprintf(text, n, "%s%s boot=%lu%s %s", d->words, bridges, d->instance,

@@ -34,5 +34,8 @@ struct boot_map {
 uint64_t boot_block_at(uint64_t high);
 /* Fills the block of BOOT_BLOCK bytes that will lie at map->gpa. */
 void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmdline);
+/* A guest's. One that has devices bounces what they read and write (swiotlb=): else a back-end in it would give them its guests' grants, which
+ * are not in their IOMMU table. */
+void guest_cmdline(const struct dom *d, char *text, size_t n);
 /* The command line of d's instance, of n bytes at most with the NUL. */
 void service_cmdline(const struct dom *d, const char *bridges, char *text, size_t n);

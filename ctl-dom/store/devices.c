@@ -289,8 +289,13 @@ void pci_nodes(struct txn *t, struct dom *d, void *arg)
     snprintf(fe, sizeof(fe), "/local/domain/%u/device/pci/0", d->id);
     back_begin(t, d, BH_DOMID_PCIBACK, be, fe);
     for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
+        const struct cfg_pci *said = config_pci_said(&d->cfg, d->cfg.pci[i]);
         node(t, sbdf_text(d->cfg.pci[i]).s, NULL, "%s/dev-%u", be, i);
-        node_num(t, i << 3, "%s/vdevfn-%u", be, i);
+        if (said && said->vslot)
+            node_num(t, (uint32_t)said->vslot << 3 | (said->all ? d->cfg.pci[i] & 7 : 0),
+                     "%s/vdevfn-%u", be, i);
+        if (said && said->permissive)
+            node(t, "permissive=1", NULL, "%s/opts-%u", be, i);
     }
     node_num(t, d->cfg.nr_pci, "%s/num_devs", be);
     back_ready(t, d, BH_DOMID_PCIBACK, be);

@@ -293,7 +293,9 @@ static long op_reclaim(const struct bh_reclaim *a)
 static long op_pci_info(struct bh_pci_info *a) { return pci_info(a->index, NULL, a); }
 static long op_assign(struct domain *d, const struct bh_assign *a)
 {
-    return pci_assign(d, a->sbdf, a->gpa);
+    if (a->flags & ~BH_ASSIGN_PERMISSIVE || (a->flags && d->role != BH_ROLE_GUEST))
+        return -EINVAL;
+    return pci_assign(d, a->sbdf, a->gpa, a->flags);
 }
 static long op_deassign(struct domain *d, const struct bh_assign *a)
 {

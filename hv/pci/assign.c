@@ -17,8 +17,7 @@
 #include "domain/struct.h"
 #include "domain/table.h"
 
-#define MMIO_HIGH (1ull << 38) /* for those that do not fit */
-#define MAX_MMIO  (4ull << 30) /* of one device */
+#define MAX_MMIO (4ull << 30) /* of one device */
 #define CHIPSET \
     0xfec00000ull /* up to 4 GiB: interrupt controllers, timers, TPM, flash; no device's, whatever it says */
 #define MAP_STEP   64u  /* leaves that a step maps: each is held against every device's BARs */
@@ -86,7 +85,7 @@ static int check_quiet(struct domain *d)
 }
 
 /* In the order of the refusals in bulkhead.h. */
-static int check_assign(const struct pci_dev *p, struct domain *d)
+static int check_assign(const struct pci_dev *p, struct domain *d, bool permissive)
 {
     uint64_t mmio = 0;
     int rc;
@@ -104,7 +103,7 @@ static int check_assign(const struct pci_dev *p, struct domain *d)
         return rc;
     if (!group_is_free(p, d))
         return -EXDEV;
-    if (p->reset == PCI_RESET_NONE)
+    if (p->reset == PCI_RESET_NONE && !permissive)
         return -EOPNOTSUPP;
     if (d->state != BH_DOM_BUILDING && d->state != BH_DOM_RUNNING)
         return -EINVAL;
@@ -150,11 +149,11 @@ static uint64_t bar_span(const struct bh_pci_bar *b) /* whole pages that it touc
 /* Chooses where each BAR goes: naturally aligned, after what the owner has already; `gpa` != 0 fixes the first. */
 static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
 {
-    uint64_t low = BH_BARS, high = MMIO_HIGH;
+    uint64_t low = BH_BARS, high = BH_BARS_HIGH;
 
     for (const struct pci_dev *q = d->devices; q; q = q->next_owned)
         for (unsigned i = 0; i < 6; i++)
-            if (q->bar[i].gpa >= MMIO_HIGH)
+            if (q->bar[i].gpa >= BH_BARS_HIGH)
                 high = MAX(high, (q->bar[i].gpa & PAGE_MASK) + bar_span(&q->bar[i]));
             else if (q->bar[i].gpa)
                 low = MAX(low, (q->bar[i].gpa & PAGE_MASK) + bar_span(&q->bar[i]));
@@ -170,7 +169,7 @@ static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
         if (ROUND_UP(low, align) + span <= BH_BARS_END) {
             b->gpa = ROUND_UP(low, align);
             low = b->gpa + span;
-        } else if (b->flags & BAR_64) {
+        } else if ((b->flags & BAR_64) && ROUND_UP(high, align) + span <= BH_BARS_HIGH_END) {
             b->gpa = ROUND_UP(high, align);
             high = b->gpa + span;
         } else {
@@ -332,7 +331,7 @@ static uint32_t free_pirq_base(const struct domain *d)
     return base;
 }
 
-static void link_device(struct domain *d, struct pci_dev *p)
+static void link_device(struct domain *d, struct pci_dev *p, bool permissive)
 {
     struct pci_dev **link = &d->devices;
 
@@ -345,6 +344,7 @@ static void link_device(struct domain *d, struct pci_dev *p)
     p->at_page = 0;
     p->at_any = p->had_dma = false;
     p->msi_pirq = 0;
+    p->permissive = permissive;
     p->why = 0;
     p->next_owned = NULL;
     while (*link)
@@ -363,6 +363,7 @@ static void unlink_device(struct domain *d, struct pci_dev *p)
     p->next_owned = NULL;
     p->owner = DOMID_NONE;
     p->state = BH_PCI_ASSIGNABLE;
+    p->permissive = false;
     p->phase = PCI_IDLE;
 }
 
@@ -399,26 +400,26 @@ static int release_step(struct domain *d, struct pci_dev *p)
 }
 
 /* Nothing is changed by it when it fails, but that the device is reset. */
-static int assign_begin(struct domain *d, struct pci_dev *p, uint64_t gpa)
+static int assign_begin(struct domain *d, struct pci_dev *p, uint64_t gpa, bool permissive)
 {
-    int rc = check_assign(p, d);
+    int rc = check_assign(p, d, permissive);
 
-    if (!rc)
+    if (!rc && p->reset != PCI_RESET_NONE)
         rc = pci_reset_step(p);
     if (!rc)
         rc = place_bars(p, d, gpa);
     if (!rc)
-        link_device(d, p);
+        link_device(d, p, permissive);
     else if (p && p->phase == PCI_IDLE)
         forget_places(p);
     return rc;
 }
 
-static int assign_step(struct domain *d, struct pci_dev *p, uint64_t gpa)
+static int assign_step(struct domain *d, struct pci_dev *p, uint64_t gpa, bool permissive)
 {
     bool begun = p && p->state == BH_PCI_ASSIGNED && p->owner == d->id &&
                  (p->phase == PCI_SETTING_UP || p->why);
-    int rc = begun ? check_quiet(d) : assign_begin(d, p, gpa);
+    int rc = begun ? check_quiet(d) : assign_begin(d, p, gpa, permissive);
 
     if (rc)
         return rc;
@@ -441,10 +442,10 @@ static int assign_step(struct domain *d, struct pci_dev *p, uint64_t gpa)
     return 0;
 }
 
-int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa)
+int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa, bool permissive)
 {
     spin_lock(&pci_lock);
-    int rc = assign_step(d, pci_find(sbdf), gpa);
+    int rc = assign_step(d, pci_find(sbdf), gpa, permissive);
     spin_unlock(&pci_lock);
     return rc;
 }
@@ -471,7 +472,9 @@ int pci_deassign(struct domain *d, uint32_t sbdf)
 /* What it was told to do before, it must not do now. */
 static int start_dma(struct domain *d, struct pci_dev *p)
 {
-    bool again = d->role == BH_ROLE_GUEST && p->had_dma; /* a driver of it told it so */
+    /* A driver of this life told it what it does; or nobody could have ended that, and its owner was given it all the same. */
+    bool again = (d->role == BH_ROLE_GUEST && p->had_dma) ||
+                 (p->permissive && p->reset == PCI_RESET_NONE);
     int rc = p->phase != PCI_READY || p->reset_stage ? -EBUSY : again ? 0 : pci_at_rest(p);
 
     if (!rc && !trial_permits(p))

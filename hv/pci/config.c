@@ -162,6 +162,23 @@ static uint32_t virtual_cap(struct pci_dev *p, unsigned n, unsigned off)
     return v;
 }
 
+/* A device's own registers: in no capability that means something to the core. */
+static bool is_own(const struct pci_dev *p, unsigned off)
+{
+    const struct {
+        unsigned at, len;
+    } known[] = { { p->cap_msix, 12 },
+                  { p->cap_msi, 24 },
+                  { p->cap_pm, 8 },
+                  { p->cap_pcie, 0x3c },
+                  { p->cap_af, 8 } };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
+        if (known[i].at && off - known[i].at < known[i].len)
+            return false;
+    return p->permissive && off >= 0x40 && !p->virtio; /* whose window leads into its BARs */
+}
+
 static uint32_t virtual_read(struct pci_dev *p, unsigned off)
 {
     if (off >= PCI_BAR0 && off < PCI_BAR0 + 24)
@@ -174,11 +191,13 @@ static uint32_t virtual_read(struct pci_dev *p, unsigned off)
     for (unsigned i = 0; i < p->nr_vcaps; i++)
         if (off >= p->vcap[i].off && off < p->vcap[i].off + p->vcap[i].len)
             return virtual_cap(p, i, off);
-    return 0;
+    return is_own(p, off) ? pci_read(p, off, 4) : 0;
 }
 
 static void virtual_write(struct pci_dev *p, unsigned off, uint32_t value, uint32_t lanes)
 {
+    if (is_own(p, off))
+        pci_write(p, off, 4, (pci_read(p, off, 4) & ~lanes) | (value & lanes));
     for (unsigned i = 0; i < ARRAY_SIZE(cfg_fields); i++) {
         const struct cfg_field *f = &cfg_fields[i];
         if (f->off != off || !((f->write | f->w1c) & lanes))

@@ -78,6 +78,7 @@ struct pci_dev {
     void *shadow[2]; /* of a guest's: pages of the core where it finds the table, the second if there are more than the first holds */
     uint32_t msi_pirq;         /* number in the guest's MSI message; 0: none */
     bool had_dma;              /* in this life of its owner */
+    bool permissive;           /* its owner has it so (BH_ASSIGN_PERMISSIVE) */
     bool virtio, nvme, e1000e; /* kinds whose running state the core can read */
     struct pci_part part[VIRTIO_STRUCTS];
     uint32_t notify_mult;
@@ -125,8 +126,8 @@ struct pci_dev *pci_find(uint32_t sbdf); /* NULL: no such function. It stays: de
  * its time or a vCPU of d has yet to leave, -EINVAL (d runs, or gpa), -ENOSPC (no address space, or no BAR that may be shown),
  * -EIO (did not come back from reset), -ENOMEM, or the refusals of struct bh_assign. An error that comes after the first step is
  * told when all is undone again. */
-int pci_assign(struct domain *d, uint32_t sbdf,
-               uint64_t gpa) __must_check; /* domain under construction or control-paused */
+int pci_assign(struct domain *d, uint32_t sbdf, uint64_t gpa,
+               bool permissive) __must_check; /* domain under construction or control-paused */
 int pci_deassign(struct domain *d,
                  uint32_t sbdf) __must_check; /* not of a running domain (-EINVAL); HC_AGAIN as above */
 /* On: -ENODEV not its device, -EBUSY not set up, or the core sees that it runs (virtio, NVMe), -EIO of any other kind: no reset

@@ -117,7 +117,10 @@ int pci_refill(struct domain *d)
     pci_refills++;
     return 0;
 }
-void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present) { dma_lost += !present; }
+__attribute__((weak)) void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
+{
+    dma_lost += !present;
+}
 int pci_soft_reset(struct domain *d)
 {
     pci_soft_resets++;
@@ -129,7 +132,7 @@ int pci_release_all(struct domain *d)
     pci_releases++;
     return 0;
 }
-int pci_assign(struct domain *d, uint32_t s, uint64_t g) { return -ENODEV; }
+int pci_assign(struct domain *d, uint32_t s, uint64_t g, bool permissive) { return -ENODEV; }
 int pci_deassign(struct domain *d, uint32_t s) { return -ENOENT; }
 int pci_dma_enable(struct domain *d, uint32_t s, bool on) { return 0; }
 int pci_trial(struct domain *d, struct bh_trial *t) { return -ENODEV; }

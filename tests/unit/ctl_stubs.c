@@ -119,7 +119,7 @@ int elf_end(struct elf_stream *s)
     s->high = 0x101000;
     return 0;
 }
-size_t acpi_build(void *buf, size_t size, uint64_t gpa, unsigned vcpus)
+size_t acpi_build(void *buf, size_t size, uint64_t gpa, unsigned vcpus, bool pci)
 {
     memset(buf, 1, 16);
     return 16;
@@ -129,6 +129,7 @@ void boot_block_fill(uint8_t *block, const struct boot_map *map, const char *cmd
 {
     memset(block, 1, BOOT_BLOCK);
 }
+void guest_cmdline(const struct dom *d, char *text, size_t n) { snprintf(text, n, "words"); }
 void service_cmdline(const struct dom *d, const char *bridges, char *text, size_t n)
 {
     snprintf(text, n, "words%s", bridges);

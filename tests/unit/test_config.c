@@ -771,18 +771,22 @@ TEST(devices)
         uint32_t sbdf;
         bool all;
         const char *said;
+        unsigned vslot;
+        bool permissive;
     } good[] = {
-        { "03:00.0", 0x300, false, "" },
-        { "3:0.1", 0x301, false, "" },
-        { "0:3:0.0", 0x300, false, "" },
-        { "12ab:AF:1F.7", 0x12abafff, false, "" },
-        { "03:00.*", 0x300, true, "" },
-        { "03:00.0@5", 0x300, false, "03:00.0@5: passed over, it does nothing here: vslot" },
-        { "bdf=03:00.0", 0x300, false, "" },
-        { " bdf = 03:00.* , permissive = 0", 0x300, true, "" },
-        { "permissive=0,bdf=03:00.0", 0x300, false, "" },
+        { "03:00.0", 0x300, false, "", 0, false },
+        { "3:0.1", 0x301, false, "", 0, false },
+        { "0:3:0.0", 0x300, false, "", 0, false },
+        { "12ab:AF:1F.7", 0x12abafff, false, "", 0, false },
+        { "03:00.*", 0x300, true, "", 0, false },
+        { "03:00.0@5", 0x300, false, "", 5, false },
+        { "bdf=03:00.0,vslot=1f", 0x300, false, "", 0x1f, false },
+        { "bdf=03:00.0", 0x300, false, "", 0, false },
+        { " bdf = 03:00.* , permissive = 0", 0x300, true, "", 0, false },
+        { "permissive=0,bdf=03:00.0", 0x300, false, "", 0, false },
         { "3:0.0@1e,permissive=1,rdm_policy=strict,seize=0", 0x300, false,
-          "3:0.0@1e,permissive=1,rdm_policy=strict,: passed over, it does nothing here: vslot, permissive, rdm_policy" },
+          "3:0.0@1e,permissive=1,rdm_policy=strict,: passed over, it does nothing here: rdm_policy",
+          0x1e, true },
     };
     static const struct {
         const char *spec, *why;
@@ -796,6 +800,8 @@ TEST(devices)
         { "00003:00:00.0", "bad device" },
         { "03:00.0@20", "bad slot in '03:00.0@20'" },
         { "03:00.0@", "bad slot in" },
+        { "03:00.0@0", "bad slot in '03:00.0@0' (1 to 1f; 0 is the host bridge's)" },
+        { "03:00.0,vslot=20", "bad vslot '20'" },
         { "03:00.0,permissive", "expected option=value, got 'permissive'" },
         { "03:00.0,permissive=2", "permissive '2' is neither 0 nor 1" },
         { "03:00.0,rdm_policy=x", "rdm_policy 'x' is neither strict nor relaxed" },
@@ -809,6 +815,8 @@ TEST(devices)
         assert_string_equal(err, good[i].said);
         assert_int_equal(d.sbdf, good[i].sbdf);
         assert_int_equal(d.all, good[i].all);
+        assert_int_equal(d.vslot, good[i].vslot);
+        assert_int_equal(d.permissive, good[i].permissive);
     }
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_int_equal(config_pci(&d, bad[i].spec, err, sizeof(err)), -EINVAL);
@@ -816,6 +824,14 @@ TEST(devices)
     }
     assert_int_equal(parse("pci = [ '03:00.0', '04:00.*' ]"), 0);
     assert_true(cfg.nr_pci == 2 && cfg.pci_all == 2);
+    assert_null(config_pci_said(&cfg, 0x300));
+    assert_int_equal(parse("pci = [ '03:00.0,permissive=1', '04:00.*@7', '05:00.0' ]"), 0);
+    assert_true(config_pci_said(&cfg, 0x300)->permissive && !config_pci_said(&cfg, 0x300)->vslot);
+    assert_int_equal(config_pci_said(&cfg, 0x405)->vslot, 7);
+    assert_true(!config_pci_said(&cfg, 0x301) && !config_pci_said(&cfg, 0x500) &&
+                !config_pci_said(&cfg, 0));
+    assert_int_equal(config_override(&cfg, "pci=['03:00.0']", err, sizeof(err)), 0);
+    assert_null(config_pci_said(&cfg, 0x300));
     assert_int_equal(parse("pci = [ '03:00.*' ]\nbridges = [ 'a=03:00.1' ]\nrole = 'driver'\nimage = 'net'\n"
                            "name = 'n'\nmemory = 8"),
                      0);
@@ -846,9 +862,12 @@ TEST(passed_over)
         assert_int_equal(one_vif(&v, bad[i].spec), -EINVAL);
         assert_string_equal(err, bad[i].why);
     }
-    assert_string_equal(of("vif = [ 'model=e1000' ]\npci = [ '3:0.0@5' ]"),
+    assert_string_equal(of("vif = [ 'model=e1000' ]\npci = [ '3:0.0@5,seize=1' ]"),
                         "note x.cfg:1: vif: passed over, it does nothing here: model\n"
-                        "note x.cfg:2: pci: 3:0.0@5: passed over, it does nothing here: vslot\n");
+                        "note x.cfg:2: pci: 3:0.0@5,seize=1: passed over, it does nothing here: seize\n");
+    assert_string_equal(
+        of("pci = [ '3:0.0@5' ]\nrole = 'driver'"),
+        "note x.cfg: pci: vslot and permissive do nothing for a service domain, which asks the core\n");
     assert_int_equal(config_disk(&d, "phy:data1,xvda,w,untrusted", err, sizeof(err)), 0);
     assert_true(!d.backend[0] && !strcmp(d.volume, "data1") && d.untrusted);
 }

@@ -483,19 +483,19 @@ TEST(hiding_at_run_time)
     assert_non_null(strstr(shim_log, "00:04.0 1af4:1041 class 020000 hidden"));
     assert_int_equal(pci_config_access(&c), 0);
     assert_int_equal(pci_hide(PLAIN, true), -EEXIST);
-    assert_int_equal(pci_assign(&dom, PLAIN, 0), 0);
+    assert_int_equal(pci_assign(&dom, PLAIN, 0, false), 0);
     assert_int_equal(pci_hide(PLAIN, false), -EBUSY);
     assert_int_equal(pci_deassign(&dom, PLAIN), 0);
     mapped_len = 0;
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(hide_all_steps(PLAIN, false), 0);
         assert_true(!p->hidden && p->state == BH_PCI_PLATFORM);
-        assert_int_equal(pci_assign(&dom, PLAIN, 0), -EACCES);
+        assert_int_equal(pci_assign(&dom, PLAIN, 0, false), -EACCES);
         assert_int_equal(pci_config_access(&c), -EACCES);
         assert_int_equal(hide_all_steps(PLAIN, true), 0);
     }
     assert_int_equal(mapped_len, 0); /* nothing anew, however often */
-    assert_int_equal(pci_assign(&dom, PLAIN, 0), 0);
+    assert_int_equal(pci_assign(&dom, PLAIN, 0, false), 0);
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
@@ -520,7 +520,7 @@ TEST(hiding_at_run_time_refused)
     assert_true(i.flags & BH_PCI_KEPT);
     /* One of a group does not go while another is somebody's. */
     assert_int_equal(hide_all_steps(MULTI + 1, true), 0);
-    while (pci_assign(&dom, MULTI, 0) == HC_AGAIN)
+    while (pci_assign(&dom, MULTI, 0, false) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     assert_int_equal(pci_hide(MULTI + 1, false), -EXDEV);
     assert_int_equal(pci_release_all(&dom), 0);
@@ -651,7 +651,7 @@ TEST(filter_shows_a_virtual_view)
     assert_int_equal(v >> 16, 3); /* power: no states, no wake-up */
     cfg_rd(NIC, 0x84, 4, &v);
     assert_int_equal(v, 0);
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     cfg_rd(NIC, 0x20, 4, &v);
     assert_int_equal(v & ~15u, pci_find(NIC)->bar[4].gpa);
     assert_int_equal(pci_release_all(&dom), 0);
@@ -688,31 +688,31 @@ TEST(filter_writes_only_what_it_may)
 TEST(refusals_in_order)
 {
     pci_init();
-    assert_int_equal(pci_assign(&dom, BH_SBDF(0, 9, 0, 0), 0), -ENOENT);
-    assert_int_equal(pci_assign(&dom, PLAIN, 0), -EACCES);
-    assert_int_equal(pci_assign(&dom, NOMMU, 0), -ENODEV);
-    assert_int_equal(pci_assign(&dom, MULTI, 0), -EXDEV);
-    assert_int_equal(pci_assign(&dom, NORST, 0), -EOPNOTSUPP);
-    assert_int_equal(pci_assign(&dom, ONRAM, 0), -ENOSPC);
+    assert_int_equal(pci_assign(&dom, BH_SBDF(0, 9, 0, 0), 0, false), -ENOENT);
+    assert_int_equal(pci_assign(&dom, PLAIN, 0, false), -EACCES);
+    assert_int_equal(pci_assign(&dom, NOMMU, 0, false), -ENODEV);
+    assert_int_equal(pci_assign(&dom, MULTI, 0, false), -EXDEV);
+    assert_int_equal(pci_assign(&dom, NORST, 0, false), -EOPNOTSUPP);
+    assert_int_equal(pci_assign(&dom, ONRAM, 0, false), -ENOSPC);
     dom.state = BH_DOM_RUNNING;
-    assert_int_equal(pci_assign(&dom, NIC, 0), -EINVAL);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), -EINVAL);
     dom.state = BH_DOM_BUILDING;
-    assert_int_equal(pci_assign(&dom, NIC, 0xe0000800), -EINVAL);
-    assert_int_equal(pci_assign(&dom, NIC, 0x1000), -EINVAL);
+    assert_int_equal(pci_assign(&dom, NIC, 0xe0000800, false), -EINVAL);
+    assert_int_equal(pci_assign(&dom, NIC, 0x1000, false), -EINVAL);
     assert_null(dom.devices);
     assert_null(dom.iommu);
     assert_int_equal(nr_leaves, 0);
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
-    assert_int_equal(pci_assign(&dom, NIC, 0), -EBUSY);
-    assert_int_equal(pci_assign(&other, NIC, 0), -EBUSY);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), -EBUSY);
+    assert_int_equal(pci_assign(&other, NIC, 0, false), -EBUSY);
     iommu_ops = NULL;
-    assert_int_equal(pci_assign(&dom, MULTI, 0), -ENODEV);
+    assert_int_equal(pci_assign(&dom, MULTI, 0, false), -ENODEV);
     iommu_ops = &ops;
     assert_int_equal(pci_deassign(&other, NIC), -ENOENT);
     assert_int_equal(pci_deassign(&dom, NIC), 0);
     assert_null(dom.iommu);
     assert_int_equal(nr_leaves, 0);
-    assert_int_equal(pci_assign(&other, NIC, 0), 0);
+    assert_int_equal(pci_assign(&other, NIC, 0, false), 0);
     assert_int_equal(pci_release_all(&other), 0);
 }
 
@@ -720,11 +720,11 @@ TEST(failures_leave_nothing)
 {
     pci_init();
     fill_fails = true;
-    assert_int_equal(pci_assign(&dom, NIC, 0), -ENOMEM);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), -ENOMEM);
     fill_fails = false;
     for (unsigned n = 1; n <= 4; n++) {
         p2m_fail_after = n;
-        assert_int_equal(pci_assign(&dom, NIC, 0), -ENOMEM);
+        assert_int_equal(pci_assign(&dom, NIC, 0, false), -ENOMEM);
         assert_int_equal(nr_leaves, 0);
         assert_null(dom.devices);
         assert_null(dom.iommu);
@@ -732,7 +732,7 @@ TEST(failures_leave_nothing)
     }
     p2m_fail_after = 0;
     soft_regs[0x14] = 0; /* comes back from its reset */
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
@@ -742,7 +742,7 @@ TEST(maps_registers_but_no_vectors)
 
     pci_init();
     p = pci_find(NIC);
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     assert_int_equal(p->bar[1].gpa, 0); /* the MSI-X table is all that is there */
     assert_int_equal(nr_leaves, 4);
     for (unsigned i = 0; i < nr_leaves; i++) {
@@ -752,7 +752,7 @@ TEST(maps_registers_but_no_vectors)
     assert_int_equal(sim_at(NIC)->cfg[4] & 7, 2); /* decodes memory, masters nothing */
     assert_int_equal(pci_release_all(&dom), 0);
     assert_int_equal(nr_leaves, 0);
-    assert_int_equal(pci_assign(&dom, NIC, 0xf0000000), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0xf0000000, false), 0);
     assert_int_equal(p->bar[4].gpa, 0xf0004000 & ~0x3fffull);
     assert_int_equal(pci_release_all(&dom), 0);
 }
@@ -765,13 +765,13 @@ TEST(flr_takes_its_time)
     sims[nr_sims - 1].wmask[0x13] = 0xff;
     sims[nr_sims - 1].cfg[0x12] = 0x10;
     pci_init();
-    assert_int_equal(pci_assign(&dom, ONRAM, 0), HC_AGAIN);
+    assert_int_equal(pci_assign(&dom, ONRAM, 0, false), HC_AGAIN);
     assert_null(dom.devices);
     assert_int_equal(sim_at(ONRAM)->cfg[4] & 4, 0);
     shim_now_ns += 50 * NS_PER_MS;
-    assert_int_equal(pci_assign(&dom, ONRAM, 0), HC_AGAIN);
+    assert_int_equal(pci_assign(&dom, ONRAM, 0, false), HC_AGAIN);
     memset(sim_at(ONRAM)->cfg + 0x10, 0, 4); /* a reset forgets its BARs */
-    while (pci_assign(&dom, ONRAM, 0) == HC_AGAIN)
+    while (pci_assign(&dom, ONRAM, 0, false) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     assert_in_range(shim_now_ns - start, 100 * NS_PER_MS, 110 * NS_PER_MS);
     assert_int_equal(get32(sim_at(ONRAM), 0x10), 0xfe100000);
@@ -783,7 +783,7 @@ TEST(dead_device_is_refused)
 {
     pci_init();
     put32(sim_at(NIC), 0, ~0u);
-    assert_int_equal(pci_assign(&dom, NIC, 0), -EIO);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), -EIO);
     assert_null(dom.iommu);
 }
 
@@ -807,11 +807,11 @@ TEST(group_goes_together_or_not)
     cmdline.hide[cmdline.nr_hide++] = MULTI + 1;
     flr(sim_at(MULTI + 1));
     pci_init();
-    while (pci_assign(&dom, MULTI, 0) == HC_AGAIN)
+    while (pci_assign(&dom, MULTI, 0, false) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     assert_int_equal(pci_find(MULTI)->owner, 3);
-    assert_int_equal(pci_assign(&other, MULTI + 1, 0), -EXDEV);
-    while (pci_assign(&dom, MULTI + 1, 0) == HC_AGAIN)
+    assert_int_equal(pci_assign(&other, MULTI + 1, 0, false), -EXDEV);
+    while (pci_assign(&dom, MULTI + 1, 0, false) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     assert_int_equal(pci_find(MULTI + 1)->owner, 3);
     assert_int_not_equal(pci_find(MULTI + 1)->pirq_base, pci_find(MULTI)->pirq_base);
@@ -824,10 +824,10 @@ TEST(table_waits_for_vcpus)
 {
     pci_init();
     vcpu.running = 1; /* it is still inside a hypercall */
-    assert_int_equal(pci_assign(&dom, NIC, 0), HC_AGAIN);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), HC_AGAIN);
     assert_null(dom.iommu);
     vcpu.running = 0;
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     dom.state = BH_DOM_RUNNING;
     assert_int_equal(pci_deassign(&dom, NIC), -EINVAL);
     dom.pause_count = 1;
@@ -847,19 +847,19 @@ TEST(dma_after_the_trial)
     pci_init();
     tried.state = TRIAL_OPEN;
     dom.role = BH_ROLE_GUEST;
-    assert_int_equal(pci_assign(&dom, NIC, 0), -EAGAIN);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), -EAGAIN);
     dom.role = BH_ROLE_DRIVER;
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     assert_int_equal(pci_dma_enable(&dom, NIC, true), -EACCES);
     assert_int_equal(sim_at(NIC)->cfg[4] & 4, 0);
     tried.state = TRIAL_FAILED;
     assert_int_equal(pci_dma_enable(&dom, NIC, true), -EACCES);
     assert_int_equal(pci_deassign(&dom, NIC), 0);
-    assert_int_equal(pci_assign(&dom, NIC, 0), -EPERM);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), -EPERM);
     tried.state = TRIAL_OPEN;
     cmdline.iommu_trust = true;
     dom.role = BH_ROLE_GUEST;
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     assert_int_equal(pci_dma_enable(&dom, NIC, true), 0);
     assert_int_equal(pci_deassign(&dom, NIC), 0);
 }
@@ -867,7 +867,7 @@ TEST(dma_after_the_trial)
 TEST(dma_order)
 {
     pci_init();
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     assert_int_equal(sim_at(NIC)->cfg[4] & 4, 0); /* assigned, and still silent */
     assert_int_equal(pci_dma_enable(&other, NIC, true), -ENODEV);
     assert_int_equal(pci_dma_enable(&dom, PLAIN, true), -ENODEV);
@@ -917,8 +917,8 @@ TEST(virtio_says_whether_the_iommu_holds_it)
                            "VIRTIO_F_ACCESS_PLATFORM"));
     assert_non_null(strstr(strstr(shim_log, "00:0a.0 1af4:1000 class 020000 hidden") ?: "",
                            "VIRTIO_F_ACCESS_PLATFORM"));
-    assert_int_equal(pci_assign(&dom, NIC, 0), -ENODEV);
-    assert_int_equal(pci_assign(&dom, s->sbdf, 0), -ENODEV);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), -ENODEV);
+    assert_int_equal(pci_assign(&dom, s->sbdf, 0, false), -ENODEV);
 }
 
 /* A hidden device with a BAR at `base`, beside its own good one. */
@@ -933,7 +933,7 @@ static int assign_over(unsigned slot, uint32_t base)
     cmdline.hide[0] = s->sbdf;
     cmdline.nr_hide = 1;
     pci_init();
-    while ((rc = pci_assign(&dom, s->sbdf, 0)) == HC_AGAIN)
+    while ((rc = pci_assign(&dom, s->sbdf, 0, false)) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     assert_int_equal(pci_release_all(&dom), 0);
     teardown(NULL);
@@ -971,8 +971,8 @@ TEST(no_bar_over_the_platform)
 TEST(places_stay_in_their_room)
 {
     pci_init();
-    assert_int_equal(pci_assign(&dom, NIC, 0xfffffffffffff000ull), -EINVAL);
-    assert_int_equal(pci_assign(&dom, NIC, 0xfec00000), -EINVAL);
+    assert_int_equal(pci_assign(&dom, NIC, 0xfffffffffffff000ull, false), -EINVAL);
+    assert_int_equal(pci_assign(&dom, NIC, 0xfec00000, false), -EINVAL);
     assert_int_equal(pci_find(NIC)->bar[4].gpa, 0);
     assert_null(dom.devices);
 }
@@ -992,7 +992,7 @@ TEST(structures_lie_in_bars)
             s->cfg[0x40 + (unsigned)rand() % 0xc0] = (uint8_t)rand();
         pci_init();
         struct bh_pci_info info;
-        if (pci_find(NIC)->iommu && !pci_assign(&dom, NIC, 0) && !pci_info(0, &dom, &info)) {
+        if (pci_find(NIC)->iommu && !pci_assign(&dom, NIC, 0, false) && !pci_info(0, &dom, &info)) {
             const struct bh_pci_virtio *v = &info.virtio;
             const struct {
                 uint64_t at, len;
@@ -1020,7 +1020,7 @@ TEST(structures_lie_in_bars)
 TEST(no_dma_while_virtio_runs)
 {
     pci_init();
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     for (unsigned status = 1; status < 256; status++) {
         soft_regs[0x14] = (uint8_t)status;
         assert_int_equal(pci_dma_enable(&dom, NIC, true), -EBUSY);
@@ -1052,7 +1052,7 @@ static int assigned(struct sim *s)
 {
     int rc;
 
-    while ((rc = pci_assign(&dom, s->sbdf, 0)) == HC_AGAIN)
+    while ((rc = pci_assign(&dom, s->sbdf, 0, false)) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     return rc;
 }
@@ -1140,7 +1140,7 @@ static struct sim *big(void)
     bar(s, 0, 0x90000000, 0x10000000); /* 256 MiB: 128 leaves */
     bar(s, 1, 0xfd0c0000, 0x4000);
     pci_init();
-    while (pci_assign(&dom, s->sbdf, 0) == HC_AGAIN && !pci_find(s->sbdf)->at_page)
+    while (pci_assign(&dom, s->sbdf, 0, false) == HC_AGAIN && !pci_find(s->sbdf)->at_page)
         shim_now_ns += NS_PER_MS;
     assert_in_range(nr_leaves, 1, 64);
     return s;
@@ -1151,7 +1151,7 @@ TEST(large_bars_are_mapped_in_steps)
     struct sim *s = big();
     unsigned n = 0;
 
-    assert_int_equal(pci_assign(&other, s->sbdf, 0), -EBUSY);
+    assert_int_equal(pci_assign(&other, s->sbdf, 0, false), -EBUSY);
     assert_int_equal(pci_dma_enable(&dom, s->sbdf, true), -EBUSY);
     assert_int_equal(assigned(s), 0);
     assert_int_equal(nr_leaves, 128 + 4);
@@ -1161,14 +1161,14 @@ TEST(large_bars_are_mapped_in_steps)
         assert_int_equal(s->cfg[4] & 4, 0); /* fenced by the first */
         assert_ptr_equal(dom.devices, pci_find(s->sbdf));
         assert_int_equal(pci_dma_enable(&dom, s->sbdf, true), -EBUSY);
-        assert_int_equal(pci_assign(&other, s->sbdf, 0), -EBUSY);
+        assert_int_equal(pci_assign(&other, s->sbdf, 0, false), -EBUSY);
     }
     assert_int_equal(nr_leaves, 0);
     assert_null(dom.devices);
     assert_null(dom.iommu);
     assert_int_equal(strncmp(trace, "mB", 2), 0);
     assert_string_equal(trace + strlen(trace) - 2, "nC");
-    while ((n = (unsigned)pci_assign(&other, s->sbdf, 0)) == (unsigned)HC_AGAIN)
+    while ((n = (unsigned)pci_assign(&other, s->sbdf, 0, false)) == (unsigned)HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     assert_int_equal(n, 0);
     assert_int_equal(pci_release_all(&other), 0);
@@ -1185,7 +1185,7 @@ TEST(half_way_is_undone)
     assert_null(dom.devices);
     assert_null(dom.iommu);
     while (!dom.devices || !nr_leaves) {
-        assert_int_equal(pci_assign(&dom, s->sbdf, 0), HC_AGAIN);
+        assert_int_equal(pci_assign(&dom, s->sbdf, 0, false), HC_AGAIN);
         shim_now_ns += NS_PER_MS;
     }
     while (pci_release_all(&dom) == HC_AGAIN)
@@ -1214,7 +1214,7 @@ TEST(pirqs)
     int pirq, again;
 
     pci_init();
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     assert_int_equal(map(3 << 3, 1, -1, DOMID_SELF, &pirq), 0);
     assert_int_equal(map(3 << 3, 1, -1, 3, &again), 0);
     assert_int_equal(pirq, again); /* a slot's number never changes */
@@ -1277,7 +1277,7 @@ static struct pci_dev *storm_world(unsigned entries)
 
     sim_at(NIC)->cfg[0x42] = (uint8_t)(entries - 1);
     pci_init();
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     for (unsigned i = 0; i < entries; i++) {
         assert_int_equal(map(3 << 3, (int)i, -1, DOMID_SELF, &pirq), 0);
         assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 9 + i), 0);
@@ -1577,7 +1577,7 @@ static int assign_all(uint32_t sbdf)
 {
     int rc;
     dom.state = BH_DOM_BUILDING;
-    while ((rc = pci_assign(&dom, sbdf, 0)) == HC_AGAIN)
+    while ((rc = pci_assign(&dom, sbdf, 0, false)) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     dom.state = BH_DOM_RUNNING;
     return rc;
@@ -1831,6 +1831,39 @@ TEST(what_a_guest_asks_for)
     assert_int_equal(pci_release_all(&dom), 0);
 }
 
+/* What permissive=1 lets through, and what it does not. */
+TEST(permissive)
+{
+    struct sim *s = msi_device();
+    uint8_t before[256];
+    uint32_t v;
+    int rc;
+
+    be_guest();
+    put32(s, 0xe0, 0x12345678); /* its own; behind its capabilities */
+    memset(s->wmask + 0xe0, 0xff, 4);
+    pci_init();
+    assert_int_equal(pci_assign(&dom, NORST, 0, false), -EOPNOTSUPP);
+    assert_int_equal(pci_assign(&dom, NORST, 0, true), 0);
+    while ((rc = pci_assign(&dom, MSI, 0, true)) == HC_AGAIN)
+        shim_now_ns += NS_PER_MS;
+    assert_int_equal(rc, 0);
+    dom.state = BH_DOM_RUNNING;
+    assert_int_equal(set(NORST, BH_PCI_SET_MASTER, 1, 0), 0); /* nobody knows what it does */
+    assert_int_equal(set(NORST, BH_PCI_SET_RESET, 0, 0), -EOPNOTSUPP);
+    cfg_rd(MSI, 0xe0, 4, &v);
+    assert_int_equal(v, 0x12345678);
+    assert_int_equal(cfg_wr(MSI, 0xe1, 1, 0xaa), 0);
+    assert_int_equal(get32(s, 0xe0), 0x1234aa78);
+    memcpy(before, s->cfg, sizeof before);
+    for (unsigned off = 0x10; off < 0x98; off += 4) /* BARs, MSI, the FLR bit: never */
+        assert_int_equal(off == 0x3c ? 0 : cfg_wr(MSI, off, 4, ~0u), 0);
+    assert_memory_equal(before, s->cfg, sizeof before);
+    assert_int_equal(pci_release_all(&dom), 0);
+    cfg_rd(MSI, 0xe0, 4, &v);
+    assert_int_equal(v, 0); /* the next owner is another */
+}
+
 /* The next kernel of a guest: no DMA of the old one's, and devices as new. */
 TEST(soft_reset_takes_dma)
 {
@@ -1890,7 +1923,7 @@ TEST(info)
     unsigned n = 0;
 
     pci_init();
-    assert_int_equal(pci_assign(&dom, NIC, 0), 0);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
     while (!pci_info(n, NULL, &i))
         n++;
     assert_int_equal(n, nr_sims);

@@ -20,7 +20,12 @@ long hypercall(unsigned nr, uint64_t op, uint64_t arg, uint64_t c, uint64_t d)
     return 0;
 }
 void say(const char *fmt, ...) {}
-struct dom *dom_by_id(domid_t id) { return NULL; }
+static struct dom pciback;
+static bool has_pciback;
+struct dom *dom_by_id(domid_t id)
+{
+    return has_pciback && id == BH_DOMID_PCIBACK ? &pciback : NULL;
+}
 unsigned bridges_of(const struct dom *d) { return 0; }
 
 static void expand(const struct domcfg *from, int rc, unsigned n, const uint32_t *to)
@@ -39,7 +44,9 @@ static void expand(const struct domcfg *from, int rc, unsigned n, const uint32_t
 
 TEST(all_functions)
 {
-    static struct domcfg c = { .name = "a", .nr_pci = 3, .pci = { 0x10, 0x300, 0x20 }, .pci_all = 6 };
+    static struct domcfg c = {
+        .name = "a", .nr_pci = 3, .pci = { 0x10, 0x300, 0x20 }, .pci_all = 6, .role = BH_ROLE_DRIVER
+    };
     static const uint32_t to[] = { 0x10, 0x300, 0x301, 0x303, 0x20 };
     static const uint32_t many[] = { 0x300, 0x300, 0x300, 0x10 };
 
@@ -50,4 +57,19 @@ TEST(all_functions)
     c.pci_all = 15;
     memcpy(c.pci, many, sizeof(many));
     expand(&c, -ENOSPC, 4, many);
+}
+
+/* A guest asks pciback where its devices are, and waits for the answer. */
+TEST(a_guest_needs_pciback)
+{
+    struct domcfg c = { .name = "a", .nr_pci = 1, .pci = { 0x10 }, .role = BH_ROLE_GUEST };
+    struct errbuf e;
+
+    assert_int_equal(pci_expand(&c, &e), -ENODEV);
+    assert_non_null(strstr(e.s, "create pciback first"));
+    has_pciback = true;
+    assert_int_equal(pci_expand(&c, &e), 0);
+    has_pciback = false;
+    c.nr_pci = 0;
+    assert_int_equal(pci_expand(&c, &e), 0);
 }

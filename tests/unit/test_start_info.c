@@ -95,3 +95,24 @@ TEST(words)
     service_cmdline(&d, " bridges=in", text, sizeof(text));
     assert_string_equal(text, "domid=3 bridges=in boot=7 ordered=1 deadline=5");
 }
+
+TEST(who_has_devices_bounces)
+{
+    struct dom d = { .cfg = { .cmdline = "console=hvc0" } };
+    char text[64];
+
+    guest_cmdline(&d, text, sizeof(text));
+    assert_string_equal(text, "console=hvc0");
+    d.cfg.nr_pci = 1;
+    guest_cmdline(&d, text, sizeof(text));
+    assert_string_equal(text, "swiotlb=force console=hvc0");
+    strcpy(d.cfg.cmdline, "quiet swiotlb=1024");
+    guest_cmdline(&d, text, sizeof(text));
+    assert_string_equal(text, "quiet swiotlb=1024");
+    strcpy(d.cfg.cmdline, "noswiotlb=1");
+    guest_cmdline(&d, text, sizeof(text));
+    assert_string_equal(text, "swiotlb=force noswiotlb=1");
+    d.cfg.cmdline[0] = 0;
+    guest_cmdline(&d, text, sizeof(text));
+    assert_string_equal(text, "swiotlb=force");
+}

@@ -352,10 +352,13 @@ struct bh_pci_info {
     uint64_t dma_faults;
     struct bh_pci_virtio virtio;
 };
+/* Of a guest's: it may read and write the device's own registers in configuration space (those of no header field and no capability that the core
+ * knows), and have one that nobody can reset, with whatever its last owner left in it. */
+#define BH_ASSIGN_PERMISSIVE 1u
 struct bh_assign {
     uint32_t sbdf;
     uint16_t domid;
-    uint16_t pad;
+    uint16_t flags; /* assign: BH_ASSIGN_* */
     uint64_t gpa; /* assign: first BAR's guest-physical address, 0 = core's choice (<layout.h>, BH_BARS) */
 };
 /* Refusals: -ENOENT no such device, -EACCES not hidden, -EBUSY assigned already, -ENODEV no IOMMU over it,

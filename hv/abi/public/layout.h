@@ -22,6 +22,9 @@
 #define BH_SVC_WINDOW_PAGES 8192
 #define BH_BARS             0xe0000000
 #define BH_BARS_END         0xfec00000 /* a PC's chipset begins */
+/* For those that do not fit. A guest is told of both (ctl-dom/domain/acpi.c). */
+#define BH_BARS_HIGH     0x4000000000
+#define BH_BARS_HIGH_END 0x5000000000
 
 /* Frame numbers of what is at the top of `pages` pages of RAM. */
 #define BH_SVC_STORE_GFN(pages)              ((pages)-1)

@@ -191,7 +191,7 @@ void boot(void)
 int assign(struct domain *d, uint32_t sbdf, uint64_t gpa)
 {
     int rc;
-    while ((rc = pci_assign(d, sbdf, gpa)) == HC_AGAIN)
+    while ((rc = pci_assign(d, sbdf, gpa, false)) == HC_AGAIN)
         shim_now_ns += NS_PER_MS;
     return rc;
 }

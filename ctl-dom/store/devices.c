@@ -187,13 +187,29 @@ static void back_ready(struct txn *t, const struct dom *d, domid_t back, const c
     node_num(t, XenbusStateInitialising, "%s/state", be);
 }
 
+/* A driver domain goes on after it was anybody's (docs/restart.md): who serves its own disk is not its to write, but what it offers to him. */
+static void front_sealed(struct txn *t, const struct dom *d, domid_t back, const char *fe)
+{
+    static const char *const own[] = { "state", "ring-ref", "event-channel", "protocol" };
+    char perms[32];
+
+    snprintf(perms, sizeof(perms), "n%u r%u r%u", BH_DOMID_CONTROL, d->id, back);
+    node(t, NULL, perms, "%s", fe);
+    snprintf(perms, sizeof(perms), "n%u r%u", d->id, back);
+    for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
+        node(t, "", perms, "%s/%s", fe, own[i]);
+}
+
 static void front_begin(struct txn *t, const struct dom *d, domid_t back, const char *be,
-                        const char *fe)
+                        const char *fe, bool sealed)
 {
     char perms[32];
 
     snprintf(perms, sizeof(perms), "n%u r%u", d->id, back);
-    node(t, NULL, perms, "%s", fe);
+    if (sealed)
+        front_sealed(t, d, back, fe);
+    else
+        node(t, NULL, perms, "%s", fe);
     node_num(t, back, "%s/backend-id", fe);
     node(t, be, NULL, "%s/backend", fe);
 }
@@ -243,7 +259,7 @@ void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v
     char mac[VIF_MAC], be[DEV_PATH], fe[DEV_PATH];
 
     dev_paths(d, v, be, fe);
-    front_begin(t, d, v->back, be, fe);
+    front_begin(t, d, v->back, be, fe, v->kind == DEV_VBD && d->cfg.role == BH_ROLE_DRIVER);
     /* Linux: xen-netfront and xen-blkfront copy then; what one of its clients granted to a back-end it could not grant on. */
     if (d->cfg.driver_domain ||
         (v->kind == DEV_VIF ? d->cfg.vif[v->index].untrusted : d->cfg.disk[v->index].untrusted))
@@ -299,7 +315,7 @@ void pci_nodes(struct txn *t, struct dom *d, void *arg)
     }
     node_num(t, d->cfg.nr_pci, "%s/num_devs", be);
     back_ready(t, d, BH_DOMID_PCIBACK, be);
-    front_begin(t, d, BH_DOMID_PCIBACK, be, fe);
+    front_begin(t, d, BH_DOMID_PCIBACK, be, fe, false);
     front_ready(t, fe);
 }
 

@@ -13,6 +13,7 @@
 #define AGAIN_NS  (200 * NS_PER_MS) /* a store that does not answer, pages that are not let go */
 #define FIRST_NS  NS_PER_S /* after a connection that was no good, twice that after the next ... */
 #define LAST_NS   (60 * NS_PER_S)
+#define SOON_NS   (5 * NS_PER_S)  /* a back-end that is there connects by then */
 #define SILENT_NS (30 * NS_PER_S) /* then it is said that there is no answer */
 
 /* Idle: nothing of ours is with a back-end, or it is about to let go of it. Offered: it may have our ring. Serving: it says that it has. */
@@ -468,7 +469,11 @@ static bool scan(void)
     return true;
 }
 
-void relay_begin(void) { relay = rescan = blk.devs_to_come = true; }
+void relay_begin(void)
+{
+    relay = rescan = blk.devs_to_come = true;
+    blk.devs_by = now_ns() + SOON_NS;
+}
 
 /* It has requests and does not answer: whoever looks on is told, and waits as all do. */
 static void silence(struct rdisk *r, uint64_t now)

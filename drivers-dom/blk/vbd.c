@@ -332,16 +332,13 @@ static void vbd_come_back(struct vbd *v, const char *text)
 /* A relay's disk is there some time after its vbds (relay.h), most times so soon that nobody has to hear of it. true: it is not there yet. */
 static bool vbd_waits(struct vbd *v)
 {
-    static uint64_t say_at;
     uint64_t first, nr;
 
-    if (!say_at)
-        say_at = now_ns() + 5 * NS_PER_S;
     if (!v->waits)
         return false;
     if (!blk.devs_to_come || (blk.nr_devs && !volume_find(v->spec, &first, &nr)))
         vbd_come_back(v, "its disk is there");
-    if (v->waits && now_ns() >= say_at)
+    if (v->waits && now_ns() >= blk.devs_by)
         vbd_say_stalled(v);
     else if (v->waits)
         be_retry(&v->be);

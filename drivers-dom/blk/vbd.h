@@ -50,6 +50,7 @@ struct blk {
     struct blkdev *dev[BLK_MAX_DEVS]; /* a controller's disk, or a relay's (relay.h) */
     unsigned nr_devs;
     bool devs_to_come; /* there may be more of them than so far */
+    uint64_t devs_by;  /* ... and nobody needs to hear that until then */
     bool devs_new; /* one more is there, or none will come: who waits for one is looked at, the store is told of its volumes */
 };
 extern struct blk blk;

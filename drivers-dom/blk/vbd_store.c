@@ -94,7 +94,7 @@ static bool vbd_open(struct vbd *v)
         return false; /* whoever changed that says so in our directory */
     v->claim.nr = 0;
     const char *why = vbd_claim(v, &e);
-    if (why && v->claim.nr && user_leaves(v))
+    if (why && ((v->claim.nr && user_leaves(v)) || (blk.devs_to_come && now_ns() < blk.devs_by)))
         be_retry(&v->be);
     else if (why)
         vbd_error(v, v->claim.nr ? why : not_found(why));

@@ -14,6 +14,7 @@
 #include "store/store.h"
 #include "xs_harness.h"
 
+#define DISK_OF_RELAY "/local/domain/4/device/vbd/51712"
 static struct client blk, guest;
 static struct dom driver = {
     .id = 3,
@@ -340,6 +341,50 @@ TEST(test_linux_back_end)
     driver.next = doms = NULL;
     client_drop_events(&stordd);
     client_drop_events(&its_user);
+}
+
+/* A driver domain with a disk itself: it may have been anybody's before its restart, so who serves that is not its to say. */
+TEST(test_relays_disk)
+{
+    static struct client relay;
+    static struct dom d;
+    static const char *const others[] = { DISK_OF_RELAY
+                                          "/backend\0/local/domain/20/backend/vbd/4/51712",
+                                          DISK_OF_RELAY "/backend-id\00020",
+                                          DISK_OF_RELAY "/other\0x",
+                                          "/local/domain/4/device/vbd/51728/backend-id\00020" };
+    static const char *const own[] = { DISK_OF_RELAY "/state\0003", DISK_OF_RELAY "/ring-ref\0008",
+                                       DISK_OF_RELAY "/event-channel\0003",
+                                       DISK_OF_RELAY "/protocol\0x86_64-abi" };
+    struct errbuf e;
+
+    d = second;
+    d.store_port = 7;
+    d.cfg.nr_disks = 1;
+    d.cfg.disk[0] = user.cfg.disk[0];
+    d.next = NULL;
+    store_up = true;
+    doms = &driver;
+    driver.next = &d;
+    assert_int_equal(store_add_domain(&driver, &e), 0);
+    assert_int_equal(store_add_domain(&d, &e), 0);
+    introduce(&relay, 4);
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+        size_t path = strlen(others[i]) + 1, len = path + strlen(others[i] + path);
+        assert_string_equal(said(&relay, XS_WRITE, 0, others[i], (uint32_t)len), "EACCES");
+    }
+    WANT(&relay, XS_RM, 0, S(DISK_OF_RELAY), "EACCES");
+    WANT(&relay, XS_RM, 0, S(DISK_OF_RELAY "/backend"), "EACCES");
+    WANT(&relay, XS_SET_PERMS, 0, S(DISK_OF_RELAY "\0n4"), "EACCES");
+    for (unsigned i = 0; i < ARRAY_SIZE(own); i++) {
+        size_t path = strlen(own[i]) + 1, len = path + strlen(own[i] + path);
+        assert_string_equal(said(&relay, XS_WRITE, 0, own[i], (uint32_t)len), "=OK");
+    }
+    WANT(&relay, XS_READ, 0, S(DISK_OF_RELAY "/backend-id"), "=3");
+    devs_close(&d);
+    assert_int_equal(store_leave(4), 0);
+    driver.next = doms = NULL;
+    client_drop_events(&relay);
 }
 
 /* What the core may hear of a guest's domid: true only if the store answered, also for one that failed on the way into it. */

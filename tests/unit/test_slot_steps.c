@@ -259,6 +259,8 @@ static bool attached(uint32_t gen, uint64_t *chances)
     return be_gen_slot(SLOT_VBD, gen, chances);
 }
 
+static bool disk_comes_later;  /* it is a relay's */
+static unsigned disk_comes_in; /* turns */
 static void back_end_starts(void)
 {
     memset(vbds, 0, sizeof(vbds[0]) * BB_MAX_DISKS);
@@ -269,7 +271,9 @@ static void back_end_starts(void)
     self.table = table;
     self.nr_table = SLOT_PAGES;
     blk.dev[0] = &dev;
-    blk.nr_devs = 1;
+    blk.nr_devs = disk_comes_later ? 0 : 1;
+    blk.devs_to_come = disk_comes_later;
+    blk.devs_by = clock_ns + NS_PER_S;
     keep_init(&blk.keep, keep_pages, 8);
     bb_init(&blk.bb, &blk.batch);
     bb_pool_add(&blk.bb, pool, 64);
@@ -292,10 +296,16 @@ static void back_end_works(void)
         back_end_starts();
     }
     in_back_end = true;
+    if (disk_comes_in && !--disk_comes_in) {
+        blk.nr_devs = 1;
+        blk.devs_to_come = false;
+        blk.devs_new = true;
+    }
     for (unsigned i = 0; i < 4; i++) {
         events_deliver();
         vbds_store_work();
     }
+    blk.devs_new = false;
     in_back_end = false;
     in_control = was;
 }
@@ -823,6 +833,59 @@ TEST(a_volume_that_moved)
     back_end_starts();
     settle();
     is_attached(0);
+}
+
+static void disk_comes(bool all)
+{
+    disk_comes_in = 1;
+    back_end_works();
+    blk.devs_to_come = !all;
+    settle();
+}
+
+/* A relay's disk is there some time after its records: nothing of them is touched, and then they are taken over; an attach is neither refused before. */
+TEST(a_disk_that_comes_later)
+{
+    world();
+    disk_comes_later = true;
+    back_end_starts();
+    disk_comes_in = 8;
+    command(ATTACH);
+    settle();
+    is_attached(0);
+    for (unsigned late = 0; late < 2; late++) {
+        back_end_starts();
+        back_end_works();
+        assert_false(vbds[0].connected || mapped);
+        assert_int_equal(keep_free_pages(&blk.keep), 7);
+        assert_string_equal(value(BE "/state"), "4");
+        assert_string_equal(value(BE "/bh-stalled"), "");
+        if (late) {
+            clock_ns += 2 * NS_PER_S;
+            back_end_works();
+            assert_string_equal(value(BE "/bh-stalled"), "its disk is not there yet");
+        }
+        disk_comes(late);
+        is_attached(0);
+        assert_string_equal(value(BE "/bh-stalled"), "");
+    }
+    partition_first = 700; /* what comes is held against the entry as at a start */
+    back_end_starts();
+    disk_comes(true);
+    assert_false(vbds[0].connected);
+    assert_non_null(vbds[0].stalled);
+    partition_first = 100;
+    disk_comes_later = false;
+    back_end_starts();
+    settle();
+    is_attached(0);
+    /* Detached before it came: the record goes, and nothing is left. */
+    disk_comes_later = true;
+    back_end_starts();
+    command(DETACH);
+    settle();
+    is_gone(0);
+    disk_comes_later = false;
 }
 
 TEST(forged_records)

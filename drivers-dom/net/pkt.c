@@ -123,20 +123,19 @@ void pkt_pull(struct pkt_pool *pool, struct pkt *p)
 
 static uint16_t be16(const uint8_t *b) { return (uint16_t)(b[0] << 8 | b[1]); }
 
+/* Loads wherever they lie: memcpy would be called for each. */
+typedef uint32_t any32 __attribute__((aligned(1), may_alias));
+typedef uint16_t any16 __attribute__((aligned(1), may_alias));
+
 /* One's complement sum of n bytes in memory order (byte order does not matter to it, RFC 1071 2B). */
 static uint64_t sum_bytes(const uint8_t *b, size_t n, uint64_t sum)
 {
-    for (; n >= 8; n -= 8, b += 8) {
-        uint64_t v;
-        memcpy(&v, b, 8);
-        sum += (uint32_t)v;
-        sum += v >> 32;
+    for (; n >= 32; n -= 32, b += 32) {
+        const any32 *v = (const any32 *)b;
+        sum += (uint64_t)v[0] + v[1] + v[2] + v[3] + v[4] + v[5] + v[6] + v[7];
     }
-    for (; n >= 2; n -= 2, b += 2) {
-        uint16_t v;
-        memcpy(&v, b, 2);
-        sum += v;
-    }
+    for (; n >= 2; n -= 2, b += 2)
+        sum += *(const any16 *)b;
     return n ? sum + *b : sum;
 }
 

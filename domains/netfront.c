@@ -45,31 +45,37 @@ static bool index_ok(struct netfront *nf, const char *which, uint32_t prod, uint
 
 /* --- transmit --- */
 
+/* What is there now; false: the ring makes no sense. */
+static bool tx_pass(struct netfront *nf)
+{
+    uint32_t prod = READ_ONCE(nf->tx.sring->rsp_prod);
+
+    rmb();
+    if (!index_ok(nf, "tx responses exceed requests", prod, nf->tx.rsp_cons, nf->tx.req_prod_pvt,
+                  &nf->tx_seen))
+        return false;
+    for (; nf->tx.rsp_cons != prod; nf->tx.rsp_cons++) {
+        netif_tx_response_t rsp = *RING_GET_RESPONSE(&nf->tx, nf->tx.rsp_cons);
+
+        if (rsp.status == NETIF_RSP_NULL)
+            continue;
+        if (rsp.id >= NETFRONT_SLOTS || !nf->tx_slot[rsp.id].pending) {
+            broken(nf, "tx response for no pending request", rsp.id, nf->tx.rsp_cons);
+            continue;
+        }
+        end_grant(nf, &nf->tx_slot[rsp.id], "tx grant in use");
+        if (rsp.status != NETIF_RSP_OKAY)
+            nf->tx_errors++;
+    }
+    return true;
+}
+
 static void tx_reap(struct netfront *nf)
 {
-    int more;
+    int more = 1;
 
-    do {
-        uint32_t prod = READ_ONCE(nf->tx.sring->rsp_prod);
-        rmb();
-        if (!index_ok(nf, "tx responses exceed requests", prod, nf->tx.rsp_cons,
-                      nf->tx.req_prod_pvt, &nf->tx_seen))
-            return;
-        for (; nf->tx.rsp_cons != prod; nf->tx.rsp_cons++) {
-            netif_tx_response_t rsp = *RING_GET_RESPONSE(&nf->tx, nf->tx.rsp_cons);
-
-            if (rsp.status == NETIF_RSP_NULL)
-                continue;
-            if (rsp.id >= NETFRONT_SLOTS || !nf->tx_slot[rsp.id].pending) {
-                broken(nf, "tx response for no pending request", rsp.id, nf->tx.rsp_cons);
-                continue;
-            }
-            end_grant(nf, &nf->tx_slot[rsp.id], "tx grant in use");
-            if (rsp.status != NETIF_RSP_OKAY)
-                nf->tx_errors++;
-        }
+    while (more && tx_pass(nf))
         RING_FINAL_CHECK_FOR_RESPONSES(&nf->tx, more);
-    } while (more);
 }
 
 static int free_slot(struct netfront *nf)
@@ -180,44 +186,58 @@ static void rx_one(struct netfront *nf, const netif_rx_response_t *rsp, struct n
            rsp->flags & (NETRXF_csum_blank | NETRXF_data_validated), nf->arg);
 }
 
-static void rx_take(struct netfront *nf)
+/* As tx_pass: at most as many as were posted before. */
+static bool rx_pass(struct netfront *nf)
 {
-    int more;
+    uint32_t prod = READ_ONCE(nf->rx.sring->rsp_prod);
 
-    do {
-        uint32_t prod = READ_ONCE(nf->rx.sring->rsp_prod);
-        rmb();
-        if (!index_ok(nf, "rx responses exceed requests", prod, nf->rx.rsp_cons,
-                      nf->rx.req_prod_pvt, &nf->rx_seen))
-            return;
-        while (nf->rx.rsp_cons != prod) {
-            uint32_t at = nf->rx.rsp_cons++;
-            netif_rx_response_t rsp = *RING_GET_RESPONSE(&nf->rx, at);
-            struct netfront_slot *s = &nf->rx_slot[at % NETFRONT_SLOTS];
+    rmb();
+    if (!index_ok(nf, "rx responses exceed requests", prod, nf->rx.rsp_cons, nf->rx.req_prod_pvt,
+                  &nf->rx_seen))
+        return false;
+    while (nf->rx.rsp_cons != prod) {
+        uint32_t at = nf->rx.rsp_cons++;
+        netif_rx_response_t rsp = *RING_GET_RESPONSE(&nf->rx, at);
+        struct netfront_slot *s = &nf->rx_slot[at % NETFRONT_SLOTS];
 
-            if (rsp.id != (at & (RING_SIZE(&nf->rx) - 1)))
-                broken(nf, "rx response has another id", rsp.id, at);
-            end_grant(nf, s, "rx grant in use");
-            if (s->page)
-                rx_one(nf, &rsp, s);
-        }
-        rx_post(nf);
-        RING_FINAL_CHECK_FOR_RESPONSES(&nf->rx, more);
-    } while (more);
+        if (rsp.id != (at & (RING_SIZE(&nf->rx) - 1)))
+            broken(nf, "rx response has another id", rsp.id, at);
+        end_grant(nf, s, "rx grant in use");
+        if (s->page)
+            rx_one(nf, &rsp, s);
+    }
+    rx_post(nf);
+    return true;
 }
 
 void netfront_poll(struct netfront *nf)
 {
-    if (!nf->tx.sring || !nf->rx.sring)
+    if (!nf->connected)
         return;
-    tx_reap(nf);
-    rx_take(nf);
+    nf->insane = !tx_pass(nf);
+    nf->insane |= !rx_pass(nf);
+}
+
+bool netfront_arm(struct netfront *nf)
+{
+    int more = 0;
+
+    if (nf->connected)
+        RING_FINAL_CHECK_FOR_RESPONSES(&nf->rx, more);
+    return more && !nf->insane;
 }
 
 static void on_event(uint32_t port, void *arg)
 {
+    struct netfront *nf = arg;
+    int more = 1;
+
     (void)port;
-    netfront_poll(arg);
+    if (nf->polled || !nf->tx.sring || !nf->rx.sring)
+        return;
+    tx_reap(nf);
+    while (more && rx_pass(nf))
+        RING_FINAL_CHECK_FOR_RESPONSES(&nf->rx, more);
 }
 
 /* --- connecting --- */

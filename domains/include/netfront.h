@@ -32,6 +32,8 @@ struct netfront {
     domid_t backend_id;
     uint8_t mac[6];
     bool connected;
+    bool polled;       /* events do nothing but wake */
+    bool insane;       /* its rings, when they were polled last */
     bool ending;       /* the back-end still serves our last life, or may */
     bool csum_offload; /* the back-end fills in blank checksums, of IPv4 and IPv6 */
     int port;
@@ -49,8 +51,10 @@ struct netfront {
 
 /* Finds device/vif/<devid> in the store and watches its back-end; connects when that is ready. 0 or -errno. */
 int netfront_open(struct netfront *nf, unsigned devid, netfront_rx_fn fn, void *arg);
-/* What an event of its has done: for who does not want to wait for that. */
+/* For who looks by himself (`polled`, set once it is open): takes what is there, so that no back-end can keep him at it; and asks for an event with the next frame.
+ * true: there is one already. */
 void netfront_poll(struct netfront *nf);
+bool netfront_arm(struct netfront *nf);
 /* Where the next frame goes, a page; the same one until it is sent. NULL: not connected, or the ring is full. */
 uint8_t *netfront_frame(struct netfront *nf);
 /* Sends what was put there. csum_blank: where csum_offload is, its TCP or UDP checksum is still to be filled in. -ENOTCONN, -EMSGSIZE, or what

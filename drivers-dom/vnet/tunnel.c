@@ -2,11 +2,11 @@
 /*
  * The tunnel between the switch and lwIP: see tunnel.h.
  *
- * What comes waits in a short queue for the next round, since lwIP is fed by events, and by timers, between rounds as well as in them. What leaves is copied once, into the
+ * Each round takes what the front-end has, by way of lwIP into a short queue, and goes on with that. What leaves is copied once, into the
  * front-end's page; a frame counts as out when the back-end gave that back, so that a guest waits in its ring while the outside takes nothing.
  *
- * Before the front-end is connected and has its address, what goes to the wire is dropped; after a while without, there is no link. A front-end that was closed
- * under us ends this life: the next one opens what there is then.
+ * Before the front-end is connected and has its address, what goes to the wire is dropped; after a while without, there is no link. When the interface was plugged
+ * anew, this life ends: the next one opens what there is then.
  */
 #include "tunnel.h"
 #include <errno.h>
@@ -31,7 +31,8 @@ static struct tunnel {
     struct nic nic; /* first */
     struct vxlan v;
     struct lwip_vif vif;
-    bool begun, up;
+    bool begun, up, watching;
+    bool look; /* at our interfaces */
     uint64_t since;
     struct udp_pcb *in, *out;
     struct pkt *come[QUEUE];
@@ -43,6 +44,19 @@ static struct tunnel {
     unsigned leaving_first, leaving_nr;
     uint64_t said, say_ns;
 } t;
+
+/* What the front-end has, both ways: frames to be taken, pages that were given back. */
+static void reclaim(struct nic *n)
+{
+    netfront_poll(&t.vif.front);
+    while (t.leaving_nr &&
+           (int32_t)(t.vif.front.tx.rsp_cons - t.leaving[t.leaving_first].until) >= 0) {
+        struct pkt *p = t.leaving[t.leaving_first].p;
+        t.leaving_first = (t.leaving_first + 1) % SLOTS;
+        t.leaving_nr--;
+        nic_sent(n, p);
+    }
+}
 
 /* --- in --------------------------------------------------------------------------------------------------- */
 
@@ -81,7 +95,7 @@ static unsigned receive(struct nic *n, unsigned budget, nic_deliver *deliver, vo
 {
     unsigned done = 0;
 
-    netfront_poll(&t.vif.front);
+    reclaim(n);
     for (; t.nr && done < budget; done++) {
         struct pkt *p = t.come[t.first];
         t.first = (t.first + 1) % QUEUE;
@@ -143,24 +157,14 @@ static void send(struct nic *n, struct pkt *p)
     t.leaving[at].until = t.vif.front.tx.req_prod_pvt;
 }
 
-static void reclaim(struct nic *n)
-{
-    netfront_poll(&t.vif.front);
-    while (t.leaving_nr &&
-           (int32_t)(t.vif.front.tx.rsp_cons - t.leaving[t.leaving_first].until) >= 0) {
-        struct pkt *p = t.leaving[t.leaving_first].p;
-        t.leaving_first = (t.leaving_first + 1) % SLOTS;
-        t.leaving_nr--;
-        nic_sent(n, p);
-    }
-}
-
 /* --- coming up -------------------------------------------------------------------------------------------- */
 
 static void ports_open(void)
 {
     ip_addr_t group = { 0 };
 
+    if (t.in)
+        bh_panic("a second connection, which begins with the rings of the first");
     t.in = udp_new();
     t.out = udp_new(); /* never bound: each frame has the port of its flow */
     if (!t.in || !t.out || udp_bind(t.in, IP4_ADDR_ANY, t.v.port))
@@ -194,12 +198,31 @@ static bool outside(unsigned *devid)
     return least <= UINT16_MAX;
 }
 
+static void on_plugged(const char *path, void *arg)
+{
+    (void)path, (void)arg;
+    t.look = true;
+}
+
+/* Another one than we have is the one that there is. */
+static void plugged_anew(void)
+{
+    unsigned devid;
+
+    if (!t.watching)
+        t.watching = !xs_watch("device/vif", on_plugged, NULL);
+    if (t.look && t.begun && outside(&devid) && devid != t.vif.front.devid)
+        bh_panic("vif %u in the place of vif %u", devid, t.vif.front.devid);
+    t.look = false;
+}
+
 static void come_up(void)
 {
     unsigned devid;
 
     if (!t.begun)
         t.begun = outside(&devid) && !lwip_vif_begin(&t.vif, devid);
+    t.vif.front.polled = true;
     int rc = t.begun ? lwip_vif_up(&t.vif) : -EAGAIN;
     if (!rc)
         ports_open();
@@ -235,8 +258,11 @@ static uint64_t say(void)
 
 static uint64_t store(struct nic *n)
 {
-    if (t.up && !t.vif.front.connected)
-        bh_panic("the interface to the outside was closed");
+    plugged_anew();
+    if (t.up && !t.vif.front.connected) {
+        t.up = false;
+        t.since = now_ns();
+    }
     if (!t.up)
         come_up();
     n->no_link = !t.up && now_ns() - t.since > LINK_NS;
@@ -262,7 +288,7 @@ static const char *start(struct nic *n, const struct bh_pci_info *dev, event_fn 
 }
 
 static void notify(struct nic *n) { (void)n; }
-static bool arm(struct nic *n) { return (void)n, t.nr != 0; }
+static bool arm(struct nic *n) { return (void)n, t.nr || netfront_arm(&t.vif.front); }
 static bool sane(struct nic *n) { return (void)n, true; }
 
 struct nic *tunnel_start(struct pkt_pool *pool, const struct vxlan *v)

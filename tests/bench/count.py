@@ -11,7 +11,7 @@ from tests.lib.machine import BUILD, LOGS, Machine
 
 PLUGIN = BUILD / "count.so"
 CORE = "core"
-IMAGES = {CORE: BUILD / "bulkhead.elf", **{name: BUILD / f"{name}.elf" for name in ("control", "store", "pciback", "net", "blk")}}
+IMAGES = {CORE: BUILD / "bulkhead.elf", **{name: BUILD / f"{name}.elf" for name in ("control", "store", "pciback", "net", "blk", "vnet")}}
 HEAD, RECORD = struct.Struct("<QQ"), struct.Struct("<QIIQ")
 
 

@@ -53,6 +53,40 @@ def another_address(m, w):
     m.cmd("vnet-delete 96")
 
 
+def by_a_group(m, w):
+    """Ends that know each other by a multicast group alone; a second interface of the guest's, plugged while it runs."""
+    on_peer(w, "ip", "link", "add", "vx99", "type", "vxlan", "id", "99", "local", PEER, "group", "239.9.9.9", "dstport", "4789", "dev", "eth0")
+    on_peer(w, "ip", "addr", "add", "10.99.0.2/24", "dev", "vx99")
+    on_peer(w, "ip", "link", "set", "vx99", "mtu", "1450", "up")
+    out = m.cmd("vnet-create 99 ip=10.0.2.43/24 group=239.9.9.9 peers=any", 60) + m.cmd("network-attach debian2 vnet=99", 60)
+    check("vnet99: created as domain" in out, f"vnet-create: {out}")
+    m.console("debian2")
+    until(lambda: m.guest("ip addr add 10.99.0.16/24 dev eth1 && ip link set dev eth1 mtu 1450 up"), lambda got: got[1] == 0, "no second interface")
+    until(lambda: m.guest("ping -c 1 -W 1 10.99.0.2"), lambda got: got[1] == 0, "the group does not answer")
+    m.leave()
+    on_peer(w, "ping", "-c", "1", "-W", "5", "10.99.0.16")
+    m.cmd("network-detach debian2 1", 60)
+    out = m.cmd("vnet-delete 99")
+    check(not out.strip(), f"vnet-delete: {out}")
+
+
+def reached(m):
+    m.console("debian2")
+    until(lambda: m.guest(f"ping -c 1 -W 1 {OTHER}"), lambda got: got[1] == 0, "the other end is not reached any more")
+    m.leave()
+
+
+def others_anew(m):
+    """The store dies; net0 ends, and another one comes: the vnet's own interface is plugged anew."""
+    crash(m, "store")
+    crash(m, "vnet97")
+    reached(m)
+    m.cmd("destroy net0")
+    m.send("create net0\r")
+    m.expect(r"vnet97: vif 0 plugged again as vif 1: net0 is a new one", 60)
+    reached(m)
+
+
 def test_vnet():
     www, digest = make_www()
     with Wire() as w, Machine("vnet", iso=TEST_ISO, wire=w.name) as m:
@@ -69,7 +103,9 @@ def test_vnet():
         print(f"vnet: {n} downloads of 10 MB while its domain died 3 times, and net0", flush=True)
         shows(m, "vnet-list", rf"^97 +{HERE}/24 +\d+ +\d+ +\d+ 1: debian2\n(.*\n)?  {PEER} +\d+ +\d+$")
         heard_of_peers_alone(m, w)
+        by_a_group(m, w)
         another_address(m, w)
+        others_anew(m)
         out = m.cmd("vnet-delete 97")
         check("vnet97: is in use: debian2" in out, f"vnet-delete: {out}")
         m.cmd("destroy debian2")

@@ -70,9 +70,16 @@ unsigned event_wait(uint64_t until_ns)
     clock_ns = until_ns > clock_ns ? until_ns : clock_ns + NS_PER_MS;
     return 0;
 }
+bool *panics;
+jmp_buf panicked;
 void bh_panic(const char *fmt, ...)
 {
     va_list ap;
+
+    if (panics) {
+        *panics = true;
+        longjmp(panicked, 1);
+    }
 
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);

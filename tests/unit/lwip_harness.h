@@ -2,6 +2,7 @@
 /* lwIP on a front-end that the test plays, with a clock that the test turns. */
 #pragma once
 #include <bh.h>
+#include <setjmp.h>
 #include <lwip_vif.h>
 
 #define MY_IP    "\x0a\x00\x02\x1e"
@@ -16,6 +17,8 @@ extern unsigned out_len, outs; /* outs: how many */
 extern bool out_blank;
 extern void (*out_hook)(void); /* called for each of them, if it is set */
 extern bool ring_full;
+extern bool *panics; /* set: a panic says so there and goes to `panicked` */
+extern jmp_buf panicked;
 extern size_t lwip_used; /* bytes that lwIP has of malloc, which gives it LWIP_MOST and no more */
 #define LWIP_MOST (512 << 10)
 extern unsigned lwip_refused; /* how often malloc gave it nothing; every lwip_fails-th time, if that is set */

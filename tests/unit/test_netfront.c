@@ -326,3 +326,28 @@ TEST(next_life)
         }
     assert_int_equal(netfront_open(&nf, 0, on_frame, NULL), 0);
 }
+
+/* One that is polled: an event does nothing, a look takes what is there and no more, and a back-end that is never done keeps nobody. */
+TEST(polled)
+{
+    char frame[60] = "x";
+
+    nf.polled = true;
+    assert_false(netfront_arm(&nf));
+    rx_answer(0, 0, 60, 0);
+    ring();
+    assert_int_equal(frames, 0);
+    assert_true(netfront_arm(&nf));
+    netfront_poll(&nf);
+    assert_int_equal(frames, 1);
+    assert_int_equal(rx()->req_prod, NETFRONT_SLOTS + 1);
+    assert_false(netfront_arm(&nf));
+    send(frame, sizeof(frame));
+    tx_answer(0, tx()->ring[0].req.id, NETIF_RSP_OKAY);
+    netfront_poll(&nf);
+    assert_int_equal(nf.tx.rsp_cons, 1);
+    rx()->rsp_prod = 1000; /* more than was asked for: nothing to do, for ever */
+    netfront_poll(&nf);
+    assert_int_equal(nf.violations, 1);
+    assert_false(netfront_arm(&nf));
+}

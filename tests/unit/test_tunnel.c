@@ -21,15 +21,25 @@ void shared_stored(void) {}
 void wakes_only(uint32_t port, void *arg) {}
 void *page_alloc(unsigned nr) { return NULL; }
 void netfront_poll(struct netfront *nf) {}
-static bool plugged;
+bool netfront_arm(struct netfront *nf) { return false; }
+static bool plugged, anew;
 char **xs_ls(uint32_t tx, const char *path, unsigned *nr)
 {
     static char *const there[] = { "7", "3" };
     char **list = malloc(sizeof(there));
 
     memcpy(list, there, sizeof(there));
+    if (anew)
+        list[1] = "9";
     *nr = plugged ? 2 : 0;
     return list;
+}
+static watch_fn plug_watch;
+int xs_watch(const char *path, watch_fn fn, void *arg)
+{
+    assert_string_equal(path, "device/vif");
+    plug_watch = fn;
+    return 0;
 }
 int xs_write(uint32_t tx, const char *path, const char *val)
 {
@@ -262,4 +272,29 @@ TEST(hostile)
     }
     net_later(60000);
     assert_true(came > 1000 && outs > 1000);
+}
+
+/* Its interface is another one, whatever became of the first: this life is over, the next one opens it. */
+TEST(plugged_anew)
+{
+    bool ended = false;
+
+    front->connected = false; /* closed */
+    (void)n->ops->store(n);
+    plug_watch("device/vif", NULL);
+    (void)n->ops->store(n);
+    uint64_t dropped = n->tx_dropped;
+    send_to(5, 60);
+    assert_int_equal(n->tx_dropped, dropped + 1);
+    assert_false(n->no_link);
+    net_later(4000);
+    (void)n->ops->store(n);
+    assert_true(n->no_link);
+    anew = true;
+    (void)n->ops->store(n); /* it does not look without being told */
+    plug_watch("device/vif", NULL);
+    panics = &ended;
+    if (!setjmp(panicked))
+        (void)n->ops->store(n);
+    assert_true(ended);
 }

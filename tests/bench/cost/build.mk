@@ -5,7 +5,7 @@ COST_CFGS := $(addprefix tests/bench/cost/,cost.cfg debian.cfg) ctl-dom/bundle/s
 $(eval $(call bundle,$(B)/cost.itb,$(COST_IMAGES),$(COST_CFGS)))
 COMPONENTS += $(B)/cost.itb
 # One for cost_devices.py: the services and the guest that is measured, and nothing that starts by itself beside them.
-DEVICES_IMAGES := $(foreach i,store pciback net blk,$(i)=$(B)/$(i).elf) grub=$(GRUB_IMAGE) \
+DEVICES_IMAGES := $(foreach i,store pciback net vnet blk,$(i)=$(B)/$(i).elf) grub=$(GRUB_IMAGE) \
   debian-kernel=$(GUEST)/vmlinuz debian-ramdisk=$(GUEST)/ramdisk.cpio
 DEVICES_CFGS := $(foreach i,store pciback net0 blk0 debian-disk debian2,ctl-dom/bundle/$(i).cfg)
 $(eval $(call bundle,$(B)/cost-devices.itb,$(DEVICES_IMAGES),$(DEVICES_CFGS)))

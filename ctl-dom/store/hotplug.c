@@ -96,6 +96,16 @@ static void forget(struct dom *d, struct dom_dev *v)
     change_ends(d);
 }
 
+/* A Linux does not look at `online` before its front-end has closed, which by this sees that it is to. */
+static int ask_front(const struct dom *d, const struct dom_dev *v, const char *be)
+{
+    uint64_t is = backend_state(d, v);
+    char path[DEV_PATH + 16];
+
+    snprintf(path, sizeof(path), "%s/state", be);
+    return is && is < XenbusStateClosing ? xs_printf(0, path, "%d", XenbusStateClosing) : 0;
+}
+
 /* Asks v's back-end to let go, and waits for it. 0, -ETIME, -EINTR (Ctrl-C), or what the store says. */
 static int let_go(struct dom *d, struct dom_dev *v, uint64_t wait_ns)
 {
@@ -111,6 +121,8 @@ static int let_go(struct dom *d, struct dom_dev *v, uint64_t wait_ns)
     slot_detaching(d, v);
     patience_begin(&p, PATIENCE_NS, dev_patience(v, wait_ns));
     int rc = xs_write(0, path, "0");
+    if (!rc && v->foreign)
+        rc = ask_front(d, v, be);
     while (!rc && (is = backend_state(d, v)) && is != XenbusStateClosed) {
         if (now_ns() >= p.until)
             return -ETIME;

@@ -371,6 +371,9 @@ static void connect(const struct machine_dom *b, const struct machine_dom *g, co
         put_state(be, XenbusStateInitWait);
         return;
     }
+    if (b->role == BH_ROLE_GUEST && !number(be, "online") && is != XenbusStateClosing &&
+        number(fe, "state") != XenbusStateClosed)
+        return; /* it waits for the front-end, which sees nothing of that */
     if (is == XenbusStateInitialising && opens) {
         snprintf(path, sizeof(path), "%s/bh-gen", be);
         snprintf(gen, sizeof(gen), "%u", slot_gen(e));

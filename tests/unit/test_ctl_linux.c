@@ -237,6 +237,8 @@ static void next_life(void)
         BAD("%s", e.s);
     instance_works();
     connected("behind", DEV_VBD);
+    if (disk_detach(d, dev_of("behind", DEV_VBD), false, &e)) /* from one that lives */
+        BAD("%s", e.s);
     nothing_left();
 }
 static void one_death(void)

@@ -796,3 +796,68 @@ TEST(test_publish)
     assert_int_equal(volumes_tell(), 0);
     assert_int_equal(nr_nodes, 1);
 }
+
+/* Of several disks, as a relay has them: a name says of which, and their volumes are none of one another's. */
+TEST(test_disks)
+{
+    static struct blkdev a, b;
+    uint64_t first, nr;
+
+    make(512);
+    volumes_forget(&dev);
+    a = (struct blkdev){
+        .ops = &ops, .model = "a", .name = "xvda", .nr_sectors = BLOCKS, .sector_size = 512
+    };
+    b = a;
+    b.name = "xvdb";
+    b.base = BLK_BASE;
+    assert_non_null(volume_find("xvda", &first, &nr));
+    assert_null(volumes_scan(&b));
+    expect("data1", BLK_BASE + 50, 50);
+    expect("disk", BLK_BASE, BLOCKS);
+    assert_null(volumes_scan(&a));
+    expect("xvda", 0, BLOCKS);
+    expect("xvdb", BLK_BASE, BLOCKS);
+    expect("xvda/data1", 50, 50);
+    expect("xvdb/1", BLK_BASE + 50, 50);
+    expect("xvdb/@disk", BLK_BASE, BLOCKS);
+    refuse("data1", "means 2 volumes, name one by its number: xvdb/1 xvda/1");
+    refuse("disk", "means 2 volumes, name one by its number: xvdb xvda");
+    refuse("1", "means 2 volumes");
+    refuse("xvda/twin", "means 2 volumes, name one by its number: xvda/3 xvda/4");
+    refuse("xvdc", "no volume 'xvdc' on these disks");
+    refuse("xvda/", "no volume");
+    refuse("xvdadata1", "no volume");
+    nr_nodes = 0;
+    assert_int_equal(volumes_tell(), 0);
+    assert_string_equal(told(0), "xvda 204800 -");
+    assert_string_equal(told(1), "xvda/data1 25600 -");
+    assert_string_equal(told(1000), "xvdb 204800 -");
+    assert_string_equal(told(1003), "xvdb/3 5120 -");
+    struct volume_claim x = claim("xvda", VOLUME_WRITE, 16), y = claim("xvdb", VOLUME_WRITE, 17),
+                        z = claim("xvdb/data1", VOLUME_READ, 18), off = y;
+    assert_null(volume_claim(&x));
+    assert_false(volumes_used(&b));
+    assert_null(volume_claim(&y));
+    assert_true(volumes_used(&b));
+    assert_non_null(strstr(volume_claim(&z), "domain 17 writes"));
+    off.first = BLK_BASE + BLOCKS - 1, off.nr = 2;
+    assert_non_null(strstr(volume_claim(&off), "does not lie on the disk"));
+    off.first = BLOCKS, off.nr = 1; /* between the two */
+    assert_non_null(strstr(volume_claim(&off), "does not lie on the disk"));
+    /* One that loses its writer is read again, the other is not. */
+    partition(5, 200, 209, "new");
+    seal();
+    volume_release(&y);
+    expect("xvdb/new", BLK_BASE + 200, 10);
+    refuse("xvda/new", "no volume");
+    b.read_only = true;
+    assert_non_null(strstr(volume_claim(&y), "read-only"));
+    volumes_forget(&b);
+    refuse("xvdb", "no volume 'xvdb' on this disk");
+    expect("xvda/data1", 50, 50);
+    assert_int_equal(volumes_tell(), 0);
+    assert_null(told(1000));
+    volume_release(&x);
+    volumes_forget(&a);
+}

@@ -5,6 +5,8 @@
 #include "console/console.h"
 #include "domain/bridge.h"
 #include "domain/pci.h"
+#include "store/connection.h"
+#include "store/pci_guest.h"
 #include "supervise/plug.h"
 
 static const char *owner_name(const struct bh_pci_info *info)
@@ -42,8 +44,13 @@ static bool cmd_pci_list(int argc, char **argv)
     for (; d && pci_owned(d->id, i, &info); i++) {
         if (!i)
             out("Vdev Device\n");
-        out("%02x.0 %s  %04x:%04x  %s, DMA %s, %lu faults\n", i, sbdf_text(info.sbdf).s,
-            info.vendor, info.device, info.flags & BH_PCI_MSIX ? "MSI-X" : "no MSI-X",
+        int seen = d->cfg.role == BH_ROLE_GUEST && store_up ? store_pci_place(d, info.sbdf) : -1;
+        unsigned place = seen < 0 ? i << 3 : (unsigned)seen;
+        out("%02x.%x %s  %04x:%04x  %s, DMA %s, %lu faults\n", place >> 3, place & 7,
+            sbdf_text(info.sbdf).s, info.vendor, info.device,
+            info.flags & BH_PCI_MSIX  ? "MSI-X"
+            : info.flags & BH_PCI_MSI ? "MSI"
+                                      : "no MSI-X",
             info.flags & BH_PCI_DMA ? "on" : "off", info.dma_faults);
     }
     if (d && !i)

@@ -2,6 +2,8 @@
 /* pci_guest.h. */
 #include "store/pci_guest.h"
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <xen/io/xenbus.h>
 #include "console/patience.h"
 #include "domain/pci.h"
@@ -78,6 +80,31 @@ bool store_pci_bus(const struct dom *d)
     dir_of(d, be);
     snprintf(path, sizeof(path), "%s/num_devs", be);
     return xs_read_uint(0, path, &n) != -ENOENT;
+}
+
+int store_pci_place(const struct dom *d, uint32_t sbdf)
+{
+    char be[DEV_PATH], path[DEV_PATH + 16], *end;
+    int devfn = -ENOENT;
+
+    dir_of(d, be);
+    for (unsigned i = 0; i < CFG_MAX_PCI && devfn < 0; i++) {
+        snprintf(path, sizeof(path), "%s/dev-%u", be, i);
+        char *dev = xs_read(0, path);
+        bool is_it = dev && !strcmp(dev, sbdf_text(sbdf).s);
+        free(dev);
+        if (!dev)
+            break;
+        snprintf(path, sizeof(path), "%s/vdev-%u", be, i);
+        char *seen = is_it ? xs_read(0, path) : NULL;
+        if (seen && strlen(seen) == 13) { /* 0000:00:01.00 */
+            unsigned long slot = strtoul(seen + 8, &end, 16), fn = strtoul(seen + 11, NULL, 16);
+            if (*end == '.' && slot < 32 && fn < 8)
+                devfn = (int)(slot << 3 | fn);
+        }
+        free(seen);
+    }
+    return devfn;
 }
 
 int store_set_pci(struct dom *d, struct errbuf *e)

@@ -10,5 +10,7 @@
 int store_set_pci(struct dom *d, struct errbuf *e);
 /* Whether its kernel found a bus when it started; true also where the store does not say. */
 bool store_pci_bus(const struct dom *d);
+/* Where it sees the device, slot and function; -ENOENT: nowhere that the store would say. */
+int store_pci_place(const struct dom *d, uint32_t sbdf);
 /* These are about to go: waits until nobody uses them, or did not let go for so long. */
 int store_pci_goes(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e);

@@ -178,6 +178,7 @@ def test_services_pciif(m):
     check("created as domain" in out, f"create: {out}")
     front(m, "pcifront", r"00:01\.0 8086:10d3 class 020000", r"BAR 0 at [0-9a-f]+, 20000 bytes", "bus 1 is ffffffff, the bridge 600",
           "command 6", "pcifront: interrupt", "pcifront: ready")
+    shows(m, "pci-list pcifront", r"^01\.0 0000:00:0a\.0  8086:10d3  MSI-X, DMA on")
     at = 0
     for how in ("", "--hang", *["--inject"] * KILLS):
         crash(m, "pciback", how=how)

@@ -108,6 +108,10 @@ int store_pci_goes(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbu
     going += n;
     return 0;
 }
+int store_pci_place(const struct dom *d, uint32_t sbdf)
+{
+    return sbdf == NIC(2, 1) ? 7 << 3 | 1 : -ENOENT;
+}
 static bool bus = true;
 bool store_pci_bus(const struct dom *d) { return bus; }
 int xs_read_uint(uint32_t tx, const char *path, uint64_t *v) { return -ENOENT; }
@@ -242,6 +246,7 @@ TEST(of_a_guest)
     SAYS("", "pci-attach", "web", "3:2.*");
     assert_true(web.cfg.nr_pci == 2 && described == 2 && pauses == 4 && !web.pci_new && !going);
     SAYS("web: has 0000:03:02.0 already", "pci-attach", "web", "3:2.0");
+    SAYS("07.1 0000:03:02.1  0000:0000  no MSI-X", "pci-list", "web"); /* where it sees it */
     SAYS("", "pci-detach", "web", "3:2.1");
     assert_true(web.cfg.nr_pci == 1 && described == 1 && pauses == 6 && going == 1);
     fenced = true; /* by hand: it stays so */

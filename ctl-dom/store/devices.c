@@ -295,6 +295,18 @@ void dev_goes_on(struct txn *t, const struct dom *d, const struct dom_dev *v)
     node_num(t, XenbusStateConnected, "%s/state", be);
 }
 
+void pci_node(struct txn *t, const struct dom *d, const char *be, unsigned i)
+{
+    const struct cfg_pci *said = config_pci_said(&d->cfg, d->cfg.pci[i]);
+
+    node(t, sbdf_text(d->cfg.pci[i]).s, NULL, "%s/dev-%u", be, i);
+    if (said && said->vslot)
+        node_num(t, (uint32_t)said->vslot << 3 | (said->all ? d->cfg.pci[i] & 7 : 0),
+                 "%s/vdevfn-%u", be, i);
+    if (said && said->permissive)
+        node(t, "permissive=1", NULL, "%s/opts-%u", be, i);
+}
+
 /* The pciif layout, with one directory for all devices of the domain. */
 void pci_nodes(struct txn *t, struct dom *d, void *arg)
 {
@@ -304,15 +316,8 @@ void pci_nodes(struct txn *t, struct dom *d, void *arg)
     snprintf(be, sizeof(be), "/local/domain/%u/backend/pci/%u/0", BH_DOMID_PCIBACK, d->id);
     snprintf(fe, sizeof(fe), "/local/domain/%u/device/pci/0", d->id);
     back_begin(t, d, BH_DOMID_PCIBACK, be, fe);
-    for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
-        const struct cfg_pci *said = config_pci_said(&d->cfg, d->cfg.pci[i]);
-        node(t, sbdf_text(d->cfg.pci[i]).s, NULL, "%s/dev-%u", be, i);
-        if (said && said->vslot)
-            node_num(t, (uint32_t)said->vslot << 3 | (said->all ? d->cfg.pci[i] & 7 : 0),
-                     "%s/vdevfn-%u", be, i);
-        if (said && said->permissive)
-            node(t, "permissive=1", NULL, "%s/opts-%u", be, i);
-    }
+    for (unsigned i = 0; i < d->cfg.nr_pci; i++)
+        pci_node(t, d, be, i);
     node_num(t, d->cfg.nr_pci, "%s/num_devs", be);
     back_ready(t, d, BH_DOMID_PCIBACK, be);
     front_begin(t, d, BH_DOMID_PCIBACK, be, fe, false);

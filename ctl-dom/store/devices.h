@@ -30,6 +30,8 @@ void dev_back_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v)
 void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v);
 /* Both sides are connected: what they wrote of that is lost, they have it themselves. */
 void dev_goes_on(struct txn *t, const struct dom *d, const struct dom_dev *v);
+/* What is to be known of the i-th device, in what pciback shows of them. */
+void pci_node(struct txn *t, const struct dom *d, const char *be, unsigned i);
 void pci_nodes(struct txn *t, struct dom *d, void *arg);
 int store_pci_anew(struct dom *d, struct errbuf *e); /* in the place of what is there */
 /* Their entries in the slot tables and, between the two steps of that, the nodes. */

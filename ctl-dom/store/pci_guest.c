@@ -27,18 +27,20 @@ static void dir_of(const struct dom *d, char be[DEV_PATH])
 /* Whoever has it already keeps it: pciback looks at each anew, and finds those that it shows where they are. */
 static void nodes_now(struct txn *t, struct dom *d, void *arg)
 {
-    static const char *const keys[] = { "dev", "vdevfn", "state", "cfg", "vdev" };
+    static const char *const keys[] = { "vdevfn", "opts", "dev", "state", "cfg", "vdev" };
     char be[DEV_PATH];
 
     (void)arg;
     dir_of(d, be);
-    for (unsigned i = 0; i < d->cfg.nr_pci; i++) {
-        node(t, sbdf_text(d->cfg.pci[i]).s, NULL, "%s/dev-%u", be, i);
+    for (unsigned i = 0; i < CFG_MAX_PCI; i++) {
+        bool is = i < d->cfg.nr_pci; /* the place of another so far: what was said of that goes */
+        for (unsigned k = 0; k < (is ? 2 : ARRAY_SIZE(keys)); k++)
+            no_node(t, "%s/%s-%u", be, keys[k], i);
+        if (!is)
+            continue;
+        pci_node(t, d, be, i);
         node_num(t, XenbusStateInitialising, "%s/state-%u", be, i);
     }
-    for (unsigned i = d->cfg.nr_pci; i < CFG_MAX_PCI; i++)
-        for (unsigned k = 0; k < ARRAY_SIZE(keys); k++)
-            no_node(t, "%s/%s-%u", be, keys[k], i);
     node_num(t, d->cfg.nr_pci, "%s/num_devs", be);
     node_num(t, XenbusStateReconfiguring, "%s/state", be);
 }

@@ -19,7 +19,7 @@ rm -rf "$pkg" "$out/modules.tmp" "$out/drivers.tmp"
 mkdir -p "$pkg" "$out/modules.tmp/vlan" "$out/drivers.tmp"
 front_ends='xen-netfront xen-blkfront' vlan='llc stp garp mrp 8021q' # in the order in which they go in
 # What a Linux service domain serves with, filters and translates, and drives.
-drivers='xen-netfront xen-blkfront xen-netback xen-blkback bridge 8021q nft_chain_nat nft_ct nft_fib_inet nft_limit nft_masq nft_nat nft_reject_inet
+drivers='xen-netfront xen-blkfront xen-netback xen-blkback bridge 8021q nft_chain_nat nft_connlimit nft_ct nft_fib_inet nft_limit nft_masq nft_nat nft_reject_inet
     e1000e igb nvme xhci-pci snd-hda-intel snd-hda-codec-generic loop dm-mod dm-snapshot nbd ext4 crc32c_generic'
 
 die() { echo "fetch-kernel: $*" >&2; exit 1; }

@@ -43,10 +43,10 @@ static bool interrupts(struct debug_at *at, char *text)
         return false;
     const struct pirq_route *r = &p->route[at->n];
     if (r->vector)
-        snprintf(text, DEBUG_LINE, BDF_FMT " MSI-X %u: vector %x CPU %u, d%u pirq %u port %u%s%s%s",
-                 BDF_ARGS(p->sbdf), at->n, r->vector, r->cpu, p->owner, r->pirq, r->port,
-                 r->bound ? "" : ", not bound", r->held ? ", held back" : "",
-                 p->msix_on ? "" : ", masked");
+        snprintf(text, DEBUG_LINE, BDF_FMT " MSI%s %u: vector %x CPU %u, d%u pirq %u port %u%s%s%s",
+                 BDF_ARGS(p->sbdf), p->msix_total || !p->cap_msi ? "-X" : "", at->n, r->vector,
+                 r->cpu, p->owner, r->pirq, r->port, r->bound ? "" : ", not bound",
+                 r->held ? ", held back" : "", p->msix_on ? "" : ", masked");
     if (++at->n == ARRAY_SIZE(p->route)) {
         at->n = 0;
         at->vcpu++;

@@ -215,6 +215,9 @@ int pci_reset_step(struct pci_dev *p)
     }
     p->reset_stage = 0;
     pci_restore(p);
+    /* QEMU's keeps all its registers over D3hot; a guest's driver has bus mastering switched on before it resets the device itself. */
+    if (p->e1000e && p->soft_regs)
+        *soft_reg(p, E1000E_RCTL) = *soft_reg(p, E1000E_TCTL) = 0;
     if (pci_read(p, PCI_VENDOR, 2) != p->vendor || pci_read(p, PCI_VENDOR + 2, 2) != p->device)
         return -EIO;
     if (p->reset == PCI_RESET_VIRTIO && p->soft_regs[VIRTIO_STATUS])

@@ -1081,7 +1081,9 @@ static void no_dma_while_it_runs(uint32_t id)
 
     put32(s, 0, id);
     pci_init();
+    msix_mem[0x100 / 4] = msix_mem[0x400 / 4] = 2; /* its last owner left it so, and its reset forgets nothing */
     assert_int_equal(assigned(s), 0);
+    assert_int_equal(msix_mem[0x100 / 4] | msix_mem[0x400 / 4], 0);
     for (unsigned reg = 0x100; reg <= 0x400; reg += 0x300) { /* RCTL, TCTL */
         msix_mem[reg / 4] = 2;
         assert_int_equal(pci_dma_enable(&dom, s->sbdf, true), -EBUSY);

@@ -174,9 +174,11 @@ def test_stordd_relay(m):
     check("relay: disk" not in out, out)
     guest(m, "safe", "phy:relay:xvda,xvda,w")
     in_guest(m, "safe", "rm -f /tmp/stop; (diskcheck /dev/xvda 600 4 6 > /tmp/check.log 2>&1; echo status $? >> /tmp/check.log) &")
-    for _ in range(KILLS + 1):
+    for n in range(KILLS + 1):
         m.cmd("crash stordd")
         m.expect(r"relay: disk xvda is unplugged until there is a stordd again", 60)
+        if n:  # ... and the relay, while nobody is there for it
+            m.cmd("crash --inject relay")
         m.expect(r"relay: disk xvda is plugged again: stordd is domain \d+ now", 120)
         in_guest(m, "safe", "dd if=/dev/xvda of=/dev/null bs=4k count=1 iflag=direct 2> /dev/null", 120)
     out = in_guest(m, "safe", "touch /tmp/stop; until grep -q status /tmp/check.log; do sleep 1; done; cat /tmp/check.log", 200)

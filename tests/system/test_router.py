@@ -256,56 +256,67 @@ def taken_over(m):
     m.leave()
 
 
+def set_up(m):
+    m.boot()
+    m.cmd("destroy net0")
+    created(m, f"net0 {BRIDGES}")
+    created(m, "router")
+    for name, (address, gateway, bridge) in GUESTS.items():
+        created(m, f"debian2 name={name} memory=96 vcpus=1 vif=['bridge={bridge}'] "
+                   f"extra='console=hvc0 quiet bh.host={name} bh.ip={address} bh.gw={gateway}'")
+    for name in GUESTS:
+        m.console(name)
+        reaches(m, name)
+        m.guest("mkdir -p /run/www; echo here > /run/www/index.html; httpd -h /run/www")
+        if name == "translated":
+            out, _ = m.guest("udhcpc -n -q -f -i eth0 -t 3 -s /bin/true 2>&1")
+            check("lease of 192.168.7.1" in out, f"DHCP: {out}")
+        m.leave()
+
+
+def crashed(m, digest):
+    """Under a download of the routed guest, which goes on."""
+    m.console("routed")
+    rx = "cat /sys/class/net/eth0/statistics/rx_bytes"
+    before = int(m.guest(rx)[0])
+    m.guest("rm -f /run/sum; (wget -q -O - http://10.0.2.100/10mb.bin | sha256sum > /run/sum.new; mv /run/sum.new /run/sum) &")
+    until(lambda: m.guest(rx), lambda got: int(got[0]) > before + 65536, "the download does not begin")
+    m.leave()
+    m.cmd("crash router")
+    until(lambda: m.cmd("list router"), lambda out: re.search(r"^router +\d+ .*-b----", out, re.M), "the router does not come back", 60)
+    m.console("routed")
+    out, _ = until(lambda: m.guest("cat /run/sum"), lambda got: "-" in got[0], "the download does not go on", 60)
+    check(digest in out, f"the download: {out}")
+    m.leave()
+    reached(m)
+
+
+def made_anew(m):
+    """And net0 after it, under a ping of the translated guest."""
+    m.console("translated")
+    m.guest("ping -i 0.5 10.0.2.2 > /run/pings 2>&1 &")
+    m.leave()
+    m.cmd("destroy router")
+    created(m, "router")
+    m.console("translated")
+    reaches(m, "translated")
+    m.leave()
+    m.cmd("destroy net0")
+    created(m, f"net0 {BRIDGES}")
+    m.console("translated")
+    reaches(m, "translated")
+    had, _ = m.guest("grep -c 'bytes from' /run/pings")
+    until(lambda: m.guest("grep -c 'bytes from' /run/pings"), lambda got: int(got[0]) > int(had), "the ping does not go on")
+    m.guest("killall ping")
+    m.leave()
+    reached(m)
+
+
 def test_router():
     www, digest = make_www()
     with Machine("router", www=www) as m:
-        m.boot()
-        m.cmd("destroy net0")
-        created(m, f"net0 {BRIDGES}")
-        created(m, "router")
-        for name, (address, gateway, bridge) in GUESTS.items():
-            created(m, f"debian2 name={name} memory=96 vcpus=1 vif=['bridge={bridge}'] "
-                       f"extra='console=hvc0 quiet bh.host={name} bh.ip={address} bh.gw={gateway}'")
-        for name in GUESTS:
-            m.console(name)
-            reaches(m, name)
-            m.guest("mkdir -p /run/www; echo here > /run/www/index.html; httpd -h /run/www")
-            if name == "translated":
-                out, _ = m.guest("udhcpc -n -q -f -i eth0 -t 3 -s /bin/true 2>&1")
-                check("lease of 192.168.7.1" in out, f"DHCP: {out}")
-            m.leave()
+        set_up(m)
         reached(m)
-
-        # It crashes under a download of the routed guest.
-        m.console("routed")
-        rx = "cat /sys/class/net/eth0/statistics/rx_bytes"
-        before = int(m.guest(rx)[0])
-        m.guest("wget -q -O - http://10.0.2.100/10mb.bin | sha256sum > /run/sum &")
-        until(lambda: m.guest(rx), lambda got: int(got[0]) > before + 65536, "the download does not begin")
-        m.leave()
-        m.cmd("crash router")
-        until(lambda: m.cmd("list router"), lambda out: re.search(r"^router +\d+ .*-b----", out, re.M), "the router does not come back", 60)
-        m.console("routed")
-        out, _ = until(lambda: m.guest("cat /run/sum"), lambda got: "-" in got[0], "the download does not go on", 60)
-        check(digest in out, f"the download: {out}")
-        m.leave()
-        reached(m)
-
-        # Then it is destroyed and made anew, and net0 after it, under a ping of the translated guest.
-        m.console("translated")
-        m.guest("ping -i 0.5 10.0.2.2 > /run/pings 2>&1 &")
-        m.leave()
-        m.cmd("destroy router")
-        created(m, "router")
-        m.console("translated")
-        reaches(m, "translated")
-        m.leave()
-        m.cmd("destroy net0")
-        created(m, f"net0 {BRIDGES}")
-        m.console("translated")
-        reaches(m, "translated")
-        had, _ = m.guest("grep -c 'bytes from' /run/pings")
-        until(lambda: m.guest("grep -c 'bytes from' /run/pings"), lambda got: int(got[0]) > int(had), "the ping does not go on")
-        m.leave()
-        reached(m)
+        crashed(m, digest)
+        made_anew(m)
         taken_over(m)

@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: MIT
 """An unmodified Linux (netdd.cfg of the bundle) serves a guest's interface by its own xen-netback and bridge: ping, a download with its checksum. It crashes
 KILLS times, once under a download: the guest has its interface again, with the number and the address that it had, and the download ends right. Then it
-is as somebody who has taken it over. KILLS in the environment says how often."""
+is as somebody who has taken it over. The same with a NIC of its own, which its own driver drives. KILLS in the environment says how often."""
 import os
 
 import pytest
 
-from tests.lib.machine import Boot, check, make_www
+from tests.lib.machine import CMDLINE, Boot, check, make_iso, make_www
 
 KILLS = int(os.environ.get("KILLS", "2"))
 MAC = "00:16:3e:00:00:21"
+NIC = "00:06.0"  # an 82574L, on a network of its own
 WWW, DIGEST = make_www()
 LOAD = "wget -q -O - http://10.0.2.100/10mb.bin | sha256sum"
 # Of the guest behind it; each returns when the interface is there again and answers.
@@ -19,7 +20,8 @@ ANSWERS = "until ping -c 1 -W 2 10.0.2.2 > /dev/null 2>&1; do sleep 1; done"
 
 @pytest.fixture(scope="module")
 def boot():
-    with Boot("netdd", www=WWW) as b:
+    extra = ["-netdev", f"user,id=n6,guestfwd=tcp:10.0.2.100:80-cmd:busybox httpd -i -h {WWW}", "-device", "e1000e,netdev=n6,addr=6,romfile="]
+    with Boot("netdd", iso=make_iso("netdd", f"{CMDLINE}({NIC})"), www=WWW, extra=extra) as b:
         yield b
 
 
@@ -41,8 +43,8 @@ def vif(m):
     return row[0][0], int(row[0][1]), row[0][4]
 
 
-def in_guest(m, line, seconds=120):
-    m.console("behind")
+def in_guest(m, line, seconds=120, name="behind"):
+    m.console(name)
     text, status = m.guest(line, seconds)
     m.leave()
     check(status == 0, f"{line}: {status}: {text}")
@@ -118,3 +120,21 @@ def test_netdd_taken_over(m):
     in_guest(m, "ip link set eth0 down; ip link set eth0 address 00:16:3e:00:00:22; ip link set eth0 up; ip route add default via 10.0.2.2; "
                 "! ping -c 2 -W 2 10.0.2.2", 60)
     in_guest(m, f"ip link set eth0 down; ip link set eth0 address {MAC}; ip link set eth0 up; ip route add default via 10.0.2.2; {ANSWERS}", 60)
+
+
+def test_netdd_nic(m):
+    """Its way out is a NIC that it was given; each of its lives has it."""
+    out = m.cmd(f"create netdd name=nicdd memory=256 vif=[] pci=['{NIC}']", 120)
+    check("nicdd: created" in out, out)
+    out = m.cmd("create debian2 name=wired memory=192 vcpus=1 extra='console=hvc0 quiet bh.host=wired bh.ip=10.0.2.22/24 bh.gw=10.0.2.2' "
+                "vif=['backend=nicdd']", 120)
+    check("wired: created" in out, out)
+    for life in range(2):
+        in_guest(m, ANSWERS, 120, "wired")
+        check(DIGEST in in_guest(m, LOAD, 300, "wired"), "the download is another file")
+        out = m.cmd("pci-assignable-list")
+        check(f"{NIC[:5]}" in out and "nicdd" in [x for x in out.splitlines() if NIC in x][0], out)
+        if not life:
+            m.cmd("crash nicdd")
+            m.expect(r"wired: vif 0 is plugged again", 120)
+    m.cmd("destroy wired nicdd", 60)

@@ -20,6 +20,7 @@ from tests.lib.machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, chec
 from tests.lib.wait import pause  # noqa: E402
 from tests.lib.counts import counters, grown  # noqa: E402
 from tests.lib.guest import SHELL, login, sh  # noqa: E402
+from tests.lib import vnets  # noqa: E402
 from tests.lib.wire import GATEWAY, NET, Wire  # noqa: E402
 
 GOLDEN = pathlib.Path(__file__).parent / "cost_devices.golden"
@@ -82,10 +83,14 @@ TRANSFERS = {
     "ping": ("net", f"/tmp/netcheck ping {GATEWAY} {{}}", 200, 1200),
     "ping-guests": ("net", f"/tmp/netcheck ping {NEIGHBOUR} {{}}", 200, 1200),
     "second": ("net", "sleep {}", 2, 6),  # of nothing
+    "vnet-out": ("vnet", SEND.replace("HOST", vnets.OTHER), 10000, 50000),  # the same bytes through a tunnel, in and out by net0
+    "vnet-in": ("vnet", DD + f" of=/dev/null < /dev/tcp/{vnets.OTHER}/{SOURCE}", 10000, 50000),
 }
 RESTARTS = {"restart-net0": "net", "restart-blk0": "blk"}
 GUESTS = {row for row in TRANSFERS if row.endswith("-guests")}
 RELAY = {row for row in TRANSFERS if row.endswith("-relay")}
+VNETS = {row for row in TRANSFERS if row.startswith("vnet-")}
+TUNNEL = "10.0.2.40"
 REASONS = "intr", "window", "cpuid", "hlt", "io", "msr", "call", "npf", "other"
 # Part of a row -> the core's function that is entered once for each.
 CALLS = {"entries": "svm_enter", "hypercalls": "hypercall", "copies": "grant_pin", "translations": "p2m_get", "walks": "walk_pae",
@@ -179,6 +184,18 @@ def relay(m):
     m.console("debian-disk", SHELL)
 
 
+def vnet(m, wire):
+    """Made for its rows alone, as the neighbour is: the guest has a second interface, on it."""
+    vnets.segment(wire, 97, TUNNEL)
+    m.leave()
+    for line in f"vnet-create 97 ip={TUNNEL}/24 peers={GATEWAY} bridge=net0", "network-attach debian-disk vnet=97":
+        out = m.cmd(line, 600)
+        check(": " not in out or "created as domain" in out, f"{line}: {out}")
+    m.console("debian-disk", SHELL)
+    sh(m, "sleep 3; set -- $(ls /sys/class/net | grep -v lo); ip addr add 10.97.0.15/24 dev $2; ip link set dev $2 mtu 1450 up; "
+          f"for i in 1 2 3 4 5 6 7 8; do ping -c 1 -W 2 {vnets.OTHER} && break; done", 600)
+
+
 def serve(wire):
     wire.serve("python3", "-c", PEER)
     wire.serve(str(NETCHECK), "packets", str(PACKETS))
@@ -209,8 +226,11 @@ def measure(rows):
             yield "boot", {part: (n, 0.01 * n) for part, n in first.items()}  # there is one boot: how far it varies is known
         prepare(m)
         alone = True
-        direct = True
-        for row in sorted(rows, key=lambda row: (row in RELAY, row in GUESTS)):
+        direct, tunnel = True, False
+        for row in sorted(rows, key=lambda row: (row in VNETS, row in RELAY, row in GUESTS)):
+            if row in VNETS and not tunnel:
+                vnet(m, wire)
+                tunnel = True
             if row in RELAY and direct:
                 relay(m)
                 direct = False
@@ -241,7 +261,7 @@ def bare(rows):
         serve(wire)
         login(m)
         sh(m, f"systemctl stop '*.timer'; dd if=/dev/zero of=/dev/nvme0n1p2 bs=1M count=200 oflag=direct status=none; {FETCH}", 600)
-        for row in (r for r in rows if r in TRANSFERS and r not in GUESTS | RELAY):
+        for row in (r for r in rows if r in TRANSFERS and r not in GUESTS | RELAY | VNETS):
             driver, command, short, long = TRANSFERS[row]
             command = command.replace("/dev/xvdb", "/dev/nvme0n1p2")
             ran(m, command.format(short), driver)

@@ -82,6 +82,8 @@ bool pci_may_be_shown(const struct pci_dev *p, uint64_t m, uint64_t len);
 /* assign.c: the device of d with this number; and bus mastering, interrupts and its entry in the IOMMU off, which flushes */
 struct pci_dev *pci_find_owned(struct domain *d, uint32_t sbdf);
 void pci_fence_device(struct domain *d, struct pci_dev *p);
+int pci_start_dma(struct domain *d, struct pci_dev *p)
+    __must_check; /* the other way; refusals as pci_dma_enable. pci_lock */
 
 /* trial.c */
 int trial_check(const struct pci_dev *p, const struct domain *d) __must_check;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/own_pointers.c hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/trial.c hv/pci/pirq.c
+// LINK: tests/unit/own_pointers.c hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/config.c hv/pci/reset.c hv/pci/assign.c hv/pci/guest.c hv/pci/trial.c hv/pci/pirq.c
 // LINK: hv/abi/physdev_op.c hv/abi/dispatch.c hv/abi/privilege.c
 /* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
 #include "unit.h"

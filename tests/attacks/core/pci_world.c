@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/own_pointers.c hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/reset.c hv/pci/assign.c
+// LINK: tests/unit/own_pointers.c hv/pci/pci.c hv/pci/table.c hv/pci/enum.c hv/pci/group.c hv/pci/reset.c hv/pci/assign.c hv/pci/guest.c
 // LINK: hv/pci/trial.c hv/pci/pirq.c hv/arch/irq.c hv/mem/npt.c
 /* pci_world.h. */
 #include "pci_world.h"

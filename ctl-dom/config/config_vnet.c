@@ -19,12 +19,12 @@ static const char *said(const struct settings *s, const char *key)
     return set && !set->list ? set->items->text : "";
 }
 
-/* What begins with a number up to max; behind it. NULL: none. */
+/* What begins with a number up to max; behind it. NULL: none. Not one with a 0 before it: to lwIP that is one to the base of eight. */
 static const char *number(const char *at, unsigned long max)
 {
     size_t n = strspn(at, "0123456789");
 
-    return n && n < 6 && strtoul(at, NULL, 10) <= max ? at + n : NULL;
+    return n && n < 6 && (*at != '0' || n == 1) && strtoul(at, NULL, 10) <= max ? at + n : NULL;
 }
 
 static const char *address(const char *at)

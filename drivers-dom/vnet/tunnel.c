@@ -20,9 +20,9 @@
 #include <store_keys.h>
 #include <string.h>
 
-#define SLOTS    (NETFRONT_SLOTS - 8) /* the rest is for ARP and its kind */
-#define QUEUE    64u                  /* power of two */
-#define MTU_MOST (PAGE_SIZE - 14 - VXLAN_OVER)
+#define SLOTS    (NETFRONT_SLOTS - 8)             /* the rest is for ARP and its kind */
+#define QUEUE    64u                              /* power of two */
+#define MTU_MOST (PKT_BUF - PKT_HEAD - WIRE_HEAD) /* a frame of it is in one buffer */
 #define AGAIN_NS (100 * NS_PER_MS)
 #define SAY_NS   NS_PER_S
 #define LINK_NS  (3 * NS_PER_S) /* it takes so long at most, unless something is wrong */

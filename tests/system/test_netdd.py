@@ -116,6 +116,8 @@ def test_netdd_taken_over(m):
                         (f"/local/domain/{back}/name", "net0"), ("/tool/x", "1")):
         text, status = m.guest(f"xenstore-write {path} {value}")
         check(status != 0, f"it wrote {path}: {text}")
+    text, status = m.guest(f"bridge fdb show | grep -i '{MAC} .*sticky'")  # a frame from outside with that address does not take its place
+    check(status == 0, f"another may take its place on the bridge: {text}")
     m.leave()
     in_guest(m, "ip link set eth0 down; ip link set eth0 address 00:16:3e:00:00:22; ip link set eth0 up; ip route add default via 10.0.2.2; "
                 "! ping -c 2 -W 2 10.0.2.2", 60)

@@ -117,6 +117,7 @@ def test_stordd_serves(m, port):
     rows = m.cmd("block-list user")
     check(len(re.findall(r"\n\d+ ", rows)) == 4, rows)
     for spec, why in ((f"file:/vols/none,xvde,w", "no file /vols/none"), ("phy:/dev/vg/none,xvde,w", "no block device /dev/vg/none"),
+                      ("phy:/dev/xvdb,xvde,w", "/dev/xvdb is LVM's"),
                       ("file:/vols/../vols/a.img,xvde,w", "is in use"), ("nbd:10.0.2.2:1,xvde,w", "nbd 10.0.2.2:1")):
         out = attach(m, spec)
         check(why in out, f"{spec}: {out}")

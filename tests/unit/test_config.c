@@ -1003,6 +1003,7 @@ TEST(vnets)
     } bad[] = {
         { "", "ip: a vnet has an address of its own" },
         { "ip='10.0.0'", "ip: a vnet has" },
+        { "ip='10.0.0.010/24'", "ip: a vnet has" },
         { "ip='10.0.0.2/33'", "ip: a vnet has" },
         { "ip='10.0.0.2/0'", "ip: a vnet has" },
         { "ip='10.0.0.2 deadline=0'", "ip: a vnet has" },

@@ -84,7 +84,9 @@ int setup_all(void **state)
     assert_string_equal(net.refusal[0], "");
     assert_string_equal(net.refusal[1], "there is no such bridge");
     assert_int_equal(net.sw.port[0].mtu, 1450);
-    assert_true(n->ops->store(n) > 0); /* not plugged yet: it looks again */
+    assert_true(n->mtu_max > 1500 &&
+                n->mtu_max + WIRE_HEAD <= PKT_BUF - PKT_HEAD); /* a frame is in one buffer */
+    assert_true(n->ops->store(n) > 0);                         /* not plugged yet: it looks again */
     assert_false(n->no_link);
     net_later(100);
     plugged = true;

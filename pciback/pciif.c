@@ -245,7 +245,7 @@ bool pciif_turn(void)
             continue;
         if (answer(f))
             more = f->look = true;
-        else
+        else if (!again_at) /* else who asks often would put off the others for ever */
             again_at = now_ns() + PUT_OFF_NS;
     }
     return more;

@@ -87,6 +87,7 @@ int event_bind_virq(unsigned which, event_fn fn, void *arg)
 /* --- configuration space --------------------------------------------------------------------------------------------- */
 static uint32_t space[2][3][64]; /* of the devices in slots 1 and 2; each access is a point */
 static int busy;                 /* so many writes are put off */
+#define NEVER 99u                /* a write of this always is */
 static bool meddle;              /* the front-end writes its page while we are at work */
 static unsigned synced, accesses[2];
 
@@ -121,7 +122,7 @@ int vconfig_write(domid_t dom, unsigned devfn, unsigned off, unsigned size, uint
     point();
     meddling(dom);
     accesses[dom - A]++;
-    if (busy && busy--)
+    if ((busy && busy--) || value == NEVER)
         return -EAGAIN;
     memcpy((uint8_t *)space[dom - A][devfn >> 3] + off, &value, size);
     point();
@@ -310,6 +311,26 @@ TEST(test_put_off)
     }
     serve_all();
     assert_true(done(0) && space[0][1][0] == 5 && pciif_until(0) == 0);
+}
+
+/* Nor by the events of one whose own request is put off. */
+TEST(test_put_off_and_events)
+{
+    connect(0);
+    connect(1);
+    ask(0,
+        &(struct xen_pci_op){ .cmd = XEN_PCI_OP_conf_write, .devfn = 8, .size = 4, .value = NEVER });
+    serve_all();
+    busy = 1;
+    ask(1, &(struct xen_pci_op){ .cmd = XEN_PCI_OP_conf_write, .devfn = 8, .size = 4, .value = 5 });
+    (void)pciif_turn();
+    assert_false(done(1));
+    for (unsigned i = 0; i < 2; i++) {
+        now += PUT_OFF_NS / 2;
+        raise(0);
+        (void)pciif_turn();
+    }
+    assert_true(done(1) && !done(0));
 }
 
 /* A front-end that asks again and again gets as much as another. */

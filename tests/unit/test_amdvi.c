@@ -478,8 +478,33 @@ TEST(faults_are_counted_and_rationed)
     assert_int_equal(nic.dma_faults, before + 2);
     assert_non_null(strstr(shim_log, "interrupt"));
     iommu_fault(0xffff, false, 0, "DMA"); /* a device that nobody knows */
-    assert_non_null(strstr(shim_log, "more blocked"));
+    assert_non_null(strstr(shim_log, "more reports"));
     assert_non_null(strstr(shim_log, "ff:1f.7 (address not reported)"));
+}
+
+/* Nor has a guest that moves its pages about more lines than those. */
+TEST(unreachable_pages_are_rationed)
+{
+    struct domain *d = dom_with(0, 100, 0x1000);
+    unsigned lines = 0;
+
+    assert_int_equal(fill(d), 0);
+    no_memory = true;
+    assert_int_equal(amdvi_pt_map(d->iommu, GFN(1ull << 30), MFN(1), 0),
+                     -ENOMEM); /* nothing is held back now */
+    no_memory = true;
+    p2m[1000] = 0x7000;
+    shim_now_ns += 20 * NS_PER_S;
+    shim_log_clear();
+    for (unsigned i = 0; i < 100; i++)
+        pci_p2m_changed(d, GFN(1000), MFN(0x7000), true);
+    for (const char *p = shim_log; (p = strstr(p, "stays unreachable")); p++)
+        lines++;
+    assert_in_range(lines, 1, 10);
+    no_memory = false;
+    p2m[1000] = 0;
+    flushes = 1;
+    end(d);
 }
 
 /* What a trial means to be blocked, reported in the device's name or in the unit's, is nobody's fault; another device's is. */

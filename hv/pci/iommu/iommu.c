@@ -215,6 +215,31 @@ int iommu_fill(struct iommu_domain *dom)
     return rc;
 }
 
+static struct spinlock report_lock = SPINLOCK_INIT; /* window_start, reported, dropped */
+static uint64_t window_start;
+static unsigned reported, dropped;
+
+static bool may_report(void)
+{
+    uint64_t now = now_ns();
+    bool ok;
+
+    spin_lock(&report_lock);
+    if (now - window_start >= REPORT_WINDOW) {
+        if (dropped)
+            log_warn("IOMMU: %u more reports not shown", dropped);
+        window_start = now;
+        reported = dropped = 0;
+    }
+    ok = reported < REPORT_BURST;
+    if (ok)
+        reported++;
+    else
+        dropped++;
+    spin_unlock(&report_lock);
+    return ok;
+}
+
 void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
 {
     struct iommu_domain *dom =
@@ -234,7 +259,7 @@ void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
     else if (dom->open && p2m_lookup(d, g, &t).v == m.v && t == P2M_RAM)
         rc = iommu_ops->map(dom, g, m, 0);
     spin_unlock(&dom->lock);
-    if (rc)
+    if (rc && may_report())
         log_warn("IOMMU: d%u: page %lx stays unreachable for its devices (%d)", d->id, g.v, rc);
     if (!was)
         return;
@@ -245,31 +270,6 @@ void pci_p2m_changed(struct domain *d, gfn_t g, mfn_t m, bool present)
 /* --- faults ----------------------------------------------------------------------------------------------------- */
 
 static struct timer watch_timer;
-static struct spinlock report_lock = SPINLOCK_INIT; /* window_start, reported, dropped */
-static uint64_t window_start;
-static unsigned reported, dropped;
-
-static bool may_report(void)
-{
-    uint64_t now = now_ns();
-    bool ok;
-
-    spin_lock(&report_lock);
-    if (now - window_start >= REPORT_WINDOW) {
-        if (dropped)
-            log_warn("IOMMU: %u more blocked accesses not shown", dropped);
-        window_start = now;
-        reported = dropped = 0;
-    }
-    ok = reported < REPORT_BURST;
-    if (ok)
-        reported++;
-    else
-        dropped++;
-    spin_unlock(&report_lock);
-    return ok;
-}
-
 static uint32_t expected; /* a: unit << 16 | device, 0: none */
 
 void iommu_expect(uint16_t unit, uint16_t device)

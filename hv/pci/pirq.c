@@ -387,6 +387,7 @@ static void route_unbind(struct pirq_route *r)
     entry_mask(r);
     iommu_ops->irq_mask(r->dev, r->irte);
     r->port = 0;
+    r->message = 0; /* its number may be another's now */
     spin_unlock(&r->dev->irq_lock);
     irq_vector_free(r->vector);
     r->vector = 0;
@@ -395,7 +396,7 @@ static void route_unbind(struct pirq_route *r)
 void pirq_unmap(struct pirq_route *r)
 {
     route_unbind(r);
-    r->mapped = r->message = 0;
+    r->mapped = 0;
 }
 
 static int route_bind(struct pirq_route *r, uint32_t pirq, uint32_t port)

@@ -1675,6 +1675,25 @@ TEST(a_guest_writes_messages)
     assert_int_equal(vectors, 0);
 }
 
+/* A number that was freed and stands in another entry now is that one's. */
+TEST(a_number_goes_to_another_entry)
+{
+    be_guest();
+    pci_init();
+    assert_int_equal(assign_all(NIC), 0);
+    uint32_t *table = mfn_to_virt(MFN(shared_at[0].m)), n = free_number();
+    for (unsigned i = 0; i < 2; i++) {
+        memset(table, 0, 32);
+        table[4 * i] = (uint32_t)message(n);
+        table[4 * i + 1] = (uint32_t)(message(n) >> 32);
+        assert_int_equal(pirq_bind(&dom, n, 9), 0);
+        assert_int_equal(vectors, 1);
+        pirq_unbind(&dom, n);
+        assert_int_equal(vectors, 0);
+    }
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
 /* A table that does not begin at a page's start, and goes over its end; the pending bits elsewhere. */
 TEST(a_table_of_two_pages)
 {

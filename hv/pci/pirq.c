@@ -352,8 +352,10 @@ int pirq_free_number(struct domain *d, uint32_t *pirq)
                 return 0;
             }
             for (unsigned k = 0; k < 2; k++)
-                if (is_message(n[k]))
-                    used[(n[k] - PIRQ_MESSAGE) / 64] |= 1ull << n[k] % 64;
+                if (is_message(n[k])) {
+                    uint64_t at = clamp_nospec(n[k] - PIRQ_MESSAGE, NR_PIRQ_MESSAGE);
+                    used[at / 64] |= 1ull << at % 64;
+                }
         }
     /* Not at once again one that was given and stands in no message yet. */
     for (unsigned i = 0; d->devices && d->role == BH_ROLE_GUEST && i < NR_PIRQ_MESSAGE; i++) {

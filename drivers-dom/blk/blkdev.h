@@ -52,7 +52,10 @@ struct blkdev {
     const char *model; /* for messages */
     const char *name; /* of one of several disks, before the names of its volumes; NULL: the only one */
     uint64_t base; /* BLK_BASE times its number: where its volumes lie among those of all disks */
-    bool copies;   /* a request that was given up leaves nothing with the device */
+    bool away;     /* nobody is there that answers: its table is not read */
+    /* Its table cannot be read, and why: it forgets what it has of the caller's, whose pages may be another's next. NULL: what it has is its
+     * own for good. */
+    void (*lost)(struct blkdev *d, const char *why);
     const char *left_out; /* what of the device is not this disk and cannot be had, for those who look on; NULL: nothing */
     uint64_t nr_sectors;           /* 512-byte units */
     uint32_t sector_size;          /* 512 or 4096: alignment of everything */

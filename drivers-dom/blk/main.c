@@ -54,7 +54,7 @@ static uint64_t store(void)
     static bool due = true;
     static uint64_t next;
 
-    uint64_t look = relay_work();
+    relay_work();
     due |= vbds_store_work() || blk.devs_new;
     blk.devs_new = false;
     be_problem(dev_problem());
@@ -62,7 +62,8 @@ static uint64_t store(void)
         due = volumes_tell();
         next = now_ns() + VOLUMES_NS;
     }
-    return earlier(look, earlier(due ? next : 0, vbds_say_stats()));
+    uint64_t say = vbds_say_stats();
+    return earlier(relay_next(), earlier(due ? next : 0, say));
 }
 
 /* The store is looked at only afterwards. Returns how many vbds. */

@@ -20,7 +20,7 @@
 enum step { IDLE, OFFERED, SERVING };
 
 struct rdisk {
-    struct vbd_front f;
+    struct vbd_front f; /* first */
     bool used, dirty, watched;
     bool up; /* it is among blk.dev */
     enum step step;
@@ -241,18 +241,24 @@ static void dev_remove(struct rdisk *r)
     r->up = false;
 }
 
+/* It is none until its next connection. */
+static void dev_lost(struct blkdev *d, const char *why)
+{
+    struct rdisk *r = (struct rdisk *)d;
+
+    dev_remove(r);
+    blk.devs_to_come = true;
+    if (r->step != IDLE)
+        refuse(r, r->f.breach ? r->f.breach : why);
+    vf_forget(&r->f); /* that read: nobody else has one */
+}
+
 /* Its table is read, with the connection that is there now. */
 static bool dev_add(struct rdisk *r)
 {
     blk.dev[blk.nr_devs++] = &r->f.dev;
     r->up = true;
-    const char *why = volumes_scan(&r->f.dev);
-    if (!why)
-        return true;
-    dev_remove(r);
-    refuse(r, r->f.breach ? r->f.breach : why);
-    vf_forget(&r->f); /* that read: nobody else has one */
-    return false;
+    return !volumes_scan(&r->f.dev); /* else it was lost */
 }
 
 /* The back-end says that it has our ring. */
@@ -448,7 +454,7 @@ static void found(uint32_t devid)
     r->f.dev.name = r->name;
     r->f.dev.model = r->model;
     r->f.dev.base = (uint64_t)n * BLK_BASE;
-    r->f.dev.copies = true;
+    r->f.dev.lost = dev_lost;
     r->why = "it waits for its back-end";
     r->dirty = true;
 }
@@ -493,13 +499,13 @@ static void silence(struct rdisk *r, uint64_t now)
     look_later(r, now + NS_PER_S);
 }
 
-uint64_t relay_work(void)
+void relay_work(void)
 {
     bool to_come = false;
-    uint64_t now = now_ns(), next = 0;
+    uint64_t now = now_ns();
 
     if (!relay)
-        return 0;
+        return;
     if (!watching)
         watching = !xs_watch("device/vbd", fe_changed, NULL);
     if (rescan && (!look_at || now >= look_at)) {
@@ -517,12 +523,19 @@ uint64_t relay_work(void)
             look(r);
         silence(r, now_ns());
         to_come |= !r->up;
-        next = earlier(next, r->look);
     }
     if (blk.devs_to_come && !to_come && !rescan)
         blk.devs_new = true; /* who still waits waits for what is not there */
     blk.devs_to_come = to_come || rescan;
-    return earlier(next, rescan ? (look_at ? look_at : now) : 0);
+}
+
+uint64_t relay_next(void)
+{
+    uint64_t next = rescan ? (look_at ? look_at : now_ns()) : 0;
+
+    EACH_DISK(r)
+    next = earlier(next, r->look);
+    return next;
 }
 
 const char *relay_problem(void)

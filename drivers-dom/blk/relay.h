@@ -18,8 +18,9 @@
 
 /* There is no controller: from now on relay_work looks. */
 void relay_begin(void);
-/* Everything that the store has to say about disks of ours. Blocks in store calls; only outside of a round. Returns when to come again at the latest,
- * 0: with the next event. */
-uint64_t relay_work(void);
+/* Everything that the store has to say about disks of ours. Blocks in store calls; only outside of a round. */
+void relay_work(void);
+/* When it has to look again at the latest, 0: with the next event. A disk that volume_find or volumes_tell lost counts, too. */
+uint64_t relay_next(void);
 /* What is wrong with them, for those who look on; NULL: nothing. */
 const char *relay_problem(void);

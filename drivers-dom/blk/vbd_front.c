@@ -426,6 +426,7 @@ int vf_offer(struct vbd_front *f, domid_t back)
 void vf_up(struct vbd_front *f)
 {
     f->up = true;
+    f->dev.away = false;
     f->progress = now_ns();
 }
 
@@ -459,6 +460,7 @@ void vf_down(struct vbd_front *f)
         event_close((uint32_t)f->port);
     f->port = 0;
     f->up = false;
+    f->dev.away = true;
     for (unsigned i = 0; i < VF_SLOTS; i++)
         slot_give(f, &f->slot[i]);
     ask_again(f);

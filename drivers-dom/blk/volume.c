@@ -53,7 +53,7 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
     struct blkdev *disk = arg;
     uint64_t now;
 
-    if (silent)
+    if (silent || (silent = disk->away))
         return -ETIME;
     done = false;
     io = (struct blk_io){ .op = BLK_READ,
@@ -67,7 +67,7 @@ static int disk_read(void *arg, uint64_t lba, uint32_t n, void *buf)
         return -EBUSY;
     while (disk->ops->poll(disk), !done) {
         now = now_ns();
-        if (now > read_by) {
+        if (now > read_by || disk->away) {
             silent = true;
             return -ETIME;
         }
@@ -308,11 +308,14 @@ const char *volumes_scan(struct blkdev *d)
         printf("%s: no memory to read the partition table\n", self.name);
     else
         gpt_read(&src, &gpt);
-    if (silent) { /* the device may still write to the buffer, but one that copies */
+    if (silent) { /* the device may still write to the buffer, but one that forgets */
+        static const char why[] = "it does not answer a read of its partition table";
         t->disk = NULL;
-        if (d->copies)
+        if (d->lost) {
+            d->lost(d, why);
             page_free(src.buf, GPT_BUF / PAGE_SIZE);
-        return "it does not answer a read of its partition table";
+        }
+        return why;
     }
     if (src.buf)
         page_free(src.buf, GPT_BUF / PAGE_SIZE);
@@ -341,7 +344,7 @@ static void refresh(void)
     {
         struct blkdev *d = t->disk;
         const char *why = d && t->stale && !volumes_used(d) ? volumes_scan(d) : NULL;
-        if (why && !d->copies) /* it did answer once: a reset may help */
+        if (why && !d->lost) /* it did answer once: a reset may help */
             bh_panic("the disk is silent: %s", why);
     }
 }

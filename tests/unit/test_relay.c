@@ -446,7 +446,8 @@ static bool relay_turn(void)
             w->due = false;
             w->fn(w->path, w->arg);
         }
-    uint64_t next = relay_work();
+    relay_work();
+    uint64_t next = relay_next();
     for (unsigned i = 0; i < blk.nr_devs; i++)
         blk.dev[i]->ops->poll(blk.dev[i]);
     in_relay = false;

@@ -49,7 +49,8 @@ static bool answer(struct bh_pci_trap *t)
 bool trap_turn(void)
 {
     uint64_t put_off[TURN];
-    unsigned nr = 0;
+    unsigned nr = 0, in_vain = 0; /* put off; and handed out again, with no other between them */
+    bool served = false;
 
     if (again_at && now_ns() >= again_at)
         look = true;
@@ -66,15 +67,21 @@ bool trap_turn(void)
         last = t.domid;
         for (unsigned k = 0; k < nr; k++)
             seen |= put_off[k] == t.serial;
-        if (seen) { /* nothing else is left */
+        if (seen && in_vain++ == nr) { /* each domain had its turn: nothing else is left */
             look = false;
             break;
         }
-        if (!answer(&t))
+        if (seen)
+            continue;
+        in_vain = 0;
+        if (answer(&t))
+            served = true;
+        else
             put_off[nr++] = t.serial;
     }
     if (nr)
         again_at = now_ns() + PUT_OFF_NS;
+    look &= served; /* a turn of nothing but those: there may be more of them than it holds */
     return look;
 }
 

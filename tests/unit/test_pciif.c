@@ -458,32 +458,41 @@ TEST(test_hostile_page)
 }
 
 /* --- accesses that the core stopped ---------------------------------------------------------------------------------- */
-static struct bh_pci_trap waiting[2];
+#define VCPUS 20u
+static struct bh_pci_trap waiting[2][VCPUS];
+static unsigned turn[2];
 static unsigned nr_answers[2], asks;
 static uint64_t serials = 1;
 static bool again, stale; /* A's next access is there at once; it is gone when the answer comes */
 
+static void stop_vcpu(unsigned f, unsigned n, unsigned devfn, unsigned off, unsigned size,
+                      bool write, uint32_t value)
+{
+    waiting[f][n] = (struct bh_pci_trap){ .domid = (uint16_t)(A + f),
+                                          .vcpu = (uint16_t)n,
+                                          .devfn = (uint16_t)devfn,
+                                          .off = (uint16_t)off,
+                                          .size = (uint8_t)size,
+                                          .write = write,
+                                          .value = value,
+                                          .serial = serials++ };
+}
 static void stop(unsigned f, unsigned devfn, unsigned off, unsigned size, bool write, uint32_t value)
 {
-    waiting[f] = (struct bh_pci_trap){ .domid = (uint16_t)(A + f),
-                                       .devfn = (uint16_t)devfn,
-                                       .off = (uint16_t)off,
-                                       .size = (uint8_t)size,
-                                       .write = write,
-                                       .value = value,
-                                       .serial = serials++ };
+    stop_vcpu(f, 0, devfn, off, size, write, value);
 }
 
 static long trap_answer(const struct bh_pci_trap *t)
 {
     unsigned f = t->domid - (unsigned)A;
+    struct bh_pci_trap *w = &waiting[f][t->vcpu];
 
     if (stale)
-        waiting[f].serial = 0;
-    if (!t->serial || waiting[f].serial != t->serial)
+        w->serial = 0;
+    if (!t->serial || w->serial != t->serial)
         return -ESTALE;
-    waiting[f].value = t->value;
-    waiting[f].serial = 0;
+    w->value = t->value;
+    w->serial = 0;
     nr_answers[f]++;
     if (again && !f)
         stop(0, 8, 0, 4, false, 0);
@@ -500,8 +509,12 @@ long hypercall(unsigned nr, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4)
     asks++;
     for (unsigned i = 0; i < 2; i++) { /* the one behind the last is next */
         unsigned f = (t->domid == A ? 1 + i : i) % 2;
-        if (waiting[f].serial) {
-            *t = waiting[f];
+        for (unsigned k = 0; k < VCPUS; k++) {
+            const struct bh_pci_trap *w = &waiting[f][(turn[f] + k) % VCPUS];
+            if (!w->serial)
+                continue;
+            turn[f] = w->vcpu + 1u;
+            *t = *w;
             return 0;
         }
     }
@@ -514,16 +527,16 @@ TEST(test_traps)
     stop(0, 8, 0, 4, false, 0);
     while (trap_turn()) /* a former instance left it */
         ;
-    assert_int_equal(waiting[0].value, 0x10d38086);
+    assert_int_equal(waiting[0][0].value, 0x10d38086);
     assert_true(trap_answered() && trap_until(0) == 0 && trap_until(5) == 5);
     assert_int_equal(synced, 0);
     stop(0, 24, 0, 4, false, 0); /* nothing is there: is there something by now? */
     assert_false(trap_turn());
-    assert_int_not_equal(waiting[0].serial, 0);
+    assert_int_not_equal(waiting[0][0].serial, 0);
     virq(7, NULL);
     while (trap_turn())
         ;
-    assert_true(waiting[0].value == ~0u && synced == 1);
+    assert_true(waiting[0][0].value == ~0u && synced == 1);
 }
 
 /* A write that the core puts off: the other's access is answered, and the turn ends. */
@@ -535,14 +548,45 @@ TEST(test_traps_put_off)
     asks = 0;
     virq(7, NULL);
     assert_false(trap_turn());
-    assert_true(waiting[0].serial && !waiting[1].serial && asks <= 4);
+    assert_true(waiting[0][0].serial && !waiting[1][0].serial && asks <= 4);
     assert_int_equal(trap_until(0), now + PUT_OFF_NS);
     assert_false(trap_turn());
     busy = 0;
     now += PUT_OFF_NS;
     while (trap_turn())
         ;
-    assert_true(!waiting[0].serial && space[0][1][1] == 7 && trap_until(0) == 0);
+    assert_true(!waiting[0][0].serial && space[0][1][1] == 7 && trap_until(0) == 0);
+}
+
+/* So many vCPUs of A have one that is put off, so many of B one that is not: B's are answered at once, and there is rest. */
+static void many(unsigned a, unsigned b)
+{
+    memset(waiting, 0, sizeof waiting);
+    for (unsigned i = 0; i < a; i++)
+        stop_vcpu(0, i, 8, 4, 4, true, NEVER);
+    for (unsigned i = 0; i < b; i++)
+        stop_vcpu(1, i, 8, 0, 4, false, 0);
+    virq(7, NULL);
+    unsigned turns = 0, had = nr_answers[1];
+    while (turns < 20 && trap_turn())
+        turns++;
+    assert_in_range(turns, 0, 10);
+    assert_int_equal(nr_answers[1] - had, b);
+    assert_int_equal(trap_until(0), now + PUT_OFF_NS);
+    now += PUT_OFF_NS; /* what is put off is tried, and that ends as well */
+    asks = 0;
+    assert_false(trap_turn());
+    assert_in_range(asks, 1, 16);
+    memset(waiting, 0, sizeof waiting);
+    now += PUT_OFF_NS;
+    assert_false(trap_turn());
+}
+
+TEST(test_traps_many_put_off)
+{
+    for (unsigned a = 1; a <= VCPUS; a++)
+        for (unsigned b = 0; b <= VCPUS; b++)
+            many(a, b);
 }
 
 TEST(test_traps_for_ever)
@@ -554,7 +598,7 @@ TEST(test_traps_for_ever)
         unsigned had = nr_answers[0];
         stop(1, 8, 0, 4, false, 0);
         assert_true(trap_turn());
-        assert_int_equal(waiting[1].serial, 0);
+        assert_int_equal(waiting[1][0].serial, 0);
         assert_true(nr_answers[0] - had <= 16);
     }
     again = false;
@@ -569,5 +613,5 @@ TEST(test_traps_stale)
     while (trap_turn())
         ;
     stale = false;
-    assert_int_equal(waiting[0].domid, A);
+    assert_int_equal(waiting[0][0].domid, A);
 }

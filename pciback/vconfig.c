@@ -245,6 +245,10 @@ static struct seen *seen_of(const struct vconfig_kept *k, const struct bh_pci_in
     while (at >= CAPS_FROM && s->nr < MAX_CAPS) { /* which also ends a circle */
         uint32_t head = ops->read(head_sbdf(k), at);
         bool msi = info->flags & BH_PCI_MSI, gone = false;
+        if ((head & 0xff) == 0xff) { /* it does not answer now: nothing is known of it */
+            *s = (struct seen){ 0 };
+            break;
+        }
         if ((head & 0xff) == CAP_MSIX)
             gone = !info->irqs || msi;
         else if ((head & 0xff) == CAP_MSI)

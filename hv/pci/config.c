@@ -221,12 +221,19 @@ int pci_config_access(struct bh_pci_cfg *c)
         return -EINVAL;
     lanes = (c->size == 4 ? ~0u : (1u << c->size * 8) - 1) << shift;
     spin_lock(&pci_lock);
-    if (!p->hidden || (p->state == BH_PCI_ASSIGNED && p->reset_stage && pci_reset_step(p) == -EIO))
-        rc = -EACCES; /* or: the end of BH_PCI_SET_RESET is found here, and it is no good one */
-    else if (c->write)
+    if (p->hidden && p->state == BH_PCI_ASSIGNED && p->reset_stage)
+        rc = pci_reset_step(p); /* the end of BH_PCI_SET_RESET is found here */
+    if (!p->hidden || rc == -EIO) {
+        rc = -EACCES;
+    } else if (rc) { /* not yet: it is left alone, and does not answer */
+        if (!c->write)
+            c->value = lanes >> shift;
+        rc = 0;
+    } else if (c->write) {
         virtual_write(p, c->off & ~3u, c->value << shift, lanes);
-    else
+    } else {
         c->value = (virtual_read(p, c->off & ~3u) & lanes) >> shift;
+    }
     spin_unlock(&pci_lock);
     return rc;
 }

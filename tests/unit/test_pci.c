@@ -1843,8 +1843,14 @@ TEST(what_a_guest_asks_for)
     assert_string_equal(trace, "mB");
     assert_int_equal(set(MSI, BH_PCI_SET_MASTER, 1, 0), -EBUSY);
     assert_int_equal(set(MSI, BH_PCI_SET_RESET, 0, 0), 1);
+    struct bh_pci_cfg c = { .sbdf = MSI, .off = 0x3c, .size = 1, .write = 1, .value = 5 };
+    assert_int_equal(pci_config_access(&c), 0); /* nobody touches it meanwhile */
+    assert_int_equal(sim_at(MSI)->cfg[0x3c], 0);
+    c = (struct bh_pci_cfg){ .sbdf = MSI, .off = 2, .size = 2 };
+    assert_int_equal(pci_config_access(&c), 0);
+    assert_int_equal(c.value, 0xffff);
     shim_now_ns += 100 * NS_PER_MS;
-    struct bh_pci_cfg c = { .sbdf = MSI, .size = 4 };
+    c = (struct bh_pci_cfg){ .sbdf = MSI, .size = 4 };
     put32(sim_at(MSI), 0x10, 0); /* as a reset leaves it */
     assert_int_equal(pci_config_access(&c), 0);
     assert_int_equal(get32(sim_at(MSI), 0x10), 0xfe004000);

@@ -355,6 +355,20 @@ TEST(test_capabilities)
     assert_int_equal(sets, 0);
 }
 
+/* What it says while it does not answer is not remembered. */
+TEST(test_no_answer)
+{
+    uint8_t cfg[256];
+    vconfig_add(G, NIC, -1);
+    memcpy(cfg, model[0].cfg, sizeof cfg);
+    memset(model[0].cfg, 0xff, sizeof cfg);
+    assert_int_equal(rd(8, 0), ~0u);
+    assert_int_equal(rd(8, 0x34), 0);
+    memcpy(model[0].cfg, cfg, sizeof cfg);
+    assert_int_equal(rd(8, 0x34), 0xc8);
+    assert_int_equal(rd(8, 0xa0), 0x00040011);
+}
+
 /* What lies beside the capabilities is the filter's to let through. */
 TEST(test_own_registers)
 {

@@ -16,6 +16,8 @@
 #define CFG_BYTES 256u
 #define MAX_DEVS  16u
 #define BASE      48
+#define SAY_LINES 8u /* of one front-end in */
+#define SAY_NS    (10 * NS_PER_S)
 
 static bool look = true; /* something may have changed since the last look began */
 
@@ -25,6 +27,8 @@ static struct owner {
     domid_t dom;
     char fe_state[40];
     char said[64]; /* what was said last of its connection */
+    uint64_t say_from;
+    unsigned lines; /* since then */
 } owners[PCIIF_MOST];
 
 /* The store is away, or somebody wrote meanwhile: it is tried again. A connection that is broken begins anew with the next instance. */
@@ -289,7 +293,11 @@ static void say_once(struct owner *o, const char *what)
     if (!strcmp(o->said, what))
         return;
     snprintf(o->said, sizeof(o->said), "%s", what);
-    if (*what)
+    if (now_ns() - o->say_from >= SAY_NS) {
+        o->say_from = now_ns();
+        o->lines = 0;
+    }
+    if (*what && o->lines++ < SAY_LINES)
         printf("devices of domain %u: its front-end %s\n", o->dom, what);
 }
 

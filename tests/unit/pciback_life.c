@@ -25,7 +25,7 @@ static void point(void)
         point();                               \
         *(volatile __typeof__(x) *)&(x) = (v); \
     } while (0)
-static int quiet(const char *fmt, ...) { return 0; }
+static int quiet(const char *fmt, ...) { return (int)seen->lines++; }
 #define printf(...) quiet(__VA_ARGS__)
 #include "../../domains/xs_client.c"
 #define main pciback_main

@@ -18,7 +18,7 @@ enum { LIFE_DIED = 4, LIFE_PANIC = 5 };      /* how it ends */
 struct life_seen {   /* shared, too */
     uint8_t keep[LIFE_KEEP * 4096];
     long points; /* that lives passed: before each hypercall and each store to the ring's indices */
-    unsigned adopted, served;
+    unsigned adopted, served, lines;
     uint64_t now;
 };
 

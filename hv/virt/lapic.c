@@ -86,6 +86,7 @@ static void deliver(struct vcpu *t, uint32_t mode, uint32_t vector)
         if (__atomic_exchange_n(&t->wait_sipi, 0, __ATOMIC_ACQ_REL)) {
             __atomic_store_n(&t->sipi_vector, 0x100 | vector, __ATOMIC_RELEASE);
             vcpu_set_online(t);
+            vcpu_kick(t); /* it may have gone to sleep between the two, and be not offline */
         }
         break;
     default: break;

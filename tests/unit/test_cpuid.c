@@ -207,6 +207,21 @@ TEST(errors)
 }
 
 /* ICR reads as it was written; a refused write changes nothing. */
+/* Who waits for it may sleep, and not be offline yet. */
+TEST(startup)
+{
+    uint64_t second = (uint64_t)BH_APIC_ID(1) << 32;
+    vcpus[1].wait_sipi = 1;
+    vcpus[1].state = VCPU_BLOCKED;
+    assert_int_equal(lapic_write(&vcpus[0], ICR, second | 0x69a), 0);
+    assert_int_equal(vcpus[1].wait_sipi, 0);
+    assert_int_equal(vcpus[1].sipi_vector, 0x19a);
+    assert_int_equal(kicks, 1);
+    assert_int_equal(lapic_write(&vcpus[0], ICR, second | 0x69b), 0);
+    assert_int_equal(vcpus[1].sipi_vector, 0x19a);
+    assert_int_equal(kicks, 1);
+}
+
 TEST(registers)
 {
     wr(ICR, 2ull << 32 | 0x40);

@@ -11,7 +11,8 @@
  *     poll the device | take from the rings | copy what waits for that, with the notifications of the last round: one exit
  *     | submit | answer, publish
  *
- * A request that nothing can be reserved for stays in its ring. The front-end is hostile: a malformed request gets an error response,
+ * A request that nothing can be reserved for stays in its ring. Of several disks each has its share of requests and pages, and one that takes
+ * nothing more holds up only its own: its back-end may be silent for good (vbd_front.h). The front-end is hostile: a malformed request gets an error response,
  * a broken ring is not touched any more.
  *
  * Order: none is promised but for barriers, which run alone in their ring. A flush goes to the device after it was taken, never
@@ -125,6 +126,8 @@ struct bb {
     unsigned nr_disks, turn;
     bool answered;            /* a response was published in this life */
     struct bb_ring *starving; /* lacks buffers: nobody else takes any before it got them */
+    unsigned nr_devs;         /* of the round */
+    bool short_of_pages;      /* a disk's share was too small for what it has to do */
 };
 
 void bb_init(struct bb *bb, struct batch *b);
@@ -149,7 +152,8 @@ bool bb_arm(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs);
 
 /* --- what request.c does for rings.c, and nothing the other way: that a request is done it says by bb->done --- */
 /* Checks one of d's requests and, if `may` and there is room, takes what it needs. NULL: *status is the answer to it, or BLKIF_RSP_OKAY: it has
- * to wait for room. */
+ * to wait for room, or BB_SHARE: for room in its disk's share. */
+#define BB_SHARE 1
 struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may,
                        int8_t *status);
 void bb_start(struct bb *bb,

@@ -68,6 +68,9 @@ struct blkdev {
     uint32_t max_bytes,
         max_segs; /* of one request; at least 64 KiB and 16: a driver whose device does less splits */
     uint32_t queue_depth; /* requests that submit takes */
+    /* blkback's: what it holds for this disk; submit had no room since the last poll */
+    uint32_t held_reqs, held_pages;
+    bool busy;
 };
 
 #define BLK_MAX_DEVS 16u

@@ -35,7 +35,7 @@ static bool round(uint64_t now)
 {
     blk.bb.now = now;
     bool work = bb_round(&blk.bb, blk.dev, blk.nr_devs);
-    if (blk.bb.starving && blk.bb.nr_pages < BB_MAX_PAGES)
+    if ((blk.bb.starving || blk.bb.short_of_pages) && blk.bb.nr_pages < BB_MAX_PAGES)
         pool_grow();
     return work;
 }

@@ -112,6 +112,8 @@ static void finish(struct bb *bb, struct bb_req *q, int8_t status)
     if (status == BLKIF_RSP_OKAY)
         count(q->disk, q);
     bb->done(q, status);
+    q->disk->dev->held_reqs--;
+    q->disk->dev->held_pages -= q->nr_pages;
     for (unsigned i = 0; i < q->nr_pages; i++)
         bb->free_page[bb->nr_free_pages++] = q->page[i];
     q->next = bb->free_req;
@@ -208,6 +210,20 @@ static void data_ready(struct bb *bb, struct bb_req *q)
     }
 }
 
+/* Whether that many pages more are a disk's due: of several each leaves enough for the others, and for one that may come. A share of pages that
+ * is too small for a request is enough for one. */
+static bool in_share(struct bb *bb, const struct blkdev *d, unsigned pages)
+{
+    unsigned n = bb->nr_devs + 1, reqs = BB_REQS / n;
+
+    if (d->held_reqs >= reqs || d->held_reqs >= d->queue_depth)
+        return false;
+    if (!d->held_pages || d->held_pages + pages <= bb->nr_pages / n)
+        return true;
+    bb->short_of_pages = true;
+    return false;
+}
+
 struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry *e, bool may,
                        int8_t *status)
 {
@@ -215,7 +231,13 @@ struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry
     unsigned pages;
 
     *status = validate(d, e, &pages);
-    if (*status != BLKIF_RSP_OKAY || !may || !bb->free_req || bb->nr_free_pages < pages)
+    if (*status != BLKIF_RSP_OKAY)
+        return NULL;
+    if (d->dev->name && !in_share(bb, d->dev, pages)) {
+        *status = BB_SHARE;
+        return NULL;
+    }
+    if (!may || !bb->free_req || bb->nr_free_pages < pages)
         return NULL;
     struct bb_req *q = bb->free_req;
     bb->free_req = q->next;
@@ -231,6 +253,8 @@ struct bb_req *bb_open(struct bb *bb, struct bb_disk *d, const struct keep_entry
     q->flush_after = flush && q->data && e->op == BLKIF_OP_WRITE_BARRIER;
     q->discard_left = e->op == BLKIF_OP_DISCARD ? e->discard * d->unit : 0;
     q->bytes = 0;
+    d->dev->held_reqs++;
+    d->dev->held_pages += pages;
     for (q->nr_pages = 0; q->nr_pages < pages; q->nr_pages++)
         q->page[q->nr_pages] = bb->free_page[--bb->nr_free_pages];
     return q;
@@ -342,19 +366,29 @@ static void copied(struct bb *bb)
     }
 }
 
+/* A disk that is busy keeps its requests in their order, and the others' go past them. */
 static unsigned submit(struct bb *bb)
 {
-    struct bb_req *q;
+    struct bb_req **at = &bb->submit.head, *q;
     unsigned n = 0;
 
-    while ((q = bb->submit.head)) {
+    while ((q = *at)) {
         struct blkdev *dev = q->disk->dev;
-        blame(q->disk->gen);
-        q->io.status = 0;
-        int rc = dev->ops->submit(dev, &q->io);
-        if (rc == -EBUSY)
-            break;
-        (void)pop(&bb->submit);
+        int rc = -EBUSY;
+        if (!dev->busy) {
+            blame(q->disk->gen);
+            q->io.status = 0;
+            rc = dev->ops->submit(dev, &q->io);
+        }
+        if (rc == -EBUSY) {
+            if (!dev->name) /* there are no others */
+                break;
+            dev->busy = true;
+            at = &q->next;
+            continue;
+        }
+        if (!(*at = q->next))
+            bb->submit.tail = at;
         q->phase = BB_DEVICE;
         n++;
         if (rc) {

@@ -169,8 +169,8 @@ static bool ring_take(struct bb *bb, struct bb_ring *r)
         (!replay && !(rate_passes(bb, &d->ops) && rate_passes(bb, &d->bytes))))
         return false;
     struct bb_req *q = bb_open(bb, d, &e, !bb->starving, &status);
-    if (!q && status == BLKIF_RSP_OKAY) {
-        if (!bb->starving)
+    if (!q && status >= BLKIF_RSP_OKAY) {
+        if (!bb->starving && status != BB_SHARE)
             bb->starving = r;
         return false;
     }
@@ -220,6 +220,7 @@ static unsigned rings_take(struct bb *bb)
 
     bb->retry = 0;
     bb->starving = NULL;
+    bb->short_of_pages = false;
     if (hungry && ring_take(bb, hungry)) {
         turn_pass(bb, hungry);
         n++;
@@ -263,8 +264,11 @@ bool bb_round(struct bb *bb, struct blkdev *const *devs, unsigned nr_devs)
 {
     unsigned work = 0, sends = bb->b->nr_sends;
 
-    for (unsigned i = 0; i < nr_devs; i++)
+    bb->nr_devs = nr_devs;
+    for (unsigned i = 0; i < nr_devs; i++) {
+        devs[i]->busy = false;
         work += devs[i]->ops->poll(devs[i]);
+    }
     work += rings_take(bb);
     work += bb_step_all(bb, sends && work);
     EACH_RING(bb, r)

@@ -520,6 +520,7 @@ static void be_fresh(void)
     memset(&disk, 0, sizeof(disk));
     memset(pool, 0xdd, sizeof(pool));
     nr_queued = 0;
+    the_disk.held_reqs = the_disk.held_pages = 0;
     memset(&blamed, 0xff, sizeof(blamed)); /* as after a death */
     blame_kept = &blamed;
     blame_kept->whose = keep_idx(0);

@@ -13,6 +13,7 @@ int setup(void **state)
     arm_hook = NULL;
     the_disk.sector_size = 512;
     the_disk.flush = true;
+    the_disk.name = NULL;
     bb.now = 0;
     assert_true(be_start());
     bb.now = 1000000000;
@@ -287,6 +288,134 @@ TEST(test_rings_take_turns)
     memmove(&bb.free_page[held], &bb.free_page[0], 2 * sizeof(bb.free_page[0]));
     bb.nr_free_pages += held;
     assert_int_equal(bb.nr_free_pages, POOL);
+}
+
+/* --- two disks, of which the other one is silent ------------------------------------------------------------------ */
+
+static struct blk_io *silent_has[BB_REQS + 1];
+static unsigned silent_nr, silent_room;
+static bool silent_answers;
+
+static int silent_submit(struct blkdev *d, struct blk_io *io)
+{
+    if (silent_nr == silent_room)
+        return -EBUSY;
+    silent_has[silent_nr++] = io;
+    return 0;
+}
+static unsigned silent_poll(struct blkdev *d)
+{
+    unsigned n = silent_answers ? silent_nr : 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (silent_has[i]->nr_segs)
+            memset(silent_has[i]->seg[0].va, 0, silent_has[i]->seg[0].len);
+        silent_has[i]->done(silent_has[i]);
+    }
+    silent_nr -= n;
+    return n;
+}
+static bool silent_arm(struct blkdev *d) { return false; }
+static const struct blkdev_ops silent_ops = { silent_submit, silent_poll, silent_arm };
+static struct blkdev silent;
+static struct bb_disk other;
+
+/* Its rings are the world's second one, the disk's the first. */
+static void two_disks(unsigned depth)
+{
+    static struct blkdev *const both[] = { &the_disk, &silent };
+
+    world_init(2, 2, PROTO_NATIVE, false);
+    silent = the_disk;
+    silent.ops = &silent_ops;
+    silent.name = "xvdb";
+    silent.queue_depth = silent_room = depth;
+    silent_nr = 0;
+    silent_answers = false;
+    assert_true(be_start());
+    the_disk.name = "xvda";
+    other = disk;
+    other.dev = &silent;
+    other.nr_rings = disk.nr_rings = 1;
+    other.ring[0] = disk.ring[1];
+    other.ring[0].disk = &other;
+    bb.disk[bb.nr_disks++] = &other;
+    (void)bb_round(&bb, both, 2);
+}
+static void two_run(void)
+{
+    static struct blkdev *const both[] = { &the_disk, &silent };
+
+    for (unsigned i = 0; i < 1000 && (bb_round(&bb, both, 2) || bb_arm(&bb, both, 2)); i++)
+        assert_true(i < 900);
+    fe_look(0);
+    fe_look(1);
+}
+/* More of the silent one's than it can have, then some of the other's: these are done. */
+static void others_go_on(uint8_t op, uint32_t n, unsigned asked)
+{
+    for (unsigned i = 0; i < asked; i++)
+        fe_request(1, op, 0, n, 0, false, 0);
+    two_run();
+    assert_int_equal(w.answers, 0);
+    assert_null(bb.starving);
+    for (unsigned i = 1; i <= 20; i++) {
+        fe_request(0, BLKIF_OP_READ, i, 1, 0, false, 0);
+        if (i % 4)
+            continue;
+        two_run();
+        assert_int_equal(w.answers, i);
+    }
+}
+static void two_end(unsigned asked)
+{
+    silent_answers = true;
+    two_run();
+    assert_int_equal(w.answers, 20 + asked);
+    assert_int_equal(silent.held_reqs + silent.held_pages, 0);
+    assert_int_equal(the_disk.held_reqs + the_disk.held_pages, 0);
+    assert_int_equal(bb.nr_free_pages, POOL);
+    assert_null(bb.submit.head);
+}
+
+TEST(test_silent_full)
+{
+    two_disks(3);
+    others_go_on(BLKIF_OP_READ, 1, 30);
+    assert_int_equal(silent.held_reqs, 3);
+    two_end(30);
+}
+TEST(test_silent_requests)
+{
+    two_disks(1000);
+    others_go_on(BLKIF_OP_FLUSH_DISKCACHE, 0, 60);
+    assert_int_equal(silent.held_reqs, BB_REQS / 3);
+    assert_false(bb.short_of_pages);
+    two_end(60);
+}
+TEST(test_silent_pages)
+{
+    two_disks(1000);
+    others_go_on(BLKIF_OP_READ, 64, 11);
+    assert_int_equal(silent.held_pages, 24); /* 8 each, of a third of 80 */
+    assert_true(bb.short_of_pages);
+    two_end(11);
+}
+/* It takes fewer at a time than it said: what waits for it keeps its order, and goes as soon as it can. */
+TEST(test_silent_busy)
+{
+    two_disks(30);
+    silent_room = 2;
+    for (unsigned i = 0; i < 7; i++)
+        fe_request(1, BLKIF_OP_READ, i, 1, 0, false, 0);
+    others_go_on(BLKIF_OP_READ, 1, 0);
+    assert_non_null(bb.submit.head);
+    silent_room = 30;
+    two_run();
+    assert_int_equal(silent_nr, 7);
+    for (unsigned i = 0; i < 7; i++)
+        assert_int_equal(silent_has[i]->sector, FIRST + i);
+    two_end(7);
 }
 
 /* A ring breaks before what the last life left in it ran again: the other ring is served, and the disk can be closed. */

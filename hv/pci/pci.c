@@ -72,6 +72,9 @@ static void hide(struct pci_dev *p, unsigned share)
     p->state = BH_PCI_ASSIGNABLE;
     unsigned irqs = pci_uses_msi(p) ? 1 : MIN(p->msix_total, ARRAY_SIZE(p->route));
     p->msix_count = (uint16_t)MIN(irqs, share);
+    /* The others stay masked: a reset masks (PCIe 4.0 6.1.4.2), and nobody else reaches them. */
+    for (unsigned i = p->msix_count; p->msix_table && i < p->msix_total; i++)
+        p->msix_table[i * 4 + 3] |= MSIX_ENTRY_MASK;
     log_info("PCI: " BDF_FMT " %04x:%04x class %06x hidden: group %u, %u MSI%s, reset by %s%s",
              BDF_ARGS(p->sbdf), p->vendor, p->device, p->class_rev >> 8, p->group, p->msix_count,
              pci_uses_msi(p) ? "" : "-X", pci_reset_name(p->reset), why);

@@ -124,8 +124,8 @@ void irqs_set_enable(struct pci_dev *p, bool on)
      * ends the emulator (docs/known-issues.md, 14). Enabled so first: only then are entries taken over. */
     pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE | MSIX_CTL_MASKALL);
     if (on) {
-        for (unsigned i = 0; i < p->msix_total; i++)
-            if (i >= p->msix_count || !p->route[i].bound)
+        for (unsigned i = 0; i < p->msix_count; i++)
+            if (!p->route[i].bound)
                 p->msix_table[i * 4 + 3] |= MSIX_ENTRY_MASK;
         pirq_program(p);
         pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_ENABLE);

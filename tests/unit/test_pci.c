@@ -1257,6 +1257,29 @@ TEST(pirqs)
     assert_int_equal(pirq_bind(&dom, (uint32_t)pirq, 9), -EINVAL);
 }
 
+/* Entries that nobody is given are masked once: switching DMA on takes no longer by them. */
+TEST(entries_that_nobody_uses)
+{
+    struct sim *s = sim_at(NIC);
+
+    bar(s, 1, 0xfeb00000, 0x10000);
+    memcpy(s->cfg + 0x42, "\xff\x07\x01\x00\x00\x00\x01\x80\x00\x00", 10); /* BAR 1: 2048, and 0x8000 */
+    pci_init();
+    struct pci_dev *p = pci_find(NIC);
+    assert_int_equal(p->msix_total, 2048);
+    for (unsigned i = p->msix_count; i < 2048; i++)
+        assert_int_equal(msix_mem[i * 4 + 3], 1);
+    assert_int_equal(pci_assign(&dom, NIC, 0, false), 0);
+    memset(&msix_mem[p->msix_count * 4u], 0x5a, (2048u - p->msix_count) * 16);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pci_dma_enable(&dom, NIC, !i), 0);
+    for (unsigned i = 0; i < p->msix_count; i++)
+        assert_int_equal(msix_mem[i * 4 + 3], 1);
+    for (unsigned i = p->msix_count * 4u; i < ARRAY_SIZE(msix_mem); i++)
+        assert_int_equal(msix_mem[i], 0x5a5a5a5a);
+    assert_int_equal(pci_release_all(&dom), 0);
+}
+
 /* n interrupts in this millisecond of one entry of a device that keeps to its mask: they stay pending there. */
 static bool pending_in_device;
 static void device_sends(struct pci_dev *p, unsigned entry, unsigned n)

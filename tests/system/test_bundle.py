@@ -117,7 +117,7 @@ def test_bundle_shipped():
     def names(itb):
         got = subprocess.run(["dumpimage", "-l", itb], capture_output=True, text=True, check=True).stdout
         return set(re.findall(r"^ Image \d+ \((\S+)\)", got, re.M))
-    product = {"store", "pciback", "net", "blk", "metrics", "debian-kernel", "debian-ramdisk", "linux-service", "grub"}
+    product = {"store", "pciback", "net", "vnet", "blk", "metrics", "debian-kernel", "debian-ramdisk", "linux-service", "grub"}
     product |= {f.name for f in (ROOT / "ctl-dom/bundle").glob("*.cfg")}
     got = names(BUILD / "bundle.itb")
     check(got == product, f"in the bundle that is shipped: {sorted(got ^ product)}")

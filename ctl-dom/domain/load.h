@@ -29,9 +29,6 @@ struct load_volume {
     const struct archive *(*files)(void); /* what it has; looks once */
     /* Of one, in pieces; the sink's error ends it and leaves e empty. */
     int (*stream)(const char *name, sink_fn sink, void *arg, struct errbuf *e);
-    /* For who reads many: it stays open until release. False: it cannot be opened, which was said. */
-    bool (*hold)(void);
-    void (*release)(void);
 };
 extern const struct load_volume *load_volume;
 

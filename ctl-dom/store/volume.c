@@ -344,19 +344,9 @@ static int stream(const char *name, sink_fn sink, void *arg, struct errbuf *e)
     return rc;
 }
 
-static bool hold(void)
-{
-    struct errbuf e;
-    int rc = volume_begin(!looked, &e);
-
-    if (rc && rc != -ENOENT)
-        say("%s", e.s);
-    return !rc;
-}
-
 void volume_on(void)
 {
-    static const struct load_volume ours = { files, stream, hold, volume_end };
+    static const struct load_volume ours = { files, stream };
 
     load_volume = &ours;
 }

@@ -57,7 +57,6 @@ static struct {
 static unsigned find_candidates(enum bh_role role)
 {
     static struct domcfg cfg;
-    bool held = role == BH_ROLE_GUEST && load_volume && load_volume->hold();
     unsigned n = 0, i = 0;
     const char *next;
     struct errbuf e;
@@ -72,8 +71,6 @@ static unsigned find_candidates(enum bh_role role)
             say("%s", e.s); /* once */
         }
     }
-    if (held)
-        load_volume->release();
     return n;
 }
 

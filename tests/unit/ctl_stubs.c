@@ -208,7 +208,6 @@ const char *config_next(unsigned *i)
     return *i < bundle.nr_images ? bundle.image[(*i)++].name : NULL;
 }
 bool config_on_volume(const char *name) { return false; }
-const struct load_volume *load_volume;
 void volume_on(void) {}
 int volume_begin(bool tell, struct errbuf *e) { return fail(e, -ENOENT, "none"); }
 void volume_end(void) {}

@@ -111,7 +111,7 @@ void command_findings(const struct findings *found, const char *why)
 
 int setup(void **state)
 {
-    static const struct load_volume ours = { files, stream, NULL, NULL };
+    static const struct load_volume ours = { files, stream };
 
     for (unsigned i = 0; i < ARRAY_SIZE(bundled); i++)
         bundle.image[i] = (struct image){ .name = bundled[i].name,

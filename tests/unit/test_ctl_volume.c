@@ -159,24 +159,6 @@ TEST(it_is_silent)
     assert_int_equal(stream("web.cfg"), 0);
 }
 
-/* Who reads many opens it once, and waits once for its close. */
-TEST(it_is_held)
-{
-    assert_true(load_volume->hold());
-    for (unsigned i = 0; i < 64; i++)
-        assert_int_equal(stream("web.cfg"), 0);
-    load_volume->release();
-    assert_int_equal(opens, 1);
-    how = SILENT;
-    assert_false(load_volume->hold());
-    how = STOPS;
-    assert_true(load_volume->hold());
-    for (unsigned i = 0; i < 64; i++)
-        assert_int_equal(stream("web.cfg"), -EIO);
-    load_volume->release();
-    assert_int_equal(opens, 3);
-}
-
 TEST(it_stops_in_the_middle)
 {
     uint64_t begin = clock_ns;

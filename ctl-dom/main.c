@@ -49,10 +49,12 @@ static void start_store(void)
         say("store: does not answer");
 }
 
-/* It may be away, too. */
+/* It may be away, too; at the first boot it may be slow, and nothing starts without it. */
 static void reach_store(void)
 {
-    for (uint64_t end = now_ns() + STORE_WAIT_NS; !store_up && now_ns() < end && store_connect();)
+    uint64_t end = now_ns() + STORE_WAIT_NS;
+
+    while (dom_by_id(BH_DOMID_STORE) && !store_up && now_ns() < end && store_connect())
         job_wait(now_ns() + 1000000000);
 }
 
@@ -103,10 +105,9 @@ static void boot(void)
     if (again)
         supervisor_look(); /* a dead driver domain comes back before the store is asked for anything */
     start_store();
-    if (again) {
+    if (again)
         report_own();
-        reach_store();
-    }
+    reach_store();
     (void)anew_work();
     if (again) {
         adopt_rest();

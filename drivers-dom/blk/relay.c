@@ -15,6 +15,8 @@
 #define LAST_NS   (60 * NS_PER_S)
 #define SOON_NS   (5 * NS_PER_S)  /* a back-end that is there connects by then */
 #define SILENT_NS (30 * NS_PER_S) /* then it is said that there is no answer */
+/* From one read of a table that is not answered to the next of that back-end: nothing else of the store is done during one, for any disk. */
+#define SCAN_NS (VOLUMES_SCAN_NS * BLK_MAX_DEVS)
 
 /* Idle: nothing of ours is with a back-end, or it is about to let go of it. Offered: it may have our ring. Serving: it says that it has. */
 enum step { IDLE, OFFERED, SERVING };
@@ -27,11 +29,11 @@ struct rdisk {
     uint32_t devid;
     domid_t back;
     char name[8], model[32], be[BE_PATH], fe[32];
-    int state; /* ours, as the store has it */
-    uint64_t look,
-        wait; /* when to look again; how long the last connection that was no good is waited for */
-    const char *why; /* it is not serving, NULL: it is */
-    char text[96];   /* room for that */
+    int state;            /* ours, as the store has it */
+    uint64_t look;        /* when to look again */
+    uint64_t wait, again; /* after a connection that was no good: for how long, and till when */
+    const char *why;      /* it is not serving, NULL: it is */
+    char text[96];        /* room for that */
     struct talk talk;
 };
 
@@ -152,7 +154,7 @@ static void refuse(struct rdisk *r, const char *why)
     r->wait = r->wait ? 2 * r->wait : FIRST_NS;
     if (r->wait > LAST_NS)
         r->wait = LAST_NS;
-    r->look = now_ns() + r->wait;
+    r->look = r->again = now_ns() + r->wait;
     leave(r, why);
 }
 
@@ -248,8 +250,11 @@ static void dev_lost(struct blkdev *d, const char *why)
 
     dev_remove(r);
     blk.devs_to_come = true;
+    bool silent = r->step != IDLE && !r->f.breach;
     if (r->step != IDLE)
-        refuse(r, r->f.breach ? r->f.breach : why);
+        refuse(r, silent ? why : r->f.breach);
+    if (silent)
+        r->look = r->again = now_ns() + SCAN_NS;
     vf_forget(&r->f); /* that read: nobody else has one */
 }
 
@@ -331,8 +336,10 @@ static void idle(struct rdisk *r, uint64_t back)
     }
     if (back != XenbusStateInitWait)
         return;
-    if (r->wait && now < r->look)
+    if (r->wait && now < r->again) {
+        look_later(r, r->again);
         return;
+    }
     offer(r);
 }
 

@@ -7,9 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The table: a disk may have to spin up first; whoever waits for this domain waits 10 s. */
-#define READ_NS (8 * NS_PER_S)
-#define LOOK_NS (2 * NS_PER_MS) /* then it is looked at without an interrupt */
+#define LOOK_NS (2 * NS_PER_MS) /* the disk is looked at without an interrupt */
 #define USERS   96u
 
 /* A disk and its table. */
@@ -301,7 +299,7 @@ const char *volumes_scan(struct blkdev *d)
     volumes_forget(d);
     struct table *t = table_of(d); /* as many as there can be disks */
     silent = false;
-    read_by = now_ns() + READ_NS;
+    read_by = now_ns() + VOLUMES_SCAN_NS;
     *t = (struct table){ .disk = d };
     memset(&gpt, 0, sizeof(gpt));
     if (!src.buf)

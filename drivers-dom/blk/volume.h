@@ -39,7 +39,9 @@ struct volume_claim {
     bool claimed;
 };
 
-/* Reads the partition table (blocking, bounded; nothing else may be in flight) and says what it found. Whatever is wrong with the
+/* A disk may have to spin up first; whoever waits for this domain waits 10 s. */
+#define VOLUMES_SCAN_NS (8 * NS_PER_S)
+/* Reads the partition table (blocking, so long at most; nothing else may be in flight) and says what it found. Whatever is wrong with the
  * table, the whole disk is a volume afterwards: NULL. Else why the disk cannot be used: it did not answer, and a request of ours is
  * the driver's for good. The table is read again, by volume_find and volumes_tell, when a user who could write it is gone and
  * there is no other. */

@@ -20,6 +20,7 @@ static uint64_t now, back_state, size;
 static const void *granted[REFS];
 static uint32_t seen, rsp, reads;
 static bool answers, lies, mapped;
+static unsigned holds; /* so often it has pages of ours when we want them back */
 
 /* --- what it stands on ------------------------------------------------------------------------------------ */
 
@@ -43,7 +44,13 @@ int grant_give(domid_t to, const void *page, unsigned flags)
             return granted[ref] = page, (int)ref;
     return -ENOSPC;
 }
-int grant_end(uint32_t ref) { return granted[ref] = NULL, 0; }
+int grant_end(uint32_t ref)
+{
+    if (holds)
+        return -EBUSY;
+    granted[ref] = NULL;
+    return 0;
+}
 int event_alloc_unbound(domid_t remote, event_fn fn, void *arg) { return 5; }
 void event_close(uint32_t port) {}
 void batch_send(struct batch *b, uint32_t port) {}
@@ -142,8 +149,10 @@ static void follow_us(void)
         seen = rsp = 0;
     } else if (our_state == XenbusStateClosed) {
         back_state = XenbusStateClosed;
+        holds = mapped ? 3 : holds - !!holds;
         mapped = false;
     } else if (our_state == XenbusStateInitialising) {
+        holds -= !!holds;
         back_state = XenbusStateInitWait;
     }
     if (r0())
@@ -189,6 +198,7 @@ int setup(void **state)
     size = SECTORS;
     answers = true;
     lies = mapped = false;
+    holds = 0;
     relay_begin();
     assert_true(serves_within(NS_PER_S));
     assert_null(volume_find("xvda", &first, &nr));
@@ -237,6 +247,27 @@ TEST(silent_then_another)
     answers = false;
     assert_int_equal(volumes_tell(), 0);
     is_lost("does not answer");
+    answers = true;
+    comes_back();
+}
+/* Each such read stops the store work of all disks: the next one is a long time off, whatever the back-end does. */
+TEST(silent_for_good)
+{
+    had_by_a_guest();
+    answers = false;
+    assert_non_null(volume_find("xvda", &first, &nr));
+    uint64_t asked = r0()->f.born, start = now, closes = now;
+    while (now < start + 1000 * NS_PER_S) {
+        turn();
+        follow_us();
+        if (now > closes + 5 * NS_PER_S) { /* it begins anew */
+            closes = now;
+            back_state = XenbusStateClosed;
+            mapped = false;
+        }
+        now += 50 * NS_PER_MS;
+    }
+    assert_in_range(r0()->f.born - asked, 5, 1000 / (8 * BLK_MAX_DEVS));
     answers = true;
     comes_back();
 }

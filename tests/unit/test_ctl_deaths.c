@@ -866,6 +866,26 @@ TEST(images_refused)
     assert_int_equal(instance(refused_images, &t, -1), 0);
 }
 
+/* --- the first boot ------------------------------------------------------------------------------------------------------ */
+static void boots_late(const struct trial *t)
+{
+    (void)t;
+    instance_boots();
+    instance_works();
+    if (!dom_by_name("net0") || state_of("web") != WHOLE)
+        BAD("not all has started");
+}
+
+TEST(a_store_that_is_slow_to_come)
+{
+    static const struct trial t = { .name = "a slow store" };
+
+    trial_name = t.name;
+    machine_new();
+    m->silent_until = m->clock + 40 * NS_PER_S;
+    assert_int_equal(instance(boots_late, &t, -1), 0);
+}
+
 /* --- nothing is made ---------------------------------------------------------------------------------------------------- */
 static void would(const struct trial *t)
 {

@@ -52,7 +52,7 @@ def port():
 
 @pytest.fixture(scope="module")
 def boot():
-    with Boot("stordd", disk=disk) as b:
+    with Boot("stordd", disk=disk, mem=3072) as b:  # ten guests of clones
         yield b
     IMAGE.unlink(missing_ok=True)
 

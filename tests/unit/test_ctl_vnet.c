@@ -3,31 +3,21 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid
 // vnets: what their words make, what is shown of a domain that may write anything, and that a guest's is not taken away.
 #include <errno.h>
-#include <stdarg.h>
 #include "unit.h"
 #include "console/console.h"
 #include "domain/load.h"
 #include "run_command.h"
+#include "screen.h"
 #include "shell/lists.h"
 #include "supervise/life.h"
 
 struct bh_self self;
-static char screen[4096];
 static struct dom made[2], guest = { .id = 16, .cfg = { .name = "debian" } };
 static unsigned nr_made, destroyed;
 static bool used;
 static const char *said;
 struct dom *doms;
 
-void out(const char *fmt, ...)
-{
-    size_t n = strlen(screen);
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(screen + n, sizeof(screen) - n, fmt, ap);
-    va_end(ap);
-}
 uint64_t now_ns(void) { return 1000000000; }
 void command_findings(const struct findings *found, const char *why)
 {

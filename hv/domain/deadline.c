@@ -4,10 +4,12 @@
  * crashes that tests inject.
  *
  * Hang deadline: a timer looks four times in the time allowed. A look counts when the domain is sealed and not paused, and either
- * sleeps through a pending event, or runs and has had CPU time since it was last fed, or is made to hang on purpose. Who
- * runs need not have an event pending: who polls a ring has asked his peers for none, so a loop there would never be noticed. Four
- * such looks in a row are a missed deadline. An idle domain, and one that got no CPU, is never blamed; but one that is made to hang is,
- * asleep or not: who gave the order waits for the end of it.
+ * sleeps through a pending event, or runs and since the last look that counted had a sixteenth of the time allowed as CPU time and
+ * entered the guest, or is made to hang on purpose. Who runs need not have an event pending: who polls a ring has asked his peers
+ * for none, so a loop there would never be noticed. Four looks that count, with none between that found it idle, are a missed
+ * deadline. An idle domain, one that gets no CPU, and one whose CPU stands still in the midst of an instruction (firmware, an emulator,
+ * a device that does not answer) are never blamed; but one that is made to hang is, asleep or not: who gave the order waits for the
+ * end of it.
  */
 #include "domain/domain.h"
 #include <xen/sched.h>
@@ -19,14 +21,23 @@
 
 static struct vcpu *vcpu0(struct domain *d) { return d->vcpu[0]; }
 
-static bool suspicious(struct domain *d)
+enum look { IDLE, STARVED, COUNTS };
+
+static enum look look(struct domain *d)
 {
     struct vcpu *v = vcpu0(d);
+    uint64_t cpu_ns = domain_cpu_ns(d);
+    if (READ_ONCE(v->pause_count))
+        return IDLE;
     if (d->hang)
-        return true;
+        return COUNTS;
     if (READ_ONCE(v->state) == VCPU_BLOCKED)
-        return v->info && v->info->evtchn_upcall_pending;
-    return domain_cpu_ns(d) - d->deadline_cpu_ns > d->deadline_ms * NS_PER_MS / 16;
+        return v->info && v->info->evtchn_upcall_pending ? COUNTS : IDLE;
+    if (v->kicked || cpu_ns - d->deadline_cpu_ns <= d->deadline_ms * NS_PER_MS / 16)
+        return STARVED;
+    d->deadline_cpu_ns = cpu_ns;
+    vcpu_kick(v); /* the mark of it goes with the next entry */
+    return COUNTS;
 }
 
 static void deadline_look(struct timer *t)
@@ -35,10 +46,10 @@ static void deadline_look(struct timer *t)
     uint64_t ms = d->deadline_ms;
     if (!ms || d->state != BH_DOM_RUNNING)
         return; /* armed again by the next instance */
-    if (READ_ONCE(vcpu0(d)->pause_count) || !suspicious(d))
+    enum look now = look(d);
+    if (now == IDLE)
         d->deadline_ticks = 0;
-    else
-        d->deadline_ticks++;
+    d->deadline_ticks += now == COUNTS;
     if (d->deadline_ticks >= LOOKS) {
         d->deadline_missed++;
         domain_crash(d, vcpu0(d), BH_CAUSE_DEADLINE, "missed its deadline of %lu ms",

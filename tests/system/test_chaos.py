@@ -116,6 +116,13 @@ def outages(m):
     return "; ".join(f"{v} {' '.join(f'{x:.0f}' for x in sorted((float(t) for n, t in found if n == v), reverse=True)[:4])}" for v in VICTIMS)
 
 
+def last_deaths(m):
+    """The last lines about deaths, in the order in which they came: who died without an order, and why."""
+    m.log.flush()
+    text = ANSI.sub("", open(m.log.name, encoding="utf-8", errors="replace").read())
+    return "\n".join([line for line in text.splitlines() if re.search(r"crashed|restarted|panic", line)][-8:])
+
+
 def warmed_up(m, digest):
     """Two guests that are ready. Tables of the core's that grow once, and stay, have grown."""
     m.cmd("destroy debian")
@@ -135,7 +142,7 @@ def rounds(m, lives):
         try:
             one(m, i, line, looks, victims, after, lives)
         except Failed as e:
-            raise Failed(f"round {i} of seed {SEED}, {' '.join(line.split()[:2])!r}, {' and '.join(victims)} after {after} ms: {e}") from None
+            raise Failed(f"round {i} of seed {SEED}, {' '.join(line.split()[:2])!r}, {' and '.join(victims)} after {after} ms: {e}\n{last_deaths(m)}") from None
         nets += "net0" in victims
         if time.monotonic() > end:
             break

@@ -1319,6 +1319,9 @@ TEST(deadline_spares_idle_paused_and_starved)
     vc[0].info->evtchn_upcall_pending = 1;
     until(shim_now_ns + 1000 * MS);
     assert_null(crashed);
+    vc[0].cpu_ns += 30 * MS; /* it did, before it was to say that it is well, and then never again */
+    until(shim_now_ns + 1000 * MS);
+    assert_null(crashed);
     vc[0].pause_count = 1;
     vc[0].state = VCPU_BLOCKED;
     until(shim_now_ns + 1000 * MS);
@@ -1326,6 +1329,18 @@ TEST(deadline_spares_idle_paused_and_starved)
     deadline_arm(&dom[0], 0);
     vc[0].pause_count = 0;
     until(shim_now_ns + 1000 * MS);
+    assert_null(crashed);
+}
+
+/* An access to a device that is not answered, firmware, an emulator that gets no time itself: its time goes on, and it executes nothing. */
+TEST(deadline_spares_one_whose_cpu_stands_still)
+{
+    deadline_arm(&dom[0], 200);
+    vc[0].state = VCPU_RUNNABLE;
+    for (int i = 0; i < 40; i++) {
+        vc[0].cpu_ns += 25 * MS;
+        until(shim_now_ns + 25 * MS);
+    }
     assert_null(crashed);
 }
 

@@ -15,6 +15,9 @@
 #define MULTI       0x00800000u
 #define BAR0        0x10u
 #define BARS        6u
+#define ROM         0x30u
+#define ROM_ON      1u
+#define ROM_BASE    0xfffff800u
 #define CAP_PTR     0x34u
 #define CAPS_FROM   0x40u
 
@@ -430,6 +433,31 @@ static void write_bar(struct vconfig_kept *k, const struct bh_pci_info *info, un
     set_word(k, VW_SIZING, ones ? word(k, VW_SIZING) | bit : word(k, VW_SIZING) & ~bit);
 }
 
+/* Whether it is on is the device's to know: where it shares a decoder with the BARs, these are away meanwhile (PCI 3.0 6.2.5.2). */
+static uint32_t read_rom(const struct vconfig_kept *k, const struct bh_pci_info *info)
+{
+    const struct bh_pci_bar *rom = &info->bar[BH_PCI_ROM];
+    bool sizing = word(k, VW_SIZING) >> BH_PCI_ROM & 1;
+
+    if (!bar_shown(rom))
+        return 0;
+    return (uint32_t)(sizing ? ~(rom->size - 1) : rom->gpa) | (ops->read(head_sbdf(k), ROM) & ROM_ON);
+}
+
+static void write_rom(struct vconfig_kept *k, const struct bh_pci_info *info, uint32_t value,
+                      uint32_t lanes)
+{
+    const uint32_t bit = 1u << BH_PCI_ROM;
+    bool ones = !(~value & lanes & ROM_BASE);
+
+    if (!bar_shown(&info->bar[BH_PCI_ROM]))
+        return;
+    if (lanes & ROM_ON)
+        ops->write(head_sbdf(k), ROM, 1, value & ROM_ON);
+    if (lanes & ROM_BASE)
+        set_word(k, VW_SIZING, ones ? word(k, VW_SIZING) | bit : word(k, VW_SIZING) & ~bit);
+}
+
 /* Bus mastering is not remembered: whether it is on says the core, which ends it with a reset, and with the owner's kernel (kexec). */
 static int write_command(struct vconfig_kept *k, const struct bh_pci_info *info, uint32_t value,
                          uint32_t lanes)
@@ -457,6 +485,7 @@ static uint32_t read_header(const struct vconfig_kept *k, const struct bh_pci_in
     case HEADER:
         return (ops->read(sbdf, off) & 0xffffu) |
                (!(devfn & 7) && in_slot(head_dom(k), devfn >> 3) > 1 ? MULTI : 0);
+    case ROM: return read_rom(k, info);
     case CAP_PTR: return shown_from(seen_of(k, info), 0);
     case 0x3c: return ops->read(sbdf, off) & 0xff; /* no pin: no level interrupts */
     case 0x00:
@@ -517,6 +546,10 @@ int vconfig_write(domid_t dom, unsigned devfn, unsigned off, unsigned size, uint
         return c->gone ? 0 : write_cap(k, &info, c, at - c->off, v, lanes);
     if (at >= BAR0 && at < BAR0 + 4 * BARS) {
         write_bar(k, &info, (at - BAR0) / 4, v, lanes);
+        return 0;
+    }
+    if (at == ROM) {
+        write_rom(k, &info, v, lanes);
         return 0;
     }
     int rc = at == COMMAND ? write_command(k, &info, v, lanes) : 0;

@@ -145,13 +145,29 @@ static uint64_t bar_span(const struct bh_pci_bar *b) /* whole pages that it touc
     return ROUND_UP((b->base & ~PAGE_MASK) + b->size, PAGE_SIZE);
 }
 
+/* The ROM's address is often one that firmware used for a moment, and for all of them: it counts if no BAR and no other ROM lies there. To a driver of
+ * ours it is of no use. */
+static bool shows_rom(const struct pci_dev *p, const struct domain *d)
+{
+    const struct bh_pci_bar *rom = &p->bar[BH_PCI_ROM];
+
+    if (d->role != BH_ROLE_GUEST || !bar_is_free(rom->base, rom->size))
+        return false;
+    for (const struct pci_dev *q = pci_devices; q; q = q->next)
+        for (unsigned i = 0; i < BH_PCI_BARS; i++)
+            if (&q->bar[i] != rom && (q->bar[i].flags & BAR_MEM) &&
+                overlaps(rom->base, rom->size, q->bar[i].base, q->bar[i].size))
+                return false;
+    return true;
+}
+
 /* Chooses where each BAR goes: naturally aligned, after what the owner has already; `gpa` != 0 fixes the first. */
 static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
 {
     uint64_t low = BH_BARS, high = BH_BARS_HIGH;
 
     for (const struct pci_dev *q = d->devices; q; q = q->next_owned)
-        for (unsigned i = 0; i < 6; i++)
+        for (unsigned i = 0; i < BH_PCI_BARS; i++)
             if (q->bar[i].gpa >= BH_BARS_HIGH)
                 high = MAX(high, (q->bar[i].gpa & PAGE_MASK) + bar_span(&q->bar[i]));
             else if (q->bar[i].gpa)
@@ -160,10 +176,10 @@ static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
         return -EINVAL;
     if (gpa)
         low = gpa;
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < BH_PCI_BARS; i++) {
         struct bh_pci_bar *b = &p->bar[i];
         uint64_t span = bar_span(b), align = MAX(b->size, PAGE_SIZE);
-        if (!(b->flags & BAR_MEM) || !b->base)
+        if (!(b->flags & BAR_MEM) || !b->base || (i == BH_PCI_ROM && !shows_rom(p, d)))
             continue;
         if (ROUND_UP(low, align) + span <= BH_BARS_END) {
             b->gpa = ROUND_UP(low, align);
@@ -171,6 +187,8 @@ static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
         } else if ((b->flags & BAR_64) && ROUND_UP(high, align) + span <= BH_BARS_HIGH_END) {
             b->gpa = ROUND_UP(high, align);
             high = b->gpa + span;
+        } else if (i == BH_PCI_ROM) {
+            break; /* nobody needs it */
         } else {
             return -ENOSPC;
         }
@@ -181,7 +199,7 @@ static int place_bars(struct pci_dev *p, const struct domain *d, uint64_t gpa)
 
 static void forget_places(struct pci_dev *p)
 {
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < BH_PCI_BARS; i++)
         p->bar[i].gpa = 0;
 }
 
@@ -256,7 +274,7 @@ static int map_bars(struct domain *d, struct pci_dev *p)
 {
     unsigned budget = MAP_STEP;
 
-    for (; p->at_bar < 6; p->at_bar++, p->at_page = 0, p->at_any = false) {
+    for (; p->at_bar < BH_PCI_BARS; p->at_bar++, p->at_page = 0, p->at_any = false) {
         struct bh_pci_bar *b = &p->bar[p->at_bar];
         int rc = b->gpa ? map_bar(d, p, b, &budget) : 0;
         if (rc)
@@ -272,7 +290,7 @@ static int unmap_bars(struct domain *d, struct pci_dev *p)
 {
     unsigned budget = UNMAP_STEP;
 
-    for (; p->at_bar < 6; p->at_bar++, p->at_page = 0) {
+    for (; p->at_bar < BH_PCI_BARS; p->at_bar++, p->at_page = 0) {
         struct bh_pci_bar *b = &p->bar[p->at_bar];
         uint64_t g = b->gpa >> PAGE_SHIFT, m = b->base >> PAGE_SHIFT,
                  n = b->gpa ? bar_span(b) >> PAGE_SHIFT : 0;

@@ -183,6 +183,8 @@ static uint32_t virtual_read(struct pci_dev *p, unsigned off)
 {
     if (off >= PCI_BAR0 && off < PCI_BAR0 + 24)
         return virtual_bar(p, (unsigned)clamp_nospec((off - PCI_BAR0) / 4, ARRAY_SIZE(p->bar)));
+    if (off == PCI_ROM && p->bar[BH_PCI_ROM].gpa)
+        return (uint32_t)p->bar[BH_PCI_ROM].gpa | (pci_read(p, off, 4) & PCI_ROM_ON);
     if (off == PCI_CAP_PTR)
         return p->nr_vcaps ? p->vcap[0].off : 0;
     for (unsigned i = 0; i < ARRAY_SIZE(cfg_fields); i++)
@@ -196,6 +198,8 @@ static uint32_t virtual_read(struct pci_dev *p, unsigned off)
 
 static void virtual_write(struct pci_dev *p, unsigned off, uint32_t value, uint32_t lanes)
 {
+    if (off == PCI_ROM && p->bar[BH_PCI_ROM].gpa && (lanes & PCI_ROM_ON))
+        pci_write(p, off, 4, (uint32_t)p->bar[BH_PCI_ROM].base | (value & PCI_ROM_ON));
     if (is_own(p, off))
         pci_write(p, off, 4, (pci_read(p, off, 4) & ~lanes) | (value & lanes));
     for (unsigned i = 0; i < ARRAY_SIZE(cfg_fields); i++) {

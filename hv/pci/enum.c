@@ -78,6 +78,17 @@ static unsigned size_bar(struct pci_dev *p, unsigned i, unsigned of)
     return n;
 }
 
+static void size_rom(struct pci_dev *p)
+{
+    uint64_t base = pci_read(p, PCI_ROM, 4) & PCI_ROM_BASE, size;
+
+    pci_write(p, PCI_ROM, 4, PCI_ROM_BASE);
+    size = -(pci_read(p, PCI_ROM, 4) & PCI_ROM_BASE);
+    pci_write(p, PCI_ROM, 4, (uint32_t)base);
+    if (base && !(size & (size - 1)) && !(base & (size - 1)))
+        p->bar[BH_PCI_ROM] = (struct bh_pci_bar){ .base = base, .size = size, .flags = BAR_MEM };
+}
+
 /* Bridges and parts of the platform are sized too, so that nobody else's BAR is shown over one of theirs. One without a BAR is not
  * touched, and a host bridge never: with its decoding off there is no memory. The largest that its alignment allows is
  * assumed for its BARs. */
@@ -121,6 +132,7 @@ static void size_bars(struct pci_dev *p)
     pci_write(p, PCI_COMMAND, 2, cmd & ~(PCI_CMD_IO | PCI_CMD_MEM | PCI_CMD_MASTER));
     for (unsigned i = 0; i < 6;)
         i += size_bar(p, i, 6);
+    size_rom(p);
     /* Firmware's drivers are gone: nobody waits for what the device would still write. */
     pci_write(p, PCI_COMMAND, 2, cmd & ~PCI_CMD_MASTER);
 }

@@ -195,7 +195,7 @@ static void fill_info(const struct pci_dev *p, struct bh_pci_info *out)
                             (is_kept(p) ? BH_PCI_KEPT : 0));
     out->msix_table = p->msix_total ? p->msix_off | p->msix_bar : 0;
     out->msix_pba = p->msix_total ? p->pba_off | p->pba_bar : 0;
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < BH_PCI_BARS; i++)
         out->bar[i] = p->bar[i];
     out->dma_faults = p->dma_faults;
     fill_virtio(p, &out->virtio);

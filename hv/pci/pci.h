@@ -70,7 +70,7 @@ struct pci_dev {
     bool bridge, hidden, has_flr, pcie, dma_on;
     bool acs; /* ACS found and switched on */
     uint16_t cap_msix, cap_msi, cap_pm, cap_pcie, cap_af;
-    struct bh_pci_bar bar[6];
+    struct bh_pci_bar bar[BH_PCI_BARS];
     uint16_t msix_count, msix_total; /* used: at most 64, of MSI 1; in the table */
     uint8_t msix_bar, pba_bar;
     uint32_t msix_off, pba_off;

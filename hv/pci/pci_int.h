@@ -16,6 +16,9 @@
 #define PCI_HEADER           0x0e
 #define PCI_BAR0             0x10
 #define PCI_SECONDARY        0x19
+#define PCI_ROM              0x30 /* PCI 3.0 6.2.5.2 */
+#define PCI_ROM_ON           1u
+#define PCI_ROM_BASE         0xfffff800u
 #define PCI_CAP_PTR          0x34
 #define PCI_BRIDGE_CTL       0x3e
 #define PCI_BRIDGE_RESET     0x40u

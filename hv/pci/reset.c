@@ -140,6 +140,8 @@ void pci_restore(struct pci_dev *p)
         if (b->flags & BAR_64)
             pci_write(p, PCI_BAR0 + 4 * i + 4, 4, (uint32_t)(b->base >> 32));
     }
+    pci_write(p, PCI_ROM, 4,
+              (uint32_t)p->bar[BH_PCI_ROM].base); /* off: it may share the BARs' decoder */
     if (p->cap_pcie)
         pci_write(p, p->cap_pcie + PCIE_DEVCTL, 2, p->devctl);
     pci_write(p, PCI_COMMAND, 2, PCI_CMD_MEM | PCI_CMD_INTX_OFF);

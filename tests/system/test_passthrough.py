@@ -1,7 +1,9 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
 """Devices of an unmodified Linux: a NIC, an NVMe controller (MSI-X), a USB controller, a sound card (MSI alone) are seen where the configuration wants them,
-their drivers bind, their interrupts count; while pciback dies; after a reboot and another life they are as new. Another NIC is net0's all the time."""
+their drivers bind, their interrupts count, the NIC has an option ROM; while pciback dies; after a reboot and another life they are as new. Another NIC is net0's all the time."""
+import hashlib
+import random
 import re
 
 import pytest
@@ -17,16 +19,29 @@ PCI = "pci=['00:06.0', '00:07.0@7', '00:08.0,permissive=1', '00:09.0,permissive=
 CREATE = f"create debian ramdisk='linux-service' memory=384 vcpus=2 vif=[] extra='console=hvc0 quiet bh.role=storage' {PCI}"
 
 
+ROM = LOGS / "passthrough.rom"
+
+
+def make_rom():
+    """One image of 64 KiB (PCI 3.0, 6.3.1), for UEFI: SeaBIOS does not run it."""
+    image = bytearray(random.Random(82574).randbytes(128 * 512))
+    image[:3] = b"\x55\xaa\x80"
+    image[0x18:0x1a] = b"\x1c\0"
+    image[0x1c:0x34] = b"PCIR\x86\x80\xd3\x10\0\0\x18\0\0\0\0\2\x80\0\0\0\x03\x80\0\0"
+    ROM.write_bytes(image)
+
+
 @pytest.fixture(scope="module")
 def boot():
     disk = LOGS / "passthrough.img"
     LOGS.mkdir(parents=True, exist_ok=True)
+    make_rom()
     with open(disk, "wb") as f:
         f.write(b"bulkhead" * 512)
         f.truncate(8 << 20)
     hide = "(00:03.0)" + "".join(f"({x})" for x in BDF.values())
     iso = make_iso("passthrough", CMDLINE.replace("(00:03.0)(00:05.0)", hide))
-    extra = ["-netdev", "user,id=p6", "-device", "e1000e,netdev=p6,addr=6,romfile=,mac=52:54:00:12:34:66",
+    extra = ["-netdev", "user,id=p6", "-device", f"e1000e,netdev=p6,addr=6,romfile={ROM},mac=52:54:00:12:34:66",
              "-drive", f"if=none,id=x7,file={disk},format=raw", "-device", "nvme,drive=x7,serial=bh7,addr=7",
              "-device", "qemu-xhci,addr=8,id=xhci", "-device", "usb-kbd,bus=xhci.0",
              "-audiodev", "none,id=snd", "-device", "intel-hda,addr=9", "-device", "hda-output,audiodev=snd"]
@@ -69,6 +84,12 @@ def works(m):
     check(sum(n for k, n in after.items() if k[0] == "msi") > 0, f"no interrupts by MSI: {after}")
 
 
+def has_rom(m):
+    """The NIC's ROM is what the emulator has of it; nobody else has one."""
+    out, _ = m.guest("cd /sys/bus/pci/devices; ls */rom; cd 0000:00:01.0; echo 1 > rom; md5sum < rom; echo 0 > rom; cd /")
+    check(hashlib.md5(ROM.read_bytes()).hexdigest() in out and re.findall(r"\S+/rom", out) == ["0000:00:01.0/rom"], f"the ROM: {out}")
+
+
 def owners(m):
     out = m.cmd("pci-assignable-list")
     return {bdf: re.search(rf"0000:{bdf}[^\n]*group \d+ +(\S+)", out).group(1) for bdf in BDF.values()}
@@ -79,6 +100,7 @@ def test_passthrough(m):
     out = m.cmd(CREATE, 60)
     check("created" in out, out)
     has_started(m)
+    has_rom(m)
     works(m)
     # Whoever reads configuration space meanwhile waits, and reads the same.
     reads = "for d in /sys/bus/pci/devices/*/config; do head -c 64 $d; done | md5sum"
@@ -96,6 +118,7 @@ def test_passthrough(m):
     m.expect(r"debian: started again as domain \d+", 60)
     m.prompt()
     has_started(m)
+    has_rom(m)
     works(m)
     m.leave()
     check(set(owners(m).values()) == {"debian"}, str(owners(m)))

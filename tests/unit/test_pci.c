@@ -3,6 +3,7 @@
 // LINK: hv/abi/physdev_op.c hv/abi/dispatch.c hv/abi/privilege.c
 /* Enumeration, hiding, the configuration filter, assignment and its order, against a simulated bus behind CF8/CFC. */
 #include "unit.h"
+#include <layout.h>
 #include <unistd.h>
 #include "platform/acpi_info.h"
 #include "platform/boot_info.h"
@@ -1912,6 +1913,75 @@ TEST(permissive)
     assert_int_equal(pci_release_all(&dom), 0);
     cfg_rd(MSI, 0xe0, 4, &v);
     assert_int_equal(v, 0); /* the next owner is another */
+}
+
+/* A ROM of 256 KiB at an address that firmware chose; behind whatever bits firmware left on. */
+static struct sim *rom(struct sim *s, uint32_t value)
+{
+    put32(s, 0x30, value);
+    memcpy(s->wmask + 0x30, "\x01\x00\xfc\xff", 4);
+    return s;
+}
+
+TEST(option_rom)
+{
+    struct sim *s = rom(msi_device(), 0xfd040001);
+    uint32_t v;
+
+    be_guest();
+    pci_init();
+    const struct bh_pci_bar *b = &pci_find(MSI)->bar[BH_PCI_ROM];
+    assert_int_equal(b->size, 0x40000);
+    assert_int_equal(get32(s, 0x30), 0xfd040000);
+    assert_int_equal(cfg_wr(MSI, 0x30, 4, ~0u), 0); /* nobody's yet */
+    assert_int_equal(get32(s, 0x30), 0xfd040000);
+    assert_int_equal(assign_all(MSI), 0);
+    assert_int_equal(nr_leaves, 1 + 64);
+    assert_true(b->gpa >= BH_BARS && !(b->gpa & (b->size - 1)));
+    for (unsigned i = 1; i < nr_leaves; i++) {
+        assert_int_equal(leaf[i].g - leaf[1].g, i - 1);
+        assert_int_equal(leaf[i].m, 0xfd040 + i - 1);
+    }
+    cfg_rd(MSI, 0x30, 4, &v);
+    assert_int_equal(v, b->gpa);
+    assert_int_equal(cfg_wr(MSI, 0x30, 4, ~0u), 0); /* on is all that it may be */
+    assert_int_equal(get32(s, 0x30), 0xfd040001);
+    cfg_rd(MSI, 0x30, 4, &v);
+    assert_int_equal(v, b->gpa | 1);
+    assert_int_equal(cfg_wr(MSI, 0x31, 1, 0), 0);
+    assert_int_equal(get32(s, 0x30), 0xfd040001);
+    assert_int_equal(cfg_wr(MSI, 0x30, 1, 0), 0);
+    assert_int_equal(get32(s, 0x30), 0xfd040000);
+    assert_int_equal(cfg_wr(MSI, 0x30, 1, 1), 0);
+    while (set(MSI, BH_PCI_SET_RESET, 0, 0))
+        shim_now_ns += NS_PER_MS;
+    assert_int_equal(get32(s, 0x30), 0xfd040000); /* the BARs decode again */
+    assert_int_equal(pci_release_all(&dom), 0);
+    assert_int_equal(nr_leaves, 0);
+}
+
+/* Of a driver domain of ours, and where something else lies or the core looks for trouble: the device is given, its ROM is not. */
+TEST(option_rom_that_nobody_sees)
+{
+    static const uint32_t where[] = { 0xfd040000, 0xfffc0000, 0x00040000,
+                                      0x00140000, 0xfe000000, 0xfe140000 };
+
+    rom(msi_device(), where[0]);
+    struct sim *s = rom(dev(0, 10, 0, 0x66668086, 0x020000, 0), 0xfe140000);
+    pci_init();
+    struct pci_dev *p = pci_find(MSI);
+    for (unsigned i = 0; i < ARRAY_SIZE(where); i++) {
+        p->bar[BH_PCI_ROM].base = where[i];
+        assert_int_equal(assign_all(MSI), 0);
+        assert_int_equal(p->bar[BH_PCI_ROM].gpa, 0);
+        assert_int_equal(nr_leaves, 1);
+        assert_int_equal(cfg_wr(MSI, 0x30, 4, ~0u), 0);
+        assert_int_equal(get32(sim_at(MSI), 0x30), where[i]);
+        dom.state = BH_DOM_DYING;
+        assert_int_equal(pci_release_all(&dom), 0);
+        be_guest();
+    }
+    assert_int_equal(get32(s, 0x30), 0xfe140000);
 }
 
 /* The next kernel of a guest: no DMA of the old one's, and devices as new. */

@@ -91,11 +91,12 @@ static uint32_t of_filter(uint32_t sbdf, unsigned off)
 static void to_filter(uint32_t sbdf, unsigned off, unsigned size, uint32_t value)
 {
     assert_true((size == 1 || size == 2 || size == 4) && off % size == 0);
-    assert_true(off < 0x10 || (off & ~3u) == 0x3c || own(sbdf, off));
+    assert_true(off < 0x10 || (off == 0x30 && size == 1 && value <= 1) || (off & ~3u) == 0x3c ||
+                own(sbdf, off));
     point();
     if (off >= 0x40 && permissive)
         memcpy(model_of(sbdf)->cfg + off, &value, size);
-    if (off == 0x3c)
+    if (off == 0x3c || off == 0x30)
         model_of(sbdf)->cfg[off] = (uint8_t)value;
     if (off == 4 && size >= 2)
         model_of(sbdf)->cfg[5] = (uint8_t)(value >> 8 & 1); /* SERR */
@@ -178,6 +179,7 @@ static void devices(void)
     put(m, 0x40, 0x00800005);
     bar(m, 0, 0xf0100000, 0x100000, 1);
     bar(m, 1, 0xc000, 0x20, 8); /* I/O: not shown */
+    bar(m, BH_PCI_ROM, 0xf0200000, 0x40000, 1);
     for (unsigned i = 2; i < 4; i++) {
         model[i].sbdf = TWO + i - 2;
         put(&model[i], 0, 0x00010001u + i);
@@ -293,6 +295,26 @@ TEST(test_bars)
     wr(8, 0x30, 4, 0xfffff800);
     assert_int_equal(rd(8, 0x30), 0);
     assert_int_equal(sets, 0);
+}
+
+/* As __pci_read_base and pci_enable_rom do it. */
+TEST(test_rom)
+{
+    vconfig_add(G, EDU, -1);
+    uint32_t was = rd(8, 0x30);
+    assert_int_equal(was, 0xf0200000);
+    wr(8, 0x30, 4, was | 0xfffff800);
+    assert_int_equal(rd(8, 0x30), 0xfffc0000);
+    wr(8, 0x30, 4, was);
+    assert_int_equal(rd(8, 0x30), was);
+    wr(8, 0x30, 4, was | 1);
+    assert_int_equal(rd(8, 0x30), was | 1);
+    assert_int_equal(model[1].cfg[0x30], 1);
+    wr(8, 0x30, 4, 0xfffffffe); /* as the specification has it */
+    assert_int_equal(rd(8, 0x30), 0xfffc0000);
+    assert_int_equal(model[1].cfg[0x30], 0);
+    wr(8, 0x30, 4, 0xe0000000); /* it does not move */
+    assert_int_equal(rd(8, 0x30), was);
 }
 
 TEST(test_header)
@@ -490,6 +512,7 @@ static const struct step script[] = {
     { 8, 0xd8, 4, 0x500 },       { 8, 0xd2, 2, 1 },          { 8, 0xd2, 2, 0 },
     { 8, 0xd4, 4, 0xfee09000 },  { 8, 0xd2, 2, 1 },          { 16, 0x04, 2, 6 },
     { 16, 0x44, 4, 0xfee01000 }, { 16, 0x42, 2, 1 },         { 16, 0x10, 4, ~0u },
+    { 16, 0x30, 4, ~0u },
 };
 #define STEPS (sizeof script / sizeof script[0])
 
@@ -556,6 +579,8 @@ static void still_sane(void)
     assert_true(v == ~0u || v == 0xf0000000 || v == 0xfffe0000);
     v = rd(8, 0x20);
     assert_true(v == ~0u || v == 0x40);
+    v = rd(16, 0x30);
+    assert_true(v == ~0u || (v & ~1u) == 0xf0200000 || (v & ~1u) == 0xfffc0000);
     v = rd(16, 0x40);
     assert_true(v == ~0u || (v >> 16 & 1) == model[1].msi);
     v = rd(8, 4);

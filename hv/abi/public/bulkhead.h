@@ -325,6 +325,8 @@ enum bh_pci_state { BH_PCI_PLATFORM = 0, BH_PCI_ASSIGNABLE, BH_PCI_ASSIGNED };
 #define BH_PCI_KEPT   64u  /* the machine needs it: a bridge, part of the platform, the console */
 #define BH_PCI_MSI    128u /* it has no MSI-X: its one interrupt comes by MSI */
 
+#define BH_PCI_BARS 7u
+#define BH_PCI_ROM  6u /* the option ROM, which a guest alone has mapped */
 struct bh_pci_bar {
     uint64_t base;  /* machine address; 0 = absent */
     uint64_t size;  /* bytes */
@@ -348,7 +350,7 @@ struct bh_pci_info {
     uint8_t state, group;          /* group: IOMMU group number */
     uint16_t flags;                /* BH_PCI_* */
     uint32_t msix_table, msix_pba; /* as in its capability: offset | BAR; 0, 0: it has no MSI-X */
-    struct bh_pci_bar bar[6];
+    struct bh_pci_bar bar[BH_PCI_BARS];
     uint64_t dma_faults;
     struct bh_pci_virtio virtio;
 };

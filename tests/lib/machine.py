@@ -57,9 +57,9 @@ def has_device(name):
 
 
 def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu=CPU, iommu=True, nics=True, qemu_log=None,
-                 www=None, disk=None, wire=None, nic="virtio", extra=()):
+                 www=None, disk=None, wire=None, netdev=None, nic="virtio", extra=()):
     """The machine of the README: q35, SVM in software, an emulated IOMMU (or its `-device` in words), two NICs on QEMU's user
-    network, or the first one on a network of tools/net, and of that kind."""
+    network, or the first one on a network of tools/net or on a netdev (in words, without its id), and of that kind."""
     cmd = [QEMU, "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", cpu, "-smp", str(cpus),
            "-m", str(mem), "-nodefaults", "-display", "none", "-no-reboot"]
     if iommu:
@@ -73,7 +73,8 @@ def qemu_command(iso, serial, cpus=3, mem=2048, uefi=False, cpu=CPU, iommu=True,
         if nic == "igb" and not has_device(nic):
             raise Skipped("this emulator has no 82576")
         fwd = f",guestfwd=tcp:10.0.2.100:80-cmd:busybox httpd -i -h {www}" if www else ""
-        cmd += ["-netdev", "tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=off" if wire else f"user,id=n0{fwd}",
+        netdev = netdev or ("tap,ifname=tap0,script=no,downscript=no,vhost=off" if wire else f"user{fwd}")
+        cmd += ["-netdev", f"{netdev},id=n0",
                 "-device", f"{kinds[nic]},id=nic0,netdev=n0,addr=3,romfile=,mac=52:54:00:12:34:56",
                 "-netdev", "user,id=n1",
                 "-device", f"{kinds['virtio']},netdev=n1,addr=4,romfile=,mac=52:54:00:12:34:57"]

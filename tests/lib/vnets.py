@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Vnets between machines under test and a Linux on their wire, whose own VXLAN is the other end."""
+from tests.lib.hub import GATEWAY as PEER
 from tests.lib.machine import check
 from tests.lib.wait import until
-from tests.lib.wire import GATEWAY as PEER
 
 OTHER = "10.97.0.2"  # the peer, on vnet 97
 
@@ -19,14 +19,14 @@ def in_guest(m, line, timeout=60):
     return out
 
 
-def segment(w, vni, *ends):
+def segment(w, vni, *ends, local=PEER, port=4789, dev="eth0", mtu=1450):
     """The peer's own device for it."""
-    dev = f"vx{vni}"
-    on_peer(w, "ip", "link", "add", dev, "type", "vxlan", "id", str(vni), "local", PEER, "dstport", "4789", "dev", "eth0")
+    vx = f"vx{vni}"
+    on_peer(w, "ip", "link", "add", vx, "type", "vxlan", "id", str(vni), "local", local, "dstport", str(port), "dev", dev)
     for end in ends:
-        on_peer(w, "bridge", "fdb", "append", "00:00:00:00:00:00", "dev", dev, "dst", end)
-    on_peer(w, "ip", "addr", "add", f"10.{vni}.0.2/24", "dev", dev)
-    on_peer(w, "ip", "link", "set", dev, "mtu", "1450", "up")
+        on_peer(w, "bridge", "fdb", "append", "00:00:00:00:00:00", "dev", vx, "dst", end)
+    on_peer(w, "ip", "addr", "add", f"10.{vni}.0.2/24", "dev", vx)
+    on_peer(w, "ip", "link", "set", vx, "mtu", str(mtu), "up")
 
 
 def create(m, vni, here, peers):

@@ -1,7 +1,6 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
-# ALONE: networks
-"""Two machines and a Linux on one wire, a vnet among them, and a guest on each machine: the domains of the vnet die 20 times, now on the one machine and now on
+"""Two machines and a Linux on QEMU's socket network, a vnet among them, and a guest on each machine: the domains of the vnet die 20 times, now on the one machine and now on
 the other, while one guest downloads from the Linux and sends to the other guest. How long the other end hears nothing is printed. The short form is
 tests/system/test_vnet.py."""
 import re
@@ -10,26 +9,20 @@ import threading
 
 from tests.lib import vnets
 from tests.lib.crash import crash
+from tests.lib.hub import Hub
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check, make_www
 from tests.lib.vnets import OTHER, PEER, in_guest, on_peer
 from tests.lib.wait import guest_says
-from tests.lib.wire import NET, Wire
 
 HERE, THERE = ("10.0.2.40", "10.0.2.41"), ("10.97.0.16", "10.97.0.17")
 MACS = "00:16:3e:00:00:16", "00:16:3e:00:00:17"
 DEATHS = 20
 
 
-class Second(Machine):
-    """On the wire's other tap."""
-    def command(self, serial):
-        return [re.sub("tap0", "tap1", word) for word in super().command(serial)]
-
-
 class Pinged:
     """The peer pings that all the time; the longest times without an answer."""
     def __init__(self, w, address):
-        self.proc = subprocess.Popen([NET, "peer", w.name, "ping", "-D", "-i", "0.01", "-W", "1", address], stdin=subprocess.DEVNULL,
+        self.proc = subprocess.Popen(w.command("ping", "-D", "-i", "0.01", "-W", "1", address), stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE, text=True)
         self.times = []
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -50,7 +43,7 @@ class Pinged:
 def test_vnets():
     www, digest = make_www()
     netcheck = str(BUILD / "guest/netcheck")
-    with Wire(taps=2) as w, Machine("vnets-1", iso=TEST_ISO, wire=w.name) as one, Second("vnets-2", iso=TEST_ISO, wire=w.name) as two:
+    with Hub() as w, Machine("vnets-1", iso=TEST_ISO, netdev=w.netdev) as one, Machine("vnets-2", iso=TEST_ISO, netdev=w.netdev) as two:
         vnets.segment(w, 97, *HERE)
         w.serve("busybox", "httpd", "-f", "-p", f"{OTHER}:80", "-h", str(www))
         w.serve(netcheck, "take", "9")

@@ -1,16 +1,15 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
-# ALONE: networks
 """A vnet with a Linux at its other end: what is heard of whom, and a download while the vnet's domain and net0 die. The long form, with two machines, is
 tests/long/test_vnets.py."""
 import re
 
 from tests.lib import vnets
 from tests.lib.crash import crash
+from tests.lib.hub import Hub
 from tests.lib.machine import TEST_ISO, Machine, check, make_www
 from tests.lib.vnets import OTHER, PEER, on_peer
 from tests.lib.wait import shows, until
-from tests.lib.wire import Wire
 
 HERE, STRANGER = "10.0.2.40", "10.0.2.99"
 GUEST = "10.97.0.16"
@@ -89,7 +88,7 @@ def others_anew(m):
 
 def test_vnet():
     www, digest = make_www()
-    with Wire() as w, Machine("vnet", iso=TEST_ISO, wire=w.name) as m:
+    with Hub() as w, Machine("vnet", iso=TEST_ISO, netdev=w.netdev) as m:
         vnets.segment(w, 97, HERE)
         w.serve("busybox", "httpd", "-f", "-p", f"{OTHER}:80", "-h", str(www))
         m.boot()

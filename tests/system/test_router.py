@@ -8,7 +8,7 @@ import re
 import subprocess
 import tempfile
 
-from tests.lib.machine import ROOT, Machine, Skipped, check, make_www
+from tests.lib.machine import ROOT, Failed, Machine, Skipped, check, make_www
 from tests.lib.wait import until
 
 SCRIPT = ROOT / "tools/guest/linux/router"
@@ -182,6 +182,47 @@ def test_router_namespaces():
         check(not n.pings("out", "10.0.2.130"), "a routed host is pinged, which nothing allows")
         out, status = n.ns("out", "busybox", "arping", "-c", "1", "-w", "1", "-I", "eth0", "192.168.7.1")
         check(status, f"an inside address is told outside: {out}")
+
+
+# COUNT datagrams to the outside, each from another address and port of its network; from another station, too, if it is told `stations`.
+FLOOD = """import socket, struct, sys, random
+count, mac, station = int(sys.argv[1]), bytes.fromhex(sys.argv[2].replace(":", "")), open("/sys/class/net/eth0/address").read()
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth0", 0))
+def frame(n, mine):
+    udp = struct.pack(">HHHH", random.randrange(1024, 65536), 53, 9, 0) + b"x"
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes((192, 168, 7, 20 + n % 200)), bytes((10, 0, 2, 2)))
+    half = sum(struct.unpack(">10H", ip))
+    half = ~((half & 0xffff) + (half >> 16)) & 0xffff
+    return mac + mine + b"\\x08\\0" + ip[:10] + struct.pack(">H", half) + ip[12:] + udp
+for n in range(count):
+    mine = b"\\x02" + random.randbytes(5) if sys.argv[3:] else bytes.fromhex(station.strip().replace(":", ""))
+    s.send(frame(n, mine))
+"""
+
+
+def test_router_table():
+    """Whatever addresses one sends from, it fills the table neither of connections that others have, nor its own network's; by addresses of stations that
+    are not its own, which its bridge should stop, its own network's alone."""
+    with Namespaces() as n:
+        until(lambda: n.gets("nat", "10.0.2.2") and n.gets("routed", "10.0.2.2"), bool, "the router does not work")
+        inside = n.must(n.router, "cat", "/sys/class/net/inside/address").strip()
+
+        def flood(rule, most, *how):
+            """Until that rule has dropped some; how many connections there are then."""
+            for _ in range(40):
+                n.must("nat", "python3", "-c", FLOOD, "3000", inside, *how)
+                had = int(n.must(n.router, "cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
+                check(had < most, f"{rule}: {had} connections")
+                if re.search(rf"{rule} }} counter packets [1-9]", n.must(n.router, "nft", "list", "chain", "inet", "router", "begins")):
+                    return had
+            raise Failed(f"{rule}: it drops nothing")
+
+        flood("limit rate over 500/second burst 1000 packets", 2100)
+        had = flood("ether saddr ct count over 2000", 2100)
+        check(had > 1900, f"one guest has but {had} connections")
+        flood("iifname ct count over 4000", 4200, "stations")
+        check(n.gets("routed", "10.0.2.2") and n.gets("out", "10.0.2.130"), "another network's connections have no room")
 
 
 def test_router_lost():

@@ -81,6 +81,9 @@ struct dom {
     char words[352]; /* the builder's words of the command line, less boot= */
     uint64_t instance;
     uint64_t silent_in; /* one more than the one that did not answer in its time (devices.c); 0: none */
+    uint64_t slow_in,
+        slow_ns; /* likewise, and how long that one has kept others waiting, as of then */
+    uint64_t slow_at_ns;
 
     /* supervisor.c, guests.c */
     enum dom_state state;

@@ -25,7 +25,8 @@
 #define BACKEND_WAIT_NS 15000000000ull /* a driver domain may be in its back-off */
 #define LINUX_WAIT_NS   60000000000ull /* it may boot still */
 #define SILENT_WAIT_NS  1000000000ull  /* it did not answer the last time, and said nothing since */
-#define DETACH_WAIT_NS  3000000000ull  /* a disk finishes what is in flight */
+#define SLOW_PART       10u /* of that time each device has; what is over is forgotten as fast */
+#define DETACH_WAIT_NS  3000000000ull /* a disk finishes what is in flight */
 #define LOOK_NS         2000000ull
 
 static bool look_around; /* a back-end asked for something */
@@ -437,12 +438,41 @@ uint64_t dev_patience(const struct dom_dev *v, uint64_t ns)
     return is_silent(dom_by_id(v->back)) && ns > SILENT_WAIT_NS ? SILENT_WAIT_NS : ns;
 }
 
-static uint64_t backend_patience(const struct dom_dev *v)
+/* How long an instance has kept others waiting, beyond what each device may take; less as time goes on. */
+static uint64_t slow_ns(const struct dom *b)
 {
-    return dev_patience(v, v->foreign ? LINUX_WAIT_NS : BACKEND_WAIT_NS);
+    uint64_t since = (now_ns() - b->slow_at_ns) / SLOW_PART;
+
+    return b->slow_in == b->instance + 1 && b->slow_ns > since ? b->slow_ns - since : 0;
 }
 
-int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
+static uint64_t most_ns(const struct dom_dev *v)
+{
+    return v->foreign ? LINUX_WAIT_NS : BACKEND_WAIT_NS;
+}
+
+/* One that is always slow, but never silent, has its whole time once, and then the part that every device has. */
+static uint64_t backend_patience(const struct dom_dev *v)
+{
+    const struct dom *b = dom_by_id(v->back);
+    uint64_t slow = b ? slow_ns(b) : 0, most = most_ns(v), least = most / SLOW_PART;
+
+    return dev_patience(v, slow < most - least ? most - slow : least);
+}
+
+static void was_waited_for(const struct dom_dev *v, uint64_t ns)
+{
+    struct dom *b = dom_by_id(v->back);
+    uint64_t had = most_ns(v) / SLOW_PART;
+
+    if (!b || ns <= had)
+        return;
+    b->slow_ns = slow_ns(b) + ns - had;
+    b->slow_at_ns = now_ns();
+    b->slow_in = b->instance + 1;
+}
+
+static int waits(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
     uint64_t began = now_ns(), looked = began;
     struct patience p;
@@ -474,6 +504,15 @@ int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
     if (!rc && v->foreign && v->kind == DEV_VBD && d->cfg.role == BH_ROLE_GUEST)
         say("%s: %s: if %s dies it stands still until it is detached and attached again; by way of a relay it would not",
             d->cfg.name, dev_text(d, v), b ? b->cfg.name : "its back-end");
+    return rc;
+}
+
+int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
+{
+    uint64_t began = now_ns();
+    int rc = waits(d, v, e);
+
+    was_waited_for(v, now_ns() - began);
     return rc;
 }
 

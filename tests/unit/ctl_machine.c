@@ -400,7 +400,8 @@ static void connect(const struct machine_dom *b, const struct machine_dom *g, co
 }
 static bool serves(const struct machine_dom *b)
 {
-    return b && b->state == BH_DOM_RUNNING && (b->adopted || b->role == BH_ROLE_GUEST) && b->talks;
+    return b && b->state == BH_DOM_RUNNING && (b->adopted || b->role == BH_ROLE_GUEST) &&
+           b->talks && m->clock >= b->serves_from;
 }
 /* pciback, of a guest without a front-end. */
 static void reconfigure(const char *be)

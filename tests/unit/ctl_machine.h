@@ -21,6 +21,7 @@ struct machine_dom {
     bool talks;   /* the store has its ring as this instance knows it */
     domid_t id;
     uint8_t role, state;
+    uint64_t serves_from;             /* nobody before */
     unsigned reason, pauses, kernels; /* kernels: how often it began to run */
     uint64_t instance, adopted_ns, crash_ns, table_gpa, limit; /* limit: of pages, 0: as it began */
     char name[BH_NAME_LEN];

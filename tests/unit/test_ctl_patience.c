@@ -136,3 +136,32 @@ TEST(nobody_is_asked)
     assert_true(m->ctrl_c_ns != 0);
     mute("blk0", false);
 }
+
+/* How long an attach takes that blk0 serves so many seconds late. */
+static uint64_t late(unsigned s, int rc)
+{
+    uint64_t began = m->clock;
+
+    core_by_name("blk0")->serves_from = began + s * NS_PER_S;
+    assert_int_equal(disk_attach(web(), "phy:blk0:3,xvdb,w", &e), rc);
+    uint64_t took = m->clock - began;
+    core_by_name("blk0")->serves_from = 0;
+    if (!rc)
+        assert_int_equal(disk_detach(web(), disk_of(web(), "xvdb"), false, &e), 0);
+    return took;
+}
+
+/* A back-end that answers at the last moment, each time, is waited for once; then a tenth of that at each device, and more again after a while. */
+TEST(always_slow)
+{
+    patience_command(false);
+    m->clock += 600 * NS_PER_S; /* of what others did here */
+    assert_in_range(late(0, 0), 0, NS_PER_S);
+    assert_in_range(late(14, 0), 14 * NS_PER_S, 15 * NS_PER_S);
+    assert_in_range(late(14, -ETIME), NS_PER_S, 5 * NS_PER_S); /* of 15 s 12.5 are gone */
+    assert_string_equal(e.s, "web: disk xvdb: blk0 does not answer");
+    assert_in_range(late(0, 0), 0, NS_PER_S);
+    assert_in_range(late(1, 0), NS_PER_S, 2 * NS_PER_S); /* which is nothing */
+    m->clock += 200 * NS_PER_S;
+    assert_in_range(late(14, 0), 14 * NS_PER_S, 15 * NS_PER_S);
+}

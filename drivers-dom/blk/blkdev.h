@@ -56,6 +56,7 @@ struct blkdev {
     /* Its table cannot be read, and why: it forgets what it has of the caller's, whose pages may be another's next. NULL: what it has is its
      * own for good. */
     void (*lost)(struct blkdev *d, const char *why);
+    uint64_t scan_ns; /* how long a read of its table may take, 0: VOLUMES_SCAN_NS */
     const char *left_out; /* what of the device is not this disk and cannot be had, for those who look on; NULL: nothing */
     uint64_t nr_sectors;           /* 512-byte units */
     uint32_t sector_size;          /* 512 or 4096: alignment of everything */

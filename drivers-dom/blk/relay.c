@@ -17,6 +17,8 @@
 #define SILENT_NS (30 * NS_PER_S) /* then it is said that there is no answer */
 /* From one read of a table that is not answered to the next of that back-end: nothing else of the store is done during one, for any disk. */
 #define SCAN_NS (VOLUMES_SCAN_NS * BLK_MAX_DEVS)
+#define NEXT_SCAN_NS \
+    NS_PER_S /* and that one takes so long at most: an eighth of the time if all disks are silent */
 
 /* Idle: nothing of ours is with a back-end, or it is about to let go of it. Offered: it may have our ring. Serving: it says that it has. */
 enum step { IDLE, OFFERED, SERVING };
@@ -253,8 +255,10 @@ static void dev_lost(struct blkdev *d, const char *why)
     bool silent = r->step != IDLE && !r->f.breach;
     if (r->step != IDLE)
         refuse(r, silent ? why : r->f.breach);
-    if (silent)
+    if (silent) {
         r->look = r->again = now_ns() + SCAN_NS;
+        d->scan_ns = NEXT_SCAN_NS;
+    }
     vf_forget(&r->f); /* that read: nobody else has one */
 }
 
@@ -263,7 +267,10 @@ static bool dev_add(struct rdisk *r)
 {
     blk.dev[blk.nr_devs++] = &r->f.dev;
     r->up = true;
-    return !volumes_scan(&r->f.dev); /* else it was lost */
+    if (volumes_scan(&r->f.dev)) /* it was lost */
+        return false;
+    r->f.dev.scan_ns = 0;
+    return true;
 }
 
 /* The back-end says that it has our ring. */
@@ -388,7 +395,7 @@ static bool where(struct rdisk *r, bool *moved)
         unwatch(r);
         snprintf(r->be, sizeof(r->be), "%s", be ? be : "");
         r->back = (domid_t)id;
-        r->wait = 0;
+        r->wait = r->f.dev.scan_ns = 0;
     }
     free(be);
     return watch(r);

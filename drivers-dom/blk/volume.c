@@ -299,7 +299,7 @@ const char *volumes_scan(struct blkdev *d)
     volumes_forget(d);
     struct table *t = table_of(d); /* as many as there can be disks */
     silent = false;
-    read_by = now_ns() + VOLUMES_SCAN_NS;
+    read_by = now_ns() + (d->scan_ns ? d->scan_ns : VOLUMES_SCAN_NS);
     *t = (struct table){ .disk = d };
     memset(&gpt, 0, sizeof(gpt));
     if (!src.buf)

@@ -117,10 +117,14 @@ def outages(m):
 
 
 def last_deaths(m):
-    """The last lines about deaths, in the order in which they came: who died without an order, and why."""
+    """The last lines about deaths, in the order in which they came, and the report of who died without an order."""
     m.log.flush()
-    text = ANSI.sub("", open(m.log.name, encoding="utf-8", errors="replace").read())
-    return "\n".join([line for line in text.splitlines() if re.search(r"crashed|restarted|panic", line)][-8:])
+    lines = [line for line in ANSI.sub("", open(m.log.name, encoding="utf-8", errors="replace").read()).splitlines() if "crashed" in line]
+    odd = {name for name, why in re.findall(r"^(\w+): crashed \((\w+)", "\n".join(lines), re.M) if why != "injected"}
+    try:
+        return "\n".join(lines[-8:] + [m.cmd(f"crashes {name}")[-1500:] for name in sorted(odd)])
+    except Failed as e:
+        return "\n".join([*lines[-8:], str(e)])
 
 
 def warmed_up(m, digest):

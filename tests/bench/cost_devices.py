@@ -9,6 +9,7 @@ cost_devices.golden: "ok cost-ROW" or "not ok cost-ROW". Usage: cost_devices.py 
     --bare   prints what the same transfers cost the same Debian without a hypervisor (peers.py has it)
     --widen  the spreads there grow to what this boot shows, for boots differ, too: do it once or twice after --write"""
 import collections
+import itertools
 import pathlib
 import statistics
 import sys
@@ -16,7 +17,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from count import CORE, Counted  # noqa: E402
 from disk import bare_command, copy  # noqa: E402
-from tests.lib.machine import BUILD, DEBIAN_DISK, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
+from tests.lib.machine import BUILD, CMDLINE, DEBIAN_DISK, LOGS, OLD_CPU, Failed, Skipped, check, make_iso  # noqa: E402
 from tests.lib.wait import pause  # noqa: E402
 from tests.lib.counts import counters, grown  # noqa: E402
 from tests.lib.guest import SHELL, login, sh  # noqa: E402
@@ -85,11 +86,19 @@ TRANSFERS = {
     "second": ("net", "sleep {}", 2, 6),  # of nothing
     "vnet-out": ("vnet", SEND.replace("HOST", vnets.OTHER), 10000, 50000),  # the same bytes through a tunnel, in and out by net0
     "vnet-in": ("vnet", DD + f" of=/dev/null < /dev/tcp/{vnets.OTHER}/{SOURCE}", 10000, 50000),
+    # On a machine of their own, where a Linux as driver domain counts as a guest: by an 82574L that net0 has and then a Linux, netdd; from an NVMe that a Linux has, stordd, and by a relay before it.
+    "tcp-out-82574": ("net", SEND.replace("HOST", GATEWAY), 10000, 50000),
+    "tcp-in-82574": ("net", DD + f" of=/dev/null < /dev/tcp/{GATEWAY}/{SOURCE}", 10000, 50000),
+    "tcp-out-netdd": ("guest", SEND.replace("HOST", GATEWAY), 10000, 50000),
+    "tcp-in-netdd": ("guest", DD + f" of=/dev/null < /dev/tcp/{GATEWAY}/{SOURCE}", 10000, 50000),
+    "read-4k-stordd": ("guest", FIO + " --rw=randread --bs=4k --iodepth=1 --number_ios={}", 1000, 4000),
+    "read-4k-stordd-relay": ("blk", FIO + " --rw=randread --bs=4k --iodepth=1 --number_ios={}", 1000, 4000),
 }
 RESTARTS = {"restart-net0": "net", "restart-blk0": "blk"}
 GUESTS = {row for row in TRANSFERS if row.endswith("-guests")}
-RELAY = {row for row in TRANSFERS if row.endswith("-relay")}
+RELAY = {"read-4k-relay"}
 VNETS = {row for row in TRANSFERS if row.startswith("vnet-")}
+LINUX = {row for row in TRANSFERS if row.endswith(("-82574", "-netdd", "-stordd", "-stordd-relay"))}
 TUNNEL = "10.0.2.40"
 REASONS = "intr", "window", "cpuid", "hlt", "io", "msr", "call", "npf", "other"
 # Part of a row -> the core's function that is entered once for each.
@@ -174,26 +183,44 @@ def neighbour(m):
     m.console("debian-disk", SHELL)
 
 
+def at_the_prompt(m, *lines):
+    """The guest's console is left for them, and taken again."""
+    m.leave()
+    for line in lines:
+        out = m.cmd(line, 600)
+        check(": " not in out or "created as domain" in out, f"{line}: {out}")
+    m.console("debian-disk", SHELL)
+
+
 def relay(m):
     """The same volume of blk0 by way of a relay."""
-    m.leave()
-    for line in ("block-detach debian-disk xvdb", "create blk0 name=relay pci=[] configs='' autostart=0 disk=['phy:blk0:data1,xvda,w']",
-                 "block-attach debian-disk phy:relay:xvda,xvdb,w"):
-        out = m.cmd(line, 600)
-        check("xvd" not in out, f"{line}: {out}")
-    m.console("debian-disk", SHELL)
+    at_the_prompt(m, "block-detach debian-disk xvdb", "create blk0 name=relay pci=[] configs='' autostart=0 disk=['phy:blk0:data1,xvda,w']",
+                  "block-attach debian-disk phy:relay:xvda,xvdb,w")
 
 
 def vnet(m, wire):
     """Made for its rows alone, as the neighbour is: the guest has a second interface, on it."""
     vnets.segment(wire, 97, TUNNEL)
-    m.leave()
-    for line in f"vnet-create 97 ip={TUNNEL}/24 peers={GATEWAY} bridge=net0", "network-attach debian-disk vnet=97":
-        out = m.cmd(line, 600)
-        check(": " not in out or "created as domain" in out, f"{line}: {out}")
-    m.console("debian-disk", SHELL)
+    at_the_prompt(m, f"vnet-create 97 ip={TUNNEL}/24 peers={GATEWAY} bridge=net0", "network-attach debian-disk vnet=97")
     sh(m, "sleep 3; set -- $(ls /sys/class/net | grep -v lo); ip addr add 10.97.0.15/24 dev $2; ip link set dev $2 mtu 1450 up; "
           f"for i in 1 2 3 4 5 6 7 8; do ping -c 1 -W 2 {vnets.OTHER} && break; done", 600)
+
+
+def netdd(m):
+    """The NIC goes from net0 to it; the guest's eth0 is by it."""
+    at_the_prompt(m, "network-detach debian-disk 0", "destroy net0", "create netdd memory=256 vif=[] pci=['00:03.0']",
+                  "network-attach debian-disk backend=netdd")
+    sh(m, f"until ping -c 1 -W 2 {GATEWAY} > /dev/null; do sleep 1; done", 600)
+
+
+def stordd(m):
+    at_the_prompt(m, "create stordd memory=256 vif=[] disk=[] pci=['00:06.0'] extra='console=hvc0 quiet bh.role=storage'",
+                  "block-attach debian-disk phy:/dev/nvme0n1,xvdb,w,backend=stordd")
+
+
+def stordd_relay(m):
+    at_the_prompt(m, "block-detach debian-disk xvdb", "create relay disk=['phy:/dev/nvme0n1,xvda,w,backend=stordd']",
+                  "block-attach debian-disk phy:relay:xvda,xvdb,w")
 
 
 def serve(wire):
@@ -201,12 +228,13 @@ def serve(wire):
     wire.serve(str(NETCHECK), "packets", str(PACKETS))
 
 
-def prepare(m):
-    out = m.cmd("create debian-disk vcpus=1 disk=['phy:blk0:root,xvda,w','phy:blk0:data1,xvdb,w']", 600)
+def prepare(m, disks="'phy:blk0:root,xvda,w','phy:blk0:data1,xvdb,w'"):
+    out = m.cmd(f"create debian-disk vcpus=1 disk=[{disks}]", 600)
     check("created as domain" in out, f"create: {out}")
     m.send("console debian-disk\r")
     login(m)
-    sh(m, f"systemctl stop '*.timer'; dd if=/dev/zero of=/dev/xvdb bs=1M count=200 oflag=direct status=none; {FETCH}", 600)
+    fill = "dd if=/dev/zero of=/dev/xvdb bs=1M count=200 oflag=direct status=none; " if "xvdb" in disks else ""
+    sh(m, f"systemctl stop '*.timer'; {fill}{FETCH}", 600)
 
 
 def middle(got):
@@ -214,6 +242,35 @@ def middle(got):
     ordered = {part: sorted(g[part] for g in got) for part in got[0]}
     n = len(got)
     return {part: (statistics.median(v), v[n - 1 - n // 4] - v[n // 4]) for part, v in ordered.items()}
+
+
+def measured(m, rows):
+    """Yields row, part -> (figure, spread)."""
+    for row in rows:
+        if row in TRANSFERS:
+            ran(m, TRANSFERS[row][1].format(TRANSFERS[row][2]), "blk")  # what the first run brings in
+            yield row, middle([transfer(m, row) for _ in range(RUNS)])
+        elif row in RESTARTS:
+            yield row, middle([restart(m, row) for _ in range(RUNS)])
+
+
+def measure_linux(rows):
+    """The rows of Linux driver domains, each with its device."""
+    disk = LOGS / "cost-linux.img"
+    LOGS.mkdir(parents=True, exist_ok=True)
+    disk.write_bytes(b"x" * (256 << 20))  # no holes
+    more = ["-drive", f"if=none,id=d1,file={disk},format=raw,cache=writeback", "-device", "nvme,drive=d1,serial=bh1,addr=6"]
+    iso = make_iso("cost-linux", f"{CMDLINE}(00:06.0)", bundle=BUILD / "cost-linux.itb")
+    with Wire() as wire, Counted("cost-linux", sleep=True, who=True, cpu=OLD_CPU, disk=f"{DEBIAN_DISK},snapshot=on", wire=wire.name, nic="e1000e",
+                                iso=iso, extra=more) as m:
+        serve(wire)
+        m.boot(600)
+        prepare(m, "'phy:blk0:root,xvda,w'")
+        for way, begin in ("-82574", None), ("-netdd", netdd), ("-stordd", stordd), ("-stordd-relay", stordd_relay):
+            if begin:
+                begin(m)
+            yield from measured(m, [row for row in rows if row.endswith(way)])
+    disk.unlink()
 
 
 def measure(rows):
@@ -238,11 +295,7 @@ def measure(rows):
                 m.leave()
                 neighbour(m)
                 alone = False
-            if row in TRANSFERS:
-                ran(m, TRANSFERS[row][1].format(TRANSFERS[row][2]), "blk")  # what the first run brings in
-                yield row, middle([transfer(m, row) for _ in range(RUNS)])
-            elif row in RESTARTS:
-                yield row, middle([restart(m, row) for _ in range(RUNS)])
+            yield from measured(m, [row])
 
 
 def bare_on_wire(serial, disk, wire):
@@ -261,7 +314,7 @@ def bare(rows):
         serve(wire)
         login(m)
         sh(m, f"systemctl stop '*.timer'; dd if=/dev/zero of=/dev/nvme0n1p2 bs=1M count=200 oflag=direct status=none; {FETCH}", 600)
-        for row in (r for r in rows if r in TRANSFERS and r not in GUESTS | RELAY | VNETS):
+        for row in (r for r in rows if r in TRANSFERS and r not in GUESTS | RELAY | VNETS | LINUX):
             driver, command, short, long = TRANSFERS[row]
             command = command.replace("/dev/xvdb", "/dev/nvme0n1p2")
             ran(m, command.format(short), driver)
@@ -312,7 +365,8 @@ def main():
         return 0
     wanted, good = golden() if GOLDEN.exists() else {}, True
     try:
-        for row, parts in measure(rows):
+        machines = (measure, [row for row in rows if row not in LINUX]), (measure_linux, [row for row in rows if row in LINUX])
+        for row, parts in itertools.chain.from_iterable(on(those) for on, those in machines if those):
             if write or widen:
                 was = wanted.get(row, {}) if widen else {}
                 wanted[row] = {part: wider(was.get(part, new), new) for part, new in parts.items()

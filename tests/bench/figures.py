@@ -52,7 +52,7 @@ def instructions():
         who = "; ".join(f"{p[k]:,.0f}" for k in ("core", "blk", "net") if k in p) if row != "boot" else f"{p['core']:,.0f}"
         cells = [f"{x:,.0f}" if x else "-" for x in (xen, bare)] + [f"{mine / x:.2f}" if x else "-" for x in (xen, bare)]
         lines.append(f"| {what} | {mine:,.0f} | {who if p else '-'} | {' | '.join(cells)} |")
-    return [*lines, "", *network(parts)]
+    return [*lines, "", *network(parts), *ways(parts)]
 
 
 COUNTS = {"exits": cost_devices.REASONS, "intr": "intr", "window": "window", "hlt": "hlt", "hypercalls": "hypercalls", "copies": "copies",
@@ -74,6 +74,35 @@ def network(parts):
         what, _, bare = ROWS[row]
         guest, core, net = (f"{p[k]:,.0f}" for k in ("guest", "core", "net"))
         lines.append(f"| {what} | " + " | ".join([guest, f"{p['guest'] / bare:.2f}" if bare else "-", core, net] + [f"{n:.2f}" for n in counts]) + " |")
+    return [*lines, ""]
+
+
+# Operation -> way -> row: what is between the guest and the device.
+WAYS = {
+    "TCP out, per 1,448 bytes, 82574L": {"net0": "tcp-out-82574", "netdd": "tcp-out-netdd"},
+    "TCP in, per 1,448 bytes, 82574L": {"net0": "tcp-in-82574", "netdd": "tcp-in-netdd"},
+    "TCP out, per 1,448 bytes, virtio": {"net0": "tcp-out", "vnet, net0": "vnet-out"},
+    "TCP in, per 1,448 bytes, virtio": {"net0": "tcp-in", "vnet, net0": "vnet-in"},
+    "4 KiB random read, depth 1, NVMe": {"blk0": "read-4k-1", "relay, blk0": "read-4k-relay", "stordd": "read-4k-stordd", "relay, stordd": "read-4k-stordd-relay"},
+}
+
+
+def ways(parts):
+    """The same by way of a Linux with the device, a relay, a vnet."""
+    lines = ["What is between a guest and its device: our own driver domains, a Linux (netdd or stordd, each with the device as its own), a relay, a vnet. Of a Linux as",
+             "driver domain the instructions are among those of the Linuxes, with the guest's.",
+             "Spread: the distance of the second from the fourth of five, or of two boots. The last column is all of the row to all of the first with that device.", "",
+             "| operation | by | all | spread | core | our driver domains | Linuxes | exits | hypercalls | copies | to the first |",
+             "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for what, by in WAYS.items():
+        first = parts[next(iter(by.values()))][""][0]
+        for way, row in by.items():
+            p = {k: v[0] for k, v in parts[row].items()}
+            ours = p[""] - p["core"] - p["guest"] if "vnet" in p else sum(p.get(k, 0) for k in ("net", "blk"))  # net0's part has no name there
+            guests = p.get("guest", p[""] - p["core"] - ours)
+            numbers = " | ".join(f"{n:,.0f}" for n in (p[""], parts[row][""][1], p["core"], ours, guests))
+            counts = " | ".join(f"{n:.2f}" for n in (p["entries"], p["hypercalls"], p["copies"], p[""] / first))
+            lines.append(f"| {what} | {way} | {numbers} | {counts} |")
     return [*lines, ""]
 
 

@@ -10,6 +10,10 @@ DEVICES_IMAGES := $(foreach i,store pciback net vnet blk,$(i)=$(B)/$(i).elf) gru
 DEVICES_CFGS := $(foreach i,store pciback net0 blk0 debian-disk debian2,ctl-dom/bundle/$(i).cfg)
 $(eval $(call bundle,$(B)/cost-devices.itb,$(DEVICES_IMAGES),$(DEVICES_CFGS)))
 COMPONENTS += $(B)/cost-devices.itb
+# And one with Linux driver domains.
+LINUX_CFGS := $(foreach i,store pciback net0 blk0 debian-disk netdd stordd relay,ctl-dom/bundle/$(i).cfg)
+$(eval $(call bundle,$(B)/cost-linux.itb,$(DEVICES_IMAGES) linux-service=$(GUEST)/linux-service.cpio,$(LINUX_CFGS)))
+COMPONENTS += $(B)/cost-linux.itb
 # Counts what the emulated machine executes: count.py.
 $(B)/count.so: tests/bench/cost/count.c
 	@mkdir -p $(@D)

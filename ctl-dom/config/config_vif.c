@@ -52,62 +52,6 @@ static const char *parse_mac(const char *p, uint8_t mac[6])
     return memcmp(mac, zero, 6) ? NULL : "is no station's address";
 }
 
-/* --- IP addresses (RFC 4291, 2.2) --------------------------------------------------------------- */
-static bool parse_ip4(const char *s, const char **end, uint8_t *a)
-{
-    for (unsigned i = 0; i < 4; i++) {
-        long v = decimal(s, end, 255);
-        if (v < 0 || *end - s > 3 || (i < 3 && **end != '.'))
-            return false;
-        a[i] = (uint8_t)v;
-        s = *end + 1;
-    }
-    return true;
-}
-
-static bool parse_ip6(const char *s, const char **end, uint8_t a[16])
-{
-    unsigned n = 0, gap = 17; /* bytes; where :: stands among them */
-
-    memset(a, 0, 16);
-    if (s[0] == ':' && s[1] != ':')
-        return false;
-    for (;; s++) {
-        if (s[0] == ':' && s[1] == ':') {
-            if (gap <= 16)
-                return false;
-            gap = n;
-            s += 2;
-        } else if (n && *s == ':') {
-            s++;
-        } else if (n) {
-            break;
-        }
-        size_t len = strspn(s, "0123456789abcdefABCDEF");
-        if (!len && gap == n)
-            break; /* it ends with :: */
-        if (len && s[len] == '.' && n <= 12 && parse_ip4(s, end, a + n)) {
-            n += 4;
-            s = *end;
-            break;
-        }
-        if (!len || len > 4 || n == 16)
-            return false;
-        unsigned long v = strtoul(s, NULL, 16);
-        a[n++] = (uint8_t)(v >> 8);
-        a[n++] = (uint8_t)v;
-        s += len - 1;
-    }
-    *end = s;
-    if (gap > 16)
-        return n == 16;
-    if (n > 14)
-        return false;
-    memmove(a + 16 - (n - gap), a + gap, n - gap);
-    memset(a + gap, 0, 16 - n);
-    return true;
-}
-
 static bool parse_ip(const char *s, struct slot_ip *ip)
 {
     const char *end;
@@ -115,13 +59,8 @@ static bool parse_ip(const char *s, struct slot_ip *ip)
     long bits = v4 ? 32 : 128;
 
     memset(ip, 0, sizeof(*ip));
-    if (v4) {
-        ip->addr[10] = ip->addr[11] = 0xff;
-        if (!parse_ip4(s, &end, ip->addr + 12))
-            return false;
-    } else if (!parse_ip6(s, &end, ip->addr)) {
+    if (!ip_parse(s, &end, ip->addr))
         return false;
-    }
     if (*end == '/') {
         bits = decimal(end + 1, &end, (unsigned long)bits);
         if (bits < 0)

@@ -6,9 +6,11 @@
  * Pure: no hypercalls.
  */
 #include "config/config.h"
+#include <devname.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "config/config_cmdline.h"
 
 /* "": it was not said. */
@@ -19,73 +21,74 @@ static const char *said(const struct settings *s, const char *key)
     return set && !set->list ? set->items->text : "";
 }
 
-/* What begins with a number up to max; behind it. NULL: none. Not one with a 0 before it: to lwIP that is one to the base of eight. */
-static const char *number(const char *at, unsigned long max)
+/* Up to max. Not one with a 0 before it: to lwIP that is one to the base of eight. */
+static bool is_number(const char *at, unsigned long max)
 {
     size_t n = strspn(at, "0123456789");
 
-    return n && n < 6 && (*at != '0' || n == 1) && strtoul(at, NULL, 10) <= max ? at + n : NULL;
+    return n && n < 6 && !at[n] && (*at != '0' || n == 1) && strtoul(at, NULL, 10) <= max;
 }
 
-static const char *address(const char *at)
+/* One of IPv4, or of IPv6 as `six` says; behind it. */
+static const char *address(const char *at, bool six)
 {
-    for (unsigned i = 0; at && i < 4; i++) {
-        at = number(at, 255);
-        if (at && i < 3)
-            at = *at == '.' ? at + 1 : NULL;
-    }
-    return at;
+    uint8_t a[16];
+    const char *end;
+
+    if (!ip_parse(at, &end, a) || (memchr(at, ':', (size_t)(end - at)) != NULL) != six)
+        return NULL;
+    for (const char *p = at; !six && p < end; p++)
+        if (*p == '0' && (p == at || p[-1] == '.') && p[1] >= '0' && p[1] <= '9')
+            return NULL;
+    return six && !memcmp(a, (uint8_t[12]){ [10] = 0xff, 0xff }, 12) ? NULL : end;
 }
 
 static bool is_address(const char *text)
 {
-    const char *end = address(text);
+    const char *end = address(text, false);
 
     return end && !*end;
 }
 
-/* A.B.C.D/LEN, or without the length. */
-static bool is_own(const char *text)
+/* A.B.C.D/LEN, or without the length; of IPv6 that is 64. */
+static bool is_own(const char *text, bool six)
 {
-    const char *end = address(text);
+    const char *end = address(text, six);
 
-    if (end && *end == '/' && end[1] != '0')
-        end = number(end + 1, 32);
+    if (end && *end == '/')
+        return six ? !strcmp(end, "/64") : end[1] != '0' && is_number(end + 1, 32);
     return end && !*end;
 }
 
-static bool are_peers(const char *at)
+static bool are_peers(const char *at, bool six)
 {
     for (const char *end; *at; at = end + (*end == ',')) {
-        end = !strncmp(at, "any", 3) ? at + 3 : address(at);
+        end = !strncmp(at, "any", 3) ? at + 3 : address(at, six);
         if (!end || (*end && (*end != ',' || !end[1])))
             return false;
     }
     return true;
 }
 
-static bool is_port(const char *text)
-{
-    const char *end = number(text, 0xffff);
-
-    return end && !*end && strtoul(text, NULL, 10);
-}
+static bool is_port(const char *text) { return is_number(text, 0xffff) && strtoul(text, NULL, 10); }
 
 const char *config_vnet(const struct settings *s, uint32_t vnet, char *out, size_t n)
 {
     const char *ip = said(s, "ip"), *gw = said(s, "gateway"), *peers = said(s, "peers"),
                *group = said(s, "group"), *port = said(s, "port"), *dhcp = said(s, "dhcp");
-    bool by_dhcp = *dhcp && strcmp(dhcp, "off") != 0 && strcmp(dhcp, "0") != 0;
+    bool six = strchr(ip, ':'), by_dhcp = *dhcp && strcmp(dhcp, "off") != 0 && strcmp(dhcp, "0") != 0;
     size_t at;
 
     if (!vnet)
         return *peers || *group || *port ? "peers, group and port are for a vnet (vnet = ID)" : NULL;
-    if (by_dhcp ? *ip != 0 : !is_own(ip))
-        return "ip: a vnet has an address of its own, A.B.C.D/LEN, or dhcp = 1";
+    if (by_dhcp ? *ip != 0 : !is_own(ip, six))
+        return "ip: a vnet has an address of its own, A.B.C.D/LEN, one of IPv6 in a /64, or dhcp = 1";
+    if (six && (*gw || *group))
+        return "gateway and group are IPv4's: routers of IPv6 announce themselves";
     if (*gw && !is_address(gw))
         return "gateway: is no address";
-    if (!are_peers(peers))
-        return "peers: addresses with commas between, or any";
+    if (!are_peers(peers, six))
+        return "peers: addresses with commas between, of one kind with ip, or any";
     if (*group &&
         (!is_address(group) || strtoul(group, NULL, 10) < 224 || strtoul(group, NULL, 10) > 239))
         return "group: is no address of a group (224.0.0.0 to 239.255.255.255)";
@@ -95,7 +98,9 @@ const char *config_vnet(const struct settings *s, uint32_t vnet, char *out, size
 #define WORD(key, value)    \
     if (*(value) && at < n) \
     at += (size_t)snprintf(out + at, n - at, " " key "%s", value)
-    WORD("ip=", ip);
+    if (six && at < n)
+        at += (size_t)snprintf(out + at, n - at, " ip6=%.*s", (int)strcspn(ip, "/"), ip);
+    WORD("ip=", six ? "" : ip);
     WORD("dhcp", by_dhcp ? "=1" : "");
     WORD("gw=", gw);
     WORD("peers=", peers);

@@ -135,12 +135,12 @@ static const char *told(const struct dom *d, const char *key, char *value, size_
     return value;
 }
 
-/* What the domain wrote: nothing of it is shown but figures and dots. */
-static const char *figure(char **at, char word[24])
+/* What the domain wrote: nothing of it is shown but figures, dots and colons. */
+static const char *figure(char **at, char word[48])
 {
-    size_t n = strspn(*at, "0123456789.");
+    size_t n = strspn(*at, "0123456789abcdef.:");
 
-    snprintf(word, 24, "%.*s", n < 20 ? (int)n : 20, *at);
+    snprintf(word, 48, "%.*s", n < 40 ? (int)n : 40, *at);
     *at += n;
     *at += **at == ' ';
     return word;
@@ -148,7 +148,7 @@ static const char *figure(char **at, char word[24])
 
 static void peers(const struct dom *d)
 {
-    char path[48], word[3][24];
+    char path[48], word[3][48];
     char *text, *at;
 
     snprintf(path, sizeof(path), "/local/domain/%u/" BH_KEY_VNET, d->id);
@@ -160,7 +160,7 @@ static void peers(const struct dom *d)
     if (strcmp(word[0], "0") || strcmp(word[1], "0") || strcmp(word[2], "0"))
         out("  not taken: %s of strangers, %s of other vnets, %s that are no frames\n", word[0],
             word[1], word[2]);
-    while (*at >= '0' && *at <= '9') {
+    while (*at && strchr("0123456789abcdef:", *at)) {
         for (unsigned i = 0; i < 3; i++)
             (void)figure(&at, word[i]);
         out("  %-21s %11s %11s\n", word[0], word[1], word[2]);
@@ -170,7 +170,7 @@ static void peers(const struct dom *d)
 
 static bool cmd_vnet_list(int argc, char **argv)
 {
-    char name[200], ip[32], group[32];
+    char name[200], ip[48], group[32];
     uint64_t n[BH_NET_STATS];
     bool any = false;
 
@@ -182,7 +182,8 @@ static bool cmd_vnet_list(int argc, char **argv)
             out("%-8s %-18s %7s %11s %11s %s\n", "ID", "Endpoint", "Domain", "In", "Out", "Guests");
         any = true;
         (void)list_uplink(d, 0, n);
-        (void)told(d, " ip=", ip, sizeof(ip));
+        if (!*told(d, " ip=", ip, sizeof(ip)))
+            (void)told(d, " ip6=", ip, sizeof(ip));
         (void)told(d, " group=", group, sizeof(group));
         unsigned nr = guests(d, name, sizeof(name));
         out("%-8u %-18s %7u %11lu %11lu %u%s%s\n", d->cfg.vnet, *ip ? ip : "by DHCP", d->id,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of devices as people write them: a PCI function with its segment, the address of a station. */
+/* Names of devices as people write them: a PCI function with its segment, the address of a station, one of IP. */
 #pragma once
 #include <bulkhead.h>
 #include <stdbool.h>
@@ -14,3 +14,5 @@
 bool pci_parse(const char *text, uint32_t *sbdf);
 /* "aa:bb:cc:dd:ee:ff"; any address. */
 bool mac_parse(const char *text, uint8_t mac[6]);
+/* What text begins with (RFC 4291, 2.2), IPv4 as ::ffff:a.b.c.d; *end is behind it. */
+bool ip_parse(const char *text, const char **end, uint8_t a[16]);

@@ -31,8 +31,8 @@ static struct tunnel {
     struct nic nic; /* first */
     struct vxlan v;
     struct lwip_vif vif;
-    bool begun, up, watching;
-    bool look; /* at our interfaces */
+    bool begun, up, watching, six; /* six: outside is IPv6 */
+    bool look;                     /* at our interfaces */
     uint64_t since;
     struct udp_pcb *in, *out;
     struct pkt *come[QUEUE];
@@ -56,6 +56,44 @@ static void reclaim(struct nic *n)
         t.leaving_nr--;
         nic_sent(n, p);
     }
+}
+
+static unsigned over(void) { return t.six ? VXLAN_OVER6 : VXLAN_OVER; }
+
+static struct vxlan_end end_of(const ip_addr_t *a)
+{
+    struct vxlan_end e;
+
+    if (IP_IS_V4(a))
+        return vxlan_end4(ip_2_ip4(a)->addr);
+    memcpy(e.a, ip_2_ip6(a)->addr, sizeof(e.a));
+    return e;
+}
+
+static void address_of(struct vxlan_end e, ip_addr_t *a)
+{
+    memset(a, 0, sizeof(*a));
+    if (vxlan_is4(e)) {
+        ip_addr_set_ip4_u32_val(*a, (uint32_t)(e.a[1] >> 32));
+        return;
+    }
+    IP_SET_TYPE(a, IPADDR_TYPE_V6);
+    memcpy(ip_2_ip6(a)->addr, e.a, sizeof(e.a));
+}
+
+/* As people write it. */
+static const char *text_of(struct vxlan_end e)
+{
+    static char text[IPADDR_STRLEN_MAX];
+    ip_addr_t a;
+
+    address_of(e, &a);
+    if (!ipaddr_ntoa_r(&a, text, sizeof(text)))
+        text[0] = '\0';
+    for (char *c = text; *c; c++)
+        if (*c >= 'A' && *c <= 'F')
+            *c |= 32;
+    return text;
 }
 
 /* --- in --------------------------------------------------------------------------------------------------- */
@@ -86,7 +124,7 @@ static void on_datagram(void *arg, struct udp_pcb *pcb, struct pbuf *d, const ip
 
     (void)arg, (void)pcb, (void)port;
     (void)pbuf_copy_partial(d, head, sizeof(head), 0);
-    if (IP_IS_V4(from) && vxlan_take(&t.v, ip_2_ip4(from)->addr, head, d->tot_len, now_ns()))
+    if (vxlan_take(&t.v, end_of(from), head, d->tot_len, now_ns()))
         take(d);
     pbuf_free(d);
 }
@@ -127,14 +165,14 @@ static struct pbuf *datagram(const struct pkt *p)
     return d;
 }
 
-static bool emit(const struct pkt *p, uint32_t to)
+static bool emit(const struct pkt *p, struct vxlan_end to)
 {
-    ip_addr_t addr = { 0 };
+    ip_addr_t addr;
     struct pbuf *d = datagram(p);
 
     if (!d)
         return false;
-    ip_addr_set_ip4_u32_val(addr, to);
+    address_of(to, &addr);
     bool sent = !udp_sendto(t.out, d, &addr, t.v.port);
     pbuf_free(d);
     return sent;
@@ -142,7 +180,7 @@ static bool emit(const struct pkt *p, uint32_t to)
 
 static void send(struct nic *n, struct pkt *p)
 {
-    uint32_t to[VXLAN_TOLD + 1];
+    struct vxlan_end to[VXLAN_TOLD + 1];
     /* With tags it may be longer than what a datagram has room for, and that must not be cut (RFC 7348 4.3). */
     bool fits = t.up && pkt_len(p) <= n->mtu + ETH_HLEN;
     unsigned nr = fits ? vxlan_ways(&t.v, p->data, now_ns(), to) : 0;
@@ -159,22 +197,34 @@ static void send(struct nic *n, struct pkt *p)
 
 /* --- coming up -------------------------------------------------------------------------------------------- */
 
+/* Our own: of IPv6 the one behind the link's, and no other that a router may announce. It is ours already: a vnet that came back does not ask again whether it is free. */
+static void own_address(struct netif *n)
+{
+    t.v.here = end_of(t.six ? netif_ip_addr6(n, 1) : netif_ip_addr4(n));
+    if (t.six) {
+        netif_set_ip6_autoconfig_enabled(n, 0);
+        netif_ip6_addr_set_state(n, 1, IP6_ADDR_PREFERRED);
+    }
+}
+
 static void ports_open(void)
 {
-    ip_addr_t group = { 0 };
+    struct netif *n = &t.vif.netif;
+    uint8_t type = t.six ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4;
+    ip_addr_t group;
 
     if (t.in)
         bh_panic("a second connection, which begins with the rings of the first");
-    t.in = udp_new();
-    t.out = udp_new(); /* never bound: each frame has the port of its flow */
-    if (!t.in || !t.out || udp_bind(t.in, IP4_ADDR_ANY, t.v.port))
+    t.in = udp_new_ip_type(type);
+    t.out = udp_new_ip_type(type); /* never bound: each frame has the port of its flow */
+    if (!t.in || !t.out || udp_bind(t.in, t.six ? IP6_ADDR_ANY : IP4_ADDR_ANY, t.v.port))
         bh_panic("no port for the tunnel");
-    udp_setflags(t.out, UDP_FLAGS_NOCHKSUM);
+    udp_setflags(t.out, UDP_FLAGS_NOCHKSUM); /* which IPv6 must have */
     udp_recv(t.in, on_datagram, NULL);
-    t.v.here = netif_ip4_addr(&t.vif.netif)->addr;
-    t.vif.netif.mtu = (uint16_t)(t.nic.mtu + VXLAN_OVER);
-    ip_addr_set_ip4_u32_val(group, t.v.group);
-    if (t.v.group && igmp_joingroup_netif(&t.vif.netif, ip_2_ip4(&group)))
+    own_address(n);
+    n->mtu = n->mtu6 = (uint16_t)(t.nic.mtu + over());
+    address_of(t.v.group, &group);
+    if (t.v.group.a[1] && igmp_joingroup_netif(n, ip_2_ip4(&group)))
         bh_panic("the group of the tunnel cannot be joined");
     memcpy(t.nic.mac, t.vif.front.mac, 6);
     t.nic.no_link = false;
@@ -233,7 +283,7 @@ static void come_up(void)
 /* Whom it talks to, for those who look on: "IP IN OUT" of each, blanks between all. */
 static uint64_t say(void)
 {
-    char text[VXLAN_PEERS * 56];
+    char text[VXLAN_PEERS * 80];
     size_t at = 0;
     uint64_t sum = t.v.strangers + t.v.foreign + t.v.bad, now = now_ns();
 
@@ -245,10 +295,9 @@ static uint64_t say(void)
         return t.say_ns;
     at = (size_t)snprintf(text, sizeof(text), "%lu %lu %lu", t.v.strangers, t.v.foreign, t.v.bad);
     for (const struct vxlan_peer *p = t.v.peer; p < t.v.peer + VXLAN_PEERS; p++) {
-        const uint8_t *a = (const uint8_t *)&p->ip;
-        if (p->ip && at < sizeof(text))
-            at += (size_t)snprintf(text + at, sizeof(text) - at, " %u.%u.%u.%u %lu %lu", a[0], a[1],
-                                   a[2], a[3], p->in, p->out);
+        if ((p->ip.a[0] | p->ip.a[1]) && at < sizeof(text))
+            at += (size_t)snprintf(text + at, sizeof(text) - at, " %s %lu %lu", text_of(p->ip),
+                                   p->in, p->out);
     }
     t.say_ns = now + SAY_NS;
     if (!xs_write(0, BH_KEY_VNET, text))
@@ -280,7 +329,7 @@ static const char *start(struct nic *n, const struct bh_pci_info *dev, event_fn 
 {
     (void)dev, (void)irq, (void)arg;
     n->can = NIC_SCATTER;
-    n->mtu = WIRE_MTU - VXLAN_OVER;
+    n->mtu = WIRE_MTU - over();
     n->mtu_max = MTU_MOST;
     n->tx_size = SLOTS;
     t.since = now_ns();
@@ -303,18 +352,18 @@ struct nic *tunnel_start(struct pkt_pool *pool, const struct vxlan *v)
                                         .sane = sane,
                                         .store = store };
     static const struct bh_pci_info none;
+    char own[48];
 
     t.v = *v;
+    t.six = cmdline_get("ip6", own, sizeof(own));
     (void)nic_start(&t.nic, &ops, &none, pool, wakes_only, NULL);
     return &t.nic;
 }
 
 const char *tunnel_text(void)
 {
-    static char text[64];
-    const uint8_t *a = (const uint8_t *)&t.v.here;
+    static char text[80];
 
-    snprintf(text, sizeof(text), "vnet %u, %u.%u.%u.%u port %u", t.v.vni, a[0], a[1], a[2], a[3],
-             t.v.port);
+    snprintf(text, sizeof(text), "vnet %u, %s port %u", t.v.vni, text_of(t.v.here), t.v.port);
     return text;
 }

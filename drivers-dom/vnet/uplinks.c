@@ -2,7 +2,7 @@
 /*
  * A vnet domain's one bridge and its uplink, the tunnel, in the place of drivers-dom/net/uplinks.c. Words of its command line:
  *
- *     vnet=ID peers=A.B.C.D,...[,any] group=A.B.C.D port=N mtu=BYTES     and lwip_vif.h's: ip=, gw=, dhcp
+ *     vnet=ID peers=ADDRESS,...[,any] group=A.B.C.D port=N mtu=BYTES     and lwip_vif.h's: ip=, gw=, dhcp, ip6=
  */
 #include <loop.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ static const char *word(const char *key, char *text, size_t n)
 
 void uplinks_find(void)
 {
-    char vni[16], port[16], peers[VXLAN_TOLD * 16 + 8], group[20], mtu[8];
+    char vni[16], port[16], peers[VXLAN_TOLD * 40 + 8], group[20], mtu[8];
     const char *why = vxlan_begin(&v, word("vnet", vni, sizeof(vni)),
                                   word("port", port, sizeof(port)),
                                   word("peers", peers, sizeof(peers)),

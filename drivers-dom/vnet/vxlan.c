@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A segment of VXLAN: see vxlan.h. */
 #include "vxlan.h"
+#include <devname.h>
 #include <stdlib.h>
 #include <string.h>
 #include "rss.h"
@@ -17,43 +18,51 @@ static bool number(const char *s, unsigned long max, unsigned long *v)
     return n && n < 10 && !s[n] && *v && *v <= max;
 }
 
-/* a.b.c.d up to a comma or the end. NULL: it is none. */
-static const char *address(const char *s, uint32_t *ip)
+/* Up to a comma or the end. NULL: it is none. */
+static const char *address(const char *s, struct vxlan_end *e)
 {
-    uint8_t *a = (uint8_t *)ip;
+    const char *end;
+    bool good = ip_parse(s, &end, (uint8_t *)e->a);
 
-    for (unsigned i = 0; i < 4; i++) {
-        size_t n = strspn(s, "0123456789");
-        unsigned long v = strtoul(s, NULL, 10);
-        if (!n || n > 3 || v > 255)
-            return NULL;
-        a[i] = (uint8_t)v;
-        s += n;
-        if (i < 3 && *s++ != '.')
-            return NULL;
-    }
-    return !*s || *s == ',' ? s : NULL;
+    return good && (!*end || *end == ',') ? end : NULL;
 }
 
-/* 0.0.0.0/8, groups, and what is kept back above them are nobody's. */
-static bool is_host(uint32_t ip)
+struct vxlan_end vxlan_end4(uint32_t ip)
 {
-    const uint8_t *a = (const uint8_t *)&ip;
+    struct vxlan_end e = { { 0 } };
 
-    return a[0] && a[0] < 224;
+    memset((uint8_t *)e.a + 10, 0xff, 2);
+    memcpy((uint8_t *)e.a + 12, &ip, 4);
+    return e;
 }
 
-static bool is_told(const struct vxlan *v, uint32_t ip)
+static uint32_t ip4(struct vxlan_end e) { return (uint32_t)(e.a[1] >> 32); }
+static bool is(struct vxlan_end e, struct vxlan_end o)
+{
+    return e.a[0] == o.a[0] && e.a[1] == o.a[1];
+}
+bool vxlan_is4(struct vxlan_end e) { return is(e, vxlan_end4(ip4(e))); }
+static bool any(struct vxlan_end e) { return e.a[0] || e.a[1]; }
+
+/* 0.0.0.0/8, groups, and what is kept back above them are nobody's, as are ::/8 and ff00::/8. */
+static bool is_host(struct vxlan_end e)
+{
+    const uint8_t *a = (const uint8_t *)e.a;
+
+    return vxlan_is4(e) ? a[12] && a[12] < 224 : a[0] && a[0] != 0xff;
+}
+
+static bool is_told(const struct vxlan *v, struct vxlan_end e)
 {
     for (unsigned i = 0; i < v->nr_told; i++)
-        if (v->peer[i].ip == ip)
+        if (is(v->peer[i].ip, e))
             return true;
     return false;
 }
 
 static const char *peers_read(struct vxlan *v, const char *s)
 {
-    uint32_t ip;
+    struct vxlan_end ip;
 
     for (; *s; s += *s == ',') {
         if (!strncmp(s, "any", 3) && (!s[3] || s[3] == ',')) {
@@ -89,7 +98,7 @@ const char *vxlan_begin(struct vxlan *v, const char *vni, const char *port, cons
     v->vni = (uint32_t)n;
     if (group) {
         end = address(group, &v->group);
-        if (!end || *end || (*(const uint8_t *)&v->group & 0xf0) != 0xe0)
+        if (!end || *end || !vxlan_is4(v->group) || (ip4(v->group) & 0xf0) != 0xe0)
             return "group is no address of a group";
     }
     return peers ? peers_read(v, peers) : NULL;
@@ -112,15 +121,15 @@ static struct vxlan_mac *entry(struct vxlan *v, const uint8_t mac[6])
     struct vxlan_mac *set = set_of(v, mac), *best = set;
 
     for (struct vxlan_mac *m = set; m < set + VXLAN_WAYS; m++) {
-        if (m->ip && !memcmp(m->mac, mac, 6))
+        if (any(m->ip) && !memcmp(m->mac, mac, 6))
             return m;
-        if (best->ip && (!m->ip || m->seen_ns < best->seen_ns))
+        if (any(best->ip) && (!any(m->ip) || m->seen_ns < best->seen_ns))
             best = m;
     }
     return best;
 }
 
-static void learn(struct vxlan *v, const uint8_t mac[6], uint32_t ip, uint64_t now)
+static void learn(struct vxlan *v, const uint8_t mac[6], struct vxlan_end ip, uint64_t now)
 {
     struct vxlan_mac *m = entry(v, mac);
 
@@ -129,16 +138,16 @@ static void learn(struct vxlan *v, const uint8_t mac[6], uint32_t ip, uint64_t n
     m->seen_ns = now;
 }
 
-static struct vxlan_peer *peer_of(struct vxlan *v, uint32_t ip)
+static struct vxlan_peer *peer_of(struct vxlan *v, struct vxlan_end ip)
 {
     for (unsigned i = 0; i < VXLAN_PEERS; i++)
-        if (v->peer[i].ip == ip)
+        if (is(v->peer[i].ip, ip))
             return &v->peer[i];
     return NULL;
 }
 
 /* One that nobody told us of counts in the place of the one that was not heard for longest. */
-static void heard(struct vxlan *v, uint32_t ip, uint64_t now)
+static void heard(struct vxlan *v, struct vxlan_end ip, uint64_t now)
 {
     struct vxlan_peer *p = peer_of(v, ip);
 
@@ -153,12 +162,13 @@ static void heard(struct vxlan *v, uint32_t ip, uint64_t now)
     p->seen_ns = now;
 }
 
-bool vxlan_take(struct vxlan *v, uint32_t from, const uint8_t *head, unsigned len, uint64_t now)
+bool vxlan_take(struct vxlan *v, struct vxlan_end from, const uint8_t *head, unsigned len,
+                uint64_t now)
 {
     static const uint8_t none[6];
     const uint8_t *source = head + VXLAN_HLEN + 6;
 
-    if (!is_host(from) || from == v->here || (!v->any && !is_told(v, from))) {
+    if (!is_host(from) || is(from, v->here) || (!v->any && !is_told(v, from))) {
         v->strangers++;
         return false;
     }
@@ -179,19 +189,20 @@ bool vxlan_take(struct vxlan *v, uint32_t from, const uint8_t *head, unsigned le
     return true;
 }
 
-unsigned vxlan_ways(struct vxlan *v, const uint8_t *frame, uint64_t now, uint32_t to[VXLAN_TOLD + 1])
+unsigned vxlan_ways(struct vxlan *v, const uint8_t *frame, uint64_t now,
+                    struct vxlan_end to[VXLAN_TOLD + 1])
 {
     const struct vxlan_mac *m = entry(v, frame);
-    bool known = !(frame[0] & 1) && m->ip && !memcmp(m->mac, frame, 6) &&
+    bool known = !(frame[0] & 1) && any(m->ip) && !memcmp(m->mac, frame, 6) &&
                  now - m->seen_ns < VXLAN_AGE_NS;
     unsigned n = 0;
 
     if (known)
         to[n++] = m->ip;
     for (unsigned i = 0; !known && i < v->nr_told; i++)
-        if (v->peer[i].ip != v->here)
+        if (!is(v->peer[i].ip, v->here))
             to[n++] = v->peer[i].ip;
-    if (!known && v->group)
+    if (!known && any(v->group))
         to[n++] = v->group;
     for (unsigned i = 0; i < n; i++) {
         struct vxlan_peer *p = peer_of(v, to[i]);

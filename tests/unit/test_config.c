@@ -1016,6 +1016,15 @@ TEST(vnets)
         { "ip='10.0.0.2'\npeers='anyone'", "peers: addresses" },
         { "ip='10.0.0.2'\ngroup='10.0.0.3'", "group: is no address of a group" },
         { "ip='10.0.0.2'\ngroup='239.1.1.1,239.1.1.2'", "group: is no address of a group" },
+        { "ip='10.0.0.2'\npeers='fd00::3'", "of one kind with ip" },
+        { "ip='fd00::2'\npeers='any,10.0.0.3'", "of one kind with ip" },
+        { "ip='fd00::2'\npeers='::ffff:10.0.0.3'", "peers: addresses" },
+        { "ip='fd00::2/48'", "ip: a vnet has" },
+        { "ip='fd00::2::1'", "ip: a vnet has" },
+        { "ip='fd00::2 x=1'", "ip: a vnet has" },
+        { "ip='fd00::2'\ngateway='10.0.0.1'", "gateway and group are IPv4's" },
+        { "ip='fd00::2'\ngroup='239.1.1.1'", "gateway and group are IPv4's" },
+        { "ip='10.0.0.2'\ngateway='fd00::1'", "gateway: is no address" },
         { "ip='10.0.0.2'\nport=0", "port: is none" },
         { "ip='10.0.0.2'\nport=65536", "port: is none" },
         { "vnet=0\nip='10.0.0.2'", "vnet: " },
@@ -1041,6 +1050,8 @@ TEST(vnets)
                                      "group=239.1.1.1 port=8472 deadline=0");
     assert_int_equal(parse(VNET "dhcp=1"), 0);
     assert_string_equal(cfg.cmdline, "vnet=97 dhcp=1");
+    assert_int_equal(parse(VNET "ip='fd00::2/64'\npeers='fd00::3,any,fd00::1:4'"), 0);
+    assert_string_equal(cfg.cmdline, "vnet=97 ip6=fd00::2 peers=fd00::3,any,fd00::1:4");
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         snprintf(text, sizeof(text), "%s%s", VNET, bad[i].more);
         assert_true(parse(text) < 0);

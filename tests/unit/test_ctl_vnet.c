@@ -82,6 +82,21 @@ TEST(create)
     assert_string_equal(screen, "vnet99: no\n");
 }
 
+TEST(six)
+{
+    assert_true(VNET("vnet-create", "97", "ip=fd00::2/64", "peers=fd00::3"));
+    const struct domcfg *c = &made[0].cfg;
+    assert_string_equal(c->cmdline, "vnet=97 ip6=fd00::2 peers=fd00::3");
+    assert_int_equal(c->vif[0].slot.nr_ips, 1);
+    assert_memory_equal(c->vif[0].slot.ip[0].addr, "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2", 16);
+    assert_int_equal(c->vif[0].slot.ip[0].bits, 128);
+    said = "0 0 0 fd00::3 44 55 fd00:1:2:3:4:5:6:7 6 7";
+    assert_true(VNET("vnet-list"));
+    assert_non_null(strstr(screen, "\n97       fd00::2                  5          11          22 0\n"
+                                   "  fd00::3                        44          55\n"
+                                   "  fd00:1:2:3:4:5:6:7              6           7\n"));
+}
+
 TEST(refused)
 {
     static const char *const bad[][3] = {
@@ -130,6 +145,7 @@ TEST(list_and_delete)
         "0 0 0",
         "\x1b[2J",
         "0 0 0 10.0.0.3",
+        "0 0 0 ::: ::: ::: :",
         "0 0 0 1.1.1.1 2 3\x1b[2J 9",
         "99999999999999999999999999999999999999999999999999 1 2 3 4 5",
         "0 0 0 ................................................. 1"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// LINK: tests/unit/lwip_harness.c drivers-dom/vnet/tunnel.c drivers-dom/vnet/vxlan.c drivers-dom/vnet/uplinks.c drivers-dom/net/net.c drivers-dom/net/nic.c drivers-dom/net/rss.c drivers-dom/net/pkt.c
+// LINK: tests/unit/lwip_harness.c drivers-dom/vnet/tunnel.c drivers-dom/vnet/vxlan.c drivers-dom/vnet/uplinks.c domains/devname.c drivers-dom/net/net.c drivers-dom/net/nic.c drivers-dom/net/rss.c drivers-dom/net/pkt.c
 // LINK: drivers-dom/net/gso.c drivers-dom/net/switch.c drivers-dom/net/guard.c
 // FLAGS: -Idomains/lwip -Ibuild/lwip/src/include -Idomains/include -Idrivers-dom/lib -Idrivers-dom/net -Idrivers-dom/vnet -DMEM_LIBC_MALLOC=1 -DMEMP_MEM_MALLOC=1 -include tests/unit/lwip_malloc.h -w -Wl,--no-as-needed -lcrypto
 /* The tunnel between a NIC's interface and lwIP: what arrives as frames, what leaves as datagrams, how much may be under way; and datagrams that nobody should send. */

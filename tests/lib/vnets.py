@@ -45,11 +45,11 @@ def guest_on(m, vni, address, mac="00:16:3e:00:00:02"):
     m.leave()
 
 
-def download_begin(m):
+def download_begin(m, other=OTHER):
     """10 MB of the peer's, again and again."""
     m.console("debian2")
     in_guest(m, "rm -f /tmp/enough /tmp/sums; (while [ ! -e /tmp/enough ]; do "
-                f"wget -q -O - http://{OTHER}/10mb.bin | sha256sum >> /tmp/sums; done; echo over >> /tmp/sums) &")
+                f"wget -q -O - http://{other}/10mb.bin | sha256sum >> /tmp/sums; done; echo over >> /tmp/sums) &")
     m.leave()
 
 

@@ -26,6 +26,8 @@ CASES = (
     ("test_store.py", "store-utils", {"KILLS": "60"}),
     ("test_control.py", "control-killed", {"KILLS": "60"}),
     ("test_chaos.py", "chaos", {"ROUNDS": "500", "MINUTES": "120"}),
+    ("test_netdd.py", "netdd-taken-over", {"REFS": "32768"}),
+    ("test_stordd.py", "stordd-taken-over", {"REFS": "32768"}),
     ("test_matrix.py", "matrix-bios-2cpu", {}),
     ("test_matrix.py", "matrix-uefi-1cpu", {}),
     ("test_matrix.py", "matrix-uefi-4cpu", {}),

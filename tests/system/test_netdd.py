@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: MIT
 """An unmodified Linux (netdd.cfg of the bundle) serves a guest's interface by its own xen-netback and bridge: ping, a download with its checksum. It crashes
 KILLS times, once under a download: the guest has its interface again, with the number and the address that it had, and the download ends right. Then it
-is as somebody who has taken it over. The same with a NIC of its own, which its own driver drives. KILLS in the environment says how often."""
+is as somebody who has taken it over. The same with a NIC of its own, which its own driver drives. KILLS in the environment says how often,
+REFS how much is tried (tests/lib/taken.py)."""
 import os
+import re
 
 import pytest
 
+from tests.lib import taken
 from tests.lib.machine import CMDLINE, Boot, check, make_iso, make_www
 
 KILLS = int(os.environ.get("KILLS", "2"))
@@ -14,6 +17,7 @@ MAC = "00:16:3e:00:00:21"
 NIC = "00:06.0"  # an 82574L, on a network of its own
 WWW, DIGEST = make_www()
 LOAD = "wget -q -O - http://10.0.2.100/10mb.bin | sha256sum"
+WAY = "ip addr replace 10.0.2.23/24 dev br0"  # netdd's own
 # Of the guest behind it; each returns when the interface is there again and answers.
 ANSWERS = "until ping -c 1 -W 2 10.0.2.2 > /dev/null 2>&1; do sleep 1; done"
 
@@ -102,6 +106,11 @@ def test_netdd_destroyed(m):
     check("netdd is a Linux: ip= is not enforced there" in make_again, make_again)
 
 
+def spoofed(m):
+    """Frames of netdd that net0 refused for their sender."""
+    return int(re.search(r"^netdd +\d+ +(.*) net0$", m.cmd("network-list netdd"), re.M).group(1).split()[4])
+
+
 def test_netdd_taken_over(m):
     """What it may write in the store is its side of its own clients' interfaces; a guest that it serves sends from its own address alone."""
     make(m)
@@ -119,6 +128,12 @@ def test_netdd_taken_over(m):
     text, status = m.guest(f"bridge fdb show | grep -i '{MAC} .*sticky'")  # a frame from outside with that address does not take its place
     check(status == 0, f"another may take its place on the bridge: {text}")
     m.leave()
+    taken.tried(m, "netdd", "behind", WAY)
+    before = spoofed(m)
+    m.console("netdd")
+    m.guest("read own < /sys/class/net/br0/address; ip link set br0 address 00:16:3e:00:00:01; ping -c 1 -W 1 10.0.2.2; ip link set br0 address $own")
+    m.leave()
+    check(spoofed(m) > before, "it sent from debian's MAC address")
     in_guest(m, "ip link set eth0 down; ip link set eth0 address 00:16:3e:00:00:22; ip link set eth0 up; ip route add default via 10.0.2.2; "
                 "! ping -c 2 -W 2 10.0.2.2", 60)
     in_guest(m, f"ip link set eth0 down; ip link set eth0 address {MAC}; ip link set eth0 up; ip route add default via 10.0.2.2; {ANSWERS}", 60)

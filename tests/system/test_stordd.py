@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from tests.lib.machine import LOGS, Boot, check
+from tests.lib import taken
+from tests.lib.machine import LOGS, Boot, check, make_www
 
 KILLS = int(os.environ.get("KILLS", "1"))
 MIB = 1 << 20
@@ -52,7 +53,7 @@ def port():
 
 @pytest.fixture(scope="module")
 def boot():
-    with Boot("stordd", disk=disk, mem=3072) as b:  # ten guests of clones
+    with Boot("stordd", disk=disk, mem=3072, www=make_www()[0]) as b:  # ten guests of clones
         yield b
     IMAGE.unlink(missing_ok=True)
 
@@ -151,6 +152,12 @@ def test_stordd_ten_clones(m):
     make(m)
     in_stordd(m, "for c in k1 k2 k3 k4 k5 k6 k7 k8 k9 k10; do lvcreate -q -y -s -n $c -L 4M vg/base || exit; done")
     clones(m, [f"k{i}" for i in range(1, 11)])
+
+
+def test_stordd_taken_over(m):
+    """What it may, beside what it serves, is what any guest may; of its client's memory it has what that granted to it."""
+    make(m)
+    taken.tried(m, "stordd", "user")
 
 
 def test_stordd_killed(m):

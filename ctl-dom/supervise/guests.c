@@ -6,6 +6,7 @@
 #include <xen/sched.h>
 #include "console/console.h"
 #include "domain/dom.h"
+#include "domain/pci.h"
 #include "domain/records.h"
 #include "store/devices.h"
 #include "store/linux_life.h"
@@ -143,6 +144,7 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
     } else if (action == ACTION_DESTROY) {
         dom_destroy(d, &e);
     } else {
+        pci_detach_all(d); /* what is kept is looked at: they write into it no more */
         d->state = state_after(d->state, EV_ENDED);
     }
 }

@@ -6,7 +6,7 @@ need="gcc clang-format make binutils libc6-dev git xz-utils cpio file
 qemu-system-x86 ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools
 libfdt-dev zlib1g-dev uuid-dev libssl-dev libxen-dev u-boot-tools device-tree-compiler grub-xen-host mmdebstrap e2fsprogs gdisk
 python3 python3-pexpect python3-pytest busybox-static iputils-ping xenstore-utils libcmocka-dev iproute2 ethtool iperf
-bridge-utils nftables lvm2 dmsetup nbd-client nbd-server ${BH_EXTRA_PACKAGES:-}"
+bridge-utils nftables radvd lvm2 dmsetup nbd-client nbd-server ${BH_EXTRA_PACKAGES:-}"
 missing=
 for p in $need; do
     [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null | cut -c1-2)" = ii ] || missing="$missing $p"

@@ -12,9 +12,10 @@ from tests.lib.machine import ROOT, Failed, Machine, Skipped, check, make_www
 from tests.lib.wait import until
 
 SCRIPT = ROOT / "tools/guest/linux/router"
-WORDS = ("router.outside=eth0:10.0.2.20/24,fd00::20/64,gw=10.0.2.2", "router.inside=eth1:192.168.7.1/24,dhcp=192.168.7.100-192.168.7.199,dns=10.0.2.3",
-         "router.inside=eth2:10.0.2.129/28,fd07::1/64,route,proxy", "router.forward=tcp:8080:192.168.7.5:80", "router.allow=tcp:10.0.2.130:80",
-         "router.allow=icmp:[fd07::5],from=fd00::2")
+WORDS = ("router.outside=eth0:10.0.2.20/24,fd00::20/64,gw=10.0.2.2", "router.inside=eth1:192.168.7.1/24,fd08::1/64,ra,dhcp=192.168.7.100-192.168.7.199,dns=10.0.2.3",
+         "router.inside=eth2:10.0.2.129/28,fd07::1/64,fd00::1281/121,route,proxy,ra", "router.forward=tcp:8080:192.168.7.5:80",
+         "router.forward=tcp:8081:[fd08::5]:80", "router.allow=tcp:10.0.2.130:80", "router.allow=icmp:[fd07::5],from=fd00::2", "router.allow=tcp:[fd07::6]:80",
+         "router.allow=any:[fd00::1285]")
 
 
 def rules(*words):
@@ -34,6 +35,7 @@ MISTAKES = [
     ((OUT, "router.inside=eth1:192.168.7.256/24"), "'192.168.7.256/24' is no ADDRESS/LENGTH"), ((OUT, "router.inside=eth1:10.1.1.1"), "'10.1.1.1' is no"),
     ((OUT, "router.inside=eth1:10.1.1.1/33"), "'10.1.1.1/33' is no"), ((OUT, "router.inside=eth1:fd00:::1/64"), "'fd00:::1/64' is no"),
     ((OUT, "router.inside=eth1:nat"), "it has no address"), ((OUT, IN + ",proxy"), "proxy is for route"),
+    ((OUT, "router.inside=eth1:fd07::1/80,ra"), "ra without an IPv6 address of a /64"), ((OUT, IN.replace("fd08::1/64,", "")), "ra without"),
     ((OUT, "router.inside=eth1:fd07::1/64,dhcp=10.0.0.1-10.0.0.9"), "without an IPv4 address"), ((OUT, IN, "router.forward=icmp:1:10.0.0.1:1"), "neither tcp nor udp"),
     ((OUT, IN, "router.forward=tcp:0:192.168.7.5:80"), "'0' is no port"), ((OUT, IN, "router.forward=tcp:80:192.168.7.5"), "'' is no port"),
     ((OUT, IN, "router.forward=tcp:80:web:80"), "'web' is no address"), ((OUT, IN, "router.allow=tcp:192.168.7.5"), "'' is no port"),
@@ -52,7 +54,8 @@ def test_router_words():
 
 class Namespaces:
     """An outside host, the router, and a host on each of its inside networks."""
-    HOSTS = {"out": ("10.0.2.2/24", "fd00::2/64"), "nat": ("192.168.7.5/24",), "routed": ("10.0.2.130/28", "fd07::5/64")}
+    HOSTS = {"out": ("10.0.2.2/24", "fd00::2/64"), "nat": ("192.168.7.5/24", "fd08::5/64"),
+             "routed": ("10.0.2.130/28", "fd07::5/64", "fd07::6/64", "fd00::1285/121")}
 
     def __init__(self):
         self.name = f"bulkhead-router{os.getpid()}"
@@ -103,7 +106,7 @@ class Namespaces:
             self.serve(host, "busybox", "httpd", "-f", "-p", "80", "-h", str(self.dir / "www"))
             self.must(self.router, "ip", "link", "set", f"keep{n}", "name", f"eth{n}")
         self.start()
-        for host, gateways in (("nat", ("192.168.7.1",)), ("routed", ("10.0.2.129", "fd07::1"))):
+        for host, gateways in (("nat", ("192.168.7.1", "fd08::1")), ("routed", ("10.0.2.129", "fd07::1"))):
             for gateway in gateways:
                 self.must(host, "ip", "route", "add", "default", "via", gateway)
         self.must("out", "ip", "route", "add", "fd07::/64", "via", "fd00::20")
@@ -122,6 +125,12 @@ class Namespaces:
 
     def comes(self, name):
         self.must(self.router, "busybox", "sh", str(SCRIPT), "uevent", env={**self.env, "ACTION": "add", "SUBSYSTEM": "net", "INTERFACE": name})
+
+    def comes_again(self, name):
+        self.must(self.router, "ip", "link", "set", name, "down")
+        self.must(self.router, "ip", "link", "set", name, "name", "eth7")
+        self.must(self.router, "ip", "addr", "flush", "dev", "eth7")
+        self.comes("eth7")
 
     def lost(self):
         """Another kernel in its place, as after a kill: nothing is left of rules, states and set-up."""
@@ -175,13 +184,29 @@ def test_router_namespaces():
         for host, wherever in (("nat", ("10.0.2.2", "10.9.9.9", "192.168.7.1", "10.0.2.20")), ("routed", ("10.0.2.2", "fd00::2", "10.0.2.129")), ("out", ("10.0.2.20", "fd07::5"))):
             for where in wherever:
                 until(lambda h=host, a=where: n.pings(h, a), bool, f"{host} has no answer from {where}")
-        for host, where, may in (("out", ("10.0.2.20", 8080), True), ("out", "10.0.2.130", True), ("nat", "10.0.2.130", True), ("routed", "fd00::2", True),
+        for host, where, may in (("out", ("10.0.2.20", 8080), True), ("out", ("fd00::20", 8081), True), ("out", "10.0.2.130", True),
+                                 ("out", "fd07::6", True), ("out", "fd00::1285", True), ("out", "fd08::5", False), ("nat", "fd00::2", True), ("nat", "fd07::5", False), ("nat", "10.0.2.130", True), ("routed", "fd00::2", True),
                                  ("out", "10.0.2.20", False), ("out", "192.168.7.5", False), ("out", "fd07::5", False), ("routed", "192.168.7.5", False),
                                  ("routed", ("10.0.2.20", 8080), False)):
             check(n.gets(host, where) == may, f"{host} {'does not reach' if may else 'reaches'} {where}")
         check(not n.pings("out", "10.0.2.130"), "a routed host is pinged, which nothing allows")
+        check(not n.pings("out", "fd00::1286"), "who is not there is pinged")
         out, status = n.ns("out", "busybox", "arping", "-c", "1", "-w", "1", "-I", "eth0", "192.168.7.1")
         check(status, f"an inside address is told outside: {out}")
+
+
+def test_router_announced():
+    """A guest that is told nothing has an address of the prefix, and the way out, translated or as itself; also once the router's interface was plugged again."""
+    with Namespaces() as n:
+        for host, name, prefix in (("nat", "", "fd08:"), ("routed", "", "fd07:"), ("nat", "inside", "fd08:")):
+            if name:
+                n.comes_again(name)
+            n.must(host, "ip", "-6", "addr", "flush", "dev", "eth0")
+            n.must(host, "ip", "link", "set", "eth0", "down")
+            n.must(host, "ip", "link", "set", "eth0", "up")
+            until(lambda h=host: n.ns(h, "ip", "-6", "addr", "show", "dev", "eth0", "scope", "global")[0], lambda out, p=prefix: p in out,
+                  f"{host} has no address")
+            until(lambda h=host: n.gets(h, "fd00::2"), bool, f"{host} does not reach the outside")
 
 
 # COUNT datagrams to the outside, each from another address and port of its network; from another station, too, if it is told `stations`.
@@ -312,6 +337,7 @@ def set_up(m):
         if name == "translated":
             out, _ = m.guest("udhcpc -n -q -f -i eth0 -t 3 -s /bin/true 2>&1")
             check("lease of 192.168.7.1" in out, f"DHCP: {out}")
+            reaches(m, name, "ping -6 -c 1 -W 2 fec0::2")  # from an address that it made by itself
         m.leave()
 
 

@@ -41,6 +41,7 @@ ip iproute2
 bridge iproute2
 brctl bridge-utils
 nft nftables
+radvd radvd router
 xenstore xenstore-utils
 losetup mount storage
 lvm lvm2 storage
@@ -68,7 +69,9 @@ pack="find . -exec touch -h -d @0 {} + ; find . | LC_ALL=C sort"
 cp "$scripts"/* "$root/role/"
 mv "$root/role/init" "$root/init"
 chmod 755 "$root/init" "$root"/role/*
-(cd "$work/storage" && eval "$pack" | tar -c --no-recursion --owner=0 --group=0 -T - | gzip -9n) > "$root/role/storage.tar.gz"
+for only in router storage; do
+    (cd "$work/$only" && eval "$pack" | tar -c --no-recursion --owner=0 --group=0 -T - | gzip -9n) > "$root/role/$only.tar.gz"
+done
 # The kernel runs these for a xenstore shutdown request; PID 1 is a script, so they act at once.
 for how in poweroff reboot halt; do
     printf '#!/bin/sh\nsync\nexec busybox %s -f\n' "$how" > "$root/sbin/$how"

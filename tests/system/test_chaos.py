@@ -19,8 +19,8 @@ from tests.lib.machine import ANSI, LOGS, TEST_ISO, Failed, check, make_www
 from tests.lib.tree import same_tree, tree
 from tests.lib.wait import shows, until
 
-ROUNDS = int(os.environ.get("ROUNDS", "80"))
-SECONDS = float(os.environ.get("MINUTES", "4")) * 60  # no round begins later
+ROUNDS = int(os.environ.get("ROUNDS", "60"))
+SECONDS = float(os.environ.get("MINUTES", "3")) * 60  # no round begins later
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 32))))
 VICTIMS = ("store", "pciback", "control", "net0", "blk0")
 GUESTS = (("data1", "left", 41), ("data2", "right", 42))

@@ -160,8 +160,8 @@ static int conf_access(domid_t dom, struct xen_pci_op *op)
 static int enable_msi(domid_t dom, struct xen_pci_op *op)
 {
     op->value = 0;
-    return vconfig_pirq(dom, op->devfn, false, 0, &op->value) ? XEN_PCI_ERR_op_failed
-                                                              : XEN_PCI_ERR_success;
+    int rc = vconfig_pirq(dom, op->devfn, false, 0, &op->value);
+    return rc && rc != -EAGAIN ? XEN_PCI_ERR_op_failed : rc;
 }
 
 static int enable_msix(domid_t dom, struct xen_pci_op *op)
@@ -171,6 +171,8 @@ static int enable_msix(domid_t dom, struct xen_pci_op *op)
     for (uint32_t i = 0; i < op->value; i++) {
         uint32_t pirq = 0;
         int rc = vconfig_pirq(dom, op->devfn, true, op->msix_entries[i].entry, &pirq);
+        if (rc == -EAGAIN)
+            return rc;
         if (rc || pirq > UINT16_MAX)
             return XEN_PCI_ERR_op_failed;
         op->msix_entries[i].vector = (uint16_t)pirq;

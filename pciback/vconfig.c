@@ -247,15 +247,15 @@ static struct seen *seen_of(const struct vconfig_kept *k, const struct bh_pci_in
     unsigned at = ops->read(head_sbdf(k), CAP_PTR) & 0xfc;
     while (at >= CAPS_FROM && s->nr < MAX_CAPS) { /* which also ends a circle */
         uint32_t head = ops->read(head_sbdf(k), at);
-        bool msi = info->flags & BH_PCI_MSI, gone = false;
+        bool gone = false;
         if ((head & 0xff) == 0xff) { /* it does not answer now: nothing is known of it */
             *s = (struct seen){ 0 };
             break;
         }
         if ((head & 0xff) == CAP_MSIX)
-            gone = !info->irqs || msi;
+            gone = !info->irqs || !(info->flags & BH_PCI_MSIX);
         else if ((head & 0xff) == CAP_MSI)
-            gone = !info->irqs || !msi; /* one kind of interrupt: the better one */
+            gone = !info->irqs || !(info->flags & BH_PCI_MSI);
         s->cap[s->nr++] = (struct cap){ (uint8_t)at, (uint8_t)head, gone };
         at = head >> 8 & 0xfc;
     }
@@ -343,6 +343,15 @@ static uint32_t read_cap(const struct vconfig_kept *k, const struct bh_pci_info 
     return v;
 }
 
+/* Whose MSI-X is on has no MSI (PCI 3.0 6.8.2: nobody may have both). What the core does not take is as it was, which is what the owner reads. */
+static int use_msi(const struct vconfig_kept *k, bool msi, bool msix)
+{
+    uint32_t arg = msi && !msix;
+    uint64_t message = (uint64_t)word(k, VW_MSI_HIGH) << 32 | word(k, VW_MSI_LOW);
+
+    return ops->set(head_dom(k), head_sbdf(k), VC_MSI, arg ? message : 0, &arg);
+}
+
 static int write_msi(struct vconfig_kept *k, const struct cap *c, unsigned rel, uint32_t value,
                      uint32_t lanes)
 {
@@ -359,12 +368,10 @@ static int write_msi(struct vconfig_kept *k, const struct cap *c, unsigned rel, 
     }
     if ((!on && !was) || (!rel && on == was))
         return 0;
-    uint32_t arg = on;
-    uint64_t message = (uint64_t)word(k, VW_MSI_HIGH) << 32 | word(k, VW_MSI_LOW);
-    int rc = ops->set(head_dom(k), head_sbdf(k), VC_MSI, on ? message : 0, &arg);
+    int rc = use_msi(k, on, word(k, VW_MSIX) & MSIX_ON);
     if (rc == -EAGAIN)
         return rc;
-    if (!rc) /* else whoever reads it back sees that it is as it was */
+    if (!rc)
         set_word(k, VW_MSI, on ? MSI_ON : 0);
     return 0;
 }
@@ -393,6 +400,10 @@ static int write_cap(struct vconfig_kept *k, const struct bh_pci_info *info, con
     if (c->id == CAP_MSIX && !rel) {
         take = lanes >> 16 & (MSIX_ON | MSIX_MASKED);
         value >>= 16;
+        bool on = (take & MSIX_ON) && (value & MSIX_ON), msi = word(k, VW_MSI) & MSI_ON;
+        if ((take & MSIX_ON) && (info->flags & BH_PCI_MSI) && (on || msi) &&
+            use_msi(k, msi, on) == -EAGAIN)
+            return -EAGAIN;
     } else if (c->id == CAP_PM && rel == 4) {
         take = lanes & PM_STATE;
     }
@@ -566,9 +577,11 @@ int vconfig_pirq(domid_t dom, unsigned devfn, bool msix, uint32_t entry, uint32_
 
     if (!k)
         return -ENODEV;
-    if (msix != !(info.flags & BH_PCI_MSI) || entry >= info.irqs)
+    if (!(info.flags & (msix ? BH_PCI_MSIX : BH_PCI_MSI)) || entry >= (msix ? info.irqs : 1u))
         return -EINVAL;
-    int rc = ops->set(dom, head_sbdf(k), VC_PIRQ, 0, &value);
+    int rc = info.flags & BH_PCI_MSI ? use_msi(k, !msix, false) : 0;
+    if (!rc)
+        rc = ops->set(dom, head_sbdf(k), VC_PIRQ, 0, &value);
     *pirq = value;
     return rc;
 }

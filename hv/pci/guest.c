@@ -31,6 +31,7 @@ int pci_soft_reset(struct domain *d)
     spin_lock(&pci_lock);
     for (struct pci_dev *p = d->devices; p; p = p->next_owned) {
         p->msi_pirq = 0;
+        pirq_use_msi(p, false);
         if ((p->dma_on || p->past == PCI_UNKNOWN || p->had_dma) && reset_owned(d, p) == HC_AGAIN)
             rc = HC_AGAIN;
     }
@@ -59,8 +60,11 @@ static int set(struct domain *d, struct pci_dev *p, struct bh_pci_set *a)
         return -EINVAL;
     if (a->what == BH_PCI_SET_MASTER)
         return set_master(d, p, a->value);
-    if (!pci_uses_msi(p))
+    if (!p->cap_msi || !p->msix_count)
         return -EOPNOTSUPP;
+    if (p->reset_stage && reset_owned(d, p) == HC_AGAIN)
+        return 1;
+    pirq_use_msi(p, a->value);
     p->msi_pirq = a->value ? pirq_of_message(a->address) : 0;
     return 0;
 }

@@ -191,7 +191,7 @@ static void fill_info(const struct pci_dev *p, struct bh_pci_info *out)
                             (p->iommu ? BH_PCI_IOMMU : 0) | (p->has_flr ? BH_PCI_FLR : 0) |
                             (p->dma_on ? BH_PCI_DMA : 0) |
                             (p->msix_total && p->msix_count ? BH_PCI_MSIX : 0) |
-                            (pci_uses_msi(p) && p->msix_count ? BH_PCI_MSI : 0) |
+                            (p->cap_msi && p->msix_count ? BH_PCI_MSI : 0) |
                             (is_kept(p) ? BH_PCI_KEPT : 0));
     out->msix_table = p->msix_total ? p->msix_off | p->msix_bar : 0;
     out->msix_pba = p->msix_total ? p->pba_off | p->pba_bar : 0;

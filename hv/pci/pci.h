@@ -77,6 +77,7 @@ struct pci_dev {
     volatile uint32_t *msix_table; /* core mapping; hidden devices only */
     void *shadow[2]; /* of a guest's: pages of the core where it finds the table, the second if there are more than the first holds */
     uint32_t msi_pirq;         /* number in the guest's MSI message; 0: none */
+    bool by_msi;               /* it has MSI-X, too, but its owner has it use MSI */
     bool had_dma;              /* in this life of its owner */
     bool permissive;           /* its owner has it so (BH_ASSIGN_PERMISSIVE) */
     bool virtio, nvme, e1000e; /* kinds whose running state the core can read */

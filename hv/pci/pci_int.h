@@ -94,5 +94,9 @@ bool trial_permits(const struct pci_dev *p);
 void trial_stop(const struct pci_dev *p); /* it is blocked */
 
 void irqs_set_enable(struct pci_dev *p, bool on); /* pirq.c: MSI-X, or MSI; off: all masked */
-static inline bool pci_uses_msi(const struct pci_dev *p) { return !p->msix_total && p->cap_msi; }
+static inline bool pci_uses_msi(const struct pci_dev *p)
+{
+    return p->cap_msi && (!p->msix_total || p->by_msi);
+}
+void pirq_use_msi(struct pci_dev *p, bool by_msi); /* of one that has both; what is bound ends */
 void pirq_release(struct pci_dev *p); /* deassign: unbinds, gives vectors and numbers back */

@@ -87,7 +87,7 @@ static int route_program(struct pirq_route *r)
 
     if (rc)
         return rc;
-    if (!r->dev->msix_table)
+    if (pci_uses_msi(r->dev))
         return msi_program(r->dev, addr, data);
     e[3] |= MSIX_ENTRY_MASK;
     e[0] = (uint32_t)addr;
@@ -113,7 +113,9 @@ void irqs_set_enable(struct pci_dev *p, bool on)
     for (unsigned i = 0; i < p->msix_count; i++)
         hold_end(&p->route[i]);
     p->msix_on = on;
-    if (!p->msix_table) {
+    if (pci_uses_msi(p)) {
+        if (p->msix_total)
+            pci_write(p, p->cap_msix + MSIX_CTL, 2, MSIX_CTL_MASKALL);
         msi_set_enable(p, false);
         if (on)
             pirq_program(p);
@@ -159,7 +161,7 @@ static void hold(struct pirq_route *r, uint64_t ms)
     if (!p->msix_on)
         return;
     p->irq_holds++;
-    if (p->msix_table) {
+    if (!pci_uses_msi(p)) {
         entry_mask(r);
         r->held = HELD_MASKED;
     } else { /* MSI need have no mask, and is not to be disabled while it is used (PCI 3.0 6.8.3.1) */
@@ -316,7 +318,7 @@ struct pirq_route *pirq_find(struct domain *d, uint32_t pirq)
 
 int pirq_map(struct pci_dev *p, uint32_t i, uint32_t *pirq)
 {
-    if (i >= p->msix_count)
+    if (i >= (pci_uses_msi(p) ? 1 : p->msix_count))
         return -EINVAL;
     i = (uint32_t)clamp_nospec(i, ARRAY_SIZE(p->route));
     p->route[i].mapped = 1;
@@ -325,18 +327,21 @@ int pirq_map(struct pci_dev *p, uint32_t i, uint32_t *pirq)
 }
 
 /* The number that the guest's message of interrupt i holds, or one that no message can have. It writes the table at any time. */
-static uint32_t number_in(const struct pci_dev *p, unsigned i)
+static uint32_t number_in_table(const struct pci_dev *p, unsigned i)
 {
     const unsigned per_page = PAGE_SIZE / MSIX_ENTRY_LEN,
                    first = ((p->bar[p->msix_bar].base + p->msix_off) & ~PAGE_MASK) / MSIX_ENTRY_LEN;
     const volatile uint32_t *e = p->shadow[(first + i) / per_page];
 
-    if (pci_uses_msi(p))
-        return p->msi_pirq;
     if (!e)
         return 0;
     e += (first + i) % per_page * (MSIX_ENTRY_LEN / sizeof *e);
     return pirq_of_message(e[0] | (uint64_t)e[1] << 32);
+}
+
+static uint32_t number_in(const struct pci_dev *p, unsigned i)
+{
+    return !pci_uses_msi(p) ? number_in_table(p, i) : i ? 0 : p->msi_pirq;
 }
 
 int pirq_free_number(struct domain *d, uint32_t *pirq)
@@ -346,12 +351,12 @@ int pirq_free_number(struct domain *d, uint32_t *pirq)
     for (struct pci_dev *p = d->devices; p; p = p->next_owned)
         for (unsigned i = 0; i < p->msix_count; i++) {
             const struct pirq_route *r = &p->route[i];
-            uint32_t n[2] = { number_in(p, i), r->bound ? r->pirq : 0 };
+            uint32_t n[] = { number_in_table(p, i), p->msi_pirq, r->bound ? r->pirq : 0 };
             if (d->role != BH_ROLE_GUEST && !r->mapped) {
                 *pirq = p->pirq_base + i;
                 return 0;
             }
-            for (unsigned k = 0; k < 2; k++)
+            for (unsigned k = 0; k < ARRAY_SIZE(n); k++)
                 if (is_message(n[k])) {
                     uint64_t at = clamp_nospec(n[k] - PIRQ_MESSAGE, NR_PIRQ_MESSAGE);
                     used[at / 64] |= 1ull << at % 64;
@@ -471,5 +476,19 @@ void pirq_release(struct pci_dev *p)
         pirq_unmap(r);
         r->pirq = 0;
     }
+    p->by_msi = false;
     iommu_ops->irq_mask_all(p);
+}
+
+void pirq_use_msi(struct pci_dev *p, bool by_msi)
+{
+    bool on = p->msix_on;
+
+    if (!p->msix_total || p->by_msi == by_msi)
+        return;
+    for (unsigned i = 0; i < p->msix_count; i++)
+        pirq_unmap(&p->route[i]);
+    irqs_set_enable(p, false);
+    p->by_msi = by_msi;
+    irqs_set_enable(p, on);
 }

@@ -1821,9 +1821,68 @@ TEST(a_guests_msi)
     assert_int_equal(set(MSI, BH_PCI_SET_MSI, 0, 0), 0);
     assert_int_equal(pirq_bind(&dom, n, 9), -EINVAL);
     assert_int_equal(set(MSI, BH_PCI_SET_MSI, 2, 0), -EINVAL);
-    assert_int_equal(assign_all(NIC), 0);
-    assert_int_equal(set(NIC, BH_PCI_SET_MSI, 1, 0), -EOPNOTSUPP); /* it has MSI-X */
+    pci_find(MSI)->cap_msi = 0;
+    assert_int_equal(set(MSI, BH_PCI_SET_MSI, 1, 0), -EOPNOTSUPP);
     assert_int_equal(pci_release_all(&dom), 0);
+}
+
+/* One that has MSI-X, too: one at a time, and which it is counts for everything. */
+TEST(a_guests_msi_or_msix)
+{
+    struct sim *s = sim_at(NIC);
+    uint32_t n, m;
+
+    be_guest();
+    s->wmask[0x76] = 0x71;
+    memset(s->wmask + 0x78, 0xff, 8);
+    pci_init();
+    struct pci_dev *p = pci_find(NIC);
+    assert_int_equal(assign_all(NIC), 0);
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), 0);
+    volatile uint32_t *table = p->shadow[0];
+    n = free_number();
+    table[4] = (uint32_t)message(n), table[5] = message(n) >> 32;
+    assert_int_equal(pirq_bind(&dom, n, 9), 0);
+    assert_int_equal(s->cfg[0x43], 0x80);
+    m = free_number();
+    assert_int_equal(set(NIC, BH_PCI_SET_MSI, 1, message(m)), 0);
+    assert_int_equal(vectors, 0);
+    assert_int_equal(s->cfg[0x43], 0x40); /* off; else it would go on by that */
+    assert_int_equal(s->cfg[0x76] & 1, 0);
+    assert_int_equal(pirq_bind(&dom, n, 9), -EINVAL);
+    assert_int_not_equal(free_number(), n); /* it stands in the table still */
+    assert_int_equal(pirq_bind(&dom, m, 10), 0);
+    assert_int_equal(s->cfg[0x76] & 1, 1);
+    assert_int_equal(get32(s, 0x78), 0xfee00000);
+    assert_int_equal(set(NIC, BH_PCI_SET_PIRQ, 1, 0), -EINVAL);
+    irq_handler(irq_arg);
+    assert_int_equal(raised_port, 10);
+    /* A flood is cut, as of any MSI. */
+    shim_now_ns = 7 * NS_PER_MS + 5;
+    masks = 0;
+    for (unsigned i = 0; i < 1000; i++)
+        irq_handler(&p->route[0]);
+    assert_int_equal(masks, 1);
+    next_ms(p);
+    assert_int_equal(s->cfg[0x76] & 1, 1);
+    assert_int_equal(set(NIC, BH_PCI_SET_MSI, 1, message(m)), 0); /* once more: nothing ends */
+    assert_int_equal(vectors, 1);
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 0, 0), 0);
+    assert_int_equal(s->cfg[0x76] & 1, 0);
+    assert_int_equal(set(NIC, BH_PCI_SET_MASTER, 1, 0), 0);
+    assert_int_equal(s->cfg[0x76] & 1, 1);
+    assert_int_equal(set(NIC, BH_PCI_SET_MSI, 0, 0), 0);
+    assert_int_equal(vectors, 0);
+    assert_int_equal(s->cfg[0x76] & 1, 0);
+    assert_int_equal(s->cfg[0x43], 0x80);
+    assert_int_equal(pirq_bind(&dom, n, 9), 0);
+    assert_int_equal(set(NIC, BH_PCI_SET_MSI, 1, 0), 0);
+    assert_int_equal(pci_soft_reset(&dom), 0); /* the next kernel, */
+    assert_int_equal(pirq_bind(&dom, n, 9), 0);
+    assert_int_equal(set(NIC, BH_PCI_SET_MSI, 1, 0), 0);
+    assert_int_equal(pci_release_all(&dom), 0); /* and the next owner begin as the first did */
+    assert_false(p->by_msi);
+    assert_int_equal(vectors, 0);
 }
 
 TEST(what_a_guest_asks_for)
@@ -2051,7 +2110,7 @@ TEST(info)
     assert_int_equal(pci_info(0, &dom, &i), 0);
     assert_int_equal(i.sbdf, NIC);
     assert_int_equal(i.domid, 3);
-    assert_int_equal(i.flags, BH_PCI_HIDDEN | BH_PCI_IOMMU | BH_PCI_MSIX);
+    assert_int_equal(i.flags, BH_PCI_HIDDEN | BH_PCI_IOMMU | BH_PCI_MSIX | BH_PCI_MSI);
     assert_int_equal(i.virtio.common, i.bar[4].gpa);
     assert_int_equal(i.virtio.common_len, 0x1000);
     assert_int_equal(i.virtio.notify, i.bar[4].gpa + 0x3000);

@@ -450,6 +450,49 @@ TEST(test_msi)
     assert_int_equal(vconfig_write(G, 8, 0xd2, 2, 1), -EAGAIN);
 }
 
+/* Both kinds: one at a time, MSI-X where both are on. */
+TEST(test_msi_beside_msix)
+{
+    uint32_t pirq, list[8], n = 0;
+
+    model[0].info.flags |= BH_PCI_MSI;
+    vconfig_add(G, NIC, -1);
+    for (unsigned at = rd(8, 0x34); at && n < 8; at = rd(8, at) >> 8 & 0xff)
+        list[n++] = at;
+    assert_memory_equal(list, ((uint32_t[]){ 0xc8, 0xd0, 0xe0, 0xa0 }), 16);
+    assert_int_equal(n, 4);
+    wr(8, 0xa2, 2, 0x8000); /* MSI-X as ever, and the core is told whatever it thought */
+    assert_int_equal(sets, 1);
+    assert_false(model[0].msi);
+    wr(8, 0xd4, 4, (uint32_t)message);
+    wr(8, 0xd8, 4, message >> 32);
+    wr(8, 0xd2, 2, 1);
+    assert_int_equal(rd(8, 0xd0) >> 16 & 1, 1);
+    assert_false(model[0].msi);
+    wr(8, 0xa2, 2, 0);
+    assert_true(model[0].msi);
+    assert_int_equal(model[0].message, message);
+    wr(8, 0xa2, 2, 0x4000); /* another bit of it */
+    assert_true(model[0].msi);
+    refuse = -EAGAIN;
+    assert_int_equal(vconfig_write(G, 8, 0xa2, 2, 0x8000), -EAGAIN);
+    assert_int_equal(rd(8, 0xa0) >> 16, 0x4004);
+    refuse = 0;
+    wr(8, 0xa2, 2, 0x8000);
+    assert_false(model[0].msi);
+    wr(8, 0xa2, 2, 0);
+    wr(8, 0xd2, 2, 0);
+    assert_false(model[0].msi);
+    /* Who speaks pciif says which by what he asks for. */
+    assert_int_equal(vconfig_pirq(G, 8, false, 1, &pirq), -EINVAL);
+    assert_int_equal(vconfig_pirq(G, 8, false, 0, &pirq), 0);
+    assert_true(model[0].msi);
+    assert_int_equal(vconfig_pirq(G, 8, true, 4, &pirq), 0);
+    assert_false(model[0].msi);
+    refuse = -EAGAIN;
+    assert_int_equal(vconfig_pirq(G, 8, false, 0, &pirq), -EAGAIN);
+}
+
 TEST(test_reset)
 {
     msi_only();

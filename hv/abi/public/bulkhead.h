@@ -322,8 +322,9 @@ enum bh_pci_state { BH_PCI_PLATFORM = 0, BH_PCI_ASSIGNABLE, BH_PCI_ASSIGNED };
 #define BH_PCI_FLR    8u
 #define BH_PCI_DMA    16u /* dev_dma_enable was done */
 #define BH_PCI_MSIX   32u
-#define BH_PCI_KEPT   64u  /* the machine needs it: a bridge, part of the platform, the console */
-#define BH_PCI_MSI    128u /* it has no MSI-X: its one interrupt comes by MSI */
+#define BH_PCI_KEPT   64u /* the machine needs it: a bridge, part of the platform, the console */
+#define BH_PCI_MSI \
+    128u /* its one interrupt comes by MSI, if it has no MSI-X or its owner has it so (BH_PCI_SET_MSI) */
 
 #define BH_PCI_BARS 7u
 #define BH_PCI_ROM  6u /* the option ROM, which a guest alone has mapped */
@@ -403,7 +404,8 @@ struct bh_pci_trap {
  *   MASTER  value 1, 0: its DMA on and off, as BH_SVC_DMA_ENABLE does, with its refusals. A device whose DMA was on already in this
  *           life of its owner need not be at rest. -EBUSY: it is being reset
  *   MSI     value 1, 0: the message that the owner wrote counts, or none does; its number is in `address` (pirq.h). Of a device with
- *           BH_PCI_MSI; -EOPNOTSUPP: of any other
+ *           BH_PCI_MSI; -EOPNOTSUPP: of any other. If it has MSI-X, too, the other kind is off from now on, and its bindings end. 1: it is
+ *           being reset, ask again
  *   PIRQ    value: in, an entry of the MSI-X table, or 0 of MSI; out, the number for its owner to bind. -EINVAL: no such entry
  *   RESET   DMA off, and the device as new. 1: that takes a while longer, ask again, or let any access to it find the end.
  *           -EOPNOTSUPP, -EIO: it did not come back */

@@ -5,6 +5,8 @@
 #include <errno.h>
 
 #define PLACES 64u
+#define SYNC_NS \
+    (20 * NS_PER_MS) /* a kernel probes one slot after the other, and each look is at all devices */
 
 /* Where in the core's list a device was found last; it is looked at again each time. */
 static struct {
@@ -76,8 +78,13 @@ const struct vconfig_ops device_ops = { owned, cfg_read, cfg_write, set };
 
 void device_sync(domid_t dom)
 {
+    static uint64_t next[PLACES]; /* of the domains with this remainder */
     struct bh_pci_info info;
+    uint64_t now = now_ns();
 
+    if (now < next[dom % PLACES])
+        return;
+    next[dom % PLACES] = now + SYNC_NS;
     for (uint32_t i = 0; info_at(i, &info); i++)
         if (is_of(dom, &info))
             (void)vconfig_add(dom, info.sbdf, -1);

@@ -146,8 +146,12 @@ static int describe(uint32_t tx, const char *base, domid_t owner, unsigned n, co
     return rc ? rc : show(tx, base, owner, n, sbdf);
 }
 
-/* It goes: its owner sees it no more, whatever the core has done with it so far. */
-static int hide(uint32_t tx, const char *base, domid_t owner, unsigned n)
+/* Devices that go: their owner sees them no more once that is in the store, whatever the core has done with them so far. Before that control may think
+ * better of it. */
+static uint32_t going[MAX_DEVS];
+static unsigned nr_going;
+
+static int hide(uint32_t tx, const char *base, unsigned n)
 {
     uint32_t sbdf;
 
@@ -155,7 +159,7 @@ static int hide(uint32_t tx, const char *base, domid_t owner, unsigned n)
     if (!dev && no_answer(-xs_error))
         return -xs_error;
     if (dev && pci_parse(dev, &sbdf))
-        vconfig_remove(owner, sbdf);
+        going[nr_going++] = sbdf;
     free(dev);
     return write_number(tx, base, "state-%u", n, XenbusStateClosed);
 }
@@ -178,7 +182,7 @@ static int look_at(uint32_t tx, const char *base, domid_t owner, bool all, const
             return rc;
         rc = rc                                 ? 0 /* it has none */
              : state == XenbusStateInitialising ? describe(tx, base, owner, i, why)
-             : state == XenbusStateClosing      ? hide(tx, base, owner, i)
+             : state == XenbusStateClosing      ? hide(tx, base, i)
                                                 : 0;
     }
     if (!rc && !*why)
@@ -272,6 +276,7 @@ static bool settle(domid_t owner, const char *base, struct states *s)
     rc = read_states(tx, base, owner,
                      s); /* from here on nobody else changes it, or the end is refused */
     unsigned next = rc ? 0 : next_state(s->be, s->fe, s->refused);
+    nr_going = 0;
     if (!rc && next)
         rc = change(tx, base, owner, s, next);
     int end = xs_tx_end(tx, !rc && next);
@@ -279,6 +284,8 @@ static bool settle(domid_t owner, const char *base, struct states *s)
     if (rc && !no_answer(rc))
         printf("devices of domain %u: the store does not take their description: %d\n", owner, rc);
     if (!rc && next) {
+        for (unsigned i = 0; i < nr_going; i++)
+            vconfig_remove(owner, going[i]);
         s->be = next;
         look = true; /* there may be a next one */
         bh_served();

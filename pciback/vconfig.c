@@ -214,6 +214,15 @@ int vconfig_owner(int after)
     return found;
 }
 
+/* The last store says that the others were done. */
+static void as_new(struct vconfig_kept *k, const struct bh_pci_info *info)
+{
+    for (unsigned i = 0; i < VW_NR; i++)
+        if (i != VW_COMMAND)
+            set_word(k, (enum vconfig_word)i, 0);
+    set_word(k, VW_COMMAND, info->given << 16);
+}
+
 static struct vconfig_kept *device(domid_t dom, unsigned devfn, struct bh_pci_info *info)
 {
     struct vconfig_kept *k = at_place(dom, devfn);
@@ -222,6 +231,9 @@ static struct vconfig_kept *device(domid_t dom, unsigned devfn, struct bh_pci_in
         store(&k->head, 0);
         return NULL;
     }
+    if (k && (word(k, VW_COMMAND) ^ info->given << 16) >>
+                 16) /* taken away and given again, and nobody was here to see that */
+        as_new(k, info);
     return k;
 }
 
@@ -377,13 +389,13 @@ static int write_msi(struct vconfig_kept *k, const struct cap *c, unsigned rel, 
 }
 
 /* The core has reset it: all is as it was when it came. */
-static int reset(struct vconfig_kept *k)
+static int reset(struct vconfig_kept *k, const struct bh_pci_info *info)
 {
     uint32_t none = 0;
     int rc = ops->set(head_dom(k), head_sbdf(k), VC_RESET, 0, &none);
 
-    for (unsigned i = 0; !rc && i < VW_NR; i++)
-        set_word(k, (enum vconfig_word)i, 0);
+    if (!rc)
+        as_new(k, info);
     return rc == -EAGAIN ? rc : 0;
 }
 
@@ -396,7 +408,7 @@ static int write_cap(struct vconfig_kept *k, const struct bh_pci_info *info, con
     if (c->id == CAP_MSI)
         return write_msi(k, c, rel, value, lanes);
     if (c->id == CAP_PCIE && rel == 8 && (value & lanes & DEVCTL_RESET))
-        return info->flags & BH_PCI_FLR ? reset(k) : 0;
+        return info->flags & BH_PCI_FLR ? reset(k, info) : 0;
     if (c->id == CAP_MSIX && !rel) {
         take = lanes >> 16 & (MSIX_ON | MSIX_MASKED);
         value >>= 16;
@@ -489,7 +501,7 @@ static uint32_t read_header(const struct vconfig_kept *k, const struct bh_pci_in
 
     switch (off) {
     case COMMAND: {
-        uint32_t v = (ops->read(sbdf, off) & ~CMD_OURS) | word(k, VW_COMMAND) |
+        uint32_t v = (ops->read(sbdf, off) & ~CMD_OURS) | (word(k, VW_COMMAND) & 0xffff) |
                      (info->flags & BH_PCI_DMA ? CMD_MASTER : 0);
         return shown_from(seen_of(k, info), 0) ? v | STATUS_CAPS : v & ~STATUS_CAPS;
     }

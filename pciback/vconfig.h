@@ -17,7 +17,7 @@
 
 /* One device: each word is stored by one store, and beside its complement. */
 enum vconfig_word {
-    VW_COMMAND, /* memory, and INTx off, which mean nothing: the memory is always there, a level interrupt never */
+    VW_COMMAND, /* memory, and INTx off, which mean nothing: the memory is always there, a level interrupt never; upper half: which time it was given */
     VW_SIZING,  /* a bit per BAR, and the ROM: all ones were written last */
     VW_MSI,     /* control: whether it is on */
     VW_MSI_LOW, /* the message */

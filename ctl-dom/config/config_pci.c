@@ -153,3 +153,20 @@ int config_pci(struct cfg_pci *d, const char *spec, char *err, size_t n)
         snprintf(err, n, "%.40s: passed over, it does nothing here: %s", spec, noted);
     return 0;
 }
+
+void config_pci_say(struct domcfg *c, const struct cfg_pci *d)
+{
+    struct cfg_pci *at = NULL;
+
+    for (unsigned i = CFG_MAX_PCI; i-- > 0;) {
+        struct cfg_pci *p = &c->pci_said[i];
+        bool said = p->vslot || p->permissive;
+        if (said && p->sbdf == d->sbdf && p->all == d->all) {
+            at = p;
+            break;
+        }
+        at = said ? at : p;
+    }
+    if (at && (d->vslot || d->permissive))
+        *at = *d;
+}

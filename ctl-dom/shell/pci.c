@@ -63,24 +63,24 @@ static bool cmd_pci_list(int argc, char **argv)
 #define FUNCTIONS 8u
 
 /* The devices that a word means: one, or with a star for the function all that there are of a slot. 0: none, which was said. */
-static unsigned meant(const char *command, const char *word, uint32_t sbdf[FUNCTIONS])
+static unsigned meant(const char *command, const char *word, uint32_t sbdf[FUNCTIONS],
+                      struct cfg_pci *said)
 {
     struct bh_pci_info info;
-    struct cfg_pci d;
     char why[160];
     unsigned n = 0;
 
-    int rc = config_pci(&d, word, why, sizeof(why));
+    int rc = config_pci(said, word, why, sizeof(why));
     if (*why)
         out("%s: %s\n", command, why);
     if (rc)
         return 0;
-    sbdf[0] = d.sbdf;
-    if (!d.all)
+    sbdf[0] = said->sbdf;
+    if (!said->all)
         return 1;
     for (unsigned i = 0; i < FUNCTIONS; i++)
-        if (pci_find(d.sbdf + i, &info))
-            sbdf[n++] = d.sbdf + i;
+        if (pci_find(said->sbdf + i, &info))
+            sbdf[n++] = said->sbdf + i;
     if (!n)
         out("%s: there is no device %s\n", command, word);
     return n;
@@ -94,15 +94,18 @@ static bool change(int argc, char **argv, const char *option,
 {
     char **w = option ? words(argv, option) : argv;
     uint32_t sbdf[FUNCTIONS];
+    struct cfg_pci said;
     struct errbuf e;
 
     if (argv + argc - w < 3 || argv + argc - w > 4)
         return false;
     struct dom *d = command_dom(w[1]);
-    unsigned n = d ? meant(argv[0], w[2], sbdf) : 0;
+    unsigned n = d ? meant(argv[0], w[2], sbdf, &said) : 0;
     if (n && argv + argc - w == 4)
         out("%s: the virtual slot '%s' is passed over: devices lie where the core puts them\n",
             argv[0], w[3]);
+    if (n && fn == pci_plug)
+        config_pci_say(&d->cfg, &said);
     if (n && fn(d, sbdf, n, &e))
         out("%s\n", e.s);
     return true;
@@ -131,11 +134,12 @@ static bool hide(int argc, char **argv, const char *option, bool on)
     char **w = words(argv, option);
     uint32_t sbdf[FUNCTIONS];
     struct bh_pci_info info;
+    struct cfg_pci said;
     struct errbuf e;
 
     if (argv + argc - w != 2)
         return false;
-    unsigned n = meant(argv[0], w[1], sbdf);
+    unsigned n = meant(argv[0], w[1], sbdf, &said);
     for (unsigned i = 0; i < n; i++)
         if (pci_hide(sbdf[i], on, &e))
             out("%s\n", e.s);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xen/io/xenbus.h>
+#include "console/console.h"
 #include "console/patience.h"
 #include "domain/pci.h"
 #include "job/job.h"
@@ -58,20 +59,43 @@ static void nodes_go(struct txn *t, struct dom *d, void *arg)
     node_num(t, XenbusStateReconfiguring, "%s/state", be);
 }
 
-static void wait_answer(const struct dom *d)
+/* False: none came. *state: 0 where there is nothing to wait for. */
+static bool wait_answer(const struct dom *d, uint64_t *state)
 {
     char be[DEV_PATH], path[DEV_PATH + 16];
     struct patience p;
-    uint64_t state;
 
+    *state = 0;
     dir_of(d, be);
     snprintf(path, sizeof(path), "%s/state", be);
     for (patience_begin(&p, PATIENCE_NS, WAIT_NS); now_ns() < p.until; job_wait(now_ns() + LOOK_NS)) {
-        if (xs_read_uint(0, path, &state) ||
-            (state != XenbusStateReconfiguring && state != XenbusStateReconfigured) ||
-            patience_ends(&p, "%s: waits for pciback, and its front-end if it has one", d->cfg.name))
-            return;
+        if (xs_read_uint(0, path, state) || *state == XenbusStateConnected ||
+            *state == XenbusStateClosing || *state == XenbusStateClosed)
+            return true;
+        if (patience_ends(&p, "%s: waits for pciback, and its front-end if it has one", d->cfg.name))
+            break;
     }
+    return false;
+}
+
+void store_pci_shown(const struct dom *d)
+{
+    char be[DEV_PATH], path[DEV_PATH + 16];
+    uint64_t state;
+
+    if (d->cfg.role != BH_ROLE_GUEST || !d->cfg.nr_pci)
+        return;
+    if (!wait_answer(d, &state))
+        say("%s: pciback does not answer: it starts, waits where it looks for its devices, and may see them in other slots than @ says",
+            d->cfg.name);
+    if (state != XenbusStateClosed)
+        return;
+    dir_of(d, be);
+    snprintf(path, sizeof(path), "%s/error", be);
+    char *why = xs_read(0, path);
+    say("%s: pciback does not show all its devices: %.100s", d->cfg.name,
+        why ? why : "it does not say why");
+    free(why);
 }
 
 bool store_pci_bus(const struct dom *d)
@@ -111,22 +135,25 @@ int store_pci_place(const struct dom *d, uint32_t sbdf)
 
 int store_set_pci(struct dom *d, struct errbuf *e)
 {
+    uint64_t state;
+
     if (d->cfg.role != BH_ROLE_GUEST)
         return store_pci_anew(d, e);
     if (!store_pci_bus(d)) /* it had none so far */
         return d->cfg.nr_pci ? commit(d, pci_nodes, NULL, e) : 0;
     int rc = commit(d, nodes_now, NULL, e);
     if (!rc)
-        wait_answer(d);
+        (void)wait_answer(d, &state);
     return rc;
 }
 
 int store_pci_goes(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
 {
     struct going g = { sbdf, n };
+    uint64_t state;
     int rc = commit(d, nodes_go, &g, e);
 
     if (!rc)
-        wait_answer(d);
+        (void)wait_answer(d, &state);
     return rc;
 }

@@ -8,6 +8,8 @@
 
 /* As its devices are now. Of a guest: waits a while for the answer, which need not come. */
 int store_set_pci(struct dom *d, struct errbuf *e);
+/* Before a guest's first instruction: waits a while until pciback has described its devices, and says so if it does not. */
+void store_pci_shown(const struct dom *d);
 /* Whether its kernel found a bus when it started; true also where the store does not say. */
 bool store_pci_bus(const struct dom *d);
 /* Where it sees the device, slot and function; -ENOENT: nowhere that the store would say. */

@@ -19,6 +19,7 @@
 #include "job/job.h"
 #include "store/devices.h"
 #include "store/linux_life.h"
+#include "store/pci_guest.h"
 #include "store/store.h"
 #include "supervise/dying.h"
 #include "supervise/supervisor.h"
@@ -78,6 +79,7 @@ static int connect_and_start(struct dom *d, bool paused, struct errbuf *e)
         rc = wait_backends(d, e);
     if (rc)
         return rc;
+    store_pci_shown(d);
     if (d->cfg.role == BH_ROLE_GUEST)
         wait_clock();
     if (d->cfg.role == BH_ROLE_DRIVER)

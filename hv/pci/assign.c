@@ -362,6 +362,7 @@ static void link_device(struct domain *d, struct pci_dev *p, bool permissive)
     p->at_any = p->had_dma = false;
     p->msi_pirq = 0;
     p->permissive = permissive;
+    p->given++;
     p->why = 0;
     p->next_owned = NULL;
     while (*link)

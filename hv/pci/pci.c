@@ -198,6 +198,7 @@ static void fill_info(const struct pci_dev *p, struct bh_pci_info *out)
     for (unsigned i = 0; i < BH_PCI_BARS; i++)
         out->bar[i] = p->bar[i];
     out->dma_faults = p->dma_faults;
+    out->given = p->given;
     fill_virtio(p, &out->virtio);
 }
 

@@ -98,6 +98,7 @@ struct pci_dev {
     bool at_any; /* something of that BAR is mapped */
     enum bh_pci_state state;
     domid_t owner;
+    uint32_t given;      /* times it was assigned */
     uint32_t pirq_base;  /* first pirq of it in the owner's space */
     struct iommu *iommu; /* NULL: not covered, or not to be assigned */
     bool trial_failed; /* its write did not arrive in the trial of that unit: no DMA in this boot */

@@ -408,7 +408,8 @@ static void reconfigure(const char *be)
 {
     char path[180];
 
-    if (number(be, "state") != XenbusStateReconfiguring)
+    unsigned at = number(be, "state");
+    if (at != XenbusStateReconfiguring && at != XenbusStateInitialising && at != XenbusStateInitWait)
         return;
     for (unsigned i = 0; i < CFG_MAX_PCI; i++) {
         snprintf(path, sizeof(path), "state-%u", i);
@@ -454,7 +455,8 @@ static bool others(void)
             continue;
         if (!strcmp(type, "pci")) {
             snprintf(be, sizeof(be), "/local/domain/%u/backend/pci/%u/0", back, id);
-            reconfigure(be);
+            if (serves(core_by_id(back)))
+                reconfigure(be);
             continue;
         }
         const struct machine_dom *b = core_by_id(back);

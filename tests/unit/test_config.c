@@ -830,6 +830,14 @@ TEST(devices)
     assert_int_equal(config_pci_said(&cfg, 0x405)->vslot, 7);
     assert_true(!config_pci_said(&cfg, 0x301) && !config_pci_said(&cfg, 0x500) &&
                 !config_pci_said(&cfg, 0));
+    /* pci-attach has such words, too: they come to what is there, or in the place of it. */
+    config_pci_say(&cfg, &(struct cfg_pci){ .sbdf = 0x500 });
+    assert_null(config_pci_said(&cfg, 0x500));
+    config_pci_say(&cfg, &(struct cfg_pci){ .sbdf = 0x500, .permissive = true });
+    config_pci_say(&cfg, &(struct cfg_pci){ .sbdf = 0x300, .vslot = 9 });
+    assert_true(config_pci_said(&cfg, 0x500)->permissive);
+    assert_true(config_pci_said(&cfg, 0x300)->vslot == 9 && !config_pci_said(&cfg, 0x300)->permissive);
+    assert_int_equal(config_pci_said(&cfg, 0x405)->vslot, 7);
     assert_int_equal(config_override(&cfg, "pci=['03:00.0']", err, sizeof(err)), 0);
     assert_null(config_pci_said(&cfg, 0x300));
     assert_int_equal(parse("pci = [ '03:00.*' ]\nbridges = [ 'a=03:00.1' ]\nrole = 'driver'\nimage = 'net'\n"

@@ -125,6 +125,31 @@ TEST(create_given_up)
     assert_int_equal(dom_create(&cfg, false, &d, &e), 0);
 }
 
+/* Its devices are shown before its first instruction, or a line says that they are not; it starts all the same. */
+TEST(create_with_a_device)
+{
+    static struct domcfg cfg;
+    struct dom *d;
+
+    assert_int_equal(config_load(&cfg, "hand", &e), 0);
+    strcpy(cfg.name, "own");
+    cfg.nr_disks = cfg.nr_vifs = 0;
+    cfg.nr_pci = 1;
+    cfg.pci[0] = 0x20;
+    mute("pciback", true);
+    assert_int_equal(dom_create(&cfg, false, &d, &e), 0);
+    assert_non_null(strstr(m->shown, "own: waits for pciback"));
+    assert_non_null(strstr(m->said, "own: pciback does not answer: it starts"));
+    assert_int_equal(core_by_id(d->id)->state, BH_DOM_RUNNING);
+    assert_int_equal(dom_destroy(d, &e), 0);
+    mute("pciback", false);
+    m->shown[0] = m->said[0] = '\0';
+    assert_int_equal(dom_create(&cfg, false, &d, &e), 0);
+    assert_string_equal(m->shown, "");
+    assert_string_equal(m->said, "");
+    assert_int_equal(dom_destroy(d, &e), 0);
+}
+
 /* No command: the wait is as long as ever, and what is typed is left to whoever reads it. */
 TEST(nobody_is_asked)
 {

@@ -38,8 +38,10 @@ static bool fenced;       /* net0 is under construction */
 static unsigned restarts, pauses;
 static struct dom net0, blk0, linux_driver, web;
 
+static unsigned assign_flags; /* of the last */
 static long change(const struct bh_assign *a, bool on)
 {
+    assign_flags = on ? a->flags : assign_flags;
     if (!fenced)
         return -EINVAL;
     if (a->sbdf == stubborn)
@@ -253,7 +255,11 @@ TEST(of_a_guest)
     SAYS("", "pci-detach", "web", "3:2.0");
     assert_true(!web.cfg.nr_pci && pauses == 6);
     SAYS("", "pci-attach", "web", "3:2.0");
-    assert_true(web.cfg.nr_pci == 1 && pauses == 6);
+    assert_true(web.cfg.nr_pci == 1 && pauses == 6 && !assign_flags);
+    SAYS("", "pci-detach", "web", "3:2.0");
+    SAYS("", "pci-attach", "web", "3:2.0@5,permissive=1");
+    assert_int_equal(assign_flags, BH_ASSIGN_PERMISSIVE);
+    assert_int_equal(config_pci_said(&web.cfg, NIC(2, 0))->vslot, 5);
     fenced = false;
     assign_says = -ENOSPC;
     SAYS("web: 0000:03:02.1: ", "pci-attach", "web", "3:2.1");

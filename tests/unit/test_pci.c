@@ -2041,6 +2041,7 @@ TEST(option_rom_that_nobody_sees)
         be_guest();
     }
     assert_int_equal(get32(s, 0x30), 0xfe140000);
+    assert_int_equal(p->given, ARRAY_SIZE(where));
 }
 
 /* The next kernel of a guest: no DMA of the old one's, and devices as new. */

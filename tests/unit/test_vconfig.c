@@ -540,6 +540,30 @@ TEST(test_whose)
     assert_int_equal(rd(8, 4), 0x00100000);
 }
 
+/* Taken away and given again while nobody was here: what its owner wrote before is gone, and it is where it was. */
+TEST(test_given_again)
+{
+    model[0].info.given = 7;
+    model[0].info.flags |= BH_PCI_MSI;
+    vconfig_add(G, NIC, 9 << 3);
+    wr(9 << 3, 4, 2, 6);
+    wr(9 << 3, 0xa2, 2, 0xc000);
+    wr(9 << 3, 0xd4, 4, (uint32_t)message);
+    wr(9 << 3, 0xe8, 2, 0x8000); /* as a reset does it, */
+    assert_int_equal(rd(9 << 3, 4), 0x00100000);
+    wr(9 << 3, 4, 2, 2);
+    assert_int_equal(vconfig_init(&ops, keep, nr_keep), 0);
+    assert_int_equal(rd(9 << 3, 4), 0x00100002);
+    wr(9 << 3, 0xa2, 2, 0xc000);
+    model[0].info.given++;
+    model[0].master = false;
+    assert_int_equal(rd(9 << 3, 4), 0x00100000);
+    assert_int_equal(rd(9 << 3, 0xa0), 0x00040011);
+    assert_int_equal(rd(9 << 3, 0xd4), 0);
+    wr(9 << 3, 4, 2, 2);
+    assert_int_equal(rd(9 << 3, 4), 0x00100002);
+}
+
 /* --- deaths ---------------------------------------------------------------------------------------------------------- */
 struct step {
     unsigned devfn, off, size;

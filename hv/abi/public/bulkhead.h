@@ -354,6 +354,7 @@ struct bh_pci_info {
     struct bh_pci_bar bar[BH_PCI_BARS];
     uint64_t dma_faults;
     struct bh_pci_virtio virtio;
+    uint32_t given, pad; /* how often it was assigned in this boot */
 };
 /* Of a guest's: it may read and write the device's own registers in configuration space (those of no header field and no capability that the core
  * knows), and have one that nobody can reset, with whatever its last owner left in it. */

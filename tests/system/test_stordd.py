@@ -183,11 +183,15 @@ def test_stordd_relay(m):
     guest(m, "safe", "phy:relay:xvda,xvda,w")
     in_guest(m, "safe", "rm -f /tmp/stop; (diskcheck /dev/xvda 600 4 6 > /tmp/check.log 2>&1; echo status $? >> /tmp/check.log) &")
     for n in range(KILLS + 1):
+        if not n:  # the next life does not find it at once
+            in_stordd(m, "mv /vols/b.img /vols/b.away")
         m.cmd("crash stordd")
         m.expect(r"relay: disk xvda is unplugged until there is a stordd again", 60)
         if n:  # ... and the relay, while nobody is there for it
             m.cmd("crash --inject relay")
         m.expect(r"relay: disk xvda is plugged again: stordd is domain \d+ now", 120)
+        if not n:
+            in_stordd(m, "until xenstore-ls backend/vbd | grep -q 'no file /vols/b.img'; do sleep 1; done; mv /vols/b.away /vols/b.img")
         in_guest(m, "safe", "dd if=/dev/xvda of=/dev/null bs=4k count=1 iflag=direct 2> /dev/null", 120)
     out = in_guest(m, "safe", "touch /tmp/stop; until grep -q status /tmp/check.log; do sleep 1; done; cat /tmp/check.log", 200)
     check("status 0" in out and " 0 errors" in out, f"diskcheck: {out}")

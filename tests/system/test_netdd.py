@@ -69,10 +69,10 @@ def test_netdd_serves(m):
     check(DIGEST in in_guest(m, LOAD, 300), "the download is another file")
 
 
-def kills(m, n):
+def test_netdd_killed(m):
     make(m)
-    for i in range(n):
-        load = i == n - 1  # it is under way when netdd dies, and goes on
+    for i in range(KILLS):
+        load = i == KILLS - 1  # it is under way when netdd dies, and goes on
         if load:
             in_guest(m, f"({LOAD} > /tmp/sum 2>&1) &")
         new = dies(m)
@@ -82,15 +82,6 @@ def kills(m, n):
     check(DIGEST in text, f"the download ended otherwise: {text}")
     check("10.0.2.21/24" in text and MAC in text.lower(), f"another address: {text}")
     check("WARNING" not in text and "BUG" not in text and "xen_netfront: " in text, f"its kernel says {text}")
-
-
-def test_netdd_killed(m):
-    kills(m, KILLS)
-
-
-@pytest.mark.long
-def test_netdd_killed_often(m):
-    kills(m, 5)
 
 
 def test_netdd_destroyed(m):

@@ -328,6 +328,15 @@ static void events(void)
 }
 
 /* --- what only control may ask --------------------------------------------------------------------- */
+/* Without its kernel: by an instruction of a program. */
+static void by_itself(void)
+{
+    long rc = __HYPERVISOR_xen_version;
+
+    __asm__ volatile("vmmcall" : "+a"(rc) : "D"(0), "S"(0), "d"(0) : "memory");
+    verdict(rc == -EPERM, "hypercall_of_a_program", "%ld", rc);
+}
+
 static void control(void)
 {
     static const unsigned none[] = { __HYPERVISOR_platform_op,   __HYPERVISOR_sysctl,
@@ -616,6 +625,7 @@ int main(int argc, char **argv)
     must(!mlockall(MCL_CURRENT | MCL_FUTURE), "mlockall");
     memset(page, 1, sizeof(page)); /* it is there */
     events();
+    by_itself();
     control();
     for (unsigned d = 0; d <= most; d++)
         if (d != self) {

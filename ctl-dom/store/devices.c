@@ -188,27 +188,39 @@ static void back_ready(struct txn *t, const struct dom *d, domid_t back, const c
     node_num(t, XenbusStateInitialising, "%s/state", be);
 }
 
-/* A driver domain goes on after it was anybody's (docs/restart.md): who serves its own disk is not its to write, but what it offers to him. */
-static void front_sealed(struct txn *t, const struct dom *d, domid_t back, const char *fe)
+/* A driver domain goes on after it was anybody's (docs/restart.md): who serves its own device is not its to write, nor the device's address, but what it offers
+ * to him. */
+static void front_sealed(struct txn *t, const struct dom *d, enum dev_kind kind, domid_t back,
+                         const char *fe)
 {
-    static const char *const own[] = { "state", "ring-ref", "event-channel", "protocol" };
+    static const char *const disk[] = { "state", "ring-ref", "event-channel", "protocol" },
+                             *const vif[] = { "state",
+                                              "tx-ring-ref",
+                                              "rx-ring-ref",
+                                              "event-channel",
+                                              "request-rx-copy",
+                                              "feature-rx-notify",
+                                              "feature-ipv6-csum-offload" };
+    const char *const *own = kind == DEV_VIF ? vif : disk;
+    unsigned n = kind == DEV_VIF ? ARRAY_SIZE(vif) : ARRAY_SIZE(disk);
     char perms[32];
 
     snprintf(perms, sizeof(perms), "n%u r%u r%u", BH_DOMID_CONTROL, d->id, back);
     node(t, NULL, perms, "%s", fe);
     snprintf(perms, sizeof(perms), "n%u r%u", d->id, back);
-    for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
+    for (unsigned i = 0; i < n; i++)
         node(t, "", perms, "%s/%s", fe, own[i]);
 }
 
-static void front_begin(struct txn *t, const struct dom *d, domid_t back, const char *be,
-                        const char *fe, bool sealed)
+/* v: NULL of PCI */
+static void front_begin(struct txn *t, const struct dom *d, const struct dom_dev *v, domid_t back,
+                        const char *be, const char *fe)
 {
     char perms[32];
 
     snprintf(perms, sizeof(perms), "n%u r%u", d->id, back);
-    if (sealed)
-        front_sealed(t, d, back, fe);
+    if (v && d->cfg.role == BH_ROLE_DRIVER)
+        front_sealed(t, d, v->kind, back, fe);
     else
         node(t, NULL, perms, "%s", fe);
     node_num(t, back, "%s/backend-id", fe);
@@ -260,7 +272,7 @@ void dev_front_nodes(struct txn *t, const struct dom *d, const struct dom_dev *v
     char mac[VIF_MAC], be[DEV_PATH], fe[DEV_PATH];
 
     dev_paths(d, v, be, fe);
-    front_begin(t, d, v->back, be, fe, v->kind == DEV_VBD && d->cfg.role == BH_ROLE_DRIVER);
+    front_begin(t, d, v, v->back, be, fe);
     /* Linux: xen-netfront and xen-blkfront copy then; what one of its clients granted to a back-end it could not grant on. */
     if (d->cfg.driver_domain ||
         (v->kind == DEV_VIF ? d->cfg.vif[v->index].untrusted : d->cfg.disk[v->index].untrusted))
@@ -321,7 +333,7 @@ void pci_nodes(struct txn *t, struct dom *d, void *arg)
         pci_node(t, d, be, i);
     node_num(t, d->cfg.nr_pci, "%s/num_devs", be);
     back_ready(t, d, BH_DOMID_PCIBACK, be);
-    front_begin(t, d, BH_DOMID_PCIBACK, be, fe, false);
+    front_begin(t, d, NULL, BH_DOMID_PCIBACK, be, fe);
     front_ready(t, fe);
 }
 

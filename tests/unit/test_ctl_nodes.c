@@ -15,6 +15,7 @@
 #include "xs_harness.h"
 
 #define DISK_OF_RELAY "/local/domain/4/device/vbd/51712"
+#define VIF_OF_VNET   "/local/domain/4/device/vif/0"
 static struct client blk, guest;
 static struct dom driver = {
     .id = 3,
@@ -162,7 +163,8 @@ void slot_detaching(const struct dom *d, const struct dom_dev *v) {}
 void slot_remove(const struct dom *d, const struct dom_dev *v) {}
 int vif_served(const struct cfg_vif *v, const char *who, struct dom **b, struct errbuf *e)
 {
-    return -ENOENT;
+    *b = &driver;
+    return strcmp(v->bridge, "net0") ? -ENOENT : 0;
 }
 int bridge_find(const struct dom *b, const struct cfg_vif *v) { return 0; }
 const char *bridge_name(const struct dom *b, unsigned i) { return "net0"; }
@@ -385,6 +387,56 @@ TEST(test_relays_disk)
     assert_int_equal(store_leave(4), 0);
     driver.next = doms = NULL;
     client_drop_events(&relay);
+}
+
+/* The same of a vnet's domain and its vif to the outside: a wrong address would be refused by net0 for ever. */
+TEST(test_vnets_vif)
+{
+    static struct client vnet;
+    static struct dom d;
+    static const char *const others[] = { VIF_OF_VNET "/backend\0/local/domain/20/backend/vif/4/0",
+                                          VIF_OF_VNET "/backend-id\00020",
+                                          VIF_OF_VNET "/mac\00000:16:3e:00:00:99",
+                                          VIF_OF_VNET "/other\0x",
+                                          "/local/domain/4/device/vif/1/backend-id\00020" };
+    static const char *const own[] = { "state",
+                                       "tx-ring-ref",
+                                       "rx-ring-ref",
+                                       "event-channel",
+                                       "request-rx-copy",
+                                       "feature-rx-notify",
+                                       "feature-ipv6-csum-offload" };
+    struct errbuf e;
+
+    d = second;
+    d.store_port = 7;
+    d.cfg.nr_vifs = 1;
+    strcpy(d.cfg.vif[0].bridge, "net0");
+    d.next = NULL;
+    store_up = true;
+    doms = &driver;
+    driver.next = &d;
+    assert_int_equal(store_add_domain(&driver, &e), 0);
+    assert_int_equal(store_add_domain(&d, &e), 0);
+    introduce(&vnet, 4);
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
+        size_t path = strlen(others[i]) + 1, len = path + strlen(others[i] + path);
+        assert_string_equal(said(&vnet, XS_WRITE, 0, others[i], (uint32_t)len), "EACCES");
+    }
+    WANT(&vnet, XS_RM, 0, S(VIF_OF_VNET), "EACCES");
+    WANT(&vnet, XS_RM, 0, S(VIF_OF_VNET "/backend"), "EACCES");
+    WANT(&vnet, XS_SET_PERMS, 0, S(VIF_OF_VNET "\0n4"), "EACCES");
+    for (unsigned i = 0; i < ARRAY_SIZE(own); i++) {
+        char path[96];
+        int n = snprintf(path, sizeof(path), VIF_OF_VNET "/%s", own[i]);
+        path[n + 1] = '4';
+        assert_string_equal(said(&vnet, XS_WRITE, 0, path, (uint32_t)n + 2), "=OK");
+    }
+    WANT(&vnet, XS_READ, 0, S(VIF_OF_VNET "/backend-id"), "=3");
+    devs_close(&d);
+    assert_int_equal(store_leave(4), 0);
+    driver.next = doms = NULL;
+    client_drop_events(&vnet);
 }
 
 /* What the core may hear of a guest's domid: true only if the store answered, also for one that failed on the way into it. */

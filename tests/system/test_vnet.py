@@ -1,11 +1,12 @@
 #!/usr/bin/python3 -mpytest
 # SPDX-License-Identifier: MIT
-"""A vnet with a Linux at its other end: what is heard of whom, and a download while the vnet's domain and net0 die. The long form, with two machines, is
+"""A vnet with a Linux at its other end: what is heard of whom, a download while the vnet's domain and net0 die, and such a domain that was taken over. The long form, with two machines, is
 tests/long/test_vnets.py."""
 import re
+import subprocess
 
 from tests.lib import vnets
-from tests.lib.crash import crash
+from tests.lib.crash import crash, rows
 from tests.lib.hub import Hub
 from tests.lib.machine import TEST_ISO, Machine, check, make_www
 from tests.lib.vnets import OTHER, PEER, on_peer
@@ -42,14 +43,40 @@ def heard_of_peers_alone(m, w):
     check(STRANGER not in out, f"a stranger is a peer: {out}")
 
 
-def another_address(m, w):
-    """A vnet's domain that says it is another: net0 lets nothing of that out."""
+# The letters of those frames that reached the wire.
+SEEN = """
+import re, socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+print("ready", flush=True)
+while True:
+    for letter in re.findall(rb"taken over ([a-z])", s.recv(65536)):
+        print(letter.decode(), flush=True)
+"""
+
+
+def taken_over(m, w):
+    """A vnet's domain of its own program, taken over (tests/domains/vnethostile): nothing that docs/threat-model.md says it cannot do is done, and net0's guest lives
+    on."""
     out = m.cmd("create vnet96", 60)
     check("vnet96: created as domain" in out, f"create vnet96: {out}")
-    shows(m, "network-list vnet96", r"^vnet96 +0( +\d+){4} +[1-9]")
-    got = w.peer("ping", "-c", "2", "-i", "0.2", "-W", "1", "10.0.2.41")
-    check(got[1] == 1, f"it answers: {got}")
-    m.cmd("vnet-delete 96")
+    until(lambda: w.peer("ping", "-c", "1", "-W", "1", "10.0.2.42"), lambda got: got[1] == 0, "it is not up")
+    ids = rows(m)
+    seen = subprocess.Popen(w.command("/usr/bin/python3", "-c", SEEN), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    check(seen.stdout.readline() == "ready\n", "nobody looks at the wire")
+    m.cmd(f"xenstore-write /local/domain/{ids['vnet96'][0]}/taken '{ids['debian'][0]} {ids['debian2'][0]} {ids['net0'][0]}'")
+    m.send("console vnet96\r")
+    got = m.expect(r"taken: (\d+) tried, (\d+) went through", 60)
+    m.leave()
+    check(int(got.group(1)) > 1500 and got.group(2) == "0", f"{got.group()}: {m.tail()}")
+    shows(m, "network-list vnet96", r"^vnet96 +0( +\d+){4} +9 ")
+    check(seen.stdout.readline() == "a\n", "its own frame was not seen")
+    seen.terminate()
+    check(not (more := seen.communicate(timeout=30)[0]), f"seen on the wire: {more}")
+    m.console("debian")
+    check(m.guest("ping -c 1 -W 5 10.0.2.2")[1] == 0, "net0's guest is not served any more")
+    m.leave()
+    out = m.cmd("destroy vnet96")
+    check(not out.strip(), f"destroy vnet96: {out}")
 
 
 def by_a_group(m, w):
@@ -103,7 +130,7 @@ def test_vnet():
         shows(m, "vnet-list", rf"^97 +{HERE}/24 +\d+ +\d+ +\d+ 1: debian2\n(.*\n)?  {PEER} +\d+ +\d+$")
         heard_of_peers_alone(m, w)
         by_a_group(m, w)
-        another_address(m, w)
+        taken_over(m, w)
         others_anew(m)
         out = m.cmd("vnet-delete 97")
         check("vnet97: is in use: debian2" in out, f"vnet-delete: {out}")

@@ -12,7 +12,7 @@ from tests.lib.crash import crash
 from tests.lib.hub import Hub
 from tests.lib.machine import BUILD, TEST_ISO, Machine, check, make_www
 from tests.lib.vnets import OTHER, PEER, in_guest, on_peer
-from tests.lib.wait import guest_says
+from tests.lib.wait import guest_says, until
 
 HERE, THERE = ("10.0.2.40", "10.0.2.41"), ("10.97.0.16", "10.97.0.17")
 MACS = "00:16:3e:00:00:16", "00:16:3e:00:00:17"
@@ -38,6 +38,23 @@ class Pinged:
         self.proc.wait(30)
         self.reader.join(30)
         return sorted((1000 * (b - a) for a, b in zip(self.times, self.times[1:])), reverse=True)[:n]
+
+
+def by_a_group(w, machines):
+    """A second vnet of all three, who know each other by a multicast group alone."""
+    on_peer(w, "ip", "link", "add", "vx99", "type", "vxlan", "id", "99", "local", PEER, "group", "239.9.9.9", "dstport", "4789", "dev", "eth0")
+    on_peer(w, "ip", "addr", "add", "10.99.0.2/24", "dev", "vx99")
+    on_peer(w, "ip", "link", "set", "vx99", "mtu", "1450", "up")
+    for m, here, address in zip(machines, HERE, (16, 17)):
+        out = m.cmd(f"vnet-create 99 ip={here[:-2]}5{here[-1]}/24 group=239.9.9.9 peers=any", 60) + m.cmd("network-attach debian2 vnet=99", 60)
+        check("vnet99: created as domain" in out, f"vnet-create: {out}")
+        m.console("debian2")
+        until(lambda m=m, a=address: m.guest(f"ip addr add 10.99.0.{a}/24 dev eth1 && ip link set dev eth1 mtu 1450 up"), lambda got: got[1] == 0, "no second interface")
+        until(lambda m=m: m.guest("ping -c 1 -W 1 10.99.0.2"), lambda got: got[1] == 0, "the Linux of the group does not answer")
+        m.leave()
+    machines[0].console("debian2")
+    until(lambda: machines[0].guest("ping -c 1 -W 1 10.99.0.17"), lambda got: got[1] == 0, "the other machine of the group does not answer")
+    machines[0].leave()
 
 
 def test_vnets():
@@ -78,3 +95,4 @@ def test_vnets():
             out = m.cmd("vnet-list")
             check(re.search(rf"^  {other} +[1-9]\d* +[1-9]\d*$", out, re.M), f"the other machine was not heard: {out}")
         on_peer(w, "ping", "-c", "1", "-W", "5", THERE[1])
+        by_a_group(w, machines)

@@ -33,7 +33,8 @@ WIRES = {n: LOGS / f"services-{n}.pcap" for n in ("n1", "u2")}  # what passed on
 
 def nics():
     """Two more NICs, on one wire with a network behind it; and one of another kind."""
-    return ["-netdev", "user,id=na,restrict=on", "-device", "e1000e,netdev=na,addr=a,romfile=",
+    return ["-netdev", "user,id=na,restrict=on", "-device", "e1000e,netdev=na,addr=a.0,multifunction=on,romfile=",
+            "-device", "edu,addr=a.1",
             "-netdev", "user,id=u2,restrict=on", "-netdev", "hubport,id=h,hubid=1,netdev=u2",
             *(x for i in (7, 8) for x in ("-netdev", f"hubport,id=n{i},hubid=1", "-device", f"{VIRTIO},netdev=n{i},addr={i}")),
             *(x for n, to in WIRES.items() for x in ("-object", f"filter-dump,id=d{n},netdev={n},file={to}"))]
@@ -41,7 +42,7 @@ def nics():
 
 @pytest.fixture(scope="module")
 def boot():
-    iso = make_iso("services", CMDLINE + "(00:04.0)(00:07.0)(00:08.0)(00:0a.0)", bundle=TEST_BUNDLE)
+    iso = make_iso("services", CMDLINE + "(00:04.0)(00:07.0)(00:08.0)(00:0a.*)", bundle=TEST_BUNDLE)
     with Boot("services", iso=iso, www=lambda: make_www()[0], disk=disk, extra=nics) as b:
         yield b
     for wire in WIRES.values():
@@ -148,6 +149,7 @@ def test_services_pciback(m):
 
 # --- front-ends of pciif ----------------------------------------------------------------------------------------------
 FRONT_NIC = "00:0a.0"  # an 82574L
+FRONT_EDU = "00:0a.1"  # MSI alone, and no reset
 
 
 def front(m, name, *patterns):
@@ -177,7 +179,7 @@ def test_services_pciif(m):
     out = struck(m, "create pcifront")
     check("created as domain" in out, f"create: {out}")
     front(m, "pcifront", r"00:01\.0 8086:10d3 class 020000", r"BAR 0 at [0-9a-f]+, 20000 bytes", "bus 1 is ffffffff, the bridge 600",
-          "command 6", "pcifront: interrupt", "pcifront: ready")
+          "command 6", "pcifront: MSI of the NIC", "pcifront: interrupt", "pcifront: ready")
     shows(m, "pci-list pcifront", r"^01\.0 0000:00:0a\.0  8086:10d3  MSI-X, DMA on")
     at = 0
     for how in ("", "--hang", *["--inject"] * KILLS):
@@ -192,8 +194,19 @@ def test_services_pciif(m):
         check(not out.strip(), f"pci-attach: {out}")
         front(m, "pcifront", *[r"1 devices now"] * (i + 1))
         at = rounds(m, at, 1)
+    # The other function of its slot, beside it and alone.
+    check(not m.cmd(f"pci-attach pcifront {FRONT_EDU},permissive=1").strip(), "pci-attach of the other function")
+    front(m, "pcifront", r"00:01\.1 1234:11e8", "pcifront: MSI", "2 devices now")
+    crash(m, "pciback", how="--inject")
+    at = rounds(m, at, 2)
+    for bdf in FRONT_EDU, FRONT_NIC:
+        check(not m.cmd(f"pci-detach pcifront {bdf}").strip(), f"pci-detach {bdf}")
+    at = rounds(m, at, 0)
+    check(not m.cmd(f"pci-attach pcifront {FRONT_EDU},permissive=1").strip(), "pci-attach of one function alone")
+    front(m, "pcifront", r"00:01\.0 1234:11e8", "pcifront: MSI", "1 devices now")
+    at = rounds(m, at, 1)
     # One that claims what is not its own and asks without an end: the other one is answered as before, the store too, and pciback's death changes nothing.
-    m.cmd(f"pci-detach pcifront {FRONT_NIC}")
+    m.cmd(f"pci-detach pcifront {FRONT_EDU}")
     out = m.cmd("create pcifront name=bad extra=hostile", 60)
     check("created as domain" in out, f"create: {out}")
     front(m, "bad", r"pcifront: hostile", r"[1-9]\d* answers to \d+ requests")

@@ -99,6 +99,21 @@ void front_write(unsigned devfn, unsigned off, unsigned size, uint32_t value)
     (void)access(XEN_PCI_OP_conf_write, devfn, off, size, value);
 }
 
+unsigned front_next(unsigned devfn)
+{
+    bool several = (devfn & 7) || (front_read(devfn, 0xc, 4) >> 16 & 0xff) == 0x80;
+
+    return several ? devfn + 1 : devfn + 8;
+}
+
+unsigned front_find(uint32_t id)
+{
+    for (unsigned devfn = 8; devfn < 256; devfn = front_next(devfn))
+        if (front_read(devfn, 0, 4) == id)
+            return devfn;
+    return 0;
+}
+
 uint32_t port_read(unsigned bus, unsigned devfn, unsigned off)
 {
     uint32_t v = 0x80000000u | bus << 16 | devfn << 8 | off;

@@ -16,6 +16,11 @@ bool front_ask(struct xen_pci_op *op);
 uint32_t front_read(unsigned devfn, unsigned off, unsigned size); /* ones if it was refused */
 void front_write(unsigned devfn, unsigned off, unsigned size, uint32_t value);
 
+/* Slot and function behind this one that may have something: those of a slot whose function 0 says that it has several, else the next slot; 256: none. */
+unsigned front_next(unsigned devfn);
+unsigned front_find(uint32_t id); /* 0: not there */
+
 uint32_t port_read(unsigned bus, unsigned devfn, unsigned off);
 
+void edu_begin(void); /* if there is one: an interrupt by MSI */
 void hostile(void) __attribute__((noreturn));

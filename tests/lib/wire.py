@@ -17,11 +17,11 @@ def net(*words, timeout=60):
 
 
 class Wire:
-    def __init__(self, owner=None, taps=1):
-        self.name, self.taps = str(owner or os.getpid()), taps
+    def __init__(self, owner=None):
+        self.name = str(owner or os.getpid())
 
     def __enter__(self):
-        got = net("up", self.name, "--taps", str(self.taps), "--address", f"{GATEWAY}/24", "--address", f"{WEB}/24")
+        got = net("up", self.name, "--address", f"{GATEWAY}/24", "--address", f"{WEB}/24")
         if got.returncode == 77:
             raise Skipped(got.stderr.strip())
         check(got.returncode == 0, f"tools/net up: {got.stderr}")

@@ -33,7 +33,9 @@ static enum look look(struct domain *d)
         return COUNTS;
     if (READ_ONCE(v->state) == VCPU_BLOCKED)
         return v->info && v->info->evtchn_upcall_pending ? COUNTS : IDLE;
-    if (v->kicked || cpu_ns - d->deadline_cpu_ns <= d->deadline_ms * NS_PER_MS / 16)
+    /* Signed: a slice that ends on another CPU meanwhile may be in the older one twice. */
+    if (v->kicked ||
+        (int64_t)(cpu_ns - d->deadline_cpu_ns) <= (int64_t)(d->deadline_ms * NS_PER_MS / 16))
         return STARVED;
     d->deadline_cpu_ns = cpu_ns;
     vcpu_kick(v); /* the mark of it goes with the next entry */

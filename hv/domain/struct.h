@@ -93,8 +93,8 @@ struct domain {
     uint64_t deadline_ms; /* 0 = off */
     uint64_t deadline_missed;
     struct timer deadline_timer;
-    uint64_t deadline_cpu_ns;   /* CPU time when it was last armed */
-    uint32_t deadline_ticks;    /* a: looks in a row that counted (domain/deadline.c) */
+    uint64_t deadline_cpu_ns;   /* CPU time when it was last armed, or a look counted */
+    uint32_t deadline_ticks;    /* a: looks that counted (domain/deadline.c) */
     struct timer watchdog[2];   /* SCHEDOP_watchdog */
     struct spinlock watch_lock; /* which of watchdog[] is in use */
 

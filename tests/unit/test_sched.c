@@ -1319,8 +1319,11 @@ TEST(deadline_spares_idle_paused_and_starved)
     vc[0].info->evtchn_upcall_pending = 1;
     until(shim_now_ns + 1000 * MS);
     assert_null(crashed);
-    vc[0].cpu_ns += 30 * MS; /* it did, before it was to say that it is well, and then never again */
-    until(shim_now_ns + 1000 * MS);
+    vc[0].cpu_ns += 30 * MS; /* it did, before it was to say that it is well, and then hardly again */
+    for (int i = 0; i < 100; i++) {
+        vc[0].kicked = 0;
+        until(shim_now_ns + 10 * MS);
+    }
     assert_null(crashed);
     vc[0].pause_count = 1;
     vc[0].state = VCPU_BLOCKED;
@@ -1330,6 +1333,32 @@ TEST(deadline_spares_idle_paused_and_starved)
     vc[0].pause_count = 0;
     until(shim_now_ns + 1000 * MS);
     assert_null(crashed);
+}
+
+/* One of six that loop on a CPU has less than what counts between two looks. */
+TEST(deadline_hits_the_hung_on_a_busy_cpu)
+{
+    deadline_arm(&dom[0], 200);
+    online(0, 5);
+    until(shim_now_ns + 3000 * MS);
+    assert_ptr_equal(crashed, &dom[0]);
+}
+
+/* It loops in the guest on a CPU of its own: nothing else has it come out. */
+TEST(deadline_has_the_hung_come_out)
+{
+    deadline_arm(&dom[0], 200);
+    vc[0].state = VCPU_RUNNABLE;
+    vc[0].cpu = cpus[1];
+    vc[0].in_guest = 1;
+    for (int i = 0; i < 20; i++) {
+        vc[0].cpu_ns += 25 * MS;
+        until(shim_now_ns + 25 * MS);
+        if (ipis[1]) /* it comes out, and goes in again */
+            vc[0].kicked = 0;
+        ipis[1] = 0;
+    }
+    assert_ptr_equal(crashed, &dom[0]);
 }
 
 /* An access to a device that is not answered, firmware, an emulator that gets no time itself: its time goes on, and it executes nothing. */

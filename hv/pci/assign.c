@@ -400,6 +400,8 @@ static int release_step(struct domain *d, struct pci_dev *p)
 {
     if (p->phase != PCI_TAKING_AWAY) {
         pci_fence_device(d, p);
+        if (!p->reset_stage) /* else that ends with it off */
+            pci_rom_off(p);
         p->phase = PCI_TAKING_AWAY;
         p->at_bar = 0;
         p->at_page = 0;

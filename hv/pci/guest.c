@@ -30,10 +30,14 @@ int pci_soft_reset(struct domain *d)
         return 0;
     spin_lock(&pci_lock);
     for (struct pci_dev *p = d->devices; p; p = p->next_owned) {
+        bool resets = p->reset_stage || p->dma_on || p->past == PCI_UNKNOWN || p->had_dma;
+        if (resets && reset_owned(d, p) == HC_AGAIN) {
+            rc = HC_AGAIN;
+            continue;
+        }
         p->msi_pirq = 0;
         pirq_use_msi(p, false);
-        if ((p->dma_on || p->past == PCI_UNKNOWN || p->had_dma) && reset_owned(d, p) == HC_AGAIN)
-            rc = HC_AGAIN;
+        pci_rom_off(p);
     }
     spin_unlock(&pci_lock);
     return rc;

@@ -75,6 +75,7 @@ bool pci_behind_iommu(const struct pci_dev *p); /* virtio says of itself whether
 int pci_at_rest(struct pci_dev *p) __must_check; /* 0: DMA may be given; else as pci_dma_enable */
 void pci_reset_choose(struct pci_dev *p);        /* sets p->reset */
 int pci_reset_step(struct pci_dev *p) __must_check; /* 0 done, HC_AGAIN, -EIO, -EOPNOTSUPP */
+void pci_rom_off(struct pci_dev *p);                /* it may share the BARs' decoder */
 void pci_restore(struct pci_dev *p); /* BARs and command (memory on, bus master and INTx off) */
 const char *pci_reset_name(enum pci_reset r);
 void pci_set_master(struct pci_dev *p, bool on); /* and reads back, so that posted DMA is behind us */

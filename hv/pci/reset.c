@@ -130,6 +130,8 @@ void pci_set_master(struct pci_dev *p, bool on)
     (void)pci_read(p, PCI_COMMAND, 2);
 }
 
+void pci_rom_off(struct pci_dev *p) { pci_write(p, PCI_ROM, 4, (uint32_t)p->bar[BH_PCI_ROM].base); }
+
 void pci_restore(struct pci_dev *p)
 {
     for (unsigned i = 0; i < 6; i++) {
@@ -140,8 +142,7 @@ void pci_restore(struct pci_dev *p)
         if (b->flags & BAR_64)
             pci_write(p, PCI_BAR0 + 4 * i + 4, 4, (uint32_t)(b->base >> 32));
     }
-    pci_write(p, PCI_ROM, 4,
-              (uint32_t)p->bar[BH_PCI_ROM].base); /* off: it may share the BARs' decoder */
+    pci_rom_off(p);
     if (p->cap_pcie)
         pci_write(p, p->cap_pcie + PCIE_DEVCTL, 2, p->devctl);
     pci_write(p, PCI_COMMAND, 2, PCI_CMD_MEM | PCI_CMD_INTX_OFF);

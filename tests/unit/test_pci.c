@@ -2019,6 +2019,27 @@ TEST(option_rom)
     assert_int_equal(nr_leaves, 0);
 }
 
+/* Whoever has the device next finds it off, also where nothing resets it: its BARs may not decode with it. */
+TEST(option_rom_is_off_for_the_next)
+{
+    struct sim *s = rom(msi_device(), 0xfd040001);
+
+    be_guest();
+    pci_init();
+    assert_int_equal(assign_all(MSI), 0);
+    pci_find(MSI)->reset = PCI_RESET_NONE;
+    assert_int_equal(cfg_wr(MSI, 0x30, 1, 1), 0);
+    dom.state = BH_DOM_SHUTDOWN;
+    while (pci_soft_reset(&dom))
+        shim_now_ns += NS_PER_MS;
+    assert_int_equal(get32(s, 0x30), 0xfd040000);
+    dom.state = BH_DOM_RUNNING;
+    assert_int_equal(cfg_wr(MSI, 0x30, 1, 1), 0);
+    dom.state = BH_DOM_DYING;
+    assert_int_equal(pci_release_all(&dom), 0);
+    assert_int_equal(get32(s, 0x30), 0xfd040000);
+}
+
 /* Of a driver domain of ours, and where something else lies or the core looks for trouble: the device is given, its ROM is not. */
 TEST(option_rom_that_nobody_sees)
 {

@@ -78,13 +78,18 @@ const struct vconfig_ops device_ops = { owned, cfg_read, cfg_write, set };
 
 void device_sync(domid_t dom)
 {
-    static uint64_t next[PLACES]; /* of the domains with this remainder */
+    static struct {
+        domid_t dom;
+        uint64_t until;
+    } last[PLACES];
     struct bh_pci_info info;
     uint64_t now = now_ns();
 
-    if (now < next[dom % PLACES])
+    /* Its kernel looks once, so others' asking is nothing to it. */
+    if (last[dom % PLACES].dom == dom && now < last[dom % PLACES].until)
         return;
-    next[dom % PLACES] = now + SYNC_NS;
+    last[dom % PLACES].dom = dom;
+    last[dom % PLACES].until = now + SYNC_NS;
     for (uint32_t i = 0; info_at(i, &info); i++)
         if (is_of(dom, &info))
             (void)vconfig_add(dom, info.sbdf, -1);

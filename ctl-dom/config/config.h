@@ -140,8 +140,8 @@ int config_check(const struct domcfg *c, const char *file, char *err, size_t n);
 
 /* One entry of pci= (config_pci.c): 0, and in err what of it does nothing, or ""; or -EINVAL and why. */
 int config_pci(struct cfg_pci *d, const char *spec, char *err, size_t n);
-/* What is said of a device that comes later counts as if the configuration said so. */
-void config_pci_say(struct domcfg *c, const struct cfg_pci *d);
+/* What is said of a device that comes later, and be it nothing, counts as if the configuration said so. Returns what was said of it. */
+struct cfg_pci config_pci_say(struct domcfg *c, const struct cfg_pci *d);
 /* One entry of vif= (config_vif.c), which is cut into pieces: the same. */
 int config_vif(struct cfg_vif *v, char *spec, char *err, size_t n);
 /* One entry of bridges= more (config_bridge.c): 0, or -EINVAL and why; and what must hold between them and the other keys. */

@@ -154,19 +154,21 @@ int config_pci(struct cfg_pci *d, const char *spec, char *err, size_t n)
     return 0;
 }
 
-void config_pci_say(struct domcfg *c, const struct cfg_pci *d)
+struct cfg_pci config_pci_say(struct domcfg *c, const struct cfg_pci *d)
 {
-    struct cfg_pci *at = NULL;
+    struct cfg_pci *at = NULL, was = { .sbdf = d->sbdf, .all = d->all };
 
     for (unsigned i = CFG_MAX_PCI; i-- > 0;) {
         struct cfg_pci *p = &c->pci_said[i];
         bool said = p->vslot || p->permissive;
         if (said && p->sbdf == d->sbdf && p->all == d->all) {
             at = p;
+            was = *p;
             break;
         }
         at = said ? at : p;
     }
-    if (at && (d->vslot || d->permissive))
-        *at = *d;
+    if (at)
+        *at = d->vslot || d->permissive ? *d : (struct cfg_pci){ 0 };
+    return was;
 }

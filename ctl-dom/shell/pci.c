@@ -94,7 +94,7 @@ static bool change(int argc, char **argv, const char *option,
 {
     char **w = option ? words(argv, option) : argv;
     uint32_t sbdf[FUNCTIONS];
-    struct cfg_pci said;
+    struct cfg_pci said, was;
     struct errbuf e;
 
     if (argv + argc - w < 3 || argv + argc - w > 4)
@@ -105,9 +105,12 @@ static bool change(int argc, char **argv, const char *option,
         out("%s: the virtual slot '%s' is passed over: devices lie where the core puts them\n",
             argv[0], w[3]);
     if (n && fn == pci_plug)
-        config_pci_say(&d->cfg, &said);
-    if (n && fn(d, sbdf, n, &e))
+        was = config_pci_say(&d->cfg, &said);
+    if (n && fn(d, sbdf, n, &e)) {
+        if (fn == pci_plug)
+            (void)config_pci_say(&d->cfg, &was);
         out("%s\n", e.s);
+    }
     return true;
 }
 

@@ -838,6 +838,10 @@ TEST(devices)
     assert_true(config_pci_said(&cfg, 0x500)->permissive);
     assert_true(config_pci_said(&cfg, 0x300)->vslot == 9 && !config_pci_said(&cfg, 0x300)->permissive);
     assert_int_equal(config_pci_said(&cfg, 0x405)->vslot, 7);
+    struct cfg_pci was = config_pci_say(&cfg, &(struct cfg_pci){ .sbdf = 0x500 });
+    assert_null(config_pci_said(&cfg, 0x500));
+    was = config_pci_say(&cfg, &was);
+    assert_true(config_pci_said(&cfg, 0x500)->permissive && !was.permissive && was.sbdf == 0x500);
     assert_int_equal(config_override(&cfg, "pci=['03:00.0']", err, sizeof(err)), 0);
     assert_null(config_pci_said(&cfg, 0x300));
     assert_int_equal(parse("pci = [ '03:00.*' ]\nbridges = [ 'a=03:00.1' ]\nrole = 'driver'\nimage = 'net'\n"

@@ -260,6 +260,11 @@ TEST(of_a_guest)
     SAYS("", "pci-attach", "web", "3:2.0@5,permissive=1");
     assert_int_equal(assign_flags, BH_ASSIGN_PERMISSIVE);
     assert_int_equal(config_pci_said(&web.cfg, NIC(2, 0))->vslot, 5);
+    SAYS("web: has 0000:03:02.0 already", "pci-attach", "web", "3:2.0");
+    assert_true(config_pci_said(&web.cfg, NIC(2, 0))->permissive);
+    SAYS("", "pci-detach", "web", "3:2.0");
+    SAYS("", "pci-attach", "web", "3:2.0"); /* which asks for less */
+    assert_int_equal(assign_flags, 0);
     fenced = false;
     assign_says = -ENOSPC;
     SAYS("web: 0000:03:02.1: ", "pci-attach", "web", "3:2.1");

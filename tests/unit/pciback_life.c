@@ -100,6 +100,9 @@ unsigned event_wait(uint64_t until_ns)
     if (until_ns > seen->now)
         seen->now = until_ns;
     point();
+    seen->shown = 0;
+    for (uint32_t sbdf; vconfig_nth(16, seen->shown, &sbdf) >= 0;)
+        seen->shown++;
     says(until_ns ? LIFE_WAITS : LIFE_SLEEPS);
     return xs_run_watches();
 }

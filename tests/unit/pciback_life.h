@@ -19,6 +19,7 @@ struct life_seen {   /* shared, too */
     uint8_t keep[LIFE_KEEP * 4096];
     long points; /* that lives passed: before each hypercall and each store to the ring's indices */
     unsigned adopted, served, lines;
+    unsigned shown; /* devices that domain 16 sees */
     uint64_t now;
 };
 

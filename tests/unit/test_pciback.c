@@ -334,6 +334,7 @@ TEST(test_what_it_says, .setup_func = no_world, .teardown_func = no_world)
     node_is("16/0/vdev-1", "0000:00:02.00");
     node_is("16/0/state-0", "3");
     node_is("16/0/state-1", "6");
+    assert_int_equal(seen->shown, 1);
     node_is("16/0/root_num", "1");
     node_is("16/0/root-0", "0000:00");
     WANT(&g16, XS_READ, 0, S("/local/domain/2/backend/pci/16/0/vdev-1"), "=0000:00:02.00");

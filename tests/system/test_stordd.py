@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from tests.lib import taken
-from tests.lib.machine import LOGS, Boot, check, make_www
+from tests.lib.machine import LOGS, ROOT, Boot, check, make_www
 
 KILLS = int(os.environ.get("KILLS", "1"))
 MIB = 1 << 20
@@ -103,6 +103,39 @@ def works(m, name, vdev, mib=4):
 
 def digest(m, name, vdev):
     return in_guest(m, name, f"dd if=/dev/{vdev} bs=64k iflag=direct 2> /dev/null | sha256sum").split()[0]
+
+
+# What the role's script calls, of a domain whose back-end directories are folders: an NBD server named `dead` says nothing.
+PROGRAMS = {"xenstore-read": 'cat "$T/store/$1"', "xenstore-rm": 'rm -f "$T/store/$1"', "modprobe": "", "blockdev": "echo 0", "stat": "echo 0:0",
+            "xenstore-write": 'while [ $# != 0 ]; do echo "$2" > "$T/store/$1"; shift 2; done',
+            "nbd-client": 'case $1 in -d) exit ;; esac; echo "$1" >> "$T/asked"; [ "$1" != dead ]'}
+
+
+def test_storage_silent(tmp_path):
+    """Servers that say nothing: each round waits for one of them, and the others' disks have their turn."""
+    for folder in "run/vbd", "run/dev", "bin", "sys/block/nbd0", "role":
+        (tmp_path / folder).mkdir(parents=True)
+    for name, text in PROGRAMS.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "role/common").write_text("words() { :; }\n")
+    for i, host in enumerate(("dead", "dead", "dead", "lives", "dead")):
+        (tmp_path / f"sys/bus/xen-backend/devices/vbd-9-{i}").mkdir(parents=True)
+        node = tmp_path / f"store/backend/vbd/9/{i}"
+        node.mkdir(parents=True)
+        for key, value in ("params", f"{host}:{i}"), ("mode", "w"), ("type", "nbd"):
+            (node / key).write_text(value)
+    script = tmp_path / "storage"
+    script.write_text(re.sub(r"(?<=[ \"(])/(run|sys|role)/", rf"{tmp_path}/\1/", (ROOT / "tools/guest/linux/storage").read_text()))
+    env = {**os.environ, "T": str(tmp_path), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "SUBSYSTEM": "xen-backend"}
+
+    def round_of(event):
+        (tmp_path / "asked").write_text("")
+        subprocess.run(["sh", str(script), event], env=env, check=True, timeout=60)
+        return (tmp_path / "asked").read_text().split().count("dead"), (tmp_path / "store/backend/vbd/9/3/hotplug-status").read_text().strip()
+    check(round_of("uevent") == (1, "error"), "a first look waits for more than one")
+    seen = [round_of("again") for _ in range(4)]
+    check(all(n <= 1 for n, _ in seen) and seen[-1][1] == "connected", f"servers waited for, and what the disk of the one that lives is: {seen}")
 
 
 def test_stordd_serves(m, port):

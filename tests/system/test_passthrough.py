@@ -6,6 +6,7 @@ neighbour, whom it does no harm when the guest has its devices write and read al
 import hashlib
 import random
 import re
+import time
 
 import pytest
 
@@ -138,7 +139,7 @@ def goes_astray(m):
             f"set -- $(head -1 resource); B=$1; for x in 3800:{FOREIGN[1]:#x} 3804:0 3808:65536 3810:0 400:2; do devmem $((B + 0x${{x%:*}})) 32 ${{x#*:}}; done; "
             "ring() { for t in $(seq 4095 -1 4092); do devmem $((B + 0x3818)) 32 $t; done; }; cd /")
     m.leave()
-    most = some
+    most, began = some, time.monotonic()
     for _ in range(20):  # lines are 8 in 10 seconds, and the copies had some
         m.console("debian")
         m.guest("ring", 120)
@@ -146,7 +147,8 @@ def goes_astray(m):
         most = blocked(m)
         if most > some:
             break
-    check(some < most < some + 100, f"{most - some} lines about 16,000 descriptors and more")
+    seconds = time.monotonic() - began
+    check(some < most <= some + 8 * (seconds / 10 + 2), f"{most - some} lines in {seconds:.0f} s about 16,000 descriptors and more")
 
 
 def test_passthrough(m):

@@ -80,10 +80,13 @@ struct dom {
     uint8_t upgrade;
     char words[352]; /* the builder's words of the command line, less boot= */
     uint64_t instance;
-    uint64_t silent_in; /* one more than the one that did not answer in its time (devices.c); 0: none */
-    uint64_t slow_in,
-        slow_ns; /* likewise, and how long that one has kept others waiting, as of then */
-    uint64_t slow_at_ns;
+    /* How long it kept those waiting whom it serves (devices.c). */
+    struct lateness {
+        uint64_t in;                  /* one more than the instance that this is of; 0: none */
+        bool answered;                /* that one has, once */
+        uint64_t slow_ns, slow_at_ns; /* beyond what each device may take, as of then */
+        uint64_t vain_ns, vain_at_ns; /* since it last said something, till then */
+    } late;
 
     /* supervisor.c, guests.c */
     enum dom_state state;

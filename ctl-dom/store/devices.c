@@ -25,9 +25,12 @@
 #define BACKEND_WAIT_NS 15000000000ull /* a driver domain may be in its back-off */
 #define LINUX_WAIT_NS   60000000000ull /* it may boot still */
 #define SILENT_WAIT_NS  1000000000ull  /* it did not answer the last time, and said nothing since */
-#define SLOW_PART       10u /* of that time each device has; what is over is forgotten as fast */
-#define DETACH_WAIT_NS  3000000000ull /* a disk finishes what is in flight */
-#define LOOK_NS         2000000ull
+/* The part of that time which each device has, whatever was: enough for a sound one on a machine that is very busy, since a create fails beyond. */
+#define LEAST_PART 3u
+#define FORGETS \
+    10u /* what was over that, and that it was silent, is forgotten in so many times as long */
+#define DETACH_WAIT_NS 3000000000ull /* a disk finishes what is in flight */
+#define LOOK_NS        2000000ull
 
 static bool look_around; /* a back-end asked for something */
 
@@ -442,8 +445,22 @@ static void learn_extent(const struct dom *d, const struct dom_dev *v)
     slot_extent(d, v, first, nr);
 }
 
-/* Once it was waited for in vain: others wait, too, as long as that lasts. */
-static bool is_silent(const struct dom *b) { return b && b->silent_in == b->instance + 1; }
+static uint64_t most_ns(bool foreign) { return foreign ? LINUX_WAIT_NS : BACKEND_WAIT_NS; }
+
+static struct lateness *lateness(struct dom *b)
+{
+    if (b->late.in != b->instance + 1)
+        b->late = (struct lateness){ .in = b->instance + 1 };
+    return &b->late;
+}
+
+/* It was waited for in vain for all its time, at once or bit by bit: others hardly wait then, until it says something, or one tries it again. */
+static bool is_silent(struct dom *b)
+{
+    uint64_t most = most_ns(b && b->cfg.driver_domain);
+
+    return b && lateness(b)->vain_ns >= most && now_ns() - b->late.vain_at_ns < FORGETS * most;
+}
 
 uint64_t dev_patience(const struct dom_dev *v, uint64_t ns)
 {
@@ -451,37 +468,44 @@ uint64_t dev_patience(const struct dom_dev *v, uint64_t ns)
 }
 
 /* How long an instance has kept others waiting, beyond what each device may take; less as time goes on. */
-static uint64_t slow_ns(const struct dom *b)
+static uint64_t slow_ns(struct dom *b)
 {
-    uint64_t since = (now_ns() - b->slow_at_ns) / SLOW_PART;
+    uint64_t since = (now_ns() - lateness(b)->slow_at_ns) / FORGETS;
 
-    return b->slow_in == b->instance + 1 && b->slow_ns > since ? b->slow_ns - since : 0;
-}
-
-static uint64_t most_ns(const struct dom_dev *v)
-{
-    return v->foreign ? LINUX_WAIT_NS : BACKEND_WAIT_NS;
+    return b->late.slow_ns > since ? b->late.slow_ns - since : 0;
 }
 
 /* One that is always slow, but never silent, has its whole time once, and then the part that every device has. */
 static uint64_t backend_patience(const struct dom_dev *v)
 {
-    const struct dom *b = dom_by_id(v->back);
-    uint64_t slow = b ? slow_ns(b) : 0, most = most_ns(v), least = most / SLOW_PART;
+    struct dom *b = dom_by_id(v->back);
+    uint64_t slow = b ? slow_ns(b) : 0, most = most_ns(v->foreign), least = most / LEAST_PART;
 
     return dev_patience(v, slow < most - least ? most - slow : least);
 }
 
-static void was_waited_for(const struct dom_dev *v, uint64_t ns)
+/* `same`: all the time for one instance, else it is nobody's. That a Linux boots is no slowness, if it answers then. */
+static void was_waited_for(struct dom *b, bool same, uint64_t ns, int rc)
 {
-    struct dom *b = dom_by_id(v->back);
-    uint64_t had = most_ns(v) / SLOW_PART;
+    bool in_vain = rc == -ETIME, silent = is_silent(b), boots;
+    uint64_t most = most_ns(b->cfg.driver_domain), slow = slow_ns(b);
+    struct lateness *l = &b->late;
 
-    if (!b || ns <= had)
+    boots = b->cfg.driver_domain && !l->answered && !in_vain;
+    if (!in_vain && rc != -EINTR) {
+        l->answered = true;
+        l->vain_ns = 0;
+    }
+    if (!same)
         return;
-    b->slow_ns = slow_ns(b) + ns - had;
-    b->slow_at_ns = now_ns();
-    b->slow_in = b->instance + 1;
+    if (in_vain && !silent) {
+        l->vain_at_ns = now_ns();
+        l->vain_ns = ns + (l->vain_ns < most ? l->vain_ns : 0);
+    }
+    if (ns > most / LEAST_PART && !boots) {
+        l->slow_ns = slow + ns - most / LEAST_PART;
+        l->slow_at_ns = now_ns();
+    }
 }
 
 static int waits(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
@@ -499,8 +523,6 @@ static int waits(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
             fail(e, -ETIME, "%s: %s: %s %s", d->cfg.name, dev_text(d, v),
                  b ? b->cfg.name : "its back-end",
                  is_silent(b) ? "still does not answer" : "does not answer");
-            if (b)
-                b->silent_in = b->instance + 1;
             return -ETIME;
         }
         if (patience_ends(&p, "%s: %s: waits for %s to serve it", d->cfg.name, dev_text(d, v),
@@ -509,8 +531,7 @@ static int waits(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
                         dev_text(d, v), b ? b->cfg.name : "its back-end");
         job_wait(now_ns() + LOOK_NS);
     }
-    if ((b = dom_by_id(v->back)))
-        b->silent_in = 0;
+    b = dom_by_id(v->back);
     if (!rc)
         learn_extent(d, v);
     if (!rc && v->foreign && v->kind == DEV_VBD && d->cfg.role == BH_ROLE_GUEST)
@@ -521,10 +542,14 @@ static int waits(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 
 int wait_backend(const struct dom *d, const struct dom_dev *v, struct errbuf *e)
 {
-    uint64_t began = now_ns();
+    struct dom *b = dom_by_id(v->back);
+    uint64_t began = now_ns(), instance = b ? b->instance : 0;
+    domid_t back = v->back;
     int rc = waits(d, v, e);
 
-    was_waited_for(v, now_ns() - began);
+    b = dom_by_id(v->back);
+    if (b)
+        was_waited_for(b, v->back == back && b->instance == instance, now_ns() - began, rc);
     return rc;
 }
 
@@ -788,7 +813,7 @@ static void on_backend(const char *path, void *arg)
     if (key && (!strcmp(key, "/" BH_KEY_GEN) || !strcmp(key, "/" BH_KEY_STATS))) {
         struct dom *b = dom_by_id((domid_t)strtoul(path + strlen("/local/domain/"), NULL, 10));
         if (b)
-            b->silent_in = 0;
+            b->late.vain_ns = 0;
     }
     /* The watch's own path: there were more events than the queue takes. */
     if (key && (!strcmp(key, "/" BH_KEY_REPLUG) || !strcmp(key, "/" BH_KEY_STALLED) ||

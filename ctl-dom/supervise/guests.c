@@ -75,8 +75,9 @@ static void next_kernel(struct dom *d)
 
     d->state = state_after(d->state, EV_RUNS); /* its end is dealt with until it is UP again */
     say("%s: soft reset, its next kernel starts", d->cfg.name);
-    linux_gone(d);               /* that knows of none whom it served */
-    int rc = store_introduce(d); /* watches and transactions of the last kernel */
+    linux_gone(d);                    /* that knows of none whom it served */
+    d->late = (struct lateness){ 0 }; /* and boots */
+    int rc = store_introduce(d);      /* watches and transactions of the last kernel */
     if (rc)
         fail(&e, rc, "%s: store: %s", d->cfg.name, errno_text(rc));
     else

@@ -181,6 +181,30 @@ static void another(struct domcfg *c)
     strcpy(c->name, "another");
     c->nr_vifs = 0;
 }
+/* Who waits for its boot does not find it slow, nor do those who come later; likewise with its next kernel. */
+static void again(const char *name, unsigned s)
+{
+    struct dom *d = dom_by_name(name);
+    struct errbuf e;
+
+    if (d && dom_destroy(d, &e))
+        BAD("%s", e.s);
+    core_by_name("netdd")->serves_from = m->clock + s * NS_PER_S;
+    made(name);
+}
+static void boots_for_long(void)
+{
+    instance_boots();
+    instance_works();
+    made("netdd");
+    again("behind", 58);
+    again("behind", 30);
+    if (dom_destroy(dom_by_name("behind"), &(struct errbuf){ 0 }))
+        BAD("behind is kept");
+    kexecs("netdd");
+    again("behind", 58);
+}
+
 static void of_itself(struct domcfg *c)
 {
     strcpy(c->name, "self");
@@ -210,6 +234,11 @@ TEST(refused)
 {
     machine_new();
     in_a_process(refusals, 0);
+}
+TEST(slow_boot)
+{
+    machine_new();
+    in_a_process(boots_for_long, 0);
 }
 
 /* --- it dies ------------------------------------------------------------------------------------------------------------ */

@@ -17,8 +17,10 @@
 #define SILENT_NS (30 * NS_PER_S) /* then it is said that there is no answer */
 /* From one read of a table that is not answered to the next of that back-end: nothing else of the store is done during one, for any disk. */
 #define SCAN_NS (VOLUMES_SCAN_NS * BLK_MAX_DEVS)
-#define NEXT_SCAN_NS \
-    NS_PER_S /* and that one takes so long at most: an eighth of the time if all disks are silent */
+/* And that one takes so long at most, but each eighth as long as the first, for one that was slow for a while, and in each such round once more where
+ * the back-end began anew: a third of the time if all disks are silent. */
+#define NEXT_SCAN_NS NS_PER_S
+#define SCAN_ROUND   8
 
 /* Idle: nothing of ours is with a back-end, or it is about to let go of it. Offered: it may have our ring. Serving: it says that it has. */
 enum step { IDLE, OFFERED, SERVING };
@@ -34,8 +36,12 @@ struct rdisk {
     int state;            /* ours, as the store has it */
     uint64_t look;        /* when to look again */
     uint64_t wait, again; /* after a connection that was no good: for how long, and till when */
-    const char *why;      /* it is not serving, NULL: it is */
-    char text[96];        /* room for that */
+    uint64_t lost;        /* when its table was not answered; of these, since the last that was: */
+    unsigned missed;
+    bool anew;       /* its back-end began anew in this round of them */
+    uint64_t theirs; /* the back-end's state then, and later */
+    const char *why; /* it is not serving, NULL: it is */
+    char text[96];   /* room for that */
     struct talk talk;
 };
 
@@ -245,6 +251,13 @@ static void dev_remove(struct rdisk *r)
     r->up = false;
 }
 
+/* It has not missed any. */
+static void scans_whole(struct rdisk *r)
+{
+    r->f.dev.scan_ns = r->missed = 0;
+    r->anew = false;
+}
+
 /* It is none until its next connection. */
 static void dev_lost(struct blkdev *d, const char *why)
 {
@@ -256,8 +269,10 @@ static void dev_lost(struct blkdev *d, const char *why)
     if (r->step != IDLE)
         refuse(r, silent ? why : r->f.breach);
     if (silent) {
-        r->look = r->again = now_ns() + SCAN_NS;
-        d->scan_ns = NEXT_SCAN_NS;
+        r->lost = now_ns();
+        r->look = r->again = r->lost + SCAN_NS;
+        d->scan_ns = ++r->missed % SCAN_ROUND ? NEXT_SCAN_NS : 0;
+        r->anew &= d->scan_ns != 0;
     }
     vf_forget(&r->f); /* that read: nobody else has one */
 }
@@ -269,7 +284,7 @@ static bool dev_add(struct rdisk *r)
     r->up = true;
     if (volumes_scan(&r->f.dev)) /* it was lost */
         return false;
-    r->f.dev.scan_ns = 0;
+    scans_whole(r);
     return true;
 }
 
@@ -330,6 +345,12 @@ static void idle(struct rdisk *r, uint64_t back)
     uint64_t now = now_ns();
     unsigned held;
 
+    /* Soon after its loss it follows us, later it moves by itself: it may be another, at the same place. */
+    if (back != r->theirs && r->f.dev.scan_ns && !r->anew && now - r->lost > SOON_NS) {
+        r->f.dev.scan_ns = 0;
+        r->anew = true;
+    }
+    r->theirs = back;
     if (back == XenbusStateInitialised || back == XenbusStateConnected || back == XenbusStateClosing) {
         (void)set_state(r, XenbusStateClosed);
         return;
@@ -395,7 +416,8 @@ static bool where(struct rdisk *r, bool *moved)
         unwatch(r);
         snprintf(r->be, sizeof(r->be), "%s", be ? be : "");
         r->back = (domid_t)id;
-        r->wait = r->f.dev.scan_ns = 0;
+        r->wait = 0;
+        scans_whole(r);
     }
     free(be);
     return watch(r);

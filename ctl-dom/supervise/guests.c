@@ -6,13 +6,13 @@
 #include <xen/sched.h>
 #include "console/console.h"
 #include "domain/dom.h"
-#include "domain/pci.h"
 #include "domain/records.h"
 #include "store/devices.h"
 #include "store/linux_life.h"
 #include "store/store.h"
 #include "supervise/autostart.h"
 #include "supervise/life.h"
+#include "supervise/owned.h"
 #include "supervise/report.h"
 #include "supervise/supervisor.h"
 #include "supervise/update.h"
@@ -145,7 +145,7 @@ static void guest_ended(struct dom *d, const struct bh_dominfo *di)
     } else if (action == ACTION_DESTROY) {
         dom_destroy(d, &e);
     } else {
-        pci_detach_all(d); /* what is kept is looked at: they write into it no more */
+        pci_over(d); /* what is kept is looked at: they write into it no more */
         d->state = state_after(d->state, EV_ENDED);
     }
 }

@@ -9,6 +9,7 @@
 #include "console/console.h"
 #include "domain/pci.h"
 #include "store/connection.h"
+#include "store/devices.h"
 #include "store/pci_guest.h"
 
 static bool listed(const struct dom *d, uint32_t sbdf, unsigned below)
@@ -124,4 +125,15 @@ void pci_settle(struct dom *d)
         rc = store_set_pci(d, &e);
     if (rc)
         say("%s: its devices are not described in the store: %s", d->cfg.name, errno_text(rc));
+}
+
+void pci_over(struct dom *d)
+{
+    struct errbuf e;
+
+    pci_detach_all(d);
+    pci_found(d);
+    /* pciback keeps no room for what it had, and describes it no more when it starts again. */
+    if (store_up && store_pci_anew(d, &e))
+        say("%s", e.s);
 }

@@ -15,3 +15,5 @@ void pci_found(struct dom *d);
 void pci_settle(struct dom *d);
 /* As pci_found of a guest, which may stand still for a change that a former instance of ours was at. */
 void pci_goes_on(struct dom *d);
+/* A guest that ended and is kept has none any more, in the core, its record and the store. Done again, it is as if it had been done once. */
+void pci_over(struct dom *d);

@@ -44,6 +44,8 @@ static int may_have(const struct dom *d, uint32_t sbdf, struct errbuf *e)
 {
     int rc = pci_could(&d->cfg, sbdf, e);
 
+    if (!rc && d->state == DOM_OVER)
+        rc = fail(e, -EPERM, "%s: has ended, and no device comes to what is kept of it", d->cfg.name);
     if (!rc && d->cfg.role == BH_ROLE_GUEST && d->cfg.kernel[0] && !d->cfg.nr_pci && !store_pci_bus(d))
         rc = fail(e, -ENODEV,
                   "%s: was started without a device, so its kernel knows of no bus: pci = [ '%s' ] in its configuration, and start it again",

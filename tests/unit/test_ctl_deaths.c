@@ -44,7 +44,7 @@ static unsigned trial_step;
 static const char by_hand[] = "create, paused"; /* whoever typed it lets it go on */
 
 /* --- how a domain may be ---------------------------------------------------------------------------------------------- */
-enum { WHOLE = 1, GONE = 2, WAITS = 4 };
+enum { WHOLE = 1, GONE = 2, WAITS = 4, KEPT = 8 };
 static const char *const names[] = { "store", "pciback", "blk0", "net0", "blk1",
                                      "net1",  "web",     "late", "hand", "bad" };
 
@@ -155,6 +155,12 @@ static unsigned state_of(const char *name)
         waits += !strcmp(w->cfg.name, name);
     if (waits + (d != NULL) > 1)
         BAD("%s: is there, and waits, or waits twice", name);
+    if (d && d->state == DOM_OVER && !d->ending && core_by_id(d->id)) {
+        pci_whole(d);
+        if (d->cfg.nr_pci)
+            BAD("%s: is kept with a device", name);
+        return KEPT;
+    }
     if (d)
         is_whole(d);
     return d ? WHOLE : waits ? WAITS : GONE;
@@ -330,6 +336,11 @@ static void pci_attach_web(void)
     instance_works();
     if (d->cfg.nr_pci != 1)
         BAD("web: has no device");
+}
+static void web_is_for_keeps(void)
+{
+    pci_attach_web();
+    dom_by_name("web")->cfg.on_crash = ACTION_PRESERVE;
 }
 static void pci_detach_web(void)
 {
@@ -598,6 +609,8 @@ static void all_works(void)
     end("net1");
     if (!dom_by_name("net0") && make("net0"))
         BAD("net0: is not created again");
+    if (dom_by_name("web") && dom_by_name("web")->state == DOM_OVER)
+        end("web");
     if (!dom_by_name("web") && make("web"))
         BAD("web: is not created again");
     if (!dom_by_name("hand") && make("hand"))
@@ -759,6 +772,10 @@ static const struct trial trials[] = {
       .run = make_net1,
       .of = { { "net0", GONE, GONE }, { "net1", WHOLE | GONE, WHOLE } } },
     { .name = "crash of a guest", .run = web_crashes, .of = { { "web", WHOLE, WHOLE } } },
+    { .name = "crash of a guest that is kept",
+      .before = web_is_for_keeps,
+      .run = web_crashes,
+      .of = { { "web", KEPT, KEPT } } },
     { .name = "power off", .run = web_ends, .of = { { "web", GONE, GONE } } },
     { .name = "rename",
       .run = rename_web,

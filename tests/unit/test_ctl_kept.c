@@ -3,10 +3,12 @@
 // FLAGS: -Ictl-dom -Idomains/include -luuid -lcrypto
 // A guest that is kept as it ended has no devices: they do not write into its memory while somebody looks at it, and others may have them.
 #include "ctl_machine.h"
+#include <errno.h>
 #include <sanitizer/lsan_interface.h>
 #include <xen/sched.h>
 #include "domain/load.h"
 #include "supervise/life.h"
+#include "supervise/plug.h"
 #include "unit.h"
 
 enum { DEVICE = 0x20 }; /* the machine's second */
@@ -26,8 +28,24 @@ static struct dom *with_device(const char *name)
     return d;
 }
 
+static bool in_store(const struct dom *d)
+{
+    char path[80];
+
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/pci/%u/0/num_devs", BH_DOMID_PCIBACK,
+             d->id);
+    bool there = store_value(path);
+    snprintf(path, sizeof(path), "/local/domain/%u/device/pci/0/backend", d->id);
+    assert_int_equal(store_value(path) != NULL, there);
+    return there;
+}
+
 static void ends(struct dom *d, unsigned state, unsigned reason)
 {
+    struct errbuf e;
+    uint32_t sbdf = DEVICE;
+
+    assert_true(in_store(d));
     m->clock += 90 * NS_PER_S;
     core_by_id(d->id)->state = (uint8_t)state;
     core_by_id(d->id)->reason = reason;
@@ -35,6 +53,10 @@ static void ends(struct dom *d, unsigned state, unsigned reason)
     instance_works();
     assert_int_equal(d->state, DOM_OVER);
     assert_non_null(core_by_id(d->id)); /* it is there */
+    assert_int_equal(m->device_of[1], BH_DOMID_NONE);
+    assert_int_equal(d->cfg.nr_pci, 0); /* nobody lists it with one */
+    assert_false(in_store(d));
+    assert_int_equal(pci_plug(d, &sbdf, 1, &e), -EPERM); /* nor is it given one now */
     assert_int_equal(m->device_of[1], BH_DOMID_NONE);
 }
 

@@ -103,6 +103,7 @@ int store_set_pci(struct dom *d, struct errbuf *e)
     described = d->cfg.nr_pci;
     return 0;
 }
+int store_pci_anew(struct dom *d, struct errbuf *e) { return 0; }
 static unsigned going; /* which its front-end was told of */
 int store_pci_goes(struct dom *d, const uint32_t *sbdf, unsigned n, struct errbuf *e)
 {

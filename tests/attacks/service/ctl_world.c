@@ -50,7 +50,7 @@ void autostart_again(struct waiting *w)
 void linux_gone(const struct dom *b) {}
 int devs_renew(struct dom *d, struct errbuf *e) { return 0; }
 void pci_change(struct dom *d) {}
-void pci_detach_all(const struct dom *d) {}
+void pci_over(struct dom *d) {}
 void domcon_drain(struct dom *d) {}
 void domcon_restart(struct dom *d) {}
 void domcon_last_line(const struct dom *d, char *buf, size_t n) { buf[0] = 0; }

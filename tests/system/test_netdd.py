@@ -17,6 +17,7 @@ MAC = "00:16:3e:00:00:21"
 NIC = "00:06.0"  # an 82574L, on a network of its own
 WWW, DIGEST = make_www()
 LOAD = "wget -q -O - http://10.0.2.100/10mb.bin | sha256sum"
+RX = "/sys/class/net/eth0/statistics/rx_bytes"
 WAY = "ip addr replace 10.0.2.23/24 dev br0"  # netdd's own
 # Of the guest behind it; each returns when the interface is there again and answers.
 ANSWERS = "until ping -c 1 -W 2 10.0.2.2 > /dev/null 2>&1; do sleep 1; done"
@@ -74,7 +75,7 @@ def test_netdd_killed(m):
     for i in range(KILLS):
         load = i == KILLS - 1  # it is under way when netdd dies, and goes on
         if load:
-            in_guest(m, f"({LOAD} > /tmp/sum 2>&1) &")
+            in_guest(m, f"had=$(cat {RX}); ({LOAD} > /tmp/sum 2>&1) & until [ $(cat {RX}) -gt $((had + 65536)) ]; do usleep 20000; done")
         new = dies(m)
         in_guest(m, ANSWERS, 120)
         check(vif(m) == ("0", new, "4"), f"{vif(m)}, not of {new}")

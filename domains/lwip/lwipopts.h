@@ -19,6 +19,9 @@
 #define LWIP_BROADCAST_PING  0
 #define LWIP_MULTICAST_PING  0
 #define MEM_ALIGNMENT        16
+
+/* IPv6 packets are not cut, whatever a "packet too big" of anybody's says: lwIP cuts them for ever where it leaves no room behind the headers. */
+#define LWIP_IPV6_FRAG  0
 #define IPV6_FRAG_COPYHEADER 1 /* pointers are longer than what it would lie in */
 
 /* The heap has what is on its way out: copies of what was sent, headers, answers. */

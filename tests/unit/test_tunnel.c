@@ -9,6 +9,7 @@
 #include "net.h"
 #include "tunnel.h"
 #include <lwip/etharp.h>
+#include <lwip/inet_chksum.h>
 
 #define SLOTS 56u
 
@@ -227,6 +228,50 @@ TEST(under_way)
     ring_full = true;
     send_to(5, 60); /* lwIP has no room: it is gone, and not under way for ever */
     ring_full = false;
+}
+
+#define HERE6  "\xfe\x80\0\0\0\0\0\0\x02\x16\x3e\xff\xfe\0\0\x1e"
+#define THERE6 "\xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\x66"
+/* By IPv6, of the link alone. */
+static void icmp6(unsigned len)
+{
+    uint8_t pseudo[200] = { 0 };
+
+    net_eth(outer, 0x86dd);
+    memcpy(outer + 14, "\x60\0\0\0\0\0\x3a\xff" THERE6 HERE6, 40);
+    outer[19] = (uint8_t)len;
+    memcpy(pseudo, outer + 22, 32);
+    pseudo[35] = (uint8_t)len, pseudo[39] = 58;
+    memcpy(pseudo + 40, outer + 54, len);
+    uint16_t s = inet_chksum(pseudo, (uint16_t)(40 + len));
+    memcpy(outer + 56, &s, 2);
+    net_in(outer, 54 + len, false);
+}
+static void not_more(void) { assert_true(outs < 1000); }
+
+/* A vnet by IPv4 has IPv6 as well: it answers, and is not led to cut its answers for ever. */
+TEST(too_big)
+{
+    out_hook = not_more;
+    net_later(5000);
+    memset(outer + 54, 0, 48);
+    outer[54] = 135;
+    memcpy(outer + 62, HERE6 "\1\1" PEER_MAC, 24);
+    icmp6(32);
+    for (unsigned mtu = 40; mtu < 60; mtu++) {
+        memset(outer + 54, 0, 48);
+        outer[54] = 2, outer[61] = (uint8_t)mtu;
+        outer[62] = 0x60;
+        memcpy(outer + 70, HERE6 THERE6, 32);
+        icmp6(48);
+        memset(outer + 54, 0, 64);
+        outer[54] = 128;
+        outs = 0;
+        icmp6(64);
+        assert_int_equal(outs, 1);
+        assert_int_equal(out[54], 129);
+    }
+    out_hook = NULL;
 }
 
 TEST(what_is_said)

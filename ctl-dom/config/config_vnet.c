@@ -43,9 +43,9 @@ static const char *address(const char *at, bool six)
     return six && !memcmp(a, (uint8_t[12]){ [10] = 0xff, 0xff }, 12) ? NULL : end;
 }
 
-static bool is_address(const char *text)
+static bool is_address(const char *text, bool six)
 {
-    const char *end = address(text, false);
+    const char *end = address(text, six);
 
     return end && !*end;
 }
@@ -83,14 +83,14 @@ const char *config_vnet(const struct settings *s, uint32_t vnet, char *out, size
         return *peers || *group || *port ? "peers, group and port are for a vnet (vnet = ID)" : NULL;
     if (by_dhcp ? *ip != 0 : !is_own(ip, six))
         return "ip: a vnet has an address of its own, A.B.C.D/LEN, one of IPv6 in a /64, or dhcp = 1";
-    if (six && (*gw || *group))
-        return "gateway and group are IPv4's: routers of IPv6 announce themselves";
-    if (*gw && !is_address(gw))
-        return "gateway: is no address";
+    if (six && *group)
+        return "group: is IPv4's";
+    if (*gw && !is_address(gw, six))
+        return "gateway: is no address, of one kind with ip";
     if (!are_peers(peers, six))
         return "peers: addresses with commas between, of one kind with ip, or any";
-    if (*group &&
-        (!is_address(group) || strtoul(group, NULL, 10) < 224 || strtoul(group, NULL, 10) > 239))
+    if (*group && (!is_address(group, false) || strtoul(group, NULL, 10) < 224 ||
+                   strtoul(group, NULL, 10) > 239))
         return "group: is no address of a group (224.0.0.0 to 239.255.255.255)";
     if (*port && !is_port(port))
         return "port: is none";
@@ -102,7 +102,8 @@ const char *config_vnet(const struct settings *s, uint32_t vnet, char *out, size
         at += (size_t)snprintf(out + at, n - at, " ip6=%.*s", (int)strcspn(ip, "/"), ip);
     WORD("ip=", six ? "" : ip);
     WORD("dhcp", by_dhcp ? "=1" : "");
-    WORD("gw=", gw);
+    WORD("gw=", six ? "" : gw);
+    WORD("gw6=", six ? gw : "");
     WORD("peers=", peers);
     WORD("group=", group);
     WORD("port=", port);

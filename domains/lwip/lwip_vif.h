@@ -4,7 +4,7 @@
  *
  *     ip=A.B.C.D[/PREFIX]   one of its own (/24 if it does not say); gw=A.B.C.D: who knows the rest of the world
  *     dhcp                  the network gives one
- *     ip6=ADDRESS           beside the link-local one, and those that routers announce
+ *     ip6=ADDRESS           beside the link-local one, and those that routers announce; gw6=ADDRESS: who knows the rest of the world, routers apart
  *
  * Whoever has one turns lwip_wait instead of event_wait: lwIP has timers.
  */
@@ -15,6 +15,8 @@
 struct lwip_vif {
     struct netif netif;
     struct netfront front;
+    ip6_addr_t gw6;
+    bool no_routers; /* those of IPv6 are not believed: an address and a way are said, or there are none */
     uint64_t dropped; /* frames that came when there was no memory for them, and those that lwIP wanted to send when the ring was full */
 };
 

@@ -22,7 +22,18 @@
 
 /* IPv6 packets are not cut, whatever a "packet too big" of anybody's says: lwIP cuts them for ever where it leaves no room behind the headers. */
 #define LWIP_IPV6_FRAG  0
-#define IPV6_FRAG_COPYHEADER 1 /* pointers are longer than what it would lie in */
+#define LWIP_IPV6_REASS 0 /* nor put together */
+
+/* An address is ours as soon as it is given, and no neighbour's word takes it away. */
+#define LWIP_IPV6_DUP_DETECT_ATTEMPTS 0
+
+/* Sixteen peers of a vnet, and whoever else asks meanwhile. */
+#define ARP_TABLE_SIZE            64
+#define LWIP_ND6_NUM_NEIGHBORS    64
+#define LWIP_ND6_NUM_DESTINATIONS 32
+
+/* The way to other networks by IPv6, where somebody said it (gw6=). */
+#define LWIP_HOOK_ND6_GET_GW lwip_gateway6
 
 /* The heap has what is on its way out: copies of what was sent, headers, answers. */
 #define MEM_SIZE         (256 * 1024)

@@ -6,11 +6,14 @@
  * A back-end that fills in blank checksums does so for TCP; a datagram may leave in fragments, and a fragment's checksum nobody can fill in.
  */
 #include "lwip_vif.h"
+#include "isn.h"
 #include <errno.h>
 #include <lwip/dhcp.h>
 #include <lwip/ethip6.h>
 #include <lwip/etharp.h>
+#include <lwip/icmp6.h>
 #include <lwip/init.h>
+#include <lwip/ip6.h>
 #include <lwip/sys.h>
 #include <lwip/timeouts.h>
 #include <netif/ethernet.h>
@@ -35,13 +38,47 @@ void lwip_wait(uint64_t until_ns)
     sys_check_timeouts();
 }
 
+/*
+ * Of IPv6 nothing is taken that lets a stranger lead us about: routers where there are to be none, another way, a way that takes less than each must. Nor what hides
+ * behind further headers; a querier's question of groups has one.
+ */
+static bool leads_about(const struct lwip_vif *v, const uint8_t *frame, unsigned len)
+{
+    const uint8_t *next = frame + ETH_HEADER + IP6_HLEN;
+
+    if (len < ETH_HEADER || (frame[12] << 8 | frame[13]) != ETHTYPE_IPV6)
+        return false;
+    if (len < ETH_HEADER + IP6_HLEN + 8)
+        return true;
+    switch (frame[ETH_HEADER + 6]) {
+    case IP6_NEXTH_TCP:
+    case IP6_NEXTH_UDP: return false;
+    case IP6_NEXTH_ICMP6:
+        return *next == ICMP6_TYPE_RD || (*next == ICMP6_TYPE_RA && v->no_routers) ||
+               (*next == ICMP6_TYPE_PTB && !next[4] && !next[5] &&
+                (next[6] << 8 | next[7]) < IP6_MIN_MTU_LENGTH);
+    case IP6_NEXTH_HOPBYHOP:
+        return next[0] != IP6_NEXTH_ICMP6 || next[1] || len < ETH_HEADER + IP6_HLEN + 16 ||
+               next[8] != ICMP6_TYPE_MLQ;
+    default: return true;
+    }
+}
+
+const ip6_addr_t *lwip_gateway6(struct netif *netif, const ip6_addr_t *there)
+{
+    const struct lwip_vif *v = netif->state;
+
+    (void)there;
+    return ip6_addr_isany(&v->gw6) ? NULL : &v->gw6;
+}
+
 static void on_frame(struct netfront *nf, const uint8_t *frame, unsigned len, bool good, void *arg)
 {
     struct lwip_vif *v = arg;
     uint16_t flags = v->netif.chksum_flags;
 
     (void)nf;
-    if (!v->netif.input) /* connected a moment ago */
+    if (!v->netif.input || leads_about(v, frame, len)) /* no input: connected a moment ago */
         return;
     struct pbuf *p = pbuf_alloc(PBUF_RAW, (uint16_t)len, PBUF_POOL); /* a page at most */
     if (!p) {
@@ -131,9 +168,11 @@ static int add(struct lwip_vif *v)
         return -ENOMEM;
     netif_set_default(&v->netif);
     netif_create_ip6_linklocal_address(&v->netif, 1);
-    netif_set_ip6_autoconfig_enabled(&v->netif, 1);
+    netif_set_ip6_autoconfig_enabled(&v->netif, !v->no_routers);
     if (cmdline_get("ip6", word, sizeof(word)) &&
         (!ip6addr_aton(word, &ip6) || netif_add_ip6_address(&v->netif, &ip6, NULL)))
+        return -EINVAL;
+    if (cmdline_get("gw6", word, sizeof(word)) && !ip6addr_aton(word, &v->gw6))
         return -EINVAL;
     netif_set_link_up(&v->netif);
     netif_set_up(&v->netif);

@@ -197,14 +197,12 @@ static void send(struct nic *n, struct pkt *p)
 
 /* --- coming up -------------------------------------------------------------------------------------------- */
 
-/* Our own: of IPv6 the one behind the link's, and no other that a router may announce. It is ours already: a vnet that came back does not ask again whether it is free. */
+/* Our own: of IPv6 the one behind the link's. */
 static void own_address(struct netif *n)
 {
     t.v.here = end_of(t.six ? netif_ip_addr6(n, 1) : netif_ip_addr4(n));
-    if (t.six) {
-        netif_set_ip6_autoconfig_enabled(n, 0);
+    if (t.six)
         netif_ip6_addr_set_state(n, 1, IP6_ADDR_PREFERRED);
-    }
 }
 
 static void ports_open(void)
@@ -272,7 +270,7 @@ static void come_up(void)
 
     if (!t.begun)
         t.begun = outside(&devid) && !lwip_vif_begin(&t.vif, devid);
-    t.vif.front.polled = true;
+    t.vif.front.polled = t.vif.no_routers = true;
     int rc = t.begun ? lwip_vif_up(&t.vif) : -EAGAIN;
     if (!rc)
         ports_open();

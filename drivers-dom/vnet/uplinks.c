@@ -2,7 +2,7 @@
 /*
  * A vnet domain's one bridge and its uplink, the tunnel, in the place of drivers-dom/net/uplinks.c. Words of its command line:
  *
- *     vnet=ID peers=ADDRESS,...[,any] group=A.B.C.D port=N mtu=BYTES     and lwip_vif.h's: ip=, gw=, dhcp, ip6=
+ *     vnet=ID peers=ADDRESS,...[,any] group=A.B.C.D port=N mtu=BYTES     and lwip_vif.h's: ip=, gw=, dhcp, ip6=, gw6=
  */
 #include <loop.h>
 #include <stdio.h>

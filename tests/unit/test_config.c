@@ -1034,9 +1034,9 @@ TEST(vnets)
         { "ip='fd00::2/48'", "ip: a vnet has" },
         { "ip='fd00::2::1'", "ip: a vnet has" },
         { "ip='fd00::2 x=1'", "ip: a vnet has" },
-        { "ip='fd00::2'\ngateway='10.0.0.1'", "gateway and group are IPv4's" },
-        { "ip='fd00::2'\ngroup='239.1.1.1'", "gateway and group are IPv4's" },
-        { "ip='10.0.0.2'\ngateway='fd00::1'", "gateway: is no address" },
+        { "ip='fd00::2'\ngateway='10.0.0.1'", "of one kind with ip" },
+        { "ip='fd00::2'\ngroup='239.1.1.1'", "group: is IPv4's" },
+        { "ip='10.0.0.2'\ngateway='fd00::1'", "of one kind with ip" },
         { "ip='10.0.0.2'\nport=0", "port: is none" },
         { "ip='10.0.0.2'\nport=65536", "port: is none" },
         { "vnet=0\nip='10.0.0.2'", "vnet: " },
@@ -1062,8 +1062,9 @@ TEST(vnets)
                                      "group=239.1.1.1 port=8472 deadline=0");
     assert_int_equal(parse(VNET "dhcp=1"), 0);
     assert_string_equal(cfg.cmdline, "vnet=97 dhcp=1");
-    assert_int_equal(parse(VNET "ip='fd00::2/64'\npeers='fd00::3,any,fd00::1:4'"), 0);
-    assert_string_equal(cfg.cmdline, "vnet=97 ip6=fd00::2 peers=fd00::3,any,fd00::1:4");
+    assert_int_equal(parse(VNET "ip='fd00::2/64'\ngateway='fd00::1'\npeers='fd00::3,any,fd00::1:4'"),
+                     0);
+    assert_string_equal(cfg.cmdline, "vnet=97 ip6=fd00::2 gw6=fd00::1 peers=fd00::3,any,fd00::1:4");
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         snprintf(text, sizeof(text), "%s%s", VNET, bad[i].more);
         assert_true(parse(text) < 0);

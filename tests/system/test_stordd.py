@@ -95,14 +95,19 @@ def attach(m, spec, name="user"):
     return m.cmd(f"block-attach {name} {spec},{DISK}", 120)
 
 
+def there(vdev):
+    """For a guest's shell: its front-end has it a little after the attach is over."""
+    return f"until dd if=/dev/{vdev} of=/dev/null count=1 2> /dev/null; do usleep 100000; done; "
+
+
 def works(m, name, vdev, mib=4):
-    out = in_guest(m, name, f"diskcheck /dev/{vdev} 2 4 {mib} || true", 200)
+    out = in_guest(m, name, there(vdev) + f"diskcheck /dev/{vdev} 2 4 {mib} || true", 200)
     if " 0 errors" not in out:
         check(False, f"{vdev}: {out}\n{in_stordd(m, 'dmesg | tail -n 12; cat /run/*.log')}")
 
 
 def digest(m, name, vdev):
-    return in_guest(m, name, f"dd if=/dev/{vdev} bs=64k iflag=direct 2> /dev/null | sha256sum").split()[0]
+    return in_guest(m, name, there(vdev) + f"dd if=/dev/{vdev} bs=64k iflag=direct 2> /dev/null | sha256sum").split()[0]
 
 
 # What the role's script calls, of a domain whose back-end directories are folders: an NBD server named `dead` says nothing.
@@ -146,7 +151,7 @@ def test_stordd_serves(m, port):
         m.expect(rf"user: disk {vdev}: if stordd dies it stands still", 20)
     for vdev in ("xvda", "xvdb", "xvdc"):
         works(m, "user", vdev)
-    in_guest(m, "user", "! dd if=/dev/zero of=/dev/xvdd count=1 oflag=direct 2> /dev/null")
+    in_guest(m, "user", there("xvdd") + "! dd if=/dev/zero of=/dev/xvdd count=1 oflag=direct 2> /dev/null")
     check(any(EXPORT.read_bytes()), "nothing came to the other machine")
     rows = m.cmd("block-list user")
     check(len(re.findall(r"\n\d+ ", rows)) == 4, rows)

@@ -123,7 +123,8 @@ static const char *options(const struct look *l, unsigned at, unsigned end)
     return l->whole ? NULL : refuse(l, NULL, 0, "a neighbour message that is too long");
 }
 
-static const char *icmp6(const struct look *l, unsigned at, unsigned end)
+/* From no address, a solicitation asks whether its target is free: who asks that of another's forbids it that one. */
+static const char *icmp6(const struct look *l, unsigned at, unsigned end, bool nobody)
 {
     const uint8_t *m = l->f + at;
 
@@ -137,7 +138,10 @@ static const char *icmp6(const struct look *l, unsigned at, unsigned end)
         if (!own_ip6(l->p, m + 8))
             return refuse(l, m + 8, 16, "a neighbour advertisement");
         /* fall through */
-    case ND_NS: return options(l, at + 24, end);
+    case ND_NS:
+        if (nobody && !own_ip6(l->p, m + 8))
+            return refuse(l, m + 8, 16, "a search for an address's owner");
+        return options(l, at + 24, end);
     }
     return NULL;
 }
@@ -153,9 +157,10 @@ static const char *ip6(const struct look *l, unsigned at)
     bool icmp = proto == ICMP6;
     if (!transport)
         return refuse(l, NULL, 0, "IPv6 headers that are cut off");
-    if (!own_ip6(l->p, h + 8) && !(icmp && zero(h + 8, 16)))
+    bool nobody = zero(h + 8, 16);
+    if (!own_ip6(l->p, h + 8) && !(icmp && nobody))
         return refuse(l, h + 8, 16, "a source address");
-    return icmp ? icmp6(l, transport, l->len) : NULL;
+    return icmp ? icmp6(l, transport, l->len, nobody) : NULL;
 }
 
 /* Some hosts take behind SNAP (RFC 1042; with 0xf8: IEEE 802.1H) what they take behind the Ethernet header. */

@@ -622,6 +622,18 @@ TEST(test_guard_ip6)
     memset(ip + 8, 0, 16);
     assert_false(sends(0x86dd, ip, 60, NULL));
     ip[6] = 58, icmp[0] = 135; /* is it free? */
+    memcpy(icmp + 8, (uint8_t[]){ 0x20, 1, 0xd, 0xb8, [15] = 7 }, 16);
+    assert_true(sends(0x86dd, ip, 64, ""));
+    icmp[23] = 8;
+    assert_false(sends(0x86dd, ip, 64,
+                       "a search for an address's owner 2001:0db8:0000:0000:0000:0000:0000:0008"));
+    icmp[0] = 143; /* listens to a group: from no address, too */
+    assert_true(sends(0x86dd, ip, 64, ""));
+    icmp[0] = 135;
+    memcpy(icmp + 8, ll, 16);
+    assert_true(sends(0x86dd, ip, 64, ""));
+    icmp[23] = 8;
+    memcpy(ip + 8, ll, 16); /* where is it? */
     assert_true(sends(0x86dd, ip, 64, ""));
     memcpy(ip + 8, ll, 16);
     icmp[0] = 134;

@@ -17,7 +17,7 @@ def pack():
     """Puts the program and the modules where a guest can fetch them, unless they are there."""
     www, _ = make_www()
     source, out = ROOT / "tests/guest/taken.c", www / "taken.tar.gz"
-    if out.exists() and out.stat().st_mtime > max(f.stat().st_mtime for f in (source, BUILD / "guest/version")):
+    if out.exists() and out.stat().st_mtime > max(f.stat().st_mtime for f in (source, BUILD / "guest/version", *(ROOT / "hv/abi/public").rglob("*.h"))):
         return
     with tempfile.TemporaryDirectory(dir=BUILD) as d:
         subprocess.run(["gcc", "-std=gnu11", "-O2", "-s", "-Wall", "-Wextra", "-Werror", "-static", f"-I{ROOT}/hv/abi/public",

@@ -11,6 +11,7 @@ import pytest
 
 from tests.lib import taken
 from tests.lib.machine import CMDLINE, Boot, check, make_iso, make_www
+from tests.lib.wait import until
 
 KILLS = int(os.environ.get("KILLS", "2"))
 MAC = "00:16:3e:00:00:21"
@@ -125,7 +126,7 @@ def test_netdd_taken_over(m):
     m.console("netdd")
     m.guest("read own < /sys/class/net/br0/address; ip link set br0 address 00:16:3e:00:00:01; ping -c 1 -W 1 10.0.2.2; ip link set br0 address $own")
     m.leave()
-    check(spoofed(m) > before, "it sent from debian's MAC address")
+    until(lambda: spoofed(m), lambda n: n > before, "it sent from debian's MAC address", 10)
     in_guest(m, "ip link set eth0 down; ip link set eth0 address 00:16:3e:00:00:22; ip link set eth0 up; ip route add default via 10.0.2.2; "
                 "! ping -c 2 -W 2 10.0.2.2", 60)
     in_guest(m, f"ip link set eth0 down; ip link set eth0 address {MAC}; ip link set eth0 up; ip route add default via 10.0.2.2; {ANSWERS}", 60)

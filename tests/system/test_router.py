@@ -5,6 +5,7 @@ command line; who reaches whom, and nobody else; what goes on when it is lost un
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 
@@ -108,7 +109,7 @@ class Namespaces:
         self.start()
         for host, gateways in (("nat", ("192.168.7.1", "fd08::1")), ("routed", ("10.0.2.129", "fd07::1"))):
             for gateway in gateways:
-                self.must(host, "ip", "route", "add", "default", "via", gateway)
+                self.must(host, "ip", "route", "add", "default", "via", gateway, "metric", "100")  # beside what is announced
         self.must("out", "ip", "route", "add", "fd07::/64", "via", "fd00::20")
         self.must("out", "ip", "addr", "add", "10.9.9.9/32", "dev", "lo")
 
@@ -131,6 +132,13 @@ class Namespaces:
         self.must(self.router, "ip", "link", "set", name, "name", "eth7")
         self.must(self.router, "ip", "addr", "flush", "dev", "eth7")
         self.comes("eth7")
+
+    def announcer_stays(self, name):
+        """The second process of who announces its prefix, which has the lock, outlives the first for a while."""
+        first = int((pathlib.Path(self.env["RUN"]) / f"{name}.ra").read_text())
+        second = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        check(second, "it has but one process")
+        os.kill(int(second[0]), signal.SIGSTOP)
 
     def lost(self):
         """Another kernel in its place, as after a kill: nothing is left of rules, states and set-up."""
@@ -200,6 +208,7 @@ def test_router_announced():
     with Namespaces() as n:
         for host, name, prefix in (("nat", "", "fd08:"), ("routed", "", "fd07:"), ("nat", "inside", "fd08:")):
             if name:
+                n.announcer_stays(name)
                 n.comes_again(name)
             n.must(host, "ip", "-6", "addr", "flush", "dev", "eth0")
             n.must(host, "ip", "link", "set", "eth0", "down")
@@ -209,7 +218,7 @@ def test_router_announced():
             until(lambda h=host: n.gets(h, "fd00::2"), bool, f"{host} does not reach the outside")
 
 
-# COUNT datagrams to the outside, each from another address and port of its network; from another station, too, if it is told `stations`.
+# COUNT datagrams to the outside, each from another address and port of its network; from another station, too, if it is told `stations`, or from the one that it is told.
 FLOOD = """import socket, struct, sys, random
 count, mac, station = int(sys.argv[1]), bytes.fromhex(sys.argv[2].replace(":", "")), open("/sys/class/net/eth0/address").read()
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -221,7 +230,7 @@ def frame(n, mine):
     half = ~((half & 0xffff) + (half >> 16)) & 0xffff
     return mac + mine + b"\\x08\\0" + ip[:10] + struct.pack(">H", half) + ip[12:] + udp
 for n in range(count):
-    mine = b"\\x02" + random.randbytes(5) if sys.argv[3:] else bytes.fromhex(station.strip().replace(":", ""))
+    mine = b"\\x02" + random.randbytes(5) if sys.argv[3:] == ["stations"] else bytes.fromhex((sys.argv[3:] or [station])[0].strip().replace(":", ""))
     s.send(frame(n, mine))
 """
 
@@ -244,10 +253,79 @@ def test_router_table():
             raise Failed(f"{rule}: it drops nothing")
 
         flood("limit rate over 500/second burst 1000 packets", 2100)
-        had = flood("ether saddr ct count over 2000", 2100)
+        had = flood("ether saddr ct count over 2000", 4100, n.must("routed", "cat", "/sys/class/net/eth0/address"))
         check(had > 1900, f"one guest has but {had} connections")
+        check(n.gets("routed", "10.0.2.2"), "one has what another network's guest may have, by its station's address")
         flood("iifname ct count over 4000", 4200, "stations")
         check(n.gets("routed", "10.0.2.2") and n.gets("out", "10.0.2.130"), "another network's connections have no room")
+
+
+# COUNT frames that name an address each, or the same one all: `ping` the router from FROM; `ask` it by ARP and `ask6` it as a neighbour, from addresses of
+# nobody; what it would `redirect`.
+NAMES = """import socket, struct, sys
+how, count, mac, source, to = sys.argv[1], int(sys.argv[2]), bytes.fromhex(sys.argv[3].replace(":", "")), *sys.argv[4:6]
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("eth0", 0))
+mine = bytes.fromhex(open("/sys/class/net/eth0/address").read().strip().replace(":", ""))
+def summed(head, b, at):
+    got = sum(struct.unpack(f">{len(head + b) // 2}H", head + b))
+    while got >> 16:
+        got = (got & 0xffff) + (got >> 16)
+    return b[:at] + struct.pack(">H", ~got & 0xffff) + b[at + 2:]
+def ip4(source, to, b):
+    return b"\\x08\\0" + summed(b"", struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(b), 0, 0, 64, 1, 0, socket.inet_aton(source), socket.inet_aton(to)), 10) + b
+def ip6(source, to, b):
+    both = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, to)
+    return b"\\x86\\xdd" + struct.pack(">IHBB", 0x60000000, len(b), 58, 255) + both + summed(both + struct.pack(">II", len(b), 58), b, 2)
+for n in range(count):
+    if how == "ping":
+        f = ip4(source, to, summed(b"", struct.pack(">BBHHH", 8, 0, 0, n, 1), 2))
+    elif how == "ask":
+        f = b"\\x08\\x06" + struct.pack(">HHBBH6s4s6s4s", 1, 0x800, 6, 4, 1, mine, struct.pack(">I", 0x0a090000 + n), bytes(6), socket.inet_aton(to))
+    elif how == "ask6":
+        f = ip6(f"{source}:{n:x}", to, struct.pack(">BBHI", 135, 0, 0, 0) + socket.inet_pton(socket.AF_INET6, to) + b"\\1\\1" + mine)
+    else:
+        f = ip6(f"{source}:{n:x}", f"{to}:{n:x}", struct.pack(">BBHHH", 128, 0, 0, n, 1))
+    s.send(mac + mine + f)
+"""
+
+
+def dropped(n, rule, *where):
+    return re.search(rf"{re.escape(rule)}[^\n]* counter packets [1-9]", n.must(n.router, "nft", "list", "chain", *where))
+
+
+def test_router_claimed():
+    """Who sends from an address that is another network's takes nothing that this address may have; a guest's lease begins without one."""
+    with Namespaces() as n:
+        until(lambda: n.gets("routed", "10.0.2.2"), bool, "the router does not work")
+        for host, interface, to in (("out", "outside", "10.0.2.20"), ("nat", "inside", "192.168.7.1")):
+            mac = n.must(n.router, "cat", f"/sys/class/net/{interface}/address").strip()
+            n.must(host, "python3", "-c", NAMES, "ping", "50", mac, "10.0.2.130", to)
+            out = n.must(n.router, "cat", "/proc/net/nf_conntrack") if os.path.exists("/proc/net/nf_conntrack") else n.must(n.router, "conntrack", "-L")
+            check("icmp" not in out, f"{host} took some of what 10.0.2.130 may have: {out}")
+        check(dropped(n, "oif missing", "inet", "router", "begins"), "nothing was dropped for its source")
+        n.must("nat", "ip", "addr", "flush", "dev", "eth0")
+        out, _ = n.ns("nat", "busybox", "udhcpc", "-n", "-q", "-f", "-i", "eth0", "-t", "3", "-s", "/bin/true")
+        check("lease of 192.168.7.1" in out, f"DHCP: {out}")
+
+
+def test_router_neighbours():
+    """Nor does one fill the tables of neighbours, which all networks share, by asking from many addresses, or for the way to many."""
+    with Namespaces() as n:
+        until(lambda: n.pings("routed", "fd00::2") and n.gets("routed", "10.0.2.2"), bool, "the router does not work")
+        mac = n.must(n.router, "cat", "/sys/class/net/inside/address").strip()
+        for how, source, to, family, rule, chain in (("ask", "", "192.168.7.1", "-4", "20/second", ("arp", "router", "input")),
+                                                     ("ask6", "fd08::1", "fd08::1", "-6", "20/second", ("inet", "router", "asks")),
+                                                     ("redirect", "fd08::5", "fd08::2", "-6", "oif exists", ("inet", "router", "back"))):
+            n.must("nat", "python3", "-c", NAMES, how, "1500", mac, source, to)
+            had = len(n.must(n.router, "ip", family, "neigh", "show", "nud", "all", "dev", "inside").splitlines())
+            check(had < 500, f"{how}: {had} neighbours")
+            check(dropped(n, rule, *chain), f"{how}: nothing was dropped")
+            for address in ("10.0.2.3", "fd00::3"):
+                n.must("out", "ip", "addr", "add", f"{address}/{64 if ':' in address else 24}", "dev", "eth0", *(["nodad"] if ":" in address else []))
+                until(lambda a=address: n.pings("routed", a), bool, f"{how}: the router finds nobody new")
+                n.must("out", "ip", "addr", "del", f"{address}/{64 if ':' in address else 24}", "dev", "eth0")
+                n.must(n.router, "ip", "neigh", "flush", "dev", "outside")
 
 
 def test_router_lost():

@@ -4,7 +4,7 @@
  * "GUEST OTHER NET", domids of a guest of net0, of one of another vnet, and of net0. Then it tries what it must not be
  * able to do (docs/threat-model.md), once, and goes on. Lines for tests: `taken: WHAT went through`, `taken: N tried, N went through`.
  *
- * Its frames bear "taken over" and a letter: 'a' is honest, no other may be seen on the wire.
+ * Its frames bear "taken over" and a letter: 'a' and 'z', the first and the last, are honest, no other may be seen on the wire.
  */
 #include <errno.h>
 #include <lwip/inet_chksum.h>
@@ -109,6 +109,7 @@ static void frames(void)
     eth(mac, 0x86dd), ip6(own_link, 58), frame[ETH + 40] = 134, go('h'); /* a router */
     eth(mac, 0x8100), memcpy(frame + ETH, "\0\7\x08\0", 4), udp4(ETH + 4, GUESTS_IP), go('i');
     eth(mac, 60), memcpy(frame + ETH, "\xaa\xaa\3\0\0\0\x08\0", 8), udp4(ETH + 8, GUESTS_IP), go('j');
+    eth(mac, 0x0800), udp4(ETH, OWN_IP), go('z');
 }
 
 /* --- the store -------------------------------------------------------------------------------------------- */

@@ -59,7 +59,8 @@ def small_peer(m):
         in_guest(m, line)
     for address in ("10.0.2.30", "fd00::30"):
         until(lambda a=address: m.guest(f"ping -c 1 -W 1 -s 1400 {a}"), lambda got: got[1] == 0, f"no ping of {address}")
-        in_guest(m, f"ping -c 1 -W 5 -s 3000 {address}")
+    in_guest(m, "ping -c 1 -W 5 -s 3000 10.0.2.30")
+    check(m.guest("ping -c 1 -W 1 -s 3000 fd00::30")[1] == 1, "fragments of IPv6 were put together")
     exchange(lambda line: m.guest(line, 120)[0], ("10.0.2.30", "fd00::30"))
     m.leave()
     m.cmd("destroy echo")

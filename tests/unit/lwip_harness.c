@@ -223,3 +223,13 @@ unsigned net_tcp(uint8_t *frame, unsigned from, unsigned to, uint32_t seq, uint3
     memcpy(tcp + 16, &sum, 2);
     return whole;
 }
+
+uint32_t rnd(uint32_t below)
+{
+    static uint32_t seed = 1;
+
+    seed ^= seed << 13;
+    seed ^= seed >> 17;
+    seed ^= seed << 5;
+    return seed % below;
+}

@@ -38,3 +38,5 @@ unsigned net_tcp(uint8_t *frame, unsigned from, unsigned to, uint32_t seq, uint3
                  unsigned flags, const void *data, unsigned len);
 uint16_t net_sum(const uint8_t *ip, unsigned proto,
                  unsigned len); /* of what lies behind the IPv4 header: 0 if right */
+/* Less than that; the same row in each run. */
+uint32_t rnd(uint32_t below);

@@ -345,6 +345,28 @@ TEST(test_linux_back_end)
     client_drop_events(&its_user);
 }
 
+/* A driver domain with a device itself, beside the one that serves it. */
+static void begins(struct dom *d, struct client *c)
+{
+    struct errbuf e;
+
+    d->next = NULL;
+    store_up = true;
+    doms = &driver;
+    driver.next = d;
+    assert_int_equal(store_add_domain(&driver, &e), 0);
+    assert_int_equal(store_add_domain(d, &e), 0);
+    introduce(c, 4);
+}
+
+/* PATH and, behind its 0, what is written there. */
+static const char *writes(struct client *c, const char *node)
+{
+    size_t path = strlen(node) + 1;
+
+    return said(c, XS_WRITE, 0, node, (uint32_t)(path + strlen(node + path)));
+}
+
 /* A driver domain with a disk itself: it may have been anybody's before its restart, so who serves that is not its to say. */
 TEST(test_relays_disk)
 {
@@ -358,30 +380,19 @@ TEST(test_relays_disk)
     static const char *const own[] = { DISK_OF_RELAY "/state\0003", DISK_OF_RELAY "/ring-ref\0008",
                                        DISK_OF_RELAY "/event-channel\0003",
                                        DISK_OF_RELAY "/protocol\0x86_64-abi" };
-    struct errbuf e;
 
     d = second;
     d.store_port = 7;
     d.cfg.nr_disks = 1;
     d.cfg.disk[0] = user.cfg.disk[0];
-    d.next = NULL;
-    store_up = true;
-    doms = &driver;
-    driver.next = &d;
-    assert_int_equal(store_add_domain(&driver, &e), 0);
-    assert_int_equal(store_add_domain(&d, &e), 0);
-    introduce(&relay, 4);
-    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
-        size_t path = strlen(others[i]) + 1, len = path + strlen(others[i] + path);
-        assert_string_equal(said(&relay, XS_WRITE, 0, others[i], (uint32_t)len), "EACCES");
-    }
+    begins(&d, &relay);
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+        assert_string_equal(writes(&relay, others[i]), "EACCES");
     WANT(&relay, XS_RM, 0, S(DISK_OF_RELAY), "EACCES");
     WANT(&relay, XS_RM, 0, S(DISK_OF_RELAY "/backend"), "EACCES");
     WANT(&relay, XS_SET_PERMS, 0, S(DISK_OF_RELAY "\0n4"), "EACCES");
-    for (unsigned i = 0; i < ARRAY_SIZE(own); i++) {
-        size_t path = strlen(own[i]) + 1, len = path + strlen(own[i] + path);
-        assert_string_equal(said(&relay, XS_WRITE, 0, own[i], (uint32_t)len), "=OK");
-    }
+    for (unsigned i = 0; i < ARRAY_SIZE(own); i++)
+        assert_string_equal(writes(&relay, own[i]), "=OK");
     WANT(&relay, XS_READ, 0, S(DISK_OF_RELAY "/backend-id"), "=3");
     devs_close(&d);
     assert_int_equal(store_leave(4), 0);
@@ -406,23 +417,14 @@ TEST(test_vnets_vif)
                                        "request-rx-copy",
                                        "feature-rx-notify",
                                        "feature-ipv6-csum-offload" };
-    struct errbuf e;
 
     d = second;
     d.store_port = 7;
     d.cfg.nr_vifs = 1;
     strcpy(d.cfg.vif[0].bridge, "net0");
-    d.next = NULL;
-    store_up = true;
-    doms = &driver;
-    driver.next = &d;
-    assert_int_equal(store_add_domain(&driver, &e), 0);
-    assert_int_equal(store_add_domain(&d, &e), 0);
-    introduce(&vnet, 4);
-    for (unsigned i = 0; i < ARRAY_SIZE(others); i++) {
-        size_t path = strlen(others[i]) + 1, len = path + strlen(others[i] + path);
-        assert_string_equal(said(&vnet, XS_WRITE, 0, others[i], (uint32_t)len), "EACCES");
-    }
+    begins(&d, &vnet);
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+        assert_string_equal(writes(&vnet, others[i]), "EACCES");
     WANT(&vnet, XS_RM, 0, S(VIF_OF_VNET), "EACCES");
     WANT(&vnet, XS_RM, 0, S(VIF_OF_VNET "/backend"), "EACCES");
     WANT(&vnet, XS_SET_PERMS, 0, S(VIF_OF_VNET "\0n4"), "EACCES");

@@ -141,15 +141,6 @@ TEST(connections_left_open)
 }
 
 /* --- frames that nobody should send --- */
-static uint32_t state = 1;
-static uint32_t rnd(uint32_t below)
-{
-    state ^= state << 13;
-    state ^= state >> 17;
-    state ^= state << 5;
-    return state % below;
-}
-
 #define LL "\xfe\x80\0\0\0\0\0\0\x02\x16\x3e\xff\xfe\0\0"
 static const struct {
     unsigned len;

@@ -285,15 +285,6 @@ TEST(what_is_said)
     assert_int_equal(said[0], '0');
 }
 
-static uint32_t seed = 1;
-static uint32_t rnd(uint32_t below)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 17;
-    seed ^= seed << 5;
-    return seed % below;
-}
-
 /* 100,000 datagrams and fragments, damaged at random inside and outside: the sanitizer sees each byte that is read too far. */
 TEST(hostile)
 {

@@ -346,15 +346,6 @@ TEST(sixteen_peers)
     out_hook = NULL;
 }
 
-static uint32_t seed = 1;
-static uint32_t rnd(uint32_t below)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 17;
-    seed ^= seed << 5;
-    return seed % below;
-}
-
 /* Damaged inside and outside, cut off, in fragments: the sanitizer sees each byte that is read too far. */
 TEST(hostile)
 {
